@@ -1,0 +1,7 @@
+/* Functions that have no safe use here; naming one is a compile error. Include last, from .c files. */
+#ifndef FERROD_BASE_BANNED_H
+#define FERROD_BASE_BANNED_H
+
+#pragma GCC poison strcpy strcat sprintf vsprintf strtok atoi atol atoll atof gmtime localtime system alloca
+
+#endif

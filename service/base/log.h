@@ -1,0 +1,44 @@
+/*
+ * Structured lines to stderr: one JSON object (or key=value pairs) a line, written with one write(2).
+ * Never pass a secret, an SQL value or a whole connection string. Thread-safe.
+ */
+#ifndef FERROD_BASE_LOG_H
+#define FERROD_BASE_LOG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "service/base/macros.h"
+#include "service/base/str.h"
+
+enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
+enum log_format { LOG_JSON, LOG_TEXT };
+
+/* What is written from now on; may be called again (SIGHUP). */
+void log_configure(enum log_level level, enum log_format format);
+
+/* True when lines of that level are written: guards the cost of building one. */
+bool log_enabled(enum log_level level);
+
+/* A line being built; on the stack, bounded (an over-long line is cut and says so). */
+struct log_line {
+	enum log_level level;
+	char buf[2048];
+	size_t len;
+	bool cut;
+};
+
+/* Starts a line: time, level, event name (snake_case word). */
+void log_begin(struct log_line *l, enum log_level level, const char *event);
+void log_str(struct log_line *l, const char *key, struct str value);
+void log_strz(struct log_line *l, const char *key, const char *value);
+void log_int(struct log_line *l, const char *key, int64_t value);
+/* Milliseconds with three decimals. */
+void log_ms(struct log_line *l, const char *key, int64_t ns);
+/* Writes the line when its level is enabled. */
+void log_end(struct log_line *l);
+
+/* One line with a printf-style message member. */
+void log_msg(enum log_level level, const char *event, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+#endif

@@ -1,0 +1,49 @@
+/* Overflow-checked reading and printing of numbers and encodings. Nothing here depends on the locale. */
+#ifndef FERROD_BASE_NUM_H
+#define FERROD_BASE_NUM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "service/base/macros.h"
+#include "service/base/str.h"
+
+#define NUM_DOUBLE_BYTES 32
+
+/* Decimal integer with optional '-' and no other byte; false on anything else or overflow. */
+bool num_parse_int(struct str s, int64_t *ret) MUST_CHECK;
+
+/* A finite or special ("NaN", "Infinity", "-Infinity") double filling all of s; false otherwise. */
+bool num_parse_double(struct str s, double *ret) MUST_CHECK;
+
+/* Shortest decimal form that reads back as v ("0.1", "1e+22", "100.0"), NUL-terminated; returns its
+ * length (< NUM_DOUBLE_BYTES). v must be finite. */
+size_t num_format_double(double v, char buf[NUM_DOUBLE_BYTES]);
+
+/* Decimal form of v, NUL-terminated; returns its length (at most 20). */
+size_t num_format_int(int64_t v, char buf[24]);
+
+/* RFC 4648 §4 base64, strict: standard alphabet, padding required, no white space, zero pad bits.
+ * Writes at most 3 * (s.len / 4) bytes to out; false when malformed. */
+bool num_base64_decode(struct str s, uint8_t *out, size_t *ret_len) MUST_CHECK;
+
+/* base64url without padding (RFC 4648 §5) of n bytes into out (4 * ((n + 2) / 3) + 1 bytes). */
+void num_base64url(const uint8_t *bytes, size_t n, char *out);
+
+/* Lower-case hexadecimal, NUL-terminated: out has 2 * n + 1 bytes. */
+void num_hex(const uint8_t *bytes, size_t n, char *out);
+
+/* n bytes from getrandom(2). */
+void num_random(void *out, size_t n);
+
+/* SHA-256 (FIPS 180-4) of s. */
+void num_sha256(struct str s, uint8_t ret[32]);
+
+/* Equal bytes of equal length, in time independent of where they differ. */
+bool num_equal_ct(struct str a, struct str b);
+
+/* SipHash-like 64-bit hash keyed per process, for tables whose keys clients choose. */
+uint64_t num_hash(struct str s);
+
+#endif

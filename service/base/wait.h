@@ -1,0 +1,56 @@
+/*
+ * The primitives by which store code waits. In a fiber they park it; on a plain thread (unit tests,
+ * start-up) they block. Deadlines are CLOCK_MONOTONIC nanoseconds (clock.h).
+ */
+#ifndef FERROD_BASE_WAIT_H
+#define FERROD_BASE_WAIT_H
+
+#include <poll.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "service/base/macros.h"
+
+enum wait_result {
+	WAIT_READY,
+	WAIT_TIMEOUT,
+	WAIT_CANCELLED /* fiber_cancel: the client is gone or the server gives up on the request */
+};
+
+/* Waits until fd is readable (POLLIN), writable (POLLOUT) or either. An error or hang-up on fd counts as
+ * ready. A deadline in the past polls once. *ret_events, when not NULL, gets POLLIN / POLLOUT bits. */
+enum wait_result wait_fd(int fd, short events, int64_t deadline_ns, short *ret_events) MUST_CHECK;
+
+/* Sleeps. WAIT_TIMEOUT when the time has come. */
+enum wait_result wait_until(int64_t time_ns);
+
+/* Lets other fibers of this loop run, then goes on; a no-op outside fibers. */
+void wait_yield(void);
+
+/* Runs fn(arg) on a small thread pool and waits for its end, cancelled or not (fn is never abandoned).
+ * For calls that block in the kernel: name lookup, fsync. fn must not use fibers or thread-locals. */
+void offload(void (*fn)(void *arg), void *arg);
+
+/* Starts / joins the pool of `n_threads`. Without a pool offload calls fn directly. */
+void offload_init(unsigned n_threads);
+void offload_done(void);
+
+/*
+ * A one-shot flag that one waiter waits for. Memory is the waiter's (usually its stack); whoever calls
+ * event_set must hold a lock that the waiter takes before it lets the event go out of scope.
+ */
+struct event {
+	int set;              /* atomic */
+	struct fiber *fiber;  /* the waiter, NULL for a plain thread */
+};
+
+/* Binds the event to the calling fiber or thread. */
+void event_init(struct event *e);
+
+/* Sets it and wakes the waiter. Any thread. */
+void event_set(struct event *e);
+
+/* Waits until it is set (WAIT_READY), the deadline, or cancellation. */
+enum wait_result event_wait(struct event *e, int64_t deadline_ns) MUST_CHECK;
+
+#endif
