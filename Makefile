@@ -1,0 +1,198 @@
+# ferrod: `make run` serves, `make test` proves, `make help` lists the rest.
+#
+# VARIANT=release|debug|asan|tsan chooses build/<variant>/. CC may be gcc or clang. Nothing here looks at
+# the machine before a recipe needs it, so `make deps` works where only make and a package manager exist.
+
+VARIANT ?= release
+BUILD ?= build/$(VARIANT)
+ARGS ?=
+PYTHON ?= /usr/bin/python3
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+AR ?= ar
+
+MAKEFLAGS += --no-builtin-rules
+.SUFFIXES:
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+# ---- flags -------------------------------------------------------------------------------------------
+
+WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes \
+	-Wmissing-prototypes -Wwrite-strings -Wformat=2 -Wundef -Wvla -Wswitch-enum -Wnull-dereference \
+	-Wimplicit-fallthrough -Werror
+
+HARDENING = -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fstack-clash-protection \
+	$(if $(filter x86_64 i%86,$(ARCH)),-fcf-protection)
+ARCH = $(shell uname -m)
+
+FLAGS_release = -O2 -g $(HARDENING)
+FLAGS_debug = -Og -g3
+FLAGS_asan = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+FLAGS_tsan = -O1 -g -fsanitize=thread -fno-omit-frame-pointer
+ifeq ($(filter $(VARIANT),release debug asan tsan),)
+$(error VARIANT is release, debug, asan or tsan, not "$(VARIANT)")
+endif
+
+PKGS := libmicrohttpd jansson libpq sqlite3
+PKG_CFLAGS = $(patsubst -I%,-isystem %,$(shell pkg-config --cflags $(PKGS)))
+PKG_LIBS = $(shell pkg-config --libs $(PKGS))
+
+ALL_CPPFLAGS = -D_GNU_SOURCE -I. $(PKG_CFLAGS) $(CPPFLAGS)
+ALL_CFLAGS = -std=c11 $(WARNINGS) $(FLAGS_$(VARIANT)) -fPIE -pthread $(CFLAGS)
+ALL_LDFLAGS = $(filter -fsanitize=%,$(FLAGS_$(VARIANT))) -pie -Wl,-z,relro,-z,now -pthread $(LDFLAGS)
+ALL_LIBS = $(PKG_LIBS) -lm $(LIBS)
+
+# ---- files -------------------------------------------------------------------------------------------
+
+SRC := $(sort $(shell find service handlers store openapi -name '*.[cS]' 2>/dev/null))
+OBJ := $(patsubst %,$(BUILD)/obj/%.o,$(basename $(SRC)))
+LIB_OBJ := $(filter-out $(BUILD)/obj/service/main.o,$(OBJ))
+LIB := $(BUILD)/libferrod.a
+BIN := $(BUILD)/ferrod
+
+# Every tests/{unit,golden}/**/test_*.c is one cmocka program, every tests/fuzz/fuzz_*.c one replay program;
+# what they share is tests/support/*.c.
+TEST_SRC := $(sort $(shell find tests/unit tests/golden -name 'test_*.c' 2>/dev/null))
+TEST_BIN := $(patsubst tests/%.c,$(BUILD)/tests/%,$(TEST_SRC))
+FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_BIN := $(patsubst tests/%.c,$(BUILD)/tests/%,$(FUZZ_SRC))
+SUPPORT_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,$(filter-out tests/support/replay_main.c,$(wildcard tests/support/*.c)))
+REPLAY_OBJ := $(BUILD)/obj/tests/support/replay_main.o
+
+# ---- build -------------------------------------------------------------------------------------------
+
+.PHONY: build tests
+build: $(BIN) ## compile build/<variant>/ferrod
+tests: $(TEST_BIN) $(FUZZ_BIN) ## compile the unit, golden and fuzz replay programs
+
+# Objects depend on the command that makes them: another compiler or flag recompiles.
+FLAGS_FILE := $(BUILD)/flags
+FLAGS_NOW = $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(ALL_LIBS)
+.PHONY: FORCE
+$(FLAGS_FILE): FORCE
+	@mkdir -p $(@D)
+	@echo '$(FLAGS_NOW)' | cmp -s - $@ || echo '$(FLAGS_NOW)' > $@
+
+$(BUILD)/obj/%.o: %.c $(FLAGS_FILE)
+	@mkdir -p $(@D)
+	@echo '  CC   $<'
+	@$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/obj/%.o: %.S $(FLAGS_FILE)
+	@mkdir -p $(@D)
+	@echo '  AS   $<'
+	@$(CC) $(ALL_CPPFLAGS) -fPIE -I$(BUILD)/gen -MMD -MP -c -o $@ $<
+
+# The API description travels in the binary: the YAML as it is, and its JSON form made here.
+$(BUILD)/obj/openapi/assets.o: openapi/openapi.yaml $(BUILD)/gen/openapi.json
+$(BUILD)/gen/openapi.json: openapi/openapi.yaml openapi/to_json.py
+	@mkdir -p $(@D)
+	@echo '  JSON $<'
+	@$(PYTHON) openapi/to_json.py $< $@
+
+# Rebuilt whole, and whenever the list of objects changes, so that no removed file lingers.
+$(BUILD)/objects: FORCE
+	@mkdir -p $(@D)
+	@echo '$(LIB_OBJ)' | cmp -s - $@ || echo '$(LIB_OBJ)' > $@
+$(LIB): $(LIB_OBJ) $(BUILD)/objects
+	@rm -f $@
+	@$(AR) rcs $@ $(LIB_OBJ)
+
+$(BIN): $(BUILD)/obj/service/main.o $(LIB)
+	@echo '  LINK $@'
+	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(ALL_LIBS)
+
+$(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(SUPPORT_OBJ) $(LIB)
+	@mkdir -p $(@D)
+	@echo '  LINK $@'
+	@$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(ALL_LIBS)
+$(BUILD)/tests/golden/%: $(BUILD)/obj/tests/golden/%.o $(SUPPORT_OBJ) $(LIB)
+	@mkdir -p $(@D)
+	@echo '  LINK $@'
+	@$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(ALL_LIBS)
+$(BUILD)/tests/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(REPLAY_OBJ) $(LIB)
+	@mkdir -p $(@D)
+	@echo '  LINK $@'
+	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(ALL_LIBS)
+
+.PRECIOUS: $(BUILD)/obj/%.o $(BUILD)/gen/%
+-include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
+
+# ---- run and test ------------------------------------------------------------------------------------
+# These install first and build in a second make: what pkg-config says is only known after the first.
+
+RUN_TESTS = $(PYTHON) -B tests/support/run_tests.py --build $(BUILD)
+
+.PHONY: run test unit golden api lint fuzz-replay asan tsan bench
+run: ## install what is missing, build, serve (ARGS="--listen 127.0.0.1:9000")
+	@.ci/deps run
+	@$(MAKE) --no-print-directory build
+	@exec $(BIN) $(ARGS)
+
+test: ## install what is missing, build, run every suite; the last line is the total
+	@.ci/deps run test
+	@$(MAKE) --no-print-directory build tests
+	@$(RUN_TESTS) unit golden fuzz lint api
+
+unit golden: build tests ## only tests/unit, only tests/golden
+	@$(RUN_TESTS) $@
+fuzz-replay: tests ## feed the stored fuzz corpus to the fuzz targets
+	@$(RUN_TESTS) fuzz
+lint: build ## tables in code against documents, layers, file and function lengths
+	@$(RUN_TESTS) lint
+api: build ## black-box tests over HTTP (T="tests/api/test_x.py -k name" for some of them)
+	@$(RUN_TESTS) api -- $(T)
+
+asan: ## everything under AddressSanitizer and UndefinedBehaviorSanitizer
+	@$(MAKE) --no-print-directory test VARIANT=asan
+tsan: ## everything under ThreadSanitizer
+	@$(MAKE) --no-print-directory test VARIANT=tsan
+
+bench: ## the figures of the performance bars (tests/bench)
+	@.ci/deps run test
+	@$(MAKE) --no-print-directory build
+	@$(PYTHON) -B tests/bench/bench.py --bin $(BIN)
+
+# ---- the rest ----------------------------------------------------------------------------------------
+
+FORMATTED = $(shell find service handlers store tests -name '*.[ch]')
+
+.PHONY: check fmt layers valgrind tidy deps clean help
+check: ## all that a change must pass: layers, format, both compilers, static analysis, sanitizers, valgrind
+	@.ci/deps run test check
+	@$(MAKE) --no-print-directory layers
+	@clang-format --dry-run -Werror $(FORMATTED)
+	@echo 'format: clean'
+	@$(MAKE) --no-print-directory build tests CC=gcc
+	@$(MAKE) --no-print-directory build tests CC=clang BUILD=build/clang
+	@$(MAKE) --no-print-directory tidy
+	@$(MAKE) --no-print-directory valgrind
+	@$(MAKE) --no-print-directory test VARIANT=asan
+	@echo 'check: clean'
+
+tidy: ## static analysis (cppcheck)
+	@cppcheck --quiet --std=c11 --language=c --inline-suppr --error-exitcode=1 -j2 -I. -D_GNU_SOURCE \
+		--enable=warning,performance,portability --suppressions-list=tests/lint/cppcheck.txt \
+		service handlers store
+	@echo 'cppcheck: clean'
+
+valgrind: build tests ## the unit and golden programs under valgrind
+	@$(RUN_TESTS) --valgrind unit golden
+
+fmt: ## clang-format every C file in place
+	@clang-format -i $(FORMATTED)
+
+layers: ## who includes whom, banned calls, lengths
+	@$(PYTHON) -B tests/lint/layers.py
+
+deps: ## install the packages that run, test and check need
+	@.ci/deps run test check
+
+clean: ## remove build/
+	rm -rf build
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z][a-z -]*:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
+	@echo '  VARIANT=release|debug|asan|tsan   CC=gcc|clang   ARGS="..." for run'
