@@ -1,0 +1,168 @@
+"""The house rules that a machine can see: who includes whom, banned calls, lengths. Run from the root.
+
+Prints every breach as path:line: text and ends with 1 when there is one. A function may be longer than
+FUNCTION_LINES when a comment in it or right above it says "long:" and why; a file may not.
+"""
+import pathlib
+import re
+import sys
+
+FILE_LINES = 600
+FUNCTION_LINES = 70
+
+PURE = re.compile(r"store/(schema|query|ddl|dialect|codec)/|store/migrate/(diff|plan)")
+# library header -> files that may include it
+LIBRARIES = [
+    (re.compile(r"microhttpd\.h"), re.compile(r"service/(server\w*\.[ch]|loop\.c)$")),
+    (re.compile(r"sqlite3\.h"), re.compile(r"store/driver/(?!\w*postgres)")),
+    (re.compile(r"libpq-fe\.h|pg_config.*\.h|postgres_ext\.h"), re.compile(r"store/driver/(?!\w*sqlite)")),
+    (re.compile(r"jansson\.h"), re.compile(r"service/base/json\.h$")),
+]
+# code in -> headers of ours that it may include (first match decides)
+LAYERS = [
+    (re.compile(r"service/base/"), re.compile(r"service/base/"), "service/base is a leaf"),
+    (re.compile(r"service/main\.c$"), re.compile(r""), ""),
+    (re.compile(r"service/"), re.compile(r"service/"), "service knows no store and no handlers"),
+    (re.compile(r"store/"), re.compile(r"service/base/|store/"), "the store knows no HTTP"),
+    (
+        re.compile(r"handlers/"),
+        re.compile(r"service/base/|service/(request|router|problem|auth|metrics)\.h|handlers/|openapi/assets\.h"
+                   r"|store/(?!driver/|dialect/)"),
+        "handlers see the request, base and the store's public headers",
+    ),
+    (re.compile(r"openapi/"), re.compile(r"openapi/"), "openapi is data"),
+]
+BANNED = re.compile(
+    r"\b(strcpy|strcat|stpcpy|sprintf|vsprintf|strtok|atoi|atol|atoll|atof|gmtime|localtime|system|alloca|gets)\s*\(")
+HEAP = re.compile(r"\b(malloc|calloc|realloc|reallocarray|free|strdup|strndup|asprintf|vasprintf)\s*\(")
+TYPEDEF = re.compile(r"^\s*typedef\s+(struct|union|enum)\b")
+INCLUDE = re.compile(r'^\s*#\s*include\s+(?:"([^"]+)"|<([^>]+)>)')
+TOKENS = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.S)
+
+
+def blank(text):
+    """The code with comments and literals blanked out, line numbers kept."""
+    def keep_lines(match):
+        token = match.group(0)
+        if token[0] in "\"'":
+            return token[0] + " " * (len(token) - 2) + token[0]
+        return re.sub(r"[^\n]", " ", token)
+    return TOKENS.sub(keep_lines, text)
+
+
+def functions(code):
+    """(first line, last line) of every function body at top level, from its signature to its brace."""
+    lines = code.split("\n")
+    for i, line in enumerate(lines):
+        if line.rstrip() != "{":
+            continue
+        first = i
+        while first > 0 and lines[first - 1].strip() and not lines[first - 1].rstrip().endswith((";", "}")) \
+                and not lines[first - 1].lstrip().startswith("#"):
+            first -= 1
+        last = i
+        while last + 1 < len(lines) and lines[last].rstrip() != "}":
+            last += 1
+        yield first + 1, last + 1
+
+
+class Tree:
+    def __init__(self, root):
+        self.root = root
+        self.faults = []
+        self.files = {}
+        for top in ("service", "handlers", "store", "openapi"):
+            for path in sorted((root / top).rglob("*.[ch]")):
+                self.files[path.relative_to(root).as_posix()] = path.read_text(encoding="utf-8")
+        self.includes = {name: self.included(text) for name, text in self.files.items()}
+
+    @staticmethod
+    def included(text):
+        for number, line in enumerate(text.split("\n"), 1):
+            match = INCLUDE.match(line)
+            if match:
+                yield number, match.group(1), match.group(2)
+
+    def fault(self, name, line, text):
+        self.faults.append(f"{name}:{line}: {text}")
+
+    def check_includes(self, name):
+        layer = next((rule for rule in LAYERS if rule[0].match(name)), None)
+        for line, own, library in self.includes[name]:
+            for header, where in LIBRARIES:
+                if header.fullmatch(library or own) and not where.match(name):
+                    self.fault(name, line, f"<{library or own}> is not for this file")
+            if own is None:
+                continue
+            if own not in self.files:
+                self.fault(name, line, f'"{own}" is not a file of the tree (includes are root-relative)')
+            elif layer is None or not layer[1].match(own):
+                self.fault(name, line, f'"{own}" may not be included here: {layer[2] if layer else "no layer"}')
+
+    def check_pure(self, name):
+        """Pure code must not reach a driver, not even through another header."""
+        seen, todo = {name: name}, [name]
+        while todo:
+            at = todo.pop()
+            for _, own, _ in self.includes.get(at, ()):
+                if own is None or own in seen:
+                    continue
+                seen[own] = f"{seen[at]} -> {own}"
+                todo.append(own)
+                if own.startswith("store/driver/"):
+                    self.fault(name, 1, f"pure code reaches a driver: {seen[own]}")
+
+    def check_calls(self, name, code):
+        for number, line in enumerate(code.split("\n"), 1):
+            # banned.h itself names them, in a pragma without parentheses
+            match = BANNED.search(line)
+            if match:
+                self.fault(name, number, f"{match.group(1)} is banned")
+            match = HEAP.search(line)
+            if match and not name.startswith("service/base/"):
+                self.fault(name, number, f"{match.group(1)} outside service/base: use an arena or mem.h")
+            if TYPEDEF.match(line):
+                self.fault(name, number, "no typedef of a struct, union or enum")
+        if name.endswith(".c"):
+            own = [(line, header) for line, header, _ in self.includes[name] if header]
+            if not own or own[-1][1] != "service/base/banned.h":
+                self.fault(name, own[-1][0] if own else 1, 'the last include is "service/base/banned.h"')
+
+    def check_lengths(self, name, text, code):
+        lines = text.split("\n")
+        count = len(lines) - 1
+        if count > FILE_LINES:
+            self.fault(name, count, f"{count} lines, more than {FILE_LINES}: split it by noun")
+        for first, last in functions(code):
+            if last - first + 1 <= FUNCTION_LINES:
+                continue
+            above = first - 1
+            while above > 0 and re.match(r"\s*(/?\*|//)", lines[above - 1]):
+                above -= 1
+            if "long:" not in "\n".join(lines[above:last]):
+                self.fault(name, first, f"function of {last - first + 1} lines, more than {FUNCTION_LINES}")
+
+    def check(self):
+        self.includes = {name: list(found) for name, found in self.includes.items()}
+        for name, text in self.files.items():
+            code = blank(text)
+            self.check_includes(name)
+            if PURE.match(name):
+                self.check_pure(name)
+            if not name.startswith("openapi/"):
+                self.check_calls(name, code)
+            self.check_lengths(name, text, code)
+        return self.faults
+
+
+def main():
+    tree = Tree(pathlib.Path(__file__).resolve().parents[2])
+    faults = tree.check()
+    for fault in faults:
+        print(fault)
+    print(f"layers: {len(tree.files)} files, {len(faults)} faults")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

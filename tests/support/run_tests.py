@@ -1,0 +1,180 @@
+"""Runs the suites and counts: run_tests.py --build build/release [--valgrind] SUITE... [-- pytest arguments].
+
+Suites: unit, golden (cmocka programs and pytest files), fuzz (the stored corpus through each target), lint,
+api (pytest). One line a suite, what failed in full, and as the last line `N passed, N failed, N skipped`.
+Ends with 1 when something failed, or when a suite that must hold tests held none.
+"""
+import argparse
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ElementTree
+from concurrent.futures import ThreadPoolExecutor
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PROGRAM_SECONDS = 300
+PYTEST_SECONDS = 1800
+SANITIZER_ENV = {
+    "ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=0:abort_on_error=0",
+    "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
+    "TSAN_OPTIONS": "halt_on_error=0:exitcode=66:second_deadlock_stack=1",
+}
+
+
+class Count:
+    def __init__(self, passed=0, failed=0, skipped=0):
+        self.passed, self.failed, self.skipped = passed, failed, skipped
+
+    def __add__(self, other):
+        return Count(self.passed + other.passed, self.failed + other.failed, self.skipped + other.skipped)
+
+    def __str__(self):
+        return f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
+
+
+def show(title, output):
+    print(f"---- {title}")
+    print(output.rstrip())
+    print("----", flush=True)
+
+
+def run(command, env, seconds):
+    """(exit code, output); a program that does not end is killed and counts as failed."""
+    try:
+        done = subprocess.run(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              timeout=seconds, check=False)
+        return done.returncode, done.stdout.decode("utf-8", "replace")
+    except subprocess.TimeoutExpired as e:
+        return -1, (e.stdout or b"").decode("utf-8", "replace") + f"\nstill running after {seconds} s: killed"
+
+
+def parse_tap(code, output):
+    """What a cmocka program said in TAP. One that dies in mid-run lost its tests: that is a failure too."""
+    passed = len(re.findall(r"^ok \d+ - ", output, re.M))
+    skipped = len(re.findall(r"^(?:not )?ok \d+ # SKIP", output, re.M))
+    failed = len(re.findall(r"^not ok \d+ - ", output, re.M))
+    planned = sum(int(n) for n in re.findall(r"^1\.\.(\d+)$", output, re.M))
+    failed = max(failed, planned - passed - skipped)
+    if failed == 0 and (code != 0 or planned == 0):
+        failed = 1
+    return Count(passed, failed, skipped)
+
+
+class Runner:
+    def __init__(self, options):
+        self.build = ROOT / options.build
+        self.valgrind = options.valgrind
+        self.extra = options.extra
+        self.env = dict(os.environ, **SANITIZER_ENV)
+        self.env["FERROD_BIN"] = os.environ.get("FERROD_BIN", str(self.build / "ferrod"))
+        self.env["FERROD_BUILD"] = str(self.build)
+
+    def program(self, path):
+        command = [str(path)]
+        if self.valgrind:
+            command = ["valgrind", "--quiet", "--error-exitcode=99", "--leak-check=full", "--errors-for-leak-kinds=definite",
+                       "--show-leak-kinds=definite", "--trace-children=no"] + command
+        code, output = run(command, dict(self.env, CMOCKA_MESSAGE_OUTPUT="TAP"), PROGRAM_SECONDS)
+        count = parse_tap(code, output)
+        if count.failed:
+            show(f"{path.relative_to(self.build)} (exit code {code})", output)
+        return count
+
+    def programs(self, suite):
+        sources = sorted((ROOT / "tests" / suite).rglob("test_*.c"))
+        binaries = [self.build / source.relative_to(ROOT).with_suffix("") for source in sources]
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            return sum(pool.map(self.program, binaries), Count())
+
+    def pytest(self, suite):
+        where = [argument for argument in self.extra if argument] if suite == "api" else []
+        if not any(argument.startswith("tests/") for argument in where):
+            if not list((ROOT / "tests" / suite).rglob("test_*.py")):
+                return Count()
+            where = [f"tests/{suite}"] + where
+        with tempfile.TemporaryDirectory(prefix="ferrod-tests-") as scratch:
+            report = pathlib.Path(scratch) / "junit.xml"
+            command = ["/usr/bin/python3", "-B", "-m", "pytest", "-c", "tests/pytest.ini", "--rootdir=tests", "-q",
+                       "-rfE", "--tb=short", "--no-header", f"--junitxml={report}"] + where
+            code, output = run(command, self.env, PYTEST_SECONDS)
+            if code not in (0, 5):
+                show(f"pytest tests/{suite} (exit code {code})", output)
+            try:
+                suites = ElementTree.parse(report).getroot().iter("testsuite")
+            except (OSError, ElementTree.ParseError):
+                return Count(failed=1)
+            total = Count()
+            for found in suites:
+                failed = int(found.get("failures")) + int(found.get("errors"))
+                skipped = int(found.get("skipped"))
+                total += Count(int(found.get("tests")) - failed - skipped, failed, skipped)
+            if code not in (0, 1, 5) and total.failed == 0:
+                total += Count(failed=1)
+            return total
+
+    def fuzz(self):
+        total = Count()
+        for source in sorted((ROOT / "tests/fuzz").glob("fuzz_*.c")):
+            name = source.stem
+            corpus = sorted(p for p in (ROOT / "tests/fuzz/corpus" / name[len("fuzz_"):]).rglob("*") if p.is_file())
+            if not corpus:
+                print(f"{name}: no corpus in tests/fuzz/corpus/{name[len('fuzz_'):]}")
+                total += Count(failed=1)
+                continue
+            code, output = run([str(self.build / "tests/fuzz" / name)] + [str(p) for p in corpus], self.env, PROGRAM_SECONDS)
+            if code == 0:
+                total += Count(passed=len(corpus))
+            else:
+                show(f"{name} (exit code {code}; the last file named is the culprit)", output)
+                total += Count(passed=max(output.count("\n") - 1, 0), failed=1)
+        return total
+
+    def layers(self):
+        code, output = run(["/usr/bin/python3", "-B", "tests/lint/layers.py"], self.env, 60)
+        if code:
+            show("tests/lint/layers.py", output)
+        return Count(passed=1) if code == 0 else Count(failed=1)
+
+    def suite(self, name):
+        if name == "fuzz":
+            return self.fuzz()
+        if name == "lint":
+            return self.layers() + self.pytest("lint")
+        if name == "api":
+            return self.pytest("api")
+        # pytest files of the unit and golden suites run once, not under valgrind
+        return self.programs(name) + (Count() if self.valgrind else self.pytest(name))
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--build", default="build/release")
+    parser.add_argument("--valgrind", action="store_true")
+    parser.add_argument("suites", nargs="+", choices=["unit", "golden", "fuzz", "lint", "api"])
+    arguments = sys.argv[1:]
+    extra = []
+    if "--" in arguments:
+        extra = arguments[arguments.index("--") + 1:]
+        arguments = arguments[:arguments.index("--")]
+    options = parser.parse_args(arguments)
+    options.extra = extra
+    runner = Runner(options)
+    total = Count()
+    for name in options.suites:
+        started = time.monotonic()
+        count = runner.suite(name)
+        if count.passed + count.failed + count.skipped == 0 and name != "fuzz":
+            print(f"{name}: holds no tests")
+            count.failed = 1
+        total += count
+        print(f"{name:<8} {count}  ({time.monotonic() - started:.1f} s)", flush=True)
+    print(total)
+    return 1 if total.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
