@@ -2,6 +2,7 @@
 #ifndef FERROD_BASE_BANNED_H
 #define FERROD_BASE_BANNED_H
 
+#undef alloca /* glibc makes it a macro */
 #pragma GCC poison strcpy strcat sprintf vsprintf strtok atoi atol atoll atof gmtime localtime system alloca
 
 #endif

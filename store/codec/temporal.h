@@ -1,0 +1,27 @@
+/* Canonical text of instants, dates and times (RFC 3339, ISO 8601). Pure. */
+#ifndef FERROD_STORE_CODEC_TEMPORAL_H
+#define FERROD_STORE_CODEC_TEMPORAL_H
+
+#include <stdbool.h>
+
+#include "service/base/macros.h"
+#include "service/base/str.h"
+
+#define TEMPORAL_BYTES 40
+
+enum temporal_style {
+	TEMPORAL_WIRE,  /* fraction without trailing zeros, none when zero */
+	TEMPORAL_STORED /* always six fraction digits, so that text order is time order (SQLite) */
+};
+
+/*
+ * "2026-01-02T03:04:05[.f{1,9}][Z|+hh[:mm]|-hh[:mm[:ss]]]", 'T' or space, years 0001 to 9999; fractions beyond microseconds
+ * must be zero. With an offset the output is UTC with 'Z', without one it has none. false: not a datetime.
+ */
+bool temporal_datetime(struct str in, enum temporal_style style, char out[TEMPORAL_BYTES], bool *ret_aware) MUST_CHECK;
+/* "YYYY-MM-DD", a real calendar day. */
+bool temporal_date(struct str in, char out[TEMPORAL_BYTES]) MUST_CHECK;
+/* "HH:MM[:SS[.ffffff]]". */
+bool temporal_time(struct str in, enum temporal_style style, char out[TEMPORAL_BYTES]) MUST_CHECK;
+
+#endif

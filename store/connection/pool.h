@@ -1,0 +1,73 @@
+/*
+ * A bounded pool of driver connections, shared by all loops. Waiters are served first come, first served; a released
+ * connection is handed straight to the first of them. Lock order: see store.h.
+ */
+#ifndef FERROD_STORE_CONNECTION_POOL_H
+#define FERROD_STORE_CONNECTION_POOL_H
+
+#include "store/connection/dsn.h"
+#include "store/driver/driver.h"
+
+struct pool_config {
+	int64_t max_connections, min_connections;
+	double acquire_timeout_s, idle_timeout_s, max_lifetime_s, statement_timeout_s;
+};
+
+/* The contract's defaults (5, 0, 5, 600, 1800, 0). */
+struct pool_config pool_config_default(void);
+
+struct pool;
+
+enum lease_mode {
+	LEASE_READ,
+	LEASE_WRITE /* SQLite: with the database's writer turn; PostgreSQL: the same as READ */
+};
+
+/* A borrowed connection. Zero-initialised: nothing is held. */
+struct lease {
+	struct pool *pool;
+	struct driver_conn *conn;
+	bool writer;     /* holds the writer's turn */
+	int64_t since_ns;
+};
+
+struct pool_stats {
+	int64_t size, idle, in_use, waiting;
+	uint64_t acquired, timeouts, opened, closed, acquire_ns;
+	uint64_t cache_hits, cache_misses;
+};
+
+/* New pool; opens nothing. dsn is borrowed for the pool's life. */
+bool pool_create(const struct driver *driver, const struct dsn *dsn, const struct pool_config *cfg, struct pool **ret,
+		 struct err *err) MUST_CHECK;
+
+/* No new leases (waiters fail with `code`), idle connections closed; leased ones close when they come back. */
+void pool_close(struct pool *p);
+/* Frees when closed and the last lease is back. */
+void pool_unref(struct pool *p);
+struct pool *pool_ref(struct pool *p);
+
+/* Leases a live connection until `deadline` or the acquire timeout, whichever is first. Checks one that was idle for long, replaces
+ * the dead. ERR_POOL_TIMEOUT, ERR_DATABASE_UNAVAILABLE (with backoff: while the database is known to be down only one
+ * attempt at a time is made, others fail at once or wait for its outcome). Parks. */
+bool pool_lease(struct pool *p, enum lease_mode mode, int64_t deadline, struct lease *ret, struct err *err) MUST_CHECK;
+
+/* Takes the writer's turn for a lease that reads so far. No-op on PostgreSQL. Parks. */
+bool lease_upgrade(struct lease *l, int64_t deadline, struct err *err) MUST_CHECK;
+
+/* Gives it back: rolls back anything open, resets what raw SQL may have set, closes the broken and the outdated. The
+ * struct is zero afterwards; no-op on a zero lease. May park (shielded). */
+void lease_release(struct lease *l);
+
+/* Every connection is replaced: idle ones now, leased ones when they return. Never waits. */
+void pool_refresh(struct pool *p);
+
+/* Opens up to min_connections; closes idle ones past their time. Called by housekeeping on a fiber. */
+void pool_tick(struct pool *p);
+
+void pool_stats(struct pool *p, struct pool_stats *ret);
+const struct pool_config *pool_get_config(const struct pool *p);
+/* Version of the server as last seen; "" before the first connect. Copied to buf. */
+void pool_server_version(struct pool *p, char buf[64]);
+
+#endif

@@ -1,0 +1,39 @@
+/* Pure text decisions that differ between the two databases. No I/O, no driver types. */
+#ifndef FERROD_STORE_DIALECT_DIALECT_H
+#define FERROD_STORE_DIALECT_DIALECT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "service/base/str.h"
+#include "service/base/strbuf.h"
+
+enum dialect_id { DIALECT_SQLITE, DIALECT_POSTGRES };
+
+struct dialect {
+	enum dialect_id id;
+	const char *name;            /* "sqlite", "postgres": the wire's word */
+	size_t params_max;           /* parameters of one statement */
+	bool numbered_placeholders;  /* $1 against ? */
+};
+
+extern const struct dialect dialect_sqlite;
+extern const struct dialect dialect_postgres;
+
+const struct dialect *dialect_get(enum dialect_id id);
+
+/* By wire name; NULL when unknown. */
+const struct dialect *dialect_by_name(struct str name);
+
+/* The only quoting function for identifiers: "name" with embedded quotes doubled. The name must hold no
+ * NUL (schema and query parsing see to it). */
+void dialect_quote_ident(struct strbuf *b, struct str name);
+
+/* A string literal for DDL (DEFAULT, CHECK): quotes doubled. Backslashes are plain characters
+ * (standard_conforming_strings is on in every connection of ours). */
+void dialect_quote_literal(struct strbuf *b, struct str text);
+
+/* Parameter number n (1-based). */
+void dialect_placeholder(const struct dialect *d, struct strbuf *b, size_t n);
+
+#endif

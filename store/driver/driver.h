@@ -1,0 +1,119 @@
+/*
+ * The database driver's vtable: everything above it is the same for both databases. A connection belongs to one lease at a
+ * time; its calls may park the fiber (wait.h) and must be made by the fiber that leased it.
+ */
+#ifndef FERROD_STORE_DRIVER_DRIVER_H
+#define FERROD_STORE_DRIVER_DRIVER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "service/base/arena.h"
+#include "service/base/err.h"
+#include "service/base/macros.h"
+#include "store/dialect/dialect.h"
+#include "store/stmt.h"
+#include "store/value.h"
+
+struct dsn;
+struct driver;
+struct cursor;
+
+enum tx_state { TX_STATE_NONE, TX_STATE_OPEN, TX_STATE_ABORTED, TX_STATE_UNKNOWN /* connection lost */ };
+
+enum tx_isolation { TX_ISO_DEFAULT, TX_ISO_READ_COMMITTED, TX_ISO_REPEATABLE_READ, TX_ISO_SERIALIZABLE };
+
+/* Per-database state shared by the connections of one pool: the name of an in-memory database, its anchor connection, the
+ * write epoch. Made by driver->db_open, opaque to all others. */
+struct driver_db;
+
+/* Base struct, embedded first in the driver's own. */
+struct driver_conn {
+	const struct driver *driver;
+	struct driver_db *db;
+	bool broken;             /* never to be reused: the pool closes it */
+	int64_t opened_ns;       /* monotonic */
+	int64_t idle_since_ns;   /* set by the pool */
+	uint64_t generation;     /* of the pool when it was opened; older ones are replaced */
+	int64_t statement_timeout_ns; /* 0: none but the request's deadline */
+	bool session_dirty;      /* raw SQL ran: `reset` before the next lease */
+	struct driver_conn *next; /* the pool's list */
+	uint64_t cache_hits, cache_misses;
+};
+
+/* One column of a running statement. */
+struct cursor_column {
+	struct str name; /* borrowed until finish */
+	unsigned type_oid; /* PostgreSQL; 0 on SQLite */
+};
+
+/* A running statement. Whoever prepares must finish. */
+struct cursor {
+	struct driver_conn *conn;
+	size_t n_columns;                    /* 0: yields no rows */
+	const struct cursor_column *columns; /* valid until finish */
+	const struct value *row;             /* n_columns; valid until the next step */
+	int64_t affected;                    /* rows changed; valid once step has answered "no row" */
+	int64_t last_insert_id;              /* SQLite; 0: none */
+	bool read_only;                      /* the engine says that the statement writes nothing (SQLite) */
+};
+
+struct driver {
+	const char *name; /* "sqlite", "postgres" */
+	const struct dialect *dialect;
+
+	/* Shared state for the pool of one dsn (borrowed for the db's life). Does not connect. */
+	bool (*db_open)(const struct dsn *dsn, struct driver_db **ret, struct err *err) MUST_CHECK;
+	void (*db_close)(struct driver_db *db); /* every connection is closed by then */
+
+	/* Connects. ERR_DATABASE_UNAVAILABLE, ERR_DATABASE_FORBIDDEN, ERR_INVALID_URL (a SQLite file that cannot be opened). */
+	bool (*open)(struct driver_db *db, int64_t deadline_ns, struct driver_conn **ret, struct err *err) MUST_CHECK;
+	/* Closes at once, whatever runs. Never parks. */
+	void (*close)(struct driver_conn *c);
+
+	/* Prepares (from the connection's cache when stmt->cache), binds and starts. On false nothing is left to finish. Raw SQL:
+	 * a second statement in the text, or a wrong number of parameters, is refused before anything runs. */
+	bool (*prepare)(struct driver_conn *c, const struct stmt *s, int64_t deadline_ns, struct cursor **ret,
+			struct err *err) MUST_CHECK;
+	/* Next row, or *ret_row = false at the end. On an error the cursor still has to be finished. */
+	bool (*step)(struct cursor *cur, bool *ret_row, struct err *err) MUST_CHECK;
+	/* Ends the statement; rows not read are dropped (the statement is cancelled when that would take long). NULL is fine. May
+	 * set conn->broken. */
+	void (*finish)(struct cursor *cur);
+
+	/* Runs statements without parameters or rows (BEGIN, DDL). Unprepared. */
+	bool (*simple)(struct driver_conn *c, struct str sql, int64_t deadline_ns, struct err *err) MUST_CHECK;
+
+	/* BEGIN in the dialect's words. SQLite: deferred (read_only or not); the caller holds the writer's turn before it writes. */
+	bool (*begin)(struct driver_conn *c, enum tx_isolation iso, bool read_only, int64_t deadline_ns,
+		      struct err *err) MUST_CHECK;
+	bool (*commit)(struct driver_conn *c, int64_t deadline_ns, struct err *err) MUST_CHECK;
+	/* Rolls back whatever is open; never leaves a transaction open (marks the connection broken instead). Shielded. */
+	void (*rollback)(struct driver_conn *c);
+	/* The engine's own word, no round trip. */
+	enum tx_state (*tx_state)(struct driver_conn *c);
+
+	/* A round trip: is it alive? */
+	bool (*ping)(struct driver_conn *c, int64_t deadline_ns, struct err *err) MUST_CHECK;
+	/* Clears what a client may have set (DISCARD ALL, temp tables). false: close it. */
+	bool (*reset)(struct driver_conn *c, int64_t deadline_ns) MUST_CHECK;
+	/* Cancels the running statement of c; callable from another fiber or thread, returns at once. */
+	void (*cancel)(struct driver_conn *c);
+	/* Drops cached prepared statements (after DDL). */
+	void (*forget)(struct driver_conn *c);
+	/* Server's version text ("15.18", "3.40.1"), static or owned by c. */
+	const char *(*server_version)(struct driver_conn *c);
+	/* Writes the names of the ordinary tables of the current schema to the arena. */
+	bool (*list_tables)(struct driver_conn *c, struct arena *a, int64_t deadline_ns, struct str **ret, size_t *ret_n,
+			    struct err *err) MUST_CHECK;
+};
+
+extern const struct driver driver_sqlite;
+extern const struct driver driver_postgres;
+
+/* Library versions for /version: "3.40.1", "15.18"; static. */
+const char *driver_sqlite_version(void);
+const char *driver_postgres_version(void);
+
+#endif

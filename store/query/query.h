@@ -1,0 +1,195 @@
+/*
+ * QueryIR as an AST, resolved against a model snapshot: every column and relation is checked, every value is bound
+ * (typed) by the codec for the dialect it will run on. Lives in the request's arena; borrows the schema snapshot.
+ */
+#ifndef FERROD_STORE_QUERY_QUERY_H
+#define FERROD_STORE_QUERY_QUERY_H
+
+#include "service/base/arena.h"
+#include "service/base/json.h"
+#include "store/codec/codec.h"
+#include "store/dialect/dialect.h"
+#include "store/schema/schema.h"
+#include "store/stmt.h"
+
+enum query_op {
+	OP_EQ,
+	OP_NE,
+	OP_LT,
+	OP_LE,
+	OP_GT,
+	OP_GE,
+	OP_IN,
+	OP_NOT_IN,
+	OP_LIKE,
+	OP_NOT_LIKE,
+	OP_ILIKE,
+	OP_NOT_ILIKE,
+	OP_BETWEEN,
+	OP_IS_NULL,
+	OP_IS_NOT_NULL
+};
+
+enum node_kind { NODE_LEAF, NODE_AND, NODE_OR, NODE_NOT };
+
+struct query_node {
+	enum node_kind kind;
+	/* LEAF */
+	enum query_op op;
+	const struct column *column; /* having: NULL, see aggregate */
+	size_t aggregate;            /* having: index into query->aggregates */
+	const struct value *values;  /* n_values: 1 for comparisons (may be NULL), any for IN, 2 for BETWEEN, 0 for IS NULL */
+	size_t n_values;
+	/* AND, OR: both; NOT: left */
+	const struct query_node *left, *right;
+};
+
+enum order_nulls { NULLS_DEFAULT, NULLS_FIRST, NULLS_LAST };
+
+struct query_order {
+	const struct column *column;
+	size_t aggregate; /* used when column is NULL */
+	bool descending;
+	enum order_nulls nulls;
+};
+
+enum aggregate_fn { AGG_COUNT, AGG_SUM, AGG_AVG, AGG_MIN, AGG_MAX };
+
+struct query_aggregate {
+	enum aggregate_fn fn;
+	const struct column *column; /* NULL: count(*) */
+	struct str alias;
+};
+
+struct query_m2m {
+	struct str join_table, source_col, target_col;
+	struct value source_id;
+};
+
+struct query;
+
+struct query_include {
+	const struct relation *relation;
+	struct query *query; /* on the target model: where, order, limit, nested includes */
+};
+
+enum query_lock { QUERY_LOCK_NONE, QUERY_LOCK_SHARE, QUERY_LOCK_UPDATE };
+
+struct query {
+	const struct dialect *dialect;
+	const struct schema *schema;
+	const struct model *model;
+	const struct query_node **where; /* ANDed roots */
+	size_t n_where;
+	struct query_order *order;
+	size_t n_order;
+	bool has_limit, has_offset;
+	int64_t limit, offset;
+	const struct query_m2m *m2m;      /* NULL: none */
+	/* beyond v1 */
+	const struct column **select;     /* NULL: every column; in the order asked */
+	size_t n_select;
+	bool distinct;
+	struct query_aggregate *aggregates;
+	size_t n_aggregates;
+	const struct column **group_by;
+	size_t n_group_by;
+	const struct query_node **having;
+	size_t n_having;
+	struct query_include *includes;
+	size_t n_includes;
+	struct str cursor;                /* opaque text; STR_NONE: none */
+	enum query_lock lock;
+};
+
+/* "$add" and friends of an update's set. */
+enum set_kind { SET_VALUE, SET_ADD, SET_SUB, SET_MUL, SET_CONCAT, SET_NOW };
+
+struct query_set {
+	const struct column *column;
+	enum set_kind kind;
+	struct value value;
+};
+
+/* ---- query_json.c ---- */
+
+/* QueryIR envelope or bare payload; `pointer` is where doc stands in the request ("" or "/query"). Typed value nodes
+ * {"kind","value"} or plain JSON values. False: ERR_INVALID_QUERY, ERR_MODEL_NOT_FOUND, ERR_UNKNOWN_COLUMN,
+ * ERR_INVALID_VALUE, all with pointers. */
+bool query_from_json(struct arena *a, const struct schema *s, const struct dialect *d, const json_t *doc,
+		     const char *pointer, struct query **ret, struct err *err) MUST_CHECK;
+
+/* Just the model's name of a QueryIR document (routing and scopes before the rest is parsed). */
+bool query_json_model(const json_t *doc, struct str *ret) MUST_CHECK;
+
+/* Members of an update's `set`, in the document's order. Empty: ERR_INVALID_QUERY. null for a NOT NULL column:
+ * ERR_NOT_NULL_VIOLATION. */
+bool query_set_from_json(struct arena *a, const struct model *m, const struct dialect *d, const json_t *set,
+			 const char *pointer, struct query_set **ret, size_t *ret_n, struct err *err) MUST_CHECK;
+
+/* ---- query_lower.c: AST -> SQL. Results stand in the arena. ---- */
+
+/* What the rows of a lowered statement hold, column by column. */
+struct result_shape {
+	size_t n;
+	const struct column **columns; /* NULL entry: an aggregate, see `decode` */
+	struct str *names;
+	const struct column *decode;   /* n codec columns (copies) to decode with */
+	bool full;                     /* every column of the model in its order: rows may enter the identity map */
+};
+
+bool query_lower_select(struct arena *a, const struct query *q, struct stmt *ret, struct result_shape *ret_shape,
+			struct err *err) MUST_CHECK;
+bool query_lower_count(struct arena *a, const struct query *q, struct stmt *ret, struct err *err) MUST_CHECK;
+bool query_lower_exists(struct arena *a, const struct query *q, struct stmt *ret, struct err *err) MUST_CHECK;
+/* returning: RETURNING every column (shape filled). Honours limit, offset, order and m2m by a primary-key subquery. */
+bool query_lower_update(struct arena *a, const struct query *q, const struct query_set *set, size_t n_set, bool returning,
+			struct stmt *ret, struct result_shape *ret_shape, struct err *err) MUST_CHECK;
+bool query_lower_delete(struct arena *a, const struct query *q, bool returning, struct stmt *ret,
+			struct result_shape *ret_shape, struct err *err) MUST_CHECK;
+
+/* A query for one record by its key values (model->n_pk of them, canonical order). */
+struct query *query_by_pk(struct arena *a, const struct schema *s, const struct dialect *d, const struct model *m,
+			  const struct value *key);
+
+/* The wire's key text: pk columns' values joined by ',' (each percent-encoded by the client) -> values. A model without
+ * primary key: ERR_INVALID_QUERY; wrong number of parts or a value that cannot be: ERR_RECORD_NOT_FOUND is the caller's
+ * choice, here ERR_INVALID_VALUE. */
+bool query_key_from_text(struct arena *a, const struct dialect *d, const struct model *m, struct str text,
+			 struct value **ret, struct err *err) MUST_CHECK;
+
+/* The identity map's key text of a decoded row (full shape): unambiguous for every pk type. In the arena. */
+struct str query_identity_key(struct arena *a, const struct model *m, const struct value *key);
+
+/* ---- record_lower.c ---- */
+
+enum record_conflict {
+	RECORD_INSERT,        /* plain */
+	RECORD_IGNORE,        /* ON CONFLICT (cols) DO NOTHING */
+	RECORD_UPDATE         /* ON CONFLICT (cols) DO UPDATE SET every given non-conflict column */
+};
+
+/* One row to insert: values[i] belongs to columns[i]; `given[i]` false: the column's default. */
+struct record_row {
+	const struct value *values; /* model->n_columns */
+	const bool *given;          /* model->n_columns */
+};
+
+/* JSON object -> row. Unknown member: ERR_UNKNOWN_COLUMN; null for a required column: ERR_NOT_NULL_VIOLATION (null for
+ * an autoincrement key means absent); absent columns with a literal default in the schema take it, so that both databases agree;
+ * absent NOT NULL without default: ERR_NOT_NULL_VIOLATION. `partial` (PATCH): absent columns stay ungiven, no defaults. */
+bool record_from_json(struct arena *a, const struct dialect *d, const struct model *m, const json_t *obj, const char *pointer,
+		      bool partial, struct record_row *ret, struct err *err) MUST_CHECK;
+
+/* INSERT of n rows with the same `given` set; DEFAULT VALUES when nothing is given. returning: every column (shape full).
+ * conflict columns: model columns (NULL, 0: the primary key). */
+bool record_lower_insert(struct arena *a, const struct dialect *d, const struct model *m, const struct record_row *rows,
+			 size_t n_rows, enum record_conflict conflict, const struct column *const *conflict_columns,
+			 size_t n_conflict, bool returning, struct stmt *ret, struct result_shape *ret_shape,
+			 struct err *err) MUST_CHECK;
+
+/* PostgreSQL, after explicit ids: moves the sequence of m's autoincrement key past max(id); sql.len 0 when not needed. */
+bool record_lower_sequence(struct arena *a, const struct dialect *d, const struct model *m, struct stmt *ret,
+			   struct err *err) MUST_CHECK;
+
+#endif

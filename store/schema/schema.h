@@ -1,0 +1,170 @@
+/*
+ * SchemaIR v1 as typed, immutable data (reference: SchemaIR wire shape). Built by schema_json.c in an
+ * arena of its own, reference-counted, never changed afterwards: readers need no lock.
+ */
+#ifndef FERROD_STORE_SCHEMA_SCHEMA_H
+#define FERROD_STORE_SCHEMA_SCHEMA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "service/base/arena.h"
+#include "service/base/err.h"
+#include "service/base/json.h"
+#include "service/base/macros.h"
+#include "service/base/map.h"
+#include "service/base/str.h"
+
+enum logical_type {
+	LT_INTEGER,
+	LT_NUMBER,
+	LT_DECIMAL,
+	LT_BOOLEAN,
+	LT_STRING,
+	LT_DATETIME,
+	LT_DATE,
+	LT_TIME,
+	LT_UUID,
+	LT_BINARY,
+	LT_JSON,
+	LT_UNKNOWN /* refused by create-tables unless db_type says what it is */
+};
+
+/* What the column is in the database: a recognised db_type wins over the logical type. The LOGICAL_
+ * members are those whose spelling differs from the db_type of the same meaning. */
+enum storage_type {
+	ST_SMALLINT,
+	ST_INT,
+	ST_BIGINT,
+	ST_DOUBLE,
+	ST_NUMERIC,
+	ST_BOOLEAN,
+	ST_JSON,
+	ST_JSONB,
+	ST_TEXT,
+	ST_VARCHAR,      /* length 0: unbounded */
+	ST_CHAR,
+	ST_UUID,         /* db_type uuid: char(32) on SQLite */
+	ST_UUID_LOGICAL, /* logical uuid: uuid_text on SQLite */
+	ST_TIMESTAMP,
+	ST_TIMESTAMPTZ,  /* db_type: datetime_text on SQLite */
+	ST_DATETIME_LOGICAL, /* logical datetime: timestamp_with_timezone_text on SQLite */
+	ST_DATE,
+	ST_TIME,         /* db_type time */
+	ST_TIME_LOGICAL, /* logical time without db_type: varchar on both */
+	ST_BYTEA,
+	ST_UNRESOLVED    /* unknown logical type and no recognised db_type */
+};
+
+struct column {
+	struct str name;
+	size_t index;              /* position in model->columns (and in every full row) */
+	enum logical_type logical; /* the effective one: a recognised db_type decides what values it holds */
+	struct str logical_word;   /* as declared ("integer", "datetime", "object", ...) */
+	enum storage_type storage;
+	int64_t length;            /* N of varchar(N), char(N); 0: none */
+	bool nullable, primary_key, autoincrement, unique, index_flag;
+	const json_t *default_value; /* NULL: none (JSON null) */
+	struct str format;           /* STR_NONE: null */
+	struct str db_type;          /* STR_NONE: absent */
+	bool db_type_explicit;
+	const json_t *enum_values;   /* array, or NULL */
+	struct str enum_type_name;   /* STR_NONE: absent */
+	bool postgres_native_enum;
+};
+
+struct foreign_key {
+	struct str column, to_table, to_column;
+	struct str on_delete;    /* as given; STR_NONE: null (CASCADE at emission) */
+	struct str name;         /* metadata */
+	struct str related_name; /* ours; STR_NONE: <model>_set */
+};
+
+struct schema_index {
+	struct str name;
+	const struct str *columns;
+	size_t n_columns;
+	bool unique; /* of an index; true for entries of `uniques` */
+};
+
+struct schema_check {
+	struct str name, column;
+	const struct str *values; /* rendered SQL literals: 'a', 1, true */
+	size_t n_values;
+};
+
+enum relation_kind { REL_FORWARD, REL_REVERSE, REL_ONE_TO_ONE, REL_MANY_TO_MANY };
+
+struct model;
+
+/* Ours: how records reach others. Declared, or derived from the foreign keys. */
+struct relation {
+	struct str name;
+	enum relation_kind kind;
+	struct str target_name;
+	const struct model *target;   /* resolved; never NULL in a validated schema */
+	/* FORWARD: this model's column -> target's to_column. REVERSE, ONE_TO_ONE: target's column -> this model's
+	 * to_column. ONE_TO_ONE with `column` in this model is a forward one. */
+	struct str column, to_column;
+	bool local;                   /* `column` is this model's */
+	bool to_one;
+	/* MANY_TO_MANY: the join table and its two columns; the keys they point at. */
+	struct str through, source_column, target_column;
+	struct str source_key, target_key;
+	bool declared;                /* false: derived */
+};
+
+struct model {
+	struct str name, table;
+	struct column *columns;      /* sorted by name */
+	size_t n_columns;
+	const struct column **pk;    /* primary key columns, by name */
+	size_t n_pk;
+	struct foreign_key *fks;
+	size_t n_fks;
+	struct schema_index *indexes, *uniques;
+	size_t n_indexes, n_uniques;
+	struct schema_check *checks;
+	size_t n_checks;
+	struct relation *relations;
+	size_t n_relations;
+	struct map columns_by_name;  /* -> struct column */
+	const json_t *json;          /* canonical form with our additions (relations), as answered */
+	uint64_t serial;             /* unique in the process: keys caches of lowered statements */
+};
+
+struct schema {
+	int refs;                    /* atomic */
+	struct arena arena;
+	struct model *models;        /* sorted by name */
+	size_t n_models;
+	struct map by_name, by_table; /* -> struct model */
+	const json_t *envelope;      /* canonical envelope with relations and fingerprint, as answered */
+	char fingerprint[65];        /* SHA-256 hex of the canonical v1 envelope without our additions */
+	uint64_t generation;         /* of the registry when it was published */
+};
+
+/* Another reference to s; returns s. Any thread. */
+struct schema *schema_ref(struct schema *s);
+/* Gives one reference back; frees at the last. NULL is fine. Any thread. */
+void schema_unref(struct schema *s);
+
+/* Borrowed from s; NULL when there is none. */
+const struct model *schema_model(const struct schema *s, struct str name);
+const struct model *schema_model_by_table(const struct schema *s, struct str table);
+const struct column *model_column(const struct model *m, struct str name);
+const struct relation *model_relation(const struct model *m, struct str name);
+
+/* The lower-case word of a logical type ("integer"); static. */
+const char *logical_type_name(enum logical_type t);
+
+/* db_type token ("varchar(40)", "timestamptz", ...) -> storage type and length; false when the token is not
+ * recognised. Case-insensitive, surrounding space ignored. */
+bool storage_from_token(struct str token, enum storage_type *ret, int64_t *ret_length) MUST_CHECK;
+/* From a logical word and format alone; ST_UNRESOLVED when it says nothing. */
+enum storage_type storage_from_logical(struct str logical_word, struct str format);
+/* The logical type whose values a storage type holds. */
+enum logical_type logical_from_storage(enum storage_type t);
+
+#endif

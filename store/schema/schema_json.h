@@ -1,0 +1,23 @@
+/* SchemaIR JSON -> struct schema: parse, complete the short form, validate, sort, fingerprint. Pure. */
+#ifndef FERROD_STORE_SCHEMA_SCHEMA_JSON_H
+#define FERROD_STORE_SCHEMA_SCHEMA_JSON_H
+
+#include "store/schema/schema.h"
+
+/*
+ * doc: an envelope {"ir_kind":"schema",...} or its bare payload {"models":[...]}. With `base`, its models are
+ * added to or replaced in those of base (POST); NULL: they are the whole set (PUT). Every fault is listed in
+ * err->faults (living in `scratch`) with a pointer into doc: ERR_INVALID_SCHEMA. *ret: a new reference.
+ */
+bool schema_from_json(const json_t *doc, struct schema *base, struct arena *scratch, struct schema **ret,
+		      struct err *err) MUST_CHECK;
+
+/* The set without the named model (relations derived anew). ERR_MODEL_NOT_FOUND, or ERR_INVALID_SCHEMA when
+ * a declared relation of another model needs it. *ret: a new reference. */
+bool schema_without(struct schema *base, struct str model, struct arena *scratch, struct schema **ret,
+		    struct err *err) MUST_CHECK;
+
+/* The empty set; a new reference. */
+struct schema *schema_empty(void);
+
+#endif

@@ -1,0 +1,69 @@
+/*
+ * Transactions and savepoints: a table of allowed transitions, one leased connection from begin to end, requests in arrival order.
+ */
+#ifndef FERROD_STORE_SESSION_TX_H
+#define FERROD_STORE_SESSION_TX_H
+
+#include "store/session/session.h"
+
+#define TX_ID_BYTES 33
+
+enum tx_phase { TX_OPEN, TX_ABORTED, TX_COMMITTED, TX_ROLLED_BACK, TX_EXPIRED, TX_UNKNOWN };
+
+struct tx_options {
+	enum tx_isolation isolation;
+	bool read_only;
+	double timeout_s; /* 0: the default */
+};
+
+struct tx_view {
+	char id[TX_ID_BYTES], parent_id[TX_ID_BYTES]; /* parent "" for a root */
+	struct str connection_name, savepoint, detail; /* in the arena */
+	enum tx_phase phase;
+	const char *state; /* wire word; static */
+	int64_t created_us, expires_us, ended_us;
+	bool read_only;
+};
+
+struct tx_table;
+
+struct tx_table *tx_table_create(struct session_table *sessions, double default_timeout_s, double max_timeout_s,
+				 double tombstone_s, size_t max_per_session, size_t queue_max);
+void tx_table_destroy(struct tx_table *t);
+
+/* Begins a root transaction on conn, in `session` or (NULL) without one. Parks. ERR_TRANSACTION_LIMIT, ERR_POOL_TIMEOUT ... */
+bool tx_begin(struct tx_table *t, struct connection *conn, struct session *session, struct str owner,
+	      const struct tx_options *o, int64_t deadline, struct arena *a, struct tx_view *ret, struct err *err) MUST_CHECK;
+
+/* A savepoint inside the innermost open transaction `parent`, whose turn the caller holds (tx_enter). */
+bool tx_savepoint(struct tx_table *t, struct tx *parent, int64_t deadline, struct arena *a, struct tx_view *ret,
+		  struct err *err) MUST_CHECK;
+
+/* By id, for work: waits for the transaction's turn. Another session's (or owner's) is ERR_TRANSACTION_NOT_FOUND; ended:
+ * ERR_TRANSACTION_ENDED with state; ended by the server: ERR_TRANSACTION_EXPIRED; an outer one while a savepoint is open:
+ * ERR_TRANSACTIONS_OPEN; aborted: ERR_TRANSACTION_ABORTED (not with `even_aborted`). Parks. Give back with tx_leave. */
+bool tx_enter(struct tx_table *t, struct str id, const struct session *session, struct str owner, bool even_aborted,
+	      int64_t deadline, struct tx **ret, struct err *err) MUST_CHECK;
+/* Looks at the engine's own state: a raw COMMIT or ROLLBACK ends the transaction here. */
+void tx_leave(struct tx_table *t, struct tx *tx);
+
+/* commit true: COMMIT or RELEASE; false: ROLLBACK or ROLLBACK TO + RELEASE (clears the session's map). Idempotent. Parks. */
+bool tx_end(struct tx_table *t, struct str id, const struct session *session, struct str owner, bool commit,
+	    int64_t deadline, enum tx_phase *ret, struct err *err) MUST_CHECK;
+
+/* What became of it; also of ended ones (tombstones). */
+bool tx_lookup(struct tx_table *t, struct str id, const struct session *session, struct str owner, struct arena *a,
+	       struct tx_view *ret, struct err *err) MUST_CHECK;
+size_t tx_list(struct tx_table *t, const struct session *session, struct arena *a, struct tx_view **ret);
+
+/* The lease of a transaction whose turn the caller holds. */
+struct lease *tx_lease(struct tx *tx);
+struct connection *tx_connection(struct tx *tx);
+
+/* Rolls back all of a session's (its end) or a connection's transactions; they read as TX_EXPIRED when `expired`. Parks. */
+void tx_end_session(struct tx_table *t, struct session *s, bool expired);
+void tx_end_connection(struct tx_table *t, struct connection *c);
+/* Housekeeping: rolls back those past their timeout. */
+int64_t tx_tick(struct tx_table *t);
+
+#endif

@@ -1,0 +1,62 @@
+/*
+ * The facade that handlers get: one struct that owns every registry of the domain. Knows no HTTP.
+ *
+ *   value.h stmt.h          values and statements
+ *   connection/             dsn, registry of named connections, pool
+ *   session/                sessions, transactions, identity map, route
+ *   schema/ query/ ddl/ codec/ dialect/   the pure middle
+ *   driver/                 all I/O
+ *   exec.h                  the one path all SQL takes
+ *   service.h               (handlers use the headers above directly)
+ *
+ * Lock order: session table, transaction table, registries (connections, schema), pool, identity map. Nothing but a transaction's
+ * turn and a database's writer turn is held across a park.
+ */
+#ifndef FERROD_STORE_STORE_H
+#define FERROD_STORE_STORE_H
+
+#include "store/connection/registry.h"
+#include "store/exec.h"
+#include "store/schema/schema_registry.h"
+#include "store/session/session.h"
+#include "store/session/tx.h"
+
+struct store_options {
+	struct session_limits sessions;
+	double statement_timeout_s;  /* the server's default for every statement; 0: none */
+	double busy_timeout_s;       /* SQLite: other processes' locks */
+	double tx_timeout_s, tx_timeout_max_s;
+	size_t tx_queue_max;
+	size_t sqlite_cache_kib;     /* page cache per SQLite connection */
+};
+
+struct store {
+	struct store_options options;
+	struct connection_registry connections;
+	struct schema_registry models;
+	struct session_table *sessions;
+	struct tx_table *transactions;
+};
+
+struct store *store_create(const struct store_options *o);
+/* Ends sessions and transactions, closes every pool. Must run where fibers may park, or on a plain thread. */
+void store_destroy(struct store *s);
+
+/* One round of housekeeping: sessions, transactions, pools. Returns when it wants to run again (monotonic ns). Parks. */
+int64_t store_tick(struct store *s);
+
+/* reset_engine: every pool, session, transaction and map is gone; models stay. */
+void store_reset(struct store *s);
+/* Disconnect. ERR_CONNECTION_IN_USE unless force; forced, its sessions and transactions end as expired. */
+bool store_disconnect(struct store *s, struct str name, bool force, struct err *err) MUST_CHECK;
+
+/* The routing rules of sections 2.2 and 7 in one place: transaction, then `using`, then session, then the default. What is entered
+ * stays entered until route_release. Ids STR_NONE: not given. `even_aborted`: for ending a transaction. */
+struct route_request {
+	struct str session_id, tx_id, using, owner;
+	int64_t deadline;
+};
+bool route_resolve(struct store *s, const struct route_request *q, struct route *ret, struct err *err) MUST_CHECK;
+void route_release(struct store *s, struct route *r);
+
+#endif

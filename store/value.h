@@ -1,0 +1,83 @@
+/*
+ * A database value on its way in or out: tagged, never owning. Bytes are borrowed from whatever made
+ * the value (a cursor's current row, a request's arena, a packed record).
+ */
+#ifndef FERROD_STORE_VALUE_H
+#define FERROD_STORE_VALUE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "service/base/arena.h"
+#include "service/base/macros.h"
+#include "service/base/str.h"
+#include "service/base/strbuf.h"
+
+enum value_kind {
+	VALUE_NULL,
+	VALUE_BOOL,
+	VALUE_INT,
+	VALUE_DOUBLE,
+	VALUE_TEXT,  /* UTF-8: strings, uuids, temporal values, decimals */
+	VALUE_BYTES, /* binary */
+	VALUE_JSON   /* the text of one JSON document, written to the wire as it is */
+};
+
+struct value {
+	enum value_kind kind;
+	union {
+		bool b;
+		int64_t i;
+		double d;
+		struct str s; /* TEXT, BYTES, JSON */
+	} u;
+};
+
+#define VALUE_NULL_INIT ((struct value){.kind = VALUE_NULL})
+
+static inline struct value value_null(void)
+{
+	return (struct value){.kind = VALUE_NULL};
+}
+static inline struct value value_bool(bool b)
+{
+	return (struct value){.kind = VALUE_BOOL, .u.b = b};
+}
+static inline struct value value_int(int64_t i)
+{
+	return (struct value){.kind = VALUE_INT, .u.i = i};
+}
+static inline struct value value_double(double d)
+{
+	return (struct value){.kind = VALUE_DOUBLE, .u.d = d};
+}
+static inline struct value value_text(struct str s)
+{
+	return (struct value){.kind = VALUE_TEXT, .u.s = s};
+}
+static inline struct value value_bytes(struct str s)
+{
+	return (struct value){.kind = VALUE_BYTES, .u.s = s};
+}
+static inline struct value value_json(struct str s)
+{
+	return (struct value){.kind = VALUE_JSON, .u.s = s};
+}
+
+/* A copy whose bytes live in the arena. */
+struct value value_dup(struct arena *a, struct value v);
+
+/* Same kind and same content. */
+bool value_equal(struct value a, struct value b);
+
+/* How values are written as JSON. */
+struct value_format {
+	bool int64_as_string; /* integers beyond +-(2^53 - 1) as strings (Prefer: int64=string) */
+	bool tag_bytes;       /* BYTES as {"$bytes": "..."} (raw SQL) instead of a bare base64 string */
+};
+
+/* Appends the JSON form. Doubles that are not finite become "NaN", "Infinity", "-Infinity". */
+void value_write_json(struct strbuf *b, struct value v, const struct value_format *fmt);
+
+#endif
