@@ -33,7 +33,7 @@ void *arena_alloc(struct arena *a, size_t n);
 /* Zeroed array of n objects of `size` bytes; the product is overflow-checked. */
 void *arena_array(struct arena *a, size_t n, size_t size);
 
-/* A copy in the arena, with a NUL after it that len does not count. */
+/* A copy in the arena, with a NUL after it that len does not count; an absent span (p NULL) stays absent. */
 struct str arena_str(struct arena *a, struct str s);
 
 /* The same as a NUL-terminated C string (an inner NUL ends it early for C readers). */

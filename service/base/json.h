@@ -53,6 +53,7 @@ struct json_reader {
 	struct err *err;
 	const char *known[32];
 	size_t n_known;
+	uint32_t any; /* bit i: known[i] was read by json_reader_any, so null counts as present */
 	bool failed;
 };
 

@@ -23,9 +23,11 @@ bool log_enabled(enum log_level level);
 /* A line being built; on the stack, bounded (an over-long line is cut and says so). */
 struct log_line {
 	enum log_level level;
-	char buf[2048];
-	size_t len;
+	enum log_format format; /* as it was at log_begin */
+	bool enabled;
 	bool cut;
+	size_t len;
+	char buf[2048];
 };
 
 /* Starts a line: time, level, event name (snake_case word). */

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 
 #include "service/base/macros.h"
@@ -55,6 +56,13 @@ struct str str_trim(struct str s);
 /* Cuts s at the first `sep`: *ret_head is what is before it (all of s when there is none), *s what
  * follows (STR_NONE when there is none). Returns false when s was already STR_NONE (p NULL). */
 bool str_split(struct str *s, char sep, struct str *ret_head);
+
+/* What str_utf8_next gives for an ill-formed sequence. */
+#define STR_UTF8_BAD UINT32_MAX
+
+/* The code point that starts at byte pos < s.len into *ret_cp; returns its bytes (1..4). An ill-formed sequence
+ * gives STR_UTF8_BAD and the length of its maximal subpart (what one U+FFFD replaces; Unicode 3.9). */
+size_t str_utf8_next(struct str s, size_t pos, uint32_t *ret_cp);
 
 /* True when every byte is well-formed UTF-8 (RFC 3629: no surrogates, nothing over U+10FFFF). */
 bool str_is_utf8(struct str s);

@@ -1,0 +1,202 @@
+/* Log lines: built in a bounded buffer on the caller's stack, written with one write(2). */
+#include "service/base/log.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "service/base/clock.h"
+#include "service/base/num.h"
+
+#include "service/base/banned.h"
+
+/* What log_end may still have to write: ,"cut":true}\n */
+#define TAIL_BYTES 16
+/* The longest that one character of a value becomes, and the closing quote. */
+#define CHAR_BYTES 8
+
+static _Atomic int level_min = LOG_INFO;
+static _Atomic int format_now = LOG_JSON;
+
+void log_configure(enum log_level level, enum log_format format)
+{
+	atomic_store_explicit(&level_min, (int)level, memory_order_relaxed);
+	atomic_store_explicit(&format_now, (int)format, memory_order_relaxed);
+}
+
+bool log_enabled(enum log_level level)
+{
+	return (int)level >= atomic_load_explicit(&level_min, memory_order_relaxed);
+}
+
+/* True when n more bytes leave room for the tail; else the line is cut here. */
+static bool fits(struct log_line *l, size_t n)
+{
+	if (l->enabled && !l->cut && n <= sizeof(l->buf) - TAIL_BYTES - l->len)
+		return true;
+	l->cut = true;
+	return false;
+}
+
+static void put(struct log_line *l, const char *p, size_t n)
+{
+	memcpy(l->buf + l->len, p, n);
+	l->len += n;
+}
+
+/* The separator and the key; false when not even a short value would fit after them. */
+static bool put_key(struct log_line *l, const char *key)
+{
+	const size_t n = strlen(key);
+
+	if (!l->enabled || !fits(l, n + 40))
+		return false;
+	if (l->format == LOG_JSON) {
+		put(l, l->len == 0 ? "{\"" : ",\"", 2);
+		put(l, key, n);
+		put(l, "\":", 2);
+	} else {
+		if (l->len != 0)
+			put(l, " ", 1);
+		put(l, key, n);
+		put(l, "=", 1);
+	}
+	return true;
+}
+
+/* One character of a quoted value, from byte i on; returns how many bytes it was. */
+static size_t put_char(struct log_line *l, struct str s, size_t i)
+{
+	uint32_t cp;
+	size_t n = str_utf8_next(s, i, &cp);
+	char buf[CHAR_BYTES];
+
+	if (cp == STR_UTF8_BAD) {
+		put(l, "\xEF\xBF\xBD", 3);
+	} else if (cp == '"' || cp == '\\') {
+		put(l, (char[]){'\\', (char)cp}, 2);
+	} else if (cp < 0x20 || cp == 0x7F) {
+		snprintf(buf, sizeof(buf), "\\u%04x", (unsigned)cp & 0xFF);
+		put(l, buf, 6);
+	} else {
+		put(l, s.p + i, n);
+	}
+	return n;
+}
+
+static bool needs_quotes(struct str s)
+{
+	for (size_t i = 0; i < s.len; i++) {
+		unsigned char c = (unsigned char)s.p[i];
+
+		if (c <= ' ' || c >= 0x7F || c == '"' || c == '=' || c == '\\')
+			return true;
+	}
+	return s.len == 0;
+}
+
+void log_str(struct log_line *l, const char *key, struct str value)
+{
+	size_t i = 0;
+	bool quotes;
+
+	if (!put_key(l, key))
+		return;
+	quotes = l->format == LOG_JSON || needs_quotes(value);
+	if (quotes)
+		put(l, "\"", 1);
+	while (i < value.len && fits(l, CHAR_BYTES))
+		i += put_char(l, value, i);
+	if (quotes)
+		put(l, "\"", 1);
+}
+
+void log_strz(struct log_line *l, const char *key, const char *value)
+{
+	log_str(l, key, str_z(value));
+}
+
+void log_int(struct log_line *l, const char *key, int64_t value)
+{
+	char buf[24];
+
+	if (put_key(l, key))
+		put(l, buf, num_format_int(value, buf));
+}
+
+void log_ms(struct log_line *l, const char *key, int64_t ns)
+{
+	const int64_t us = ns / 1000;
+	const uint64_t abs_us = us < 0 ? (uint64_t)-us : (uint64_t)us;
+	char buf[40];
+	int n;
+
+	if (!put_key(l, key))
+		return;
+	n = snprintf(buf, sizeof(buf), "%s%llu.%03u", us < 0 ? "-" : "", (unsigned long long)(abs_us / 1000),
+		     (unsigned)(abs_us % 1000));
+	put(l, buf, (size_t)n);
+}
+
+void log_begin(struct log_line *l, enum log_level level, const char *event)
+{
+	static const char *const names[] = {"debug", "info", "warn", "error"};
+	char time[CLOCK_RFC3339_BYTES];
+
+	l->level = level;
+	l->format = (enum log_format)atomic_load_explicit(&format_now, memory_order_relaxed);
+	l->enabled = log_enabled(level);
+	l->cut = false;
+	l->len = 0;
+	if (!l->enabled)
+		return;
+	clock_rfc3339(clock_real_us(), time);
+	log_strz(l, "time", time);
+	log_strz(l, "level", names[level]);
+	log_strz(l, "event", event);
+}
+
+void log_end(struct log_line *l)
+{
+	const char *p = l->buf;
+
+	if (!l->enabled)
+		return;
+	if (l->cut && l->format == LOG_JSON)
+		put(l, ",\"cut\":true", 11);
+	else if (l->cut)
+		put(l, " cut=true", 9);
+	if (l->format == LOG_JSON)
+		put(l, "}", 1);
+	put(l, "\n", 1);
+	while (l->len > 0) {
+		ssize_t n = write(STDERR_FILENO, p, l->len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return; /* nobody reads the log: the request matters more */
+		p += n;
+		l->len -= (size_t)n;
+	}
+}
+
+void log_msg(enum log_level level, const char *event, const char *fmt, ...)
+{
+	struct log_line l;
+	char text[1024];
+	va_list ap;
+
+	if (!log_enabled(level))
+		return;
+	va_start(ap, fmt);
+	if (vsnprintf(text, sizeof(text), fmt, ap) < 0)
+		text[0] = '\0';
+	va_end(ap);
+	log_begin(&l, level, event);
+	log_strz(&l, "message", text);
+	log_end(&l);
+}

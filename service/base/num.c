@@ -1,0 +1,462 @@
+/* Numbers and encodings. strtod and printf are locale-safe here because the daemon never calls setlocale. */
+#include "service/base/num.h"
+
+#include <errno.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/types.h>
+
+#include "service/base/mem.h"
+
+#include "service/base/banned.h"
+
+static bool is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+bool num_parse_int(struct str s, int64_t *ret)
+{
+	const bool negative = s.len > 0 && s.p[0] == '-';
+	int64_t v = 0;
+	size_t i = negative;
+
+	if (i == s.len)
+		return false;
+	for (; i < s.len; i++) {
+		int64_t digit = s.p[i] - '0';
+
+		if (!is_digit(s.p[i]) || __builtin_mul_overflow(v, 10, &v) ||
+		    __builtin_add_overflow(v, negative ? -digit : digit, &v))
+			return false;
+	}
+	*ret = v;
+	return true;
+}
+
+/* [+-] digits [. digits] [e [+-] digits], with a digit before or after the point, and nothing else. */
+static bool is_decimal(struct str s)
+{
+	size_t i = 0, n_digits = 0, n_exp = 0;
+
+	if (i < s.len && (s.p[i] == '+' || s.p[i] == '-'))
+		i++;
+	for (; i < s.len && is_digit(s.p[i]); i++)
+		n_digits++;
+	if (i < s.len && s.p[i] == '.') {
+		for (i++; i < s.len && is_digit(s.p[i]); i++)
+			n_digits++;
+	}
+	if (n_digits == 0)
+		return false;
+	if (i < s.len && (s.p[i] == 'e' || s.p[i] == 'E')) {
+		i++;
+		if (i < s.len && (s.p[i] == '+' || s.p[i] == '-'))
+			i++;
+		for (; i < s.len && is_digit(s.p[i]); i++)
+			n_exp++;
+		if (n_exp == 0)
+			return false;
+	}
+	return i == s.len;
+}
+
+bool num_parse_double(struct str s, double *ret)
+{
+	char small[128];
+	char *z = small;
+	double v;
+
+	if (!is_decimal(s)) {
+		if (str_eq(s, STR("NaN")))
+			*ret = (double)NAN;
+		else if (str_eq(s, STR("Infinity")))
+			*ret = HUGE_VAL;
+		else if (str_eq(s, STR("-Infinity")))
+			*ret = -HUGE_VAL;
+		else
+			return false;
+		return true;
+	}
+	if (s.len >= sizeof(small)) {
+		z = mem_try(NULL, s.len + 1);
+		if (z == NULL)
+			return false;
+	}
+	memcpy(z, s.p, s.len);
+	z[s.len] = '\0';
+	v = strtod(z, NULL);
+	if (z != small)
+		mem_free(z);
+	if (isinf(v))
+		return false; /* too large; too small is 0 or subnormal, as good as a double gets */
+	*ret = v;
+	return true;
+}
+
+size_t num_format_int(int64_t v, char buf[24])
+{
+	char digits[24];
+	uint64_t rest = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
+	size_t at = sizeof(digits);
+	size_t len = 0;
+
+	do {
+		digits[--at] = (char)('0' + rest % 10);
+		rest /= 10;
+	} while (rest != 0);
+	if (v < 0)
+		buf[len++] = '-';
+	memcpy(buf + len, digits + at, sizeof(digits) - at);
+	len += sizeof(digits) - at;
+	buf[len] = '\0';
+	return len;
+}
+
+/*
+ * The quick way for what people write: v with at most six decimals and fifteen digits. Two different decimals of
+ * fifteen digits never share a double, so the first that reads back as v is the shortest. Dividing two exact
+ * integers rounds once, as reading the decimal would. Returns 0 when v is not of that kind.
+ */
+static size_t format_plain(double v, char buf[NUM_DOUBLE_BYTES])
+{
+	static const double tens[] = {1, 10, 100, 1e3, 1e4, 1e5, 1e6};
+	char digits[24];
+	size_t n, len = 0;
+
+	if (!(v < 1e15 && v >= 1e-4))
+		return 0;
+	for (size_t k = 0; k < ARRAY_LEN(tens); k++) {
+		double scaled = rint(v * tens[k]);
+
+		if (scaled >= 1e15)
+			return 0;
+		if (scaled / tens[k] != v) /* exact comparison is the point */
+			continue;
+		n = num_format_int((int64_t)scaled, digits);
+		for (; n <= k; n++) { /* 0.05: "5" -> "005" */
+			memmove(digits + 1, digits, n + 1);
+			digits[0] = '0';
+		}
+		memcpy(buf, digits, n - k);
+		len = n - k;
+		buf[len++] = '.';
+		memcpy(buf + len, k != 0 ? digits + (n - k) : "0", k != 0 ? k : 1);
+		len += k != 0 ? k : 1;
+		buf[len] = '\0';
+		return len;
+	}
+	return 0;
+}
+
+/* Adds one unit to the last of n digits; false when they were all nines. */
+static bool round_up(char *digits, size_t n)
+{
+	while (n > 0 && digits[n - 1] == '9')
+		digits[--n] = '0';
+	if (n == 0)
+		return false;
+	digits[n - 1]++;
+	return true;
+}
+
+/* True when d.ddd (n digits) times ten to `exponent` reads back as v. */
+static bool reads_back(const char *digits, size_t n, int exponent, double v)
+{
+	char z[48];
+
+	snprintf(z, sizeof(z), "%.*se%d", (int)n, digits, exponent - (int)n + 1);
+	return strtod(z, NULL) == v;
+}
+
+/* The shortest digits (no trailing zeros) that read back as v > 0, and v's decimal exponent. */
+static size_t shortest(double v, char digits[24], int *ret_exponent)
+{
+	/* A subnormal has fewer than fifteen significant digits. */
+	int precision = v < 2.3e-308 ? 1 : 15;
+	char z[48];
+	size_t n = 0;
+
+	for (; precision <= 17; precision++) {
+		snprintf(z, sizeof(z), "%.*e", precision - 1, v);
+		n = 0;
+		for (const char *p = z; *p != 'e'; p++) {
+			if (is_digit(*p))
+				digits[n++] = *p;
+		}
+		*ret_exponent = (int)strtol(strchr(z, 'e') + 1, NULL, 10);
+		if (precision == 17 || reads_back(digits, n, *ret_exponent, v))
+			break;
+		/* Above a power of two doubles are sparser than below: then the next decimal up may read back where
+		 * the nearest one does not. */
+		if (precision == 16 && round_up(digits, n) && reads_back(digits, n, *ret_exponent, v))
+			break;
+	}
+	while (n > 1 && digits[n - 1] == '0')
+		n--;
+	return n;
+}
+
+/* Python's repr: exponents from -4 to 15 are written out, others as d.ddde+XX. */
+size_t num_format_double(double v, char buf[NUM_DOUBLE_BYTES])
+{
+	const double magnitude = fabs(v);
+	char digits[24];
+	size_t n, len = 0;
+	int exponent;
+
+	if (signbit(v))
+		buf[len++] = '-';
+	if (magnitude == 0) {
+		memcpy(buf + len, "0.0", 4);
+		return len + 3;
+	}
+	n = format_plain(magnitude, buf + len);
+	if (n != 0)
+		return len + n;
+	n = shortest(magnitude, digits, &exponent);
+	if (exponent < -4 || exponent >= 16) {
+		int m = snprintf(buf + len, NUM_DOUBLE_BYTES - len, "%c%s%.*se%c%02d", digits[0], n > 1 ? "." : "",
+				 (int)n - 1, digits + 1, exponent < 0 ? '-' : '+', abs(exponent));
+
+		return len + (size_t)m;
+	}
+	if (exponent < 0) {
+		memcpy(buf + len, "0.000", 5);
+		len += 1 + (size_t)-exponent;
+		memcpy(buf + len, digits, n);
+		len += n;
+	} else {
+		const size_t whole = (size_t)exponent + 1;
+
+		for (size_t i = 0; i < whole; i++)
+			buf[len++] = i < n ? digits[i] : '0';
+		buf[len++] = '.';
+		if (n <= whole)
+			buf[len++] = '0';
+		for (size_t i = whole; i < n; i++)
+			buf[len++] = digits[i];
+	}
+	buf[len] = '\0';
+	return len;
+}
+
+/* The value of a base64 digit, or 64. */
+static unsigned base64_value(char c)
+{
+	if (c >= 'A' && c <= 'Z')
+		return (unsigned)(c - 'A');
+	if (c >= 'a' && c <= 'z')
+		return (unsigned)(c - 'a') + 26;
+	if (is_digit(c))
+		return (unsigned)(c - '0') + 52;
+	return c == '+' ? 62 : c == '/' ? 63 : 64;
+}
+
+bool num_base64_decode(struct str s, uint8_t *out, size_t *ret_len)
+{
+	size_t n_pad = 0, len = 0;
+
+	if (s.len % 4 != 0)
+		return false;
+	if (s.len != 0 && s.p[s.len - 1] == '=')
+		n_pad = s.p[s.len - 2] == '=' ? 2 : 1;
+	for (size_t i = 0; i < s.len; i += 4) {
+		const size_t n = i + 4 == s.len ? 4 - n_pad : 4;
+		unsigned v[4] = {0};
+
+		for (size_t k = 0; k < n; k++) {
+			v[k] = base64_value(s.p[i + k]);
+			if (v[k] == 64)
+				return false;
+		}
+		if ((n == 2 && (v[1] & 15) != 0) || (n == 3 && (v[2] & 3) != 0))
+			return false;
+		out[len++] = (uint8_t)(v[0] << 2 | v[1] >> 4);
+		if (n > 2)
+			out[len++] = (uint8_t)((v[1] & 15) << 4 | v[2] >> 2);
+		if (n > 3)
+			out[len++] = (uint8_t)((v[2] & 3) << 6 | v[3]);
+	}
+	*ret_len = len;
+	return true;
+}
+
+void num_base64url(const uint8_t *bytes, size_t n, char *out)
+{
+	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+	unsigned acc = 0, n_bits = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		acc = (acc << 8 | bytes[i]) & 0xFFFF;
+		for (n_bits += 8; n_bits >= 6; n_bits -= 6)
+			*out++ = digits[acc >> (n_bits - 6) & 63];
+	}
+	if (n_bits != 0)
+		*out++ = digits[acc << (6 - n_bits) & 63];
+	*out = '\0';
+}
+
+void num_hex(const uint8_t *bytes, size_t n, char *out)
+{
+	static const char digits[] = "0123456789abcdef";
+
+	for (size_t i = 0; i < n; i++) {
+		*out++ = digits[bytes[i] >> 4];
+		*out++ = digits[bytes[i] & 15];
+	}
+	*out = '\0';
+}
+
+void num_random(void *out, size_t n)
+{
+	unsigned char *p = out;
+
+	while (n > 0) {
+		ssize_t got = getrandom(p, n, 0);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0)
+			abort(); /* without random bytes no session id is a secret */
+		p += got;
+		n -= (size_t)got;
+	}
+}
+
+bool num_equal_ct(struct str a, struct str b)
+{
+	unsigned diff = 0;
+
+	if (a.len != b.len)
+		return false;
+	for (size_t i = 0; i < a.len; i++)
+		diff |= (unsigned char)a.p[i] ^ (unsigned char)b.p[i];
+	/* keeps the compiler from leaving the loop early */
+	__asm__ volatile("" : "+r"(diff));
+	return diff == 0;
+}
+
+static uint32_t ror32(uint32_t x, unsigned n)
+{
+	return x >> n | x << (32 - n);
+}
+
+/* One block of 64 bytes (FIPS 180-4 section 6.2.2). */
+static void sha256_block(uint32_t h[8], const uint8_t block[64])
+{
+	static const uint32_t k[64] = {
+		0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
+		0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
+		0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
+		0x983e5152, 0xa831c66d, 0xb00327c8, 0xbf597fc7, 0xc6e00bf3, 0xd5a79147, 0x06ca6351, 0x14292967,
+		0x27b70a85, 0x2e1b2138, 0x4d2c6dfc, 0x53380d13, 0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85,
+		0xa2bfe8a1, 0xa81a664b, 0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070,
+		0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
+		0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2,
+	};
+	uint32_t w[64], v[8];
+
+	for (size_t t = 0; t < 16; t++)
+		w[t] = (uint32_t)block[4 * t] << 24 | (uint32_t)block[4 * t + 1] << 16 |
+		       (uint32_t)block[4 * t + 2] << 8 | block[4 * t + 3];
+	for (size_t t = 16; t < 64; t++)
+		w[t] = (ror32(w[t - 2], 17) ^ ror32(w[t - 2], 19) ^ w[t - 2] >> 10) + w[t - 7] +
+		       (ror32(w[t - 15], 7) ^ ror32(w[t - 15], 18) ^ w[t - 15] >> 3) + w[t - 16];
+	memcpy(v, h, sizeof(v));
+	for (size_t t = 0; t < 64; t++) {
+		uint32_t t1 = v[7] + (ror32(v[4], 6) ^ ror32(v[4], 11) ^ ror32(v[4], 25)) +
+			      ((v[4] & v[5]) ^ (~v[4] & v[6])) + k[t] + w[t];
+		uint32_t t2 = (ror32(v[0], 2) ^ ror32(v[0], 13) ^ ror32(v[0], 22)) +
+			      ((v[0] & v[1]) ^ (v[0] & v[2]) ^ (v[1] & v[2]));
+
+		memmove(v + 1, v, 7 * sizeof(v[0]));
+		v[4] += t1;
+		v[0] = t1 + t2;
+	}
+	for (size_t i = 0; i < 8; i++)
+		h[i] += v[i];
+}
+
+void num_sha256(struct str s, uint8_t ret[32])
+{
+	uint32_t h[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
+	const uint64_t n_bits = (uint64_t)s.len * 8;
+	uint8_t tail[128] = {0};
+	size_t at = 0, rest, tail_len;
+
+	for (; s.len - at >= 64; at += 64)
+		sha256_block(h, (const uint8_t *)s.p + at);
+	rest = s.len - at;
+	if (rest != 0)
+		memcpy(tail, s.p + at, rest);
+	tail[rest] = 0x80;
+	tail_len = rest < 56 ? 64 : 128;
+	for (size_t i = 0; i < 8; i++)
+		tail[tail_len - 1 - i] = (uint8_t)(n_bits >> (8 * i));
+	for (size_t i = 0; i < tail_len; i += 64)
+		sha256_block(h, tail + i);
+	for (size_t i = 0; i < 32; i++)
+		ret[i] = (uint8_t)(h[i / 4] >> (24 - 8 * (i % 4)));
+}
+
+static pthread_once_t hash_once = PTHREAD_ONCE_INIT;
+static uint64_t hash_key[2];
+
+static void make_hash_key(void)
+{
+	num_random(hash_key, sizeof(hash_key));
+}
+
+static uint64_t rol64(uint64_t x, unsigned n)
+{
+	return x << n | x >> (64 - n);
+}
+
+static inline void sip_round(uint64_t v[4])
+{
+	v[0] += v[1];
+	v[1] = rol64(v[1], 13) ^ v[0];
+	v[0] = rol64(v[0], 32);
+	v[2] += v[3];
+	v[3] = rol64(v[3], 16) ^ v[2];
+	v[0] += v[3];
+	v[3] = rol64(v[3], 21) ^ v[0];
+	v[2] += v[1];
+	v[1] = rol64(v[1], 17) ^ v[2];
+	v[2] = rol64(v[2], 32);
+}
+
+/* SipHash-1-3 (Aumasson, Bernstein 2012), except that words are read in the machine's byte order. */
+uint64_t num_hash(struct str s)
+{
+	uint64_t v[4], w;
+	size_t at = 0;
+
+	pthread_once(&hash_once, make_hash_key);
+	v[0] = hash_key[0] ^ UINT64_C(0x736f6d6570736575);
+	v[1] = hash_key[1] ^ UINT64_C(0x646f72616e646f6d);
+	v[2] = hash_key[0] ^ UINT64_C(0x6c7967656e657261);
+	v[3] = hash_key[1] ^ UINT64_C(0x7465646279746573);
+	for (; s.len - at >= sizeof(w); at += sizeof(w)) {
+		memcpy(&w, s.p + at, sizeof(w));
+		v[3] ^= w;
+		sip_round(v);
+		v[0] ^= w;
+	}
+	w = (uint64_t)s.len << 56;
+	for (size_t i = 0; at + i < s.len; i++)
+		w |= (uint64_t)(unsigned char)s.p[at + i] << (8 * i);
+	v[3] ^= w;
+	sip_round(v);
+	v[0] ^= w;
+	v[2] ^= 0xFF;
+	sip_round(v);
+	sip_round(v);
+	sip_round(v);
+	return v[0] ^ v[1] ^ v[2] ^ v[3];
+}

@@ -1,0 +1,275 @@
+/* The growable buffer, and what is written into it for JSON. */
+#include "service/base/strbuf.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "service/base/mem.h"
+#include "service/base/num.h"
+
+#include "service/base/banned.h"
+
+#define SIZE_FIRST 256
+
+void strbuf_init(struct strbuf *b, size_t cap)
+{
+	*b = (struct strbuf){.cap = cap};
+}
+
+void strbuf_done(struct strbuf *b)
+{
+	mem_free(b->p);
+	strbuf_init(b, b->cap);
+}
+
+void strbuf_reset(struct strbuf *b)
+{
+	b->len = 0;
+	b->failed = false;
+	if (b->p != NULL)
+		b->p[0] = '\0';
+}
+
+char *strbuf_take(struct strbuf *b, size_t *ret_len)
+{
+	char *p = b->p;
+
+	if (p == NULL)
+		p = mem_strndup("", 0);
+	if (ret_len != NULL)
+		*ret_len = b->len;
+	strbuf_init(b, b->cap);
+	return p;
+}
+
+/* Makes room for n more bytes and the NUL. */
+static bool grow(struct strbuf *b, size_t n)
+{
+	const size_t cap = b->cap != 0 && b->cap < SIZE_MAX / 2 ? b->cap : SIZE_MAX / 2;
+	size_t size;
+	char *p;
+
+	if (b->failed)
+		return false;
+	if (n > cap - b->len) {
+		b->failed = true;
+		return false;
+	}
+	if (b->size > b->len + n)
+		return true;
+	size = b->size < SIZE_FIRST ? SIZE_FIRST : b->size * 2; /* size <= cap + 1: no overflow */
+	if (size > cap + 1)
+		size = cap + 1;
+	if (size < b->len + n + 1)
+		size = b->len + n + 1;
+	p = mem_try(b->p, size);
+	if (p == NULL) {
+		b->failed = true;
+		return false;
+	}
+	b->p = p;
+	b->size = size;
+	return true;
+}
+
+/* True when n more bytes (and the NUL) fit, growing when they do not. A buffer within its size is within its
+ * cap, too. */
+static inline bool ensure(struct strbuf *b, size_t n)
+{
+	return LIKELY(!b->failed && n < b->size - b->len) || grow(b, n);
+}
+
+char *strbuf_reserve(struct strbuf *b, size_t n)
+{
+	return ensure(b, n) ? b->p + b->len : NULL;
+}
+
+void strbuf_advance(struct strbuf *b, size_t n)
+{
+	assert(n < b->size - b->len);
+	b->len += n;
+	b->p[b->len] = '\0';
+}
+
+void strbuf_putc(struct strbuf *b, char c)
+{
+	if (!ensure(b, 1))
+		return;
+	b->p[b->len++] = c;
+	b->p[b->len] = '\0';
+}
+
+void strbuf_put(struct strbuf *b, struct str s)
+{
+	if (!ensure(b, s.len))
+		return;
+	if (s.len != 0)
+		memcpy(b->p + b->len, s.p, s.len);
+	b->len += s.len;
+	b->p[b->len] = '\0';
+}
+
+void strbuf_puts(struct strbuf *b, const char *z)
+{
+	strbuf_put(b, str_z(z));
+}
+
+void strbuf_printf(struct strbuf *b, const char *fmt, ...)
+{
+	va_list ap;
+	int n;
+
+	if (!ensure(b, 64))
+		return;
+	va_start(ap, fmt);
+	n = vsnprintf(b->p + b->len, b->size - b->len, fmt, ap);
+	va_end(ap);
+	if (n >= 0 && (size_t)n >= b->size - b->len) {
+		b->p[b->len] = '\0';
+		if (!ensure(b, (size_t)n))
+			return;
+		va_start(ap, fmt);
+		n = vsnprintf(b->p + b->len, b->size - b->len, fmt, ap);
+		va_end(ap);
+	}
+	assert(n >= 0);
+	b->len += (size_t)n;
+}
+
+void strbuf_int(struct strbuf *b, int64_t v)
+{
+	if (ensure(b, 24))
+		b->len += num_format_int(v, b->p + b->len);
+}
+
+void strbuf_truncate(struct strbuf *b, size_t len)
+{
+	assert(len <= b->len);
+	b->len = len;
+	if (b->p != NULL)
+		b->p[len] = '\0';
+}
+
+#define EACH_BYTE(c) (UINT64_C(0x0101010101010101) * (c))
+#define HIGH_BITS EACH_BYTE(0x80)
+
+/* A high bit somewhere when a byte of w is zero. */
+static inline uint64_t zero_bytes(uint64_t w)
+{
+	return (w - EACH_BYTE(1)) & ~w & HIGH_BITS;
+}
+
+/* Non-zero when a byte of w is a control, '"', '\\' or not ASCII. */
+static inline uint64_t special_bytes(uint64_t w)
+{
+	uint64_t control = (w - EACH_BYTE(0x20)) & ~w & HIGH_BITS;
+
+	return control | zero_bytes(w ^ EACH_BYTE('"')) | zero_bytes(w ^ EACH_BYTE('\\')) | (w & HIGH_BITS);
+}
+
+/* The index of the first byte from i on that cannot stand in a JSON string as it is; s.len when none. */
+static size_t skip_plain(struct str s, size_t i)
+{
+	const unsigned char *p = (const unsigned char *)s.p;
+	uint64_t w;
+	uint32_t cp;
+
+	while (i < s.len) {
+		for (; s.len - i >= sizeof(w); i += sizeof(w)) {
+			memcpy(&w, p + i, sizeof(w));
+			if (special_bytes(w) != 0)
+				break;
+		}
+		while (i < s.len && p[i] >= 0x20 && p[i] < 0x80 && p[i] != '"' && p[i] != '\\')
+			i++;
+		if (i < s.len && p[i] < 0x80)
+			return i;
+		while (i < s.len && p[i] >= 0x80) {
+			size_t n = str_utf8_next(s, i, &cp);
+
+			if (cp == STR_UTF8_BAD)
+				return i;
+			i += n;
+		}
+	}
+	return s.len;
+}
+
+/* Writes what stands for the byte at i, which skip_plain stopped at; returns how many bytes it was for. */
+static size_t put_special(struct strbuf *b, struct str s, size_t i)
+{
+	static const char hex[] = "0123456789abcdef";
+	static const char shorts[] = "btn.fr"; /* 0x08 to 0x0D; 0x0B has no short form */
+	unsigned char c = (unsigned char)s.p[i];
+	uint32_t cp;
+
+	if (c >= 0x80) {
+		strbuf_put(b, STR("\xEF\xBF\xBD"));
+		return str_utf8_next(s, i, &cp);
+	}
+	if (c == '"' || c == '\\')
+		strbuf_put(b, str_n((char[]){'\\', (char)c}, 2));
+	else if (c >= 0x08 && c <= 0x0D && c != 0x0B)
+		strbuf_put(b, str_n((char[]){'\\', shorts[c - 0x08]}, 2));
+	else
+		strbuf_put(b, str_n((char[]){'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]}, 6));
+	return 1;
+}
+
+void strbuf_json_string(struct strbuf *b, struct str s)
+{
+	size_t i = 0;
+
+	if (s.len > SIZE_MAX / 4 || !ensure(b, s.len + 2)) {
+		b->failed = true;
+		return;
+	}
+	b->p[b->len++] = '"';
+	while (i < s.len) {
+		size_t end = skip_plain(s, i);
+
+		strbuf_put(b, str_n(s.p + i, end - i));
+		i = end;
+		if (i < s.len)
+			i += put_special(b, s, i);
+	}
+	strbuf_putc(b, '"');
+}
+
+void strbuf_json_double(struct strbuf *b, double v)
+{
+	if (ensure(b, NUM_DOUBLE_BYTES))
+		b->len += num_format_double(v, b->p + b->len);
+}
+
+void strbuf_base64(struct strbuf *b, struct str bytes)
+{
+	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	const unsigned char *p = (const unsigned char *)bytes.p;
+	size_t n = bytes.len;
+	char *out;
+
+	if (n > SIZE_MAX / 4 || !ensure(b, (n + 2) / 3 * 4)) {
+		b->failed = true;
+		return;
+	}
+	out = b->p + b->len;
+	b->len += (n + 2) / 3 * 4;
+	for (; n >= 3; n -= 3, p += 3) {
+		*out++ = digits[p[0] >> 2];
+		*out++ = digits[(p[0] & 3) << 4 | p[1] >> 4];
+		*out++ = digits[(p[1] & 15) << 2 | p[2] >> 6];
+		*out++ = digits[p[2] & 63];
+	}
+	if (n != 0) {
+		unsigned second = n == 2 ? p[1] : 0;
+
+		*out++ = digits[p[0] >> 2];
+		*out++ = digits[(p[0] & 3U) << 4 | second >> 4];
+		*out++ = n == 2 ? digits[(second & 15) << 2] : '=';
+		*out++ = '=';
+	}
+	*out = '\0';
+}
