@@ -1,0 +1,22 @@
+/* Credential -> principal with scopes. */
+#ifndef FERROD_SERVICE_AUTH_H
+#define FERROD_SERVICE_AUTH_H
+
+#include "service/request.h"
+#include "service/router.h"
+
+struct principal {
+	struct str name;
+	unsigned scopes;                 /* bit (1 << enum scope) */
+	const struct str *connections;   /* NULL: all */
+	size_t n_connections;
+};
+
+/* The owner's name for sessions and transactions; "" without keys. */
+struct str principal_name(const struct request *req);
+/* True without keys, or when the principal has the scope (admin implies the rest). */
+bool principal_has(const struct request *req, enum scope s);
+/* May the principal use that connection? ERR_FORBIDDEN. */
+bool principal_connection(const struct request *req, struct str connection, struct err *err) MUST_CHECK;
+
+#endif

@@ -1,0 +1,117 @@
+/*
+ * One HTTP request and its response, as handlers see them. Everything lives in the request's arena and dies with it, after the
+ * last byte of the answer has been handed to the network library.
+ */
+#ifndef FERROD_SERVICE_REQUEST_H
+#define FERROD_SERVICE_REQUEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "service/base/arena.h"
+#include "service/base/err.h"
+#include "service/base/json.h"
+#include "service/base/limits.h"
+#include "service/base/macros.h"
+#include "service/base/str.h"
+#include "service/base/strbuf.h"
+
+struct route_def;
+struct principal;
+
+enum http_method { HTTP_GET, HTTP_HEAD, HTTP_POST, HTTP_PUT, HTTP_PATCH, HTTP_DELETE, HTTP_OPTIONS, HTTP_OTHER };
+
+/* A name and a value; both borrowed from the request's memory. */
+struct http_pair {
+	struct str name, value;
+};
+
+#define REQUEST_PARAMS_MAX 4
+
+/* Preferences that the client stated (RFC 7240); handlers set `applied` bits for those they honour. */
+enum prefer_bit {
+	PREFER_RETURN_MINIMAL = 1 << 0,
+	PREFER_RETURN_REPRESENTATION = 1 << 1,
+	PREFER_COUNT_EXACT = 1 << 2,
+	PREFER_INT64_STRING = 1 << 3,
+	PREFER_TIMEOUT = 1 << 4,
+	PREFER_TX_ROLLBACK = 1 << 5,
+	PREFER_MAX_AFFECTED = 1 << 6
+};
+
+struct prefer {
+	unsigned given, applied; /* prefer_bit sets */
+	double timeout_s;
+	int64_t max_affected;
+};
+
+enum media { MEDIA_JSON, MEDIA_NDJSON, MEDIA_CSV };
+
+struct request {
+	struct arena arena;
+	void *app;                     /* what the composition root gave to the server (struct store) */
+	struct str id;                 /* X-Request-Id */
+	enum http_method method;
+	struct str method_text;
+	struct str path;               /* as sent, without query; not decoded */
+	struct str query;              /* raw, STR_NONE when absent */
+	const struct route_def *route; /* NULL until routed */
+	struct str params[REQUEST_PARAMS_MAX]; /* {path parameters} in template order, percent-decoded UTF-8 */
+	size_t n_params;
+	struct http_pair *args;        /* query arguments in order, decoded */
+	size_t n_args;
+	struct http_pair *headers;
+	size_t n_headers;
+	struct strbuf body;
+	int64_t start_ns;              /* monotonic: request line read */
+	int64_t deadline;              /* monotonic */
+	struct principal *principal;   /* NULL: no keys are configured */
+	struct str session_id, tx_id;  /* Ferro-Session, Ferro-Transaction; STR_NONE: not given */
+	struct prefer prefer;
+	enum media accept;             /* negotiated among what the route offers */
+	bool no_cache;                 /* Cache-Control: no-cache */
+	int64_t db_ns, lease_ns;       /* for Server-Timing; handlers add to them */
+};
+
+/* First header of that name (case-insensitive), STR_NONE when absent. Borrowed. */
+struct str request_header(const struct request *req, const char *name);
+/* First query argument of that name; STR_NONE when absent; an empty value has p != NULL. */
+struct str request_arg(const struct request *req, const char *name);
+/* true when present as "true" or "1" or empty; absent or "false" or "0": false; else ERR_INVALID_PARAMETERS. */
+bool request_arg_bool(const struct request *req, const char *name, bool *ret, struct err *err) MUST_CHECK;
+/* Refuses query arguments that are not in the list (NULL-terminated): ERR_INVALID_PARAMETERS. "using" is always allowed. */
+bool request_args_known(const struct request *req, const char *const *names, struct err *err) MUST_CHECK;
+/* The body as strict JSON. Empty: ERR_INVALID_JSON, or *ret = NULL when `optional`. Owned by the arena. */
+bool request_json(struct request *req, bool optional, json_t **ret, struct err *err) MUST_CHECK;
+
+struct response_stream; /* server.c */
+
+struct response {
+	int status;                /* 0: 200 */
+	struct strbuf body;        /* written by the handler */
+	const char *content_type;  /* NULL with an empty body; static or in the request's arena */
+	struct http_pair headers[16];
+	size_t n_headers;
+	struct request *req;
+	struct response_stream *stream; /* NULL until the answer outgrew LIMIT_RESPONSE_CHUNK */
+};
+
+/* name: static. value: in the request's arena or static. */
+void response_header(struct response *res, const char *name, struct str value);
+
+/* Sets status 200 and application/json; returns the body buffer to write to. */
+struct strbuf *response_json(struct response *res, int status);
+
+/* Called between rows of an answer that may be large: while the body is under LIMIT_RESPONSE_CHUNK bytes nothing happens; past
+ * it, status and headers are sent and the bytes so far go out, parking until the client has taken them (back-pressure). No status or
+ * header may change afterwards. false: the client is gone (err->cancelled) or too slow. */
+bool response_flush(struct response *res, struct err *err) MUST_CHECK;
+
+/* True once response_flush has sent the head: an error can only end the stream. */
+bool response_streaming(const struct response *res);
+
+/* Does the work of one operation. false: *err is answered as a problem document. Runs in a fiber. */
+typedef bool (*handler_fn)(struct request *req, struct response *res, struct err *err);
+
+#endif

@@ -1,0 +1,46 @@
+/* Matches method and path against one const table (handlers/routes.c). */
+#ifndef FERROD_SERVICE_ROUTER_H
+#define FERROD_SERVICE_ROUTER_H
+
+#include "service/request.h"
+
+enum scope {
+	SCOPE_NONE,   /* open without a key */
+	SCOPE_ANY,    /* any valid key */
+	SCOPE_READ,
+	SCOPE_WRITE,
+	SCOPE_SCHEMA,
+	SCOPE_SQL,
+	SCOPE_ADMIN
+};
+
+enum body_rule {
+	BODY_NONE,     /* a body is refused beyond 0 bytes? no: read and ignored within the limit */
+	BODY_OPTIONAL, /* JSON or nothing */
+	BODY_JSON,     /* JSON, required */
+	BODY_BULK      /* JSON or NDJSON, bounded by bulk_body_bytes */
+};
+
+struct route_def {
+	enum http_method method;
+	const char *path;          /* "/v1/models/{model}/records/{pk}" */
+	const char *operation_id;
+	handler_fn handler;
+	enum scope scope;
+	enum body_rule body;
+	bool rows;                 /* also offers application/x-ndjson and text/csv */
+	const char *content_type;  /* what it offers instead of application/json; NULL: application/json */
+};
+
+struct route_table {
+	const struct route_def *routes;
+	size_t n_routes;
+};
+
+enum route_match { ROUTE_FOUND, ROUTE_NO_PATH, ROUTE_NO_METHOD };
+
+/* Matches req->path (trailing slash optional) and req->method (HEAD as GET); fills req->route and req->params (decoded; a segment that
+ * is not valid percent-encoded UTF-8 without NUL is ROUTE_NO_PATH). ROUTE_NO_METHOD: *ret_allow gets the Allow value, in the arena. */
+enum route_match router_match(const struct route_table *t, struct request *req, struct str *ret_allow);
+
+#endif
