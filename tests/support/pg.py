@@ -1,0 +1,190 @@
+"""A PostgreSQL server of the tests' own: a fresh cluster in a scratch directory, on a free port of 127.0.0.1.
+
+No cluster of the system is ever touched. Connections as `ferrod` need no password; the role `guarded` has the
+password `open sesame` and is the one to be refused with. The server's time zone is not UTC on purpose.
+"""
+import contextlib
+import glob
+import os
+import pathlib
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import uuid
+
+from .process import die_with_parent, free_port, wait_for
+
+SETTINGS = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "max_connections": "300",
+    "shared_buffers": "64MB",
+    "autovacuum": "off",
+    "timezone": "America/New_York",
+    "log_timezone": "UTC",
+    "lc_messages": "C",
+    "listen_addresses": "127.0.0.1",
+}
+HBA = """\
+local all all trust
+host all guarded 127.0.0.1/32 scram-sha-256
+host all all 127.0.0.1/32 trust
+"""
+
+
+def binaries():
+    """The directory with initdb and postgres: the newest installed version."""
+    found = sorted(glob.glob("/usr/lib/postgresql/*/bin/initdb"), key=lambda p: float(p.split("/")[4]))
+    if found:
+        return pathlib.Path(found[-1]).parent
+    which = shutil.which("initdb")
+    if which is None:
+        raise RuntimeError("no PostgreSQL server is installed: make deps")
+    return pathlib.Path(which).resolve().parent
+
+
+class Postgres:
+    def __init__(self):
+        self.bin = binaries()
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="ferrod-pg-"))
+        self.dir.chmod(0o755)
+        self.data = self.dir / "data"
+        self.log = self.dir / "postgres.log"
+        self.process = None
+        self.port = None
+        # postgres refuses to run as root: then it runs as its own user, or as nobody
+        self.user = {}
+        if os.getuid() == 0:
+            names = [entry.pw_name for entry in pwd.getpwall()]
+            account = pwd.getpwnam("postgres" if "postgres" in names else "nobody")
+            self.user = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+            os.chown(self.dir, account.pw_uid, account.pw_gid)
+        self._run("initdb", "-D", str(self.data), "-U", "ferrod", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8",
+                  "--no-sync", "--no-instructions")
+        (self.data / "pg_hba.conf").write_text(HBA)
+        self.start()
+        self.psql("CREATE ROLE guarded LOGIN PASSWORD 'open sesame'")
+
+    def _run(self, program, *args, **kwargs):
+        return subprocess.run([str(self.bin / program), *args], cwd=self.dir, check=True, capture_output=True, text=True,
+                              env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "HOME": str(self.dir)},
+                              **self.user, **kwargs)
+
+    # ---- life and death ----
+
+    def start(self):
+        """Starts (again, on the same port) and returns when it takes connections."""
+        assert self.process is None, "already running"
+        for attempt in range(5):
+            port = self.port or free_port()
+            command = [str(self.bin / "postgres"), "-D", str(self.data), "-p", str(port), "-k", str(self.dir)]
+            for key, value in SETTINGS.items():
+                command += ["-c", f"{key}={value}"]
+            with open(self.log, "ab") as log:
+                self.process = subprocess.Popen(
+                    command, cwd=self.dir, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                    env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}, preexec_fn=die_with_parent(signal.SIGQUIT),
+                    start_new_session=True, **self.user)
+            wait_for(lambda: self.process.poll() is not None or self._ready(port), 60, "PostgreSQL's start")
+            if self.process.poll() is None:
+                self.port = port
+                return
+            self.process = None
+            if self.port is not None and attempt == 4:
+                break
+        raise RuntimeError(f"PostgreSQL does not start:\n{self.log.read_text()[-2000:]}")
+
+    def _ready(self, port):
+        check = subprocess.run([str(self.bin / "pg_isready"), "-q", "-h", str(self.dir), "-p", str(port)], check=False)
+        return check.returncode == 0
+
+    def _pids(self):
+        """The postmaster and its children."""
+        pid = self.process.pid
+        children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return [pid] + [int(child) for child in children]
+
+    def _signal(self, pids, sig):
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, sig)
+
+    def stop(self):
+        """A polite (fast) shutdown."""
+        if self.process is None:
+            return
+        self.process.send_signal(signal.SIGINT)
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.send_signal(signal.SIGQUIT)
+            self.process.wait(30)
+        self.process = None
+
+    def kill(self):
+        """As if the machine had lost power: every process of it gets SIGKILL at once."""
+        pids = self._pids()
+        self._signal(pids, signal.SIGKILL)
+        self.process.wait(30)
+        wait_for(lambda: not any(self._alive(pid) for pid in pids[1:]), 30, "the end of PostgreSQL's processes")
+        self.process = None
+
+    @staticmethod
+    def _alive(pid):
+        try:
+            # a zombie that init has not reaped yet is dead enough
+            return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+
+    def restart(self):
+        if self.process is not None:
+            self.stop()
+        self.start()
+
+    @contextlib.contextmanager
+    def frozen(self):
+        """Within it the server neither answers nor refuses: SIGSTOP for every process of it."""
+        pids = self._pids()
+        self._signal(pids, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._signal(pids, signal.SIGCONT)
+
+    def destroy(self):
+        self.stop()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    # ---- use ----
+
+    def psql(self, sql, database="postgres"):
+        """Runs SQL as the superuser over the socket; returns the unaligned text of its rows."""
+        done = subprocess.run(
+            [str(self.bin / "psql"), "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", str(self.dir), "-p",
+             str(self.port), "-U", "ferrod", "-d", database, "-c", sql],
+            check=False, capture_output=True, text=True, cwd="/", env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"})
+        assert done.returncode == 0, f"psql: {done.stderr}"
+        return done.stdout.rstrip("\n")
+
+    def url(self, database="postgres", user="ferrod", password=None, query=""):
+        login = user if password is None else f"{user}:{password}"
+        return f"postgres://{login}@127.0.0.1:{self.port}/{database}{'?' + query if query else ''}"
+
+    def create_database(self, name=None):
+        """A fresh, empty database; returns its name."""
+        name = name or f"t_{uuid.uuid4().hex[:12]}"
+        self.psql(f'CREATE DATABASE "{name}" TEMPLATE template0')
+        return name
+
+    def drop_database(self, name):
+        self.psql(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+    def backends(self, database):
+        """How many client connections the database has."""
+        return int(self.psql(f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{database}'"))

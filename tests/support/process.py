@@ -1,0 +1,36 @@
+"""Small things that every process of the tests needs."""
+import ctypes
+import os
+import pathlib
+import socket
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BINARY = pathlib.Path(os.environ.get("FERROD_BIN", ROOT / "build/release/ferrod")).resolve()
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def die_with_parent(sig):
+    """For Popen's preexec_fn: the child gets `sig` when the test run dies, however it dies."""
+    def call():
+        _libc.prctl(_PR_SET_PDEATHSIG, int(sig), 0, 0, 0)
+    return call
+
+
+def free_port():
+    """A port that nobody listens on now (somebody else may take it: callers retry)."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def wait_for(condition, seconds=10.0, what="the condition"):
+    """Polls until condition() is true and returns its value; AssertionError at the deadline."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < deadline, f"{what} did not come true within {seconds} s"
+        time.sleep(0.02)
