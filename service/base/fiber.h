@@ -8,20 +8,31 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "service/base/macros.h"
 
 struct fiber;
 
-/* What the thread's event loop offers to fibers (service/loop.c). Thread-local; NULL outside loops. */
+/* One thing a fiber waits for; on its stack, registered with its loop while it is parked. */
+struct loop_wait {
+	struct fiber *fiber;
+	int fd;             /* -1: the deadline alone */
+	unsigned events;    /* EPOLLIN, EPOLLOUT */
+	int64_t deadline;   /* monotonic ns; CLOCK_NEVER: none */
+	unsigned revents;   /* epoll events that came; 0: none so far */
+	bool timed_out;
+	size_t heap_index;  /* the loop's; SIZE_MAX: not in its timer heap */
+};
+
+/* What the thread's event loop offers to fibers (service/loop.c). */
 struct fiber_loop {
-	/* Puts a parked fiber of this loop on the ready list; callable from any thread. */
+	/* Puts a fiber of this loop on the ready list; callable from any thread. */
 	void (*post)(struct fiber_loop *loop, struct fiber *f);
-	/* Calls fiber_ready(f) once when fd has one of the epoll events, or at the deadline (monotonic ns).
-	 * *ret_events gets the epoll events, 0 at the deadline. Loop thread only; returns a wait handle. */
-	struct loop_wait *(*arm)(struct fiber_loop *loop, struct fiber *f, int fd, unsigned events, long long deadline,
-				 unsigned *ret_events);
-	/* Withdraws an armed wait, fired or not. Loop thread only. */
+	/* Registers w; when its fd is ready or its deadline has come, the loop marks w and resumes w->fiber. Loop thread only. A
+	 * descriptor that epoll cannot watch counts as ready at once. */
+	void (*arm)(struct fiber_loop *loop, struct loop_wait *w);
+	/* Withdraws w, fired or not. Loop thread only. */
 	void (*disarm)(struct fiber_loop *loop, struct loop_wait *w);
 };
 
@@ -29,12 +40,16 @@ struct fiber_loop {
 void fiber_thread_init(struct fiber_loop *loop);
 
 /* Creates a fiber on this thread's loop and runs it at once until it parks or ends. Returns true when
- * it has ended already. `fn` runs on the fiber's stack (LIMIT_FIBER_STACK bytes). NULL fiber memory is
- * recycled after fn has returned. Must be called from the thread's main stack, not from a fiber. */
+ * it has ended already; else *ret_parked is the fiber (valid until fiber_resume answers true). `fn` runs on a stack of
+ * LIMIT_FIBER_STACK bytes. Must be called from the thread's main stack, not from a fiber. */
 bool fiber_start(void (*fn)(void *arg), void *arg, struct fiber **ret_parked);
 
-/* Runs a parked fiber until it parks again or ends; true when it has ended. Main stack only. */
+/* Runs a fiber that `post` was given until it parks again or ends; true when it has ended (or had before: a late wake-up). Main
+ * stack only. */
 bool fiber_resume(struct fiber *f);
+
+/* The loop's ready list is threaded through this link. */
+struct fiber **fiber_link(struct fiber *f);
 
 /* The running fiber, or NULL on a thread's own stack. */
 struct fiber *fiber_current(void);
@@ -47,6 +62,9 @@ void fiber_ready(struct fiber *f);
 
 /* Asks f to stop waiting: wait_* in it answer WAIT_CANCELLED from now on (unless shielded). Any thread. */
 void fiber_cancel(struct fiber *f);
+
+/* The loop of the running fiber; NULL outside fibers. */
+struct fiber_loop *fiber_current_loop(void);
 
 /* True when the running fiber was asked to stop and is not shielded. False outside fibers. */
 bool fiber_cancelled(void);

@@ -1,0 +1,401 @@
+/*
+ * Fibers on pooled mmap stacks with a guard page. The switch saves the callee-saved registers on the stack that is left and loads
+ * them from the one that is entered: a few instructions on x86-64 and AArch64, ucontext elsewhere.
+ */
+#include "service/base/fiber.h"
+
+#include <stdatomic.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "service/base/limits.h"
+#include "service/base/mem.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#define FIBER_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define FIBER_ASAN 1
+#endif
+#endif
+#if defined(__SANITIZE_THREAD__)
+#define FIBER_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define FIBER_TSAN 1
+#endif
+#endif
+#ifdef FIBER_ASAN
+#include <sanitizer/common_interface_defs.h>
+#endif
+#ifdef FIBER_TSAN
+#include <sanitizer/tsan_interface.h>
+#endif
+#if defined(__has_include)
+#if __has_include(<valgrind/valgrind.h>)
+#include <valgrind/valgrind.h>
+#define FIBER_VALGRIND 1
+#endif
+#endif
+
+#include "service/base/banned.h"
+
+/* Sanitizer builds have larger frames and no guard tricks of their own on foreign stacks. */
+#if defined(FIBER_ASAN) || defined(FIBER_TSAN)
+#define STACK_BYTES ((size_t)LIMIT_FIBER_STACK * 4)
+#else
+#define STACK_BYTES ((size_t)LIMIT_FIBER_STACK)
+#endif
+#define STACKS_KEPT 256 /* pooled per thread; more are unmapped when their fiber ends */
+
+struct fiber {
+	void *sp;
+	char *map; /* guard page, then the stack */
+	size_t map_bytes;
+	void (*fn)(void *arg);
+	void *arg;
+	struct fiber_loop *loop;
+	struct fiber *link;      /* ready list, or the pool of this thread */
+	atomic_int queued;       /* posted and not resumed yet */
+	atomic_int cancelled;
+	int shield;
+	bool live;
+#ifdef FIBER_ASAN
+	void *fake_stack;
+#endif
+#ifdef FIBER_TSAN
+	void *tsan;
+#endif
+#ifdef FIBER_VALGRIND
+	unsigned valgrind_id;
+#endif
+};
+
+struct thread {
+	struct fiber_loop *loop;
+	struct fiber *current;
+	void *main_sp;
+	struct fiber *pool;
+	size_t n_pool, n_live;
+#ifdef FIBER_ASAN
+	const void *main_bottom;
+	size_t main_bytes;
+#endif
+#ifdef FIBER_TSAN
+	void *main_tsan;
+#endif
+};
+
+static _Thread_local struct thread thread;
+
+/* ---- the switch ---- */
+
+#if defined(__x86_64__)
+void fiber_switch_asm(void **save_sp, void *load_sp);
+__asm__(".text\n"
+	".globl fiber_switch_asm\n"
+	".hidden fiber_switch_asm\n"
+	".type fiber_switch_asm,@function\n"
+	"fiber_switch_asm:\n"
+	"	endbr64\n"
+	"	pushq %rbp\n"
+	"	pushq %rbx\n"
+	"	pushq %r12\n"
+	"	pushq %r13\n"
+	"	pushq %r14\n"
+	"	pushq %r15\n"
+	"	movq %rsp, (%rdi)\n"
+	"	movq %rsi, %rsp\n"
+	"	popq %r15\n"
+	"	popq %r14\n"
+	"	popq %r13\n"
+	"	popq %r12\n"
+	"	popq %rbx\n"
+	"	popq %rbp\n"
+	"	ret\n"
+	".size fiber_switch_asm,.-fiber_switch_asm\n");
+#define SWITCH(save, load) fiber_switch_asm((save), (load))
+
+/* The frame that the first switch pops: six registers, then the entry as return address, aligned as after a call. */
+static void *stack_prepare(char *top, void (*entry)(void))
+{
+	void **sp = (void **)(void *)top;
+	*--sp = NULL; /* keeps the stack 16-byte aligned at entry, and ends backtraces */
+	*--sp = (void *)(uintptr_t)entry;
+	for (int i = 0; i < 6; i++)
+		*--sp = NULL;
+	return sp;
+}
+#elif defined(__aarch64__)
+void fiber_switch_asm(void **save_sp, void *load_sp);
+__asm__(".text\n"
+	".globl fiber_switch_asm\n"
+	".hidden fiber_switch_asm\n"
+	".type fiber_switch_asm,%function\n"
+	"fiber_switch_asm:\n"
+	"	sub sp, sp, #160\n"
+	"	stp x19, x20, [sp, #0]\n"
+	"	stp x21, x22, [sp, #16]\n"
+	"	stp x23, x24, [sp, #32]\n"
+	"	stp x25, x26, [sp, #48]\n"
+	"	stp x27, x28, [sp, #64]\n"
+	"	stp x29, x30, [sp, #80]\n"
+	"	stp d8, d9, [sp, #96]\n"
+	"	stp d10, d11, [sp, #112]\n"
+	"	stp d12, d13, [sp, #128]\n"
+	"	stp d14, d15, [sp, #144]\n"
+	"	mov x9, sp\n"
+	"	str x9, [x0]\n"
+	"	mov sp, x1\n"
+	"	ldp x19, x20, [sp, #0]\n"
+	"	ldp x21, x22, [sp, #16]\n"
+	"	ldp x23, x24, [sp, #32]\n"
+	"	ldp x25, x26, [sp, #48]\n"
+	"	ldp x27, x28, [sp, #64]\n"
+	"	ldp x29, x30, [sp, #80]\n"
+	"	ldp d8, d9, [sp, #96]\n"
+	"	ldp d10, d11, [sp, #112]\n"
+	"	ldp d12, d13, [sp, #128]\n"
+	"	ldp d14, d15, [sp, #144]\n"
+	"	add sp, sp, #160\n"
+	"	ret\n"
+	".size fiber_switch_asm,.-fiber_switch_asm\n");
+#define SWITCH(save, load) fiber_switch_asm((save), (load))
+
+/* x30 (the link register) of the frame is where the first `ret` goes. */
+static void *stack_prepare(char *top, void (*entry)(void))
+{
+	void **sp = (void **)(void *)(top - 160);
+	for (int i = 0; i < 20; i++)
+		sp[i] = NULL;
+	sp[11] = (void *)(uintptr_t)entry;
+	return sp;
+}
+#else
+#error "fiber.c: no context switch for this architecture"
+#endif
+
+/* ---- what sanitizers want to know ---- */
+
+static void leave_main(struct fiber *f, void **fake)
+{
+#ifdef FIBER_ASAN
+	__sanitizer_start_switch_fiber(fake, f->map + f->map_bytes - STACK_BYTES, STACK_BYTES);
+#endif
+#ifdef FIBER_TSAN
+	__tsan_switch_to_fiber(f->tsan, 0);
+#endif
+	(void)f;
+	(void)fake;
+}
+
+static void back_on_main(void *fake)
+{
+#ifdef FIBER_ASAN
+	__sanitizer_finish_switch_fiber(fake, NULL, NULL);
+#endif
+	(void)fake;
+}
+
+/* ending: the fiber never comes back, its fake stack may go. */
+static void leave_fiber(struct fiber *f, bool ending)
+{
+#ifdef FIBER_ASAN
+	__sanitizer_start_switch_fiber(ending ? NULL : &f->fake_stack, thread.main_bottom, thread.main_bytes);
+#endif
+#ifdef FIBER_TSAN
+	__tsan_switch_to_fiber(thread.main_tsan, 0);
+#endif
+	(void)f;
+	(void)ending;
+}
+
+static void arrived_in_fiber(struct fiber *f)
+{
+#ifdef FIBER_ASAN
+	__sanitizer_finish_switch_fiber(f->fake_stack, &thread.main_bottom, &thread.main_bytes);
+#endif
+	(void)f;
+}
+
+/* ---- stacks ---- */
+
+static struct fiber *stack_map(void)
+{
+	size_t guard = (size_t)sysconf(_SC_PAGESIZE);
+	size_t bytes = STACK_BYTES + guard;
+	char *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE, -1, 0);
+	if (p == MAP_FAILED || mprotect(p, guard, PROT_NONE) != 0)
+		mem_fail();
+	struct fiber *f = mem_alloc(sizeof(*f));
+	f->map = p;
+	f->map_bytes = bytes;
+#ifdef FIBER_VALGRIND
+	f->valgrind_id = VALGRIND_STACK_REGISTER(p + guard, p + bytes);
+#endif
+#ifdef FIBER_TSAN
+	f->tsan = __tsan_create_fiber(0);
+#endif
+	return f;
+}
+
+static void stack_unmap(struct fiber *f)
+{
+#ifdef FIBER_VALGRIND
+	VALGRIND_STACK_DEREGISTER(f->valgrind_id);
+#endif
+#ifdef FIBER_TSAN
+	__tsan_destroy_fiber(f->tsan);
+#endif
+	munmap(f->map, f->map_bytes);
+	mem_free(f);
+}
+
+void fiber_thread_init(struct fiber_loop *loop)
+{
+	thread.loop = loop;
+#ifdef FIBER_TSAN
+	thread.main_tsan = __tsan_get_current_fiber();
+#endif
+	if (loop != NULL)
+		return;
+	while (thread.pool != NULL) {
+		struct fiber *f = thread.pool;
+		thread.pool = f->link;
+		stack_unmap(f);
+	}
+	thread.n_pool = 0;
+}
+
+/* ---- life of a fiber ---- */
+
+static NORETURN void fiber_entry(void)
+{
+	struct fiber *f = thread.current;
+	arrived_in_fiber(f);
+	f->fn(f->arg);
+	f->live = false;
+	leave_fiber(f, true);
+	SWITCH(&f->sp, thread.main_sp);
+	__builtin_unreachable();
+}
+
+/* Runs f on its stack until it parks or ends. The struct outlives its fiber: late wake-ups may still name it, so the stacks
+ * over STACKS_KEPT give their pages back to the system but keep their address range. */
+static bool run(struct fiber *f)
+{
+	void *fake = NULL;
+	thread.current = f;
+	leave_main(f, &fake);
+	SWITCH(&thread.main_sp, f->sp);
+	back_on_main(fake);
+	thread.current = NULL;
+	if (f->live)
+		return false;
+	thread.n_live--;
+	if (thread.n_pool >= STACKS_KEPT)
+		madvise(f->map + (f->map_bytes - STACK_BYTES), STACK_BYTES, MADV_DONTNEED);
+	f->link = NULL;
+	if (atomic_load(&f->queued) == 0) {
+		f->link = thread.pool;
+		thread.pool = f;
+		thread.n_pool++;
+	}
+	return true;
+}
+
+bool fiber_start(void (*fn)(void *arg), void *arg, struct fiber **ret_parked)
+{
+	struct fiber *f = thread.pool;
+	if (f != NULL) {
+		thread.pool = f->link;
+		thread.n_pool--;
+	} else {
+		f = stack_map();
+	}
+	f->fn = fn;
+	f->arg = arg;
+	f->loop = thread.loop;
+	f->link = NULL;
+	f->shield = 0;
+	f->live = true;
+	atomic_store(&f->cancelled, 0);
+#ifdef FIBER_ASAN
+	f->fake_stack = NULL;
+#endif
+	f->sp = stack_prepare(f->map + f->map_bytes, fiber_entry);
+	thread.n_live++;
+	bool ended = run(f);
+	*ret_parked = ended ? NULL : f;
+	return ended;
+}
+
+bool fiber_resume(struct fiber *f)
+{
+	atomic_store(&f->queued, 0);
+	if (!f->live) { /* woken after its end: only now may its stack serve another */
+		f->link = thread.pool;
+		thread.pool = f;
+		thread.n_pool++;
+		return true;
+	}
+	return run(f);
+}
+
+struct fiber **fiber_link(struct fiber *f)
+{
+	return &f->link;
+}
+
+struct fiber *fiber_current(void)
+{
+	return thread.current;
+}
+
+struct fiber_loop *fiber_current_loop(void)
+{
+	return thread.current != NULL ? thread.current->loop : NULL;
+}
+
+void fiber_park(void)
+{
+	struct fiber *f = thread.current;
+	leave_fiber(f, false);
+	SWITCH(&f->sp, thread.main_sp);
+	arrived_in_fiber(f);
+}
+
+void fiber_ready(struct fiber *f)
+{
+	if (atomic_exchange(&f->queued, 1) == 0)
+		f->loop->post(f->loop, f);
+}
+
+void fiber_cancel(struct fiber *f)
+{
+	atomic_store(&f->cancelled, 1);
+	fiber_ready(f);
+}
+
+bool fiber_cancelled(void)
+{
+	struct fiber *f = thread.current;
+	return f != NULL && f->shield == 0 && atomic_load(&f->cancelled) != 0;
+}
+
+void fiber_shield(void)
+{
+	if (thread.current != NULL)
+		thread.current->shield++;
+}
+
+void fiber_unshield(void)
+{
+	if (thread.current != NULL)
+		thread.current->shield--;
+}
+
+size_t fiber_count(void)
+{
+	return thread.n_live;
+}
