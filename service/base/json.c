@@ -191,8 +191,11 @@ bool json_parse(struct arena *a, struct str text, json_t **ret, struct err *err)
 
 	if (str_trim(text).len == 0)
 		return err_set(err, ERR_INVALID_JSON, "the body is empty");
+	/* No JSON text has one, but jansson 2.14 takes it for the end and does not look at what follows. */
+	if (memchr(text.p, '\0', text.len) != NULL)
+		return err_set(err, ERR_INVALID_JSON, "not valid JSON: it contains a NUL byte");
 	if (nesting(text) > LIMIT_JSON_DEPTH)
-		return err_set(err, ERR_INVALID_JSON, "not valid here: nested deeper than %d levels", LIMIT_JSON_DEPTH);
+		return err_set(err, ERR_INVALID_JSON, "the body is nested deeper than %d levels", LIMIT_JSON_DEPTH);
 	v = json_loadb(text.p, text.len, flags, &e);
 	if (v == NULL) {
 		enum json_error_code code = json_error_code(&e);
