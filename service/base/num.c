@@ -384,7 +384,8 @@ static void sha256_block(uint32_t h[8], const uint8_t block[64])
 
 void num_sha256(struct str s, uint8_t ret[32])
 {
-	uint32_t h[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
+	uint32_t h[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
+			 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
 	const uint64_t n_bits = (uint64_t)s.len * 8;
 	uint8_t tail[128] = {0};
 	size_t at = 0, rest, tail_len;

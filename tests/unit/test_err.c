@@ -111,7 +111,8 @@ static void every_code_and_outcome_has_its_word(void **state UNUSED)
 	for (int code = 0; code < (int)ERR_N_CODES; code++) {
 		assert_non_null(err_code_name((enum err_code)code));
 		for (int other = 0; other < code; other++)
-			assert_string_not_equal(err_code_name((enum err_code)code), err_code_name((enum err_code)other));
+			assert_string_not_equal(err_code_name((enum err_code)code),
+						err_code_name((enum err_code)other));
 	}
 	assert_null(err_outcome_name(ERR_OUTCOME_NONE));
 	assert_string_equal(err_outcome_name(ERR_OUTCOME_NOT_STARTED), "not_started");

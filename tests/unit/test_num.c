@@ -54,8 +54,8 @@ static void integers_print(void **state UNUSED)
 
 static void doubles_read(void **state UNUSED)
 {
-	static const char *const bad[] = {"", ".", "-", "e5", "1e", "1e+", " 1", "1 ", "0x1p3", "inf", "nan", "infinity",
-					  "1e999", "-1e999", "1,5", "1_0", "+NaN", "--1"};
+	static const char *const bad[] = {"", ".", "-", "e5", "1e", "1e+", " 1", "1 ", "0x1p3", "inf", "nan",
+					  "infinity", "1e999", "-1e999", "1,5", "1_0", "+NaN", "--1"};
 	char text[400];
 	double v;
 
@@ -204,8 +204,8 @@ static void base64_decodes_strictly(void **state UNUSED)
 		const char *in, *out;
 	} good[] = {{"", ""}, {"Zg==", "f"}, {"Zm8=", "fo"}, {"Zm9v", "foo"}, {"Zm9vYg==", "foob"},
 		    {"Zm9vYmE=", "fooba"}, {"Zm9vYmFy", "foobar"}, {"//79", "\xFF\xFE\xFD"}, {"++8=", "\xFB\xEF"}};
-	static const char *const bad[] = {"Z", "Zg", "Zg=", "Zh==", "Zm9=", "Zg==Zg==", "Z===", "====", "Zm9v\n", "Zm 9",
-					  "Zm-v", "Zm_v", "Zg=a", "=Zg=", "Zm9vZg=", "Zm\x80v"};
+	static const char *const bad[] = {"Z", "Zg", "Zg=", "Zh==", "Zm9=", "Zg==Zg==", "Z===", "====", "Zm9v\n",
+					  "Zm 9", "Zm-v", "Zm_v", "Zg=a", "=Zg=", "Zm9vZg=", "Zm\x80v"};
 	uint8_t out[32];
 	size_t len;
 

@@ -180,9 +180,9 @@ static void json_strings_escape_at_any_offset(void **state UNUSED)
 				in[at] = (char)c;
 				strbuf_init(&b, 0);
 				strbuf_json_string(&b, str_n(in, len));
-				n = c == '"' || c == '\\' || c == '\b' || c == '\t' || c == '\n' || c == '\f' || c == '\r'
-					    ? 2
-				    : c < 0x20 ? 6 : 1;
+				n = c < 0x20 ? 6 : 1;
+				if (c != 0 && strchr("\"\\\b\t\n\f\r", (int)c) != NULL)
+					n = 2;
 				assert_int_equal(b.len, len + 1 + n);
 				for (size_t k = 0; k < at; k++)
 					assert_int_equal(b.p[1 + k], 'a');
