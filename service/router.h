@@ -15,7 +15,7 @@ enum scope {
 };
 
 enum body_rule {
-	BODY_NONE,     /* a body is refused beyond 0 bytes? no: read and ignored within the limit */
+	BODY_NONE,     /* read within the limit and ignored */
 	BODY_OPTIONAL, /* JSON or nothing */
 	BODY_JSON,     /* JSON, required */
 	BODY_BULK      /* JSON or NDJSON, bounded by bulk_body_bytes */
@@ -42,5 +42,11 @@ enum route_match { ROUTE_FOUND, ROUTE_NO_PATH, ROUTE_NO_METHOD };
 /* Matches req->path (trailing slash optional) and req->method (HEAD as GET); fills req->route and req->params (decoded; a segment that
  * is not valid percent-encoded UTF-8 without NUL is ROUTE_NO_PATH). ROUTE_NO_METHOD: *ret_allow gets the Allow value, in the arena. */
 enum route_match router_match(const struct route_table *t, struct request *req, struct str *ret_allow);
+
+/* "GET" ...; static. */
+const char *router_method_name(enum http_method m);
+
+/* Percent-decoding (RFC 3986 section 2.1) into the arena; false when malformed, not UTF-8, or holding a NUL. */
+bool router_percent_decode(struct arena *a, struct str in, bool plus_is_space, struct str *ret) MUST_CHECK;
 
 #endif

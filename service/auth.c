@@ -1,0 +1,28 @@
+/* Scopes of the calling principal. Without configured keys there is no principal and everything is allowed. */
+#include "service/auth.h"
+
+#include "service/base/banned.h"
+
+struct str principal_name(const struct request *req)
+{
+	return req->principal != NULL ? req->principal->name : STR("");
+}
+
+bool principal_has(const struct request *req, enum scope s)
+{
+	const struct principal *p = req->principal;
+	if (p == NULL || s == SCOPE_NONE || s == SCOPE_ANY)
+		return true;
+	return (p->scopes & ((1u << s) | (1u << SCOPE_ADMIN))) != 0;
+}
+
+bool principal_connection(const struct request *req, struct str connection, struct err *err)
+{
+	const struct principal *p = req->principal;
+	if (p == NULL || p->connections == NULL)
+		return true;
+	for (size_t i = 0; i < p->n_connections; i++)
+		if (str_eq(p->connections[i], connection))
+			return true;
+	return err_set(err, ERR_FORBIDDEN, "this key may not use the connection \"%.*s\"", STR_FMT(connection));
+}

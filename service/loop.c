@@ -1,0 +1,367 @@
+/* The event loop. Events are marked first and fibers run afterwards, so that no event of a batch names a wait that is gone. */
+#include "service/loop.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "service/base/clock.h"
+#include "service/base/mem.h"
+#include "service/base/mutex.h"
+
+#include "service/base/banned.h"
+
+#define EVENTS_PER_TURN 256
+
+struct spawn {
+	void (*fn)(void *arg);
+	void *arg;
+	struct spawn *next;
+};
+
+/* What an epoll event's data points at starts with its kind, kept in the low bits of the pointer. */
+enum event_kind { EVENT_WAIT, EVENT_WATCH, EVENT_INBOX, EVENT_CLIENT };
+#define KIND_MASK ((uintptr_t)3)
+
+struct loop {
+	struct fiber_loop base;
+	pthread_t thread;
+	bool running;
+	int epfd, evfd;
+	struct loop_client client;
+	bool client_due;
+	struct fiber *ready_head, *ready_tail; /* this thread's */
+	struct loop_wait **heap;               /* timers, earliest first */
+	size_t n_heap, size_heap;
+	struct mutex lock;                     /* guards the inbox */
+	struct fiber *in_head, *in_tail;
+	struct spawn *spawn_head, *spawn_tail;
+	bool notified;
+	atomic_bool stop;
+};
+
+static _Thread_local struct loop *current;
+
+/* ---- timers: a binary heap of waits ---- */
+
+static void heap_set(struct loop *l, size_t i, struct loop_wait *w)
+{
+	l->heap[i] = w;
+	w->heap_index = i;
+}
+
+static void heap_up(struct loop *l, size_t i, struct loop_wait *w)
+{
+	while (i > 0 && l->heap[(i - 1) / 2]->deadline > w->deadline) {
+		heap_set(l, i, l->heap[(i - 1) / 2]);
+		i = (i - 1) / 2;
+	}
+	heap_set(l, i, w);
+}
+
+static void heap_down(struct loop *l, size_t i, struct loop_wait *w)
+{
+	for (;;) {
+		size_t child = 2 * i + 1;
+		if (child >= l->n_heap)
+			break;
+		if (child + 1 < l->n_heap && l->heap[child + 1]->deadline < l->heap[child]->deadline)
+			child++;
+		if (l->heap[child]->deadline >= w->deadline)
+			break;
+		heap_set(l, i, l->heap[child]);
+		i = child;
+	}
+	heap_set(l, i, w);
+}
+
+static void heap_add(struct loop *l, struct loop_wait *w)
+{
+	if (l->n_heap == l->size_heap) {
+		l->size_heap = l->size_heap > 0 ? l->size_heap * 2 : 64;
+		l->heap = mem_realloc(l->heap, l->size_heap * sizeof(struct loop_wait *));
+	}
+	heap_up(l, l->n_heap++, w);
+}
+
+static void heap_remove(struct loop *l, struct loop_wait *w)
+{
+	size_t i = w->heap_index;
+	w->heap_index = SIZE_MAX;
+	struct loop_wait *last = l->heap[--l->n_heap];
+	if (last == w)
+		return;
+	if (i > 0 && l->heap[(i - 1) / 2]->deadline > last->deadline)
+		heap_up(l, i, last);
+	else
+		heap_down(l, i, last);
+}
+
+/* ---- what fibers call ---- */
+
+static struct loop *from_base(struct fiber_loop *base)
+{
+	return CONTAINER_OF(base, struct loop, base);
+}
+
+static void push(struct fiber **head, struct fiber **tail, struct fiber *f)
+{
+	*fiber_link(f) = NULL;
+	if (*tail != NULL)
+		*fiber_link(*tail) = f;
+	else
+		*head = f;
+	*tail = f;
+}
+
+static void notify_locked(struct loop *l)
+{
+	if (l->notified)
+		return;
+	l->notified = true;
+	uint64_t one = 1;
+	ssize_t n = write(l->evfd, &one, sizeof(one));
+	(void)n; /* an eventfd that is full is readable all the same */
+}
+
+static void post(struct fiber_loop *base, struct fiber *f)
+{
+	struct loop *l = from_base(base);
+	if (current == l) {
+		push(&l->ready_head, &l->ready_tail, f);
+		return;
+	}
+	mutex_lock(&l->lock);
+	push(&l->in_head, &l->in_tail, f);
+	notify_locked(l);
+	mutex_unlock(&l->lock);
+}
+
+static void arm(struct fiber_loop *base, struct loop_wait *w)
+{
+	struct loop *l = from_base(base);
+	if (w->deadline != CLOCK_NEVER)
+		heap_add(l, w);
+	if (w->fd < 0)
+		return;
+	struct epoll_event ev = {.events = w->events | EPOLLONESHOT, .data.u64 = (uint64_t)((uintptr_t)w | EVENT_WAIT)};
+	if (epoll_ctl(l->epfd, EPOLL_CTL_ADD, w->fd, &ev) != 0) {
+		w->fd = -1;
+		w->revents = w->events; /* the next call on the descriptor says what is wrong */
+	}
+}
+
+static void disarm(struct fiber_loop *base, struct loop_wait *w)
+{
+	struct loop *l = from_base(base);
+	if (w->heap_index != SIZE_MAX)
+		heap_remove(l, w);
+	if (w->fd >= 0)
+		epoll_ctl(l->epfd, EPOLL_CTL_DEL, w->fd, NULL);
+}
+
+/* ---- life ---- */
+
+static bool add_fd(struct loop *l, int fd, enum event_kind kind)
+{
+	struct epoll_event ev = {.events = EPOLLIN, .data.u64 = (uint64_t)kind};
+	return epoll_ctl(l->epfd, EPOLL_CTL_ADD, fd, &ev) == 0;
+}
+
+bool loop_create(struct loop **ret, struct err *err)
+{
+	struct loop *l = mem_alloc(sizeof(*l));
+	l->base = (struct fiber_loop){.post = post, .arm = arm, .disarm = disarm};
+	l->client.fd = -1;
+	mutex_init(&l->lock);
+	atomic_store(&l->stop, false);
+	l->epfd = epoll_create1(EPOLL_CLOEXEC);
+	l->evfd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (l->epfd < 0 || l->evfd < 0 || !add_fd(l, l->evfd, EVENT_INBOX)) {
+		err_set(err, ERR_INTERNAL_ERROR, "could not create an event loop (errno %d)", errno);
+		loop_destroy(l);
+		return false;
+	}
+	*ret = l;
+	return true;
+}
+
+void loop_destroy(struct loop *l)
+{
+	if (l == NULL)
+		return;
+	if (l->epfd >= 0)
+		close(l->epfd);
+	if (l->evfd >= 0)
+		close(l->evfd);
+	mutex_done(&l->lock);
+	mem_free(l->heap);
+	mem_free(l);
+}
+
+void loop_set_client(struct loop *l, const struct loop_client *c)
+{
+	l->client = *c;
+	if (c->fd >= 0 && !add_fd(l, c->fd, EVENT_CLIENT))
+		l->client.fd = -1;
+}
+
+void loop_kick(struct loop *l)
+{
+	l->client_due = true;
+}
+
+void loop_spawn(struct loop *l, void (*fn)(void *arg), void *arg)
+{
+	struct spawn *s = mem_alloc(sizeof(*s));
+	s->fn = fn;
+	s->arg = arg;
+	mutex_lock(&l->lock);
+	if (l->spawn_tail != NULL)
+		l->spawn_tail->next = s;
+	else
+		l->spawn_head = s;
+	l->spawn_tail = s;
+	notify_locked(l);
+	mutex_unlock(&l->lock);
+}
+
+void loop_stop(struct loop *l)
+{
+	atomic_store(&l->stop, true);
+	mutex_lock(&l->lock);
+	notify_locked(l);
+	mutex_unlock(&l->lock);
+}
+
+struct loop *loop_current(void)
+{
+	return current;
+}
+
+void loop_watch(struct loop *l, struct loop_watch *w, unsigned events)
+{
+	struct epoll_event ev = {.events = events | EPOLLONESHOT, .data.u64 = (uint64_t)((uintptr_t)w | EVENT_WATCH)};
+	w->active = epoll_ctl(l->epfd, EPOLL_CTL_ADD, w->fd, &ev) == 0;
+}
+
+void loop_unwatch(struct loop *l, struct loop_watch *w)
+{
+	if (w->active)
+		epoll_ctl(l->epfd, EPOLL_CTL_DEL, w->fd, NULL);
+	w->active = false;
+}
+
+/* ---- one turn ---- */
+
+static void take_inbox(struct loop *l)
+{
+	uint64_t drained;
+	ssize_t n = read(l->evfd, &drained, sizeof(drained));
+	(void)n;
+	mutex_lock(&l->lock);
+	l->notified = false;
+	struct fiber *f = l->in_head;
+	struct spawn *s = l->spawn_head;
+	l->in_head = l->in_tail = NULL;
+	l->spawn_head = l->spawn_tail = NULL;
+	mutex_unlock(&l->lock);
+	while (f != NULL) {
+		struct fiber *next = *fiber_link(f);
+		push(&l->ready_head, &l->ready_tail, f);
+		f = next;
+	}
+	while (s != NULL) {
+		struct spawn *next = s->next;
+		struct fiber *parked;
+		(void)fiber_start(s->fn, s->arg, &parked);
+		mem_free(s);
+		s = next;
+	}
+}
+
+static void take_event(struct loop *l, const struct epoll_event *ev)
+{
+	uintptr_t data = (uintptr_t)ev->data.u64;
+	enum event_kind kind = (enum event_kind)(data & KIND_MASK);
+	if (kind == EVENT_CLIENT) {
+		l->client_due = true;
+	} else if (kind == EVENT_WAIT) {
+		struct loop_wait *w = (struct loop_wait *)data; /* NOLINT(performance-no-int-to-ptr) */
+		w->revents = ev->events;
+		fiber_ready(w->fiber);
+	} else if (kind == EVENT_WATCH) {
+		struct loop_watch *w = (struct loop_watch *)(data & ~KIND_MASK); /* NOLINT(performance-no-int-to-ptr) */
+		if (w->active)
+			w->fn(w->arg);
+	}
+}
+
+static void fire_timers(struct loop *l, int64_t now)
+{
+	while (l->n_heap > 0 && l->heap[0]->deadline <= now) {
+		struct loop_wait *w = l->heap[0];
+		heap_remove(l, w);
+		w->timed_out = true;
+		fiber_ready(w->fiber);
+	}
+}
+
+/* Those that are ready now; the ones they wake run in the next turn, after a look at epoll. */
+static void run_ready(struct loop *l)
+{
+	struct fiber *f = l->ready_head;
+	l->ready_head = l->ready_tail = NULL;
+	while (f != NULL) {
+		struct fiber *next = *fiber_link(f);
+		(void)fiber_resume(f);
+		f = next;
+	}
+}
+
+static int turn_timeout_ms(struct loop *l, int64_t now)
+{
+	if (l->ready_head != NULL || l->client_due)
+		return 0;
+	int64_t due = l->n_heap > 0 ? l->heap[0]->deadline : CLOCK_NEVER;
+	if (l->client.due != NULL)
+		due = clock_min(due, l->client.due(l->client.arg));
+	if (due == CLOCK_NEVER)
+		return -1;
+	if (due <= now)
+		return 0;
+	int64_t ms = (due - now + CLOCK_NS_PER_MS - 1) / CLOCK_NS_PER_MS;
+	return ms > 60000 ? 60000 : (int)ms;
+}
+
+void loop_run(struct loop *l)
+{
+	struct epoll_event events[EVENTS_PER_TURN];
+	l->thread = pthread_self();
+	current = l;
+	fiber_thread_init(&l->base);
+	while (!atomic_load(&l->stop) || fiber_count() > 0) {
+		int n = epoll_wait(l->epfd, events, EVENTS_PER_TURN, turn_timeout_ms(l, clock_mono_ns()));
+		bool inbox = false;
+		for (int i = 0; i < n; i++) {
+			if ((events[i].data.u64 & KIND_MASK) == EVENT_INBOX)
+				inbox = true;
+			else
+				take_event(l, &events[i]);
+		}
+		int64_t now = clock_mono_ns();
+		fire_timers(l, now);
+		if (inbox)
+			take_inbox(l);
+		run_ready(l);
+		if (l->client.run != NULL && (l->client_due || l->client.due(l->client.arg) <= now)) {
+			l->client_due = false;
+			l->client.run(l->client.arg);
+		}
+	}
+	fiber_thread_init(NULL);
+	current = NULL;
+}

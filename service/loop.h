@@ -1,0 +1,57 @@
+/*
+ * One event loop per core: epoll, timers, ready fibers and an inbox for other threads. It drives one client (the HTTP server's
+ * daemon of that loop) and runs fibers in between. Everything here but loop_stop, loop_spawn and posting belongs to the loop's thread.
+ */
+#ifndef FERROD_SERVICE_LOOP_H
+#define FERROD_SERVICE_LOOP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "service/base/err.h"
+#include "service/base/fiber.h"
+#include "service/base/macros.h"
+
+struct loop;
+
+/* What the loop drives between fibers. */
+struct loop_client {
+	int fd;                          /* readable: run() is due; -1: none */
+	void (*run)(void *arg);          /* never parks; runs on the thread's main stack */
+	int64_t (*due)(void *arg);       /* monotonic time of the next run() that no descriptor announces */
+	void *arg;
+};
+
+/* A callback when a descriptor has one of the epoll events; for callers that are no fiber. */
+struct loop_watch {
+	int fd;
+	void (*fn)(void *arg);
+	void *arg;
+	bool active;
+};
+
+/* false: out of descriptors (ERR_INTERNAL_ERROR). Owned by the caller. */
+bool loop_create(struct loop **ret, struct err *err) MUST_CHECK;
+void loop_destroy(struct loop *l);
+
+/* Runs on the calling thread until loop_stop and until no fiber is left. */
+void loop_run(struct loop *l);
+/* Any thread. */
+void loop_stop(struct loop *l);
+
+/* Borrowed for the loop's life; before loop_run or on its thread. */
+void loop_set_client(struct loop *l, const struct loop_client *c);
+/* Makes the client's run() due in this turn. */
+void loop_kick(struct loop *l);
+
+/* Starts a fiber on the loop; any thread. */
+void loop_spawn(struct loop *l, void (*fn)(void *arg), void *arg);
+
+/* One-shot: fn(arg) when fd has one of the events; loop_unwatch withdraws. Errors of epoll are ignored (nothing is watched). */
+void loop_watch(struct loop *l, struct loop_watch *w, unsigned events);
+void loop_unwatch(struct loop *l, struct loop_watch *w);
+
+/* The calling thread's loop, or NULL. */
+struct loop *loop_current(void);
+
+#endif

@@ -1,0 +1,68 @@
+/* Accessors of a request and the simple half of a response; streaming is server_stream.c's. */
+#include "service/request.h"
+
+#include "service/base/banned.h"
+
+struct str request_header(const struct request *req, const char *name)
+{
+	for (size_t i = 0; i < req->n_headers; i++)
+		if (str_ieq_z(req->headers[i].name, name))
+			return req->headers[i].value;
+	return STR_NONE;
+}
+
+struct str request_arg(const struct request *req, const char *name)
+{
+	for (size_t i = 0; i < req->n_args; i++)
+		if (str_eq_z(req->args[i].name, name))
+			return req->args[i].value;
+	return STR_NONE;
+}
+
+bool request_arg_bool(const struct request *req, const char *name, bool *ret, struct err *err)
+{
+	struct str v = request_arg(req, name);
+	if (v.p == NULL || str_eq_z(v, "false") || str_eq_z(v, "0"))
+		*ret = false;
+	else if (v.len == 0 || str_eq_z(v, "true") || str_eq_z(v, "1"))
+		*ret = true;
+	else
+		return err_set(err, ERR_INVALID_PARAMETERS, "the query argument \"%s\" takes true or false", name);
+	return true;
+}
+
+bool request_args_known(const struct request *req, const char *const *names, struct err *err)
+{
+	for (size_t i = 0; i < req->n_args; i++) {
+		bool known = str_eq_z(req->args[i].name, "using");
+		for (size_t j = 0; !known && names[j] != NULL; j++)
+			known = str_eq_z(req->args[i].name, names[j]);
+		if (!known)
+			return err_set(err, ERR_INVALID_PARAMETERS, "the query argument \"%.*s\" is not known here",
+				       (int)(req->args[i].name.len < 100 ? req->args[i].name.len : 100), req->args[i].name.p);
+	}
+	return true;
+}
+
+bool request_json(struct request *req, bool optional, json_t **ret, struct err *err)
+{
+	struct str body = strbuf_str(&req->body);
+	if (optional && str_trim(body).len == 0) {
+		*ret = NULL;
+		return true;
+	}
+	return json_parse(&req->arena, body, ret, err);
+}
+
+void response_header(struct response *res, const char *name, struct str value)
+{
+	if (res->n_headers < ARRAY_LEN(res->headers))
+		res->headers[res->n_headers++] = (struct http_pair){str_z(name), value};
+}
+
+struct strbuf *response_json(struct response *res, int status)
+{
+	res->status = status;
+	res->content_type = "application/json";
+	return &res->body;
+}

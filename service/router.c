@@ -1,0 +1,117 @@
+/* Route matching: segment by segment against the const table; the table is small and a first byte check settles most. */
+#include "service/router.h"
+
+#include "service/base/banned.h"
+
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
+
+bool router_percent_decode(struct arena *a, struct str in, bool plus_is_space, struct str *ret)
+{
+	char *out = arena_alloc(a, in.len + 1);
+	size_t n = 0;
+	for (size_t i = 0; i < in.len; i++) {
+		char c = in.p[i];
+		if (c == '%') {
+			if (i + 2 >= in.len || hex_digit(in.p[i + 1]) < 0 || hex_digit(in.p[i + 2]) < 0)
+				return false;
+			c = (char)(hex_digit(in.p[i + 1]) * 16 + hex_digit(in.p[i + 2]));
+			i += 2;
+		} else if (c == '+' && plus_is_space) {
+			c = ' ';
+		}
+		if (c == '\0')
+			return false;
+		out[n++] = c;
+	}
+	*ret = str_n(out, n);
+	return str_is_utf8(*ret);
+}
+
+/* Raw parameters of a match go to `params`; false when the template does not fit. */
+static bool match_template(const char *tmpl, struct str path, struct str *params, size_t *ret_n)
+{
+	size_t n = 0;
+	struct str t = str_z(tmpl);
+	while (t.p != NULL && path.p != NULL) {
+		struct str want, got;
+		if (!str_split(&t, '/', &want) || !str_split(&path, '/', &got))
+			return false;
+		if (want.len > 1 && want.p[0] == '{') {
+			if (got.len == 0 || n == REQUEST_PARAMS_MAX)
+				return false;
+			params[n++] = got;
+		} else if (!str_eq(want, got)) {
+			return false;
+		}
+	}
+	*ret_n = n;
+	return t.p == NULL && path.p == NULL;
+}
+
+static const char *method_name(enum http_method m)
+{
+	static const char *const names[] = {[HTTP_GET] = "GET",		[HTTP_HEAD] = "HEAD",	    [HTTP_POST] = "POST",
+					    [HTTP_PUT] = "PUT",		[HTTP_PATCH] = "PATCH",	    [HTTP_DELETE] = "DELETE",
+					    [HTTP_OPTIONS] = "OPTIONS", [HTTP_OTHER] = "OTHER"};
+	return names[m];
+}
+
+const char *router_method_name(enum http_method m)
+{
+	return method_name(m);
+}
+
+static bool decode_params(struct request *req, const struct str *raw, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!router_percent_decode(&req->arena, raw[i], false, &req->params[i]))
+			return false;
+	req->n_params = n;
+	return true;
+}
+
+enum route_match router_match(const struct route_table *t, struct request *req, struct str *ret_allow)
+{
+	struct str path = req->path;
+	if (path.len > 1 && path.p[path.len - 1] == '/')
+		path.len--;
+	enum http_method want = req->method == HTTP_HEAD ? HTTP_GET : req->method;
+	bool any = false;
+	unsigned allowed = 0;
+	for (size_t i = 0; i < t->n_routes; i++) {
+		const struct route_def *r = &t->routes[i];
+		struct str raw[REQUEST_PARAMS_MAX];
+		size_t n;
+		if (!match_template(r->path, path, raw, &n))
+			continue;
+		any = true;
+		allowed |= 1u << r->method;
+		if (r->method != want)
+			continue;
+		if (!decode_params(req, raw, n))
+			return ROUTE_NO_PATH;
+		req->route = r;
+		return ROUTE_FOUND;
+	}
+	if (!any)
+		return ROUTE_NO_PATH;
+	if ((allowed & (1u << HTTP_GET)) != 0)
+		allowed |= 1u << HTTP_HEAD;
+	allowed |= 1u << HTTP_OPTIONS;
+	struct str allow = STR("");
+	for (int m = HTTP_GET; m <= HTTP_OPTIONS; m++)
+		if ((allowed & (1u << m)) != 0)
+			allow = arena_printf(&req->arena, "%.*s%s%s", STR_FMT(allow), allow.len > 0 ? ", " : "",
+					     method_name((enum http_method)m));
+	*ret_allow = allow;
+	return ROUTE_NO_METHOD;
+}
