@@ -1,0 +1,76 @@
+"""The tables in the code against the documents that show them: routes, settings, problem codes."""
+import json
+import re
+
+from support.contract import METHODS, Contract
+from support.process import ROOT
+from support.server import run_binary
+
+from lint.test_openapi import error_codes
+
+CONTRACT = Contract()
+PATHS = CONTRACT.document["paths"]
+
+
+def described_routes():
+    return sorted(
+        f"{method.upper()} {path} {item[method]['operationId']} {item[method]['x-scope']}"
+        for path, item in PATHS.items() for method in METHODS if method in item)
+
+
+def test_routes_are_those_described():
+    code, out, err = run_binary("--print-routes")
+    assert code == 0, err
+    assert sorted(out.splitlines()) == described_routes()
+
+
+def test_problem_codes_are_unique():
+    codes = error_codes()
+    assert codes and len(codes) == len(set(codes))
+
+
+def test_described_problem_codes_exist_and_outside_codes_are_few():
+    """Every described code is one of err.h; what err.h has beyond them belongs to operations to come or to no
+    operation at all (a path or a method that is not described)."""
+    described = set()
+    for item in PATHS.values():
+        for method in METHODS:
+            for response in item.get(method, {}).get("responses", {}).values():
+                described |= set(CONTRACT.resolve(response).get("x-problem-codes", []))
+    codes = set(error_codes())
+    assert described <= codes
+    no_operation = {"method_not_allowed"}
+    to_come = {"relation_not_found", "migration_not_found", "transaction_limit", "max_affected_exceeded",
+               "migration_conflict", "precondition_failed", "idempotency_key_reused"}
+    assert codes - described == no_operation | to_come
+
+
+def settings():
+    code, out, err = run_binary("--print-settings")
+    assert code == 0, err
+    return json.loads(out)
+
+
+def test_settings_are_whole_and_consistent():
+    rows = settings()
+    assert rows
+    for row in rows:
+        assert row["doc"], row
+        assert row["flag"] == "--" + row["key"].replace("_", "-"), row
+        assert row["env"] == "FERROD_" + row["key"].upper(), row
+    assert len({row["key"] for row in rows}) == len(rows)
+
+
+def test_help_names_every_setting():
+    code, out, err = run_binary("--help")
+    assert code == 0, err
+    for row in settings():
+        assert re.search(rf"{re.escape(row['flag'])}\b", out), f"--help does not name {row['flag']}"
+
+
+def test_readme_shows_the_settings():
+    """README's table has one row a setting: key, default, doc (flag and environment name follow from the key)."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^\| `([a-z0-9_]+)` \| (.*?) \| (.*?) \|$", text, re.M)
+    table = [(row["key"], "" if row["default"] in ("", None) else f"`{row['default']}`", row["doc"]) for row in settings()]
+    assert [tuple(cells) for cells in shown] == table
