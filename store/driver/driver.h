@@ -40,6 +40,10 @@ struct driver_conn {
 	bool session_dirty;      /* raw SQL ran: `reset` before the next lease */
 	struct driver_conn *next; /* the pool's list */
 	uint64_t cache_hits, cache_misses;
+	/* Top-level transactions that have ended on this connection, whoever's SQL ended them; never reset. Counted after every
+	 * statement: on PostgreSQL by the command tag (COMMIT; ROLLBACK when the connection is idle then, so not ROLLBACK TO), on
+	 * SQLite when sqlite3_get_autocommit has turned from 0 to 1 (rolled back when the rollback hook fired, else committed). */
+	uint64_t n_commits, n_rollbacks;
 };
 
 /* One column of a running statement. */
