@@ -60,7 +60,9 @@ enum storage_type {
 struct column {
 	struct str name;
 	size_t index;              /* position in model->columns (and in every full row) */
-	enum logical_type logical; /* the effective one: a recognised db_type decides what values it holds */
+	/* The effective one: a recognised db_type decides what values the column holds, but for declared uuid, decimal,
+	 * temporal and json columns with a text-like db_type, which keep their meaning and are stored as text. */
+	enum logical_type logical;
 	struct str logical_word;   /* as declared ("integer", "datetime", "object", ...) */
 	enum storage_type storage;
 	int64_t length;            /* N of varchar(N), char(N); 0: none */
@@ -68,10 +70,10 @@ struct column {
 	const json_t *default_value; /* NULL: none (JSON null) */
 	struct str format;           /* STR_NONE: null */
 	struct str db_type;          /* STR_NONE: absent */
-	bool db_type_explicit;
+	bool db_type_explicit, has_db_type_explicit; /* has_: the member was given */
 	const json_t *enum_values;   /* array, or NULL */
 	struct str enum_type_name;   /* STR_NONE: absent */
-	bool postgres_native_enum;
+	bool postgres_native_enum, has_postgres_native_enum;
 };
 
 struct foreign_key {
@@ -131,6 +133,7 @@ struct model {
 	size_t n_relations;
 	struct map columns_by_name;  /* -> struct column */
 	const json_t *json;          /* canonical form with our additions (relations), as answered */
+	const struct schema *schema; /* that it belongs to */
 	uint64_t serial;             /* unique in the process: keys caches of lowered statements */
 };
 
@@ -141,6 +144,7 @@ struct schema {
 	size_t n_models;
 	struct map by_name, by_table; /* -> struct model */
 	const json_t *envelope;      /* canonical envelope with relations and fingerprint, as answered */
+	bool dialect_agnostic;       /* of the payload; kept, means nothing here */
 	char fingerprint[65];        /* SHA-256 hex of the canonical v1 envelope without our additions */
 	uint64_t generation;         /* of the registry when it was published */
 };
@@ -162,6 +166,8 @@ const char *logical_type_name(enum logical_type t);
 /* db_type token ("varchar(40)", "timestamptz", ...) -> storage type and length; false when the token is not
  * recognised. Case-insensitive, surrounding space ignored. */
 bool storage_from_token(struct str token, enum storage_type *ret, int64_t *ret_length) MUST_CHECK;
+/* A logical word ("integer", "object", "string" with a format, ...) -> logical type; LT_UNKNOWN when it says nothing. */
+enum logical_type logical_from_word(struct str logical_word, struct str format);
 /* From a logical word and format alone; ST_UNRESOLVED when it says nothing. */
 enum storage_type storage_from_logical(struct str logical_word, struct str format);
 /* The logical type whose values a storage type holds. */

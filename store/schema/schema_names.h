@@ -12,4 +12,7 @@ enum artifact { ARTIFACT_INDEX, ARTIFACT_UNIQUE, ARTIFACT_CHECK, ARTIFACT_FOREIG
 struct str schema_artifact_name(struct arena *a, enum artifact kind, struct str table, const struct str *parts,
 				size_t n_parts);
 
+/* A name that was given instead of made: as it is up to 63 bytes, else cut by the same rule (in the arena). */
+struct str schema_artifact_fit(struct arena *a, enum artifact kind, struct str name);
+
 #endif

@@ -1,0 +1,175 @@
+/* Schema objects: references, look-ups, and the vocabulary of types. */
+#include "store/schema/schema.h"
+
+#include "service/base/mem.h"
+#include "service/base/num.h"
+
+#include "service/base/banned.h"
+
+struct schema *schema_ref(struct schema *s)
+{
+	__atomic_add_fetch(&s->refs, 1, __ATOMIC_RELAXED);
+	return s;
+}
+
+void schema_unref(struct schema *s)
+{
+	if (s == NULL || __atomic_sub_fetch(&s->refs, 1, __ATOMIC_ACQ_REL) > 0)
+		return;
+	for (size_t i = 0; i < s->n_models; i++)
+		map_done(&s->models[i].columns_by_name);
+	map_done(&s->by_name);
+	map_done(&s->by_table);
+	arena_done(&s->arena);
+	mem_free(s);
+}
+
+const struct model *schema_model(const struct schema *s, struct str name)
+{
+	return map_get(&s->by_name, name);
+}
+
+const struct model *schema_model_by_table(const struct schema *s, struct str table)
+{
+	return map_get(&s->by_table, table);
+}
+
+const struct column *model_column(const struct model *m, struct str name)
+{
+	return map_get(&m->columns_by_name, name);
+}
+
+const struct relation *model_relation(const struct model *m, struct str name)
+{
+	for (size_t i = 0; i < m->n_relations; i++)
+		if (str_eq(m->relations[i].name, name))
+			return &m->relations[i];
+	return NULL;
+}
+
+static const char *const logical_names[] = {
+	[LT_INTEGER] = "integer", [LT_NUMBER] = "number", [LT_DECIMAL] = "decimal",   [LT_BOOLEAN] = "boolean",
+	[LT_STRING] = "string",   [LT_DATETIME] = "datetime", [LT_DATE] = "date",     [LT_TIME] = "time",
+	[LT_UUID] = "uuid",       [LT_BINARY] = "binary", [LT_JSON] = "json",         [LT_UNKNOWN] = "unknown",
+};
+
+const char *logical_type_name(enum logical_type t)
+{
+	return logical_names[t];
+}
+
+enum logical_type logical_from_word(struct str logical_word, struct str format)
+{
+	static const struct {
+		const char *word, *format; /* NULL: any */
+		enum logical_type type;
+	} rules[] = {
+		{NULL, "decimal", LT_DECIMAL},        {"string", "date-time", LT_DATETIME}, {"string", "date", LT_DATE},
+		{"string", "uuid", LT_UUID},          {"string", "binary", LT_BINARY},      {"object", NULL, LT_JSON},
+		{"array", NULL, LT_JSON},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rules); i++)
+		if ((rules[i].word == NULL || str_eq_z(logical_word, rules[i].word)) &&
+		    (rules[i].format == NULL || str_eq_z(format, rules[i].format)))
+			return rules[i].type;
+	for (size_t i = 0; i < ARRAY_LEN(logical_names); i++)
+		if (str_eq_z(logical_word, logical_names[i]))
+			return (enum logical_type)i;
+	return LT_UNKNOWN;
+}
+
+enum storage_type storage_from_logical(struct str logical_word, struct str format)
+{
+	static const enum storage_type storage[] = {
+		[LT_INTEGER] = ST_INT,
+		[LT_NUMBER] = ST_DOUBLE,
+		[LT_DECIMAL] = ST_NUMERIC,
+		[LT_BOOLEAN] = ST_BOOLEAN,
+		[LT_STRING] = ST_VARCHAR,
+		[LT_DATETIME] = ST_DATETIME_LOGICAL,
+		[LT_DATE] = ST_DATE,
+		[LT_TIME] = ST_TIME_LOGICAL,
+		[LT_UUID] = ST_UUID_LOGICAL,
+		[LT_BINARY] = ST_BYTEA,
+		[LT_JSON] = ST_JSON,
+		[LT_UNKNOWN] = ST_UNRESOLVED,
+	};
+
+	return storage[logical_from_word(logical_word, format)];
+}
+
+enum logical_type logical_from_storage(enum storage_type t)
+{
+	static const enum logical_type logical[] = {
+		[ST_SMALLINT] = LT_INTEGER,
+		[ST_INT] = LT_INTEGER,
+		[ST_BIGINT] = LT_INTEGER,
+		[ST_DOUBLE] = LT_NUMBER,
+		[ST_NUMERIC] = LT_DECIMAL,
+		[ST_BOOLEAN] = LT_BOOLEAN,
+		[ST_JSON] = LT_JSON,
+		[ST_JSONB] = LT_JSON,
+		[ST_TEXT] = LT_STRING,
+		[ST_VARCHAR] = LT_STRING,
+		[ST_CHAR] = LT_STRING,
+		[ST_UUID] = LT_UUID,
+		[ST_UUID_LOGICAL] = LT_UUID,
+		[ST_TIMESTAMP] = LT_DATETIME,
+		[ST_TIMESTAMPTZ] = LT_DATETIME,
+		[ST_DATETIME_LOGICAL] = LT_DATETIME,
+		[ST_DATE] = LT_DATE,
+		[ST_TIME] = LT_TIME,
+		[ST_TIME_LOGICAL] = LT_TIME,
+		[ST_BYTEA] = LT_BINARY,
+		[ST_UNRESOLVED] = LT_UNKNOWN,
+	};
+
+	return logical[t];
+}
+
+/* "varchar(40)" with word "varchar" -> 40; false unless it is exactly WORD(N) with N > 0. */
+static bool sized_token(struct str token, const char *word, int64_t *ret_length)
+{
+	struct str head, rest = token;
+
+	if (!str_split(&rest, '(', &head) || rest.p == NULL || !str_ieq_z(str_trim(head), word))
+		return false;
+	if (rest.len == 0 || rest.p[rest.len - 1] != ')')
+		return false;
+	return num_parse_int(str_trim(str_n(rest.p, rest.len - 1)), ret_length) && *ret_length > 0;
+}
+
+bool storage_from_token(struct str token, enum storage_type *ret, int64_t *ret_length)
+{
+	static const struct {
+		const char *word;
+		enum storage_type type;
+	} words[] = {
+		{"text", ST_TEXT},           {"varchar", ST_VARCHAR},         {"smallint", ST_SMALLINT},
+		{"int", ST_INT},             {"integer", ST_INT},             {"bigint", ST_BIGINT},
+		{"boolean", ST_BOOLEAN},     {"bool", ST_BOOLEAN},            {"double", ST_DOUBLE},
+		{"numeric", ST_NUMERIC},     {"decimal", ST_NUMERIC},         {"json", ST_JSON},
+		{"jsonb", ST_JSONB},         {"uuid", ST_UUID},               {"timestamp", ST_TIMESTAMP},
+		{"date", ST_DATE},           {"timestamptz", ST_TIMESTAMPTZ}, {"time", ST_TIME},
+		{"bytea", ST_BYTEA},         {"blob", ST_BYTEA},
+	};
+	int64_t length;
+
+	token = str_trim(token);
+	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+		if (str_ieq_z(token, words[i].word)) {
+			*ret = words[i].type;
+			*ret_length = 0;
+			return true;
+		}
+	}
+	if (sized_token(token, "varchar", &length))
+		*ret = ST_VARCHAR;
+	else if (sized_token(token, "char", &length))
+		*ret = ST_CHAR;
+	else
+		return false;
+	*ret_length = length;
+	return true;
+}

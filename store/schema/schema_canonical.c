@@ -1,0 +1,284 @@
+/* The canonical order, the canonical JSON with and without our additions, and the fingerprint over the latter. */
+#include "store/schema/schema_build.h"
+
+#include <stdlib.h>
+
+#include "service/base/num.h"
+
+#include "service/base/banned.h"
+
+static int by_column(const void *x, const void *y)
+{
+	return str_cmp(((const struct column *)x)->name, ((const struct column *)y)->name);
+}
+
+static int by_index(const void *x, const void *y)
+{
+	return str_cmp(((const struct schema_index *)x)->name, ((const struct schema_index *)y)->name);
+}
+
+static int by_check(const void *x, const void *y)
+{
+	return str_cmp(((const struct schema_check *)x)->name, ((const struct schema_check *)y)->name);
+}
+
+static int by_fk(const void *x, const void *y)
+{
+	const struct foreign_key *f = x, *g = y;
+	int order = str_cmp(f->column, g->column);
+
+	if (order == 0)
+		order = str_cmp(f->to_table, g->to_table);
+	return order != 0 ? order : str_cmp(f->to_column, g->to_column);
+}
+
+static int by_model(const void *x, const void *y)
+{
+	return str_cmp(((const struct draft *)x)->m->name, ((const struct draft *)y)->m->name);
+}
+
+static void sort(void *base, size_t n, size_t size, int (*cmp)(const void *, const void *))
+{
+	if (n > 1)
+		qsort(base, n, size, cmp);
+}
+
+/* Numbers the sorted columns, lists the primary key and fills the look-up. m stands where it stays. */
+static void settle(struct schema *s, struct model *m)
+{
+	static uint64_t serials;
+
+	m->schema = s;
+	m->serial = __atomic_add_fetch(&serials, 1, __ATOMIC_RELAXED);
+	m->pk = arena_array(&s->arena, m->n_columns, sizeof(struct column *));
+	map_init(&m->columns_by_name);
+	for (size_t i = 0; i < m->n_columns; i++) {
+		m->columns[i].index = i;
+		if (m->columns[i].primary_key)
+			m->pk[m->n_pk++] = &m->columns[i];
+		map_put(&m->columns_by_name, m->columns[i].name, &m->columns[i]);
+	}
+}
+
+void schema_sort(struct schema_build *b)
+{
+	struct schema *s = b->s;
+
+	sort(b->drafts, b->n, sizeof(*b->drafts), by_model);
+	s->models = arena_array(b->arena, b->n, sizeof(*s->models));
+	map_done(&b->by_table); /* its values have moved */
+	for (size_t i = 0; i < b->n; i++) {
+		struct model *m = &s->models[i];
+
+		*m = *b->drafts[i].m;
+		b->drafts[i].m = m;
+		sort(m->columns, m->n_columns, sizeof(*m->columns), by_column);
+		sort(m->fks, m->n_fks, sizeof(*m->fks), by_fk);
+		sort(m->indexes, m->n_indexes, sizeof(*m->indexes), by_index);
+		sort(m->uniques, m->n_uniques, sizeof(*m->uniques), by_index);
+		sort(m->checks, m->n_checks, sizeof(*m->checks), by_check);
+		settle(s, m);
+		s->n_models++;
+		map_put(&s->by_name, m->name, m);
+		map_put(&s->by_table, m->table, m);
+		map_put(&b->by_table, m->table, &b->drafts[i]);
+	}
+}
+
+/* ---- JSON -------------------------------------------------------------------------------------------- */
+
+static json_t *text(struct str s)
+{
+	return s.p != NULL ? json_stringn(s.p, s.len) : json_null();
+}
+
+static void set_text(json_t *o, const char *key, struct str s)
+{
+	(void)json_object_set_new(o, key, text(s));
+}
+
+static void set_given(json_t *o, const char *key, struct str s)
+{
+	if (s.p != NULL)
+		set_text(o, key, s);
+}
+
+static void set_bool(json_t *o, const char *key, bool v)
+{
+	(void)json_object_set_new(o, key, json_boolean(v));
+}
+
+/* A reference to a tree that the schema's arena keeps; jansson wants it without const. */
+static json_t *share(const json_t *v)
+{
+	return v != NULL ? json_incref((json_t *)(uintptr_t)v) : json_null();
+}
+
+static json_t *texts(const struct str *list, size_t n)
+{
+	json_t *a = json_array();
+
+	for (size_t i = 0; i < n; i++)
+		(void)json_array_append_new(a, text(list[i]));
+	return a;
+}
+
+static json_t *column_json(const struct column *c)
+{
+	json_t *o = json_object();
+
+	set_text(o, "name", c->name);
+	set_text(o, "logical_type", c->logical_word);
+	set_bool(o, "nullable", c->nullable);
+	set_bool(o, "primary_key", c->primary_key);
+	set_bool(o, "autoincrement", c->autoincrement);
+	set_bool(o, "unique", c->unique);
+	set_bool(o, "index", c->index_flag);
+	(void)json_object_set_new(o, "default", share(c->default_value));
+	set_text(o, "format", c->format);
+	set_given(o, "db_type", c->db_type);
+	if (c->has_db_type_explicit)
+		set_bool(o, "db_type_explicit", c->db_type_explicit);
+	if (c->enum_values != NULL)
+		(void)json_object_set_new(o, "enum_values", share(c->enum_values));
+	set_given(o, "enum_type_name", c->enum_type_name);
+	if (c->has_postgres_native_enum)
+		set_bool(o, "postgres_native_enum", c->postgres_native_enum);
+	return o;
+}
+
+static json_t *fk_json(const struct foreign_key *fk, bool additions)
+{
+	json_t *o = json_object();
+
+	set_text(o, "column", fk->column);
+	set_text(o, "to_table", fk->to_table);
+	set_text(o, "to_column", fk->to_column);
+	set_text(o, "on_delete", fk->on_delete);
+	set_text(o, "name", fk->name);
+	if (additions)
+		set_given(o, "related_name", fk->related_name);
+	return o;
+}
+
+static json_t *index_json(const struct schema_index *x, bool with_unique)
+{
+	json_t *o = json_object();
+
+	set_text(o, "name", x->name);
+	(void)json_object_set_new(o, "columns", texts(x->columns, x->n_columns));
+	if (with_unique)
+		set_bool(o, "unique", x->unique);
+	return o;
+}
+
+static json_t *check_json(const struct schema_check *c)
+{
+	json_t *o = json_object();
+
+	set_text(o, "name", c->name);
+	set_text(o, "column", c->column);
+	(void)json_object_set_new(o, "values", texts(c->values, c->n_values));
+	return o;
+}
+
+static json_t *relation_json(const struct relation *r)
+{
+	json_t *o = json_object();
+
+	set_text(o, "name", r->name);
+	(void)json_object_set_new(o, "kind", json_string(relation_kind_name(r->kind)));
+	set_text(o, "target", r->target_name);
+	set_given(o, "column", r->column);
+	set_given(o, "through", r->through);
+	set_given(o, "source_column", r->source_column);
+	set_given(o, "target_column", r->target_column);
+	if (!r->declared)
+		set_bool(o, "derived", true);
+	return o;
+}
+
+static json_t *model_json(const struct model *m, bool additions)
+{
+	json_t *o = json_object(), *columns = json_array(), *fks = json_array(), *indexes = json_array();
+	json_t *uniques = json_array(), *checks = json_array();
+
+	for (size_t i = 0; i < m->n_columns; i++)
+		(void)json_array_append_new(columns, column_json(&m->columns[i]));
+	for (size_t i = 0; i < m->n_fks; i++)
+		(void)json_array_append_new(fks, fk_json(&m->fks[i], additions));
+	for (size_t i = 0; i < m->n_indexes; i++)
+		(void)json_array_append_new(indexes, index_json(&m->indexes[i], true));
+	for (size_t i = 0; i < m->n_uniques; i++)
+		(void)json_array_append_new(uniques, index_json(&m->uniques[i], false));
+	for (size_t i = 0; i < m->n_checks; i++)
+		(void)json_array_append_new(checks, check_json(&m->checks[i]));
+	set_text(o, "model_name", m->name);
+	set_text(o, "table_name", m->table);
+	(void)json_object_set_new(o, "columns", columns);
+	(void)json_object_set_new(o, "foreign_keys", fks);
+	(void)json_object_set_new(o, "indexes", indexes);
+	(void)json_object_set_new(o, "uniques", uniques);
+	(void)json_object_set_new(o, "checks", checks);
+	if (additions) {
+		json_t *relations = json_array();
+
+		for (size_t i = 0; i < m->n_relations; i++)
+			(void)json_array_append_new(relations, relation_json(&m->relations[i]));
+		(void)json_object_set_new(o, "relations", relations);
+	}
+	return o;
+}
+
+/* Takes `models`. */
+static json_t *envelope_json(const struct schema *s, json_t *models)
+{
+	json_t *o = json_object(), *payload = json_object();
+
+	set_bool(payload, "dialect_agnostic", s->dialect_agnostic);
+	(void)json_object_set_new(payload, "models", models);
+	(void)json_object_set_new(o, "ir_kind", json_string("schema"));
+	(void)json_object_set_new(o, "ir_version", json_integer(1));
+	(void)json_object_set_new(o, "payload", payload);
+	return o;
+}
+
+static void fingerprint(struct schema *s)
+{
+	json_t *models = json_array(), *plain;
+	struct strbuf text_buf;
+	uint8_t digest[32];
+
+	for (size_t i = 0; i < s->n_models; i++)
+		(void)json_array_append_new(models, model_json(&s->models[i], false));
+	plain = envelope_json(s, models);
+	strbuf_init(&text_buf, 0);
+	json_write_canonical(&text_buf, plain);
+	num_sha256(strbuf_str(&text_buf), digest);
+	num_hex(digest, sizeof(digest), s->fingerprint);
+	strbuf_done(&text_buf);
+	json_decref(plain);
+}
+
+static void decref_cleanup(void *arg)
+{
+	json_decref(arg);
+}
+
+void schema_finish(struct schema_build *b)
+{
+	struct schema *s = b->s;
+	json_t *models = json_array(), *envelope;
+
+	fingerprint(s);
+	for (size_t i = 0; i < s->n_models; i++) {
+		json_t *m = model_json(&s->models[i], true);
+
+		s->models[i].json = m; /* lives as long as the envelope */
+		(void)json_array_append_new(models, m);
+	}
+	envelope = envelope_json(s, models);
+	(void)json_object_set_new(envelope, "fingerprint", json_string(s->fingerprint));
+	arena_on_done(b->arena, decref_cleanup, envelope);
+	s->envelope = envelope;
+}

@@ -1,0 +1,368 @@
+/* SchemaIR JSON -> draft models: shapes and types only. What is left out stays zero for schema_complete. */
+#include "store/schema/schema_build.h"
+
+#include <string.h>
+
+#include "service/base/banned.h"
+
+#define MODEL_NAME_BYTES 255
+
+/* One object under the reader's eyes. */
+struct parse {
+	struct schema_build *b;
+	struct draft *d;
+	const json_t *obj;
+	const char *pointer;
+};
+
+static void parse_fault(struct parse *p, const char *key, const char *what)
+{
+	const char *at = json_pointer_key(p->b->scratch, p->pointer, str_z(key));
+
+	schema_fault(p->b, at, "\"%s\" %s", key, what);
+	p->d->broken = true;
+}
+
+/* The member, null counting as absent. */
+static const json_t *member(const struct parse *p, const char *key)
+{
+	const json_t *v = json_object_get(p->obj, key);
+
+	return v != NULL && !json_is_null(v) ? v : NULL;
+}
+
+static bool get_bool(struct parse *p, const char *key, bool *ret)
+{
+	const json_t *v = member(p, key);
+
+	if (v == NULL)
+		return false;
+	if (!json_is_boolean(v)) {
+		parse_fault(p, key, "must be true or false");
+		return false;
+	}
+	*ret = json_is_true(v);
+	return true;
+}
+
+static bool get_str(struct parse *p, const char *key, struct str *ret)
+{
+	const json_t *v = member(p, key);
+
+	if (v == NULL)
+		return false;
+	if (!json_is_string(v)) {
+		parse_fault(p, key, "must be a string");
+		return false;
+	}
+	if (memchr(json_string_value(v), '\0', json_string_length(v)) != NULL) {
+		parse_fault(p, key, "must not contain a NUL character");
+		return false;
+	}
+	*ret = arena_str(p->b->arena, json_str(v));
+	return true;
+}
+
+/* A name: not empty, at most `max` bytes (0: any). */
+static bool get_name(struct parse *p, const char *key, bool required, size_t max, struct str *ret)
+{
+	if (!get_str(p, key, ret)) {
+		if (required && member(p, key) == NULL)
+			parse_fault(p, key, "is missing");
+		return false;
+	}
+	if (ret->len == 0) {
+		parse_fault(p, key, "must not be empty");
+		return false;
+	}
+	if (max > 0 && ret->len > max) {
+		schema_fault(p->b, json_pointer_key(p->b->scratch, p->pointer, str_z(key)),
+			     "\"%s\" is %zu bytes long; at most %zu are possible", key, ret->len, max);
+		p->d->broken = true;
+		return false;
+	}
+	return true;
+}
+
+static const json_t *get_array(struct parse *p, const char *key, size_t max)
+{
+	const json_t *v = member(p, key);
+
+	if (v == NULL)
+		return NULL;
+	if (!json_is_array(v)) {
+		parse_fault(p, key, "must be an array");
+		return NULL;
+	}
+	if (json_array_size(v) > max) {
+		parse_fault(p, key, "has too many elements");
+		return NULL;
+	}
+	return v;
+}
+
+static void decref_cleanup(void *arg)
+{
+	json_decref(arg);
+}
+
+/* A copy that the schema owns: the document belongs to the request. */
+static const json_t *keep(struct parse *p, const json_t *v)
+{
+	json_t *copy = json_deep_copy(v);
+
+	arena_on_done(p->b->arena, decref_cleanup, copy);
+	return copy;
+}
+
+/* An array of strings into the arena; a fault when it is missing, empty or holds something else. */
+static const struct str *get_strings(struct parse *p, const char *key, size_t *ret_n)
+{
+	const json_t *v = get_array(p, key, LIMIT_COLUMNS);
+	struct str *out;
+
+	*ret_n = 0;
+	if (v == NULL || json_array_size(v) == 0) {
+		if (v != NULL || member(p, key) == NULL)
+			parse_fault(p, key, v != NULL ? "must not be empty" : "is missing");
+		return NULL;
+	}
+	out = arena_array(p->b->arena, json_array_size(v), sizeof(*out));
+	for (size_t i = 0; i < json_array_size(v); i++) {
+		const json_t *item = json_array_get(v, i);
+
+		if (!json_is_string(item) ||
+		    memchr(json_string_value(item), '\0', json_string_length(item)) != NULL) {
+			const char *at = json_pointer_key(p->b->scratch, p->pointer, str_z(key));
+
+			schema_fault(p->b, json_pointer_index(p->b->scratch, at, i), "must be a string without NUL");
+			p->d->broken = true;
+			return NULL;
+		}
+		out[i] = arena_str(p->b->arena, json_str(item));
+	}
+	*ret_n = json_array_size(v);
+	return out;
+}
+
+/* Goes to element i of an array member; false (and a fault) when it is no object. */
+static bool enter(struct parse *p, const struct parse *model, const json_t *array, const char *key, size_t i)
+{
+	const char *at = json_pointer_key(model->b->scratch, model->pointer, str_z(key));
+
+	*p = *model;
+	p->obj = json_array_get(array, i);
+	p->pointer = json_pointer_index(model->b->scratch, at, i);
+	if (json_is_object(p->obj))
+		return true;
+	schema_fault(p->b, p->pointer, "must be an object, not %s", json_type_name(p->obj));
+	p->d->broken = true;
+	return false;
+}
+
+static enum logical_type effective_logical(const struct column *c)
+{
+	enum logical_type declared = logical_from_word(c->logical_word, c->format);
+	enum logical_type stored = logical_from_storage(c->storage);
+
+	if (stored != LT_STRING)
+		return stored;
+	/* text can hold these in their canonical form, so the column keeps its meaning */
+	if (declared == LT_UUID || declared == LT_DECIMAL || declared == LT_DATETIME || declared == LT_DATE ||
+	    declared == LT_TIME || declared == LT_JSON)
+		return declared;
+	return stored;
+}
+
+static void parse_enum(struct parse *p, struct column *c)
+{
+	const json_t *values = get_array(p, "enum_values", SIZE_MAX);
+
+	if (values != NULL)
+		c->enum_values = keep(p, values);
+	(void)get_name(p, "enum_type_name", false, LIMIT_NAME_BYTES, &c->enum_type_name);
+	c->has_postgres_native_enum = get_bool(p, "postgres_native_enum", &c->postgres_native_enum);
+}
+
+static void parse_column(struct parse *p, struct column *c, struct column_given *ret_given)
+{
+	const json_t *v;
+
+	(void)get_name(p, "name", true, LIMIT_NAME_BYTES, &c->name);
+	(void)get_name(p, "logical_type", true, 0, &c->logical_word);
+	ret_given->nullable = get_bool(p, "nullable", &c->nullable);
+	(void)get_bool(p, "primary_key", &c->primary_key);
+	ret_given->autoincrement = get_bool(p, "autoincrement", &c->autoincrement);
+	(void)get_bool(p, "unique", &c->unique);
+	(void)get_bool(p, "index", &c->index_flag);
+	v = member(p, "default");
+	if (v != NULL)
+		c->default_value = keep(p, v);
+	(void)get_str(p, "format", &c->format);
+	(void)get_name(p, "db_type", false, 0, &c->db_type);
+	c->has_db_type_explicit = get_bool(p, "db_type_explicit", &c->db_type_explicit);
+	parse_enum(p, c);
+	if (c->db_type.p == NULL || !storage_from_token(c->db_type, &c->storage, &c->length))
+		c->storage = storage_from_logical(c->logical_word, c->format);
+	c->logical = effective_logical(c);
+}
+
+static void parse_columns(struct parse *model)
+{
+	struct model *m = model->d->m;
+	const json_t *list = get_array(model, "columns", LIMIT_COLUMNS);
+	struct column_given *given;
+	struct parse p;
+
+	if (list == NULL || json_array_size(list) == 0) {
+		if (list != NULL || member(model, "columns") == NULL)
+			parse_fault(model, "columns", list != NULL ? "must not be empty" : "is missing");
+		return;
+	}
+	m->n_columns = json_array_size(list);
+	m->columns = arena_array(model->b->arena, m->n_columns, sizeof(*m->columns));
+	model->d->given = given = arena_array(model->b->scratch, m->n_columns, sizeof(*given));
+	for (size_t i = 0; i < m->n_columns; i++)
+		if (enter(&p, model, list, "columns", i))
+			parse_column(&p, &m->columns[i], &given[i]);
+}
+
+static void parse_foreign_keys(struct parse *model)
+{
+	struct model *m = model->d->m;
+	const json_t *list = get_array(model, "foreign_keys", LIMIT_COLUMNS);
+	struct parse p;
+
+	if (list == NULL || json_array_size(list) == 0)
+		return;
+	m->n_fks = json_array_size(list);
+	m->fks = arena_array(model->b->arena, m->n_fks, sizeof(*m->fks));
+	for (size_t i = 0; i < m->n_fks; i++) {
+		struct foreign_key *fk = &m->fks[i];
+
+		if (!enter(&p, model, list, "foreign_keys", i))
+			continue;
+		(void)get_name(&p, "column", true, LIMIT_NAME_BYTES, &fk->column);
+		(void)get_name(&p, "to_table", true, LIMIT_NAME_BYTES, &fk->to_table);
+		(void)get_name(&p, "to_column", false, LIMIT_NAME_BYTES, &fk->to_column);
+		(void)get_str(&p, "on_delete", &fk->on_delete);
+		(void)get_name(&p, "name", false, 0, &fk->name);
+		(void)get_name(&p, "related_name", false, MODEL_NAME_BYTES, &fk->related_name);
+	}
+}
+
+/* `indexes` or `uniques`; one place more than columns stays free for implied entries. */
+static void parse_indexes(struct parse *model, const char *key, bool uniques, struct schema_index **ret, size_t *ret_n)
+{
+	const json_t *list = get_array(model, key, LIMIT_COLUMNS);
+	size_t n = list != NULL ? json_array_size(list) : 0;
+	struct parse p;
+
+	*ret = arena_array(model->b->arena, n + model->d->m->n_columns, sizeof(**ret));
+	for (size_t i = 0; i < n; i++) {
+		struct schema_index *x = &(*ret)[i];
+
+		if (!enter(&p, model, list, key, i))
+			continue;
+		(void)get_name(&p, "name", false, 0, &x->name);
+		x->columns = get_strings(&p, "columns", &x->n_columns);
+		x->unique = uniques;
+		if (!uniques)
+			(void)get_bool(&p, "unique", &x->unique);
+	}
+	*ret_n = n;
+}
+
+static void parse_checks(struct parse *model)
+{
+	struct model *m = model->d->m;
+	const json_t *list = get_array(model, "checks", LIMIT_COLUMNS);
+	struct parse p;
+
+	if (list == NULL || json_array_size(list) == 0)
+		return;
+	m->n_checks = json_array_size(list);
+	m->checks = arena_array(model->b->arena, m->n_checks, sizeof(*m->checks));
+	for (size_t i = 0; i < m->n_checks; i++) {
+		struct schema_check *c = &m->checks[i];
+
+		if (!enter(&p, model, list, "checks", i))
+			continue;
+		(void)get_name(&p, "name", false, 0, &c->name);
+		(void)get_name(&p, "column", true, LIMIT_NAME_BYTES, &c->column);
+		c->values = get_strings(&p, "values", &c->n_values);
+	}
+}
+
+const char *relation_kind_name(enum relation_kind kind)
+{
+	static const char *const names[] = {
+		[REL_FORWARD] = "forward",
+		[REL_REVERSE] = "reverse",
+		[REL_ONE_TO_ONE] = "one_to_one",
+		[REL_MANY_TO_MANY] = "many_to_many",
+	};
+
+	return names[kind];
+}
+
+static void parse_relation(struct parse *p, struct relation_decl *r)
+{
+	struct str kind = STR_NONE;
+	size_t i;
+
+	r->pointer = p->pointer;
+	(void)get_name(p, "name", true, MODEL_NAME_BYTES, &r->name);
+	(void)get_name(p, "target", true, MODEL_NAME_BYTES, &r->target);
+	(void)get_name(p, "column", false, LIMIT_NAME_BYTES, &r->column);
+	(void)get_name(p, "through", false, LIMIT_NAME_BYTES, &r->through);
+	(void)get_name(p, "source_column", false, LIMIT_NAME_BYTES, &r->source_column);
+	(void)get_name(p, "target_column", false, LIMIT_NAME_BYTES, &r->target_column);
+	if (!get_name(p, "kind", true, 0, &kind))
+		return;
+	for (i = 0; i <= REL_MANY_TO_MANY; i++)
+		if (str_eq_z(kind, relation_kind_name((enum relation_kind)i)))
+			break;
+	if (i > REL_MANY_TO_MANY)
+		parse_fault(p, "kind", "must be forward, reverse, one_to_one or many_to_many");
+	else
+		r->kind = (enum relation_kind)i;
+}
+
+/* Entries marked "derived" are those of an earlier answer; they are derived anew. */
+static void parse_relations(struct parse *model)
+{
+	const json_t *list = get_array(model, "relations", LIMIT_MODELS);
+	struct relation_decl *decls;
+	struct parse p;
+
+	if (list == NULL || json_array_size(list) == 0)
+		return;
+	model->d->decls = decls = arena_array(model->b->scratch, json_array_size(list), sizeof(*decls));
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		if (!enter(&p, model, list, "relations", i) || json_is_true(json_object_get(p.obj, "derived")))
+			continue;
+		parse_relation(&p, &decls[model->d->n_decls++]);
+	}
+}
+
+void schema_parse_model(struct schema_build *b, const json_t *obj, const char *pointer, bool kept)
+{
+	struct draft *d = &b->drafts[b->n++];
+	struct parse p = {b, d, obj, pointer};
+
+	*d = (struct draft){.m = arena_alloc(b->arena, sizeof(*d->m)), .pointer = pointer, .kept = kept};
+	if (!json_is_object(obj)) {
+		schema_fault(b, pointer, "a model must be an object, not %s", json_type_name(obj));
+		d->broken = true;
+		return;
+	}
+	(void)get_name(&p, "model_name", true, MODEL_NAME_BYTES, &d->m->name);
+	(void)get_name(&p, "table_name", false, LIMIT_NAME_BYTES, &d->m->table);
+	parse_columns(&p);
+	parse_foreign_keys(&p);
+	parse_indexes(&p, "indexes", false, &d->m->indexes, &d->m->n_indexes);
+	parse_indexes(&p, "uniques", true, &d->m->uniques, &d->m->n_uniques);
+	parse_checks(&p);
+	parse_relations(&p);
+}

@@ -1,0 +1,203 @@
+/* What can be wrong with models whose shape is right. Every fault is noted, each with its pointer. */
+#include "store/schema/schema_build.h"
+
+#include <string.h>
+
+#include "service/base/num.h"
+
+#include "service/base/banned.h"
+
+/* A set of names of one kind, to find those given twice. */
+static bool taken(struct map *names, struct str name)
+{
+	static char mark;
+
+	return map_put(names, name, &mark) != NULL;
+}
+
+static bool plain_string(const json_t *v)
+{
+	return json_is_string(v) && memchr(json_string_value(v), '\0', json_string_length(v)) == NULL;
+}
+
+static void check_column(struct schema_build *b, const struct draft *d, size_t i, struct map *names)
+{
+	const struct column *c = &d->m->columns[i];
+	const char *at = schema_element_pointer(b, d, "columns", i);
+
+	if (taken(names, c->name))
+		schema_fault(b, at, "column \"%.*s\" is there twice", STR_FMT(c->name));
+	if (c->autoincrement && !c->primary_key)
+		schema_fault(b, at, "column \"%.*s\" cannot be autoincrement: it is not the primary key",
+			     STR_FMT(c->name));
+	else if (c->autoincrement && c->logical != LT_INTEGER)
+		schema_fault(b, at, "column \"%.*s\" cannot be autoincrement: it is not an integer", STR_FMT(c->name));
+	else if (c->autoincrement && schema_single_pk(d->m) != c)
+		schema_fault(b, at, "column \"%.*s\" cannot be autoincrement in a composite primary key",
+			     STR_FMT(c->name));
+	if (c->postgres_native_enum && (c->enum_type_name.p == NULL || json_array_size(c->enum_values) == 0))
+		schema_fault(b, at, "a native enum needs \"enum_type_name\" and \"enum_values\"");
+	for (size_t k = 0; c->postgres_native_enum && k < json_array_size(c->enum_values); k++)
+		if (!plain_string(json_array_get(c->enum_values, k)))
+			schema_fault(b, at, "value %zu of the native enum must be a string without NUL", k);
+}
+
+static bool on_delete_known(struct str word)
+{
+	static const char *const words[] = {"CASCADE", "RESTRICT", "SET NULL", "SET DEFAULT", "NO ACTION"};
+
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		if (str_ieq_z(word, words[i]))
+			return true;
+	return word.p == NULL;
+}
+
+static void check_foreign_key(struct schema_build *b, const struct draft *d, size_t i)
+{
+	const struct foreign_key *fk = &d->m->fks[i];
+	const struct draft *target = schema_draft_by_table(b, fk->to_table);
+	const struct column *c = schema_find_column(d->m, fk->column);
+	const char *at = schema_element_pointer(b, d, "foreign_keys", i);
+
+	if (c == NULL)
+		schema_fault(b, at, "the foreign key's column \"%.*s\" is not in the model", STR_FMT(fk->column));
+	if (target != NULL && !target->broken && schema_find_column(target->m, fk->to_column) == NULL)
+		schema_fault(b, at, "the foreign key points at column \"%.*s\", which table \"%.*s\" does not have",
+			     STR_FMT(fk->to_column), STR_FMT(fk->to_table));
+	if (!on_delete_known(fk->on_delete))
+		schema_fault(b, at, "\"on_delete\" must be CASCADE, RESTRICT, SET NULL, SET DEFAULT or NO ACTION");
+	for (size_t k = 0; k < i; k++)
+		if (str_eq(d->m->fks[k].column, fk->column) && str_eq(d->m->fks[k].to_table, fk->to_table) &&
+		    str_eq(d->m->fks[k].to_column, fk->to_column))
+			schema_fault(b, at, "the same foreign key is there twice");
+}
+
+static void check_index(struct schema_build *b, const struct draft *d, const char *array, const struct schema_index *x,
+			size_t i)
+{
+	const char *at = schema_element_pointer(b, d, array, i);
+
+	for (size_t k = 0; k < x->n_columns; k++) {
+		if (schema_find_column(d->m, x->columns[k]) == NULL)
+			schema_fault(b, at, "column \"%.*s\" is not in the model", STR_FMT(x->columns[k]));
+		for (size_t j = 0; j < k; j++)
+			if (str_eq(x->columns[j], x->columns[k]))
+				schema_fault(b, at, "column \"%.*s\" is there twice", STR_FMT(x->columns[k]));
+	}
+}
+
+/* Only what a check may hold reaches DDL as it is: 'text' with quotes doubled, a number, true or false. */
+static bool is_literal(struct str s)
+{
+	double number;
+
+	if (s.len >= 2 && s.p[0] == '\'' && s.p[s.len - 1] == '\'') {
+		for (size_t i = 1; i + 1 < s.len; i++) {
+			if (s.p[i] != '\'')
+				continue;
+			if (i + 2 >= s.len || s.p[i + 1] != '\'')
+				return false;
+			i++;
+		}
+		return true;
+	}
+	if (str_ieq_z(s, "true") || str_ieq_z(s, "false"))
+		return true;
+	return s.len > 0 && (s.p[0] == '-' || (s.p[0] >= '0' && s.p[0] <= '9')) && s.p[s.len - 1] >= '0' &&
+	       s.p[s.len - 1] <= '9' && num_parse_double(s, &number);
+}
+
+static void check_check(struct schema_build *b, const struct draft *d, size_t i, struct map *names)
+{
+	const struct schema_check *c = &d->m->checks[i];
+	const char *at = schema_element_pointer(b, d, "checks", i);
+
+	if (schema_find_column(d->m, c->column) == NULL)
+		schema_fault(b, at, "the check's column \"%.*s\" is not in the model", STR_FMT(c->column));
+	for (size_t k = 0; k < c->n_values; k++)
+		if (!is_literal(c->values[k]))
+			schema_fault(b, at, "value %zu is no SQL literal: 'text' with quotes doubled, a number, true or false",
+				     k);
+	if (taken(names, c->name))
+		schema_fault(b, at, "check \"%.*s\" is there twice (names are cut at %d bytes)", STR_FMT(c->name),
+			     LIMIT_NAME_BYTES);
+}
+
+static void validate_model(struct schema_build *b, const struct draft *d, struct map *relations)
+{
+	const struct model *m = d->m;
+	struct map columns, checks;
+
+	map_init(&columns);
+	map_init(&checks);
+	for (size_t i = 0; i < m->n_columns; i++)
+		check_column(b, d, i, &columns);
+	for (size_t i = 0; i < m->n_fks; i++)
+		check_foreign_key(b, d, i);
+	for (size_t i = 0; i < m->n_indexes; i++) {
+		check_index(b, d, "indexes", &m->indexes[i], i);
+		if (taken(relations, m->indexes[i].name))
+			schema_fault(b, schema_element_pointer(b, d, "indexes", i),
+				     "the name \"%.*s\" is taken by another table, index or unique (names are cut at %d bytes)",
+				     STR_FMT(m->indexes[i].name), LIMIT_NAME_BYTES);
+	}
+	for (size_t i = 0; i < m->n_uniques; i++) {
+		check_index(b, d, "uniques", &m->uniques[i], i);
+		if (taken(relations, m->uniques[i].name))
+			schema_fault(b, schema_element_pointer(b, d, "uniques", i),
+				     "the name \"%.*s\" is taken by another table, index or unique (names are cut at %d bytes)",
+				     STR_FMT(m->uniques[i].name), LIMIT_NAME_BYTES);
+	}
+	for (size_t i = 0; i < m->n_checks; i++)
+		check_check(b, d, i, &checks);
+	map_done(&columns);
+	map_done(&checks);
+}
+
+/* One enum type has one list of values, whoever uses it. */
+static void validate_enums(struct schema_build *b)
+{
+	struct map types;
+
+	map_init(&types);
+	for (size_t i = 0; i < b->n; i++) {
+		const struct draft *d = &b->drafts[i];
+
+		for (size_t k = 0; !d->broken && k < d->m->n_columns; k++) {
+			struct column *c = &d->m->columns[k];
+			const struct column *first;
+
+			if (!c->postgres_native_enum || c->enum_type_name.p == NULL)
+				continue;
+			first = map_get(&types, c->enum_type_name);
+			if (first == NULL)
+				map_put(&types, c->enum_type_name, c);
+			else if (!json_equal(first->enum_values, c->enum_values))
+				schema_fault(b, schema_element_pointer(b, d, "columns", k),
+					     "enum type \"%.*s\" has other values elsewhere", STR_FMT(c->enum_type_name));
+		}
+	}
+	map_done(&types);
+}
+
+void schema_validate(struct schema_build *b)
+{
+	struct map models, relations; /* relations: what shares one name space in a database, tables and indexes */
+
+	map_init(&models);
+	map_init(&relations);
+	for (size_t i = 0; i < b->n; i++) {
+		const struct draft *d = &b->drafts[i];
+
+		if (d->m->name.p != NULL && taken(&models, d->m->name))
+			schema_fault(b, d->pointer, "model \"%.*s\" is there twice", STR_FMT(d->m->name));
+		if (d->m->table.p != NULL && taken(&relations, d->m->table))
+			schema_fault(b, d->pointer, "table \"%.*s\" is there twice", STR_FMT(d->m->table));
+	}
+	for (size_t i = 0; i < b->n; i++)
+		if (!b->drafts[i].broken)
+			validate_model(b, &b->drafts[i], &relations);
+	validate_enums(b);
+	map_done(&models);
+	map_done(&relations);
+}
