@@ -1,6 +1,19 @@
 /*
  * One table of rules: logical type x storage type x dialect -> how a JSON value is checked and bound, and how a
  * database value becomes its canonical form. Pure. (API contract section 3 and its fine print.)
+ *
+ * Choices that the databases force:
+ *  - datetimes. A `timestamptz` column holds instants: a value without offset is taken as UTC, on both databases. A `timestamp`
+ *    column holds no offset: a value with one is converted to UTC and loses it, on both. A logical datetime without db_type is
+ *    timestamp with time zone on PostgreSQL (so the same as timestamptz there) and text on SQLite, which keeps both kinds: with
+ *    an offset as UTC with Z, without one as it came.
+ *  - decimals. PostgreSQL: exact, as written but for exponent and leading zeros. SQLite: a REAL; at most 15 significant digits. A
+ *    text or varchar db_type: exact text on both, which no database can compare by size.
+ *  - times of day have no offset. 24:00 and leap seconds are refused.
+ *  - NaN and infinities: PostgreSQL double precision takes them; SQLite takes the infinities only. No decimal takes them.
+ *  - JSON null is SQL NULL; documents are stored compact with sorted keys. A NUL character is refused where PostgreSQL cannot
+ *    hold it (text, jsonb).
+ *  - char(n) of PostgreSQL is answered without its padding.
  */
 #ifndef FERROD_STORE_CODEC_CODEC_H
 #define FERROD_STORE_CODEC_CODEC_H
@@ -31,5 +44,26 @@ struct value codec_decode(struct arena *a, const struct dialect *d, const struct
 
 /* Raw SQL argument: null, bool, number, string, {"$bytes": base64}, other objects and arrays as JSON text. */
 bool codec_bind_raw(struct arena *a, const json_t *in, const char *pointer, struct value *ret, struct err *err) MUST_CHECK;
+
+/* What the values of a column can be used for. */
+enum codec_trait {
+	CODEC_EQUAL = 1,      /* == != IN */
+	CODEC_ORDERED = 2,    /* < <= > >= BETWEEN, ORDER BY */
+	CODEC_LIKE = 4,       /* LIKE and its kin: text, enums, uuids */
+	CODEC_ARITHMETIC = 8, /* sum, avg, $add, $sub, $mul */
+	CODEC_CONCAT = 16,    /* $concat: free text */
+	CODEC_EXTREMES = 32,  /* min, max */
+	CODEC_NOW = 64        /* $now */
+};
+
+/* Bits of enum codec_trait. */
+unsigned codec_traits(const struct column *c);
+
+/* A LIKE pattern: a string that is no value of the column but has to be text the database takes. ERR_INVALID_VALUE. */
+bool codec_bind_pattern(struct arena *a, const struct dialect *d, const struct column *c, struct str in, const char *pointer,
+			struct value *ret, struct err *err) MUST_CHECK;
+
+/* The form in which equal values of a column (bound or decoded) have equal text: keys of maps. Borrows from v or from `a`. */
+struct str codec_key_text(struct arena *a, const struct column *c, struct value v);
 
 #endif
