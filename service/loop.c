@@ -40,7 +40,8 @@ struct loop {
 	struct fiber *in_head, *in_tail;
 	struct spawn *spawn_head, *spawn_tail;
 	bool notified;
-	atomic_bool stop;
+	atomic_bool stop, cancel;
+	bool cancelled;
 };
 
 static _Thread_local struct loop *current;
@@ -237,6 +238,14 @@ void loop_stop(struct loop *l)
 	mutex_unlock(&l->lock);
 }
 
+void loop_cancel_all(struct loop *l)
+{
+	atomic_store(&l->cancel, true);
+	mutex_lock(&l->lock);
+	notify_locked(l);
+	mutex_unlock(&l->lock);
+}
+
 struct loop *loop_current(void)
 {
 	return current;
@@ -356,6 +365,10 @@ void loop_run(struct loop *l)
 		fire_timers(l, now);
 		if (inbox)
 			take_inbox(l);
+		if (!l->cancelled && atomic_load(&l->cancel)) {
+			l->cancelled = true;
+			fiber_cancel_all();
+		}
 		run_ready(l);
 		if (l->client.run != NULL && (l->client_due || l->client.due(l->client.arg) <= now)) {
 			l->client_due = false;

@@ -39,6 +39,9 @@ void loop_run(struct loop *l);
 /* Any thread. */
 void loop_stop(struct loop *l);
 
+/* Cancels every fiber that lives on the loop, and every one that starts later; any thread. */
+void loop_cancel_all(struct loop *l);
+
 /* Borrowed for the loop's life; before loop_run or on its thread. */
 void loop_set_client(struct loop *l, const struct loop_client *c);
 /* Makes the client's run() due in this turn. */

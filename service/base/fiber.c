@@ -56,6 +56,7 @@ struct fiber {
 	void *arg;
 	struct fiber_loop *loop;
 	struct fiber *link;      /* ready list, or the pool of this thread */
+	struct fiber *prev_live, *next_live;
 	atomic_int queued;       /* posted and not resumed yet */
 	atomic_int cancelled;
 	int shield;
@@ -77,6 +78,8 @@ struct thread {
 	void *main_sp;
 	struct fiber *pool;
 	size_t n_pool, n_live;
+	struct fiber *live; /* started and not ended */
+	bool cancelling;    /* fibers start cancelled */
 #ifdef FIBER_ASAN
 	const void *main_bottom;
 	size_t main_bytes;
@@ -254,6 +257,7 @@ static void stack_unmap(struct fiber *f)
 void fiber_thread_init(struct fiber_loop *loop)
 {
 	thread.loop = loop;
+	thread.cancelling = false;
 #ifdef FIBER_TSAN
 	thread.main_tsan = __tsan_get_current_fiber();
 #endif
@@ -293,6 +297,12 @@ static bool run(struct fiber *f)
 	if (f->live)
 		return false;
 	thread.n_live--;
+	if (f->prev_live != NULL)
+		f->prev_live->next_live = f->next_live;
+	else
+		thread.live = f->next_live;
+	if (f->next_live != NULL)
+		f->next_live->prev_live = f->prev_live;
 	if (thread.n_pool >= STACKS_KEPT)
 		madvise(f->map + (f->map_bytes - STACK_BYTES), STACK_BYTES, MADV_DONTNEED);
 	f->link = NULL;
@@ -319,7 +329,12 @@ bool fiber_start(void (*fn)(void *arg), void *arg, struct fiber **ret_parked)
 	f->link = NULL;
 	f->shield = 0;
 	f->live = true;
-	atomic_store(&f->cancelled, 0);
+	atomic_store(&f->cancelled, thread.cancelling ? 1 : 0);
+	f->prev_live = NULL;
+	f->next_live = thread.live;
+	if (thread.live != NULL)
+		thread.live->prev_live = f;
+	thread.live = f;
 #ifdef FIBER_ASAN
 	f->fake_stack = NULL;
 #endif
@@ -375,6 +390,13 @@ void fiber_cancel(struct fiber *f)
 {
 	atomic_store(&f->cancelled, 1);
 	fiber_ready(f);
+}
+
+void fiber_cancel_all(void)
+{
+	thread.cancelling = true;
+	for (struct fiber *f = thread.live; f != NULL; f = f->next_live)
+		fiber_cancel(f);
 }
 
 bool fiber_cancelled(void)

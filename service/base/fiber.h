@@ -63,6 +63,9 @@ void fiber_ready(struct fiber *f);
 /* Asks f to stop waiting: wait_* in it answer WAIT_CANCELLED from now on (unless shielded). Any thread. */
 void fiber_cancel(struct fiber *f);
 
+/* fiber_cancel for every fiber of the calling thread, and for those that it starts from now on. Main stack only. */
+void fiber_cancel_all(void);
+
 /* The loop of the running fiber; NULL outside fibers. */
 struct fiber_loop *fiber_current_loop(void);
 

@@ -1,0 +1,309 @@
+/* Life of the server: sockets, daemons, loop threads, drain. */
+#include "service/server.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "service/base/clock.h"
+#include "service/base/log.h"
+#include "service/base/mem.h"
+#include "service/base/num.h"
+#include "service/server_impl.h"
+
+#include "service/base/banned.h"
+
+#define BACKLOG 1024
+#define POOL_SLACK 8192 /* of a connection's memory, beside the header block: arguments, our response's head */
+
+struct address {
+	struct sockaddr_storage sa;
+	socklen_t len;
+};
+
+/* ---- sockets ---- */
+
+static bool parse_address(struct str listen, struct address *ret, struct err *err)
+{
+	char host[64] = "";
+	int64_t port = -1;
+	const char *colon = listen.len > 0 ? memrchr(listen.p, ':', listen.len) : NULL;
+	struct str h = colon != NULL ? str_n(listen.p, (size_t)(colon - listen.p)) : STR("");
+	if (h.len >= 2 && h.p[0] == '[' && h.p[h.len - 1] == ']')
+		h = str_n(h.p + 1, h.len - 2);
+	if (str_eq_z(h, "localhost"))
+		h = STR("127.0.0.1");
+	if (colon == NULL || h.len >= sizeof(host) ||
+	    !num_parse_int(str_n(colon + 1, listen.len - (size_t)(colon + 1 - listen.p)), &port) || port < 0 || port > 65535)
+		return err_set(err, ERR_INVALID_REQUEST, "cannot listen on \"%.*s\": want ADDRESS:PORT", STR_FMT(listen));
+	memcpy(host, h.p, h.len);
+	memset(ret, 0, sizeof(*ret));
+	struct sockaddr_in *in4 = (struct sockaddr_in *)(void *)&ret->sa;
+	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)(void *)&ret->sa;
+	if (inet_pton(AF_INET, host, &in4->sin_addr) == 1) {
+		in4->sin_family = AF_INET;
+		in4->sin_port = htons((uint16_t)port);
+		ret->len = sizeof(*in4);
+	} else if (inet_pton(AF_INET6, host, &in6->sin6_addr) == 1) {
+		in6->sin6_family = AF_INET6;
+		in6->sin6_port = htons((uint16_t)port);
+		ret->len = sizeof(*in6);
+	} else {
+		return err_set(err, ERR_INVALID_REQUEST, "cannot listen on \"%.*s\": not an IP address", STR_FMT(listen));
+	}
+	return true;
+}
+
+static bool address_is_loopback(const struct address *a)
+{
+	const struct sockaddr_in *in4 = (const struct sockaddr_in *)(const void *)&a->sa;
+	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)&a->sa;
+	if (a->sa.ss_family == AF_INET)
+		return (ntohl(in4->sin_addr.s_addr) >> 24) == 127;
+	return IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr);
+}
+
+bool server_address_is_loopback(struct str listen, bool *ret, struct err *err)
+{
+	struct address a;
+	if (!parse_address(listen, &a, err))
+		return false;
+	*ret = address_is_loopback(&a);
+	return true;
+}
+
+/* reuse_port false: proves that nobody else listens there (two servers of ours would share a port without noticing). */
+static int listen_on(const struct address *a, bool reuse_port)
+{
+	int one = 1;
+	int fd = socket(a->sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -1;
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) != 0 ||
+	    (reuse_port && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) != 0) ||
+	    bind(fd, (const struct sockaddr *)(const void *)&a->sa, a->len) != 0 || listen(fd, BACKLOG) != 0) {
+		int saved = errno;
+		close(fd);
+		errno = saved;
+		return -1;
+	}
+	return fd;
+}
+
+static void set_port(struct address *a, int fd)
+{
+	struct address bound = {.len = sizeof(bound.sa)};
+	if (getsockname(fd, (struct sockaddr *)(void *)&bound.sa, &bound.len) == 0)
+		*a = bound;
+}
+
+static bool open_sockets(struct server *s, struct err *err)
+{
+	struct address a;
+	if (!parse_address(s->options.listen, &a, err))
+		return false;
+	int probe = listen_on(&a, false);
+	if (probe < 0)
+		return err_set(err, ERR_INTERNAL_ERROR, "cannot listen on %.*s: %s", STR_FMT(s->options.listen), strerror(errno));
+	set_port(&a, probe);
+	close(probe);
+	s->loopback = address_is_loopback(&a);
+	s->port = ntohs(((const struct sockaddr_in *)(const void *)&a.sa)->sin_port); /* same place in both families */
+	for (unsigned i = 0; i < s->n_loops; i++) {
+		s->loops[i].listen_fd = listen_on(&a, true);
+		if (s->loops[i].listen_fd < 0)
+			return err_set(err, ERR_INTERNAL_ERROR, "cannot listen on %.*s: %s", STR_FMT(s->options.listen),
+				       strerror(errno));
+	}
+	return true;
+}
+
+/* ---- what each loop drives ---- */
+
+static void run_daemon(void *arg)
+{
+	struct server_loop *l = arg;
+	MHD_run(l->daemon);
+}
+
+static int64_t daemon_due(void *arg)
+{
+	struct server_loop *l = arg;
+	MHD_UNSIGNED_LONG_LONG ms;
+	int64_t now = clock_mono_ns();
+	int64_t due = server_watch_parked(l, now);
+	if (MHD_get_timeout(l->daemon, &ms) == MHD_YES)
+		due = clock_min(due, ms > 60000 ? now + 60 * CLOCK_NS_PER_S : now + (int64_t)ms * CLOCK_NS_PER_MS);
+	return due;
+}
+
+static void PRINTF_LIKE(2, 0) on_library_log(void *cls, const char *fmt, va_list ap)
+{
+	(void)cls;
+	char text[256];
+	vsnprintf(text, sizeof(text), fmt, ap);
+	log_msg(LOG_DEBUG, "http_library", "%s", text);
+}
+
+static bool start_daemon(struct server_loop *l, struct err *err)
+{
+	const struct server_options *o = &l->server->options;
+	unsigned connections = o->http_connections / l->server->n_loops;
+	l->daemon = MHD_start_daemon(
+		MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, server_on_request, l,
+		MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL,
+		MHD_OPTION_LISTEN_SOCKET, l->listen_fd,
+		MHD_OPTION_CONNECTION_LIMIT, connections > 0 ? connections : 1u,
+		MHD_OPTION_CONNECTION_MEMORY_LIMIT, o->header_bytes + POOL_SLACK,
+		MHD_OPTION_CONNECTION_TIMEOUT, o->http_idle_s,
+		MHD_OPTION_URI_LOG_CALLBACK, server_on_uri, l,
+		MHD_OPTION_UNESCAPE_CALLBACK, server_unescape, NULL,
+		MHD_OPTION_NOTIFY_COMPLETED, server_on_completed, l,
+		MHD_OPTION_STRICT_FOR_CLIENT, 1,
+		MHD_OPTION_END);
+	if (l->daemon == NULL)
+		return err_set(err, ERR_INTERNAL_ERROR, "could not start the HTTP daemon");
+	const union MHD_DaemonInfo *info = MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+	struct loop_client c = {.fd = info->epoll_fd, .run = run_daemon, .due = daemon_due, .arg = l};
+	loop_set_client(l->loop, &c);
+	return true;
+}
+
+static void *loop_thread(void *arg)
+{
+	struct server_loop *l = arg;
+	loop_run(l->loop);
+	MHD_run(l->daemon); /* answers that the last fibers have left */
+	MHD_stop_daemon(l->daemon);
+	l->daemon = NULL;
+	return NULL;
+}
+
+/* ---- life ---- */
+
+bool server_create(const struct server_options *o, struct server **ret, struct err *err)
+{
+	struct server *s = mem_alloc(sizeof(*s));
+	s->options = *o;
+	s->n_loops = o->n_loops > 0 ? o->n_loops : 1;
+	s->loops = mem_array(s->n_loops, sizeof(*s->loops));
+	for (unsigned i = 0; i < s->n_loops; i++) {
+		s->loops[i].server = s;
+		s->loops[i].listen_fd = -1;
+	}
+	if (!open_sockets(s, err))
+		goto fail;
+	s->options.check_host = o->check_host && s->loopback;
+	for (unsigned i = 0; i < s->n_loops; i++)
+		if (!loop_create(&s->loops[i].loop, err))
+			goto fail;
+	*ret = s;
+	return true;
+fail:
+	server_destroy(s);
+	return false;
+}
+
+bool server_start(struct server *s, struct err *err)
+{
+	for (unsigned i = 0; i < s->n_loops; i++) {
+		struct server_loop *l = &s->loops[i];
+		if (!start_daemon(l, err))
+			return false;
+		l->listen_fd = -1; /* the daemon closes it */
+		if (pthread_create(&l->thread, NULL, loop_thread, l) != 0)
+			return err_set(err, ERR_INTERNAL_ERROR, "could not start a loop thread");
+		l->started = true;
+	}
+	return true;
+}
+
+unsigned server_port(const struct server *s)
+{
+	return s->port;
+}
+
+struct loop *server_loop(struct server *s)
+{
+	return s->loops[0].loop;
+}
+
+bool server_draining(const struct server *s)
+{
+	return atomic_load(&s->draining);
+}
+
+static int running(struct server *s)
+{
+	int n = 0;
+	for (unsigned i = 0; i < s->n_loops; i++)
+		n += atomic_load(&s->loops[i].n_running);
+	return n;
+}
+
+static void pause_ms(long ms)
+{
+	struct timespec ts = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+	nanosleep(&ts, NULL);
+}
+
+/* A fiber of the loop: the daemon belongs to the loop's thread. */
+static void quiesce(void *arg)
+{
+	struct server_loop *l = arg;
+	int fd = MHD_quiesce_daemon(l->daemon);
+	if (fd >= 0)
+		close(fd);
+}
+
+void server_drain(struct server *s, double seconds)
+{
+	int64_t deadline = clock_deadline(seconds);
+	atomic_store(&s->draining, true);
+	for (unsigned i = 0; i < s->n_loops; i++)
+		if (s->loops[i].started)
+			loop_spawn(s->loops[i].loop, quiesce, &s->loops[i]);
+	/* A little longer than "nothing runs": answers leave, and pollers of /readyz see the drain. */
+	int quiet = 0;
+	while (clock_mono_ns() < deadline && quiet < 5) {
+		pause_ms(20);
+		quiet = running(s) == 0 ? quiet + 1 : 0;
+	}
+	for (unsigned i = 0; i < s->n_loops; i++)
+		if (s->loops[i].started)
+			loop_cancel_all(s->loops[i].loop);
+}
+
+void server_stop(struct server *s)
+{
+	for (unsigned i = 0; i < s->n_loops; i++)
+		if (s->loops[i].started)
+			loop_stop(s->loops[i].loop);
+	for (unsigned i = 0; i < s->n_loops; i++) {
+		if (s->loops[i].started)
+			pthread_join(s->loops[i].thread, NULL);
+		s->loops[i].started = false;
+	}
+}
+
+void server_destroy(struct server *s)
+{
+	if (s == NULL)
+		return;
+	for (unsigned i = 0; i < s->n_loops; i++) {
+		if (s->loops[i].listen_fd >= 0)
+			close(s->loops[i].listen_fd);
+		loop_destroy(s->loops[i].loop);
+	}
+	mem_free(s->loops);
+	mem_free(s);
+}
+
+const char *server_library_version(void)
+{
+	return MHD_get_version();
+}

@@ -1,0 +1,340 @@
+/*
+ * The head of a request: headers, query arguments, preferences, negotiation, and every refusal that needs no body, in the
+ * contract's order.
+ */
+#include <strings.h>
+
+#include "service/auth.h"
+#include "service/base/clock.h"
+#include "service/base/num.h"
+#include "service/server_impl.h"
+
+#include "service/base/banned.h"
+
+#define ARGS_MAX 256
+
+/* ---- collecting ---- */
+
+struct collect {
+	struct request *req;
+	size_t size, bytes;
+};
+
+static enum MHD_Result on_header(void *arg, enum MHD_ValueKind kind, const char *key, const char *value)
+{
+	(void)kind;
+	struct collect *c = arg;
+	struct request *req = c->req;
+	if (req->n_headers == c->size) {
+		size_t size = c->size > 0 ? c->size * 2 : 16;
+		struct http_pair *grown = arena_array(&req->arena, size, sizeof(*grown));
+		if (req->n_headers > 0)
+			memcpy(grown, req->headers, req->n_headers * sizeof(*grown));
+		req->headers = grown;
+		c->size = size;
+	}
+	struct http_pair *p = &req->headers[req->n_headers++];
+	*p = (struct http_pair){str_z(key), str_z(value != NULL ? value : "")};
+	c->bytes += p->name.len + p->value.len + 4;
+	return MHD_YES;
+}
+
+static bool request_id_valid(struct str s)
+{
+	if (s.len == 0 || s.len > LIMIT_REQUEST_ID)
+		return false;
+	for (size_t i = 0; i < s.len; i++)
+		if (s.p[i] <= ' ' || s.p[i] > '~' || s.p[i] == '"' || s.p[i] == '\\')
+			return false;
+	return true;
+}
+
+static struct str request_id(struct request *req)
+{
+	static _Thread_local uint64_t base, counter;
+	struct str sent = request_header(req, "X-Request-Id");
+	if (request_id_valid(sent))
+		return sent;
+	if (base == 0)
+		num_random(&base, sizeof(base));
+	return arena_printf(&req->arena, "%016llx%08llx", (unsigned long long)base, (unsigned long long)++counter);
+}
+
+static bool parse_args(struct request *req, struct err *err)
+{
+	struct str rest = req->query;
+	size_t n = 0;
+	for (size_t i = 0; i < rest.len; i++)
+		n += rest.p[i] == '&';
+	if (rest.len == 0)
+		return true;
+	if (n >= ARGS_MAX)
+		return err_set(err, ERR_INVALID_PARAMETERS, "more than %d query arguments", ARGS_MAX);
+	req->args = arena_array(&req->arena, n + 1, sizeof(*req->args));
+	struct str pair;
+	while (str_split(&rest, '&', &pair)) {
+		if (pair.len == 0)
+			continue;
+		struct str name;
+		(void)str_split(&pair, '=', &name);
+		struct http_pair *p = &req->args[req->n_args];
+		if (!router_percent_decode(&req->arena, name, true, &p->name) ||
+		    !router_percent_decode(&req->arena, pair.p != NULL ? pair : STR(""), true, &p->value))
+			return err_set(err, ERR_INVALID_PARAMETERS,
+				       "query argument %zu is not valid percent-encoded UTF-8", req->n_args + 1);
+		req->n_args++;
+	}
+	return true;
+}
+
+/* ---- preferences (RFC 7240): unknown or malformed ones are ignored ---- */
+
+static void parse_preference(struct prefer *p, struct str token)
+{
+	struct str name, value = token;
+	int64_t n;
+	double seconds;
+	(void)str_split(&value, '=', &name);
+	name = str_trim(name);
+	value = str_trim(value.p != NULL ? value : STR(""));
+	if (value.len >= 2 && value.p[0] == '"' && value.p[value.len - 1] == '"')
+		value = str_n(value.p + 1, value.len - 2);
+	if (str_ieq_z(name, "return") && str_eq_z(value, "minimal") && (p->given & PREFER_RETURN_REPRESENTATION) == 0)
+		p->given |= PREFER_RETURN_MINIMAL;
+	else if (str_ieq_z(name, "return") && str_eq_z(value, "representation") && (p->given & PREFER_RETURN_MINIMAL) == 0)
+		p->given |= PREFER_RETURN_REPRESENTATION;
+	else if (str_ieq_z(name, "count") && str_eq_z(value, "exact"))
+		p->given |= PREFER_COUNT_EXACT;
+	else if (str_ieq_z(name, "int64") && str_eq_z(value, "string"))
+		p->given |= PREFER_INT64_STRING;
+	else if (str_ieq_z(name, "tx") && str_eq_z(value, "rollback"))
+		p->given |= PREFER_TX_ROLLBACK;
+	else if (str_ieq_z(name, "timeout") && num_parse_double(value, &seconds) && seconds > 0 && seconds < 1e9) {
+		p->given |= PREFER_TIMEOUT;
+		p->timeout_s = seconds;
+	} else if (str_ieq_z(name, "max-affected") && num_parse_int(value, &n) && n >= 0) {
+		p->given |= PREFER_MAX_AFFECTED;
+		p->max_affected = n;
+	}
+}
+
+static void parse_prefer(struct request *req)
+{
+	for (size_t i = 0; i < req->n_headers; i++) {
+		if (!str_ieq_z(req->headers[i].name, "Prefer"))
+			continue;
+		struct str rest = req->headers[i].value, item;
+		while (str_split(&rest, ',', &item)) {
+			struct str token;
+			(void)str_split(&item, ';', &token);
+			parse_preference(&req->prefer, token);
+		}
+	}
+}
+
+/* ---- negotiation (RFC 9110 section 12.5.1) ---- */
+
+/* Quality that an Accept value gives to a media type, in thousandths; the most specific range wins. */
+static int quality(struct str accept, const char *type)
+{
+	int best = 0, best_rank = -1;
+	struct str item, major = str_z(type);
+	(void)str_split(&major, '/', &item);
+	struct str want_major = item;
+	while (str_split(&accept, ',', &item)) {
+		struct str range, param;
+		int q = 1000, rank;
+		(void)str_split(&item, ';', &range);
+		range = str_trim(range);
+		while (str_split(&item, ';', &param)) {
+			double v;
+			param = str_trim(param);
+			if (param.len > 2 && (param.p[0] == 'q' || param.p[0] == 'Q') && param.p[1] == '=' &&
+			    num_parse_double(str_n(param.p + 2, param.len - 2), &v) && v >= 0 && v <= 1)
+				q = (int)(v * 1000);
+		}
+		if (str_ieq_z(range, type))
+			rank = 2;
+		else if (range.len == want_major.len + 2 && strncasecmp(range.p, want_major.p, want_major.len) == 0 &&
+			 str_ends(range, STR("/*")))
+			rank = 1;
+		else if (str_eq_z(range, "*/*"))
+			rank = 0;
+		else
+			continue;
+		if (rank > best_rank || (rank == best_rank && q > best)) {
+			best = q;
+			best_rank = rank;
+		}
+	}
+	return best;
+}
+
+static bool negotiate(struct request *req, struct err *err)
+{
+	static const char *const types[] = {"application/json", "application/x-ndjson", "text/csv"};
+	struct str accept = request_header(req, "Accept");
+	if (accept.p == NULL)
+		return true;
+	if (req->route->content_type != NULL) {
+		struct str offered = str_z(req->route->content_type), type;
+		(void)str_split(&offered, ';', &type);
+		if (quality(accept, arena_strz(&req->arena, type)) > 0)
+			return true;
+		return err_set(err, ERR_NOT_ACCEPTABLE, "this path offers %s", req->route->content_type);
+	}
+	int best = 0;
+	for (int m = MEDIA_JSON; m <= (req->route->rows ? MEDIA_CSV : MEDIA_JSON); m++) {
+		int q = quality(accept, types[m]);
+		if (q > best) {
+			best = q;
+			req->accept = (enum media)m;
+		}
+	}
+	if (best > 0)
+		return true;
+	return err_set(err, ERR_NOT_ACCEPTABLE, "this path offers application/json%s",
+		       req->route->rows ? ", application/x-ndjson and text/csv" : "");
+}
+
+static bool content_type_ok(const struct request *req, struct err *err)
+{
+	struct str value = request_header(req, "Content-Type"), type;
+	if (req->route->body == BODY_NONE)
+		return true;
+	struct str rest = value;
+	if (!str_split(&rest, ';', &type))
+		type = STR("");
+	type = str_trim(type);
+	if (str_ieq_z(type, "application/json"))
+		return true;
+	if (req->route->body == BODY_BULK && str_ieq_z(type, "application/x-ndjson"))
+		return true;
+	return err_set(err, ERR_UNSUPPORTED_MEDIA_TYPE, "send the body as Content-Type: application/json%s",
+		       req->route->body == BODY_BULK ? " or application/x-ndjson" : "");
+}
+
+/* ---- keyless loopback servers: a browser page elsewhere must not drive them ---- */
+
+static bool host_is_loopback(struct str host)
+{
+	struct str name = host;
+	if (name.len > 0 && name.p[0] == '[') {
+		const char *end = memchr(name.p, ']', name.len);
+		name.len = end != NULL ? (size_t)(end - name.p) + 1 : name.len;
+		return str_eq_z(name, "[::1]");
+	}
+	(void)str_split(&host, ':', &name);
+	return str_ieq_z(name, "localhost") || (str_starts(name, STR("127.")) && name.len < 16 &&
+						 strspn(name.p, "0123456789.") >= name.len);
+}
+
+static bool check_origin(const struct request *req, struct err *err)
+{
+	struct str host = request_header(req, "Host");
+	struct str origin = request_header(req, "Origin");
+	if (!host_is_loopback(host))
+		return err_set(err, ERR_FORBIDDEN, "without API keys this server answers to loopback host names only");
+	if (origin.p == NULL)
+		return true;
+	struct str rest = origin;
+	if (str_starts(rest, STR("http://")))
+		rest = str_n(rest.p + 7, rest.len - 7);
+	else if (str_starts(rest, STR("https://")))
+		rest = str_n(rest.p + 8, rest.len - 8);
+	else
+		rest = STR("");
+	if (!host_is_loopback(rest))
+		return err_set(err, ERR_FORBIDDEN, "pages of another origin may not use this server");
+	return true;
+}
+
+/* ---- the whole head ---- */
+
+static enum http_method method_of(const char *m)
+{
+	for (int i = HTTP_GET; i <= HTTP_OPTIONS; i++)
+		if (strcmp(m, router_method_name((enum http_method)i)) == 0)
+			return (enum http_method)i;
+	return HTTP_OTHER;
+}
+
+static void body_facts(struct exchange *x)
+{
+	struct request *req = &x->req;
+	struct str length = request_header(req, "Content-Length");
+	x->content_length = -1;
+	if (length.p != NULL && !num_parse_int(length, &x->content_length))
+		x->content_length = INT64_MAX; /* libmicrohttpd refuses malformed ones; these are too large for an int64 */
+	x->has_body = x->content_length > 0 || request_header(req, "Transfer-Encoding").p != NULL;
+	x->expects_continue = str_ieq_z(request_header(req, "Expect"), "100-continue");
+	x->body_limit = x->loop->server->options.body_bytes;
+}
+
+/* The session and transaction of the request; the ids are secrets of a fixed shape. */
+static void session_facts(struct request *req)
+{
+	req->session_id = request_header(req, "Ferro-Session");
+	req->tx_id = request_header(req, "Ferro-Transaction");
+	struct str cache = request_header(req, "Cache-Control"), item;
+	while (str_split(&cache, ',', &item))
+		if (str_ieq_z(str_trim(item), "no-cache"))
+			req->no_cache = true;
+}
+
+static bool match_route(struct exchange *x, struct err *err)
+{
+	struct request *req = &x->req;
+	struct str allow;
+	enum route_match m = router_match(&x->loop->server->options.routes, req, &allow);
+	if (m == ROUTE_NO_PATH)
+		return err_set(err, ERR_ROUTE_NOT_FOUND, "no such path; /openapi.json lists the paths");
+	if (m == ROUTE_NO_METHOD) {
+		response_header(&x->res, "Allow", allow);
+		if (req->method == HTTP_OPTIONS)
+			return true;
+		return err_set(err, ERR_METHOD_NOT_ALLOWED, "this path answers to %.*s", STR_FMT(allow));
+	}
+	if (req->route->body == BODY_BULK)
+		x->body_limit = x->loop->server->options.bulk_body_bytes;
+	return true;
+}
+
+bool server_check_head(struct exchange *x, struct err *err)
+{
+	const struct server_options *o = &x->loop->server->options;
+	struct request *req = &x->req;
+	struct collect c = {.req = req, .bytes = req->path.len + req->query.len + 16};
+	MHD_get_connection_values(x->conn, MHD_HEADER_KIND, on_header, &c);
+	req->method = method_of(req->method_text.p);
+	req->id = request_id(req);
+	body_facts(x);
+	session_facts(req);
+	parse_prefer(req);
+	if (req->path.len + req->query.len > o->uri_bytes)
+		return err_set(err, ERR_URI_TOO_LONG, "the URL is longer than %zu bytes", o->uri_bytes);
+	if (c.bytes > o->header_bytes)
+		return err_set(err, ERR_HEADERS_TOO_LARGE, "the header block is larger than %zu bytes", o->header_bytes);
+	if (!match_route(x, err))
+		return false;
+	if (x->content_length > 0 && (uint64_t)x->content_length > x->body_limit)
+		return err_set(err, ERR_PAYLOAD_TOO_LARGE, "the body is larger than %zu bytes", x->body_limit);
+	if (o->check_host && !check_origin(req, err))
+		return false;
+	if (req->route == NULL) /* OPTIONS */
+		return true;
+	if (req->route->scope != SCOPE_NONE && o->authenticate != NULL && !o->authenticate(o->app, req, err))
+		return false;
+	if (!principal_has(req, req->route->scope))
+		return err_set(err, ERR_FORBIDDEN, "the key lacks the scope that \"%s\" needs", req->route->operation_id);
+	if (x->has_body && !content_type_ok(req, err))
+		return false;
+	if (!negotiate(req, err))
+		return false;
+	double seconds = (req->prefer.given & PREFER_TIMEOUT) != 0 && req->prefer.timeout_s < o->request_timeout_s
+				 ? req->prefer.timeout_s : o->request_timeout_s;
+	req->deadline = seconds > 0 ? req->start_ns + (int64_t)(seconds * 1e9) : CLOCK_NEVER;
+	if (seconds == req->prefer.timeout_s)
+		req->prefer.applied |= PREFER_TIMEOUT;
+	return parse_args(req, err);
+}

@@ -1,0 +1,90 @@
+/* What server.c, server_request.c and server_stream.c share. Included by them alone. */
+#ifndef FERROD_SERVICE_SERVER_IMPL_H
+#define FERROD_SERVICE_SERVER_IMPL_H
+
+#include <microhttpd.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "service/base/mutex.h"
+#include "service/server.h"
+
+struct server_loop {
+	struct server *server;
+	struct loop *loop;
+	struct MHD_Daemon *daemon;
+	int listen_fd;
+	pthread_t thread;
+	bool started;
+	struct exchange *parked_head, *parked_tail; /* suspended and not watched yet, oldest first */
+	atomic_int n_running;       /* handlers not done yet */
+};
+
+struct server {
+	struct server_options options;
+	struct server_loop *loops;
+	unsigned n_loops;
+	unsigned port;
+	atomic_bool draining;
+	bool loopback;
+};
+
+enum exchange_state {
+	EXCHANGE_READING, /* head and body come in */
+	EXCHANGE_RUNNING, /* the handler's fiber */
+	EXCHANGE_DONE     /* the response is complete (or its stream has ended) */
+};
+
+/* An answer in chunks: the fiber fills res->body, libmicrohttpd takes it from `chunk`. Loop thread only. */
+struct response_stream {
+	struct strbuf chunk;   /* being sent */
+	size_t sent;           /* bytes of it taken */
+	bool started;          /* the head may go out */
+	bool starved;          /* suspended because the chunk was empty */
+	bool ended, failed;    /* no more chunks; failed: the body is left unterminated */
+	struct event *drained; /* of the fiber that waits for the chunk to be taken */
+};
+
+/* One request and its response. Lives until libmicrohttpd has let go of it and its fiber has ended. */
+struct exchange {
+	struct request req;
+	struct response res;
+	struct server_loop *loop;
+	struct MHD_Connection *conn; /* NULL before the first callback and once libmicrohttpd has let go */
+	struct fiber *fiber;         /* parked handler */
+	enum exchange_state state;
+	bool seen;                   /* the first callback has been */
+	bool gone;                   /* the client is gone: nobody takes anything */
+	bool suspended, refused, queued, expects_continue, has_body;
+	bool waits_for_watch;        /* in loop->parked: not old enough to watch its client */
+	size_t body_limit, body_seen;
+	int64_t content_length;      /* -1: not stated */
+	struct err err;              /* refused: answered once the body has been read past */
+	struct response_stream stream;
+	struct loop_watch watch;     /* the client's hang-up while the fiber is parked */
+	int64_t parked_ns;
+	struct exchange *parked_prev, *parked_next;
+};
+
+/* server_request.c: libmicrohttpd callbacks. */
+void *server_on_uri(void *cls, const char *uri, struct MHD_Connection *conn);
+enum MHD_Result server_on_request(void *cls, struct MHD_Connection *conn, const char *url, const char *method,
+				  const char *version, const char *upload, size_t *upload_size, void **con_cls);
+void server_on_completed(void *cls, struct MHD_Connection *conn, void **con_cls, enum MHD_RequestTerminationCode code);
+size_t server_unescape(void *cls, struct MHD_Connection *conn, char *s);
+
+/* server_stream.c: replies. */
+enum MHD_Result server_queue(struct exchange *x);
+/* The fiber's last bytes: waits until they have been taken. */
+void server_stream_end(struct exchange *x, bool ok);
+
+/* server_request.c */
+void server_suspend(struct exchange *x);
+void server_resume(struct exchange *x);
+/* Watches the clients of exchanges that have been parked for long enough; returns when the next one is due. */
+int64_t server_watch_parked(struct server_loop *l, int64_t now);
+
+/* server_head.c: parses and checks the head; false: *err is the refusal. */
+bool server_check_head(struct exchange *x, struct err *err);
+
+#endif

@@ -1,0 +1,338 @@
+/* libmicrohttpd's callbacks: collect the request, run its handler in a fiber, answer now or after a resume. */
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "service/base/clock.h"
+#include "service/base/log.h"
+#include "service/base/mem.h"
+#include "service/problem.h"
+#include "service/server_impl.h"
+
+#include "service/base/banned.h"
+
+#define WATCH_AFTER_NS (100 * CLOCK_NS_PER_MS) /* most parked requests are answered sooner: no system call for those */
+#define LINGER_NS (5 * CLOCK_NS_PER_S)
+#define LINGER_BYTES (64 * 1024 * 1024)
+
+/* ---- life of an exchange ---- */
+
+void *server_on_uri(void *cls, const char *uri, struct MHD_Connection *conn)
+{
+	(void)conn;
+	struct exchange *x = mem_alloc(sizeof(*x));
+	struct request *req = &x->req;
+	x->loop = cls;
+	arena_init(&req->arena);
+	req->app = x->loop->server->options.app;
+	req->start_ns = clock_mono_ns();
+	req->path = arena_str(&req->arena, str_z(uri));
+	char *mark = memchr(req->path.p, '?', req->path.len);
+	if (mark != NULL) {
+		size_t at = (size_t)(mark - req->path.p);
+		req->query = str_n(mark + 1, req->path.len - at - 1);
+		req->path.len = at;
+	}
+	x->res.req = req;
+	strbuf_init(&req->body, 0);
+	strbuf_init(&x->res.body, 0);
+	strbuf_init(&x->stream.chunk, 0);
+	return x;
+}
+
+static void unpark(struct exchange *x)
+{
+	struct server_loop *l = x->loop;
+	loop_unwatch(l->loop, &x->watch);
+	if (!x->waits_for_watch)
+		return;
+	x->waits_for_watch = false;
+	if (x->parked_prev != NULL)
+		x->parked_prev->parked_next = x->parked_next;
+	else
+		l->parked_head = x->parked_next;
+	if (x->parked_next != NULL)
+		x->parked_next->parked_prev = x->parked_prev;
+	else
+		l->parked_tail = x->parked_prev;
+}
+
+static void exchange_free(struct exchange *x)
+{
+	strbuf_done(&x->req.body);
+	strbuf_done(&x->res.body);
+	strbuf_done(&x->stream.chunk);
+	arena_done(&x->req.arena);
+	mem_free(x);
+}
+
+void server_on_completed(void *cls, struct MHD_Connection *conn, void **con_cls, enum MHD_RequestTerminationCode code)
+{
+	(void)cls;
+	(void)conn;
+	(void)code;
+	struct exchange *x = *con_cls;
+	if (x == NULL)
+		return;
+	*con_cls = NULL;
+	unpark(x);
+	x->conn = NULL;
+	x->gone = true;
+	if (x->state == EXCHANGE_RUNNING)
+		fiber_cancel(x->fiber); /* frees it at its end */
+	else
+		exchange_free(x);
+}
+
+size_t server_unescape(void *cls, struct MHD_Connection *conn, char *s)
+{
+	(void)cls;
+	(void)conn;
+	return strlen(s); /* paths and arguments are decoded by the router, strictly */
+}
+
+/* ---- suspending ---- */
+
+static void on_hangup(void *arg)
+{
+	struct exchange *x = arg;
+	x->gone = true;
+	if (x->fiber != NULL)
+		fiber_cancel(x->fiber);
+}
+
+void server_suspend(struct exchange *x)
+{
+	struct server_loop *l = x->loop;
+	x->suspended = true;
+	MHD_suspend_connection(x->conn);
+	if (x->state != EXCHANGE_RUNNING)
+		return;
+	x->parked_ns = clock_mono_ns();
+	x->parked_next = NULL;
+	x->parked_prev = l->parked_tail;
+	if (l->parked_tail != NULL)
+		l->parked_tail->parked_next = x;
+	else
+		l->parked_head = x;
+	l->parked_tail = x;
+	x->waits_for_watch = true;
+}
+
+void server_resume(struct exchange *x)
+{
+	if (!x->suspended || x->conn == NULL)
+		return;
+	unpark(x);
+	x->suspended = false;
+	MHD_resume_connection(x->conn);
+	loop_kick(x->loop->loop);
+}
+
+int64_t server_watch_parked(struct server_loop *l, int64_t now)
+{
+	while (l->parked_head != NULL && l->parked_head->parked_ns + WATCH_AFTER_NS <= now) {
+		struct exchange *x = l->parked_head;
+		unpark(x);
+		const union MHD_ConnectionInfo *info = MHD_get_connection_info(x->conn, MHD_CONNECTION_INFO_CONNECTION_FD);
+		if (info == NULL)
+			continue;
+		x->watch = (struct loop_watch){.fd = info->connect_fd, .fn = on_hangup, .arg = x};
+		loop_watch(l->loop, &x->watch, EPOLLRDHUP);
+	}
+	return l->parked_head != NULL ? l->parked_head->parked_ns + WATCH_AFTER_NS : CLOCK_NEVER;
+}
+
+/* ---- running ---- */
+
+static void access_log(struct exchange *x)
+{
+	const struct request *req = &x->req;
+	if (!x->loop->server->options.access_log || !log_enabled(LOG_INFO))
+		return;
+	struct log_line l;
+	log_begin(&l, LOG_INFO, "request");
+	log_str(&l, "request_id", req->id);
+	log_str(&l, "method", req->method_text);
+	log_strz(&l, "route", req->route != NULL ? req->route->path : "-");
+	log_int(&l, "status", x->res.status);
+	log_int(&l, "bytes", (int64_t)x->res.body.len);
+	log_ms(&l, "total_ms", clock_mono_ns() - req->start_ns);
+	log_ms(&l, "db_ms", req->db_ns);
+	log_end(&l);
+}
+
+static void log_failure(const struct exchange *x, const struct err *err)
+{
+	if (problem_status(err->code) < 500 || err->cancelled)
+		return;
+	struct log_line l;
+	log_begin(&l, LOG_ERROR, "request_failed");
+	log_str(&l, "request_id", x->req.id);
+	log_strz(&l, "code", err_code_name(err->code));
+	log_strz(&l, "detail", err->detail);
+	log_strz(&l, "sqlstate", err->sqlstate);
+	log_end(&l);
+}
+
+/* The answer is complete in x->res (or its stream has ended). */
+static void finish(struct exchange *x)
+{
+	const struct server_options *o = &x->loop->server->options;
+	if (x->res.status == 0)
+		x->res.status = 200;
+	if (!x->stream.started && o->before_reply != NULL)
+		o->before_reply(o->app, &x->req, &x->res);
+	x->state = EXCHANGE_DONE;
+	access_log(x);
+}
+
+static void fail(struct exchange *x, const struct err *err)
+{
+	log_failure(x, err);
+	if (!x->stream.started) {
+		problem_respond(&x->res, err);
+		return;
+	}
+	if (x->req.accept == MEDIA_NDJSON) {
+		strbuf_puts(&x->res.body, "{\"$error\":");
+		problem_write(&x->res.body, err, x->req.id);
+		strbuf_puts(&x->res.body, "}\n");
+	}
+}
+
+static void run_handler(void *arg)
+{
+	struct exchange *x = arg;
+	struct err err;
+	bool ok = x->req.route->handler(&x->req, &x->res, &err);
+	if (ok && (strbuf_failed(&x->res.body)))
+		ok = err_set(&err, ERR_INTERNAL_ERROR, "the answer does not fit into memory");
+	if (!ok)
+		fail(x, &err);
+	if (x->stream.started)
+		server_stream_end(x, ok);
+	atomic_fetch_sub(&x->loop->n_running, 1);
+	x->fiber = NULL;
+	finish(x);
+	if (x->conn == NULL && x->seen)
+		exchange_free(x);
+	else
+		server_resume(x);
+}
+
+static void answer_options(struct exchange *x)
+{
+	x->res.status = 204;
+	finish(x);
+}
+
+static void start(struct exchange *x)
+{
+	struct fiber *parked;
+	if (x->req.route == NULL) {
+		answer_options(x);
+		return;
+	}
+	x->state = EXCHANGE_RUNNING;
+	atomic_fetch_add(&x->loop->n_running, 1);
+	if (!fiber_start(run_handler, x, &parked))
+		x->fiber = parked;
+}
+
+/* A body that nobody reads: the client may still be sending. A duplicate of its socket keeps the kernel from resetting the
+ * connection before the client has seen the answer; what comes is read and dropped, bounded in time and size. */
+static void linger(void *arg)
+{
+	int fd = (int)(intptr_t)arg;
+	static _Thread_local char sink[65536];
+	int64_t deadline = clock_mono_ns() + LINGER_NS;
+	size_t total = 0;
+	while (total < LINGER_BYTES && wait_fd(fd, POLLIN, deadline, NULL) == WAIT_READY) {
+		ssize_t n = recv(fd, sink, sizeof(sink), MSG_DONTWAIT);
+		if (n <= 0)
+			break;
+		total += (size_t)n;
+	}
+	close(fd);
+}
+
+static void start_linger(struct exchange *x)
+{
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(x->conn, MHD_CONNECTION_INFO_CONNECTION_FD);
+	int fd = info != NULL ? dup(info->connect_fd) : -1;
+	if (fd >= 0)
+		loop_spawn(x->loop->loop, linger, (void *)(intptr_t)fd);
+}
+
+static void refuse(struct exchange *x)
+{
+	fail(x, &x->err);
+	finish(x);
+}
+
+/* First callback: the head is there. Refusals are answered at once when the client waits for leave to send its body or would send
+ * more than may be; others wait until the body has gone by, which keeps the connection. */
+static enum MHD_Result on_head(struct exchange *x)
+{
+	x->seen = true;
+	x->refused = !server_check_head(x, &x->err);
+	if (!x->refused || !x->has_body)
+		return MHD_YES;
+	if (x->err.code != ERR_PAYLOAD_TOO_LARGE && !x->expects_continue)
+		return MHD_YES;
+	if (!x->expects_continue)
+		start_linger(x);
+	refuse(x);
+	return server_queue(x);
+}
+
+static void on_body(struct exchange *x, const char *bytes, size_t n)
+{
+	x->body_seen += n;
+	if (x->refused)
+		return;
+	if (x->body_seen > x->body_limit) {
+		x->refused = true;
+		err_set(&x->err, ERR_PAYLOAD_TOO_LARGE, "the body is larger than %zu bytes", x->body_limit);
+		strbuf_done(&x->req.body);
+		return;
+	}
+	if (x->req.body.size == 0 && x->content_length > 0) /* one block of the stated size, within reason */
+		(void)strbuf_reserve(&x->req.body, x->content_length < 1048576 ? (size_t)x->content_length : 1048576);
+	strbuf_put(&x->req.body, str_n(bytes, n));
+}
+
+enum MHD_Result server_on_request(void *cls, struct MHD_Connection *conn, const char *url, const char *method,
+				  const char *version, const char *upload, size_t *upload_size, void **con_cls)
+{
+	(void)cls;
+	(void)url;
+	(void)version;
+	struct exchange *x = *con_cls;
+	if (!x->seen) {
+		x->conn = conn;
+		x->req.method_text = arena_str(&x->req.arena, str_z(method));
+		return on_head(x);
+	}
+	if (*upload_size > 0) {
+		on_body(x, upload, *upload_size);
+		*upload_size = 0;
+		/* an endless chunked body: the connection is not worth keeping */
+		return x->body_seen > x->body_limit + LINGER_BYTES ? MHD_NO : MHD_YES;
+	}
+	if (x->state == EXCHANGE_READING) {
+		if (!x->refused && strbuf_failed(&x->req.body)) {
+			x->refused = true;
+			err_set(&x->err, ERR_PAYLOAD_TOO_LARGE, "the body does not fit into memory");
+		}
+		if (x->refused)
+			refuse(x);
+		else
+			start(x);
+	}
+	if (x->state == EXCHANGE_DONE || x->stream.started)
+		return x->queued ? MHD_YES : server_queue(x);
+	server_suspend(x);
+	return MHD_YES;
+}

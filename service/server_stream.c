@@ -1,0 +1,145 @@
+/* Replies: small ones in one buffer, large ones as a stream whose producer waits until the client has taken each chunk. */
+#include <sys/socket.h>
+
+#include "service/base/clock.h"
+#include "service/server_impl.h"
+
+#include "service/base/banned.h"
+
+static struct exchange *exchange_of(struct response *res)
+{
+	return CONTAINER_OF(res, struct exchange, res);
+}
+
+/* ---- libmicrohttpd's side ---- */
+
+static ssize_t on_read(void *cls, uint64_t pos, char *buf, size_t max)
+{
+	(void)pos;
+	struct exchange *x = cls;
+	struct response_stream *s = &x->stream;
+	size_t left = s->chunk.len - s->sent;
+	if (left == 0) {
+		if (s->ended)
+			return s->failed ? MHD_CONTENT_READER_END_WITH_ERROR : MHD_CONTENT_READER_END_OF_STREAM;
+		s->starved = true;
+		server_suspend(x);
+		return 0;
+	}
+	size_t n = left < max ? left : max;
+	memcpy(buf, s->chunk.p + s->sent, n);
+	s->sent += n;
+	if (s->sent == s->chunk.len && s->drained != NULL)
+		event_set(s->drained);
+	return (ssize_t)n;
+}
+
+static void add(struct MHD_Response *r, const char *name, struct str value)
+{
+	char buf[512];
+	if (value.len >= sizeof(buf)) /* Location of a long key: too long to be of use to anybody */
+		return;
+	memcpy(buf, value.p, value.len);
+	buf[value.len] = '\0';
+	(void)MHD_add_response_header(r, name, buf);
+}
+
+enum MHD_Result server_queue(struct exchange *x)
+{
+	struct response *res = &x->res;
+	struct MHD_Response *r = x->stream.started
+		? MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, LIMIT_RESPONSE_CHUNK, on_read, x, NULL)
+		: MHD_create_response_from_buffer(res->body.len, res->body.p != NULL ? res->body.p : (char *)"",
+						  MHD_RESPMEM_PERSISTENT);
+	if (r == NULL)
+		return MHD_NO;
+	char timing[96];
+	int64_t total = clock_mono_ns() - x->req.start_ns;
+	int n = snprintf(timing, sizeof(timing), "db;dur=%.3f, total;dur=%.3f", (double)x->req.db_ns / 1e6, (double)total / 1e6);
+	add(r, "X-Request-Id", x->req.id);
+	add(r, "Server-Timing", str_n(timing, (size_t)n));
+	if (res->content_type != NULL && (res->body.len > 0 || x->stream.started))
+		add(r, "Content-Type", str_z(res->content_type));
+	for (size_t i = 0; i < res->n_headers; i++)
+		add(r, res->headers[i].name.p, res->headers[i].value);
+	if (server_draining(x->loop->server))
+		add(r, "Connection", STR("close"));
+	enum MHD_Result ok = MHD_queue_response(x->conn, (unsigned)res->status, r);
+	MHD_destroy_response(r);
+	x->queued = true;
+	return ok;
+}
+
+/* ---- the fiber's side ---- */
+
+/* Waits until the chunk has been taken; then what the handler has written becomes the next one. */
+static bool hand_over(struct exchange *x, struct err *err)
+{
+	struct response_stream *s = &x->stream;
+	if (s->sent < s->chunk.len && !x->gone) {
+		struct event drained;
+		event_init(&drained);
+		s->drained = &drained;
+		double seconds = x->loop->server->options.write_timeout_s;
+		enum wait_result w = event_wait(&drained, clock_deadline(seconds));
+		s->drained = NULL;
+		if (w == WAIT_TIMEOUT && x->conn != NULL) {
+			const union MHD_ConnectionInfo *info =
+				MHD_get_connection_info(x->conn, MHD_CONNECTION_INFO_CONNECTION_FD);
+			if (info != NULL)
+				shutdown(info->connect_fd, SHUT_RDWR);
+			x->gone = true;
+		}
+	}
+	if (x->gone || fiber_cancelled()) {
+		err_set(err, ERR_INTERNAL_ERROR, "the client went away");
+		err->cancelled = true;
+		return false;
+	}
+	struct strbuf taken = s->chunk;
+	s->chunk = x->res.body;
+	x->res.body = taken;
+	strbuf_reset(&x->res.body);
+	s->sent = 0;
+	s->starved = false;
+	server_resume(x);
+	return true;
+}
+
+bool response_flush(struct response *res, struct err *err)
+{
+	struct exchange *x = exchange_of(res);
+	const struct server_options *o = &x->loop->server->options;
+	if (res->body.len < LIMIT_RESPONSE_CHUNK)
+		return true;
+	if (strbuf_failed(&res->body))
+		return err_set(err, ERR_INTERNAL_ERROR, "the answer does not fit into memory");
+	if (x->req.method == HTTP_HEAD) { /* nobody reads it */
+		strbuf_reset(&res->body);
+		return true;
+	}
+	if (!x->stream.started) {
+		if (res->status == 0)
+			res->status = 200;
+		if (o->before_reply != NULL)
+			o->before_reply(o->app, &x->req, res);
+		x->stream.started = true;
+	}
+	return hand_over(x, err);
+}
+
+bool response_streaming(const struct response *res)
+{
+	const struct exchange *x = (const struct exchange *)(const void *)((const char *)res - offsetof(struct exchange, res));
+	return x->stream.started;
+}
+
+void server_stream_end(struct exchange *x, bool ok)
+{
+	struct err ignored;
+	struct response_stream *s = &x->stream;
+	if (x->res.body.len > 0 && !hand_over(x, &ignored))
+		ok = false;
+	s->ended = true;
+	s->failed = !ok;
+}
