@@ -1,0 +1,23 @@
+/* What handlers know of the process: request->app points to one of these, owned by the composition root. */
+#ifndef FERROD_HANDLERS_APP_H
+#define FERROD_HANDLERS_APP_H
+
+#include <stdbool.h>
+
+#include "service/base/map.h"
+#include "service/base/str.h"
+#include "store/store.h"
+
+struct app {
+	struct store *store;
+	const char *version;           /* of ferrod; static */
+	const char *http_version;      /* of the HTTP library; NULL: not told */
+	const int *draining;           /* atomic: not 0 once the process is going down; NULL: never */
+	const struct str *allow_urls;  /* patterns that connect accepts; n 0: every URL (api section 11) */
+	size_t n_allow_urls;
+	struct str sqlite_dir;         /* absolute directory of SQLite files, no trailing slash; STR_NONE: anywhere */
+	/* Prometheus text of /metrics is added by the process; NULL: none. */
+	void (*metrics)(struct strbuf *b);
+};
+
+#endif

@@ -1,0 +1,146 @@
+/* Bulk create: records are read one by one, gathered into chunks of rows that give the same columns, and inserted in one unit. */
+#include "handlers/bulk.h"
+
+#include "handlers/rows.h"
+
+#include "service/base/banned.h"
+
+#define CHUNK_ROWS 500
+#define CHUNK_BYTES (1024 * 1024) /* of parsed records held at a time */
+
+struct bulk {
+	struct context *c;
+	const struct model *m;
+	struct insert_options o;
+	struct arena arena;       /* of the current chunk */
+	struct record_row *rows;  /* CHUNK_ROWS, in the request's arena */
+	size_t n_rows, n_max;
+	bool explicit_id;
+	bool representation;
+	int64_t inserted;
+	struct value_format fmt;
+	bool any;                 /* a record has been written */
+};
+
+/* Writes a returned row into the answer that is being built. */
+static bool returned_row(void *arg, const struct value *values, size_t n, bool *ret_stop, struct err *err)
+{
+	struct bulk *b = arg;
+	(void)ret_stop;
+	(void)err;
+	struct strbuf *out = &b->c->res->body;
+	struct arena *a = &b->arena;
+	struct value *row = arena_array(a, n + 1, sizeof(*row));
+	for (size_t i = 0; i < n && i < b->m->n_columns; i++)
+		row[i] = codec_decode(a, b->c->route.conn->dialect, &b->m->columns[i], values[i]);
+	if (b->any)
+		strbuf_putc(out, ',');
+	out_record(out, b->m, row, &b->fmt);
+	b->any = true;
+	return true;
+}
+
+static bool flush_chunk(struct bulk *b, struct err *err)
+{
+	struct stmt stmt;
+	struct result_shape shape;
+	struct exec_result result;
+	if (b->n_rows == 0)
+		return true;
+	struct row_sink sink = {.row = returned_row, .arg = b};
+	if (!record_lower_insert(&b->arena, b->c->route.conn->dialect, b->m, b->rows, b->n_rows, b->o.conflict, b->o.columns,
+				 b->o.n_columns, b->representation, &stmt, &shape, err) ||
+	    !context_run(b->c, &stmt, b->representation ? &sink : NULL, &result, err))
+		return false;
+	b->inserted += b->representation ? result.rows : result.affected;
+	b->n_rows = 0;
+	arena_done(&b->arena);
+	return true;
+}
+
+/* Rows that one statement may hold. */
+static size_t chunk_rows(const struct model *m, const struct dialect *d)
+{
+	size_t n = d->params_max / (m->n_columns > 0 ? m->n_columns : 1);
+	if (n > CHUNK_ROWS)
+		n = CHUNK_ROWS;
+	return n > 0 ? n : 1;
+}
+
+static bool same_columns(const struct model *m, const struct record_row *x, const struct record_row *y)
+{
+	return memcmp(x->given, y->given, m->n_columns * sizeof(*x->given)) == 0;
+}
+
+static bool nothing_given(const struct model *m, const struct record_row *row)
+{
+	for (size_t i = 0; i < m->n_columns; i++) {
+		if (row->given[i])
+			return false;
+	}
+	return true;
+}
+
+static bool must_flush(const struct bulk *b, const struct record_row *row)
+{
+	return b->n_rows > 0 && (b->n_rows == b->n_max || !same_columns(b->m, row, &b->rows[b->n_rows - 1]) ||
+				 nothing_given(b->m, row) || b->arena.total > CHUNK_BYTES);
+}
+
+/* A record that opens another chunk is read again after the flush: its bytes went with the old chunk's arena. */
+static bool insert_all(struct bulk *b, struct bulk_reader *in, struct err *err)
+{
+	for (;;) {
+		struct bulk_reader before = *in;
+		struct record_row row;
+		json_t *doc;
+		const char *pointer;
+		if (!bulk_next(in, &b->arena, &doc, &pointer, err))
+			return false;
+		if (doc == NULL)
+			break;
+		if (!record_from_json(&b->arena, b->c->route.conn->dialect, b->m, doc, pointer, false, &row, err))
+			return false;
+		if (must_flush(b, &row)) {
+			*in = before;
+			if (!flush_chunk(b, err))
+				return false;
+			continue;
+		}
+		if (record_explicit_id(b->m, &row))
+			b->explicit_id = true;
+		b->rows[b->n_rows++] = row;
+	}
+	return flush_chunk(b, err) && (!b->explicit_id || record_sequence(b->c, b->m, err)) && context_commit(b->c, err);
+}
+
+static void free_chunk(void *arg)
+{
+	arena_done(arg);
+}
+
+bool bulk_create(struct context *c, const struct model *m, struct bulk_reader *in, struct err *err)
+{
+	struct bulk *b = arena_alloc(&c->req->arena, sizeof(*b));
+	b->c = c;
+	b->m = m;
+	if (!insert_options_read(c, m, &b->o, err))
+		return false;
+	b->representation = prefers(c->req, PREFER_RETURN_REPRESENTATION);
+	if (b->representation)
+		b->fmt = context_format(c->req);
+	b->n_max = chunk_rows(m, c->route.conn->dialect);
+	b->rows = arena_array(&c->req->arena, b->n_max, sizeof(*b->rows));
+	arena_init(&b->arena);
+	arena_on_done(&c->req->arena, free_chunk, &b->arena); /* faults of a refusal live in it */
+	struct strbuf *out = response_json(c->res, 201);
+	if (b->representation)
+		strbuf_puts(out, "{\"records\":[");
+	context_write(c, true);
+	if (!insert_all(b, in, err))
+		return false;
+	strbuf_puts(out, b->representation ? "]" : "{");
+	out_int(out, "rows_inserted", b->inserted);
+	strbuf_putc(out, '}');
+	return true;
+}

@@ -1,0 +1,15 @@
+/* Bulk create. */
+#ifndef FERROD_HANDLERS_BULK_H
+#define FERROD_HANDLERS_BULK_H
+
+#include "handlers/bulk_reader.h"
+#include "handlers/records.h"
+
+/* Inserts every record of the reader in one unit, in chunks below the engine's parameter limit; answers 201. Parks. */
+bool bulk_create(struct context *c, const struct model *m, struct bulk_reader *in, struct err *err) MUST_CHECK;
+
+/* on_conflict and conflict_columns of the request. ERR_INVALID_PARAMETERS, ERR_UNKNOWN_COLUMN. */
+bool insert_options_read(const struct context *c, const struct model *m, struct insert_options *o,
+			 struct err *err) MUST_CHECK;
+
+#endif

@@ -1,0 +1,253 @@
+/* Named connections: connect, look, check, disconnect, default, reset. */
+#include "handlers/context.h"
+#include "handlers/handlers.h"
+#include "handlers/migrate.h"
+#include "handlers/render.h"
+#include "handlers/url_policy.h"
+#include "service/base/clock.h"
+
+#include "service/base/banned.h"
+
+#define SECONDS_MAX 31536000.0 /* a year: no timeout of a pool is longer */
+
+struct connect_request {
+	struct connect_options o;
+	bool auto_migrate, updates, destructive;
+};
+
+static void read_pool(struct json_reader *r, const json_t *obj, struct pool_config *p)
+{
+	json_reader_int(r, "max_connections", 1, LIMIT_POOL_MAX, &p->max_connections);
+	json_reader_int(r, "min_connections", 0, LIMIT_POOL_MAX, &p->min_connections);
+	json_reader_number(r, "acquire_timeout_seconds", 0.001, SECONDS_MAX, &p->acquire_timeout_s);
+	json_reader_number(r, "idle_timeout_seconds", 0, SECONDS_MAX, &p->idle_timeout_s);
+	json_reader_number(r, "max_lifetime_seconds", 0, SECONDS_MAX, &p->max_lifetime_s);
+	json_reader_number(r, "statement_timeout_seconds", 0, SECONDS_MAX, &p->statement_timeout_s);
+	if (p->min_connections > p->max_connections) {
+		const char *key = json_object_get(obj, "min_connections") != NULL ? "min_connections" : "max_connections";
+		json_reader_fault(r, key, "min_connections is larger than max_connections");
+	}
+}
+
+static bool read_connect(struct request *req, struct connect_request *q, struct err *err)
+{
+	struct json_reader r;
+	struct json_reader pool;
+	json_t *doc;
+	const json_t *pool_doc = NULL;
+	memset(q, 0, sizeof(*q));
+	q->o.identity_map = true;
+	q->o.pool = pool_config_default();
+	if (!request_json(req, false, &doc, err))
+		return false;
+	json_reader_init(&r, &req->arena, doc, "", err);
+	json_reader_str(&r, "url", &q->o.url);
+	json_reader_require(&r, "url");
+	json_reader_str(&r, "name", &q->o.name);
+	json_reader_bool(&r, "default", &q->o.make_default);
+	json_reader_bool(&r, "auto_migrate", &q->auto_migrate);
+	json_reader_bool(&r, "migrate_updates", &q->updates);
+	json_reader_bool(&r, "migrate_destructive", &q->destructive);
+	json_reader_bool(&r, "identity_map", &q->o.identity_map);
+	json_reader_object(&r, "pool", &pool_doc);
+	if (!json_reader_done(&r))
+		return false;
+	if (pool_doc != NULL) {
+		json_reader_init(&pool, &req->arena, pool_doc, "/pool", err);
+		read_pool(&pool, pool_doc, &q->o.pool);
+		if (!json_reader_done(&pool))
+			return false;
+	}
+	return request_args_known(req, context_no_args, err);
+}
+
+/* Sessions and transactions of a connection that was replaced end as expired. */
+static void drop_connection(struct store *s, struct connection *conn)
+{
+	connection_close(conn);
+	session_end_all(s->sessions, conn, SESSION_DISCONNECTED);
+	tx_end_connection(s->transactions, conn);
+	connection_unref(conn);
+}
+
+/* Migrates the connection that is not registered yet. */
+static bool connect_migrate(struct request *req, const struct connect_request *q, struct connection *conn,
+			    struct ddl_plan *plan, struct err *err)
+{
+	struct route route = {.conn = conn};
+	struct schema *s = schema_registry_get(&request_app(req)->store->models);
+	(void)q;
+	bool ok = tables_create(&route, s, req->deadline, &req->arena, plan, err);
+	schema_unref(s);
+	return ok;
+}
+
+static void connected(struct request *req, struct response *res, struct connection *conn, const struct ddl_plan *plan)
+{
+	struct store *store = request_app(req)->store;
+	struct connection **all;
+	struct str default_name;
+	size_t n = connection_list(&store->connections, &req->arena, &all, &default_name);
+	struct strbuf *b = response_json(res, 201);
+	out_connection(b, conn, default_name, true);
+	if (plan != NULL) {
+		strbuf_truncate(b, b->len - 1);
+		out_name(b, "migration");
+		strbuf_putc(b, '{');
+		out_plan(b, plan, true);
+		strbuf_puts(b, "}}");
+	}
+	for (size_t i = 0; i < n; i++)
+		connection_unref(all[i]);
+	response_header(res, "Location", arena_printf(&req->arena, "/v1/connections/%.*s", STR_FMT(conn->name)));
+}
+
+bool handle_connect(struct request *req, struct response *res, struct err *err)
+{
+	struct connect_request q;
+	struct connection *conn;
+	struct connection *replaced = NULL;
+	struct ddl_plan plan;
+	if (!read_connect(req, &q, err))
+		return false;
+	struct store *store = request_app(req)->store;
+	if (!url_allowed(request_app(req), &req->arena, &q.o.url, err) ||
+	    !connection_open(&store->connections, &q.o, req->deadline, &conn, err))
+		return false;
+	bool migrate = q.auto_migrate || q.updates || q.destructive;
+	bool ok = (!migrate || connect_migrate(req, &q, conn, &plan, err)) &&
+		  connection_register(&store->connections, conn, &q.o, &replaced, err);
+	if (!ok) {
+		connection_close(conn);
+		connection_unref(conn);
+		return false;
+	}
+	if (replaced != NULL)
+		drop_connection(store, replaced);
+	connected(req, res, conn, migrate ? &plan : NULL);
+	connection_unref(conn);
+	return true;
+}
+
+bool handle_connections(struct request *req, struct response *res, struct err *err)
+{
+	struct connection **all;
+	struct str default_name;
+	if (!request_args_known(req, context_no_args, err))
+		return false;
+	size_t n = connection_list(&request_app(req)->store->connections, &req->arena, &all, &default_name);
+	struct strbuf *b = response_json(res, 200);
+	bool urls = principal_has(req, SCOPE_ADMIN);
+	bool any = false;
+	struct str shown = STR_NONE;
+	strbuf_puts(b, "{\"connections\":[");
+	for (size_t i = 0; i < n; i++) {
+		struct err no;
+		if (principal_connection(req, all[i]->name, &no)) {
+			if (any)
+				strbuf_putc(b, ',');
+			out_connection(b, all[i], default_name, urls);
+			any = true;
+			if (default_name.p != NULL && str_eq(all[i]->name, default_name))
+				shown = arena_str(&req->arena, default_name);
+		}
+		connection_unref(all[i]);
+	}
+	strbuf_putc(b, ']');
+	out_str(b, "default", shown);
+	strbuf_putc(b, '}');
+	return true;
+}
+
+/* The connection named in the path, which the caller may use. A new reference. */
+static bool named(struct request *req, struct connection **ret, struct err *err)
+{
+	if (!request_args_known(req, context_no_args, err) ||
+	    !connection_get(&request_app(req)->store->connections, req->params[0], ret, err))
+		return false;
+	if (principal_connection(req, (*ret)->name, err))
+		return true;
+	connection_unref(*ret);
+	return false;
+}
+
+bool handle_connection(struct request *req, struct response *res, struct err *err)
+{
+	struct connection *conn;
+	struct connection *fallback;
+	struct str default_name = STR_NONE;
+	struct err none;
+	if (!named(req, &conn, err))
+		return false;
+	if (connection_get_default(&request_app(req)->store->connections, &fallback, &none)) {
+		default_name = arena_str(&req->arena, fallback->name);
+		connection_unref(fallback);
+	}
+	out_connection(response_json(res, 200), conn, default_name, principal_has(req, SCOPE_ADMIN));
+	connection_unref(conn);
+	return true;
+}
+
+bool handle_connection_check(struct request *req, struct response *res, struct err *err)
+{
+	struct connection *conn;
+	if (!named(req, &conn, err))
+		return false;
+	int64_t begin = clock_mono_ns();
+	bool ok = connection_probe(conn, req->deadline, err);
+	int64_t took = clock_mono_ns() - begin;
+	connection_unref(conn);
+	if (!ok)
+		return false;
+	req->db_ns += took;
+	struct strbuf *b = response_json(res, 200);
+	strbuf_puts(b, "{\"ok\":true");
+	out_name(b, "latency_ms");
+	strbuf_printf(b, "%.3f}", (double)took / 1e6);
+	return true;
+}
+
+bool handle_disconnect(struct request *req, struct response *res, struct err *err)
+{
+	static const char *const args[] = {"force", NULL};
+	bool force;
+	if (!request_args_known(req, args, err) || !request_arg_bool(req, "force", &force, err) ||
+	    !store_disconnect(request_app(req)->store, req->params[0], force, err))
+		return false;
+	res->status = 204;
+	return true;
+}
+
+bool handle_set_default(struct request *req, struct response *res, struct err *err)
+{
+	struct json_reader r;
+	json_t *doc;
+	struct str name = STR_NONE;
+	if (!request_json(req, false, &doc, err))
+		return false;
+	json_reader_init(&r, &req->arena, doc, "", err);
+	json_reader_str(&r, "name", &name);
+	json_reader_require(&r, "name");
+	if (!json_reader_done(&r) || !request_args_known(req, context_no_args, err) ||
+	    !connection_set_default(&request_app(req)->store->connections, name, err))
+		return false;
+	struct strbuf *b = response_json(res, 200);
+	strbuf_putc(b, '{');
+	out_str(b, "name", name);
+	strbuf_putc(b, '}');
+	return true;
+}
+
+bool handle_reset(struct request *req, struct response *res, struct err *err)
+{
+	json_t *doc;
+	struct json_reader r;
+	if (!request_json(req, true, &doc, err))
+		return false;
+	json_reader_init(&r, &req->arena, doc, "", err);
+	if (!json_reader_done(&r) || !request_args_known(req, context_no_args, err))
+		return false;
+	store_reset(request_app(req)->store);
+	res->status = 204;
+	return true;
+}

@@ -1,0 +1,228 @@
+/* Glue between one request and the store: route, unit of work, session headers. */
+#include "handlers/context.h"
+
+#include "service/base/clock.h"
+
+#include "service/base/banned.h"
+
+const char *const context_no_args[] = {NULL};
+
+struct app *request_app(const struct request *req)
+{
+	return req->app;
+}
+
+bool prefers(struct request *req, enum prefer_bit bit)
+{
+	if ((req->prefer.given & (unsigned)bit) == 0)
+		return false;
+	req->prefer.applied |= (unsigned)bit;
+	return true;
+}
+
+struct value_format context_format(struct request *req)
+{
+	return (struct value_format){.int64_as_string = prefers(req, PREFER_INT64_STRING)};
+}
+
+void header_set(struct response *res, const char *name, struct str value)
+{
+	for (size_t i = 0; i < res->n_headers; i++) {
+		if (str_ieq_z(res->headers[i].name, name)) {
+			res->headers[i].value = value;
+			return;
+		}
+	}
+	response_header(res, name, value);
+}
+
+void session_info_header(struct response *res, struct session *s)
+{
+	if (response_streaming(res))
+		return;
+	int64_t lifetime_ns = s->expires_ns == CLOCK_NEVER ? CLOCK_NEVER : s->expires_ns - clock_mono_ns();
+	int64_t idle_ns = s->idle_timeout_ns;
+	if (lifetime_ns < 0)
+		lifetime_ns = 0;
+	int running = __atomic_load_n(&s->n_running, __ATOMIC_RELAXED);
+	header_set(res, "Ferro-Session-Info",
+		   arena_printf(&res->req->arena, "idle-expires-in=%lld, expires-in=%lld, transactions=%zu, queue=%d",
+				(long long)(clock_min(idle_ns, lifetime_ns) / CLOCK_NS_PER_S),
+				(long long)(lifetime_ns / CLOCK_NS_PER_S),
+				__atomic_load_n(&s->n_transactions, __ATOMIC_RELAXED), running > 1 ? running - 1 : 0));
+}
+
+static void unref_schema(void *arg)
+{
+	schema_unref(arg);
+}
+
+/* `using` of the argument and of the body must agree. */
+static bool merge_using(const struct request *req, struct str member, struct str *ret, struct err *err)
+{
+	struct str arg = request_arg(req, "using");
+	if (arg.p != NULL && member.p != NULL && !str_eq(arg, member))
+		return err_set_at(err, ERR_INVALID_REQUEST, "/using",
+				  "the query parameter and the member `using` name different connections");
+	*ret = arg.p != NULL ? arg : member;
+	return true;
+}
+
+bool context_open(struct context *c, struct request *req, struct response *res, const struct context_spec *spec,
+		  struct err *err)
+{
+	memset(c, 0, sizeof(*c));
+	c->req = req;
+	c->res = res;
+	c->app = request_app(req);
+	c->store = c->app->store;
+	c->deadline = req->deadline;
+	if (spec->args != NULL && !request_args_known(req, spec->args, err))
+		return false;
+	if (prefers(req, PREFER_TIMEOUT))
+		c->deadline = clock_min(c->deadline, clock_deadline(req->prefer.timeout_s));
+	struct route_request q = {.session_id = req->session_id,
+				  .tx_id = req->tx_id,
+				  .owner = principal_name(req),
+				  .deadline = c->deadline};
+	if (!merge_using(req, spec->using, &q.using, err) || !route_resolve(c->store, &q, &c->route, err))
+		return false;
+	if (!principal_connection(req, c->route.conn->name, err)) {
+		route_release(c->store, &c->route);
+		return false;
+	}
+	struct schema *s = schema_registry_get(&c->store->models);
+	arena_on_done(&req->arena, unref_schema, s);
+	c->schema = s;
+	if (c->route.session != NULL) {
+		session_info_header(res, c->route.session);
+		if (imap_enabled(c->route.session->imap))
+			c->imap = c->route.session->imap;
+	}
+	if (c->route.tx != NULL)
+		header_set(res, "Ferro-Transaction", req->tx_id);
+	return true;
+}
+
+bool context_open_plain(struct context *c, struct request *req, struct response *res, struct err *err)
+{
+	struct context_spec spec = {.args = context_no_args};
+	return context_open(c, req, res, &spec, err);
+}
+
+/* Ends the unit and books its time. */
+static bool end_unit(struct context *c, bool commit, struct err *err)
+{
+	bool ok = exec_end(&c->exec, commit, err);
+	c->in_unit = false;
+	c->req->db_ns += c->exec.db_ns;
+	c->req->lease_ns += c->exec.lease_ns;
+	return ok;
+}
+
+bool context_close(struct context *c, bool ok, struct err *err)
+{
+	if (c->in_unit) {
+		if (ok) {
+			ok = end_unit(c, !c->undo, err);
+		} else {
+			struct err ignored;
+			(void)!end_unit(c, false, &ignored);
+		}
+	}
+	if (c->route.session != NULL)
+		session_info_header(c->res, c->route.session);
+	route_release(c->store, &c->route);
+	return ok;
+}
+
+void context_read(struct context *c)
+{
+	exec_begin(&c->exec, &c->route, c->deadline, false);
+	c->in_unit = true;
+}
+
+void context_write(struct context *c, bool atomic)
+{
+	c->undo = prefers(c->req, PREFER_TX_ROLLBACK);
+	exec_begin(&c->exec, &c->route, c->deadline, atomic || c->undo);
+	c->in_unit = true;
+}
+
+bool context_commit(struct context *c, struct err *err)
+{
+	return !c->in_unit || end_unit(c, !c->undo, err);
+}
+
+bool context_run(struct context *c, const struct stmt *s, struct row_sink *sink, struct exec_result *ret,
+		 struct err *err)
+{
+	struct row_sink nothing = {0};
+	struct exec_result ignored;
+	return exec_run(&c->exec, s, sink != NULL ? sink : &nothing, ret != NULL ? ret : &ignored, err);
+}
+
+bool context_model(const struct context *c, struct str name, const struct model **ret, struct err *err)
+{
+	*ret = schema_model(c->schema, name);
+	if (*ret == NULL)
+		return err_set(err, ERR_MODEL_NOT_FOUND, "no model \"%.*s\" is registered; register it with POST /v1/models",
+			       STR_FMT(name));
+	return true;
+}
+
+bool context_path_model(const struct context *c, bool keyed, const struct model **ret, struct err *err)
+{
+	if (!context_model(c, c->req->params[0], ret, err))
+		return false;
+	if (keyed && (*ret)->n_pk == 0)
+		return err_set(err, ERR_INVALID_QUERY, "model \"%.*s\" has no primary key; use the query endpoints",
+			       STR_FMT((*ret)->name));
+	return true;
+}
+
+bool session_of_request(struct request *req, struct response *res, bool required, struct session **ret, struct err *err)
+{
+	*ret = NULL;
+	if (req->session_id.p == NULL) {
+		if (!required)
+			return true;
+		return err_set(err, ERR_INVALID_REQUEST, "send the header Ferro-Session with the id of an open session");
+	}
+	struct store *store = request_app(req)->store;
+	if (!session_enter(store->sessions, req->session_id, principal_name(req), ret, err))
+		return false;
+	session_info_header(res, *ret);
+	return true;
+}
+
+void session_done(struct request *req, struct session *s)
+{
+	if (s != NULL)
+		session_leave(request_app(req)->store->sessions, s);
+}
+
+bool using_member(const json_t *doc, struct str *ret, struct err *err)
+{
+	*ret = STR_NONE;
+	const json_t *v = json_object_get(doc, "using");
+	if (v == NULL || json_is_null(v))
+		return true;
+	if (!json_is_string(v))
+		return err_set_at(err, ERR_INVALID_REQUEST, "/using", "expected a string, not %s", json_type_name(v));
+	*ret = json_str(v);
+	return true;
+}
+
+bool connection_probe(struct connection *conn, int64_t deadline, struct err *err)
+{
+	static const struct stmt one = {.sql = {"SELECT 1", 8}, .access = STMT_READ, .cache = true};
+	struct route r = {.conn = conn};
+	struct row_sink nothing = {0};
+	struct exec_result result;
+	struct exec x = {0};
+	struct err ignored;
+	exec_begin(&x, &r, deadline, false);
+	bool ok = exec_run(&x, &one, &nothing, &result, err);
+	return exec_end(&x, ok, ok ? err : &ignored) && ok;
+}

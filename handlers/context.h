@@ -1,0 +1,90 @@
+/*
+ * What every database-bound request needs: the route (session, transaction, connection), the model snapshot, one unit of
+ * SQL work and the headers that tell about them. Straight-line use:
+ *
+ *	if (!context_open(&c, req, res, &spec, err)) return false;
+ *	bool ok = work(&c, ..., err);
+ *	return context_close(&c, ok, err);
+ */
+#ifndef FERROD_HANDLERS_CONTEXT_H
+#define FERROD_HANDLERS_CONTEXT_H
+
+#include "handlers/app.h"
+#include "service/auth.h"
+#include "service/problem.h"
+#include "service/request.h"
+#include "store/store.h"
+
+struct context {
+	struct request *req;
+	struct response *res;
+	struct app *app;
+	struct store *store;
+	const struct schema *schema; /* the models as they were when the request came; lives with the request's arena */
+	struct route route;
+	struct imap *imap;           /* the session's map when it is in use, else NULL */
+	struct exec exec;
+	int64_t deadline;
+	bool in_unit;
+	bool undo;                   /* Prefer: tx=rollback on a write */
+};
+
+struct context_spec {
+	struct str using;           /* the body's member; STR_NONE: not given */
+	const char *const *args;    /* query arguments that the route knows, NULL-terminated; NULL: checked elsewhere */
+	bool even_aborted;          /* the work may happen in an aborted transaction */
+};
+
+extern const char *const context_no_args[];
+
+/* The app of a request. */
+struct app *request_app(const struct request *req);
+
+/* Enters session and transaction, decides the connection, checks that the caller may use it, sets the headers of the
+ * session. May park. Every error of route_resolve, ERR_FORBIDDEN, ERR_INVALID_PARAMETERS; on false nothing is to close. */
+bool context_open(struct context *c, struct request *req, struct response *res, const struct context_spec *spec,
+		  struct err *err) MUST_CHECK;
+/* The same with no `using` member and no arguments. */
+bool context_open_plain(struct context *c, struct request *req, struct response *res, struct err *err) MUST_CHECK;
+
+/* Ends the unit (committed only when ok) and leaves the route. Returns ok, or false with the commit's error. */
+bool context_close(struct context *c, bool ok, struct err *err) MUST_CHECK;
+
+/* Starts a unit of reads: no transaction of its own. */
+void context_read(struct context *c);
+/* Starts a unit of writes; atomic when asked for or when it is to be undone. */
+void context_write(struct context *c, bool atomic);
+/* Ends the unit before the answer is rendered, so that a failed commit is never answered with success. May park. */
+bool context_commit(struct context *c, struct err *err) MUST_CHECK;
+/* One statement of the unit; sink and ret may be NULL. */
+bool context_run(struct context *c, const struct stmt *s, struct row_sink *sink, struct exec_result *ret,
+		 struct err *err) MUST_CHECK;
+
+/* The model of that name in the snapshot. ERR_MODEL_NOT_FOUND. */
+bool context_model(const struct context *c, struct str name, const struct model **ret, struct err *err) MUST_CHECK;
+/* The model named by the first path parameter, which must have a primary key when `keyed` (ERR_INVALID_QUERY). */
+bool context_path_model(const struct context *c, bool keyed, const struct model **ret, struct err *err) MUST_CHECK;
+
+/* A sessions-only request: enters the session of the header and sets Ferro-Session-Info. ERR_INVALID_REQUEST without the
+ * header when `required`; else *ret may be NULL. Leave with session_done. */
+bool session_of_request(struct request *req, struct response *res, bool required, struct session **ret,
+			struct err *err) MUST_CHECK;
+void session_done(struct request *req, struct session *s);
+
+/* Sets Ferro-Session-Info anew (the number of transactions may have changed); nothing once the answer streams. */
+void session_info_header(struct response *res, struct session *s);
+/* Sets or replaces a header; the value lives in the request's arena. */
+void header_set(struct response *res, const char *name, struct str value);
+
+/* One round trip on the connection, outside any session. Parks. */
+bool connection_probe(struct connection *conn, int64_t deadline, struct err *err) MUST_CHECK;
+
+/* Reads the optional body member "using" of a document that is an object; ERR_INVALID_REQUEST when it is no string. */
+bool using_member(const json_t *doc, struct str *ret, struct err *err) MUST_CHECK;
+
+/* The int64=string preference and its like. */
+struct value_format context_format(struct request *req);
+/* True when the client stated the preference, which is thereby honoured. */
+bool prefers(struct request *req, enum prefer_bit bit);
+
+#endif

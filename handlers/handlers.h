@@ -1,0 +1,63 @@
+/* Every operation's handler, by file. Each runs in a fiber and may park. */
+#ifndef FERROD_HANDLERS_HANDLERS_H
+#define FERROD_HANDLERS_HANDLERS_H
+
+#include "service/request.h"
+
+#define HANDLER(name) bool name(struct request *req, struct response *res, struct err *err)
+
+/* health.c */
+HANDLER(handle_healthz);
+HANDLER(handle_readyz);
+HANDLER(handle_version);
+HANDLER(handle_metrics);
+/* docs.c */
+HANDLER(handle_openapi_json);
+HANDLER(handle_openapi_yaml);
+HANDLER(handle_problems);
+HANDLER(handle_problem);
+/* connections.c */
+HANDLER(handle_connect);
+HANDLER(handle_connections);
+HANDLER(handle_connection);
+HANDLER(handle_connection_check);
+HANDLER(handle_disconnect);
+HANDLER(handle_set_default);
+HANDLER(handle_reset);
+/* models.c */
+HANDLER(handle_models_put);
+HANDLER(handle_models_post);
+HANDLER(handle_models);
+HANDLER(handle_model);
+HANDLER(handle_models_clear);
+HANDLER(handle_model_remove);
+/* migrate.c */
+HANDLER(handle_ddl);
+HANDLER(handle_create_tables);
+/* sessions.c */
+HANDLER(handle_session_open);
+HANDLER(handle_session);
+HANDLER(handle_session_close);
+HANDLER(handle_sessions);
+/* identity_map.c */
+HANDLER(handle_imap_clear);
+HANDLER(handle_imap_evict);
+/* transactions.c */
+HANDLER(handle_tx_begin);
+HANDLER(handle_tx);
+HANDLER(handle_tx_commit);
+HANDLER(handle_tx_rollback);
+/* query.c */
+HANDLER(handle_query);
+HANDLER(handle_query_first);
+HANDLER(handle_query_count);
+HANDLER(handle_query_exists);
+/* records.c, records_write.c */
+HANDLER(handle_record_get);
+HANDLER(handle_records_create);
+/* sql.c */
+HANDLER(handle_sql_execute);
+HANDLER(handle_sql_fetch_all);
+HANDLER(handle_sql_fetch_one);
+
+#endif

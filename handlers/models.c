@@ -1,0 +1,82 @@
+/* Registered models: SchemaIR in, canonical SchemaIR out. */
+#include "handlers/context.h"
+#include "handlers/handlers.h"
+#include "handlers/render.h"
+
+#include "service/base/banned.h"
+
+static struct schema_registry *registry(struct request *req)
+{
+	return &request_app(req)->store->models;
+}
+
+static bool apply(struct request *req, struct response *res, bool replace_all, struct err *err)
+{
+	json_t *doc;
+	struct schema *s;
+	if (!request_json(req, false, &doc, err) || !request_args_known(req, context_no_args, err))
+		return false;
+	if (!json_is_object(doc))
+		return err_set_at(err, ERR_INVALID_REQUEST, "", "expected a SchemaIR object, not %s", json_type_name(doc));
+	if (!schema_registry_apply(registry(req), doc, replace_all, &req->arena, &s, err))
+		return false;
+	json_write(response_json(res, 200), s->envelope, true);
+	schema_unref(s);
+	return true;
+}
+
+bool handle_models_put(struct request *req, struct response *res, struct err *err)
+{
+	return apply(req, res, true, err);
+}
+
+bool handle_models_post(struct request *req, struct response *res, struct err *err)
+{
+	return apply(req, res, false, err);
+}
+
+bool handle_models(struct request *req, struct response *res, struct err *err)
+{
+	if (!request_args_known(req, context_no_args, err))
+		return false;
+	struct schema *s = schema_registry_get(registry(req));
+	json_write(response_json(res, 200), s->envelope, true);
+	schema_unref(s);
+	return true;
+}
+
+static bool no_model(struct request *req, struct err *err)
+{
+	return err_set(err, ERR_MODEL_NOT_FOUND, "no model \"%.*s\" is registered; register it with POST /v1/models",
+		       STR_FMT(req->params[0]));
+}
+
+bool handle_model(struct request *req, struct response *res, struct err *err)
+{
+	if (!request_args_known(req, context_no_args, err))
+		return false;
+	struct schema *s = schema_registry_get(registry(req));
+	const struct model *m = schema_model(s, req->params[0]);
+	if (m != NULL)
+		json_write(response_json(res, 200), m->json, true);
+	schema_unref(s);
+	return m != NULL || no_model(req, err);
+}
+
+bool handle_models_clear(struct request *req, struct response *res, struct err *err)
+{
+	if (!request_args_known(req, context_no_args, err))
+		return false;
+	schema_registry_clear(registry(req));
+	res->status = 204;
+	return true;
+}
+
+bool handle_model_remove(struct request *req, struct response *res, struct err *err)
+{
+	if (!request_args_known(req, context_no_args, err) ||
+	    !schema_registry_remove(registry(req), req->params[0], &req->arena, err))
+		return false;
+	res->status = 204;
+	return true;
+}

@@ -1,0 +1,156 @@
+/* Reads by QueryIR: rows, first, count, exists. */
+#include "handlers/handlers.h"
+#include "handlers/query_request.h"
+#include "handlers/rows.h"
+
+#include "service/base/banned.h"
+
+bool query_open(struct query_request *q, struct request *req, struct response *res, const char *const *args, struct err *err)
+{
+	struct context_spec spec = {.args = args};
+	json_t *doc;
+	if (!request_json(req, false, &doc, err))
+		return false;
+	if (!json_is_object(doc))
+		return err_set_at(err, ERR_INVALID_REQUEST, "", "expected a QueryIR object, not %s", json_type_name(doc));
+	if (!using_member(doc, &spec.using, err) || !context_open(&q->c, req, res, &spec, err))
+		return false;
+	if (query_from_json(&req->arena, q->c.schema, q->c.route.conn->dialect, doc, "", &q->q, err))
+		return true;
+	return context_close(&q->c, false, err);
+}
+
+/* Runs the select of q with its rows going straight into the answer. */
+static bool select_rows(struct query_request *q, struct err *err)
+{
+	struct stmt stmt;
+	struct result_shape shape;
+	struct rows_writer w;
+	if (!query_lower_select(&q->c.req->arena, q->q, &stmt, &shape, err))
+		return false;
+	rows_model(&w, &q->c, q->q->model, &shape);
+	struct row_sink sink = rows_sink(&w);
+	context_read(&q->c);
+	bool ok = context_run(&q->c, &stmt, &sink, NULL, err) && context_commit(&q->c, err);
+	if (ok) {
+		rows_end(&w);
+		rows_close(&w);
+	} else {
+		rows_failed(&w, err);
+	}
+	rows_done(&w);
+	return ok;
+}
+
+bool handle_query(struct request *req, struct response *res, struct err *err)
+{
+	struct query_request q;
+	if (!query_open(&q, req, res, context_no_args, err))
+		return false;
+	return context_close(&q.c, select_rows(&q, err), err);
+}
+
+bool context_first(struct context *c, const struct query *query, struct result_shape *shape, struct value **ret,
+		   struct err *err)
+{
+	struct stmt stmt;
+	struct row_keep keep = {.arena = &c->req->arena, .dialect = c->route.conn->dialect, .shape = shape};
+	struct row_sink sink = row_keep_sink(&keep);
+	if (!query_lower_select(keep.arena, query, &stmt, shape, err) || !context_run(c, &stmt, &sink, NULL, err))
+		return false;
+	*ret = keep.row;
+	return true;
+}
+
+const struct value *context_mapped(struct context *c, const struct model *m, const struct value *row)
+{
+	if (c->imap == NULL || m->n_pk == 0)
+		return row;
+	struct str key = record_key(&c->req->arena, m, row);
+	if (!c->req->no_cache)
+		return imap_reconcile(c->imap, &c->req->arena, m, key, row);
+	imap_put(c->imap, m, key, row);
+	return row;
+}
+
+static bool first_row(struct query_request *q, struct err *err)
+{
+	struct result_shape shape;
+	struct value *row;
+	struct query *query = q->q;
+	if (!query->has_limit || query->limit > 1) {
+		query->has_limit = true;
+		query->limit = 1;
+	}
+	context_read(&q->c);
+	if (!context_first(&q->c, query, &shape, &row, err) || !context_commit(&q->c, err))
+		return false;
+	struct strbuf *b = response_json(q->c.res, 200);
+	strbuf_puts(b, "{\"row\":");
+	if (row == NULL) {
+		strbuf_puts(b, "null}");
+		return true;
+	}
+	struct value_format fmt = context_format(q->c.req);
+	const struct value *shown = shape.full ? context_mapped(&q->c, query->model, row) : row;
+	out_shaped(b, &shape, shown, &fmt);
+	strbuf_putc(b, '}');
+	return true;
+}
+
+bool handle_query_first(struct request *req, struct response *res, struct err *err)
+{
+	struct query_request q;
+	if (!query_open(&q, req, res, context_no_args, err))
+		return false;
+	return context_close(&q.c, first_row(&q, err), err);
+}
+
+bool context_scalar(struct context *c, const struct stmt *stmt, int64_t *ret, struct err *err)
+{
+	struct row_keep keep = {.arena = &c->req->arena, .dialect = c->route.conn->dialect};
+	struct row_sink sink = row_keep_sink(&keep);
+	if (!context_run(c, stmt, &sink, NULL, err))
+		return false;
+	if (keep.row == NULL || keep.n == 0)
+		return err_set(err, ERR_INTERNAL_ERROR, "the database answered no row where one was due");
+	*ret = keep.row[0].kind == VALUE_BOOL ? (int64_t)keep.row[0].u.b
+					      : (keep.row[0].kind == VALUE_INT ? keep.row[0].u.i : 0);
+	return true;
+}
+
+bool handle_query_count(struct request *req, struct response *res, struct err *err)
+{
+	struct query_request q;
+	struct stmt stmt;
+	int64_t n = 0;
+	if (!query_open(&q, req, res, context_no_args, err))
+		return false;
+	context_read(&q.c);
+	bool ok = query_lower_count(&req->arena, q.q, &stmt, err) && context_scalar(&q.c, &stmt, &n, err);
+	if (!context_close(&q.c, ok, err))
+		return false;
+	struct strbuf *b = response_json(res, 200);
+	strbuf_putc(b, '{');
+	out_int(b, "count", n);
+	strbuf_putc(b, '}');
+	return true;
+}
+
+bool handle_query_exists(struct request *req, struct response *res, struct err *err)
+{
+	struct query_request q;
+	struct stmt stmt;
+	int64_t n = 0;
+	if (!query_open(&q, req, res, context_no_args, err))
+		return false;
+	context_read(&q.c);
+	bool ok = query_lower_exists(&req->arena, q.q, &stmt, err) && context_scalar(&q.c, &stmt, &n, err);
+	if (!context_close(&q.c, ok, err))
+		return false;
+	struct strbuf *b = response_json(res, 200);
+	strbuf_putc(b, '{');
+	out_bool(b, "exists", n != 0);
+	strbuf_putc(b, '}');
+	return true;
+}

@@ -1,0 +1,98 @@
+/* One record by its key: read from the session's map or the database. */
+#include "handlers/records.h"
+
+#include "handlers/handlers.h"
+#include "handlers/path_key.h"
+
+#include "service/base/banned.h"
+
+bool context_record(struct context *c, const struct model *m, const struct value *key, enum query_lock lock,
+		    struct value **ret, struct err *err)
+{
+	struct query *q = query_by_pk(&c->req->arena, c->schema, c->route.conn->dialect, m, key);
+	struct result_shape shape;
+	q->lock = lock;
+	return context_first(c, q, &shape, ret, err);
+}
+
+bool record_missing(const struct model *m, struct err *err)
+{
+	return err_set(err, ERR_RECORD_NOT_FOUND, "no record of \"%.*s\" has that key", STR_FMT(m->name));
+}
+
+bool record_open(struct record_request *r, struct request *req, struct response *res, struct err *err)
+{
+	memset(r, 0, sizeof(*r));
+	if (!context_open_plain(&r->c, req, res, err))
+		return false;
+	if (context_path_model(&r->c, true, &r->m, err) &&
+	    path_key(req, r->c.route.conn->dialect, r->m, 1, &r->key, err)) {
+		r->map_key = query_identity_key(&req->arena, r->m, r->key);
+		return true;
+	}
+	return context_close(&r->c, false, err);
+}
+
+void record_answer(struct context *c, const struct model *m, const struct value *row, int status)
+{
+	struct value_format fmt = context_format(c->req);
+	if (m->n_pk > 0)
+		header_set(c->res, "ETag", record_etag(&c->req->arena, m, row));
+	if (status == 201 && m->n_pk > 0)
+		header_set(c->res, "Location", record_location(&c->req->arena, m, row));
+	if (prefers(c->req, PREFER_RETURN_MINIMAL)) {
+		c->res->status = status == 200 ? 204 : status;
+		return;
+	}
+	(void)prefers(c->req, PREFER_RETURN_REPRESENTATION);
+	out_record(response_json(c->res, status), m, row, &fmt);
+}
+
+/* The record as this session sees it; *ret_identity says where it came from. */
+static bool read_record(struct record_request *r, const struct value **ret, const char **ret_identity, struct err *err)
+{
+	struct context *c = &r->c;
+	struct value *row;
+	*ret_identity = c->imap == NULL ? "off" : (c->req->no_cache ? "refresh" : "miss");
+	if (c->imap != NULL && !c->req->no_cache) {
+		*ret = imap_get(c->imap, &c->req->arena, r->m, r->map_key);
+		if (*ret != NULL) {
+			*ret_identity = "hit";
+			return true;
+		}
+	}
+	context_read(c);
+	if (!context_record(c, r->m, r->key, QUERY_LOCK_NONE, &row, err) || !context_commit(c, err))
+		return false;
+	if (row == NULL) {
+		if (c->imap != NULL)
+			(void)imap_evict(c->imap, r->m->name, r->map_key);
+		return record_missing(r->m, err);
+	}
+	if (c->imap != NULL)
+		imap_put(c->imap, r->m, r->map_key, row);
+	*ret = row;
+	return true;
+}
+
+bool handle_record_get(struct request *req, struct response *res, struct err *err)
+{
+	struct record_request r;
+	const struct value *row;
+	const char *identity;
+	if (!record_open(&r, req, res, err))
+		return false;
+	if (!context_close(&r.c, read_record(&r, &row, &identity, err), err))
+		return false;
+	header_set(res, "Ferro-Identity", str_z(identity));
+	struct str etag = record_etag(&req->arena, r.m, row);
+	header_set(res, "ETag", etag);
+	struct str known = request_header(req, "If-None-Match");
+	if (known.p != NULL && etag_listed(known, etag)) {
+		res->status = 304;
+		return true;
+	}
+	struct value_format fmt = context_format(req);
+	out_record(response_json(res, 200), r.m, row, &fmt);
+	return true;
+}

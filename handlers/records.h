@@ -1,0 +1,39 @@
+/* Requests on one record, and what reads and writes of records share. */
+#ifndef FERROD_HANDLERS_RECORDS_H
+#define FERROD_HANDLERS_RECORDS_H
+
+#include "handlers/query_request.h"
+#include "handlers/render.h"
+
+/* A request on /v1/models/{model}/records/{pk}. */
+struct record_request {
+	struct context c;
+	const struct model *m;
+	struct value *key;   /* m->n_pk */
+	struct str map_key;  /* of the identity map */
+};
+
+/* Opens the context, resolves model and key. On false nothing is to close. */
+bool record_open(struct record_request *r, struct request *req, struct response *res, struct err *err) MUST_CHECK;
+
+/* ERR_RECORD_NOT_FOUND; returns false. */
+bool record_missing(const struct model *m, struct err *err);
+
+/* Answers a write with the record: ETag, Location with 201, the body unless Prefer: return=minimal. */
+void record_answer(struct context *c, const struct model *m, const struct value *row, int status);
+
+/* Inserts one row and reads it back decoded (*ret_row NULL: nothing was inserted); moves the sequence after an explicit id. In an
+ * open unit. Parks. */
+struct insert_options {
+	enum record_conflict conflict;
+	const struct column *const *columns; /* conflict columns; NULL: the primary key */
+	size_t n_columns;
+};
+bool record_insert(struct context *c, const struct model *m, const struct record_row *row, const struct insert_options *o,
+		   struct value **ret_row, struct err *err) MUST_CHECK;
+/* After rows with explicit ids: moves the sequence of an autoincrement key past them (PostgreSQL). In an open unit. */
+bool record_sequence(struct context *c, const struct model *m, struct err *err) MUST_CHECK;
+/* Does the row give a value for an autoincrement key? */
+bool record_explicit_id(const struct model *m, const struct record_row *row);
+
+#endif

@@ -1,0 +1,182 @@
+/* Creating records: one from an object, or many from a bulk body. */
+#include "handlers/bulk.h"
+#include "handlers/handlers.h"
+#include "handlers/records.h"
+#include "handlers/rows.h"
+
+#include "service/base/banned.h"
+
+bool record_explicit_id(const struct model *m, const struct record_row *row)
+{
+	for (size_t i = 0; i < m->n_pk; i++) {
+		const struct column *c = m->pk[i];
+		if (c->autoincrement && row->given[c->index] && row->values[c->index].kind != VALUE_NULL)
+			return true;
+	}
+	return false;
+}
+
+bool record_sequence(struct context *c, const struct model *m, struct err *err)
+{
+	struct stmt stmt;
+	if (!record_lower_sequence(&c->req->arena, c->route.conn->dialect, m, &stmt, err))
+		return false;
+	return stmt.sql.len == 0 || context_run(c, &stmt, NULL, NULL, err);
+}
+
+bool record_insert(struct context *c, const struct model *m, const struct record_row *row, const struct insert_options *o,
+		   struct value **ret_row, struct err *err)
+{
+	struct stmt stmt;
+	struct result_shape shape;
+	const struct dialect *d = c->route.conn->dialect;
+	struct row_keep keep = {.arena = &c->req->arena, .dialect = d, .shape = &shape};
+	struct row_sink sink = row_keep_sink(&keep);
+	if (!record_lower_insert(keep.arena, d, m, row, 1, o->conflict, o->columns, o->n_columns, true, &stmt, &shape, err) ||
+	    !context_run(c, &stmt, &sink, NULL, err))
+		return false;
+	*ret_row = keep.row;
+	return !record_explicit_id(m, row) || keep.row == NULL || record_sequence(c, m, err);
+}
+
+/* The column names of ?conflict_columns=a,b. */
+static bool conflict_columns(const struct request *req, const struct model *m, struct insert_options *o, struct arena *a,
+			     struct err *err)
+{
+	struct str list = request_arg(req, "conflict_columns");
+	if (list.p == NULL)
+		return true;
+	const struct column **columns = arena_array(a, m->n_columns + 1, sizeof(const struct column *));
+	struct str name;
+	while (str_split(&list, ',', &name)) {
+		const struct column *col = model_column(m, name);
+		if (col == NULL)
+			return err_set(err, ERR_UNKNOWN_COLUMN, "conflict_columns: model \"%.*s\" has no column \"%.*s\"",
+				       STR_FMT(m->name), STR_FMT(name));
+		if (o->n_columns == m->n_columns)
+			return err_set(err, ERR_INVALID_PARAMETERS, "conflict_columns names a column twice");
+		columns[o->n_columns++] = col;
+	}
+	o->columns = columns;
+	return true;
+}
+
+bool insert_options_read(const struct context *c, const struct model *m, struct insert_options *o, struct err *err)
+{
+	*o = (struct insert_options){.conflict = RECORD_INSERT};
+	struct str word = request_arg(c->req, "on_conflict");
+	if (str_eq_z(word, "ignore"))
+		o->conflict = RECORD_IGNORE;
+	else if (str_eq_z(word, "update"))
+		o->conflict = RECORD_UPDATE;
+	else if (word.p != NULL)
+		return err_set(err, ERR_INVALID_PARAMETERS, "on_conflict is ignore or update");
+	if (!conflict_columns(c->req, m, o, &c->req->arena, err))
+		return false;
+	if (o->columns != NULL && o->conflict == RECORD_INSERT)
+		return err_set(err, ERR_INVALID_PARAMETERS, "conflict_columns goes with on_conflict=ignore or update");
+	if (o->columns == NULL && o->conflict != RECORD_INSERT && m->n_pk == 0)
+		return err_set(err, ERR_INVALID_PARAMETERS, "model \"%.*s\" has no primary key: name conflict_columns",
+			       STR_FMT(m->name));
+	return true;
+}
+
+/* The record that stood in the way of an ignored insert. */
+static bool read_blocking(struct context *c, const struct model *m, const struct record_row *row,
+			  const struct insert_options *o, struct value **ret, struct err *err)
+{
+	struct arena *a = &c->req->arena;
+	const struct column *const *columns = o->columns != NULL ? o->columns : m->pk;
+	size_t n = o->columns != NULL ? o->n_columns : m->n_pk;
+	struct query *q = arena_alloc(a, sizeof(*q));
+	struct query_node *leaves = arena_array(a, n, sizeof(*leaves));
+	const struct query_node **where = arena_array(a, n, sizeof(const struct query_node *));
+	for (size_t i = 0; i < n; i++) {
+		leaves[i] = (struct query_node){.kind = NODE_LEAF,
+						.op = OP_EQ,
+						.column = columns[i],
+						.values = &row->values[columns[i]->index],
+						.n_values = 1};
+		where[i] = &leaves[i];
+	}
+	*q = (struct query){.dialect = c->route.conn->dialect,
+			    .schema = c->schema,
+			    .model = m,
+			    .where = where,
+			    .n_where = n,
+			    .has_limit = true,
+			    .limit = 1};
+	struct result_shape shape;
+	return context_first(c, q, &shape, ret, err);
+}
+
+static bool create_one(struct context *c, const struct model *m, const json_t *doc, struct err *err)
+{
+	struct arena *a = &c->req->arena;
+	struct record_row row;
+	struct insert_options o;
+	struct value *made = NULL;
+	int status = 201;
+	if (!insert_options_read(c, m, &o, err) ||
+	    !record_from_json(a, c->route.conn->dialect, m, doc, "", false, &row, err))
+		return false;
+	context_write(c, o.conflict == RECORD_IGNORE);
+	if (!record_insert(c, m, &row, &o, &made, err))
+		return false;
+	if (made == NULL) {
+		status = 200;
+		if (!read_blocking(c, m, &row, &o, &made, err))
+			return false;
+	}
+	if (!context_commit(c, err))
+		return false;
+	if (made == NULL) { /* it was deleted in between: nothing to show */
+		c->res->status = 204;
+		return true;
+	}
+	if (c->imap != NULL && m->n_pk > 0 && !c->undo)
+		imap_put(c->imap, m, record_key(a, m, made), made);
+	record_answer(c, m, made, status);
+	return true;
+}
+
+static bool is_ndjson(const struct request *req)
+{
+	struct str type = request_header(req, "Content-Type");
+	struct str head;
+	return str_split(&type, ';', &head) && str_ieq_z(str_trim(head), "application/x-ndjson");
+}
+
+/* A body that is one record; with a column called `records` even {"records": [...]} is. */
+static bool single(struct request *req, json_t **ret, struct err *err)
+{
+	if (!request_json(req, false, ret, err))
+		return false;
+	if (!json_is_object(*ret))
+		return err_set_at(err, ERR_INVALID_REQUEST, "", "expected an object, not %s", json_type_name(*ret));
+	return true;
+}
+
+bool handle_records_create(struct request *req, struct response *res, struct err *err)
+{
+	static const char *const args[] = {"on_conflict", "conflict_columns", NULL};
+	struct context c;
+	struct context_spec spec = {.args = args};
+	struct bulk_reader bulk;
+	json_t *doc = NULL;
+	const struct model *m;
+	struct str body = strbuf_str(&req->body);
+	bool lines = body.len > 0 && is_ndjson(req);
+	bool many = lines || bulk_document(&bulk, body);
+	if (lines)
+		bulk_lines(&bulk, body);
+	if ((!many && !single(req, &doc, err)) || !context_open(&c, req, res, &spec, err))
+		return false;
+	bool ok = context_path_model(&c, false, &m, err);
+	if (ok && many && !lines && model_column(m, STR("records")) != NULL) {
+		many = false;
+		ok = single(req, &doc, err);
+	}
+	ok = ok && (many ? bulk_create(&c, m, &bulk, err) : create_one(&c, m, doc, err));
+	return context_close(&c, ok, err);
+}

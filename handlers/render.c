@@ -1,0 +1,255 @@
+/* Shapes that several answers share. */
+#include "handlers/render.h"
+
+#include "service/base/clock.h"
+#include "service/base/num.h"
+
+#include "service/base/banned.h"
+
+void out_name(struct strbuf *b, const char *name)
+{
+	char last = b->len > 0 ? b->p[b->len - 1] : '{';
+	if (last != '{' && last != '[')
+		strbuf_putc(b, ',');
+	strbuf_putc(b, '"');
+	strbuf_puts(b, name);
+	strbuf_puts(b, "\":");
+}
+
+void out_str(struct strbuf *b, const char *name, struct str value)
+{
+	out_name(b, name);
+	if (value.p == NULL)
+		strbuf_puts(b, "null");
+	else
+		strbuf_json_string(b, value);
+}
+
+void out_int(struct strbuf *b, const char *name, int64_t value)
+{
+	out_name(b, name);
+	strbuf_int(b, value);
+}
+
+void out_bool(struct strbuf *b, const char *name, bool value)
+{
+	out_name(b, name);
+	strbuf_puts(b, value ? "true" : "false");
+}
+
+void out_seconds(struct strbuf *b, const char *name, double value)
+{
+	out_name(b, name);
+	if (value >= 0 && value < 1e15 && value == (double)(int64_t)value)
+		strbuf_int(b, (int64_t)value);
+	else
+		strbuf_json_double(b, value);
+}
+
+void out_instant(struct strbuf *b, const char *name, int64_t real_us)
+{
+	char text[CLOCK_RFC3339_BYTES];
+	if (real_us != 0)
+		clock_rfc3339(real_us, text);
+	out_str(b, name, real_us != 0 ? str_z(text) : STR_NONE);
+}
+
+void out_segment(struct strbuf *b, struct str s)
+{
+	static const char hex[] = "0123456789ABCDEF";
+	for (size_t i = 0; i < s.len; i++) {
+		unsigned char c = (unsigned char)s.p[i];
+		bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+			     c == '.' || c == '_' || c == '~';
+		if (plain) {
+			strbuf_putc(b, (char)c);
+			continue;
+		}
+		strbuf_putc(b, '%');
+		strbuf_putc(b, hex[c >> 4]);
+		strbuf_putc(b, hex[c & 15]);
+	}
+}
+
+/* A key part's text as it stands in a path. */
+static void key_part(struct strbuf *b, struct value v)
+{
+	char buf[NUM_DOUBLE_BYTES];
+	switch (v.kind) {
+	case VALUE_NULL:
+		strbuf_puts(b, "null");
+		return;
+	case VALUE_BOOL:
+		strbuf_puts(b, v.u.b ? "true" : "false");
+		return;
+	case VALUE_INT:
+		strbuf_int(b, v.u.i);
+		return;
+	case VALUE_DOUBLE:
+		out_segment(b, str_n(buf, num_format_double(v.u.d, buf)));
+		return;
+	case VALUE_BYTES: {
+		struct strbuf text;
+		strbuf_init(&text, 0);
+		strbuf_base64(&text, v.u.s);
+		out_segment(b, strbuf_str(&text));
+		strbuf_done(&text);
+		return;
+	}
+	case VALUE_TEXT:
+	case VALUE_JSON:
+		out_segment(b, v.u.s);
+		return;
+	}
+}
+
+void out_key(struct strbuf *b, const struct model *m, const struct value *row)
+{
+	for (size_t i = 0; i < m->n_pk; i++) {
+		if (i > 0)
+			strbuf_putc(b, ',');
+		key_part(b, row[m->pk[i]->index]);
+	}
+}
+
+struct str record_location(struct arena *a, const struct model *m, const struct value *row)
+{
+	struct strbuf b;
+	strbuf_init(&b, 0);
+	strbuf_puts(&b, "/v1/models/");
+	out_segment(&b, m->name);
+	strbuf_puts(&b, "/records/");
+	out_key(&b, m, row);
+	struct str s = arena_str(a, strbuf_str(&b));
+	strbuf_done(&b);
+	return s;
+}
+
+void out_record(struct strbuf *b, const struct model *m, const struct value *row, const struct value_format *fmt)
+{
+	for (size_t i = 0; i < m->n_columns; i++) {
+		strbuf_putc(b, i == 0 ? '{' : ',');
+		strbuf_json_string(b, m->columns[i].name);
+		strbuf_putc(b, ':');
+		value_write_json(b, row[i], fmt);
+	}
+	strbuf_puts(b, m->n_columns == 0 ? "{}" : "}");
+}
+
+struct str record_etag(struct arena *a, const struct model *m, const struct value *row)
+{
+	/* The plain form whatever the preferences: a tag names the row, not its spelling. */
+	static const struct value_format plain = {0};
+	struct strbuf b;
+	uint8_t digest[32];
+	char hex[33];
+	strbuf_init(&b, 0);
+	out_record(&b, m, row, &plain);
+	num_sha256(strbuf_str(&b), digest);
+	strbuf_done(&b);
+	num_hex(digest, 16, hex);
+	return arena_printf(a, "\"%s\"", hex);
+}
+
+bool etag_listed(struct str header, struct str etag)
+{
+	struct str part;
+	while (str_split(&header, ',', &part)) {
+		part = str_trim(part);
+		if (str_eq_z(part, "*") || str_eq(part, etag))
+			return true;
+		/* A weak tag of ours may come back from a proxy that compressed the answer. */
+		if (str_starts(part, STR("W/")) && str_eq(str_n(part.p + 2, part.len - 2), etag))
+			return true;
+	}
+	return false;
+}
+
+struct str record_key(struct arena *a, const struct model *m, const struct value *row)
+{
+	struct value *key = arena_array(a, m->n_pk, sizeof(*key));
+	for (size_t i = 0; i < m->n_pk; i++)
+		key[i] = row[m->pk[i]->index];
+	return query_identity_key(a, m, key);
+}
+
+static void out_pool(struct strbuf *b, struct connection *conn)
+{
+	const struct pool_config *cfg = pool_get_config(conn->pool);
+	struct pool_stats st;
+	pool_stats(conn->pool, &st);
+	out_name(b, "pool");
+	strbuf_putc(b, '{');
+	out_int(b, "max_connections", cfg->max_connections);
+	out_int(b, "min_connections", cfg->min_connections);
+	out_seconds(b, "acquire_timeout_seconds", cfg->acquire_timeout_s);
+	out_seconds(b, "idle_timeout_seconds", cfg->idle_timeout_s);
+	out_seconds(b, "max_lifetime_seconds", cfg->max_lifetime_s);
+	out_seconds(b, "statement_timeout_seconds", cfg->statement_timeout_s);
+	out_int(b, "size", st.size);
+	out_int(b, "idle", st.idle);
+	out_int(b, "in_use", st.in_use);
+	out_int(b, "waiting", st.waiting);
+	strbuf_putc(b, '}');
+}
+
+void out_connection(struct strbuf *b, struct connection *conn, struct str default_name, bool urls)
+{
+	char version[64];
+	pool_server_version(conn->pool, version);
+	strbuf_putc(b, '{');
+	out_str(b, "name", conn->name);
+	out_str(b, "backend", str_z(conn->driver->name));
+	if (urls)
+		out_str(b, "url", conn->dsn.redacted);
+	out_bool(b, "is_default", default_name.p != NULL && str_eq(conn->name, default_name));
+	out_bool(b, "identity_map", conn->identity_map);
+	out_str(b, "server_version", version[0] != '\0' ? str_z(version) : STR_NONE);
+	out_pool(b, conn);
+	out_int(b, "sessions", __atomic_load_n(&conn->n_sessions, __ATOMIC_RELAXED));
+	out_int(b, "transactions", __atomic_load_n(&conn->n_transactions, __ATOMIC_RELAXED));
+	strbuf_putc(b, '}');
+}
+
+void out_imap(struct strbuf *b, const struct imap_stats *s)
+{
+	out_name(b, "identity_map");
+	strbuf_putc(b, '{');
+	out_bool(b, "enabled", s->enabled);
+	out_int(b, "size", (int64_t)s->size);
+	out_int(b, "bytes", (int64_t)s->bytes);
+	out_int(b, "hits", (int64_t)s->hits);
+	out_int(b, "misses", (int64_t)s->misses);
+	out_int(b, "evictions", (int64_t)s->evictions);
+	strbuf_putc(b, '}');
+}
+
+void out_transaction(struct strbuf *b, const struct tx_view *v)
+{
+	strbuf_putc(b, '{');
+	out_str(b, "transaction_id", str_z(v->id));
+	out_str(b, "parent_id", v->parent_id[0] != '\0' ? str_z(v->parent_id) : STR_NONE);
+	out_str(b, "connection_name", v->connection_name);
+	out_str(b, "savepoint", v->savepoint);
+	out_str(b, "state", str_z(v->state));
+	out_bool(b, "read_only", v->read_only);
+	out_instant(b, "created_at", v->created_us);
+	out_instant(b, "expires_at", v->expires_us);
+	out_instant(b, "ended_at", v->ended_us);
+	if (v->detail.len > 0)
+		out_str(b, "detail", v->detail);
+	strbuf_putc(b, '}');
+}
+
+void out_shaped(struct strbuf *b, const struct result_shape *shape, const struct value *row, const struct value_format *fmt)
+{
+	strbuf_putc(b, '{');
+	for (size_t i = 0; i < shape->n; i++) {
+		if (i > 0)
+			strbuf_putc(b, ',');
+		strbuf_json_string(b, shape->names[i]);
+		strbuf_putc(b, ':');
+		value_write_json(b, row[i], fmt);
+	}
+	strbuf_putc(b, '}');
+}

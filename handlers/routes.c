@@ -1,0 +1,73 @@
+/* Method, path, operationId, handler, scope, body: one row an operation (openapi/openapi.yaml has the same list). */
+#include "handlers/routes.h"
+
+#include "handlers/handlers.h"
+
+#include "service/base/banned.h"
+
+#define ROUTE(m, p, op, fn, s, b) {.method = HTTP_##m, .path = p, .operation_id = op, .handler = fn, .scope = SCOPE_##s, .body = BODY_##b}
+#define ROUTE_ROWS(m, p, op, fn, s, b) \
+	{.method = HTTP_##m, .path = p, .operation_id = op, .handler = fn, .scope = SCOPE_##s, .body = BODY_##b, .rows = true}
+#define ROUTE_TYPE(m, p, op, fn, s, type) \
+	{.method = HTTP_##m, .path = p, .operation_id = op, .handler = fn, .scope = SCOPE_##s, .body = BODY_NONE, .content_type = type}
+
+#define RECORDS "/v1/models/{model}/records"
+#define RECORD "/v1/models/{model}/records/{pk}"
+
+static const struct route_def routes[] = {
+	/* service */
+	ROUTE(GET, "/healthz", "healthz", handle_healthz, NONE, NONE),
+	ROUTE(GET, "/readyz", "readyz", handle_readyz, NONE, NONE),
+	ROUTE(GET, "/version", "version", handle_version, ANY, NONE),
+	ROUTE_TYPE(GET, "/metrics", "metrics", handle_metrics, ANY, "text/plain; version=0.0.4; charset=utf-8"),
+	ROUTE(GET, "/openapi.json", "openapi_json", handle_openapi_json, NONE, NONE),
+	ROUTE_TYPE(GET, "/openapi.yaml", "openapi_yaml", handle_openapi_yaml, NONE, "application/yaml"),
+	ROUTE_TYPE(GET, "/problems", "problems", handle_problems, NONE, "text/html; charset=utf-8"),
+	ROUTE_TYPE(GET, "/problems/{code}", "problem", handle_problem, NONE, "text/html; charset=utf-8"),
+	/* connections */
+	ROUTE(POST, "/v1/connections", "connect", handle_connect, ADMIN, JSON),
+	ROUTE(GET, "/v1/connections", "list_connections", handle_connections, READ, NONE),
+	ROUTE(GET, "/v1/connections/{name}", "get_connection", handle_connection, READ, NONE),
+	ROUTE(DELETE, "/v1/connections/{name}", "disconnect", handle_disconnect, ADMIN, NONE),
+	ROUTE(POST, "/v1/connections/{name}/check", "check_connection", handle_connection_check, READ, NONE),
+	ROUTE(PUT, "/v1/default-connection", "set_default_connection", handle_set_default, ADMIN, JSON),
+	ROUTE(POST, "/v1/reset", "reset_engine", handle_reset, ADMIN, OPTIONAL),
+	/* models and tables */
+	ROUTE(PUT, "/v1/models", "replace_models", handle_models_put, SCHEMA, JSON),
+	ROUTE(POST, "/v1/models", "register_models", handle_models_post, SCHEMA, JSON),
+	ROUTE(GET, "/v1/models", "get_models", handle_models, READ, NONE),
+	ROUTE(DELETE, "/v1/models", "clear_registry", handle_models_clear, SCHEMA, NONE),
+	ROUTE(GET, "/v1/models/{model}", "get_model", handle_model, READ, NONE),
+	ROUTE(DELETE, "/v1/models/{model}", "remove_model", handle_model_remove, SCHEMA, NONE),
+	ROUTE_TYPE(GET, "/v1/ddl", "get_ddl", handle_ddl, READ, "application/sql"),
+	ROUTE(POST, "/v1/create-tables", "create_tables", handle_create_tables, SCHEMA, OPTIONAL),
+	/* sessions */
+	ROUTE(POST, "/v1/sessions", "open_session", handle_session_open, READ, OPTIONAL),
+	ROUTE(GET, "/v1/sessions", "list_sessions", handle_sessions, ADMIN, NONE),
+	ROUTE(GET, "/v1/session", "get_session", handle_session, READ, NONE),
+	ROUTE(DELETE, "/v1/session", "close_session", handle_session_close, READ, NONE),
+	ROUTE(DELETE, "/v1/session/identity-map", "clear_identity_map", handle_imap_clear, READ, NONE),
+	ROUTE(DELETE, "/v1/session/identity-map/{model}/{pk}", "evict_instance", handle_imap_evict, READ, NONE),
+	/* transactions */
+	ROUTE(POST, "/v1/transactions", "begin_transaction", handle_tx_begin, READ, OPTIONAL),
+	ROUTE(GET, "/v1/transactions/{id}", "get_transaction", handle_tx, READ, NONE),
+	ROUTE(POST, "/v1/transactions/{id}/commit", "commit_transaction", handle_tx_commit, READ, OPTIONAL),
+	ROUTE(POST, "/v1/transactions/{id}/rollback", "rollback_transaction", handle_tx_rollback, READ, OPTIONAL),
+	/* queries */
+	ROUTE_ROWS(POST, "/v1/query", "query", handle_query, READ, JSON),
+	ROUTE(POST, "/v1/query/first", "query_first", handle_query_first, READ, JSON),
+	ROUTE(POST, "/v1/query/count", "query_count", handle_query_count, READ, JSON),
+	ROUTE(POST, "/v1/query/exists", "query_exists", handle_query_exists, READ, JSON),
+	/* records */
+	ROUTE(POST, RECORDS, "create_records", handle_records_create, WRITE, BULK),
+	ROUTE(GET, RECORD, "get_record", handle_record_get, READ, NONE),
+	/* raw SQL */
+	ROUTE(POST, "/v1/sql/execute", "sql_execute", handle_sql_execute, SQL, JSON),
+	ROUTE_ROWS(POST, "/v1/sql/fetch-all", "sql_fetch_all", handle_sql_fetch_all, SQL, JSON),
+	ROUTE(POST, "/v1/sql/fetch-one", "sql_fetch_one", handle_sql_fetch_one, SQL, JSON),
+};
+
+struct route_table routes_table(void)
+{
+	return (struct route_table){.routes = routes, .n_routes = sizeof(routes) / sizeof(routes[0])};
+}

@@ -1,0 +1,10 @@
+/* The one list of operations. */
+#ifndef FERROD_HANDLERS_ROUTES_H
+#define FERROD_HANDLERS_ROUTES_H
+
+#include "service/router.h"
+
+/* Every route, in the order of the contract; static. */
+struct route_table routes_table(void);
+
+#endif

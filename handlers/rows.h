@@ -1,0 +1,61 @@
+/*
+ * Rows on their way from a statement into the answer: decoded, reconciled with the identity map, written straight into the
+ * body as JSON, NDJSON or CSV, flushed between rows. Memory stays flat whatever the number of rows.
+ */
+#ifndef FERROD_HANDLERS_ROWS_H
+#define FERROD_HANDLERS_ROWS_H
+
+#include "handlers/render.h"
+
+struct rows_writer {
+	struct context *c;
+	struct strbuf *out;
+	enum media media;
+	struct value_format fmt;
+	size_t n;                          /* columns written per row */
+	struct strbuf text;                /* the prefixes' bytes */
+	struct str *prefix;                /* JSON text before each column's value; len 0: the column is not written */
+	struct str *names;
+	/* model rows; model NULL: raw rows */
+	const struct model *model;
+	const struct result_shape *shape;
+	struct imap *imap;                 /* NULL: rows do not touch the map */
+	bool overwrite;                    /* Cache-Control: no-cache */
+	bool raw;
+	struct value *row;                 /* decoded */
+	struct arena scratch;              /* of a few rows */
+	int64_t n_rows;
+	int64_t n_max;                     /* rows written at most; one more sets `more`. 0: all */
+	bool more;
+	struct value *last;                /* kept copy of the last row written, when keep_last */
+	bool keep_last;
+};
+
+/* Raw rows (SQL endpoints). `member` is "rows". Starts the answer. */
+void rows_raw(struct rows_writer *w, struct context *c);
+/* Rows of a lowered query over m. */
+void rows_model(struct rows_writer *w, struct context *c, const struct model *m, const struct result_shape *shape);
+/* The sink to run the statement with. */
+struct row_sink rows_sink(struct rows_writer *w);
+/* Ends the array; JSON: `"row_count":N` is written and the object left open for more members: finish with rows_close. */
+void rows_end(struct rows_writer *w);
+/* Closes the answer: the object, or the last line of NDJSON. */
+void rows_close(struct rows_writer *w);
+/* After a failure: NDJSON that has begun to stream gets its last line. */
+void rows_failed(struct rows_writer *w, const struct err *err);
+/* Frees what the writer holds; after either of the above. */
+void rows_done(struct rows_writer *w);
+/* Writes one row object (JSON) of decoded values, whatever the medium. */
+void rows_object(struct rows_writer *w, const struct value *row);
+
+/* Keeps the first row of a statement, decoded by shape, in the request's arena. */
+struct row_keep {
+	struct arena *arena;
+	const struct dialect *dialect;
+	const struct result_shape *shape; /* NULL: undecoded (counts) */
+	struct value *row;                /* NULL: there was none */
+	size_t n;
+};
+struct row_sink row_keep_sink(struct row_keep *k);
+
+#endif

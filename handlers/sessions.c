@@ -1,0 +1,145 @@
+/* Sessions: open, look, close, list. */
+#include "handlers/context.h"
+#include "handlers/handlers.h"
+#include "handlers/render.h"
+#include "service/base/clock.h"
+
+#include "service/base/banned.h"
+
+static bool read_open(struct request *req, struct str *using, struct session_options *o, struct err *err)
+{
+	const struct session_limits *limits = &request_app(req)->store->options.sessions;
+	struct json_reader r;
+	json_t *doc;
+	if (!request_json(req, true, &doc, err))
+		return false;
+	json_reader_init(&r, &req->arena, doc, "", err);
+	json_reader_str(&r, "using", using);
+	json_reader_number(&r, "idle_timeout_seconds", 0.001, limits->idle_timeout_s, &o->idle_timeout_s);
+	json_reader_number(&r, "max_lifetime_seconds", 0.001, limits->max_lifetime_s, &o->max_lifetime_s);
+	return json_reader_done(&r) && request_args_known(req, context_no_args, err);
+}
+
+/* The connection a new session is pinned to. A new reference. */
+static bool session_connection(struct request *req, struct str using, struct connection **ret, struct err *err)
+{
+	struct connection_registry *registry = &request_app(req)->store->connections;
+	struct str arg = request_arg(req, "using");
+	if (arg.p != NULL && using.p != NULL && !str_eq(arg, using))
+		return err_set_at(err, ERR_INVALID_REQUEST, "/using",
+				  "the query parameter and the member `using` name different connections");
+	if (arg.p != NULL)
+		using = arg;
+	if (!(using.p != NULL ? connection_get(registry, using, ret, err) : connection_get_default(registry, ret, err)))
+		return false;
+	if (principal_connection(req, (*ret)->name, err))
+		return true;
+	connection_unref(*ret);
+	return false;
+}
+
+bool handle_session_open(struct request *req, struct response *res, struct err *err)
+{
+	struct app *app = request_app(req);
+	struct session_options o = {0};
+	struct str using = STR_NONE;
+	struct connection *conn;
+	struct session *s;
+	if (!read_open(req, &using, &o, err))
+		return false;
+	if (app->draining != NULL && __atomic_load_n(app->draining, __ATOMIC_RELAXED) != 0)
+		return err_set(err, ERR_SHUTTING_DOWN, "the server is draining and opens no sessions");
+	if (!session_connection(req, using, &conn, err))
+		return false;
+	bool ok = session_open(app->store->sessions, conn, principal_name(req), &o, &s, err);
+	connection_unref(conn);
+	if (!ok)
+		return false;
+	struct session_view v;
+	session_view(s, &v);
+	struct strbuf *b = response_json(res, 201);
+	struct str id = arena_str(&req->arena, str_z(s->id));
+	strbuf_putc(b, '{');
+	out_str(b, "session_id", id);
+	out_str(b, "connection_name", v.connection_name);
+	out_instant(b, "created_at", v.created_us);
+	out_seconds(b, "idle_timeout_seconds", v.idle_timeout_s);
+	out_instant(b, "expires_at", v.expires_us);
+	out_bool(b, "identity_map", imap_enabled(s->imap));
+	strbuf_putc(b, '}');
+	response_header(res, "Ferro-Session", id);
+	session_info_header(res, s);
+	session_leave(app->store->sessions, s);
+	return true;
+}
+
+bool handle_session(struct request *req, struct response *res, struct err *err)
+{
+	struct session *s;
+	struct session_view v;
+	struct tx_view *txs;
+	if (!request_args_known(req, context_no_args, err) || !session_of_request(req, res, true, &s, err))
+		return false;
+	session_view(s, &v);
+	size_t n = tx_list(request_app(req)->store->transactions, s, &req->arena, &txs);
+	struct strbuf *b = response_json(res, 200);
+	strbuf_putc(b, '{');
+	out_str(b, "connection_name", v.connection_name);
+	out_instant(b, "created_at", v.created_us);
+	out_instant(b, "last_used_at", v.last_used_us);
+	out_instant(b, "expires_at", v.expires_us);
+	out_seconds(b, "idle_timeout_seconds", v.idle_timeout_s);
+	out_name(b, "transactions");
+	strbuf_putc(b, '[');
+	for (size_t i = 0; i < n; i++) {
+		if (i > 0)
+			strbuf_putc(b, ',');
+		out_transaction(b, &txs[i]);
+	}
+	strbuf_putc(b, ']');
+	out_imap(b, &v.imap);
+	strbuf_putc(b, '}');
+	session_done(req, s);
+	return true;
+}
+
+bool handle_session_close(struct request *req, struct response *res, struct err *err)
+{
+	static const char *const args[] = {"rollback", NULL};
+	bool rollback;
+	if (!request_args_known(req, args, err) || !request_arg_bool(req, "rollback", &rollback, err))
+		return false;
+	if (req->session_id.p == NULL)
+		return err_set(err, ERR_INVALID_REQUEST, "send the header Ferro-Session with the id of the session to close");
+	if (!session_close(request_app(req)->store->sessions, req->session_id, principal_name(req), rollback, err))
+		return false;
+	res->status = 204;
+	return true;
+}
+
+bool handle_sessions(struct request *req, struct response *res, struct err *err)
+{
+	struct session_view *list;
+	if (!request_args_known(req, context_no_args, err))
+		return false;
+	size_t n = session_list(request_app(req)->store->sessions, &req->arena, &list);
+	struct strbuf *b = response_json(res, 200);
+	strbuf_puts(b, "{\"sessions\":[");
+	for (size_t i = 0; i < n; i++) {
+		const struct session_view *v = &list[i];
+		strbuf_puts(b, i > 0 ? ",{" : "{");
+		out_str(b, "ref", v->ref);
+		out_str(b, "connection_name", v->connection_name);
+		out_str(b, "owner", v->owner.len > 0 ? v->owner : STR_NONE);
+		out_instant(b, "created_at", v->created_us);
+		out_instant(b, "last_used_at", v->last_used_us);
+		out_instant(b, "expires_at", v->expires_us);
+		out_int(b, "transactions", (int64_t)v->n_transactions);
+		out_imap(b, &v->imap);
+		strbuf_putc(b, '}');
+		if (!response_flush(res, err))
+			return false;
+	}
+	strbuf_puts(b, "]}");
+	return true;
+}

@@ -1,0 +1,157 @@
+/* The client's own SQL: one statement a call, arguments bound by the database. */
+#include "handlers/context.h"
+#include "handlers/handlers.h"
+#include "handlers/rows.h"
+#include "handlers/sql.h"
+
+#include "service/base/banned.h"
+
+struct sql_request {
+	struct context c;
+	struct stmt stmt;
+};
+
+static bool bind_array(struct arena *a, const json_t *args, struct stmt *s, struct err *err)
+{
+	size_t n = json_array_size(args);
+	struct value *values = arena_array(a, n + 1, sizeof(*values));
+	for (size_t i = 0; i < n; i++) {
+		if (!codec_bind_raw(a, json_array_get(args, i), json_pointer_index(a, "/args", i), &values[i], err))
+			return false;
+	}
+	s->params = values;
+	s->n_params = n;
+	return true;
+}
+
+static bool bind_object(struct arena *a, const json_t *args, struct stmt *s, struct err *err)
+{
+	size_t n = json_object_size(args);
+	struct value *values = arena_array(a, n + 1, sizeof(*values));
+	struct str *names = arena_array(a, n + 1, sizeof(*names));
+	size_t i = 0;
+	const char *key;
+	size_t len;
+	json_t *v;
+	json_object_keylen_foreach((json_t *)(uintptr_t)args, key, len, v)
+	{
+		names[i] = str_n(key, len);
+		if (!codec_bind_raw(a, v, json_pointer_key(a, "/args", names[i]), &values[i], err))
+			return false;
+		i++;
+	}
+	s->params = values;
+	s->n_params = n;
+	s->param_names = names;
+	return true;
+}
+
+bool sql_bind(struct arena *a, const json_t *args, struct stmt *s, struct err *err)
+{
+	if (args == NULL || json_is_null(args))
+		return true;
+	return json_is_array(args) ? bind_array(a, args, s, err) : bind_object(a, args, s, err);
+}
+
+/* Reads the body, binds the arguments, opens the context. On false nothing is to close. */
+static bool sql_open(struct sql_request *q, struct request *req, struct response *res, struct err *err)
+{
+	struct context_spec spec = {.args = context_no_args};
+	struct json_reader r;
+	json_t *doc;
+	const json_t *args = NULL;
+	memset(&q->stmt, 0, sizeof(q->stmt));
+	if (!request_json(req, false, &doc, err))
+		return false;
+	json_reader_init(&r, &req->arena, doc, "", err);
+	json_reader_str(&r, "sql", &q->stmt.sql);
+	json_reader_require(&r, "sql");
+	json_reader_any(&r, "args", &args);
+	json_reader_str(&r, "using", &spec.using);
+	if (args != NULL && !json_is_array(args) && !json_is_object(args) && !json_is_null(args))
+		json_reader_fault(&r, "args", "expected an array, or an object for named parameters");
+	if (q->stmt.sql.p != NULL && str_trim(q->stmt.sql).len == 0)
+		json_reader_fault(&r, "sql", "expected a statement");
+	if (q->stmt.sql.len > LIMIT_SQL_BYTES)
+		json_reader_fault(&r, "sql", "the statement is longer than %d bytes", LIMIT_SQL_BYTES);
+	if (q->stmt.sql.p != NULL && memchr(q->stmt.sql.p, '\0', q->stmt.sql.len) != NULL)
+		json_reader_fault(&r, "sql", "the statement holds a NUL character");
+	if (!json_reader_done(&r) || !sql_bind(&req->arena, args, &q->stmt, err) ||
+	    !context_open(&q->c, req, res, &spec, err))
+		return false;
+	q->stmt.access = STMT_UNKNOWN;
+	q->stmt.param_type = STMT_PARAM_BY_KIND;
+	q->stmt.raw = true;
+	q->stmt.cache = true;
+	if (q->stmt.param_names == NULL || q->c.route.conn->dialect->id == DIALECT_SQLITE)
+		return true;
+	(void)err_set_at(err, ERR_INVALID_REQUEST, "/args", "named parameters are for SQLite; give an array for $1, $2, ...");
+	return context_close(&q->c, false, err);
+}
+
+bool handle_sql_execute(struct request *req, struct response *res, struct err *err)
+{
+	struct sql_request q;
+	struct exec_result result;
+	if (!sql_open(&q, req, res, err))
+		return false;
+	context_write(&q.c, false);
+	bool ok = context_run(&q.c, &q.stmt, NULL, &result, err);
+	if (!context_close(&q.c, ok, err))
+		return false;
+	struct strbuf *b = response_json(res, 200);
+	strbuf_putc(b, '{');
+	out_int(b, "rows_affected", result.affected);
+	if (result.last_insert_id != 0)
+		out_int(b, "last_insert_id", result.last_insert_id);
+	strbuf_putc(b, '}');
+	return true;
+}
+
+bool handle_sql_fetch_all(struct request *req, struct response *res, struct err *err)
+{
+	struct sql_request q;
+	struct rows_writer w;
+	if (!sql_open(&q, req, res, err))
+		return false;
+	rows_raw(&w, &q.c);
+	struct row_sink sink = rows_sink(&w);
+	context_write(&q.c, false);
+	bool ok = context_run(&q.c, &q.stmt, &sink, NULL, err) && context_commit(&q.c, err);
+	if (ok) {
+		rows_end(&w);
+		rows_close(&w);
+	} else {
+		rows_failed(&w, err);
+	}
+	rows_done(&w);
+	return context_close(&q.c, ok, err);
+}
+
+/* Writes the first row and ends the statement there. */
+static bool only_row(void *arg, const struct value *values, size_t n, bool *ret_stop, struct err *err)
+{
+	struct rows_writer *w = arg;
+	struct row_sink inner = rows_sink(w);
+	*ret_stop = true;
+	return inner.row(w, values, n, ret_stop, err);
+}
+
+bool handle_sql_fetch_one(struct request *req, struct response *res, struct err *err)
+{
+	struct sql_request q;
+	struct rows_writer w;
+	if (!sql_open(&q, req, res, err))
+		return false;
+	rows_raw(&w, &q.c);
+	strbuf_reset(w.out);
+	strbuf_puts(w.out, "{\"row\":");
+	struct row_sink sink = rows_sink(&w);
+	sink.row = only_row;
+	context_write(&q.c, false);
+	bool ok = context_run(&q.c, &q.stmt, &sink, NULL, err) && context_commit(&q.c, err);
+	if (ok)
+		strbuf_puts(w.out, w.n_rows == 0 ? "null}" : "}");
+	rows_done(&w);
+	return context_close(&q.c, ok, err);
+}
