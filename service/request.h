@@ -66,7 +66,7 @@ struct request {
 	struct strbuf body;
 	int64_t start_ns;              /* monotonic: request line read */
 	int64_t deadline;              /* monotonic */
-	struct principal *principal;   /* NULL: no keys are configured */
+	const struct principal *principal; /* NULL: no keys are configured */
 	struct str session_id, tx_id;  /* Ferro-Session, Ferro-Transaction; STR_NONE: not given */
 	struct prefer prefer;
 	enum media accept;             /* negotiated among what the route offers */

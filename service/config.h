@@ -1,0 +1,44 @@
+/*
+ * Settings: one table (config.c) says key, type, unit, bounds, default and meaning of each; flags, environment variables, the JSON
+ * file, --help and the documentation all come from it. Flag wins over environment over file over default.
+ */
+#ifndef FERROD_SERVICE_CONFIG_H
+#define FERROD_SERVICE_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "service/base/arena.h"
+#include "service/base/err.h"
+#include "service/base/macros.h"
+#include "service/base/str.h"
+
+enum config_action { CONFIG_SERVE, CONFIG_HELP, CONFIG_VERSION, CONFIG_PRINT_SETTINGS, CONFIG_PRINT_ROUTES, CONFIG_CHECK };
+
+struct config {
+	struct arena arena; /* owns every span below */
+	enum config_action action;
+	struct str listen, default_url, log_level, log_format, allow_urls, sqlite_dir, keys_file, admin_key;
+	int64_t loops, offload_threads;
+	int64_t body_bytes, bulk_body_bytes, uri_bytes, header_bytes, http_connections;
+	int64_t sessions, sessions_per_key, transactions_per_session, transaction_queue;
+	int64_t identity_map_entries, identity_map_bytes, sqlite_cache_kib;
+	double http_idle_seconds, request_timeout_seconds, write_timeout_seconds, drain_seconds;
+	double session_idle_timeout_seconds, session_max_lifetime_seconds, transaction_timeout_seconds, tombstone_seconds;
+	double statement_timeout_seconds, busy_timeout_seconds;
+	bool access_log, insecure_no_auth, public_metrics;
+};
+
+/* Reads argv, the environment and the file that --config names. False: ERR_INVALID_REQUEST whose detail is one line that names the
+ * setting and where it came from, never a secret value. *ret is empty before and owned by the caller: config_done. */
+bool config_load(int argc, char **argv, char **env, struct config *ret, struct err *err) MUST_CHECK;
+void config_done(struct config *c);
+
+/* --help: every setting with its flag, variable, default and meaning. */
+void config_print_help(FILE *out);
+/* The table as a JSON array, for the documentation and its checks. */
+void config_print_settings(FILE *out);
+
+#endif

@@ -1,0 +1,261 @@
+/*
+ * API keys. A key is 32 random bytes as base64url; its entry holds sha256$<salt>$<digest> over salt and key text (the keys carry
+ * 256 bits of randomness, so a slow hash would add nothing).
+ */
+#include "service/keys.h"
+
+#include <errno.h>
+#include <strings.h>
+
+#include "service/base/mem.h"
+#include "service/base/num.h"
+
+#include "service/base/banned.h"
+
+#define SALT_BYTES 16
+#define FILE_BYTES_MAX (4 * 1024 * 1024)
+
+struct key {
+	struct principal principal;
+	uint8_t salt[64];
+	size_t salt_len;
+	uint8_t digest[32];
+};
+
+struct key_set {
+	struct arena arena;
+	struct key *keys;
+	size_t n;
+};
+
+static const char *const scope_words[] = {[SCOPE_READ] = "read",     [SCOPE_WRITE] = "write", [SCOPE_SCHEMA] = "schema",
+					  [SCOPE_SQL] = "sql", [SCOPE_ADMIN] = "admin"};
+
+static bool scope_bit(struct str word, unsigned *bits)
+{
+	for (unsigned s = SCOPE_READ; s <= SCOPE_ADMIN; s++) {
+		if (str_eq_z(word, scope_words[s])) {
+			*bits |= 1u << s;
+			return true;
+		}
+	}
+	return false;
+}
+
+static void digest_of(const uint8_t *salt, size_t salt_len, struct str text, uint8_t ret[32])
+{
+	struct strbuf b;
+	strbuf_init(&b, 0);
+	strbuf_put(&b, str_n((const char *)salt, salt_len));
+	strbuf_put(&b, text);
+	num_sha256(strbuf_str(&b), ret);
+	if (b.p != NULL)
+		explicit_bzero(b.p, b.len);
+	strbuf_done(&b);
+}
+
+static bool from_hex(struct str hex, uint8_t *out, size_t max, size_t *ret_n)
+{
+	if (hex.len % 2 != 0 || hex.len / 2 > max)
+		return false;
+	for (size_t i = 0; i < hex.len; i++) {
+		const char *digits = "0123456789abcdef";
+		const char *at = hex.p[i] != '\0' ? strchr(digits, hex.p[i] | 0x20) : NULL;
+		if (at == NULL)
+			return false;
+		unsigned v = (unsigned)(at - digits);
+		out[i / 2] = (uint8_t)(i % 2 == 0 ? v << 4 : out[i / 2] | v);
+	}
+	*ret_n = hex.len / 2;
+	return true;
+}
+
+/* ---- the file ---- */
+
+static bool parse_hash(struct key *k, struct str hash)
+{
+	struct str part;
+	size_t n;
+	if (!str_split(&hash, '$', &part) || !str_eq_z(part, "sha256"))
+		return false;
+	if (!str_split(&hash, '$', &part) || !from_hex(part, k->salt, sizeof(k->salt), &k->salt_len))
+		return false;
+	return hash.p != NULL && from_hex(hash, k->digest, sizeof(k->digest), &n) && n == sizeof(k->digest);
+}
+
+static bool parse_entry(struct key_set *set, struct key *k, const json_t *entry, const char *pointer, struct err *err)
+{
+	struct json_reader r;
+	struct str hash = STR_NONE;
+	const json_t *scopes = NULL, *connections = NULL, *v;
+	size_t i;
+	json_reader_init(&r, &set->arena, entry, pointer, err);
+	json_reader_str(&r, "name", &k->principal.name);
+	json_reader_require(&r, "name");
+	json_reader_str(&r, "hash", &hash);
+	json_reader_require(&r, "hash");
+	json_reader_array(&r, "scopes", &scopes);
+	json_reader_require(&r, "scopes");
+	json_reader_array(&r, "connections", &connections);
+	if (!json_reader_done(&r))
+		return false;
+	if (!parse_hash(k, hash))
+		return err_set_at(err, ERR_INVALID_REQUEST, pointer, "\"hash\" is not sha256$<salt hex>$<digest hex>");
+	json_array_foreach(scopes, i, v)
+		if (!json_is_string(v) || !scope_bit(json_str(v), &k->principal.scopes))
+			return err_set_at(err, ERR_INVALID_REQUEST, pointer, "unknown scope");
+	k->principal.name = arena_str(&set->arena, k->principal.name);
+	if (connections == NULL)
+		return true;
+	k->principal.n_connections = json_array_size(connections);
+	struct str *names = arena_array(&set->arena, k->principal.n_connections + 1, sizeof(*names));
+	json_array_foreach(connections, i, v)
+	{
+		if (!json_is_string(v))
+			return err_set_at(err, ERR_INVALID_REQUEST, pointer, "\"connections\" lists names");
+		names[i] = arena_str(&set->arena, json_str(v));
+	}
+	k->principal.connections = names;
+	return true;
+}
+
+static bool read_file(struct arena *a, struct str path, struct str *ret, struct err *err)
+{
+	FILE *f = fopen(arena_strz(a, path), "rbe");
+	if (f == NULL)
+		return err_set(err, ERR_INVALID_REQUEST, "cannot read the keys file: %s", strerror(errno));
+	char *buf = arena_alloc(a, FILE_BYTES_MAX);
+	size_t n = fread(buf, 1, FILE_BYTES_MAX, f);
+	bool bad = ferror(f) != 0 || n == FILE_BYTES_MAX;
+	fclose(f);
+	if (bad)
+		return err_set(err, ERR_INVALID_REQUEST, "cannot read the keys file");
+	*ret = str_n(buf, n);
+	return true;
+}
+
+static bool load_file(struct key_set *set, struct str path, struct err *err)
+{
+	struct arena scratch;
+	struct str text;
+	struct err fault;
+	json_t *doc;
+	bool ok = false;
+	arena_init(&scratch);
+	if (!read_file(&scratch, path, &text, err))
+		goto done;
+	if (!json_parse(&scratch, text, &doc, &fault) || !json_is_array(doc)) {
+		err_set(err, ERR_INVALID_REQUEST, "the keys file is not a JSON array");
+		goto done;
+	}
+	set->keys = arena_array(&set->arena, json_array_size(doc) + 1, sizeof(*set->keys)); /* one more: the admin key */
+	for (; set->n < json_array_size(doc); set->n++) {
+		const char *pointer = json_pointer_index(&scratch, "", set->n);
+		if (!parse_entry(set, &set->keys[set->n], json_array_get(doc, set->n), pointer, &fault)) {
+			err_set(err, ERR_INVALID_REQUEST, "keys file, entry %zu: %s", set->n, fault.detail);
+			goto done;
+		}
+	}
+	ok = true;
+done:
+	arena_done(&scratch);
+	return ok;
+}
+
+bool keys_load(struct str path, struct str admin_key, struct key_set **ret, struct err *err)
+{
+	*ret = NULL;
+	if (path.len == 0 && admin_key.len == 0)
+		return true;
+	struct key_set *set = mem_alloc(sizeof(*set));
+	arena_init(&set->arena);
+	if (path.len > 0 && !load_file(set, path, err)) {
+		keys_destroy(set);
+		return false;
+	}
+	if (set->keys == NULL)
+		set->keys = arena_array(&set->arena, 1, sizeof(*set->keys));
+	if (admin_key.len > 0) {
+		struct key *k = &set->keys[set->n++];
+		k->principal.name = STR("admin");
+		k->principal.scopes = 1u << SCOPE_ADMIN;
+		k->salt_len = SALT_BYTES;
+		num_random(k->salt, k->salt_len);
+		digest_of(k->salt, k->salt_len, admin_key, k->digest);
+	}
+	*ret = set;
+	return true;
+}
+
+void keys_destroy(struct key_set *k)
+{
+	if (k == NULL)
+		return;
+	arena_done(&k->arena);
+	mem_free(k);
+}
+
+bool keys_check(const struct key_set *k, struct str authorization, const struct principal **ret, struct err *err)
+{
+	struct str rest = authorization, scheme;
+	const struct principal *found = NULL;
+	if (!str_split(&rest, ' ', &scheme) || !str_ieq_z(scheme, "Bearer") || str_trim(rest).len == 0)
+		return err_set(err, ERR_UNAUTHENTICATED, "send Authorization: Bearer <key>");
+	rest = str_trim(rest);
+	for (size_t i = 0; i < k->n; i++) {
+		uint8_t digest[32];
+		digest_of(k->keys[i].salt, k->keys[i].salt_len, rest, digest);
+		if (num_equal_ct(str_n((const char *)digest, 32), str_n((const char *)k->keys[i].digest, 32)))
+			found = &k->keys[i].principal;
+	}
+	if (found == NULL)
+		return err_set(err, ERR_UNAUTHENTICATED, "the API key is not known");
+	*ret = found;
+	return true;
+}
+
+/* ---- ferrod key new ---- */
+
+static bool put_list(struct strbuf *b, const char *member, struct str words, bool scopes, struct err *err)
+{
+	struct str word;
+	unsigned bits = 0;
+	size_t n = 0;
+	strbuf_printf(b, ",\"%s\":[", member);
+	while (str_split(&words, ',', &word)) {
+		if (word.len == 0 || (scopes && !scope_bit(word, &bits)))
+			return err_set(err, ERR_INVALID_REQUEST, "--%s takes %s separated by commas", member,
+				       scopes ? "read, write, schema, sql, admin" : "connection names");
+		strbuf_puts(b, n++ > 0 ? "," : "");
+		strbuf_json_string(b, word);
+	}
+	strbuf_putc(b, ']');
+	return true;
+}
+
+bool keys_new(FILE *out, struct str name, struct str scopes, struct str connections, struct err *err)
+{
+	uint8_t raw[32], salt[SALT_BYTES], digest[32];
+	char key[64], salt_hex[2 * SALT_BYTES + 1], digest_hex[65];
+	struct strbuf b;
+	if (name.len == 0 || scopes.len == 0)
+		return err_set(err, ERR_INVALID_REQUEST, "key new needs --name and --scopes");
+	num_random(raw, sizeof(raw));
+	num_random(salt, sizeof(salt));
+	num_base64url(raw, sizeof(raw), key);
+	digest_of(salt, sizeof(salt), str_z(key), digest);
+	num_hex(salt, sizeof(salt), salt_hex);
+	num_hex(digest, sizeof(digest), digest_hex);
+	strbuf_init(&b, 0);
+	strbuf_printf(&b, "{\"key\":\"%s\",\"entry\":{\"name\":", key);
+	strbuf_json_string(&b, name);
+	strbuf_printf(&b, ",\"hash\":\"sha256$%s$%s\"", salt_hex, digest_hex);
+	bool ok = put_list(&b, "scopes", scopes, true, err) &&
+		  (connections.p == NULL || put_list(&b, "connections", connections, false, err));
+	strbuf_puts(&b, "}}\n");
+	if (ok)
+		fputs(b.p, out);
+	explicit_bzero(b.p, b.len);
+	strbuf_done(&b);
+	return ok;
+}

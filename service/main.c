@@ -1,0 +1,368 @@
+/*
+ * Composition root: settings -> store -> routes -> server; signals, drain, exit codes. The only file that sees every layer.
+ * Exit codes: 0 served and drained, 2 a setting, port or file that cannot be used, 1 anything else.
+ */
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "handlers/app.h"
+#include "handlers/routes.h"
+#include "service/base/clock.h"
+#include "service/base/log.h"
+#include "service/base/num.h"
+#include "service/base/wait.h"
+#include "service/config.h"
+#include "service/keys.h"
+#include "service/problem.h"
+#include "service/server.h"
+#include "store/driver/driver_sqlite.h"
+#include "store/store.h"
+#include "service/version.h"
+
+#include "service/base/banned.h"
+
+#define EXIT_USAGE 2
+#define OPEN_DEFAULT_SECONDS 30.0
+#define TICK_MAX_NS CLOCK_NS_PER_S
+
+struct process {
+	struct config config;
+	struct app app;
+	struct server *server;
+	struct key_set *keys; /* swapped by SIGHUP under keys_lock; old sets live until the end: principals are borrowed */
+	struct key_set *old_keys[64];
+	size_t n_old_keys;
+	pthread_rwlock_t keys_lock;
+	int draining;
+	struct str allow_urls[64];
+};
+
+static int usage_error(const struct err *err)
+{
+	fprintf(stderr, "ferrod: %s\n", err->detail);
+	return EXIT_USAGE;
+}
+
+/* ---- settings into the layers' own options ---- */
+
+static struct store_options store_options(const struct config *c)
+{
+	struct store_options o = {
+		.sessions = {
+			.max_sessions = (size_t)c->sessions,
+			.max_per_owner = (size_t)c->sessions_per_key,
+			.max_transactions = (size_t)c->transactions_per_session,
+			.idle_timeout_s = c->session_idle_timeout_seconds,
+			.max_lifetime_s = c->session_max_lifetime_seconds,
+			.tombstone_s = c->tombstone_seconds,
+			.imap_entries = (size_t)c->identity_map_entries,
+			.imap_bytes = (size_t)c->identity_map_bytes,
+		},
+		.statement_timeout_s = c->statement_timeout_seconds,
+		.busy_timeout_s = c->busy_timeout_seconds,
+		.tx_timeout_s = c->transaction_timeout_seconds,
+		.tx_timeout_max_s = c->transaction_timeout_seconds,
+		.tx_queue_max = (size_t)c->transaction_queue,
+		.sqlite_cache_kib = (size_t)c->sqlite_cache_kib,
+	};
+	return o;
+}
+
+static bool authenticate(void *arg, struct request *req, struct err *err)
+{
+	struct app *app = arg;
+	struct process *p = CONTAINER_OF(app, struct process, app);
+	const struct principal *found = NULL;
+	bool open = p->config.public_metrics && req->route->scope == SCOPE_ANY;
+	pthread_rwlock_rdlock(&p->keys_lock);
+	bool ok = open || keys_check(p->keys, request_header(req, "Authorization"), &found, err);
+	pthread_rwlock_unlock(&p->keys_lock);
+	req->principal = found;
+	return ok;
+}
+
+static struct server_options server_options(struct process *p)
+{
+	const struct config *c = &p->config;
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	struct server_options o = {
+		.listen = c->listen,
+		.n_loops = (unsigned)(c->loops > 0 ? c->loops : (cores > 0 ? cores : 1)),
+		.body_bytes = (size_t)c->body_bytes,
+		.bulk_body_bytes = (size_t)c->bulk_body_bytes,
+		.uri_bytes = (size_t)c->uri_bytes,
+		.header_bytes = (size_t)c->header_bytes,
+		.http_connections = (unsigned)c->http_connections,
+		.http_idle_s = (unsigned)c->http_idle_seconds,
+		.request_timeout_s = c->request_timeout_seconds,
+		.write_timeout_s = c->write_timeout_seconds,
+		.access_log = c->access_log,
+		.check_host = p->keys == NULL,
+		.routes = routes_table(),
+		.app = &p->app,
+		.authenticate = p->keys != NULL ? authenticate : NULL,
+	};
+	return o;
+}
+
+static void configure_log(const struct config *c)
+{
+	enum log_level level = LOG_INFO;
+	static const char *const words[] = {[LOG_DEBUG] = "debug", [LOG_INFO] = "info", [LOG_WARN] = "warn", [LOG_ERROR] = "error"};
+	for (int i = LOG_DEBUG; i <= LOG_ERROR; i++)
+		if (str_eq_z(c->log_level, words[i]))
+			level = (enum log_level)i;
+	log_configure(level, str_eq_z(c->log_format, "text") ? LOG_TEXT : LOG_JSON);
+}
+
+static bool fill_app(struct process *p, struct err *err)
+{
+	struct str rest = p->config.allow_urls, word;
+	p->app.version = FERROD_VERSION;
+	p->app.http_version = server_library_version();
+	p->app.draining = &p->draining;
+	p->app.allow_urls = p->allow_urls;
+	while (rest.len > 0 && str_split(&rest, ',', &word)) {
+		if (p->app.n_allow_urls == ARRAY_LEN(p->allow_urls))
+			return err_set(err, ERR_INVALID_REQUEST, "\"allow_urls\" takes at most %zu patterns", ARRAY_LEN(p->allow_urls));
+		p->allow_urls[p->app.n_allow_urls++] = str_trim(word);
+	}
+	if (p->config.sqlite_dir.len == 0)
+		return true;
+	char *real = realpath(p->config.sqlite_dir.p, NULL);
+	if (real == NULL)
+		return err_set(err, ERR_INVALID_REQUEST, "cannot use \"sqlite_dir\": no such directory");
+	p->app.sqlite_dir = arena_str(&p->config.arena, str_z(real));
+	free(real); /* NOLINT: realpath's own malloc */
+	return true;
+}
+
+/* Listening beyond loopback without keys hands the databases to everybody who reaches the port. */
+static bool check_exposure(const struct process *p, struct err *err)
+{
+	bool loopback;
+	if (!server_address_is_loopback(p->config.listen, &loopback, err))
+		return false;
+	if (loopback || p->keys != NULL)
+		return true;
+	if (!p->config.insecure_no_auth)
+		return err_set(err, ERR_INVALID_REQUEST,
+			       "refusing to listen on %.*s without API keys: configure \"keys_file\", or pass --insecure-no-auth",
+			       STR_FMT(p->config.listen));
+	log_msg(LOG_WARN, "no_auth", "listening beyond loopback without API keys: everybody who reaches the port may do everything");
+	return true;
+}
+
+/* ---- start ---- */
+
+static bool open_default(struct process *p, struct err *err)
+{
+	struct connect_options o = {
+		.url = p->config.default_url,
+		.make_default = true,
+		.identity_map = true,
+		.implicit = true,
+		.name = STR("default"),
+		.pool = pool_config_default(),
+	};
+	struct connection *c, *replaced;
+	struct store *s = p->app.store;
+	if (o.url.len == 0)
+		return true;
+	if (!connection_open(&s->connections, &o, clock_deadline(OPEN_DEFAULT_SECONDS), &c, err))
+		return false;
+	bool ok = connection_register(&s->connections, c, &o, &replaced, err);
+	connection_unref(c);
+	return ok;
+}
+
+/* Ends with the loop: loop_cancel_all wakes it. */
+static void housekeeping(void *arg)
+{
+	struct process *p = arg;
+	for (;;) {
+		int64_t due = store_tick(p->app.store);
+		int64_t now = clock_mono_ns();
+		if (wait_until(clock_min(due > now ? due : now + CLOCK_NS_PER_MS, now + TICK_MAX_NS)) == WAIT_CANCELLED)
+			return;
+	}
+}
+
+static void log_listening(const struct process *p)
+{
+	struct log_line l;
+	log_begin(&l, LOG_INFO, "listening");
+	log_strz(&l, "version", FERROD_VERSION);
+	log_str(&l, "listen", p->config.listen);
+	log_int(&l, "port", server_port(p->server));
+	log_end(&l);
+}
+
+/* ---- signals ---- */
+
+static void reload(struct process *p, int argc, char **argv)
+{
+	struct config fresh;
+	struct key_set *keys;
+	struct err err;
+	if (!config_load(argc, argv, environ, &fresh, &err)) {
+		log_msg(LOG_ERROR, "reload_failed", "%s", err.detail);
+		return;
+	}
+	configure_log(&fresh);
+	if (p->keys != NULL && p->n_old_keys < ARRAY_LEN(p->old_keys)) {
+		if (!keys_load(fresh.keys_file, fresh.admin_key, &keys, &err) || keys == NULL) {
+			log_msg(LOG_ERROR, "reload_failed", "the keys stay as they were");
+		} else {
+			pthread_rwlock_wrlock(&p->keys_lock);
+			p->old_keys[p->n_old_keys++] = p->keys;
+			p->keys = keys;
+			pthread_rwlock_unlock(&p->keys_lock);
+		}
+	}
+	config_done(&fresh);
+	log_msg(LOG_INFO, "reloaded", "settings have been read again");
+}
+
+static void wait_for_end(struct process *p, const sigset_t *signals, int argc, char **argv)
+{
+	int sig = 0;
+	while (sigwait(signals, &sig) == 0 && sig == SIGHUP)
+		reload(p, argc, argv);
+	log_msg(LOG_INFO, "draining", "running requests may take %.15g s", p->config.drain_seconds);
+}
+
+static void block_signals(sigset_t *set)
+{
+	sigemptyset(set);
+	sigaddset(set, SIGTERM);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGHUP);
+	pthread_sigmask(SIG_BLOCK, set, NULL); /* before the first thread: they inherit it */
+	signal(SIGPIPE, SIG_IGN);
+}
+
+/* ---- the whole ---- */
+
+static int serve(struct process *p, int argc, char **argv)
+{
+	struct err err;
+	sigset_t signals;
+	int code = EXIT_USAGE;
+	configure_log(&p->config);
+	block_signals(&signals);
+	offload_init((unsigned)p->config.offload_threads);
+	driver_sqlite_configure(p->config.busy_timeout_seconds, (size_t)p->config.sqlite_cache_kib);
+	struct store_options so = store_options(&p->config);
+	p->app.store = store_create(&so);
+	struct server_options opts = server_options(p);
+	if (!check_exposure(p, &err) || !fill_app(p, &err) || !server_create(&opts, &p->server, &err) || !open_default(p, &err)) {
+		usage_error(&err);
+		goto done;
+	}
+	loop_spawn(server_loop(p->server), housekeeping, p);
+	if (!server_start(p->server, &err)) {
+		code = EXIT_FAILURE;
+		usage_error(&err);
+	} else {
+		log_listening(p);
+		wait_for_end(p, &signals, argc, argv);
+		__atomic_store_n(&p->draining, 1, __ATOMIC_RELAXED);
+		code = EXIT_SUCCESS;
+	}
+	server_drain(p->server, code == EXIT_SUCCESS ? p->config.drain_seconds : 0.001);
+	server_stop(p->server);
+done:
+	store_destroy(p->app.store);
+	server_destroy(p->server);
+	offload_done();
+	return code;
+}
+
+static void print_routes(void)
+{
+	static const char *const scopes[] = {[SCOPE_NONE] = "none",	[SCOPE_ANY] = "any", [SCOPE_READ] = "read",
+					     [SCOPE_WRITE] = "write",	[SCOPE_SCHEMA] = "schema", [SCOPE_SQL] = "sql",
+					     [SCOPE_ADMIN] = "admin"};
+	struct route_table t = routes_table();
+	for (size_t i = 0; i < t.n_routes; i++)
+		printf("%s %s %s %s\n", router_method_name(t.routes[i].method), t.routes[i].path, t.routes[i].operation_id,
+		       scopes[t.routes[i].scope]);
+}
+
+static void print_version(void)
+{
+	printf("ferrod %s\nlibmicrohttpd %s\njansson %s\nsqlite %s\nlibpq %s\n", FERROD_VERSION, server_library_version(),
+	       JANSSON_VERSION, driver_sqlite_version(), driver_postgres_version());
+}
+
+/* ferrod key new --name N --scopes a,b [--connections c,d] */
+static int key_command(int argc, char **argv)
+{
+	struct str name = STR_NONE, scopes = STR_NONE, connections = STR_NONE;
+	struct err err;
+	bool known = argc >= 3 && strcmp(argv[2], "new") == 0 && argc % 2 == 1;
+	for (int i = 3; known && i + 1 < argc; i += 2) {
+		if (strcmp(argv[i], "--name") == 0)
+			name = str_z(argv[i + 1]);
+		else if (strcmp(argv[i], "--scopes") == 0)
+			scopes = str_z(argv[i + 1]);
+		else if (strcmp(argv[i], "--connections") == 0)
+			connections = str_z(argv[i + 1]);
+		else
+			known = false;
+	}
+	if (!known) {
+		fputs("usage: ferrod key new --name NAME --scopes read,write,... [--connections a,b]\n", stderr);
+		return EXIT_USAGE;
+	}
+	return keys_new(stdout, name, scopes, connections, &err) ? EXIT_SUCCESS : usage_error(&err);
+}
+
+static int run(struct process *p, int argc, char **argv)
+{
+	switch (p->config.action) {
+	case CONFIG_HELP:
+		config_print_help(stdout);
+		return EXIT_SUCCESS;
+	case CONFIG_VERSION:
+		print_version();
+		return EXIT_SUCCESS;
+	case CONFIG_PRINT_SETTINGS:
+		config_print_settings(stdout);
+		return EXIT_SUCCESS;
+	case CONFIG_PRINT_ROUTES:
+		print_routes();
+		return EXIT_SUCCESS;
+	case CONFIG_CHECK:
+		puts("the configuration is valid");
+		return EXIT_SUCCESS;
+	case CONFIG_SERVE:
+		break;
+	}
+	return serve(p, argc, argv);
+}
+
+int main(int argc, char **argv)
+{
+	static struct process p;
+	struct err err;
+	if (argc >= 2 && strcmp(argv[1], "key") == 0)
+		return key_command(argc, argv);
+	if (!config_load(argc, argv, environ, &p.config, &err))
+		return usage_error(&err);
+	pthread_rwlock_init(&p.keys_lock, NULL);
+	int code = EXIT_USAGE;
+	if (keys_load(p.config.keys_file, p.config.admin_key, &p.keys, &err))
+		code = run(&p, argc, argv);
+	else
+		usage_error(&err);
+	keys_destroy(p.keys);
+	for (size_t i = 0; i < p.n_old_keys; i++)
+		keys_destroy(p.old_keys[i]);
+	config_done(&p.config);
+	return code;
+}
