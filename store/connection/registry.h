@@ -2,6 +2,7 @@
 #ifndef FERROD_STORE_CONNECTION_REGISTRY_H
 #define FERROD_STORE_CONNECTION_REGISTRY_H
 
+#include "service/base/map.h"
 #include "service/base/mutex.h"
 #include "store/connection/pool.h"
 
