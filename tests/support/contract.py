@@ -177,6 +177,8 @@ class Contract:
             if response.body:
                 yield "no body is declared"
             return
+        if not response.body and "return=minimal" in (response.header("Preference-Applied") or ""):
+            return
         kind = (response.header("Content-Type") or "").split(";")[0].strip()
         if kind not in content:
             yield f"content type {kind!r} is not declared"

@@ -1,0 +1,69 @@
+/* Reading golden files. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+
+#include "store/schema/schema_json.h"
+#include "tests/support/golden.h"
+
+json_t *golden_load(struct arena *a, const char *path)
+{
+	struct strbuf b;
+	FILE *f = fopen(path, "rb");
+	json_t *v = NULL;
+	struct err err;
+	size_t n;
+	bool ok;
+
+	if (f == NULL) {
+		fail_msg("cannot open %s (tests run in the repository root)", path);
+		return NULL;
+	}
+	strbuf_init(&b, 0);
+	do {
+		n = fread(strbuf_reserve(&b, 65536), 1, 65536, f);
+		strbuf_advance(&b, n);
+	} while (n > 0);
+	(void)fclose(f);
+	ok = json_parse(a, strbuf_str(&b), &v, &err);
+	strbuf_done(&b);
+	if (!ok)
+		fail_msg("%s: %s", path, err.detail);
+	return v;
+}
+
+json_t *golden_parse(struct arena *a, const char *text)
+{
+	json_t *v = NULL;
+	struct err err;
+
+	if (!json_parse(a, str_z(text), &v, &err))
+		fail_msg("%s: %s", err.detail, text);
+	return v;
+}
+
+struct schema *golden_schema(struct arena *a, const json_t *doc)
+{
+	struct schema *s = NULL;
+	struct err err;
+
+	if (!schema_from_json(doc, NULL, a, &s, &err))
+		fail_msg("schema refused at %s: %s", err.pointer, err.detail);
+	return s;
+}
+
+const char *golden_text(struct arena *a, const json_t *v)
+{
+	struct strbuf b;
+	const char *z;
+
+	strbuf_init(&b, 0);
+	json_write(&b, v, true);
+	z = arena_strz(a, strbuf_str(&b));
+	strbuf_done(&b);
+	return z;
+}

@@ -1,0 +1,21 @@
+/* What the golden programs share: files under tests/golden/, read from the repository root. */
+#ifndef FERROD_TESTS_SUPPORT_GOLDEN_H
+#define FERROD_TESTS_SUPPORT_GOLDEN_H
+
+#include "service/base/arena.h"
+#include "service/base/json.h"
+#include "store/schema/schema.h"
+
+/* The parsed file; ends the test when it cannot be read. Lives in the arena. */
+json_t *golden_load(struct arena *a, const char *path);
+
+/* Parsed text; ends the test when it is refused. */
+json_t *golden_parse(struct arena *a, const char *text);
+
+/* A schema of a document; ends the test when it is invalid. A new reference. */
+struct schema *golden_schema(struct arena *a, const json_t *doc);
+
+/* Compact sorted text of a value, in the arena, for comparisons that print well. */
+const char *golden_text(struct arena *a, const json_t *v);
+
+#endif
