@@ -12,12 +12,12 @@
 #define BUCKETS_FIRST 16
 
 struct entry {
-	struct entry *chain;        /* of its bucket */
+	struct entry *chain;         /* of its bucket */
 	struct entry *newer, *older; /* order of use */
-	uint64_t serial;            /* of the model it was packed under */
+	uint64_t serial;             /* of the model it was packed under */
 	uint32_t hash;
 	uint32_t name_len, key_len, record_len;
-	char data[];                /* name, key, record */
+	char data[]; /* name, key, record */
 };
 
 struct imap {

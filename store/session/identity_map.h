@@ -1,6 +1,7 @@
 /*
- * The per-session identity map: (model, primary key) -> the record as the session last saw it, packed. Bounded by entries and
- * bytes, least recently used out first. Its own short lock makes one session safe to use from several requests at once.
+ * The per-session identity map: (model, primary key) -> the record as the session last saw it, packed. Bounded by
+ * entries and bytes, least recently used out first. Its own short lock makes one session safe to use from several
+ * requests at once.
  */
 #ifndef FERROD_STORE_SESSION_IDENTITY_MAP_H
 #define FERROD_STORE_SESSION_IDENTITY_MAP_H
@@ -23,8 +24,8 @@ struct imap *imap_create(bool enabled, size_t max_entries, size_t max_bytes);
 void imap_destroy(struct imap *m);
 bool imap_enabled(const struct imap *m);
 
-/* The record's values (model->n_columns, canonical, copied to the arena), or NULL: a miss. Records packed under another schema
- * serial of the model are dropped. Counts a hit or a miss. */
+/* The record's values (model->n_columns, canonical, copied to the arena), or NULL: a miss. Records packed under another
+ * schema serial of the model are dropped. Counts a hit or a miss. */
 const struct value *imap_get(struct imap *m, struct arena *a, const struct model *model, struct str key);
 
 /* A row that a read has brought: when the key is mapped, answers the mapped values (in the arena) and changes nothing;

@@ -1,4 +1,5 @@
-/* Packing of records: see record_pack.h. Only this process reads what it wrote, so unpacking asserts instead of failing. */
+/* Packing of records: see record_pack.h. Only this process reads what it wrote, so unpacking asserts instead of
+ * failing. */
 #include "store/session/record_pack.h"
 
 #include <assert.h>

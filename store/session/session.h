@@ -1,13 +1,14 @@
 /*
- * Sessions: an id that maps onto a pinned connection, an identity map and a set of transactions. Not tied to a loop or a TCP
- * connection. Ended ones leave a tombstone that says why. Transactions: tx.h.
+ * Sessions: an id that maps onto a pinned connection, an identity map and a set of transactions. Not tied to a loop or
+ * a TCP connection. Ended ones leave a tombstone that says why. Transactions: tx.h.
  *
- * One short lock, owned by the session table, guards this table and the transactions': which transactions a session has and
- * whether it is open change together. Nothing parks under it.
+ * One short lock, owned by the session table, guards this table and the transactions': which transactions a session has
+ * and whether it is open change together. Nothing parks under it.
  */
 #ifndef FERROD_STORE_SESSION_SESSION_H
 #define FERROD_STORE_SESSION_SESSION_H
 
+#include "service/base/map.h"
 #include "service/base/mutex.h"
 #include "store/connection/registry.h"
 #include "store/session/identity_map.h"
@@ -15,34 +16,41 @@
 #define SESSION_ID_BYTES 33 /* 24 random bytes as base64url, and NUL */
 #define SESSION_REF_BYTES 17
 
-enum session_end { SESSION_OPEN, SESSION_CLOSED, SESSION_IDLE_EXPIRED, SESSION_LIFETIME_EXPIRED, SESSION_DISCONNECTED, SESSION_RESET };
+enum session_end {
+	SESSION_OPEN,
+	SESSION_CLOSED,
+	SESSION_IDLE_EXPIRED,
+	SESSION_LIFETIME_EXPIRED,
+	SESSION_DISCONNECTED,
+	SESSION_RESET
+};
 
 struct tx;
 
 struct session {
-	int refs;                  /* atomic */
-	uint64_t uid;              /* unique in the process; never 0 */
-	char id[SESSION_ID_BYTES]; /* a bearer secret */
-	char ref[SESSION_REF_BYTES]; /* SHA-256 prefix of the id, for lists and logs */
-	struct str owner;          /* the principal's name ("" without keys); part of the allocation */
-	struct connection *conn;   /* owned reference */
-	struct imap *imap;         /* owned */
-	uint64_t imap_epoch;       /* conn->schema_epoch when the map was last cleared */
-	int64_t created_us, last_used_us;       /* instants; last_used_* atomic */
-	int64_t idle_timeout_ns, expires_ns;    /* monotonic: lifetime end */
+	int refs;                            /* atomic */
+	uint64_t uid;                        /* unique in the process; never 0 */
+	char id[SESSION_ID_BYTES];           /* a bearer secret */
+	char ref[SESSION_REF_BYTES];         /* SHA-256 prefix of the id, for lists and logs */
+	struct str owner;                    /* the principal's name ("" without keys); part of the allocation */
+	struct connection *conn;             /* owned reference */
+	struct imap *imap;                   /* owned */
+	uint64_t imap_epoch;                 /* conn->schema_epoch when the map was last cleared */
+	int64_t created_us, last_used_us;    /* instants; last_used_* atomic */
+	int64_t idle_timeout_ns, expires_ns; /* monotonic: lifetime end */
 	int64_t max_lifetime_ns;
 	int64_t last_used_ns;
-	int n_running;             /* atomic: requests in it now; not idle while > 0 */
-	enum session_end end;      /* under the table's lock */
-	struct tx *transactions;   /* open root transactions, under the table's lock */
-	size_t n_transactions;     /* atomic: open roots, and those that are about to begin */
-	size_t n_queued;           /* atomic: requests that wait for a transaction's turn */
+	int n_running;           /* atomic: requests in it now; not idle while > 0 */
+	enum session_end end;    /* under the table's lock */
+	struct tx *transactions; /* open root transactions, under the table's lock */
+	size_t n_transactions;   /* atomic: open roots, and those that are about to begin */
+	size_t n_queued;         /* atomic: requests that wait for a transaction's turn */
 };
 
 struct session_limits {
 	size_t max_sessions, max_per_owner, max_transactions;
-	double idle_timeout_s;     /* default */
-	double max_lifetime_s;     /* default and upper bound for clients, of the idle timeout too */
+	double idle_timeout_s; /* default */
+	double max_lifetime_s; /* default and upper bound for clients, of the idle timeout too */
 	double tombstone_s;
 	size_t imap_entries, imap_bytes;
 };
@@ -54,29 +62,31 @@ struct session_options {
 struct session_table;
 
 struct session_table *session_table_create(const struct session_limits *limits);
-/* Every session is gone by session_end_all. NULL is fine. */
+/* Ends what is still open. No request may be inside. Before or after tx_table_destroy. NULL is fine. */
 void session_table_destroy(struct session_table *t);
 
-/* Opens on conn (takes a reference of its own). ERR_TOO_MANY_SESSIONS, ERR_CONNECTION_NOT_FOUND (conn was closed meanwhile).
- * *ret: entered, as by session_enter; given back with session_leave. */
+/* Opens on conn (takes a reference of its own). ERR_TOO_MANY_SESSIONS, ERR_CONNECTION_NOT_FOUND (conn was closed
+ * meanwhile). *ret: entered, as by session_enter; given back with session_leave. */
 bool session_open(struct session_table *t, struct connection *conn, struct str owner, const struct session_options *o,
 		  struct session **ret, struct err *err) MUST_CHECK;
 
-/* By id, for a request that begins now: touches last_used, counts it as running, clears a map made stale by DDL. *ret: a new
- * reference, given back with session_leave. ERR_SESSION_NOT_FOUND (never was, forgotten, another owner's), ERR_SESSION_EXPIRED
- * (tombstone: why and when; an explicitly closed one answers the same to work, see session_close). Parks when it finds an
- * expired session whose transactions it has to roll back. */
-bool session_enter(struct session_table *t, struct str id, struct str owner, struct session **ret, struct err *err) MUST_CHECK;
+/* By id, for a request that begins now: touches last_used, counts it as running, clears a map made stale by DDL. *ret:
+ * a new reference, given back with session_leave. ERR_SESSION_NOT_FOUND (never was, forgotten, another owner's),
+ * ERR_SESSION_EXPIRED (tombstone: why and when; an explicitly closed one answers the same to work, see session_close).
+ * Parks when it finds an expired session whose transactions it has to roll back. */
+bool session_enter(struct session_table *t, struct str id, struct str owner, struct session **ret,
+		   struct err *err) MUST_CHECK;
 void session_leave(struct session_table *t, struct session *s);
 
-/* Ends it. Repeating a close succeeds while the tombstone stands. ERR_TRANSACTIONS_OPEN unless rollback (then they are rolled
- * back first: parks). ERR_SESSION_NOT_FOUND, ERR_SESSION_EXPIRED. */
+/* Ends it. Repeating a close succeeds while the tombstone stands. ERR_TRANSACTIONS_OPEN unless rollback (then they are
+ * rolled back first: parks). ERR_SESSION_NOT_FOUND, ERR_SESSION_EXPIRED. */
 bool session_close(struct session_table *t, struct str id, struct str owner, bool rollback, struct err *err) MUST_CHECK;
 
 /* Ends every session of conn (NULL: all), rolling back their transactions. Parks. */
 void session_end_all(struct session_table *t, struct connection *conn, enum session_end why);
 
-/* Housekeeping: ends the idle and the old, forgets tombstones past their time. Returns the monotonic time of the next due. Parks. */
+/* Housekeeping: ends the idle and the old, forgets tombstones past their time. Returns the monotonic time of the next
+ * due. Parks. */
 int64_t session_tick(struct session_table *t);
 
 /* Clears the map of every session on conn at its next use (DDL): bumps conn->schema_epoch. */

@@ -1,5 +1,6 @@
 /*
- * Transactions and savepoints: a table of allowed transitions, one leased connection from begin to end, requests in arrival order.
+ * Transactions and savepoints: a table of allowed transitions, one leased connection from begin to end, requests in
+ * arrival order.
  */
 #ifndef FERROD_STORE_SESSION_TX_H
 #define FERROD_STORE_SESSION_TX_H
@@ -17,11 +18,12 @@ struct tx_options {
 };
 
 struct tx_view {
-	char id[TX_ID_BYTES], parent_id[TX_ID_BYTES]; /* parent "" for a root */
+	char id[TX_ID_BYTES], parent_id[TX_ID_BYTES];  /* parent "" for a root */
 	struct str connection_name, savepoint, detail; /* in the arena */
 	enum tx_phase phase;
-	const char *state; /* wire word: "open" "aborted" "committed" "rolled_back" "expired", "unknown" (the database was lost
-			    * while it committed); static. A released savepoint shares the fate of what it lies in. */
+	const char
+		*state; /* wire word: "open" "aborted" "committed" "rolled_back" "expired", "unknown" (the database was
+			 * lost while it committed); static. A released savepoint shares the fate of what it lies in. */
 	int64_t created_us, expires_us, ended_us;
 	bool read_only;
 };
@@ -32,38 +34,40 @@ struct tx_table *tx_table_create(struct session_table *sessions, double default_
 				 double tombstone_s, size_t max_per_session, size_t queue_max);
 void tx_table_destroy(struct tx_table *t);
 
-/* Begins a root transaction on conn, in `session` (entered by the caller) or (NULL) without one. A timeout beyond the bound is
- * cut to it. Parks. ERR_TRANSACTION_LIMIT, ERR_POOL_TIMEOUT, ERR_SESSION_EXPIRED (it ended meanwhile) ... */
+/* Begins a root transaction on conn, in `session` (entered by the caller) or (NULL) without one. A timeout beyond the
+ * bound is cut to it. Parks. ERR_TRANSACTION_LIMIT, ERR_POOL_TIMEOUT, ERR_SESSION_EXPIRED (it ended meanwhile) ... */
 bool tx_begin(struct tx_table *t, struct connection *conn, struct session *session, struct str owner,
-	      const struct tx_options *o, int64_t deadline, struct arena *a, struct tx_view *ret, struct err *err) MUST_CHECK;
+	      const struct tx_options *o, int64_t deadline, struct arena *a, struct tx_view *ret,
+	      struct err *err) MUST_CHECK;
 
-/* A savepoint inside the innermost open transaction `parent`, whose turn the caller holds (tx_enter). The new one is innermost
- * then: the caller's own `parent` is good for tx_leave only. ERR_TRANSACTION_LIMIT. Parks. */
+/* A savepoint inside the innermost open transaction `parent`, whose turn the caller holds (tx_enter). The new one is
+ * innermost then: the caller's own `parent` is good for tx_leave only. ERR_TRANSACTION_LIMIT. Parks. */
 bool tx_savepoint(struct tx_table *t, struct tx *parent, int64_t deadline, struct arena *a, struct tx_view *ret,
 		  struct err *err) MUST_CHECK;
 
-/* By id, for work: waits for the transaction's turn. Another session's (or owner's) is ERR_TRANSACTION_NOT_FOUND; ended:
- * ERR_TRANSACTION_ENDED with state; ended by the server: ERR_TRANSACTION_EXPIRED; an outer one while a savepoint is open:
- * ERR_TRANSACTIONS_OPEN; aborted: ERR_TRANSACTION_ABORTED (not with `even_aborted`); too many waiting, or too long:
- * ERR_TOO_MANY_REQUESTS. Parks. Give back with tx_leave. */
+/* By id, for work: waits for the transaction's turn. Another session's (or owner's) is ERR_TRANSACTION_NOT_FOUND;
+ * ended: ERR_TRANSACTION_ENDED with state; ended by the server: ERR_TRANSACTION_EXPIRED; an outer one while a savepoint
+ * is open: ERR_TRANSACTIONS_OPEN; aborted: ERR_TRANSACTION_ABORTED (not with `even_aborted`); too many waiting, or too
+ * long: ERR_TOO_MANY_REQUESTS. Parks. Give back with tx_leave. */
 bool tx_enter(struct tx_table *t, struct str id, const struct session *session, struct str owner, bool even_aborted,
 	      int64_t deadline, struct tx **ret, struct err *err) MUST_CHECK;
 /* Looks at the engine's own state: a raw COMMIT or ROLLBACK ends the transaction here. Parks when it has to end it. */
 void tx_leave(struct tx_table *t, struct tx *tx);
 
-/* To be asked before each statement of a request inside, with the turn held: refuses when the transaction has ended meanwhile
- * (raw COMMIT or ROLLBACK in an earlier statement: ERR_TRANSACTION_ENDED; timeout, session's end: ERR_TRANSACTION_EXPIRED).
- * `raw_sql`: the client's own text, else STR_NONE; only used to know whether a connection lost in it may have committed. */
+/* To be asked before each statement of a request inside, with the turn held: refuses when the transaction has ended
+ * meanwhile (raw COMMIT or ROLLBACK in an earlier statement: ERR_TRANSACTION_ENDED; timeout, session's end:
+ * ERR_TRANSACTION_EXPIRED). `raw_sql`: the client's own text, else STR_NONE; only used to know whether a connection
+ * lost in it may have committed. */
 bool tx_check(struct tx *tx, struct str raw_sql, struct err *err) MUST_CHECK;
 
 /* Monotonic end of its timeout: statements inside run until the earlier of this and their request's deadline. */
 int64_t tx_deadline(const struct tx *tx);
 
-/* commit true: COMMIT or RELEASE; false: ROLLBACK or ROLLBACK TO + RELEASE (clears the session's map). Idempotent: the same end
- * again succeeds, the other is ERR_TRANSACTION_ENDED. Waits for its turn; once begun, it is finished even when the client goes
- * away. Parks. A failed commit has err->outcome: rolled back (ERR_TRANSACTION_ABORTED, ERR_SERIALIZATION_FAILURE, ...) or unknown
- * (ERR_DATABASE_UNAVAILABLE). ERR_TRANSACTION_NOT_FOUND, ERR_TRANSACTION_EXPIRED, ERR_TRANSACTIONS_OPEN (commit of an outer one),
- * ERR_TOO_MANY_REQUESTS. */
+/* commit true: COMMIT or RELEASE; false: ROLLBACK or ROLLBACK TO + RELEASE (clears the session's map). Idempotent: the
+ * same end again succeeds, the other is ERR_TRANSACTION_ENDED. Waits for its turn; once begun, it is finished even when
+ * the client goes away. Parks. A failed commit has err->outcome: rolled back (ERR_TRANSACTION_ABORTED,
+ * ERR_SERIALIZATION_FAILURE, ...) or unknown (ERR_DATABASE_UNAVAILABLE). ERR_TRANSACTION_NOT_FOUND,
+ * ERR_TRANSACTION_EXPIRED, ERR_TRANSACTIONS_OPEN (commit of an outer one), ERR_TOO_MANY_REQUESTS. */
 bool tx_end(struct tx_table *t, struct str id, const struct session *session, struct str owner, bool commit,
 	    int64_t deadline, enum tx_phase *ret, struct err *err) MUST_CHECK;
 
@@ -78,12 +82,13 @@ size_t tx_list(struct tx_table *t, const struct session *session, struct arena *
 struct lease *tx_lease(struct tx *tx);
 struct connection *tx_connection(struct tx *tx);
 
-/* Rolls back all of a session's (its end) or a connection's (NULL: all) transactions; they read as TX_EXPIRED when `expired`
- * (a connection's always). A statement that runs in one is cancelled; its request is waited for, but not for long: the request
- * itself gives the connection back then. Parks. */
+/* Rolls back all of a session's (its end) or a connection's (NULL: all) transactions; they read as TX_EXPIRED when
+ * `expired` (a connection's always). A statement that runs in one is cancelled; its request is waited for, but not for
+ * long: the request itself gives the connection back then. Parks. */
 void tx_end_session(struct tx_table *t, struct session *s, bool expired);
 void tx_end_connection(struct tx_table *t, struct connection *c);
-/* Housekeeping: rolls back those past their timeout, forgets old tombstones. Returns the monotonic time of the next due. Parks. */
+/* Housekeeping: rolls back those past their timeout, forgets old tombstones. Returns the monotonic time of the next
+ * due. Parks. */
 int64_t tx_tick(struct tx_table *t);
 
 #endif

@@ -1,0 +1,450 @@
+/* Beginning, entering and leaving transactions. */
+#include "store/session/tx.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "service/base/clock.h"
+#include "service/base/fiber.h"
+#include "service/base/limits.h"
+#include "service/base/mem.h"
+#include "service/base/num.h"
+#include "store/session/tx_internal.h"
+
+#include "service/base/banned.h"
+
+#define RETRY_AFTER_S 1 /* of a refusal because others wait already */
+
+struct lease *tx_lease(struct tx *tx)
+{
+	return &tx->root->lease;
+}
+
+struct connection *tx_connection(struct tx *tx)
+{
+	return tx->root->conn;
+}
+
+int64_t tx_deadline(const struct tx *tx)
+{
+	return tx->root->expires_ns;
+}
+
+static struct tx *node_create(struct tx_root *root, struct tx *parent)
+{
+	struct tx *tx = mem_alloc(sizeof(*tx));
+	unsigned char id[24];
+
+	num_random(id, sizeof(id));
+	num_base64url(id, sizeof(id), tx->id);
+	tx->refs = 1;
+	tx->root = root;
+	(void)__atomic_add_fetch(&root->refs, 1, __ATOMIC_RELAXED);
+	tx->parent = parent != NULL ? tx_ref(parent) : NULL;
+	tx->depth = parent != NULL ? parent->depth + 1 : 0;
+	tx->created_us = clock_real_us();
+	return tx;
+}
+
+static struct tx_root *root_create(const struct tx_table *t, struct connection *conn, struct session *session,
+				   struct str owner, const struct tx_options *o)
+{
+	struct tx_root *root = mem_alloc(sizeof(*root) + owner.len + 1);
+
+	turn_init(&root->turn);
+	mutex_init(&root->conn_lock);
+	root->conn = connection_ref(conn);
+	root->session = session != NULL ? session_ref(session) : NULL;
+	root->read_only = o->read_only;
+	root->timeout_s = o->timeout_s > 0 ? o->timeout_s : t->default_timeout_s;
+	if (!(root->timeout_s <= t->max_timeout_s))
+		root->timeout_s = t->max_timeout_s;
+	root->owner_len = owner.len;
+	if (owner.len != 0)
+		memcpy(root->owner, owner.p, owner.len);
+	return root;
+}
+
+/* A place among the session's transactions, so that the session does not close while this one begins. */
+static bool reserve(struct tx_table *t, const struct connection *conn, struct session *s, struct err *err)
+{
+	bool ok = true;
+
+	if (__atomic_load_n(&conn->closed, __ATOMIC_ACQUIRE))
+		return err_set(err, ERR_CONNECTION_NOT_FOUND, "connection \"%.*s\" was disconnected",
+			       STR_FMT(conn->name));
+	if (s == NULL)
+		return true;
+	mutex_lock(t->lock);
+	if (s->end != SESSION_OPEN) {
+		bool closed;
+
+		ok = session_gone(t->sessions, str_z(s->id), s->owner, &closed, err);
+	} else if (__atomic_load_n(&s->n_transactions, __ATOMIC_RELAXED) >= t->max_per_session) {
+		ok = err_set(err, ERR_TRANSACTION_LIMIT,
+			     "the session has %zu open transactions, which is as many as it may have; end one first",
+			     t->max_per_session);
+	} else {
+		(void)__atomic_add_fetch(&s->n_transactions, 1, __ATOMIC_RELAXED);
+	}
+	mutex_unlock(t->lock);
+	return ok;
+}
+
+static bool start(struct tx_root *root, const struct tx_options *o, int64_t deadline, struct err *err)
+{
+	struct driver_conn *c;
+
+	if (!pool_lease(root->conn->pool, LEASE_READ, deadline, &root->lease, err))
+		return false;
+	c = root->lease.conn;
+	if (!c->driver->begin(c, o->isolation, o->read_only, deadline, err)) {
+		lease_release(&root->lease);
+		return false;
+	}
+	root->n_commits = c->n_commits;
+	root->n_rollbacks = c->n_rollbacks;
+	root->expires_ns = clock_deadline(root->timeout_s);
+	root->expires_us = clock_real_us() + (int64_t)(root->timeout_s * 1e6);
+	return true;
+}
+
+bool tx_begin(struct tx_table *t, struct connection *conn, struct session *session, struct str owner,
+	      const struct tx_options *o, int64_t deadline, struct arena *a, struct tx_view *ret, struct err *err)
+{
+	struct tx_root *root;
+	bool ok, closed;
+	struct tx *tx;
+
+	if (!reserve(t, conn, session, err))
+		return false;
+	root = root_create(t, conn, session, owner, o);
+	tx = node_create(root, NULL);
+	ok = start(root, o, deadline, err);
+	mutex_lock(t->lock);
+	if (ok && session != NULL && session->end != SESSION_OPEN)
+		ok = session_gone(t->sessions, str_z(session->id), session->owner, &closed, err);
+	if (ok && __atomic_load_n(&conn->closed, __ATOMIC_ACQUIRE))
+		ok = err_set(err, ERR_CONNECTION_NOT_FOUND, "connection \"%.*s\" was disconnected",
+			     STR_FMT(conn->name));
+	if (ok) {
+		tx_publish(t, tx);
+		tx_view_open(tx, a, ret);
+	} else {
+		root->ended = 1;
+		if (session != NULL)
+			(void)__atomic_sub_fetch(&session->n_transactions, 1, __ATOMIC_RELAXED);
+	}
+	mutex_unlock(t->lock);
+	if (!ok) {
+		lease_release(&root->lease); /* rolls back */
+		tx_unref(tx);
+	}
+	return ok;
+}
+
+bool tx_savepoint(struct tx_table *t, struct tx *parent, int64_t deadline, struct arena *a, struct tx_view *ret,
+		  struct err *err)
+{
+	struct tx_root *root = parent->root;
+	struct driver_conn *c = root->lease.conn;
+	char sql[32];
+	struct tx *tx;
+	bool ok;
+
+	if (parent->depth >= LIMIT_SAVEPOINT_DEPTH)
+		return err_set(err, ERR_TRANSACTION_LIMIT, "savepoints may be nested %d deep, which these are already",
+			       LIMIT_SAVEPOINT_DEPTH);
+	if (!tx_check(parent, STR_NONE, err))
+		return false;
+	(void)snprintf(sql, sizeof(sql), "SAVEPOINT sp_%u", root->n_savepoints + 1);
+	if (!c->driver->simple(c, str_z(sql), clock_min(deadline, root->expires_ns), err))
+		return false;
+	tx = node_create(root, parent);
+	tx->savepoint = ++root->n_savepoints;
+	mutex_lock(t->lock);
+	ok = !root->ended;
+	if (ok) {
+		tx_publish(t, tx);
+		tx_view_open(tx, a, ret);
+	}
+	mutex_unlock(t->lock);
+	if (!ok) { /* the server ended it while the statement ran */
+		tx_unref(tx);
+		return tx_check(parent, STR_NONE, err);
+	}
+	return true;
+}
+
+/* The server ends it: its time is over or its connection is closed. The lock is held. */
+static bool doom_if_over(struct tx_table *t, struct tx_root *root)
+{
+	if (clock_mono_ns() >= root->expires_ns)
+		return tx_doom(t, root, TX_EXPIRED, TX_WHY_TIMEOUT);
+	if (__atomic_load_n(&root->conn->closed, __ATOMIC_ACQUIRE))
+		return tx_doom(t, root, TX_EXPIRED, TX_WHY_CONNECTION);
+	return false;
+}
+
+static bool give_up_waiting(struct tx_table *t, struct tx *tx, bool full, struct err *err)
+{
+	struct tx_root *root = tx->root;
+	bool ended;
+
+	mutex_lock(t->lock);
+	(void)doom_if_over(t, root);
+	ended = tx->phase > TX_ABORTED;
+	if (ended)
+		(void)tx_gone(t, (struct tx_grave *)(void *)graveyard_find(&t->dead, str_z(tx->id)), err);
+	mutex_unlock(t->lock);
+	if (ended) {
+		tx_settle_root(root, 0);
+		return false;
+	}
+	if (full)
+		(void)err_set(err, ERR_TOO_MANY_REQUESTS,
+			      "as many requests as are allowed wait for this transaction already; send them one after "
+			      "another");
+	else
+		(void)err_set(
+			err, ERR_TOO_MANY_REQUESTS,
+			"other requests of this transaction were still running when the time of this one was over");
+	err->retry_after_s = RETRY_AFTER_S;
+	err->outcome = ERR_OUTCOME_NOT_STARTED;
+	return false;
+}
+
+bool tx_take_turn(struct tx_table *t, struct tx *tx, int64_t deadline, size_t n_max, struct err *err)
+{
+	struct tx_root *root = tx->root;
+	struct session *s = root->session;
+	enum wait_result r;
+	bool full = false;
+
+	if (turn_try(&root->turn))
+		return true;
+	if (s != NULL)
+		(void)__atomic_add_fetch(&s->n_queued, 1, __ATOMIC_RELAXED);
+	r = turn_take(&root->turn, clock_min(deadline, root->expires_ns), n_max, &full);
+	if (s != NULL)
+		(void)__atomic_sub_fetch(&s->n_queued, 1, __ATOMIC_RELAXED);
+	if (r == WAIT_READY)
+		return true;
+	if (r == WAIT_CANCELLED) {
+		(void)err_set(err, ERR_SHUTTING_DOWN, "the request was given up while it waited for its transaction");
+		err->cancelled = true;
+		err->outcome = ERR_OUTCOME_NOT_STARTED;
+		return false;
+	}
+	return give_up_waiting(t, tx, full, err);
+}
+
+/* Gives the connection back, which rolls back. The turn is held. */
+static void release(struct tx_root *root)
+{
+	struct lease lease;
+
+	mutex_lock(&root->conn_lock);
+	lease = root->lease;
+	root->lease = (struct lease){0};
+	mutex_unlock(&root->conn_lock);
+	lease_release(&lease);
+}
+
+static bool has_lease(struct tx_root *root)
+{
+	bool has;
+
+	mutex_lock(&root->conn_lock);
+	has = root->lease.conn != NULL;
+	mutex_unlock(&root->conn_lock);
+	return has;
+}
+
+void tx_give_turn(struct tx_root *root)
+{
+	do {
+		if (__atomic_load_n(&root->ended, __ATOMIC_ACQUIRE) && has_lease(root))
+			release(root);
+		turn_give(&root->turn);
+		/* whoever ended it meanwhile found the turn taken and has left the connection to its holder */
+	} while (__atomic_load_n(&root->ended, __ATOMIC_ACQUIRE) && has_lease(root) && turn_try(&root->turn));
+}
+
+enum tx_phase tx_verdict(const struct tx_root *root)
+{
+	struct driver_conn *c = root->lease.conn;
+	const bool committed = c->n_commits != root->n_commits, rolled_back = c->n_rollbacks != root->n_rollbacks;
+
+	if (committed || rolled_back)
+		return committed && rolled_back ? TX_UNKNOWN : committed ? TX_COMMITTED : TX_ROLLED_BACK;
+	if (!c->broken) {
+		switch (c->driver->tx_state(c)) {
+		case TX_STATE_OPEN:
+			return TX_OPEN;
+		case TX_STATE_ABORTED:
+			return TX_ABORTED;
+		case TX_STATE_NONE:
+			return TX_ROLLED_BACK; /* by the engine itself: a COMMIT that failed, a full disk */
+		case TX_STATE_UNKNOWN:
+			break;
+		}
+	}
+	/* lost: the server rolls back what had not been asked to commit */
+	return root->may_commit ? TX_UNKNOWN : TX_ROLLED_BACK;
+}
+
+/* Why one with the turn may not go on; false: *err. The lock is held. */
+static bool may_work(struct tx_table *t, struct tx *tx, bool even_aborted, struct err *err)
+{
+	(void)doom_if_over(t, tx->root);
+	if (tx->phase > TX_ABORTED)
+		return tx_gone(t, (struct tx_grave *)(void *)graveyard_find(&t->dead, str_z(tx->id)), err);
+	if (tx->root->innermost != tx)
+		return err_set(err, ERR_TRANSACTIONS_OPEN,
+			       "a savepoint inside this transaction is open; name the innermost one, or end it first");
+	if (tx->phase == TX_ABORTED && !even_aborted) {
+		(void)err_set(
+			err, ERR_TRANSACTION_ABORTED,
+			"a statement has failed and the database refuses further work; roll the transaction back");
+		err->outcome = ERR_OUTCOME_NOT_STARTED;
+		return false;
+	}
+	return true;
+}
+
+bool tx_enter(struct tx_table *t, struct str id, const struct session *session, struct str owner, bool even_aborted,
+	      int64_t deadline, struct tx **ret, struct err *err)
+{
+	struct tx_grave *g;
+	struct tx *tx;
+	bool ok;
+
+	mutex_lock(t->lock);
+	tx_find(t, id, session, owner, &tx, &g);
+	if (tx != NULL)
+		(void)tx_ref(tx);
+	else
+		(void)tx_gone(t, g, err);
+	mutex_unlock(t->lock);
+	if (tx == NULL)
+		return false;
+	if (!tx_take_turn(t, tx, deadline, t->queue_max, err)) {
+		tx_unref(tx);
+		return false;
+	}
+	mutex_lock(t->lock);
+	ok = may_work(t, tx, even_aborted, err);
+	mutex_unlock(t->lock);
+	if (!ok) {
+		tx_give_turn(tx->root);
+		tx_unref(tx);
+		return false;
+	}
+	tx->root->may_commit = false;
+	*ret = tx;
+	return true;
+}
+
+/* Could this text be a COMMIT? Only for connections that are lost in it, so a wrong yes merely says "unknown". */
+static bool may_be_commit(struct str sql)
+{
+	static const char *const words[] = {"commit", "end", "prepare"};
+	struct str s = sql;
+
+	while (s.len != 0 && (strchr(" \t\r\n\f\v;", s.p[0]) != NULL))
+		s = str_n(s.p + 1, s.len - 1);
+	if (str_starts(s, STR("--")) || str_starts(s, STR("/*")))
+		return true; /* a comment first: not worth a parser */
+	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+		const size_t len = strlen(words[i]);
+
+		if (s.len >= len && str_ieq_z(str_n(s.p, len), words[i]))
+			return true;
+	}
+	return false;
+}
+
+bool tx_check(struct tx *tx, struct str raw_sql, struct err *err)
+{
+	struct tx_root *root = tx->root;
+	enum tx_phase phase;
+
+	if (__atomic_load_n(&root->ended, __ATOMIC_ACQUIRE)) {
+		(void)err_set(err, ERR_TRANSACTION_EXPIRED, "the server has ended this transaction; begin a new one");
+		err->outcome = ERR_OUTCOME_ROLLED_BACK;
+		(void)snprintf(err->state, sizeof(err->state), "expired");
+		return false;
+	}
+	phase = tx_verdict(root);
+	if (phase > TX_ABORTED) {
+		(void)err_set(err, ERR_TRANSACTION_ENDED,
+			      "an earlier statement has ended this transaction; begin a new one");
+		err->outcome = ERR_OUTCOME_NOT_STARTED;
+		(void)snprintf(err->state, sizeof(err->state), "%s",
+			       phase == TX_COMMITTED     ? "committed"
+			       : phase == TX_ROLLED_BACK ? "rolled_back"
+							 : "unknown");
+		return false;
+	}
+	root->may_commit = raw_sql.p != NULL && may_be_commit(raw_sql);
+	return true;
+}
+
+/* The engine has ended it under us. The turn is held. */
+static void follow(struct tx_table *t, struct tx_root *root, enum tx_phase phase)
+{
+	const bool lost = root->lease.conn->broken;
+
+	mutex_lock(t->lock);
+	if (!root->ended) {
+		tx_set_aborted(root, false); /* it cannot have been when it could commit */
+		tx_bury(t, root->top, phase, lost ? TX_WHY_LOST : TX_WHY_RAW);
+	}
+	mutex_unlock(t->lock);
+	if (phase != TX_COMMITTED && root->session != NULL)
+		imap_clear(root->session->imap);
+}
+
+/* The server has ended it while a request ran a COMMIT of its own, which won: say so. */
+static void amend(struct tx_table *t, struct tx *tx, enum tx_phase phase)
+{
+	struct tx_grave *g;
+
+	while (tx->parent != NULL)
+		tx = tx->parent;
+	mutex_lock(t->lock);
+	g = (struct tx_grave *)(void *)graveyard_find(&t->dead, str_z(tx->id));
+	if (g != NULL) {
+		g->phase = phase;
+		g->why = TX_WHY_RAW;
+	}
+	mutex_unlock(t->lock);
+}
+
+void tx_leave(struct tx_table *t, struct tx *tx)
+{
+	struct tx_root *root;
+	enum tx_phase phase;
+
+	if (tx == NULL)
+		return;
+	root = tx->root;
+	if (root->lease.conn != NULL) {
+		phase = tx_verdict(root);
+		if (__atomic_load_n(&root->ended, __ATOMIC_ACQUIRE)) {
+			if (phase == TX_COMMITTED || phase == TX_UNKNOWN)
+				amend(t, tx, phase);
+		} else if (phase > TX_ABORTED) {
+			follow(t, root, phase);
+		} else {
+			mutex_lock(t->lock);
+			if (!root->ended)
+				tx_set_aborted(root, phase == TX_ABORTED);
+			mutex_unlock(t->lock);
+		}
+	}
+	tx_give_turn(root);
+	tx_unref(tx);
+}

@@ -1,0 +1,362 @@
+/* Ending transactions: by the client, by the server, with their session or connection. */
+#include <assert.h>
+#include <stdio.h>
+
+#include "service/base/clock.h"
+#include "service/base/fiber.h"
+#include "store/session/tx.h"
+#include "store/session/tx_internal.h"
+
+#include "service/base/banned.h"
+
+#define ROLLBACK_NS (5 * CLOCK_NS_PER_S) /* what undoing gets, however late the request is */
+
+static void clear_map(const struct tx_root *root)
+{
+	if (root->session != NULL)
+		imap_clear(root->session->imap);
+}
+
+static bool savepoint_sql(const struct tx *tx, const char *verb, int64_t deadline, struct err *err)
+{
+	struct driver_conn *c = tx->root->lease.conn;
+	char sql[64];
+
+	(void)snprintf(sql, sizeof(sql), "%s SAVEPOINT sp_%u", verb, tx->savepoint);
+	return c->driver->simple(c, str_z(sql), deadline, err);
+}
+
+static void bury(struct tx_table *t, struct tx *upto, enum tx_phase phase, enum tx_why why)
+{
+	mutex_lock(t->lock);
+	if (upto->phase <= TX_ABORTED) /* else the server was faster */
+		tx_bury(t, upto, phase, why);
+	mutex_unlock(t->lock);
+}
+
+/* Undoes the whole transaction; never fails. The turn is held. */
+static void undo_all(struct tx_table *t, struct tx_root *root, struct tx *top, enum tx_why why)
+{
+	struct driver_conn *c = root->lease.conn;
+
+	if (!c->broken)
+		c->driver->rollback(c);
+	bury(t, top, TX_ROLLED_BACK, why);
+	clear_map(root);
+}
+
+static struct tx *top_of(struct tx *tx)
+{
+	while (tx->parent != NULL)
+		tx = tx->parent;
+	return tx;
+}
+
+/* ROLLBACK TO and RELEASE. When the savepoint is not there any more (a statement of the client's released it), what it
+ * protected can only be undone with everything. */
+static void undo_savepoint(struct tx_table *t, struct tx *tx)
+{
+	const int64_t deadline = clock_mono_ns() + ROLLBACK_NS;
+	struct tx_root *root = tx->root;
+	struct err e;
+
+	if (!savepoint_sql(tx, "ROLLBACK TO", deadline, &e) || !savepoint_sql(tx, "RELEASE", deadline, &e)) {
+		undo_all(t, root, top_of(tx), root->lease.conn->broken ? TX_WHY_LOST : TX_WHY_FAILED);
+		return;
+	}
+	mutex_lock(t->lock);
+	if (tx->phase <= TX_ABORTED) {
+		tx_bury(t, tx, TX_ROLLED_BACK, TX_WHY_CLIENT);
+		tx_set_aborted(root, false);
+	}
+	mutex_unlock(t->lock);
+	clear_map(root);
+}
+
+static bool was_aborted(struct err *err)
+{
+	(void)err_set(err, ERR_TRANSACTION_ABORTED,
+		      "a statement has failed in this transaction, so it was rolled back instead of committed");
+	err->outcome = ERR_OUTCOME_ROLLED_BACK;
+	return false;
+}
+
+static bool commit_savepoint(struct tx_table *t, struct tx *tx, int64_t deadline, struct err *err)
+{
+	if (tx_verdict(tx->root) == TX_ABORTED) {
+		undo_savepoint(t, tx);
+		return was_aborted(err);
+	}
+	if (!savepoint_sql(tx, "RELEASE", deadline, err)) {
+		undo_savepoint(t, tx);
+		err->outcome = ERR_OUTCOME_ROLLED_BACK;
+		return false;
+	}
+	bury(t, tx, TX_COMMITTED, TX_WHY_CLIENT);
+	return true;
+}
+
+/* What a COMMIT came to; `ok`: the driver's answer. The turn is held. */
+static enum tx_phase commit_outcome(const struct tx_root *root, bool ok)
+{
+	struct driver_conn *c = root->lease.conn;
+
+	if (c->n_rollbacks != root->n_rollbacks)
+		return TX_ROLLED_BACK; /* COMMIT of an aborted one succeeds by rolling back */
+	if (ok || c->n_commits != root->n_commits)
+		return TX_COMMITTED;
+	if (c->broken || c->driver->tx_state(c) == TX_STATE_UNKNOWN)
+		return TX_UNKNOWN;
+	return TX_ROLLED_BACK; /* refused: it is undone now if it is still open */
+}
+
+static bool commit_root(struct tx_table *t, struct tx *tx, int64_t deadline, struct err *err)
+{
+	struct tx_root *root = tx->root;
+	struct driver_conn *c = root->lease.conn;
+	enum tx_phase outcome = tx_verdict(root);
+	bool ok;
+
+	if (outcome == TX_ABORTED) {
+		undo_all(t, root, tx, TX_WHY_CLIENT);
+		return was_aborted(err);
+	}
+	if (outcome != TX_OPEN) {
+		undo_all(t, root, tx, TX_WHY_LOST);
+		(void)err_set(err, ERR_DATABASE_UNAVAILABLE,
+			      "the database connection was lost before the transaction could commit");
+		err->outcome = ERR_OUTCOME_ROLLED_BACK;
+		return false;
+	}
+	ok = c->driver->commit(c, deadline, err);
+	outcome = commit_outcome(root, ok);
+	if (outcome == TX_COMMITTED) {
+		bury(t, tx, outcome, TX_WHY_CLIENT);
+		return true;
+	}
+	if (outcome == TX_ROLLED_BACK) {
+		undo_all(t, root, tx, TX_WHY_FAILED);
+		if (ok)
+			return was_aborted(err);
+		err->outcome = ERR_OUTCOME_ROLLED_BACK;
+		return false;
+	}
+	bury(t, tx, TX_UNKNOWN, TX_WHY_LOST);
+	clear_map(root);
+	if (err->code != ERR_DATABASE_UNAVAILABLE)
+		(void)err_set(err, ERR_DATABASE_UNAVAILABLE,
+			      "the database was lost while the transaction committed; whether it did is not known");
+	err->outcome = ERR_OUTCOME_UNKNOWN;
+	return false;
+}
+
+/* Does it with the turn held; not interrupted by a client that goes away. */
+static bool finish(struct tx_table *t, struct tx *tx, bool commit, int64_t deadline, struct err *err)
+{
+	bool ok = true;
+
+	fiber_shield();
+	if (commit)
+		ok = tx->parent == NULL ? commit_root(t, tx, deadline, err) : commit_savepoint(t, tx, deadline, err);
+	else if (tx->parent == NULL)
+		undo_all(t, tx->root, tx, TX_WHY_CLIENT);
+	else
+		undo_savepoint(t, tx);
+	fiber_unshield();
+	return ok;
+}
+
+/* A repeated end of an ended one. The lock is held. */
+static bool end_again(struct tx_table *t, const struct tx_grave *g, bool commit, enum tx_phase *ret, struct err *err)
+{
+	const enum tx_phase phase = g != NULL ? tx_grave_phase(t, g) : TX_EXPIRED;
+
+	if (phase == (commit ? TX_COMMITTED : TX_ROLLED_BACK)) {
+		*ret = phase;
+		return true;
+	}
+	return tx_gone(t, g, err);
+}
+
+enum end_step { END_GO, END_DONE, END_REFUSED };
+
+/* With the turn: may it be ended so, or has it ended meanwhile? From END_GO on nobody else ends it. The lock is held.
+ */
+static enum end_step end_check(struct tx_table *t, struct tx *tx, bool commit, enum tx_phase *ret, struct err *err)
+{
+	struct tx_root *root = tx->root;
+
+	if (!root->ended && clock_mono_ns() >= root->expires_ns)
+		(void)tx_doom(t, root, TX_EXPIRED, TX_WHY_TIMEOUT);
+	if (tx->phase > TX_ABORTED)
+		return end_again(t, (struct tx_grave *)(void *)graveyard_find(&t->dead, str_z(tx->id)), commit, ret,
+				 err)
+			       ? END_DONE
+			       : END_REFUSED;
+	if (commit && root->innermost != tx) {
+		(void)err_set(err, ERR_TRANSACTIONS_OPEN,
+			      "a savepoint inside this transaction is open; commit or roll it back first");
+		return END_REFUSED;
+	}
+	root->committing = true;
+	return END_GO;
+}
+
+bool tx_end(struct tx_table *t, struct str id, const struct session *session, struct str owner, bool commit,
+	    int64_t deadline, enum tx_phase *ret, struct err *err)
+{
+	enum end_step step;
+	struct tx_grave *g;
+	struct tx *tx;
+	bool ok = false;
+
+	mutex_lock(t->lock);
+	tx_find(t, id, session, owner, &tx, &g);
+	if (tx != NULL)
+		(void)tx_ref(tx);
+	else
+		ok = end_again(t, g, commit, ret, err);
+	mutex_unlock(t->lock);
+	if (tx == NULL)
+		return ok;
+	if (!tx_take_turn(t, tx, deadline, t->queue_max, err)) {
+		tx_unref(tx);
+		return false;
+	}
+	mutex_lock(t->lock);
+	step = end_check(t, tx, commit, ret, err);
+	mutex_unlock(t->lock);
+	ok = step == END_DONE;
+	if (step == END_GO) {
+		ok = finish(t, tx, commit, deadline, err);
+		mutex_lock(t->lock);
+		tx->root->committing = false;
+		/* what ended meanwhile has spared this one */
+		if (!tx->root->ended && session != NULL && session->end != SESSION_OPEN)
+			(void)tx_doom(t, tx->root, TX_EXPIRED, TX_WHY_SESSION);
+		mutex_unlock(t->lock);
+		if (ok)
+			*ret = commit ? TX_COMMITTED : TX_ROLLED_BACK;
+	}
+	tx_give_turn(tx->root);
+	tx_unref(tx);
+	return ok;
+}
+
+bool tx_doom(struct tx_table *t, struct tx_root *root, enum tx_phase phase, enum tx_why why)
+{
+	if (root->ended || root->committing)
+		return false;
+	tx_bury(t, root->top, phase, why);
+	return true;
+}
+
+size_t tx_doom_session(struct tx_table *t, struct session *s, bool expired, struct tx **ret)
+{
+	struct tx *list = NULL, *next;
+	size_t n = 0;
+
+	for (struct tx *top = s->transactions; top != NULL; top = next) {
+		next = top->next;
+		if (!tx_doom(t, tx_ref(top)->root, expired ? TX_EXPIRED : TX_ROLLED_BACK, TX_WHY_SESSION)) {
+			tx_unref(top);
+			continue;
+		}
+		top->next_doomed = list;
+		list = top;
+		n++;
+	}
+	*ret = list;
+	return n;
+}
+
+static void cancel(struct tx_root *root)
+{
+	mutex_lock(&root->conn_lock);
+	if (root->lease.conn != NULL)
+		root->lease.conn->driver->cancel(root->lease.conn);
+	mutex_unlock(&root->conn_lock);
+}
+
+void tx_settle_root(struct tx_root *root, int64_t wait_ns)
+{
+	bool mine;
+
+	fiber_shield();
+	mine = turn_try(&root->turn);
+	if (!mine) {
+		cancel(root);
+		mine = wait_ns > 0 && turn_take(&root->turn, clock_mono_ns() + wait_ns, 0, NULL) == WAIT_READY;
+	}
+	if (mine)
+		tx_give_turn(root);
+	fiber_unshield();
+}
+
+void tx_settle(struct tx *doomed, int64_t wait_ns)
+{
+	struct tx *next;
+
+	for (; doomed != NULL; doomed = next) {
+		next = doomed->next_doomed;
+		tx_settle_root(doomed->root, wait_ns);
+		tx_unref(doomed);
+	}
+}
+
+void tx_end_session(struct tx_table *t, struct session *s, bool expired)
+{
+	struct tx *doomed;
+
+	mutex_lock(t->lock);
+	(void)tx_doom_session(t, s, expired, &doomed);
+	mutex_unlock(t->lock);
+	tx_settle(doomed, TX_SETTLE_NS);
+}
+
+#define SWEEP_BATCH 64
+
+/* Ends up to SWEEP_BATCH roots: those past their timeout (`timed`), else those of conn (NULL: all). Returns how many.
+ * Parks. */
+static size_t sweep(struct tx_table *t, bool timed, const struct connection *conn, int64_t *due)
+{
+	struct tx *found[SWEEP_BATCH], *doomed = NULL, *tx;
+	const int64_t now = clock_mono_ns();
+	size_t n = 0, pos = 0;
+
+	mutex_lock(t->lock);
+	while (n < SWEEP_BATCH && (tx = map_next(&t->open, &pos)) != NULL) {
+		if (tx->parent != NULL || tx->root->committing)
+			continue;
+		if (timed ? now >= tx->root->expires_ns : conn == NULL || tx->root->conn == conn)
+			found[n++] = tx_ref(tx);
+		else if (due != NULL)
+			*due = clock_min(*due, tx->root->expires_ns);
+	}
+	for (size_t i = 0; i < n; i++) {
+		(void)tx_doom(t, found[i]->root, TX_EXPIRED, timed ? TX_WHY_TIMEOUT : TX_WHY_CONNECTION);
+		found[i]->next_doomed = doomed;
+		doomed = found[i];
+	}
+	if (timed)
+		graveyard_forget(&t->dead, now - (int64_t)(t->tombstone_s * (double)CLOCK_NS_PER_S));
+	mutex_unlock(t->lock);
+	tx_settle(doomed, timed ? 0 : TX_SETTLE_NS);
+	return n;
+}
+
+void tx_end_connection(struct tx_table *t, struct connection *c)
+{
+	while (sweep(t, false, c, NULL) == SWEEP_BATCH)
+		;
+}
+
+int64_t tx_tick(struct tx_table *t)
+{
+	/* those that begin after this look may be due earlier than any seen by it */
+	int64_t due = clock_mono_ns() + CLOCK_NS_PER_S;
+
+	while (sweep(t, true, NULL, &due) == SWEEP_BATCH)
+		;
+	return due;
+}
