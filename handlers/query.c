@@ -35,8 +35,6 @@ static bool select_rows(struct query_request *q, struct err *err)
 	if (ok) {
 		rows_end(&w);
 		rows_close(&w);
-	} else {
-		rows_failed(&w, err);
 	}
 	rows_done(&w);
 	return ok;

@@ -257,15 +257,6 @@ void rows_close(struct rows_writer *w)
 		strbuf_printf(w->out, "{\"$end\":{\"row_count\":%lld}}\n", (long long)w->n_rows);
 }
 
-void rows_failed(struct rows_writer *w, const struct err *err)
-{
-	if (w->media != MEDIA_NDJSON || !response_streaming(w->c->res))
-		return;
-	strbuf_puts(w->out, "{\"$error\":");
-	problem_write(w->out, err, w->c->req->id);
-	strbuf_puts(w->out, "}\n");
-}
-
 void rows_done(struct rows_writer *w)
 {
 	strbuf_done(&w->text);

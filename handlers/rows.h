@@ -41,9 +41,7 @@ struct row_sink rows_sink(struct rows_writer *w);
 void rows_end(struct rows_writer *w);
 /* Closes the answer: the object, or the last line of NDJSON. */
 void rows_close(struct rows_writer *w);
-/* After a failure: NDJSON that has begun to stream gets its last line. */
-void rows_failed(struct rows_writer *w, const struct err *err);
-/* Frees what the writer holds; after either of the above. */
+/* Frees what the writer holds, whatever happened. */
 void rows_done(struct rows_writer *w);
 /* Writes one row object (JSON) of decoded values, whatever the medium. */
 void rows_object(struct rows_writer *w, const struct value *row);

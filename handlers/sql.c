@@ -121,8 +121,6 @@ bool handle_sql_fetch_all(struct request *req, struct response *res, struct err 
 	if (ok) {
 		rows_end(&w);
 		rows_close(&w);
-	} else {
-		rows_failed(&w, err);
 	}
 	rows_done(&w);
 	return context_close(&q.c, ok, err);
