@@ -48,6 +48,8 @@ def run(command, env, seconds):
         done = subprocess.run(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                               timeout=seconds, check=False)
         return done.returncode, done.stdout.decode("utf-8", "replace")
+    except OSError as e:
+        return -1, f"cannot run: {e}"
     except subprocess.TimeoutExpired as e:
         return -1, (e.stdout or b"").decode("utf-8", "replace") + f"\nstill running after {seconds} s: killed"
 
