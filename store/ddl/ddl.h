@@ -27,8 +27,33 @@ void ddl_plan_warn(struct ddl_plan *p, const char *code, struct str table, struc
  * ERR_INVALID_SCHEMA for an unresolved type. */
 bool ddl_column_type(const struct dialect *d, const struct column *c, struct strbuf *out, struct err *err) MUST_CHECK;
 
-/* CREATE TABLE of one model; `inline_fk` decides per foreign key (circular ones come later by ALTER on PostgreSQL);
- * SQLite checks are part of it (a difference of ours, on purpose). */
+/* The type as PostgreSQL's ALTER COLUMN ... TYPE wants it (timestamptz, boolean, numeric, ...); an enum type is quoted.
+ * Nothing is written for an unresolved type: refuse it with ddl_column_type first. */
+void ddl_alter_type(const struct column *c, struct strbuf *out);
+
+/* Name and type, NOT NULL, UNIQUE, PRIMARY KEY in the dialect's order. The column of a composite key has no PRIMARY
+ * KEY. */
+bool ddl_column_definition(const struct dialect *d, const struct model *m, const struct column *c, struct strbuf *out,
+			   struct err *err) MUST_CHECK;
+
+/* FOREIGN KEY ("c") REFERENCES "t" ("id") ON DELETE X */
+void ddl_foreign_key(const struct foreign_key *fk, struct strbuf *out);
+/* "c" IN ('a', 'b') */
+void ddl_check_body(const struct schema_check *c, struct strbuf *out);
+/* CREATE [UNIQUE ]INDEX IF NOT EXISTS "n" ON "t" ("a", "b") */
+void ddl_create_index(const struct model *m, const struct schema_index *x, struct strbuf *out);
+/* ALTER TABLE "t" ADD CONSTRAINT "n" CHECK (...): PostgreSQL. */
+void ddl_add_check(const struct model *m, const struct schema_check *c, struct strbuf *out);
+/* DO block that makes the column's enum type unless it is there: PostgreSQL. */
+void ddl_create_enum(const struct column *c, struct strbuf *out);
+/* ON DELETE word in capitals; CASCADE when absent; static. */
+const char *ddl_on_delete(const struct foreign_key *fk);
+/* A unique that CREATE TABLE holds inline: one column, flagged unique. */
+bool ddl_inline_unique(const struct model *m, const struct schema_index *x);
+
+/* CREATE TABLE of one model; `inline_fk` decides per foreign key (NULL: all; circular ones come later by ALTER on
+ * PostgreSQL); SQLite checks are part of it (a difference of ours, on purpose). ERR_INVALID_SCHEMA as ddl_column_type,
+ * and on SQLite for two columns that differ in case only. */
 bool ddl_create_table(const struct dialect *d, const struct model *m, const bool *inline_fk, struct strbuf *out,
 		      struct err *err) MUST_CHECK;
 
@@ -39,10 +64,11 @@ void ddl_post_create(const struct dialect *d, const struct model *m, struct ddl_
 void ddl_order(const struct schema *s, size_t *order);
 
 /*
- * All statements of create-tables: enum types, tables in dependency order, foreign keys of circles (ALTER, PostgreSQL),
- * indexes, uniques, checks. `exists(arg, table)` tells which tables are there already: they are skipped whole (NULL: none).
+ * All statements of create-tables: enum types, tables in dependency order, indexes, uniques, checks, and at last the
+ * foreign keys that could not be inline (PostgreSQL: circles, and keys that only a unique index makes unique).
+ * `exists(arg, table)` tells which tables are there already: they are skipped whole (NULL: none).
  */
-bool ddl_create_all(const struct dialect *d, const struct schema *s, bool (*exists)(void *arg, struct str table), void *arg,
-		    struct ddl_plan *p, struct err *err) MUST_CHECK;
+bool ddl_create_all(const struct dialect *d, const struct schema *s, bool (*exists)(void *arg, struct str table),
+		    void *arg, struct ddl_plan *p, struct err *err) MUST_CHECK;
 
 #endif

@@ -48,9 +48,9 @@ const struct relation *model_relation(const struct model *m, struct str name)
 }
 
 static const char *const logical_names[] = {
-	[LT_INTEGER] = "integer", [LT_NUMBER] = "number", [LT_DECIMAL] = "decimal",   [LT_BOOLEAN] = "boolean",
-	[LT_STRING] = "string",   [LT_DATETIME] = "datetime", [LT_DATE] = "date",     [LT_TIME] = "time",
-	[LT_UUID] = "uuid",       [LT_BINARY] = "binary", [LT_JSON] = "json",         [LT_UNKNOWN] = "unknown",
+	[LT_INTEGER] = "integer", [LT_NUMBER] = "number",     [LT_DECIMAL] = "decimal", [LT_BOOLEAN] = "boolean",
+	[LT_STRING] = "string",   [LT_DATETIME] = "datetime", [LT_DATE] = "date",       [LT_TIME] = "time",
+	[LT_UUID] = "uuid",       [LT_BINARY] = "binary",     [LT_JSON] = "json",       [LT_UNKNOWN] = "unknown",
 };
 
 const char *logical_type_name(enum logical_type t)
@@ -64,8 +64,8 @@ enum logical_type logical_from_word(struct str logical_word, struct str format)
 		const char *word, *format; /* NULL: any */
 		enum logical_type type;
 	} rules[] = {
-		{NULL, "decimal", LT_DECIMAL},        {"string", "date-time", LT_DATETIME}, {"string", "date", LT_DATE},
-		{"string", "uuid", LT_UUID},          {"string", "binary", LT_BINARY},      {"object", NULL, LT_JSON},
+		{NULL, "decimal", LT_DECIMAL}, {"string", "date-time", LT_DATETIME}, {"string", "date", LT_DATE},
+		{"string", "uuid", LT_UUID},   {"string", "binary", LT_BINARY},      {"object", NULL, LT_JSON},
 		{"array", NULL, LT_JSON},
 	};
 
@@ -82,18 +82,10 @@ enum logical_type logical_from_word(struct str logical_word, struct str format)
 enum storage_type storage_from_logical(struct str logical_word, struct str format)
 {
 	static const enum storage_type storage[] = {
-		[LT_INTEGER] = ST_INT,
-		[LT_NUMBER] = ST_DOUBLE,
-		[LT_DECIMAL] = ST_NUMERIC,
-		[LT_BOOLEAN] = ST_BOOLEAN,
-		[LT_STRING] = ST_VARCHAR,
-		[LT_DATETIME] = ST_DATETIME_LOGICAL,
-		[LT_DATE] = ST_DATE,
-		[LT_TIME] = ST_TIME_LOGICAL,
-		[LT_UUID] = ST_UUID_LOGICAL,
-		[LT_BINARY] = ST_BYTEA,
-		[LT_JSON] = ST_JSON,
-		[LT_UNKNOWN] = ST_UNRESOLVED,
+		[LT_INTEGER] = ST_INT,     [LT_NUMBER] = ST_DOUBLE,     [LT_DECIMAL] = ST_NUMERIC,
+		[LT_BOOLEAN] = ST_BOOLEAN, [LT_STRING] = ST_VARCHAR,    [LT_DATETIME] = ST_DATETIME_LOGICAL,
+		[LT_DATE] = ST_DATE,       [LT_TIME] = ST_TIME_LOGICAL, [LT_UUID] = ST_UUID_LOGICAL,
+		[LT_BINARY] = ST_BYTEA,    [LT_JSON] = ST_JSON,         [LT_UNKNOWN] = ST_UNRESOLVED,
 	};
 
 	return storage[logical_from_word(logical_word, format)];
@@ -146,13 +138,26 @@ bool storage_from_token(struct str token, enum storage_type *ret, int64_t *ret_l
 		const char *word;
 		enum storage_type type;
 	} words[] = {
-		{"text", ST_TEXT},           {"varchar", ST_VARCHAR},         {"smallint", ST_SMALLINT},
-		{"int", ST_INT},             {"integer", ST_INT},             {"bigint", ST_BIGINT},
-		{"boolean", ST_BOOLEAN},     {"bool", ST_BOOLEAN},            {"double", ST_DOUBLE},
-		{"numeric", ST_NUMERIC},     {"decimal", ST_NUMERIC},         {"json", ST_JSON},
-		{"jsonb", ST_JSONB},         {"uuid", ST_UUID},               {"timestamp", ST_TIMESTAMP},
-		{"date", ST_DATE},           {"timestamptz", ST_TIMESTAMPTZ}, {"time", ST_TIME},
-		{"bytea", ST_BYTEA},         {"blob", ST_BYTEA},
+		{"text", ST_TEXT},
+		{"varchar", ST_VARCHAR},
+		{"smallint", ST_SMALLINT},
+		{"int", ST_INT},
+		{"integer", ST_INT},
+		{"bigint", ST_BIGINT},
+		{"boolean", ST_BOOLEAN},
+		{"bool", ST_BOOLEAN},
+		{"double", ST_DOUBLE},
+		{"numeric", ST_NUMERIC},
+		{"decimal", ST_NUMERIC},
+		{"json", ST_JSON},
+		{"jsonb", ST_JSONB},
+		{"uuid", ST_UUID},
+		{"timestamp", ST_TIMESTAMP},
+		{"date", ST_DATE},
+		{"timestamptz", ST_TIMESTAMPTZ},
+		{"time", ST_TIME},
+		{"bytea", ST_BYTEA},
+		{"blob", ST_BYTEA},
 	};
 	int64_t length;
 

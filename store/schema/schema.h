@@ -43,36 +43,36 @@ enum storage_type {
 	ST_JSON,
 	ST_JSONB,
 	ST_TEXT,
-	ST_VARCHAR,      /* length 0: unbounded */
+	ST_VARCHAR, /* length 0: unbounded */
 	ST_CHAR,
 	ST_UUID,         /* db_type uuid: char(32) on SQLite */
 	ST_UUID_LOGICAL, /* logical uuid: uuid_text on SQLite */
 	ST_TIMESTAMP,
-	ST_TIMESTAMPTZ,  /* db_type: datetime_text on SQLite */
+	ST_TIMESTAMPTZ,      /* db_type: datetime_text on SQLite */
 	ST_DATETIME_LOGICAL, /* logical datetime: timestamp_with_timezone_text on SQLite */
 	ST_DATE,
 	ST_TIME,         /* db_type time */
 	ST_TIME_LOGICAL, /* logical time without db_type: varchar on both */
 	ST_BYTEA,
-	ST_UNRESOLVED    /* unknown logical type and no recognised db_type */
+	ST_UNRESOLVED /* unknown logical type and no recognised db_type */
 };
 
 struct column {
 	struct str name;
-	size_t index;              /* position in model->columns (and in every full row) */
+	size_t index; /* position in model->columns (and in every full row) */
 	/* The effective one: a recognised db_type decides what values the column holds, but for declared uuid, decimal,
 	 * temporal and json columns with a text-like db_type, which keep their meaning and are stored as text. */
 	enum logical_type logical;
-	struct str logical_word;   /* as declared ("integer", "datetime", "object", ...) */
+	struct str logical_word; /* as declared ("integer", "datetime", "object", ...) */
 	enum storage_type storage;
-	int64_t length;            /* N of varchar(N), char(N); 0: none */
+	int64_t length; /* N of varchar(N), char(N); 0: none */
 	bool nullable, primary_key, autoincrement, unique, index_flag;
-	const json_t *default_value; /* NULL: none (JSON null) */
-	struct str format;           /* STR_NONE: null */
-	struct str db_type;          /* STR_NONE: absent */
+	const json_t *default_value;                 /* NULL: none (JSON null) */
+	struct str format;                           /* STR_NONE: null */
+	struct str db_type;                          /* STR_NONE: absent */
 	bool db_type_explicit, has_db_type_explicit; /* has_: the member was given */
-	const json_t *enum_values;   /* array, or NULL */
-	struct str enum_type_name;   /* STR_NONE: absent */
+	const json_t *enum_values;                   /* array, or NULL */
+	struct str enum_type_name;                   /* STR_NONE: absent */
 	bool postgres_native_enum, has_postgres_native_enum;
 };
 
@@ -105,23 +105,23 @@ struct relation {
 	struct str name;
 	enum relation_kind kind;
 	struct str target_name;
-	const struct model *target;   /* resolved; never NULL in a validated schema */
+	const struct model *target; /* resolved; never NULL in a validated schema */
 	/* FORWARD: this model's column -> target's to_column. REVERSE, ONE_TO_ONE: target's column -> this model's
 	 * to_column. ONE_TO_ONE with `column` in this model is a forward one. */
 	struct str column, to_column;
-	bool local;                   /* `column` is this model's */
+	bool local; /* `column` is this model's */
 	bool to_one;
 	/* MANY_TO_MANY: the join table and its two columns; the keys they point at. */
 	struct str through, source_column, target_column;
 	struct str source_key, target_key;
-	bool declared;                /* false: derived */
+	bool declared; /* false: derived */
 };
 
 struct model {
 	struct str name, table;
-	struct column *columns;      /* sorted by name */
+	struct column *columns; /* sorted by name */
 	size_t n_columns;
-	const struct column **pk;    /* primary key columns, by name */
+	const struct column **pk; /* primary key columns, by name */
 	size_t n_pk;
 	struct foreign_key *fks;
 	size_t n_fks;
@@ -138,15 +138,15 @@ struct model {
 };
 
 struct schema {
-	int refs;                    /* atomic */
+	int refs; /* atomic */
 	struct arena arena;
-	struct model *models;        /* sorted by name */
+	struct model *models; /* sorted by name */
 	size_t n_models;
 	struct map by_name, by_table; /* -> struct model */
-	const json_t *envelope;      /* canonical envelope with relations and fingerprint, as answered */
-	bool dialect_agnostic;       /* of the payload; kept, means nothing here */
-	char fingerprint[65];        /* SHA-256 hex of the canonical v1 envelope without our additions */
-	uint64_t generation;         /* of the registry when it was published */
+	const json_t *envelope;       /* canonical envelope with relations and fingerprint, as answered */
+	bool dialect_agnostic;        /* of the payload; kept, means nothing here */
+	char fingerprint[65];         /* SHA-256 hex of the canonical v1 envelope without our additions */
+	uint64_t generation;          /* of the registry when it was published */
 };
 
 /* Another reference to s; returns s. Any thread. */
@@ -166,7 +166,8 @@ const char *logical_type_name(enum logical_type t);
 /* db_type token ("varchar(40)", "timestamptz", ...) -> storage type and length; false when the token is not
  * recognised. Case-insensitive, surrounding space ignored. */
 bool storage_from_token(struct str token, enum storage_type *ret, int64_t *ret_length) MUST_CHECK;
-/* A logical word ("integer", "object", "string" with a format, ...) -> logical type; LT_UNKNOWN when it says nothing. */
+/* A logical word ("integer", "object", "string" with a format, ...) -> logical type; LT_UNKNOWN when it says nothing.
+ */
 enum logical_type logical_from_word(struct str logical_word, struct str format);
 /* From a logical word and format alone; ST_UNRESOLVED when it says nothing. */
 enum storage_type storage_from_logical(struct str logical_word, struct str format);

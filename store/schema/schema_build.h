@@ -21,25 +21,25 @@ struct column_given {
 };
 
 struct draft {
-	struct model *m;        /* being built; lives in the schema's arena */
-	const char *pointer;    /* into the document; of the whole set for models that were there before */
-	bool kept;              /* was there before: indexes of its elements point nowhere */
-	bool broken;            /* its shape is at fault: what depends on it is not looked at */
+	struct model *m;                  /* being built; lives in the schema's arena */
+	const char *pointer;              /* into the document; of the whole set for models that were there before */
+	bool kept;                        /* was there before: indexes of its elements point nowhere */
+	bool broken;                      /* its shape is at fault: what depends on it is not looked at */
 	const struct column_given *given; /* per column */
 	const struct relation_decl *decls;
 	size_t n_decls;
 };
 
 struct schema_build {
-	struct schema *s;       /* owned until it is handed out */
-	struct arena *arena;    /* the schema's */
-	struct arena *scratch;  /* the caller's */
-	struct draft *drafts;   /* n of them, in the scratch arena */
+	struct schema *s;      /* owned until it is handed out */
+	struct arena *arena;   /* the schema's */
+	struct arena *scratch; /* the caller's */
+	struct draft *drafts;  /* n of them, in the scratch arena */
 	size_t n, size;
 	const char *set_pointer; /* of the array of models */
-	struct map by_table;    /* -> struct draft, after parsing */
+	struct map by_table;     /* -> struct draft, after parsing */
 	struct err_fault *faults;
-	size_t n_faults;        /* may exceed LIMIT_ERR_FAULTS: only the first ones are kept */
+	size_t n_faults; /* may exceed LIMIT_ERR_FAULTS: only the first ones are kept */
 };
 
 void schema_build_init(struct schema_build *b, struct arena *scratch);

@@ -116,14 +116,16 @@ static void complete_names(struct schema_build *b, struct model *m)
 	for (size_t i = 0; i < m->n_indexes; i++) {
 		struct schema_index *x = &m->indexes[i];
 
-		x->name = x->name.p != NULL ? schema_artifact_fit(a, ARTIFACT_INDEX, x->name)
-					    : schema_artifact_name(a, ARTIFACT_INDEX, m->table, x->columns, x->n_columns);
+		x->name = x->name.p != NULL
+				  ? schema_artifact_fit(a, ARTIFACT_INDEX, x->name)
+				  : schema_artifact_name(a, ARTIFACT_INDEX, m->table, x->columns, x->n_columns);
 	}
 	for (size_t i = 0; i < m->n_uniques; i++) {
 		struct schema_index *x = &m->uniques[i];
 
-		x->name = x->name.p != NULL ? schema_artifact_fit(a, ARTIFACT_UNIQUE, x->name)
-					    : schema_artifact_name(a, ARTIFACT_UNIQUE, m->table, x->columns, x->n_columns);
+		x->name = x->name.p != NULL
+				  ? schema_artifact_fit(a, ARTIFACT_UNIQUE, x->name)
+				  : schema_artifact_name(a, ARTIFACT_UNIQUE, m->table, x->columns, x->n_columns);
 	}
 	for (size_t i = 0; i < m->n_checks; i++) {
 		struct schema_check *c = &m->checks[i];
@@ -186,8 +188,10 @@ void schema_complete(struct schema_build *b)
 		if (d->m->table.p == NULL && d->m->name.p != NULL) {
 			d->m->table = schema_lower(b->arena, d->m->name);
 			if (d->m->table.len > LIMIT_NAME_BYTES && !d->broken) {
-				schema_fault(b, d->pointer, "the model's name makes a table name of %zu bytes; give a "
-					     "\"table_name\" of at most %d", d->m->table.len, LIMIT_NAME_BYTES);
+				schema_fault(b, d->pointer,
+					     "the model's name makes a table name of %zu bytes; give a "
+					     "\"table_name\" of at most %d",
+					     d->m->table.len, LIMIT_NAME_BYTES);
 				d->broken = true;
 			}
 		}

@@ -68,7 +68,8 @@ static bool verdict(struct schema_build *b, struct err *err)
 				 b->faults[0].detail);
 	else
 		(void)err_set_at(err, ERR_INVALID_SCHEMA, b->faults[0].pointer,
-				 "the schema is invalid: %s (and %zu more faults)", b->faults[0].detail, b->n_faults - 1);
+				 "the schema is invalid: %s (and %zu more faults)", b->faults[0].detail,
+				 b->n_faults - 1);
 	err->faults = b->faults;
 	err->n_faults = listed;
 	return false;
@@ -97,7 +98,8 @@ static const json_t *find_models(struct schema_build *b, const json_t *doc)
 	const json_t *payload = doc, *agnostic, *models;
 	const char *at = "";
 
-	if (json_is_object(doc) && (json_object_get(doc, "ir_kind") != NULL || json_object_get(doc, "payload") != NULL)) {
+	if (json_is_object(doc) &&
+	    (json_object_get(doc, "ir_kind") != NULL || json_object_get(doc, "payload") != NULL)) {
 		const json_t *kind = json_object_get(doc, "ir_kind"), *version = json_object_get(doc, "ir_version");
 
 		if (!json_is_string(kind) || !str_eq_z(json_str(kind), "schema"))

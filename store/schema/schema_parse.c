@@ -131,8 +131,7 @@ static const struct str *get_strings(struct parse *p, const char *key, size_t *r
 	for (size_t i = 0; i < json_array_size(v); i++) {
 		const json_t *item = json_array_get(v, i);
 
-		if (!json_is_string(item) ||
-		    memchr(json_string_value(item), '\0', json_string_length(item)) != NULL) {
+		if (!json_is_string(item) || memchr(json_string_value(item), '\0', json_string_length(item)) != NULL) {
 			const char *at = json_pointer_key(p->b->scratch, p->pointer, str_z(key));
 
 			schema_fault(p->b, json_pointer_index(p->b->scratch, at, i), "must be a string without NUL");

@@ -3,8 +3,8 @@
  * no declared relation covers gets a derived pair:
  *
  *   forward  on the model:  the column less "_id" ("org_id" -> "org"); else, or where that is a column, "<column>_ref"
- *   reverse  on the target: related_name, else "<model>_set" in lower case; "<model>_<column less _id>_set" where a model has
- *            several such keys to one target; to_one (kind one_to_one) when the column is unique
+ *   reverse  on the target: related_name, else "<model>_set" in lower case; "<model>_<column less _id>_set" where a
+ * model has several such keys to one target; to_one (kind one_to_one) when the column is unique
  *
  * What still collides gets _2, _3, ... in the order of models and columns: the same set always yields the same names.
  */
@@ -32,8 +32,8 @@ static size_t count_fks(const struct model *m, struct str to_table)
 }
 
 /*
- * The column of `from` that refers to `to` and the column of `to` it points at. `column` STR_NONE: the only foreign key.
- * Without a foreign key a given column points at the single primary key. False: a fault was noted.
+ * The column of `from` that refers to `to` and the column of `to` it points at. `column` STR_NONE: the only foreign
+ * key. Without a foreign key a given column points at the single primary key. False: a fault was noted.
  */
 static bool resolve_key(struct schema_build *b, const struct relation_decl *decl, const char *what,
 			const struct model *from, const struct model *to, struct str column, struct str *ret_column,
@@ -43,7 +43,8 @@ static bool resolve_key(struct schema_build *b, const struct relation_decl *decl
 	const struct column *pk = schema_single_pk(to);
 
 	if (column.p == NULL && (fk == NULL || count_fks(from, to->table) > 1)) {
-		schema_fault(b, decl->pointer, "model \"%.*s\" has %s foreign key to \"%.*s\": name its column in \"%s\"",
+		schema_fault(b, decl->pointer,
+			     "model \"%.*s\" has %s foreign key to \"%.*s\": name its column in \"%s\"",
 			     STR_FMT(from->name), fk == NULL ? "no" : "more than one", STR_FMT(to->name), what);
 		return false;
 	}
@@ -53,7 +54,8 @@ static bool resolve_key(struct schema_build *b, const struct relation_decl *decl
 		return false;
 	}
 	if (fk == NULL && pk == NULL) {
-		schema_fault(b, decl->pointer, "model \"%.*s\" has no single primary key to point at", STR_FMT(to->name));
+		schema_fault(b, decl->pointer, "model \"%.*s\" has no single primary key to point at",
+			     STR_FMT(to->name));
 		return false;
 	}
 	*ret_column = fk != NULL ? fk->column : column;
@@ -68,9 +70,10 @@ static bool resolve_many(struct schema_build *b, const struct model *m, const st
 	struct str source = decl->source_column, target = decl->target_column;
 
 	if (through == NULL) {
-		schema_fault(b, decl->pointer, decl->through.p == NULL
-			     ? "a many_to_many relation needs \"through\", the join table%.*s"
-			     : "\"through\" names table \"%.*s\", which is not in the set", STR_FMT(decl->through));
+		schema_fault(b, decl->pointer,
+			     decl->through.p == NULL ? "a many_to_many relation needs \"through\", the join table%.*s"
+						     : "\"through\" names table \"%.*s\", which is not in the set",
+			     STR_FMT(decl->through));
 		return false;
 	}
 	/* a model related to itself: the other foreign key is the one that is not named */
@@ -112,7 +115,8 @@ static bool resolve(struct schema_build *b, const struct model *m, const struct 
 		return false;
 	}
 	if (model_column(m, r->name) != NULL || model_relation(m, r->name) != NULL) {
-		schema_fault(b, decl->pointer, "the name \"%.*s\" is taken by another relation or column", STR_FMT(r->name));
+		schema_fault(b, decl->pointer, "the name \"%.*s\" is taken by another relation or column",
+			     STR_FMT(r->name));
 		return false;
 	}
 	if (decl->kind == REL_MANY_TO_MANY)
@@ -164,8 +168,14 @@ static void derive_forward(struct schema_build *b, struct model *m, const struct
 	if (!name_free(m, name))
 		name = free_name(b, m, arena_printf(b->arena, "%.*s_ref", STR_FMT(fk->column)));
 	m->relations[m->n_relations++] = (struct relation){
-		.name = name, .kind = REL_FORWARD, .target_name = target->name, .target = target,
-		.column = fk->column, .to_column = fk->to_column, .local = true, .to_one = true,
+		.name = name,
+		.kind = REL_FORWARD,
+		.target_name = target->name,
+		.target = target,
+		.column = fk->column,
+		.to_column = fk->to_column,
+		.local = true,
+		.to_one = true,
 	};
 }
 
@@ -192,8 +202,14 @@ static void derive_reverse(struct schema_build *b, const struct draft *d, const 
 		name = free_name(b, target, name);
 	}
 	target->relations[target->n_relations++] = (struct relation){
-		.name = name, .kind = unique ? REL_ONE_TO_ONE : REL_REVERSE, .target_name = m->name, .target = m,
-		.column = fk->column, .to_column = fk->to_column, .local = false, .to_one = unique,
+		.name = name,
+		.kind = unique ? REL_ONE_TO_ONE : REL_REVERSE,
+		.target_name = m->name,
+		.target = m,
+		.column = fk->column,
+		.to_column = fk->to_column,
+		.local = false,
+		.to_one = unique,
 	};
 }
 

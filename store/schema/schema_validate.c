@@ -116,7 +116,8 @@ static void check_check(struct schema_build *b, const struct draft *d, size_t i,
 		schema_fault(b, at, "the check's column \"%.*s\" is not in the model", STR_FMT(c->column));
 	for (size_t k = 0; k < c->n_values; k++)
 		if (!is_literal(c->values[k]))
-			schema_fault(b, at, "value %zu is no SQL literal: 'text' with quotes doubled, a number, true or false",
+			schema_fault(b, at,
+				     "value %zu is no SQL literal: 'text' with quotes doubled, a number, true or false",
 				     k);
 	if (taken(names, c->name))
 		schema_fault(b, at, "check \"%.*s\" is there twice (names are cut at %d bytes)", STR_FMT(c->name),
@@ -138,14 +139,16 @@ static void validate_model(struct schema_build *b, const struct draft *d, struct
 		check_index(b, d, "indexes", &m->indexes[i], i);
 		if (taken(relations, m->indexes[i].name))
 			schema_fault(b, schema_element_pointer(b, d, "indexes", i),
-				     "the name \"%.*s\" is taken by another table, index or unique (names are cut at %d bytes)",
+				     "the name \"%.*s\" is taken by another table, index or unique (names are cut at "
+				     "%d bytes)",
 				     STR_FMT(m->indexes[i].name), LIMIT_NAME_BYTES);
 	}
 	for (size_t i = 0; i < m->n_uniques; i++) {
 		check_index(b, d, "uniques", &m->uniques[i], i);
 		if (taken(relations, m->uniques[i].name))
 			schema_fault(b, schema_element_pointer(b, d, "uniques", i),
-				     "the name \"%.*s\" is taken by another table, index or unique (names are cut at %d bytes)",
+				     "the name \"%.*s\" is taken by another table, index or unique (names are cut at "
+				     "%d bytes)",
 				     STR_FMT(m->uniques[i].name), LIMIT_NAME_BYTES);
 	}
 	for (size_t i = 0; i < m->n_checks; i++)
@@ -174,7 +177,8 @@ static void validate_enums(struct schema_build *b)
 				map_put(&types, c->enum_type_name, c);
 			else if (!json_equal(first->enum_values, c->enum_values))
 				schema_fault(b, schema_element_pointer(b, d, "columns", k),
-					     "enum type \"%.*s\" has other values elsewhere", STR_FMT(c->enum_type_name));
+					     "enum type \"%.*s\" has other values elsewhere",
+					     STR_FMT(c->enum_type_name));
 		}
 	}
 	map_done(&types);

@@ -1,0 +1,493 @@
+/* Statement text: the pieces, CREATE TABLE, and the whole of create-tables in its order. */
+#include "store/ddl/ddl.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "service/base/map.h"
+#include "service/base/mem.h"
+
+#include "service/base/banned.h"
+
+void ddl_plan_init(struct ddl_plan *p, struct arena *a)
+{
+	*p = (struct ddl_plan){.arena = a};
+}
+
+/* Room for one more; the old array stays in the arena, which doubling keeps small. */
+static void *grown(struct arena *a, const void *list, size_t n, size_t *size, size_t item)
+{
+	void *more;
+
+	*size = *size == 0 ? 16 : *size * 2;
+	more = arena_array(a, *size, item);
+	if (n > 0)
+		memcpy(more, list, n * item);
+	return more;
+}
+
+void ddl_plan_add(struct ddl_plan *p, struct str sql)
+{
+	if (p->n_statements == p->size_statements)
+		p->statements =
+			grown(p->arena, p->statements, p->n_statements, &p->size_statements, sizeof(*p->statements));
+	p->statements[p->n_statements++] = arena_str(p->arena, sql);
+}
+
+void ddl_plan_warn(struct ddl_plan *p, const char *code, struct str table, struct str column, const char *fmt, ...)
+{
+	char detail[1024];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(detail, sizeof(detail), fmt, ap);
+	va_end(ap);
+	if (p->n_warnings == p->size_warnings)
+		p->warnings = grown(p->arena, p->warnings, p->n_warnings, &p->size_warnings, sizeof(*p->warnings));
+	p->warnings[p->n_warnings++] = (struct ddl_warning){
+		.code = arena_str(p->arena, str_z(code)),
+		.table = arena_str(p->arena, table),
+		.column = arena_str(p->arena, column),
+		.detail = arena_str(p->arena, str_z(detail)),
+	};
+}
+
+/* ---- pieces ------------------------------------------------------------------------------------------ */
+
+static void put_names(struct strbuf *out, const struct str *names, size_t n)
+{
+	strbuf_putc(out, '(');
+	for (size_t i = 0; i < n; i++) {
+		if (i > 0)
+			strbuf_puts(out, ", ");
+		dialect_quote_ident(out, names[i]);
+	}
+	strbuf_putc(out, ')');
+}
+
+const char *ddl_on_delete(const struct foreign_key *fk)
+{
+	static const char *const words[] = {"CASCADE", "RESTRICT", "SET NULL", "SET DEFAULT", "NO ACTION"};
+
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		if (str_ieq_z(fk->on_delete, words[i]))
+			return words[i];
+	return words[0];
+}
+
+void ddl_foreign_key(const struct foreign_key *fk, struct strbuf *out)
+{
+	strbuf_puts(out, "FOREIGN KEY ");
+	put_names(out, &fk->column, 1);
+	strbuf_puts(out, " REFERENCES ");
+	dialect_quote_ident(out, fk->to_table);
+	strbuf_putc(out, ' ');
+	put_names(out, &fk->to_column, 1);
+	strbuf_printf(out, " ON DELETE %s", ddl_on_delete(fk));
+}
+
+void ddl_check_body(const struct schema_check *c, struct strbuf *out)
+{
+	dialect_quote_ident(out, c->column);
+	strbuf_puts(out, " IN (");
+	for (size_t i = 0; i < c->n_values; i++) {
+		if (i > 0)
+			strbuf_puts(out, ", ");
+		strbuf_put(out, c->values[i]); /* literals: schema validation lets nothing else pass */
+	}
+	strbuf_putc(out, ')');
+}
+
+void ddl_create_index(const struct model *m, const struct schema_index *x, struct strbuf *out)
+{
+	strbuf_puts(out, x->unique ? "CREATE UNIQUE INDEX IF NOT EXISTS " : "CREATE INDEX IF NOT EXISTS ");
+	dialect_quote_ident(out, x->name);
+	strbuf_puts(out, " ON ");
+	dialect_quote_ident(out, m->table);
+	strbuf_putc(out, ' ');
+	put_names(out, x->columns, x->n_columns);
+}
+
+void ddl_add_check(const struct model *m, const struct schema_check *c, struct strbuf *out)
+{
+	strbuf_puts(out, "ALTER TABLE ");
+	dialect_quote_ident(out, m->table);
+	strbuf_puts(out, " ADD CONSTRAINT ");
+	dialect_quote_ident(out, c->name);
+	strbuf_puts(out, " CHECK (");
+	ddl_check_body(c, out);
+	strbuf_putc(out, ')');
+}
+
+static bool contains(struct str s, const char *z)
+{
+	return s.len > 0 && memmem(s.p, s.len, z, strlen(z)) != NULL;
+}
+
+void ddl_create_enum(const struct column *c, struct strbuf *out)
+{
+	char tag[32] = "$ferro$";
+	struct strbuf type;
+
+	strbuf_init(&type, 0);
+	strbuf_puts(&type, "CREATE TYPE ");
+	dialect_quote_ident(&type, c->enum_type_name);
+	strbuf_puts(&type, " AS ENUM (");
+	for (size_t i = 0; i < json_array_size(c->enum_values); i++) {
+		if (i > 0)
+			strbuf_puts(&type, ", ");
+		dialect_quote_literal(&type, json_str(json_array_get(c->enum_values, i)));
+	}
+	strbuf_puts(&type, ")");
+	/* a dollar quote ends at its tag, so the tag must not occur inside */
+	for (int i = 1; contains(strbuf_str(&type), tag); i++)
+		(void)snprintf(tag, sizeof(tag), "$ferro%d$", i);
+	strbuf_printf(out, "DO %s BEGIN ", tag);
+	strbuf_put(out, strbuf_str(&type));
+	strbuf_printf(out, "; EXCEPTION WHEN duplicate_object THEN NULL; END %s", tag);
+	strbuf_done(&type);
+}
+
+bool ddl_inline_unique(const struct model *m, const struct schema_index *x)
+{
+	const struct column *c = x->n_columns == 1 ? model_column(m, x->columns[0]) : NULL;
+
+	return c != NULL && c->unique;
+}
+
+/* ---- CREATE TABLE ------------------------------------------------------------------------------------ */
+
+static bool sqlite_column(const struct model *m, const struct column *c, struct strbuf *out, struct err *err)
+{
+	/* AUTOINCREMENT is SQLite's only on a column declared exactly INTEGER */
+	if (c->autoincrement)
+		strbuf_puts(out, "integer");
+	else if (!ddl_column_type(&dialect_sqlite, c, out, err))
+		return false;
+	if (!c->nullable)
+		strbuf_puts(out, " NOT NULL");
+	if (c->unique)
+		strbuf_puts(out, " UNIQUE");
+	if (c->primary_key && m->n_pk == 1)
+		strbuf_puts(out, c->autoincrement ? " PRIMARY KEY AUTOINCREMENT" : " PRIMARY KEY");
+	return true;
+}
+
+static bool postgres_column(const struct model *m, const struct column *c, struct strbuf *out, struct err *err)
+{
+	if (c->autoincrement)
+		strbuf_puts(out, c->storage == ST_SMALLINT ? "smallserial"
+				 : c->storage == ST_BIGINT ? "bigserial"
+							   : "serial");
+	else if (!ddl_column_type(&dialect_postgres, c, out, err))
+		return false;
+	if (c->primary_key && m->n_pk == 1)
+		strbuf_puts(out, " PRIMARY KEY");
+	if (!c->nullable)
+		strbuf_puts(out, " NOT NULL");
+	if (c->unique)
+		strbuf_puts(out, " UNIQUE");
+	return true;
+}
+
+bool ddl_column_definition(const struct dialect *d, const struct model *m, const struct column *c, struct strbuf *out,
+			   struct err *err)
+{
+	dialect_quote_ident(out, c->name);
+	strbuf_putc(out, ' ');
+	return d->id == DIALECT_SQLITE ? sqlite_column(m, c, out, err) : postgres_column(m, c, out, err);
+}
+
+static struct str folded(struct arena *a, struct str s)
+{
+	char *p = arena_strz(a, s);
+
+	for (size_t i = 0; i < s.len; i++)
+		if (p[i] >= 'A' && p[i] <= 'Z')
+			p[i] = (char)(p[i] - 'A' + 'a');
+	return str_n(p, s.len);
+}
+
+/* SQLite's names ignore ASCII case: "A" and "a" are one name there, and CREATE TABLE IF NOT EXISTS would silently do
+ * nothing. */
+static bool fold_taken(struct map *names, struct arena *a, struct str name)
+{
+	static char mark;
+
+	return map_put(names, folded(a, name), &mark) != NULL;
+}
+
+static bool sqlite_columns_distinct(const struct model *m, struct err *err)
+{
+	struct arena a;
+	struct map names;
+	const struct column *twice = NULL;
+
+	arena_init(&a);
+	map_init(&names);
+	for (size_t i = 0; i < m->n_columns && twice == NULL; i++)
+		if (fold_taken(&names, &a, m->columns[i].name))
+			twice = &m->columns[i];
+	map_done(&names);
+	arena_done(&a);
+	return twice == NULL || err_set(err, ERR_INVALID_SCHEMA,
+					"table \"%.*s\" has two columns \"%.*s\" that differ in case only; SQLite "
+					"takes them for one",
+					STR_FMT(m->table), STR_FMT(twice->name));
+}
+
+static void put_primary_key(const struct model *m, struct strbuf *out)
+{
+	strbuf_puts(out, ", PRIMARY KEY (");
+	for (size_t i = 0; i < m->n_pk; i++) {
+		if (i > 0)
+			strbuf_puts(out, ", ");
+		dialect_quote_ident(out, m->pk[i]->name);
+	}
+	strbuf_putc(out, ')');
+}
+
+bool ddl_create_table(const struct dialect *d, const struct model *m, const bool *inline_fk, struct strbuf *out,
+		      struct err *err)
+{
+	if (d->id == DIALECT_SQLITE && !sqlite_columns_distinct(m, err))
+		return false;
+	strbuf_puts(out, "CREATE TABLE IF NOT EXISTS ");
+	dialect_quote_ident(out, m->table);
+	strbuf_puts(out, " ( ");
+	for (size_t i = 0; i < m->n_columns; i++) {
+		if (i > 0)
+			strbuf_puts(out, ", ");
+		if (!ddl_column_definition(d, m, &m->columns[i], out, err))
+			return false;
+	}
+	if (m->n_pk > 1)
+		put_primary_key(m, out);
+	for (size_t i = 0; i < m->n_fks; i++) {
+		if (inline_fk != NULL && !inline_fk[i])
+			continue;
+		strbuf_puts(out, ", ");
+		ddl_foreign_key(&m->fks[i], out);
+	}
+	for (size_t i = 0; d->id == DIALECT_SQLITE && i < m->n_checks; i++) {
+		strbuf_puts(out, ", CONSTRAINT ");
+		dialect_quote_ident(out, m->checks[i].name);
+		strbuf_puts(out, " CHECK (");
+		ddl_check_body(&m->checks[i], out);
+		strbuf_putc(out, ')');
+	}
+	strbuf_puts(out, " )");
+	return true;
+}
+
+/* ---- the whole --------------------------------------------------------------------------------------- */
+
+static void add_and_reset(struct ddl_plan *p, struct strbuf *b)
+{
+	ddl_plan_add(p, strbuf_str(b));
+	strbuf_reset(b);
+}
+
+void ddl_post_create(const struct dialect *d, const struct model *m, struct ddl_plan *p)
+{
+	struct strbuf b;
+
+	strbuf_init(&b, 0);
+	for (size_t i = 0; i < m->n_indexes; i++) {
+		ddl_create_index(m, &m->indexes[i], &b);
+		add_and_reset(p, &b);
+	}
+	for (size_t i = 0; i < m->n_uniques; i++) {
+		if (ddl_inline_unique(m, &m->uniques[i]))
+			continue;
+		ddl_create_index(m, &m->uniques[i], &b);
+		add_and_reset(p, &b);
+	}
+	for (size_t i = 0; d->id == DIALECT_POSTGRES && i < m->n_checks; i++) {
+		ddl_add_check(m, &m->checks[i], &b);
+		add_and_reset(p, &b);
+	}
+	strbuf_done(&b);
+}
+
+#define NOT_PLACED SIZE_MAX
+
+/* Whether everything the model refers to has its place (itself and tables outside the set do not count). */
+static bool satisfied(const struct schema *s, size_t i, const size_t *place)
+{
+	const struct model *m = &s->models[i];
+
+	for (size_t k = 0; k < m->n_fks; k++) {
+		const struct model *target = schema_model_by_table(s, m->fks[k].to_table);
+
+		if (target != NULL && target != m && place[target - s->models] == NOT_PLACED)
+			return false;
+	}
+	return true;
+}
+
+void ddl_order(const struct schema *s, size_t *order)
+{
+	size_t *place = mem_array(s->n_models + 1, sizeof(*place));
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->n_models; i++)
+		place[i] = NOT_PLACED;
+	while (n < s->n_models) {
+		size_t before = n, first = NOT_PLACED;
+
+		for (size_t i = 0; i < s->n_models; i++) {
+			if (place[i] != NOT_PLACED)
+				continue;
+			if (!satisfied(s, i, place)) {
+				first = first == NOT_PLACED ? i : first;
+				continue;
+			}
+			place[i] = n;
+			order[n++] = i;
+		}
+		if (n == before && first != NOT_PLACED) { /* a circle: break it at its first model */
+			place[first] = n;
+			order[n++] = first;
+		}
+	}
+	mem_free(place);
+}
+
+/* Whether CREATE TABLE alone makes the column a possible target of a foreign key. */
+static bool is_key(const struct model *m, struct str column)
+{
+	const struct column *c = model_column(m, column);
+
+	return c != NULL && (c->unique || (c->primary_key && m->n_pk == 1));
+}
+
+struct creation {
+	const struct dialect *d;
+	const struct schema *s;
+	struct ddl_plan *p;
+	struct strbuf b;
+	size_t *order, *place;
+	bool *there;      /* per model: the table exists already */
+	bool **inline_fk; /* per model and foreign key */
+};
+
+static void decide_foreign_keys(struct creation *c, size_t i)
+{
+	const struct model *m = &c->s->models[i];
+
+	c->inline_fk[i] = arena_array(c->p->arena, m->n_fks, sizeof(bool));
+	for (size_t k = 0; k < m->n_fks; k++) {
+		const struct model *target = schema_model_by_table(c->s, m->fks[k].to_table);
+		size_t t = target != NULL ? (size_t)(target - c->s->models) : 0;
+
+		c->inline_fk[i][k] = c->d->id == DIALECT_SQLITE || target == NULL || c->there[t] ||
+				     (c->place[t] <= c->place[i] && is_key(target, m->fks[k].to_column));
+	}
+}
+
+static void create_enums(struct creation *c)
+{
+	struct map seen;
+
+	map_init(&seen);
+	for (size_t n = 0; n < c->s->n_models; n++) {
+		const struct model *m = &c->s->models[c->order[n]];
+
+		for (size_t k = 0; !c->there[c->order[n]] && k < m->n_columns; k++) {
+			struct column *col = &m->columns[k];
+
+			if (!col->postgres_native_enum || map_put(&seen, col->enum_type_name, col) != NULL)
+				continue;
+			ddl_create_enum(col, &c->b);
+			add_and_reset(c->p, &c->b);
+		}
+	}
+	map_done(&seen);
+}
+
+static void add_foreign_keys(struct creation *c, size_t i)
+{
+	const struct model *m = &c->s->models[i];
+
+	for (size_t k = 0; k < m->n_fks; k++) {
+		if (c->inline_fk[i][k])
+			continue;
+		strbuf_puts(&c->b, "ALTER TABLE ");
+		dialect_quote_ident(&c->b, m->table);
+		strbuf_puts(&c->b, " ADD ");
+		ddl_foreign_key(&m->fks[k], &c->b);
+		add_and_reset(c->p, &c->b);
+	}
+}
+
+static bool sqlite_tables_distinct(const struct schema *s, struct err *err)
+{
+	struct arena a;
+	struct map names;
+	const struct model *twice = NULL;
+
+	arena_init(&a);
+	map_init(&names);
+	for (size_t i = 0; i < s->n_models && twice == NULL; i++)
+		if (fold_taken(&names, &a, s->models[i].table))
+			twice = &s->models[i];
+	map_done(&names);
+	arena_done(&a);
+	return twice == NULL || err_set(err, ERR_INVALID_SCHEMA,
+					"there are two tables \"%.*s\" that differ in case only; SQLite takes them "
+					"for one",
+					STR_FMT(twice->table));
+}
+
+static bool create_tables(struct creation *c, struct err *err)
+{
+	for (size_t n = 0; n < c->s->n_models; n++) {
+		const size_t i = c->order[n];
+		struct err cause;
+
+		if (c->there[i])
+			continue;
+		decide_foreign_keys(c, i);
+		if (!ddl_create_table(c->d, &c->s->models[i], c->inline_fk[i], &c->b, &cause)) {
+			(void)err_set(err, cause.code, "cannot create table \"%.*s\": %s",
+				      STR_FMT(c->s->models[i].table), cause.detail);
+			(void)snprintf(err->table, sizeof(err->table), "%.*s", STR_FMT(c->s->models[i].table));
+			return false;
+		}
+		add_and_reset(c->p, &c->b);
+	}
+	return true;
+}
+
+bool ddl_create_all(const struct dialect *d, const struct schema *s, bool (*exists)(void *arg, struct str table),
+		    void *arg, struct ddl_plan *p, struct err *err)
+{
+	struct creation c = {.d = d, .s = s, .p = p};
+	bool ok;
+
+	if (d->id == DIALECT_SQLITE && !sqlite_tables_distinct(s, err))
+		return false;
+	strbuf_init(&c.b, 0);
+	c.order = arena_array(p->arena, s->n_models, sizeof(*c.order));
+	c.place = arena_array(p->arena, s->n_models, sizeof(*c.place));
+	c.there = arena_array(p->arena, s->n_models, sizeof(*c.there));
+	c.inline_fk = arena_array(p->arena, s->n_models, sizeof(*c.inline_fk));
+	ddl_order(s, c.order);
+	for (size_t n = 0; n < s->n_models; n++) {
+		c.place[c.order[n]] = n;
+		c.there[n] = exists != NULL && exists(arg, s->models[n].table);
+	}
+	if (d->id == DIALECT_POSTGRES)
+		create_enums(&c);
+	ok = create_tables(&c, err);
+	for (size_t n = 0; ok && n < s->n_models; n++)
+		if (!c.there[c.order[n]])
+			ddl_post_create(d, &s->models[c.order[n]], p);
+	for (size_t n = 0; ok && n < s->n_models; n++)
+		if (!c.there[c.order[n]])
+			add_foreign_keys(&c, c.order[n]);
+	strbuf_done(&c.b);
+	return ok;
+}
