@@ -1,0 +1,274 @@
+/*
+ * The PostgreSQL driver's vtable and its transactions; postgres_driver.h lists the other files. All I/O is nonblocking libpq.
+ */
+#include "store/driver/driver.h"
+
+#include <stdio.h>
+
+#include "service/base/clock.h"
+#include "service/base/fiber.h"
+#include "service/base/mem.h"
+#include "store/driver/postgres_driver.h"
+
+#include "service/base/banned.h"
+
+static bool db_open(const struct dsn *dsn, struct driver_db **ret, struct err *err)
+{
+	char *message = NULL;
+	PQconninfoOption *options = PQconninfoParse(dsn->conninfo.p, &message);
+	struct driver_db *db;
+
+	if (options == NULL) {
+		struct arena arena;
+		struct str text;
+
+		arena_init(&arena);
+		text = dsn_scrub(&arena, dsn, str_z(message != NULL ? message : "not understood"));
+		text = str_trim(text);
+		(void)err_set(err, ERR_INVALID_URL, "the database URL is not valid: %.*s", STR_FMT(text));
+		arena_done(&arena);
+		PQfreemem(message);
+		return false;
+	}
+	PQconninfoFree(options);
+	db = mem_alloc(sizeof(*db));
+	db->dsn = dsn;
+	*ret = db;
+	return true;
+}
+
+static void db_close(struct driver_db *db)
+{
+	mem_free(db);
+}
+
+static bool simple(struct driver_conn *base, struct str sql, int64_t deadline_ns, struct err *err)
+{
+	struct pg_conn *c = pg_conn(base);
+	char *text = mem_strndup(sql.p, sql.len);
+	bool ok = pg_simple(c, text, deadline_ns, NULL, err);
+
+	mem_free(text);
+	return ok;
+}
+
+static enum tx_state tx_state(struct driver_conn *base)
+{
+	struct pg_conn *c = pg_conn(base);
+
+	if (base->broken)
+		return TX_STATE_UNKNOWN;
+	switch (PQtransactionStatus(c->pg)) {
+	case PQTRANS_IDLE:
+		return TX_STATE_NONE;
+	case PQTRANS_INTRANS:
+		return TX_STATE_OPEN;
+	case PQTRANS_INERROR:
+		return TX_STATE_ABORTED;
+	case PQTRANS_ACTIVE:
+	case PQTRANS_UNKNOWN:
+		break;
+	}
+	return TX_STATE_UNKNOWN;
+}
+
+static bool begin(struct driver_conn *base, enum tx_isolation iso, bool read_only, int64_t deadline_ns, struct err *err)
+{
+	static const char *const levels[] = {
+		[TX_ISO_DEFAULT] = "",
+		[TX_ISO_READ_COMMITTED] = " ISOLATION LEVEL READ COMMITTED",
+		[TX_ISO_REPEATABLE_READ] = " ISOLATION LEVEL REPEATABLE READ",
+		[TX_ISO_SERIALIZABLE] = " ISOLATION LEVEL SERIALIZABLE",
+	};
+	char sql[64];
+
+	(void)snprintf(sql, sizeof(sql), "BEGIN%s%s", levels[iso], read_only ? " READ ONLY" : "");
+	if (pg_simple(pg_conn(base), sql, deadline_ns, NULL, err))
+		return true;
+	err->outcome = ERR_OUTCOME_NOT_STARTED; /* of the work that was to follow */
+	return false;
+}
+
+static void rollback(struct driver_conn *base)
+{
+	struct pg_conn *c = pg_conn(base);
+	struct err ignored;
+
+	if (base->broken || PQtransactionStatus(c->pg) == PQTRANS_IDLE)
+		return;
+	fiber_shield();
+	if (c->cur.active || tx_state(base) == TX_STATE_UNKNOWN ||
+	    !pg_simple(c, "ROLLBACK", clock_mono_ns() + PG_CLEANUP_NS, NULL, &ignored) ||
+	    PQtransactionStatus(c->pg) != PQTRANS_IDLE)
+		base->broken = true;
+	fiber_unshield();
+}
+
+static bool fail_aborted(struct err *err)
+{
+	(void)err_set(err, ERR_TRANSACTION_ABORTED, "an earlier statement failed: the transaction was rolled back");
+	err->outcome = ERR_OUTCOME_ROLLED_BACK;
+	return false;
+}
+
+static bool commit(struct driver_conn *base, int64_t deadline_ns, struct err *err)
+{
+	struct pg_conn *c = pg_conn(base);
+	char tag[32];
+	bool ok;
+
+	if (tx_state(base) == TX_STATE_ABORTED) {
+		rollback(base);
+		return fail_aborted(err);
+	}
+	fiber_shield(); /* a client that goes away now does not make it any less committed */
+	ok = pg_simple(c, "COMMIT", deadline_ns, tag, err);
+	fiber_unshield();
+	if (ok)
+		return strcmp(tag, "ROLLBACK") != 0 || fail_aborted(err);
+	/* Even an explicit "terminating connection" may have come after the commit was written. */
+	if (base->broken && err->outcome != ERR_OUTCOME_NOT_STARTED) {
+		err->outcome = ERR_OUTCOME_UNKNOWN;
+		return false;
+	}
+	rollback(base);
+	err->outcome = ERR_OUTCOME_ROLLED_BACK;
+	return false;
+}
+
+static bool ping(struct driver_conn *base, int64_t deadline_ns, struct err *err)
+{
+	return pg_simple(pg_conn(base), "", deadline_ns, NULL, err);
+}
+
+/* DISCARD ALL must be alone in its transaction, hence two sync points; one round trip. */
+static bool discard(struct pg_conn *c, int64_t deadline)
+{
+	struct strbuf b;
+	PGresult *error = NULL;
+	bool ok;
+
+	strbuf_init(&b, 0);
+	pg_settings_sql(c->base.db->dsn, &b);
+	ok = !strbuf_failed(&b) && PQenterPipelineMode(c->pg) == 1 &&
+	     PQsendQueryParams(c->pg, "DISCARD ALL", 0, NULL, NULL, NULL, NULL, 0) == 1 && PQpipelineSync(c->pg) == 1 &&
+	     PQsendQueryParams(c->pg, b.p, 0, NULL, NULL, NULL, NULL, 0) == 1 && PQpipelineSync(c->pg) == 1;
+	c->n_syncs = 2;
+	ok = ok && pg_drain(c, deadline, &error) == PG_IO_OK && error == NULL;
+	PQclear(error);
+	strbuf_done(&b);
+	return ok;
+}
+
+static bool reset(struct driver_conn *base, int64_t deadline_ns)
+{
+	struct pg_conn *c = pg_conn(base);
+	bool ok;
+
+	if (!base->session_dirty)
+		return !base->broken;
+	if (tx_state(base) != TX_STATE_NONE || c->cur.active)
+		return false;
+	fiber_shield();
+	ok = discard(c, clock_min(deadline_ns, clock_mono_ns() + PG_CLEANUP_NS));
+	fiber_unshield();
+	pg_cache_clear(&c->cache, true);
+	if (ok)
+		base->session_dirty = false;
+	else
+		base->broken = true;
+	return ok;
+}
+
+static void cancel(struct driver_conn *base)
+{
+	(void)pg_cancel_send(pg_conn(base)->cancel);
+}
+
+static void forget(struct driver_conn *base)
+{
+	pg_cache_clear(&pg_conn(base)->cache, false);
+}
+
+static const char *server_version(struct driver_conn *base)
+{
+	return pg_conn(base)->version;
+}
+
+static bool list_tables(struct driver_conn *base, struct arena *a, int64_t deadline_ns, struct str **ret, size_t *ret_n,
+			struct err *err)
+{
+	const struct stmt s = {
+		.sql = STR("SELECT c.relname::pg_catalog.text FROM pg_catalog.pg_class c "
+			   "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
+			   "WHERE n.nspname = pg_catalog.current_schema() AND c.relkind IN ('r', 'p') "
+			   "ORDER BY c.relname COLLATE \"C\""),
+		.access = STMT_READ,
+		.quick = true,
+	};
+	struct str *names = NULL;
+	size_t n = 0, size = 0;
+	struct cursor *cur;
+	bool row = true, ok;
+
+	if (!pg_prepare(base, &s, deadline_ns, &cur, err))
+		return false;
+	while ((ok = pg_step(cur, &row, err)) && row) {
+		if (n == size) {
+			struct str *more;
+
+			size = size == 0 ? 64 : 2 * size;
+			more = arena_array(a, size, sizeof(*more));
+			if (n > 0)
+				memcpy(more, names, n * sizeof(*names));
+			names = more;
+		}
+		names[n++] = arena_str(a, cur->row[0].u.s);
+	}
+	pg_finish(cur);
+	if (!ok)
+		return false;
+	*ret = names;
+	*ret_n = n;
+	return true;
+}
+
+const struct driver driver_postgres = {
+	.name = "postgres",
+	.dialect = &dialect_postgres,
+	.db_open = db_open,
+	.db_close = db_close,
+	.open = pg_open,
+	.close = pg_close,
+	.prepare = pg_prepare,
+	.step = pg_step,
+	.finish = pg_finish,
+	.simple = simple,
+	.begin = begin,
+	.commit = commit,
+	.rollback = rollback,
+	.tx_state = tx_state,
+	.ping = ping,
+	.reset = reset,
+	.cancel = cancel,
+	.forget = forget,
+	.server_version = server_version,
+	.list_tables = list_tables,
+};
+
+static char version_text[32];
+
+static void write_version(void)
+{
+	const int v = PQlibVersion();
+
+	(void)snprintf(version_text, sizeof(version_text), "%d.%d", v / 10000, v % 10000);
+}
+
+const char *driver_postgres_version(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	(void)pthread_once(&once, write_version);
+	return version_text;
+}

@@ -1,0 +1,114 @@
+/*
+ * The prepared statements of one connection: found by text and parameter types, least recently used out first. What is dropped here
+ * is queued in `dead` until the server can be told together with the next statement that has to be prepared.
+ */
+#include "store/driver/postgres_driver.h"
+
+#include <stdio.h>
+
+#include "service/base/limits.h"
+#include "service/base/mem.h"
+
+#include "service/base/banned.h"
+
+void pg_cache_init(struct pg_cache *k)
+{
+	memset(k, 0, sizeof(*k));
+	map_init(&k->by_key);
+	strbuf_init(&k->key, 0);
+}
+
+static void unlink_stmt(struct pg_cache *k, struct pg_stmt *p)
+{
+	*(p->newer != NULL ? &p->newer->older : &k->newest) = p->older;
+	*(p->older != NULL ? &p->older->newer : &k->oldest) = p->newer;
+	p->newer = p->older = NULL;
+}
+
+static void link_newest(struct pg_cache *k, struct pg_stmt *p)
+{
+	p->older = k->newest;
+	*(k->newest != NULL ? &k->newest->newer : &k->oldest) = p;
+	k->newest = p;
+}
+
+struct pg_stmt *pg_cache_find(struct pg_cache *k, const struct stmt *s, bool *ret_fits)
+{
+	struct pg_stmt *p;
+
+	*ret_fits = s->sql.len + 1 + s->n_params <= PG_CACHE_KEY_MAX;
+	if (!*ret_fits)
+		return NULL;
+	strbuf_reset(&k->key);
+	strbuf_put(&k->key, s->sql);
+	strbuf_putc(&k->key, '\0');
+	for (size_t i = 0; i < s->n_params; i++)
+		strbuf_putc(&k->key, pg_param_letter(s, i));
+	if (strbuf_failed(&k->key)) {
+		strbuf_reset(&k->key);
+		*ret_fits = false;
+		return NULL;
+	}
+	p = map_get(&k->by_key, strbuf_str(&k->key));
+	if (p != NULL && p != k->newest) {
+		unlink_stmt(k, p);
+		link_newest(k, p);
+	}
+	return p;
+}
+
+static void bury(struct pg_cache *k, uint64_t id)
+{
+	if (k->n_dead == k->dead_size) {
+		k->dead_size = k->dead_size == 0 ? 8 : 2 * k->dead_size;
+		k->dead = mem_realloc(k->dead, k->dead_size * sizeof(*k->dead));
+	}
+	k->dead[k->n_dead++] = id;
+}
+
+void pg_cache_drop(struct pg_cache *k, struct pg_stmt *p, bool gone)
+{
+	(void)map_remove(&k->by_key, p->key);
+	unlink_stmt(k, p);
+	k->n--;
+	if (!gone)
+		bury(k, p->id);
+	mem_free((char *)(uintptr_t)p->key.p);
+	mem_free(p);
+}
+
+void pg_cache_add(struct pg_cache *k, uint64_t id)
+{
+	struct pg_stmt *p = mem_alloc(sizeof(*p));
+
+	p->key.p = mem_strndup(k->key.p, k->key.len); /* copies inner NULs too */
+	p->key.len = k->key.len;
+	p->id = id;
+	if (k->n >= LIMIT_STATEMENT_CACHE)
+		pg_cache_drop(k, k->oldest, false);
+	(void)map_put(&k->by_key, p->key, p);
+	link_newest(k, p);
+	k->n++;
+}
+
+void pg_cache_clear(struct pg_cache *k, bool gone)
+{
+	while (k->oldest != NULL)
+		pg_cache_drop(k, k->oldest, gone);
+	if (gone)
+		k->n_dead = 0;
+}
+
+void pg_cache_done(struct pg_cache *k)
+{
+	pg_cache_clear(k, true);
+	map_done(&k->by_key);
+	strbuf_done(&k->key);
+	mem_free(k->dead);
+	k->dead = NULL;
+}
+
+void pg_stmt_name(uint64_t id, char buf[PG_NAME_BYTES])
+{
+	(void)snprintf(buf, PG_NAME_BYTES, "f%llu", (unsigned long long)id);
+}

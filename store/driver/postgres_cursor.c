@@ -1,0 +1,440 @@
+/*
+ * A running statement: prepare, step, finish. A statement that is not prepared yet travels in one pipeline with whatever the server
+ * has to forget first, so that it costs no round trip of its own. The first result is read before prepare returns; rows come one
+ * result a row, so that memory stays flat, or (quick statements) all in one.
+ */
+#include "store/driver/postgres_driver.h"
+
+#include <assert.h>
+
+#include "service/base/clock.h"
+#include "service/base/fiber.h"
+#include "service/base/mem.h"
+#include "service/base/num.h"
+
+#include "service/base/banned.h"
+
+/* Statements that the server is told to forget with one that it has to prepare. */
+#define DEAD_PER_PREPARE 8
+/* Rows left over are read for so long before the statement is cancelled instead. */
+#define LEFTOVER_NS (20 * CLOCK_NS_PER_MS)
+
+/* What was sent and is to be read before the statement's own results. */
+struct started {
+	struct pg_stmt *hit;  /* the cached statement that runs */
+	uint64_t id;          /* the statement that is prepared on the way; 0: none */
+	size_t n_dead;        /* DEALLOCATEs before it */
+};
+
+static bool check_raw(struct pg_conn *c, const struct stmt *s, struct err *err)
+{
+	struct pg_sql_facts facts;
+
+	pg_sql_scan(s->sql, &facts);
+	if (strcmp(facts.first, "copy") == 0)
+		return err_set(err, ERR_SQL_ERROR, "COPY is not available here: read with SELECT, write with INSERT");
+	if (facts.complete && !facts.several && facts.n_params != s->n_params)
+		return err_set(err, ERR_INVALID_PARAMETERS, "the statement takes %zu parameters, but %zu were given",
+			       facts.n_params, s->n_params);
+	c->cur.several = facts.several;
+	c->cur.reads = facts.reads;
+	c->cur.deallocates = strcmp(facts.first, "deallocate") == 0 || strcmp(facts.first, "discard") == 0;
+	if (!facts.harmless)
+		c->base.session_dirty = true;
+	return true;
+}
+
+static bool send_deallocate(struct pg_conn *c, uint64_t id)
+{
+	char sql[PG_NAME_BYTES + 16] = "DEALLOCATE ";
+
+	pg_stmt_name(id, sql + strlen(sql));
+	return PQsendQueryParams(c->pg, sql, 0, NULL, NULL, NULL, NULL, 0) == 1;
+}
+
+static bool send_prepared(struct pg_conn *c, uint64_t id)
+{
+	const struct pg_params *p = &c->params;
+	char name[PG_NAME_BYTES];
+
+	pg_stmt_name(id, name);
+	return PQsendQueryPrepared(c->pg, name, (int)p->n, p->values, p->lengths, p->formats, 0) == 1;
+}
+
+/* The key that was just looked up starts with the text and its NUL. */
+static bool send_pipeline(struct pg_conn *c, struct started *st)
+{
+	struct pg_cache *k = &c->cache;
+	char name[PG_NAME_BYTES];
+
+	st->id = ++k->last_id;
+	st->n_dead = k->n_dead < DEAD_PER_PREPARE ? k->n_dead : DEAD_PER_PREPARE;
+	pg_stmt_name(st->id, name);
+	if (PQenterPipelineMode(c->pg) != 1)
+		return false;
+	c->n_syncs = 1;
+	for (size_t i = 0; i < st->n_dead; i++)
+		if (!send_deallocate(c, k->dead[k->n_dead - 1 - i]))
+			return false;
+	return PQsendPrepare(c->pg, name, k->key.p, (int)c->params.n, c->params.types) == 1 && send_prepared(c, st->id) &&
+	       PQpipelineSync(c->pg) == 1;
+}
+
+static bool send_once(struct pg_conn *c, const struct stmt *s)
+{
+	const struct pg_params *p = &c->params;
+
+	strbuf_reset(&c->text);
+	strbuf_put(&c->text, s->sql);
+	strbuf_putc(&c->text, '\0');
+	return !strbuf_failed(&c->text) && PQsendQueryParams(c->pg, c->text.p, (int)p->n, p->types, p->values, p->lengths,
+							     p->formats, 0) == 1;
+}
+
+static bool send_stmt(struct pg_conn *c, const struct stmt *s, struct started *st)
+{
+	bool fits = false;
+
+	memset(st, 0, sizeof(*st));
+	if (s->cache)
+		st->hit = pg_cache_find(&c->cache, s, &fits);
+	if (st->hit != NULL) {
+		c->base.cache_hits++;
+		return send_prepared(c, st->hit->id);
+	}
+	if (!fits)
+		return send_once(c, s);
+	c->base.cache_misses++;
+	return send_pipeline(c, st);
+}
+
+/* The result of a step before the statement's own, and the NULL after it. *ret_error: it failed. */
+static enum pg_io read_before(struct pg_conn *c, int64_t deadline, PGresult **ret_error)
+{
+	PGresult *res;
+	enum pg_io io = pg_next(c, deadline, &res);
+
+	*ret_error = NULL;
+	if (io != PG_IO_OK)
+		return io;
+	if (PQresultStatus(res) != PGRES_COMMAND_OK) {
+		*ret_error = res;
+		return res != NULL ? PG_IO_OK : PG_IO_LOST;
+	}
+	PQclear(res);
+	io = pg_next(c, deadline, &res);
+	if (io != PG_IO_OK || res == NULL)
+		return io;
+	PQclear(res);
+	return PG_IO_LOST;
+}
+
+/* Reads up to the first result of the statement itself, or of the step that failed. */
+static enum pg_io read_first(struct pg_conn *c, const struct started *st, PGresult **ret)
+{
+	struct pg_cache *k = &c->cache;
+
+	for (size_t i = 0; i < st->n_dead; i++) {
+		enum pg_io io = read_before(c, c->cur.deadline, ret);
+
+		if (io != PG_IO_OK || *ret != NULL)
+			return io;
+		k->n_dead--; /* they were sent from the end */
+	}
+	if (st->id != 0) {
+		enum pg_io io = read_before(c, c->cur.deadline, ret);
+
+		if (io != PG_IO_OK || *ret != NULL)
+			return io;
+		pg_cache_add(k, st->id);
+	}
+	if (!c->cur.whole)
+		(void)PQsetSingleRowMode(c->pg);
+	return pg_next(c, c->cur.deadline, ret);
+}
+
+/* Nothing is running any more, or the connection is broken. */
+static void settle(struct pg_conn *c)
+{
+	PGresult *error;
+	enum pg_io io;
+
+	fiber_shield();
+	io = pg_drain(c, clock_mono_ns() + PG_GRACE_NS, &error);
+	fiber_unshield();
+	PQclear(error);
+	if (io != PG_IO_OK)
+		c->base.broken = true;
+}
+
+/* Takes res, which is a failure or not understood. Always false. */
+static bool fail(struct pg_conn *c, PGresult *res, struct err *err)
+{
+	struct pg_cursor *cur = &c->cur;
+
+	cur->done = true;
+	switch ((int)PQresultStatus(res)) {
+	case PGRES_EMPTY_QUERY:
+		(void)err_set(err, ERR_SQL_ERROR, "the text holds no statement");
+		break;
+	case PGRES_COPY_IN:
+	case PGRES_COPY_OUT:
+	case PGRES_COPY_BOTH:
+		c->base.broken = true;
+		(void)err_set(err, ERR_SQL_ERROR, "COPY is not available here");
+		break;
+	default:
+		(void)pg_fail(c, res, cur->raw, cur->autocommit, err);
+		if (cur->several && strcmp(err->sqlstate, "42601") == 0)
+			(void)err_set(err, ERR_SQL_ERROR, "the text holds more than one statement: send one a call");
+	}
+	PQclear(res);
+	if (!c->base.broken)
+		settle(c);
+	return false;
+}
+
+static bool give_up(struct pg_conn *c, enum pg_io why, struct err *err)
+{
+	c->cur.done = true;
+	return pg_give_up(c, why, c->cur.autocommit, NULL, err);
+}
+
+static void grow(struct pg_cursor *cur, size_t n)
+{
+	if (n <= cur->size)
+		return;
+	cur->columns = mem_realloc(cur->columns, n * sizeof(*cur->columns));
+	cur->row = mem_realloc(cur->row, n * sizeof(*cur->row));
+	cur->cells = mem_realloc(cur->cells, n * sizeof(*cur->cells));
+	cur->size = n;
+}
+
+/* Takes the statement's first result. */
+static void open_rows(struct pg_cursor *cur, PGresult *res)
+{
+	const int n = PQnfields(res);
+
+	grow(cur, (size_t)n);
+	for (int i = 0; i < n; i++) {
+		cur->columns[i].name = str_z(PQfname(res, i));
+		cur->columns[i].type_oid = PQftype(res, i);
+		cur->cells[i] = pg_cell_of(PQftype(res, i));
+	}
+	cur->meta = cur->res = res;
+	cur->next_row = 0;
+	cur->n_rows = PQntuples(res);
+	cur->base.n_columns = (size_t)n;
+	cur->base.columns = cur->columns;
+	cur->base.row = cur->row;
+}
+
+static bool is_rows(const PGresult *res)
+{
+	const ExecStatusType status = PQresultStatus(res);
+
+	return status == PGRES_SINGLE_TUPLE || status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK;
+}
+
+/* A cached plan whose table has changed, or a statement that somebody else has dropped: prepared anew it may well run. */
+static bool is_stale(const struct started *st, const PGresult *res)
+{
+	const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
+
+	if (state == NULL || (st->hit == NULL && st->n_dead == 0))
+		return false;
+	return strcmp(state, "26000") == 0 || (st->hit != NULL && strcmp(state, "0A000") == 0);
+}
+
+static void forget_stale(struct pg_conn *c, const struct started *st, const PGresult *res)
+{
+	const bool gone = strcmp(PQresultErrorField(res, PG_DIAG_SQLSTATE), "26000") == 0;
+
+	if (st->hit != NULL)
+		pg_cache_drop(&c->cache, st->hit, gone);
+	else
+		pg_cache_clear(&c->cache, true);
+}
+
+static bool start(struct pg_conn *c, const struct stmt *s, bool again, struct err *err)
+{
+	struct started st;
+	PGresult *res = NULL;
+	bool stale;
+	enum pg_io io;
+
+	if (!send_stmt(c, s, &st))
+		return give_up(c, PG_IO_LOST, err);
+	io = read_first(c, &st, &res);
+	if (io != PG_IO_OK)
+		return give_up(c, io, err);
+	if (res != NULL && is_rows(res)) {
+		open_rows(&c->cur, res);
+		return true;
+	}
+	stale = is_stale(&st, res);
+	if (stale)
+		forget_stale(c, &st, res);
+	(void)fail(c, res, err);
+	if (!stale || c->base.broken)
+		return false;
+	if (!c->cur.autocommit) {
+		(void)err_set(err, ERR_SERIALIZATION_FAILURE, "a table changed while the transaction ran: try again");
+		return false;
+	}
+	c->cur.done = false;
+	return !again && start(c, s, true, err);
+}
+
+bool pg_prepare(struct driver_conn *base, const struct stmt *s, int64_t deadline_ns, struct cursor **ret, struct err *err)
+{
+	struct pg_conn *c = pg_conn(base);
+	struct pg_cursor *cur = &c->cur;
+
+	assert(!cur->active);
+	cur->several = cur->deallocates = false;
+	cur->reads = s->access == STMT_READ;
+	if (memchr(s->sql.p, '\0', s->sql.len) != NULL)
+		return err_set(err, ERR_SQL_ERROR, "the statement holds the character U+0000");
+	if (s->raw && !check_raw(c, s, err))
+		return false;
+	if (!pg_params_set(&c->params, s, err) || !pg_ready(c, deadline_ns, err))
+		return false;
+	memset(&cur->base, 0, sizeof(cur->base));
+	cur->base.conn = base;
+	cur->base.read_only = cur->reads;
+	cur->raw = s->raw;
+	cur->autocommit = PQtransactionStatus(c->pg) == PQTRANS_IDLE;
+	cur->whole = s->quick;
+	cur->done = false;
+	cur->deadline = deadline_ns;
+	if (!start(c, s, false, err))
+		return false;
+	cur->active = true;
+	*ret = &cur->base;
+	return true;
+}
+
+/* Rows that a statement changed; those that it read do not count. */
+static int64_t count_affected(PGresult *res)
+{
+	const char *tag = PQcmdStatus(res);
+	int64_t n;
+
+	if (strncmp(tag, "INSERT", 6) != 0 && strncmp(tag, "UPDATE", 6) != 0 && strncmp(tag, "DELETE", 6) != 0 &&
+	    strncmp(tag, "MERGE", 5) != 0)
+		return 0;
+	return num_parse_int(str_z(PQcmdTuples(res)), &n) ? n : 0;
+}
+
+static void drop_row(struct pg_cursor *cur)
+{
+	if (cur->res != cur->meta)
+		PQclear(cur->res);
+	cur->res = NULL;
+}
+
+/* After the last result: whatever still fails (a deferred constraint, at the implicit commit) comes now. */
+static bool end(struct pg_conn *c, struct err *err)
+{
+	struct pg_cursor *cur = &c->cur;
+	PGresult *error;
+	enum pg_io io;
+
+	cur->base.affected = count_affected(cur->res);
+	io = pg_drain(c, cur->deadline, &error);
+	cur->done = true;
+	if (error != NULL) {
+		(void)pg_fail(c, error, cur->raw, cur->autocommit, err);
+		PQclear(error);
+		if (io != PG_IO_OK)
+			c->base.broken = true;
+		return false;
+	}
+	if (io != PG_IO_OK)
+		return give_up(c, io, err);
+	if (cur->deallocates)
+		pg_cache_clear(&c->cache, true);
+	return true;
+}
+
+/* The next result of a statement whose rows come one by one. */
+static bool next_result(struct pg_conn *c, struct err *err)
+{
+	struct pg_cursor *cur = &c->cur;
+	PGresult *res = NULL;
+	enum pg_io io;
+
+	drop_row(cur);
+	io = pg_next(c, cur->deadline, &res);
+	if (io != PG_IO_OK)
+		return give_up(c, io, err);
+	if (res == NULL || !is_rows(res))
+		return fail(c, res, err);
+	cur->res = res;
+	cur->next_row = 0;
+	cur->n_rows = PQntuples(res);
+	return true;
+}
+
+bool pg_step(struct cursor *base, bool *ret_row, struct err *err)
+{
+	struct pg_conn *c = pg_conn(base->conn);
+	struct pg_cursor *cur = &c->cur;
+
+	*ret_row = false;
+	if (cur->done)
+		return true;
+	if (cur->next_row >= cur->n_rows && PQresultStatus(cur->res) == PGRES_SINGLE_TUPLE && !next_result(c, err))
+		return false;
+	if (cur->next_row >= cur->n_rows)
+		return end(c, err);
+	for (size_t i = 0; i < cur->base.n_columns; i++)
+		cur->row[i] = pg_cell_value(cur->res, cur->next_row, (int)i, cur->cells[i]);
+	cur->next_row++;
+	*ret_row = true;
+	return true;
+}
+
+/* Rows nobody wants. Only a statement that surely writes nothing, on its own, may be cancelled: else that would undo work, or abort
+ * the client's transaction. */
+static void drop_rest(struct pg_conn *c)
+{
+	struct pg_cursor *cur = &c->cur;
+	const bool expendable = cur->autocommit && cur->reads;
+	const int64_t until = clock_mono_ns() + LEFTOVER_NS;
+	PGresult *error;
+	struct err ignored;
+	enum pg_io io = pg_drain(c, expendable ? clock_min(until, cur->deadline) : cur->deadline, &error);
+
+	PQclear(error);
+	if (io != PG_IO_OK)
+		(void)pg_give_up(c, io, cur->autocommit, NULL, &ignored);
+}
+
+void pg_finish(struct cursor *base)
+{
+	struct pg_conn *c;
+	struct pg_cursor *cur;
+
+	if (base == NULL)
+		return;
+	c = pg_conn(base->conn);
+	cur = &c->cur;
+	if (!cur->done && !c->base.broken)
+		drop_rest(c);
+	drop_row(cur);
+	PQclear(cur->meta);
+	cur->meta = NULL;
+	cur->active = false;
+}
+
+void pg_cursor_done(struct pg_cursor *cur)
+{
+	drop_row(cur);
+	PQclear(cur->meta);
+	mem_free(cur->columns);
+	mem_free(cur->row);
+	mem_free(cur->cells);
+	memset(cur, 0, sizeof(*cur));
+}

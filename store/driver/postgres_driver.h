@@ -1,0 +1,184 @@
+/*
+ * What the files of the PostgreSQL driver share:
+ *
+ *   driver_postgres.c    the vtable: transactions, reset, ping, lists
+ *   postgres_connect.c   open, close, the settings of every connection
+ *   postgres_io.c        waiting, draining, cancelling
+ *   postgres_cursor.c    prepare, step, finish
+ *   postgres_cache.c     the prepared statements of a connection
+ *   postgres_value.c     parameters out, cells in
+ *   postgres_error.c     SQLSTATE -> struct err
+ *   postgres_lex.c       what can be told from the text of raw SQL (pure)
+ */
+#ifndef FERROD_STORE_DRIVER_POSTGRES_DRIVER_H
+#define FERROD_STORE_DRIVER_POSTGRES_DRIVER_H
+
+#include <libpq-fe.h>
+
+#include "service/base/map.h"
+#include "service/base/mutex.h"
+#include "service/base/strbuf.h"
+#include "store/connection/dsn.h"
+#include "store/driver/driver.h"
+
+/* How long a cancelled statement may take to end before its connection is given up. */
+#define PG_GRACE_NS (2 * CLOCK_NS_PER_S)
+/* Rollback and reset. */
+#define PG_CLEANUP_NS (5 * CLOCK_NS_PER_S)
+/* Longer texts are not worth keeping prepared on every connection. */
+#define PG_CACHE_KEY_MAX (32 * 1024)
+
+struct driver_db {
+	const struct dsn *dsn; /* borrowed */
+};
+
+/* What can be told from the text of a raw statement without knowing the database. */
+struct pg_sql_facts {
+	char first[16];    /* first keyword, lower case, cut */
+	size_t n_params;   /* the highest $n */
+	bool complete;     /* every quote and comment is closed */
+	bool several;      /* something follows a semicolon */
+	bool harmless;     /* surely leaves no state in the database session behind */
+	bool reads;        /* surely writes nothing: harmless, and a SELECT, VALUES or TABLE */
+};
+
+void pg_sql_scan(struct str sql, struct pg_sql_facts *ret);
+
+/* The right to cancel a connection's statement from any thread; outlives the connection while a request to cancel is under way. */
+struct pg_cancel {
+	struct mutex lock;
+	int refs;             /* under the lock */
+	bool running;         /* a request is under way */
+	struct event *waiter; /* set when it has ended */
+	PGcancel *handle;
+};
+
+struct pg_stmt {
+	struct str key;  /* owned: SQL, NUL, one type letter a parameter */
+	uint64_t id;     /* the server knows it as "f<id>" */
+	struct pg_stmt *newer, *older;
+};
+
+struct pg_cache {
+	struct map by_key;
+	struct pg_stmt *newest, *oldest;
+	size_t n;
+	uint64_t last_id;
+	uint64_t *dead;  /* owned: statements that the server still has to forget */
+	size_t n_dead, dead_size;
+	struct strbuf key; /* scratch */
+};
+
+#define PG_NAME_BYTES 24
+
+/* Parameters as libpq wants them; arrays are kept from statement to statement. */
+struct pg_params {
+	size_t n, size;
+	Oid *types;
+	const char **values;
+	int *lengths;
+	int *formats;
+	char *text;       /* owned: NUL-terminated texts, one after the other */
+	size_t text_size;
+};
+
+enum pg_cell { PG_CELL_TEXT, PG_CELL_BOOL, PG_CELL_INT, PG_CELL_DOUBLE, PG_CELL_BYTES, PG_CELL_JSON };
+
+/* The one statement that may run on a connection. */
+struct pg_cursor {
+	struct cursor base;
+	bool active;           /* between prepare and finish */
+	bool done;             /* every result has been read */
+	bool raw, autocommit, reads;
+	bool several;          /* raw text that looks like more than one statement */
+	bool deallocates;      /* raw text that may drop our prepared statements */
+	bool whole;            /* all rows arrive in one result */
+	int64_t deadline;
+	PGresult *meta;        /* owned: holds the column names */
+	PGresult *res;         /* owned unless it is meta: the row, or all rows */
+	int next_row, n_rows;  /* in res */
+	size_t size;           /* of the arrays below, owned */
+	struct cursor_column *columns;
+	struct value *row;
+	enum pg_cell *cells;
+};
+
+struct pg_conn {
+	struct driver_conn base;
+	PGconn *pg;
+	struct pg_cancel *cancel;
+	struct pg_cache cache;
+	struct pg_params params;
+	struct pg_cursor cur;
+	struct strbuf text;    /* scratch: a statement with its NUL */
+	int n_syncs;           /* pipeline: sync points not yet answered; 0 and not in a pipeline otherwise */
+	char version[32];
+};
+
+static inline struct pg_conn *pg_conn(struct driver_conn *c)
+{
+	return (struct pg_conn *)(void *)c;
+}
+
+/* postgres_connect.c */
+bool pg_open(struct driver_db *db, int64_t deadline_ns, struct driver_conn **ret, struct err *err) MUST_CHECK;
+void pg_close(struct driver_conn *base);
+/* The statement that puts a session's settings where this driver needs them, in b. */
+void pg_settings_sql(const struct dsn *dsn, struct strbuf *b);
+
+/* postgres_io.c */
+enum pg_io { PG_IO_OK, PG_IO_LOST, PG_IO_TIMEOUT, PG_IO_CANCELLED };
+/* The next result (NULL as in PQgetResult: the end of one statement's). Parks. */
+enum pg_io pg_next(struct pg_conn *c, int64_t deadline_ns, PGresult **ret) MUST_CHECK;
+/* Reads and drops everything until the connection is idle again, but the first error: *ret_error is the caller's to clear, NULL
+ * when there was none, set whatever is returned. Parks. */
+enum pg_io pg_drain(struct pg_conn *c, int64_t deadline_ns, PGresult **ret_error) MUST_CHECK;
+/* After anything but PG_IO_OK: cancels what runs, waits for its end (shielded), marks the connection broken when that fails. *err
+ * says what happened, with the outcome of a statement that was its own transaction. *ret_ended, when not NULL: it had ended
+ * successfully all the same. False. */
+bool pg_give_up(struct pg_conn *c, enum pg_io why, bool autocommit, bool *ret_ended, struct err *err);
+/* Refuses before anything is sent: deadline over, request cancelled, connection dead. err->outcome: not started. */
+bool pg_ready(struct pg_conn *c, int64_t deadline_ns, struct err *err) MUST_CHECK;
+/* Runs a text by the simple protocol; the last command tag goes to tag (may be NULL). Parks. */
+bool pg_simple(struct pg_conn *c, const char *sql, int64_t deadline_ns, char tag[32], struct err *err) MUST_CHECK;
+struct pg_cancel *pg_cancel_create(PGconn *pg);
+void pg_cancel_unref(struct pg_cancel *x);
+/* Asks the server to cancel; never waits. False: could not start. */
+bool pg_cancel_send(struct pg_cancel *x);
+
+/* postgres_cursor.c */
+bool pg_prepare(struct driver_conn *base, const struct stmt *s, int64_t deadline_ns, struct cursor **ret,
+		struct err *err) MUST_CHECK;
+bool pg_step(struct cursor *base, bool *ret_row, struct err *err) MUST_CHECK;
+void pg_finish(struct cursor *base);
+void pg_cursor_done(struct pg_cursor *cur);
+
+/* postgres_cache.c */
+void pg_cache_init(struct pg_cache *k);
+void pg_cache_done(struct pg_cache *k);
+/* NULL: not cached, or (*ret_fits false) never to be. The key stays in k->key for pg_cache_add. */
+struct pg_stmt *pg_cache_find(struct pg_cache *k, const struct stmt *s, bool *ret_fits);
+/* The server has prepared `id` for the key looked up last; evicts the oldest. */
+void pg_cache_add(struct pg_cache *k, uint64_t id);
+/* Drops an entry; gone: the server has dropped it already. */
+void pg_cache_drop(struct pg_cache *k, struct pg_stmt *p, bool gone);
+/* Drops all; gone: DISCARD ALL or DEALLOCATE ALL ran. */
+void pg_cache_clear(struct pg_cache *k, bool gone);
+void pg_stmt_name(uint64_t id, char buf[PG_NAME_BYTES]);
+
+/* postgres_value.c */
+bool pg_params_set(struct pg_params *p, const struct stmt *s, struct err *err) MUST_CHECK;
+void pg_params_done(struct pg_params *p);
+/* The letter of a parameter's type in a cache key. */
+char pg_param_letter(const struct stmt *s, size_t i);
+enum pg_cell pg_cell_of(Oid type);
+/* The cell of a row; bytes are decoded inside res and may be read once. */
+struct value pg_cell_value(PGresult *res, int row, int column, enum pg_cell cell);
+
+/* postgres_error.c */
+/* Maps a failed result; res may be NULL: connection lost. Marks the connection broken when it is. Always false. */
+bool pg_fail(struct pg_conn *c, const PGresult *res, bool raw, bool autocommit, struct err *err);
+/* Maps a connection that could not be made. pg may be NULL. Always false. */
+bool pg_fail_connect(const struct dsn *dsn, const PGconn *pg, struct err *err);
+
+#endif

@@ -1,0 +1,350 @@
+/*
+ * Waiting for the server without blocking the loop, reading a connection idle again, and cancelling. libpq, "Asynchronous Command
+ * Processing": flush until nothing is left, waiting for both directions; read only while PQisBusy.
+ */
+#include "store/driver/postgres_driver.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <sys/socket.h>
+
+#include "service/base/clock.h"
+#include "service/base/fiber.h"
+#include "service/base/mem.h"
+#include "service/base/wait.h"
+
+#include "service/base/banned.h"
+
+/* An encrypted connection may hold a record's rest that no poll sees: look again after that long. */
+#define TLS_LOOK_NS (50 * CLOCK_NS_PER_MS)
+
+static enum pg_io of_wait(enum wait_result r)
+{
+	switch (r) {
+	case WAIT_READY:
+		return PG_IO_OK;
+	case WAIT_TIMEOUT:
+		return PG_IO_TIMEOUT;
+	case WAIT_CANCELLED:
+		break;
+	}
+	return PG_IO_CANCELLED;
+}
+
+static enum pg_io wait_socket(struct pg_conn *c, short events, int64_t deadline)
+{
+	const bool tls = PQsslInUse(c->pg) != 0;
+	const int64_t until = tls ? clock_min(deadline, clock_mono_ns() + TLS_LOOK_NS) : deadline;
+	enum wait_result r = wait_fd(PQsocket(c->pg), events, until, NULL);
+
+	if (r == WAIT_TIMEOUT && until < deadline)
+		return PG_IO_OK;
+	return of_wait(r);
+}
+
+/* Until no result is incomplete. */
+static enum pg_io wait_result_ready(struct pg_conn *c, int64_t deadline)
+{
+	for (;;) {
+		int unsent = PQflush(c->pg);
+		enum pg_io io;
+
+		if (unsent < 0 || PQsocket(c->pg) < 0)
+			return PG_IO_LOST;
+		if (!PQisBusy(c->pg))
+			return PG_IO_OK;
+		io = wait_socket(c, (short)(POLLIN | (unsent > 0 ? POLLOUT : 0)), deadline);
+		if (io != PG_IO_OK)
+			return io;
+		/* false: the connection is gone; PQgetResult tells what the server said last */
+		if (!PQconsumeInput(c->pg))
+			return PG_IO_OK;
+	}
+}
+
+enum pg_io pg_next(struct pg_conn *c, int64_t deadline_ns, PGresult **ret)
+{
+	enum pg_io io = PG_IO_OK;
+
+	if (PQisBusy(c->pg))
+		io = wait_result_ready(c, deadline_ns);
+	if (io != PG_IO_OK)
+		return io;
+	*ret = PQgetResult(c->pg);
+	if (*ret == NULL && PQstatus(c->pg) == CONNECTION_BAD)
+		return PG_IO_LOST;
+	return PG_IO_OK;
+}
+
+enum pg_io pg_drain(struct pg_conn *c, int64_t deadline_ns, PGresult **ret_error)
+{
+	*ret_error = NULL;
+	for (;;) {
+		PGresult *res;
+		enum pg_io io = pg_next(c, deadline_ns, &res);
+		ExecStatusType status;
+
+		if (io != PG_IO_OK)
+			return io;
+		if (res == NULL) {
+			if (c->n_syncs == 0)
+				return PG_IO_OK;
+			continue;
+		}
+		status = PQresultStatus(res);
+		if (status == PGRES_FATAL_ERROR && *ret_error == NULL)
+			*ret_error = res;
+		else
+			PQclear(res);
+		if (PQstatus(c->pg) == CONNECTION_BAD)
+			return PG_IO_LOST;
+		/* COPY was refused before it was sent; whatever this is, it is not worth a protocol of its own. */
+		if (status == PGRES_COPY_IN || status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH)
+			return PG_IO_LOST;
+		if (status == PGRES_PIPELINE_SYNC && --c->n_syncs == 0)
+			return PQexitPipelineMode(c->pg) == 1 ? PG_IO_OK : PG_IO_LOST;
+	}
+}
+
+/* ---- cancelling ------------------------------------------------------------------------------------ */
+
+struct pg_cancel *pg_cancel_create(PGconn *pg)
+{
+	struct pg_cancel *x;
+	PGcancel *handle = PQgetCancel(pg);
+
+	if (handle == NULL)
+		return NULL;
+	x = mem_alloc(sizeof(*x));
+	mutex_init(&x->lock);
+	x->refs = 1;
+	x->handle = handle;
+	return x;
+}
+
+void pg_cancel_unref(struct pg_cancel *x)
+{
+	bool last;
+
+	if (x == NULL)
+		return;
+	mutex_lock(&x->lock);
+	last = --x->refs == 0;
+	mutex_unlock(&x->lock);
+	if (!last)
+		return;
+	PQfreeCancel(x->handle);
+	mutex_done(&x->lock);
+	mem_free(x);
+}
+
+static void *cancel_main(void *arg)
+{
+	struct pg_cancel *x = arg;
+	char text[256];
+
+	(void)PQcancel(x->handle, text, sizeof(text));
+	mutex_lock(&x->lock);
+	x->running = false;
+	if (x->waiter != NULL)
+		event_set(x->waiter);
+	mutex_unlock(&x->lock);
+	pg_cancel_unref(x);
+	return NULL;
+}
+
+/* PQcancel connects and waits without any deadline of ours, so it gets a thread of its own instead of one of the few that offload
+ * has: in a network partition it may take minutes, and nobody has to wait for it. */
+bool pg_cancel_send(struct pg_cancel *x)
+{
+	pthread_attr_t attr;
+	pthread_t thread;
+	bool ok;
+
+	mutex_lock(&x->lock);
+	if (x->running) {
+		mutex_unlock(&x->lock);
+		return true;
+	}
+	x->running = true;
+	x->refs++;
+	mutex_unlock(&x->lock);
+	ok = pthread_attr_init(&attr) == 0;
+	if (ok) {
+		(void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+		ok = pthread_create(&thread, &attr, cancel_main, x) == 0;
+		(void)pthread_attr_destroy(&attr);
+	}
+	if (ok)
+		return true;
+	mutex_lock(&x->lock);
+	x->running = false;
+	x->refs--;
+	mutex_unlock(&x->lock);
+	return false;
+}
+
+/* Waits until no request to cancel is under way: a late one would hit the next statement. */
+static bool cancel_settled(struct pg_cancel *x, int64_t deadline)
+{
+	struct event ended;
+	enum wait_result r;
+	bool running;
+
+	event_init(&ended);
+	mutex_lock(&x->lock);
+	running = x->running;
+	if (running)
+		x->waiter = &ended;
+	mutex_unlock(&x->lock);
+	if (!running)
+		return true;
+	r = event_wait(&ended, deadline);
+	mutex_lock(&x->lock);
+	x->waiter = NULL;
+	running = r != WAIT_READY && x->running;
+	mutex_unlock(&x->lock);
+	return !running;
+}
+
+/* Reads the connection idle again after a request to cancel. *ret_ended: the statement succeeded all the same. */
+static bool cancel_and_drain(struct pg_conn *c, bool *ret_ended)
+{
+	const int64_t deadline = clock_mono_ns() + PG_GRACE_NS;
+	PGresult *error;
+	const char *state;
+	bool cancelled;
+	enum pg_io io;
+
+	if (!pg_cancel_send(c->cancel))
+		return false;
+	io = pg_drain(c, deadline, &error);
+	state = PQresultErrorField(error, PG_DIAG_SQLSTATE); /* NULL is fine */
+	cancelled = state != NULL && strcmp(state, "57014") == 0;
+	*ret_ended = error == NULL;
+	PQclear(error);
+	if (io != PG_IO_OK || !cancel_settled(c->cancel, deadline))
+		return false;
+	if (cancelled)
+		return true;
+	/* The statement was over before: the signal may still be on its way. A round trip receives it. */
+	if (PQsendQuery(c->pg, "") != 1)
+		return false;
+	io = pg_drain(c, deadline, &error);
+	PQclear(error);
+	return io == PG_IO_OK;
+}
+
+bool pg_give_up(struct pg_conn *c, enum pg_io why, bool autocommit, bool *ret_ended, struct err *err)
+{
+	enum err_outcome outcome = ERR_OUTCOME_UNKNOWN;
+	bool ended = false;
+
+	if (ret_ended != NULL)
+		*ret_ended = false;
+	if (why == PG_IO_LOST || why == PG_IO_OK)
+		return pg_fail(c, NULL, false, autocommit, err);
+	fiber_shield();
+	if (!cancel_and_drain(c, &ended)) {
+		c->base.broken = true;
+	} else {
+		outcome = ended ? ERR_OUTCOME_COMMITTED : ERR_OUTCOME_ROLLED_BACK;
+		if (ret_ended != NULL)
+			*ret_ended = ended;
+	}
+	fiber_unshield();
+	if (why == PG_IO_CANCELLED)
+		(void)err_set(err, ERR_STATEMENT_TIMEOUT, "the request was cancelled while its statement ran");
+	else
+		(void)err_set(err, ERR_STATEMENT_TIMEOUT, "the statement took longer than allowed and was cancelled");
+	err->cancelled = why == PG_IO_CANCELLED;
+	err->outcome = autocommit ? outcome : ERR_OUTCOME_NONE;
+	return false;
+}
+
+/* ---- sending --------------------------------------------------------------------------------------- */
+
+/* A connection that the server has closed while it was idle shows as readable. One system call that does not wait. */
+static bool peer_is_there(struct pg_conn *c)
+{
+	for (int i = 0; i < 4; i++) {
+		char byte;
+		ssize_t n = recv(PQsocket(c->pg), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+
+		if (n < 0)
+			return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
+		if (n == 0 || !PQconsumeInput(c->pg) || PQstatus(c->pg) != CONNECTION_OK)
+			return false;
+		(void)PQisBusy(c->pg); /* takes in what came unasked: notices, parameter changes */
+	}
+	return true;
+}
+
+bool pg_ready(struct pg_conn *c, int64_t deadline_ns, struct err *err)
+{
+	bool refused = true;
+
+	if (c->base.broken || PQstatus(c->pg) != CONNECTION_OK ||
+	    (PQtransactionStatus(c->pg) == PQTRANS_IDLE && !peer_is_there(c))) {
+		c->base.broken = true;
+		(void)err_set(err, ERR_DATABASE_UNAVAILABLE, "the connection to the database was lost");
+	} else if (fiber_cancelled()) {
+		(void)err_set(err, ERR_STATEMENT_TIMEOUT, "the request was cancelled before its statement ran");
+		err->cancelled = true;
+	} else if (clock_mono_ns() >= deadline_ns) {
+		(void)err_set(err, ERR_STATEMENT_TIMEOUT, "the time allowed was over before the statement ran");
+	} else {
+		refused = false;
+	}
+	if (refused)
+		err->outcome = ERR_OUTCOME_NOT_STARTED;
+	return !refused;
+}
+
+/* Reads to the end; the first error is mapped, the last command tag kept. */
+static enum pg_io simple_results(struct pg_conn *c, int64_t deadline, char tag[32], bool *ret_ok, bool autocommit,
+				 struct err *err)
+{
+	*ret_ok = true;
+	for (;;) {
+		PGresult *res;
+		enum pg_io io = pg_next(c, deadline, &res);
+		ExecStatusType status;
+
+		if (io != PG_IO_OK)
+			return io;
+		if (res == NULL)
+			return PG_IO_OK;
+		status = PQresultStatus(res);
+		if (status == PGRES_FATAL_ERROR && *ret_ok)
+			*ret_ok = pg_fail(c, res, false, autocommit, err);
+		else if (tag != NULL)
+			(void)snprintf(tag, 32, "%s", PQcmdStatus(res));
+		PQclear(res);
+		if (status == PGRES_COPY_IN || status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH)
+			return PG_IO_LOST;
+		if (PQstatus(c->pg) == CONNECTION_BAD)
+			return *ret_ok ? PG_IO_LOST : PG_IO_OK;
+	}
+}
+
+bool pg_simple(struct pg_conn *c, const char *sql, int64_t deadline_ns, char tag[32], struct err *err)
+{
+	const bool autocommit = PQtransactionStatus(c->pg) == PQTRANS_IDLE;
+	bool ok, ended;
+	enum pg_io io;
+
+	if (tag != NULL)
+		tag[0] = '\0';
+	if (!pg_ready(c, deadline_ns, err))
+		return false;
+	if (PQsendQuery(c->pg, sql) != 1)
+		return pg_give_up(c, PG_IO_LOST, autocommit, NULL, err);
+	io = simple_results(c, deadline_ns, tag, &ok, autocommit, err);
+	if (io == PG_IO_OK)
+		return ok;
+	(void)pg_give_up(c, io, autocommit, &ended, err);
+	/* it was over when the request to cancel came: then it has succeeded */
+	return ended && ok && io == PG_IO_TIMEOUT && !c->base.broken;
+}
