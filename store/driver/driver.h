@@ -17,6 +17,7 @@
 #include "store/value.h"
 
 struct dsn;
+struct turn;
 struct driver;
 struct cursor;
 
@@ -111,6 +112,9 @@ struct driver {
 	/* Writes the names of the ordinary tables of the current schema to the arena. */
 	bool (*list_tables)(struct driver_conn *c, struct arena *a, int64_t deadline_ns, struct str **ret, size_t *ret_n,
 			    struct err *err) MUST_CHECK;
+
+	/* The turn that a lease takes before it writes; borrowed for the db's life. NULL member: writers need none. */
+	struct turn *(*writer_turn)(struct driver_db *db);
 };
 
 extern const struct driver driver_sqlite;

@@ -1,0 +1,289 @@
+/* The SQLite driver's vtable: connections, transactions, ping, reset. The other parts: sqlite_internal.h. */
+#include "store/driver/driver_sqlite.h"
+
+#include "service/base/clock.h"
+#include "service/base/limits.h"
+#include "service/base/mem.h"
+#include "service/base/wait.h"
+#include "store/driver/sqlite_internal.h"
+
+#include "service/base/banned.h"
+
+/* SQLite compiles and matches by recursion, on a fiber's stack: these bound its depth. */
+#define MAX_EXPR_DEPTH 200
+#define MAX_COMPOUND_SELECT 100
+#define MAX_LIKE_PATTERN 1000
+#define MAX_TRIGGER_DEPTH 100
+
+static int64_t busy_timeout_ns = LIMIT_BUSY_TIMEOUT_S * CLOCK_NS_PER_S; /* atomic */
+static size_t cache_kib;                                                /* atomic */
+
+void driver_sqlite_configure(double busy_timeout_s, size_t page_cache_kib)
+{
+	int64_t ns = 0;
+
+	if (busy_timeout_s > 0)
+		ns = busy_timeout_s < 86400.0 ? (int64_t)(busy_timeout_s * 1e9) : 86400 * CLOCK_NS_PER_S;
+	__atomic_store_n(&busy_timeout_ns, ns, __ATOMIC_RELAXED);
+	__atomic_store_n(&cache_kib, page_cache_kib, __ATOMIC_RELAXED);
+}
+
+const char *driver_sqlite_version(void)
+{
+	return sqlite3_libversion();
+}
+
+/* ---- connections ---- */
+
+static void sqlite_close(struct driver_conn *base)
+{
+	struct sqlite_conn *c;
+
+	if (base == NULL)
+		return;
+	c = sqlite_conn_of(base);
+	sqlite_forget(base);
+	map_done(&c->by_sql);
+	(void)sqlite3_close_v2(c->h);
+	mem_free(c);
+}
+
+static void set_limits(sqlite3 *h)
+{
+	(void)sqlite3_limit(h, SQLITE_LIMIT_EXPR_DEPTH, MAX_EXPR_DEPTH);
+	(void)sqlite3_limit(h, SQLITE_LIMIT_COMPOUND_SELECT, MAX_COMPOUND_SELECT);
+	(void)sqlite3_limit(h, SQLITE_LIMIT_LIKE_PATTERN_LENGTH, MAX_LIKE_PATTERN);
+	(void)sqlite3_limit(h, SQLITE_LIMIT_TRIGGER_DEPTH, MAX_TRIGGER_DEPTH);
+	(void)sqlite3_limit(h, SQLITE_LIMIT_VARIABLE_NUMBER, LIMIT_SQL_PARAMS_SQLITE);
+}
+
+/* The first column of the first row is "wal". */
+static bool is_wal(sqlite3 *h)
+{
+	sqlite3_stmt *st = NULL;
+	bool wal = false;
+
+	if (sqlite3_prepare_v2(h, "PRAGMA journal_mode", -1, &st, NULL) == SQLITE_OK && sqlite3_step(st) == SQLITE_ROW)
+		wal = str_eq_z(str_z((const char *)sqlite3_column_text(st, 0)), "wal");
+	(void)sqlite3_finalize(st);
+	return wal;
+}
+
+static int setup(struct sqlite_conn *c)
+{
+	const size_t kib = __atomic_load_n(&cache_kib, __ATOMIC_RELAXED);
+	const struct driver_db *db = c->base.db;
+	char pragma[64];
+	int rc;
+
+	rc = sqlite3_exec(c->h, "PRAGMA foreign_keys=ON; PRAGMA synchronous=FULL", NULL, NULL, NULL);
+	if (rc == SQLITE_OK && kib > 0) {
+		sqlite3_snprintf((int)sizeof(pragma), pragma, "PRAGMA cache_size=-%lld", (long long)kib);
+		rc = sqlite3_exec(c->h, pragma, NULL, NULL, NULL);
+	}
+	/* SQLite opens lazily: only a read tells whether it is a database */
+	if (rc == SQLITE_OK)
+		rc = sqlite3_exec(c->h, "SELECT 1 FROM sqlite_schema LIMIT 1", NULL, NULL, NULL);
+	if (rc != SQLITE_OK)
+		return rc;
+	if (db->is_file && !db->dsn->immutable && db->dsn->mode != SQLITE_MODE_RO && !sqlite3_db_readonly(c->h, "main") &&
+	    !is_wal(c->h)) {
+		/* others may have it open in another mode, or the file system may not support it: then it stays as it is */
+		(void)sqlite3_exec(c->h, "PRAGMA journal_mode=WAL", NULL, NULL, NULL);
+	}
+	return SQLITE_OK;
+}
+
+struct open_job {
+	struct sqlite_conn *c;
+	int rc;
+};
+
+static void open_job(void *arg)
+{
+	struct open_job *j = arg;
+	struct sqlite_conn *c = j->c;
+	struct driver_db *db = c->base.db;
+
+	j->rc = sqlite_db_anchor(db);
+	if (j->rc != SQLITE_OK)
+		return;
+	j->rc = sqlite3_open_v2(db->file_name, &c->h, db->open_flags, NULL);
+	if (j->rc != SQLITE_OK)
+		return;
+	(void)sqlite3_extended_result_codes(c->h, 1);
+	sqlite_wait_init(c);
+	set_limits(c->h);
+	j->rc = setup(c);
+}
+
+static bool sqlite_open(struct driver_db *db, int64_t deadline_ns, struct driver_conn **ret, struct err *err)
+{
+	struct sqlite_conn *c = mem_alloc(sizeof(*c));
+	struct open_job j = {.c = c};
+
+	c->base.driver = &driver_sqlite;
+	c->base.db = db;
+	c->base.opened_ns = clock_mono_ns();
+	c->busy_timeout_ns = __atomic_load_n(&busy_timeout_ns, __ATOMIC_RELAXED);
+	c->deadline_ns = deadline_ns;
+	map_init(&c->by_sql);
+	if (db->is_file)
+		offload(open_job, &j);
+	else
+		open_job(&j);
+	if (j.rc != SQLITE_OK) {
+		const bool late = c->stop == SQLITE_STOP_DEADLINE;
+
+		sqlite_close(&c->base);
+		if (late)
+			return err_set(err, ERR_DATABASE_BUSY, "the database is locked by another user; try again");
+		return sqlite_open_error(j.rc, err);
+	}
+	sqlite_policy_init(c);
+	sqlite_db_identify(db);
+	*ret = &c->base;
+	return true;
+}
+
+/* ---- transactions ---- */
+
+static bool sqlite_begin(struct driver_conn *base, enum tx_isolation iso, bool read_only, int64_t deadline_ns,
+			 struct err *err)
+{
+	struct sqlite_conn *c = sqlite_conn_of(base);
+	bool ok;
+
+	(void)iso; /* every transaction is serializable */
+	if (read_only) {
+		sqlite_wait_begin(c, deadline_ns);
+		c->internal = true;
+		ok = sqlite3_exec(c->h, "PRAGMA query_only=1", NULL, NULL, NULL) == SQLITE_OK;
+		c->internal = false;
+		if (!ok)
+			return sqlite_error(c, sqlite3_errcode(c->h), STR_NONE, err);
+	}
+	ok = sqlite_run(c, STR("BEGIN"), true, deadline_ns, err);
+	c->query_only = read_only;
+	sqlite_settle(c);
+	return ok;
+}
+
+static bool sqlite_commit(struct driver_conn *base, int64_t deadline_ns, struct err *err)
+{
+	return sqlite_run(sqlite_conn_of(base), STR("COMMIT"), true, deadline_ns, err);
+}
+
+static void sqlite_rollback(struct driver_conn *base)
+{
+	struct sqlite_conn *c = sqlite_conn_of(base);
+	struct err err;
+
+	if (!sqlite3_get_autocommit(c->h)) {
+		c->shielded = true;
+		if (!sqlite_run(c, STR("ROLLBACK"), true, CLOCK_NEVER, &err) || !sqlite3_get_autocommit(c->h))
+			base->broken = true;
+		c->shielded = false;
+	}
+	sqlite_settle(c);
+}
+
+static enum tx_state sqlite_tx_state(struct driver_conn *base)
+{
+	return sqlite3_get_autocommit(sqlite_conn_of(base)->h) ? TX_STATE_NONE : TX_STATE_OPEN;
+}
+
+/* ---- the rest ---- */
+
+static bool sqlite_ping(struct driver_conn *base, int64_t deadline_ns, struct err *err)
+{
+	/* a lock held by another says that the database lives */
+	if (sqlite_run(sqlite_conn_of(base), STR("SELECT 1 FROM sqlite_schema LIMIT 1"), true, deadline_ns, err))
+		return true;
+	return err->code == ERR_DATABASE_BUSY;
+}
+
+static bool sqlite_reset_conn(struct driver_conn *base, int64_t deadline_ns)
+{
+	struct sqlite_conn *c = sqlite_conn_of(base);
+
+	(void)deadline_ns;
+	sqlite_rollback(base);
+	if (c->tainted || base->broken)
+		return false;
+	sqlite3_set_last_insert_rowid(c->h, 0);
+	return true;
+}
+
+static void sqlite_cancel(struct driver_conn *base)
+{
+	sqlite3_interrupt(sqlite_conn_of(base)->h);
+}
+
+static const char *sqlite_server_version(struct driver_conn *base)
+{
+	(void)base;
+	return sqlite3_libversion();
+}
+
+static bool sqlite_list_tables(struct driver_conn *base, struct arena *a, int64_t deadline_ns, struct str **ret,
+			       size_t *ret_n, struct err *err)
+{
+	const struct stmt s = {
+		.sql = STR("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' "
+			   "ORDER BY name"),
+		.access = STMT_READ,
+		.cache = true,
+	};
+	struct str *names = NULL;
+	size_t n = 0, size = 0;
+	struct cursor *cur;
+	bool row;
+
+	if (!sqlite_prepare(base, &s, deadline_ns, &cur, err))
+		return false;
+	for (;;) {
+		if (!sqlite_step(cur, &row, err)) {
+			sqlite_finish(cur);
+			return false;
+		}
+		if (!row)
+			break;
+		if (n == size) {
+			struct str *more = arena_array(a, size = size != 0 ? size * 2 : 16, sizeof(*more));
+
+			if (n > 0)
+				memcpy(more, names, n * sizeof(*more));
+			names = more;
+		}
+		names[n++] = arena_str(a, cur->row[0].u.s);
+	}
+	sqlite_finish(cur);
+	*ret = names;
+	*ret_n = n;
+	return true;
+}
+
+const struct driver driver_sqlite = {
+	.name = "sqlite",
+	.dialect = &dialect_sqlite,
+	.db_open = sqlite_db_open,
+	.db_close = sqlite_db_close,
+	.open = sqlite_open,
+	.close = sqlite_close,
+	.prepare = sqlite_prepare,
+	.step = sqlite_step,
+	.finish = sqlite_finish,
+	.simple = sqlite_simple,
+	.begin = sqlite_begin,
+	.commit = sqlite_commit,
+	.rollback = sqlite_rollback,
+	.tx_state = sqlite_tx_state,
+	.ping = sqlite_ping,
+	.reset = sqlite_reset_conn,
+	.cancel = sqlite_cancel,
+	.forget = sqlite_forget,
+	.server_version = sqlite_server_version,
+	.list_tables = sqlite_list_tables,
+	.writer_turn = sqlite_db_turn,
+};

@@ -1,0 +1,201 @@
+/*
+ * Per-database state. Several named connections may open one file: they share a writer's turn, found by device and inode, so
+ * that writers of one process queue in order instead of polling for SQLite's lock. Links are followed by stat. A file that
+ * is replaced while it is open keeps the turn of the old one: then SQLite's own lock and the busy handler serve, as they do
+ * between processes.
+ */
+#include "store/driver/driver_sqlite.h"
+#include "store/driver/sqlite_internal.h"
+
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "service/base/mem.h"
+#include "service/base/strbuf.h"
+
+#include "service/base/banned.h"
+
+struct sqlite_turn {
+	dev_t dev;
+	ino_t ino;
+	size_t refs;
+	struct turn turn;
+	struct sqlite_turn *next;
+};
+
+static struct mutex turns_lock = {PTHREAD_MUTEX_INITIALIZER};
+static struct sqlite_turn *turns;
+static uint64_t n_memory; /* atomic; makes the names of in-memory databases unique */
+
+static char *take_name(struct strbuf *b)
+{
+	return strbuf_take(b, NULL);
+}
+
+/* Debian's SQLite reads "file:" names as URIs whatever the flags say; no relative name may begin so, or with ":". */
+static char *plain_name(struct str path)
+{
+	struct strbuf b;
+
+	strbuf_init(&b, 0);
+	if (path.p[0] != '/')
+		strbuf_puts(&b, "./");
+	strbuf_put(&b, path);
+	return take_name(&b);
+}
+
+/* Only a URI can say "immutable". */
+static char *immutable_name(struct str path)
+{
+	static const char digits[] = "0123456789ABCDEF";
+	struct strbuf b;
+
+	strbuf_init(&b, 0);
+	strbuf_puts(&b, path.p[0] == '/' ? "file:" : "file:./");
+	for (size_t i = 0; i < path.len; i++) {
+		unsigned char c = (unsigned char)path.p[i];
+
+		if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '/' || c == '.' ||
+		    c == '_' || c == '-') {
+			strbuf_putc(&b, (char)c);
+		} else {
+			strbuf_putc(&b, '%');
+			strbuf_putc(&b, digits[c >> 4]);
+			strbuf_putc(&b, digits[c & 15]);
+		}
+	}
+	strbuf_puts(&b, "?immutable=1");
+	return take_name(&b);
+}
+
+/* The memdb VFS shares a database between the connections that open one name, if it begins with '/'. Shared-cache mode would do
+ * too, but holds mutexes while its busy handler runs. */
+static char *memory_name(void)
+{
+	struct strbuf b;
+
+	strbuf_init(&b, 0);
+	strbuf_puts(&b, "file:/ferrod-");
+	strbuf_int(&b, (int64_t)__atomic_add_fetch(&n_memory, 1, __ATOMIC_RELAXED));
+	strbuf_puts(&b, "?vfs=memdb");
+	return take_name(&b);
+}
+
+bool sqlite_db_open(const struct dsn *dsn, struct driver_db **ret, struct err *err)
+{
+	struct driver_db *db;
+
+	(void)err;
+	db = mem_alloc(sizeof(*db));
+	db->dsn = dsn;
+	db->is_file = dsn->mode != SQLITE_MODE_MEMORY;
+	db->open_flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE;
+	if (!db->is_file) {
+		db->file_name = memory_name();
+		db->open_flags |= SQLITE_OPEN_URI | SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+	} else if (dsn->immutable) {
+		db->file_name = immutable_name(dsn->path);
+		db->open_flags |= SQLITE_OPEN_URI | SQLITE_OPEN_READONLY;
+	} else {
+		db->file_name = plain_name(dsn->path);
+		if (dsn->mode == SQLITE_MODE_RO)
+			db->open_flags |= SQLITE_OPEN_READONLY;
+		else
+			db->open_flags |= SQLITE_OPEN_READWRITE | (dsn->mode == SQLITE_MODE_RWC ? SQLITE_OPEN_CREATE : 0);
+	}
+	mutex_init(&db->lock);
+	turn_init(&db->own_turn);
+	*ret = db;
+	return true;
+}
+
+static void turn_unref(struct sqlite_turn *t)
+{
+	struct sqlite_turn **at;
+
+	if (t == NULL)
+		return;
+	mutex_lock(&turns_lock);
+	if (--t->refs > 0) {
+		mutex_unlock(&turns_lock);
+		return;
+	}
+	for (at = &turns; *at != t; at = &(*at)->next)
+		;
+	*at = t->next;
+	mutex_unlock(&turns_lock);
+	turn_done(&t->turn);
+	mem_free(t);
+}
+
+void sqlite_db_close(struct driver_db *db)
+{
+	if (db == NULL)
+		return;
+	sqlite3_close_v2(db->anchor);
+	turn_unref(db->shared_turn);
+	turn_done(&db->own_turn);
+	mutex_done(&db->lock);
+	mem_free(db->file_name);
+	mem_free(db);
+}
+
+int sqlite_db_anchor(struct driver_db *db)
+{
+	int rc = SQLITE_OK;
+
+	if (db->is_file)
+		return rc;
+	mutex_lock(&db->lock);
+	if (db->anchor == NULL) {
+		rc = sqlite3_open_v2(db->file_name, &db->anchor, db->open_flags, NULL);
+		if (rc != SQLITE_OK) {
+			sqlite3_close_v2(db->anchor);
+			db->anchor = NULL;
+		}
+	}
+	mutex_unlock(&db->lock);
+	return rc;
+}
+
+void sqlite_db_identify(struct driver_db *db)
+{
+	struct sqlite_turn *t = NULL;
+	struct stat st;
+
+	if (!db->is_file)
+		return;
+	mutex_lock(&db->lock);
+	if (db->shared_turn == NULL && stat(db->dsn->path.p, &st) == 0) {
+		mutex_lock(&turns_lock);
+		for (t = turns; t != NULL && (t->dev != st.st_dev || t->ino != st.st_ino); t = t->next)
+			;
+		if (t == NULL) {
+			t = mem_alloc(sizeof(*t));
+			t->dev = st.st_dev;
+			t->ino = st.st_ino;
+			turn_init(&t->turn);
+			t->next = turns;
+			turns = t;
+		}
+		t->refs++;
+		mutex_unlock(&turns_lock);
+		db->shared_turn = t;
+	}
+	mutex_unlock(&db->lock);
+}
+
+struct turn *sqlite_db_turn(struct driver_db *db)
+{
+	struct turn *t;
+
+	mutex_lock(&db->lock);
+	t = db->shared_turn != NULL ? &db->shared_turn->turn : &db->own_turn;
+	mutex_unlock(&db->lock);
+	return t;
+}
+
+uint64_t sqlite_db_write_epoch(const struct driver_db *db)
+{
+	return __atomic_load_n(&db->write_epoch, __ATOMIC_ACQUIRE);
+}

@@ -1,0 +1,114 @@
+/*
+ * Shared by the files of the SQLite driver only:
+ *
+ *   driver_sqlite.c   the vtable: connections, transactions, ping, reset
+ *   sqlite_db.c       per-database state: file name, anchor of an in-memory database, writer's turn
+ *   sqlite_stmt.c     statements: cache, parameters, rows (sqlite_stmt.h)
+ *   sqlite_wait.c     how a connection waits: busy, progress, offloaded steps
+ *   sqlite_policy.c   the authorizer: what SQL may not do, and what a connection must not be reused after
+ *   sqlite_error.c    result codes and messages to struct err
+ */
+#ifndef FERROD_STORE_DRIVER_SQLITE_INTERNAL_H
+#define FERROD_STORE_DRIVER_SQLITE_INTERNAL_H
+
+#include <sqlite3.h>
+
+#include "service/base/map.h"
+#include "service/base/mutex.h"
+#include "store/connection/dsn.h"
+#include "store/driver/driver.h"
+
+struct sqlite_turn;
+
+struct driver_db {
+	const struct dsn *dsn;      /* borrowed */
+	char *file_name;            /* what SQLite opens; owned */
+	int open_flags;
+	bool is_file;               /* commits sync a disk, opening may block */
+	sqlite3 *anchor;            /* keeps an in-memory database alive; NULL before the first open and for files */
+	uint64_t write_epoch;       /* atomic */
+	struct mutex lock;          /* of anchor and shared_turn */
+	struct turn own_turn;       /* until the file is known, and for in-memory databases */
+	struct sqlite_turn *shared_turn; /* of the file, shared by every db on it; NULL until the first open */
+};
+
+/* Why a running statement was stopped by us. */
+enum sqlite_stop { SQLITE_STOP_NONE, SQLITE_STOP_DEADLINE, SQLITE_STOP_CANCELLED };
+
+struct sqlite_stmt;
+
+struct sqlite_conn {
+	struct driver_conn base;    /* first */
+	sqlite3 *h;
+	int64_t deadline_ns;        /* of what runs now */
+	int64_t busy_since_ns;
+	int64_t busy_timeout_ns;
+	enum sqlite_stop stop;
+	bool shielded;              /* a rollback runs: neither deadline nor cancellation */
+	bool internal;              /* SQL of the driver itself: the authorizer lets it pass */
+	bool stepping;              /* inside sqlite3_step: what VACUUM attaches is its own */
+	bool committed;             /* the commit hook ran; counted by sqlite_settle */
+	bool query_only;            /* a read-only transaction runs */
+	bool tainted;               /* a setting or temporary object may be left: never reset, only closed */
+	bool saw_insert;            /* by the authorizer, while preparing */
+	bool saw_taint;
+	struct map by_sql;          /* cached statements */
+	struct sqlite_stmt *lru_head, *lru_tail; /* cached statements, last used first */
+	size_t n_cached;
+};
+
+static inline struct sqlite_conn *sqlite_conn_of(struct driver_conn *c)
+{
+	return CONTAINER_OF(c, struct sqlite_conn, base);
+}
+
+/* ---- sqlite_db.c ---- */
+
+bool sqlite_db_open(const struct dsn *dsn, struct driver_db **ret, struct err *err) MUST_CHECK;
+void sqlite_db_close(struct driver_db *db);
+/* After a successful open: the anchor of an in-memory database. Returns a result code. */
+int sqlite_db_anchor(struct driver_db *db);
+/* After a successful open of a file: joins the turn of all who have that file open. */
+void sqlite_db_identify(struct driver_db *db);
+struct turn *sqlite_db_turn(struct driver_db *db);
+
+/* ---- sqlite_stmt.c ---- */
+
+bool sqlite_prepare(struct driver_conn *c, const struct stmt *s, int64_t deadline_ns, struct cursor **ret,
+		    struct err *err) MUST_CHECK;
+bool sqlite_step(struct cursor *cur, bool *ret_row, struct err *err) MUST_CHECK;
+void sqlite_finish(struct cursor *cur);
+void sqlite_forget(struct driver_conn *c);
+/* Runs each statement of the text in turn, uncached. */
+bool sqlite_simple(struct driver_conn *c, struct str sql, int64_t deadline_ns, struct err *err) MUST_CHECK;
+/* Runs one statement, dropping its rows. */
+bool sqlite_run(struct sqlite_conn *c, struct str sql, bool cache, int64_t deadline_ns, struct err *err) MUST_CHECK;
+/* What is left of the text after white space, comments and semicolons. */
+struct str sqlite_skip_blank(struct str sql);
+
+/* ---- sqlite_wait.c ---- */
+
+/* Installs the busy and progress handlers. */
+void sqlite_wait_init(struct sqlite_conn *c);
+/* Begins a call: deadline (the earlier of it and the statement timeout), no stop yet. */
+void sqlite_wait_begin(struct sqlite_conn *c, int64_t deadline_ns);
+/* sqlite3_step, off the loop when it may sync a file. */
+int sqlite_wait_step(struct sqlite_conn *c, sqlite3_stmt *st);
+/* sqlite3_reset, likewise: ends what a step did not. */
+void sqlite_wait_reset(struct sqlite_conn *c, sqlite3_stmt *st);
+/* After each statement: a read-only transaction that has ended takes its setting with it. */
+void sqlite_settle(struct sqlite_conn *c);
+
+/* ---- sqlite_policy.c ---- */
+
+void sqlite_policy_init(struct sqlite_conn *c);
+
+/* ---- sqlite_error.c ---- */
+
+/* Fills err from the connection's last error; sql (may be STR_NONE) gives the position. Marks c broken when it is. Returns
+ * false. */
+bool sqlite_error(struct sqlite_conn *c, int rc, struct str sql, struct err *err);
+/* For a handle that could not be opened. */
+bool sqlite_open_error(int rc, struct err *err);
+
+#endif

@@ -1,0 +1,436 @@
+/*
+ * Statements. One object is the prepared statement, its cursor and the buffers of a row; cached ones keep all three, so that
+ * running a known statement allocates nothing.
+ */
+#include "store/driver/sqlite_stmt.h"
+
+#include <limits.h>
+
+#include "service/base/limits.h"
+#include "service/base/mem.h"
+
+#include "service/base/banned.h"
+
+/* ---- text ---- */
+
+static size_t skip_comment(struct str s, size_t i)
+{
+	if (s.p[i] == '-') {
+		while (i < s.len && s.p[i] != '\n')
+			i++;
+		return i;
+	}
+	for (i += 2; i < s.len; i++) {
+		if (s.p[i] == '*' && i + 1 < s.len && s.p[i + 1] == '/')
+			return i + 2;
+	}
+	return s.len;
+}
+
+struct str sqlite_skip_blank(struct str s)
+{
+	size_t i = 0;
+
+	while (i < s.len) {
+		const char c = s.p[i];
+		const char next = i + 1 < s.len ? s.p[i + 1] : '\0';
+
+		if (c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f' || c == ';')
+			i++;
+		else if ((c == '-' && next == '-') || (c == '/' && next == '*'))
+			i = skip_comment(s, i);
+		else
+			break;
+	}
+	return str_n(s.p + i, s.len - i);
+}
+
+/* ---- life ---- */
+
+static void stmt_destroy(struct sqlite_stmt *st)
+{
+	if (st == NULL)
+		return;
+	(void)sqlite3_finalize(st->h);
+	mem_free(st->columns);
+	mem_free(st->values);
+	mem_free(st->sql);
+	mem_free(st);
+}
+
+static void lru_unlink(struct sqlite_conn *c, struct sqlite_stmt *st)
+{
+	if (st->prev != NULL)
+		st->prev->next = st->next;
+	else
+		c->lru_head = st->next;
+	if (st->next != NULL)
+		st->next->prev = st->prev;
+	else
+		c->lru_tail = st->prev;
+	st->prev = st->next = NULL;
+}
+
+static void lru_push(struct sqlite_conn *c, struct sqlite_stmt *st)
+{
+	st->next = c->lru_head;
+	if (c->lru_head != NULL)
+		c->lru_head->prev = st;
+	else
+		c->lru_tail = st;
+	c->lru_head = st;
+}
+
+/* Takes st out of the cache; a running one goes when it is finished. */
+static void cache_drop(struct sqlite_conn *c, struct sqlite_stmt *st)
+{
+	(void)map_remove(&c->by_sql, str_n(st->sql, st->sql_len));
+	lru_unlink(c, st);
+	c->n_cached--;
+	st->cached = false;
+	if (!st->in_use)
+		stmt_destroy(st);
+}
+
+static void cache_add(struct sqlite_conn *c, struct sqlite_stmt *st, struct str sql)
+{
+	struct sqlite_stmt *old = c->lru_tail;
+
+	if (c->n_cached >= LIMIT_STATEMENT_CACHE) {
+		while (old != NULL && old->in_use)
+			old = old->prev;
+		if (old == NULL)
+			return;
+		cache_drop(c, old);
+	}
+	st->sql = mem_strndup(sql.p, sql.len);
+	st->sql_len = sql.len;
+	st->cached = true;
+	(void)map_put(&c->by_sql, str_n(st->sql, st->sql_len), st);
+	lru_push(c, st);
+	c->n_cached++;
+}
+
+void sqlite_forget(struct driver_conn *base)
+{
+	struct sqlite_conn *c = sqlite_conn_of(base);
+
+	while (c->lru_head != NULL)
+		cache_drop(c, c->lru_head);
+}
+
+/* The columns may change when SQLite compiles a statement anew after a schema change: read them after the first step. */
+static void load_columns(struct sqlite_stmt *st)
+{
+	const size_t n = (size_t)sqlite3_column_count(st->h);
+
+	if (n > st->columns_size) {
+		mem_free(st->columns);
+		mem_free(st->values);
+		st->columns = mem_array(n, sizeof(*st->columns));
+		st->values = mem_array(n, sizeof(*st->values));
+		st->columns_size = n;
+	}
+	for (size_t i = 0; i < n; i++)
+		st->columns[i] = (struct cursor_column){.name = str_z(sqlite3_column_name(st->h, (int)i))};
+	st->cur.n_columns = n;
+	st->cur.columns = st->columns;
+	st->cur.row = st->values;
+}
+
+bool sqlite_stmt_create(struct sqlite_conn *c, struct str sql, bool persistent, struct sqlite_stmt **ret, struct str *ret_tail,
+			struct err *err)
+{
+	const struct str text = sqlite_skip_blank(sql);
+	struct sqlite_stmt *st;
+	const char *tail = NULL;
+	sqlite3_stmt *h = NULL;
+	int rc;
+
+	if (text.len == 0)
+		return err_set(err, ERR_SQL_ERROR, "sql holds no statement");
+	if (text.len > INT_MAX / 2)
+		return err_set(err, ERR_SQL_ERROR, "statement is too long");
+	if (memchr(text.p, 0, text.len) != NULL)
+		return err_set(err, ERR_SQL_ERROR, "sql holds a NUL character");
+	c->saw_insert = c->saw_taint = false;
+	rc = sqlite3_prepare_v3(c->h, text.p, (int)text.len, persistent ? SQLITE_PREPARE_PERSISTENT : 0, &h, &tail);
+	if (rc != SQLITE_OK)
+		return sqlite_error(c, rc, str_n(sql.p, sql.len), err);
+	if (h == NULL)
+		return err_set(err, ERR_SQL_ERROR, "sql holds no statement");
+	st = mem_alloc(sizeof(*st));
+	st->h = h;
+	st->c = c;
+	st->cur.conn = &c->base;
+	st->cur.read_only = sqlite3_stmt_readonly(h) != 0;
+	st->inserts = c->saw_insert;
+	st->taints = c->saw_taint;
+	if (ret_tail != NULL)
+		*ret_tail = str_n(tail, (size_t)(text.p + text.len - tail));
+	*ret = st;
+	return true;
+}
+
+void sqlite_stmt_start(struct sqlite_stmt *st)
+{
+	struct sqlite_conn *c = st->c;
+
+	if (st->taints) {
+		c->tainted = true;
+		c->base.session_dirty = true;
+	}
+	st->in_use = true;
+	st->ended = st->stepped = st->row_waits = false;
+	st->was_in_tx = !sqlite3_get_autocommit(c->h);
+	st->changes_before = sqlite3_total_changes64(c->h);
+	st->cur.affected = 0;
+	st->cur.last_insert_id = 0;
+	load_columns(st);
+}
+
+/* ---- parameters ---- */
+
+static int bind_one(sqlite3_stmt *h, int i, const struct value *v)
+{
+	switch (v->kind) {
+	case VALUE_NULL:
+		return sqlite3_bind_null(h, i);
+	case VALUE_BOOL:
+		return sqlite3_bind_int(h, i, v->u.b);
+	case VALUE_INT:
+		return sqlite3_bind_int64(h, i, v->u.i);
+	case VALUE_DOUBLE:
+		return sqlite3_bind_double(h, i, v->u.d);
+	case VALUE_BYTES:
+		/* a NULL pointer would bind NULL; the empty value is one too */
+		return sqlite3_bind_blob64(h, i, v->u.s.p != NULL ? v->u.s.p : "", v->u.s.len, SQLITE_STATIC);
+	case VALUE_TEXT:
+	case VALUE_JSON:
+		break;
+	}
+	return sqlite3_bind_text64(h, i, v->u.s.p != NULL ? v->u.s.p : "", v->u.s.len, SQLITE_STATIC, SQLITE_UTF8);
+}
+
+static bool wrong_count(size_t want, size_t got, struct err *err)
+{
+	return err_set(err, ERR_INVALID_PARAMETERS, "the statement takes %zu parameter%s, %zu given", want,
+		       want == 1 ? "" : "s", got);
+}
+
+/* Number of the given parameter for `name` (with its sigil), or n_params. */
+static size_t by_name(const struct stmt *s, const char *name)
+{
+	size_t i = 0;
+
+	while (i < s->n_params && !str_eq_z(s->param_names[i], name + 1))
+		i++;
+	return i;
+}
+
+static bool bind_all(struct sqlite_stmt *st, const struct stmt *s, struct err *err)
+{
+	const size_t n = (size_t)sqlite3_bind_parameter_count(st->h);
+
+	if (n != s->n_params)
+		return wrong_count(n, s->n_params, err);
+	for (size_t i = 0; i < n; i++) {
+		const char *name = s->param_names != NULL ? sqlite3_bind_parameter_name(st->h, (int)i + 1) : NULL;
+		size_t from = i;
+		int rc;
+
+		if (s->param_names != NULL) {
+			if (name == NULL)
+				return err_set(err, ERR_INVALID_PARAMETERS,
+					       "the statement has a parameter without a name: give the arguments as a list");
+			/* counts being equal and the statement's names distinct, none given is left over when all are found
+			 * and none is given twice */
+			from = by_name(s, name);
+			if (from == n)
+				return err_set(err, ERR_INVALID_PARAMETERS, "parameter '%.100s' is missing", name + 1);
+		}
+		rc = bind_one(st->h, (int)i + 1, &s->params[from]);
+		if (rc != SQLITE_OK)
+			return sqlite_error(st->c, rc, STR_NONE, err);
+	}
+	return true;
+}
+
+/* ---- cursor ---- */
+
+static void read_row(struct sqlite_stmt *st)
+{
+	for (size_t i = 0; i < st->cur.n_columns; i++) {
+		struct value *v = &st->values[i];
+		const int col = (int)i;
+		const char *p;
+
+		switch (sqlite3_column_type(st->h, col)) {
+		case SQLITE_INTEGER:
+			*v = value_int(sqlite3_column_int64(st->h, col));
+			break;
+		case SQLITE_FLOAT:
+			*v = value_double(sqlite3_column_double(st->h, col));
+			break;
+		case SQLITE_TEXT:
+			p = (const char *)sqlite3_column_text(st->h, col);
+			*v = value_text(str_n(p != NULL ? p : "", (size_t)sqlite3_column_bytes(st->h, col)));
+			break;
+		case SQLITE_BLOB:
+			p = sqlite3_column_blob(st->h, col);
+			*v = value_bytes(str_n(p != NULL ? p : "", (size_t)sqlite3_column_bytes(st->h, col)));
+			break;
+		default:
+			*v = value_null();
+			break;
+		}
+	}
+}
+
+static void read_result(struct sqlite_stmt *st)
+{
+	sqlite3 *h = st->c->h;
+
+	/* statements that change no rows leave the figures of an earlier one standing */
+	if (sqlite3_total_changes64(h) == st->changes_before)
+		return;
+	st->cur.affected = sqlite3_changes64(h);
+	if (st->inserts)
+		st->cur.last_insert_id = sqlite3_last_insert_rowid(h);
+}
+
+static bool advance(struct sqlite_stmt *st, bool *ret_row, struct err *err)
+{
+	struct sqlite_conn *c = st->c;
+	const int rc = sqlite_wait_step(c, st->h);
+
+	if (!st->stepped && (rc == SQLITE_ROW || rc == SQLITE_DONE))
+		load_columns(st);
+	st->stepped = true;
+	if (rc == SQLITE_ROW) {
+		read_row(st);
+		*ret_row = true;
+		return true;
+	}
+	st->ended = true;
+	if (rc == SQLITE_DONE) {
+		read_result(st);
+		*ret_row = false;
+		return true;
+	}
+	(void)sqlite_error(c, rc, STR_NONE, err);
+	/* an interrupted write, a full disk: SQLite ends the whole transaction by itself */
+	if (st->was_in_tx && sqlite3_get_autocommit(c->h))
+		err->outcome = ERR_OUTCOME_ROLLED_BACK;
+	return false;
+}
+
+bool sqlite_step(struct cursor *cur, bool *ret_row, struct err *err)
+{
+	struct sqlite_stmt *st = CONTAINER_OF(cur, struct sqlite_stmt, cur);
+
+	if (st->row_waits || st->ended) {
+		*ret_row = st->row_waits;
+		st->row_waits = false;
+		return true;
+	}
+	return advance(st, ret_row, err);
+}
+
+void sqlite_finish(struct cursor *cur)
+{
+	struct sqlite_stmt *st;
+	struct sqlite_conn *c;
+
+	if (cur == NULL)
+		return;
+	st = CONTAINER_OF(cur, struct sqlite_stmt, cur);
+	c = st->c;
+	sqlite_wait_reset(c, st->h);
+	(void)sqlite3_clear_bindings(st->h);
+	st->in_use = false;
+	if (!st->cached)
+		stmt_destroy(st);
+	sqlite_settle(c);
+}
+
+static bool from_cache(struct sqlite_conn *c, const struct stmt *s, struct sqlite_stmt **ret)
+{
+	struct sqlite_stmt *st = s->cache ? map_get(&c->by_sql, s->sql) : NULL;
+
+	if (st == NULL || st->in_use) {
+		c->base.cache_misses++;
+		return false;
+	}
+	c->base.cache_hits++;
+	if (c->lru_head != st) {
+		lru_unlink(c, st);
+		lru_push(c, st);
+	}
+	*ret = st;
+	return true;
+}
+
+bool sqlite_prepare(struct driver_conn *base, const struct stmt *s, int64_t deadline_ns, struct cursor **ret, struct err *err)
+{
+	struct sqlite_conn *c = sqlite_conn_of(base);
+	struct sqlite_stmt *st = NULL;
+	struct str tail = STR_NONE;
+
+	sqlite_wait_begin(c, deadline_ns);
+	if (!from_cache(c, s, &st)) {
+		if (!sqlite_stmt_create(c, s->sql, s->cache, &st, &tail, err))
+			return false;
+		if (sqlite_skip_blank(tail).len > 0) {
+			stmt_destroy(st);
+			return err_set(err, ERR_SQL_ERROR, "sql holds more than one statement");
+		}
+		/* kept unless a copy runs right now; what taints must be seen by the authorizer each time */
+		if (s->cache && !st->taints && map_get(&c->by_sql, s->sql) == NULL)
+			cache_add(c, st, s->sql);
+	}
+	sqlite_stmt_start(st);
+	if (!bind_all(st, s, err)) {
+		sqlite_finish(&st->cur);
+		return false;
+	}
+	/* a statement that only reads starts here, so that its columns are final when the caller sees them */
+	if (st->cur.read_only && st->cur.n_columns > 0 && !advance(st, &st->row_waits, err)) {
+		sqlite_finish(&st->cur);
+		return false;
+	}
+	*ret = &st->cur;
+	return true;
+}
+
+bool sqlite_run(struct sqlite_conn *c, struct str sql, bool cache, int64_t deadline_ns, struct err *err)
+{
+	const struct stmt s = {.sql = sql, .access = STMT_UNKNOWN, .cache = cache};
+	struct cursor *cur;
+	bool row = true, ok = true;
+
+	if (!sqlite_prepare(&c->base, &s, deadline_ns, &cur, err))
+		return false;
+	while (ok && row)
+		ok = sqlite_step(cur, &row, err);
+	sqlite_finish(cur);
+	return ok;
+}
+
+bool sqlite_simple(struct driver_conn *base, struct str sql, int64_t deadline_ns, struct err *err)
+{
+	struct sqlite_conn *c = sqlite_conn_of(base);
+	struct sqlite_stmt *st;
+	bool row, ok = true;
+
+	sqlite_wait_begin(c, deadline_ns);
+	for (sql = sqlite_skip_blank(sql); ok && sql.len > 0; sql = sqlite_skip_blank(sql)) {
+		if (!sqlite_stmt_create(c, sql, false, &st, &sql, err))
+			return false;
+		sqlite_stmt_start(st);
+		for (row = true; ok && row;)
+			ok = sqlite_step(&st->cur, &row, err);
+		sqlite_finish(&st->cur);
+	}
+	return ok;
+}

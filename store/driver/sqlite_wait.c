@@ -1,0 +1,173 @@
+/*
+ * How a connection waits without holding up its loop. SQLite calls back while it waits for a lock and while it computes; in a
+ * fiber the callbacks park it, with the statement standing still on the fiber's stack. What syncs a file runs on the thread pool,
+ * where the callbacks find no fiber and block: the connection is used by that thread alone meanwhile.
+ */
+#include "store/driver/sqlite_internal.h"
+
+#include <time.h>
+
+#include "service/base/clock.h"
+#include "service/base/fiber.h"
+#include "service/base/wait.h"
+
+#include "service/base/banned.h"
+
+/* Virtual machine steps between two looks at the deadline; each look lets other fibers run. */
+#define PROGRESS_STEPS 20000
+#define BUSY_FIRST_NS CLOCK_NS_PER_MS
+#define BUSY_MAX_NS (25 * CLOCK_NS_PER_MS)
+#define BUSY_DOUBLINGS 5
+
+static void block_until(int64_t time_ns)
+{
+	struct timespec ts = {.tv_sec = (time_t)(time_ns / CLOCK_NS_PER_S), .tv_nsec = (long)(time_ns % CLOCK_NS_PER_S)};
+
+	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL) != 0)
+		;
+}
+
+/* Another connection has the lock. 0: give up (SQLITE_BUSY). */
+static int on_busy(void *arg, int n)
+{
+	struct sqlite_conn *c = arg;
+	const int64_t now = clock_mono_ns();
+	const int64_t deadline = c->shielded ? CLOCK_NEVER : c->deadline_ns;
+	int64_t until, limit;
+
+	if (n == 0)
+		c->busy_since_ns = now;
+	limit = clock_min(c->busy_since_ns + c->busy_timeout_ns, deadline);
+	if (now >= limit) {
+		if (limit == deadline)
+			c->stop = SQLITE_STOP_DEADLINE;
+		return 0;
+	}
+	until = n < BUSY_DOUBLINGS ? BUSY_FIRST_NS << n : BUSY_MAX_NS;
+	until = clock_min(now + clock_min(until, BUSY_MAX_NS), limit);
+	if (fiber_current() == NULL) {
+		block_until(until);
+		return 1;
+	}
+	if (wait_until(until) == WAIT_CANCELLED && !c->shielded) {
+		c->stop = SQLITE_STOP_CANCELLED;
+		return 0;
+	}
+	return 1;
+}
+
+/* Nonzero stops the statement (SQLITE_INTERRUPT). */
+static int on_progress(void *arg)
+{
+	struct sqlite_conn *c = arg;
+
+	if (fiber_current() != NULL)
+		wait_yield();
+	if (c->shielded)
+		return 0;
+	if (fiber_cancelled())
+		c->stop = SQLITE_STOP_CANCELLED;
+	else if (c->deadline_ns != CLOCK_NEVER && clock_mono_ns() >= c->deadline_ns)
+		c->stop = SQLITE_STOP_DEADLINE;
+	return c->stop != SQLITE_STOP_NONE;
+}
+
+/* Zero: let it commit. */
+static int on_commit(void *arg)
+{
+	struct sqlite_conn *c = arg;
+
+	c->committed = true;
+	return 0;
+}
+
+void sqlite_wait_init(struct sqlite_conn *c)
+{
+	c->deadline_ns = CLOCK_NEVER;
+	(void)sqlite3_busy_handler(c->h, on_busy, c);
+	sqlite3_progress_handler(c->h, PROGRESS_STEPS, on_progress, c);
+	(void)sqlite3_commit_hook(c->h, on_commit, c);
+}
+
+void sqlite_wait_begin(struct sqlite_conn *c, int64_t deadline_ns)
+{
+	c->deadline_ns = deadline_ns;
+	if (c->base.statement_timeout_ns > 0)
+		c->deadline_ns = clock_min(deadline_ns, clock_mono_ns() + c->base.statement_timeout_ns);
+	c->stop = SQLITE_STOP_NONE;
+}
+
+/* The hook runs before the commit is done: it may still fail, and counting one too many is harmless. */
+static void count_commit(struct sqlite_conn *c)
+{
+	if (!c->committed)
+		return;
+	c->committed = false;
+	__atomic_add_fetch(&c->base.db->write_epoch, 1, __ATOMIC_ACQ_REL);
+}
+
+/* A commit syncs: that of a statement on its own, and what ends a transaction (among statements that write nothing by SQLite's
+ * reckoning and yield no rows are COMMIT and RELEASE). */
+static bool may_sync(const struct sqlite_conn *c, sqlite3_stmt *st)
+{
+	if (!c->base.db->is_file || fiber_current() == NULL)
+		return false;
+	if (sqlite3_get_autocommit(c->h))
+		return !sqlite3_stmt_readonly(st);
+	return sqlite3_column_count(st) == 0 && sqlite3_stmt_readonly(st);
+}
+
+struct step_job {
+	sqlite3_stmt *st;
+	int rc;
+};
+
+static void step_job(void *arg)
+{
+	struct step_job *j = arg;
+
+	j->rc = sqlite3_step(j->st);
+}
+
+static void reset_job(void *arg)
+{
+	struct step_job *j = arg;
+
+	j->rc = sqlite3_reset(j->st);
+}
+
+int sqlite_wait_step(struct sqlite_conn *c, sqlite3_stmt *st)
+{
+	struct step_job j = {.st = st, .rc = SQLITE_OK};
+
+	c->stepping = true;
+	if (may_sync(c, st))
+		offload(step_job, &j);
+	else
+		step_job(&j);
+	c->stepping = false;
+	count_commit(c);
+	return j.rc;
+}
+
+void sqlite_wait_reset(struct sqlite_conn *c, sqlite3_stmt *st)
+{
+	struct step_job j = {.st = st, .rc = SQLITE_OK};
+
+	if (sqlite3_stmt_busy(st) && may_sync(c, st))
+		offload(reset_job, &j);
+	else
+		reset_job(&j);
+	count_commit(c);
+}
+
+void sqlite_settle(struct sqlite_conn *c)
+{
+	if (!c->query_only || !sqlite3_get_autocommit(c->h))
+		return;
+	c->query_only = false;
+	c->internal = true;
+	if (sqlite3_exec(c->h, "PRAGMA query_only=0", NULL, NULL, NULL) != SQLITE_OK)
+		c->base.broken = true;
+	c->internal = false;
+}
