@@ -63,6 +63,7 @@ struct query_aggregate {
 
 struct query_m2m {
 	struct str join_table, source_col, target_col;
+	struct str target_key; /* the model's column that target_col points at; STR_NONE: its primary key */
 	struct value source_id;
 };
 
@@ -111,13 +112,35 @@ struct query_set {
 	struct value value;
 };
 
-/* ---- query_json.c ---- */
+/* ---- query_json.c, query_where.c, query_set.c ---- */
 
 /* QueryIR envelope or bare payload; `pointer` is where doc stands in the request ("" or "/query"). Typed value nodes
  * {"kind","value"} or plain JSON values. False: ERR_INVALID_QUERY, ERR_MODEL_NOT_FOUND, ERR_UNKNOWN_COLUMN,
  * ERR_INVALID_VALUE, all with pointers. */
 bool query_from_json(struct arena *a, const struct schema *s, const struct dialect *d, const json_t *doc,
 		     const char *pointer, struct query **ret, struct err *err) MUST_CHECK;
+
+/* The operator's word ("==", "NOT LIKE", ...); false: there is none of that name. */
+bool query_op_from_word(struct str word, enum query_op *ret) MUST_CHECK;
+
+/*
+ * One condition on a column whose operands came as text (URL filters): n_texts is 1 for comparisons and LIKE, any number for IN, 2
+ * for BETWEEN, 0 for IS NULL. `pointer`: where the condition stands. ERR_INVALID_QUERY when the operator does not go with the
+ * column or the number of operands, ERR_INVALID_VALUE.
+ */
+bool query_leaf_from_text(struct arena *a, const struct dialect *d, const struct column *c, enum query_op op,
+			  const struct str *texts, size_t n_texts, const char *pointer, const struct query_node **ret,
+			  struct err *err) MUST_CHECK;
+
+/* column = value, or IS NULL; checks nothing. */
+const struct query_node *query_leaf_equal(struct arena *a, const struct column *c, struct value v);
+
+/* What a query made by hand must hold to be lowered (query_from_json has checked it): combinations that no database can run, or
+ * that mean nothing. `pointer`: of the query. ERR_INVALID_QUERY. */
+bool query_check(const struct query *q, const char *pointer, struct err *err) MUST_CHECK;
+
+/* An empty query over the model: every row. */
+struct query *query_new(struct arena *a, const struct schema *s, const struct dialect *d, const struct model *m);
 
 /* Just the model's name of a QueryIR document (routing and scopes before the rest is parsed). */
 bool query_json_model(const json_t *doc, struct str *ret) MUST_CHECK;
@@ -148,20 +171,25 @@ bool query_lower_update(struct arena *a, const struct query *q, const struct que
 bool query_lower_delete(struct arena *a, const struct query *q, bool returning, struct stmt *ret,
 			struct result_shape *ret_shape, struct err *err) MUST_CHECK;
 
+/* The codec column of an aggregate's results (its name is the alias). */
+struct column query_aggregate_column(const struct query_aggregate *g);
+
+/* ---- query_key.c ---- */
+
 /* A query for one record by its key values (model->n_pk of them, canonical order). */
 struct query *query_by_pk(struct arena *a, const struct schema *s, const struct dialect *d, const struct model *m,
 			  const struct value *key);
 
-/* The wire's key text: pk columns' values joined by ',' (each percent-encoded by the client) -> values. A model without
- * primary key: ERR_INVALID_QUERY; wrong number of parts or a value that cannot be: ERR_RECORD_NOT_FOUND is the caller's
- * choice, here ERR_INVALID_VALUE. */
+/* The wire's key text, percent-decoded: the pk columns' values joined by ',' -> values. Of a composite key one text column may
+ * hold commas itself. A model without primary key: ERR_INVALID_QUERY; wrong number of parts or a value that cannot be:
+ * ERR_RECORD_NOT_FOUND is the caller's choice, here ERR_INVALID_VALUE. */
 bool query_key_from_text(struct arena *a, const struct dialect *d, const struct model *m, struct str text,
 			 struct value **ret, struct err *err) MUST_CHECK;
 
 /* The identity map's key text of a decoded row (full shape): unambiguous for every pk type. In the arena. */
 struct str query_identity_key(struct arena *a, const struct model *m, const struct value *key);
 
-/* ---- record_lower.c ---- */
+/* ---- record_json.c, record_lower.c ---- */
 
 enum record_conflict {
 	RECORD_INSERT,        /* plain */
@@ -176,10 +204,15 @@ struct record_row {
 };
 
 /* JSON object -> row. Unknown member: ERR_UNKNOWN_COLUMN; null for a required column: ERR_NOT_NULL_VIOLATION (null for
- * an autoincrement key means absent); absent columns with a literal default in the schema take it, so that both databases agree;
- * absent NOT NULL without default: ERR_NOT_NULL_VIOLATION. `partial` (PATCH): absent columns stay ungiven, no defaults. */
+ * an autoincrement key means absent); absent columns with a literal default in the schema take it, so that both databases agree
+ * ("now()" and its kin on a temporal column: the time now; a default that the column cannot hold is left to the database); absent
+ * NOT NULL without default: ERR_NOT_NULL_VIOLATION. `partial` (PATCH): absent columns stay ungiven, no defaults. */
 bool record_from_json(struct arena *a, const struct dialect *d, const struct model *m, const json_t *obj, const char *pointer,
 		      bool partial, struct record_row *ret, struct err *err) MUST_CHECK;
+
+/* For PUT, which replaces: every column that is not given becomes null, but for autoincrement keys and columns that cannot be
+ * null (the database's default). */
+void record_row_replace(struct arena *a, const struct model *m, struct record_row *row);
 
 /* INSERT of n rows with the same `given` set; DEFAULT VALUES when nothing is given. returning: every column (shape full).
  * conflict columns: model columns (NULL, 0: the primary key). */

@@ -1,0 +1,413 @@
+/* AST -> SQL: select, count, exists, update, delete. */
+#include "store/query/query_parse.h"
+#include "store/query/query_sql.h"
+
+#include "service/base/banned.h"
+
+/* A page this small over an index is quick. */
+#define QUICK_LIMIT 200
+
+/* ---- shapes ---- */
+
+static void full_shape(struct arena *a, const struct model *m, struct result_shape *ret)
+{
+	*ret = (struct result_shape){.n = m->n_columns, .decode = m->columns, .full = true};
+	ret->columns = arena_array(a, m->n_columns, sizeof(*ret->columns));
+	ret->names = arena_array(a, m->n_columns, sizeof(*ret->names));
+	for (size_t i = 0; i < m->n_columns; i++) {
+		ret->columns[i] = &m->columns[i];
+		ret->names[i] = m->columns[i].name;
+	}
+}
+
+/* The columns that stand before the aggregates. */
+static void plain_columns(const struct query *q, const struct column *const **ret, size_t *ret_n)
+{
+	if (q->n_select != 0) {
+		*ret = q->select;
+		*ret_n = q->n_select;
+	} else {
+		*ret = q->group_by;
+		*ret_n = q->n_group_by;
+	}
+}
+
+static void query_shape(struct arena *a, const struct query *q, struct result_shape *ret)
+{
+	const struct column *const *columns;
+	struct column *decode;
+	size_t n_plain;
+
+	plain_columns(q, &columns, &n_plain);
+	if (n_plain + q->n_aggregates == 0) {
+		full_shape(a, q->model, ret);
+		return;
+	}
+	*ret = (struct result_shape){.n = n_plain + q->n_aggregates};
+	ret->columns = arena_array(a, ret->n, sizeof(*ret->columns));
+	ret->names = arena_array(a, ret->n, sizeof(*ret->names));
+	ret->decode = decode = arena_array(a, ret->n, sizeof(*decode));
+	for (size_t i = 0; i < n_plain; i++) {
+		ret->columns[i] = columns[i];
+		ret->names[i] = columns[i]->name;
+		decode[i] = *columns[i];
+	}
+	for (size_t i = 0; i < q->n_aggregates; i++) {
+		ret->names[n_plain + i] = q->aggregates[i].alias;
+		decode[n_plain + i] = query_aggregate_column(&q->aggregates[i]);
+	}
+}
+
+static void put_model_columns(struct sql *s, const struct model *m)
+{
+	for (size_t i = 0; i < m->n_columns; i++) {
+		if (i > 0)
+			sql_put(s, ", ");
+		sql_column(s, m->columns[i].name);
+	}
+}
+
+static void put_select_list(struct sql *s, const struct query *q)
+{
+	const struct column *const *columns;
+	size_t n;
+
+	plain_columns(q, &columns, &n);
+	if (n + q->n_aggregates == 0) {
+		put_model_columns(s, q->model);
+		return;
+	}
+	sql_columns(s, columns, n);
+	for (size_t i = 0; i < q->n_aggregates; i++) {
+		if (n + i > 0)
+			sql_put(s, ", ");
+		sql_aggregate(s, &q->aggregates[i]);
+		sql_put(s, " AS ");
+		sql_ident(s, q->aggregates[i].alias);
+	}
+}
+
+/* ---- what is quick ---- */
+
+/* Is there a root that says column = value? */
+static bool fixed(const struct query *q, const struct column *c)
+{
+	for (size_t i = 0; i < q->n_where; i++) {
+		const struct query_node *node = q->where[i];
+
+		if (node->kind == NODE_LEAF && node->op == OP_EQ && node->column == c)
+			return true;
+	}
+	return false;
+}
+
+static bool names_column(const struct column *c, const struct schema_index *index)
+{
+	return index->n_columns > 0 && str_eq(index->columns[0], c->name);
+}
+
+/* Does an index begin with the column? */
+static bool indexed(const struct model *m, const struct column *c)
+{
+	if (c->unique || c->index_flag || (m->n_pk > 0 && m->pk[0] == c))
+		return true;
+	for (size_t i = 0; i < m->n_indexes; i++)
+		if (names_column(c, &m->indexes[i]))
+			return true;
+	for (size_t i = 0; i < m->n_uniques; i++)
+		if (names_column(c, &m->uniques[i]))
+			return true;
+	return false;
+}
+
+static bool by_unique_key(const struct query *q)
+{
+	const struct model *m = q->model;
+	size_t n = 0;
+
+	while (n < m->n_pk && fixed(q, m->pk[n]))
+		n++;
+	if (m->n_pk > 0 && n == m->n_pk)
+		return true;
+	for (size_t i = 0; i < m->n_columns; i++)
+		if (m->columns[i].unique && fixed(q, &m->columns[i]))
+			return true;
+	return false;
+}
+
+static bool is_quick(const struct query *q)
+{
+	if (q->n_aggregates != 0 || q->n_group_by != 0 || q->distinct || q->lock != QUERY_LOCK_NONE)
+		return false;
+	if (by_unique_key(q))
+		return true;
+	if (!q->has_limit || q->limit > QUICK_LIMIT || q->has_offset || q->m2m != NULL)
+		return false;
+	if (q->n_order > 1 || (q->n_order == 1 && !indexed(q->model, q->order[0].column)))
+		return false;
+	for (size_t i = 0; i < q->n_where; i++)
+		if (q->where[i]->kind != NODE_LEAF || q->where[i]->op != OP_EQ ||
+		    !indexed(q->model, q->where[i]->column))
+			return false;
+	return q->n_where == 0 || q->n_order == 0;
+}
+
+/* ---- reads ---- */
+
+/* Everything between the select list and ORDER BY. */
+static void put_body(struct sql *s, const struct query *q)
+{
+	sql_from(s, q);
+	sql_where(s, q);
+	sql_group(s, q);
+}
+
+static void put_lock(struct sql *s, const struct query *q)
+{
+	if (q->lock == QUERY_LOCK_NONE || q->dialect->id != DIALECT_POSTGRES)
+		return; /* SQLite has one writer at a time and nothing finer */
+	sql_put(s, q->lock == QUERY_LOCK_UPDATE ? " FOR UPDATE" : " FOR SHARE");
+	if (q->m2m != NULL) {
+		sql_put(s, " OF ");
+		sql_ident(s, q->model->table);
+	}
+}
+
+bool query_lower_select(struct arena *a, const struct query *q, struct stmt *ret, struct result_shape *ret_shape,
+			struct err *err)
+{
+	struct sql s;
+
+	if (!query_check(q, "", err))
+		return false;
+	sql_init(&s, a, q->dialect);
+	sql_qualify(&s, q);
+	sql_put(&s, q->distinct ? "SELECT DISTINCT " : "SELECT ");
+	put_select_list(&s, q);
+	put_body(&s, q);
+	sql_order(&s, q);
+	sql_limit(&s, q);
+	put_lock(&s, q);
+	/* a lock is taken by whoever may write: SQLite's one writer at a time included */
+	if (!sql_finish(&s, q->lock == QUERY_LOCK_NONE ? STMT_READ : STMT_WRITE, ret, err))
+		return false;
+	ret->quick = is_quick(q);
+	query_shape(a, q, ret_shape);
+	return true;
+}
+
+bool query_lower_count(struct arena *a, const struct query *q, struct stmt *ret, struct err *err)
+{
+	bool nested = q->distinct || q->n_aggregates != 0 || q->n_group_by != 0;
+	struct sql s;
+
+	if (!query_check(q, "", err))
+		return false;
+	sql_init(&s, a, q->dialect);
+	sql_qualify(&s, q);
+	sql_put(&s, "SELECT COUNT(*)");
+	if (nested) {
+		sql_put(&s, q->distinct ? " FROM (SELECT DISTINCT " : " FROM (SELECT ");
+		put_select_list(&s, q);
+	}
+	put_body(&s, q);
+	if (nested)
+		sql_put(&s, ") AS \"counted\"");
+	if (!sql_finish(&s, STMT_READ, ret, err))
+		return false;
+	ret->quick = !nested && by_unique_key(q);
+	return true;
+}
+
+bool query_lower_exists(struct arena *a, const struct query *q, struct stmt *ret, struct err *err)
+{
+	struct sql s;
+
+	if (!query_check(q, "", err))
+		return false;
+	sql_init(&s, a, q->dialect);
+	sql_qualify(&s, q);
+	sql_put(&s, "SELECT EXISTS (SELECT ");
+	if (q->n_aggregates != 0)
+		put_select_list(&s, q);
+	else
+		sql_put(&s, "1");
+	put_body(&s, q);
+	sql_put(&s, ") AS \"found\"");
+	if (!sql_finish(&s, STMT_READ, ret, err))
+		return false;
+	ret->quick = by_unique_key(q);
+	return true;
+}
+
+/* ---- writes ---- */
+
+static bool refuse(struct err *err, const char *what)
+{
+	return err_set(err, ERR_INVALID_QUERY, "an update or delete cannot have %s", what);
+}
+
+/* Nothing that a query says is ignored: what means nothing here is refused. */
+static bool check_write(const struct query *q, struct err *err)
+{
+	if (q->n_aggregates != 0 || q->n_group_by != 0 || q->n_having != 0)
+		return refuse(err, "aggregates or groups");
+	if (q->n_select != 0)
+		return refuse(err, "\"select\"");
+	if (q->distinct)
+		return refuse(err, "\"distinct\"");
+	if (q->n_includes != 0)
+		return refuse(err, "\"include\"");
+	if (q->cursor.p != NULL)
+		return refuse(err, "\"cursor\"");
+	if (q->lock != QUERY_LOCK_NONE)
+		return refuse(err, "\"lock\"");
+	if ((q->has_limit || q->has_offset || q->m2m != NULL) && q->model->n_pk == 0)
+		return refuse(err, "limit, offset or m2m when the model has no primary key");
+	return true;
+}
+
+/* WHERE of an update or delete. What these statements cannot say themselves goes into a subquery by primary key; an order
+ * alone changes nothing. */
+static void put_write_where(struct sql *s, const struct query *q)
+{
+	if (!q->has_limit && !q->has_offset && q->m2m == NULL) {
+		sql_where(s, q);
+		return;
+	}
+	sql_put(s, q->model->n_pk > 1 ? " WHERE (" : " WHERE ");
+	sql_columns(s, q->model->pk, q->model->n_pk);
+	sql_put(s, q->model->n_pk > 1 ? ") IN (SELECT " : " IN (SELECT ");
+	sql_qualify(s, q);
+	sql_columns(s, q->model->pk, q->model->n_pk);
+	put_body(s, q);
+	sql_order(s, q);
+	sql_limit(s, q);
+	s->qualifier = STR_NONE;
+	sql_put(s, ")");
+}
+
+/* The time now, in the column's own spelling. */
+static void put_now(struct sql *s, const struct column *c)
+{
+	const bool postgres = s->dialect->id == DIALECT_POSTGRES;
+	const bool text = c->storage == ST_TEXT || c->storage == ST_VARCHAR || c->storage == ST_CHAR ||
+			  c->storage == ST_TIME_LOGICAL;
+
+	if (postgres && !text) {
+		sql_put(s, c->logical == LT_DATE   ? "CURRENT_DATE"
+			   : c->logical == LT_TIME ? "LOCALTIME"
+						   : "CURRENT_TIMESTAMP");
+	} else if (postgres) {
+		sql_put(s, "to_char(CURRENT_TIMESTAMP AT TIME ZONE 'UTC', ");
+		sql_put(s, c->logical == LT_DATE   ? "'YYYY-MM-DD')"
+			   : c->logical == LT_TIME ? "'HH24:MI:SS.US')"
+						   : "'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')");
+	} else if (c->logical == LT_DATE) {
+		sql_put(s, "date('now')");
+	} else if (c->logical == LT_TIME) {
+		sql_put(s, "strftime('%H:%M:%f000', 'now')");
+	} else {
+		sql_put(s, c->storage == ST_TIMESTAMP ? "strftime('%Y-%m-%dT%H:%M:%f000', 'now')"
+						      : "strftime('%Y-%m-%dT%H:%M:%f000Z', 'now')");
+	}
+}
+
+/* "c" + ?. SQLite would turn an integer that overflows into a float without a word; abs of the least integer is its way to
+ * raise "integer overflow". */
+static void put_arithmetic(struct sql *s, const struct query_set *set)
+{
+	const char *sign = set->kind == SET_ADD ? " + " : set->kind == SET_SUB ? " - " : " * ";
+	bool guard = s->dialect->id == DIALECT_SQLITE && set->column->logical == LT_INTEGER;
+
+	if (guard) {
+		sql_put(s, "CASE WHEN typeof(");
+		sql_ident(s, set->column->name);
+		sql_put(s, sign);
+		sql_param(s, set->value);
+		sql_put(s, ") = 'real' THEN abs(-9223372036854775807 - 1) ELSE ");
+	}
+	sql_ident(s, set->column->name);
+	sql_put(s, sign);
+	sql_param(s, set->value);
+	if (guard)
+		sql_put(s, " END");
+}
+
+static void put_set(struct sql *s, const struct query_set *set)
+{
+	bool cast = s->dialect->id == DIALECT_POSTGRES;
+
+	sql_ident(s, set->column->name);
+	sql_put(s, " = ");
+	switch (set->kind) {
+	case SET_VALUE:
+		sql_param(s, set->value);
+		return;
+	case SET_ADD:
+	case SET_SUB:
+	case SET_MUL:
+		put_arithmetic(s, set);
+		return;
+	case SET_CONCAT:
+		sql_ident(s, set->column->name);
+		sql_put(s, cast ? " || CAST(" : " || ");
+		sql_param(s, set->value);
+		sql_put(s, cast ? " AS text)" : "");
+		return;
+	case SET_NOW:
+		put_now(s, set->column);
+		return;
+	}
+}
+
+static bool finish_write(struct sql *s, const struct query *q, bool returning, struct stmt *ret,
+			 struct result_shape *ret_shape, struct err *err)
+{
+	if (returning) {
+		sql_put(s, " RETURNING ");
+		put_model_columns(s, q->model);
+		full_shape(s->arena, q->model, ret_shape);
+	}
+	if (!sql_finish(s, STMT_WRITE, ret, err))
+		return false;
+	ret->quick = by_unique_key(q);
+	return true;
+}
+
+bool query_lower_update(struct arena *a, const struct query *q, const struct query_set *set, size_t n_set, bool returning,
+			struct stmt *ret, struct result_shape *ret_shape, struct err *err)
+{
+	struct sql s;
+
+	if (!check_write(q, err))
+		return false;
+	if (n_set == 0)
+		return err_set(err, ERR_INVALID_QUERY, "the update sets no column");
+	sql_init(&s, a, q->dialect);
+	sql_put(&s, "UPDATE ");
+	sql_ident(&s, q->model->table);
+	sql_put(&s, " SET ");
+	for (size_t i = 0; i < n_set; i++) {
+		if (i > 0)
+			sql_put(&s, ", ");
+		put_set(&s, &set[i]);
+	}
+	put_write_where(&s, q);
+	return finish_write(&s, q, returning, ret, ret_shape, err);
+}
+
+bool query_lower_delete(struct arena *a, const struct query *q, bool returning, struct stmt *ret,
+			struct result_shape *ret_shape, struct err *err)
+{
+	struct sql s;
+
+	if (!check_write(q, err))
+		return false;
+	sql_init(&s, a, q->dialect);
+	sql_put(&s, "DELETE");
+	sql_put(&s, " FROM ");
+	sql_ident(&s, q->model->table);
+	put_write_where(&s, q);
+	return finish_write(&s, q, returning, ret, ret_shape, err);
+}

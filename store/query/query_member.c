@@ -1,0 +1,141 @@
+/* Reading members of QueryIR objects: one kind of fault text for all of them. */
+#include <stdio.h>
+
+#include "service/base/limits.h"
+#include "store/query/query_parse.h"
+
+#include "service/base/banned.h"
+
+static bool wrong(struct query_parse *p, const char *pointer, const char *key, const char *want, const json_t *got)
+{
+	return err_set_at(p->err, ERR_INVALID_QUERY, json_pointer_key(p->arena, pointer, str_z(key)),
+			  got != NULL ? "\"%s\" must be %s, not %s" : "\"%s\" must be %s", key, want,
+			  got != NULL ? json_type_name(got) : "");
+}
+
+bool query_member_array(struct query_parse *p, const json_t *obj, const char *key, const char *pointer,
+			const json_t **ret)
+{
+	const json_t *v = json_object_get(obj, key);
+
+	*ret = NULL;
+	if (v == NULL || json_is_null(v))
+		return true;
+	if (!json_is_array(v))
+		return wrong(p, pointer, key, "an array", v);
+	*ret = v;
+	return true;
+}
+
+bool query_member_bool(struct query_parse *p, const json_t *obj, const char *key, const char *pointer, bool *ret)
+{
+	const json_t *v = json_object_get(obj, key);
+
+	if (v == NULL || json_is_null(v))
+		return true;
+	if (!json_is_boolean(v))
+		return wrong(p, pointer, key, "a boolean", v);
+	*ret = json_is_true(v);
+	return true;
+}
+
+bool query_member_str(struct query_parse *p, const json_t *obj, const char *key, const char *pointer, bool required,
+		      struct str *ret)
+{
+	const json_t *v = json_object_get(obj, key);
+
+	if (v == NULL || (json_is_null(v) && !required))
+		return !required || err_set_at(p->err, ERR_INVALID_QUERY, pointer, "member \"%s\" is missing", key);
+	if (!json_is_string(v))
+		return wrong(p, pointer, key, "a string", v);
+	*ret = json_str(v);
+	return true;
+}
+
+bool query_element(struct query_parse *p, const json_t *list, size_t i, const char *pointer, const json_t **ret,
+		   const char **ret_pointer)
+{
+	*ret = json_array_get(list, i);
+	*ret_pointer = json_pointer_index(p->arena, pointer, i);
+	if (json_is_object(*ret))
+		return true;
+	return err_set_at(p->err, ERR_INVALID_QUERY, *ret_pointer, "an object is needed here, not %s",
+			  json_type_name(*ret));
+}
+
+static void name_column(struct err *err, const struct model *m, struct str column)
+{
+	if (m != NULL)
+		(void)snprintf(err->table, sizeof(err->table), "%.*s", STR_FMT(m->table));
+	if (column.len < sizeof(err->column))
+		(void)snprintf(err->column, sizeof(err->column), "%.*s", STR_FMT(column));
+}
+
+bool query_unknown_column(struct err *err, const char *pointer, const struct model *m, struct str name)
+{
+	const struct str shown = name.len <= LIMIT_NAME_BYTES ? name : STR("(a name over 63 bytes)");
+
+	(void)err_set_at(err, ERR_UNKNOWN_COLUMN, pointer, "model \"%.*s\" has no column \"%.*s\"", STR_FMT(m->name),
+			 STR_FMT(shown));
+	name_column(err, m, name);
+	return false;
+}
+
+bool query_not_null(struct err *err, const char *pointer, const struct model *m, const struct column *c)
+{
+	(void)err_set_at(err, ERR_NOT_NULL_VIOLATION, pointer, "column \"%.*s\" of model \"%.*s\" needs a value",
+			 STR_FMT(c->name), STR_FMT(m->name));
+	name_column(err, m, c->name);
+	return false;
+}
+
+bool query_member_column(struct query_parse *p, const struct model *m, const json_t *obj, const char *key,
+			 const char *pointer, const struct column **ret)
+{
+	struct str name;
+
+	if (!query_member_str(p, obj, key, pointer, true, &name))
+		return false;
+	*ret = model_column(m, name);
+	return *ret != NULL ||
+	       query_unknown_column(p->err, json_pointer_key(p->arena, pointer, str_z(key)), m, name);
+}
+
+bool query_has_column(const struct column *const *list, size_t n, const struct column *c)
+{
+	for (size_t i = 0; i < n; i++)
+		if (list[i] == c)
+			return true;
+	return false;
+}
+
+bool query_columns(struct query_parse *p, const struct model *m, const json_t *list, const char *pointer,
+		   const struct column ***ret, size_t *ret_n)
+{
+	size_t n = json_array_size(list);
+	const struct column **columns;
+
+	if (n > m->n_columns) /* some must repeat: this also bounds the search below */
+		return err_set_at(p->err, ERR_INVALID_QUERY, pointer, "more columns than model \"%.*s\" has",
+				  STR_FMT(m->name));
+	columns = arena_array(p->arena, n, sizeof(*columns));
+	for (size_t i = 0; i < n; i++) {
+		const json_t *item = json_array_get(list, i);
+		const char *at = json_pointer_index(p->arena, pointer, i);
+		const struct column *c;
+
+		if (!json_is_string(item))
+			return err_set_at(p->err, ERR_INVALID_QUERY, at, "a column's name is needed here, not %s",
+					  json_type_name(item));
+		c = model_column(m, json_str(item));
+		if (c == NULL)
+			return query_unknown_column(p->err, at, m, json_str(item));
+		if (query_has_column(columns, i, c))
+			return err_set_at(p->err, ERR_INVALID_QUERY, at, "column \"%.*s\" is named twice",
+					  STR_FMT(c->name));
+		columns[i] = c;
+	}
+	*ret = columns;
+	*ret_n = n;
+	return true;
+}

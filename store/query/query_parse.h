@@ -1,0 +1,55 @@
+/* What the files that read QueryIR share. Only store/query/ includes it. */
+#ifndef FERROD_STORE_QUERY_QUERY_PARSE_H
+#define FERROD_STORE_QUERY_QUERY_PARSE_H
+
+#include "store/query/query.h"
+
+/* One document being read: everything lives in the arena; the first fault ends it. */
+struct query_parse {
+	struct arena *arena;
+	const struct schema *schema;
+	const struct dialect *dialect;
+	struct err *err;
+	unsigned include_depth;
+};
+
+/* `where` (ANDed roots) of q->model. */
+bool query_parse_where(struct query_parse *p, struct query *q, const json_t *list, const char *pointer) MUST_CHECK;
+/* `having` over q->aggregates. */
+bool query_parse_having(struct query_parse *p, struct query *q, const json_t *list, const char *pointer) MUST_CHECK;
+/* `select`, `distinct`, `aggregates`, `group_by`, `having`. */
+bool query_parse_shape(struct query_parse *p, struct query *q, const json_t *body, const char *pointer) MUST_CHECK;
+/* `include`. */
+bool query_parse_includes(struct query_parse *p, struct query *q, const json_t *list, const char *pointer) MUST_CHECK;
+/* Everything of a payload but its model's name. */
+bool query_parse_body(struct query_parse *p, struct query *q, const json_t *body, const char *pointer) MUST_CHECK;
+
+/* The value of a typed node {"kind","value"}, or the value itself. */
+const json_t *query_untyped(const json_t *v);
+
+/* A member that may be absent or null (*ret = NULL), else of that kind; ERR_INVALID_QUERY. */
+bool query_member_array(struct query_parse *p, const json_t *obj, const char *key, const char *pointer,
+			const json_t **ret) MUST_CHECK;
+bool query_member_bool(struct query_parse *p, const json_t *obj, const char *key, const char *pointer, bool *ret) MUST_CHECK;
+bool query_member_str(struct query_parse *p, const json_t *obj, const char *key, const char *pointer, bool required,
+		      struct str *ret) MUST_CHECK;
+/* Element i, which must be an object, and its pointer. */
+bool query_element(struct query_parse *p, const json_t *list, size_t i, const char *pointer, const json_t **ret,
+		   const char **ret_pointer) MUST_CHECK;
+
+/* The model's column named by a member of obj; ERR_INVALID_QUERY, ERR_UNKNOWN_COLUMN. */
+bool query_member_column(struct query_parse *p, const struct model *m, const json_t *obj, const char *key,
+			 const char *pointer, const struct column **ret) MUST_CHECK;
+/* A list of column names without repetition. */
+bool query_columns(struct query_parse *p, const struct model *m, const json_t *list, const char *pointer,
+		   const struct column ***ret, size_t *ret_n) MUST_CHECK;
+
+/* ERR_UNKNOWN_COLUMN with table and column named; false. */
+bool query_unknown_column(struct err *err, const char *pointer, const struct model *m, struct str name);
+/* ERR_NOT_NULL_VIOLATION with table and column named; false. */
+bool query_not_null(struct err *err, const char *pointer, const struct model *m, const struct column *c);
+
+/* Is the column one of them? */
+bool query_has_column(const struct column *const *list, size_t n, const struct column *c);
+
+#endif

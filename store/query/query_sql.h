@@ -1,0 +1,42 @@
+/* SQL text under construction with its parameters, and the clauses that several statements share. Only store/query/ includes it. */
+#ifndef FERROD_STORE_QUERY_QUERY_SQL_H
+#define FERROD_STORE_QUERY_QUERY_SQL_H
+
+#include "store/query/query.h"
+
+struct sql {
+	struct arena *arena;
+	const struct dialect *dialect;
+	struct strbuf text;     /* owned: sql_finish or sql_drop frees it */
+	struct value *params;   /* in the arena */
+	size_t n_params, n_room;
+	struct str qualifier;   /* table that column names are qualified with; STR_NONE: bare names */
+};
+
+void sql_init(struct sql *s, struct arena *a, const struct dialect *d);
+/* Frees the text of a statement that will not be. */
+void sql_drop(struct sql *s);
+/* Text and parameters as a statement in the arena. More parameters than the database takes: ERR_INVALID_QUERY. */
+bool sql_finish(struct sql *s, enum stmt_access access, struct stmt *ret, struct err *err) MUST_CHECK;
+
+void sql_put(struct sql *s, const char *z);
+void sql_ident(struct sql *s, struct str name);
+/* "table"."name" or "name", as the qualifier says. */
+void sql_column(struct sql *s, struct str name);
+void sql_param(struct sql *s, struct value v);
+/* Column names joined by ", ". */
+void sql_columns(struct sql *s, const struct column *const *columns, size_t n);
+
+/* The expression of an aggregate. */
+void sql_aggregate(struct sql *s, const struct query_aggregate *g);
+/* ' FROM "t"', with the join of m2m (which sets the qualifier before: see sql_qualify). */
+void sql_from(struct sql *s, const struct query *q);
+/* Column names are ambiguous once there is a join. */
+void sql_qualify(struct sql *s, const struct query *q);
+/* " WHERE ..." or nothing. */
+void sql_where(struct sql *s, const struct query *q);
+void sql_group(struct sql *s, const struct query *q);
+void sql_order(struct sql *s, const struct query *q);
+void sql_limit(struct sql *s, const struct query *q);
+
+#endif

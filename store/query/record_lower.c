@@ -1,0 +1,254 @@
+/* INSERT of one or many rows, with what to do about rows that exist; the sequence after explicit ids. */
+#include "store/query/query_parse.h"
+#include "store/query/query_sql.h"
+
+#include "service/base/banned.h"
+
+struct insert {
+	const struct model *model;
+	const struct record_row *rows;
+	size_t n_rows;
+	enum record_conflict conflict;
+	const struct column *const *target; /* conflict columns */
+	size_t n_target;
+};
+
+/* ---- conflicts ---- */
+
+static bool same_set(const struct insert *in, const struct str *names, size_t n)
+{
+	size_t found = 0;
+
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = 0; k < in->n_target; k++)
+			found += str_eq(names[i], in->target[k]->name);
+	return n == in->n_target && found == n;
+}
+
+static bool is_pk(const struct insert *in)
+{
+	size_t found = 0;
+
+	for (size_t i = 0; i < in->model->n_pk; i++)
+		found += query_has_column(in->target, in->n_target, in->model->pk[i]);
+	return found == in->model->n_pk && found == in->n_target;
+}
+
+/* Is there something in the schema that makes these columns unique together? */
+static bool is_unique(const struct insert *in)
+{
+	const struct model *m = in->model;
+
+	if (is_pk(in) || (in->n_target == 1 && in->target[0]->unique))
+		return true;
+	for (size_t i = 0; i < m->n_uniques; i++)
+		if (same_set(in, m->uniques[i].columns, m->uniques[i].n_columns))
+			return true;
+	for (size_t i = 0; i < m->n_indexes; i++)
+		if (m->indexes[i].unique && same_set(in, m->indexes[i].columns, m->indexes[i].n_columns))
+			return true;
+	return false;
+}
+
+static bool check_conflict(const struct insert *in, struct err *err)
+{
+	if (in->conflict == RECORD_INSERT || (in->conflict == RECORD_IGNORE && in->n_target == 0))
+		return true;
+	if (in->n_target == 0)
+		return err_set(err, ERR_INVALID_QUERY,
+			       "model \"%.*s\" has no primary key: name the conflict columns", STR_FMT(in->model->name));
+	if (is_unique(in))
+		return true;
+	return err_set(err, ERR_INVALID_QUERY, "the conflict columns are neither the primary key nor unique in model "
+		       "\"%.*s\"", STR_FMT(in->model->name));
+}
+
+static void put_excluded(struct sql *s, struct str column)
+{
+	sql_ident(s, column);
+	sql_put(s, " = \"excluded\".");
+	sql_ident(s, column);
+}
+
+static void put_update(struct sql *s, const struct insert *in)
+{
+	size_t n = 0;
+
+	sql_put(s, " DO UPDATE SET ");
+	for (size_t i = 0; i < in->model->n_columns; i++) {
+		const struct column *c = &in->model->columns[i];
+
+		if (!in->rows[0].given[i] || c->primary_key || query_has_column(in->target, in->n_target, c))
+			continue;
+		if (n++ > 0)
+			sql_put(s, ", ");
+		put_excluded(s, c->name);
+	}
+	if (n == 0) /* nothing to change, but the row that is there is to be locked and returned */
+		put_excluded(s, in->target[0]->name);
+}
+
+static void put_conflict(struct sql *s, const struct insert *in)
+{
+	if (in->conflict == RECORD_INSERT)
+		return;
+	sql_put(s, " ON CONFLICT");
+	if (in->n_target > 0) {
+		sql_put(s, " (");
+		sql_columns(s, in->target, in->n_target);
+		sql_put(s, ")");
+	}
+	if (in->conflict == RECORD_IGNORE)
+		sql_put(s, " DO NOTHING");
+	else
+		put_update(s, in);
+}
+
+/* ---- rows ---- */
+
+static size_t count_given(const struct insert *in)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < in->model->n_columns; i++)
+		n += in->rows[0].given[i];
+	return n;
+}
+
+/* Several rows of nothing: DEFAULT VALUES makes one row only. PostgreSQL takes the word DEFAULT; SQLite fills an integer primary
+ * key for NULL and has NULL as every column's default (there are none in the schemas we make). */
+static void put_empty_rows(struct sql *s, const struct insert *in)
+{
+	const bool postgres = s->dialect->id == DIALECT_POSTGRES;
+	const struct column *c = &in->model->columns[0];
+
+	for (size_t i = 0; i < in->model->n_columns; i++)
+		if (in->model->columns[i].autoincrement)
+			c = &in->model->columns[i];
+	sql_put(s, " (");
+	sql_ident(s, c->name);
+	sql_put(s, ") VALUES ");
+	for (size_t i = 0; i < in->n_rows; i++) {
+		sql_put(s, i > 0 ? ", " : "");
+		sql_put(s, postgres ? "(DEFAULT)" : "(NULL)");
+	}
+}
+
+static void put_row(struct sql *s, const struct insert *in, const struct record_row *row)
+{
+	bool first = true;
+
+	for (size_t i = 0; i < in->model->n_columns; i++) {
+		if (!in->rows[0].given[i])
+			continue;
+		sql_put(s, first ? "(" : ", ");
+		first = false;
+		sql_param(s, row->values[i]);
+	}
+	sql_put(s, ")");
+}
+
+static void put_rows(struct sql *s, const struct insert *in)
+{
+	bool first = true;
+
+	for (size_t i = 0; i < in->model->n_columns; i++) {
+		if (!in->rows[0].given[i])
+			continue;
+		sql_put(s, first ? " (" : ", ");
+		first = false;
+		sql_ident(s, in->model->columns[i].name);
+	}
+	sql_put(s, ") VALUES ");
+	for (size_t i = 0; i < in->n_rows; i++) {
+		if (i > 0)
+			sql_put(s, ", ");
+		put_row(s, in, &in->rows[i]);
+	}
+}
+
+static void put_returning(struct sql *s, const struct model *m, struct result_shape *ret)
+{
+	*ret = (struct result_shape){.n = m->n_columns, .decode = m->columns, .full = true};
+	ret->columns = arena_array(s->arena, m->n_columns, sizeof(*ret->columns));
+	ret->names = arena_array(s->arena, m->n_columns, sizeof(*ret->names));
+	sql_put(s, " RETURNING ");
+	for (size_t i = 0; i < m->n_columns; i++) {
+		ret->columns[i] = &m->columns[i];
+		ret->names[i] = m->columns[i].name;
+		if (i > 0)
+			sql_put(s, ", ");
+		sql_ident(s, m->columns[i].name);
+	}
+}
+
+bool record_lower_insert(struct arena *a, const struct dialect *d, const struct model *m, const struct record_row *rows,
+			 size_t n_rows, enum record_conflict conflict, const struct column *const *conflict_columns,
+			 size_t n_conflict, bool returning, struct stmt *ret, struct result_shape *ret_shape,
+			 struct err *err)
+{
+	struct insert in = {m, rows, n_rows, conflict, conflict_columns, n_conflict};
+	size_t n_given;
+	struct sql s;
+
+	if (n_rows == 0)
+		return err_set(err, ERR_INVALID_QUERY, "there is no row to insert");
+	if (n_conflict == 0) {
+		in.target = m->pk;
+		in.n_target = m->n_pk;
+	}
+	if (!check_conflict(&in, err))
+		return false;
+	n_given = count_given(&in);
+	if (n_given > d->params_max / n_rows)
+		return err_set(err, ERR_INVALID_QUERY, "%zu rows of %zu columns are more values than one statement takes",
+			       n_rows, n_given);
+	sql_init(&s, a, d);
+	sql_put(&s, "INSERT INTO ");
+	sql_ident(&s, m->table);
+	if (n_given > 0)
+		put_rows(&s, &in);
+	else if (n_rows == 1)
+		sql_put(&s, " DEFAULT VALUES");
+	else
+		put_empty_rows(&s, &in);
+	/* SQLite cannot say ON CONFLICT after DEFAULT VALUES; a row of nothing but defaults has a fresh key or none */
+	if (n_given > 0)
+		put_conflict(&s, &in);
+	if (returning)
+		put_returning(&s, m, ret_shape);
+	if (!sql_finish(&s, STMT_WRITE, ret, err))
+		return false;
+	ret->quick = n_rows == 1;
+	return true;
+}
+
+bool record_lower_sequence(struct arena *a, const struct dialect *d, const struct model *m, struct stmt *ret,
+			   struct err *err)
+{
+	const struct column *key = NULL;
+	struct strbuf table;
+	struct sql s;
+
+	*ret = (struct stmt){.sql = STR_NONE};
+	for (size_t i = 0; i < m->n_columns; i++)
+		if (m->columns[i].autoincrement)
+			key = &m->columns[i];
+	if (d->id != DIALECT_POSTGRES || key == NULL)
+		return true;
+	strbuf_init(&table, 0);
+	dialect_quote_ident(&table, m->table);
+	sql_init(&s, a, d);
+	/* never backwards: numbers once given out, of rows since deleted too, stay used */
+	sql_put(&s, "SELECT setval(q.s, m.id) FROM (SELECT CAST(pg_get_serial_sequence(");
+	dialect_quote_literal(&s.text, strbuf_str(&table));
+	sql_put(&s, ", ");
+	dialect_quote_literal(&s.text, key->name);
+	sql_put(&s, ") AS regclass) AS s) AS q, (SELECT MAX(");
+	sql_ident(&s, key->name);
+	sql_put(&s, ") AS id FROM ");
+	sql_ident(&s, m->table);
+	sql_put(&s, ") AS m WHERE q.s IS NOT NULL AND m.id > COALESCE(pg_sequence_last_value(q.s), 0)");
+	strbuf_done(&table);
+	return sql_finish(&s, STMT_WRITE, ret, err);
+}
