@@ -1,5 +1,6 @@
 /*
- * The PostgreSQL driver's vtable and its transactions; postgres_driver.h lists the other files. All I/O is nonblocking libpq.
+ * The PostgreSQL driver's vtable and its transactions; postgres_driver.h lists the other files. All I/O is nonblocking
+ * libpq.
  */
 #include "store/driver/driver.h"
 
@@ -124,6 +125,8 @@ static bool commit(struct driver_conn *base, int64_t deadline_ns, struct err *er
 	fiber_shield(); /* a client that goes away now does not make it any less committed */
 	ok = pg_simple(c, "COMMIT", deadline_ns, tag, err);
 	fiber_unshield();
+	if (ok && tag[0] == '\0')
+		base->n_commits++; /* succeeded while it was being cancelled */
 	if (ok)
 		return strcmp(tag, "ROLLBACK") != 0 || fail_aborted(err);
 	/* Even an explicit "terminating connection" may have come after the commit was written. */

@@ -1,6 +1,7 @@
 /*
- * The prepared statements of one connection: found by text and parameter types, least recently used out first. What is dropped here
- * is queued in `dead` until the server can be told together with the next statement that has to be prepared.
+ * The prepared statements of one connection: found by text and parameter types, least recently used out first. What is
+ * dropped here is queued in `dead` until the server can be told together with the next statement that has to be
+ * prepared.
  */
 #include "store/driver/postgres_driver.h"
 

@@ -1,6 +1,6 @@
 /*
- * Connecting. libpq resolves names, reads key files and computes password proofs inside PQconnectStart and PQconnectPoll, so every
- * such call runs on an offload thread; only the waiting between them is the fiber's.
+ * Connecting. libpq resolves names, reads key files and computes password proofs inside PQconnectStart and
+ * PQconnectPoll, so every such call runs on an offload thread; only the waiting between them is the fiber's.
  */
 #include "store/driver/postgres_driver.h"
 
@@ -91,8 +91,8 @@ static int64_t host_time(PGconn *pg, int64_t deadline, size_t *ret_hosts)
 	return *ret_hosts > 1 ? left / (int64_t)*ret_hosts : left;
 }
 
-/* Waits as `a->poll` says. A host that stays silent for its whole time has its socket shut down under libpq, which then goes on to
- * the next one as after a refusal. */
+/* Waits as `a->poll` says. A host that stays silent for its whole time has its socket shut down under libpq, which then
+ * goes on to the next one as after a refusal. */
 static enum wait_result wait_host(struct attempt *a, int64_t *host_deadline, int64_t host_ns, int64_t deadline)
 {
 	const short events = a->poll == PGRES_POLLING_WRITING ? POLLOUT : POLLIN;

@@ -1,7 +1,7 @@
 /*
- * A running statement: prepare, step, finish. A statement that is not prepared yet travels in one pipeline with whatever the server
- * has to forget first, so that it costs no round trip of its own. The first result is read before prepare returns; rows come one
- * result a row, so that memory stays flat, or (quick statements) all in one.
+ * A running statement: prepare, step, finish. A statement that is not prepared yet travels in one pipeline with
+ * whatever the server has to forget first, so that it costs no round trip of its own. The first result is read before
+ * prepare returns; rows come one result a row, so that memory stays flat, or (quick statements) all in one.
  */
 #include "store/driver/postgres_driver.h"
 
@@ -21,9 +21,9 @@
 
 /* What was sent and is to be read before the statement's own results. */
 struct started {
-	struct pg_stmt *hit;  /* the cached statement that runs */
-	uint64_t id;          /* the statement that is prepared on the way; 0: none */
-	size_t n_dead;        /* DEALLOCATEs before it */
+	struct pg_stmt *hit; /* the cached statement that runs */
+	uint64_t id;         /* the statement that is prepared on the way; 0: none */
+	size_t n_dead;       /* DEALLOCATEs before it */
 };
 
 static bool check_raw(struct pg_conn *c, const struct stmt *s, struct err *err)
@@ -76,8 +76,8 @@ static bool send_pipeline(struct pg_conn *c, struct started *st)
 	for (size_t i = 0; i < st->n_dead; i++)
 		if (!send_deallocate(c, k->dead[k->n_dead - 1 - i]))
 			return false;
-	return PQsendPrepare(c->pg, name, k->key.p, (int)c->params.n, c->params.types) == 1 && send_prepared(c, st->id) &&
-	       PQpipelineSync(c->pg) == 1;
+	return PQsendPrepare(c->pg, name, k->key.p, (int)c->params.n, c->params.types) == 1 &&
+	       send_prepared(c, st->id) && PQpipelineSync(c->pg) == 1;
 }
 
 static bool send_once(struct pg_conn *c, const struct stmt *s)
@@ -87,8 +87,8 @@ static bool send_once(struct pg_conn *c, const struct stmt *s)
 	strbuf_reset(&c->text);
 	strbuf_put(&c->text, s->sql);
 	strbuf_putc(&c->text, '\0');
-	return !strbuf_failed(&c->text) && PQsendQueryParams(c->pg, c->text.p, (int)p->n, p->types, p->values, p->lengths,
-							     p->formats, 0) == 1;
+	return !strbuf_failed(&c->text) &&
+	       PQsendQueryParams(c->pg, c->text.p, (int)p->n, p->types, p->values, p->lengths, p->formats, 0) == 1;
 }
 
 static bool send_stmt(struct pg_conn *c, const struct stmt *s, struct started *st)
@@ -191,6 +191,8 @@ static bool fail(struct pg_conn *c, PGresult *res, struct err *err)
 	PQclear(res);
 	if (!c->base.broken)
 		settle(c);
+	if (!cur->autocommit)
+		pg_count_end(c, NULL);
 	return false;
 }
 
@@ -236,7 +238,8 @@ static bool is_rows(const PGresult *res)
 	return status == PGRES_SINGLE_TUPLE || status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK;
 }
 
-/* A cached plan whose table has changed, or a statement that somebody else has dropped: prepared anew it may well run. */
+/* A cached plan whose table has changed, or a statement that somebody else has dropped: prepared anew it may well run.
+ */
 static bool is_stale(const struct started *st, const PGresult *res)
 {
 	const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
@@ -286,7 +289,8 @@ static bool start(struct pg_conn *c, const struct stmt *s, bool again, struct er
 	return !again && start(c, s, true, err);
 }
 
-bool pg_prepare(struct driver_conn *base, const struct stmt *s, int64_t deadline_ns, struct cursor **ret, struct err *err)
+bool pg_prepare(struct driver_conn *base, const struct stmt *s, int64_t deadline_ns, struct cursor **ret,
+		struct err *err)
 {
 	struct pg_conn *c = pg_conn(base);
 	struct pg_cursor *cur = &c->cur;
@@ -349,10 +353,14 @@ static bool end(struct pg_conn *c, struct err *err)
 		PQclear(error);
 		if (io != PG_IO_OK)
 			c->base.broken = true;
+		if (!cur->autocommit)
+			pg_count_end(c, NULL);
 		return false;
 	}
 	if (io != PG_IO_OK)
 		return give_up(c, io, err);
+	if (!cur->autocommit)
+		pg_count_end(c, PQcmdStatus(cur->res));
 	if (cur->deallocates)
 		pg_cache_clear(&c->cache, true);
 	return true;
@@ -396,8 +404,8 @@ bool pg_step(struct cursor *base, bool *ret_row, struct err *err)
 	return true;
 }
 
-/* Rows nobody wants. Only a statement that surely writes nothing, on its own, may be cancelled: else that would undo work, or abort
- * the client's transaction. */
+/* Rows nobody wants. Only a statement that surely writes nothing, on its own, may be cancelled: else that would undo
+ * work, or abort the client's transaction. */
 static void drop_rest(struct pg_conn *c)
 {
 	struct pg_cursor *cur = &c->cur;

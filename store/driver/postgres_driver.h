@@ -34,17 +34,18 @@ struct driver_db {
 
 /* What can be told from the text of a raw statement without knowing the database. */
 struct pg_sql_facts {
-	char first[16];    /* first keyword, lower case, cut */
-	size_t n_params;   /* the highest $n */
-	bool complete;     /* every quote and comment is closed */
-	bool several;      /* something follows a semicolon */
-	bool harmless;     /* surely leaves no state in the database session behind */
-	bool reads;        /* surely writes nothing: harmless, and a SELECT, VALUES or TABLE */
+	char first[16];  /* first keyword, lower case, cut */
+	size_t n_params; /* the highest $n */
+	bool complete;   /* every quote and comment is closed */
+	bool several;    /* something follows a semicolon */
+	bool harmless;   /* surely leaves no state in the database session behind */
+	bool reads;      /* surely writes nothing: harmless, and a SELECT, VALUES or TABLE */
 };
 
 void pg_sql_scan(struct str sql, struct pg_sql_facts *ret);
 
-/* The right to cancel a connection's statement from any thread; outlives the connection while a request to cancel is under way. */
+/* The right to cancel a connection's statement from any thread; outlives the connection while a request to cancel is
+ * under way. */
 struct pg_cancel {
 	struct mutex lock;
 	int refs;             /* under the lock */
@@ -54,8 +55,8 @@ struct pg_cancel {
 };
 
 struct pg_stmt {
-	struct str key;  /* owned: SQL, NUL, one type letter a parameter */
-	uint64_t id;     /* the server knows it as "f<id>" */
+	struct str key; /* owned: SQL, NUL, one type letter a parameter */
+	uint64_t id;    /* the server knows it as "f<id>" */
 	struct pg_stmt *newer, *older;
 };
 
@@ -64,7 +65,7 @@ struct pg_cache {
 	struct pg_stmt *newest, *oldest;
 	size_t n;
 	uint64_t last_id;
-	uint64_t *dead;  /* owned: statements that the server still has to forget */
+	uint64_t *dead; /* owned: statements that the server still has to forget */
 	size_t n_dead, dead_size;
 	struct strbuf key; /* scratch */
 };
@@ -78,7 +79,7 @@ struct pg_params {
 	const char **values;
 	int *lengths;
 	int *formats;
-	char *text;       /* owned: NUL-terminated texts, one after the other */
+	char *text; /* owned: NUL-terminated texts, one after the other */
 	size_t text_size;
 };
 
@@ -87,17 +88,17 @@ enum pg_cell { PG_CELL_TEXT, PG_CELL_BOOL, PG_CELL_INT, PG_CELL_DOUBLE, PG_CELL_
 /* The one statement that may run on a connection. */
 struct pg_cursor {
 	struct cursor base;
-	bool active;           /* between prepare and finish */
-	bool done;             /* every result has been read */
+	bool active; /* between prepare and finish */
+	bool done;   /* every result has been read */
 	bool raw, autocommit, reads;
-	bool several;          /* raw text that looks like more than one statement */
-	bool deallocates;      /* raw text that may drop our prepared statements */
-	bool whole;            /* all rows arrive in one result */
+	bool several;     /* raw text that looks like more than one statement */
+	bool deallocates; /* raw text that may drop our prepared statements */
+	bool whole;       /* all rows arrive in one result */
 	int64_t deadline;
-	PGresult *meta;        /* owned: holds the column names */
-	PGresult *res;         /* owned unless it is meta: the row, or all rows */
-	int next_row, n_rows;  /* in res */
-	size_t size;           /* of the arrays below, owned */
+	PGresult *meta;       /* owned: holds the column names */
+	PGresult *res;        /* owned unless it is meta: the row, or all rows */
+	int next_row, n_rows; /* in res */
+	size_t size;          /* of the arrays below, owned */
 	struct cursor_column *columns;
 	struct value *row;
 	enum pg_cell *cells;
@@ -110,8 +111,8 @@ struct pg_conn {
 	struct pg_cache cache;
 	struct pg_params params;
 	struct pg_cursor cur;
-	struct strbuf text;    /* scratch: a statement with its NUL */
-	int n_syncs;           /* pipeline: sync points not yet answered; 0 and not in a pipeline otherwise */
+	struct strbuf text; /* scratch: a statement with its NUL */
+	int n_syncs;        /* pipeline: sync points not yet answered; 0 and not in a pipeline otherwise */
 	char version[32];
 };
 
@@ -130,17 +131,20 @@ void pg_settings_sql(const struct dsn *dsn, struct strbuf *b);
 enum pg_io { PG_IO_OK, PG_IO_LOST, PG_IO_TIMEOUT, PG_IO_CANCELLED };
 /* The next result (NULL as in PQgetResult: the end of one statement's). Parks. */
 enum pg_io pg_next(struct pg_conn *c, int64_t deadline_ns, PGresult **ret) MUST_CHECK;
-/* Reads and drops everything until the connection is idle again, but the first error: *ret_error is the caller's to clear, NULL
- * when there was none, set whatever is returned. Parks. */
+/* Reads and drops everything until the connection is idle again, but the first error: *ret_error is the caller's to
+ * clear, NULL when there was none, set whatever is returned. Parks. */
 enum pg_io pg_drain(struct pg_conn *c, int64_t deadline_ns, PGresult **ret_error) MUST_CHECK;
-/* After anything but PG_IO_OK: cancels what runs, waits for its end (shielded), marks the connection broken when that fails. *err
- * says what happened, with the outcome of a statement that was its own transaction. *ret_ended, when not NULL: it had ended
- * successfully all the same. False. */
+/* After anything but PG_IO_OK: cancels what runs, waits for its end (shielded), marks the connection broken when that
+ * fails. *err says what happened, with the outcome of a statement that was its own transaction. *ret_ended, when not
+ * NULL: it had ended successfully all the same. False. */
 bool pg_give_up(struct pg_conn *c, enum pg_io why, bool autocommit, bool *ret_ended, struct err *err);
 /* Refuses before anything is sent: deadline over, request cancelled, connection dead. err->outcome: not started. */
 bool pg_ready(struct pg_conn *c, int64_t deadline_ns, struct err *err) MUST_CHECK;
 /* Runs a text by the simple protocol; the last command tag goes to tag (may be NULL). Parks. */
 bool pg_simple(struct pg_conn *c, const char *sql, int64_t deadline_ns, char tag[32], struct err *err) MUST_CHECK;
+/* To be told how each statement ended that began inside a transaction: tag NULL when it failed. Counts the
+ * transaction's end. */
+void pg_count_end(struct pg_conn *c, const char *tag);
 struct pg_cancel *pg_cancel_create(PGconn *pg);
 void pg_cancel_unref(struct pg_cancel *x);
 /* Asks the server to cancel; never waits. False: could not start. */

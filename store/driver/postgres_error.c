@@ -1,6 +1,6 @@
 /*
- * From SQLSTATE (PostgreSQL documentation, appendix A) to the problem codes of the contract. A client sees the server's primary
- * message only where that can hold no values: of its own raw SQL, and of errors about the statement's form.
+ * From SQLSTATE (PostgreSQL documentation, appendix A) to the problem codes of the contract. A client sees the server's
+ * primary message only where that can hold no values: of its own raw SQL, and of errors about the statement's form.
  */
 #include "store/driver/postgres_driver.h"
 
@@ -11,7 +11,7 @@
 struct rule {
 	const char *state; /* all five characters, or the class */
 	enum err_code code;
-	bool lost;         /* the connection is of no more use */
+	bool lost;          /* the connection is of no more use */
 	const char *detail; /* NULL: the server's primary message */
 };
 
@@ -135,8 +135,8 @@ bool pg_fail(struct pg_conn *c, const PGresult *res, bool raw, bool autocommit, 
 	return false;
 }
 
-/* The SQLSTATE that PQERRORS_VERBOSE puts into a connection's message: "FATAL:  28P01: ...". Of several hosts the first one that
- * refused the login counts. *ret_text: what follows it, to the line's end. */
+/* The SQLSTATE that PQERRORS_VERBOSE puts into a connection's message: "FATAL:  28P01: ...". Of several hosts the first
+ * one that refused the login counts. *ret_text: what follows it, to the line's end. */
 static bool find_state(const char *message, char state[6], struct str *ret_text)
 {
 	bool found = false;
@@ -160,7 +160,8 @@ static bool find_state(const char *message, char state[6], struct str *ret_text)
 	return found;
 }
 
-/* The essence of a message of libpq's own: the first line, without the "connection to server ... failed: " that names sockets. */
+/* The essence of a message of libpq's own: the first line, without the "connection to server ... failed: " that names
+ * sockets. */
 static struct str plain_text(const char *message)
 {
 	static const char failed[] = " failed: ";

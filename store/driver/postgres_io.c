@@ -1,6 +1,7 @@
 /*
- * Waiting for the server without blocking the loop, reading a connection idle again, and cancelling. libpq, "Asynchronous Command
- * Processing": flush until nothing is left, waiting for both directions; read only while PQisBusy.
+ * Waiting for the server without blocking the loop, reading a connection idle again, and cancelling. libpq,
+ * "Asynchronous Command Processing": flush until nothing is left, waiting for both directions; read only while
+ * PQisBusy.
  */
 #include "store/driver/postgres_driver.h"
 
@@ -154,8 +155,8 @@ static void *cancel_main(void *arg)
 	return NULL;
 }
 
-/* PQcancel connects and waits without any deadline of ours, so it gets a thread of its own instead of one of the few that offload
- * has: in a network partition it may take minutes, and nobody has to wait for it. */
+/* PQcancel connects and waits without any deadline of ours, so it gets a thread of its own instead of one of the few
+ * that offload has: in a network partition it may take minutes, and nobody has to wait for it. */
 bool pg_cancel_send(struct pg_cancel *x)
 {
 	pthread_attr_t attr;
@@ -302,6 +303,16 @@ bool pg_ready(struct pg_conn *c, int64_t deadline_ns, struct err *err)
 	return !refused;
 }
 
+void pg_count_end(struct pg_conn *c, const char *tag)
+{
+	const bool idle = !c->base.broken && PQtransactionStatus(c->pg) == PQTRANS_IDLE;
+
+	if (tag != NULL && strcmp(tag, "COMMIT") == 0)
+		c->base.n_commits++;
+	else if (idle && (tag == NULL || strcmp(tag, "ROLLBACK") == 0))
+		c->base.n_rollbacks++; /* not ROLLBACK TO; a COMMIT that failed, too */
+}
+
 /* Reads to the end; the first error is mapped, the last command tag kept. */
 static enum pg_io simple_results(struct pg_conn *c, int64_t deadline, char tag[32], bool *ret_ok, bool autocommit,
 				 struct err *err)
@@ -319,7 +330,7 @@ static enum pg_io simple_results(struct pg_conn *c, int64_t deadline, char tag[3
 		status = PQresultStatus(res);
 		if (status == PGRES_FATAL_ERROR && *ret_ok)
 			*ret_ok = pg_fail(c, res, false, autocommit, err);
-		else if (tag != NULL)
+		else
 			(void)snprintf(tag, 32, "%s", PQcmdStatus(res));
 		PQclear(res);
 		if (status == PGRES_COPY_IN || status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH)
@@ -332,18 +343,22 @@ static enum pg_io simple_results(struct pg_conn *c, int64_t deadline, char tag[3
 bool pg_simple(struct pg_conn *c, const char *sql, int64_t deadline_ns, char tag[32], struct err *err)
 {
 	const bool autocommit = PQtransactionStatus(c->pg) == PQTRANS_IDLE;
+	char unused[32];
 	bool ok, ended;
 	enum pg_io io;
 
-	if (tag != NULL)
-		tag[0] = '\0';
+	tag = tag != NULL ? tag : unused;
+	tag[0] = '\0';
 	if (!pg_ready(c, deadline_ns, err))
 		return false;
 	if (PQsendQuery(c->pg, sql) != 1)
 		return pg_give_up(c, PG_IO_LOST, autocommit, NULL, err);
 	io = simple_results(c, deadline_ns, tag, &ok, autocommit, err);
-	if (io == PG_IO_OK)
+	if (io == PG_IO_OK) {
+		if (!autocommit)
+			pg_count_end(c, ok ? tag : NULL);
 		return ok;
+	}
 	(void)pg_give_up(c, io, autocommit, &ended, err);
 	/* it was over when the request to cancel came: then it has succeeded */
 	return ended && ok && io == PG_IO_TIMEOUT && !c->base.broken;

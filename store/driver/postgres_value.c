@@ -1,6 +1,7 @@
 /*
- * Values to and from the wire. Everything travels as text but bytes, which go out in binary; what comes back is told apart by its
- * type's OID. A type that is not listed is its text: numeric, uuid, temporal values, arrays, ranges, enums.
+ * Values to and from the wire. Everything travels as text but bytes, which go out in binary; what comes back is told
+ * apart by its type's OID. A type that is not listed is its text: numeric, uuid, temporal values, arrays, ranges,
+ * enums.
  */
 #include "store/driver/postgres_driver.h"
 
@@ -152,7 +153,8 @@ static bool check_param(const struct stmt *s, size_t i, struct err *err)
 	if (v->u.s.len > 1024UL * 1024 * 1024 - 1024)
 		return err_set(err, code, "parameter %zu is larger than PostgreSQL can store", i + 1);
 	if (v->kind != VALUE_BYTES && v->u.s.len > 0 && memchr(v->u.s.p, '\0', v->u.s.len) != NULL)
-		return err_set(err, code, "parameter %zu holds the character U+0000, which PostgreSQL cannot store in text",
+		return err_set(err, code,
+			       "parameter %zu holds the character U+0000, which PostgreSQL cannot store in text",
 			       i + 1);
 	return true;
 }
@@ -163,8 +165,8 @@ bool pg_params_set(struct pg_params *p, const struct stmt *s, struct err *err)
 	char *out;
 
 	if (s->n_params > LIMIT_SQL_PARAMS_PG)
-		return err_set(err, ERR_INVALID_PARAMETERS, "PostgreSQL takes at most %d parameters, not %zu", LIMIT_SQL_PARAMS_PG,
-			       s->n_params);
+		return err_set(err, ERR_INVALID_PARAMETERS, "PostgreSQL takes at most %d parameters, not %zu",
+			       LIMIT_SQL_PARAMS_PG, s->n_params);
 	for (size_t i = 0; i < s->n_params; i++) {
 		if (!check_param(s, i, err))
 			return false;
@@ -227,8 +229,8 @@ static unsigned hex_digit(char c)
 	return (unsigned)((c | 0x20) - 'a' + 10) & 15;
 }
 
-/* Decodes bytea's two output forms (PostgreSQL documentation, "Binary Data Types") over its own text, which only shrinks. A client
- * may have chosen "escape" inside its transaction. */
+/* Decodes bytea's two output forms (PostgreSQL documentation, "Binary Data Types") over its own text, which only
+ * shrinks. A client may have chosen "escape" inside its transaction. */
 static struct str decode_bytea(char *text, size_t len)
 {
 	size_t n = 0;
@@ -245,7 +247,8 @@ static struct str decode_bytea(char *text, size_t len)
 			text[n++] = '\\';
 			i++;
 		} else if (i + 3 < len) {
-			text[n++] = (char)((hex_digit(text[i + 1]) << 6 | hex_digit(text[i + 2]) << 3 | hex_digit(text[i + 3])) &
+			text[n++] = (char)((hex_digit(text[i + 1]) << 6 | hex_digit(text[i + 2]) << 3 |
+					    hex_digit(text[i + 3])) &
 					   255);
 			i += 3;
 		}

@@ -1,0 +1,367 @@
+/* The one path all SQL takes; see exec.h. A unit holds at most one connection: its transaction's, or a lease of its
+ * own. */
+#include "store/exec.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "service/base/clock.h"
+#include "service/base/fiber.h"
+
+#include "service/base/banned.h"
+
+/* Undoing may take that long, whatever is left of the request's time. */
+#define UNDO_NS (5 * CLOCK_NS_PER_S)
+
+/* A unit inside a transaction; units do not nest. */
+#define SAVEPOINT "ferrod_unit"
+
+void exec_begin(struct exec *x, const struct route *r, int64_t deadline, bool atomic)
+{
+	memset(x, 0, sizeof(*x));
+	x->route = r;
+	x->deadline = deadline;
+	x->atomic = atomic;
+}
+
+static struct lease *lease_of(struct exec *x)
+{
+	return x->route->tx != NULL ? tx_lease(x->route->tx) : &x->lease;
+}
+
+static int64_t statement_deadline(const struct exec *x, const struct driver_conn *c)
+{
+	int64_t deadline = x->deadline;
+	const int64_t now = clock_mono_ns();
+
+	if (x->route->tx != NULL)
+		deadline = clock_min(deadline, tx_deadline(x->route->tx));
+	if (c->statement_timeout_ns > 0 && c->statement_timeout_ns < CLOCK_NEVER - now)
+		deadline = clock_min(deadline, now + c->statement_timeout_ns);
+	return deadline;
+}
+
+/* Opens the savepoint or the transaction that an atomic unit runs in. */
+static bool open_unit(struct exec *x, struct driver_conn *c, struct err *err)
+{
+	const int64_t deadline = statement_deadline(x, c);
+
+	if (!x->atomic || x->started)
+		return true;
+	if (x->route->tx != NULL) {
+		if (!c->driver->simple(c, STR("SAVEPOINT " SAVEPOINT), deadline, err))
+			return false;
+	} else if (!c->driver->begin(c, TX_ISO_DEFAULT, false, deadline, err)) {
+		return false;
+	}
+	x->started = true;
+	return true;
+}
+
+/* The unit's connection, leased when there is none yet and fit for `mode`. An atomic unit takes the writer's turn from
+ * its start: what it reads before it writes must still be true when it does. */
+static bool acquire(struct exec *x, enum lease_mode mode, struct driver_conn **ret, struct err *err)
+{
+	struct lease *l = lease_of(x);
+	const enum lease_mode want = x->atomic ? LEASE_WRITE : mode;
+	const int64_t from = clock_mono_ns();
+	bool ok = true;
+
+	if (l->conn == NULL) {
+		assert(x->route->tx == NULL);
+		ok = pool_lease(x->route->conn->pool, want, x->deadline, l, err);
+	} else if (want == LEASE_WRITE) {
+		ok = lease_upgrade(l, x->deadline, err);
+	}
+	x->lease_ns += clock_mono_ns() - from;
+	if (!ok) {
+		err->outcome = ERR_OUTCOME_NOT_STARTED;
+		return false;
+	}
+	*ret = l->conn;
+	return open_unit(x, l->conn, err);
+}
+
+/* Of a statement that is running: hands rows over, keeping the time spent in the sink out of the account. */
+struct run {
+	struct exec *x;
+	const struct stmt *s;
+	const struct row_sink *sink;
+	struct exec_result *result;
+	int64_t sink_ns;
+	bool delivered; /* the sink has seen something: no second try */
+};
+
+static bool give_columns(struct run *r, const struct cursor *cur, struct err *err)
+{
+	const int64_t from = clock_mono_ns();
+	bool ok;
+
+	r->delivered = true;
+	if (r->sink->columns == NULL)
+		return true;
+	ok = r->sink->columns(r->sink->arg, cur->columns, cur->n_columns, err);
+	r->sink_ns += clock_mono_ns() - from;
+	return ok;
+}
+
+static bool give_row(struct run *r, const struct cursor *cur, bool *ret_stop, struct err *err)
+{
+	const int64_t from = clock_mono_ns();
+	bool ok;
+
+	r->result->rows++;
+	if (r->sink->row == NULL)
+		return true;
+	ok = r->sink->row(r->sink->arg, cur->row, cur->n_columns, ret_stop, err);
+	r->sink_ns += clock_mono_ns() - from;
+	return ok;
+}
+
+/* Steps to the end. A sink that wants no more rows ends a read at once; a write goes on without it, for a statement
+ * that is cut off may be undone. */
+static bool step_all(struct run *r, const struct driver *driver, struct cursor *cur, struct err *err)
+{
+	const bool reads = r->s->access == STMT_READ || cur->read_only;
+	bool row, stop = false;
+
+	for (;;) {
+		if (!driver->step(cur, &row, err))
+			return false;
+		if (!row)
+			return true;
+		if (!stop && !give_row(r, cur, &stop, err))
+			return false;
+		if (stop && reads)
+			return true;
+	}
+}
+
+static bool run_on(struct run *r, struct driver_conn *c, struct err *err)
+{
+	const int64_t deadline = statement_deadline(r->x, c);
+	const struct driver *driver = c->driver;
+	struct cursor *cur;
+	bool ok = true;
+
+	memset(r->result, 0, sizeof(*r->result));
+	if (!driver->prepare(c, r->s, deadline, &cur, err))
+		return false;
+	/* Raw SQL shows only now that it writes; it has not stepped yet, so on SQLite it holds no snapshot of its own
+	 * either. */
+	if (r->s->access == STMT_UNKNOWN && !cur->read_only) {
+		const int64_t from = clock_mono_ns();
+
+		ok = lease_upgrade(lease_of(r->x), r->x->deadline, err);
+		r->x->lease_ns += clock_mono_ns() - from;
+	}
+	ok = ok && give_columns(r, cur, err) && step_all(r, driver, cur, err);
+	if (ok) {
+		r->result->affected = cur->affected;
+		r->result->last_insert_id = cur->last_insert_id;
+		r->result->read_only = cur->read_only;
+	}
+	driver->finish(cur);
+	return ok;
+}
+
+/* A raw statement may begin or end transactions, which only a managed one survives. */
+static bool check_transaction(struct exec *x, struct driver_conn *c, struct err *err)
+{
+	const enum tx_state state = c->driver->tx_state(c);
+
+	if (x->route->tx != NULL || state == TX_STATE_UNKNOWN)
+		return true;
+	if (x->atomic) {
+		if (state != TX_STATE_NONE)
+			return true;
+		x->started = false;
+		return err_set(err, ERR_SQL_ERROR, "the statement ended the transaction that its unit runs in");
+	}
+	if (state == TX_STATE_NONE)
+		return true;
+	c->driver->rollback(c);
+	(void)err_set(err, ERR_SQL_ERROR,
+		      "the statement left a transaction open, which was rolled back: use POST /v1/transactions");
+	err->outcome = ERR_OUTCOME_ROLLED_BACK;
+	return false;
+}
+
+/* What became of the work, as far as the driver cannot know it. */
+static void judge(const struct exec *x, const struct stmt *s, bool started, struct err *err)
+{
+	if (s->access == STMT_READ && !x->atomic)
+		err->outcome = ERR_OUTCOME_NONE;
+	else if (x->atomic && started)
+		err->outcome = ERR_OUTCOME_ROLLED_BACK; /* by exec_end, which always follows */
+}
+
+static bool run_once(struct run *r, struct err *err)
+{
+	const enum lease_mode mode = r->s->access == STMT_WRITE ? LEASE_WRITE : LEASE_READ;
+	const int64_t from = clock_mono_ns();
+	const int64_t sink_ns = r->sink_ns;
+	struct driver_conn *c;
+	bool started, ok;
+
+	ok = acquire(r->x, mode, &c, err);
+	started = ok;
+	if (ok)
+		ok = run_on(r, c, err);
+	if (r->s->raw && started) {
+		struct err later;
+
+		/* after a failure, too: it may have ended the transaction on its way */
+		if (!check_transaction(r->x, c, ok ? err : &later))
+			ok = false;
+	}
+	r->x->db_ns += clock_mono_ns() - from - (r->sink_ns - sink_ns);
+	return ok;
+}
+
+/* A pooled connection that has died while it was idle shows at its first statement. Nothing has happened on it yet when
+ * the statement was not sent, or only reads. */
+static bool worth_another(const struct run *r, const struct err *err)
+{
+	const struct lease *l = &r->x->lease;
+
+	return err->code == ERR_DATABASE_UNAVAILABLE && l->conn != NULL && l->conn->broken && !r->delivered &&
+	       (err->outcome == ERR_OUTCOME_NOT_STARTED || r->s->access == STMT_READ);
+}
+
+bool exec_run(struct exec *x, const struct stmt *s, struct row_sink *sink, struct exec_result *ret, struct err *err)
+{
+	static const struct row_sink nobody = {0};
+	struct exec_result result = {0};
+	struct run r = {.x = x, .s = s, .sink = sink != NULL ? sink : &nobody, .result = &result};
+	const bool fresh = x->route->tx == NULL && x->lease.conn == NULL;
+	bool ok;
+
+	if (x->route->tx != NULL && !tx_check(x->route->tx, s->raw ? s->sql : STR_NONE, err))
+		return false;
+	ok = run_once(&r, err);
+	if (!ok && fresh && worth_another(&r, err)) {
+		lease_release(&x->lease);
+		x->started = false;
+		ok = run_once(&r, err);
+	}
+	if (!ok) {
+		judge(x, s, x->started, err);
+		return false;
+	}
+	if (ret != NULL)
+		*ret = result;
+	return true;
+}
+
+bool exec_conn(struct exec *x, enum lease_mode mode, struct driver_conn **ret, struct err *err)
+{
+	const int64_t from = clock_mono_ns();
+	const bool fresh = x->route->tx == NULL && x->lease.conn == NULL;
+	bool ok;
+
+	if (x->route->tx != NULL && !tx_check(x->route->tx, STR_NONE, err))
+		return false;
+	ok = acquire(x, mode, ret, err);
+	/* only BEGIN can have failed here: nothing is lost */
+	if (!ok && fresh && x->lease.conn != NULL && x->lease.conn->broken && err->code == ERR_DATABASE_UNAVAILABLE) {
+		lease_release(&x->lease);
+		ok = acquire(x, mode, ret, err);
+	}
+	x->db_ns += clock_mono_ns() - from;
+	return ok;
+}
+
+bool exec_simple(struct exec *x, struct str sql, struct err *err)
+{
+	struct driver_conn *c;
+	int64_t from;
+	bool ok;
+
+	if (!exec_conn(x, LEASE_WRITE, &c, err))
+		return false;
+	from = clock_mono_ns();
+	ok = c->driver->simple(c, sql, statement_deadline(x, c), err);
+	x->db_ns += clock_mono_ns() - from;
+	if (!ok && x->atomic && x->started)
+		err->outcome = ERR_OUTCOME_ROLLED_BACK;
+	return ok;
+}
+
+/* Undoes the unit inside its transaction. When even that fails, nothing of the transaction can be trusted. */
+static void undo_savepoint(struct driver_conn *c)
+{
+	const int64_t deadline = clock_mono_ns() + UNDO_NS;
+	struct err ignored;
+
+	fiber_shield();
+	if (!c->driver->simple(c, STR("ROLLBACK TO SAVEPOINT " SAVEPOINT), deadline, &ignored) ||
+	    !c->driver->simple(c, STR("RELEASE SAVEPOINT " SAVEPOINT), deadline, &ignored))
+		c->driver->rollback(c);
+	fiber_unshield();
+}
+
+static bool end_savepoint(struct exec *x, bool commit, struct err *err)
+{
+	struct driver_conn *c = tx_lease(x->route->tx)->conn;
+	enum tx_state state;
+
+	/* a statement has ended the transaction, or the connection is lost: tx_leave says so */
+	if (c == NULL)
+		return true;
+	state = c->driver->tx_state(c);
+	if (state == TX_STATE_NONE || state == TX_STATE_UNKNOWN)
+		return true;
+	if (commit && state == TX_STATE_OPEN &&
+	    c->driver->simple(c, STR("RELEASE SAVEPOINT " SAVEPOINT), statement_deadline(x, c), err))
+		return true;
+	undo_savepoint(c);
+	if (!commit)
+		return true;
+	if (state == TX_STATE_ABORTED)
+		(void)err_set(err, ERR_TRANSACTION_ABORTED, "an earlier statement failed: this request was undone");
+	err->outcome = ERR_OUTCOME_ROLLED_BACK;
+	return false;
+}
+
+static bool end_own(struct exec *x, bool commit, struct err *err)
+{
+	struct driver_conn *c = x->lease.conn;
+
+	if (c == NULL || (!x->started && c->driver->tx_state(c) == TX_STATE_NONE))
+		return true;
+	if (x->started && commit && clock_mono_ns() < x->deadline) {
+		if (c->driver->commit(c, x->deadline, err))
+			return true;
+		/* the driver leaves nothing open; if it could not, this or the connection's end will not */
+		c->driver->rollback(c);
+		if (err->outcome == ERR_OUTCOME_NONE || err->outcome == ERR_OUTCOME_NOT_STARTED)
+			err->outcome = ERR_OUTCOME_ROLLED_BACK;
+		return false;
+	}
+	c->driver->rollback(c);
+	if (!commit || (!x->started && c->broken))
+		return true;
+	if (x->started)
+		(void)err_set(err, ERR_STATEMENT_TIMEOUT, "the time allowed was over before the work was committed");
+	else
+		(void)err_set(err, ERR_SQL_ERROR, "a statement left a transaction open, which was rolled back");
+	err->outcome = ERR_OUTCOME_ROLLED_BACK;
+	return false;
+}
+
+bool exec_end(struct exec *x, bool commit, struct err *err)
+{
+	const int64_t from = clock_mono_ns();
+	bool ok = true;
+
+	if (x->route->tx == NULL) {
+		ok = end_own(x, commit, err);
+		lease_release(&x->lease);
+	} else if (x->started) {
+		ok = end_savepoint(x, commit, err);
+	}
+	x->started = false;
+	x->db_ns += clock_mono_ns() - from;
+	return ok;
+}
