@@ -28,6 +28,7 @@ struct lease {
 	struct pool *pool;
 	struct driver_conn *conn;
 	bool writer;     /* holds the writer's turn */
+	struct turn *turn; /* that one; borrowed from the driver's db */
 	int64_t since_ns;
 };
 
@@ -41,7 +42,8 @@ struct pool_stats {
 bool pool_create(const struct driver *driver, const struct dsn *dsn, const struct pool_config *cfg, struct pool **ret,
 		 struct err *err) MUST_CHECK;
 
-/* No new leases (waiters fail with `code`), idle connections closed; leased ones close when they come back. */
+/* No new leases (they and the waiters fail: ERR_CONNECTION_NOT_FOUND), idle connections closed; leased ones close when they come
+ * back. */
 void pool_close(struct pool *p);
 /* Frees when closed and the last lease is back. */
 void pool_unref(struct pool *p);

@@ -1,0 +1,319 @@
+/* Pools: life, leases, housekeeping. How it works: pool_internal.h. */
+#include "store/connection/pool.h"
+
+#include "service/base/clock.h"
+#include "service/base/fiber.h"
+#include "service/base/mem.h"
+#include "store/connection/pool_internal.h"
+
+#include "service/base/banned.h"
+
+#define OPEN_TIMEOUT_NS (10 * CLOCK_NS_PER_S) /* by housekeeping */
+
+/* ---- life ---- */
+
+struct pool_config pool_config_default(void)
+{
+	return (struct pool_config){
+		.max_connections = 5,
+		.acquire_timeout_s = 5,
+		.idle_timeout_s = 600,
+		.max_lifetime_s = 1800,
+	};
+}
+
+bool pool_create(const struct driver *driver, const struct dsn *dsn, const struct pool_config *cfg, struct pool **ret,
+		 struct err *err)
+{
+	struct driver_db *db;
+	struct pool *p;
+
+	if (!driver->db_open(dsn, &db, err))
+		return false;
+	p = mem_alloc(sizeof(*p));
+	p->refs = 1;
+	p->driver = driver;
+	p->dsn = dsn;
+	p->cfg = *cfg;
+	p->db = db;
+	mutex_init(&p->lock);
+	*ret = p;
+	return true;
+}
+
+struct pool *pool_ref(struct pool *p)
+{
+	__atomic_add_fetch(&p->refs, 1, __ATOMIC_RELAXED);
+	return p;
+}
+
+void pool_unref(struct pool *p)
+{
+	if (p == NULL || __atomic_sub_fetch(&p->refs, 1, __ATOMIC_ACQ_REL) > 0)
+		return;
+	pool_close(p);
+	p->driver->db_close(p->db);
+	mutex_done(&p->lock);
+	mem_free(p);
+}
+
+/* Closes a list of connections that nobody else sees any more. */
+static void close_all(struct pool *p, struct driver_conn *list)
+{
+	while (list != NULL) {
+		struct driver_conn *next = list->next;
+
+		p->driver->close(list);
+		list = next;
+	}
+}
+
+/* Lock held. */
+static struct driver_conn *take_all_idle(struct pool *p)
+{
+	struct driver_conn *list = p->idle;
+
+	p->stats.closed += (uint64_t)p->n_idle;
+	p->idle = NULL;
+	p->n_idle = 0;
+	return list;
+}
+
+/* ---- leasing ---- */
+
+static struct turn *turn_of(const struct pool *p)
+{
+	return p->driver->writer_turn != NULL ? p->driver->writer_turn(p->db) : NULL;
+}
+
+static bool take_turn(struct pool *p, struct turn *t, int64_t deadline, struct err *err)
+{
+	const enum wait_result r = turn_take(t, deadline, 0, NULL);
+
+	if (r == WAIT_READY)
+		return true;
+	mutex_lock(&p->lock);
+	p->stats.timeouts += r == WAIT_TIMEOUT;
+	mutex_unlock(&p->lock);
+	(void)err_set(err, ERR_POOL_TIMEOUT, "another request or transaction was writing to the database all the time");
+	err->cancelled = r == WAIT_CANCELLED;
+	return false;
+}
+
+bool pool_lease(struct pool *p, enum lease_mode mode, int64_t deadline, struct lease *ret, struct err *err)
+{
+	const int64_t start = clock_mono_ns();
+	struct turn *turn = mode == LEASE_WRITE ? turn_of(p) : NULL;
+	struct driver_conn *c = NULL;
+
+	deadline = clock_min(deadline, clock_deadline(p->cfg.acquire_timeout_s));
+	/* the turn first: nobody holds a connection while queueing for it */
+	if (turn != NULL && !take_turn(p, turn, deadline, err))
+		return false;
+	if (!pool_acquire(p, turn != NULL, deadline, &c, err)) {
+		if (turn != NULL)
+			turn_give(turn);
+		mutex_lock(&p->lock);
+		p->stats.timeouts += err->code == ERR_POOL_TIMEOUT && !err->cancelled;
+		mutex_unlock(&p->lock);
+		return false;
+	}
+	mutex_lock(&p->lock);
+	p->stats.acquired++;
+	p->stats.acquire_ns += (uint64_t)(clock_mono_ns() - start);
+	mutex_unlock(&p->lock);
+	*ret = (struct lease){.pool = pool_ref(p), .conn = c, .writer = turn != NULL, .turn = turn,
+			      .since_ns = clock_mono_ns()};
+	return true;
+}
+
+bool lease_upgrade(struct lease *l, int64_t deadline, struct err *err)
+{
+	struct pool *p = l->pool;
+	struct turn *turn = l->writer ? NULL : turn_of(p);
+	bool ok = true;
+
+	if (turn == NULL)
+		return true;
+	if (!turn_try(turn)) {
+		deadline = clock_min(deadline, clock_deadline(p->cfg.acquire_timeout_s));
+		mutex_lock(&p->lock);
+		p->n_upgrading++;
+		pool_dispatch(p); /* the one who has the turn may wait for a connection */
+		mutex_unlock(&p->lock);
+		ok = take_turn(p, turn, deadline, err);
+		mutex_lock(&p->lock);
+		p->n_upgrading--;
+		mutex_unlock(&p->lock);
+	}
+	if (ok) {
+		l->writer = true;
+		l->turn = turn;
+	}
+	return ok;
+}
+
+/* ---- giving back ---- */
+
+/* What a client left behind is cleared. False: only closing clears it. */
+static bool clean(struct pool *p, struct driver_conn *c)
+{
+	if (!c->broken && p->driver->tx_state(c) != TX_STATE_NONE)
+		p->driver->rollback(c);
+	if (c->broken)
+		return false;
+	if (c->session_dirty && !p->driver->reset(c, clock_mono_ns() + POOL_CHECK_TIMEOUT_NS))
+		return false;
+	c->session_dirty = false;
+	return !c->broken && p->driver->tx_state(c) == TX_STATE_NONE;
+}
+
+static void put(struct pool *p, struct driver_conn *c, bool ok)
+{
+	const int64_t now = clock_mono_ns();
+	bool keep;
+
+	mutex_lock(&p->lock);
+	p->stats.cache_hits += c->cache_hits;
+	p->stats.cache_misses += c->cache_misses;
+	c->cache_hits = c->cache_misses = 0;
+	if (c->broken)
+		p->suspect_ns = now;
+	keep = ok && !pool_outdated(p, c, now) && p->n_idle + p->n_leased + p->n_opening <= p->cfg.max_connections;
+	if (keep) {
+		p->n_leased--;
+		c->idle_since_ns = now + 1; /* after a suspicion of this very moment */
+		c->next = p->idle;
+		p->idle = c;
+		p->n_idle++;
+		pool_dispatch(p);
+	}
+	mutex_unlock(&p->lock);
+	if (!keep)
+		pool_discard(p, c);
+}
+
+void lease_release(struct lease *l)
+{
+	struct pool *p = l->pool;
+	struct driver_conn *c = l->conn;
+	struct turn *turn = l->writer ? l->turn : NULL;
+	bool ok;
+
+	if (p == NULL)
+		return;
+	*l = (struct lease){0};
+	fiber_shield();
+	ok = clean(p, c);
+	if (turn != NULL)
+		turn_give(turn);
+	put(p, c, ok);
+	fiber_unshield();
+	pool_unref(p);
+}
+
+void pool_close(struct pool *p)
+{
+	struct driver_conn *list;
+	struct err err;
+
+	(void)pool_closed_error(&err);
+	mutex_lock(&p->lock);
+	p->closed = true;
+	list = take_all_idle(p);
+	pool_fail_waiters(p, &err);
+	mutex_unlock(&p->lock);
+	close_all(p, list);
+}
+
+void pool_refresh(struct pool *p)
+{
+	struct driver_conn *list;
+
+	mutex_lock(&p->lock);
+	p->generation++;
+	list = take_all_idle(p);
+	pool_dispatch(p);
+	mutex_unlock(&p->lock);
+	close_all(p, list);
+}
+
+/* ---- housekeeping ---- */
+
+/* Takes out the idle that are past their time. The list is ordered by last use, so those that idled longest are its end. */
+static struct driver_conn *take_expired(struct pool *p, int64_t now)
+{
+	struct driver_conn **at = &p->idle, *out = NULL;
+	int64_t position = 0;
+
+	while (*at != NULL) {
+		struct driver_conn *c = *at;
+		const bool spare = position >= p->cfg.min_connections;
+		const bool idle = p->cfg.idle_timeout_s > 0 && (double)(now - c->idle_since_ns) > p->cfg.idle_timeout_s * 1e9;
+
+		if (!pool_outdated(p, c, now) && !(spare && idle)) {
+			position++;
+			at = &c->next;
+			continue;
+		}
+		*at = c->next;
+		c->next = out;
+		out = c;
+		p->n_idle--;
+		p->stats.closed++;
+	}
+	return out;
+}
+
+static bool want_more(struct pool *p, bool *ret_probe)
+{
+	bool ret = false;
+
+	mutex_lock(&p->lock);
+	if (!p->closed && p->n_failures == 0 && p->n_idle + p->n_leased + p->n_opening < p->cfg.min_connections)
+		ret = pool_take_slot(p, false, ret_probe);
+	mutex_unlock(&p->lock);
+	return ret;
+}
+
+void pool_tick(struct pool *p)
+{
+	struct driver_conn *list, *c;
+	struct err err;
+	bool probe;
+
+	mutex_lock(&p->lock);
+	list = take_expired(p, clock_mono_ns());
+	mutex_unlock(&p->lock);
+	close_all(p, list);
+	while (want_more(p, &probe)) {
+		if (!pool_open_slot(p, probe, clock_mono_ns() + OPEN_TIMEOUT_NS, &c, &err))
+			break;
+		put(p, c, true);
+	}
+}
+
+/* ---- figures ---- */
+
+void pool_stats(struct pool *p, struct pool_stats *ret)
+{
+	mutex_lock(&p->lock);
+	*ret = p->stats;
+	ret->size = p->n_idle + p->n_leased + p->n_opening;
+	ret->idle = p->n_idle;
+	ret->in_use = p->n_leased;
+	ret->waiting = p->n_waiting;
+	mutex_unlock(&p->lock);
+}
+
+const struct pool_config *pool_get_config(const struct pool *p)
+{
+	return &p->cfg;
+}
+
+void pool_server_version(struct pool *p, char buf[64])
+{
+	mutex_lock(&p->lock);
+	memcpy(buf, p->version, sizeof(p->version));
+	mutex_unlock(&p->lock);
+}

@@ -1,0 +1,319 @@
+/* Who gets which connection: grants, waiters, opening with backoff. How it works: pool_internal.h. */
+#include "service/base/clock.h"
+#include "store/connection/pool_internal.h"
+
+#include "service/base/banned.h"
+
+#define BACKOFF_FIRST_NS (50 * CLOCK_NS_PER_MS)
+#define BACKOFF_MAX_NS (2 * CLOCK_NS_PER_S)
+#define BACKOFF_DOUBLINGS 6
+/* A connection idle for longer is asked whether it lives before it is used. */
+#define CHECK_IDLE_NS (10 * CLOCK_NS_PER_S)
+
+enum grant { GRANT_NONE, GRANT_CONN, GRANT_OPEN, GRANT_FAILED };
+
+struct pool_waiter {
+	struct event woken;
+	enum grant grant;
+	struct driver_conn *conn;  /* GRANT_CONN */
+	struct err *err;           /* GRANT_FAILED: filled in */
+	bool writer;               /* holds the writer's turn */
+	bool probe;                /* GRANT_OPEN: see pool_take_slot */
+	struct pool_waiter *prev, *next;
+};
+
+/* ---- under the lock ---- */
+
+static struct driver_conn *take_idle(struct pool *p)
+{
+	struct driver_conn *c = p->idle;
+
+	p->idle = c->next;
+	c->next = NULL;
+	p->n_idle--;
+	p->n_leased++;
+	return c;
+}
+
+static void remove_waiter(struct pool *p, struct pool_waiter *w)
+{
+	if (w->prev != NULL)
+		w->prev->next = w->next;
+	else
+		p->head = w->next;
+	if (w->next != NULL)
+		w->next->prev = w->prev;
+	else
+		p->tail = w->prev;
+	p->n_waiting--;
+}
+
+static void wake(struct pool *p, struct pool_waiter *w, enum grant grant)
+{
+	remove_waiter(p, w);
+	w->grant = grant;
+	event_set(&w->woken);
+}
+
+/*
+ * The writer of an SQLite database may open one connection more than allowed while another lease waits for its turn: that
+ * lease keeps a connection until it gets the turn, the writer keeps the turn until it gets a connection.
+ */
+static bool may_open(const struct pool *p, bool writer)
+{
+	const int64_t size = p->n_idle + p->n_leased + p->n_opening;
+
+	if (p->n_failures > 0 && p->probing)
+		return false;
+	return size < p->cfg.max_connections + (writer && p->n_upgrading > 0 ? 1 : 0);
+}
+
+bool pool_take_slot(struct pool *p, bool writer, bool *ret_probe)
+{
+	if (!may_open(p, writer))
+		return false;
+	p->n_opening++;
+	*ret_probe = p->n_failures > 0;
+	if (*ret_probe)
+		p->probing = true;
+	return true;
+}
+
+void pool_dispatch(struct pool *p)
+{
+	struct pool_waiter *w, *next;
+
+	for (w = p->head; w != NULL && p->idle != NULL; w = next) {
+		next = w->next;
+		w->conn = take_idle(p);
+		wake(p, w, GRANT_CONN);
+	}
+	for (w = p->head; w != NULL; w = next) {
+		next = w->next;
+		if (pool_take_slot(p, w->writer, &w->probe))
+			wake(p, w, GRANT_OPEN);
+		else if (p->n_upgrading == 0)
+			break;
+	}
+}
+
+void pool_fail_waiters(struct pool *p, const struct err *err)
+{
+	while (p->head != NULL) {
+		*p->head->err = *err;
+		wake(p, p->head, GRANT_FAILED);
+	}
+}
+
+bool pool_closed_error(struct err *err)
+{
+	return err_set(err, ERR_CONNECTION_NOT_FOUND, "the connection was closed");
+}
+
+bool pool_outdated(const struct pool *p, const struct driver_conn *c, int64_t now)
+{
+	return p->closed || c->broken || c->generation != p->generation ||
+	       (p->cfg.max_lifetime_s > 0 && (double)(now - c->opened_ns) > p->cfg.max_lifetime_s * 1e9);
+}
+
+/* ---- opening ---- */
+
+static void opened(struct pool *p, struct driver_conn *c)
+{
+	const char *version = p->driver->server_version(c);
+	size_t n = version != NULL ? strlen(version) : 0;
+
+	if (n >= sizeof(p->version))
+		n = sizeof(p->version) - 1;
+	if (n > 0)
+		memcpy(p->version, version, n);
+	p->version[n] = '\0';
+	p->n_failures = 0;
+	p->opened_once = true;
+	p->stats.opened++;
+}
+
+/* One could not be opened. With none left that could be waited for, all who wait learn it now. */
+static void not_opened(struct pool *p, const struct err *err)
+{
+	int64_t pause;
+
+	if (err->cancelled)
+		return;
+	pause = p->n_failures < BACKOFF_DOUBLINGS ? BACKOFF_FIRST_NS << p->n_failures : BACKOFF_MAX_NS;
+	p->n_failures++;
+	p->retry_ns = clock_mono_ns() + clock_min(pause, BACKOFF_MAX_NS);
+	if (p->n_leased + p->n_idle == 0)
+		pool_fail_waiters(p, err);
+}
+
+bool pool_open_slot(struct pool *p, bool probe, int64_t deadline, struct driver_conn **ret, struct err *err)
+{
+	struct driver_conn *c = NULL;
+	int64_t retry = 0;
+	uint64_t generation;
+	bool ok = true;
+
+	mutex_lock(&p->lock);
+	generation = p->generation;
+	if (probe)
+		retry = p->retry_ns;
+	mutex_unlock(&p->lock);
+	if (retry > clock_mono_ns() && wait_until(clock_min(retry, deadline)) == WAIT_CANCELLED) {
+		ok = err_set(err, ERR_POOL_TIMEOUT, "cancelled while waiting for a connection");
+		err->cancelled = true;
+	}
+	ok = ok && p->driver->open(p->db, deadline, &c, err);
+
+	mutex_lock(&p->lock);
+	p->n_opening--;
+	if (probe)
+		p->probing = false;
+	if (ok) {
+		c->generation = generation;
+		if (p->cfg.statement_timeout_s > 0)
+			c->statement_timeout_ns = (int64_t)(p->cfg.statement_timeout_s * 1e9);
+		opened(p, c);
+		p->n_leased++;
+		*ret = c;
+	} else {
+		if (err->code == ERR_INVALID_URL && p->opened_once)
+			err->code = ERR_DATABASE_UNAVAILABLE; /* it was a database once */
+		not_opened(p, err);
+	}
+	pool_dispatch(p);
+	mutex_unlock(&p->lock);
+	return ok;
+}
+
+/* ---- leasing ---- */
+
+void pool_discard(struct pool *p, struct driver_conn *c)
+{
+	p->driver->close(c);
+	mutex_lock(&p->lock);
+	p->n_leased--;
+	p->stats.closed++;
+	pool_dispatch(p);
+	mutex_unlock(&p->lock);
+}
+
+/* False: it was dead, or old, and is gone now. */
+static bool fit(struct pool *p, struct driver_conn *c, int64_t deadline, struct err *err)
+{
+	const int64_t now = clock_mono_ns();
+	bool check, old;
+
+	mutex_lock(&p->lock);
+	old = pool_outdated(p, c, now);
+	check = now - c->idle_since_ns > CHECK_IDLE_NS || c->idle_since_ns <= p->suspect_ns;
+	mutex_unlock(&p->lock);
+	if (!old && (!check || p->driver->ping(c, clock_min(deadline, now + POOL_CHECK_TIMEOUT_NS), err)))
+		return true;
+	if (!old && !err->cancelled) {
+		mutex_lock(&p->lock);
+		p->suspect_ns = now;
+		mutex_unlock(&p->lock);
+	}
+	pool_discard(p, c);
+	return false;
+}
+
+static bool give_up(const struct pool *p, enum wait_result why, struct err *err)
+{
+	(void)err_set(err, ERR_POOL_TIMEOUT, "no connection became free in time: all %lld are in use",
+		      (long long)p->cfg.max_connections);
+	err->cancelled = why == WAIT_CANCELLED;
+	return false;
+}
+
+/* Waits in line, with the lock held at the start and not at the end. GRANT_NONE: timed out or cancelled. */
+static enum grant wait_in_line(struct pool *p, struct pool_waiter *w, int64_t deadline, enum wait_result *ret_why)
+{
+	event_init(&w->woken);
+	w->next = NULL;
+	w->prev = p->tail;
+	if (p->tail != NULL)
+		p->tail->next = w;
+	else
+		p->head = w;
+	p->tail = w;
+	p->n_waiting++;
+	pool_dispatch(p);
+	mutex_unlock(&p->lock);
+	*ret_why = event_wait(&w->woken, deadline);
+	mutex_lock(&p->lock); /* whoever wakes us does so under the lock: after this it is done with w */
+	if (w->grant == GRANT_NONE)
+		remove_waiter(p, w);
+	mutex_unlock(&p->lock);
+	return w->grant;
+}
+
+/* One grant, by right or by waiting. */
+static enum grant get_grant(struct pool *p, struct pool_waiter *w, int64_t deadline, enum wait_result *ret_why)
+{
+	enum grant grant = GRANT_NONE;
+
+	mutex_lock(&p->lock);
+	if (p->closed) {
+		(void)pool_closed_error(w->err);
+		grant = GRANT_FAILED;
+	} else if (p->head == NULL && p->idle != NULL) {
+		w->conn = take_idle(p);
+		grant = GRANT_CONN;
+	} else if (p->head == NULL && pool_take_slot(p, w->writer, &w->probe)) {
+		grant = GRANT_OPEN;
+	}
+	if (grant == GRANT_NONE)
+		return wait_in_line(p, w, deadline, ret_why);
+	mutex_unlock(&p->lock);
+	return grant;
+}
+
+/* True when another connection is out there that may come back: then a failure to open one more is no reason to fail. */
+static bool worth_waiting(struct pool *p)
+{
+	bool ret;
+
+	mutex_lock(&p->lock);
+	ret = !p->closed && p->opened_once && p->n_leased + p->n_idle > 0;
+	mutex_unlock(&p->lock);
+	return ret;
+}
+
+bool pool_acquire(struct pool *p, bool writer, int64_t deadline, struct driver_conn **ret, struct err *err)
+{
+	bool failed = false;
+
+	for (;;) {
+		struct pool_waiter w = {.grant = GRANT_NONE, .err = err, .writer = writer};
+		enum wait_result why = WAIT_READY;
+		struct err tmp;
+
+		switch (get_grant(p, &w, deadline, &why)) {
+		case GRANT_FAILED:
+			return false;
+		case GRANT_CONN:
+			tmp.cancelled = false;
+			if (fit(p, w.conn, deadline, &tmp)) {
+				*ret = w.conn;
+				return true;
+			}
+			if (tmp.cancelled) {
+				*err = tmp;
+				return false;
+			}
+			break;
+		case GRANT_OPEN:
+			if (pool_open_slot(p, w.probe, deadline, ret, err))
+				return true;
+			failed = true;
+			if (err->cancelled || clock_mono_ns() >= deadline || !worth_waiting(p))
+				return false;
+			break;
+		case GRANT_NONE:
+			/* the reason why none could be opened says more than that none came */
+			return failed && why == WAIT_TIMEOUT ? false : give_up(p, why, err);
+		}
+	}
+}
