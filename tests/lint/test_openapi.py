@@ -4,7 +4,7 @@ import re
 import jsonschema
 import pytest
 
-from support.contract import METHODS, Contract
+from support.contract import METHODS, Contract, error_codes
 from support.process import ROOT
 
 CONTRACT = Contract()
@@ -24,11 +24,6 @@ def walk(node, where=""):
     elif isinstance(node, list):
         for index, value in enumerate(node):
             yield from walk(value, f"{where}/{index}")
-
-
-def error_codes():
-    text = (ROOT / "service/base/err.h").read_text(encoding="utf-8")
-    return re.findall(r'\bX\(\w+, "([a-z0-9_]+)"\)', text)
 
 
 def test_every_reference_resolves():

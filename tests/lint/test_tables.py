@@ -2,11 +2,9 @@
 import json
 import re
 
-from support.contract import METHODS, Contract
+from support.contract import METHODS, Contract, error_codes
 from support.process import ROOT
 from support.server import run_binary
-
-from lint.test_openapi import error_codes
 
 CONTRACT = Contract()
 PATHS = CONTRACT.document["paths"]

@@ -32,6 +32,11 @@ def load_document():
         return yaml.load(f, _loader())
 
 
+def error_codes():
+    """Every problem code of service/base/err.h."""
+    return re.findall(r'\bX\(\w+, "([a-z0-9_]+)"\)', (ROOT / "service/base/err.h").read_text(encoding="utf-8"))
+
+
 class Operation:
     def __init__(self, path, method, item, node):
         self.path, self.method, self.node = path, method, node

@@ -1,0 +1,104 @@
+"""The process's own paths, and what holds for every path: slashes, HEAD, OPTIONS, 404, 405, request ids."""
+import json
+import re
+
+import pytest
+
+from support.contract import METHODS, contract, error_codes, load_document
+from support.process import ROOT
+
+DOCUMENT = contract().document
+
+
+def concrete(path):
+    """The template with something in its holes that does not exist."""
+    return re.sub(r"\{\w+\}", "nothing_here", path)
+
+
+def test_health(client):
+    assert client.get("/healthz").expect(200).json() == {"status": "ok"}
+    assert client.get("/readyz").expect(200).json() == {"status": "ready"}
+
+
+def test_version_names_the_libraries(client):
+    version = client.get("/version").expect(200).json()
+    assert {"version", "sqlite", "libpq", "jansson", "libmicrohttpd"} <= set(version)
+
+
+def test_description_is_the_file_in_the_tree(client):
+    assert client.get("/openapi.yaml").expect(200).body == (ROOT / "openapi/openapi.yaml").read_bytes()
+    assert client.get("/openapi.json").expect(200).json() == load_document()
+
+
+def test_every_problem_code_has_a_page(client):
+    index = client.get("/problems").expect(200).text
+    for code in error_codes():
+        assert f"/problems/{code}" in index
+        assert code in client.get(f"/problems/{code}").expect(200).text
+    client.get("/problems/no_such_code").problem(404, "route_not_found")
+
+
+@pytest.mark.parametrize("path", sorted(DOCUMENT["paths"]))
+def test_options_and_unknown_methods(client, path):
+    """The client's judge compares Allow with the description; with and without a trailing slash."""
+    for where in (concrete(path), concrete(path) + "/"):
+        answer = client.options(where)
+        assert answer.status in (200, 204), answer.body
+        assert answer.header("Allow")
+        client.request("BREW", where).problem(405, "method_not_allowed")
+        missing = [m.upper() for m in ("get", "put", "post", "delete", "patch") if m not in DOCUMENT["paths"][path]]
+        client.request(missing[0], where).problem(405, "method_not_allowed")
+
+
+@pytest.mark.parametrize("path", sorted(p for p, item in DOCUMENT["paths"].items() if "get" in item))
+def test_head_is_get_without_body(client, path):
+    got, head = client.get(concrete(path)), client.head(concrete(path))
+    assert (head.status, head.body) == (got.status, b"")
+    assert head.header("Content-Type") == got.header("Content-Type")
+
+
+@pytest.mark.parametrize("path", ["/", "/v1", "/v1/", "/nothing", "/healthz/more", "//healthz", "/v1/models//records", "/%00"])
+def test_unknown_paths(client, path):
+    client.get(path).problem(404, "route_not_found")
+
+
+def test_request_id_is_echoed_or_made(client):
+    assert client.get("/healthz", headers={"X-Request-Id": "abc-123"}).header("X-Request-Id") == "abc-123"
+    made = {client.get("/healthz").header("X-Request-Id") for _ in range(3)}
+    assert len(made) == 3
+    for bad in ("", "with space", "x" * 129, 'a"b\tc'):
+        assert client.get("/healthz", headers={"X-Request-Id": bad}).header("X-Request-Id") != bad
+    problem = client.get("/nothing", headers={"X-Request-Id": "mine"}).problem(404, "route_not_found")
+    assert problem["instance"] == "mine"
+
+
+def test_request_id_is_in_the_log(client, server):
+    client.get("/healthz", headers={"X-Request-Id": "find-me-in-the-log"})
+    client.get("/healthz")
+    assert [r for r in server.records() if "find-me-in-the-log" in json.dumps(r)]
+
+
+OPERATIONS_WITH_JSON = [
+    (path, method) for path, item in DOCUMENT["paths"].items() for method in METHODS
+    if item.get(method, {}).get("requestBody") and contract().resolve(item[method]["requestBody"]).get("required")]
+
+
+@pytest.mark.parametrize("path, method", OPERATIONS_WITH_JSON)
+def test_bodies_are_judged_in_order(client, path, method):
+    """415 before 400 invalid_json; an empty body where one is needed is invalid_json too."""
+    where = concrete(path)
+    client.request(method.upper(), where, raw=b"{}", headers={"Content-Type": "text/plain"}).problem(
+        415, "unsupported_media_type")
+    for raw in (b"", b"{", b'{"a":1,"a":2}', b"{} x", b"\xff", b"[" * 100 + b"]" * 100):
+        assert client.request(method.upper(), where, raw=raw).json()["code"] == "invalid_json", raw
+    client.request(method.upper(), where, raw=b"[]").problem(400, "invalid_request")
+
+
+def test_body_over_the_limit_is_refused_before_it_is_read(client):
+    answer = client.post("/v1/query", raw=b" " * (8 * 1024 * 1024 + 1))
+    answer.problem(413, "payload_too_large")
+
+
+def test_uri_over_the_limit(client):
+    client.get("/healthz?" + "x" * 4200, validate=False).expect(414)
+    client.get("/healthz").expect(200)
