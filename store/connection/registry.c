@@ -1,0 +1,297 @@
+/* Named connections. The registry's lock guards the table and the default only; opening and closing happen outside of it. */
+#include "store/connection/registry.h"
+
+#include "service/base/limits.h"
+#include "service/base/mem.h"
+
+#include "service/base/banned.h"
+
+#define UNNAMED "default" /* the name of an unnamed connection */
+
+void connection_registry_init(struct connection_registry *r)
+{
+	*r = (struct connection_registry){.next_uid = 1};
+	mutex_init(&r->lock);
+	map_init(&r->by_name);
+}
+
+void connection_registry_done(struct connection_registry *r)
+{
+	struct connection *c;
+
+	for (size_t pos = 0; (c = map_next(&r->by_name, &pos)) != NULL;) {
+		connection_close(c);
+		connection_unref(c);
+	}
+	map_done(&r->by_name);
+	mutex_done(&r->lock);
+}
+
+struct connection *connection_ref(struct connection *c)
+{
+	__atomic_add_fetch(&c->refs, 1, __ATOMIC_RELAXED);
+	return c;
+}
+
+void connection_unref(struct connection *c)
+{
+	struct arena arena;
+
+	if (c == NULL || __atomic_sub_fetch(&c->refs, 1, __ATOMIC_ACQ_REL) > 0)
+		return;
+	if (c->pool != NULL) {
+		pool_close(c->pool);
+		pool_unref(c->pool);
+	}
+	arena = c->arena;
+	arena_done(&arena);
+	mem_free(c);
+}
+
+void connection_close(struct connection *c)
+{
+	__atomic_store_n(&c->closed, 1, __ATOMIC_RELEASE);
+	pool_close(c->pool);
+}
+
+bool connection_name_valid(struct str name)
+{
+	if (name.len == 0 || name.len > LIMIT_CONNECTION_NAME)
+		return false;
+	for (size_t i = 0; i < name.len; i++) {
+		const char c = name.p[i];
+
+		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_'))
+			return false;
+	}
+	return true;
+}
+
+/* ---- errors ---- */
+
+static bool check_name(struct str name, struct err *err)
+{
+	if (connection_name_valid(name))
+		return true;
+	return err_set(err, ERR_INVALID_CONNECTION_NAME,
+		       "Invalid connection name: ASCII letters, digits and '_' only, 1 to %d of them", LIMIT_CONNECTION_NAME);
+}
+
+/* name is valid, so it may be shown. */
+static bool not_found(struct str name, struct err *err)
+{
+	return err_set(err, ERR_CONNECTION_NOT_FOUND, "Connection '%.*s' is not registered", STR_FMT(name));
+}
+
+static bool taken(struct str name, struct err *err)
+{
+	return err_set(err, ERR_CONNECTION_EXISTS, "Connection '%.*s' is already registered", STR_FMT(name));
+}
+
+/* ---- connect ---- */
+
+static bool name_free(struct connection_registry *r, struct str name, struct err *err)
+{
+	bool used, full;
+
+	mutex_lock(&r->lock);
+	used = map_get(&r->by_name, name) != NULL;
+	full = r->by_name.n >= LIMIT_CONNECTIONS;
+	mutex_unlock(&r->lock);
+	if (used)
+		return taken(name, err);
+	if (full)
+		return err_set(err, ERR_CONNECTION_IN_USE, "there are %d connections already; disconnect one first",
+			       LIMIT_CONNECTIONS);
+	return true;
+}
+
+/* The contract's order: scheme, name, duplicate, then all else that is wrong with the URL. */
+static bool validate(struct connection_registry *r, struct connection *c, const struct connect_options *o, struct err *err)
+{
+	struct err url_err;
+	const bool url_ok = dsn_parse(&c->arena, arena_str(&c->arena, o->url), &c->dsn, &url_err);
+
+	if (!url_ok && url_err.code == ERR_UNSUPPORTED_SCHEME) {
+		*err = url_err;
+		return false;
+	}
+	if (!c->unnamed && (!check_name(c->name, err) || !name_free(r, c->name, err)))
+		return false;
+	if (!url_ok) {
+		*err = url_err;
+		return false;
+	}
+	return true;
+}
+
+/* Opens one connection: proves the URL, and finds out the file and the server's version. */
+static bool prove(struct connection *c, int64_t deadline, struct err *err)
+{
+	struct lease lease = {0};
+
+	if (!pool_lease(c->pool, LEASE_READ, deadline, &lease, err))
+		return false;
+	lease_release(&lease);
+	return true;
+}
+
+bool connection_open(struct connection_registry *r, const struct connect_options *o, int64_t deadline,
+		     struct connection **ret, struct err *err)
+{
+	struct connection *c = mem_alloc(sizeof(*c));
+
+	c->refs = 1;
+	arena_init(&c->arena);
+	c->unnamed = o->name.p == NULL;
+	c->implicit = o->implicit;
+	c->identity_map = o->identity_map;
+	c->name = c->unnamed ? STR(UNNAMED) : arena_str(&c->arena, o->name);
+	if (!validate(r, c, o, err))
+		goto fail;
+	c->driver = c->dsn.dialect == DIALECT_SQLITE ? &driver_sqlite : &driver_postgres;
+	c->dialect = c->driver->dialect;
+	if (!pool_create(c->driver, &c->dsn, &o->pool, &c->pool, err) || !prove(c, deadline, err))
+		goto fail;
+	*ret = c;
+	return true;
+fail:
+	connection_unref(c);
+	return false;
+}
+
+bool connection_register(struct connection_registry *r, struct connection *c, const struct connect_options *o,
+			 struct connection **ret_replaced, struct err *err)
+{
+	struct connection *old;
+
+	mutex_lock(&r->lock);
+	old = map_get(&r->by_name, c->name);
+	if (old != NULL && !c->unnamed) {
+		mutex_unlock(&r->lock);
+		return taken(c->name, err);
+	}
+	c->uid = r->next_uid++;
+	(void)map_put(&r->by_name, c->name, connection_ref(c));
+	if (c->unnamed || o->make_default || (old != NULL && r->fallback == old))
+		r->fallback = c;
+	mutex_unlock(&r->lock);
+	*ret_replaced = old;
+	return true;
+}
+
+/* ---- look-up ---- */
+
+bool connection_get(struct connection_registry *r, struct str name, struct connection **ret, struct err *err)
+{
+	struct connection *c;
+
+	if (!check_name(name, err))
+		return false;
+	mutex_lock(&r->lock);
+	c = map_get(&r->by_name, name);
+	if (c != NULL)
+		connection_ref(c);
+	mutex_unlock(&r->lock);
+	if (c == NULL)
+		return not_found(name, err);
+	*ret = c;
+	return true;
+}
+
+bool connection_get_default(struct connection_registry *r, struct connection **ret, struct err *err)
+{
+	struct connection *c;
+	bool any;
+
+	mutex_lock(&r->lock);
+	any = r->by_name.n > 0;
+	c = r->fallback;
+	if (c != NULL)
+		connection_ref(c);
+	mutex_unlock(&r->lock);
+	if (c == NULL)
+		return err_set(err, ERR_NO_DEFAULT_CONNECTION,
+			       any ? "No default connection selected: name one with `using` or select one" :
+				     "Engine not initialized: there is no connection; connect first");
+	*ret = c;
+	return true;
+}
+
+bool connection_set_default(struct connection_registry *r, struct str name, struct err *err)
+{
+	struct connection *c;
+
+	if (!check_name(name, err))
+		return false;
+	mutex_lock(&r->lock);
+	c = map_get(&r->by_name, name);
+	if (c != NULL)
+		r->fallback = c;
+	mutex_unlock(&r->lock);
+	return c != NULL || not_found(name, err);
+}
+
+bool connection_remove(struct connection_registry *r, struct str name, struct connection **ret, struct err *err)
+{
+	struct connection *c;
+
+	if (!check_name(name, err))
+		return false;
+	mutex_lock(&r->lock);
+	c = map_remove(&r->by_name, name);
+	if (c != NULL && r->fallback == c)
+		r->fallback = NULL;
+	mutex_unlock(&r->lock);
+	if (c == NULL)
+		return not_found(name, err);
+	*ret = c;
+	return true;
+}
+
+/* ---- all of them ---- */
+
+/* The table's values in an array of the arena, sorted by name. Lock held. */
+static size_t collect(const struct connection_registry *r, struct arena *a, struct connection ***ret)
+{
+	struct connection **list = arena_array(a, r->by_name.n + 1, sizeof(struct connection *));
+	struct connection *c;
+	size_t n = 0;
+
+	for (size_t pos = 0; (c = map_next(&r->by_name, &pos)) != NULL; n++) {
+		size_t i = n;
+
+		for (; i > 0 && str_cmp(list[i - 1]->name, c->name) > 0; i--)
+			list[i] = list[i - 1];
+		list[i] = c;
+	}
+	*ret = list;
+	return n;
+}
+
+size_t connection_list(struct connection_registry *r, struct arena *a, struct connection ***ret, struct str *ret_default)
+{
+	size_t n;
+
+	mutex_lock(&r->lock);
+	n = collect(r, a, ret);
+	for (size_t i = 0; i < n; i++)
+		connection_ref((*ret)[i]);
+	if (ret_default != NULL)
+		*ret_default = r->fallback != NULL ? arena_str(a, r->fallback->name) : STR_NONE;
+	mutex_unlock(&r->lock);
+	return n;
+}
+
+size_t connection_take_all(struct connection_registry *r, struct arena *a, struct connection ***ret)
+{
+	size_t n;
+
+	mutex_lock(&r->lock);
+	n = collect(r, a, ret);
+	map_done(&r->by_name);
+	map_init(&r->by_name);
+	r->fallback = NULL;
+	mutex_unlock(&r->lock);
+	return n;
+}

@@ -1,0 +1,103 @@
+/* The facade: makes and ends the registries together, in the order in which they use each other. */
+#include "store/store.h"
+
+#include "service/base/clock.h"
+#include "service/base/fiber.h"
+#include "service/base/mem.h"
+
+#include "service/base/banned.h"
+
+/* Pools are looked after that often. */
+#define POOL_TICK_NS CLOCK_NS_PER_S
+
+struct store *store_create(const struct store_options *o)
+{
+	struct store *s = mem_alloc(sizeof(*s));
+
+	s->options = *o;
+	connection_registry_init(&s->connections);
+	schema_registry_init(&s->models);
+	s->sessions = session_table_create(&o->sessions);
+	s->transactions = tx_table_create(s->sessions, o->tx_timeout_s, o->tx_timeout_max_s, o->sessions.tombstone_s,
+					  o->sessions.max_transactions, o->tx_queue_max);
+	return s;
+}
+
+/* What was taken out of the registry: its transactions and sessions end, then its pool. */
+static void end_connection(struct store *s, struct connection *c, enum session_end why)
+{
+	connection_close(c);
+	session_end_all(s->sessions, c, why);
+	tx_end_connection(s->transactions, c);
+	connection_unref(c);
+}
+
+void store_reset(struct store *s)
+{
+	struct connection **all;
+	struct arena a;
+	size_t n;
+
+	arena_init(&a);
+	fiber_shield();
+	n = connection_take_all(&s->connections, &a, &all);
+	for (size_t i = 0; i < n; i++)
+		end_connection(s, all[i], SESSION_RESET);
+	/* those on connections that had been taken out before */
+	session_end_all(s->sessions, NULL, SESSION_RESET);
+	fiber_unshield();
+	arena_done(&a);
+}
+
+void store_destroy(struct store *s)
+{
+	if (s == NULL)
+		return;
+	store_reset(s);
+	tx_table_destroy(s->transactions);
+	session_table_destroy(s->sessions);
+	schema_registry_done(&s->models);
+	connection_registry_done(&s->connections);
+	mem_free(s);
+}
+
+int64_t store_tick(struct store *s)
+{
+	int64_t due = clock_min(session_tick(s->sessions), tx_tick(s->transactions));
+	struct connection **all;
+	struct arena a;
+	size_t n;
+
+	arena_init(&a);
+	n = connection_list(&s->connections, &a, &all, NULL);
+	for (size_t i = 0; i < n; i++) {
+		pool_tick(all[i]->pool);
+		connection_unref(all[i]);
+	}
+	arena_done(&a);
+	return clock_min(due, clock_mono_ns() + POOL_TICK_NS);
+}
+
+bool store_disconnect(struct store *s, struct str name, bool force, struct err *err)
+{
+	struct connection *c;
+	int64_t sessions, transactions;
+
+	if (!force) {
+		if (!connection_get(&s->connections, name, &c, err))
+			return false;
+		sessions = __atomic_load_n(&c->n_sessions, __ATOMIC_ACQUIRE);
+		transactions = __atomic_load_n(&c->n_transactions, __ATOMIC_ACQUIRE);
+		connection_unref(c);
+		if (sessions > 0 || transactions > 0)
+			return err_set(err, ERR_CONNECTION_IN_USE,
+				       "the connection has %lld open sessions and %lld open transactions: end them, or use force=true",
+				       (long long)sessions, (long long)transactions);
+	}
+	if (!connection_remove(&s->connections, name, &c, err))
+		return false;
+	fiber_shield();
+	end_connection(s, c, SESSION_DISCONNECTED);
+	fiber_unshield();
+	return true;
+}
