@@ -294,10 +294,11 @@ static void put_now(struct sql *s, const struct column *c)
 	const bool text = c->storage == ST_TEXT || c->storage == ST_VARCHAR || c->storage == ST_CHAR ||
 			  c->storage == ST_TIME_LOGICAL;
 
-	if (postgres && !text) {
-		sql_put(s, c->logical == LT_DATE   ? "CURRENT_DATE"
-			   : c->logical == LT_TIME ? "LOCALTIME"
-						   : "CURRENT_TIMESTAMP");
+	if (postgres && !text && c->storage != ST_TIMESTAMP && c->logical == LT_DATETIME) {
+		sql_put(s, "CURRENT_TIMESTAMP");
+	} else if (postgres && !text) { /* whatever the session's time zone */
+		sql_put(s, "CAST(CURRENT_TIMESTAMP AT TIME ZONE 'UTC' AS ");
+		sql_put(s, c->logical == LT_DATE ? "date)" : c->logical == LT_TIME ? "time)" : "timestamp)");
 	} else if (postgres) {
 		sql_put(s, "to_char(CURRENT_TIMESTAMP AT TIME ZONE 'UTC', ");
 		sql_put(s, c->logical == LT_DATE   ? "'YYYY-MM-DD')"
