@@ -55,6 +55,24 @@ HANDLER(handle_query_exists);
 /* records.c, records_write.c */
 HANDLER(handle_record_get);
 HANDLER(handle_records_create);
+/* record_update.c */
+HANDLER(handle_record_put);
+HANDLER(handle_record_patch);
+HANDLER(handle_record_delete);
+HANDLER(handle_record_refresh);
+/* get_or_create.c */
+HANDLER(handle_get_or_create);
+HANDLER(handle_update_or_create);
+/* query_write.c */
+HANDLER(handle_query_update);
+HANDLER(handle_query_delete);
+HANDLER(handle_query_explain);
+/* list.c */
+HANDLER(handle_records_list);
+/* relations.c */
+HANDLER(handle_relation_get);
+HANDLER(handle_relation_add);
+HANDLER(handle_relation_remove);
 /* sql.c */
 HANDLER(handle_sql_execute);
 HANDLER(handle_sql_fetch_all);

@@ -1,7 +1,9 @@
 /* Reads by QueryIR: rows, first, count, exists. */
 #include "handlers/handlers.h"
 #include "handlers/query_request.h"
+#include "handlers/loaded.h"
 #include "handlers/rows.h"
+#include "handlers/select.h"
 
 #include "service/base/banned.h"
 
@@ -20,32 +22,12 @@ bool query_open(struct query_request *q, struct request *req, struct response *r
 	return context_close(&q->c, false, err);
 }
 
-/* Runs the select of q with its rows going straight into the answer. */
-static bool select_rows(struct query_request *q, struct err *err)
-{
-	struct stmt stmt;
-	struct result_shape shape;
-	struct rows_writer w;
-	if (!query_lower_select(&q->c.req->arena, q->q, &stmt, &shape, err))
-		return false;
-	rows_model(&w, &q->c, q->q->model, &shape);
-	struct row_sink sink = rows_sink(&w);
-	context_read(&q->c);
-	bool ok = context_run(&q->c, &stmt, &sink, NULL, err) && context_commit(&q->c, err);
-	if (ok) {
-		rows_end(&w);
-		rows_close(&w);
-	}
-	rows_done(&w);
-	return ok;
-}
-
 bool handle_query(struct request *req, struct response *res, struct err *err)
 {
 	struct query_request q;
 	if (!query_open(&q, req, res, context_no_args, err))
 		return false;
-	return context_close(&q.c, select_rows(&q, err), err);
+	return context_close(&q.c, select_answer(&q.c, q.q, err), err);
 }
 
 bool context_first(struct context *c, const struct query *query, struct result_shape *shape, struct value **ret,
@@ -71,27 +53,25 @@ const struct value *context_mapped(struct context *c, const struct model *m, con
 	return row;
 }
 
-static bool first_row(struct query_request *q, struct err *err)
+bool first_answer(struct context *c, struct query *query, struct err *err)
 {
-	struct result_shape shape;
-	struct value *row;
-	struct query *query = q->q;
+	struct loaded l;
 	if (!query->has_limit || query->limit > 1) {
 		query->has_limit = true;
 		query->limit = 1;
 	}
-	context_read(&q->c);
-	if (!context_first(&q->c, query, &shape, &row, err) || !context_commit(&q->c, err))
+	if (!select_lock(c, query, err))
 		return false;
-	struct strbuf *b = response_json(q->c.res, 200);
+	context_read(c);
+	if (!loaded_read(c, query, SIZE_MAX, &l, err) || !context_commit(c, err))
+		return false;
+	struct strbuf *b = response_json(c->res, 200);
+	struct value_format fmt = context_format(c->req);
 	strbuf_puts(b, "{\"row\":");
-	if (row == NULL) {
-		strbuf_puts(b, "null}");
-		return true;
-	}
-	struct value_format fmt = context_format(q->c.req);
-	const struct value *shown = shape.full ? context_mapped(&q->c, query->model, row) : row;
-	out_shaped(b, &shape, shown, &fmt);
+	if (l.n_rows == 0)
+		strbuf_puts(b, "null");
+	else
+		loaded_write(b, &l, 0, &fmt);
 	strbuf_putc(b, '}');
 	return true;
 }
@@ -101,7 +81,10 @@ bool handle_query_first(struct request *req, struct response *res, struct err *e
 	struct query_request q;
 	if (!query_open(&q, req, res, context_no_args, err))
 		return false;
-	return context_close(&q.c, first_row(&q, err), err);
+	bool ok = true;
+	if (q.q->cursor.p != NULL)
+		ok = err_set_at(err, ERR_INVALID_QUERY, "/cursor", "first takes no cursor: there is one first row");
+	return context_close(&q.c, ok && first_answer(&q.c, q.q, err), err);
 }
 
 bool context_scalar(struct context *c, const struct stmt *stmt, int64_t *ret, struct err *err)

@@ -20,10 +20,12 @@ bool record_missing(const struct model *m, struct err *err)
 	return err_set(err, ERR_RECORD_NOT_FOUND, "no record of \"%.*s\" has that key", STR_FMT(m->name));
 }
 
-bool record_open(struct record_request *r, struct request *req, struct response *res, struct err *err)
+bool record_open_args(struct record_request *r, struct request *req, struct response *res, const char *const *args,
+		      struct err *err)
 {
+	struct context_spec spec = {.args = args};
 	memset(r, 0, sizeof(*r));
-	if (!context_open_plain(&r->c, req, res, err))
+	if (!context_open(&r->c, req, res, &spec, err))
 		return false;
 	if (context_path_model(&r->c, true, &r->m, err) &&
 	    path_key(req, r->c.route.conn->dialect, r->m, 1, &r->key, err)) {
@@ -31,6 +33,11 @@ bool record_open(struct record_request *r, struct request *req, struct response 
 		return true;
 	}
 	return context_close(&r->c, false, err);
+}
+
+bool record_open(struct record_request *r, struct request *req, struct response *res, struct err *err)
+{
+	return record_open_args(r, req, res, context_no_args, err);
 }
 
 void record_answer(struct context *c, const struct model *m, const struct value *row, int status)

@@ -16,6 +16,10 @@ struct record_request {
 /* Opens the context, resolves model and key. On false nothing is to close. */
 bool record_open(struct record_request *r, struct request *req, struct response *res, struct err *err) MUST_CHECK;
 
+/* The same with query arguments (context_spec). */
+bool record_open_args(struct record_request *r, struct request *req, struct response *res, const char *const *args,
+		      struct err *err) MUST_CHECK;
+
 /* ERR_RECORD_NOT_FOUND; returns false. */
 bool record_missing(const struct model *m, struct err *err);
 
@@ -35,5 +39,11 @@ bool record_insert(struct context *c, const struct model *m, const struct record
 bool record_sequence(struct context *c, const struct model *m, struct err *err) MUST_CHECK;
 /* Does the row give a value for an autoincrement key? */
 bool record_explicit_id(const struct model *m, const struct record_row *row);
+
+/* Starts a unit of writes; guarded: atomic, and on SQLite with the writer's turn from the start. Parks. */
+bool record_write_unit(struct context *c, bool guarded, struct err *err) MUST_CHECK;
+/* What PUT does: replaces the record of r->key or creates it; *ret_status 200 or 201. `doc` gets the key's members. In an open
+ * guarded unit. Parks. */
+bool record_save(struct record_request *r, json_t *doc, struct value **ret, int *ret_status, struct err *err) MUST_CHECK;
 
 #endif

@@ -78,7 +78,7 @@ static void csv_value(struct rows_writer *w, struct value v)
 }
 
 /* Prefixes are built once a statement; a name that comes again later hides this one (the last wins). */
-static void set_columns(struct rows_writer *w, size_t n, const struct str *names)
+static void set_columns(struct rows_writer *w, size_t n, const struct str *names, size_t n_visible)
 {
 	struct arena *a = &w->c->req->arena;
 	size_t *ends = arena_array(a, n + 1, sizeof(*ends));
@@ -87,7 +87,7 @@ static void set_columns(struct rows_writer *w, size_t n, const struct str *names
 	w->prefix = arena_array(a, n + 1, sizeof(*w->prefix));
 	bool first = true;
 	for (size_t i = 0; i < n; i++) {
-		bool hidden = false;
+		bool hidden = i >= n_visible;
 		for (size_t k = i + 1; k < n && w->raw && !hidden; k++)
 			hidden = str_eq(names[i], names[k]);
 		w->names[i] = arena_str(a, names[i]);
@@ -122,7 +122,8 @@ void rows_raw(struct rows_writer *w, struct context *c)
 	w->fmt.tag_bytes = true;
 }
 
-void rows_model(struct rows_writer *w, struct context *c, const struct model *m, const struct result_shape *shape)
+void rows_model(struct rows_writer *w, struct context *c, const struct model *m, const struct result_shape *shape,
+		size_t n_visible)
 {
 	start(w, c);
 	w->model = m;
@@ -132,10 +133,11 @@ void rows_model(struct rows_writer *w, struct context *c, const struct model *m,
 		w->imap = c->imap;
 		w->overwrite = c->req->no_cache;
 	}
-	set_columns(w, shape->n, shape->names);
+	set_columns(w, shape->n, shape->names, n_visible);
 }
 
-void rows_object(struct rows_writer *w, const struct value *row)
+/* Without its closing brace. */
+static void open_object(struct rows_writer *w, const struct value *row)
 {
 	bool any = false;
 	for (size_t i = 0; i < w->n; i++) {
@@ -145,11 +147,19 @@ void rows_object(struct rows_writer *w, const struct value *row)
 		value_write_json(w->out, row[i], &w->fmt);
 		any = true;
 	}
-	strbuf_puts(w->out, any ? "}" : "{}");
+	if (!any)
+		strbuf_putc(w->out, '{');
 }
 
-static void write_row(struct rows_writer *w, const struct value *row)
+void rows_object(struct rows_writer *w, const struct value *row)
 {
+	open_object(w, row);
+	strbuf_putc(w->out, '}');
+}
+
+void rows_write(struct rows_writer *w, const struct value *row, struct str extra)
+{
+	w->n_rows++;
 	if (w->media == MEDIA_CSV) {
 		bool comma = false;
 		for (size_t i = 0; i < w->n; i++) {
@@ -163,20 +173,20 @@ static void write_row(struct rows_writer *w, const struct value *row)
 		strbuf_puts(w->out, "\r\n");
 		return;
 	}
-	if (w->media == MEDIA_JSON && w->n_rows > 0)
+	if (w->media == MEDIA_JSON && w->n_rows > 1)
 		strbuf_putc(w->out, ',');
-	rows_object(w, row);
-	if (w->media == MEDIA_NDJSON)
-		strbuf_putc(w->out, '\n');
+	open_object(w, row);
+	strbuf_put(w->out, extra);
+	strbuf_puts(w->out, w->media == MEDIA_NDJSON ? "}\n" : "}");
 }
 
-static void keep_last(struct rows_writer *w, const struct value *row)
+static struct value *keep(struct rows_writer *w)
 {
-	/* Only the row at the limit can be asked for again: it is copied into the request's arena once. */
 	struct arena *a = &w->c->req->arena;
-	w->last = arena_array(a, w->n + 1, sizeof(*w->last));
+	struct value *copy = arena_array(a, w->n + 1, sizeof(*copy));
 	for (size_t i = 0; i < w->n; i++)
-		w->last[i] = value_dup(a, row[i]);
+		copy[i] = value_dup(a, w->row[i]);
+	return copy;
 }
 
 static bool on_columns(void *arg, const struct cursor_column *cols, size_t n, struct err *err)
@@ -188,7 +198,7 @@ static bool on_columns(void *arg, const struct cursor_column *cols, size_t n, st
 	struct str *names = arena_array(&w->c->req->arena, n + 1, sizeof(*names));
 	for (size_t i = 0; i < n; i++)
 		names[i] = cols[i].name;
-	set_columns(w, n, names);
+	set_columns(w, n, names, n);
 	w->row = arena_array(&w->c->req->arena, n + 1, sizeof(*w->row));
 	return true;
 }
@@ -227,10 +237,11 @@ static bool on_row(void *arg, const struct value *values, size_t n, bool *ret_st
 	if (n > w->n)
 		n = w->n;
 	const struct value *row = decode(w, values, n);
-	write_row(w, row);
-	w->n_rows++;
-	if (w->keep_last && w->n_rows == w->n_max)
-		keep_last(w, row);
+	rows_write(w, row, STR_NONE);
+	if (w->n_max > 0 && w->n_rows == 1)
+		w->first = keep(w);
+	if (w->n_rows == w->n_max)
+		w->last = keep(w);
 	if (w->scratch.total > SCRATCH_BYTES)
 		arena_done(&w->scratch);
 	return response_flush(w->c->res, err);
@@ -249,12 +260,22 @@ void rows_end(struct rows_writer *w)
 	strbuf_int(w->out, w->n_rows);
 }
 
-void rows_close(struct rows_writer *w)
+void rows_close(struct rows_writer *w, const struct rows_tail *tail)
 {
-	if (w->media == MEDIA_JSON)
-		strbuf_putc(w->out, '}');
-	else if (w->media == MEDIA_NDJSON)
-		strbuf_printf(w->out, "{\"$end\":{\"row_count\":%lld}}\n", (long long)w->n_rows);
+	struct rows_tail none = {0};
+	if (tail == NULL)
+		tail = &none;
+	if (w->media == MEDIA_CSV)
+		return;
+	if (w->media == MEDIA_NDJSON)
+		strbuf_printf(w->out, "{\"$end\":{\"row_count\":%lld", (long long)w->n_rows);
+	if (tail->next_cursor.p != NULL)
+		out_str(w->out, "next_cursor", tail->next_cursor);
+	if (tail->prev_cursor.p != NULL)
+		out_str(w->out, "prev_cursor", tail->prev_cursor);
+	if (tail->has_total)
+		out_int(w->out, "total", tail->total);
+	strbuf_puts(w->out, w->media == MEDIA_NDJSON ? "}}\n" : "}");
 }
 
 void rows_done(struct rows_writer *w)

@@ -27,22 +27,31 @@ struct rows_writer {
 	int64_t n_rows;
 	int64_t n_max;                     /* rows written at most; one more sets `more`. 0: all */
 	bool more;
-	struct value *last;                /* kept copy of the last row written, when keep_last */
-	bool keep_last;
+	/* decoded copies for cursors, as the database has them: the first row, and the one at n_max; in the request's arena */
+	struct value *first, *last;
 };
 
 /* Raw rows (SQL endpoints). `member` is "rows". Starts the answer. */
 void rows_raw(struct rows_writer *w, struct context *c);
-/* Rows of a lowered query over m. */
-void rows_model(struct rows_writer *w, struct context *c, const struct model *m, const struct result_shape *shape);
+/* Rows of a lowered query over m; columns from n_visible on are read but not shown. */
+void rows_model(struct rows_writer *w, struct context *c, const struct model *m, const struct result_shape *shape,
+		size_t n_visible);
 /* The sink to run the statement with. */
 struct row_sink rows_sink(struct rows_writer *w);
 /* Ends the array; JSON: `"row_count":N` is written and the object left open for more members: finish with rows_close. */
 void rows_end(struct rows_writer *w);
-/* Closes the answer: the object, or the last line of NDJSON. */
-void rows_close(struct rows_writer *w);
+/* What an answer says beside its rows. Absent: not said. */
+struct rows_tail {
+	struct str next_cursor, prev_cursor;
+	bool has_total;
+	int64_t total;
+};
+/* Closes the answer: the object, or the last line of NDJSON. tail may be NULL. */
+void rows_close(struct rows_writer *w, const struct rows_tail *tail);
 /* Frees what the writer holds, whatever happened. */
 void rows_done(struct rows_writer *w);
+/* Writes one row that did not come through the sink (CSV, JSON, NDJSON); `extra` is JSON text put before the closing brace. */
+void rows_write(struct rows_writer *w, const struct value *row, struct str extra);
 /* Writes one row object (JSON) of decoded values, whatever the medium. */
 void rows_object(struct rows_writer *w, const struct value *row);
 

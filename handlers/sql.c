@@ -120,7 +120,7 @@ bool handle_sql_fetch_all(struct request *req, struct response *res, struct err 
 	bool ok = context_run(&q.c, &q.stmt, &sink, NULL, err) && context_commit(&q.c, err);
 	if (ok) {
 		rows_end(&w);
-		rows_close(&w);
+		rows_close(&w, NULL);
 	}
 	rows_done(&w);
 	return context_close(&q.c, ok, err);

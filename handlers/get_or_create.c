@@ -1,0 +1,253 @@
+/* get-or-create and update-or-create: one atomic step; who loses a race gets what the winner made. */
+#include "handlers/handlers.h"
+#include "handlers/records.h"
+#include "handlers/rows.h"
+#include "handlers/values.h"
+
+#include "service/base/banned.h"
+
+#define ATTEMPTS 3 /* a row that comes and goes between insert and read */
+
+struct find {
+	struct context c;
+	const struct model *m;
+	const json_t *where, *defaults; /* defaults may be NULL */
+	struct query *q;
+	const struct column **columns;  /* of where */
+	size_t n_columns;
+	bool has_null;                  /* a null in where: no unique key applies */
+	bool update;
+};
+
+static bool read_body(struct request *req, struct find *f, struct str *using, struct err *err)
+{
+	struct json_reader r;
+	json_t *doc;
+	if (!request_json(req, false, &doc, err))
+		return false;
+	json_reader_init(&r, &req->arena, doc, "", err);
+	json_reader_object(&r, "where", &f->where);
+	json_reader_require(&r, "where");
+	json_reader_object(&r, "defaults", &f->defaults);
+	json_reader_str(&r, "using", using);
+	if (f->where != NULL && json_object_size(f->where) == 0)
+		json_reader_fault(&r, "where", "name at least one column");
+	return json_reader_done(&r);
+}
+
+/* The query for `where`: equality of every member. */
+static bool build_query(struct find *f, struct err *err)
+{
+	struct arena *a = &f->c.req->arena;
+	const struct dialect *d = f->c.route.conn->dialect;
+	size_t n = json_object_size(f->where);
+	const struct query_node **leaves = arena_array(a, n, sizeof(const struct query_node *));
+	const char *key;
+	size_t len;
+	json_t *v;
+	f->columns = arena_array(a, n, sizeof(const struct column *));
+	json_object_keylen_foreach((json_t *)(uintptr_t)f->where, key, len, v)
+	{
+		const char *pointer = json_pointer_key(a, "/where", str_n(key, len));
+		const struct column *col = model_column(f->m, str_n(key, len));
+		struct value bound;
+		if (col == NULL)
+			return err_set_at(err, ERR_UNKNOWN_COLUMN, pointer, "model \"%.*s\" has no such column", STR_FMT(f->m->name));
+		if (!codec_bind(a, d, col, v, pointer, &bound, err))
+			return false;
+		f->has_null = f->has_null || bound.kind == VALUE_NULL;
+		leaves[f->n_columns] = query_leaf_equal(a, col, bound);
+		f->columns[f->n_columns++] = col;
+	}
+	f->q = query_new(a, f->c.schema, d, f->m);
+	f->q->where = leaves;
+	f->q->n_where = n;
+	f->q->has_limit = true;
+	f->q->limit = 1;
+	return true;
+}
+
+/* where and defaults as one record; a fault points into the member it came from. */
+static bool new_record(struct find *f, struct record_row *ret, struct err *err)
+{
+	struct arena *a = &f->c.req->arena;
+	json_t *doc = json_copy((json_t *)(uintptr_t)f->where);
+	if (doc == NULL || (f->defaults != NULL && json_object_update(doc, (json_t *)(uintptr_t)f->defaults) != 0)) {
+		json_decref(doc);
+		return err_oom(err);
+	}
+	bool ok = record_from_json(a, f->c.route.conn->dialect, f->m, doc, "", false, ret, err);
+	json_decref(doc); /* its values live on in the request's document */
+	if (!ok && err->has_pointer && err->pointer[0] == '/') {
+		const char *key = arena_strz(a, str_z(err->pointer + 1));
+		bool in_defaults = f->defaults != NULL && json_object_get(f->defaults, key) != NULL;
+		err_prefix_pointer(err, in_defaults || json_object_get(f->where, key) == NULL ? "/defaults" : "/where");
+	}
+	return ok;
+}
+
+static bool named(const struct find *f, struct str column)
+{
+	for (size_t i = 0; i < f->n_columns; i++) {
+		if (str_eq(f->columns[i]->name, column))
+			return true;
+	}
+	return false;
+}
+
+/* A unique key within the columns of `where`: the conflict that a lost race runs into. false: none. */
+static bool conflict_key(struct find *f, struct insert_options *o)
+{
+	struct arena *a = &f->c.req->arena;
+	*o = (struct insert_options){.conflict = RECORD_INSERT};
+	if (f->has_null)
+		return false;
+	for (size_t i = 0; i < f->m->n_uniques; i++) {
+		const struct schema_index *u = &f->m->uniques[i];
+		size_t hits = 0;
+		while (hits < u->n_columns && named(f, u->columns[hits]))
+			hits++;
+		if (hits < u->n_columns)
+			continue;
+		const struct column **columns = arena_array(a, u->n_columns, sizeof(const struct column *));
+		for (size_t k = 0; k < u->n_columns; k++)
+			columns[k] = model_column(f->m, u->columns[k]);
+		*o = (struct insert_options){.conflict = RECORD_IGNORE, .columns = columns, .n_columns = u->n_columns};
+		return true;
+	}
+	for (size_t i = 0; i < f->m->n_pk; i++) {
+		if (!named(f, f->m->pk[i]->name))
+			return false;
+	}
+	if (f->m->n_pk == 0)
+		return false;
+	o->conflict = RECORD_IGNORE;
+	return true;
+}
+
+/* Applies the defaults to the row that is there. */
+static bool update_found(struct find *f, const struct value *row, struct value **ret, struct err *err)
+{
+	struct arena *a = &f->c.req->arena;
+	const struct dialect *d = f->c.route.conn->dialect;
+	struct query_set *set;
+	size_t n;
+	struct stmt stmt;
+	struct result_shape shape;
+	struct row_keep keep = {.arena = a, .dialect = d, .shape = &shape};
+	struct row_sink sink = row_keep_sink(&keep);
+	if (!query_set_from_json(a, f->m, d, f->defaults, "/defaults", &set, &n, err))
+		return false;
+	struct query *q = f->q;
+	if (f->m->n_pk > 0) {
+		struct value *key;
+		if (!row_key_values(a, d, f->m, row, &key, err))
+			return false;
+		q = query_by_pk(a, f->c.schema, d, f->m, key);
+	}
+	if (!query_lower_update(a, q, set, n, true, &stmt, &shape, err) || !context_run(&f->c, &stmt, &sink, NULL, err))
+		return false;
+	*ret = keep.row;
+	return true;
+}
+
+/* Finds, or makes. In a write unit. */
+static bool find_or_make(struct find *f, struct value **ret, bool *ret_created, struct err *err)
+{
+	struct record_row row;
+	struct insert_options o;
+	struct result_shape shape;
+	bool parsed = false;
+	*ret_created = false;
+	f->q->lock = f->update ? QUERY_LOCK_UPDATE : QUERY_LOCK_NONE;
+	bool has_key = conflict_key(f, &o);
+	for (int i = 0; i < ATTEMPTS; i++) {
+		if (!context_first(&f->c, f->q, &shape, ret, err))
+			return false;
+		if (*ret != NULL) {
+			struct value *now = NULL;
+			if (!f->update || f->defaults == NULL || json_object_size(f->defaults) == 0)
+				return true;
+			if (!update_found(f, *ret, &now, err))
+				return false;
+			*ret = now;
+			if (now != NULL)
+				return true;
+		}
+		if (!parsed && !new_record(f, &row, err))
+			return false;
+		parsed = true;
+		if (!record_insert(&f->c, f->m, &row, &o, ret, err))
+			return false;
+		if (*ret != NULL) {
+			*ret_created = true;
+			return true;
+		}
+		if (!has_key)
+			break;
+	}
+	return err_set(err, ERR_SERIALIZATION_FAILURE, "another writer kept changing the record; send the request again");
+}
+
+static void answer(struct find *f, const struct value *row, bool created)
+{
+	struct context *c = &f->c;
+	struct arena *a = &c->req->arena;
+	bool written = created || f->update;
+	if (c->imap != NULL && f->m->n_pk > 0 && !c->undo) {
+		if (written)
+			imap_put(c->imap, f->m, record_key(a, f->m, row), row);
+		else
+			row = context_mapped(c, f->m, row);
+	}
+	struct value_format fmt = context_format(c->req);
+	struct strbuf *b = response_json(c->res, created ? 201 : 200);
+	strbuf_puts(b, "{\"record\":");
+	out_record(b, f->m, row, &fmt);
+	out_bool(b, "created", created);
+	strbuf_putc(b, '}');
+	if (f->m->n_pk == 0)
+		return;
+	header_set(c->res, "ETag", record_etag(a, f->m, row));
+	if (created)
+		header_set(c->res, "Location", record_location(a, f->m, row));
+}
+
+static bool work(struct find *f, struct err *err)
+{
+	struct result_shape shape;
+	struct value *row = NULL;
+	bool created = false;
+	if (!context_path_model(&f->c, false, &f->m, err) || !build_query(f, err))
+		return false;
+	if (!f->update && (f->c.req->prefer.given & PREFER_TX_ROLLBACK) == 0) { /* the common case writes nothing and waits for no writer */
+		context_read(&f->c);
+		if (!context_first(&f->c, f->q, &shape, &row, err) || !context_commit(&f->c, err))
+			return false;
+	}
+	if (row == NULL && (!record_write_unit(&f->c, true, err) || !find_or_make(f, &row, &created, err) ||
+			    !context_commit(&f->c, err)))
+		return false;
+	answer(f, row, created);
+	return true;
+}
+
+static bool get_or(struct request *req, struct response *res, bool update, struct err *err)
+{
+	struct find *f = arena_alloc(&req->arena, sizeof(*f));
+	struct context_spec spec = {.args = context_no_args};
+	f->update = update;
+	if (!read_body(req, f, &spec.using, err) || !context_open(&f->c, req, res, &spec, err))
+		return false;
+	return context_close(&f->c, work(f, err), err);
+}
+
+bool handle_get_or_create(struct request *req, struct response *res, struct err *err)
+{
+	return get_or(req, res, false, err);
+}
+
+bool handle_update_or_create(struct request *req, struct response *res, struct err *err)
+{
+	return get_or(req, res, true, err);
+}

@@ -1,0 +1,34 @@
+/* Update and delete by query, for their endpoints and for batch steps. */
+#ifndef FERROD_HANDLERS_QUERY_WRITE_H
+#define FERROD_HANDLERS_QUERY_WRITE_H
+
+#include "handlers/query_request.h"
+#include "handlers/render.h"
+
+struct query_write {
+	struct query *q;
+	struct query_set *set; /* n_set 0: a delete */
+	size_t n_set;
+	int64_t max_affected;  /* negative: no bound */
+	struct value_format fmt;
+};
+
+/* Rows of RETURNING on their way into an answer. */
+struct returned {
+	struct context *c;
+	struct strbuf *out;
+	struct result_shape shape;
+	struct value_format fmt;
+	struct arena scratch;
+	int64_t n_rows;
+};
+
+/* ERR_INVALID_QUERY for a query without filter unless the request says ?all=true. */
+bool query_filtered(const struct request *req, const struct query *q, const char *pointer, struct err *err) MUST_CHECK;
+
+/* Runs the write in an open unit, which the caller ends; rows not NULL: changed rows are appended to it, without brackets.
+ * ERR_MAX_AFFECTED_EXCEEDED. Parks. */
+bool write_query(struct context *c, struct query_write *w, struct strbuf *rows, int64_t *ret_affected,
+		 struct err *err) MUST_CHECK;
+
+#endif

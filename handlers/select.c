@@ -1,0 +1,121 @@
+/* Answers a select. */
+#include "handlers/select.h"
+
+#include "handlers/loaded.h"
+#include "handlers/page.h"
+#include "handlers/rows.h"
+
+#include "service/base/banned.h"
+
+bool select_lock(const struct context *c, const struct query *q, struct err *err)
+{
+	if (q->lock == QUERY_LOCK_NONE || c->route.tx != NULL)
+		return true;
+	return err_set_at(err, ERR_INVALID_QUERY, "/lock", "a lock lasts as long as its transaction: open one first");
+}
+
+/* How many rows there are in all; in an open unit. */
+static bool count_all(struct context *c, const struct query *q, struct rows_tail *tail, struct err *err)
+{
+	struct stmt stmt;
+	struct query plain = *q;
+	if (!prefers(c->req, PREFER_COUNT_EXACT))
+		return true;
+	plain.cursor = STR_NONE;
+	plain.n_order = 0;
+	plain.lock = QUERY_LOCK_NONE;
+	tail->has_total = true;
+	return query_lower_count(&c->req->arena, &plain, &stmt, err) && context_scalar(c, &stmt, &tail->total, err);
+}
+
+/* A page's neighbours: after its last row while rows remain, before its first once a cursor has been followed. */
+static void page_tail(struct page *p, const struct result_shape *shape, const struct value *first, const struct value *last,
+		      bool more, struct rows_tail *tail)
+{
+	if (!p->active || first == NULL)
+		return;
+	bool ahead = p->backward || more;
+	bool behind = p->backward ? more : p->continued;
+	if (ahead && last != NULL)
+		tail->next_cursor = page_cursor(p, shape, last, false);
+	if (behind)
+		tail->prev_cursor = page_cursor(p, shape, first, true);
+}
+
+static bool stream(struct context *c, struct page *p, struct rows_tail *tail, struct err *err)
+{
+	struct stmt stmt;
+	struct result_shape shape;
+	struct rows_writer w;
+	if (!query_lower_select(&c->req->arena, p->run, &stmt, &shape, err))
+		return false;
+	rows_model(&w, c, p->run->model, &shape, p->n_visible);
+	w.n_max = p->active ? p->limit : 0;
+	struct row_sink sink = rows_sink(&w);
+	bool ok = context_run(c, &stmt, &sink, NULL, err) && context_commit(c, err);
+	if (ok) {
+		rows_end(&w);
+		page_tail(p, &shape, w.first, w.last, w.more, tail);
+		rows_close(&w, tail);
+	}
+	rows_done(&w);
+	return ok;
+}
+
+/* Rows with includes, or read backwards. */
+static bool hold(struct context *c, struct page *p, struct rows_tail *tail, struct err *err)
+{
+	struct loaded l;
+	struct rows_writer w;
+	if (p->run->n_includes > 0 && c->req->accept == MEDIA_CSV)
+		return err_set_at(err, ERR_INVALID_QUERY, "/include", "rows with relations have no CSV form");
+	struct query plain = *p->run;
+	plain.n_includes = 0;
+	if (!loaded_read(c, &plain, p->n_visible, &l, err))
+		return false;
+	bool more = p->active && p->limit > 0 && l.n_rows > (size_t)p->limit;
+	if (more)
+		l.n_rows = (size_t)p->limit;
+	for (size_t i = 0; p->backward && i < l.n_rows / 2; i++) {
+		const struct value *x = l.rows[i];
+		const struct value *y = l.raw[i];
+		l.rows[i] = l.rows[l.n_rows - 1 - i];
+		l.raw[i] = l.raw[l.n_rows - 1 - i];
+		l.rows[l.n_rows - 1 - i] = x;
+		l.raw[l.n_rows - 1 - i] = y;
+	}
+	l.q = p->run;
+	if (!loaded_includes(&l, err) || !context_commit(c, err))
+		return false;
+	rows_model(&w, c, p->run->model, &l.shape, p->n_visible);
+	bool ok = true;
+	struct strbuf extra;
+	strbuf_init(&extra, 0);
+	for (size_t i = 0; i < l.n_rows && ok; i++) {
+		strbuf_reset(&extra);
+		loaded_write_relations(&extra, &l, i, &w.fmt);
+		rows_write(&w, l.rows[i], strbuf_str(&extra));
+		ok = response_flush(c->res, err);
+	}
+	strbuf_done(&extra);
+	if (ok) {
+		rows_end(&w);
+		if (l.n_rows > 0)
+			page_tail(p, &l.shape, l.raw[0], l.raw[l.n_rows - 1], more, tail);
+		rows_close(&w, tail);
+	}
+	rows_done(&w);
+	return ok;
+}
+
+bool select_answer(struct context *c, struct query *q, struct err *err)
+{
+	struct page p;
+	struct rows_tail tail = {0};
+	if (!select_lock(c, q, err) || !query_check(q, "", err) || !page_prepare(&c->req->arena, q, "", &p, err))
+		return false;
+	context_read(c);
+	if (!count_all(c, q, &tail, err))
+		return false;
+	return p.run->n_includes > 0 || p.backward ? hold(c, &p, &tail, err) : stream(c, &p, &tail, err);
+}

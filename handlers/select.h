@@ -1,0 +1,19 @@
+/* Answers a select: rows streamed, or held in memory when something must be put below or turned around. */
+#ifndef FERROD_HANDLERS_SELECT_H
+#define FERROD_HANDLERS_SELECT_H
+
+#include "handlers/context.h"
+#include "store/query/query.h"
+
+/* Runs q in a unit of its own and writes {"rows": [...], ...} with cursors, and the total when the client prefers it. Parks. */
+bool select_answer(struct context *c, struct query *q, struct err *err) MUST_CHECK;
+/* Answers {"row": {...}|null}: the first row, with its includes. Parks. */
+bool first_answer(struct context *c, struct query *q, struct err *err) MUST_CHECK;
+
+/* Adds the request's arguments to q and answers it as a list. ERR_INVALID_PARAMETERS for what is malformed. Parks. (list.c) */
+bool list_answer(struct context *c, struct query *q, struct err *err) MUST_CHECK;
+
+/* A lock needs a transaction to hold it: ERR_INVALID_QUERY. */
+bool select_lock(const struct context *c, const struct query *q, struct err *err) MUST_CHECK;
+
+#endif
