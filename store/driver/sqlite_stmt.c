@@ -11,6 +11,8 @@
 
 #include "service/base/banned.h"
 
+#define MAX_SELECTS 250
+
 /* ---- text ---- */
 
 static size_t skip_comment(struct str s, size_t i)
@@ -43,6 +45,19 @@ struct str sqlite_skip_blank(struct str s)
 			break;
 	}
 	return str_n(s.p + i, s.len - i);
+}
+
+/* SQLite expands common table expressions by recursion, as deep as they refer to each other, and has no limit on it: the number
+ * of SELECTs in the text bounds it. Words in strings and comments count, too. */
+static bool too_deep(struct str sql)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i + 6 <= sql.len; i++) {
+		if ((sql.p[i] | 0x20) == 's' && str_ieq_z(str_n(sql.p + i, 6), "select"))
+			n++;
+	}
+	return n > MAX_SELECTS;
 }
 
 /* ---- life ---- */
@@ -153,6 +168,8 @@ bool sqlite_stmt_create(struct sqlite_conn *c, struct str sql, bool persistent, 
 		return err_set(err, ERR_SQL_ERROR, "statement is too long");
 	if (memchr(text.p, 0, text.len) != NULL)
 		return err_set(err, ERR_SQL_ERROR, "sql holds a NUL character");
+	if (too_deep(text))
+		return err_set(err, ERR_SQL_ERROR, "statement has more than %d SELECTs", MAX_SELECTS);
 	c->saw_insert = c->saw_taint = false;
 	rc = sqlite3_prepare_v3(c->h, text.p, (int)text.len, persistent ? SQLITE_PREPARE_PERSISTENT : 0, &h, &tail);
 	if (rc != SQLITE_OK)
