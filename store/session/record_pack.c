@@ -86,8 +86,10 @@ static unsigned char *put_bytes(unsigned char *p, enum tag tag, struct str s)
 	return p + s.len;
 }
 
-void record_pack(const struct value *values, size_t n, unsigned char *p)
+void record_pack(const struct value *values, size_t n, unsigned char *out)
 {
+	unsigned char *p = out;
+
 	for (size_t i = 0; i < n; i++) {
 		const struct value *v = &values[i];
 

@@ -96,8 +96,8 @@ static bool commit_savepoint(struct tx_table *t, struct tx *tx, int64_t deadline
 	return true;
 }
 
-/* What a COMMIT came to; `ok`: the driver's answer. The turn is held. */
-static enum tx_phase commit_outcome(const struct tx_root *root, bool ok)
+/* What a COMMIT came to; `ok`: the driver's answer, with err when it failed. The turn is held. */
+static enum tx_phase commit_outcome(const struct tx_root *root, bool ok, const struct err *err)
 {
 	struct driver_conn *c = root->lease.conn;
 
@@ -105,7 +105,7 @@ static enum tx_phase commit_outcome(const struct tx_root *root, bool ok)
 		return TX_ROLLED_BACK; /* COMMIT of an aborted one succeeds by rolling back */
 	if (ok || c->n_commits != root->n_commits)
 		return TX_COMMITTED;
-	if (c->broken || c->driver->tx_state(c) == TX_STATE_UNKNOWN)
+	if (err->outcome != ERR_OUTCOME_NOT_STARTED && (c->broken || c->driver->tx_state(c) == TX_STATE_UNKNOWN))
 		return TX_UNKNOWN;
 	return TX_ROLLED_BACK; /* refused: it is undone now if it is still open */
 }
@@ -128,8 +128,9 @@ static bool commit_root(struct tx_table *t, struct tx *tx, int64_t deadline, str
 		err->outcome = ERR_OUTCOME_ROLLED_BACK;
 		return false;
 	}
+	err->outcome = ERR_OUTCOME_NONE;
 	ok = c->driver->commit(c, deadline, err);
-	outcome = commit_outcome(root, ok);
+	outcome = commit_outcome(root, ok, err);
 	if (outcome == TX_COMMITTED) {
 		bury(t, tx, outcome, TX_WHY_CLIENT);
 		return true;

@@ -136,6 +136,11 @@ static bool fake_commit(struct driver_conn *c, int64_t deadline, struct err *err
 	case FAKE_COMMIT_LOST:
 		fake_lose(c);
 		return err_set(err, ERR_DATABASE_UNAVAILABLE, "the connection is gone");
+	case FAKE_COMMIT_NOT_SENT:
+		fake_lose(c);
+		(void)err_set(err, ERR_DATABASE_UNAVAILABLE, "the connection is gone");
+		err->outcome = ERR_OUTCOME_NOT_STARTED;
+		return false;
 	case FAKE_COMMIT_STAYS_OPEN:
 		return err_set(err, ERR_DATABASE_BUSY, "locked");
 	}

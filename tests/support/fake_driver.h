@@ -9,6 +9,7 @@ enum fake_commit {
 	FAKE_COMMIT_OK,
 	FAKE_COMMIT_REFUSED /* serialization failure */,
 	FAKE_COMMIT_LOST,
+	FAKE_COMMIT_NOT_SENT, /* the connection was gone before */
 	FAKE_COMMIT_STAYS_OPEN
 };
 

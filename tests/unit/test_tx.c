@@ -320,6 +320,10 @@ static void commits_that_fail(void **state)
 	id = begin();
 	end_refused(id, true, ERR_DATABASE_BUSY, ERR_OUTCOME_ROLLED_BACK);
 	is(id, "rolled_back");
+	fake.commit = FAKE_COMMIT_NOT_SENT;
+	id = begin();
+	end_refused(id, true, ERR_DATABASE_UNAVAILABLE, ERR_OUTCOME_ROLLED_BACK);
+	is(id, "rolled_back");
 	fake.commit = FAKE_COMMIT_LOST;
 	id = begin();
 	end_refused(id, true, ERR_DATABASE_UNAVAILABLE, ERR_OUTCOME_UNKNOWN);
