@@ -18,7 +18,7 @@ struct loop;
 struct loop_client {
 	int fd;                          /* readable: run() is due; -1: none */
 	void (*run)(void *arg);          /* never parks; runs on the thread's main stack */
-	int64_t (*due)(void *arg);       /* monotonic time of the next run() that no descriptor announces */
+	int64_t (*due)(void *arg);       /* monotonic time of the next run() that no descriptor announces; 0: now */
 	void *arg;
 };
 

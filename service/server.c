@@ -137,7 +137,7 @@ static int64_t daemon_due(void *arg)
 	int64_t now = clock_mono_ns();
 	int64_t due = server_watch_parked(l, now);
 	if (MHD_get_timeout(l->daemon, &ms) == MHD_YES)
-		due = clock_min(due, ms > 60000 ? now + 60 * CLOCK_NS_PER_S : now + (int64_t)ms * CLOCK_NS_PER_MS);
+		due = ms == 0 ? 0 : clock_min(due, now + (int64_t)(ms < 60000 ? ms : 60000) * CLOCK_NS_PER_MS);
 	return due;
 }
 

@@ -164,7 +164,7 @@ static void access_log(struct exchange *x)
 
 static void log_failure(const struct exchange *x, const struct err *err)
 {
-	if (problem_status(err->code) < 500 || err->cancelled)
+	if (problem_status(err->code) < 500 || err->cancelled || x->gone)
 		return;
 	struct log_line l;
 	log_begin(&l, LOG_ERROR, "request_failed");
