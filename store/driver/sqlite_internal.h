@@ -48,6 +48,7 @@ struct sqlite_conn {
 	bool internal;              /* SQL of the driver itself: the authorizer lets it pass */
 	bool stepping;              /* inside sqlite3_step: what VACUUM attaches is its own */
 	bool committed;             /* the commit hook ran; counted by sqlite_settle */
+	bool rolled_back;           /* the rollback hook ran */
 	bool query_only;            /* a read-only transaction runs */
 	bool tainted;               /* a setting or temporary object may be left: never reset, only closed */
 	bool saw_insert;            /* by the authorizer, while preparing */

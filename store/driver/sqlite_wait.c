@@ -81,12 +81,20 @@ static int on_commit(void *arg)
 	return 0;
 }
 
+static void on_rollback(void *arg)
+{
+	struct sqlite_conn *c = arg;
+
+	c->rolled_back = true;
+}
+
 void sqlite_wait_init(struct sqlite_conn *c)
 {
 	c->deadline_ns = CLOCK_NEVER;
 	(void)sqlite3_busy_handler(c->h, on_busy, c);
 	sqlite3_progress_handler(c->h, PROGRESS_STEPS, on_progress, c);
 	(void)sqlite3_commit_hook(c->h, on_commit, c);
+	(void)sqlite3_rollback_hook(c->h, on_rollback, c);
 }
 
 void sqlite_wait_begin(struct sqlite_conn *c, int64_t deadline_ns)
@@ -104,6 +112,18 @@ static void count_commit(struct sqlite_conn *c)
 		return;
 	c->committed = false;
 	__atomic_add_fetch(&c->base.db->write_epoch, 1, __ATOMIC_ACQ_REL);
+}
+
+/* Counts an explicit transaction that the step has ended. A COMMIT that had nothing to write runs no hook, a ROLLBACK always. */
+static void count_end(struct sqlite_conn *c, bool was_in_tx)
+{
+	if (was_in_tx && sqlite3_get_autocommit(c->h)) {
+		if (c->rolled_back)
+			c->base.n_rollbacks++;
+		else
+			c->base.n_commits++;
+	}
+	c->rolled_back = false;
 }
 
 /* A commit syncs: that of a statement on its own, and what ends a transaction (among statements that write nothing by SQLite's
@@ -139,6 +159,7 @@ static void reset_job(void *arg)
 int sqlite_wait_step(struct sqlite_conn *c, sqlite3_stmt *st)
 {
 	struct step_job j = {.st = st, .rc = SQLITE_OK};
+	const bool was_in_tx = !sqlite3_get_autocommit(c->h);
 
 	c->stepping = true;
 	if (may_sync(c, st))
@@ -147,18 +168,21 @@ int sqlite_wait_step(struct sqlite_conn *c, sqlite3_stmt *st)
 		step_job(&j);
 	c->stepping = false;
 	count_commit(c);
+	count_end(c, was_in_tx);
 	return j.rc;
 }
 
 void sqlite_wait_reset(struct sqlite_conn *c, sqlite3_stmt *st)
 {
 	struct step_job j = {.st = st, .rc = SQLITE_OK};
+	const bool was_in_tx = !sqlite3_get_autocommit(c->h);
 
 	if (sqlite3_stmt_busy(st) && may_sync(c, st))
 		offload(reset_job, &j);
 	else
 		reset_job(&j);
 	count_commit(c);
+	count_end(c, was_in_tx);
 }
 
 void sqlite_settle(struct sqlite_conn *c)
