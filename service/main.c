@@ -12,6 +12,7 @@
 #include "handlers/routes.h"
 #include "service/base/clock.h"
 #include "service/base/log.h"
+#include "service/base/mem.h"
 #include "service/base/num.h"
 #include "service/base/wait.h"
 #include "service/config.h"
@@ -136,7 +137,7 @@ static bool fill_app(struct process *p, struct err *err)
 	if (real == NULL)
 		return err_set(err, ERR_INVALID_REQUEST, "cannot use \"sqlite_dir\": no such directory");
 	p->app.sqlite_dir = arena_str(&p->config.arena, str_z(real));
-	free(real); /* NOLINT: realpath's own malloc */
+	mem_free(real);
 	return true;
 }
 
