@@ -67,7 +67,12 @@ static int on_authorize(void *arg, int action, const char *one, const char *two,
 	case SQLITE_CREATE_TEMP_VIEW:
 		c->saw_taint = true;
 		return SQLITE_OK;
+	case SQLITE_CREATE_INDEX:
+	case SQLITE_CREATE_TABLE:
+	case SQLITE_CREATE_TRIGGER:
+	case SQLITE_CREATE_VIEW:
 	case SQLITE_CREATE_VTABLE:
+		/* "CREATE TABLE temp.x" */
 		if (schema != NULL && strcasecmp(schema, "temp") == 0)
 			c->saw_taint = true;
 		return SQLITE_OK;

@@ -153,6 +153,23 @@ static void load_columns(struct sqlite_stmt *st)
 	st->cur.row = st->values;
 }
 
+/* SQLite looks whether the schema has changed before it says that a name is unknown, but takes a locked database for one that has
+ * not: then the lock is to be waited for. Returns the second attempt's result code. */
+static int compile(struct sqlite_conn *c, struct str text, unsigned flags, sqlite3_stmt **ret, const char **ret_tail)
+{
+	int rc = sqlite3_prepare_v3(c->h, text.p, (int)text.len, flags, ret, ret_tail);
+
+	if (rc != SQLITE_ERROR || strstr(sqlite3_errmsg(c->h), "no such") == NULL)
+		return rc;
+	c->internal = true;
+	rc = sqlite3_exec(c->h, "SELECT 1 FROM sqlite_schema LIMIT 1", NULL, NULL, NULL);
+	c->internal = false;
+	if (rc != SQLITE_OK)
+		return rc;
+	c->saw_insert = c->saw_taint = false;
+	return sqlite3_prepare_v3(c->h, text.p, (int)text.len, flags, ret, ret_tail);
+}
+
 bool sqlite_stmt_create(struct sqlite_conn *c, struct str sql, bool persistent, struct sqlite_stmt **ret, struct str *ret_tail,
 			struct err *err)
 {
@@ -171,7 +188,7 @@ bool sqlite_stmt_create(struct sqlite_conn *c, struct str sql, bool persistent, 
 	if (too_deep(text))
 		return err_set(err, ERR_SQL_ERROR, "statement has more than %d SELECTs", MAX_SELECTS);
 	c->saw_insert = c->saw_taint = false;
-	rc = sqlite3_prepare_v3(c->h, text.p, (int)text.len, persistent ? SQLITE_PREPARE_PERSISTENT : 0, &h, &tail);
+	rc = compile(c, text, persistent ? SQLITE_PREPARE_PERSISTENT : 0, &h, &tail);
 	if (rc != SQLITE_OK)
 		return sqlite_error(c, rc, str_n(sql.p, sql.len), err);
 	if (h == NULL)
