@@ -6,7 +6,7 @@ import socket
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-BINARY = pathlib.Path(os.environ.get("FERROD_BIN", ROOT / "build/release/ferrod")).resolve()
+BINARY = pathlib.Path(os.environ.get("FERROD_BIN") or ROOT / "build/release/ferrod").resolve()
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 

@@ -72,7 +72,7 @@ class Runner:
         self.valgrind = options.valgrind
         self.extra = options.extra
         self.env = dict(os.environ, **SANITIZER_ENV)
-        self.env["FERROD_BIN"] = os.environ.get("FERROD_BIN", str(self.build / "ferrod"))
+        self.env["FERROD_BIN"] = os.environ.get("FERROD_BIN") or str(self.build / "ferrod")
         self.env["FERROD_BUILD"] = str(self.build)
 
     def program(self, path):
