@@ -2,7 +2,6 @@
 #include "store/codec/decimal.h"
 
 #include <stdint.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "service/base/num.h"
@@ -149,12 +148,9 @@ size_t decimal_significant(struct str canonical)
 
 struct str decimal_from_double(struct arena *a, double v)
 {
-	char rounded[NUM_DOUBLE_BYTES], shortest[NUM_DOUBLE_BYTES];
+	char shortest[NUM_DOUBLE_BYTES];
 	struct str text;
-	int n = snprintf(rounded, sizeof(rounded), "%.15g", v);
 
-	if (n > 0 && decimal_canonical(a, str_z(rounded), &text) && decimal_significant(text) <= 12)
-		return decimal_trim(text);
 	(void)num_format_double(v, shortest);
 	if (decimal_canonical(a, str_z(shortest), &text))
 		return decimal_trim(text);

@@ -26,8 +26,7 @@ struct str decimal_trim(struct str canonical);
 /* Digits from the first that is not zero to the last one, of canonical text. */
 size_t decimal_significant(struct str canonical);
 
-/* The shortest decimal of a finite double, without exponent. What only arithmetic can have left behind (0.1 + 0.2) is
- * rounded away: when fifteen digits round to twelve or fewer, these are the value. In the arena. */
+/* The shortest decimal that reads back as a finite double, without exponent. In the arena. */
 struct str decimal_from_double(struct arena *a, double v);
 
 #endif

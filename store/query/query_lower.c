@@ -320,6 +320,7 @@ static void put_arithmetic(struct sql *s, const struct query_set *set)
 {
 	const char *sign = set->kind == SET_ADD ? " + " : set->kind == SET_SUB ? " - " : " * ";
 	bool guard = s->dialect->id == DIALECT_SQLITE && set->column->logical == LT_INTEGER;
+	bool rounding;
 
 	if (guard) {
 		sql_put(s, "CASE WHEN typeof(");
@@ -328,9 +329,11 @@ static void put_arithmetic(struct sql *s, const struct query_set *set)
 		sql_param(s, set->value);
 		sql_put(s, ") = 'real' THEN abs(-9223372036854775807 - 1) ELSE ");
 	}
+	rounding = sql_round_before(s, set->column);
 	sql_ident(s, set->column->name);
 	sql_put(s, sign);
 	sql_param(s, set->value);
+	sql_round_after(s, rounding);
 	if (guard)
 		sql_put(s, " END");
 }

@@ -102,6 +102,20 @@ static bool needs_text(const struct sql *s, const struct column *c)
 	return on_postgres(s) && (c->storage == ST_UUID || c->storage == ST_UUID_LOGICAL);
 }
 
+bool sql_round_before(struct sql *s, const struct column *c)
+{
+	if (on_postgres(s) || c->logical != LT_DECIMAL)
+		return false;
+	sql_put(s, "CAST(CAST(");
+	return true;
+}
+
+void sql_round_after(struct sql *s, bool rounding)
+{
+	if (rounding)
+		sql_put(s, " AS TEXT) AS REAL)");
+}
+
 /* What avg answers on PostgreSQL for numeric has padding zeros, for integers is numeric. */
 static void put_average(struct sql *s, const struct column *c)
 {
@@ -125,9 +139,13 @@ void sql_aggregate(struct sql *s, const struct query_aggregate *g)
 {
 	static const char *const words[] = {
 		[AGG_COUNT] = "COUNT(", [AGG_SUM] = "SUM(", [AGG_AVG] = "AVG(", [AGG_MIN] = "MIN(", [AGG_MAX] = "MAX("};
+	bool rounding = false;
 
+	if (g->fn == AGG_AVG || g->fn == AGG_SUM)
+		rounding = sql_round_before(s, g->column);
 	if (g->fn == AGG_AVG) {
 		put_average(s, g->column);
+		sql_round_after(s, rounding);
 		return;
 	}
 	sql_put(s, words[g->fn]);
@@ -138,6 +156,7 @@ void sql_aggregate(struct sql *s, const struct query_aggregate *g)
 	else
 		sql_column(s, g->column->name);
 	sql_put(s, ")");
+	sql_round_after(s, rounding);
 }
 
 /* ---- FROM ---- */

@@ -27,6 +27,11 @@ void sql_param(struct sql *s, struct value v);
 /* Column names joined by ", ". */
 void sql_columns(struct sql *s, const struct column *const *columns, size_t n);
 
+/* Around an expression that computes decimals: SQLite does it in doubles, whose text has the fifteen digits that a decimal
+ * column keeps there, so that 0.1 + 0.2 is 0.3. Give what the first returned to the second. */
+bool sql_round_before(struct sql *s, const struct column *c);
+void sql_round_after(struct sql *s, bool rounding);
+
 /* The expression of an aggregate. */
 void sql_aggregate(struct sql *s, const struct query_aggregate *g);
 /* ' FROM "t"', with the join of m2m (which sets the qualifier before: see sql_qualify). */
