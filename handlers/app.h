@@ -16,8 +16,6 @@ struct app {
 	const struct str *allow_urls;  /* patterns that connect accepts; n 0: every URL (api section 11) */
 	size_t n_allow_urls;
 	struct str sqlite_dir;         /* absolute directory of SQLite files, no trailing slash; STR_NONE: anywhere */
-	/* Prometheus text of /metrics is added by the process; NULL: none. */
-	void (*metrics)(struct strbuf *b);
 };
 
 #endif

@@ -10,6 +10,7 @@
 HANDLER(handle_healthz);
 HANDLER(handle_readyz);
 HANDLER(handle_version);
+/* metrics.c */
 HANDLER(handle_metrics);
 /* docs.c */
 HANDLER(handle_openapi_json);
@@ -35,6 +36,8 @@ HANDLER(handle_model_remove);
 HANDLER(handle_ddl);
 HANDLER(handle_create_tables);
 /* sessions.c */
+/* server_options.before_reply: Ferro-Session-Info on every answer to a request that names an open session. */
+void sessions_before_reply(void *app, struct request *req, struct response *res);
 HANDLER(handle_session_open);
 HANDLER(handle_session);
 HANDLER(handle_session_close);

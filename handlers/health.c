@@ -53,14 +53,3 @@ bool handle_version(struct request *req, struct response *res, struct err *err)
 	strbuf_putc(b, '}');
 	return true;
 }
-
-bool handle_metrics(struct request *req, struct response *res, struct err *err)
-{
-	struct app *app = request_app(req);
-	if (app->metrics == NULL)
-		return err_set(err, ERR_ROUTE_NOT_FOUND, "this server keeps no metrics");
-	res->status = 200;
-	res->content_type = "text/plain; version=0.0.4; charset=utf-8";
-	app->metrics(&res->body);
-	return true;
-}

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "handlers/app.h"
+#include "handlers/handlers.h"
 #include "handlers/routes.h"
 #include "service/base/clock.h"
 #include "service/base/log.h"
@@ -17,6 +18,7 @@
 #include "service/base/wait.h"
 #include "service/config.h"
 #include "service/keys.h"
+#include "service/metrics.h"
 #include "service/problem.h"
 #include "service/server.h"
 #include "store/driver/driver_sqlite.h"
@@ -35,6 +37,7 @@ struct process {
 	struct server *server;
 	struct key_set *keys; /* swapped by SIGHUP under keys_lock; old sets live until the end: principals are borrowed */
 	struct key_set *old_keys[64];
+	struct route_table routes;
 	size_t n_old_keys;
 	pthread_rwlock_t keys_lock;
 	int draining;
@@ -102,8 +105,9 @@ static struct server_options server_options(struct process *p)
 		.write_timeout_s = c->write_timeout_seconds,
 		.access_log = c->access_log,
 		.check_host = p->keys == NULL,
-		.routes = routes_table(),
+		.routes = p->routes,
 		.app = &p->app,
+		.before_reply = sessions_before_reply,
 		.authenticate = p->keys != NULL ? authenticate : NULL,
 	};
 	return o;
@@ -253,6 +257,8 @@ static int serve(struct process *p, int argc, char **argv)
 	struct err err;
 	sigset_t signals;
 	int code = EXIT_USAGE;
+	p->routes = routes_table();
+	metrics_init(&p->routes);
 	configure_log(&p->config);
 	block_signals(&signals);
 	offload_init((unsigned)p->config.offload_threads);
@@ -280,6 +286,7 @@ done:
 	store_destroy(p->app.store);
 	server_destroy(p->server);
 	offload_done();
+	metrics_done();
 	return code;
 }
 

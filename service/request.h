@@ -65,6 +65,7 @@ struct request {
 	size_t n_headers;
 	struct strbuf body;
 	int64_t start_ns;              /* monotonic: request line read */
+	int64_t handler_ns;            /* monotonic: the handler started; 0: refused before */
 	int64_t deadline;              /* monotonic */
 	const struct principal *principal; /* NULL: no keys are configured */
 	struct str session_id, tx_id;  /* Ferro-Session, Ferro-Transaction; STR_NONE: not given */

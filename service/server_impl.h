@@ -39,6 +39,7 @@ enum exchange_state {
 struct response_stream {
 	struct strbuf chunk;   /* being sent */
 	size_t sent;           /* bytes of it taken */
+	size_t bytes;          /* handed over in all */
 	bool started;          /* the head may go out */
 	bool starved;          /* suspended because the chunk was empty */
 	bool ended, failed;    /* no more chunks; failed: the body is left unterminated */

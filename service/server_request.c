@@ -6,6 +6,7 @@
 #include "service/base/clock.h"
 #include "service/base/log.h"
 #include "service/base/mem.h"
+#include "service/metrics.h"
 #include "service/problem.h"
 #include "service/server_impl.h"
 
@@ -156,7 +157,7 @@ static void access_log(struct exchange *x)
 	log_str(&l, "method", req->method_text);
 	log_strz(&l, "route", req->route != NULL ? req->route->path : "-");
 	log_int(&l, "status", x->res.status);
-	log_int(&l, "bytes", (int64_t)x->res.body.len);
+	log_int(&l, "bytes", (int64_t)(x->stream.bytes + x->res.body.len));
 	log_ms(&l, "total_ms", clock_mono_ns() - req->start_ns);
 	log_ms(&l, "db_ms", req->db_ns);
 	log_end(&l);
@@ -175,6 +176,23 @@ static void log_failure(const struct exchange *x, const struct err *err)
 	log_end(&l);
 }
 
+static void count(const struct exchange *x)
+{
+	const struct request *req = &x->req;
+	int64_t now = clock_mono_ns();
+	int64_t started = req->handler_ns != 0 ? req->handler_ns : now;
+	struct metrics_phases p = {.queue = started - req->start_ns, .lease = req->lease_ns};
+	p.database = req->db_ns > req->lease_ns ? req->db_ns - req->lease_ns : 0;
+	p.encode = now - started - p.lease - p.database;
+	metrics_request(req->route, x->res.status, &p);
+	metrics_add(METRIC_REQUEST_BYTES, x->body_seen);
+	metrics_add(METRIC_RESPONSE_BYTES, x->stream.bytes + x->res.body.len);
+	if (x->gone)
+		metrics_add(METRIC_CLIENT_GONE, 1);
+	if (x->stream.started)
+		metrics_add(METRIC_STREAMS, 1);
+}
+
 /* The answer is complete in x->res (or its stream has ended). */
 static void finish(struct exchange *x)
 {
@@ -184,6 +202,7 @@ static void finish(struct exchange *x)
 	if (!x->stream.started && o->before_reply != NULL)
 		o->before_reply(o->app, &x->req, &x->res);
 	x->state = EXCHANGE_DONE;
+	count(x);
 	access_log(x);
 }
 
@@ -205,6 +224,7 @@ static void run_handler(void *arg)
 {
 	struct exchange *x = arg;
 	struct err err;
+	x->req.handler_ns = clock_mono_ns();
 	bool ok = x->req.route->handler(&x->req, &x->res, &err);
 	if (ok && (strbuf_failed(&x->res.body)))
 		ok = err_set(&err, ERR_INTERNAL_ERROR, "the answer does not fit into memory");

@@ -98,6 +98,7 @@ static bool hand_over(struct exchange *x, struct err *err)
 	}
 	struct strbuf taken = s->chunk;
 	s->chunk = x->res.body;
+	s->bytes += s->chunk.len;
 	x->res.body = taken;
 	strbuf_reset(&x->res.body);
 	s->sent = 0;

@@ -31,6 +31,25 @@ struct imap {
 	uint64_t hits, misses, evictions;
 };
 
+/* Of all maps since the start. */
+static struct {
+	uint64_t hits, misses, evictions; /* atomic */
+} totals;
+
+static void count(uint64_t *total)
+{
+	__atomic_fetch_add(total, 1, __ATOMIC_RELAXED);
+}
+
+void imap_totals(struct imap_stats *ret)
+{
+	*ret = (struct imap_stats){
+		.hits = __atomic_load_n(&totals.hits, __ATOMIC_RELAXED),
+		.misses = __atomic_load_n(&totals.misses, __ATOMIC_RELAXED),
+		.evictions = __atomic_load_n(&totals.evictions, __ATOMIC_RELAXED),
+	};
+}
+
 struct imap *imap_create(bool enabled, size_t max_entries, size_t max_bytes)
 {
 	struct imap *m = mem_alloc(sizeof(*m));
@@ -147,6 +166,7 @@ static void insert(struct imap *m, const struct model *model, struct str key, ui
 	while (m->n >= m->max_entries || m->bytes + total > m->max_bytes) {
 		drop(m, m->oldest);
 		m->evictions++;
+		count(&totals.evictions);
 	}
 	if (m->n >= m->n_buckets)
 		grow(m);
@@ -194,10 +214,13 @@ const struct value *imap_get(struct imap *m, struct arena *a, const struct model
 		return NULL;
 	mutex_lock(&m->lock);
 	packed = fetch(m, a, model, key, hash_of(model->name, key));
-	if (packed.p != NULL)
+	if (packed.p != NULL) {
 		m->hits++;
-	else
+		count(&totals.hits);
+	} else {
 		m->misses++;
+		count(&totals.misses);
+	}
 	mutex_unlock(&m->lock);
 	return packed.p != NULL ? record_unpack(a, packed, model->n_columns) : NULL;
 }

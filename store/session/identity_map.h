@@ -42,5 +42,7 @@ bool imap_evict(struct imap *m, struct str model_name, struct str key);
 void imap_evict_model(struct imap *m, struct str model_name);
 void imap_clear(struct imap *m);
 void imap_stats(struct imap *m, struct imap_stats *ret);
+/* Hits, misses and evictions of every map since the process started. Any thread. */
+void imap_totals(struct imap_stats *ret);
 
 #endif
