@@ -1,4 +1,5 @@
-/* Binding: JSON or text in, a checked and normalised value out. The table at the end says which rule a logical type has. */
+/* Binding: JSON or text in, a checked and normalised value out. The table at the end says which rule a logical type
+ * has. */
 #include "store/codec/codec.h"
 
 #include <float.h>
@@ -24,7 +25,8 @@ struct bind {
 
 static bool takes(const struct bind *b, const char *what)
 {
-	return err_set_at(b->err, ERR_INVALID_VALUE, b->pointer, "column \"%.*s\" takes %s", STR_FMT(b->column->name), what);
+	return err_set_at(b->err, ERR_INVALID_VALUE, b->pointer, "column \"%.*s\" takes %s", STR_FMT(b->column->name),
+			  what);
 }
 
 static bool give(const struct bind *b, struct value v)
@@ -47,8 +49,9 @@ static bool give_text(const struct bind *b, struct str s)
 		return takes(b, "text without NUL characters");
 	if (codec_stored_as_text(c) && c->length > 0 && s.len > (size_t)c->length &&
 	    str_utf8_count(s) > (size_t)c->length)
-		return err_set_at(b->err, ERR_INVALID_VALUE, b->pointer, "column \"%.*s\" takes at most %lld characters",
-				  STR_FMT(c->name), (long long)c->length);
+		return err_set_at(b->err, ERR_INVALID_VALUE, b->pointer,
+				  "column \"%.*s\" takes at most %lld characters", STR_FMT(c->name),
+				  (long long)c->length);
 	return give(b, value_text(s));
 }
 
@@ -198,8 +201,8 @@ static bool uuid_text(const struct bind *b, struct str s)
 
 static bool datetime_text(const struct bind *b, struct str s)
 {
-	const bool instants = b->column->storage == ST_TIMESTAMPTZ ||
-			      (b->column->storage == ST_DATETIME_LOGICAL && on_postgres(b));
+	const bool instants =
+		b->column->storage == ST_TIMESTAMPTZ || (b->column->storage == ST_DATETIME_LOGICAL && on_postgres(b));
 	char out[TEMPORAL_BYTES + 1];
 	size_t len;
 	bool aware;
@@ -372,8 +375,8 @@ bool codec_bind(struct arena *a, const struct dialect *d, const struct column *c
 	return ok;
 }
 
-bool codec_bind_text(struct arena *a, const struct dialect *d, const struct column *c, struct str in, const char *pointer,
-		     struct value *ret, struct err *err)
+bool codec_bind_text(struct arena *a, const struct dialect *d, const struct column *c, struct str in,
+		     const char *pointer, struct value *ret, struct err *err)
 {
 	struct value v = value_null();
 	const struct bind b = {a, d, c, pointer, &v, err};
@@ -384,8 +387,8 @@ bool codec_bind_text(struct arena *a, const struct dialect *d, const struct colu
 	return true;
 }
 
-bool codec_bind_pattern(struct arena *a, const struct dialect *d, const struct column *c, struct str in, const char *pointer,
-			struct value *ret, struct err *err)
+bool codec_bind_pattern(struct arena *a, const struct dialect *d, const struct column *c, struct str in,
+			const char *pointer, struct value *ret, struct err *err)
 {
 	const struct bind b = {a, d, c, pointer, ret, err};
 

@@ -3,16 +3,17 @@
  * database value becomes its canonical form. Pure. (API contract section 3 and its fine print.)
  *
  * Choices that the databases force:
- *  - datetimes. A `timestamptz` column holds instants: a value without offset is taken as UTC, on both databases. A `timestamp`
- *    column holds no offset: a value with one is converted to UTC and loses it, on both. A logical datetime without db_type is
- *    timestamp with time zone on PostgreSQL (so the same as timestamptz there) and text on SQLite, which keeps both kinds: with
- *    an offset as UTC with Z, without one as it came.
- *  - decimals. PostgreSQL: exact, as written but for exponent and leading zeros. SQLite: a REAL; at most 15 significant digits. A
- *    text or varchar db_type: exact text on both, which no database can compare by size.
+ *  - datetimes. A `timestamptz` column holds instants: a value without offset is taken as UTC, on both databases. A
+ * `timestamp` column holds no offset: a value with one is converted to UTC and loses it, on both. A logical datetime
+ * without db_type is timestamp with time zone on PostgreSQL (so the same as timestamptz there) and text on SQLite,
+ * which keeps both kinds: with an offset as UTC with Z, without one as it came.
+ *  - decimals. PostgreSQL: exact, as written but for exponent and leading zeros. SQLite: a REAL; at most 15 significant
+ * digits. A text or varchar db_type: exact text on both, which no database can compare by size.
  *  - times of day have no offset. 24:00 and leap seconds are refused.
- *  - NaN and infinities: PostgreSQL double precision takes them; SQLite takes the infinities only. No decimal takes them.
- *  - JSON null is SQL NULL; documents are stored compact with sorted keys. A NUL character is refused where PostgreSQL cannot
- *    hold it (text, jsonb).
+ *  - NaN and infinities: PostgreSQL double precision takes them; SQLite takes the infinities only. No decimal takes
+ * them.
+ *  - JSON null is SQL NULL; documents are stored compact with sorted keys. A NUL character is refused where PostgreSQL
+ * cannot hold it (text, jsonb).
  *  - char(n) of PostgreSQL is answered without its padding.
  */
 #ifndef FERROD_STORE_CODEC_CODEC_H
@@ -32,18 +33,19 @@ bool codec_bind(struct arena *a, const struct dialect *d, const struct column *c
 		struct value *ret, struct err *err) MUST_CHECK;
 
 /* The same for a value that came as text (URL filters, keys in paths): "18", "true", "2026-01-02". */
-bool codec_bind_text(struct arena *a, const struct dialect *d, const struct column *c, struct str in, const char *pointer,
-		     struct value *ret, struct err *err) MUST_CHECK;
+bool codec_bind_text(struct arena *a, const struct dialect *d, const struct column *c, struct str in,
+		     const char *pointer, struct value *ret, struct err *err) MUST_CHECK;
 
 /*
  * Database value -> canonical value as the wire shows it: BOOL for booleans, INT, DOUBLE, TEXT (canonical
- * temporal, uuid, decimal), BYTES, JSON. Reads other programs' spellings too; what cannot be understood stays as it is in
- * the nearest JSON form, and null only where it is null. Borrows from `in` or from `a`.
+ * temporal, uuid, decimal), BYTES, JSON. Reads other programs' spellings too; what cannot be understood stays as it is
+ * in the nearest JSON form, and null only where it is null. Borrows from `in` or from `a`.
  */
 struct value codec_decode(struct arena *a, const struct dialect *d, const struct column *c, struct value in);
 
 /* Raw SQL argument: null, bool, number, string, {"$bytes": base64}, other objects and arrays as JSON text. */
-bool codec_bind_raw(struct arena *a, const json_t *in, const char *pointer, struct value *ret, struct err *err) MUST_CHECK;
+bool codec_bind_raw(struct arena *a, const json_t *in, const char *pointer, struct value *ret,
+		    struct err *err) MUST_CHECK;
 
 /* What the values of a column can be used for. */
 enum codec_trait {
@@ -60,10 +62,11 @@ enum codec_trait {
 unsigned codec_traits(const struct column *c);
 
 /* A LIKE pattern: a string that is no value of the column but has to be text the database takes. ERR_INVALID_VALUE. */
-bool codec_bind_pattern(struct arena *a, const struct dialect *d, const struct column *c, struct str in, const char *pointer,
-			struct value *ret, struct err *err) MUST_CHECK;
+bool codec_bind_pattern(struct arena *a, const struct dialect *d, const struct column *c, struct str in,
+			const char *pointer, struct value *ret, struct err *err) MUST_CHECK;
 
-/* The form in which equal values of a column (bound or decoded) have equal text: keys of maps. Borrows from v or from `a`. */
+/* The form in which equal values of a column (bound or decoded) have equal text: keys of maps. Borrows from v or from
+ * `a`. */
 struct str codec_key_text(struct arena *a, const struct column *c, struct value v);
 
 #endif

@@ -12,12 +12,13 @@
 enum temporal_style {
 	TEMPORAL_WIRE,  /* fraction without trailing zeros, none when zero */
 	TEMPORAL_STORED /* datetimes: always six fraction digits, so that text order is time order (SQLite); times of
-	                 * day: six or, when zero, none (what the reference writes; its text order is time order too) */
+			 * day: six or, when zero, none (what the reference writes; its text order is time order too) */
 };
 
 /*
- * "2026-01-02T03:04:05[.f{1,9}][Z|+hh[:mm]|-hh[:mm[:ss]]]", 'T' or space, years 0001 to 9999 (in UTC too); fractions beyond
- * microseconds must be zero. With an offset the output is UTC with 'Z', without one it has none. false: not a datetime.
+ * "2026-01-02T03:04:05[.f{1,9}][Z|+hh[:mm]|-hh[:mm[:ss]]]", 'T' or space, years 0001 to 9999 (in UTC too); fractions
+ * beyond microseconds must be zero. With an offset the output is UTC with 'Z', without one it has none. false: not a
+ * datetime.
  */
 bool temporal_datetime(struct str in, enum temporal_style style, char out[TEMPORAL_BYTES], bool *ret_aware) MUST_CHECK;
 /* The same for what others have stored: seconds may be missing, a space may stand before the offset. */

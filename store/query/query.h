@@ -38,7 +38,8 @@ struct query_node {
 	enum query_op op;
 	const struct column *column; /* having: NULL, see aggregate */
 	size_t aggregate;            /* having: index into query->aggregates */
-	const struct value *values;  /* n_values: 1 for comparisons (may be NULL), any for IN, 2 for BETWEEN, 0 for IS NULL */
+	const struct value
+		*values; /* n_values: 1 for comparisons (may be NULL), any for IN, 2 for BETWEEN, 0 for IS NULL */
 	size_t n_values;
 	/* AND, OR: both; NOT: left */
 	const struct query_node *left, *right;
@@ -86,9 +87,9 @@ struct query {
 	size_t n_order;
 	bool has_limit, has_offset;
 	int64_t limit, offset;
-	const struct query_m2m *m2m;      /* NULL: none */
+	const struct query_m2m *m2m; /* NULL: none */
 	/* beyond v1 */
-	const struct column **select;     /* NULL: every column; in the order asked */
+	const struct column **select; /* NULL: every column; in the order asked */
 	size_t n_select;
 	bool distinct;
 	struct query_aggregate *aggregates;
@@ -99,7 +100,7 @@ struct query {
 	size_t n_having;
 	struct query_include *includes;
 	size_t n_includes;
-	struct str cursor;                /* opaque text; STR_NONE: none */
+	struct str cursor; /* opaque text; STR_NONE: none */
 	enum query_lock lock;
 };
 
@@ -124,9 +125,9 @@ bool query_from_json(struct arena *a, const struct schema *s, const struct diale
 bool query_op_from_word(struct str word, enum query_op *ret) MUST_CHECK;
 
 /*
- * One condition on a column whose operands came as text (URL filters): n_texts is 1 for comparisons and LIKE, any number for IN, 2
- * for BETWEEN, 0 for IS NULL. `pointer`: where the condition stands. ERR_INVALID_QUERY when the operator does not go with the
- * column or the number of operands, ERR_INVALID_VALUE.
+ * One condition on a column whose operands came as text (URL filters): n_texts is 1 for comparisons and LIKE, any
+ * number for IN, 2 for BETWEEN, 0 for IS NULL. `pointer`: where the condition stands. ERR_INVALID_QUERY when the
+ * operator does not go with the column or the number of operands, ERR_INVALID_VALUE.
  */
 bool query_leaf_from_text(struct arena *a, const struct dialect *d, const struct column *c, enum query_op op,
 			  const struct str *texts, size_t n_texts, const char *pointer, const struct query_node **ret,
@@ -135,8 +136,8 @@ bool query_leaf_from_text(struct arena *a, const struct dialect *d, const struct
 /* column = value, or IS NULL; checks nothing. */
 const struct query_node *query_leaf_equal(struct arena *a, const struct column *c, struct value v);
 
-/* What a query made by hand must hold to be lowered (query_from_json has checked it): combinations that no database can run, or
- * that mean nothing. `pointer`: of the query. ERR_INVALID_QUERY. */
+/* What a query made by hand must hold to be lowered (query_from_json has checked it): combinations that no database can
+ * run, or that mean nothing. `pointer`: of the query. ERR_INVALID_QUERY. */
 bool query_check(const struct query *q, const char *pointer, struct err *err) MUST_CHECK;
 
 /* An empty query over the model: every row. */
@@ -157,8 +158,8 @@ struct result_shape {
 	size_t n;
 	const struct column **columns; /* NULL entry: an aggregate, see `decode` */
 	struct str *names;
-	const struct column *decode;   /* n codec columns (copies) to decode with */
-	bool full;                     /* every column of the model in its order: rows may enter the identity map */
+	const struct column *decode; /* n codec columns (copies) to decode with */
+	bool full;                   /* every column of the model in its order: rows may enter the identity map */
 };
 
 bool query_lower_select(struct arena *a, const struct query *q, struct stmt *ret, struct result_shape *ret_shape,
@@ -166,8 +167,8 @@ bool query_lower_select(struct arena *a, const struct query *q, struct stmt *ret
 bool query_lower_count(struct arena *a, const struct query *q, struct stmt *ret, struct err *err) MUST_CHECK;
 bool query_lower_exists(struct arena *a, const struct query *q, struct stmt *ret, struct err *err) MUST_CHECK;
 /* returning: RETURNING every column (shape filled). Honours limit, offset, order and m2m by a primary-key subquery. */
-bool query_lower_update(struct arena *a, const struct query *q, const struct query_set *set, size_t n_set, bool returning,
-			struct stmt *ret, struct result_shape *ret_shape, struct err *err) MUST_CHECK;
+bool query_lower_update(struct arena *a, const struct query *q, const struct query_set *set, size_t n_set,
+			bool returning, struct stmt *ret, struct result_shape *ret_shape, struct err *err) MUST_CHECK;
 bool query_lower_delete(struct arena *a, const struct query *q, bool returning, struct stmt *ret,
 			struct result_shape *ret_shape, struct err *err) MUST_CHECK;
 
@@ -180,9 +181,9 @@ struct column query_aggregate_column(const struct query_aggregate *g);
 struct query *query_by_pk(struct arena *a, const struct schema *s, const struct dialect *d, const struct model *m,
 			  const struct value *key);
 
-/* The wire's key text, percent-decoded: the pk columns' values joined by ',' -> values. Of a composite key one text column may
- * hold commas itself. A model without primary key: ERR_INVALID_QUERY; wrong number of parts or a value that cannot be:
- * ERR_RECORD_NOT_FOUND is the caller's choice, here ERR_INVALID_VALUE. */
+/* The wire's key text, percent-decoded: the pk columns' values joined by ',' -> values. Of a composite key one text
+ * column may hold commas itself. A model without primary key: ERR_INVALID_QUERY; wrong number of parts or a value that
+ * cannot be: ERR_RECORD_NOT_FOUND is the caller's choice, here ERR_INVALID_VALUE. */
 bool query_key_from_text(struct arena *a, const struct dialect *d, const struct model *m, struct str text,
 			 struct value **ret, struct err *err) MUST_CHECK;
 
@@ -192,9 +193,9 @@ struct str query_identity_key(struct arena *a, const struct model *m, const stru
 /* ---- record_json.c, record_lower.c ---- */
 
 enum record_conflict {
-	RECORD_INSERT,        /* plain */
-	RECORD_IGNORE,        /* ON CONFLICT (cols) DO NOTHING */
-	RECORD_UPDATE         /* ON CONFLICT (cols) DO UPDATE SET every given non-conflict column */
+	RECORD_INSERT, /* plain */
+	RECORD_IGNORE, /* ON CONFLICT (cols) DO NOTHING */
+	RECORD_UPDATE  /* ON CONFLICT (cols) DO UPDATE SET every given non-conflict column */
 };
 
 /* One row to insert: values[i] belongs to columns[i]; `given[i]` false: the column's default. */
@@ -204,24 +205,27 @@ struct record_row {
 };
 
 /* JSON object -> row. Unknown member: ERR_UNKNOWN_COLUMN; null for a required column: ERR_NOT_NULL_VIOLATION (null for
- * an autoincrement key means absent); absent columns with a literal default in the schema take it, so that both databases agree
- * ("now()" and its kin on a temporal column: the time now; a default that the column cannot hold is left to the database); absent
- * NOT NULL without default: ERR_NOT_NULL_VIOLATION. `partial` (PATCH): absent columns stay ungiven, no defaults. */
-bool record_from_json(struct arena *a, const struct dialect *d, const struct model *m, const json_t *obj, const char *pointer,
-		      bool partial, struct record_row *ret, struct err *err) MUST_CHECK;
+ * an autoincrement key means absent); absent columns with a literal default in the schema take it, so that both
+ * databases agree
+ * ("now()" and its kin on a temporal column: the time now; a default that the column cannot hold is left to the
+ * database); absent NOT NULL without default: ERR_NOT_NULL_VIOLATION. `partial` (PATCH): absent columns stay ungiven,
+ * no defaults. */
+bool record_from_json(struct arena *a, const struct dialect *d, const struct model *m, const json_t *obj,
+		      const char *pointer, bool partial, struct record_row *ret, struct err *err) MUST_CHECK;
 
-/* For PUT, which replaces: every column that is not given becomes null, but for autoincrement keys and columns that cannot be
- * null (the database's default). */
+/* For PUT, which replaces: every column that is not given becomes null, but for autoincrement keys and columns that
+ * cannot be null (the database's default). */
 void record_row_replace(struct arena *a, const struct model *m, struct record_row *row);
 
-/* INSERT of n rows with the same `given` set; DEFAULT VALUES when nothing is given. returning: every column (shape full).
- * conflict columns: model columns (NULL, 0: the primary key). */
+/* INSERT of n rows with the same `given` set; DEFAULT VALUES when nothing is given. returning: every column (shape
+ * full). conflict columns: model columns (NULL, 0: the primary key). */
 bool record_lower_insert(struct arena *a, const struct dialect *d, const struct model *m, const struct record_row *rows,
 			 size_t n_rows, enum record_conflict conflict, const struct column *const *conflict_columns,
 			 size_t n_conflict, bool returning, struct stmt *ret, struct result_shape *ret_shape,
 			 struct err *err) MUST_CHECK;
 
-/* PostgreSQL, after explicit ids: moves the sequence of m's autoincrement key past max(id); sql.len 0 when not needed. */
+/* PostgreSQL, after explicit ids: moves the sequence of m's autoincrement key past max(id); sql.len 0 when not needed.
+ */
 bool record_lower_sequence(struct arena *a, const struct dialect *d, const struct model *m, struct stmt *ret,
 			   struct err *err) MUST_CHECK;
 

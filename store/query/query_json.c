@@ -162,8 +162,8 @@ static bool parse_m2m(struct query_parse *p, struct query *q, const json_t *obj,
 	m2m->target_col = target->name;
 	m2m->target_key = target_key(join, target->name, q->model);
 	if (m2m->target_key.p == NULL)
-		return err_set_at(p->err, ERR_INVALID_QUERY, pointer, "model \"%.*s\" has no single primary key to join on",
-				  STR_FMT(q->model->name));
+		return err_set_at(p->err, ERR_INVALID_QUERY, pointer,
+				  "model \"%.*s\" has no single primary key to join on", STR_FMT(q->model->name));
 	if (id == NULL || json_is_null(query_untyped(id)))
 		return err_set_at(p->err, ERR_INVALID_QUERY, id_pointer, "a many-to-many query needs a source id");
 	if (!codec_bind(p->arena, p->dialect, source, query_untyped(id), id_pointer, &m2m->source_id, p->err))
@@ -202,11 +202,10 @@ bool query_parse_body(struct query_parse *p, struct query *q, const json_t *body
 	    !query_parse_shape(p, q, body, pointer) ||
 	    !parse_order(p, q, order, json_pointer_key(p->arena, pointer, STR("order_by"))) ||
 	    !parse_count(p, body, "limit", pointer, &q->has_limit, &q->limit) ||
-	    !parse_count(p, body, "offset", pointer, &q->has_offset, &q->offset) ||
-	    !parse_lock(p, q, body, pointer) || !query_member_str(p, body, "cursor", pointer, false, &q->cursor))
+	    !parse_count(p, body, "offset", pointer, &q->has_offset, &q->offset) || !parse_lock(p, q, body, pointer) ||
+	    !query_member_str(p, body, "cursor", pointer, false, &q->cursor))
 		return false;
-	if (m2m != NULL && !json_is_null(m2m) &&
-	    !parse_m2m(p, q, m2m, json_pointer_key(p->arena, pointer, STR("m2m"))))
+	if (m2m != NULL && !json_is_null(m2m) && !parse_m2m(p, q, m2m, json_pointer_key(p->arena, pointer, STR("m2m"))))
 		return false;
 	if (!query_parse_includes(p, q, includes, json_pointer_key(p->arena, pointer, STR("include"))))
 		return false;

@@ -32,7 +32,8 @@ static size_t count_commas(struct str s)
 	return n;
 }
 
-/* Cuts the text into one part a column. Commas beyond those between the parts belong to the only column that can hold them. */
+/* Cuts the text into one part a column. Commas beyond those between the parts belong to the only column that can hold
+ * them. */
 static bool split_key(const struct model *m, struct str text, struct str *parts)
 {
 	size_t commas = count_commas(text), extra, n_takers = 0, at = 0;

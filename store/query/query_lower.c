@@ -267,8 +267,8 @@ static bool check_write(const struct query *q, struct err *err)
 	return true;
 }
 
-/* WHERE of an update or delete. What these statements cannot say themselves goes into a subquery by primary key; an order
- * alone changes nothing. */
+/* WHERE of an update or delete. What these statements cannot say themselves goes into a subquery by primary key; an
+ * order alone changes nothing. */
 static void put_write_where(struct sql *s, const struct query *q)
 {
 	if (!q->has_limit && !q->has_offset && q->m2m == NULL) {
@@ -314,8 +314,8 @@ static void put_now(struct sql *s, const struct column *c)
 	}
 }
 
-/* "c" + ?. SQLite would turn an integer that overflows into a float without a word; abs of the least integer is its way to
- * raise "integer overflow". */
+/* "c" + ?. SQLite would turn an integer that overflows into a float without a word; abs of the least integer is its way
+ * to raise "integer overflow". */
 static void put_arithmetic(struct sql *s, const struct query_set *set)
 {
 	const char *sign = set->kind == SET_ADD ? " + " : set->kind == SET_SUB ? " - " : " * ";
@@ -379,8 +379,8 @@ static bool finish_write(struct sql *s, const struct query *q, bool returning, s
 	return true;
 }
 
-bool query_lower_update(struct arena *a, const struct query *q, const struct query_set *set, size_t n_set, bool returning,
-			struct stmt *ret, struct result_shape *ret_shape, struct err *err)
+bool query_lower_update(struct arena *a, const struct query *q, const struct query_set *set, size_t n_set,
+			bool returning, struct stmt *ret, struct result_shape *ret_shape, struct err *err)
 {
 	struct sql s;
 

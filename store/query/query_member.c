@@ -97,8 +97,7 @@ bool query_member_column(struct query_parse *p, const struct model *m, const jso
 	if (!query_member_str(p, obj, key, pointer, true, &name))
 		return false;
 	*ret = model_column(m, name);
-	return *ret != NULL ||
-	       query_unknown_column(p->err, json_pointer_key(p->arena, pointer, str_z(key)), m, name);
+	return *ret != NULL || query_unknown_column(p->err, json_pointer_key(p->arena, pointer, str_z(key)), m, name);
 }
 
 bool query_has_column(const struct column *const *list, size_t n, const struct column *c)

@@ -30,7 +30,8 @@ const json_t *query_untyped(const json_t *v);
 /* A member that may be absent or null (*ret = NULL), else of that kind; ERR_INVALID_QUERY. */
 bool query_member_array(struct query_parse *p, const json_t *obj, const char *key, const char *pointer,
 			const json_t **ret) MUST_CHECK;
-bool query_member_bool(struct query_parse *p, const json_t *obj, const char *key, const char *pointer, bool *ret) MUST_CHECK;
+bool query_member_bool(struct query_parse *p, const json_t *obj, const char *key, const char *pointer,
+		       bool *ret) MUST_CHECK;
 bool query_member_str(struct query_parse *p, const json_t *obj, const char *key, const char *pointer, bool required,
 		      struct str *ret) MUST_CHECK;
 /* Element i, which must be an object, and its pointer. */

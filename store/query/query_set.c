@@ -86,7 +86,8 @@ bool query_set_from_json(struct arena *a, const struct model *m, const struct di
 	if (json_object_size(set) == 0)
 		return err_set_at(err, ERR_INVALID_QUERY, pointer, "\"set\" names no column");
 	entries = arena_array(a, json_object_size(set), sizeof(*entries));
-	json_object_foreach((json_t *)(uintptr_t)set, key, v) {
+	json_object_foreach((json_t *)(uintptr_t)set, key, v)
+	{
 		struct member member = {.arena = a, .dialect = d, .model = m, .err = err};
 
 		member.pointer = json_pointer_key(a, pointer, str_z(key));

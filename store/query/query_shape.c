@@ -56,7 +56,8 @@ static bool parse_aggregate(struct query_parse *p, const struct model *m, const 
 		return err_set_at(p->err, ERR_INVALID_QUERY, json_pointer_key(p->arena, pointer, STR("fn")),
 				  "\"fn\" must be count, sum, avg, min or max");
 	ret->fn = (enum aggregate_fn)fn;
-	if (ret->alias.len == 0 || ret->alias.len > LIMIT_NAME_BYTES || memchr(ret->alias.p, '\0', ret->alias.len) != NULL)
+	if (ret->alias.len == 0 || ret->alias.len > LIMIT_NAME_BYTES ||
+	    memchr(ret->alias.p, '\0', ret->alias.len) != NULL)
 		return err_set_at(p->err, ERR_INVALID_QUERY, json_pointer_key(p->arena, pointer, STR("as")),
 				  "\"as\" must be a name of 1 to %d bytes", LIMIT_NAME_BYTES);
 	if (fn == AGG_COUNT && (json_object_get(obj, "column") == NULL || json_is_null(json_object_get(obj, "column"))))
@@ -66,7 +67,8 @@ static bool parse_aggregate(struct query_parse *p, const struct model *m, const 
 	if (functions[fn].trait != 0 && (codec_traits(ret->column) & functions[fn].trait) == 0)
 		return err_set_at(p->err, ERR_INVALID_QUERY, json_pointer_key(p->arena, pointer, STR("column")),
 				  "%s needs a column of %s; \"%.*s\" is of type %s", functions[fn].word,
-				  functions[fn].why, STR_FMT(ret->column->name), logical_type_name(ret->column->logical));
+				  functions[fn].why, STR_FMT(ret->column->name),
+				  logical_type_name(ret->column->logical));
 	return true;
 }
 
@@ -75,7 +77,8 @@ static bool parse_aggregates(struct query_parse *p, struct query *q, const json_
 	size_t n = json_array_size(list);
 
 	if (n > AGGREGATES_MAX)
-		return err_set_at(p->err, ERR_INVALID_QUERY, pointer, "a query has at most %d aggregates", AGGREGATES_MAX);
+		return err_set_at(p->err, ERR_INVALID_QUERY, pointer, "a query has at most %d aggregates",
+				  AGGREGATES_MAX);
 	q->aggregates = arena_array(p->arena, n, sizeof(*q->aggregates));
 	for (size_t i = 0; i < n; i++) {
 		const json_t *obj;
@@ -161,8 +164,7 @@ static bool check_groups(const struct check *c)
 		if (!comparable(q->group_by[i]))
 			return refuse(c, "group_by", "cannot name a JSON column");
 	for (size_t i = 0; i < q->n_order; i++)
-		if (q->order[i].column != NULL &&
-		    !query_has_column(q->group_by, q->n_group_by, q->order[i].column))
+		if (q->order[i].column != NULL && !query_has_column(q->group_by, q->n_group_by, q->order[i].column))
 			return refuse(c, "order_by", "may only name columns of \"group_by\" and aggregates here");
 	return true;
 }

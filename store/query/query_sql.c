@@ -32,8 +32,9 @@ bool sql_finish(struct sql *s, enum stmt_access access, struct stmt *ret, struct
 	if (failed)
 		return err_oom(err);
 	if (s->n_params > s->dialect->params_max)
-		return err_set(err, ERR_INVALID_QUERY, "the statement would need %zu values; this database takes at most %zu",
-			       s->n_params, s->dialect->params_max);
+		return err_set(err, ERR_INVALID_QUERY,
+			       "the statement would need %zu values; this database takes at most %zu", s->n_params,
+			       s->dialect->params_max);
 	return true;
 }
 
@@ -318,8 +319,8 @@ static void put_leaf(struct sql *s, const struct condition *c)
 	}
 }
 
-/* parent: the operator around the node; NODE_LEAF: none. Parentheses only where kinds mix. Recurses as deep as the tree,
- * which parsing bounds. */
+/* parent: the operator around the node; NODE_LEAF: none. Parentheses only where kinds mix. Recurses as deep as the
+ * tree, which parsing bounds. */
 static void put_node(struct sql *s, const struct query *q, const struct query_node *node, enum node_kind parent)
 {
 	const struct condition c = {q, node};

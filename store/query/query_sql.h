@@ -1,4 +1,5 @@
-/* SQL text under construction with its parameters, and the clauses that several statements share. Only store/query/ includes it. */
+/* SQL text under construction with its parameters, and the clauses that several statements share. Only store/query/
+ * includes it. */
 #ifndef FERROD_STORE_QUERY_QUERY_SQL_H
 #define FERROD_STORE_QUERY_QUERY_SQL_H
 
@@ -7,10 +8,10 @@
 struct sql {
 	struct arena *arena;
 	const struct dialect *dialect;
-	struct strbuf text;     /* owned: sql_finish or sql_drop frees it */
-	struct value *params;   /* in the arena */
+	struct strbuf text;   /* owned: sql_finish or sql_drop frees it */
+	struct value *params; /* in the arena */
 	size_t n_params, n_room;
-	struct str qualifier;   /* table that column names are qualified with; STR_NONE: bare names */
+	struct str qualifier; /* table that column names are qualified with; STR_NONE: bare names */
 };
 
 void sql_init(struct sql *s, struct arena *a, const struct dialect *d);
@@ -27,8 +28,8 @@ void sql_param(struct sql *s, struct value v);
 /* Column names joined by ", ". */
 void sql_columns(struct sql *s, const struct column *const *columns, size_t n);
 
-/* Around an expression that computes decimals: SQLite does it in doubles, whose text has the fifteen digits that a decimal
- * column keeps there, so that 0.1 + 0.2 is 0.3. Give what the first returned to the second. */
+/* Around an expression that computes decimals: SQLite does it in doubles, whose text has the fifteen digits that a
+ * decimal column keeps there, so that 0.1 + 0.2 is 0.3. Give what the first returned to the second. */
 bool sql_round_before(struct sql *s, const struct column *c);
 void sql_round_after(struct sql *s, bool rounding);
 

@@ -50,11 +50,11 @@ struct leaf {
 	const struct dialect *dialect;
 	const struct column *column; /* decides how operands are bound */
 	enum query_op op;
-	const json_t *single;        /* one JSON operand */
-	const json_t *list;          /* or an array of them */
-	const struct str *texts;     /* or texts */
+	const json_t *single;    /* one JSON operand */
+	const json_t *list;      /* or an array of them */
+	const struct str *texts; /* or texts */
 	size_t n;
-	const char *pointer;         /* of the operator's object, or of the URL argument */
+	const char *pointer; /* of the operator's object, or of the URL argument */
 	const char *value_pointer;
 	struct err *err;
 };
@@ -75,9 +75,10 @@ static bool check_operator(const struct leaf *l)
 			return fault(l, "does not work on JSON columns, == and != do");
 		return true;
 	}
-	return err_set_at(l->err, ERR_INVALID_QUERY, l->pointer, "operator %s needs a column whose values are %s; "
-			  "\"%.*s\" is of type %s", operators[l->op].word, why, STR_FMT(c->name),
-			  logical_type_name(c->logical));
+	return err_set_at(l->err, ERR_INVALID_QUERY, l->pointer,
+			  "operator %s needs a column whose values are %s; "
+			  "\"%.*s\" is of type %s",
+			  operators[l->op].word, why, STR_FMT(c->name), logical_type_name(c->logical));
 }
 
 static bool check_count(const struct leaf *l)
@@ -160,8 +161,15 @@ bool query_leaf_from_text(struct arena *a, const struct dialect *d, const struct
 			  struct err *err)
 {
 	const struct leaf l = {
-		.arena = a, .dialect = d, .column = c, .op = op, .texts = texts, .n = n_texts,
-		.pointer = pointer, .value_pointer = pointer, .err = err,
+		.arena = a,
+		.dialect = d,
+		.column = c,
+		.op = op,
+		.texts = texts,
+		.n = n_texts,
+		.pointer = pointer,
+		.value_pointer = pointer,
+		.err = err,
 	};
 	struct query_node *node = arena_alloc(a, sizeof(*node));
 
@@ -182,8 +190,8 @@ const struct query_node *query_leaf_equal(struct arena *a, const struct column *
 	return node;
 }
 
-static const char *const value_kinds[] = {"null",   "bool",   "int",    "float",   "string", "list",
-					  "object", "array",  "number", "unknown", "integer"};
+static const char *const value_kinds[] = {"null",   "bool",  "int",    "float",   "string", "list",
+					  "object", "array", "number", "unknown", "integer"};
 
 const json_t *query_untyped(const json_t *v)
 {
@@ -297,8 +305,7 @@ static bool parse_compound(const struct tree *t, const json_t *obj, const char *
 	else if (str_eq(word, STR("OR")))
 		ret->kind = NODE_OR;
 	else
-		return err_set_at(t->p->err, ERR_INVALID_QUERY,
-				  json_pointer_key(t->p->arena, pointer, STR("operator")),
+		return err_set_at(t->p->err, ERR_INVALID_QUERY, json_pointer_key(t->p->arena, pointer, STR("operator")),
 				  "the operator of a compound node is AND or OR");
 	return parse_operand(t, obj, "left", pointer, depth, &ret->left) &&
 	       parse_operand(t, obj, "right", pointer, depth, &ret->right);

@@ -40,8 +40,8 @@ static bool take_member(const struct record *r, const struct column *c, const js
 /* "now()" in a schema is a word, which means something on columns of time only. */
 static bool says_now(const struct column *c)
 {
-	static const char *const words[] = {"now()", "now", "current_timestamp", "current_date", "current_time",
-					    "localtimestamp"};
+	static const char *const words[] = {"now()",        "now",          "current_timestamp",
+					    "current_date", "current_time", "localtimestamp"};
 	struct str s;
 
 	if ((codec_traits(c) & CODEC_NOW) == 0 || !json_is_string(c->default_value))
@@ -86,18 +86,20 @@ static bool take_default(const struct record *r, const struct column *c)
 	return true;
 }
 
-bool record_from_json(struct arena *a, const struct dialect *d, const struct model *m, const json_t *obj, const char *pointer,
-		      bool partial, struct record_row *ret, struct err *err)
+bool record_from_json(struct arena *a, const struct dialect *d, const struct model *m, const json_t *obj,
+		      const char *pointer, bool partial, struct record_row *ret, struct err *err)
 {
 	struct record r = {.arena = a, .dialect = d, .model = m, .pointer = pointer, .partial = partial, .err = err};
 	const char *key;
 	json_t *v;
 
 	if (!json_is_object(obj))
-		return err_set_at(err, ERR_INVALID_REQUEST, pointer, "a record is an object, not %s", json_type_name(obj));
+		return err_set_at(err, ERR_INVALID_REQUEST, pointer, "a record is an object, not %s",
+				  json_type_name(obj));
 	r.values = arena_array(a, m->n_columns, sizeof(*r.values));
 	r.given = arena_array(a, m->n_columns, sizeof(*r.given));
-	json_object_foreach((json_t *)(uintptr_t)obj, key, v) {
+	json_object_foreach((json_t *)(uintptr_t)obj, key, v)
+	{
 		const struct column *c = model_column(m, str_z(key));
 
 		if (c == NULL)

@@ -55,12 +55,14 @@ static bool check_conflict(const struct insert *in, struct err *err)
 	if (in->conflict == RECORD_INSERT || (in->conflict == RECORD_IGNORE && in->n_target == 0))
 		return true;
 	if (in->n_target == 0)
-		return err_set(err, ERR_INVALID_QUERY,
-			       "model \"%.*s\" has no primary key: name the conflict columns", STR_FMT(in->model->name));
+		return err_set(err, ERR_INVALID_QUERY, "model \"%.*s\" has no primary key: name the conflict columns",
+			       STR_FMT(in->model->name));
 	if (is_unique(in))
 		return true;
-	return err_set(err, ERR_INVALID_QUERY, "the conflict columns are neither the primary key nor unique in model "
-		       "\"%.*s\"", STR_FMT(in->model->name));
+	return err_set(err, ERR_INVALID_QUERY,
+		       "the conflict columns are neither the primary key nor unique in model "
+		       "\"%.*s\"",
+		       STR_FMT(in->model->name));
 }
 
 static void put_excluded(struct sql *s, struct str column)
@@ -115,8 +117,8 @@ static size_t count_given(const struct insert *in)
 	return n;
 }
 
-/* Several rows of nothing: DEFAULT VALUES makes one row only. PostgreSQL takes the word DEFAULT; SQLite fills an integer primary
- * key for NULL and has NULL as every column's default (there are none in the schemas we make). */
+/* Several rows of nothing: DEFAULT VALUES makes one row only. PostgreSQL takes the word DEFAULT; SQLite fills an
+ * integer primary key for NULL and has NULL as every column's default (there are none in the schemas we make). */
 static void put_empty_rows(struct sql *s, const struct insert *in)
 {
 	const bool postgres = s->dialect->id == DIALECT_POSTGRES;
@@ -201,8 +203,8 @@ bool record_lower_insert(struct arena *a, const struct dialect *d, const struct 
 		return false;
 	n_given = count_given(&in);
 	if (n_given > d->params_max / n_rows)
-		return err_set(err, ERR_INVALID_QUERY, "%zu rows of %zu columns are more values than one statement takes",
-			       n_rows, n_given);
+		return err_set(err, ERR_INVALID_QUERY,
+			       "%zu rows of %zu columns are more values than one statement takes", n_rows, n_given);
 	sql_init(&s, a, d);
 	sql_put(&s, "INSERT INTO ");
 	sql_ident(&s, m->table);

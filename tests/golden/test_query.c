@@ -1,5 +1,5 @@
-/* Every case of query.json: QueryIR, an update's set or records in, one statement with its parameters out, per dialect; or the
- * refusal with its place. A case with "sqlite" or "postgres" of its own, or "sql" for both when they agree. */
+/* Every case of query.json: QueryIR, an update's set or records in, one statement with its parameters out, per dialect;
+ * or the refusal with its place. A case with "sqlite" or "postgres" of its own, or "sql" for both when they agree. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,8 +17,8 @@ struct lowered {
 	bool has_shape;
 };
 
-static bool lower_query(struct arena *a, const struct schema *s, const struct dialect *d, const json_t *c, const char *op,
-			struct lowered *ret, struct err *err)
+static bool lower_query(struct arena *a, const struct schema *s, const struct dialect *d, const json_t *c,
+			const char *op, struct lowered *ret, struct err *err)
 {
 	const json_t *set = json_object_get(c, "set");
 	bool returning = json_is_true(json_object_get(c, "returning"));
@@ -131,8 +131,8 @@ static void check_refusal(const json_t *c, const struct dialect *d, bool ok, con
 	if (strcmp(err_code_name(err->code), code) != 0)
 		fail_msg("%s (%s): refused as %s: %s", name, d->name, err_code_name(err->code), err->detail);
 	if (json_is_string(pointer) && (!err->has_pointer || strcmp(err->pointer, json_string_value(pointer)) != 0))
-		fail_msg("%s (%s): points at %s, not at %s: %s", name, d->name, err->has_pointer ? err->pointer : "nothing",
-			 json_string_value(pointer), err->detail);
+		fail_msg("%s (%s): points at %s, not at %s: %s", name, d->name,
+			 err->has_pointer ? err->pointer : "nothing", json_string_value(pointer), err->detail);
 	assert_true(strlen(err->detail) > 0);
 }
 
@@ -169,7 +169,8 @@ static void run(struct arena *a, const struct schema *s, const struct dialect *d
 	assert_non_null(sql);
 	assert_non_null(params);
 	if (!str_eq(l.stmt.sql, json_str(sql)))
-		fail_msg("%s (%s):\n  want %s\n  got  %.*s", name, d->name, json_string_value(sql), STR_FMT(l.stmt.sql));
+		fail_msg("%s (%s):\n  want %s\n  got  %.*s", name, d->name, json_string_value(sql),
+			 STR_FMT(l.stmt.sql));
 	got = params_text(a, &l.stmt);
 	if (!str_eq(got, str_z(golden_text(a, params))))
 		fail_msg("%s (%s): parameters\n  want %s\n  got  %.*s", name, d->name, golden_text(a, params),
@@ -201,8 +202,10 @@ static void shadow(const struct dialect *d, const char *path)
 {
 	static const char query[] =
 		"{\"model_name\":\"ShadowUser\",\"where\":["
-		"{\"node_kind\":\"leaf\",\"column\":\"age\",\"operator\":\">=\",\"value\":{\"kind\":\"int\",\"value\":18}},"
-		"{\"node_kind\":\"leaf\",\"column\":\"name\",\"operator\":\"LIKE\",\"value\":{\"kind\":\"string\",\"value\":\"a%\"}}"
+		"{\"node_kind\":\"leaf\",\"column\":\"age\",\"operator\":\">=\",\"value\":{\"kind\":\"int\",\"value\":"
+		"18}},"
+		"{\"node_kind\":\"leaf\",\"column\":\"name\",\"operator\":\"LIKE\",\"value\":{\"kind\":\"string\","
+		"\"value\":\"a%\"}}"
 		"],\"order_by\":[{\"column\":\"age\",\"direction\":\"desc\"}],\"limit\":5,\"offset\":1}";
 	struct result_shape shape;
 	const char *theirs;

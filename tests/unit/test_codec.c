@@ -216,8 +216,10 @@ static void decimals_survive_sqlite(void **state UNUSED)
 
 		seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407U;
 		scale = (int)(seed >> 33) % 12;
-		(void)snprintf(digits, sizeof(digits), "%015llu", (unsigned long long)((seed >> 12) % 1000000000000000ULL));
-		(void)snprintf(in, sizeof(in), "%s%.*s.%s", i % 2 != 0 ? "-" : "", 15 - scale, digits, digits + 15 - scale);
+		(void)snprintf(digits, sizeof(digits), "%015llu",
+			       (unsigned long long)((seed >> 12) % 1000000000000000ULL));
+		(void)snprintf(in, sizeof(in), "%s%.*s.%s", i % 2 != 0 ? "-" : "", 15 - scale, digits,
+			       digits + 15 - scale);
 		if (scale == 0)
 			(void)snprintf(in, sizeof(in), "%s", digits);
 		assert_true(codec_bind_text(&arena, LITE, &c, str_z(in), "", &v, &err));
@@ -354,7 +356,8 @@ static void datetimes(void **state UNUSED)
 
 static void dates_and_times(void **state UNUSED)
 {
-	struct column day = column(LT_DATE, ST_DATE), time = column(LT_TIME, ST_TIME), word = column(LT_TIME, ST_TIME_LOGICAL);
+	struct column day = column(LT_DATE, ST_DATE), time = column(LT_TIME, ST_TIME),
+		      word = column(LT_TIME, ST_TIME_LOGICAL);
 
 	both(day, "\"2024-02-29\"", "text 2024-02-29");
 	both_refuse(day, "\"2023-02-29\"");
@@ -424,11 +427,20 @@ static void documents(void **state UNUSED)
 
 static void documents_are_validated(void **state UNUSED)
 {
-	static const char *const good[] = {"{}", "[]", " [ ] ", "1", "-0.5e+10", "\"\\u00e4\\n\"", "[1,[2,{\"a\":{}}],\"x\"]",
-					   "{\"a\":1,\"b\":[{}]}", "null", "\"\xC3\xA4\""};
-	static const char *const bad[] = {"", " ", "{", "}", "[1,]", "{\"a\":}", "{\"a\":1,}", "{a:1}", "[1 2]", "01", "1.",
-					  "1e", "+1", "-", "nul", "nullx", "\"\\x\"", "\"\\u12\"", "\"\n\"", "\"\xFF\"", "'a'",
-					  "[1]]", "{\"a\" 1}", "[}", "{\"a\":1]", "1 2"};
+	static const char *const good[] = {"{}",
+					   "[]",
+					   " [ ] ",
+					   "1",
+					   "-0.5e+10",
+					   "\"\\u00e4\\n\"",
+					   "[1,[2,{\"a\":{}}],\"x\"]",
+					   "{\"a\":1,\"b\":[{}]}",
+					   "null",
+					   "\"\xC3\xA4\""};
+	static const char *const bad[] = {
+		"",       " ",        "{",   "}",    "[1,]",      "{\"a\":}", "{\"a\":1,}", "{a:1}",   "[1 2]",
+		"01",     "1.",       "1e",  "+1",   "-",         "nul",      "nullx",      "\"\\x\"", "\"\\u12\"",
+		"\"\n\"", "\"\xFF\"", "'a'", "[1]]", "{\"a\" 1}", "[}",       "{\"a\":1]",  "1 2"};
 	struct strbuf b;
 
 	for (size_t i = 0; i < ARRAY_LEN(good); i++)
@@ -457,12 +469,18 @@ static void from_text(void **state UNUSED)
 		enum storage_type storage;
 		const char *in, *want; /* NULL: refused */
 	} cases[] = {
-		{LT_INTEGER, ST_INT, "18", "int 18"},	   {LT_INTEGER, ST_INT, "1e3", NULL},
-		{LT_INTEGER, ST_INT, "+1", NULL},	   {LT_NUMBER, ST_DOUBLE, "1e3", "double 1000.0"},
-		{LT_BOOLEAN, ST_BOOLEAN, "TRUE", "bool true"}, {LT_BOOLEAN, ST_BOOLEAN, "0", "bool false"},
-		{LT_BOOLEAN, ST_BOOLEAN, "yes", NULL},	   {LT_STRING, ST_TEXT, "null", "text null"},
-		{LT_DATE, ST_DATE, "2026-01-02", "text 2026-01-02"}, {LT_DATE, ST_DATE, "", NULL},
-		{LT_JSON, ST_JSON, "{\"a\": 1}", "json {\"a\":1}"}, {LT_JSON, ST_JSON, "{", NULL},
+		{LT_INTEGER, ST_INT, "18", "int 18"},
+		{LT_INTEGER, ST_INT, "1e3", NULL},
+		{LT_INTEGER, ST_INT, "+1", NULL},
+		{LT_NUMBER, ST_DOUBLE, "1e3", "double 1000.0"},
+		{LT_BOOLEAN, ST_BOOLEAN, "TRUE", "bool true"},
+		{LT_BOOLEAN, ST_BOOLEAN, "0", "bool false"},
+		{LT_BOOLEAN, ST_BOOLEAN, "yes", NULL},
+		{LT_STRING, ST_TEXT, "null", "text null"},
+		{LT_DATE, ST_DATE, "2026-01-02", "text 2026-01-02"},
+		{LT_DATE, ST_DATE, "", NULL},
+		{LT_JSON, ST_JSON, "{\"a\": 1}", "json {\"a\":1}"},
+		{LT_JSON, ST_JSON, "{", NULL},
 		{LT_BINARY, ST_BYTEA, "AP8=", "bytes \"AP8=\""},
 	};
 
@@ -510,16 +528,19 @@ static void raw_arguments(void **state UNUSED)
 static void key_texts(void **state UNUSED)
 {
 	struct column at = column(LT_DATETIME, ST_DATETIME_LOGICAL), price = column(LT_DECIMAL, ST_NUMERIC),
-		      id = column(LT_INTEGER, ST_BIGINT), uuid = column(LT_UUID, ST_UUID), ratio = column(LT_NUMBER, ST_DOUBLE);
+		      id = column(LT_INTEGER, ST_BIGINT), uuid = column(LT_UUID, ST_UUID),
+		      ratio = column(LT_NUMBER, ST_DOUBLE);
 
 	assert_true(str_eq(codec_key_text(&arena, &id, value_int(-7)), STR("-7")));
-	assert_true(str_eq(codec_key_text(&arena, &at, text("2026-01-02T03:04:05.000000Z")), STR("2026-01-02T03:04:05Z")));
+	assert_true(
+		str_eq(codec_key_text(&arena, &at, text("2026-01-02T03:04:05.000000Z")), STR("2026-01-02T03:04:05Z")));
 	assert_true(str_eq(codec_key_text(&arena, &at, text("2026-01-02T03:04:05Z")), STR("2026-01-02T03:04:05Z")));
 	assert_true(str_eq(codec_key_text(&arena, &price, text("1.50")), STR("1.5")));
 	assert_true(str_eq(codec_key_text(&arena, &price, value_double(1.5)), STR("1.5")));
 	assert_true(str_eq(codec_key_text(&arena, &uuid, text("3F4C4CA7A7E740D68D838F4DDF3285E6")),
 			   STR("3f4c4ca7-a7e7-40d6-8d83-8f4ddf3285e6")));
-	assert_true(str_eq(codec_key_text(&arena, &ratio, value_int(2)), codec_key_text(&arena, &ratio, value_double(2))));
+	assert_true(
+		str_eq(codec_key_text(&arena, &ratio, value_int(2)), codec_key_text(&arena, &ratio, value_double(2))));
 	assert_true(str_eq(codec_key_text(&arena, &ratio, value_double((double)NAN)), STR("NaN")));
 }
 
@@ -538,10 +559,24 @@ static void refusals_tell_no_values(void **state UNUSED)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(integers),	 TEST(numbers),	   TEST(decimals),  TEST(decimals_survive_sqlite), TEST(decimal_digits_are_bounded),
-		TEST(booleans),	 TEST(strings),	   TEST(enums),	    TEST(uuids),		   TEST(datetimes),
-		TEST(dates_and_times), TEST(binary), TEST(documents), TEST(documents_are_validated),	   TEST(from_text),
-		TEST(raw_arguments), TEST(key_texts), TEST(refusals_tell_no_values),
+		TEST(integers),
+		TEST(numbers),
+		TEST(decimals),
+		TEST(decimals_survive_sqlite),
+		TEST(decimal_digits_are_bounded),
+		TEST(booleans),
+		TEST(strings),
+		TEST(enums),
+		TEST(uuids),
+		TEST(datetimes),
+		TEST(dates_and_times),
+		TEST(binary),
+		TEST(documents),
+		TEST(documents_are_validated),
+		TEST(from_text),
+		TEST(raw_arguments),
+		TEST(key_texts),
+		TEST(refusals_tell_no_values),
 	};
 
 	return cmocka_run_group_tests_name("codec", tests, NULL, NULL);

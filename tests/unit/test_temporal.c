@@ -65,14 +65,39 @@ static void stored_form_sorts(void **state UNUSED)
 static void what_is_no_datetime(void **state UNUSED)
 {
 	static const char *const bad[] = {
-		"", "not a date", "2026-01-02", "2026-01-02T", "2026-01-02T03", "2026-01-02T03:04", "2026-1-02T03:04:05",
-		"2026-13-01T00:00:00Z", "2026-00-01T00:00:00Z", "2026-02-30T00:00:00Z", "2023-02-29T00:00:00Z",
-		"1900-02-29T00:00:00Z", "2026-04-31T00:00:00Z", "2026-01-02T24:00:00Z", "2026-01-02T23:60:00Z",
-		"2026-01-02T23:59:60Z", "2026-01-02T03:04:05.Z", "2026-01-02T03:04:05.1234567Z",
-		"2026-01-02T03:04:05.0000000000Z", "2026-01-02T03:04:05+24:00", "2026-01-02T03:04:05+1",
-		"2026-01-02T03:04:05 Z", "2026-01-02T03:04:05Zx", "2026-01-02T03:04:05 +00:00", "0000-01-01T00:00:00Z",
-		"10000-01-01T00:00:00Z", "0001-01-01T00:00:00+00:01", "9999-12-31T23:59:59-00:01", "infinity",
-		"0044-03-15 12:00:00+00 BC", "2026-01-02\nT03:04:05Z", "-2026-01-02T03:04:05Z", "2026/01/02T03:04:05Z",
+		"",
+		"not a date",
+		"2026-01-02",
+		"2026-01-02T",
+		"2026-01-02T03",
+		"2026-01-02T03:04",
+		"2026-1-02T03:04:05",
+		"2026-13-01T00:00:00Z",
+		"2026-00-01T00:00:00Z",
+		"2026-02-30T00:00:00Z",
+		"2023-02-29T00:00:00Z",
+		"1900-02-29T00:00:00Z",
+		"2026-04-31T00:00:00Z",
+		"2026-01-02T24:00:00Z",
+		"2026-01-02T23:60:00Z",
+		"2026-01-02T23:59:60Z",
+		"2026-01-02T03:04:05.Z",
+		"2026-01-02T03:04:05.1234567Z",
+		"2026-01-02T03:04:05.0000000000Z",
+		"2026-01-02T03:04:05+24:00",
+		"2026-01-02T03:04:05+1",
+		"2026-01-02T03:04:05 Z",
+		"2026-01-02T03:04:05Zx",
+		"2026-01-02T03:04:05 +00:00",
+		"0000-01-01T00:00:00Z",
+		"10000-01-01T00:00:00Z",
+		"0001-01-01T00:00:00+00:01",
+		"9999-12-31T23:59:59-00:01",
+		"infinity",
+		"0044-03-15 12:00:00+00 BC",
+		"2026-01-02\nT03:04:05Z",
+		"-2026-01-02T03:04:05Z",
+		"2026/01/02T03:04:05Z",
 	};
 	char out[TEMPORAL_BYTES];
 	bool aware;
@@ -128,9 +153,12 @@ static void every_day_of_the_calendar(void **state UNUSED)
 
 static void times(void **state UNUSED)
 {
-	static const struct pair pairs[] = {
-		{"00:00", "00:00:00"}, {"23:59:59.999999", "23:59:59.999999"}, {"08:30:00.500", "08:30:00.5"}, {"01:02:03", "01:02:03"}};
-	static const char *const bad[] = {"", "24:00", "1:00", "12:60", "12:00:60", "12:00:00Z", "12:00:00+01:00", "12:00:", "noon"};
+	static const struct pair pairs[] = {{"00:00", "00:00:00"},
+					    {"23:59:59.999999", "23:59:59.999999"},
+					    {"08:30:00.500", "08:30:00.5"},
+					    {"01:02:03", "01:02:03"}};
+	static const char *const bad[] = {"",          "24:00",          "1:00",   "12:60", "12:00:60",
+					  "12:00:00Z", "12:00:00+01:00", "12:00:", "noon"};
 	char out[TEMPORAL_BYTES];
 
 	for (size_t i = 0; i < ARRAY_LEN(pairs); i++) {
@@ -144,9 +172,12 @@ static void times(void **state UNUSED)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(datetimes),           cmocka_unit_test(stored_form_sorts),
-		cmocka_unit_test(what_is_no_datetime), cmocka_unit_test(what_others_stored_is_read),
-		cmocka_unit_test(every_day_of_the_calendar), cmocka_unit_test(times),
+		cmocka_unit_test(datetimes),
+		cmocka_unit_test(stored_form_sorts),
+		cmocka_unit_test(what_is_no_datetime),
+		cmocka_unit_test(what_others_stored_is_read),
+		cmocka_unit_test(every_day_of_the_calendar),
+		cmocka_unit_test(times),
 	};
 
 	return cmocka_run_group_tests_name("temporal", tests, NULL, NULL);
