@@ -27,11 +27,16 @@ static void *grown(struct arena *a, const void *list, size_t n, size_t *size, si
 	return more;
 }
 
-void ddl_plan_add(struct ddl_plan *p, struct str sql)
+void ddl_plan_add(struct ddl_plan *p, enum ddl_kind kind, struct str table, struct str sql)
 {
-	if (p->n_statements == p->size_statements)
+	if (p->n_statements == p->size_statements) {
+		size_t size = p->size_statements;
+
+		p->about = grown(p->arena, p->about, p->n_statements, &size, sizeof(*p->about));
 		p->statements =
 			grown(p->arena, p->statements, p->n_statements, &p->size_statements, sizeof(*p->statements));
+	}
+	p->about[p->n_statements] = (struct ddl_about){kind, table};
 	p->statements[p->n_statements++] = arena_str(p->arena, sql);
 }
 
@@ -283,9 +288,9 @@ bool ddl_create_table(const struct dialect *d, const struct model *m, const bool
 
 /* ---- the whole --------------------------------------------------------------------------------------- */
 
-static void add_and_reset(struct ddl_plan *p, struct strbuf *b)
+static void add_and_reset(struct ddl_plan *p, enum ddl_kind kind, struct str table, struct strbuf *b)
 {
-	ddl_plan_add(p, strbuf_str(b));
+	ddl_plan_add(p, kind, table, strbuf_str(b));
 	strbuf_reset(b);
 }
 
@@ -296,17 +301,17 @@ void ddl_post_create(const struct dialect *d, const struct model *m, struct ddl_
 	strbuf_init(&b, 0);
 	for (size_t i = 0; i < m->n_indexes; i++) {
 		ddl_create_index(m, &m->indexes[i], &b);
-		add_and_reset(p, &b);
+		add_and_reset(p, DDL_CREATE_INDEX, m->table, &b);
 	}
 	for (size_t i = 0; i < m->n_uniques; i++) {
 		if (ddl_inline_unique(m, &m->uniques[i]))
 			continue;
 		ddl_create_index(m, &m->uniques[i], &b);
-		add_and_reset(p, &b);
+		add_and_reset(p, DDL_CREATE_INDEX, m->table, &b);
 	}
 	for (size_t i = 0; d->id == DIALECT_POSTGRES && i < m->n_checks; i++) {
 		ddl_add_check(m, &m->checks[i], &b);
-		add_and_reset(p, &b);
+		add_and_reset(p, DDL_ADD_CHECK, m->table, &b);
 	}
 	strbuf_done(&b);
 }
@@ -401,7 +406,7 @@ static void create_enums(struct creation *c)
 			if (!col->postgres_native_enum || map_put(&seen, col->enum_type_name, col) != NULL)
 				continue;
 			ddl_create_enum(col, &c->b);
-			add_and_reset(c->p, &c->b);
+			add_and_reset(c->p, DDL_CREATE_TYPE, STR_NONE, &c->b);
 		}
 	}
 	map_done(&seen);
@@ -418,7 +423,7 @@ static void add_foreign_keys(struct creation *c, size_t i)
 		dialect_quote_ident(&c->b, m->table);
 		strbuf_puts(&c->b, " ADD ");
 		ddl_foreign_key(&m->fks[k], &c->b);
-		add_and_reset(c->p, &c->b);
+		add_and_reset(c->p, DDL_ADD_FOREIGN_KEY, m->table, &c->b);
 	}
 }
 
@@ -456,7 +461,7 @@ static bool create_tables(struct creation *c, struct err *err)
 			(void)snprintf(err->table, sizeof(err->table), "%.*s", STR_FMT(c->s->models[i].table));
 			return false;
 		}
-		add_and_reset(c->p, &c->b);
+		add_and_reset(c->p, DDL_CREATE_TABLE, c->s->models[i].table, &c->b);
 	}
 	return true;
 }

@@ -9,17 +9,25 @@ struct ddl_warning {
 	struct str code, table, column, detail; /* column STR_NONE: none */
 };
 
+/* What a statement of create-tables does, and to which table (STR_NONE: to none). */
+enum ddl_kind { DDL_CREATE_TYPE, DDL_CREATE_TABLE, DDL_CREATE_INDEX, DDL_ADD_CHECK, DDL_ADD_FOREIGN_KEY, DDL_OTHER };
+struct ddl_about {
+	enum ddl_kind kind;
+	struct str table;
+};
+
 /* A growing list; everything in it lives in `arena`. */
 struct ddl_plan {
 	struct arena *arena;
 	struct str *statements;
+	struct ddl_about *about; /* one a statement */
 	size_t n_statements, size_statements;
 	struct ddl_warning *warnings;
 	size_t n_warnings, size_warnings;
 };
 
 void ddl_plan_init(struct ddl_plan *p, struct arena *a);
-void ddl_plan_add(struct ddl_plan *p, struct str sql);
+void ddl_plan_add(struct ddl_plan *p, enum ddl_kind kind, struct str table, struct str sql);
 void ddl_plan_warn(struct ddl_plan *p, const char *code, struct str table, struct str column, const char *fmt, ...)
 	PRINTF_LIKE(5, 6);
 

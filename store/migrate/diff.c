@@ -1,0 +1,392 @@
+/* Comparison of live objects with wanted ones: types by vocabulary (PostgreSQL) or storage class (SQLite), indexes,
+ * checks, keys. */
+#include "store/migrate/diff.h"
+
+#include <string.h>
+
+#include "service/base/num.h"
+#include "store/ddl/ddl.h"
+
+#include "service/base/banned.h"
+
+static char lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
+static bool eq_ignoring_case(struct str a, struct str b)
+{
+	if (a.len != b.len)
+		return false;
+	for (size_t i = 0; i < a.len; i++)
+		if (lower(a.p[i]) != lower(b.p[i]))
+			return false;
+	return true;
+}
+
+bool live_name_eq(const struct dialect *d, struct str a, struct str b)
+{
+	return d->id == DIALECT_SQLITE ? eq_ignoring_case(a, b) : str_eq(a, b);
+}
+
+const struct live_table *live_find_table(const struct dialect *d, const struct live_schema *l, struct str name)
+{
+	for (size_t i = 0; i < l->n_tables; i++)
+		if (live_name_eq(d, l->tables[i].name, name))
+			return &l->tables[i];
+	return NULL;
+}
+
+const struct live_column *live_find_column(const struct dialect *d, const struct live_table *t, struct str name)
+{
+	for (size_t i = 0; i < t->n_columns; i++)
+		if (live_name_eq(d, t->columns[i].name, name))
+			return &t->columns[i];
+	return NULL;
+}
+
+/* ---- types ------------------------------------------------------------------------------------------- */
+
+static bool contains(struct str s, const char *word)
+{
+	size_t n = strlen(word);
+
+	for (size_t i = 0; i + n <= s.len; i++)
+		if (eq_ignoring_case(str_n(s.p + i, n), str_n(word, n)))
+			return true;
+	return false;
+}
+
+static bool starts(struct str s, const char *word)
+{
+	size_t n = strlen(word);
+
+	return s.len >= n && eq_ignoring_case(str_n(s.p, n), str_n(word, n));
+}
+
+/* The N of "(N)" in the type, 0 when there is none. */
+static int64_t length_of(struct str type)
+{
+	struct str head, inner, rest = type;
+	int64_t n = 0;
+
+	if (!str_split(&rest, '(', &head) || rest.p == NULL || !str_split(&rest, ')', &inner))
+		return 0;
+	return num_parse_int(str_trim(inner), &n) && n > 0 ? n : 0;
+}
+
+/* "numeric(10,2)" -> "numeric", "timestamp(3) with time zone" -> "timestamp with time zone" */
+void diff_type_word(struct str type, struct strbuf *out)
+{
+	bool inside = false;
+
+	for (size_t i = 0; i < type.len; i++) {
+		char c = type.p[i];
+
+		if (c == '(')
+			inside = true;
+		if (!inside && !(c == ' ' && i + 1 < type.len && type.p[i + 1] == '('))
+			strbuf_putc(out, lower(c));
+		if (c == ')')
+			inside = false;
+	}
+}
+
+static bool postgres_storage(struct str type, enum storage_type *ret, int64_t *ret_length)
+{
+	static const struct {
+		const char *word;
+		enum storage_type storage;
+	} words[] = {
+		{"smallint", ST_SMALLINT},
+		{"integer", ST_INT},
+		{"bigint", ST_BIGINT},
+		{"double precision", ST_DOUBLE},
+		{"real", ST_DOUBLE},
+		{"numeric", ST_NUMERIC},
+		{"boolean", ST_BOOLEAN},
+		{"json", ST_JSON},
+		{"jsonb", ST_JSONB},
+		{"bytea", ST_BYTEA},
+		{"text", ST_TEXT},
+		{"uuid", ST_UUID},
+		{"date", ST_DATE},
+		{"time without time zone", ST_TIME},
+		{"timestamp without time zone", ST_TIMESTAMP},
+		{"timestamp with time zone", ST_TIMESTAMPTZ},
+		{"character varying", ST_VARCHAR},
+		{"character", ST_CHAR},
+	};
+	char buf[64];
+	struct strbuf word;
+	bool found = false;
+
+	strbuf_init(&word, sizeof(buf));
+	diff_type_word(type, &word);
+	for (size_t i = 0; i < ARRAY_LEN(words) && !found; i++) {
+		if (!str_eq_z(strbuf_str(&word), words[i].word))
+			continue;
+		*ret = words[i].storage;
+		*ret_length = *ret == ST_VARCHAR || *ret == ST_CHAR ? length_of(type) : 0;
+		found = true;
+	}
+	strbuf_done(&word);
+	return found;
+}
+
+/*
+ * SQLite takes any word for a type; this reads those that people and tools write. What CREATE TABLE would write for the
+ * answer reads back as the same answer: so booleans are integers, and all decimals floating point.
+ */
+static bool sqlite_storage(struct str type, enum storage_type *ret, int64_t *ret_length)
+{
+	static const struct {
+		const char *word; /* contained */
+		enum storage_type storage;
+	} words[] = {
+		{"uuid", ST_UUID_LOGICAL},
+		{"char(32)", ST_UUID},
+		{"json", ST_JSON},
+		{"bool", ST_INT},
+		{"timestamptz", ST_DATETIME_LOGICAL},
+		{"timestamp_with", ST_DATETIME_LOGICAL},
+		{"timestamp with", ST_DATETIME_LOGICAL},
+		{"datetime", ST_TIMESTAMP},
+		{"timestamp", ST_TIMESTAMP},
+		{"date", ST_DATE},
+		{"time", ST_TIME},
+		{"smallint", ST_SMALLINT},
+		{"int2", ST_SMALLINT},
+		{"bigint", ST_BIGINT},
+		{"int8", ST_BIGINT},
+		{"int", ST_INT},
+		{"varchar", ST_VARCHAR},
+		{"character varying", ST_VARCHAR},
+		{"char", ST_CHAR},
+		{"clob", ST_TEXT},
+		{"text", ST_TEXT},
+		{"blob", ST_BYTEA},
+		{"bytea", ST_BYTEA},
+		{"binary", ST_BYTEA},
+		{"doub", ST_DOUBLE},
+		{"floa", ST_DOUBLE},
+		{"real", ST_DOUBLE},
+		{"num", ST_DOUBLE},
+		{"dec", ST_DOUBLE},
+	};
+
+	*ret_length = 0;
+	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+		if (!contains(type, words[i].word))
+			continue;
+		*ret = words[i].storage;
+		if (*ret == ST_VARCHAR || *ret == ST_CHAR)
+			*ret_length = length_of(type);
+		if (*ret == ST_CHAR && *ret_length == 0)
+			*ret = ST_TEXT;
+		return true;
+	}
+	return false;
+}
+
+bool live_type_storage(const struct dialect *d, struct str type, enum storage_type *ret, int64_t *ret_length)
+{
+	return d->id == DIALECT_SQLITE ? sqlite_storage(type, ret, ret_length)
+				       : postgres_storage(type, ret, ret_length);
+}
+
+enum storage_class { CLASS_TEMPORAL, CLASS_TEXT, CLASS_INTEGER, CLASS_BLOB, CLASS_REAL, CLASS_NUMERIC };
+
+/* What values of a column so declared look like in the file, as far as drift is concerned. */
+static enum storage_class sqlite_class(struct str type)
+{
+	static const struct {
+		const char *word;
+		enum storage_class class;
+	} words[] = {
+		{"date", CLASS_TEMPORAL}, {"time", CLASS_TEMPORAL}, {"json", CLASS_TEXT}, {"char", CLASS_TEXT},
+		{"clob", CLASS_TEXT},     {"text", CLASS_TEXT},     {"uuid", CLASS_TEXT}, {"bool", CLASS_INTEGER},
+		{"int", CLASS_INTEGER},   {"blob", CLASS_BLOB},     {"real", CLASS_REAL}, {"floa", CLASS_REAL},
+		{"doub", CLASS_REAL},     {"num", CLASS_REAL},      {"dec", CLASS_REAL},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		if (contains(type, words[i].word))
+			return words[i].class;
+	return str_trim(type).len == 0 ? CLASS_BLOB : CLASS_NUMERIC;
+}
+
+static enum type_drift sqlite_drift(const struct live_column *live, const struct column *want)
+{
+	struct strbuf spelling;
+	struct err ignored;
+	enum storage_class have = sqlite_class(live->type), wanted = CLASS_NUMERIC;
+
+	strbuf_init(&spelling, 0);
+	if (ddl_column_type(&dialect_sqlite, want, &spelling, &ignored))
+		wanted = sqlite_class(strbuf_str(&spelling));
+	strbuf_done(&spelling);
+	/* a time of day is text under either name */
+	if (want->logical == LT_TIME && (have == CLASS_TEXT || contains(live->type, "time")))
+		return DRIFT_NONE;
+	return have == wanted ? DRIFT_NONE : DRIFT_TYPE;
+}
+
+/* Storage types that are one type on PostgreSQL. */
+static enum storage_type postgres_type(enum storage_type t)
+{
+	if (t == ST_UUID_LOGICAL)
+		return ST_UUID;
+	if (t == ST_DATETIME_LOGICAL)
+		return ST_TIMESTAMPTZ;
+	return t == ST_TIME_LOGICAL ? ST_VARCHAR : t;
+}
+
+static bool is_text(enum storage_type t)
+{
+	return t == ST_TEXT || t == ST_VARCHAR || t == ST_CHAR;
+}
+
+static enum type_drift postgres_drift(const struct live_column *live, const struct column *want)
+{
+	enum storage_type have, wanted = postgres_type(want->storage);
+	int64_t length;
+
+	if (live->native_enum)
+		return DRIFT_NONE;
+	if (want->postgres_native_enum)
+		return DRIFT_ENUM;
+	if (!postgres_storage(live->type, &have, &length))
+		return is_text(wanted) ? DRIFT_NONE : DRIFT_UNKNOWN;
+	if (have == wanted && length == want->length)
+		return DRIFT_NONE;
+	if (have == ST_JSONB && wanted == ST_JSON)
+		return DRIFT_NONE; /* the better of the two holds what json holds */
+	if (want->enum_type_name.p != NULL)
+		return DRIFT_ENUM;
+	if ((have == ST_TIMESTAMP && wanted == ST_TIMESTAMPTZ) || (have == ST_TIMESTAMPTZ && wanted == ST_TIMESTAMP))
+		return DRIFT_TIMEZONE;
+	return DRIFT_TYPE;
+}
+
+enum type_drift diff_type(const struct dialect *d, const struct live_column *live, const struct column *want)
+{
+	return d->id == DIALECT_SQLITE ? sqlite_drift(live, want) : postgres_drift(live, want);
+}
+
+/* Order of the types into which smaller ones fit without loss; 0: not in this family. */
+static int integer_rank(enum storage_type t)
+{
+	return t == ST_SMALLINT ? 1 : t == ST_INT ? 2 : t == ST_BIGINT ? 3 : 0;
+}
+
+struct alter_effect diff_alter_effect(const struct live_column *live, const struct column *want)
+{
+	enum storage_type have = ST_UNRESOLVED, wanted = postgres_type(want->storage);
+	int64_t length = 0;
+	bool unlimited;
+
+	if (!postgres_storage(live->type, &have, &length))
+		return (struct alter_effect){true, true};
+	/* varchar and text are stored alike; a limit that does not shrink is only a check that always holds */
+	unlimited = wanted == ST_TEXT || (wanted == ST_VARCHAR && want->length == 0);
+	if ((have == ST_TEXT || have == ST_VARCHAR) && unlimited)
+		return (struct alter_effect){false, false};
+	if (have == ST_VARCHAR && wanted == ST_VARCHAR && length != 0 && length <= want->length)
+		return (struct alter_effect){false, false};
+	if (unlimited)
+		return (struct alter_effect){true, false}; /* everything has a text form */
+	if (integer_rank(have) != 0 && integer_rank(wanted) != 0)
+		return (struct alter_effect){true, integer_rank(have) > integer_rank(wanted)};
+	if (integer_rank(have) != 0 && (wanted == ST_NUMERIC || (wanted == ST_DOUBLE && have != ST_BIGINT)))
+		return (struct alter_effect){true, false};
+	if ((have == ST_DATE && (wanted == ST_TIMESTAMP || wanted == ST_TIMESTAMPTZ)) ||
+	    (have == ST_DOUBLE && wanted == ST_NUMERIC))
+		return (struct alter_effect){true, false};
+	return (struct alter_effect){true, true};
+}
+
+/* ---- indexes, checks, keys --------------------------------------------------------------------------- */
+
+bool diff_index_owned(const struct live_index *x)
+{
+	return starts(x->name, "idx_") || starts(x->name, "uq_");
+}
+
+bool diff_covers(const struct dialect *d, const struct live_index *x, struct str column)
+{
+	for (size_t i = 0; i < x->n_columns; i++)
+		if (live_name_eq(d, x->columns[i], column))
+			return true;
+	return false;
+}
+
+static bool same_order(const struct dialect *d, const struct live_index *x, const struct schema_index *want)
+{
+	if (x->n_columns != want->n_columns)
+		return false;
+	for (size_t i = 0; i < x->n_columns; i++)
+		if (!live_name_eq(d, x->columns[i], want->columns[i]))
+			return false;
+	return true;
+}
+
+static bool same_set(const struct dialect *d, const struct live_index *x, const struct schema_index *want)
+{
+	if (x->n_columns != want->n_columns)
+		return false;
+	for (size_t i = 0; i < want->n_columns; i++)
+		if (!diff_covers(d, x, want->columns[i]))
+			return false;
+	return true;
+}
+
+/* Whether the live index, whatever its name, does what the entry asks for. A unique does not care for the order. */
+static bool equivalent(const struct dialect *d, const struct live_index *x, const struct schema_index *want)
+{
+	if (x->partial || x->expression)
+		return false;
+	if (want->unique)
+		return x->unique && same_set(d, x, want);
+	return !x->unique && diff_index_owned(x) && same_order(d, x, want);
+}
+
+const struct live_index *diff_find_index(const struct dialect *d, const struct live_table *t,
+					 const struct schema_index *want)
+{
+	for (size_t i = 0; i < t->n_indexes; i++)
+		if (live_name_eq(d, t->indexes[i].name, want->name))
+			return &t->indexes[i];
+	for (size_t i = 0; i < t->n_indexes; i++)
+		if (equivalent(d, &t->indexes[i], want))
+			return &t->indexes[i];
+	return NULL;
+}
+
+bool diff_index_wanted(const struct dialect *d, const struct model *m, const struct live_index *x)
+{
+	for (size_t i = 0; i < m->n_indexes; i++)
+		if (live_name_eq(d, x->name, m->indexes[i].name) || equivalent(d, x, &m->indexes[i]))
+			return true;
+	for (size_t i = 0; i < m->n_uniques; i++)
+		if (live_name_eq(d, x->name, m->uniques[i].name) || equivalent(d, x, &m->uniques[i]))
+			return true;
+	return false;
+}
+
+bool diff_has_check(const struct dialect *d, const struct live_table *t, const struct schema_check *want)
+{
+	for (size_t i = 0; i < t->n_checks; i++)
+		if (live_name_eq(d, t->checks[i].name, want->name))
+			return true;
+	return false;
+}
+
+bool diff_has_foreign_key(const struct dialect *d, const struct live_table *t, const struct foreign_key *want)
+{
+	for (size_t i = 0; i < t->n_fks; i++)
+		if (t->fks[i].n_columns == 1 && live_name_eq(d, t->fks[i].columns[0], want->column) &&
+		    live_name_eq(d, t->fks[i].to_table, want->to_table))
+			return true;
+	return false;
+}

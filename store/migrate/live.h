@@ -1,0 +1,94 @@
+/*
+ * A database as it is: what introspection (store/driver/introspect_*.c) reads and the planner compares with the models.
+ * Plain data in one arena; names and texts as the database's catalog has them.
+ */
+#ifndef FERROD_STORE_MIGRATE_LIVE_H
+#define FERROD_STORE_MIGRATE_LIVE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "service/base/str.h"
+#include "store/dialect/dialect.h"
+
+struct live_column {
+	struct str name;
+	/* Declared type. SQLite: as PRAGMA table_info has it ("VARCHAR(40)", ""). PostgreSQL: format_type(atttypid,
+	 * atttypmod)
+	 * ("character varying(40)", "timestamp with time zone", "numeric(10,2)", "integer[]"); an enum type: its bare
+	 * name. */
+	struct str type;
+	bool nullable;
+	struct str default_text; /* expression; STR_NONE: none (nextval of an owned sequence included when there) */
+	size_t pk_position;      /* 1-based place in the primary key; 0: not part of it */
+	bool autoincrement;      /* SQLite: AUTOINCREMENT; PostgreSQL: identity or an owned sequence's nextval */
+	bool generated;
+	bool native_enum; /* PostgreSQL: type is an enum type */
+	const struct str *enum_values;
+	size_t n_enum_values;
+};
+
+enum live_index_origin {
+	LIVE_INDEX_CREATED, /* CREATE INDEX */
+	LIVE_INDEX_UNIQUE,  /* made by a UNIQUE constraint */
+	LIVE_INDEX_PRIMARY
+};
+
+struct live_index {
+	struct str name;
+	enum live_index_origin origin;
+	bool unique;
+	bool partial;              /* has a WHERE */
+	bool expression;           /* an entry is no plain column: `columns` lacks it */
+	const struct str *columns; /* in index order */
+	size_t n_columns;
+	struct str sql; /* SQLite: CREATE INDEX text; STR_NONE for automatic ones */
+};
+
+struct live_foreign_key {
+	struct str name; /* STR_NONE: anonymous */
+	const struct str *columns;
+	size_t n_columns;
+	struct str to_table;
+	const struct str *to_columns; /* n_to_columns 0: the target's primary key (SQLite) */
+	size_t n_to_columns;
+	struct str on_delete, on_update; /* "CASCADE", "NO ACTION", ...; STR_NONE: NO ACTION */
+};
+
+struct live_check {
+	struct str name;       /* STR_NONE: anonymous */
+	struct str expression; /* without CHECK and its parentheses */
+};
+
+struct live_table {
+	struct str name;
+	struct live_column *columns; /* in table order */
+	size_t n_columns;
+	struct live_index *indexes;
+	size_t n_indexes;
+	struct live_foreign_key *fks;
+	size_t n_fks;
+	struct live_check *checks;
+	size_t n_checks;
+	/* Rows: 0 only when it is known to be empty; exact or estimated otherwise; -1: not looked at. */
+	int64_t rows;
+	const struct str *triggers; /* SQLite: CREATE TRIGGER texts */
+	size_t n_triggers;
+	/* SQLite: what a table made from these fields would lose ("WITHOUT ROWID", "a generated column", "COLLATE", "a
+	 * deferrable foreign key", ...); STR_NONE: nothing. Such a table is not rebuilt. */
+	struct str peculiar;
+};
+
+struct live_schema {
+	struct live_table *tables;
+	size_t n_tables;
+};
+
+/* Whether two names are one in this dialect: SQLite ignores ASCII case. */
+bool live_name_eq(const struct dialect *d, struct str a, struct str b);
+/* NULL when there is none. */
+const struct live_table *live_find_table(const struct dialect *d, const struct live_schema *l, struct str name);
+const struct live_column *live_find_column(const struct dialect *d, const struct live_table *t, struct str name);
+
+#endif

@@ -1,0 +1,336 @@
+/* The planner's order of work: tables, columns (or rebuilds), indexes, checks and keys, drops; and what a plan is made
+ * of. */
+#include "store/migrate/plan.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "service/base/limits.h"
+#include "service/base/num.h"
+#include "store/migrate/plan_build.h"
+
+#include "service/base/banned.h"
+
+/* What a kind means unless its maker knows better. */
+static const struct {
+	const char *name, *lock; /* on PostgreSQL */
+	bool rewrites, loses_data, reversible;
+} kinds[] = {
+	[CHANGE_CREATE_TYPE] = {"create_type", "NONE", false, false, true},
+	[CHANGE_CREATE_TABLE] = {"create_table", "NONE", false, false, true},
+	[CHANGE_ADD_COLUMN] = {"add_column", "ACCESS EXCLUSIVE", false, false, true},
+	[CHANGE_DROP_DEFAULT] = {"drop_default", "ACCESS EXCLUSIVE", false, false, true},
+	[CHANGE_ALTER_TYPE] = {"alter_type", "ACCESS EXCLUSIVE", true, false, true},
+	[CHANGE_SET_NOT_NULL] = {"set_not_null", "ACCESS EXCLUSIVE", false, false, true},
+	[CHANGE_DROP_NOT_NULL] = {"drop_not_null", "ACCESS EXCLUSIVE", false, false, true},
+	[CHANGE_REBUILD_TABLE] = {"rebuild_table", "EXCLUSIVE", false, false, true},
+	[CHANGE_CREATE_INDEX] = {"create_index", "SHARE", false, false, true},
+	[CHANGE_ADD_CHECK] = {"add_check", "ACCESS EXCLUSIVE", false, false, true},
+	[CHANGE_ADD_FOREIGN_KEY] = {"add_foreign_key", "SHARE ROW EXCLUSIVE", false, false, true},
+	[CHANGE_DROP_INDEX] = {"drop_index", "ACCESS EXCLUSIVE", false, false, true},
+	[CHANGE_DROP_COLUMN] = {"drop_column", "ACCESS EXCLUSIVE", false, true, false},
+};
+
+const char *change_kind_name(enum change_kind k)
+{
+	return kinds[k].name;
+}
+
+/* Room for one more of a list in the arena. */
+static void *more(struct arena *a, void *list, size_t n, size_t *size, size_t item)
+{
+	void *out;
+
+	if (n < *size)
+		return list;
+	*size = *size == 0 ? 16 : *size * 2;
+	out = arena_array(a, *size, item);
+	if (n > 0)
+		memcpy(out, list, n * item);
+	return out;
+}
+
+struct change *planner_emit(struct planner *pl, enum change_kind kind, struct str table, struct str column)
+{
+	struct migration_plan *p = pl->p;
+	struct change *c;
+
+	p->changes = more(pl->a, p->changes, p->n_changes, &p->size_changes, sizeof(*p->changes));
+	c = &p->changes[p->n_changes++];
+	*c = (struct change){
+		.kind = kind,
+		.statement = arena_str(pl->a, strbuf_str(&pl->b)),
+		.table = table,
+		.column = column,
+		.lock = pl->d->id == DIALECT_SQLITE ? "EXCLUSIVE" : kinds[kind].lock,
+		.rewrites = kinds[kind].rewrites,
+		.loses_data = kinds[kind].loses_data,
+		.reversible = kinds[kind].reversible,
+	};
+	strbuf_reset(&pl->b);
+	return c;
+}
+
+void planner_put_type(const struct planner *pl, const struct column *c, struct strbuf *out)
+{
+	struct err err;
+	bool ok = ddl_column_type(pl->d, c, out, &err);
+
+	assert(ok);
+	(void)ok;
+}
+
+void planner_refuse(struct planner *pl, struct str table, struct str column, const char *fmt, ...)
+{
+	struct migration_plan *p = pl->p;
+	char why[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(why, sizeof(why), fmt, ap);
+	va_end(ap);
+	if (p->n_refusals >= LIMIT_ERR_FAULTS)
+		return;
+	p->refusals = more(pl->a, p->refusals, p->n_refusals, &p->size_refusals, sizeof(*p->refusals));
+	p->refusals[p->n_refusals++] = (struct err_fault){
+		.pointer = "",
+		.detail = arena_printf(pl->a, "%.*s.%.*s %s", STR_FMT(table), STR_FMT(column), why).p,
+	};
+	if (p->n_refusals == 1) {
+		p->refused_table = table;
+		p->refused_column = column;
+	}
+}
+
+void planner_warn(struct planner *pl, const char *code, struct str table, struct str column, const char *fmt, ...)
+{
+	char what[768];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(what, sizeof(what), fmt, ap);
+	va_end(ap);
+	ddl_plan_warn(&pl->p->notes, code, table, column, "%.*s.%.*s %s", STR_FMT(table), STR_FMT(column), what);
+}
+
+/* ---- missing tables ---------------------------------------------------------------------------------- */
+
+static bool table_exists(void *arg, struct str table)
+{
+	const struct planner *pl = arg;
+
+	return live_find_table(pl->d, pl->live, table) != NULL;
+}
+
+static bool plan_tables(struct planner *pl, struct err *err)
+{
+	static const enum change_kind as[] = {
+		[DDL_CREATE_TYPE] = CHANGE_CREATE_TYPE,         [DDL_CREATE_TABLE] = CHANGE_CREATE_TABLE,
+		[DDL_CREATE_INDEX] = CHANGE_CREATE_INDEX,       [DDL_ADD_CHECK] = CHANGE_ADD_CHECK,
+		[DDL_ADD_FOREIGN_KEY] = CHANGE_ADD_FOREIGN_KEY,
+	};
+	struct ddl_plan created;
+
+	ddl_plan_init(&created, pl->a);
+	if (!ddl_create_all(pl->d, pl->s, table_exists, pl, &created, err))
+		return false;
+	for (size_t i = 0; i < created.n_statements; i++) {
+		struct change *c;
+
+		assert(created.about[i].kind != DDL_OTHER);
+		strbuf_put(&pl->b, created.statements[i]);
+		c = planner_emit(pl, as[created.about[i].kind], created.about[i].table, STR_NONE);
+		/* on a table that this very run makes nobody waits for a lock */
+		if (pl->d->id == DIALECT_POSTGRES && c->kind != CHANGE_ADD_FOREIGN_KEY)
+			c->lock = "NONE";
+	}
+	return true;
+}
+
+/* ---- tables that are there --------------------------------------------------------------------------- */
+
+static bool is_new(const struct planner *pl, const struct table_pair *tp, struct str column)
+{
+	return live_find_column(pl->d, tp->t, column) == NULL;
+}
+
+static void plan_index(struct planner *pl, const struct table_pair *tp, const struct schema_index *x)
+{
+	if (diff_find_index(pl->d, tp->t, x) != NULL)
+		return;
+	/* ADD COLUMN has said UNIQUE already */
+	if (pl->d->id == DIALECT_POSTGRES && ddl_inline_unique(tp->m, x) && x->unique && is_new(pl, tp, x->columns[0]))
+		return;
+	ddl_create_index(tp->m, x, &pl->b);
+	(void)planner_emit(pl, CHANGE_CREATE_INDEX, tp->m->table, x->n_columns == 1 ? x->columns[0] : STR_NONE);
+}
+
+static void plan_checks(struct planner *pl, const struct table_pair *tp)
+{
+	for (size_t i = 0; i < tp->m->n_checks; i++) {
+		const struct schema_check *c = &tp->m->checks[i];
+
+		if (tp->rebuilt || diff_has_check(pl->d, tp->t, c))
+			continue;
+		if (pl->d->id == DIALECT_SQLITE) {
+			planner_warn(pl, "check_not_added", tp->m->table, c->column,
+				     "has no CHECK constraint \"%.*s\": SQLite cannot add one to a table in place; "
+				     "migrate with "
+				     "rebuild, or use Alembic",
+				     STR_FMT(c->name));
+			continue;
+		}
+		ddl_add_check(tp->m, c, &pl->b);
+		(void)planner_emit(pl, CHANGE_ADD_CHECK, tp->m->table, c->column);
+	}
+}
+
+/* Foreign keys of columns that this run adds; those of older columns are left alone. */
+static void plan_foreign_keys(struct planner *pl, const struct table_pair *tp)
+{
+	for (size_t i = 0; i < tp->m->n_fks; i++) {
+		const struct foreign_key *fk = &tp->m->fks[i];
+
+		if (tp->rebuilt || !is_new(pl, tp, fk->column))
+			continue;
+		if (pl->d->id == DIALECT_SQLITE) {
+			planner_warn(pl, "foreign_key_not_added", tp->m->table, fk->column,
+				     "was added without its FOREIGN KEY constraint: SQLite cannot add one to a table "
+				     "in place; "
+				     "migrate with rebuild, or use Alembic");
+			continue;
+		}
+		strbuf_puts(&pl->b, "ALTER TABLE ");
+		dialect_quote_ident(&pl->b, tp->m->table);
+		strbuf_puts(&pl->b, " ADD ");
+		ddl_foreign_key(fk, &pl->b);
+		(void)planner_emit(pl, CHANGE_ADD_FOREIGN_KEY, tp->m->table, fk->column);
+	}
+}
+
+static void plan_artifacts(struct planner *pl, const struct table_pair *tp)
+{
+	for (size_t i = 0; i < tp->m->n_indexes; i++)
+		plan_index(pl, tp, &tp->m->indexes[i]);
+	for (size_t i = 0; i < tp->m->n_uniques; i++)
+		plan_index(pl, tp, &tp->m->uniques[i]);
+	plan_checks(pl, tp);
+	plan_foreign_keys(pl, tp);
+}
+
+static void plan_drop_indexes(struct planner *pl, const struct table_pair *tp)
+{
+	for (size_t i = 0; i < tp->t->n_indexes; i++) {
+		const struct live_index *x = &tp->t->indexes[i];
+
+		if (x->origin != LIVE_INDEX_CREATED || tp->rebuilt || plan_keeps_index(pl, tp, x))
+			continue;
+		strbuf_puts(&pl->b, "DROP INDEX IF EXISTS ");
+		dialect_quote_ident(&pl->b, x->name);
+		(void)planner_emit(pl, CHANGE_DROP_INDEX, tp->m->table, STR_NONE);
+	}
+}
+
+/* The enum types of columns that are to be added; a type that is there already is left as it is. */
+static void plan_enum_types(struct planner *pl, const struct table_pair *tp)
+{
+	for (size_t i = 0; pl->d->id == DIALECT_POSTGRES && i < tp->m->n_columns; i++) {
+		const struct column *c = &tp->m->columns[i];
+
+		if (!c->postgres_native_enum || !is_new(pl, tp, c->name))
+			continue;
+		ddl_create_enum(c, &pl->b);
+		(void)planner_emit(pl, CHANGE_CREATE_TYPE, STR_NONE, STR_NONE);
+	}
+}
+
+static bool types_known(const struct planner *pl, const struct model *m, struct err *err)
+{
+	struct strbuf ignored;
+	bool ok = true;
+
+	strbuf_init(&ignored, 0);
+	for (size_t i = 0; ok && i < m->n_columns; i++)
+		ok = ddl_column_type(pl->d, &m->columns[i], &ignored, err);
+	strbuf_done(&ignored);
+	return ok;
+}
+
+static bool plan_existing(struct planner *pl, struct err *err)
+{
+	const struct schema *s = pl->s;
+	size_t *order = arena_array(pl->a, s->n_models, sizeof(*order)), n = 0;
+	struct table_pair *pairs = arena_array(pl->a, s->n_models, sizeof(*pairs));
+
+	ddl_order(s, order);
+	for (size_t i = 0; i < s->n_models; i++) {
+		const struct model *m = &s->models[order[i]];
+		const struct live_table *t = live_find_table(pl->d, pl->live, m->table);
+
+		if (t == NULL)
+			continue;
+		if (!types_known(pl, m, err))
+			return false;
+		pairs[n++] = (struct table_pair){m, t, false};
+	}
+	for (size_t i = 0; i < n; i++)
+		plan_enum_types(pl, &pairs[i]);
+	for (size_t i = 0; i < n; i++) {
+		pairs[i].rebuilt = plan_needs_rebuild(pl, &pairs[i]);
+		if (pairs[i].rebuilt)
+			plan_rebuild(pl, &pairs[i]);
+		else
+			plan_columns(pl, &pairs[i]);
+	}
+	for (size_t i = 0; i < n; i++)
+		plan_artifacts(pl, &pairs[i]);
+	for (size_t i = 0; i < n; i++) {
+		plan_drop_indexes(pl, &pairs[i]);
+		if (!pairs[i].rebuilt)
+			plan_drop_columns(pl, &pairs[i]);
+	}
+	return true;
+}
+
+bool plan_migration(struct arena *a, const struct dialect *d, const struct schema *s, const struct live_schema *live,
+		    const struct migrate_options *o, struct migration_plan *ret, struct err *err)
+{
+	struct planner pl = {.a = a, .d = d, .s = s, .live = live, .o = *o, .p = ret};
+	bool ok;
+
+	*ret = (struct migration_plan){.arena = a};
+	ddl_plan_init(&ret->notes, a);
+	strbuf_init(&pl.b, 0);
+	pl.o.updates = o->updates || o->destructive;
+	ok = plan_tables(&pl, err) && (!pl.o.updates || plan_existing(&pl, err));
+	strbuf_done(&pl.b);
+	if (!ok || ret->n_refusals == 0)
+		return ok;
+	(void)err_set(err, ERR_MIGRATION_REFUSED, "%s", ret->refusals[0].detail);
+	if (ret->n_refusals > 1)
+		(void)err_set(err, ERR_MIGRATION_REFUSED, "%s (and %zu more refusals)", ret->refusals[0].detail,
+			      ret->n_refusals - 1);
+	err->faults = ret->refusals;
+	err->n_faults = ret->n_refusals;
+	(void)snprintf(err->table, sizeof(err->table), "%.*s", STR_FMT(ret->refused_table));
+	(void)snprintf(err->column, sizeof(err->column), "%.*s", STR_FMT(ret->refused_column));
+	return false;
+}
+
+void plan_hash(const struct dialect *d, const struct migration_plan *p, char ret[65])
+{
+	struct strbuf b;
+	uint8_t digest[32];
+
+	strbuf_init(&b, 0);
+	strbuf_puts(&b, d->name);
+	for (size_t i = 0; i < p->n_changes; i++) {
+		strbuf_putc(&b, '\0'); /* in no statement */
+		strbuf_put(&b, p->changes[i].statement);
+	}
+	num_sha256(strbuf_str(&b), digest);
+	num_hex(digest, sizeof(digest), ret);
+	strbuf_done(&b);
+}
