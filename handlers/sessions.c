@@ -15,7 +15,7 @@ static bool read_open(struct request *req, struct str *using, struct session_opt
 		return false;
 	json_reader_init(&r, &req->arena, doc, "", err);
 	json_reader_str(&r, "using", using);
-	json_reader_number(&r, "idle_timeout_seconds", 0.001, limits->idle_timeout_s, &o->idle_timeout_s);
+	json_reader_number(&r, "idle_timeout_seconds", 0.001, limits->max_lifetime_s, &o->idle_timeout_s);
 	json_reader_number(&r, "max_lifetime_seconds", 0.001, limits->max_lifetime_s, &o->max_lifetime_s);
 	return json_reader_done(&r) && request_args_known(req, context_no_args, err);
 }
@@ -36,6 +36,24 @@ static bool session_connection(struct request *req, struct str using, struct con
 		return true;
 	connection_unref(*ret);
 	return false;
+}
+
+/* What is refused before it enters its session tells about the session all the same. */
+void sessions_before_reply(void *app, struct request *req, struct response *res)
+{
+	const struct app *a = app;
+	struct session_view v;
+	if (req->session_id.p == NULL)
+		return;
+	for (size_t i = 0; i < res->n_headers; i++)
+		if (str_ieq_z(res->headers[i].name, "Ferro-Session-Info"))
+			return;
+	if (!session_peek(a->store->sessions, req->session_id, principal_name(req), &v))
+		return;
+	double idle_s = v.idle_expires_in_s < v.expires_in_s ? v.idle_expires_in_s : v.expires_in_s;
+	response_header(res, "Ferro-Session-Info",
+			arena_printf(&req->arena, "idle-expires-in=%lld, expires-in=%lld, transactions=%zu, queue=%zu",
+				     (long long)idle_s, (long long)v.expires_in_s, v.n_transactions, v.n_queued));
 }
 
 bool handle_session_open(struct request *req, struct response *res, struct err *err)

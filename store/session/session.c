@@ -407,6 +407,23 @@ void session_view(const struct session *s, struct session_view *ret)
 	imap_stats(s->imap, &ret->imap);
 }
 
+bool session_peek(struct session_table *t, struct str id, struct str owner, struct session_view *ret)
+{
+	enum session_end why;
+	struct session *s;
+	bool ok;
+
+	mutex_lock(&t->lock);
+	s = map_get(&t->by_id, id);
+	ok = s != NULL && str_eq(s->owner, owner) && !is_over(s, clock_mono_ns(), &why);
+	if (ok) {
+		session_view(s, ret);
+		ret->ref = ret->connection_name = ret->owner = STR_NONE;
+	}
+	mutex_unlock(&t->lock);
+	return ok;
+}
+
 size_t session_list(struct session_table *t, struct arena *a, struct session_view **ret)
 {
 	struct session_view *views;
