@@ -267,7 +267,8 @@ struct value codec_decode(struct arena *a, const struct dialect *d, const struct
 
 	if (in.kind == VALUE_NULL)
 		return in;
-	return rules[c->logical].decode(&ctx, in);
+	in = rules[c->logical].decode(&ctx, in);
+	return in;
 }
 
 struct str codec_key_text(struct arena *a, const struct column *c, struct value v)
