@@ -57,7 +57,6 @@ static bool bind_now(const struct record *r, const struct column *c, struct valu
 {
 	char now[CLOCK_RFC3339_BYTES]; /* 2026-01-02T03:04:05.678Z */
 	struct str s;
-	struct err ignored;
 
 	clock_rfc3339(clock_real_us(), now);
 	s = str_z(now);
@@ -65,12 +64,12 @@ static bool bind_now(const struct record *r, const struct column *c, struct valu
 		s = str_n(now, 10);
 	else if (c->logical == LT_TIME)
 		s = str_n(now + 11, s.len - 12);
-	return codec_bind_text(r->arena, r->dialect, c, s, "", ret, &ignored);
+	return codec_bind_text(r->arena, r->dialect, c, s, "", ret, r->err);
 }
 
+/* What binding says against a default is of no account: r->err only counts when false is returned. */
 static bool take_default(const struct record *r, const struct column *c)
 {
-	struct err ignored;
 	bool ok;
 
 	if (c->default_value == NULL || json_is_null(c->default_value)) {
@@ -81,7 +80,7 @@ static bool take_default(const struct record *r, const struct column *c)
 	if (says_now(c))
 		ok = bind_now(r, c, &r->values[c->index]);
 	else
-		ok = codec_bind(r->arena, r->dialect, c, c->default_value, "", &r->values[c->index], &ignored);
+		ok = codec_bind(r->arena, r->dialect, c, c->default_value, "", &r->values[c->index], r->err);
 	r->given[c->index] = ok; /* what the column cannot hold must be an expression of the database's own */
 	return true;
 }
