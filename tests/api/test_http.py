@@ -1,0 +1,333 @@
+"""The fine print of HTTP: order of refusal, framing, strict JSON, limits, headers of every answer."""
+import json
+import re
+
+import pytest
+
+from support.client import Client
+from support.raw import RawConnection
+from support.server import Server
+
+
+@pytest.fixture
+def raw(server):
+    with RawConnection(server.port) as connection:
+        yield connection
+
+
+# ---- what is refused first ----
+
+# each request has every fault from its own line downwards: the topmost decides
+LADDER = [
+    ("GET", "/nothing?" + "x" * 4200, {}, b"{", 414, "uri_too_long"),
+    ("BREW", "/nothing", {"Content-Type": "text/plain", "Accept": "image/png"}, b"{", 404, "route_not_found"),
+    ("BREW", "/v1/query", {"Content-Type": "text/plain", "Accept": "image/png"}, b"{", 405, "method_not_allowed"),
+    ("POST", "/v1/query", {"Content-Type": "text/plain", "Accept": "image/png"}, b"{", 415, "unsupported_media_type"),
+    ("POST", "/v1/query", {"Accept": "image/png"}, b"{", 406, "not_acceptable"),
+    ("POST", "/v1/query", {}, b"{", 400, "invalid_json"),
+    ("POST", "/v1/query", {}, b'[{"model_name": 7}]', 400, "invalid_request"),
+    ("POST", "/v1/query", {}, b'{"model_name": "NoSuchModel"}', 404, "model_not_found"),
+]
+
+
+@pytest.mark.parametrize("method, target, headers, body, status, code", LADDER, ids=[str(row[4]) + row[5] for row in LADDER])
+def test_order_of_refusal(client, method, target, headers, body, status, code):
+    client.request(method, target, raw=body, headers=headers).problem(status, code)
+
+
+def test_length_is_judged_before_the_type(client):
+    client.post("/v1/query", raw=b" " * (8 * 1024 * 1024 + 1), headers={"Content-Type": "text/plain"}).problem(
+        413, "payload_too_large")
+
+
+def test_credential_comes_after_length_and_before_type():
+    with Server(env={"FERROD_ADMIN_KEY": "the-only-key"}) as server:
+        with Client(server.port) as c:
+            c.post("/v1/nothing", raw=b"{").problem(404, "route_not_found")
+            c.put("/v1/query", raw=b"{").problem(405, "method_not_allowed")
+            c.post("/v1/query", raw=b" " * (8 * 1024 * 1024 + 1)).problem(413, "payload_too_large")
+            answer = c.post("/v1/query", raw=b"{", headers={"Content-Type": "text/plain"})
+            answer.problem(401, "unauthenticated")
+            assert answer.header("WWW-Authenticate").startswith("Bearer")
+            c.post("/v1/query", raw=b"{", headers={"Authorization": "Bearer wrong"}).problem(401, "unauthenticated")
+            c.get("/healthz").expect(200)
+            c.get("/version").problem(401, "unauthenticated")
+            good = {"Authorization": "Bearer the-only-key"}
+            c.post("/v1/query", raw=b"{", headers=good | {"Content-Type": "text/plain"}).problem(415, "unsupported_media_type")
+            c.get("/version", headers=good).expect(200)
+        assert "the-only-key" not in server.log()
+
+
+# ---- framing ----
+
+def test_many_requests_on_one_connection(raw):
+    for number in range(50):
+        raw.request("GET", "/healthz", headers=[("X-Request-Id", f"r{number}")])
+        answer = raw.response()
+        assert (answer.status, answer.header("X-Request-Id")) == (200, f"r{number}")
+
+
+def test_pipelined_requests_are_answered_in_order(raw):
+    for number in range(10):
+        raw.request("GET", "/healthz", headers=[("X-Request-Id", f"p{number}")])
+    assert [raw.response().header("X-Request-Id") for _ in range(10)] == [f"p{number}" for number in range(10)]
+
+
+def test_refusals_keep_the_connection(raw):
+    """A body of a refused request is read away: the next request on the connection is understood."""
+    for _ in range(3):
+        raw.request("POST", "/v1/nothing", b'{"a": 1}' * 100)
+        raw.response().problem(404, "route_not_found")
+        raw.request("POST", "/v1/query", b'{"a": 1}' * 100, headers=[("Content-Type", "text/plain")])
+        raw.response().problem(415, "unsupported_media_type")
+        raw.request("GET", "/healthz")
+        assert raw.response().status == 200
+
+
+def test_connection_close_is_obeyed(raw):
+    raw.request("GET", "/healthz", headers=[("Connection", "close")])
+    assert raw.response().status == 200
+    assert raw.closed()
+
+
+def test_http_1_0(raw):
+    raw.send("GET /healthz HTTP/1.0\r\nHost: localhost\r\n\r\n")
+    assert raw.response().status == 200
+    assert raw.closed()
+
+
+def test_expect_100_continue(raw):
+    body = b'{"model_name": "NoSuchModel"}'
+    raw.send(f"POST /v1/query HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+             f"Content-Length: {len(body)}\r\nExpect: 100-continue\r\n\r\n")
+    assert raw.response().status == 100
+    raw.send(body)
+    raw.response().problem(404, "model_not_found")
+
+
+@pytest.mark.parametrize("target, kind, length, status, code", [
+    ("/v1/nothing", "application/json", 10, 404, "route_not_found"),
+    ("/healthz", "application/json", 10, 405, "method_not_allowed"),
+    ("/v1/query", "application/json", 9 * 1024 * 1024, 413, "payload_too_large"),
+    ("/v1/query", "text/plain", 10, 415, "unsupported_media_type")])
+def test_what_the_headers_show_is_refused_without_asking_for_the_body(raw, target, kind, length, status, code):
+    raw.send(f"POST {target} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n"
+             "Expect: 100-continue\r\n\r\n")
+    raw.response().problem(status, code)
+
+
+def test_length_is_refused_before_the_body_is_sent(raw):
+    raw.send("POST /v1/query HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+             "Content-Length: 99999999999\r\n\r\n")
+    raw.response().problem(413, "payload_too_large")
+
+
+def chunks(*parts):
+    return b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in parts) + b"0\r\n\r\n"
+
+
+CHUNKED = ("POST /v1/query HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+           "Transfer-Encoding: chunked\r\n\r\n")
+
+
+def test_chunked_body(raw):
+    for parts in ([b'{"model_name": "NoSuchModel"}'], [bytes([byte]) for byte in b'{"model_name": "NoSuchModel"}']):
+        raw.send(CHUNKED)
+        raw.send(chunks(*parts))
+        raw.response().problem(404, "model_not_found")
+    raw.send(CHUNKED)
+    raw.send(chunks(b'{"model_name"'))
+    raw.response().problem(400, "invalid_json")
+
+
+def test_chunked_body_over_the_limit(raw):
+    raw.send(CHUNKED)
+    part = b"%x\r\n%s\r\n" % (65536, b" " * 65536)
+    with _quiet():
+        for _ in range(130):
+            raw.send(part)
+        raw.send(b"0\r\n\r\n")
+    raw.response().problem(413, "payload_too_large")
+
+
+class _quiet:
+    """The server may close its reading side before all has been sent."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        return kind is not None and issubclass(kind, OSError)
+
+
+def test_body_in_small_pieces(raw):
+    body = b'{"model_name": "NoSuchModel"}'
+    raw.send(f"POST /v1/query HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n")
+    for byte in body:
+        raw.send(bytes([byte]))
+    raw.response().problem(404, "model_not_found")
+
+
+@pytest.mark.parametrize("text", [
+    "GARBAGE\r\n\r\n", "GET /healthz HTTP/1.1\r\n\r\n", "GET /healthz HTTP/1.1\r\nHost: x\r\nHost: y\r\nbroken line\r\n\r\n",
+    "POST /v1/query HTTP/1.1\r\nHost: localhost\r\nContent-Length: abc\r\n\r\n"])
+def test_malformed_requests_close_the_connection(server, text):
+    with RawConnection(server.port) as raw:
+        raw.send(text)
+        got = raw.rest()
+        if got:
+            assert re.match(rb"HTTP/1\.[01] 400 ", got), got[:200]
+    with Client(server.port) as c:
+        c.get("/healthz").expect(200)
+
+
+def test_header_block_over_its_limit(server):
+    with RawConnection(server.port) as raw:
+        raw.send("GET /healthz HTTP/1.1\r\nHost: localhost\r\n" + "".join(f"X-Pad-{n}: {'y' * 100}\r\n" for n in range(90)) + "\r\n")
+        raw.response().problem(431, "headers_too_large")
+    with RawConnection(server.port) as raw:
+        with _quiet():
+            raw.send("GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Pad: " + "y" * 300000 + "\r\n\r\n")
+        got = raw.rest()
+        assert got == b"" or re.match(rb"HTTP/1\.[01] 431 ", got), got[:200]
+
+
+def test_target_at_and_over_its_limit(client):
+    client.get("/nothing?" + "x" * (4096 - len("/nothing?"))).problem(404, "route_not_found")
+    client.get("/nothing?" + "x" * (4097 - len("/nothing?"))).problem(414, "uri_too_long")
+
+
+# ---- strict JSON ----
+
+NOT_JSON = [b"", b" ", b"{", b"}", b"nul", b'{"a":1,}', b"{'a':1}", b'{"a":01}', b'{"a":.5}', b'{"a":1.}', b'{"a":+1}', b'{"a":NaN}',
+            b'{"a":Infinity}', b'{"a":"\n"}', b'{"a":"\\x"}', b'{"a":"\\ud800"}', b'{"a":"\\udc00\\ud800"}', b'{"a":"\xc0\x80"}',
+            b'{"a":"\xed\xa0\x80"}', b'{"a":"\xf5\x80\x80\x80"}', b'{"a":1} {}', b'{"a":1}x', b'// c\n{"a":1}', b'{"a":1,"a":2}',
+            b'{"x":{"b":1,"\\u0062":2}}', b"[" * 2000, b'{"a":' * 200 + b"1" + b"}" * 200, b"\xef\xbb\xbf{}"]
+
+
+@pytest.mark.parametrize("body", NOT_JSON)
+def test_what_is_not_json(client, body):
+    client.post("/v1/query", raw=body).problem(400, "invalid_json")
+
+
+def test_json_that_looks_odd(client):
+    for body in (b' \t\r\n{"model_name" : "NoSuch\\u004dodel" } \n', '{"model_name":"Ünïcødé 😀"}'.encode(), b'{"model_name":"\\ud83d\\ude00"}'):
+        client.post("/v1/query", raw=body).problem(404, "model_not_found")
+
+
+@pytest.mark.parametrize("kind", ["application/json", "application/json; charset=utf-8", "application/json;charset=UTF-8",
+                                  "APPLICATION/JSON", 'application/json; charset="utf-8"'])
+def test_spellings_of_json(client, kind):
+    client.post("/v1/query", raw=b"{", headers={"Content-Type": kind}).problem(400, "invalid_json")
+
+
+@pytest.mark.parametrize("kind", [None, "", "text/plain", "application/jsonx", "application/x-www-form-urlencoded", "json"])
+def test_other_types(client, kind):
+    client.post("/v1/query", raw=b"{}", headers={"Content-Type": kind}).problem(415, "unsupported_media_type")
+
+
+@pytest.mark.parametrize("accept, fits", [
+    (None, True), ("*/*", True), ("application/*", True), ("application/json", True), ("text/html, application/json;q=0.1", True),
+    ("application/json;q=0", False), ("text/html", False), ("image/*", False), ("application/json;q=0, */*;q=0.5", False)])
+def test_accept(client, accept, fits):
+    answer = client.get("/v1/connections", headers={"Accept": accept})
+    if fits:
+        answer.expect(200)
+    else:
+        answer.problem(406, "not_acceptable")
+
+
+@pytest.mark.parametrize("method, path, body, pointer", [
+    ("POST", "/v1/connections", {"url": "sqlite::memory:", "surprise": 1}, "/surprise"),
+    ("POST", "/v1/connections", {"name": "x"}, "/url"),
+    ("POST", "/v1/connections", {"url": 7}, "/url"),
+    ("POST", "/v1/connections", {"url": "sqlite::memory:", "default": "yes"}, "/default"),
+    ("POST", "/v1/connections", {"url": "sqlite::memory:", "pool": {"max_connections": "5"}}, "/pool/max_connections"),
+    ("POST", "/v1/connections", {"url": "sqlite::memory:", "pool": {"max": 5}}, "/pool/max"),
+    ("POST", "/v1/sessions", {"a/b~c": 1}, "/a~1b~0c"),
+    ("POST", "/v1/sessions", {"idle_timeout_seconds": -1}, "/idle_timeout_seconds"),
+    ("PUT", "/v1/default-connection", {}, "/name"),
+    ("POST", "/v1/sql/execute", {"sql": "SELECT 1", "arg": []}, "/arg"),
+    ("POST", "/v1/sql/execute", {"sql": 1}, "/sql"),
+    ("POST", "/v1/sql/execute", {"sql": "SELECT 1", "args": 5}, "/args"),
+    ("POST", "/v1/create-tables", {"using": 5}, "/using")])
+def test_pointers_of_shape(client, method, path, body, pointer):
+    answer = client.request(method, path, body)
+    answer.problem(400, "invalid_request")
+    assert pointer in answer.pointers(), answer.body
+
+
+@pytest.mark.parametrize("path", ["/v1/connections?force=1", "/v1/connections/default?force=maybe"])
+def test_query_parameters_that_are_unknown_or_unreadable(client, path):
+    method = "DELETE" if "default" in path else "GET"
+    answer = client.request(method, path)
+    assert answer.status == 400 and answer.json()["code"] in ("invalid_parameters", "invalid_request"), answer.body
+
+
+# ---- what every answer has ----
+
+def test_trailing_slashes_mean_nothing(client):
+    for path in ("/healthz", "/v1/connections", "/v1/models", "/v1/connections/default"):
+        one, other = client.get(path).expect(200), client.get(path + "/").expect(200)
+        assert json.dumps(one.json(), sort_keys=True) == json.dumps(other.json(), sort_keys=True)
+
+
+def test_percent_encoded_paths(client):
+    client.get("/v1/connections/def%61ult").expect(200)
+    client.get("/v1/connections/a%2Fb").problem(400, "invalid_connection_name")
+    for bad in ("/v1/connections/%zz", "/v1/connections/%f", "/v1/models/%ff"):
+        assert client.get(bad, validate=False).status in (400, 404)
+
+
+def test_server_timing_and_ids_on_everything(client, raw):
+    for answer in (client.get("/healthz"), client.get("/nothing"), client.request("BREW", "/healthz"), client.options("/healthz"),
+                   client.head("/healthz"), client.post("/v1/query", raw=b"{"), client.post("/v1/sql/fetch-all", {"sql": "SELECT 1"})):
+        assert re.fullmatch(r"db;dur=\d+(\.\d+)?, total;dur=\d+(\.\d+)?", answer.header("Server-Timing"))
+        assert re.fullmatch(r"[!-~]{8,128}", answer.header("X-Request-Id"))
+    answer = client.post("/v1/sql/fetch-all", {"sql": "SELECT 1"}).expect(200)
+    db, total = map(float, re.findall(r"dur=([\d.]+)", answer.header("Server-Timing")))
+    assert 0 < db <= total
+    raw.request("GET", "/healthz?" + "x" * 5000)
+    assert raw.response().header("X-Request-Id")
+
+
+def test_problem_documents_name_their_page(client):
+    problem = client.get("/v1/connections/nobody").problem(404, "connection_not_found")
+    assert client.get(problem["type"]).expect(200).header("Content-Type").startswith("text/html")
+    assert problem["detail"] and problem["title"]
+
+
+def test_head_keeps_the_length(raw):
+    raw.request("GET", "/version")
+    got = raw.response()
+    raw.request("HEAD", "/version")
+    head = raw.response(head=True)
+    assert (head.status, head.header("Content-Length")) == (200, got.header("Content-Length"))
+    raw.request("GET", "/healthz")
+    assert raw.response().status == 200
+
+
+@pytest.mark.parametrize("method", ["TRACE", "CONNECT", "PROPFIND", "get", "X" * 40])
+def test_unknown_methods(client, method):
+    answer = client.request(method, "/healthz", validate=method not in ("TRACE", "CONNECT", "get"))
+    assert answer.status in (400, 405), answer.body
+    assert client.get("/healthz").status == 200
+
+
+def test_client_that_goes_away_in_mid_request(server):
+    for _ in range(20):
+        with RawConnection(server.port) as raw:
+            raw.send("POST /v1/query HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{")
+    with Client(server.port) as c:
+        c.get("/healthz").expect(200)
+
+
+def test_foreign_host_or_origin_is_refused_on_a_keyless_server(server):
+    """Else any page in the user's browser could reach it (DNS rebinding)."""
+    with RawConnection(server.port) as raw:
+        raw.send("GET /v1/connections HTTP/1.1\r\nHost: evil.example\r\n\r\n")
+        raw.response().problem(403, "forbidden")
+        raw.request("GET", "/v1/connections", headers=[("Origin", "http://evil.example")])
+        raw.response().problem(403, "forbidden")
+        raw.request("GET", "/v1/connections", headers=[("Origin", f"http://localhost:{server.port}")])
+        assert raw.response().status == 200
