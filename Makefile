@@ -97,12 +97,12 @@ $(BUILD)/objects: FORCE
 	@mkdir -p $(@D)
 	@echo '$(LIB_OBJ)' | cmp -s - $@ || echo '$(LIB_OBJ)' > $@
 $(LIB): $(LIB_OBJ) $(BUILD)/objects
-	@rm -f $@
-	@$(AR) rcs $@ $(LIB_OBJ)
+	@rm -f $@.new
+	@$(AR) rcs $@.new $(LIB_OBJ) && mv $@.new $@
 
 $(BIN): $(BUILD)/obj/service/main.o $(LIB)
 	@echo '  LINK $@'
-	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(ALL_LIBS)
+	@$(CC) $(ALL_LDFLAGS) -o $@.new $^ $(ALL_LIBS) && mv $@.new $@
 
 $(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(SUPPORT_OBJ) $(LIB)
 	@mkdir -p $(@D)

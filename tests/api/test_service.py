@@ -46,7 +46,8 @@ def test_options_and_unknown_methods(client, path):
         assert answer.status in (200, 204), answer.body
         assert answer.header("Allow")
         client.request("BREW", where).problem(405, "method_not_allowed")
-        missing = [m.upper() for m in ("get", "put", "post", "delete", "patch") if m not in DOCUMENT["paths"][path]]
+        allowed = answer.header("Allow").split(", ")
+        missing = [m for m in ("GET", "PUT", "POST", "DELETE", "PATCH") if m not in allowed]
         client.request(missing[0], where).problem(405, "method_not_allowed")
 
 

@@ -82,13 +82,29 @@ class Contract:
         return errors
 
     def find(self, path):
-        """(template, operations by method) of a request path, or (None, {})."""
+        """(most specific template, operations by method) of a request path, or (None, {}).
+
+        A path may fit several templates (`…/refresh` and `…/{relation}`): then all their methods are its own, the most
+        specific template's first. A segment that does not decode to UTF-8 without NUL fits none.
+        """
         if len(path) > 1 and path.endswith("/"):
             path = path[:-1]
+        found, merged = None, {}
+        if re.search(r"%(?![0-9A-Fa-f]{2})|%00", path) or not self.decodes(path):
+            return None, {}
         for _, template, pattern, operations in self.paths:
             if pattern.match(path):
-                return template, operations
-        return None, {}
+                found = found or template
+                merged = {**operations, **merged}
+        return found, merged
+
+    @staticmethod
+    def decodes(path):
+        try:
+            urllib.parse.unquote(path, errors="strict")
+        except UnicodeDecodeError:
+            return False
+        return True
 
     @staticmethod
     def allowed(operations):
