@@ -19,6 +19,7 @@ struct bulk {
 	bool representation;
 	int64_t inserted;
 	struct value_format fmt;
+	struct strbuf *out;       /* the answer */
 	bool any;                 /* a record has been written */
 };
 
@@ -28,7 +29,7 @@ static bool returned_row(void *arg, const struct value *values, size_t n, bool *
 	struct bulk *b = arg;
 	(void)ret_stop;
 	(void)err;
-	struct strbuf *out = &b->c->res->body;
+	struct strbuf *out = b->out;
 	struct arena *a = &b->arena;
 	struct value *row = arena_array(a, n + 1, sizeof(*row));
 	for (size_t i = 0; i < n && i < b->m->n_columns; i++)
@@ -111,7 +112,7 @@ static bool insert_all(struct bulk *b, struct bulk_reader *in, struct err *err)
 			b->explicit_id = true;
 		b->rows[b->n_rows++] = row;
 	}
-	return flush_chunk(b, err) && (!b->explicit_id || record_sequence(b->c, b->m, err)) && context_commit(b->c, err);
+	return flush_chunk(b, err) && (!b->explicit_id || record_sequence(b->c, b->m, err));
 }
 
 static void free_chunk(void *arg)
@@ -119,28 +120,36 @@ static void free_chunk(void *arg)
 	arena_done(arg);
 }
 
-bool bulk_create(struct context *c, const struct model *m, struct bulk_reader *in, struct err *err)
+bool bulk_insert(struct context *c, const struct model *m, struct bulk_reader *in, const struct insert_options *o,
+		 struct strbuf *out, struct err *err)
 {
 	struct bulk *b = arena_alloc(&c->req->arena, sizeof(*b));
 	b->c = c;
 	b->m = m;
-	if (!insert_options_read(c, m, &b->o, err))
-		return false;
-	b->representation = prefers(c->req, PREFER_RETURN_REPRESENTATION);
+	b->o = *o;
+	b->out = out;
+	b->representation = prefers(c->res, PREFER_RETURN_REPRESENTATION);
 	if (b->representation)
-		b->fmt = context_format(c->req);
+		b->fmt = context_format(c->res);
 	b->n_max = chunk_rows(m, c->route.conn->dialect);
 	b->rows = arena_array(&c->req->arena, b->n_max, sizeof(*b->rows));
 	arena_init(&b->arena);
 	arena_on_done(&c->req->arena, free_chunk, &b->arena); /* faults of a refusal live in it */
-	struct strbuf *out = response_json(c->res, 201);
 	if (b->representation)
 		strbuf_puts(out, "{\"records\":[");
-	context_write(c, true);
 	if (!insert_all(b, in, err))
 		return false;
 	strbuf_puts(out, b->representation ? "]" : "{");
 	out_int(out, "rows_inserted", b->inserted);
 	strbuf_putc(out, '}');
 	return true;
+}
+
+bool bulk_create(struct context *c, const struct model *m, struct bulk_reader *in, struct err *err)
+{
+	struct insert_options o;
+	if (!insert_options_read(c, m, &o, err))
+		return false;
+	context_write(c, true);
+	return bulk_insert(c, m, in, &o, response_json(c->res, 201), err) && context_commit(c, err);
 }

@@ -8,6 +8,10 @@
 /* Inserts every record of the reader in one unit, in chunks below the engine's parameter limit; answers 201. Parks. */
 bool bulk_create(struct context *c, const struct model *m, struct bulk_reader *in, struct err *err) MUST_CHECK;
 
+/* The same in an open atomic unit; the answer's object is appended to `out`. Parks. */
+bool bulk_insert(struct context *c, const struct model *m, struct bulk_reader *in, const struct insert_options *o,
+		 struct strbuf *out, struct err *err) MUST_CHECK;
+
 /* on_conflict and conflict_columns of the request. ERR_INVALID_PARAMETERS, ERR_UNKNOWN_COLUMN. */
 bool insert_options_read(const struct context *c, const struct model *m, struct insert_options *o,
 			 struct err *err) MUST_CHECK;

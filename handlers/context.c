@@ -12,19 +12,6 @@ struct app *request_app(const struct request *req)
 	return req->app;
 }
 
-bool prefers(struct request *req, enum prefer_bit bit)
-{
-	if ((req->prefer.given & (unsigned)bit) == 0)
-		return false;
-	req->prefer.applied |= (unsigned)bit;
-	return true;
-}
-
-struct value_format context_format(struct request *req)
-{
-	return (struct value_format){.int64_as_string = prefers(req, PREFER_INT64_STRING)};
-}
-
 void header_set(struct response *res, const char *name, struct str value)
 {
 	for (size_t i = 0; i < res->n_headers; i++) {
@@ -36,6 +23,45 @@ void header_set(struct response *res, const char *name, struct str value)
 	response_header(res, name, value);
 }
 
+bool prefers(struct response *res, enum prefer_bit bit)
+{
+	static const struct {
+		enum prefer_bit bit;
+		const char *text;
+	} words[] = {
+		{PREFER_RETURN_MINIMAL, "return=minimal"},
+		{PREFER_RETURN_REPRESENTATION, "return=representation"},
+		{PREFER_COUNT_EXACT, "count=exact"},
+		{PREFER_INT64_STRING, "int64=string"},
+		{PREFER_TX_ROLLBACK, "tx=rollback"},
+	};
+	struct prefer *p = &res->req->prefer;
+	struct arena *a = &res->req->arena;
+	if ((p->given & (unsigned)bit) == 0)
+		return false;
+	if ((p->applied & (unsigned)bit) != 0 || response_streaming(res))
+		return true;
+	p->applied |= (unsigned)bit;
+	struct strbuf b;
+	strbuf_init(&b, 0);
+	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+		if ((p->applied & (unsigned)words[i].bit) != 0)
+			strbuf_printf(&b, "%s%s", b.len > 0 ? ", " : "", words[i].text);
+	}
+	if ((p->applied & PREFER_TIMEOUT) != 0)
+		strbuf_printf(&b, "%stimeout=%g", b.len > 0 ? ", " : "", p->timeout_s);
+	if ((p->applied & PREFER_MAX_AFFECTED) != 0)
+		strbuf_printf(&b, "%smax-affected=%lld", b.len > 0 ? ", " : "", (long long)p->max_affected);
+	header_set(res, "Preference-Applied", arena_str(a, strbuf_str(&b)));
+	strbuf_done(&b);
+	return true;
+}
+
+struct value_format context_format(struct response *res)
+{
+	return (struct value_format){.int64_as_string = prefers(res, PREFER_INT64_STRING)};
+}
+
 void session_info_header(struct response *res, struct session *s)
 {
 	if (response_streaming(res))
@@ -44,12 +70,12 @@ void session_info_header(struct response *res, struct session *s)
 	int64_t idle_ns = s->idle_timeout_ns;
 	if (lifetime_ns < 0)
 		lifetime_ns = 0;
-	int running = __atomic_load_n(&s->n_running, __ATOMIC_RELAXED);
 	header_set(res, "Ferro-Session-Info",
-		   arena_printf(&res->req->arena, "idle-expires-in=%lld, expires-in=%lld, transactions=%zu, queue=%d",
+		   arena_printf(&res->req->arena, "idle-expires-in=%lld, expires-in=%lld, transactions=%zu, queue=%zu",
 				(long long)(clock_min(idle_ns, lifetime_ns) / CLOCK_NS_PER_S),
 				(long long)(lifetime_ns / CLOCK_NS_PER_S),
-				__atomic_load_n(&s->n_transactions, __ATOMIC_RELAXED), running > 1 ? running - 1 : 0));
+				__atomic_load_n(&s->n_transactions, __ATOMIC_RELAXED),
+				__atomic_load_n(&s->n_queued, __ATOMIC_RELAXED)));
 }
 
 static void unref_schema(void *arg)
@@ -79,7 +105,7 @@ bool context_open(struct context *c, struct request *req, struct response *res, 
 	c->deadline = req->deadline;
 	if (spec->args != NULL && !request_args_known(req, spec->args, err))
 		return false;
-	if (prefers(req, PREFER_TIMEOUT))
+	if (prefers(res, PREFER_TIMEOUT))
 		c->deadline = clock_min(c->deadline, clock_deadline(req->prefer.timeout_s));
 	struct route_request q = {.session_id = req->session_id,
 				  .tx_id = req->tx_id,
@@ -144,7 +170,7 @@ void context_read(struct context *c)
 
 void context_write(struct context *c, bool atomic)
 {
-	c->undo = prefers(c->req, PREFER_TX_ROLLBACK);
+	c->undo = prefers(c->res, PREFER_TX_ROLLBACK);
 	exec_begin(&c->exec, &c->route, c->deadline, atomic || c->undo);
 	c->in_unit = true;
 }

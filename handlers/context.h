@@ -83,8 +83,8 @@ bool connection_probe(struct connection *conn, int64_t deadline, struct err *err
 bool using_member(const json_t *doc, struct str *ret, struct err *err) MUST_CHECK;
 
 /* The int64=string preference and its like. */
-struct value_format context_format(struct request *req);
-/* True when the client stated the preference, which is thereby honoured. */
-bool prefers(struct request *req, enum prefer_bit bit);
+struct value_format context_format(struct response *res);
+/* True when the client stated the preference, which is thereby honoured: Preference-Applied names it from now on. */
+bool prefers(struct response *res, enum prefer_bit bit);
 
 #endif

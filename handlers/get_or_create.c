@@ -200,7 +200,7 @@ static void answer(struct find *f, const struct value *row, bool created)
 		else
 			row = context_mapped(c, f->m, row);
 	}
-	struct value_format fmt = context_format(c->req);
+	struct value_format fmt = context_format(c->res);
 	struct strbuf *b = response_json(c->res, created ? 201 : 200);
 	strbuf_puts(b, "{\"record\":");
 	out_record(b, f->m, row, &fmt);

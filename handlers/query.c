@@ -1,7 +1,6 @@
 /* Reads by QueryIR: rows, first, count, exists. */
 #include "handlers/handlers.h"
 #include "handlers/query_request.h"
-#include "handlers/loaded.h"
 #include "handlers/rows.h"
 #include "handlers/select.h"
 
@@ -51,29 +50,6 @@ const struct value *context_mapped(struct context *c, const struct model *m, con
 		return imap_reconcile(c->imap, &c->req->arena, m, key, row);
 	imap_put(c->imap, m, key, row);
 	return row;
-}
-
-bool first_answer(struct context *c, struct query *query, struct err *err)
-{
-	struct loaded l;
-	if (!query->has_limit || query->limit > 1) {
-		query->has_limit = true;
-		query->limit = 1;
-	}
-	if (!select_lock(c, query, err))
-		return false;
-	context_read(c);
-	if (!loaded_read(c, query, SIZE_MAX, &l, err) || !context_commit(c, err))
-		return false;
-	struct strbuf *b = response_json(c->res, 200);
-	struct value_format fmt = context_format(c->req);
-	strbuf_puts(b, "{\"row\":");
-	if (l.n_rows == 0)
-		strbuf_puts(b, "null");
-	else
-		loaded_write(b, &l, 0, &fmt);
-	strbuf_putc(b, '}');
-	return true;
 }
 
 bool handle_query_first(struct request *req, struct response *res, struct err *err)

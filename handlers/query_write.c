@@ -61,10 +61,10 @@ bool write_query(struct context *c, struct query_write *w, struct strbuf *rows, 
 static bool run_write(struct context *c, struct query_write *w, struct err *err)
 {
 	int64_t affected = 0;
-	bool representation = prefers(c->req, PREFER_RETURN_REPRESENTATION);
-	w->max_affected = prefers(c->req, PREFER_MAX_AFFECTED) ? c->req->prefer.max_affected : -1;
+	bool representation = prefers(c->res, PREFER_RETURN_REPRESENTATION);
+	w->max_affected = prefers(c->res, PREFER_MAX_AFFECTED) ? c->req->prefer.max_affected : -1;
 	if (representation)
-		w->fmt = context_format(c->req);
+		w->fmt = context_format(c->res);
 	struct strbuf *b = response_json(c->res, 200);
 	strbuf_puts(b, representation ? "{\"rows\":[" : "{");
 	context_write(c, w->max_affected >= 0);

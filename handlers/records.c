@@ -25,14 +25,15 @@ bool record_open_args(struct record_request *r, struct request *req, struct resp
 {
 	struct context_spec spec = {.args = args};
 	memset(r, 0, sizeof(*r));
-	if (!context_open(&r->c, req, res, &spec, err))
+	r->c = arena_alloc(&req->arena, sizeof(*r->c));
+	if (!context_open(r->c, req, res, &spec, err))
 		return false;
-	if (context_path_model(&r->c, true, &r->m, err) &&
-	    path_key(req, r->c.route.conn->dialect, r->m, 1, &r->key, err)) {
+	if (context_path_model(r->c, true, &r->m, err) &&
+	    path_key(req, r->c->route.conn->dialect, r->m, 1, &r->key, err)) {
 		r->map_key = query_identity_key(&req->arena, r->m, r->key);
 		return true;
 	}
-	return context_close(&r->c, false, err);
+	return context_close(r->c, false, err);
 }
 
 bool record_open(struct record_request *r, struct request *req, struct response *res, struct err *err)
@@ -42,23 +43,23 @@ bool record_open(struct record_request *r, struct request *req, struct response 
 
 void record_answer(struct context *c, const struct model *m, const struct value *row, int status)
 {
-	struct value_format fmt = context_format(c->req);
+	struct value_format fmt = context_format(c->res);
 	if (m->n_pk > 0)
 		header_set(c->res, "ETag", record_etag(&c->req->arena, m, row));
 	if (status == 201 && m->n_pk > 0)
 		header_set(c->res, "Location", record_location(&c->req->arena, m, row));
-	if (prefers(c->req, PREFER_RETURN_MINIMAL)) {
+	if (prefers(c->res, PREFER_RETURN_MINIMAL)) {
 		c->res->status = status == 200 ? 204 : status;
 		return;
 	}
-	(void)prefers(c->req, PREFER_RETURN_REPRESENTATION);
+	(void)prefers(c->res, PREFER_RETURN_REPRESENTATION);
 	out_record(response_json(c->res, status), m, row, &fmt);
 }
 
 /* The record as this session sees it; *ret_identity says where it came from. */
 static bool read_record(struct record_request *r, const struct value **ret, const char **ret_identity, struct err *err)
 {
-	struct context *c = &r->c;
+	struct context *c = r->c;
 	struct value *row;
 	*ret_identity = c->imap == NULL ? "off" : (c->req->no_cache ? "refresh" : "miss");
 	if (c->imap != NULL && !c->req->no_cache) {
@@ -89,7 +90,7 @@ bool handle_record_get(struct request *req, struct response *res, struct err *er
 	const char *identity;
 	if (!record_open(&r, req, res, err))
 		return false;
-	if (!context_close(&r.c, read_record(&r, &row, &identity, err), err))
+	if (!context_close(r.c, read_record(&r, &row, &identity, err), err))
 		return false;
 	header_set(res, "Ferro-Identity", str_z(identity));
 	struct str etag = record_etag(&req->arena, r.m, row);
@@ -99,7 +100,7 @@ bool handle_record_get(struct request *req, struct response *res, struct err *er
 		res->status = 304;
 		return true;
 	}
-	struct value_format fmt = context_format(req);
+	struct value_format fmt = context_format(res);
 	out_record(response_json(res, 200), r.m, row, &fmt);
 	return true;
 }

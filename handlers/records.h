@@ -7,7 +7,7 @@
 
 /* A request on /v1/models/{model}/records/{pk}. */
 struct record_request {
-	struct context c;
+	struct context *c;   /* in the request's arena */
 	const struct model *m;
 	struct value *key;   /* m->n_pk */
 	struct str map_key;  /* of the identity map */

@@ -20,7 +20,7 @@ struct relation_request {
 static bool source_row(struct relation_request *q, struct err *err)
 {
 	struct record_request *r = &q->r;
-	struct context *c = &r->c;
+	struct context *c = r->c;
 	struct value *row;
 	if (c->imap != NULL && !c->req->no_cache) {
 		q->row = imap_get(c->imap, &c->req->arena, r->m, r->map_key);
@@ -47,7 +47,7 @@ static bool relation_open(struct relation_request *q, struct request *req, struc
 		return true;
 	(void)err_set(err, ERR_RELATION_NOT_FOUND, "model \"%.*s\" has no relation \"%.*s\"", STR_FMT(q->r.m->name),
 		      (int)(name.len < 100 ? name.len : 100), name.p);
-	return context_close(&q->r.c, false, err);
+	return context_close(q->r.c, false, err);
 }
 
 /* The value of the record's column as a parameter for another model's column. */
@@ -57,13 +57,13 @@ static bool link_value(struct relation_request *q, struct str column, const stru
 	const struct column *here = model_column(q->r.m, column);
 	if (here == NULL || there == NULL)
 		return err_set(err, ERR_INTERNAL_ERROR, "the relation names a column that is not there");
-	return value_rebind(&q->r.c.req->arena, q->r.c.route.conn->dialect, there, q->row[here->index], ret, err);
+	return value_rebind(&q->r.c->req->arena, q->r.c->route.conn->dialect, there, q->row[here->index], ret, err);
 }
 
 /* The query for the related rows; *ret NULL: the link is null, there are none. */
 static bool related_query(struct relation_request *q, struct query **ret, struct err *err)
 {
-	struct context *c = &q->r.c;
+	struct context *c = q->r.c;
 	struct arena *a = &c->req->arena;
 	const struct relation *rel = q->rel;
 	struct query *query = query_new(a, c->schema, c->route.conn->dialect, rel->target);
@@ -111,7 +111,7 @@ static bool empty_answer(struct context *c, bool to_one)
 
 static bool related(struct relation_request *q, struct err *err)
 {
-	struct context *c = &q->r.c;
+	struct context *c = q->r.c;
 	struct query *query;
 	context_read(c);
 	if (!source_row(q, err) || !related_query(q, &query, err) || !context_commit(c, err))
@@ -128,7 +128,7 @@ bool handle_relation_get(struct request *req, struct response *res, struct err *
 	struct relation_request q = {0};
 	if (!relation_open(&q, req, res, NULL, err))
 		return false;
-	return context_close(&q.r.c, related(&q, err), err);
+	return context_close(q.r.c, related(&q, err), err);
 }
 
 /* ---- links of a many-to-many relation ---- */
@@ -160,7 +160,7 @@ static bool read_ids(struct request *req, bool optional, const json_t **ret, str
 
 static bool bind_ids(struct links *l, const json_t *ids, struct err *err)
 {
-	struct context *c = &l->q.r.c;
+	struct context *c = l->q.r.c;
 	struct arena *a = &c->req->arena;
 	size_t n = json_array_size(ids);
 	l->ids = arena_array(a, n + 1, sizeof(*l->ids));
@@ -187,7 +187,7 @@ static bool links_prepare(struct links *l, const json_t *ids, struct err *err)
 	if (rel->kind != REL_MANY_TO_MANY)
 		return err_set(err, ERR_INVALID_QUERY, "relation \"%.*s\" is not many-to-many: write the foreign key instead",
 			       STR_FMT(rel->name));
-	l->join = schema_model_by_table(l->q.r.c.schema, rel->through);
+	l->join = schema_model_by_table(l->q.r.c->schema, rel->through);
 	if (l->join != NULL) {
 		l->source = model_column(l->join, rel->source_column);
 		l->target = model_column(l->join, rel->target_column);
@@ -202,7 +202,7 @@ static bool links_prepare(struct links *l, const json_t *ids, struct err *err)
 /* Links of the record, only those to `ids` unless all. */
 static struct query *links_query(struct links *l)
 {
-	struct context *c = &l->q.r.c;
+	struct context *c = l->q.r.c;
 	struct arena *a = &c->req->arena;
 	struct query *q = query_new(a, c->schema, c->route.conn->dialect, l->join);
 	const struct query_node **where = arena_array(a, 2, sizeof(const struct query_node *));
@@ -220,8 +220,8 @@ static bool remove_links(struct links *l, int64_t *ret, struct err *err)
 	struct stmt stmt;
 	struct result_shape shape;
 	struct exec_result result;
-	if (!query_lower_delete(&l->q.r.c.req->arena, links_query(l), false, &stmt, &shape, err) ||
-	    !context_run(&l->q.r.c, &stmt, NULL, &result, err))
+	if (!query_lower_delete(&l->q.r.c->req->arena, links_query(l), false, &stmt, &shape, err) ||
+	    !context_run(l->q.r.c, &stmt, NULL, &result, err))
 		return false;
 	*ret = result.affected;
 	return true;
@@ -231,8 +231,8 @@ static bool remove_links(struct links *l, int64_t *ret, struct err *err)
 static bool keep_id(void *arg, const struct value *values, size_t n, bool *ret_stop, struct err *err)
 {
 	struct links *l = arg;
-	struct arena *a = &l->q.r.c.req->arena;
-	const struct dialect *d = l->q.r.c.route.conn->dialect;
+	struct arena *a = &l->q.r.c->req->arena;
+	const struct dialect *d = l->q.r.c->route.conn->dialect;
 	struct value v;
 	(void)ret_stop;
 	if (n == 0)
@@ -254,17 +254,17 @@ static bool drop_linked(struct links *l, struct err *err)
 	struct result_shape shape;
 	struct row_sink sink = {.row = keep_id, .arg = l};
 	struct query *q = links_query(l);
-	const struct column **columns = arena_alloc(&l->q.r.c.req->arena, sizeof(const struct column *));
+	const struct column **columns = arena_alloc(&l->q.r.c->req->arena, sizeof(const struct column *));
 	columns[0] = l->target;
 	q->select = columns;
 	q->n_select = 1;
 	/* the sink shrinks the list while the statement runs: it gets its own copy */
-	struct value *ids = arena_array(&l->q.r.c.req->arena, l->n_ids + 1, sizeof(*ids));
+	struct value *ids = arena_array(&l->q.r.c->req->arena, l->n_ids + 1, sizeof(*ids));
 	for (size_t i = 0; i < l->n_ids; i++)
 		ids[i] = l->ids[i];
 	l->ids = ids;
-	return query_lower_select(&l->q.r.c.req->arena, q, &stmt, &shape, err) &&
-	       context_run(&l->q.r.c, &stmt, &sink, NULL, err);
+	return query_lower_select(&l->q.r.c->req->arena, q, &stmt, &shape, err) &&
+	       context_run(l->q.r.c, &stmt, &sink, NULL, err);
 }
 
 /* Is (source, target) unique in the join table? Then a lost race is no error. */
@@ -286,7 +286,7 @@ static bool pair_is_unique(const struct links *l)
 
 static struct record_row link_row(struct links *l, size_t i)
 {
-	struct context *c = &l->q.r.c;
+	struct context *c = l->q.r.c;
 	struct arena *a = &c->req->arena;
 	struct value *values = arena_array(a, l->join->n_columns, sizeof(*values));
 	bool *given = arena_array(a, l->join->n_columns, sizeof(*given));
@@ -298,7 +298,7 @@ static struct record_row link_row(struct links *l, size_t i)
 
 static bool add_links(struct links *l, int64_t *ret, struct err *err)
 {
-	struct context *c = &l->q.r.c;
+	struct context *c = l->q.r.c;
 	struct arena *a = &c->req->arena;
 	const struct column *pair[2] = {l->source, l->target};
 	bool unique = pair_is_unique(l);
@@ -329,7 +329,7 @@ static bool change_links(struct request *req, struct response *res, bool add, st
 	int64_t affected = 0;
 	if (!read_ids(req, !add, &ids, err) || !relation_open(&l->q, req, res, context_no_args, err))
 		return false;
-	struct context *c = &l->q.r.c;
+	struct context *c = l->q.r.c;
 	bool ok = record_write_unit(c, true, err) && links_prepare(l, ids, err) &&
 		  (add ? add_links(l, &affected, err) : remove_links(l, &affected, err));
 	if (!context_close(c, ok, err))

@@ -10,7 +10,7 @@ static void start(struct rows_writer *w, struct context *c)
 	memset(w, 0, sizeof(*w));
 	w->c = c;
 	w->media = c->req->accept;
-	w->fmt = context_format(c->req);
+	w->fmt = context_format(c->res);
 	w->out = &c->res->body;
 	strbuf_init(&w->text, 0);
 	arena_init(&w->scratch);

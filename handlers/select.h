@@ -10,6 +10,10 @@ bool select_answer(struct context *c, struct query *q, struct err *err) MUST_CHE
 /* Answers {"row": {...}|null}: the first row, with its includes. Parks. */
 bool first_answer(struct context *c, struct query *q, struct err *err) MUST_CHECK;
 
+/* The same as JSON text appended to `out`, in an open unit and held in memory: for batch steps. `pointer`: of the query. Parks. */
+bool select_held(struct context *c, struct query *q, const char *pointer, struct strbuf *out, struct err *err) MUST_CHECK;
+bool first_held(struct context *c, struct query *q, struct strbuf *out, struct err *err) MUST_CHECK;
+
 /* Adds the request's arguments to q and answers it as a list. ERR_INVALID_PARAMETERS for what is malformed. Parks. (list.c) */
 bool list_answer(struct context *c, struct query *q, struct err *err) MUST_CHECK;
 
