@@ -33,7 +33,7 @@ class Response:
     def expect(self, status, code=None):
         """Requires the status (and, of a problem, the code); returns itself."""
         assert self.status == status, (
-            f"{self.request.method} {self.request.path}: expected {status}, got {self.status}: {self.body[:2000]!r}")
+            f"{self.request.method} {self.request.path[:300]}: expected {status}, got {self.status}: {self.body[:2000]!r}")
         if code is not None:
             assert self.json()["code"] == code, f"expected {code}: {self.body[:2000]!r}"
         return self

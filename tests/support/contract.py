@@ -118,7 +118,7 @@ class Contract:
     def check(self, request, response):
         faults = list(self.faults(request, response))
         assert not faults, (
-            f"{request.method} {request.path} -> {response.status} is not what openapi.yaml says:\n  "
+            f"{request.method} {request.path[:300]} -> {response.status} is not what openapi.yaml says:\n  "
             + "\n  ".join(faults) + f"\n  body: {response.body[:1500]!r}")
 
     def faults(self, request, response):
