@@ -311,7 +311,7 @@ bool server_check_head(struct exchange *x, struct err *err)
 	body_facts(x);
 	session_facts(req);
 	parse_prefer(req);
-	if (req->path.len + req->query.len > o->uri_bytes)
+	if (req->path.len + req->query.len + (req->query.p != NULL) > o->uri_bytes)
 		return err_set(err, ERR_URI_TOO_LONG, "the URL is longer than %zu bytes", o->uri_bytes);
 	if (c.bytes > o->header_bytes)
 		return err_set(err, ERR_HEADERS_TOO_LARGE, "the header block is larger than %zu bytes", o->header_bytes);

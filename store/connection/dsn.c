@@ -131,6 +131,26 @@ static bool sqlite_parse(struct dsn *d, struct arena *a, struct str rest, struct
 
 /* ---- postgres ---- */
 
+/* What stands before the query. libpq ends the user information at the first '@' (or '/'): a password's own are encoded. */
+static void put_authority(struct strbuf *b, struct str url, const struct dsn_parts *parts)
+{
+	if (parts->password.p == NULL || parts->tail.p == NULL) {
+		strbuf_put(b, str_n(url.p, parts->query.p != NULL ? (size_t)(parts->query.p - url.p) - 1 : url.len));
+		return;
+	}
+	strbuf_put(b, parts->head);
+	strbuf_putc(b, ':');
+	for (size_t i = 0; i < parts->password.len; i++) {
+		const char c = parts->password.p[i];
+
+		if (memchr("@/?#", c, 4) != NULL)
+			strbuf_printf(b, "%%%02X", (unsigned)c);
+		else
+			strbuf_putc(b, c);
+	}
+	strbuf_put(b, parts->tail);
+}
+
 /* Copies the URL without its ferro_search_path parameters, wherever they stand; the last one's value counts. */
 static bool postgres_parse(struct dsn *d, struct arena *a, struct str url, struct err *err)
 {
@@ -139,7 +159,7 @@ static bool postgres_parse(struct dsn *d, struct arena *a, struct str url, struc
 	struct strbuf b;
 
 	strbuf_init(&b, 0);
-	strbuf_put(&b, str_n(url.p, parts.query.p != NULL ? (size_t)(parts.query.p - url.p) - 1 : url.len));
+	put_authority(&b, url, &parts);
 	for (char sep = '?'; str_split(&query, '&', &part);) {
 		value = part;
 		(void)str_split(&value, '=', &key);

@@ -125,13 +125,24 @@ static bool validate(struct connection_registry *r, struct connection *c, const 
 	return true;
 }
 
+/* Says which URL it was, without its secrets. */
+static bool failed(const struct connection *c, struct err *err)
+{
+	struct err same = *err;
+
+	(void)err_set(err, same.code, "DB Connection failed for %.*s: %s", STR_FMT(c->dsn.redacted), same.detail);
+	memcpy(same.detail, err->detail, sizeof(same.detail));
+	*err = same;
+	return false;
+}
+
 /* Opens one connection: proves the URL, and finds out the file and the server's version. */
 static bool prove(struct connection *c, int64_t deadline, struct err *err)
 {
 	struct lease lease = {0};
 
 	if (!pool_lease(c->pool, LEASE_READ, deadline, &lease, err))
-		return false;
+		return failed(c, err);
 	lease_release(&lease);
 	return true;
 }
@@ -151,7 +162,11 @@ bool connection_open(struct connection_registry *r, const struct connect_options
 		goto fail;
 	c->driver = c->dsn.dialect == DIALECT_SQLITE ? &driver_sqlite : &driver_postgres;
 	c->dialect = c->driver->dialect;
-	if (!pool_create(c->driver, &c->dsn, &o->pool, &c->pool, err) || !prove(c, deadline, err))
+	if (!pool_create(c->driver, &c->dsn, &o->pool, &c->pool, err)) {
+		(void)failed(c, err);
+		goto fail;
+	}
+	if (!prove(c, deadline, err))
 		goto fail;
 	*ret = c;
 	return true;

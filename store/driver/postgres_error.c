@@ -189,6 +189,8 @@ bool pg_fail_connect(const struct dsn *dsn, const PGconn *pg, struct err *err)
 		text = plain_text(message);
 		if (pg != NULL && PQconnectionNeedsPassword(pg))
 			code = ERR_DATABASE_FORBIDDEN;
+		else if (str_starts(text, STR("invalid ")) || str_starts(text, STR("could not match ")))
+			code = ERR_INVALID_URL; /* a parameter's value, refused before any host was tried */
 	}
 	text = dsn_scrub(&arena, dsn, text);
 	if (text.len == 0)
