@@ -7,6 +7,7 @@
 
 #include "service/base/clock.h"
 #include "service/base/fiber.h"
+#include "store/lane.h"
 
 #include "service/base/banned.h"
 
@@ -229,17 +230,73 @@ static bool worth_another(const struct run *r, const struct err *err)
 	       (err->outcome == ERR_OUTCOME_NOT_STARTED || r->s->access == STMT_READ);
 }
 
+/* ---- the quick lane: reads that share a round trip, see lane.h ---- */
+
+static bool deliver(struct exec *x, struct batch_item *item, const struct row_sink *sink, struct exec_result *result,
+		    struct err *err)
+{
+	const struct driver *driver = pool_driver(x->route->conn->pool);
+	struct arena arena;
+	bool stop = false, ok = true;
+
+	arena_init(&arena);
+	struct cursor *cur = driver->batch_cursor(item, &arena);
+	if (sink->columns != NULL)
+		ok = sink->columns(sink->arg, cur->columns, cur->n_columns, err);
+	while (ok && !stop && driver->batch_step(cur)) {
+		result->rows++;
+		ok = sink->row == NULL || sink->row(sink->arg, cur->row, cur->n_columns, &stop, err);
+	}
+	result->read_only = true;
+	driver->batch_drop(item);
+	arena_done(&arena);
+	return ok;
+}
+
+static int64_t lane_deadline(const struct exec *x)
+{
+	const double seconds = pool_get_config(x->route->conn->pool)->statement_timeout_s;
+
+	return seconds > 0 ? clock_min(x->deadline, clock_deadline(seconds)) : x->deadline;
+}
+
+/* *ret_done false: the ordinary way is to be taken. */
+static bool run_in_lane(struct exec *x, const struct stmt *s, const struct row_sink *sink, struct exec_result *result,
+			bool *ret_done, struct err *err)
+{
+	const struct route *r = x->route;
+	struct batch_item item;
+
+	*ret_done = false;
+	if (r->tx != NULL || x->atomic || x->lease.conn != NULL || !lane_fits(pool_lanes(r->conn->pool), r->conn->pool, s))
+		return true;
+	const int64_t from = clock_mono_ns();
+	bool ok = lane_run(pool_lanes(r->conn->pool), r->conn->pool, s, lane_deadline(x), &item, err);
+	x->db_ns += clock_mono_ns() - from;
+	*ret_done = ok || !item.again;
+	return ok ? deliver(x, &item, sink, result, err) : item.again;
+}
+
 bool exec_run(struct exec *x, const struct stmt *s, struct row_sink *sink, struct exec_result *ret, struct err *err)
 {
 	static const struct row_sink nobody = {0};
 	struct exec_result result = {0};
 	struct run r = {.x = x, .s = s, .sink = sink != NULL ? sink : &nobody, .result = &result};
 	const bool fresh = x->route->tx == NULL && x->lease.conn == NULL;
-	bool ok;
+	bool ok, done;
 
 	if (x->route->tx != NULL && !tx_check(x->route->tx, s->raw ? s->sql : STR_NONE, err))
 		return false;
+	if (!run_in_lane(x, s, r.sink, &result, &done, err))
+		return false;
+	if (done) {
+		if (ret != NULL)
+			*ret = result;
+		return true;
+	}
+	const int64_t before = x->db_ns - x->lease_ns;
 	ok = run_once(&r, err);
+	lane_learn(pool_lanes(x->route->conn->pool), s, x->db_ns - x->lease_ns - before);
 	if (!ok && fresh && worth_another(&r, err)) {
 		lease_release(&x->lease);
 		x->started = false;

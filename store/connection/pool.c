@@ -5,6 +5,7 @@
 #include "service/base/fiber.h"
 #include "service/base/mem.h"
 #include "store/connection/pool_internal.h"
+#include "store/lane.h"
 
 #include "service/base/banned.h"
 
@@ -36,6 +37,7 @@ bool pool_create(const struct driver *driver, const struct dsn *dsn, const struc
 	p->dsn = dsn;
 	p->cfg = *cfg;
 	p->db = db;
+	p->lanes = lane_set_create();
 	mutex_init(&p->lock);
 	*ret = p;
 	return true;
@@ -53,8 +55,19 @@ void pool_unref(struct pool *p)
 		return;
 	pool_close(p);
 	p->driver->db_close(p->db);
+	lane_set_destroy(p->lanes);
 	mutex_done(&p->lock);
 	mem_free(p);
+}
+
+const struct driver *pool_driver(const struct pool *p)
+{
+	return p->driver;
+}
+
+struct lane_set *pool_lanes(const struct pool *p)
+{
+	return p->lanes;
 }
 
 /* Closes a list of connections that nobody else sees any more. */

@@ -17,6 +17,7 @@ struct pool_config {
 struct pool_config pool_config_default(void);
 
 struct pool;
+struct lane_set; /* store/lane.h */
 
 enum lease_mode {
 	LEASE_READ,
@@ -69,6 +70,10 @@ void pool_tick(struct pool *p);
 
 void pool_stats(struct pool *p, struct pool_stats *ret);
 const struct pool_config *pool_get_config(const struct pool *p);
+/* Borrowed. */
+const struct driver *pool_driver(const struct pool *p);
+/* The quick lane over this pool; borrowed. */
+struct lane_set *pool_lanes(const struct pool *p);
 /* Version of the server as last seen; "" before the first connect. Copied to buf. */
 void pool_server_version(struct pool *p, char buf[64]);
 

@@ -24,6 +24,7 @@ struct pool {
 	const struct dsn *dsn;
 	struct pool_config cfg;
 	struct driver_db *db;
+	struct lane_set *lanes; /* owned */
 	struct mutex lock; /* of all that follows */
 	struct driver_conn *idle;
 	int64_t n_idle, n_leased, n_opening;

@@ -64,6 +64,15 @@ struct cursor {
 	bool read_only;                      /* the engine says that the statement writes nothing (SQLite) */
 };
 
+/* One of several quick reads that share a round trip (run_batch). */
+struct batch_item {
+	const struct stmt *stmt; /* borrowed until run_batch returns */
+	/* what run_batch leaves: a result (cursor_of reads it), a failure, or `again`: nothing has happened, run it by itself */
+	void *result;            /* owned by whoever holds the item: batch_drop */
+	bool failed, again;
+	struct err err;          /* when failed */
+};
+
 struct driver {
 	const char *name; /* "sqlite", "postgres" */
 	const struct dialect *dialect;
@@ -86,6 +95,15 @@ struct driver {
 	/* Ends the statement; rows not read are dropped (the statement is cancelled when that would take long). NULL is fine. May
 	 * set conn->broken. */
 	void (*finish)(struct cursor *cur);
+
+	/* NULL where a batch has no advantage (SQLite). Sends n cached autocommit reads at once, with one sync point behind them, and
+	 * waits for all of them; a failing one costs the others nothing but `again`. May mark the connection broken. Parks. */
+	void (*run_batch)(struct driver_conn *c, struct batch_item *const *items, size_t n, int64_t deadline_ns);
+	/* A cursor over the item's result, in the arena; it belongs to no connection. Goes through batch_step. */
+	struct cursor *(*batch_cursor)(struct batch_item *item, struct arena *a);
+	bool (*batch_step)(struct cursor *cur);
+	/* Frees the result; no-op without one. Any thread. */
+	void (*batch_drop)(struct batch_item *item);
 
 	/* Runs statements without parameters or rows (BEGIN, DDL). Unprepared. */
 	bool (*simple)(struct driver_conn *c, struct str sql, int64_t deadline_ns, struct err *err) MUST_CHECK;

@@ -157,6 +157,12 @@ bool pg_step(struct cursor *base, bool *ret_row, struct err *err) MUST_CHECK;
 void pg_finish(struct cursor *base);
 void pg_cursor_done(struct pg_cursor *cur);
 
+/* postgres_batch.c */
+void pg_run_batch(struct driver_conn *base, struct batch_item *const *items, size_t n, int64_t deadline_ns);
+struct cursor *pg_batch_cursor(struct batch_item *item, struct arena *a);
+bool pg_batch_step(struct cursor *cur);
+void pg_batch_drop(struct batch_item *item);
+
 /* postgres_cache.c */
 void pg_cache_init(struct pg_cache *k);
 void pg_cache_done(struct pg_cache *k);

@@ -1,0 +1,37 @@
+/*
+ * The quick lane: reads that we generated and know to be short share round trips. Each loop has a queue per pool; the first who finds
+ * fewer than LANE_LEADERS round trips under way leases a connection, sends what has gathered, and hands the answers out. Connections
+ * come from the pool and go back after each round trip, so the pool's maximum holds, down to one. A statement that shows to be slow
+ * goes by itself for a while.
+ */
+#ifndef FERROD_STORE_LANE_H
+#define FERROD_STORE_LANE_H
+
+#include "store/connection/pool.h"
+
+/* Round trips under way at a time, per loop and pool. */
+#define LANE_LEADERS 2
+
+struct lane_set;
+
+struct lane_set *lane_set_create(void);
+/* Nobody waits in it. */
+void lane_set_destroy(struct lane_set *s);
+
+/* True when the statement may go through the lane here and now: a driver with batches, a fiber, a statement not known as slow. */
+bool lane_fits(struct lane_set *s, struct pool *p, const struct stmt *stmt);
+
+/* Runs it. True: item->result holds rows (driver->batch_cursor, then driver->batch_drop). False with item.again: not run, the caller
+ * takes the ordinary way. False otherwise: *err. Parks. */
+bool lane_run(struct lane_set *s, struct pool *p, const struct stmt *stmt, int64_t deadline, struct batch_item *ret,
+	      struct err *err) MUST_CHECK;
+
+/* Tells how long a statement took by itself: slow ones leave the lane, quick ones come back to it. */
+void lane_learn(struct lane_set *s, const struct stmt *stmt, int64_t ns);
+
+struct lane_stats {
+	uint64_t statements, round_trips, again;
+};
+void lane_stats(const struct lane_set *s, struct lane_stats *ret);
+
+#endif
