@@ -85,12 +85,17 @@ $(BUILD)/obj/%.o: %.S $(FLAGS_FILE)
 	@echo '  AS   $<'
 	@$(CC) $(ALL_CPPFLAGS) -fPIE -I$(BUILD)/gen -MMD -MP -c -o $@ $<
 
-# The API description travels in the binary: the YAML as it is, and its JSON form made here.
-$(BUILD)/obj/openapi/assets.o: openapi/openapi.yaml $(BUILD)/gen/openapi.json
+# The API description travels in the binary: the YAML as it is, its JSON forms made here; so does the docs page.
+$(BUILD)/obj/openapi/assets.o: openapi/openapi.yaml $(BUILD)/gen/openapi.json $(BUILD)/gen/openapi-3.0.json \
+	$(wildcard openapi/docs/*)
 $(BUILD)/gen/openapi.json: openapi/openapi.yaml openapi/to_json.py
 	@mkdir -p $(@D)
 	@echo '  JSON $<'
 	@$(PYTHON) openapi/to_json.py $< $@
+$(BUILD)/gen/openapi-3.0.json: openapi/openapi.yaml openapi/to_json.py
+	@mkdir -p $(@D)
+	@echo '  JSON $<'
+	@$(PYTHON) openapi/to_json.py --3.0 $< $@
 
 # Rebuilt whole, and whenever the list of objects changes, so that no removed file lingers.
 $(BUILD)/objects: FORCE

@@ -1,40 +1,127 @@
-/* The API description carried in the binary, and a page for every problem code. */
+/* The API description, the docs page and a page for every problem code, all carried in the binary. */
 #include "handlers/handlers.h"
 #include "openapi/assets.h"
+#include "service/base/num.h"
 #include "service/problem.h"
 
 #include "service/base/banned.h"
 
-static bool asset(struct response *res, const char *type, const char *bytes, uint64_t len)
+/* Nothing inline, nothing from elsewhere; the page talks to this server alone. */
+static const char policy[] = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
+			     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/* Strong, of the bytes: a new binary with the same page keeps its tag. */
+static struct str etag(struct arena *a, struct str bytes)
 {
+	uint8_t hash[32];
+	uint64_t head;
+	num_sha256(bytes, hash);
+	memcpy(&head, hash, sizeof(head));
+	return arena_printf(a, "\"%016llx\"", (unsigned long long)head);
+}
+
+static bool has_tag(struct str list, struct str tag)
+{
+	struct str item;
+	while (str_split(&list, ',', &item)) {
+		item = str_trim(item);
+		if (str_starts(item, STR("W/")))
+			item = str_n(item.p + 2, item.len - 2);
+		if (str_eq(item, tag) || str_eq_z(item, "*"))
+			return true;
+	}
+	return false;
+}
+
+/* no-cache: kept, but asked after each time; an upgraded server never meets the page of the old one. */
+static bool asset(struct request *req, struct response *res, const char *type, const char *bytes, uint64_t len)
+{
+	struct str body = str_n(bytes, (size_t)len);
+	struct str tag = etag(&req->arena, body);
+	response_header(res, "Cache-Control", STR("no-cache"));
+	response_header(res, "ETag", tag);
+	response_header(res, "X-Content-Type-Options", STR("nosniff"));
+	res->status = 304;
+	if (has_tag(request_header(req, "If-None-Match"), tag))
+		return true;
 	res->status = 200;
 	res->content_type = type;
-	response_header(res, "Cache-Control", STR("max-age=300"));
-	strbuf_put(&res->body, str_n(bytes, (size_t)len));
+	strbuf_put(&res->body, body);
 	return true;
+}
+
+static void page_headers(struct response *res)
+{
+	response_header(res, "Content-Security-Policy", str_z(policy));
+	response_header(res, "Referrer-Policy", STR("no-referrer"));
 }
 
 bool handle_openapi_json(struct request *req, struct response *res, struct err *err)
 {
-	(void)req;
 	(void)err;
-	return asset(res, "application/json", openapi_json, openapi_json_len);
+	return asset(req, res, "application/json", openapi_json, openapi_json_len);
+}
+
+bool handle_openapi_30_json(struct request *req, struct response *res, struct err *err)
+{
+	(void)err;
+	return asset(req, res, "application/json", openapi_30_json, openapi_30_json_len);
 }
 
 bool handle_openapi_yaml(struct request *req, struct response *res, struct err *err)
 {
-	(void)req;
 	(void)err;
-	return asset(res, "application/yaml", openapi_yaml, openapi_yaml_len);
+	return asset(req, res, "application/yaml", openapi_yaml, openapi_yaml_len);
 }
 
-static void page_head(struct strbuf *b, const char *title)
+/* ---- the docs page ---- */
+
+bool handle_docs(struct request *req, struct response *res, struct err *err)
 {
-	strbuf_printf(b,
+	(void)err;
+	page_headers(res);
+	return asset(req, res, "text/html; charset=utf-8", docs_index, docs_index_len);
+}
+
+bool handle_docs_style(struct request *req, struct response *res, struct err *err)
+{
+	(void)err;
+	return asset(req, res, "text/css; charset=utf-8", docs_style, docs_style_len);
+}
+
+bool handle_docs_module(struct request *req, struct response *res, struct err *err)
+{
+	static const struct {
+		const char *name, *bytes;
+		const uint64_t *len;
+	} modules[] = {
+		{"app.js", docs_app, &docs_app_len},
+		{"dom.js", docs_dom, &docs_dom_len},
+		{"client.js", docs_client, &docs_client_len},
+		{"reference.js", docs_reference, &docs_reference_len},
+		{"schema.js", docs_schema, &docs_schema_len},
+		{"connections.js", docs_connections, &docs_connections_len},
+		{"models.js", docs_models, &docs_models_len},
+		{"query.js", docs_query, &docs_query_len},
+		{"migrate.js", docs_migrate, &docs_migrate_len},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(modules); i++)
+		if (str_eq_z(req->params[0], modules[i].name))
+			return asset(req, res, "text/javascript; charset=utf-8", modules[i].bytes, *modules[i].len);
+	return err_set(err, ERR_ROUTE_NOT_FOUND, "the docs page has no such file; /docs is its start");
+}
+
+/* ---- problems ---- */
+
+static void page_head(struct response *res, const char *title)
+{
+	res->status = 200;
+	res->content_type = "text/html; charset=utf-8";
+	page_headers(res);
+	strbuf_printf(&res->body,
 		      "<!doctype html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><title>%s</title>\n"
-		      "<style>body{font:16px/1.5 sans-serif;max-width:44em;margin:2em auto;padding:0 1em}"
-		      "code{background:#eee;padding:0 .2em}td{padding:.1em .8em .1em 0;vertical-align:top}</style>"
-		      "</head>\n<body>\n<h1>%s</h1>\n",
+		      "<meta name=\"viewport\" content=\"width=device-width\"><link rel=\"icon\" href=\"data:,\">\n"
+		      "<link rel=\"stylesheet\" href=\"/docs/style.css\"></head>\n<body class=\"plain\">\n<main>\n<h1>%s</h1>\n",
 		      title, title);
 }
 
@@ -55,9 +142,7 @@ bool handle_problems(struct request *req, struct response *res, struct err *err)
 	(void)req;
 	(void)err;
 	struct strbuf *b = &res->body;
-	res->status = 200;
-	res->content_type = "text/html; charset=utf-8";
-	page_head(b, "Problems");
+	page_head(res, "Problems");
 	strbuf_puts(b, "<table>\n");
 	for (int i = 0; i < ERR_N_CODES; i++) {
 		enum err_code code = (enum err_code)i;
@@ -67,7 +152,7 @@ bool handle_problems(struct request *req, struct response *res, struct err *err)
 		html_text(b, problem_title(code));
 		strbuf_puts(b, "</td></tr>\n");
 	}
-	strbuf_puts(b, "</table>\n</body>\n</html>\n");
+	strbuf_puts(b, "</table>\n</main>\n</body>\n</html>\n");
 	return true;
 }
 
@@ -77,14 +162,12 @@ bool handle_problem(struct request *req, struct response *res, struct err *err)
 	if (!problem_code(req->params[0], &code))
 		return err_set(err, ERR_ROUTE_NOT_FOUND, "no problem has that code; /problems lists them all");
 	struct strbuf *b = &res->body;
-	res->status = 200;
-	res->content_type = "text/html; charset=utf-8";
-	page_head(b, err_code_name(code));
+	page_head(res, err_code_name(code));
 	strbuf_printf(b, "<p>Status <strong>%d</strong>: ", problem_status(code));
 	html_text(b, problem_title(code));
 	strbuf_puts(b, "</p>\n<p>");
 	html_text(b, problem_help(code));
-	strbuf_printf(b, "</p>\n<p>%s</p>\n<p><a href=\"/problems\">All problems</a></p>\n</body>\n</html>\n",
+	strbuf_printf(b, "</p>\n<p>%s</p>\n<p><a href=\"/problems\">All problems</a></p>\n</main>\n</body>\n</html>\n",
 		      problem_retryable(code) ? "The same request may succeed when it is sent again."
 					      : "The same request will fail again until something is changed.");
 	return true;

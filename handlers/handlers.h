@@ -15,6 +15,10 @@ HANDLER(handle_metrics);
 /* docs.c */
 HANDLER(handle_openapi_json);
 HANDLER(handle_openapi_yaml);
+HANDLER(handle_openapi_30_json);
+HANDLER(handle_docs);
+HANDLER(handle_docs_style);
+HANDLER(handle_docs_module);
 HANDLER(handle_problems);
 HANDLER(handle_problem);
 /* connections.c */
@@ -80,5 +84,8 @@ HANDLER(handle_relation_remove);
 HANDLER(handle_sql_execute);
 HANDLER(handle_sql_fetch_all);
 HANDLER(handle_sql_fetch_one);
+
+/* batch.c */
+HANDLER(handle_batch);
 
 #endif

@@ -2,6 +2,7 @@
 #include "handlers/routes.h"
 
 #include "handlers/handlers.h"
+#include "handlers/idempotency.h"
 
 #include "service/base/banned.h"
 
@@ -10,6 +11,26 @@
 	{.method = HTTP_##m, .path = p, .operation_id = op, .handler = fn, .scope = SCOPE_##s, .body = BODY_##b, .rows = true}
 #define ROUTE_TYPE(m, p, op, fn, s, type) \
 	{.method = HTTP_##m, .path = p, .operation_id = op, .handler = fn, .scope = SCOPE_##s, .body = BODY_NONE, .content_type = type}
+
+/* POSTs that write heed Idempotency-Key. */
+#define ONCE(fn) \
+	static bool once_##fn(struct request *req, struct response *res, struct err *err) \
+	{ \
+		return idempotent(req, res, fn, err); \
+	}
+ONCE(handle_connect)
+ONCE(handle_create_tables)
+ONCE(handle_session_open)
+ONCE(handle_tx_begin)
+ONCE(handle_query_update)
+ONCE(handle_query_delete)
+ONCE(handle_records_create)
+ONCE(handle_get_or_create)
+ONCE(handle_update_or_create)
+ONCE(handle_batch)
+ONCE(handle_sql_execute)
+ONCE(handle_sql_fetch_all)
+ONCE(handle_sql_fetch_one)
 
 #define RECORDS "/v1/models/{model}/records"
 #define RECORD "/v1/models/{model}/records/{pk}"
@@ -22,10 +43,14 @@ static const struct route_def routes[] = {
 	ROUTE_TYPE(GET, "/metrics", "metrics", handle_metrics, ANY, "text/plain; version=0.0.4; charset=utf-8"),
 	ROUTE(GET, "/openapi.json", "openapi_json", handle_openapi_json, NONE, NONE),
 	ROUTE_TYPE(GET, "/openapi.yaml", "openapi_yaml", handle_openapi_yaml, NONE, "application/yaml"),
+	ROUTE(GET, "/openapi-3.0.json", "openapi_30_json", handle_openapi_30_json, NONE, NONE),
+	ROUTE_TYPE(GET, "/docs", "docs", handle_docs, NONE, "text/html; charset=utf-8"),
+	ROUTE_TYPE(GET, "/docs/style.css", "docs_style", handle_docs_style, NONE, "text/css; charset=utf-8"),
+	ROUTE_TYPE(GET, "/docs/{module}", "docs_module", handle_docs_module, NONE, "text/javascript; charset=utf-8"),
 	ROUTE_TYPE(GET, "/problems", "problems", handle_problems, NONE, "text/html; charset=utf-8"),
 	ROUTE_TYPE(GET, "/problems/{code}", "problem", handle_problem, NONE, "text/html; charset=utf-8"),
 	/* connections */
-	ROUTE(POST, "/v1/connections", "connect", handle_connect, ADMIN, JSON),
+	ROUTE(POST, "/v1/connections", "connect", once_handle_connect, ADMIN, JSON),
 	ROUTE(GET, "/v1/connections", "list_connections", handle_connections, READ, NONE),
 	ROUTE(GET, "/v1/connections/{name}", "get_connection", handle_connection, READ, NONE),
 	ROUTE(DELETE, "/v1/connections/{name}", "disconnect", handle_disconnect, ADMIN, NONE),
@@ -40,16 +65,16 @@ static const struct route_def routes[] = {
 	ROUTE(GET, "/v1/models/{model}", "get_model", handle_model, READ, NONE),
 	ROUTE(DELETE, "/v1/models/{model}", "remove_model", handle_model_remove, SCHEMA, NONE),
 	ROUTE_TYPE(GET, "/v1/ddl", "get_ddl", handle_ddl, READ, "application/sql"),
-	ROUTE(POST, "/v1/create-tables", "create_tables", handle_create_tables, SCHEMA, OPTIONAL),
+	ROUTE(POST, "/v1/create-tables", "create_tables", once_handle_create_tables, SCHEMA, OPTIONAL),
 	/* sessions */
-	ROUTE(POST, "/v1/sessions", "open_session", handle_session_open, READ, OPTIONAL),
+	ROUTE(POST, "/v1/sessions", "open_session", once_handle_session_open, READ, OPTIONAL),
 	ROUTE(GET, "/v1/sessions", "list_sessions", handle_sessions, ADMIN, NONE),
 	ROUTE(GET, "/v1/session", "get_session", handle_session, READ, NONE),
 	ROUTE(DELETE, "/v1/session", "close_session", handle_session_close, READ, NONE),
 	ROUTE(DELETE, "/v1/session/identity-map", "clear_identity_map", handle_imap_clear, READ, NONE),
 	ROUTE(DELETE, "/v1/session/identity-map/{model}/{pk}", "evict_instance", handle_imap_evict, READ, NONE),
 	/* transactions */
-	ROUTE(POST, "/v1/transactions", "begin_transaction", handle_tx_begin, READ, OPTIONAL),
+	ROUTE(POST, "/v1/transactions", "begin_transaction", once_handle_tx_begin, READ, OPTIONAL),
 	ROUTE(GET, "/v1/transactions/{id}", "get_transaction", handle_tx, READ, NONE),
 	ROUTE(POST, "/v1/transactions/{id}/commit", "commit_transaction", handle_tx_commit, READ, OPTIONAL),
 	ROUTE(POST, "/v1/transactions/{id}/rollback", "rollback_transaction", handle_tx_rollback, READ, OPTIONAL),
@@ -58,26 +83,27 @@ static const struct route_def routes[] = {
 	ROUTE(POST, "/v1/query/first", "query_first", handle_query_first, READ, JSON),
 	ROUTE(POST, "/v1/query/count", "query_count", handle_query_count, READ, JSON),
 	ROUTE(POST, "/v1/query/exists", "query_exists", handle_query_exists, READ, JSON),
-	ROUTE(POST, "/v1/query/update", "query_update", handle_query_update, WRITE, JSON),
-	ROUTE(POST, "/v1/query/delete", "query_delete", handle_query_delete, WRITE, JSON),
+	ROUTE(POST, "/v1/query/update", "query_update", once_handle_query_update, WRITE, JSON),
+	ROUTE(POST, "/v1/query/delete", "query_delete", once_handle_query_delete, WRITE, JSON),
 	ROUTE(POST, "/v1/query/explain", "query_explain", handle_query_explain, READ, JSON),
 	/* records */
-	ROUTE(POST, RECORDS, "create_records", handle_records_create, WRITE, BULK),
+	ROUTE(POST, RECORDS, "create_records", once_handle_records_create, WRITE, BULK),
 	ROUTE_ROWS(GET, RECORDS, "list_records", handle_records_list, READ, NONE),
 	ROUTE(GET, RECORD, "get_record", handle_record_get, READ, NONE),
 	ROUTE(PUT, RECORD, "save_record", handle_record_put, WRITE, JSON),
 	ROUTE(PATCH, RECORD, "update_record", handle_record_patch, WRITE, JSON),
 	ROUTE(DELETE, RECORD, "delete_record", handle_record_delete, WRITE, NONE),
 	ROUTE(POST, RECORD "/refresh", "refresh_record", handle_record_refresh, READ, OPTIONAL),
-	ROUTE(POST, "/v1/models/{model}/get-or-create", "get_or_create", handle_get_or_create, WRITE, JSON),
-	ROUTE(POST, "/v1/models/{model}/update-or-create", "update_or_create", handle_update_or_create, WRITE, JSON),
+	ROUTE(POST, "/v1/models/{model}/get-or-create", "get_or_create", once_handle_get_or_create, WRITE, JSON),
+	ROUTE(POST, "/v1/models/{model}/update-or-create", "update_or_create", once_handle_update_or_create, WRITE, JSON),
 	ROUTE_ROWS(GET, RECORD "/{relation}", "get_related", handle_relation_get, READ, NONE),
 	ROUTE(PUT, RECORD "/{relation}", "add_links", handle_relation_add, WRITE, JSON),
 	ROUTE(DELETE, RECORD "/{relation}", "remove_links", handle_relation_remove, WRITE, OPTIONAL),
+	ROUTE(POST, "/v1/batch", "batch", once_handle_batch, ANY, JSON),
 	/* raw SQL */
-	ROUTE(POST, "/v1/sql/execute", "sql_execute", handle_sql_execute, SQL, JSON),
-	ROUTE_ROWS(POST, "/v1/sql/fetch-all", "sql_fetch_all", handle_sql_fetch_all, SQL, JSON),
-	ROUTE(POST, "/v1/sql/fetch-one", "sql_fetch_one", handle_sql_fetch_one, SQL, JSON),
+	ROUTE(POST, "/v1/sql/execute", "sql_execute", once_handle_sql_execute, SQL, JSON),
+	ROUTE_ROWS(POST, "/v1/sql/fetch-all", "sql_fetch_all", once_handle_sql_fetch_all, SQL, JSON),
+	ROUTE(POST, "/v1/sql/fetch-one", "sql_fetch_one", once_handle_sql_fetch_one, SQL, JSON),
 };
 
 struct route_table routes_table(void)

@@ -1,33 +1,35 @@
-/* The API description, carried in the binary (openapi/assets.h). Include paths: the root and build/<variant>/gen. */
+/* Files carried in the binary (openapi/assets.h). Include paths: the root and build/<variant>/gen. */
+	.macro asset symbol, path
+	.balign 8
+	.global \symbol
+	.type \symbol, %object
+\symbol:
+	.incbin "\path"
+\symbol\()_end:
+	.byte 0
+	.size \symbol, . - \symbol
+	.balign 8
+	.global \symbol\()_len
+	.type \symbol\()_len, %object
+\symbol\()_len:
+	.quad \symbol\()_end - \symbol
+	.size \symbol\()_len, 8
+	.endm
+
 	.section .rodata
-	.balign 8
-	.global openapi_yaml
-	.type openapi_yaml, %object
-openapi_yaml:
-	.incbin "openapi/openapi.yaml"
-openapi_yaml_end:
-	.byte 0
-	.size openapi_yaml, . - openapi_yaml
-
-	.balign 8
-	.global openapi_json
-	.type openapi_json, %object
-openapi_json:
-	.incbin "openapi.json"
-openapi_json_end:
-	.byte 0
-	.size openapi_json, . - openapi_json
-
-	.balign 8
-	.global openapi_yaml_len
-	.type openapi_yaml_len, %object
-openapi_yaml_len:
-	.quad openapi_yaml_end - openapi_yaml
-	.size openapi_yaml_len, 8
-	.global openapi_json_len
-	.type openapi_json_len, %object
-openapi_json_len:
-	.quad openapi_json_end - openapi_json
-	.size openapi_json_len, 8
+	asset openapi_yaml, openapi/openapi.yaml
+	asset openapi_json, openapi.json
+	asset openapi_30_json, openapi-3.0.json
+	asset docs_index, openapi/docs/index.html
+	asset docs_style, openapi/docs/style.css
+	asset docs_app, openapi/docs/app.js
+	asset docs_dom, openapi/docs/dom.js
+	asset docs_client, openapi/docs/client.js
+	asset docs_reference, openapi/docs/reference.js
+	asset docs_schema, openapi/docs/schema.js
+	asset docs_connections, openapi/docs/connections.js
+	asset docs_models, openapi/docs/models.js
+	asset docs_query, openapi/docs/query.js
+	asset docs_migrate, openapi/docs/migrate.js
 
 	.section .note.GNU-stack, "", %progbits
