@@ -268,7 +268,8 @@ static bool run_in_lane(struct exec *x, const struct stmt *s, const struct row_s
 	struct batch_item item;
 
 	*ret_done = false;
-	if (r->tx != NULL || x->atomic || x->lease.conn != NULL || !lane_fits(pool_lanes(r->conn->pool), r->conn->pool, s))
+	if (r->tx != NULL || x->atomic || x->lease.conn != NULL ||
+	    !lane_fits(pool_lanes(r->conn->pool), r->conn->pool, s))
 		return true;
 	const int64_t from = clock_mono_ns();
 	bool ok = lane_run(pool_lanes(r->conn->pool), r->conn->pool, s, lane_deadline(x), &item, err);

@@ -55,6 +55,9 @@ static enum pg_io wait_result_ready(struct pg_conn *c, int64_t deadline)
 			return PG_IO_LOST;
 		if (!PQisBusy(c->pg))
 			return PG_IO_OK;
+		/* a server that sends faster than we read would never let the wait itself time out */
+		if (clock_mono_ns() >= deadline)
+			return PG_IO_TIMEOUT;
 		io = wait_socket(c, (short)(POLLIN | (unsent > 0 ? POLLOUT : 0)), deadline);
 		if (io != PG_IO_OK)
 			return io;

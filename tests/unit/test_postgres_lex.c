@@ -1,0 +1,142 @@
+/* What the PostgreSQL driver reads from the text of raw SQL: placeholders, statement ends, the proof of harmlessness.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "store/driver/postgres_driver.h"
+
+static struct pg_sql_facts scan(const char *sql)
+{
+	struct pg_sql_facts f;
+
+	pg_sql_scan(str_z(sql), &f);
+	return f;
+}
+
+static void test_params(void **state)
+{
+	(void)state;
+	assert_int_equal(scan("SELECT 1").n_params, 0);
+	assert_int_equal(scan("SELECT $1, $12").n_params, 12);
+	assert_int_equal(scan("SELECT $1::int+$2").n_params, 2);
+	assert_int_equal(scan("SELECT '$3', \"$4\", $1 -- $5\n/* $6 /* $7 */ $8 */").n_params, 1);
+	assert_int_equal(scan("SELECT E'it\\'s $9', 'it''s $8', $2").n_params, 2);
+	assert_int_equal(scan("SELECT $$ $5 $$, $a$ $6 $$ $a$, $1").n_params, 1);
+	assert_int_equal(scan("SELECT a$5 FROM t").n_params, 0);
+	assert_int_equal(scan("SELECT x'ff$3', $1").n_params, 1);
+}
+
+static void test_complete(void **state)
+{
+	(void)state;
+	assert_true(scan("SELECT 'a'").complete);
+	assert_false(scan("SELECT 'a").complete);
+	assert_false(scan("SELECT \"a").complete);
+	assert_false(scan("SELECT /* /* */").complete);
+	assert_false(scan("SELECT $q$ $$").complete);
+	assert_false(scan("SELECT E'a\\'").complete);
+	assert_true(scan("SELECT 'a\\'").complete);
+}
+
+static void test_several(void **state)
+{
+	(void)state;
+	assert_false(scan("SELECT 1;").several);
+	assert_false(scan("SELECT 1 ;; -- x\n").several);
+	assert_true(scan("SELECT 1; SELECT 2").several);
+	assert_true(scan("SELECT 1;SET x = 1").several);
+	assert_false(scan("SELECT ';', 1").several);
+	assert_string_equal(scan(" -- x\n/* y */ CoPy t FROM stdin").first, "copy");
+	assert_string_equal(scan("").first, "");
+}
+
+static void test_harmless(void **state)
+{
+	static const char *const yes[] = {
+		"SELECT 1",
+		"select count(*), max(a) from t where b in (1,2) and (c = $1 or not (d))",
+		"INSERT INTO t (a, b) VALUES ($1, lower($2)) ON CONFLICT (a) DO UPDATE SET (b) = (a) RETURNING a",
+		"INSERT INTO \"s\".\"t\" (\"a\") VALUES (1)",
+		"UPDATE t SET a = coalesce(a, 0) + 1",
+		"DELETE FROM t WHERE EXISTS (SELECT 1 FROM u)",
+		"WITH x AS (SELECT 1) SELECT * FROM x",
+		"VALUES (1), (2)",
+		"TABLE t",
+		"SELECT 'set_config(1)' AS \"f()\", E'\\'set_config('",
+		"SELECT a::varchar(10), b::numeric(3, 1) FROM t -- pg_advisory_lock(1)\n",
+		"SELECT 1;",
+	};
+	static const char *const no[] = {
+		"",
+		"SET x = 1",
+		"SELECT set_config('a', 'b', false)",
+		"SELECT pg_catalog.set_config('a', 'b', false)",
+		"SELECT \"set_config\"('a', 'b', false)",
+		"SELECT set_config /* x */ ('a', 'b', false)",
+		"SELECT pg_advisory_lock(1)",
+		"SELECT * INTO TEMP x FROM t",
+		"INSERT INTO t SELECT set_config('a', 'b', false)",
+		"INSERT INTO t DEFAULT VALUES RETURNING pg_advisory_lock(1)",
+		"WITH x AS (INSERT INTO t VALUES (1) RETURNING a) SELECT * INTO y FROM x",
+		"SELECT own.lower('x')",
+		"SELECT 1; SET x = 1",
+		"SELECT 'open",
+		"CREATE TEMP TABLE x (a int)",
+		"PREPARE p AS SELECT 1",
+		"DECLARE c CURSOR WITH HOLD FOR SELECT 1",
+		"LISTEN x",
+		"EXPLAIN ANALYZE EXECUTE p",
+		"SELECT nextval_and_more(1)",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(yes); i++)
+		if (!scan(yes[i]).harmless)
+			fail_msg("not seen as harmless: %s", yes[i]);
+	for (size_t i = 0; i < ARRAY_LEN(no); i++)
+		if (scan(no[i]).harmless)
+			fail_msg("seen as harmless: %s", no[i]);
+}
+
+static void test_reads(void **state)
+{
+	(void)state;
+	assert_true(scan("SELECT count(*) FROM t").reads);
+	assert_true(scan("VALUES (1)").reads);
+	assert_false(scan("SELECT own_function(1)").reads);
+	assert_false(scan("WITH x AS (DELETE FROM t RETURNING a) SELECT * FROM x").reads);
+	assert_false(scan("UPDATE t SET a = 1").reads);
+}
+
+/* The scanner never reads past its span: every prefix of a text with all constructs, without a NUL behind it. */
+static void test_prefixes(void **state)
+{
+	static const char text[] =
+		"SELECT $1, 'a''b', E'\\'c', \"d\"\"e\", $q$ f $q$, 1.5e3 /* g /* */ */ -- h\nFROM t; x";
+
+	(void)state;
+	for (size_t n = 0; n < sizeof(text); n++) {
+		char *copy = test_malloc(n + 1);
+		struct pg_sql_facts f;
+
+		memcpy(copy, text, n);
+		copy[n] = '\'';
+		pg_sql_scan(str_n(copy, n), &f);
+		assert_true(f.n_params <= 1);
+		test_free(copy);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_params),   cmocka_unit_test(test_complete), cmocka_unit_test(test_several),
+		cmocka_unit_test(test_harmless), cmocka_unit_test(test_reads),    cmocka_unit_test(test_prefixes),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
