@@ -159,7 +159,7 @@ static void search_path_is_cut_out(void **state)
 		{"postgres://h/d?ferro_search_path=a&sslmode=disable", "postgres://h/d?sslmode=disable", "a"},
 		{"postgres://h/d?sslmode=disable&ferro_search_path=A_1", "postgres://h/d?sslmode=disable", "A_1"},
 		{"postgres://h/d?x=1&ferro_search_path=a&y=2&ferro_search_path=b", "postgres://h/d?x=1&y=2", "b"},
-		{"postgres://u:p?w@h/d?ferro_search_path=a", "postgres://u:p?w@h/d", "a"},
+		{"postgres://u:p?w@h/d?ferro_search_path=a", "postgres://u:p%3Fw@h/d", "a"}, /* as libpq reads it */
 		{"postgres://h1:1,h2:2/d?target_session_attrs=any", "postgres://h1:1,h2:2/d?target_session_attrs=any", NULL},
 		{"postgres:///d?host=%2Frun", "postgres:///d?host=%2Frun", NULL},
 	};
