@@ -24,6 +24,7 @@ struct waiter {
 	struct event done;
 	int64_t deadline;
 	bool taken;     /* by a leader: its statement is on its way */
+	bool finished;  /* its round trip is over */
 	bool abandoned; /* its request has left: the leader frees it */
 	bool lead;      /* woken to lead, not because it is done */
 	struct err err; /* the lease failed */
@@ -151,6 +152,7 @@ static void hand_out(const struct driver *driver, struct waiter *const *ws, size
 {
 	for (size_t i = 0; i < n; i++) {
 		struct waiter *w = ws[i];
+		w->finished = true;
 		if (w == self)
 			continue;
 		if (w->abandoned) {
@@ -210,6 +212,7 @@ static void pass_on(struct lane *l)
 	event_set(&w->done);
 }
 
+/* Leads until its own statement is on its way: by this leader, or by the other while this one was parked. */
 static void lead(struct lane *l, struct pool *p, struct waiter *w)
 {
 	wait_yield(); /* the requests that came in the same turn gather first */
@@ -220,33 +223,33 @@ static void lead(struct lane *l, struct pool *p, struct waiter *w)
 
 /* ---- following ---- */
 
-/* False: gave up; w is freed or will be. */
+/* Waits until w is finished, leading when asked to. False: gave up; w is freed or will be. */
 static bool follow(struct lane *l, struct pool *p, struct waiter *w, struct err *err)
 {
-	for (;;) {
+	while (!w->finished) {
 		enum wait_result r = event_wait(&w->done, w->deadline);
-		if (r == WAIT_READY && !w->lead)
-			return true;
 		if (r == WAIT_READY) {
+			if (!w->lead)
+				continue; /* finished */
 			w->lead = false;
 			event_init(&w->done);
 			lead(l, p, w);
-			return true;
+			continue;
 		}
 		(void)err_set(err, ERR_STATEMENT_TIMEOUT, "the time allowed was over before the statement ran");
 		err->cancelled = r == WAIT_CANCELLED;
-		if (w->lead) { /* chosen, and gone before it knew */
-			unlink_waiter(l, w);
-			mem_free(w);
-			pass_on(l);
-		} else if (w->taken) {
+		const bool chosen = w->lead; /* and gone before it knew */
+		if (w->taken) {
 			w->abandoned = true;
 		} else {
 			unlink_waiter(l, w);
 			mem_free(w);
 		}
+		if (chosen)
+			pass_on(l);
 		return false;
 	}
+	return true;
 }
 
 bool lane_run(struct lane_set *s, struct pool *p, const struct stmt *stmt, int64_t deadline, struct batch_item *ret,
@@ -262,7 +265,8 @@ bool lane_run(struct lane_set *s, struct pool *p, const struct stmt *stmt, int64
 	if (l->n_leaders < LANE_LEADERS) {
 		l->n_leaders++;
 		lead(l, p, w);
-	} else if (!follow(l, p, w, err)) {
+	}
+	if (!follow(l, p, w, err)) {
 		memset(ret, 0, sizeof(*ret));
 		return false;
 	}
