@@ -58,7 +58,9 @@ enum MHD_Result server_queue(struct exchange *x)
 	int n = snprintf(timing, sizeof(timing), "db;dur=%.3f, total;dur=%.3f", (double)x->req.db_ns / 1e6, (double)total / 1e6);
 	add(r, "X-Request-Id", x->req.id);
 	add(r, "Server-Timing", str_n(timing, (size_t)n));
-	if (res->content_type != NULL && (res->body.len > 0 || x->stream.started))
+	/* an empty answer of a path with a type of its own, say the SQL of no models, is still of that type */
+	const bool typed = x->req.route != NULL && x->req.route->content_type != NULL && res->status == 200;
+	if (res->content_type != NULL && (res->body.len > 0 || x->stream.started || typed))
 		add(r, "Content-Type", str_z(res->content_type));
 	for (size_t i = 0; i < res->n_headers; i++)
 		add(r, res->headers[i].name.p, res->headers[i].value);

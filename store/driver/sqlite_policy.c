@@ -89,4 +89,7 @@ void sqlite_policy_init(struct sqlite_conn *c)
 	/* a schema made elsewhere may not call functions that do more than compute */
 	(void)sqlite3_db_config(c->h, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, (int *)NULL);
 	(void)sqlite3_db_config(c->h, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0, (int *)NULL);
+	/* "name" is a column or an error, never the text 'name' for want of such a column */
+	(void)sqlite3_db_config(c->h, SQLITE_DBCONFIG_DQS_DML, 0, (int *)NULL);
+	(void)sqlite3_db_config(c->h, SQLITE_DBCONFIG_DQS_DDL, 0, (int *)NULL);
 }
