@@ -139,7 +139,7 @@ run: ## install what is missing, build, serve (ARGS="--listen 127.0.0.1:9000")
 test: ## install what is missing, build, run every suite; the last line is the total
 	@.ci/deps run test
 	@$(MAKE) --no-print-directory build tests
-	@$(RUN_TESTS) unit golden fuzz lint api
+	@$(RUN_TESTS) unit golden fuzz lint api browser
 
 unit golden: build tests ## only tests/unit, only tests/golden
 	@$(RUN_TESTS) $@
@@ -149,6 +149,12 @@ lint: build ## tables in code against documents, layers, file and function lengt
 	@$(RUN_TESTS) lint
 api: build ## black-box tests over HTTP (T="tests/api/test_x.py -k name" for some of them)
 	@$(RUN_TESTS) api -- $(T)
+
+.PHONY: browser-test
+browser-test: ## the docs page and console in headless Chromium, installed if missing (make test: only if it is there)
+	@.ci/deps run test browser
+	@$(MAKE) --no-print-directory build
+	@$(RUN_TESTS) browser
 
 asan: ## everything under AddressSanitizer and UndefinedBehaviorSanitizer
 	@$(MAKE) --no-print-directory test VARIANT=asan

@@ -1,7 +1,7 @@
 """Runs the suites and counts: run_tests.py --build build/release [--valgrind] SUITE... [-- pytest arguments].
 
 Suites: unit, golden (cmocka programs and pytest files), fuzz (the stored corpus through each target), lint,
-api (pytest). One line a suite, what failed in full, and as the last line `N passed, N failed, N skipped`.
+api, browser (pytest). One line a suite, what failed in full, and as the last line `N passed, N failed, N skipped`.
 Ends with 1 when something failed, or when a suite that must hold tests held none.
 """
 import argparse
@@ -146,8 +146,8 @@ class Runner:
             return self.fuzz()
         if name == "lint":
             return self.layers() + self.pytest("lint")
-        if name == "api":
-            return self.pytest("api")
+        if name in ("api", "browser"):
+            return self.pytest(name)
         # pytest files of the unit and golden suites run once, not under valgrind
         return self.programs(name) + (Count() if self.valgrind else self.pytest(name))
 
@@ -156,7 +156,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--build", default="build/release")
     parser.add_argument("--valgrind", action="store_true")
-    parser.add_argument("suites", nargs="+", choices=["unit", "golden", "fuzz", "lint", "api"])
+    parser.add_argument("suites", nargs="+", choices=["unit", "golden", "fuzz", "lint", "api", "browser"])
     arguments = sys.argv[1:]
     extra = []
     if "--" in arguments:
