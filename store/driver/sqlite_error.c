@@ -80,6 +80,10 @@ static bool constraint_error(int rc, struct str msg, struct err *err)
 		return false;
 	case SQLITE_CONSTRAINT_FOREIGNKEY:
 		return err_set(err, ERR_FOREIGN_KEY_VIOLATION, "%.*s", STR_FMT(msg));
+	case SQLITE_CONSTRAINT_TRIGGER:
+		/* ON DELETE RESTRICT is a trigger inside; RAISE() of a trigger comes here too, with its own words */
+		return err_set(err, str_eq_z(msg, "FOREIGN KEY constraint failed") ? ERR_FOREIGN_KEY_VIOLATION : ERR_SQL_ERROR,
+			       "%.*s", STR_FMT(msg));
 	case SQLITE_CONSTRAINT_DATATYPE:
 		return err_set(err, ERR_INVALID_VALUE, "%.*s", STR_FMT(msg));
 	default:
