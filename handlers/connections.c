@@ -70,19 +70,28 @@ static void drop_connection(struct store *s, struct connection *conn)
 	connection_unref(conn);
 }
 
+static void unref_schema(void *arg)
+{
+	schema_unref(arg);
+}
+
 /* Migrates the connection that is not registered yet. */
 static bool connect_migrate(struct request *req, const struct connect_request *q, struct connection *conn,
-			    struct ddl_plan *plan, struct err *err)
+			    struct migrate_result *ret, struct err *err)
 {
-	struct route route = {.conn = conn};
+	const struct migrate_request m = {
+		.options = {.updates = q->updates, .destructive = q->destructive},
+		.deadline = migrate_deadline(req),
+	};
 	struct schema *s = schema_registry_get(&request_app(req)->store->models);
-	(void)q;
-	bool ok = tables_create(&route, s, req->deadline, &req->arena, plan, err);
-	schema_unref(s);
+	arena_on_done(&req->arena, unref_schema, s); /* the plan borrows from it */
+	bool ok = migrate_run(conn, s, &m, &req->arena, ret, err);
+	req->db_ns += ret->db_ns;
 	return ok;
 }
 
-static void connected(struct request *req, struct response *res, struct connection *conn, const struct ddl_plan *plan)
+static void connected(struct request *req, struct response *res, struct connection *conn,
+		      const struct migrate_result *migration)
 {
 	struct store *store = request_app(req)->store;
 	struct connection **all;
@@ -90,11 +99,11 @@ static void connected(struct request *req, struct response *res, struct connecti
 	size_t n = connection_list(&store->connections, &req->arena, &all, &default_name);
 	struct strbuf *b = response_json(res, 201);
 	out_connection(b, conn, default_name, true);
-	if (plan != NULL) {
+	if (migration != NULL) {
 		strbuf_truncate(b, b->len - 1);
 		out_name(b, "migration");
 		strbuf_putc(b, '{');
-		out_plan(b, plan, true);
+		out_migration(b, migration);
 		strbuf_puts(b, "}}");
 	}
 	for (size_t i = 0; i < n; i++)
@@ -107,7 +116,7 @@ bool handle_connect(struct request *req, struct response *res, struct err *err)
 	struct connect_request q;
 	struct connection *conn;
 	struct connection *replaced = NULL;
-	struct ddl_plan plan;
+	struct migrate_result migration;
 	if (!read_connect(req, &q, err))
 		return false;
 	struct store *store = request_app(req)->store;
@@ -115,7 +124,7 @@ bool handle_connect(struct request *req, struct response *res, struct err *err)
 	    !connection_open(&store->connections, &q.o, req->deadline, &conn, err))
 		return false;
 	bool migrate = q.auto_migrate || q.updates || q.destructive;
-	bool ok = (!migrate || connect_migrate(req, &q, conn, &plan, err)) &&
+	bool ok = (!migrate || connect_migrate(req, &q, conn, &migration, err)) &&
 		  connection_register(&store->connections, conn, &q.o, &replaced, err);
 	if (!ok) {
 		connection_close(conn);
@@ -124,7 +133,7 @@ bool handle_connect(struct request *req, struct response *res, struct err *err)
 	}
 	if (replaced != NULL)
 		drop_connection(store, replaced);
-	connected(req, res, conn, migrate ? &plan : NULL);
+	connected(req, res, conn, migrate ? &migration : NULL);
 	connection_unref(conn);
 	return true;
 }

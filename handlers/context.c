@@ -146,22 +146,6 @@ static bool end_unit(struct context *c, bool commit, struct err *err)
 	return ok;
 }
 
-bool context_close(struct context *c, bool ok, struct err *err)
-{
-	if (c->in_unit) {
-		if (ok) {
-			ok = end_unit(c, !c->undo, err);
-		} else {
-			struct err ignored;
-			(void)!end_unit(c, false, &ignored);
-		}
-	}
-	if (c->route.session != NULL)
-		session_info_header(c->res, c->route.session);
-	route_release(c->store, &c->route);
-	return ok;
-}
-
 void context_read(struct context *c)
 {
 	exec_begin(&c->exec, &c->route, c->deadline, false);
@@ -178,6 +162,25 @@ void context_write(struct context *c, bool atomic)
 bool context_commit(struct context *c, struct err *err)
 {
 	return !c->in_unit || end_unit(c, !c->undo, err);
+}
+
+void context_abandon(struct context *c)
+{
+	struct err ignored;
+	if (c->in_unit)
+		(void)!end_unit(c, false, &ignored);
+}
+
+bool context_close(struct context *c, bool ok, struct err *err)
+{
+	if (ok)
+		ok = context_commit(c, err);
+	else
+		context_abandon(c);
+	if (c->route.session != NULL)
+		session_info_header(c->res, c->route.session);
+	route_release(c->store, &c->route);
+	return ok;
 }
 
 bool context_run(struct context *c, const struct stmt *s, struct row_sink *sink, struct exec_result *ret,

@@ -56,6 +56,8 @@ void context_read(struct context *c);
 void context_write(struct context *c, bool atomic);
 /* Ends the unit before the answer is rendered, so that a failed commit is never answered with success. May park. */
 bool context_commit(struct context *c, struct err *err) MUST_CHECK;
+/* Ends an open unit without keeping what it did; nothing when there is none. May park. */
+void context_abandon(struct context *c);
 /* One statement of the unit; sink and ret may be NULL. */
 bool context_run(struct context *c, const struct stmt *s, struct row_sink *sink, struct exec_result *ret,
 		 struct err *err) MUST_CHECK;

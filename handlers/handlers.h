@@ -39,6 +39,9 @@ HANDLER(handle_model_remove);
 /* migrate.c */
 HANDLER(handle_ddl);
 HANDLER(handle_create_tables);
+HANDLER(handle_migrate);
+/* introspect.c */
+HANDLER(handle_introspect);
 /* sessions.c */
 /* server_options.before_reply: Ferro-Session-Info on every answer to a request that names an open session. */
 void sessions_before_reply(void *app, struct request *req, struct response *res);

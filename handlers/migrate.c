@@ -1,73 +1,25 @@
-/* DDL: what create-tables would run, and running it. */
+/* DDL: what create-tables would run, and running it; migrations. */
 #include "handlers/migrate.h"
 
 #include "handlers/handlers.h"
 #include "handlers/render.h"
+#include "service/base/clock.h"
 
 #include "service/base/banned.h"
 
-struct table_list {
-	struct str *names;
-	size_t n;
-};
+#define HASH_BYTES 64
 
-static bool table_exists(void *arg, struct str table)
+int64_t migrate_deadline(const struct request *req)
 {
-	const struct table_list *list = arg;
-	for (size_t i = 0; i < list->n; i++) {
-		if (str_eq(list->names[i], table))
-			return true;
-	}
-	return false;
+	return (req->prefer.given & PREFER_TIMEOUT) != 0 ? req->deadline : CLOCK_NEVER;
 }
 
-static bool run_plan(struct exec *x, const struct schema *s, struct arena *a, struct ddl_plan *plan, struct err *err)
+void out_warnings(struct strbuf *b, const struct ddl_plan *notes)
 {
-	struct driver_conn *dc;
-	struct table_list have = {0};
-	const struct dialect *d = x->route->conn->dialect;
-	if (!exec_conn(x, LEASE_WRITE, &dc, err) ||
-	    !dc->driver->list_tables(dc, a, x->deadline, &have.names, &have.n, err) ||
-	    !ddl_create_all(d, s, table_exists, &have, plan, err))
-		return false;
-	for (size_t i = 0; i < plan->n_statements; i++) {
-		if (!exec_simple(x, plan->statements[i], err))
-			return false;
-	}
-	return true;
-}
-
-bool tables_create(const struct route *r, const struct schema *s, int64_t deadline, struct arena *a, struct ddl_plan *plan,
-		   struct err *err)
-{
-	struct exec x = {0};
-	struct err ignored;
-	ddl_plan_init(plan, a);
-	exec_begin(&x, r, deadline, true);
-	bool ok = run_plan(&x, s, a, plan, err);
-	if (!exec_end(&x, ok, ok ? err : &ignored))
-		ok = false;
-	if (ok && plan->n_statements > 0) {
-		pool_refresh(r->conn->pool);
-		session_maps_stale(r->conn);
-	}
-	return ok;
-}
-
-void out_plan(struct strbuf *b, const struct ddl_plan *plan, bool applied)
-{
-	out_name(b, "statements");
-	strbuf_putc(b, '[');
-	for (size_t i = 0; i < plan->n_statements; i++) {
-		if (i > 0)
-			strbuf_putc(b, ',');
-		strbuf_json_string(b, plan->statements[i]);
-	}
-	strbuf_putc(b, ']');
 	out_name(b, "warnings");
 	strbuf_putc(b, '[');
-	for (size_t i = 0; i < plan->n_warnings; i++) {
-		const struct ddl_warning *w = &plan->warnings[i];
+	for (size_t i = 0; i < notes->n_warnings; i++) {
+		const struct ddl_warning *w = &notes->warnings[i];
 		strbuf_puts(b, i > 0 ? ",{" : "{");
 		out_str(b, "code", w->code);
 		out_str(b, "table", w->table);
@@ -77,28 +29,126 @@ void out_plan(struct strbuf *b, const struct ddl_plan *plan, bool applied)
 		strbuf_putc(b, '}');
 	}
 	strbuf_putc(b, ']');
-	out_bool(b, "applied", applied);
+}
+
+static void out_change(struct strbuf *b, const struct change *c)
+{
+	strbuf_putc(b, '{');
+	out_str(b, "statement", c->statement);
+	out_str(b, "table", c->table);
+	if (c->column.p != NULL)
+		out_str(b, "column", c->column);
+	out_str(b, "kind", str_z(change_kind_name(c->kind)));
+	out_str(b, "lock", str_z(c->lock));
+	out_bool(b, "rewrites", c->rewrites);
+	out_bool(b, "loses_data", c->loses_data);
+	if (c->rows_affected >= 0)
+		out_int(b, "rows_affected", c->rows_affected);
+	else
+		out_str(b, "rows_affected", STR_NONE);
+	out_bool(b, "reversible", c->reversible);
+	strbuf_putc(b, '}');
+}
+
+void out_migration_head(struct strbuf *b, const struct migrate_result *m)
+{
+	out_name(b, "statements");
+	strbuf_putc(b, '[');
+	for (size_t i = 0; i < m->plan.n_changes; i++) {
+		if (i > 0)
+			strbuf_putc(b, ',');
+		strbuf_json_string(b, m->plan.changes[i].statement);
+	}
+	strbuf_putc(b, ']');
+	out_warnings(b, &m->plan.notes);
+	out_bool(b, "applied", m->applied);
+}
+
+void out_migration(struct strbuf *b, const struct migrate_result *m)
+{
+	out_migration_head(b, m);
+	out_bool(b, "pool_refreshed", m->pool_refreshed);
+	out_str(b, "plan_hash", str_n(m->plan_hash, HASH_BYTES));
+	out_name(b, "changes");
+	strbuf_putc(b, '[');
+	for (size_t i = 0; i < m->plan.n_changes; i++) {
+		if (i > 0)
+			strbuf_putc(b, ',');
+		out_change(b, &m->plan.changes[i]);
+	}
+	strbuf_putc(b, ']');
+}
+
+/* On the connection that the request is routed to; a migration is a transaction of its own. */
+static bool run(struct request *req, struct response *res, const struct context_spec *spec,
+		const struct migrate_request *q, struct migrate_result *ret, struct err *err)
+{
+	struct context c;
+	if (!context_open(&c, req, res, spec, err))
+		return false;
+	bool ok;
+	if (c.route.tx != NULL)
+		ok = err_set(err, ERR_TRANSACTIONS_OPEN,
+			     "a migration is a transaction of its own: end this one first, or send the request without "
+			     "Ferro-Transaction");
+	else
+		ok = migrate_run(c.route.conn, c.schema, q, &req->arena, ret, err);
+	if (c.route.tx == NULL)
+		req->db_ns += ret->db_ns;
+	return context_close(&c, ok, err);
 }
 
 bool handle_create_tables(struct request *req, struct response *res, struct err *err)
 {
-	struct context c;
 	struct context_spec spec = {.args = context_no_args};
+	struct migrate_request q = {.deadline = migrate_deadline(req)};
+	struct migrate_result m;
 	struct json_reader r;
 	json_t *doc;
-	struct ddl_plan plan;
 	if (!request_json(req, true, &doc, err))
 		return false;
 	json_reader_init(&r, &req->arena, doc, "", err);
 	json_reader_str(&r, "using", &spec.using);
-	if (!json_reader_done(&r) || !context_open(&c, req, res, &spec, err))
-		return false;
-	bool ok = tables_create(&c.route, c.schema, c.deadline, &req->arena, &plan, err);
-	if (!context_close(&c, ok, err))
+	if (!json_reader_done(&r) || !run(req, res, &spec, &q, &m, err))
 		return false;
 	struct strbuf *b = response_json(res, 200);
 	strbuf_putc(b, '{');
-	out_plan(b, &plan, true);
+	out_migration_head(b, &m);
+	strbuf_putc(b, '}');
+	return true;
+}
+
+static void check_hash(struct json_reader *r, struct str hash)
+{
+	bool ok = hash.len == HASH_BYTES;
+	for (size_t i = 0; ok && i < hash.len; i++)
+		ok = (hash.p[i] >= '0' && hash.p[i] <= '9') || (hash.p[i] >= 'a' && hash.p[i] <= 'f');
+	if (!ok)
+		json_reader_fault(r, "plan_hash", "expected the plan_hash of a dry run: %d hexadecimal digits", HASH_BYTES);
+}
+
+bool handle_migrate(struct request *req, struct response *res, struct err *err)
+{
+	struct context_spec spec = {.args = context_no_args};
+	struct migrate_request q = {.options = {.updates = true}, .deadline = migrate_deadline(req)};
+	struct migrate_result m;
+	struct json_reader r;
+	json_t *doc;
+	if (!request_json(req, true, &doc, err))
+		return false;
+	json_reader_init(&r, &req->arena, doc, "", err);
+	json_reader_str(&r, "using", &spec.using);
+	json_reader_bool(&r, "updates", &q.options.updates);
+	json_reader_bool(&r, "destructive", &q.options.destructive);
+	json_reader_bool(&r, "rebuild", &q.options.rebuild);
+	json_reader_bool(&r, "dry_run", &q.dry_run);
+	if (json_reader_str(&r, "plan_hash", &q.plan_hash))
+		check_hash(&r, q.plan_hash);
+	if (!json_reader_done(&r) || !run(req, res, &spec, &q, &m, err))
+		return false;
+	struct strbuf *b = response_json(res, 200);
+	strbuf_putc(b, '{');
+	out_migration(b, &m);
 	strbuf_putc(b, '}');
 	return true;
 }

@@ -1,16 +1,19 @@
-/* Creating tables, shared by the endpoint and by connect. */
+/* What create-tables, migrate and connect share. */
 #ifndef FERROD_HANDLERS_MIGRATE_H
 #define FERROD_HANDLERS_MIGRATE_H
 
 #include "handlers/context.h"
-#include "store/ddl/ddl.h"
+#include "store/migrate/apply.h"
 
-/* Creates every registered table that is not there yet, in one unit on the route; the statements that ran stand in `plan`,
- * which lives in `a`. Afterwards the pool is refreshed and identity maps on the connection are stale. Parks. */
-bool tables_create(const struct route *r, const struct schema *s, int64_t deadline, struct arena *a, struct ddl_plan *plan,
-		   struct err *err) MUST_CHECK;
+/* Until when a migration that this request asks for may run: what the client prefers, else for ever, for a table of any
+ * size may have to be written anew. */
+int64_t migrate_deadline(const struct request *req);
 
-/* "statements":[...],"warnings":[...],"applied":true of an object that is being written. */
-void out_plan(struct strbuf *b, const struct ddl_plan *plan, bool applied);
+/* "statements":[...],"warnings":[...],"applied":... of an object that is being written. */
+void out_migration_head(struct strbuf *b, const struct migrate_result *m);
+/* The same and "pool_refreshed", "plan_hash", "changes". */
+void out_migration(struct strbuf *b, const struct migrate_result *m);
+/* "warnings":[...] */
+void out_warnings(struct strbuf *b, const struct ddl_plan *notes);
 
 #endif

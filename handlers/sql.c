@@ -53,6 +53,24 @@ bool sql_bind(struct arena *a, const json_t *args, struct stmt *s, struct err *e
 	return json_is_array(args) ? bind_array(a, args, s, err) : bind_object(a, args, s, err);
 }
 
+bool sql_no_names(struct err *err)
+{
+	return err_set_at(err, ERR_INVALID_REQUEST, "/args", "named parameters are for SQLite; give an array for $1, $2, ...");
+}
+
+bool sql_check(struct json_reader *r, const struct stmt *s, const json_t *args)
+{
+	if (args != NULL && !json_is_array(args) && !json_is_object(args) && !json_is_null(args))
+		json_reader_fault(r, "args", "expected an array, or an object for named parameters");
+	if (s->sql.p != NULL && str_trim(s->sql).len == 0)
+		json_reader_fault(r, "sql", "expected a statement");
+	if (s->sql.len > LIMIT_SQL_BYTES)
+		json_reader_fault(r, "sql", "the statement is longer than %d bytes", LIMIT_SQL_BYTES);
+	if (s->sql.p != NULL && memchr(s->sql.p, '\0', s->sql.len) != NULL)
+		json_reader_fault(r, "sql", "the statement holds a NUL character");
+	return !r->failed;
+}
+
 /* Reads the body, binds the arguments, opens the context. On false nothing is to close. */
 static bool sql_open(struct sql_request *q, struct request *req, struct response *res, struct err *err)
 {
@@ -68,15 +86,7 @@ static bool sql_open(struct sql_request *q, struct request *req, struct response
 	json_reader_require(&r, "sql");
 	json_reader_any(&r, "args", &args);
 	json_reader_str(&r, "using", &spec.using);
-	if (args != NULL && !json_is_array(args) && !json_is_object(args) && !json_is_null(args))
-		json_reader_fault(&r, "args", "expected an array, or an object for named parameters");
-	if (q->stmt.sql.p != NULL && str_trim(q->stmt.sql).len == 0)
-		json_reader_fault(&r, "sql", "expected a statement");
-	if (q->stmt.sql.len > LIMIT_SQL_BYTES)
-		json_reader_fault(&r, "sql", "the statement is longer than %d bytes", LIMIT_SQL_BYTES);
-	if (q->stmt.sql.p != NULL && memchr(q->stmt.sql.p, '\0', q->stmt.sql.len) != NULL)
-		json_reader_fault(&r, "sql", "the statement holds a NUL character");
-	if (!json_reader_done(&r) || !sql_bind(&req->arena, args, &q->stmt, err) ||
+	if (!sql_check(&r, &q->stmt, args) || !json_reader_done(&r) || !sql_bind(&req->arena, args, &q->stmt, err) ||
 	    !context_open(&q->c, req, res, &spec, err))
 		return false;
 	q->stmt.access = STMT_UNKNOWN;
@@ -85,7 +95,7 @@ static bool sql_open(struct sql_request *q, struct request *req, struct response
 	q->stmt.cache = true;
 	if (q->stmt.param_names == NULL || q->c.route.conn->dialect->id == DIALECT_SQLITE)
 		return true;
-	(void)err_set_at(err, ERR_INVALID_REQUEST, "/args", "named parameters are for SQLite; give an array for $1, $2, ...");
+	(void)sql_no_names(err);
 	return context_close(&q->c, false, err);
 }
 

@@ -9,4 +9,10 @@
 /* `args` (array, object of named values, null or NULL) into s, in the arena. ERR_INVALID_VALUE with a pointer below /args. */
 bool sql_bind(struct arena *a, const json_t *args, struct stmt *s, struct err *err) MUST_CHECK;
 
+/* Faults of the members sql and args as read: wrong kind, empty, too long. false: r has failed. */
+bool sql_check(struct json_reader *r, const struct stmt *s, const json_t *args) MUST_CHECK;
+
+/* Named parameters on PostgreSQL: ERR_INVALID_REQUEST; returns false. */
+bool sql_no_names(struct err *err);
+
 #endif

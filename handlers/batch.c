@@ -1,0 +1,434 @@
+/* Batch: validates every step before the first runs, then runs them in one unit (atomic, retried) or each in its own. */
+#include "handlers/batch.h"
+
+#include "handlers/handlers.h"
+#include "handlers/render.h"
+#include "service/base/clock.h"
+#include "service/base/num.h"
+#include "service/base/wait.h"
+
+#include "service/base/banned.h"
+
+#define ATTEMPTS 6         /* of an atomic batch that runs into other writers */
+#define BACKOFF_MS 10      /* doubled at each attempt, with jitter */
+
+static const struct {
+	const char *word;
+	enum batch_op op;
+	enum scope scope;
+} ops[] = {
+	{"sql.execute", BATCH_SQL_EXECUTE, SCOPE_SQL},
+	{"sql.fetch_all", BATCH_SQL_FETCH_ALL, SCOPE_SQL},
+	{"sql.fetch_one", BATCH_SQL_FETCH_ONE, SCOPE_SQL},
+	{"query", BATCH_QUERY, SCOPE_READ},
+	{"first", BATCH_FIRST, SCOPE_READ},
+	{"count", BATCH_COUNT, SCOPE_READ},
+	{"exists", BATCH_EXISTS, SCOPE_READ},
+	{"update", BATCH_UPDATE, SCOPE_WRITE},
+	{"delete", BATCH_DELETE, SCOPE_WRITE},
+	{"create", BATCH_CREATE, SCOPE_WRITE},
+	{"save", BATCH_SAVE, SCOPE_WRITE},
+	{"get", BATCH_GET, SCOPE_READ},
+};
+
+enum step_state { STEP_PENDING, STEP_OK, STEP_FAILED, STEP_SKIPPED };
+enum condition { IF_ALWAYS, IF_OK, IF_FAILED, IF_EMPTY, IF_NONEMPTY };
+
+struct batch_step {
+	json_t *doc;
+	struct str as;
+	enum batch_op op;
+	enum condition condition;
+	size_t on;          /* the step that the condition is about */
+	bool has_refs;
+	enum step_state state;
+	json_t *body;       /* parsed answer of a named step, in the arena */
+};
+
+struct batch {
+	struct context c;
+	struct request *req;
+	struct batch_step *steps;
+	size_t n;
+	bool atomic, writes;
+	struct str using;
+	struct strbuf *out; /* the results */
+};
+
+/* ---- reading ---- */
+
+static bool name_valid(struct str s)
+{
+	if (s.len == 0 || s.len > 64)
+		return false;
+	for (size_t i = 0; i < s.len; i++) {
+		char c = s.p[i];
+		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-'))
+			return false;
+	}
+	return true;
+}
+
+/* The step of that name before number `before`; `before` when there is none. */
+static size_t find_step(const struct batch *b, size_t before, struct str name)
+{
+	for (size_t i = before; i-- > 0;) {
+		if (b->steps[i].as.p != NULL && str_eq(b->steps[i].as, name))
+			return i;
+	}
+	return before;
+}
+
+struct ref_check {
+	const struct batch *b;
+	size_t step;
+	bool any;
+	struct str bad; /* the first that names no earlier step */
+};
+
+static bool check_ref(void *arg, struct str ref)
+{
+	struct ref_check *k = arg;
+	struct str rest = ref;
+	struct str name;
+	k->any = true;
+	(void)str_split(&rest, '.', &name);
+	if (find_step(k->b, k->step, name) < k->step)
+		return true;
+	k->bad = name;
+	return false;
+}
+
+static void read_condition(struct batch *b, struct json_reader *r, size_t i)
+{
+	static const char *const words[] = {
+		[IF_OK] = "ok", [IF_FAILED] = "failed", [IF_EMPTY] = "empty", [IF_NONEMPTY] = "nonempty"};
+	struct batch_step *s = &b->steps[i];
+	const json_t *obj = NULL;
+	struct json_reader c;
+	struct str name = STR_NONE;
+	struct str is = STR_NONE;
+	if (!json_reader_object(r, "if", &obj))
+		return;
+	json_reader_init(&c, r->arena, obj, json_pointer_key(r->arena, r->pointer, STR("if")), r->err);
+	json_reader_str(&c, "step", &name);
+	json_reader_require(&c, "step");
+	json_reader_str(&c, "is", &is);
+	json_reader_require(&c, "is");
+	s->on = find_step(b, i, name);
+	if (name.p != NULL && s->on == i)
+		json_reader_fault(&c, "step", "no earlier step has that name");
+	for (size_t k = IF_OK; k < ARRAY_LEN(words); k++) {
+		if (str_eq_z(is, words[k]))
+			s->condition = (enum condition)k;
+	}
+	if (is.p != NULL && s->condition == IF_ALWAYS)
+		json_reader_fault(&c, "is", "expected ok, failed, empty or nonempty");
+	if (!json_reader_done(&c))
+		r->failed = true;
+}
+
+/* What can be known of a step before anything runs: its operation, names, references, scope. */
+static bool read_step(struct batch *b, size_t i, json_t *doc, struct err *err)
+{
+	struct arena *a = &b->req->arena;
+	struct batch_step *s = &b->steps[i];
+	struct json_reader r;
+	struct str word = STR_NONE;
+	size_t k = 0;
+	s->doc = doc;
+	json_reader_init(&r, a, doc, json_pointer_index(a, "/steps", i), err);
+	json_reader_str(&r, "op", &word);
+	json_reader_require(&r, "op");
+	while (word.p != NULL && k < ARRAY_LEN(ops) && !str_eq_z(word, ops[k].word))
+		k++;
+	if (word.p != NULL && k == ARRAY_LEN(ops))
+		json_reader_fault(&r, "op", "there is no operation of that name");
+	if (json_reader_str(&r, "as", &s->as) && (!name_valid(s->as) || find_step(b, i, s->as) < i))
+		json_reader_fault(&r, "as", "a name is 1 to 64 letters, digits, _ or -, and no two steps have the same");
+	read_condition(b, &r, i);
+	if (r.failed)
+		return false;
+	struct ref_check refs = {.b = b, .step = i};
+	if (!batch_each_ref(doc, check_ref, &refs))
+		return err_set_at(err, ERR_INVALID_REQUEST, r.pointer, "no earlier step is named \"%.*s\"",
+				  (int)(refs.bad.len < 100 ? refs.bad.len : 100), refs.bad.p);
+	s->has_refs = refs.any;
+	s->op = ops[k].op;
+	b->writes = b->writes || ops[k].scope == SCOPE_WRITE || s->op == BATCH_SQL_EXECUTE;
+	if (!principal_has(b->req, ops[k].scope))
+		return err_set(err, ERR_FORBIDDEN, "step %zu (%s) needs a scope that the key does not have", i, ops[k].word);
+	return true;
+}
+
+static bool read_batch(struct batch *b, struct err *err)
+{
+	struct json_reader r;
+	json_t *doc;
+	const json_t *steps = NULL;
+	b->atomic = true;
+	if (!request_json(b->req, false, &doc, err))
+		return false;
+	json_reader_init(&r, &b->req->arena, doc, "", err);
+	json_reader_str(&r, "using", &b->using);
+	json_reader_bool(&r, "atomic", &b->atomic);
+	json_reader_array(&r, "steps", &steps);
+	json_reader_require(&r, "steps");
+	b->n = json_array_size(steps);
+	if (steps != NULL && (b->n == 0 || b->n > LIMIT_BATCH_STEPS))
+		json_reader_fault(&r, "steps", "a batch has 1 to %d steps", LIMIT_BATCH_STEPS);
+	if (!json_reader_done(&r))
+		return false;
+	b->steps = arena_array(&b->req->arena, b->n, sizeof(*b->steps));
+	for (size_t i = 0; i < b->n; i++) {
+		if (!read_step(b, i, json_array_get(steps, i), err))
+			return false;
+	}
+	return true;
+}
+
+/* ---- running ---- */
+
+/* Does the answer hold nothing: no row, no count, nothing affected? */
+static bool body_empty(const json_t *body)
+{
+	static const char *const counts[] = {"row_count", "count", "rows_affected", "rows_inserted"};
+	for (size_t i = 0; i < ARRAY_LEN(counts); i++) {
+		const json_t *v = json_object_get(body, counts[i]);
+		if (json_is_integer(v))
+			return json_integer_value(v) == 0;
+	}
+	if (json_is_false(json_object_get(body, "exists")))
+		return true;
+	return json_object_size(body) == 1 && json_is_null(json_object_get(body, "row"));
+}
+
+static bool wanted(const struct batch *b, const struct batch_step *s)
+{
+	if (s->condition == IF_ALWAYS)
+		return true;
+	const struct batch_step *on = &b->steps[s->on];
+	switch (s->condition) {
+	case IF_OK:
+		return on->state == STEP_OK;
+	case IF_FAILED:
+		return on->state == STEP_FAILED;
+	case IF_EMPTY:
+		return on->state == STEP_OK && body_empty(on->body);
+	case IF_NONEMPTY:
+		return on->state == STEP_OK && !body_empty(on->body);
+	case IF_ALWAYS:
+		break;
+	}
+	return true;
+}
+
+struct finder {
+	const struct batch *b;
+	size_t step;
+};
+
+static json_t *find_ref(void *arg, struct str ref)
+{
+	const struct finder *f = arg;
+	struct str name;
+	(void)str_split(&ref, '.', &name);
+	size_t i = find_step(f->b, f->step, name);
+	if (i == f->step || f->b->steps[i].state != STEP_OK)
+		return NULL;
+	return ref.p != NULL ? batch_walk(f->b->steps[i].body, ref) : f->b->steps[i].body;
+}
+
+static void decref(void *arg)
+{
+	json_decref(arg);
+}
+
+/* Runs step i; its body goes to `body`. */
+static bool run_step(struct batch *b, size_t i, struct strbuf *body, int *ret_status, struct err *err)
+{
+	struct batch_step *s = &b->steps[i];
+	json_t *doc = s->doc;
+	if (s->has_refs) {
+		struct finder f = {.b = b, .step = i};
+		doc = batch_resolve(&b->req->arena, s->doc, "", find_ref, &f, err);
+		if (doc == NULL)
+			return false;
+		arena_on_done(&b->req->arena, decref, doc);
+	}
+	if (!batch_run(&b->c, s->op, doc, body, ret_status, err))
+		return false;
+	return s->as.p == NULL || json_parse(&b->req->arena, strbuf_str(body), &s->body, err);
+}
+
+static void begin_result(struct batch *b, size_t i)
+{
+	strbuf_puts(b->out, i > 0 ? ",{" : "{");
+	if (b->steps[i].as.p != NULL)
+		out_str(b->out, "as", b->steps[i].as);
+}
+
+static void write_result(struct batch *b, size_t i, int status, struct str body)
+{
+	begin_result(b, i);
+	out_int(b->out, "status", status);
+	out_name(b->out, "body");
+	strbuf_put(b->out, body);
+	strbuf_putc(b->out, '}');
+}
+
+static void write_skipped(struct batch *b, size_t i)
+{
+	begin_result(b, i);
+	out_bool(b->out, "skipped", true);
+	strbuf_putc(b->out, '}');
+}
+
+static void write_error(struct batch *b, size_t i, const struct err *err)
+{
+	begin_result(b, i);
+	out_int(b->out, "status", problem_status(err->code));
+	out_name(b->out, "error");
+	problem_write(b->out, err, b->req->id);
+	strbuf_putc(b->out, '}');
+}
+
+static void blame(struct err *err, size_t i, struct arena *a)
+{
+	err->step = (long)i;
+	if (err->has_pointer)
+		err_prefix_pointer(err, json_pointer_index(a, "/steps", i));
+}
+
+/* One pass of an atomic batch in an open unit. */
+static bool run_all(struct batch *b, struct err *err)
+{
+	struct strbuf body;
+	bool ok = true;
+	strbuf_init(&body, 0);
+	strbuf_reset(b->out);
+	strbuf_puts(b->out, "{\"results\":[");
+	for (size_t i = 0; i < b->n; i++)
+		b->steps[i].state = STEP_PENDING;
+	for (size_t i = 0; i < b->n && ok; i++) {
+		struct batch_step *s = &b->steps[i];
+		int status;
+		if (!wanted(b, s)) {
+			s->state = STEP_SKIPPED;
+			write_skipped(b, i);
+			continue;
+		}
+		strbuf_reset(&body);
+		ok = run_step(b, i, &body, &status, err);
+		if (!ok) {
+			blame(err, i, &b->req->arena);
+			break;
+		}
+		s->state = STEP_OK;
+		write_result(b, i, status, strbuf_str(&body));
+	}
+	strbuf_done(&body);
+	return ok;
+}
+
+static bool worth_retrying(const struct batch *b, const struct err *err)
+{
+	return b->c.route.tx == NULL && !err->cancelled &&
+	       (err->code == ERR_SERIALIZATION_FAILURE || err->code == ERR_DATABASE_BUSY);
+}
+
+/* Waits a random part of an interval that doubles with each attempt. false: no time is left, or nobody waits any more. */
+static bool back_off(const struct batch *b, int attempt)
+{
+	uint32_t random;
+	num_random(&random, sizeof(random));
+	int64_t span = (int64_t)(BACKOFF_MS << attempt) * CLOCK_NS_PER_MS;
+	int64_t until = clock_mono_ns() + span / 2 + (int64_t)(random % 1000) * (span / 2) / 1000;
+	return until < b->c.deadline && wait_until(until) == WAIT_TIMEOUT;
+}
+
+static bool run_atomic(struct batch *b, struct err *err)
+{
+	for (int attempt = 0;; attempt++) {
+		struct driver_conn *dc;
+		context_write(&b->c, true);
+		/* A writer takes its turn before it reads: what it has read stays true. */
+		bool ok = (!b->writes || exec_conn(&b->c.exec, LEASE_WRITE, &dc, err)) && run_all(b, err);
+		if (ok)
+			ok = context_commit(&b->c, err);
+		else
+			context_abandon(&b->c);
+		if (b->c.imap != NULL && (!ok || b->c.undo))
+			imap_clear(b->c.imap); /* it holds what the steps wrote */
+		if (ok)
+			return true;
+		if (!worth_retrying(b, err) || attempt + 1 == ATTEMPTS || !back_off(b, attempt))
+			break;
+	}
+	if (err->outcome == ERR_OUTCOME_NONE)
+		err->outcome = ERR_OUTCOME_ROLLED_BACK;
+	return false;
+}
+
+/* Each step for itself; inside a transaction each is a savepoint, so that a failed one leaves the others standing. */
+static bool run_each(struct batch *b, struct err *err)
+{
+	struct strbuf body;
+	bool ok = true;
+	strbuf_init(&body, 0);
+	strbuf_puts(b->out, "{\"results\":[");
+	for (size_t i = 0; i < b->n && ok; i++) {
+		struct batch_step *s = &b->steps[i];
+		struct err e;
+		int status;
+		if (!wanted(b, s)) {
+			s->state = STEP_SKIPPED;
+			write_skipped(b, i);
+			continue;
+		}
+		strbuf_reset(&body);
+		context_write(&b->c, b->c.route.tx != NULL || s->op == BATCH_CREATE || s->op == BATCH_SAVE);
+		bool done = run_step(b, i, &body, &status, &e) && context_commit(&b->c, &e);
+		context_abandon(&b->c);
+		if (done) {
+			s->state = STEP_OK;
+			write_result(b, i, status, strbuf_str(&body));
+			continue;
+		}
+		s->state = STEP_FAILED;
+		if (b->c.imap != NULL && b->c.route.tx != NULL)
+			imap_clear(b->c.imap); /* a savepoint was rolled back */
+		blame(&e, i, &b->req->arena);
+		write_error(b, i, &e);
+		if (e.cancelled) {
+			*err = e;
+			ok = false;
+		}
+	}
+	strbuf_done(&body);
+	return ok;
+}
+
+bool handle_batch(struct request *req, struct response *res, struct err *err)
+{
+	static const char *const args[] = {"all", NULL};
+	struct batch *b = arena_alloc(&req->arena, sizeof(*b));
+	struct context_spec spec = {.args = args};
+	b->req = req;
+	if (!read_batch(b, err))
+		return false;
+	spec.using = b->using;
+	if (!context_open(&b->c, req, res, &spec, err))
+		return false;
+	b->out = response_json(res, 200);
+	if (!b->atomic && (req->prefer.given & PREFER_TX_ROLLBACK) != 0)
+		b->atomic = true; /* undoing is one thing for all of it */
+	bool in_tx = b->c.route.tx != NULL;
+	bool ok = b->atomic ? run_atomic(b, err) : run_each(b, err);
+	if (!context_close(&b->c, ok, err))
+		return false;
+	strbuf_putc(b->out, ']');
+	out_bool(b->out, "committed", !in_tx && !b->c.undo);
+	strbuf_putc(b->out, '}');
+	return true;
+}
