@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <math.h>
 #include <netinet/in.h>
 #include <pthread.h>
@@ -812,7 +813,7 @@ static void refused(struct str url, enum err_code want)
 }
 
 /* A listening socket on the loopback; accepts nothing. */
-static int listen_port(int *ret_port)
+static int listen_port(int backlog, int *ret_port)
 {
 	struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
 	socklen_t len = sizeof(in);
@@ -820,10 +821,54 @@ static int listen_port(int *ret_port)
 
 	assert_true(fd >= 0);
 	assert_int_equal(bind(fd, (struct sockaddr *)&in, len), 0);
-	assert_int_equal(listen(fd, 4), 0);
+	assert_int_equal(listen(fd, backlog), 0);
 	assert_int_equal(getsockname(fd, (struct sockaddr *)&in, &len), 0);
 	*ret_port = ntohs(in.sin_port);
 	return fd;
+}
+
+/* Several hosts: one that refuses, then one that does not answer at all, then the server. */
+static void test_hosts(void **state)
+{
+	struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+	struct driver_conn *c;
+	struct driver_db *db;
+	struct dsn dsn;
+	int closed, silent, fds[6], fd, quiet;
+	int64_t from;
+	struct rows r;
+
+	NEEDS_SERVER();
+	fd = listen_port(1, &closed);
+	close(fd);
+	quiet = listen_port(0, &silent);
+	in.sin_port = htons((uint16_t)silent);
+	/* its queue is full: further attempts to connect get no answer */
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
+		fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		assert_true(fds[i] >= 0);
+		if (connect(fds[i], (struct sockaddr *)&in, sizeof(in)) != 0)
+			assert_int_equal(errno, EINPROGRESS);
+	}
+	assert_ok(raw_with(c1, "SHOW port", NULL, 0, &r));
+	db = open_db(
+		&arena,
+		url_with(&arena, arena_printf(&arena,
+					      "host=127.0.0.1,127.0.0.1,127.0.0.1&port=%d,%d,%.*s&connect_timeout=2&"
+					      "target_session_attrs=read-write",
+					      closed, silent, STR_FMT(r.cells[0].u.s))
+					 .p),
+		&dsn);
+	from = clock_mono_ns();
+	assert_ok(pg->open(db, SECONDS(20), &c, &err));
+	assert_true(clock_mono_ns() - from > CLOCK_NS_PER_S); /* the silent one had its time */
+	assert_true(clock_mono_ns() - from < 6 * CLOCK_NS_PER_S);
+	assert_int_equal(number(c, "SELECT 1"), 1);
+	pg->close(c);
+	pg->db_close(db);
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+		close(fds[i]);
+	close(quiet);
 }
 
 static void test_refused(void **state)
@@ -841,7 +886,7 @@ static void test_refused(void **state)
 	assert_err(pg->db_open(&dsn, &db, &err), ERR_INVALID_URL);
 	assert_null(strstr(err.detail, "s3cret"));
 
-	fd = listen_port(&port);
+	fd = listen_port(4, &port);
 	from = clock_mono_ns();
 	refused(arena_printf(&arena, "postgres://u:s3cret@127.0.0.1:%d/db", port), ERR_DATABASE_UNAVAILABLE);
 	assert_true(clock_mono_ns() - from < 5 * CLOCK_NS_PER_S);
@@ -908,31 +953,19 @@ static void test_version(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_cells),
-		TEST(test_bytea_escape),
-		TEST(test_params),
-		TEST(test_bad_params),
-		TEST(test_refused_raw),
-		TEST(test_copy_unseen),
-		TEST(test_constraints),
-		TEST(test_cache),
-		TEST(test_stale_plans),
-		TEST(test_streaming),
-		TEST(test_finish_early),
-		TEST(test_deadline),
-		TEST(test_cancel),
-		TEST(test_lock_timeout),
-		TEST(test_transactions),
-		TEST(test_serialization),
-		TEST(test_lost_idle),
-		TEST(test_lost_in_transaction),
-		TEST(test_lost_running),
-		TEST(test_reset),
-		TEST(test_list_tables),
-		TEST(test_refused),
-		TEST(test_settings),
-		TEST(test_close_running),
-		cmocka_unit_test(test_version),
+		TEST(test_cells),         TEST(test_bytea_escape),
+		TEST(test_params),        TEST(test_bad_params),
+		TEST(test_refused_raw),   TEST(test_copy_unseen),
+		TEST(test_constraints),   TEST(test_cache),
+		TEST(test_stale_plans),   TEST(test_streaming),
+		TEST(test_finish_early),  TEST(test_deadline),
+		TEST(test_cancel),        TEST(test_lock_timeout),
+		TEST(test_transactions),  TEST(test_serialization),
+		TEST(test_lost_idle),     TEST(test_lost_in_transaction),
+		TEST(test_lost_running),  TEST(test_reset),
+		TEST(test_list_tables),   TEST(test_refused),
+		TEST(test_settings),      TEST(test_hosts),
+		TEST(test_close_running), cmocka_unit_test(test_version),
 	};
 
 	return cmocka_run_group_tests(tests, group_open, group_close);
