@@ -124,7 +124,8 @@ static void check_hash(struct json_reader *r, struct str hash)
 	for (size_t i = 0; ok && i < hash.len; i++)
 		ok = (hash.p[i] >= '0' && hash.p[i] <= '9') || (hash.p[i] >= 'a' && hash.p[i] <= 'f');
 	if (!ok)
-		json_reader_fault(r, "plan_hash", "expected the plan_hash of a dry run: %d hexadecimal digits", HASH_BYTES);
+		json_reader_fault(r, "plan_hash", "expected the plan_hash of a dry run: %d hexadecimal digits",
+				  HASH_BYTES);
 }
 
 bool handle_migrate(struct request *req, struct response *res, struct err *err)

@@ -20,6 +20,7 @@ struct dsn;
 struct turn;
 struct driver;
 struct cursor;
+struct live_schema;
 
 enum tx_state { TX_STATE_NONE, TX_STATE_OPEN, TX_STATE_ABORTED, TX_STATE_UNKNOWN /* connection lost */ };
 
@@ -71,6 +72,14 @@ struct batch_item {
 	void *result;            /* owned by whoever holds the item: batch_drop */
 	bool failed, again;
 	struct err err;          /* when failed */
+};
+
+/* How the transaction of a migration begins. */
+struct migrate_begin {
+	bool plan_only;      /* nothing will be written: no lock against other migrations */
+	bool rebuild;        /* SQLite: tables may be rebuilt */
+	int64_t lock_ns;     /* until when others are waited for: ERR_DATABASE_BUSY then */
+	int64_t deadline_ns; /* of the whole */
 };
 
 struct driver {
@@ -130,6 +139,17 @@ struct driver {
 	/* Writes the names of the ordinary tables of the current schema to the arena. */
 	bool (*list_tables)(struct driver_conn *c, struct arena *a, int64_t deadline_ns, struct str **ret, size_t *ret_n,
 			    struct err *err) MUST_CHECK;
+
+	/* Every ordinary table of the current schema, in the arena; rows are not looked at. Parks. */
+	bool (*introspect)(struct driver_conn *c, struct arena *a, int64_t deadline_ns, struct live_schema *ret,
+			   struct err *err) MUST_CHECK;
+	/* Begins the transaction of a migration, holding the lock that keeps other migrations (any process's) out until it ends.
+	 * Whatever it returns, the caller ends the transaction and calls migrate_end. Parks. */
+	bool (*migrate_begin)(struct driver_conn *c, const struct migrate_begin *how, struct err *err) MUST_CHECK;
+	/* Before the commit of rebuilt tables: ERR_MIGRATION_REFUSED when the database is not sound. NULL: nothing to look at. Parks. */
+	bool (*migrate_check)(struct driver_conn *c, int64_t deadline_ns, struct err *err) MUST_CHECK;
+	/* After the transaction: what migrate_begin had set is as before, or the connection is marked broken. May be NULL. */
+	void (*migrate_end)(struct driver_conn *c);
 
 	/* The turn that a lease takes before it writes; borrowed for the db's life. NULL member: writers need none. */
 	struct turn *(*writer_turn)(struct driver_db *db);

@@ -9,6 +9,7 @@
 #include "service/base/clock.h"
 #include "service/base/fiber.h"
 #include "service/base/mem.h"
+#include "store/driver/introspect.h"
 #include "store/driver/postgres_driver.h"
 
 #include "service/base/banned.h"
@@ -261,6 +262,8 @@ const struct driver driver_postgres = {
 	.forget = forget,
 	.server_version = server_version,
 	.list_tables = list_tables,
+	.introspect = postgres_introspect,
+	.migrate_begin = postgres_migrate_begin,
 };
 
 static char version_text[32];

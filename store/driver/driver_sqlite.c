@@ -5,6 +5,7 @@
 #include "service/base/limits.h"
 #include "service/base/mem.h"
 #include "service/base/wait.h"
+#include "store/driver/introspect.h"
 #include "store/driver/sqlite_internal.h"
 
 #include "service/base/banned.h"
@@ -285,5 +286,9 @@ const struct driver driver_sqlite = {
 	.forget = sqlite_forget,
 	.server_version = sqlite_server_version,
 	.list_tables = sqlite_list_tables,
+	.introspect = sqlite_introspect,
+	.migrate_begin = sqlite_migrate_begin,
+	.migrate_check = sqlite_migrate_check,
+	.migrate_end = sqlite_migrate_end,
 	.writer_turn = sqlite_db_turn,
 };

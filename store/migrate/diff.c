@@ -6,6 +6,7 @@
 
 #include "service/base/num.h"
 #include "store/ddl/ddl.h"
+#include "store/migrate/live_literal.h"
 
 #include "service/base/banned.h"
 
@@ -374,10 +375,28 @@ bool diff_index_wanted(const struct dialect *d, const struct model *m, const str
 	return false;
 }
 
+/* Whether a live check, whatever its name, asks for the same values of the same column. */
+static bool same_check(const struct dialect *d, const struct live_check *live, const struct schema_check *want)
+{
+	struct literal_check c;
+	struct arena a;
+	bool same;
+
+	arena_init(&a);
+	same = literal_check_read(&a, live->expression, &c) && live_name_eq(d, c.column, want->column) &&
+	       c.n_values == want->n_values;
+	for (size_t i = 0; same && i < c.n_values; i++)
+		/* PostgreSQL quotes negative numbers */
+		same = str_eq(c.values[i].text, want->values[i]) ||
+		       (want->values[i].p[0] == '-' && str_eq(literal_text(&a, &c.values[i]), want->values[i]));
+	arena_done(&a);
+	return same;
+}
+
 bool diff_has_check(const struct dialect *d, const struct live_table *t, const struct schema_check *want)
 {
 	for (size_t i = 0; i < t->n_checks; i++)
-		if (live_name_eq(d, t->checks[i].name, want->name))
+		if (live_name_eq(d, t->checks[i].name, want->name) || same_check(d, &t->checks[i], want))
 			return true;
 	return false;
 }

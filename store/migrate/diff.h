@@ -42,7 +42,7 @@ const struct live_index *diff_find_index(const struct dialect *d, const struct l
 /* Whether the model still wants this live index. */
 bool diff_index_wanted(const struct dialect *d, const struct model *m, const struct live_index *x);
 
-/* Whether the table has this check, by name. */
+/* Whether the table has this check, by name or by what it says. */
 bool diff_has_check(const struct dialect *d, const struct live_table *t, const struct schema_check *want);
 /* Whether the table has a foreign key from this column to this table. */
 bool diff_has_foreign_key(const struct dialect *d, const struct live_table *t, const struct foreign_key *want);

@@ -1,0 +1,37 @@
+/* What both drivers' introspection shares: queries over a catalog whose rows are ordered by table, and growing lists.
+ */
+#ifndef FERROD_STORE_DRIVER_CATALOG_H
+#define FERROD_STORE_DRIVER_CATALOG_H
+
+#include "store/driver/driver.h"
+#include "store/migrate/live.h"
+
+/* A live schema in the making. */
+struct catalog {
+	struct driver_conn *conn;
+	struct arena *arena;
+	int64_t deadline;
+	struct live_schema *live;
+	size_t last; /* index of the table found last: rows come table by table */
+};
+
+/* Gets one row; its values are valid during the call only. */
+typedef void (*catalog_row)(struct catalog *c, const struct value *row);
+
+/* Runs a query of our own and hands over its rows. Parks. */
+bool catalog_query(struct catalog *c, struct str sql, catalog_row row, struct err *err) MUST_CHECK;
+
+/* The table of that name; NULL: not one of ours. */
+struct live_table *catalog_table(struct catalog *c, struct value name);
+struct live_column *catalog_column(const struct catalog *c, struct live_table *t, struct str name);
+
+/* The list with room for one more: a list of n doubles when n is a power of two. In the arena. */
+void *catalog_more(struct arena *a, const void *list, size_t n, size_t item);
+
+/* A copy of a text in the arena; STR_NONE for null. */
+struct str catalog_text(const struct catalog *c, struct value v);
+/* Booleans and integers, whichever the database has. */
+bool catalog_bool(struct value v);
+int64_t catalog_int(struct value v);
+
+#endif

@@ -1,0 +1,231 @@
+/*
+ * The current schema of a PostgreSQL database, from pg_catalog, in six queries; and what a migration needs of the
+ * driver there. Rows come ordered by table, so that each finds its table next to the last one.
+ */
+#include "store/driver/introspect.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "service/base/clock.h"
+#include "store/driver/catalog.h"
+
+#include "service/base/banned.h"
+
+/* "ferrod": the one lock of all migrations of a database, whoever runs them. */
+#define LOCK_KEY "112585897832292"
+
+#define TABLES \
+	"FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace " \
+	"AND n.nspname = pg_catalog.current_schema() AND c.relkind IN ('r', 'p') "
+#define ORDER "ORDER BY c.relname COLLATE \"C\", "
+
+static const char tables_sql[] = "SELECT c.relname::text " TABLES "ORDER BY c.relname COLLATE \"C\"";
+
+/* A serial column is one whose default is the next value of a sequence that it owns. */
+static const char columns_sql[] =
+	"SELECT c.relname::text, a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull, "
+	"pg_catalog.pg_get_expr(d.adbin, d.adrelid), "
+	"a.attidentity <> '' OR (pg_catalog.pg_get_expr(d.adbin, d.adrelid) LIKE 'nextval(%' AND EXISTS (SELECT 1 FROM "
+	"pg_catalog.pg_depend p WHERE p.refclassid = 'pg_catalog.pg_class'::regclass AND p.refobjid = c.oid "
+	"AND p.refobjsubid = a.attnum AND p.classid = 'pg_catalog.pg_class'::regclass AND p.deptype = 'a')), "
+	"a.attgenerated <> '', CASE WHEN t.typtype = 'e' THEN t.typname::text END, "
+	"COALESCE(pg_catalog.array_position(k.conkey, a.attnum), 0)::bigint " TABLES
+	"JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped "
+	"JOIN pg_catalog.pg_type t ON t.oid = a.atttypid "
+	"LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum "
+	"LEFT JOIN pg_catalog.pg_constraint k ON k.conrelid = c.oid AND k.contype = 'p' " ORDER "a.attnum";
+
+static const char enums_sql[] =
+	"SELECT c.relname::text, a.attname::text, e.enumlabel::text " TABLES
+	"JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped "
+	"JOIN pg_catalog.pg_enum e ON e.enumtypid = a.atttypid " ORDER "a.attnum, e.enumsortorder";
+
+static const char indexes_sql[] =
+	"SELECT c.relname::text, i.relname::text, x.indisunique, x.indisprimary, "
+	"EXISTS (SELECT 1 FROM pg_catalog.pg_constraint k WHERE k.conindid = x.indexrelid AND k.conrelid = c.oid "
+	"AND k.contype IN ('u', 'x')), x.indpred IS NOT NULL, a.attname::text " TABLES
+	"JOIN pg_catalog.pg_index x ON x.indrelid = c.oid JOIN pg_catalog.pg_class i ON i.oid = x.indexrelid "
+	"CROSS JOIN LATERAL pg_catalog.unnest(x.indkey::pg_catalog.int2[]) WITH ORDINALITY u(attnum, place) "
+	"LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = u.attnum AND u.attnum <> 0 "
+	"WHERE u.place <= x.indnkeyatts " ORDER "i.relname COLLATE \"C\", u.place";
+
+#define RULE(column) \
+	"CASE " column " WHEN 'c' THEN 'CASCADE' WHEN 'r' THEN 'RESTRICT' WHEN 'n' THEN 'SET NULL' " \
+	"WHEN 'd' THEN 'SET DEFAULT' ELSE 'NO ACTION' END"
+static const char fks_sql[] =
+	"SELECT c.relname::text, k.conname::text, r.relname::text, " RULE("k.confdeltype") ", " RULE(
+		"k.confupdtype") ", a.attname::text, b.attname::text " TABLES
+				 "JOIN pg_catalog.pg_constraint k ON k.conrelid = c.oid AND k.contype = 'f' AND "
+				 "k.conparentid = 0 "
+				 "JOIN pg_catalog.pg_class r ON r.oid = k.confrelid "
+				 "CROSS JOIN LATERAL ROWS FROM (pg_catalog.unnest(k.conkey), "
+				 "pg_catalog.unnest(k.confkey)) "
+				 "WITH ORDINALITY u(here, there, place) "
+				 "JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = u.here "
+				 "JOIN pg_catalog.pg_attribute b ON b.attrelid = r.oid AND b.attnum = u.there " ORDER
+				 "k.conname COLLATE \"C\", u.place";
+
+static const char checks_sql[] =
+	"SELECT c.relname::text, k.conname::text, pg_catalog.pg_get_expr(k.conbin, c.oid) " TABLES
+	"JOIN pg_catalog.pg_constraint k ON k.conrelid = c.oid AND k.contype = 'c' " ORDER "k.conname COLLATE \"C\"";
+
+static void on_table(struct catalog *c, const struct value *row)
+{
+	struct live_schema *l = c->live;
+
+	l->tables = catalog_more(c->arena, l->tables, l->n_tables, sizeof(*l->tables));
+	l->tables[l->n_tables++] = (struct live_table){.name = catalog_text(c, row[0]), .rows = -1};
+}
+
+static void on_column(struct catalog *c, const struct value *row)
+{
+	struct live_table *t = catalog_table(c, row[0]);
+	struct live_column *col;
+
+	if (t == NULL)
+		return;
+	t->columns = catalog_more(c->arena, t->columns, t->n_columns, sizeof(*t->columns));
+	col = &t->columns[t->n_columns++];
+	*col = (struct live_column){
+		.name = catalog_text(c, row[1]),
+		.type = catalog_text(c, row[7].kind == VALUE_TEXT ? row[7] : row[2]),
+		.nullable = !catalog_bool(row[3]),
+		.default_text = catalog_text(c, row[4]),
+		.autoincrement = catalog_bool(row[5]),
+		.generated = catalog_bool(row[6]),
+		.native_enum = row[7].kind == VALUE_TEXT,
+		.pk_position = (size_t)catalog_int(row[8]),
+	};
+	if (col->generated)
+		col->default_text = STR_NONE;
+}
+
+static void on_enum(struct catalog *c, const struct value *row)
+{
+	struct live_table *t = catalog_table(c, row[0]);
+	struct live_column *col = t != NULL ? catalog_column(c, t, row[1].u.s) : NULL;
+	struct str *values;
+
+	if (col == NULL)
+		return;
+	values = catalog_more(c->arena, col->enum_values, col->n_enum_values, sizeof(*values));
+	values[col->n_enum_values++] = catalog_text(c, row[2]);
+	col->enum_values = values;
+}
+
+static void on_index(struct catalog *c, const struct value *row)
+{
+	struct live_table *t = catalog_table(c, row[0]);
+	struct live_index *x;
+	struct str *columns;
+
+	if (t == NULL)
+		return;
+	if (t->n_indexes == 0 || !str_eq(t->indexes[t->n_indexes - 1].name, row[1].u.s)) {
+		t->indexes = catalog_more(c->arena, t->indexes, t->n_indexes, sizeof(*t->indexes));
+		t->indexes[t->n_indexes++] = (struct live_index){
+			.name = catalog_text(c, row[1]),
+			.origin = catalog_bool(row[3])   ? LIVE_INDEX_PRIMARY
+				  : catalog_bool(row[4]) ? LIVE_INDEX_UNIQUE
+							 : LIVE_INDEX_CREATED,
+			.unique = catalog_bool(row[2]),
+			.partial = catalog_bool(row[5]),
+		};
+	}
+	x = &t->indexes[t->n_indexes - 1];
+	if (row[6].kind != VALUE_TEXT) {
+		x->expression = true;
+		return;
+	}
+	columns = catalog_more(c->arena, x->columns, x->n_columns, sizeof(*columns));
+	columns[x->n_columns++] = catalog_text(c, row[6]);
+	x->columns = columns;
+}
+
+static void on_fk(struct catalog *c, const struct value *row)
+{
+	struct live_table *t = catalog_table(c, row[0]);
+	struct live_foreign_key *fk;
+	struct str *here, *there;
+
+	if (t == NULL)
+		return;
+	if (t->n_fks == 0 || !str_eq(t->fks[t->n_fks - 1].name, row[1].u.s)) {
+		t->fks = catalog_more(c->arena, t->fks, t->n_fks, sizeof(*t->fks));
+		t->fks[t->n_fks++] = (struct live_foreign_key){
+			.name = catalog_text(c, row[1]),
+			.to_table = catalog_text(c, row[2]),
+			.on_delete = catalog_text(c, row[3]),
+			.on_update = catalog_text(c, row[4]),
+		};
+	}
+	fk = &t->fks[t->n_fks - 1];
+	here = catalog_more(c->arena, fk->columns, fk->n_columns, sizeof(*here));
+	there = catalog_more(c->arena, fk->to_columns, fk->n_to_columns, sizeof(*there));
+	here[fk->n_columns++] = catalog_text(c, row[5]);
+	there[fk->n_to_columns++] = catalog_text(c, row[6]);
+	fk->columns = here;
+	fk->to_columns = there;
+}
+
+static void on_check(struct catalog *c, const struct value *row)
+{
+	struct live_table *t = catalog_table(c, row[0]);
+
+	if (t == NULL)
+		return;
+	t->checks = catalog_more(c->arena, t->checks, t->n_checks, sizeof(*t->checks));
+	t->checks[t->n_checks++] =
+		(struct live_check){.name = catalog_text(c, row[1]), .expression = catalog_text(c, row[2])};
+}
+
+bool postgres_introspect(struct driver_conn *conn, struct arena *a, int64_t deadline_ns, struct live_schema *ret,
+			 struct err *err)
+{
+	struct catalog c = {.conn = conn, .arena = a, .deadline = deadline_ns, .live = ret};
+
+	*ret = (struct live_schema){0};
+	return catalog_query(&c, str_z(tables_sql), on_table, err) &&
+	       catalog_query(&c, str_z(columns_sql), on_column, err) &&
+	       catalog_query(&c, str_z(enums_sql), on_enum, err) &&
+	       catalog_query(&c, str_z(indexes_sql), on_index, err) && catalog_query(&c, str_z(fks_sql), on_fk, err) &&
+	       catalog_query(&c, str_z(checks_sql), on_check, err);
+}
+
+/* The time left for waiting, as the server's setting; at least a millisecond, for 0 would mean for ever. */
+static bool limit_waiting(struct driver_conn *c, int64_t lock_ns, int64_t deadline_ns, struct err *err)
+{
+	const int64_t left = (lock_ns - clock_mono_ns()) / CLOCK_NS_PER_MS;
+	char sql[64];
+
+	(void)snprintf(sql, sizeof(sql), "SET LOCAL lock_timeout = %lld", (long long)(left > 1 ? left : 1));
+	return c->driver->simple(c, str_z(sql), deadline_ns, err);
+}
+
+bool postgres_migrate_begin(struct driver_conn *c, const struct migrate_begin *how, struct err *err)
+{
+	const int64_t began = clock_mono_ns();
+	struct err lock;
+
+	/* read committed: what is introspected after the wait for the lock must be what the one before has left; who
+	 * only looks sees one moment */
+	if (!c->driver->begin(c, how->plan_only ? TX_ISO_REPEATABLE_READ : TX_ISO_READ_COMMITTED, how->plan_only,
+			      how->deadline_ns, err) ||
+	    !limit_waiting(c, how->lock_ns, how->deadline_ns, err))
+		return false;
+	if (how->plan_only)
+		return true;
+	if (!c->driver->simple(c, STR("SELECT pg_catalog.pg_advisory_xact_lock(" LOCK_KEY ")"), how->deadline_ns,
+			       &lock)) {
+		*err = lock;
+		if (lock.code == ERR_DATABASE_BUSY)
+			(void)err_set(err, ERR_DATABASE_BUSY,
+				      "another migration of this database has been running for %.0f s; nothing was "
+				      "changed: try again",
+				      (double)(clock_mono_ns() - began) / 1e9);
+		return false;
+	}
+	/* the locks of the statements have the whole time for themselves */
+	return limit_waiting(c, clock_mono_ns() + (how->lock_ns - began), how->deadline_ns, err);
+}

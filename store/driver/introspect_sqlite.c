@@ -1,0 +1,175 @@
+/*
+ * The tables of a SQLite database: from its table-valued pragmas what they tell, the rest from the text of CREATE TABLE
+ * (sqlite_table_text.h). And what a migration needs of the driver there.
+ */
+#include "store/driver/introspect.h"
+
+#include <string.h>
+
+#include "service/base/clock.h"
+#include "service/base/wait.h"
+#include "store/driver/catalog.h"
+#include "store/driver/sqlite_internal.h"
+#include "store/driver/sqlite_table_text.h"
+
+#include "service/base/banned.h"
+
+#define TABLES \
+	"FROM sqlite_schema m JOIN pragma_table_list l ON l.schema = 'main' AND l.name = m.name AND l.type = 'table' "
+#define OURS "WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite\\_%' ESCAPE '\\' "
+
+static const char tables_sql[] = "SELECT m.name, m.sql " TABLES OURS "ORDER BY m.name";
+
+static const char columns_sql[] = "SELECT m.name, x.name, x.type, x.\"notnull\", x.dflt_value, x.pk, x.hidden " TABLES
+				  "JOIN pragma_table_xinfo(m.name) x " OURS "ORDER BY m.name, x.cid";
+
+static const char indexes_sql[] = "SELECT m.name, i.name, i.\"unique\", i.origin, i.partial, x.name, s.sql " TABLES
+				  "JOIN pragma_index_list(m.name) i JOIN pragma_index_xinfo(i.name) x "
+				  "LEFT JOIN sqlite_schema s ON s.type = 'index' AND s.name = i.name " OURS
+				  "AND x.key = 1 ORDER BY m.name, i.seq DESC, x.seqno";
+
+/* The last one of the text has id 0. */
+static const char fks_sql[] =
+	"SELECT m.name, f.id, f.\"table\", f.\"from\", f.\"to\", f.on_delete, f.on_update, f.seq " TABLES
+	"JOIN pragma_foreign_key_list(m.name) f " OURS "ORDER BY m.name, f.id DESC, f.seq";
+
+static const char triggers_sql[] =
+	"SELECT tbl_name, sql FROM sqlite_schema WHERE type = 'trigger' ORDER BY tbl_name, rowid";
+
+static void on_table(struct catalog *c, const struct value *row)
+{
+	struct live_schema *l = c->live;
+	struct live_table *t;
+	struct table_text text;
+
+	l->tables = catalog_more(c->arena, l->tables, l->n_tables, sizeof(*l->tables));
+	t = &l->tables[l->n_tables++];
+	table_text_read(c->arena, row[1].kind == VALUE_TEXT ? row[1].u.s : STR(""), &text);
+	*t = (struct live_table){
+		.name = catalog_text(c, row[0]),
+		.rows = -1,
+		.checks = text.checks,
+		.n_checks = text.n_checks,
+		.peculiar = str_z(text.peculiar),
+	};
+}
+
+static void on_column(struct catalog *c, const struct value *row)
+{
+	struct live_table *t = catalog_table(c, row[0]);
+
+	if (t == NULL)
+		return;
+	t->columns = catalog_more(c->arena, t->columns, t->n_columns, sizeof(*t->columns));
+	t->columns[t->n_columns++] = (struct live_column){
+		.name = catalog_text(c, row[1]),
+		.type = row[2].kind == VALUE_TEXT ? catalog_text(c, row[2]) : STR(""),
+		.nullable = catalog_int(row[3]) == 0,
+		.default_text = catalog_text(c, row[4]),
+		.pk_position = (size_t)catalog_int(row[5]),
+		.generated = catalog_int(row[6]) >= 2,
+	};
+}
+
+static void on_index(struct catalog *c, const struct value *row)
+{
+	struct live_table *t = catalog_table(c, row[0]);
+	struct live_index *x;
+	struct str *columns;
+
+	if (t == NULL)
+		return;
+	if (t->n_indexes == 0 || !str_eq(t->indexes[t->n_indexes - 1].name, row[1].u.s)) {
+		t->indexes = catalog_more(c->arena, t->indexes, t->n_indexes, sizeof(*t->indexes));
+		t->indexes[t->n_indexes++] = (struct live_index){
+			.name = catalog_text(c, row[1]),
+			.unique = catalog_int(row[2]) != 0,
+			.origin = str_eq_z(row[3].u.s, "pk")  ? LIVE_INDEX_PRIMARY
+				  : str_eq_z(row[3].u.s, "u") ? LIVE_INDEX_UNIQUE
+							      : LIVE_INDEX_CREATED,
+			.partial = catalog_int(row[4]) != 0,
+			.sql = catalog_text(c, row[6]),
+		};
+	}
+	x = &t->indexes[t->n_indexes - 1];
+	if (row[5].kind != VALUE_TEXT) {
+		x->expression = true;
+		return;
+	}
+	columns = catalog_more(c->arena, x->columns, x->n_columns, sizeof(*columns));
+	columns[x->n_columns++] = catalog_text(c, row[5]);
+	x->columns = columns;
+}
+
+static void on_fk(struct catalog *c, const struct value *row)
+{
+	struct live_table *t = catalog_table(c, row[0]);
+	struct live_foreign_key *fk;
+	struct str *columns;
+	size_t n;
+
+	if (t == NULL)
+		return;
+	/* seq is 0 in the first row of each, which alone tells a new one from the next column of the last */
+	if (t->n_fks == 0 || catalog_int(row[7]) == 0) {
+		t->fks = catalog_more(c->arena, t->fks, t->n_fks, sizeof(*t->fks));
+		t->fks[t->n_fks++] = (struct live_foreign_key){
+			.to_table = catalog_text(c, row[2]),
+			.on_delete = catalog_text(c, row[5]),
+			.on_update = catalog_text(c, row[6]),
+		};
+	}
+	fk = &t->fks[t->n_fks - 1];
+	columns = catalog_more(c->arena, fk->columns, fk->n_columns, sizeof(*columns));
+	columns[fk->n_columns++] = catalog_text(c, row[3]);
+	fk->columns = columns;
+	if (row[4].kind != VALUE_TEXT)
+		return;
+	n = fk->n_to_columns;
+	columns = catalog_more(c->arena, fk->to_columns, n, sizeof(*columns));
+	columns[n] = catalog_text(c, row[4]);
+	fk->to_columns = columns;
+	fk->n_to_columns = n + 1;
+}
+
+static void on_trigger(struct catalog *c, const struct value *row)
+{
+	struct live_table *t = catalog_table(c, row[0]);
+	struct str *triggers;
+
+	if (t == NULL)
+		return;
+	triggers = catalog_more(c->arena, t->triggers, t->n_triggers, sizeof(*triggers));
+	triggers[t->n_triggers++] = catalog_text(c, row[1]);
+	t->triggers = triggers;
+}
+
+/* What the text knows about columns and foreign keys, once those are there. */
+static void on_text(struct catalog *c, const struct value *row)
+{
+	struct live_table *t = catalog_table(c, row[0]);
+	struct live_column *col;
+	struct table_text text;
+
+	if (t == NULL)
+		return;
+	table_text_read(c->arena, row[1].kind == VALUE_TEXT ? row[1].u.s : STR(""), &text);
+	col = text.autoincrement.p != NULL ? catalog_column(c, t, text.autoincrement) : NULL;
+	if (col != NULL)
+		col->autoincrement = true;
+	for (size_t i = 0; text.n_fk_names == t->n_fks && i < t->n_fks; i++)
+		t->fks[i].name = text.fk_names[i];
+}
+
+bool sqlite_introspect(struct driver_conn *conn, struct arena *a, int64_t deadline_ns, struct live_schema *ret,
+		       struct err *err)
+{
+	struct catalog c = {.conn = conn, .arena = a, .deadline = deadline_ns, .live = ret};
+
+	*ret = (struct live_schema){0};
+	return catalog_query(&c, str_z(tables_sql), on_table, err) &&
+	       catalog_query(&c, str_z(columns_sql), on_column, err) &&
+	       catalog_query(&c, str_z(indexes_sql), on_index, err) && catalog_query(&c, str_z(fks_sql), on_fk, err) &&
+	       catalog_query(&c, str_z(triggers_sql), on_trigger, err) &&
+	       catalog_query(&c, str_z(tables_sql), on_text, err);
+}

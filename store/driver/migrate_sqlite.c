@@ -1,0 +1,144 @@
+/*
+ * The transaction of a migration on SQLite: BEGIN IMMEDIATE is the lock against other processes, the writer's turn
+ * (held by the lease) that against this one. A table rebuild needs two settings that only change outside a transaction.
+ */
+#include "store/driver/introspect.h"
+
+#include <stdio.h>
+
+#include "service/base/clock.h"
+#include "service/base/wait.h"
+#include "store/driver/sqlite_internal.h"
+
+#include "service/base/banned.h"
+
+/* Settings of the driver's own: past the authorizer, which would have the connection thrown away for them. */
+static bool set(struct sqlite_conn *c, const char *pragmas)
+{
+	bool ok;
+
+	c->internal = true;
+	ok = sqlite3_exec(c->h, pragmas, NULL, NULL, NULL) == SQLITE_OK;
+	c->internal = false;
+	return ok;
+}
+
+static bool begin_immediate(struct driver_conn *c, const struct migrate_begin *how, struct err *err)
+{
+	for (;;) {
+		if (c->driver->simple(c, STR("BEGIN IMMEDIATE"), clock_min(how->lock_ns, how->deadline_ns), err))
+			return true;
+		/* SQLite's own patience ends sooner than ours */
+		if (err->code != ERR_DATABASE_BUSY && (err->code != ERR_STATEMENT_TIMEOUT || err->cancelled))
+			return false;
+		if (clock_mono_ns() >= clock_min(how->lock_ns, how->deadline_ns))
+			return err_set(err, ERR_DATABASE_BUSY,
+				       "another process was writing to the database all the time; nothing was changed: "
+				       "try again");
+	}
+}
+
+bool sqlite_migrate_begin(struct driver_conn *base, const struct migrate_begin *how, struct err *err)
+{
+	struct sqlite_conn *c = sqlite_conn_of(base);
+
+	if (how->plan_only)
+		return base->driver->begin(base, TX_ISO_DEFAULT, true, how->deadline_ns, err);
+	if (how->rebuild && !set(c, "PRAGMA foreign_keys=OFF; PRAGMA legacy_alter_table=ON"))
+		return sqlite_error(c, sqlite3_errcode(c->h), STR_NONE, err);
+	return begin_immediate(base, how, err);
+}
+
+void sqlite_migrate_end(struct driver_conn *base)
+{
+	struct sqlite_conn *c = sqlite_conn_of(base);
+
+	if (!base->broken && !set(c, "PRAGMA foreign_keys=ON; PRAGMA legacy_alter_table=OFF"))
+		base->broken = true;
+}
+
+/* One check that reads the whole database: on the thread pool, for much of it is one step of SQLite's machine. */
+struct check_job {
+	struct sqlite_conn *c;
+	const char *sql;
+	sqlite3_stmt *st;
+	int rc;
+};
+
+static void check_job(void *arg)
+{
+	struct check_job *j = arg;
+
+	j->rc = sqlite3_prepare_v2(j->c->h, j->sql, -1, &j->st, NULL);
+	if (j->rc == SQLITE_OK)
+		j->rc = sqlite3_step(j->st);
+}
+
+static void run_check(struct check_job *j)
+{
+	j->c->internal = true;
+	if (j->c->base.db->is_file)
+		offload(check_job, j);
+	else
+		check_job(j);
+	j->c->internal = false;
+}
+
+static struct str column_text(sqlite3_stmt *st, int i)
+{
+	const char *p = (const char *)sqlite3_column_text(st, i);
+
+	return p != NULL ? str_n(p, (size_t)sqlite3_column_bytes(st, i)) : STR("");
+}
+
+static bool check_keys(struct sqlite_conn *c, struct err *err)
+{
+	struct check_job j = {.c = c, .sql = "PRAGMA foreign_key_check"};
+	bool ok;
+
+	run_check(&j);
+	ok = j.rc == SQLITE_DONE;
+	if (j.rc == SQLITE_ROW) {
+		const struct str table = column_text(j.st, 0), parent = column_text(j.st, 2);
+
+		(void)err_set(
+			err, ERR_MIGRATION_REFUSED,
+			"table \"%.*s\" has rows that refer to rows of \"%.*s\" that are not there: mend or delete "
+			"them first; nothing was changed",
+			STR_FMT(table), STR_FMT(parent));
+		(void)snprintf(err->table, sizeof(err->table), "%.*s", STR_FMT(table));
+		(void)snprintf(err->sqlstate, sizeof(err->sqlstate), "23503");
+	} else if (!ok) {
+		(void)sqlite_error(c, j.rc, STR_NONE, err);
+	}
+	(void)sqlite3_finalize(j.st);
+	return ok;
+}
+
+static bool check_integrity(struct sqlite_conn *c, struct err *err)
+{
+	struct check_job j = {.c = c, .sql = "PRAGMA integrity_check(1)"};
+	bool ok = false;
+
+	run_check(&j);
+	if (j.rc == SQLITE_ROW) {
+		ok = str_eq_z(column_text(j.st, 0), "ok");
+		/* the finding may quote values, so it is not told */
+		if (!ok)
+			(void)err_set(err, ERR_MIGRATION_REFUSED,
+				      "PRAGMA integrity_check finds the database damaged: repair it first; nothing was "
+				      "changed");
+	} else {
+		(void)sqlite_error(c, j.rc, STR_NONE, err);
+	}
+	(void)sqlite3_finalize(j.st);
+	return ok;
+}
+
+bool sqlite_migrate_check(struct driver_conn *base, int64_t deadline_ns, struct err *err)
+{
+	struct sqlite_conn *c = sqlite_conn_of(base);
+
+	sqlite_wait_begin(c, deadline_ns);
+	return check_keys(c, err) && check_integrity(c, err);
+}

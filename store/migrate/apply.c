@@ -1,0 +1,390 @@
+/* See apply.h. The order of things is what makes a migration safe: lease, lock, introspect, plan, run, check, commit.
+ */
+#include "store/migrate/apply.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "service/base/clock.h"
+#include "service/base/fiber.h"
+#include "store/session/session.h"
+
+#include "service/base/banned.h"
+
+/* Others are waited for that long. */
+#define WAIT_NS (10 * CLOCK_NS_PER_S)
+/* Rows are counted up to here, for an answer's figures; beyond, the database's estimate does. */
+#define COUNT_MAX 5000000
+
+struct run {
+	struct connection *conn;
+	const struct schema *s;
+	const struct migrate_request *q;
+	struct arena *a;
+	struct driver_conn *c;
+	struct live_schema live;
+	struct migrate_result *ret;
+	int64_t lock_ns;
+};
+
+/* ---- rows -------------------------------------------------------------------------------------------- */
+
+static void count_sql(const struct live_table *t, struct strbuf *b)
+{
+	strbuf_puts(b, "SELECT count(*) FROM (SELECT 1 FROM ");
+	dialect_quote_ident(b, t->name);
+	strbuf_printf(b, " LIMIT %d) x", COUNT_MAX + 1);
+}
+
+/* One integer. */
+static bool query_int(const struct run *r, struct str sql, int64_t *ret, struct err *err)
+{
+	const struct stmt s = {.sql = sql, .access = STMT_READ};
+	const struct driver *driver = r->c->driver;
+	struct cursor *cur;
+	bool row = false, ok;
+
+	if (!driver->prepare(r->c, &s, r->q->deadline, &cur, err))
+		return false;
+	ok = driver->step(cur, &row, err);
+	if (ok && row && cur->row[0].kind == VALUE_INT)
+		*ret = cur->row[0].u.i;
+	while (ok && row)
+		ok = driver->step(cur, &row, err);
+	driver->finish(cur);
+	return ok;
+}
+
+/* More rows than are counted: PostgreSQL's own estimate, -1 when there is none. */
+static bool estimate(const struct run *r, struct live_table *t, struct err *err)
+{
+	struct strbuf b;
+	int64_t n = -1;
+	bool ok;
+
+	t->rows = -1;
+	if (r->conn->dialect->id != DIALECT_POSTGRES)
+		return true;
+	strbuf_init(&b, 0);
+	strbuf_puts(&b, "SELECT reltuples::bigint FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = "
+			"c.relnamespace AND n.nspname = pg_catalog.current_schema() WHERE c.relname = ");
+	dialect_quote_literal(&b, t->name);
+	ok = query_int(r, strbuf_str(&b), &n, err);
+	strbuf_done(&b);
+	if (n > COUNT_MAX)
+		t->rows = n;
+	return ok;
+}
+
+static bool count_rows(const struct run *r, struct live_table *t, struct err *err)
+{
+	struct strbuf b;
+	bool ok;
+
+	strbuf_init(&b, 0);
+	count_sql(t, &b);
+	ok = query_int(r, strbuf_str(&b), &t->rows, err);
+	strbuf_done(&b);
+	return ok && (t->rows <= COUNT_MAX || estimate(r, t, err));
+}
+
+static bool mentions(const struct run *r, const struct migration_plan *p, struct str table)
+{
+	const struct dialect *d = r->conn->dialect;
+
+	for (size_t i = 0; i < p->n_changes; i++)
+		if (p->changes[i].table.p != NULL && live_name_eq(d, p->changes[i].table, table))
+			return true;
+	return false;
+}
+
+/* ---- planning ---------------------------------------------------------------------------------------- */
+
+static bool plan(struct run *r, struct err *err)
+{
+	return plan_migration(r->a, r->conn->dialect, r->s, &r->live, &r->q->options, &r->ret->plan, err);
+}
+
+/* Plans twice when there is something to do: rows are counted only then, and only in the tables that are touched. */
+static bool plan_counted(struct run *r, struct err *err)
+{
+	struct migration_plan *p = &r->ret->plan;
+	const bool ok = plan(r, err);
+
+	if (!ok && err->code != ERR_MIGRATION_REFUSED)
+		return false;
+	if (ok && p->n_changes == 0)
+		return true;
+	for (size_t i = 0; i < r->live.n_tables; i++) {
+		struct live_table *t = &r->live.tables[i];
+
+		/* a refusal may be one because of rows that are not there */
+		if ((mentions(r, p, t->name) || (!ok && schema_model_by_table(r->s, t->name) != NULL)) &&
+		    !count_rows(r, t, err))
+			return false;
+	}
+	return plan(r, err);
+}
+
+/* What was warned about is told with a refusal too. */
+static void append_warnings(struct run *r, struct err *err)
+{
+	const struct migration_plan *p = &r->ret->plan;
+	const size_t n = err->n_faults + p->notes.n_warnings;
+	struct err_fault *faults;
+
+	if (p->notes.n_warnings == 0)
+		return;
+	faults = arena_array(r->a, n, sizeof(*faults));
+	if (err->n_faults > 0)
+		memcpy(faults, err->faults, err->n_faults * sizeof(*faults));
+	for (size_t i = 0; i < p->notes.n_warnings; i++)
+		faults[err->n_faults + i] = (struct err_fault){
+			.pointer = "",
+			.detail = arena_printf(r->a, "warning: %.*s", STR_FMT(p->notes.warnings[i].detail)).p,
+		};
+	err->faults = faults;
+	err->n_faults = n;
+}
+
+static bool prepare(struct run *r, struct err *err)
+{
+	if (!r->c->driver->introspect(r->c, r->a, r->q->deadline, &r->live, err))
+		return false;
+	if (!plan_counted(r, err)) {
+		if (err->code == ERR_MIGRATION_REFUSED)
+			append_warnings(r, err);
+		return false;
+	}
+	plan_hash(r->conn->dialect, &r->ret->plan, r->ret->plan_hash);
+	if (r->q->plan_hash.p == NULL || str_eq_z(r->q->plan_hash, r->ret->plan_hash))
+		return true;
+	(void)err_set(err, ERR_MIGRATION_CONFLICT,
+		      "the plan is no longer the one of this plan_hash: the database or the models have changed; plan "
+		      "again with dry_run. Nothing was changed");
+	append_warnings(r, err);
+	return false;
+}
+
+/* ---- running ----------------------------------------------------------------------------------------- */
+
+/* SQLite has no SQLSTATE: the standard's for the same fault. */
+static const char *sqlstate_of(enum err_code code)
+{
+	switch ((int)code) {
+	case ERR_NOT_NULL_VIOLATION:
+		return "23502";
+	case ERR_FOREIGN_KEY_VIOLATION:
+		return "23503";
+	case ERR_UNIQUE_VIOLATION:
+		return "23505";
+	case ERR_CHECK_VIOLATION:
+		return "23514";
+	case ERR_INVALID_VALUE:
+		return "22000";
+	default:
+		return "42000";
+	}
+}
+
+/* What the data or the database has against a statement is a refusal of the migration; locks, lost connections and
+ * the like stay what they are. */
+static bool is_refusal(enum err_code code)
+{
+	switch ((int)code) {
+	case ERR_NOT_NULL_VIOLATION:
+	case ERR_FOREIGN_KEY_VIOLATION:
+	case ERR_UNIQUE_VIOLATION:
+	case ERR_CHECK_VIOLATION:
+	case ERR_INVALID_VALUE:
+	case ERR_SQL_ERROR:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void copy_name(char out[128], struct str name)
+{
+	(void)snprintf(out, 128, "%.*s", STR_FMT(name));
+}
+
+static bool refuse(struct run *r, const struct change *ch, struct err *err)
+{
+	const struct err cause = *err;
+	char where[300] = "";
+
+	if (cause.code == ERR_DATABASE_BUSY) {
+		(void)err_set(err, ERR_DATABASE_BUSY,
+			      "another transaction held a lock on table \"%.*s\" for %d s; nothing was changed: end it "
+			      "or try again",
+			      STR_FMT(ch->table), (int)(WAIT_NS / CLOCK_NS_PER_S));
+		(void)snprintf(err->sqlstate, sizeof(err->sqlstate), "%s", cause.sqlstate);
+	}
+	if (!is_refusal(cause.code))
+		return false;
+	if (ch->column.p != NULL)
+		(void)snprintf(where, sizeof(where), ", column \"%.*s\"", STR_FMT(ch->column));
+	(void)err_set(err, ERR_MIGRATION_REFUSED,
+		      "%s of table \"%.*s\"%s failed: %.200s; nothing was changed: mend the data or the model",
+		      change_kind_name(ch->kind), STR_FMT(ch->table), where, cause.detail);
+	memcpy(err->constraint, cause.constraint, sizeof(err->constraint));
+	memcpy(err->sqlstate, cause.sqlstate, sizeof(err->sqlstate));
+	memcpy(err->column, cause.column, sizeof(err->column));
+	if (err->sqlstate[0] == '\0')
+		(void)snprintf(err->sqlstate, sizeof(err->sqlstate), "%s", sqlstate_of(cause.code));
+	if (ch->table.p != NULL)
+		copy_name(err->table, ch->table);
+	if (ch->column.p != NULL)
+		copy_name(err->column, ch->column);
+	append_warnings(r, err);
+	return false;
+}
+
+static bool execute(struct run *r, struct err *err)
+{
+	const struct migration_plan *p = &r->ret->plan;
+	const struct driver *driver = r->c->driver;
+
+	for (size_t i = 0; i < p->n_changes; i++)
+		if (!driver->simple(r->c, p->changes[i].statement, r->q->deadline, err))
+			return refuse(r, &p->changes[i], err);
+	if (p->rebuilds && driver->migrate_check != NULL && !driver->migrate_check(r->c, r->q->deadline, err)) {
+		append_warnings(r, err);
+		return false;
+	}
+	return true;
+}
+
+/* Deferred constraints speak up here. */
+static bool commit(struct run *r, struct err *err)
+{
+	static const struct change whole = {.kind = CHANGE_CREATE_TABLE};
+	enum err_outcome outcome;
+
+	if (r->c->driver->commit(r->c, r->q->deadline, err))
+		return true;
+	outcome = err->outcome;
+	if (outcome != ERR_OUTCOME_UNKNOWN) {
+		(void)refuse(r, &whole, err);
+		outcome = ERR_OUTCOME_ROLLED_BACK;
+	}
+	err->outcome = outcome;
+	return false;
+}
+
+static bool in_transaction(struct run *r, struct err *err)
+{
+	const struct migrate_begin how = {
+		.plan_only = r->q->dry_run,
+		.rebuild = r->q->options.rebuild,
+		.lock_ns = r->lock_ns,
+		.deadline_ns = r->q->deadline,
+	};
+	bool done = false, begun;
+
+	begun = r->c->driver->migrate_begin(r->c, &how, err);
+	if (begun && prepare(r, err)) {
+		if (r->q->dry_run || r->ret->plan.n_changes == 0)
+			done = true;
+		else if (execute(r, err))
+			return commit(r, err);
+	}
+	r->c->driver->rollback(r->c);
+	if (!done)
+		err->outcome = begun ? ERR_OUTCOME_ROLLED_BACK : ERR_OUTCOME_NOT_STARTED;
+	return done;
+}
+
+/* A connection, on SQLite with the writer's turn, for which the pool alone would wait shorter. */
+static bool lease(struct run *r, enum lease_mode mode, struct lease *l, struct err *err)
+{
+	const int64_t until = clock_min(r->lock_ns, r->q->deadline);
+
+	while (!pool_lease(r->conn->pool, mode, until, l, err)) {
+		err->outcome = ERR_OUTCOME_NOT_STARTED;
+		if (err->code != ERR_POOL_TIMEOUT || err->cancelled)
+			return false;
+		if (clock_mono_ns() < until)
+			continue;
+		if (r->conn->dialect->id != DIALECT_SQLITE)
+			return false;
+		(void)err_set(
+			err, ERR_DATABASE_BUSY,
+			"another transaction was open on the database for %d s; nothing was changed: end it or try "
+			"again",
+			(int)(WAIT_NS / CLOCK_NS_PER_S));
+		err->outcome = ERR_OUTCOME_NOT_STARTED;
+		return false;
+	}
+	return true;
+}
+
+/* A connection that died while it was idle shows here, before anything has happened: one more try then. */
+static bool attempt(struct run *r, bool *ret_again, struct err *err)
+{
+	struct lease l = {0};
+	int64_t timeout_ns;
+	bool ok;
+
+	*ret_again = false;
+	if (!lease(r, r->q->dry_run ? LEASE_READ : LEASE_WRITE, &l, err))
+		return false;
+	r->c = l.conn;
+	/* a table of any size may have to be rewritten: the request's own deadline is the only one */
+	timeout_ns = r->c->statement_timeout_ns;
+	r->c->statement_timeout_ns = 0;
+	ok = in_transaction(r, err);
+	fiber_shield();
+	if (r->c->driver->migrate_end != NULL)
+		r->c->driver->migrate_end(r->c);
+	fiber_unshield();
+	r->c->statement_timeout_ns = timeout_ns;
+	*ret_again = !ok && r->c->broken && err->code == ERR_DATABASE_UNAVAILABLE && r->live.n_tables == 0 &&
+		     r->ret->plan.n_changes == 0;
+	if ((ok || err->outcome == ERR_OUTCOME_UNKNOWN) && !r->q->dry_run && r->ret->plan.n_changes > 0) {
+		pool_refresh(r->conn->pool);
+		session_maps_stale(r->conn);
+		r->ret->pool_refreshed = true;
+	}
+	lease_release(&l);
+	return ok;
+}
+
+bool migrate_run(struct connection *conn, const struct schema *s, const struct migrate_request *q, struct arena *a,
+		 struct migrate_result *ret, struct err *err)
+{
+	const int64_t began = clock_mono_ns();
+	struct run r = {.conn = conn, .s = s, .q = q, .a = a, .ret = ret, .lock_ns = began + WAIT_NS};
+	bool again, ok;
+
+	*ret = (struct migrate_result){0};
+	ddl_plan_init(&ret->plan.notes, a);
+	ok = attempt(&r, &again, err);
+	if (again)
+		ok = attempt(&r, &again, err);
+	ret->applied = ok && !q->dry_run;
+	ret->db_ns = clock_mono_ns() - began;
+	return ok;
+}
+
+bool migrate_introspect(struct connection *conn, int64_t deadline, struct arena *a, struct live_schema *ret,
+			struct err *err)
+{
+	const struct migrate_begin how = {
+		.plan_only = true, .lock_ns = clock_mono_ns() + WAIT_NS, .deadline_ns = deadline};
+	struct lease l = {0};
+	bool ok = false;
+
+	for (int tries = 0; tries < 2 && !ok; tries++) {
+		if (!pool_lease(conn->pool, LEASE_READ, deadline, &l, err))
+			return false;
+		ok = l.conn->driver->migrate_begin(l.conn, &how, err) &&
+		     l.conn->driver->introspect(l.conn, a, deadline, ret, err);
+		l.conn->driver->rollback(l.conn);
+		if (!ok && !l.conn->broken)
+			tries = 2;
+		lease_release(&l);
+	}
+	return ok;
+}

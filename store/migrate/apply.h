@@ -1,0 +1,42 @@
+/*
+ * Migrations carried out: lock, introspect, plan, run, commit; all or nothing. One path for create-tables, migrate, dry
+ * runs and the flags of connect.
+ */
+#ifndef FERROD_STORE_MIGRATE_APPLY_H
+#define FERROD_STORE_MIGRATE_APPLY_H
+
+#include "store/connection/registry.h"
+#include "store/migrate/plan.h"
+
+struct migrate_request {
+	struct migrate_options options;
+	bool dry_run;
+	struct str plan_hash; /* only this plan is applied; STR_NONE: whatever the plan is */
+	int64_t deadline;     /* monotonic */
+};
+
+struct migrate_result {
+	struct migration_plan plan; /* lives in the caller's arena, as does all that it holds */
+	char plan_hash[65];
+	bool applied;        /* it was no dry run */
+	bool pool_refreshed; /* there was a change */
+	int64_t db_ns;       /* time spent on the database */
+};
+
+/*
+ * Brings the database of conn towards s, in a transaction of its own on a connection of its own. Parks; waits for
+ * others (migrations, transactions, writers) ten seconds at most. When it returns false nothing has changed
+ * (err->outcome says when that is not known) and ret->plan.notes has the warnings so far: ERR_MIGRATION_REFUSED    the
+ * planner's refusals, or a statement that the data or the database refused (with table, column and sqlstate)
+ *   ERR_MIGRATION_CONFLICT   plan_hash is that of another plan
+ *   ERR_DATABASE_BUSY        somebody held a lock, or the writer's turn, all the time
+ *   ERR_INVALID_SCHEMA, and what leases and drivers say
+ */
+bool migrate_run(struct connection *conn, const struct schema *s, const struct migrate_request *q, struct arena *a,
+		 struct migrate_result *ret, struct err *err) MUST_CHECK;
+
+/* Every ordinary table of conn's current schema as one moment has it. Parks. */
+bool migrate_introspect(struct connection *conn, int64_t deadline, struct arena *a, struct live_schema *ret,
+			struct err *err) MUST_CHECK;
+
+#endif

@@ -1,0 +1,555 @@
+/* Live tables -> models. What comes out is such that tables made from it read back as the same models. */
+#include "store/migrate/live_ir.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "service/base/limits.h"
+#include "service/base/map.h"
+#include "service/base/num.h"
+#include "store/migrate/diff.h"
+#include "store/migrate/live_literal.h"
+#include "store/schema/schema_names.h"
+
+#include "service/base/banned.h"
+
+struct builder {
+	struct arena *a;
+	const struct dialect *d;
+	const struct live_schema *live;
+	const struct live_ir_options *o;
+	struct ddl_plan *notes;
+	struct map names; /* of indexes and uniques so far, and of the tables: one name space */
+};
+
+static void note(struct builder *b, struct str table, struct str column, const char *what)
+{
+	ddl_plan_warn(b->notes, "not_expressible", table, column, "%.*s%s%.*s: %s", STR_FMT(table),
+		      column.p != NULL ? "." : "", STR_FMT(column), what);
+}
+
+static json_t *text(struct str s)
+{
+	return s.p != NULL ? json_stringn(s.p, s.len) : json_null();
+}
+
+static void set(json_t *o, const char *key, json_t *v)
+{
+	(void)json_object_set_new(o, key, v);
+}
+
+static bool name_fits(struct str name)
+{
+	return name.len > 0 && name.len <= LIMIT_NAME_BYTES && str_is_utf8(name) &&
+	       memchr(name.p, '\0', name.len) == NULL;
+}
+
+static bool has_column(const struct builder *b, const struct live_table *t, struct str name, struct str *ret)
+{
+	const struct live_column *c = live_find_column(b->d, t, name);
+
+	if (c == NULL || !name_fits(c->name))
+		return false;
+	*ret = c->name;
+	return true;
+}
+
+/* The table's only primary key column, or NULL. */
+static const struct live_column *single_pk(const struct live_table *t)
+{
+	const struct live_column *pk = NULL;
+
+	for (size_t i = 0; i < t->n_columns; i++) {
+		if (t->columns[i].pk_position == 0)
+			continue;
+		if (pk != NULL)
+			return NULL;
+		pk = &t->columns[i];
+	}
+	return pk;
+}
+
+/* ---- columns ----------------------------------------------------------------------------------------- */
+
+/* Outside the vocabulary everything is text, which is also what drift takes for equal. */
+static enum storage_type storage_of(const struct builder *b, const struct live_column *c, int64_t *ret_length)
+{
+	enum storage_type st = ST_TEXT;
+
+	*ret_length = 0;
+	if (c->native_enum)
+		return ST_VARCHAR;
+	if (!live_type_storage(b->d, c->type, &st, ret_length))
+		return ST_TEXT;
+	if (b->d->id == DIALECT_SQLITE)
+		return st;
+	/* the spellings that the logical types have on PostgreSQL */
+	if (st == ST_UUID)
+		return ST_UUID_LOGICAL;
+	return st == ST_TIMESTAMPTZ ? ST_DATETIME_LOGICAL : st;
+}
+
+/* The db_type where the logical type alone would mean another one. */
+static struct str db_type_of(const struct builder *b, enum storage_type st, int64_t length)
+{
+	static const char *const words[] = {
+		[ST_SMALLINT] = "smallint",   [ST_BIGINT] = "bigint", [ST_TEXT] = "text",   [ST_UUID] = "uuid",
+		[ST_TIMESTAMP] = "timestamp", [ST_TIME] = "time",     [ST_JSONB] = "jsonb", [ST_UNRESOLVED] = NULL,
+	};
+
+	if (length > 0 && (st == ST_VARCHAR || st == ST_CHAR))
+		return arena_printf(b->a, "%s(%lld)", st == ST_VARCHAR ? "varchar" : "char", (long long)length);
+	return str_z(words[st]);
+}
+
+static json_t *integer_default(const struct literal *l)
+{
+	int64_t n;
+
+	if (l->kind == LITERAL_BOOL)
+		return json_integer(str_eq_z(l->text, "true"));
+	return num_parse_int(l->text, &n) ? json_integer(n) : json_null();
+}
+
+static json_t *number_default(const struct literal *l)
+{
+	double v;
+
+	return num_parse_double(l->text, &v) && __builtin_isfinite(v) ? json_real(v) : json_null();
+}
+
+static json_t *boolean_default(const struct literal *l)
+{
+	if (l->kind == LITERAL_BOOL)
+		return json_boolean(str_eq_z(l->text, "true"));
+	return str_eq_z(l->text, "1") ? json_true() : str_eq_z(l->text, "0") ? json_false() : json_null();
+}
+
+/* A literal default as the column's value; expressions are none that SchemaIR could say. */
+static json_t *default_of(struct builder *b, const struct live_column *c, enum logical_type t)
+{
+	struct literal l;
+	struct str s;
+
+	if (c->default_text.p == NULL || c->autoincrement || c->generated || !literal_read(c->default_text, &l) ||
+	    l.kind == LITERAL_NULL)
+		return json_null();
+	s = literal_text(b->a, &l);
+	if (!str_is_utf8(s))
+		return json_null();
+	if (l.kind == LITERAL_TEXT)
+		l.text = s;
+	switch (t) {
+	case LT_INTEGER:
+		return integer_default(&l);
+	case LT_NUMBER:
+		return number_default(&l);
+	case LT_BOOLEAN:
+		return boolean_default(&l);
+	case LT_DECIMAL:
+	case LT_STRING:
+	case LT_DATETIME:
+	case LT_DATE:
+	case LT_TIME:
+	case LT_UUID:
+		return text(s);
+	case LT_JSON: {
+		struct err ignored;
+		json_t *v;
+
+		return json_parse(b->a, s, &v, &ignored) ? json_incref(v) : json_null();
+	}
+	case LT_BINARY:
+	case LT_UNKNOWN:
+		break;
+	}
+	return json_null();
+}
+
+static bool is_fk(const struct builder *b, const struct live_table *t, struct str column)
+{
+	for (size_t i = 0; i < t->n_fks; i++)
+		for (size_t k = 0; k < t->fks[i].n_columns; k++)
+			if (live_name_eq(b->d, t->fks[i].columns[k], column))
+				return true;
+	return false;
+}
+
+/* The database gives the key out by itself: AUTOINCREMENT, a sequence, or SQLite's rowid where NULL means "the next
+ * one". */
+static bool counts_up(struct builder *b, const struct live_table *t, const struct live_column *c, enum logical_type lt)
+{
+	const bool alone = single_pk(t) == c && lt == LT_INTEGER;
+
+	if (c->autoincrement && !alone)
+		note(b, t->name, c->name, "counts up by itself, which SchemaIR can say of an integer primary key only");
+	if (!alone)
+		return false;
+	return c->autoincrement ||
+	       (b->d->id == DIALECT_SQLITE && c->nullable && str_ieq_z(c->type, "integer") && !is_fk(b, t, c->name));
+}
+
+static void set_enum(json_t *o, const struct live_column *c)
+{
+	json_t *values = json_array();
+
+	for (size_t i = 0; i < c->n_enum_values; i++)
+		(void)json_array_append_new(values, text(c->enum_values[i]));
+	set(o, "enum_values", values);
+	set(o, "enum_type_name", text(c->type));
+	set(o, "postgres_native_enum", json_true());
+}
+
+/* An inline UNIQUE over the column alone. */
+static bool inline_unique(const struct builder *b, const struct live_table *t, struct str column)
+{
+	for (size_t i = 0; i < t->n_indexes; i++) {
+		const struct live_index *x = &t->indexes[i];
+
+		if (x->origin == LIVE_INDEX_UNIQUE && x->unique && !x->expression && x->n_columns == 1 &&
+		    live_name_eq(b->d, x->columns[0], column))
+			return true;
+	}
+	return false;
+}
+
+static bool indexed_by_rule(struct builder *b, const struct live_table *t, const struct live_column *c)
+{
+	const struct str rule = schema_artifact_name(b->a, ARTIFACT_INDEX, t->name, &c->name, 1);
+
+	for (size_t i = 0; i < t->n_indexes; i++) {
+		const struct live_index *x = &t->indexes[i];
+
+		if (!x->unique && !x->partial && !x->expression && x->n_columns == 1 && str_eq(x->name, rule) &&
+		    live_name_eq(b->d, x->columns[0], c->name))
+			return true;
+	}
+	return false;
+}
+
+static json_t *column_ir(struct builder *b, const struct live_table *t, const struct live_column *c)
+{
+	json_t *o = json_object();
+	int64_t length;
+	const enum storage_type st = storage_of(b, c, &length);
+	const enum logical_type lt = logical_from_storage(st);
+	const bool counts = counts_up(b, t, c, lt);
+	const struct str db_type = c->native_enum ? STR_NONE : db_type_of(b, st, length);
+
+	if (c->generated)
+		note(b, t->name, c->name, "is a generated column; the model takes it for an ordinary one");
+	set(o, "name", text(c->name));
+	set(o, "logical_type", json_string(logical_type_name(lt)));
+	set(o, "nullable", json_boolean(c->nullable));
+	set(o, "primary_key", json_boolean(c->pk_position > 0));
+	set(o, "autoincrement", json_boolean(counts));
+	set(o, "unique", json_boolean(inline_unique(b, t, c->name)));
+	set(o, "index", json_boolean(indexed_by_rule(b, t, c)));
+	set(o, "default", default_of(b, c, lt));
+	set(o, "format", json_null());
+	/* SQLite's counting columns are declared INTEGER, whatever their size elsewhere */
+	if (db_type.p != NULL && !(counts && b->d->id == DIALECT_SQLITE))
+		set(o, "db_type", text(db_type));
+	if (c->native_enum)
+		set_enum(o, c);
+	return o;
+}
+
+static json_t *columns_ir(struct builder *b, const struct live_table *t)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < t->n_columns; i++) {
+		if (name_fits(t->columns[i].name))
+			(void)json_array_append_new(list, column_ir(b, t, &t->columns[i]));
+		else
+			note(b, t->name, STR_NONE, "has a column whose name is empty or longer than 63 bytes");
+	}
+	return list;
+}
+
+/* ---- keys -------------------------------------------------------------------------------------------- */
+
+/* The column that the key points at; false: none that a model could name. */
+static bool target_column(struct builder *b, const struct live_foreign_key *fk, struct str *ret)
+{
+	const struct live_table *to = live_find_table(b->d, b->live, fk->to_table);
+	const struct live_column *pk;
+
+	if (to == NULL) {
+		*ret = fk->n_to_columns > 0 ? fk->to_columns[0] : STR("id");
+		return name_fits(*ret);
+	}
+	if (fk->n_to_columns > 0)
+		return has_column(b, to, fk->to_columns[0], ret);
+	pk = single_pk(to);
+	return pk != NULL && has_column(b, to, pk->name, ret);
+}
+
+static bool listed(const json_t *list, struct str column, struct str table, struct str to)
+{
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		const json_t *o = json_array_get(list, i);
+
+		if (str_eq(json_str(json_object_get(o, "column")), column) &&
+		    str_eq(json_str(json_object_get(o, "to_table")), table) &&
+		    str_eq(json_str(json_object_get(o, "to_column")), to))
+			return true;
+	}
+	return false;
+}
+
+static void add_fk(struct builder *b, const struct live_table *t, const struct live_foreign_key *fk, json_t *list)
+{
+	const struct live_table *to = live_find_table(b->d, b->live, fk->to_table);
+	const struct str table = to != NULL ? to->name : fk->to_table;
+	struct str column, target;
+	json_t *o;
+
+	if (fk->n_columns != 1) {
+		note(b, t->name, fk->columns[0], "a foreign key over several columns");
+		return;
+	}
+	if (!has_column(b, t, fk->columns[0], &column) || !name_fits(table) || !target_column(b, fk, &target)) {
+		note(b, t->name, fk->columns[0], "a foreign key to what is not there");
+		return;
+	}
+	if (fk->on_update.p != NULL && !str_ieq_z(fk->on_update, "NO ACTION"))
+		note(b, t->name, column, "ON UPDATE of its foreign key");
+	if (listed(list, column, table, target))
+		return;
+	o = json_object();
+	set(o, "column", text(column));
+	set(o, "to_table", text(table));
+	set(o, "to_column", text(target));
+	set(o, "on_delete", text(fk->on_delete.p != NULL ? fk->on_delete : STR("NO ACTION")));
+	(void)json_array_append_new(list, o);
+}
+
+static json_t *fks_ir(struct builder *b, const struct live_table *t)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < t->n_fks; i++)
+		add_fk(b, t, &t->fks[i], list);
+	return list;
+}
+
+/* ---- indexes ----------------------------------------------------------------------------------------- */
+
+/* The names of the index's columns as a JSON array; NULL: one of them is none that a model could have, or is there
+ * twice. */
+static json_t *index_columns(struct builder *b, const struct live_table *t, const struct live_index *x)
+{
+	json_t *list = json_array();
+	struct str name;
+
+	for (size_t i = 0; i < x->n_columns; i++) {
+		bool ok = has_column(b, t, x->columns[i], &name);
+
+		for (size_t k = 0; ok && k < json_array_size(list); k++)
+			ok = !str_eq(json_str(json_array_get(list, k)), name);
+		if (!ok) {
+			json_decref(list);
+			return NULL;
+		}
+		(void)json_array_append_new(list, text(name));
+	}
+	return list;
+}
+
+/* The entry's name: the rule's where the database made one up. */
+static struct str index_name(struct builder *b, const struct live_table *t, const struct live_index *x)
+{
+	const enum artifact kind = x->unique ? ARTIFACT_UNIQUE : ARTIFACT_INDEX;
+
+	if (x->origin == LIVE_INDEX_UNIQUE && (b->d->id == DIALECT_SQLITE || x->n_columns == 1))
+		return schema_artifact_name(b->a, kind, t->name, x->columns, x->n_columns);
+	return schema_artifact_fit(b->a, kind, x->name);
+}
+
+static void add_index(struct builder *b, const struct live_table *t, const struct live_index *x, json_t *indexes,
+		      json_t *uniques)
+{
+	static char mark;
+	const bool constraint = x->origin == LIVE_INDEX_UNIQUE;
+	struct str name;
+	json_t *columns, *o;
+
+	if (x->partial || x->expression || (constraint && !x->unique)) {
+		note(b, t->name, STR_NONE,
+		     arena_printf(b->a, "\"%.*s\" is over some rows only, or over an expression", STR_FMT(x->name)).p);
+		return;
+	}
+	/* a second one over a column that is unique already adds nothing */
+	if (x->unique && !constraint && x->n_columns == 1 && inline_unique(b, t, x->columns[0]))
+		return;
+	columns = index_columns(b, t, x);
+	name = index_name(b, t, x);
+	if (columns == NULL || !name_fits(name) || map_put(&b->names, name, &mark) != NULL) {
+		note(b, t->name, STR_NONE,
+		     arena_printf(b->a, "index \"%.*s\": its name or one of its columns cannot be named",
+				  STR_FMT(x->name))
+			     .p);
+		json_decref(columns);
+		return;
+	}
+	o = json_object();
+	set(o, "name", text(name));
+	set(o, "columns", columns);
+	if (!x->unique)
+		set(o, "unique", json_false());
+	(void)json_array_append_new(x->unique ? uniques : indexes, o);
+}
+
+/* Constraints first, so that their names, made by the rule, are not taken by an index that does the same. */
+static void indexes_ir(struct builder *b, const struct live_table *t, json_t *model)
+{
+	json_t *indexes = json_array(), *uniques = json_array();
+
+	for (int constraints = 1; constraints >= 0; constraints--)
+		for (size_t i = 0; i < t->n_indexes; i++) {
+			const struct live_index *x = &t->indexes[i];
+
+			if (x->origin != LIVE_INDEX_PRIMARY && (x->origin == LIVE_INDEX_UNIQUE) == (constraints == 1))
+				add_index(b, t, x, indexes, uniques);
+		}
+	set(model, "indexes", indexes);
+	set(model, "uniques", uniques);
+}
+
+/* ---- checks ------------------------------------------------------------------------------------------ */
+
+/* The literal as SchemaIR writes it: bare for a number, though PostgreSQL quotes negative ones. */
+static struct str check_value(struct builder *b, const struct live_column *c, const struct literal *l)
+{
+	int64_t length;
+	const enum logical_type lt = logical_from_storage(storage_of(b, c, &length));
+	double ignored;
+	struct str bare;
+
+	if (l->kind != LITERAL_TEXT || (lt != LT_INTEGER && lt != LT_NUMBER && lt != LT_DECIMAL))
+		return l->text;
+	bare = literal_text(b->a, l);
+	return num_parse_double(bare, &ignored) && __builtin_isfinite(ignored) ? bare : l->text;
+}
+
+static bool taken(const json_t *list, struct str name)
+{
+	for (size_t i = 0; i < json_array_size(list); i++)
+		if (str_eq(json_str(json_object_get(json_array_get(list, i), "name")), name))
+			return true;
+	return false;
+}
+
+static void add_check(struct builder *b, const struct live_table *t, const struct live_check *k, json_t *list)
+{
+	struct literal_check c;
+	const struct live_column *col = NULL;
+	struct str name = k->name;
+	json_t *o, *values;
+
+	if (literal_check_read(b->a, k->expression, &c))
+		col = live_find_column(b->d, t, c.column);
+	if (col == NULL || !name_fits(col->name)) {
+		note(b, t->name, STR_NONE,
+		     arena_printf(b->a, "check \"%.*s\" is no list of values of one column", STR_FMT(k->name)).p);
+		return;
+	}
+	name = name.p != NULL ? schema_artifact_fit(b->a, ARTIFACT_CHECK, name)
+			      : schema_artifact_name(b->a, ARTIFACT_CHECK, t->name, &col->name, 1);
+	if (!name_fits(name) || taken(list, name)) {
+		note(b, t->name, col->name, "has several checks of one name");
+		return;
+	}
+	values = json_array();
+	for (size_t i = 0; i < c.n_values; i++)
+		(void)json_array_append_new(values, text(check_value(b, col, &c.values[i])));
+	o = json_object();
+	set(o, "name", text(name));
+	set(o, "column", text(col->name));
+	set(o, "values", values);
+	(void)json_array_append_new(list, o);
+}
+
+/* ---- tables ------------------------------------------------------------------------------------------ */
+
+static struct str model_name(const struct builder *b, const struct live_table *t)
+{
+	for (size_t i = 0; b->o->known != NULL && i < b->o->known->n_models; i++)
+		if (live_name_eq(b->d, b->o->known->models[i].table, t->name))
+			return b->o->known->models[i].name;
+	return t->name;
+}
+
+static json_t *model_ir(struct builder *b, const struct live_table *t)
+{
+	json_t *o = json_object(), *checks = json_array();
+
+	set(o, "model_name", text(model_name(b, t)));
+	set(o, "table_name", text(t->name));
+	set(o, "columns", columns_ir(b, t));
+	set(o, "foreign_keys", fks_ir(b, t));
+	indexes_ir(b, t, o);
+	for (size_t i = 0; i < t->n_checks; i++)
+		add_check(b, t, &t->checks[i], checks);
+	set(o, "checks", checks);
+	return o;
+}
+
+static bool chosen(const struct builder *b, const struct live_table *t)
+{
+	for (size_t i = 0; i < b->o->n_tables; i++)
+		if (live_name_eq(b->d, b->o->tables[i], t->name))
+			return true;
+	return b->o->tables == NULL;
+}
+
+static bool all_there(const struct builder *b, struct err *err)
+{
+	for (size_t i = 0; i < b->o->n_tables; i++)
+		if (live_find_table(b->d, b->live, b->o->tables[i]) == NULL) {
+			char pointer[32];
+
+			(void)snprintf(pointer, sizeof(pointer), "/tables/%zu", i);
+			return err_set_at(err, ERR_INVALID_REQUEST, pointer, "the database has no table \"%.*s\"",
+					  STR_FMT(b->o->tables[i]));
+		}
+	return true;
+}
+
+static void decref_cleanup(void *arg)
+{
+	json_decref(arg);
+}
+
+bool live_ir(struct arena *a, const struct dialect *d, const struct live_schema *live, const struct live_ir_options *o,
+	     struct ddl_plan *notes, json_t **ret, struct err *err)
+{
+	struct builder b = {.a = a, .d = d, .live = live, .o = o, .notes = notes};
+	static char mark;
+	json_t *payload, *models;
+
+	if (!all_there(&b, err))
+		return false;
+	payload = json_object();
+	models = json_array();
+	map_init(&b.names);
+	for (size_t i = 0; i < live->n_tables; i++)
+		map_put(&b.names, live->tables[i].name, &mark);
+	for (size_t i = 0; i < live->n_tables; i++) {
+		const struct live_table *t = &live->tables[i];
+
+		if (!chosen(&b, t))
+			continue;
+		if (name_fits(t->name) && t->n_columns > 0 && t->n_columns <= LIMIT_COLUMNS)
+			(void)json_array_append_new(models, model_ir(&b, t));
+		else
+			note(&b, t->name, STR_NONE, "has no columns, or a name that is too long");
+	}
+	map_done(&b.names);
+	set(payload, "models", models);
+	arena_on_done(a, decref_cleanup, payload);
+	*ret = payload;
+	return true;
+}
