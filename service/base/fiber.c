@@ -305,8 +305,7 @@ static bool run(struct fiber *f)
 		f->next_live->prev_live = f->prev_live;
 	if (thread.n_pool >= STACKS_KEPT)
 		madvise(f->map + (f->map_bytes - STACK_BYTES), STACK_BYTES, MADV_DONTNEED);
-	f->link = NULL;
-	if (atomic_load(&f->queued) == 0) {
+	if (atomic_load(&f->queued) == 0) { /* else its link is part of the ready list: fiber_resume takes it from there */
 		f->link = thread.pool;
 		thread.pool = f;
 		thread.n_pool++;
