@@ -31,7 +31,8 @@ FLAGS_release = -O2 -g $(HARDENING)
 FLAGS_debug = -Og -g3
 FLAGS_asan = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 FLAGS_tsan = -O1 -g -fsanitize=thread -fno-omit-frame-pointer
-ifeq ($(filter $(VARIANT),release debug asan tsan),)
+FLAGS_fuzz = -O1 -g -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all -fno-omit-frame-pointer
+ifeq ($(filter $(VARIANT),release debug asan tsan fuzz),)
 $(error VARIANT is release, debug, asan or tsan, not "$(VARIANT)")
 endif
 
@@ -143,6 +144,24 @@ test: ## install what is missing, build, run every suite; the last line is the t
 
 unit golden: build tests ## only tests/unit, only tests/golden
 	@$(RUN_TESTS) $@
+# Coverage-guided (libFuzzer): each target FUZZ_SECONDS, starting from the stored corpus; new inputs stay in build/.
+FUZZ_SECONDS ?= 60
+FUZZERS = $(patsubst tests/fuzz/fuzz_%.c,%,$(FUZZ_SRC))
+.PHONY: fuzz fuzzers
+fuzz: ## fuzz every target for FUZZ_SECONDS (60)
+	@.ci/deps run test check
+	@$(MAKE) --no-print-directory VARIANT=fuzz CC=clang fuzzers
+	@set -e; for t in $(FUZZERS); do \
+		mkdir -p build/fuzz/corpus/$$t build/fuzz/found; \
+		echo "fuzz_$$t: $(FUZZ_SECONDS) s"; \
+		build/fuzz/fuzz_$$t -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 -print_final_stats=0 -verbosity=0 \
+			-artifact_prefix=build/fuzz/found/ build/fuzz/corpus/$$t tests/fuzz/corpus/$$t; \
+	done
+fuzzers: $(LIB)
+	@set -e; for t in $(FUZZERS); do \
+		$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -fsanitize=fuzzer -o build/fuzz/fuzz_$$t tests/fuzz/fuzz_$$t.c $(LIB) $(ALL_LIBS); \
+	done
+
 fuzz-replay: tests ## feed the stored fuzz corpus to the fuzz targets
 	@$(RUN_TESTS) fuzz
 lint: build ## tables in code against documents, layers, file and function lengths
