@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "handlers/app.h"
+#include "handlers/idempotency.h"
 #include "handlers/handlers.h"
 #include "handlers/routes.h"
 #include "service/base/clock.h"
@@ -283,6 +284,7 @@ static int serve(struct process *p, int argc, char **argv)
 	server_drain(p->server, code == EXIT_SUCCESS ? p->config.drain_seconds : 0.001);
 	server_stop(p->server);
 done:
+	idempotency_done();
 	store_destroy(p->app.store);
 	server_destroy(p->server);
 	offload_done();
