@@ -398,6 +398,17 @@ void fiber_cancel_all(void)
 		fiber_cancel(f);
 }
 
+bool fiber_cancel_asked(const struct fiber *f)
+{
+	return atomic_load(&f->cancelled) != 0;
+}
+
+bool fiber_shielded(void)
+{
+	const struct fiber *f = fiber_current();
+	return f != NULL && f->shield > 0;
+}
+
 bool fiber_cancelled(void)
 {
 	struct fiber *f = thread.current;

@@ -72,10 +72,14 @@ struct fiber_loop *fiber_current_loop(void);
 /* True when the running fiber was asked to stop and is not shielded. False outside fibers. */
 bool fiber_cancelled(void);
 
+/* Was f asked to stop, shielded or not? Any thread: for one that works for a parked fiber (wait.h, offload). */
+bool fiber_cancel_asked(const struct fiber *f);
+
 /* Between these, the running fiber's waits ignore cancellation (roll back, hand a connection back).
  * Nestable; no-ops outside fibers. */
 void fiber_shield(void);
 void fiber_unshield(void);
+bool fiber_shielded(void);
 
 /* Fibers that have started and not ended on this thread. */
 size_t fiber_count(void);

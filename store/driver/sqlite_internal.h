@@ -46,6 +46,7 @@ struct sqlite_conn {
 	enum sqlite_stop stop;
 	bool shielded;              /* a rollback runs: neither deadline nor cancellation */
 	bool internal;              /* SQL of the driver itself: the authorizer lets it pass */
+	struct fiber *offloaded;    /* the parked fiber that a thread of the pool steps for; NULL: stepped by the fiber itself */
 	bool stepping;              /* inside sqlite3_step: what VACUUM attaches is its own */
 	bool committed;             /* the commit hook ran; counted by sqlite_settle */
 	bool rolled_back;           /* the rollback hook ran */

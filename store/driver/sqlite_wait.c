@@ -1,7 +1,7 @@
 /*
  * How a connection waits without holding up its loop. SQLite calls back while it waits for a lock and while it computes; in a
  * fiber the callbacks park it, with the statement standing still on the fiber's stack. What syncs a file runs on the thread pool,
- * where the callbacks find no fiber and block: the connection is used by that thread alone meanwhile.
+ * where the callbacks find no fiber of their own and block: the connection is used by that thread alone meanwhile.
  */
 #include "store/driver/sqlite_internal.h"
 
@@ -47,7 +47,10 @@ static int on_busy(void *arg, int n)
 	until = clock_min(now + clock_min(until, BUSY_MAX_NS), limit);
 	if (fiber_current() == NULL) {
 		block_until(until);
-		return 1;
+		if (c->offloaded == NULL || c->shielded || !fiber_cancel_asked(c->offloaded))
+			return 1;
+		c->stop = SQLITE_STOP_CANCELLED;
+		return 0;
 	}
 	if (wait_until(until) == WAIT_CANCELLED && !c->shielded) {
 		c->stop = SQLITE_STOP_CANCELLED;
@@ -65,7 +68,7 @@ static int on_progress(void *arg)
 		wait_yield();
 	if (c->shielded)
 		return 0;
-	if (fiber_cancelled())
+	if (c->offloaded != NULL ? fiber_cancel_asked(c->offloaded) : fiber_cancelled())
 		c->stop = SQLITE_STOP_CANCELLED;
 	else if (c->deadline_ns != CLOCK_NEVER && clock_mono_ns() >= c->deadline_ns)
 		c->stop = SQLITE_STOP_DEADLINE;
@@ -162,10 +165,13 @@ int sqlite_wait_step(struct sqlite_conn *c, sqlite3_stmt *st)
 	const bool was_in_tx = !sqlite3_get_autocommit(c->h);
 
 	c->stepping = true;
-	if (may_sync(c, st))
+	if (may_sync(c, st)) {
+		c->offloaded = fiber_shielded() ? NULL : fiber_current(); /* its client may go away meanwhile */
 		offload(step_job, &j);
-	else
+		c->offloaded = NULL;
+	} else {
 		step_job(&j);
+	}
 	c->stepping = false;
 	count_commit(c);
 	count_end(c, was_in_tx);
