@@ -93,14 +93,13 @@ bool handle_record_get(struct request *req, struct response *res, struct err *er
 	if (!context_close(r.c, read_record(&r, &row, &identity, err), err))
 		return false;
 	header_set(res, "Ferro-Identity", str_z(identity));
-	struct str etag = record_etag(&req->arena, r.m, row);
+	struct value_format fmt = context_format(res);
+	struct str etag = out_record_etag(response_json(res, 200), &req->arena, r.m, row, &fmt);
 	header_set(res, "ETag", etag);
 	struct str known = request_header(req, "If-None-Match");
 	if (known.p != NULL && etag_listed(known, etag)) {
+		strbuf_reset(&res->body);
 		res->status = 304;
-		return true;
 	}
-	struct value_format fmt = context_format(res);
-	out_record(response_json(res, 200), r.m, row, &fmt);
 	return true;
 }

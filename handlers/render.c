@@ -136,19 +136,38 @@ void out_record(struct strbuf *b, const struct model *m, const struct value *row
 	strbuf_puts(b, m->n_columns == 0 ? "{}" : "}");
 }
 
+struct str etag_of(struct arena *a, struct str plain)
+{
+	uint8_t digest[16];
+	char *tag = arena_alloc(a, 2 * sizeof(digest) + 3);
+	num_digest128(plain, digest);
+	tag[0] = '"';
+	num_hex(digest, sizeof(digest), tag + 1);
+	tag[2 * sizeof(digest) + 1] = '"';
+	return str_n(tag, 2 * sizeof(digest) + 2);
+}
+
 struct str record_etag(struct arena *a, const struct model *m, const struct value *row)
 {
-	/* The plain form whatever the preferences: a tag names the row, not its spelling. */
-	static const struct value_format plain = {0};
 	struct strbuf b;
-	uint8_t digest[32];
-	char hex[33];
 	strbuf_init(&b, 0);
-	out_record(&b, m, row, &plain);
-	num_sha256(strbuf_str(&b), digest);
+	out_record(&b, m, row, NULL);
+	struct str tag = etag_of(a, strbuf_str(&b));
 	strbuf_done(&b);
-	num_hex(digest, 16, hex);
-	return arena_printf(a, "\"%s\"", hex);
+	return tag;
+}
+
+struct str out_record_etag(struct strbuf *b, struct arena *a, const struct model *m, const struct value *row,
+			   const struct value_format *fmt)
+{
+	size_t from = b->len;
+	out_record(b, m, row, NULL);
+	struct str tag = etag_of(a, str_n(b->p + from, b->len - from));
+	if (fmt->int64_as_string || fmt->tag_bytes) {
+		strbuf_truncate(b, from);
+		out_record(b, m, row, fmt);
+	}
+	return tag;
 }
 
 bool etag_listed(struct str header, struct str etag)

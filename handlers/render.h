@@ -29,6 +29,11 @@ void out_record(struct strbuf *b, const struct model *m, const struct value *row
 void out_shaped(struct strbuf *b, const struct result_shape *shape, const struct value *row, const struct value_format *fmt);
 /* Strong entity tag of a full row: the digest of its JSON form, quotes included; in the arena. */
 struct str record_etag(struct arena *a, const struct model *m, const struct value *row);
+/* The same of text that is that form already. */
+struct str etag_of(struct arena *a, struct str plain);
+/* out_record, and the record's tag, made in one go. */
+struct str out_record_etag(struct strbuf *b, struct arena *a, const struct model *m, const struct value *row,
+			   const struct value_format *fmt);
 /* Does the tag stand in the list of a header If-Match / If-None-Match? "*" matches everything. */
 bool etag_listed(struct str header, struct str etag);
 

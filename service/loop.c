@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "service/base/clock.h"
+#include "service/base/log.h"
 #include "service/base/mem.h"
 #include "service/base/mutex.h"
 
@@ -352,7 +353,9 @@ void loop_run(struct loop *l)
 	l->thread = pthread_self();
 	current = l;
 	fiber_thread_init(&l->base);
+	log_hold(true);
 	while (!atomic_load(&l->stop) || fiber_count() > 0) {
+		log_flush();
 		int n = epoll_wait(l->epfd, events, EVENTS_PER_TURN, turn_timeout_ms(l, clock_mono_ns()));
 		bool inbox = false;
 		for (int i = 0; i < n; i++) {
@@ -375,6 +378,7 @@ void loop_run(struct loop *l)
 			l->client.run(l->client.arg);
 		}
 	}
+	log_hold(false);
 	fiber_thread_init(NULL);
 	current = NULL;
 }

@@ -1,4 +1,4 @@
-/* Route matching: segment by segment against the const table; the table is small and a first byte check settles most. */
+/* Route matching: byte by byte against the const table, in which every {parameter} is a whole segment. */
 #include "service/router.h"
 
 #include "service/base/banned.h"
@@ -36,25 +36,28 @@ bool router_percent_decode(struct arena *a, struct str in, bool plus_is_space, s
 	return str_is_utf8(*ret);
 }
 
-/* Raw parameters of a match go to `params`; false when the template does not fit. */
-static bool match_template(const char *tmpl, struct str path, struct str *params, size_t *ret_n)
+/* Raw parameters of a match go to `params`; false when the template does not fit, mostly at its first bytes. */
+static bool match_template(const char *t, struct str path, struct str *params, size_t *ret_n)
 {
+	const char *p = path.p, *end = path.p + path.len;
 	size_t n = 0;
-	struct str t = str_z(tmpl);
-	while (t.p != NULL && path.p != NULL) {
-		struct str want, got;
-		if (!str_split(&t, '/', &want) || !str_split(&path, '/', &got))
-			return false;
-		if (want.len > 1 && want.p[0] == '{') {
-			if (got.len == 0 || n == REQUEST_PARAMS_MAX)
+	for (; *t != '\0'; t++) {
+		if (*t != '{') {
+			if (p == end || *p++ != *t)
 				return false;
-			params[n++] = got;
-		} else if (!str_eq(want, got)) {
-			return false;
+			continue;
 		}
+		const char *from = p;
+		while (p < end && *p != '/')
+			p++;
+		if (p == from || n == REQUEST_PARAMS_MAX)
+			return false;
+		params[n++] = str_n(from, (size_t)(p - from));
+		while (*t != '}')
+			t++;
 	}
 	*ret_n = n;
-	return t.p == NULL && path.p == NULL;
+	return p == end;
 }
 
 static const char *method_name(enum http_method m)

@@ -297,6 +297,7 @@ void server_destroy(struct server *s)
 	for (unsigned i = 0; i < s->n_loops; i++) {
 		if (s->loops[i].listen_fd >= 0)
 			close(s->loops[i].listen_fd);
+		server_free_spare(&s->loops[i]);
 		loop_destroy(s->loops[i].loop);
 	}
 	mem_free(s->loops);

@@ -2,6 +2,7 @@
  * The head of a request: headers, query arguments, preferences, negotiation, and every refusal that needs no body, in the
  * contract's order.
  */
+#include <arpa/inet.h>
 #include <strings.h>
 
 #include "service/auth.h"
@@ -51,13 +52,18 @@ static bool request_id_valid(struct str s)
 
 static struct str request_id(struct request *req)
 {
-	static _Thread_local uint64_t base, counter;
+	static _Thread_local uint64_t counter;
+	static _Thread_local uint8_t base[12];
 	struct str sent = request_header(req, "X-Request-Id");
 	if (request_id_valid(sent))
 		return sent;
-	if (base == 0)
-		num_random(&base, sizeof(base));
-	return arena_printf(&req->arena, "%016llx%08llx", (unsigned long long)base, (unsigned long long)++counter);
+	if (counter++ % UINT32_MAX == 0)
+		num_random(base, sizeof(base) - 4);
+	const uint32_t low = htonl((uint32_t)(counter % UINT32_MAX));
+	char *id = arena_alloc(&req->arena, 2 * sizeof(base) + 1);
+	memcpy(base + sizeof(base) - 4, &low, 4);
+	num_hex(base, sizeof(base), id);
+	return str_n(id, 2 * sizeof(base));
 }
 
 static bool parse_args(struct request *req, struct err *err)

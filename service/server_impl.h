@@ -17,6 +17,8 @@ struct server_loop {
 	pthread_t thread;
 	bool started;
 	struct exchange *parked_head, *parked_tail; /* suspended and not watched yet, oldest first */
+	struct exchange *spare;     /* done with, through parked_next; their arenas and buffers keep a little memory */
+	size_t n_spare;
 	atomic_int n_running;       /* handlers not done yet */
 };
 
@@ -60,11 +62,11 @@ struct exchange {
 	bool waits_for_watch;        /* in loop->parked: not old enough to watch its client */
 	size_t body_limit, body_seen;
 	int64_t content_length;      /* -1: not stated */
-	struct err err;              /* refused: answered once the body has been read past */
 	struct response_stream stream;
 	struct loop_watch watch;     /* the client's hang-up while the fiber is parked */
 	int64_t parked_ns;
 	struct exchange *parked_prev, *parked_next;
+	struct err err;              /* refused: answered once the body has been read past. Last: not cleared between requests */
 };
 
 /* server_request.c: libmicrohttpd callbacks. */
@@ -73,6 +75,9 @@ enum MHD_Result server_on_request(void *cls, struct MHD_Connection *conn, const 
 				  const char *version, const char *upload, size_t *upload_size, void **con_cls);
 void server_on_completed(void *cls, struct MHD_Connection *conn, void **con_cls, enum MHD_RequestTerminationCode code);
 size_t server_unescape(void *cls, struct MHD_Connection *conn, char *s);
+
+/* Frees the spare exchanges. */
+void server_free_spare(struct server_loop *l);
 
 /* server_stream.c: replies. */
 enum MHD_Result server_queue(struct exchange *x);

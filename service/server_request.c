@@ -16,15 +16,68 @@
 #define LINGER_NS (5 * CLOCK_NS_PER_S)
 #define LINGER_BYTES (64 * 1024 * 1024)
 
+#define SPARE_BUFFER_BYTES 8192
+#ifdef __SANITIZE_ADDRESS__
+#define SPARE_EXCHANGES 0 /* so that a use after the end shows */
+#else
+#define SPARE_EXCHANGES 64
+#endif
+
 /* ---- life of an exchange ---- */
+
+static struct exchange *exchange_new(struct server_loop *l)
+{
+	struct exchange *x = l->spare;
+	if (x == NULL) {
+		x = mem_alloc(sizeof(*x));
+		arena_init(&x->req.arena);
+		strbuf_init(&x->req.body, 0);
+		strbuf_init(&x->res.body, 0);
+	} else {
+		l->spare = x->parked_next;
+		l->n_spare--;
+		struct arena arena = x->req.arena;
+		struct strbuf body = x->req.body, answer = x->res.body;
+		memset(x, 0, offsetof(struct exchange, err));
+		x->req.arena = arena;
+		x->req.body = body;
+		x->res.body = answer;
+	}
+	x->loop = l;
+	strbuf_init(&x->stream.chunk, 0);
+	return x;
+}
+
+static void exchange_destroy(struct exchange *x)
+{
+	strbuf_done(&x->req.body);
+	strbuf_done(&x->res.body);
+	arena_done(&x->req.arena);
+	mem_free(x);
+}
+
+void server_free_spare(struct server_loop *l)
+{
+	while (l->spare != NULL) {
+		struct exchange *x = l->spare;
+		l->spare = x->parked_next;
+		exchange_destroy(x);
+	}
+}
+
+static void keep_small(struct strbuf *b)
+{
+	if (b->size > SPARE_BUFFER_BYTES)
+		strbuf_done(b);
+	else
+		strbuf_reset(b);
+}
 
 void *server_on_uri(void *cls, const char *uri, struct MHD_Connection *conn)
 {
 	(void)conn;
-	struct exchange *x = mem_alloc(sizeof(*x));
+	struct exchange *x = exchange_new(cls);
 	struct request *req = &x->req;
-	x->loop = cls;
-	arena_init(&req->arena);
 	req->app = x->loop->server->options.app;
 	req->start_ns = clock_mono_ns();
 	req->path = arena_str(&req->arena, str_z(uri));
@@ -35,9 +88,6 @@ void *server_on_uri(void *cls, const char *uri, struct MHD_Connection *conn)
 		req->path.len = at;
 	}
 	x->res.req = req;
-	strbuf_init(&req->body, 0);
-	strbuf_init(&x->res.body, 0);
-	strbuf_init(&x->stream.chunk, 0);
 	return x;
 }
 
@@ -60,11 +110,18 @@ static void unpark(struct exchange *x)
 
 static void exchange_free(struct exchange *x)
 {
-	strbuf_done(&x->req.body);
-	strbuf_done(&x->res.body);
+	struct server_loop *l = x->loop;
 	strbuf_done(&x->stream.chunk);
-	arena_done(&x->req.arena);
-	mem_free(x);
+	if (l->n_spare >= SPARE_EXCHANGES) {
+		exchange_destroy(x);
+		return;
+	}
+	arena_reset(&x->req.arena);
+	keep_small(&x->req.body);
+	keep_small(&x->res.body);
+	x->parked_next = l->spare;
+	l->spare = x;
+	l->n_spare++;
 }
 
 void server_on_completed(void *cls, struct MHD_Connection *conn, void **con_cls, enum MHD_RequestTerminationCode code)

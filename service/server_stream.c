@@ -2,6 +2,7 @@
 #include <sys/socket.h>
 
 #include "service/base/clock.h"
+#include "service/base/num.h"
 #include "service/server_impl.h"
 
 #include "service/base/banned.h"
@@ -44,6 +45,17 @@ static void add(struct MHD_Response *r, const char *name, struct str value)
 	(void)MHD_add_response_header(r, name, buf);
 }
 
+static void add_timing(struct MHD_Response *r, const struct request *req)
+{
+	char text[96] = "db;dur=";
+	size_t n = 7;
+	n += num_format_ms(req->db_ns, text + n);
+	memcpy(text + n, ", total;dur=", 12);
+	n += 12;
+	n += num_format_ms(clock_mono_ns() - req->start_ns, text + n);
+	add(r, "Server-Timing", str_n(text, n));
+}
+
 enum MHD_Result server_queue(struct exchange *x)
 {
 	struct response *res = &x->res;
@@ -53,11 +65,8 @@ enum MHD_Result server_queue(struct exchange *x)
 						  MHD_RESPMEM_PERSISTENT);
 	if (r == NULL)
 		return MHD_NO;
-	char timing[96];
-	int64_t total = clock_mono_ns() - x->req.start_ns;
-	int n = snprintf(timing, sizeof(timing), "db;dur=%.3f, total;dur=%.3f", (double)x->req.db_ns / 1e6, (double)total / 1e6);
 	add(r, "X-Request-Id", x->req.id);
-	add(r, "Server-Timing", str_n(timing, (size_t)n));
+	add_timing(r, &x->req);
 	/* an empty answer of a path with a type of its own, say the SQL of no models, is still of that type */
 	const bool typed = x->req.route != NULL && x->req.route->content_type != NULL && res->status == 200;
 	if (res->content_type != NULL && (res->body.len > 0 || x->stream.started || typed))

@@ -32,15 +32,20 @@ void arena_init(struct arena *a)
 	*a = (struct arena){0};
 }
 
-void arena_done(struct arena *a)
+/* A cleanup may still use the arena, even register another one. */
+static void run_cleanups(struct arena *a)
 {
-	/* A cleanup may still use the arena, even register another one. */
 	while (a->cleanups != NULL) {
 		struct arena_cleanup *c = a->cleanups;
 
 		a->cleanups = c->next;
 		c->fn(c->arg);
 	}
+}
+
+void arena_done(struct arena *a)
+{
+	run_cleanups(a);
 	while (a->head != NULL) {
 		struct arena_block *b = a->head;
 
@@ -48,6 +53,29 @@ void arena_done(struct arena *a)
 		mem_free(b);
 	}
 	a->total = 0;
+}
+
+void arena_reset(struct arena *a)
+{
+	struct arena_block *kept = NULL;
+
+	run_cleanups(a);
+	while (a->head != NULL) {
+		struct arena_block *b = a->head;
+
+		a->head = b->next;
+		if (kept == NULL && b->size == BLOCK_BYTES_MIN - sizeof(*b))
+			kept = b;
+		else
+			mem_free(b);
+	}
+	a->total = 0;
+	if (kept == NULL)
+		return;
+	kept->next = NULL;
+	kept->used = 0;
+	a->head = kept;
+	a->total = BLOCK_BYTES_MIN;
 }
 
 /* A block with room for n bytes, linked in. It becomes the head unless the head has more room left. */

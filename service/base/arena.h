@@ -26,6 +26,9 @@ void arena_init(struct arena *a);
 /* Runs the cleanups, last registered first, and frees every block; the arena is empty again. */
 void arena_done(struct arena *a);
 
+/* The same, but keeps one block of the first size for the arena's next use. */
+void arena_reset(struct arena *a);
+
 /* Zeroed memory aligned for any object; never NULL (an exhausted heap ends the process through
  * mem_fail, see mem.h: small allocations are not recoverable, large ones go through strbuf's cap). */
 void *arena_alloc(struct arena *a, size_t n);

@@ -1,7 +1,7 @@
 /* Clocks and the one text form of an instant. */
 #include "service/base/clock.h"
 
-#include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #include "service/base/banned.h"
@@ -52,6 +52,14 @@ static void civil(int64_t day, int64_t *ret_year, int64_t *ret_month, int64_t *r
 	*ret_year = yoe + era * 400 + (*ret_month <= 2);
 }
 
+static void put_digits(char *at, size_t n, int64_t v)
+{
+	while (n-- > 0) {
+		at[n] = (char)('0' + v % 10);
+		v /= 10;
+	}
+}
+
 void clock_rfc3339(int64_t real_us, char buf[CLOCK_RFC3339_BYTES])
 {
 	/* years 0000 to 9999: what RFC 3339 can say */
@@ -62,8 +70,13 @@ void clock_rfc3339(int64_t real_us, char buf[CLOCK_RFC3339_BYTES])
 	int64_t year, month, mday, sod = s - day * S_PER_DAY;
 
 	civil(day, &year, &month, &mday);
-	snprintf(buf, CLOCK_RFC3339_BYTES, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ", (unsigned)year % 10000,
-		 (unsigned)month % 100, (unsigned)mday % 100, (unsigned)(sod / 3600) % 100,
-		 (unsigned)(sod / 60 % 60) % 100, (unsigned)(sod % 60) % 100,
-		 (unsigned)((us - s * US_PER_S) / 1000) % 1000);
+	static const char form[] = "0000-00-00T00:00:00.000Z";
+	memcpy(buf, form, sizeof(form));
+	put_digits(buf, 4, year);
+	put_digits(buf + 5, 2, month);
+	put_digits(buf + 8, 2, mday);
+	put_digits(buf + 11, 2, sod / 3600);
+	put_digits(buf + 14, 2, sod / 60 % 60);
+	put_digits(buf + 17, 2, sod % 60);
+	put_digits(buf + 20, 3, (us - s * US_PER_S) / 1000);
 }

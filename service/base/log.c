@@ -1,4 +1,4 @@
-/* Log lines: built in a bounded buffer on the caller's stack, written with one write(2). */
+/* Log lines: built in a bounded buffer on the caller's stack, written with one write(2), of one line or of a loop turn's. */
 #include "service/base/log.h"
 
 #include <errno.h>
@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "service/base/clock.h"
+#include "service/base/mem.h"
 #include "service/base/num.h"
 
 #include "service/base/banned.h"
@@ -18,6 +19,13 @@
 /* The longest that one character of a value becomes, and the closing quote. */
 #define CHAR_BYTES 8
 
+/* Lines of this thread that wait for log_flush; NULL: none ever wait. */
+struct held {
+	size_t len;
+	char buf[32768];
+};
+
+static _Thread_local struct held *held;
 static _Atomic int level_min = LOG_INFO;
 static _Atomic int format_now = LOG_JSON;
 
@@ -98,6 +106,19 @@ static bool needs_quotes(struct str s)
 	return s.len == 0;
 }
 
+/* What needs no escape, at once; returns where it ended. Room for one character stays. */
+static size_t put_plain(struct log_line *l, struct str s, size_t i)
+{
+	const size_t room = sizeof(l->buf) - TAIL_BYTES - l->len - CHAR_BYTES;
+	const size_t end = s.len - i > room ? i + room : s.len;
+	const size_t from = i;
+
+	while (i < end && s.p[i] >= ' ' && s.p[i] < 0x7F && s.p[i] != '"' && s.p[i] != '\\')
+		i++;
+	put(l, s.p + from, i - from);
+	return i;
+}
+
 void log_str(struct log_line *l, const char *key, struct str value)
 {
 	size_t i = 0;
@@ -108,8 +129,11 @@ void log_str(struct log_line *l, const char *key, struct str value)
 	quotes = l->format == LOG_JSON || needs_quotes(value);
 	if (quotes)
 		put(l, "\"", 1);
-	while (i < value.len && fits(l, CHAR_BYTES))
-		i += put_char(l, value, i);
+	while (i < value.len && fits(l, CHAR_BYTES)) {
+		i = put_plain(l, value, i);
+		if (i < value.len && fits(l, CHAR_BYTES))
+			i += put_char(l, value, i);
+	}
 	if (quotes)
 		put(l, "\"", 1);
 }
@@ -129,16 +153,10 @@ void log_int(struct log_line *l, const char *key, int64_t value)
 
 void log_ms(struct log_line *l, const char *key, int64_t ns)
 {
-	const int64_t us = ns / 1000;
-	const uint64_t abs_us = us < 0 ? (uint64_t)-us : (uint64_t)us;
-	char buf[40];
-	int n;
+	char buf[28];
 
-	if (!put_key(l, key))
-		return;
-	n = snprintf(buf, sizeof(buf), "%s%llu.%03u", us < 0 ? "-" : "", (unsigned long long)(abs_us / 1000),
-		     (unsigned)(abs_us % 1000));
-	put(l, buf, (size_t)n);
+	if (put_key(l, key))
+		put(l, buf, num_format_ms(ns, buf));
 }
 
 void log_begin(struct log_line *l, enum log_level level, const char *event)
@@ -159,10 +177,43 @@ void log_begin(struct log_line *l, enum log_level level, const char *event)
 	log_strz(l, "event", event);
 }
 
+static void write_out(const char *p, size_t len)
+{
+	while (len > 0) {
+		ssize_t n = write(STDERR_FILENO, p, len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return; /* nobody reads the log: the request matters more */
+		p += n;
+		len -= (size_t)n;
+	}
+}
+
+void log_flush(void)
+{
+	if (held == NULL || held->len == 0)
+		return;
+	write_out(held->buf, held->len);
+	held->len = 0;
+}
+
+void log_hold(bool on)
+{
+	if (on == (held != NULL))
+		return;
+	log_flush();
+	if (on) {
+		held = mem_alloc(sizeof(*held));
+	} else {
+		mem_free(held);
+		held = NULL;
+	}
+}
+
 void log_end(struct log_line *l)
 {
-	const char *p = l->buf;
-
 	if (!l->enabled)
 		return;
 	if (l->cut && l->format == LOG_JSON)
@@ -172,16 +223,15 @@ void log_end(struct log_line *l)
 	if (l->format == LOG_JSON)
 		put(l, "}", 1);
 	put(l, "\n", 1);
-	while (l->len > 0) {
-		ssize_t n = write(STDERR_FILENO, p, l->len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return; /* nobody reads the log: the request matters more */
-		p += n;
-		l->len -= (size_t)n;
+	if (held != NULL && l->level <= LOG_INFO) {
+		if (held->len + l->len > sizeof(held->buf))
+			log_flush();
+		memcpy(held->buf + held->len, l->buf, l->len);
+		held->len += l->len;
+		return;
 	}
+	log_flush(); /* in order */
+	write_out(l->buf, l->len);
 }
 
 void log_msg(enum log_level level, const char *event, const char *fmt, ...)

@@ -40,6 +40,13 @@ void log_ms(struct log_line *l, const char *key, int64_t ns);
 /* Writes the line when its level is enabled. */
 void log_end(struct log_line *l);
 
+/*
+ * Between log_hold(true) and log_hold(false) lines of the calling thread up to LOG_INFO gather (32 KiB at most) until log_flush;
+ * a warning or an error is written at once, after them. For event loops, which flush before they wait.
+ */
+void log_hold(bool on);
+void log_flush(void);
+
 /* One line with a printf-style message member. */
 void log_msg(enum log_level level, const char *event, const char *fmt, ...) PRINTF_LIKE(3, 4);
 

@@ -117,6 +117,23 @@ size_t num_format_int(int64_t v, char buf[24])
 	return len;
 }
 
+size_t num_format_ms(int64_t ns, char buf[28])
+{
+	const int64_t us = ns / 1000;
+	const unsigned rest = (unsigned)(us < 0 ? -(us % 1000) : us % 1000);
+	size_t n = 0;
+
+	if (us < 0 && us > -1000)
+		buf[n++] = '-';
+	n += num_format_int(us / 1000, buf + n);
+	buf[n++] = '.';
+	buf[n++] = (char)('0' + rest / 100);
+	buf[n++] = (char)('0' + rest / 10 % 10);
+	buf[n++] = (char)('0' + rest % 10);
+	buf[n] = '\0';
+	return n;
+}
+
 /*
  * The quick way for what people write: v with at most six decimals and fifteen digits. Two different decimals of
  * fifteen digits never share a double, so the first that reads back as v is the shortest. Dividing two exact
@@ -432,32 +449,56 @@ static inline void sip_round(uint64_t v[4])
 	v[2] = rol64(v[2], 32);
 }
 
-/* SipHash-1-3 (Aumasson, Bernstein 2012), except that words are read in the machine's byte order. */
-uint64_t num_hash(struct str s)
+/* Takes in all of s, with c rounds a word; words are read in the machine's byte order. */
+static inline void sip_absorb(uint64_t v[4], struct str s, unsigned c)
 {
-	uint64_t v[4], w;
+	uint64_t w;
 	size_t at = 0;
 
-	pthread_once(&hash_once, make_hash_key);
-	v[0] = hash_key[0] ^ UINT64_C(0x736f6d6570736575);
-	v[1] = hash_key[1] ^ UINT64_C(0x646f72616e646f6d);
-	v[2] = hash_key[0] ^ UINT64_C(0x6c7967656e657261);
-	v[3] = hash_key[1] ^ UINT64_C(0x7465646279746573);
 	for (; s.len - at >= sizeof(w); at += sizeof(w)) {
 		memcpy(&w, s.p + at, sizeof(w));
 		v[3] ^= w;
-		sip_round(v);
+		for (unsigned i = 0; i < c; i++)
+			sip_round(v);
 		v[0] ^= w;
 	}
 	w = (uint64_t)s.len << 56;
 	for (size_t i = 0; at + i < s.len; i++)
 		w |= (uint64_t)(unsigned char)s.p[at + i] << (8 * i);
 	v[3] ^= w;
-	sip_round(v);
+	for (unsigned i = 0; i < c; i++)
+		sip_round(v);
 	v[0] ^= w;
-	v[2] ^= 0xFF;
-	sip_round(v);
-	sip_round(v);
-	sip_round(v);
+}
+
+static inline uint64_t sip_squeeze(uint64_t v[4], uint64_t with, size_t at, unsigned d)
+{
+	v[at] ^= with;
+	for (unsigned i = 0; i < d; i++)
+		sip_round(v);
 	return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+/* SipHash-1-3 (Aumasson, Bernstein 2012), but for the byte order. */
+uint64_t num_hash(struct str s)
+{
+	pthread_once(&hash_once, make_hash_key);
+	uint64_t v[4] = {hash_key[0] ^ UINT64_C(0x736f6d6570736575), hash_key[1] ^ UINT64_C(0x646f72616e646f6d),
+			 hash_key[0] ^ UINT64_C(0x6c7967656e657261), hash_key[1] ^ UINT64_C(0x7465646279746573)};
+	sip_absorb(v, s, 1);
+	return sip_squeeze(v, 0xFF, 2, 3);
+}
+
+/* SipHash-2-4 with 128 bits of output and a key of zeros. */
+void num_digest128(struct str s, uint8_t ret[16])
+{
+	uint64_t v[4] = {UINT64_C(0x736f6d6570736575), UINT64_C(0x646f72616e646f6d) ^ 0xEE,
+			 UINT64_C(0x6c7967656e657261), UINT64_C(0x7465646279746573)};
+	uint64_t word;
+
+	sip_absorb(v, s, 2);
+	word = sip_squeeze(v, 0xEE, 2, 4);
+	memcpy(ret, &word, sizeof(word));
+	word = sip_squeeze(v, 0xDD, 1, 4);
+	memcpy(ret + sizeof(word), &word, sizeof(word));
 }
