@@ -1,0 +1,145 @@
+"""SQLite's table rebuild: what it changes, what it leaves, and that the database is whole afterwards."""
+import sqlite3
+
+from support.schema import column, columns_of, migrate, model, quiet, register, run, whole_schema
+from support.tables import sql
+
+
+def sound(backend):
+    assert run(backend, "PRAGMA integrity_check") == [["ok"]] and run(backend, "PRAGMA foreign_key_check") == []
+
+
+def scripted(backend, text):
+    with sqlite3.connect(backend.path) as db:
+        db.executescript(text)
+    db.close()
+
+
+def keys_are_enforced(conn):
+    """On every connection of the pool, also the one that rebuilt."""
+    for _ in range(6):
+        sql(conn.client, "INSERT INTO child (parent_id) VALUES (999)", using=conn.name, verb="execute").problem(
+            409, "foreign_key_violation")
+
+
+FAMILY = """
+    CREATE TABLE parent (id INTEGER PRIMARY KEY AUTOINCREMENT, name varchar NOT NULL, n varchar, legacy text UNIQUE,
+                         st text DEFAULT 'new' CHECK (st <> 'never'), CONSTRAINT both UNIQUE (name, n));
+    CREATE TABLE child (id INTEGER PRIMARY KEY, parent_id integer REFERENCES parent (id) ON DELETE CASCADE, plain integer);
+    CREATE INDEX my_index ON parent (name) WHERE n IS NOT NULL;
+    CREATE INDEX idx_parent_n ON parent (n);
+    CREATE TABLE log (what text);
+    CREATE TRIGGER on_parent AFTER INSERT ON parent BEGIN INSERT INTO log VALUES ('in ' || new.name); END;
+    CREATE VIEW names AS SELECT name, n FROM parent;
+    INSERT INTO parent (id, name, n, legacy) VALUES (1, 'a', '10', 'x'), (7, 'b', '20', 'y'), (9, 'gone', '30', 'z');
+    INSERT INTO child VALUES (1, 1, 5), (2, 7, 6);
+    DELETE FROM parent WHERE id = 9;
+    DELETE FROM log;
+"""
+PARENT = model("Parent", column("name"), column("n", "integer", nullable=False, index=True), column("st", db_type="text"),
+               column("owner_id", "integer"), foreign_keys=[{"column": "owner_id", "to_table": "child"}])
+CHILD = model("Child", column("parent_id", "integer"), column("plain", "integer"),
+              foreign_keys=[{"column": "parent_id", "to_table": "parent"}])
+
+
+def test_a_rebuild_keeps_everything_else(sqlite_conn):
+    conn, backend = sqlite_conn, sqlite_conn.backend
+    scripted(backend, FAMILY)
+    register(conn.client, PARENT, CHILD)
+    plain = migrate(conn)
+    assert {w["code"] for w in plain["warnings"]} >= {"type_drift", "nullability_drift", "foreign_key_not_added"}
+    dry = migrate(conn, rebuild=True, destructive=True, dry_run=True)
+    before = whole_schema(backend)
+    answer = migrate(conn, rebuild=True, destructive=True, plan_hash=dry["plan_hash"])
+    assert answer["changes"] == dry["changes"] and {c["kind"] for c in answer["changes"]} == {"rebuild_table"}
+    copied = [c for c in answer["changes"] if c["statement"].startswith("INSERT INTO \"_ferro_new_parent\"")]
+    assert [(c["rewrites"], c["loses_data"], c["rows_affected"], c["lock"]) for c in copied] == [(True, True, 2, "EXCLUSIVE")]
+    assert columns_of(backend, "parent") == {
+        "id": "integer", "name": "varchar", "n": "integer", "st": "text", "owner_id": "integer"}
+    assert run(backend, "SELECT id, name, n, typeof(n), st FROM parent ORDER BY id") == [
+        ["1", "a", "10", "integer", "new"], ["7", "b", "20", "integer", "new"]]
+    assert run(backend, "SELECT parent_id FROM child ORDER BY id") == [["1"], ["7"]], "nothing was cascaded"
+    assert run(backend, "SELECT * FROM log") == [] and run(backend, "SELECT name FROM names ORDER BY 1") == [["a"], ["b"]]
+    kept = [row for row in before if row[1] in ("my_index", "on_parent", "names", "child", "log")]
+    assert [row for row in whole_schema(backend) if row[1] in ("my_index", "on_parent", "names", "child", "log")] == kept
+    fks = run(backend, 'SELECT "table", "from", "to", on_delete FROM pragma_foreign_key_list(\'parent\')')
+    assert fks == [["child", "owner_id", "id", "CASCADE"]]
+    sound(backend)
+    run(backend, "INSERT INTO parent (name, n) VALUES ('c', 3)")
+    assert run(backend, "SELECT id FROM parent WHERE name = 'c'") == [["10"]], "ids of deleted rows do not come again"
+    assert run(backend, "SELECT what FROM log") == [["in c"]]
+    keys_are_enforced(conn)
+    quiet(conn, rebuild=True, destructive=True)
+    quiet(conn, destructive=True)
+
+
+def test_a_check_and_a_key_by_rebuild(sqlite_conn):
+    conn, backend = sqlite_conn, sqlite_conn.backend
+    scripted(backend, "CREATE TABLE owner (id INTEGER PRIMARY KEY); CREATE TABLE doc (id INTEGER PRIMARY KEY, kind text);"
+                      "INSERT INTO doc VALUES (1, 'pdf')")
+    wanted = model("Doc", column("kind", db_type="text"), column("owner_id", "integer"),
+                   foreign_keys=[{"column": "owner_id", "to_table": "owner", "on_delete": "SET NULL"}],
+                   checks=[{"column": "kind", "values": ["'pdf'"]}])
+    register(conn.client, model("Owner"), wanted)
+    answer = migrate(conn, rebuild=True)
+    assert answer["warnings"] == []
+    for bad in ("INSERT INTO doc (kind) VALUES ('x')", "INSERT INTO doc (owner_id) VALUES (4)"):
+        assert sql(conn.client, bad, using=conn.name, verb="execute").status in (409, 422)
+    sound(backend)
+    quiet(conn)
+
+
+def test_what_the_rows_refuse(sqlite_conn):
+    """A failure in the copy: nothing changed, foreign keys are enforced as before."""
+    conn, backend = sqlite_conn, sqlite_conn.backend
+    scripted(backend, FAMILY)
+    run(backend, "UPDATE parent SET n = NULL WHERE id = 1")
+    before = whole_schema(backend)
+    register(conn.client, PARENT, CHILD)
+    problem = conn.client.post("/v1/migrate", {**conn.using, "rebuild": True}).problem(422, "migration_refused")
+    assert (problem["table"], problem["sqlstate"], problem["outcome"]) == ("parent", "23502", "rolled_back")
+    assert whole_schema(backend) == before and run(backend, "SELECT count(*) FROM parent") == [["2"]]
+    keys_are_enforced(conn)
+    sound(backend)
+
+
+def test_broken_references_stop_a_rebuild(sqlite_conn):
+    conn, backend = sqlite_conn, sqlite_conn.backend
+    scripted(backend, FAMILY + "INSERT INTO child VALUES (5, 4711, 1);")
+    before = whole_schema(backend)
+    register(conn.client, PARENT, CHILD)
+    problem = conn.client.post("/v1/migrate", {**conn.using, "rebuild": True}).problem(422, "migration_refused")
+    assert problem["table"] == "child" and "parent" in problem["detail"] and problem["outcome"] == "rolled_back"
+    assert whole_schema(backend) == before
+    keys_are_enforced(conn)
+
+
+def test_what_cannot_be_rebuilt(sqlite_conn):
+    """Nothing that only the text of CREATE TABLE says is lost: such tables stay, with a warning."""
+    conn, backend = sqlite_conn, sqlite_conn.backend
+    bodies = ["code text COLLATE NOCASE, n varchar, id INTEGER PRIMARY KEY",
+              "id INTEGER PRIMARY KEY, n varchar, code text REFERENCES t0 (id) DEFERRABLE INITIALLY DEFERRED",
+              "id INTEGER PRIMARY KEY, n varchar, code text UNIQUE ON CONFLICT REPLACE",
+              "id INTEGER PRIMARY KEY, n varchar, code text AS (n || 'x')"]
+    for i, body in enumerate(bodies):
+        scripted(backend, f"CREATE TABLE t{i} ({body})")
+    scripted(backend, "CREATE TABLE t4 (id INTEGER PRIMARY KEY, n varchar, code text) STRICT" .replace("varchar", "text"))
+    scripted(backend, "CREATE TABLE t5 (id INTEGER PRIMARY KEY, n varchar, code text) WITHOUT ROWID")
+    before = whole_schema(backend)
+    register(conn.client, *[{**model(f"T{i}", column("n", "integer"), column("code", db_type="text")), "table_name": f"t{i}"}
+                            for i in range(6)])
+    answer = migrate(conn, rebuild=True)
+    assert [w["table"] for w in answer["warnings"] if w["code"] == "rebuild_not_possible"] == [f"t{i}" for i in range(6)]
+    assert answer["statements"] == [] and whole_schema(backend) == before
+
+
+def test_in_memory(client):
+    """The writer's turn, the settings and the checks on a database without a file."""
+    client.post("/v1/connections", {"name": "mem", "url": "sqlite::memory:"}).expect(201)
+    sql(client, "CREATE TABLE doc (id INTEGER PRIMARY KEY, n varchar)", using="mem", verb="execute").expect(200)
+    sql(client, "INSERT INTO doc VALUES (1, '5')", using="mem", verb="execute").expect(200)
+    register(client, model("Doc", column("n", "integer")))
+    answer = client.post("/v1/migrate", {"using": "mem", "rebuild": True}).expect(200).json()
+    assert answer["applied"] and answer["warnings"] == []
+    assert sql(client, "SELECT n FROM doc", using="mem").json()["rows"] == [{"n": 5}]
+    client.delete("/v1/connections/mem").expect(204)
