@@ -150,16 +150,19 @@ static void not_opened(struct pool *p, const struct err *err)
 bool pool_open_slot(struct pool *p, bool probe, int64_t deadline, struct driver_conn **ret, struct err *err)
 {
 	struct driver_conn *c = NULL;
+	const int64_t now = clock_mono_ns();
 	int64_t retry = 0;
 	uint64_t generation;
 	bool ok = true;
 
 	mutex_lock(&p->lock);
 	generation = p->generation;
+	/* half of its time remains for the attempt: one that only waits until its deadline would fail without having tried,
+	 * and put off the next one */
 	if (probe)
-		retry = p->retry_ns;
+		retry = clock_min(p->retry_ns, now + (deadline - now) / 2);
 	mutex_unlock(&p->lock);
-	if (retry > clock_mono_ns() && wait_until(clock_min(retry, deadline)) == WAIT_CANCELLED) {
+	if (retry > now && wait_until(retry) == WAIT_CANCELLED) {
 		ok = err_set(err, ERR_POOL_TIMEOUT, "cancelled while waiting for a connection");
 		err->cancelled = true;
 	}

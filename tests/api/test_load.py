@@ -188,7 +188,7 @@ class Caller:
 @pytest.mark.parametrize("name", ["sqlite", "postgres"])
 def test_load(request, name):
     backend = request.getfixturevalue(f"{name}_backend")
-    with Server("--log-level", "warn") as server:
+    with Server("--access-log=false") as server:
         with Client(server.port) as client:
             client.post("/v1/connections", {"name": "load", "url": backend.url, "pool": {
                 "max_connections": 8, "acquire_timeout_seconds": 30}}).expect(201)
