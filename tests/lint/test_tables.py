@@ -38,7 +38,7 @@ def test_described_problem_codes_exist_and_outside_codes_are_few():
     codes = set(error_codes())
     assert described <= codes
     no_operation = {"method_not_allowed"}
-    to_come = {"migration_not_found", "idempotency_key_reused"}
+    to_come = {"migration_not_found"}
     assert codes - described == no_operation | to_come
 
 
