@@ -24,36 +24,48 @@ UNKNOWN_IN_30 = ("$schema", "$id", "$comment", "$defs", "unevaluatedProperties",
                  "dependentSchemas", "if", "then", "else", "contentEncoding", "contentMediaType", "contentSchema")
 
 
-def nullable(schema):
-    """Takes null out of `type`, `enum` and the alternatives; true when it was there."""
+def without_null(schema):
+    """Takes null out of `type` and the alternatives; true when it was there."""
     found = False
     kinds = schema.get("type")
     if isinstance(kinds, list):
         found = "null" in kinds
         kinds = [kind for kind in kinds if kind != "null"]
+        del schema["type"]
         if len(kinds) == 1:
             schema["type"] = kinds[0]
-        else:
-            del schema["type"]
-            alternatives = [{"type": kind} for kind in kinds]
-            for alternative in alternatives:
-                if alternative["type"] == "array":
-                    alternative["items"] = {}
-            if "anyOf" in schema or "oneOf" in schema:
-                return found
-            schema["anyOf"] = alternatives
+        elif "anyOf" not in schema and "oneOf" not in schema:
+            schema["anyOf"] = [{"type": kind} for kind in kinds]
     for key in ("anyOf", "oneOf"):
         if key in schema:
             rest = [sub for sub in schema[key] if sub not in ({"type": "null"}, {"enum": [None]}, {"const": None})]
             found = found or len(rest) != len(schema[key])
             schema[key] = rest
-            if len(rest) == 1:
-                del schema[key]
-                schema["allOf"] = schema.get("allOf", []) + rest
     return found
 
 
-def down_schema(schema):
+def allow_null(schema, schemas):
+    """`nullable` needs a `type` beside it, and a reference may have nothing beside it: it gives way to what it names."""
+    for key in ("anyOf", "oneOf"):
+        if len(schema.get(key, [])) == 1:
+            alternative = schema.pop(key)[0]
+            if "$ref" in alternative:
+                alternative = down_schema(schemas[alternative["$ref"].rsplit("/", 1)[-1]], schemas)
+            schema = {**alternative, **schema}
+    if "type" in schema:
+        schema["nullable"] = True
+        if "enum" in schema and None not in schema["enum"]:
+            schema["enum"] = [*schema["enum"], None]
+        return schema
+    for key in ("anyOf", "oneOf"):
+        for sub in schema.get(key, []):
+            if "type" in sub:
+                sub["nullable"] = True
+                return schema
+    return {}
+
+
+def down_schema(schema, schemas):
     if isinstance(schema, bool):
         return {} if schema else {"not": {}}
     if "$ref" in schema:
@@ -63,56 +75,57 @@ def down_schema(schema):
         schema = {**rest, "allOf": schema.get("allOf", []) + [{"$ref": schema["$ref"]}]}
     schema = {key: value for key, value in schema.items() if key not in UNKNOWN_IN_30}
     if schema.get("type") == "null":
-        return {"nullable": True, "enum": [None]}
+        return {}
     if "const" in schema:
         schema["enum"] = [schema.pop("const")]
+    if any(isinstance(value, bool) for value in schema.get("enum", [])):
+        schema["type"] = schema.pop("enum") and "boolean"  # generators know only enums of strings and integers
+    if schema.get("default", "") is None:
+        del schema["default"]
     if "examples" in schema:
         schema["example"] = schema.pop("examples")[0]
     for bound in ("Minimum", "Maximum"):
         if isinstance(schema.get(f"exclusive{bound}"), (int, float)):
             schema[bound.lower()] = schema[f"exclusive{bound}"]
             schema[f"exclusive{bound}"] = True
-    if nullable(schema):
-        schema["nullable"] = True
-        if "enum" in schema and None not in schema["enum"]:
-            schema["enum"] = [*schema["enum"], None]
+    with_null = without_null(schema)
     for key in ("items", "not", "additionalProperties"):
         if isinstance(schema.get(key), dict):
-            schema[key] = down_schema(schema[key])
+            schema[key] = down_schema(schema[key], schemas)
     for key in ("anyOf", "oneOf", "allOf"):
         if key in schema:
-            schema[key] = [down_schema(sub) for sub in schema[key]]
+            schema[key] = [down_schema(sub, schemas) for sub in schema[key]]
     if "properties" in schema:
-        schema["properties"] = {name: down_schema(sub) for name, sub in schema["properties"].items()}
+        schema["properties"] = {name: down_schema(sub, schemas) for name, sub in schema["properties"].items()}
     if schema.get("type") == "array":
         schema.setdefault("items", {})
-    return schema
+    return allow_null(schema, schemas) if with_null else schema
 
 
-def down(node, where=()):
+def down(node, schemas, where=()):
     """Every schema of the document brought down; the rest copied."""
     if isinstance(node, list):
-        return [down(value, where) for value in node]
+        return [down(value, schemas, where) for value in node]
     if not isinstance(node, dict):
         return node
     if where == ("components", "schemas"):
-        return {name: down_schema(schema) for name, schema in node.items()}
+        return {name: down_schema(schema, schemas) for name, schema in node.items()}
     result = {}
     for key, value in node.items():
         if key in ("example", "examples") or key.startswith("x-"):
             result[key] = value
         elif key == "schema":
-            result[key] = down_schema(value)
+            result[key] = down_schema(value, schemas)
         else:
-            result[key] = down(value, (*where, key))
+            result[key] = down(value, schemas, (*where, key))
     return result
 
 
 def to_30(document):
-    document = down(document)
+    document = down(document, document["components"]["schemas"])
     document["openapi"] = "3.0.3"
     document["info"].pop("summary", None)
-    document["info"].get("license", {}).pop("identifier", None)
+    document["info"]["license"] = {"name": "MIT", "url": "https://spdx.org/licenses/MIT.html"}
     document.pop("jsonSchemaDialect", None)
     document.pop("webhooks", None)
     return document
