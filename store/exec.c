@@ -255,7 +255,7 @@ static bool deliver(struct exec *x, struct batch_item *item, const struct row_si
 
 static int64_t lane_deadline(const struct exec *x)
 {
-	const double seconds = pool_get_config(x->route->conn->pool)->statement_timeout_s;
+	const double seconds = pool_statement_timeout(x->route->conn->pool);
 
 	return seconds > 0 ? clock_min(x->deadline, clock_deadline(seconds)) : x->deadline;
 }

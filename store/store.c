@@ -15,6 +15,7 @@ struct store *store_create(const struct store_options *o)
 	struct store *s = mem_alloc(sizeof(*s));
 
 	s->options = *o;
+	pool_set_statement_timeout(o->statement_timeout_s);
 	connection_registry_init(&s->connections);
 	schema_registry_init(&s->models);
 	s->sessions = session_table_create(&o->sessions);

@@ -60,6 +60,18 @@ void pool_unref(struct pool *p)
 	mem_free(p);
 }
 
+static double statement_timeout_default_s;
+
+void pool_set_statement_timeout(double seconds)
+{
+	statement_timeout_default_s = seconds;
+}
+
+double pool_statement_timeout(const struct pool *p)
+{
+	return p->cfg.statement_timeout_s > 0 ? p->cfg.statement_timeout_s : statement_timeout_default_s;
+}
+
 const struct driver *pool_driver(const struct pool *p)
 {
 	return p->driver;

@@ -70,6 +70,10 @@ void pool_tick(struct pool *p);
 
 void pool_stats(struct pool *p, struct pool_stats *ret);
 const struct pool_config *pool_get_config(const struct pool *p);
+/* What a pool whose own statement timeout is 0 uses, seconds; 0: no bound. Before the first pool is made. */
+void pool_set_statement_timeout(double seconds);
+/* The statement timeout in force, seconds; 0: none. */
+double pool_statement_timeout(const struct pool *p);
 /* Borrowed. */
 const struct driver *pool_driver(const struct pool *p);
 /* The quick lane over this pool; borrowed. */

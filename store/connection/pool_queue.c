@@ -174,8 +174,7 @@ bool pool_open_slot(struct pool *p, bool probe, int64_t deadline, struct driver_
 		p->probing = false;
 	if (ok) {
 		c->generation = generation;
-		if (p->cfg.statement_timeout_s > 0)
-			c->statement_timeout_ns = (int64_t)(p->cfg.statement_timeout_s * 1e9);
+		c->statement_timeout_ns = (int64_t)(pool_statement_timeout(p) * 1e9);
 		opened(p, c);
 		p->n_leased++;
 		*ret = c;
