@@ -149,7 +149,7 @@ FUZZ_SECONDS ?= 60
 FUZZERS = $(patsubst tests/fuzz/fuzz_%.c,%,$(FUZZ_SRC))
 .PHONY: fuzz fuzzers
 fuzz: ## fuzz every target for FUZZ_SECONDS (60)
-	@.ci/deps run test check
+	@.ci/deps run fuzz
 	@$(MAKE) --no-print-directory VARIANT=fuzz CC=clang fuzzers
 	@set -e; for t in $(FUZZERS); do \
 		mkdir -p build/fuzz/corpus/$$t build/fuzz/found; \

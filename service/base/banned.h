@@ -2,7 +2,10 @@
 #ifndef FERROD_BASE_BANNED_H
 #define FERROD_BASE_BANNED_H
 
-#undef alloca /* glibc makes it a macro */
+/* libc makes macros of these: alloca always, the printf family with clang and _FORTIFY_SOURCE */
+#undef alloca
+#undef sprintf
+#undef vsprintf
 #pragma GCC poison strcpy strcat sprintf vsprintf strtok atoi atol atoll atof gmtime localtime system alloca
 
 #endif
