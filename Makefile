@@ -131,7 +131,7 @@ $(BUILD)/tests/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(REPLAY_OBJ) $(LIB)
 
 RUN_TESTS = $(PYTHON) -B tests/support/run_tests.py --build $(BUILD)
 
-.PHONY: run test unit golden api lint fuzz-replay asan tsan bench
+.PHONY: run test unit golden api isolation soak lint fuzz-replay asan tsan bench
 run: ## install what is missing, build, serve (ARGS="--listen 127.0.0.1:9000")
 	@.ci/deps run
 	@$(MAKE) --no-print-directory build
@@ -140,7 +140,7 @@ run: ## install what is missing, build, serve (ARGS="--listen 127.0.0.1:9000")
 test: ## install what is missing, build, run every suite; the last line is the total
 	@.ci/deps run test
 	@$(MAKE) --no-print-directory build tests
-	@$(RUN_TESTS) unit golden fuzz lint api browser
+	@$(RUN_TESTS) unit golden fuzz lint api isolation browser
 
 unit golden: build tests ## only tests/unit, only tests/golden
 	@$(RUN_TESTS) $@
@@ -169,11 +169,21 @@ lint: build ## tables in code against documents, layers, file and function lengt
 api: build ## black-box tests over HTTP (T="tests/api/test_x.py -k name" for some of them)
 	@$(RUN_TESTS) api -- $(T)
 
+.PHONY: differential
+differential: build ## random queries against an evaluator of the tests' own: 10,000 a database
+	@FERROD_DIFF_QUERIES=$${FERROD_DIFF_QUERIES:-10000} $(RUN_TESTS) api -- tests/api/test_differential.py
+
 .PHONY: browser-test
 browser-test: ## the docs page and console in headless Chromium, installed if missing (make test: only if it is there)
 	@.ci/deps run test browser
 	@$(MAKE) --no-print-directory build
 	@$(RUN_TESTS) browser
+
+isolation: build ## interleavings of sessions and transactions, and a short soak (FERROD_ISOLATION=all: every interleaving)
+	@$(RUN_TESTS) isolation
+soak: build ## money moves for ten minutes while clients and backends die (FERROD_SOAK_SECONDS, FERROD_SOAK_VANISH)
+	@FERROD_BIN=$(abspath $(BIN)) $(PYTHON) -B -u tests/soak/soak.py --seconds $${FERROD_SOAK_SECONDS:-600} \
+		--vanish $${FERROD_SOAK_VANISH:-20000}
 
 asan: ## everything under AddressSanitizer and UndefinedBehaviorSanitizer
 	@$(MAKE) --no-print-directory test VARIANT=asan

@@ -146,7 +146,7 @@ class Runner:
             return self.fuzz()
         if name == "lint":
             return self.layers() + self.pytest("lint")
-        if name in ("api", "browser"):
+        if name in ("api", "isolation", "browser"):
             return self.pytest(name)
         # pytest files of the unit and golden suites run once, not under valgrind
         return self.programs(name) + (Count() if self.valgrind else self.pytest(name))
@@ -156,7 +156,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--build", default="build/release")
     parser.add_argument("--valgrind", action="store_true")
-    parser.add_argument("suites", nargs="+", choices=["unit", "golden", "fuzz", "lint", "api", "browser"])
+    parser.add_argument("suites", nargs="+", choices=["unit", "golden", "fuzz", "lint", "api", "isolation", "browser"])
     arguments = sys.argv[1:]
     extra = []
     if "--" in arguments:
