@@ -115,7 +115,9 @@ static void open_job(void *arg)
 	(void)sqlite3_extended_result_codes(c->h, 1);
 	sqlite_wait_init(c);
 	set_limits(c->h);
-	j->rc = setup(c);
+	j->rc = sqlite_like_register(c->h);
+	if (j->rc == SQLITE_OK)
+		j->rc = setup(c);
 }
 
 static bool sqlite_open(struct driver_db *db, int64_t deadline_ns, struct driver_conn **ret, struct err *err)

@@ -6,6 +6,7 @@
  *   sqlite_stmt.c     statements: cache, parameters, rows (sqlite_stmt.h)
  *   sqlite_wait.c     how a connection waits: busy, progress, offloaded steps
  *   sqlite_policy.c   the authorizer: what SQL may not do, and what a connection must not be reused after
+ *   sqlite_like.c     ILIKE over all of Unicode
  *   sqlite_error.c    result codes and messages to struct err
  */
 #ifndef FERROD_STORE_DRIVER_SQLITE_INTERNAL_H
@@ -100,6 +101,11 @@ int sqlite_wait_step(struct sqlite_conn *c, sqlite3_stmt *st);
 void sqlite_wait_reset(struct sqlite_conn *c, sqlite3_stmt *st);
 /* After each statement: a read-only transaction that has ended takes its setting with it. */
 void sqlite_settle(struct sqlite_conn *c);
+
+/* ---- sqlite_like.c ---- */
+
+/* Defines ferro_ilike(pattern, text). Returns a result code. */
+int sqlite_like_register(sqlite3 *h);
 
 /* ---- sqlite_policy.c ---- */
 

@@ -251,11 +251,34 @@ static void put_in(struct sql *s, const struct condition *c, bool negated)
 	sql_put(s, ")");
 }
 
+static bool is_ascii(struct str s)
+{
+	for (size_t i = 0; i < s.len; i++)
+		if ((unsigned char)s.p[i] >= 0x80)
+			return false;
+	return true;
+}
+
+/* SQLite's LIKE knows no case, but in ASCII only; beyond, a function of our driver does. */
+static void put_ilike_function(struct sql *s, const struct condition *c)
+{
+	sql_put(s, c->node->op == OP_NOT_ILIKE ? "NOT ferro_ilike(" : "ferro_ilike(");
+	sql_param(s, c->node->values[0]);
+	sql_put(s, ", ");
+	put_subject(s, c);
+	sql_put(s, ")");
+}
+
 static void put_like(struct sql *s, const struct condition *c, const char *sqlite, const char *postgres)
 {
 	const struct column *column = c->node->column;
 	const struct str pattern = c->node->values[0].u.s;
+	const bool any_case = c->node->op == OP_ILIKE || c->node->op == OP_NOT_ILIKE;
 
+	if (any_case && !on_postgres(s) && !is_ascii(pattern)) {
+		put_ilike_function(s, c);
+		return;
+	}
 	/* enums, native ones at least, and uuids are no text there */
 	if (on_postgres(s) && column != NULL &&
 	    (column->postgres_native_enum || column->enum_values != NULL || needs_text(s, column)))
@@ -302,7 +325,7 @@ static void put_leaf(struct sql *s, const struct condition *c)
 	case OP_NOT_LIKE:
 		put_like(s, c, " NOT LIKE ", " NOT LIKE ");
 		return;
-	case OP_ILIKE: /* SQLite's LIKE knows no case */
+	case OP_ILIKE:
 		put_like(s, c, " LIKE ", " ILIKE ");
 		return;
 	case OP_NOT_ILIKE:
@@ -370,6 +393,14 @@ void sql_where(struct sql *s, const struct query *q)
 			sql_put(s, " AND ");
 	}
 	put_roots(s, q, q->where, q->n_where, q->m2m == NULL);
+}
+
+void sql_and_where(struct sql *s, const struct query *q)
+{
+	if (q->n_where == 0)
+		return;
+	sql_put(s, " AND ");
+	put_roots(s, q, q->where, q->n_where, false);
 }
 
 void sql_group(struct sql *s, const struct query *q)
