@@ -96,9 +96,8 @@ static void free_links(void *arg)
 	map_done(arg);
 }
 
-/* One link per distinct value of the parents; their parameters for `there`. */
-static bool collect_links(struct loaded *l, struct loaded_relation *r, const struct column *there, struct value **ret,
-			  size_t *ret_n, struct err *err)
+/* One link per distinct value of the parents; their parameters for each->link. */
+static bool collect_links(struct loaded *l, struct loaded_relation *r, struct query_each *each, struct err *err)
 {
 	struct arena *a = &l->c->req->arena;
 	size_t at = shape_index(&l->shape, r->here);
@@ -114,187 +113,66 @@ static bool collect_links(struct loaded *l, struct loaded_relation *r, const str
 		if (map_get(&r->links, key) != NULL)
 			continue;
 		struct link *k = arena_alloc(a, sizeof(*k));
-		if (!value_rebind(a, l->q->dialect, there, v, &k->value, err))
+		if (!value_rebind(a, l->q->dialect, each->link, v, &k->value, err))
 			return false;
 		(void)map_put(&r->links, key, k);
 		values[n++] = k->value;
 	}
-	*ret = values;
-	*ret_n = n;
+	each->values = values;
+	each->n_values = n;
 	return true;
-}
-
-/* The child's query restricted to link values; its own limit is per parent, so it is applied when rows are handed out. */
-static struct query *child_query(struct arena *a, const struct query *q, const struct column *link, const struct value *values,
-				 size_t n)
-{
-	struct query *child = arena_alloc(a, sizeof(*child));
-	struct query_node *in = arena_alloc(a, sizeof(*in));
-	const struct query_node **where = arena_array(a, q->n_where + 1, sizeof(const struct query_node *));
-	*child = *q;
-	*in = (struct query_node){.kind = NODE_LEAF, .op = OP_IN, .column = link, .values = values, .n_values = n};
-	for (size_t i = 0; i < q->n_where; i++)
-		where[i] = q->where[i];
-	where[child->n_where++] = in;
-	child->where = where;
-	child->has_limit = child->has_offset = false;
-	if (child->n_select > 0 && child->n_select < q->model->n_columns) {
-		const struct column **list = arena_array(a, child->n_select + 1, sizeof(const struct column *));
-		bool there = false;
-		for (size_t i = 0; i < child->n_select; i++) {
-			list[i] = q->select[i];
-			there = there || list[i] == link;
-		}
-		if (!there)
-			list[child->n_select++] = link;
-		child->select = list;
-	}
-	return child;
 }
 
 /* Reads the child's rows for the link values, in as few statements as parameters allow. */
-static bool read_children(struct loaded_relation *r, struct context *c, const struct column *link, const struct value *values,
-			  size_t n, struct err *err)
+static bool read_children(struct loaded_relation *r, struct context *c, struct query_each *each, struct err *err)
 {
 	const struct query *q = r->inc->query;
+	struct arena *a = &c->req->arena;
 	struct loaded *child = &r->child;
+	const struct value *values = each->values;
+	size_t n = each->n_values;
 	child->c = c;
 	child->q = q;
-	child->n_visible = q->n_select > 0 ? q->n_select : SIZE_MAX;
+	child->n_visible = q->n_select > 0 ? q->n_select : q->model->n_columns;
 	for (size_t from = 0; from < n; from += LINKS_MAX) {
-		size_t count = n - from < LINKS_MAX ? n - from : LINKS_MAX;
-		child->q = child_query(&c->req->arena, q, link, values + from, count);
-		if (!read_rows(child, err))
+		struct stmt stmt;
+		struct row_sink sink = {.row = keep_row, .arg = child};
+		each->values = values + from;
+		each->n_values = n - from < LINKS_MAX ? n - from : LINKS_MAX;
+		if (!query_lower_each(a, q, each, &stmt, &child->shape, err) || !context_run(c, &stmt, &sink, NULL, err))
 			return false;
 	}
-	return true;
-}
-
-/* ---- foreign keys ---- */
-
-static bool load_by_key(struct loaded *l, struct loaded_relation *r, struct err *err)
-{
-	const struct relation *rel = r->inc->relation;
-	struct arena *a = &l->c->req->arena;
-	const struct column *there = model_column(rel->target, rel->local ? rel->to_column : rel->column);
-	struct value *values;
-	size_t n;
-	r->here = model_column(l->q->model, rel->local ? rel->column : rel->to_column);
-	if (!collect_links(l, r, there, &values, &n, err) || !read_children(r, l->c, there, values, n, err))
-		return false;
-	size_t at = shape_index(&r->child.shape, there);
-	for (size_t i = 0; i < r->child.n_rows && at < r->child.shape.n; i++) {
-		struct link *k = map_get(&r->links, value_text_key(a, r->child.raw[i][at]));
+	for (size_t i = 0; i < child->n_rows; i++) {
+		struct link *k = map_get(&r->links, value_text_key(a, child->raw[i][child->shape.n - 1]));
 		if (k != NULL)
 			link_add(a, k, i);
 	}
 	return true;
 }
 
-/* ---- through a join table ---- */
-
-struct pairs {
-	struct loaded_relation *r;
-	struct context *c;
-	const struct result_shape *shape;
-	const struct column *target;  /* the child's key */
-	struct map by_target;         /* text of the child's key -> struct link whose rows are indices into `sources` */
-	struct link **sources;        /* the parent's link of each pair */
-	struct value *targets;        /* distinct, as parameters */
-	size_t n_pairs, size, n_targets;
-};
-
-static bool keep_pair(void *arg, const struct value *values, size_t n, bool *ret_stop, struct err *err)
+/* By a foreign key, here or there. */
+static bool load_by_key(struct loaded *l, struct loaded_relation *r, struct err *err)
 {
-	struct pairs *p = arg;
-	struct arena *a = &p->c->req->arena;
-	const struct dialect *d = p->c->route.conn->dialect;
-	(void)ret_stop;
-	if (n < 2)
-		return true;
-	struct value source = codec_decode(a, d, &p->shape->decode[0], values[0]);
-	struct value target = value_dup(a, codec_decode(a, d, &p->shape->decode[1], values[1]));
-	struct link *from = map_get(&p->r->links, value_text_key(a, source));
-	if (from == NULL || target.kind == VALUE_NULL)
-		return true;
-	if (p->n_pairs == p->size) {
-		size_t size = p->size > 0 ? p->size * 2 : 64;
-		struct link **sources = arena_array(a, size, sizeof(struct link *));
-		struct value *targets = arena_array(a, size, sizeof(*targets));
-		for (size_t i = 0; i < p->n_pairs; i++)
-			sources[i] = p->sources[i];
-		for (size_t i = 0; i < p->n_targets; i++)
-			targets[i] = p->targets[i];
-		p->sources = sources;
-		p->targets = targets;
-		p->size = size;
-	}
-	struct str key = value_text_key(a, target);
-	struct link *to = map_get(&p->by_target, key);
-	if (to == NULL) {
-		to = arena_alloc(a, sizeof(*to));
-		if (!value_rebind(a, d, p->target, target, &to->value, err))
-			return false;
-		(void)map_put(&p->by_target, key, to);
-		p->targets[p->n_targets++] = to->value;
-	}
-	link_add(a, to, p->n_pairs);
-	p->sources[p->n_pairs++] = from;
-	return true;
+	const struct relation *rel = r->inc->relation;
+	struct query_each each = {.link = model_column(rel->target, rel->local ? rel->to_column : rel->column)};
+	r->here = model_column(l->q->model, rel->local ? rel->column : rel->to_column);
+	return collect_links(l, r, &each, err) && read_children(r, l->c, &each, err);
 }
 
-/* The join table's pairs whose source is one of the values. */
-static bool read_pairs(struct loaded *l, struct pairs *p, const struct model *join, const struct relation *rel,
-		       const struct value *values, size_t n, struct err *err)
-{
-	struct arena *a = &l->c->req->arena;
-	const struct column *source = model_column(join, rel->source_column);
-	const struct column **select = arena_array(a, 2, sizeof(const struct column *));
-	select[0] = source;
-	select[1] = model_column(join, rel->target_column);
-	struct query *base = query_new(a, l->c->schema, l->q->dialect, join);
-	base->select = select;
-	base->n_select = 2;
-	for (size_t from = 0; from < n; from += LINKS_MAX) {
-		size_t count = n - from < LINKS_MAX ? n - from : LINKS_MAX;
-		struct stmt stmt;
-		struct result_shape shape;
-		struct row_sink sink = {.row = keep_pair, .arg = p};
-		p->shape = &shape;
-		struct query *q = child_query(a, base, source, values + from, count);
-		if (!query_lower_select(a, q, &stmt, &shape, err) || !context_run(l->c, &stmt, &sink, NULL, err))
-			return false;
-	}
-	return true;
-}
-
+/* Through a join table. */
 static bool load_through(struct loaded *l, struct loaded_relation *r, struct err *err)
 {
 	const struct relation *rel = r->inc->relation;
-	struct arena *a = &l->c->req->arena;
 	const struct model *join = schema_model_by_table(l->c->schema, rel->through);
-	struct pairs *p = arena_alloc(a, sizeof(*p));
-	struct value *values;
-	size_t n;
+	const struct query_m2m m2m = {.join_table = rel->through,
+				      .source_col = rel->source_column,
+				      .target_col = rel->target_column,
+				      .target_key = rel->target_key};
 	if (join == NULL)
 		return err_set(err, ERR_INVALID_QUERY, "the join table of relation \"%.*s\" is not registered", STR_FMT(rel->name));
-	p->r = r;
-	p->c = l->c;
-	p->target = model_column(rel->target, rel->target_key);
-	map_init(&p->by_target);
-	arena_on_done(a, free_links, &p->by_target);
+	struct query_each each = {.link = model_column(join, rel->source_column), .join = &m2m};
 	r->here = model_column(l->q->model, rel->source_key);
-	if (!collect_links(l, r, model_column(join, rel->source_column), &values, &n, err) ||
-	    !read_pairs(l, p, join, rel, values, n, err) ||
-	    !read_children(r, l->c, p->target, p->targets, p->n_targets, err))
-		return false;
-	size_t at = shape_index(&r->child.shape, p->target);
-	for (size_t i = 0; i < r->child.n_rows && at < r->child.shape.n; i++) {
-		const struct link *to = map_get(&p->by_target, value_text_key(a, r->child.raw[i][at]));
-		for (size_t k = 0; to != NULL && k < to->n_rows; k++)
-			link_add(a, p->sources[to->rows[k]], i);
-	}
-	return true;
+	return collect_links(l, r, &each, err) && read_children(r, l->c, &each, err);
 }
 
 bool loaded_includes(struct loaded *l, struct err *err)
@@ -316,14 +194,9 @@ bool loaded_includes(struct loaded *l, struct err *err)
 static void write_to_many(struct strbuf *b, const struct loaded_relation *r, const struct link *k,
 			  const struct value_format *fmt)
 {
-	const struct query *q = r->inc->query;
-	size_t from = q->has_offset ? (size_t)q->offset : 0;
-	size_t n = k != NULL ? k->n_rows : 0;
-	if (q->has_limit && (n < from || n - from > (size_t)q->limit))
-		n = n < from ? n : from + (size_t)q->limit;
 	strbuf_putc(b, '[');
-	for (size_t i = from; i < n; i++) {
-		if (i > from)
+	for (size_t i = 0; k != NULL && i < k->n_rows; i++) {
+		if (i > 0)
 			strbuf_putc(b, ',');
 		loaded_write(b, &r->child, k->rows[i], fmt);
 	}

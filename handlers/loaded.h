@@ -1,6 +1,5 @@
 /*
- * Rows of a query held in memory, and what its `include` hangs below them: one statement a relation (two through a join table), never
- * one a row.
+ * Rows of a query held in memory, and what its `include` hangs below them: one statement a relation, never one a row.
  */
 #ifndef FERROD_HANDLERS_LOADED_H
 #define FERROD_HANDLERS_LOADED_H

@@ -70,6 +70,14 @@ struct query_m2m {
 
 struct query;
 
+/* The values that rows are wanted for: of a column of the query's model, or of the join table's source column. */
+struct query_each {
+	const struct column *link;
+	const struct query_m2m *join; /* its source_id is not used; NULL: link is the model's own */
+	const struct value *values;
+	size_t n_values; /* at least one */
+};
+
 struct query_include {
 	const struct relation *relation;
 	struct query *query; /* on the target model: where, order, limit, nested includes */
@@ -164,6 +172,10 @@ struct result_shape {
 
 bool query_lower_select(struct arena *a, const struct query *q, struct stmt *ret, struct result_shape *ret_shape,
 			struct err *err) MUST_CHECK;
+/* query_each.c: the rows of q for each of the link values: where, order, limit and offset hold per value. The shape's last
+ * column is the link's, after those that q selects (`full`: without it). */
+bool query_lower_each(struct arena *a, const struct query *q, const struct query_each *e, struct stmt *ret,
+		      struct result_shape *ret_shape, struct err *err) MUST_CHECK;
 bool query_lower_count(struct arena *a, const struct query *q, struct stmt *ret, struct err *err) MUST_CHECK;
 bool query_lower_exists(struct arena *a, const struct query *q, struct stmt *ret, struct err *err) MUST_CHECK;
 /* returning: RETURNING every column (shape filled). Honours limit, offset, order and m2m by a primary-key subquery. */

@@ -212,6 +212,19 @@ bool query_parse_body(struct query_parse *p, struct query *q, const json_t *body
 	return query_check(q, pointer, p->err);
 }
 
+/* What has no meaning below a relation. */
+static bool check_included(const struct query *q, const char *pointer, struct err *err)
+{
+	const char *what = q->m2m != NULL ? "m2m" : q->distinct ? "distinct" : q->cursor.p != NULL ? "cursor" : NULL;
+
+	if (q->lock != QUERY_LOCK_NONE)
+		what = "lock";
+	if (q->n_aggregates != 0 || q->n_group_by != 0)
+		what = "aggregates";
+	return what == NULL ||
+	       err_set_at(err, ERR_INVALID_QUERY, pointer, "\"%s\" does not go with an included relation", what);
+}
+
 /* One entry of `include`: a relation's name, or an object about it. */
 static bool parse_include(struct query_parse *p, const struct query *q, const json_t *item, const char *pointer,
 			  struct query_include *ret)
@@ -233,7 +246,8 @@ static bool parse_include(struct query_parse *p, const struct query *q, const js
 		return err_set_at(p->err, ERR_INVALID_QUERY, at, "model \"%.*s\" has no relation \"%.*s\"",
 				  STR_FMT(q->model->name), STR_FMT(name));
 	ret->query = query_new(p->arena, p->schema, p->dialect, ret->relation->target);
-	return json_is_string(item) || query_parse_body(p, ret->query, item, pointer);
+	return json_is_string(item) ||
+	       (query_parse_body(p, ret->query, item, pointer) && check_included(ret->query, pointer, p->err));
 }
 
 bool query_parse_includes(struct query_parse *p, struct query *q, const json_t *list, const char *pointer)

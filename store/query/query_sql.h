@@ -41,6 +41,8 @@ void sql_from(struct sql *s, const struct query *q);
 void sql_qualify(struct sql *s, const struct query *q);
 /* " WHERE ..." or nothing. */
 void sql_where(struct sql *s, const struct query *q);
+/* " AND ..." or nothing: after a condition of the caller's own. */
+void sql_and_where(struct sql *s, const struct query *q);
 void sql_group(struct sql *s, const struct query *q);
 void sql_order(struct sql *s, const struct query *q);
 void sql_limit(struct sql *s, const struct query *q);

@@ -1,0 +1,153 @@
+/* The rows that belong to each of several link values, in one statement; what the query says holds for each of them. */
+#include <string.h>
+
+#include "store/query/query_parse.h"
+#include "store/query/query_sql.h"
+
+#include "service/base/banned.h"
+
+#define LINK_NAME "ferro_link"
+#define ROW_NAME "ferro_row"
+
+static void put_link(struct sql *s, const struct query *q, const struct query_each *e)
+{
+	if (e->join != NULL) {
+		sql_ident(s, e->join->join_table);
+		sql_put(s, ".");
+		sql_ident(s, e->link->name);
+	} else {
+		sql_ident(s, q->model->table);
+		sql_put(s, ".");
+		sql_ident(s, e->link->name);
+	}
+}
+
+/* The columns shown, and then the link's. */
+static void each_shape(struct arena *a, const struct query *q, const struct query_each *e, struct result_shape *ret)
+{
+	size_t n = q->n_select != 0 ? q->n_select : q->model->n_columns;
+	struct column *decode = arena_array(a, n + 1, sizeof(*decode));
+
+	*ret = (struct result_shape){.n = n + 1, .decode = decode, .full = q->n_select == 0};
+	ret->columns = arena_array(a, n + 1, sizeof(*ret->columns));
+	ret->names = arena_array(a, n + 1, sizeof(*ret->names));
+	for (size_t i = 0; i < n; i++) {
+		ret->columns[i] = q->n_select != 0 ? q->select[i] : &q->model->columns[i];
+		ret->names[i] = ret->columns[i]->name;
+		decode[i] = *ret->columns[i];
+	}
+	ret->columns[n] = NULL;
+	ret->names[n] = STR(LINK_NAME);
+	decode[n] = *e->link;
+}
+
+/* Which rows come first must be settled for a limit to mean something: the key closes the order. */
+static void settle_order(struct arena *a, struct query *q)
+{
+	struct query_order *order = arena_array(a, q->n_order + q->model->n_pk, sizeof(*order));
+	size_t n = q->n_order;
+
+	if (n > 0)
+		memcpy(order, q->order, n * sizeof(*order));
+	for (size_t i = 0; i < q->model->n_pk; i++) {
+		size_t k = 0;
+
+		while (k < q->n_order && q->order[k].column != q->model->pk[i])
+			k++;
+		if (k == q->n_order)
+			order[n++] = (struct query_order){.column = q->model->pk[i]};
+	}
+	q->order = order;
+	q->n_order = n;
+}
+
+/* Columns that only the order needs, for the outer select. */
+static void put_order_columns(struct sql *s, const struct query *q)
+{
+	for (size_t i = 0; q->n_select != 0 && i < q->n_order; i++) {
+		bool there = query_has_column(q->select, q->n_select, q->order[i].column);
+
+		for (size_t k = 0; k < i && !there; k++)
+			there = q->order[k].column == q->order[i].column;
+		if (there)
+			continue;
+		sql_put(s, ", ");
+		sql_column(s, q->order[i].column->name);
+	}
+}
+
+static void put_shown(struct sql *s, const struct result_shape *shape)
+{
+	sql_columns(s, shape->columns, shape->n - 1);
+}
+
+/* "SELECT columns, link" up to WHERE. */
+static void put_rows(struct sql *s, const struct query *q, const struct query_each *e, const struct result_shape *shape,
+		     bool numbered)
+{
+	sql_put(s, "SELECT ");
+	put_shown(s, shape);
+	sql_put(s, ", ");
+	put_link(s, q, e);
+	sql_put(s, " AS \"" LINK_NAME "\"");
+	if (numbered) {
+		put_order_columns(s, q);
+		sql_put(s, ", ROW_NUMBER() OVER (PARTITION BY ");
+		put_link(s, q, e);
+		sql_order(s, q);
+		sql_put(s, ") AS \"" ROW_NAME "\"");
+	}
+	sql_from(s, q);
+	sql_put(s, " WHERE ");
+	put_link(s, q, e);
+	sql_put(s, " IN (");
+	for (size_t i = 0; i < e->n_values; i++) {
+		if (i > 0)
+			sql_put(s, ", ");
+		sql_param(s, e->values[i]);
+	}
+	sql_put(s, ")");
+	sql_and_where(s, q);
+}
+
+static void put_numbered(struct sql *s, const struct query *q, const struct query_each *e, const struct result_shape *shape)
+{
+	int64_t offset = q->has_offset ? q->offset : 0;
+	struct str qualifier = s->qualifier;
+
+	s->qualifier = STR_NONE;
+	sql_put(s, "SELECT ");
+	put_shown(s, shape);
+	sql_put(s, ", \"" LINK_NAME "\" FROM (");
+	s->qualifier = qualifier;
+	put_rows(s, q, e, shape, true);
+	s->qualifier = STR_NONE;
+	sql_put(s, ") AS \"ferro_each\" WHERE \"" ROW_NAME "\" > ");
+	sql_param(s, value_int(offset));
+	if (q->has_limit) {
+		sql_put(s, " AND \"" ROW_NAME "\" <= ");
+		sql_param(s, value_int(q->limit > INT64_MAX - offset ? INT64_MAX : offset + q->limit));
+	}
+}
+
+bool query_lower_each(struct arena *a, const struct query *q, const struct query_each *e, struct stmt *ret,
+		      struct result_shape *ret_shape, struct err *err)
+{
+	struct query own = *q;
+	struct sql s;
+
+	own.m2m = e->join;
+	if (!query_check(&own, "", err))
+		return false;
+	each_shape(a, q, e, ret_shape);
+	sql_init(&s, a, q->dialect);
+	sql_qualify(&s, &own);
+	if (own.has_limit || own.has_offset) {
+		settle_order(a, &own);
+		put_numbered(&s, &own, e, ret_shape);
+	} else {
+		put_rows(&s, &own, e, ret_shape, false);
+	}
+	sql_order(&s, &own);
+	return sql_finish(&s, STMT_READ, ret, err);
+}
