@@ -3,6 +3,7 @@
 #include "handlers/records.h"
 #include "handlers/rows.h"
 #include "handlers/values.h"
+#include "service/base/num.h"
 
 #include "service/base/banned.h"
 
@@ -125,6 +126,46 @@ static bool conflict_key(struct find *f, struct insert_options *o)
 	return true;
 }
 
+/*
+ * Without a unique key nothing in the database stops two callers from making the same row: they queue for a lock on what they
+ * look for, which the transaction's end releases. SQLite has one writer at a time anyway.
+ */
+static bool lock_search(struct find *f, struct err *err)
+{
+	struct arena *a = &f->c.req->arena;
+	struct value_format plain = {.tag_bytes = true};
+	struct strbuf b;
+	uint8_t digest[32];
+	int64_t key;
+	if (f->c.route.conn->dialect->id != DIALECT_POSTGRES)
+		return true;
+	strbuf_init(&b, 0);
+	strbuf_puts(&b, "get-or-create\n");
+	strbuf_put(&b, f->m->table);
+	for (size_t i = 0; i < f->m->n_columns; i++) { /* whatever the order of the members */
+		for (size_t k = 0; k < f->n_columns; k++) {
+			if (f->columns[k]->index != i)
+				continue;
+			strbuf_putc(&b, '\n');
+			strbuf_put(&b, f->columns[k]->name);
+			strbuf_putc(&b, '=');
+			value_write_json(&b, f->q->where[k]->values[0], &plain);
+		}
+	}
+	num_sha256(strbuf_str(&b), digest);
+	strbuf_done(&b);
+	memcpy(&key, digest, sizeof(key));
+	struct value *params = arena_alloc(a, sizeof(*params));
+	*params = value_int(key);
+	struct stmt stmt = {.sql = STR("SELECT pg_advisory_xact_lock($1)"),
+			    .params = params,
+			    .n_params = 1,
+			    .access = STMT_WRITE,
+			    .param_type = STMT_PARAM_INFER,
+			    .cache = true};
+	return context_run(&f->c, &stmt, NULL, NULL, err);
+}
+
 /* Applies the defaults to the row that is there. */
 static bool update_found(struct find *f, const struct value *row, struct value **ret, struct err *err)
 {
@@ -161,6 +202,8 @@ static bool find_or_make(struct find *f, struct value **ret, bool *ret_created, 
 	*ret_created = false;
 	f->q->lock = f->update ? QUERY_LOCK_UPDATE : QUERY_LOCK_NONE;
 	bool has_key = conflict_key(f, &o);
+	if (!has_key && !lock_search(f, err))
+		return false;
 	for (int i = 0; i < ATTEMPTS; i++) {
 		if (!context_first(&f->c, f->q, &shape, ret, err))
 			return false;
