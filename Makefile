@@ -36,7 +36,7 @@ ifeq ($(filter $(VARIANT),release debug asan tsan fuzz),)
 $(error VARIANT is release, debug, asan or tsan, not "$(VARIANT)")
 endif
 
-PKGS := libmicrohttpd jansson libpq sqlite3
+PKGS := libmicrohttpd gnutls jansson libpq sqlite3
 PKG_CFLAGS = $(patsubst -I%,-isystem %,$(shell pkg-config --cflags $(PKGS)))
 PKG_LIBS = $(shell pkg-config --libs $(PKGS))
 
