@@ -112,7 +112,7 @@ static void exchange_free(struct exchange *x)
 {
 	struct server_loop *l = x->loop;
 	strbuf_done(&x->stream.chunk);
-	if (l->n_spare >= SPARE_EXCHANGES) {
+	if (l->n_spare + 1 > SPARE_EXCHANGES) {
 		exchange_destroy(x);
 		return;
 	}

@@ -27,6 +27,7 @@ struct waiter {
 	bool finished;  /* its round trip is over */
 	bool abandoned; /* its request has left: the leader frees it */
 	bool lead;      /* woken to lead, not because it is done */
+	bool leading;   /* or about to: it holds one of the lane's places */
 	struct err err; /* the lease failed */
 	bool failed;
 	struct waiter *next;
@@ -203,11 +204,15 @@ static void round_trip(struct lane *l, struct pool *p, const struct waiter *self
 /* Somebody is waiting and may lead next. */
 static void pass_on(struct lane *l)
 {
+	struct waiter *w = l->head;
 	l->n_leaders--;
-	if (l->head == NULL || l->n_leaders >= LANE_LEADERS)
+	/* one that leads already would take the place and never give it back */
+	while (w != NULL && w->leading)
+		w = w->next;
+	if (w == NULL || l->n_leaders >= LANE_LEADERS)
 		return;
 	l->n_leaders++;
-	struct waiter *w = l->head;
+	w->leading = true;
 	w->lead = true;
 	event_set(&w->done);
 }
@@ -264,6 +269,7 @@ bool lane_run(struct lane_set *s, struct pool *p, const struct stmt *stmt, int64
 	append(l, w);
 	if (l->n_leaders < LANE_LEADERS) {
 		l->n_leaders++;
+		w->leading = true;
 		lead(l, p, w);
 	}
 	if (!follow(l, p, w, err)) {

@@ -55,7 +55,8 @@ struct fiber {
 	void (*fn)(void *arg);
 	void *arg;
 	struct fiber_loop *loop;
-	struct fiber *link;      /* ready list, or the pool of this thread */
+	struct fiber *link;      /* ready list */
+	struct fiber *pool_link; /* stacks of this thread that may be used again; apart from `link`: one may be in both lists */
 	struct fiber *prev_live, *next_live;
 	atomic_int queued;       /* posted and not resumed yet */
 	atomic_int cancelled;
@@ -265,7 +266,7 @@ void fiber_thread_init(struct fiber_loop *loop)
 		return;
 	while (thread.pool != NULL) {
 		struct fiber *f = thread.pool;
-		thread.pool = f->link;
+		thread.pool = f->pool_link;
 		stack_unmap(f);
 	}
 	thread.n_pool = 0;
@@ -305,11 +306,9 @@ static bool run(struct fiber *f)
 		f->next_live->prev_live = f->prev_live;
 	if (thread.n_pool >= STACKS_KEPT)
 		madvise(f->map + (f->map_bytes - STACK_BYTES), STACK_BYTES, MADV_DONTNEED);
-	if (atomic_load(&f->queued) == 0) { /* else its link is part of the ready list: fiber_resume takes it from there */
-		f->link = thread.pool;
-		thread.pool = f;
-		thread.n_pool++;
-	}
+	f->pool_link = thread.pool;
+	thread.pool = f;
+	thread.n_pool++;
 	return true;
 }
 
@@ -317,7 +316,7 @@ bool fiber_start(void (*fn)(void *arg), void *arg, struct fiber **ret_parked)
 {
 	struct fiber *f = thread.pool;
 	if (f != NULL) {
-		thread.pool = f->link;
+		thread.pool = f->pool_link;
 		thread.n_pool--;
 	} else {
 		f = stack_map();
@@ -325,7 +324,6 @@ bool fiber_start(void (*fn)(void *arg), void *arg, struct fiber **ret_parked)
 	f->fn = fn;
 	f->arg = arg;
 	f->loop = thread.loop;
-	f->link = NULL;
 	f->shield = 0;
 	f->live = true;
 	atomic_store(&f->cancelled, thread.cancelling ? 1 : 0);
@@ -347,13 +345,7 @@ bool fiber_start(void (*fn)(void *arg), void *arg, struct fiber **ret_parked)
 bool fiber_resume(struct fiber *f)
 {
 	atomic_store(&f->queued, 0);
-	if (!f->live) { /* woken after its end: only now may its stack serve another */
-		f->link = thread.pool;
-		thread.pool = f;
-		thread.n_pool++;
-		return true;
-	}
-	return run(f);
+	return !f->live || run(f); /* a wake-up that its end has overtaken; one for its stack's next fiber is spurious there */
 }
 
 struct fiber **fiber_link(struct fiber *f)
