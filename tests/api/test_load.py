@@ -1,6 +1,6 @@
 """200 keep-alive clients that mix reads, writes and session calls: only documented answers, no lost row, a clean end.
 
-FERROD_LOAD_SECONDS (default 5) says for how long; `make soak` gives it 30.
+FERROD_LOAD_SECONDS (default 5, half of it for each database) says for how long.
 """
 import asyncio
 import collections

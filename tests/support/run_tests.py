@@ -97,7 +97,7 @@ class Runner:
         if not any(argument.startswith("tests/") for argument in where):
             if not list((ROOT / "tests" / suite).rglob("test_*.py")):
                 return Count()
-            where = [f"tests/{suite}"] + where
+            where = [f"tests/{suite}"] + (["tests/fault"] if suite == "api" else []) + where
         with tempfile.TemporaryDirectory(prefix="ferrod-tests-") as scratch:
             report = pathlib.Path(scratch) / "junit.xml"
             command = ["/usr/bin/python3", "-B", "-m", "pytest", "-c", "tests/pytest.ini", "--rootdir=tests", "-q",
