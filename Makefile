@@ -185,6 +185,12 @@ soak: build ## money moves for ten minutes while clients and backends die (FERRO
 	@FERROD_BIN=$(abspath $(BIN)) $(PYTHON) -B -u tests/soak/soak.py --seconds $${FERROD_SOAK_SECONDS:-600} \
 		--vanish $${FERROD_SOAK_VANISH:-20000}
 
+.PHONY: clients-test
+clients-test: ## public linters over the API description; generated clients (TypeScript, Go) drive the server
+	@.ci/deps run test clients
+	@$(MAKE) --no-print-directory build
+	@$(PYTHON) -B tests/clients/run.py --build $(BUILD)
+
 asan: ## everything under AddressSanitizer and UndefinedBehaviorSanitizer
 	@$(MAKE) --no-print-directory test VARIANT=asan
 tsan: ## everything under ThreadSanitizer

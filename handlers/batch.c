@@ -157,7 +157,8 @@ static bool read_step(struct batch *b, size_t i, json_t *doc, struct err *err)
 	s->op = ops[k].op;
 	b->writes = b->writes || ops[k].scope == SCOPE_WRITE || s->op == BATCH_SQL_EXECUTE;
 	if (!principal_has(b->req, ops[k].scope))
-		return err_set(err, ERR_FORBIDDEN, "step %zu (%s) needs a scope that the key does not have", i, ops[k].word);
+		return err_set(err, ERR_FORBIDDEN, "step %zu: the key lacks the scope \"%s\" that %s needs", i,
+			       scope_name(ops[k].scope), ops[k].word);
 	return true;
 }
 

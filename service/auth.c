@@ -3,6 +3,25 @@
 
 #include "service/base/banned.h"
 
+static const char *const scope_words[] = {[SCOPE_NONE] = "none", [SCOPE_ANY] = "any", [SCOPE_READ] = "read", [SCOPE_WRITE] = "write",
+					  [SCOPE_SCHEMA] = "schema", [SCOPE_SQL] = "sql", [SCOPE_ADMIN] = "admin"};
+
+const char *scope_name(enum scope s)
+{
+	return scope_words[s];
+}
+
+bool scope_of(struct str word, enum scope *ret)
+{
+	for (unsigned s = SCOPE_READ; s <= SCOPE_ADMIN; s++) {
+		if (str_eq_z(word, scope_words[s])) {
+			*ret = (enum scope)s;
+			return true;
+		}
+	}
+	return false;
+}
+
 struct str principal_name(const struct request *req)
 {
 	return req->principal != NULL ? req->principal->name : STR("");

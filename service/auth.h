@@ -12,6 +12,11 @@ struct principal {
 	size_t n_connections;
 };
 
+/* "read", "write" ...; static. */
+const char *scope_name(enum scope s);
+/* By wire name: read, write, schema, sql, admin. */
+bool scope_of(struct str word, enum scope *ret) MUST_CHECK;
+
 /* The owner's name for sessions and transactions; "" without keys. */
 struct str principal_name(const struct request *req);
 /* True without keys, or when the principal has the scope (admin implies the rest). */

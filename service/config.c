@@ -89,6 +89,16 @@ static const struct setting settings[] = {
 	{"allow_urls", TYPE_STRING, AT(allow_urls), 0, 0, "", NULL, false,
 	 "comma-separated patterns (* matches anything) of database URLs that may be connected; empty: all"},
 	{"sqlite_dir", TYPE_STRING, AT(sqlite_dir), 0, 0, "", NULL, false, "SQLite files must lie in it; empty: anywhere"},
+	{"cors_origins", TYPE_STRING, AT(cors_origins), 0, 0, "", NULL, false,
+	 "comma-separated origins (https://app.example) whose pages may call; * with keys: all; empty: none"},
+	{"rate_limit_per_second", TYPE_INT, AT(rate_limit_per_second), 0, 1e6, "0", NULL, false,
+	 "requests a second of one API key (all callers without keys count as one); 0: unbounded"},
+	{"rate_limit_burst", TYPE_INT, AT(rate_limit_burst), 0, 1e6, "0", NULL, false,
+	 "requests at once after a pause; 0: as many as a second's"},
+	{"tls_cert_file", TYPE_STRING, AT(tls_cert_file), 0, 0, "", NULL, false,
+	 "PEM file with the certificate and its chain: serves HTTPS; read again on SIGHUP"},
+	{"tls_key_file", TYPE_STRING, AT(tls_key_file), 0, 0, "", NULL, false, "PEM file with the certificate's private key"},
+	{"tls_min_version", TYPE_STRING, AT(tls_min_version), 0, 0, "1.2", "1.2|1.3", false, "oldest TLS version that is spoken"},
 	{"public_metrics", TYPE_BOOL, AT(public_metrics), 0, 0, "false", NULL, false, "/metrics and /version need no key"},
 };
 

@@ -28,18 +28,13 @@ struct key_set {
 	size_t n;
 };
 
-static const char *const scope_words[] = {[SCOPE_READ] = "read",     [SCOPE_WRITE] = "write", [SCOPE_SCHEMA] = "schema",
-					  [SCOPE_SQL] = "sql", [SCOPE_ADMIN] = "admin"};
-
 static bool scope_bit(struct str word, unsigned *bits)
 {
-	for (unsigned s = SCOPE_READ; s <= SCOPE_ADMIN; s++) {
-		if (str_eq_z(word, scope_words[s])) {
-			*bits |= 1u << s;
-			return true;
-		}
-	}
-	return false;
+	enum scope s;
+	if (!scope_of(word, &s))
+		return false;
+	*bits |= 1u << s;
+	return true;
 }
 
 static void digest_of(const uint8_t *salt, size_t salt_len, struct str text, uint8_t ret[32])
@@ -83,6 +78,14 @@ static bool parse_hash(struct key *k, struct str hash)
 	return hash.p != NULL && from_hex(hash, k->digest, sizeof(k->digest), &n) && n == sizeof(k->digest);
 }
 
+static bool name_fresh(const struct key_set *set, struct str name)
+{
+	for (size_t i = 0; i < set->n; i++)
+		if (str_eq(set->keys[i].principal.name, name))
+			return false;
+	return name.len > 0;
+}
+
 static bool parse_entry(struct key_set *set, struct key *k, const json_t *entry, const char *pointer, struct err *err)
 {
 	struct json_reader r;
@@ -105,6 +108,8 @@ static bool parse_entry(struct key_set *set, struct key *k, const json_t *entry,
 		if (!json_is_string(v) || !scope_bit(json_str(v), &k->principal.scopes))
 			return err_set_at(err, ERR_INVALID_REQUEST, pointer, "unknown scope");
 	k->principal.name = arena_str(&set->arena, k->principal.name);
+	if (!name_fresh(set, k->principal.name)) /* it is what sessions and transactions belong to */
+		return err_set_at(err, ERR_INVALID_REQUEST, pointer, "\"name\" is empty or that of another key");
 	if (connections == NULL)
 		return true;
 	k->principal.n_connections = json_array_size(connections);
@@ -176,8 +181,13 @@ bool keys_load(struct str path, struct str admin_key, struct key_set **ret, stru
 	if (set->keys == NULL)
 		set->keys = arena_array(&set->arena, 1, sizeof(*set->keys));
 	if (admin_key.len > 0) {
-		struct key *k = &set->keys[set->n++];
+		struct key *k = &set->keys[set->n];
 		k->principal.name = STR("admin");
+		if (!name_fresh(set, k->principal.name)) {
+			keys_destroy(set);
+			return err_set(err, ERR_INVALID_REQUEST, "the keys file has a key named \"admin\", and so is \"admin_key\"");
+		}
+		set->n++;
 		k->principal.scopes = 1u << SCOPE_ADMIN;
 		k->salt_len = SALT_BYTES;
 		num_random(k->salt, k->salt_len);
@@ -195,7 +205,21 @@ void keys_destroy(struct key_set *k)
 	mem_free(k);
 }
 
-bool keys_check(const struct key_set *k, struct str authorization, const struct principal **ret, struct err *err)
+/* Sets are swapped while requests run. */
+static const struct principal *copy_of(const struct principal *p, struct arena *a)
+{
+	struct principal *copy = arena_array(a, 1, sizeof(*copy));
+	*copy = (struct principal){.name = arena_str(a, p->name), .scopes = p->scopes, .n_connections = p->n_connections};
+	if (p->connections == NULL)
+		return copy;
+	struct str *names = arena_array(a, p->n_connections + 1, sizeof(*names));
+	for (size_t i = 0; i < p->n_connections; i++)
+		names[i] = arena_str(a, p->connections[i]);
+	copy->connections = names;
+	return copy;
+}
+
+bool keys_check(const struct key_set *k, struct str authorization, struct arena *a, const struct principal **ret, struct err *err)
 {
 	struct str rest = authorization, scheme;
 	const struct principal *found = NULL;
@@ -210,7 +234,7 @@ bool keys_check(const struct key_set *k, struct str authorization, const struct 
 	}
 	if (found == NULL)
 		return err_set(err, ERR_UNAUTHENTICATED, "the API key is not known");
-	*ret = found;
+	*ret = copy_of(found, a);
 	return true;
 }
 

@@ -13,8 +13,8 @@ struct key_set;
 bool keys_load(struct str path, struct str admin_key, struct key_set **ret, struct err *err) MUST_CHECK;
 void keys_destroy(struct key_set *k);
 
-/* Authorization: Bearer <key> -> principal (borrowed from the set). Compares every entry in constant time. false: ERR_UNAUTHENTICATED. */
-bool keys_check(const struct key_set *k, struct str authorization, const struct principal **ret, struct err *err) MUST_CHECK;
+/* Authorization: Bearer <key> -> principal (a copy in the arena). Compares every entry in constant time. false: ERR_UNAUTHENTICATED. */
+bool keys_check(const struct key_set *k, struct str authorization, struct arena *a, const struct principal **ret, struct err *err) MUST_CHECK;
 
 /* Prints {"key","entry"} of a fresh key to out: `ferrod key new`. scopes: comma-separated; connections: the same or STR_NONE. */
 bool keys_new(FILE *out, struct str name, struct str scopes, struct str connections, struct err *err) MUST_CHECK;

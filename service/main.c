@@ -18,10 +18,13 @@
 #include "service/base/num.h"
 #include "service/base/wait.h"
 #include "service/config.h"
+#include "service/cors.h"
 #include "service/keys.h"
 #include "service/metrics.h"
 #include "service/problem.h"
+#include "service/rate.h"
 #include "service/server.h"
+#include "service/tls.h"
 #include "store/driver/driver_sqlite.h"
 #include "store/store.h"
 #include "service/version.h"
@@ -36,10 +39,9 @@ struct process {
 	struct config config;
 	struct app app;
 	struct server *server;
-	struct key_set *keys; /* swapped by SIGHUP under keys_lock; old sets live until the end: principals are borrowed */
-	struct key_set *old_keys[64];
+	struct key_set *keys; /* swapped by SIGHUP under keys_lock */
+	struct rate *rate;    /* NULL: no limit */
 	struct route_table routes;
-	size_t n_old_keys;
 	pthread_rwlock_t keys_lock;
 	int draining;
 	struct str allow_urls[64];
@@ -83,10 +85,10 @@ static bool authenticate(void *arg, struct request *req, struct err *err)
 	const struct principal *found = NULL;
 	bool open = p->config.public_metrics && req->route->scope == SCOPE_ANY;
 	pthread_rwlock_rdlock(&p->keys_lock);
-	bool ok = open || keys_check(p->keys, request_header(req, "Authorization"), &found, err);
+	bool ok = open || p->keys == NULL || keys_check(p->keys, request_header(req, "Authorization"), &req->arena, &found, err);
 	pthread_rwlock_unlock(&p->keys_lock);
 	req->principal = found;
-	return ok;
+	return ok && (p->rate == NULL || open || rate_take(p->rate, principal_name(req), req->start_ns, err));
 }
 
 static struct server_options server_options(struct process *p)
@@ -109,7 +111,9 @@ static struct server_options server_options(struct process *p)
 		.routes = p->routes,
 		.app = &p->app,
 		.before_reply = sessions_before_reply,
-		.authenticate = p->keys != NULL ? authenticate : NULL,
+		.authenticate = p->keys != NULL || p->rate != NULL ? authenticate : NULL,
+		.cors_origins = c->cors_origins,
+		.tls_priorities = c->tls_cert_file.len > 0 ? tls_priorities(c->tls_min_version) : NULL,
 	};
 	return o;
 }
@@ -160,6 +164,17 @@ static bool check_exposure(const struct process *p, struct err *err)
 			       STR_FMT(p->config.listen));
 	log_msg(LOG_WARN, "no_auth", "listening beyond loopback without API keys: everybody who reaches the port may do everything");
 	return true;
+}
+
+/* What a setting alone cannot say. */
+static bool check_together(const struct process *p, struct err *err)
+{
+	const struct config *c = &p->config;
+	if ((c->tls_cert_file.len > 0) != (c->tls_key_file.len > 0))
+		return err_set(err, ERR_INVALID_REQUEST, "\"tls_cert_file\" and \"tls_key_file\" go together");
+	if (p->keys == NULL && cors_listed(c->cors_origins, STR("*"), false))
+		return err_set(err, ERR_INVALID_REQUEST, "\"cors_origins\" * without API keys would let every web page in: list origins");
+	return c->tls_cert_file.len == 0 || tls_load(c->tls_cert_file, c->tls_key_file, err);
 }
 
 /* ---- start ---- */
@@ -219,16 +234,19 @@ static void reload(struct process *p, int argc, char **argv)
 		return;
 	}
 	configure_log(&fresh);
-	if (p->keys != NULL && p->n_old_keys < ARRAY_LEN(p->old_keys)) {
+	if (p->keys != NULL) {
 		if (!keys_load(fresh.keys_file, fresh.admin_key, &keys, &err) || keys == NULL) {
 			log_msg(LOG_ERROR, "reload_failed", "the keys stay as they were");
 		} else {
 			pthread_rwlock_wrlock(&p->keys_lock);
-			p->old_keys[p->n_old_keys++] = p->keys;
+			struct key_set *before = p->keys;
 			p->keys = keys;
 			pthread_rwlock_unlock(&p->keys_lock);
+			keys_destroy(before);
 		}
 	}
+	if (p->config.tls_cert_file.len > 0 && !tls_load(fresh.tls_cert_file, fresh.tls_key_file, &err))
+		log_msg(LOG_ERROR, "reload_failed", "the certificate stays as it was: %s", err.detail);
 	config_done(&fresh);
 	log_msg(LOG_INFO, "reloaded", "settings have been read again");
 }
@@ -266,8 +284,10 @@ static int serve(struct process *p, int argc, char **argv)
 	driver_sqlite_configure(p->config.busy_timeout_seconds, (size_t)p->config.sqlite_cache_kib);
 	struct store_options so = store_options(&p->config);
 	p->app.store = store_create(&so);
+	if (p->config.rate_limit_per_second > 0)
+		p->rate = rate_create(p->config.rate_limit_per_second, p->config.rate_limit_burst);
 	struct server_options opts = server_options(p);
-	if (!check_exposure(p, &err) || !fill_app(p, &err) || !server_create(&opts, &p->server, &err) || !open_default(p, &err)) {
+	if (!check_exposure(p, &err) || !check_together(p, &err) || !fill_app(p, &err) || !server_create(&opts, &p->server, &err) || !open_default(p, &err)) {
 		usage_error(&err);
 		goto done;
 	}
@@ -294,13 +314,10 @@ done:
 
 static void print_routes(void)
 {
-	static const char *const scopes[] = {[SCOPE_NONE] = "none",	[SCOPE_ANY] = "any", [SCOPE_READ] = "read",
-					     [SCOPE_WRITE] = "write",	[SCOPE_SCHEMA] = "schema", [SCOPE_SQL] = "sql",
-					     [SCOPE_ADMIN] = "admin"};
 	struct route_table t = routes_table();
 	for (size_t i = 0; i < t.n_routes; i++)
 		printf("%s %s %s %s\n", router_method_name(t.routes[i].method), t.routes[i].path, t.routes[i].operation_id,
-		       scopes[t.routes[i].scope]);
+		       scope_name(t.routes[i].scope));
 }
 
 static void print_version(void)
@@ -371,8 +388,8 @@ int main(int argc, char **argv)
 	else
 		usage_error(&err);
 	keys_destroy(p.keys);
-	for (size_t i = 0; i < p.n_old_keys; i++)
-		keys_destroy(p.old_keys[i]);
+	rate_destroy(p.rate);
+	tls_done();
 	config_done(&p.config);
 	return code;
 }

@@ -14,6 +14,7 @@
 #include "service/base/mem.h"
 #include "service/base/num.h"
 #include "service/server_impl.h"
+#include "service/tls.h"
 
 #include "service/base/banned.h"
 
@@ -153,8 +154,13 @@ static bool start_daemon(struct server_loop *l, struct err *err)
 {
 	const struct server_options *o = &l->server->options;
 	unsigned connections = o->http_connections / l->server->n_loops;
+	const bool tls = o->tls_priorities != NULL;
+	const struct MHD_OptionItem tls_options[] = {
+		{MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)o->tls_priorities},
+		{MHD_OPTION_HTTPS_CERT_CALLBACK, 0, (void *)tls_retriever()}, /* NOLINT(performance-no-int-to-ptr) */
+		{MHD_OPTION_END, 0, NULL}};
 	l->daemon = MHD_start_daemon(
-		MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, server_on_request, l,
+		(tls ? MHD_USE_TLS : 0) | MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, server_on_request, l,
 		MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL,
 		MHD_OPTION_LISTEN_SOCKET, l->listen_fd,
 		MHD_OPTION_CONNECTION_LIMIT, connections > 0 ? connections : 1u,
@@ -164,6 +170,7 @@ static bool start_daemon(struct server_loop *l, struct err *err)
 		MHD_OPTION_UNESCAPE_CALLBACK, server_unescape, NULL,
 		MHD_OPTION_NOTIFY_COMPLETED, server_on_completed, l,
 		MHD_OPTION_STRICT_FOR_CLIENT, 1,
+		MHD_OPTION_ARRAY, tls ? tls_options : tls_options + 2,
 		MHD_OPTION_END);
 	if (l->daemon == NULL)
 		return err_set(err, ERR_INTERNAL_ERROR, "could not start the HTTP daemon");

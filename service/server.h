@@ -19,6 +19,8 @@ struct server_options {
 	double write_timeout_s;     /* a client that takes nothing of a stream for so long loses it */
 	bool access_log;
 	bool check_host;            /* loopback without keys: Host and Origin must be loopback (DNS rebinding, CSRF) */
+	struct str cors_origins;    /* service/cors.h; empty: no cross-origin requests */
+	const char *tls_priorities; /* service/tls.h, whose credentials are loaded; NULL: plain HTTP */
 	struct route_table routes;
 	void *app;                  /* becomes request->app */
 	/* Credential -> principal; NULL: no keys. false: ERR_UNAUTHENTICATED. Called before the body is read; never parks. */

@@ -8,6 +8,7 @@
 #include "service/auth.h"
 #include "service/base/clock.h"
 #include "service/base/num.h"
+#include "service/cors.h"
 #include "service/server_impl.h"
 
 #include "service/base/banned.h"
@@ -235,13 +236,13 @@ static bool host_is_loopback(struct str host)
 						 strspn(name.p, "0123456789.") >= name.len);
 }
 
-static bool check_origin(const struct request *req, struct err *err)
+static bool check_origin(const struct request *req, struct str listed, struct err *err)
 {
 	struct str host = request_header(req, "Host");
 	struct str origin = request_header(req, "Origin");
 	if (!host_is_loopback(host))
 		return err_set(err, ERR_FORBIDDEN, "without API keys this server answers to loopback host names only");
-	if (origin.p == NULL)
+	if (origin.p == NULL || cors_listed(listed, origin, false))
 		return true;
 	struct str rest = origin;
 	if (str_starts(rest, STR("http://")))
@@ -297,8 +298,10 @@ static bool match_route(struct exchange *x, struct err *err)
 		return err_set(err, ERR_ROUTE_NOT_FOUND, "no such path; /openapi.json lists the paths");
 	if (m == ROUTE_NO_METHOD) {
 		response_header(&x->res, "Allow", allow);
-		if (req->method == HTTP_OPTIONS)
+		if (req->method == HTTP_OPTIONS) {
+			cors_preflight(x->loop->server->options.cors_origins, req, &x->res, allow);
 			return true;
+		}
 		return err_set(err, ERR_METHOD_NOT_ALLOWED, "this path answers to %.*s", STR_FMT(allow));
 	}
 	if (req->route->body == BODY_BULK)
@@ -317,6 +320,8 @@ bool server_check_head(struct exchange *x, struct err *err)
 	body_facts(x);
 	session_facts(req);
 	parse_prefer(req);
+	if (o->cors_origins.len > 0)
+		cors_headers(o->cors_origins, req, &x->res);
 	if (req->path.len + req->query.len + (req->query.p != NULL) > o->uri_bytes)
 		return err_set(err, ERR_URI_TOO_LONG, "the URL is longer than %zu bytes", o->uri_bytes);
 	if (c.bytes > o->header_bytes)
@@ -325,14 +330,15 @@ bool server_check_head(struct exchange *x, struct err *err)
 		return false;
 	if (x->content_length > 0 && (uint64_t)x->content_length > x->body_limit)
 		return err_set(err, ERR_PAYLOAD_TOO_LARGE, "the body is larger than %zu bytes", x->body_limit);
-	if (o->check_host && !check_origin(req, err))
+	if (o->check_host && !check_origin(req, o->cors_origins, err))
 		return false;
 	if (req->route == NULL) /* OPTIONS */
 		return true;
 	if (req->route->scope != SCOPE_NONE && o->authenticate != NULL && !o->authenticate(o->app, req, err))
 		return false;
 	if (!principal_has(req, req->route->scope))
-		return err_set(err, ERR_FORBIDDEN, "the key lacks the scope that \"%s\" needs", req->route->operation_id);
+		return err_set(err, ERR_FORBIDDEN, "the key lacks the scope \"%s\" that %s needs", scope_name(req->route->scope),
+			       req->route->operation_id);
 	if (x->has_body && !content_type_ok(req, err))
 		return false;
 	if (!negotiate(req, err))

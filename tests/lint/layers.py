@@ -14,6 +14,7 @@ PURE = re.compile(r"store/(schema|query|ddl|dialect|codec)/|store/migrate/(diff|
 # library header -> files that may include it
 LIBRARIES = [
     (re.compile(r"microhttpd\.h"), re.compile(r"service/(server\w*\.[ch]|loop\.c)$")),
+    (re.compile(r"gnutls/"), re.compile(r"service/tls\.c$")),
     (re.compile(r"sqlite3\.h"), re.compile(r"store/driver/(?!\w*postgres)")),
     (re.compile(r"libpq-fe\.h|pg_config.*\.h|postgres_ext\.h"), re.compile(r"store/driver/(?!\w*sqlite)")),
     (re.compile(r"jansson\.h"), re.compile(r"service/base/json\.h$")),

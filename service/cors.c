@@ -1,0 +1,42 @@
+/* No Access-Control-Allow-Credentials: API keys travel in Authorization, which the page itself sets; cookies are none of ours. */
+#include "service/cors.h"
+
+#include "service/base/banned.h"
+
+static const char allow_headers[] =
+	"Accept, Authorization, Cache-Control, Content-Type, Ferro-Session, Ferro-Transaction, Idempotency-Key, If-Match, "
+	"If-None-Match, Prefer, X-Request-Id";
+static const char expose_headers[] =
+	"Allow, ETag, Ferro-Identity, Ferro-Session, Ferro-Session-Info, Ferro-Transaction, Idempotency-Replayed, Location, "
+	"Preference-Applied, Retry-After, Server-Timing, WWW-Authenticate, X-Request-Id";
+
+bool cors_listed(struct str origins, struct str origin, bool any)
+{
+	struct str word;
+	while (origin.len > 0 && origins.len > 0 && str_split(&origins, ',', &word)) {
+		word = str_trim(word);
+		if (str_eq(word, origin) || (any && str_eq_z(word, "*")))
+			return true;
+	}
+	return false;
+}
+
+void cors_headers(struct str origins, const struct request *req, struct response *res)
+{
+	struct str origin = request_header(req, "Origin");
+	response_header(res, "Vary", STR("Origin"));
+	if (!cors_listed(origins, origin, true))
+		return;
+	response_header(res, "Access-Control-Allow-Origin", origin);
+	response_header(res, "Access-Control-Expose-Headers", str_z(expose_headers));
+}
+
+void cors_preflight(struct str origins, const struct request *req, struct response *res, struct str allow)
+{
+	if (request_header(req, "Access-Control-Request-Method").p == NULL ||
+	    !cors_listed(origins, request_header(req, "Origin"), true))
+		return;
+	response_header(res, "Access-Control-Allow-Methods", allow);
+	response_header(res, "Access-Control-Allow-Headers", str_z(allow_headers));
+	response_header(res, "Access-Control-Max-Age", STR("600"));
+}

@@ -1,0 +1,75 @@
+/* One lock for all buckets: a take is a dozen instructions, and there is none when no limit is set. */
+#include "service/rate.h"
+
+#include <math.h>
+
+#include "service/base/arena.h"
+#include "service/base/clock.h"
+#include "service/base/map.h"
+#include "service/base/mem.h"
+#include "service/base/mutex.h"
+
+#include "service/base/banned.h"
+
+struct bucket {
+	double tokens;
+	int64_t filled_ns;
+};
+
+struct rate {
+	struct mutex lock;
+	struct arena arena; /* names and buckets */
+	struct map buckets;
+	double per_ns, burst;
+};
+
+struct rate *rate_create(int64_t per_second, int64_t burst)
+{
+	struct rate *r = mem_alloc(sizeof(*r));
+	mutex_init(&r->lock);
+	arena_init(&r->arena);
+	map_init(&r->buckets);
+	r->per_ns = (double)per_second / 1e9;
+	r->burst = (double)(burst > 0 ? burst : per_second);
+	return r;
+}
+
+void rate_destroy(struct rate *r)
+{
+	if (r == NULL)
+		return;
+	map_done(&r->buckets);
+	arena_done(&r->arena);
+	mutex_done(&r->lock);
+	mem_free(r);
+}
+
+static struct bucket *bucket_of(struct rate *r, struct str name, int64_t now_ns)
+{
+	struct bucket *b = map_get(&r->buckets, name);
+	if (b != NULL)
+		return b;
+	b = arena_alloc(&r->arena, sizeof(*b));
+	*b = (struct bucket){.tokens = r->burst, .filled_ns = now_ns};
+	(void)map_put(&r->buckets, arena_str(&r->arena, name), b);
+	return b;
+}
+
+bool rate_take(struct rate *r, struct str name, int64_t now_ns, struct err *err)
+{
+	mutex_lock(&r->lock);
+	struct bucket *b = bucket_of(r, name, now_ns);
+	if (now_ns > b->filled_ns) { /* loops read the clock apart: never backwards */
+		b->tokens = fmin(r->burst, b->tokens + (double)(now_ns - b->filled_ns) * r->per_ns);
+		b->filled_ns = now_ns;
+	}
+	const bool ok = b->tokens >= 1;
+	const double wait_s = ok ? 0 : (1 - b->tokens) / r->per_ns / 1e9;
+	b->tokens -= ok ? 1 : 0;
+	mutex_unlock(&r->lock);
+	if (ok)
+		return true;
+	err_set(err, ERR_TOO_MANY_REQUESTS, "more requests than the %.15g a second that a key may send", r->per_ns * 1e9);
+	err->retry_after_s = wait_s > 1 ? (int)ceil(wait_s) : 1;
+	return false;
+}
