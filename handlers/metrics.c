@@ -2,6 +2,7 @@
 #include "handlers/context.h"
 #include "handlers/handlers.h"
 #include "service/metrics.h"
+#include "store/lane.h"
 
 #include "service/base/banned.h"
 
@@ -91,6 +92,31 @@ static void write_sessions(struct strbuf *b, struct connection **conns, size_t n
 			      (long long)__atomic_load_n(&conns[i]->n_transactions, __ATOMIC_RELAXED));
 }
 
+/* How many round trips and commits the quick lane saved: statements less round trips. */
+static void write_lanes(struct strbuf *b, struct connection **conns, size_t n)
+{
+	static const struct {
+		const char *name, *help;
+	} figures[] = {
+		{"ferrod_lane_statements_total", "Statements that went through the quick lane."},
+		{"ferrod_lane_round_trips_total", "Round trips (reads) and transactions (writes) that carried them."},
+		{"ferrod_lane_again_total", "Statements of the quick lane that were run again by themselves."},
+	};
+	for (size_t f = 0; f < ARRAY_LEN(figures); f++) {
+		metrics_family(b, figures[f].name, "counter", figures[f].help);
+		for (size_t i = 0; i < n; i++) {
+			struct lane_stats st[2];
+			lane_stats(pool_lanes(conns[i]->pool), &st[0], &st[1]);
+			for (size_t k = 0; k < 2; k++) {
+				const uint64_t values[] = {st[k].statements, st[k].round_trips, st[k].again};
+				strbuf_printf(b, "%s{connection=\"%.*s\",kind=\"%s\"} %llu\n", figures[f].name,
+					      STR_FMT(conns[i]->name), k == 0 ? "read" : "write",
+					      (unsigned long long)values[f]);
+			}
+		}
+	}
+}
+
 static void write_identity_maps(struct strbuf *b)
 {
 	struct imap_stats s;
@@ -117,6 +143,7 @@ bool handle_metrics(struct request *req, struct response *res, struct err *err)
 	for (size_t i = 0; i < n; i++)
 		pool_stats(conns[i]->pool, &stats[i]);
 	write_pools(b, conns, stats, n);
+	write_lanes(b, conns, n);
 	write_sessions(b, conns, n);
 	write_identity_maps(b);
 	for (size_t i = 0; i < n; i++)

@@ -230,7 +230,7 @@ static bool worth_another(const struct run *r, const struct err *err)
 	       (err->outcome == ERR_OUTCOME_NOT_STARTED || r->s->access == STMT_READ);
 }
 
-/* ---- the quick lane: reads that share a round trip, see lane.h ---- */
+/* ---- the quick lane: reads that share a round trip, writes that share a commit, see lane.h ---- */
 
 static bool deliver(struct exec *x, struct batch_item *item, const struct row_sink *sink, struct exec_result *result,
 		    struct err *err)
@@ -247,17 +247,12 @@ static bool deliver(struct exec *x, struct batch_item *item, const struct row_si
 		result->rows++;
 		ok = sink->row == NULL || sink->row(sink->arg, cur->row, cur->n_columns, &stop, err);
 	}
-	result->read_only = true;
+	result->affected = cur->affected;
+	result->last_insert_id = cur->last_insert_id;
+	result->read_only = item->stmt->access == STMT_READ;
 	driver->batch_drop(item);
 	arena_done(&arena);
 	return ok;
-}
-
-static int64_t lane_deadline(const struct exec *x)
-{
-	const double seconds = pool_statement_timeout(x->route->conn->pool);
-
-	return seconds > 0 ? clock_min(x->deadline, clock_deadline(seconds)) : x->deadline;
 }
 
 /* *ret_done false: the ordinary way is to be taken. */
@@ -272,7 +267,7 @@ static bool run_in_lane(struct exec *x, const struct stmt *s, const struct row_s
 	    !lane_fits(pool_lanes(r->conn->pool), r->conn->pool, s))
 		return true;
 	const int64_t from = clock_mono_ns();
-	bool ok = lane_run(pool_lanes(r->conn->pool), r->conn->pool, s, lane_deadline(x), &item, err);
+	bool ok = lane_run(pool_lanes(r->conn->pool), r->conn->pool, s, x->deadline, &item, err);
 	x->db_ns += clock_mono_ns() - from;
 	*ret_done = ok || !item.again;
 	return ok ? deliver(x, &item, sink, result, err) : item.again;

@@ -1,4 +1,4 @@
-/* Queues of quick reads, one per loop: only its own thread touches it, so there is nothing to lock. */
+/* Queues of quick reads and of quick writes, one of each per loop: only its own thread touches them, so there is nothing to lock. */
 #include "store/lane.h"
 
 #include <stdatomic.h>
@@ -33,10 +33,15 @@ struct waiter {
 	struct waiter *next;
 };
 
-struct lane {
+struct queue {
 	struct waiter *head, *tail;
-	size_t n_leaders;
-	uint64_t statements, round_trips, again;
+	size_t n_leaders, n_leaders_max;
+	bool writes;
+	struct lane_stats stats;
+};
+
+struct lane {
+	struct queue reads, writes;
 	uint8_t suspects[SUSPECTS]; /* runs left outside the lane, by hash of the statement */
 };
 
@@ -74,8 +79,13 @@ static struct lane *lane_here(struct lane_set *s)
 
 	if (i >= LOOPS_MAX)
 		return NULL;
-	if (s->lanes[i] == NULL)
-		__atomic_store_n(&s->lanes[i], mem_alloc(sizeof(struct lane)), __ATOMIC_RELEASE);
+	if (s->lanes[i] == NULL) {
+		struct lane *l = mem_alloc(sizeof(*l));
+		l->reads.n_leaders_max = LANE_LEADERS;
+		l->writes.n_leaders_max = 1; /* a database has one writer at a time */
+		l->writes.writes = true;
+		__atomic_store_n(&s->lanes[i], l, __ATOMIC_RELEASE);
+	}
 	return s->lanes[i];
 }
 
@@ -86,8 +96,9 @@ static uint8_t *suspect_of(struct lane *l, const struct stmt *stmt)
 
 bool lane_fits(struct lane_set *s, struct pool *p, const struct stmt *stmt)
 {
-	if (!stmt->quick || !stmt->cache || stmt->access != STMT_READ || fiber_current() == NULL ||
-	    pool_driver(p)->run_batch == NULL)
+	if (!stmt->quick || !stmt->cache || stmt->access == STMT_UNKNOWN || fiber_current() == NULL)
+		return false;
+	if (stmt->access == STMT_READ ? pool_driver(p)->run_batch == NULL : !pool_groups_writes(p))
 		return false;
 	struct lane *l = lane_here(s);
 	if (l == NULL)
@@ -109,38 +120,38 @@ void lane_learn(struct lane_set *s, const struct stmt *stmt, int64_t ns)
 
 /* ---- the queue ---- */
 
-static void append(struct lane *l, struct waiter *w)
+static void append(struct queue *q, struct waiter *w)
 {
 	w->next = NULL;
-	if (l->tail != NULL)
-		l->tail->next = w;
+	if (q->tail != NULL)
+		q->tail->next = w;
 	else
-		l->head = w;
-	l->tail = w;
+		q->head = w;
+	q->tail = w;
 }
 
-static void unlink_waiter(struct lane *l, struct waiter *w)
+static void unlink_waiter(struct queue *q, struct waiter *w)
 {
-	struct waiter **at = &l->head, *last = NULL;
+	struct waiter **at = &q->head, *last = NULL;
 
 	while (*at != w) {
 		last = *at;
 		at = &(*at)->next;
 	}
 	*at = w->next;
-	if (l->tail == w)
-		l->tail = last;
+	if (q->tail == w)
+		q->tail = last;
 }
 
-static size_t take(struct lane *l, struct waiter **out)
+static size_t take(struct queue *q, struct waiter **out)
 {
 	size_t n = 0;
 
-	while (l->head != NULL && n < BATCH_MAX) {
-		struct waiter *w = l->head;
-		l->head = w->next;
-		if (l->head == NULL)
-			l->tail = NULL;
+	while (q->head != NULL && n < BATCH_MAX) {
+		struct waiter *w = q->head;
+		q->head = w->next;
+		if (q->head == NULL)
+			q->tail = NULL;
 		w->taken = true;
 		out[n++] = w;
 	}
@@ -165,10 +176,32 @@ static void hand_out(const struct driver *driver, struct waiter *const *ws, size
 	}
 }
 
+/* Whose statements were slow, or may have been: they go by themselves for a while. */
+static void suspect(struct lane *l, const struct queue *q, struct waiter *const *ws, size_t n, int64_t ns)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (ws[i]->abandoned) /* its statement is gone */
+			continue;
+		if (ws[i]->item.slow)
+			*suspect_of(l, ws[i]->item.stmt) = SLOW_RUNS;
+		else if (!q->writes && ns > SLOW_NS && n > 1)
+			*suspect_of(l, ws[i]->item.stmt) = SUSPECT_RUNS;
+	}
+}
+
+/* The leader's own wait for a connection has ended without one. Of those behind it, each leads and waits in its turn. */
+static void fail_self(struct queue *q, struct waiter *self, const struct err *err)
+{
+	unlink_waiter(q, self);
+	self->taken = self->finished = self->failed = true;
+	self->err = *err;
+}
+
 /* One round trip with everything that has gathered. */
-static void round_trip(struct lane *l, struct pool *p, const struct waiter *self)
+static void round_trip(struct lane *l, struct queue *q, struct pool *p, struct waiter *self)
 {
 	const struct driver *driver = pool_driver(p);
+	const int64_t deadline = q->writes ? self->deadline : CLOCK_NEVER;
 	struct waiter *ws[BATCH_MAX];
 	struct batch_item *items[BATCH_MAX];
 	struct lease lease = {0};
@@ -176,17 +209,22 @@ static void round_trip(struct lane *l, struct pool *p, const struct waiter *self
 
 	/* what comes while the lease is waited for travels along */
 	fiber_shield();
-	bool ok = pool_lease(p, LEASE_READ, CLOCK_NEVER, &lease, &err);
-	size_t n = take(l, ws);
+	const bool ok = pool_lease(p, q->writes ? LEASE_WRITE : LEASE_READ, deadline, &lease, &err);
+	if (!ok && q->writes) {
+		fail_self(q, self, &err);
+		fiber_unshield();
+		return;
+	}
+	size_t n = take(q, ws);
 	for (size_t i = 0; i < n; i++)
 		items[i] = &ws[i]->item;
 	if (ok && n > 0) {
 		const int64_t from = clock_mono_ns();
-		driver->run_batch(lease.conn, items, n, from + BATCH_NS);
-		if (clock_mono_ns() - from > SLOW_NS && n > 1)
-			for (size_t i = 0; i < n; i++)
-				if (!ws[i]->abandoned)
-					*suspect_of(l, ws[i]->item.stmt) = SUSPECT_RUNS;
+		if (q->writes)
+			driver->run_writes(lease.conn, items, n, from + BATCH_NS);
+		else
+			driver->run_batch(lease.conn, items, n, from + BATCH_NS);
+		suspect(l, q, ws, n, clock_mono_ns() - from);
 	}
 	lease_release(&lease);
 	fiber_unshield();
@@ -194,107 +232,156 @@ static void round_trip(struct lane *l, struct pool *p, const struct waiter *self
 		ws[i]->failed = !ok;
 		if (!ok)
 			ws[i]->err = err;
-		l->again += ws[i]->item.again;
+		q->stats.again += ws[i]->item.again;
 	}
-	l->statements += n;
-	l->round_trips++;
+	q->stats.statements += n;
+	q->stats.round_trips++;
 	hand_out(driver, ws, n, self);
 }
 
 /* Somebody is waiting and may lead next. */
-static void pass_on(struct lane *l)
+static void pass_on(struct queue *q)
 {
-	struct waiter *w = l->head;
-	l->n_leaders--;
+	struct waiter *w = q->head;
+
+	q->n_leaders--;
 	/* one that leads already would take the place and never give it back */
 	while (w != NULL && w->leading)
 		w = w->next;
-	if (w == NULL || l->n_leaders >= LANE_LEADERS)
+	if (w == NULL || q->n_leaders >= q->n_leaders_max)
 		return;
-	l->n_leaders++;
+	q->n_leaders++;
 	w->leading = true;
 	w->lead = true;
 	event_set(&w->done);
 }
 
 /* Leads until its own statement is on its way: by this leader, or by the other while this one was parked. */
-static void lead(struct lane *l, struct pool *p, struct waiter *w)
+static void lead(struct lane *l, struct queue *q, struct pool *p, struct waiter *w)
 {
 	wait_yield(); /* the requests that came in the same turn gather first */
 	while (!w->taken)
-		round_trip(l, p, w);
-	pass_on(l);
+		round_trip(l, q, p, w);
+	pass_on(q);
 }
 
 /* ---- following ---- */
 
+/* The thread pool reads the statement of a write that was taken: its request stays until that is over. */
+static void stay(struct waiter *w)
+{
+	fiber_shield();
+	while (!w->finished)
+		(void)!event_wait(&w->done, CLOCK_NEVER);
+	fiber_unshield();
+}
+
+/* w gives up before its statement is known to have run; it is freed, now or by its leader. */
+static void leave(struct queue *q, struct waiter *w)
+{
+	const bool chosen = w->lead; /* to lead, and gone before it knew */
+
+	if (w->taken) {
+		w->abandoned = true;
+	} else {
+		unlink_waiter(q, w);
+		mem_free(w);
+	}
+	if (chosen)
+		pass_on(q);
+}
+
 /* Waits until w is finished, leading when asked to. False: gave up; w is freed or will be. */
-static bool follow(struct lane *l, struct pool *p, struct waiter *w, struct err *err)
+static bool follow(struct lane *l, struct queue *q, struct pool *p, struct waiter *w, struct err *err)
 {
 	while (!w->finished) {
-		enum wait_result r = event_wait(&w->done, w->deadline);
+		const enum wait_result r = event_wait(&w->done, w->deadline);
+
 		if (r == WAIT_READY) {
 			if (!w->lead)
 				continue; /* finished */
 			w->lead = false;
 			event_init(&w->done);
-			lead(l, p, w);
-			continue;
-		}
-		(void)err_set(err, ERR_STATEMENT_TIMEOUT, "the time allowed was over before the statement ran");
-		err->cancelled = r == WAIT_CANCELLED;
-		const bool chosen = w->lead; /* and gone before it knew */
-		if (w->taken) {
-			w->abandoned = true;
+			lead(l, q, p, w);
+		} else if (q->writes && w->taken) {
+			stay(w);
 		} else {
-			unlink_waiter(l, w);
-			mem_free(w);
+			leave(q, w);
+			if (q->writes) {
+				(void)err_set(err, ERR_POOL_TIMEOUT,
+					      "another request or transaction was writing to the database all the time");
+				err->outcome = ERR_OUTCOME_NOT_STARTED;
+			} else {
+				(void)err_set(err, ERR_STATEMENT_TIMEOUT,
+					      "the time allowed was over before the statement ran");
+			}
+			err->cancelled = r == WAIT_CANCELLED;
+			return false;
 		}
-		if (chosen)
-			pass_on(l);
-		return false;
 	}
 	return true;
+}
+
+/* A write waits as long as it would for the writer's turn; its own time begins when it runs. */
+static int64_t wait_deadline(struct pool *p, const struct stmt *stmt, int64_t deadline)
+{
+	if (stmt->access == STMT_WRITE)
+		return clock_min(deadline, clock_deadline(pool_get_config(p)->acquire_timeout_s));
+	const double seconds = pool_statement_timeout(p);
+
+	return seconds > 0 ? clock_min(deadline, clock_deadline(seconds)) : deadline;
 }
 
 bool lane_run(struct lane_set *s, struct pool *p, const struct stmt *stmt, int64_t deadline, struct batch_item *ret,
 	      struct err *err)
 {
 	struct lane *l = lane_here(s);
+	struct queue *q = stmt->access == STMT_WRITE ? &l->writes : &l->reads;
 	struct waiter *w = mem_alloc(sizeof(*w));
 
 	w->item.stmt = stmt;
-	w->deadline = deadline;
+	w->deadline = wait_deadline(p, stmt, deadline);
 	event_init(&w->done);
-	append(l, w);
-	if (l->n_leaders < LANE_LEADERS) {
-		l->n_leaders++;
+	append(q, w);
+	if (q->n_leaders < q->n_leaders_max) {
+		q->n_leaders++;
 		w->leading = true;
-		lead(l, p, w);
+		lead(l, q, p, w);
 	}
-	if (!follow(l, p, w, err)) {
+	if (!follow(l, q, p, w, err)) {
 		memset(ret, 0, sizeof(*ret));
 		return false;
 	}
 	*ret = w->item;
 	const bool failed = w->failed;
-	if (failed)
+	if (failed) {
 		*err = w->err;
-	else if (ret->failed)
+		if (q->writes)
+			err->outcome = ERR_OUTCOME_NOT_STARTED;
+	} else if (ret->failed) {
 		*err = ret->err;
+	}
 	mem_free(w);
 	return !failed && !ret->failed && !ret->again;
 }
 
-void lane_stats(const struct lane_set *s, struct lane_stats *ret)
+static void add_stats(const struct queue *q, struct lane_stats *ret)
 {
-	memset(ret, 0, sizeof(*ret));
+	ret->statements += __atomic_load_n(&q->stats.statements, __ATOMIC_RELAXED);
+	ret->round_trips += __atomic_load_n(&q->stats.round_trips, __ATOMIC_RELAXED);
+	ret->again += __atomic_load_n(&q->stats.again, __ATOMIC_RELAXED);
+}
+
+void lane_stats(const struct lane_set *s, struct lane_stats *ret_reads, struct lane_stats *ret_writes)
+{
+	memset(ret_reads, 0, sizeof(*ret_reads));
+	memset(ret_writes, 0, sizeof(*ret_writes));
 	for (size_t i = 0; i < LOOPS_MAX; i++) {
 		const struct lane *l = __atomic_load_n(&s->lanes[i], __ATOMIC_ACQUIRE);
+
 		if (l == NULL)
 			continue;
-		ret->statements += __atomic_load_n(&l->statements, __ATOMIC_RELAXED);
-		ret->round_trips += __atomic_load_n(&l->round_trips, __ATOMIC_RELAXED);
-		ret->again += __atomic_load_n(&l->again, __ATOMIC_RELAXED);
+		add_stats(&l->reads, ret_reads);
+		add_stats(&l->writes, ret_writes);
 	}
 }

@@ -82,6 +82,11 @@ struct lane_set *pool_lanes(const struct pool *p)
 	return p->lanes;
 }
 
+bool pool_groups_writes(const struct pool *p)
+{
+	return p->driver->groups_writes != NULL && p->driver->groups_writes(p->db);
+}
+
 /* Closes a list of connections that nobody else sees any more. */
 static void close_all(struct pool *p, struct driver_conn *list)
 {

@@ -78,6 +78,8 @@ double pool_statement_timeout(const struct pool *p);
 const struct driver *pool_driver(const struct pool *p);
 /* The quick lane over this pool; borrowed. */
 struct lane_set *pool_lanes(const struct pool *p);
+/* Do autocommit writes of several requests gain by sharing a transaction? */
+bool pool_groups_writes(const struct pool *p);
 /* Version of the server as last seen; "" before the first connect. Copied to buf. */
 void pool_server_version(struct pool *p, char buf[64]);
 

@@ -65,12 +65,13 @@ struct cursor {
 	bool read_only;                      /* the engine says that the statement writes nothing (SQLite) */
 };
 
-/* One of several quick reads that share a round trip (run_batch). */
+/* One of several quick statements that share a round trip (run_batch) or a transaction (run_writes). */
 struct batch_item {
 	const struct stmt *stmt; /* borrowed until run_batch returns */
 	/* what run_batch leaves: a result (cursor_of reads it), a failure, or `again`: nothing has happened, run it by itself */
 	void *result;            /* owned by whoever holds the item: batch_drop */
 	bool failed, again;
+	bool slow;               /* again, for it took too long: better by itself in future, too */
 	struct err err;          /* when failed */
 };
 
@@ -108,6 +109,12 @@ struct driver {
 	/* NULL where a batch has no advantage (SQLite). Sends n cached autocommit reads at once, with one sync point behind them, and
 	 * waits for all of them; a failing one costs the others nothing but `again`. May mark the connection broken. Parks. */
 	void (*run_batch)(struct driver_conn *c, struct batch_item *const *items, size_t n, int64_t deadline_ns);
+	/* NULL where commits of many share their sync already (PostgreSQL). Runs n cached autocommit writes in one transaction, each
+	 * in its savepoint, and commits: an item without `failed` and `again` is durable when this returns. May mark the connection
+	 * broken. Parks. */
+	void (*run_writes)(struct driver_conn *c, struct batch_item *const *items, size_t n, int64_t deadline_ns);
+	/* Is there anything to gain by run_writes? */
+	bool (*groups_writes)(const struct driver_db *db);
 	/* A cursor over the item's result, in the arena; it belongs to no connection. Goes through batch_step. */
 	struct cursor *(*batch_cursor)(struct batch_item *item, struct arena *a);
 	bool (*batch_step)(struct cursor *cur);

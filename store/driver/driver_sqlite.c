@@ -177,7 +177,7 @@ static bool sqlite_commit(struct driver_conn *base, int64_t deadline_ns, struct 
 	return sqlite_run(sqlite_conn_of(base), STR("COMMIT"), true, deadline_ns, err);
 }
 
-static void sqlite_rollback(struct driver_conn *base)
+void sqlite_rollback(struct driver_conn *base)
 {
 	struct sqlite_conn *c = sqlite_conn_of(base);
 	struct err err;
@@ -277,6 +277,11 @@ const struct driver driver_sqlite = {
 	.prepare = sqlite_prepare,
 	.step = sqlite_step,
 	.finish = sqlite_finish,
+	.run_writes = sqlite_run_writes,
+	.groups_writes = sqlite_groups_writes,
+	.batch_cursor = sqlite_batch_cursor,
+	.batch_step = sqlite_batch_step,
+	.batch_drop = sqlite_batch_drop,
 	.simple = sqlite_simple,
 	.begin = sqlite_begin,
 	.commit = sqlite_commit,

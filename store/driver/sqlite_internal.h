@@ -4,6 +4,7 @@
  *   driver_sqlite.c   the vtable: connections, transactions, ping, reset
  *   sqlite_db.c       per-database state: file name, anchor of an in-memory database, writer's turn
  *   sqlite_stmt.c     statements: cache, parameters, rows (sqlite_stmt.h)
+ *   sqlite_group.c    writes of many requests in one transaction
  *   sqlite_wait.c     how a connection waits: busy, progress, offloaded steps
  *   sqlite_policy.c   the authorizer: what SQL may not do, and what a connection must not be reused after
  *   sqlite_like.c     ILIKE over all of Unicode
@@ -88,6 +89,17 @@ bool sqlite_simple(struct driver_conn *c, struct str sql, int64_t deadline_ns, s
 bool sqlite_run(struct sqlite_conn *c, struct str sql, bool cache, int64_t deadline_ns, struct err *err) MUST_CHECK;
 /* What is left of the text after white space, comments and semicolons. */
 struct str sqlite_skip_blank(struct str sql);
+
+/* Rolls back whatever is open, whatever the time. */
+void sqlite_rollback(struct driver_conn *c);
+
+/* ---- sqlite_group.c: see driver.h ---- */
+
+bool sqlite_groups_writes(const struct driver_db *db);
+void sqlite_run_writes(struct driver_conn *c, struct batch_item *const *items, size_t n, int64_t deadline_ns);
+struct cursor *sqlite_batch_cursor(struct batch_item *item, struct arena *a);
+bool sqlite_batch_step(struct cursor *cur);
+void sqlite_batch_drop(struct batch_item *item);
 
 /* ---- sqlite_wait.c ---- */
 

@@ -1,0 +1,184 @@
+/*
+ * Group commit: what several requests write by one statement each goes into one transaction, which is synced once. Each statement
+ * has a savepoint of its own, so one that fails takes nothing with it. What undoes the whole transaction (a statement that was
+ * interrupted, a deferred constraint that the commit finds violated, a full disk) leaves the others to be run again, each by itself;
+ * their rows have been kept back until then, so nobody has seen anything of the first attempt. The whole runs on the thread pool:
+ * one hop for all of them, and the loop goes on.
+ */
+#include "store/driver/sqlite_internal.h"
+
+#include "service/base/clock.h"
+#include "service/base/fiber.h"
+#include "service/base/mem.h"
+#include "service/base/wait.h"
+
+#include "service/base/banned.h"
+
+/* The rows that a statement returned. */
+struct write_result {
+	struct arena arena; /* of all that follows */
+	struct cursor cur;
+	struct value **rows;
+	size_t n_rows, size, next;
+};
+
+struct write_job {
+	struct driver_conn *conn;
+	struct batch_item *const *items;
+	size_t n;
+	int64_t deadline_ns;
+};
+
+bool sqlite_groups_writes(const struct driver_db *db)
+{
+	return db->is_file;
+}
+
+/* ---- one statement ---- */
+
+static void keep_columns(struct write_result *r, const struct cursor *cur)
+{
+	struct cursor_column *columns = arena_array(&r->arena, cur->n_columns, sizeof(*columns));
+
+	for (size_t i = 0; i < cur->n_columns; i++)
+		columns[i] = (struct cursor_column){.name = arena_str(&r->arena, cur->columns[i].name)};
+	r->cur.n_columns = cur->n_columns;
+	r->cur.columns = columns;
+}
+
+static void keep_row(struct write_result *r, const struct cursor *cur)
+{
+	struct value *row = arena_array(&r->arena, cur->n_columns, sizeof(*row));
+
+	for (size_t i = 0; i < cur->n_columns; i++)
+		row[i] = value_dup(&r->arena, cur->row[i]);
+	if (r->n_rows == r->size) {
+		struct value **more = arena_array(&r->arena, r->size = r->size != 0 ? r->size * 2 : 4, sizeof(struct value *));
+
+		for (size_t i = 0; i < r->n_rows; i++)
+			more[i] = r->rows[i];
+		r->rows = more;
+	}
+	r->rows[r->n_rows++] = row;
+}
+
+static void run_item(struct driver_conn *c, struct batch_item *item, int64_t deadline_ns)
+{
+	struct write_result *r;
+	struct cursor *cur;
+	bool row = true;
+
+	if (!sqlite_prepare(c, item->stmt, deadline_ns, &cur, &item->err)) {
+		item->failed = true;
+		return;
+	}
+	item->result = r = mem_alloc(sizeof(*r));
+	arena_init(&r->arena);
+	keep_columns(r, cur);
+	while (!item->failed && row) {
+		item->failed = !sqlite_step(cur, &row, &item->err);
+		if (!item->failed && row)
+			keep_row(r, cur);
+	}
+	r->cur.affected = cur->affected;
+	r->cur.last_insert_id = cur->last_insert_id;
+	sqlite_finish(cur);
+	if (item->failed)
+		sqlite_batch_drop(item);
+}
+
+struct cursor *sqlite_batch_cursor(struct batch_item *item, struct arena *a)
+{
+	struct write_result *r = item->result;
+
+	(void)a;
+	return &r->cur;
+}
+
+bool sqlite_batch_step(struct cursor *cur)
+{
+	struct write_result *r = CONTAINER_OF(cur, struct write_result, cur);
+
+	if (r->next == r->n_rows)
+		return false;
+	cur->row = r->rows[r->next++];
+	return true;
+}
+
+void sqlite_batch_drop(struct batch_item *item)
+{
+	struct write_result *r = item->result;
+
+	if (r == NULL)
+		return;
+	item->result = NULL;
+	arena_done(&r->arena);
+	mem_free(r);
+}
+
+/* ---- the transaction ---- */
+
+/* Nothing of the transaction has remained. */
+static void undone(const struct write_job *j)
+{
+	for (size_t i = 0; i < j->n; i++) {
+		struct batch_item *item = j->items[i];
+
+		if (item->failed)
+			continue;
+		sqlite_batch_drop(item);
+		item->again = true;
+	}
+}
+
+static bool run_in_savepoint(const struct write_job *j, struct batch_item *item)
+{
+	struct sqlite_conn *c = sqlite_conn_of(j->conn);
+	struct err err;
+
+	if (!sqlite_run(c, STR("SAVEPOINT ferrod_item"), true, j->deadline_ns, &err))
+		return false;
+	run_item(j->conn, item, j->deadline_ns);
+	if (sqlite3_get_autocommit(c->h)) {
+		/* what stopped it may have been the group's time, not its own */
+		if (item->failed && item->err.code == ERR_STATEMENT_TIMEOUT) {
+			item->failed = false;
+			item->slow = true;
+		}
+		return false;
+	}
+	if (item->failed && !sqlite_run(c, STR("ROLLBACK TO ferrod_item"), true, CLOCK_NEVER, &err))
+		return false;
+	return sqlite_run(c, STR("RELEASE ferrod_item"), true, CLOCK_NEVER, &err);
+}
+
+static void run_job(void *arg)
+{
+	const struct write_job *j = arg;
+	struct sqlite_conn *c = sqlite_conn_of(j->conn);
+	struct err err;
+	bool ok;
+
+	if (j->n == 1) {
+		run_item(j->conn, j->items[0], j->deadline_ns);
+		return;
+	}
+	ok = sqlite_run(c, STR("BEGIN IMMEDIATE"), true, j->deadline_ns, &err);
+	for (size_t i = 0; ok && i < j->n; i++)
+		ok = run_in_savepoint(j, j->items[i]);
+	ok = ok && sqlite_run(c, STR("COMMIT"), true, CLOCK_NEVER, &err);
+	if (ok)
+		return;
+	sqlite_rollback(j->conn);
+	undone(j);
+}
+
+void sqlite_run_writes(struct driver_conn *base, struct batch_item *const *items, size_t n, int64_t deadline_ns)
+{
+	struct write_job j = {.conn = base, .items = items, .n = n, .deadline_ns = deadline_ns};
+
+	if (base->db->is_file && fiber_current() != NULL)
+		offload(run_job, &j);
+	else
+		run_job(&j);
+}
