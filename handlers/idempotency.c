@@ -39,6 +39,7 @@ struct kept {
 	char *content_type;     /* owned, or NULL */
 	char *bytes;            /* owned */
 	size_t len;
+	size_t instance, instance_len; /* where a problem names its request: that of the replay stands there instead; 0: nowhere */
 	struct header *headers; /* owned */
 	size_t n_headers;
 	size_t size;            /* what it counts for */
@@ -149,10 +150,33 @@ static void replay(const struct kept *k, struct response *res)
 	res->status = k->status;
 	res->content_type = k->content_type != NULL ? arena_strz(a, str_z(k->content_type)) : NULL;
 	strbuf_reset(&res->body);
-	strbuf_put(&res->body, str_n(k->bytes, k->len));
+	if (k->instance == 0) {
+		strbuf_put(&res->body, str_n(k->bytes, k->len));
+	} else {
+		size_t rest = k->instance + k->instance_len;
+		strbuf_put(&res->body, str_n(k->bytes, k->instance));
+		strbuf_json_string(&res->body, res->req->id);
+		strbuf_put(&res->body, str_n(k->bytes + rest, k->len - rest));
+	}
 	for (size_t i = 0; i < k->n_headers; i++)
 		response_header(res, k->headers[i].name, arena_str(a, str_n(k->headers[i].value, k->headers[i].len)));
 	response_header(res, "Idempotency-Replayed", STR("true"));
+}
+
+/* Finds the request's id in a problem document. */
+static void find_instance(struct kept *k, struct str id)
+{
+	struct strbuf member;
+	strbuf_init(&member, 0);
+	strbuf_puts(&member, "\"instance\":");
+	size_t name_len = member.len;
+	strbuf_json_string(&member, id);
+	const char *at = k->len > 0 ? memmem(k->bytes, k->len, member.p, member.len) : NULL;
+	if (at != NULL) {
+		k->instance = (size_t)(at - k->bytes) + name_len;
+		k->instance_len = member.len - name_len;
+	}
+	strbuf_done(&member);
 }
 
 /* Copies the answer into the entry. false: it is not one to keep. */
@@ -166,6 +190,8 @@ static bool record(struct kept *k, const struct response *res)
 		k->bytes = mem_strndup(res->body.p, k->len);
 	if (res->content_type != NULL)
 		k->content_type = mem_strdup(res->content_type);
+	if (k->status >= 400)
+		find_instance(k, res->req->id);
 	k->headers = mem_array(res->n_headers + 1, sizeof(*k->headers));
 	k->size = sizeof(*k) + k->scope_len + k->len;
 	for (size_t i = 0; i < res->n_headers; i++) {

@@ -130,11 +130,10 @@ def test_the_transaction_decides_the_connection(db, session, sqlite_backend):
     db.client.delete(f"/v1/connections/{other}").expect(204)
 
 
-@pytest.mark.parametrize("body", [
-    {"isolation": "chaos"}, {"isolation": 1}, {"read_only": "yes"}, {"timeout_seconds": 0}, {"timeout_seconds": -1},
-    {"timeout_seconds": 10**9}, {"nonsense": 1}, [], {"using": 5}])
-def test_bad_options(session, body):
-    session.post("/v1/transactions", body).problem(400, "invalid_request")
+def test_bad_options(session):
+    for body in ({"isolation": "chaos"}, {"isolation": 1}, {"read_only": "yes"}, {"timeout_seconds": 0}, {"timeout_seconds": -1},
+                 {"timeout_seconds": 10**9}, {"nonsense": 1}, [], {"using": 5}):
+        session.post("/v1/transactions", body).problem(400, "invalid_request")
 
 
 def test_unknown_ids_are_refused_before_any_sql(session):

@@ -1,0 +1,246 @@
+"""Idempotency-Key: the first answer is kept and given again; concurrent duplicates wait; another body is refused."""
+import hashlib
+import json
+import socket
+import sqlite3
+import threading
+import time
+import uuid
+
+import pytest
+
+from support import vanish
+from support.client import Client
+from support.server import Server
+
+
+@pytest.fixture
+def db(conn):
+    conn.client.post("/v1/sql/execute", {"sql": "CREATE TABLE marks (n integer PRIMARY KEY)", "using": conn.name}).expect(200)
+    return conn
+
+
+def key():
+    return {"Idempotency-Key": uuid.uuid4().hex}
+
+
+def insert(db, n, headers, client=None):
+    return (client or db.client).post("/v1/sql/execute", {"sql": f"INSERT INTO marks VALUES ({n})", "using": db.name}, headers=headers)
+
+
+def count(db):
+    answer = db.client.post("/v1/sql/fetch-one", {"sql": "SELECT count(*) AS n FROM marks", "using": db.name})
+    return answer.expect(200).json()["row"]["n"]
+
+
+def replayed(answer):
+    return answer.header("Idempotency-Replayed") == "true"
+
+
+def test_the_first_answer_is_given_again(db):
+    headers = key()
+    first = insert(db, 1, headers).expect(200)
+    assert not replayed(first)
+    for _ in range(3):
+        again = insert(db, 1, headers).expect(200)
+        assert replayed(again) and again.body == first.body
+        assert again.header("X-Request-Id") != first.header("X-Request-Id")
+    assert count(db) == 1
+    assert not replayed(insert(db, 2, key()).expect(200))
+
+
+def test_another_body_is_refused(db):
+    headers = key()
+    insert(db, 1, headers).expect(200)
+    insert(db, 2, headers).problem(422, "idempotency_key_reused")
+    # the same means the same bytes
+    raw = json.dumps({"using": db.name, "sql": "INSERT INTO marks VALUES (1)"}).encode()
+    db.client.post("/v1/sql/execute", raw=raw, headers={**headers, "Content-Type": "application/json"}).problem(
+        422, "idempotency_key_reused")
+    assert count(db) == 1
+
+
+def test_path_and_query_are_part_of_the_scope(db):
+    headers = key()
+    body = {"sql": "INSERT INTO marks VALUES (1)"}
+    db.client.post("/v1/sql/execute", body, params=db.using, headers=headers).expect(200)
+    assert replayed(db.client.post("/v1/sql/execute", body, params=db.using, headers=headers).expect(200))
+    other = db.client.post("/v1/sql/fetch-all", {"sql": "INSERT INTO marks VALUES (2)"}, params=db.using, headers=headers)
+    assert not replayed(other.expect(200))
+    assert count(db) == 2
+
+
+def test_refusals_are_kept(db):
+    headers = key()
+    insert(db, 1, {}).expect(200)
+    first = insert(db, 1, headers)
+    first.problem(409, "unique_violation")
+    db.client.post("/v1/sql/execute", {"sql": "DELETE FROM marks", "using": db.name}).expect(200)
+    again = insert(db, 1, headers)
+    assert again.problem(409, "unique_violation") and replayed(again)
+    assert count(db) == 0
+
+
+def test_retryable_answers_are_not_kept(sqlite_conn):
+    conn = sqlite_conn
+    conn.client.post("/v1/sql/execute", {"sql": "CREATE TABLE marks (n integer PRIMARY KEY)", "using": conn.name}).expect(200)
+    headers = key()
+    other = sqlite3.connect(conn.backend.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    answer = insert(conn, 1, {**headers, "Prefer": "timeout=0.3"})
+    assert answer.status in (503, 504), answer.body
+    other.execute("ROLLBACK")
+    other.close()
+    answer = insert(conn, 1, headers).expect(200)
+    assert not replayed(answer)
+    assert count(conn) == 1
+
+
+def test_serialization_failures_are_not_kept(sqlite_conn):
+    conn = sqlite_conn
+    conn.client.post("/v1/sql/execute", {"sql": "CREATE TABLE marks (n integer PRIMARY KEY)", "using": conn.name}).expect(200)
+    headers = key()
+    tx = conn.client.transaction(using=conn.name)
+    tx.post("/v1/sql/fetch-all", {"sql": "SELECT n FROM marks"}).expect(200)
+    insert(conn, 1, {}).expect(200)
+    for _ in range(2):
+        answer = insert(conn, 2, headers, tx)
+        answer.problem(409, "serialization_failure")
+        assert not replayed(answer)
+    conn.client.post(f"/v1/transactions/{tx.headers['Ferro-Transaction']}/rollback").expect(200)
+
+
+def test_malformed_keys(db):
+    for bad in ("", "x" * 256, "a b", "\u00e9".encode("utf-8").decode("latin-1")):
+        answer = db.client.post("/v1/sql/execute", {"sql": "INSERT INTO marks VALUES (1)", "using": db.name},
+                                headers={"Idempotency-Key": bad})
+        answer.problem(400, "invalid_request")
+    assert count(db) == 0
+    insert(db, 1, {"Idempotency-Key": "!" + uuid.uuid4().hex * 7 + "x" * 29 + "~"}).expect(200)
+
+
+def test_concurrent_duplicates_wait_for_the_first(db):
+    """The first is held up; the others answer as it does, and it runs once."""
+    slow = "SELECT pg_sleep(0.6)" if db.backend.name == "postgres" else (
+        "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 400000) SELECT count(*) AS n FROM c")
+    headers = key()
+    answers = []
+
+    def run():
+        with Client(db.client.port) as c:
+            answers.append(c.post("/v1/batch", {"using": db.name, "steps": [
+                {"op": "sql.fetch_all", "sql": slow}, {"op": "sql.execute", "sql": "INSERT INTO marks VALUES (1)"}]}, headers=headers))
+
+    threads = [threading.Thread(target=run) for _ in range(8)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert [a.status for a in answers] == [200] * 8
+    assert len({a.body for a in answers}) == 1
+    assert sorted(replayed(a) for a in answers) == [False] + [True] * 7
+    assert count(db) == 1
+
+
+def test_when_the_first_is_not_kept_the_next_one_runs(sqlite_conn):
+    conn = sqlite_conn
+    conn.client.post("/v1/sql/execute", {"sql": "CREATE TABLE marks (n integer PRIMARY KEY)", "using": conn.name}).expect(200)
+    headers = key()
+    other = sqlite3.connect(conn.backend.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    body = {"sql": "INSERT INTO marks VALUES (1)", "using": conn.name}
+    first = vanish.send(conn.client.port, "/v1/sql/execute", body, headers)
+    time.sleep(0.2)
+    answers = []
+    waiting = threading.Thread(target=lambda: answers.append(insert(conn, 1, headers, Client(conn.client.port))))
+    waiting.start()
+    time.sleep(0.2)
+    first.close()                            # cancelled: nothing came of it
+    time.sleep(0.3)
+    other.execute("ROLLBACK")
+    other.close()
+    waiting.join()
+    assert answers[0].expect(200) and not replayed(answers[0])
+    assert count(conn) == 1
+
+
+def test_a_lost_reply_can_be_had_again(db):
+    for n in range(10):
+        headers = key()
+        body = {"sql": f"INSERT INTO marks VALUES ({n})", "using": db.name}
+        vanish.send(db.client.port, "/v1/sql/execute", body, headers).close()
+        insert(db, n, headers).expect(200)   # runs it, waits for it or replays it; never twice
+    assert count(db) == 10
+
+
+def test_sessions_transactions_and_records(db):
+    headers = key()
+    first = db.client.post("/v1/sessions", {"using": db.name}, headers=headers).expect(201)
+    again = db.client.post("/v1/sessions", {"using": db.name}, headers=headers).expect(201)
+    assert replayed(again) and again.header("Ferro-Session") == first.header("Ferro-Session") and again.body == first.body
+    with db.client.clone(Ferro_Session=first.header("Ferro-Session")) as session:
+        headers = key()
+        first = session.post("/v1/transactions", {}, headers=headers).expect(201)
+        again = session.post("/v1/transactions", {}, headers=headers).expect(201)
+        assert again.header("Ferro-Transaction") == first.header("Ferro-Transaction")
+        assert again.header("Location") == first.header("Location")
+        assert len(session.get("/v1/session").expect(200).json()["transactions"]) == 1
+        session.delete("/v1/session?rollback=true").expect(204)
+    model = f"Idem{uuid.uuid4().hex[:8]}"
+    db.client.post("/v1/models", {"models": [{"model_name": model, "columns": [
+        {"name": "id", "logical_type": "integer", "primary_key": True}]}]}).expect(200)
+    db.client.post("/v1/create-tables", {"using": db.name}).expect(200)
+    headers = key()
+    made = [db.client.post(f"/v1/models/{model}/records", {}, params=db.using, headers=headers).expect(201) for _ in range(2)]
+    assert made[0].body == made[1].body
+    for name in ("Location", "ETag"):
+        assert made[0].header(name) == made[1].header(name) is not None
+    db.client.delete(f"/v1/models/{model}").expect(204)
+
+
+def test_no_one_elses(sqlite_backend, tmp_path):
+    """The key is the caller's own."""
+    salt = bytes(16)
+    keys = tmp_path / "keys.json"
+    keys.write_text(json.dumps([{"name": n, "hash": f"sha256${salt.hex()}${hashlib.sha256(salt + (n * 40).encode()).hexdigest()}",
+                                 "scopes": ["sql"]} for n in "ab"]))
+    with Server(config={"keys_file": str(keys), "default_url": sqlite_backend.url}) as own:
+        a, b = (Client(own.port, {"Authorization": f"Bearer {n * 40}"}) for n in "ab")
+        a.post("/v1/sql/execute", {"sql": "CREATE TABLE marks (n integer)"}).expect(200)
+        headers = key()
+        for c in (a, b, a, b):
+            c.post("/v1/sql/execute", {"sql": "INSERT INTO marks VALUES (1)"}, headers=headers).expect(200)
+        assert a.post("/v1/sql/fetch-one", {"sql": "SELECT count(*) AS n FROM marks"}).expect(200).json() == {"row": {"n": 2}}
+
+
+def pipeline(port, first, end):
+    """That many requests with keys first..end-1 over one connection, a hundred at a time."""
+    body = b'{"sql":"SELECT 1 AS n"}'
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as s:
+        for start in range(first, end, 100):
+            n = min(100, end - start)
+            s.sendall(b"".join(
+                b"POST /v1/sql/fetch-one HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Type: application/json\r\n"
+                b"Idempotency-Key: key-%d\r\nContent-Length: %d\r\n\r\n%s" % (port, start + i, len(body), body) for i in range(n)))
+            got = b""
+            while got.count(b'{"row":{"n":1}}') < n:
+                more = s.recv(65536)
+                assert more, got[-500:]
+                got += more
+
+
+def test_the_store_is_bounded():
+    """More keys than are kept: the oldest go, memory stays."""
+    with Server(config={"access_log": False}) as own, Client(own.port) as c:
+        def again(i):
+            answer = c.post("/v1/sql/fetch-one", raw=b'{"sql":"SELECT 1 AS n"}', headers={
+                "Content-Type": "application/json", "Idempotency-Key": f"key-{i}"})
+            return replayed(answer.expect(200))
+
+        pipeline(own.port, 0, 10000)
+        assert again(0) and again(9999)
+        before = own.rss_kib()
+        pipeline(own.port, 10000, 20000)
+        assert again(19999) and again(10001)
+        assert not again(3) and not again(9999)
+        assert own.rss_kib() - before < 8 * 1024
