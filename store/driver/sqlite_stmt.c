@@ -353,8 +353,8 @@ static bool advance(struct sqlite_stmt *st, bool *ret_row, struct err *err)
 		return true;
 	}
 	(void)sqlite_error(c, rc, STR_NONE, err);
-	/* an interrupted write, a full disk: SQLite ends the whole transaction by itself */
-	if (st->was_in_tx && sqlite3_get_autocommit(c->h))
+	/* a statement on its own is undone; an interrupted write or a full disk ends even a whole transaction */
+	if (sqlite3_get_autocommit(c->h))
 		err->outcome = ERR_OUTCOME_ROLLED_BACK;
 	return false;
 }
