@@ -191,6 +191,10 @@ clients-test: ## public linters over the API description; generated clients (Typ
 	@$(MAKE) --no-print-directory build
 	@$(PYTHON) -B tests/clients/run.py --build $(BUILD)
 
+.PHONY: migrate-large
+migrate-large: build ## migrate a table of a million rows on both databases, the daemon's memory watched
+	@FERROD_TEST_MIGRATE_ROWS=1000000 $(RUN_TESTS) api -- tests/api/test_migrate_together.py -k large
+
 asan: ## everything under AddressSanitizer and UndefinedBehaviorSanitizer
 	@$(MAKE) --no-print-directory test VARIANT=asan
 tsan: ## everything under ThreadSanitizer

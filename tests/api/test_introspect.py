@@ -16,19 +16,15 @@ def columns(answer, name):
 
 
 @pytest.fixture
-def twin(conn, request):
-    """A second, empty database of the same kind, connected: .name, .backend, .client, .using."""
-    if conn.backend.name == "sqlite":
-        path = conn.backend.path + ".twin"
-        backend = types.SimpleNamespace(name="sqlite", path=path, url=f"sqlite:{path}?mode=rwc")
-    else:
-        pg = conn.backend.pg
-        database = pg.create_database()
-        backend = types.SimpleNamespace(name="postgres", pg=pg, database=database, url=pg.url(database))
-        request.addfinalizer(lambda: pg.drop_database(database))
+def twin(conn):
+    """An empty database of the same kind (on PostgreSQL a schema of its own), connected: .name, .client, .using."""
+    url = f"sqlite:{conn.backend.path}.twin?mode=rwc" if conn.backend.name == "sqlite" else None
+    if url is None:
+        run(conn.backend, "CREATE SCHEMA twin")
+        url = conn.backend.url + "?ferro_search_path=twin"
     name = conn.name + "_twin"
-    conn.client.post("/v1/connections", {"name": name, "url": backend.url}).expect(201)
-    yield types.SimpleNamespace(name=name, backend=backend, client=conn.client, using={"using": name})
+    conn.client.post("/v1/connections", {"name": name, "url": url}).expect(201)
+    yield types.SimpleNamespace(name=name, client=conn.client, using={"using": name})
     conn.client.delete(f"/v1/connections/{name}?force=true").expect(204)
 
 

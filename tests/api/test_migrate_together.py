@@ -1,5 +1,6 @@
 """Migrations beside others: transactions that hold locks, several servers at once, writers; and large tables."""
 import os
+import sqlite3
 import threading
 import time
 import types
@@ -69,18 +70,21 @@ def test_open_transactions_are_waited_for_only_so_long(server, sqlite_conn, post
         quiet(conn)
 
 
-def test_another_process_writes_to_the_sqlite_file(sqlite_conn):
-    import sqlite3
-    register(sqlite_conn.client, model("Elsewhere", column("a")))
-    other = sqlite3.connect(sqlite_conn.backend.path, isolation_level=None, check_same_thread=False)
-    other.execute("BEGIN IMMEDIATE")
+def test_another_process_writes_to_the_sqlite_file(sqlite_backend):
+    """It is waited for beyond the patience that a request has with other processes' locks."""
+    with Server(config={"busy_timeout_seconds": 0.5}) as server, Client(server.port) as client:
+        conn = types.SimpleNamespace(backend=sqlite_backend, client=client, using={"using": "file"}, name="file")
+        client.post("/v1/connections", {"name": "file", "url": sqlite_backend.url}).expect(201)
+        register(client, model("Elsewhere", column("a")))
+        other = sqlite3.connect(sqlite_backend.path, isolation_level=None, check_same_thread=False)
+        other.execute("BEGIN IMMEDIATE")
 
-    def end():
-        time.sleep(7)  # longer than SQLite's own patience of five seconds
-        other.execute("COMMIT")
-    migrated, _ = in_threads(lambda: migrate(sqlite_conn), end)
-    other.close()
-    assert len(migrated["statements"]) == 1
+        def end():
+            time.sleep(2)
+            other.execute("COMMIT")
+        migrated, _ = in_threads(lambda: migrate(conn), end)
+        other.close()
+        assert len(migrated["statements"]) == 1
 
 
 def test_the_lock_outside_the_statement_timeout(server, postgres_backend):
@@ -169,7 +173,9 @@ def fill(backend, table, rows):
 
 def test_a_large_table_in_flat_memory(backend):
     """Every kind of change that touches all rows, while the daemon answers others and grows by little."""
-    with Server() as server, Client(server.port) as client:
+    # a sanitizer would keep what is freed for a while
+    env = {"ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=1"}
+    with Server(env=env) as server, Client(server.port) as client:
         conn = types.SimpleNamespace(backend=backend, client=client, using={"using": "big"}, name="big")
         client.post("/v1/connections", {"name": "big", "url": backend.url}).expect(201)
         register(client, model("Big", column("a"), column("n")))
