@@ -229,7 +229,7 @@ static bool host_is_loopback(struct str host)
 	if (name.len > 0 && name.p[0] == '[') {
 		const char *end = memchr(name.p, ']', name.len);
 		name.len = end != NULL ? (size_t)(end - name.p) + 1 : name.len;
-		return str_eq_z(name, "[::1]");
+		return str_eq_z(name, "[::1]") && (name.len == host.len || host.p[name.len] == ':');
 	}
 	(void)str_split(&host, ':', &name);
 	return str_ieq_z(name, "localhost") || (str_starts(name, STR("127.")) && name.len < 16 &&
