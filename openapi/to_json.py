@@ -65,6 +65,10 @@ def allow_null(schema, schemas):
     return {}
 
 
+def names_nothing(schema, schemas):
+    return schemas.get(schema.get("$ref", "").rsplit("/", 1)[-1], schema).get("not") == {}
+
+
 def down_schema(schema, schemas):
     if isinstance(schema, bool):
         return {} if schema else {"not": {}}
@@ -80,6 +84,10 @@ def down_schema(schema, schemas):
         schema["enum"] = [schema.pop("const")]
     if any(isinstance(value, bool) for value in schema.get("enum", [])):
         schema["type"] = schema.pop("enum") and "boolean"  # generators know only enums of strings and integers
+    if "enum" in schema and "type" not in schema:
+        for name, kind in (("string", str), ("integer", int)):
+            if all(isinstance(value, kind) for value in schema["enum"]):
+                schema["type"] = name
     if schema.get("default", "") is None:
         del schema["default"]
     if "examples" in schema:
@@ -89,6 +97,8 @@ def down_schema(schema, schemas):
             schema[bound.lower()] = schema[f"exclusive{bound}"]
             schema[f"exclusive{bound}"] = True
     with_null = without_null(schema)
+    if "additionalProperties" in schema and names_nothing(schema["additionalProperties"], schemas):
+        schema["additionalProperties"] = False  # what every generator knows, unlike a schema that nothing fits
     for key in ("items", "not", "additionalProperties"):
         if isinstance(schema.get(key), dict):
             schema[key] = down_schema(schema[key], schemas)
@@ -124,6 +134,10 @@ def down(node, schemas, where=()):
 def to_30(document):
     document = down(document, document["components"]["schemas"])
     document["openapi"] = "3.0.3"
+    text = json.dumps(document)
+    for name in list(document["components"]["schemas"]):
+        if f'"#/components/schemas/{name}"' not in text:
+            del document["components"]["schemas"][name]
     document["info"].pop("summary", None)
     document["info"]["license"] = {"name": "MIT", "url": "https://spdx.org/licenses/MIT.html"}
     document.pop("jsonSchemaDialect", None)

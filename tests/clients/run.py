@@ -1,0 +1,128 @@
+"""Lints the API description with the public linters, generates clients of it, and drives the server with them.
+
+run.py --build build/release [--work build/clients]. The tools come from the npm registry (pinned in
+typescript/package-lock.json), PyPI and the Go module proxy, into --work. Ends with `N passed, N failed, N skipped`.
+"""
+import argparse
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import traceback
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+VALIDATOR = "openapi-spec-validator==0.9.0"
+CODEGEN = "github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen@v2.8.2"
+SECONDS = 900
+
+
+def run(*command, cwd, env=None):
+    done = subprocess.run([str(part) for part in command], cwd=cwd, env={**os.environ, **(env or {})}, capture_output=True, text=True,
+                          timeout=SECONDS, check=False, stdin=subprocess.DEVNULL)
+    assert done.returncode == 0, f"{command[0]} ended with {done.returncode}:\n{(done.stdout + done.stderr)[-6000:]}"
+    return done.stdout
+
+
+class Clients:
+    def __init__(self, options):
+        self.work = (ROOT / options.work).resolve()
+        self.binary = (ROOT / options.build / "ferrod").resolve()
+        self.typescript, self.go = self.work / "typescript", self.work / "go"
+        self.documents = {}
+
+    def bin(self, name):
+        return self.typescript / "node_modules/.bin" / name
+
+    def fetch_documents(self, server):
+        """The descriptions as the server serves them: what a client's author has."""
+        from support.client import Client
+        with Client(server.port) as client:
+            for name in ("openapi.yaml", "openapi.json", "openapi-3.0.json"):
+                path = self.work / name
+                path.write_bytes(client.get(f"/{name}").expect(200).body)
+                self.documents[name] = path
+
+    def install(self):
+        for part in ("typescript", "go"):
+            shutil.copytree(HERE / part, self.work / part, dirs_exist_ok=True)
+        run("npm", "ci", "--no-audit", "--no-fund", cwd=self.typescript)
+
+    # ---- what is checked ----
+
+    def check_redocly(self):
+        for name in ("openapi.yaml", "openapi-3.0.json"):
+            said = json.loads(run(self.bin("redocly"), "lint", "--format=json", f"--config={HERE}/redocly.yaml", self.documents[name],
+                                  cwd=self.work, env={"REDOCLY_TELEMETRY": "off", "REDOCLY_SUPPRESS_UPDATE_NOTICE": "true"}))
+            totals = said["totals"]
+            assert totals["errors"] == 0 and totals["warnings"] == 0, f"{name}: {json.dumps(said['problems'])[:4000]}"
+
+    def check_spectral(self):
+        run(self.bin("spectral"), "lint", f"--ruleset={HERE}/spectral.yaml", "--fail-severity=hint", self.documents["openapi.yaml"], cwd=self.work)
+
+    def check_spec_validator(self):
+        venv = self.work / "venv"
+        if not (venv / "bin/openapi-spec-validator").exists():
+            run(sys.executable, "-m", "venv", venv, cwd=self.work)
+            run(venv / "bin/pip", "install", "--quiet", "--disable-pip-version-check", VALIDATOR, cwd=self.work)
+        for path in self.documents.values():
+            run(venv / "bin/openapi-spec-validator", path, cwd=self.work)
+
+    def check_typescript_client(self):
+        run(self.bin("openapi-typescript"), self.documents["openapi.json"], "-o", self.typescript / "ferrod.d.ts",
+            "--default-non-nullable=false", cwd=self.typescript)
+        run(self.bin("tsc"), "-p", ".", cwd=self.typescript)
+        self.tour(["node", "out/tour.js"], self.typescript, "ts", "TypeScript")
+
+    def check_go_client(self):
+        env = {"GOBIN": str(self.work / "bin"), "GOFLAGS": "-mod=mod", "GOTOOLCHAIN": "local"}
+        if not (self.work / "bin/oapi-codegen").exists():
+            run("go", "install", CODEGEN, cwd=self.work, env=env)
+        (self.go / "ferrod").mkdir(exist_ok=True)
+        run(self.work / "bin/oapi-codegen", "-config", "oapi-codegen.yaml", self.documents["openapi-3.0.json"], cwd=self.go)
+        run("go", "vet", "./...", cwd=self.go, env=env)
+        run("go", "build", "-o", "tour", ".", cwd=self.go, env=env)
+        self.tour(["./tour"], self.go, "go", "Go")
+
+    def tour(self, command, cwd, name, language):
+        for backend, url in self.databases.items():
+            said = run(*command, f"http://127.0.0.1:{self.port}", url, f"{name}_{backend}", cwd=cwd)
+            assert f"the {language} tour is done on {backend}" in said, said
+
+    def all(self):
+        os.environ["FERROD_BIN"] = str(self.binary)
+        sys.path.insert(0, str(ROOT / "tests"))
+        from support.pg import Postgres
+        from support.server import Server
+        passed = failed = 0
+        self.work.mkdir(parents=True, exist_ok=True)
+        self.install()
+        postgres = Postgres()
+        try:
+            with Server() as server:
+                self.fetch_documents(server)
+                self.port = server.port
+                for check in (self.check_redocly, self.check_spectral, self.check_spec_validator, self.check_typescript_client,
+                              self.check_go_client):
+                    self.databases = {"sqlite": f"sqlite:{server.dir}/{check.__name__}.db?mode=rwc",
+                                      "postgres": postgres.url(postgres.create_database())}
+                    try:
+                        check()
+                        passed += 1
+                        print(f"{check.__name__[6:]}: good", flush=True)
+                    except Exception:
+                        failed += 1
+                        print(f"{check.__name__[6:]}: bad\n{traceback.format_exc()}", flush=True)
+        finally:
+            postgres.destroy()
+        print(f"{passed} passed, {failed} failed, 0 skipped")
+        return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--build", default="build/release")
+    parser.add_argument("--work", default="build/clients")
+    sys.exit(Clients(parser.parse_args()).all())
