@@ -1,4 +1,5 @@
 /* libmicrohttpd's callbacks: collect the request, run its handler in a fiber, answer now or after a resume. */
+#include <strings.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -73,6 +74,21 @@ static void keep_small(struct strbuf *b)
 		strbuf_reset(b);
 }
 
+/* RFC 9112 section 3.2.2: a server accepts the absolute form, too. What it says beside the path is Host's to say. */
+static struct str origin_form(struct str target)
+{
+	struct str rest = target;
+	if (target.len >= 7 && strncasecmp(target.p, "http://", 7) == 0)
+		rest = str_n(target.p + 7, target.len - 7);
+	else if (target.len >= 8 && strncasecmp(target.p, "https://", 8) == 0)
+		rest = str_n(target.p + 8, target.len - 8);
+	else
+		return target;
+	while (rest.len > 0 && rest.p[0] != '/' && rest.p[0] != '?')
+		rest = str_n(rest.p + 1, rest.len - 1);
+	return rest.len > 0 && rest.p[0] == '/' ? rest : STR("/");
+}
+
 void *server_on_uri(void *cls, const char *uri, struct MHD_Connection *conn)
 {
 	(void)conn;
@@ -80,7 +96,7 @@ void *server_on_uri(void *cls, const char *uri, struct MHD_Connection *conn)
 	struct request *req = &x->req;
 	req->app = x->loop->server->options.app;
 	req->start_ns = clock_mono_ns();
-	req->path = arena_str(&req->arena, str_z(uri));
+	req->path = arena_str(&req->arena, origin_form(str_z(uri)));
 	char *mark = memchr(req->path.p, '?', req->path.len);
 	if (mark != NULL) {
 		size_t at = (size_t)(mark - req->path.p);

@@ -96,6 +96,15 @@ def test_http_1_0(raw):
     assert raw.closed()
 
 
+def test_absolute_form_of_the_target(raw):
+    for target in ("http://localhost/healthz", "HTTP://other.example:81/healthz/", "https://localhost/healthz?"):
+        raw.send(f"GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert raw.response().status == 200
+    for target in ("http://localhost", "http://localhost?x=/healthz"):
+        raw.send(f"GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        raw.response().problem(404, "route_not_found")
+
+
 def test_expect_100_continue(raw):
     body = b'{"model_name": "NoSuchModel"}'
     raw.send(f"POST /v1/query HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
