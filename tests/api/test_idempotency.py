@@ -243,4 +243,4 @@ def test_the_store_is_bounded():
         pipeline(own.port, 10000, 20000)
         assert again(19999) and again(10001)
         assert not again(3) and not again(9999)
-        assert own.rss_kib() - before < 8 * 1024
+        assert own.rss_kib() - before < vanish.growth_bound(8 * 1024)

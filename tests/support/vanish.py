@@ -3,6 +3,8 @@ import json
 import socket
 import struct
 
+from .process import BINARY
+
 
 def send(port, path, body, headers=None):
     """Sends a POST and returns the socket, with the answer unread."""
@@ -28,6 +30,12 @@ def reset(s):
     """A connection that breaks: RST instead of FIN."""
     s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     s.close()
+
+
+def growth_bound(kib):
+    """How much memory may grow: a sanitizer keeps what was freed, so there only its leak check counts."""
+    data = BINARY.read_bytes()
+    return kib if b"__asan_init" not in data and b"__tsan_init" not in data else 1024 * 1024
 
 
 WAYS = {"close": close, "half_close": half_close, "reset": reset}
