@@ -151,5 +151,9 @@ bool bulk_create(struct context *c, const struct model *m, struct bulk_reader *i
 	if (!insert_options_read(c, m, &o, err))
 		return false;
 	context_write(c, true);
-	return bulk_insert(c, m, in, &o, response_json(c->res, 201), err) && context_commit(c, err);
+	if (!bulk_insert(c, m, in, &o, response_json(c->res, 201), err) || !context_commit(c, err))
+		return false;
+	if (o.conflict == RECORD_UPDATE)
+		context_forget(c, m, false);
+	return true;
 }

@@ -171,6 +171,17 @@ void context_abandon(struct context *c)
 		(void)!end_unit(c, false, &ignored);
 }
 
+/* A problem does not say what would have been honoured. */
+static void drop_applied(struct response *res)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < res->n_headers; i++) {
+		if (!str_ieq_z(res->headers[i].name, "Preference-Applied"))
+			res->headers[n++] = res->headers[i];
+	}
+	res->n_headers = n;
+}
+
 bool context_close(struct context *c, bool ok, struct err *err)
 {
 	if (ok)
@@ -180,6 +191,8 @@ bool context_close(struct context *c, bool ok, struct err *err)
 	if (c->route.session != NULL)
 		session_info_header(c->res, c->route.session);
 	route_release(c->store, &c->route);
+	if (!ok && c->req->prefer.applied != 0)
+		drop_applied(c->res);
 	return ok;
 }
 

@@ -52,6 +52,43 @@ const struct value *context_mapped(struct context *c, const struct model *m, con
 	return row;
 }
 
+/* Does deleting rows of `to` change rows of m? */
+static bool follows(const struct model *m, const struct model *to)
+{
+	for (size_t i = 0; i < m->n_fks; i++) {
+		struct str action = m->fks[i].on_delete;
+		bool refuses = str_ieq_z(action, "RESTRICT") || str_ieq_z(action, "NO ACTION");
+		if (!refuses && str_eq(m->fks[i].to_table, to->table))
+			return true;
+	}
+	return false;
+}
+
+void context_forget(struct context *c, const struct model *m, bool deleted)
+{
+	if (c->imap == NULL || c->undo)
+		return;
+	imap_evict_model(c->imap, m->name);
+	if (!deleted)
+		return;
+	const struct schema *s = c->schema;
+	const struct model **gone = arena_array(&c->req->arena, s->n_models + 1, sizeof(const struct model *));
+	size_t n = 0;
+	gone[n++] = m;
+	for (size_t from = 0; from < n; from++) {
+		for (size_t i = 0; i < s->n_models; i++) {
+			const struct model *other = &s->models[i];
+			size_t k = 0;
+			while (k < n && gone[k] != other)
+				k++;
+			if (k < n || !follows(other, gone[from]))
+				continue;
+			imap_evict_model(c->imap, other->name);
+			gone[n++] = other;
+		}
+	}
+}
+
 bool handle_query_first(struct request *req, struct response *res, struct err *err)
 {
 	struct query_request q;

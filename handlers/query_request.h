@@ -23,6 +23,9 @@ bool context_scalar(struct context *c, const struct stmt *stmt, int64_t *ret, st
 /* What a full row that a read has brought shows: the mapped values when the session has them, else the row, which is
  * then mapped; with Cache-Control: no-cache the row overwrites. */
 const struct value *context_mapped(struct context *c, const struct model *m, const struct value *row);
+/* After a committed write of the model's records by query: the session's map forgets them; after a delete also those of models
+ * that the database may have changed along with them (ON DELETE CASCADE and SET NULL, however far). */
+void context_forget(struct context *c, const struct model *m, bool deleted);
 
 /* A record by its key values, decoded, in the arena; *ret NULL when there is none. In an open unit. Parks. */
 bool context_record(struct context *c, const struct model *m, const struct value *key, enum query_lock lock,

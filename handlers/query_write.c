@@ -70,8 +70,7 @@ static bool run_write(struct context *c, struct query_write *w, struct err *err)
 	context_write(c, w->max_affected >= 0);
 	if (!write_query(c, w, representation ? b : NULL, &affected, err) || !context_commit(c, err))
 		return false;
-	if (c->imap != NULL && !c->undo)
-		imap_evict_model(c->imap, w->q->model->name);
+	context_forget(c, w->q->model, w->n_set == 0);
 	if (representation)
 		strbuf_putc(b, ']');
 	out_int(b, "rows_affected", affected);

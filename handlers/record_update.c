@@ -199,9 +199,7 @@ static bool delete_record(struct record_request *r, struct err *err)
 	    !query_lower_delete(a, q, false, &stmt, &shape, err) || !context_run(r->c, &stmt, NULL, &result, err) ||
 	    !context_commit(r->c, err))
 		return false;
-	/* A cascade may have taken others of the same model along. */
-	if (r->c->imap != NULL && !r->c->undo)
-		imap_evict_model(r->c->imap, r->m->name);
+	context_forget(r->c, r->m, true);
 	return result.affected > 0 || record_missing(r->m, err);
 }
 
