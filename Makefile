@@ -131,7 +131,7 @@ $(BUILD)/tests/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(REPLAY_OBJ) $(LIB)
 
 RUN_TESTS = $(PYTHON) -B tests/support/run_tests.py --build $(BUILD)
 
-.PHONY: run test unit golden api isolation soak lint fuzz-replay asan tsan bench
+.PHONY: run test unit golden api isolation soak lint fuzz-replay asan tsan bench profile
 run: ## install what is missing, build, serve (ARGS="--listen 127.0.0.1:9000")
 	@.ci/deps run
 	@$(MAKE) --no-print-directory build
@@ -200,10 +200,15 @@ asan: ## everything under AddressSanitizer and UndefinedBehaviorSanitizer
 tsan: ## everything under ThreadSanitizer
 	@$(MAKE) --no-print-directory test VARIANT=tsan
 
-bench: ## the figures of the performance bars (tests/bench)
-	@.ci/deps run test
+bench: ## the performance bars (BARS=http,sqlite,write,pg,lanes,bulk,stream,memory,scale ROUNDS=5)
+	@.ci/deps run bench
 	@$(MAKE) --no-print-directory build
 	@$(PYTHON) -B tests/bench/bench.py --bin $(BIN)
+
+profile: ## where a request's instructions go (REQUEST=hello|get|hit|query|rows|insert), under callgrind
+	@.ci/deps run bench
+	@$(MAKE) --no-print-directory build
+	@$(PYTHON) -B tests/bench/profile.py $(BIN)
 
 # ---- the rest ----------------------------------------------------------------------------------------
 
