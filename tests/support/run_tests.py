@@ -5,6 +5,7 @@ api, browser (pytest). One line a suite, what failed in full, and as the last li
 Ends with 1 when something failed, or when a suite that must hold tests held none.
 """
 import argparse
+import contextlib
 import os
 import pathlib
 import re
@@ -86,6 +87,26 @@ class Runner:
             show(f"{path.relative_to(self.build)} (exit code {code})", output)
         return count
 
+    @contextlib.contextmanager
+    def postgres(self):
+        """A server for the programs that ask for one by FERROD_TEST_PG_URL; one that is named already is used."""
+        if "FERROD_TEST_PG_URL" in os.environ:
+            yield
+            return
+        sys.path.insert(0, str(ROOT / "tests"))
+        from support.pg import Postgres
+        server = Postgres()
+        try:
+            self.env["FERROD_TEST_PG_URL"] = server.url(server.create_database())
+            yield
+        finally:
+            self.env.pop("FERROD_TEST_PG_URL", None)
+            server.destroy()
+
+    def unit(self):
+        with self.postgres():
+            return self.programs("unit")
+
     def programs(self, suite):
         sources = sorted((ROOT / "tests" / suite).rglob("test_*.c"))
         binaries = [self.build / source.relative_to(ROOT).with_suffix("") for source in sources]
@@ -149,7 +170,8 @@ class Runner:
         if name in ("api", "isolation", "browser"):
             return self.pytest(name)
         # pytest files of the unit and golden suites run once, not under valgrind
-        return self.programs(name) + (Count() if self.valgrind else self.pytest(name))
+        programs = self.unit() if name == "unit" else self.programs(name)
+        return programs + (Count() if self.valgrind else self.pytest(name))
 
 
 def main():
