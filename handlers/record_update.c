@@ -28,10 +28,10 @@ static bool check_guard(struct record_request *r, struct err *err)
 	if (!context_record(r->c, r->m, r->key, QUERY_LOCK_UPDATE, &row, err))
 		return false;
 	struct str etag = row != NULL ? record_etag(&r->c->req->arena, r->m, row) : STR_NONE;
-	if (want.p != NULL && (row == NULL || !etag_listed(want, etag)))
+	if (want.p != NULL && (row == NULL || !etag_listed(want, etag, false)))
 		return err_set(err, ERR_PRECONDITION_FAILED, "%s", row != NULL ? "the record has changed since; read it again"
 									      : "there is no such record");
-	if (not_want.p != NULL && row != NULL && etag_listed(not_want, etag))
+	if (not_want.p != NULL && row != NULL && etag_listed(not_want, etag, true))
 		return err_set(err, ERR_PRECONDITION_FAILED, "the record exists");
 	return true;
 }

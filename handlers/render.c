@@ -170,15 +170,15 @@ struct str out_record_etag(struct strbuf *b, struct arena *a, const struct model
 	return tag;
 }
 
-bool etag_listed(struct str header, struct str etag)
+bool etag_listed(struct str header, struct str etag, bool weakly)
 {
 	struct str part;
 	while (str_split(&header, ',', &part)) {
 		part = str_trim(part);
 		if (str_eq_z(part, "*") || str_eq(part, etag))
 			return true;
-		/* A weak tag of ours may come back from a proxy that compressed the answer. */
-		if (str_starts(part, STR("W/")) && str_eq(str_n(part.p + 2, part.len - 2), etag))
+		/* A tag of ours comes back weak from a proxy that compressed the answer. */
+		if (weakly && str_starts(part, STR("W/")) && str_eq(str_n(part.p + 2, part.len - 2), etag))
 			return true;
 	}
 	return false;

@@ -34,8 +34,8 @@ struct str etag_of(struct arena *a, struct str plain);
 /* out_record, and the record's tag, made in one go. */
 struct str out_record_etag(struct strbuf *b, struct arena *a, const struct model *m, const struct value *row,
 			   const struct value_format *fmt);
-/* Does the tag stand in the list of a header If-Match / If-None-Match? "*" matches everything. */
-bool etag_listed(struct str header, struct str etag);
+/* Does the tag stand in the list of a header If-Match (strong) or If-None-Match (weakly)? "*" matches everything. */
+bool etag_listed(struct str header, struct str etag, bool weakly);
 
 /* The connection object of section 4; urls false: the caller may not see the URL. */
 void out_connection(struct strbuf *b, struct connection *conn, struct str default_name, bool urls);
