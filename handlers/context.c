@@ -2,6 +2,7 @@
 #include "handlers/context.h"
 
 #include "service/base/clock.h"
+#include "service/base/log.h"
 
 #include "service/base/banned.h"
 
@@ -121,6 +122,7 @@ bool context_open(struct context *c, struct request *req, struct response *res, 
 	arena_on_done(&req->arena, unref_schema, s);
 	c->schema = s;
 	if (c->route.session != NULL) {
+		req->session_ref = arena_str(&req->arena, str_z(c->route.session->ref));
 		session_info_header(res, c->route.session);
 		if (imap_enabled(c->route.session->imap))
 			c->imap = c->route.session->imap;
@@ -136,6 +138,18 @@ bool context_open_plain(struct context *c, struct request *req, struct response 
 	return context_open(c, req, res, &spec, err);
 }
 
+/* The text of the slowest statement; parameters travel apart from it, so no value shows. */
+static void log_slow(const struct context *c)
+{
+	struct log_line l;
+	log_begin(&l, LOG_WARN, "slow_statement");
+	log_str(&l, "request_id", c->req->id);
+	log_str(&l, "connection", c->route.conn->name);
+	log_ms(&l, "ms", c->exec.slowest_ns);
+	log_str(&l, "sql", c->exec.slowest_sql);
+	log_end(&l);
+}
+
 /* Ends the unit and books its time. */
 static bool end_unit(struct context *c, bool commit, struct err *err)
 {
@@ -143,6 +157,8 @@ static bool end_unit(struct context *c, bool commit, struct err *err)
 	c->in_unit = false;
 	c->req->db_ns += c->exec.db_ns;
 	c->req->lease_ns += c->exec.lease_ns;
+	if (c->app->slow_statement_ns > 0 && c->exec.slowest_ns > c->app->slow_statement_ns)
+		log_slow(c);
 	return ok;
 }
 

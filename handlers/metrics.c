@@ -117,6 +117,19 @@ static void write_lanes(struct strbuf *b, struct connection **conns, size_t n)
 	}
 }
 
+static void write_errors(struct strbuf *b, struct connection **conns, size_t n)
+{
+	metrics_family(b, "ferrod_database_errors_total", "counter", "Failed statements, by SQLSTATE class.");
+	for (size_t i = 0; i < n; i++) {
+		for (size_t k = 0; k < CONNECTION_ERROR_CLASSES; k++) {
+			uint64_t count = __atomic_load_n(&conns[i]->n_errors[k], __ATOMIC_RELAXED);
+			if (count > 0)
+				strbuf_printf(b, "ferrod_database_errors_total{connection=\"%.*s\",class=\"%s\"} %llu\n",
+					      STR_FMT(conns[i]->name), connection_error_class(k), (unsigned long long)count);
+		}
+	}
+}
+
 static void write_identity_maps(struct strbuf *b)
 {
 	struct imap_stats s;
@@ -145,6 +158,7 @@ bool handle_metrics(struct request *req, struct response *res, struct err *err)
 	write_pools(b, conns, stats, n);
 	write_lanes(b, conns, n);
 	write_sessions(b, conns, n);
+	write_errors(b, conns, n);
 	write_identity_maps(b);
 	for (size_t i = 0; i < n; i++)
 		connection_unref(conns[i]);

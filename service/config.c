@@ -39,12 +39,16 @@ static const struct setting settings[] = {
 	 "listen beyond loopback although no API keys are configured"},
 	{"default_url", TYPE_STRING, AT(default_url), 0, 0, "sqlite:ferrod.db?mode=rwc", NULL, true,
 	 "database of the built-in connection \"default\"; empty: none"},
+	{"default_url_file", TYPE_STRING, AT(default_url_file), 0, 0, "", NULL, false,
+	 "file whose content is used as default_url (a secret of the container platform)"},
 	{"loops", TYPE_INT, AT(loops), 0, 256, "0", NULL, false, "event loops (threads); 0: one per core"},
 	{"offload_threads", TYPE_INT, AT(offload_threads), 1, 256, "4", NULL, false,
 	 "threads for calls that block (name lookup, file-system sync)"},
 	{"log_level", TYPE_STRING, AT(log_level), 0, 0, "info", "debug|info|warn|error", false, "least level that is logged"},
 	{"log_format", TYPE_STRING, AT(log_format), 0, 0, "json", "json|text", false, "form of the log lines on stderr"},
 	{"access_log", TYPE_BOOL, AT(access_log), 0, 0, "true", NULL, false, "one log line per request"},
+	{"slow_statement_seconds", TYPE_SECONDS, AT(slow_statement_seconds), 0, 86400, "1", NULL, false,
+	 "a statement that takes longer is logged, without its values; 0: none is"},
 	{"body_bytes", TYPE_INT, AT(body_bytes), 1024, 1e12, "8388608", NULL, false, "largest request body"},
 	{"bulk_body_bytes", TYPE_INT, AT(bulk_body_bytes), 1024, 1e12, "1073741824", NULL, false, "largest body of a bulk create"},
 	{"uri_bytes", TYPE_INT, AT(uri_bytes), 256, 65536, TEXT_OF(LIMIT_URI_BYTES), NULL, false, "longest request target"},
@@ -86,6 +90,7 @@ static const struct setting settings[] = {
 	 "bytes in a session's identity map"},
 	{"keys_file", TYPE_STRING, AT(keys_file), 0, 0, "", NULL, false, "file with the API keys (hashed)"},
 	{"admin_key", TYPE_STRING, AT(admin_key), 0, 0, "", NULL, true, "one API key with every scope, in plain"},
+	{"admin_key_file", TYPE_STRING, AT(admin_key_file), 0, 0, "", NULL, false, "file whose content is used as admin_key"},
 	{"allow_urls", TYPE_STRING, AT(allow_urls), 0, 0, "", NULL, false,
 	 "comma-separated patterns (* matches anything) of database URLs that may be connected; empty: all"},
 	{"sqlite_dir", TYPE_STRING, AT(sqlite_dir), 0, 0, "", NULL, false, "SQLite files must lie in it; empty: anywhere"},
@@ -248,7 +253,8 @@ static bool action_of(const char *arg, enum config_action *ret)
 		enum config_action action;
 	} actions[] = {{"--help", CONFIG_HELP},		      {"-h", CONFIG_HELP},
 		       {"--version", CONFIG_VERSION},	      {"--print-settings", CONFIG_PRINT_SETTINGS},
-		       {"--print-routes", CONFIG_PRINT_ROUTES}, {"check-config", CONFIG_CHECK}};
+		       {"--print-routes", CONFIG_PRINT_ROUTES}, {"check-config", CONFIG_CHECK},
+		       {"healthcheck", CONFIG_HEALTHCHECK}};
 	for (size_t i = 0; i < ARRAY_LEN(actions); i++) {
 		if (strcmp(arg, actions[i].word) == 0) {
 			*ret = actions[i].action;
@@ -287,6 +293,23 @@ static bool load_flags(struct config *c, int argc, char **argv, const char **con
 	return true;
 }
 
+/* ---- secrets that come as files ---- */
+
+static bool load_secret(struct config *c, struct str path, const char *key, struct str *ret, struct err *err)
+{
+	struct str text;
+	struct err fault;
+	if (path.len == 0)
+		return true;
+	if (!read_file(c, path.p, &text, &fault))
+		return err_set(err, ERR_INVALID_REQUEST, "cannot read the file of \"%s\"", key);
+	text = str_trim(text);
+	if (memchr(text.p, '\n', text.len) != NULL || memchr(text.p, '\0', text.len) != NULL)
+		return err_set(err, ERR_INVALID_REQUEST, "the file of \"%s\" holds more than one line", key);
+	*ret = arena_str(&c->arena, text);
+	return true;
+}
+
 /* ---- all of it ---- */
 
 bool config_load(int argc, char **argv, char **env, struct config *ret, struct err *err)
@@ -301,6 +324,8 @@ bool config_load(int argc, char **argv, char **env, struct config *ret, struct e
 	ok = ok && (file == NULL || file[0] == '\0' || load_file(ret, file, err));
 	ok = ok && load_env(ret, env, err);
 	ok = ok && load_flags(ret, argc, argv, &file, false, err);
+	ok = ok && load_secret(ret, ret->default_url_file, "default_url_file", &ret->default_url, err);
+	ok = ok && load_secret(ret, ret->admin_key_file, "admin_key_file", &ret->admin_key, err);
 	if (!ok)
 		config_done(ret);
 	return ok;
@@ -329,7 +354,9 @@ void config_print_help(FILE *out)
 {
 	char flag[80], env[80];
 	fputs("usage: ferrod [--config FILE] [SETTING...]\n"
-	      "       ferrod check-config [SETTING...] | --version | --print-settings | --print-routes\n\n"
+	      "       ferrod check-config | healthcheck [SETTING...]\n"
+	      "       ferrod key new --name NAME --scopes A,B [--connections C,D]\n"
+	      "       ferrod --version | --print-settings | --print-routes\n\n"
 	      "Serves SQLite and PostgreSQL databases over HTTP. Each setting is a flag, an environment\n"
 	      "variable, or a member of the JSON object in the file of --config (or FERROD_CONFIG); a flag\n"
 	      "wins over the environment, the environment over the file.\n\n",

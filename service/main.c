@@ -19,12 +19,15 @@
 #include "service/base/wait.h"
 #include "service/config.h"
 #include "service/cors.h"
+#include "service/healthcheck.h"
 #include "service/keys.h"
 #include "service/metrics.h"
 #include "service/problem.h"
 #include "service/rate.h"
 #include "service/server.h"
+#include "service/supervisor.h"
 #include "service/tls.h"
+#include "store/connection/dsn.h"
 #include "store/driver/driver_sqlite.h"
 #include "store/store.h"
 #include "service/version.h"
@@ -45,12 +48,19 @@ struct process {
 	pthread_rwlock_t keys_lock;
 	int draining;
 	struct str allow_urls[64];
+	int listen_fd; /* inherited; -1: none */
 };
 
 static int usage_error(const struct err *err)
 {
 	fprintf(stderr, "ferrod: %s\n", err->detail);
 	return EXIT_USAGE;
+}
+
+static int fail(const struct err *err)
+{
+	(void)usage_error(err);
+	return EXIT_FAILURE;
 }
 
 /* ---- settings into the layers' own options ---- */
@@ -97,6 +107,7 @@ static struct server_options server_options(struct process *p)
 	const struct config *c = &p->config;
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
 	struct server_options o = {
+		.listen_fd = p->listen_fd > 0 ? p->listen_fd : 0,
 		.listen = c->listen,
 		.n_loops = (unsigned)(c->loops > 0 ? c->loops : (cores > 0 ? cores : 1)),
 		.body_bytes = (size_t)c->body_bytes,
@@ -135,6 +146,7 @@ static bool fill_app(struct process *p, struct err *err)
 	p->app.version = FERROD_VERSION;
 	p->app.http_version = server_library_version();
 	p->app.draining = &p->draining;
+	p->app.slow_statement_ns = (int64_t)(p->config.slow_statement_seconds * 1e9);
 	p->app.allow_urls = p->allow_urls;
 	while (rest.len > 0 && str_split(&rest, ',', &word)) {
 		if (p->app.n_allow_urls == ARRAY_LEN(p->allow_urls))
@@ -298,7 +310,9 @@ static int serve(struct process *p, int argc, char **argv)
 		usage_error(&err);
 	} else {
 		log_listening(p);
+		supervisor_notify("READY=1");
 		wait_for_end(p, &signals, argc, argv);
+		supervisor_notify("STOPPING=1");
 		__atomic_store_n(&p->draining, 1, __ATOMIC_RELAXED);
 		code = EXIT_SUCCESS;
 	}
@@ -350,8 +364,21 @@ static int key_command(int argc, char **argv)
 	return keys_new(stdout, name, scopes, connections, &err) ? EXIT_SUCCESS : usage_error(&err);
 }
 
+/* Everything that a start looks at, short of opening the port and the database. */
+static int check_config(struct process *p)
+{
+	struct err err;
+	struct dsn dsn;
+	if (!check_exposure(p, &err) || !check_together(p, &err) || !fill_app(p, &err) ||
+	    (p->config.default_url.len > 0 && !dsn_parse(&p->config.arena, p->config.default_url, &dsn, &err)))
+		return usage_error(&err);
+	puts("the configuration is valid");
+	return EXIT_SUCCESS;
+}
+
 static int run(struct process *p, int argc, char **argv)
 {
+	struct err err;
 	switch (p->config.action) {
 	case CONFIG_HELP:
 		config_print_help(stdout);
@@ -366,11 +393,14 @@ static int run(struct process *p, int argc, char **argv)
 		print_routes();
 		return EXIT_SUCCESS;
 	case CONFIG_CHECK:
-		puts("the configuration is valid");
-		return EXIT_SUCCESS;
+		return check_config(p);
+	case CONFIG_HEALTHCHECK:
+		return healthcheck(p->config.listen, p->config.tls_cert_file.len > 0, &err) ? EXIT_SUCCESS : fail(&err);
 	case CONFIG_SERVE:
 		break;
 	}
+	if (!supervisor_listen_fd(&p->config.arena, &p->listen_fd, &p->config.listen, &err))
+		return usage_error(&err);
 	return serve(p, argc, argv);
 }
 

@@ -68,6 +68,7 @@ struct request {
 	int64_t handler_ns;            /* monotonic: the handler started; 0: refused before */
 	int64_t deadline;              /* monotonic */
 	const struct principal *principal; /* NULL: no keys are configured */
+	struct str session_ref;        /* for logs: names the session without being good for anything; STR_NONE: none */
 	struct str session_id, tx_id;  /* Ferro-Session, Ferro-Transaction; STR_NONE: not given */
 	struct prefer prefer;
 	enum media accept;             /* negotiated among what the route offers */
@@ -95,6 +96,7 @@ struct response {
 	struct http_pair headers[16];
 	size_t n_headers;
 	struct request *req;
+	size_t collect;            /* bytes that are held back before the answer starts to stream; 0: LIMIT_RESPONSE_CHUNK */
 	struct response_stream *stream; /* NULL until the answer outgrew LIMIT_RESPONSE_CHUNK */
 };
 

@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -102,11 +103,27 @@ static void set_port(struct address *a, int fd)
 		*a = bound;
 }
 
+/* The loops take turns at one inherited socket. */
+static bool share_socket(struct server *s, const struct address *a, struct err *err)
+{
+	s->loopback = address_is_loopback(a);
+	s->port = ntohs(((const struct sockaddr_in *)(const void *)&a->sa)->sin_port);
+	for (unsigned i = 0; i < s->n_loops; i++) {
+		s->loops[i].listen_fd = fcntl(s->options.listen_fd, F_DUPFD_CLOEXEC, 0);
+		if (s->loops[i].listen_fd < 0)
+			return err_set(err, ERR_INTERNAL_ERROR, "cannot use the inherited socket: %s", strerror(errno));
+	}
+	close(s->options.listen_fd);
+	return true;
+}
+
 static bool open_sockets(struct server *s, struct err *err)
 {
 	struct address a;
 	if (!parse_address(s->options.listen, &a, err))
 		return false;
+	if (s->options.listen_fd > 0)
+		return share_socket(s, &a, err);
 	int probe = listen_on(&a, false);
 	if (probe < 0)
 		return err_set(err, ERR_INTERNAL_ERROR, "cannot listen on %.*s: %s", STR_FMT(s->options.listen), strerror(errno));
@@ -150,6 +167,16 @@ static void PRINTF_LIKE(2, 0) on_library_log(void *cls, const char *fmt, va_list
 	log_msg(LOG_DEBUG, "http_library", "%s", text);
 }
 
+/* At its limit of connections the library stops listening; it looks again in its next run, which this brings about. */
+static void on_connection(void *cls, struct MHD_Connection *conn, void **context, enum MHD_ConnectionNotificationCode code)
+{
+	struct server_loop *l = cls;
+	(void)conn;
+	(void)context;
+	if (code == MHD_CONNECTION_NOTIFY_CLOSED)
+		loop_kick(l->loop);
+}
+
 static bool start_daemon(struct server_loop *l, struct err *err)
 {
 	const struct server_options *o = &l->server->options;
@@ -169,6 +196,7 @@ static bool start_daemon(struct server_loop *l, struct err *err)
 		MHD_OPTION_URI_LOG_CALLBACK, server_on_uri, l,
 		MHD_OPTION_UNESCAPE_CALLBACK, server_unescape, NULL,
 		MHD_OPTION_NOTIFY_COMPLETED, server_on_completed, l,
+		MHD_OPTION_NOTIFY_CONNECTION, on_connection, l,
 		MHD_OPTION_STRICT_FOR_CLIENT, 1,
 		MHD_OPTION_ARRAY, tls ? tls_options : tls_options + 2,
 		MHD_OPTION_END);

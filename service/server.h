@@ -10,6 +10,7 @@
 #include "service/router.h"
 
 struct server_options {
+	int listen_fd;              /* inherited listening socket, used in place of `listen`; 0: none */
 	struct str listen;          /* "127.0.0.1:8080", "[::1]:0", "0.0.0.0:80" */
 	unsigned n_loops;
 	size_t body_bytes, bulk_body_bytes, uri_bytes, header_bytes;

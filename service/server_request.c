@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "service/auth.h"
 #include "service/base/clock.h"
 #include "service/base/log.h"
 #include "service/base/mem.h"
@@ -142,10 +143,11 @@ static void exchange_free(struct exchange *x)
 
 void server_on_completed(void *cls, struct MHD_Connection *conn, void **con_cls, enum MHD_RequestTerminationCode code)
 {
-	(void)cls;
+	struct server_loop *l = cls;
 	(void)conn;
-	(void)code;
 	struct exchange *x = *con_cls;
+	if (code != MHD_REQUEST_TERMINATED_COMPLETED_OK)
+		loop_kick(l->loop); /* the library closes the socket in its next run, which nothing else may bring about */
 	if (x == NULL)
 		return;
 	*con_cls = NULL;
@@ -219,6 +221,32 @@ int64_t server_watch_parked(struct server_loop *l, int64_t now)
 
 /* ---- running ---- */
 
+/* W3C Trace Context: version-traceid-parentid-flags, lower-case hexadecimal, neither id all zero. */
+static bool trace_valid(struct str s)
+{
+	static const char shape[] = "vv-tttttttttttttttttttttttttttttttt-pppppppppppppppp-ff";
+	bool some_trace = false, some_parent = false;
+	if (s.len < sizeof(shape) - 1 || (s.len > sizeof(shape) - 1 && (s.p[sizeof(shape) - 1] != '-' || str_starts(s, STR("00")))) ||
+	    str_starts(s, STR("ff")))
+		return false;
+	for (size_t i = 0; i < sizeof(shape) - 1; i++) {
+		bool hex = (s.p[i] >= '0' && s.p[i] <= '9') || (s.p[i] >= 'a' && s.p[i] <= 'f');
+		if (shape[i] == '-' ? s.p[i] != '-' : !hex)
+			return false;
+		some_trace |= shape[i] == 't' && s.p[i] != '0';
+		some_parent |= shape[i] == 'p' && s.p[i] != '0';
+	}
+	return some_trace && some_parent;
+}
+
+static void trace_log(struct log_line *l, struct str header)
+{
+	if (header.p == NULL || !trace_valid(header))
+		return;
+	log_str(l, "trace_id", str_n(header.p + 3, 32));
+	log_str(l, "parent_id", str_n(header.p + 36, 16));
+}
+
 static void access_log(struct exchange *x)
 {
 	const struct request *req = &x->req;
@@ -228,11 +256,17 @@ static void access_log(struct exchange *x)
 	log_begin(&l, LOG_INFO, "request");
 	log_str(&l, "request_id", req->id);
 	log_str(&l, "method", req->method_text);
+	trace_log(&l, request_header(req, "traceparent"));
+	if (req->principal != NULL)
+		log_str(&l, "principal", principal_name(req));
+	if (req->session_ref.len > 0)
+		log_str(&l, "session", req->session_ref);
 	log_strz(&l, "route", req->route != NULL ? req->route->path : "-");
 	log_int(&l, "status", x->res.status);
 	log_int(&l, "bytes", (int64_t)(x->stream.bytes + x->res.body.len));
 	log_ms(&l, "total_ms", clock_mono_ns() - req->start_ns);
 	log_ms(&l, "db_ms", req->db_ns);
+	log_ms(&l, "lease_ms", req->lease_ns);
 	log_end(&l);
 }
 

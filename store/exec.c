@@ -273,7 +273,7 @@ static bool run_in_lane(struct exec *x, const struct stmt *s, const struct row_s
 	return ok ? deliver(x, &item, sink, result, err) : item.again;
 }
 
-bool exec_run(struct exec *x, const struct stmt *s, struct row_sink *sink, struct exec_result *ret, struct err *err)
+static bool run_statement(struct exec *x, const struct stmt *s, struct row_sink *sink, struct exec_result *ret, struct err *err)
 {
 	static const struct row_sink nobody = {0};
 	struct exec_result result = {0};
@@ -305,6 +305,21 @@ bool exec_run(struct exec *x, const struct stmt *s, struct row_sink *sink, struc
 	if (ret != NULL)
 		*ret = result;
 	return true;
+}
+
+bool exec_run(struct exec *x, const struct stmt *s, struct row_sink *sink, struct exec_result *ret, struct err *err)
+{
+	const int64_t before = x->db_ns - x->lease_ns;
+	const bool ok = run_statement(x, s, sink, ret, err);
+	const int64_t took = x->db_ns - x->lease_ns - before;
+
+	if (took > x->slowest_ns) {
+		x->slowest_ns = took;
+		x->slowest_sql = s->sql;
+	}
+	if (!ok)
+		connection_count_error(x->route->conn, err->sqlstate);
+	return ok;
 }
 
 bool exec_conn(struct exec *x, enum lease_mode mode, struct driver_conn **ret, struct err *err)

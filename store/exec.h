@@ -46,6 +46,8 @@ struct exec {
 	bool started;
 	int64_t db_ns;          /* time spent below exec */
 	int64_t lease_ns;       /* of it, waiting for a connection */
+	int64_t slowest_ns;     /* the longest that one statement took, lease not counted */
+	struct str slowest_sql; /* that statement, as long as its owner keeps it; never a value */
 };
 
 /* atomic: all statements of this exec commit together at exec_end(commit = true). */

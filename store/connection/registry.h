@@ -7,6 +7,8 @@
 #include "store/connection/pool.h"
 
 /* A named connection: immutable but for counters; reference-counted; lives while a request, session or transaction uses it. */
+#define CONNECTION_ERROR_CLASSES 18
+
 struct connection {
 	int refs;                  /* atomic */
 	struct arena arena;
@@ -21,6 +23,7 @@ struct connection {
 	uint64_t uid;              /* unique in the process: a new connect under the same name has another */
 	uint64_t schema_epoch;     /* atomic; bumped by DDL: identity maps older than this are stale */
 	int64_t n_sessions, n_transactions; /* atomic gauges */
+	uint64_t n_errors[CONNECTION_ERROR_CLASSES]; /* atomic; failed statements by SQLSTATE class, see connection_error_class */
 	int closed;                /* atomic: disconnected or reset; sessions on it have expired */
 };
 
@@ -70,5 +73,10 @@ size_t connection_list(struct connection_registry *r, struct arena *a, struct co
 size_t connection_take_all(struct connection_registry *r, struct arena *a, struct connection ***ret);
 
 bool connection_name_valid(struct str name);
+
+/* Counts a failed statement; sqlstate "" when the database gave none. Any thread. */
+void connection_count_error(struct connection *c, const char *sqlstate);
+/* The SQLSTATE class ("23") whose count is n_errors[i]; "none" and "other" are the last two. Static. */
+const char *connection_error_class(size_t i);
 
 #endif
