@@ -16,7 +16,7 @@ static bool bind_page(struct page *p, struct err *err)
 	struct result_shape shape;
 	struct value_format plain = {.tag_bytes = true};
 	struct strbuf b;
-	uint8_t digest[32];
+	uint8_t digest[16];
 	if (p->binding[0] != '\0')
 		return true;
 	q.has_limit = q.has_offset = false;
@@ -35,7 +35,7 @@ static bool bind_page(struct page *p, struct err *err)
 		strbuf_putc(&b, '\n');
 		value_write_json(&b, stmt.params[i], &plain);
 	}
-	num_sha256(strbuf_str(&b), digest);
+	num_digest128(strbuf_str(&b), digest);
 	strbuf_done(&b);
 	num_hex(digest, 8, p->binding);
 	return true;

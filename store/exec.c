@@ -108,14 +108,14 @@ static bool give_columns(struct run *r, const struct cursor *cur, struct err *er
 
 static bool give_row(struct run *r, const struct cursor *cur, bool *ret_stop, struct err *err)
 {
-	const int64_t from = clock_mono_ns();
+	const int64_t from = clock_coarse_ns();
 	bool ok;
 
 	r->result->rows++;
 	if (r->sink->row == NULL)
 		return true;
 	ok = r->sink->row(r->sink->arg, cur->row, cur->n_columns, ret_stop, err);
-	r->sink_ns += clock_mono_ns() - from;
+	r->sink_ns += clock_coarse_ns() - from;
 	return ok;
 }
 

@@ -13,7 +13,9 @@
 
 #define LOOPS_MAX 64
 #define BATCH_MAX 64
-#define SLOW_NS (20 * CLOCK_NS_PER_MS) /* a round trip over that has a slow statement in it */
+#define SLOW_NS (50 * CLOCK_NS_PER_MS) /* a round trip over that, and ITEM_NS a statement, has a slow one in it */
+#define ITEM_NS (2 * CLOCK_NS_PER_MS)
+#define SLOW_ALONE_NS (100 * CLOCK_NS_PER_MS) /* most of it may be the wait for a busy machine */
 #define SUSPECTS 512                   /* a power of two */
 #define SUSPECT_RUNS 8                 /* a suspect goes by itself so often, then it is quick again */
 #define SLOW_RUNS 200                  /* the same for one that was slow by itself */
@@ -114,7 +116,7 @@ void lane_learn(struct lane_set *s, const struct stmt *stmt, int64_t ns)
 {
 	struct lane *l = stmt->quick && fiber_current() != NULL ? lane_here(s) : NULL;
 
-	if (l != NULL && ns > SLOW_NS)
+	if (l != NULL && ns > SLOW_ALONE_NS)
 		*suspect_of(l, stmt) = SLOW_RUNS;
 }
 
@@ -184,7 +186,7 @@ static void suspect(struct lane *l, const struct queue *q, struct waiter *const 
 			continue;
 		if (ws[i]->item.slow)
 			*suspect_of(l, ws[i]->item.stmt) = SLOW_RUNS;
-		else if (!q->writes && ns > SLOW_NS && n > 1)
+		else if (!q->writes && ns > SLOW_NS + (int64_t)n * ITEM_NS && n > 1)
 			*suspect_of(l, ws[i]->item.stmt) = SUSPECT_RUNS;
 	}
 }

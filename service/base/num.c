@@ -98,22 +98,39 @@ bool num_parse_double(struct str s, double *ret)
 	return true;
 }
 
+static size_t count_digits(uint64_t v)
+{
+	size_t n = 1;
+
+	for (; v >= 10000; v /= 10000)
+		n += 4;
+	return n + (v >= 10) + (v >= 100) + (v >= 1000);
+}
+
 size_t num_format_int(int64_t v, char buf[24])
 {
-	char digits[24];
+	static const char pairs[] = "00010203040506070809101112131415161718192021222324252627282930313233343536373839"
+				    "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
+				    "8081828384858687888990919293949596979899";
 	uint64_t rest = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
-	size_t at = sizeof(digits);
-	size_t len = 0;
+	const size_t len = count_digits(rest) + (v < 0);
+	size_t at = len;
 
-	do {
-		digits[--at] = (char)('0' + rest % 10);
-		rest /= 10;
-	} while (rest != 0);
-	if (v < 0)
-		buf[len++] = '-';
-	memcpy(buf + len, digits + at, sizeof(digits) - at);
-	len += sizeof(digits) - at;
+	buf[0] = '-';
 	buf[len] = '\0';
+	while (rest >= 100) {
+		const char *pair = pairs + rest % 100 * 2;
+
+		buf[--at] = pair[1];
+		buf[--at] = pair[0];
+		rest /= 100;
+	}
+	if (rest >= 10) {
+		buf[--at] = pairs[rest * 2 + 1];
+		buf[--at] = pairs[rest * 2];
+	} else {
+		buf[--at] = (char)('0' + rest);
+	}
 	return len;
 }
 

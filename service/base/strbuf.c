@@ -93,15 +93,7 @@ void strbuf_advance(struct strbuf *b, size_t n)
 	b->p[b->len] = '\0';
 }
 
-void strbuf_putc(struct strbuf *b, char c)
-{
-	if (!ensure(b, 1))
-		return;
-	b->p[b->len++] = c;
-	b->p[b->len] = '\0';
-}
-
-void strbuf_put(struct strbuf *b, struct str s)
+void strbuf_put_slow(struct strbuf *b, struct str s)
 {
 	if (!ensure(b, s.len))
 		return;

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "service/base/macros.h"
 #include "service/base/str.h"
@@ -48,8 +49,25 @@ char *strbuf_take(struct strbuf *b, size_t *ret_len);
 char *strbuf_reserve(struct strbuf *b, size_t n);
 void strbuf_advance(struct strbuf *b, size_t n);
 
-void strbuf_putc(struct strbuf *b, char c);
-void strbuf_put(struct strbuf *b, struct str s);
+/* Of strbuf_put and strbuf_putc alone: the buffer has to grow, or has failed. */
+void strbuf_put_slow(struct strbuf *b, struct str s);
+
+static inline void strbuf_put(struct strbuf *b, struct str s)
+{
+	if (UNLIKELY(b->failed || s.len == 0 || s.len >= b->size - b->len)) {
+		strbuf_put_slow(b, s);
+		return;
+	}
+	memcpy(b->p + b->len, s.p, s.len);
+	b->len += s.len;
+	b->p[b->len] = '\0';
+}
+
+static inline void strbuf_putc(struct strbuf *b, char c)
+{
+	strbuf_put(b, (struct str){&c, 1});
+}
+
 void strbuf_puts(struct strbuf *b, const char *z);
 void strbuf_printf(struct strbuf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void strbuf_int(struct strbuf *b, int64_t v);

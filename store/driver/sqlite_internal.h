@@ -109,6 +109,8 @@ void sqlite_wait_init(struct sqlite_conn *c);
 void sqlite_wait_begin(struct sqlite_conn *c, int64_t deadline_ns);
 /* sqlite3_step, off the loop when it may sync a file. */
 int sqlite_wait_step(struct sqlite_conn *c, sqlite3_stmt *st);
+/* The same for a statement that yields rows and writes nothing: there is nothing to sync. was_in_tx: when it started. */
+int sqlite_wait_read(struct sqlite_conn *c, sqlite3_stmt *st, bool was_in_tx);
 /* sqlite3_reset, likewise: ends what a step did not. */
 void sqlite_wait_reset(struct sqlite_conn *c, sqlite3_stmt *st);
 /* After each statement: a read-only transaction that has ended takes its setting with it. */

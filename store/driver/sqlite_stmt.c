@@ -336,7 +336,8 @@ static void read_result(struct sqlite_stmt *st)
 static bool advance(struct sqlite_stmt *st, bool *ret_row, struct err *err)
 {
 	struct sqlite_conn *c = st->c;
-	const int rc = sqlite_wait_step(c, st->h);
+	const bool reads = st->cur.read_only && st->cur.n_columns > 0;
+	const int rc = reads ? sqlite_wait_read(c, st->h, st->was_in_tx) : sqlite_wait_step(c, st->h);
 
 	if (!st->stepped && (rc == SQLITE_ROW || rc == SQLITE_DONE))
 		load_columns(st);

@@ -178,6 +178,18 @@ int sqlite_wait_step(struct sqlite_conn *c, sqlite3_stmt *st)
 	return j.rc;
 }
 
+int sqlite_wait_read(struct sqlite_conn *c, sqlite3_stmt *st, bool was_in_tx)
+{
+	c->stepping = true;
+	const int rc = sqlite3_step(st);
+	c->stepping = false;
+	if (rc != SQLITE_ROW) {
+		count_commit(c);
+		count_end(c, was_in_tx);
+	}
+	return rc;
+}
+
 void sqlite_wait_reset(struct sqlite_conn *c, sqlite3_stmt *st)
 {
 	struct step_job j = {.st = st, .rc = SQLITE_OK};

@@ -135,6 +135,16 @@ static bool by_unique_key(const struct query *q)
 	return false;
 }
 
+/* Does an index lead to these rows: equality on one, or a range of the one that they are ordered by? */
+static bool over_index(const struct query *q, const struct query_node *node)
+{
+	if (node->kind != NODE_LEAF || !indexed(q->model, node->column))
+		return false;
+	if (q->n_order == 0)
+		return node->op == OP_EQ;
+	return node->column == q->order[0].column && (node->op == OP_EQ || (node->op >= OP_LT && node->op <= OP_GE));
+}
+
 static bool is_quick(const struct query *q)
 {
 	if (q->n_aggregates != 0 || q->n_group_by != 0 || q->distinct || q->lock != QUERY_LOCK_NONE)
@@ -146,10 +156,9 @@ static bool is_quick(const struct query *q)
 	if (q->n_order > 1 || (q->n_order == 1 && !indexed(q->model, q->order[0].column)))
 		return false;
 	for (size_t i = 0; i < q->n_where; i++)
-		if (q->where[i]->kind != NODE_LEAF || q->where[i]->op != OP_EQ ||
-		    !indexed(q->model, q->where[i]->column))
+		if (!over_index(q, q->where[i]))
 			return false;
-	return q->n_where == 0 || q->n_order == 0;
+	return true;
 }
 
 /* ---- reads ---- */
@@ -176,6 +185,7 @@ static void put_lock(struct sql *s, const struct query *q)
 bool query_lower_select(struct arena *a, const struct query *q, struct stmt *ret, struct result_shape *ret_shape,
 			struct err *err)
 {
+	const bool quick = is_quick(q);
 	struct sql s;
 
 	if (!query_check(q, "", err))
@@ -186,12 +196,12 @@ bool query_lower_select(struct arena *a, const struct query *q, struct stmt *ret
 	put_select_list(&s, q);
 	put_body(&s, q);
 	sql_order(&s, q);
-	sql_limit(&s, q);
+	sql_limit(&s, q, quick && !by_unique_key(q));
 	put_lock(&s, q);
 	/* a lock is taken by whoever may write: SQLite's one writer at a time included */
 	if (!sql_finish(&s, q->lock == QUERY_LOCK_NONE ? STMT_READ : STMT_WRITE, ret, err))
 		return false;
-	ret->quick = is_quick(q);
+	ret->quick = quick;
 	query_shape(a, q, ret_shape);
 	return true;
 }
@@ -282,7 +292,7 @@ static void put_write_where(struct sql *s, const struct query *q)
 	sql_columns(s, q->model->pk, q->model->n_pk);
 	put_body(s, q);
 	sql_order(s, q);
-	sql_limit(s, q);
+	sql_limit(s, q, false);
 	s->qualifier = STR_NONE;
 	sql_put(s, ")");
 }

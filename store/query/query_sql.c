@@ -433,9 +433,12 @@ void sql_order(struct sql *s, const struct query *q)
 	}
 }
 
-void sql_limit(struct sql *s, const struct query *q)
+void sql_limit(struct sql *s, const struct query *q, bool page)
 {
-	if (q->has_limit) {
+	if (q->has_limit && page && on_postgres(s)) {
+		sql_put(s, " LIMIT ");
+		strbuf_int(&s->text, q->limit);
+	} else if (q->has_limit) {
 		sql_put(s, " LIMIT ");
 		sql_param(s, value_int(q->limit));
 	} else if (q->has_offset && !on_postgres(s)) {
