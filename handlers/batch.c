@@ -41,8 +41,9 @@ struct batch_step {
 	enum condition condition;
 	size_t on;          /* the step that the condition is about */
 	bool has_refs;
+	bool needed;        /* a later step looks at its answer */
 	enum step_state state;
-	json_t *body;       /* parsed answer of a named step, in the arena */
+	json_t *body;       /* parsed answer of a needed step, in the arena */
 };
 
 struct batch {
@@ -80,7 +81,7 @@ static size_t find_step(const struct batch *b, size_t before, struct str name)
 }
 
 struct ref_check {
-	const struct batch *b;
+	struct batch *b;
 	size_t step;
 	bool any;
 	struct str bad; /* the first that names no earlier step */
@@ -93,8 +94,11 @@ static bool check_ref(void *arg, struct str ref)
 	struct str name;
 	k->any = true;
 	(void)str_split(&rest, '.', &name);
-	if (find_step(k->b, k->step, name) < k->step)
+	size_t i = find_step(k->b, k->step, name);
+	if (i < k->step) {
+		k->b->steps[i].needed = true;
 		return true;
+	}
 	k->bad = name;
 	return false;
 }
@@ -118,6 +122,8 @@ static void read_condition(struct batch *b, struct json_reader *r, size_t i)
 	s->on = find_step(b, i, name);
 	if (name.p != NULL && s->on == i)
 		json_reader_fault(&c, "step", "no earlier step has that name");
+	else if (name.p != NULL)
+		b->steps[s->on].needed = true;
 	for (size_t k = IF_OK; k < ARRAY_LEN(words); k++) {
 		if (str_eq_z(is, words[k]))
 			s->condition = (enum condition)k;
@@ -245,6 +251,19 @@ static void decref(void *arg)
 	json_decref(arg);
 }
 
+/* Outside a unit of its own a raw statement's writes stand, whatever becomes of its rows. */
+static bool too_large(const struct batch *b, const struct batch_step *s, struct err *err)
+{
+	bool sql = s->op == BATCH_SQL_FETCH_ALL || s->op == BATCH_SQL_FETCH_ONE;
+	(void)err_set(err, ERR_INVALID_REQUEST, "the results of a batch may have %d bytes in all: this step's do not fit",
+		      LIMIT_BATCH_ANSWER_BYTES);
+	if (b->c.exec.atomic)
+		err->outcome = ERR_OUTCOME_ROLLED_BACK;
+	else if (sql)
+		err->outcome = ERR_OUTCOME_COMMITTED;
+	return false;
+}
+
 /* Runs step i; its body goes to `body`. */
 static bool run_step(struct batch *b, size_t i, struct strbuf *body, int *ret_status, struct err *err)
 {
@@ -257,9 +276,12 @@ static bool run_step(struct batch *b, size_t i, struct strbuf *body, int *ret_st
 			return false;
 		arena_on_done(&b->req->arena, decref, doc);
 	}
+	body->cap = b->out->len < LIMIT_BATCH_ANSWER_BYTES ? LIMIT_BATCH_ANSWER_BYTES - b->out->len : 1;
 	if (!batch_run(&b->c, s->op, doc, body, ret_status, err))
 		return false;
-	return s->as.p == NULL || json_parse(&b->req->arena, strbuf_str(body), &s->body, err);
+	if (strbuf_failed(body) || body->len > body->cap) /* memory that it had before knows no cap */
+		return too_large(b, s, err);
+	return !s->needed || json_parse(&b->req->arena, strbuf_str(body), &s->body, err);
 }
 
 static void begin_result(struct batch *b, size_t i)

@@ -32,6 +32,7 @@ struct sql_rows {
 	struct value_format fmt;
 	int64_t n;
 	bool only_one;
+	bool in_unit; /* what was not read to its end is undone */
 };
 
 static bool sql_columns(void *arg, const struct cursor_column *columns, size_t n, struct err *err)
@@ -73,7 +74,7 @@ static bool sql_row(void *arg, const struct value *values, size_t n, bool *ret_s
 		any = true;
 	}
 	strbuf_putc(rows->out, '}');
-	*ret_stop = rows->only_one;
+	*ret_stop = rows->only_one || (rows->in_unit && strbuf_failed(rows->out));
 	return true;
 }
 
@@ -89,7 +90,8 @@ static bool run_sql(struct step_run *s)
 		return false;
 	if (stmt.param_names != NULL && s->c->route.conn->dialect->id != DIALECT_SQLITE)
 		return sql_no_names(s->err);
-	struct sql_rows rows = {.out = s->out, .fmt = context_format(s->c->res), .only_one = s->op == BATCH_SQL_FETCH_ONE};
+	struct sql_rows rows = {.out = s->out, .fmt = context_format(s->c->res), .only_one = s->op == BATCH_SQL_FETCH_ONE,
+				.in_unit = s->c->exec.atomic};
 	rows.fmt.tag_bytes = true;
 	struct row_sink sink = {.columns = sql_columns, .row = sql_row, .arg = &rows};
 	if (s->op == BATCH_SQL_EXECUTE) {

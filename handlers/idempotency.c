@@ -1,4 +1,8 @@
-/* The store of first answers: one per process, bounded in entries, age and bytes; the oldest go first. */
+/*
+ * The store of first answers: one per process, bounded in entries, age and bytes. An entry is kept until it is a day old or 10,000 came
+ * after it; the bytes of its answer may go before (too large, or the oldest of too many), but never the fact that the request
+ * was done, so that nothing is written twice.
+ */
 #include "handlers/idempotency.h"
 
 #include "service/auth.h"
@@ -12,8 +16,6 @@
 #include "service/base/banned.h"
 
 #define KEPT_MAX 10000
-#define KEPT_BYTES (64L * 1024 * 1024)
-#define KEPT_ANSWER_BYTES (1024L * 1024) /* of one answer; a larger one is not kept */
 #define KEPT_NS (INT64_C(24) * 3600 * CLOCK_NS_PER_S)
 
 struct waiter {
@@ -29,12 +31,13 @@ struct header {
 
 /* One key's first request: running, or answered. */
 struct kept {
-	char *scope;            /* owned: the table's key */
-	size_t scope_len;
+	uint8_t scope[32];      /* the table's key: SHA-256 of caller, path, query and key */
 	uint8_t body[32];       /* SHA-256 of the request's body */
 	bool running, dead;     /* dead: out of the table, freed with the last waiter */
 	size_t n_waiting;
 	struct waiter *waiters; /* not woken yet; on their stacks, under the lock */
+	bool bare;              /* the answer itself is not kept */
+	enum err_outcome outcome; /* of the work, for when the answer cannot be given */
 	int status;
 	char *content_type;     /* owned, or NULL */
 	char *bytes;            /* owned */
@@ -42,7 +45,7 @@ struct kept {
 	size_t instance, instance_len; /* where a problem names its request: that of the replay stands there instead; 0: nowhere */
 	struct header *headers; /* owned */
 	size_t n_headers;
-	size_t size;            /* what it counts for */
+	size_t size;            /* bytes of the answer */
 	int64_t kept_ns;
 	struct kept *prev, *next; /* answered ones, oldest first */
 };
@@ -51,22 +54,44 @@ static struct {
 	struct mutex lock;
 	struct map by_scope; /* -> struct kept */
 	struct kept *head, *tail;
+	struct kept *full; /* the oldest whose answer is there */
 	size_t n_kept, bytes;
-} store = {.lock = {PTHREAD_MUTEX_INITIALIZER}};
+	size_t answer_max, bytes_max;
+} store = {.lock = {PTHREAD_MUTEX_INITIALIZER},
+	   .answer_max = LIMIT_IDEMPOTENCY_ANSWER_BYTES,
+	   .bytes_max = LIMIT_IDEMPOTENCY_BYTES};
 
-static void free_kept(struct kept *k)
+static void free_answer(struct kept *k)
 {
 	for (size_t i = 0; i < k->n_headers; i++)
 		mem_free(k->headers[i].value);
 	mem_free(k->headers);
 	mem_free(k->bytes);
 	mem_free(k->content_type);
-	mem_free(k->scope);
+	k->headers = NULL;
+	k->bytes = NULL;
+	k->content_type = NULL;
+	k->n_headers = k->len = k->size = 0;
+}
+
+static void free_kept(struct kept *k)
+{
+	free_answer(k);
 	mem_free(k);
+}
+
+/* The oldest entry from k on that has its answer. */
+static struct kept *next_full(struct kept *k)
+{
+	while (k != NULL && k->bare)
+		k = k->next;
+	return k;
 }
 
 static void unlink_kept(struct kept *k)
 {
+	if (store.full == k)
+		store.full = next_full(k->next);
 	if (k->prev != NULL)
 		k->prev->next = k->next;
 	else
@@ -81,7 +106,7 @@ static void unlink_kept(struct kept *k)
 
 static struct str scope_str(const struct kept *k)
 {
-	return str_n(k->scope, k->scope_len);
+	return str_n((const char *)k->scope, sizeof(k->scope));
 }
 
 /* Takes an entry out of the table; the last of its waiters frees it. */
@@ -100,11 +125,38 @@ static void drop_oldest(void)
 	bury(k);
 }
 
+/* The oldest answer goes, the entry stays. */
+static void strip_oldest(void)
+{
+	struct kept *k = store.full;
+	store.bytes -= k->size;
+	free_answer(k);
+	k->bare = true;
+	store.full = next_full(k->next);
+}
+
 static void prune(int64_t now)
 {
-	while (store.head != NULL &&
-	       (store.n_kept > KEPT_MAX || store.bytes > (size_t)KEPT_BYTES || now - store.head->kept_ns > KEPT_NS))
+	while (store.head != NULL && (store.n_kept > KEPT_MAX || now - store.head->kept_ns > KEPT_NS))
 		drop_oldest();
+	while (store.full != NULL && store.bytes > store.bytes_max)
+		strip_oldest();
+}
+
+static void append(struct kept *k)
+{
+	k->kept_ns = clock_mono_ns();
+	k->prev = store.tail;
+	if (store.tail != NULL)
+		store.tail->next = k;
+	else
+		store.head = k;
+	store.tail = k;
+	if (store.full == NULL && !k->bare)
+		store.full = k;
+	store.n_kept++;
+	store.bytes += k->size;
+	prune(k->kept_ns);
 }
 
 /* Waits until k's first request has ended; the lock is held at entry and exit. k may be gone afterwards. */
@@ -143,6 +195,19 @@ static bool key_valid(struct str key)
 	return true;
 }
 
+/* Says what became of a request whose answer is not there any more. */
+static bool tell(const struct kept *k, struct err *err)
+{
+	if (k->status < 400)
+		(void)err_set(err, ERR_IDEMPOTENCY_KEY_REUSED,
+			      "the first request with this Idempotency-Key succeeded (%d), but its answer was too large to keep", k->status);
+	else
+		(void)err_set(err, ERR_IDEMPOTENCY_KEY_REUSED,
+			      "the first request with this Idempotency-Key failed (%d), and its answer is not kept any more", k->status);
+	err->outcome = k->outcome;
+	return false;
+}
+
 /* Gives the kept answer again. Under the lock. */
 static void replay(const struct kept *k, struct response *res)
 {
@@ -179,12 +244,9 @@ static void find_instance(struct kept *k, struct str id)
 	strbuf_done(&member);
 }
 
-/* Copies the answer into the entry. false: it is not one to keep. */
-static bool record(struct kept *k, const struct response *res)
+/* Copies the answer into the entry. */
+static void record(struct kept *k, const struct response *res)
 {
-	if (response_streaming(res) || strbuf_failed(&res->body) || res->body.len > (size_t)KEPT_ANSWER_BYTES)
-		return false;
-	k->status = res->status != 0 ? res->status : 200;
 	k->len = res->body.len;
 	if (k->len > 0)
 		k->bytes = mem_strndup(res->body.p, k->len);
@@ -193,7 +255,7 @@ static bool record(struct kept *k, const struct response *res)
 	if (k->status >= 400)
 		find_instance(k, res->req->id);
 	k->headers = mem_array(res->n_headers + 1, sizeof(*k->headers));
-	k->size = sizeof(*k) + k->scope_len + k->len;
+	k->size = k->len;
 	for (size_t i = 0; i < res->n_headers; i++) {
 		const struct http_pair *h = &res->headers[i];
 		if (str_eq_z(h->name, "Ferro-Session-Info")) /* tells about now */
@@ -202,48 +264,85 @@ static bool record(struct kept *k, const struct response *res)
 			(struct header){.name = h->name.p, .value = mem_strndup(h->value.p, h->value.len), .len = h->value.len};
 		k->size += sizeof(struct header) + h->value.len;
 	}
+}
+
+/* The problem of a request that failed, although its work may stand. */
+static void record_problem(struct kept *k, const struct err *err, struct str id)
+{
+	struct strbuf text;
+	strbuf_init(&text, 0);
+	problem_write(&text, err, id);
+	k->status = problem_status(err->code);
+	k->outcome = err->outcome;
+	k->content_type = mem_strdup("application/problem+json");
+	k->bytes = strbuf_take(&text, &k->len);
+	k->size = k->len;
+	find_instance(k, id);
+	strbuf_done(&text);
+}
+
+/* What is known of work that ended well; inside a transaction its end decides. */
+static enum err_outcome outcome_of(const struct request *req)
+{
+	bool kept = req->tx_id.p == NULL && (req->prefer.given & PREFER_TX_ROLLBACK) == 0;
+	return kept ? ERR_OUTCOME_COMMITTED : ERR_OUTCOME_NONE;
+}
+
+/* Fills the entry with what is to be remembered. false: nothing came of the request; the next one with its key runs. */
+static bool judge(struct kept *k, struct response *res, bool *ok, const struct err *err)
+{
+	bool streaming = response_streaming(res);
+	if (!*ok) {
+		if (err->outcome == ERR_OUTCOME_UNKNOWN || err->outcome == ERR_OUTCOME_COMMITTED) {
+			record_problem(k, err, res->req->id);
+			return true;
+		}
+		int status = problem_status(err->code);
+		if (err->cancelled || streaming || status >= 500 || status == 429 || problem_retryable(err->code))
+			return false;
+		problem_respond(res, err);
+		k->outcome = err->outcome;
+		*ok = true;
+	} else {
+		k->outcome = outcome_of(res->req);
+	}
+	k->status = res->status != 0 ? res->status : 200;
+	k->bare = streaming || strbuf_failed(&res->body) || res->body.len > store.answer_max;
+	if (!k->bare)
+		record(k, res);
 	return true;
 }
 
 /* The first request has ended: its answer is kept, or the next duplicate runs. */
-static void end_first(struct kept *k, const struct response *res, bool keep)
+static void end_first(struct kept *k, struct response *res, bool *ok, const struct err *err)
 {
+	bool keep = judge(k, res, ok, err);
 	mutex_lock(&store.lock);
 	k->running = false;
 	for (struct waiter *w = k->waiters; w != NULL; w = w->next)
 		event_set(&w->event);
 	k->waiters = NULL;
-	if (keep && record(k, res)) {
-		k->kept_ns = clock_mono_ns();
-		k->prev = store.tail;
-		if (store.tail != NULL)
-			store.tail->next = k;
-		else
-			store.head = k;
-		store.tail = k;
-		store.n_kept++;
-		store.bytes += k->size;
-		prune(k->kept_ns);
-	} else {
+	if (keep)
+		append(k);
+	else
 		bury(k);
-	}
 	mutex_unlock(&store.lock);
 }
 
 /* Finds the key's answer, or makes the caller its first request (*ret_first). Parks. */
-static bool enter(struct request *req, struct response *res, struct str scope, const uint8_t body[32], struct kept **ret_first,
-		  struct err *err)
+static bool enter(struct request *req, struct response *res, const uint8_t scope[32], const uint8_t body[32],
+		  struct kept **ret_first, struct err *err)
 {
+	struct str key = str_n((const char *)scope, 32);
 	bool ok = true;
 	*ret_first = NULL;
 	mutex_lock(&store.lock);
 	prune(clock_mono_ns());
 	for (;;) {
-		struct kept *k = map_get(&store.by_scope, scope);
+		struct kept *k = map_get(&store.by_scope, key);
 		if (k == NULL) {
 			k = mem_alloc(sizeof(*k));
-			k->scope = mem_strndup(scope.p, scope.len);
-			k->scope_len = scope.len;
+			memcpy(k->scope, scope, sizeof(k->scope));
 			memcpy(k->body, body, sizeof(k->body));
 			k->running = true;
 			(void)map_put(&store.by_scope, scope_str(k), k);
@@ -255,7 +354,9 @@ static bool enter(struct request *req, struct response *res, struct str scope, c
 			break;
 		}
 		if (!k->running) {
-			replay(k, res);
+			ok = !k->bare || tell(k, err);
+			if (ok)
+				replay(k, res);
 			break;
 		}
 		ok = wait_for(k, req->deadline, err);
@@ -270,31 +371,30 @@ bool idempotent(struct request *req, struct response *res, handler_fn work, stru
 {
 	struct str key = request_header(req, "Idempotency-Key");
 	struct kept *first;
-	uint8_t body[32];
+	uint8_t body[32], scope[32];
 	if (key.p == NULL)
 		return work(req, res, err);
 	if (!key_valid(key))
 		return err_set(err, ERR_INVALID_REQUEST, "an Idempotency-Key is 1 to 255 visible ASCII characters");
 	num_sha256(strbuf_str(&req->body), body);
 	struct str owner = principal_name(req);
-	struct str scope = arena_printf(&req->arena, "%.*s\n%.*s %.*s?%.*s\n%.*s", STR_FMT(owner), STR_FMT(req->method_text),
+	struct str text = arena_printf(&req->arena, "%.*s\n%.*s %.*s?%.*s\n%.*s", STR_FMT(owner), STR_FMT(req->method_text),
 					STR_FMT(req->path), STR_FMT(req->query), STR_FMT(key));
+	num_sha256(text, scope);
 	if (!enter(req, res, scope, body, &first, err))
 		return false;
 	if (first == NULL)
 		return true;
+	res->collect = store.answer_max;
 	bool ok = work(req, res, err);
-	bool keep = ok;
-	if (!ok && !err->cancelled && !response_streaming(res)) {
-		int status = problem_status(err->code);
-		keep = status < 500 && status != 429 && !problem_retryable(err->code);
-		if (keep) {
-			problem_respond(res, err);
-			ok = true;
-		}
-	}
-	end_first(first, res, keep);
+	end_first(first, res, &ok, err);
 	return ok;
+}
+
+void idempotency_configure(size_t answer_bytes, size_t bytes)
+{
+	store.answer_max = answer_bytes;
+	store.bytes_max = bytes;
 }
 
 void idempotency_done(void)

@@ -294,6 +294,7 @@ static int serve(struct process *p, int argc, char **argv)
 	configure_log(&p->config);
 	block_signals(&signals);
 	offload_init((unsigned)p->config.offload_threads);
+	idempotency_configure((size_t)p->config.idempotency_answer_bytes, (size_t)p->config.idempotency_bytes);
 	driver_sqlite_configure(p->config.busy_timeout_seconds, (size_t)p->config.sqlite_cache_kib);
 	struct store_options so = store_options(&p->config);
 	p->app.store = store_create(&so);

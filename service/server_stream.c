@@ -122,7 +122,8 @@ bool response_flush(struct response *res, struct err *err)
 {
 	struct exchange *x = exchange_of(res);
 	const struct server_options *o = &x->loop->server->options;
-	if (res->body.len < LIMIT_RESPONSE_CHUNK)
+	const size_t collect = x->stream.started ? 0 : res->collect;
+	if (res->body.len < LIMIT_RESPONSE_CHUNK || res->body.len <= collect)
 		return true;
 	if (strbuf_failed(&res->body))
 		return err_set(err, ERR_INTERNAL_ERROR, "the answer does not fit into memory");

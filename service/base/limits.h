@@ -25,6 +25,8 @@
 #define LIMIT_TOMBSTONE_S 900                         /* ended sessions and transactions are remembered */
 #define LIMIT_TX_QUEUE 64                             /* requests waiting for one transaction */
 #define LIMIT_BATCH_STEPS 1000
+#define LIMIT_IDEMPOTENCY_ANSWER_BYTES (8 * 1024 * 1024) /* the largest answer kept for an Idempotency-Key */
+#define LIMIT_IDEMPOTENCY_BYTES (64 * 1024 * 1024)       /* all of them */
 
 /* compile-time caps */
 #define LIMIT_JSON_DEPTH 64        /* nesting of any request document */
@@ -43,6 +45,7 @@
 #define LIMIT_SQL_PARAMS_SQLITE 32766
 #define LIMIT_SQL_PARAMS_PG 65535
 #define LIMIT_RESPONSE_CHUNK (64 * 1024) /* bytes buffered before an answer starts to stream */
+#define LIMIT_BATCH_ANSWER_BYTES (64 * 1024 * 1024) /* the results of a batch */
 #define LIMIT_SQL_BYTES (1024 * 1024)
 
 #endif
