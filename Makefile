@@ -214,6 +214,19 @@ profile: ## where a request's instructions go (REQUEST=hello|get|hit|query|rows|
 
 FORMATTED = $(shell find service handlers store tests -name '*.[ch]')
 
+PREFIX ?= /usr/local
+BINDIR ?= $(PREFIX)/bin
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+.PHONY: install
+install: build ## binary, manual page, systemd units, bash completion (DESTDIR=, PREFIX=/usr/local)
+	@$(PYTHON) -B service/dist/man.py $(BIN) $(BUILD)/gen/ferrod.8
+	install -D -m 755 $(BIN) $(DESTDIR)$(BINDIR)/ferrod
+	install -D -m 644 $(BUILD)/gen/ferrod.8 $(DESTDIR)$(PREFIX)/share/man/man8/ferrod.8
+	install -D -m 644 service/dist/ferrod.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/ferrod
+	install -D -m 644 service/dist/ferrod.socket $(DESTDIR)$(UNITDIR)/ferrod.socket
+	sed 's|@BINDIR@|$(BINDIR)|' service/dist/ferrod.service > $(BUILD)/gen/ferrod.service
+	install -D -m 644 $(BUILD)/gen/ferrod.service $(DESTDIR)$(UNITDIR)/ferrod.service
+
 .PHONY: check fmt layers valgrind tidy deps clean help
 check: ## all that a change must pass: layers, format, both compilers, static analysis, sanitizers, valgrind
 	@.ci/deps run test check

@@ -1,0 +1,51 @@
+"""What `make install` puts where, and that its parts fit the program."""
+import json
+import os
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from support.process import ROOT
+from support.server import run_binary
+
+BINDIR, SHARE, UNITS = "usr/bin", "usr/share", "usr/lib/systemd/system"
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    target = tmp_path_factory.mktemp("install")
+    build = os.environ.get("FERROD_BUILD", "build/release")
+    variant = os.path.basename(build) if os.path.basename(build) in ("release", "debug", "asan", "tsan") else "release"
+    done = subprocess.run(["make", "-o", "build", "install", f"VARIANT={variant}", f"DESTDIR={target}", "PREFIX=/usr"], cwd=ROOT,
+                          capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return target
+
+
+def test_manual_names_every_setting(tree):
+    page = (tree / SHARE / "man/man8/ferrod.8").read_text(encoding="utf-8").replace("\\-", "-")
+    for row in json.loads(run_binary("--print-settings")[1]):
+        assert f'.BR {row["flag"]} " ({row["env"]})"' in page
+    for word in ("check-config", "healthcheck", "key new", "SIGHUP", "EXIT STATUS"):
+        assert word in page
+
+
+def test_completion_offers_words_and_settings(tree):
+    script = f"""source {tree}/{SHARE}/bash-completion/completions/ferrod
+        COMP_WORDS=({tree}/{BINDIR}/ferrod "$1"); COMP_CWORD=1; _ferrod; printf '%s\\n' "${{COMPREPLY[@]}}" """
+    def offered(word):
+        return subprocess.run(["bash", "-c", script, "bash", word], capture_output=True, text=True, check=True, timeout=60).stdout.split()
+    assert offered("check") == ["check-config"]
+    assert offered("--log-l") == ["--log-level"]
+    assert {row["flag"] for row in json.loads(run_binary("--print-settings")[1])} <= set(offered("--"))
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze")
+def test_units_are_valid(tree):
+    unit = tree / UNITS / "ferrod.service"
+    unit.write_text(re.sub(r"=/usr/bin/ferrod", f"={tree}/{BINDIR}/ferrod", unit.read_text()))
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", str(unit), str(tree / UNITS / "ferrod.socket")], capture_output=True,
+                          text=True, check=False, timeout=60)
+    assert done.returncode == 0 and "ferrod" not in done.stderr, done.stderr
