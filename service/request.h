@@ -97,7 +97,6 @@ struct response {
 	size_t n_headers;
 	struct request *req;
 	size_t collect;            /* bytes that are held back before the answer starts to stream; 0: LIMIT_RESPONSE_CHUNK */
-	size_t collect;            /* bytes that are held back before the answer starts to stream; 0: LIMIT_RESPONSE_CHUNK */
 	struct response_stream *stream; /* NULL until the answer outgrew LIMIT_RESPONSE_CHUNK */
 };
 
