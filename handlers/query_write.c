@@ -51,10 +51,12 @@ bool write_query(struct context *c, struct query_write *w, struct strbuf *rows, 
 	if (!ok)
 		return false;
 	*ret_affected = returning ? result.rows : result.affected;
-	if (w->max_affected >= 0 && *ret_affected > w->max_affected)
-		return err_set(err, ERR_MAX_AFFECTED_EXCEEDED, "%lld rows would be changed, more than max-affected=%lld; nothing was",
-			       (long long)*ret_affected, (long long)w->max_affected);
-	return true;
+	if (w->max_affected < 0 || *ret_affected <= w->max_affected)
+		return true;
+	(void)err_set(err, ERR_MAX_AFFECTED_EXCEEDED, "%lld rows would be changed, more than max-affected=%lld; nothing was",
+		      (long long)*ret_affected, (long long)w->max_affected);
+	err->outcome = ERR_OUTCOME_ROLLED_BACK;
+	return false;
 }
 
 /* Runs and answers. The unit is atomic when a guard may have to undo it. */
