@@ -17,6 +17,7 @@
 #define WATCH_AFTER_NS (100 * CLOCK_NS_PER_MS) /* most parked requests are answered sooner: no system call for those */
 #define LINGER_NS (5 * CLOCK_NS_PER_S)
 #define LINGER_BYTES (64 * 1024 * 1024)
+#define ARGS_BYTES 256 /* a query so long may hold more arguments than the memory of a connection */
 
 #define SPARE_BUFFER_BYTES 8192
 #ifdef __SANITIZE_ADDRESS__
@@ -102,6 +103,9 @@ void *server_on_uri(void *cls, const char *uri, struct MHD_Connection *conn)
 	if (mark != NULL) {
 		size_t at = (size_t)(mark - req->path.p);
 		req->query = str_n(mark + 1, req->path.len - at - 1);
+		/* more arguments than fit: the library gives up, and closes the socket in its next run, which nothing else brings about */
+		if (req->query.len > ARGS_BYTES)
+			loop_kick(x->loop->loop);
 		req->path.len = at;
 	}
 	x->res.req = req;
@@ -143,11 +147,10 @@ static void exchange_free(struct exchange *x)
 
 void server_on_completed(void *cls, struct MHD_Connection *conn, void **con_cls, enum MHD_RequestTerminationCode code)
 {
-	struct server_loop *l = cls;
+	(void)cls;
 	(void)conn;
+	(void)code;
 	struct exchange *x = *con_cls;
-	if (code != MHD_REQUEST_TERMINATED_COMPLETED_OK)
-		loop_kick(l->loop); /* the library closes the socket in its next run, which nothing else may bring about */
 	if (x == NULL)
 		return;
 	*con_cls = NULL;

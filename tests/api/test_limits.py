@@ -1,0 +1,343 @@
+"""Every limit at its edge: what just fits is served, one more is refused as documented. And clients that dawdle."""
+import json
+import socket
+import time
+
+import pytest
+
+from support.client import Client
+from support.keys import Keys
+from support.process import wait_for
+from support.raw import RawConnection
+from support.server import Server
+from support.tables import MARKER, create_tables, insert, sql
+
+ROWS = "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c LIMIT {}) SELECT n, printf('%.200c', 'x') AS t FROM c"
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A server whose limits are low."""
+    with Server("--body-bytes", "2000", "--bulk-body-bytes", "5000", "--uri-bytes", "300", "--header-bytes", "2048", "--sessions", "6",
+                "--transactions-per-session", "3", "--transaction-queue", "2", "--identity-map-entries", "5", "--identity-map-bytes",
+                "4000", "--statement-timeout-seconds", "1", "--request-timeout-seconds", "8") as server:
+        yield server
+
+
+@pytest.fixture
+def c(small):
+    with Client(small.port) as client:
+        yield client
+
+
+# ---- sizes ----
+
+def body_of(size):
+    return b'{"sql":"SELECT 1 AS a' + b" " * (size - 23) + b'"}'
+
+
+def test_body(c, small):
+    c.post("/v1/sql/fetch-all", raw=body_of(2000)).expect(200)
+    c.post("/v1/sql/fetch-all", raw=body_of(2001)).problem(413, "payload_too_large")
+    for size, status in ((2000, 200), (2001, 413)):
+        with RawConnection(small.port) as raw:
+            body = body_of(size)
+            raw.send("POST /v1/sql/fetch-all HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
+            for i in range(0, size, 100):
+                part = body[i:i + 100]
+                raw.send(f"{len(part):x}\r\n".encode() + part + b"\r\n")
+            raw.send(b"0\r\n\r\n")
+            assert raw.response().status == status
+
+
+def test_bulk_body(c):
+    create_tables(c, "default", MARKER)
+    line = b'{"label":"' + b"x" * 87 + b'"}\n'
+    path = "/v1/models/Marker/records"
+    kind = {"Content-Type": "application/x-ndjson"}
+    assert len(line) == 100
+    assert c.post(path, raw=line * 50, headers=kind).expect(201).json()["rows_inserted"] == 50
+    c.post(path, raw=line * 50 + b"\n", headers=kind).problem(413, "payload_too_large")
+    assert sql(c, "SELECT count(*) AS n FROM marker").json()["rows"] == [{"n": 50}]
+
+
+def test_target(c):
+    c.get("/v1/models?" + "x" * 289).problem(400, "invalid_parameters")
+    c.get("/v1/models?" + "x" * 290).problem(414, "uri_too_long")
+    c.get("/v1/models/" + "m" * 289).problem(404, "model_not_found")
+    c.get("/v1/models/" + "m" * 290).problem(414, "uri_too_long")
+
+
+def test_header_block(c):
+    """The edge lies where the block is as large as the setting says, give or take the request line."""
+    def status(size):
+        return c.get("/healthz", headers={"X-Filler": "f" * size}, validate=False).status
+    low, high = 1, 4096
+    assert status(low) == 200 and status(high) == 431
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if status(middle) == 200 else (low, middle)
+    assert 2048 - 200 <= low <= 2048
+    many = {f"X-{number}": "y" for number in range(400)}
+    assert c.get("/healthz", headers=many, validate=False).status == 431
+
+
+@pytest.mark.parametrize("count", [200, 257, 300, 1000, 2000])
+def test_query_arguments(server, count):
+    """A few hundred are served; with more of them than fit into a connection's memory the library closes it, at once."""
+    started = time.monotonic()
+    with RawConnection(server.port) as raw:
+        raw.send("GET /healthz?" + "&".join(["a"] * count) + " HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        try:
+            status = raw.response().status
+        except (EOFError, ConnectionError):
+            status = None
+    assert status == 200 if count == 200 else status in (None, 400, 431)
+    assert time.monotonic() - started < 3
+
+
+@pytest.mark.parametrize("depth, code", [(64, "invalid_request"), (65, "invalid_json"), (4000, "invalid_json")])
+def test_nesting(client, depth, code):
+    client.post("/v1/query", raw=b"[" * depth + b"]" * depth).problem(400, code)
+
+
+def test_statement_length(client):
+    text = "SELECT 1 AS a"
+    sql(client, text + " " * (1048576 - len(text))).expect(200)
+    sql(client, text + " " * (1048577 - len(text))).problem(400, "invalid_request")
+
+
+def test_batch_steps(client):
+    step = {"op": "sql.execute", "sql": "SELECT 1"}
+    client.post("/v1/batch", {"steps": [step] * 1000}).expect(200)
+    assert client.post("/v1/batch", {"steps": [step] * 1001}).problem(400, "invalid_request")["errors"][0]["pointer"] == "/steps"
+    client.post("/v1/batch", {"steps": []}).problem(400, "invalid_request")
+
+
+def test_connection_names_and_pools(client):
+    def connect(name, **pool):
+        return client.post("/v1/connections", {"name": name, "url": "sqlite::memory:", "pool": pool})
+    for name in ("n" * 64, "x"):
+        connect(name).expect(201)
+        client.delete(f"/v1/connections/{name}").expect(204)
+    connect("n" * 65).problem(400, "invalid_connection_name")
+    connect("p", max_connections=1000).expect(201)
+    client.delete("/v1/connections/p").expect(204)
+    for bad in ({"max_connections": 1001}, {"max_connections": 0}, {"min_connections": -1}, {"acquire_timeout_seconds": 0}):
+        connect("p", **bad).problem(400, "invalid_request")
+
+
+# ---- counts ----
+
+def test_sessions(c):
+    opened = [c.session() for _ in range(6)]
+    answer = c.post("/v1/sessions")
+    assert answer.problem(429, "too_many_sessions")["retryable"] and int(answer.header("Retry-After")) > 0
+    opened.pop().delete("/v1/session").expect(204)
+    opened.append(c.session())
+    c.post("/v1/sessions").problem(429, "too_many_sessions")
+    for session in opened:
+        session.delete("/v1/session").expect(204)
+        session.close()
+
+
+def test_sessions_of_a_key(tmp_path):
+    keys = Keys(tmp_path)
+    for name in ("a", "b"):
+        keys.add(name, ["read"])
+    with Server("--sessions-per-key", "2", "--keys-file", str(keys.path)) as server, keys.client(server.port, "a") as a, \
+            keys.client(server.port, "b") as b:
+        opened = [a.session(), a.session()]
+        a.post("/v1/sessions").problem(429, "too_many_sessions")
+        opened += [b.session(), b.session()]
+        b.post("/v1/sessions").problem(429, "too_many_sessions")
+        opened[0].delete("/v1/session").expect(204)
+        a.session()
+
+
+def test_transactions_of_a_session(server, c, postgres_backend):
+    """The default, then a lower setting."""
+    with Client(server.port) as client:
+        client.post("/v1/connections", {"name": "tx16", "url": postgres_backend.url, "pool": {"max_connections": 20}}).expect(201)
+        transactions_up_to(client.session(using="tx16"), 16)
+        client.delete("/v1/connections/tx16?force=true").expect(204)
+    c.post("/v1/connections", {"name": "tx3", "url": postgres_backend.url}).expect(201)
+    transactions_up_to(c.session(using="tx3"), 3)
+    c.delete("/v1/connections/tx3?force=true").expect(204)
+
+
+def transactions_up_to(session, limit):
+    opened = [session.transaction() for _ in range(limit)]
+    session.post("/v1/transactions").problem(409, "transaction_limit")
+    tx = opened.pop()
+    tx.post(f"/v1/transactions/{tx.headers['Ferro-Transaction']}/rollback").expect(200)
+    session.transaction()
+    session.delete("/v1/session?rollback=true").expect(204)
+
+
+def test_savepoints(conn):
+    inside = conn.client.transaction(**conn.using)
+    ids = [inside.headers["Ferro-Transaction"]]
+    for _ in range(100):
+        answer = inside.post("/v1/transactions", headers={"Ferro-Transaction": ids[-1]})
+        if answer.status != 201:
+            break
+        ids.append(answer.json()["transaction_id"])
+    answer.problem(409, "transaction_limit")
+    assert len(ids) - 1 in (31, 32)
+    inside.post(f"/v1/transactions/{ids[0]}/rollback").expect(200)
+
+
+def test_identity_map(c):
+    create_tables(c, "default", MARKER)
+    sql(c, "DELETE FROM marker", verb="execute")
+    insert(c, "default", "Marker", [{"id": n, "label": "x"} for n in range(1, 8)])
+    session = c.session()
+    for n in range(1, 8):
+        session.get(f"/v1/models/Marker/records/{n}").expect(200)
+    assert session.get("/v1/session").json()["identity_map"]["size"] == 5
+    assert session.get("/v1/models/Marker/records/7").header("Ferro-Identity") == "hit"
+    assert session.get("/v1/models/Marker/records/1").header("Ferro-Identity") == "miss"
+    for n in range(1, 8):
+        sql(c, "UPDATE marker SET label = ? WHERE id = ?", ["y" * 900, n], verb="execute").expect(200)
+        session.get(f"/v1/models/Marker/records/{n}", headers={"Cache-Control": "no-cache"}).expect(200)
+    held = session.get("/v1/session").json()["identity_map"]
+    assert 1 <= held["size"] < 5 and held["bytes"] <= 4000
+    session.delete("/v1/session").expect(204)
+
+
+def test_client_connections():
+    with Server("--loops", "1", "--http-connections", "10") as server:
+        held = []
+        for _ in range(10):
+            held.append(RawConnection(server.port))
+            held[-1].request("GET", "/healthz")
+            assert held[-1].response().status == 200
+        try:
+            with RawConnection(server.port, seconds=1) as one_more:
+                one_more.request("GET", "/healthz")
+                with pytest.raises((EOFError, OSError)):  # closed, or waiting for its turn
+                    one_more.response()
+        except OSError:
+            pass
+        held[0].request("GET", "/healthz")
+        assert held[0].response().status == 200
+        for raw in held:
+            raw.socket.close()
+
+        def served():
+            try:
+                with RawConnection(server.port, seconds=1) as raw:
+                    raw.request("GET", "/healthz")
+                    return raw.response().status == 200
+            except (OSError, EOFError):
+                return False
+        wait_for(served, 10, "a free place")
+
+
+# ---- time ----
+
+def test_statement_timeout(c):
+    started = time.monotonic()
+    sql(c, "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT count(*) AS n FROM c").problem(504, "statement_timeout")
+    assert 0.9 < time.monotonic() - started < 5
+    sql(c, "SELECT 1 AS a").expect(200)
+
+
+def test_idle_connections_are_closed():
+    with Server("--http-idle-seconds", "1") as server, RawConnection(server.port) as idle, RawConnection(server.port) as half:
+        half.send("GET /healthz HTTP/1.1\r\nHost: loc")
+        started = time.monotonic()
+        for raw in (idle, half):
+            try:
+                while raw.socket.recv(1000):
+                    pass
+            except OSError:
+                pass
+        assert time.monotonic() - started < 8
+
+
+# ---- slow clients ----
+
+def in_use(client, name="default"):
+    return client.get(f"/v1/connections/{name}").expect(200).json()["pool"]["in_use"]
+
+
+def trickle(sockets, data, seconds):
+    """Each socket gets one byte of its data a second."""
+    for second in range(seconds):
+        for s in sockets:
+            s.sendall(data[second:second + 1])
+        time.sleep(1)
+
+
+def test_slow_senders(backend):
+    """Thirty clients that send a request byte by byte hold no pooled connection, no memory to speak of, and up nobody."""
+    with Server() as server, Client(server.port) as client:
+        client.post("/v1/connections", {"name": "s", "url": backend.url, "default": True, "pool": {
+            "max_connections": 1, "acquire_timeout_seconds": 2}}).expect(201)
+        sql(client, "SELECT 1 AS a").expect(200)
+        before = server.rss_kib()
+        body = json.dumps({"sql": "SELECT 2 AS a"}).encode()
+        head = f"POST /v1/sql/fetch-all HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        huge = head.replace(str(len(body)), str(8 * 1024 * 1024))
+        slow = []
+        for number in range(30):
+            raw = RawConnection(server.port, seconds=30)
+            raw.send((head, huge, head[:40])[number % 3])
+            slow.append(raw)
+        for second in range(3):
+            for number, raw in enumerate(slow):
+                data = (body, body, head[40:].encode())[number % 3]
+                raw.send(data[second:second + 1])
+            assert in_use(client, "s") == 0
+            started = time.monotonic()
+            sql(client, "SELECT 3 AS a").expect(200)
+            assert time.monotonic() - started < 1
+            time.sleep(1)
+        assert server.rss_kib() - before < 30000
+        slow[0].send(body[3:])  # who comes to an end is served
+        assert slow[0].response().status == 200
+        for raw in slow:
+            raw.socket.close()
+
+
+def slow_reader(port, target_sql, name):
+    """Asks for a large answer over a socket that takes little, and reads only its head."""
+    s = socket.socket()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    s.settimeout(30)
+    s.connect(("127.0.0.1", port))
+    body = json.dumps({"sql": target_sql, "using": name}).encode()
+    s.sendall(b"POST /v1/sql/fetch-all HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: "
+              + str(len(body)).encode() + b"\r\n\r\n" + body)
+    s.recv(100)
+    return s
+
+
+@pytest.mark.parametrize("per_second", [0, 1])
+def test_slow_readers(backend, per_second):
+    """They lose their answer after write_timeout_seconds: the pooled connection comes back, and memory stays as it was."""
+    rows = ROWS.format(10 ** 6) if backend.name == "sqlite" else "SELECT n, repeat('x', 200) AS t FROM generate_series(1, 1000000) AS n"
+    with Server("--write-timeout-seconds", "1") as server, Client(server.port) as client:
+        client.post("/v1/connections", {"name": "s", "url": backend.url, "pool": {
+            "max_connections": 2, "acquire_timeout_seconds": 20}}).expect(201)
+        sql(client, "SELECT 1 AS a", using="s").expect(200)
+        before = server.rss_kib()
+        slow = [slow_reader(server.port, rows, "s") for _ in range(6)]
+        started = time.monotonic()
+        for _ in range(4):
+            for s in slow:
+                if per_second:
+                    try:
+                        s.recv(1)
+                    except OSError:
+                        pass
+            client.get("/healthz").expect(200)
+            time.sleep(0.5)
+        sql(client, "SELECT 1 AS a", using="s").expect(200)
+        assert time.monotonic() - started < 15
+        assert server.rss_kib() - before < 60000
+        wait_for(lambda: in_use(client, "s") == 0, 15, "free connections")
+        for s in slow:
+            s.close()
