@@ -20,7 +20,7 @@
 #include "service/base/banned.h"
 
 #define BACKLOG 1024
-#define POOL_SLACK 7680 /* of a connection's memory, beside the header block: arguments, our response's head */
+#define POOL_SLACK 8000 /* of a connection's memory, beside the header block: arguments, our response's head */
 
 struct address {
 	struct sockaddr_storage sa;
