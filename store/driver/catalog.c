@@ -21,6 +21,14 @@ bool catalog_query(struct catalog *c, struct str sql, catalog_row row, struct er
 	return ok;
 }
 
+void catalog_other(struct catalog *c, struct value name, struct value kind)
+{
+	struct live_schema *l = c->live;
+
+	l->others = catalog_more(c->arena, l->others, l->n_others, sizeof(*l->others));
+	l->others[l->n_others++] = (struct live_other){catalog_text(c, name), catalog_text(c, kind)};
+}
+
 struct live_table *catalog_table(struct catalog *c, struct value name)
 {
 	const struct live_schema *l = c->live;

@@ -21,6 +21,9 @@ typedef void (*catalog_row)(struct catalog *c, const struct value *row);
 /* Runs a query of our own and hands over its rows. Parks. */
 bool catalog_query(struct catalog *c, struct str sql, catalog_row row, struct err *err) MUST_CHECK;
 
+/* One more of what is no ordinary table. */
+void catalog_other(struct catalog *c, struct value name, struct value kind);
+
 /* The table of that name; NULL: not one of ours. */
 struct live_table *catalog_table(struct catalog *c, struct value name);
 struct live_column *catalog_column(const struct catalog *c, struct live_table *t, struct str name);

@@ -67,7 +67,7 @@ struct cursor {
 
 /* One of several quick statements that share a round trip (run_batch) or a transaction (run_writes). */
 struct batch_item {
-	const struct stmt *stmt; /* borrowed until run_batch returns */
+	const struct stmt *stmt; /* borrowed until run_batch first parks (its request may leave), or run_writes returns */
 	/* what run_batch leaves: a result (cursor_of reads it), a failure, or `again`: nothing has happened, run it by itself */
 	void *result;            /* owned by whoever holds the item: batch_drop */
 	bool failed, again;
@@ -153,6 +153,8 @@ struct driver {
 	/* Begins the transaction of a migration, holding the lock that keeps other migrations (any process's) out until it ends.
 	 * Whatever it returns, the caller ends the transaction and calls migrate_end. Parks. */
 	bool (*migrate_begin)(struct driver_conn *c, const struct migrate_begin *how, struct err *err) MUST_CHECK;
+	/* Until when each statement that follows waits for others' locks. NULL: only the first one of a transaction waits. Parks. */
+	bool (*migrate_patience)(struct driver_conn *c, int64_t lock_ns, int64_t deadline_ns, struct err *err) MUST_CHECK;
 	/* Before the commit of rebuilt tables: ERR_MIGRATION_REFUSED when the database is not sound. NULL: nothing to look at. Parks. */
 	bool (*migrate_check)(struct driver_conn *c, int64_t deadline_ns, struct err *err) MUST_CHECK;
 	/* After the transaction: what migrate_begin had set is as before, or the connection is marked broken. May be NULL. */

@@ -264,6 +264,7 @@ const struct driver driver_postgres = {
 	.list_tables = list_tables,
 	.introspect = postgres_introspect,
 	.migrate_begin = postgres_migrate_begin,
+	.migrate_patience = postgres_migrate_patience,
 };
 
 static char version_text[32];

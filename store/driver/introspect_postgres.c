@@ -1,5 +1,5 @@
 /*
- * The current schema of a PostgreSQL database, from pg_catalog, in six queries; and what a migration needs of the
+ * The current schema of a PostgreSQL database, from pg_catalog, in seven queries; and what a migration needs of the
  * driver there. Rows come ordered by table, so that each finds its table next to the last one.
  */
 #include "store/driver/introspect.h"
@@ -22,14 +22,23 @@
 
 static const char tables_sql[] = "SELECT c.relname::text " TABLES "ORDER BY c.relname COLLATE \"C\"";
 
-/* A serial column is one whose default is the next value of a sequence that it owns. */
+static const char others_sql[] =
+	"SELECT c.relname::text, CASE c.relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' "
+	"WHEN 'f' THEN 'foreign table' WHEN 'S' THEN 'sequence' WHEN 'c' THEN 'composite type' ELSE 'index' END "
+	"FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
+	"AND n.nspname = pg_catalog.current_schema() AND c.relkind NOT IN ('r', 'p', 't') "
+	"ORDER BY c.relname COLLATE \"C\"";
+
+/* An enum type of another schema has no name that a model could say. A serial column is one whose default is the next
+ * value of a sequence that it owns. */
 static const char columns_sql[] =
 	"SELECT c.relname::text, a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull, "
 	"pg_catalog.pg_get_expr(d.adbin, d.adrelid), "
 	"a.attidentity <> '' OR (pg_catalog.pg_get_expr(d.adbin, d.adrelid) LIKE 'nextval(%' AND EXISTS (SELECT 1 FROM "
 	"pg_catalog.pg_depend p WHERE p.refclassid = 'pg_catalog.pg_class'::regclass AND p.refobjid = c.oid "
 	"AND p.refobjsubid = a.attnum AND p.classid = 'pg_catalog.pg_class'::regclass AND p.deptype = 'a')), "
-	"a.attgenerated <> '', CASE WHEN t.typtype = 'e' THEN t.typname::text END, "
+	"a.attgenerated <> '', CASE WHEN t.typtype = 'e' AND pg_catalog.pg_type_is_visible(t.oid) THEN t.typname::text "
+	"END, "
 	"COALESCE(pg_catalog.array_position(k.conkey, a.attnum), 0)::bigint " TABLES
 	"JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped "
 	"JOIN pg_catalog.pg_type t ON t.oid = a.atttypid "
@@ -39,7 +48,8 @@ static const char columns_sql[] =
 static const char enums_sql[] =
 	"SELECT c.relname::text, a.attname::text, e.enumlabel::text " TABLES
 	"JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped "
-	"JOIN pg_catalog.pg_enum e ON e.enumtypid = a.atttypid " ORDER "a.attnum, e.enumsortorder";
+	"JOIN pg_catalog.pg_enum e ON e.enumtypid = a.atttypid AND pg_catalog.pg_type_is_visible(a.atttypid) " ORDER
+	"a.attnum, e.enumsortorder";
 
 static const char indexes_sql[] =
 	"SELECT c.relname::text, i.relname::text, x.indisunique, x.indisprimary, "
@@ -76,6 +86,11 @@ static void on_table(struct catalog *c, const struct value *row)
 
 	l->tables = catalog_more(c->arena, l->tables, l->n_tables, sizeof(*l->tables));
 	l->tables[l->n_tables++] = (struct live_table){.name = catalog_text(c, row[0]), .rows = -1};
+}
+
+static void on_other(struct catalog *c, const struct value *row)
+{
+	catalog_other(c, row[0], row[1]);
 }
 
 static void on_column(struct catalog *c, const struct value *row)
@@ -187,6 +202,7 @@ bool postgres_introspect(struct driver_conn *conn, struct arena *a, int64_t dead
 
 	*ret = (struct live_schema){0};
 	return catalog_query(&c, str_z(tables_sql), on_table, err) &&
+	       catalog_query(&c, str_z(others_sql), on_other, err) &&
 	       catalog_query(&c, str_z(columns_sql), on_column, err) &&
 	       catalog_query(&c, str_z(enums_sql), on_enum, err) &&
 	       catalog_query(&c, str_z(indexes_sql), on_index, err) && catalog_query(&c, str_z(fks_sql), on_fk, err) &&
@@ -194,7 +210,7 @@ bool postgres_introspect(struct driver_conn *conn, struct arena *a, int64_t dead
 }
 
 /* The time left for waiting, as the server's setting; at least a millisecond, for 0 would mean for ever. */
-static bool limit_waiting(struct driver_conn *c, int64_t lock_ns, int64_t deadline_ns, struct err *err)
+bool postgres_migrate_patience(struct driver_conn *c, int64_t lock_ns, int64_t deadline_ns, struct err *err)
 {
 	const int64_t left = (lock_ns - clock_mono_ns()) / CLOCK_NS_PER_MS;
 	char sql[64];
@@ -212,7 +228,7 @@ bool postgres_migrate_begin(struct driver_conn *c, const struct migrate_begin *h
 	 * only looks sees one moment */
 	if (!c->driver->begin(c, how->plan_only ? TX_ISO_REPEATABLE_READ : TX_ISO_READ_COMMITTED, how->plan_only,
 			      how->deadline_ns, err) ||
-	    !limit_waiting(c, how->lock_ns, how->deadline_ns, err))
+	    !postgres_migrate_patience(c, how->lock_ns, how->deadline_ns, err))
 		return false;
 	if (how->plan_only)
 		return true;
@@ -226,6 +242,5 @@ bool postgres_migrate_begin(struct driver_conn *c, const struct migrate_begin *h
 				      (double)(clock_mono_ns() - began) / 1e9);
 		return false;
 	}
-	/* the locks of the statements have the whole time for themselves */
-	return limit_waiting(c, clock_mono_ns() + (how->lock_ns - began), how->deadline_ns, err);
+	return postgres_migrate_patience(c, how->lock_ns, how->deadline_ns, err);
 }

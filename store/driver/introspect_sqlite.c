@@ -28,6 +28,14 @@ static const char indexes_sql[] = "SELECT m.name, i.name, i.\"unique\", i.origin
 				  "LEFT JOIN sqlite_schema s ON s.type = 'index' AND s.name = i.name " OURS
 				  "AND x.key = 1 ORDER BY m.name, i.seq DESC, x.seqno";
 
+/* A table's name is taken by an index, too, whatever IF NOT EXISTS says. */
+static const char others_sql[] =
+	"SELECT l.name, CASE l.type WHEN 'virtual' THEN 'virtual table' WHEN 'shadow' THEN 'table of a virtual table' "
+	"ELSE l.type END FROM pragma_table_list l WHERE l.schema = 'main' AND l.type <> 'table' "
+	"UNION ALL SELECT name, type FROM sqlite_schema WHERE type = 'index' AND name NOT LIKE 'sqlite\\_%' ESCAPE "
+	"'\\' "
+	"ORDER BY 1";
+
 /* The last one of the text has id 0. */
 static const char fks_sql[] =
 	"SELECT m.name, f.id, f.\"table\", f.\"from\", f.\"to\", f.on_delete, f.on_update, f.seq " TABLES
@@ -52,6 +60,11 @@ static void on_table(struct catalog *c, const struct value *row)
 		.n_checks = text.n_checks,
 		.peculiar = str_z(text.peculiar),
 	};
+}
+
+static void on_other(struct catalog *c, const struct value *row)
+{
+	catalog_other(c, row[0], row[1]);
 }
 
 static void on_column(struct catalog *c, const struct value *row)
@@ -168,6 +181,7 @@ bool sqlite_introspect(struct driver_conn *conn, struct arena *a, int64_t deadli
 
 	*ret = (struct live_schema){0};
 	return catalog_query(&c, str_z(tables_sql), on_table, err) &&
+	       catalog_query(&c, str_z(others_sql), on_other, err) &&
 	       catalog_query(&c, str_z(columns_sql), on_column, err) &&
 	       catalog_query(&c, str_z(indexes_sql), on_index, err) && catalog_query(&c, str_z(fks_sql), on_fk, err) &&
 	       catalog_query(&c, str_z(triggers_sql), on_trigger, err) &&

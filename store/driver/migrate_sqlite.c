@@ -44,6 +44,7 @@ bool sqlite_migrate_begin(struct driver_conn *base, const struct migrate_begin *
 
 	if (how->plan_only)
 		return base->driver->begin(base, TX_ISO_DEFAULT, true, how->deadline_ns, err);
+	c->migrating = true;
 	if (how->rebuild && !set(c, "PRAGMA foreign_keys=OFF; PRAGMA legacy_alter_table=ON"))
 		return sqlite_error(c, sqlite3_errcode(c->h), STR_NONE, err);
 	return begin_immediate(base, how, err);
@@ -53,6 +54,7 @@ void sqlite_migrate_end(struct driver_conn *base)
 {
 	struct sqlite_conn *c = sqlite_conn_of(base);
 
+	c->migrating = false;
 	if (!base->broken && !set(c, "PRAGMA foreign_keys=ON; PRAGMA legacy_alter_table=OFF"))
 		base->broken = true;
 }

@@ -53,6 +53,7 @@ struct sqlite_conn {
 	bool committed;             /* the commit hook ran; counted by sqlite_settle */
 	bool rolled_back;           /* the rollback hook ran */
 	bool query_only;            /* a read-only transaction runs */
+	bool migrating;             /* sorting for an index or dropping a table is one step of SQLite's machine, however long */
 	bool tainted;               /* a setting or temporary object may be left: never reset, only closed */
 	bool saw_insert;            /* by the authorizer, while preparing */
 	bool saw_taint;

@@ -130,14 +130,15 @@ static void count_end(struct sqlite_conn *c, bool was_in_tx)
 }
 
 /* A commit syncs: that of a statement on its own, and what ends a transaction (among statements that write nothing by SQLite's
- * reckoning and yield no rows are COMMIT and RELEASE). */
-static bool may_sync(const struct sqlite_conn *c, sqlite3_stmt *st)
+ * reckoning and yield no rows are COMMIT and RELEASE). What a migration does may compute long without a look at the progress
+ * handler. */
+static bool may_offload(const struct sqlite_conn *c, sqlite3_stmt *st)
 {
 	if (!c->base.db->is_file || fiber_current() == NULL)
 		return false;
 	if (sqlite3_get_autocommit(c->h))
 		return !sqlite3_stmt_readonly(st);
-	return sqlite3_column_count(st) == 0 && sqlite3_stmt_readonly(st);
+	return sqlite3_column_count(st) == 0 && (c->migrating || sqlite3_stmt_readonly(st));
 }
 
 struct step_job {
@@ -165,7 +166,7 @@ int sqlite_wait_step(struct sqlite_conn *c, sqlite3_stmt *st)
 	const bool was_in_tx = !sqlite3_get_autocommit(c->h);
 
 	c->stepping = true;
-	if (may_sync(c, st)) {
+	if (may_offload(c, st)) {
 		c->offloaded = fiber_shielded() ? NULL : fiber_current(); /* its client may go away meanwhile */
 		offload(step_job, &j);
 		c->offloaded = NULL;
@@ -195,7 +196,7 @@ void sqlite_wait_reset(struct sqlite_conn *c, sqlite3_stmt *st)
 	struct step_job j = {.st = st, .rc = SQLITE_OK};
 	const bool was_in_tx = !sqlite3_get_autocommit(c->h);
 
-	if (sqlite3_stmt_busy(st) && may_sync(c, st))
+	if (sqlite3_stmt_busy(st) && may_offload(c, st))
 		offload(reset_job, &j);
 	else
 		reset_job(&j);

@@ -7,6 +7,7 @@
 
 #include "service/base/clock.h"
 #include "service/base/fiber.h"
+#include "store/migrate/locks.h"
 #include "store/session/session.h"
 
 #include "service/base/banned.h"
@@ -24,7 +25,8 @@ struct run {
 	struct driver_conn *c;
 	struct live_schema live;
 	struct migrate_result *ret;
-	int64_t lock_ns;
+	int64_t lock_ns;      /* until when the connection and the migrations' lock are waited for */
+	int64_t wait_left_ns; /* then: how much longer tables' locks are */
 };
 
 /* ---- rows -------------------------------------------------------------------------------------------- */
@@ -107,6 +109,50 @@ static bool is_wanted(const struct run *r, struct str table)
 	return false;
 }
 
+/* ---- locks ------------------------------------------------------------------------------------------- */
+
+static bool busy(struct str table, struct err *err)
+{
+	const struct err cause = *err;
+
+	(void)err_set(err, ERR_DATABASE_BUSY,
+		      "another transaction held a lock on table \"%.*s\", and a migration waits %d s for others in "
+		      "all; nothing was changed: end it or try again",
+		      STR_FMT(table), (int)(WAIT_NS / CLOCK_NS_PER_S));
+	(void)snprintf(err->sqlstate, sizeof(err->sqlstate), "%s", cause.sqlstate);
+	return false;
+}
+
+static bool lock_table(struct run *r, const struct table_lock *l, struct err *err)
+{
+	const struct driver *driver = r->c->driver;
+	const int64_t began = clock_mono_ns();
+	struct strbuf b;
+	bool ok;
+
+	strbuf_init(&b, 0);
+	table_lock_sql(l, &b);
+	ok = driver->migrate_patience(r->c, began + r->wait_left_ns, r->q->deadline, err) &&
+	     driver->simple(r->c, strbuf_str(&b), r->q->deadline, err);
+	strbuf_done(&b);
+	r->wait_left_ns -= clock_mono_ns() - began;
+	return ok || (err->code == ERR_DATABASE_BUSY ? busy(l->table, err) : false);
+}
+
+/* Before anything that takes time of its own: what passes here is waiting, and there is one measure of it for all. */
+static bool lock_tables(struct run *r, bool reading, struct err *err)
+{
+	struct table_locks locks;
+
+	if (r->c->driver->migrate_patience == NULL)
+		return true;
+	table_locks_of(r->a, r->s, &r->live, &r->ret->plan, reading, &locks);
+	for (size_t i = 0; i < locks.n; i++)
+		if (!lock_table(r, &locks.list[i], err))
+			return false;
+	return r->c->driver->migrate_patience(r->c, clock_mono_ns() + r->wait_left_ns, r->q->deadline, err);
+}
+
 /* ---- planning ---------------------------------------------------------------------------------------- */
 
 static bool plan(struct run *r, struct err *err)
@@ -124,13 +170,18 @@ static bool plan_counted(struct run *r, struct err *err)
 		return false;
 	if (ok && p->n_changes == 0)
 		return true;
+	/* a plan that will run locks its tables now, so that the count still holds then */
+	if (!lock_tables(r, !ok || r->q->dry_run, err))
+		return false;
 	for (size_t i = 0; i < r->live.n_tables; i++) {
 		struct live_table *t = &r->live.tables[i];
 
 		if ((mentions(r, p, t->name) || (!ok && is_wanted(r, t->name))) && !count_rows(r, t, err))
 			return false;
 	}
-	return plan(r, err);
+	if (!plan(r, err))
+		return false;
+	return ok || r->q->dry_run || lock_tables(r, false, err);
 }
 
 /* What was warned about is told with a refusal too. */
@@ -221,13 +272,8 @@ static bool refuse(struct run *r, const struct change *ch, struct err *err)
 	const struct err cause = *err;
 	char where[300] = "";
 
-	if (cause.code == ERR_DATABASE_BUSY) {
-		(void)err_set(err, ERR_DATABASE_BUSY,
-			      "another transaction held a lock on table \"%.*s\" for %d s; nothing was changed: end it "
-			      "or try again",
-			      STR_FMT(ch->table), (int)(WAIT_NS / CLOCK_NS_PER_S));
-		(void)snprintf(err->sqlstate, sizeof(err->sqlstate), "%s", cause.sqlstate);
-	}
+	if (cause.code == ERR_DATABASE_BUSY)
+		return busy(ch->table, err);
 	if (!is_refusal(cause.code))
 		return false;
 	if (ch->column.p != NULL)
@@ -291,6 +337,7 @@ static bool in_transaction(struct run *r, struct err *err)
 	bool done = false, begun;
 
 	begun = r->c->driver->migrate_begin(r->c, &how, err);
+	r->wait_left_ns = r->lock_ns - clock_mono_ns();
 	if (begun && prepare(r, err)) {
 		if (r->q->dry_run || r->ret->plan.n_changes == 0)
 			done = true;

@@ -217,12 +217,32 @@ static enum storage_class sqlite_class(struct str type)
 	return str_trim(type).len == 0 ? CLASS_BLOB : CLASS_NUMERIC;
 }
 
+/* Storage types of one representation. */
+static enum storage_type sqlite_type(enum storage_type t)
+{
+	return t == ST_UUID_LOGICAL ? ST_UUID : t == ST_TIME_LOGICAL ? ST_TIME : t;
+}
+
+/* Whether introspection makes the wanted type of the live one: then they are equal by definition, whatever the word
+ * says about affinity ("BINARY", "", "STRING", "INET"). */
+static bool sqlite_reads_as(const struct live_column *live, const struct column *want)
+{
+	enum storage_type have;
+	int64_t length;
+
+	if (!sqlite_storage(live->type, &have, &length))
+		return want->storage == ST_TEXT;
+	return sqlite_type(have) == sqlite_type(want->storage) && length == want->length;
+}
+
 static enum type_drift sqlite_drift(const struct live_column *live, const struct column *want)
 {
 	struct strbuf spelling;
 	struct err ignored;
 	enum storage_class have = sqlite_class(live->type), wanted = CLASS_NUMERIC;
 
+	if (sqlite_reads_as(live, want))
+		return DRIFT_NONE;
 	strbuf_init(&spelling, 0);
 	if (ddl_column_type(&dialect_sqlite, want, &spelling, &ignored))
 		wanted = sqlite_class(strbuf_str(&spelling));
@@ -311,7 +331,7 @@ struct alter_effect diff_alter_effect(const struct live_column *live, const stru
 
 bool diff_index_owned(const struct live_index *x)
 {
-	return starts(x->name, "idx_") || starts(x->name, "uq_");
+	return !x->partial && !x->expression && (starts(x->name, "idx_") || starts(x->name, "uq_"));
 }
 
 bool diff_covers(const struct dialect *d, const struct live_index *x, struct str column)

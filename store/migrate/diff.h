@@ -31,7 +31,8 @@ struct alter_effect {
 };
 struct alter_effect diff_alter_effect(const struct live_column *live, const struct column *want);
 
-/* Owned: the name starts with idx_ or uq_; others belong to somebody else and are never dropped. */
+/* Owned: the name starts with idx_ or uq_, and it is over plain columns of all rows; others belong to somebody else and
+ * are never dropped. */
 bool diff_index_owned(const struct live_index *x);
 
 /* The live object that already does what the wanted entry asks for: by name, else an owned index (or, for a unique, any

@@ -80,9 +80,17 @@ struct live_table {
 	struct str peculiar;
 };
 
+/* What is no ordinary table, but has a name that a table cannot have then. */
+struct live_other {
+	struct str name;
+	struct str kind; /* "view", "virtual table", "foreign table", "sequence", ... */
+};
+
 struct live_schema {
 	struct live_table *tables;
 	size_t n_tables;
+	struct live_other *others;
+	size_t n_others;
 };
 
 /* Whether two names are one in this dialect: SQLite ignores ASCII case. */

@@ -96,7 +96,9 @@ void planner_refuse(struct planner *pl, struct str table, struct str column, con
 	p->refusals = more(pl->a, p->refusals, p->n_refusals, &p->size_refusals, sizeof(*p->refusals));
 	p->refusals[p->n_refusals++] = (struct err_fault){
 		.pointer = "",
-		.detail = arena_printf(pl->a, "%.*s.%.*s %s", STR_FMT(table), STR_FMT(column), why).p,
+		.detail = arena_printf(pl->a, "%.*s%s%.*s %s", STR_FMT(table), column.p != NULL ? "." : "",
+				       STR_FMT(column), why)
+				  .p,
 	};
 	if (p->n_refusals == 1) {
 		p->refused_table = table;
@@ -124,6 +126,25 @@ static bool table_exists(void *arg, struct str table)
 	return live_find_table(pl->d, pl->live, table) != NULL;
 }
 
+/* CREATE TABLE IF NOT EXISTS would pass over what has the name, and there would still be no table. */
+static void refuse_taken_names(struct planner *pl)
+{
+	for (size_t i = 0; i < pl->s->n_models; i++) {
+		const struct str table = pl->s->models[i].table;
+
+		for (size_t k = 0; k < pl->live->n_others && !table_exists(pl, table); k++) {
+			const struct live_other *other = &pl->live->others[k];
+
+			if (live_name_eq(pl->d, other->name, table))
+				planner_refuse(
+					pl, table, STR_NONE,
+					"cannot be created: a %.*s has that name already; rename either of them, "
+					"or remove the model \"%.*s\" from the models",
+					STR_FMT(other->kind), STR_FMT(pl->s->models[i].name));
+		}
+	}
+}
+
 static bool plan_tables(struct planner *pl, struct err *err)
 {
 	static const enum change_kind as[] = {
@@ -133,6 +154,7 @@ static bool plan_tables(struct planner *pl, struct err *err)
 	};
 	struct ddl_plan created;
 
+	refuse_taken_names(pl);
 	ddl_plan_init(&created, pl->a);
 	if (!ddl_create_all(pl->d, pl->s, table_exists, pl, &created, err))
 		return false;

@@ -232,7 +232,7 @@ static void shadow(const struct dialect *d, const char *path)
 {
 	struct live_column id = {.name = STR("id"), .type = STR("integer"), .pk_position = 1};
 	struct live_table t = {.name = STR("shadowuser"), .columns = &id, .n_columns = 1, .rows = -1};
-	const struct live_schema live = {&t, 1};
+	const struct live_schema live = {.tables = &t, .n_tables = 1};
 	const struct migrate_options o = {.updates = true};
 	struct migration_plan p;
 	struct arena a;
@@ -269,7 +269,7 @@ static void test_hash(void **state UNUSED)
 		"{\"models\":[{\"model_name\":\"A\",\"columns\":[{\"name\":\"x\",\"logical_type\":\"string\"}]}]}",
 		"{\"models\":[]}",
 	};
-	const struct live_schema live = {NULL, 0};
+	const struct live_schema live = {0};
 	const struct migrate_options o = {.updates = true};
 	char hash[ARRAY_LEN(docs) * 2][65];
 	struct arena a;
