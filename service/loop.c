@@ -347,6 +347,15 @@ static int turn_timeout_ms(struct loop *l, int64_t now)
 	return ms > 60000 ? 60000 : (int)ms;
 }
 
+/* What was spawned before the end still runs: it may own something. */
+static bool inbox_full(struct loop *l)
+{
+	mutex_lock(&l->lock);
+	const bool full = l->spawn_head != NULL || l->in_head != NULL;
+	mutex_unlock(&l->lock);
+	return full;
+}
+
 void loop_run(struct loop *l)
 {
 	struct epoll_event events[EVENTS_PER_TURN];
@@ -354,7 +363,7 @@ void loop_run(struct loop *l)
 	current = l;
 	fiber_thread_init(&l->base);
 	log_hold(true);
-	while (!atomic_load(&l->stop) || fiber_count() > 0) {
+	while (!atomic_load(&l->stop) || fiber_count() > 0 || inbox_full(l)) {
 		log_flush();
 		int n = epoll_wait(l->epfd, events, EVENTS_PER_TURN, turn_timeout_ms(l, clock_mono_ns()));
 		bool inbox = false;

@@ -34,7 +34,7 @@ struct loop_watch {
 bool loop_create(struct loop **ret, struct err *err) MUST_CHECK;
 void loop_destroy(struct loop *l);
 
-/* Runs on the calling thread until loop_stop and until no fiber is left. */
+/* Runs on the calling thread until loop_stop and until no fiber is left, nor one that was spawned before. */
 void loop_run(struct loop *l);
 /* Any thread. */
 void loop_stop(struct loop *l);

@@ -338,6 +338,29 @@ static void test_a_loop_ends_with_an_ended_fiber_queued(void **state)
 	end_loop(0);
 }
 
+static void only_done(void *arg)
+{
+	(void)arg;
+	done();
+}
+
+/* What was spawned before the loop was told to stop may own something: it still runs. */
+static void test_the_last_spawned_still_run(void **state)
+{
+	(void)state;
+	end_loop(0);
+	loop_destroy(g.loop[0]);
+	struct err err;
+	assert_true(loop_create(&g.loop[0], &err));
+	for (int i = 0; i < 3; i++)
+		loop_spawn(g.loop[0], only_done, NULL);
+	loop_stop(g.loop[0]);
+	start_loop(0);
+	pthread_join(g.thread[0], NULL);
+	g.running[0] = false;
+	await(3);
+}
+
 /* ---- many ---- */
 
 static atomic_int n_in, n_let_go;
@@ -868,6 +891,7 @@ int main(void)
 		TEST(test_a_fiber_that_ends_while_queued_keeps_the_list),
 		TEST(test_a_late_wake_up_does_not_disturb_the_next_fiber),
 		TEST(test_a_loop_ends_with_an_ended_fiber_queued),
+		TEST(test_the_last_spawned_still_run),
 		TEST(test_many_fibers_at_once),
 		TEST(test_wait_fd),
 		TEST(test_a_descriptor_that_cannot_be_watched_is_ready),
