@@ -1,0 +1,108 @@
+"""What nobody made with us: types and names of other people's databases. Introspected, registered and migrated, they are left
+alone, without a word; and a name that is no table's is told, not passed over."""
+import pytest
+
+from support.schema import column, introspect, migrate, model, quiet, register, run, whole_schema
+from support.tables import insert, query
+
+SQLITE_TYPES = [
+    "", "INT", "INTEGER", "INT UNSIGNED", "UNSIGNED BIG INT", "TINYINT(1)", "MEDIUMINT", "INT2", "INT8", "BIGSERIAL", "ROWID",
+    "NVARCHAR(50)", "VARYING CHARACTER(255)", "NATIVE CHARACTER(70)", "VARCHAR(0)", "VARCHAR(99999999999)", "varchar2(10)",
+    "CHAR", "CHAR(0)", "CHAR(32)", "NCHAR(55)", "CLOB", "LONGTEXT", "STRING", "ENUM", "XML", "INET", "CITEXT", "MONEY",
+    "BLOB", "BLOB_TEXT", "BINARY(16)", "VARBINARY", "BYTEA", "IMAGE", "RAW", "ANY", "DECIMAL(10,2)", 
+    "NUMERIC", "NUMBER(5)", "REAL", "FLOAT", "FLOATING POINT", "DOUBLE", "DOUBLE PRECISION", "POINT", "BOOLEAN", "BOOL", "BIT(1)",
+    "DATE", "DATETIME", "DATETIME2(3)", "TIME", "TIMESTAMP", "TIMESTAMPTZ", "TIMESTAMP WITH TIME ZONE", "TIME WITH TIME ZONE",
+    "INTERVAL", "YEAR", "JSON", "JSONB", "UUID", "UNIQUEIDENTIFIER", "GUID", "uuid_text", "date_text", "json_text", "Größe",
+    "unknown type (a) b"]
+
+POSTGRES_TYPES = [
+    "inet", "cidr", "macaddr", "integer[]", "text[][]", "interval", "interval day to second(3)", "money", "xml", "bit(3)",
+    "bit varying(5)", "point", "box", "tsvector", "int4range", "oid", "name", '"char"', "character", "character(3)", "bpchar",
+    "varchar", "varchar(5)", "varchar(10485760)", "text", "citextish", "positive", "short", "moods", "mood", "mood[]", "pair",
+    "other.mood", "other.date", "numeric", "numeric(10,2)", "decimal(5)", "real", "double precision", "float(3)", "smallint",
+    "bigint", "boolean", "json", "jsonb", "bytea", "uuid", "date", "time", "time(3)", "timetz", "timestamp", "timestamp(3)",
+    "timestamptz", "timestamptz(0)", "regclass", "pg_lsn", "txid_snapshot", "jsonpath"]
+
+POSTGRES_MORE = """
+    CREATE DOMAIN citextish AS text COLLATE "C"; CREATE DOMAIN positive AS integer CHECK (VALUE > 0);
+    CREATE DOMAIN short AS varchar(3); CREATE TYPE mood AS ENUM ('sad', 'ok'); CREATE DOMAIN moods AS mood;
+    CREATE TYPE pair AS (a int, b text); CREATE SCHEMA other; CREATE TYPE other.mood AS ENUM ('x');
+    CREATE DOMAIN other.date AS text;"""
+
+OPTIONS = ({}, {"updates": True}, {"destructive": True}, {"rebuild": True, "destructive": True})
+
+
+def left_alone(conn):
+    """Introspect, register, migrate in every way: nothing happens and nothing is said."""
+    before = whole_schema(conn.backend)
+    register(conn.client)
+    introspect(conn, register=True)
+    for options in OPTIONS:
+        quiet(conn, **options)
+    assert whole_schema(conn.backend) == before
+
+
+def test_types_of_others_are_no_drift(conn):
+    types = SQLITE_TYPES if conn.backend.name == "sqlite" else POSTGRES_TYPES
+    if conn.backend.name == "postgres":
+        run(conn.backend, POSTGRES_MORE)
+    quoted = ["unknown type (a) b", "Größe"]
+    spelled = [f'"{kind}"' if kind in quoted else kind for kind in types]
+    run(conn.backend, "CREATE TABLE odd (id integer PRIMARY KEY, " +
+        ", ".join(f"c{i} {kind}{' NOT NULL' if i % 4 == 1 else ''}" for i, kind in enumerate(spelled)) + ")")
+    left_alone(conn)
+
+
+def test_things_of_others_are_no_drift(conn):
+    """Indexes, keys and checks that no model can express, whatever they are called."""
+    run(conn.backend, """CREATE TABLE base (a integer NOT NULL, b text DEFAULT 'x', c text UNIQUE, PRIMARY KEY (a));
+CREATE TABLE rest (x integer, y text, z integer, w text NOT NULL DEFAULT (1 + 1), CONSTRAINT two UNIQUE (x, y), UNIQUE (y, x),
+    CHECK (z > 1), CHECK (y IN ('p', 'q')), CONSTRAINT again CHECK (y IN ('p', 'q')),
+    FOREIGN KEY (z) REFERENCES base (a) ON UPDATE CASCADE);
+CREATE INDEX idx_rest_part ON rest (z) WHERE z > 5;
+CREATE UNIQUE INDEX uq_rest_part ON rest (w) WHERE z > 5;
+CREATE INDEX idx_rest_low ON rest (lower(y));
+CREATE INDEX idx_rest_z ON rest (z);
+CREATE INDEX idx_base_b ON rest (y DESC);
+CREATE UNIQUE INDEX other ON rest (w, z)""")
+    left_alone(conn)
+
+
+def test_untyped_values_stay_what_they_are(sqlite_conn):
+    """An untyped column is text to its model, and is not rebuilt into one unasked."""
+    run(sqlite_conn.backend, "CREATE TABLE free (id integer PRIMARY KEY, v)")
+    left_alone(sqlite_conn)
+    insert(sqlite_conn.client, sqlite_conn.name, "free", [{"v": "007"}])
+    assert query(sqlite_conn.client, "free", using=sqlite_conn.name).json()["rows"] == [{"id": 1, "v": "007"}]
+    register(sqlite_conn.client, model("Free", column("v", "integer"), table_name="free"))
+    assert [w["code"] for w in migrate(sqlite_conn)["warnings"]] == ["type_drift"], "an integer is another thing"
+
+
+TAKEN = {
+    "sqlite": [("view", "CREATE VIEW taken AS SELECT 1 AS id"), ("virtual table", "CREATE VIRTUAL TABLE taken USING fts5(a)"),
+               ("index", "CREATE TABLE t (a);\nCREATE INDEX taken ON t (a)")],
+    "postgres": [("view", "CREATE VIEW taken AS SELECT 1 AS id"),
+                 ("materialized view", "CREATE MATERIALIZED VIEW taken AS SELECT 1 AS id"),
+                 ("foreign table", "CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w; "
+                                   "CREATE FOREIGN TABLE taken (id int) SERVER s"),
+                 ("sequence", "CREATE SEQUENCE taken"), ("index", "CREATE TABLE t (a int); CREATE INDEX taken ON t (a)"),
+                 ("composite type", "CREATE TYPE taken AS (a int)")]}
+
+
+@pytest.mark.parametrize("place", range(6))
+def test_a_name_that_is_no_tables(conn, place):
+    if place >= len(TAKEN[conn.backend.name]):
+        pytest.skip("fewer kinds of things here")
+    kind, made = TAKEN[conn.backend.name][place]
+    run(conn.backend, made)
+    before = whole_schema(conn.backend)
+    register(conn.client, model("Taken"), model("Beside"))
+    for path, options in (("create-tables", {}), ("migrate", {"updates": False}), ("migrate", {"dry_run": True}), ("migrate", {})):
+        problem = conn.client.post(f"/v1/{path}", {**conn.using, **options}).problem(422, "migration_refused")
+        assert problem["table"] == "taken" and problem["detail"].startswith("taken cannot be created")
+        for word in (f"a {kind} ", "rename", '"Taken"'):
+            assert word in problem["detail"]
+    assert whole_schema(conn.backend) == before, "nor is the other table made"
+    register(conn.client, model("Beside"))
+    migrate(conn)
+    quiet(conn)
