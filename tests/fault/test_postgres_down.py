@@ -182,3 +182,47 @@ def test_many_clients_through_an_outage(down):
     assert wrong == []
     stored = {row["id"] for row in query(down, "Marker", using="down").expect(200).json()["rows"]}
     assert set(kept) <= stored
+
+
+def test_out_of_connections(down):
+    """PostgreSQL has no slot left: 503 in time; the pool's own connections work on, and slots that come free are used."""
+    pg = down.pg
+    name = "crowded"
+    pg.psql(f"CREATE ROLE {name} LOGIN CONNECTION LIMIT 1")
+    pg.psql(f"GRANT ALL ON SCHEMA public TO {name}; GRANT ALL ON marker TO {name}", down.database)
+    try:
+        down.post("/v1/connections", {"name": name, "url": pg.url(down.database, user=name), "pool": {
+            "max_connections": 3, "acquire_timeout_seconds": ACQUIRE}}).expect(201)
+        inside = down.transaction(using=name)  # holds the one slot
+        for _ in range(3):
+            answer = sql(down, "SELECT 1 AS a", using=name)
+            assert answer.status == 503 and answer.json()["code"] in ("database_unavailable", "pool_timeout"), answer.body
+            assert answer.header("Retry-After")
+        sql(inside, "SELECT 1 AS a").expect(200)
+        assert down.post("/v1/connections", {"name": "x", "url": pg.url(down.database, user=name)}).status == 503
+        inside.post(f"/v1/transactions/{inside.headers['Ferro-Transaction']}/rollback").expect(200)
+        wait_for(lambda: sql(down, "SELECT 1 AS a", using=name).status == 200, 15, "the free slot")
+    finally:
+        down.delete(f"/v1/connections/{name}?force=true")
+        pg.psql(f"DROP OWNED BY {name}; DROP ROLE {name}", down.database)
+
+
+def test_read_only(down):
+    """A standby, or default_transaction_read_only: reads work, writes are refused as such, and nothing is left half done."""
+    pg = down.pg
+    pg.psql(f'ALTER DATABASE "{down.database}" SET default_transaction_read_only = on')
+    down.post("/v1/connections", {"name": "ro", "url": pg.url(down.database)}).expect(201)
+    try:
+        assert query(down, "Marker", path="/count", using="ro").expect(200).json() == {"count": 1}
+        for call in (lambda: down.post("/v1/models/Marker/records", {"id": 7, "label": "x"}, params={"using": "ro"}),
+                     lambda: sql(down, "DELETE FROM marker", using="ro", verb="execute"),
+                     lambda: down.delete("/v1/models/Marker/records/1", params={"using": "ro"})):
+            answer = call()
+            assert answer.status in (400, 403, 409, 503), answer.body
+            assert answer.json().get("sqlstate") in ("25006", None), answer.body
+        assert query(down, "Marker", path="/count", using="ro").expect(200).json() == {"count": 1}
+        pg.psql(f'ALTER DATABASE "{down.database}" RESET default_transaction_read_only')
+        pg.psql(f"SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = '{down.database}' AND pid <> pg_backend_pid()")
+        wait_for(lambda: down.post("/v1/models/Marker/records", {"id": 7, "label": "x"}, params={"using": "ro"}).status == 201, 15, "a write")
+    finally:
+        down.delete("/v1/connections/ro?force=true")
