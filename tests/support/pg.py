@@ -36,8 +36,9 @@ host all guarded 127.0.0.1/32 scram-sha-256
 host all all 127.0.0.1/32 trust
 """
 
-# leaves a database as CREATE DATABASE makes it
+# leaves a database as CREATE DATABASE makes it, a crash right after it included
 EMPTY = """
+SET synchronous_commit = on;
 DO $$
 DECLARE
     name text;
