@@ -279,6 +279,10 @@ static void record_problem(struct kept *k, const struct err *err, struct str id)
 	k->size = k->len;
 	find_instance(k, id);
 	strbuf_done(&text);
+	if (problem_retryable(err->code)) {
+		k->headers = mem_array(1, sizeof(*k->headers));
+		k->headers[k->n_headers++] = (struct header){.name = "Retry-After", .value = mem_strdup("1"), .len = 1};
+	}
 }
 
 /* What is known of work that ended well; inside a transaction its end decides. */

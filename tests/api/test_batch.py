@@ -351,6 +351,72 @@ def test_many_writers_are_retried(db):
     assert len(failures) <= clients * rounds // 4, "most collisions are mended by the server"
 
 
+def test_a_deadlock_is_retried(postgres_conn):
+    """Two batches lock two rows in opposite order: PostgreSQL ends one, the server repeats it, both answer 200."""
+    conn = postgres_conn
+    c = conn.client
+    c.post("/v1/sql/execute", {"sql": "CREATE TABLE spots (id integer PRIMARY KEY, n integer)", "using": conn.name}).expect(200)
+    c.post("/v1/sql/execute", {"sql": "INSERT INTO spots VALUES (1, 0), (2, 0)", "using": conn.name}).expect(200)
+    before = deadlocks(conn)
+    answers = []
+
+    def work(first, second):
+        with Client(c.port) as mine:
+            answers.append(mine.post("/v1/batch", {"using": conn.name, "steps": [
+                {"op": "sql.execute", "sql": "SET LOCAL deadlock_timeout = '50ms'"},
+                {"op": "sql.execute", "sql": f"UPDATE spots SET n = n + 1 WHERE id = {first}"},
+                {"op": "sql.fetch_one", "sql": "SELECT 1 AS x FROM pg_sleep(0.3)"},
+                {"op": "sql.execute", "sql": f"UPDATE spots SET n = n + 1 WHERE id = {second}"}]}))
+
+    for _ in range(10):
+        answers.clear()
+        threads = [threading.Thread(target=work, args=order) for order in ((1, 2), (2, 1))]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        assert [a.status for a in answers] == [200, 200], [a.body for a in answers]
+        assert all(a.json()["committed"] for a in answers)
+        if deadlocks(conn) > before:
+            break
+    else:
+        pytest.fail("no deadlock came about")
+    rows = c.post("/v1/sql/fetch-all", {"sql": "SELECT n FROM spots", "using": conn.name}).expect(200).json()["rows"]
+    assert len({row["n"] for row in rows}) == 1 and rows[0]["n"] % 2 == 0
+
+
+def deadlocks(conn):
+    return int(conn.backend.pg.psql(f"SELECT pg_stat_force_next_flush(); SELECT deadlocks FROM pg_stat_database WHERE datname = "
+                                    f"'{conn.backend.database}'").split()[-1])
+
+
+def large(db, n_bytes, rows=1):
+    """A raw read of that many bytes."""
+    text = f"repeat('x', {n_bytes})" if db.backend.name == "postgres" else f"printf('%0{n_bytes}d', 1)"
+    return {"op": "sql.fetch_all", "sql": f"WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < {rows}) "
+                                          f"SELECT {text} AS t FROM c"}
+
+
+def test_the_answer_has_a_bound(db):
+    """Atomic: the step whose result does not fit undoes it all."""
+    steps = [create(db, "ann"), large(db, 30_000_000), large(db, 30_000_000), create(db, "bob"), large(db, 10_000_000)]
+    problem = batch(db, *steps, status=400).problem(400, "invalid_request")
+    assert problem["step"] == 4 and problem["outcome"] == "rolled_back"
+    assert names(db) == []
+    problem = batch(db, large(db, 1_000_000, rows=100), status=400).problem(400, "invalid_request")
+    assert problem["step"] == 0
+
+
+def test_the_bound_of_one_that_is_not_atomic(db):
+    """The step that does not fit fails; those before and after it stand."""
+    steps = [create(db, "ann"), large(db, 40_000_000), large(db, 30_000_000), create(db, "bob")]
+    results = batch(db, *steps, atomic=False).json()["results"]
+    assert [r["status"] for r in results] == [201, 200, 400, 201]
+    assert results[2]["error"]["code"] == "invalid_request"
+    assert names(db) == ["ann", "bob"]
+
+
+
 def test_preferences(db):
     big = 2**60
     answer = batch(db, {"op": "sql.fetch_one", "sql": f"SELECT {big} AS n"}, headers={"Prefer": "int64=string"})

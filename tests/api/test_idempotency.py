@@ -1,16 +1,20 @@
 """Idempotency-Key: the first answer is kept and given again; concurrent duplicates wait; another body is refused."""
 import hashlib
 import json
+import os
+import signal
 import socket
 import sqlite3
 import threading
 import time
+import types
 import uuid
 
 import pytest
 
 from support import vanish
 from support.client import Client
+from support.process import wait_for
 from support.server import Server
 
 
@@ -196,6 +200,121 @@ def test_sessions_transactions_and_records(db):
     for name in ("Location", "ETag"):
         assert made[0].header(name) == made[1].header(name) is not None
     db.client.delete(f"/v1/models/{model}").expect(204)
+
+
+# ---- answers that are too large ----
+
+LARGE = 4000  # rows of a hundred bytes
+
+
+@pytest.fixture
+def small_store(backend):
+    """A server that keeps answers up to 100 kB, and 250 kB of them in all."""
+    with Server(config={"idempotency_answer_bytes": 100000, "idempotency_bytes": 250000, "default_url": backend.url}) as own, \
+            Client(own.port) as c:
+        c.post("/v1/sql/execute", {"sql": "CREATE TABLE marks (n integer, t varchar)"}).expect(200)
+        yield types.SimpleNamespace(client=c, backend=backend, server=own)
+
+
+def writing(db, rows):
+    """Inserts that many rows and answers them, a hundred bytes each."""
+    text = "repeat('x', 80)" if db.backend.name == "postgres" else "printf('%080d', x)"
+    return {"sql": "INSERT INTO marks WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < "
+                   f"{rows}) SELECT x, {text} FROM c RETURNING n, t"}
+
+
+def written(db):
+    return db.client.post("/v1/sql/fetch-one", {"sql": "SELECT count(*) AS n FROM marks"}).expect(200).json()["row"]["n"]
+
+
+def test_a_large_answer_is_collected_and_kept(small_store):
+    """Past the size from which answers stream, but kept."""
+    headers = key()
+    first = small_store.client.post("/v1/sql/fetch-all", writing(small_store, 900), headers=headers).expect(200)
+    assert len(first.body) > 70000 and first.header("Transfer-Encoding") is None
+    again = small_store.client.post("/v1/sql/fetch-all", writing(small_store, 900), headers=headers).expect(200)
+    assert replayed(again) and again.body == first.body
+    assert written(small_store) == 900
+
+
+@pytest.mark.parametrize("accept", ["application/json", "application/x-ndjson", "text/csv"])
+def test_a_larger_answer_is_given_once_and_never_written_twice(small_store, accept):
+    headers = {**key(), "Accept": accept}
+    first = small_store.client.post("/v1/sql/fetch-all", writing(small_store, LARGE), headers=headers).expect(200)
+    assert len(first.body) > 300000 and first.header("Transfer-Encoding") == "chunked"
+    for _ in range(2):
+        problem = small_store.client.post("/v1/sql/fetch-all", writing(small_store, LARGE), headers=headers).problem(
+            422, "idempotency_key_reused")
+        assert problem["outcome"] == "committed" and "too large to keep" in problem["detail"]
+    assert written(small_store) == LARGE
+
+
+def test_a_large_batch_is_not_run_twice(small_store):
+    headers = key()
+    body = {"steps": [{"op": "sql.fetch_all", **writing(small_store, LARGE)}]}
+    small_store.client.post("/v1/batch", body, headers=headers).expect(200)
+    assert small_store.client.post("/v1/batch", body, headers=headers).problem(
+        422, "idempotency_key_reused")["outcome"] == "committed"
+    assert written(small_store) == LARGE
+
+
+def test_inside_a_transaction_its_end_decides(small_store):
+    """Nothing is said to be committed that was rolled back."""
+    c = small_store.client
+    headers = key()
+    tx = c.transaction()
+    tx.post("/v1/sql/fetch-all", writing(small_store, LARGE), headers=headers).expect(200)
+    problem = tx.post("/v1/sql/fetch-all", writing(small_store, LARGE), headers=headers).problem(422, "idempotency_key_reused")
+    assert "outcome" not in problem
+    c.post(f"/v1/transactions/{tx.headers['Ferro-Transaction']}/rollback").expect(200)
+    assert written(small_store) == 0
+
+
+def test_an_undone_one_is_not_said_to_be_committed(small_store):
+    headers = {**key(), "Prefer": "tx=rollback"}
+    small_store.client.post("/v1/batch", {"steps": [{"op": "sql.fetch_all", **writing(small_store, LARGE)}]}, headers=headers).expect(200)
+    problem = small_store.client.post("/v1/batch", {"steps": [{"op": "sql.fetch_all", **writing(small_store, LARGE)}]}, headers=headers)
+    assert "outcome" not in problem.problem(422, "idempotency_key_reused")
+    assert written(small_store) == 0
+
+
+def test_the_oldest_answers_go_but_not_what_is_known(small_store):
+    """Beyond the bytes of all answers the oldest is forgotten; that it was given is not."""
+    keys = [key() for _ in range(5)]
+    c = small_store.client
+    for headers in keys:
+        c.post("/v1/sql/fetch-all", writing(small_store, 900), headers=headers).expect(200)
+    answers = [c.post("/v1/sql/fetch-all", writing(small_store, 900), headers=headers) for headers in keys]
+    assert [a.status for a in answers] == [422, 422, 200, 200, 200] or [a.status for a in answers] == [422, 422, 422, 200, 200]
+    assert answers[0].json()["outcome"] == "committed" and replayed(answers[-1])
+    assert written(small_store) == 5 * 900
+
+
+def test_when_the_outcome_is_unknown_nothing_runs_again(postgres_conn):
+    """The connection breaks under a write: whether it was done cannot be known, so its key does not do it again."""
+    conn = postgres_conn
+    conn.client.post("/v1/sql/execute", {"sql": "CREATE TABLE marks (n integer)", "using": conn.name}).expect(200)
+    conn.backend.pg.psql("CHECKPOINT")    # the table outlives the crash below
+    headers = key()
+    body = {"sql": "INSERT INTO marks SELECT 1 FROM pg_sleep(20)", "using": conn.name}
+    answers = []
+    running = threading.Thread(target=lambda: answers.append(
+        Client(conn.client.port).post("/v1/sql/execute", body, headers=headers)))
+    running.start()
+    pg = conn.backend.pg
+    wait_for(lambda: pg.psql("SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'INSERT INTO marks%'"
+                             f" AND datname = '{conn.backend.database}'") == "1", 10, "the statement")
+    pids = pg.psql(f"SELECT pid FROM pg_stat_activity WHERE datname = '{conn.backend.database}' AND query LIKE 'INSERT INTO marks%'")
+    for pid in pids.split():
+        os.kill(int(pid), signal.SIGKILL)       # no last word: the whole server starts again
+    running.join()
+    assert answers[0].problem(503, "database_unavailable")["outcome"] == "unknown"
+    again = conn.client.post("/v1/sql/execute", body, headers=headers)
+    assert again.problem(503, "database_unavailable")["outcome"] == "unknown" and replayed(again)
+    wait_for(lambda: conn.client.post("/v1/sql/fetch-one", {"sql": "SELECT count(*) AS n FROM marks", "using": conn.name}).status == 200,
+             20, "PostgreSQL")
+    assert count(conn) == 0
+
 
 
 def test_no_one_elses(sqlite_backend, tmp_path):

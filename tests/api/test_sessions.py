@@ -1,12 +1,16 @@
 """Sessions: opening, inspecting, closing, expiry; which connection a request works on; concurrency; many TCP connections."""
 import json
 import re
+import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from support import vanish
 from support.client import Client
+from support.keys import Keys
 from support.process import wait_for
 from support.server import Server
 from support.tables import MARKER, create_tables, insert, query, sql
@@ -169,6 +173,86 @@ def test_limit_of_sessions():
         answer.problem(429, "too_many_sessions")
         open_ones[0].delete("/v1/session").expect(204)
         client.session()
+
+
+def test_limit_of_sessions_per_caller(sqlite_backend, tmp_path):
+    """A caller at its own limit does not keep the others out; the limit of all holds for each."""
+    keys = Keys(tmp_path)
+    for name in "ab":
+        keys.add(name, ["read"])
+    config = {"sessions": 4, "sessions_per_key": 2, "keys_file": str(keys.path), "default_url": sqlite_backend.url}
+    with Server(config=config) as server:
+        a, b = (keys.client(server.port, name) for name in "ab")
+        mine = [a.post("/v1/sessions").expect(201).header("Ferro-Session") for _ in range(2)]
+        answer = a.post("/v1/sessions")
+        assert answer.problem(429, "too_many_sessions")["retryable"] and int(answer.header("Retry-After")) > 0
+        for _ in range(2):
+            b.post("/v1/sessions").expect(201)
+        b.post("/v1/sessions").problem(429, "too_many_sessions")
+        a.clone(Ferro_Session=mine[0]).delete("/v1/session").expect(204)
+        a.clone(Ferro_Session=mine[0]).delete("/v1/session").expect(204)    # counted once
+        a.post("/v1/sessions").expect(201)
+        a.post("/v1/sessions").problem(429, "too_many_sessions")
+
+
+def test_the_limit_holds_in_a_race():
+    """Sixteen openers at once find exactly as many places as there are."""
+    with Server(config={"sessions": 5, "access_log": False}) as server:
+        for _ in range(5):
+            with ThreadPoolExecutor(16) as pool:
+                answers = list(pool.map(lambda _: Client(server.port).post("/v1/sessions"), range(16)))
+            opened = [a.header("Ferro-Session") for a in answers if a.status == 201]
+            assert len(opened) == 5 and all(a.status in (201, 429) for a in answers)
+            with ThreadPoolExecutor(10) as pool:
+                list(pool.map(lambda s: Client(server.port).clone(Ferro_Session=s).delete("/v1/session").expect(204), opened * 2))
+
+
+@pytest.mark.parametrize("limit", ["sessions", "sessions_per_key"])
+def test_expired_sessions_give_their_place_back(limit):
+    with Server(config={limit: 1}) as server, Client(server.port) as client:
+        client.session(idle_timeout_seconds=0.2)
+        client.post("/v1/sessions").problem(429, "too_many_sessions")
+        wait_for(lambda: client.post("/v1/sessions").status == 201, 10, "the place")
+
+
+@pytest.mark.skipif(vanish.growth_bound(1) != 1, reason="a sanitizer's memory is not the program's")
+def test_ten_thousand_idle_sessions(sqlite_backend):
+    """Each with ten mapped records: 64 MiB over the base, and no connection held."""
+    with Server(config={"default_url": sqlite_backend.url, "access_log": False}) as server, Client(server.port) as client:
+        create_tables(client, "default", MARKER)
+        insert(client, "default", "Marker", [{"id": i, "label": f"label {i}"} for i in range(10)])
+        warm = client.session()
+        query(warm, "Marker").expect(200)
+        warm.delete("/v1/session").expect(204)
+        before = server.rss_kib()
+        body = b'{"model_name":"Marker","where":[]}'
+        with socket.create_connection(("127.0.0.1", server.port), timeout=60) as s:
+            reader = s.makefile("rb")
+            for start in range(0, 10000, 100):
+                s.sendall(b"POST /v1/sessions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\n\r\n" * 100)
+                ids = [response(reader, b"201")["session_id"] for _ in range(100)]
+                s.sendall(b"".join(
+                    b"POST /v1/query HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nFerro-Session: %s\r\n"
+                    b"Content-Length: %d\r\n\r\n%s" % (ident.encode(), len(body), body) for ident in ids))
+                assert all(response(reader, b"200")["row_count"] == 10 for _ in range(100))
+        state = client.get("/v1/connections/default").expect(200).json()
+        assert state["sessions"] == 10000 and state["pool"]["in_use"] == 0
+        shown = client.clone(Ferro_Session=ids[-1]).get("/v1/session").expect(200).json()
+        assert shown["identity_map"]["size"] == 10
+        assert server.rss_kib() - before < 64 * 1024
+        client.post("/v1/sessions").problem(429, "too_many_sessions")
+
+
+def response(reader, status):
+    """The next of a pipeline's answers, as JSON."""
+    line = reader.readline()
+    assert line.split()[1] == status, line
+    length = 0
+    while (header := reader.readline()) != b"\r\n":
+        if header.lower().startswith(b"content-length:"):
+            length = int(header.split(b":")[1])
+    return json.loads(reader.read(length))
+
 
 
 def test_ended_sessions_are_forgotten():
