@@ -309,6 +309,16 @@ static bool match_route(struct exchange *x, struct err *err)
 	return true;
 }
 
+/* The server's bound (0: none), or what the client would rather have, if that is less. */
+static void set_deadline(struct request *req, double seconds)
+{
+	if ((req->prefer.given & PREFER_TIMEOUT) != 0 && (seconds <= 0 || req->prefer.timeout_s <= seconds)) {
+		seconds = req->prefer.timeout_s;
+		req->prefer.applied |= PREFER_TIMEOUT;
+	}
+	req->deadline = seconds > 0 ? req->start_ns + (int64_t)(seconds * 1e9) : CLOCK_NEVER;
+}
+
 bool server_check_head(struct exchange *x, struct err *err)
 {
 	const struct server_options *o = &x->loop->server->options;
@@ -343,10 +353,6 @@ bool server_check_head(struct exchange *x, struct err *err)
 		return false;
 	if (!negotiate(req, err))
 		return false;
-	double seconds = (req->prefer.given & PREFER_TIMEOUT) != 0 && req->prefer.timeout_s < o->request_timeout_s
-				 ? req->prefer.timeout_s : o->request_timeout_s;
-	req->deadline = seconds > 0 ? req->start_ns + (int64_t)(seconds * 1e9) : CLOCK_NEVER;
-	if (seconds == req->prefer.timeout_s)
-		req->prefer.applied |= PREFER_TIMEOUT;
+	set_deadline(req, o->request_timeout_s);
 	return parse_args(req, err);
 }

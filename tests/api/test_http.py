@@ -340,3 +340,13 @@ def test_foreign_host_or_origin_is_refused_on_a_keyless_server(server):
         raw.response().problem(403, "forbidden")
         raw.request("GET", "/v1/connections", headers=[("Origin", f"http://localhost:{server.port}")])
         assert raw.response().status == 200
+
+
+def test_a_client_bounds_its_request_on_a_server_without_a_bound():
+    slow = {"sql": "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT count(*) AS n FROM c"}
+    with Server("--request-timeout-seconds", "0") as own, Client(own.port) as c:
+        answer = c.post("/v1/sql/fetch-one", {"sql": "SELECT 1 AS one"}).expect(200)
+        assert answer.header("Preference-Applied") is None
+        answer = c.post("/v1/sql/fetch-one", slow, headers={"Prefer": "timeout=0.2"})
+        answer.problem(504, "statement_timeout")
+        assert answer.header("Preference-Applied") == "timeout=0.2"
