@@ -431,6 +431,25 @@ class Bench:
                 self.leg(f"{n} connections", lambda n=n: self.wrk("GET", "/v1/models/Item/records/777", connections=n))
         self.set("collapse", min(self.ratio(f"{n} connections", "120 connections", "rps") for n in counts))
 
+    def growth(self):
+        """What one read costs as models, sessions and idle connections grow."""
+        def get(name):
+            self.leg(name, lambda: self.wrk("GET", "/v1/models/Item/records/777"))
+
+        get("grown by nothing")
+        wide = [{"name": "id", "logical_type": "integer", "primary_key": True}]
+        wide += [{"name": f"c{i}", "logical_type": "string", "nullable": True} for i in range(59)]
+        many = [{"model_name": f"M{i}", "columns": wide} for i in range(1000)]
+        self.client.put("/v1/models", {"models": MODELS["models"] + many}).expect(200)
+        get("+ 1,000 models")
+        for _ in range(9_000):
+            self.client.post("/v1/sessions", {"using": "lite"}).expect(201)
+        get("+ 9,000 sessions")
+        sockets = [socket.create_connection(("127.0.0.1", self.server.port)) for _ in range(9_000)]
+        get("+ 9,000 clients")
+        for s in sockets:
+            s.close()
+
     def run(self, groups, rounds):
         if groups & {"sqlite", "write", "lanes", "bulk", "stream", "memory", "scale"}:
             self.setup_sqlite()
@@ -450,10 +469,11 @@ class Bench:
         if "stream" in groups:
             self.set("stream_sqlite", self.stream("lite"))
             self.set("stream_pg", self.stream("pg"))
-        if "scale" in groups:
-            self.scale(short)
         if "memory" in groups:
             self.memory(rounds)
+        if "scale" in groups:
+            self.scale(short)
+            self.growth()
 
 
 # ---- the answer ----
