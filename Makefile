@@ -191,6 +191,18 @@ clients-test: ## public linters over the API description; generated clients (Typ
 	@$(MAKE) --no-print-directory build
 	@$(PYTHON) -B tests/clients/run.py --build $(BUILD)
 
+.PHONY: docker-test
+docker-test: ## build the Dockerfile without an engine, run it read-only, compose file and HAProxy pair too (root; BASE_TREE=)
+	@.ci/deps run test docker
+	@$(MAKE) --no-print-directory build
+	@$(PYTHON) -B tests/docker/run.py --build $(BUILD) $(if $(BASE_TREE),--base $(BASE_TREE))
+
+.PHONY: metrics-test
+metrics-test: ## promtool judges a live /metrics on which both databases have left their marks
+	@.ci/deps run test metrics
+	@$(MAKE) --no-print-directory build
+	@FERROD_BIN=$(abspath $(BIN)) $(PYTHON) -B tests/support/metrics.py
+
 .PHONY: migrate-large
 migrate-large: build ## migrate a table of a million rows on both databases, the daemon's memory watched
 	@FERROD_TEST_MIGRATE_ROWS=1000000 $(RUN_TESTS) api -- tests/api/test_migrate_together.py -k large
