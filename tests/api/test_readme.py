@@ -34,3 +34,24 @@ def test_tour_does_what_it_says():
     got = re.split(r"^@@ \d+\n", done.stdout, flags=re.M)[1:]
     for (commands, shown), output in zip(steps, got, strict=True):
         assert output == shown, commands
+
+
+def test_every_command_is_rehearsed():
+    """Shell blocks stand only where a test runs them: the tour here, the deployment in tests/docker/run.py."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    rest = text
+    for mark in ("tour", "secrets", "compose", "pair"):
+        start, end = rest.index(f"<!-- {mark} -->"), rest.index(f"<!-- end of {mark} -->")
+        assert start < end and "```sh" in rest[start:end], mark
+        rest = rest[:start] + rest[end:]
+    assert "```sh" not in rest
+
+
+def test_links_and_targets_exist():
+    for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        for target in re.findall(r"\]\(([^)#:]+)\)", text):
+            assert (ROOT / target).exists(), f"{name}: {target}"
+        makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+        for target in re.findall(r"`make ([a-z-]+)", text):
+            assert re.search(rf"^(?:[a-z-]+ )*{target}(?: [a-z-]+)*:", makefile, re.M), f"{name}: make {target}"

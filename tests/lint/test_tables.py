@@ -68,6 +68,19 @@ def test_help_names_every_setting():
 def test_readme_shows_the_settings():
     """README's table has one row a setting: key, default, doc (flag and environment name follow from the key)."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    shown = re.findall(r"^\| `([a-z0-9_]+)` \| (.*?) \| (.*?) \|$", text, re.M)
+    text = text[text.index("## Settings\n"):]
+    shown = re.findall(r"^\| `([a-z0-9_]+)` \| (.*?) \| (.*?) \|$", text[:text.index("\n## ")], re.M)
     table = [(row["key"], "" if row["default"] in ("", None) else f"`{row['default']}`", row["doc"]) for row in settings()]
     assert [tuple(cells) for cells in shown] == table
+
+
+def test_readme_explains_every_problem_code():
+    """README's table has one row a code of err.h, in its order, with the status of the table in the code and a word of advice."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    text = text[text.index("## Questions\n"):]
+    shown = re.findall(r"^\| `([a-z0-9_]+)` \| (\d+) \| (.+?) \|$", text[:text.index("\n## ")], re.M)
+    assert [code for code, _, _ in shown] == error_codes()
+    table = (ROOT / "service/problem.c").read_text(encoding="utf-8")
+    statuses = {code.lower(): status for code, status in re.findall(r"\[ERR_(\w+)\] = \{(\d+)", table)}
+    assert {code: status for code, status, _ in shown} == statuses
+    assert all(len(advice) > 10 for _, _, advice in shown)
