@@ -80,21 +80,27 @@ static void both(struct column c, const char *in, const char *want)
 	binds(PG, c, in, want);
 }
 
-static void refuses(const struct dialect *d, struct column c, const char *in)
+/* By pointer: gcc 12 writes a large argument below the stack pointer when it hardens the stack, as valgrind says. */
+static void refuses_column(const struct dialect *d, const struct column *c, const char *in)
 {
 	struct value v = value_int(42);
 
-	if (codec_bind(&arena, d, &c, json(in), "/at", &v, &err))
+	if (codec_bind(&arena, d, c, json(in), "/at", &v, &err))
 		fail_msg("%s was taken as %s", in, show(v));
 	assert_int_equal(err.code, ERR_INVALID_VALUE);
 	assert_string_equal(err.pointer, "/at");
 	assert_true(v.kind == VALUE_INT && v.u.i == 42);
 }
 
+static void refuses(const struct dialect *d, struct column c, const char *in)
+{
+	refuses_column(d, &c, in);
+}
+
 static void both_refuse(struct column c, const char *in)
 {
-	refuses(LITE, c, in);
-	refuses(PG, c, in);
+	refuses_column(LITE, &c, in);
+	refuses_column(PG, &c, in);
 }
 
 static void decodes(const struct dialect *d, struct column c, struct value in, const char *want)
