@@ -6,6 +6,7 @@ the model says what it answers, or that it waits for another session. Steps:
   b begin   r read the row   w add to it   c commit   k roll back   s savepoint   S roll it back   C release it
   o add outside any transaction   x end the session, with what is open in it
   d the client goes away while its statement runs in the transaction
+  t begin with a short timeout   e wait until it has passed   z let the session's idle timeout pass
   G read the record through the map   P set it through the map   E evict it   F refresh it   Q set it by raw SQL
 """
 import itertools
@@ -16,6 +17,10 @@ from . import vanish
 from .process import wait_for
 
 BLOCKED = "blocked"
+
+
+class TooSlow(Exception):
+    """A timeout passed before its step came: the machine was busy, and this run says nothing."""
 
 
 def interleavings(words):
@@ -60,6 +65,7 @@ class Model:
         self.version, self.value = 0, 0
         self.tx = [None] * n
         self.gone = [False] * n
+        self.expired = [False] * n
         self.map = [None] * n
         self.added = [1 + 9 * i for i in range(n)]
 
@@ -69,7 +75,7 @@ class Model:
     def waits_for(self, i, step):
         """The session whose end this step waits for, or None."""
         tx = self.tx[i]
-        if self.gone[i] or step not in "woPQ" or (tx is not None and (tx.aborted or tx.writer)):
+        if self.gone[i] or self.expired[i] or step not in "woPQ" or (tx is not None and (tx.aborted or tx.writer)):
             return None
         return self.writer(i)
 
@@ -83,6 +89,8 @@ class Model:
         """What the step answers now that nothing holds it up."""
         if self.gone[i]:
             return "session_expired"
+        if self.expired[i]:
+            return "transaction_expired"
         return getattr(self, {"S": "undo_savepoint", "C": "release"}.get(step, f"step_{step}"))(i)
 
     # ---- transactions ----
@@ -176,6 +184,15 @@ class Model:
         self.gone[i] = True
         return "closed"
 
+    step_t = step_b
+    step_z = step_x
+
+    def step_e(self, i):
+        self.end(i)
+        self.map[i] = None
+        self.expired[i] = True
+        return "expired"
+
     # ---- the map ----
 
     def step_G(self, i):
@@ -205,8 +222,13 @@ class Model:
 class Actor:
     """One session on the server; its steps run in a thread of their own."""
 
-    def __init__(self, conn, i, isolation, model_name):
-        self.client = conn.client.session(using=conn.name)
+    def __init__(self, conn, i, isolation, model_name, word, patience):
+        self.patience = patience
+        self.idle = patience if "z" in word else None
+        self.used = time.monotonic()
+        self.tx_ends = float("inf")        # earliest
+        more = {"idle_timeout_seconds": self.idle} if self.idle else {}
+        self.client = conn.client.session(using=conn.name, **more)
         self.conn, self.isolation, self.model_name, self.added = conn, isolation, model_name, 1 + 9 * i
         self.i = i
         self.chain = []
@@ -216,7 +238,14 @@ class Actor:
         return self.pool.submit(self.step, step)
 
     def step(self, step):
-        return getattr(self, f"do_{'lower' if step.islower() else 'upper'}_{step.lower()}")()
+        got = getattr(self, f"do_{'lower' if step.islower() else 'upper'}_{step.lower()}")()
+        self.used = time.monotonic()
+        return got
+
+    def doomed(self):
+        """May a timeout have passed already?"""
+        now = time.monotonic()
+        return now > self.tx_ends or (self.idle is not None and now > self.used + 0.9 * self.idle)
 
     def inside(self):
         return self.client.clone(Ferro_Transaction=self.chain[-1]) if self.chain else self.client
@@ -228,11 +257,32 @@ class Actor:
     def sql(self, text):
         return self.inside().post("/v1/sql/execute", {"sql": text})
 
-    def do_lower_b(self):
-        answer = self.client.post("/v1/transactions", {"isolation": self.isolation})
+    def do_lower_b(self, **more):
+        answer = self.client.post("/v1/transactions", {"isolation": self.isolation, **more})
         if answer.status == 201:
             self.chain.append(answer.json()["transaction_id"])
         return self.word(answer)
+
+    def do_lower_t(self):
+        self.tx_ends = time.monotonic() + 0.9 * self.patience
+        return self.do_lower_b(timeout_seconds=self.patience)
+
+    def do_lower_e(self):
+        if self.doomed():
+            raise TooSlow
+        path = f"/v1/transactions/{self.chain[-1]}"
+        state = wait_for(lambda: (lambda s: s if s != "open" and s != "aborted" else None)(
+            self.client.get(path).expect(200).json()["state"]), 10, "the transaction's end")
+        self.tx_ends = float("inf")
+        return state
+
+    def do_lower_z(self):
+        if self.doomed():
+            raise TooSlow
+        time.sleep(self.idle + 0.02)
+        self.idle = None
+        answer = self.client.get("/v1/session")
+        return "closed" if answer.status == 410 else answer.status
 
     def do_lower_s(self):
         answer = self.inside().post("/v1/transactions")
@@ -319,16 +369,18 @@ class Actor:
 class Run:
     """One interleaving."""
 
-    def __init__(self, conn, model_name, words, isolation):
+    def __init__(self, conn, model_name, words, isolation, patience=0.3):
         self.conn = conn
         self.model = Model(conn.backend.name, isolation, len(words))
-        self.actors = [Actor(conn, i, isolation, model_name) for i in range(len(words))]
+        self.actors = [Actor(conn, i, isolation, model_name, word, patience) for i, word in enumerate(words)]
         self.waiting = {}                  # session -> its running step
         self.later = {i: [] for i in range(len(words))}
         self.trace = []
 
     def check(self, i, step, got, expected):
         self.trace.append(f"{i}{step}={got}")
+        if got != expected and any(actor.doomed() for actor in self.actors):
+            raise TooSlow
         assert got == expected, f"{' '.join(self.trace)}: the model says {expected}"
 
     def go(self, i, step):
@@ -339,6 +391,8 @@ class Run:
             future = self.actors[i].run(step)
             try:
                 got = future.result(0.03)
+                if any(actor.doomed() for actor in self.actors):
+                    raise TooSlow
                 raise AssertionError(f"{' '.join(self.trace)} {i}{step}={got}: it should wait for another session")
             except NotYet:
                 self.trace.append(f"{i}{step}...")
