@@ -104,6 +104,8 @@ class Runner:
             server.destroy()
 
     def unit(self):
+        if self.valgrind:  # too slow for what these tests say about time; ASan looks at the same
+            return self.programs("unit")
         with self.postgres():
             return self.programs("unit")
 
