@@ -6,7 +6,7 @@
 
 #include "service/base/banned.h"
 
-#define CURSOR_BYTES 8192
+#define CURSOR_BYTES ((size_t)1024 * 1024) /* long texts may be part of the order */
 
 /* Filter and order, whatever the page: two queries with the same digest see the same sequence of rows. */
 static bool bind_page(struct page *p, struct err *err)

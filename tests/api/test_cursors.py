@@ -145,6 +145,13 @@ def test_the_end(conn):
     assert conn.page([{"column": "id"}], limit=10, cursor=page["next_cursor"]) == {"rows": [], "row_count": 0}
 
 
+def test_long_texts_in_the_order(conn):
+    """A cursor holds the values it stands at, however long: no page is lost."""
+    sql(conn.client, "DELETE FROM row_t", using=conn.name, verb="execute").expect(200)
+    insert(conn.client, conn.name, "Row", [{"id": n, "s": "ü" * 20000 + str(n)} for n in range(1, 6)])
+    assert ids(forward(conn, [{"column": "s"}], limit=2)) == [1, 2, 3, 4, 5]
+
+
 def test_cursors_belong_to_their_query(conn):
     by = [{"column": "n"}]
     cursor = conn.page(by)["next_cursor"]
