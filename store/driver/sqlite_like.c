@@ -106,6 +106,6 @@ static void ilike(sqlite3_context *ctx, int n, sqlite3_value **args)
 int sqlite_like_register(sqlite3 *h)
 {
 	(void)pthread_once(&unicode_once, load_unicode);
-	return sqlite3_create_function_v2(h, "ferro_ilike", 2, SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_INNOCUOUS, NULL, ilike,
-					  NULL, NULL, NULL);
+	return sqlite3_create_function_v2(h, "ferro_ilike", 2, SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_INNOCUOUS,
+					  NULL, ilike, NULL, NULL, NULL);
 }

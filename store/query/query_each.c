@@ -110,7 +110,8 @@ static void put_rows(struct sql *s, const struct query *q, const struct query_ea
 	sql_and_where(s, q);
 }
 
-static void put_numbered(struct sql *s, const struct query *q, const struct query_each *e, const struct result_shape *shape)
+static void put_numbered(struct sql *s, const struct query *q, const struct query_each *e,
+			 const struct result_shape *shape)
 {
 	int64_t offset = q->has_offset ? q->offset : 0;
 	struct str qualifier = s->qualifier;
