@@ -199,6 +199,12 @@ static void fail_self(struct queue *q, struct waiter *self, const struct err *er
 	self->err = *err;
 }
 
+/* Counters have one writer, this loop, and readers anywhere. */
+static void add(uint64_t *counter, uint64_t n)
+{
+	__atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
+}
+
 /* One round trip with everything that has gathered. */
 static void round_trip(struct lane *l, struct queue *q, struct pool *p, struct waiter *self)
 {
@@ -234,10 +240,10 @@ static void round_trip(struct lane *l, struct queue *q, struct pool *p, struct w
 		ws[i]->failed = !ok;
 		if (!ok)
 			ws[i]->err = err;
-		q->stats.again += ws[i]->item.again;
+		add(&q->stats.again, ws[i]->item.again);
 	}
-	q->stats.statements += n;
-	q->stats.round_trips++;
+	add(&q->stats.statements, n);
+	add(&q->stats.round_trips, 1);
 	hand_out(driver, ws, n, self);
 }
 
