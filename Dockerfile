@@ -7,7 +7,7 @@ COPY .ci/deps /src/.ci/deps
 RUN apt-get update -q && apt-get install -y -q --no-install-recommends make && /src/.ci/deps run
 COPY . /src
 WORKDIR /src
-RUN make install VARIANT=release DESTDIR=/out PREFIX=/usr && strip /out/usr/bin/ferrod
+RUN make -j"$(nproc)" install VARIANT=release DESTDIR=/out PREFIX=/usr && strip /out/usr/bin/ferrod
 
 FROM ${BASE}
 ARG VERSION=unknown
