@@ -1,5 +1,6 @@
 /* Glue between one request and the store: route, unit of work, session headers. */
 #include "handlers/context.h"
+#include "handlers/sql_mask.h"
 
 #include "service/base/clock.h"
 #include "service/base/log.h"
@@ -138,7 +139,7 @@ bool context_open_plain(struct context *c, struct request *req, struct response 
 	return context_open(c, req, res, &spec, err);
 }
 
-/* The text of the slowest statement; parameters travel apart from it, so no value shows. */
+/* The text of the slowest statement; parameters travel apart from ours, and a client's own text is shown without its literals. */
 static void log_slow(const struct context *c)
 {
 	struct log_line l;
@@ -146,7 +147,7 @@ static void log_slow(const struct context *c)
 	log_str(&l, "request_id", c->req->id);
 	log_str(&l, "connection", c->route.conn->name);
 	log_ms(&l, "ms", c->exec.slowest_ns);
-	log_str(&l, "sql", c->exec.slowest_sql);
+	log_str(&l, "sql", c->exec.slowest_raw ? sql_mask(&c->req->arena, c->exec.slowest_sql) : c->exec.slowest_sql);
 	log_end(&l);
 }
 

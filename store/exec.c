@@ -318,6 +318,7 @@ bool exec_run(struct exec *x, const struct stmt *s, struct row_sink *sink, struc
 	if (took > x->slowest_ns) {
 		x->slowest_ns = took;
 		x->slowest_sql = s->sql;
+		x->slowest_raw = s->raw;
 	}
 	if (!ok)
 		connection_count_error(x->route->conn, err->sqlstate);

@@ -47,7 +47,8 @@ struct exec {
 	int64_t db_ns;          /* time spent below exec */
 	int64_t lease_ns;       /* of it, waiting for a connection */
 	int64_t slowest_ns;     /* the longest that one statement took, lease not counted */
-	struct str slowest_sql; /* that statement, as long as its owner keeps it; never a value */
+	struct str slowest_sql; /* that statement, as long as its owner keeps it */
+	bool slowest_raw;       /* it is a client's own and may hold values */
 };
 
 /* atomic: all statements of this exec commit together at exec_end(commit = true). */

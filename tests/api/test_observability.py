@@ -40,7 +40,8 @@ def test_slow_statements_are_logged_without_values():
         sql(client, slow, [987654321]).expect(200)
         wait_for(lambda: server.events("slow_statement"), what="the log line")
         (line,) = server.events("slow_statement")
-        assert line["sql"] == slow and line["ms"] >= 50 and line["connection"] == "default" and line["request_id"]
+        # nor what a client wrote into its text
+        assert line["sql"] == re.sub(r"\b\d+\b", "?", slow) and line["ms"] >= 50 and line["connection"] == "default" and line["request_id"]
         assert "987654321" not in server.log()
 
 
