@@ -14,7 +14,7 @@ from support.server import Server
 from support.tables import sql
 from support.vanish import growth_bound
 
-ROWS = int(os.environ.get("FERROD_TEST_MIGRATE_ROWS", "200000"))
+ROWS = int(os.environ.get("FERROD_TEST_MIGRATE_ROWS", "100000"))
 
 
 def in_threads(*calls):
