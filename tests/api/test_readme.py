@@ -37,10 +37,10 @@ def test_tour_does_what_it_says():
 
 
 def test_every_command_is_rehearsed():
-    """Shell blocks stand only where a test runs them: the tour here, the deployment in tests/docker/run.py."""
+    """Shell blocks stand only where a test runs them: the tour here, the deployment in tests/docker/run.py, the client in tests/clients/run.py."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     rest = text
-    for mark in ("tour", "secrets", "compose", "pair"):
+    for mark in ("tour", "client", "secrets", "compose", "pair"):
         start, end = rest.index(f"<!-- {mark} -->"), rest.index(f"<!-- end of {mark} -->")
         assert start < end and "```sh" in rest[start:end], mark
         rest = rest[:start] + rest[end:]

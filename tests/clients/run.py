@@ -86,6 +86,20 @@ class Clients:
         run("go", "build", "-o", "tour", ".", cwd=self.go, env=env)
         self.tour(["./tour"], self.go, "go", "Go")
 
+    def check_readme(self):
+        """The README's client, line by line; the versions it names are those that are tested."""
+        text = (ROOT / "README.md").read_text(encoding="utf-8")
+        text = text[text.index("<!-- client -->"):text.index("<!-- end of client -->")]
+        commands = text.split("```sh\n")[1].split("```")[0]
+        pinned = json.loads((HERE / "typescript/package.json").read_text(encoding="utf-8"))
+        for name in ("openapi-fetch", "openapi-typescript", "typescript"):
+            assert f" {name}@{ {**pinned['dependencies'], **pinned['devDependencies']}[name]}" in commands, name
+        place = self.work / "readme"
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir()
+        said = run("bash", "-euc", commands.replace("localhost:8080", f"127.0.0.1:{self.port}"), cwd=place)
+        assert said.rstrip().endswith("{ answer: 42 }"), said
+
     def tour(self, command, cwd, name, language):
         for backend, url in self.databases.items():
             said = run(*command, f"http://127.0.0.1:{self.port}", url, f"{name}_{backend}", cwd=cwd)
@@ -105,7 +119,7 @@ class Clients:
                 self.fetch_documents(server)
                 self.port = server.port
                 for check in (self.check_redocly, self.check_spectral, self.check_spec_validator, self.check_typescript_client,
-                              self.check_go_client):
+                              self.check_go_client, self.check_readme):
                     self.databases = {"sqlite": f"sqlite:{server.dir}/{check.__name__}.db?mode=rwc",
                                       "postgres": postgres.url(postgres.create_database())}
                     try:
