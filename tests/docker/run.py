@@ -21,7 +21,7 @@ import yaml
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 COMPOSE_GO = "github.com/compose-spec/compose-go/v2/cmd@v2.16.2"
 SECONDS = 1500
-OVER_BASE_MB = 60
+OVER_BASE_MB = 30
 IMAGE = "localhost/ferrod-under-test"
 BASE = "localhost/ferrod-test-base"
 
