@@ -20,6 +20,7 @@
 	}
 ONCE(handle_connect)
 ONCE(handle_create_tables)
+ONCE(handle_migrate)
 ONCE(handle_session_open)
 ONCE(handle_tx_begin)
 ONCE(handle_query_update)
@@ -66,7 +67,7 @@ static const struct route_def routes[] = {
 	ROUTE(DELETE, "/v1/models/{model}", "remove_model", handle_model_remove, SCHEMA, NONE),
 	ROUTE_TYPE(GET, "/v1/ddl", "get_ddl", handle_ddl, READ, "application/sql"),
 	ROUTE(POST, "/v1/create-tables", "create_tables", once_handle_create_tables, SCHEMA, OPTIONAL),
-	ROUTE(POST, "/v1/migrate", "migrate", handle_migrate, SCHEMA, OPTIONAL),
+	ROUTE(POST, "/v1/migrate", "migrate", once_handle_migrate, SCHEMA, OPTIONAL),
 	ROUTE(POST, "/v1/introspect", "introspect", handle_introspect, SCHEMA, OPTIONAL),
 	/* sessions */
 	ROUTE(POST, "/v1/sessions", "open_session", once_handle_session_open, READ, OPTIONAL),

@@ -195,6 +195,12 @@ def test_sessions_transactions_and_records(db):
         {"name": "id", "logical_type": "integer", "primary_key": True}]}]}).expect(200)
     db.client.post("/v1/create-tables", {"using": db.name}).expect(200)
     headers = key()
+    db.client.put("/v1/models", {"models": [{"model_name": model, "columns": [
+        {"name": "id", "logical_type": "integer", "primary_key": True},
+        {"name": "more", "logical_type": "integer", "nullable": True}]}]}).expect(200)
+    done = [db.client.post("/v1/migrate", {"using": db.name, "updates": True}, headers=headers).expect(200) for _ in range(2)]
+    assert replayed(done[1]) and done[0].body == done[1].body and done[1].json()["applied"] is True
+    headers = key()
     made = [db.client.post(f"/v1/models/{model}/records", {}, params=db.using, headers=headers).expect(201) for _ in range(2)]
     assert made[0].body == made[1].body
     for name in ("Location", "ETag"):
