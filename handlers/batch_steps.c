@@ -139,8 +139,7 @@ static bool run_write(struct step_run *s, struct query_write *w)
 	w->max_affected = prefers(s->c->res, PREFER_MAX_AFFECTED) ? s->c->req->prefer.max_affected : -1;
 	if (!query_filtered(s->c->req, w->q, "/query/where", s->err) || !write_query(s->c, w, NULL, &affected, s->err))
 		return false;
-	if (s->c->imap != NULL)
-		imap_evict_model(s->c->imap, w->q->model->name);
+	context_forget(s->c, w->q->model, w->n_set == 0);
 	strbuf_putc(s->out, '{');
 	out_int(s->out, "rows_affected", affected);
 	strbuf_putc(s->out, '}');
