@@ -84,6 +84,7 @@ static bool run(struct request *req, struct response *res, const struct context_
 		const struct migrate_request *q, struct migrate_result *ret, struct err *err)
 {
 	struct context c;
+	memset(ret, 0, sizeof(*ret));
 	if (!context_open(&c, req, res, spec, err))
 		return false;
 	bool ok;
