@@ -300,6 +300,14 @@ class Checks:
                     client.post("/v1/sql/fetch-one", {"sql": "SELECT 1 AS n"}, headers={"Ferro-Transaction": transaction}).expect(200)
             with self.client(ports["front"]) as client:
                 client.post(f"/v1/transactions/{transaction}/commit").expect(200)
+        for key in ("first", "second", "third"):
+            replayed = []
+            for _ in range(3):
+                with self.client(ports["front"]) as client:
+                    answer = client.post("/v1/batch", {"steps": [{"op": "sql.execute", "sql": "CREATE TABLE IF NOT EXISTS t (n INTEGER)"}]},
+                                         headers={"Idempotency-Key": key}).expect(200)
+                    replayed.append(answer.header("Idempotency-Replayed"))
+            assert replayed == [None, "true", "true"], replayed
         commands = readme("pair")
         for shown, name in ((8081, "a"), (8082, "b"), (8090, "front")):
             commands = commands.replace(f"localhost:{shown}", f"127.0.0.1:{ports[name]}")
