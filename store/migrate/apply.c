@@ -184,7 +184,7 @@ static bool plan_counted(struct run *r, struct err *err)
 	return ok || r->q->dry_run || lock_tables(r, false, err);
 }
 
-/* What was warned about is told with a refusal too. */
+/* What was warned about is told with a failure, too, whichever it is. */
 static void append_warnings(struct run *r, struct err *err)
 {
 	const struct migration_plan *p = &r->ret->plan;
@@ -209,18 +209,14 @@ static bool prepare(struct run *r, struct err *err)
 {
 	if (!r->c->driver->introspect(r->c, r->a, r->q->deadline, &r->live, err))
 		return false;
-	if (!plan_counted(r, err)) {
-		if (err->code == ERR_MIGRATION_REFUSED)
-			append_warnings(r, err);
+	if (!plan_counted(r, err))
 		return false;
-	}
 	plan_hash(r->conn->dialect, &r->ret->plan, r->ret->plan_hash);
 	if (r->q->plan_hash.p == NULL || str_eq_z(r->q->plan_hash, r->ret->plan_hash))
 		return true;
 	(void)err_set(err, ERR_MIGRATION_CONFLICT,
 		      "the plan is no longer the one of this plan_hash: the database or the models have changed; plan "
 		      "again with dry_run. Nothing was changed");
-	append_warnings(r, err);
 	return false;
 }
 
@@ -267,7 +263,7 @@ static void copy_name(char out[128], struct str name)
 	(void)snprintf(out, 128, "%.*s", STR_FMT(name));
 }
 
-static bool refuse(struct run *r, const struct change *ch, struct err *err)
+static bool refuse(const struct change *ch, struct err *err)
 {
 	const struct err cause = *err;
 	char where[300] = "";
@@ -290,7 +286,6 @@ static bool refuse(struct run *r, const struct change *ch, struct err *err)
 		copy_name(err->table, ch->table);
 	if (ch->column.p != NULL)
 		copy_name(err->column, ch->column);
-	append_warnings(r, err);
 	return false;
 }
 
@@ -301,12 +296,8 @@ static bool execute(struct run *r, struct err *err)
 
 	for (size_t i = 0; i < p->n_changes; i++)
 		if (!driver->simple(r->c, p->changes[i].statement, r->q->deadline, err))
-			return refuse(r, &p->changes[i], err);
-	if (p->rebuilds && driver->migrate_check != NULL && !driver->migrate_check(r->c, r->q->deadline, err)) {
-		append_warnings(r, err);
-		return false;
-	}
-	return true;
+			return refuse(&p->changes[i], err);
+	return !p->rebuilds || driver->migrate_check == NULL || driver->migrate_check(r->c, r->q->deadline, err);
 }
 
 /* Deferred constraints speak up here. */
@@ -319,7 +310,7 @@ static bool commit(struct run *r, struct err *err)
 		return true;
 	outcome = err->outcome;
 	if (outcome != ERR_OUTCOME_UNKNOWN) {
-		(void)refuse(r, &whole, err);
+		(void)refuse(&whole, err);
 		outcome = ERR_OUTCOME_ROLLED_BACK;
 	}
 	err->outcome = outcome;
@@ -334,19 +325,24 @@ static bool in_transaction(struct run *r, struct err *err)
 		.lock_ns = r->lock_ns,
 		.deadline_ns = r->q->deadline,
 	};
-	bool done = false, begun;
+	bool done = false, committing = false, begun;
 
 	begun = r->c->driver->migrate_begin(r->c, &how, err);
 	r->wait_left_ns = r->lock_ns - clock_mono_ns();
 	if (begun && prepare(r, err)) {
 		if (r->q->dry_run || r->ret->plan.n_changes == 0)
 			done = true;
-		else if (execute(r, err))
-			return commit(r, err);
+		else if (execute(r, err)) {
+			committing = true;
+			done = commit(r, err);
+		}
 	}
-	r->c->driver->rollback(r->c);
-	if (!done)
+	if (!committing)
+		r->c->driver->rollback(r->c);
+	if (!done && !committing)
 		err->outcome = begun ? ERR_OUTCOME_ROLLED_BACK : ERR_OUTCOME_NOT_STARTED;
+	if (!done)
+		append_warnings(r, err);
 	return done;
 }
 

@@ -96,11 +96,13 @@ def test_the_lock_outside_the_statement_timeout(server, postgres_backend):
     with Client(server.port) as client:
         client.post("/v1/connections", {"name": "short", "url": postgres_backend.url,
                                         "pool": {"statement_timeout_seconds": 0.3}}).expect(201)
-        run(postgres_backend, """CREATE FUNCTION slow() RETURNS event_trigger LANGUAGE plpgsql AS
+        run(postgres_backend, """CREATE TABLE drift (id serial PRIMARY KEY, at timestamp); CREATE FUNCTION slow() RETURNS event_trigger LANGUAGE plpgsql AS
             $$ BEGIN PERFORM pg_sleep(1); END $$; CREATE EVENT TRIGGER slow ON ddl_command_end EXECUTE FUNCTION slow()""")
-        register(client, model("Slow"))
+        register(client, model("Slow"), model("Drift", column("at", "datetime")))
         answer = client.post("/v1/migrate", {"using": "short"}, headers={"Prefer": "timeout=0.5"})
-        assert answer.problem(504, "statement_timeout")["outcome"] == "rolled_back"
+        problem = answer.problem(504, "statement_timeout")
+        assert problem["outcome"] == "rolled_back"
+        assert [e["detail"][:17] for e in problem["errors"]] == ["warning: drift.at"], "warnings come with any failure"
         assert client.post("/v1/migrate", {"using": "short"}).expect(200).json()["applied"]
         client.delete("/v1/connections/short").expect(204)
 
