@@ -1,5 +1,6 @@
 """Writes the manual page: man.py FERROD OUT (the table of settings is the program's own)."""
 import json
+import os
 import re
 import subprocess
 import sys
@@ -78,8 +79,10 @@ def roff(text):
 
 
 def main(binary, out):
-    settings = json.loads(subprocess.run([binary, "--print-settings"], capture_output=True, check=True).stdout)
-    version = subprocess.run([binary, "--version"], capture_output=True, check=True, text=True).stdout.split()[1]
+    # whatever FERROD_ variables are about (the tests have their own), the page shows the defaults
+    env = {key: value for key, value in os.environ.items() if not key.startswith("FERROD_")}
+    settings = json.loads(subprocess.run([binary, "--print-settings"], env=env, capture_output=True, check=True).stdout)
+    version = subprocess.run([binary, "--version"], env=env, capture_output=True, check=True, text=True).stdout.split()[1]
     page = [HEAD.replace("@VERSION@", version)]
     for row in settings:
         page.append(f".TP\n.BR {roff(row['flag'])} \" ({roff(row['env'])})\"\n{roff(row['doc'])}."
