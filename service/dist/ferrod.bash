@@ -14,6 +14,6 @@ _ferrod()
 		return
 	fi
 	mapfile -t COMPREPLY < <(compgen -W "check-config healthcheck key --config --version --help
-		$("${COMP_WORDS[0]}" --help 2>/dev/null | sed -n 's/^  \(--[a-z0-9-]*\).*/\1/p')" -- "$cur")
+		$(env -i PATH="$PATH" "${COMP_WORDS[0]}" --help 2>/dev/null | sed -n 's/^  \(--[a-z0-9-]*\).*/\1/p')" -- "$cur")
 }
 complete -F _ferrod ferrod
