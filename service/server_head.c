@@ -312,10 +312,8 @@ static bool match_route(struct exchange *x, struct err *err)
 /* The server's bound (0: none), or what the client would rather have, if that is less. */
 static void set_deadline(struct request *req, double seconds)
 {
-	if ((req->prefer.given & PREFER_TIMEOUT) != 0 && (seconds <= 0 || req->prefer.timeout_s <= seconds)) {
+	if ((req->prefer.given & PREFER_TIMEOUT) != 0 && (seconds <= 0 || req->prefer.timeout_s <= seconds))
 		seconds = req->prefer.timeout_s;
-		req->prefer.applied |= PREFER_TIMEOUT;
-	}
 	req->deadline = seconds > 0 ? req->start_ns + (int64_t)(seconds * 1e9) : CLOCK_NEVER;
 }
 

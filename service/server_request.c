@@ -79,7 +79,7 @@ static void keep_small(struct strbuf *b)
 /* RFC 9112 section 3.2.2: a server accepts the absolute form, too. What it says beside the path is Host's to say. */
 static struct str origin_form(struct str target)
 {
-	struct str rest = target;
+	struct str rest;
 	if (target.len >= 7 && strncasecmp(target.p, "http://", 7) == 0)
 		rest = str_n(target.p + 7, target.len - 7);
 	else if (target.len >= 8 && strncasecmp(target.p, "https://", 8) == 0)
