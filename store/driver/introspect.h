@@ -14,6 +14,6 @@ bool sqlite_introspect(struct driver_conn *c, struct arena *a, int64_t deadline_
 		       struct err *err) MUST_CHECK;
 bool sqlite_migrate_begin(struct driver_conn *c, const struct migrate_begin *how, struct err *err) MUST_CHECK;
 bool sqlite_migrate_check(struct driver_conn *c, int64_t deadline_ns, struct err *err) MUST_CHECK;
-void sqlite_migrate_end(struct driver_conn *c);
+void sqlite_migrate_end(struct driver_conn *base);
 
 #endif

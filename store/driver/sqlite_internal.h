@@ -92,7 +92,7 @@ bool sqlite_run(struct sqlite_conn *c, struct str sql, bool cache, int64_t deadl
 struct str sqlite_skip_blank(struct str sql);
 
 /* Rolls back whatever is open, whatever the time. */
-void sqlite_rollback(struct driver_conn *c);
+void sqlite_rollback(struct driver_conn *base);
 
 /* ---- sqlite_group.c: see driver.h ---- */
 
