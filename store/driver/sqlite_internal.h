@@ -83,7 +83,7 @@ bool sqlite_prepare(struct driver_conn *c, const struct stmt *s, int64_t deadlin
 		    struct err *err) MUST_CHECK;
 bool sqlite_step(struct cursor *cur, bool *ret_row, struct err *err) MUST_CHECK;
 void sqlite_finish(struct cursor *cur);
-void sqlite_forget(struct driver_conn *c);
+void sqlite_forget(struct driver_conn *base);
 /* Runs each statement of the text in turn, uncached. */
 bool sqlite_simple(struct driver_conn *c, struct str sql, int64_t deadline_ns, struct err *err) MUST_CHECK;
 /* Runs one statement, dropping its rows. */
@@ -97,7 +97,7 @@ void sqlite_rollback(struct driver_conn *base);
 /* ---- sqlite_group.c: see driver.h ---- */
 
 bool sqlite_groups_writes(const struct driver_db *db);
-void sqlite_run_writes(struct driver_conn *c, struct batch_item *const *items, size_t n, int64_t deadline_ns);
+void sqlite_run_writes(struct driver_conn *base, struct batch_item *const *items, size_t n, int64_t deadline_ns);
 struct cursor *sqlite_batch_cursor(struct batch_item *item, struct arena *a);
 bool sqlite_batch_step(struct cursor *cur);
 void sqlite_batch_drop(struct batch_item *item);
