@@ -32,7 +32,13 @@ FLAGS_debug = -Og -g3
 FLAGS_asan = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 FLAGS_tsan = -O1 -g -fsanitize=thread -fno-omit-frame-pointer
 FLAGS_fuzz = -O1 -g -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all -fno-omit-frame-pointer
-ifeq ($(filter $(VARIANT),release debug asan tsan fuzz),)
+FLAGS_fault = $(FLAGS_asan) -DFERROD_FAULTS
+# libpq's calls that the fault build makes fail (store/driver/fault_postgres.c)
+FAULT_CALLS := PQsendQuery PQsendQueryParams PQsendPrepare PQsendQueryPrepared PQconsumeInput PQflush PQpipelineSync \
+	PQenterPipelineMode PQsetnonblocking PQconnectStartParams PQconnectPoll
+LDFLAGS_fault = $(patsubst %,-Wl$(comma)--wrap=%,$(FAULT_CALLS))
+comma := ,
+ifeq ($(filter $(VARIANT),release debug asan tsan fuzz fault),)
 $(error VARIANT is release, debug, asan or tsan, not "$(VARIANT)")
 endif
 
@@ -42,7 +48,7 @@ PKG_LIBS = $(shell pkg-config --libs $(PKGS))
 
 ALL_CPPFLAGS = -D_GNU_SOURCE -I. $(PKG_CFLAGS) $(CPPFLAGS)
 ALL_CFLAGS = -std=c11 $(WARNINGS) $(FLAGS_$(VARIANT)) -fPIE -pthread $(CFLAGS)
-ALL_LDFLAGS = $(filter -fsanitize=%,$(FLAGS_$(VARIANT))) -pie -Wl,-z,relro,-z,now -pthread $(LDFLAGS)
+ALL_LDFLAGS = $(filter -fsanitize=%,$(FLAGS_$(VARIANT))) -pie -Wl,-z,relro,-z,now -pthread $(LDFLAGS_$(VARIANT)) $(LDFLAGS)
 ALL_LIBS = $(PKG_LIBS) -lm $(LIBS)
 
 # ---- files -------------------------------------------------------------------------------------------
@@ -131,7 +137,7 @@ $(BUILD)/tests/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(REPLAY_OBJ) $(LIB)
 
 RUN_TESTS = $(PYTHON) -B tests/support/run_tests.py --build $(BUILD)
 
-.PHONY: run test unit golden api isolation soak lint fuzz-replay asan tsan bench profile
+.PHONY: run test unit golden api isolation soak lint fuzz-replay asan tsan faults bench profile
 run: ## install what is missing, build, serve (ARGS="--listen 127.0.0.1:9000")
 	@.ci/deps run
 	@$(MAKE) --no-print-directory build
@@ -209,6 +215,10 @@ migrate-large: build ## migrate a table of a million rows on both databases, the
 
 asan: ## everything under AddressSanitizer and UndefinedBehaviorSanitizer
 	@$(MAKE) --no-print-directory test VARIANT=asan
+faults: ## allocations and driver calls fail one by one through the API paths, under the address sanitizer
+	@.ci/deps run test
+	@$(MAKE) --no-print-directory build VARIANT=fault
+	@FERROD_BIN=build/fault/ferrod $(PYTHON) -B -m pytest -c tests/pytest.ini --rootdir=tests -q tests/fault/test_injected.py
 tsan: ## everything under ThreadSanitizer
 	@$(MAKE) --no-print-directory test VARIANT=tsan
 

@@ -94,7 +94,7 @@ static bool parse_record(struct bulk_reader *r, struct arena *a, struct str text
 	if (!json_parse(a, text, ret, err)) {
 		if (err->has_pointer)
 			err_prefix_pointer(err, pointer);
-		else
+		else if (err->code == ERR_INVALID_JSON)
 			err_set_at(err, ERR_INVALID_JSON, pointer, "record %zu is not valid JSON", r->index);
 		return false;
 	}

@@ -7,6 +7,7 @@
 
 #include "service/auth.h"
 #include "service/base/clock.h"
+#include "service/base/fault.h"
 #include "service/base/num.h"
 #include "service/cors.h"
 #include "service/server_impl.h"
@@ -324,6 +325,12 @@ bool server_check_head(struct exchange *x, struct err *err)
 	struct collect c = {.req = req, .bytes = req->path.len + req->query.len + 16};
 	MHD_get_connection_values(x->conn, MHD_HEADER_KIND, on_header, &c);
 	req->method = method_of(req->method_text.p);
+#ifdef FERROD_FAULTS
+	int64_t fault = 0;
+	if (!num_parse_int(request_header(req, "X-Fault"), &fault))
+		fault = 0;
+	fault_arm((long)fault);
+#endif
 	req->id = request_id(req);
 	body_facts(x);
 	session_facts(req);

@@ -6,6 +6,7 @@
 
 #include "service/auth.h"
 #include "service/base/clock.h"
+#include "service/base/fault.h"
 #include "service/base/log.h"
 #include "service/base/mem.h"
 #include "service/metrics.h"
@@ -311,6 +312,10 @@ static void finish(struct exchange *x)
 		x->res.status = 200;
 	if (!x->stream.started && o->before_reply != NULL)
 		o->before_reply(o->app, &x->req, &x->res);
+#ifdef FERROD_FAULTS
+	response_header(&x->res, "X-Fault-Fired", fault_fired() ? STR("1") : STR("0"));
+	fault_arm(0);
+#endif
 	x->state = EXCHANGE_DONE;
 	count(x);
 	access_log(x);

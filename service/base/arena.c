@@ -91,9 +91,7 @@ static struct arena_block *add_block(struct arena *a, size_t n)
 	size -= sizeof(*b);
 	if (size < n)
 		size = n;
-	b = mem_try(NULL, sizeof(*b) + size);
-	if (b == NULL)
-		mem_fail();
+	b = mem_realloc(NULL, sizeof(*b) + size);
 	b->used = 0;
 	b->size = size;
 	a->total += sizeof(*b) + size;

@@ -7,11 +7,37 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "service/base/fault.h"
 #include "service/base/limits.h"
 #include "service/base/mem.h"
 #include "service/base/num.h"
 
 #include "service/base/banned.h"
+
+/* Of a failed allocation jansson makes a syntax error, or a string that lacks a byte: while it parses we remember it ourselves.
+ * Documents that we build are small: there it is as fatal as anywhere. */
+static _Thread_local bool parsing, starved;
+
+static void *json_alloc(size_t n)
+{
+	void *p = malloc(n);
+
+#ifdef FERROD_FAULTS
+	if (p != NULL && parsing && fault_due()) {
+		free(p);
+		p = NULL;
+	}
+#endif
+	if (p == NULL && !parsing)
+		mem_fail();
+	starved = starved || p == NULL;
+	return p;
+}
+
+__attribute__((constructor)) static void use_alloc(void)
+{
+	json_set_alloc_funcs(json_alloc, free);
+}
 
 /* Deepest nesting of the text, at least as far as it is well formed. jansson recurses on our small stacks, so
  * this must be known before it starts. */
@@ -196,7 +222,14 @@ bool json_parse(struct arena *a, struct str text, json_t **ret, struct err *err)
 		return err_set(err, ERR_INVALID_JSON, "not valid JSON: it contains a NUL byte");
 	if (nesting(text) > LIMIT_JSON_DEPTH)
 		return err_set(err, ERR_INVALID_JSON, "the body is nested deeper than %d levels", LIMIT_JSON_DEPTH);
+	starved = false;
+	parsing = true;
 	v = json_loadb(text.p, text.len, flags, &e);
+	parsing = false;
+	if (starved) {
+		json_decref(v);
+		return err_oom(err);
+	}
 	if (v == NULL) {
 		enum json_error_code code = json_error_code(&e);
 

@@ -1,6 +1,8 @@
 /* The heap: malloc and friends, with "no memory" made fatal where nobody could do better. */
 #include "service/base/mem.h"
 
+#include "service/base/fault.h"
+
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,6 +59,10 @@ char *mem_strndup(const char *p, size_t n)
 
 void *mem_try(void *p, size_t n)
 {
+#ifdef FERROD_FAULTS
+	if (fault_due())
+		return NULL;
+#endif
 	return realloc(p, n != 0 ? n : 1);
 }
 

@@ -11,6 +11,7 @@
 
 #include "service/base/banned.h"
 
+#define TRY_BYTES (64 * 1024)
 #define SIZE_FIRST 256
 
 void strbuf_init(struct strbuf *b, size_t cap)
@@ -64,7 +65,8 @@ static bool grow(struct strbuf *b, size_t n)
 		size = cap + 1;
 	if (size < b->len + n + 1)
 		size = b->len + n + 1;
-	p = mem_try(b->p, size);
+	/* like a block of an arena; what is large is a client's doing, and refused */
+	p = size < TRY_BYTES ? mem_realloc(b->p, size) : mem_try(b->p, size);
 	if (p == NULL) {
 		b->failed = true;
 		return false;

@@ -2,6 +2,7 @@
 #include "store/driver/driver_sqlite.h"
 
 #include "service/base/clock.h"
+#include "service/base/fault.h"
 #include "service/base/limits.h"
 #include "service/base/mem.h"
 #include "service/base/wait.h"
@@ -23,6 +24,9 @@ void driver_sqlite_configure(double busy_timeout_s, size_t page_cache_kib)
 {
 	int64_t ns = 0;
 
+#ifdef FERROD_FAULTS
+	fault_sqlite_init();
+#endif
 	if (busy_timeout_s > 0)
 		ns = busy_timeout_s < 86400.0 ? (int64_t)(busy_timeout_s * 1e9) : 86400 * CLOCK_NS_PER_S;
 	__atomic_store_n(&busy_timeout_ns, ns, __ATOMIC_RELAXED);
