@@ -103,6 +103,7 @@ def test_writes(faulty, kind):
         if kind == "update":
             faulty.post("/v1/models/Marker/records", record | {"label": "before"}).expect(201)
             return faulty.patch(f"/v1/models/Marker/records/{record['id']}", {"label": f"w{number}"}, headers=headers)
+        faulty.post("/v1/query/count", {"model_name": "Marker"}).expect(200)  # so that a connection is open
         begun = faulty.post("/v1/transactions", headers=headers)
         if begun.status != 201:
             return begun
