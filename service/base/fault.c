@@ -5,6 +5,10 @@
 
 #include <stdatomic.h>
 
+#include "service/base/banned.h"
+
+#include "service/base/banned.h"
+
 static atomic_long left;
 static atomic_bool fired;
 

@@ -6,6 +6,10 @@
 #include <sqlite3.h>
 #include <stddef.h>
 
+#include "service/base/banned.h"
+
+#include "service/base/banned.h"
+
 static sqlite3_mem_methods plain;
 
 static void *fault_malloc(int n)
