@@ -10,13 +10,13 @@
 
 struct app {
 	struct store *store;
-	const char *version;           /* of ferrod; static */
-	const char *http_version;      /* of the HTTP library; NULL: not told */
-	int64_t slow_statement_ns;     /* statements that take longer are logged; 0: none */
-	const int *draining;           /* atomic: not 0 once the process is going down; NULL: never */
-	const struct str *allow_urls;  /* patterns that connect accepts; n 0: every URL (api section 11) */
+	const char *version;          /* of ferrod; static */
+	const char *http_version;     /* of the HTTP library; NULL: not told */
+	int64_t slow_statement_ns;    /* statements that take longer are logged; 0: none */
+	const int *draining;          /* atomic: not 0 once the process is going down; NULL: never */
+	const struct str *allow_urls; /* patterns that connect accepts; n 0: every URL (api section 11) */
 	size_t n_allow_urls;
-	struct str sqlite_dir;         /* absolute directory of SQLite files, no trailing slash; STR_NONE: anywhere */
+	struct str sqlite_dir; /* absolute directory of SQLite files, no trailing slash; STR_NONE: anywhere */
 };
 
 #endif

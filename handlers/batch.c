@@ -1,4 +1,5 @@
-/* Batch: validates every step before the first runs, then runs them in one unit (atomic, retried) or each in its own. */
+/* Batch: validates every step before the first runs, then runs them in one unit (atomic, retried) or each in its own.
+ */
 #include "handlers/batch.h"
 
 #include "handlers/handlers.h"
@@ -9,8 +10,8 @@
 
 #include "service/base/banned.h"
 
-#define ATTEMPTS 6         /* of an atomic batch that runs into other writers */
-#define BACKOFF_MS 10      /* doubled at each attempt, with jitter */
+#define ATTEMPTS 6    /* of an atomic batch that runs into other writers */
+#define BACKOFF_MS 10 /* doubled at each attempt, with jitter */
 
 static const struct {
 	const char *word;
@@ -39,11 +40,11 @@ struct batch_step {
 	struct str as;
 	enum batch_op op;
 	enum condition condition;
-	size_t on;          /* the step that the condition is about */
+	size_t on; /* the step that the condition is about */
 	bool has_refs;
-	bool needed;        /* a later step looks at its answer */
+	bool needed; /* a later step looks at its answer */
 	enum step_state state;
-	json_t *body;       /* parsed answer of a needed step, in the arena */
+	json_t *body; /* parsed answer of a needed step, in the arena */
 };
 
 struct batch {
@@ -64,7 +65,8 @@ static bool name_valid(struct str s)
 		return false;
 	for (size_t i = 0; i < s.len; i++) {
 		char c = s.p[i];
-		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-'))
+		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+		      c == '-'))
 			return false;
 	}
 	return true;
@@ -151,7 +153,8 @@ static bool read_step(struct batch *b, size_t i, json_t *doc, struct err *err)
 	if (word.p != NULL && k == ARRAY_LEN(ops))
 		json_reader_fault(&r, "op", "there is no operation of that name");
 	if (json_reader_str(&r, "as", &s->as) && (!name_valid(s->as) || find_step(b, i, s->as) < i))
-		json_reader_fault(&r, "as", "a name is 1 to 64 letters, digits, _ or -, and no two steps have the same");
+		json_reader_fault(&r, "as",
+				  "a name is 1 to 64 letters, digits, _ or -, and no two steps have the same");
 	read_condition(b, &r, i);
 	if (r.failed)
 		return false;
@@ -255,7 +258,8 @@ static void decref(void *arg)
 static bool too_large(const struct batch *b, const struct batch_step *s, struct err *err)
 {
 	bool sql = s->op == BATCH_SQL_FETCH_ALL || s->op == BATCH_SQL_FETCH_ONE;
-	(void)err_set(err, ERR_INVALID_REQUEST, "the results of a batch may have %d bytes in all: this step's do not fit",
+	(void)err_set(err, ERR_INVALID_REQUEST,
+		      "the results of a batch may have %d bytes in all: this step's do not fit",
 		      LIMIT_BATCH_ANSWER_BYTES);
 	if (b->c.exec.atomic)
 		err->outcome = ERR_OUTCOME_ROLLED_BACK;
@@ -360,7 +364,8 @@ static bool worth_retrying(const struct batch *b, const struct err *err)
 	       (err->code == ERR_SERIALIZATION_FAILURE || err->code == ERR_DATABASE_BUSY);
 }
 
-/* Waits a random part of an interval that doubles with each attempt. false: no time is left, or nobody waits any more. */
+/* Waits a random part of an interval that doubles with each attempt. false: no time is left, or nobody waits any more.
+ */
 static bool back_off(const struct batch *b, int attempt)
 {
 	uint32_t random;

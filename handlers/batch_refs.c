@@ -55,7 +55,8 @@ static json_t *resolve_array(struct arena *a, const json_t *v, const char *point
 {
 	json_t *copy = json_array();
 	for (size_t i = 0; copy != NULL && i < json_array_size(v); i++) {
-		json_t *item = batch_resolve(a, json_array_get(v, i), json_pointer_index(a, pointer, i), find, arg, err);
+		json_t *item =
+			batch_resolve(a, json_array_get(v, i), json_pointer_index(a, pointer, i), find, arg, err);
 		if (item == NULL || json_array_append_new(copy, item) != 0) {
 			json_decref(copy);
 			return NULL;

@@ -90,7 +90,9 @@ static bool run_sql(struct step_run *s)
 		return false;
 	if (stmt.param_names != NULL && s->c->route.conn->dialect->id != DIALECT_SQLITE)
 		return sql_no_names(s->err);
-	struct sql_rows rows = {.out = s->out, .fmt = context_format(s->c->res), .only_one = s->op == BATCH_SQL_FETCH_ONE,
+	struct sql_rows rows = {.out = s->out,
+				.fmt = context_format(s->c->res),
+				.only_one = s->op == BATCH_SQL_FETCH_ONE,
 				.in_unit = s->c->exec.atomic};
 	rows.fmt.tag_bytes = true;
 	struct row_sink sink = {.columns = sql_columns, .row = sql_row, .arg = &rows};
@@ -121,7 +123,8 @@ static bool run_scalar(struct step_run *s, struct query *q)
 	struct stmt stmt;
 	int64_t n;
 	bool counting = s->op == BATCH_COUNT;
-	if (!(counting ? query_lower_count(arena_of(s), q, &stmt, s->err) : query_lower_exists(arena_of(s), q, &stmt, s->err)) ||
+	if (!(counting ? query_lower_count(arena_of(s), q, &stmt, s->err)
+		       : query_lower_exists(arena_of(s), q, &stmt, s->err)) ||
 	    !context_scalar(s->c, &stmt, &n, s->err))
 		return false;
 	strbuf_putc(s->out, '{');
@@ -158,8 +161,7 @@ static bool run_query(struct step_run *s)
 		json_reader_object(&s->r, "set", &set);
 		json_reader_require(&s->r, "set");
 	}
-	if (!json_reader_done(&s->r) ||
-	    !query_from_json(arena_of(s), s->c->schema, d, query, "/query", &w.q, s->err))
+	if (!json_reader_done(&s->r) || !query_from_json(arena_of(s), s->c->schema, d, query, "/query", &w.q, s->err))
 		return false;
 	if (w.q->lock != QUERY_LOCK_NONE && !s->c->exec.atomic && !select_lock(s->c, w.q, s->err))
 		return false;
@@ -233,14 +235,16 @@ static bool run_create(struct step_run *s)
 	return true;
 }
 
-/* `pk`: a value, or an array of them for a composite key, in the order of the canonical columns; text may be as in a path. */
+/* `pk`: a value, or an array of them for a composite key, in the order of the canonical columns; text may be as in a
+ * path. */
 static bool read_key(struct step_run *s, const struct model *m, const json_t *pk, struct value **ret)
 {
 	struct arena *a = arena_of(s);
 	const struct dialect *d = s->c->route.conn->dialect;
 	size_t n = json_is_array(pk) ? json_array_size(pk) : 1;
 	if (m->n_pk == 0)
-		return err_set_at(s->err, ERR_INVALID_QUERY, "/model", "model \"%.*s\" has no primary key", STR_FMT(m->name));
+		return err_set_at(s->err, ERR_INVALID_QUERY, "/model", "model \"%.*s\" has no primary key",
+				  STR_FMT(m->name));
 	if (json_is_string(pk) && m->n_pk > 1)
 		return query_key_from_text(a, d, m, json_str(pk), ret, s->err);
 	if (n != m->n_pk)

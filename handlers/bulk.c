@@ -1,4 +1,5 @@
-/* Bulk create: records are read one by one, gathered into chunks of rows that give the same columns, and inserted in one unit. */
+/* Bulk create: records are read one by one, gathered into chunks of rows that give the same columns, and inserted in
+ * one unit. */
 #include "handlers/bulk.h"
 
 #include "handlers/rows.h"
@@ -12,15 +13,15 @@ struct bulk {
 	struct context *c;
 	const struct model *m;
 	struct insert_options o;
-	struct arena arena;       /* of the current chunk */
-	struct record_row *rows;  /* CHUNK_ROWS, in the request's arena */
+	struct arena arena;      /* of the current chunk */
+	struct record_row *rows; /* CHUNK_ROWS, in the request's arena */
 	size_t n_rows, n_max;
 	bool explicit_id;
 	bool representation;
 	int64_t inserted;
 	struct value_format fmt;
-	struct strbuf *out;       /* the answer */
-	bool any;                 /* a record has been written */
+	struct strbuf *out; /* the answer */
+	bool any;           /* a record has been written */
 };
 
 /* Writes a returned row into the answer that is being built. */
@@ -49,8 +50,8 @@ static bool flush_chunk(struct bulk *b, struct err *err)
 	if (b->n_rows == 0)
 		return true;
 	struct row_sink sink = {.row = returned_row, .arg = b};
-	if (!record_lower_insert(&b->arena, b->c->route.conn->dialect, b->m, b->rows, b->n_rows, b->o.conflict, b->o.columns,
-				 b->o.n_columns, b->representation, &stmt, &shape, err) ||
+	if (!record_lower_insert(&b->arena, b->c->route.conn->dialect, b->m, b->rows, b->n_rows, b->o.conflict,
+				 b->o.columns, b->o.n_columns, b->representation, &stmt, &shape, err) ||
 	    !context_run(b->c, &stmt, b->representation ? &sink : NULL, &result, err))
 		return false;
 	b->inserted += b->representation ? result.rows : result.affected;

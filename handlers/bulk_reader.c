@@ -87,8 +87,8 @@ static bool document_end(struct bulk_reader *r, struct err *err)
 	return r->pos == r->text.len || broken(r, err);
 }
 
-static bool parse_record(struct bulk_reader *r, struct arena *a, struct str text, json_t **ret, const char **ret_pointer,
-			 struct err *err)
+static bool parse_record(struct bulk_reader *r, struct arena *a, struct str text, json_t **ret,
+			 const char **ret_pointer, struct err *err)
 {
 	const char *pointer = json_pointer_index(a, r->lines ? "" : "/records", r->index);
 	if (!json_parse(a, text, ret, err)) {
@@ -99,7 +99,8 @@ static bool parse_record(struct bulk_reader *r, struct arena *a, struct str text
 		return false;
 	}
 	if (!json_is_object(*ret))
-		return err_set_at(err, ERR_INVALID_REQUEST, pointer, "expected an object, not %s", json_type_name(*ret));
+		return err_set_at(err, ERR_INVALID_REQUEST, pointer, "expected an object, not %s",
+				  json_type_name(*ret));
 	*ret_pointer = pointer;
 	r->index++;
 	return true;

@@ -24,7 +24,8 @@ static void read_pool(struct json_reader *r, const json_t *obj, struct pool_conf
 	json_reader_number(r, "max_lifetime_seconds", 0, SECONDS_MAX, &p->max_lifetime_s);
 	json_reader_number(r, "statement_timeout_seconds", 0, SECONDS_MAX, &p->statement_timeout_s);
 	if (p->min_connections > p->max_connections) {
-		const char *key = json_object_get(obj, "min_connections") != NULL ? "min_connections" : "max_connections";
+		const char *key =
+			json_object_get(obj, "min_connections") != NULL ? "min_connections" : "max_connections";
 		json_reader_fault(r, key, "min_connections is larger than max_connections");
 	}
 }

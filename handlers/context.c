@@ -31,10 +31,8 @@ bool prefers(struct response *res, enum prefer_bit bit)
 		enum prefer_bit bit;
 		const char *text;
 	} words[] = {
-		{PREFER_RETURN_MINIMAL, "return=minimal"},
-		{PREFER_RETURN_REPRESENTATION, "return=representation"},
-		{PREFER_COUNT_EXACT, "count=exact"},
-		{PREFER_INT64_STRING, "int64=string"},
+		{PREFER_RETURN_MINIMAL, "return=minimal"}, {PREFER_RETURN_REPRESENTATION, "return=representation"},
+		{PREFER_COUNT_EXACT, "count=exact"},       {PREFER_INT64_STRING, "int64=string"},
 		{PREFER_TX_ROLLBACK, "tx=rollback"},
 	};
 	struct prefer *p = &res->req->prefer;
@@ -139,7 +137,8 @@ bool context_open_plain(struct context *c, struct request *req, struct response 
 	return context_open(c, req, res, &spec, err);
 }
 
-/* The text of the slowest statement; parameters travel apart from ours, and a client's own text is shown without its literals. */
+/* The text of the slowest statement; parameters travel apart from ours, and a client's own text is shown without its
+ * literals. */
 static void log_slow(const struct context *c)
 {
 	struct log_line l;
@@ -188,17 +187,6 @@ void context_abandon(struct context *c)
 		(void)!end_unit(c, false, &ignored);
 }
 
-/* A problem does not say what would have been honoured. */
-static void drop_applied(struct response *res)
-{
-	size_t n = 0;
-	for (size_t i = 0; i < res->n_headers; i++) {
-		if (!str_ieq_z(res->headers[i].name, "Preference-Applied"))
-			res->headers[n++] = res->headers[i];
-	}
-	res->n_headers = n;
-}
-
 bool context_close(struct context *c, bool ok, struct err *err)
 {
 	if (ok)
@@ -208,8 +196,6 @@ bool context_close(struct context *c, bool ok, struct err *err)
 	if (c->route.session != NULL)
 		session_info_header(c->res, c->route.session);
 	route_release(c->store, &c->route);
-	if (!ok && c->req->prefer.applied != 0)
-		drop_applied(c->res);
 	return ok;
 }
 
@@ -225,8 +211,8 @@ bool context_model(const struct context *c, struct str name, const struct model 
 {
 	*ret = schema_model(c->schema, name);
 	if (*ret == NULL)
-		return err_set(err, ERR_MODEL_NOT_FOUND, "no model \"%.*s\" is registered; register it with POST /v1/models",
-			       STR_FMT(name));
+		return err_set(err, ERR_MODEL_NOT_FOUND,
+			       "no model \"%.*s\" is registered; register it with POST /v1/models", STR_FMT(name));
 	return true;
 }
 
@@ -246,7 +232,8 @@ bool session_of_request(struct request *req, struct response *res, bool required
 	if (req->session_id.p == NULL) {
 		if (!required)
 			return true;
-		return err_set(err, ERR_INVALID_REQUEST, "send the header Ferro-Session with the id of an open session");
+		return err_set(err, ERR_INVALID_REQUEST,
+			       "send the header Ferro-Session with the id of an open session");
 	}
 	struct store *store = request_app(req)->store;
 	if (!session_enter(store->sessions, req->session_id, principal_name(req), ret, err))

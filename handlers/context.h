@@ -1,6 +1,6 @@
 /*
- * What every database-bound request needs: the route (session, transaction, connection), the model snapshot, one unit of
- * SQL work and the headers that tell about them. Straight-line use:
+ * What every database-bound request needs: the route (session, transaction, connection), the model snapshot, one unit
+ *of SQL work and the headers that tell about them. Straight-line use:
  *
  *	if (!context_open(&c, req, res, &spec, err)) return false;
  *	bool ok = work(&c, ..., err);
@@ -22,17 +22,17 @@ struct context {
 	struct store *store;
 	const struct schema *schema; /* the models as they were when the request came; lives with the request's arena */
 	struct route route;
-	struct imap *imap;           /* the session's map when it is in use, else NULL */
+	struct imap *imap; /* the session's map when it is in use, else NULL */
 	struct exec exec;
 	int64_t deadline;
 	bool in_unit;
-	bool undo;                   /* Prefer: tx=rollback on a write */
+	bool undo; /* Prefer: tx=rollback on a write */
 };
 
 struct context_spec {
-	struct str using;           /* the body's member; STR_NONE: not given */
-	const char *const *args;    /* query arguments that the route knows, NULL-terminated; NULL: checked elsewhere */
-	bool even_aborted;          /* the work may happen in an aborted transaction */
+	struct str using;        /* the body's member; STR_NONE: not given */
+	const char *const *args; /* query arguments that the route knows, NULL-terminated; NULL: checked elsewhere */
+	bool even_aborted;       /* the work may happen in an aborted transaction */
 };
 
 extern const char *const context_no_args[];
@@ -41,7 +41,8 @@ extern const char *const context_no_args[];
 struct app *request_app(const struct request *req);
 
 /* Enters session and transaction, decides the connection, checks that the caller may use it, sets the headers of the
- * session. May park. Every error of route_resolve, ERR_FORBIDDEN, ERR_INVALID_PARAMETERS; on false nothing is to close. */
+ * session. May park. Every error of route_resolve, ERR_FORBIDDEN, ERR_INVALID_PARAMETERS; on false nothing is to close.
+ */
 bool context_open(struct context *c, struct request *req, struct response *res, const struct context_spec *spec,
 		  struct err *err) MUST_CHECK;
 /* The same with no `using` member and no arguments. */
@@ -67,8 +68,8 @@ bool context_model(const struct context *c, struct str name, const struct model 
 /* The model named by the first path parameter, which must have a primary key when `keyed` (ERR_INVALID_QUERY). */
 bool context_path_model(const struct context *c, bool keyed, const struct model **ret, struct err *err) MUST_CHECK;
 
-/* A sessions-only request: enters the session of the header and sets Ferro-Session-Info. ERR_INVALID_REQUEST without the
- * header when `required`; else *ret may be NULL. Leave with session_done. */
+/* A sessions-only request: enters the session of the header and sets Ferro-Session-Info. ERR_INVALID_REQUEST without
+ * the header when `required`; else *ret may be NULL. Leave with session_done. */
 bool session_of_request(struct request *req, struct response *res, bool required, struct session **ret,
 			struct err *err) MUST_CHECK;
 void session_done(struct request *req, struct session *s);

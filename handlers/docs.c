@@ -7,8 +7,9 @@
 #include "service/base/banned.h"
 
 /* Nothing inline, nothing from elsewhere; the page talks to this server alone. */
-static const char policy[] = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
-			     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+static const char policy[] =
+	"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
+	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /* Strong, of the bytes: a new binary with the same page keeps its tag. */
 static struct str etag(struct arena *a, struct str bytes)
@@ -121,7 +122,8 @@ static void page_head(struct response *res, const char *title)
 	strbuf_printf(&res->body,
 		      "<!doctype html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><title>%s</title>\n"
 		      "<meta name=\"viewport\" content=\"width=device-width\"><link rel=\"icon\" href=\"data:,\">\n"
-		      "<link rel=\"stylesheet\" href=\"/docs/style.css\"></head>\n<body class=\"plain\">\n<main>\n<h1>%s</h1>\n",
+		      "<link rel=\"stylesheet\" href=\"/docs/style.css\"></head>\n<body "
+		      "class=\"plain\">\n<main>\n<h1>%s</h1>\n",
 		      title, title);
 }
 

@@ -14,9 +14,9 @@ struct find {
 	const struct model *m;
 	const json_t *where, *defaults; /* defaults may be NULL */
 	struct query *q;
-	const struct column **columns;  /* of where */
+	const struct column **columns; /* of where */
 	size_t n_columns;
-	bool has_null;                  /* a null in where: no unique key applies */
+	bool has_null; /* a null in where: no unique key applies */
 	bool update;
 };
 
@@ -53,7 +53,8 @@ static bool build_query(struct find *f, struct err *err)
 		const struct column *col = model_column(f->m, str_n(key, len));
 		struct value bound;
 		if (col == NULL)
-			return err_set_at(err, ERR_UNKNOWN_COLUMN, pointer, "model \"%.*s\" has no such column", STR_FMT(f->m->name));
+			return err_set_at(err, ERR_UNKNOWN_COLUMN, pointer, "model \"%.*s\" has no such column",
+					  STR_FMT(f->m->name));
 		if (!codec_bind(a, d, col, v, pointer, &bound, err))
 			return false;
 		f->has_null = f->has_null || bound.kind == VALUE_NULL;
@@ -96,11 +97,9 @@ static bool named(const struct find *f, struct str column)
 	return false;
 }
 
-/* A unique key within the columns of `where`: the conflict that a lost race runs into. false: none. */
-static bool conflict_key(struct find *f, struct insert_options *o)
+/* A unique key within the columns of `where`: a lost race runs into it. */
+static bool has_conflict_key(const struct find *f)
 {
-	struct arena *a = &f->c.req->arena;
-	*o = (struct insert_options){.conflict = RECORD_INSERT};
 	if (f->has_null)
 		return false;
 	for (size_t i = 0; i < f->m->n_uniques; i++) {
@@ -108,27 +107,19 @@ static bool conflict_key(struct find *f, struct insert_options *o)
 		size_t hits = 0;
 		while (hits < u->n_columns && named(f, u->columns[hits]))
 			hits++;
-		if (hits < u->n_columns)
-			continue;
-		const struct column **columns = arena_array(a, u->n_columns, sizeof(const struct column *));
-		for (size_t k = 0; k < u->n_columns; k++)
-			columns[k] = model_column(f->m, u->columns[k]);
-		*o = (struct insert_options){.conflict = RECORD_IGNORE, .columns = columns, .n_columns = u->n_columns};
-		return true;
+		if (hits == u->n_columns)
+			return true;
 	}
 	for (size_t i = 0; i < f->m->n_pk; i++) {
 		if (!named(f, f->m->pk[i]->name))
 			return false;
 	}
-	if (f->m->n_pk == 0)
-		return false;
-	o->conflict = RECORD_IGNORE;
-	return true;
+	return f->m->n_pk > 0;
 }
 
 /*
- * Without a unique key nothing in the database stops two callers from making the same row: they queue for a lock on what they
- * look for, which the transaction's end releases. SQLite has one writer at a time anyway.
+ * Without a unique key nothing in the database stops two callers from making the same row: they queue for a lock on
+ * what they look for, which the transaction's end releases. SQLite has one writer at a time anyway.
  */
 static bool lock_search(struct find *f, struct err *err)
 {
@@ -201,7 +192,9 @@ static bool find_or_make(struct find *f, struct value **ret, bool *ret_created, 
 	bool parsed = false;
 	*ret_created = false;
 	f->q->lock = f->update ? QUERY_LOCK_UPDATE : QUERY_LOCK_NONE;
-	bool has_key = conflict_key(f, &o);
+	bool has_key = has_conflict_key(f);
+	/* The row that won may conflict by another key than that of `where`: any conflict means to look again. */
+	o = (struct insert_options){.conflict = has_key ? RECORD_IGNORE_ANY : RECORD_INSERT};
 	if (!has_key && !lock_search(f, err))
 		return false;
 	for (int i = 0; i < ATTEMPTS; i++) {
@@ -228,8 +221,11 @@ static bool find_or_make(struct find *f, struct value **ret, bool *ret_created, 
 		}
 		if (!has_key)
 			break;
+		if (i > 0) /* it conflicts with a row that `where` does not find: that is an error to show */
+			o.conflict = RECORD_INSERT;
 	}
-	return err_set(err, ERR_SERIALIZATION_FAILURE, "another writer kept changing the record; send the request again");
+	return err_set(err, ERR_SERIALIZATION_FAILURE,
+		       "another writer kept changing the record; send the request again");
 }
 
 static void answer(struct find *f, const struct value *row, bool created)
@@ -263,7 +259,8 @@ static bool work(struct find *f, struct err *err)
 	bool created = false;
 	if (!context_path_model(&f->c, false, &f->m, err) || !build_query(f, err))
 		return false;
-	if (!f->update && (f->c.req->prefer.given & PREFER_TX_ROLLBACK) == 0) { /* the common case writes nothing and waits for no writer */
+	if (!f->update && (f->c.req->prefer.given & PREFER_TX_ROLLBACK) ==
+				  0) { /* the common case writes nothing and waits for no writer */
 		context_read(&f->c);
 		if (!context_first(&f->c, f->q, &shape, &row, err) || !context_commit(&f->c, err))
 			return false;

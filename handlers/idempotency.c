@@ -1,7 +1,7 @@
 /*
- * The store of first answers: one per process, bounded in entries, age and bytes. An entry is kept until it is a day old or 10,000 came
- * after it; the bytes of its answer may go before (too large, or the oldest of too many), but never the fact that the request
- * was done, so that nothing is written twice.
+ * The store of first answers: one per process, bounded in entries, age and bytes. An entry is kept until it is a day
+ * old or 10,000 came after it; the bytes of its answer may go before (too large, or the oldest of too many), but never
+ * the fact that the request was done, so that nothing is written twice.
  */
 #include "handlers/idempotency.h"
 
@@ -31,21 +31,22 @@ struct header {
 
 /* One key's first request: running, or answered. */
 struct kept {
-	uint8_t scope[32];      /* the table's key: SHA-256 of caller, path, query and key */
-	uint8_t body[32];       /* SHA-256 of the request's body */
-	bool running, dead;     /* dead: out of the table, freed with the last waiter */
+	uint8_t scope[32];  /* the table's key: SHA-256 of caller, path, query and key */
+	uint8_t body[32];   /* SHA-256 of the request's body */
+	bool running, dead; /* dead: out of the table, freed with the last waiter */
 	size_t n_waiting;
-	struct waiter *waiters; /* not woken yet; on their stacks, under the lock */
-	bool bare;              /* the answer itself is not kept */
+	struct waiter *waiters;   /* not woken yet; on their stacks, under the lock */
+	bool bare;                /* the answer itself is not kept */
 	enum err_outcome outcome; /* of the work, for when the answer cannot be given */
 	int status;
-	char *content_type;     /* owned, or NULL */
-	char *bytes;            /* owned */
+	char *content_type; /* owned, or NULL */
+	char *bytes;        /* owned */
 	size_t len;
-	size_t instance, instance_len; /* where a problem names its request: that of the replay stands there instead; 0: nowhere */
-	struct header *headers; /* owned */
+	size_t instance, instance_len; /* where a problem names its request: that of the replay stands there instead; 0:
+					  nowhere */
+	struct header *headers;        /* owned */
 	size_t n_headers;
-	size_t size;            /* bytes of the answer */
+	size_t size; /* bytes of the answer */
 	int64_t kept_ns;
 	struct kept *prev, *next; /* answered ones, oldest first */
 };
@@ -200,10 +201,14 @@ static bool tell(const struct kept *k, struct err *err)
 {
 	if (k->status < 400)
 		(void)err_set(err, ERR_IDEMPOTENCY_KEY_REUSED,
-			      "the first request with this Idempotency-Key succeeded (%d), but its answer was too large to keep", k->status);
+			      "the first request with this Idempotency-Key succeeded (%d), but its answer was too "
+			      "large to keep",
+			      k->status);
 	else
-		(void)err_set(err, ERR_IDEMPOTENCY_KEY_REUSED,
-			      "the first request with this Idempotency-Key failed (%d), and its answer is not kept any more", k->status);
+		(void)err_set(
+			err, ERR_IDEMPOTENCY_KEY_REUSED,
+			"the first request with this Idempotency-Key failed (%d), and its answer is not kept any more",
+			k->status);
 	err->outcome = k->outcome;
 	return false;
 }
@@ -260,8 +265,8 @@ static void record(struct kept *k, const struct response *res)
 		const struct http_pair *h = &res->headers[i];
 		if (str_eq_z(h->name, "Ferro-Session-Info")) /* tells about now */
 			continue;
-		k->headers[k->n_headers++] =
-			(struct header){.name = h->name.p, .value = mem_strndup(h->value.p, h->value.len), .len = h->value.len};
+		k->headers[k->n_headers++] = (struct header){
+			.name = h->name.p, .value = mem_strndup(h->value.p, h->value.len), .len = h->value.len};
 		k->size += sizeof(struct header) + h->value.len;
 	}
 }
@@ -354,7 +359,8 @@ static bool enter(struct request *req, struct response *res, const uint8_t scope
 			break;
 		}
 		if (memcmp(k->body, body, sizeof(k->body)) != 0) {
-			ok = err_set(err, ERR_IDEMPOTENCY_KEY_REUSED, "this Idempotency-Key came with another body before");
+			ok = err_set(err, ERR_IDEMPOTENCY_KEY_REUSED,
+				     "this Idempotency-Key came with another body before");
 			break;
 		}
 		if (!k->running) {
@@ -382,8 +388,9 @@ bool idempotent(struct request *req, struct response *res, handler_fn work, stru
 		return err_set(err, ERR_INVALID_REQUEST, "an Idempotency-Key is 1 to 255 visible ASCII characters");
 	num_sha256(strbuf_str(&req->body), body);
 	struct str owner = principal_name(req);
-	struct str text = arena_printf(&req->arena, "%.*s\n%.*s %.*s?%.*s\n%.*s", STR_FMT(owner), STR_FMT(req->method_text),
-					STR_FMT(req->path), STR_FMT(req->query), STR_FMT(key));
+	struct str text =
+		arena_printf(&req->arena, "%.*s\n%.*s %.*s?%.*s\n%.*s", STR_FMT(owner), STR_FMT(req->method_text),
+			     STR_FMT(req->path), STR_FMT(req->query), STR_FMT(key));
 	num_sha256(text, scope);
 	if (!enter(req, res, scope, body, &first, err))
 		return false;

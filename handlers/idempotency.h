@@ -1,15 +1,16 @@
 /*
- * Idempotency-Key: the first answer to a writing POST is kept and given again for the same key and the same body. A duplicate that
- * comes while the first still runs waits for it. An answer is collected rather than streamed up to the bound of what is kept; past it
- * the store remembers that the request was done, never that it was not.
+ * Idempotency-Key: the first answer to a writing POST is kept and given again for the same key and the same body. A
+ * duplicate that comes while the first still runs waits for it. An answer is collected rather than streamed up to the
+ * bound of what is kept; past it the store remembers that the request was done, never that it was not.
  */
 #ifndef FERROD_HANDLERS_IDEMPOTENCY_H
 #define FERROD_HANDLERS_IDEMPOTENCY_H
 
 #include "service/request.h"
 
-/* Runs `work` unless the request's key has an answer already. ERR_INVALID_REQUEST for a malformed key, ERR_IDEMPOTENCY_KEY_REUSED when
- * it came with another body, or when its answer was too large to keep. Without the header: just runs. Parks. */
+/* Runs `work` unless the request's key has an answer already. ERR_INVALID_REQUEST for a malformed key,
+ * ERR_IDEMPOTENCY_KEY_REUSED when it came with another body, or when its answer was too large to keep. Without the
+ * header: just runs. Parks. */
 bool idempotent(struct request *req, struct response *res, handler_fn work, struct err *err) MUST_CHECK;
 
 /* The largest answer that is kept, and how many bytes of answers in all. Before the first request. */

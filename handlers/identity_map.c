@@ -24,7 +24,8 @@ static bool evict(struct request *req, struct session *s, struct err *err)
 	struct value *key;
 	bool ok = m != NULL;
 	if (!ok)
-		(void)err_set(err, ERR_MODEL_NOT_FOUND, "no model \"%.*s\" is registered; register it with POST /v1/models",
+		(void)err_set(err, ERR_MODEL_NOT_FOUND,
+			      "no model \"%.*s\" is registered; register it with POST /v1/models",
 			      STR_FMT(req->params[0]));
 	ok = ok && path_key(req, s->conn->dialect, m, 1, &key, err);
 	if (ok)

@@ -16,9 +16,9 @@ static const struct op_word {
 	const char *word;
 	enum query_op op, negated; /* negated == op: NOT around the leaf */
 } ops[] = {
-	{"eq", OP_EQ, OP_EQ},         {"neq", OP_NE, OP_NE},
-	{"gt", OP_GT, OP_GT},         {"gte", OP_GE, OP_GE},
-	{"lt", OP_LT, OP_LT},         {"lte", OP_LE, OP_LE},
+	{"eq", OP_EQ, OP_EQ},           {"neq", OP_NE, OP_NE},
+	{"gt", OP_GT, OP_GT},           {"gte", OP_GE, OP_GE},
+	{"lt", OP_LT, OP_LT},           {"lte", OP_LE, OP_LE},
 	{"like", OP_LIKE, OP_NOT_LIKE}, {"ilike", OP_ILIKE, OP_NOT_ILIKE},
 	{"in", OP_IN, OP_NOT_IN},
 };
@@ -114,7 +114,8 @@ static bool is_leaf(struct filter *f, struct str name, const struct column *c, s
 	else if (!str_ieq_z(text, "true") && !str_ieq_z(text, "false"))
 		return malformed(f, name, "is takes null, not_null, true or false");
 	if (op != OP_EQ)
-		return query_leaf_from_text(f->arena, f->q->dialect, c, op, NULL, 0, pointer, ret, f->err) || as_parameter(f, name);
+		return query_leaf_from_text(f->arena, f->q->dialect, c, op, NULL, 0, pointer, ret, f->err) ||
+		       as_parameter(f, name);
 	if (c->logical != LT_BOOLEAN)
 		return malformed(f, name, "is.true and is.false are for boolean columns");
 	struct str word = str_ieq_z(text, "true") ? STR("true") : STR("false");
@@ -175,7 +176,8 @@ static bool order(struct filter *f, struct str name, struct str text)
 		struct query_order *o = &q->order[q->n_order++];
 		struct str part;
 		if (!str_split(&item, '.', &part) || part.len == 0)
-			return malformed(f, name, "expected column[.asc|.desc][.nullsfirst|.nullslast], separated by commas");
+			return malformed(f, name,
+					 "expected column[.asc|.desc][.nullsfirst|.nullslast], separated by commas");
 		o->column = model_column(q->model, part);
 		if (o->column == NULL)
 			return unknown_column(f, part);
@@ -187,7 +189,8 @@ static bool order(struct filter *f, struct str name, struct str text)
 			else if (str_eq_z(part, "nullslast"))
 				o->nulls = NULLS_LAST;
 			else if (!str_eq_z(part, "asc"))
-				return malformed(f, name, "a column is followed by .asc, .desc, .nullsfirst or .nullslast");
+				return malformed(f, name,
+						 "a column is followed by .asc, .desc, .nullsfirst or .nullslast");
 		}
 	}
 	return true;
@@ -226,7 +229,8 @@ static bool number(struct filter *f, struct str name, struct str text, bool *ret
 bool list_filter(const struct request *req, struct arena *a, struct query *q, struct err *err)
 {
 	struct filter f = {.req = req, .arena = a, .q = q, .err = err};
-	const struct query_node **where = arena_array(a, q->n_where + req->n_args + 1, sizeof(const struct query_node *));
+	const struct query_node **where =
+		arena_array(a, q->n_where + req->n_args + 1, sizeof(const struct query_node *));
 	for (size_t i = 0; i < q->n_where; i++)
 		where[i] = q->where[i];
 	for (size_t i = 0; i < req->n_args; i++) {

@@ -17,8 +17,8 @@ struct link {
 struct loaded_relation {
 	const struct query_include *inc;
 	struct loaded child;
-	struct map links;           /* text of the link value -> struct link */
-	const struct column *here;  /* the parent's side of the link */
+	struct map links;          /* text of the link value -> struct link */
+	const struct column *here; /* the parent's side of the link */
 };
 
 /* ---- rows into memory ---- */
@@ -139,7 +139,8 @@ static bool read_children(struct loaded_relation *r, struct context *c, struct q
 		struct row_sink sink = {.row = keep_row, .arg = child};
 		each->values = values + from;
 		each->n_values = n - from < LINKS_MAX ? n - from : LINKS_MAX;
-		if (!query_lower_each(a, q, each, &stmt, &child->shape, err) || !context_run(c, &stmt, &sink, NULL, err))
+		if (!query_lower_each(a, q, each, &stmt, &child->shape, err) ||
+		    !context_run(c, &stmt, &sink, NULL, err))
 			return false;
 	}
 	for (size_t i = 0; i < child->n_rows; i++) {
@@ -169,7 +170,8 @@ static bool load_through(struct loaded *l, struct loaded_relation *r, struct err
 				      .target_col = rel->target_column,
 				      .target_key = rel->target_key};
 	if (join == NULL)
-		return err_set(err, ERR_INVALID_QUERY, "the join table of relation \"%.*s\" is not registered", STR_FMT(rel->name));
+		return err_set(err, ERR_INVALID_QUERY, "the join table of relation \"%.*s\" is not registered",
+			       STR_FMT(rel->name));
 	struct query_each each = {.link = model_column(join, rel->source_column), .join = &m2m};
 	r->here = model_column(l->q->model, rel->source_key);
 	return collect_links(l, r, &each, err) && read_children(r, l->c, &each, err);

@@ -14,15 +14,16 @@ struct loaded {
 	const struct query *q;
 	struct result_shape shape;
 	size_t n_visible;
-	const struct value **rows;  /* decoded, as they are shown */
-	const struct value **raw;   /* the same as the database has them */
+	const struct value **rows; /* decoded, as they are shown */
+	const struct value **raw;  /* the same as the database has them */
 	size_t n_rows, size;
 	struct loaded_relation *relations; /* one per q->includes */
 };
 
-/* Reads every row of q in an open unit, and then its includes. n_visible: columns to show. Everything stands in the request's arena.
- * Parks. */
-bool loaded_read(struct context *c, const struct query *q, size_t n_visible, struct loaded *ret, struct err *err) MUST_CHECK;
+/* Reads every row of q in an open unit, and then its includes. n_visible: columns to show. Everything stands in the
+ * request's arena. Parks. */
+bool loaded_read(struct context *c, const struct query *q, size_t n_visible, struct loaded *ret,
+		 struct err *err) MUST_CHECK;
 /* Only the includes, for rows that are there already. */
 bool loaded_includes(struct loaded *l, struct err *err) MUST_CHECK;
 

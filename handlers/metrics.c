@@ -75,8 +75,8 @@ static void write_pools(struct strbuf *b, struct connection **conns, const struc
 	for (size_t f = 0; f < ARRAY_LEN(pool_figures); f++) {
 		metrics_family(b, pool_figures[f].name, pool_figures[f].type, pool_figures[f].help);
 		for (size_t i = 0; i < n; i++)
-			strbuf_printf(b, "%s{connection=\"%.*s\"} %.15g\n", pool_figures[f].name, STR_FMT(conns[i]->name),
-				      pool_figures[f].get(&stats[i]));
+			strbuf_printf(b, "%s{connection=\"%.*s\"} %.15g\n", pool_figures[f].name,
+				      STR_FMT(conns[i]->name), pool_figures[f].get(&stats[i]));
 	}
 }
 
@@ -124,8 +124,9 @@ static void write_errors(struct strbuf *b, struct connection **conns, size_t n)
 		for (size_t k = 0; k < CONNECTION_ERROR_CLASSES; k++) {
 			uint64_t count = __atomic_load_n(&conns[i]->n_errors[k], __ATOMIC_RELAXED);
 			if (count > 0)
-				strbuf_printf(b, "ferrod_database_errors_total{connection=\"%.*s\",class=\"%s\"} %llu\n",
-					      STR_FMT(conns[i]->name), connection_error_class(k), (unsigned long long)count);
+				strbuf_printf(
+					b, "ferrod_database_errors_total{connection=\"%.*s\",class=\"%s\"} %llu\n",
+					STR_FMT(conns[i]->name), connection_error_class(k), (unsigned long long)count);
 		}
 	}
 }
@@ -136,7 +137,8 @@ static void write_identity_maps(struct strbuf *b)
 	imap_totals(&s);
 	metrics_family(b, "ferrod_identity_map_hits_total", "counter", "Records answered from an identity map.");
 	strbuf_printf(b, "ferrod_identity_map_hits_total %llu\n", (unsigned long long)s.hits);
-	metrics_family(b, "ferrod_identity_map_misses_total", "counter", "Look-ups that an identity map could not answer.");
+	metrics_family(b, "ferrod_identity_map_misses_total", "counter",
+		       "Look-ups that an identity map could not answer.");
 	strbuf_printf(b, "ferrod_identity_map_misses_total %llu\n", (unsigned long long)s.misses);
 	metrics_family(b, "ferrod_identity_map_evictions_total", "counter", "Records dropped because a map was full.");
 	strbuf_printf(b, "ferrod_identity_map_evictions_total %llu\n", (unsigned long long)s.evictions);

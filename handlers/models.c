@@ -17,7 +17,8 @@ static bool apply(struct request *req, struct response *res, bool replace_all, s
 	if (!request_json(req, false, &doc, err) || !request_args_known(req, context_no_args, err))
 		return false;
 	if (!json_is_object(doc))
-		return err_set_at(err, ERR_INVALID_REQUEST, "", "expected a SchemaIR object, not %s", json_type_name(doc));
+		return err_set_at(err, ERR_INVALID_REQUEST, "", "expected a SchemaIR object, not %s",
+				  json_type_name(doc));
 	if (!schema_registry_apply(registry(req), doc, replace_all, &req->arena, &s, err))
 		return false;
 	json_write(response_json(res, 200), s->envelope, true);

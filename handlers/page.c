@@ -202,7 +202,8 @@ static bool read_cursor(struct page *p, struct value **ret, struct err *err)
 	p->backward = str_eq_z(json_str(direction), "p");
 	struct value *v = arena_array(p->arena, q->n_order, sizeof(*v));
 	for (size_t i = 0; i < q->n_order; i++) {
-		if (!codec_bind(p->arena, q->dialect, q->order[i].column, json_array_get(values, i), "", &v[i], &ignored))
+		if (!codec_bind(p->arena, q->dialect, q->order[i].column, json_array_get(values, i), "", &v[i],
+				&ignored))
 			return false;
 	}
 	*ret = v;

@@ -5,8 +5,8 @@
 #include "service/request.h"
 #include "store/query/query.h"
 
-/* Path parameter `param` as key values of m (m->n_pk of them, in the arena). ERR_INVALID_QUERY for a model without primary key; a text
- * that no record can have as its key is ERR_RECORD_NOT_FOUND. */
+/* Path parameter `param` as key values of m (m->n_pk of them, in the arena). ERR_INVALID_QUERY for a model without
+ * primary key; a text that no record can have as its key is ERR_RECORD_NOT_FOUND. */
 bool path_key(struct request *req, const struct dialect *d, const struct model *m, size_t param, struct value **ret,
 	      struct err *err) MUST_CHECK;
 

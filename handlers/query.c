@@ -6,14 +6,16 @@
 
 #include "service/base/banned.h"
 
-bool query_open(struct query_request *q, struct request *req, struct response *res, const char *const *args, struct err *err)
+bool query_open(struct query_request *q, struct request *req, struct response *res, const char *const *args,
+		struct err *err)
 {
 	struct context_spec spec = {.args = args};
 	json_t *doc;
 	if (!request_json(req, false, &doc, err))
 		return false;
 	if (!json_is_object(doc))
-		return err_set_at(err, ERR_INVALID_REQUEST, "", "expected a QueryIR object, not %s", json_type_name(doc));
+		return err_set_at(err, ERR_INVALID_REQUEST, "", "expected a QueryIR object, not %s",
+				  json_type_name(doc));
 	if (!using_member(doc, &spec.using, err) || !context_open(&q->c, req, res, &spec, err))
 		return false;
 	if (query_from_json(&req->arena, q->c.schema, q->c.route.conn->dialect, doc, "", &q->q, err))

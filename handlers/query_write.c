@@ -14,7 +14,8 @@ bool query_filtered(const struct request *req, const struct query *q, const char
 		return false;
 	if (all || q->n_where > 0 || q->m2m != NULL)
 		return true;
-	return err_set_at(err, ERR_INVALID_QUERY, pointer, "without a filter this changes every row; say so with ?all=true");
+	return err_set_at(err, ERR_INVALID_QUERY, pointer,
+			  "without a filter this changes every row; say so with ?all=true");
 }
 
 /* Writes returned rows into the body; nothing may leave before the unit is committed. */
@@ -53,8 +54,9 @@ bool write_query(struct context *c, struct query_write *w, struct strbuf *rows, 
 	*ret_affected = returning ? result.rows : result.affected;
 	if (w->max_affected < 0 || *ret_affected <= w->max_affected)
 		return true;
-	(void)err_set(err, ERR_MAX_AFFECTED_EXCEEDED, "%lld rows would be changed, more than max-affected=%lld; nothing was",
-		      (long long)*ret_affected, (long long)w->max_affected);
+	(void)err_set(err, ERR_MAX_AFFECTED_EXCEEDED,
+		      "%lld rows would be changed, more than max-affected=%lld; nothing was", (long long)*ret_affected,
+		      (long long)w->max_affected);
 	err->outcome = ERR_OUTCOME_ROLLED_BACK;
 	return false;
 }
@@ -168,7 +170,8 @@ static bool explain(struct query_request *q, struct err *err)
 	out_name(b, "plan");
 	struct plan p = {.out = b, .sqlite = sqlite};
 	struct row_sink sink = {.row = plan_row, .arg = &p};
-	stmt.sql = arena_printf(a, "%s %.*s", sqlite ? "EXPLAIN QUERY PLAN" : "EXPLAIN (FORMAT JSON)", STR_FMT(stmt.sql));
+	stmt.sql =
+		arena_printf(a, "%s %.*s", sqlite ? "EXPLAIN QUERY PLAN" : "EXPLAIN (FORMAT JSON)", STR_FMT(stmt.sql));
 	stmt.cache = false;
 	stmt.quick = false;
 	if (sqlite)

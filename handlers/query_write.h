@@ -9,7 +9,7 @@ struct query_write {
 	struct query *q;
 	struct query_set *set; /* n_set 0: a delete */
 	size_t n_set;
-	int64_t max_affected;  /* negative: no bound */
+	int64_t max_affected; /* negative: no bound */
 	struct value_format fmt;
 };
 
@@ -26,8 +26,8 @@ struct returned {
 /* ERR_INVALID_QUERY for a query without filter unless the request says ?all=true. */
 bool query_filtered(const struct request *req, const struct query *q, const char *pointer, struct err *err) MUST_CHECK;
 
-/* Runs the write in an open unit, which the caller ends; rows not NULL: changed rows are appended to it, without brackets.
- * ERR_MAX_AFFECTED_EXCEEDED. Parks. */
+/* Runs the write in an open unit, which the caller ends; rows not NULL: changed rows are appended to it, without
+ * brackets. ERR_MAX_AFFECTED_EXCEEDED. Parks. */
 bool write_query(struct context *c, struct query_write *w, struct strbuf *rows, int64_t *ret_affected,
 		 struct err *err) MUST_CHECK;
 

@@ -1,4 +1,5 @@
-/* One record by its key: replace (PUT), change (PATCH), delete, refresh; guarded by If-Match when the client sends it. */
+/* One record by its key: replace (PUT), change (PATCH), delete, refresh; guarded by If-Match when the client sends it.
+ */
 #include "handlers/handlers.h"
 #include "handlers/records.h"
 #include "handlers/rows.h"
@@ -6,7 +7,8 @@
 
 #include "service/base/banned.h"
 
-/* The unit writes: on SQLite the writer's turn comes first, so that what a guard has read stays true until the write. */
+/* The unit writes: on SQLite the writer's turn comes first, so that what a guard has read stays true until the write.
+ */
 bool record_write_unit(struct context *c, bool guarded, struct err *err)
 {
 	struct driver_conn *dc;
@@ -29,8 +31,8 @@ static bool check_guard(struct record_request *r, struct err *err)
 		return false;
 	struct str etag = row != NULL ? record_etag(&r->c->req->arena, r->m, row) : STR_NONE;
 	if (want.p != NULL && (row == NULL || !etag_listed(want, etag, false)))
-		return err_set(err, ERR_PRECONDITION_FAILED, "%s", row != NULL ? "the record has changed since; read it again"
-									      : "there is no such record");
+		return err_set(err, ERR_PRECONDITION_FAILED, "%s",
+			       row != NULL ? "the record has changed since; read it again" : "there is no such record");
 	if (not_want.p != NULL && row != NULL && etag_listed(not_want, etag, true))
 		return err_set(err, ERR_PRECONDITION_FAILED, "the record exists");
 	return true;
@@ -124,7 +126,8 @@ static bool place_key(struct record_request *r, json_t *doc, struct err *err)
 			if (!codec_bind(a, r->c->route.conn->dialect, col, stated, pointer, &v, err))
 				return false;
 			if (!value_equal(v, r->key[i]))
-				return err_set_at(err, ERR_INVALID_VALUE, pointer, "the key in the body is not that of the path");
+				return err_set_at(err, ERR_INVALID_VALUE, pointer,
+						  "the key in the body is not that of the path");
 			continue;
 		}
 		if (json_object_set_new(doc, name, value_to_json(a, r->key[i])) != 0)
@@ -171,7 +174,8 @@ static bool put(struct record_request *r, json_t *doc, struct err *err)
 	struct value *now;
 	int status;
 	/* Update and insert are one step to everybody else. */
-	if (!record_write_unit(r->c, true, err) || !record_save(r, doc, &now, &status, err) || !context_commit(r->c, err))
+	if (!record_write_unit(r->c, true, err) || !record_save(r, doc, &now, &status, err) ||
+	    !context_commit(r->c, err))
 		return false;
 	remember(r, now);
 	record_answer(r->c, r->m, now, status);

@@ -24,15 +24,16 @@ bool record_sequence(struct context *c, const struct model *m, struct err *err)
 	return stmt.sql.len == 0 || context_run(c, &stmt, NULL, NULL, err);
 }
 
-bool record_insert(struct context *c, const struct model *m, const struct record_row *row, const struct insert_options *o,
-		   struct value **ret_row, struct err *err)
+bool record_insert(struct context *c, const struct model *m, const struct record_row *row,
+		   const struct insert_options *o, struct value **ret_row, struct err *err)
 {
 	struct stmt stmt;
 	struct result_shape shape;
 	const struct dialect *d = c->route.conn->dialect;
 	struct row_keep keep = {.arena = &c->req->arena, .dialect = d, .shape = &shape};
 	struct row_sink sink = row_keep_sink(&keep);
-	if (!record_lower_insert(keep.arena, d, m, row, 1, o->conflict, o->columns, o->n_columns, true, &stmt, &shape, err) ||
+	if (!record_lower_insert(keep.arena, d, m, row, 1, o->conflict, o->columns, o->n_columns, true, &stmt, &shape,
+				 err) ||
 	    !context_run(c, &stmt, &sink, NULL, err))
 		return false;
 	*ret_row = keep.row;
@@ -40,8 +41,8 @@ bool record_insert(struct context *c, const struct model *m, const struct record
 }
 
 /* The column names of ?conflict_columns=a,b. */
-static bool conflict_columns(const struct request *req, const struct model *m, struct insert_options *o, struct arena *a,
-			     struct err *err)
+static bool conflict_columns(const struct request *req, const struct model *m, struct insert_options *o,
+			     struct arena *a, struct err *err)
 {
 	struct str list = request_arg(req, "conflict_columns");
 	if (list.p == NULL)
@@ -51,8 +52,9 @@ static bool conflict_columns(const struct request *req, const struct model *m, s
 	while (str_split(&list, ',', &name)) {
 		const struct column *col = model_column(m, name);
 		if (col == NULL)
-			return err_set(err, ERR_UNKNOWN_COLUMN, "conflict_columns: model \"%.*s\" has no column \"%.*s\"",
-				       STR_FMT(m->name), STR_FMT(name));
+			return err_set(err, ERR_UNKNOWN_COLUMN,
+				       "conflict_columns: model \"%.*s\" has no column \"%.*s\"", STR_FMT(m->name),
+				       STR_FMT(name));
 		if (o->n_columns == m->n_columns)
 			return err_set(err, ERR_INVALID_PARAMETERS, "conflict_columns names a column twice");
 		columns[o->n_columns++] = col;

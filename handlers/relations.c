@@ -36,8 +36,8 @@ static bool source_row(struct relation_request *q, struct err *err)
 }
 
 /* Opens the context; resolves model, key and relation. On false nothing is to close. */
-static bool relation_open(struct relation_request *q, struct request *req, struct response *res, const char *const *args,
-			  struct err *err)
+static bool relation_open(struct relation_request *q, struct request *req, struct response *res,
+			  const char *const *args, struct err *err)
 {
 	struct str name = req->params[2];
 	if (!record_open_args(&q->r, req, res, args, err))
@@ -73,7 +73,9 @@ static bool related_query(struct relation_request *q, struct query **ret, struct
 		const struct model *join = schema_model_by_table(c->schema, rel->through);
 		struct query_m2m *m2m = arena_alloc(a, sizeof(*m2m));
 		if (join == NULL || !link_value(q, rel->source_key, model_column(join, rel->source_column), &v, err))
-			return join != NULL ? false : err_set(err, ERR_INTERNAL_ERROR, "the relation's join table is not registered");
+			return join != NULL ? false
+					    : err_set(err, ERR_INTERNAL_ERROR,
+						      "the relation's join table is not registered");
 		*m2m = (struct query_m2m){.join_table = rel->through,
 					  .source_col = rel->source_column,
 					  .target_col = rel->target_column,
@@ -185,7 +187,8 @@ static bool links_prepare(struct links *l, const json_t *ids, struct err *err)
 {
 	const struct relation *rel = l->q.rel;
 	if (rel->kind != REL_MANY_TO_MANY)
-		return err_set(err, ERR_INVALID_QUERY, "relation \"%.*s\" is not many-to-many: write the foreign key instead",
+		return err_set(err, ERR_INVALID_QUERY,
+			       "relation \"%.*s\" is not many-to-many: write the foreign key instead",
 			       STR_FMT(rel->name));
 	l->join = schema_model_by_table(l->q.r.c->schema, rel->through);
 	if (l->join != NULL) {
@@ -207,7 +210,8 @@ static struct query *links_query(struct links *l)
 	struct query *q = query_new(a, c->schema, c->route.conn->dialect, l->join);
 	const struct query_node **where = arena_array(a, 2, sizeof(const struct query_node *));
 	struct query_node *in = arena_alloc(a, sizeof(*in));
-	*in = (struct query_node){.kind = NODE_LEAF, .op = OP_IN, .column = l->target, .values = l->ids, .n_values = l->n_ids};
+	*in = (struct query_node){
+		.kind = NODE_LEAF, .op = OP_IN, .column = l->target, .values = l->ids, .n_values = l->n_ids};
 	where[0] = query_leaf_equal(a, l->source, l->source_value);
 	where[1] = in;
 	q->where = where;
@@ -271,7 +275,8 @@ static bool drop_linked(struct links *l, struct err *err)
 static bool pair_is_unique(const struct links *l)
 {
 	const struct model *m = l->join;
-	if (m->n_pk == 2 && ((m->pk[0] == l->source && m->pk[1] == l->target) || (m->pk[0] == l->target && m->pk[1] == l->source)))
+	if (m->n_pk == 2 &&
+	    ((m->pk[0] == l->source && m->pk[1] == l->target) || (m->pk[0] == l->target && m->pk[1] == l->source)))
 		return true;
 	for (size_t i = 0; i < m->n_uniques; i++) {
 		const struct schema_index *u = &m->uniques[i];
@@ -313,8 +318,9 @@ static bool add_links(struct links *l, int64_t *ret, struct err *err)
 		struct exec_result result;
 		for (size_t i = 0; i < n; i++)
 			rows[i] = link_row(l, from + i);
-		if (!record_lower_insert(a, c->route.conn->dialect, l->join, rows, n, unique ? RECORD_IGNORE : RECORD_INSERT,
-					 unique ? pair : NULL, unique ? 2 : 0, false, &stmt, &shape, err) ||
+		if (!record_lower_insert(a, c->route.conn->dialect, l->join, rows, n,
+					 unique ? RECORD_IGNORE : RECORD_INSERT, unique ? pair : NULL, unique ? 2 : 0,
+					 false, &stmt, &shape, err) ||
 		    !context_run(c, &stmt, NULL, &result, err))
 			return false;
 		*ret += result.affected;

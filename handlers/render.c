@@ -260,7 +260,8 @@ void out_transaction(struct strbuf *b, const struct tx_view *v)
 	strbuf_putc(b, '}');
 }
 
-void out_shaped(struct strbuf *b, const struct result_shape *shape, const struct value *row, const struct value_format *fmt)
+void out_shaped(struct strbuf *b, const struct result_shape *shape, const struct value *row,
+		const struct value_format *fmt)
 {
 	strbuf_putc(b, '{');
 	for (size_t i = 0; i < shape->n; i++) {

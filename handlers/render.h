@@ -26,7 +26,8 @@ struct str record_location(struct arena *a, const struct model *m, const struct 
 /* One full row as a JSON object. */
 void out_record(struct strbuf *b, const struct model *m, const struct value *row, const struct value_format *fmt);
 /* One row of a statement as a JSON object. */
-void out_shaped(struct strbuf *b, const struct result_shape *shape, const struct value *row, const struct value_format *fmt);
+void out_shaped(struct strbuf *b, const struct result_shape *shape, const struct value *row,
+		const struct value_format *fmt);
 /* Strong entity tag of a full row: the digest of its JSON form, quotes included; in the arena. */
 struct str record_etag(struct arena *a, const struct model *m, const struct value *row);
 /* The same of text that is that form already. */

@@ -6,11 +6,20 @@
 
 #include "service/base/banned.h"
 
-#define ROUTE(m, p, op, fn, s, b) {.method = HTTP_##m, .path = p, .operation_id = op, .handler = fn, .scope = SCOPE_##s, .body = BODY_##b}
+#define ROUTE(m, p, op, fn, s, b) \
+	{ \
+		.method = HTTP_##m, .path = p, .operation_id = op, .handler = fn, .scope = SCOPE_##s, .body = BODY_##b \
+	}
 #define ROUTE_ROWS(m, p, op, fn, s, b) \
-	{.method = HTTP_##m, .path = p, .operation_id = op, .handler = fn, .scope = SCOPE_##s, .body = BODY_##b, .rows = true}
+	{ \
+		.method = HTTP_##m, .path = p, .operation_id = op, .handler = fn, .scope = SCOPE_##s, \
+		.body = BODY_##b, .rows = true \
+	}
 #define ROUTE_TYPE(m, p, op, fn, s, type) \
-	{.method = HTTP_##m, .path = p, .operation_id = op, .handler = fn, .scope = SCOPE_##s, .body = BODY_NONE, .content_type = type}
+	{ \
+		.method = HTTP_##m, .path = p, .operation_id = op, .handler = fn, .scope = SCOPE_##s, \
+		.body = BODY_NONE, .content_type = type \
+	}
 
 /* POSTs that write heed Idempotency-Key. */
 #define ONCE(fn) \
@@ -98,7 +107,8 @@ static const struct route_def routes[] = {
 	ROUTE(DELETE, RECORD, "delete_record", handle_record_delete, WRITE, NONE),
 	ROUTE(POST, RECORD "/refresh", "refresh_record", handle_record_refresh, READ, OPTIONAL),
 	ROUTE(POST, "/v1/models/{model}/get-or-create", "get_or_create", once_handle_get_or_create, WRITE, JSON),
-	ROUTE(POST, "/v1/models/{model}/update-or-create", "update_or_create", once_handle_update_or_create, WRITE, JSON),
+	ROUTE(POST, "/v1/models/{model}/update-or-create", "update_or_create", once_handle_update_or_create, WRITE,
+	      JSON),
 	ROUTE_ROWS(GET, RECORD "/{relation}", "get_related", handle_relation_get, READ, NONE),
 	ROUTE(PUT, RECORD "/{relation}", "add_links", handle_relation_add, WRITE, JSON),
 	ROUTE(DELETE, RECORD "/{relation}", "remove_links", handle_relation_remove, WRITE, OPTIONAL),

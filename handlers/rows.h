@@ -1,6 +1,6 @@
 /*
- * Rows on their way from a statement into the answer: decoded, reconciled with the identity map, written straight into the
- * body as JSON, NDJSON or CSV, flushed between rows. Memory stays flat whatever the number of rows.
+ * Rows on their way from a statement into the answer: decoded, reconciled with the identity map, written straight into
+ * the body as JSON, NDJSON or CSV, flushed between rows. Memory stays flat whatever the number of rows.
  */
 #ifndef FERROD_HANDLERS_ROWS_H
 #define FERROD_HANDLERS_ROWS_H
@@ -12,22 +12,23 @@ struct rows_writer {
 	struct strbuf *out;
 	enum media media;
 	struct value_format fmt;
-	size_t n;                          /* columns written per row */
-	struct strbuf text;                /* the prefixes' bytes */
-	struct str *prefix;                /* JSON text before each column's value; len 0: the column is not written */
+	size_t n;           /* columns written per row */
+	struct strbuf text; /* the prefixes' bytes */
+	struct str *prefix; /* JSON text before each column's value; len 0: the column is not written */
 	struct str *names;
 	/* model rows; model NULL: raw rows */
 	const struct model *model;
 	const struct result_shape *shape;
-	struct imap *imap;                 /* NULL: rows do not touch the map */
-	bool overwrite;                    /* Cache-Control: no-cache */
+	struct imap *imap; /* NULL: rows do not touch the map */
+	bool overwrite;    /* Cache-Control: no-cache */
 	bool raw;
-	struct value *row;                 /* decoded */
-	struct arena scratch;              /* of a few rows */
+	struct value *row;    /* decoded */
+	struct arena scratch; /* of a few rows */
 	int64_t n_rows;
-	int64_t n_max;                     /* rows written at most; one more sets `more`. 0: all */
+	int64_t n_max; /* rows written at most; one more sets `more`. 0: all */
 	bool more;
-	/* decoded copies for cursors, as the database has them: the first row, and the one at n_max; in the request's arena */
+	/* decoded copies for cursors, as the database has them: the first row, and the one at n_max; in the request's
+	 * arena */
 	struct value *first, *last;
 };
 
@@ -38,7 +39,8 @@ void rows_model(struct rows_writer *w, struct context *c, const struct model *m,
 		size_t n_visible);
 /* The sink to run the statement with. */
 struct row_sink rows_sink(struct rows_writer *w);
-/* Ends the array; JSON: `"row_count":N` is written and the object left open for more members: finish with rows_close. */
+/* Ends the array; JSON: `"row_count":N` is written and the object left open for more members: finish with rows_close.
+ */
 void rows_end(struct rows_writer *w);
 /* What an answer says beside its rows. Absent: not said. */
 struct rows_tail {
@@ -50,7 +52,8 @@ struct rows_tail {
 void rows_close(struct rows_writer *w, const struct rows_tail *tail);
 /* Frees what the writer holds, whatever happened. */
 void rows_done(struct rows_writer *w);
-/* Writes one row that did not come through the sink (CSV, JSON, NDJSON); `extra` is JSON text put before the closing brace. */
+/* Writes one row that did not come through the sink (CSV, JSON, NDJSON); `extra` is JSON text put before the closing
+ * brace. */
 void rows_write(struct rows_writer *w, const struct value *row, struct str extra);
 /* Writes one row object (JSON) of decoded values, whatever the medium. */
 void rows_object(struct rows_writer *w, const struct value *row);

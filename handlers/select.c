@@ -29,8 +29,8 @@ static bool count_all(struct context *c, const struct query *q, struct rows_tail
 }
 
 /* A page's neighbours: after its last row while rows remain, before its first once a cursor has been followed. */
-static void page_tail(struct page *p, const struct result_shape *shape, const struct value *first, const struct value *last,
-		      bool more, struct rows_tail *tail)
+static void page_tail(struct page *p, const struct result_shape *shape, const struct value *first,
+		      const struct value *last, bool more, struct rows_tail *tail)
 {
 	if (!p->active || first == NULL)
 		return;

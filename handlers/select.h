@@ -5,16 +5,20 @@
 #include "handlers/context.h"
 #include "store/query/query.h"
 
-/* Runs q in a unit of its own and writes {"rows": [...], ...} with cursors, and the total when the client prefers it. Parks. */
+/* Runs q in a unit of its own and writes {"rows": [...], ...} with cursors, and the total when the client prefers it.
+ * Parks. */
 bool select_answer(struct context *c, struct query *q, struct err *err) MUST_CHECK;
 /* Answers {"row": {...}|null}: the first row, with its includes. Parks. */
 bool first_answer(struct context *c, struct query *q, struct err *err) MUST_CHECK;
 
-/* The same as JSON text appended to `out`, in an open unit and held in memory: for batch steps. `pointer`: of the query. Parks. */
-bool select_held(struct context *c, struct query *q, const char *pointer, struct strbuf *out, struct err *err) MUST_CHECK;
+/* The same as JSON text appended to `out`, in an open unit and held in memory: for batch steps. `pointer`: of the
+ * query. Parks. */
+bool select_held(struct context *c, struct query *q, const char *pointer, struct strbuf *out,
+		 struct err *err) MUST_CHECK;
 bool first_held(struct context *c, struct query *q, struct strbuf *out, struct err *err) MUST_CHECK;
 
-/* Adds the request's arguments to q and answers it as a list. ERR_INVALID_PARAMETERS for what is malformed. Parks. (list.c) */
+/* Adds the request's arguments to q and answers it as a list. ERR_INVALID_PARAMETERS for what is malformed. Parks.
+ * (list.c) */
 bool list_answer(struct context *c, struct query *q, struct err *err) MUST_CHECK;
 
 /* A lock needs a transaction to hold it: ERR_INVALID_QUERY. */

@@ -128,7 +128,8 @@ bool handle_session_close(struct request *req, struct response *res, struct err 
 	if (!request_args_known(req, args, err) || !request_arg_bool(req, "rollback", &rollback, err))
 		return false;
 	if (req->session_id.p == NULL)
-		return err_set(err, ERR_INVALID_REQUEST, "send the header Ferro-Session with the id of the session to close");
+		return err_set(err, ERR_INVALID_REQUEST,
+			       "send the header Ferro-Session with the id of the session to close");
 	if (!session_close(request_app(req)->store->sessions, req->session_id, principal_name(req), rollback, err))
 		return false;
 	res->status = 204;

@@ -55,7 +55,8 @@ bool sql_bind(struct arena *a, const json_t *args, struct stmt *s, struct err *e
 
 bool sql_no_names(struct err *err)
 {
-	return err_set_at(err, ERR_INVALID_REQUEST, "/args", "named parameters are for SQLite; give an array for $1, $2, ...");
+	return err_set_at(err, ERR_INVALID_REQUEST, "/args",
+			  "named parameters are for SQLite; give an array for $1, $2, ...");
 }
 
 bool sql_check(struct json_reader *r, const struct stmt *s, const json_t *args)

@@ -6,7 +6,8 @@
 #include "store/codec/codec.h"
 #include "store/stmt.h"
 
-/* `args` (array, object of named values, null or NULL) into s, in the arena. ERR_INVALID_VALUE with a pointer below /args. */
+/* `args` (array, object of named values, null or NULL) into s, in the arena. ERR_INVALID_VALUE with a pointer below
+ * /args. */
 bool sql_bind(struct arena *a, const json_t *args, struct stmt *s, struct err *err) MUST_CHECK;
 
 /* Faults of the members sql and args as read: wrong kind, empty, too long. false: r has failed. */

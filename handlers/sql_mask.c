@@ -22,7 +22,8 @@ static size_t find(struct str s, size_t from, struct str what)
 	return at != NULL ? (size_t)(at - s.p) + what.len : s.len;
 }
 
-/* Behind the quoted text that begins at i. A doubled quote is part of it, with `escapes` a backslash and what follows, too. */
+/* Behind the quoted text that begins at i. A doubled quote is part of it, with `escapes` a backslash and what follows,
+ * too. */
 static size_t skip_quoted(struct str s, size_t i, bool escapes)
 {
 	const char quote = s.p[i++];
@@ -72,7 +73,8 @@ static size_t skip(struct str s, size_t i, bool word_before)
 	const char c = s.p[i], next = i + 1 < s.len ? s.p[i + 1] : '\0';
 
 	if (c == '\'') /* E'...' but not LIKE'...' */
-		return skip_quoted(s, i, i > 0 && (s.p[i - 1] == 'e' || s.p[i - 1] == 'E') && (i < 2 || !in_word(s.p[i - 2])));
+		return skip_quoted(
+			s, i, i > 0 && (s.p[i - 1] == 'e' || s.p[i - 1] == 'E') && (i < 2 || !in_word(s.p[i - 2])));
 	if (c == '"' || c == '`')
 		return skip_quoted(s, i, false);
 	if (c == '-' && next == '-')

@@ -16,7 +16,8 @@ static void read_isolation(struct json_reader *r, struct str word, enum tx_isola
 	else if (str_eq_z(word, "serializable"))
 		*ret = TX_ISO_SERIALIZABLE;
 	else
-		json_reader_fault(r, "isolation", "expected \"read_committed\", \"repeatable_read\" or \"serializable\"");
+		json_reader_fault(r, "isolation",
+				  "expected \"read_committed\", \"repeatable_read\" or \"serializable\"");
 }
 
 static bool read_begin(struct request *req, struct str *using, struct tx_options *o, struct err *err)
@@ -51,7 +52,8 @@ bool handle_tx_begin(struct request *req, struct response *res, struct err *err)
 	if (c.route.tx != NULL)
 		ok = tx_savepoint(t, c.route.tx, c.deadline, &req->arena, &v, err);
 	else
-		ok = tx_begin(t, c.route.conn, c.route.session, principal_name(req), &o, c.deadline, &req->arena, &v, err);
+		ok = tx_begin(t, c.route.conn, c.route.session, principal_name(req), &o, c.deadline, &req->arena, &v,
+			      err);
 	if (!context_close(&c, ok, err))
 		return false;
 	struct strbuf *b = response_json(res, 201);
@@ -74,7 +76,8 @@ bool handle_tx(struct request *req, struct response *res, struct err *err)
 	struct tx_view v;
 	if (!request_args_known(req, context_no_args, err) || !session_of_request(req, res, false, &s, err))
 		return false;
-	bool ok = tx_lookup(request_app(req)->store->transactions, req->params[0], s, principal_name(req), &req->arena, &v, err);
+	bool ok = tx_lookup(request_app(req)->store->transactions, req->params[0], s, principal_name(req), &req->arena,
+			    &v, err);
 	session_done(req, s);
 	if (ok)
 		out_transaction(response_json(res, 200), &v);
@@ -93,8 +96,8 @@ static bool end_tx(struct request *req, struct response *res, bool commit, struc
 	if (!json_reader_done(&r) || !request_args_known(req, context_no_args, err) ||
 	    !session_of_request(req, res, false, &s, err))
 		return false;
-	bool ok = tx_end(request_app(req)->store->transactions, req->params[0], s, principal_name(req), commit, req->deadline,
-			 &phase, err);
+	bool ok = tx_end(request_app(req)->store->transactions, req->params[0], s, principal_name(req), commit,
+			 req->deadline, &phase, err);
 	if (s != NULL)
 		session_info_header(res, s);
 	session_done(req, s);

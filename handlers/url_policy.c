@@ -25,8 +25,8 @@ static bool listed(const struct app *app, struct arena *a, struct str url)
 /* libpq parameters that make the server read its own files. */
 static bool names_local_file(struct str url)
 {
-	static const char *const keys[] = {"passfile", "service", "servicefile", "sslcert", "sslkey",
-					   "sslrootcert", "sslcrl", "sslcrldir"};
+	static const char *const keys[] = {"passfile", "service",     "servicefile", "sslcert",
+					   "sslkey",   "sslrootcert", "sslcrl",      "sslcrldir"};
 	struct str rest = url;
 	struct str part;
 	(void)str_split(&rest, '?', &part);

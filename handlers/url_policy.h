@@ -4,8 +4,9 @@
 
 #include "handlers/app.h"
 
-/* ERR_FORBIDDEN when allow_urls, sqlite_dir or the ban on local-file parameters refuses the URL; true for a URL that does not parse
- * (connect says what is wrong with it). On success *url may be another text in `a`: a relative SQLite path moved into sqlite_dir. */
+/* ERR_FORBIDDEN when allow_urls, sqlite_dir or the ban on local-file parameters refuses the URL; true for a URL that
+ * does not parse (connect says what is wrong with it). On success *url may be another text in `a`: a relative SQLite
+ * path moved into sqlite_dir. */
 bool url_allowed(const struct app *app, struct arena *a, struct str *url, struct err *err) MUST_CHECK;
 
 #endif

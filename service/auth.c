@@ -3,8 +3,9 @@
 
 #include "service/base/banned.h"
 
-static const char *const scope_words[] = {[SCOPE_NONE] = "none", [SCOPE_ANY] = "any", [SCOPE_READ] = "read", [SCOPE_WRITE] = "write",
-					  [SCOPE_SCHEMA] = "schema", [SCOPE_SQL] = "sql", [SCOPE_ADMIN] = "admin"};
+static const char *const scope_words[] = {
+	[SCOPE_NONE] = "none",     [SCOPE_ANY] = "any", [SCOPE_READ] = "read",  [SCOPE_WRITE] = "write",
+	[SCOPE_SCHEMA] = "schema", [SCOPE_SQL] = "sql", [SCOPE_ADMIN] = "admin"};
 
 const char *scope_name(enum scope s)
 {

@@ -7,8 +7,8 @@
 
 struct principal {
 	struct str name;
-	unsigned scopes;                 /* bit (1 << enum scope) */
-	const struct str *connections;   /* NULL: all */
+	unsigned scopes;               /* bit (1 << enum scope) */
+	const struct str *connections; /* NULL: all */
 	size_t n_connections;
 };
 

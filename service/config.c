@@ -44,14 +44,18 @@ static const struct setting settings[] = {
 	{"loops", TYPE_INT, AT(loops), 0, 256, "0", NULL, false, "event loops (threads); 0: one per core"},
 	{"offload_threads", TYPE_INT, AT(offload_threads), 1, 256, "4", NULL, false,
 	 "threads for calls that block (name lookup, file-system sync)"},
-	{"log_level", TYPE_STRING, AT(log_level), 0, 0, "info", "debug|info|warn|error", false, "least level that is logged"},
-	{"log_format", TYPE_STRING, AT(log_format), 0, 0, "json", "json|text", false, "form of the log lines on stderr"},
+	{"log_level", TYPE_STRING, AT(log_level), 0, 0, "info", "debug|info|warn|error", false,
+	 "least level that is logged"},
+	{"log_format", TYPE_STRING, AT(log_format), 0, 0, "json", "json|text", false,
+	 "form of the log lines on stderr"},
 	{"access_log", TYPE_BOOL, AT(access_log), 0, 0, "true", NULL, false, "one log line per request"},
 	{"slow_statement_seconds", TYPE_SECONDS, AT(slow_statement_seconds), 0, 86400, "1", NULL, false,
 	 "a statement that takes longer is logged, without its values; 0: none is"},
 	{"body_bytes", TYPE_INT, AT(body_bytes), 1024, 1e12, "8388608", NULL, false, "largest request body"},
-	{"bulk_body_bytes", TYPE_INT, AT(bulk_body_bytes), 1024, 1e12, "1073741824", NULL, false, "largest body of a bulk create"},
-	{"uri_bytes", TYPE_INT, AT(uri_bytes), 256, 65536, TEXT_OF(LIMIT_URI_BYTES), NULL, false, "longest request target"},
+	{"bulk_body_bytes", TYPE_INT, AT(bulk_body_bytes), 1024, 1e12, "1073741824", NULL, false,
+	 "largest body of a bulk create"},
+	{"uri_bytes", TYPE_INT, AT(uri_bytes), 256, 65536, TEXT_OF(LIMIT_URI_BYTES), NULL, false,
+	 "longest request target"},
 	{"header_bytes", TYPE_INT, AT(header_bytes), 1024, 1048576, TEXT_OF(LIMIT_HEADER_BYTES), NULL, false,
 	 "largest request line and header block"},
 	{"http_connections", TYPE_INT, AT(http_connections), 1, 1e6, TEXT_OF(LIMIT_HTTP_CONNECTIONS), NULL, false,
@@ -64,24 +68,27 @@ static const struct setting settings[] = {
 	 "a client that takes nothing of its answer for so long loses it"},
 	{"drain_seconds", TYPE_SECONDS, AT(drain_seconds), 0, 3600, TEXT_OF(LIMIT_DRAIN_S), NULL, false,
 	 "after SIGTERM running requests may take so long"},
-	{"statement_timeout_seconds", TYPE_SECONDS, AT(statement_timeout_seconds), 0, 86400, TEXT_OF(LIMIT_STATEMENT_TIMEOUT_S), NULL,
-	 false, "a statement's time, unless the connection's pool says otherwise; 0: unbounded"},
-	{"busy_timeout_seconds", TYPE_SECONDS, AT(busy_timeout_seconds), 0, 3600, TEXT_OF(LIMIT_BUSY_TIMEOUT_S), NULL, false,
-	 "SQLite: wait for locks of other processes"},
-	{"sqlite_cache_kib", TYPE_INT, AT(sqlite_cache_kib), 16, 1e9, "2000", NULL, false, "SQLite: page cache per pooled connection"},
+	{"statement_timeout_seconds", TYPE_SECONDS, AT(statement_timeout_seconds), 0, 86400,
+	 TEXT_OF(LIMIT_STATEMENT_TIMEOUT_S), NULL, false,
+	 "a statement's time, unless the connection's pool says otherwise; 0: unbounded"},
+	{"busy_timeout_seconds", TYPE_SECONDS, AT(busy_timeout_seconds), 0, 3600, TEXT_OF(LIMIT_BUSY_TIMEOUT_S), NULL,
+	 false, "SQLite: wait for locks of other processes"},
+	{"sqlite_cache_kib", TYPE_INT, AT(sqlite_cache_kib), 16, 1e9, "2000", NULL, false,
+	 "SQLite: page cache per pooled connection"},
 	{"sessions", TYPE_INT, AT(sessions), 1, 1e7, TEXT_OF(LIMIT_SESSIONS), NULL, false, "open sessions"},
 	{"sessions_per_key", TYPE_INT, AT(sessions_per_key), 1, 1e7, TEXT_OF(LIMIT_SESSIONS), NULL, false,
 	 "open sessions of one API key (all callers without keys count as one)"},
 	{"session_idle_timeout_seconds", TYPE_SECONDS, AT(session_idle_timeout_seconds), 0.001, SECONDS_MAX,
-	 TEXT_OF(LIMIT_SESSION_IDLE_S), NULL, false, "a session that is not used for so long ends, unless it says otherwise"},
+	 TEXT_OF(LIMIT_SESSION_IDLE_S), NULL, false,
+	 "a session that is not used for so long ends, unless it says otherwise"},
 	{"session_max_lifetime_seconds", TYPE_SECONDS, AT(session_max_lifetime_seconds), 0.001, SECONDS_MAX,
 	 TEXT_OF(LIMIT_SESSION_LIFETIME_S), NULL, false, "a session's longest life"},
-	{"tombstone_seconds", TYPE_SECONDS, AT(tombstone_seconds), 1, SECONDS_MAX, TEXT_OF(LIMIT_TOMBSTONE_S), NULL, false,
-	 "ended sessions and transactions are remembered for so long"},
-	{"transactions_per_session", TYPE_INT, AT(transactions_per_session), 1, 10000, TEXT_OF(LIMIT_TRANSACTIONS_PER_SESSION), NULL,
-	 false, "open transactions of one session"},
-	{"transaction_timeout_seconds", TYPE_SECONDS, AT(transaction_timeout_seconds), 0.001, SECONDS_MAX, TEXT_OF(LIMIT_TX_TIMEOUT_S),
-	 NULL, false, "a transaction's longest life, and the default"},
+	{"tombstone_seconds", TYPE_SECONDS, AT(tombstone_seconds), 1, SECONDS_MAX, TEXT_OF(LIMIT_TOMBSTONE_S), NULL,
+	 false, "ended sessions and transactions are remembered for so long"},
+	{"transactions_per_session", TYPE_INT, AT(transactions_per_session), 1, 10000,
+	 TEXT_OF(LIMIT_TRANSACTIONS_PER_SESSION), NULL, false, "open transactions of one session"},
+	{"transaction_timeout_seconds", TYPE_SECONDS, AT(transaction_timeout_seconds), 0.001, SECONDS_MAX,
+	 TEXT_OF(LIMIT_TX_TIMEOUT_S), NULL, false, "a transaction's longest life, and the default"},
 	{"transaction_queue", TYPE_INT, AT(transaction_queue), 1, 100000, TEXT_OF(LIMIT_TX_QUEUE), NULL, false,
 	 "requests that wait for one transaction"},
 	{"idempotency_answer_bytes", TYPE_INT, AT(idempotency_answer_bytes), 0, 1e9, "8388608", NULL, false,
@@ -94,10 +101,12 @@ static const struct setting settings[] = {
 	 "bytes in a session's identity map"},
 	{"keys_file", TYPE_STRING, AT(keys_file), 0, 0, "", NULL, false, "file with the API keys (hashed)"},
 	{"admin_key", TYPE_STRING, AT(admin_key), 0, 0, "", NULL, true, "one API key with every scope, in plain"},
-	{"admin_key_file", TYPE_STRING, AT(admin_key_file), 0, 0, "", NULL, false, "file whose content is used as admin_key"},
+	{"admin_key_file", TYPE_STRING, AT(admin_key_file), 0, 0, "", NULL, false,
+	 "file whose content is used as admin_key"},
 	{"allow_urls", TYPE_STRING, AT(allow_urls), 0, 0, "", NULL, false,
 	 "comma-separated patterns (* matches anything) of database URLs that may be connected; empty: all"},
-	{"sqlite_dir", TYPE_STRING, AT(sqlite_dir), 0, 0, "", NULL, false, "SQLite files must lie in it; empty: anywhere"},
+	{"sqlite_dir", TYPE_STRING, AT(sqlite_dir), 0, 0, "", NULL, false,
+	 "SQLite files must lie in it; empty: anywhere"},
 	{"cors_origins", TYPE_STRING, AT(cors_origins), 0, 0, "", NULL, false,
 	 "comma-separated origins (https://app.example) whose pages may call; * with keys: all; empty: none"},
 	{"rate_limit_per_second", TYPE_INT, AT(rate_limit_per_second), 0, 1e6, "0", NULL, false,
@@ -106,9 +115,12 @@ static const struct setting settings[] = {
 	 "requests at once after a pause; 0: as many as a second's"},
 	{"tls_cert_file", TYPE_STRING, AT(tls_cert_file), 0, 0, "", NULL, false,
 	 "PEM file with the certificate and its chain: serves HTTPS; read again on SIGHUP"},
-	{"tls_key_file", TYPE_STRING, AT(tls_key_file), 0, 0, "", NULL, false, "PEM file with the certificate's private key"},
-	{"tls_min_version", TYPE_STRING, AT(tls_min_version), 0, 0, "1.2", "1.2|1.3", false, "oldest TLS version that is spoken"},
-	{"public_metrics", TYPE_BOOL, AT(public_metrics), 0, 0, "false", NULL, false, "/metrics and /version need no key"},
+	{"tls_key_file", TYPE_STRING, AT(tls_key_file), 0, 0, "", NULL, false,
+	 "PEM file with the certificate's private key"},
+	{"tls_min_version", TYPE_STRING, AT(tls_min_version), 0, 0, "1.2", "1.2|1.3", false,
+	 "oldest TLS version that is spoken"},
+	{"public_metrics", TYPE_BOOL, AT(public_metrics), 0, 0, "false", NULL, false,
+	 "/metrics and /version need no key"},
 };
 
 /* ---- one value ---- */
@@ -172,7 +184,8 @@ static bool read_file(struct config *c, const char *path, struct str *ret, struc
 {
 	FILE *f = fopen(path, "rbe");
 	if (f == NULL)
-		return err_set(err, ERR_INVALID_REQUEST, "cannot read the configuration file \"%s\": %s", path, strerror(errno));
+		return err_set(err, ERR_INVALID_REQUEST, "cannot read the configuration file \"%s\": %s", path,
+			       strerror(errno));
 	char *buf = arena_alloc(&c->arena, FILE_BYTES_MAX);
 	size_t n = fread(buf, 1, FILE_BYTES_MAX, f);
 	bool bad = ferror(f) != 0;
@@ -193,7 +206,8 @@ static bool set_json(struct config *c, const struct setting *s, const json_t *v,
 		return set_value(c, s, json_is_true(v) ? STR("true") : STR("false"), origin, err);
 	if (json_is_number(v) && (s->type == TYPE_INT || s->type == TYPE_SECONDS))
 		return set_value(c, s, str_n(buf, num_format_double(json_number_value(v), buf)), origin, err);
-	return err_set(err, ERR_INVALID_REQUEST, "%s: \"%s\" has the wrong type (%s)", origin, s->key, json_type_name(v));
+	return err_set(err, ERR_INVALID_REQUEST, "%s: \"%s\" has the wrong type (%s)", origin, s->key,
+		       json_type_name(v));
 }
 
 static bool load_file(struct config *c, const char *path, struct err *err)
@@ -226,14 +240,16 @@ static bool load_env(struct config *c, char **env, struct err *err)
 {
 	for (; *env != NULL; env++) {
 		struct str rest = str_z(*env), name;
-		if (!str_starts(rest, STR("FERROD_")) || !str_split(&rest, '=', &name) || str_eq_z(name, "FERROD_CONFIG"))
+		if (!str_starts(rest, STR("FERROD_")) || !str_split(&rest, '=', &name) ||
+		    str_eq_z(name, "FERROD_CONFIG"))
 			continue;
 		struct str key = arena_str(&c->arena, str_n(name.p + 7, name.len - 7));
 		for (char *p = (char *)(uintptr_t)key.p; *p != '\0'; p++)
 			*p = (char)tolower((unsigned char)*p);
 		const struct setting *s = find(key);
 		if (s == NULL)
-			return err_set(err, ERR_INVALID_REQUEST, "environment: unknown setting \"%.*s\"", STR_FMT(name));
+			return err_set(err, ERR_INVALID_REQUEST, "environment: unknown setting \"%.*s\"",
+				       STR_FMT(name));
 		if (!set_value(c, s, rest, "environment", err))
 			return false;
 	}
@@ -255,9 +271,12 @@ static bool action_of(const char *arg, enum config_action *ret)
 	static const struct {
 		const char *word;
 		enum config_action action;
-	} actions[] = {{"--help", CONFIG_HELP},		      {"-h", CONFIG_HELP},
-		       {"--version", CONFIG_VERSION},	      {"--print-settings", CONFIG_PRINT_SETTINGS},
-		       {"--print-routes", CONFIG_PRINT_ROUTES}, {"check-config", CONFIG_CHECK},
+	} actions[] = {{"--help", CONFIG_HELP},
+		       {"-h", CONFIG_HELP},
+		       {"--version", CONFIG_VERSION},
+		       {"--print-settings", CONFIG_PRINT_SETTINGS},
+		       {"--print-routes", CONFIG_PRINT_ROUTES},
+		       {"check-config", CONFIG_CHECK},
 		       {"healthcheck", CONFIG_HEALTHCHECK}};
 	for (size_t i = 0; i < ARRAY_LEN(actions); i++) {
 		if (strcmp(arg, actions[i].word) == 0) {
@@ -269,7 +288,8 @@ static bool action_of(const char *arg, enum config_action *ret)
 }
 
 /* Applies the flags, or (only_config) just finds --config. */
-static bool load_flags(struct config *c, int argc, char **argv, const char **config_file, bool only_config, struct err *err)
+static bool load_flags(struct config *c, int argc, char **argv, const char **config_file, bool only_config,
+		       struct err *err)
 {
 	for (int i = 1; i < argc; i++) {
 		struct str value = str_z(argv[i]), flag;
@@ -378,8 +398,8 @@ void config_print_help(FILE *out)
 
 void config_print_settings(FILE *out)
 {
-	static const char *const types[] = {[TYPE_STRING] = "string", [TYPE_INT] = "integer", [TYPE_SECONDS] = "seconds",
-					    [TYPE_BOOL] = "boolean"};
+	static const char *const types[] = {
+		[TYPE_STRING] = "string", [TYPE_INT] = "integer", [TYPE_SECONDS] = "seconds", [TYPE_BOOL] = "boolean"};
 	char flag[80], env[80];
 	struct strbuf b;
 	strbuf_init(&b, 0);
@@ -388,8 +408,8 @@ void config_print_settings(FILE *out)
 		const struct setting *s = &settings[i];
 		flag_name(s, flag, sizeof(flag));
 		env_name(s, env, sizeof(env));
-		strbuf_printf(&b, "%s\n{\"key\":\"%s\",\"flag\":\"%s\",\"env\":\"%s\",\"type\":\"%s\",\"default\":", i > 0 ? "," : "",
-			      s->key, flag, env, types[s->type]);
+		strbuf_printf(&b, "%s\n{\"key\":\"%s\",\"flag\":\"%s\",\"env\":\"%s\",\"type\":\"%s\",\"default\":",
+			      i > 0 ? "," : "", s->key, flag, env, types[s->type]);
 		strbuf_json_string(&b, str_z(s->def));
 		if (s->type == TYPE_INT || s->type == TYPE_SECONDS)
 			strbuf_printf(&b, ",\"min\":%.15g,\"max\":%.15g", s->min, s->max);

@@ -1,6 +1,7 @@
 /*
- * Settings: one table (config.c) says key, type, unit, bounds, default and meaning of each; flags, environment variables, the JSON
- * file, --help and the documentation all come from it. Flag wins over environment over file over default.
+ * Settings: one table (config.c) says key, type, unit, bounds, default and meaning of each; flags, environment
+ * variables, the JSON file, --help and the documentation all come from it. Flag wins over environment over file over
+ * default.
  */
 #ifndef FERROD_SERVICE_CONFIG_H
 #define FERROD_SERVICE_CONFIG_H
@@ -15,7 +16,15 @@
 #include "service/base/macros.h"
 #include "service/base/str.h"
 
-enum config_action { CONFIG_SERVE, CONFIG_HELP, CONFIG_VERSION, CONFIG_PRINT_SETTINGS, CONFIG_PRINT_ROUTES, CONFIG_CHECK, CONFIG_HEALTHCHECK };
+enum config_action {
+	CONFIG_SERVE,
+	CONFIG_HELP,
+	CONFIG_VERSION,
+	CONFIG_PRINT_SETTINGS,
+	CONFIG_PRINT_ROUTES,
+	CONFIG_CHECK,
+	CONFIG_HEALTHCHECK
+};
 
 struct config {
 	struct arena arena; /* owns every span below */
@@ -29,14 +38,16 @@ struct config {
 	int64_t idempotency_answer_bytes, idempotency_bytes;
 	int64_t identity_map_entries, identity_map_bytes, sqlite_cache_kib, rate_limit_per_second, rate_limit_burst;
 	double http_idle_seconds, request_timeout_seconds, write_timeout_seconds, drain_seconds;
-	double session_idle_timeout_seconds, session_max_lifetime_seconds, transaction_timeout_seconds, tombstone_seconds;
+	double session_idle_timeout_seconds, session_max_lifetime_seconds, transaction_timeout_seconds,
+		tombstone_seconds;
 	double slow_statement_seconds;
 	double statement_timeout_seconds, busy_timeout_seconds;
 	bool access_log, insecure_no_auth, public_metrics;
 };
 
-/* Reads argv, the environment and the file that --config names. False: ERR_INVALID_REQUEST whose detail is one line that names the
- * setting and where it came from, never a secret value. *ret is empty before and owned by the caller: config_done. */
+/* Reads argv, the environment and the file that --config names. False: ERR_INVALID_REQUEST whose detail is one line
+ * that names the setting and where it came from, never a secret value. *ret is empty before and owned by the caller:
+ * config_done. */
 bool config_load(int argc, char **argv, char **env, struct config *ret, struct err *err) MUST_CHECK;
 void config_done(struct config *c);
 

@@ -1,14 +1,15 @@
-/* No Access-Control-Allow-Credentials: API keys travel in Authorization, which the page itself sets; cookies are none of ours. */
+/* No Access-Control-Allow-Credentials: API keys travel in Authorization, which the page itself sets; cookies are none
+ * of ours. */
 #include "service/cors.h"
 
 #include "service/base/banned.h"
 
-static const char allow_headers[] =
-	"Accept, Authorization, Cache-Control, Content-Type, Ferro-Session, Ferro-Transaction, Idempotency-Key, If-Match, "
-	"If-None-Match, Prefer, X-Request-Id";
-static const char expose_headers[] =
-	"Allow, ETag, Ferro-Identity, Ferro-Session, Ferro-Session-Info, Ferro-Transaction, Idempotency-Replayed, Location, "
-	"Preference-Applied, Retry-After, Server-Timing, WWW-Authenticate, X-Request-Id";
+static const char allow_headers[] = "Accept, Authorization, Cache-Control, Content-Type, Ferro-Session, "
+				    "Ferro-Transaction, Idempotency-Key, If-Match, "
+				    "If-None-Match, Prefer, X-Request-Id";
+static const char expose_headers[] = "Allow, ETag, Ferro-Identity, Ferro-Session, Ferro-Session-Info, "
+				     "Ferro-Transaction, Idempotency-Replayed, Location, "
+				     "Preference-Applied, Retry-After, Server-Timing, WWW-Authenticate, X-Request-Id";
 
 bool cors_listed(struct str origins, struct str origin, bool any)
 {

@@ -1,4 +1,5 @@
-/* Cross-origin requests of browser pages (Fetch standard): nothing is allowed but what the setting `cors_origins` lists. */
+/* Cross-origin requests of browser pages (Fetch standard): nothing is allowed but what the setting `cors_origins`
+ * lists. */
 #ifndef FERROD_SERVICE_CORS_H
 #define FERROD_SERVICE_CORS_H
 
@@ -7,10 +8,12 @@
 /* Is `origin` (the header's value) one of the comma-separated `origins`? any: "*" counts. */
 bool cors_listed(struct str origins, struct str origin, bool any);
 
-/* What every answer carries once origins are configured: Vary, and for a listed origin leave to read the answer and our headers. */
+/* What every answer carries once origins are configured: Vary, and for a listed origin leave to read the answer and our
+ * headers. */
 void cors_headers(struct str origins, const struct request *req, struct response *res);
 
-/* A preflight (OPTIONS with Access-Control-Request-Method) of a listed origin: which methods and headers may be sent. */
+/* A preflight (OPTIONS with Access-Control-Request-Method) of a listed origin: which methods and headers may be sent.
+ */
 void cors_preflight(struct str origins, const struct request *req, struct response *res, struct str allow);
 
 #endif

@@ -22,7 +22,8 @@ static bool target(struct str listen, struct sockaddr_storage *ret, socklen_t *r
 	char host[64] = "";
 	int64_t port = 0;
 	const char *colon = listen.len > 0 ? memrchr(listen.p, ':', listen.len) : NULL;
-	if (colon == NULL || !num_parse_int(str_n(colon + 1, listen.len - (size_t)(colon + 1 - listen.p)), &port) || port <= 0 || port > 65535)
+	if (colon == NULL || !num_parse_int(str_n(colon + 1, listen.len - (size_t)(colon + 1 - listen.p)), &port) ||
+	    port <= 0 || port > 65535)
 		return false;
 	struct str h = str_n(listen.p, (size_t)(colon - listen.p));
 	if (h.len >= 2 && h.p[0] == '[')
@@ -75,7 +76,8 @@ static size_t ask_tls(int fd, char *buf, size_t size)
 		return 0;
 	}
 	gnutls_transport_set_int(session, fd);
-	if (gnutls_set_default_priority(session) == 0 && gnutls_credentials_set(session, GNUTLS_CRD_CERTIFICATE, credentials) == 0 &&
+	if (gnutls_set_default_priority(session) == 0 &&
+	    gnutls_credentials_set(session, GNUTLS_CRD_CERTIFICATE, credentials) == 0 &&
 	    gnutls_handshake(session) == 0 && gnutls_record_send(session, request, sizeof(request) - 1) > 0) {
 		while (n < size) {
 			ssize_t got = gnutls_record_recv(session, buf + n, size - n);
@@ -96,7 +98,8 @@ bool healthcheck(struct str listen, bool tls, struct err *err)
 	char buf[512];
 	const struct timeval timeout = {.tv_sec = TIMEOUT_S};
 	if (!target(listen, &sa, &len))
-		return err_set(err, ERR_INVALID_REQUEST, "cannot check \"%.*s\": want ADDRESS:PORT with a port", STR_FMT(listen));
+		return err_set(err, ERR_INVALID_REQUEST, "cannot check \"%.*s\": want ADDRESS:PORT with a port",
+			       STR_FMT(listen));
 	int fd = socket(sa.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return err_set(err, ERR_INTERNAL_ERROR, "could not make a socket");

@@ -1,4 +1,5 @@
-/* `ferrod healthcheck`: asks the server of the same settings whether it is up, for containers that have no other HTTP client. */
+/* `ferrod healthcheck`: asks the server of the same settings whether it is up, for containers that have no other HTTP
+ * client. */
 #ifndef FERROD_SERVICE_HEALTHCHECK_H
 #define FERROD_SERVICE_HEALTHCHECK_H
 
@@ -8,8 +9,9 @@
 #include "service/base/macros.h"
 #include "service/base/str.h"
 
-/* GET /healthz at the `listen` address (any-address: loopback of its family), over TLS when `tls` (whose certificate is not
- * checked: it is this machine that is asked). False: anything but 200 within a few seconds; the detail is one line. Blocks. */
+/* GET /healthz at the `listen` address (any-address: loopback of its family), over TLS when `tls` (whose certificate is
+ * not checked: it is this machine that is asked). False: anything but 200 within a few seconds; the detail is one line.
+ * Blocks. */
 bool healthcheck(struct str listen, bool tls, struct err *err) MUST_CHECK;
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * API keys. A key is 32 random bytes as base64url; its entry holds sha256$<salt>$<digest> over salt and key text (the keys carry
- * 256 bits of randomness, so a slow hash would add nothing).
+ * API keys. A key is 32 random bytes as base64url; its entry holds sha256$<salt>$<digest> over salt and key text (the
+ * keys carry 256 bits of randomness, so a slow hash would add nothing).
  */
 #include "service/keys.h"
 
@@ -104,9 +104,11 @@ static bool parse_entry(struct key_set *set, struct key *k, const json_t *entry,
 		return false;
 	if (!parse_hash(k, hash))
 		return err_set_at(err, ERR_INVALID_REQUEST, pointer, "\"hash\" is not sha256$<salt hex>$<digest hex>");
-	json_array_foreach(scopes, i, v)
-		if (!json_is_string(v) || !scope_bit(json_str(v), &k->principal.scopes))
-			return err_set_at(err, ERR_INVALID_REQUEST, pointer, "unknown scope");
+	json_array_foreach(
+		scopes, i,
+		v) if (!json_is_string(v) ||
+		       !scope_bit(json_str(v), &k->principal.scopes)) return err_set_at(err, ERR_INVALID_REQUEST,
+											pointer, "unknown scope");
 	k->principal.name = arena_str(&set->arena, k->principal.name);
 	if (!name_fresh(set, k->principal.name)) /* it is what sessions and transactions belong to */
 		return err_set_at(err, ERR_INVALID_REQUEST, pointer, "\"name\" is empty or that of another key");
@@ -153,7 +155,8 @@ static bool load_file(struct key_set *set, struct str path, struct err *err)
 		err_set(err, ERR_INVALID_REQUEST, "the keys file is not a JSON array");
 		goto done;
 	}
-	set->keys = arena_array(&set->arena, json_array_size(doc) + 1, sizeof(*set->keys)); /* one more: the admin key */
+	set->keys =
+		arena_array(&set->arena, json_array_size(doc) + 1, sizeof(*set->keys)); /* one more: the admin key */
 	for (; set->n < json_array_size(doc); set->n++) {
 		const char *pointer = json_pointer_index(&scratch, "", set->n);
 		if (!parse_entry(set, &set->keys[set->n], json_array_get(doc, set->n), pointer, &fault)) {
@@ -185,7 +188,8 @@ bool keys_load(struct str path, struct str admin_key, struct key_set **ret, stru
 		k->principal.name = STR("admin");
 		if (!name_fresh(set, k->principal.name)) {
 			keys_destroy(set);
-			return err_set(err, ERR_INVALID_REQUEST, "the keys file has a key named \"admin\", and so is \"admin_key\"");
+			return err_set(err, ERR_INVALID_REQUEST,
+				       "the keys file has a key named \"admin\", and so is \"admin_key\"");
 		}
 		set->n++;
 		k->principal.scopes = 1u << SCOPE_ADMIN;
@@ -209,7 +213,8 @@ void keys_destroy(struct key_set *k)
 static const struct principal *copy_of(const struct principal *p, struct arena *a)
 {
 	struct principal *copy = arena_array(a, 1, sizeof(*copy));
-	*copy = (struct principal){.name = arena_str(a, p->name), .scopes = p->scopes, .n_connections = p->n_connections};
+	*copy = (struct principal){
+		.name = arena_str(a, p->name), .scopes = p->scopes, .n_connections = p->n_connections};
 	if (p->connections == NULL)
 		return copy;
 	struct str *names = arena_array(a, p->n_connections + 1, sizeof(*names));
@@ -219,7 +224,8 @@ static const struct principal *copy_of(const struct principal *p, struct arena *
 	return copy;
 }
 
-bool keys_check(const struct key_set *k, struct str authorization, struct arena *a, const struct principal **ret, struct err *err)
+bool keys_check(const struct key_set *k, struct str authorization, struct arena *a, const struct principal **ret,
+		struct err *err)
 {
 	struct str rest = authorization, scheme;
 	const struct principal *found = NULL;

@@ -1,4 +1,5 @@
-/* The event loop. Events are marked first and fibers run afterwards, so that no event of a batch names a wait that is gone. */
+/* The event loop. Events are marked first and fibers run afterwards, so that no event of a batch names a wait that is
+ * gone. */
 #include "service/loop.h"
 
 #include <errno.h>
@@ -37,7 +38,7 @@ struct loop {
 	struct fiber *ready_head, *ready_tail; /* this thread's */
 	struct loop_wait **heap;               /* timers, earliest first */
 	size_t n_heap, size_heap;
-	struct mutex lock;                     /* guards the inbox */
+	struct mutex lock; /* guards the inbox */
 	struct fiber *in_head, *in_tail;
 	struct spawn *spawn_head, *spawn_tail;
 	bool notified;

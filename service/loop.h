@@ -1,6 +1,7 @@
 /*
- * One event loop per core: epoll, timers, ready fibers and an inbox for other threads. It drives one client (the HTTP server's
- * daemon of that loop) and runs fibers in between. Everything here but loop_stop, loop_spawn and posting belongs to the loop's thread.
+ * One event loop per core: epoll, timers, ready fibers and an inbox for other threads. It drives one client (the HTTP
+ * server's daemon of that loop) and runs fibers in between. Everything here but loop_stop, loop_spawn and posting
+ * belongs to the loop's thread.
  */
 #ifndef FERROD_SERVICE_LOOP_H
 #define FERROD_SERVICE_LOOP_H
@@ -16,9 +17,9 @@ struct loop;
 
 /* What the loop drives between fibers. */
 struct loop_client {
-	int fd;                          /* readable: run() is due; -1: none */
-	void (*run)(void *arg);          /* never parks; runs on the thread's main stack */
-	int64_t (*due)(void *arg);       /* monotonic time of the next run() that no descriptor announces; 0: now */
+	int fd;                    /* readable: run() is due; -1: none */
+	void (*run)(void *arg);    /* never parks; runs on the thread's main stack */
+	int64_t (*due)(void *arg); /* monotonic time of the next run() that no descriptor announces; 0: now */
 	void *arg;
 };
 
@@ -50,7 +51,8 @@ void loop_kick(struct loop *l);
 /* Starts a fiber on the loop; any thread. */
 void loop_spawn(struct loop *l, void (*fn)(void *arg), void *arg);
 
-/* One-shot: fn(arg) when fd has one of the events; loop_unwatch withdraws. Errors of epoll are ignored (nothing is watched). */
+/* One-shot: fn(arg) when fd has one of the events; loop_unwatch withdraws. Errors of epoll are ignored (nothing is
+ * watched). */
 void loop_watch(struct loop *l, struct loop_watch *w, unsigned events);
 void loop_unwatch(struct loop *l, struct loop_watch *w);
 

@@ -1,6 +1,6 @@
 /*
- * Composition root: settings -> store -> routes -> server; signals, drain, exit codes. The only file that sees every layer.
- * Exit codes: 0 served and drained, 2 a setting, port or file that cannot be used, 1 anything else.
+ * Composition root: settings -> store -> routes -> server; signals, drain, exit codes. The only file that sees every
+ * layer. Exit codes: 0 served and drained, 2 a setting, port or file that cannot be used, 1 anything else.
  */
 #include <pthread.h>
 #include <signal.h>
@@ -68,16 +68,17 @@ static int fail(const struct err *err)
 static struct store_options store_options(const struct config *c)
 {
 	struct store_options o = {
-		.sessions = {
-			.max_sessions = (size_t)c->sessions,
-			.max_per_owner = (size_t)c->sessions_per_key,
-			.max_transactions = (size_t)c->transactions_per_session,
-			.idle_timeout_s = c->session_idle_timeout_seconds,
-			.max_lifetime_s = c->session_max_lifetime_seconds,
-			.tombstone_s = c->tombstone_seconds,
-			.imap_entries = (size_t)c->identity_map_entries,
-			.imap_bytes = (size_t)c->identity_map_bytes,
-		},
+		.sessions =
+			{
+				.max_sessions = (size_t)c->sessions,
+				.max_per_owner = (size_t)c->sessions_per_key,
+				.max_transactions = (size_t)c->transactions_per_session,
+				.idle_timeout_s = c->session_idle_timeout_seconds,
+				.max_lifetime_s = c->session_max_lifetime_seconds,
+				.tombstone_s = c->tombstone_seconds,
+				.imap_entries = (size_t)c->identity_map_entries,
+				.imap_bytes = (size_t)c->identity_map_bytes,
+			},
 		.statement_timeout_s = c->statement_timeout_seconds,
 		.busy_timeout_s = c->busy_timeout_seconds,
 		.tx_timeout_s = c->transaction_timeout_seconds,
@@ -96,7 +97,8 @@ static bool authenticate(void *arg, struct request *req, struct err *err)
 	/* not all of SCOPE_ANY: a batch checks the scopes of its steps itself, and needs a key for that */
 	bool open = p->config.public_metrics && req->route->scope == SCOPE_ANY && req->route->body == BODY_NONE;
 	pthread_rwlock_rdlock(&p->keys_lock);
-	bool ok = open || p->keys == NULL || keys_check(p->keys, request_header(req, "Authorization"), &req->arena, &found, err);
+	bool ok = open || p->keys == NULL ||
+		  keys_check(p->keys, request_header(req, "Authorization"), &req->arena, &found, err);
 	pthread_rwlock_unlock(&p->keys_lock);
 	req->principal = found;
 	return ok && (p->rate == NULL || open || rate_take(p->rate, principal_name(req), req->start_ns, err));
@@ -133,7 +135,8 @@ static struct server_options server_options(struct process *p)
 static void configure_log(const struct config *c)
 {
 	enum log_level level = LOG_INFO;
-	static const char *const words[] = {[LOG_DEBUG] = "debug", [LOG_INFO] = "info", [LOG_WARN] = "warn", [LOG_ERROR] = "error"};
+	static const char *const words[] = {
+		[LOG_DEBUG] = "debug", [LOG_INFO] = "info", [LOG_WARN] = "warn", [LOG_ERROR] = "error"};
 	for (int i = LOG_DEBUG; i <= LOG_ERROR; i++)
 		if (str_eq_z(c->log_level, words[i]))
 			level = (enum log_level)i;
@@ -150,7 +153,8 @@ static bool fill_app(struct process *p, struct err *err)
 	p->app.allow_urls = p->allow_urls;
 	while (rest.len > 0 && str_split(&rest, ',', &word)) {
 		if (p->app.n_allow_urls == ARRAY_LEN(p->allow_urls))
-			return err_set(err, ERR_INVALID_REQUEST, "\"allow_urls\" takes at most %zu patterns", ARRAY_LEN(p->allow_urls));
+			return err_set(err, ERR_INVALID_REQUEST, "\"allow_urls\" takes at most %zu patterns",
+				       ARRAY_LEN(p->allow_urls));
 		p->allow_urls[p->app.n_allow_urls++] = str_trim(word);
 	}
 	if (p->config.sqlite_dir.len == 0)
@@ -173,9 +177,11 @@ static bool check_exposure(const struct process *p, struct err *err)
 		return true;
 	if (!p->config.insecure_no_auth)
 		return err_set(err, ERR_INVALID_REQUEST,
-			       "refusing to listen on %.*s without API keys: configure \"keys_file\", or pass --insecure-no-auth",
+			       "refusing to listen on %.*s without API keys: configure \"keys_file\", or pass "
+			       "--insecure-no-auth",
 			       STR_FMT(p->config.listen));
-	log_msg(LOG_WARN, "no_auth", "listening beyond loopback without API keys: everybody who reaches the port may do everything");
+	log_msg(LOG_WARN, "no_auth",
+		"listening beyond loopback without API keys: everybody who reaches the port may do everything");
 	return true;
 }
 
@@ -186,7 +192,8 @@ static bool check_together(const struct process *p, struct err *err)
 	if ((c->tls_cert_file.len > 0) != (c->tls_key_file.len > 0))
 		return err_set(err, ERR_INVALID_REQUEST, "\"tls_cert_file\" and \"tls_key_file\" go together");
 	if (p->keys == NULL && cors_listed(c->cors_origins, STR("*"), false))
-		return err_set(err, ERR_INVALID_REQUEST, "\"cors_origins\" * without API keys would let every web page in: list origins");
+		return err_set(err, ERR_INVALID_REQUEST,
+			       "\"cors_origins\" * without API keys would let every web page in: list origins");
 	return c->tls_cert_file.len == 0 || tls_load(c->tls_cert_file, c->tls_key_file, err);
 }
 
@@ -302,7 +309,8 @@ static int serve(struct process *p, int argc, char **argv)
 	if (p->config.rate_limit_per_second > 0)
 		p->rate = rate_create(p->config.rate_limit_per_second, p->config.rate_limit_burst);
 	struct server_options opts = server_options(p);
-	if (!check_exposure(p, &err) || !check_together(p, &err) || !fill_app(p, &err) || !server_create(&opts, &p->server, &err) || !open_default(p, &err)) {
+	if (!check_exposure(p, &err) || !check_together(p, &err) || !fill_app(p, &err) ||
+	    !server_create(&opts, &p->server, &err) || !open_default(p, &err)) {
 		usage_error(&err);
 		goto done;
 	}
@@ -333,14 +341,14 @@ static void print_routes(void)
 {
 	struct route_table t = routes_table();
 	for (size_t i = 0; i < t.n_routes; i++)
-		printf("%s %s %s %s\n", router_method_name(t.routes[i].method), t.routes[i].path, t.routes[i].operation_id,
-		       scope_name(t.routes[i].scope));
+		printf("%s %s %s %s\n", router_method_name(t.routes[i].method), t.routes[i].path,
+		       t.routes[i].operation_id, scope_name(t.routes[i].scope));
 }
 
 static void print_version(void)
 {
-	printf("ferrod %s\nlibmicrohttpd %s\njansson %s\nsqlite %s\nlibpq %s\n", FERROD_VERSION, server_library_version(),
-	       JANSSON_VERSION, driver_sqlite_version(), driver_postgres_version());
+	printf("ferrod %s\nlibmicrohttpd %s\njansson %s\nsqlite %s\nlibpq %s\n", FERROD_VERSION,
+	       server_library_version(), JANSSON_VERSION, driver_sqlite_version(), driver_postgres_version());
 }
 
 /* ferrod key new --name N --scopes a,b [--connections c,d] */

@@ -8,13 +8,13 @@
 
 #include "service/base/banned.h"
 
-static const int statuses[] = {200, 201, 202, 204, 206, 304, 400, 401, 403, 404, 405, 406, 409, 410,
-			       412, 413, 414, 415, 422, 429, 431, 500, 503, 504};
+static const int statuses[] = {200, 201, 202, 204, 206, 304, 400, 401, 403, 404, 405, 406,
+			       409, 410, 412, 413, 414, 415, 422, 429, 431, 500, 503, 504};
 #define N_STATUSES (ARRAY_LEN(statuses) + 1) /* and one for any other */
 
 /* Upper bounds in microseconds. */
-static const int64_t bounds_us[] = {50, 100, 250, 500, 1000, 2500, 5000, 10000, 25000, 50000, 100000, 250000, 500000,
-				    1000000, 2500000, 5000000, 10000000};
+static const int64_t bounds_us[] = {50,    100,    250,    500,    1000,    2500,    5000,    10000,   25000,
+				    50000, 100000, 250000, 500000, 1000000, 2500000, 5000000, 10000000};
 #define N_BOUNDS (ARRAY_LEN(bounds_us) + 1)
 
 enum phase { PHASE_QUEUE, PHASE_LEASE, PHASE_DATABASE, PHASE_ENCODE, N_PHASES };
@@ -139,7 +139,8 @@ static uint64_t sum_requests(size_t i)
 }
 
 /* Adds the histogram of every shard: latency of route r, or (r = SIZE_MAX) the phase ph. */
-static void write_histogram(struct strbuf *b, const char *name, const char *label, const char *value, size_t r, size_t ph)
+static void write_histogram(struct strbuf *b, const char *name, const char *label, const char *value, size_t r,
+			    size_t ph)
 {
 	uint64_t cumulative = 0, sum = 0, counts[N_BOUNDS] = {0};
 	for (struct shard *s = all.shards; s != NULL; s = s->next) {
@@ -155,8 +156,8 @@ static void write_histogram(struct strbuf *b, const char *name, const char *labe
 		return;
 	for (size_t i = 0; i < ARRAY_LEN(bounds_us); i++) {
 		cumulative += counts[i];
-		strbuf_printf(b, "%s_bucket{%s=\"%s\",le=\"%g\"} %llu\n", name, label, value, (double)bounds_us[i] / 1e6,
-			      (unsigned long long)cumulative);
+		strbuf_printf(b, "%s_bucket{%s=\"%s\",le=\"%g\"} %llu\n", name, label, value,
+			      (double)bounds_us[i] / 1e6, (unsigned long long)cumulative);
 	}
 	strbuf_printf(b, "%s_bucket{%s=\"%s\",le=\"+Inf\"} %llu\n", name, label, value, (unsigned long long)total);
 	strbuf_printf(b, "%s_sum{%s=\"%s\"} %.9f\n", name, label, value, (double)sum / 1e9);

@@ -1,6 +1,6 @@
 /*
- * Counters and histograms of the process in Prometheus text format 0.0.4. Every thread counts in a shard of its own; a scrape
- * adds them up. Label sets are bounded: routes of the table, statuses of the contract.
+ * Counters and histograms of the process in Prometheus text format 0.0.4. Every thread counts in a shard of its own; a
+ * scrape adds them up. Label sets are bounded: routes of the table, statuses of the contract.
  */
 #ifndef FERROD_SERVICE_METRICS_H
 #define FERROD_SERVICE_METRICS_H

@@ -69,7 +69,8 @@ bool rate_take(struct rate *r, struct str name, int64_t now_ns, struct err *err)
 	mutex_unlock(&r->lock);
 	if (ok)
 		return true;
-	err_set(err, ERR_TOO_MANY_REQUESTS, "more requests than the %.15g a second that a key may send", r->per_ns * 1e9);
+	err_set(err, ERR_TOO_MANY_REQUESTS, "more requests than the %.15g a second that a key may send",
+		r->per_ns * 1e9);
 	err->retry_after_s = wait_s > 1 ? (int)ceil(wait_s) : 1;
 	return false;
 }

@@ -10,12 +10,13 @@
 
 struct rate;
 
-/* per_second: tokens that flow in; burst: as many lie in a full bucket (0: as many as flow in a second). Owned by the caller. */
+/* per_second: tokens that flow in; burst: as many lie in a full bucket (0: as many as flow in a second). Owned by the
+ * caller. */
 struct rate *rate_create(int64_t per_second, int64_t burst);
 void rate_destroy(struct rate *r);
 
-/* Takes one token of `name`. ERR_TOO_MANY_REQUESTS when there is none, with the seconds until there is one. Buckets are kept for
- * good: names are those of configured keys, never what a client made up. */
+/* Takes one token of `name`. ERR_TOO_MANY_REQUESTS when there is none, with the seconds until there is one. Buckets are
+ * kept for good: names are those of configured keys, never what a client made up. */
 bool rate_take(struct rate *r, struct str name, int64_t now_ns, struct err *err) MUST_CHECK;
 
 #endif

@@ -39,7 +39,8 @@ bool request_args_known(const struct request *req, const char *const *names, str
 			known = str_eq_z(req->args[i].name, names[j]);
 		if (!known)
 			return err_set(err, ERR_INVALID_PARAMETERS, "the query argument \"%.*s\" is not known here",
-				       (int)(req->args[i].name.len < 100 ? req->args[i].name.len : 100), req->args[i].name.p);
+				       (int)(req->args[i].name.len < 100 ? req->args[i].name.len : 100),
+				       req->args[i].name.p);
 	}
 	return true;
 }

@@ -1,6 +1,6 @@
 /*
- * One HTTP request and its response, as handlers see them. Everything lives in the request's arena and dies with it, after the
- * last byte of the answer has been handed to the network library.
+ * One HTTP request and its response, as handlers see them. Everything lives in the request's arena and dies with it,
+ * after the last byte of the answer has been handed to the network library.
  */
 #ifndef FERROD_SERVICE_REQUEST_H
 #define FERROD_SERVICE_REQUEST_H
@@ -50,30 +50,30 @@ enum media { MEDIA_JSON, MEDIA_NDJSON, MEDIA_CSV };
 
 struct request {
 	struct arena arena;
-	void *app;                     /* what the composition root gave to the server (struct store) */
-	struct str id;                 /* X-Request-Id */
+	void *app;     /* what the composition root gave to the server (struct store) */
+	struct str id; /* X-Request-Id */
 	enum http_method method;
 	struct str method_text;
-	struct str path;               /* as sent, without query; not decoded */
-	struct str query;              /* raw, STR_NONE when absent */
-	const struct route_def *route; /* NULL until routed */
+	struct str path;                       /* as sent, without query; not decoded */
+	struct str query;                      /* raw, STR_NONE when absent */
+	const struct route_def *route;         /* NULL until routed */
 	struct str params[REQUEST_PARAMS_MAX]; /* {path parameters} in template order, percent-decoded UTF-8 */
 	size_t n_params;
-	struct http_pair *args;        /* query arguments in order, decoded */
+	struct http_pair *args; /* query arguments in order, decoded */
 	size_t n_args;
 	struct http_pair *headers;
 	size_t n_headers;
 	struct strbuf body;
-	int64_t start_ns;              /* monotonic: request line read */
-	int64_t handler_ns;            /* monotonic: the handler started; 0: refused before */
-	int64_t deadline;              /* monotonic */
+	int64_t start_ns;                  /* monotonic: request line read */
+	int64_t handler_ns;                /* monotonic: the handler started; 0: refused before */
+	int64_t deadline;                  /* monotonic */
 	const struct principal *principal; /* NULL: no keys are configured */
-	struct str session_ref;        /* for logs: names the session without being good for anything; STR_NONE: none */
-	struct str session_id, tx_id;  /* Ferro-Session, Ferro-Transaction; STR_NONE: not given */
+	struct str session_ref;       /* for logs: names the session without being good for anything; STR_NONE: none */
+	struct str session_id, tx_id; /* Ferro-Session, Ferro-Transaction; STR_NONE: not given */
 	struct prefer prefer;
-	enum media accept;             /* negotiated among what the route offers */
-	bool no_cache;                 /* Cache-Control: no-cache */
-	int64_t db_ns, lease_ns;       /* for Server-Timing; handlers add to them */
+	enum media accept;       /* negotiated among what the route offers */
+	bool no_cache;           /* Cache-Control: no-cache */
+	int64_t db_ns, lease_ns; /* for Server-Timing; handlers add to them */
 };
 
 /* First header of that name (case-insensitive), STR_NONE when absent. Borrowed. */
@@ -82,7 +82,8 @@ struct str request_header(const struct request *req, const char *name);
 struct str request_arg(const struct request *req, const char *name);
 /* true when present as "true" or "1" or empty; absent or "false" or "0": false; else ERR_INVALID_PARAMETERS. */
 bool request_arg_bool(const struct request *req, const char *name, bool *ret, struct err *err) MUST_CHECK;
-/* Refuses query arguments that are not in the list (NULL-terminated): ERR_INVALID_PARAMETERS. "using" is always allowed. */
+/* Refuses query arguments that are not in the list (NULL-terminated): ERR_INVALID_PARAMETERS. "using" is always
+ * allowed. */
 bool request_args_known(const struct request *req, const char *const *names, struct err *err) MUST_CHECK;
 /* The body as strict JSON. Empty: ERR_INVALID_JSON, or *ret = NULL when `optional`. Owned by the arena. */
 bool request_json(struct request *req, bool optional, json_t **ret, struct err *err) MUST_CHECK;
@@ -90,13 +91,13 @@ bool request_json(struct request *req, bool optional, json_t **ret, struct err *
 struct response_stream; /* server.c */
 
 struct response {
-	int status;                /* 0: 200 */
-	struct strbuf body;        /* written by the handler */
-	const char *content_type;  /* NULL with an empty body; static or in the request's arena */
+	int status;               /* 0: 200 */
+	struct strbuf body;       /* written by the handler */
+	const char *content_type; /* NULL with an empty body; static or in the request's arena */
 	struct http_pair headers[16];
 	size_t n_headers;
 	struct request *req;
-	size_t collect;            /* bytes that are held back before the answer starts to stream; 0: LIMIT_RESPONSE_CHUNK */
+	size_t collect; /* bytes that are held back before the answer starts to stream; 0: LIMIT_RESPONSE_CHUNK */
 	struct response_stream *stream; /* NULL until the answer outgrew LIMIT_RESPONSE_CHUNK */
 };
 
@@ -106,9 +107,10 @@ void response_header(struct response *res, const char *name, struct str value);
 /* Sets status 200 and application/json; returns the body buffer to write to. */
 struct strbuf *response_json(struct response *res, int status);
 
-/* Called between rows of an answer that may be large: while the body is under LIMIT_RESPONSE_CHUNK bytes nothing happens; past
- * it, status and headers are sent and the bytes so far go out, parking until the client has taken them (back-pressure). No status or
- * header may change afterwards. false: the client is gone (err->cancelled) or too slow. */
+/* Called between rows of an answer that may be large: while the body is under LIMIT_RESPONSE_CHUNK bytes nothing
+ * happens; past it, status and headers are sent and the bytes so far go out, parking until the client has taken them
+ * (back-pressure). No status or header may change afterwards. false: the client is gone (err->cancelled) or too slow.
+ */
 bool response_flush(struct response *res, struct err *err) MUST_CHECK;
 
 /* True once response_flush has sent the head: an error can only end the stream. */

@@ -62,9 +62,9 @@ static bool match_template(const char *t, struct str path, struct str *params, s
 
 static const char *method_name(enum http_method m)
 {
-	static const char *const names[] = {[HTTP_GET] = "GET",		[HTTP_HEAD] = "HEAD",	    [HTTP_POST] = "POST",
-					    [HTTP_PUT] = "PUT",		[HTTP_PATCH] = "PATCH",	    [HTTP_DELETE] = "DELETE",
-					    [HTTP_OPTIONS] = "OPTIONS", [HTTP_OTHER] = "OTHER"};
+	static const char *const names[] = {
+		[HTTP_GET] = "GET",     [HTTP_HEAD] = "HEAD",     [HTTP_POST] = "POST",       [HTTP_PUT] = "PUT",
+		[HTTP_PATCH] = "PATCH", [HTTP_DELETE] = "DELETE", [HTTP_OPTIONS] = "OPTIONS", [HTTP_OTHER] = "OTHER"};
 	return names[m];
 }
 

@@ -5,8 +5,8 @@
 #include "service/request.h"
 
 enum scope {
-	SCOPE_NONE,   /* open without a key */
-	SCOPE_ANY,    /* any valid key */
+	SCOPE_NONE, /* open without a key */
+	SCOPE_ANY,  /* any valid key */
 	SCOPE_READ,
 	SCOPE_WRITE,
 	SCOPE_SCHEMA,
@@ -23,13 +23,13 @@ enum body_rule {
 
 struct route_def {
 	enum http_method method;
-	const char *path;          /* "/v1/models/{model}/records/{pk}" */
+	const char *path; /* "/v1/models/{model}/records/{pk}" */
 	const char *operation_id;
 	handler_fn handler;
 	enum scope scope;
 	enum body_rule body;
-	bool rows;                 /* also offers application/x-ndjson and text/csv */
-	const char *content_type;  /* what it offers instead of application/json; NULL: application/json */
+	bool rows;                /* also offers application/x-ndjson and text/csv */
+	const char *content_type; /* what it offers instead of application/json; NULL: application/json */
 };
 
 struct route_table {
@@ -39,8 +39,9 @@ struct route_table {
 
 enum route_match { ROUTE_FOUND, ROUTE_NO_PATH, ROUTE_NO_METHOD };
 
-/* Matches req->path (trailing slash optional) and req->method (HEAD as GET); fills req->route and req->params (decoded; a segment that
- * is not valid percent-encoded UTF-8 without NUL is ROUTE_NO_PATH). ROUTE_NO_METHOD: *ret_allow gets the Allow value, in the arena. */
+/* Matches req->path (trailing slash optional) and req->method (HEAD as GET); fills req->route and req->params (decoded;
+ * a segment that is not valid percent-encoded UTF-8 without NUL is ROUTE_NO_PATH). ROUTE_NO_METHOD: *ret_allow gets the
+ * Allow value, in the arena. */
 enum route_match router_match(const struct route_table *t, struct request *req, struct str *ret_allow);
 
 /* "GET" ...; static. */

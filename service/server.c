@@ -40,8 +40,10 @@ static bool parse_address(struct str listen, struct address *ret, struct err *er
 	if (str_eq_z(h, "localhost"))
 		h = STR("127.0.0.1");
 	if (colon == NULL || h.len >= sizeof(host) ||
-	    !num_parse_int(str_n(colon + 1, listen.len - (size_t)(colon + 1 - listen.p)), &port) || port < 0 || port > 65535)
-		return err_set(err, ERR_INVALID_REQUEST, "cannot listen on \"%.*s\": want ADDRESS:PORT", STR_FMT(listen));
+	    !num_parse_int(str_n(colon + 1, listen.len - (size_t)(colon + 1 - listen.p)), &port) || port < 0 ||
+	    port > 65535)
+		return err_set(err, ERR_INVALID_REQUEST, "cannot listen on \"%.*s\": want ADDRESS:PORT",
+			       STR_FMT(listen));
 	memcpy(host, h.p, h.len);
 	memset(ret, 0, sizeof(*ret));
 	struct sockaddr_in *in4 = (struct sockaddr_in *)(void *)&ret->sa;
@@ -55,7 +57,8 @@ static bool parse_address(struct str listen, struct address *ret, struct err *er
 		in6->sin6_port = htons((uint16_t)port);
 		ret->len = sizeof(*in6);
 	} else {
-		return err_set(err, ERR_INVALID_REQUEST, "cannot listen on \"%.*s\": not an IP address", STR_FMT(listen));
+		return err_set(err, ERR_INVALID_REQUEST, "cannot listen on \"%.*s\": not an IP address",
+			       STR_FMT(listen));
 	}
 	return true;
 }
@@ -126,7 +129,8 @@ static bool open_sockets(struct server *s, struct err *err)
 		return share_socket(s, &a, err);
 	int probe = listen_on(&a, false);
 	if (probe < 0)
-		return err_set(err, ERR_INTERNAL_ERROR, "cannot listen on %.*s: %s", STR_FMT(s->options.listen), strerror(errno));
+		return err_set(err, ERR_INTERNAL_ERROR, "cannot listen on %.*s: %s", STR_FMT(s->options.listen),
+			       strerror(errno));
 	set_port(&a, probe);
 	close(probe);
 	s->loopback = address_is_loopback(&a);
@@ -168,7 +172,8 @@ static void PRINTF_LIKE(2, 0) on_library_log(void *cls, const char *fmt, va_list
 }
 
 /* At its limit of connections the library stops listening; it looks again in its next run, which this brings about. */
-static void on_connection(void *cls, struct MHD_Connection *conn, void **context, enum MHD_ConnectionNotificationCode code)
+static void on_connection(void *cls, struct MHD_Connection *conn, void **context,
+			  enum MHD_ConnectionNotificationCode code)
 {
 	struct server_loop *l = cls;
 	(void)conn;
@@ -187,19 +192,14 @@ static bool start_daemon(struct server_loop *l, struct err *err)
 		{MHD_OPTION_HTTPS_CERT_CALLBACK, 0, (void *)tls_retriever()}, /* NOLINT(performance-no-int-to-ptr) */
 		{MHD_OPTION_END, 0, NULL}};
 	l->daemon = MHD_start_daemon(
-		(tls ? MHD_USE_TLS : 0) | MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, server_on_request, l,
-		MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL,
-		MHD_OPTION_LISTEN_SOCKET, l->listen_fd,
-		MHD_OPTION_CONNECTION_LIMIT, connections > 0 ? connections : 1u,
-		MHD_OPTION_CONNECTION_MEMORY_LIMIT, o->header_bytes + POOL_SLACK,
-		MHD_OPTION_CONNECTION_TIMEOUT, o->http_idle_s,
-		MHD_OPTION_URI_LOG_CALLBACK, server_on_uri, l,
-		MHD_OPTION_UNESCAPE_CALLBACK, server_unescape, NULL,
-		MHD_OPTION_NOTIFY_COMPLETED, server_on_completed, l,
-		MHD_OPTION_NOTIFY_CONNECTION, on_connection, l,
-		MHD_OPTION_STRICT_FOR_CLIENT, 1,
-		MHD_OPTION_ARRAY, tls ? tls_options : tls_options + 2,
-		MHD_OPTION_END);
+		(tls ? MHD_USE_TLS : 0) | MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
+		server_on_request, l, MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL, MHD_OPTION_LISTEN_SOCKET,
+		l->listen_fd, MHD_OPTION_CONNECTION_LIMIT, connections > 0 ? connections : 1u,
+		MHD_OPTION_CONNECTION_MEMORY_LIMIT, o->header_bytes + POOL_SLACK, MHD_OPTION_CONNECTION_TIMEOUT,
+		o->http_idle_s, MHD_OPTION_URI_LOG_CALLBACK, server_on_uri, l, MHD_OPTION_UNESCAPE_CALLBACK,
+		server_unescape, NULL, MHD_OPTION_NOTIFY_COMPLETED, server_on_completed, l,
+		MHD_OPTION_NOTIFY_CONNECTION, on_connection, l, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_ARRAY,
+		tls ? tls_options : tls_options + 2, MHD_OPTION_END);
 	if (l->daemon == NULL)
 		return err_set(err, ERR_INTERNAL_ERROR, "could not start the HTTP daemon");
 	const union MHD_DaemonInfo *info = MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_EPOLL_FD);

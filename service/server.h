@@ -1,6 +1,7 @@
 /*
- * The HTTP server: one libmicrohttpd daemon per event loop, each with a listening socket of its own (SO_REUSEPORT). Turns its
- * callbacks into struct request, runs the handler in a fiber, and answers. Only server*.c include <microhttpd.h>.
+ * The HTTP server: one libmicrohttpd daemon per event loop, each with a listening socket of its own (SO_REUSEPORT).
+ * Turns its callbacks into struct request, runs the handler in a fiber, and answers. Only server*.c include
+ * <microhttpd.h>.
  */
 #ifndef FERROD_SERVICE_SERVER_H
 #define FERROD_SERVICE_SERVER_H
@@ -10,21 +11,22 @@
 #include "service/router.h"
 
 struct server_options {
-	int listen_fd;              /* inherited listening socket, used in place of `listen`; 0: none */
-	struct str listen;          /* "127.0.0.1:8080", "[::1]:0", "0.0.0.0:80" */
+	int listen_fd;     /* inherited listening socket, used in place of `listen`; 0: none */
+	struct str listen; /* "127.0.0.1:8080", "[::1]:0", "0.0.0.0:80" */
 	unsigned n_loops;
 	size_t body_bytes, bulk_body_bytes, uri_bytes, header_bytes;
-	unsigned http_connections;  /* over all loops */
+	unsigned http_connections; /* over all loops */
 	unsigned http_idle_s;
-	double request_timeout_s;   /* a request's deadline */
-	double write_timeout_s;     /* a client that takes nothing of a stream for so long loses it */
+	double request_timeout_s; /* a request's deadline */
+	double write_timeout_s;   /* a client that takes nothing of a stream for so long loses it */
 	bool access_log;
 	bool check_host;            /* loopback without keys: Host and Origin must be loopback (DNS rebinding, CSRF) */
 	struct str cors_origins;    /* service/cors.h; empty: no cross-origin requests */
 	const char *tls_priorities; /* service/tls.h, whose credentials are loaded; NULL: plain HTTP */
 	struct route_table routes;
-	void *app;                  /* becomes request->app */
-	/* Credential -> principal; NULL: no keys. false: ERR_UNAUTHENTICATED. Called before the body is read; never parks. */
+	void *app; /* becomes request->app */
+	/* Credential -> principal; NULL: no keys. false: ERR_UNAUTHENTICATED. Called before the body is read; never
+	 * parks. */
 	bool (*authenticate)(void *app, struct request *req, struct err *err);
 	/* Called when the handler is done (also for refusals), before the head is sent: adds headers. May be NULL. */
 	void (*before_reply)(void *app, struct request *req, struct response *res);
@@ -45,7 +47,8 @@ unsigned server_port(const struct server *s);
 /* The first loop, for housekeeping fibers. */
 struct loop *server_loop(struct server *s);
 
-/* Stops accepting and waits at most `seconds` for running requests; those that are left are cancelled. Any thread but a loop's. */
+/* Stops accepting and waits at most `seconds` for running requests; those that are left are cancelled. Any thread but a
+ * loop's. */
 void server_drain(struct server *s, double seconds);
 
 /* True from the start of server_drain. */

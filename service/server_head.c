@@ -1,6 +1,6 @@
 /*
- * The head of a request: headers, query arguments, preferences, negotiation, and every refusal that needs no body, in the
- * contract's order.
+ * The head of a request: headers, query arguments, preferences, negotiation, and every refusal that needs no body, in
+ * the contract's order.
  */
 #include <arpa/inet.h>
 #include <strings.h>
@@ -109,7 +109,8 @@ static void parse_preference(struct prefer *p, struct str token)
 		value = str_n(value.p + 1, value.len - 2);
 	if (str_ieq_z(name, "return") && str_eq_z(value, "minimal") && (p->given & PREFER_RETURN_REPRESENTATION) == 0)
 		p->given |= PREFER_RETURN_MINIMAL;
-	else if (str_ieq_z(name, "return") && str_eq_z(value, "representation") && (p->given & PREFER_RETURN_MINIMAL) == 0)
+	else if (str_ieq_z(name, "return") && str_eq_z(value, "representation") &&
+		 (p->given & PREFER_RETURN_MINIMAL) == 0)
 		p->given |= PREFER_RETURN_REPRESENTATION;
 	else if (str_ieq_z(name, "count") && str_eq_z(value, "exact"))
 		p->given |= PREFER_COUNT_EXACT;
@@ -233,8 +234,8 @@ static bool host_is_loopback(struct str host)
 		return str_eq_z(name, "[::1]") && (name.len == host.len || host.p[name.len] == ':');
 	}
 	(void)str_split(&host, ':', &name);
-	return str_ieq_z(name, "localhost") || (str_starts(name, STR("127.")) && name.len < 16 &&
-						 strspn(name.p, "0123456789.") >= name.len);
+	return str_ieq_z(name, "localhost") ||
+	       (str_starts(name, STR("127.")) && name.len < 16 && strspn(name.p, "0123456789.") >= name.len);
 }
 
 static bool check_origin(const struct request *req, struct str listed, struct err *err)
@@ -273,7 +274,8 @@ static void body_facts(struct exchange *x)
 	struct str length = request_header(req, "Content-Length");
 	x->content_length = -1;
 	if (length.p != NULL && !num_parse_int(length, &x->content_length))
-		x->content_length = INT64_MAX; /* libmicrohttpd refuses malformed ones; these are too large for an int64 */
+		x->content_length =
+			INT64_MAX; /* libmicrohttpd refuses malformed ones; these are too large for an int64 */
 	x->has_body = x->content_length > 0 || request_header(req, "Transfer-Encoding").p != NULL;
 	x->expects_continue = str_ieq_z(request_header(req, "Expect"), "100-continue");
 	x->body_limit = x->loop->server->options.body_bytes;
@@ -340,7 +342,8 @@ bool server_check_head(struct exchange *x, struct err *err)
 	if (req->path.len + req->query.len + (req->query.p != NULL) > o->uri_bytes)
 		return err_set(err, ERR_URI_TOO_LONG, "the URL is longer than %zu bytes", o->uri_bytes);
 	if (c.bytes > o->header_bytes)
-		return err_set(err, ERR_HEADERS_TOO_LARGE, "the header block is larger than %zu bytes", o->header_bytes);
+		return err_set(err, ERR_HEADERS_TOO_LARGE, "the header block is larger than %zu bytes",
+			       o->header_bytes);
 	if (!match_route(x, err))
 		return false;
 	if (x->content_length > 0 && (uint64_t)x->content_length > x->body_limit)
@@ -352,8 +355,8 @@ bool server_check_head(struct exchange *x, struct err *err)
 	if (req->route->scope != SCOPE_NONE && o->authenticate != NULL && !o->authenticate(o->app, req, err))
 		return false;
 	if (!principal_has(req, req->route->scope))
-		return err_set(err, ERR_FORBIDDEN, "the key lacks the scope \"%s\" that %s needs", scope_name(req->route->scope),
-			       req->route->operation_id);
+		return err_set(err, ERR_FORBIDDEN, "the key lacks the scope \"%s\" that %s needs",
+			       scope_name(req->route->scope), req->route->operation_id);
 	if (x->has_body && !content_type_ok(req, err))
 		return false;
 	if (!negotiate(req, err))

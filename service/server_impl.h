@@ -17,9 +17,9 @@ struct server_loop {
 	pthread_t thread;
 	bool started;
 	struct exchange *parked_head, *parked_tail; /* suspended and not watched yet, oldest first */
-	struct exchange *spare;     /* done with, through parked_next; their arenas and buffers keep a little memory */
+	struct exchange *spare; /* done with, through parked_next; their arenas and buffers keep a little memory */
 	size_t n_spare;
-	atomic_int n_running;       /* handlers not done yet */
+	atomic_int n_running; /* handlers not done yet */
 };
 
 struct server {
@@ -56,17 +56,17 @@ struct exchange {
 	struct MHD_Connection *conn; /* NULL before the first callback and once libmicrohttpd has let go */
 	struct fiber *fiber;         /* parked handler */
 	enum exchange_state state;
-	bool seen;                   /* the first callback has been */
-	bool gone;                   /* the client is gone: nobody takes anything */
+	bool seen; /* the first callback has been */
+	bool gone; /* the client is gone: nobody takes anything */
 	bool suspended, refused, queued, expects_continue, has_body;
-	bool waits_for_watch;        /* in loop->parked: not old enough to watch its client */
+	bool waits_for_watch; /* in loop->parked: not old enough to watch its client */
 	size_t body_limit, body_seen;
-	int64_t content_length;      /* -1: not stated */
+	int64_t content_length; /* -1: not stated */
 	struct response_stream stream;
-	struct loop_watch watch;     /* the client's hang-up while the fiber is parked */
+	struct loop_watch watch; /* the client's hang-up while the fiber is parked */
 	int64_t parked_ns;
 	struct exchange *parked_prev, *parked_next;
-	struct err err;              /* refused: answered once the body has been read past. Last: not cleared between requests */
+	struct err err; /* refused: answered once the body has been read past. Last: not cleared between requests */
 };
 
 /* server_request.c: libmicrohttpd callbacks. */

@@ -15,7 +15,8 @@
 
 #include "service/base/banned.h"
 
-#define WATCH_AFTER_NS (100 * CLOCK_NS_PER_MS) /* most parked requests are answered sooner: no system call for those */
+/* Most parked requests are answered sooner: no system call for those. */
+#define WATCH_AFTER_NS (100 * CLOCK_NS_PER_MS)
 #define LINGER_NS (5 * CLOCK_NS_PER_S)
 #define LINGER_BYTES (64 * 1024 * 1024)
 #define ARGS_BYTES 256 /* a query so long may hold more arguments than the memory of a connection */
@@ -104,7 +105,8 @@ void *server_on_uri(void *cls, const char *uri, struct MHD_Connection *conn)
 	if (mark != NULL) {
 		size_t at = (size_t)(mark - req->path.p);
 		req->query = str_n(mark + 1, req->path.len - at - 1);
-		/* more arguments than fit: the library gives up, and closes the socket in its next run, which nothing else brings about */
+		/* more arguments than fit: the library gives up, and closes the socket in its next run, which nothing
+		 * else brings about */
 		if (req->query.len > ARGS_BYTES)
 			loop_kick(x->loop->loop);
 		req->path.len = at;
@@ -214,7 +216,8 @@ int64_t server_watch_parked(struct server_loop *l, int64_t now)
 	while (l->parked_head != NULL && l->parked_head->parked_ns + WATCH_AFTER_NS <= now) {
 		struct exchange *x = l->parked_head;
 		unpark(x);
-		const union MHD_ConnectionInfo *info = MHD_get_connection_info(x->conn, MHD_CONNECTION_INFO_CONNECTION_FD);
+		const union MHD_ConnectionInfo *info =
+			MHD_get_connection_info(x->conn, MHD_CONNECTION_INFO_CONNECTION_FD);
 		if (info == NULL)
 			continue;
 		x->watch = (struct loop_watch){.fd = info->connect_fd, .fn = on_hangup, .arg = x};
@@ -230,7 +233,8 @@ static bool trace_valid(struct str s)
 {
 	static const char shape[] = "vv-tttttttttttttttttttttttttttttttt-pppppppppppppppp-ff";
 	bool some_trace = false, some_parent = false;
-	if (s.len < sizeof(shape) - 1 || (s.len > sizeof(shape) - 1 && (s.p[sizeof(shape) - 1] != '-' || str_starts(s, STR("00")))) ||
+	if (s.len < sizeof(shape) - 1 ||
+	    (s.len > sizeof(shape) - 1 && (s.p[sizeof(shape) - 1] != '-' || str_starts(s, STR("00")))) ||
 	    str_starts(s, STR("ff")))
 		return false;
 	for (size_t i = 0; i < sizeof(shape) - 1; i++) {
@@ -375,8 +379,8 @@ static void start(struct exchange *x)
 		x->fiber = parked;
 }
 
-/* A body that nobody reads: the client may still be sending. A duplicate of its socket keeps the kernel from resetting the
- * connection before the client has seen the answer; what comes is read and dropped, bounded in time and size. */
+/* A body that nobody reads: the client may still be sending. A duplicate of its socket keeps the kernel from resetting
+ * the connection before the client has seen the answer; what comes is read and dropped, bounded in time and size. */
 static void linger(void *arg)
 {
 	int fd = (int)(intptr_t)arg;
@@ -406,8 +410,8 @@ static void refuse(struct exchange *x)
 	finish(x);
 }
 
-/* First callback: the head is there. Refusals are answered at once when the client waits for leave to send its body or would send
- * more than may be; others wait until the body has gone by, which keeps the connection. */
+/* First callback: the head is there. Refusals are answered at once when the client waits for leave to send its body or
+ * would send more than may be; others wait until the body has gone by, which keeps the connection. */
 static enum MHD_Result on_head(struct exchange *x)
 {
 	x->seen = true;

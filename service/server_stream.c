@@ -1,4 +1,5 @@
-/* Replies: small ones in one buffer, large ones as a stream whose producer waits until the client has taken each chunk. */
+/* Replies: small ones in one buffer, large ones as a stream whose producer waits until the client has taken each chunk.
+ */
 #include <sys/socket.h>
 
 #include "service/base/clock.h"
@@ -59,10 +60,11 @@ static void add_timing(struct MHD_Response *r, const struct request *req)
 enum MHD_Result server_queue(struct exchange *x)
 {
 	struct response *res = &x->res;
-	struct MHD_Response *r = x->stream.started
-		? MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, LIMIT_RESPONSE_CHUNK, on_read, x, NULL)
-		: MHD_create_response_from_buffer(res->body.len, res->body.p != NULL ? res->body.p : (char *)"",
-						  MHD_RESPMEM_PERSISTENT);
+	struct MHD_Response *r =
+		x->stream.started
+			? MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, LIMIT_RESPONSE_CHUNK, on_read, x, NULL)
+			: MHD_create_response_from_buffer(res->body.len, res->body.p != NULL ? res->body.p : (char *)"",
+							  MHD_RESPMEM_PERSISTENT);
 	if (r == NULL)
 		return MHD_NO;
 	add(r, "X-Request-Id", x->req.id);
@@ -143,7 +145,8 @@ bool response_flush(struct response *res, struct err *err)
 
 bool response_streaming(const struct response *res)
 {
-	const struct exchange *x = (const struct exchange *)(const void *)((const char *)res - offsetof(struct exchange, res));
+	const struct exchange *x =
+		(const struct exchange *)(const void *)((const char *)res - offsetof(struct exchange, res));
 	return x->stream.started;
 }
 

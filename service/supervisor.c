@@ -49,7 +49,8 @@ bool supervisor_listen_fd(struct arena *a, int *ret_fd, struct str *ret_listen, 
 	if (!given)
 		return true;
 	if (n != 1)
-		return err_set(err, ERR_INVALID_REQUEST, "one listening socket can be inherited, not %lld", (long long)n);
+		return err_set(err, ERR_INVALID_REQUEST, "one listening socket can be inherited, not %lld",
+			       (long long)n);
 	if (getsockopt(FIRST_FD, SOL_SOCKET, SO_ACCEPTCONN, &listening, &int_len) != 0 || listening == 0 ||
 	    getsockname(FIRST_FD, (struct sockaddr *)(void *)&sa, &len) != 0 || !format_address(a, &sa, ret_listen))
 		return err_set(err, ERR_INVALID_REQUEST, "the inherited socket is not a listening TCP socket");

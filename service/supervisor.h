@@ -1,6 +1,7 @@
 /*
- * What a supervisor (systemd, or anything that speaks its protocols) hands over and wants to hear: an inherited listening socket
- * (LISTEN_FDS, sd_listen_fds(3)) and notifications (NOTIFY_SOCKET, sd_notify(3)). No library is needed for either.
+ * What a supervisor (systemd, or anything that speaks its protocols) hands over and wants to hear: an inherited
+ * listening socket (LISTEN_FDS, sd_listen_fds(3)) and notifications (NOTIFY_SOCKET, sd_notify(3)). No library is needed
+ * for either.
  */
 #ifndef FERROD_SERVICE_SUPERVISOR_H
 #define FERROD_SERVICE_SUPERVISOR_H
@@ -11,8 +12,9 @@
 #include "service/base/err.h"
 #include "service/base/macros.h"
 
-/* The listening socket that was inherited, -1 when there is none; its address goes to *ret_listen ("127.0.0.1:8080", in the
- * arena; untouched when there is none). ERR_INVALID_REQUEST: more than one, or not a listening TCP socket. Clears the variables. */
+/* The listening socket that was inherited, -1 when there is none; its address goes to *ret_listen ("127.0.0.1:8080", in
+ * the arena; untouched when there is none). ERR_INVALID_REQUEST: more than one, or not a listening TCP socket. Clears
+ * the variables. */
 bool supervisor_listen_fd(struct arena *a, int *ret_fd, struct str *ret_listen, struct err *err) MUST_CHECK;
 
 /* Tells the supervisor, if there is one: "READY=1", "STOPPING=1". Never fails: nobody else can be told. */

@@ -1,6 +1,7 @@
 /*
- * Certificates are handed out per handshake, so that a reload needs no new listener. A handshake that has begun may still use
- * the credentials it was given: replaced ones live until the end (a few kilobytes each, and only when the files have changed).
+ * Certificates are handed out per handshake, so that a reload needs no new listener. A handshake that has begun may
+ * still use the credentials it was given: replaced ones live until the end (a few kilobytes each, and only when the
+ * files have changed).
  */
 #include "service/tls.h"
 
@@ -65,14 +66,15 @@ static bool parse(struct credentials *c, struct err *err)
 	int code = gnutls_pcert_list_import_x509_raw(c->chain, &n, &c->cert_pem, GNUTLS_X509_FMT_PEM,
 						     GNUTLS_X509_CRT_LIST_FAIL_IF_UNSORTED);
 	if (code < 0)
-		return err_set(err, ERR_INVALID_REQUEST, "\"tls_cert_file\" is no PEM certificate chain, leaf first: %s",
-			       gnutls_strerror(code));
+		return err_set(err, ERR_INVALID_REQUEST,
+			       "\"tls_cert_file\" is no PEM certificate chain, leaf first: %s", gnutls_strerror(code));
 	c->n_chain = n;
 	code = gnutls_privkey_init(&c->key);
 	if (code == 0)
 		code = gnutls_privkey_import_x509_raw(c->key, &c->key_pem, GNUTLS_X509_FMT_PEM, NULL, 0);
 	if (code < 0)
-		return err_set(err, ERR_INVALID_REQUEST, "\"tls_key_file\" is no PEM private key: %s", gnutls_strerror(code));
+		return err_set(err, ERR_INVALID_REQUEST, "\"tls_key_file\" is no PEM private key: %s",
+			       gnutls_strerror(code));
 	if (n == 0 || !fits(c))
 		return err_set(err, ERR_INVALID_REQUEST, "\"tls_key_file\" is not the key of \"tls_cert_file\"");
 	return true;
@@ -117,12 +119,13 @@ const char *tls_priorities(struct str min_version)
 {
 	if (str_eq_z(min_version, "1.3"))
 		return "SECURE128:-VERS-ALL:+VERS-TLS1.3";
-	return "SECURE128:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-RSA:-AES-128-CBC:-AES-256-CBC:-AES-128-CCM:-AES-256-CCM:%SERVER_PRECEDENCE";
+	return "SECURE128:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-RSA:-AES-128-CBC:-AES-256-CBC:-AES-128-CCM:-AES-256-CCM:"
+	       "%SERVER_PRECEDENCE";
 }
 
 static int retrieve(gnutls_session_t session, const gnutls_datum_t *authorities, int n_authorities,
-		    const gnutls_pk_algorithm_t *algorithms, int n_algorithms, gnutls_pcert_st **chain, unsigned *n_chain,
-		    gnutls_privkey_t *key)
+		    const gnutls_pk_algorithm_t *algorithms, int n_algorithms, gnutls_pcert_st **chain,
+		    unsigned *n_chain, gnutls_privkey_t *key)
 {
 	(void)session;
 	(void)authorities;

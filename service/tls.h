@@ -9,8 +9,8 @@
 #include "service/base/str.h"
 
 /* Reads PEM files: the certificate with its chain (leaf first), and its private key. Again: replaces both for
- * handshakes to come; running connections keep theirs. ERR_INVALID_REQUEST, nothing changed: one line, no content of the files.
- * Never at the same time from two threads. */
+ * handshakes to come; running connections keep theirs. ERR_INVALID_REQUEST, nothing changed: one line, no content of
+ * the files. Never at the same time from two threads. */
 bool tls_load(struct str cert_file, struct str key_file, struct err *err) MUST_CHECK;
 /* After the last connection. */
 void tls_done(void);

@@ -275,7 +275,8 @@ static bool run_in_lane(struct exec *x, const struct stmt *s, const struct row_s
 	return ok ? deliver(x, &item, sink, result, err) : item.again;
 }
 
-static bool run_statement(struct exec *x, const struct stmt *s, struct row_sink *sink, struct exec_result *ret, struct err *err)
+static bool run_statement(struct exec *x, const struct stmt *s, struct row_sink *sink, struct exec_result *ret,
+			  struct err *err)
 {
 	static const struct row_sink nobody = {0};
 	struct exec_result result = {0};

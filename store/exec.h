@@ -1,6 +1,6 @@
 /*
- * The one path all SQL takes: lease -> prepare -> bind -> step -> decode -> sink. Knows the deadline, the transaction and the
- * counters; callers hand it a statement and a sink.
+ * The one path all SQL takes: lease -> prepare -> bind -> step -> decode -> sink. Knows the deadline, the transaction
+ * and the counters; callers hand it a statement and a sink.
  */
 #ifndef FERROD_STORE_EXEC_H
 #define FERROD_STORE_EXEC_H
@@ -13,9 +13,9 @@
 
 /* Where a request's SQL runs: filled by route_resolve (route.h), given back with route_release. */
 struct route {
-	struct connection *conn;   /* owned reference */
-	struct session *session;   /* entered; NULL: none */
-	struct tx *tx;             /* entered; NULL: none */
+	struct connection *conn; /* owned reference */
+	struct session *session; /* entered; NULL: none */
+	struct tx *tx;           /* entered; NULL: none */
 };
 
 /* Gets rows; values are valid during the call only. false: *err is set and the statement is ended. */
@@ -28,21 +28,21 @@ struct row_sink {
 };
 
 struct exec_result {
-	int64_t rows;           /* delivered to the sink */
+	int64_t rows; /* delivered to the sink */
 	int64_t affected;
 	int64_t last_insert_id; /* SQLite; 0: none */
 	bool read_only;
 };
 
 /*
- * One unit of work of one request on one route: in the route's transaction when there is one, else on a lease of its own that
- * is taken at the first statement. Zero-init, exec_begin, any number of exec_run, exec_end.
+ * One unit of work of one request on one route: in the route's transaction when there is one, else on a lease of its
+ * own that is taken at the first statement. Zero-init, exec_begin, any number of exec_run, exec_end.
  */
 struct exec {
 	const struct route *route;
-	int64_t deadline;       /* monotonic */
-	struct lease lease;     /* own lease, when the route has no transaction */
-	bool atomic;            /* BEGIN before the first statement (own lease), or a savepoint inside a transaction */
+	int64_t deadline;   /* monotonic */
+	struct lease lease; /* own lease, when the route has no transaction */
+	bool atomic;        /* BEGIN before the first statement (own lease), or a savepoint inside a transaction */
 	bool started;
 	int64_t db_ns;          /* time spent below exec */
 	int64_t lease_ns;       /* of it, waiting for a connection */
@@ -56,14 +56,15 @@ void exec_begin(struct exec *x, const struct route *r, int64_t deadline, bool at
 
 /* Runs one statement. Parks. Errors are scrubbed and mapped (sqlstate, constraint, table, column; statement_timeout,
  * database_busy, database_unavailable ...). */
-bool exec_run(struct exec *x, const struct stmt *s, struct row_sink *sink, struct exec_result *ret, struct err *err) MUST_CHECK;
+bool exec_run(struct exec *x, const struct stmt *s, struct row_sink *sink, struct exec_result *ret,
+	      struct err *err) MUST_CHECK;
 
 /* DDL and the like: unprepared, no rows. */
 bool exec_simple(struct exec *x, struct str sql, struct err *err) MUST_CHECK;
 
-/* Ends the unit. With atomic: commits or rolls back (commit false never fails). Gives the lease back; always call it once,
- * whatever happened; a failed commit has err->outcome set. A raw statement that left a transaction open on an own lease is rolled
- * back: ERR_SQL_ERROR. */
+/* Ends the unit. With atomic: commits or rolls back (commit false never fails). Gives the lease back; always call it
+ * once, whatever happened; a failed commit has err->outcome set. A raw statement that left a transaction open on an own
+ * lease is rolled back: ERR_SQL_ERROR. */
 bool exec_end(struct exec *x, bool commit, struct err *err) MUST_CHECK;
 
 /* The connection's driver_conn in use (introspection); leases it when needed. */

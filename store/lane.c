@@ -1,4 +1,5 @@
-/* Queues of quick reads and of quick writes, one of each per loop: only its own thread touches them, so there is nothing to lock. */
+/* Queues of quick reads and of quick writes, one of each per loop: only its own thread touches them, so there is
+ * nothing to lock. */
 #include "store/lane.h"
 
 #include <stdatomic.h>
@@ -16,10 +17,10 @@
 #define SLOW_NS (50 * CLOCK_NS_PER_MS) /* a round trip over that, and ITEM_NS a statement, has a slow one in it */
 #define ITEM_NS (2 * CLOCK_NS_PER_MS)
 #define SLOW_ALONE_NS (100 * CLOCK_NS_PER_MS) /* most of it may be the wait for a busy machine */
-#define SUSPECTS 512                   /* a power of two */
-#define SUSPECT_RUNS 8                 /* a suspect goes by itself so often, then it is quick again */
-#define SLOW_RUNS 200                  /* the same for one that was slow by itself */
-#define BATCH_NS (5 * CLOCK_NS_PER_S)  /* a round trip's time; what is not done by then goes by itself */
+#define SUSPECTS 512                          /* a power of two */
+#define SUSPECT_RUNS 8                        /* a suspect goes by itself so often, then it is quick again */
+#define SLOW_RUNS 200                         /* the same for one that was slow by itself */
+#define BATCH_NS (5 * CLOCK_NS_PER_S)         /* a round trip's time; what is not done by then goes by itself */
 
 struct waiter {
 	struct batch_item item;
@@ -191,7 +192,8 @@ static void suspect(struct lane *l, const struct queue *q, struct waiter *const 
 	}
 }
 
-/* The leader's own wait for a connection has ended without one. Of those behind it, each leads and waits in its turn. */
+/* The leader's own wait for a connection has ended without one. Of those behind it, each leads and waits in its turn.
+ */
 static void fail_self(struct queue *q, struct waiter *self, const struct err *err)
 {
 	unlink_waiter(q, self);
@@ -316,8 +318,9 @@ static bool follow(struct lane *l, struct queue *q, struct pool *p, struct waite
 		} else {
 			leave(q, w);
 			if (q->writes) {
-				(void)err_set(err, ERR_POOL_TIMEOUT,
-					      "another request or transaction was writing to the database all the time");
+				(void)err_set(
+					err, ERR_POOL_TIMEOUT,
+					"another request or transaction was writing to the database all the time");
 				err->outcome = ERR_OUTCOME_NOT_STARTED;
 			} else {
 				(void)err_set(err, ERR_STATEMENT_TIMEOUT,

@@ -1,11 +1,12 @@
 /*
- * The quick lane: reads that we generated and know to be short share round trips. Each loop has a queue per pool; the first who finds
- * fewer than LANE_LEADERS round trips under way leases a connection, sends what has gathered, and hands the answers out. Connections
- * come from the pool and go back after each round trip, so the pool's maximum holds, down to one. A statement that shows to be slow
- * goes by itself for a while.
+ * The quick lane: reads that we generated and know to be short share round trips. Each loop has a queue per pool; the
+ * first who finds fewer than LANE_LEADERS round trips under way leases a connection, sends what has gathered, and hands
+ * the answers out. Connections come from the pool and go back after each round trip, so the pool's maximum holds, down
+ * to one. A statement that shows to be slow goes by itself for a while.
  *
- * Where commits sync a file of ours (SQLite), writes of one statement go the same way: those that gather while the writer's turn is
- * waited for, or while others sync, share one transaction. Each is answered after the commit that made it durable.
+ * Where commits sync a file of ours (SQLite), writes of one statement go the same way: those that gather while the
+ * writer's turn is waited for, or while others sync, share one transaction. Each is answered after the commit that made
+ * it durable.
  */
 #ifndef FERROD_STORE_LANE_H
 #define FERROD_STORE_LANE_H
@@ -21,12 +22,12 @@ struct lane_set *lane_set_create(void);
 /* Nobody waits in it. */
 void lane_set_destroy(struct lane_set *s);
 
-/* True when the statement may go through the lane here and now: a driver with batches (or with writes that gain by sharing a
- * transaction), a fiber, a statement not known as slow. */
+/* True when the statement may go through the lane here and now: a driver with batches (or with writes that gain by
+ * sharing a transaction), a fiber, a statement not known as slow. */
 bool lane_fits(struct lane_set *s, struct pool *p, const struct stmt *stmt);
 
-/* Runs it. True: item->result holds rows (driver->batch_cursor, then driver->batch_drop). False with item.again: not run, the caller
- * takes the ordinary way. False otherwise: *err. `deadline` is the request's. Parks. */
+/* Runs it. True: item->result holds rows (driver->batch_cursor, then driver->batch_drop). False with item.again: not
+ * run, the caller takes the ordinary way. False otherwise: *err. `deadline` is the request's. Parks. */
 bool lane_run(struct lane_set *s, struct pool *p, const struct stmt *stmt, int64_t deadline, struct batch_item *ret,
 	      struct err *err) MUST_CHECK;
 

@@ -19,21 +19,21 @@ enum stmt_access {
 
 /* How a parameter is announced to PostgreSQL (SQLite takes the value's own kind). */
 enum stmt_param_type {
-	STMT_PARAM_INFER, /* OID 0: the server infers it from the context */
+	STMT_PARAM_INFER,  /* OID 0: the server infers it from the context */
 	STMT_PARAM_BY_KIND /* raw SQL: bool -> bool, int -> int8, double -> float8, bytes -> bytea, else inferred */
 };
 
 struct stmt {
-	struct str sql;              /* native placeholders: ? on SQLite, $1.. on PostgreSQL */
-	const struct value *params;  /* n_params, borrowed */
+	struct str sql;             /* native placeholders: ? on SQLite, $1.. on PostgreSQL */
+	const struct value *params; /* n_params, borrowed */
 	size_t n_params;
 	/* Names of the parameters (without sigil) when given by name (SQLite raw SQL), else NULL. */
 	const struct str *param_names;
 	enum stmt_access access;
 	enum stmt_param_type param_type;
-	bool cache;   /* keep the prepared statement (false for DDL and one-off raw SQL) */
-	bool quick;   /* a key or unique lookup, or a small limit over an index: fit for a shared pipeline */
-	bool raw;     /* client's own SQL: state it sets must not reach another client */
+	bool cache; /* keep the prepared statement (false for DDL and one-off raw SQL) */
+	bool quick; /* a key or unique lookup, or a small limit over an index: fit for a shared pipeline */
+	bool raw;   /* client's own SQL: state it sets must not reach another client */
 };
 
 #endif

@@ -92,7 +92,8 @@ bool store_disconnect(struct store *s, struct str name, bool force, struct err *
 		connection_unref(c);
 		if (sessions > 0 || transactions > 0)
 			return err_set(err, ERR_CONNECTION_IN_USE,
-				       "the connection has %lld open sessions and %lld open transactions: end them, or use force=true",
+				       "the connection has %lld open sessions and %lld open transactions: end them, or "
+				       "use force=true",
 				       (long long)sessions, (long long)transactions);
 	}
 	if (!connection_remove(&s->connections, name, &c, err))

@@ -9,8 +9,8 @@
  *   exec.h                  the one path all SQL takes
  *   service.h               (handlers use the headers above directly)
  *
- * Lock order: session table, transaction table, registries (connections, schema), pool, identity map. Nothing but a transaction's
- * turn and a database's writer turn is held across a park.
+ * Lock order: session table, transaction table, registries (connections, schema), pool, identity map. Nothing but a
+ * transaction's turn and a database's writer turn is held across a park.
  */
 #ifndef FERROD_STORE_STORE_H
 #define FERROD_STORE_STORE_H
@@ -23,11 +23,11 @@
 
 struct store_options {
 	struct session_limits sessions;
-	double statement_timeout_s;  /* the server's default for every statement; 0: none */
-	double busy_timeout_s;       /* SQLite: other processes' locks */
+	double statement_timeout_s; /* the server's default for every statement; 0: none */
+	double busy_timeout_s;      /* SQLite: other processes' locks */
 	double tx_timeout_s, tx_timeout_max_s;
 	size_t tx_queue_max;
-	size_t sqlite_cache_kib;     /* page cache per SQLite connection */
+	size_t sqlite_cache_kib; /* page cache per SQLite connection */
 };
 
 struct store {
@@ -42,7 +42,8 @@ struct store *store_create(const struct store_options *o);
 /* Ends sessions and transactions, closes every pool. Must run where fibers may park, or on a plain thread. */
 void store_destroy(struct store *s);
 
-/* One round of housekeeping: sessions, transactions, pools. Returns when it wants to run again (monotonic ns). Parks. */
+/* One round of housekeeping: sessions, transactions, pools. Returns when it wants to run again (monotonic ns). Parks.
+ */
 int64_t store_tick(struct store *s);
 
 /* reset_engine: every pool, session, transaction and map is gone; models stay. */
@@ -50,8 +51,8 @@ void store_reset(struct store *s);
 /* Disconnect. ERR_CONNECTION_IN_USE unless force; forced, its sessions and transactions end as expired. */
 bool store_disconnect(struct store *s, struct str name, bool force, struct err *err) MUST_CHECK;
 
-/* The routing rules of sections 2.2 and 7 in one place: transaction, then `using`, then session, then the default. What is entered
- * stays entered until route_release. Ids STR_NONE: not given. `even_aborted`: for ending a transaction. */
+/* The routing rules of sections 2.2 and 7 in one place: transaction, then `using`, then session, then the default. What
+ * is entered stays entered until route_release. Ids STR_NONE: not given. `even_aborted`: for ending a transaction. */
 struct route_request {
 	struct str session_id, tx_id, using, owner;
 	int64_t deadline;

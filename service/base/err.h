@@ -94,19 +94,19 @@ struct err_fault {
 struct err {
 	enum err_code code;
 	enum err_outcome outcome;
-	bool cancelled;       /* the client went away: nobody reads the answer */
-	int retry_after_s;    /* 0: the code's own default */
-	long position;        /* 1-based character in the SQL text; 0: none */
-	long step;            /* zero-based batch step; -1: none */
+	bool cancelled;    /* the client went away: nobody reads the answer */
+	int retry_after_s; /* 0: the code's own default */
+	long position;     /* 1-based character in the SQL text; 0: none */
+	long step;         /* zero-based batch step; -1: none */
 	size_t n_faults;
 	const struct err_fault *faults; /* borrowed from an arena that outlives the request's answer */
 	char sqlstate[6];
-	char pointer[256];    /* RFC 6901; "" and no has_pointer: none */
+	char pointer[256]; /* RFC 6901; "" and no has_pointer: none */
 	bool has_pointer;
 	char constraint[128];
 	char table[128];
 	char column[128];
-	char state[16];       /* `state` member: what an ended transaction became; "": none */
+	char state[16]; /* `state` member: what an ended transaction became; "": none */
 	char detail[640];
 };
 

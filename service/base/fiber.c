@@ -1,6 +1,6 @@
 /*
- * Fibers on pooled mmap stacks with a guard page. The switch saves the callee-saved registers on the stack that is left and loads
- * them from the one that is entered: a few instructions on x86-64 and AArch64, ucontext elsewhere.
+ * Fibers on pooled mmap stacks with a guard page. The switch saves the callee-saved registers on the stack that is left
+ * and loads them from the one that is entered: a few instructions on x86-64 and AArch64, ucontext elsewhere.
  */
 #include "service/base/fiber.h"
 
@@ -56,9 +56,10 @@ struct fiber {
 	void *arg;
 	struct fiber_loop *loop;
 	struct fiber *link;      /* ready list */
-	struct fiber *pool_link; /* stacks of this thread that may be used again; apart from `link`: one may be in both lists */
+	struct fiber *pool_link; /* stacks of this thread that may be used again; apart from `link`: one may be in both
+				    lists */
 	struct fiber *prev_live, *next_live;
-	atomic_int queued;       /* posted and not resumed yet */
+	atomic_int queued; /* posted and not resumed yet */
 	atomic_int cancelled;
 	int shield;
 	bool live;
@@ -228,7 +229,8 @@ static struct fiber *stack_map(void)
 {
 	size_t guard = (size_t)sysconf(_SC_PAGESIZE);
 	size_t bytes = STACK_BYTES + guard;
-	char *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE, -1, 0);
+	char *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE, -1,
+		       0);
 	if (p == MAP_FAILED || mprotect(p, guard, PROT_NONE) != 0)
 		mem_fail();
 	struct fiber *f = mem_alloc(sizeof(*f));
@@ -285,8 +287,8 @@ static NORETURN void fiber_entry(void)
 	__builtin_unreachable();
 }
 
-/* Runs f on its stack until it parks or ends. The struct outlives its fiber: late wake-ups may still name it, so the stacks
- * over STACKS_KEPT give their pages back to the system but keep their address range. */
+/* Runs f on its stack until it parks or ends. The struct outlives its fiber: late wake-ups may still name it, so the
+ * stacks over STACKS_KEPT give their pages back to the system but keep their address range. */
 static bool run(struct fiber *f)
 {
 	void *fake = NULL;
@@ -345,7 +347,8 @@ bool fiber_start(void (*fn)(void *arg), void *arg, struct fiber **ret_parked)
 bool fiber_resume(struct fiber *f)
 {
 	atomic_store(&f->queued, 0);
-	return !f->live || run(f); /* a wake-up that its end has overtaken; one for its stack's next fiber is spurious there */
+	return !f->live ||
+	       run(f); /* a wake-up that its end has overtaken; one for its stack's next fiber is spurious there */
 }
 
 struct fiber **fiber_link(struct fiber *f)

@@ -17,20 +17,20 @@ struct fiber;
 /* One thing a fiber waits for; on its stack, registered with its loop while it is parked. */
 struct loop_wait {
 	struct fiber *fiber;
-	int fd;             /* -1: the deadline alone */
-	unsigned events;    /* EPOLLIN, EPOLLOUT */
-	int64_t deadline;   /* monotonic ns; CLOCK_NEVER: none */
-	unsigned revents;   /* epoll events that came; 0: none so far */
+	int fd;           /* -1: the deadline alone */
+	unsigned events;  /* EPOLLIN, EPOLLOUT */
+	int64_t deadline; /* monotonic ns; CLOCK_NEVER: none */
+	unsigned revents; /* epoll events that came; 0: none so far */
 	bool timed_out;
-	size_t heap_index;  /* the loop's; SIZE_MAX: not in its timer heap */
+	size_t heap_index; /* the loop's; SIZE_MAX: not in its timer heap */
 };
 
 /* What the thread's event loop offers to fibers (service/loop.c). */
 struct fiber_loop {
 	/* Puts a fiber of this loop on the ready list; callable from any thread. */
 	void (*post)(struct fiber_loop *loop, struct fiber *f);
-	/* Registers w; when its fd is ready or its deadline has come, the loop marks w and resumes w->fiber. Loop thread only. A
-	 * descriptor that epoll cannot watch counts as ready at once. */
+	/* Registers w; when its fd is ready or its deadline has come, the loop marks w and resumes w->fiber. Loop
+	 * thread only. A descriptor that epoll cannot watch counts as ready at once. */
 	void (*arm)(struct fiber_loop *loop, struct loop_wait *w);
 	/* Withdraws w, fired or not. Loop thread only. */
 	void (*disarm)(struct fiber_loop *loop, struct loop_wait *w);
@@ -44,8 +44,8 @@ void fiber_thread_init(struct fiber_loop *loop);
  * LIMIT_FIBER_STACK bytes. Must be called from the thread's main stack, not from a fiber. */
 bool fiber_start(void (*fn)(void *arg), void *arg, struct fiber **ret_parked);
 
-/* Runs a fiber that `post` was given until it parks again or ends; true when it has ended (or had before: a late wake-up). Main
- * stack only. */
+/* Runs a fiber that `post` was given until it parks again or ends; true when it has ended (or had before: a late
+ * wake-up). Main stack only. */
 bool fiber_resume(struct fiber *f);
 
 /* The loop's ready list is threaded through this link. */

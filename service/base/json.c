@@ -14,8 +14,8 @@
 
 #include "service/base/banned.h"
 
-/* Of a failed allocation jansson makes a syntax error, or a string that lacks a byte: while it parses we remember it ourselves.
- * Documents that we build are small: there it is as fatal as anywhere. */
+/* Of a failed allocation jansson makes a syntax error, or a string that lacks a byte: while it parses we remember it
+ * ourselves. Documents that we build are small: there it is as fatal as anywhere. */
 static _Thread_local bool parsing, starved;
 
 static void *json_alloc(size_t n)

@@ -6,45 +6,45 @@
 #define FERROD_BASE_LIMITS_H
 
 /* defaults of settings (service/config.c) */
-#define LIMIT_BODY_BYTES (8 * 1024 * 1024)            /* request body */
-#define LIMIT_BULK_BODY_BYTES (1024L * 1024 * 1024)   /* bulk create body */
-#define LIMIT_URI_BYTES 4096                          /* request target */
-#define LIMIT_HEADER_BYTES 8192                       /* request line and header block */
-#define LIMIT_SESSIONS 10000                          /* open sessions, and per key */
+#define LIMIT_BODY_BYTES (8 * 1024 * 1024)          /* request body */
+#define LIMIT_BULK_BODY_BYTES (1024L * 1024 * 1024) /* bulk create body */
+#define LIMIT_URI_BYTES 4096                        /* request target */
+#define LIMIT_HEADER_BYTES 8192                     /* request line and header block */
+#define LIMIT_SESSIONS 10000                        /* open sessions, and per key */
 #define LIMIT_TRANSACTIONS_PER_SESSION 16
-#define LIMIT_IMAP_ENTRIES 10000                      /* identity map, per session */
-#define LIMIT_IMAP_BYTES (16L * 1024 * 1024)          /* identity map, per session */
+#define LIMIT_IMAP_ENTRIES 10000             /* identity map, per session */
+#define LIMIT_IMAP_BYTES (16L * 1024 * 1024) /* identity map, per session */
 #define LIMIT_STATEMENT_TIMEOUT_S 30
 #define LIMIT_SESSION_IDLE_S 900
 #define LIMIT_SESSION_LIFETIME_S 86400
 #define LIMIT_TX_TIMEOUT_S 300
-#define LIMIT_BUSY_TIMEOUT_S 5                        /* SQLite: other processes' locks */
+#define LIMIT_BUSY_TIMEOUT_S 5 /* SQLite: other processes' locks */
 #define LIMIT_HTTP_CONNECTIONS 20000
 #define LIMIT_HTTP_IDLE_S 75
 #define LIMIT_DRAIN_S 30
-#define LIMIT_TOMBSTONE_S 900                         /* ended sessions and transactions are remembered */
-#define LIMIT_TX_QUEUE 64                             /* requests waiting for one transaction */
+#define LIMIT_TOMBSTONE_S 900 /* ended sessions and transactions are remembered */
+#define LIMIT_TX_QUEUE 64     /* requests waiting for one transaction */
 #define LIMIT_BATCH_STEPS 1000
 #define LIMIT_IDEMPOTENCY_ANSWER_BYTES (8 * 1024 * 1024) /* the largest answer kept for an Idempotency-Key */
 #define LIMIT_IDEMPOTENCY_BYTES (64 * 1024 * 1024)       /* all of them */
 
 /* compile-time caps */
-#define LIMIT_JSON_DEPTH 64        /* nesting of any request document */
-#define LIMIT_PREDICATE_DEPTH 48   /* nesting of a predicate tree */
-#define LIMIT_NAME_BYTES 63        /* names in the database: PostgreSQL's NAMEDATALEN - 1 */
-#define LIMIT_CONNECTION_NAME 64   /* bytes of a connection's name */
-#define LIMIT_CONNECTIONS 1000     /* named connections */
-#define LIMIT_POOL_MAX 1000        /* max_connections of one pool */
-#define LIMIT_STATEMENT_CACHE 100  /* prepared statements cached per database connection */
+#define LIMIT_JSON_DEPTH 64       /* nesting of any request document */
+#define LIMIT_PREDICATE_DEPTH 48  /* nesting of a predicate tree */
+#define LIMIT_NAME_BYTES 63       /* names in the database: PostgreSQL's NAMEDATALEN - 1 */
+#define LIMIT_CONNECTION_NAME 64  /* bytes of a connection's name */
+#define LIMIT_CONNECTIONS 1000    /* named connections */
+#define LIMIT_POOL_MAX 1000       /* max_connections of one pool */
+#define LIMIT_STATEMENT_CACHE 100 /* prepared statements cached per database connection */
 #define LIMIT_MODELS 10000
-#define LIMIT_COLUMNS 1600         /* PostgreSQL's MaxHeapAttributeNumber */
-#define LIMIT_ERR_FAULTS 100       /* faults listed in one problem document */
+#define LIMIT_COLUMNS 1600             /* PostgreSQL's MaxHeapAttributeNumber */
+#define LIMIT_ERR_FAULTS 100           /* faults listed in one problem document */
 #define LIMIT_FIBER_STACK (512 * 1024) /* SQLite recurses over JSON and expressions; untouched pages cost nothing */
 #define LIMIT_REQUEST_ID 128
 #define LIMIT_SAVEPOINT_DEPTH 32
 #define LIMIT_SQL_PARAMS_SQLITE 32766
 #define LIMIT_SQL_PARAMS_PG 65535
-#define LIMIT_RESPONSE_CHUNK (64 * 1024) /* bytes buffered before an answer starts to stream */
+#define LIMIT_RESPONSE_CHUNK (64 * 1024)            /* bytes buffered before an answer starts to stream */
 #define LIMIT_BATCH_ANSWER_BYTES (64 * 1024 * 1024) /* the results of a batch */
 #define LIMIT_SQL_BYTES (1024 * 1024)
 

@@ -1,4 +1,5 @@
-/* Log lines: built in a bounded buffer on the caller's stack, written with one write(2), of one line or of a loop turn's. */
+/* Log lines: built in a bounded buffer on the caller's stack, written with one write(2), of one line or of a loop
+ * turn's. */
 #include "service/base/log.h"
 
 #include <errno.h>

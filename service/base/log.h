@@ -41,8 +41,8 @@ void log_ms(struct log_line *l, const char *key, int64_t ns);
 void log_end(struct log_line *l);
 
 /*
- * Between log_hold(true) and log_hold(false) lines of the calling thread up to LOG_INFO gather (32 KiB at most) until log_flush;
- * a warning or an error is written at once, after them. For event loops, which flush before they wait.
+ * Between log_hold(true) and log_hold(false) lines of the calling thread up to LOG_INFO gather (32 KiB at most) until
+ * log_flush; a warning or an error is written at once, after them. For event loops, which flush before they wait.
  */
 void log_hold(bool on);
 void log_flush(void);

@@ -14,7 +14,7 @@
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
-#define CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+#define CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 /* Runs `fn(&variable)` when the variable leaves its scope; never for locks. */
 #define AUTO(fn) __attribute__((cleanup(fn)))

@@ -75,7 +75,8 @@ void mem_fail(void)
 {
 	static const char line[] = "{\"level\":\"error\",\"event\":\"out_of_memory\"}\n";
 	/* The line is all that can be done: nothing is left to do when even this fails. */
-	ssize_t n UNUSED = write(STDERR_FILENO, line, sizeof(line) - 1);
+	ssize_t n UNUSED
+	= write(STDERR_FILENO, line, sizeof(line) - 1);
 
 	abort();
 }

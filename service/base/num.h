@@ -24,7 +24,8 @@ size_t num_format_double(double v, char buf[NUM_DOUBLE_BYTES]);
 /* Decimal form of v, NUL-terminated; returns its length (at most 20). */
 size_t num_format_int(int64_t v, char buf[24]);
 
-/* Nanoseconds as milliseconds with three decimals ("-0.001"), rounded towards zero, NUL-terminated; returns its length. */
+/* Nanoseconds as milliseconds with three decimals ("-0.001"), rounded towards zero, NUL-terminated; returns its length.
+ */
 size_t num_format_ms(int64_t ns, char buf[28]);
 
 /* RFC 4648 §4 base64, strict: standard alphabet, padding required, no white space, zero pad bits.
@@ -46,7 +47,8 @@ void num_sha256(struct str s, uint8_t ret[32]);
 /* Equal bytes of equal length, in time independent of where they differ. */
 bool num_equal_ct(struct str a, struct str b);
 
-/* A 128-bit digest of s that is the same in every process of one machine type: names a content among its versions. Not for secrets. */
+/* A 128-bit digest of s that is the same in every process of one machine type: names a content among its versions. Not
+ * for secrets. */
 void num_digest128(struct str s, uint8_t ret[16]);
 
 /* SipHash-like 64-bit hash keyed per process, for tables whose keys clients choose. */

@@ -15,7 +15,7 @@
 #include "service/base/str.h"
 
 struct strbuf {
-	char *p;     /* owned; NULL until the first append */
+	char *p; /* owned; NULL until the first append */
 	size_t len;
 	size_t size; /* allocated bytes */
 	size_t cap;  /* len never exceeds it; 0 means SIZE_MAX / 2 */

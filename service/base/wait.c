@@ -77,7 +77,8 @@ enum wait_result wait_fd(int fd, short events, int64_t deadline_ns, short *ret_e
 		return wait_fd_blocking(fd, events, deadline_ns, ret_events);
 	if (fiber_cancelled())
 		return WAIT_CANCELLED;
-	unsigned want = ((events & POLLIN) != 0 ? (unsigned)EPOLLIN : 0u) | ((events & POLLOUT) != 0 ? (unsigned)EPOLLOUT : 0u);
+	unsigned want =
+		((events & POLLIN) != 0 ? (unsigned)EPOLLIN : 0u) | ((events & POLLOUT) != 0 ? (unsigned)EPOLLOUT : 0u);
 	struct loop_wait w = {.fd = fd, .events = want, .deadline = deadline_ns};
 	enum wait_result res = park_on(&w, NULL);
 	if (ret_events != NULL && res == WAIT_READY) {

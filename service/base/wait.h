@@ -40,8 +40,8 @@ void offload_done(void);
  * event_set must hold a lock that the waiter takes before it lets the event go out of scope.
  */
 struct event {
-	int set;              /* atomic */
-	struct fiber *fiber;  /* the waiter, NULL for a plain thread */
+	int set;             /* atomic */
+	struct fiber *fiber; /* the waiter, NULL for a plain thread */
 };
 
 /* Binds the event to the calling fiber or thread. */

@@ -1,6 +1,6 @@
 /*
- * Parsing is split from redaction: redaction must be right for texts that are no URL at all, so it works on the raw bytes
- * (dsn_parts.c finds the secrets) and never depends on a successful parse.
+ * Parsing is split from redaction: redaction must be right for texts that are no URL at all, so it works on the raw
+ * bytes (dsn_parts.c finds the secrets) and never depends on a successful parse.
  */
 #include "store/connection/dsn.h"
 
@@ -54,8 +54,10 @@ static bool parse_bool(struct str v, bool *ret)
 
 static bool parse_mode(struct str v, enum sqlite_mode *ret)
 {
-	static const char *const words[] = {
-		[SQLITE_MODE_RW] = "rw", [SQLITE_MODE_RO] = "ro", [SQLITE_MODE_RWC] = "rwc", [SQLITE_MODE_MEMORY] = "memory"};
+	static const char *const words[] = {[SQLITE_MODE_RW] = "rw",
+					    [SQLITE_MODE_RO] = "ro",
+					    [SQLITE_MODE_RWC] = "rwc",
+					    [SQLITE_MODE_MEMORY] = "memory"};
 
 	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
 		if (str_eq_z(v, words[i])) {
@@ -131,7 +133,8 @@ static bool sqlite_parse(struct dsn *d, struct arena *a, struct str rest, struct
 
 /* ---- postgres ---- */
 
-/* What stands before the query. libpq ends the user information at the first '@' (or '/'): a password's own are encoded. */
+/* What stands before the query. libpq ends the user information at the first '@' (or '/'): a password's own are
+ * encoded. */
 static void put_authority(struct strbuf *b, struct str url, const struct dsn_parts *parts)
 {
 	if (parts->password.p == NULL || parts->tail.p == NULL) {
@@ -221,8 +224,8 @@ struct str dsn_redact(struct arena *a, struct str url)
 	struct strbuf b;
 
 	if (parts.opaque)
-		return parts.head.len > 0 ? arena_printf(a, "%.*s:" DSN_REDACTED, STR_FMT(parts.head)) :
-					    STR(DSN_REDACTED);
+		return parts.head.len > 0 ? arena_printf(a, "%.*s:" DSN_REDACTED, STR_FMT(parts.head))
+					  : STR(DSN_REDACTED);
 	strbuf_init(&b, 0);
 	strbuf_put(&b, parts.head);
 	if (parts.password.p != NULL)

@@ -11,14 +11,14 @@ enum sqlite_mode { SQLITE_MODE_RW, SQLITE_MODE_RO, SQLITE_MODE_RWC, SQLITE_MODE_
 
 struct dsn {
 	enum dialect_id dialect;
-	struct str redacted;       /* for clients and logs: never a secret */
+	struct str redacted; /* for clients and logs: never a secret */
 	/* SQLite */
-	struct str path;           /* percent-decoded; "" for an in-memory database */
+	struct str path; /* percent-decoded; "" for an in-memory database */
 	enum sqlite_mode mode;
 	bool immutable;
 	/* PostgreSQL: the URL for PQconninfoParse, ferro_search_path cut out. Secret: never shown. */
 	struct str conninfo;
-	struct str search_path;    /* STR_NONE: none; used quoted */
+	struct str search_path; /* STR_NONE: none; used quoted */
 };
 
 /* Parses into the arena. ERR_UNSUPPORTED_SCHEME, ERR_INVALID_URL, ERR_INVALID_SEARCH_PATH; details are redacted. */

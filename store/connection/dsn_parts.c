@@ -1,6 +1,6 @@
 /*
- * Passwords are often pasted into URLs without encoding, so the authority cannot be found by RFC 3986 alone: a password may
- * hold '@', '/', '#' or '?'. Where a text can be read in two ways, the reading that hides more wins.
+ * Passwords are often pasted into URLs without encoding, so the authority cannot be found by RFC 3986 alone: a password
+ * may hold '@', '/', '#' or '?'. Where a text can be read in two ways, the reading that hides more wins.
  */
 #include "store/connection/dsn_parts.h"
 
@@ -87,7 +87,8 @@ static const char *find_query(struct str s)
 
 		if (s.p[i] != '?')
 			continue;
-		while (j < s.len && (is_alpha(s.p[j]) || is_digit(s.p[j]) || strchr("_.-%", s.p[j]) != NULL) && s.p[j] != 0)
+		while (j < s.len && (is_alpha(s.p[j]) || is_digit(s.p[j]) || strchr("_.-%", s.p[j]) != NULL) &&
+		       s.p[j] != 0)
 			j++;
 		if (j == s.len || (j > i + 1 && (s.p[j] == '=' || s.p[j] == '&')))
 			return s.p + i;
@@ -186,8 +187,8 @@ static bool contains(struct str s, const char *word)
 
 bool dsn_is_secret(struct arena *a, const struct dsn_parts *parts, struct str key, struct str value)
 {
-	static const char *const words[] = {"password", "passwd", "pwd", "secret", "token", "apikey", "api_key",
-					    "service_role"};
+	static const char *const words[] = {"password", "passwd", "pwd",     "secret",
+					    "token",    "apikey", "api_key", "service_role"};
 	struct str plain = key;
 
 	if (!dsn_percent_decode(a, key, &plain))

@@ -1,10 +1,12 @@
-/* Failed statements by SQLSTATE class (SQL:2016, PostgreSQL appendix A): a closed list, so that metrics stay bounded. */
+/* Failed statements by SQLSTATE class (SQL:2016, PostgreSQL appendix A): a closed list, so that metrics stay bounded.
+ */
 #include "store/connection/registry.h"
 
 #include "service/base/banned.h"
 
-static const char *const classes[CONNECTION_ERROR_CLASSES] = {"08", "0A", "22", "23", "25", "26", "28", "3D", "3F",
-							      "40", "42", "53", "54", "55", "57", "XX", "none", "other"};
+static const char *const classes[CONNECTION_ERROR_CLASSES] = {"08", "0A", "22", "23", "25",   "26",
+							      "28", "3D", "3F", "40", "42",   "53",
+							      "54", "55", "57", "XX", "none", "other"};
 
 void connection_count_error(struct connection *c, const char *sqlstate)
 {

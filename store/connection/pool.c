@@ -152,8 +152,8 @@ bool pool_lease(struct pool *p, enum lease_mode mode, int64_t deadline, struct l
 	p->stats.acquired++;
 	p->stats.acquire_ns += (uint64_t)(clock_mono_ns() - start);
 	mutex_unlock(&p->lock);
-	*ret = (struct lease){.pool = pool_ref(p), .conn = c, .writer = turn != NULL, .turn = turn,
-			      .since_ns = clock_mono_ns()};
+	*ret = (struct lease){
+		.pool = pool_ref(p), .conn = c, .writer = turn != NULL, .turn = turn, .since_ns = clock_mono_ns()};
 	return true;
 }
 
@@ -270,7 +270,8 @@ void pool_refresh(struct pool *p)
 
 /* ---- housekeeping ---- */
 
-/* Takes out the idle that are past their time. The list is ordered by last use, so those that idled longest are its end. */
+/* Takes out the idle that are past their time. The list is ordered by last use, so those that idled longest are its
+ * end. */
 static struct driver_conn *take_expired(struct pool *p, int64_t now)
 {
 	struct driver_conn **at = &p->idle, *out = NULL;
@@ -279,7 +280,8 @@ static struct driver_conn *take_expired(struct pool *p, int64_t now)
 	while (*at != NULL) {
 		struct driver_conn *c = *at;
 		const bool spare = position >= p->cfg.min_connections;
-		const bool idle = p->cfg.idle_timeout_s > 0 && (double)(now - c->idle_since_ns) > p->cfg.idle_timeout_s * 1e9;
+		const bool idle =
+			p->cfg.idle_timeout_s > 0 && (double)(now - c->idle_since_ns) > p->cfg.idle_timeout_s * 1e9;
 
 		if (!pool_outdated(p, c, now) && !(spare && idle)) {
 			position++;

@@ -28,7 +28,7 @@ enum lease_mode {
 struct lease {
 	struct pool *pool;
 	struct driver_conn *conn;
-	bool writer;     /* holds the writer's turn */
+	bool writer;       /* holds the writer's turn */
 	struct turn *turn; /* that one; borrowed from the driver's db */
 	int64_t since_ns;
 };
@@ -43,16 +43,16 @@ struct pool_stats {
 bool pool_create(const struct driver *driver, const struct dsn *dsn, const struct pool_config *cfg, struct pool **ret,
 		 struct err *err) MUST_CHECK;
 
-/* No new leases (they and the waiters fail: ERR_CONNECTION_NOT_FOUND), idle connections closed; leased ones close when they come
- * back. */
+/* No new leases (they and the waiters fail: ERR_CONNECTION_NOT_FOUND), idle connections closed; leased ones close when
+ * they come back. */
 void pool_close(struct pool *p);
 /* Frees when closed and the last lease is back. */
 void pool_unref(struct pool *p);
 struct pool *pool_ref(struct pool *p);
 
-/* Leases a live connection until `deadline` or the acquire timeout, whichever is first. Checks one that was idle for long, replaces
- * the dead. ERR_POOL_TIMEOUT, ERR_DATABASE_UNAVAILABLE (with backoff: while the database is known to be down only one
- * attempt at a time is made, others fail at once or wait for its outcome). Parks. */
+/* Leases a live connection until `deadline` or the acquire timeout, whichever is first. Checks one that was idle for
+ * long, replaces the dead. ERR_POOL_TIMEOUT, ERR_DATABASE_UNAVAILABLE (with backoff: while the database is known to be
+ * down only one attempt at a time is made, others fail at once or wait for its outcome). Parks. */
 bool pool_lease(struct pool *p, enum lease_mode mode, int64_t deadline, struct lease *ret, struct err *err) MUST_CHECK;
 
 /* Takes the writer's turn for a lease that reads so far. No-op on PostgreSQL. Parks. */

@@ -1,10 +1,11 @@
 /*
- * Shared by the files of the pool only: pool.c (life, leases, housekeeping) and pool_queue.c (who gets which connection).
+ * Shared by the files of the pool only: pool.c (life, leases, housekeeping) and pool_queue.c (who gets which
+ * connection).
  *
- * A connection is in one of four places: idle (a list, last used first), leased, being opened, or nowhere. One function,
- * pool_dispatch, moves what is free to those who wait, and is called after every change. Waiters are woken with an outcome
- * already theirs: a connection, a slot to open one in, or a failure; so none can be overtaken. The driver is only called
- * without the lock.
+ * A connection is in one of four places: idle (a list, last used first), leased, being opened, or nowhere. One
+ * function, pool_dispatch, moves what is free to those who wait, and is called after every change. Waiters are woken
+ * with an outcome already theirs: a connection, a slot to open one in, or a failure; so none can be overtaken. The
+ * driver is only called without the lock.
  */
 #ifndef FERROD_STORE_CONNECTION_POOL_INTERNAL_H
 #define FERROD_STORE_CONNECTION_POOL_INTERNAL_H
@@ -25,7 +26,7 @@ struct pool {
 	struct pool_config cfg;
 	struct driver_db *db;
 	struct lane_set *lanes; /* owned */
-	struct mutex lock; /* of all that follows */
+	struct mutex lock;      /* of all that follows */
 	struct driver_conn *idle;
 	int64_t n_idle, n_leased, n_opening;
 	struct pool_waiter *head, *tail;
@@ -34,10 +35,10 @@ struct pool {
 	bool closed;
 	bool opened_once;
 	/* an outage: opening failed */
-	int n_failures;        /* in a row */
-	int64_t retry_ns;      /* not before */
-	bool probing;          /* one who may try is at it */
-	int64_t suspect_ns;    /* a connection broke then: those idle since before are checked */
+	int n_failures;     /* in a row */
+	int64_t retry_ns;   /* not before */
+	bool probing;       /* one who may try is at it */
+	int64_t suspect_ns; /* a connection broke then: those idle since before are checked */
 	struct pool_stats stats;
 	char version[64];
 };
@@ -52,7 +53,8 @@ bool pool_closed_error(struct err *err);
 
 /* A slot to open a connection in, when one may be opened; *ret_probe: an earlier attempt failed. Lock held. */
 bool pool_take_slot(struct pool *p, bool writer, bool *ret_probe) MUST_CHECK;
-/* Opens a connection in the slot; it counts as leased. After a failed attempt the next is held back for a while. Parks. */
+/* Opens a connection in the slot; it counts as leased. After a failed attempt the next is held back for a while. Parks.
+ */
 bool pool_open_slot(struct pool *p, bool probe, int64_t deadline, struct driver_conn **ret, struct err *err) MUST_CHECK;
 /* Takes a leased connection out of the world. */
 void pool_discard(struct pool *p, struct driver_conn *c);

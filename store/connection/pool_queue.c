@@ -15,10 +15,10 @@ enum grant { GRANT_NONE, GRANT_CONN, GRANT_OPEN, GRANT_FAILED };
 struct pool_waiter {
 	struct event woken;
 	enum grant grant;
-	struct driver_conn *conn;  /* GRANT_CONN */
-	struct err *err;           /* GRANT_FAILED: filled in */
-	bool writer;               /* holds the writer's turn */
-	bool probe;                /* GRANT_OPEN: see pool_take_slot */
+	struct driver_conn *conn; /* GRANT_CONN */
+	struct err *err;          /* GRANT_FAILED: filled in */
+	bool writer;              /* holds the writer's turn */
+	bool probe;               /* GRANT_OPEN: see pool_take_slot */
 	struct pool_waiter *prev, *next;
 };
 
@@ -56,8 +56,8 @@ static void wake(struct pool *p, struct pool_waiter *w, enum grant grant)
 }
 
 /*
- * The writer of an SQLite database may open one connection more than allowed while another lease waits for its turn: that
- * lease keeps a connection until it gets the turn, the writer keeps the turn until it gets a connection.
+ * The writer of an SQLite database may open one connection more than allowed while another lease waits for its turn:
+ * that lease keeps a connection until it gets the turn, the writer keeps the turn until it gets a connection.
  */
 static bool may_open(const struct pool *p, bool writer)
 {
@@ -157,8 +157,8 @@ bool pool_open_slot(struct pool *p, bool probe, int64_t deadline, struct driver_
 
 	mutex_lock(&p->lock);
 	generation = p->generation;
-	/* half of its time remains for the attempt: one that only waits until its deadline would fail without having tried,
-	 * and put off the next one */
+	/* half of its time remains for the attempt: one that only waits until its deadline would fail without having
+	 * tried, and put off the next one */
 	if (probe)
 		retry = clock_min(p->retry_ns, now + (deadline - now) / 2);
 	mutex_unlock(&p->lock);
@@ -272,7 +272,8 @@ static enum grant get_grant(struct pool *p, struct pool_waiter *w, int64_t deadl
 	return grant;
 }
 
-/* True when another connection is out there that may come back: then a failure to open one more is no reason to fail. */
+/* True when another connection is out there that may come back: then a failure to open one more is no reason to fail.
+ */
 static bool worth_waiting(struct pool *p)
 {
 	bool ret;

@@ -1,4 +1,5 @@
-/* Named connections. The registry's lock guards the table and the default only; opening and closing happen outside of it. */
+/* Named connections. The registry's lock guards the table and the default only; opening and closing happen outside of
+ * it. */
 #include "store/connection/registry.h"
 
 #include "service/base/limits.h"
@@ -74,7 +75,8 @@ static bool check_name(struct str name, struct err *err)
 	if (connection_name_valid(name))
 		return true;
 	return err_set(err, ERR_INVALID_CONNECTION_NAME,
-		       "Invalid connection name: ASCII letters, digits and '_' only, 1 to %d of them", LIMIT_CONNECTION_NAME);
+		       "Invalid connection name: ASCII letters, digits and '_' only, 1 to %d of them",
+		       LIMIT_CONNECTION_NAME);
 }
 
 /* name is valid, so it may be shown. */
@@ -107,7 +109,8 @@ static bool name_free(struct connection_registry *r, struct str name, struct err
 }
 
 /* The contract's order: scheme, name, duplicate, then all else that is wrong with the URL. */
-static bool validate(struct connection_registry *r, struct connection *c, const struct connect_options *o, struct err *err)
+static bool validate(struct connection_registry *r, struct connection *c, const struct connect_options *o,
+		     struct err *err)
 {
 	struct err url_err;
 	const bool url_ok = dsn_parse(&c->arena, arena_str(&c->arena, o->url), &c->dsn, &url_err);
@@ -227,8 +230,8 @@ bool connection_get_default(struct connection_registry *r, struct connection **r
 	mutex_unlock(&r->lock);
 	if (c == NULL)
 		return err_set(err, ERR_NO_DEFAULT_CONNECTION,
-			       any ? "No default connection selected: name one with `using` or select one" :
-				     "Engine not initialized: there is no connection; connect first");
+			       any ? "No default connection selected: name one with `using` or select one"
+				   : "Engine not initialized: there is no connection; connect first");
 	*ret = c;
 	return true;
 }
@@ -284,7 +287,8 @@ static size_t collect(const struct connection_registry *r, struct arena *a, stru
 	return n;
 }
 
-size_t connection_list(struct connection_registry *r, struct arena *a, struct connection ***ret, struct str *ret_default)
+size_t connection_list(struct connection_registry *r, struct arena *a, struct connection ***ret,
+		       struct str *ret_default)
 {
 	size_t n;
 

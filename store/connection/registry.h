@@ -6,11 +6,12 @@
 #include "service/base/mutex.h"
 #include "store/connection/pool.h"
 
-/* A named connection: immutable but for counters; reference-counted; lives while a request, session or transaction uses it. */
+/* A named connection: immutable but for counters; reference-counted; lives while a request, session or transaction uses
+ * it. */
 #define CONNECTION_ERROR_CLASSES 18
 
 struct connection {
-	int refs;                  /* atomic */
+	int refs; /* atomic */
 	struct arena arena;
 	struct str name;
 	struct dsn dsn;
@@ -18,18 +19,19 @@ struct connection {
 	const struct dialect *dialect;
 	struct pool *pool;
 	bool identity_map;
-	bool implicit;             /* the built-in default: the first unnamed connect replaces it */
-	bool unnamed;              /* made by an unnamed connect */
-	uint64_t uid;              /* unique in the process: a new connect under the same name has another */
-	uint64_t schema_epoch;     /* atomic; bumped by DDL: identity maps older than this are stale */
+	bool implicit;                      /* the built-in default: the first unnamed connect replaces it */
+	bool unnamed;                       /* made by an unnamed connect */
+	uint64_t uid;                       /* unique in the process: a new connect under the same name has another */
+	uint64_t schema_epoch;              /* atomic; bumped by DDL: identity maps older than this are stale */
 	int64_t n_sessions, n_transactions; /* atomic gauges */
-	uint64_t n_errors[CONNECTION_ERROR_CLASSES]; /* atomic; failed statements by SQLSTATE class, see connection_error_class */
-	int closed;                /* atomic: disconnected or reset; sessions on it have expired */
+	uint64_t n_errors[CONNECTION_ERROR_CLASSES]; /* atomic; failed statements by SQLSTATE class, see
+							connection_error_class */
+	int closed;                                  /* atomic: disconnected or reset; sessions on it have expired */
 };
 
 struct connect_options {
 	struct str url;
-	struct str name;           /* STR_NONE: unnamed */
+	struct str name; /* STR_NONE: unnamed */
 	bool make_default;
 	bool identity_map;
 	bool implicit;
@@ -38,7 +40,7 @@ struct connect_options {
 
 struct connection_registry {
 	struct mutex lock;
-	struct map by_name;        /* -> struct connection, one reference each */
+	struct map by_name;          /* -> struct connection, one reference each */
 	struct connection *fallback; /* the default; borrowed from by_name, may be NULL */
 	uint64_t next_uid;
 };
@@ -49,26 +51,29 @@ void connection_registry_done(struct connection_registry *r);
 struct connection *connection_ref(struct connection *c);
 void connection_unref(struct connection *c);
 
-/* Validates in the contract's order (scheme, name, duplicate, search path), opens one connection to prove that it works,
- * and answers it unregistered: connection_register publishes. Parks. *ret: a new reference. */
+/* Validates in the contract's order (scheme, name, duplicate, search path), opens one connection to prove that it
+ * works, and answers it unregistered: connection_register publishes. Parks. *ret: a new reference. */
 bool connection_open(struct connection_registry *r, const struct connect_options *o, int64_t deadline,
 		     struct connection **ret, struct err *err) MUST_CHECK;
-/* Publishes (taking a reference of its own); ERR_CONNECTION_EXISTS on a lost race. A replaced unnamed one is answered in
- * *ret_replaced (the registry's reference goes to the caller) or NULL. */
+/* Publishes (taking a reference of its own); ERR_CONNECTION_EXISTS on a lost race. A replaced unnamed one is answered
+ * in *ret_replaced (the registry's reference goes to the caller) or NULL. */
 bool connection_register(struct connection_registry *r, struct connection *c, const struct connect_options *o,
 			 struct connection **ret_replaced, struct err *err) MUST_CHECK;
 
 /* By name; a new reference. ERR_CONNECTION_NOT_FOUND, ERR_INVALID_CONNECTION_NAME. */
-bool connection_get(struct connection_registry *r, struct str name, struct connection **ret, struct err *err) MUST_CHECK;
+bool connection_get(struct connection_registry *r, struct str name, struct connection **ret,
+		    struct err *err) MUST_CHECK;
 /* The default; ERR_NO_DEFAULT_CONNECTION. */
 bool connection_get_default(struct connection_registry *r, struct connection **ret, struct err *err) MUST_CHECK;
 bool connection_set_default(struct connection_registry *r, struct str name, struct err *err) MUST_CHECK;
 /* Takes it out of the registry; the registry's reference goes to the caller, who closes it (connection_close). */
-bool connection_remove(struct connection_registry *r, struct str name, struct connection **ret, struct err *err) MUST_CHECK;
+bool connection_remove(struct connection_registry *r, struct str name, struct connection **ret,
+		       struct err *err) MUST_CHECK;
 /* No new leases; pooled connections close. */
 void connection_close(struct connection *c);
 /* All of them, sorted by name, each a new reference, in the arena; *ret_default may be NULL. */
-size_t connection_list(struct connection_registry *r, struct arena *a, struct connection ***ret, struct str *ret_default);
+size_t connection_list(struct connection_registry *r, struct arena *a, struct connection ***ret,
+		       struct str *ret_default);
 /* Takes everything out (reset); references go to the caller. */
 size_t connection_take_all(struct connection_registry *r, struct arena *a, struct connection ***ret);
 

@@ -12,9 +12,9 @@ enum dialect_id { DIALECT_SQLITE, DIALECT_POSTGRES };
 
 struct dialect {
 	enum dialect_id id;
-	const char *name;            /* "sqlite", "postgres": the wire's word */
-	size_t params_max;           /* parameters of one statement */
-	bool numbered_placeholders;  /* $1 against ? */
+	const char *name;           /* "sqlite", "postgres": the wire's word */
+	size_t params_max;          /* parameters of one statement */
+	bool numbered_placeholders; /* $1 against ? */
 };
 
 extern const struct dialect dialect_sqlite;

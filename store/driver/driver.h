@@ -1,6 +1,6 @@
 /*
- * The database driver's vtable: everything above it is the same for both databases. A connection belongs to one lease at a
- * time; its calls may park the fiber (wait.h) and must be made by the fiber that leased it.
+ * The database driver's vtable: everything above it is the same for both databases. A connection belongs to one lease
+ * at a time; its calls may park the fiber (wait.h) and must be made by the fiber that leased it.
  */
 #ifndef FERROD_STORE_DRIVER_DRIVER_H
 #define FERROD_STORE_DRIVER_DRIVER_H
@@ -26,31 +26,32 @@ enum tx_state { TX_STATE_NONE, TX_STATE_OPEN, TX_STATE_ABORTED, TX_STATE_UNKNOWN
 
 enum tx_isolation { TX_ISO_DEFAULT, TX_ISO_READ_COMMITTED, TX_ISO_REPEATABLE_READ, TX_ISO_SERIALIZABLE };
 
-/* Per-database state shared by the connections of one pool: the name of an in-memory database, its anchor connection, the
- * write epoch. Made by driver->db_open, opaque to all others. */
+/* Per-database state shared by the connections of one pool: the name of an in-memory database, its anchor connection,
+ * the write epoch. Made by driver->db_open, opaque to all others. */
 struct driver_db;
 
 /* Base struct, embedded first in the driver's own. */
 struct driver_conn {
 	const struct driver *driver;
 	struct driver_db *db;
-	bool broken;             /* never to be reused: the pool closes it */
-	int64_t opened_ns;       /* monotonic */
-	int64_t idle_since_ns;   /* set by the pool */
-	uint64_t generation;     /* of the pool when it was opened; older ones are replaced */
+	bool broken;                  /* never to be reused: the pool closes it */
+	int64_t opened_ns;            /* monotonic */
+	int64_t idle_since_ns;        /* set by the pool */
+	uint64_t generation;          /* of the pool when it was opened; older ones are replaced */
 	int64_t statement_timeout_ns; /* 0: none but the request's deadline */
-	bool session_dirty;      /* raw SQL ran: `reset` before the next lease */
-	struct driver_conn *next; /* the pool's list */
+	bool session_dirty;           /* raw SQL ran: `reset` before the next lease */
+	struct driver_conn *next;     /* the pool's list */
 	uint64_t cache_hits, cache_misses;
-	/* Top-level transactions that have ended on this connection, whoever's SQL ended them; never reset. Counted after every
-	 * statement: on PostgreSQL by the command tag (COMMIT; ROLLBACK when the connection is idle then, so not ROLLBACK TO), on
-	 * SQLite when sqlite3_get_autocommit has turned from 0 to 1 (rolled back when the rollback hook fired, else committed). */
+	/* Top-level transactions that have ended on this connection, whoever's SQL ended them; never reset. Counted
+	 * after every statement: on PostgreSQL by the command tag (COMMIT; ROLLBACK when the connection is idle then,
+	 * so not ROLLBACK TO), on SQLite when sqlite3_get_autocommit has turned from 0 to 1 (rolled back when the
+	 * rollback hook fired, else committed). */
 	uint64_t n_commits, n_rollbacks;
 };
 
 /* One column of a running statement. */
 struct cursor_column {
-	struct str name; /* borrowed until finish */
+	struct str name;   /* borrowed until finish */
 	unsigned type_oid; /* PostgreSQL; 0 on SQLite */
 };
 
@@ -67,12 +68,14 @@ struct cursor {
 
 /* One of several quick statements that share a round trip (run_batch) or a transaction (run_writes). */
 struct batch_item {
-	const struct stmt *stmt; /* borrowed until run_batch first parks (its request may leave), or run_writes returns */
-	/* what run_batch leaves: a result (cursor_of reads it), a failure, or `again`: nothing has happened, run it by itself */
-	void *result;            /* owned by whoever holds the item: batch_drop */
+	const struct stmt
+		*stmt; /* borrowed until run_batch first parks (its request may leave), or run_writes returns */
+	/* what run_batch leaves: a result (cursor_of reads it), a failure, or `again`: nothing has happened, run it by
+	 * itself */
+	void *result; /* owned by whoever holds the item: batch_drop */
 	bool failed, again;
-	bool slow;               /* again, for it took too long: better by itself in future, too */
-	struct err err;          /* when failed */
+	bool slow;      /* again, for it took too long: better by itself in future, too */
+	struct err err; /* when failed */
 };
 
 /* How the transaction of a migration begins. */
@@ -91,27 +94,30 @@ struct driver {
 	bool (*db_open)(const struct dsn *dsn, struct driver_db **ret, struct err *err) MUST_CHECK;
 	void (*db_close)(struct driver_db *db); /* every connection is closed by then */
 
-	/* Connects. ERR_DATABASE_UNAVAILABLE, ERR_DATABASE_FORBIDDEN, ERR_INVALID_URL (a SQLite file that cannot be opened). */
+	/* Connects. ERR_DATABASE_UNAVAILABLE, ERR_DATABASE_FORBIDDEN, ERR_INVALID_URL (a SQLite file that cannot be
+	 * opened). */
 	bool (*open)(struct driver_db *db, int64_t deadline_ns, struct driver_conn **ret, struct err *err) MUST_CHECK;
 	/* Closes at once, whatever runs. Never parks. */
 	void (*close)(struct driver_conn *c);
 
-	/* Prepares (from the connection's cache when stmt->cache), binds and starts. On false nothing is left to finish. Raw SQL:
-	 * a second statement in the text, or a wrong number of parameters, is refused before anything runs. */
+	/* Prepares (from the connection's cache when stmt->cache), binds and starts. On false nothing is left to
+	 * finish. Raw SQL: a second statement in the text, or a wrong number of parameters, is refused before anything
+	 * runs. */
 	bool (*prepare)(struct driver_conn *c, const struct stmt *s, int64_t deadline_ns, struct cursor **ret,
 			struct err *err) MUST_CHECK;
 	/* Next row, or *ret_row = false at the end. On an error the cursor still has to be finished. */
 	bool (*step)(struct cursor *cur, bool *ret_row, struct err *err) MUST_CHECK;
-	/* Ends the statement; rows not read are dropped (the statement is cancelled when that would take long). NULL is fine. May
-	 * set conn->broken. */
+	/* Ends the statement; rows not read are dropped (the statement is cancelled when that would take long). NULL is
+	 * fine. May set conn->broken. */
 	void (*finish)(struct cursor *cur);
 
-	/* NULL where a batch has no advantage (SQLite). Sends n cached autocommit reads at once, with one sync point behind them, and
-	 * waits for all of them; a failing one costs the others nothing but `again`. May mark the connection broken. Parks. */
+	/* NULL where a batch has no advantage (SQLite). Sends n cached autocommit reads at once, with one sync point
+	 * behind them, and waits for all of them; a failing one costs the others nothing but `again`. May mark the
+	 * connection broken. Parks. */
 	void (*run_batch)(struct driver_conn *c, struct batch_item *const *items, size_t n, int64_t deadline_ns);
-	/* NULL where commits of many share their sync already (PostgreSQL). Runs n cached autocommit writes in one transaction, each
-	 * in its savepoint, and commits: an item without `failed` and `again` is durable when this returns. May mark the connection
-	 * broken. Parks. */
+	/* NULL where commits of many share their sync already (PostgreSQL). Runs n cached autocommit writes in one
+	 * transaction, each in its savepoint, and commits: an item without `failed` and `again` is durable when this
+	 * returns. May mark the connection broken. Parks. */
 	void (*run_writes)(struct driver_conn *c, struct batch_item *const *items, size_t n, int64_t deadline_ns);
 	/* Is there anything to gain by run_writes? */
 	bool (*groups_writes)(const struct driver_db *db);
@@ -124,11 +130,13 @@ struct driver {
 	/* Runs statements without parameters or rows (BEGIN, DDL). Unprepared. */
 	bool (*simple)(struct driver_conn *c, struct str sql, int64_t deadline_ns, struct err *err) MUST_CHECK;
 
-	/* BEGIN in the dialect's words. SQLite: deferred (read_only or not); the caller holds the writer's turn before it writes. */
+	/* BEGIN in the dialect's words. SQLite: deferred (read_only or not); the caller holds the writer's turn before
+	 * it writes. */
 	bool (*begin)(struct driver_conn *c, enum tx_isolation iso, bool read_only, int64_t deadline_ns,
 		      struct err *err) MUST_CHECK;
 	bool (*commit)(struct driver_conn *c, int64_t deadline_ns, struct err *err) MUST_CHECK;
-	/* Rolls back whatever is open; never leaves a transaction open (marks the connection broken instead). Shielded. */
+	/* Rolls back whatever is open; never leaves a transaction open (marks the connection broken instead). Shielded.
+	 */
 	void (*rollback)(struct driver_conn *c);
 	/* The engine's own word, no round trip. */
 	enum tx_state (*tx_state)(struct driver_conn *c);
@@ -144,20 +152,24 @@ struct driver {
 	/* Server's version text ("15.18", "3.40.1"), static or owned by c. */
 	const char *(*server_version)(struct driver_conn *c);
 	/* Writes the names of the ordinary tables of the current schema to the arena. */
-	bool (*list_tables)(struct driver_conn *c, struct arena *a, int64_t deadline_ns, struct str **ret, size_t *ret_n,
-			    struct err *err) MUST_CHECK;
+	bool (*list_tables)(struct driver_conn *c, struct arena *a, int64_t deadline_ns, struct str **ret,
+			    size_t *ret_n, struct err *err) MUST_CHECK;
 
 	/* Every ordinary table of the current schema, in the arena; rows are not looked at. Parks. */
 	bool (*introspect)(struct driver_conn *c, struct arena *a, int64_t deadline_ns, struct live_schema *ret,
 			   struct err *err) MUST_CHECK;
-	/* Begins the transaction of a migration, holding the lock that keeps other migrations (any process's) out until it ends.
-	 * Whatever it returns, the caller ends the transaction and calls migrate_end. Parks. */
+	/* Begins the transaction of a migration, holding the lock that keeps other migrations (any process's) out until
+	 * it ends. Whatever it returns, the caller ends the transaction and calls migrate_end. Parks. */
 	bool (*migrate_begin)(struct driver_conn *c, const struct migrate_begin *how, struct err *err) MUST_CHECK;
-	/* Until when each statement that follows waits for others' locks. NULL: only the first one of a transaction waits. Parks. */
-	bool (*migrate_patience)(struct driver_conn *c, int64_t lock_ns, int64_t deadline_ns, struct err *err) MUST_CHECK;
-	/* Before the commit of rebuilt tables: ERR_MIGRATION_REFUSED when the database is not sound. NULL: nothing to look at. Parks. */
+	/* Until when each statement that follows waits for others' locks. NULL: only the first one of a transaction
+	 * waits. Parks. */
+	bool (*migrate_patience)(struct driver_conn *c, int64_t lock_ns, int64_t deadline_ns,
+				 struct err *err) MUST_CHECK;
+	/* Before the commit of rebuilt tables: ERR_MIGRATION_REFUSED when the database is not sound. NULL: nothing to
+	 * look at. Parks. */
 	bool (*migrate_check)(struct driver_conn *c, int64_t deadline_ns, struct err *err) MUST_CHECK;
-	/* After the transaction: what migrate_begin had set is as before, or the connection is marked broken. May be NULL. */
+	/* After the transaction: what migrate_begin had set is as before, or the connection is marked broken. May be
+	 * NULL. */
 	void (*migrate_end)(struct driver_conn *c);
 
 	/* The turn that a lease takes before it writes; borrowed for the db's life. NULL member: writers need none. */

@@ -91,9 +91,10 @@ static int setup(struct sqlite_conn *c)
 		rc = sqlite3_exec(c->h, "SELECT 1 FROM sqlite_schema LIMIT 1", NULL, NULL, NULL);
 	if (rc != SQLITE_OK)
 		return rc;
-	if (db->is_file && !db->dsn->immutable && db->dsn->mode != SQLITE_MODE_RO && !sqlite3_db_readonly(c->h, "main") &&
-	    !is_wal(c->h)) {
-		/* others may have it open in another mode, or the file system may not support it: then it stays as it is */
+	if (db->is_file && !db->dsn->immutable && db->dsn->mode != SQLITE_MODE_RO &&
+	    !sqlite3_db_readonly(c->h, "main") && !is_wal(c->h)) {
+		/* others may have it open in another mode, or the file system may not support it: then it stays as it
+		 * is */
 		(void)sqlite3_exec(c->h, "PRAGMA journal_mode=WAL", NULL, NULL, NULL);
 	}
 	return SQLITE_OK;
@@ -237,7 +238,8 @@ static bool sqlite_list_tables(struct driver_conn *base, struct arena *a, int64_
 			       size_t *ret_n, struct err *err)
 {
 	const struct stmt s = {
-		.sql = STR("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' "
+		.sql = STR("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE "
+			   "'\\' "
 			   "ORDER BY name"),
 		.access = STMT_READ,
 		.cache = true,

@@ -1,7 +1,7 @@
 /*
- * Several quick reads in one round trip: libpq's pipeline mode with one sync point behind them (libpq, "Pipeline Mode"). Between
- * two sync points the server runs one implicit transaction: an error aborts what follows it, and that is run again, by itself.
- * Only reads are sent this way, for a write would be undone with its neighbours.
+ * Several quick reads in one round trip: libpq's pipeline mode with one sync point behind them (libpq, "Pipeline
+ * Mode"). Between two sync points the server runs one implicit transaction: an error aborts what follows it, and that
+ * is run again, by itself. Only reads are sent this way, for a write would be undone with its neighbours.
  */
 #include "store/driver/postgres_driver.h"
 
@@ -89,8 +89,8 @@ static bool is_stale(const PGresult *res)
 	return state != NULL && (strcmp(state, "26000") == 0 || strcmp(state, "0A000") == 0);
 }
 
-/* Takes res. The first failure of the batch is the item's own; what was aborted by it runs again. A cached plan that its table has
- * outgrown is no failure either: all plans of this connection are made anew. */
+/* Takes res. The first failure of the batch is the item's own; what was aborted by it runs again. A cached plan that
+ * its table has outgrown is no failure either: all plans of this connection are made anew. */
 static void judge(struct pg_conn *c, struct batch_item *item, PGresult *res, bool *stale)
 {
 	const ExecStatusType status = PQresultStatus(res);
@@ -109,8 +109,8 @@ static void judge(struct pg_conn *c, struct batch_item *item, PGresult *res, boo
 	PQclear(res);
 }
 
-static enum pg_io read_item(struct pg_conn *c, struct batch_item *item, const struct sent *st, int64_t deadline, bool *stale,
-			    bool *lost_prepare)
+static enum pg_io read_item(struct pg_conn *c, struct batch_item *item, const struct sent *st, int64_t deadline,
+			    bool *stale, bool *lost_prepare)
 {
 	PGresult *res;
 	enum pg_io io;
@@ -135,7 +135,8 @@ static enum pg_io read_item(struct pg_conn *c, struct batch_item *item, const st
 	return io;
 }
 
-/* Those without an outcome: the connection failed, or the time was over. Each may try by itself, within its own time. */
+/* Those without an outcome: the connection failed, or the time was over. Each may try by itself, within its own time.
+ */
 static void leave_rest(struct batch_item *const *items, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
@@ -143,7 +144,8 @@ static void leave_rest(struct batch_item *const *items, size_t n)
 			items[i]->again = true;
 }
 
-static void read_all(struct pg_conn *c, struct batch_item *const *items, const struct sent *sent, size_t n, int64_t deadline)
+static void read_all(struct pg_conn *c, struct batch_item *const *items, const struct sent *sent, size_t n,
+		     int64_t deadline)
 {
 	bool stale = false, lost_prepare = false;
 	enum pg_io io = PG_IO_OK;

@@ -1,8 +1,8 @@
 /*
- * Per-database state. Several named connections may open one file: they share a writer's turn, found by device and inode, so
- * that writers of one process queue in order instead of polling for SQLite's lock. Links are followed by stat. A file that
- * is replaced while it is open keeps the turn of the old one: then SQLite's own lock and the busy handler serve, as they do
- * between processes.
+ * Per-database state. Several named connections may open one file: they share a writer's turn, found by device and
+ * inode, so that writers of one process queue in order instead of polling for SQLite's lock. Links are followed by
+ * stat. A file that is replaced while it is open keeps the turn of the old one: then SQLite's own lock and the busy
+ * handler serve, as they do between processes.
  */
 #include "store/driver/driver_sqlite.h"
 #include "store/driver/sqlite_internal.h"
@@ -55,8 +55,8 @@ static char *immutable_name(struct str path)
 	for (size_t i = 0; i < path.len; i++) {
 		unsigned char c = (unsigned char)path.p[i];
 
-		if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '/' || c == '.' ||
-		    c == '_' || c == '-') {
+		if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '/' ||
+		    c == '.' || c == '_' || c == '-') {
 			strbuf_putc(&b, (char)c);
 		} else {
 			strbuf_putc(&b, '%');
@@ -68,8 +68,8 @@ static char *immutable_name(struct str path)
 	return take_name(&b);
 }
 
-/* The memdb VFS shares a database between the connections that open one name, if it begins with '/'. Shared-cache mode would do
- * too, but holds mutexes while its busy handler runs. */
+/* The memdb VFS shares a database between the connections that open one name, if it begins with '/'. Shared-cache mode
+ * would do too, but holds mutexes while its busy handler runs. */
 static char *memory_name(void)
 {
 	struct strbuf b;
@@ -101,7 +101,8 @@ bool sqlite_db_open(const struct dsn *dsn, struct driver_db **ret, struct err *e
 		if (dsn->mode == SQLITE_MODE_RO)
 			db->open_flags |= SQLITE_OPEN_READONLY;
 		else
-			db->open_flags |= SQLITE_OPEN_READWRITE | (dsn->mode == SQLITE_MODE_RWC ? SQLITE_OPEN_CREATE : 0);
+			db->open_flags |=
+				SQLITE_OPEN_READWRITE | (dsn->mode == SQLITE_MODE_RWC ? SQLITE_OPEN_CREATE : 0);
 	}
 	mutex_init(&db->lock);
 	turn_init(&db->own_turn);

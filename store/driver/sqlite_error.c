@@ -1,6 +1,6 @@
 /*
- * Result codes and messages to struct err. SQLite's messages name schema objects, which a client may see, but some quote pieces
- * of the SQL or of a value, which must not get into an error: those are cut.
+ * Result codes and messages to struct err. SQLite's messages name schema objects, which a client may see, but some
+ * quote pieces of the SQL or of a value, which must not get into an error: those are cut.
  */
 #include "store/driver/sqlite_internal.h"
 
@@ -45,8 +45,8 @@ static void set_constraint(struct err *err, struct str name)
 	for (size_t i = 0; i < name.len; i++) {
 		const char c = name.p[i];
 
-		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '$' ||
-		      (unsigned char)c >= 0x80))
+		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+		      c == '$' || (unsigned char)c >= 0x80))
 			return;
 	}
 	copy(err->constraint, sizeof(err->constraint), name);
@@ -82,8 +82,9 @@ static bool constraint_error(int rc, struct str msg, struct err *err)
 		return err_set(err, ERR_FOREIGN_KEY_VIOLATION, "%.*s", STR_FMT(msg));
 	case SQLITE_CONSTRAINT_TRIGGER:
 		/* ON DELETE RESTRICT is a trigger inside; RAISE() of a trigger comes here too, with its own words */
-		return err_set(err, str_eq_z(msg, "FOREIGN KEY constraint failed") ? ERR_FOREIGN_KEY_VIOLATION : ERR_SQL_ERROR,
-			       "%.*s", STR_FMT(msg));
+		return err_set(
+			err, str_eq_z(msg, "FOREIGN KEY constraint failed") ? ERR_FOREIGN_KEY_VIOLATION : ERR_SQL_ERROR,
+			"%.*s", STR_FMT(msg));
 	case SQLITE_CONSTRAINT_DATATYPE:
 		return err_set(err, ERR_INVALID_VALUE, "%.*s", STR_FMT(msg));
 	default:
@@ -91,7 +92,8 @@ static bool constraint_error(int rc, struct str msg, struct err *err)
 	}
 }
 
-/* Without literals of the SQL text and without values. `near "x"` stays while x is a word of the statement being compiled. */
+/* Without literals of the SQL text and without values. `near "x"` stays while x is a word of the statement being
+ * compiled. */
 static struct str safe_message(struct str msg)
 {
 	static const char near[] = "near \"";
@@ -102,7 +104,8 @@ static struct str safe_message(struct str msg)
 		return STR("unrecognized token");
 	if (at != NULL) {
 		const char first = at[sizeof(near) - 1];
-		const bool word = (first >= 'a' && first <= 'z') || (first >= 'A' && first <= 'Z') || strchr("(),;*=_", first);
+		const bool word =
+			(first >= 'a' && first <= 'z') || (first >= 'A' && first <= 'Z') || strchr("(),;*=_", first);
 
 		if (at != msg.p || first == '\0' || !word)
 			return STR("syntax error");
@@ -136,8 +139,8 @@ static bool stopped(const struct sqlite_conn *c, int rc, struct err *err)
 {
 	if (c->stop == SQLITE_STOP_DEADLINE)
 		return err_set(err, ERR_STATEMENT_TIMEOUT,
-			       (rc & 0xff) == SQLITE_BUSY ? "statement timed out while the database was locked" :
-							    "statement timed out");
+			       (rc & 0xff) == SQLITE_BUSY ? "statement timed out while the database was locked"
+							  : "statement timed out");
 	(void)err_set(err, ERR_STATEMENT_TIMEOUT, "statement was cancelled");
 	err->cancelled = true;
 	return false;
@@ -169,7 +172,8 @@ bool sqlite_error(struct sqlite_conn *c, int rc, struct str sql, struct err *err
 		return constraint_error(rc, str_z(sqlite3_errmsg(c->h)), err);
 	case SQLITE_READONLY:
 		return err_set(err, ERR_SQL_ERROR, "%s",
-			       c->query_only ? "cannot write in a read-only transaction" : "cannot write to a read-only database");
+			       c->query_only ? "cannot write in a read-only transaction"
+					     : "cannot write to a read-only database");
 	case SQLITE_FULL:
 		return err_set(err, ERR_DATABASE_UNAVAILABLE, "the disk that holds the database is full");
 	case SQLITE_IOERR:
@@ -209,6 +213,7 @@ bool sqlite_open_error(int rc, struct err *err)
 			       "the database could not be opened: it needs recovery and cannot be written to");
 	default:
 		return err_set(err, ERR_INVALID_URL,
-			       "the database file could not be opened: check that it exists (mode=rwc creates it) and may be read");
+			       "the database file could not be opened: check that it exists (mode=rwc creates it) and "
+			       "may be read");
 	}
 }

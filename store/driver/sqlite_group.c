@@ -1,9 +1,9 @@
 /*
- * Group commit: what several requests write by one statement each goes into one transaction, which is synced once. Each statement
- * has a savepoint of its own, so one that fails takes nothing with it. What undoes the whole transaction (a statement that was
- * interrupted, a deferred constraint that the commit finds violated, a full disk) leaves the others to be run again, each by itself;
- * their rows have been kept back until then, so nobody has seen anything of the first attempt. The whole runs on the thread pool:
- * one hop for all of them, and the loop goes on.
+ * Group commit: what several requests write by one statement each goes into one transaction, which is synced once. Each
+ * statement has a savepoint of its own, so one that fails takes nothing with it. What undoes the whole transaction (a
+ * statement that was interrupted, a deferred constraint that the commit finds violated, a full disk) leaves the others
+ * to be run again, each by itself; their rows have been kept back until then, so nobody has seen anything of the first
+ * attempt. The whole runs on the thread pool: one hop for all of them, and the loop goes on.
  */
 #include "store/driver/sqlite_internal.h"
 
@@ -53,7 +53,8 @@ static void keep_row(struct write_result *r, const struct cursor *cur)
 	for (size_t i = 0; i < cur->n_columns; i++)
 		row[i] = value_dup(&r->arena, cur->row[i]);
 	if (r->n_rows == r->size) {
-		struct value **more = arena_array(&r->arena, r->size = r->size != 0 ? r->size * 2 : 4, sizeof(struct value *));
+		struct value **more =
+			arena_array(&r->arena, r->size = r->size != 0 ? r->size * 2 : 4, sizeof(struct value *));
 
 		for (size_t i = 0; i < r->n_rows; i++)
 			more[i] = r->rows[i];

@@ -23,14 +23,14 @@
 struct sqlite_turn;
 
 struct driver_db {
-	const struct dsn *dsn;      /* borrowed */
-	char *file_name;            /* what SQLite opens; owned */
+	const struct dsn *dsn; /* borrowed */
+	char *file_name;       /* what SQLite opens; owned */
 	int open_flags;
-	bool is_file;               /* commits sync a disk, opening may block */
-	sqlite3 *anchor;            /* keeps an in-memory database alive; NULL before the first open and for files */
-	uint64_t write_epoch;       /* atomic */
-	struct mutex lock;          /* of anchor and shared_turn */
-	struct turn own_turn;       /* until the file is known, and for in-memory databases */
+	bool is_file;         /* commits sync a disk, opening may block */
+	sqlite3 *anchor;      /* keeps an in-memory database alive; NULL before the first open and for files */
+	uint64_t write_epoch; /* atomic */
+	struct mutex lock;    /* of anchor and shared_turn */
+	struct turn own_turn; /* until the file is known, and for in-memory databases */
 	struct sqlite_turn *shared_turn; /* of the file, shared by every db on it; NULL until the first open */
 };
 
@@ -40,24 +40,25 @@ enum sqlite_stop { SQLITE_STOP_NONE, SQLITE_STOP_DEADLINE, SQLITE_STOP_CANCELLED
 struct sqlite_stmt;
 
 struct sqlite_conn {
-	struct driver_conn base;    /* first */
+	struct driver_conn base; /* first */
 	sqlite3 *h;
-	int64_t deadline_ns;        /* of what runs now */
+	int64_t deadline_ns; /* of what runs now */
 	int64_t busy_since_ns;
 	int64_t busy_timeout_ns;
 	enum sqlite_stop stop;
-	bool shielded;              /* a rollback runs: neither deadline nor cancellation */
-	bool internal;              /* SQL of the driver itself: the authorizer lets it pass */
-	struct fiber *offloaded;    /* the parked fiber that a thread of the pool steps for; NULL: stepped by the fiber itself */
-	bool stepping;              /* inside sqlite3_step: what VACUUM attaches is its own */
-	bool committed;             /* the commit hook ran; counted by sqlite_settle */
-	bool rolled_back;           /* the rollback hook ran */
-	bool query_only;            /* a read-only transaction runs */
-	bool migrating;             /* sorting for an index or dropping a table is one step of SQLite's machine, however long */
-	bool tainted;               /* a setting or temporary object may be left: never reset, only closed */
-	bool saw_insert;            /* by the authorizer, while preparing */
+	bool shielded; /* a rollback runs: neither deadline nor cancellation */
+	bool internal; /* SQL of the driver itself: the authorizer lets it pass */
+	struct fiber *
+		offloaded; /* the parked fiber that a thread of the pool steps for; NULL: stepped by the fiber itself */
+	bool stepping;     /* inside sqlite3_step: what VACUUM attaches is its own */
+	bool committed;    /* the commit hook ran; counted by sqlite_settle */
+	bool rolled_back;  /* the rollback hook ran */
+	bool query_only;   /* a read-only transaction runs */
+	bool migrating;    /* sorting for an index or dropping a table is one step of SQLite's machine, however long */
+	bool tainted;      /* a setting or temporary object may be left: never reset, only closed */
+	bool saw_insert;   /* by the authorizer, while preparing */
 	bool saw_taint;
-	struct map by_sql;          /* cached statements */
+	struct map by_sql;                       /* cached statements */
 	struct sqlite_stmt *lru_head, *lru_tail; /* cached statements, last used first */
 	size_t n_cached;
 };
@@ -110,7 +111,8 @@ void sqlite_wait_init(struct sqlite_conn *c);
 void sqlite_wait_begin(struct sqlite_conn *c, int64_t deadline_ns);
 /* sqlite3_step, off the loop when it may sync a file. */
 int sqlite_wait_step(struct sqlite_conn *c, sqlite3_stmt *st);
-/* The same for a statement that yields rows and writes nothing: there is nothing to sync. was_in_tx: when it started. */
+/* The same for a statement that yields rows and writes nothing: there is nothing to sync. was_in_tx: when it started.
+ */
 int sqlite_wait_read(struct sqlite_conn *c, sqlite3_stmt *st, bool was_in_tx);
 /* sqlite3_reset, likewise: ends what a step did not. */
 void sqlite_wait_reset(struct sqlite_conn *c, sqlite3_stmt *st);
@@ -128,8 +130,8 @@ void sqlite_policy_init(struct sqlite_conn *c);
 
 /* ---- sqlite_error.c ---- */
 
-/* Fills err from the connection's last error; sql (may be STR_NONE) gives the position. Marks c broken when it is. Returns
- * false. */
+/* Fills err from the connection's last error; sql (may be STR_NONE) gives the position. Marks c broken when it is.
+ * Returns false. */
 bool sqlite_error(struct sqlite_conn *c, int rc, struct str sql, struct err *err);
 /* For a handle that could not be opened. */
 bool sqlite_open_error(int rc, struct err *err);

@@ -1,7 +1,7 @@
 /*
  * What SQL on a pooled connection may not do, decided while SQLite compiles it, never by reading the text: other files
- * (ATTACH, VACUUM INTO), foreign code (load_extension), the SQL of other clients (sqlite_stmt). And what it may do only on a
- * connection that nobody gets after it: settings and temporary objects.
+ * (ATTACH, VACUUM INTO), foreign code (load_extension), the SQL of other clients (sqlite_stmt). And what it may do only
+ * on a connection that nobody gets after it: settings and temporary objects.
  */
 #include "store/driver/sqlite_internal.h"
 
@@ -20,9 +20,10 @@ static bool any_of(const char *word, const char *const *words, size_t n)
 
 /* Pragmas whose argument says what to show or check, not what to set. */
 static const char *const asking[] = {
-	"table_info",       "table_xinfo",       "table_list",      "index_list",     "index_info", "index_xinfo",
-	"foreign_key_list", "foreign_key_check", "integrity_check", "quick_check",    "optimize",   "wal_checkpoint",
-	"user_version",     "application_id",    "analysis_limit",  "incremental_vacuum",
+	"table_info",      "table_xinfo",    "table_list",       "index_list",
+	"index_info",      "index_xinfo",    "foreign_key_list", "foreign_key_check",
+	"integrity_check", "quick_check",    "optimize",         "wal_checkpoint",
+	"user_version",    "application_id", "analysis_limit",   "incremental_vacuum",
 };
 /* They reach past the database. */
 static const char *const forbidden_pragmas[] = {"temp_store_directory", "data_store_directory"};
@@ -39,7 +40,8 @@ static int on_pragma(struct sqlite_conn *c, const char *name, const char *value)
 	return SQLITE_OK;
 }
 
-static int on_authorize(void *arg, int action, const char *one, const char *two, const char *schema, const char *trigger)
+static int on_authorize(void *arg, int action, const char *one, const char *two, const char *schema,
+			const char *trigger)
 {
 	struct sqlite_conn *c = arg;
 

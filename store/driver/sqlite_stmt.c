@@ -1,6 +1,6 @@
 /*
- * Statements. One object is the prepared statement, its cursor and the buffers of a row; cached ones keep all three, so that
- * running a known statement allocates nothing.
+ * Statements. One object is the prepared statement, its cursor and the buffers of a row; cached ones keep all three, so
+ * that running a known statement allocates nothing.
  */
 #include "store/driver/sqlite_stmt.h"
 
@@ -47,8 +47,8 @@ struct str sqlite_skip_blank(struct str s)
 	return str_n(s.p + i, s.len - i);
 }
 
-/* SQLite expands common table expressions by recursion, as deep as they refer to each other, and has no limit on it: the number
- * of SELECTs in the text bounds it. Words in strings and comments count, too. */
+/* SQLite expands common table expressions by recursion, as deep as they refer to each other, and has no limit on it:
+ * the number of SELECTs in the text bounds it. Words in strings and comments count, too. */
 static bool too_deep(struct str sql)
 {
 	size_t n = 0;
@@ -134,7 +134,8 @@ void sqlite_forget(struct driver_conn *base)
 		cache_drop(c, c->lru_head);
 }
 
-/* The columns may change when SQLite compiles a statement anew after a schema change: read them after the first step. */
+/* The columns may change when SQLite compiles a statement anew after a schema change: read them after the first step.
+ */
 static void load_columns(struct sqlite_stmt *st)
 {
 	const size_t n = (size_t)sqlite3_column_count(st->h);
@@ -153,8 +154,8 @@ static void load_columns(struct sqlite_stmt *st)
 	st->cur.row = st->values;
 }
 
-/* SQLite looks whether the schema has changed before it says that a name is unknown, but takes a locked database for one that has
- * not: then the lock is to be waited for. Returns the second attempt's result code. */
+/* SQLite looks whether the schema has changed before it says that a name is unknown, but takes a locked database for
+ * one that has not: then the lock is to be waited for. Returns the second attempt's result code. */
 static int compile(struct sqlite_conn *c, struct str text, unsigned flags, sqlite3_stmt **ret, const char **ret_tail)
 {
 	int rc = sqlite3_prepare_v3(c->h, text.p, (int)text.len, flags, ret, ret_tail);
@@ -170,8 +171,8 @@ static int compile(struct sqlite_conn *c, struct str text, unsigned flags, sqlit
 	return sqlite3_prepare_v3(c->h, text.p, (int)text.len, flags, ret, ret_tail);
 }
 
-bool sqlite_stmt_create(struct sqlite_conn *c, struct str sql, bool persistent, struct sqlite_stmt **ret, struct str *ret_tail,
-			struct err *err)
+bool sqlite_stmt_create(struct sqlite_conn *c, struct str sql, bool persistent, struct sqlite_stmt **ret,
+			struct str *ret_tail, struct err *err)
 {
 	const struct str text = sqlite_skip_blank(sql);
 	struct sqlite_stmt *st;
@@ -275,10 +276,11 @@ static bool bind_all(struct sqlite_stmt *st, const struct stmt *s, struct err *e
 
 		if (s->param_names != NULL) {
 			if (name == NULL)
-				return err_set(err, ERR_INVALID_PARAMETERS,
-					       "the statement has a parameter without a name: give the arguments as a list");
-			/* counts being equal and the statement's names distinct, none given is left over when all are found
-			 * and none is given twice */
+				return err_set(
+					err, ERR_INVALID_PARAMETERS,
+					"the statement has a parameter without a name: give the arguments as a list");
+			/* counts being equal and the statement's names distinct, none given is left over when all are
+			 * found and none is given twice */
 			from = by_name(s, name);
 			if (from == n)
 				return err_set(err, ERR_INVALID_PARAMETERS, "parameter '%.100s' is missing", name + 1);
@@ -406,7 +408,8 @@ static bool from_cache(struct sqlite_conn *c, const struct stmt *s, struct sqlit
 	return true;
 }
 
-bool sqlite_prepare(struct driver_conn *base, const struct stmt *s, int64_t deadline_ns, struct cursor **ret, struct err *err)
+bool sqlite_prepare(struct driver_conn *base, const struct stmt *s, int64_t deadline_ns, struct cursor **ret,
+		    struct err *err)
 {
 	struct sqlite_conn *c = sqlite_conn_of(base);
 	struct sqlite_stmt *st = NULL;

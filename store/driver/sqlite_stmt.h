@@ -8,14 +8,14 @@ struct sqlite_stmt {
 	struct cursor cur;
 	struct sqlite_conn *c;
 	sqlite3_stmt *h;
-	char *sql;                  /* the key in the cache; owned; NULL when never cached */
+	char *sql; /* the key in the cache; owned; NULL when never cached */
 	size_t sql_len;
 	bool cached, in_use;
-	bool inserts;               /* puts rows into a table by itself */
-	bool taints;                /* see sqlite_conn.tainted */
-	bool stepped;               /* at least once since it was started */
-	bool row_waits;             /* the first step gave a row that the caller has not seen */
-	bool ended;                 /* done or failed: another step would run it anew */
+	bool inserts;   /* puts rows into a table by itself */
+	bool taints;    /* see sqlite_conn.tainted */
+	bool stepped;   /* at least once since it was started */
+	bool row_waits; /* the first step gave a row that the caller has not seen */
+	bool ended;     /* done or failed: another step would run it anew */
 	bool was_in_tx;
 	int64_t changes_before;
 	struct cursor_column *columns; /* columns_size each; owned */
@@ -24,9 +24,10 @@ struct sqlite_stmt {
 	struct sqlite_stmt *prev, *next; /* by last use; cached ones only */
 };
 
-/* Compiles the first statement of sql; *ret_tail (may be NULL): what follows it. Start it, then step and finish its cursor. */
-bool sqlite_stmt_create(struct sqlite_conn *c, struct str sql, bool persistent, struct sqlite_stmt **ret, struct str *ret_tail,
-			struct err *err) MUST_CHECK;
+/* Compiles the first statement of sql; *ret_tail (may be NULL): what follows it. Start it, then step and finish its
+ * cursor. */
+bool sqlite_stmt_create(struct sqlite_conn *c, struct str sql, bool persistent, struct sqlite_stmt **ret,
+			struct str *ret_tail, struct err *err) MUST_CHECK;
 void sqlite_stmt_start(struct sqlite_stmt *st);
 
 #endif

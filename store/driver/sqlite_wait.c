@@ -1,7 +1,8 @@
 /*
- * How a connection waits without holding up its loop. SQLite calls back while it waits for a lock and while it computes; in a
- * fiber the callbacks park it, with the statement standing still on the fiber's stack. What syncs a file runs on the thread pool,
- * where the callbacks find no fiber of their own and block: the connection is used by that thread alone meanwhile.
+ * How a connection waits without holding up its loop. SQLite calls back while it waits for a lock and while it
+ * computes; in a fiber the callbacks park it, with the statement standing still on the fiber's stack. What syncs a file
+ * runs on the thread pool, where the callbacks find no fiber of their own and block: the connection is used by that
+ * thread alone meanwhile.
  */
 #include "store/driver/sqlite_internal.h"
 
@@ -21,7 +22,8 @@
 
 static void block_until(int64_t time_ns)
 {
-	struct timespec ts = {.tv_sec = (time_t)(time_ns / CLOCK_NS_PER_S), .tv_nsec = (long)(time_ns % CLOCK_NS_PER_S)};
+	struct timespec ts = {.tv_sec = (time_t)(time_ns / CLOCK_NS_PER_S),
+			      .tv_nsec = (long)(time_ns % CLOCK_NS_PER_S)};
 
 	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL) != 0)
 		;
@@ -117,7 +119,8 @@ static void count_commit(struct sqlite_conn *c)
 	__atomic_add_fetch(&c->base.db->write_epoch, 1, __ATOMIC_ACQ_REL);
 }
 
-/* Counts an explicit transaction that the step has ended. A COMMIT that had nothing to write runs no hook, a ROLLBACK always. */
+/* Counts an explicit transaction that the step has ended. A COMMIT that had nothing to write runs no hook, a ROLLBACK
+ * always. */
 static void count_end(struct sqlite_conn *c, bool was_in_tx)
 {
 	if (was_in_tx && sqlite3_get_autocommit(c->h)) {
@@ -129,9 +132,9 @@ static void count_end(struct sqlite_conn *c, bool was_in_tx)
 	c->rolled_back = false;
 }
 
-/* A commit syncs: that of a statement on its own, and what ends a transaction (among statements that write nothing by SQLite's
- * reckoning and yield no rows are COMMIT and RELEASE). What a migration does may compute long without a look at the progress
- * handler. */
+/* A commit syncs: that of a statement on its own, and what ends a transaction (among statements that write nothing by
+ * SQLite's reckoning and yield no rows are COMMIT and RELEASE). What a migration does may compute long without a look
+ * at the progress handler. */
 static bool may_offload(const struct sqlite_conn *c, sqlite3_stmt *st)
 {
 	if (!c->base.db->is_file || fiber_current() == NULL)

@@ -172,8 +172,8 @@ struct result_shape {
 
 bool query_lower_select(struct arena *a, const struct query *q, struct stmt *ret, struct result_shape *ret_shape,
 			struct err *err) MUST_CHECK;
-/* query_each.c: the rows of q for each of the link values: where, order, limit and offset hold per value. The shape's last
- * column is the link's, after those that q selects (`full`: without it). */
+/* query_each.c: the rows of q for each of the link values: where, order, limit and offset hold per value. The shape's
+ * last column is the link's, after those that q selects (`full`: without it). */
 bool query_lower_each(struct arena *a, const struct query *q, const struct query_each *e, struct stmt *ret,
 		      struct result_shape *ret_shape, struct err *err) MUST_CHECK;
 bool query_lower_count(struct arena *a, const struct query *q, struct stmt *ret, struct err *err) MUST_CHECK;
@@ -205,9 +205,10 @@ struct str query_identity_key(struct arena *a, const struct model *m, const stru
 /* ---- record_json.c, record_lower.c ---- */
 
 enum record_conflict {
-	RECORD_INSERT, /* plain */
-	RECORD_IGNORE, /* ON CONFLICT (cols) DO NOTHING */
-	RECORD_UPDATE  /* ON CONFLICT (cols) DO UPDATE SET every given non-conflict column */
+	RECORD_INSERT,     /* plain */
+	RECORD_IGNORE,     /* ON CONFLICT (cols) DO NOTHING */
+	RECORD_IGNORE_ANY, /* ON CONFLICT DO NOTHING, whatever the key that conflicts */
+	RECORD_UPDATE      /* ON CONFLICT (cols) DO UPDATE SET every given non-conflict column */
 };
 
 /* One row to insert: values[i] belongs to columns[i]; `given[i]` false: the column's default. */

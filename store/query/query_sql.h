@@ -45,8 +45,8 @@ void sql_where(struct sql *s, const struct query *q);
 void sql_and_where(struct sql *s, const struct query *q);
 void sql_group(struct sql *s, const struct query *q);
 void sql_order(struct sql *s, const struct query *q);
-/* page: a small page over an index. PostgreSQL plans such a statement anew each time when it does not know the limit, which takes as
- * long as the page itself; page sizes are few, so there the number stands in the text. */
+/* page: a small page over an index. PostgreSQL plans such a statement anew each time when it does not know the limit,
+ * which takes as long as the page itself; page sizes are few, so there the number stands in the text. */
 void sql_limit(struct sql *s, const struct query *q, bool page);
 
 #endif

@@ -52,7 +52,8 @@ static bool is_unique(const struct insert *in)
 
 static bool check_conflict(const struct insert *in, struct err *err)
 {
-	if (in->conflict == RECORD_INSERT || (in->conflict == RECORD_IGNORE && in->n_target == 0))
+	if (in->conflict == RECORD_INSERT || in->conflict == RECORD_IGNORE_ANY ||
+	    (in->conflict == RECORD_IGNORE && in->n_target == 0))
 		return true;
 	if (in->n_target == 0)
 		return err_set(err, ERR_INVALID_QUERY, "model \"%.*s\" has no primary key: name the conflict columns",
@@ -100,7 +101,7 @@ static void put_conflict(struct sql *s, const struct insert *in)
 		sql_columns(s, in->target, in->n_target);
 		sql_put(s, ")");
 	}
-	if (in->conflict == RECORD_IGNORE)
+	if (in->conflict != RECORD_UPDATE)
 		sql_put(s, " DO NOTHING");
 	else
 		put_update(s, in);
@@ -195,7 +196,7 @@ bool record_lower_insert(struct arena *a, const struct dialect *d, const struct 
 
 	if (n_rows == 0)
 		return err_set(err, ERR_INVALID_QUERY, "there is no row to insert");
-	if (n_conflict == 0) {
+	if (n_conflict == 0 && conflict != RECORD_IGNORE_ANY) {
 		in.target = m->pk;
 		in.n_target = m->n_pk;
 	}

@@ -105,7 +105,8 @@ struct session_view {
 };
 /* Strings are borrowed from the session. */
 void session_view(const struct session *s, struct session_view *ret);
-/* The same by id, without entering it or counting as a use; the strings stay empty. false: not open, or another owner's. */
+/* The same by id, without entering it or counting as a use; the strings stay empty. false: not open, or another
+ * owner's. */
 bool session_peek(struct session_table *t, struct str id, struct str owner, struct session_view *ret) MUST_CHECK;
 /* Every open session, in no order; strings are copies in the arena. */
 size_t session_list(struct session_table *t, struct arena *a, struct session_view **ret);

@@ -90,12 +90,12 @@ def test_inherited_socket_and_notifications(tmp_path):
         notify.bind(path)
         notify.settimeout(30)
         port = listening.getsockname()[1]
-        def hand_over():
-            os.dup2(listening.fileno(), 3)
-            os.environ["LISTEN_PID"] = str(os.getpid())
-        # LISTEN_PID is only known after the fork: a shell sets it and becomes ferrod
-        command = ["sh", "-c", 'LISTEN_PID=$$ LISTEN_FDS=1 exec "$0" --default-url ""', str(BINARY)]
-        with subprocess.Popen(command, cwd=tmp_path, env={**os.environ, "NOTIFY_SOCKET": path}, preexec_fn=hand_over, pass_fds=(3,),
+        clean = {key: value for key, value in os.environ.items() if not key.startswith("FERROD_")}  # settings come from there
+        # the socket has to be descriptor 3, and LISTEN_PID is only known after the fork: a launcher that becomes ferrod
+        launch = "import os, sys; os.dup2(int(sys.argv[1]), 3); os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='1'); " \
+                 "os.execv(sys.argv[2], sys.argv[2:])"
+        command = ["/usr/bin/python3", "-c", launch, str(listening.fileno()), str(BINARY), "--default-url", ""]
+        with subprocess.Popen(command, cwd=tmp_path, env={**clean, "NOTIFY_SOCKET": path}, pass_fds=(listening.fileno(),),
                               stderr=subprocess.DEVNULL) as process:
             assert notify.recv(100) == b"READY=1"
             with Client(port) as client:

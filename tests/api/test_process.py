@@ -15,7 +15,7 @@ from support.raw import RawConnection
 from support.server import Server, run_binary
 from support.tables import sql
 
-SETTINGS = re.findall(r"^\| `([a-z_]+)` \|", (ROOT / "README.md").read_text(encoding="utf-8"), re.M)
+SETTINGS = [row["key"] for row in json.loads(run_binary("--print-settings")[1])]
 SLOW = "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c LIMIT {}) SELECT count(*) AS n FROM c"
 
 

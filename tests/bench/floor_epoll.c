@@ -1,7 +1,7 @@
 /*
- * The least that an HTTP answer can cost here: one epoll loop per thread, level-triggered, keep-alive, one recv and one send a
- * request, the answer as long as ferrod's to GET /healthz. Knows nothing of HTTP but where a request without a body ends.
- * Prints its port, then serves until it is killed. Usage: floor_epoll THREADS
+ * The least that an HTTP answer can cost here: one epoll loop per thread, level-triggered, keep-alive, one recv and one
+ * send a request, the answer as long as ferrod's to GET /healthz. Knows nothing of HTTP but where a request without a
+ * body ends. Prints its port, then serves until it is killed. Usage: floor_epoll THREADS
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -18,13 +18,15 @@
 #define THREADS_MAX 64
 #define EVENTS 128
 
-static const char answer[] = "HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nX-Request-Id: 0123456789abcdef01234567\r\n"
-			     "Server-Timing: db;dur=0.000, total;dur=0.010\r\nContent-Type: application/json\r\n"
-			     "Content-Length: 15\r\n\r\n{\"status\":\"ok\"}";
+static const char answer[] =
+	"HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nX-Request-Id: 0123456789abcdef01234567\r\n"
+	"Server-Timing: db;dur=0.000, total;dur=0.010\r\nContent-Type: application/json\r\n"
+	"Content-Length: 15\r\n\r\n{\"status\":\"ok\"}";
 
 static int listen_on(unsigned short port)
 {
-	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in a = {
+		.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	int one = 1;
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 

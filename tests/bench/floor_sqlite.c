@@ -1,8 +1,8 @@
 /*
  * What SQLite itself costs: bare loops over the tables that the benchmark also serves.
  * Usage: floor_sqlite FILE rows N      N reads of 100 rows; prints microseconds of CPU for one
- *        floor_sqlite FILE commits S   commits of one row each for S seconds, WAL, synchronous=FULL; prints how many a second
- *        floor_sqlite FILE bulk N      N rows by one prepared statement in one transaction; prints seconds
+ *        floor_sqlite FILE commits S   commits of one row each for S seconds, WAL, synchronous=FULL; prints how many a
+ * second floor_sqlite FILE bulk N      N rows by one prepared statement in one transaction; prints seconds
  */
 #include <sqlite3.h>
 #include <stdio.h>
@@ -36,7 +36,8 @@ static sqlite3_stmt *prepare(sqlite3 *db, const char *sql)
 
 static void rows(sqlite3 *db, long n)
 {
-	sqlite3_stmt *st = prepare(db, "SELECT id, name, note, price, qty FROM item WHERE id >= ? ORDER BY id LIMIT 100");
+	sqlite3_stmt *st =
+		prepare(db, "SELECT id, name, note, price, qty FROM item WHERE id >= ? ORDER BY id LIMIT 100");
 	double from = now(CLOCK_PROCESS_CPUTIME_ID);
 	volatile size_t seen = 0;
 

@@ -15,7 +15,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			ddl_plan_init(&plan, &a);
 			(void)!ddl_create_all(i == 0 ? &dialect_sqlite : &dialect_postgres, s, NULL, NULL, &plan, &err);
 		}
-		if (!schema_from_json(s->envelope, NULL, &a, &again, &err) || strcmp(s->fingerprint, again->fingerprint) != 0)
+		if (!schema_from_json(s->envelope, NULL, &a, &again, &err) ||
+		    strcmp(s->fingerprint, again->fingerprint) != 0)
 			abort(); /* the canonical form must be a fixed point */
 		schema_unref(again);
 		schema_unref(s);

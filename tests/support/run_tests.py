@@ -67,6 +67,9 @@ def parse_tap(code, output):
     return Count(passed, failed, skipped)
 
 
+SHARDS = 3  # of the api suite: its tests wait more than they compute
+
+
 class Runner:
     def __init__(self, options):
         self.build = ROOT / options.build
@@ -117,10 +120,26 @@ class Runner:
 
     def pytest(self, suite):
         where = [argument for argument in self.extra if argument] if suite == "api" else []
-        if not any(argument.startswith("tests/") for argument in where):
-            if not list((ROOT / "tests" / suite).rglob("test_*.py")):
-                return Count()
-            where = [f"tests/{suite}"] + (["tests/fault"] if suite == "api" else []) + where
+        if any(argument.startswith("tests/") for argument in where):
+            return self.pytest_on(suite, where)
+        files = [path for folder in [suite] + (["fault"] if suite == "api" else [])
+                 for path in sorted((ROOT / "tests" / folder).rglob("test_*.py"))]
+        if not files:
+            return Count()
+        shards = self.shards(files, SHARDS if suite == "api" else 1)
+        with ThreadPoolExecutor(max_workers=len(shards)) as pool:
+            return sum(pool.map(lambda shard: self.pytest_on(suite, shard + where), shards), Count())
+
+    def shards(self, files, n):
+        """Whole files in n parts of about the same length; each part runs beside the others with servers of its own."""
+        parts = [[0, []] for _ in range(min(n, len(files)))]
+        for path in sorted(files, key=lambda path: -path.stat().st_size):
+            least = min(parts, key=lambda part: part[0])
+            least[0] += path.stat().st_size
+            least[1].append(str(path.relative_to(ROOT)))
+        return [sorted(part[1]) for part in parts]
+
+    def pytest_on(self, suite, where):
         with tempfile.TemporaryDirectory(prefix="ferrod-tests-") as scratch:
             report = pathlib.Path(scratch) / "junit.xml"
             command = ["/usr/bin/python3", "-B", "-m", "pytest", "-c", "tests/pytest.ini", "--rootdir=tests", "-q",

@@ -112,6 +112,7 @@ class Server:
         if self.alive:
             self.process.kill()
         self.process.wait()
+        self.killed = True
         if self.process.stdout:
             self.process.stdout.close()
         self.remove()
@@ -123,6 +124,8 @@ class Server:
         return self
 
     def __exit__(self, kind, value, trace):
+        if getattr(self, "killed", False):
+            return
         if kind is None:
             self.stop()
         else:

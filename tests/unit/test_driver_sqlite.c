@@ -18,7 +18,7 @@
 #include "store/driver/driver.h"
 #include "store/driver/driver_sqlite.h"
 
-#define SECONDS(n) (clock_mono_ns() + (int64_t)(n) * CLOCK_NS_PER_S)
+#define SECONDS(n) (clock_mono_ns() + (int64_t)(n)*CLOCK_NS_PER_S)
 
 static const struct driver *const lite = &driver_sqlite;
 static struct arena arena; /* of the running test */
@@ -315,8 +315,10 @@ static void changes_are_counted(void **state)
 
 static void one_statement_with_its_parameters(void **state)
 {
-	static const char *const good[] = {"SELECT 1;", "SELECT 1 ; -- more", "/* a */ ; SELECT 1 /* b", " \n-- x\nSELECT 1;;"};
-	static const char *const bad[] = {"SELECT 1; SELECT 2", "SELECT 1;;x", "", " ; ", "-- only", "SELECT 1; /* */ DROP TABLE t"};
+	static const char *const good[] = {"SELECT 1;", "SELECT 1 ; -- more", "/* a */ ; SELECT 1 /* b",
+					   " \n-- x\nSELECT 1;;"};
+	static const char *const bad[] = {"SELECT 1; SELECT 2",          "SELECT 1;;x", "", " ; ", "-- only",
+					  "SELECT 1; /* */ DROP TABLE t"};
 	const struct value two[] = {value_int(1), value_int(2)};
 	const struct str names[] = {STR("b"), STR("a")}, wrong[] = {STR("a"), STR("c")};
 	struct stmt s = {.sql = STR("SELECT :a * 10 + @b"), .params = two, .n_params = 2, .param_names = names};
@@ -483,13 +485,20 @@ static void foreign_files_and_code_are_out_of_reach(void **state)
 static void traces_of_a_client_close_the_connection(void **state)
 {
 	static const char *const traces[] = {
-		"CREATE TEMP TABLE x(y)",        "CREATE TABLE temp.x(y)",
-		"CREATE TEMP VIEW v AS SELECT 1", "PRAGMA foreign_keys = OFF",
-		"PRAGMA synchronous = 0",        "PRAGMA case_sensitive_like = 1",
+		"CREATE TEMP TABLE x(y)",
+		"CREATE TABLE temp.x(y)",
+		"CREATE TEMP VIEW v AS SELECT 1",
+		"PRAGMA foreign_keys = OFF",
+		"PRAGMA synchronous = 0",
+		"PRAGMA case_sensitive_like = 1",
 		"CREATE VIRTUAL TABLE temp.f USING fts5(x)",
 	};
-	static const char *const clean[] = {"SELECT 1", "CREATE TABLE IF NOT EXISTS t(x)", "PRAGMA foreign_keys",
-					    "PRAGMA table_info(t)", "INSERT INTO t VALUES (1)", "BEGIN"};
+	static const char *const clean[] = {"SELECT 1",
+					    "CREATE TABLE IF NOT EXISTS t(x)",
+					    "PRAGMA foreign_keys",
+					    "PRAGMA table_info(t)",
+					    "INSERT INTO t VALUES (1)",
+					    "BEGIN"};
 	struct database d = memory_database();
 
 	(void)state;
@@ -604,7 +613,8 @@ static void locks_of_others_are_waited_for(void **state)
 
 static void statements_end_at_their_deadline(void **state)
 {
-	static const char endless[] = "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r) SELECT count(*) FROM r";
+	static const char endless[] =
+		"WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r) SELECT count(*) FROM r";
 	const struct stmt s = {.sql = str_z(endless)};
 	struct database d = memory_database();
 	struct rows r;
@@ -617,7 +627,8 @@ static void statements_end_at_their_deadline(void **state)
 	assert_ok(sql(d.a, "CREATE TABLE t(x)"));
 	d.a->statement_timeout_ns = 50 * CLOCK_NS_PER_MS;
 	/* SQLite rolls a transaction back whose write is stopped, and we say so */
-	assert_err(sql(d.a, "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r) INSERT INTO t SELECT n FROM r"),
+	assert_err(sql(d.a,
+		       "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r) INSERT INTO t SELECT n FROM r"),
 		   ERR_STATEMENT_TIMEOUT);
 	assert_int_equal(err.outcome, ERR_OUTCOME_ROLLED_BACK);
 	assert_int_equal(lite->tx_state(d.a), TX_STATE_NONE);

@@ -95,9 +95,20 @@ static void sqlite_paths(void **state)
 static void sqlite_refusals(void **state)
 {
 	static const char *const urls[] = {
-		"sqlite:",           "sqlite://",          "sqlite:?mode=rwc",       "sqlite:x.db?mode=rwx", "sqlite:x.db?mode",
-		"sqlite:x.db?cache=all", "sqlite:x.db?immutable=maybe", "sqlite:x.db?vfs=unix-none", "sqlite:x.db?nolock=1",
-		"sqlite:x%2.db",     "sqlite:x%zz.db",     "sqlite:x%00.db",         "sqlite:%ff.db",        "sqlite:x.db?mode=%r",
+		"sqlite:",
+		"sqlite://",
+		"sqlite:?mode=rwc",
+		"sqlite:x.db?mode=rwx",
+		"sqlite:x.db?mode",
+		"sqlite:x.db?cache=all",
+		"sqlite:x.db?immutable=maybe",
+		"sqlite:x.db?vfs=unix-none",
+		"sqlite:x.db?nolock=1",
+		"sqlite:x%2.db",
+		"sqlite:x%zz.db",
+		"sqlite:x%00.db",
+		"sqlite:%ff.db",
+		"sqlite:x.db?mode=%r",
 	};
 
 	(void)state;
@@ -160,7 +171,8 @@ static void search_path_is_cut_out(void **state)
 		{"postgres://h/d?sslmode=disable&ferro_search_path=A_1", "postgres://h/d?sslmode=disable", "A_1"},
 		{"postgres://h/d?x=1&ferro_search_path=a&y=2&ferro_search_path=b", "postgres://h/d?x=1&y=2", "b"},
 		{"postgres://u:p?w@h/d?ferro_search_path=a", "postgres://u:p%3Fw@h/d", "a"}, /* as libpq reads it */
-		{"postgres://h1:1,h2:2/d?target_session_attrs=any", "postgres://h1:1,h2:2/d?target_session_attrs=any", NULL},
+		{"postgres://h1:1,h2:2/d?target_session_attrs=any", "postgres://h1:1,h2:2/d?target_session_attrs=any",
+		 NULL},
 		{"postgres:///d?host=%2Frun", "postgres:///d?host=%2Frun", NULL},
 	};
 
@@ -218,10 +230,11 @@ static void redaction(void **state)
 /* Whatever surrounds it, a password never survives redaction. */
 static void no_password_survives(void **state)
 {
-	static const char *const passwords[] = {"hunter2", "@hunter2", "hunter2@", "#hunter2", "?hunter2", "/hunter2",
-						"a@hunter2", "a#hunter2@b", "a?hunter2", "a/hunter2?b", "a&hunter2", "a:hunter2:",
-						"%40hunter2", "a?b=hunter2", "a?b&hunter2"};
-	static const char *const tails[] = {"h/d", "h:5432/d?sslmode=disable", "h/d?application_name=a@b", "", "[::1]/d#f"};
+	static const char *const passwords[] = {"hunter2",   "@hunter2",   "hunter2@",    "#hunter2",    "?hunter2",
+						"/hunter2",  "a@hunter2",  "a#hunter2@b", "a?hunter2",   "a/hunter2?b",
+						"a&hunter2", "a:hunter2:", "%40hunter2",  "a?b=hunter2", "a?b&hunter2"};
+	static const char *const tails[] = {"h/d", "h:5432/d?sslmode=disable", "h/d?application_name=a@b", "",
+					    "[::1]/d#f"};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(passwords); i++) {
@@ -246,7 +259,8 @@ static void messages_are_scrubbed(void **state)
 		   "x <redacted> y <redacted> z <redacted>");
 	assert_str(dsn_scrub(&arena, &d, STR("mode require")), "mode require");
 	/* a one-letter password is taken out where it stands alone only */
-	assert_str(dsn_scrub(&arena, &brief, STR("a password 'a' was bad")), "<redacted> password '<redacted>' was bad");
+	assert_str(dsn_scrub(&arena, &brief, STR("a password 'a' was bad")),
+		   "<redacted> password '<redacted>' was bad");
 	assert_str(dsn_scrub(&arena, &sqlite, STR("as it was")), "as it was");
 }
 

@@ -88,8 +88,9 @@ static void malformed_text_is_refused(void **state UNUSED)
 
 static void the_text_is_never_quoted(void **state UNUSED)
 {
-	static const char *const texts[] = {"hunter2", "[hunter2]", "{\"hunter2\":1,\"hunter2\":2}", "[\"hunter2]",
-					    "{} hunter2", "{\"hunter2\" 1}", "[\"hunter2\x80\"]"};
+	static const char *const texts[] = {"hunter2",          "[hunter2]",  "{\"hunter2\":1,\"hunter2\":2}",
+					    "[\"hunter2]",      "{} hunter2", "{\"hunter2\" 1}",
+					    "[\"hunter2\x80\"]"};
 	json_t *v;
 
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {

@@ -150,8 +150,8 @@ static void spawn_calls(int n)
 static void gathering(void *arg)
 {
 	(void)arg;
-	spawn_calls(5); /* of one turn: one round trip */
-	spawn_calls(3); /* the second that may be under way */
+	spawn_calls(5);  /* of one turn: one round trip */
+	spawn_calls(3);  /* the second that may be under way */
 	spawn_calls(70); /* wait for either */
 	let_go(1);
 	turns(6); /* its leader passes on; as many as fit into one go together */
@@ -176,8 +176,8 @@ static void test_what_gathers_travels_together(void **state)
 	assert_int_equal(g.sizes[3], 6);
 }
 
-/* A leader that ends hands its place to the first who waits; that one must not be a leader already, about to leave: the place would
- * be lost, and with it half of what the lane can do. */
+/* A leader that ends hands its place to the first who waits; that one must not be a leader already, about to leave: the
+ * place would be lost, and with it half of what the lane can do. */
 static void call_as_the_other_ends(void *arg)
 {
 	let_go(0); /* resumes before our own turn to lead has come */

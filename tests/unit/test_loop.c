@@ -1,6 +1,6 @@
 /*
- * Fibers, waits, turns, offload and the event loop, over two loops on threads of their own beside the plain thread of the test. What
- * goes wrong in a fiber is counted (EXPECT), for cmocka's asserts cannot leave a fiber's stack.
+ * Fibers, waits, turns, offload and the event loop, over two loops on threads of their own beside the plain thread of
+ * the test. What goes wrong in a fiber is counted (EXPECT), for cmocka's asserts cannot leave a fiber's stack.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -294,7 +294,8 @@ static void test_a_fiber_that_ends_while_queued_keeps_the_list(void **state)
 	}
 }
 
-/* Its stack may serve another before the late wake-up comes: to that one it is spurious, and a wait goes on through it. */
+/* Its stack may serve another before the late wake-up comes: to that one it is spurious, and a wait goes on through it.
+ */
 static void sleep_undisturbed(void *arg)
 {
 	const int64_t until = IN_MS(30);
@@ -791,7 +792,7 @@ static void test_a_fiber_sets_a_plain_threads_event(void **state)
 	loop_spawn(g.loop[1], send_letter, NULL);
 	assert_int_equal(event_wait(&e, IN_MS(PATIENCE_S * 1000)), WAIT_READY);
 	assert_int_equal(event_wait(&e, CLOCK_NEVER), WAIT_READY); /* it stays set */
-	mutex_lock(&letter.lock); /* before e goes */
+	mutex_lock(&letter.lock);                                  /* before e goes */
 	mutex_unlock(&letter.lock);
 	await(1);
 	mutex_done(&letter.lock);

@@ -16,10 +16,25 @@ static void integers_read(void **state UNUSED)
 	static const struct {
 		const char *text;
 		int64_t value;
-	} good[] = {{"0", 0}, {"-0", 0}, {"007", 7}, {"-1", -1}, {"9223372036854775807", INT64_MAX},
+	} good[] = {{"0", 0},
+		    {"-0", 0},
+		    {"007", 7},
+		    {"-1", -1},
+		    {"9223372036854775807", INT64_MAX},
 		    {"-9223372036854775808", INT64_MIN}};
-	static const char *const bad[] = {"", "-", "+1", " 1", "1 ", "1.0", "0x1", "1e3", "9223372036854775808",
-					  "-9223372036854775809", "99999999999999999999", "--1", "a"};
+	static const char *const bad[] = {"",
+					  "-",
+					  "+1",
+					  " 1",
+					  "1 ",
+					  "1.0",
+					  "0x1",
+					  "1e3",
+					  "9223372036854775808",
+					  "-9223372036854775809",
+					  "99999999999999999999",
+					  "--1",
+					  "a"};
 	int64_t v;
 
 	for (size_t i = 0; i < ARRAY_LEN(good); i++) {
@@ -54,8 +69,8 @@ static void integers_print(void **state UNUSED)
 
 static void doubles_read(void **state UNUSED)
 {
-	static const char *const bad[] = {"", ".", "-", "e5", "1e", "1e+", " 1", "1 ", "0x1p3", "inf", "nan",
-					  "infinity", "1e999", "-1e999", "1,5", "1_0", "+NaN", "--1"};
+	static const char *const bad[] = {"",    ".",   "-",        "e5",    "1e",     "1e+", " 1",  "1 ",   "0x1p3",
+					  "inf", "nan", "infinity", "1e999", "-1e999", "1,5", "1_0", "+NaN", "--1"};
 	char text[400];
 	double v;
 
@@ -202,10 +217,17 @@ static void base64_decodes_strictly(void **state UNUSED)
 {
 	static const struct {
 		const char *in, *out;
-	} good[] = {{"", ""}, {"Zg==", "f"}, {"Zm8=", "fo"}, {"Zm9v", "foo"}, {"Zm9vYg==", "foob"},
-		    {"Zm9vYmE=", "fooba"}, {"Zm9vYmFy", "foobar"}, {"//79", "\xFF\xFE\xFD"}, {"++8=", "\xFB\xEF"}};
-	static const char *const bad[] = {"Z", "Zg", "Zg=", "Zh==", "Zm9=", "Zg==Zg==", "Z===", "====", "Zm9v\n",
-					  "Zm 9", "Zm-v", "Zm_v", "Zg=a", "=Zg=", "Zm9vZg=", "Zm\x80v"};
+	} good[] = {{"", ""},
+		    {"Zg==", "f"},
+		    {"Zm8=", "fo"},
+		    {"Zm9v", "foo"},
+		    {"Zm9vYg==", "foob"},
+		    {"Zm9vYmE=", "fooba"},
+		    {"Zm9vYmFy", "foobar"},
+		    {"//79", "\xFF\xFE\xFD"},
+		    {"++8=", "\xFB\xEF"}};
+	static const char *const bad[] = {"Z",      "Zg",   "Zg=",  "Zh==", "Zm9=", "Zg==Zg==", "Z===",    "====",
+					  "Zm9v\n", "Zm 9", "Zm-v", "Zm_v", "Zg=a", "=Zg=",     "Zm9vZg=", "Zm\x80v"};
 	uint8_t out[32];
 	size_t len;
 

@@ -19,16 +19,16 @@
 #include "store/connection/pool.h"
 #include "store/driver/driver_sqlite.h"
 
-#define SECONDS(n) (clock_mono_ns() + (int64_t)(n) * CLOCK_NS_PER_S)
-#define MS(n) (clock_mono_ns() + (int64_t)(n) * CLOCK_NS_PER_MS)
+#define SECONDS(n) (clock_mono_ns() + (int64_t)(n)*CLOCK_NS_PER_S)
+#define MS(n) (clock_mono_ns() + (int64_t)(n)*CLOCK_NS_PER_MS)
 
 /* ---- the database ---------------------------------------------------------------------------------- */
 
 static struct {
-	int down;         /* atomic: opening fails */
+	int down;                     /* atomic: opening fails */
 	int n_opening, n_opening_max; /* atomic: attempts under way while down */
-	int n_attempts;   /* atomic */
-	int n_open;       /* atomic */
+	int n_attempts;               /* atomic */
+	int n_open;                   /* atomic */
 	int n_pings, n_rollbacks, n_resets;
 	bool dead;        /* pings fail */
 	bool keeps_state; /* resets fail */
@@ -203,7 +203,7 @@ static int teardown(void **state)
 struct client {
 	pthread_t thread;
 	enum lease_mode mode;
-	int order;            /* in which it got its lease */
+	int order; /* in which it got its lease */
 	bool ok;
 	enum err_code code;
 	int64_t ns;
@@ -592,7 +592,8 @@ static void add_from_threads(const char *url)
 	assert_true(dsn_parse(&arena, str_z(url), &dsn, &err));
 	assert_true(pool_create(&driver_sqlite, &dsn, &cfg, &pool, &err));
 	assert_true(pool_lease(pool, LEASE_WRITE, SECONDS(5), &l, &err));
-	assert_true(run(l.conn, "CREATE TABLE t(n)", NULL, &err) && run(l.conn, "INSERT INTO t VALUES (0)", NULL, &err));
+	assert_true(run(l.conn, "CREATE TABLE t(n)", NULL, &err) &&
+		    run(l.conn, "INSERT INTO t VALUES (0)", NULL, &err));
 	lease_release(&l);
 	for (size_t i = 0; i < WRITERS; i++)
 		assert_int_equal(pthread_create(&threads[i], NULL, adder, &n_failed), 0);

@@ -18,7 +18,8 @@ static void test_masks(void **state)
 		const char *in, *want;
 	} rows[] = {
 		{"", ""},
-		{"SELECT a FROM t WHERE b = ? AND c = $1 AND d = :name", "SELECT a FROM t WHERE b = ? AND c = $1 AND d = :name"},
+		{"SELECT a FROM t WHERE b = ? AND c = $1 AND d = :name",
+		 "SELECT a FROM t WHERE b = ? AND c = $1 AND d = :name"},
 		{"SELECT ?1, $12", "SELECT ?1, $12"},
 		{"SELECT 1, 2.5e-7, 0xff, t1.c2, x1_2", "SELECT ?, ?-?, ?, t1.c2, x1_2"},
 		{"SELECT 'it''s secret' AS a", "SELECT ? AS a"},

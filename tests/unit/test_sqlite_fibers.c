@@ -21,7 +21,7 @@
 #include "store/driver/driver.h"
 #include "store/driver/driver_sqlite.h"
 
-#define SECONDS(n) (clock_mono_ns() + (int64_t)(n) * CLOCK_NS_PER_S)
+#define SECONDS(n) (clock_mono_ns() + (int64_t)(n)*CLOCK_NS_PER_S)
 #define COUNT_TO "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r"
 
 static const struct driver *const lite = &driver_sqlite;
@@ -341,8 +341,9 @@ static void deep_recursion_stays_on_the_stack(void **state)
 	sql_ok(g.a, "CREATE TABLE f0(id INTEGER PRIMARY KEY)");
 	sql_ok(g.a, "CREATE VIEW v0 AS SELECT 1 AS x");
 	for (int i = 1; i < 200; i++) {
-		sql_ok(g.a, arena_printf(&g.arena, "CREATE TABLE f%d(id INTEGER PRIMARY KEY REFERENCES f%d ON DELETE CASCADE)",
-					 i, i - 1)
+		sql_ok(g.a, arena_printf(&g.arena,
+					 "CREATE TABLE f%d(id INTEGER PRIMARY KEY REFERENCES f%d ON DELETE CASCADE)", i,
+					 i - 1)
 				    .p);
 		sql_ok(g.a, arena_printf(&g.arena, "CREATE VIEW v%d AS SELECT sum(x) AS x FROM v%d", i, i - 1).p);
 	}

@@ -16,7 +16,7 @@
 #include "store/driver/driver.h"
 #include "store/driver/driver_sqlite.h"
 
-#define SECONDS(n) (clock_mono_ns() + (int64_t)(n) * CLOCK_NS_PER_S)
+#define SECONDS(n) (clock_mono_ns() + (int64_t)(n)*CLOCK_NS_PER_S)
 #define ITEMS 4
 
 static const struct driver *const lite = &driver_sqlite;
@@ -66,8 +66,12 @@ static void run(const char *text, const int64_t *values, size_t n, int64_t deadl
 {
 	for (size_t i = 0; i < n; i++) {
 		g.values[i] = value_int(values[i]);
-		g.stmts[i] = (struct stmt){.sql = str_z(text), .params = &g.values[i], .n_params = 1, .access = STMT_WRITE,
-					   .cache = true, .quick = true};
+		g.stmts[i] = (struct stmt){.sql = str_z(text),
+					   .params = &g.values[i],
+					   .n_params = 1,
+					   .access = STMT_WRITE,
+					   .cache = true,
+					   .quick = true};
 		g.items[i] = (struct batch_item){.stmt = &g.stmts[i]};
 		g.list[i] = &g.items[i];
 	}
@@ -192,7 +196,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(all_are_durable_after_one_commit, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_failing_one_harms_nobody, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_deferred_fault_leaves_all_to_be_run_again, setup, teardown),
-		cmocka_unit_test_setup_teardown(one_that_takes_too_long_leaves_the_others_to_be_run_again, setup, teardown),
+		cmocka_unit_test_setup_teardown(one_that_takes_too_long_leaves_the_others_to_be_run_again, setup,
+						teardown),
 	};
 
 	return cmocka_run_group_tests_name("sqlite_group", tests, NULL, NULL);

@@ -88,20 +88,26 @@ static void utf8_ill_formed(void **state UNUSED)
 		struct str text;
 		size_t subpart;
 	} cases[] = {
-		{{"\x80", 1}, 1},                 /* continuation alone */
-		{{"\xC0\x80", 2}, 1},             /* overlong */
+		{{"\x80", 1}, 1},     /* continuation alone */
+		{{"\xC0\x80", 2}, 1}, /* overlong */
 		{{"\xC1\xBF", 2}, 1},
 		{{"\xE0\x9F\xBF", 3}, 1},
 		{{"\xF0\x8F\xBF\xBF", 4}, 1},
-		{{"\xED\xA0\x80", 3}, 1},         /* surrogate */
-		{{"\xF4\x90\x80\x80", 4}, 1},     /* over U+10FFFF */
+		{{"\xED\xA0\x80", 3}, 1},     /* surrogate */
+		{{"\xF4\x90\x80\x80", 4}, 1}, /* over U+10FFFF */
 		{{"\xF5\x80\x80\x80", 4}, 1},
 		{{"\xFF", 1}, 1},
-		{{"\xC3", 1}, 1},                 /* cut short */
+		{{"\xC3", 1}, 1}, /* cut short */
 		{{"\xE2\x82", 2}, 2},
 		{{"\xF0\x9F\x8E", 3}, 3},
-		{{"\xF0\x9F\x8E" "a", 4}, 3},
-		{{"\xC3" "a", 2}, 1},
+		{{"\xF0\x9F\x8E"
+		  "a",
+		  4},
+		 3},
+		{{"\xC3"
+		  "a",
+		  2},
+		 1},
 	};
 	uint32_t cp;
 
@@ -132,14 +138,10 @@ static void utf8_next_decodes(void **state UNUSED)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(comparison_is_by_bytes),
-		cmocka_unit_test(equality),
-		cmocka_unit_test(prefixes_and_suffixes),
-		cmocka_unit_test(trim_takes_ascii_space_only),
-		cmocka_unit_test(split_walks_every_part),
-		cmocka_unit_test(utf8_well_formed),
-		cmocka_unit_test(utf8_ill_formed),
-		cmocka_unit_test(utf8_next_decodes),
+		cmocka_unit_test(comparison_is_by_bytes), cmocka_unit_test(equality),
+		cmocka_unit_test(prefixes_and_suffixes),  cmocka_unit_test(trim_takes_ascii_space_only),
+		cmocka_unit_test(split_walks_every_part), cmocka_unit_test(utf8_well_formed),
+		cmocka_unit_test(utf8_ill_formed),        cmocka_unit_test(utf8_next_decodes),
 	};
 
 	return cmocka_run_group_tests_name("str", tests, NULL, NULL);

@@ -214,8 +214,15 @@ static void base64_of_rfc_4648(void **state UNUSED)
 {
 	static const struct {
 		const char *in, *out;
-	} cases[] = {{"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"}, {"foob", "Zm9vYg=="},
-		     {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"}, {"\xFF\xFE\xFD", "//79"}, {"\xFB\xEF", "++8="}};
+	} cases[] = {{"", ""},
+		     {"f", "Zg=="},
+		     {"fo", "Zm8="},
+		     {"foo", "Zm9v"},
+		     {"foob", "Zm9vYg=="},
+		     {"fooba", "Zm9vYmE="},
+		     {"foobar", "Zm9vYmFy"},
+		     {"\xFF\xFE\xFD", "//79"},
+		     {"\xFB\xEF", "++8="}};
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		struct strbuf b;

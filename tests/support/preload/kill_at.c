@@ -1,7 +1,7 @@
 /*
- * Preloaded by tests/fault/test_migrate_kill.py: ends the process by SIGKILL at the N-th place of a SQLite migration. Places are
- * counted from the migration's first statement to its last, COMMIT among them: KILL_WHEN=before or after a statement, or
- * `write` for each write to the database's files. KILL_TELL names a file that gets the statement.
+ * Preloaded by tests/fault/test_migrate_kill.py: ends the process by SIGKILL at the N-th place of a SQLite migration.
+ * Places are counted from the migration's first statement to its last, COMMIT among them: KILL_WHEN=before or after a
+ * statement, or `write` for each write to the database's files. KILL_TELL names a file that gets the statement.
  */
 #include <dlfcn.h>
 #include <fcntl.h>
