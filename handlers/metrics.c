@@ -3,6 +3,7 @@
 #include "handlers/handlers.h"
 #include "service/metrics.h"
 #include "store/lane.h"
+#include "store/reader.h"
 
 #include "service/base/banned.h"
 
@@ -107,6 +108,7 @@ static void write_lanes(struct strbuf *b, struct connection **conns, size_t n)
 		for (size_t i = 0; i < n; i++) {
 			struct lane_stats st[2];
 			lane_stats(pool_lanes(conns[i]->pool), &st[0], &st[1]);
+			reader_stats(pool_readers(conns[i]->pool), &st[0]);
 			for (size_t k = 0; k < 2; k++) {
 				const uint64_t values[] = {st[k].statements, st[k].round_trips, st[k].again};
 				strbuf_printf(b, "%s{connection=\"%.*s\",kind=\"%s\"} %llu\n", figures[f].name,

@@ -38,6 +38,7 @@ struct loop {
 	struct fiber *ready_head, *ready_tail; /* this thread's */
 	struct loop_wait **heap;               /* timers, earliest first */
 	size_t n_heap, size_heap;
+	struct loop_turn_end *ends; /* of this turn */
 	struct mutex lock; /* guards the inbox */
 	struct fiber *in_head, *in_tail;
 	struct spawn *spawn_head, *spawn_tail;
@@ -166,6 +167,13 @@ static void disarm(struct fiber_loop *base, struct loop_wait *w)
 		epoll_ctl(l->epfd, EPOLL_CTL_DEL, w->fd, NULL);
 }
 
+static void at_turn_end(struct fiber_loop *base, struct loop_turn_end *e)
+{
+	struct loop *l = from_base(base);
+	e->next = l->ends;
+	l->ends = e;
+}
+
 /* ---- life ---- */
 
 static bool add_fd(struct loop *l, int fd, enum event_kind kind)
@@ -177,7 +185,7 @@ static bool add_fd(struct loop *l, int fd, enum event_kind kind)
 bool loop_create(struct loop **ret, struct err *err)
 {
 	struct loop *l = mem_alloc(sizeof(*l));
-	l->base = (struct fiber_loop){.post = post, .arm = arm, .disarm = disarm};
+	l->base = (struct fiber_loop){.post = post, .arm = arm, .disarm = disarm, .at_turn_end = at_turn_end};
 	l->client.fd = -1;
 	mutex_init(&l->lock);
 	atomic_store(&l->stop, false);
@@ -333,9 +341,21 @@ static void run_ready(struct loop *l)
 	}
 }
 
+/* What they ask for while they run is for the next turn's end. */
+static void end_turn(struct loop *l)
+{
+	struct loop_turn_end *e = l->ends;
+	l->ends = NULL;
+	while (e != NULL) {
+		struct loop_turn_end *next = e->next; /* e's memory may go with its call */
+		e->fn(e->arg);
+		e = next;
+	}
+}
+
 static int turn_timeout_ms(struct loop *l, int64_t now)
 {
-	if (l->ready_head != NULL || l->client_due)
+	if (l->ready_head != NULL || l->client_due || l->ends != NULL)
 		return 0;
 	int64_t due = l->n_heap > 0 ? l->heap[0]->deadline : CLOCK_NEVER;
 	if (l->client.due != NULL)
@@ -387,6 +407,7 @@ void loop_run(struct loop *l)
 			l->client_due = false;
 			l->client.run(l->client.arg);
 		}
+		end_turn(l);
 	}
 	log_hold(false);
 	fiber_thread_init(NULL);

@@ -8,6 +8,7 @@
 #include "service/base/clock.h"
 #include "service/base/fiber.h"
 #include "store/lane.h"
+#include "store/reader.h"
 
 #include "service/base/banned.h"
 
@@ -197,6 +198,21 @@ static void judge(const struct exec *x, const struct stmt *s, bool started, stru
 		err->outcome = ERR_OUTCOME_ROLLED_BACK; /* by exec_end, which always follows */
 }
 
+/* The time below exec without the wait for a connection. */
+static int64_t worked_ns(const struct exec *x)
+{
+	return x->db_ns - x->lease_ns;
+}
+
+/* Books the time since `from`, the sink's share since sink_ns was noted taken off: that comes from the coarse clock,
+ * which may run ahead by a tick. */
+static void book(struct run *r, int64_t from, int64_t sink_ns)
+{
+	const int64_t own_ns = clock_mono_ns() - from - (r->sink_ns - sink_ns);
+
+	r->x->db_ns += own_ns > 0 ? own_ns : 0;
+}
+
 static bool run_once(struct run *r, struct err *err)
 {
 	const enum lease_mode mode = r->s->access == STMT_WRITE ? LEASE_WRITE : LEASE_READ;
@@ -216,9 +232,7 @@ static bool run_once(struct run *r, struct err *err)
 		if (!check_transaction(r->x, c, ok ? err : &later))
 			ok = false;
 	}
-	/* the sinks' share is taken from the coarse clock, which may run ahead by a tick */
-	const int64_t own_ns = clock_mono_ns() - from - (r->sink_ns - sink_ns);
-	r->x->db_ns += own_ns > 0 ? own_ns : 0;
+	book(r, from, sink_ns);
 	return ok;
 }
 
@@ -232,7 +246,7 @@ static bool worth_another(const struct run *r, const struct err *err)
 	       (err->outcome == ERR_OUTCOME_NOT_STARTED || r->s->access == STMT_READ);
 }
 
-/* ---- the quick lane: reads that share a round trip, writes that share a commit, see lane.h ---- */
+/* ---- quick statements: reads that share a round trip or a snapshot, writes that share a commit ---- */
 
 static bool deliver(struct exec *x, struct batch_item *item, const struct row_sink *sink, struct exec_result *result,
 		    struct err *err)
@@ -257,22 +271,68 @@ static bool deliver(struct exec *x, struct batch_item *item, const struct row_si
 	return ok;
 }
 
-/* *ret_done false: the ordinary way is to be taken. */
-static bool run_in_lane(struct exec *x, const struct stmt *s, const struct row_sink *sink, struct exec_result *result,
-			bool *ret_done, struct err *err)
+/* A round trip or a transaction with others, see lane.h. */
+static bool run_in_lane(struct run *r, bool *ret_done, struct err *err)
 {
-	const struct route *r = x->route;
+	struct pool *p = r->x->route->conn->pool;
+	const int64_t from = clock_mono_ns();
 	struct batch_item item;
+	bool ok = lane_run(pool_lanes(p), p, r->s, r->x->deadline, &item, err);
+
+	book(r, from, r->sink_ns);
+	*ret_done = ok || !item.again;
+	return ok ? deliver(r->x, &item, r->sink, r->result, err) : item.again;
+}
+
+/* On the connection and the snapshot of this turn, see reader.h. */
+static bool run_shared(struct run *r, bool *ret_done, struct err *err)
+{
+	struct pool *p = r->x->route->conn->pool;
+	const int64_t from = clock_mono_ns(), before = worked_ns(r->x);
+	struct driver_conn *c;
+	struct reader *reader;
+	bool ok = reader_enter(pool_readers(p), p, r->x->deadline, &reader, &c, &r->x->lease_ns, err);
+
+	*ret_done = reader != NULL || !ok;
+	if (reader != NULL) {
+		ok = run_on(r, c, err);
+		reader_leave(reader);
+	}
+	if (*ret_done)
+		book(r, from, 0);
+	if (reader != NULL)
+		lane_learn(pool_lanes(p), r->s, worked_ns(r->x) - before);
+	return ok;
+}
+
+/* *ret_done false: the ordinary way is to be taken. */
+static bool run_quick(struct run *r, bool *ret_done, struct err *err)
+{
+	const struct exec *x = r->x;
+	struct pool *p = x->route->conn->pool;
 
 	*ret_done = false;
-	if (r->tx != NULL || x->atomic || x->lease.conn != NULL ||
-	    !lane_fits(pool_lanes(r->conn->pool), r->conn->pool, s))
+	if (x->route->tx != NULL || x->atomic || x->lease.conn != NULL || !lane_fits(pool_lanes(p), p, r->s))
 		return true;
-	const int64_t from = clock_mono_ns();
-	bool ok = lane_run(pool_lanes(r->conn->pool), r->conn->pool, s, x->deadline, &item, err);
-	x->db_ns += clock_mono_ns() - from;
-	*ret_done = ok || !item.again;
-	return ok ? deliver(x, &item, sink, result, err) : item.again;
+	if (r->s->access == STMT_READ && pool_driver(p)->run_batch == NULL)
+		return run_shared(r, ret_done, err);
+	return run_in_lane(r, ret_done, err);
+}
+
+/* A connection of the unit's own. */
+static bool run_alone(struct run *r, struct err *err)
+{
+	struct exec *x = r->x;
+	const bool fresh = x->route->tx == NULL && x->lease.conn == NULL;
+	const int64_t before = worked_ns(x);
+	const bool ok = run_once(r, err);
+
+	lane_learn(pool_lanes(x->route->conn->pool), r->s, worked_ns(x) - before);
+	if (ok || !fresh || !worth_another(r, err))
+		return ok;
+	lease_release(&x->lease);
+	x->started = false;
+	return run_once(r, err);
 }
 
 static bool run_statement(struct exec *x, const struct stmt *s, struct row_sink *sink, struct exec_result *ret,
@@ -281,26 +341,13 @@ static bool run_statement(struct exec *x, const struct stmt *s, struct row_sink 
 	static const struct row_sink nobody = {0};
 	struct exec_result result = {0};
 	struct run r = {.x = x, .s = s, .sink = sink != NULL ? sink : &nobody, .result = &result};
-	const bool fresh = x->route->tx == NULL && x->lease.conn == NULL;
-	bool ok, done;
+	bool done;
 
 	if (x->route->tx != NULL && !tx_check(x->route->tx, s->raw ? s->sql : STR_NONE, err))
 		return false;
-	if (!run_in_lane(x, s, r.sink, &result, &done, err))
-		return false;
-	if (done) {
-		if (ret != NULL)
-			*ret = result;
-		return true;
-	}
-	const int64_t before = x->db_ns - x->lease_ns;
-	ok = run_once(&r, err);
-	lane_learn(pool_lanes(x->route->conn->pool), s, x->db_ns - x->lease_ns - before);
-	if (!ok && fresh && worth_another(&r, err)) {
-		lease_release(&x->lease);
-		x->started = false;
-		ok = run_once(&r, err);
-	}
+	bool ok = run_quick(&r, &done, err);
+	if (ok && !done)
+		ok = run_alone(&r, err);
 	if (!ok) {
 		judge(x, s, x->started, err);
 		return false;
@@ -312,9 +359,9 @@ static bool run_statement(struct exec *x, const struct stmt *s, struct row_sink 
 
 bool exec_run(struct exec *x, const struct stmt *s, struct row_sink *sink, struct exec_result *ret, struct err *err)
 {
-	const int64_t before = x->db_ns - x->lease_ns;
+	const int64_t before = worked_ns(x);
 	const bool ok = run_statement(x, s, sink, ret, err);
-	const int64_t took = x->db_ns - x->lease_ns - before;
+	const int64_t took = worked_ns(x) - before;
 
 	if (took > x->slowest_ns) {
 		x->slowest_ns = took;

@@ -82,6 +82,7 @@ struct thread {
 	size_t n_pool, n_live;
 	struct fiber *live; /* started and not ended */
 	bool cancelling;    /* fibers start cancelled */
+	int number;         /* of the loop, from `numbers`; -1: there was none left */
 #ifdef FIBER_ASAN
 	const void *main_bottom;
 	size_t main_bytes;
@@ -91,7 +92,8 @@ struct thread {
 #endif
 };
 
-static _Thread_local struct thread thread;
+static _Thread_local struct thread thread = {.number = -1};
+static _Atomic uint64_t numbers; /* bits of the loop numbers that are taken */
 
 /* ---- the switch ---- */
 
@@ -257,8 +259,29 @@ static void stack_unmap(struct fiber *f)
 	mem_free(f);
 }
 
+/* The lowest number that is free. */
+static int number_take(void)
+{
+	uint64_t taken = atomic_load(&numbers);
+	for (;;) {
+		if (taken == UINT64_MAX)
+			return -1;
+		const int n = __builtin_ctzll(~taken);
+		if (atomic_compare_exchange_weak(&numbers, &taken, taken | (UINT64_C(1) << n)))
+			return n;
+	}
+}
+
+static void number_give(int n)
+{
+	if (n >= 0)
+		atomic_fetch_and(&numbers, ~(UINT64_C(1) << n));
+}
+
 void fiber_thread_init(struct fiber_loop *loop)
 {
+	number_give(thread.number);
+	thread.number = loop != NULL ? number_take() : -1;
 	thread.loop = loop;
 	thread.cancelling = false;
 #ifdef FIBER_TSAN
@@ -364,6 +387,16 @@ struct fiber *fiber_current(void)
 struct fiber_loop *fiber_current_loop(void)
 {
 	return thread.current != NULL ? thread.current->loop : NULL;
+}
+
+struct fiber_loop *fiber_thread_loop(void)
+{
+	return thread.loop;
+}
+
+int fiber_loop_number(void)
+{
+	return thread.number;
 }
 
 void fiber_park(void)

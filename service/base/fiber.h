@@ -25,6 +25,15 @@ struct loop_wait {
 	size_t heap_index; /* the loop's; SIZE_MAX: not in its timer heap */
 };
 
+/* Something to do once when the loop's present turn ends: after the fibers and requests of the turn have run, before the
+ * loop waits again. fn runs on the thread's main stack and must not park; it may ask for the next turn's end. Memory is
+ * the caller's, until fn runs. */
+struct loop_turn_end {
+	void (*fn)(void *arg);
+	void *arg;
+	struct loop_turn_end *next; /* the loop's */
+};
+
 /* What the thread's event loop offers to fibers (service/loop.c). */
 struct fiber_loop {
 	/* Puts a fiber of this loop on the ready list; callable from any thread. */
@@ -34,6 +43,8 @@ struct fiber_loop {
 	void (*arm)(struct fiber_loop *loop, struct loop_wait *w);
 	/* Withdraws w, fired or not. Loop thread only. */
 	void (*disarm)(struct fiber_loop *loop, struct loop_wait *w);
+	/* Runs e->fn when the turn ends; e must not be waiting for that already. Loop thread only. */
+	void (*at_turn_end)(struct fiber_loop *loop, struct loop_turn_end *e);
 };
 
 /* Registers the calling thread's loop; NULL to leave. Also frees the thread's pooled stacks on NULL. */
@@ -68,6 +79,14 @@ void fiber_cancel_all(void);
 
 /* The loop of the running fiber; NULL outside fibers. */
 struct fiber_loop *fiber_current_loop(void);
+
+/* The calling thread's loop; NULL when it has none. */
+struct fiber_loop *fiber_thread_loop(void);
+
+/* A number from 0 to FIBER_LOOPS_MAX - 1 that the calling thread's loop has to itself while it is registered, for what
+ * is kept per loop; -1: the thread has no loop, or too many have one. */
+#define FIBER_LOOPS_MAX 64
+int fiber_loop_number(void);
 
 /* True when the running fiber was asked to stop and is not shielded. False outside fibers. */
 bool fiber_cancelled(void);

@@ -6,6 +6,7 @@
 #include "service/base/mem.h"
 #include "store/connection/pool_internal.h"
 #include "store/lane.h"
+#include "store/reader.h"
 
 #include "service/base/banned.h"
 
@@ -38,6 +39,7 @@ bool pool_create(const struct driver *driver, const struct dsn *dsn, const struc
 	p->cfg = *cfg;
 	p->db = db;
 	p->lanes = lane_set_create();
+	p->readers = reader_set_create();
 	mutex_init(&p->lock);
 	*ret = p;
 	return true;
@@ -56,6 +58,7 @@ void pool_unref(struct pool *p)
 	pool_close(p);
 	p->driver->db_close(p->db);
 	lane_set_destroy(p->lanes);
+	reader_set_destroy(p->readers);
 	mutex_done(&p->lock);
 	mem_free(p);
 }
@@ -75,6 +78,11 @@ double pool_statement_timeout(const struct pool *p)
 const struct driver *pool_driver(const struct pool *p)
 {
 	return p->driver;
+}
+
+struct reader_set *pool_readers(const struct pool *p)
+{
+	return p->readers;
 }
 
 struct lane_set *pool_lanes(const struct pool *p)

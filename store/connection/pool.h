@@ -17,7 +17,8 @@ struct pool_config {
 struct pool_config pool_config_default(void);
 
 struct pool;
-struct lane_set; /* store/lane.h */
+struct lane_set;   /* store/lane.h */
+struct reader_set; /* store/reader.h */
 
 enum lease_mode {
 	LEASE_READ,
@@ -78,6 +79,8 @@ double pool_statement_timeout(const struct pool *p);
 const struct driver *pool_driver(const struct pool *p);
 /* The quick lane over this pool; borrowed. */
 struct lane_set *pool_lanes(const struct pool *p);
+/* The connections that reads of one loop turn share; borrowed. */
+struct reader_set *pool_readers(const struct pool *p);
 /* Do autocommit writes of several requests gain by sharing a transaction? */
 bool pool_groups_writes(const struct pool *p);
 /* Version of the server as last seen; "" before the first connect. Copied to buf. */

@@ -25,7 +25,8 @@ struct pool {
 	const struct dsn *dsn;
 	struct pool_config cfg;
 	struct driver_db *db;
-	struct lane_set *lanes; /* owned */
+	struct lane_set *lanes;     /* owned */
+	struct reader_set *readers; /* owned */
 	struct mutex lock;      /* of all that follows */
 	struct driver_conn *idle;
 	int64_t n_idle, n_leased, n_opening;

@@ -26,8 +26,8 @@ enum tx_state { TX_STATE_NONE, TX_STATE_OPEN, TX_STATE_ABORTED, TX_STATE_UNKNOWN
 
 enum tx_isolation { TX_ISO_DEFAULT, TX_ISO_READ_COMMITTED, TX_ISO_REPEATABLE_READ, TX_ISO_SERIALIZABLE };
 
-/* Per-database state shared by the connections of one pool: the name of an in-memory database, its anchor connection,
- * the write epoch. Made by driver->db_open, opaque to all others. */
+/* Per-database state shared by the connections of one pool: the name of an in-memory database, its anchor connection.
+ * Made by driver->db_open, opaque to all others. */
 struct driver_db;
 
 /* Base struct, embedded first in the driver's own. */
@@ -110,6 +110,15 @@ struct driver {
 	/* Ends the statement; rows not read are dropped (the statement is cancelled when that would take long). NULL is
 	 * fine. May set conn->broken. */
 	void (*finish)(struct cursor *cur);
+
+	/* NULL where reads that share a snapshot gain nothing (PostgreSQL). Until snapshot_close all reads of the
+	 * connection see one state, which is fixed by the first of them; false: they see what each finds, here that is
+	 * no dearer, or it could not be had. Neither parks; snapshot_close is a no-op without a snapshot. */
+	bool (*snapshot_open)(struct driver_conn *c);
+	void (*snapshot_close)(struct driver_conn *c);
+	/* Moves with every commit of this process: a snapshot that was opened before it moved is older than an answer
+	 * that was given. Any thread. */
+	uint64_t (*write_epoch)(void);
 
 	/* NULL where a batch has no advantage (SQLite). Sends n cached autocommit reads at once, with one sync point
 	 * behind them, and waits for all of them; a failing one costs the others nothing but `again`. May mark the

@@ -48,6 +48,7 @@ static void sqlite_close(struct driver_conn *base)
 		return;
 	c = sqlite_conn_of(base);
 	sqlite_forget(base);
+	sqlite_snapshot_done(c);
 	map_done(&c->by_sql);
 	(void)sqlite3_close_v2(c->h);
 	mem_free(c);
@@ -97,6 +98,7 @@ static int setup(struct sqlite_conn *c)
 		 * is */
 		(void)sqlite3_exec(c->h, "PRAGMA journal_mode=WAL", NULL, NULL, NULL);
 	}
+	c->wal = db->is_file && is_wal(c->h);
 	return SQLITE_OK;
 }
 
@@ -283,6 +285,9 @@ const struct driver driver_sqlite = {
 	.prepare = sqlite_prepare,
 	.step = sqlite_step,
 	.finish = sqlite_finish,
+	.snapshot_open = sqlite_snapshot_open,
+	.snapshot_close = sqlite_snapshot_close,
+	.write_epoch = sqlite_write_epoch,
 	.run_writes = sqlite_run_writes,
 	.groups_writes = sqlite_groups_writes,
 	.batch_cursor = sqlite_batch_cursor,

@@ -5,14 +5,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct driver_db;
-
 /* For connections opened from now on: how long to wait for the locks of others (0: not at all), and each connection's
  * page cache in KiB (0: SQLite's default). Before the first open; any thread. */
 void driver_sqlite_configure(double busy_timeout_s, size_t cache_kib);
 
-/* Counts the commits that changed db through this process; a state read after the answer is at least that new. Any
- * thread. */
-uint64_t sqlite_db_write_epoch(const struct driver_db *db);
+/* Counts the commits that changed any database through this process; a state read after the count was read is at least
+ * that new. Any thread. */
+uint64_t sqlite_write_epoch(void);
 
 #endif

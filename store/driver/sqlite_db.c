@@ -195,8 +195,3 @@ struct turn *sqlite_db_turn(struct driver_db *db)
 	mutex_unlock(&db->lock);
 	return t;
 }
-
-uint64_t sqlite_db_write_epoch(const struct driver_db *db)
-{
-	return __atomic_load_n(&db->write_epoch, __ATOMIC_ACQUIRE);
-}

@@ -5,6 +5,7 @@
  *   sqlite_db.c       per-database state: file name, anchor of an in-memory database, writer's turn
  *   sqlite_stmt.c     statements: cache, parameters, rows (sqlite_stmt.h)
  *   sqlite_group.c    writes of many requests in one transaction
+ *   sqlite_snapshot.c reads of many requests in one transaction
  *   sqlite_wait.c     how a connection waits: busy, progress, offloaded steps
  *   sqlite_policy.c   the authorizer: what SQL may not do, and what a connection must not be reused after
  *   sqlite_like.c     ILIKE over all of Unicode
@@ -28,7 +29,6 @@ struct driver_db {
 	int open_flags;
 	bool is_file;         /* commits sync a disk, opening may block */
 	sqlite3 *anchor;      /* keeps an in-memory database alive; NULL before the first open and for files */
-	uint64_t write_epoch; /* atomic */
 	struct mutex lock;    /* of anchor and shared_turn */
 	struct turn own_turn; /* until the file is known, and for in-memory databases */
 	struct sqlite_turn *shared_turn; /* of the file, shared by every db on it; NULL until the first open */
@@ -46,6 +46,7 @@ struct sqlite_conn {
 	int64_t busy_since_ns;
 	int64_t busy_timeout_ns;
 	enum sqlite_stop stop;
+	unsigned n_progress; /* calls of the progress handler in this run of a statement */
 	bool shielded; /* a rollback runs: neither deadline nor cancellation */
 	bool internal; /* SQL of the driver itself: the authorizer lets it pass */
 	struct fiber *
@@ -58,6 +59,8 @@ struct sqlite_conn {
 	bool tainted;      /* a setting or temporary object may be left: never reset, only closed */
 	bool saw_insert;   /* by the authorizer, while preparing */
 	bool saw_taint;
+	bool wal;                           /* readers and the writer do not block each other */
+	sqlite3_stmt *st_begin, *st_commit; /* of snapshots; NULL until the first one */
 	struct map by_sql;                       /* cached statements */
 	struct sqlite_stmt *lru_head, *lru_tail; /* cached statements, last used first */
 	size_t n_cached;
@@ -102,6 +105,13 @@ void sqlite_run_writes(struct driver_conn *base, struct batch_item *const *items
 struct cursor *sqlite_batch_cursor(struct batch_item *item, struct arena *a);
 bool sqlite_batch_step(struct cursor *cur);
 void sqlite_batch_drop(struct batch_item *item);
+
+/* ---- sqlite_snapshot.c: see driver.h ---- */
+
+bool sqlite_snapshot_open(struct driver_conn *base);
+void sqlite_snapshot_close(struct driver_conn *base);
+/* Frees its statements. */
+void sqlite_snapshot_done(struct sqlite_conn *c);
 
 /* ---- sqlite_wait.c ---- */
 

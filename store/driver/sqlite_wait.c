@@ -4,6 +4,7 @@
  * runs on the thread pool, where the callbacks find no fiber of their own and block: the connection is used by that
  * thread alone meanwhile.
  */
+#include "store/driver/driver_sqlite.h"
 #include "store/driver/sqlite_internal.h"
 
 #include <time.h>
@@ -19,6 +20,9 @@
 #define BUSY_FIRST_NS CLOCK_NS_PER_MS
 #define BUSY_MAX_NS (25 * CLOCK_NS_PER_MS)
 #define BUSY_DOUBLINGS 5
+
+/* One for all databases: several connections may have one file open. */
+static uint64_t write_epoch; /* atomic */
 
 static void block_until(int64_t time_ns)
 {
@@ -66,7 +70,8 @@ static int on_progress(void *arg)
 {
 	struct sqlite_conn *c = arg;
 
-	if (fiber_current() != NULL)
+	/* SQLite counts the steps of a statement over all its runs: the first call may come at once */
+	if (c->n_progress++ > 0 && fiber_current() != NULL)
 		wait_yield();
 	if (c->shielded)
 		return 0;
@@ -108,6 +113,7 @@ void sqlite_wait_begin(struct sqlite_conn *c, int64_t deadline_ns)
 	if (c->base.statement_timeout_ns > 0)
 		c->deadline_ns = clock_min(deadline_ns, clock_mono_ns() + c->base.statement_timeout_ns);
 	c->stop = SQLITE_STOP_NONE;
+	c->n_progress = 0;
 }
 
 /* The hook runs before the commit is done: it may still fail, and counting one too many is harmless. */
@@ -116,7 +122,12 @@ static void count_commit(struct sqlite_conn *c)
 	if (!c->committed)
 		return;
 	c->committed = false;
-	__atomic_add_fetch(&c->base.db->write_epoch, 1, __ATOMIC_ACQ_REL);
+	__atomic_add_fetch(&write_epoch, 1, __ATOMIC_ACQ_REL);
+}
+
+uint64_t sqlite_write_epoch(void)
+{
+	return __atomic_load_n(&write_epoch, __ATOMIC_ACQUIRE);
 }
 
 /* Counts an explicit transaction that the step has ended. A COMMIT that had nothing to write runs no hook, a ROLLBACK

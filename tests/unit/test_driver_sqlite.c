@@ -528,14 +528,14 @@ static void transactions_begin_and_end(void **state)
 
 	(void)state;
 	assert_ok(sql(d.a, "CREATE TABLE t(x)"));
-	epoch = sqlite_db_write_epoch(d.db);
+	epoch = sqlite_write_epoch();
 	assert_ok(lite->begin(d.a, TX_ISO_DEFAULT, false, SECONDS(5), &err));
 	assert_int_equal(lite->tx_state(d.a), TX_STATE_OPEN);
 	assert_ok(sql(d.a, "INSERT INTO t VALUES (1)"));
 	assert_int_equal(number(d.b, "SELECT count(*) FROM t"), 0);
-	assert_true(sqlite_db_write_epoch(d.db) == epoch);
+	assert_true(sqlite_write_epoch() == epoch);
 	assert_ok(lite->commit(d.a, SECONDS(5), &err));
-	assert_true(sqlite_db_write_epoch(d.db) > epoch);
+	assert_true(sqlite_write_epoch() > epoch);
 	assert_int_equal(number(d.b, "SELECT count(*) FROM t"), 1);
 	assert_ok(lite->begin(d.a, TX_ISO_SERIALIZABLE, false, SECONDS(5), &err));
 	assert_ok(sql(d.a, "DELETE FROM t"));

@@ -1,0 +1,241 @@
+/* One reader per loop and pool: only the loop's own thread touches it, so there is nothing to lock. */
+#include "store/reader.h"
+
+#include "service/base/clock.h"
+#include "service/base/fiber.h"
+#include "service/base/mem.h"
+#include "service/base/wait.h"
+
+#include "service/base/banned.h"
+
+enum reader_state {
+	READER_IDLE,    /* no lease */
+	READER_LEASING, /* a fiber waits for one */
+	READER_HELD     /* until the turn ends */
+};
+
+/* A fiber that waits for the one that is leasing. On its stack. */
+struct waiting {
+	struct event woken;
+	bool due; /* counted in n_due */
+	struct waiting *next;
+};
+
+struct reader {
+	struct lease lease;
+	enum reader_state state;
+	struct waiting *head, *tail;
+	size_t n_due;     /* woken with the lease in hand, not come back yet */
+	bool running;     /* a statement is on the connection */
+	bool snapshot;    /* is open, since the epoch was that */
+	bool ends;        /* at_end is asked for */
+	uint64_t epoch;
+	struct loop_turn_end at_end;
+	struct lane_stats stats;
+};
+
+struct reader_set {
+	struct reader *readers[FIBER_LOOPS_MAX]; /* made by their loop on first use */
+};
+
+struct reader_set *reader_set_create(void)
+{
+	return mem_alloc(sizeof(struct reader_set));
+}
+
+void reader_set_destroy(struct reader_set *s)
+{
+	if (s == NULL)
+		return;
+	for (size_t i = 0; i < FIBER_LOOPS_MAX; i++)
+		mem_free(s->readers[i]);
+	mem_free(s);
+}
+
+/* Counters have one writer, this loop, and readers anywhere. */
+static void add(uint64_t *counter, uint64_t n)
+{
+	__atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
+}
+
+/* ---- the turn's end ---- */
+
+static void close_snapshot(struct reader *r)
+{
+	if (r->snapshot)
+		r->lease.conn->driver->snapshot_close(r->lease.conn);
+	r->snapshot = false;
+}
+
+static void ask_for_end(struct reader *r)
+{
+	struct fiber_loop *loop = fiber_thread_loop();
+
+	if (r->ends)
+		return;
+	r->ends = true;
+	loop->at_turn_end(loop, &r->at_end);
+}
+
+/* Nobody else shares this turn's connection any more, or those who were woken for it come in the next one. */
+static void on_turn_end(void *arg)
+{
+	struct reader *r = arg;
+	struct lease lease = r->lease;
+
+	r->ends = false;
+	if (r->running) /* parked; reader_leave asks again */
+		return;
+	close_snapshot(r);
+	if (r->n_due > 0) {
+		ask_for_end(r);
+		return;
+	}
+	r->lease = (struct lease){0};
+	r->state = READER_IDLE;
+	lease_release(&lease); /* r may go with the pool's last lease */
+}
+
+/* ---- leasing ---- */
+
+static struct reader *reader_here(struct reader_set *s)
+{
+	const int i = fiber_loop_number();
+
+	if (i < 0)
+		return NULL;
+	if (s->readers[i] == NULL) {
+		struct reader *r = mem_alloc(sizeof(*r));
+		r->at_end = (struct loop_turn_end){.fn = on_turn_end, .arg = r};
+		__atomic_store_n(&s->readers[i], r, __ATOMIC_RELEASE);
+	}
+	return s->readers[i];
+}
+
+static void wake_first(struct reader *r, bool due)
+{
+	struct waiting *w = r->head;
+
+	r->head = w->next;
+	if (r->head == NULL)
+		r->tail = NULL;
+	w->due = due;
+	r->n_due += due;
+	event_set(&w->woken);
+}
+
+/* With a lease all who wait come; without one the first of them tries in its turn. */
+static bool lease(struct reader *r, struct pool *p, int64_t deadline, struct err *err)
+{
+	r->state = READER_LEASING;
+	if (!pool_lease(p, LEASE_READ, deadline, &r->lease, err)) {
+		r->state = READER_IDLE;
+		if (r->head != NULL)
+			wake_first(r, false);
+		return false;
+	}
+	r->state = READER_HELD;
+	ask_for_end(r);
+	add(&r->stats.round_trips, 1);
+	while (r->head != NULL)
+		wake_first(r, true);
+	return true;
+}
+
+static void withdraw(struct reader *r, const struct waiting *gone)
+{
+	struct waiting **at = &r->head, *last = NULL;
+
+	while (*at != gone) {
+		last = *at;
+		at = &(*at)->next;
+	}
+	*at = gone->next;
+	if (r->tail == gone)
+		r->tail = last;
+}
+
+/* Waits for the fiber that is leasing: the lease is there then, or this fiber is to try. */
+static bool wait_for_lease(struct reader *r, int64_t deadline, struct err *err)
+{
+	struct waiting w = {.next = NULL};
+
+	event_init(&w.woken);
+	if (r->tail != NULL)
+		r->tail->next = &w;
+	else
+		r->head = &w;
+	r->tail = &w;
+	const enum wait_result res = event_wait(&w.woken, deadline);
+	if (res == WAIT_READY) {
+		r->n_due -= w.due;
+		return true;
+	}
+	withdraw(r, &w);
+	(void)err_set(err, ERR_POOL_TIMEOUT, "no connection became free in time");
+	err->cancelled = res == WAIT_CANCELLED;
+	return false;
+}
+
+/* Leads to READER_HELD. */
+static bool get_lease(struct reader *r, struct pool *p, int64_t deadline, int64_t *lease_ns, struct err *err)
+{
+	const int64_t from = clock_mono_ns();
+	bool ok = true;
+
+	deadline = clock_min(deadline, clock_deadline(pool_get_config(p)->acquire_timeout_s));
+	while (ok && r->state != READER_HELD)
+		ok = r->state == READER_LEASING ? wait_for_lease(r, deadline, err) : lease(r, p, deadline, err);
+	*lease_ns += clock_mono_ns() - from;
+	return ok;
+}
+
+/* ---- a read ---- */
+
+static void renew_snapshot(struct reader *r)
+{
+	const struct driver *driver = r->lease.conn->driver;
+	const uint64_t epoch = driver->write_epoch();
+
+	if (r->snapshot && r->epoch == epoch)
+		return;
+	close_snapshot(r);
+	r->epoch = epoch;
+	r->snapshot = driver->snapshot_open(r->lease.conn);
+}
+
+bool reader_enter(struct reader_set *s, struct pool *p, int64_t deadline, struct reader **ret,
+		  struct driver_conn **ret_conn, int64_t *lease_ns, struct err *err)
+{
+	struct reader *r = reader_here(s);
+
+	*ret = NULL;
+	if (r == NULL || (r->state != READER_HELD && !get_lease(r, p, deadline, lease_ns, err)))
+		return r == NULL;
+	if (r->running || r->lease.conn->broken)
+		return true;
+	renew_snapshot(r);
+	r->running = true;
+	add(&r->stats.statements, 1);
+	*ret = r;
+	*ret_conn = r->lease.conn;
+	return true;
+}
+
+void reader_leave(struct reader *r)
+{
+	r->running = false;
+	ask_for_end(r);
+}
+
+void reader_stats(const struct reader_set *s, struct lane_stats *stats)
+{
+	for (size_t i = 0; i < FIBER_LOOPS_MAX; i++) {
+		const struct reader *r = __atomic_load_n(&s->readers[i], __ATOMIC_ACQUIRE);
+
+		if (r == NULL)
+			continue;
+		stats->statements += __atomic_load_n(&r->stats.statements, __ATOMIC_RELAXED);
+		stats->round_trips += __atomic_load_n(&r->stats.round_trips, __ATOMIC_RELAXED);
+	}
+}
