@@ -17,6 +17,8 @@
 #include "service/base/banned.h"
 
 #define EVENTS_PER_TURN 256
+/* Bounds of what long computations are owed, or owe, to the others of their loop. */
+#define ASIDE_NS_MAX (2 * CLOCK_NS_PER_MS)
 
 struct spawn {
 	void (*fn)(void *arg);
@@ -38,8 +40,10 @@ struct loop {
 	struct fiber *ready_head, *ready_tail; /* this thread's */
 	struct loop_wait **heap;               /* timers, earliest first */
 	size_t n_heap, size_heap;
-	struct loop_turn_end *ends; /* of this turn */
-	struct mutex lock; /* guards the inbox */
+	struct fiber *aside_head, *aside_tail; /* compute for long */
+	int64_t aside_ns;                      /* what they may still have while others are busy; negative: a debt */
+	struct loop_turn_end *ends;            /* of this turn */
+	struct mutex lock;                     /* guards the inbox */
 	struct fiber *in_head, *in_tail;
 	struct spawn *spawn_head, *spawn_tail;
 	bool notified;
@@ -144,6 +148,12 @@ static void post(struct fiber_loop *base, struct fiber *f)
 	mutex_unlock(&l->lock);
 }
 
+static void post_aside(struct fiber_loop *base, struct fiber *f)
+{
+	struct loop *l = from_base(base);
+	push(&l->aside_head, &l->aside_tail, f);
+}
+
 static void arm(struct fiber_loop *base, struct loop_wait *w)
 {
 	struct loop *l = from_base(base);
@@ -185,7 +195,8 @@ static bool add_fd(struct loop *l, int fd, enum event_kind kind)
 bool loop_create(struct loop **ret, struct err *err)
 {
 	struct loop *l = mem_alloc(sizeof(*l));
-	l->base = (struct fiber_loop){.post = post, .arm = arm, .disarm = disarm, .at_turn_end = at_turn_end};
+	l->base = (struct fiber_loop){
+		.post = post, .post_aside = post_aside, .arm = arm, .disarm = disarm, .at_turn_end = at_turn_end};
 	l->client.fd = -1;
 	mutex_init(&l->lock);
 	atomic_store(&l->stop, false);
@@ -341,6 +352,27 @@ static void run_ready(struct loop *l)
 	}
 }
 
+/* One slice of one long computation: in a turn without other work, else when the others have had as much time as these.
+ * `from`: when the turn's work began. */
+static void run_aside(struct loop *l, bool busy, int64_t from)
+{
+	struct fiber *f = l->aside_head;
+	if (f == NULL)
+		return;
+	const int64_t now = clock_mono_ns();
+	if (busy)
+		l->aside_ns = clock_min(l->aside_ns + (now - from), ASIDE_NS_MAX);
+	if (busy && l->aside_ns < 0)
+		return;
+	l->aside_head = *fiber_link(f);
+	if (l->aside_head == NULL)
+		l->aside_tail = NULL;
+	(void)fiber_resume(f);
+	l->aside_ns -= clock_mono_ns() - now;
+	if (l->aside_ns < -ASIDE_NS_MAX)
+		l->aside_ns = -ASIDE_NS_MAX;
+}
+
 /* What they ask for while they run is for the next turn's end. */
 static void end_turn(struct loop *l)
 {
@@ -355,7 +387,7 @@ static void end_turn(struct loop *l)
 
 static int turn_timeout_ms(struct loop *l, int64_t now)
 {
-	if (l->ready_head != NULL || l->client_due || l->ends != NULL)
+	if (l->ready_head != NULL || l->aside_head != NULL || l->client_due || l->ends != NULL)
 		return 0;
 	int64_t due = l->n_heap > 0 ? l->heap[0]->deadline : CLOCK_NEVER;
 	if (l->client.due != NULL)
@@ -402,12 +434,14 @@ void loop_run(struct loop *l)
 			l->cancelled = true;
 			fiber_cancel_all();
 		}
+		const bool busy = n > 0 || l->ready_head != NULL;
 		run_ready(l);
 		if (l->client.run != NULL && (l->client_due || l->client.due(l->client.arg) <= now)) {
 			l->client_due = false;
 			l->client.run(l->client.arg);
 		}
 		end_turn(l);
+		run_aside(l, busy, now);
 	}
 	log_hold(false);
 	fiber_thread_init(NULL);

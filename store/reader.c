@@ -8,6 +8,11 @@
 
 #include "service/base/banned.h"
 
+/* While other loops wait for a connection, handing one over each turn would cost more than the reads do: a loop keeps
+ * it so long if its reads follow each other so closely. */
+#define KEEP_NS (CLOCK_NS_PER_MS / 2)
+#define GAP_NS (CLOCK_NS_PER_MS / 20)
+
 enum reader_state {
 	READER_IDLE,    /* no lease */
 	READER_LEASING, /* a fiber waits for one */
@@ -25,10 +30,12 @@ struct reader {
 	struct lease lease;
 	enum reader_state state;
 	struct waiting *head, *tail;
-	size_t n_due;     /* woken with the lease in hand, not come back yet */
-	bool running;     /* a statement is on the connection */
-	bool snapshot;    /* is open, since the epoch was that */
-	bool ends;        /* at_end is asked for */
+	size_t n_due;    /* woken with the lease in hand, not come back yet */
+	bool running;    /* a statement is on the connection */
+	bool snapshot;   /* is open, since the epoch was that */
+	bool ends;       /* at_end is asked for */
+	int64_t used_ns; /* end of the last turn with a read */
+	bool used;       /* in this turn */
 	uint64_t epoch;
 	struct loop_turn_end at_end;
 	struct lane_stats stats;
@@ -77,7 +84,19 @@ static void ask_for_end(struct reader *r)
 	loop->at_turn_end(loop, &r->at_end);
 }
 
-/* Nobody else shares this turn's connection any more, or those who were woken for it come in the next one. */
+/* Worth keeping for the next turn, though others wait for it? */
+static bool worth_keeping(struct reader *r)
+{
+	if (r->n_due > 0)
+		return true;
+	if (!pool_contended(r->lease.pool))
+		return false;
+	const int64_t now = clock_mono_ns();
+	if (r->used)
+		r->used_ns = now;
+	return now - r->lease.since_ns < KEEP_NS && now - r->used_ns < GAP_NS;
+}
+
 static void on_turn_end(void *arg)
 {
 	struct reader *r = arg;
@@ -87,7 +106,9 @@ static void on_turn_end(void *arg)
 	if (r->running) /* parked; reader_leave asks again */
 		return;
 	close_snapshot(r);
-	if (r->n_due > 0) {
+	const bool keep = worth_keeping(r);
+	r->used = false;
+	if (keep) {
 		ask_for_end(r);
 		return;
 	}
@@ -215,7 +236,7 @@ bool reader_enter(struct reader_set *s, struct pool *p, int64_t deadline, struct
 	if (r->running || r->lease.conn->broken)
 		return true;
 	renew_snapshot(r);
-	r->running = true;
+	r->running = r->used = true;
 	add(&r->stats.statements, 1);
 	*ret = r;
 	*ret_conn = r->lease.conn;

@@ -4,9 +4,10 @@
  * snapshot is renewed when the process has committed anything since it was opened. What other processes commit is seen
  * from the next turn on.
  *
- * The connection is one of the pool's, so its maximum holds, down to one. When none is free, all that wait on a loop are
- * served by the one connection that comes, in the turn after. A read that parks (it computes for long, or its client
- * takes its rows slowly) keeps the connection; until it is done the others of its loop take connections of their own.
+ * The connection is one of the pool's, so its maximum holds, down to one. When none is free, all that wait on a loop
+ * are served by the one connection that comes, in the turn after. A read that parks (it computes for long, or its
+ * client takes its rows slowly) keeps the connection; until it is done the others of its loop take connections of their
+ * own.
  */
 #ifndef FERROD_STORE_READER_H
 #define FERROD_STORE_READER_H

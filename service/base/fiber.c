@@ -413,6 +413,14 @@ void fiber_ready(struct fiber *f)
 		f->loop->post(f->loop, f);
 }
 
+void fiber_step_aside(void)
+{
+	struct fiber *f = thread.current;
+	if (atomic_exchange(&f->queued, 1) == 0)
+		f->loop->post_aside(f->loop, f);
+	fiber_park();
+}
+
 void fiber_cancel(struct fiber *f)
 {
 	atomic_store(&f->cancelled, 1);

@@ -25,9 +25,9 @@ struct loop_wait {
 	size_t heap_index; /* the loop's; SIZE_MAX: not in its timer heap */
 };
 
-/* Something to do once when the loop's present turn ends: after the fibers and requests of the turn have run, before the
- * loop waits again. fn runs on the thread's main stack and must not park; it may ask for the next turn's end. Memory is
- * the caller's, until fn runs. */
+/* Something to do once when the loop's present turn ends: after the fibers and requests of the turn have run, before
+ * the loop waits again. fn runs on the thread's main stack and must not park; it may ask for the next turn's end.
+ * Memory is the caller's, until fn runs. */
 struct loop_turn_end {
 	void (*fn)(void *arg);
 	void *arg;
@@ -38,6 +38,9 @@ struct loop_turn_end {
 struct fiber_loop {
 	/* Puts a fiber of this loop on the ready list; callable from any thread. */
 	void (*post)(struct fiber_loop *loop, struct fiber *f);
+	/* The same for one that computes for long: it runs when the loop has nothing else to do, and as long as others
+	 * do at most. Loop thread only. */
+	void (*post_aside)(struct fiber_loop *loop, struct fiber *f);
 	/* Registers w; when its fd is ready or its deadline has come, the loop marks w and resumes w->fiber. Loop
 	 * thread only. A descriptor that epoll cannot watch counts as ready at once. */
 	void (*arm)(struct fiber_loop *loop, struct loop_wait *w);
@@ -70,6 +73,9 @@ void fiber_park(void);
 
 /* Makes f runnable; any thread. Waking a fiber that is running or ended is harmless. */
 void fiber_ready(struct fiber *f);
+
+/* Parks the running fiber until the loop has served others (post_aside). */
+void fiber_step_aside(void);
 
 /* Asks f to stop waiting: wait_* in it answer WAIT_CANCELLED from now on (unless shielded). Any thread. */
 void fiber_cancel(struct fiber *f);

@@ -117,6 +117,12 @@ void wait_yield(void)
 	fiber_park();
 }
 
+void wait_step_aside(void)
+{
+	if (fiber_current() != NULL)
+		fiber_step_aside();
+}
+
 /* ---- events ---- */
 
 /* Plain threads wait here; there are few of them (tests, start-up), so one condition serves all. */

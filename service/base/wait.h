@@ -27,6 +27,10 @@ enum wait_result wait_until(int64_t time_ns);
 /* Lets other fibers of this loop run, then goes on; a no-op outside fibers. */
 void wait_yield(void);
 
+/* The same for one that computes for long, called now and then: all such fibers of the loop together get the time that
+ * is left, and when others keep the loop busy as much time as those. */
+void wait_step_aside(void);
+
 /* Runs fn(arg) on a small thread pool and waits for its end, cancelled or not (fn is never abandoned).
  * For calls that block in the kernel: name lookup, fsync. fn must not use fibers or thread-locals. */
 void offload(void (*fn)(void *arg), void *arg);

@@ -335,6 +335,11 @@ void pool_tick(struct pool *p)
 
 /* ---- figures ---- */
 
+bool pool_contended(const struct pool *p)
+{
+	return __atomic_load_n(&p->n_waiting, __ATOMIC_RELAXED) > 0;
+}
+
 void pool_stats(struct pool *p, struct pool_stats *ret)
 {
 	mutex_lock(&p->lock);

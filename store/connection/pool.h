@@ -69,6 +69,8 @@ void pool_refresh(struct pool *p);
 /* Opens up to min_connections; closes idle ones past their time. Called by housekeeping on a fiber. */
 void pool_tick(struct pool *p);
 
+/* Does anybody wait for a connection? As it was a moment ago. */
+bool pool_contended(const struct pool *p);
 void pool_stats(struct pool *p, struct pool_stats *ret);
 const struct pool_config *pool_get_config(const struct pool *p);
 /* What a pool whose own statement timeout is 0 uses, seconds; 0: no bound. Before the first pool is made. */

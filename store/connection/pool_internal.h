@@ -27,7 +27,7 @@ struct pool {
 	struct driver_db *db;
 	struct lane_set *lanes;     /* owned */
 	struct reader_set *readers; /* owned */
-	struct mutex lock;      /* of all that follows */
+	struct mutex lock;          /* of all that follows */
 	struct driver_conn *idle;
 	int64_t n_idle, n_leased, n_opening;
 	struct pool_waiter *head, *tail;

@@ -45,7 +45,7 @@ static void remove_waiter(struct pool *p, struct pool_waiter *w)
 		w->next->prev = w->prev;
 	else
 		p->tail = w->prev;
-	p->n_waiting--;
+	__atomic_store_n(&p->n_waiting, p->n_waiting - 1, __ATOMIC_RELAXED);
 }
 
 static void wake(struct pool *p, struct pool_waiter *w, enum grant grant)
@@ -240,7 +240,7 @@ static enum grant wait_in_line(struct pool *p, struct pool_waiter *w, int64_t de
 	else
 		p->head = w;
 	p->tail = w;
-	p->n_waiting++;
+	__atomic_store_n(&p->n_waiting, p->n_waiting + 1, __ATOMIC_RELAXED);
 	pool_dispatch(p);
 	mutex_unlock(&p->lock);
 	*ret_why = event_wait(&w->woken, deadline);

@@ -47,8 +47,8 @@ struct sqlite_conn {
 	int64_t busy_timeout_ns;
 	enum sqlite_stop stop;
 	unsigned n_progress; /* calls of the progress handler in this run of a statement */
-	bool shielded; /* a rollback runs: neither deadline nor cancellation */
-	bool internal; /* SQL of the driver itself: the authorizer lets it pass */
+	bool shielded;       /* a rollback runs: neither deadline nor cancellation */
+	bool internal;       /* SQL of the driver itself: the authorizer lets it pass */
 	struct fiber *
 		offloaded; /* the parked fiber that a thread of the pool steps for; NULL: stepped by the fiber itself */
 	bool stepping;     /* inside sqlite3_step: what VACUUM attaches is its own */
@@ -59,8 +59,8 @@ struct sqlite_conn {
 	bool tainted;      /* a setting or temporary object may be left: never reset, only closed */
 	bool saw_insert;   /* by the authorizer, while preparing */
 	bool saw_taint;
-	bool wal;                           /* readers and the writer do not block each other */
-	sqlite3_stmt *st_begin, *st_commit; /* of snapshots; NULL until the first one */
+	bool wal;                                /* readers and the writer do not block each other */
+	sqlite3_stmt *st_begin, *st_commit;      /* of snapshots; NULL until the first one */
 	struct map by_sql;                       /* cached statements */
 	struct sqlite_stmt *lru_head, *lru_tail; /* cached statements, last used first */
 	size_t n_cached;

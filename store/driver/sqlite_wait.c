@@ -16,7 +16,7 @@
 #include "service/base/banned.h"
 
 /* Virtual machine steps between two looks at the deadline; each look lets other fibers run. */
-#define PROGRESS_STEPS 20000
+#define PROGRESS_STEPS 5000
 #define BUSY_FIRST_NS CLOCK_NS_PER_MS
 #define BUSY_MAX_NS (25 * CLOCK_NS_PER_MS)
 #define BUSY_DOUBLINGS 5
@@ -72,7 +72,7 @@ static int on_progress(void *arg)
 
 	/* SQLite counts the steps of a statement over all its runs: the first call may come at once */
 	if (c->n_progress++ > 0 && fiber_current() != NULL)
-		wait_yield();
+		wait_step_aside();
 	if (c->shielded)
 		return 0;
 	if (c->offloaded != NULL ? fiber_cancel_asked(c->offloaded) : fiber_cancelled())
