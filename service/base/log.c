@@ -107,6 +107,22 @@ static bool needs_quotes(struct str s)
 	return s.len == 0;
 }
 
+#define EACH_BYTE(c) (UINT64_C(0x0101010101010101) * (c))
+#define HIGH_BITS EACH_BYTE(0x80)
+
+/* A high bit somewhere when a byte of w is below `below`, which is at most 0x80. */
+static inline uint64_t bytes_below(uint64_t w, unsigned below)
+{
+	return (w - EACH_BYTE(below)) & ~w & HIGH_BITS;
+}
+
+/* Non-zero when a byte of w is a control, '"', '\\' or not ASCII. */
+static inline uint64_t special_bytes(uint64_t w)
+{
+	return bytes_below(w, ' ') | bytes_below(w ^ EACH_BYTE('"'), 1) | bytes_below(w ^ EACH_BYTE('\\'), 1) |
+	       bytes_below(w ^ EACH_BYTE(0x7F), 1) | (w & HIGH_BITS);
+}
+
 /* What needs no escape, at once; returns where it ended. Room for one character stays. */
 static size_t put_plain(struct log_line *l, struct str s, size_t i)
 {
@@ -114,6 +130,13 @@ static size_t put_plain(struct log_line *l, struct str s, size_t i)
 	const size_t end = s.len - i > room ? i + room : s.len;
 	const size_t from = i;
 
+	for (; end - i >= sizeof(uint64_t); i += sizeof(uint64_t)) {
+		uint64_t w;
+
+		memcpy(&w, s.p + i, sizeof(w));
+		if (special_bytes(w) != 0)
+			break;
+	}
 	while (i < end && s.p[i] >= ' ' && s.p[i] < 0x7F && s.p[i] != '"' && s.p[i] != '\\')
 		i++;
 	put(l, s.p + from, i - from);
@@ -160,6 +183,26 @@ void log_ms(struct log_line *l, const char *key, int64_t ns)
 		put(l, buf, num_format_ms(ns, buf));
 }
 
+/* Most lines are of the same second as the thread's last one: only the milliseconds differ. */
+static size_t now_text(char text[CLOCK_RFC3339_BYTES])
+{
+	static _Thread_local char second_text[CLOCK_RFC3339_BYTES];
+	static _Thread_local int64_t second;
+	const int64_t us = clock_real_us();
+	const unsigned ms = (unsigned)(us / 1000 % 1000);
+	const size_t n = sizeof("2026-01-02T03:04:05.000Z") - 1;
+
+	if (second_text[0] == '\0' || us / 1000000 != second) {
+		second = us / 1000000;
+		clock_rfc3339(us, second_text);
+	}
+	memcpy(text, second_text, n + 1);
+	text[n - 4] = (char)('0' + ms / 100);
+	text[n - 3] = (char)('0' + ms / 10 % 10);
+	text[n - 2] = (char)('0' + ms % 10);
+	return n;
+}
+
 void log_begin(struct log_line *l, enum log_level level, const char *event)
 {
 	static const char *const names[] = {"debug", "info", "warn", "error"};
@@ -172,8 +215,7 @@ void log_begin(struct log_line *l, enum log_level level, const char *event)
 	l->len = 0;
 	if (!l->enabled)
 		return;
-	clock_rfc3339(clock_real_us(), time);
-	log_strz(l, "time", time);
+	log_str(l, "time", str_n(time, now_text(time)));
 	log_strz(l, "level", names[level]);
 	log_strz(l, "event", event);
 }
