@@ -3,10 +3,8 @@
 
 #include "service/base/banned.h"
 
-struct str request_header(const struct request *req, const char *name)
+struct str request_header_find(const struct request *req, const char *name)
 {
-	if ((req->header_set & request_header_bit(str_z(name))) == 0)
-		return STR_NONE;
 	for (size_t i = 0; i < req->n_headers; i++)
 		if (str_ieq_z(req->headers[i].name, name))
 			return req->headers[i].value;

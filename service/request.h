@@ -84,8 +84,14 @@ static inline uint64_t request_header_bit(struct str name)
 	return UINT64_C(1) << ((name.len * 5 + first) & 63);
 }
 
+struct str request_header_find(const struct request *req, const char *name);
 /* First header of that name (case-insensitive), STR_NONE when absent. Borrowed. */
-struct str request_header(const struct request *req, const char *name);
+static inline struct str request_header(const struct request *req, const char *name)
+{
+	if ((req->header_set & request_header_bit(str_z(name))) == 0)
+		return STR_NONE;
+	return request_header_find(req, name);
+}
 /* First query argument of that name; STR_NONE when absent; an empty value has p != NULL. */
 struct str request_arg(const struct request *req, const char *name);
 /* true when present as "true" or "1" or empty; absent or "false" or "0": false; else ERR_INVALID_PARAMETERS. */

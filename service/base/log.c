@@ -57,20 +57,18 @@ static void put(struct log_line *l, const char *p, size_t n)
 }
 
 /* The separator and the key; false when not even a short value would fit after them. */
-static bool put_key(struct log_line *l, const char *key)
+static bool put_key(struct log_line *l, struct str key)
 {
-	const size_t n = strlen(key);
-
-	if (!l->enabled || !fits(l, n + 40))
+	if (!l->enabled || !fits(l, key.len + 40))
 		return false;
 	if (l->format == LOG_JSON) {
 		put(l, l->len == 0 ? "{\"" : ",\"", 2);
-		put(l, key, n);
+		put(l, key.p, key.len);
 		put(l, "\":", 2);
 	} else {
 		if (l->len != 0)
 			put(l, " ", 1);
-		put(l, key, n);
+		put(l, key.p, key.len);
 		put(l, "=", 1);
 	}
 	return true;
@@ -143,7 +141,7 @@ static size_t put_plain(struct log_line *l, struct str s, size_t i)
 	return i;
 }
 
-void log_str(struct log_line *l, const char *key, struct str value)
+void log_put_str(struct log_line *l, struct str key, struct str value)
 {
 	size_t i = 0;
 	bool quotes;
@@ -162,12 +160,7 @@ void log_str(struct log_line *l, const char *key, struct str value)
 		put(l, "\"", 1);
 }
 
-void log_strz(struct log_line *l, const char *key, const char *value)
-{
-	log_str(l, key, str_z(value));
-}
-
-void log_int(struct log_line *l, const char *key, int64_t value)
+void log_put_int(struct log_line *l, struct str key, int64_t value)
 {
 	char buf[24];
 
@@ -175,7 +168,7 @@ void log_int(struct log_line *l, const char *key, int64_t value)
 		put(l, buf, num_format_int(value, buf));
 }
 
-void log_ms(struct log_line *l, const char *key, int64_t ns)
+void log_put_ms(struct log_line *l, struct str key, int64_t ns)
 {
 	char buf[28];
 
