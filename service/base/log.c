@@ -235,6 +235,11 @@ void log_flush(void)
 	held->len = 0;
 }
 
+size_t log_held(void)
+{
+	return held != NULL ? held->len : 0;
+}
+
 void log_hold(bool on)
 {
 	if (on == (held != NULL))

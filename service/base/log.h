@@ -62,6 +62,8 @@ void log_end(struct log_line *l);
  */
 void log_hold(bool on);
 void log_flush(void);
+/* Bytes that wait for log_flush. */
+size_t log_held(void);
 
 /* One line with a printf-style message member. */
 void log_msg(enum log_level level, const char *event, const char *fmt, ...) PRINTF_LIKE(3, 4);
