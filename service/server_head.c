@@ -351,11 +351,11 @@ bool server_check_head(struct exchange *x, struct err *err)
 	body_facts(x);
 	session_facts(req);
 	parse_prefer(req);
+	x->head_bytes = head_memory(req, c.bytes);
 	if (o->cors_origins.len > 0)
 		cors_headers(o->cors_origins, req, &x->res);
 	if (req->path.len + req->query.len + (req->query.p != NULL) > o->uri_bytes)
 		return err_set(err, ERR_URI_TOO_LONG, "the URL is longer than %zu bytes", o->uri_bytes);
-	x->head_bytes = head_memory(req, c.bytes);
 	if (c.bytes > o->header_bytes || x->head_bytes + HEAD_RESERVE_BYTES > server_connection_bytes(o->header_bytes))
 		return err_set(err, ERR_HEADERS_TOO_LARGE, "the header block is larger than %zu bytes",
 			       o->header_bytes);
