@@ -90,14 +90,14 @@ enum MHD_Result server_queue(struct exchange *x)
 	if (r == NULL)
 		return MHD_NO;
 	struct head h = {.r = r, .room = head_room(x)};
-	add(&h, "X-Request-Id", x->req.id);
-	add_timing(&h, x);
 	/* an empty answer of a path with a type of its own, say the SQL of no models, is still of that type */
 	const bool typed = x->req.route != NULL && x->req.route->content_type != NULL && res->status == 200;
 	if (res->content_type != NULL && (res->body.len > 0 || x->stream.started || typed))
 		add(&h, "Content-Type", str_z(res->content_type));
+	add(&h, "X-Request-Id", x->req.id);
 	for (size_t i = 0; i < res->n_headers; i++)
 		add(&h, res->headers[i].name.p, res->headers[i].value);
+	add_timing(&h, x); /* last: it may be missed when there is no room */
 	if (server_draining(x->loop->server))
 		(void)MHD_add_response_header(r, "Connection", "close");
 	enum MHD_Result ok = MHD_queue_response(x->conn, (unsigned)res->status, r);
