@@ -62,6 +62,23 @@ struct value_format context_format(struct response *res)
 	return (struct value_format){.int64_as_string = prefers(res, PREFER_INT64_STRING)};
 }
 
+struct str session_info(struct arena *a, const struct session_left *left)
+{
+	struct strbuf b;
+	strbuf_init(&b, 0);
+	strbuf_puts(&b, "idle-expires-in=");
+	strbuf_int(&b, left->idle_s);
+	strbuf_puts(&b, ", expires-in=");
+	strbuf_int(&b, left->lifetime_s);
+	strbuf_puts(&b, ", transactions=");
+	strbuf_int(&b, (int64_t)left->n_transactions);
+	strbuf_puts(&b, ", queue=");
+	strbuf_int(&b, (int64_t)left->n_queued);
+	struct str text = arena_str(a, strbuf_str(&b));
+	strbuf_done(&b);
+	return text;
+}
+
 void session_info_header(struct response *res, struct session *s)
 {
 	if (response_streaming(res))
@@ -70,12 +87,11 @@ void session_info_header(struct response *res, struct session *s)
 	int64_t idle_ns = s->idle_timeout_ns;
 	if (lifetime_ns < 0)
 		lifetime_ns = 0;
-	header_set(res, "Ferro-Session-Info",
-		   arena_printf(&res->req->arena, "idle-expires-in=%lld, expires-in=%lld, transactions=%zu, queue=%zu",
-				(long long)(clock_min(idle_ns, lifetime_ns) / CLOCK_NS_PER_S),
-				(long long)(lifetime_ns / CLOCK_NS_PER_S),
-				__atomic_load_n(&s->n_transactions, __ATOMIC_RELAXED),
-				__atomic_load_n(&s->n_queued, __ATOMIC_RELAXED)));
+	const struct session_left left = {.idle_s = clock_min(idle_ns, lifetime_ns) / CLOCK_NS_PER_S,
+					  .lifetime_s = lifetime_ns / CLOCK_NS_PER_S,
+					  .n_transactions = __atomic_load_n(&s->n_transactions, __ATOMIC_RELAXED),
+					  .n_queued = __atomic_load_n(&s->n_queued, __ATOMIC_RELAXED)};
+	header_set(res, "Ferro-Session-Info", session_info(&res->req->arena, &left));
 }
 
 static void unref_schema(void *arg)

@@ -29,6 +29,12 @@ struct context {
 	bool undo; /* Prefer: tx=rollback on a write */
 };
 
+/* What Ferro-Session-Info tells. */
+struct session_left {
+	int64_t idle_s, lifetime_s;
+	size_t n_transactions, n_queued;
+};
+
 struct context_spec {
 	struct str using;        /* the body's member; STR_NONE: not given */
 	const char *const *args; /* query arguments that the route knows, NULL-terminated; NULL: checked elsewhere */
@@ -74,6 +80,8 @@ bool session_of_request(struct request *req, struct response *res, bool required
 			struct err *err) MUST_CHECK;
 void session_done(struct request *req, struct session *s);
 
+/* The value of Ferro-Session-Info, in the arena. */
+struct str session_info(struct arena *a, const struct session_left *left);
 /* Sets Ferro-Session-Info anew (the number of transactions may have changed); nothing once the answer streams. */
 void session_info_header(struct response *res, struct session *s);
 /* Sets or replaces a header; the value lives in the request's arena. */

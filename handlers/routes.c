@@ -121,5 +121,5 @@ static const struct route_def routes[] = {
 
 struct route_table routes_table(void)
 {
-	return (struct route_table){.routes = routes, .n_routes = sizeof(routes) / sizeof(routes[0])};
+	return router_table(routes, sizeof(routes) / sizeof(routes[0]));
 }

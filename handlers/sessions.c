@@ -51,9 +51,11 @@ void sessions_before_reply(void *app, struct request *req, struct response *res)
 	if (!session_peek(a->store->sessions, req->session_id, principal_name(req), &v))
 		return;
 	double idle_s = v.idle_expires_in_s < v.expires_in_s ? v.idle_expires_in_s : v.expires_in_s;
-	response_header(res, "Ferro-Session-Info",
-			arena_printf(&req->arena, "idle-expires-in=%lld, expires-in=%lld, transactions=%zu, queue=%zu",
-				     (long long)idle_s, (long long)v.expires_in_s, v.n_transactions, v.n_queued));
+	const struct session_left left = {.idle_s = (int64_t)idle_s,
+					  .lifetime_s = (int64_t)v.expires_in_s,
+					  .n_transactions = v.n_transactions,
+					  .n_queued = v.n_queued};
+	response_header(res, "Ferro-Session-Info", session_info(&req->arena, &left));
 }
 
 bool handle_session_open(struct request *req, struct response *res, struct err *err)

@@ -19,6 +19,7 @@
 #define EVENTS_PER_TURN 256
 /* Bounds of what long computations are owed, or owe, to the others of their loop. */
 #define ASIDE_NS_MAX (2 * CLOCK_NS_PER_MS)
+#define LOG_BATCH_BYTES 1024 /* of lines in a turn: the loop is busy */
 
 struct spawn {
 	void (*fn)(void *arg);
@@ -409,6 +410,20 @@ static bool inbox_full(struct loop *l)
 	return full;
 }
 
+/* A busy loop writes its log lines once there is nothing else to do, or once their buffer is full: a write less in most
+ * turns. It never sleeps over one. */
+static int wait_for_events(struct loop *l, struct epoll_event *events)
+{
+	const int timeout = turn_timeout_ms(l, clock_mono_ns());
+	if (log_held() >= LOG_BATCH_BYTES) {
+		int n = epoll_wait(l->epfd, events, EVENTS_PER_TURN, 0);
+		if (n != 0)
+			return n;
+	}
+	log_flush();
+	return epoll_wait(l->epfd, events, EVENTS_PER_TURN, timeout);
+}
+
 void loop_run(struct loop *l)
 {
 	struct epoll_event events[EVENTS_PER_TURN];
@@ -417,8 +432,7 @@ void loop_run(struct loop *l)
 	fiber_thread_init(&l->base);
 	log_hold(true);
 	while (!atomic_load(&l->stop) || fiber_count() > 0 || inbox_full(l)) {
-		log_flush();
-		int n = epoll_wait(l->epfd, events, EVENTS_PER_TURN, turn_timeout_ms(l, clock_mono_ns()));
+		const int n = wait_for_events(l, events);
 		bool inbox = false;
 		for (int i = 0; i < n; i++) {
 			if ((events[i].data.u64 & KIND_MASK) == EVENT_INBOX)

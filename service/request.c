@@ -3,7 +3,7 @@
 
 #include "service/base/banned.h"
 
-struct str request_header(const struct request *req, const char *name)
+struct str request_header_find(const struct request *req, const char *name)
 {
 	for (size_t i = 0; i < req->n_headers; i++)
 		if (str_ieq_z(req->headers[i].name, name))

@@ -63,6 +63,7 @@ struct request {
 	size_t n_args;
 	struct http_pair *headers;
 	size_t n_headers;
+	uint64_t header_set; /* request_header_bit of each: most questions are about headers that are not there */
 	struct strbuf body;
 	int64_t start_ns;                  /* monotonic: request line read */
 	int64_t handler_ns;                /* monotonic: the handler started; 0: refused before */
@@ -76,8 +77,21 @@ struct request {
 	int64_t db_ns, lease_ns; /* for Server-Timing; handlers add to them */
 };
 
+/* One of 64 bits that a header's name is known by, whatever its case. */
+static inline uint64_t request_header_bit(struct str name)
+{
+	const unsigned first = name.len > 0 ? (unsigned char)name.p[0] | 0x20u : 0;
+	return UINT64_C(1) << ((name.len * 5 + first) & 63);
+}
+
+struct str request_header_find(const struct request *req, const char *name);
 /* First header of that name (case-insensitive), STR_NONE when absent. Borrowed. */
-struct str request_header(const struct request *req, const char *name);
+static inline struct str request_header(const struct request *req, const char *name)
+{
+	if ((req->header_set & request_header_bit(str_z(name))) == 0)
+		return STR_NONE;
+	return request_header_find(req, name);
+}
 /* First query argument of that name; STR_NONE when absent; an empty value has p != NULL. */
 struct str request_arg(const struct request *req, const char *name);
 /* true when present as "true" or "1" or empty; absent or "false" or "0": false; else ERR_INVALID_PARAMETERS. */

@@ -1,6 +1,8 @@
 /* Route matching: byte by byte against the const table, in which every {parameter} is a whole segment. */
 #include "service/router.h"
 
+#include <assert.h>
+
 #include "service/base/banned.h"
 
 static int hex_digit(char c)
@@ -60,6 +62,30 @@ static bool match_template(const char *t, struct str path, struct str *params, s
 	return p == end;
 }
 
+static size_t depth_of(struct str path)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < path.len; i++)
+		n += path.p[i] == '/';
+	return n;
+}
+
+struct route_table router_table(const struct route_def *routes, size_t n)
+{
+	struct route_table t = {.routes = routes, .n_routes = n};
+	size_t at = 0;
+	assert(n <= ROUTES_MAX);
+	for (size_t depth = 0; depth <= ROUTE_DEPTH_MAX; depth++) {
+		t.from[depth] = (uint16_t)at;
+		for (size_t i = 0; i < n; i++)
+			if (depth_of(str_z(routes[i].path)) == depth)
+				t.by_depth[at++] = (uint16_t)i;
+	}
+	t.from[ROUTE_DEPTH_MAX + 1] = (uint16_t)at;
+	assert(at == n);
+	return t;
+}
+
 static const char *method_name(enum http_method m)
 {
 	static const char *const names[] = {
@@ -90,8 +116,11 @@ enum route_match router_match(const struct route_table *t, struct request *req, 
 	enum http_method want = req->method == HTTP_HEAD ? HTTP_GET : req->method;
 	bool any = false;
 	unsigned allowed = 0;
-	for (size_t i = 0; i < t->n_routes; i++) {
-		const struct route_def *r = &t->routes[i];
+	const size_t depth = depth_of(path);
+	if (depth > ROUTE_DEPTH_MAX)
+		return ROUTE_NO_PATH;
+	for (size_t i = t->from[depth]; i < t->from[depth + 1]; i++) {
+		const struct route_def *r = &t->routes[t->by_depth[i]];
 		struct str raw[REQUEST_PARAMS_MAX];
 		size_t n;
 		if (!match_template(r->path, path, raw, &n))

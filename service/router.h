@@ -32,10 +32,19 @@ struct route_def {
 	const char *content_type; /* what it offers instead of application/json; NULL: application/json */
 };
 
+#define ROUTES_MAX 256
+#define ROUTE_DEPTH_MAX 15 /* slashes of a path; deeper ones match nothing */
+
+/* A parameter is a whole segment, so a path only ever matches templates with as many slashes. */
 struct route_table {
 	const struct route_def *routes;
 	size_t n_routes;
+	uint16_t by_depth[ROUTES_MAX];      /* indices into routes: by depth, then in the table's order */
+	uint16_t from[ROUTE_DEPTH_MAX + 2]; /* of a depth in by_depth, and where the next one starts */
 };
+
+/* The table over an array that is borrowed for the process's life; its paths have up to ROUTE_DEPTH_MAX slashes. */
+struct route_table router_table(const struct route_def *routes, size_t n);
 
 enum route_match { ROUTE_FOUND, ROUTE_NO_PATH, ROUTE_NO_METHOD };
 

@@ -20,7 +20,6 @@
 #include "service/base/banned.h"
 
 #define BACKLOG 1024
-#define POOL_SLACK 8000 /* of a connection's memory, beside the header block: arguments, our response's head */
 
 struct address {
 	struct sockaddr_storage sa;
@@ -195,10 +194,10 @@ static bool start_daemon(struct server_loop *l, struct err *err)
 		(tls ? MHD_USE_TLS : 0) | MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
 		server_on_request, l, MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL, MHD_OPTION_LISTEN_SOCKET,
 		l->listen_fd, MHD_OPTION_CONNECTION_LIMIT, connections > 0 ? connections : 1u,
-		MHD_OPTION_CONNECTION_MEMORY_LIMIT, o->header_bytes + POOL_SLACK, MHD_OPTION_CONNECTION_TIMEOUT,
-		o->http_idle_s, MHD_OPTION_URI_LOG_CALLBACK, server_on_uri, l, MHD_OPTION_UNESCAPE_CALLBACK,
-		server_unescape, NULL, MHD_OPTION_NOTIFY_COMPLETED, server_on_completed, l,
-		MHD_OPTION_NOTIFY_CONNECTION, on_connection, l, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_ARRAY,
+		MHD_OPTION_CONNECTION_MEMORY_LIMIT, server_connection_bytes(o->header_bytes),
+		MHD_OPTION_CONNECTION_TIMEOUT, o->http_idle_s, MHD_OPTION_URI_LOG_CALLBACK, server_on_uri, l,
+		MHD_OPTION_UNESCAPE_CALLBACK, server_unescape, NULL, MHD_OPTION_NOTIFY_COMPLETED, server_on_completed,
+		l, MHD_OPTION_NOTIFY_CONNECTION, on_connection, l, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_ARRAY,
 		tls ? tls_options : tls_options + 2, MHD_OPTION_END);
 	if (l->daemon == NULL)
 		return err_set(err, ERR_INTERNAL_ERROR, "could not start the HTTP daemon");

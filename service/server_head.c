@@ -38,6 +38,7 @@ static enum MHD_Result on_header(void *arg, enum MHD_ValueKind kind, const char 
 	}
 	struct http_pair *p = &req->headers[req->n_headers++];
 	*p = (struct http_pair){str_z(key), str_z(value != NULL ? value : "")};
+	req->header_set |= request_header_bit(p->name);
 	c->bytes += p->name.len + p->value.len + 4;
 	return MHD_YES;
 }
@@ -129,6 +130,8 @@ static void parse_preference(struct prefer *p, struct str token)
 
 static void parse_prefer(struct request *req)
 {
+	if ((req->header_set & request_header_bit(STR("Prefer"))) == 0)
+		return;
 	for (size_t i = 0; i < req->n_headers; i++) {
 		if (!str_ieq_z(req->headers[i].name, "Prefer"))
 			continue;
@@ -281,6 +284,17 @@ static void body_facts(struct exchange *x)
 	x->body_limit = x->loop->server->options.body_bytes;
 }
 
+/* What the library holds of a head: its text, a record for each header, and a copy of the cookies with a record each.
+ */
+static size_t head_memory(const struct request *req, size_t bytes)
+{
+	const struct str cookies = request_header(req, "Cookie");
+	size_t n = req->n_headers;
+	for (size_t i = 0; i < cookies.len; i++)
+		n += cookies.p[i] == '=';
+	return bytes + cookies.len + n * HEADER_RECORD_BYTES;
+}
+
 /* The session and transaction of the request; the ids are secrets of a fixed shape. */
 static void session_facts(struct request *req)
 {
@@ -337,11 +351,12 @@ bool server_check_head(struct exchange *x, struct err *err)
 	body_facts(x);
 	session_facts(req);
 	parse_prefer(req);
+	x->head_bytes = head_memory(req, c.bytes);
 	if (o->cors_origins.len > 0)
 		cors_headers(o->cors_origins, req, &x->res);
 	if (req->path.len + req->query.len + (req->query.p != NULL) > o->uri_bytes)
 		return err_set(err, ERR_URI_TOO_LONG, "the URL is longer than %zu bytes", o->uri_bytes);
-	if (c.bytes > o->header_bytes)
+	if (c.bytes > o->header_bytes || x->head_bytes + HEAD_RESERVE_BYTES > server_connection_bytes(o->header_bytes))
 		return err_set(err, ERR_HEADERS_TOO_LARGE, "the header block is larger than %zu bytes",
 			       o->header_bytes);
 	if (!match_route(x, err))

@@ -62,12 +62,28 @@ struct exchange {
 	bool waits_for_watch; /* in loop->parked: not old enough to watch its client */
 	size_t body_limit, body_seen;
 	int64_t content_length; /* -1: not stated */
+	int64_t done_ns;        /* monotonic: the answer was complete */
+	size_t head_bytes;      /* of a connection's memory, taken by the request's head */
 	struct response_stream stream;
 	struct loop_watch watch; /* the client's hang-up while the fiber is parked */
 	int64_t parked_ns;
 	struct exchange *parked_prev, *parked_next;
 	struct err err; /* refused: answered once the body has been read past. Last: not cleared between requests */
 };
+
+/*
+ * A connection's memory in libmicrohttpd, which is cleared after every request and held while the client idles: the
+ * request's line and headers, a record for each header, and the head of the answer.
+ */
+#define HEADER_RECORD_BYTES 64
+#define HEADER_RECORDS_BYTES 896 /* beside a header block of the default size */
+#define HEAD_RESERVE_BYTES 768   /* of the answer's head: what every answer has, a problem's headers too */
+
+static inline size_t server_connection_bytes(size_t header_bytes)
+{
+	const size_t records = header_bytes / LIMIT_HEADER_BYTES * HEADER_RECORDS_BYTES;
+	return header_bytes + (records > HEADER_RECORDS_BYTES ? records : HEADER_RECORDS_BYTES) + HEAD_RESERVE_BYTES;
+}
 
 /* server_request.c: libmicrohttpd callbacks. */
 void *server_on_uri(void *cls, const char *uri, struct MHD_Connection *conn);

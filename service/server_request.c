@@ -19,7 +19,6 @@
 #define WATCH_AFTER_NS (100 * CLOCK_NS_PER_MS)
 #define LINGER_NS (5 * CLOCK_NS_PER_S)
 #define LINGER_BYTES (64 * 1024 * 1024)
-#define ARGS_BYTES 256 /* a query so long may hold more arguments than the memory of a connection */
 
 #define SPARE_BUFFER_BYTES 8192
 #ifdef __SANITIZE_ADDRESS__
@@ -93,6 +92,15 @@ static struct str origin_form(struct str target)
 	return rest.len > 0 && rest.p[0] == '/' ? rest : STR("/");
 }
 
+/* Arguments are parsed by us. The library would do so, too, and keep each in a connection's scarce memory; its buffer,
+ * which is const to us by courtesy alone, is cut short behind the question mark. */
+static void hide_query(const char *uri)
+{
+	char *mark = strchr(uri, '?');
+	if (mark != NULL && mark[1] != '\0')
+		mark[1] = '\0';
+}
+
 void *server_on_uri(void *cls, const char *uri, struct MHD_Connection *conn)
 {
 	(void)conn;
@@ -105,11 +113,8 @@ void *server_on_uri(void *cls, const char *uri, struct MHD_Connection *conn)
 	if (mark != NULL) {
 		size_t at = (size_t)(mark - req->path.p);
 		req->query = str_n(mark + 1, req->path.len - at - 1);
-		/* more arguments than fit: the library gives up, and closes the socket in its next run, which nothing
-		 * else brings about */
-		if (req->query.len > ARGS_BYTES)
-			loop_kick(x->loop->loop);
 		req->path.len = at;
+		hide_query(uri);
 	}
 	x->res.req = req;
 	return x;
@@ -272,7 +277,7 @@ static void access_log(struct exchange *x)
 	log_strz(&l, "route", req->route != NULL ? req->route->path : "-");
 	log_int(&l, "status", x->res.status);
 	log_int(&l, "bytes", (int64_t)(x->stream.bytes + x->res.body.len));
-	log_ms(&l, "total_ms", clock_mono_ns() - req->start_ns);
+	log_ms(&l, "total_ms", x->done_ns - req->start_ns);
 	log_ms(&l, "db_ms", req->db_ns);
 	log_ms(&l, "lease_ms", req->lease_ns);
 	log_end(&l);
@@ -294,7 +299,7 @@ static void log_failure(const struct exchange *x, const struct err *err)
 static void count(const struct exchange *x)
 {
 	const struct request *req = &x->req;
-	int64_t now = clock_mono_ns();
+	const int64_t now = x->done_ns;
 	int64_t started = req->handler_ns != 0 ? req->handler_ns : now;
 	struct metrics_phases p = {.queue = started - req->start_ns, .lease = req->lease_ns};
 	p.database = req->db_ns > req->lease_ns ? req->db_ns - req->lease_ns : 0;
@@ -321,6 +326,7 @@ static void finish(struct exchange *x)
 	fault_arm(0);
 #endif
 	x->state = EXCHANGE_DONE;
+	x->done_ns = clock_mono_ns();
 	count(x);
 	access_log(x);
 }
@@ -339,6 +345,13 @@ static void fail(struct exchange *x, const struct err *err)
 	}
 }
 
+/* The loop's thread alone writes it: others need whole values, not a locked instruction. */
+static void count_running(struct server_loop *l, int n)
+{
+	atomic_store_explicit(&l->n_running, atomic_load_explicit(&l->n_running, memory_order_relaxed) + n,
+			      memory_order_release);
+}
+
 static void run_handler(void *arg)
 {
 	struct exchange *x = arg;
@@ -351,7 +364,7 @@ static void run_handler(void *arg)
 		fail(x, &err);
 	if (x->stream.started)
 		server_stream_end(x, ok);
-	atomic_fetch_sub(&x->loop->n_running, 1);
+	count_running(x->loop, -1);
 	x->fiber = NULL;
 	finish(x);
 	if (x->conn == NULL && x->seen)
@@ -374,7 +387,7 @@ static void start(struct exchange *x)
 		return;
 	}
 	x->state = EXCHANGE_RUNNING;
-	atomic_fetch_add(&x->loop->n_running, 1);
+	count_running(x->loop, 1);
 	if (!fiber_start(run_handler, x, &parked))
 		x->fiber = parked;
 }

@@ -8,6 +8,8 @@
 
 #include "service/base/banned.h"
 
+#define LIBRARY_HEAD_BYTES 192
+
 static struct exchange *exchange_of(struct response *res)
 {
 	return CONTAINER_OF(res, struct exchange, res);
@@ -36,25 +38,45 @@ static ssize_t on_read(void *cls, uint64_t pos, char *buf, size_t max)
 	return (ssize_t)n;
 }
 
-static void add(struct MHD_Response *r, const char *name, struct str value)
+/* The head that is being put together; `room` is what the connection's memory still has for it. */
+struct head {
+	struct MHD_Response *r;
+	size_t room;
+};
+
+static void add(struct head *h, const char *name, struct str value)
 {
 	char buf[512];
-	if (value.len >= sizeof(buf)) /* Location of a long key: too long to be of use to anybody */
+	const size_t n = strlen(name) + value.len + 4;
+	/* Location of a long key: too long to be of use to anybody; and the library sends nothing when a head does not
+	 * fit */
+	if (value.len >= sizeof(buf) || n > h->room)
 		return;
 	memcpy(buf, value.p, value.len);
 	buf[value.len] = '\0';
-	(void)MHD_add_response_header(r, name, buf);
+	h->room -= n;
+	(void)MHD_add_response_header(h->r, name, buf);
 }
 
-static void add_timing(struct MHD_Response *r, const struct request *req)
+static void add_timing(struct head *h, const struct exchange *x)
 {
+	const struct request *req = &x->req;
+	const int64_t now = x->done_ns != 0 ? x->done_ns : clock_mono_ns();
 	char text[96] = "db;dur=";
 	size_t n = 7;
 	n += num_format_ms(req->db_ns, text + n);
 	memcpy(text + n, ", total;dur=", 12);
 	n += 12;
-	n += num_format_ms(clock_mono_ns() - req->start_ns, text + n);
-	add(r, "Server-Timing", str_n(text, n));
+	n += num_format_ms(now - req->start_ns, text + n);
+	add(h, "Server-Timing", str_n(text, n));
+}
+
+/* Beside the library's own: status line, Date, Connection, Content-Length or Transfer-Encoding. */
+static size_t head_room(const struct exchange *x)
+{
+	const size_t all = server_connection_bytes(x->loop->server->options.header_bytes);
+	const size_t taken = x->head_bytes + LIBRARY_HEAD_BYTES;
+	return taken < all ? all - taken : 0;
 }
 
 enum MHD_Result server_queue(struct exchange *x)
@@ -67,16 +89,17 @@ enum MHD_Result server_queue(struct exchange *x)
 							  MHD_RESPMEM_PERSISTENT);
 	if (r == NULL)
 		return MHD_NO;
-	add(r, "X-Request-Id", x->req.id);
-	add_timing(r, &x->req);
+	struct head h = {.r = r, .room = head_room(x)};
 	/* an empty answer of a path with a type of its own, say the SQL of no models, is still of that type */
 	const bool typed = x->req.route != NULL && x->req.route->content_type != NULL && res->status == 200;
 	if (res->content_type != NULL && (res->body.len > 0 || x->stream.started || typed))
-		add(r, "Content-Type", str_z(res->content_type));
+		add(&h, "Content-Type", str_z(res->content_type));
+	add(&h, "X-Request-Id", x->req.id);
 	for (size_t i = 0; i < res->n_headers; i++)
-		add(r, res->headers[i].name.p, res->headers[i].value);
+		add(&h, res->headers[i].name.p, res->headers[i].value);
+	add_timing(&h, x); /* last: it may be missed when there is no room */
 	if (server_draining(x->loop->server))
-		add(r, "Connection", STR("close"));
+		(void)MHD_add_response_header(r, "Connection", "close");
 	enum MHD_Result ok = MHD_queue_response(x->conn, (unsigned)res->status, r);
 	MHD_destroy_response(r);
 	x->queued = true;

@@ -351,7 +351,7 @@ bool fiber_start(void (*fn)(void *arg), void *arg, struct fiber **ret_parked)
 	f->loop = thread.loop;
 	f->shield = 0;
 	f->live = true;
-	atomic_store(&f->cancelled, thread.cancelling ? 1 : 0);
+	atomic_store_explicit(&f->cancelled, thread.cancelling ? 1 : 0, memory_order_relaxed);
 	f->prev_live = NULL;
 	f->next_live = thread.live;
 	if (thread.live != NULL)

@@ -57,20 +57,18 @@ static void put(struct log_line *l, const char *p, size_t n)
 }
 
 /* The separator and the key; false when not even a short value would fit after them. */
-static bool put_key(struct log_line *l, const char *key)
+static bool put_key(struct log_line *l, struct str key)
 {
-	const size_t n = strlen(key);
-
-	if (!l->enabled || !fits(l, n + 40))
+	if (!l->enabled || !fits(l, key.len + 40))
 		return false;
 	if (l->format == LOG_JSON) {
 		put(l, l->len == 0 ? "{\"" : ",\"", 2);
-		put(l, key, n);
+		put(l, key.p, key.len);
 		put(l, "\":", 2);
 	} else {
 		if (l->len != 0)
 			put(l, " ", 1);
-		put(l, key, n);
+		put(l, key.p, key.len);
 		put(l, "=", 1);
 	}
 	return true;
@@ -107,6 +105,22 @@ static bool needs_quotes(struct str s)
 	return s.len == 0;
 }
 
+#define EACH_BYTE(c) (UINT64_C(0x0101010101010101) * (c))
+#define HIGH_BITS EACH_BYTE(0x80)
+
+/* A high bit somewhere when a byte of w is below `below`, which is at most 0x80. */
+static inline uint64_t bytes_below(uint64_t w, unsigned below)
+{
+	return (w - EACH_BYTE(below)) & ~w & HIGH_BITS;
+}
+
+/* Non-zero when a byte of w is a control, '"', '\\' or not ASCII. */
+static inline uint64_t special_bytes(uint64_t w)
+{
+	return bytes_below(w, ' ') | bytes_below(w ^ EACH_BYTE('"'), 1) | bytes_below(w ^ EACH_BYTE('\\'), 1) |
+	       bytes_below(w ^ EACH_BYTE(0x7F), 1) | (w & HIGH_BITS);
+}
+
 /* What needs no escape, at once; returns where it ended. Room for one character stays. */
 static size_t put_plain(struct log_line *l, struct str s, size_t i)
 {
@@ -114,13 +128,20 @@ static size_t put_plain(struct log_line *l, struct str s, size_t i)
 	const size_t end = s.len - i > room ? i + room : s.len;
 	const size_t from = i;
 
+	for (; end - i >= sizeof(uint64_t); i += sizeof(uint64_t)) {
+		uint64_t w;
+
+		memcpy(&w, s.p + i, sizeof(w));
+		if (special_bytes(w) != 0)
+			break;
+	}
 	while (i < end && s.p[i] >= ' ' && s.p[i] < 0x7F && s.p[i] != '"' && s.p[i] != '\\')
 		i++;
 	put(l, s.p + from, i - from);
 	return i;
 }
 
-void log_str(struct log_line *l, const char *key, struct str value)
+void log_put_str(struct log_line *l, struct str key, struct str value)
 {
 	size_t i = 0;
 	bool quotes;
@@ -139,12 +160,7 @@ void log_str(struct log_line *l, const char *key, struct str value)
 		put(l, "\"", 1);
 }
 
-void log_strz(struct log_line *l, const char *key, const char *value)
-{
-	log_str(l, key, str_z(value));
-}
-
-void log_int(struct log_line *l, const char *key, int64_t value)
+void log_put_int(struct log_line *l, struct str key, int64_t value)
 {
 	char buf[24];
 
@@ -152,12 +168,32 @@ void log_int(struct log_line *l, const char *key, int64_t value)
 		put(l, buf, num_format_int(value, buf));
 }
 
-void log_ms(struct log_line *l, const char *key, int64_t ns)
+void log_put_ms(struct log_line *l, struct str key, int64_t ns)
 {
 	char buf[28];
 
 	if (put_key(l, key))
 		put(l, buf, num_format_ms(ns, buf));
+}
+
+/* Most lines are of the same second as the thread's last one: only the milliseconds differ. */
+static size_t now_text(char text[CLOCK_RFC3339_BYTES])
+{
+	static _Thread_local char second_text[CLOCK_RFC3339_BYTES];
+	static _Thread_local int64_t second;
+	const int64_t us = clock_real_us();
+	const unsigned ms = (unsigned)(us / 1000 % 1000);
+	const size_t n = sizeof("2026-01-02T03:04:05.000Z") - 1;
+
+	if (second_text[0] == '\0' || us / 1000000 != second) {
+		second = us / 1000000;
+		clock_rfc3339(us, second_text);
+	}
+	memcpy(text, second_text, n + 1);
+	text[n - 4] = (char)('0' + ms / 100);
+	text[n - 3] = (char)('0' + ms / 10 % 10);
+	text[n - 2] = (char)('0' + ms % 10);
+	return n;
 }
 
 void log_begin(struct log_line *l, enum log_level level, const char *event)
@@ -172,8 +208,7 @@ void log_begin(struct log_line *l, enum log_level level, const char *event)
 	l->len = 0;
 	if (!l->enabled)
 		return;
-	clock_rfc3339(clock_real_us(), time);
-	log_strz(l, "time", time);
+	log_str(l, "time", str_n(time, now_text(time)));
 	log_strz(l, "level", names[level]);
 	log_strz(l, "event", event);
 }
@@ -198,6 +233,11 @@ void log_flush(void)
 		return;
 	write_out(held->buf, held->len);
 	held->len = 0;
+}
+
+size_t log_held(void)
+{
+	return held != NULL ? held->len : 0;
 }
 
 void log_hold(bool on)

@@ -32,11 +32,27 @@ struct log_line {
 
 /* Starts a line: time, level, event name (snake_case word). */
 void log_begin(struct log_line *l, enum log_level level, const char *event);
-void log_str(struct log_line *l, const char *key, struct str value);
-void log_strz(struct log_line *l, const char *key, const char *value);
-void log_int(struct log_line *l, const char *key, int64_t value);
+void log_put_str(struct log_line *l, struct str key, struct str value);
+void log_put_int(struct log_line *l, struct str key, int64_t value);
+void log_put_ms(struct log_line *l, struct str key, int64_t ns);
+/* Keys are literals: their lengths are the compiler's to know. */
+static inline void log_str(struct log_line *l, const char *key, struct str value)
+{
+	log_put_str(l, str_z(key), value);
+}
+static inline void log_strz(struct log_line *l, const char *key, const char *value)
+{
+	log_put_str(l, str_z(key), str_z(value));
+}
+static inline void log_int(struct log_line *l, const char *key, int64_t value)
+{
+	log_put_int(l, str_z(key), value);
+}
 /* Milliseconds with three decimals. */
-void log_ms(struct log_line *l, const char *key, int64_t ns);
+static inline void log_ms(struct log_line *l, const char *key, int64_t ns)
+{
+	log_put_ms(l, str_z(key), ns);
+}
 /* Writes the line when its level is enabled. */
 void log_end(struct log_line *l);
 
@@ -46,6 +62,8 @@ void log_end(struct log_line *l);
  */
 void log_hold(bool on);
 void log_flush(void);
+/* Bytes that wait for log_flush. */
+size_t log_held(void);
 
 /* One line with a printf-style message member. */
 void log_msg(enum log_level level, const char *event, const char *fmt, ...) PRINTF_LIKE(3, 4);

@@ -24,6 +24,8 @@ bool str_ieq_z(struct str a, const char *z)
 
 	if (a.len != b.len)
 		return false;
+	if (a.len == 0 || memcmp(a.p, b.p, a.len) == 0) /* mostly */
+		return true;
 	for (size_t i = 0; i < a.len; i++) {
 		if (lower(a.p[i]) != lower(b.p[i]))
 			return false;

@@ -1,6 +1,7 @@
 /* The identity map: chained hash table and a list in order of use, one allocation per entry. */
 #include "store/session/identity_map.h"
 
+#include <stdalign.h>
 #include <string.h>
 
 #include "service/base/mem.h"
@@ -31,10 +32,23 @@ struct imap {
 	uint64_t hits, misses, evictions;
 };
 
-/* Of all maps since the start. */
-static struct {
-	uint64_t hits, misses, evictions; /* atomic */
-} totals;
+#define SHARDS 16 /* a power of two */
+
+/* Of all maps since the start: threads count in shards of their own, as long as there are enough of them. */
+static struct shard {
+	alignas(64) uint64_t hits; /* all atomic */
+	uint64_t misses, evictions;
+} shards[SHARDS];
+
+static struct shard *shard(void)
+{
+	static unsigned n_threads; /* atomic */
+	static _Thread_local struct shard *mine;
+
+	if (mine == NULL)
+		mine = &shards[__atomic_fetch_add(&n_threads, 1, __ATOMIC_RELAXED) & (SHARDS - 1)];
+	return mine;
+}
 
 static void count(uint64_t *total)
 {
@@ -43,11 +57,12 @@ static void count(uint64_t *total)
 
 void imap_totals(struct imap_stats *ret)
 {
-	*ret = (struct imap_stats){
-		.hits = __atomic_load_n(&totals.hits, __ATOMIC_RELAXED),
-		.misses = __atomic_load_n(&totals.misses, __ATOMIC_RELAXED),
-		.evictions = __atomic_load_n(&totals.evictions, __ATOMIC_RELAXED),
-	};
+	*ret = (struct imap_stats){0};
+	for (size_t i = 0; i < SHARDS; i++) {
+		ret->hits += __atomic_load_n(&shards[i].hits, __ATOMIC_RELAXED);
+		ret->misses += __atomic_load_n(&shards[i].misses, __ATOMIC_RELAXED);
+		ret->evictions += __atomic_load_n(&shards[i].evictions, __ATOMIC_RELAXED);
+	}
 }
 
 struct imap *imap_create(bool enabled, size_t max_entries, size_t max_bytes)
@@ -166,7 +181,7 @@ static void insert(struct imap *m, const struct model *model, struct str key, ui
 	while (m->n >= m->max_entries || m->bytes + total > m->max_bytes) {
 		drop(m, m->oldest);
 		m->evictions++;
-		count(&totals.evictions);
+		count(&shard()->evictions);
 	}
 	if (m->n >= m->n_buckets)
 		grow(m);
@@ -208,20 +223,19 @@ static struct str fetch(struct imap *m, struct arena *a, const struct model *mod
 
 const struct value *imap_get(struct imap *m, struct arena *a, const struct model *model, struct str key)
 {
+	const uint32_t hash = m->enabled ? hash_of(model->name, key) : 0;
 	struct str packed;
 
 	if (!m->enabled)
 		return NULL;
 	mutex_lock(&m->lock);
-	packed = fetch(m, a, model, key, hash_of(model->name, key));
-	if (packed.p != NULL) {
+	packed = fetch(m, a, model, key, hash);
+	if (packed.p != NULL)
 		m->hits++;
-		count(&totals.hits);
-	} else {
+	else
 		m->misses++;
-		count(&totals.misses);
-	}
 	mutex_unlock(&m->lock);
+	count(packed.p != NULL ? &shard()->hits : &shard()->misses);
 	return packed.p != NULL ? record_unpack(a, packed, model->n_columns) : NULL;
 }
 

@@ -69,11 +69,21 @@ void session_unref(struct session *s)
 	mem_free(s);
 }
 
-/* Atomic because views read it without the lock. */
+/* Without the lock when a request leaves. */
 static void touch(struct session *s, int64_t now)
 {
 	__atomic_store_n(&s->last_used_ns, now, __ATOMIC_RELAXED);
-	__atomic_store_n(&s->last_used_us, clock_real_us(), __ATOMIC_RELAXED);
+}
+
+static int64_t last_used(const struct session *s)
+{
+	return __atomic_load_n(&s->last_used_ns, __ATOMIC_RELAXED);
+}
+
+/* Whoever sees that none is in it sees when the last one left, too. */
+static bool is_idle(const struct session *s)
+{
+	return __atomic_load_n(&s->n_running, __ATOMIC_ACQUIRE) == 0;
 }
 
 static bool owner_has_room(struct session_table *t, struct str owner)
@@ -133,7 +143,7 @@ static struct session *create(const struct session_table *t, struct connection *
 	s->conn = connection_ref(conn);
 	s->imap_epoch = __atomic_load_n(&conn->schema_epoch, __ATOMIC_ACQUIRE);
 	s->imap = imap_create(conn->identity_map, lim->imap_entries, lim->imap_bytes);
-	s->created_us = s->last_used_us = clock_real_us();
+	s->created_us = clock_real_us();
 	s->last_used_ns = clock_mono_ns();
 	s->max_lifetime_ns = life;
 	s->idle_timeout_ns = clock_min(idle, life);
@@ -192,7 +202,7 @@ static bool is_over(const struct session *s, int64_t now, enum session_end *ret_
 		*ret_why = SESSION_DISCONNECTED;
 	else if (now >= s->expires_ns)
 		*ret_why = SESSION_LIFETIME_EXPIRED;
-	else if (__atomic_load_n(&s->n_running, __ATOMIC_RELAXED) == 0 && now - s->last_used_ns >= s->idle_timeout_ns)
+	else if (is_idle(s) && now - last_used(s) >= s->idle_timeout_ns)
 		*ret_why = SESSION_IDLE_EXPIRED;
 	else
 		return false;
@@ -275,10 +285,9 @@ void session_leave(struct session_table *t, struct session *s)
 {
 	if (s == NULL)
 		return;
-	mutex_lock(&t->lock);
+	(void)t;
 	touch(s, clock_mono_ns());
-	(void)__atomic_sub_fetch(&s->n_running, 1, __ATOMIC_RELAXED);
-	mutex_unlock(&t->lock);
+	(void)__atomic_sub_fetch(&s->n_running, 1, __ATOMIC_RELEASE);
 	session_unref(s);
 }
 
@@ -315,9 +324,7 @@ bool session_close(struct session_table *t, struct str id, struct str owner, boo
 /* When is_over may next be true of a session of which it is not. The lock is held. */
 static int64_t next_due(const struct session *s)
 {
-	return __atomic_load_n(&s->n_running, __ATOMIC_RELAXED) != 0
-		       ? s->expires_ns
-		       : clock_min(s->expires_ns, s->last_used_ns + s->idle_timeout_ns);
+	return is_idle(s) ? clock_min(s->expires_ns, last_used(s) + s->idle_timeout_ns) : s->expires_ns;
 }
 
 /* Ends up to SWEEP_BATCH sessions: with `forced` those of conn (NULL: all), else those that are over. Returns how many;
@@ -389,16 +396,17 @@ static double seconds_left(int64_t ns)
 void session_view(const struct session *s, struct session_view *ret)
 {
 	const int64_t now = clock_mono_ns();
-	const int64_t last_used = __atomic_load_n(&s->last_used_ns, __ATOMIC_RELAXED);
+	const int64_t used = last_used(s);
+	const int64_t used_us = clock_real_us() - (now - used) / 1000;
 
 	*ret = (struct session_view){
 		.ref = str_z(s->ref),
 		.connection_name = s->conn->name,
 		.owner = s->owner,
 		.created_us = s->created_us,
-		.last_used_us = __atomic_load_n(&s->last_used_us, __ATOMIC_RELAXED),
+		.last_used_us = used_us > s->created_us ? used_us : s->created_us,
 		.idle_timeout_s = (double)s->idle_timeout_ns / (double)CLOCK_NS_PER_S,
-		.idle_expires_in_s = seconds_left(last_used + s->idle_timeout_ns - now),
+		.idle_expires_in_s = seconds_left(used + s->idle_timeout_ns - now),
 		.expires_in_s = seconds_left(s->expires_ns - now),
 		.expires_us = s->created_us + s->max_lifetime_ns / 1000,
 		.n_transactions = __atomic_load_n(&s->n_transactions, __ATOMIC_RELAXED),

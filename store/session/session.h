@@ -36,10 +36,10 @@ struct session {
 	struct connection *conn;             /* owned reference */
 	struct imap *imap;                   /* owned */
 	uint64_t imap_epoch;                 /* conn->schema_epoch when the map was last cleared */
-	int64_t created_us, last_used_us;    /* instants; last_used_* atomic */
+	int64_t created_us;                  /* instant */
 	int64_t idle_timeout_ns, expires_ns; /* monotonic: lifetime end */
 	int64_t max_lifetime_ns;
-	int64_t last_used_ns;
+	int64_t last_used_ns;    /* monotonic, atomic */
 	int n_running;           /* atomic: requests in it now; not idle while > 0 */
 	enum session_end end;    /* under the table's lock */
 	struct tx *transactions; /* open root transactions, under the table's lock */

@@ -192,8 +192,11 @@ def test_malformed_requests_close_the_connection(server, text):
 
 def test_header_block_over_its_limit(server):
     with RawConnection(server.port) as raw:
-        raw.send("GET /healthz HTTP/1.1\r\nHost: localhost\r\n" + "".join(f"X-Pad-{n}: {'y' * 100}\r\n" for n in range(90)) + "\r\n")
+        raw.send("GET /healthz HTTP/1.1\r\nHost: localhost\r\n" + "".join(f"X-Pad-{n}: {'y' * 2050}\r\n" for n in range(4)) + "\r\n")
         raw.response().problem(431, "headers_too_large")
+    with RawConnection(server.port) as raw:  # the library's own answer
+        raw.send("GET /healthz HTTP/1.1\r\nHost: localhost\r\n" + "".join(f"X-Pad-{n}: {'y' * 100}\r\n" for n in range(90)) + "\r\n")
+        assert raw.response().status == 431
     with RawConnection(server.port) as raw:
         with _quiet():
             raw.send("GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Pad: " + "y" * 300000 + "\r\n\r\n")

@@ -161,6 +161,57 @@ static void long_lines_are_cut_and_say_so(void **state UNUSED)
 	}
 }
 
+/* The scan by words must stop at what needs an escape wherever it stands. */
+static void escapes_at_every_offset(void **state UNUSED)
+{
+	static const char specials[] = {'"', '\\', '\x01', '\x1F', '\x7F'};
+	char value[25];
+
+	log_configure(LOG_INFO, LOG_JSON);
+	for (size_t at = 0; at < sizeof(value) - 1; at++) {
+		for (size_t i = 0; i < sizeof(specials); i++) {
+			struct log_line l;
+			struct arena a;
+
+			memset(value, '~', sizeof(value) - 1);
+			value[sizeof(value) - 1] = '\0';
+			value[at] = specials[i];
+			arena_init(&a);
+			capture();
+			log_begin(&l, LOG_WARN, "x");
+			log_strz(&l, "v", value);
+			log_end(&l);
+			assert_string_equal(text(parse_line(&a, captured()), "v"), value);
+			assert_null(strchr(line, 0x7F));
+			arena_done(&a);
+		}
+	}
+}
+
+static void held_lines_wait_for_a_flush_or_a_warning(void **state UNUSED)
+{
+	log_configure(LOG_INFO, LOG_JSON);
+	capture();
+	log_hold(true);
+	assert_int_equal(log_held(), 0);
+	log_msg(LOG_INFO, "first", "a");
+	const size_t one = log_held();
+	assert_true(one > 0);
+	log_msg(LOG_INFO, "second", "b");
+	assert_true(log_held() > one);
+	log_msg(LOG_WARN, "third", "c");
+	assert_int_equal(log_held(), 0);
+	log_msg(LOG_INFO, "fourth", "d");
+	log_flush();
+	assert_int_equal(log_held(), 0);
+	log_hold(false);
+	(void)captured();
+	const char *first = strstr(line, "first"), *second = strstr(line, "second"), *third = strstr(line, "third"),
+		   *fourth = strstr(line, "fourth");
+	assert_non_null(first);
+	assert_true(first < second && second < third && third < fourth);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -168,6 +219,8 @@ int main(void)
 		cmocka_unit_test(a_text_line),
 		cmocka_unit_test(levels_filter),
 		cmocka_unit_test(long_lines_are_cut_and_say_so),
+		cmocka_unit_test(escapes_at_every_offset),
+		cmocka_unit_test(held_lines_wait_for_a_flush_or_a_warning),
 	};
 
 	return cmocka_run_group_tests_name("log", tests, NULL, NULL);
