@@ -106,7 +106,7 @@ bool handle_create_tables(struct request *req, struct response *res, struct err 
 	struct migrate_result m;
 	struct json_reader r;
 	json_t *doc;
-	if (!request_json(req, true, &doc, err))
+	if (!request_options(req, true, &doc, err))
 		return false;
 	json_reader_init(&r, &req->arena, doc, "", err);
 	json_reader_str(&r, "using", &spec.using);
@@ -136,7 +136,7 @@ bool handle_migrate(struct request *req, struct response *res, struct err *err)
 	struct migrate_result m;
 	struct json_reader r;
 	json_t *doc;
-	if (!request_json(req, true, &doc, err))
+	if (!request_options(req, true, &doc, err))
 		return false;
 	json_reader_init(&r, &req->arena, doc, "", err);
 	json_reader_str(&r, "using", &spec.using);

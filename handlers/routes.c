@@ -64,7 +64,7 @@ static const struct route_def routes[] = {
 	ROUTE(GET, "/v1/connections", "list_connections", handle_connections, READ, NONE),
 	ROUTE(GET, "/v1/connections/{name}", "get_connection", handle_connection, READ, NONE),
 	ROUTE(DELETE, "/v1/connections/{name}", "disconnect", handle_disconnect, ADMIN, NONE),
-	ROUTE(POST, "/v1/connections/{name}/check", "check_connection", handle_connection_check, READ, NONE),
+	ROUTE(POST, "/v1/connections/{name}/check", "check_connection", handle_connection_check, READ, OPTIONAL),
 	ROUTE(PUT, "/v1/default-connection", "set_default_connection", handle_set_default, ADMIN, JSON),
 	ROUTE(POST, "/v1/reset", "reset_engine", handle_reset, ADMIN, OPTIONAL),
 	/* models and tables */

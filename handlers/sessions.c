@@ -11,7 +11,7 @@ static bool read_open(struct request *req, struct str *using, struct session_opt
 	const struct session_limits *limits = &request_app(req)->store->options.sessions;
 	struct json_reader r;
 	json_t *doc;
-	if (!request_json(req, true, &doc, err))
+	if (!request_options(req, true, &doc, err))
 		return false;
 	json_reader_init(&r, &req->arena, doc, "", err);
 	json_reader_str(&r, "using", using);

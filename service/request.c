@@ -55,6 +55,25 @@ bool request_json(struct request *req, bool optional, json_t **ret, struct err *
 	return json_parse(&req->arena, body, ret, err);
 }
 
+bool request_options(struct request *req, bool optional, json_t **ret, struct err *err)
+{
+	if (request_json(req, optional, ret, err))
+		return true;
+	if (err->code == ERR_INVALID_VALUE)
+		err->code = ERR_INVALID_REQUEST;
+	return false;
+}
+
+bool request_no_members(struct request *req, struct err *err)
+{
+	struct json_reader r;
+	json_t *doc;
+	if (!request_options(req, true, &doc, err))
+		return false;
+	json_reader_init(&r, &req->arena, doc, "", err);
+	return json_reader_done(&r);
+}
+
 void response_header(struct response *res, const char *name, struct str value)
 {
 	if (res->n_headers < ARRAY_LEN(res->headers))
