@@ -183,7 +183,7 @@ static bool negotiate(struct request *req, struct err *err)
 {
 	static const char *const types[] = {"application/json", "application/x-ndjson", "text/csv"};
 	struct str accept = request_header(req, "Accept");
-	if (accept.p == NULL)
+	if (str_trim(accept).len == 0)
 		return true;
 	if (req->route->content_type != NULL) {
 		struct str offered = str_z(req->route->content_type), type;

@@ -236,7 +236,7 @@ def test_other_types(client, kind):
 
 
 @pytest.mark.parametrize("accept, fits", [
-    (None, True), ("*/*", True), ("application/*", True), ("application/json", True), ("text/html, application/json;q=0.1", True),
+    (None, True), ("", True), ("*/*", True), ("application/*", True), ("application/json", True), ("text/html, application/json;q=0.1", True),
     ("application/json;q=0", False), ("text/html", False), ("image/*", False), ("application/json;q=0, */*;q=0.5", False)])
 def test_accept(client, accept, fits):
     answer = client.get("/v1/connections", headers={"Accept": accept})
