@@ -28,6 +28,8 @@
 		return idempotent(req, res, fn, err); \
 	}
 ONCE(handle_connect)
+ONCE(handle_models_post)
+ONCE(handle_introspect)
 ONCE(handle_create_tables)
 ONCE(handle_migrate)
 ONCE(handle_session_open)
@@ -69,7 +71,7 @@ static const struct route_def routes[] = {
 	ROUTE(POST, "/v1/reset", "reset_engine", handle_reset, ADMIN, OPTIONAL),
 	/* models and tables */
 	ROUTE(PUT, "/v1/models", "replace_models", handle_models_put, SCHEMA, JSON),
-	ROUTE(POST, "/v1/models", "register_models", handle_models_post, SCHEMA, JSON),
+	ROUTE(POST, "/v1/models", "register_models", once_handle_models_post, SCHEMA, JSON),
 	ROUTE(GET, "/v1/models", "get_models", handle_models, READ, NONE),
 	ROUTE(DELETE, "/v1/models", "clear_registry", handle_models_clear, SCHEMA, NONE),
 	ROUTE(GET, "/v1/models/{model}", "get_model", handle_model, READ, NONE),
@@ -77,7 +79,7 @@ static const struct route_def routes[] = {
 	ROUTE_TYPE(GET, "/v1/ddl", "get_ddl", handle_ddl, READ, "application/sql"),
 	ROUTE(POST, "/v1/create-tables", "create_tables", once_handle_create_tables, SCHEMA, OPTIONAL),
 	ROUTE(POST, "/v1/migrate", "migrate", once_handle_migrate, SCHEMA, OPTIONAL),
-	ROUTE(POST, "/v1/introspect", "introspect", handle_introspect, SCHEMA, OPTIONAL),
+	ROUTE(POST, "/v1/introspect", "introspect", once_handle_introspect, SCHEMA, OPTIONAL),
 	/* sessions */
 	ROUTE(POST, "/v1/sessions", "open_session", once_handle_session_open, READ, OPTIONAL),
 	ROUTE(GET, "/v1/sessions", "list_sessions", handle_sessions, ADMIN, NONE),
