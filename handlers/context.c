@@ -193,6 +193,8 @@ bool context_close(struct context *c, bool ok, struct err *err)
 		ok = context_commit(c, err);
 	else
 		context_abandon(c);
+	if (!ok && err->code == ERR_STATEMENT_TIMEOUT && c->route.tx != NULL)
+		tx_stopped(c->store->transactions, c->route.tx, err);
 	if (c->route.session != NULL)
 		session_info_header(c->res, c->route.session);
 	route_release(c->store, &c->route);

@@ -394,6 +394,15 @@ bool tx_check(struct tx *tx, struct str raw_sql, struct err *err)
 	return true;
 }
 
+void tx_stopped(struct tx_table *t, struct tx *tx, struct err *err)
+{
+	mutex_lock(t->lock);
+	(void)doom_if_over(t, tx->root);
+	if (tx->phase > TX_ABORTED)
+		(void)tx_gone(t, (struct tx_grave *)(void *)graveyard_find(&t->dead, str_z(tx->id)), err);
+	mutex_unlock(t->lock);
+}
+
 /* The engine has ended it under us. The turn is held. */
 static void follow(struct tx_table *t, struct tx_root *root, enum tx_phase phase)
 {
