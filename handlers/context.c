@@ -103,7 +103,7 @@ bool context_open(struct context *c, struct request *req, struct response *res, 
 	c->app = request_app(req);
 	c->store = c->app->store;
 	c->deadline = req->deadline;
-	if (spec->args != NULL && !request_args_known(req, spec->args, err))
+	if (spec->args != NULL && !request_args_routed(req, spec->args, err))
 		return false;
 	if (prefers(res, PREFER_TIMEOUT))
 		c->deadline = clock_min(c->deadline, clock_deadline(req->prefer.timeout_s));

@@ -178,7 +178,7 @@ bool handle_ddl(struct request *req, struct response *res, struct err *err)
 	static const char *const args[] = {"dialect", NULL};
 	const struct dialect *d;
 	struct ddl_plan plan;
-	if (!request_args_known(req, args, err) || !wanted_dialect(req, res, &d, err))
+	if (!request_args_routed(req, args, err) || !wanted_dialect(req, res, &d, err))
 		return false;
 	struct schema *s = schema_registry_get(&request_app(req)->store->models);
 	ddl_plan_init(&plan, &req->arena);

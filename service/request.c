@@ -31,10 +31,10 @@ bool request_arg_bool(const struct request *req, const char *name, bool *ret, st
 	return true;
 }
 
-bool request_args_known(const struct request *req, const char *const *names, struct err *err)
+static bool args_known(const struct request *req, bool using, const char *const *names, struct err *err)
 {
 	for (size_t i = 0; i < req->n_args; i++) {
-		bool known = str_eq_z(req->args[i].name, "using");
+		bool known = using && str_eq_z(req->args[i].name, "using");
 		for (size_t j = 0; !known && names[j] != NULL; j++)
 			known = str_eq_z(req->args[i].name, names[j]);
 		if (!known)
@@ -43,6 +43,16 @@ bool request_args_known(const struct request *req, const char *const *names, str
 				       req->args[i].name.p);
 	}
 	return true;
+}
+
+bool request_args_known(const struct request *req, const char *const *names, struct err *err)
+{
+	return args_known(req, false, names, err);
+}
+
+bool request_args_routed(const struct request *req, const char *const *names, struct err *err)
+{
+	return args_known(req, true, names, err);
 }
 
 bool request_json(struct request *req, bool optional, json_t **ret, struct err *err)
