@@ -213,8 +213,8 @@ metrics-test: ## promtool judges a live /metrics on which both databases have le
 migrate-large: build ## migrate a table of a million rows on both databases, the daemon's memory watched
 	@FERROD_TEST_MIGRATE_ROWS=1000000 $(RUN_TESTS) api -- tests/api/test_migrate_together.py -k large
 
-asan: ## everything under AddressSanitizer and UndefinedBehaviorSanitizer
-	@$(MAKE) --no-print-directory test VARIANT=asan
+asan: ## everything under AddressSanitizer and UndefinedBehaviorSanitizer, the load of 200 clients for half a minute a database
+	@FERROD_LOAD_SECONDS=$${FERROD_LOAD_SECONDS:-60} $(MAKE) --no-print-directory test VARIANT=asan
 faults: ## allocations and driver calls fail one by one through the API paths, under the address sanitizer
 	@.ci/deps run test
 	@$(MAKE) --no-print-directory build VARIANT=fault
@@ -259,7 +259,7 @@ check: ## all that a change must pass: layers, format, both compilers, static an
 	@$(MAKE) --no-print-directory build tests CC=clang BUILD=build/clang
 	@$(MAKE) --no-print-directory tidy
 	@$(MAKE) --no-print-directory valgrind
-	@$(MAKE) --no-print-directory test VARIANT=asan
+	@$(MAKE) --no-print-directory asan
 	@echo 'check: clean'
 
 TIDY = clang-tidy --quiet "$$@" -- -std=c11 $(ALL_CPPFLAGS)

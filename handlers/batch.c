@@ -398,6 +398,14 @@ static bool run_atomic(struct batch *b, struct err *err)
 	return false;
 }
 
+/* Steps of several statements, and those that Prefer: max-affected may have to undo. */
+static bool step_atomic(const struct batch *b, const struct batch_step *s)
+{
+	bool guarded = (b->req->prefer.given & PREFER_MAX_AFFECTED) != 0 &&
+		       (s->op == BATCH_UPDATE || s->op == BATCH_DELETE || s->op == BATCH_SQL_EXECUTE);
+	return b->c.route.tx != NULL || s->op == BATCH_CREATE || s->op == BATCH_SAVE || guarded;
+}
+
 /* Each step for itself; inside a transaction each is a savepoint, so that a failed one leaves the others standing. */
 static bool run_each(struct batch *b, struct err *err)
 {
@@ -415,7 +423,7 @@ static bool run_each(struct batch *b, struct err *err)
 			continue;
 		}
 		strbuf_reset(&body);
-		context_write(&b->c, b->c.route.tx != NULL || s->op == BATCH_CREATE || s->op == BATCH_SAVE);
+		context_write(&b->c, step_atomic(b, s));
 		bool done = run_step(b, i, &body, &status, &e) && context_commit(&b->c, &e);
 		context_abandon(&b->c);
 		if (done) {

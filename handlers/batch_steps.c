@@ -97,7 +97,8 @@ static bool run_sql(struct step_run *s)
 	rows.fmt.tag_bytes = true;
 	struct row_sink sink = {.columns = sql_columns, .row = sql_row, .arg = &rows};
 	if (s->op == BATCH_SQL_EXECUTE) {
-		if (!context_run(s->c, &stmt, NULL, &result, s->err))
+		if (!context_run(s->c, &stmt, NULL, &result, s->err) ||
+		    !affected_within(result.affected, affected_bound(s->c->res), s->err))
 			return false;
 		strbuf_putc(s->out, '{');
 		out_int(s->out, "rows_affected", result.affected);
@@ -139,7 +140,7 @@ static bool run_scalar(struct step_run *s, struct query *q)
 static bool run_write(struct step_run *s, struct query_write *w)
 {
 	int64_t affected = 0;
-	w->max_affected = prefers(s->c->res, PREFER_MAX_AFFECTED) ? s->c->req->prefer.max_affected : -1;
+	w->max_affected = affected_bound(s->c->res);
 	if (!query_filtered(s->c->req, w->q, "/query/where", s->err) || !write_query(s->c, w, NULL, &affected, s->err))
 		return false;
 	context_forget(s->c, w->q->model, w->n_set == 0);

@@ -39,7 +39,7 @@ static bool read_connect(struct request *req, struct connect_request *q, struct 
 	memset(q, 0, sizeof(*q));
 	q->o.identity_map = true;
 	q->o.pool = pool_config_default();
-	if (!request_json(req, false, &doc, err))
+	if (!request_options(req, false, &doc, err))
 		return false;
 	json_reader_init(&r, &req->arena, doc, "", err);
 	json_reader_str(&r, "url", &q->o.url);
@@ -201,7 +201,7 @@ bool handle_connection(struct request *req, struct response *res, struct err *er
 bool handle_connection_check(struct request *req, struct response *res, struct err *err)
 {
 	struct connection *conn;
-	if (!named(req, &conn, err))
+	if (!request_no_members(req, err) || !named(req, &conn, err))
 		return false;
 	int64_t begin = clock_mono_ns();
 	bool ok = connection_probe(conn, req->deadline, err);
@@ -233,7 +233,7 @@ bool handle_set_default(struct request *req, struct response *res, struct err *e
 	struct json_reader r;
 	json_t *doc;
 	struct str name = STR_NONE;
-	if (!request_json(req, false, &doc, err))
+	if (!request_options(req, false, &doc, err))
 		return false;
 	json_reader_init(&r, &req->arena, doc, "", err);
 	json_reader_str(&r, "name", &name);
@@ -250,12 +250,7 @@ bool handle_set_default(struct request *req, struct response *res, struct err *e
 
 bool handle_reset(struct request *req, struct response *res, struct err *err)
 {
-	json_t *doc;
-	struct json_reader r;
-	if (!request_json(req, true, &doc, err))
-		return false;
-	json_reader_init(&r, &req->arena, doc, "", err);
-	if (!json_reader_done(&r) || !request_args_known(req, context_no_args, err))
+	if (!request_no_members(req, err) || !request_args_known(req, context_no_args, err))
 		return false;
 	store_reset(request_app(req)->store);
 	res->status = 204;

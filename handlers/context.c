@@ -119,7 +119,7 @@ bool context_open(struct context *c, struct request *req, struct response *res, 
 	c->app = request_app(req);
 	c->store = c->app->store;
 	c->deadline = req->deadline;
-	if (spec->args != NULL && !request_args_known(req, spec->args, err))
+	if (spec->args != NULL && !request_args_routed(req, spec->args, err))
 		return false;
 	if (prefers(res, PREFER_TIMEOUT))
 		c->deadline = clock_min(c->deadline, clock_deadline(req->prefer.timeout_s));
@@ -209,6 +209,8 @@ bool context_close(struct context *c, bool ok, struct err *err)
 		ok = context_commit(c, err);
 	else
 		context_abandon(c);
+	if (!ok && err->code == ERR_STATEMENT_TIMEOUT && c->route.tx != NULL)
+		tx_stopped(c->store->transactions, c->route.tx, err);
 	if (c->route.session != NULL)
 		session_info_header(c->res, c->route.session);
 	route_release(c->store, &c->route);

@@ -14,6 +14,8 @@ struct find {
 	const struct model *m;
 	const json_t *where, *defaults; /* defaults may be NULL */
 	struct query *q;
+	struct query_set *set; /* of update-or-create: the defaults as they apply to a row that is there */
+	size_t n_set;
 	const struct column **columns; /* of where */
 	size_t n_columns;
 	bool has_null; /* a null in where: no unique key applies */
@@ -67,6 +69,19 @@ static bool build_query(struct find *f, struct err *err)
 	f->q->has_limit = true;
 	f->q->limit = 1;
 	return true;
+}
+
+/* The defaults are good or not whether there is a row already or not. */
+static bool check_defaults(struct find *f, struct err *err)
+{
+	struct arena *a = &f->c.req->arena;
+	const struct dialect *d = f->c.route.conn->dialect;
+	struct record_row row;
+	if (f->defaults == NULL || json_object_size(f->defaults) == 0)
+		return true;
+	if (f->update)
+		return query_set_from_json(a, f->m, d, f->defaults, "/defaults", &f->set, &f->n_set, err);
+	return record_from_json(a, d, f->m, f->defaults, "/defaults", true, &row, err);
 }
 
 /* where and defaults as one record; a fault points into the member it came from. */
@@ -162,14 +177,10 @@ static bool update_found(struct find *f, const struct value *row, struct value *
 {
 	struct arena *a = &f->c.req->arena;
 	const struct dialect *d = f->c.route.conn->dialect;
-	struct query_set *set;
-	size_t n;
 	struct stmt stmt;
 	struct result_shape shape;
 	struct row_keep keep = {.arena = a, .dialect = d, .shape = &shape};
 	struct row_sink sink = row_keep_sink(&keep);
-	if (!query_set_from_json(a, f->m, d, f->defaults, "/defaults", &set, &n, err))
-		return false;
 	struct query *q = f->q;
 	if (f->m->n_pk > 0) {
 		struct value *key;
@@ -177,7 +188,8 @@ static bool update_found(struct find *f, const struct value *row, struct value *
 			return false;
 		q = query_by_pk(a, f->c.schema, d, f->m, key);
 	}
-	if (!query_lower_update(a, q, set, n, true, &stmt, &shape, err) || !context_run(&f->c, &stmt, &sink, NULL, err))
+	if (!query_lower_update(a, q, f->set, f->n_set, true, &stmt, &shape, err) ||
+	    !context_run(&f->c, &stmt, &sink, NULL, err))
 		return false;
 	*ret = keep.row;
 	return true;
@@ -202,7 +214,7 @@ static bool find_or_make(struct find *f, struct value **ret, bool *ret_created, 
 			return false;
 		if (*ret != NULL) {
 			struct value *now = NULL;
-			if (!f->update || f->defaults == NULL || json_object_size(f->defaults) == 0)
+			if (f->n_set == 0)
 				return true;
 			if (!update_found(f, *ret, &now, err))
 				return false;
@@ -257,7 +269,7 @@ static bool work(struct find *f, struct err *err)
 	struct result_shape shape;
 	struct value *row = NULL;
 	bool created = false;
-	if (!context_path_model(&f->c, false, &f->m, err) || !build_query(f, err))
+	if (!context_path_model(&f->c, false, &f->m, err) || !build_query(f, err) || !check_defaults(f, err))
 		return false;
 	if (!f->update && (f->c.req->prefer.given & PREFER_TX_ROLLBACK) ==
 				  0) { /* the common case writes nothing and waits for no writer */

@@ -40,7 +40,7 @@ static bool read_request(struct request *req, struct introspection *q, struct er
 	json_t *doc;
 	const json_t *tables = NULL;
 	memset(q, 0, sizeof(*q));
-	if (!request_json(req, true, &doc, err))
+	if (!request_options(req, true, &doc, err))
 		return false;
 	json_reader_init(&r, &req->arena, doc, "", err);
 	json_reader_str(&r, "using", &q->using);

@@ -257,5 +257,8 @@ bool list_filter(const struct request *req, struct arena *a, struct query *q, st
 			q->n_where++;
 	}
 	q->where = where;
-	return query_check(q, "", err) || as_parameter(&f, STR("select"));
+	if (query_check(q, "", err))
+		return true;
+	struct str member = arena_str(a, str_z(err->pointer)); /* "/offset" and the like: its parameter has that name */
+	return as_parameter(&f, str_n(member.p + (member.len > 0), member.len - (member.len > 0)));
 }

@@ -106,7 +106,7 @@ bool handle_create_tables(struct request *req, struct response *res, struct err 
 	struct migrate_result m;
 	struct json_reader r;
 	json_t *doc;
-	if (!request_json(req, true, &doc, err))
+	if (!request_options(req, true, &doc, err))
 		return false;
 	json_reader_init(&r, &req->arena, doc, "", err);
 	json_reader_str(&r, "using", &spec.using);
@@ -136,7 +136,7 @@ bool handle_migrate(struct request *req, struct response *res, struct err *err)
 	struct migrate_result m;
 	struct json_reader r;
 	json_t *doc;
-	if (!request_json(req, true, &doc, err))
+	if (!request_options(req, true, &doc, err))
 		return false;
 	json_reader_init(&r, &req->arena, doc, "", err);
 	json_reader_str(&r, "using", &spec.using);
@@ -178,7 +178,7 @@ bool handle_ddl(struct request *req, struct response *res, struct err *err)
 	static const char *const args[] = {"dialect", NULL};
 	const struct dialect *d;
 	struct ddl_plan plan;
-	if (!request_args_known(req, args, err) || !wanted_dialect(req, res, &d, err))
+	if (!request_args_routed(req, args, err) || !wanted_dialect(req, res, &d, err))
 		return false;
 	struct schema *s = schema_registry_get(&request_app(req)->store->models);
 	ddl_plan_init(&plan, &req->arena);

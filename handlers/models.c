@@ -14,7 +14,7 @@ static bool apply(struct request *req, struct response *res, bool replace_all, s
 {
 	json_t *doc;
 	struct schema *s;
-	if (!request_json(req, false, &doc, err) || !request_args_known(req, context_no_args, err))
+	if (!request_options(req, false, &doc, err) || !request_args_known(req, context_no_args, err))
 		return false;
 	if (!json_is_object(doc))
 		return err_set_at(err, ERR_INVALID_REQUEST, "", "expected a SchemaIR object, not %s",

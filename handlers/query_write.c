@@ -18,6 +18,22 @@ bool query_filtered(const struct request *req, const struct query *q, const char
 			  "without a filter this changes every row; say so with ?all=true");
 }
 
+int64_t affected_bound(struct response *res)
+{
+	return prefers(res, PREFER_MAX_AFFECTED) ? res->req->prefer.max_affected : -1;
+}
+
+bool affected_within(int64_t affected, int64_t bound, struct err *err)
+{
+	if (bound < 0 || affected <= bound)
+		return true;
+	(void)err_set(err, ERR_MAX_AFFECTED_EXCEEDED,
+		      "%lld rows would be changed, more than max-affected=%lld; nothing was", (long long)affected,
+		      (long long)bound);
+	err->outcome = ERR_OUTCOME_ROLLED_BACK;
+	return false;
+}
+
 /* Writes returned rows into the body; nothing may leave before the unit is committed. */
 static bool returned_row(void *arg, const struct value *values, size_t n, bool *ret_stop, struct err *err)
 {
@@ -52,13 +68,7 @@ bool write_query(struct context *c, struct query_write *w, struct strbuf *rows, 
 	if (!ok)
 		return false;
 	*ret_affected = returning ? result.rows : result.affected;
-	if (w->max_affected < 0 || *ret_affected <= w->max_affected)
-		return true;
-	(void)err_set(err, ERR_MAX_AFFECTED_EXCEEDED,
-		      "%lld rows would be changed, more than max-affected=%lld; nothing was", (long long)*ret_affected,
-		      (long long)w->max_affected);
-	err->outcome = ERR_OUTCOME_ROLLED_BACK;
-	return false;
+	return affected_within(*ret_affected, w->max_affected, err);
 }
 
 /* Runs and answers. The unit is atomic when a guard may have to undo it. */
@@ -66,7 +76,7 @@ static bool run_write(struct context *c, struct query_write *w, struct err *err)
 {
 	int64_t affected = 0;
 	bool representation = prefers(c->res, PREFER_RETURN_REPRESENTATION);
-	w->max_affected = prefers(c->res, PREFER_MAX_AFFECTED) ? c->req->prefer.max_affected : -1;
+	w->max_affected = affected_bound(c->res);
 	if (representation)
 		w->fmt = context_format(c->res);
 	struct strbuf *b = response_json(c->res, 200);

@@ -26,6 +26,11 @@ struct returned {
 /* ERR_INVALID_QUERY for a query without filter unless the request says ?all=true. */
 bool query_filtered(const struct request *req, const struct query *q, const char *pointer, struct err *err) MUST_CHECK;
 
+/* The bound of Prefer: max-affected, which is thereby honoured; negative: none. The unit it guards must be atomic. */
+int64_t affected_bound(struct response *res);
+/* ERR_MAX_AFFECTED_EXCEEDED. */
+bool affected_within(int64_t affected, int64_t bound, struct err *err) MUST_CHECK;
+
 /* Runs the write in an open unit, which the caller ends; rows not NULL: changed rows are appended to it, without
  * brackets. ERR_MAX_AFFECTED_EXCEEDED. Parks. */
 bool write_query(struct context *c, struct query_write *w, struct strbuf *rows, int64_t *ret_affected,

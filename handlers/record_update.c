@@ -236,7 +236,7 @@ static bool refresh(struct record_request *r, struct err *err)
 bool handle_record_refresh(struct request *req, struct response *res, struct err *err)
 {
 	struct record_request r;
-	if (!record_open(&r, req, res, err))
+	if (!request_no_members(req, err) || !record_open(&r, req, res, err))
 		return false;
 	return context_close(r.c, refresh(&r, err), err);
 }

@@ -1,6 +1,7 @@
 /* What hangs on a record: related rows, and the links of many-to-many relations. */
 #include "handlers/handlers.h"
 #include "handlers/list_filter.h"
+#include "handlers/query_write.h"
 #include "handlers/records.h"
 #include "handlers/rows.h"
 #include "handlers/select.h"
@@ -337,7 +338,8 @@ static bool change_links(struct request *req, struct response *res, bool add, st
 		return false;
 	struct context *c = l->q.r.c;
 	bool ok = record_write_unit(c, true, err) && links_prepare(l, ids, err) &&
-		  (add ? add_links(l, &affected, err) : remove_links(l, &affected, err));
+		  (add ? add_links(l, &affected, err) : remove_links(l, &affected, err)) &&
+		  affected_within(affected, affected_bound(res), err);
 	if (!context_close(c, ok, err))
 		return false;
 	struct strbuf *b = response_json(res, 200);

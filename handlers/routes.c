@@ -28,6 +28,8 @@
 		return idempotent(req, res, fn, err); \
 	}
 ONCE(handle_connect)
+ONCE(handle_models_post)
+ONCE(handle_introspect)
 ONCE(handle_create_tables)
 ONCE(handle_migrate)
 ONCE(handle_session_open)
@@ -64,12 +66,12 @@ static const struct route_def routes[] = {
 	ROUTE(GET, "/v1/connections", "list_connections", handle_connections, READ, NONE),
 	ROUTE(GET, "/v1/connections/{name}", "get_connection", handle_connection, READ, NONE),
 	ROUTE(DELETE, "/v1/connections/{name}", "disconnect", handle_disconnect, ADMIN, NONE),
-	ROUTE(POST, "/v1/connections/{name}/check", "check_connection", handle_connection_check, READ, NONE),
+	ROUTE(POST, "/v1/connections/{name}/check", "check_connection", handle_connection_check, READ, OPTIONAL),
 	ROUTE(PUT, "/v1/default-connection", "set_default_connection", handle_set_default, ADMIN, JSON),
 	ROUTE(POST, "/v1/reset", "reset_engine", handle_reset, ADMIN, OPTIONAL),
 	/* models and tables */
 	ROUTE(PUT, "/v1/models", "replace_models", handle_models_put, SCHEMA, JSON),
-	ROUTE(POST, "/v1/models", "register_models", handle_models_post, SCHEMA, JSON),
+	ROUTE(POST, "/v1/models", "register_models", once_handle_models_post, SCHEMA, JSON),
 	ROUTE(GET, "/v1/models", "get_models", handle_models, READ, NONE),
 	ROUTE(DELETE, "/v1/models", "clear_registry", handle_models_clear, SCHEMA, NONE),
 	ROUTE(GET, "/v1/models/{model}", "get_model", handle_model, READ, NONE),
@@ -77,7 +79,7 @@ static const struct route_def routes[] = {
 	ROUTE_TYPE(GET, "/v1/ddl", "get_ddl", handle_ddl, READ, "application/sql"),
 	ROUTE(POST, "/v1/create-tables", "create_tables", once_handle_create_tables, SCHEMA, OPTIONAL),
 	ROUTE(POST, "/v1/migrate", "migrate", once_handle_migrate, SCHEMA, OPTIONAL),
-	ROUTE(POST, "/v1/introspect", "introspect", handle_introspect, SCHEMA, OPTIONAL),
+	ROUTE(POST, "/v1/introspect", "introspect", once_handle_introspect, SCHEMA, OPTIONAL),
 	/* sessions */
 	ROUTE(POST, "/v1/sessions", "open_session", once_handle_session_open, READ, OPTIONAL),
 	ROUTE(GET, "/v1/sessions", "list_sessions", handle_sessions, ADMIN, NONE),

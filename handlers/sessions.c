@@ -11,13 +11,13 @@ static bool read_open(struct request *req, struct str *using, struct session_opt
 	const struct session_limits *limits = &request_app(req)->store->options.sessions;
 	struct json_reader r;
 	json_t *doc;
-	if (!request_json(req, true, &doc, err))
+	if (!request_options(req, true, &doc, err))
 		return false;
 	json_reader_init(&r, &req->arena, doc, "", err);
 	json_reader_str(&r, "using", using);
 	json_reader_number(&r, "idle_timeout_seconds", 0.001, limits->max_lifetime_s, &o->idle_timeout_s);
 	json_reader_number(&r, "max_lifetime_seconds", 0.001, limits->max_lifetime_s, &o->max_lifetime_s);
-	return json_reader_done(&r) && request_args_known(req, context_no_args, err);
+	return json_reader_done(&r) && request_args_routed(req, context_no_args, err);
 }
 
 /* The connection a new session is pinned to. A new reference. */

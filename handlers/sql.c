@@ -1,6 +1,7 @@
 /* The client's own SQL: one statement a call, arguments bound by the database. */
 #include "handlers/context.h"
 #include "handlers/handlers.h"
+#include "handlers/query_write.h"
 #include "handlers/rows.h"
 #include "handlers/sql.h"
 
@@ -106,8 +107,9 @@ bool handle_sql_execute(struct request *req, struct response *res, struct err *e
 	struct exec_result result;
 	if (!sql_open(&q, req, res, err))
 		return false;
-	context_write(&q.c, false);
-	bool ok = context_run(&q.c, &q.stmt, NULL, &result, err);
+	int64_t bound = affected_bound(res);
+	context_write(&q.c, bound >= 0);
+	bool ok = context_run(&q.c, &q.stmt, NULL, &result, err) && affected_within(result.affected, bound, err);
 	if (!context_close(&q.c, ok, err))
 		return false;
 	struct strbuf *b = response_json(res, 200);

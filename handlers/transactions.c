@@ -26,7 +26,7 @@ static bool read_begin(struct request *req, struct str *using, struct tx_options
 	json_t *doc;
 	struct str isolation = STR_NONE;
 	double max_s = request_app(req)->store->options.tx_timeout_max_s;
-	if (!request_json(req, true, &doc, err))
+	if (!request_options(req, true, &doc, err))
 		return false;
 	json_reader_init(&r, &req->arena, doc, "", err);
 	json_reader_str(&r, "using", using);
@@ -87,13 +87,8 @@ bool handle_tx(struct request *req, struct response *res, struct err *err)
 static bool end_tx(struct request *req, struct response *res, bool commit, struct err *err)
 {
 	struct session *s;
-	struct json_reader r;
-	json_t *doc;
 	enum tx_phase phase;
-	if (!request_json(req, true, &doc, err))
-		return false;
-	json_reader_init(&r, &req->arena, doc, "", err);
-	if (!json_reader_done(&r) || !request_args_known(req, context_no_args, err) ||
+	if (!request_no_members(req, err) || !request_args_known(req, context_no_args, err) ||
 	    !session_of_request(req, res, false, &s, err))
 		return false;
 	bool ok = tx_end(request_app(req)->store->transactions, req->params[0], s, principal_name(req), commit,

@@ -15,7 +15,7 @@
 #define FILE_BYTES_MAX (1024 * 1024)
 #define SECONDS_MAX 31536000.0
 
-enum setting_type { TYPE_STRING, TYPE_INT, TYPE_SECONDS, TYPE_BOOL };
+enum setting_type { TYPE_STRING, TYPE_INT, TYPE_SECONDS, TYPE_BOOL, TYPE_LIST };
 
 struct setting {
 	const char *key; /* snake_case; the flag has dashes, the variable is FERROD_ and upper case */
@@ -23,7 +23,7 @@ struct setting {
 	size_t offset;
 	double min, max;
 	const char *def;
-	const char *choices; /* TYPE_STRING: "a|b|c", or NULL */
+	const char *choices; /* TYPE_STRING: "a|b|c", or NULL. TYPE_LIST: the text of a JSON array */
 	bool secret;         /* its value never shows in an error */
 	const char *doc;
 };
@@ -100,6 +100,8 @@ static const struct setting settings[] = {
 	{"identity_map_bytes", TYPE_INT, AT(identity_map_bytes), 0, 1e12, "16777216", NULL, false,
 	 "bytes in a session's identity map"},
 	{"keys_file", TYPE_STRING, AT(keys_file), 0, 0, "", NULL, false, "file with the API keys (hashed)"},
+	{"keys", TYPE_LIST, AT(keys), 0, 0, "", NULL, false,
+	 "the API keys (hashed) themselves, a JSON array like that of keys_file"},
 	{"admin_key", TYPE_STRING, AT(admin_key), 0, 0, "", NULL, true, "one API key with every scope, in plain"},
 	{"admin_key_file", TYPE_STRING, AT(admin_key_file), 0, 0, "", NULL, false,
 	 "file whose content is used as admin_key"},
@@ -200,6 +202,14 @@ static bool read_file(struct config *c, const char *path, struct str *ret, struc
 static bool set_json(struct config *c, const struct setting *s, const json_t *v, const char *origin, struct err *err)
 {
 	char buf[NUM_DOUBLE_BYTES];
+	if (json_is_array(v) && s->type == TYPE_LIST) {
+		struct strbuf b;
+		strbuf_init(&b, 0);
+		json_write(&b, v, false);
+		bool ok = set_value(c, s, strbuf_str(&b), origin, err);
+		strbuf_done(&b);
+		return ok;
+	}
 	if (json_is_string(v) && s->type == TYPE_STRING)
 		return set_value(c, s, json_str(v), origin, err);
 	if (json_is_boolean(v) && s->type == TYPE_BOOL)
@@ -398,8 +408,11 @@ void config_print_help(FILE *out)
 
 void config_print_settings(FILE *out)
 {
-	static const char *const types[] = {
-		[TYPE_STRING] = "string", [TYPE_INT] = "integer", [TYPE_SECONDS] = "seconds", [TYPE_BOOL] = "boolean"};
+	static const char *const types[] = {[TYPE_STRING] = "string",
+					    [TYPE_INT] = "integer",
+					    [TYPE_SECONDS] = "seconds",
+					    [TYPE_BOOL] = "boolean",
+					    [TYPE_LIST] = "list"};
 	char flag[80], env[80];
 	struct strbuf b;
 	strbuf_init(&b, 0);

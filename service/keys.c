@@ -141,64 +141,73 @@ static bool read_file(struct arena *a, struct str path, struct str *ret, struct 
 	return true;
 }
 
-static bool load_file(struct key_set *set, struct str path, struct err *err)
+/* what: how an error names the source. */
+static bool parse_list(struct arena *scratch, struct str text, const char *what, json_t **ret, struct err *err)
 {
-	struct arena scratch;
-	struct str text;
 	struct err fault;
-	json_t *doc;
-	bool ok = false;
-	arena_init(&scratch);
-	if (!read_file(&scratch, path, &text, err))
-		goto done;
-	if (!json_parse(&scratch, text, &doc, &fault) || !json_is_array(doc)) {
-		err_set(err, ERR_INVALID_REQUEST, "the keys file is not a JSON array");
-		goto done;
-	}
-	set->keys =
-		arena_array(&set->arena, json_array_size(doc) + 1, sizeof(*set->keys)); /* one more: the admin key */
-	for (; set->n < json_array_size(doc); set->n++) {
-		const char *pointer = json_pointer_index(&scratch, "", set->n);
-		if (!parse_entry(set, &set->keys[set->n], json_array_get(doc, set->n), pointer, &fault)) {
-			err_set(err, ERR_INVALID_REQUEST, "keys file, entry %zu: %s", set->n, fault.detail);
-			goto done;
-		}
-	}
-	ok = true;
-done:
-	arena_done(&scratch);
-	return ok;
+	if (json_parse(scratch, text, ret, &fault) && json_is_array(*ret))
+		return true;
+	return err_set(err, ERR_INVALID_REQUEST, "%s is not a JSON array", what);
 }
 
-bool keys_load(struct str path, struct str admin_key, struct key_set **ret, struct err *err)
+static bool add_list(struct key_set *set, struct arena *scratch, const json_t *list, const char *what, struct err *err)
 {
+	struct err fault;
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		const char *pointer = json_pointer_index(scratch, "", i);
+		if (!parse_entry(set, &set->keys[set->n], json_array_get(list, i), pointer, &fault))
+			return err_set(err, ERR_INVALID_REQUEST, "%s, entry %zu: %s", what, i, fault.detail);
+		set->n++;
+	}
+	return true;
+}
+
+static bool add_admin(struct key_set *set, struct str admin_key, struct err *err)
+{
+	struct key *k = &set->keys[set->n];
+	if (admin_key.len == 0)
+		return true;
+	k->principal.name = STR("admin");
+	if (!name_fresh(set, k->principal.name))
+		return err_set(err, ERR_INVALID_REQUEST, "a key is named \"admin\", and so is \"admin_key\"");
+	set->n++;
+	k->principal.scopes = 1u << SCOPE_ADMIN;
+	k->salt_len = SALT_BYTES;
+	num_random(k->salt, k->salt_len);
+	digest_of(k->salt, k->salt_len, admin_key, k->digest);
+	return true;
+}
+
+static bool fill(struct key_set *set, struct arena *scratch, const struct key_sources *from, struct err *err)
+{
+	struct str text;
+	json_t *file = NULL, *list = NULL;
+	if (from->file.len > 0 &&
+	    (!read_file(scratch, from->file, &text, err) || !parse_list(scratch, text, "the keys file", &file, err)))
+		return false;
+	if (from->list.len > 0 && !parse_list(scratch, from->list, "\"keys\"", &list, err))
+		return false;
+	set->keys = arena_array(&set->arena, json_array_size(file) + json_array_size(list) + 1, sizeof(*set->keys));
+	return add_list(set, scratch, file, "keys file", err) && add_list(set, scratch, list, "\"keys\"", err) &&
+	       add_admin(set, from->admin_key, err);
+}
+
+bool keys_load(const struct key_sources *from, struct key_set **ret, struct err *err)
+{
+	struct arena scratch;
 	*ret = NULL;
-	if (path.len == 0 && admin_key.len == 0)
+	if (from->file.len == 0 && from->list.len == 0 && from->admin_key.len == 0)
 		return true;
 	struct key_set *set = mem_alloc(sizeof(*set));
 	arena_init(&set->arena);
-	if (path.len > 0 && !load_file(set, path, err)) {
+	arena_init(&scratch);
+	bool ok = fill(set, &scratch, from, err);
+	arena_done(&scratch);
+	if (ok)
+		*ret = set;
+	else
 		keys_destroy(set);
-		return false;
-	}
-	if (set->keys == NULL)
-		set->keys = arena_array(&set->arena, 1, sizeof(*set->keys));
-	if (admin_key.len > 0) {
-		struct key *k = &set->keys[set->n];
-		k->principal.name = STR("admin");
-		if (!name_fresh(set, k->principal.name)) {
-			keys_destroy(set);
-			return err_set(err, ERR_INVALID_REQUEST,
-				       "the keys file has a key named \"admin\", and so is \"admin_key\"");
-		}
-		set->n++;
-		k->principal.scopes = 1u << SCOPE_ADMIN;
-		k->salt_len = SALT_BYTES;
-		num_random(k->salt, k->salt_len);
-		digest_of(k->salt, k->salt_len, admin_key, k->digest);
-	}
-	*ret = set;
-	return true;
+	return ok;
 }
 
 void keys_destroy(struct key_set *k)

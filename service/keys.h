@@ -9,10 +9,14 @@
 
 struct key_set;
 
-/* Reads the JSON array of {"name","hash","scopes","connections"?} from `path` (STR_NONE or empty: no file) and adds
- * `admin_key` (plain; empty: none) as a key with every scope. No key at all: *ret = NULL. ERR_INVALID_REQUEST: one
- * line, no secret. */
-bool keys_load(struct str path, struct str admin_key, struct key_set **ret, struct err *err) MUST_CHECK;
+struct key_sources {
+	struct str file;      /* path of a JSON array of {"name","hash","scopes","connections"?}; empty: none */
+	struct str list;      /* the text of such an array; empty: none */
+	struct str admin_key; /* a key with every scope, in plain; empty: none */
+};
+
+/* No key at all: *ret = NULL. ERR_INVALID_REQUEST: one line, no secret. Borrows the sources for the call only. */
+bool keys_load(const struct key_sources *from, struct key_set **ret, struct err *err) MUST_CHECK;
 void keys_destroy(struct key_set *k);
 
 /* Authorization: Bearer <key> -> principal (a copy in the arena). Compares every entry in constant time. false:

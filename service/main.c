@@ -89,6 +89,11 @@ static struct store_options store_options(const struct config *c)
 	return o;
 }
 
+static struct key_sources key_sources(const struct config *c)
+{
+	return (struct key_sources){.file = c->keys_file, .list = c->keys, .admin_key = c->admin_key};
+}
+
 static bool authenticate(void *arg, struct request *req, struct err *err)
 {
 	struct app *app = arg;
@@ -255,7 +260,8 @@ static void reload(struct process *p, int argc, char **argv)
 	}
 	configure_log(&fresh);
 	if (p->keys != NULL) {
-		if (!keys_load(fresh.keys_file, fresh.admin_key, &keys, &err) || keys == NULL) {
+		const struct key_sources from = key_sources(&fresh);
+		if (!keys_load(&from, &keys, &err) || keys == NULL) {
 			log_msg(LOG_ERROR, "reload_failed", "the keys stay as they were");
 		} else {
 			pthread_rwlock_wrlock(&p->keys_lock);
@@ -424,7 +430,8 @@ int main(int argc, char **argv)
 		return usage_error(&err);
 	pthread_rwlock_init(&p.keys_lock, NULL);
 	int code = EXIT_USAGE;
-	if (keys_load(p.config.keys_file, p.config.admin_key, &p.keys, &err))
+	const struct key_sources from = key_sources(&p.config);
+	if (keys_load(&from, &p.keys, &err))
 		code = run(&p, argc, argv);
 	else
 		usage_error(&err);

@@ -31,10 +31,10 @@ bool request_arg_bool(const struct request *req, const char *name, bool *ret, st
 	return true;
 }
 
-bool request_args_known(const struct request *req, const char *const *names, struct err *err)
+static bool args_known(const struct request *req, bool using, const char *const *names, struct err *err)
 {
 	for (size_t i = 0; i < req->n_args; i++) {
-		bool known = str_eq_z(req->args[i].name, "using");
+		bool known = using && str_eq_z(req->args[i].name, "using");
 		for (size_t j = 0; !known && names[j] != NULL; j++)
 			known = str_eq_z(req->args[i].name, names[j]);
 		if (!known)
@@ -45,6 +45,16 @@ bool request_args_known(const struct request *req, const char *const *names, str
 	return true;
 }
 
+bool request_args_known(const struct request *req, const char *const *names, struct err *err)
+{
+	return args_known(req, false, names, err);
+}
+
+bool request_args_routed(const struct request *req, const char *const *names, struct err *err)
+{
+	return args_known(req, true, names, err);
+}
+
 bool request_json(struct request *req, bool optional, json_t **ret, struct err *err)
 {
 	struct str body = strbuf_str(&req->body);
@@ -53,6 +63,25 @@ bool request_json(struct request *req, bool optional, json_t **ret, struct err *
 		return true;
 	}
 	return json_parse(&req->arena, body, ret, err);
+}
+
+bool request_options(struct request *req, bool optional, json_t **ret, struct err *err)
+{
+	if (request_json(req, optional, ret, err))
+		return true;
+	if (err->code == ERR_INVALID_VALUE)
+		err->code = ERR_INVALID_REQUEST;
+	return false;
+}
+
+bool request_no_members(struct request *req, struct err *err)
+{
+	struct json_reader r;
+	json_t *doc;
+	if (!request_options(req, true, &doc, err))
+		return false;
+	json_reader_init(&r, &req->arena, doc, "", err);
+	return json_reader_done(&r);
 }
 
 void response_header(struct response *res, const char *name, struct str value)

@@ -96,11 +96,16 @@ static inline struct str request_header(const struct request *req, const char *n
 struct str request_arg(const struct request *req, const char *name);
 /* true when present as "true" or "1" or empty; absent or "false" or "0": false; else ERR_INVALID_PARAMETERS. */
 bool request_arg_bool(const struct request *req, const char *name, bool *ret, struct err *err) MUST_CHECK;
-/* Refuses query arguments that are not in the list (NULL-terminated): ERR_INVALID_PARAMETERS. "using" is always
- * allowed. */
+/* Refuses query arguments that are not in the list (NULL-terminated): ERR_INVALID_PARAMETERS. */
 bool request_args_known(const struct request *req, const char *const *names, struct err *err) MUST_CHECK;
+/* The same for requests that work on a connection: "using" is one of them. */
+bool request_args_routed(const struct request *req, const char *const *names, struct err *err) MUST_CHECK;
 /* The body as strict JSON. Empty: ERR_INVALID_JSON, or *ret = NULL when `optional`. Owned by the arena. */
 bool request_json(struct request *req, bool optional, json_t **ret, struct err *err) MUST_CHECK;
+/* The same for a body without values of records: a number that fits nothing is ERR_INVALID_REQUEST there. */
+bool request_options(struct request *req, bool optional, json_t **ret, struct err *err) MUST_CHECK;
+/* Of a body there may be no more than {}. */
+bool request_no_members(struct request *req, struct err *err) MUST_CHECK;
 
 struct response_stream; /* server.c */
 

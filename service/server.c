@@ -294,19 +294,28 @@ static void quiesce(void *arg)
 		close(fd);
 }
 
-void server_drain(struct server *s, double seconds)
+static void stop_accepting(struct server *s)
 {
-	int64_t deadline = clock_deadline(seconds);
-	atomic_store(&s->draining, true);
 	for (unsigned i = 0; i < s->n_loops; i++)
 		if (s->loops[i].started)
 			loop_spawn(s->loops[i].loop, quiesce, &s->loops[i]);
+}
+
+void server_drain(struct server *s, double seconds)
+{
+	int64_t deadline = clock_deadline(seconds);
+	bool inherited = s->options.listen_fd > 0;
+	atomic_store(&s->draining, true);
+	if (inherited) /* who comes now waits for the next process */
+		stop_accepting(s);
 	/* A little longer than "nothing runs": answers leave, and pollers of /readyz see the drain. */
 	int quiet = 0;
 	while (clock_mono_ns() < deadline && quiet < 5) {
 		pause_ms(20);
 		quiet = running(s) == 0 ? quiet + 1 : 0;
 	}
+	if (!inherited)
+		stop_accepting(s);
 	for (unsigned i = 0; i < s->n_loops; i++)
 		if (s->loops[i].started)
 			loop_cancel_all(s->loops[i].loop);

@@ -47,8 +47,9 @@ unsigned server_port(const struct server *s);
 /* The first loop, for housekeeping fibers. */
 struct loop *server_loop(struct server *s);
 
-/* Stops accepting and waits at most `seconds` for running requests; those that are left are cancelled. Any thread but a
- * loop's. */
+/* Waits at most `seconds` for running requests; those that are left are cancelled. Meanwhile new ones are refused but
+ * for the open pages (/readyz) and for what goes on in a session or transaction. An inherited socket is left alone from
+ * the start. Any thread but a loop's. */
 void server_drain(struct server *s, double seconds);
 
 /* True from the start of server_drain. */

@@ -186,7 +186,7 @@ static bool negotiate(struct request *req, struct err *err)
 {
 	static const char *const types[] = {"application/json", "application/x-ndjson", "text/csv"};
 	struct str accept = request_header(req, "Accept");
-	if (accept.p == NULL)
+	if (str_trim(accept).len == 0)
 		return true;
 	if (req->route->content_type != NULL) {
 		struct str offered = str_z(req->route->content_type), type;
@@ -334,6 +334,19 @@ static void set_deadline(struct request *req, double seconds)
 	req->deadline = seconds > 0 ? req->start_ns + (int64_t)(seconds * 1e9) : CLOCK_NEVER;
 }
 
+/* While the server drains, what is open may be brought to its end, and everybody may ask how it is. */
+static bool check_draining(const struct exchange *x, struct err *err)
+{
+	const struct request *req = &x->req;
+	const struct route_def *r = req->route;
+	bool page = r->scope == SCOPE_NONE || (r->scope == SCOPE_ANY && r->body == BODY_NONE);
+	if (!server_draining(x->loop->server) || page || req->session_id.p != NULL || req->tx_id.p != NULL)
+		return true;
+	(void)err_set(err, ERR_SHUTTING_DOWN, "the server is draining; ask another one");
+	err->outcome = ERR_OUTCOME_NOT_STARTED;
+	return false;
+}
+
 bool server_check_head(struct exchange *x, struct err *err)
 {
 	const struct server_options *o = &x->loop->server->options;
@@ -374,7 +387,7 @@ bool server_check_head(struct exchange *x, struct err *err)
 			       scope_name(req->route->scope), req->route->operation_id);
 	if (x->has_body && !content_type_ok(req, err))
 		return false;
-	if (!negotiate(req, err))
+	if (!negotiate(req, err) || !check_draining(x, err))
 		return false;
 	set_deadline(req, o->request_timeout_s);
 	return parse_args(req, err);

@@ -360,6 +360,8 @@ static void run_handler(void *arg)
 	bool ok = x->req.route->handler(&x->req, &x->res, &err);
 	if (ok && (strbuf_failed(&x->res.body)))
 		ok = err_set(&err, ERR_INTERNAL_ERROR, "the answer does not fit into memory");
+	if (!ok && err.cancelled && !x->gone && server_draining(x->loop->server))
+		err.code = ERR_SHUTTING_DOWN; /* it was the drain's time that ran out */
 	if (!ok)
 		fail(x, &err);
 	if (x->stream.started)

@@ -21,7 +21,8 @@ bool dsn_is_scheme(struct str s)
 	if (s.len == 0 || !is_alpha(s.p[0]))
 		return false;
 	for (size_t i = 1; i < s.len; i++) {
-		if (!is_alpha(s.p[i]) && !is_digit(s.p[i]) && s.p[i] != '+' && s.p[i] != '-' && s.p[i] != '.')
+		if (!is_alpha(s.p[i]) && !is_digit(s.p[i]) && s.p[i] != '+' && s.p[i] != '-' && s.p[i] != '.' &&
+		    s.p[i] != '_')
 			return false;
 	}
 	return true;

@@ -22,7 +22,7 @@ struct dsn_parts dsn_split(struct str url);
  * that was not percent-encoded. */
 bool dsn_is_secret(struct arena *a, const struct dsn_parts *parts, struct str key, struct str value);
 
-/* RFC 3986 scheme. */
+/* RFC 3986 scheme; an underscore passes, too. */
 bool dsn_is_scheme(struct str s);
 
 /* Percent-decoded into the arena (an absent span gives ""); false when malformed. '+' is itself. */

@@ -130,6 +130,8 @@ static bool sql_error(struct sqlite_conn *c, struct str sql, struct err *err)
 {
 	const struct str msg = safe_message(str_z(sqlite3_errmsg(c->h)));
 
+	if (!c->raw && str_eq_z(msg, "integer overflow")) /* as PostgreSQL says it of the same */
+		return err_set(err, ERR_INVALID_VALUE, "a number is out of its column's range");
 	(void)err_set(err, ERR_SQL_ERROR, "%.*s", STR_FMT(msg));
 	set_position(c->h, sql, err);
 	return false;

@@ -54,6 +54,7 @@ struct sqlite_conn {
 	bool stepping;     /* inside sqlite3_step: what VACUUM attaches is its own */
 	bool committed;    /* the commit hook ran; counted by sqlite_settle */
 	bool rolled_back;  /* the rollback hook ran */
+	bool raw;          /* the statement prepared last is a client's own */
 	bool query_only;   /* a read-only transaction runs */
 	bool migrating;    /* sorting for an index or dropping a table is one step of SQLite's machine, however long */
 	bool tainted;      /* a setting or temporary object may be left: never reset, only closed */

@@ -415,6 +415,7 @@ bool sqlite_prepare(struct driver_conn *base, const struct stmt *s, int64_t dead
 	struct sqlite_stmt *st = NULL;
 	struct str tail = STR_NONE;
 
+	c->raw = s->raw;
 	sqlite_wait_begin(c, deadline_ns);
 	if (!from_cache(c, s, &st)) {
 		if (!sqlite_stmt_create(c, s->sql, s->cache, &st, &tail, err))

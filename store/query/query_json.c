@@ -97,7 +97,7 @@ static bool parse_order_entry(struct query_parse *p, const struct query *q, cons
 	if (!ret->descending && !str_ieq_z(direction, "asc"))
 		return err_set_at(p->err, ERR_INVALID_QUERY, json_pointer_key(p->arena, pointer, STR("direction")),
 				  "\"direction\" must be \"asc\" or \"desc\"");
-	ret->nulls = str_ieq_z(nulls, "first") ? NULLS_FIRST : str_ieq_z(nulls, "last") ? NULLS_LAST : NULLS_DEFAULT;
+	ret->nulls = str_eq_z(nulls, "first") ? NULLS_FIRST : str_eq_z(nulls, "last") ? NULLS_LAST : NULLS_DEFAULT;
 	if (nulls.len != 0 && ret->nulls == NULLS_DEFAULT)
 		return err_set_at(p->err, ERR_INVALID_QUERY, json_pointer_key(p->arena, pointer, STR("nulls")),
 				  "\"nulls\" must be \"first\" or \"last\"");

@@ -250,6 +250,8 @@ static void release(struct tx_root *root)
 	root->lease = (struct lease){0};
 	mutex_unlock(&root->conn_lock);
 	lease_release(&lease);
+	if (root->doomed) /* a request that ran on when it was ended may have filled the map again */
+		tx_clear_map(root);
 }
 
 static bool has_lease(struct tx_root *root)
@@ -392,6 +394,15 @@ bool tx_check(struct tx *tx, struct str raw_sql, struct err *err)
 	return true;
 }
 
+void tx_stopped(struct tx_table *t, struct tx *tx, struct err *err)
+{
+	mutex_lock(t->lock);
+	(void)doom_if_over(t, tx->root);
+	if (tx->phase > TX_ABORTED)
+		(void)tx_gone(t, (struct tx_grave *)(void *)graveyard_find(&t->dead, str_z(tx->id)), err);
+	mutex_unlock(t->lock);
+}
+
 /* The engine has ended it under us. The turn is held. */
 static void follow(struct tx_table *t, struct tx_root *root, enum tx_phase phase)
 {
@@ -403,8 +414,8 @@ static void follow(struct tx_table *t, struct tx_root *root, enum tx_phase phase
 		tx_bury(t, root->top, phase, lost ? TX_WHY_LOST : TX_WHY_RAW);
 	}
 	mutex_unlock(t->lock);
-	if (phase != TX_COMMITTED && root->session != NULL)
-		imap_clear(root->session->imap);
+	if (phase != TX_COMMITTED)
+		tx_clear_map(root);
 }
 
 /* The server has ended it while a request ran a COMMIT of its own, which won: say so. */

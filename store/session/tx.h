@@ -60,6 +60,10 @@ void tx_leave(struct tx_table *t, struct tx *tx);
  * lost in it may have committed. */
 bool tx_check(struct tx *tx, struct str raw_sql, struct err *err) MUST_CHECK;
 
+/* For the error of a statement that was stopped, with the turn held: when it was for the end of the transaction (its
+ * timeout, its session's or connection's end), *err becomes what any request in it gets from now on. */
+void tx_stopped(struct tx_table *t, struct tx *tx, struct err *err);
+
 /* Monotonic end of its timeout: statements inside run until the earlier of this and their request's deadline. */
 int64_t tx_deadline(const struct tx *tx);
 

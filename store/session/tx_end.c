@@ -11,7 +11,7 @@
 
 #define ROLLBACK_NS (5 * CLOCK_NS_PER_S) /* what undoing gets, however late the request is */
 
-static void clear_map(const struct tx_root *root)
+void tx_clear_map(const struct tx_root *root)
 {
 	if (root->session != NULL)
 		imap_clear(root->session->imap);
@@ -42,7 +42,7 @@ static void undo_all(struct tx_table *t, struct tx_root *root, struct tx *top, e
 	if (!c->broken)
 		c->driver->rollback(c);
 	bury(t, top, TX_ROLLED_BACK, why);
-	clear_map(root);
+	tx_clear_map(root);
 }
 
 static struct tx *top_of(struct tx *tx)
@@ -70,7 +70,7 @@ static void undo_savepoint(struct tx_table *t, struct tx *tx)
 		tx_set_aborted(root, false);
 	}
 	mutex_unlock(t->lock);
-	clear_map(root);
+	tx_clear_map(root);
 }
 
 static bool was_aborted(struct err *err)
@@ -143,7 +143,7 @@ static bool commit_root(struct tx_table *t, struct tx *tx, int64_t deadline, str
 		return false;
 	}
 	bury(t, tx, TX_UNKNOWN, TX_WHY_LOST);
-	clear_map(root);
+	tx_clear_map(root);
 	if (err->code != ERR_DATABASE_UNAVAILABLE)
 		(void)err_set(err, ERR_DATABASE_UNAVAILABLE,
 			      "the database was lost while the transaction committed; whether it did is not known");
@@ -248,7 +248,9 @@ bool tx_doom(struct tx_table *t, struct tx_root *root, enum tx_phase phase, enum
 {
 	if (root->ended || root->committing)
 		return false;
+	root->doomed = true;
 	tx_bury(t, root->top, phase, why);
+	tx_clear_map(root);
 	return true;
 }
 

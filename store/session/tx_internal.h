@@ -32,6 +32,7 @@ struct tx_root {
 	unsigned n_savepoints;           /* ever made: names them */
 	bool read_only;
 	bool committing; /* under the table's lock: its end is being decided by the database */
+	bool doomed;     /* set before `ended`: the server ended it; its end undoes what the session's map has of it */
 	bool may_commit; /* with the turn: the client's statement that runs now may be a COMMIT */
 	int ended;       /* atomic; set under the table's lock */
 	size_t owner_len;
@@ -110,6 +111,9 @@ void tx_give_turn(struct tx_root *root);
 enum tx_phase tx_verdict(const struct tx_root *root);
 /* All open nodes are open or aborted. The lock is held. */
 void tx_set_aborted(struct tx_root *root, bool aborted);
+
+/* What was read and written in it is no longer so: empties the map of its session, if it has one. */
+void tx_clear_map(const struct tx_root *root);
 
 /* Ends a transaction by the server's will: it reads as ended at once. False: it has ended or is being committed. The
  * connection is given back by tx_settle, or by whoever holds the turn. The lock is held. */

@@ -322,6 +322,35 @@ def test_reload_under_load(house):
             client.get("/v1/connections").expect(200)
 
 
+def test_keys_in_the_configuration(tmp_path):
+    """api.md section 12: the same array as `keys` of the configuration file, read again on SIGHUP, beside a keys file."""
+    (tmp_path / "more").mkdir()
+    listed, filed = Keys(tmp_path), Keys(tmp_path / "more")
+    listed.add("listed", ["read"])
+    filed.add("filed", ["admin"])
+    config = {"keys": listed.entries, "keys_file": str(filed.path)}
+    with Server(config=config) as server:
+        listed.client(server.port, "listed").get("/v1/models").expect(200)
+        listed.client(server.port, "listed").get("/v1/sessions").problem(403, "forbidden")
+        filed.client(server.port, "filed").get("/v1/sessions").expect(200)
+        with Client(server.port) as nobody:
+            nobody.get("/v1/models").problem(401, "unauthenticated")
+        listed.remove("listed")
+        listed.add("later", ["read"])
+        (server.dir / "config.json").write_text(json.dumps({**config, "keys": listed.entries}), encoding="utf-8")
+        server.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: server.events("reloaded"), 10, "the reload")
+        listed.client(server.port, "later").get("/v1/models").expect(200)
+    for wrong in ([{"name": "a"}], [{**listed.entries[0], "scopes": ["all"]}], listed.entries * 2):
+        path = tmp_path / "wrong.json"
+        path.write_text(json.dumps({"keys": wrong}), encoding="utf-8")
+        code, _, err = run_binary("--config", str(path), "--listen", "127.0.0.1:0", cwd=str(tmp_path))
+        assert code == 2 and err.startswith('ferrod: "keys", entry ') and err.count("\n") == 1, err
+    path.write_text('{"keys": {}}', encoding="utf-8")
+    code, _, err = run_binary("--config", str(path), cwd=str(tmp_path))
+    assert code == 2 and '"keys" has the wrong type (object)' in err
+
+
 def test_public_metrics(tmp_path):
     with Server("--public-metrics", env={"FERROD_ADMIN_KEY": ADMIN}) as server, Client(server.port) as nobody:
         nobody.get("/metrics").expect(200)

@@ -456,3 +456,25 @@ def test_scopes(sqlite_backend, tmp_path):
             assert c.post("/v1/batch", {"steps": [count, make, sql]}).expect(200).json()["results"][0]["body"] == {"count": 0}
         with Client(own.port) as c:
             c.post("/v1/batch", {"steps": [count]}).problem(401, "unauthenticated")
+
+
+@pytest.mark.parametrize("atomic", [True, False])
+@pytest.mark.parametrize("op", ["update", "delete", "sql.execute"])
+def test_max_affected_undoes_the_step(db, op, atomic):
+    """A step that is not part of an atomic batch was kept although the answer said that nothing was changed."""
+    batch(db, create(db, "a", 1), create(db, "b", 2))
+    where = query(db, leaf("id", ">", 0))
+    step = {"update": {"query": where, "set": {"age": 9}}, "delete": {"query": where}, "sql.execute": {"sql": f"UPDATE {db.table} SET age = 9"}}[op]
+    prefer = {"Prefer": "max-affected=1"}
+    answer = batch(db, {"op": op, **step}, atomic=atomic, headers=prefer, status=409 if atomic else 200)
+    problem = answer.json() if atomic else answer.json()["results"][0]["error"]
+    assert problem["code"] == "max_affected_exceeded" and problem["outcome"] == "rolled_back"
+    rows = db.client.post("/v1/query", query(db, order_by=[{"column": "id"}]), params=db.using).json()["rows"]
+    assert [row["age"] for row in rows] == [1, 2]
+
+
+def test_all_is_said_in_the_path(db):
+    batch(db, create(db, "a", 1), create(db, "b", 2))
+    batch(db, {"op": "update", "query": query(db), "set": {"age": 5}}, status=422)
+    answer = db.client.post("/v1/batch?all=true", {"using": db.name, "steps": [{"op": "update", "query": query(db), "set": {"age": 5}}]})
+    assert answer.expect(200).json()["results"][0]["body"] == {"rows_affected": 2}

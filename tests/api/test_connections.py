@@ -70,6 +70,24 @@ def test_order_of_faults_in_one_connect(client):
     connect(client, "sqlite::memory:?ferro_search_path=", "bad name").problem(400, "invalid_connection_name")
 
 
+def test_numbers_that_fit_nothing_are_a_fault_of_shape(client):
+    body = b'{"url": "sqlite::memory:", "name": "x", "pool": {"max_connections": 99999999999999999999}}'
+    assert client.post("/v1/connections", raw=body).expect(400, "invalid_request").pointers() == ["/pool/max_connections"]
+    for path in ("/v1/sessions", "/v1/transactions", "/v1/migrate"):
+        client.post(path, raw=b'{"x": 1e999}').expect(400, "invalid_request")
+
+
+def test_check_takes_no_members(conn):
+    path = f"/v1/connections/{conn.name}/check"
+    assert conn.client.post(path, {}).expect(200).json()["ok"] is True
+    assert conn.client.post(path, {"x": 1}).expect(400, "invalid_request").pointers() == ["/x"]
+
+
+def test_the_scheme_is_what_stands_before_the_colon(client):
+    detail = connect(client, "nonexistent_db://localhost").problem(400, "unsupported_scheme")["detail"]
+    assert "DB Connection failed for nonexistent_db://localhost: Unsupported database URL scheme 'nonexistent_db'" in detail
+
+
 def test_default(own):
     """The first named connection does not become the default; only default=true or the PUT selects one."""
     assert own.get("/v1/connections").json()["default"] == "default"

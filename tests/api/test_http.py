@@ -239,7 +239,7 @@ def test_other_types(client, kind):
 
 
 @pytest.mark.parametrize("accept, fits", [
-    (None, True), ("*/*", True), ("application/*", True), ("application/json", True), ("text/html, application/json;q=0.1", True),
+    (None, True), ("", True), ("*/*", True), ("application/*", True), ("application/json", True), ("text/html, application/json;q=0.1", True),
     ("application/json;q=0", False), ("text/html", False), ("image/*", False), ("application/json;q=0, */*;q=0.5", False)])
 def test_accept(client, accept, fits):
     answer = client.get("/v1/connections", headers={"Accept": accept})
@@ -353,3 +353,24 @@ def test_a_client_bounds_its_request_on_a_server_without_a_bound():
         c.post("/v1/sql/fetch-one", slow, headers={"Prefer": "timeout=0.2"}).problem(504, "statement_timeout")
         answer = c.post("/v1/sql/fetch-one", {"sql": "SELECT 1 AS one"}, headers={"Prefer": "timeout=5"}).expect(200)
         assert answer.header("Preference-Applied") == "timeout=5"
+
+
+def test_using_is_unknown_where_there_is_nothing_to_route(sqlite_conn):
+    client, using = sqlite_conn.client, sqlite_conn.using
+    session = client.session(**using)
+    tx = session.transaction()
+    path = f"/v1/transactions/{tx.headers['Ferro-Transaction']}"
+    for one, method, target in ((client, "GET", "/v1/models"), (client, "GET", "/v1/connections"), (client, "GET", "/v1/sessions"),
+                                (session, "GET", "/v1/session"), (session, "DELETE", "/v1/session/identity-map"), (session, "GET", path),
+                                (session, "POST", path + "/commit"), (session, "DELETE", "/v1/session")):
+        one.request(method, target, params=using).problem(400, "invalid_parameters")
+    session.post(path + "/rollback").expect(200)
+    session.delete("/v1/session").expect(204)
+
+
+def test_a_preferred_time_is_named_by_all_that_work_on_a_connection(sqlite_conn):
+    client, using = sqlite_conn.client, sqlite_conn.using
+    for method, path, body in (("GET", "/v1/ddl", None), ("POST", "/v1/create-tables", {}), ("POST", "/v1/migrate", {"dry_run": True}),
+                               ("POST", "/v1/introspect", {}), ("POST", "/v1/transactions", {"timeout_seconds": 1})):
+        answer = client.request(method, path, body, params=using, headers={"Prefer": "timeout=20"})
+        assert answer.status in (200, 201) and answer.header("Preference-Applied") == "timeout=20", path

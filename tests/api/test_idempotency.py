@@ -369,3 +369,17 @@ def test_the_store_is_bounded():
         assert again(19999) and again(10001)
         assert not again(3) and not again(9999)
         assert own.rss_kib() - before < vanish.growth_bound(8 * 1024)
+
+
+def test_what_writes_the_models_is_kept_too(db):
+    """POST /v1/models and introspection with register write the registry: the same key does it once."""
+    client = db.client
+    def models(name):
+        return {"models": [{"model_name": name, "columns": [{"name": "id", "logical_type": "integer", "primary_key": True}]}]}
+    for path, body, other in (("/v1/models", models("Once"), models("Twice")),
+                              ("/v1/introspect", {"using": db.name, "register": True}, {"using": db.name})):
+        headers = {"Idempotency-Key": uuid.uuid4().hex}
+        first = client.post(path, body, headers=headers).expect(200)
+        again = client.post(path, body, headers=headers).expect(200)
+        assert again.header("Idempotency-Replayed") == "true" and again.body == first.body
+        client.post(path, other, headers=headers).problem(422, "idempotency_key_reused")

@@ -123,6 +123,7 @@ def test_evict_one_and_all(session):
         get(session, key)
     session.delete("/v1/session/identity-map/Marker/1").expect(204)
     session.delete("/v1/session/identity-map/Marker/99").expect(204)
+    session.delete("/v1/session/identity-map/Marker/no-key-of-it").expect(204)
     assert get(session, 1)[0] == "miss" and get(session, 2)[0] == "hit"
     session.delete("/v1/session/identity-map").expect(204)
     assert imap(session)["size"] == 0

@@ -1,9 +1,11 @@
 """The identity map, operation by operation (reference section 4), on both databases."""
 import threading
+import time
 
 import pytest
 
 from support.library import column, key, model, refer
+from support.process import wait_for
 from support.server import Server
 from support.client import Client
 from support.shared import shared_connection
@@ -251,6 +253,22 @@ def test_rollback_clears_everything(s, savepoint):
     assert s.get(1, client=reader) == ("miss", {"id": 1, "label": "stored", "n": 1})
     if savepoint:
         outer.post(f"/v1/transactions/{outer.headers['Ferro-Transaction']}/rollback").expect(200)
+
+
+@pytest.mark.parametrize("looked_at", [False, True])
+def test_the_end_by_the_server_clears_everything(s, looked_at):
+    """A transaction past its timeout is rolled back like any other: what it wrote must not be answered from the map."""
+    s.stale()
+    late = s.client.transaction(timeout_seconds=0.3)
+    late.patch(f"{RECORDS}/1", {"label": "never committed"}).expect(200)
+    assert s.get(1) == ("hit", {"id": 1, "label": "never committed", "n": 1})
+    path = f"/v1/transactions/{late.headers['Ferro-Transaction']}"
+    if looked_at:
+        time.sleep(0.3)
+        assert late.get(path).json()["state"] == "expired"
+    else:
+        wait_for(lambda: s.client.get("/v1/session").json()["transactions"] == [], 10, "the end of the transaction")
+    assert s.get(1) == ("miss", {"id": 1, "label": "stored", "n": 1})
 
 
 def test_undone_writes_leave_no_trace(s):

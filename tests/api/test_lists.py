@@ -59,6 +59,9 @@ def test_operators(conn):
         if got != expected or (expected is None and answer.status != 422):
             wrong.append((column, text, expected, got, answer.body[:200]))
     assert not wrong, "\n".join(map(str, wrong))
+    page = conn.client.get(RECORDS, params={**conn.using, "limit": 1}).expect(200).json()
+    answer = conn.client.get(RECORDS, params={**conn.using, "limit": 1, "offset": 1, "cursor": page["next_cursor"]})
+    assert answer.problem(400, "invalid_parameters")["detail"].startswith('the query argument "offset"')
 
 
 def test_several_conditions(conn):

@@ -1,6 +1,6 @@
 """200 keep-alive clients that mix reads, writes and session calls: only documented answers, no lost row, a clean end.
 
-FERROD_LOAD_SECONDS (default 5, half of it for each database) says for how long.
+FERROD_LOAD_SECONDS (default 5, half of it for each database) says for how long; `make asan` and `make check` take 60.
 """
 import asyncio
 import collections

@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import threading
 import time
 
@@ -236,29 +237,52 @@ def test_drain_is_bounded():
     server.remove()
 
 
-def test_draining_refuses_new_sessions():
-    """While a request runs on: /readyz is 503, sessions are refused, reads still answer on open TCP connections."""
-    server = Server("--drain-seconds", "20")
-    with Client(server.port) as slow, Client(server.port) as open_one, Client(server.port) as second:
-        open_one.get("/readyz").expect(200)
-        second.get("/healthz").expect(200)
-        thread = threading.Thread(target=lambda: sql(slow, SLOW.format(6000000)))
+def test_while_it_drains(tmp_path):
+    """While a request runs on, new TCP connections too: /readyz is 503, new work is refused, a transaction may be committed."""
+    server = Server("--drain-seconds", "20", "--default-url", f"sqlite:{tmp_path}/t.db?mode=rwc")
+    with Client(server.port) as slow, Client(server.port) as kept:
+        sql(kept, "CREATE TABLE t (a)", verb="execute").expect(200)
+        session, inside = kept.session(), kept.transaction()
+        sql(inside, "INSERT INTO t VALUES (1)", verb="execute").expect(200)
+        answers = []
+        thread = threading.Thread(target=lambda: answers.append(sql(slow, SLOW.format(6000000))))
         thread.start()
-        wait_for(lambda: open_one.get("/v1/connections/default").json()["pool"]["in_use"] == 1, 10, "a running statement")
+        wait_for(lambda: kept.get("/v1/connections/default").json()["pool"]["in_use"] == 2, 10, "a running statement")
         server.process.send_signal(signal.SIGTERM)
-        wait_for(lambda: [r for r in server.records() if r["event"] == "draining"], 10, "the drain")
-        seen = []
-        for client, method, path in ((open_one, "GET", "/readyz"), (second, "POST", "/v1/sessions")):
-            try:
-                answer = client.request(method, path)
-                seen.append((answer.status, answer.json().get("code")))
-            except OSError:
-                seen.append("closed")
+        wait_for(lambda: server.events("draining"), 10, "the drain")
+        for _ in range(2):
+            with Client(server.port) as fresh:
+                fresh.get("/readyz").problem(503, "shutting_down")
+            for method, path in (("POST", "/v1/sessions"), ("POST", "/v1/transactions"), ("GET", "/v1/models")):
+                with Client(server.port) as fresh:
+                    answer = fresh.request(method, path)
+                    assert answer.problem(503, "shutting_down")["outcome"] == "not_started"
+                    assert answer.header("Retry-After") and answer.header("Connection") == "close"
+            with Client(server.port) as fresh:
+                fresh.get("/healthz").expect(200)
+        session.get("/v1/session").expect(200)
+        session.post("/v1/sessions").problem(503, "shutting_down")
+        inside.post(f"/v1/transactions/{inside.headers['Ferro-Transaction']}/commit").expect(200)
         thread.join(40)
-    for one in seen:
-        assert one in ((503, "shutting_down"), "closed"), seen
+    assert [answer.status for answer in answers] == [200], answers[0].body
     code, _ = server.wait(30)
     assert code == 0
+    server.check_log()
+    server.remove()
+    assert sqlite3.connect(tmp_path / "t.db").execute("SELECT a FROM t").fetchall() == [(1,)]
+
+
+def test_what_the_drain_cuts_short_says_why():
+    server = Server("--drain-seconds", "0.5")
+    answers = []
+    with Client(server.port) as client, Client(server.port) as other:
+        thread = threading.Thread(target=lambda: answers.append(sql(client, SLOW.format(10 ** 12))))
+        thread.start()
+        wait_for(lambda: other.get("/v1/connections/default").json()["pool"]["in_use"] == 1, 10, "a running statement")
+        server.process.send_signal(signal.SIGTERM)
+        thread.join(30)
+        answers[0].problem(503, "shutting_down")
+    assert server.wait(30)[0] == 0
     server.check_log()
     server.remove()
 

@@ -117,6 +117,7 @@ def test_whole_row(people):
 def test_order(people):
     def by(*terms):
         return ids(people, order_by=[dict(zip(("column", "direction", "nulls"), term)) for term in terms])
+    assert by(("id", "DESC")) == [5, 4, 3, 2, 1] and by(("id", "Asc")) == [1, 2, 3, 4, 5]
     assert by(("id", "desc")) == [5, 4, 3, 2, 1]
     assert by(("role", "asc"), ("age", "desc")) == [5, 1, 3, 2, 4]
     assert by(("active", "desc"), ("id", "desc")) == [5, 3, 1, 4, 2]

@@ -125,6 +125,12 @@ def test_refresh(api):
     assert answer.json()["age"] == 200 and answer.header("Ferro-Identity") == "off" and answer.header("ETag")
 
 
+def test_refresh_takes_no_members(api):
+    api("POST", "Plain/records", {"id": 1, "a": 1}, 201)
+    assert api("POST", "Plain/records/1/refresh", {}).json() == {"id": 1, "a": 1}
+    assert api("POST", "Plain/records/1/refresh", {"x": 1}, 400).expect(400, "invalid_request").pointers() == ["/x"]
+
+
 def test_unique(api):
     """CRUD-27: the problem says what stands in the way, and what became of the write."""
     api("POST", USERS, {"username": "test"}, 201)

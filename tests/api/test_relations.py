@@ -107,6 +107,15 @@ def test_many_to_many_writes(library):
     assert write("DELETE", "Tag/records/unused/books") == 2
 
 
+def test_links_heed_max_affected(library):
+    def change(method, body, most, status):
+        return library.client.request(method, "/v1/models/Book/records/8/tags", body, params=library.using,
+                                      headers={"Prefer": f"max-affected={most}"}).expect(status)
+    assert change("PUT", {"ids": ["c", "rust"]}, 1, 409).json()["code"] == "max_affected_exceeded" and labels(library, 8) == []
+    assert change("PUT", {"ids": ["c", "rust"]}, 2, 200).header("Preference-Applied") == "max-affected=2"
+    assert change("DELETE", None, 1, 409).json()["outcome"] == "rolled_back" and labels(library, 8) == ["c", "rust"]
+
+
 def test_many_to_many_refusals(reading):
     def put(path, body):
         return reading.client.put(f"/v1/models/{path}", body, params=reading.using)

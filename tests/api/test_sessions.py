@@ -10,6 +10,7 @@ import pytest
 
 from support import vanish
 from support.client import Client
+from support.contract import contract
 from support.keys import Keys
 from support.process import wait_for
 from support.server import Server
@@ -425,4 +426,18 @@ def test_problem_in_a_session_says_so(marked):
     answer.problem(404, "record_not_found")
     assert answer.header("Ferro-Session-Info")
     assert session.headers["Ferro-Session"] not in json.dumps(answer.json())
+    session.delete("/v1/session").expect(204)
+
+
+def test_every_answer_in_a_session_says_how_long_it_lasts(sqlite_conn):
+    """api.md section 7: pages, lists and refusals too; and the description knows of it (the client checks)."""
+    session = sqlite_conn.client.session(using=sqlite_conn.name)
+    for path, item in contract().document["paths"].items():
+        if "get" in item and "{" not in path:
+            assert session.get(path).expect(200).header("Ferro-Session-Info"), path
+    for method, path, body, headers in (("GET", "/nothing", None, {}), ("PATCH", "/v1/query", None, {}), ("GET", "/v1/models?" + "a" * 5000, None, {}),
+                                        ("POST", "/v1/query", b"{", {}), ("POST", "/v1/query", b"x", {"Content-Type": "text/plain"}),
+                                        ("GET", "/v1/models", None, {"Accept": "text/html"}), ("OPTIONS", "/v1/query", None, {}),
+                                        ("POST", f"/v1/connections/{sqlite_conn.name}/check", None, {})):
+        assert session.request(method, path, raw=body, headers=headers).header("Ferro-Session-Info"), (method, path[:40])
     session.delete("/v1/session").expect(204)

@@ -203,3 +203,14 @@ def test_sqlite_may_not_reach_other_files(sqlite_conn, tmp_path):
         assert answer.status in (400, 403), answer.body
     assert list(tmp_path.iterdir()) == []
     assert placeholder(sqlite_conn.backend) == "?"
+
+
+def test_max_affected(db):
+    db.run("INSERT INTO event VALUES (1, 'a', 1), (2, 'b', 2)", verb="execute").expect(200)
+    def run(text, prefer):
+        return db.client.post("/v1/sql/execute", {"sql": text, "using": db.name}, headers={"Prefer": prefer})
+    problem = run("UPDATE event SET n = 9", "max-affected=1").problem(409, "max_affected_exceeded")
+    assert problem["outcome"] == "rolled_back"
+    assert db.run("SELECT n FROM event ORDER BY id").json()["rows"] == [{"n": 1}, {"n": 2}]
+    answer = run("UPDATE event SET n = 9", "max-affected=2").expect(200)
+    assert answer.json()["rows_affected"] == 2 and answer.header("Preference-Applied") == "max-affected=2"

@@ -495,6 +495,17 @@ def test_a_statement_timeout_outside(db, session):
 
 # ---- the server's own ends ----
 
+def test_a_statement_that_runs_when_the_session_is_closed_says_so(db, session):
+    own = db.client.session(using=db.name)
+    tx = begin(own)
+    answers = []
+    running = in_thread(lambda: answers.append(tx.post("/v1/sql/fetch-all", {"sql": endless(db)})))
+    time.sleep(0.3)
+    own.delete("/v1/session?rollback=true").expect(204)
+    running.join()
+    assert answers[0].problem(409, "transaction_ended")["state"] == "rolled_back"
+
+
 def test_an_expired_one_never_commits(db, session):
     tx = begin(session, timeout_seconds=0.4)
     mark(tx, 1)
@@ -511,7 +522,8 @@ def test_the_timeout_cuts_a_running_statement(db, session):
     tx = begin(session, timeout_seconds=0.4)
     started = time.monotonic()
     answer = tx.post("/v1/sql/fetch-all", {"sql": endless(db)})
-    assert answer.status in (410, 504), answer.body
+    problem = answer.problem(410, "transaction_expired")
+    assert problem["outcome"] == "rolled_back" and problem["state"] == "expired"
     assert time.monotonic() - started < 5
     wait_for(lambda: gauges(db)[:2] == (0, 0), 5, "the lease back")
     assert state(tx) == "expired"

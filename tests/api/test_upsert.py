@@ -152,3 +152,16 @@ def test_racing_updates_are_all_seen(conn):
     rows = conn.rows("Free")
     assert len(rows) == 1 and rows[0]["n"] in range(8) and all(a.status in (200, 201) for a in answers)
     assert sorted(a.json()["record"]["n"] for a in answers) == list(range(8))
+
+
+@pytest.mark.parametrize("verb", ["get-or-create", "update-or-create"])
+@pytest.mark.parametrize("there", [False, True])
+def test_faults_of_defaults_do_not_depend_on_the_row(conn, verb, there):
+    if there:
+        conn.post(RECORDS, {"username": "a"}, 201)
+    body = {"where": {"username": "a"}}
+    for defaults, code, pointer in (({"nope": 1}, "unknown_column", "/defaults/nope"), ({"seat": "x"}, "invalid_value", "/defaults/seat"),
+                                    ({"active": None}, "not_null_violation", "/defaults/active")):
+        answer = conn.post(f"/v1/models/User/{verb}", {**body, "defaults": defaults}, 422).expect(422, code)
+        assert answer.pointers() == [pointer]
+    assert len(conn.rows()) == there
