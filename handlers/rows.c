@@ -227,6 +227,13 @@ static const struct value *pad(struct rows_writer *w, const struct value *values
 	return row;
 }
 
+static void reserve(struct strbuf *b, size_t row_len, int64_t n_rows)
+{
+	size_t bytes;
+	if (!__builtin_mul_overflow(row_len + row_len / 8, (size_t)n_rows, &bytes) && bytes < LIMIT_RESPONSE_CHUNK)
+		(void)strbuf_reserve(b, bytes);
+}
+
 static bool on_row(void *arg, const struct value *values, size_t n, bool *ret_stop, struct err *err)
 {
 	struct rows_writer *w = arg;
@@ -237,7 +244,11 @@ static bool on_row(void *arg, const struct value *values, size_t n, bool *ret_st
 		*ret_stop = true;
 		return true;
 	}
+	const size_t before = w->out->len;
 	rows_write(w, w->direct ? values : reconcile(w, decode(w, values)), STR_NONE);
+	/* room for the page at once, if it is much like its first row */
+	if (w->n_rows == 1 && w->n_max > 1)
+		reserve(w->out, w->out->len - before, w->n_max);
 	if (w->n_max > 0 && (w->n_rows == 1 || w->n_rows == w->n_max)) {
 		struct value *row = keep(w, w->direct ? decode(w, values) : w->row);
 		w->first = w->n_rows == 1 ? row : w->first;

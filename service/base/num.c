@@ -36,11 +36,30 @@ bool num_parse_int(struct str s, int64_t *ret)
 
 static size_t count_digits(uint64_t v)
 {
-	size_t n = 1;
+	static const uint64_t tens[] = {0,
+					10,
+					100,
+					1000,
+					10000,
+					100000,
+					1000000,
+					10000000,
+					100000000,
+					1000000000,
+					10000000000,
+					100000000000,
+					1000000000000,
+					10000000000000,
+					100000000000000,
+					1000000000000000,
+					10000000000000000,
+					100000000000000000,
+					1000000000000000000,
+					UINT64_C(10000000000000000000)};
+	/* bits times log10(2), rounded down: too few by one at most */
+	const unsigned n = ((64 - (unsigned)__builtin_clzll(v | 1)) * 1233) >> 12;
 
-	for (; v >= 10000; v /= 10000)
-		n += 4;
-	return n + (v >= 10) + (v >= 100) + (v >= 1000);
+	return n + (v >= tens[n]);
 }
 
 size_t num_format_int(int64_t v, char buf[24])
@@ -50,23 +69,16 @@ size_t num_format_int(int64_t v, char buf[24])
 				    "8081828384858687888990919293949596979899";
 	uint64_t rest = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
 	const size_t len = count_digits(rest) + (v < 0);
-	size_t at = len;
+	char *p = buf + len;
 
 	buf[0] = '-';
-	buf[len] = '\0';
-	while (rest >= 100) {
-		const char *pair = pairs + rest % 100 * 2;
-
-		buf[--at] = pair[1];
-		buf[--at] = pair[0];
-		rest /= 100;
-	}
-	if (rest >= 10) {
-		buf[--at] = pairs[rest * 2 + 1];
-		buf[--at] = pairs[rest * 2];
-	} else {
-		buf[--at] = (char)('0' + rest);
-	}
+	*p = '\0';
+	for (; rest >= 100; rest /= 100)
+		memcpy(p -= 2, pairs + rest % 100 * 2, 2);
+	if (rest >= 10)
+		memcpy(p - 2, pairs + rest * 2, 2);
+	else
+		p[-1] = (char)('0' + rest);
 	return len;
 }
 

@@ -264,18 +264,10 @@ static inline size_t copy_plain(char *out, struct str s)
 	return special_bytes(w) != 0 ? i : s.len;
 }
 
-void strbuf_json_string(struct strbuf *b, struct str s)
+/* The string from its first byte on that may not be plain, and the quote behind it. */
+static __attribute__((noinline)) void put_escaped(struct strbuf *b, struct str s, size_t i)
 {
-	size_t i;
-
-	if (UNLIKELY(s.len > SIZE_MAX / 4 || !ensure(b, s.len + 2))) {
-		b->failed = true;
-		return;
-	}
-	b->p[b->len] = '"';
-	i = copy_plain(b->p + b->len + 1, s);
-	b->len += 1 + i;
-	while (UNLIKELY(i < s.len)) {
+	while (i < s.len) {
 		size_t end = skip_plain(s, i);
 
 		strbuf_put(b, str_n(s.p + i, end - i));
@@ -284,6 +276,28 @@ void strbuf_json_string(struct strbuf *b, struct str s)
 			i += put_special(b, s, i);
 	}
 	strbuf_putc(b, '"');
+}
+
+void strbuf_json_string(struct strbuf *b, struct str s)
+{
+	char *p;
+	size_t n;
+
+	if (UNLIKELY(s.len > SIZE_MAX / 4 || !ensure(b, s.len + 2))) {
+		b->failed = true;
+		return;
+	}
+	p = b->p + b->len;
+	p[0] = '"';
+	n = copy_plain(p + 1, s);
+	b->len += 1 + n;
+	if (UNLIKELY(n < s.len)) {
+		put_escaped(b, s, n);
+		return;
+	}
+	p[1 + n] = '"';
+	p[2 + n] = '\0';
+	b->len++;
 }
 
 void strbuf_json_double(struct strbuf *b, double v)

@@ -63,7 +63,7 @@ static inline void strbuf_advance(struct strbuf *b, size_t n)
 	b->p[b->len] = '\0';
 }
 
-/* Of strbuf_put and strbuf_putc alone: the buffer has to grow, or has failed. */
+/* Of strbuf_put alone: the buffer has to grow, or has failed. */
 void strbuf_put_slow(struct strbuf *b, struct str s);
 
 static inline void strbuf_put(struct strbuf *b, struct str s)
@@ -79,7 +79,13 @@ static inline void strbuf_put(struct strbuf *b, struct str s)
 
 static inline void strbuf_putc(struct strbuf *b, char c)
 {
-	strbuf_put(b, (struct str){&c, 1});
+	char *p = strbuf_reserve(b, 1);
+
+	if (LIKELY(p != NULL)) {
+		p[0] = c;
+		p[1] = '\0';
+		b->len++;
+	}
 }
 
 void strbuf_puts(struct strbuf *b, const char *z);

@@ -1,6 +1,7 @@
 /* A table of ways to write, by logical type and kind of value; whatever is rare goes by codec_decode. */
 #include "store/codec/codec_write.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "service/base/num.h"
@@ -16,6 +17,7 @@ enum how {
 	HOW_BOOL,
 	HOW_BOOL_OF_INT,
 	HOW_INT,
+	HOW_DOUBLE,
 	HOW_NUMBER_OF_INT,
 	HOW_TEXT,
 	HOW_DATETIME,
@@ -26,7 +28,7 @@ enum how {
 #define ROOM 64
 
 static const uint8_t plain[CODEC_VALUE_KINDS] = {
-	[VALUE_NULL] = HOW_NULL,    [VALUE_BOOL] = HOW_BOOL, [VALUE_INT] = HOW_INT,    [VALUE_DOUBLE] = HOW_PLAIN,
+	[VALUE_NULL] = HOW_NULL,    [VALUE_BOOL] = HOW_BOOL, [VALUE_INT] = HOW_INT,    [VALUE_DOUBLE] = HOW_DOUBLE,
 	[VALUE_TEXT] = HOW_TEXT,    [VALUE_BYTES] = HOW_PLAIN, [VALUE_JSON] = HOW_PLAIN,
 };
 
@@ -145,6 +147,8 @@ static inline char *put_small(char *p, const struct value *v, enum how how)
 		return put(p, "null", 4);
 	case HOW_INT:
 		return p + num_format_int(v->u.i, p);
+	case HOW_DOUBLE:
+		return isfinite(v->u.d) ? p + num_format_double(v->u.d, p) : NULL;
 	case HOW_BOOL:
 		return v->u.b ? put(p, "true", 4) : put(p, "false", 5);
 	case HOW_BOOL_OF_INT:
@@ -182,6 +186,7 @@ static void put_large(struct strbuf *b, struct arena *scratch, const struct code
 	case HOW_DECODE:
 		value_write_json(b, codec_decode(scratch, w->dialect, w->column, *v), w->fmt);
 		return;
+	case HOW_DOUBLE:        /* not finite */
 	case HOW_NUMBER_OF_INT: /* too large for a double to hold */
 	case HOW_PLAIN:
 	case HOW_NULL:
