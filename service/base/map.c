@@ -32,9 +32,14 @@ static struct map_slot *find(const struct map *m, struct str key, uint64_t hash)
 	return &m->slots[i];
 }
 
+void *map_get_hashed(const struct map *m, struct str key, uint64_t hash)
+{
+	return m->n != 0 ? find(m, key, hash)->value : NULL;
+}
+
 void *map_get(const struct map *m, struct str key)
 {
-	return m->n != 0 ? find(m, key, num_hash(key))->value : NULL;
+	return m->n != 0 ? map_get_hashed(m, key, num_hash(key)) : NULL;
 }
 
 static void grow(struct map *m)

@@ -32,6 +32,8 @@ void map_done(struct map *m);
 
 /* The value, or NULL. */
 void *map_get(const struct map *m, struct str key);
+/* The same when num_hash(key) is known. */
+void *map_get_hashed(const struct map *m, struct str key, uint64_t hash);
 
 /* Adds or replaces (value non-NULL; the key is borrowed); returns the value that was there, or NULL. */
 void *map_put(struct map *m, struct str key, void *value);

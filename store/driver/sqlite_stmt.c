@@ -395,7 +395,7 @@ void sqlite_finish(struct cursor *cur)
 
 static bool from_cache(struct sqlite_conn *c, const struct stmt *s, struct sqlite_stmt **ret)
 {
-	struct sqlite_stmt *st = s->cache ? map_get(&c->by_sql, s->sql) : NULL;
+	struct sqlite_stmt *st = s->cache ? map_get_hashed(&c->by_sql, s->sql, stmt_hash(s)) : NULL;
 
 	if (st == NULL || st->in_use) {
 		c->base.cache_misses++;
