@@ -13,8 +13,8 @@ struct rows_writer {
 	struct strbuf *out;
 	enum media media;
 	struct value_format fmt;
-	size_t n;           /* columns of a row */
-	struct strbuf text; /* the prefixes' bytes */
+	size_t n;                     /* columns of a row */
+	struct strbuf text;           /* the prefixes' bytes */
 	struct codec_writer *columns; /* those that are shown */
 	size_t n_shown;
 	/* model rows; model NULL: raw rows */
@@ -54,8 +54,8 @@ struct rows_tail {
 void rows_close(struct rows_writer *w, const struct rows_tail *tail);
 /* Frees what the writer holds, whatever happened. */
 void rows_done(struct rows_writer *w);
-/* Writes one decoded row that did not come through the sink (CSV, JSON, NDJSON); `extra` is JSON text put before the closing
- * brace. */
+/* Writes one decoded row that did not come through the sink (CSV, JSON, NDJSON); `extra` is JSON text put before the
+ * closing brace. */
 void rows_write(struct rows_writer *w, const struct value *row, struct str extra);
 
 /* Keeps the first row of a statement, decoded by shape, in the request's arena. */

@@ -1,8 +1,8 @@
 /*
- * Doubles to and from text. Printing: what people write is found by scaling, the rest by the Schubfach method (Raffaello
- * Giulietti, "The Schubfach way to render doubles", 2020), whose powers of ten are computed at its first use. Reading:
- * exactly when digits and power are exact doubles, else by strtod, which is locale-safe here because the daemon never
- * calls setlocale.
+ * Doubles to and from text. Printing: what people write is found by scaling, the rest by the Schubfach method
+ * (Raffaello Giulietti, "The Schubfach way to render doubles", 2020), whose powers of ten are computed at its first
+ * use. Reading: exactly when digits and power are exact doubles, else by strtod, which is locale-safe here because the
+ * daemon never calls setlocale.
  */
 #include <math.h>
 #include <pthread.h>

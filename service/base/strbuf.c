@@ -242,9 +242,9 @@ static inline size_t copy_plain(char *out, struct str s)
 	for (; s.len - i >= sizeof(__m128i); i += sizeof(__m128i)) {
 		const __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(s.p + i));
 		/* compared as signed bytes, those beyond ASCII are below the blank, too */
-		const __m128i special = _mm_or_si128(_mm_cmplt_epi8(v, _mm_set1_epi8(' ')),
-						     _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('"')),
-								  _mm_cmpeq_epi8(v, _mm_set1_epi8('\\'))));
+		const __m128i special = _mm_or_si128(
+			_mm_cmplt_epi8(v, _mm_set1_epi8(' ')),
+			_mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('"')), _mm_cmpeq_epi8(v, _mm_set1_epi8('\\'))));
 
 		_mm_storeu_si128((__m128i *)(void *)(out + i), v);
 		if (_mm_movemask_epi8(special) != 0)

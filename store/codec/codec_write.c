@@ -28,8 +28,8 @@ enum how {
 #define ROOM 64
 
 static const uint8_t plain[CODEC_VALUE_KINDS] = {
-	[VALUE_NULL] = HOW_NULL,    [VALUE_BOOL] = HOW_BOOL, [VALUE_INT] = HOW_INT,    [VALUE_DOUBLE] = HOW_DOUBLE,
-	[VALUE_TEXT] = HOW_TEXT,    [VALUE_BYTES] = HOW_PLAIN, [VALUE_JSON] = HOW_PLAIN,
+	[VALUE_NULL] = HOW_NULL, [VALUE_BOOL] = HOW_BOOL,   [VALUE_INT] = HOW_INT,    [VALUE_DOUBLE] = HOW_DOUBLE,
+	[VALUE_TEXT] = HOW_TEXT, [VALUE_BYTES] = HOW_PLAIN, [VALUE_JSON] = HOW_PLAIN,
 };
 
 void codec_writer_decoded(struct codec_writer *w, const struct value_format *fmt)

@@ -12,7 +12,7 @@ struct sql {
 	struct value *params; /* in the arena */
 	size_t n_params, n_room;
 	const struct plan *plan; /* found: nothing is added to the text, which is the plan's */
-	struct str qualifier; /* table that column names are qualified with; STR_NONE: bare names */
+	struct str qualifier;    /* table that column names are qualified with; STR_NONE: bare names */
 };
 
 void sql_init(struct sql *s, struct arena *a, const struct dialect *d);
@@ -20,7 +20,8 @@ void sql_init(struct sql *s, struct arena *a, const struct dialect *d);
 void sql_begin(struct sql *s, struct arena *a, const struct dialect *d, const struct plan_key *key);
 /* Frees the text of a statement that will not be. */
 void sql_drop(struct sql *s);
-/* Text and parameters as a statement, valid as long as the arena. More parameters than the database takes: ERR_INVALID_QUERY. */
+/* Text and parameters as a statement, valid as long as the arena. More parameters than the database takes:
+ * ERR_INVALID_QUERY. */
 bool sql_finish(struct sql *s, enum stmt_access access, struct stmt *ret, struct err *err) MUST_CHECK;
 
 void sql_put(struct sql *s, const char *z);

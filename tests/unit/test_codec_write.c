@@ -51,7 +51,8 @@ static const char *const texts[] = {
 	"{\"a\":",
 };
 
-static const int64_t integers[] = {0, 1, -1, 42, INT64_C(9007199254740992), INT64_C(9007199254740993), INT64_MAX, INT64_MIN};
+static const int64_t integers[] = {0,         1,        -1, 42, INT64_C(9007199254740992), INT64_C(9007199254740993),
+				   INT64_MAX, INT64_MIN};
 static const double doubles[] = {0, -0.0, 1, 0.1, -2.5, 1e22, 1e-7, 5e-324, (double)NAN, HUGE_VAL, -HUGE_VAL, 0x1p60};
 
 static void assert_same(const struct dialect *d, const struct column *c, struct value v, const struct value_format *fmt)
