@@ -102,6 +102,7 @@ static void set_columns(struct rows_writer *w, size_t n, const struct str *names
 	const char *text = strbuf_reserve(&w->text, CODEC_PREFIX_SLACK) != NULL ? w->text.p : "";
 	for (size_t i = 0; i < w->n_shown; text += w->columns[i++].prefix.len)
 		w->columns[i].prefix.p = text;
+	w->room = codec_row_room(w->columns, w->n_shown);
 	if (w->media != MEDIA_CSV)
 		return;
 	for (size_t i = 0; i < w->n_shown; i++) {
@@ -154,8 +155,9 @@ void rows_write(struct rows_writer *w, const struct value *row, struct str extra
 		strbuf_putc(w->out, ',');
 	if (w->n_shown == 0)
 		strbuf_putc(w->out, '{');
-	codec_write_row(w->out, &w->scratch, w->columns, w->n_shown, row);
-	strbuf_put(w->out, extra);
+	codec_write_row(w->out, &w->scratch, w->columns, w->n_shown, w->room, row);
+	if (extra.len > 0)
+		strbuf_put(w->out, extra);
 	strbuf_put(w->out, w->media == MEDIA_NDJSON ? STR("}\n") : STR("}"));
 }
 

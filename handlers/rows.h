@@ -16,7 +16,7 @@ struct rows_writer {
 	size_t n;                     /* columns of a row */
 	struct strbuf text;           /* the prefixes' bytes */
 	struct codec_writer *columns; /* those that are shown */
-	size_t n_shown;
+	size_t n_shown, room;         /* of a row: codec_row_room */
 	/* model rows; model NULL: raw rows */
 	const struct model *model;
 	const struct result_shape *shape;

@@ -73,8 +73,10 @@ size_t num_format_int(int64_t v, char buf[24])
 
 	buf[0] = '-';
 	*p = '\0';
-	for (; rest >= 100; rest /= 100)
-		memcpy(p -= 2, pairs + rest % 100 * 2, 2);
+	for (; rest >= 100; rest /= 100) {
+		p -= 2;
+		memcpy(p, pairs + rest % 100 * 2, 2);
+	}
 	if (rest >= 10)
 		memcpy(p - 2, pairs + rest * 2, 2);
 	else

@@ -178,7 +178,6 @@ static inline void put_prefix(char *p, struct str prefix)
 static void put_large(struct strbuf *b, struct arena *scratch, const struct codec_writer *w, const struct value *v)
 {
 	switch ((enum how)w->how[v->kind]) {
-	case HOW_TEXT:
 	case HOW_DATETIME: /* the text is none, or no uuid */
 	case HOW_UUID:
 		strbuf_json_string(b, v->u.s);
@@ -189,6 +188,7 @@ static void put_large(struct strbuf *b, struct arena *scratch, const struct code
 	case HOW_DOUBLE:        /* not finite */
 	case HOW_NUMBER_OF_INT: /* too large for a double to hold */
 	case HOW_PLAIN:
+	case HOW_TEXT: /* these are no concern of this function */
 	case HOW_NULL:
 	case HOW_BOOL:
 	case HOW_BOOL_OF_INT:
@@ -198,20 +198,39 @@ static void put_large(struct strbuf *b, struct arena *scratch, const struct code
 	}
 }
 
-void codec_write_row(struct strbuf *b, struct arena *scratch, const struct codec_writer *writers, size_t n,
+size_t codec_row_room(const struct codec_writer *writers, size_t n)
+{
+	size_t room = CODEC_PREFIX_SLACK + ROOM;
+
+	for (size_t i = 0; i < n; i++)
+		room += writers[i].prefix.len + ROOM;
+	return room;
+}
+
+void codec_write_row(struct strbuf *b, struct arena *scratch, const struct codec_writer *writers, size_t n, size_t room,
 		     const struct value *row)
 {
-	for (size_t i = 0; i < n; i++) {
+	char *p = strbuf_reserve(b, room), *end;
+
+	for (size_t i = 0; i < n && p != NULL; i++) {
 		const struct codec_writer *w = &writers[i];
 		const struct value *v = &row[w->index];
-		char *from = strbuf_reserve(b, w->prefix.len + CODEC_PREFIX_SLACK + ROOM), *end;
+		const enum how how = (enum how)w->how[v->kind];
 
-		if (from == NULL)
-			return;
-		put_prefix(from, w->prefix);
-		end = put_small(from + w->prefix.len, v, (enum how)w->how[v->kind]);
-		strbuf_advance(b, end != NULL ? (size_t)(end - from) : w->prefix.len);
-		if (end == NULL)
+		put_prefix(p, w->prefix);
+		p += w->prefix.len;
+		end = how != HOW_TEXT ? put_small(p, v, how) : NULL;
+		if (end != NULL) {
+			p = end;
+			continue;
+		}
+		strbuf_advance(b, (size_t)(p - b->p) - b->len);
+		if (how == HOW_TEXT)
+			strbuf_json_string(b, v->u.s);
+		else
 			put_large(b, scratch, w, v);
+		p = strbuf_reserve(b, room);
 	}
+	if (p != NULL)
+		strbuf_advance(b, (size_t)(p - b->p) - b->len);
 }

@@ -28,8 +28,12 @@ void codec_writer_decoded(struct codec_writer *w, const struct value_format *fmt
 void codec_writer(struct codec_writer *w, const struct dialect *d, const struct column *column,
 		  const struct value_format *fmt);
 
-/* Appends prefix and value of n columns. What needs memory on its way takes it from `scratch`. */
-void codec_write_row(struct strbuf *b, struct arena *scratch, const struct codec_writer *writers, size_t n,
+/* Appends prefix and value of n columns. What needs memory on its way takes it from `scratch`. `room`: of
+ * codec_row_room. */
+void codec_write_row(struct strbuf *b, struct arena *scratch, const struct codec_writer *writers, size_t n, size_t room,
 		     const struct value *row);
+
+/* The bytes that a row of these columns takes at most, but for long values; the same for each row. */
+size_t codec_row_room(const struct codec_writer *writers, size_t n);
 
 #endif

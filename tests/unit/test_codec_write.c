@@ -73,12 +73,12 @@ static void assert_same(const struct dialect *d, const struct column *c, struct 
 		v.kind = VALUE_TEXT;
 	value_write_json(&expected, v, fmt);
 	codec_writer(&w, d, c, fmt);
-	codec_write_row(&direct, &arena, &w, 1, row);
+	codec_write_row(&direct, &arena, &w, 1, codec_row_room(&w, 1), row);
 	assert_string_equal(direct.p, expected.p);
 	assert_int_equal(direct.len, expected.len);
 	strbuf_reset(&direct);
 	codec_writer_decoded(&w, fmt);
-	codec_write_row(&direct, &arena, &w, 1, (struct value[2]){value_null(), v});
+	codec_write_row(&direct, &arena, &w, 1, codec_row_room(&w, 1), (struct value[2]){value_null(), v});
 	assert_string_equal(direct.p, expected.p);
 	strbuf_done(&direct);
 	strbuf_done(&expected);
@@ -136,7 +136,7 @@ static void a_failed_buffer_stays_failed(void **state UNUSED)
 	w.prefix.len = 5;
 	codec_writer_decoded(&w, &fmt);
 	strbuf_init(&b, 4);
-	codec_write_row(&b, &arena, &w, 1, &v);
+	codec_write_row(&b, &arena, &w, 1, codec_row_room(&w, 1), &v);
 	assert_true(strbuf_failed(&b));
 	strbuf_done(&b);
 	arena_done(&arena);
