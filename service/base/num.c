@@ -23,6 +23,12 @@ bool num_parse_int(struct str s, int64_t *ret)
 
 	if (i == s.len)
 		return false;
+	for (const size_t safe = s.len < 18 ? s.len : 18; i < safe; i++) {
+		if (!is_digit(s.p[i]))
+			return false;
+		v = v * 10 + (s.p[i] - '0');
+	}
+	v = negative ? -v : v;
 	for (; i < s.len; i++) {
 		int64_t digit = s.p[i] - '0';
 

@@ -18,6 +18,8 @@ __extension__ typedef unsigned __int128 uint128;
 
 /* ---- reading ---- */
 
+#define DIGITS_EXACT 15 /* of any such number a double keeps them all */
+
 /* A decimal as it is written: digits times ten to `exponent`. */
 struct decimal {
 	uint64_t digits;
@@ -100,13 +102,48 @@ static bool read_slowly(struct str s, double *ret)
 	return true;
 }
 
-bool num_parse_double(struct str s, double *ret)
+static double scale(uint64_t digits, int64_t exponent, bool negative)
 {
 	static const double tens[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
 				      1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
-	struct decimal d;
-	double v;
+	/* two exact doubles: the one operation rounds as reading has to */
+	double v = (double)digits;
 
+	v = exponent < 0 ? v / tens[-exponent] : v * tens[exponent];
+	return negative ? -v : v;
+}
+
+/* [-] digits [. digits], and short: what databases and people write. */
+static bool read_short(struct str s, double *ret)
+{
+	const bool negative = s.len > 0 && s.p[0] == '-';
+	size_t point = s.len, n = 0;
+	uint64_t digits = 0;
+
+	if (s.len > DIGITS_EXACT)
+		return false;
+	for (size_t i = negative; i < s.len; i++) {
+		if (is_digit(s.p[i])) {
+			digits = digits * 10 + (uint64_t)(s.p[i] - '0');
+			n++;
+		} else if (s.p[i] == '.' && point == s.len) {
+			point = i;
+		} else {
+			return false;
+		}
+	}
+	if (n == 0)
+		return false;
+	*ret = scale(digits, point < s.len ? (int64_t)point + 1 - (int64_t)s.len : 0, negative);
+	return true;
+}
+
+bool num_parse_double(struct str s, double *ret)
+{
+	struct decimal d;
+
+	if (read_short(s, ret))
+		return true;
 	if (!scan_decimal(s, &d)) {
 		if (str_eq(s, STR("NaN")))
 			*ret = (double)NAN;
@@ -118,12 +155,9 @@ bool num_parse_double(struct str s, double *ret)
 			return false;
 		return true;
 	}
-	if (d.n_digits > 15 || d.exponent > 22 || d.exponent < -22)
+	if (d.n_digits > DIGITS_EXACT || d.exponent > 22 || d.exponent < -22)
 		return read_slowly(s, ret);
-	/* two exact doubles: the one operation rounds as reading has to */
-	v = (double)d.digits;
-	v = d.exponent < 0 ? v / tens[-d.exponent] : v * tens[d.exponent];
-	*ret = d.negative ? -v : v;
+	*ret = scale(d.digits, d.exponent, d.negative);
 	return true;
 }
 
