@@ -3,6 +3,7 @@
 #include "handlers/handlers.h"
 #include "service/metrics.h"
 #include "store/lane.h"
+#include "store/query/query.h"
 #include "store/reader.h"
 
 #include "service/base/banned.h"
@@ -133,6 +134,17 @@ static void write_errors(struct strbuf *b, struct connection **conns, size_t n)
 	}
 }
 
+static void write_plans(struct strbuf *b)
+{
+	struct query_plan_stats s;
+	query_plan_stats(&s);
+	metrics_family(b, "ferrod_plan_cache_hits_total", "counter",
+		       "Statements whose SQL was known from a query of the same shape.");
+	strbuf_printf(b, "ferrod_plan_cache_hits_total %llu\n", (unsigned long long)s.hits);
+	metrics_family(b, "ferrod_plan_cache_misses_total", "counter", "Statements whose SQL was written anew.");
+	strbuf_printf(b, "ferrod_plan_cache_misses_total %llu\n", (unsigned long long)s.misses);
+}
+
 static void write_identity_maps(struct strbuf *b)
 {
 	struct imap_stats s;
@@ -164,6 +176,7 @@ bool handle_metrics(struct request *req, struct response *res, struct err *err)
 	write_sessions(b, conns, n);
 	write_errors(b, conns, n);
 	write_identity_maps(b);
+	write_plans(b);
 	for (size_t i = 0; i < n; i++)
 		connection_unref(conns[i]);
 	return true;

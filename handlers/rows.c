@@ -81,36 +81,34 @@ static void csv_value(struct rows_writer *w, struct value v)
 static void set_columns(struct rows_writer *w, size_t n, const struct str *names, size_t n_visible)
 {
 	struct arena *a = &w->c->req->arena;
-	size_t *ends = arena_array(a, n + 1, sizeof(*ends));
 	w->n = n;
-	w->names = arena_array(a, n + 1, sizeof(*w->names));
-	w->prefix = arena_array(a, n + 1, sizeof(*w->prefix));
-	bool first = true;
+	w->n_shown = 0;
+	w->columns = arena_array(a, n + 1, sizeof(*w->columns));
 	for (size_t i = 0; i < n; i++) {
 		bool hidden = i >= n_visible;
 		for (size_t k = i + 1; k < n && w->raw && !hidden; k++)
 			hidden = str_eq(names[i], names[k]);
-		w->names[i] = arena_str(a, names[i]);
-		if (!hidden) {
-			strbuf_putc(&w->text, first ? '{' : ',');
-			strbuf_json_string(&w->text, names[i]);
-			strbuf_putc(&w->text, ':');
-			first = false;
-		}
-		ends[i + 1] = w->text.len;
+		if (hidden)
+			continue;
+		struct codec_writer *column = &w->columns[w->n_shown++];
+		const size_t from = w->text.len;
+		strbuf_putc(&w->text, w->n_shown == 1 ? '{' : ',');
+		strbuf_json_string(&w->text, names[i]);
+		strbuf_putc(&w->text, ':');
+		column->index = i;
+		column->prefix = str_n(NULL, w->text.len - from);
+		codec_writer_decoded(column, &w->fmt);
 	}
-	for (size_t i = 0; i < n; i++)
-		w->prefix[i] = str_n(w->text.p + ends[i], ends[i + 1] - ends[i]);
+	const char *text = strbuf_reserve(&w->text, CODEC_PREFIX_SLACK) != NULL ? w->text.p : "";
+	for (size_t i = 0; i < w->n_shown; text += w->columns[i++].prefix.len)
+		w->columns[i].prefix.p = text;
+	w->room = codec_row_room(w->columns, w->n_shown);
 	if (w->media != MEDIA_CSV)
 		return;
-	bool comma = false;
-	for (size_t i = 0; i < n; i++) {
-		if (w->prefix[i].len == 0)
-			continue;
-		if (comma)
+	for (size_t i = 0; i < w->n_shown; i++) {
+		if (i > 0)
 			strbuf_putc(w->out, ',');
-		csv_text(w->out, names[i]);
-		comma = true;
+		csv_text(w->out, names[w->columns[i].index]);
 	}
 	strbuf_puts(w->out, "\r\n");
 }
@@ -136,112 +134,128 @@ void rows_model(struct rows_writer *w, struct context *c, const struct model *m,
 	set_columns(w, shape->n, shape->names, n_visible);
 }
 
-/* Without its closing brace. */
-static void open_object(struct rows_writer *w, const struct value *row)
+static void csv_row(struct rows_writer *w, const struct value *row)
 {
-	bool any = false;
-	for (size_t i = 0; i < w->n; i++) {
-		if (w->prefix[i].len == 0)
-			continue;
-		strbuf_put(w->out, w->prefix[i]);
-		value_write_json(w->out, row[i], &w->fmt);
-		any = true;
+	for (size_t i = 0; i < w->n_shown; i++) {
+		if (i > 0)
+			strbuf_putc(w->out, ',');
+		csv_value(w, row[w->columns[i].index]);
 	}
-	if (!any)
-		strbuf_putc(w->out, '{');
-}
-
-void rows_object(struct rows_writer *w, const struct value *row)
-{
-	open_object(w, row);
-	strbuf_putc(w->out, '}');
+	strbuf_puts(w->out, "\r\n");
 }
 
 void rows_write(struct rows_writer *w, const struct value *row, struct str extra)
 {
 	w->n_rows++;
 	if (w->media == MEDIA_CSV) {
-		bool comma = false;
-		for (size_t i = 0; i < w->n; i++) {
-			if (w->prefix[i].len == 0)
-				continue;
-			if (comma)
-				strbuf_putc(w->out, ',');
-			csv_value(w, row[i]);
-			comma = true;
-		}
-		strbuf_puts(w->out, "\r\n");
+		csv_row(w, row);
 		return;
 	}
 	if (w->media == MEDIA_JSON && w->n_rows > 1)
 		strbuf_putc(w->out, ',');
-	open_object(w, row);
-	strbuf_put(w->out, extra);
-	strbuf_puts(w->out, w->media == MEDIA_NDJSON ? "}\n" : "}");
+	if (w->n_shown == 0)
+		strbuf_putc(w->out, '{');
+	codec_write_row(w->out, &w->scratch, w->columns, w->n_shown, w->room, row);
+	if (extra.len > 0)
+		strbuf_put(w->out, extra);
+	strbuf_put(w->out, w->media == MEDIA_NDJSON ? STR("}\n") : STR("}"));
 }
 
-static struct value *keep(struct rows_writer *w)
+static struct value *keep(struct rows_writer *w, const struct value *row)
 {
 	struct arena *a = &w->c->req->arena;
 	struct value *copy = arena_array(a, w->n + 1, sizeof(*copy));
 	for (size_t i = 0; i < w->n; i++)
-		copy[i] = value_dup(a, w->row[i]);
+		copy[i] = value_dup(a, row[i]);
 	return copy;
+}
+
+/* From here on the writers see values as the database has them, unless the rows are needed in their decoded form. */
+static void write_directly(struct rows_writer *w)
+{
+	w->direct = w->imap == NULL && w->media != MEDIA_CSV;
+	for (size_t i = 0; i < w->n_shown && w->direct; i++) {
+		const struct column *column = w->raw ? NULL : &w->shape->decode[w->columns[i].index];
+		codec_writer(&w->columns[i], w->c->route.conn->dialect, column, &w->fmt);
+	}
 }
 
 static bool on_columns(void *arg, const struct cursor_column *cols, size_t n, struct err *err)
 {
 	struct rows_writer *w = arg;
 	(void)err;
-	if (!w->raw)
-		return true;
-	struct str *names = arena_array(&w->c->req->arena, n + 1, sizeof(*names));
-	for (size_t i = 0; i < n; i++)
-		names[i] = cols[i].name;
-	set_columns(w, n, names, n);
-	w->row = arena_array(&w->c->req->arena, n + 1, sizeof(*w->row));
+	if (w->raw) {
+		struct str *names = arena_array(&w->c->req->arena, n + 1, sizeof(*names));
+		for (size_t i = 0; i < n; i++)
+			names[i] = cols[i].name;
+		set_columns(w, n, names, n);
+		w->row = arena_array(&w->c->req->arena, n + 1, sizeof(*w->row));
+	}
+	write_directly(w);
 	return true;
 }
 
-/* The decoded row, or the mapped one in its place. */
-static const struct value *decode(struct rows_writer *w, const struct value *values, size_t n)
+static const struct value *decode(struct rows_writer *w, const struct value *values)
 {
-	if (w->raw) {
-		for (size_t i = 0; i < n; i++) {
-			w->row[i] = values[i];
-			if (values[i].kind == VALUE_JSON)
-				w->row[i].kind = VALUE_TEXT;
-		}
-		return w->row;
-	}
 	const struct dialect *d = w->c->route.conn->dialect;
-	for (size_t i = 0; i < n; i++)
-		w->row[i] = codec_decode(&w->scratch, d, &w->shape->decode[i], values[i]);
-	if (w->imap == NULL)
-		return w->row;
-	struct str key = record_key(&w->scratch, w->model, w->row);
-	if (!w->overwrite)
-		return imap_reconcile(w->imap, &w->scratch, w->model, key, w->row);
-	imap_put(w->imap, w->model, key, w->row);
+	for (size_t i = 0; i < w->n; i++) {
+		w->row[i] = values[i];
+		if (!w->raw)
+			w->row[i] = codec_decode(&w->scratch, d, &w->shape->decode[i], values[i]);
+		else if (values[i].kind == VALUE_JSON)
+			w->row[i].kind = VALUE_TEXT;
+	}
 	return w->row;
+}
+
+/* The decoded row, or the mapped one in its place. */
+static const struct value *reconcile(struct rows_writer *w, const struct value *row)
+{
+	if (w->imap == NULL)
+		return row;
+	struct str key = record_key(&w->scratch, w->model, row);
+	if (!w->overwrite)
+		return imap_reconcile(w->imap, &w->scratch, w->model, key, row);
+	imap_put(w->imap, w->model, key, row);
+	return row;
+}
+
+/* SQLite compiles a statement anew when a table has changed since its columns were told: what is gone is null. */
+static const struct value *pad(struct rows_writer *w, const struct value *values, size_t n)
+{
+	struct value *row = arena_array(&w->scratch, w->n, sizeof(*row));
+	for (size_t i = 0; i < n; i++)
+		row[i] = values[i];
+	return row;
+}
+
+static void reserve(struct strbuf *b, size_t row_len, int64_t n_rows)
+{
+	size_t bytes;
+	if (!__builtin_mul_overflow(row_len + row_len / 8, (size_t)n_rows, &bytes) && bytes < LIMIT_RESPONSE_CHUNK)
+		(void)strbuf_reserve(b, bytes);
 }
 
 static bool on_row(void *arg, const struct value *values, size_t n, bool *ret_stop, struct err *err)
 {
 	struct rows_writer *w = arg;
+	if (n < w->n)
+		values = pad(w, values, n);
 	if (w->n_max > 0 && w->n_rows == w->n_max) {
 		w->more = true;
 		*ret_stop = true;
 		return true;
 	}
-	if (n > w->n)
-		n = w->n;
-	const struct value *row = decode(w, values, n);
-	rows_write(w, row, STR_NONE);
-	if (w->n_max > 0 && w->n_rows == 1)
-		w->first = keep(w);
-	if (w->n_rows == w->n_max)
-		w->last = keep(w);
+	const size_t before = w->out->len;
+	rows_write(w, w->direct ? values : reconcile(w, decode(w, values)), STR_NONE);
+	/* room for the page at once, if it is much like its first row */
+	if (w->n_rows == 1 && w->n_max > 1)
+		reserve(w->out, w->out->len - before, w->n_max);
+	if (w->n_max > 0 && (w->n_rows == 1 || w->n_rows == w->n_max)) {
+		struct value *row = keep(w, w->direct ? decode(w, values) : w->row);
+		w->first = w->n_rows == 1 ? row : w->first;
+		w->last = w->n_rows == w->n_max ? row : w->last;
+	}
 	if (w->scratch.total > SCRATCH_BYTES)
 		arena_done(&w->scratch);
 	return response_flush(w->c->res, err);

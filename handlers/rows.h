@@ -6,22 +6,24 @@
 #define FERROD_HANDLERS_ROWS_H
 
 #include "handlers/render.h"
+#include "store/codec/codec_write.h"
 
 struct rows_writer {
 	struct context *c;
 	struct strbuf *out;
 	enum media media;
 	struct value_format fmt;
-	size_t n;           /* columns written per row */
-	struct strbuf text; /* the prefixes' bytes */
-	struct str *prefix; /* JSON text before each column's value; len 0: the column is not written */
-	struct str *names;
+	size_t n;                     /* columns of a row */
+	struct strbuf text;           /* the prefixes' bytes */
+	struct codec_writer *columns; /* those that are shown */
+	size_t n_shown, room;         /* of a row: codec_row_room */
 	/* model rows; model NULL: raw rows */
 	const struct model *model;
 	const struct result_shape *shape;
 	struct imap *imap; /* NULL: rows do not touch the map */
 	bool overwrite;    /* Cache-Control: no-cache */
 	bool raw;
+	bool direct;          /* written as they come, without decoding first */
 	struct value *row;    /* decoded */
 	struct arena scratch; /* of a few rows */
 	int64_t n_rows;
@@ -52,11 +54,9 @@ struct rows_tail {
 void rows_close(struct rows_writer *w, const struct rows_tail *tail);
 /* Frees what the writer holds, whatever happened. */
 void rows_done(struct rows_writer *w);
-/* Writes one row that did not come through the sink (CSV, JSON, NDJSON); `extra` is JSON text put before the closing
- * brace. */
+/* Writes one decoded row that did not come through the sink (CSV, JSON, NDJSON); `extra` is JSON text put before the
+ * closing brace. */
 void rows_write(struct rows_writer *w, const struct value *row, struct str extra);
-/* Writes one row object (JSON) of decoded values, whatever the medium. */
-void rows_object(struct rows_writer *w, const struct value *row);
 
 /* Keeps the first row of a statement, decoded by shape, in the request's arena. */
 struct row_keep {

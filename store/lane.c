@@ -94,7 +94,7 @@ static struct lane *lane_here(struct lane_set *s)
 
 static uint8_t *suspect_of(struct lane *l, const struct stmt *stmt)
 {
-	return &l->suspects[num_hash(stmt->sql) & (SUSPECTS - 1)];
+	return &l->suspects[stmt_hash(stmt) & (SUSPECTS - 1)];
 }
 
 bool lane_fits(struct lane_set *s, struct pool *p, const struct stmt *stmt)

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "service/base/num.h"
 #include "service/base/str.h"
 #include "store/value.h"
 
@@ -25,6 +26,7 @@ enum stmt_param_type {
 
 struct stmt {
 	struct str sql;             /* native placeholders: ? on SQLite, $1.. on PostgreSQL */
+	uint64_t hash;              /* num_hash(sql), for those who look for it; 0: not computed */
 	const struct value *params; /* n_params, borrowed */
 	size_t n_params;
 	/* Names of the parameters (without sigil) when given by name (SQLite raw SQL), else NULL. */
@@ -35,5 +37,10 @@ struct stmt {
 	bool quick; /* a key or unique lookup, or a small limit over an index: fit for a shared pipeline */
 	bool raw;   /* client's own SQL: state it sets must not reach another client */
 };
+
+static inline uint64_t stmt_hash(const struct stmt *s)
+{
+	return s->hash != 0 ? s->hash : num_hash(s->sql);
+}
 
 #endif

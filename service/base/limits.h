@@ -36,6 +36,8 @@
 #define LIMIT_CONNECTIONS 1000    /* named connections */
 #define LIMIT_POOL_MAX 1000       /* max_connections of one pool */
 #define LIMIT_STATEMENT_CACHE 100 /* prepared statements cached per database connection */
+#define LIMIT_PLANS 500           /* lowered statements cached per loop */
+#define LIMIT_PLAN_BYTES 8192     /* longer ones are not */
 #define LIMIT_MODELS 10000
 #define LIMIT_COLUMNS 1600             /* PostgreSQL's MaxHeapAttributeNumber */
 #define LIMIT_ERR_FAULTS 100           /* faults listed in one problem document */

@@ -32,9 +32,14 @@ static struct map_slot *find(const struct map *m, struct str key, uint64_t hash)
 	return &m->slots[i];
 }
 
+void *map_get_hashed(const struct map *m, struct str key, uint64_t hash)
+{
+	return m->n != 0 ? find(m, key, hash)->value : NULL;
+}
+
 void *map_get(const struct map *m, struct str key)
 {
-	return m->n != 0 ? find(m, key, num_hash(key))->value : NULL;
+	return m->n != 0 ? map_get_hashed(m, key, num_hash(key)) : NULL;
 }
 
 static void grow(struct map *m)
@@ -53,7 +58,11 @@ static void grow(struct map *m)
 
 void *map_put(struct map *m, struct str key, void *value)
 {
-	const uint64_t hash = num_hash(key);
+	return map_put_hashed(m, key, num_hash(key), value);
+}
+
+void *map_put_hashed(struct map *m, struct str key, uint64_t hash, void *value)
+{
 	struct map_slot *slot;
 	void *old;
 
@@ -71,6 +80,11 @@ void *map_put(struct map *m, struct str key, void *value)
 
 void *map_remove(struct map *m, struct str key)
 {
+	return m->n != 0 ? map_remove_hashed(m, key, num_hash(key)) : NULL;
+}
+
+void *map_remove_hashed(struct map *m, struct str key, uint64_t hash)
+{
 	const size_t mask = m->n_slots - 1;
 	struct map_slot *slot;
 	size_t hole, i;
@@ -78,7 +92,7 @@ void *map_remove(struct map *m, struct str key)
 
 	if (m->n == 0)
 		return NULL;
-	slot = find(m, key, num_hash(key));
+	slot = find(m, key, hash);
 	old = slot->value;
 	if (old == NULL)
 		return NULL;

@@ -32,12 +32,16 @@ void map_done(struct map *m);
 
 /* The value, or NULL. */
 void *map_get(const struct map *m, struct str key);
+/* For callers who know num_hash(key) already, or make up a hash of their own: then for all calls with that key. */
+void *map_get_hashed(const struct map *m, struct str key, uint64_t hash);
 
 /* Adds or replaces (value non-NULL; the key is borrowed); returns the value that was there, or NULL. */
 void *map_put(struct map *m, struct str key, void *value);
+void *map_put_hashed(struct map *m, struct str key, uint64_t hash, void *value);
 
 /* Removes; returns the value that was there, or NULL. */
 void *map_remove(struct map *m, struct str key);
+void *map_remove_hashed(struct map *m, struct str key, uint64_t hash);
 
 /* Iterates: start with *pos = 0; returns the next value or NULL at the end. Do not change the map
  * while iterating. */

@@ -1,16 +1,12 @@
-/* Numbers and encodings. strtod and printf are locale-safe here because the daemon never calls setlocale. */
+/* Integers and encodings; doubles are in num_double.c. */
 #include "service/base/num.h"
 
 #include <errno.h>
-#include <math.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/types.h>
-
-#include "service/base/mem.h"
 
 #include "service/base/banned.h"
 
@@ -27,6 +23,12 @@ bool num_parse_int(struct str s, int64_t *ret)
 
 	if (i == s.len)
 		return false;
+	for (const size_t safe = s.len < 18 ? s.len : 18; i < safe; i++) {
+		if (!is_digit(s.p[i]))
+			return false;
+		v = v * 10 + (s.p[i] - '0');
+	}
+	v = negative ? -v : v;
 	for (; i < s.len; i++) {
 		int64_t digit = s.p[i] - '0';
 
@@ -38,73 +40,32 @@ bool num_parse_int(struct str s, int64_t *ret)
 	return true;
 }
 
-/* [+-] digits [. digits] [e [+-] digits], with a digit before or after the point, and nothing else. */
-static bool is_decimal(struct str s)
-{
-	size_t i = 0, n_digits = 0, n_exp = 0;
-
-	if (i < s.len && (s.p[i] == '+' || s.p[i] == '-'))
-		i++;
-	for (; i < s.len && is_digit(s.p[i]); i++)
-		n_digits++;
-	if (i < s.len && s.p[i] == '.') {
-		for (i++; i < s.len && is_digit(s.p[i]); i++)
-			n_digits++;
-	}
-	if (n_digits == 0)
-		return false;
-	if (i < s.len && (s.p[i] == 'e' || s.p[i] == 'E')) {
-		i++;
-		if (i < s.len && (s.p[i] == '+' || s.p[i] == '-'))
-			i++;
-		for (; i < s.len && is_digit(s.p[i]); i++)
-			n_exp++;
-		if (n_exp == 0)
-			return false;
-	}
-	return i == s.len;
-}
-
-bool num_parse_double(struct str s, double *ret)
-{
-	char small[128];
-	char *z = small;
-	double v;
-
-	if (!is_decimal(s)) {
-		if (str_eq(s, STR("NaN")))
-			*ret = (double)NAN;
-		else if (str_eq(s, STR("Infinity")))
-			*ret = HUGE_VAL;
-		else if (str_eq(s, STR("-Infinity")))
-			*ret = -HUGE_VAL;
-		else
-			return false;
-		return true;
-	}
-	if (s.len >= sizeof(small)) {
-		z = mem_try(NULL, s.len + 1);
-		if (z == NULL)
-			return false;
-	}
-	memcpy(z, s.p, s.len);
-	z[s.len] = '\0';
-	v = strtod(z, NULL);
-	if (z != small)
-		mem_free(z);
-	if (isinf(v))
-		return false; /* too large; too small is 0 or subnormal, as good as a double gets */
-	*ret = v;
-	return true;
-}
-
 static size_t count_digits(uint64_t v)
 {
-	size_t n = 1;
+	static const uint64_t tens[] = {0,
+					10,
+					100,
+					1000,
+					10000,
+					100000,
+					1000000,
+					10000000,
+					100000000,
+					1000000000,
+					10000000000,
+					100000000000,
+					1000000000000,
+					10000000000000,
+					100000000000000,
+					1000000000000000,
+					10000000000000000,
+					100000000000000000,
+					1000000000000000000,
+					UINT64_C(10000000000000000000)};
+	/* bits times log10(2), rounded down: too few by one at most */
+	const unsigned n = ((64 - (unsigned)__builtin_clzll(v | 1)) * 1233) >> 12;
 
-	for (; v >= 10000; v /= 10000)
-		n += 4;
-	return n + (v >= 10) + (v >= 100) + (v >= 1000);
+	return n + (v >= tens[n]);
 }
 
 size_t num_format_int(int64_t v, char buf[24])
@@ -114,23 +75,18 @@ size_t num_format_int(int64_t v, char buf[24])
 				    "8081828384858687888990919293949596979899";
 	uint64_t rest = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
 	const size_t len = count_digits(rest) + (v < 0);
-	size_t at = len;
+	char *p = buf + len;
 
 	buf[0] = '-';
-	buf[len] = '\0';
-	while (rest >= 100) {
-		const char *pair = pairs + rest % 100 * 2;
-
-		buf[--at] = pair[1];
-		buf[--at] = pair[0];
-		rest /= 100;
+	*p = '\0';
+	for (; rest >= 100; rest /= 100) {
+		p -= 2;
+		memcpy(p, pairs + rest % 100 * 2, 2);
 	}
-	if (rest >= 10) {
-		buf[--at] = pairs[rest * 2 + 1];
-		buf[--at] = pairs[rest * 2];
-	} else {
-		buf[--at] = (char)('0' + rest);
-	}
+	if (rest >= 10)
+		memcpy(p - 2, pairs + rest * 2, 2);
+	else
+		p[-1] = (char)('0' + rest);
 	return len;
 }
 
@@ -149,134 +105,6 @@ size_t num_format_ms(int64_t ns, char buf[28])
 	buf[n++] = (char)('0' + rest % 10);
 	buf[n] = '\0';
 	return n;
-}
-
-/*
- * The quick way for what people write: v with at most six decimals and fifteen digits. Two different decimals of
- * fifteen digits never share a double, so the first that reads back as v is the shortest. Dividing two exact
- * integers rounds once, as reading the decimal would. Returns 0 when v is not of that kind.
- */
-static size_t format_plain(double v, char buf[NUM_DOUBLE_BYTES])
-{
-	static const double tens[] = {1, 10, 100, 1e3, 1e4, 1e5, 1e6};
-	char digits[24];
-	size_t n, len = 0;
-
-	if (!(v < 1e15 && v >= 1e-4))
-		return 0;
-	for (size_t k = 0; k < ARRAY_LEN(tens); k++) {
-		double scaled = rint(v * tens[k]);
-
-		if (scaled >= 1e15)
-			return 0;
-		if (scaled / tens[k] != v) /* exact comparison is the point */
-			continue;
-		n = num_format_int((int64_t)scaled, digits);
-		for (; n <= k; n++) { /* 0.05: "5" -> "005" */
-			memmove(digits + 1, digits, n + 1);
-			digits[0] = '0';
-		}
-		memcpy(buf, digits, n - k);
-		len = n - k;
-		buf[len++] = '.';
-		memcpy(buf + len, k != 0 ? digits + (n - k) : "0", k != 0 ? k : 1);
-		len += k != 0 ? k : 1;
-		buf[len] = '\0';
-		return len;
-	}
-	return 0;
-}
-
-/* Adds one unit to the last of n digits; false when they were all nines. */
-static bool round_up(char *digits, size_t n)
-{
-	while (n > 0 && digits[n - 1] == '9')
-		digits[--n] = '0';
-	if (n == 0)
-		return false;
-	digits[n - 1]++;
-	return true;
-}
-
-/* True when d.ddd (n digits) times ten to `exponent` reads back as v. */
-static bool reads_back(const char *digits, size_t n, int exponent, double v)
-{
-	char z[48];
-
-	snprintf(z, sizeof(z), "%.*se%d", (int)n, digits, exponent - (int)n + 1);
-	return strtod(z, NULL) == v;
-}
-
-/* The shortest digits (no trailing zeros) that read back as v > 0, and v's decimal exponent. */
-static size_t shortest(double v, char digits[24], int *ret_exponent)
-{
-	/* A subnormal has fewer than fifteen significant digits. */
-	int precision = v < 2.3e-308 ? 1 : 15;
-	char z[48];
-	size_t n = 0;
-
-	for (; precision <= 17; precision++) {
-		snprintf(z, sizeof(z), "%.*e", precision - 1, v);
-		n = 0;
-		for (const char *p = z; *p != 'e'; p++) {
-			if (is_digit(*p))
-				digits[n++] = *p;
-		}
-		*ret_exponent = (int)strtol(strchr(z, 'e') + 1, NULL, 10);
-		if (precision == 17 || reads_back(digits, n, *ret_exponent, v))
-			break;
-		/* Above a power of two doubles are sparser than below: then the next decimal up may read back where
-		 * the nearest one does not. */
-		if (precision == 16 && round_up(digits, n) && reads_back(digits, n, *ret_exponent, v))
-			break;
-	}
-	while (n > 1 && digits[n - 1] == '0')
-		n--;
-	return n;
-}
-
-/* Python's repr: exponents from -4 to 15 are written out, others as d.ddde+XX. */
-size_t num_format_double(double v, char buf[NUM_DOUBLE_BYTES])
-{
-	const double magnitude = fabs(v);
-	char digits[24];
-	size_t n, len = 0;
-	int exponent;
-
-	if (signbit(v))
-		buf[len++] = '-';
-	if (magnitude == 0) {
-		memcpy(buf + len, "0.0", 4);
-		return len + 3;
-	}
-	n = format_plain(magnitude, buf + len);
-	if (n != 0)
-		return len + n;
-	n = shortest(magnitude, digits, &exponent);
-	if (exponent < -4 || exponent >= 16) {
-		int m = snprintf(buf + len, NUM_DOUBLE_BYTES - len, "%c%s%.*se%c%02d", digits[0], n > 1 ? "." : "",
-				 (int)n - 1, digits + 1, exponent < 0 ? '-' : '+', abs(exponent));
-
-		return len + (size_t)m;
-	}
-	if (exponent < 0) {
-		memcpy(buf + len, "0.000", 5);
-		len += 1 + (size_t)-exponent;
-		memcpy(buf + len, digits, n);
-		len += n;
-	} else {
-		const size_t whole = (size_t)exponent + 1;
-
-		for (size_t i = 0; i < whole; i++)
-			buf[len++] = i < n ? digits[i] : '0';
-		buf[len++] = '.';
-		if (n <= whole)
-			buf[len++] = '0';
-		for (size_t i = whole; i < n; i++)
-			buf[len++] = digits[i];
-	}
-	buf[len] = '\0';
-	return len;
 }
 
 /* The value of a base64 digit, or 64. */

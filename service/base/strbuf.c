@@ -5,6 +5,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #include "service/base/mem.h"
 #include "service/base/num.h"
@@ -83,16 +86,9 @@ static inline bool ensure(struct strbuf *b, size_t n)
 	return LIKELY(!b->failed && n < b->size - b->len) || grow(b, n);
 }
 
-char *strbuf_reserve(struct strbuf *b, size_t n)
+char *strbuf_reserve_slow(struct strbuf *b, size_t n)
 {
 	return ensure(b, n) ? b->p + b->len : NULL;
-}
-
-void strbuf_advance(struct strbuf *b, size_t n)
-{
-	assert(n < b->size - b->len);
-	b->len += n;
-	b->p[b->len] = '\0';
 }
 
 void strbuf_put_slow(struct strbuf *b, struct str s)
@@ -212,15 +208,65 @@ static size_t put_special(struct strbuf *b, struct str s, size_t i)
 	return 1;
 }
 
-void strbuf_json_string(struct strbuf *b, struct str s)
+/* Copies n < 8 bytes; true when one of them is special. */
+static inline bool copy_few(char *out, const char *p, size_t n)
 {
+	uint32_t first, last;
+	uint64_t w;
+
+	if (n >= sizeof(first)) {
+		memcpy(&first, p, sizeof(first));
+		memcpy(&last, p + n - sizeof(last), sizeof(last));
+		memcpy(out, &first, sizeof(first));
+		memcpy(out + n - sizeof(last), &last, sizeof(last));
+		return special_bytes((uint64_t)first << 32 | last) != 0;
+	}
+	if (n == 0)
+		return false;
+	out[0] = p[0];
+	out[n / 2] = p[n / 2];
+	out[n - 1] = p[n - 1];
+	w = (uint64_t)(unsigned char)p[0] | (uint64_t)(unsigned char)p[n / 2] << 8 |
+	    (uint64_t)(unsigned char)p[n - 1] << 16 | EACH_BYTE(' ') << 24;
+	return special_bytes(w) != 0;
+}
+
+/* Copies plain bytes of s, a block at a time; what is left at the end is copied as a block that overlaps the one
+ * before. Returns how many bytes are good: all, or up to the block that holds one that is not plain. */
+static inline size_t copy_plain(char *out, struct str s)
+{
+	uint64_t w;
 	size_t i = 0;
 
-	if (s.len > SIZE_MAX / 4 || !ensure(b, s.len + 2)) {
-		b->failed = true;
-		return;
+#ifdef __SSE2__
+	for (; s.len - i >= sizeof(__m128i); i += sizeof(__m128i)) {
+		const __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(s.p + i));
+		/* compared as signed bytes, those beyond ASCII are below the blank, too */
+		const __m128i special = _mm_or_si128(
+			_mm_cmplt_epi8(v, _mm_set1_epi8(' ')),
+			_mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('"')), _mm_cmpeq_epi8(v, _mm_set1_epi8('\\'))));
+
+		_mm_storeu_si128((__m128i *)(void *)(out + i), v);
+		if (_mm_movemask_epi8(special) != 0)
+			return i;
 	}
-	b->p[b->len++] = '"';
+#endif
+	for (; s.len - i >= sizeof(w); i += sizeof(w)) {
+		memcpy(&w, s.p + i, sizeof(w));
+		memcpy(out + i, &w, sizeof(w));
+		if (special_bytes(w) != 0)
+			return i;
+	}
+	if (i == 0)
+		return copy_few(out, s.p, s.len) ? 0 : s.len;
+	memcpy(&w, s.p + s.len - sizeof(w), sizeof(w));
+	memcpy(out + s.len - sizeof(w), &w, sizeof(w));
+	return special_bytes(w) != 0 ? i : s.len;
+}
+
+/* The string from its first byte on that may not be plain, and the quote behind it. */
+static __attribute__((noinline)) void put_escaped(struct strbuf *b, struct str s, size_t i)
+{
 	while (i < s.len) {
 		size_t end = skip_plain(s, i);
 
@@ -230,6 +276,28 @@ void strbuf_json_string(struct strbuf *b, struct str s)
 			i += put_special(b, s, i);
 	}
 	strbuf_putc(b, '"');
+}
+
+void strbuf_json_string(struct strbuf *b, struct str s)
+{
+	char *p;
+	size_t n;
+
+	if (UNLIKELY(s.len > SIZE_MAX / 4 || !ensure(b, s.len + 2))) {
+		b->failed = true;
+		return;
+	}
+	p = b->p + b->len;
+	p[0] = '"';
+	n = copy_plain(p + 1, s);
+	b->len += 1 + n;
+	if (UNLIKELY(n < s.len)) {
+		put_escaped(b, s, n);
+		return;
+	}
+	p[1 + n] = '"';
+	p[2 + n] = '\0';
+	b->len++;
 }
 
 void strbuf_json_double(struct strbuf *b, double v)

@@ -6,6 +6,7 @@
 #ifndef FERROD_BASE_STRBUF_H
 #define FERROD_BASE_STRBUF_H
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -45,11 +46,24 @@ static inline bool strbuf_failed(const struct strbuf *b)
 /* The bytes as heap memory the caller frees with mem_free (length to *ret_len); the buffer is empty. */
 char *strbuf_take(struct strbuf *b, size_t *ret_len);
 
-/* Room for n more bytes; returns where they go, or NULL when failed. Follow with strbuf_advance. */
-char *strbuf_reserve(struct strbuf *b, size_t n);
-void strbuf_advance(struct strbuf *b, size_t n);
+/* Of strbuf_reserve alone: the buffer has to grow, or has failed. */
+char *strbuf_reserve_slow(struct strbuf *b, size_t n);
 
-/* Of strbuf_put and strbuf_putc alone: the buffer has to grow, or has failed. */
+/* Room for n more bytes; returns where they go, or NULL when failed. Follow with strbuf_advance. */
+static inline char *strbuf_reserve(struct strbuf *b, size_t n)
+{
+	return LIKELY(!b->failed && n < b->size - b->len) ? b->p + b->len : strbuf_reserve_slow(b, n);
+}
+
+/* Of the bytes reserved, n have been written. */
+static inline void strbuf_advance(struct strbuf *b, size_t n)
+{
+	assert(n < b->size - b->len);
+	b->len += n;
+	b->p[b->len] = '\0';
+}
+
+/* Of strbuf_put alone: the buffer has to grow, or has failed. */
 void strbuf_put_slow(struct strbuf *b, struct str s);
 
 static inline void strbuf_put(struct strbuf *b, struct str s)
@@ -65,7 +79,13 @@ static inline void strbuf_put(struct strbuf *b, struct str s)
 
 static inline void strbuf_putc(struct strbuf *b, char c)
 {
-	strbuf_put(b, (struct str){&c, 1});
+	char *p = strbuf_reserve(b, 1);
+
+	if (LIKELY(p != NULL)) {
+		p[0] = c;
+		p[1] = '\0';
+		b->len++;
+	}
 }
 
 void strbuf_puts(struct strbuf *b, const char *z);

@@ -43,14 +43,19 @@ struct pg_stmt *pg_cache_find(struct pg_cache *k, const struct stmt *s, bool *re
 	strbuf_reset(&k->key);
 	strbuf_put(&k->key, s->sql);
 	strbuf_putc(&k->key, '\0');
-	for (size_t i = 0; i < s->n_params; i++)
-		strbuf_putc(&k->key, pg_param_letter(s, i));
+	k->hash = stmt_hash(s);
+	for (size_t i = 0; i < s->n_params; i++) {
+		const char letter = pg_param_letter(s, i);
+
+		k->hash = k->hash * 31 + (unsigned char)letter;
+		strbuf_putc(&k->key, letter);
+	}
 	if (strbuf_failed(&k->key)) {
 		strbuf_reset(&k->key);
 		*ret_fits = false;
 		return NULL;
 	}
-	p = map_get(&k->by_key, strbuf_str(&k->key));
+	p = map_get_hashed(&k->by_key, strbuf_str(&k->key), k->hash);
 	if (p != NULL && p != k->newest) {
 		unlink_stmt(k, p);
 		link_newest(k, p);
@@ -69,7 +74,7 @@ static void bury(struct pg_cache *k, uint64_t id)
 
 void pg_cache_drop(struct pg_cache *k, struct pg_stmt *p, bool gone)
 {
-	(void)map_remove(&k->by_key, p->key);
+	(void)map_remove_hashed(&k->by_key, p->key, p->hash);
 	unlink_stmt(k, p);
 	k->n--;
 	if (!gone)
@@ -84,10 +89,11 @@ void pg_cache_add(struct pg_cache *k, uint64_t id)
 
 	p->key.p = mem_strndup(k->key.p, k->key.len); /* copies inner NULs too */
 	p->key.len = k->key.len;
+	p->hash = k->hash;
 	p->id = id;
 	if (k->n >= LIMIT_STATEMENT_CACHE)
 		pg_cache_drop(k, k->oldest, false);
-	(void)map_put(&k->by_key, p->key, p);
+	(void)map_put_hashed(&k->by_key, p->key, p->hash, p);
 	link_newest(k, p);
 	k->n++;
 }

@@ -56,6 +56,7 @@ struct pg_cancel {
 
 struct pg_stmt {
 	struct str key; /* owned: SQL, NUL, one type letter a parameter */
+	uint64_t hash;  /* of text and letters */
 	uint64_t id;    /* the server knows it as "f<id>" */
 	struct pg_stmt *newer, *older;
 };
@@ -67,7 +68,8 @@ struct pg_cache {
 	uint64_t last_id;
 	uint64_t *dead; /* owned: statements that the server still has to forget */
 	size_t n_dead, dead_size;
-	struct strbuf key; /* scratch */
+	struct strbuf key; /* scratch: of the last look-up */
+	uint64_t hash;
 };
 
 #define PG_NAME_BYTES 24

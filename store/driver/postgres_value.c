@@ -263,10 +263,11 @@ struct value pg_cell_value(PGresult *res, int row, int column, enum pg_cell cell
 	int64_t i;
 	double d;
 
-	if (PQgetisnull(res, row, column))
+	s.len = (size_t)PQgetlength(res, row, column);
+	if (s.len == 0 && PQgetisnull(res, row, column)) /* a null has no length */
 		return value_null();
 	text = PQgetvalue(res, row, column);
-	s = str_n(text, (size_t)PQgetlength(res, row, column));
+	s.p = text;
 	switch (cell) {
 	case PG_CELL_BOOL:
 		return value_bool(s.len > 0 && s.p[0] == 't');

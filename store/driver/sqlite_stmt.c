@@ -294,27 +294,29 @@ static bool bind_all(struct sqlite_stmt *st, const struct stmt *s, struct err *e
 
 /* ---- cursor ---- */
 
+/* A value object must not be looked at while other threads use the connection, and none does: so it is fetched once a
+ * column instead of being looked for by each call for its type, its bytes and their number. */
 static void read_row(struct sqlite_stmt *st)
 {
 	for (size_t i = 0; i < st->cur.n_columns; i++) {
 		struct value *v = &st->values[i];
-		const int col = (int)i;
+		sqlite3_value *column = sqlite3_column_value(st->h, (int)i);
 		const char *p;
 
-		switch (sqlite3_column_type(st->h, col)) {
+		switch (sqlite3_value_type(column)) {
 		case SQLITE_INTEGER:
-			*v = value_int(sqlite3_column_int64(st->h, col));
+			*v = value_int(sqlite3_value_int64(column));
 			break;
 		case SQLITE_FLOAT:
-			*v = value_double(sqlite3_column_double(st->h, col));
+			*v = value_double(sqlite3_value_double(column));
 			break;
 		case SQLITE_TEXT:
-			p = (const char *)sqlite3_column_text(st->h, col);
-			*v = value_text(str_n(p != NULL ? p : "", (size_t)sqlite3_column_bytes(st->h, col)));
+			p = (const char *)sqlite3_value_text(column);
+			*v = value_text(str_n(p != NULL ? p : "", (size_t)sqlite3_value_bytes(column)));
 			break;
 		case SQLITE_BLOB:
-			p = sqlite3_column_blob(st->h, col);
-			*v = value_bytes(str_n(p != NULL ? p : "", (size_t)sqlite3_column_bytes(st->h, col)));
+			p = sqlite3_value_blob(column);
+			*v = value_bytes(str_n(p != NULL ? p : "", (size_t)sqlite3_value_bytes(column)));
 			break;
 		default:
 			*v = value_null();
@@ -393,7 +395,7 @@ void sqlite_finish(struct cursor *cur)
 
 static bool from_cache(struct sqlite_conn *c, const struct stmt *s, struct sqlite_stmt **ret)
 {
-	struct sqlite_stmt *st = s->cache ? map_get(&c->by_sql, s->sql) : NULL;
+	struct sqlite_stmt *st = s->cache ? map_get_hashed(&c->by_sql, s->sql, stmt_hash(s)) : NULL;
 
 	if (st == NULL || st->in_use) {
 		c->base.cache_misses++;

@@ -159,7 +159,8 @@ bool query_json_model(const json_t *doc, struct str *ret) MUST_CHECK;
 bool query_set_from_json(struct arena *a, const struct model *m, const struct dialect *d, const json_t *set,
 			 const char *pointer, struct query_set **ret, size_t *ret_n, struct err *err) MUST_CHECK;
 
-/* ---- query_lower.c: AST -> SQL. Results stand in the arena. ---- */
+/* ---- query_lower.c: AST -> SQL. Results live as long as the arena; what was lowered before is not written anew, see
+ * query_plan.h. ---- */
 
 /* What the rows of a lowered statement hold, column by column. */
 struct result_shape {
@@ -169,6 +170,12 @@ struct result_shape {
 	const struct column *decode; /* n codec columns (copies) to decode with */
 	bool full;                   /* every column of the model in its order: rows may enter the identity map */
 };
+
+struct query_plan_stats {
+	uint64_t hits, misses;
+};
+/* Of all threads since the start. */
+void query_plan_stats(struct query_plan_stats *ret);
 
 bool query_lower_select(struct arena *a, const struct query *q, struct stmt *ret, struct result_shape *ret_shape,
 			struct err *err) MUST_CHECK;

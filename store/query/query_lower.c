@@ -60,6 +60,8 @@ static void query_shape(struct arena *a, const struct query *q, struct result_sh
 
 static void put_model_columns(struct sql *s, const struct model *m)
 {
+	if (s->plan != NULL)
+		return;
 	for (size_t i = 0; i < m->n_columns; i++) {
 		if (i > 0)
 			sql_put(s, ", ");
@@ -72,6 +74,8 @@ static void put_select_list(struct sql *s, const struct query *q)
 	const struct column *const *columns;
 	size_t n;
 
+	if (s->plan != NULL) /* there is no parameter in it */
+		return;
 	plain_columns(q, &columns, &n);
 	if (n + q->n_aggregates == 0) {
 		put_model_columns(s, q->model);
@@ -185,35 +189,58 @@ static void put_lock(struct sql *s, const struct query *q)
 bool query_lower_select(struct arena *a, const struct query *q, struct stmt *ret, struct result_shape *ret_shape,
 			struct err *err)
 {
-	const bool quick = is_quick(q);
+	struct plan_key key;
 	struct sql s;
+	bool quick, page;
 
 	if (!query_check(q, "", err))
 		return false;
-	sql_init(&s, a, q->dialect);
+	plan_key_query(&key, PLAN_SELECT, q, QUICK_LIMIT);
+	sql_begin(&s, a, q->dialect, &key);
+	quick = s.plan != NULL ? s.plan->stmt.quick : is_quick(q);
+	page = s.plan != NULL ? s.plan->page : quick && !by_unique_key(q);
 	sql_qualify(&s, q);
 	sql_put(&s, q->distinct ? "SELECT DISTINCT " : "SELECT ");
 	put_select_list(&s, q);
 	put_body(&s, q);
 	sql_order(&s, q);
-	sql_limit(&s, q, quick && !by_unique_key(q));
+	sql_limit(&s, q, page);
 	put_lock(&s, q);
 	/* a lock is taken by whoever may write: SQLite's one writer at a time included */
 	if (!sql_finish(&s, q->lock == QUERY_LOCK_NONE ? STMT_READ : STMT_WRITE, ret, err))
 		return false;
+	if (s.plan != NULL) {
+		*ret_shape = s.plan->shape;
+		return true;
+	}
 	ret->quick = quick;
 	query_shape(a, q, ret_shape);
+	plan_keep(&key, ret, ret_shape, page);
+	return true;
+}
+
+/* Of a statement whose answer is one number. */
+static bool finish_scalar(struct sql *s, const struct plan_key *key, bool quick, struct stmt *ret, struct err *err)
+{
+	if (!sql_finish(s, STMT_READ, ret, err))
+		return false;
+	if (s->plan != NULL)
+		return true;
+	ret->quick = quick;
+	plan_keep(key, ret, NULL, false);
 	return true;
 }
 
 bool query_lower_count(struct arena *a, const struct query *q, struct stmt *ret, struct err *err)
 {
 	bool nested = q->distinct || q->n_aggregates != 0 || q->n_group_by != 0;
+	struct plan_key key;
 	struct sql s;
 
 	if (!query_check(q, "", err))
 		return false;
-	sql_init(&s, a, q->dialect);
+	plan_key_query(&key, PLAN_COUNT, q, 0);
+	sql_begin(&s, a, q->dialect, &key);
 	sql_qualify(&s, q);
 	sql_put(&s, "SELECT COUNT(*)");
 	if (nested) {
@@ -223,19 +250,18 @@ bool query_lower_count(struct arena *a, const struct query *q, struct stmt *ret,
 	put_body(&s, q);
 	if (nested)
 		sql_put(&s, ") AS \"counted\"");
-	if (!sql_finish(&s, STMT_READ, ret, err))
-		return false;
-	ret->quick = !nested && by_unique_key(q);
-	return true;
+	return finish_scalar(&s, &key, s.plan == NULL && !nested && by_unique_key(q), ret, err);
 }
 
 bool query_lower_exists(struct arena *a, const struct query *q, struct stmt *ret, struct err *err)
 {
+	struct plan_key key;
 	struct sql s;
 
 	if (!query_check(q, "", err))
 		return false;
-	sql_init(&s, a, q->dialect);
+	plan_key_query(&key, PLAN_EXISTS, q, 0);
+	sql_begin(&s, a, q->dialect, &key);
 	sql_qualify(&s, q);
 	sql_put(&s, "SELECT EXISTS (SELECT ");
 	if (q->n_aggregates != 0)
@@ -244,10 +270,7 @@ bool query_lower_exists(struct arena *a, const struct query *q, struct stmt *ret
 		sql_put(&s, "1");
 	put_body(&s, q);
 	sql_put(&s, ") AS \"found\"");
-	if (!sql_finish(&s, STMT_READ, ret, err))
-		return false;
-	ret->quick = by_unique_key(q);
-	return true;
+	return finish_scalar(&s, &key, s.plan == NULL && by_unique_key(q), ret, err);
 }
 
 /* ---- writes ---- */
@@ -375,30 +398,51 @@ static void put_set(struct sql *s, const struct query_set *set)
 	}
 }
 
-static bool finish_write(struct sql *s, const struct query *q, bool returning, struct stmt *ret,
-			 struct result_shape *ret_shape, struct err *err)
+/* The key of an update (n_set > 0) or a delete. */
+static void write_key(struct plan_key *k, const struct query *q, const struct query_set *set, size_t n_set,
+		      bool returning)
+{
+	plan_key_query(k, n_set > 0 ? PLAN_UPDATE : PLAN_DELETE, q, 0);
+	plan_key_number(k, returning);
+	plan_key_number(k, n_set);
+	for (size_t i = 0; i < n_set; i++) {
+		plan_key_column(k, set[i].column);
+		plan_key_number(k, set[i].kind);
+	}
+}
+
+static bool finish_write(struct sql *s, const struct query *q, const struct plan_key *key, bool returning,
+			 struct stmt *ret, struct result_shape *ret_shape, struct err *err)
 {
 	if (returning) {
 		sql_put(s, " RETURNING ");
 		put_model_columns(s, q->model);
-		full_shape(s->arena, q->model, ret_shape);
 	}
 	if (!sql_finish(s, STMT_WRITE, ret, err))
 		return false;
+	if (s->plan != NULL && returning)
+		*ret_shape = s->plan->shape;
+	else if (returning)
+		full_shape(s->arena, q->model, ret_shape);
+	if (s->plan != NULL)
+		return true;
 	ret->quick = by_unique_key(q);
+	plan_keep(key, ret, returning ? ret_shape : NULL, false);
 	return true;
 }
 
 bool query_lower_update(struct arena *a, const struct query *q, const struct query_set *set, size_t n_set,
 			bool returning, struct stmt *ret, struct result_shape *ret_shape, struct err *err)
 {
+	struct plan_key key;
 	struct sql s;
 
 	if (!check_write(q, err))
 		return false;
 	if (n_set == 0)
 		return err_set(err, ERR_INVALID_QUERY, "the update sets no column");
-	sql_init(&s, a, q->dialect);
+	write_key(&key, q, set, n_set, returning);
+	sql_begin(&s, a, q->dialect, &key);
 	sql_put(&s, "UPDATE ");
 	sql_ident(&s, q->model->table);
 	sql_put(&s, " SET ");
@@ -408,20 +452,22 @@ bool query_lower_update(struct arena *a, const struct query *q, const struct que
 		put_set(&s, &set[i]);
 	}
 	put_write_where(&s, q);
-	return finish_write(&s, q, returning, ret, ret_shape, err);
+	return finish_write(&s, q, &key, returning, ret, ret_shape, err);
 }
 
 bool query_lower_delete(struct arena *a, const struct query *q, bool returning, struct stmt *ret,
 			struct result_shape *ret_shape, struct err *err)
 {
+	struct plan_key key;
 	struct sql s;
 
 	if (!check_write(q, err))
 		return false;
-	sql_init(&s, a, q->dialect);
+	write_key(&key, q, NULL, 0, returning);
+	sql_begin(&s, a, q->dialect, &key);
 	sql_put(&s, "DELETE");
 	sql_put(&s, " FROM ");
 	sql_ident(&s, q->model->table);
 	put_write_where(&s, q);
-	return finish_write(&s, q, returning, ret, ret_shape, err);
+	return finish_write(&s, q, &key, returning, ret, ret_shape, err);
 }

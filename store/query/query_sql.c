@@ -1,7 +1,10 @@
 /* The clauses: FROM, WHERE, GROUP BY, HAVING, ORDER BY, LIMIT. */
 #include "store/query/query_sql.h"
 
+#include <assert.h>
 #include <string.h>
+
+#include "service/base/num.h"
 
 #include "service/base/banned.h"
 
@@ -11,17 +14,39 @@ void sql_init(struct sql *s, struct arena *a, const struct dialect *d)
 	strbuf_init(&s->text, 0);
 }
 
+void sql_begin(struct sql *s, struct arena *a, const struct dialect *d, const struct plan_key *key)
+{
+	sql_init(s, a, d);
+	s->plan = plan_find(a, key);
+	if (s->plan == NULL)
+		return;
+	s->n_room = s->plan->stmt.n_params;
+	s->params = arena_array(a, s->n_room, sizeof(*s->params));
+}
+
 void sql_drop(struct sql *s)
 {
 	strbuf_done(&s->text);
+}
+
+static void finish_planned(struct sql *s, struct stmt *ret)
+{
+	assert(s->n_params == s->plan->stmt.n_params);
+	*ret = s->plan->stmt;
+	ret->params = s->params;
 }
 
 bool sql_finish(struct sql *s, enum stmt_access access, struct stmt *ret, struct err *err)
 {
 	bool failed = strbuf_failed(&s->text);
 
+	if (s->plan != NULL) {
+		finish_planned(s, ret);
+		return true;
+	}
 	*ret = (struct stmt){
 		.sql = failed ? STR_NONE : arena_str(s->arena, strbuf_str(&s->text)),
+		.hash = failed ? 0 : num_hash(strbuf_str(&s->text)),
 		.params = s->params,
 		.n_params = s->n_params,
 		.access = access,
@@ -40,19 +65,21 @@ bool sql_finish(struct sql *s, enum stmt_access access, struct stmt *ret, struct
 
 void sql_put(struct sql *s, const char *z)
 {
-	strbuf_puts(&s->text, z);
+	if (s->plan == NULL)
+		strbuf_puts(&s->text, z);
 }
 
 void sql_ident(struct sql *s, struct str name)
 {
-	dialect_quote_ident(&s->text, name);
+	if (s->plan == NULL)
+		dialect_quote_ident(&s->text, name);
 }
 
 void sql_column(struct sql *s, struct str name)
 {
 	if (s->qualifier.p != NULL) {
 		sql_ident(s, s->qualifier);
-		strbuf_putc(&s->text, '.');
+		sql_put(s, ".");
 	}
 	sql_ident(s, name);
 }
@@ -69,7 +96,8 @@ void sql_param(struct sql *s, struct value v)
 		s->n_room = room;
 	}
 	s->params[s->n_params++] = v;
-	dialect_placeholder(s->dialect, &s->text, s->n_params);
+	if (s->plan == NULL)
+		dialect_placeholder(s->dialect, &s->text, s->n_params);
 }
 
 void sql_columns(struct sql *s, const struct column *const *columns, size_t n)
@@ -170,7 +198,7 @@ void sql_qualify(struct sql *s, const struct query *q)
 static void put_dotted(struct sql *s, struct str table, struct str column)
 {
 	sql_ident(s, table);
-	strbuf_putc(&s->text, '.');
+	sql_put(s, ".");
 	sql_ident(s, column);
 }
 
@@ -436,8 +464,11 @@ void sql_order(struct sql *s, const struct query *q)
 void sql_limit(struct sql *s, const struct query *q, bool page)
 {
 	if (q->has_limit && page && on_postgres(s)) {
+		char digits[24];
+
+		(void)num_format_int(q->limit, digits);
 		sql_put(s, " LIMIT ");
-		strbuf_int(&s->text, q->limit);
+		sql_put(s, digits);
 	} else if (q->has_limit) {
 		sql_put(s, " LIMIT ");
 		sql_param(s, value_int(q->limit));

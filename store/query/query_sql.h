@@ -3,7 +3,7 @@
 #ifndef FERROD_STORE_QUERY_QUERY_SQL_H
 #define FERROD_STORE_QUERY_QUERY_SQL_H
 
-#include "store/query/query.h"
+#include "store/query/query_plan.h"
 
 struct sql {
 	struct arena *arena;
@@ -11,13 +11,17 @@ struct sql {
 	struct strbuf text;   /* owned: sql_finish or sql_drop frees it */
 	struct value *params; /* in the arena */
 	size_t n_params, n_room;
-	struct str qualifier; /* table that column names are qualified with; STR_NONE: bare names */
+	const struct plan *plan; /* found: nothing is added to the text, which is the plan's */
+	struct str qualifier;    /* table that column names are qualified with; STR_NONE: bare names */
 };
 
 void sql_init(struct sql *s, struct arena *a, const struct dialect *d);
+/* The same for what may have been lowered before. */
+void sql_begin(struct sql *s, struct arena *a, const struct dialect *d, const struct plan_key *key);
 /* Frees the text of a statement that will not be. */
 void sql_drop(struct sql *s);
-/* Text and parameters as a statement in the arena. More parameters than the database takes: ERR_INVALID_QUERY. */
+/* Text and parameters as a statement, valid as long as the arena. More parameters than the database takes:
+ * ERR_INVALID_QUERY. */
 bool sql_finish(struct sql *s, enum stmt_access access, struct stmt *ret, struct err *err) MUST_CHECK;
 
 void sql_put(struct sql *s, const char *z);

@@ -172,6 +172,10 @@ static void put_rows(struct sql *s, const struct insert *in)
 
 static void put_returning(struct sql *s, const struct model *m, struct result_shape *ret)
 {
+	if (s->plan != NULL) {
+		*ret = s->plan->shape;
+		return;
+	}
 	*ret = (struct result_shape){.n = m->n_columns, .decode = m->columns, .full = true};
 	ret->columns = arena_array(s->arena, m->n_columns, sizeof(*ret->columns));
 	ret->names = arena_array(s->arena, m->n_columns, sizeof(*ret->names));
@@ -185,12 +189,31 @@ static void put_returning(struct sql *s, const struct model *m, struct result_sh
 	}
 }
 
+/* Of one row; statements of many are long and seldom the same. */
+static void insert_key(struct plan_key *k, const struct dialect *d, const struct insert *in, bool returning)
+{
+	plan_key_begin(k, PLAN_INSERT, d, in->model);
+	plan_key_number(k, (uint64_t)in->conflict << 1 | returning);
+	plan_key_number(k, in->n_target);
+	for (size_t i = 0; i < in->n_target; i++)
+		plan_key_column(k, in->target[i]);
+	for (size_t i = 0; i < in->model->n_columns; i += 8) {
+		uint64_t given = 0;
+
+		for (size_t bit = 0; bit < 8 && i + bit < in->model->n_columns; bit++)
+			given |= (uint64_t)in->rows[0].given[i + bit] << bit;
+		plan_key_number(k, given);
+	}
+	k->too_long = k->too_long || in->n_rows != 1;
+}
+
 bool record_lower_insert(struct arena *a, const struct dialect *d, const struct model *m, const struct record_row *rows,
 			 size_t n_rows, enum record_conflict conflict, const struct column *const *conflict_columns,
 			 size_t n_conflict, bool returning, struct stmt *ret, struct result_shape *ret_shape,
 			 struct err *err)
 {
 	struct insert in = {m, rows, n_rows, conflict, conflict_columns, n_conflict};
+	struct plan_key key;
 	size_t n_given;
 	struct sql s;
 
@@ -206,7 +229,8 @@ bool record_lower_insert(struct arena *a, const struct dialect *d, const struct 
 	if (n_given > d->params_max / n_rows)
 		return err_set(err, ERR_INVALID_QUERY,
 			       "%zu rows of %zu columns are more values than one statement takes", n_rows, n_given);
-	sql_init(&s, a, d);
+	insert_key(&key, d, &in, returning);
+	sql_begin(&s, a, d, &key);
 	sql_put(&s, "INSERT INTO ");
 	sql_ident(&s, m->table);
 	if (n_given > 0)
@@ -222,7 +246,10 @@ bool record_lower_insert(struct arena *a, const struct dialect *d, const struct 
 		put_returning(&s, m, ret_shape);
 	if (!sql_finish(&s, STMT_WRITE, ret, err))
 		return false;
-	ret->quick = n_rows == 1;
+	if (s.plan == NULL) {
+		ret->quick = n_rows == 1;
+		plan_keep(&key, ret, returning ? ret_shape : NULL, false);
+	}
 	return true;
 }
 

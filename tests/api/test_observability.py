@@ -54,6 +54,38 @@ def test_errors_are_counted_by_class(conn, client):
         assert found == [("42", "1")]
 
 
+def plan_counters(client):
+    text = client.get("/metrics").expect(200).text
+    return [int(re.search(rf"^ferrod_plan_cache_{kind}_total (\d+)$", text, re.M)[1]) for kind in ("hits", "misses")]
+
+
+def test_plans_are_counted():
+    model = {"model_name": "Planned", "columns": [{"name": "id", "logical_type": "integer", "primary_key": True, "nullable": True},
+                                                  {"name": "name", "logical_type": "string"}]}
+    with Server("--loops", "1") as server, Client(server.port) as client:
+        client.put("/v1/models", {"models": [model]}).expect(200)
+        client.post("/v1/create-tables", {}).expect(200)
+
+        def by_id(value):
+            return {"model_name": "Planned", "where": [{"node_kind": "leaf", "column": "id", "operator": "==", "value": value}]}
+
+        client.post("/v1/query", by_id(1)).expect(200)
+        hits, misses = plan_counters(client)
+        for value in range(5):
+            client.post("/v1/query", by_id(value)).expect(200)
+        assert plan_counters(client) == [hits + 5, misses]
+        client.post("/v1/query", by_id(None)).expect(200)
+        assert plan_counters(client) == [hits + 5, misses + 1]
+        # another snapshot of the models has plans of its own
+        model["columns"].append({"name": "size", "logical_type": "integer", "nullable": True})
+        client.put("/v1/models", {"models": [model]}).expect(200)
+        client.post("/v1/query/count", by_id(1)).expect(200)
+        client.post("/v1/sql/execute", {"sql": "ALTER TABLE planned ADD COLUMN size BIGINT"}).expect(200)
+        assert "size" in client.post("/v1/models/Planned/records", {"name": "new"}).expect(201).json()
+        (row,) = client.post("/v1/query", by_id(1)).expect(200).json()["rows"]
+        assert row == {"id": 1, "name": "new", "size": None}
+
+
 def test_healthcheck():
     with Server() as server:
         assert run_binary("healthcheck", "--listen", f"127.0.0.1:{server.port}") == (0, "", "")

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -213,6 +214,100 @@ static void doubles_read_back(void **state UNUSED)
 	}
 }
 
+/* The digits of the first precision whose nearest decimal reads back as v, without the zeros at their end. */
+static size_t nearest_digits(double v, char digits[24], int *ret_exponent)
+{
+	char z[48];
+	size_t n = 0;
+
+	for (int precision = 1; precision <= 17; precision++) {
+		snprintf(z, sizeof(z), "%.*e", precision - 1, v);
+		if (strtod(z, NULL) == v)
+			break;
+	}
+	for (const char *p = z; *p != 'e'; p++)
+		if (*p != '.')
+			digits[n++] = *p;
+	*ret_exponent = (int)strtol(strchr(z, 'e') + 1, NULL, 10);
+	while (n > 1 && digits[n - 1] == '0')
+		n--;
+	return n;
+}
+
+/* The digits of a printed double, without the zeros around them. */
+static size_t printed_digits(const char *text, char digits[40])
+{
+	size_t n = 0;
+
+	for (; *text != '\0' && *text != 'e'; text++)
+		if (*text != '.' && (n > 0 || *text != '0'))
+			digits[n++] = *text;
+	while (n > 1 && digits[n - 1] == '0')
+		n--;
+	return n;
+}
+
+static double any_double(int i)
+{
+	uint64_t bits;
+	double v;
+
+	num_random(&bits, sizeof(bits));
+	switch (i % 4) {
+	case 0: /* near a power of two, where doubles change their distance */
+		v = ldexp(1, (int)(bits % 2000) - 1060);
+		return (bits >> 40) % 3 == 0 ? v : nextafter(v, (bits >> 41) % 2 == 0 ? 0 : HUGE_VAL);
+	case 1: /* subnormal */
+		bits &= (UINT64_C(1) << (bits >> 58) % 52) - 1;
+		break;
+	case 2: /* in the range of what people write */
+		return (double)(bits >> 11) / (double)(1 + (bits & 0xFFFF));
+	default:
+		bits &= INT64_MAX;
+		break;
+	}
+	memcpy(&v, &bits, sizeof(v));
+	return isfinite(v) ? v : 1;
+}
+
+static void doubles_print_as_short_as_can_be(void **state UNUSED)
+{
+	for (int i = 0; i < 100000; i++) {
+		const double v = any_double(i);
+		char buf[NUM_DOUBLE_BYTES], expected[24], digits[40];
+		size_t n, n_expected;
+		int exponent;
+
+		if (v == 0)
+			continue;
+		(void)num_format_double(v, buf);
+		assert_true(strtod(buf, NULL) == v);
+		n = printed_digits(buf, digits);
+		n_expected = nearest_digits(v, expected, &exponent);
+		/* below a power of two a decimal that is not the nearest of its length may still read back */
+		assert_true(n <= n_expected);
+		if (n == n_expected)
+			assert_memory_equal(digits, expected, n);
+	}
+}
+
+static void doubles_read_like_strtod(void **state UNUSED)
+{
+	for (int i = 0; i < 100000; i++) {
+		uint64_t bits;
+		char z[64];
+		double v, expected;
+
+		num_random(&bits, sizeof(bits));
+		snprintf(z, sizeof(z), "%s%llu.%0*llue%d", bits % 2 == 0 ? "" : "-",
+			 (unsigned long long)(bits >> (bits >> 3) % 64), (int)(bits % 9) + 1,
+			 (unsigned long long)(bits >> 20) % 1000000, (int)(bits >> 7) % 60 - 30);
+		expected = strtod(z, NULL);
+		assert_true(num_parse_double(str_z(z), &v));
+		assert_memory_equal(&v, &expected, sizeof(v));
+	}
+}
+
 static void base64_decodes_strictly(void **state UNUSED)
 {
 	static const struct {
@@ -329,6 +424,8 @@ int main(void)
 		cmocka_unit_test(doubles_read),
 		cmocka_unit_test(doubles_print_as_python_does),
 		cmocka_unit_test(doubles_read_back),
+		cmocka_unit_test(doubles_print_as_short_as_can_be),
+		cmocka_unit_test(doubles_read_like_strtod),
 		cmocka_unit_test(base64_decodes_strictly),
 		cmocka_unit_test(base64url_has_no_padding),
 		cmocka_unit_test(sha256_of_known_texts),

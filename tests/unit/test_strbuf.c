@@ -170,10 +170,10 @@ static void json_strings(void **state UNUSED)
 static void json_strings_escape_at_any_offset(void **state UNUSED)
 {
 	for (unsigned c = 0; c < 0x80; c++) {
-		for (size_t len = 1; len <= 20; len++) {
+		for (size_t len = 1; len <= 40; len++) {
 			for (size_t at = 0; at < len; at++) {
 				struct strbuf b;
-				char in[20];
+				char in[40];
 				size_t n;
 
 				memset(in, 'a', sizeof(in));

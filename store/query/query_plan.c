@@ -1,0 +1,326 @@
+/* The keys of plans, and the cache of each thread. */
+#include "store/query/query_plan.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#include "service/base/limits.h"
+#include "service/base/map.h"
+#include "service/base/mem.h"
+#include "service/base/num.h"
+
+#include "service/base/banned.h"
+
+/* ---- keys ---- */
+
+void plan_key_number(struct plan_key *k, uint64_t n)
+{
+	unsigned char *p = k->bytes + k->len;
+
+	if (sizeof(k->bytes) - k->len < 10) { /* as long as a number gets */
+		k->too_long = true;
+		return;
+	}
+	for (; n >= 0x80; n >>= 7)
+		*p++ = (unsigned char)(n | 0x80);
+	*p++ = (unsigned char)n;
+	k->len = (size_t)(p - k->bytes);
+}
+
+static void key_str(struct plan_key *k, struct str s)
+{
+	plan_key_number(k, s.p != NULL ? s.len + 1 : 0);
+	if (s.len > sizeof(k->bytes) - k->len) {
+		k->too_long = true;
+		return;
+	}
+	if (s.len != 0)
+		memcpy(k->bytes + k->len, s.p, s.len);
+	k->len += s.len;
+}
+
+void plan_key_column(struct plan_key *k, const struct column *c)
+{
+	plan_key_number(k, c != NULL ? c->index + 1 : 0);
+}
+
+static void key_columns(struct plan_key *k, const struct column *const *columns, size_t n)
+{
+	plan_key_number(k, n);
+	for (size_t i = 0; i < n; i++)
+		plan_key_column(k, columns[i]);
+}
+
+void plan_key_begin(struct plan_key *k, enum plan_op op, const struct dialect *d, const struct model *m)
+{
+	k->len = 0;
+	k->too_long = false;
+	plan_key_number(k, (uint64_t)op << 1 | (d->id == DIALECT_POSTGRES));
+	plan_key_number(k, m->serial);
+}
+
+static bool is_like(enum query_op op)
+{
+	return op == OP_LIKE || op == OP_NOT_LIKE || op == OP_ILIKE || op == OP_NOT_ILIKE;
+}
+
+/* What of a value shows in the text: null is no parameter; of a pattern its escapes, and letters beyond ASCII. */
+static uint64_t trait_of(const struct query_node *node)
+{
+	const struct value *v = &node->values[0];
+	uint64_t traits = 0;
+
+	if (v->kind == VALUE_NULL)
+		return 1;
+	for (size_t i = 0; is_like(node->op) && i < v->u.s.len; i++)
+		traits |= v->u.s.p[i] == '\\' ? 2U : ((unsigned char)v->u.s.p[i] & 0x80) != 0 ? 4U : 0;
+	return traits;
+}
+
+/* Recurses as deep as the tree, which parsing bounds. */
+static void key_node(struct plan_key *k, const struct query_node *node)
+{
+	plan_key_number(k, (uint64_t)node->kind << 4 | (node->kind == NODE_LEAF ? node->op : 0));
+	switch (node->kind) {
+	case NODE_LEAF:
+		plan_key_column(k, node->column);
+		if (node->column == NULL)
+			plan_key_number(k, node->aggregate);
+		plan_key_number(k, node->n_values);
+		plan_key_number(k, node->n_values > 0 ? trait_of(node) : 0);
+		return;
+	case NODE_AND:
+	case NODE_OR:
+		key_node(k, node->left);
+		key_node(k, node->right);
+		return;
+	case NODE_NOT:
+		key_node(k, node->left);
+		return;
+	}
+}
+
+static void key_nodes(struct plan_key *k, const struct query_node *const *nodes, size_t n)
+{
+	plan_key_number(k, n);
+	for (size_t i = 0; i < n && !k->too_long; i++)
+		key_node(k, nodes[i]);
+}
+
+static void key_order(struct plan_key *k, const struct query *q)
+{
+	plan_key_number(k, q->n_order);
+	for (size_t i = 0; i < q->n_order; i++) {
+		plan_key_column(k, q->order[i].column);
+		if (q->order[i].column == NULL)
+			plan_key_number(k, q->order[i].aggregate);
+		plan_key_number(k, (uint64_t)q->order[i].nulls << 1 | q->order[i].descending);
+	}
+}
+
+/* None, large, or small: how small, where the number may stand in the text. */
+static uint64_t limit_class(const struct query *q, int64_t limit_max)
+{
+	if (!q->has_limit)
+		return 0;
+	if (q->limit > limit_max || q->limit < 0)
+		return 1;
+	return q->dialect->id == DIALECT_POSTGRES ? (uint64_t)q->limit + 2 : 2;
+}
+
+void plan_key_query(struct plan_key *k, enum plan_op op, const struct query *q, int64_t limit_max)
+{
+	plan_key_begin(k, op, q->dialect, q->model);
+	plan_key_number(k, (uint64_t)q->lock << 3 | (unsigned)q->distinct << 2 | (unsigned)q->has_offset << 1 |
+				   (q->m2m != NULL));
+	if (q->m2m != NULL) {
+		key_str(k, q->m2m->join_table);
+		key_str(k, q->m2m->source_col);
+		key_str(k, q->m2m->target_col);
+		key_str(k, q->m2m->target_key);
+	}
+	key_nodes(k, q->where, q->n_where);
+	key_order(k, q);
+	plan_key_number(k, limit_class(q, limit_max));
+	key_columns(k, q->select, q->n_select);
+	key_columns(k, q->group_by, q->n_group_by);
+	plan_key_number(k, q->n_aggregates);
+	for (size_t i = 0; i < q->n_aggregates; i++) {
+		plan_key_number(k, q->aggregates[i].fn);
+		plan_key_column(k, q->aggregates[i].column);
+		key_str(k, q->aggregates[i].alias);
+	}
+	key_nodes(k, q->having, q->n_having);
+}
+
+/* ---- the cache ---- */
+
+struct plan_cache {
+	struct map by_key;
+	struct plan *newest, *oldest;
+	size_t n;
+	uint64_t hits, misses; /* written by the owner, read anywhere */
+	struct plan_cache *next;
+};
+
+static pthread_mutex_t caches_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct plan_cache *caches;       /* of all threads */
+static struct query_plan_stats retired; /* of threads that have ended */
+static pthread_key_t cache_key;
+static pthread_once_t cache_once = PTHREAD_ONCE_INIT;
+static _Thread_local struct plan_cache *cache;
+
+static void unref(void *arg)
+{
+	struct plan *p = arg;
+	struct arena arena = p->arena; /* which p lies in */
+
+	if (__atomic_sub_fetch(&p->refs, 1, __ATOMIC_ACQ_REL) == 0)
+		arena_done(&arena);
+}
+
+static void unlink_plan(struct plan_cache *c, struct plan *p)
+{
+	*(p->newer != NULL ? &p->newer->older : &c->newest) = p->older;
+	*(p->older != NULL ? &p->older->newer : &c->oldest) = p->newer;
+	p->newer = p->older = NULL;
+}
+
+static void link_newest(struct plan_cache *c, struct plan *p)
+{
+	p->older = c->newest;
+	*(c->newest != NULL ? &c->newest->newer : &c->oldest) = p;
+	c->newest = p;
+}
+
+static void drop_oldest(struct plan_cache *c)
+{
+	struct plan *p = c->oldest;
+
+	(void)map_remove(&c->by_key, p->key);
+	unlink_plan(c, p);
+	c->n--;
+	unref(p);
+}
+
+static void destroy_cache(void *arg)
+{
+	struct plan_cache *c = arg, **at = &caches;
+
+	pthread_mutex_lock(&caches_lock);
+	while (*at != c)
+		at = &(*at)->next;
+	*at = c->next;
+	retired.hits += c->hits;
+	retired.misses += c->misses;
+	pthread_mutex_unlock(&caches_lock);
+	while (c->oldest != NULL)
+		drop_oldest(c);
+	map_done(&c->by_key);
+	mem_free(c);
+	cache = NULL;
+}
+
+static void make_key(void)
+{
+	if (pthread_key_create(&cache_key, destroy_cache) != 0)
+		mem_fail();
+}
+
+static struct plan_cache *cache_here(void)
+{
+	if (cache != NULL)
+		return cache;
+	pthread_once(&cache_once, make_key);
+	cache = mem_alloc(sizeof(*cache));
+	map_init(&cache->by_key);
+	if (pthread_setspecific(cache_key, cache) != 0)
+		mem_fail();
+	pthread_mutex_lock(&caches_lock);
+	cache->next = caches;
+	caches = cache;
+	pthread_mutex_unlock(&caches_lock);
+	return cache;
+}
+
+static void count(uint64_t *counter)
+{
+	__atomic_store_n(counter, *counter + 1, __ATOMIC_RELAXED);
+}
+
+void query_plan_stats(struct query_plan_stats *ret)
+{
+	pthread_mutex_lock(&caches_lock);
+	*ret = retired;
+	for (const struct plan_cache *c = caches; c != NULL; c = c->next) {
+		ret->hits += __atomic_load_n(&c->hits, __ATOMIC_RELAXED);
+		ret->misses += __atomic_load_n(&c->misses, __ATOMIC_RELAXED);
+	}
+	pthread_mutex_unlock(&caches_lock);
+}
+
+const struct plan *plan_find(struct arena *a, const struct plan_key *k)
+{
+	struct plan_cache *c = cache_here();
+	struct plan *p = k->too_long ? NULL : map_get(&c->by_key, str_n((const char *)k->bytes, k->len));
+
+	if (p == NULL) {
+		count(&c->misses);
+		return NULL;
+	}
+	count(&c->hits);
+	if (p != c->newest) {
+		unlink_plan(c, p);
+		link_newest(c, p);
+	}
+	__atomic_add_fetch(&p->refs, 1, __ATOMIC_RELAXED);
+	arena_on_done(a, unref, p);
+	return p;
+}
+
+static void copy_shape(struct plan *p, const struct result_shape *shape)
+{
+	struct column *decode;
+	struct str *names;
+
+	p->shape = *shape;
+	p->shape.columns = arena_array(&p->arena, shape->n, sizeof(*p->shape.columns));
+	p->shape.names = names = arena_array(&p->arena, shape->n, sizeof(*names));
+	for (size_t i = 0; i < shape->n; i++) {
+		p->shape.columns[i] = shape->columns[i];
+		names[i] = arena_str(&p->arena, shape->names[i]);
+	}
+	if (shape->full) /* the model's own, which live as long */
+		return;
+	p->shape.decode = decode = arena_array(&p->arena, shape->n, sizeof(*decode));
+	for (size_t i = 0; i < shape->n; i++) {
+		decode[i] = shape->decode[i];
+		decode[i].name = names[i];
+	}
+}
+
+void plan_keep(const struct plan_key *k, const struct stmt *s, const struct result_shape *shape, bool page)
+{
+	struct plan_cache *c = cache_here();
+	struct arena arena;
+	struct plan *p;
+
+	if (k->too_long || s->sql.len > LIMIT_PLAN_BYTES)
+		return;
+	if (c->n == LIMIT_PLANS)
+		drop_oldest(c);
+	arena_init(&arena);
+	p = arena_alloc(&arena, sizeof(*p));
+	p->arena = arena;
+	p->refs = 1;
+	p->key = arena_str(&p->arena, str_n((const char *)k->bytes, k->len));
+	p->stmt = *s;
+	p->stmt.sql = arena_str(&p->arena, s->sql);
+	p->stmt.params = NULL;
+	p->page = page;
+	if (shape != NULL)
+		copy_shape(p, shape);
+	(void)map_put(&c->by_key, p->key, p);
+	link_newest(c, p);
+	c->n++;
+}

@@ -1,0 +1,50 @@
+/*
+ * Plans: lowered statements, found again by the shape of what they were lowered from. A shape is everything that the
+ * text depends on (model snapshot, dialect, clauses, columns, operators, how many values, which of them are null) and
+ * nothing else, written down as a short string of bytes. On a hit the same lowering code runs with its text switched
+ * off and collects the parameters, so that their order cannot differ from the text's.
+ *
+ * Each thread has a cache of its own, least recently used out first, freed when it ends. Models are named by their
+ * serial, which no other snapshot has: a plan is found only by a request that holds the snapshot its shape points into.
+ * Only store/query/ includes it.
+ */
+#ifndef FERROD_STORE_QUERY_QUERY_PLAN_H
+#define FERROD_STORE_QUERY_QUERY_PLAN_H
+
+#include "store/query/query.h"
+
+#define PLAN_KEY_BYTES 512
+
+enum plan_op { PLAN_SELECT, PLAN_COUNT, PLAN_EXISTS, PLAN_UPDATE, PLAN_DELETE, PLAN_INSERT };
+
+struct plan_key {
+	size_t len;
+	bool too_long; /* such a statement has no plan */
+	unsigned char bytes[PLAN_KEY_BYTES];
+};
+
+struct plan {
+	int refs; /* atomic: the cache's and those of requests */
+	struct arena arena;
+	struct str key;
+	struct stmt stmt; /* without parameters, but with their number */
+	struct result_shape shape;
+	bool page; /* the limit stands in the text (sql_limit) */
+	struct plan *newer, *older;
+};
+
+/* A key's first part; what follows must say where it ends. */
+void plan_key_begin(struct plan_key *k, enum plan_op op, const struct dialect *d, const struct model *m);
+void plan_key_number(struct plan_key *k, uint64_t n);
+/* A column of the key's model, or NULL. */
+void plan_key_column(struct plan_key *k, const struct column *c);
+/* All clauses of a query. limit_max: a limit up to that is part of the shape by its number (PostgreSQL) or as one that
+ * is small. */
+void plan_key_query(struct plan_key *k, enum plan_op op, const struct query *q, int64_t limit_max);
+
+/* Borrowed until `a` is done, even when it leaves the cache meanwhile; NULL: there is none. Counts. */
+const struct plan *plan_find(struct arena *a, const struct plan_key *k);
+/* Copies what was lowered without a plan; shape NULL: no rows. */
+void plan_keep(const struct plan_key *k, const struct stmt *s, const struct result_shape *shape, bool page);
+
+#endif
