@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "service/base/fault.h"
-#include "service/base/json_plain.h"
 #include "service/base/limits.h"
 #include "service/base/mem.h"
 #include "service/base/num.h"
@@ -210,8 +209,7 @@ static const char *reason(enum json_error_code code)
 	}
 }
 
-/* Anything that json_read_plain does not take. */
-static bool read_strictly(struct arena *a, struct str text, json_t **ret, struct err *err)
+bool json_parse(struct arena *a, struct str text, json_t **ret, struct err *err)
 {
 	const size_t flags = JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY;
 	json_error_t e;
@@ -242,19 +240,6 @@ static bool read_strictly(struct arena *a, struct str text, json_t **ret, struct
 		return err_set(err, ERR_INVALID_JSON, "not valid JSON at line %d, column %d: %s", e.line, e.column,
 			       reason(code));
 	}
-	*ret = v;
-	return true;
-}
-
-bool json_parse(struct arena *a, struct str text, json_t **ret, struct err *err)
-{
-	json_t *v;
-
-	parsing = true;
-	v = json_read_plain(text);
-	parsing = false;
-	if (v == NULL && !read_strictly(a, text, &v, err))
-		return false;
 	arena_on_done(a, decref_cleanup, v);
 	*ret = v;
 	return true;
@@ -445,7 +430,5 @@ const char *json_pointer_key(struct arena *a, const char *pointer, struct str ke
 
 const char *json_pointer_index(struct arena *a, const char *pointer, size_t index)
 {
-	char digits[24];
-
-	return json_pointer_key(a, pointer, str_n(digits, num_format_int((int64_t)index, digits)));
+	return arena_printf(a, "%s/%zu", pointer, index).p;
 }

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "service/base/json_plain.h"
+#include "service/base/json.h"
 #include "service/base/limits.h"
 #include "service/base/num.h"
 
@@ -378,83 +378,6 @@ static void reader_takes_no_object_and_refuses_others(void **state UNUSED)
 	assert_string_equal(err.detail, "must be an object, not array");
 }
 
-/* What the quick reader takes is what jansson makes of it. */
-static void plain_documents_read_as_jansson_reads_them(void **state UNUSED)
-{
-	static const char *const documents[] = {
-		"{\"a\":[1,-2,0,-0,123456789012345678,-999999999999999999],\"b\":{\"c\":null,\"d\":true,\"e\":false}}",
-		" \t\r\n[ 1.5 , -0.0 , 1e3 , 2E-7 , 1.25e+300 , 5e-324 ] ",
-		"[\"\",\"plain\",\"\xC3\xA9\xE2\x82\xAC\xF0\x9F\x8E\xAC\",\"\x7F\"]",
-		"{\"model_name\":\"Item\",\"where\":[{\"node_kind\":\"leaf\",\"column\":\"id\",\"operator\":\"==\","
-		"\"value\":7}]}",
-		"{\"a\":1,\"a\":2}",
-		"[01]",
-		"[1.]",
-		"[.5]",
-		"[1e]",
-		"[-]",
-		"[+1]",
-		"[1,]",
-		"{\"a\":1,}",
-		"{1:2}",
-		"[1 2]",
-		"\"text\"",
-		"17",
-		"nul",
-		"[truee]",
-		"[\"\\n\"]",
-		"[\"\xED\xA0\x80\"]",
-		"[\"\xC0\x80\"]",
-		"[1e999]",
-		"[99999999999999999999]",
-		"[9223372036854775807]",
-		"{}",
-		"[]",
-		"{\"\":{}}",
-		"[[]",
-		"]",
-		"\xEF\xBB\xBF[1]",
-	};
-	static const char alphabet[] = "{}[],:\"0123456789-+.eEtrufalsn \n\\\x80\xC3\xA9z";
-	const size_t flags = JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY;
-	size_t n_taken = 0;
-
-	for (int i = 0; i < 200000; i++) {
-		char text[160];
-		uint64_t bits;
-		json_t *plain, *theirs;
-
-		num_random(&bits, sizeof(bits));
-		snprintf(text, sizeof(text), "%s", documents[bits % ARRAY_LEN(documents)]);
-		for (int left = i % 4; left > 0 && text[0] != '\0'; left--, bits /= 7)
-			text[(bits >> 8) % strlen(text)] = alphabet[(bits >> 20) % (sizeof(alphabet) - 1)];
-		plain = json_read_plain(str_z(text));
-		if (plain == NULL)
-			continue;
-		n_taken++;
-		theirs = json_loadb(text, strlen(text), flags, NULL);
-		if (!json_equal(plain, theirs))
-			fail_msg("%s", text);
-		json_decref(plain);
-		json_decref(theirs);
-	}
-	assert_true(n_taken > 10000);
-}
-
-static void plain_documents_are_bounded_in_depth(void **state UNUSED)
-{
-	char text[2 * LIMIT_JSON_DEPTH + 3];
-
-	memset(text, '[', sizeof(text));
-	memset(text + LIMIT_JSON_DEPTH, ']', LIMIT_JSON_DEPTH);
-	json_t *v = json_read_plain(str_n(text, 2UL * LIMIT_JSON_DEPTH));
-	assert_non_null(v);
-	json_decref(v);
-	memset(text, '[', sizeof(text));
-	memset(text + LIMIT_JSON_DEPTH + 1, ']', LIMIT_JSON_DEPTH + 1);
-	assert_null(json_read_plain(str_n(text, 2UL * LIMIT_JSON_DEPTH + 2)));
-}
-
 static void the_first_fault_sticks(void **state UNUSED)
 {
 	struct json_reader r;
@@ -493,8 +416,6 @@ int main(void)
 		TEST(reader_refuses),
 		TEST(reader_refuses_unknown_and_missing_members),
 		TEST(reader_takes_no_object_and_refuses_others),
-		TEST(plain_documents_read_as_jansson_reads_them),
-		TEST(plain_documents_are_bounded_in_depth),
 		TEST(the_first_fault_sticks),
 	};
 
