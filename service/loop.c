@@ -17,8 +17,9 @@
 #include "service/base/banned.h"
 
 #define EVENTS_PER_TURN 256
-/* Bounds of what long computations are owed, or owe, to the others of their loop. */
+/* The most time that long computations are owed. */
 #define ASIDE_NS_MAX (2 * CLOCK_NS_PER_MS)
+#define ASIDE_WAIT_MS 1
 #define LOG_BATCH_BYTES 1024 /* of lines in a turn: the loop is busy */
 
 struct spawn {
@@ -42,7 +43,9 @@ struct loop {
 	struct loop_wait **heap;               /* timers, earliest first */
 	size_t n_heap, size_heap;
 	struct fiber *aside_head, *aside_tail; /* compute for long */
-	int64_t aside_ns;                      /* what they may still have while others are busy; negative: a debt */
+	int64_t aside_ns;                      /* that they may still have while others are busy; negative: a debt */
+	int64_t aside_since;                   /* others have had the time since then */
+	bool aside_waits;                      /* they have had their share: let others come first */
 	struct loop_turn_end *ends;            /* of this turn */
 	struct mutex lock;                     /* guards the inbox */
 	struct fiber *in_head, *in_tail;
@@ -353,25 +356,30 @@ static void run_ready(struct loop *l)
 	}
 }
 
-/* One slice of one long computation: in a turn without other work, else when the others have had as much time as these.
- * `from`: when the turn's work began. */
+/* One slice of one long computation. While others are busy these get as much time as the others' work takes, and half
+ * of what the loop waits for it; their share used up, the loop waits for events rather than compute on, which would
+ * keep clients on the same machine from their processor. Nothing for ASIDE_WAIT_MS: they have the loop to themselves.
+ * `from`: when the turn's events were there. */
 static void run_aside(struct loop *l, bool busy, int64_t from)
 {
 	struct fiber *f = l->aside_head;
-	if (f == NULL)
-		return;
-	const int64_t now = clock_mono_ns();
-	if (busy)
-		l->aside_ns = clock_min(l->aside_ns + (now - from), ASIDE_NS_MAX);
-	if (busy && l->aside_ns < 0)
-		return;
-	l->aside_head = *fiber_link(f);
-	if (l->aside_head == NULL)
-		l->aside_tail = NULL;
-	(void)fiber_resume(f);
-	l->aside_ns -= clock_mono_ns() - now;
-	if (l->aside_ns < -ASIDE_NS_MAX)
-		l->aside_ns = -ASIDE_NS_MAX;
+	int64_t now = clock_mono_ns();
+	if (busy) {
+		l->aside_ns += now - from + (from - l->aside_since) / 2;
+		l->aside_ns = clock_min(l->aside_ns, ASIDE_NS_MAX);
+	}
+	if (f != NULL && (!busy || l->aside_ns > 0)) {
+		const int64_t start = now;
+		l->aside_head = *fiber_link(f);
+		if (l->aside_head == NULL)
+			l->aside_tail = NULL;
+		(void)fiber_resume(f);
+		now = clock_mono_ns();
+		if (busy)
+			l->aside_ns -= now - start;
+	}
+	l->aside_waits = busy && l->aside_ns <= 0;
+	l->aside_since = now;
 }
 
 /* What they ask for while they run is for the next turn's end. */
@@ -388,8 +396,10 @@ static void end_turn(struct loop *l)
 
 static int turn_timeout_ms(struct loop *l, int64_t now)
 {
-	if (l->ready_head != NULL || l->aside_head != NULL || l->client_due || l->ends != NULL)
+	if (l->ready_head != NULL || l->client_due || l->ends != NULL)
 		return 0;
+	if (l->aside_head != NULL)
+		return l->aside_waits ? ASIDE_WAIT_MS : 0;
 	int64_t due = l->n_heap > 0 ? l->heap[0]->deadline : CLOCK_NEVER;
 	if (l->client.due != NULL)
 		due = clock_min(due, l->client.due(l->client.arg));
@@ -455,7 +465,8 @@ void loop_run(struct loop *l)
 			l->client.run(l->client.arg);
 		}
 		end_turn(l);
-		run_aside(l, busy, now);
+		if (l->aside_head != NULL)
+			run_aside(l, busy, now);
 	}
 	log_hold(false);
 	fiber_thread_init(NULL);
