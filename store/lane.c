@@ -13,6 +13,14 @@
 #include "service/base/banned.h"
 
 #define LOOPS_MAX 64
+#ifdef __SANITIZE_ADDRESS__
+#define SPARE_WAITERS 0 /* so that a use after the end shows */
+#else
+#define SPARE_WAITERS 64
+#endif
+/* Bytes of an item, and of a waiter, without the error. */
+#define ITEM_BYTES offsetof(struct batch_item, err)
+#define WAITER_BYTES (offsetof(struct waiter, item) + ITEM_BYTES)
 #define BATCH_MAX 64
 #define PIPELINE_MAX 8                       /* writes that are sent one behind the other */
 #define PIPELINE_BYTES (64 * 1024)           /* the parameters of one of them */
@@ -31,7 +39,6 @@
 struct trip;
 
 struct waiter {
-	struct batch_item item;
 	struct trip *trip; /* a pipeline of writes that it travels with */
 	size_t place;      /* in it */
 	struct event done;
@@ -42,9 +49,8 @@ struct waiter {
 	bool lead;      /* woken to lead, not because it is done */
 	bool leading;   /* or about to: it holds one of the lane's places */
 	bool boarding;  /* leading, and has not decided yet who travels with it */
-	struct err err; /* the lease failed */
-	bool failed;
 	struct waiter *next, *prev;
+	struct batch_item item; /* last, for its error is large and only written when there is one */
 };
 
 struct queue {
@@ -63,6 +69,8 @@ struct queue {
 struct lane {
 	struct queue reads, writes;
 	uint8_t suspects[SUSPECTS]; /* runs left outside the lane, by hash of the statement */
+	struct waiter *spare;       /* linked by next */
+	size_t n_spare;
 };
 
 struct lane_set {
@@ -88,9 +96,39 @@ void lane_set_destroy(struct lane_set *s)
 {
 	if (s == NULL)
 		return;
-	for (size_t i = 0; i < LOOPS_MAX; i++)
+	for (size_t i = 0; i < LOOPS_MAX; i++) {
+		struct waiter *next;
+
+		for (struct waiter *w = s->lanes[i] != NULL ? s->lanes[i]->spare : NULL; w != NULL; w = next) {
+			next = w->next;
+			mem_free(w);
+		}
 		mem_free(s->lanes[i]);
+	}
 	mem_free(s);
+}
+
+static struct waiter *waiter_create(struct lane *l)
+{
+	struct waiter *w = l->spare;
+
+	if (w == NULL)
+		return mem_alloc(sizeof(*w));
+	l->spare = w->next;
+	l->n_spare--;
+	memset(w, 0, WAITER_BYTES);
+	return w;
+}
+
+static void waiter_destroy(struct lane *l, struct waiter *w)
+{
+	if (l->n_spare >= SPARE_WAITERS) {
+		mem_free(w);
+		return;
+	}
+	w->next = l->spare;
+	l->spare = w;
+	l->n_spare++;
 }
 
 /* One round trip. */
@@ -243,12 +281,12 @@ static void take(struct trip *t, struct waiter *self)
 
 /* ---- leading ---- */
 
-static void finish(const struct driver *driver, struct waiter *w)
+static void finish(const struct trip *t, struct waiter *w)
 {
 	w->finished = true;
 	if (w->abandoned) {
-		driver->batch_drop(&w->item);
-		mem_free(w);
+		t->driver->batch_drop(&w->item);
+		waiter_destroy(t->lane, w);
 	} else if (!w->leading) { /* who leads looks by itself */
 		event_set(&w->done);
 	}
@@ -274,7 +312,7 @@ static void answered(struct batch_item *item)
 	t->last_ns = t->q->progress_ns = now;
 	t->ws[w->place] = NULL;
 	add(&t->q->stats.again, item->again);
-	finish(t->driver, w);
+	finish(t, w);
 }
 
 /* Whose statements were slow, or may have been: they go by themselves for a while. */
@@ -294,8 +332,9 @@ static void fail_self(struct queue *q, struct waiter *self, const struct err *er
 {
 	unlink_waiter(q, self);
 	end_boarding(q, self);
-	self->taken = self->finished = self->failed = true;
-	self->err = *err;
+	self->taken = self->finished = self->item.failed = true;
+	self->item.err = *err;
+	self->item.err.outcome = ERR_OUTCOME_NOT_STARTED;
 }
 
 static void run(struct trip *t, struct driver_conn *c)
@@ -343,11 +382,12 @@ static void round_trip(struct lane *l, struct queue *q, struct pool *p, struct w
 
 		if (w == NULL)
 			continue;
-		w->failed = !ok;
-		if (!ok)
-			w->err = err;
+		if (!ok) {
+			w->item.failed = true;
+			w->item.err = err;
+		}
 		add(&q->stats.again, w->item.again);
-		finish(t.driver, w);
+		finish(&t, w);
 	}
 }
 
@@ -394,7 +434,7 @@ static bool stay(const struct queue *q, struct waiter *w)
 }
 
 /* w gives up before its statement is known to have run; it is freed, now or by its leader. */
-static void leave(struct queue *q, struct waiter *w)
+static void leave(struct lane *l, struct queue *q, struct waiter *w)
 {
 	const bool chosen = w->lead; /* to lead, and gone before it knew */
 
@@ -403,7 +443,7 @@ static void leave(struct queue *q, struct waiter *w)
 		w->abandoned = true;
 	} else {
 		unlink_waiter(q, w);
-		mem_free(w);
+		waiter_destroy(l, w);
 	}
 	if (chosen)
 		pass_on(q);
@@ -462,7 +502,7 @@ static bool follow(struct lane *l, struct queue *q, struct pool *p, struct waite
 		} else if (!(q->writes && w->taken && stay(q, w))) {
 			give_up_error(q, p, w->taken, err);
 			err->cancelled = r == WAIT_CANCELLED;
-			leave(q, w);
+			leave(l, q, w);
 			return false;
 		}
 	}
@@ -502,12 +542,12 @@ bool lane_run(struct lane_set *s, struct pool *p, const struct stmt *stmt, int64
 	struct queue *q = stmt->access == STMT_WRITE ? &l->writes : &l->reads;
 	struct waiter *w;
 
-	memset(ret, 0, sizeof(*ret));
+	memset(ret, 0, ITEM_BYTES);
 	if (q->pipelines && !fits_pipeline(p, stmt, deadline)) {
 		ret->again = true;
 		return false;
 	}
-	w = mem_alloc(sizeof(*w));
+	w = waiter_create(l);
 	w->item.stmt = stmt;
 	w->item.deadline_ns = deadline;
 	w->deadline = wait_deadline(p, stmt, deadline);
@@ -519,17 +559,11 @@ bool lane_run(struct lane_set *s, struct pool *p, const struct stmt *stmt, int64
 	}
 	if (!follow(l, q, p, w, err))
 		return false;
-	*ret = w->item;
-	const bool failed = w->failed;
-	if (failed) {
-		*err = w->err;
-		if (q->writes)
-			err->outcome = ERR_OUTCOME_NOT_STARTED;
-	} else if (ret->failed) {
-		*err = ret->err;
-	}
-	mem_free(w);
-	return !failed && !ret->failed && !ret->again;
+	memcpy(ret, &w->item, ITEM_BYTES);
+	if (ret->failed)
+		*err = w->item.err;
+	waiter_destroy(l, w);
+	return !ret->failed && !ret->again;
 }
 
 static void add_stats(const struct queue *q, struct lane_stats *ret)

@@ -28,7 +28,8 @@ void lane_set_destroy(struct lane_set *s);
 bool lane_fits(struct lane_set *s, struct pool *p, const struct stmt *stmt);
 
 /* Runs it. True: item->result holds rows (driver->batch_cursor, then driver->batch_drop). False with item.again: not
- * run, the caller takes the ordinary way. False otherwise: *err. `deadline` is the request's. Parks. */
+ * run, the caller takes the ordinary way. False otherwise: *err, item.err is not set. `deadline` is the request's.
+ * Parks. */
 bool lane_run(struct lane_set *s, struct pool *p, const struct stmt *stmt, int64_t deadline, struct batch_item *ret,
 	      struct err *err) MUST_CHECK;
 

@@ -79,7 +79,7 @@ struct batch_item {
 	void *result; /* owned by whoever holds the item: batch_drop */
 	bool failed, again;
 	bool slow;      /* again, for it took too long: better by itself in future, too */
-	struct err err; /* when failed */
+	struct err err; /* when failed; last (lane.c) */
 };
 
 /* How the transaction of a migration begins. */
