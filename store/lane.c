@@ -61,7 +61,7 @@ struct queue {
 	bool writes;
 	bool pipelines;       /* writes: each is its own transaction, several connections write at a time */
 	size_t n_connections; /* of the pool; no more leaders than that */
-	int64_t commit_ns;    /* pipelines: what a write waits for at least, smoothed */
+	int64_t commit_ns;    /* pipelines: what a write waits for its answer there, smoothed */
 	int64_t progress_ns;  /* pipelines: when one was answered */
 	struct lane_stats stats;
 };
@@ -139,13 +139,14 @@ struct trip {
 	struct waiter *ws[BATCH_MAX]; /* NULL: answered and gone */
 	struct batch_item *items[BATCH_MAX];
 	size_t n;
-	int64_t last_ns;     /* when the one before was done */
-	int64_t quickest_ns; /* of those behind the first */
+	int64_t last_ns;             /* when the one before was done */
+	int64_t waits[PIPELINE_MAX]; /* for the answers of those behind the first, in order of size */
+	size_t n_waits;
 };
 
 /* Few connections with long pipelines cost the least while a write takes no longer than it computes; the longer it
- * waits for its commit (to reach a disk, a standby) the more of them side by side. That wait shows in the quickest
- * answer of a pipeline: the others have also waited for a busy machine. */
+ * waits for its commit (to reach a disk, a standby) the more of them side by side. That wait is about the median of a
+ * pipeline: a busy machine makes few of them wait for long, a slow commit all. */
 static void learn_commit(struct queue *q, int64_t ns)
 {
 	q->commit_ns += (clock_min(ns, COMMIT_NS_MAX) - q->commit_ns) / 8;
@@ -298,6 +299,15 @@ static void suspect(struct lane *l, const struct waiter *w, uint8_t runs)
 		*suspect_of(l, w->item.stmt) = runs;
 }
 
+static void keep_wait(struct trip *t, int64_t ns)
+{
+	size_t i = t->n_waits++;
+
+	for (; i > 0 && t->waits[i - 1] > ns; i--)
+		t->waits[i] = t->waits[i - 1];
+	t->waits[i] = ns;
+}
+
 /* One write of a pipeline has its outcome. */
 static void answered(struct batch_item *item)
 {
@@ -308,7 +318,7 @@ static void answered(struct batch_item *item)
 	if (item->slow || now - t->last_ns > SLOW_NS)
 		suspect(t->lane, w, SLOW_RUNS);
 	if (w->place > 0)
-		t->quickest_ns = clock_min(t->quickest_ns, now - t->last_ns);
+		keep_wait(t, now - t->last_ns);
 	t->last_ns = t->q->progress_ns = now;
 	t->ws[w->place] = NULL;
 	add(&t->q->stats.again, item->again);
@@ -350,14 +360,16 @@ static void run(struct trip *t, struct driver_conn *c)
 	}
 	if (!t->q->pipelines)
 		suspect_all(t, clock_mono_ns() - from);
-	else if (t->n > 2)
-		learn_commit(t->q, t->quickest_ns);
+	else if (t->n_waits > 0)
+		learn_commit(t->q, t->waits[t->n_waits / 2]);
+	else if (t->last_ns - from < t->q->commit_ns) /* a whole round trip */
+		learn_commit(t->q, t->last_ns - from);
 }
 
 /* One round trip with everything that has gathered. */
 static void round_trip(struct lane *l, struct queue *q, struct pool *p, struct waiter *self)
 {
-	struct trip t = {.lane = l, .q = q, .driver = pool_driver(p), .quickest_ns = CLOCK_NEVER};
+	struct trip t = {.lane = l, .q = q, .driver = pool_driver(p)};
 	const int64_t deadline = q->writes ? self->deadline : CLOCK_NEVER;
 	struct lease lease = {0};
 	struct err err;

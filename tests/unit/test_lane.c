@@ -21,7 +21,7 @@
 #include "service/base/banned.h"
 
 #define IN_MS(n) (clock_mono_ns() + (int64_t)(n)*CLOCK_NS_PER_MS)
-#define TRIPS_MAX 32
+#define TRIPS_MAX 1024
 
 /* All of it belongs to the one loop's thread while that runs. */
 static struct {
@@ -35,7 +35,8 @@ static struct {
 	bool go[TRIPS_MAX];
 	int n_trips, n_under_way, most_under_way;
 	bool hold;
-	size_t n_let; /* so many of each pipeline are answered before it waits to be let go */
+	int64_t commit_ns; /* of each write */
+	size_t n_let;      /* so many of each pipeline are answered before it waits to be let go */
 	int n_results, n_dropped, n_right, n_failed;
 	struct fiber *caller;
 	struct err err;
@@ -68,11 +69,14 @@ static void run_writes(struct driver_conn *c, struct batch_item *const *items, s
 	(void)c;
 	(void)deadline_ns;
 	g.sizes[trip] = n;
-	g.n_under_way++;
+	if (++g.n_under_way > g.most_under_way)
+		g.most_under_way = g.n_under_way;
 	g.held[trip] = fiber_current();
 	for (size_t i = 0; i < n; i++) {
 		while (g.hold && !g.go[trip] && i >= g.n_let)
 			fiber_park();
+		if (g.commit_ns > 0)
+			(void)wait_until(clock_mono_ns() + g.commit_ns);
 		items[i]->result = mem_alloc(1);
 		g.n_results++;
 		items[i]->done(items[i]);
@@ -477,6 +481,46 @@ static void turns_only(void *arg)
 	turns(2);
 }
 
+/* While commits take their time as many connections as there are share the work, afterwards few do. */
+static void call_often(void *arg)
+{
+	(void)arg;
+	for (int i = 0; i < 20; i++)
+		call_until(CLOCK_NEVER);
+}
+
+static void slow_commits(void *arg)
+{
+	(void)arg;
+	g.hold = false;
+	g.commit_ns = CLOCK_NS_PER_MS;
+	for (int i = 0; i < 24; i++)
+		loop_spawn(g.loop, call_often, NULL);
+	while (g.n_right < 24 * 20)
+		(void)wait_until(IN_MS(5));
+	g.n_failed += g.most_under_way != 5;
+	g.commit_ns = 0;
+	for (int i = 0; i < 24; i++)
+		loop_spawn(g.loop, call_often, NULL);
+	while (g.n_right < 2 * 24 * 20)
+		(void)wait_until(IN_MS(1));
+	g.hold = true;
+	for (int i = 0; i < 5; i++)
+		spawn_calls(1);
+	g.n_failed += g.n_under_way != LANE_LEADERS;
+	g.hold = false;
+	let_go(g.n_trips - 2);
+	let_go(g.n_trips - 1);
+}
+
+static void test_connections_follow_the_commits(void **state)
+{
+	(void)state;
+	run(slow_commits);
+	assert_int_equal(g.n_failed, 0);
+	assert_int_equal(g.n_right, 2 * 24 * 20 + 5);
+}
+
 static void call_big(void *arg)
 {
 	const size_t n = 100 * 1024;
@@ -562,6 +606,7 @@ int main(void)
 		TEST_WRITES(test_a_write_that_was_sent_stays),
 		TEST_WRITES(test_a_write_whose_time_is_over_is_unknown),
 		TEST_WRITES(test_writes_go_round_what_is_stuck),
+		TEST_WRITES(test_connections_follow_the_commits),
 		TEST_WRITES(test_what_goes_by_itself),
 		TEST_WRITES(test_no_connection_for_writes),
 	};
