@@ -122,7 +122,7 @@ static struct waiter *waiter_create(struct lane *l)
 
 static void waiter_destroy(struct lane *l, struct waiter *w)
 {
-	if (l->n_spare >= SPARE_WAITERS) {
+	if (l->n_spare + 1 > SPARE_WAITERS) {
 		mem_free(w);
 		return;
 	}
