@@ -227,7 +227,7 @@ bench: ## the performance bars (BARS=http,sqlite,write,pg,lanes,bulk,stream,memo
 	@$(MAKE) --no-print-directory build
 	@$(PYTHON) -B tests/bench/bench.py --bin $(BIN)
 
-profile: ## where a request's instructions go (REQUEST=hello|get|hit|query|rows|insert|pgget|pgrows), under callgrind
+profile: ## where a request's instructions go (REQUEST=hello|get|hit|query|rows|insert|pgget|pgquery|pgrows|pginsert), under callgrind
 	@.ci/deps run bench
 	@$(MAKE) --no-print-directory build
 	@$(PYTHON) -B tests/bench/profile.py $(BIN)

@@ -101,7 +101,7 @@ static void write_lanes(struct strbuf *b, struct connection **conns, size_t n)
 		const char *name, *help;
 	} figures[] = {
 		{"ferrod_lane_statements_total", "Statements that went through the quick lane."},
-		{"ferrod_lane_round_trips_total", "Round trips (reads) and transactions (writes) that carried them."},
+		{"ferrod_lane_round_trips_total", "Round trips, of SQLite writes transactions, that carried them."},
 		{"ferrod_lane_again_total", "Statements of the quick lane that were run again by themselves."},
 	};
 	for (size_t f = 0; f < ARRAY_LEN(figures); f++) {

@@ -21,7 +21,11 @@ bool record_sequence(struct context *c, const struct model *m, struct err *err)
 	struct stmt stmt;
 	if (!record_lower_sequence(&c->req->arena, c->route.conn->dialect, m, &stmt, err))
 		return false;
-	return stmt.sql.len == 0 || context_run(c, &stmt, NULL, NULL, err);
+	if (stmt.sql.len == 0 || context_run(c, &stmt, NULL, NULL, err))
+		return true;
+	if (c->route.tx == NULL && !c->exec.atomic)
+		err->outcome = ERR_OUTCOME_COMMITTED; /* the rows were, before */
+	return false;
 }
 
 bool record_insert(struct context *c, const struct model *m, const struct record_row *row,

@@ -301,7 +301,7 @@ static bool run_shared(struct run *r, bool *ret_done, struct err *err)
 	if (*ret_done)
 		book(r, from, 0);
 	if (reader != NULL)
-		lane_learn(pool_lanes(p), r->s, worked_ns(r->x) - before);
+		lane_learn(pool_lanes(p), p, r->s, worked_ns(r->x) - before);
 	return ok;
 }
 
@@ -327,7 +327,7 @@ static bool run_alone(struct run *r, struct err *err)
 	const int64_t before = worked_ns(x);
 	const bool ok = run_once(r, err);
 
-	lane_learn(pool_lanes(x->route->conn->pool), r->s, worked_ns(x) - before);
+	lane_learn(pool_lanes(x->route->conn->pool), x->route->conn->pool, r->s, worked_ns(x) - before);
 	if (ok || !fresh || !worth_another(r, err))
 		return ok;
 	lease_release(&x->lease);

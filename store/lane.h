@@ -4,16 +4,17 @@
  * the answers out. Connections come from the pool and go back after each round trip, so the pool's maximum holds, down
  * to one. A statement that shows to be slow goes by itself for a while.
  *
- * Where commits sync a file of ours (SQLite), writes of one statement go the same way: those that gather while the
- * writer's turn is waited for, or while others sync, share one transaction. Each is answered after the commit that made
- * it durable.
+ * Writes of one statement go the same way. On SQLite, when commits sync a file: those that gather while the writer's
+ * turn is waited for, or while others sync, share one transaction, and each is answered after the commit that made it
+ * durable. On PostgreSQL each keeps its own transaction and they share only a pipeline, as many connections at a time
+ * as pay (postgres_batch.c says what holds for each of them).
  */
 #ifndef FERROD_STORE_LANE_H
 #define FERROD_STORE_LANE_H
 
 #include "store/connection/pool.h"
 
-/* Round trips under way at a time, per loop and pool. */
+/* Round trips under way at a time, per loop and pool; more of writes when those wait for something. */
 #define LANE_LEADERS 2
 
 struct lane_set;
@@ -23,16 +24,17 @@ struct lane_set *lane_set_create(void);
 void lane_set_destroy(struct lane_set *s);
 
 /* True when the statement may go through the lane here and now: a driver with batches (or with writes that gain by
- * sharing a transaction), a fiber, a statement not known as slow. */
+ * going together), a fiber, a statement not known as slow. */
 bool lane_fits(struct lane_set *s, struct pool *p, const struct stmt *stmt);
 
 /* Runs it. True: item->result holds rows (driver->batch_cursor, then driver->batch_drop). False with item.again: not
- * run, the caller takes the ordinary way. False otherwise: *err. `deadline` is the request's. Parks. */
+ * run, the caller takes the ordinary way. False otherwise: *err, item.err is not set. `deadline` is the request's.
+ * Parks. */
 bool lane_run(struct lane_set *s, struct pool *p, const struct stmt *stmt, int64_t deadline, struct batch_item *ret,
 	      struct err *err) MUST_CHECK;
 
 /* Tells how long a statement took by itself: slow ones leave the lane, quick ones come back to it. */
-void lane_learn(struct lane_set *s, const struct stmt *stmt, int64_t ns);
+void lane_learn(struct lane_set *s, struct pool *p, const struct stmt *stmt, int64_t ns);
 
 struct lane_stats {
 	uint64_t statements, round_trips, again;

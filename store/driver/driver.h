@@ -66,16 +66,20 @@ struct cursor {
 	bool read_only;                      /* the engine says that the statement writes nothing (SQLite) */
 };
 
-/* One of several quick statements that share a round trip (run_batch) or a transaction (run_writes). */
+/* One of several quick statements that share a round trip or, SQLite's writes, a transaction. */
 struct batch_item {
-	const struct stmt
-		*stmt; /* borrowed until run_batch first parks (its request may leave), or run_writes returns */
+	const struct stmt *stmt; /* borrowed until the call first parks (its request may leave); by SQLite's run_writes
+				  * until it returns */
+	int64_t deadline_ns;     /* of its request: PostgreSQL's run_writes cancels what still runs then */
+	/* Called by run_writes as soon as this item's fate is known, or NULL; the item is not touched afterwards.
+	 * SQLite knows them all at once, when it returns, and does not call it. */
+	void (*done)(struct batch_item *item);
 	/* what run_batch leaves: a result (cursor_of reads it), a failure, or `again`: nothing has happened, run it by
 	 * itself */
 	void *result; /* owned by whoever holds the item: batch_drop */
 	bool failed, again;
 	bool slow;      /* again, for it took too long: better by itself in future, too */
-	struct err err; /* when failed */
+	struct err err; /* when failed; last (lane.c) */
 };
 
 /* How the transaction of a migration begins. */
@@ -124,10 +128,13 @@ struct driver {
 	 * behind them, and waits for all of them; a failing one costs the others nothing but `again`. May mark the
 	 * connection broken. Parks. */
 	void (*run_batch)(struct driver_conn *c, struct batch_item *const *items, size_t n, int64_t deadline_ns);
-	/* NULL where commits of many share their sync already (PostgreSQL). Runs n cached autocommit writes in one
-	 * transaction, each in its savepoint, and commits: an item without `failed` and `again` is durable when this
-	 * returns. May mark the connection broken. Parks. */
+	/* Runs n cached autocommit writes; one that fails takes nothing with it, and one without `failed` and `again`
+	 * is durable. SQLite: in one transaction, each in its savepoint, until deadline_ns. PostgreSQL: one after the
+	 * other in a pipeline, each in its own transaction and within its own deadline. An item is `again` only when
+	 * nothing of it has remained. May mark the connection broken. Parks. */
 	void (*run_writes)(struct driver_conn *c, struct batch_item *const *items, size_t n, int64_t deadline_ns);
+	/* Writes of several connections proceed side by side (PostgreSQL). */
+	bool many_writers;
 	/* Is there anything to gain by run_writes? */
 	bool (*groups_writes)(const struct driver_db *db);
 	/* A cursor over the item's result, in the arena; it belongs to no connection. Goes through batch_step. */

@@ -178,7 +178,7 @@ static bool reset(struct driver_conn *base, int64_t deadline_ns)
 	fiber_unshield();
 	pg_cache_clear(&c->cache, true);
 	if (ok)
-		base->session_dirty = false;
+		base->session_dirty = c->guarded = false;
 	else
 		base->broken = true;
 	return ok;
@@ -248,6 +248,9 @@ const struct driver driver_postgres = {
 	.step = pg_step,
 	.finish = pg_finish,
 	.run_batch = pg_run_batch,
+	.run_writes = pg_run_writes,
+	.many_writers = true,
+	.groups_writes = pg_groups_writes,
 	.batch_cursor = pg_batch_cursor,
 	.batch_step = pg_batch_step,
 	.batch_drop = pg_batch_drop,

@@ -1,21 +1,60 @@
 /*
- * Several quick reads in one round trip: libpq's pipeline mode with one sync point behind them (libpq, "Pipeline
- * Mode"). Between two sync points the server runs one implicit transaction: an error aborts what follows it, and that
- * is run again, by itself. Only reads are sent this way, for a write would be undone with its neighbours.
+ * Several quick statements in one pipeline (libpq, "Pipeline Mode"). What the server runs between two sync points is
+ * one implicit transaction.
+ *
+ * Reads share one sync point: an error aborts what follows it, and that is run again, by itself.
+ *
+ * Writes never share one: each has a sync point of its own behind it, so each is its own transaction, commits or fails
+ * by itself and is answered when its sync point has. What holds for every write that was given to us:
+ *
+ *   - it is sent at most once, here; `again` says that nothing of it has remained: it was never sent, or the server has
+ *     refused it, or has said that it ends the connection before it came to it;
+ *   - without an error it is committed: its result and its sync point have both arrived;
+ *   - when the connection is lost without a word, those whose sync point has not arrived may or may not be committed:
+ *     outcome unknown, whether or not their result had arrived.
+ *
+ * One that waits (for a row that another transaction has locked) would hold up those behind it, which are sent already
+ * and cannot be taken back. So the server bounds each wait for a lock and each statement on such a connection (the
+ * guard): one that hits the bound is rolled back by the server, and runs again by itself, where it may wait as long as
+ * its request has. No bound of the guard applies to a commit, which could not be taken back either.
  */
 #include "store/driver/postgres_driver.h"
 
 #include <assert.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
 
 #include "service/base/clock.h"
 #include "service/base/fiber.h"
 
 #include "service/base/banned.h"
 
+#define BATCH_MAX 64
+/* Statements that the server is told to forget before a batch. */
+#define DEAD_PER_BATCH 8
+/* Milliseconds; to the end of the session, for the next pipeline may well run on the same connection (pg_ready). */
+#define GUARD_SQL \
+	"SELECT pg_catalog.set_config('lock_timeout', '50', false), " \
+	"pg_catalog.set_config('statement_timeout', '100', false)"
+
 /* What was sent for an item. */
 struct sent {
 	bool prepares; /* a Parse of its own travels before it */
-	uint64_t id;
+	uint64_t id;   /* 0: nothing was sent */
+};
+
+struct pipeline {
+	struct pg_conn *c;
+	struct batch_item *const *items;
+	struct sent *sent;
+	size_t n;
+	bool writes;
+	int64_t deadline;              /* of what is being read */
+	bool prologue, guards;         /* it has one; and that sets the guard */
+	bool stale, lost_prepare;      /* the cache is not to be trusted */
+	bool ends;                     /* the server has said that it ends the connection: what follows was not run */
+	const struct batch_item *late; /* its time was over and the server was asked to cancel */
 };
 
 struct batch_cursor {
@@ -62,78 +101,226 @@ static bool send_item(struct pg_conn *c, struct batch_item *item, struct sent *s
 	return *ret_sent;
 }
 
-/* ---- reading ---- */
-
-/* One statement's result and the NULL after it. */
-static enum pg_io read_one(struct pg_conn *c, int64_t deadline, PGresult **ret)
+/* Small messages wait for each other: libpq sends at each sync point, and each would wake the server. (A socket that is
+ * not TCP refuses, which is fine.) */
+static void cork(struct pg_conn *c, int on)
 {
-	PGresult *end;
-	enum pg_io io = pg_next(c, deadline, ret);
-
-	if (io != PG_IO_OK)
-		return io;
-	if (*ret == NULL)
-		return PG_IO_LOST;
-	io = pg_next(c, deadline, &end);
-	if (io == PG_IO_OK && end == NULL)
-		return PG_IO_OK;
-	PQclear(*ret);
-	PQclear(end);
-	return io == PG_IO_OK ? PG_IO_LOST : io;
+	(void)setsockopt(PQsocket(c->pg), IPPROTO_TCP, TCP_CORK, &on, sizeof(on));
 }
 
-static bool is_stale(const PGresult *res)
+static bool send_sync(struct pg_conn *c)
+{
+	if (PQpipelineSync(c->pg) != 1)
+		return false;
+	c->n_syncs++;
+	return true;
+}
+
+/* What the server has to do before the items, in a transaction of its own. */
+static bool send_prologue(struct pipeline *p)
+{
+	struct pg_cache *k = &p->c->cache;
+	const size_t n_dead = k->n_dead < DEAD_PER_BATCH ? k->n_dead : DEAD_PER_BATCH;
+
+	p->guards = p->writes && !p->c->guarded;
+	p->prologue = p->guards || n_dead > 0;
+	if (p->guards && PQsendQueryParams(p->c->pg, GUARD_SQL, 0, NULL, NULL, NULL, NULL, 0) != 1)
+		return false;
+	for (size_t i = 0; i < n_dead; i++)
+		if (!pg_send_deallocate(p->c, k->dead[--k->n_dead]))
+			return false;
+	return !p->prologue || send_sync(p->c);
+}
+
+static bool send_reads(struct pipeline *p)
+{
+	for (size_t i = 0; i < p->n; i++) {
+		bool was_sent;
+
+		if (!send_item(p->c, p->items[i], &p->sent[i], &was_sent))
+			return false;
+		if (!was_sent)
+			p->sent[i].id = 0;
+	}
+	return send_sync(p->c);
+}
+
+/* Stops at the first that cannot be sent; what went before it is on its way and will be answered. */
+static void send_writes(struct pipeline *p)
+{
+	for (size_t i = 0; i < p->n; i++) {
+		struct batch_item *item = p->items[i];
+		bool was_sent, ok = send_item(p->c, item, &p->sent[i], &was_sent);
+
+		if (ok && was_sent && !send_sync(p->c)) {
+			/* it may have left all the same */
+			item->failed = true;
+			ok = pg_fail(p->c, NULL, false, true, &item->err);
+			was_sent = false;
+		}
+		if (!was_sent)
+			p->sent[i].id = 0;
+		if (!ok) {
+			p->c->base.broken = true;
+			return;
+		}
+	}
+}
+
+/* ---- reading ---- */
+
+/* The next result. A write whose time is over is cancelled; then there is a little time to learn what became of it and
+ * of those behind it. */
+static enum pg_io next(struct pipeline *p, const struct batch_item *item, PGresult **ret)
+{
+	enum pg_io io = pg_next(p->c, p->deadline, ret);
+
+	if (io != PG_IO_TIMEOUT || !p->writes || p->late != NULL || item == NULL)
+		return io;
+	p->late = item;
+	p->deadline = clock_mono_ns() + PG_GRACE_NS;
+	return pg_cancel_send(p->c->cancel) ? pg_next(p->c, p->deadline, ret) : io;
+}
+
+static bool has_state(const PGresult *res, const char *want)
 {
 	const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
 
-	return state != NULL && (strcmp(state, "26000") == 0 || strcmp(state, "0A000") == 0);
+	return state != NULL && strcmp(state, want) == 0;
 }
 
-/* Takes res. The first failure of the batch is the item's own; what was aborted by it runs again. A cached plan that
- * its table has outgrown is no failure either: all plans of this connection are made anew. */
-static void judge(struct pg_conn *c, struct batch_item *item, PGresult *res, bool *stale)
+/* Takes res, a failure. Of a batch of reads the first is the item's own; what was aborted by it runs again. A cached
+ * plan that its table has outgrown is no failure either: all plans of this connection are made anew. Nor is one that
+ * has hit the guard, or was cancelled in another's place. */
+static void judge_failure(struct pipeline *p, struct batch_item *item, PGresult *res)
 {
-	const ExecStatusType status = PQresultStatus(res);
+	const bool stale = has_state(res, "26000") || has_state(res, "0A000");
+	const bool guard = has_state(res, "55P03") || (has_state(res, "57014") && item != p->late);
 
-	if (status == PGRES_TUPLES_OK) {
-		item->result = res;
-		return;
-	}
-	if (status == PGRES_PIPELINE_ABORTED || (status == PGRES_FATAL_ERROR && is_stale(res))) {
-		*stale = *stale || status == PGRES_FATAL_ERROR;
-		item->again = true;
-	} else {
-		item->failed = true;
-		(void)pg_fail(c, res, false, true, &item->err);
+	const bool executed = item->result != NULL;
+
+	pg_batch_drop(item);
+	item->again = true;
+	p->stale = p->stale || stale;
+	item->slow = guard;
+	if (PQresultStatus(res) != PGRES_PIPELINE_ABORTED && !stale && !guard) {
+		(void)pg_fail(p->c, res, false, true, &item->err);
+		if (pg_is_fatal(res)) {
+			p->ends = true;
+			if (!executed)
+				item->err.outcome = ERR_OUTCOME_ROLLED_BACK;
+		}
+		item->failed = p->writes || !p->c->base.broken; /* a read may try elsewhere */
+		item->again = !item->failed;
 	}
 	PQclear(res);
 }
 
-static enum pg_io read_item(struct pg_conn *c, struct batch_item *item, const struct sent *st, int64_t deadline,
-			    bool *stale, bool *lost_prepare)
+static void judge(struct pipeline *p, struct batch_item *item, PGresult *res)
+{
+	const ExecStatusType status = PQresultStatus(res);
+
+	if (status == PGRES_TUPLES_OK || (p->writes && status == PGRES_COMMAND_OK))
+		item->result = res;
+	else
+		judge_failure(p, item, res);
+}
+
+/* The NULL that ends a statement's results. */
+static enum pg_io read_end(struct pipeline *p, const struct batch_item *item)
+{
+	PGresult *end;
+	enum pg_io io = next(p, item, &end);
+
+	if (io != PG_IO_OK || end == NULL)
+		return io;
+	PQclear(end);
+	return PG_IO_LOST;
+}
+
+static enum pg_io read_item(struct pipeline *p, struct batch_item *item, const struct sent *st)
 {
 	PGresult *res;
-	enum pg_io io;
+	enum pg_io io = next(p, item, &res);
 
-	if (st->prepares) {
-		io = read_one(c, deadline, &res);
+	if (io != PG_IO_OK || res == NULL)
+		return io == PG_IO_OK ? PG_IO_LOST : io;
+	if (st->prepares && PQresultStatus(res) == PGRES_COMMAND_OK) {
+		PQclear(res);
+		io = read_end(p, item);
+		if (io == PG_IO_OK)
+			io = next(p, item, &res);
+		if (io != PG_IO_OK || res == NULL)
+			return io == PG_IO_OK ? PG_IO_LOST : io;
+		judge(p, item, res);
+		return read_end(p, item);
+	}
+	judge(p, item, res);
+	io = read_end(p, item);
+	if (!st->prepares || io != PG_IO_OK)
+		return io;
+	p->lost_prepare = true;
+	io = next(p, item, &res); /* of the execution: aborted */
+	if (io != PG_IO_OK)
+		return io;
+	PQclear(res);
+	return read_end(p, item);
+}
+
+/* The sync point behind a write: until it has come nothing is committed for sure. What comes before it is the commit's
+ * own failure, a deferred constraint's. */
+static enum pg_io read_sync(struct pipeline *p, struct batch_item *item)
+{
+	for (;;) {
+		PGresult *res;
+		enum pg_io io = next(p, item, &res);
+
 		if (io != PG_IO_OK)
 			return io;
-		if (PQresultStatus(res) != PGRES_COMMAND_OK) {
-			*lost_prepare = true;
-			judge(c, item, res, stale);
-			io = read_one(c, deadline, &res); /* of the execution: aborted */
-			if (io == PG_IO_OK)
-				PQclear(res);
-			return io;
+		if (res == NULL)
+			continue;
+		if (PQresultStatus(res) == PGRES_PIPELINE_SYNC) {
+			PQclear(res);
+			p->c->n_syncs--;
+			return PG_IO_OK;
 		}
-		PQclear(res);
+		if (PQresultStatus(res) != PGRES_FATAL_ERROR) {
+			PQclear(res);
+			return PG_IO_LOST;
+		}
+		if (item->result == NULL) { /* it had failed before */
+			p->ends = p->ends || pg_is_fatal(res);
+			PQclear(res);
+			continue;
+		}
+		judge_failure(p, item, res);
 	}
-	io = read_one(c, deadline, &res);
-	if (io == PG_IO_OK)
-		judge(c, item, res, stale);
-	return io;
 }
+
+static enum pg_io read_prologue(struct pipeline *p)
+{
+	bool failed = false;
+
+	while (p->prologue) {
+		PGresult *res;
+		enum pg_io io = next(p, NULL, &res);
+
+		if (io != PG_IO_OK)
+			return io;
+		const ExecStatusType status = PQresultStatus(res); /* NULL is fine: an error */
+		failed = failed || (res != NULL && (status == PGRES_FATAL_ERROR || status == PGRES_PIPELINE_ABORTED));
+		p->ends = p->ends || pg_is_fatal(res);
+		PQclear(res);
+		if (res == NULL || status != PGRES_PIPELINE_SYNC)
+			continue;
+		p->c->n_syncs--;
+		p->c->guarded = p->c->guarded || (p->guards && !failed);
+		p->prologue = false;
+	}
+	return PG_IO_OK;
+}
+
+/* ---- reads ---- */
 
 /* Those without an outcome: the connection failed, or the time was over. Each may try by itself, within its own time.
  */
@@ -144,59 +331,130 @@ static void leave_rest(struct batch_item *const *items, size_t n)
 			items[i]->again = true;
 }
 
-static void read_all(struct pg_conn *c, struct batch_item *const *items, const struct sent *sent, size_t n,
-		     int64_t deadline)
+static void read_all(struct pipeline *p)
 {
-	bool stale = false, lost_prepare = false;
-	enum pg_io io = PG_IO_OK;
+	enum pg_io io = read_prologue(p);
 	PGresult *error;
 	struct err ignored;
 
-	for (size_t i = 0; i < n && io == PG_IO_OK; i++)
-		if (sent[i].id != 0)
-			io = read_item(c, items[i], &sent[i], deadline, &stale, &lost_prepare);
+	for (size_t i = 0; i < p->n && io == PG_IO_OK; i++)
+		if (p->sent[i].id != 0)
+			io = read_item(p, p->items[i], &p->sent[i]);
 	if (io == PG_IO_OK) {
-		io = pg_drain(c, deadline, &error);
+		io = pg_drain(p->c, p->deadline, &error);
 		PQclear(error);
 	}
 	if (io != PG_IO_OK) {
-		(void)pg_give_up(c, io, true, NULL, &ignored);
-		lost_prepare = true;
+		(void)pg_give_up(p->c, io, true, NULL, &ignored);
+		p->lost_prepare = true;
 	}
-	if (stale || lost_prepare)
-		pg_cache_clear(&c->cache, false);
+	if (p->stale || p->lost_prepare)
+		pg_cache_clear(&p->c->cache, false);
 }
-
-#define BATCH_MAX 64
 
 void pg_run_batch(struct driver_conn *base, struct batch_item *const *items, size_t n, int64_t deadline_ns)
 {
-	struct pg_conn *c = pg_conn(base);
 	struct sent sent[BATCH_MAX] = {0};
+	struct pipeline p = {.c = pg_conn(base), .items = items, .sent = sent, .n = n, .deadline = deadline_ns};
 	struct err ignored;
-	bool ok;
 
 	assert(n <= BATCH_MAX);
 	fiber_shield(); /* the items are other requests', too */
-	if (!pg_ready(c, deadline_ns, &ignored) || PQenterPipelineMode(c->pg) != 1) {
-		leave_rest(items, n);
-		fiber_unshield();
-		return;
+	if (pg_usable(p.c, deadline_ns, &ignored) && PQenterPipelineMode(p.c->pg) == 1) {
+		if (send_prologue(&p) && send_reads(&p))
+			read_all(&p);
+		else
+			base->broken = true;
 	}
-	c->n_syncs = 1;
-	ok = true;
-	for (size_t i = 0; i < n && ok; i++) {
-		bool was_sent;
-
-		ok = send_item(c, items[i], &sent[i], &was_sent);
-		if (!was_sent)
-			sent[i].id = 0;
-	}
-	if (ok && PQpipelineSync(c->pg) == 1)
-		read_all(c, items, sent, n, deadline_ns);
-	else
-		base->broken = true;
 	leave_rest(items, n);
+	fiber_unshield();
+}
+
+/* ---- writes ---- */
+
+/* No more is to be learned about a write that was sent. */
+static void fail_unknown(struct pipeline *p, struct batch_item *item, enum pg_io why)
+{
+	if (item->failed || item->again) /* the server had refused it before */
+		return;
+	pg_batch_drop(item);
+	item->failed = true;
+	(void)pg_fail(p->c, NULL, false, true, &item->err);
+	if (why != PG_IO_TIMEOUT)
+		return;
+	(void)err_set(&item->err, ERR_STATEMENT_TIMEOUT, "the statement took longer than allowed and was cancelled");
+	item->err.outcome = ERR_OUTCOME_UNKNOWN;
+}
+
+static enum pg_io read_write(struct pipeline *p, struct batch_item *item, const struct sent *st)
+{
+	const int64_t timeout = p->c->base.statement_timeout_ns;
+	enum pg_io io;
+
+	if (p->late == NULL) /* its own time begins when those before it are done */
+		p->deadline = timeout > 0 ? clock_min(item->deadline_ns, clock_mono_ns() + timeout) : item->deadline_ns;
+	io = read_item(p, item, st);
+	if (io == PG_IO_OK)
+		io = read_sync(p, item);
+	if (io != PG_IO_OK) {
+		fail_unknown(p, item, io);
+	} else if (p->late == item && item->result != NULL) {
+		pg_batch_drop(item);
+		item->failed = true;
+		(void)err_set(&item->err, ERR_STATEMENT_TIMEOUT,
+			      "the statement took longer than allowed and was cancelled");
+		item->err.outcome = ERR_OUTCOME_COMMITTED;
+	}
+	return io;
+}
+
+/* Each item is gone as soon as it is done. */
+static void read_writes(struct pipeline *p)
+{
+	enum pg_io io = p->ends ? PG_IO_LOST : read_prologue(p);
+
+	for (size_t i = 0; i < p->n; i++) {
+		struct batch_item *item = p->items[i];
+
+		if (p->sent[i].id == 0 || (io != PG_IO_OK && p->ends))
+			item->again = !item->failed;
+		else if (io == PG_IO_OK)
+			io = read_write(p, item, &p->sent[i]);
+		else
+			fail_unknown(p, item, io);
+		if (item->done != NULL)
+			item->done(item);
+	}
+	/* a cancellation may still be on its way, to hit whatever runs next */
+	if (io != PG_IO_OK || p->late != NULL || PQexitPipelineMode(p->c->pg) != 1)
+		p->c->base.broken = true;
+	if (p->stale || p->lost_prepare)
+		pg_cache_clear(&p->c->cache, false);
+}
+
+bool pg_groups_writes(const struct driver_db *db UNUSED)
+{
+	return true;
+}
+
+void pg_run_writes(struct driver_conn *base, struct batch_item *const *items, size_t n, int64_t deadline_ns)
+{
+	struct sent sent[BATCH_MAX] = {0};
+	struct pipeline p = {.c = pg_conn(base), .items = items, .sent = sent, .n = n, .writes = true};
+	struct err ignored;
+
+	assert(n <= BATCH_MAX);
+	fiber_shield();
+	p.deadline = deadline_ns;
+	if (pg_usable(p.c, deadline_ns, &ignored) && PQenterPipelineMode(p.c->pg) == 1) {
+		cork(p.c, 1);
+		if (send_prologue(&p))
+			send_writes(&p);
+		else
+			base->broken = p.ends = true; /* no item was sent */
+		cork(p.c, 0);
+	}
+	read_writes(&p);
 	fiber_unshield();
 }
 
@@ -221,7 +479,7 @@ struct cursor *pg_batch_cursor(struct batch_item *item, struct arena *a)
 	cur->base.n_columns = n;
 	cur->base.columns = columns;
 	cur->base.row = cur->row;
-	cur->base.read_only = true;
+	cur->base.affected = pg_count_affected(res);
 	return &cur->base;
 }
 

@@ -44,7 +44,7 @@ static bool check_raw(struct pg_conn *c, const struct stmt *s, struct err *err)
 	return true;
 }
 
-static bool send_deallocate(struct pg_conn *c, uint64_t id)
+bool pg_send_deallocate(struct pg_conn *c, uint64_t id)
 {
 	char sql[PG_NAME_BYTES + 16] = "DEALLOCATE ";
 
@@ -74,7 +74,7 @@ static bool send_pipeline(struct pg_conn *c, struct started *st)
 		return false;
 	c->n_syncs = 1;
 	for (size_t i = 0; i < st->n_dead; i++)
-		if (!send_deallocate(c, k->dead[k->n_dead - 1 - i]))
+		if (!pg_send_deallocate(c, k->dead[k->n_dead - 1 - i]))
 			return false;
 	return PQsendPrepare(c->pg, name, k->key.p, (int)c->params.n, c->params.types) == 1 &&
 	       send_prepared(c, st->id) && PQpipelineSync(c->pg) == 1;
@@ -185,6 +185,9 @@ static bool fail(struct pg_conn *c, PGresult *res, struct err *err)
 		break;
 	default:
 		(void)pg_fail(c, res, cur->raw, cur->autocommit, err);
+		/* a procedure may have committed on its way */
+		if (cur->autocommit && !cur->raw && pg_is_fatal(res))
+			err->outcome = ERR_OUTCOME_ROLLED_BACK;
 		if (cur->several && strcmp(err->sqlstate, "42601") == 0)
 			(void)err_set(err, ERR_SQL_ERROR, "the text holds more than one statement: send one a call");
 	}
@@ -319,8 +322,7 @@ bool pg_prepare(struct driver_conn *base, const struct stmt *s, int64_t deadline
 	return true;
 }
 
-/* Rows that a statement changed; those that it read do not count. */
-static int64_t count_affected(PGresult *res)
+int64_t pg_count_affected(PGresult *res)
 {
 	const char *tag = PQcmdStatus(res);
 	int64_t n;
@@ -345,7 +347,7 @@ static bool end(struct pg_conn *c, struct err *err)
 	PGresult *error;
 	enum pg_io io;
 
-	cur->base.affected = count_affected(cur->res);
+	cur->base.affected = pg_count_affected(cur->res);
 	io = pg_drain(c, cur->deadline, &error);
 	cur->done = true;
 	if (error != NULL) {

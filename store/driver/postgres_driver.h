@@ -5,6 +5,7 @@
  *   postgres_connect.c   open, close, the settings of every connection
  *   postgres_io.c        waiting, draining, cancelling
  *   postgres_cursor.c    prepare, step, finish
+ *   postgres_batch.c     several quick statements in one pipeline
  *   postgres_cache.c     the prepared statements of a connection
  *   postgres_value.c     parameters out, cells in
  *   postgres_error.c     SQLSTATE -> struct err
@@ -115,6 +116,7 @@ struct pg_conn {
 	struct pg_cursor cur;
 	struct strbuf text; /* scratch: a statement with its NUL */
 	int n_syncs;        /* pipeline: sync points not yet answered; 0 and not in a pipeline otherwise */
+	bool guarded;       /* the server bounds each statement and each wait for a lock: postgres_batch.c */
 	char version[32];
 };
 
@@ -141,6 +143,8 @@ enum pg_io pg_drain(struct pg_conn *c, int64_t deadline_ns, PGresult **ret_error
  * NULL: it had ended successfully all the same. False. */
 bool pg_give_up(struct pg_conn *c, enum pg_io why, bool autocommit, bool *ret_ended, struct err *err);
 /* Refuses before anything is sent: deadline over, request cancelled, connection dead. err->outcome: not started. */
+bool pg_usable(struct pg_conn *c, int64_t deadline_ns, struct err *err) MUST_CHECK;
+/* The same for a statement that runs by itself: the guard of the pipelines is taken off. Parks. */
 bool pg_ready(struct pg_conn *c, int64_t deadline_ns, struct err *err) MUST_CHECK;
 /* Runs a text by the simple protocol; the last command tag goes to tag (may be NULL). Parks. */
 bool pg_simple(struct pg_conn *c, const char *sql, int64_t deadline_ns, char tag[32], struct err *err) MUST_CHECK;
@@ -157,10 +161,16 @@ bool pg_prepare(struct driver_conn *base, const struct stmt *s, int64_t deadline
 		struct err *err) MUST_CHECK;
 bool pg_step(struct cursor *base, bool *ret_row, struct err *err) MUST_CHECK;
 void pg_finish(struct cursor *base);
+/* Queues the order to forget a statement. */
+bool pg_send_deallocate(struct pg_conn *c, uint64_t id) MUST_CHECK;
+/* Rows that a statement changed; those that it read do not count. */
+int64_t pg_count_affected(PGresult *res);
 void pg_cursor_done(struct pg_cursor *cur);
 
 /* postgres_batch.c */
 void pg_run_batch(struct driver_conn *base, struct batch_item *const *items, size_t n, int64_t deadline_ns);
+void pg_run_writes(struct driver_conn *base, struct batch_item *const *items, size_t n, int64_t deadline_ns);
+bool pg_groups_writes(const struct driver_db *db);
 struct cursor *pg_batch_cursor(struct batch_item *item, struct arena *a);
 bool pg_batch_step(struct cursor *cur);
 void pg_batch_drop(struct batch_item *item);
@@ -188,7 +198,11 @@ enum pg_cell pg_cell_of(Oid type);
 struct value pg_cell_value(PGresult *res, int row, int column, enum pg_cell cell);
 
 /* postgres_error.c */
-/* Maps a failed result; res may be NULL: connection lost. Marks the connection broken when it is. Always false. */
+/* Is it the server's last word on this connection? NULL: no. */
+bool pg_is_fatal(const PGresult *res);
+/* Maps a failed result; res may be NULL: connection lost. Marks the connection broken when it is. Always false. The
+ * outcome of an autocommit statement that met the server's last word is unknown: whoever knows that its result had not
+ * been sent, and thus that its commit had not begun, may say rolled back. */
 bool pg_fail(struct pg_conn *c, const PGresult *res, bool raw, bool autocommit, struct err *err);
 /* Maps a connection that could not be made. pg may be NULL. Always false. */
 bool pg_fail_connect(const struct dsn *dsn, const PGconn *pg, struct err *err);

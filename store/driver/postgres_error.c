@@ -100,6 +100,13 @@ static bool fail_lost(struct pg_conn *c, bool autocommit, struct err *err)
 	return false;
 }
 
+bool pg_is_fatal(const PGresult *res)
+{
+	const char *severity = PQresultErrorField(res, PG_DIAG_SEVERITY_NONLOCALIZED);
+
+	return severity != NULL && (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0);
+}
+
 bool pg_fail(struct pg_conn *c, const PGresult *res, bool raw, bool autocommit, struct err *err)
 {
 	const char *state = res != NULL ? PQresultErrorField(res, PG_DIAG_SQLSTATE) : NULL;
@@ -127,11 +134,10 @@ bool pg_fail(struct pg_conn *c, const PGresult *res, bool raw, bool autocommit, 
 	copy_field(err->column, sizeof(err->column), res, PG_DIAG_COLUMN_NAME);
 	if (raw)
 		put_position(res, err);
-	/* A refusal that the server could still send means that nothing was committed. */
-	if (autocommit && strncmp(state, "40003", 5) != 0)
-		err->outcome = ERR_OUTCOME_ROLLED_BACK;
-	else if (autocommit)
-		err->outcome = ERR_OUTCOME_UNKNOWN;
+	/* A refusal means that nothing was committed; a last word may have been sent right after the commit. */
+	if (autocommit)
+		err->outcome =
+			strcmp(state, "40003") == 0 || pg_is_fatal(res) ? ERR_OUTCOME_UNKNOWN : ERR_OUTCOME_ROLLED_BACK;
 	return false;
 }
 

@@ -285,7 +285,7 @@ static bool peer_is_there(struct pg_conn *c)
 	return true;
 }
 
-bool pg_ready(struct pg_conn *c, int64_t deadline_ns, struct err *err)
+bool pg_usable(struct pg_conn *c, int64_t deadline_ns, struct err *err)
 {
 	bool refused = true;
 
@@ -304,6 +304,33 @@ bool pg_ready(struct pg_conn *c, int64_t deadline_ns, struct err *err)
 	if (refused)
 		err->outcome = ERR_OUTCOME_NOT_STARTED;
 	return !refused;
+}
+
+/* One statement of a pipeline hits the guard sooner or later only because it waits: by itself it may. RESET, because
+ * the role, the database or the URL may have set bounds of their own. */
+static bool unguard(struct pg_conn *c, int64_t deadline, struct err *err)
+{
+	PGresult *error = NULL;
+	enum pg_io io = PG_IO_LOST;
+	bool ok;
+
+	if (PQsendQuery(c->pg, "RESET lock_timeout; RESET statement_timeout") == 1)
+		io = pg_drain(c, deadline, &error);
+	ok = io == PG_IO_OK && error == NULL;
+	c->guarded = !ok;
+	if (io != PG_IO_OK)
+		(void)pg_give_up(c, io, false, NULL, err);
+	else if (error != NULL)
+		(void)pg_fail(c, error, false, false, err);
+	PQclear(error);
+	if (!ok)
+		err->outcome = ERR_OUTCOME_NOT_STARTED;
+	return ok;
+}
+
+bool pg_ready(struct pg_conn *c, int64_t deadline_ns, struct err *err)
+{
+	return pg_usable(c, deadline_ns, err) && (!c->guarded || unguard(c, deadline_ns, err));
 }
 
 void pg_count_end(struct pg_conn *c, const char *tag)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Where the instructions of one kind of request go: ferrod under callgrind, a few seconds of load, the count a request by function.
 
-Environment: REQUEST=hello|get|hit|query|rows|insert|pgget|pgrows (default get). Times do not matter here, so a busy machine does not either.
+Environment: REQUEST=hello|get|hit|query|rows|insert|pgget|pgquery|pgrows|pginsert (default get). Times do not matter here, so a busy machine does not either.
 Instructions in the kernel are not counted; "rep stos" (clearing memory) counts every byte.
 """
 import json
@@ -53,8 +53,11 @@ def main():
         request = {"hello": ("GET", "/healthz"), "get": ("GET", "/v1/models/Item/records/777"),
                    "hit": ("GET", "/v1/models/Item/records/777", None, profile.session),
                    "query": ("POST", "/v1/query", bench.BY_KEY), "rows": ("POST", "/v1/query", bench.HUNDRED),
-                   "pgget": ("GET", "/v1/models/Item/records/777?using=pg"), "pgrows": ("POST", "/v1/query?using=pg", bench.HUNDRED),
-                   "insert": ("POST", "/v1/models/Written/records", bench.NEW)}[kind]
+                   "insert": ("POST", "/v1/models/Written/records", bench.NEW),
+                   "pgget": ("GET", "/v1/models/Item/records/777?using=pg"),
+                   "pgquery": ("POST", "/v1/query?using=pg", bench.BY_KEY),
+                   "pgrows": ("POST", "/v1/query?using=pg", bench.HUNDRED),
+                   "pginsert": ("POST", "/v1/models/Written/records?using=pg", bench.NEW)}[kind]
         profile.wrk(*request, connections=16, seconds=2)
         before = profile.answered()
         profile.count(True)
