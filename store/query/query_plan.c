@@ -34,7 +34,7 @@ static void key_str(struct plan_key *k, struct str s)
 		k->too_long = true;
 		return;
 	}
-	if (s.len != 0)
+	if (s.p != NULL && s.len != 0)
 		memcpy(k->bytes + k->len, s.p, s.len);
 	k->len += s.len;
 }
