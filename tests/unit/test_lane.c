@@ -17,6 +17,7 @@
 #include "service/loop.h"
 #include "store/lane.h"
 #include "tests/support/fake_driver.h"
+#include "tests/support/fibers.h"
 
 #include "service/base/banned.h"
 
@@ -351,5 +352,6 @@ int main(void)
 		TEST(test_no_connection_is_everybodys_failure),
 		TEST(test_what_fits),
 	};
+	fibers_abort_on_failure();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
