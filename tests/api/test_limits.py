@@ -327,7 +327,7 @@ def trickle(sockets, data, seconds):
 
 
 def test_slow_senders(backend):
-    """Thirty clients that send a request byte by byte hold no pooled connection, no memory to speak of, and up nobody."""
+    """Forty clients that send a request byte by byte hold no pooled connection, no memory to speak of, and up nobody."""
     with Server() as server, Client(server.port) as client:
         client.post("/v1/connections", {"name": "s", "url": backend.url, "default": True, "pool": {
             "max_connections": 1, "acquire_timeout_seconds": 2}}).expect(201)
@@ -336,14 +336,16 @@ def test_slow_senders(backend):
         body = json.dumps({"sql": "SELECT 2 AS a"}).encode()
         head = f"POST /v1/sql/fetch-all HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         huge = head.replace(str(len(body)), str(8 * 1024 * 1024))
+        create_tables(client, "s", MARKER)
+        bulk = "POST /v1/models/Marker/records HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\nContent-Length: 500000000\r\n\r\n"
         slow = []
-        for number in range(30):
+        for number in range(40):
             raw = RawConnection(server.port, seconds=30)
-            raw.send((head, huge, head[:40])[number % 3])
+            raw.send((head, huge, head[:40], bulk + '{"id": 9}\n{"id')[number % 4])
             slow.append(raw)
         for second in range(3):
             for number, raw in enumerate(slow):
-                data = (body, body, head[40:].encode())[number % 3]
+                data = (body, body, head[40:].encode(), b'": ')[number % 4]
                 raw.send(data[second:second + 1])
             assert in_use(client, "s") == 0
             started = time.monotonic()

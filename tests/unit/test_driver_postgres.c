@@ -500,7 +500,7 @@ static void test_streaming(void **state)
 	assert_int_equal(n, 500000);
 	assert_int_equal(getrusage(RUSAGE_SELF, &after), 0);
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-	assert_true(after.ru_maxrss - before.ru_maxrss < 8 * 1024);
+	assert_true(getenv("FERROD_TEST_VALGRIND") != NULL || after.ru_maxrss - before.ru_maxrss < 8 * 1024);
 #endif
 }
 
