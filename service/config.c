@@ -106,7 +106,8 @@ static const struct setting settings[] = {
 	{"admin_key_file", TYPE_STRING, AT(admin_key_file), 0, 0, "", NULL, false,
 	 "file whose content is used as admin_key"},
 	{"allow_urls", TYPE_STRING, AT(allow_urls), 0, 0, "", NULL, false,
-	 "comma-separated patterns (* matches anything) of database URLs that may be connected; empty: all"},
+	 "comma-separated patterns of database URLs that may be connected (* matches anything, in place of a host "
+	 "only hosts); empty: all"},
 	{"sqlite_dir", TYPE_STRING, AT(sqlite_dir), 0, 0, "", NULL, false,
 	 "SQLite files must lie in it, and no symbolic link in it is followed; empty: anywhere"},
 	{"allow_url_files", TYPE_BOOL, AT(allow_url_files), 0, 0, "false", NULL, false,

@@ -1,6 +1,7 @@
 """What may be named: allow_urls, sqlite_dir and the server's own files. A refusal leaves nothing behind outside."""
 import os
 import pathlib
+import urllib.parse
 
 import pytest
 
@@ -42,6 +43,51 @@ def test_patterns(tmp_path):
         refuse(client, f"sqlite:{tmp_path}/b.db?mode=rwc")
         assert not (tmp_path / "b.db").exists()
         refuse(client, "postgresql://db.example.test/d?sslrootcert=/etc/hostname")
+
+
+REACHING = [  # (pattern, a URL that must be refused): each would have reached another database than the pattern says
+    ("postgresql://db.test/*", "postgresql://db.test/d?host=127.0.0.1"),
+    ("postgresql://db.test/*", "postgresql://db.test/d?hostaddr=127.0.0.1"),
+    ("postgresql://db.test/*", "postgresql://db.test/d?a=b&PORT=1"),
+    ("postgresql://db.test/*", "postgresql://db.test/d?%68ost=127.0.0.1"),
+    ("postgresql://db.test/app*", "postgresql://db.test/app?dbname=other"),
+    ("postgresql://db.test:5432/*", "postgresql://db.test:5432/x@127.0.0.1/d"),  # a password may hold a '/'
+    ("postgresql://db.test*", "postgresql://db.test:x@127.0.0.1/d"),
+    ("postgresql://*.db.test/*", "postgresql://127.0.0.1/a.db.test/"),
+    ("postgresql://*.db.test/*", "postgresql://127.0.0.1/d?application_name=a.db.test/"),
+    ("postgresql://*.db.test/*", "postgresql://127.0.0.1,a.db.test/d"),
+    ("postgresql://*.db.test/*", "postgresql://a.db.test,127.0.0.1,b.db.test/d"),
+    ("postgresql://*.db.test/*", "postgresql://u:p@127.0.0.1/x.db.test/"),
+    ("postgresql://*.db.test/*", "postgresql://u:a.db.test/@127.0.0.1/d"),
+    ("postgresql://*@db.test/*", "postgresql://u@127.0.0.1@db.test/d"),
+    ("postgresql://127.*/app", "postgresql://127.0.0.1/other/app"),
+    ("sqlite:{dir}/*", "sqlite:{dir}/../x.db?mode=rwc"),
+    ("sqlite:{dir}/*", "sqlite:{dir}/%2e%2e/x.db?mode=rwc"),
+]
+
+
+@pytest.mark.parametrize("pattern, url", REACHING)
+def test_patterns_do_not_reach_further(tmp_path, pattern, url):
+    pattern, url = (text.replace("{dir}", str(tmp_path / "d")) for text in (pattern, url))
+    (tmp_path / "d").mkdir()
+    with Server("--allow-urls", pattern) as server, Client(server.port) as client:
+        refuse(client, url)
+    assert not (tmp_path / "x.db").exists()
+
+
+def test_patterns_for_postgres(postgres_backend):
+    """What the patterns are for: any database of one server, one database, a server by any name, several hosts."""
+    url = postgres_backend.url
+    parts = urllib.parse.urlsplit(url)
+    base = f"{parts.scheme}://{parts.netloc}"
+    user, at, host = parts.netloc.rpartition("@")
+    for pattern in (url, f"{base}/*", f"{base}*", f"{parts.scheme}://{user}{at}{host.partition(':')[0]}*", "postgres*", "*", "postgresql://*,postgres://*",
+                    f"{parts.scheme}://*{host}/*"):
+        with Server("--allow-urls", pattern) as server, Client(server.port) as client:
+            admit(client, url)
+    with Server("--allow-urls", f"{base}/*?target_session_attrs=any,{base}/?host=*") as server, Client(server.port) as client:
+        refuse(client, url)
+        admit(client, url.partition("?")[0] + "?target_session_attrs=any")
 
 
 # ---- sqlite_dir ----
