@@ -87,6 +87,19 @@ static bool like(struct arena *a, struct str pattern, struct str text)
 	return fnmatch(arena_strz(a, pattern), arena_strz(a, text), FNM_NOESCAPE) == 0;
 }
 
+/* A port of digits, or none: "elsewhere:.db.test" is no host that ends so. */
+static bool port_is_number(struct str host)
+{
+	const char *colon = host.len > 0 ? memrchr(host.p, ':', host.len) : NULL;
+	if (colon == NULL || host.p[host.len - 1] == ']')
+		return true;
+	for (const char *p = colon + 1; p < host.p + host.len; p++) {
+		if (*p < '0' || *p > '9')
+			return false;
+	}
+	return true;
+}
+
 /* A '*' for the host must not reach into the rest of the URL, nor a parameter send the connection elsewhere. What the
  * URL says is what libpq is given of it. */
 static bool same_place(struct arena *a, struct str pattern, struct str conninfo)
@@ -108,10 +121,13 @@ static bool same_place(struct arena *a, struct str pattern, struct str conninfo)
 		    names_key(conninfo, &overriding[i], 1))
 			return false;
 	}
+	/* libpq decodes before it splits a list of hosts */
+	if (have.hosts.len > 0 && memchr(have.hosts.p, '%', have.hosts.len) != NULL)
+		return str_eq(want.hosts, have.hosts);
 	if (want.hosts.len > 0 && memchr(want.hosts.p, ',', want.hosts.len) != NULL)
 		return like(a, want.hosts, have.hosts);
 	while (str_split(&have.hosts, ',', &host)) {
-		if (!like(a, want.hosts, host))
+		if (!port_is_number(host) || !like(a, want.hosts, host))
 			return false;
 	}
 	return true;

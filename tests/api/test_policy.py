@@ -57,6 +57,7 @@ REACHING = [  # (pattern, a URL that must be refused): each would have reached a
     ("postgresql://*.db.test/*", "postgresql://127.0.0.1/d?application_name=a.db.test/"),
     ("postgresql://*.db.test/*", "postgresql://127.0.0.1,a.db.test/d"),
     ("postgresql://*.db.test/*", "postgresql://a.db.test,127.0.0.1,b.db.test/d"),
+    ("postgresql://*.db.test/*", "postgresql://127.0.0.1%2Ca.db.test/d"),
     ("postgresql://*.db.test/*", "postgresql://u:p@127.0.0.1/x.db.test/"),
     ("postgresql://*.db.test/*", "postgresql://u:a.db.test/@127.0.0.1/d"),
     ("postgresql://*@db.test/*", "postgresql://u@127.0.0.1@db.test/d"),
