@@ -36,6 +36,7 @@ static struct {
 	struct driver_conn *a, *b;
 	int n_left;
 	bool done; /* what the second fiber waits for */
+	bool locked;
 	struct fiber *first;
 	struct err err;
 	char dir[64];
@@ -173,6 +174,7 @@ static void hold_the_lock(void *arg)
 {
 	(void)arg;
 	sql_ok(g.a, "BEGIN IMMEDIATE");
+	g.locked = true;
 	sql_ok(g.a, "INSERT INTO t VALUES (1)");
 	(void)wait_until(clock_mono_ns() + 80 * CLOCK_NS_PER_MS);
 	assert_false(g.done);
@@ -183,6 +185,9 @@ static void hold_the_lock(void *arg)
 static void want_the_lock(void *arg)
 {
 	(void)arg;
+	/* on files each takes its lock on a thread of the pool: the second might come first */
+	while (!g.locked)
+		(void)wait_until(clock_mono_ns() + CLOCK_NS_PER_MS);
 	sql_ok(g.b, "BEGIN IMMEDIATE");
 	g.done = true;
 	sql_ok(g.b, "INSERT INTO t SELECT max(x) + 1 FROM t");
