@@ -218,7 +218,7 @@ def test_link_that_comes_later(place, client):
 
 
 @pytest.mark.parametrize("statement", ["ATTACH '{outside}/secret.db' AS x", "VACUUM INTO '{outside}/copy.db'", "SELECT load_extension('{outside}/x.so')",
-                                       "PRAGMA temp_store_directory = '{outside}'", "PRAGMA data_store_directory = '{outside}'",
+                                       "PRAGMA lock_proxy_file = '{outside}/lock'", "PRAGMA temp_store_directory = '{outside}'", "PRAGMA data_store_directory = '{outside}'",
                                        "CREATE VIRTUAL TABLE v USING dbstat('x')", "ATTACH '' AS x", "DETACH main",
                                        "PRAGMA writable_schema = ON", "SELECT readfile('{outside}/secret.db')", "SELECT writefile('{outside}/w', 'x')",
                                        "SELECT fts3_tokenizer('simple')"])
@@ -231,6 +231,17 @@ def test_statements_reach_no_other_file(place, client, statement):
         assert answer.status in (200, 400)
     else:
         answer.problem(400, "sql_error")
+
+
+@pytest.mark.parametrize("pragma", ["hard_heap_limit", "soft_heap_limit"])
+def test_statements_reach_no_other_connection(place, client, pragma):
+    """SQLite's heap limits are the process's: with a hard one of 100 kB no connection to any database worked again."""
+    connect(client, "sqlite:seed.db?mode=rw").expect(201)
+    sql(client, f"PRAGMA {pragma} = 100000", using="p", verb="execute").problem(400, "sql_error")
+    sql(client, f"SELECT * FROM pragma_{pragma}(100000)", using="p").problem(400, "sql_error")
+    connect(client, "sqlite:other.db?mode=rwc", "q").expect(201)
+    sql(client, "SELECT count(*) AS n FROM sqlite_schema", using="q").expect(200)
+    client.delete("/v1/connections/q?force=true").expect(204)
 
 
 # ---- the start-up default ----
