@@ -262,12 +262,21 @@ check: ## all that a change must pass: layers, format, both compilers, static an
 	@$(MAKE) --no-print-directory asan
 	@echo 'check: clean'
 
-TIDY = clang-tidy --quiet "$$@" -- -std=c11 $(ALL_CPPFLAGS)
-tidy: ## static analysis (clang-tidy with the path-sensitive checks)
-	@clang-tidy --quiet service/base/err.c -- -std=c11 $(ALL_CPPFLAGS) 2>/dev/null
-	@find service handlers store -name '*.c' ! -path service/base/err.c | \
-		xargs -n 4 -P 2 sh -c '$(TIDY) -include tests/lint/analyzer.h 2>/dev/null' tidy
+# One stamp a file: what has not changed, nor any header that it reads, is not analyzed again.
+TIDY_STAMPS = $(patsubst %.c,build/tidy/%.ok,$(filter %.c,$(SRC)))
+TIDY_FLAGS = -std=c11 $(ALL_CPPFLAGS) $(if $(filter service/base/err.c,$<),,-include tests/lint/analyzer.h)
+.PHONY: tidy-files
+tidy: ## static analysis (clang-tidy with the path-sensitive checks) of what has changed
+	@$(MAKE) --no-print-directory -k -j $$(nproc) tidy-files
 	@echo 'clang-tidy: clean'
+tidy-files: $(TIDY_STAMPS)
+build/tidy/%.ok: %.c .clang-tidy
+	@mkdir -p $(@D)
+	@echo '  TIDY $<'
+	@clang-tidy --quiet $< -- $(TIDY_FLAGS) 2>$@.log || { cat $@.log; exit 1; }
+	@clang $(TIDY_FLAGS) -MM -MP -MT $@ -MF $(@:.ok=.d) $<
+	@touch $@
+-include $(shell find build/tidy -name '*.d' 2>/dev/null)
 
 valgrind: build tests ## the unit and golden programs under valgrind
 	@$(RUN_TESTS) --valgrind unit golden

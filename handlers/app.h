@@ -16,7 +16,9 @@ struct app {
 	const int *draining;          /* atomic: not 0 once the process is going down; NULL: never */
 	const struct str *allow_urls; /* patterns that connect accepts; n 0: every URL (api section 11) */
 	size_t n_allow_urls;
-	struct str sqlite_dir; /* absolute directory of SQLite files, no trailing slash; STR_NONE: anywhere */
+	struct str sqlite_dir; /* absolute directory of SQLite files, no link on the way to it; STR_NONE: anywhere */
+	struct str sqlite_dir_given; /* the same as the operator wrote it; no trailing slash */
+	bool allow_url_files;        /* PostgreSQL URLs may name files of the server */
 };
 
 #endif

@@ -12,38 +12,6 @@ static bool refuse(struct err *err, const char *why)
 	return err_set(err, ERR_FORBIDDEN, "the server's policy refuses this URL: %s", why);
 }
 
-static bool listed(const struct app *app, struct arena *a, struct str url)
-{
-	const char *z = arena_strz(a, url);
-	for (size_t i = 0; i < app->n_allow_urls; i++) {
-		if (fnmatch(arena_strz(a, app->allow_urls[i]), z, FNM_NOESCAPE) == 0)
-			return true;
-	}
-	return app->n_allow_urls == 0;
-}
-
-/* libpq parameters that make the server read its own files. */
-static bool names_local_file(struct str url)
-{
-	static const char *const keys[] = {"passfile", "service",     "servicefile", "sslcert",
-					   "sslkey",   "sslrootcert", "sslcrl",      "sslcrldir"};
-	struct str rest = url;
-	struct str part;
-	(void)str_split(&rest, '?', &part);
-	while (str_split(&rest, '&', &part)) {
-		struct str key;
-		(void)str_split(&part, '=', &key);
-		for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
-			if (str_ieq_z(key, keys[i]))
-				return true;
-		}
-		/* An encoded key is no way around. */
-		if (key.len > 0 && memchr(key.p, '%', key.len) != NULL)
-			return true;
-	}
-	return false;
-}
-
 static bool climbs(struct str path)
 {
 	struct str part;
@@ -54,27 +22,147 @@ static bool climbs(struct str path)
 	return false;
 }
 
-/* Relative paths lie in sqlite_dir, others must. */
-static bool bind_path(const struct app *app, struct arena *a, const struct dsn *dsn, struct str *url, struct err *err)
+/* ---- parameters of PostgreSQL URLs ---- */
+
+/* libpq parameters that make the server use files of its own. The first lend the caller what is in them: passwords,
+ * keys, whole sets of parameters; the others say whom to trust. */
+static const char *const file_keys[] = {"passfile",      "service",     "servicefile", "sslcert",  "sslkey",
+					"sslkeylogfile", "sslrootcert", "sslcrl",      "sslcrldir"};
+#define N_LENDING 6
+
+static bool any_key(struct str query, const char *const *keys, size_t n_keys)
 {
-	struct str dir = app->sqlite_dir;
-	struct str path = dsn->path;
-	if (dir.p == NULL || path.len == 0 || dsn->mode == SQLITE_MODE_MEMORY)
-		return true;
-	if (climbs(path))
-		return refuse(err, "a path with \"..\"");
-	if (path.p[0] == '/') {
-		if (str_starts(path, dir) && path.len > dir.len && path.p[dir.len] == '/')
+	for (struct str part, key; str_split(&query, '&', &part);) {
+		(void)str_split(&part, '=', &key);
+		/* An encoded key is no way around. */
+		if (key.len > 0 && memchr(key.p, '%', key.len) != NULL)
 			return true;
-		return refuse(err, "SQLite files lie in the server's own directory; give a path relative to it");
+		for (size_t i = 0; i < n_keys; i++) {
+			if (str_ieq_z(key, keys[i]))
+				return true;
+		}
 	}
-	struct str query = *url;
-	struct str head;
+	return false;
+}
+
+/* Which '?' begins the query is libpq's decision, and a user's name may hold one: what follows any counts. */
+static bool names_key(struct str conninfo, const char *const *keys, size_t n_keys)
+{
+	struct str part;
+	(void)str_split(&conninfo, '?', &part);
+	while (str_split(&conninfo, '?', &part)) {
+		if (any_key(part, keys, n_keys))
+			return true;
+	}
+	return false;
+}
+
+/* ---- allow_urls ---- */
+
+/* Which database a PostgreSQL URL or a pattern for some names; each spans as far as the next, '*' does not. */
+struct place {
+	struct str hosts; /* without user information */
+	struct str path;  /* with its '/'; without parameters */
+};
+
+static bool find_place(struct str url, struct place *ret)
+{
+	struct str rest = url, part;
+	const char *at = url.len > 0 ? memmem(url.p, url.len, "://", 3) : NULL;
+	if (at == NULL)
+		return false;
+	rest = str_n(at + 3, url.len - (size_t)(at + 3 - url.p));
+	(void)str_split(&rest, '?', &part);
+	at = part.len > 0 ? memchr(part.p, '/', part.len) : NULL;
+	ret->hosts = at != NULL ? str_n(part.p, (size_t)(at - part.p)) : part;
+	ret->path = at != NULL ? str_n(at, part.len - ret->hosts.len) : STR("");
+	at = ret->hosts.len > 0 ? memchr(ret->hosts.p, '@', ret->hosts.len) : NULL;
+	if (at != NULL)
+		ret->hosts = str_n(at + 1, ret->hosts.len - (size_t)(at + 1 - ret->hosts.p));
+	return true;
+}
+
+static bool like(struct arena *a, struct str pattern, struct str text)
+{
+	return fnmatch(arena_strz(a, pattern), arena_strz(a, text), FNM_NOESCAPE) == 0;
+}
+
+/* A port of digits, or none: "elsewhere:.db.test" is no host that ends so. */
+static bool port_is_number(struct str host)
+{
+	const char *colon = host.len > 0 ? memrchr(host.p, ':', host.len) : NULL;
+	if (colon == NULL || host.p[host.len - 1] == ']')
+		return true;
+	for (const char *p = colon + 1; p < host.p + host.len; p++) {
+		if (*p < '0' || *p > '9')
+			return false;
+	}
+	return true;
+}
+
+/* A '*' for the host must not reach into the rest of the URL, nor a parameter send the connection elsewhere. What the
+ * URL says is what libpq is given of it. */
+static bool same_place(struct arena *a, struct str pattern, struct str conninfo)
+{
+	static const char *const overriding[] = {"host", "hostaddr", "port", "dbname"};
+	struct place want, have;
+	struct str host;
+	if (!find_place(pattern, &want) || str_eq_z(want.hosts, "*"))
+		return true;
+	if (!find_place(conninfo, &have))
+		return false;
+	if (want.path.len == 0 && want.hosts.len > 0 && want.hosts.p[want.hosts.len - 1] == '*')
+		want.path = STR("*");
+	if (!like(a, want.path, have.path))
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(overriding); i++) {
+		const char *named = arena_printf(a, "%s=", overriding[i]).p;
+		if (memmem(pattern.p, pattern.len, named, strlen(named)) == NULL &&
+		    names_key(conninfo, &overriding[i], 1))
+			return false;
+	}
+	/* libpq decodes before it splits a list of hosts */
+	if (have.hosts.len > 0 && memchr(have.hosts.p, '%', have.hosts.len) != NULL)
+		return str_eq(want.hosts, have.hosts);
+	if (want.hosts.len > 0 && memchr(want.hosts.p, ',', want.hosts.len) != NULL)
+		return like(a, want.hosts, have.hosts);
+	while (str_split(&have.hosts, ',', &host)) {
+		if (!port_is_number(host) || !like(a, want.hosts, host))
+			return false;
+	}
+	return true;
+}
+
+static bool listed(const struct app *app, struct arena *a, struct str url, const struct dsn *dsn)
+{
+	for (size_t i = 0; i < app->n_allow_urls; i++) {
+		struct str pattern = app->allow_urls[i];
+		if (like(a, pattern, url) &&
+		    (dsn->dialect == DIALECT_SQLITE ? !climbs(dsn->path) : same_place(a, pattern, dsn->conninfo)))
+			return true;
+	}
+	return app->n_allow_urls == 0;
+}
+
+/* ---- sqlite_dir ---- */
+
+/* What stands after "dir/", if path lies in it. */
+static bool below(struct str path, struct str dir, struct str *ret)
+{
+	if (dir.len == 0 || !str_starts(path, dir) || path.len <= dir.len || path.p[dir.len] != '/')
+		return false;
+	*ret = str_n(path.p + dir.len + 1, path.len - dir.len - 1);
+	return true;
+}
+
+/* The same URL with another path. */
+static struct str with_path(struct arena *a, struct str url, struct str dir, struct str path)
+{
+	struct str query = url, head, full = arena_printf(a, "%.*s/%.*s", STR_FMT(dir), STR_FMT(path));
 	struct strbuf b;
 	(void)str_split(&query, '?', &head);
 	strbuf_init(&b, 0);
 	strbuf_puts(&b, "sqlite:");
-	struct str full = arena_printf(a, "%.*s/%.*s", STR_FMT(dir), STR_FMT(path));
 	for (struct str part; str_split(&full, '/', &part);) {
 		out_segment(&b, part);
 		if (full.p != NULL)
@@ -84,8 +172,24 @@ static bool bind_path(const struct app *app, struct arena *a, const struct dsn *
 		strbuf_putc(&b, '?');
 		strbuf_put(&b, query);
 	}
-	*url = arena_str(a, strbuf_str(&b));
+	struct str made = arena_str(a, strbuf_str(&b));
 	strbuf_done(&b);
+	return made;
+}
+
+/* Links are the driver's business: it sees the file when it opens it. */
+static bool bind_path(const struct app *app, struct arena *a, const struct dsn *dsn, struct str *url, struct err *err)
+{
+	struct str path = dsn->path;
+	if (app->sqlite_dir.p == NULL || dsn->mode == SQLITE_MODE_MEMORY)
+		return true;
+	if (climbs(path))
+		return refuse(err, "a path with \"..\"");
+	if (below(path, app->sqlite_dir, &path))
+		return true;
+	if (path.p[0] == '/' && !below(path, app->sqlite_dir_given, &path))
+		return refuse(err, "SQLite files lie in the server's own directory; give a path relative to it");
+	*url = with_path(a, *url, app->sqlite_dir, path);
 	return true;
 }
 
@@ -95,12 +199,18 @@ bool url_allowed(const struct app *app, struct arena *a, struct str *url, struct
 	struct err ignored;
 	if (!dsn_parse(a, *url, &dsn, &ignored))
 		return true;
-	if (!listed(app, a, *url))
+	if (!listed(app, a, *url, &dsn))
 		return refuse(err, "it matches none of allow_urls");
 	if (dsn.dialect == DIALECT_SQLITE)
 		return bind_path(app, a, &dsn, url, err);
 	bool bound = app->n_allow_urls > 0 || app->sqlite_dir.p != NULL;
-	if (bound && names_local_file(*url))
-		return refuse(err, "a parameter that names a file of the server");
+	if (!app->allow_url_files && names_key(dsn.conninfo, file_keys, bound ? ARRAY_LEN(file_keys) : N_LENDING))
+		return refuse(err, "a parameter that names a file of the server (\"allow_url_files\")");
 	return true;
+}
+
+bool url_bind(const struct app *app, struct arena *a, struct str *url, struct err *err)
+{
+	struct dsn dsn;
+	return dsn_parse(a, *url, &dsn, err) && (dsn.dialect != DIALECT_SQLITE || bind_path(app, a, &dsn, url, err));
 }

@@ -9,4 +9,7 @@
  * path moved into sqlite_dir. */
 bool url_allowed(const struct app *app, struct arena *a, struct str *url, struct err *err) MUST_CHECK;
 
+/* The operator's own URL, which sqlite_dir alone binds. *url as above; ERR_FORBIDDEN, and what dsn_parse says. */
+bool url_bind(const struct app *app, struct arena *a, struct str *url, struct err *err) MUST_CHECK;
+
 #endif

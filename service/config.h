@@ -42,7 +42,7 @@ struct config {
 		tombstone_seconds;
 	double slow_statement_seconds;
 	double statement_timeout_seconds, busy_timeout_seconds;
-	bool access_log, insecure_no_auth, public_metrics;
+	bool access_log, insecure_no_auth, public_metrics, allow_url_files;
 };
 
 /* Reads argv, the environment and the file that --config names. False: ERR_INVALID_REQUEST whose detail is one line

@@ -12,6 +12,7 @@
 #include "handlers/idempotency.h"
 #include "handlers/handlers.h"
 #include "handlers/routes.h"
+#include "handlers/url_policy.h"
 #include "service/base/clock.h"
 #include "service/base/log.h"
 #include "service/base/mem.h"
@@ -162,13 +163,18 @@ static bool fill_app(struct process *p, struct err *err)
 				       ARRAY_LEN(p->allow_urls));
 		p->allow_urls[p->app.n_allow_urls++] = str_trim(word);
 	}
+	p->app.allow_url_files = p->config.allow_url_files;
 	if (p->config.sqlite_dir.len == 0)
 		return true;
 	char *real = realpath(p->config.sqlite_dir.p, NULL);
 	if (real == NULL)
 		return err_set(err, ERR_INVALID_REQUEST, "cannot use \"sqlite_dir\": no such directory");
 	p->app.sqlite_dir = arena_str(&p->config.arena, str_z(real));
+	p->app.sqlite_dir_given = p->config.sqlite_dir;
+	while (p->app.sqlite_dir_given.len > 1 && p->app.sqlite_dir_given.p[p->app.sqlite_dir_given.len - 1] == '/')
+		p->app.sqlite_dir_given.len--;
 	mem_free(real);
+	driver_sqlite_refuse_links();
 	return true;
 }
 
@@ -218,6 +224,8 @@ static bool open_default(struct process *p, struct err *err)
 	struct store *s = p->app.store;
 	if (o.url.len == 0)
 		return true;
+	if (!url_bind(&p->app, &p->config.arena, &o.url, err))
+		return false;
 	if (!connection_open(&s->connections, &o, clock_deadline(OPEN_DEFAULT_SECONDS), &c, err))
 		return false;
 	bool ok = connection_register(&s->connections, c, &o, &replaced, err);
@@ -384,9 +392,9 @@ static int key_command(int argc, char **argv)
 static int check_config(struct process *p)
 {
 	struct err err;
-	struct dsn dsn;
+	struct str url = p->config.default_url;
 	if (!check_exposure(p, &err) || !check_together(p, &err) || !fill_app(p, &err) ||
-	    (p->config.default_url.len > 0 && !dsn_parse(&p->config.arena, p->config.default_url, &dsn, &err)))
+	    (url.len > 0 && !url_bind(&p->app, &p->config.arena, &url, &err)))
 		return usage_error(&err);
 	puts("the configuration is valid");
 	return EXIT_SUCCESS;

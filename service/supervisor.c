@@ -38,7 +38,7 @@ static bool format_address(struct arena *a, const struct sockaddr_storage *sa, s
 bool supervisor_listen_fd(struct arena *a, int *ret_fd, struct str *ret_listen, struct err *err)
 {
 	int64_t pid, n;
-	struct sockaddr_storage sa;
+	struct sockaddr_storage sa = {0};
 	socklen_t len = sizeof(sa), int_len = sizeof(int);
 	int listening = 0;
 	bool given = env_number("LISTEN_PID", &pid) && pid == getpid() && env_number("LISTEN_FDS", &n) && n > 0;

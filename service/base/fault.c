@@ -7,8 +7,6 @@
 
 #include "service/base/banned.h"
 
-#include "service/base/banned.h"
-
 static atomic_long left;
 static atomic_bool fired;
 

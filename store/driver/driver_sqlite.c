@@ -116,9 +116,15 @@ static void open_job(void *arg)
 	j->rc = sqlite_db_anchor(db);
 	if (j->rc != SQLITE_OK)
 		return;
-	j->rc = sqlite3_open_v2(db->file_name, &c->h, db->open_flags, NULL);
-	if (j->rc != SQLITE_OK)
+	if (db->no_links && sqlite_db_has_linked_sibling(db)) {
+		j->rc = SQLITE_CANTOPEN_SYMLINK;
 		return;
+	}
+	j->rc = sqlite3_open_v2(db->file_name, &c->h, db->open_flags, NULL);
+	if (j->rc != SQLITE_OK) {
+		j->rc = c->h != NULL ? sqlite3_extended_errcode(c->h) : j->rc;
+		return;
+	}
 	(void)sqlite3_extended_result_codes(c->h, 1);
 	sqlite_wait_init(c);
 	set_limits(c->h);

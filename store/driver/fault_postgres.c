@@ -9,8 +9,6 @@
 
 #include "service/base/banned.h"
 
-#include "service/base/banned.h"
-
 #define WRAP(type, failed, name, params, args) \
 	type __real_##name params; \
 	type __wrap_##name params; \

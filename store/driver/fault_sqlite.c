@@ -8,8 +8,6 @@
 
 #include "service/base/banned.h"
 
-#include "service/base/banned.h"
-
 static sqlite3_mem_methods plain;
 
 static void *fault_malloc(int n)

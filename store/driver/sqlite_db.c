@@ -25,6 +25,7 @@ struct sqlite_turn {
 
 static struct mutex turns_lock = {PTHREAD_MUTEX_INITIALIZER};
 static struct sqlite_turn *turns;
+static bool refuse_links; /* before the first thread */
 static uint64_t n_memory; /* atomic; makes the names of in-memory databases unique */
 
 static char *take_name(struct strbuf *b)
@@ -81,6 +82,31 @@ static char *memory_name(void)
 	return take_name(&b);
 }
 
+void driver_sqlite_refuse_links(void)
+{
+	refuse_links = true;
+}
+
+bool sqlite_db_has_linked_sibling(const struct driver_db *db)
+{
+	static const char *const suffixes[] = {"-journal", "-wal", "-shm"};
+	bool found = false;
+
+	for (size_t i = 0; i < ARRAY_LEN(suffixes) && !found; i++) {
+		struct strbuf b;
+		struct stat st;
+		char *name;
+
+		strbuf_init(&b, 0);
+		strbuf_put(&b, db->dsn->path);
+		strbuf_puts(&b, suffixes[i]);
+		name = strbuf_take(&b, NULL);
+		found = lstat(name, &st) == 0 && S_ISLNK(st.st_mode);
+		mem_free(name);
+	}
+	return found;
+}
+
 bool sqlite_db_open(const struct dsn *dsn, struct driver_db **ret, struct err *err)
 {
 	struct driver_db *db;
@@ -104,6 +130,9 @@ bool sqlite_db_open(const struct dsn *dsn, struct driver_db **ret, struct err *e
 			db->open_flags |=
 				SQLITE_OPEN_READWRITE | (dsn->mode == SQLITE_MODE_RWC ? SQLITE_OPEN_CREATE : 0);
 	}
+	db->no_links = db->is_file && refuse_links;
+	if (db->no_links)
+		db->open_flags |= SQLITE_OPEN_NOFOLLOW;
 	mutex_init(&db->lock);
 	turn_init(&db->own_turn);
 	*ret = db;

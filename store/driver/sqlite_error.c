@@ -201,6 +201,9 @@ bool sqlite_error(struct sqlite_conn *c, int rc, struct str sql, struct err *err
 
 bool sqlite_open_error(int rc, struct err *err)
 {
+	if (rc == SQLITE_CANTOPEN_SYMLINK)
+		return err_set(err, ERR_FORBIDDEN,
+			       "the server's policy refuses this URL: SQLite files are not reached by symbolic links");
 	switch (rc & 0xff) {
 	case SQLITE_BUSY:
 	case SQLITE_LOCKED:

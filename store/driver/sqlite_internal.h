@@ -28,6 +28,7 @@ struct driver_db {
 	char *file_name;       /* what SQLite opens; owned */
 	int open_flags;
 	bool is_file;         /* commits sync a disk, opening may block */
+	bool no_links;        /* a symbolic link is never followed to the file */
 	sqlite3 *anchor;      /* keeps an in-memory database alive; NULL before the first open and for files */
 	struct mutex lock;    /* of anchor and shared_turn */
 	struct turn own_turn; /* until the file is known, and for in-memory databases */
@@ -76,6 +77,8 @@ static inline struct sqlite_conn *sqlite_conn_of(struct driver_conn *c)
 
 bool sqlite_db_open(const struct dsn *dsn, struct driver_db **ret, struct err *err) MUST_CHECK;
 void sqlite_db_close(struct driver_db *db);
+/* Is a file that SQLite keeps beside the database a symbolic link? It would refuse to open one too, but say less. */
+bool sqlite_db_has_linked_sibling(const struct driver_db *db);
 /* After a successful open: the anchor of an in-memory database. Returns a result code. */
 int sqlite_db_anchor(struct driver_db *db);
 /* After a successful open of a file: joins the turn of all who have that file open. */

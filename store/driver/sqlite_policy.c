@@ -25,8 +25,9 @@ static const char *const asking[] = {
 	"integrity_check", "quick_check",    "optimize",         "wal_checkpoint",
 	"user_version",    "application_id", "analysis_limit",   "incremental_vacuum",
 };
-/* They reach past the database. */
-static const char *const forbidden_pragmas[] = {"temp_store_directory", "data_store_directory"};
+/* They reach past the database: to other files, or to every connection of the process. */
+static const char *const forbidden_pragmas[] = {"temp_store_directory", "data_store_directory", "lock_proxy_file",
+						"soft_heap_limit", "hard_heap_limit"};
 static const char *const forbidden_functions[] = {"load_extension", "fts3_tokenizer"};
 
 static int on_pragma(struct sqlite_conn *c, const char *name, const char *value)

@@ -30,12 +30,13 @@ void plan_key_number(struct plan_key *k, uint64_t n)
 static void key_str(struct plan_key *k, struct str s)
 {
 	plan_key_number(k, s.p != NULL ? s.len + 1 : 0);
+	if (s.p == NULL)
+		return;
 	if (s.len > sizeof(k->bytes) - k->len) {
 		k->too_long = true;
 		return;
 	}
-	if (s.p != NULL && s.len != 0)
-		memcpy(k->bytes + k->len, s.p, s.len);
+	memcpy(k->bytes + k->len, s.p, s.len);
 	k->len += s.len;
 }
 

@@ -122,15 +122,15 @@ def replaced(node, path, what, text):
 
 def bodies_by_hand():
     """Requests that would work, so that every field is reached where it counts."""
-    tree = {"node_kind": "compound", "operator": "AND", "left": leaf("name", "==", "one"), "right": leaf("id", "in", [1, 2])}
+    tree = {"node_kind": "compound", "operator": "AND", "left": leaf("name", "==", "one"), "right": leaf("id", "IN", [1, 2])}
     q = {"model_name": "Victim", "where": [tree], "order_by": [{"column": "name", "direction": "asc"}], "limit": 5,
          "select": ["id", "name"]}
     yield "POST", "/v1/query", q
     yield "POST", "/v1/query/first", q
     yield "POST", "/v1/query/count", {"model_name": "Victim", "where": [tree]}
-    yield "POST", "/v1/query/exists", {"model_name": "Victim", "where": [leaf("name", "like", "zzz%")]}
+    yield "POST", "/v1/query/exists", {"model_name": "Victim", "where": [leaf("name", "LIKE", "zzz%")]}
     yield "POST", "/v1/query/explain", q
-    yield "POST", "/v1/query", {"model_name": "Victim", "aggregates": [{"function": "count", "column": "id", "as": "n"}], "group_by": ["name"]}
+    yield "POST", "/v1/query", {"model_name": "Victim", "aggregates": [{"fn": "count", "column": "id", "as": "n"}], "group_by": ["name"]}
     nobody = {"model_name": "Victim", "where": [leaf("name", "==", "nobody has this name"), leaf("id", "==", -1)]}
     yield "POST", "/v1/query/delete", nobody
     yield "POST", "/v1/query/update", {"query": nobody, "set": {"secret": "x"}}
@@ -168,6 +168,9 @@ def test_bodies(victim):
     n = 0
     for method, path, body in [*bodies_by_hand(), *bodies_by_schema()]:
         by_hand = "MARK" not in json.dumps(body) and "MARK" not in path
+        if by_hand:
+            answer = victim.request(method, path, body, validate=False)
+            assert answer.status in (200, 201) or "records/-1" in path, (path, answer.body)
         for where, what in strings(body):
             if body and where[-1] == "using" and what == "value":
                 continue
@@ -218,8 +221,8 @@ def test_values_are_values(victim):
                                                   "set": {"secret": record["name"]}})
         assert answer.expect(200).json()["rows_affected"] == 1
         assert victim.put(path, record).status in (200, 201)
-        found = victim.post("/v1/models/Victim/get-or-create", {"filters": {"name": record["name"]}}, validate=False)
-        assert found.status in (200, 201, 400, 422)
+        found = victim.post("/v1/models/Victim/get-or-create", {"where": {"name": record["name"]}, "defaults": {"secret": "no"}}).expect(200).json()
+        assert found == {"record": record, "created": False}
         arg = "?" if victim.backend.name == "sqlite" else "$1::text"
         assert sql(victim, f"SELECT {arg} AS a", [record["name"]]).json()["rows"] == [{"a": record["name"]}]
         answer = query(victim, "Victim", [leaf("name", "==", record["name"])], path="/delete").expect(200).json()

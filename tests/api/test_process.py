@@ -239,8 +239,9 @@ def test_drain_is_bounded():
 
 def test_while_it_drains(tmp_path):
     """While a request runs on, new TCP connections too: /readyz is 503, new work is refused, a transaction may be committed."""
-    server = Server("--drain-seconds", "20", "--default-url", f"sqlite:{tmp_path}/t.db?mode=rwc")
-    with Client(server.port) as slow, Client(server.port) as kept:
+    server = Server("--drain-seconds", "110", "--statement-timeout-seconds", "110", "--request-timeout-seconds", "110",
+                    "--default-url", f"sqlite:{tmp_path}/t.db?mode=rwc")  # a slow machine takes its time for the statement
+    with Client(server.port, timeout=120) as slow, Client(server.port) as kept:
         sql(kept, "CREATE TABLE t (a)", verb="execute").expect(200)
         session, inside = kept.session(), kept.transaction()
         sql(inside, "INSERT INTO t VALUES (1)", verb="execute").expect(200)
@@ -263,7 +264,7 @@ def test_while_it_drains(tmp_path):
         session.get("/v1/session").expect(200)
         session.post("/v1/sessions").problem(503, "shutting_down")
         inside.post(f"/v1/transactions/{inside.headers['Ferro-Transaction']}/commit").expect(200)
-        thread.join(40)
+        thread.join(120)
     assert [answer.status for answer in answers] == [200], answers[0].body
     code, _ = server.wait(30)
     assert code == 0

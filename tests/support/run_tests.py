@@ -78,13 +78,15 @@ class Runner:
         self.env = dict(os.environ, **SANITIZER_ENV)
         self.env["FERROD_BIN"] = os.environ.get("FERROD_BIN") or str(self.build / "ferrod")
         self.env["FERROD_BUILD"] = str(self.build)
+        if self.valgrind:
+            self.env["FERROD_TEST_VALGRIND"] = "1"
 
     def program(self, path):
         command = [str(path)]
         if self.valgrind:
             command = ["valgrind", "--quiet", "--error-exitcode=99", "--leak-check=full", "--errors-for-leak-kinds=definite",
                        "--show-leak-kinds=definite", "--trace-children=no"] + command
-        code, output = run(command, dict(self.env, CMOCKA_MESSAGE_OUTPUT="TAP"), PROGRAM_SECONDS)
+        code, output = run(command, dict(self.env, CMOCKA_MESSAGE_OUTPUT="TAP"), PROGRAM_SECONDS * (3 if self.valgrind else 1))
         count = parse_tap(code, output)
         if count.failed:
             show(f"{path.relative_to(self.build)} (exit code {code})", output)
@@ -107,8 +109,6 @@ class Runner:
             server.destroy()
 
     def unit(self):
-        if self.valgrind:  # too slow for what these tests say about time; ASan looks at the same
-            return self.programs("unit")
         with self.postgres():
             return self.programs("unit")
 

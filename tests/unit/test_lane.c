@@ -17,6 +17,7 @@
 #include "service/loop.h"
 #include "store/lane.h"
 #include "tests/support/fake_driver.h"
+#include "tests/support/fibers.h"
 
 #include "service/base/banned.h"
 
@@ -610,5 +611,6 @@ int main(void)
 		TEST_WRITES(test_what_goes_by_itself),
 		TEST_WRITES(test_no_connection_for_writes),
 	};
+	fibers_abort_on_failure();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -22,6 +22,7 @@
 #include "service/base/mutex.h"
 #include "service/base/wait.h"
 #include "service/loop.h"
+#include "tests/support/fibers.h"
 
 #include "service/base/banned.h"
 
@@ -908,5 +909,6 @@ int main(void)
 		TEST(test_offload_parks_and_is_never_abandoned),
 		TEST(test_offload_from_many_and_without_a_pool),
 	};
+	fibers_abort_on_failure();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
