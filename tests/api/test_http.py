@@ -374,3 +374,20 @@ def test_a_preferred_time_is_named_by_all_that_work_on_a_connection(sqlite_conn)
                                ("POST", "/v1/introspect", {}), ("POST", "/v1/transactions", {"timeout_seconds": 1})):
         answer = client.request(method, path, body, params=using, headers={"Prefer": "timeout=20"})
         assert answer.status in (200, 201) and answer.header("Preference-Applied") == "timeout=20", path
+
+
+def test_null_is_as_good_as_left_out(sqlite_conn):
+    """For optional members of requests; the description says the same (the client checks)."""
+    client, name = sqlite_conn.client, sqlite_conn.name
+    client.post("/v1/connections", {"url": "sqlite::memory:", "name": f"{name}n", "default": None, "auto_migrate": None, "identity_map": None,
+                                    "pool": {"max_connections": None}}).expect(201)
+    client.delete(f"/v1/connections/{name}n").expect(204)
+    client.post("/v1/connections", {"url": "sqlite::memory:", "name": f"{name}n", "pool": None}).expect(201)
+    client.delete(f"/v1/connections/{name}n").expect(204)
+    client.post("/v1/migrate", {"using": name, "updates": None, "dry_run": True, "plan_hash": None, "rebuild": None}).expect(200)
+    client.post("/v1/introspect", {"using": name, "tables": None, "register": None}).expect(200)
+    client.post("/v1/transactions", {"using": name, "isolation": None, "read_only": None, "timeout_seconds": None}).expect(201)
+    client.session(using=name, idle_timeout_seconds=None).delete("/v1/session").expect(204)
+    client.post("/v1/sql/execute", {"sql": "SELECT 1", "args": None, "using": None}, params=sqlite_conn.using).expect(200)
+    client.post("/v1/batch", {"using": name, "atomic": None, "steps": [{"op": "sql.execute", "sql": "SELECT 1", "as": None, "if": None}]}).expect(200)
+    assert client.post("/v1/connections", {"url": None}).expect(400, "invalid_request").pointers() == ["/url"]
