@@ -149,6 +149,17 @@ def test_chunked_body(raw):
     raw.response().problem(400, "invalid_json")
 
 
+@pytest.mark.parametrize("coding", ["gzip", "gzip, chunked", "identity", "chunked "])
+def test_body_without_an_end_is_refused_at_once(server, coding):
+    """The library would read it until the client closes: here the connection is closed, and nothing of it is taken for a request."""
+    with RawConnection(server.port) as raw:
+        raw.send(CHUNKED.replace("Transfer-Encoding: chunked", f"Transfer-Encoding: {coding}"))
+        raw.send("2\r\n{}\r\n0\r\n\r\nGET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        answer = raw.response()
+        answer.problem(400, "invalid_request")
+        assert answer.header("Connection") == "close" and raw.closed()
+
+
 def test_chunked_body_over_the_limit(raw):
     raw.send(CHUNKED)
     part = b"%x\r\n%s\r\n" % (65536, b" " * 65536)
