@@ -279,7 +279,9 @@ static void body_facts(struct exchange *x)
 	if (length.p != NULL && !num_parse_int(length, &x->content_length))
 		x->content_length =
 			INT64_MAX; /* libmicrohttpd refuses malformed ones; these are too large for an int64 */
-	x->has_body = x->content_length > 0 || request_header(req, "Transfer-Encoding").p != NULL;
+	struct str coding = request_header(req, "Transfer-Encoding");
+	x->has_body = x->content_length > 0 || coding.p != NULL;
+	x->endless = coding.p != NULL && !str_ieq_z(coding, "chunked");
 	x->expects_continue = str_ieq_z(request_header(req, "Expect"), "100-continue");
 	x->body_limit = x->loop->server->options.body_bytes;
 }
@@ -367,6 +369,8 @@ bool server_check_head(struct exchange *x, struct err *err)
 	x->head_bytes = head_memory(req, c.bytes);
 	if (o->cors_origins.len > 0)
 		cors_headers(o->cors_origins, req, &x->res);
+	if (x->endless) /* the library would read until the client closes */
+		return err_set(err, ERR_INVALID_REQUEST, "the only Transfer-Encoding of a body is chunked");
 	if (req->path.len + req->query.len + (req->query.p != NULL) > o->uri_bytes)
 		return err_set(err, ERR_URI_TOO_LONG, "the URL is longer than %zu bytes", o->uri_bytes);
 	if (c.bytes > o->header_bytes || x->head_bytes + HEAD_RESERVE_BYTES > server_connection_bytes(o->header_bytes))

@@ -149,6 +149,17 @@ def test_chunked_body(raw):
     raw.response().problem(400, "invalid_json")
 
 
+@pytest.mark.parametrize("coding", ["gzip", "gzip, chunked", "identity", "chunked "])
+def test_body_without_an_end_is_refused_at_once(server, coding):
+    """The library would read it until the client closes: here the connection is closed, and nothing of it is taken for a request."""
+    with RawConnection(server.port) as raw:
+        raw.send(CHUNKED.replace("Transfer-Encoding: chunked", f"Transfer-Encoding: {coding}"))
+        raw.send("2\r\n{}\r\n0\r\n\r\nGET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        answer = raw.response()
+        answer.problem(400, "invalid_request")
+        assert answer.header("Connection") == "close" and raw.closed()
+
+
 def test_chunked_body_over_the_limit(raw):
     raw.send(CHUNKED)
     part = b"%x\r\n%s\r\n" % (65536, b" " * 65536)
@@ -374,3 +385,20 @@ def test_a_preferred_time_is_named_by_all_that_work_on_a_connection(sqlite_conn)
                                ("POST", "/v1/introspect", {}), ("POST", "/v1/transactions", {"timeout_seconds": 1})):
         answer = client.request(method, path, body, params=using, headers={"Prefer": "timeout=20"})
         assert answer.status in (200, 201) and answer.header("Preference-Applied") == "timeout=20", path
+
+
+def test_null_is_as_good_as_left_out(sqlite_conn):
+    """For optional members of requests; the description says the same (the client checks)."""
+    client, name = sqlite_conn.client, sqlite_conn.name
+    client.post("/v1/connections", {"url": "sqlite::memory:", "name": f"{name}n", "default": None, "auto_migrate": None, "identity_map": None,
+                                    "pool": {"max_connections": None}}).expect(201)
+    client.delete(f"/v1/connections/{name}n").expect(204)
+    client.post("/v1/connections", {"url": "sqlite::memory:", "name": f"{name}n", "pool": None}).expect(201)
+    client.delete(f"/v1/connections/{name}n").expect(204)
+    client.post("/v1/migrate", {"using": name, "updates": None, "dry_run": True, "plan_hash": None, "rebuild": None}).expect(200)
+    client.post("/v1/introspect", {"using": name, "tables": None, "register": None}).expect(200)
+    client.post("/v1/transactions", {"using": name, "isolation": None, "read_only": None, "timeout_seconds": None}).expect(201)
+    client.session(using=name, idle_timeout_seconds=None).delete("/v1/session").expect(204)
+    client.post("/v1/sql/execute", {"sql": "SELECT 1", "args": None, "using": None}, params=sqlite_conn.using).expect(200)
+    client.post("/v1/batch", {"using": name, "atomic": None, "steps": [{"op": "sql.execute", "sql": "SELECT 1", "as": None, "if": None}]}).expect(200)
+    assert client.post("/v1/connections", {"url": None}).expect(400, "invalid_request").pointers() == ["/url"]
