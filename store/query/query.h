@@ -244,6 +244,11 @@ bool record_lower_insert(struct arena *a, const struct dialect *d, const struct 
 			 size_t n_conflict, bool returning, struct stmt *ret, struct result_shape *ret_shape,
 			 struct err *err) MUST_CHECK;
 
+/* PostgreSQL: the COPY that takes rows like `row` (exec_load_begin); len 0 when they are to be inserted by statements:
+ * nothing is given, or a key that the database may want to give itself. */
+bool record_lower_load(struct arena *a, const struct dialect *d, const struct model *m, const struct record_row *row,
+		       struct str *ret, struct err *err) MUST_CHECK;
+
 /* PostgreSQL, after explicit ids: moves the sequence of m's autoincrement key past max(id); sql.len 0 when not needed.
  */
 bool record_lower_sequence(struct arena *a, const struct dialect *d, const struct model *m, struct stmt *ret,
