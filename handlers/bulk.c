@@ -151,16 +151,24 @@ static bool must_flush(const struct bulk *b, const struct record_row *row)
 				 nothing_given(b->m, row) || b->text_len >= CHUNK_BYTES);
 }
 
+static bool read_row(struct bulk *b, const struct bulk_reader *in, struct record_row *ret, struct err *err)
+{
+	const struct dialect *d = b->c->route.conn->dialect;
+	json_t *doc;
+	if (record_from_text(&b->arena, d, b->m, in->record, ret))
+		return true;
+	if (!bulk_parse(in, &b->arena, &doc, err))
+		return false;
+	return record_from_json(&b->arena, d, b->m, doc, "", false, ret, err) || bulk_fault(in, &b->arena, err);
+}
+
 /* A record that opens another chunk is parsed again after the flush: its row went with the old chunk's arena. */
 static bool take_record(struct bulk *b, const struct bulk_reader *in, struct err *err)
 {
 	for (;;) {
 		struct record_row row;
-		json_t *doc;
-		if (!bulk_parse(in, &b->arena, &doc, err))
+		if (!read_row(b, in, &row, err))
 			return false;
-		if (!record_from_json(&b->arena, b->c->route.conn->dialect, b->m, doc, "", false, &row, err))
-			return bulk_fault(in, &b->arena, err);
 		if (!must_flush(b, &row)) {
 			b->explicit_id = b->explicit_id || record_explicit_id(b->m, &row);
 			b->rows[b->n_rows++] = row;

@@ -65,10 +65,10 @@ struct request {
 	struct http_pair *headers;
 	size_t n_headers;
 	uint64_t header_set; /* request_header_bit of each: most questions are about headers that are not there */
-	struct strbuf body;                /* all of it, unless it streams */
-	size_t body_max;                   /* bytes of a document that is held whole; its own bound when it streams */
-	bool body_streams;                 /* BODY_BULK: too large to wait for; read it with request_body_next */
-	bool body_read;                    /* request_body_next has handed it out */
+	struct strbuf body;  /* all of it, unless it streams */
+	size_t body_max;     /* bytes of a document that is held whole; its own bound when it streams */
+	bool body_streams;   /* BODY_BULK: too large to wait for; read it with request_body_next */
+	bool body_read;      /* request_body_next has handed it out */
 	struct num_sha256 *body_sum;       /* NULL, or gets what request_body_next hands out from now on; borrowed */
 	int64_t start_ns;                  /* monotonic: request line read */
 	int64_t handler_ns;                /* monotonic: the handler started; 0: refused before */

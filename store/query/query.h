@@ -233,6 +233,11 @@ struct record_row {
 bool record_from_json(struct arena *a, const struct dialect *d, const struct model *m, const json_t *obj,
 		      const char *pointer, bool partial, struct record_row *ret, struct err *err) MUST_CHECK;
 
+/* The quick way to the same row for a record whose values are all of the usual kinds; `text` is copied to `a`. false,
+ * without an error: parse it, and take record_from_json. */
+bool record_from_text(struct arena *a, const struct dialect *d, const struct model *m, struct str text,
+		      struct record_row *ret) MUST_CHECK;
+
 /* For PUT, which replaces: every column that is not given becomes null, but for autoincrement keys and columns that
  * cannot be null (the database's default). */
 void record_row_replace(struct arena *a, const struct model *m, struct record_row *row);
