@@ -35,7 +35,7 @@ FLAGS_fuzz = -O1 -g -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-re
 FLAGS_fault = $(FLAGS_asan) -DFERROD_FAULTS
 # libpq's calls that the fault build makes fail (store/driver/fault_postgres.c)
 FAULT_CALLS := PQsendQuery PQsendQueryParams PQsendPrepare PQsendQueryPrepared PQconsumeInput PQflush PQpipelineSync \
-	PQenterPipelineMode PQsetnonblocking PQconnectStartParams PQconnectPoll
+	PQenterPipelineMode PQsetnonblocking PQconnectStartParams PQconnectPoll PQputCopyData PQputCopyEnd
 LDFLAGS_fault = $(patsubst %,-Wl$(comma)--wrap=%,$(FAULT_CALLS))
 comma := ,
 ifeq ($(filter $(VARIANT),release debug asan tsan fuzz fault),)

@@ -197,7 +197,7 @@ static void put_record(struct step_run *s, const struct model *m, const struct v
 static bool create_many(struct step_run *s, const struct model *m, const json_t *records)
 {
 	struct insert_options o = {.conflict = RECORD_INSERT};
-	struct bulk_reader in;
+	struct bulk_reader *in = arena_alloc(arena_of(s), sizeof(*in));
 	struct strbuf text;
 	strbuf_init(&text, 0);
 	strbuf_puts(&text, "{\"records\":");
@@ -205,7 +205,10 @@ static bool create_many(struct step_run *s, const struct model *m, const json_t 
 	strbuf_putc(&text, '}');
 	struct str body = arena_str(arena_of(s), strbuf_str(&text));
 	strbuf_done(&text);
-	return bulk_document(&in, body) && bulk_insert(s->c, m, &in, &o, s->out, s->err);
+	if (!json_split_opens(&body))
+		return err_set(s->err, ERR_INTERNAL_ERROR, "a list of records is not one");
+	bulk_reader_init(in, arena_of(s), body, NULL, false);
+	return bulk_insert(s->c, m, in, &o, s->out, s->err);
 }
 
 static bool run_create(struct step_run *s)

@@ -1,13 +1,19 @@
-/* Bulk create: records are read one by one, gathered into chunks of rows that give the same columns, and inserted in
- * one unit. */
+/*
+ * Bulk create: records are read one by one, gathered into chunks of rows that give the same columns, and inserted in
+ * one unit: by a statement a chunk, or, where nothing is to be answered of the rows and there are enough of them, by a
+ * load that goes on from chunk to chunk.
+ */
 #include "handlers/bulk.h"
 
 #include "handlers/rows.h"
 
+#include "service/base/wait.h"
+
 #include "service/base/banned.h"
 
 #define CHUNK_ROWS 500
-#define CHUNK_BYTES (1024 * 1024) /* of parsed records held at a time */
+#define CHUNK_BYTES (256 * 1024) /* of records held at a time */
+#define LOAD_ROWS 100            /* fewer are quicker inserted by a statement: a load has round trips of its own */
 
 struct bulk {
 	struct context *c;
@@ -16,6 +22,11 @@ struct bulk {
 	struct arena arena;      /* of the current chunk */
 	struct record_row *rows; /* CHUNK_ROWS, in the request's arena */
 	size_t n_rows, n_max;
+	size_t text_len;             /* of the rows' records */
+	const struct value **values; /* n_max: those of the rows, for a load */
+	bool may_load;               /* COPY knows no conflicts and returns nothing */
+	bool loading, has_loaded;
+	bool *loaded; /* the columns that the load's rows give */
 	bool explicit_id;
 	bool representation;
 	int64_t inserted;
@@ -42,23 +53,74 @@ static bool returned_row(void *arg, const struct value *values, size_t n, bool *
 	return true;
 }
 
-static bool flush_chunk(struct bulk *b, struct err *err)
+static bool insert_chunk(struct bulk *b, struct err *err)
 {
 	struct stmt stmt;
 	struct result_shape shape;
 	struct exec_result result;
-	if (b->n_rows == 0)
-		return true;
 	struct row_sink sink = {.row = returned_row, .arg = b};
 	if (!record_lower_insert(&b->arena, b->c->route.conn->dialect, b->m, b->rows, b->n_rows, b->o.conflict,
 				 b->o.columns, b->o.n_columns, b->representation, &stmt, &shape, err) ||
 	    !context_run(b->c, &stmt, b->representation ? &sink : NULL, &result, err))
 		return false;
 	b->inserted += b->representation ? result.rows : result.affected;
-	b->n_rows = 0;
-	arena_done(&b->arena);
 	return true;
 }
+
+/* ---- loads ---- */
+
+static bool end_load(struct bulk *b, struct err *err)
+{
+	int64_t rows;
+	if (!b->loading)
+		return true;
+	b->loading = false;
+	if (!exec_load_end(&b->c->exec, &rows, err))
+		return false;
+	b->inserted += rows;
+	return true;
+}
+
+/* Begins a load of the chunk's rows, if that is the way to insert them. */
+static bool begin_load(struct bulk *b, struct err *err)
+{
+	struct str sql;
+	if (b->n_rows < LOAD_ROWS && b->n_rows < b->n_max && b->text_len < CHUNK_BYTES)
+		return true;
+	if (!record_lower_load(&b->arena, b->c->route.conn->dialect, b->m, &b->rows[0], &sql, err))
+		return false;
+	if (sql.len == 0)
+		return true;
+	if (!exec_load_begin(&b->c->exec, b->has_loaded ? STR_NONE : b->m->table, sql, &b->loading, err))
+		return false;
+	b->has_loaded = b->may_load = b->loading;
+	memcpy(b->loaded, b->rows[0].given, b->m->n_columns * sizeof(*b->loaded));
+	return true;
+}
+
+static bool load_chunk(struct bulk *b, struct err *err)
+{
+	struct load l = {.given = b->loaded, .n_columns = b->m->n_columns, .rows = b->values, .n_rows = b->n_rows};
+	for (size_t i = 0; i < b->n_rows; i++)
+		b->values[i] = b->rows[i].values;
+	return exec_load_rows(&b->c->exec, &l, err);
+}
+
+static bool flush_chunk(struct bulk *b, struct err *err)
+{
+	if (b->n_rows == 0)
+		return true;
+	bool goes_on = b->loading && memcmp(b->loaded, b->rows[0].given, b->m->n_columns * sizeof(*b->loaded)) == 0;
+	if (!goes_on && (!end_load(b, err) || (b->may_load && !begin_load(b, err))))
+		return false;
+	if (b->loading ? !load_chunk(b, err) : !insert_chunk(b, err))
+		return false;
+	b->n_rows = b->text_len = 0;
+	arena_reset(&b->arena);
+	return true;
+}
+
+/* ---- chunks ---- */
 
 /* Rows that one statement may hold. */
 static size_t chunk_rows(const struct model *m, const struct dialect *d)
@@ -86,34 +148,51 @@ static bool nothing_given(const struct model *m, const struct record_row *row)
 static bool must_flush(const struct bulk *b, const struct record_row *row)
 {
 	return b->n_rows > 0 && (b->n_rows == b->n_max || !same_columns(b->m, row, &b->rows[b->n_rows - 1]) ||
-				 nothing_given(b->m, row) || b->arena.total > CHUNK_BYTES);
+				 nothing_given(b->m, row) || b->text_len >= CHUNK_BYTES);
 }
 
-/* A record that opens another chunk is read again after the flush: its bytes went with the old chunk's arena. */
-static bool insert_all(struct bulk *b, struct bulk_reader *in, struct err *err)
+static bool read_row(struct bulk *b, const struct bulk_reader *in, struct record_row *ret, struct err *err)
+{
+	const struct dialect *d = b->c->route.conn->dialect;
+	json_t *doc;
+	if (record_from_text(&b->arena, d, b->m, in->record, ret))
+		return true;
+	if (!bulk_parse(in, &b->arena, &doc, err))
+		return false;
+	return record_from_json(&b->arena, d, b->m, doc, "", false, ret, err) || bulk_fault(in, &b->arena, err);
+}
+
+/* A record that opens another chunk is parsed again after the flush: its row went with the old chunk's arena. */
+static bool take_record(struct bulk *b, const struct bulk_reader *in, struct err *err)
 {
 	for (;;) {
-		struct bulk_reader before = *in;
 		struct record_row row;
-		json_t *doc;
-		const char *pointer;
-		if (!bulk_next(in, &b->arena, &doc, &pointer, err))
+		if (!read_row(b, in, &row, err))
 			return false;
-		if (doc == NULL)
-			break;
-		if (!record_from_json(&b->arena, b->c->route.conn->dialect, b->m, doc, pointer, false, &row, err))
-			return false;
-		if (must_flush(b, &row)) {
-			*in = before;
-			if (!flush_chunk(b, err))
-				return false;
-			continue;
+		if (!must_flush(b, &row)) {
+			b->explicit_id = b->explicit_id || record_explicit_id(b->m, &row);
+			b->rows[b->n_rows++] = row;
+			b->text_len += in->record.len;
+			return true;
 		}
-		if (record_explicit_id(b->m, &row))
-			b->explicit_id = true;
-		b->rows[b->n_rows++] = row;
+		if (!flush_chunk(b, err))
+			return false;
+		wait_yield();
 	}
-	return flush_chunk(b, err) && (!b->explicit_id || record_sequence(b->c, b->m, err));
+}
+
+static bool insert_all(struct bulk *b, struct bulk_reader *in, struct err *err)
+{
+	bool any;
+	for (;;) {
+		if (!bulk_next(in, &any, err))
+			return false;
+		if (!any)
+			break;
+		if (!take_record(b, in, err))
+			return false;
+	}
+	return flush_chunk(b, err) && end_load(b, err) && (!b->explicit_id || record_sequence(b->c, b->m, err));
 }
 
 static void free_chunk(void *arg)
@@ -134,12 +213,18 @@ bool bulk_insert(struct context *c, const struct model *m, struct bulk_reader *i
 		b->fmt = context_format(c->res);
 	b->n_max = chunk_rows(m, c->route.conn->dialect);
 	b->rows = arena_array(&c->req->arena, b->n_max, sizeof(*b->rows));
+	b->values = arena_array(&c->req->arena, b->n_max, sizeof(*b->values));
+	b->loaded = arena_array(&c->req->arena, m->n_columns, sizeof(*b->loaded));
+	b->may_load = !b->representation && o->conflict == RECORD_INSERT && exec_can_load(&c->exec);
 	arena_init(&b->arena);
 	arena_on_done(&c->req->arena, free_chunk, &b->arena); /* faults of a refusal live in it */
 	if (b->representation)
 		strbuf_puts(out, "{\"records\":[");
-	if (!insert_all(b, in, err))
+	if (!insert_all(b, in, err)) {
+		if (c->exec.started && err->outcome == ERR_OUTCOME_NONE)
+			err->outcome = ERR_OUTCOME_ROLLED_BACK;
 		return false;
+	}
 	strbuf_puts(out, b->representation ? "]" : "{");
 	out_int(out, "rows_inserted", b->inserted);
 	strbuf_putc(out, '}');

@@ -1,4 +1,4 @@
-/* The records of a bulk body, one at a time, so that only one is ever parsed: {"records": [...]} or a record a line. */
+/* The records of a bulk body, one at a time, as they arrive: {"records": [...]} or a record a line. */
 #ifndef FERROD_HANDLERS_BULK_READER_H
 #define FERROD_HANDLERS_BULK_READER_H
 
@@ -8,24 +8,31 @@
 #include "service/base/arena.h"
 #include "service/base/err.h"
 #include "service/base/json.h"
+#include "service/base/json_split.h"
+#include "service/request.h"
 
 struct bulk_reader {
-	struct str text; /* borrowed */
-	size_t pos;
-	size_t index; /* of the next record */
-	bool lines;   /* NDJSON */
-	bool ended;
+	struct json_split split;
+	struct request *req; /* whose body goes on after `piece`; NULL: it does not */
+	struct str piece;    /* what has arrived and is not read yet; borrowed */
+	struct str record;   /* text of the record that was read last; valid until the next one is read */
+	size_t value_max;    /* bytes of one record */
+	size_t n_read;       /* records */
 };
 
-/* NDJSON: a record a line, blank lines skipped. */
-void bulk_lines(struct bulk_reader *r, struct str text);
-/* Is the document {"records": [ ... as far as can be seen from its start? Then the reader stands before the first
- * record. */
-bool bulk_document(struct bulk_reader *r, struct str text);
+/* Reads from `text` and then from what follows in the body of `req` (NULL: nothing does); `lines`: a record a line,
+ * else text stands behind "[". What it holds is freed with the arena, which outlives r. */
+void bulk_reader_init(struct bulk_reader *r, struct arena *a, struct str text, struct request *req, bool lines);
 
-/* Next record: parsed into `a`, its pointer ("/records/3" or "/3") too. *ret NULL at the end. ERR_INVALID_JSON, or
- * ERR_INVALID_REQUEST for members beside `records` and for records that are no objects. */
-bool bulk_next(struct bulk_reader *r, struct arena *a, json_t **ret, const char **ret_pointer,
-	       struct err *err) MUST_CHECK;
+/* Reads the next record; *ret_any false at the end. ERR_INVALID_JSON, ERR_INVALID_REQUEST for members beside `records`,
+ * ERR_PAYLOAD_TOO_LARGE for a record that is too long; errors of request_body_next. May park. */
+bool bulk_next(struct bulk_reader *r, bool *ret_any, struct err *err) MUST_CHECK;
+
+/* Parses the record that was read last into `a`. ERR_INVALID_JSON, ERR_INVALID_REQUEST for one that is no object. */
+bool bulk_parse(const struct bulk_reader *r, struct arena *a, json_t **ret, struct err *err) MUST_CHECK;
+
+/* Puts the pointer of the record that was read last ("/records/3" or "/3") before that of a fault in it. Always false.
+ */
+bool bulk_fault(const struct bulk_reader *r, struct arena *a, struct err *err);
 
 #endif

@@ -33,6 +33,7 @@ struct header {
 struct kept {
 	uint8_t scope[32];  /* the table's key: SHA-256 of caller, path, query and key */
 	uint8_t body[32];   /* SHA-256 of the request's body */
+	bool body_known;    /* else it is still coming in, and the request is running */
 	bool running, dead; /* dead: out of the table, freed with the last waiter */
 	size_t n_waiting;
 	struct waiter *waiters;   /* not woken yet; on their stacks, under the lock */
@@ -322,12 +323,50 @@ static bool judge(struct kept *k, struct response *res, bool *ok, const struct e
 	return true;
 }
 
-/* The first request has ended: its answer is kept, or the next duplicate runs. */
-static void end_first(struct kept *k, struct response *res, bool *ok, const struct err *err)
+/* The digest of a request's body, which is known once all of it has come. */
+struct body_digest {
+	struct num_sha256 sum;
+	uint8_t bytes[32];
+	bool known;
+};
+
+static void digest_begin(struct body_digest *d, struct request *req)
 {
-	bool keep = judge(k, res, ok, err);
+	d->known = !req->body_streams;
+	if (d->known) {
+		num_sha256(strbuf_str(&req->body), d->bytes);
+		return;
+	}
+	num_sha256_init(&d->sum);
+	req->body_sum = &d->sum;
+}
+
+/* Reads what is left of the body. Parks. */
+static bool digest_end(struct body_digest *d, struct request *req, struct err *err)
+{
+	struct str piece;
+	if (d->known)
+		return true;
+	do {
+		if (!request_body_next(req, &piece, err))
+			return false;
+	} while (piece.len > 0);
+	num_sha256_end(&d->sum, d->bytes);
+	req->body_sum = NULL;
+	d->known = true;
+	return true;
+}
+
+/* The first request has ended: its answer is kept, or the next duplicate runs. One that failed before all of its body
+ * was read is the same request as another only if the rest is, too. */
+static void end_first(struct kept *k, struct response *res, struct body_digest *d, bool *ok, const struct err *err)
+{
+	struct err ignored;
+	bool keep = digest_end(d, res->req, &ignored) && judge(k, res, ok, err);
 	mutex_lock(&store.lock);
 	k->running = false;
+	k->body_known = d->known;
+	memcpy(k->body, d->bytes, sizeof(k->body));
 	for (struct waiter *w = k->waiters; w != NULL; w = w->next)
 		event_set(&w->event);
 	k->waiters = NULL;
@@ -339,7 +378,7 @@ static void end_first(struct kept *k, struct response *res, bool *ok, const stru
 }
 
 /* Finds the key's answer, or makes the caller its first request (*ret_first). Parks. */
-static bool enter(struct request *req, struct response *res, const uint8_t scope[32], const uint8_t body[32],
+static bool enter(struct request *req, struct response *res, const uint8_t scope[32], struct body_digest *d,
 		  struct kept **ret_first, struct err *err)
 {
 	struct str key = str_n((const char *)scope, 32);
@@ -352,13 +391,22 @@ static bool enter(struct request *req, struct response *res, const uint8_t scope
 		if (k == NULL) {
 			k = mem_alloc(sizeof(*k));
 			memcpy(k->scope, scope, sizeof(k->scope));
-			memcpy(k->body, body, sizeof(k->body));
+			memcpy(k->body, d->bytes, sizeof(k->body));
+			k->body_known = d->known;
 			k->running = true;
 			(void)map_put(&store.by_scope, scope_str(k), k);
 			*ret_first = k;
 			break;
 		}
-		if (memcmp(k->body, body, sizeof(k->body)) != 0) {
+		if (!k->running && !d->known) {
+			mutex_unlock(&store.lock);
+			ok = digest_end(d, req, err);
+			mutex_lock(&store.lock);
+			if (!ok)
+				break;
+			continue;
+		}
+		if (k->body_known && d->known && memcmp(k->body, d->bytes, sizeof(k->body)) != 0) {
 			ok = err_set(err, ERR_IDEMPOTENCY_KEY_REUSED,
 				     "this Idempotency-Key came with another body before");
 			break;
@@ -381,24 +429,26 @@ bool idempotent(struct request *req, struct response *res, handler_fn work, stru
 {
 	struct str key = request_header(req, "Idempotency-Key");
 	struct kept *first;
-	uint8_t body[32], scope[32];
+	struct body_digest d = {.known = false};
+	uint8_t scope[32];
 	if (key.p == NULL)
 		return work(req, res, err);
 	if (!key_valid(key))
 		return err_set(err, ERR_INVALID_REQUEST, "an Idempotency-Key is 1 to 255 visible ASCII characters");
-	num_sha256(strbuf_str(&req->body), body);
+	digest_begin(&d, req);
 	struct str owner = principal_name(req);
 	struct str text =
 		arena_printf(&req->arena, "%.*s\n%.*s %.*s?%.*s\n%.*s", STR_FMT(owner), STR_FMT(req->method_text),
 			     STR_FMT(req->path), STR_FMT(req->query), STR_FMT(key));
 	num_sha256(text, scope);
-	if (!enter(req, res, scope, body, &first, err))
+	if (!enter(req, res, scope, &d, &first, err))
 		return false;
 	if (first == NULL)
 		return true;
 	res->collect = store.answer_max;
 	bool ok = work(req, res, err);
-	end_first(first, res, &ok, err);
+	end_first(first, res, &d, &ok, err);
+	req->body_sum = NULL;
 	return ok;
 }
 

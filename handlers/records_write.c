@@ -153,9 +153,14 @@ static bool is_ndjson(const struct request *req)
 	return str_split(&type, ';', &head) && str_ieq_z(str_trim(head), "application/x-ndjson");
 }
 
-/* A body that is one record; with a column called `records` even {"records": [...]} is. */
-static bool single(struct request *req, json_t **ret, struct err *err)
+/* A body that is one record, of which `head` has been read; with a column called `records` even {"records": [...]} is.
+ */
+static bool single(struct request *req, struct str head, json_t **ret, struct err *err)
 {
+	if (req->body_streams && !request_body_gather(req, head, err))
+		return false;
+	if (req->body.len > req->body_max)
+		return err_set(err, ERR_PAYLOAD_TOO_LARGE, "a record is larger than %zu bytes", req->body_max);
 	if (!request_json(req, false, ret, err))
 		return false;
 	if (!json_is_object(*ret))
@@ -168,21 +173,23 @@ bool handle_records_create(struct request *req, struct response *res, struct err
 	static const char *const args[] = {"on_conflict", "conflict_columns", NULL};
 	struct context c;
 	struct context_spec spec = {.args = args};
-	struct bulk_reader bulk;
+	struct bulk_reader *bulk = arena_alloc(&req->arena, sizeof(*bulk));
 	json_t *doc = NULL;
 	const struct model *m;
-	struct str body = strbuf_str(&req->body);
-	bool lines = body.len > 0 && is_ndjson(req);
-	bool many = lines || bulk_document(&bulk, body);
-	if (lines)
-		bulk_lines(&bulk, body);
-	if ((!many && !single(req, &doc, err)) || !context_open(&c, req, res, &spec, err))
+	struct str head;
+	if (!request_body_next(req, &head, err))
+		return false;
+	struct str rest = head;
+	bool lines = head.len > 0 && is_ndjson(req);
+	bool many = lines || json_split_opens(&rest);
+	bulk_reader_init(bulk, &req->arena, rest, req, lines);
+	if ((!many && !single(req, head, &doc, err)) || !context_open(&c, req, res, &spec, err))
 		return false;
 	bool ok = context_path_model(&c, false, &m, err);
 	if (ok && many && !lines && model_column(m, STR("records")) != NULL) {
 		many = false;
-		ok = single(req, &doc, err);
+		ok = single(req, head, &doc, err);
 	}
-	ok = ok && (many ? bulk_create(&c, m, &bulk, err) : create_one(&c, m, doc, err));
+	ok = ok && (many ? bulk_create(&c, m, bulk, err) : create_one(&c, m, doc, err));
 	return context_close(&c, ok, err);
 }

@@ -64,6 +64,8 @@ static const struct setting settings[] = {
 	 "a client connection on which nothing moves is closed"},
 	{"request_timeout_seconds", TYPE_SECONDS, AT(request_timeout_seconds), 0, 86400, "60", NULL, false,
 	 "a request's time in all; 0: unbounded"},
+	{"body_wait_seconds", TYPE_SECONDS, AT(body_wait_seconds), 0.1, 86400, TEXT_OF(LIMIT_BODY_WAIT_S), NULL, false,
+	 "a bulk create waits so long for the rest of its body; each 64 KiB that come give a second back"},
 	{"write_timeout_seconds", TYPE_SECONDS, AT(write_timeout_seconds), 0.1, 86400, "30", NULL, false,
 	 "a client that takes nothing of its answer for so long loses it"},
 	{"drain_seconds", TYPE_SECONDS, AT(drain_seconds), 0, 3600, TEXT_OF(LIMIT_DRAIN_S), NULL, false,

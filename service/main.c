@@ -125,6 +125,7 @@ static struct server_options server_options(struct process *p)
 		.http_connections = (unsigned)c->http_connections,
 		.http_idle_s = (unsigned)c->http_idle_seconds,
 		.request_timeout_s = c->request_timeout_seconds,
+		.body_wait_s = c->body_wait_seconds,
 		.write_timeout_s = c->write_timeout_seconds,
 		.access_log = c->access_log,
 		.check_host = p->keys == NULL,

@@ -18,6 +18,7 @@
 #include "service/base/strbuf.h"
 
 struct route_def;
+struct num_sha256;
 struct principal;
 
 enum http_method { HTTP_GET, HTTP_HEAD, HTTP_POST, HTTP_PUT, HTTP_PATCH, HTTP_DELETE, HTTP_OPTIONS, HTTP_OTHER };
@@ -64,7 +65,11 @@ struct request {
 	struct http_pair *headers;
 	size_t n_headers;
 	uint64_t header_set; /* request_header_bit of each: most questions are about headers that are not there */
-	struct strbuf body;
+	struct strbuf body;  /* all of it, unless it streams */
+	size_t body_max;     /* bytes of a document that is held whole; its own bound when it streams */
+	bool body_streams;   /* BODY_BULK: too large to wait for; read it with request_body_next */
+	bool body_read;      /* request_body_next has handed it out */
+	struct num_sha256 *body_sum;       /* NULL, or gets what request_body_next hands out from now on; borrowed */
 	int64_t start_ns;                  /* monotonic: request line read */
 	int64_t handler_ns;                /* monotonic: the handler started; 0: refused before */
 	int64_t deadline;                  /* monotonic */
@@ -106,6 +111,14 @@ bool request_json(struct request *req, bool optional, json_t **ret, struct err *
 bool request_options(struct request *req, bool optional, json_t **ret, struct err *err) MUST_CHECK;
 /* Of a body there may be no more than {}. */
 bool request_no_members(struct request *req, struct err *err) MUST_CHECK;
+
+/* The next piece of the body, at least a byte of it, borrowed until the next call; len 0: that was all. Works for a
+ * body that is held whole, too. Parks until bytes have come. ERR_PAYLOAD_TOO_LARGE once it has grown past its bound,
+ * ERR_STATEMENT_TIMEOUT for a sender that is too slow (see body_wait_seconds); err->cancelled: the client is gone. */
+bool request_body_next(struct request *req, struct str *ret, struct err *err) MUST_CHECK;
+/* Gathers a body that streams: `read`, its pieces so far, and what follows, into req->body; it does not stream any
+ * more. ERR_PAYLOAD_TOO_LARGE past body_max; errors of request_body_next. Parks. */
+bool request_body_gather(struct request *req, struct str read, struct err *err) MUST_CHECK;
 
 struct response_stream; /* server.c */
 

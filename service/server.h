@@ -18,6 +18,7 @@ struct server_options {
 	unsigned http_connections; /* over all loops */
 	unsigned http_idle_s;
 	double request_timeout_s; /* a request's deadline */
+	double body_wait_s;       /* a bulk body that comes too slowly: service/server_body.c */
 	double write_timeout_s;   /* a client that takes nothing of a stream for so long loses it */
 	bool access_log;
 	bool check_host;            /* loopback without keys: Host and Origin must be loopback (DNS rebinding, CSRF) */

@@ -283,7 +283,7 @@ static void body_facts(struct exchange *x)
 	x->has_body = x->content_length > 0 || coding.p != NULL;
 	x->endless = coding.p != NULL && !str_ieq_z(coding, "chunked");
 	x->expects_continue = str_ieq_z(request_header(req, "Expect"), "100-continue");
-	x->body_limit = x->loop->server->options.body_bytes;
+	x->body_limit = req->body_max = x->loop->server->options.body_bytes;
 }
 
 /* What the library holds of a head: its text, a record for each header, and a copy of the cookies with a record each.

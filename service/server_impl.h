@@ -1,4 +1,4 @@
-/* What server.c, server_request.c and server_stream.c share. Included by them alone. */
+/* What the files server*.c share. Included by them alone. */
 #ifndef FERROD_SERVICE_SERVER_IMPL_H
 #define FERROD_SERVICE_SERVER_IMPL_H
 
@@ -48,6 +48,15 @@ struct response_stream {
 	struct event *drained; /* of the fiber that waits for the chunk to be taken */
 };
 
+/* A body that is read while it arrives: the callback fills req->body up to LIMIT_BODY_WINDOW, the fiber takes it as its
+ * next piece. Loop thread only. */
+struct request_stream {
+	struct strbuf piece; /* what the fiber reads */
+	bool ended;          /* all has come */
+	struct event *more;  /* of the fiber that waits for bytes */
+	int64_t patience_ns; /* the sender may be waited for so long */
+};
+
 /* One request and its response. Lives until libmicrohttpd has let go of it and its fiber has ended. */
 struct exchange {
 	struct request req;
@@ -65,6 +74,7 @@ struct exchange {
 	int64_t content_length; /* -1: not stated */
 	int64_t done_ns;        /* monotonic: the answer was complete */
 	size_t head_bytes;      /* of a connection's memory, taken by the request's head */
+	struct request_stream upload;
 	struct response_stream stream;
 	struct loop_watch watch; /* the client's hang-up while the fiber is parked */
 	int64_t parked_ns;
@@ -106,6 +116,11 @@ void server_suspend(struct exchange *x);
 void server_resume(struct exchange *x);
 /* Watches the clients of exchanges that have been parked for long enough; returns when the next one is due. */
 int64_t server_watch_parked(struct server_loop *l, int64_t now);
+
+/* server_body.c: takes bytes of the body. true: so many are held that the handler of a bulk body is to start. */
+bool server_body_put(struct exchange *x, const char *bytes, size_t n) MUST_CHECK;
+/* All of it has come. */
+void server_body_end(struct exchange *x);
 
 /* server_head.c: parses and checks the head; false: *err is the refusal. */
 bool server_check_head(struct exchange *x, struct err *err);

@@ -141,6 +141,7 @@ static void exchange_free(struct exchange *x)
 {
 	struct server_loop *l = x->loop;
 	strbuf_done(&x->stream.chunk);
+	strbuf_done(&x->upload.piece);
 	if (l->n_spare + 1 > SPARE_EXCHANGES) {
 		exchange_destroy(x);
 		return;
@@ -441,22 +442,6 @@ static enum MHD_Result on_head(struct exchange *x)
 	return server_queue(x);
 }
 
-static void on_body(struct exchange *x, const char *bytes, size_t n)
-{
-	x->body_seen += n;
-	if (x->refused)
-		return;
-	if (x->body_seen > x->body_limit) {
-		x->refused = true;
-		err_set(&x->err, ERR_PAYLOAD_TOO_LARGE, "the body is larger than %zu bytes", x->body_limit);
-		strbuf_done(&x->req.body);
-		return;
-	}
-	if (x->req.body.size == 0 && x->content_length > 0) /* one block of the stated size, within reason */
-		(void)strbuf_reserve(&x->req.body, x->content_length < 1048576 ? (size_t)x->content_length : 1048576);
-	strbuf_put(&x->req.body, str_n(bytes, n));
-}
-
 enum MHD_Result server_on_request(void *cls, struct MHD_Connection *conn, const char *url, const char *method,
 				  const char *version, const char *upload, size_t *upload_size, void **con_cls)
 {
@@ -470,11 +455,13 @@ enum MHD_Result server_on_request(void *cls, struct MHD_Connection *conn, const 
 		return on_head(x);
 	}
 	if (*upload_size > 0) {
-		on_body(x, upload, *upload_size);
+		if (server_body_put(x, upload, *upload_size))
+			start(x);
 		*upload_size = 0;
 		/* an endless chunked body: the connection is not worth keeping */
 		return x->body_seen > x->body_limit + LINGER_BYTES ? MHD_NO : MHD_YES;
 	}
+	server_body_end(x);
 	if (x->state == EXCHANGE_READING) {
 		if (!x->refused && strbuf_failed(&x->req.body)) {
 			x->refused = true;

@@ -407,6 +407,58 @@ bool exec_simple(struct exec *x, struct str sql, struct err *err)
 	return ok;
 }
 
+/* ---- loads ---- */
+
+bool exec_can_load(const struct exec *x)
+{
+	return pool_driver(x->route->conn->pool)->load_begin != NULL;
+}
+
+/* Books a call of a load. */
+static bool loaded(struct exec *x, int64_t from, bool ok, struct err *err)
+{
+	x->db_ns += clock_mono_ns() - from;
+	if (ok)
+		return true;
+	if (x->atomic && x->started)
+		err->outcome = ERR_OUTCOME_ROLLED_BACK;
+	connection_count_error(x->route->conn, err->sqlstate);
+	return false;
+}
+
+bool exec_load_begin(struct exec *x, struct str table, struct str sql, bool *ret_began, struct err *err)
+{
+	struct driver_conn *c;
+	int64_t from;
+	bool ok;
+
+	assert(x->atomic && x->loading == NULL);
+	if (!exec_conn(x, LEASE_WRITE, &c, err))
+		return false;
+	from = clock_mono_ns();
+	ok = c->driver->load_begin(c, table, sql, statement_deadline(x, c), ret_began, err);
+	if (ok && *ret_began)
+		x->loading = c;
+	return loaded(x, from, ok, err);
+}
+
+bool exec_load_rows(struct exec *x, const struct load *l, struct err *err)
+{
+	struct driver_conn *c = x->loading;
+	const int64_t from = clock_mono_ns();
+
+	return loaded(x, from, c->driver->load_rows(c, l, statement_deadline(x, c), err), err);
+}
+
+bool exec_load_end(struct exec *x, int64_t *ret_rows, struct err *err)
+{
+	struct driver_conn *c = x->loading;
+	const int64_t from = clock_mono_ns();
+
+	x->loading = NULL;
+	return loaded(x, from, c->driver->load_end(c, statement_deadline(x, c), ret_rows, err), err);
+}
+
 /* Undoes the unit inside its transaction. When even that fails, nothing of the transaction can be trusted. */
 static void undo_savepoint(struct driver_conn *c)
 {
@@ -474,6 +526,11 @@ bool exec_end(struct exec *x, bool commit, struct err *err)
 	const int64_t from = clock_mono_ns();
 	bool ok = true;
 
+	if (x->loading != NULL) {
+		assert(!commit);
+		x->loading->driver->load_abort(x->loading);
+		x->loading = NULL;
+	}
 	if (x->route->tx == NULL) {
 		ok = end_own(x, commit, err);
 		lease_release(&x->lease);

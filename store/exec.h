@@ -44,11 +44,12 @@ struct exec {
 	struct lease lease; /* own lease, when the route has no transaction */
 	bool atomic;        /* BEGIN before the first statement (own lease), or a savepoint inside a transaction */
 	bool started;
-	int64_t db_ns;          /* time spent below exec */
-	int64_t lease_ns;       /* of it, waiting for a connection */
-	int64_t slowest_ns;     /* the longest that one statement took, lease not counted */
-	struct str slowest_sql; /* that statement, as long as its owner keeps it */
-	bool slowest_raw;       /* it is a client's own and may hold values */
+	struct driver_conn *loading; /* a load runs there */
+	int64_t db_ns;               /* time spent below exec */
+	int64_t lease_ns;            /* of it, waiting for a connection */
+	int64_t slowest_ns;          /* the longest that one statement took, lease not counted */
+	struct str slowest_sql;      /* that statement, as long as its owner keeps it */
+	bool slowest_raw;            /* it is a client's own and may hold values */
 };
 
 /* atomic: all statements of this exec commit together at exec_end(commit = true). */
@@ -58,6 +59,14 @@ void exec_begin(struct exec *x, const struct route *r, int64_t deadline, bool at
  * database_busy, database_unavailable ...). */
 bool exec_run(struct exec *x, const struct stmt *s, struct row_sink *sink, struct exec_result *ret,
 	      struct err *err) MUST_CHECK;
+
+/* A load inserts rows of one shape, any number of them, in this atomic unit (driver.h, struct driver.load_begin); no
+ * other statement runs until exec_load_end. *ret_began, table: as of load_begin. A unit that ends before is rolled
+ * back. Only where exec_can_load says so. Errors as of exec_run. All park. */
+bool exec_can_load(const struct exec *x);
+bool exec_load_begin(struct exec *x, struct str table, struct str sql, bool *ret_began, struct err *err) MUST_CHECK;
+bool exec_load_rows(struct exec *x, const struct load *l, struct err *err) MUST_CHECK;
+bool exec_load_end(struct exec *x, int64_t *ret_rows, struct err *err) MUST_CHECK;
 
 /* DDL and the like: unprepared, no rows. */
 bool exec_simple(struct exec *x, struct str sql, struct err *err) MUST_CHECK;

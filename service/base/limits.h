@@ -21,6 +21,7 @@
 #define LIMIT_BUSY_TIMEOUT_S 5 /* SQLite: other processes' locks */
 #define LIMIT_HTTP_CONNECTIONS 20000
 #define LIMIT_HTTP_IDLE_S 75
+#define LIMIT_BODY_WAIT_S 5 /* a bulk create waits for its body */
 #define LIMIT_DRAIN_S 30
 #define LIMIT_TOMBSTONE_S 900 /* ended sessions and transactions are remembered */
 #define LIMIT_TX_QUEUE 64     /* requests waiting for one transaction */
@@ -46,6 +47,9 @@
 #define LIMIT_SAVEPOINT_DEPTH 32
 #define LIMIT_SQL_PARAMS_SQLITE 32766
 #define LIMIT_SQL_PARAMS_PG 65535
+#define LIMIT_BODY_WINDOW (128 * 1024)              /* bytes of a bulk body held before its handler reads them */
+#define LIMIT_BODY_RATE (64 * 1024)                 /* bytes a second that a bulk body must come at in the long run */
+#define LIMIT_LOAD_SEND (64 * 1024)                 /* bytes of rows sent to PostgreSQL at a time */
 #define LIMIT_RESPONSE_CHUNK (64 * 1024)            /* bytes buffered before an answer starts to stream */
 #define LIMIT_BATCH_ANSWER_BYTES (64 * 1024 * 1024) /* the results of a batch */
 #define LIMIT_SQL_BYTES (1024 * 1024)

@@ -244,27 +244,55 @@ static void sha256_block(uint32_t h[8], const uint8_t block[64])
 		h[i] += v[i];
 }
 
-void num_sha256(struct str s, uint8_t ret[32])
+void num_sha256_init(struct num_sha256 *x)
 {
-	uint32_t h[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
-			 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
-	const uint64_t n_bits = (uint64_t)s.len * 8;
-	uint8_t tail[128] = {0};
-	size_t at = 0, rest, tail_len;
+	*x = (struct num_sha256){
+		.h = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19}};
+}
 
+void num_sha256_add(struct num_sha256 *x, struct str s)
+{
+	const size_t waiting = x->len % 64;
+	size_t at = 0;
+
+	x->len += s.len;
+	if (waiting > 0) {
+		at = s.len < 64 - waiting ? s.len : 64 - waiting;
+		if (at > 0)
+			memcpy(x->block + waiting, s.p, at);
+		if (waiting + at < 64)
+			return;
+		sha256_block(x->h, x->block);
+	}
 	for (; s.len - at >= 64; at += 64)
-		sha256_block(h, (const uint8_t *)s.p + at);
-	rest = s.len - at;
-	if (rest != 0)
-		memcpy(tail, s.p + at, rest);
+		sha256_block(x->h, (const uint8_t *)s.p + at);
+	if (s.len > at)
+		memcpy(x->block, s.p + at, s.len - at);
+}
+
+void num_sha256_end(struct num_sha256 *x, uint8_t ret[32])
+{
+	const uint64_t n_bits = x->len * 8;
+	const size_t rest = x->len % 64, tail_len = rest < 56 ? 64 : 128;
+	uint8_t tail[128] = {0};
+
+	memcpy(tail, x->block, rest);
 	tail[rest] = 0x80;
-	tail_len = rest < 56 ? 64 : 128;
 	for (size_t i = 0; i < 8; i++)
 		tail[tail_len - 1 - i] = (uint8_t)(n_bits >> (8 * i));
 	for (size_t i = 0; i < tail_len; i += 64)
-		sha256_block(h, tail + i);
+		sha256_block(x->h, tail + i);
 	for (size_t i = 0; i < 32; i++)
-		ret[i] = (uint8_t)(h[i / 4] >> (24 - 8 * (i % 4)));
+		ret[i] = (uint8_t)(x->h[i / 4] >> (24 - 8 * (i % 4)));
+}
+
+void num_sha256(struct str s, uint8_t ret[32])
+{
+	struct num_sha256 x;
+
+	num_sha256_init(&x);
+	num_sha256_add(&x, s);
+	num_sha256_end(&x, ret);
 }
 
 static pthread_once_t hash_once = PTHREAD_ONCE_INIT;

@@ -44,6 +44,16 @@ void num_random(void *out, size_t n);
 /* SHA-256 (FIPS 180-4) of s. */
 void num_sha256(struct str s, uint8_t ret[32]);
 
+/* The same of bytes that come in parts: init, any number of add, end. */
+struct num_sha256 {
+	uint32_t h[8];
+	uint64_t len;
+	uint8_t block[64]; /* its first len % 64 bytes wait for the rest */
+};
+void num_sha256_init(struct num_sha256 *x);
+void num_sha256_add(struct num_sha256 *x, struct str s);
+void num_sha256_end(struct num_sha256 *x, uint8_t ret[32]);
+
 /* Equal bytes of equal length, in time independent of where they differ. */
 bool num_equal_ct(struct str a, struct str b);
 

@@ -387,6 +387,38 @@ bool codec_bind_text(struct arena *a, const struct dialect *d, const struct colu
 	return true;
 }
 
+bool codec_bind_scalar(struct arena *a, const struct dialect *d, const struct column *c, const struct json_scalar *in,
+		       struct value *ret)
+{
+	const struct bind_rule *rule = &rules[c->logical];
+	struct value v = value_null();
+	struct err ignored;
+	const struct bind b = {a, d, c, "", &v, &ignored};
+	bool ok = false;
+
+	switch (in->kind) {
+	case JSON_SCALAR_STRING:
+		ok = !rule->digits_only && !rule->own_strings && rule->text(&b, in->u.s);
+		break;
+	case JSON_SCALAR_INT:
+		ok = c->logical == LT_INTEGER ? give_int(&b, in->u.i)
+					      : c->logical == LT_NUMBER && give_double(&b, (double)in->u.i);
+		break;
+	case JSON_SCALAR_REAL:
+		ok = c->logical == LT_NUMBER && give_double(&b, in->u.d);
+		break;
+	case JSON_SCALAR_BOOL:
+		ok = c->logical == LT_BOOLEAN && give(&b, value_bool(in->u.b));
+		break;
+	case JSON_SCALAR_NULL:
+		break;
+	}
+	ok = ok && check_enum(&b);
+	if (ok)
+		*ret = v;
+	return ok;
+}
+
 bool codec_bind_pattern(struct arena *a, const struct dialect *d, const struct column *c, struct str in,
 			const char *pointer, struct value *ret, struct err *err)
 {

@@ -20,6 +20,7 @@
 #define FERROD_STORE_CODEC_CODEC_H
 
 #include "service/base/json.h"
+#include "service/base/json_flat.h"
 #include "store/dialect/dialect.h"
 #include "store/schema/schema.h"
 #include "store/value.h"
@@ -35,6 +36,11 @@ bool codec_bind(struct arena *a, const struct dialect *d, const struct column *c
 /* The same for a value that came as text (URL filters, keys in paths): "18", "true", "2026-01-02". */
 bool codec_bind_text(struct arena *a, const struct dialect *d, const struct column *c, struct str in,
 		     const char *pointer, struct value *ret, struct err *err) MUST_CHECK;
+
+/* The same for the usual kinds of a column's values, without a tree and without an error: false sends the caller to
+ * codec_bind. `in` is not null. Text is borrowed from `in`, or in `a`. */
+bool codec_bind_scalar(struct arena *a, const struct dialect *d, const struct column *c, const struct json_scalar *in,
+		       struct value *ret) MUST_CHECK;
 
 /*
  * Database value -> canonical value as the wire shows it: BOOL for booleans, INT, DOUBLE, TEXT (canonical

@@ -82,6 +82,14 @@ struct batch_item {
 	struct err err; /* when failed; last (lane.c) */
 };
 
+/* Rows of one shape on their way into a table. All borrowed. */
+struct load {
+	const bool *given; /* n_columns: the columns that the rows give */
+	size_t n_columns;
+	const struct value *const *rows; /* n_rows, each n_columns values, those not given unused */
+	size_t n_rows;
+};
+
 /* How the transaction of a migration begins. */
 struct migrate_begin {
 	bool plan_only;      /* nothing will be written: no lock against other migrations */
@@ -142,6 +150,20 @@ struct driver {
 	bool (*batch_step)(struct cursor *cur);
 	/* Frees the result; no-op without one. Any thread. */
 	void (*batch_drop)(struct batch_item *item);
+
+	/* NULL where statements of many rows are as quick (SQLite). A load inserts any number of rows of one shape in
+	 * an open transaction. Begins one; sql is COPY ... FROM STDIN. Nothing else runs on the connection until it has
+	 * ended. table is given for the first load into it in a unit: if it is none that can be loaded into (a view,
+	 * say), *ret_began is false. On false there is no load. Parks. */
+	bool (*load_begin)(struct driver_conn *c, struct str table, struct str sql, int64_t deadline_ns,
+			   bool *ret_began, struct err *err) MUST_CHECK;
+	/* Adds rows. They may be looked at only later: an error can be that of an earlier row. On false the load is to
+	 * be aborted. Parks. */
+	bool (*load_rows)(struct driver_conn *c, const struct load *l, int64_t deadline_ns, struct err *err) MUST_CHECK;
+	/* Ends it, whatever it returns; *ret_rows have been inserted since its beginning. Parks. */
+	bool (*load_end)(struct driver_conn *c, int64_t deadline_ns, int64_t *ret_rows, struct err *err) MUST_CHECK;
+	/* Gives a load up, if there is one; what it inserted is to be rolled back. Shielded. Parks. */
+	void (*load_abort)(struct driver_conn *c);
 
 	/* Runs statements without parameters or rows (BEGIN, DDL). Unprepared. */
 	bool (*simple)(struct driver_conn *c, struct str sql, int64_t deadline_ns, struct err *err) MUST_CHECK;

@@ -33,6 +33,8 @@ WRAP(int, -1, PQflush, (PGconn * c), (c))
 WRAP(int, 0, PQpipelineSync, (PGconn * c), (c))
 WRAP(int, 0, PQenterPipelineMode, (PGconn * c), (c))
 WRAP(int, -1, PQsetnonblocking, (PGconn * c, int on), (c, on))
+WRAP(int, -1, PQputCopyData, (PGconn * c, const char *bytes, int n), (c, bytes, n))
+WRAP(int, -1, PQputCopyEnd, (PGconn * c, const char *message), (c, message))
 WRAP(PGconn *, NULL, PQconnectStartParams, (const char *const *keywords, const char *const *values, int expand),
      (keywords, values, expand))
 WRAP(PostgresPollingStatusType, PGRES_POLLING_FAILED, PQconnectPoll, (PGconn * c), (c))

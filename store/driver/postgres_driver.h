@@ -6,6 +6,7 @@
  *   postgres_io.c        waiting, draining, cancelling
  *   postgres_cursor.c    prepare, step, finish
  *   postgres_batch.c     several quick statements in one pipeline
+ *   postgres_load.c      COPY FROM STDIN
  *   postgres_cache.c     the prepared statements of a connection
  *   postgres_value.c     parameters out, cells in
  *   postgres_error.c     SQLSTATE -> struct err
@@ -115,6 +116,7 @@ struct pg_conn {
 	struct pg_params params;
 	struct pg_cursor cur;
 	struct strbuf text; /* scratch: a statement with its NUL */
+	bool loading;       /* COPY FROM STDIN runs; `text` holds rows not sent yet */
 	int n_syncs;        /* pipeline: sync points not yet answered; 0 and not in a pipeline otherwise */
 	bool guarded;       /* the server bounds each statement and each wait for a lock: postgres_batch.c */
 	char version[32];
@@ -135,6 +137,8 @@ void pg_settings_sql(const struct dsn *dsn, struct strbuf *b);
 enum pg_io { PG_IO_OK, PG_IO_LOST, PG_IO_TIMEOUT, PG_IO_CANCELLED };
 /* The next result (NULL as in PQgetResult: the end of one statement's). Parks. */
 enum pg_io pg_next(struct pg_conn *c, int64_t deadline_ns, PGresult **ret) MUST_CHECK;
+/* Sends what libpq has buffered, taking in what the server says meanwhile. Parks. */
+enum pg_io pg_flush(struct pg_conn *c, int64_t deadline_ns) MUST_CHECK;
 /* Reads and drops everything until the connection is idle again, but the first error: *ret_error is the caller's to
  * clear, NULL when there was none, set whatever is returned. Parks. */
 enum pg_io pg_drain(struct pg_conn *c, int64_t deadline_ns, PGresult **ret_error) MUST_CHECK;
@@ -175,6 +179,13 @@ struct cursor *pg_batch_cursor(struct batch_item *item, struct arena *a);
 bool pg_batch_step(struct cursor *cur);
 void pg_batch_drop(struct batch_item *item);
 
+/* postgres_load.c: see driver.h */
+bool pg_load_begin(struct driver_conn *base, struct str table, struct str sql, int64_t deadline_ns, bool *ret_began,
+		   struct err *err) MUST_CHECK;
+bool pg_load_rows(struct driver_conn *base, const struct load *l, int64_t deadline_ns, struct err *err) MUST_CHECK;
+bool pg_load_end(struct driver_conn *base, int64_t deadline_ns, int64_t *ret_rows, struct err *err) MUST_CHECK;
+void pg_load_abort(struct driver_conn *base);
+
 /* postgres_cache.c */
 void pg_cache_init(struct pg_cache *k);
 void pg_cache_done(struct pg_cache *k);
@@ -191,6 +202,8 @@ void pg_stmt_name(uint64_t id, char buf[PG_NAME_BYTES]);
 /* postgres_value.c */
 bool pg_params_set(struct pg_params *p, const struct stmt *s, struct err *err) MUST_CHECK;
 void pg_params_done(struct pg_params *p);
+/* The text of a float8, with its NUL; out has NUM_DOUBLE_BYTES. */
+void pg_put_double(double d, char *out);
 /* The letter of a parameter's type in a cache key. */
 char pg_param_letter(const struct stmt *s, size_t i);
 enum pg_cell pg_cell_of(Oid type);

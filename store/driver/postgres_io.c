@@ -67,6 +67,22 @@ static enum pg_io wait_result_ready(struct pg_conn *c, int64_t deadline)
 	}
 }
 
+enum pg_io pg_flush(struct pg_conn *c, int64_t deadline_ns)
+{
+	int unsent;
+
+	while ((unsent = PQflush(c->pg)) > 0) {
+		enum pg_io io =
+			clock_mono_ns() < deadline_ns ? wait_socket(c, POLLIN | POLLOUT, deadline_ns) : PG_IO_TIMEOUT;
+
+		if (io != PG_IO_OK)
+			return io;
+		if (!PQconsumeInput(c->pg))
+			return PG_IO_LOST;
+	}
+	return unsent == 0 ? PG_IO_OK : PG_IO_LOST;
+}
+
 enum pg_io pg_next(struct pg_conn *c, int64_t deadline_ns, PGresult **ret)
 {
 	enum pg_io io = PG_IO_OK;

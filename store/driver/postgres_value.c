@@ -86,7 +86,7 @@ static size_t text_bytes(const struct value *v)
 	return 0;
 }
 
-static void put_double(double d, char *out)
+void pg_put_double(double d, char *out)
 {
 	const char *special = isnan(d) ? "NaN" : d > 0 ? "Infinity" : "-Infinity";
 
@@ -116,7 +116,7 @@ static void set_param(struct pg_params *p, const struct stmt *s, size_t i, char 
 		(void)num_format_int(v->u.i, *out);
 		break;
 	case VALUE_DOUBLE:
-		put_double(v->u.d, *out);
+		pg_put_double(v->u.d, *out);
 		break;
 	case VALUE_TEXT:
 	case VALUE_JSON:

@@ -233,6 +233,11 @@ struct record_row {
 bool record_from_json(struct arena *a, const struct dialect *d, const struct model *m, const json_t *obj,
 		      const char *pointer, bool partial, struct record_row *ret, struct err *err) MUST_CHECK;
 
+/* The quick way to the same row for a record whose values are all of the usual kinds; `text` is copied to `a`. false,
+ * without an error: parse it, and take record_from_json. */
+bool record_from_text(struct arena *a, const struct dialect *d, const struct model *m, struct str text,
+		      struct record_row *ret) MUST_CHECK;
+
 /* For PUT, which replaces: every column that is not given becomes null, but for autoincrement keys and columns that
  * cannot be null (the database's default). */
 void record_row_replace(struct arena *a, const struct model *m, struct record_row *row);
@@ -243,6 +248,11 @@ bool record_lower_insert(struct arena *a, const struct dialect *d, const struct 
 			 size_t n_rows, enum record_conflict conflict, const struct column *const *conflict_columns,
 			 size_t n_conflict, bool returning, struct stmt *ret, struct result_shape *ret_shape,
 			 struct err *err) MUST_CHECK;
+
+/* PostgreSQL: the COPY that takes rows like `row` (exec_load_begin); len 0 when they are to be inserted by statements:
+ * nothing is given, or a key that the database may want to give itself. */
+bool record_lower_load(struct arena *a, const struct dialect *d, const struct model *m, const struct record_row *row,
+		       struct str *ret, struct err *err) MUST_CHECK;
 
 /* PostgreSQL, after explicit ids: moves the sequence of m's autoincrement key past max(id); sql.len 0 when not needed.
  */

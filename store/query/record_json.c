@@ -113,6 +113,47 @@ bool record_from_json(struct arena *a, const struct dialect *d, const struct mod
 	return true;
 }
 
+/* false: anything out of the ordinary. */
+static bool take_scalar(const struct record *r, const struct column *c, const struct json_scalar *v)
+{
+	if (r->given[c->index])
+		return false;
+	r->given[c->index] = true;
+	if (v->kind == JSON_SCALAR_NULL) {
+		r->values[c->index] = value_null();
+		return c->nullable && !c->primary_key && !c->autoincrement;
+	}
+	return codec_bind_scalar(r->arena, r->dialect, c, v, &r->values[c->index]);
+}
+
+bool record_from_text(struct arena *a, const struct dialect *d, const struct model *m, struct str text,
+		      struct record_row *ret)
+{
+	struct err ignored;
+	struct record r = {.arena = a, .dialect = d, .model = m, .pointer = "", .err = &ignored};
+	struct json_flat f;
+	struct json_scalar v;
+	enum json_flat_result got;
+	struct str name;
+
+	r.values = arena_array(a, m->n_columns, sizeof(*r.values));
+	r.given = arena_array(a, m->n_columns, sizeof(*r.given));
+	json_flat_init(&f, arena_strz(a, text), text.len);
+	while ((got = json_flat_next(&f, &name, &v)) == JSON_FLAT_MEMBER) {
+		const struct column *c = model_column(m, name);
+
+		if (c == NULL || !take_scalar(&r, c, &v))
+			return false;
+	}
+	if (got != JSON_FLAT_END)
+		return false;
+	for (size_t i = 0; i < m->n_columns; i++)
+		if (!r.given[i] && !take_default(&r, &m->columns[i]))
+			return false;
+	*ret = (struct record_row){.values = r.values, .given = r.given};
+	return true;
+}
+
 void record_row_replace(struct arena *a, const struct model *m, struct record_row *row)
 {
 	struct value *values = arena_array(a, m->n_columns, sizeof(*values));

@@ -151,7 +151,8 @@ static void put_row(struct sql *s, const struct insert *in, const struct record_
 	sql_put(s, ")");
 }
 
-static void put_rows(struct sql *s, const struct insert *in)
+/* The given columns, without a closing parenthesis. */
+static void put_names(struct sql *s, const struct insert *in)
 {
 	bool first = true;
 
@@ -162,6 +163,11 @@ static void put_rows(struct sql *s, const struct insert *in)
 		first = false;
 		sql_ident(s, in->model->columns[i].name);
 	}
+}
+
+static void put_rows(struct sql *s, const struct insert *in)
+{
+	put_names(s, in);
 	sql_put(s, ") VALUES ");
 	for (size_t i = 0; i < in->n_rows; i++) {
 		if (i > 0)
@@ -250,6 +256,40 @@ bool record_lower_insert(struct arena *a, const struct dialect *d, const struct 
 		ret->quick = n_rows == 1;
 		plan_keep(&key, ret, returning ? ret_shape : NULL, false);
 	}
+	return true;
+}
+
+/* COPY writes even what GENERATED ALWAYS forbids: explicit keys keep to INSERT. */
+static bool fits_copy(const struct model *m, const struct record_row *row)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < m->n_columns; i++) {
+		if (row->given[i] && m->columns[i].autoincrement)
+			return false;
+		n += row->given[i];
+	}
+	return n > 0;
+}
+
+bool record_lower_load(struct arena *a, const struct dialect *d, const struct model *m, const struct record_row *row,
+		       struct str *ret, struct err *err)
+{
+	const struct insert in = {.model = m, .rows = row, .n_rows = 1};
+	struct stmt stmt;
+	struct sql s;
+
+	*ret = STR_NONE;
+	if (!fits_copy(m, row))
+		return true;
+	sql_init(&s, a, d);
+	sql_put(&s, "COPY ");
+	sql_ident(&s, m->table);
+	put_names(&s, &in);
+	sql_put(&s, ") FROM STDIN");
+	if (!sql_finish(&s, STMT_WRITE, &stmt, err))
+		return false;
+	*ret = stmt.sql;
 	return true;
 }
 

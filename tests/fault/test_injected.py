@@ -151,6 +151,28 @@ def test_writes(faulty, kind):
     assert faulty.get("/v1/connections/f").json()["pool"]["in_use"] == 0
 
 
+def test_loads(faulty):
+    """A bulk that streams in and is long enough for COPY: all of its rows or none."""
+    raw = "".join(f'{{"label": "{{}} {LONG[:1000]}"}}\n' for _ in range(150))
+    expected = {}
+    for number in itertools.count(1):
+        assert number < MOST
+        answer = faulty.post("/v1/models/Marker/records", raw=raw.replace("{}", f"w{number}").encode(),
+                             headers={"X-Fault": str(number * 3), "Content-Type": "application/x-ndjson", "Idempotency-Key": f"{faulty.backend.name}{number}"})
+        expected[f"w{number}"] = 150 if answer.status == 201 else 0
+        if answer.status != 201:
+            judge(answer, number)
+            if answer.json().get("outcome") in ("unknown", "committed"):
+                del expected[f"w{number}"]
+        if answer.header("X-Fault-Fired") == "0":
+            break
+    assert answer.status == 201
+    for label, rows in expected.items():
+        found = faulty.post("/v1/query/count", {"model_name": "Marker", "where": [leaf("label", "LIKE", f"{label} %")]}).expect(200).json()["count"]
+        assert found == rows, label
+    assert faulty.get("/v1/connections/f").json()["pool"]["in_use"] == 0
+
+
 def test_connecting(faulty):
     body = {"name": "g", "url": faulty.backend.url}
     for number in itertools.count(1):

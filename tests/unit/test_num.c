@@ -377,6 +377,26 @@ static void sha256_of_known_texts(void **state UNUSED)
 	assert_sha256(str_n(million, 119), "31eba51c313a5c08226adf18d4a359cfdfd8d2e816b13f4af952f7ea6584dcfb");
 }
 
+static void sha256_of_parts(void **state UNUSED)
+{
+	char text[300];
+	uint8_t whole[32], parts[32];
+
+	for (size_t i = 0; i < sizeof(text); i++)
+		text[i] = (char)i;
+	num_sha256(str_n(text, sizeof(text)), whole);
+	for (size_t step = 1; step <= sizeof(text); step++) {
+		struct num_sha256 x;
+
+		num_sha256_init(&x);
+		for (size_t at = 0; at < sizeof(text); at += step)
+			num_sha256_add(&x, str_n(text + at, sizeof(text) - at < step ? sizeof(text) - at : step));
+		num_sha256_add(&x, STR_NONE);
+		num_sha256_end(&x, parts);
+		assert_memory_equal(whole, parts, sizeof(whole));
+	}
+}
+
 static void constant_time_equality(void **state UNUSED)
 {
 	assert_true(num_equal_ct(STR("secret"), STR("secret")));
@@ -429,6 +449,7 @@ int main(void)
 		cmocka_unit_test(base64_decodes_strictly),
 		cmocka_unit_test(base64url_has_no_padding),
 		cmocka_unit_test(sha256_of_known_texts),
+		cmocka_unit_test(sha256_of_parts),
 		cmocka_unit_test(constant_time_equality),
 		cmocka_unit_test(hash_tells_texts_apart),
 		cmocka_unit_test(random_bytes_differ),

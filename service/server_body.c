@@ -1,0 +1,173 @@
+/*
+ * Request bodies. A small one is held whole before its handler starts. A bulk body that outgrows LIMIT_BODY_WINDOW is
+ * read by its handler while it arrives: when the handler is behind, the connection is suspended with the window full,
+ * so that the kernel's buffer and then the client wait; when the client is behind, the handler's fiber waits, but not
+ * for ever, since it may hold a transaction open: it has body_wait_seconds of patience, of which waiting uses up and
+ * bytes give back, one second for LIMIT_BODY_RATE of them.
+ */
+#include "service/base/clock.h"
+#include "service/base/num.h"
+#include "service/metrics.h"
+#include "service/server_impl.h"
+
+#include "service/base/banned.h"
+
+#define BODY_BLOCK (1024 * 1024) /* a stated size is made room for in one block, within reason */
+
+static struct exchange *exchange_of(struct request *req)
+{
+	return CONTAINER_OF(req, struct exchange, req);
+}
+
+/* ---- the callback's side ---- */
+
+static void wake(struct exchange *x)
+{
+	if (x->upload.more != NULL)
+		event_set(x->upload.more);
+}
+
+static void reserve(struct exchange *x)
+{
+	size_t most = x->req.route->body == BODY_BULK ? LIMIT_BODY_WINDOW : BODY_BLOCK;
+	if (x->req.body.size == 0 && x->content_length > 0)
+		(void)strbuf_reserve(&x->req.body, (size_t)x->content_length < most ? (size_t)x->content_length : most);
+}
+
+bool server_body_put(struct exchange *x, const char *bytes, size_t n)
+{
+	struct request *req = &x->req;
+	x->body_seen += n;
+	if (x->state == EXCHANGE_DONE) { /* answered at its end */
+		metrics_add(METRIC_REQUEST_BYTES, n);
+		return false;
+	}
+	if (x->refused)
+		return false;
+	if (x->body_seen > x->body_limit) {
+		x->refused = true;
+		err_set(&x->err, ERR_PAYLOAD_TOO_LARGE, "the body is larger than %zu bytes", x->body_limit);
+		strbuf_done(&req->body);
+		wake(x);
+		return false;
+	}
+	reserve(x);
+	strbuf_put(&req->body, str_n(bytes, n));
+	if (x->state == EXCHANGE_RUNNING) {
+		wake(x);
+		/* the library may still hand over what it has read already */
+		if (req->body.len >= LIMIT_BODY_WINDOW && !x->suspended)
+			server_suspend(x);
+		return false;
+	}
+	if (req->route->body != BODY_BULK || req->body.len < LIMIT_BODY_WINDOW)
+		return false;
+	req->body_streams = true;
+	x->upload.patience_ns = (int64_t)(x->loop->server->options.body_wait_s * 1e9);
+	return true;
+}
+
+void server_body_end(struct exchange *x)
+{
+	x->upload.ended = true;
+	wake(x);
+}
+
+/* ---- the fiber's side ---- */
+
+static bool client_gone(struct err *err)
+{
+	err_set(err, ERR_INTERNAL_ERROR, "the client went away");
+	err->cancelled = true;
+	return false;
+}
+
+static bool too_slow(const struct exchange *x, struct err *err)
+{
+	if (clock_mono_ns() >= x->req.deadline)
+		return err_set(err, ERR_STATEMENT_TIMEOUT, "the time allowed was over before all of the body had come");
+	return err_set(err, ERR_STATEMENT_TIMEOUT,
+		       "the body came too slowly: %g seconds were spent waiting for it (body_wait_seconds)",
+		       x->loop->server->options.body_wait_s);
+}
+
+/* Until there are bytes, or no more to come. */
+static bool wait_for_bytes(struct exchange *x, struct err *err)
+{
+	struct request_stream *s = &x->upload;
+	while (x->req.body.len == 0 && !s->ended && !x->refused) {
+		struct event more;
+		int64_t from = clock_mono_ns();
+		event_init(&more);
+		s->more = &more;
+		enum wait_result w = event_wait(&more, clock_min(x->req.deadline, from + s->patience_ns));
+		s->more = NULL;
+		s->patience_ns -= clock_mono_ns() - from;
+		if (w == WAIT_CANCELLED || x->gone)
+			return client_gone(err);
+		if (w == WAIT_TIMEOUT && x->req.body.len == 0 && !s->ended)
+			return too_slow(x, err);
+	}
+	if (x->refused) {
+		*err = x->err;
+		return false;
+	}
+	if (strbuf_failed(&x->req.body))
+		return err_set(err, ERR_PAYLOAD_TOO_LARGE, "the body does not fit into memory");
+	return true;
+}
+
+/* The bytes that have come become the fiber's piece; its old buffer is filled next. */
+static void take_piece(struct exchange *x)
+{
+	struct request_stream *s = &x->upload;
+	struct strbuf read = s->piece;
+	int64_t most = (int64_t)(x->loop->server->options.body_wait_s * 1e9);
+	s->piece = x->req.body;
+	x->req.body = read;
+	strbuf_reset(&x->req.body);
+	s->patience_ns += (int64_t)s->piece.len * (CLOCK_NS_PER_S / LIMIT_BODY_RATE);
+	s->patience_ns = clock_min(s->patience_ns, most);
+	if (!s->ended)
+		server_resume(x);
+}
+
+bool request_body_next(struct request *req, struct str *ret, struct err *err)
+{
+	if (!req->body_streams) {
+		*ret = req->body_read ? STR("") : strbuf_str(&req->body);
+		req->body_read = true;
+	} else {
+		struct exchange *x = exchange_of(req);
+		if (!wait_for_bytes(x, err))
+			return false;
+		take_piece(x);
+		*ret = strbuf_str(&x->upload.piece);
+	}
+	if (req->body_sum != NULL)
+		num_sha256_add(req->body_sum, *ret);
+	return true;
+}
+
+bool request_body_gather(struct request *req, struct str read, struct err *err)
+{
+	struct strbuf all;
+	struct str piece = read;
+	bool ok = true;
+	strbuf_init(&all, req->body_max);
+	do {
+		strbuf_put(&all, piece);
+		if (strbuf_failed(&all))
+			ok = err_set(err, ERR_PAYLOAD_TOO_LARGE, "a document is larger than %zu bytes", req->body_max);
+		ok = ok && request_body_next(req, &piece, err);
+	} while (ok && piece.len > 0);
+	if (!ok) {
+		strbuf_done(&all);
+		return false;
+	}
+	strbuf_done(&req->body);
+	req->body = all;
+	req->body.cap = 0;
+	req->body_streams = false;
+	return true;
+}
