@@ -23,8 +23,8 @@ struct lane_set *lane_set_create(void);
 /* Nobody waits in it. */
 void lane_set_destroy(struct lane_set *s);
 
-/* True when the statement may go through the lane here and now: a driver with batches (or with writes that gain by
- * going together), a fiber, a statement not known as slow. */
+/* True when the statement may go with others here and now: through the lane (lane_run) where the driver has batches, or
+ * writes that gain by going together, else with the reads of its turn (reader.h); in a fiber, not known as slow. */
 bool lane_fits(struct lane_set *s, struct pool *p, const struct stmt *stmt);
 
 /* Runs it. True: item->result holds rows (driver->batch_cursor, then driver->batch_drop). False with item.again: not

@@ -7,7 +7,7 @@
  *   schema/ query/ ddl/ codec/ dialect/   the pure middle
  *   driver/                 all I/O
  *   exec.h                  the one path all SQL takes
- *   service.h               (handlers use the headers above directly)
+ *   lane.h reader.h         what quick statements of many requests share: round trips and commits, snapshots
  *
  * Lock order: session table, transaction table, registries (connections, schema), pool, identity map. Nothing but a
  * transaction's turn and a database's writer turn is held across a park.
