@@ -43,17 +43,22 @@ bool record_open(struct record_request *r, struct request *req, struct response 
 
 void record_answer(struct context *c, const struct model *m, const struct value *row, int status)
 {
+	struct arena *a = &c->req->arena;
 	struct value_format fmt = context_format(c->res);
-	if (m->n_pk > 0)
-		header_set(c->res, "ETag", record_etag(&c->req->arena, m, row));
 	if (status == 201 && m->n_pk > 0)
-		header_set(c->res, "Location", record_location(&c->req->arena, m, row));
+		header_set(c->res, "Location", record_location(a, m, row));
 	if (prefers(c->res, PREFER_RETURN_MINIMAL)) {
+		if (m->n_pk > 0)
+			header_set(c->res, "ETag", record_etag(a, m, row));
 		c->res->status = status == 200 ? 204 : status;
 		return;
 	}
 	(void)prefers(c->res, PREFER_RETURN_REPRESENTATION);
-	out_record(response_json(c->res, status), m, row, &fmt);
+	struct strbuf *out = response_json(c->res, status);
+	if (m->n_pk > 0)
+		header_set(c->res, "ETag", out_record_etag(out, a, m, row, &fmt));
+	else
+		out_record(out, m, row, &fmt);
 }
 
 /* The record as this session sees it; *ret_identity says where it came from. */
