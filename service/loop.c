@@ -441,7 +441,7 @@ void loop_run(struct loop *l)
 	current = l;
 	fiber_thread_init(&l->base);
 	log_hold(true);
-	while (!atomic_load(&l->stop) || fiber_count() > 0 || inbox_full(l)) {
+	while (!atomic_load(&l->stop) || fiber_count() > 0 || l->ends != NULL || inbox_full(l)) {
 		const int n = wait_for_events(l, events);
 		bool inbox = false;
 		for (int i = 0; i < n; i++) {

@@ -2,90 +2,36 @@
  * nothing to lock. */
 #include "store/lane.h"
 
-#include <stdatomic.h>
-
 #include "service/base/clock.h"
 #include "service/base/fiber.h"
 #include "service/base/mem.h"
 #include "service/base/num.h"
 #include "service/base/wait.h"
+#include "store/lane_queue.h"
 
 #include "service/base/banned.h"
 
-#define LOOPS_MAX 64
-#ifdef __SANITIZE_ADDRESS__
-#define SPARE_WAITERS 0 /* so that a use after the end shows */
-#else
-#define SPARE_WAITERS 64
-#endif
-/* Bytes of an item, and of a waiter, without the error. */
-#define ITEM_BYTES offsetof(struct batch_item, err)
-#define WAITER_BYTES (offsetof(struct waiter, item) + ITEM_BYTES)
 #define BATCH_MAX 64
-#define PIPELINE_MAX 8                       /* writes that are sent one behind the other */
-#define PIPELINE_BYTES (64 * 1024)           /* the parameters of one of them */
-#define PIPELINE_NS (2 * CLOCK_NS_PER_S)     /* one that has less time left goes by itself */
-#define COMMIT_NS (CLOCK_NS_PER_MS / 10)     /* that a write waits for: worth one more connection */
-#define COMMIT_NS_MAX (20 * CLOCK_NS_PER_MS) /* an odd one counts no more than that */
-#define SLOW_NS (50 * CLOCK_NS_PER_MS)       /* a round trip over that, and ITEM_NS a statement, has a slow one in it */
+#define PIPELINE_MAX 8                   /* writes that are sent one behind the other */
+#define PIPELINE_BYTES (64 * 1024)       /* the parameters of one of them */
+#define PIPELINE_NS (2 * CLOCK_NS_PER_S) /* one that has less time left goes by itself */
+#define SLOW_NS (50 * CLOCK_NS_PER_MS)   /* a round trip over that, and ITEM_NS a statement, has a slow one in it */
 #define ITEM_NS (2 * CLOCK_NS_PER_MS)
 #define SLOW_ALONE_NS (100 * CLOCK_NS_PER_MS) /* most of it may be the wait for a busy machine */
 #define SUSPECTS 512                          /* a power of two */
 #define SUSPECT_RUNS 8                        /* a suspect goes by itself so often, then it is quick again */
 #define SLOW_RUNS 200                         /* the same for one that was slow by itself */
 #define BATCH_NS (5 * CLOCK_NS_PER_S)         /* a round trip's time; what is not done by then goes by itself */
-#define STUCK_NS (20 * CLOCK_NS_PER_MS)       /* no write has been answered for so long: more may lead */
-
-struct trip;
-
-struct waiter {
-	struct trip *trip; /* a pipeline of writes that it travels with */
-	size_t place;      /* in it */
-	struct event done;
-	int64_t deadline;
-	bool taken;     /* by a leader: its statement is on its way */
-	bool finished;  /* its round trip is over */
-	bool abandoned; /* its request has left: the leader frees it */
-	bool lead;      /* woken to lead, not because it is done */
-	bool leading;   /* or about to: it holds one of the lane's places */
-	bool boarding;  /* leading, and has not decided yet who travels with it */
-	struct waiter *next, *prev;
-	struct batch_item item; /* last, for its error is large and only written when there is one */
-};
-
-struct queue {
-	struct waiter *head, *tail;
-	size_t n_waiting;
-	size_t n_leaders, n_leaders_max;
-	size_t n_boarding; /* of the leaders */
-	bool writes;
-	bool pipelines;       /* writes: each is its own transaction, several connections write at a time */
-	size_t n_connections; /* of the pool; no more leaders than that */
-	int64_t commit_ns;    /* pipelines: what a write waits for its answer there, smoothed */
-	int64_t progress_ns;  /* pipelines: when one was answered */
-	struct lane_stats stats;
-};
 
 struct lane {
-	struct queue reads, writes;
+	struct lane_queue reads, writes;
 	uint8_t suspects[SUSPECTS]; /* runs left outside the lane, by hash of the statement */
-	struct waiter *spare;       /* linked by next */
-	size_t n_spare;
+	struct lane_spare spare;
 };
 
 struct lane_set {
-	struct lane *lanes[LOOPS_MAX]; /* made by their loop on first use */
+	struct lane *lanes[FIBER_LOOPS_MAX]; /* made by their loop on first use */
 };
-
-static int loop_index(void)
-{
-	static atomic_int next;
-	static _Thread_local int mine = -1;
-
-	if (mine < 0)
-		mine = atomic_fetch_add(&next, 1);
-	return mine;
-}
 
 struct lane_set *lane_set_create(void)
 {
@@ -96,47 +42,21 @@ void lane_set_destroy(struct lane_set *s)
 {
 	if (s == NULL)
 		return;
-	for (size_t i = 0; i < LOOPS_MAX; i++) {
-		struct waiter *next;
-
-		for (struct waiter *w = s->lanes[i] != NULL ? s->lanes[i]->spare : NULL; w != NULL; w = next) {
-			next = w->next;
-			mem_free(w);
-		}
+	for (size_t i = 0; i < FIBER_LOOPS_MAX; i++) {
+		if (s->lanes[i] == NULL)
+			continue;
+		lane_spare_done(&s->lanes[i]->spare);
 		mem_free(s->lanes[i]);
 	}
 	mem_free(s);
 }
 
-static struct waiter *waiter_create(struct lane *l)
-{
-	struct waiter *w = l->spare;
-
-	if (w == NULL)
-		return mem_alloc(sizeof(*w));
-	l->spare = w->next;
-	l->n_spare--;
-	memset(w, 0, WAITER_BYTES);
-	return w;
-}
-
-static void waiter_destroy(struct lane *l, struct waiter *w)
-{
-	if (l->n_spare + 1 > SPARE_WAITERS) {
-		mem_free(w);
-		return;
-	}
-	w->next = l->spare;
-	l->spare = w;
-	l->n_spare++;
-}
-
 /* One round trip. */
 struct trip {
 	struct lane *lane;
-	struct queue *q;
+	struct lane_queue *q;
 	const struct driver *driver;
-	struct waiter *ws[BATCH_MAX]; /* NULL: answered and gone */
+	struct lane_waiter *ws[BATCH_MAX]; /* NULL: answered and gone */
 	struct batch_item *items[BATCH_MAX];
 	size_t n;
 	int64_t last_ns;             /* when the one before was done */
@@ -144,24 +64,11 @@ struct trip {
 	size_t n_waits;
 };
 
-/* Few connections with long pipelines cost the least while a write takes no longer than it computes; the longer it
- * waits for its commit (to reach a disk, a standby) the more of them side by side. That wait is about the median of a
- * pipeline: a busy machine makes few of them wait for long, a slow commit all. */
-static void learn_commit(struct queue *q, int64_t ns)
-{
-	q->commit_ns += (clock_min(ns, COMMIT_NS_MAX) - q->commit_ns) / 8;
-	q->n_leaders_max = (size_t)(q->commit_ns / COMMIT_NS);
-	if (q->n_leaders_max < LANE_LEADERS)
-		q->n_leaders_max = LANE_LEADERS;
-	if (q->n_leaders_max > q->n_connections)
-		q->n_leaders_max = q->n_connections;
-}
-
 static struct lane *lane_here(struct lane_set *s, const struct pool *p)
 {
-	const int i = loop_index();
+	const int i = fiber_loop_number();
 
-	if (i >= LOOPS_MAX)
+	if (i < 0)
 		return NULL;
 	if (s->lanes[i] == NULL) {
 		struct lane *l = mem_alloc(sizeof(*l));
@@ -171,7 +78,7 @@ static struct lane *lane_here(struct lane_set *s, const struct pool *p)
 		l->writes.n_connections = (size_t)pool_get_config(p)->max_connections;
 		l->writes.n_leaders_max = 1; /* a database has one writer at a time */
 		if (l->writes.pipelines)
-			learn_commit(&l->writes, 0);
+			lane_learn_commit(&l->writes, 0);
 		__atomic_store_n(&s->lanes[i], l, __ATOMIC_RELEASE);
 	}
 	return s->lanes[i];
@@ -214,41 +121,9 @@ static void add(uint64_t *counter, uint64_t n)
 	__atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
 }
 
-/* ---- the queue ---- */
-
-static void append(struct queue *q, struct waiter *w)
+static void board(struct trip *t, struct lane_waiter *w)
 {
-	w->next = NULL;
-	w->prev = q->tail;
-	*(q->tail != NULL ? &q->tail->next : &q->head) = w;
-	q->tail = w;
-	q->n_waiting++;
-}
-
-static void unlink_waiter(struct queue *q, struct waiter *w)
-{
-	*(w->prev != NULL ? &w->prev->next : &q->head) = w->next;
-	*(w->next != NULL ? &w->next->prev : &q->tail) = w->prev;
-	q->n_waiting--;
-}
-
-/* Takes one of the lane's places. */
-static void take_place(struct queue *q, struct waiter *w)
-{
-	w->leading = w->boarding = true;
-	q->n_leaders++;
-	q->n_boarding++;
-}
-
-static void end_boarding(struct queue *q, struct waiter *w)
-{
-	q->n_boarding -= w->boarding;
-	w->boarding = false;
-}
-
-static void board(struct trip *t, struct waiter *w)
-{
-	unlink_waiter(t->q, w);
+	lane_queue_remove(t->q, w);
 	w->taken = true;
 	w->trip = t;
 	w->place = t->n;
@@ -259,21 +134,18 @@ static void board(struct trip *t, struct waiter *w)
 /* Who travels along. In a pipeline each waits for those before it, so it is only as long as it has to be: what waits is
  * spread over the connections that may still be had. And a leader's own statement stays with it: its answer must not
  * have to wait for a connection that it needs no more. */
-static void take(struct trip *t, struct waiter *self)
+static void take(struct trip *t, struct lane_waiter *self)
 {
-	struct queue *q = t->q;
+	struct lane_queue *q = t->q;
 	size_t max = BATCH_MAX;
 
 	if (q->pipelines) {
-		const size_t n_free = q->n_leaders < q->n_leaders_max ? q->n_leaders_max - q->n_leaders : 0;
-		const size_t n_share = q->n_boarding + n_free;
-
-		max = (q->n_waiting + n_share - 1) / n_share;
+		max = lane_queue_share(q);
 		max = max < PIPELINE_MAX ? max : PIPELINE_MAX;
 		board(t, self);
 	}
-	end_boarding(q, self);
-	for (struct waiter *w = q->head, *next; w != NULL && t->n < max; w = next) {
+	lane_end_boarding(q, self);
+	for (struct lane_waiter *w = q->head, *next; w != NULL && t->n < max; w = next) {
 		next = w->next;
 		if (!q->pipelines || !w->leading)
 			board(t, w);
@@ -282,18 +154,18 @@ static void take(struct trip *t, struct waiter *self)
 
 /* ---- leading ---- */
 
-static void finish(const struct trip *t, struct waiter *w)
+static void finish(const struct trip *t, struct lane_waiter *w)
 {
 	w->finished = true;
 	if (w->abandoned) {
 		t->driver->batch_drop(&w->item);
-		waiter_destroy(t->lane, w);
+		lane_waiter_destroy(&t->lane->spare, w);
 	} else if (!w->leading) { /* who leads looks by itself */
 		event_set(&w->done);
 	}
 }
 
-static void suspect(struct lane *l, const struct waiter *w, uint8_t runs)
+static void suspect(struct lane *l, const struct lane_waiter *w, uint8_t runs)
 {
 	if (!w->abandoned) /* else its statement is gone */
 		*suspect_of(l, w->item.stmt) = runs;
@@ -311,7 +183,7 @@ static void keep_wait(struct trip *t, int64_t ns)
 /* One write of a pipeline has its outcome. */
 static void answered(struct batch_item *item)
 {
-	struct waiter *w = CONTAINER_OF(item, struct waiter, item);
+	struct lane_waiter *w = CONTAINER_OF(item, struct lane_waiter, item);
 	struct trip *t = w->trip;
 	const int64_t now = clock_mono_ns();
 
@@ -338,10 +210,10 @@ static void suspect_all(const struct trip *t, int64_t ns)
 
 /* The leader's own wait for a connection has ended without one. Of those behind it, each leads and waits in its turn.
  */
-static void fail_self(struct queue *q, struct waiter *self, const struct err *err)
+static void fail_self(struct lane_queue *q, struct lane_waiter *self, const struct err *err)
 {
-	unlink_waiter(q, self);
-	end_boarding(q, self);
+	lane_queue_remove(q, self);
+	lane_end_boarding(q, self);
 	self->taken = self->finished = self->item.failed = true;
 	self->item.err = *err;
 	self->item.err.outcome = ERR_OUTCOME_NOT_STARTED;
@@ -361,13 +233,13 @@ static void run(struct trip *t, struct driver_conn *c)
 	if (!t->q->pipelines)
 		suspect_all(t, clock_mono_ns() - from);
 	else if (t->n_waits > 0)
-		learn_commit(t->q, t->waits[t->n_waits / 2]);
+		lane_learn_commit(t->q, t->waits[t->n_waits / 2]);
 	else if (t->last_ns - from < t->q->commit_ns) /* a whole round trip */
-		learn_commit(t->q, t->last_ns - from);
+		lane_learn_commit(t->q, t->last_ns - from);
 }
 
 /* One round trip with everything that has gathered. */
-static void round_trip(struct lane *l, struct queue *q, struct pool *p, struct waiter *self)
+static void round_trip(struct lane *l, struct lane_queue *q, struct pool *p, struct lane_waiter *self)
 {
 	struct trip t = {.lane = l, .q = q, .driver = pool_driver(p)};
 	const int64_t deadline = q->writes ? self->deadline : CLOCK_NEVER;
@@ -390,7 +262,7 @@ static void round_trip(struct lane *l, struct queue *q, struct pool *p, struct w
 	lease_release(&lease);
 	fiber_unshield();
 	for (size_t i = 0; i < t.n; i++) {
-		struct waiter *w = t.ws[i];
+		struct lane_waiter *w = t.ws[i];
 
 		if (w == NULL)
 			continue;
@@ -403,38 +275,22 @@ static void round_trip(struct lane *l, struct queue *q, struct pool *p, struct w
 	}
 }
 
-/* Somebody is waiting and may lead next. */
-static void pass_on(struct queue *q)
-{
-	struct waiter *w = q->head;
-
-	q->n_leaders--;
-	/* one that leads already would take the place and never give it back */
-	while (w != NULL && w->leading)
-		w = w->next;
-	if (w == NULL || q->n_leaders >= q->n_leaders_max)
-		return;
-	take_place(q, w);
-	w->lead = true;
-	event_set(&w->done);
-}
-
 /* Leads until its own statement is on its way: by this leader, or by the other while this one was parked. */
-static void lead(struct lane *l, struct queue *q, struct pool *p, struct waiter *w)
+static void lead(struct lane *l, struct lane_queue *q, struct pool *p, struct lane_waiter *w)
 {
 	wait_yield(); /* the requests that came in the same turn gather first */
 	while (!w->taken)
 		round_trip(l, q, p, w);
 	w->leading = false;
-	end_boarding(q, w);
-	pass_on(q);
+	lane_end_boarding(q, w);
+	lane_pass_on(q);
 }
 
 /* ---- following ---- */
 
 /* A write that was taken is on its way, whether or not its client is there: what became of it is worth knowing. In one
  * transaction with others it stays to the end, for the thread pool reads its statement. */
-static bool stay(const struct queue *q, struct waiter *w)
+static bool stay(const struct lane_queue *q, struct lane_waiter *w)
 {
 	const int64_t deadline = q->pipelines ? w->item.deadline_ns : CLOCK_NEVER;
 
@@ -446,23 +302,23 @@ static bool stay(const struct queue *q, struct waiter *w)
 }
 
 /* w gives up before its statement is known to have run; it is freed, now or by its leader. */
-static void leave(struct lane *l, struct queue *q, struct waiter *w)
+static void leave(struct lane *l, struct lane_queue *q, struct lane_waiter *w)
 {
 	const bool chosen = w->lead; /* to lead, and gone before it knew */
 
-	end_boarding(q, w);
+	lane_end_boarding(q, w);
 	if (w->taken) {
 		w->abandoned = true;
 	} else {
-		unlink_waiter(q, w);
-		waiter_destroy(l, w);
+		lane_queue_remove(q, w);
+		lane_waiter_destroy(&l->spare, w);
 	}
 	if (chosen)
-		pass_on(q);
+		lane_pass_on(q);
 }
 
 /* Why w has left. */
-static void give_up_error(const struct queue *q, const struct pool *p, bool taken, struct err *err)
+static void give_up_error(const struct lane_queue *q, const struct pool *p, bool taken, struct err *err)
 {
 	if (!q->writes) {
 		(void)err_set(err, ERR_STATEMENT_TIMEOUT, "the time allowed was over before the statement ran");
@@ -482,23 +338,11 @@ static void give_up_error(const struct queue *q, const struct pool *p, bool take
 	err->outcome = ERR_OUTCOME_NOT_STARTED;
 }
 
-/* What w has been waiting for is stuck, and there are connections left: true, then w holds one of the lane's places. */
-static bool may_lead(struct queue *q, struct waiter *w)
-{
-	const int64_t now = clock_mono_ns();
-
-	if (!q->pipelines || w->taken || q->n_leaders >= q->n_connections || now >= w->deadline ||
-	    now - q->progress_ns < STUCK_NS)
-		return false;
-	take_place(q, w);
-	return true;
-}
-
 /* Waits until w is finished, leading when asked to. False: gave up; w is freed or will be. */
-static bool follow(struct lane *l, struct queue *q, struct pool *p, struct waiter *w, struct err *err)
+static bool follow(struct lane *l, struct lane_queue *q, struct pool *p, struct lane_waiter *w, struct err *err)
 {
 	while (!w->finished) {
-		const int64_t stuck = q->pipelines && !w->taken ? clock_mono_ns() + STUCK_NS : CLOCK_NEVER;
+		const int64_t stuck = q->pipelines && !w->taken ? clock_mono_ns() + LANE_STUCK_NS : CLOCK_NEVER;
 		const enum wait_result r = event_wait(&w->done, clock_min(w->deadline, stuck));
 
 		if (r == WAIT_READY) {
@@ -507,7 +351,7 @@ static bool follow(struct lane *l, struct queue *q, struct pool *p, struct waite
 			w->lead = false;
 			event_init(&w->done);
 			lead(l, q, p, w);
-		} else if (r == WAIT_TIMEOUT && may_lead(q, w)) {
+		} else if (r == WAIT_TIMEOUT && lane_may_lead(q, w)) {
 			lead(l, q, p, w);
 		} else if (r == WAIT_TIMEOUT && clock_mono_ns() < w->deadline) {
 			continue;
@@ -551,34 +395,34 @@ bool lane_run(struct lane_set *s, struct pool *p, const struct stmt *stmt, int64
 	      struct err *err)
 {
 	struct lane *l = lane_here(s, p);
-	struct queue *q = stmt->access == STMT_WRITE ? &l->writes : &l->reads;
-	struct waiter *w;
+	struct lane_queue *q = stmt->access == STMT_WRITE ? &l->writes : &l->reads;
+	struct lane_waiter *w;
 
-	memset(ret, 0, ITEM_BYTES);
+	memset(ret, 0, LANE_ITEM_BYTES);
 	if (q->pipelines && !fits_pipeline(p, stmt, deadline)) {
 		ret->again = true;
 		return false;
 	}
-	w = waiter_create(l);
+	w = lane_waiter_create(&l->spare);
 	w->item.stmt = stmt;
 	w->item.deadline_ns = deadline;
 	w->deadline = wait_deadline(p, stmt, deadline);
 	event_init(&w->done);
-	append(q, w);
+	lane_queue_append(q, w);
 	if (q->n_leaders < q->n_leaders_max) {
-		take_place(q, w);
+		lane_take_place(q, w);
 		lead(l, q, p, w);
 	}
 	if (!follow(l, q, p, w, err))
 		return false;
-	memcpy(ret, &w->item, ITEM_BYTES);
+	memcpy(ret, &w->item, LANE_ITEM_BYTES);
 	if (ret->failed)
 		*err = w->item.err;
-	waiter_destroy(l, w);
+	lane_waiter_destroy(&l->spare, w);
 	return !ret->failed && !ret->again;
 }
 
-static void add_stats(const struct queue *q, struct lane_stats *ret)
+static void add_stats(const struct lane_queue *q, struct lane_stats *ret)
 {
 	ret->statements += __atomic_load_n(&q->stats.statements, __ATOMIC_RELAXED);
 	ret->round_trips += __atomic_load_n(&q->stats.round_trips, __ATOMIC_RELAXED);
@@ -589,7 +433,7 @@ void lane_stats(const struct lane_set *s, struct lane_stats *ret_reads, struct l
 {
 	memset(ret_reads, 0, sizeof(*ret_reads));
 	memset(ret_writes, 0, sizeof(*ret_writes));
-	for (size_t i = 0; i < LOOPS_MAX; i++) {
+	for (size_t i = 0; i < FIBER_LOOPS_MAX; i++) {
 		const struct lane *l = __atomic_load_n(&s->lanes[i], __ATOMIC_ACQUIRE);
 
 		if (l == NULL)

@@ -33,6 +33,7 @@ struct reader {
 	size_t n_due;    /* woken with the lease in hand, not come back yet */
 	bool running;    /* a statement is on the connection */
 	bool snapshot;   /* is open, since the epoch was that */
+	bool outlived;   /* its turn has ended without it */
 	bool ends;       /* at_end is asked for */
 	int64_t used_ns; /* end of the last turn with a read */
 	bool used;       /* in this turn */
@@ -71,7 +72,7 @@ static void close_snapshot(struct reader *r)
 {
 	if (r->snapshot)
 		r->lease.conn->driver->snapshot_close(r->lease.conn);
-	r->snapshot = false;
+	r->snapshot = r->outlived = false;
 }
 
 static void ask_for_end(struct reader *r)
@@ -103,8 +104,10 @@ static void on_turn_end(void *arg)
 	struct lease lease = r->lease;
 
 	r->ends = false;
-	if (r->running) /* parked; reader_leave asks again */
+	if (r->running) { /* parked; reader_leave asks again */
+		r->outlived = true;
 		return;
+	}
 	close_snapshot(r);
 	const bool keep = worth_keeping(r);
 	r->used = false;
@@ -213,16 +216,18 @@ static bool get_lease(struct reader *r, struct pool *p, int64_t deadline, int64_
 
 /* ---- a read ---- */
 
-static void renew_snapshot(struct reader *r)
+/* False: the connection is of no more use. */
+static bool renew_snapshot(struct reader *r)
 {
-	const struct driver *driver = r->lease.conn->driver;
-	const uint64_t epoch = driver->write_epoch();
+	struct driver_conn *c = r->lease.conn;
+	const uint64_t epoch = c->driver->write_epoch();
 
-	if (r->snapshot && r->epoch == epoch)
-		return;
-	close_snapshot(r);
-	r->epoch = epoch;
-	r->snapshot = driver->snapshot_open(r->lease.conn);
+	if (!c->broken && !(r->snapshot && r->epoch == epoch)) {
+		close_snapshot(r);
+		r->epoch = epoch;
+		r->snapshot = !c->broken && c->driver->snapshot_open(c);
+	}
+	return !c->broken;
 }
 
 bool reader_enter(struct reader_set *s, struct pool *p, int64_t deadline, struct reader **ret,
@@ -233,9 +238,8 @@ bool reader_enter(struct reader_set *s, struct pool *p, int64_t deadline, struct
 	*ret = NULL;
 	if (r == NULL || (r->state != READER_HELD && !get_lease(r, p, deadline, lease_ns, err)))
 		return r == NULL;
-	if (r->running || r->lease.conn->broken)
+	if (r->running || !renew_snapshot(r))
 		return true;
-	renew_snapshot(r);
 	r->running = r->used = true;
 	add(&r->stats.statements, 1);
 	*ret = r;
@@ -246,6 +250,8 @@ bool reader_enter(struct reader_set *s, struct pool *p, int64_t deadline, struct
 void reader_leave(struct reader *r)
 {
 	r->running = false;
+	if (r->outlived) /* what other processes have committed since is not to be missed by the next */
+		close_snapshot(r);
 	ask_for_end(r);
 }
 

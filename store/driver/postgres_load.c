@@ -43,8 +43,8 @@ static bool stop(struct pg_conn *c, enum pg_io why, struct err *err)
 	return false;
 }
 
-/* COPY goes neither into views nor past row-level security; to a table that is not there it would say less than INSERT
- * does. */
+/* COPY goes neither into views nor past row-level security, and follows no rules; to a table that is not there it would
+ * say less than INSERT does. */
 static bool takes_copy(struct driver_conn *base, struct str table, int64_t deadline, bool *ret, struct err *err)
 {
 	struct strbuf name;
@@ -55,8 +55,9 @@ static bool takes_copy(struct driver_conn *base, struct str table, int64_t deadl
 	dialect_quote_ident(&name, table);
 	const struct value param = value_text(strbuf_str(&name));
 	const struct stmt s = {
-		.sql = STR("SELECT c.relkind IN ('r', 'p', 'f') AND NOT pg_catalog.row_security_active(c.oid) "
-			   "FROM pg_catalog.pg_class c WHERE c.oid = pg_catalog.to_regclass($1)"),
+		.sql = STR("SELECT c.relkind IN ('r', 'p', 'f') AND NOT c.relhasrules "
+			   "AND NOT pg_catalog.row_security_active(c.oid) FROM pg_catalog.pg_class c "
+			   "WHERE c.oid = pg_catalog.to_regclass($1)"),
 		.params = &param,
 		.n_params = 1,
 		.access = STMT_READ,

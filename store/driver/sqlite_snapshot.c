@@ -6,7 +6,8 @@
 
 #include "service/base/banned.h"
 
-/* Compiled once; no fiber parks and no thread is asked for what does no I/O. */
+/* Compiled once; no fiber parks and no thread is asked for what does no I/O. The time of the statement before is no
+ * bound for it. */
 static bool run(struct sqlite_conn *c, sqlite3_stmt **st, const char *sql)
 {
 	int rc = SQLITE_OK;
@@ -19,8 +20,10 @@ static bool run(struct sqlite_conn *c, sqlite3_stmt **st, const char *sql)
 	if (rc != SQLITE_OK)
 		return false;
 	c->n_progress = 0;
+	c->shielded = true;
 	rc = sqlite3_step(*st);
 	(void)sqlite3_reset(*st);
+	c->shielded = false;
 	return rc == SQLITE_DONE;
 }
 

@@ -1063,6 +1063,13 @@ static void test_load_into_no_table(void **state)
 	assert_ok(pg->simple(c1, STR("CREATE VIEW \"Seen\" AS SELECT * FROM \"Load\""), SECONDS(10), &err));
 	assert_ok(pg->load_begin(c1, STR("Seen"), STR("COPY \"Seen\" (a) FROM STDIN"), SECONDS(10), &began, &err));
 	assert_false(began);
+	assert_ok(pg->simple(c1,
+			     STR("CREATE TABLE \"Ruled\" (a int); CREATE RULE also AS ON INSERT TO \"Ruled\" "
+				 "DO ALSO INSERT INTO \"Load\" (a) VALUES (NEW.a)"),
+			     SECONDS(10), &err));
+	began = true; /* COPY would not follow the rule */
+	assert_ok(pg->load_begin(c1, STR("Ruled"), STR("COPY \"Ruled\" (a) FROM STDIN"), SECONDS(10), &began, &err));
+	assert_false(began);
 	began = true;
 	assert_ok(pg->load_begin(c1, STR("Nope"), STR("COPY \"Nope\" (a) FROM STDIN"), SECONDS(10), &began, &err));
 	assert_false(began);

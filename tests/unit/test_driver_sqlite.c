@@ -586,6 +586,28 @@ static void a_stale_snapshot_cannot_write(void **state)
 	close_database(&d);
 }
 
+/* SQLite asks about time after so many steps of one statement, counted over all its runs. */
+static void snapshots_know_no_deadline(void **state)
+{
+	struct database d = file_database("a.db");
+	const struct stmt s = {.sql = STR("SELECT 1 FROM sqlite_schema"), .access = STMT_READ};
+	struct rows rows;
+
+	(void)state;
+	assert_err(run_on(d.a,
+			  &(struct stmt){.sql = STR("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) "
+						    "SELECT count(*) FROM n")},
+			  clock_mono_ns() + CLOCK_NS_PER_MS, &rows, &err),
+		   ERR_STATEMENT_TIMEOUT);
+	for (int i = 0; i < 10000; i++) {
+		assert_true(lite->snapshot_open(d.a));
+		lite->snapshot_close(d.a);
+		assert_false(d.a->broken);
+	}
+	assert_ok(run_on(d.a, &s, SECONDS(5), &rows, &err));
+	close_database(&d);
+}
+
 static void locks_of_others_are_waited_for(void **state)
 {
 	struct database files = file_database("a.db"), memory = memory_database();
@@ -694,6 +716,7 @@ int main(void)
 		TEST(transactions_begin_and_end),
 		TEST(read_only_transactions_only_read),
 		TEST(a_stale_snapshot_cannot_write),
+		TEST(snapshots_know_no_deadline),
 		TEST(locks_of_others_are_waited_for),
 		TEST(statements_end_at_their_deadline),
 		TEST(tables_are_listed),

@@ -367,6 +367,33 @@ static void test_the_last_spawned_still_run(void **state)
 
 static atomic_int n_in, n_let_go;
 
+static int n_ends;
+static struct loop_turn_end at_end;
+
+static void end_again(void *arg)
+{
+	(void)arg;
+	if (++n_ends < 3)
+		fiber_thread_loop()->at_turn_end(fiber_thread_loop(), &at_end);
+}
+
+static void ask_for_ends(void *arg)
+{
+	(void)arg;
+	at_end.fn = end_again;
+	fiber_thread_loop()->at_turn_end(fiber_thread_loop(), &at_end);
+	loop_stop(loop_current());
+}
+
+static void test_a_loop_ends_after_the_ends_of_its_turns(void **state)
+{
+	(void)state;
+	loop_spawn(g.loop[0], ask_for_ends, NULL);
+	start_loop(0);
+	end_loop(0);
+	assert_int_equal(n_ends, 3);
+}
+
 static void be_one_of_many(void *arg)
 {
 	volatile char deep[4096]; /* each has a stack of its own */
@@ -894,6 +921,7 @@ int main(void)
 		TEST(test_a_late_wake_up_does_not_disturb_the_next_fiber),
 		TEST(test_a_loop_ends_with_an_ended_fiber_queued),
 		TEST(test_the_last_spawned_still_run),
+		TEST(test_a_loop_ends_after_the_ends_of_its_turns),
 		TEST(test_many_fibers_at_once),
 		TEST(test_wait_fd),
 		TEST(test_a_descriptor_that_cannot_be_watched_is_ready),

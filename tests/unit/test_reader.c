@@ -232,6 +232,25 @@ static void test_others_go_alone_while_one_is_parked(void **state)
 	run(one_parks);
 }
 
+static void reads_when_it_leaves(void *arg)
+{
+	(void)arg;
+	loop_spawn(g.loop, reads_and_parks, NULL);
+	turns(3);
+	let_go();
+	turns(1); /* it leaves first, in this turn */
+	read_one(CLOCK_NEVER, false);
+	assert_int_equal(g.n_shared, 2);
+	assert_int_equal(g.n_opened, 2);
+}
+
+static void test_a_snapshot_that_outlived_its_turn_serves_nobody_else(void **state)
+{
+	(void)state;
+	create_pool(5);
+	run(reads_when_it_leaves);
+}
+
 static void no_connection_free(void *arg)
 {
 	struct lease l = {0};
@@ -336,6 +355,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_a_turn_shares_one_lease_and_one_snapshot, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_commit_renews_the_snapshot, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_others_go_alone_while_one_is_parked, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_snapshot_that_outlived_its_turn_serves_nobody_else, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_all_who_wait_are_served_by_one_lease, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_the_next_leases_when_the_first_gives_up, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_closed_pool_gets_its_connection_back, setup, teardown),
