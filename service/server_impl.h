@@ -45,6 +45,7 @@ struct response_stream {
 	bool started;          /* the head may go out */
 	bool starved;          /* suspended because the chunk was empty */
 	bool ended, failed;    /* no more chunks; failed: the body is left unterminated */
+	size_t dropped;        /* of HEAD: bytes that nobody reads, which count for its Content-Length */
 	struct event *drained; /* of the fiber that waits for the chunk to be taken */
 };
 

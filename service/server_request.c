@@ -336,6 +336,7 @@ static void fail(struct exchange *x, const struct err *err)
 {
 	log_failure(x, err);
 	if (!x->stream.started) {
+		x->stream.dropped = 0;
 		problem_respond(&x->res, err);
 		return;
 	}

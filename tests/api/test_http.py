@@ -7,6 +7,7 @@ import pytest
 from support.client import Client
 from support.raw import RawConnection
 from support.server import Server
+from support.tables import MARKER, create_tables
 
 
 @pytest.fixture
@@ -353,6 +354,20 @@ def test_foreign_host_or_origin_is_refused_on_a_keyless_server(server):
         raw.request("GET", "/v1/connections", headers=[("Origin", "http://evil.example")])
         raw.response().problem(403, "forbidden")
         raw.request("GET", "/v1/connections", headers=[("Origin", f"http://localhost:{server.port}")])
+@pytest.mark.parametrize("accept", ["application/json", "application/x-ndjson", "text/csv"])
+def test_head_of_a_long_answer(client, raw, accept):
+    """GET streams it; the length that HEAD tells is that of all of it, not of its end."""
+    create_tables(client, "default", MARKER)
+    client.post("/v1/models/Marker/records", {"records": [{"label": "x" * 90}] * 2000}).expect(201)
+    raw.request("HEAD", "/v1/models/Marker/records", headers=[("Accept", accept)])
+    head = raw.response(head=True)
+    raw.request("GET", "/v1/models/Marker/records", headers=[("Accept", accept)])
+    got = raw.response()
+    assert got.header("Transfer-Encoding") == "chunked" and len(got.body) > 3 * 65536
+    assert (head.status, head.header("Content-Length")) == (200, str(len(got.body)))
+    assert head.header("Content-Type") == got.header("Content-Type")
+
+
         assert raw.response().status == 200
 
 
