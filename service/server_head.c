@@ -292,8 +292,9 @@ static size_t head_memory(const struct request *req, size_t bytes)
 {
 	const struct str cookies = request_header(req, "Cookie");
 	size_t n = req->n_headers;
+	n += cookies.p != NULL;
 	for (size_t i = 0; i < cookies.len; i++)
-		n += cookies.p[i] == '=';
+		n += cookies.p[i] == ';' || cookies.p[i] == ',';
 	return bytes + cookies.len + n * HEADER_RECORD_BYTES;
 }
 
