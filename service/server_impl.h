@@ -69,7 +69,7 @@ struct exchange {
 	bool seen; /* the first callback has been */
 	bool gone; /* the client is gone: nobody takes anything */
 	bool suspended, refused, queued, expects_continue, has_body;
-	bool endless;         /* nobody can tell where its body ends */
+	bool unclear;         /* nobody can tell where its body ends: the connection ends with the answer */
 	bool waits_for_watch; /* in loop->parked: not old enough to watch its client */
 	size_t body_limit, body_seen;
 	int64_t content_length; /* -1: not stated */

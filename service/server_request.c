@@ -435,7 +435,7 @@ static enum MHD_Result on_head(struct exchange *x)
 	x->refused = !server_check_head(x, &x->err);
 	if (!x->refused || !x->has_body)
 		return MHD_YES;
-	if (x->err.code != ERR_PAYLOAD_TOO_LARGE && !x->expects_continue && !x->endless)
+	if (x->err.code != ERR_PAYLOAD_TOO_LARGE && !x->expects_continue && !x->unclear)
 		return MHD_YES;
 	if (!x->expects_continue)
 		start_linger(x);

@@ -99,7 +99,7 @@ enum MHD_Result server_queue(struct exchange *x)
 	for (size_t i = 0; i < res->n_headers; i++)
 		add(&h, res->headers[i].name.p, res->headers[i].value);
 	add_timing(&h, x); /* last: it may be missed when there is no room */
-	if (server_draining(x->loop->server))
+	if (x->unclear || server_draining(x->loop->server))
 		(void)MHD_add_response_header(r, "Connection", "close");
 	enum MHD_Result ok = MHD_queue_response(x->conn, (unsigned)res->status, r);
 	MHD_destroy_response(r);
