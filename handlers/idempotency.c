@@ -377,6 +377,15 @@ static void end_first(struct kept *k, struct response *res, struct body_digest *
 	mutex_unlock(&store.lock);
 }
 
+/* The answer went while the body was read, which is not there any more. */
+static bool forgotten(struct err *err)
+{
+	(void)err_set(err, ERR_TOO_MANY_REQUESTS,
+		      "the answer kept for this Idempotency-Key expired a moment ago; send the request again");
+	err->outcome = ERR_OUTCOME_NOT_STARTED;
+	return false;
+}
+
 /* Finds the key's answer, or makes the caller its first request (*ret_first). Parks. */
 static bool enter(struct request *req, struct response *res, const uint8_t scope[32], struct body_digest *d,
 		  struct kept **ret_first, struct err *err)
@@ -388,6 +397,10 @@ static bool enter(struct request *req, struct response *res, const uint8_t scope
 	prune(clock_mono_ns());
 	for (;;) {
 		struct kept *k = map_get(&store.by_scope, key);
+		if (k == NULL && d->known && req->body_streams) { /* read to the end to be compared with it */
+			ok = forgotten(err);
+			break;
+		}
 		if (k == NULL) {
 			k = mem_alloc(sizeof(*k));
 			memcpy(k->scope, scope, sizeof(k->scope));

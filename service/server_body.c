@@ -169,5 +169,6 @@ bool request_body_gather(struct request *req, struct str read, struct err *err)
 	req->body = all;
 	req->body.cap = 0;
 	req->body_streams = false;
+	req->body_read = true; /* all of it has been handed out in pieces */
 	return true;
 }

@@ -271,6 +271,33 @@ static enum http_method method_of(const char *m)
 	return HTTP_OTHER;
 }
 
+/* Like the headers that say where the body ends: the library keeps white space before a colon as part of the name, and
+ * joins a folded line to it. */
+static bool frames(struct str name)
+{
+	return (name.len >= 14 && strncasecmp(name.p, "Content-Length", 14) == 0) ||
+	       (name.len >= 17 && strncasecmp(name.p, "Transfer-Encoding", 17) == 0);
+}
+
+/* Whether all would agree where the body ends, say a proxy before us: its length stated once or more in the same way,
+ * or chunks. Else what is a body to the one is a request to the other. */
+static bool framing_clear(const struct request *req)
+{
+	struct str length = STR_NONE, coding = STR_NONE;
+	for (size_t i = 0; i < req->n_headers; i++) {
+		const struct http_pair *h = &req->headers[i];
+		if (!frames(h->name))
+			continue;
+		if (h->name.len == 14 && (length.p == NULL || str_eq(length, h->value)))
+			length = h->value;
+		else if (str_ieq_z(h->name, "Transfer-Encoding") && coding.p == NULL && str_ieq_z(h->value, "chunked"))
+			coding = h->value;
+		else
+			return false;
+	}
+	return length.p == NULL || coding.p == NULL;
+}
+
 static void body_facts(struct exchange *x)
 {
 	struct request *req = &x->req;
@@ -280,8 +307,8 @@ static void body_facts(struct exchange *x)
 		x->content_length =
 			INT64_MAX; /* libmicrohttpd refuses malformed ones; these are too large for an int64 */
 	struct str coding = request_header(req, "Transfer-Encoding");
-	x->has_body = x->content_length > 0 || coding.p != NULL;
-	x->endless = coding.p != NULL && !str_ieq_z(coding, "chunked");
+	x->unclear = !framing_clear(req);
+	x->has_body = x->content_length > 0 || coding.p != NULL || x->unclear;
 	x->expects_continue = str_ieq_z(request_header(req, "Expect"), "100-continue");
 	x->body_limit = req->body_max = x->loop->server->options.body_bytes;
 }
@@ -292,8 +319,9 @@ static size_t head_memory(const struct request *req, size_t bytes)
 {
 	const struct str cookies = request_header(req, "Cookie");
 	size_t n = req->n_headers;
+	n += cookies.p != NULL;
 	for (size_t i = 0; i < cookies.len; i++)
-		n += cookies.p[i] == '=';
+		n += cookies.p[i] == ';' || cookies.p[i] == ',';
 	return bytes + cookies.len + n * HEADER_RECORD_BYTES;
 }
 
@@ -369,8 +397,9 @@ bool server_check_head(struct exchange *x, struct err *err)
 	x->head_bytes = head_memory(req, c.bytes);
 	if (o->cors_origins.len > 0)
 		cors_headers(o->cors_origins, req, &x->res);
-	if (x->endless) /* the library would read until the client closes */
-		return err_set(err, ERR_INVALID_REQUEST, "the only Transfer-Encoding of a body is chunked");
+	if (x->unclear)
+		return err_set(err, ERR_INVALID_REQUEST,
+			       "a body ends as one Content-Length says, or is Transfer-Encoding: chunked");
 	if (req->path.len + req->query.len + (req->query.p != NULL) > o->uri_bytes)
 		return err_set(err, ERR_URI_TOO_LONG, "the URL is longer than %zu bytes", o->uri_bytes);
 	if (c.bytes > o->header_bytes || x->head_bytes + HEAD_RESERVE_BYTES > server_connection_bytes(o->header_bytes))

@@ -45,6 +45,7 @@ struct response_stream {
 	bool started;          /* the head may go out */
 	bool starved;          /* suspended because the chunk was empty */
 	bool ended, failed;    /* no more chunks; failed: the body is left unterminated */
+	size_t dropped;        /* of HEAD: bytes that nobody reads, which count for its Content-Length */
 	struct event *drained; /* of the fiber that waits for the chunk to be taken */
 };
 
@@ -68,7 +69,7 @@ struct exchange {
 	bool seen; /* the first callback has been */
 	bool gone; /* the client is gone: nobody takes anything */
 	bool suspended, refused, queued, expects_continue, has_body;
-	bool endless;         /* nobody can tell where its body ends */
+	bool unclear;         /* nobody can tell where its body ends: the connection ends with the answer */
 	bool waits_for_watch; /* in loop->parked: not old enough to watch its client */
 	size_t body_limit, body_seen;
 	int64_t content_length; /* -1: not stated */

@@ -336,6 +336,7 @@ static void fail(struct exchange *x, const struct err *err)
 {
 	log_failure(x, err);
 	if (!x->stream.started) {
+		x->stream.dropped = 0;
 		problem_respond(&x->res, err);
 		return;
 	}
@@ -434,7 +435,7 @@ static enum MHD_Result on_head(struct exchange *x)
 	x->refused = !server_check_head(x, &x->err);
 	if (!x->refused || !x->has_body)
 		return MHD_YES;
-	if (x->err.code != ERR_PAYLOAD_TOO_LARGE && !x->expects_continue && !x->endless)
+	if (x->err.code != ERR_PAYLOAD_TOO_LARGE && !x->expects_continue && !x->unclear)
 		return MHD_YES;
 	if (!x->expects_continue)
 		start_linger(x);

@@ -82,9 +82,10 @@ static size_t head_room(const struct exchange *x)
 enum MHD_Result server_queue(struct exchange *x)
 {
 	struct response *res = &x->res;
+	const uint64_t size = x->stream.started ? MHD_SIZE_UNKNOWN : x->stream.dropped + res->body.len;
 	struct MHD_Response *r =
-		x->stream.started
-			? MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, LIMIT_RESPONSE_CHUNK, on_read, x, NULL)
+		x->stream.started || x->stream.dropped > 0
+			? MHD_create_response_from_callback(size, LIMIT_RESPONSE_CHUNK, on_read, x, NULL)
 			: MHD_create_response_from_buffer(res->body.len, res->body.p != NULL ? res->body.p : (char *)"",
 							  MHD_RESPMEM_PERSISTENT);
 	if (r == NULL)
@@ -92,13 +93,13 @@ enum MHD_Result server_queue(struct exchange *x)
 	struct head h = {.r = r, .room = head_room(x)};
 	/* an empty answer of a path with a type of its own, say the SQL of no models, is still of that type */
 	const bool typed = x->req.route != NULL && x->req.route->content_type != NULL && res->status == 200;
-	if (res->content_type != NULL && (res->body.len > 0 || x->stream.started || typed))
+	if (res->content_type != NULL && (res->body.len > 0 || x->stream.started || x->stream.dropped > 0 || typed))
 		add(&h, "Content-Type", str_z(res->content_type));
 	add(&h, "X-Request-Id", x->req.id);
 	for (size_t i = 0; i < res->n_headers; i++)
 		add(&h, res->headers[i].name.p, res->headers[i].value);
 	add_timing(&h, x); /* last: it may be missed when there is no room */
-	if (server_draining(x->loop->server))
+	if (x->unclear || server_draining(x->loop->server))
 		(void)MHD_add_response_header(r, "Connection", "close");
 	enum MHD_Result ok = MHD_queue_response(x->conn, (unsigned)res->status, r);
 	MHD_destroy_response(r);
@@ -152,7 +153,8 @@ bool response_flush(struct response *res, struct err *err)
 		return true;
 	if (strbuf_failed(&res->body))
 		return err_set(err, ERR_INTERNAL_ERROR, "the answer does not fit into memory");
-	if (x->req.method == HTTP_HEAD) { /* nobody reads it */
+	if (x->req.method == HTTP_HEAD) {
+		x->stream.dropped += res->body.len;
 		strbuf_reset(&res->body);
 		return true;
 	}

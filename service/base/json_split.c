@@ -56,6 +56,14 @@ static void skip_space(struct str *s)
 		drop(s, 1);
 }
 
+/* JSON's white space alone: a parser would not take any other. */
+static void trim(struct str *s)
+{
+	skip_space(s);
+	while (s->len > 0 && is_space(s->p[s->len - 1]))
+		s->len--;
+}
+
 bool json_split_opens(struct str *text)
 {
 	static const struct str tokens[] = {{"{", 1}, {"\"records\"", 9}, {":", 1}, {"[", 1}};
@@ -117,7 +125,7 @@ static enum json_split_result next_line(struct json_split *s, struct str *piece,
 			return r;
 		if (end != NULL)
 			drop(piece, 1);
-		*ret = str_trim(*ret);
+		trim(ret);
 		if (ret->len > 0) {
 			s->state = AFTER_VALUE;
 			return r;

@@ -18,7 +18,8 @@ __extension__ typedef unsigned __int128 uint128;
 
 /* ---- reading ---- */
 
-#define DIGITS_EXACT 15 /* of any such number a double keeps them all */
+#define EXPONENT_MAX INT64_C(1000000000000) /* more than any text has digits that could make up for it */
+#define DIGITS_EXACT 15                     /* of any such number a double keeps them all */
 
 /* A decimal as it is written: digits times ten to `exponent`. */
 struct decimal {
@@ -72,7 +73,7 @@ static bool scan_decimal(struct str s, struct decimal *d)
 		if (i == s.len)
 			return false;
 		for (; i < s.len && is_digit(s.p[i]); i++)
-			exponent = exponent < 100000 ? exponent * 10 + (s.p[i] - '0') : exponent;
+			exponent = exponent < EXPONENT_MAX ? exponent * 10 + (s.p[i] - '0') : exponent;
 		if (negative)
 			exponent = -exponent;
 	}

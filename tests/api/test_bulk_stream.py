@@ -330,6 +330,41 @@ def test_idempotent_refusals(conn):
     post(conn, raw + line(3), 422, headers).problem(422, "idempotency_key_reused")
 
 
+@pytest.mark.parametrize("end, status", [(b"", 201), (b"}", 400)])
+def test_an_idempotent_record_above_the_window(conn, end, status):
+    """A body that streams at first and is gathered then is hashed once: the same bytes are the same request."""
+    raw = json.dumps({"name": "x" * 3 * WINDOW}).encode() + end
+    headers = {"Content-Type": "application/json", "Idempotency-Key": uuid.uuid4().hex}
+    first = post(conn, raw, status, headers)
+    again = post(conn, raw, status, headers)
+    assert again.header("Idempotency-Replayed") == "true" and first.header("Idempotency-Replayed") is None
+    assert count(conn) == (status == 201)
+
+
+def test_an_answer_that_expires_while_its_duplicate_arrives():
+    """The duplicate's body has been read to be compared, so it cannot run any more: it is to come again."""
+    with Server("--body-wait-seconds", "60", "--access-log=false") as server, Client(server.port) as client:
+        create_tables(client, "default", ITEM)
+        conn = type("Conn", (), {"client": client, "name": "default", "using": {}})
+        raw = body()
+        key = uuid.uuid4().hex
+        post(conn, raw, headers={**LINES, "Idempotency-Key": key})
+        with RawConnection(server.port, seconds=60) as slow, RawConnection(server.port, seconds=60) as others:
+            slow.send(f"POST {RECORDS} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\n"
+                      f"Content-Length: {len(raw)}\r\nIdempotency-Key: {key}\r\n\r\n")
+            slow.send(raw[:-1])
+            for start in range(0, 10100, 100):  # as many answers as are kept
+                others.send("".join(f"POST {RECORDS} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                                    f"Content-Length: 1\r\nIdempotency-Key: k{n}\r\n\r\n[" for n in range(start, start + 100)))
+                for _ in range(100):
+                    others.response().problem(400, "invalid_json")
+            slow.send(raw[-1:])
+            problem = slow.response().problem(429, "too_many_requests")
+            assert problem["outcome"] == "not_started"
+        assert count(conn) == 4000
+        post(conn, raw, headers={**LINES, "Idempotency-Key": key})
+
+
 def test_an_idempotent_request_cut_off_may_come_again(conn):
     raw = body()
     name = uuid.uuid4().hex

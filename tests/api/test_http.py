@@ -7,6 +7,7 @@ import pytest
 from support.client import Client
 from support.raw import RawConnection
 from support.server import Server
+from support.tables import MARKER, create_tables
 
 
 @pytest.fixture
@@ -158,6 +159,29 @@ def test_body_without_an_end_is_refused_at_once(server, coding):
         answer = raw.response()
         answer.problem(400, "invalid_request")
         assert answer.header("Connection") == "close" and raw.closed()
+
+
+LENGTH = "Content-Length: 2"
+
+
+@pytest.mark.parametrize("framing, clear", [
+    (LENGTH, True), (f"{LENGTH}\r\n{LENGTH}", True), ("Content-Length: 2\r\nContent-Length: 56", False),
+    ("Content-Length: 56\r\nContent-Length: 2", False), ("Content-Length: 0\r\nContent-Length: 56", False),
+    (f"{LENGTH}\r\nTransfer-Encoding: chunked", False), (f"Transfer-Encoding: chunked\r\n{LENGTH}", False),
+    ("Transfer-Encoding: chunked\r\nTransfer-Encoding: identity", False), ("Content-Length : 56", False),
+    ("Transfer-Encoding\t: chunked", False), ("Transfer-Encoding:\r\n chunked", False), ("Content-Length: 2\r\n 0", False)])
+@pytest.mark.parametrize("method, target", [("POST", "/v1/query"), ("GET", "/healthz"), ("DELETE", "/v1/connections/none")])
+def test_what_others_could_take_for_another_request(server, method, target, framing, clear):
+    """Where a proxy could see another end of the body than we do, nothing behind the head is a request."""
+    with RawConnection(server.port) as raw:
+        raw.send(f"{method} {target} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{framing}\r\n\r\n"
+                 "{}GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Filler: 1\r\n\r\n")
+        answer = raw.response()
+        if clear:
+            assert answer.header("Connection") is None and raw.response().status == 200
+        else:
+            answer.problem(400, "invalid_request")
+            assert answer.header("Connection") == "close" and raw.closed()
 
 
 def test_chunked_body_over_the_limit(raw):
@@ -328,6 +352,20 @@ def test_head_keeps_the_length(raw):
     assert (head.status, head.header("Content-Length")) == (200, got.header("Content-Length"))
     raw.request("GET", "/healthz")
     assert raw.response().status == 200
+
+
+@pytest.mark.parametrize("accept", ["application/json", "application/x-ndjson", "text/csv"])
+def test_head_of_a_long_answer(client, raw, accept):
+    """GET streams it; the length that HEAD tells is that of all of it, not of its end."""
+    create_tables(client, "default", MARKER)
+    client.post("/v1/models/Marker/records", {"records": [{"label": "x" * 90}] * 2000}).expect(201)
+    raw.request("HEAD", "/v1/models/Marker/records", headers=[("Accept", accept)])
+    head = raw.response(head=True)
+    raw.request("GET", "/v1/models/Marker/records", headers=[("Accept", accept)])
+    got = raw.response()
+    assert got.header("Transfer-Encoding") == "chunked" and len(got.body) > 3 * 65536
+    assert (head.status, head.header("Content-Length")) == (200, str(len(got.body)))
+    assert head.header("Content-Type") == got.header("Content-Type")
 
 
 @pytest.mark.parametrize("method", ["TRACE", "CONNECT", "PROPFIND", "get", "X" * 40])

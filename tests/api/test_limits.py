@@ -122,6 +122,14 @@ def test_cookies(server):
         assert raw.response().status == 200
 
 
+@pytest.mark.parametrize("cookie, count", [("a;", 135), ("a,", 135), ("a=b,", 127)])
+def test_more_cookies_than_fit(server, cookie, count):
+    """Those without a value cost as much of a connection's memory as others."""
+    with RawConnection(server.port) as raw:
+        raw.request("GET", "/healthz", headers=[("Cookie", cookie * count)])
+        raw.response().problem(431, "headers_too_large")
+
+
 @pytest.mark.parametrize("count", [200, 256, 257, 1000, 2000])
 def test_query_arguments(server, count):
     """As many as their own limit says are served; a connection's memory, which the library would keep them in, is no bound."""

@@ -104,6 +104,7 @@ static void lines(void **state UNUSED)
 	check("{}", true, 100, "{}|!end");
 	check("{}\n", true, 100, "{}|!end");
 	check("{\"n\": 1}\n\n{\"n\": 2}\r\n  {\"n\": 3}  ", true, 100, "{\"n\": 1}|{\"n\": 2}|{\"n\": 3}|!end");
+	check("\v\n\f{}\f\n", true, 100, "\v|\f{}\f|!end"); /* white space elsewhere, not in JSON */
 	check("{\"a\":\n1}\nx", true, 100, "{\"a\":|1}|x|!end");
 }
 

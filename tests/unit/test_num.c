@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "service/base/num.h"
+#include "service/base/strbuf.h"
 
 static void integers_read(void **state UNUSED)
 {
@@ -87,6 +88,7 @@ static void doubles_read(void **state UNUSED)
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
 		assert_false(num_parse_double(str_z(bad[i]), &v));
 	assert_false(num_parse_double(STR("1\0"), &v));
+	assert_false(num_parse_double(STR("1e1000000"), &v));
 	memset(text, '0', sizeof(text));
 	text[1] = '.';
 	text[sizeof(text) - 1] = '5';
@@ -94,6 +96,23 @@ static void doubles_read(void **state UNUSED)
 	assert_true(v < 1e-300);
 	memset(text, '9', sizeof(text));
 	assert_false(num_parse_double(str_n(text, sizeof(text)), &v));
+}
+
+/* An exponent and the zeros that make up for it, or for a tenth of it alone. */
+static void zeros_and_exponents_even_out(void **state UNUSED)
+{
+	struct strbuf b;
+	double v;
+
+	strbuf_init(&b, 0);
+	strbuf_puts(&b, "0.");
+	for (int i = 0; i < 99999; i++)
+		strbuf_putc(&b, '0');
+	strbuf_puts(&b, "1e100000");
+	assert_true(num_parse_double(strbuf_str(&b), &v) && v >= 1 && v <= 1);
+	strbuf_putc(&b, '0');
+	assert_false(num_parse_double(strbuf_str(&b), &v));
+	strbuf_done(&b);
 }
 
 /* The expected texts are what Python 3's repr() prints. */
@@ -442,6 +461,7 @@ int main(void)
 		cmocka_unit_test(integers_read),
 		cmocka_unit_test(integers_print),
 		cmocka_unit_test(doubles_read),
+		cmocka_unit_test(zeros_and_exponents_even_out),
 		cmocka_unit_test(doubles_print_as_python_does),
 		cmocka_unit_test(doubles_read_back),
 		cmocka_unit_test(doubles_print_as_short_as_can_be),
