@@ -21,7 +21,8 @@
 #define SUSPECTS 512                          /* a power of two */
 #define SUSPECT_RUNS 8                        /* a suspect goes by itself so often, then it is quick again */
 #define SLOW_RUNS 200                         /* the same for one that was slow by itself */
-#define BATCH_NS (5 * CLOCK_NS_PER_S)         /* a round trip's time; what is not done by then goes by itself */
+#define BATCH_NS (5 * CLOCK_NS_PER_S)         /* a transaction's time; what is not done by then goes by itself */
+#define READS_NS (2 * CLOCK_NS_PER_S)         /* the same for a round trip of reads */
 
 struct lane {
 	struct lane_queue reads, writes;
@@ -59,6 +60,7 @@ struct trip {
 	struct lane_waiter *ws[BATCH_MAX]; /* NULL: answered and gone */
 	struct batch_item *items[BATCH_MAX];
 	size_t n;
+	int64_t deadline;            /* of the leader, who stays to the end */
 	int64_t last_ns;             /* when the one before was done */
 	int64_t waits[PIPELINE_MAX]; /* for the answers of those behind the first, in order of size */
 	size_t n_waits;
@@ -224,7 +226,8 @@ static void run(struct trip *t, struct driver_conn *c)
 	const int64_t from = t->last_ns = clock_mono_ns();
 
 	if (!t->q->writes) {
-		t->driver->run_batch(c, t->items, t->n, from + BATCH_NS);
+		const int64_t timeout = c->statement_timeout_ns > 0 ? c->statement_timeout_ns : READS_NS;
+		t->driver->run_batch(c, t->items, t->n, clock_min(t->deadline, from + clock_min(timeout, READS_NS)));
 	} else {
 		for (size_t i = 0; t->q->pipelines && i < t->n; i++)
 			t->items[i]->done = answered;
@@ -241,16 +244,17 @@ static void run(struct trip *t, struct driver_conn *c)
 /* One round trip with everything that has gathered. */
 static void round_trip(struct lane *l, struct lane_queue *q, struct pool *p, struct lane_waiter *self)
 {
-	struct trip t = {.lane = l, .q = q, .driver = pool_driver(p)};
-	const int64_t deadline = q->writes ? self->deadline : CLOCK_NEVER;
+	struct trip t = {.lane = l, .q = q, .driver = pool_driver(p), .deadline = self->item.deadline_ns};
+	const int64_t deadline = q->writes ? self->deadline : t.deadline;
 	struct lease lease = {0};
 	struct err err;
 
 	/* what comes while the lease is waited for travels along */
 	fiber_shield();
 	const bool ok = pool_lease(p, q->writes ? LEASE_WRITE : LEASE_READ, deadline, &lease, &err);
-	if (!ok && q->writes) {
-		fail_self(q, self, &err);
+	if (!ok && (q->writes || err.code == ERR_POOL_TIMEOUT)) {
+		if (!self->taken) /* by another leader, meanwhile */
+			fail_self(q, self, &err);
 		fiber_unshield();
 		return;
 	}
@@ -391,6 +395,12 @@ static bool fits_pipeline(const struct pool *p, const struct stmt *stmt, int64_t
 	       deadline - clock_mono_ns() >= PIPELINE_NS;
 }
 
+/* A round trip of reads may take so long, and cutting it off costs the connection. */
+static bool has_time(int64_t deadline)
+{
+	return deadline == CLOCK_NEVER || deadline - clock_mono_ns() >= READS_NS;
+}
+
 bool lane_run(struct lane_set *s, struct pool *p, const struct stmt *stmt, int64_t deadline, struct batch_item *ret,
 	      struct err *err)
 {
@@ -399,7 +409,7 @@ bool lane_run(struct lane_set *s, struct pool *p, const struct stmt *stmt, int64
 	struct lane_waiter *w;
 
 	memset(ret, 0, LANE_ITEM_BYTES);
-	if (q->pipelines && !fits_pipeline(p, stmt, deadline)) {
+	if (q->writes ? q->pipelines && !fits_pipeline(p, stmt, deadline) : !has_time(deadline)) {
 		ret->again = true;
 		return false;
 	}

@@ -148,6 +148,33 @@ def test_frozen_server(down):
     assert back(down) == {"count": 1}
 
 
+def test_frozen_server_and_reads_that_share_a_round_trip(down):
+    """Each has its own time: the one who leads the round trip, too, whatever others have."""
+    down.delete("/v1/connections/down?force=true").expect(204)
+    down.post("/v1/connections", {"name": "down", "url": down.pg.url(down.database),
+                                  "pool": {"max_connections": 2}}).expect(201)
+    down.get("/v1/models/Marker/records/1", params={"using": "down"}).expect(200)
+    took = {}
+
+    def read(seconds):
+        with down.clone() as own:
+            started = time.monotonic()
+            answer = own.get("/v1/models/Marker/records/1", params={"using": "down"},
+                             headers={"Prefer": f"timeout={seconds}"})
+            took[seconds] = (time.monotonic() - started, answer.status)
+
+    with down.pg.frozen():
+        threads = [threading.Thread(target=read, args=(seconds,)) for seconds in (1, 3, 4, 6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    for seconds, (time_taken, status) in took.items():
+        assert status in (503, 504), took
+        assert time_taken < seconds + 2.8, took  # two seconds for the word on a cancelled statement
+    back(down)
+
+
 def test_many_clients_through_an_outage(down):
     """No crash, no hang, only documented answers; every insert that was reported is there afterwards."""
     stop, wrong, kept = threading.Event(), [], []
