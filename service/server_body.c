@@ -23,8 +23,11 @@ static struct exchange *exchange_of(struct request *req)
 
 static void wake(struct exchange *x)
 {
-	if (x->upload.more != NULL)
-		event_set(x->upload.more);
+	if (x->upload.more == NULL)
+		return;
+	server_unpark(x);
+	event_set(x->upload.more);
+	x->upload.more = NULL;
 }
 
 static void reserve(struct exchange *x)
@@ -75,8 +78,10 @@ void server_body_end(struct exchange *x)
 
 /* ---- the fiber's side ---- */
 
-static bool client_gone(struct err *err)
+static bool client_gone(struct exchange *x, struct err *err)
 {
+	if (x->gone) /* the library, which is told of a hang-up and of bytes at once, may have seen the bytes alone */
+		server_cut(x);
 	err_set(err, ERR_INTERNAL_ERROR, "the client went away");
 	err->cancelled = true;
 	return false;
@@ -97,14 +102,19 @@ static bool wait_for_bytes(struct exchange *x, struct err *err)
 	struct request_stream *s = &x->upload;
 	while (x->req.body.len == 0 && !s->ended && !x->refused) {
 		struct event more;
+		if (x->gone)
+			return client_gone(x, err);
 		int64_t from = clock_mono_ns();
 		event_init(&more);
 		s->more = &more;
+		server_park(x);
 		enum wait_result w = event_wait(&more, clock_min(x->req.deadline, from + s->patience_ns));
+		if (s->more != NULL)
+			server_unpark(x);
 		s->more = NULL;
 		s->patience_ns -= clock_mono_ns() - from;
-		if (w == WAIT_CANCELLED || x->gone)
-			return client_gone(err);
+		if (w == WAIT_CANCELLED)
+			return client_gone(x, err);
 		if (w == WAIT_TIMEOUT && x->req.body.len == 0 && !s->ended)
 			return too_slow(x, err);
 	}

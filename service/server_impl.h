@@ -16,7 +16,7 @@ struct server_loop {
 	int listen_fd;
 	pthread_t thread;
 	bool started;
-	struct exchange *parked_head, *parked_tail; /* suspended and not watched yet, oldest first */
+	struct exchange *parked_head, *parked_tail; /* parked and not watched yet, oldest first */
 	struct exchange *spare; /* done with, through parked_next; their arenas and buffers keep a little memory */
 	size_t n_spare;
 	atomic_int n_running; /* handlers not done yet */
@@ -115,6 +115,12 @@ void server_stream_end(struct exchange *x, bool ok);
 /* server_request.c */
 void server_suspend(struct exchange *x);
 void server_resume(struct exchange *x);
+/* Between the two the client's hang-up cancels the fiber. The first: not twice; the second: at any time. Suspending and
+ * resuming do it, too. */
+void server_park(struct exchange *x);
+void server_unpark(struct exchange *x);
+/* Ends the connection: the client is gone, or as good as. */
+void server_cut(struct exchange *x);
 /* Watches the clients of exchanges that have been parked for long enough; returns when the next one is due. */
 int64_t server_watch_parked(struct server_loop *l, int64_t now);
 

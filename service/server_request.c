@@ -120,7 +120,7 @@ void *server_on_uri(void *cls, const char *uri, struct MHD_Connection *conn)
 	return x;
 }
 
-static void unpark(struct exchange *x)
+void server_unpark(struct exchange *x)
 {
 	struct server_loop *l = x->loop;
 	loop_unwatch(l->loop, &x->watch);
@@ -163,7 +163,7 @@ void server_on_completed(void *cls, struct MHD_Connection *conn, void **con_cls,
 	if (x == NULL)
 		return;
 	*con_cls = NULL;
-	unpark(x);
+	server_unpark(x);
 	x->conn = NULL;
 	x->gone = true;
 	if (x->state == EXCHANGE_RUNNING)
@@ -189,13 +189,18 @@ static void on_hangup(void *arg)
 		fiber_cancel(x->fiber);
 }
 
-void server_suspend(struct exchange *x)
+void server_cut(struct exchange *x)
+{
+	const union MHD_ConnectionInfo *info =
+		x->conn != NULL ? MHD_get_connection_info(x->conn, MHD_CONNECTION_INFO_CONNECTION_FD) : NULL;
+	x->gone = true;
+	if (info != NULL)
+		shutdown(info->connect_fd, SHUT_RDWR);
+}
+
+void server_park(struct exchange *x)
 {
 	struct server_loop *l = x->loop;
-	x->suspended = true;
-	MHD_suspend_connection(x->conn);
-	if (x->state != EXCHANGE_RUNNING)
-		return;
 	x->parked_ns = clock_mono_ns();
 	x->parked_next = NULL;
 	x->parked_prev = l->parked_tail;
@@ -207,11 +212,19 @@ void server_suspend(struct exchange *x)
 	x->waits_for_watch = true;
 }
 
+void server_suspend(struct exchange *x)
+{
+	x->suspended = true;
+	MHD_suspend_connection(x->conn);
+	if (x->state == EXCHANGE_RUNNING)
+		server_park(x);
+}
+
 void server_resume(struct exchange *x)
 {
 	if (!x->suspended || x->conn == NULL)
 		return;
-	unpark(x);
+	server_unpark(x);
 	x->suspended = false;
 	MHD_resume_connection(x->conn);
 	loop_kick(x->loop->loop);
@@ -221,7 +234,7 @@ int64_t server_watch_parked(struct server_loop *l, int64_t now)
 {
 	while (l->parked_head != NULL && l->parked_head->parked_ns + WATCH_AFTER_NS <= now) {
 		struct exchange *x = l->parked_head;
-		unpark(x);
+		server_unpark(x);
 		const union MHD_ConnectionInfo *info =
 			MHD_get_connection_info(x->conn, MHD_CONNECTION_INFO_CONNECTION_FD);
 		if (info == NULL)

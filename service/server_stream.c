@@ -1,7 +1,5 @@
 /* Replies: small ones in one buffer, large ones as a stream whose producer waits until the client has taken each chunk.
  */
-#include <sys/socket.h>
-
 #include "service/base/clock.h"
 #include "service/base/num.h"
 #include "service/server_impl.h"
@@ -120,13 +118,8 @@ static bool hand_over(struct exchange *x, struct err *err)
 		double seconds = x->loop->server->options.write_timeout_s;
 		enum wait_result w = event_wait(&drained, clock_deadline(seconds));
 		s->drained = NULL;
-		if (w == WAIT_TIMEOUT && x->conn != NULL) {
-			const union MHD_ConnectionInfo *info =
-				MHD_get_connection_info(x->conn, MHD_CONNECTION_INFO_CONNECTION_FD);
-			if (info != NULL)
-				shutdown(info->connect_fd, SHUT_RDWR);
-			x->gone = true;
-		}
+		if (w == WAIT_TIMEOUT && x->conn != NULL)
+			server_cut(x);
 	}
 	if (x->gone || fiber_cancelled()) {
 		err_set(err, ERR_INTERNAL_ERROR, "the client went away");

@@ -262,6 +262,23 @@ def test_a_client_that_leaves_in_the_middle(conn, way):
     assert count(conn) == 0
 
 
+def test_a_hang_up_right_behind_the_bytes(backend):
+    """It comes with them in one event, of which the library sees the bytes: nobody waits for more all the same."""
+    with Server("--body-wait-seconds", "60") as server, Client(server.port) as client:
+        client.post("/v1/connections", {"name": "h", "url": backend.url}).expect(201)
+        create_tables(client, "h", ITEM)
+        conn = type("Conn", (), {"client": client, "name": "h", "using": {"using": "h"}})
+        for way in ("close", "half_close", "reset"):
+            for framing, size in ((head(conn), 2), (head(conn), 5), (head(conn), 10), (head(conn, 10 ** 8), 5), (head(conn, 10 ** 8), 10)):
+                raw = (body() * 3)[:size * WINDOW]
+                with RawConnection(server.port) as c:
+                    c.send(framing.encode() + (f"{len(raw):x}\r\n".encode() if "chunked" in framing else b"") + raw)
+                    vanish.WAYS[way](c.socket)
+                    time.sleep(0.05)
+                    wait_for(lambda: in_use(conn) == 0, 10, f"the end of a transaction after {way}")
+        assert count(conn) == 0
+
+
 @pytest.mark.parametrize("per_second", [0, 1])
 def test_a_client_that_dawdles(backend, per_second):
     """After body_wait_seconds its transaction is rolled back and others write; it gets its answer when it has sent the rest."""
