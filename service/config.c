@@ -57,7 +57,7 @@ static const struct setting settings[] = {
 	{"uri_bytes", TYPE_INT, AT(uri_bytes), 256, 65536, TEXT_OF(LIMIT_URI_BYTES), NULL, false,
 	 "longest request target"},
 	{"header_bytes", TYPE_INT, AT(header_bytes), 1024, 1048576, TEXT_OF(LIMIT_HEADER_BYTES), NULL, false,
-	 "largest request line and header block; each header over a dozen counts for 64 bytes more"},
+	 "largest request line and header block; each header over four dozen counts for 64 bytes more"},
 	{"http_connections", TYPE_INT, AT(http_connections), 1, 1e6, TEXT_OF(LIMIT_HTTP_CONNECTIONS), NULL, false,
 	 "client connections at a time"},
 	{"http_idle_seconds", TYPE_SECONDS, AT(http_idle_seconds), 1, 86400, TEXT_OF(LIMIT_HTTP_IDLE_S), NULL, false,

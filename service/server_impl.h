@@ -88,8 +88,8 @@ struct exchange {
  * request's line and headers, a record for each header, and the head of the answer.
  */
 #define HEADER_RECORD_BYTES 64
-#define HEADER_RECORDS_BYTES 896 /* beside a header block of the default size */
-#define HEAD_RESERVE_BYTES 768   /* of the answer's head: what every answer has, a problem's headers too */
+#define HEADER_RECORDS_BYTES (48 * HEADER_RECORD_BYTES) /* beside a header block of the default size */
+#define HEAD_RESERVE_BYTES 768 /* of the answer's head: what every answer has, a problem's headers too */
 
 static inline size_t server_connection_bytes(size_t header_bytes)
 {

@@ -77,9 +77,24 @@ static size_t head_room(const struct exchange *x)
 	return taken < all ? all - taken : 0;
 }
 
+/* The request's head has left no room for what the library itself puts into ours: it would close the connection without
+ * a word. The status at least is said in its stead, as it says it when a head is larger still; under TLS that cannot be
+ * done. */
+static enum MHD_Result close_with_status(const struct exchange *x)
+{
+	static const char head[] = "HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\n"
+				   "Content-Length: 0\r\n\r\n";
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(x->conn, MHD_CONNECTION_INFO_CONNECTION_FD);
+	if (info != NULL && x->loop->server->options.tls_priorities == NULL)
+		(void)!send(info->connect_fd, head, sizeof(head) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+	return MHD_NO;
+}
+
 enum MHD_Result server_queue(struct exchange *x)
 {
 	struct response *res = &x->res;
+	if (res->status == 431 && head_room(x) == 0)
+		return close_with_status(x);
 	const uint64_t size = x->stream.started ? MHD_SIZE_UNKNOWN : x->stream.dropped + res->body.len;
 	struct MHD_Response *r =
 		x->stream.started || x->stream.dropped > 0
