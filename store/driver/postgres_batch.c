@@ -31,8 +31,8 @@
 #include "service/base/banned.h"
 
 #define BATCH_MAX 64
-/* Statements that the server is told to forget before a batch. */
-#define DEAD_PER_BATCH 8
+/* Statements that the server is told to forget before a batch: as many as the one before may have pushed out. */
+#define DEAD_PER_BATCH BATCH_MAX
 /* Milliseconds; to the end of the session, for the next pipeline may well run on the same connection (pg_ready). */
 #define GUARD_SQL \
 	"SELECT pg_catalog.set_config('lock_timeout', '50', false), " \
@@ -40,7 +40,7 @@
 
 /* What was sent for an item. */
 struct sent {
-	bool prepares; /* a Parse of its own travels before it */
+	bool prepares; /* a Parse of its own travels before it, and has not been answered */
 	uint64_t id;   /* 0: nothing was sent */
 };
 
@@ -52,7 +52,7 @@ struct pipeline {
 	bool writes;
 	int64_t deadline;              /* of what is being read */
 	bool prologue, guards;         /* it has one; and that sets the guard */
-	bool stale, lost_prepare;      /* the cache is not to be trusted */
+	bool stale;                    /* plans are older than their tables */
 	bool ends;                     /* the server has said that it ends the connection: what follows was not run */
 	const struct batch_item *late; /* its time was over and the server was asked to cancel */
 };
@@ -94,7 +94,7 @@ static bool send_item(struct pg_conn *c, struct batch_item *item, struct sent *s
 		pg_stmt_name(st->id, name);
 		if (PQsendPrepare(c->pg, name, c->cache.key.p, (int)p->n, p->types) != 1)
 			return false;
-		pg_cache_add(&c->cache, st->id); /* known to the batch's other items; dropped again when it fails */
+		pg_cache_add(&c->cache, st->id); /* known to the batch's other items; pg_cache_lost when it fails */
 	}
 	pg_stmt_name(st->id, name);
 	*ret_sent = PQsendQueryPrepared(c->pg, name, (int)p->n, p->values, p->lengths, p->formats, 0) == 1;
@@ -191,10 +191,10 @@ static bool has_state(const PGresult *res, const char *want)
 
 /* Takes res, a failure. Of a batch of reads the first is the item's own; what was aborted by it runs again. A cached
  * plan that its table has outgrown is no failure either: all plans of this connection are made anew. Nor is one that
- * has hit the guard, or was cancelled in another's place. */
+ * the server does not know (any more), one that has hit the guard, or was cancelled in another's place. */
 static void judge_failure(struct pipeline *p, struct batch_item *item, PGresult *res)
 {
-	const bool stale = has_state(res, "26000") || has_state(res, "0A000");
+	const bool unknown = has_state(res, "26000"), stale = has_state(res, "0A000");
 	const bool guard = has_state(res, "55P03") || (has_state(res, "57014") && item != p->late);
 
 	const bool executed = item->result != NULL;
@@ -203,7 +203,7 @@ static void judge_failure(struct pipeline *p, struct batch_item *item, PGresult 
 	item->again = true;
 	p->stale = p->stale || stale;
 	item->slow = guard;
-	if (PQresultStatus(res) != PGRES_PIPELINE_ABORTED && !stale && !guard) {
+	if (PQresultStatus(res) != PGRES_PIPELINE_ABORTED && !unknown && !stale && !guard) {
 		(void)pg_fail(p->c, res, false, true, &item->err);
 		if (pg_is_fatal(res)) {
 			p->ends = true;
@@ -216,14 +216,17 @@ static void judge_failure(struct pipeline *p, struct batch_item *item, PGresult 
 	PQclear(res);
 }
 
-static void judge(struct pipeline *p, struct batch_item *item, PGresult *res)
+static void judge(struct pipeline *p, struct batch_item *item, const struct sent *st, PGresult *res)
 {
 	const ExecStatusType status = PQresultStatus(res);
 
-	if (status == PGRES_TUPLES_OK || (p->writes && status == PGRES_COMMAND_OK))
+	if (status == PGRES_TUPLES_OK || (p->writes && status == PGRES_COMMAND_OK)) {
 		item->result = res;
-	else
-		judge_failure(p, item, res);
+		return;
+	}
+	if (st->prepares || has_state(res, "26000"))
+		pg_cache_lost(&p->c->cache, st->id);
+	judge_failure(p, item, res);
 }
 
 /* The NULL that ends a statement's results. */
@@ -238,7 +241,7 @@ static enum pg_io read_end(struct pipeline *p, const struct batch_item *item)
 	return PG_IO_LOST;
 }
 
-static enum pg_io read_item(struct pipeline *p, struct batch_item *item, const struct sent *st)
+static enum pg_io read_item(struct pipeline *p, struct batch_item *item, struct sent *st)
 {
 	PGresult *res;
 	enum pg_io io = next(p, item, &res);
@@ -246,20 +249,19 @@ static enum pg_io read_item(struct pipeline *p, struct batch_item *item, const s
 	if (io != PG_IO_OK || res == NULL)
 		return io == PG_IO_OK ? PG_IO_LOST : io;
 	if (st->prepares && PQresultStatus(res) == PGRES_COMMAND_OK) {
+		st->prepares = false;
 		PQclear(res);
 		io = read_end(p, item);
 		if (io == PG_IO_OK)
 			io = next(p, item, &res);
 		if (io != PG_IO_OK || res == NULL)
 			return io == PG_IO_OK ? PG_IO_LOST : io;
-		judge(p, item, res);
-		return read_end(p, item);
 	}
-	judge(p, item, res);
+	judge(p, item, st, res);
 	io = read_end(p, item);
 	if (!st->prepares || io != PG_IO_OK)
 		return io;
-	p->lost_prepare = true;
+	st->prepares = false;
 	io = next(p, item, &res); /* of the execution: aborted */
 	if (io != PG_IO_OK)
 		return io;
@@ -344,11 +346,12 @@ static void read_all(struct pipeline *p)
 		io = pg_drain(p->c, p->deadline, &error);
 		PQclear(error);
 	}
-	if (io != PG_IO_OK) {
+	if (io != PG_IO_OK)
 		(void)pg_give_up(p->c, io, true, NULL, &ignored);
-		p->lost_prepare = true;
-	}
-	if (p->stale || p->lost_prepare)
+	for (size_t i = 0; i < p->n && io != PG_IO_OK; i++)
+		if (p->sent[i].prepares)
+			pg_cache_lost(&p->c->cache, p->sent[i].id);
+	if (p->stale)
 		pg_cache_clear(&p->c->cache, false);
 }
 
@@ -386,7 +389,7 @@ static void fail_unknown(struct pipeline *p, struct batch_item *item, enum pg_io
 	item->err.outcome = ERR_OUTCOME_UNKNOWN;
 }
 
-static enum pg_io read_write(struct pipeline *p, struct batch_item *item, const struct sent *st)
+static enum pg_io read_write(struct pipeline *p, struct batch_item *item, struct sent *st)
 {
 	const int64_t timeout = p->c->base.statement_timeout_ns;
 	enum pg_io io;
@@ -428,7 +431,7 @@ static void read_writes(struct pipeline *p)
 	/* a cancellation may still be on its way, to hit whatever runs next */
 	if (io != PG_IO_OK || p->late != NULL || PQexitPipelineMode(p->c->pg) != 1)
 		p->c->base.broken = true;
-	if (p->stale || p->lost_prepare)
+	if (p->stale)
 		pg_cache_clear(&p->c->cache, false);
 }
 

@@ -83,6 +83,26 @@ void pg_cache_drop(struct pg_cache *k, struct pg_stmt *p, bool gone)
 	mem_free(p);
 }
 
+/* Rare, and there are not many. It may have been evicted already: a server that is told to forget what it does not know
+ * forgets nothing of what it is told with it. */
+void pg_cache_lost(struct pg_cache *k, uint64_t id)
+{
+	struct pg_stmt *p = k->newest;
+
+	while (p != NULL && p->id != id)
+		p = p->older;
+	if (p != NULL) {
+		pg_cache_drop(k, p, true);
+		return;
+	}
+	for (size_t i = 0; i < k->n_dead; i++) {
+		if (k->dead[i] == id) {
+			k->dead[i] = k->dead[--k->n_dead];
+			return;
+		}
+	}
+}
+
 void pg_cache_add(struct pg_cache *k, uint64_t id)
 {
 	struct pg_stmt *p = mem_alloc(sizeof(*p));

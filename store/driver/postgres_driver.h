@@ -191,10 +191,12 @@ void pg_cache_init(struct pg_cache *k);
 void pg_cache_done(struct pg_cache *k);
 /* NULL: not cached, or (*ret_fits false) never to be. The key stays in k->key for pg_cache_add. */
 struct pg_stmt *pg_cache_find(struct pg_cache *k, const struct stmt *s, bool *ret_fits);
-/* The server has prepared `id` for the key looked up last; evicts the oldest. */
+/* The server has prepared `id` for the key looked up last, or will have; evicts the oldest. */
 void pg_cache_add(struct pg_cache *k, uint64_t id);
 /* Drops an entry; gone: the server has dropped it already. */
 void pg_cache_drop(struct pg_cache *k, struct pg_stmt *p, bool gone);
+/* The server does not know a statement that was added before it had answered. */
+void pg_cache_lost(struct pg_cache *k, uint64_t id);
 /* Drops all; gone: DISCARD ALL or DEALLOCATE ALL ran. */
 void pg_cache_clear(struct pg_cache *k, bool gone);
 void pg_stmt_name(uint64_t id, char buf[PG_NAME_BYTES]);

@@ -463,6 +463,51 @@ static void test_the_server_forgets(void **state)
 	assert_in_range(n, LIMIT_STATEMENT_CACHE, LIMIT_STATEMENT_CACHE + 1);
 }
 
+static int64_t n_prepared(void)
+{
+	int64_t n = -1;
+
+	assert_ok(one(g.c, "SELECT count(*) FROM pg_prepared_statements", &n));
+	return n;
+}
+
+/* One that cannot be prepared costs the others of its batch nothing that they had, and leaves nothing behind. */
+static void test_one_that_cannot_be_prepared(void **state)
+{
+	(void)state;
+	NEEDS_SERVER();
+	for (int i = 0; i < 30; i++) {
+		READ("SELECT 1 FROM t", "SELECT 2 FROM t", "SELECT 3 FROM t", "SELECT 4 FROM t", "SELECT 5 FROM t",
+		     "SELECT 6 FROM t", "SELECT 7 FROM t", "SELECT 8 FROM t", "SELECT 9 FROM t", "SELECT 1 FROM nope");
+		assert_fates("+++++++++r");
+		READ("SELECT 1 FROM nope", "SELECT 10 FROM t");
+		assert_fates("ra");
+		WRITE("INSERT INTO nope VALUES (1)", "INSERT INTO nope VALUES (1)", "DELETE FROM t");
+		assert_fates("ra+");
+	}
+	assert_true(g.c->cache_misses <= 130);
+	assert_int_equal(n_prepared(), 10);
+	assert_int_equal(pg_conn(g.c)->cache.n_dead, 0);
+}
+
+static void test_more_statements_than_are_kept(void **state)
+{
+	static char texts[ITEMS][32];
+	const char *list[ITEMS];
+
+	(void)state;
+	NEEDS_SERVER();
+	for (int i = 0; i < 60; i++) {
+		for (int j = 0; j < ITEMS; j++) {
+			(void)snprintf(texts[j], sizeof(texts[j]), "SELECT %d FROM t", i * ITEMS + j);
+			list[j] = texts[j];
+		}
+		run(STMT_READ, IN_MS(20000), list, ITEMS);
+		assert_fates("++++++++++++++++");
+	}
+	assert_true(n_prepared() <= LIMIT_STATEMENT_CACHE + ITEMS);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -484,6 +529,8 @@ int main(void)
 		TEST(test_a_stale_plan_of_a_read),
 		TEST(test_reads_of_a_lost_connection_try_elsewhere),
 		TEST(test_the_server_forgets),
+		TEST(test_one_that_cannot_be_prepared),
+		TEST(test_more_statements_than_are_kept),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
