@@ -355,13 +355,14 @@ def test_head_keeps_the_length(raw):
 
 
 @pytest.mark.parametrize("accept", ["application/json", "application/x-ndjson", "text/csv"])
-def test_head_of_a_long_answer(client, raw, accept):
+def test_head_of_a_long_answer(sqlite_conn, raw, accept):
     """GET streams it; the length that HEAD tells is that of all of it, not of its end."""
-    create_tables(client, "default", MARKER)
-    client.post("/v1/models/Marker/records", {"records": [{"label": "x" * 90}] * 2000}).expect(201)
-    raw.request("HEAD", "/v1/models/Marker/records", headers=[("Accept", accept)])
+    path = f"/v1/models/Marker/records?using={sqlite_conn.name}"
+    create_tables(sqlite_conn.client, sqlite_conn.name, MARKER)
+    sqlite_conn.client.post(path, {"records": [{"label": "x" * 90}] * 3000}).expect(201)
+    raw.request("HEAD", path, headers=[("Accept", accept)])
     head = raw.response(head=True)
-    raw.request("GET", "/v1/models/Marker/records", headers=[("Accept", accept)])
+    raw.request("GET", path, headers=[("Accept", accept)])
     got = raw.response()
     assert got.header("Transfer-Encoding") == "chunked" and len(got.body) > 3 * 65536
     assert (head.status, head.header("Content-Length")) == (200, str(len(got.body)))

@@ -36,6 +36,7 @@ def pipes(server, postgres_backend):
         yield connect
         if server.alive:
             client.delete("/v1/connections/pipes?force=true")
+            client.put("/v1/default-connection", {"name": "default"}).expect(200)  # the server is everybody's
 
 
 class Answer:

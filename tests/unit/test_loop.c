@@ -389,7 +389,6 @@ static void test_a_loop_ends_after_the_ends_of_its_turns(void **state)
 {
 	(void)state;
 	loop_spawn(g.loop[0], ask_for_ends, NULL);
-	start_loop(0);
 	end_loop(0);
 	assert_int_equal(n_ends, 3);
 }
