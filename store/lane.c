@@ -321,25 +321,19 @@ static void leave(struct lane *l, struct lane_queue *q, struct lane_waiter *w)
 		lane_pass_on(q);
 }
 
-/* Why w has left. */
-static void give_up_error(const struct lane_queue *q, const struct pool *p, bool taken, struct err *err)
+/* Why one has left; `why`: how its wait ended. */
+static void give_up_error(const struct lane_queue *q, struct pool *p, bool taken, enum wait_result why, struct err *err)
 {
 	if (!q->writes) {
 		(void)err_set(err, ERR_STATEMENT_TIMEOUT, "the time allowed was over before the statement ran");
-		return;
-	}
-	if (taken) {
+	} else if (taken) {
 		(void)err_set(err, ERR_STATEMENT_TIMEOUT, "the time allowed was over while the statement ran");
 		err->outcome = ERR_OUTCOME_UNKNOWN;
-		return;
+	} else {
+		(void)pool_gave_up(p, LEASE_WRITE, why, err);
+		err->outcome = ERR_OUTCOME_NOT_STARTED;
 	}
-	if (q->pipelines)
-		(void)err_set(err, ERR_POOL_TIMEOUT, "no connection became free in time: all %lld are in use",
-			      (long long)pool_get_config(p)->max_connections);
-	else
-		(void)err_set(err, ERR_POOL_TIMEOUT,
-			      "another request or transaction was writing to the database all the time");
-	err->outcome = ERR_OUTCOME_NOT_STARTED;
+	err->cancelled = why == WAIT_CANCELLED;
 }
 
 /* Waits until w is finished, leading when asked to. False: gave up; w is freed or will be. */
@@ -360,8 +354,7 @@ static bool follow(struct lane *l, struct lane_queue *q, struct pool *p, struct 
 		} else if (r == WAIT_TIMEOUT && clock_mono_ns() < w->deadline) {
 			continue;
 		} else if (!(q->writes && w->taken && stay(q, w))) {
-			give_up_error(q, p, w->taken, err);
-			err->cancelled = r == WAIT_CANCELLED;
+			give_up_error(q, p, w->taken, r, err);
 			leave(l, q, w);
 			return false;
 		}

@@ -180,7 +180,7 @@ static void withdraw(struct reader *r, const struct waiting *gone)
 }
 
 /* Waits for the fiber that is leasing: the lease is there then, or this fiber is to try. */
-static bool wait_for_lease(struct reader *r, int64_t deadline, struct err *err)
+static bool wait_for_lease(struct reader *r, struct pool *p, int64_t deadline, struct err *err)
 {
 	struct waiting w = {.next = NULL};
 
@@ -196,9 +196,7 @@ static bool wait_for_lease(struct reader *r, int64_t deadline, struct err *err)
 		return true;
 	}
 	withdraw(r, &w);
-	(void)err_set(err, ERR_POOL_TIMEOUT, "no connection became free in time");
-	err->cancelled = res == WAIT_CANCELLED;
-	return false;
+	return pool_gave_up(p, LEASE_READ, res, err);
 }
 
 /* Leads to READER_HELD. */
@@ -209,7 +207,7 @@ static bool get_lease(struct reader *r, struct pool *p, int64_t deadline, int64_
 
 	deadline = clock_min(deadline, clock_deadline(pool_get_config(p)->acquire_timeout_s));
 	while (ok && r->state != READER_HELD)
-		ok = r->state == READER_LEASING ? wait_for_lease(r, deadline, err) : lease(r, p, deadline, err);
+		ok = r->state == READER_LEASING ? wait_for_lease(r, p, deadline, err) : lease(r, p, deadline, err);
 	*lease_ns += clock_mono_ns() - from;
 	return ok;
 }

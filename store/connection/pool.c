@@ -128,13 +128,18 @@ static bool take_turn(struct pool *p, struct turn *t, int64_t deadline, struct e
 {
 	const enum wait_result r = turn_take(t, deadline, 0, NULL);
 
-	if (r == WAIT_READY)
-		return true;
+	return r == WAIT_READY || pool_gave_up(p, LEASE_WRITE, r, err);
+}
+
+bool pool_gave_up(struct pool *p, enum lease_mode mode, enum wait_result why, struct err *err)
+{
 	mutex_lock(&p->lock);
-	p->stats.timeouts += r == WAIT_TIMEOUT;
+	p->stats.timeouts += why == WAIT_TIMEOUT;
 	mutex_unlock(&p->lock);
+	if (mode == LEASE_READ || p->driver->writer_turn == NULL)
+		return pool_none_free(p, why, err);
 	(void)err_set(err, ERR_POOL_TIMEOUT, "another request or transaction was writing to the database all the time");
-	err->cancelled = r == WAIT_CANCELLED;
+	err->cancelled = why == WAIT_CANCELLED;
 	return false;
 }
 

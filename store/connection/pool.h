@@ -5,6 +5,7 @@
 #ifndef FERROD_STORE_CONNECTION_POOL_H
 #define FERROD_STORE_CONNECTION_POOL_H
 
+#include "service/base/wait.h"
 #include "store/connection/dsn.h"
 #include "store/driver/driver.h"
 
@@ -55,6 +56,10 @@ struct pool *pool_ref(struct pool *p);
  * long, replaces the dead. ERR_POOL_TIMEOUT, ERR_DATABASE_UNAVAILABLE (with backoff: while the database is known to be
  * down only one attempt at a time is made, others fail at once or wait for its outcome). Parks. */
 bool pool_lease(struct pool *p, enum lease_mode mode, int64_t deadline, struct lease *ret, struct err *err) MUST_CHECK;
+
+/* The error of one that waited in vain (`why`: timed out or cancelled) for the lease that another of its loop was to
+ * take for both; counted like pool_lease's own. Always false. */
+bool pool_gave_up(struct pool *p, enum lease_mode mode, enum wait_result why, struct err *err);
 
 /* Takes the writer's turn for a lease that reads so far. No-op on PostgreSQL. Parks. */
 bool lease_upgrade(struct lease *l, int64_t deadline, struct err *err) MUST_CHECK;

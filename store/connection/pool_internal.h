@@ -51,6 +51,8 @@ void pool_fail_waiters(struct pool *p, const struct err *err);
 /* True when c must not be used again. Lock held. */
 bool pool_outdated(const struct pool *p, const struct driver_conn *c, int64_t now);
 bool pool_closed_error(struct err *err);
+/* For one that has waited in vain. Always false. */
+bool pool_none_free(const struct pool *p, enum wait_result why, struct err *err);
 
 /* A slot to open a connection in, when one may be opened; *ret_probe: an earlier attempt failed. Lock held. */
 bool pool_take_slot(struct pool *p, bool writer, bool *ret_probe) MUST_CHECK;

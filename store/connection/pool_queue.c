@@ -221,7 +221,7 @@ static bool fit(struct pool *p, struct driver_conn *c, int64_t deadline, struct 
 	return false;
 }
 
-static bool give_up(const struct pool *p, enum wait_result why, struct err *err)
+bool pool_none_free(const struct pool *p, enum wait_result why, struct err *err)
 {
 	(void)err_set(err, ERR_POOL_TIMEOUT, "no connection became free in time: all %lld are in use",
 		      (long long)p->cfg.max_connections);
@@ -316,7 +316,7 @@ bool pool_acquire(struct pool *p, bool writer, int64_t deadline, struct driver_c
 			break;
 		case GRANT_NONE:
 			/* the reason why none could be opened says more than that none came */
-			return failed && why == WAIT_TIMEOUT ? false : give_up(p, why, err);
+			return failed && why == WAIT_TIMEOUT ? false : pool_none_free(p, why, err);
 		}
 	}
 }

@@ -286,6 +286,7 @@ static void reads_in_haste(void *arg)
 static void first_gives_up(void *arg)
 {
 	struct lease l = {0};
+	struct pool_stats st;
 
 	(void)arg;
 	assert_true(pool_lease(g.pool, LEASE_READ, CLOCK_NEVER, &l, &g.err));
@@ -297,6 +298,8 @@ static void first_gives_up(void *arg)
 	(void)wait_until(IN_MS(60));
 	assert_int_equal(g.n_failed, 2);
 	assert_int_equal(g.err.code, ERR_POOL_TIMEOUT);
+	pool_stats(g.pool, &st);
+	assert_int_equal(st.timeouts, 2);
 	lease_release(&l);
 	turns(4);
 	assert_int_equal(g.n_shared, 2);
