@@ -14,6 +14,7 @@
 #include "service/loop.h"
 #include "store/reader.h"
 #include "tests/support/fake_driver.h"
+#include "tests/support/fibers.h"
 
 #include "service/base/banned.h"
 
@@ -366,5 +367,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_a_thread_without_a_loop_shares_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_figures, setup, teardown),
 	};
+	fibers_abort_on_failure();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
