@@ -36,6 +36,7 @@ struct reader {
 	bool outlived;   /* its turn has ended without it */
 	bool ends;       /* at_end is asked for */
 	int64_t used_ns; /* end of the last turn with a read */
+	bool resting;    /* atomic: held, and nobody's statement is on it */
 	bool used;       /* in this turn */
 	uint64_t epoch;
 	struct loop_turn_end at_end;
@@ -115,9 +116,12 @@ static void on_turn_end(void *arg)
 		ask_for_end(r);
 		return;
 	}
+	struct pool *p = pool_ref(lease.pool); /* r may go with the last */
 	r->lease = (struct lease){0};
 	r->state = READER_IDLE;
-	lease_release(&lease); /* r may go with the pool's last lease */
+	lease_release(&lease);
+	__atomic_store_n(&r->resting, false, __ATOMIC_RELEASE);
+	pool_unref(p);
 }
 
 /* ---- leasing ---- */
@@ -239,6 +243,7 @@ bool reader_enter(struct reader_set *s, struct pool *p, int64_t deadline, struct
 	if (r->running || !renew_snapshot(r))
 		return true;
 	r->running = r->used = true;
+	__atomic_store_n(&r->resting, false, __ATOMIC_RELEASE);
 	add(&r->stats.statements, 1);
 	*ret = r;
 	*ret_conn = r->lease.conn;
@@ -248,9 +253,22 @@ bool reader_enter(struct reader_set *s, struct pool *p, int64_t deadline, struct
 void reader_leave(struct reader *r)
 {
 	r->running = false;
+	__atomic_store_n(&r->resting, true, __ATOMIC_RELEASE);
 	if (r->outlived) /* what other processes have committed since is not to be missed by the next */
 		close_snapshot(r);
 	ask_for_end(r);
+}
+
+int64_t reader_resting(const struct reader_set *s)
+{
+	int64_t n = 0;
+
+	for (size_t i = 0; i < FIBER_LOOPS_MAX; i++) {
+		const struct reader *r = __atomic_load_n(&s->readers[i], __ATOMIC_ACQUIRE);
+
+		n += r != NULL && __atomic_load_n(&r->resting, __ATOMIC_ACQUIRE);
+	}
+	return n;
 }
 
 void reader_stats(const struct reader_set *s, struct lane_stats *stats)

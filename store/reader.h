@@ -29,6 +29,8 @@ bool reader_enter(struct reader_set *s, struct pool *p, int64_t deadline, struct
 		  struct driver_conn **ret_conn, int64_t *lease_ns, struct err *err) MUST_CHECK;
 void reader_leave(struct reader *r);
 
+/* Leases that are held to the end of a turn with no statement running: to others they are idle. Any thread. */
+int64_t reader_resting(const struct reader_set *s);
 /* Adds reads and the turns that they shared to the figures. Any thread. */
 void reader_stats(const struct reader_set *s, struct lane_stats *stats);
 

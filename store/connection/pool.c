@@ -350,8 +350,10 @@ void pool_stats(struct pool *p, struct pool_stats *ret)
 	mutex_lock(&p->lock);
 	*ret = p->stats;
 	ret->size = p->n_idle + p->n_leased + p->n_opening;
-	ret->idle = p->n_idle;
-	ret->in_use = p->n_leased;
+	/* whose answer has come finds nothing of it in use */
+	const int64_t resting = reader_resting(p->readers);
+	ret->in_use = p->n_leased > resting ? p->n_leased - resting : 0;
+	ret->idle = p->n_idle + p->n_leased - ret->in_use;
 	ret->waiting = p->n_waiting;
 	mutex_unlock(&p->lock);
 }
