@@ -6,7 +6,10 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "service/base/clock.h"
 #include "service/base/fiber.h"
@@ -362,6 +365,80 @@ static void test_figures(void **state)
 	assert_int_equal(st.round_trips, 2);
 }
 
+/* ---- with SQLite ---- */
+
+/* The one number that the statement yields, or -1. */
+static int64_t run_sql(struct driver_conn *c, const char *text)
+{
+	const struct stmt s = {.sql = str_z(text), .access = STMT_UNKNOWN};
+	struct cursor *cur;
+	int64_t n = -1;
+	bool row = true;
+
+	assert_true(driver_sqlite.prepare(c, &s, CLOCK_NEVER, &cur, &g.err));
+	while (row) {
+		assert_true(driver_sqlite.step(cur, &row, &g.err));
+		if (row)
+			n = cur->row[0].u.i;
+	}
+	driver_sqlite.finish(cur);
+	return n;
+}
+
+static int64_t read_number(void)
+{
+	struct reader *r;
+	struct driver_conn *c;
+	int64_t lease_ns = 0;
+
+	assert_true(reader_enter(pool_readers(g.pool), g.pool, CLOCK_NEVER, &r, &c, &lease_ns, &g.err));
+	assert_non_null(r);
+	const int64_t n = run_sql(c, "SELECT n FROM t");
+	reader_leave(r);
+	return n;
+}
+
+/* No thread pool: nothing parks, so all of it is one turn. */
+static void writes_between(void *arg)
+{
+	struct lease l = {0};
+
+	(void)arg;
+	assert_true(pool_lease(g.pool, LEASE_WRITE, CLOCK_NEVER, &l, &g.err));
+	(void)run_sql(l.conn, "CREATE TABLE t (n integer)");
+	(void)run_sql(l.conn, "INSERT INTO t VALUES (0)");
+	for (int64_t n = 1; n <= 5; n++) {
+		assert_int_equal(read_number(), n - 1);
+		assert_int_equal(run_sql(l.conn, "UPDATE t SET n = n + 1"), -1);
+		assert_int_equal(read_number(), n);
+	}
+	lease_release(&l);
+}
+
+static void test_sqlite_reads_what_this_turn_has_committed(void **state)
+{
+	char dir[] = "/tmp/ferrod-test-XXXXXX", url[100];
+	struct arena arena;
+	struct dsn dsn;
+
+	(void)state;
+	arena_init(&arena);
+	assert_non_null(mkdtemp(dir));
+	(void)snprintf(url, sizeof(url), "sqlite:%s/x.db?mode=rwc", dir);
+	assert_true(dsn_parse(&arena, str_z(url), &dsn, &g.err));
+	g.driver = driver_sqlite;
+	g.dsn = dsn;
+	create_pool(5);
+	run(writes_between);
+	pool_close(g.pool);
+	(void)snprintf(url, sizeof(url), "%s/x.db", dir);
+	assert_int_equal(unlink(url), 0); /* the log went with the last connection */
+	assert_int_equal(rmdir(dir), 0);
+	pool_unref(g.pool);
+	create_pool(1); /* for the teardown */
+	arena_done(&arena);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -375,6 +452,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_a_closed_pool_gets_its_connection_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_thread_without_a_loop_shares_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_figures, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_sqlite_reads_what_this_turn_has_committed, setup, teardown),
 	};
 	fibers_abort_on_failure();
 	return cmocka_run_group_tests(tests, NULL, NULL);
