@@ -33,7 +33,7 @@ FLAGS_asan = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-
 FLAGS_tsan = -O1 -g -fsanitize=thread -fno-omit-frame-pointer
 FLAGS_fuzz = -O1 -g -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all -fno-omit-frame-pointer
 FLAGS_fault = $(FLAGS_asan) -DFERROD_FAULTS
-# libpq's calls that the fault build makes fail (store/driver/fault_postgres.c)
+# libpq's calls that the fault build makes fail (store/driver/postgres/fault_postgres.c)
 FAULT_CALLS := PQsendQuery PQsendQueryParams PQsendPrepare PQsendQueryPrepared PQconsumeInput PQflush PQpipelineSync \
 	PQenterPipelineMode PQsetnonblocking PQconnectStartParams PQconnectPoll PQputCopyData PQputCopyEnd
 LDFLAGS_fault = $(patsubst %,-Wl$(comma)--wrap=%,$(FAULT_CALLS))

@@ -2,7 +2,7 @@
 #ifndef FERROD_HANDLERS_HANDLERS_H
 #define FERROD_HANDLERS_HANDLERS_H
 
-#include "service/request.h"
+#include "service/http/request.h"
 
 #define HANDLER(name) bool name(struct request *req, struct response *res, struct err *err)
 

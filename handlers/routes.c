@@ -2,7 +2,7 @@
 #include "handlers/routes.h"
 
 #include "handlers/handlers.h"
-#include "handlers/idempotency.h"
+#include "handlers/unit/idempotency.h"
 
 #include "service/base/banned.h"
 

@@ -2,7 +2,7 @@
 #ifndef FERROD_HANDLERS_ROUTES_H
 #define FERROD_HANDLERS_ROUTES_H
 
-#include "service/router.h"
+#include "service/http/router.h"
 
 /* Every route, in the order of the contract; static. */
 struct route_table routes_table(void);

@@ -5,8 +5,8 @@
 #ifndef FERROD_SERVICE_METRICS_H
 #define FERROD_SERVICE_METRICS_H
 
-#include "service/request.h"
-#include "service/router.h"
+#include "service/http/request.h"
+#include "service/http/router.h"
 
 /* X(ID, "name", "help"): plain counters of the process. */
 #define METRICS_COUNTERS(X) \

@@ -1,6 +1,6 @@
 /*
  * A statement ready to run: SQL text (which never contains a value) and its parameters. Built by the
- * pure middle (store/query, store/ddl) or from a client's raw SQL; run by store/exec.c.
+ * pure middle (store/query, store/ddl) or from a client's raw SQL; run by store/exec/exec.c.
  */
 #ifndef FERROD_STORE_STMT_H
 #define FERROD_STORE_STMT_H

@@ -16,7 +16,7 @@
 #define FERROD_STORE_STORE_H
 
 #include "store/connection/registry.h"
-#include "store/exec.h"
+#include "store/exec/exec.h"
 #include "store/schema/schema_registry.h"
 #include "store/session/session.h"
 #include "store/session/tx.h"

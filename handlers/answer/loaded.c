@@ -1,7 +1,7 @@
 /* Eager loading: parents first, then each relation's rows by the parents' link values, then the same below them. */
-#include "handlers/loaded.h"
+#include "handlers/answer/loaded.h"
 
-#include "handlers/values.h"
+#include "handlers/answer/values.h"
 
 #include "service/base/banned.h"
 

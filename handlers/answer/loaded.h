@@ -4,8 +4,8 @@
 #ifndef FERROD_HANDLERS_LOADED_H
 #define FERROD_HANDLERS_LOADED_H
 
-#include "handlers/query_request.h"
-#include "handlers/render.h"
+#include "handlers/query/query_request.h"
+#include "handlers/answer/render.h"
 
 struct loaded_relation;
 

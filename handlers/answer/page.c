@@ -1,7 +1,7 @@
 /* Keyset pages. A cursor is base64url of JSON: {"b": binding, "d": "n"|"p", "v": [order column values]}. */
-#include "handlers/page.h"
+#include "handlers/answer/page.h"
 
-#include "handlers/values.h"
+#include "handlers/answer/values.h"
 #include "service/base/num.h"
 
 #include "service/base/banned.h"

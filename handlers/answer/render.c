@@ -1,5 +1,5 @@
 /* Shapes that several answers share. */
-#include "handlers/render.h"
+#include "handlers/answer/render.h"
 
 #include "service/base/clock.h"
 #include "service/base/num.h"

@@ -2,7 +2,7 @@
 #ifndef FERROD_HANDLERS_RENDER_H
 #define FERROD_HANDLERS_RENDER_H
 
-#include "handlers/context.h"
+#include "handlers/unit/context.h"
 #include "store/query/query.h"
 
 /* "name": with a comma before it unless the object has just begun; for literal names. */

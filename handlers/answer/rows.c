@@ -1,5 +1,5 @@
 /* Row sinks that write into the answer. */
-#include "handlers/rows.h"
+#include "handlers/answer/rows.h"
 
 #include "service/base/banned.h"
 

@@ -5,7 +5,7 @@
 #ifndef FERROD_HANDLERS_ROWS_H
 #define FERROD_HANDLERS_ROWS_H
 
-#include "handlers/render.h"
+#include "handlers/answer/render.h"
 #include "store/codec/codec_write.h"
 
 struct rows_writer {

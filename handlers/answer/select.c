@@ -1,9 +1,9 @@
 /* Answers a select. */
-#include "handlers/select.h"
+#include "handlers/answer/select.h"
 
-#include "handlers/loaded.h"
-#include "handlers/page.h"
-#include "handlers/rows.h"
+#include "handlers/answer/loaded.h"
+#include "handlers/answer/page.h"
+#include "handlers/answer/rows.h"
 
 #include "service/base/banned.h"
 

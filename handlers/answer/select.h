@@ -2,7 +2,7 @@
 #ifndef FERROD_HANDLERS_SELECT_H
 #define FERROD_HANDLERS_SELECT_H
 
-#include "handlers/context.h"
+#include "handlers/unit/context.h"
 #include "store/query/query.h"
 
 /* Runs q in a unit of its own and writes {"rows": [...], ...} with cursors, and the total when the client prefers it.

@@ -1,5 +1,5 @@
 /* Values that a row has brought, on their way into another statement. */
-#include "handlers/values.h"
+#include "handlers/answer/values.h"
 
 #include "service/base/banned.h"
 

@@ -1,9 +1,9 @@
 /* Batch: validates every step before the first runs, then runs them in one unit (atomic, retried) or each in its own.
  */
-#include "handlers/batch.h"
+#include "handlers/batch/batch.h"
 
 #include "handlers/handlers.h"
-#include "handlers/render.h"
+#include "handlers/answer/render.h"
 #include "service/base/clock.h"
 #include "service/base/num.h"
 #include "service/base/wait.h"

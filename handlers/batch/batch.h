@@ -2,7 +2,7 @@
 #ifndef FERROD_HANDLERS_BATCH_H
 #define FERROD_HANDLERS_BATCH_H
 
-#include "handlers/context.h"
+#include "handlers/unit/context.h"
 
 enum batch_op {
 	BATCH_SQL_EXECUTE,

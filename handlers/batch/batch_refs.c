@@ -1,5 +1,5 @@
 /* {"$ref": "name.rows.0.id"}: references of batch steps to the bodies of earlier ones. */
-#include "handlers/batch.h"
+#include "handlers/batch/batch.h"
 
 #include "service/base/num.h"
 

@@ -1,12 +1,12 @@
 /* The operations of batch steps: the same work as their endpoints, inside the batch's unit. */
-#include "handlers/batch.h"
-#include "handlers/bulk.h"
-#include "handlers/query_write.h"
-#include "handlers/records.h"
-#include "handlers/rows.h"
-#include "handlers/select.h"
-#include "handlers/sql.h"
-#include "handlers/values.h"
+#include "handlers/batch/batch.h"
+#include "handlers/records/bulk.h"
+#include "handlers/query/query_write.h"
+#include "handlers/records/records.h"
+#include "handlers/answer/rows.h"
+#include "handlers/answer/select.h"
+#include "handlers/resources/sql.h"
+#include "handlers/answer/values.h"
 
 #include "service/base/banned.h"
 

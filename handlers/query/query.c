@@ -1,8 +1,8 @@
 /* Reads by QueryIR: rows, first, count, exists. */
 #include "handlers/handlers.h"
-#include "handlers/query_request.h"
-#include "handlers/rows.h"
-#include "handlers/select.h"
+#include "handlers/query/query_request.h"
+#include "handlers/answer/rows.h"
+#include "handlers/answer/select.h"
 
 #include "service/base/banned.h"
 

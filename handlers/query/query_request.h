@@ -2,7 +2,7 @@
 #ifndef FERROD_HANDLERS_QUERY_REQUEST_H
 #define FERROD_HANDLERS_QUERY_REQUEST_H
 
-#include "handlers/context.h"
+#include "handlers/unit/context.h"
 #include "store/query/query.h"
 
 struct query_request {

@@ -1,6 +1,6 @@
 /* Writes by QueryIR, their guards, and what the database makes of a query. */
 #include "handlers/handlers.h"
-#include "handlers/query_write.h"
+#include "handlers/query/query_write.h"
 
 #include "service/base/banned.h"
 

@@ -2,8 +2,8 @@
 #ifndef FERROD_HANDLERS_QUERY_WRITE_H
 #define FERROD_HANDLERS_QUERY_WRITE_H
 
-#include "handlers/query_request.h"
-#include "handlers/render.h"
+#include "handlers/query/query_request.h"
+#include "handlers/answer/render.h"
 
 struct query_write {
 	struct query *q;

@@ -3,9 +3,9 @@
  * one unit: by a statement a chunk, or, where nothing is to be answered of the rows and there are enough of them, by a
  * load that goes on from chunk to chunk.
  */
-#include "handlers/bulk.h"
+#include "handlers/records/bulk.h"
 
-#include "handlers/rows.h"
+#include "handlers/answer/rows.h"
 
 #include "service/base/wait.h"
 

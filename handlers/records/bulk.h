@@ -2,8 +2,8 @@
 #ifndef FERROD_HANDLERS_BULK_H
 #define FERROD_HANDLERS_BULK_H
 
-#include "handlers/bulk_reader.h"
-#include "handlers/records.h"
+#include "handlers/records/bulk_reader.h"
+#include "handlers/records/records.h"
 
 /* Inserts every record of the reader in one unit, in chunks below the engine's parameter limit; answers 201. Parks. */
 bool bulk_create(struct context *c, const struct model *m, struct bulk_reader *in, struct err *err) MUST_CHECK;

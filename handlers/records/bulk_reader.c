@@ -1,5 +1,5 @@
 /* Bulk bodies: pieces from the connection, records out of the pieces. */
-#include "handlers/bulk_reader.h"
+#include "handlers/records/bulk_reader.h"
 
 #include "service/base/banned.h"
 

@@ -9,7 +9,7 @@
 #include "service/base/err.h"
 #include "service/base/json.h"
 #include "service/base/json_split.h"
-#include "service/request.h"
+#include "service/http/request.h"
 
 struct bulk_reader {
 	struct json_split split;

@@ -1,8 +1,8 @@
 /* get-or-create and update-or-create: one atomic step; who loses a race gets what the winner made. */
 #include "handlers/handlers.h"
-#include "handlers/records.h"
-#include "handlers/rows.h"
-#include "handlers/values.h"
+#include "handlers/records/records.h"
+#include "handlers/answer/rows.h"
+#include "handlers/answer/values.h"
 #include "service/base/num.h"
 
 #include "service/base/banned.h"

@@ -1,8 +1,8 @@
 /* Records by filter: GET on a model's records. */
 #include "handlers/handlers.h"
-#include "handlers/list_filter.h"
-#include "handlers/query_request.h"
-#include "handlers/select.h"
+#include "handlers/records/list_filter.h"
+#include "handlers/query/query_request.h"
+#include "handlers/answer/select.h"
 
 #include "service/base/banned.h"
 

@@ -1,5 +1,5 @@
 /* The filter grammar of lists (api section 9), a subset of PostgREST's. */
-#include "handlers/list_filter.h"
+#include "handlers/records/list_filter.h"
 
 #include "service/base/num.h"
 

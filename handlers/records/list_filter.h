@@ -3,7 +3,7 @@
 #ifndef FERROD_HANDLERS_LIST_FILTER_H
 #define FERROD_HANDLERS_LIST_FILTER_H
 
-#include "service/request.h"
+#include "service/http/request.h"
 #include "store/query/query.h"
 
 /* Adds every argument of the request to q (made by query_new, or holding a relation's own condition). Everything lives

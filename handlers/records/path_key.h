@@ -2,7 +2,7 @@
 #ifndef FERROD_HANDLERS_PATH_KEY_H
 #define FERROD_HANDLERS_PATH_KEY_H
 
-#include "service/request.h"
+#include "service/http/request.h"
 #include "store/query/query.h"
 
 /* Path parameter `param` as key values of m (m->n_pk of them, in the arena). ERR_INVALID_QUERY for a model without

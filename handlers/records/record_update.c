@@ -1,9 +1,9 @@
 /* One record by its key: replace (PUT), change (PATCH), delete, refresh; guarded by If-Match when the client sends it.
  */
 #include "handlers/handlers.h"
-#include "handlers/records.h"
-#include "handlers/rows.h"
-#include "handlers/values.h"
+#include "handlers/records/records.h"
+#include "handlers/answer/rows.h"
+#include "handlers/answer/values.h"
 
 #include "service/base/banned.h"
 

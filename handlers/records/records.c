@@ -1,8 +1,8 @@
 /* One record by its key: read from the session's map or the database. */
-#include "handlers/records.h"
+#include "handlers/records/records.h"
 
 #include "handlers/handlers.h"
-#include "handlers/path_key.h"
+#include "handlers/records/path_key.h"
 
 #include "service/base/banned.h"
 

@@ -2,8 +2,8 @@
 #ifndef FERROD_HANDLERS_RECORDS_H
 #define FERROD_HANDLERS_RECORDS_H
 
-#include "handlers/query_request.h"
-#include "handlers/render.h"
+#include "handlers/query/query_request.h"
+#include "handlers/answer/render.h"
 
 /* A request on /v1/models/{model}/records/{pk}. */
 struct record_request {

@@ -1,8 +1,8 @@
 /* Creating records: one from an object, or many from a bulk body. */
-#include "handlers/bulk.h"
+#include "handlers/records/bulk.h"
 #include "handlers/handlers.h"
-#include "handlers/records.h"
-#include "handlers/rows.h"
+#include "handlers/records/records.h"
+#include "handlers/answer/rows.h"
 
 #include "service/base/banned.h"
 

@@ -1,11 +1,11 @@
 /* What hangs on a record: related rows, and the links of many-to-many relations. */
 #include "handlers/handlers.h"
-#include "handlers/list_filter.h"
-#include "handlers/query_write.h"
-#include "handlers/records.h"
-#include "handlers/rows.h"
-#include "handlers/select.h"
-#include "handlers/values.h"
+#include "handlers/records/list_filter.h"
+#include "handlers/query/query_write.h"
+#include "handlers/records/records.h"
+#include "handlers/answer/rows.h"
+#include "handlers/answer/select.h"
+#include "handlers/answer/values.h"
 
 #include "service/base/banned.h"
 

@@ -1,9 +1,9 @@
 /* Named connections: connect, look, check, disconnect, default, reset. */
-#include "handlers/context.h"
+#include "handlers/unit/context.h"
 #include "handlers/handlers.h"
-#include "handlers/migrate.h"
-#include "handlers/render.h"
-#include "handlers/url_policy.h"
+#include "handlers/resources/migrate.h"
+#include "handlers/answer/render.h"
+#include "handlers/resources/url_policy.h"
 #include "service/base/clock.h"
 
 #include "service/base/banned.h"

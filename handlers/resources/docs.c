@@ -2,7 +2,7 @@
 #include "handlers/handlers.h"
 #include "openapi/assets.h"
 #include "service/base/num.h"
-#include "service/problem.h"
+#include "service/http/problem.h"
 
 #include "service/base/banned.h"
 

@@ -1,7 +1,7 @@
 /* Is the process up, is it ready, what is it made of. */
-#include "handlers/context.h"
+#include "handlers/unit/context.h"
 #include "handlers/handlers.h"
-#include "handlers/render.h"
+#include "handlers/answer/render.h"
 #include "service/base/clock.h"
 #include "service/base/json.h"
 

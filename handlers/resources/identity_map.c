@@ -1,8 +1,8 @@
 /* Emptying a session's identity map, whole or by one record. */
-#include "handlers/context.h"
+#include "handlers/unit/context.h"
 #include "handlers/handlers.h"
-#include "handlers/path_key.h"
-#include "handlers/render.h"
+#include "handlers/records/path_key.h"
+#include "handlers/answer/render.h"
 
 #include "service/base/banned.h"
 

@@ -1,7 +1,7 @@
 /* A live database as SchemaIR, registered as models when asked for. */
 #include "handlers/handlers.h"
-#include "handlers/migrate.h"
-#include "handlers/render.h"
+#include "handlers/resources/migrate.h"
+#include "handlers/answer/render.h"
 #include "store/migrate/live_ir.h"
 #include "store/schema/schema_json.h"
 

@@ -1,10 +1,10 @@
 /* GET /metrics: the process's counters and the domain's gauges in Prometheus text. */
-#include "handlers/context.h"
+#include "handlers/unit/context.h"
 #include "handlers/handlers.h"
 #include "service/metrics.h"
-#include "store/lane.h"
+#include "store/exec/lane.h"
 #include "store/query/query.h"
-#include "store/reader.h"
+#include "store/exec/reader.h"
 
 #include "service/base/banned.h"
 

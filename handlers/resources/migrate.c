@@ -1,8 +1,8 @@
 /* DDL: what create-tables would run, and running it; migrations. */
-#include "handlers/migrate.h"
+#include "handlers/resources/migrate.h"
 
 #include "handlers/handlers.h"
-#include "handlers/render.h"
+#include "handlers/answer/render.h"
 #include "service/base/clock.h"
 
 #include "service/base/banned.h"

@@ -2,7 +2,7 @@
 #ifndef FERROD_HANDLERS_MIGRATE_H
 #define FERROD_HANDLERS_MIGRATE_H
 
-#include "handlers/context.h"
+#include "handlers/unit/context.h"
 #include "store/migrate/apply.h"
 
 /* Until when a migration that this request asks for may run: what the client prefers, else for ever, for a table of any

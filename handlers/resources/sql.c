@@ -1,9 +1,9 @@
 /* The client's own SQL: one statement a call, arguments bound by the database. */
-#include "handlers/context.h"
+#include "handlers/unit/context.h"
 #include "handlers/handlers.h"
-#include "handlers/query_write.h"
-#include "handlers/rows.h"
-#include "handlers/sql.h"
+#include "handlers/query/query_write.h"
+#include "handlers/answer/rows.h"
+#include "handlers/resources/sql.h"
 
 #include "service/base/banned.h"
 

@@ -1,7 +1,7 @@
 /* Transactions and savepoints: begin, look, end. */
-#include "handlers/context.h"
+#include "handlers/unit/context.h"
 #include "handlers/handlers.h"
-#include "handlers/render.h"
+#include "handlers/answer/render.h"
 
 #include "service/base/banned.h"
 

@@ -1,9 +1,9 @@
 /* Bounds on database URLs. Pure but for reading its arguments. */
-#include "handlers/url_policy.h"
+#include "handlers/resources/url_policy.h"
 
 #include <fnmatch.h>
 
-#include "handlers/render.h"
+#include "handlers/answer/render.h"
 
 #include "service/base/banned.h"
 

@@ -10,9 +10,9 @@
 #define FERROD_HANDLERS_CONTEXT_H
 
 #include "handlers/app.h"
-#include "service/auth.h"
-#include "service/problem.h"
-#include "service/request.h"
+#include "service/auth/auth.h"
+#include "service/http/problem.h"
+#include "service/http/request.h"
 #include "store/store.h"
 
 struct context {

@@ -3,15 +3,15 @@
  * old or 10,000 came after it; the bytes of its answer may go before (too large, or the oldest of too many), but never
  * the fact that the request was done, so that nothing is written twice.
  */
-#include "handlers/idempotency.h"
+#include "handlers/unit/idempotency.h"
 
-#include "service/auth.h"
+#include "service/auth/auth.h"
 #include "service/base/clock.h"
 #include "service/base/map.h"
 #include "service/base/mem.h"
 #include "service/base/mutex.h"
 #include "service/base/num.h"
-#include "service/problem.h"
+#include "service/http/problem.h"
 
 #include "service/base/banned.h"
 

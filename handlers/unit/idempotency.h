@@ -6,7 +6,7 @@
 #ifndef FERROD_HANDLERS_IDEMPOTENCY_H
 #define FERROD_HANDLERS_IDEMPOTENCY_H
 
-#include "service/request.h"
+#include "service/http/request.h"
 
 /* Runs `work` unless the request's key has an answer already. ERR_INVALID_REQUEST for a malformed key,
  * ERR_IDEMPOTENCY_KEY_REUSED when it came with another body, or when its answer was too large to keep. Without the

@@ -1,5 +1,5 @@
 /* Scopes of the calling principal. Without configured keys there is no principal and everything is allowed. */
-#include "service/auth.h"
+#include "service/auth/auth.h"
 
 #include "service/base/banned.h"
 

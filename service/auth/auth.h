@@ -2,8 +2,8 @@
 #ifndef FERROD_SERVICE_AUTH_H
 #define FERROD_SERVICE_AUTH_H
 
-#include "service/request.h"
-#include "service/router.h"
+#include "service/http/request.h"
+#include "service/http/router.h"
 
 struct principal {
 	struct str name;

@@ -1,6 +1,6 @@
 /* No Access-Control-Allow-Credentials: API keys travel in Authorization, which the page itself sets; cookies are none
  * of ours. */
-#include "service/cors.h"
+#include "service/auth/cors.h"
 
 #include "service/base/banned.h"
 

@@ -3,7 +3,7 @@
 #ifndef FERROD_SERVICE_CORS_H
 #define FERROD_SERVICE_CORS_H
 
-#include "service/request.h"
+#include "service/http/request.h"
 
 /* Is `origin` (the header's value) one of the comma-separated `origins`? any: "*" counts. */
 bool cors_listed(struct str origins, struct str origin, bool any);

@@ -2,7 +2,7 @@
  * API keys. A key is 32 random bytes as base64url; its entry holds sha256$<salt>$<digest> over salt and key text (the
  * keys carry 256 bits of randomness, so a slow hash would add nothing).
  */
-#include "service/keys.h"
+#include "service/auth/keys.h"
 
 #include <errno.h>
 #include <strings.h>

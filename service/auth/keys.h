@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 
-#include "service/auth.h"
+#include "service/auth/auth.h"
 
 struct key_set;
 

@@ -1,5 +1,5 @@
 /* One lock for all buckets: a take is a dozen instructions, and there is none when no limit is set. */
-#include "service/rate.h"
+#include "service/auth/rate.h"
 
 #include <math.h>
 

@@ -1,7 +1,7 @@
 /*
  * One error value for the whole daemon. Fallible functions return bool, take `struct err *err` last
  * and write it only on failure. The code is the problem code of the HTTP contract; which status it
- * has is known to service/problem.c alone.
+ * has is known to service/http/problem.c alone.
  */
 #ifndef FERROD_BASE_ERR_H
 #define FERROD_BASE_ERR_H

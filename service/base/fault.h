@@ -16,7 +16,7 @@ bool fault_due(void);
 /* Has one failed since fault_arm? */
 bool fault_fired(void);
 
-/* store/driver/fault_sqlite.c: before SQLite is used. */
+/* store/driver/sqlite/fault_sqlite.c: before SQLite is used. */
 void fault_sqlite_init(void);
 
 #endif

@@ -34,7 +34,7 @@ struct loop_turn_end {
 	struct loop_turn_end *next; /* the loop's */
 };
 
-/* What the thread's event loop offers to fibers (service/loop.c). */
+/* What the thread's event loop offers to fibers (service/http/loop.c). */
 struct fiber_loop {
 	/* Puts a fiber of this loop on the ready list; callable from any thread. */
 	void (*post)(struct fiber_loop *loop, struct fiber *f);

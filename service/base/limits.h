@@ -1,11 +1,11 @@
 /*
  * Every bound of the daemon, in one place. A limit that an operator may change is the default of a
- * row of the settings table (service/config.c) and is named there; the others are compile-time caps.
+ * row of the settings table (service/config/config.c) and is named there; the others are compile-time caps.
  */
 #ifndef FERROD_BASE_LIMITS_H
 #define FERROD_BASE_LIMITS_H
 
-/* defaults of settings (service/config.c) */
+/* defaults of settings (service/config/config.c) */
 #define LIMIT_BODY_BYTES (8 * 1024 * 1024)          /* request body */
 #define LIMIT_BULK_BODY_BYTES (1024L * 1024 * 1024) /* bulk create body */
 #define LIMIT_URI_BYTES 4096                        /* request target */

@@ -1,5 +1,5 @@
 /* The table of settings and the three places they are read from. */
-#include "service/config.h"
+#include "service/config/config.h"
 
 #include <ctype.h>
 #include <errno.h>

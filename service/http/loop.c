@@ -1,6 +1,6 @@
 /* The event loop. Events are marked first and fibers run afterwards, so that no event of a batch names a wait that is
  * gone. */
-#include "service/loop.h"
+#include "service/http/loop.h"
 
 #include <errno.h>
 #include <pthread.h>

@@ -1,5 +1,5 @@
 /* The table of problem codes: status, whether a retry may help, title, and what the problem's page says. */
-#include "service/problem.h"
+#include "service/http/problem.h"
 
 #include "service/base/banned.h"
 

@@ -2,7 +2,7 @@
 #ifndef FERROD_SERVICE_PROBLEM_H
 #define FERROD_SERVICE_PROBLEM_H
 
-#include "service/request.h"
+#include "service/http/request.h"
 
 /* HTTP status of a code. */
 int problem_status(enum err_code code);

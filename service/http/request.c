@@ -1,5 +1,5 @@
 /* Accessors of a request and the simple half of a response; streaming is server_stream.c's. */
-#include "service/request.h"
+#include "service/http/request.h"
 
 #include "service/base/banned.h"
 

@@ -1,5 +1,5 @@
 /* Route matching: byte by byte against the const table, in which every {parameter} is a whole segment. */
-#include "service/router.h"
+#include "service/http/router.h"
 
 #include <assert.h>
 

@@ -2,7 +2,7 @@
 #ifndef FERROD_SERVICE_ROUTER_H
 #define FERROD_SERVICE_ROUTER_H
 
-#include "service/request.h"
+#include "service/http/request.h"
 
 enum scope {
 	SCOPE_NONE, /* open without a key */

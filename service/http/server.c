@@ -1,5 +1,5 @@
 /* Life of the server: sockets, daemons, loop threads, drain. */
-#include "service/server.h"
+#include "service/http/server.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -14,8 +14,8 @@
 #include "service/base/log.h"
 #include "service/base/mem.h"
 #include "service/base/num.h"
-#include "service/server_impl.h"
-#include "service/tls.h"
+#include "service/http/server_impl.h"
+#include "service/http/tls.h"
 
 #include "service/base/banned.h"
 

@@ -6,9 +6,9 @@
 #ifndef FERROD_SERVICE_SERVER_H
 #define FERROD_SERVICE_SERVER_H
 
-#include "service/loop.h"
-#include "service/request.h"
-#include "service/router.h"
+#include "service/http/loop.h"
+#include "service/http/request.h"
+#include "service/http/router.h"
 
 struct server_options {
 	int listen_fd;     /* inherited listening socket, used in place of `listen`; 0: none */
@@ -18,12 +18,12 @@ struct server_options {
 	unsigned http_connections; /* over all loops */
 	unsigned http_idle_s;
 	double request_timeout_s; /* a request's deadline */
-	double body_wait_s;       /* a bulk body that comes too slowly: service/server_body.c */
+	double body_wait_s;       /* a bulk body that comes too slowly: service/http/server_body.c */
 	double write_timeout_s;   /* a client that takes nothing of a stream for so long loses it */
 	bool access_log;
 	bool check_host;            /* loopback without keys: Host and Origin must be loopback (DNS rebinding, CSRF) */
-	struct str cors_origins;    /* service/cors.h; empty: no cross-origin requests */
-	const char *tls_priorities; /* service/tls.h, whose credentials are loaded; NULL: plain HTTP */
+	struct str cors_origins;    /* service/auth/cors.h; empty: no cross-origin requests */
+	const char *tls_priorities; /* service/http/tls.h, whose credentials are loaded; NULL: plain HTTP */
 	struct route_table routes;
 	void *app; /* becomes request->app */
 	/* Credential -> principal; NULL: no keys. false: ERR_UNAUTHENTICATED. Called before the body is read; never

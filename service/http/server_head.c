@@ -5,12 +5,12 @@
 #include <arpa/inet.h>
 #include <strings.h>
 
-#include "service/auth.h"
+#include "service/auth/auth.h"
 #include "service/base/clock.h"
 #include "service/base/fault.h"
 #include "service/base/num.h"
-#include "service/cors.h"
-#include "service/server_impl.h"
+#include "service/auth/cors.h"
+#include "service/http/server_impl.h"
 
 #include "service/base/banned.h"
 

@@ -7,7 +7,7 @@
 #include <stdatomic.h>
 
 #include "service/base/mutex.h"
-#include "service/server.h"
+#include "service/http/server.h"
 
 struct server_loop {
 	struct server *server;

@@ -4,14 +4,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "service/auth.h"
+#include "service/auth/auth.h"
 #include "service/base/clock.h"
 #include "service/base/fault.h"
 #include "service/base/log.h"
 #include "service/base/mem.h"
 #include "service/metrics.h"
-#include "service/problem.h"
-#include "service/server_impl.h"
+#include "service/http/problem.h"
+#include "service/http/server_impl.h"
 
 #include "service/base/banned.h"
 

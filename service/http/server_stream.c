@@ -2,7 +2,7 @@
  */
 #include "service/base/clock.h"
 #include "service/base/num.h"
-#include "service/server_impl.h"
+#include "service/http/server_impl.h"
 
 #include "service/base/banned.h"
 

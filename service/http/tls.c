@@ -3,7 +3,7 @@
  * still use the credentials it was given: replaced ones live until the end (a few kilobytes each, and only when the
  * files have changed).
  */
-#include "service/tls.h"
+#include "service/http/tls.h"
 
 #include <gnutls/abstract.h>
 #include <gnutls/gnutls.h>

@@ -5,8 +5,8 @@
 #include "service/base/fiber.h"
 #include "service/base/mem.h"
 #include "store/connection/pool_internal.h"
-#include "store/lane.h"
-#include "store/reader.h"
+#include "store/exec/lane.h"
+#include "store/exec/reader.h"
 
 #include "service/base/banned.h"
 

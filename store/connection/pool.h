@@ -18,8 +18,8 @@ struct pool_config {
 struct pool_config pool_config_default(void);
 
 struct pool;
-struct lane_set;   /* store/lane.h */
-struct reader_set; /* store/reader.h */
+struct lane_set;   /* store/exec/lane.h */
+struct reader_set; /* store/exec/reader.h */
 
 enum lease_mode {
 	LEASE_READ,

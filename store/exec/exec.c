@@ -1,14 +1,14 @@
 /* The one path all SQL takes; see exec.h. A unit holds at most one connection: its transaction's, or a lease of its
  * own. */
-#include "store/exec.h"
+#include "store/exec/exec.h"
 
 #include <assert.h>
 #include <string.h>
 
 #include "service/base/clock.h"
 #include "service/base/fiber.h"
-#include "store/lane.h"
-#include "store/reader.h"
+#include "store/exec/lane.h"
+#include "store/exec/reader.h"
 
 #include "service/base/banned.h"
 

@@ -1,13 +1,13 @@
 /* Queues of quick reads and of quick writes, one of each per loop: only its own thread touches them, so there is
  * nothing to lock. */
-#include "store/lane.h"
+#include "store/exec/lane.h"
 
 #include "service/base/clock.h"
 #include "service/base/fiber.h"
 #include "service/base/mem.h"
 #include "service/base/num.h"
 #include "service/base/wait.h"
-#include "store/lane_queue.h"
+#include "store/exec/lane_queue.h"
 
 #include "service/base/banned.h"
 

@@ -1,5 +1,5 @@
 /* Who waits in a lane and who leads. */
-#include "store/lane_queue.h"
+#include "store/exec/lane_queue.h"
 
 #include "service/base/clock.h"
 #include "service/base/mem.h"

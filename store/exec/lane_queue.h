@@ -6,7 +6,7 @@
 #define FERROD_STORE_LANE_QUEUE_H
 
 #include "service/base/wait.h"
-#include "store/lane.h"
+#include "store/exec/lane.h"
 
 /* Bytes of an item without the error. */
 #define LANE_ITEM_BYTES offsetof(struct batch_item, err)

@@ -1,5 +1,5 @@
 /* One reader per loop and pool: only the loop's own thread touches it, so there is nothing to lock. */
-#include "store/reader.h"
+#include "store/exec/reader.h"
 
 #include "service/base/clock.h"
 #include "service/base/fiber.h"

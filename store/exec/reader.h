@@ -13,7 +13,7 @@
 #define FERROD_STORE_READER_H
 
 #include "store/connection/pool.h"
-#include "store/lane.h"
+#include "store/exec/lane.h"
 
 struct reader;
 struct reader_set;

@@ -1,7 +1,7 @@
 /* Page cursors: whatever a client sends as one is refused or leads to a query that lowers. An input that begins with
  * 'r' is the cursor's text. Any other is order and values of a cursor that belongs to its query: three bytes (two
  * columns, their directions and nulls) and a JSON array. */
-#include "handlers/page.h"
+#include "handlers/answer/page.h"
 #include "service/base/num.h"
 #include "tests/fuzz/fuzz_common.h"
 

@@ -1,6 +1,6 @@
 /* The filter grammar of lists: one query string, as the server decodes it. */
-#include "handlers/list_filter.h"
-#include "service/router.h"
+#include "handlers/records/list_filter.h"
+#include "service/http/router.h"
 #include "tests/fuzz/fuzz_common.h"
 
 static size_t parse(struct arena *a, struct str rest, struct http_pair *args, size_t max)

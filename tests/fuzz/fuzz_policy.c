@@ -2,7 +2,7 @@
  * server's, and SQLite a path in its directory. */
 #include <libpq-fe.h>
 
-#include "handlers/url_policy.h"
+#include "handlers/resources/url_policy.h"
 #include "store/connection/dsn.h"
 #include "tests/fuzz/fuzz_common.h"
 

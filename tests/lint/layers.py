@@ -10,28 +10,30 @@ import sys
 FILE_LINES = 600
 FUNCTION_LINES = 70
 
-PURE = re.compile(r"store/(schema|query|ddl|dialect|codec)/|store/migrate/(diff|plan|live)")
+PURE = re.compile(r"store/(schema|query|ddl|dialect|codec|policy|migrate|revision)/(?!apply\.|run\.|locks\.)")
 # library header -> files that may include it
 LIBRARIES = [
-    (re.compile(r"microhttpd\.h"), re.compile(r"service/(server\w*\.[ch]|loop\.c)$")),
-    (re.compile(r"gnutls/"), re.compile(r"service/tls\.c$")),
-    (re.compile(r"sqlite3\.h"), re.compile(r"store/driver/(?!\w*postgres)")),
-    (re.compile(r"libpq-fe\.h|pg_config.*\.h|postgres_ext\.h"), re.compile(r"store/driver/(?!\w*sqlite)")),
+    (re.compile(r"microhttpd\.h"), re.compile(r"service/http/")),
+    (re.compile(r"gnutls/"), re.compile(r"service/(http/tls|base/crypto)\.c$")),
+    (re.compile(r"sqlite3\.h"), re.compile(r"store/driver/sqlite/")),
+    (re.compile(r"libpq-fe\.h|pg_config.*\.h|postgres_ext\.h"), re.compile(r"store/driver/postgres/")),
     (re.compile(r"jansson\.h"), re.compile(r"service/base/json\.h$")),
 ]
-# code in -> headers of ours that it may include (first match decides)
+ROOMS = r"handlers/(?:resources|query|records|batch|libsql|neon|rds|postgrest)/"
+DOWN = r"service/|openapi/assets\.h|store/(?!driver/|dialect/)"
+# code in -> headers of ours that it may include (first match decides; {room} is the folder of the file itself)
 LAYERS = [
-    (re.compile(r"service/base/"), re.compile(r"service/base/"), "service/base is a leaf"),
-    (re.compile(r"service/main\.c$"), re.compile(r""), ""),
-    (re.compile(r"service/"), re.compile(r"service/"), "service knows no store and no handlers"),
-    (re.compile(r"store/"), re.compile(r"service/base/|store/"), "the store knows no HTTP"),
-    (
-        re.compile(r"handlers/"),
-        re.compile(r"service/base/|service/(request|router|problem|auth|metrics)\.h|handlers/|openapi/assets\.h"
-                   r"|store/(?!driver/|dialect/)"),
-        "handlers see the request, base and the store's public headers",
-    ),
-    (re.compile(r"openapi/"), re.compile(r"openapi/"), "openapi is data"),
+    (r"service/base/", r"service/base/", "service/base is a leaf"),
+    (r"service/main\.c$", r"", ""),
+    (r"service/", r"service/", "service knows no store and no handlers"),
+    (r"store/driver/(?:sqlite|postgres)/", r"service/base/|{room}|store/(?:value|stmt)\.h|store/driver/\w+\.h|store/(?!exec/|session/|connection/|driver/)",
+     "a driver sees its own folder and driver.h"),
+    (r"store/connection/", r"service/base/|store/(?!exec/|session/)", "a connection knows neither exec nor session"),
+    (r"store/", r"service/base/|store/(?!driver/\w+/)", "the store knows no HTTP and no backend"),
+    (r"handlers/(?:unit|answer)/", DOWN + r"|handlers/(?:unit|answer)/|handlers/\w+\.h", "below the rooms"),
+    (ROOMS, DOWN + r"|handlers/(?:unit|answer)/|handlers/\w+\.h|{room}", "rooms do not see each other"),
+    (r"handlers/", DOWN + r"|handlers/", "handlers see the service and the store's public headers"),
+    (r"openapi/", r"openapi/", "openapi is data"),
 ]
 BANNED = re.compile(
     r"\b(strcpy|strcat|stpcpy|sprintf|vsprintf|strtok|atoi|atol|atoll|atof|gmtime|localtime|system|alloca|gets)\s*\(")
@@ -67,6 +69,39 @@ def functions(code):
         yield first + 1, last + 1
 
 
+def circles(edges):
+    """The strongly connected components of more than one node, each sorted (Tarjan 1972)."""
+    index, low, stack, on, out = {}, {}, [], set(), []
+
+    def visit(v):
+        index[v] = low[v] = len(index)
+        stack.append(v)
+        on.add(v)
+        for w in sorted(edges.get(v, ())):
+            if w == v:
+                continue
+            if w not in index:
+                visit(w)
+                low[v] = min(low[v], low[w])
+            elif w in on:
+                low[v] = min(low[v], index[w])
+        if low[v] == index[v]:
+            found = []
+            while True:
+                w = stack.pop()
+                on.discard(w)
+                found.append(w)
+                if w == v:
+                    break
+            if len(found) > 1:
+                out.append(sorted(found))
+
+    for v in sorted(edges):
+        if v not in index:
+            visit(v)
+    return sorted(out)
+
+
 class Tree:
     def __init__(self, root):
         self.root = root
@@ -88,7 +123,8 @@ class Tree:
         self.faults.append(f"{name}:{line}: {text}")
 
     def check_includes(self, name):
-        layer = next((rule for rule in LAYERS if rule[0].match(name)), None)
+        layer = next((rule for rule in LAYERS if re.match(rule[0], name)), None)
+        may = layer and layer[1].replace("{room}", re.escape(name.rsplit("/", 1)[0] + "/"))
         for line, own, library in self.includes[name]:
             for header, where in LIBRARIES:
                 if header.fullmatch(library or own) and not where.match(name):
@@ -97,8 +133,18 @@ class Tree:
                 continue
             if own not in self.files:
                 self.fault(name, line, f'"{own}" is not a file of the tree (includes are root-relative)')
-            elif layer is None or not layer[1].match(own):
+            elif layer is None or not re.match(may, own):
                 self.fault(name, line, f'"{own}" may not be included here: {layer[2] if layer else "no layer"}')
+
+    def check_circles(self):
+        """A noun is a .h/.c pair: what it includes, it stands on. A circle of nouns has no bottom."""
+        def noun(name):
+            return name.rsplit(".", 1)[0]
+        edges = {}
+        for name, found in self.includes.items():
+            edges.setdefault(noun(name), set()).update(noun(own) for _, own, _ in found if own)
+        for circle in circles(edges):
+            self.fault(circle[0] + ".h", 1, "circle: " + " ".join(circle))
 
     def check_pure(self, name):
         """Pure code must not reach a driver, not even through another header."""
@@ -153,6 +199,7 @@ class Tree:
             if not name.startswith("openapi/"):
                 self.check_calls(name, code)
             self.check_lengths(name, text, code)
+        self.check_circles()
         return self.faults
 
 

@@ -72,14 +72,14 @@ LAST = '#include "service/base/banned.h"\n'
 
 
 @pytest.mark.parametrize("path, text, breach", [
-    ("service/base/a.c", '#include "service/router.h"\n' + LAST, "leaf"),
+    ("service/base/a.c", '#include "service/http/router.h"\n' + LAST, "leaf"),
     ("service/a.c", '#include "store/store.h"\n' + LAST, "no store"),
-    ("store/a.c", '#include "service/router.h"\n' + LAST, "no HTTP"),
+    ("store/a.c", '#include "service/http/router.h"\n' + LAST, "no HTTP"),
     ("handlers/a.c", '#include "store/driver/driver.h"\n' + LAST, "public headers"),
     ("handlers/a.c", "#include <microhttpd.h>\n" + LAST, "not for this file"),
     ("store/a.c", "#include <sqlite3.h>\n" + LAST, "not for this file"),
-    ("store/driver/driver_sqlite.c", "#include <libpq-fe.h>\n" + LAST, "not for this file"),
-    ("store/ddl/a.c", '#include "store/exec.h"\n' + LAST, "reaches a driver"),
+    ("store/driver/sqlite/driver_sqlite.c", "#include <libpq-fe.h>\n" + LAST, "not for this file"),
+    ("store/ddl/a.c", '#include "store/exec/exec.h"\n' + LAST, "reaches a driver"),
     ("store/a.c", "#include <stdio.h>\n", "the last include"),
     ("store/a.c", LAST + "\nvoid f(char *p)\n{\n\tstrcpy(p, p);\n}\n", "banned"),
     ("store/a.c", LAST + "\nvoid f(char *p)\n{\n\tfree(p);\n}\n", "outside service/base"),
@@ -89,8 +89,8 @@ LAST = '#include "service/base/banned.h"\n'
 ], ids=lambda v: v[:30] if isinstance(v, str) else "")
 def test_layers_refuses(tmp_path, path, text, breach):
     for name, content in {
-        "service/base/banned.h": "", "service/router.h": "", "store/store.h": "", "store/driver/driver.h": "",
-        "store/exec.h": '#include "store/driver/driver.h"\n', path: text,
+        "service/base/banned.h": "", "service/http/router.h": "", "store/store.h": "", "store/driver/driver.h": "",
+        "store/exec/exec.h": '#include "store/driver/driver.h"\n', path: text,
     }.items():
         target = tmp_path / name
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -83,7 +83,7 @@ def check_response(status, response):
 
 
 def test_every_problem_code_stands_in_one_status_only():
-    """What service/problem.c maps each code to must be one status; the description may not disagree with itself."""
+    """What service/http/problem.c maps each code to must be one status; the description may not disagree with itself."""
     seen = {}
     for _, _, operation in OPERATIONS:
         for status, response in operation["responses"].items():

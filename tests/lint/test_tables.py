@@ -80,7 +80,7 @@ def test_readme_explains_every_problem_code():
     text = text[text.index("## Questions\n"):]
     shown = re.findall(r"^\| `([a-z0-9_]+)` \| (\d+) \| (.+?) \|$", text[:text.index("\n## ")], re.M)
     assert [code for code, _, _ in shown] == error_codes()
-    table = (ROOT / "service/problem.c").read_text(encoding="utf-8")
+    table = (ROOT / "service/http/problem.c").read_text(encoding="utf-8")
     statuses = {code.lower(): status for code, status in re.findall(r"\[ERR_(\w+)\] =\s*\{(\d+)", table)}
     assert {code: status for code, status, _ in shown} == statuses
     assert all(len(advice) > 10 for _, _, advice in shown)

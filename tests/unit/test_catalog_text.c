@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "service/base/mem.h"
-#include "store/driver/sqlite_table_text.h"
+#include "store/driver/sqlite/sqlite_table_text.h"
 #include "store/migrate/live_literal.h"
 
 static const char create[] =

@@ -23,7 +23,7 @@
 #include "service/base/limits.h"
 #include "store/connection/dsn.h"
 #include "store/driver/driver.h"
-#include "store/driver/postgres_driver.h"
+#include "store/driver/postgres/postgres_driver.h"
 
 #define SECONDS(n) (clock_mono_ns() + (int64_t)(n)*CLOCK_NS_PER_S)
 

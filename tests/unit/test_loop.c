@@ -21,7 +21,7 @@
 #include "service/base/fiber.h"
 #include "service/base/mutex.h"
 #include "service/base/wait.h"
-#include "service/loop.h"
+#include "service/http/loop.h"
 #include "tests/support/fibers.h"
 
 #include "service/base/banned.h"

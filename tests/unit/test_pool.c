@@ -17,7 +17,7 @@
 #include "service/base/mutex.h"
 #include "service/base/wait.h"
 #include "store/connection/pool.h"
-#include "store/driver/driver_sqlite.h"
+#include "store/driver/sqlite/driver_sqlite.h"
 
 #define SECONDS(n) (clock_mono_ns() + (int64_t)(n)*CLOCK_NS_PER_S)
 #define MS(n) (clock_mono_ns() + (int64_t)(n)*CLOCK_NS_PER_MS)

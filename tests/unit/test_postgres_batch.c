@@ -17,7 +17,7 @@
 
 #include "service/base/clock.h"
 #include "service/base/limits.h"
-#include "store/driver/postgres_driver.h"
+#include "store/driver/postgres/postgres_driver.h"
 
 #include "service/base/banned.h"
 

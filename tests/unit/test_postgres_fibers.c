@@ -13,7 +13,7 @@
 #include "service/base/clock.h"
 #include "service/base/fiber.h"
 #include "service/base/wait.h"
-#include "service/loop.h"
+#include "service/http/loop.h"
 #include "store/connection/dsn.h"
 #include "store/driver/driver.h"
 #include "tests/support/fibers.h"

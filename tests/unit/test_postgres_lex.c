@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "store/driver/postgres_driver.h"
+#include "store/driver/postgres/postgres_driver.h"
 
 static struct pg_sql_facts scan(const char *sql)
 {

@@ -14,8 +14,8 @@
 #include "service/base/clock.h"
 #include "service/base/fiber.h"
 #include "service/base/wait.h"
-#include "service/loop.h"
-#include "store/reader.h"
+#include "service/http/loop.h"
+#include "store/exec/reader.h"
 #include "tests/support/fake_driver.h"
 #include "tests/support/fibers.h"
 

@@ -16,10 +16,10 @@
 #include "service/base/limits.h"
 #include "service/base/strbuf.h"
 #include "service/base/wait.h"
-#include "service/loop.h"
+#include "service/http/loop.h"
 #include "store/connection/dsn.h"
 #include "store/driver/driver.h"
-#include "store/driver/driver_sqlite.h"
+#include "store/driver/sqlite/driver_sqlite.h"
 #include "tests/support/fibers.h"
 
 #define SECONDS(n) (clock_mono_ns() + (int64_t)(n)*CLOCK_NS_PER_S)

@@ -14,7 +14,7 @@
 #include "service/base/strbuf.h"
 #include "store/connection/dsn.h"
 #include "store/driver/driver.h"
-#include "store/driver/driver_sqlite.h"
+#include "store/driver/sqlite/driver_sqlite.h"
 
 #define SECONDS(n) (clock_mono_ns() + (int64_t)(n)*CLOCK_NS_PER_S)
 #define ITEMS 4

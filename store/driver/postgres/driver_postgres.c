@@ -10,7 +10,7 @@
 #include "service/base/fiber.h"
 #include "service/base/mem.h"
 #include "store/driver/introspect.h"
-#include "store/driver/postgres_driver.h"
+#include "store/driver/postgres/postgres_driver.h"
 
 #include "service/base/banned.h"
 

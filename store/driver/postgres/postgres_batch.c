@@ -18,7 +18,7 @@
  * guard): one that hits the bound is rolled back by the server, and runs again by itself, where it may wait as long as
  * its request has. No bound of the guard applies to a commit, which could not be taken back either.
  */
-#include "store/driver/postgres_driver.h"
+#include "store/driver/postgres/postgres_driver.h"
 
 #include <assert.h>
 #include <netinet/in.h>

@@ -3,7 +3,7 @@
  * dropped here is queued in `dead` until the server can be told together with the next statement that has to be
  * prepared.
  */
-#include "store/driver/postgres_driver.h"
+#include "store/driver/postgres/postgres_driver.h"
 
 #include <stdio.h>
 

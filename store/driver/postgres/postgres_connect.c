@@ -2,7 +2,7 @@
  * Connecting. libpq resolves names, reads key files and computes password proofs inside PQconnectStart and
  * PQconnectPoll, so every such call runs on an offload thread; only the waiting between them is the fiber's.
  */
-#include "store/driver/postgres_driver.h"
+#include "store/driver/postgres/postgres_driver.h"
 
 #include <stdio.h>
 #include <sys/socket.h>

@@ -3,7 +3,7 @@
  * whatever the server has to forget first, so that it costs no round trip of its own. The first result is read before
  * prepare returns; rows come one result a row, so that memory stays flat, or (quick statements) all in one.
  */
-#include "store/driver/postgres_driver.h"
+#include "store/driver/postgres/postgres_driver.h"
 
 #include <assert.h>
 

@@ -2,7 +2,7 @@
  * From SQLSTATE (PostgreSQL documentation, appendix A) to the problem codes of the contract. A client sees the server's
  * primary message only where that can hold no values: of its own raw SQL, and of errors about the statement's form.
  */
-#include "store/driver/postgres_driver.h"
+#include "store/driver/postgres/postgres_driver.h"
 
 #include <stdio.h>
 

@@ -3,7 +3,7 @@
  * "Asynchronous Command Processing": flush until nothing is left, waiting for both directions; read only while
  * PQisBusy.
  */
-#include "store/driver/postgres_driver.h"
+#include "store/driver/postgres/postgres_driver.h"
 
 #include <errno.h>
 #include <pthread.h>

@@ -3,7 +3,7 @@
  * rows while the next ones are still being read, and neither plans nor parses a statement for each of them. A value's
  * text is what a parameter's would be.
  */
-#include "store/driver/postgres_driver.h"
+#include "store/driver/postgres/postgres_driver.h"
 
 #include "service/base/clock.h"
 #include "service/base/fiber.h"

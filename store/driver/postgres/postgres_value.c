@@ -3,7 +3,7 @@
  * apart by its type's OID. A type that is not listed is its text: numeric, uuid, temporal values, arrays, ranges,
  * enums.
  */
-#include "store/driver/postgres_driver.h"
+#include "store/driver/postgres/postgres_driver.h"
 
 #include <math.h>
 

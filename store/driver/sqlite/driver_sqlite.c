@@ -1,5 +1,5 @@
 /* The SQLite driver's vtable: connections, transactions, ping, reset. The other parts: sqlite_internal.h. */
-#include "store/driver/driver_sqlite.h"
+#include "store/driver/sqlite/driver_sqlite.h"
 
 #include "service/base/clock.h"
 #include "service/base/fault.h"
@@ -7,7 +7,7 @@
 #include "service/base/mem.h"
 #include "service/base/wait.h"
 #include "store/driver/introspect.h"
-#include "store/driver/sqlite_internal.h"
+#include "store/driver/sqlite/sqlite_internal.h"
 
 #include "service/base/banned.h"
 

@@ -9,8 +9,8 @@
 #include "service/base/clock.h"
 #include "service/base/wait.h"
 #include "store/driver/catalog.h"
-#include "store/driver/sqlite_internal.h"
-#include "store/driver/sqlite_table_text.h"
+#include "store/driver/sqlite/sqlite_internal.h"
+#include "store/driver/sqlite/sqlite_table_text.h"
 
 #include "service/base/banned.h"
 

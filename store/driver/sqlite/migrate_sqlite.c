@@ -8,7 +8,7 @@
 
 #include "service/base/clock.h"
 #include "service/base/wait.h"
-#include "store/driver/sqlite_internal.h"
+#include "store/driver/sqlite/sqlite_internal.h"
 
 #include "service/base/banned.h"
 

@@ -4,8 +4,8 @@
  * stat. A file that is replaced while it is open keeps the turn of the old one: then SQLite's own lock and the busy
  * handler serve, as they do between processes.
  */
-#include "store/driver/driver_sqlite.h"
-#include "store/driver/sqlite_internal.h"
+#include "store/driver/sqlite/driver_sqlite.h"
+#include "store/driver/sqlite/sqlite_internal.h"
 
 #include <stdio.h>
 #include <sys/stat.h>

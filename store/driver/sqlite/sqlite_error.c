@@ -2,7 +2,7 @@
  * Result codes and messages to struct err. SQLite's messages name schema objects, which a client may see, but some
  * quote pieces of the SQL or of a value, which must not get into an error: those are cut.
  */
-#include "store/driver/sqlite_internal.h"
+#include "store/driver/sqlite/sqlite_internal.h"
 
 #include <stdio.h>
 

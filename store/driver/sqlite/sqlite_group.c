@@ -5,7 +5,7 @@
  * to be run again, each by itself; their rows have been kept back until then, so nobody has seen anything of the first
  * attempt. The whole runs on the thread pool: one hop for all of them, and the loop goes on.
  */
-#include "store/driver/sqlite_internal.h"
+#include "store/driver/sqlite/sqlite_internal.h"
 
 #include "service/base/clock.h"
 #include "service/base/fiber.h"

@@ -2,7 +2,7 @@
  * ferro_ilike(pattern, text): LIKE without regard to case in the whole of Unicode, where SQLite's own folds ASCII only.
  * `%` and `_` as in LIKE, `\` escapes. Simple folding, one character to one: what PostgreSQL's ILIKE does too.
  */
-#include "store/driver/sqlite_internal.h"
+#include "store/driver/sqlite/sqlite_internal.h"
 
 #include <locale.h>
 #include <pthread.h>

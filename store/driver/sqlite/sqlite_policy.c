@@ -3,7 +3,7 @@
  * (ATTACH, VACUUM INTO), foreign code (load_extension), the SQL of other clients (sqlite_stmt). And what it may do only
  * on a connection that nobody gets after it: settings and temporary objects.
  */
-#include "store/driver/sqlite_internal.h"
+#include "store/driver/sqlite/sqlite_internal.h"
 
 #include <strings.h>
 

@@ -2,7 +2,7 @@
  * A snapshot is a read transaction: the reads in it lock the file once, not once each (two fcntl and a stat are half
  * the price of a point query). Only where the write-ahead log keeps readers out of the writer's way.
  */
-#include "store/driver/sqlite_internal.h"
+#include "store/driver/sqlite/sqlite_internal.h"
 
 #include "service/base/banned.h"
 

@@ -2,7 +2,7 @@
  * Statements. One object is the prepared statement, its cursor and the buffers of a row; cached ones keep all three, so
  * that running a known statement allocates nothing.
  */
-#include "store/driver/sqlite_stmt.h"
+#include "store/driver/sqlite/sqlite_stmt.h"
 
 #include <limits.h>
 

@@ -2,7 +2,7 @@
 #ifndef FERROD_STORE_DRIVER_SQLITE_STMT_H
 #define FERROD_STORE_DRIVER_SQLITE_STMT_H
 
-#include "store/driver/sqlite_internal.h"
+#include "store/driver/sqlite/sqlite_internal.h"
 
 struct sqlite_stmt {
 	struct cursor cur;

@@ -2,7 +2,7 @@
  * A reader of CREATE TABLE that knows SQLite's tokens and parentheses and a few words at the right depth. SQLite has
  * parsed the text before, so that nothing here has to judge it.
  */
-#include "store/driver/sqlite_table_text.h"
+#include "store/driver/sqlite/sqlite_table_text.h"
 
 #include <string.h>
 

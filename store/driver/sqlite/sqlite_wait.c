@@ -4,8 +4,8 @@
  * runs on the thread pool, where the callbacks find no fiber of their own and block: the connection is used by that
  * thread alone meanwhile.
  */
-#include "store/driver/driver_sqlite.h"
-#include "store/driver/sqlite_internal.h"
+#include "store/driver/sqlite/driver_sqlite.h"
+#include "store/driver/sqlite/sqlite_internal.h"
 
 #include <time.h>
 
