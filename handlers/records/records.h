@@ -2,8 +2,8 @@
 #ifndef FERROD_HANDLERS_RECORDS_H
 #define FERROD_HANDLERS_RECORDS_H
 
-#include "handlers/query/query_request.h"
 #include "handlers/answer/render.h"
+#include "handlers/records/insert_options.h"
 
 /* A request on /v1/models/{model}/records/{pk}. */
 struct record_request {
@@ -28,11 +28,6 @@ void record_answer(struct context *c, const struct model *m, const struct value 
 
 /* Inserts one row and reads it back decoded (*ret_row NULL: nothing was inserted); moves the sequence after an explicit
  * id. In an open unit. Parks. */
-struct insert_options {
-	enum record_conflict conflict;
-	const struct column *const *columns; /* conflict columns; NULL: the primary key */
-	size_t n_columns;
-};
 bool record_insert(struct context *c, const struct model *m, const struct record_row *row,
 		   const struct insert_options *o, struct value **ret_row, struct err *err) MUST_CHECK;
 /* After rows with explicit ids: moves the sequence of an autoincrement key past them (PostgreSQL). In an open unit. */
