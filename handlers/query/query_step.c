@@ -40,7 +40,7 @@ static bool run_write(struct step *s, struct query_write *w)
 }
 
 /* A batch runs on one connection: a query that names another is not to run there in silence. */
-static bool same_connection(const struct step_run *s, const json_t *query)
+static bool same_connection(const struct step *s, const json_t *query)
 {
 	struct str using;
 	if (!using_member(query, &using, s->err))
