@@ -41,6 +41,29 @@ void schema_fault(struct schema_build *b, const char *pointer, const char *fmt, 
 	b->faults[b->n_faults - 1] = (struct err_fault){pointer, arena_strz(b->scratch, str_z(detail))};
 }
 
+void schema_warn(struct schema_build *b, const char *code, const char *pointer, const char *fmt, ...)
+{
+	struct schema *s = b->s;
+	struct schema_warning *w;
+	char detail[512];
+	va_list ap;
+
+	if (s->warnings == NULL)
+		s->warnings = arena_array(b->arena, LIMIT_SCHEMA_WARNINGS, sizeof(*s->warnings));
+	if (++b->n_warnings > LIMIT_SCHEMA_WARNINGS) {
+		s->warnings[LIMIT_SCHEMA_WARNINGS - 1].detail = arena_printf(
+			b->arena, "and %zu more of this and other kinds", b->n_warnings - LIMIT_SCHEMA_WARNINGS + 1);
+		return;
+	}
+	va_start(ap, fmt);
+	(void)vsnprintf(detail, sizeof(detail), fmt, ap);
+	va_end(ap);
+	w = &s->warnings[s->n_warnings++];
+	w->code = code;
+	w->pointer = arena_str(b->arena, str_z(pointer));
+	w->detail = arena_str(b->arena, str_z(detail));
+}
+
 const char *schema_element_pointer(struct schema_build *b, const struct draft *d, const char *array, size_t index)
 {
 	const char *at;
@@ -95,8 +118,12 @@ static bool build(struct schema_build *b, struct schema **ret, struct err *err)
 /* The array of models of an envelope or a bare payload; NULL: faults were noted. */
 static const json_t *find_models(struct schema_build *b, const json_t *doc)
 {
+	static const char *const of_envelope[] = {"ir_kind", "ir_version", "payload", "fingerprint", "warnings", NULL};
+	static const char *const of_payload[] = {"dialect_agnostic", "models", NULL};
+	static const char *const of_bare[] = {"dialect_agnostic", "models", "fingerprint", "warnings", NULL};
 	const json_t *payload = doc, *agnostic, *models;
 	const char *at = "";
+	const char *const *known = of_bare;
 
 	if (json_is_object(doc) &&
 	    (json_object_get(doc, "ir_kind") != NULL || json_object_get(doc, "payload") != NULL)) {
@@ -106,13 +133,16 @@ static const json_t *find_models(struct schema_build *b, const json_t *doc)
 			schema_fault(b, "/ir_kind", "\"ir_kind\" must be \"schema\"");
 		if (!json_is_integer(version) || json_integer_value(version) != 1)
 			schema_fault(b, "/ir_version", "\"ir_version\" must be 1");
+		schema_unknown_members(b, doc, "", of_envelope);
 		payload = json_object_get(doc, "payload");
 		at = "/payload";
+		known = of_payload;
 	}
 	if (!json_is_object(payload)) {
 		schema_fault(b, at, "a SchemaIR envelope or payload must be an object");
 		return NULL;
 	}
+	schema_unknown_members(b, payload, at, known);
 	agnostic = json_object_get(payload, "dialect_agnostic");
 	if (json_is_boolean(agnostic))
 		b->s->dialect_agnostic = json_is_true(agnostic);
