@@ -28,6 +28,16 @@ void catalog_other(struct catalog *c, struct value name, struct value kind);
 struct live_table *catalog_table(struct catalog *c, struct value name);
 struct live_column *catalog_column(const struct catalog *c, struct live_table *t, struct str name);
 
+/* The makings of a live schema, one more of each; what is not set yet is zero. */
+struct live_table *catalog_add_table(struct catalog *c, struct value name);
+struct live_column *catalog_add_column(struct catalog *c, struct live_table *t, struct value name);
+struct live_foreign_key *catalog_add_fk(struct catalog *c, struct live_table *t);
+void catalog_add_check(struct catalog *c, struct live_table *t, struct value name, struct value expression);
+/* Rows of an index come one a column: the index of that name, which is the table's last or a new one. */
+struct live_index *catalog_index(struct catalog *c, struct live_table *t, struct value name, bool *ret_new);
+/* One more name at the end of a list. */
+void catalog_add_name(struct catalog *c, const struct str **list, size_t *n, struct value name);
+
 /* The list with room for one more: a list of n doubles when n is a power of two. In the arena. */
 void *catalog_more(struct arena *a, const void *list, size_t n, size_t item);
 

@@ -178,3 +178,15 @@ bool storage_from_token(struct str token, enum storage_type *ret, int64_t *ret_l
 	*ret_length = length;
 	return true;
 }
+
+const char *relation_kind_name(enum relation_kind kind)
+{
+	static const char *const names[] = {
+		[REL_FORWARD] = "forward",
+		[REL_REVERSE] = "reverse",
+		[REL_ONE_TO_ONE] = "one_to_one",
+		[REL_MANY_TO_MANY] = "many_to_many",
+	};
+
+	return names[kind];
+}

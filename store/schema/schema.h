@@ -174,4 +174,7 @@ enum storage_type storage_from_logical(struct str logical_word, struct str forma
 /* The logical type whose values a storage type holds. */
 enum logical_type logical_from_storage(enum storage_type t);
 
+/* The word of a relation's kind; static. */
+const char *relation_kind_name(enum relation_kind kind);
+
 #endif

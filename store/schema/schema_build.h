@@ -75,6 +75,5 @@ struct column *schema_find_column(const struct model *m, struct str name);
 bool schema_column_unique(const struct model *m, struct str column);
 /* ASCII letters in lower case; in the arena. */
 struct str schema_lower(struct arena *a, struct str s);
-const char *relation_kind_name(enum relation_kind kind);
 
 #endif

@@ -293,18 +293,6 @@ static void parse_checks(struct parse *model)
 	}
 }
 
-const char *relation_kind_name(enum relation_kind kind)
-{
-	static const char *const names[] = {
-		[REL_FORWARD] = "forward",
-		[REL_REVERSE] = "reverse",
-		[REL_ONE_TO_ONE] = "one_to_one",
-		[REL_MANY_TO_MANY] = "many_to_many",
-	};
-
-	return names[kind];
-}
-
 static void parse_relation(struct parse *p, struct relation_decl *r)
 {
 	struct str kind = STR_NONE;
