@@ -58,6 +58,14 @@ const char *logical_type_name(enum logical_type t)
 	return logical_names[t];
 }
 
+bool logical_word_known(struct str word)
+{
+	for (size_t i = 0; i < ARRAY_LEN(logical_names); i++)
+		if (str_eq_z(word, logical_names[i]))
+			return true;
+	return str_eq_z(word, "object") || str_eq_z(word, "array");
+}
+
 enum logical_type logical_from_word(struct str logical_word, struct str format)
 {
 	static const struct {

@@ -137,16 +137,24 @@ struct model {
 	uint64_t serial;             /* unique in the process: keys caches of lowered statements */
 };
 
+/* What a document said and a schema does not hear. */
+struct schema_warning {
+	const char *code;           /* static */
+	struct str pointer, detail; /* into the document */
+};
+
 struct schema {
 	int refs; /* atomic */
 	struct arena arena;
 	struct model *models; /* sorted by name */
 	size_t n_models;
-	struct map by_name, by_table; /* -> struct model */
-	const json_t *envelope;       /* canonical envelope with relations and fingerprint, as answered */
-	bool dialect_agnostic;        /* of the payload; kept, means nothing here */
-	char fingerprint[65];         /* SHA-256 hex of the canonical v1 envelope without our additions */
-	uint64_t generation;          /* of the registry when it was published */
+	struct map by_name, by_table;    /* -> struct model */
+	const json_t *envelope;          /* canonical envelope with relations and fingerprint, as answered */
+	bool dialect_agnostic;           /* of the payload; kept, means nothing here */
+	struct schema_warning *warnings; /* of the document it was made from, LIMIT_SCHEMA_WARNINGS at most */
+	size_t n_warnings;
+	char fingerprint[65]; /* SHA-256 hex of the canonical v1 envelope without our additions */
+	uint64_t generation;  /* of the registry when it was published */
 };
 
 /* Another reference to s; returns s. Any thread. */
@@ -160,6 +168,8 @@ const struct model *schema_model_by_table(const struct schema *s, struct str tab
 const struct column *model_column(const struct model *m, struct str name);
 const struct relation *model_relation(const struct model *m, struct str name);
 
+/* Whether the word is one that models may use: the names of the logical types, and JSON Schema's object and array. */
+bool logical_word_known(struct str word);
 /* The lower-case word of a logical type ("integer"); static. */
 const char *logical_type_name(enum logical_type t);
 

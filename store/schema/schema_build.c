@@ -41,6 +41,29 @@ void schema_fault(struct schema_build *b, const char *pointer, const char *fmt, 
 	b->faults[b->n_faults - 1] = (struct err_fault){pointer, arena_strz(b->scratch, str_z(detail))};
 }
 
+void schema_warn(struct schema_build *b, const char *code, const char *pointer, const char *fmt, ...)
+{
+	struct schema *s = b->s;
+	struct schema_warning *w;
+	char detail[512];
+	va_list ap;
+
+	if (s->warnings == NULL)
+		s->warnings = arena_array(b->arena, LIMIT_SCHEMA_WARNINGS, sizeof(*s->warnings));
+	if (++b->n_warnings > LIMIT_SCHEMA_WARNINGS) {
+		s->warnings[LIMIT_SCHEMA_WARNINGS - 1].detail = arena_printf(
+			b->arena, "and %zu more of this and other kinds", b->n_warnings - LIMIT_SCHEMA_WARNINGS + 1);
+		return;
+	}
+	va_start(ap, fmt);
+	(void)vsnprintf(detail, sizeof(detail), fmt, ap);
+	va_end(ap);
+	w = &s->warnings[s->n_warnings++];
+	w->code = code;
+	w->pointer = arena_str(b->arena, str_z(pointer));
+	w->detail = arena_str(b->arena, str_z(detail));
+}
+
 const char *schema_element_pointer(struct schema_build *b, const struct draft *d, const char *array, size_t index)
 {
 	const char *at;

@@ -39,7 +39,8 @@ struct schema_build {
 	const char *set_pointer; /* of the array of models */
 	struct map by_table;     /* -> struct draft, after parsing */
 	struct err_fault *faults;
-	size_t n_faults; /* may exceed LIMIT_ERR_FAULTS: only the first ones are kept */
+	size_t n_warnings; /* may exceed LIMIT_SCHEMA_WARNINGS: the last one kept counts the rest */
+	size_t n_faults;   /* may exceed LIMIT_ERR_FAULTS: only the first ones are kept */
 };
 
 void schema_build_init(struct schema_build *b, struct arena *scratch);
@@ -48,11 +49,15 @@ void schema_build_done(struct schema_build *b);
 
 /* Notes one fault. */
 void schema_fault(struct schema_build *b, const char *pointer, const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* Notes what the schema will not say, for whoever gave the document; past the limit the last one counts the rest. */
+void schema_warn(struct schema_build *b, const char *code, const char *pointer, const char *fmt, ...) PRINTF_LIKE(4, 5);
 /* pointer of element `index` of a draft's array, or of the draft itself when it has none. */
 const char *schema_element_pointer(struct schema_build *b, const struct draft *d, const char *array, size_t index);
 /* The draft of a table, or NULL. */
 struct draft *schema_draft_by_table(const struct schema_build *b, struct str table);
 
+/* schema_parse.c: a warning for each member of o that is not in the list, which NULL ends. */
+void schema_unknown_members(struct schema_build *b, const json_t *o, const char *pointer, const char *const *known);
 /* schema_parse.c: one model object; adds a draft (always, so that later faults are found too). */
 void schema_parse_model(struct schema_build *b, const json_t *obj, const char *pointer, bool kept);
 /* schema_complete.c: members that were left out, implied entries, names. */

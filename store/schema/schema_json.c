@@ -45,8 +45,12 @@ static bool build(struct schema_build *b, struct schema **ret, struct err *err)
 /* The array of models of an envelope or a bare payload; NULL: faults were noted. */
 static const json_t *find_models(struct schema_build *b, const json_t *doc)
 {
+	static const char *const of_envelope[] = {"ir_kind", "ir_version", "payload", "fingerprint", "warnings", NULL};
+	static const char *const of_payload[] = {"dialect_agnostic", "models", NULL};
+	static const char *const of_bare[] = {"dialect_agnostic", "models", "fingerprint", "warnings", NULL};
 	const json_t *payload = doc, *agnostic, *models;
 	const char *at = "";
+	const char *const *known = of_bare;
 
 	if (json_is_object(doc) &&
 	    (json_object_get(doc, "ir_kind") != NULL || json_object_get(doc, "payload") != NULL)) {
@@ -56,13 +60,16 @@ static const json_t *find_models(struct schema_build *b, const json_t *doc)
 			schema_fault(b, "/ir_kind", "\"ir_kind\" must be \"schema\"");
 		if (!json_is_integer(version) || json_integer_value(version) != 1)
 			schema_fault(b, "/ir_version", "\"ir_version\" must be 1");
+		schema_unknown_members(b, doc, "", of_envelope);
 		payload = json_object_get(doc, "payload");
 		at = "/payload";
+		known = of_payload;
 	}
 	if (!json_is_object(payload)) {
 		schema_fault(b, at, "a SchemaIR envelope or payload must be an object");
 		return NULL;
 	}
+	schema_unknown_members(b, payload, at, known);
 	agnostic = json_object_get(payload, "dialect_agnostic");
 	if (json_is_boolean(agnostic))
 		b->s->dialect_agnostic = json_is_true(agnostic);
