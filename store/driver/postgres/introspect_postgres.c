@@ -171,12 +171,13 @@ bool postgres_introspect(struct driver_conn *conn, struct arena *a, int64_t dead
 	struct catalog c = {.conn = conn, .arena = a, .deadline = deadline_ns, .live = ret};
 
 	*ret = (struct live_schema){0};
-	return catalog_query(&c, str_z(tables_sql), on_table, err) &&
-	       catalog_query(&c, str_z(others_sql), on_other, err) &&
-	       catalog_query(&c, str_z(columns_sql), on_column, err) &&
-	       catalog_query(&c, str_z(enums_sql), on_enum, err) &&
-	       catalog_query(&c, str_z(indexes_sql), on_index, err) && catalog_query(&c, str_z(fks_sql), on_fk, err) &&
-	       catalog_query(&c, str_z(checks_sql), on_check, err);
+	return catalog_query(&c, str_z(tables_sql), "t", on_table, err) &&
+	       catalog_query(&c, str_z(others_sql), "tt", on_other, err) &&
+	       catalog_query(&c, str_z(columns_sql), "tttbTbbTi", on_column, err) &&
+	       catalog_query(&c, str_z(enums_sql), "ttt", on_enum, err) &&
+	       catalog_query(&c, str_z(indexes_sql), "ttbbbbT", on_index, err) &&
+	       catalog_query(&c, str_z(fks_sql), "ttttttt", on_fk, err) &&
+	       catalog_query(&c, str_z(checks_sql), "ttT", on_check, err);
 }
 
 /* The time left for waiting, as the server's setting; at least a millisecond, for 0 would mean for ever. */
