@@ -24,7 +24,8 @@
 #include "store/query/query.h"
 #include "tests/fuzz/fuzz_common.h"
 
-/* libpq loses a result of its own when answers come out of step; it is no more than a few hundred bytes a connection. */
+/* libpq loses a result of its own when answers come out of step; it is no more than a few hundred bytes a connection.
+ */
 const char *__lsan_default_suppressions(void);
 const char *__lsan_default_suppressions(void)
 {
@@ -602,7 +603,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	pthread_mutex_unlock(&fake.lock);
 	arena_init(&r.arena);
 	strbuf_init(&r.out, 0);
-	connection_registry_init(&registry);
+	connection_registry_init(&registry, &exec_sharing);
 	o.url = str_z(fake.url);
 	o.pool.max_connections = 1;
 	o.pool.acquire_timeout_s = 0.2;
