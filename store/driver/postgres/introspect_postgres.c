@@ -37,9 +37,9 @@ static const char columns_sql[] =
 	"a.attidentity <> '' OR (pg_catalog.pg_get_expr(d.adbin, d.adrelid) LIKE 'nextval(%' AND EXISTS (SELECT 1 FROM "
 	"pg_catalog.pg_depend p WHERE p.refclassid = 'pg_catalog.pg_class'::regclass AND p.refobjid = c.oid "
 	"AND p.refobjsubid = a.attnum AND p.classid = 'pg_catalog.pg_class'::regclass AND p.deptype = 'a')), "
-	"a.attgenerated <> '', CASE WHEN t.typtype = 'e' AND pg_catalog.pg_type_is_visible(t.oid) THEN t.typname::text "
+	"a.attgenerated::text, CASE WHEN t.typtype = 'e' AND pg_catalog.pg_type_is_visible(t.oid) THEN t.typname::text "
 	"END, "
-	"COALESCE(pg_catalog.array_position(k.conkey, a.attnum), 0)::bigint " TABLES
+	"COALESCE(pg_catalog.array_position(k.conkey, a.attnum), 0)::bigint, a.attidentity::text " TABLES
 	"JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped "
 	"JOIN pg_catalog.pg_type t ON t.oid = a.atttypid "
 	"LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum "
@@ -93,6 +93,12 @@ static void on_other(struct catalog *c, const struct value *row)
 	catalog_other(c, row[0], row[1]);
 }
 
+/* One of the catalog's "char" letters. */
+static bool is_char(struct value v, char letter)
+{
+	return v.kind == VALUE_TEXT && v.u.s.len == 1 && v.u.s.p[0] == letter;
+}
+
 static void on_column(struct catalog *c, const struct value *row)
 {
 	struct live_table *t = catalog_table(c, row[0]);
@@ -108,12 +114,17 @@ static void on_column(struct catalog *c, const struct value *row)
 		.nullable = !catalog_bool(row[3]),
 		.default_text = catalog_text(c, row[4]),
 		.autoincrement = catalog_bool(row[5]),
-		.generated = catalog_bool(row[6]),
+		.identity = is_char(row[9], 'a') || is_char(row[9], 'd'),
+		.identity_always = is_char(row[9], 'a'),
+		.generated = row[6].kind == VALUE_TEXT && row[6].u.s.len > 0,
+		.generated_virtual = is_char(row[6], 'v'),
 		.native_enum = row[7].kind == VALUE_TEXT,
 		.pk_position = (size_t)catalog_int(row[8]),
 	};
-	if (col->generated)
+	if (col->generated) {
+		col->generation = col->default_text;
 		col->default_text = STR_NONE;
+	}
 }
 
 static void on_enum(struct catalog *c, const struct value *row)
