@@ -75,6 +75,14 @@ const char *logical_type_name(enum logical_type t)
 	return logical_names[t];
 }
 
+bool logical_word_known(struct str word)
+{
+	for (size_t i = 0; i < ARRAY_LEN(logical_names); i++)
+		if (str_eq_z(word, logical_names[i]))
+			return true;
+	return str_eq_z(word, "object") || str_eq_z(word, "array");
+}
+
 enum logical_type logical_from_word(struct str logical_word, struct str format)
 {
 	static const struct {
@@ -194,4 +202,16 @@ bool storage_from_token(struct str token, enum storage_type *ret, int64_t *ret_l
 		return false;
 	*ret_length = length;
 	return true;
+}
+
+const char *relation_kind_name(enum relation_kind kind)
+{
+	static const char *const names[] = {
+		[REL_FORWARD] = "forward",
+		[REL_REVERSE] = "reverse",
+		[REL_ONE_TO_ONE] = "one_to_one",
+		[REL_MANY_TO_MANY] = "many_to_many",
+	};
+
+	return names[kind];
 }

@@ -158,16 +158,24 @@ struct model {
 	uint64_t serial;             /* unique in the process: keys caches of lowered statements */
 };
 
+/* What a document said and a schema does not hear. */
+struct schema_warning {
+	const char *code;           /* static */
+	struct str pointer, detail; /* into the document */
+};
+
 struct schema {
 	int refs; /* atomic */
 	struct arena arena;
 	struct model *models; /* sorted by name */
 	size_t n_models;
-	struct map by_name, by_table; /* -> struct model */
-	const json_t *envelope;       /* canonical envelope with relations and fingerprint, as answered */
-	bool dialect_agnostic;        /* of the payload; kept, means nothing here */
-	char fingerprint[65];         /* SHA-256 hex of the canonical v1 envelope without our additions */
-	uint64_t generation;          /* of the registry when it was published */
+	struct map by_name, by_table;    /* -> struct model */
+	const json_t *envelope;          /* canonical envelope with relations and fingerprint, as answered */
+	bool dialect_agnostic;           /* of the payload; kept, means nothing here */
+	struct schema_warning *warnings; /* of the document it was made from, LIMIT_SCHEMA_WARNINGS at most */
+	size_t n_warnings;
+	char fingerprint[65]; /* SHA-256 hex of the canonical v1 envelope without our additions */
+	uint64_t generation;  /* of the registry when it was published */
 };
 
 /* Another reference to s; returns s. Any thread. */
@@ -186,6 +194,8 @@ const char *column_generated_name(enum column_generated g);
 /* Whether the database has a value for the column when none is given (perhaps NULL). */
 bool column_fills(const struct column *c);
 
+/* Whether the word is one that models may use: the names of the logical types, and JSON Schema's object and array. */
+bool logical_word_known(struct str word);
 /* The lower-case word of a logical type ("integer"); static. */
 const char *logical_type_name(enum logical_type t);
 
@@ -199,5 +209,8 @@ enum logical_type logical_from_word(struct str logical_word, struct str format);
 enum storage_type storage_from_logical(struct str logical_word, struct str format);
 /* The logical type whose values a storage type holds. */
 enum logical_type logical_from_storage(enum storage_type t);
+
+/* The word of a relation's kind; static. */
+const char *relation_kind_name(enum relation_kind kind);
 
 #endif

@@ -183,7 +183,7 @@ static void test_effective_types(void **state UNUSED)
 		{"'logical_type':'number','format':'decimal'", LT_DECIMAL, ST_NUMERIC, 0},
 		{"'logical_type':'string','format':'binary'", LT_BINARY, ST_BYTEA, 0},
 		{"'logical_type':'object'", LT_JSON, ST_JSON, 0},
-		{"'logical_type':'bogus'", LT_UNKNOWN, ST_UNRESOLVED, 0},
+		{"'logical_type':'unknown'", LT_UNKNOWN, ST_UNRESOLVED, 0},
 		{"'logical_type':'unknown','db_type':'boolean'", LT_BOOLEAN, ST_BOOLEAN, 0},
 	};
 
