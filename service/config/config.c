@@ -102,7 +102,11 @@ static const struct setting settings[] = {
 	{"idempotency_answer_bytes", TYPE_INT, AT(idempotency_answer_bytes), 0, 1e9, "8388608", NULL, false,
 	 "largest answer that is kept for an Idempotency-Key; of a larger one, only that it was given"},
 	{"idempotency_bytes", TYPE_INT, AT(idempotency_bytes), 0, 1e12, "67108864", NULL, false,
-	 "bytes of all answers kept for Idempotency-Keys; of the oldest beyond it, only that they were given"},
+	 "bytes of the answers kept for Idempotency-Keys of one API key (all callers without keys count as one); of "
+	 "the "
+	 "oldest beyond it, only that they were given"},
+	{"idempotency_entries", TYPE_INT, AT(idempotency_entries), 1, 1e8, TEXT_OF(LIMIT_IDEMPOTENCY_ENTRIES), NULL,
+	 false, "Idempotency-Keys that are remembered of one API key; the oldest beyond it are forgotten"},
 	{"identity_map_entries", TYPE_INT, AT(identity_map_entries), 0, 1e8, TEXT_OF(LIMIT_IMAP_ENTRIES), NULL, false,
 	 "records in a session's identity map"},
 	{"identity_map_bytes", TYPE_INT, AT(identity_map_bytes), 0, 1e12, "16777216", NULL, false,
