@@ -1,5 +1,7 @@
 """A PostgreSQL server that lies: whatever it answers, ferrod keeps its memory, its other connections and its word."""
 import json
+import pathlib
+import threading
 
 import pytest
 
@@ -20,11 +22,11 @@ def lie(server):
     """lie(answer) -> (client, fake): connected to a server that answers so, with the model registered."""
     opened = []
     with Client(server.port, timeout=30) as client:
-        def connect(answer):
-            fake = FakePostgres(answer).__enter__()
+        def connect(answer, silent_cancel=False, **pool):
+            fake = FakePostgres(answer, silent_cancel).__enter__()
             opened.append(fake)
             client.post("/v1/connections", {"name": "lie", "url": fake.url, "default": True,
-                                            "pool": {"max_connections": 1}}).expect(201)
+                                            "pool": {"max_connections": 1, **pool}}).expect(201)
             client.put("/v1/models", {"models": [ITEM]}).expect(200)
             return client, fake
         yield connect
@@ -193,3 +195,28 @@ def test_what_the_server_says_of_itself_is_shown_harmlessly(lie):
     client.post("/v1/sql/execute", {"sql": "select 1"})
     body = client.get("/v1/connections").expect(200)
     json.dumps(body.json())
+
+
+def test_requests_to_cancel_that_are_never_answered_cost_little(server, lie):
+    """Neither a thread nor a descriptor for each of them, and every request is answered within its time."""
+    def answer(sql):
+        if "pg_cancel_backend" in sql or "hang" in sql:
+            fake.over.wait(60)
+        return None
+    client, fake = lie(answer, silent_cancel=True, statement_timeout_seconds=0.1, max_connections=20)
+    process = pathlib.Path(f"/proc/{server.process.pid}")
+    threads, files = len(list((process / "task").iterdir())), len(list((process / "fd").iterdir()))
+
+    def ask(statuses):
+        with client.clone() as other:
+            statuses.append(other.post("/v1/sql/execute", {"sql": "select hang"}).status)
+    for _ in range(3):
+        statuses = []
+        clients = [threading.Thread(target=ask, args=(statuses,)) for _ in range(12)]
+        for one in clients:
+            one.start()
+        for one in clients:
+            one.join(30)
+        assert statuses == [504] * 12
+    assert len(list((process / "task").iterdir())) <= threads + 10
+    assert len(list((process / "fd").iterdir())) <= files + 30

@@ -183,13 +183,25 @@ static bool apply_settings(struct pg_conn *c, int64_t deadline, struct err *err)
 static void keep_version(struct pg_conn *c)
 {
 	const char *text = PQparameterStatus(c->pg, "server_version");
-	size_t n = text != NULL ? strspn(text, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.+-_") : 0;
+	size_t n =
+		text != NULL ? strspn(text, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.+-_") : 0;
 
 	if (n >= sizeof(c->version))
 		n = sizeof(c->version) - 1;
 	if (n > 0)
 		memcpy(c->version, text, n);
 	c->version[n] = '\0';
+}
+
+/* That a commit's wait for a standby was cancelled is told by a warning, of which nothing is sure but the function that
+ * it comes from: no client's RAISE has that name. */
+static void take_notice(void *arg, const PGresult *res)
+{
+	const char *function = PQresultErrorField(res, PG_DIAG_SOURCE_FUNCTION);
+	struct pg_conn *c = arg;
+
+	if (function != NULL && strcmp(function, "SyncRepWaitForLSN") == 0)
+		c->base.unreplicated = true;
 }
 
 bool pg_open(struct driver_db *db, int64_t deadline_ns, struct driver_conn **ret, struct err *err)
@@ -215,7 +227,8 @@ bool pg_open(struct driver_db *db, int64_t deadline_ns, struct driver_conn **ret
 	pg_cache_init(&c->cache);
 	strbuf_init(&c->text, 0);
 	(void)PQsetErrorVerbosity(c->pg, PQERRORS_DEFAULT);
-	c->cancel = pg_cancel_create(c->pg);
+	(void)PQsetNoticeReceiver(c->pg, take_notice, c);
+	c->cancel = pg_cancel_create(c->pg, db->dsn);
 	if (c->cancel == NULL || PQsetnonblocking(c->pg, 1) != 0)
 		(void)pg_fail_connect(db->dsn, c->pg, err);
 	else if (apply_settings(c, deadline_ns, err)) {
