@@ -65,10 +65,6 @@ def allow_null(schema, schemas):
     return {}
 
 
-def names_nothing(schema, schemas):
-    return schemas.get(schema.get("$ref", "").rsplit("/", 1)[-1], schema).get("not") == {}
-
-
 def down_schema(schema, schemas):
     if isinstance(schema, bool):
         return {} if schema else {"not": {}}
@@ -80,8 +76,6 @@ def down_schema(schema, schemas):
     schema = {key: value for key, value in schema.items() if key not in UNKNOWN_IN_30}
     if schema.get("type") == "null":
         return {}
-    if "const" in schema:
-        schema["enum"] = [schema.pop("const")]
     if any(isinstance(value, bool) for value in schema.get("enum", [])):
         schema["type"] = schema.pop("enum") and "boolean"  # generators know only enums of strings and integers
     if "enum" in schema and "type" not in schema:
@@ -97,8 +91,6 @@ def down_schema(schema, schemas):
             schema[bound.lower()] = schema[f"exclusive{bound}"]
             schema[f"exclusive{bound}"] = True
     with_null = without_null(schema)
-    if "additionalProperties" in schema and names_nothing(schema["additionalProperties"], schemas):
-        schema["additionalProperties"] = False  # what every generator knows, unlike a schema that nothing fits
     for key in ("items", "not", "additionalProperties"):
         if isinstance(schema.get(key), dict):
             schema[key] = down_schema(schema[key], schemas)

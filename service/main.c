@@ -90,6 +90,13 @@ static struct store_options store_options(const struct config *c)
 	return o;
 }
 
+static struct idempotency_limits idempotency_limits(const struct config *c)
+{
+	return (struct idempotency_limits){.answer_bytes = (size_t)c->idempotency_answer_bytes,
+					   .entries = (size_t)c->idempotency_entries,
+					   .bytes = (size_t)c->idempotency_bytes};
+}
+
 static struct key_sources key_sources(const struct config *c)
 {
 	return (struct key_sources){.file = c->keys_file, .list = c->keys, .admin_key = c->admin_key};
@@ -240,6 +247,7 @@ static void housekeeping(void *arg)
 	struct process *p = arg;
 	for (;;) {
 		int64_t due = store_tick(p->app.store);
+		idempotency_tick();
 		int64_t now = clock_mono_ns();
 		if (wait_until(clock_min(due > now ? due : now + CLOCK_NS_PER_MS, now + TICK_MAX_NS)) == WAIT_CANCELLED)
 			return;
@@ -317,8 +325,14 @@ static int serve(struct process *p, int argc, char **argv)
 	configure_log(&p->config);
 	block_signals(&signals);
 	offload_init((unsigned)p->config.offload_threads);
-	idempotency_configure((size_t)p->config.idempotency_answer_bytes, (size_t)p->config.idempotency_bytes);
-	driver_sqlite_configure(p->config.busy_timeout_seconds, (size_t)p->config.sqlite_cache_kib);
+	const struct idempotency_limits once = idempotency_limits(&p->config);
+	idempotency_configure(&once);
+	driver_sqlite_configure(&(struct sqlite_options){
+		.busy_timeout_s = p->config.busy_timeout_seconds,
+		.cache_kib = (size_t)p->config.sqlite_cache_kib,
+		.value_bytes = (size_t)p->config.sqlite_value_bytes,
+		.heap_bytes = p->config.sqlite_heap_bytes,
+	});
 	struct store_options so = store_options(&p->config);
 	p->app.store = store_create(&so);
 	if (p->config.rate_limit_per_second > 0)

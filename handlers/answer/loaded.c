@@ -2,6 +2,7 @@
 #include "handlers/answer/loaded.h"
 
 #include "handlers/answer/values.h"
+#include "handlers/unit/mapped.h"
 
 #include "service/base/banned.h"
 

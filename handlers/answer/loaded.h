@@ -4,7 +4,6 @@
 #ifndef FERROD_HANDLERS_LOADED_H
 #define FERROD_HANDLERS_LOADED_H
 
-#include "handlers/query/query_request.h"
 #include "handlers/answer/render.h"
 
 struct loaded_relation;

@@ -184,14 +184,6 @@ bool etag_listed(struct str header, struct str etag, bool weakly)
 	return false;
 }
 
-struct str record_key(struct arena *a, const struct model *m, const struct value *row)
-{
-	struct value *key = arena_array(a, m->n_pk, sizeof(*key));
-	for (size_t i = 0; i < m->n_pk; i++)
-		key[i] = row[m->pk[i]->index];
-	return query_identity_key(a, m, key);
-}
-
 static void out_pool(struct strbuf *b, struct connection *conn)
 {
 	const struct pool_config *cfg = pool_get_config(conn->pool);

@@ -45,7 +45,4 @@ void out_imap(struct strbuf *b, const struct imap_stats *s);
 /* The object of GET /v1/transactions/{id}. */
 void out_transaction(struct strbuf *b, const struct tx_view *v);
 
-/* The identity map's key of a full row; in the arena. */
-struct str record_key(struct arena *a, const struct model *m, const struct value *row);
-
 #endif

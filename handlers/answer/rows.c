@@ -1,5 +1,6 @@
 /* Row sinks that write into the answer. */
 #include "handlers/answer/rows.h"
+#include "handlers/unit/mapped.h"
 
 #include "service/base/banned.h"
 
@@ -296,27 +297,4 @@ void rows_done(struct rows_writer *w)
 {
 	strbuf_done(&w->text);
 	arena_done(&w->scratch);
-}
-
-static bool keep_row(void *arg, const struct value *values, size_t n, bool *ret_stop, struct err *err)
-{
-	struct row_keep *k = arg;
-	(void)err;
-	(void)ret_stop;
-	if (k->row != NULL)
-		return true;
-	k->row = arena_array(k->arena, n + 1, sizeof(*k->row));
-	k->n = n;
-	for (size_t i = 0; i < n; i++) {
-		struct value v = values[i];
-		if (k->shape != NULL && i < k->shape->n)
-			v = codec_decode(k->arena, k->dialect, &k->shape->decode[i], v);
-		k->row[i] = value_dup(k->arena, v);
-	}
-	return true;
-}
-
-struct row_sink row_keep_sink(struct row_keep *k)
-{
-	return (struct row_sink){.row = keep_row, .arg = k};
 }

@@ -6,6 +6,7 @@
 #define FERROD_HANDLERS_ROWS_H
 
 #include "handlers/answer/render.h"
+#include "handlers/unit/reads.h"
 #include "store/codec/codec_write.h"
 
 struct rows_writer {
@@ -57,15 +58,5 @@ void rows_done(struct rows_writer *w);
 /* Writes one decoded row that did not come through the sink (CSV, JSON, NDJSON); `extra` is JSON text put before the
  * closing brace. */
 void rows_write(struct rows_writer *w, const struct value *row, struct str extra);
-
-/* Keeps the first row of a statement, decoded by shape, in the request's arena. */
-struct row_keep {
-	struct arena *arena;
-	const struct dialect *dialect;
-	const struct result_shape *shape; /* NULL: undecoded (counts) */
-	struct value *row;                /* NULL: there was none */
-	size_t n;
-};
-struct row_sink row_keep_sink(struct row_keep *k);
 
 #endif

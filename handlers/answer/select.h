@@ -17,10 +17,6 @@ bool select_held(struct context *c, struct query *q, const char *pointer, struct
 		 struct err *err) MUST_CHECK;
 bool first_held(struct context *c, struct query *q, struct strbuf *out, struct err *err) MUST_CHECK;
 
-/* Adds the request's arguments to q and answers it as a list. ERR_INVALID_PARAMETERS for what is malformed. Parks.
- * (list.c) */
-bool list_answer(struct context *c, struct query *q, struct err *err) MUST_CHECK;
-
 /* A lock needs a transaction to hold it: ERR_INVALID_QUERY. */
 bool select_lock(const struct context *c, const struct query *q, struct err *err) MUST_CHECK;
 

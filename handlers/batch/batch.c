@@ -1,6 +1,7 @@
 /* Batch: validates every step before the first runs, then runs them in one unit (atomic, retried) or each in its own.
  */
 #include "handlers/batch/batch.h"
+#include "handlers/steps.h"
 
 #include "handlers/handlers.h"
 #include "handlers/answer/render.h"
@@ -15,21 +16,21 @@
 
 static const struct {
 	const char *word;
-	enum batch_op op;
+	enum step_op op;
 	enum scope scope;
 } ops[] = {
-	{"sql.execute", BATCH_SQL_EXECUTE, SCOPE_SQL},
-	{"sql.fetch_all", BATCH_SQL_FETCH_ALL, SCOPE_SQL},
-	{"sql.fetch_one", BATCH_SQL_FETCH_ONE, SCOPE_SQL},
-	{"query", BATCH_QUERY, SCOPE_READ},
-	{"first", BATCH_FIRST, SCOPE_READ},
-	{"count", BATCH_COUNT, SCOPE_READ},
-	{"exists", BATCH_EXISTS, SCOPE_READ},
-	{"update", BATCH_UPDATE, SCOPE_WRITE},
-	{"delete", BATCH_DELETE, SCOPE_WRITE},
-	{"create", BATCH_CREATE, SCOPE_WRITE},
-	{"save", BATCH_SAVE, SCOPE_WRITE},
-	{"get", BATCH_GET, SCOPE_READ},
+	{"sql.execute", STEP_SQL_EXECUTE, SCOPE_SQL},
+	{"sql.fetch_all", STEP_SQL_FETCH_ALL, SCOPE_SQL},
+	{"sql.fetch_one", STEP_SQL_FETCH_ONE, SCOPE_SQL},
+	{"query", STEP_QUERY, SCOPE_READ},
+	{"first", STEP_FIRST, SCOPE_READ},
+	{"count", STEP_COUNT, SCOPE_READ},
+	{"exists", STEP_EXISTS, SCOPE_READ},
+	{"update", STEP_UPDATE, SCOPE_WRITE},
+	{"delete", STEP_DELETE, SCOPE_WRITE},
+	{"create", STEP_CREATE, SCOPE_WRITE},
+	{"save", STEP_SAVE, SCOPE_WRITE},
+	{"get", STEP_GET, SCOPE_READ},
 };
 
 enum step_state { STEP_PENDING, STEP_OK, STEP_FAILED, STEP_SKIPPED };
@@ -38,7 +39,7 @@ enum condition { IF_ALWAYS, IF_OK, IF_FAILED, IF_EMPTY, IF_NONEMPTY };
 struct batch_step {
 	json_t *doc;
 	struct str as;
-	enum batch_op op;
+	enum step_op op;
 	enum condition condition;
 	size_t on; /* the step that the condition is about */
 	bool has_refs;
@@ -164,7 +165,7 @@ static bool read_step(struct batch *b, size_t i, json_t *doc, struct err *err)
 				  (int)(refs.bad.len < 100 ? refs.bad.len : 100), refs.bad.p);
 	s->has_refs = refs.any;
 	s->op = ops[k].op;
-	b->writes = b->writes || ops[k].scope == SCOPE_WRITE || s->op == BATCH_SQL_EXECUTE;
+	b->writes = b->writes || ops[k].scope == SCOPE_WRITE || s->op == STEP_SQL_EXECUTE;
 	if (!principal_has(b->req, ops[k].scope))
 		return err_set(err, ERR_FORBIDDEN, "step %zu: the key lacks the scope \"%s\" that %s needs", i,
 			       scope_name(ops[k].scope), ops[k].word);
@@ -257,7 +258,7 @@ static void decref(void *arg)
 /* Outside a unit of its own a raw statement's writes stand, whatever becomes of its rows. */
 static bool too_large(const struct batch *b, const struct batch_step *s, struct err *err)
 {
-	bool sql = s->op == BATCH_SQL_FETCH_ALL || s->op == BATCH_SQL_FETCH_ONE;
+	bool sql = s->op == STEP_SQL_FETCH_ALL || s->op == STEP_SQL_FETCH_ONE;
 	(void)err_set(err, ERR_INVALID_REQUEST,
 		      "the results of a batch may have %d bytes in all: this step's do not fit",
 		      LIMIT_BATCH_ANSWER_BYTES);
@@ -281,7 +282,7 @@ static bool run_step(struct batch *b, size_t i, struct strbuf *body, int *ret_st
 		arena_on_done(&b->req->arena, decref, doc);
 	}
 	body->cap = b->out->len < LIMIT_BATCH_ANSWER_BYTES ? LIMIT_BATCH_ANSWER_BYTES - b->out->len : 1;
-	if (!batch_run(&b->c, s->op, doc, body, ret_status, err))
+	if (!step_run(&b->c, s->op, doc, body, ret_status, err))
 		return false;
 	if (strbuf_failed(body) || body->len > body->cap) /* memory that it had before knows no cap */
 		return too_large(b, s, err);
@@ -402,8 +403,8 @@ static bool run_atomic(struct batch *b, struct err *err)
 static bool step_atomic(const struct batch *b, const struct batch_step *s)
 {
 	bool guarded = (b->req->prefer.given & PREFER_MAX_AFFECTED) != 0 &&
-		       (s->op == BATCH_UPDATE || s->op == BATCH_DELETE || s->op == BATCH_SQL_EXECUTE);
-	return b->c.route.tx != NULL || s->op == BATCH_CREATE || s->op == BATCH_SAVE || guarded;
+		       (s->op == STEP_UPDATE || s->op == STEP_DELETE || s->op == STEP_SQL_EXECUTE);
+	return b->c.route.tx != NULL || s->op == STEP_CREATE || s->op == STEP_SAVE || guarded;
 }
 
 /* Each step for itself; inside a transaction each is a savepoint, so that a failed one leaves the others standing. */

@@ -4,26 +4,6 @@
 
 #include "handlers/unit/context.h"
 
-enum batch_op {
-	BATCH_SQL_EXECUTE,
-	BATCH_SQL_FETCH_ALL,
-	BATCH_SQL_FETCH_ONE,
-	BATCH_QUERY,
-	BATCH_FIRST,
-	BATCH_COUNT,
-	BATCH_EXISTS,
-	BATCH_UPDATE,
-	BATCH_DELETE,
-	BATCH_CREATE,
-	BATCH_SAVE,
-	BATCH_GET
-};
-
-/* Runs one operation in an open unit: `step` is the step's object with references resolved. Its JSON body is appended
- * to `out`, its status to *ret_status. Faults point below the step ("/query/where/0"). Parks. (batch_steps.c) */
-bool batch_run(struct context *c, enum batch_op op, json_t *step, struct strbuf *out, int *ret_status,
-	       struct err *err) MUST_CHECK;
-
 /* ---- batch_refs.c ---- */
 
 /* Calls fn for the text of every {"$ref": text} in the tree; false as soon as fn says so. */

@@ -2,8 +2,8 @@
 #ifndef FERROD_HANDLERS_QUERY_WRITE_H
 #define FERROD_HANDLERS_QUERY_WRITE_H
 
-#include "handlers/query/query_request.h"
 #include "handlers/answer/render.h"
+#include "handlers/unit/affected.h"
 
 struct query_write {
 	struct query *q;
@@ -13,23 +13,8 @@ struct query_write {
 	struct value_format fmt;
 };
 
-/* Rows of RETURNING on their way into an answer. */
-struct returned {
-	struct context *c;
-	struct strbuf *out;
-	struct result_shape shape;
-	struct value_format fmt;
-	struct arena scratch;
-	int64_t n_rows;
-};
-
 /* ERR_INVALID_QUERY for a query without filter unless the request says ?all=true. */
 bool query_filtered(const struct request *req, const struct query *q, const char *pointer, struct err *err) MUST_CHECK;
-
-/* The bound of Prefer: max-affected, which is thereby honoured; negative: none. The unit it guards must be atomic. */
-int64_t affected_bound(struct response *res);
-/* ERR_MAX_AFFECTED_EXCEEDED. */
-bool affected_within(int64_t affected, int64_t bound, struct err *err) MUST_CHECK;
 
 /* Runs the write in an open unit, which the caller ends; rows not NULL: changed rows are appended to it, without
  * brackets. ERR_MAX_AFFECTED_EXCEEDED. Parks. */

@@ -6,6 +6,7 @@
 #include "handlers/records/bulk.h"
 
 #include "handlers/answer/rows.h"
+#include "handlers/unit/mapped.h"
 
 #include "service/base/wait.h"
 

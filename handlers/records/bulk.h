@@ -12,8 +12,4 @@ bool bulk_create(struct context *c, const struct model *m, struct bulk_reader *i
 bool bulk_insert(struct context *c, const struct model *m, struct bulk_reader *in, const struct insert_options *o,
 		 struct strbuf *out, struct err *err) MUST_CHECK;
 
-/* on_conflict and conflict_columns of the request. ERR_INVALID_PARAMETERS, ERR_UNKNOWN_COLUMN. */
-bool insert_options_read(const struct context *c, const struct model *m, struct insert_options *o,
-			 struct err *err) MUST_CHECK;
-
 #endif

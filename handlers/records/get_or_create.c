@@ -3,6 +3,8 @@
 #include "handlers/records/records.h"
 #include "handlers/answer/rows.h"
 #include "handlers/answer/values.h"
+#include "handlers/unit/mapped.h"
+#include "handlers/unit/reads.h"
 #include "service/base/num.h"
 
 #include "service/base/banned.h"

@@ -1,7 +1,8 @@
 /* Records by filter: GET on a model's records. */
+#include "handlers/records/list.h"
+
 #include "handlers/handlers.h"
 #include "handlers/records/list_filter.h"
-#include "handlers/query/query_request.h"
 #include "handlers/answer/select.h"
 
 #include "service/base/banned.h"

@@ -2,18 +2,10 @@
 #include "handlers/records/records.h"
 
 #include "handlers/handlers.h"
-#include "handlers/records/path_key.h"
+#include "handlers/unit/path_key.h"
+#include "handlers/unit/reads.h"
 
 #include "service/base/banned.h"
-
-bool context_record(struct context *c, const struct model *m, const struct value *key, enum query_lock lock,
-		    struct value **ret, struct err *err)
-{
-	struct query *q = query_by_pk(&c->req->arena, c->schema, c->route.conn->dialect, m, key);
-	struct result_shape shape;
-	q->lock = lock;
-	return context_first(c, q, &shape, ret, err);
-}
 
 bool record_missing(const struct model *m, struct err *err)
 {

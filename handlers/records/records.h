@@ -2,8 +2,8 @@
 #ifndef FERROD_HANDLERS_RECORDS_H
 #define FERROD_HANDLERS_RECORDS_H
 
-#include "handlers/query/query_request.h"
 #include "handlers/answer/render.h"
+#include "handlers/records/record_insert.h"
 
 /* A request on /v1/models/{model}/records/{pk}. */
 struct record_request {
@@ -25,20 +25,6 @@ bool record_missing(const struct model *m, struct err *err);
 
 /* Answers a write with the record: ETag, Location with 201, the body unless Prefer: return=minimal. */
 void record_answer(struct context *c, const struct model *m, const struct value *row, int status);
-
-/* Inserts one row and reads it back decoded (*ret_row NULL: nothing was inserted); moves the sequence after an explicit
- * id. In an open unit. Parks. */
-struct insert_options {
-	enum record_conflict conflict;
-	const struct column *const *columns; /* conflict columns; NULL: the primary key */
-	size_t n_columns;
-};
-bool record_insert(struct context *c, const struct model *m, const struct record_row *row,
-		   const struct insert_options *o, struct value **ret_row, struct err *err) MUST_CHECK;
-/* After rows with explicit ids: moves the sequence of an autoincrement key past them (PostgreSQL). In an open unit. */
-bool record_sequence(struct context *c, const struct model *m, struct err *err) MUST_CHECK;
-/* Does the row give a value for an autoincrement key? */
-bool record_explicit_id(const struct model *m, const struct record_row *row);
 
 /* Starts a unit of writes; guarded: atomic, and on SQLite with the writer's turn from the start. Parks. */
 bool record_write_unit(struct context *c, bool guarded, struct err *err) MUST_CHECK;

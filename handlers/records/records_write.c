@@ -3,89 +3,10 @@
 #include "handlers/handlers.h"
 #include "handlers/records/records.h"
 #include "handlers/answer/rows.h"
+#include "handlers/unit/mapped.h"
+#include "handlers/unit/reads.h"
 
 #include "service/base/banned.h"
-
-bool record_explicit_id(const struct model *m, const struct record_row *row)
-{
-	for (size_t i = 0; i < m->n_pk; i++) {
-		const struct column *c = m->pk[i];
-		if (c->autoincrement && row->given[c->index] && row->values[c->index].kind != VALUE_NULL)
-			return true;
-	}
-	return false;
-}
-
-bool record_sequence(struct context *c, const struct model *m, struct err *err)
-{
-	struct stmt stmt;
-	if (!record_lower_sequence(&c->req->arena, c->route.conn->dialect, m, &stmt, err))
-		return false;
-	if (stmt.sql.len == 0 || context_run(c, &stmt, NULL, NULL, err))
-		return true;
-	if (c->route.tx == NULL && !c->exec.atomic)
-		err->outcome = ERR_OUTCOME_COMMITTED; /* the rows were, before */
-	return false;
-}
-
-bool record_insert(struct context *c, const struct model *m, const struct record_row *row,
-		   const struct insert_options *o, struct value **ret_row, struct err *err)
-{
-	struct stmt stmt;
-	struct result_shape shape;
-	const struct dialect *d = c->route.conn->dialect;
-	struct row_keep keep = {.arena = &c->req->arena, .dialect = d, .shape = &shape};
-	struct row_sink sink = row_keep_sink(&keep);
-	if (!record_lower_insert(keep.arena, d, m, row, 1, o->conflict, o->columns, o->n_columns, true, &stmt, &shape,
-				 err) ||
-	    !context_run(c, &stmt, &sink, NULL, err))
-		return false;
-	*ret_row = keep.row;
-	return !record_explicit_id(m, row) || keep.row == NULL || record_sequence(c, m, err);
-}
-
-/* The column names of ?conflict_columns=a,b. */
-static bool conflict_columns(const struct request *req, const struct model *m, struct insert_options *o,
-			     struct arena *a, struct err *err)
-{
-	struct str list = request_arg(req, "conflict_columns");
-	if (list.p == NULL)
-		return true;
-	const struct column **columns = arena_array(a, m->n_columns + 1, sizeof(const struct column *));
-	struct str name;
-	while (str_split(&list, ',', &name)) {
-		const struct column *col = model_column(m, name);
-		if (col == NULL)
-			return err_set(err, ERR_UNKNOWN_COLUMN,
-				       "conflict_columns: model \"%.*s\" has no column \"%.*s\"", STR_FMT(m->name),
-				       STR_FMT(name));
-		if (o->n_columns == m->n_columns)
-			return err_set(err, ERR_INVALID_PARAMETERS, "conflict_columns names a column twice");
-		columns[o->n_columns++] = col;
-	}
-	o->columns = columns;
-	return true;
-}
-
-bool insert_options_read(const struct context *c, const struct model *m, struct insert_options *o, struct err *err)
-{
-	*o = (struct insert_options){.conflict = RECORD_INSERT};
-	struct str word = request_arg(c->req, "on_conflict");
-	if (str_eq_z(word, "ignore"))
-		o->conflict = RECORD_IGNORE;
-	else if (str_eq_z(word, "update"))
-		o->conflict = RECORD_UPDATE;
-	else if (word.p != NULL)
-		return err_set(err, ERR_INVALID_PARAMETERS, "on_conflict is ignore or update");
-	if (!conflict_columns(c->req, m, o, &c->req->arena, err))
-		return false;
-	if (o->columns != NULL && o->conflict == RECORD_INSERT)
-		return err_set(err, ERR_INVALID_PARAMETERS, "conflict_columns goes with on_conflict=ignore or update");
-	if (o->columns == NULL && o->conflict != RECORD_INSERT && m->n_pk == 0)
-		return err_set(err, ERR_INVALID_PARAMETERS, "model \"%.*s\" has no primary key: name conflict_columns",
-			       STR_FMT(m->name));
-	return true;
-}
 
 /* The record that stood in the way of an ignored insert. */
 static bool read_blocking(struct context *c, const struct model *m, const struct record_row *row,

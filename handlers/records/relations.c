@@ -1,7 +1,10 @@
 /* What hangs on a record: related rows, and the links of many-to-many relations. */
 #include "handlers/handlers.h"
 #include "handlers/records/list_filter.h"
-#include "handlers/query/query_write.h"
+#include "handlers/records/list.h"
+#include "handlers/unit/affected.h"
+#include "handlers/unit/mapped.h"
+#include "handlers/unit/reads.h"
 #include "handlers/records/records.h"
 #include "handlers/answer/rows.h"
 #include "handlers/answer/select.h"

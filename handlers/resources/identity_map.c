@@ -1,7 +1,7 @@
 /* Emptying a session's identity map, whole or by one record. */
 #include "handlers/unit/context.h"
 #include "handlers/handlers.h"
-#include "handlers/records/path_key.h"
+#include "handlers/unit/path_key.h"
 #include "handlers/answer/render.h"
 
 #include "service/base/banned.h"

@@ -10,6 +10,26 @@ static struct schema_registry *registry(struct request *req)
 	return &request_app(req)->store->models;
 }
 
+/* What was registered, and what its document said that nobody heeds. */
+static void out_envelope(struct strbuf *b, const struct schema *s)
+{
+	json_write(b, s->envelope, true);
+	if (s->n_warnings == 0)
+		return;
+	strbuf_truncate(b, b->len - 1);
+	out_name(b, "warnings");
+	strbuf_putc(b, '[');
+	for (size_t i = 0; i < s->n_warnings; i++) {
+		strbuf_puts(b, i > 0 ? ",{" : "{");
+		out_str(b, "code", str_z(s->warnings[i].code));
+		out_str(b, "pointer", s->warnings[i].pointer);
+		out_str(b, "detail", s->warnings[i].detail);
+		strbuf_putc(b, '}');
+	}
+	strbuf_putc(b, ']');
+	strbuf_putc(b, '}');
+}
+
 static bool apply(struct request *req, struct response *res, bool replace_all, struct err *err)
 {
 	json_t *doc;
@@ -19,9 +39,10 @@ static bool apply(struct request *req, struct response *res, bool replace_all, s
 	if (!json_is_object(doc))
 		return err_set_at(err, ERR_INVALID_REQUEST, "", "expected a SchemaIR object, not %s",
 				  json_type_name(doc));
-	if (!schema_registry_apply(registry(req), doc, replace_all, &req->arena, &s, err))
+	const struct schema_change how = {.replace_all = replace_all, .may_sql = principal_has(req, SCOPE_SQL)};
+	if (!schema_registry_apply(registry(req), doc, &how, &req->arena, &s, err))
 		return false;
-	json_write(response_json(res, 200), s->envelope, true);
+	out_envelope(response_json(res, 200), s);
 	schema_unref(s);
 	return true;
 }

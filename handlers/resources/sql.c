@@ -1,7 +1,7 @@
 /* The client's own SQL: one statement a call, arguments bound by the database. */
 #include "handlers/unit/context.h"
 #include "handlers/handlers.h"
-#include "handlers/query/query_write.h"
+#include "handlers/unit/affected.h"
 #include "handlers/answer/rows.h"
 #include "handlers/resources/sql.h"
 

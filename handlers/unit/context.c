@@ -1,6 +1,6 @@
 /* Glue between one request and the store: route, unit of work, session headers. */
 #include "handlers/unit/context.h"
-#include "handlers/resources/sql_mask.h"
+#include "handlers/unit/sql_mask.h"
 
 #include "service/base/clock.h"
 #include "service/base/log.h"

@@ -1,190 +1,21 @@
 /*
- * The store of first answers: one per process, bounded in entries, age and bytes. An entry is kept until it is a day
- * old or 10,000 came after it; the bytes of its answer may go before (too large, or the oldest of too many), but never
- * the fact that the request was done, so that nothing is written twice.
+ * First answers: which request is the same, what of an answer is remembered, and how it is given again. An entry stays
+ * until it is a day old or too many of its caller came after it; the bytes of its answer may go before (too large, or
+ * the oldest of too many), but never the fact that the request was done, so that nothing is written twice. A failure
+ * of the server (500 and above) is no answer: the request runs again, unless its work may stand.
  */
 #include "handlers/unit/idempotency.h"
+#include "handlers/unit/idempotency_table.h"
 
 #include "service/auth/auth.h"
 #include "service/base/clock.h"
-#include "service/base/map.h"
 #include "service/base/mem.h"
-#include "service/base/mutex.h"
 #include "service/base/num.h"
 #include "service/http/problem.h"
 
 #include "service/base/banned.h"
 
-#define KEPT_MAX 10000
-#define KEPT_NS (INT64_C(24) * 3600 * CLOCK_NS_PER_S)
-
-struct waiter {
-	struct event event;
-	struct waiter *next;
-};
-
-struct header {
-	const char *name; /* static */
-	char *value;      /* owned */
-	size_t len;
-};
-
-/* One key's first request: running, or answered. */
-struct kept {
-	uint8_t scope[32];  /* the table's key: SHA-256 of caller, path, query and key */
-	uint8_t body[32];   /* SHA-256 of the request's body */
-	bool body_known;    /* else it is still coming in, and the request is running */
-	bool running, dead; /* dead: out of the table, freed with the last waiter */
-	size_t n_waiting;
-	struct waiter *waiters;   /* not woken yet; on their stacks, under the lock */
-	bool bare;                /* the answer itself is not kept */
-	enum err_outcome outcome; /* of the work, for when the answer cannot be given */
-	int status;
-	char *content_type; /* owned, or NULL */
-	char *bytes;        /* owned */
-	size_t len;
-	size_t instance, instance_len; /* where a problem names its request: that of the replay stands there instead; 0:
-					  nowhere */
-	struct header *headers;        /* owned */
-	size_t n_headers;
-	size_t size; /* bytes of the answer */
-	int64_t kept_ns;
-	struct kept *prev, *next; /* answered ones, oldest first */
-};
-
-static struct {
-	struct mutex lock;
-	struct map by_scope; /* -> struct kept */
-	struct kept *head, *tail;
-	struct kept *full; /* the oldest whose answer is there */
-	size_t n_kept, bytes;
-	size_t answer_max, bytes_max;
-} store = {.lock = {PTHREAD_MUTEX_INITIALIZER},
-	   .answer_max = LIMIT_IDEMPOTENCY_ANSWER_BYTES,
-	   .bytes_max = LIMIT_IDEMPOTENCY_BYTES};
-
-static void free_answer(struct kept *k)
-{
-	for (size_t i = 0; i < k->n_headers; i++)
-		mem_free(k->headers[i].value);
-	mem_free(k->headers);
-	mem_free(k->bytes);
-	mem_free(k->content_type);
-	k->headers = NULL;
-	k->bytes = NULL;
-	k->content_type = NULL;
-	k->n_headers = k->len = k->size = 0;
-}
-
-static void free_kept(struct kept *k)
-{
-	free_answer(k);
-	mem_free(k);
-}
-
-/* The oldest entry from k on that has its answer. */
-static struct kept *next_full(struct kept *k)
-{
-	while (k != NULL && k->bare)
-		k = k->next;
-	return k;
-}
-
-static void unlink_kept(struct kept *k)
-{
-	if (store.full == k)
-		store.full = next_full(k->next);
-	if (k->prev != NULL)
-		k->prev->next = k->next;
-	else
-		store.head = k->next;
-	if (k->next != NULL)
-		k->next->prev = k->prev;
-	else
-		store.tail = k->prev;
-	store.n_kept--;
-	store.bytes -= k->size;
-}
-
-static struct str scope_str(const struct kept *k)
-{
-	return str_n((const char *)k->scope, sizeof(k->scope));
-}
-
-/* Takes an entry out of the table; the last of its waiters frees it. */
-static void bury(struct kept *k)
-{
-	(void)map_remove(&store.by_scope, scope_str(k));
-	k->dead = true;
-	if (k->n_waiting == 0)
-		free_kept(k);
-}
-
-static void drop_oldest(void)
-{
-	struct kept *k = store.head;
-	unlink_kept(k);
-	bury(k);
-}
-
-/* The oldest answer goes, the entry stays. */
-static void strip_oldest(void)
-{
-	struct kept *k = store.full;
-	store.bytes -= k->size;
-	free_answer(k);
-	k->bare = true;
-	store.full = next_full(k->next);
-}
-
-static void prune(int64_t now)
-{
-	while (store.head != NULL && (store.n_kept > KEPT_MAX || now - store.head->kept_ns > KEPT_NS))
-		drop_oldest();
-	while (store.full != NULL && store.bytes > store.bytes_max)
-		strip_oldest();
-}
-
-static void append(struct kept *k)
-{
-	k->kept_ns = clock_mono_ns();
-	k->prev = store.tail;
-	if (store.tail != NULL)
-		store.tail->next = k;
-	else
-		store.head = k;
-	store.tail = k;
-	if (store.full == NULL && !k->bare)
-		store.full = k;
-	store.n_kept++;
-	store.bytes += k->size;
-	prune(k->kept_ns);
-}
-
-/* Waits until k's first request has ended; the lock is held at entry and exit. k may be gone afterwards. */
-static bool wait_for(struct kept *k, int64_t deadline, struct err *err)
-{
-	struct waiter w = {.next = k->waiters};
-	event_init(&w.event);
-	k->waiters = &w;
-	k->n_waiting++;
-	mutex_unlock(&store.lock);
-	enum wait_result r = event_wait(&w.event, deadline);
-	mutex_lock(&store.lock);
-	struct waiter **at = &k->waiters;
-	while (*at != NULL && *at != &w)
-		at = &(*at)->next;
-	if (*at != NULL)
-		*at = w.next;
-	k->n_waiting--;
-	if (k->dead && k->n_waiting == 0)
-		free_kept(k);
-	if (r == WAIT_READY)
-		return true;
-	(void)err_set(err, ERR_TOO_MANY_REQUESTS, "the first request with this Idempotency-Key still runs");
-	err->cancelled = r == WAIT_CANCELLED;
-	return false;
-}
+static size_t answer_max = LIMIT_IDEMPOTENCY_ANSWER_BYTES;
 
 static bool key_valid(struct str key)
 {
@@ -197,19 +28,25 @@ static bool key_valid(struct str key)
 	return true;
 }
 
-/* Says what became of a request whose answer is not there any more. */
+/* Says what became of a request whose answer is not there: no retry may do it again. */
 static bool tell(const struct kept *k, struct err *err)
 {
+	static const char first[] = "the first request with this Idempotency-Key";
 	if (k->status < 400)
 		(void)err_set(err, ERR_IDEMPOTENCY_KEY_REUSED,
-			      "the first request with this Idempotency-Key succeeded (%d), but its answer was too "
-			      "large to keep",
-			      k->status);
+			      "%s succeeded (%d), but its answer was too large to keep", first, k->status);
+	else if (k->status < 500)
+		(void)err_set(err, ERR_IDEMPOTENCY_KEY_REUSED, "%s failed (%d), and its answer is not kept any more",
+			      first, k->status);
+	else if (k->outcome == ERR_OUTCOME_COMMITTED)
+		(void)err_set(err, ERR_IDEMPOTENCY_KEY_REUSED,
+			      "%s was committed, but failed (%d) before it could be answered: it is not done again",
+			      first, k->status);
 	else
-		(void)err_set(
-			err, ERR_IDEMPOTENCY_KEY_REUSED,
-			"the first request with this Idempotency-Key failed (%d), and its answer is not kept any more",
-			k->status);
+		(void)err_set(err, ERR_IDEMPOTENCY_KEY_REUSED,
+			      "%s failed (%d) while it committed, and whether it did is not known: look at what it "
+			      "would have written, and send it again under another key if it is not there",
+			      first, k->status);
 	err->outcome = k->outcome;
 	return false;
 }
@@ -266,28 +103,9 @@ static void record(struct kept *k, const struct response *res)
 		const struct http_pair *h = &res->headers[i];
 		if (str_eq_z(h->name, "Ferro-Session-Info")) /* tells about now */
 			continue;
-		k->headers[k->n_headers++] = (struct header){
+		k->headers[k->n_headers++] = (struct kept_header){
 			.name = h->name.p, .value = mem_strndup(h->value.p, h->value.len), .len = h->value.len};
-		k->size += sizeof(struct header) + h->value.len;
-	}
-}
-
-/* The problem of a request that failed, although its work may stand. */
-static void record_problem(struct kept *k, const struct err *err, struct str id)
-{
-	struct strbuf text;
-	strbuf_init(&text, 0);
-	problem_write(&text, err, id);
-	k->status = problem_status(err->code);
-	k->outcome = err->outcome;
-	k->content_type = mem_strdup("application/problem+json");
-	k->bytes = strbuf_take(&text, &k->len);
-	k->size = k->len;
-	find_instance(k, id);
-	strbuf_done(&text);
-	if (problem_retryable(err->code)) {
-		k->headers = mem_array(1, sizeof(*k->headers));
-		k->headers[k->n_headers++] = (struct header){.name = "Retry-After", .value = mem_strdup("1"), .len = 1};
+		k->size += sizeof(struct kept_header) + h->value.len;
 	}
 }
 
@@ -298,18 +116,19 @@ static enum err_outcome outcome_of(const struct request *req)
 	return kept ? ERR_OUTCOME_COMMITTED : ERR_OUTCOME_NONE;
 }
 
-/* Fills the entry with what is to be remembered. false: nothing came of the request; the next one with its key runs. */
+/* Fills the entry with what is to be remembered: of a failure that may pass, only that its work may stand. false:
+ * nothing came of the request; the next one with its key runs. */
 static bool judge(struct kept *k, struct response *res, bool *ok, const struct err *err)
 {
 	bool streaming = response_streaming(res);
 	if (!*ok) {
-		if (err->outcome == ERR_OUTCOME_UNKNOWN || err->outcome == ERR_OUTCOME_COMMITTED) {
-			record_problem(k, err, res->req->id);
-			return true;
-		}
 		int status = problem_status(err->code);
-		if (err->cancelled || streaming || status >= 500 || status == 429 || problem_retryable(err->code))
-			return false;
+		if (err->cancelled || streaming || status >= 500 || status == 429 || problem_retryable(err->code)) {
+			k->status = status;
+			k->outcome = err->outcome;
+			k->bare = true;
+			return err->outcome == ERR_OUTCOME_UNKNOWN || err->outcome == ERR_OUTCOME_COMMITTED;
+		}
 		problem_respond(res, err);
 		k->outcome = err->outcome;
 		*ok = true;
@@ -317,7 +136,7 @@ static bool judge(struct kept *k, struct response *res, bool *ok, const struct e
 		k->outcome = outcome_of(res->req);
 	}
 	k->status = res->status != 0 ? res->status : 200;
-	k->bare = streaming || strbuf_failed(&res->body) || res->body.len > store.answer_max;
+	k->bare = streaming || strbuf_failed(&res->body) || res->body.len > answer_max;
 	if (!k->bare)
 		record(k, res);
 	return true;
@@ -363,18 +182,14 @@ static void end_first(struct kept *k, struct response *res, struct body_digest *
 {
 	struct err ignored;
 	bool keep = digest_end(d, res->req, &ignored) && judge(k, res, ok, err);
-	mutex_lock(&store.lock);
-	k->running = false;
+	kept_lock();
 	k->body_known = d->known;
 	memcpy(k->body, d->bytes, sizeof(k->body));
-	for (struct waiter *w = k->waiters; w != NULL; w = w->next)
-		event_set(&w->event);
-	k->waiters = NULL;
 	if (keep)
-		append(k);
+		kept_answered(k);
 	else
-		bury(k);
-	mutex_unlock(&store.lock);
+		kept_forget(k);
+	kept_unlock();
 }
 
 /* The answer went while the body was read, which is not there any more. */
@@ -387,34 +202,29 @@ static bool forgotten(struct err *err)
 }
 
 /* Finds the key's answer, or makes the caller its first request (*ret_first). Parks. */
-static bool enter(struct request *req, struct response *res, const uint8_t scope[32], struct body_digest *d,
+static bool enter(struct request *req, struct response *res, const uint8_t scope[KEPT_DIGEST], struct body_digest *d,
 		  struct kept **ret_first, struct err *err)
 {
-	struct str key = str_n((const char *)scope, 32);
 	bool ok = true;
 	*ret_first = NULL;
-	mutex_lock(&store.lock);
-	prune(clock_mono_ns());
+	kept_lock();
 	for (;;) {
-		struct kept *k = map_get(&store.by_scope, key);
+		struct kept *k = kept_find(scope);
 		if (k == NULL && d->known && req->body_streams) { /* read to the end to be compared with it */
 			ok = forgotten(err);
 			break;
 		}
 		if (k == NULL) {
-			k = mem_alloc(sizeof(*k));
-			memcpy(k->scope, scope, sizeof(k->scope));
+			k = kept_begin(principal_name(req), scope);
 			memcpy(k->body, d->bytes, sizeof(k->body));
 			k->body_known = d->known;
-			k->running = true;
-			(void)map_put(&store.by_scope, scope_str(k), k);
 			*ret_first = k;
 			break;
 		}
 		if (!k->running && !d->known) {
-			mutex_unlock(&store.lock);
+			kept_unlock();
 			ok = digest_end(d, req, err);
-			mutex_lock(&store.lock);
+			kept_lock();
 			if (!ok)
 				break;
 			continue;
@@ -430,12 +240,49 @@ static bool enter(struct request *req, struct response *res, const uint8_t scope
 				replay(k, res);
 			break;
 		}
-		ok = wait_for(k, req->deadline, err);
+		ok = kept_wait(k, req->deadline, err);
 		if (!ok)
 			break;
 	}
-	mutex_unlock(&store.lock);
+	kept_unlock();
 	return ok;
+}
+
+static int compare_args(const void *a, const void *b)
+{
+	const struct http_pair *const *x = a, *const *y = b;
+	int by_name = str_cmp((*x)->name, (*y)->name);
+	return by_name != 0 ? by_name : (*x > *y) - (*x < *y); /* those of one name stay in their order */
+}
+
+/* Each part with its length: no part can pretend to be two. */
+static void add_part(struct num_sha256 *sum, struct str part)
+{
+	char len[24];
+	num_sha256_add(sum, str_n(len, num_format_int((int64_t)part.len, len)));
+	num_sha256_add(sum, STR(":"));
+	num_sha256_add(sum, part);
+}
+
+/* What makes two requests the same, however they are spelt: caller, operation, decoded parameters, key. */
+static void same_request(struct request *req, struct str key, uint8_t ret[KEPT_DIGEST])
+{
+	struct num_sha256 sum;
+	const struct http_pair **args = arena_array(&req->arena, req->n_args + 1, sizeof(*args));
+	num_sha256_init(&sum);
+	add_part(&sum, principal_name(req));
+	add_part(&sum, key);
+	add_part(&sum, str_z(req->route->operation_id));
+	for (size_t i = 0; i < req->n_params; i++)
+		add_part(&sum, req->params[i]);
+	for (size_t i = 0; i < req->n_args; i++)
+		args[i] = &req->args[i];
+	qsort(args, req->n_args, sizeof(struct http_pair *), compare_args);
+	for (size_t i = 0; i < req->n_args; i++) {
+		add_part(&sum, args[i]->name);
+		add_part(&sum, args[i]->value);
+	}
+	num_sha256_end(&sum, ret);
 }
 
 bool idempotent(struct request *req, struct response *res, handler_fn work, struct err *err)
@@ -443,39 +290,36 @@ bool idempotent(struct request *req, struct response *res, handler_fn work, stru
 	struct str key = request_header(req, "Idempotency-Key");
 	struct kept *first;
 	struct body_digest d = {.known = false};
-	uint8_t scope[32];
+	uint8_t scope[KEPT_DIGEST];
 	if (key.p == NULL)
 		return work(req, res, err);
 	if (!key_valid(key))
 		return err_set(err, ERR_INVALID_REQUEST, "an Idempotency-Key is 1 to 255 visible ASCII characters");
 	digest_begin(&d, req);
-	struct str owner = principal_name(req);
-	struct str text =
-		arena_printf(&req->arena, "%.*s\n%.*s %.*s?%.*s\n%.*s", STR_FMT(owner), STR_FMT(req->method_text),
-			     STR_FMT(req->path), STR_FMT(req->query), STR_FMT(key));
-	num_sha256(text, scope);
+	same_request(req, key, scope);
 	if (!enter(req, res, scope, &d, &first, err))
 		return false;
 	if (first == NULL)
 		return true;
-	res->collect = store.answer_max;
+	res->collect = answer_max;
 	bool ok = work(req, res, err);
 	end_first(first, res, &d, &ok, err);
 	req->body_sum = NULL;
 	return ok;
 }
 
-void idempotency_configure(size_t answer_bytes, size_t bytes)
+void idempotency_configure(const struct idempotency_limits *l)
 {
-	store.answer_max = answer_bytes;
-	store.bytes_max = bytes;
+	answer_max = l->answer_bytes;
+	kept_configure(l->entries, l->bytes);
+}
+
+void idempotency_tick(void)
+{
+	kept_expire(clock_mono_ns());
 }
 
 void idempotency_done(void)
 {
-	mutex_lock(&store.lock);
-	while (store.head != NULL)
-		drop_oldest();
-	map_done(&store.by_scope);
-	mutex_unlock(&store.lock);
+	kept_done();
 }

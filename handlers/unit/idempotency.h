@@ -9,12 +9,20 @@
 #include "service/http/request.h"
 
 /* Runs `work` unless the request's key has an answer already. ERR_INVALID_REQUEST for a malformed key,
- * ERR_IDEMPOTENCY_KEY_REUSED when it came with another body, or when its answer was too large to keep. Without the
+ * ERR_IDEMPOTENCY_KEY_REUSED when it came with another body, or when its answer is not there although its work
+ * stands or may stand. Without the
  * header: just runs. Parks. */
 bool idempotent(struct request *req, struct response *res, handler_fn work, struct err *err) MUST_CHECK;
 
-/* The largest answer that is kept, and how many bytes of answers in all. Before the first request. */
-void idempotency_configure(size_t answer_bytes, size_t bytes);
+struct idempotency_limits {
+	size_t answer_bytes;   /* the largest answer that is kept */
+	size_t entries, bytes; /* of each caller */
+};
+/* Before the first request. */
+void idempotency_configure(const struct idempotency_limits *l);
+
+/* Forgets what is a day old. Now and then, on any thread. */
+void idempotency_tick(void);
 
 /* Forgets every answer; nobody may be in idempotent(). At the end of the process. */
 void idempotency_done(void);

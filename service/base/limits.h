@@ -19,6 +19,7 @@
 #define LIMIT_SESSION_LIFETIME_S 86400
 #define LIMIT_TX_TIMEOUT_S 300
 #define LIMIT_BUSY_TIMEOUT_S 5 /* SQLite: other processes' locks */
+#define LIMIT_SQLITE_VALUE_BYTES 268435456 /* one text or blob, and one row */
 #define LIMIT_HTTP_CONNECTIONS 20000
 #define LIMIT_HTTP_IDLE_S 75
 #define LIMIT_BODY_WAIT_S 5 /* a bulk create waits for its body */
@@ -27,7 +28,8 @@
 #define LIMIT_TX_QUEUE 64     /* requests waiting for one transaction */
 #define LIMIT_BATCH_STEPS 1000
 #define LIMIT_IDEMPOTENCY_ANSWER_BYTES (8 * 1024 * 1024) /* the largest answer kept for an Idempotency-Key */
-#define LIMIT_IDEMPOTENCY_BYTES (64 * 1024 * 1024)       /* all of them */
+#define LIMIT_IDEMPOTENCY_BYTES (64 * 1024 * 1024)       /* all of one caller's */
+#define LIMIT_IDEMPOTENCY_ENTRIES 10000                  /* keys remembered of one caller */
 
 /* compile-time caps */
 #define LIMIT_JSON_DEPTH 64       /* nesting of any request document */
@@ -42,6 +44,7 @@
 #define LIMIT_MODELS 10000
 #define LIMIT_COLUMNS 1600             /* PostgreSQL's MaxHeapAttributeNumber */
 #define LIMIT_ERR_FAULTS 100           /* faults listed in one problem document */
+#define LIMIT_SCHEMA_WARNINGS 100       /* warnings listed about one document of models */
 #define LIMIT_FIBER_STACK (512 * 1024) /* SQLite recurses over JSON and expressions; untouched pages cost nothing */
 #define LIMIT_REQUEST_ID 128
 #define LIMIT_SAVEPOINT_DEPTH 32

@@ -3,57 +3,13 @@
 #include <string.h>
 
 #include "service/base/num.h"
+#include "store/codec/codec.h"
 #include "store/codec/codec_rules.h"
 #include "store/codec/decimal.h"
 #include "store/codec/json_text.h"
 #include "store/codec/temporal.h"
 
 #include "service/base/banned.h"
-
-bool codec_stored_as_text(const struct column *c)
-{
-	return c->storage == ST_TEXT || c->storage == ST_VARCHAR || c->storage == ST_CHAR;
-}
-
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
-static bool hyphen_at(size_t i)
-{
-	return i == 8 || i == 13 || i == 18 || i == 23;
-}
-
-bool codec_uuid(struct str in, char out[CODEC_UUID_BYTES])
-{
-	size_t at = 0;
-
-	if (in.len != 36 && in.len != 32)
-		return false;
-	for (size_t i = 0; i < 36; i++) {
-		int digit;
-
-		if (hyphen_at(i)) {
-			if (in.len == 36 && in.p[at++] != '-')
-				return false;
-			out[i] = '-';
-			continue;
-		}
-		digit = hex_digit(in.p[at++]);
-		if (digit < 0)
-			return false;
-		out[i] = "0123456789abcdef"[digit];
-	}
-	out[36] = '\0';
-	return true;
-}
 
 struct decode {
 	struct arena *arena;
@@ -191,7 +147,7 @@ static bool unhex(struct arena *a, struct str s, struct value *ret)
 		return false;
 	out = arena_alloc(a, n + 1);
 	for (size_t i = 0; i < n; i++) {
-		int high = hex_digit(s.p[2 + 2 * i]), low = hex_digit(s.p[3 + 2 * i]);
+		int high = codec_hex_digit(s.p[2 + 2 * i]), low = codec_hex_digit(s.p[3 + 2 * i]);
 
 		if (high < 0 || low < 0)
 			return false;

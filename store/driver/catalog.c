@@ -5,9 +5,33 @@
 
 #include "service/base/banned.h"
 
-bool catalog_query(struct catalog *c, struct str sql, catalog_row row, struct err *err)
+static bool is_kind(struct value v, char letter)
 {
-	const struct stmt s = {.sql = sql, .access = STMT_READ};
+	switch (letter | 0x20) {
+	case 't':
+		return v.kind == VALUE_TEXT || (v.kind == VALUE_NULL && letter == 'T');
+	case 'b':
+	case 'i':
+		return v.kind == VALUE_INT || (v.kind == VALUE_BOOL && (letter | 0x20) == 'b') ||
+		       (v.kind == VALUE_NULL && letter < 'a');
+	default:
+		return false;
+	}
+}
+
+static bool has_kinds(const struct cursor *cur, const char *kinds)
+{
+	if (cur->n_columns != strlen(kinds))
+		return false;
+	for (size_t i = 0; kinds[i] != '\0'; i++)
+		if (!is_kind(cur->row[i], kinds[i]))
+			return false;
+	return true;
+}
+
+bool catalog_query(struct catalog *c, struct str sql, const char *kinds, catalog_row row, struct err *err)
+{
+	const struct stmt s = {.sql = sql, .access = STMT_READ, .n_columns = strlen(kinds)};
 	const struct driver *driver = c->conn->driver;
 	struct cursor *cur;
 	bool more = true, ok;
@@ -15,8 +39,14 @@ bool catalog_query(struct catalog *c, struct str sql, catalog_row row, struct er
 	c->last = 0;
 	if (!driver->prepare(c->conn, &s, c->deadline, &cur, err))
 		return false;
-	while ((ok = driver->step(cur, &more, err)) && more)
+	while ((ok = driver->step(cur, &more, err)) && more) {
+		if (!has_kinds(cur, kinds)) {
+			c->conn->broken = true;
+			ok = err_set(err, ERR_INTERNAL_ERROR, "the database's catalog answered what cannot be");
+			break;
+		}
 		row(c, cur->row);
+	}
 	driver->finish(cur);
 	return ok;
 }
@@ -77,4 +107,60 @@ bool catalog_bool(struct value v)
 int64_t catalog_int(struct value v)
 {
 	return v.kind == VALUE_INT ? v.u.i : 0;
+}
+
+struct live_table *catalog_add_table(struct catalog *c, struct value name)
+{
+	struct live_schema *l = c->live;
+	struct live_table *t;
+
+	l->tables = catalog_more(c->arena, l->tables, l->n_tables, sizeof(*l->tables));
+	t = &l->tables[l->n_tables++];
+	*t = (struct live_table){.name = catalog_text(c, name), .rows = -1};
+	return t;
+}
+
+struct live_column *catalog_add_column(struct catalog *c, struct live_table *t, struct value name)
+{
+	struct live_column *col;
+
+	t->columns = catalog_more(c->arena, t->columns, t->n_columns, sizeof(*t->columns));
+	col = &t->columns[t->n_columns++];
+	*col = (struct live_column){.name = catalog_text(c, name)};
+	return col;
+}
+
+struct live_foreign_key *catalog_add_fk(struct catalog *c, struct live_table *t)
+{
+	t->fks = catalog_more(c->arena, t->fks, t->n_fks, sizeof(*t->fks));
+	t->fks[t->n_fks] = (struct live_foreign_key){0};
+	return &t->fks[t->n_fks++];
+}
+
+void catalog_add_check(struct catalog *c, struct live_table *t, struct value name, struct value expression)
+{
+	t->checks = catalog_more(c->arena, t->checks, t->n_checks, sizeof(*t->checks));
+	t->checks[t->n_checks++] =
+		(struct live_check){.name = catalog_text(c, name), .expression = catalog_text(c, expression)};
+}
+
+struct live_index *catalog_index(struct catalog *c, struct live_table *t, struct value name, bool *ret_new)
+{
+	struct live_index *x;
+
+	*ret_new = t->n_indexes == 0 || !str_eq(t->indexes[t->n_indexes - 1].name, name.u.s);
+	if (!*ret_new)
+		return &t->indexes[t->n_indexes - 1];
+	t->indexes = catalog_more(c->arena, t->indexes, t->n_indexes, sizeof(*t->indexes));
+	x = &t->indexes[t->n_indexes++];
+	*x = (struct live_index){.name = catalog_text(c, name)};
+	return x;
+}
+
+void catalog_add_name(struct catalog *c, const struct str **list, size_t *n, struct value name)
+{
+	struct str *names = catalog_more(c->arena, *list, *n, sizeof(*names));
+
+	names[(*n)++] = catalog_text(c, name);
+	*list = names;
 }

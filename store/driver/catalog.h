@@ -18,8 +18,10 @@ struct catalog {
 /* Gets one row; its values are valid during the call only. */
 typedef void (*catalog_row)(struct catalog *c, const struct value *row);
 
-/* Runs a query of our own and hands over its rows. Parks. */
-bool catalog_query(struct catalog *c, struct str sql, catalog_row row, struct err *err) MUST_CHECK;
+/* Runs a query of our own and hands over its rows. `kinds` has a letter a column: t text, i integer, b boolean (on
+ * SQLite an integer); a capital may be null, too. Rows of another shape are never handed over: ERR_INTERNAL_ERROR, the
+ * connection is broken. Parks. */
+bool catalog_query(struct catalog *c, struct str sql, const char *kinds, catalog_row row, struct err *err) MUST_CHECK;
 
 /* One more of what is no ordinary table. */
 void catalog_other(struct catalog *c, struct value name, struct value kind);
@@ -27,6 +29,16 @@ void catalog_other(struct catalog *c, struct value name, struct value kind);
 /* The table of that name; NULL: not one of ours. */
 struct live_table *catalog_table(struct catalog *c, struct value name);
 struct live_column *catalog_column(const struct catalog *c, struct live_table *t, struct str name);
+
+/* The makings of a live schema, one more of each; what is not set yet is zero. */
+struct live_table *catalog_add_table(struct catalog *c, struct value name);
+struct live_column *catalog_add_column(struct catalog *c, struct live_table *t, struct value name);
+struct live_foreign_key *catalog_add_fk(struct catalog *c, struct live_table *t);
+void catalog_add_check(struct catalog *c, struct live_table *t, struct value name, struct value expression);
+/* Rows of an index come one a column: the index of that name, which is the table's last or a new one. */
+struct live_index *catalog_index(struct catalog *c, struct live_table *t, struct value name, bool *ret_new);
+/* One more name at the end of a list. */
+void catalog_add_name(struct catalog *c, const struct str **list, size_t *n, struct value name);
 
 /* The list with room for one more: a list of n doubles when n is a power of two. In the arena. */
 void *catalog_more(struct arena *a, const void *list, size_t n, size_t item);

@@ -1,121 +1,14 @@
-/* The planner's order of work: tables, columns (or rebuilds), indexes, checks and keys, drops; and what a plan is made
- * of. */
+/* The planner's order of work: tables, columns (or rebuilds), indexes, checks and keys, drops. */
 #include "store/migrate/plan.h"
 
 #include <assert.h>
-#include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 
-#include "service/base/limits.h"
-#include "service/base/num.h"
 #include "store/migrate/plan_build.h"
+#include "store/migrate/plan_columns.h"
+#include "store/migrate/plan_rebuild.h"
 
 #include "service/base/banned.h"
-
-/* What a kind means unless its maker knows better. */
-static const struct {
-	const char *name, *lock; /* on PostgreSQL */
-	bool rewrites, loses_data, reversible;
-} kinds[] = {
-	[CHANGE_CREATE_TYPE] = {"create_type", "NONE", false, false, true},
-	[CHANGE_CREATE_TABLE] = {"create_table", "NONE", false, false, true},
-	[CHANGE_ADD_COLUMN] = {"add_column", "ACCESS EXCLUSIVE", false, false, true},
-	[CHANGE_DROP_DEFAULT] = {"drop_default", "ACCESS EXCLUSIVE", false, false, true},
-	[CHANGE_ALTER_TYPE] = {"alter_type", "ACCESS EXCLUSIVE", true, false, true},
-	[CHANGE_SET_NOT_NULL] = {"set_not_null", "ACCESS EXCLUSIVE", false, false, true},
-	[CHANGE_DROP_NOT_NULL] = {"drop_not_null", "ACCESS EXCLUSIVE", false, false, true},
-	[CHANGE_REBUILD_TABLE] = {"rebuild_table", "EXCLUSIVE", false, false, true},
-	[CHANGE_CREATE_INDEX] = {"create_index", "SHARE", false, false, true},
-	[CHANGE_ADD_CHECK] = {"add_check", "ACCESS EXCLUSIVE", false, false, true},
-	[CHANGE_ADD_FOREIGN_KEY] = {"add_foreign_key", "SHARE ROW EXCLUSIVE", false, false, true},
-	[CHANGE_DROP_INDEX] = {"drop_index", "ACCESS EXCLUSIVE", false, false, true},
-	[CHANGE_DROP_COLUMN] = {"drop_column", "ACCESS EXCLUSIVE", false, true, false},
-};
-
-const char *change_kind_name(enum change_kind k)
-{
-	return kinds[k].name;
-}
-
-/* Room for one more of a list in the arena. */
-static void *more(struct arena *a, void *list, size_t n, size_t *size, size_t item)
-{
-	void *out;
-
-	if (n < *size)
-		return list;
-	*size = *size == 0 ? 16 : *size * 2;
-	out = arena_array(a, *size, item);
-	if (n > 0)
-		memcpy(out, list, n * item);
-	return out;
-}
-
-struct change *planner_emit(struct planner *pl, enum change_kind kind, struct str table, struct str column)
-{
-	struct migration_plan *p = pl->p;
-	struct change *c;
-
-	p->changes = more(pl->a, p->changes, p->n_changes, &p->size_changes, sizeof(*p->changes));
-	c = &p->changes[p->n_changes++];
-	*c = (struct change){
-		.kind = kind,
-		.statement = arena_str(pl->a, strbuf_str(&pl->b)),
-		.table = table,
-		.column = column,
-		.lock = pl->d->id == DIALECT_SQLITE ? "EXCLUSIVE" : kinds[kind].lock,
-		.rewrites = kinds[kind].rewrites,
-		.loses_data = kinds[kind].loses_data,
-		.reversible = kinds[kind].reversible,
-	};
-	strbuf_reset(&pl->b);
-	return c;
-}
-
-void planner_put_type(const struct planner *pl, const struct column *c, struct strbuf *out)
-{
-	struct err err;
-	bool ok = ddl_column_type(pl->d, c, out, &err);
-
-	assert(ok);
-	(void)ok;
-}
-
-void planner_refuse(struct planner *pl, struct str table, struct str column, const char *fmt, ...)
-{
-	struct migration_plan *p = pl->p;
-	char why[512];
-	va_list ap;
-
-	va_start(ap, fmt);
-	(void)vsnprintf(why, sizeof(why), fmt, ap);
-	va_end(ap);
-	if (p->n_refusals >= LIMIT_ERR_FAULTS)
-		return;
-	p->refusals = more(pl->a, p->refusals, p->n_refusals, &p->size_refusals, sizeof(*p->refusals));
-	p->refusals[p->n_refusals++] = (struct err_fault){
-		.pointer = "",
-		.detail = arena_printf(pl->a, "%.*s%s%.*s %s", STR_FMT(table), column.p != NULL ? "." : "",
-				       STR_FMT(column), why)
-				  .p,
-	};
-	if (p->n_refusals == 1) {
-		p->refused_table = table;
-		p->refused_column = column;
-	}
-}
-
-void planner_warn(struct planner *pl, const char *code, struct str table, struct str column, const char *fmt, ...)
-{
-	char what[768];
-	va_list ap;
-
-	va_start(ap, fmt);
-	(void)vsnprintf(what, sizeof(what), fmt, ap);
-	va_end(ap);
-	ddl_plan_warn(&pl->p->notes, code, table, column, "%.*s.%.*s %s", STR_FMT(table), STR_FMT(column), what);
-}
 
 /* ---- missing tables ---------------------------------------------------------------------------------- */
 
@@ -339,20 +232,4 @@ bool plan_migration(struct arena *a, const struct dialect *d, const struct schem
 	(void)snprintf(err->table, sizeof(err->table), "%.*s", STR_FMT(ret->refused_table));
 	(void)snprintf(err->column, sizeof(err->column), "%.*s", STR_FMT(ret->refused_column));
 	return false;
-}
-
-void plan_hash(const struct dialect *d, const struct migration_plan *p, char ret[65])
-{
-	struct strbuf b;
-	uint8_t digest[32];
-
-	strbuf_init(&b, 0);
-	strbuf_puts(&b, d->name);
-	for (size_t i = 0; i < p->n_changes; i++) {
-		strbuf_putc(&b, '\0'); /* in no statement */
-		strbuf_put(&b, p->changes[i].statement);
-	}
-	num_sha256(strbuf_str(&b), digest);
-	num_hex(digest, sizeof(digest), ret);
-	strbuf_done(&b);
 }

@@ -1,9 +1,10 @@
 /* Columns of a table that is changed in place: added, altered (PostgreSQL) or warned about (SQLite), dropped. */
+#include "store/migrate/plan_columns.h"
+
 #include <string.h>
 
 #include "service/base/num.h"
 #include "store/codec/codec.h"
-#include "store/migrate/plan_build.h"
 
 #include "service/base/banned.h"
 

@@ -3,9 +3,9 @@
  * new table beside the old one, rows copied, the old one dropped, the new one renamed, indexes and triggers made again.
  * What the model does not speak of (order, types without drift, defaults, constraints) stays as it is.
  */
-#include <string.h>
+#include "store/migrate/plan_rebuild.h"
 
-#include "store/migrate/plan_build.h"
+#include "store/migrate/plan_columns.h"
 
 #include "service/base/banned.h"
 

@@ -1,5 +1,6 @@
 /* Reading members of QueryIR objects: one kind of fault text for all of them. */
 #include <stdio.h>
+#include <string.h>
 
 #include "service/base/limits.h"
 #include "store/query/query_parse.h"
@@ -49,6 +50,24 @@ bool query_member_str(struct query_parse *p, const json_t *obj, const char *key,
 	if (!json_is_string(v))
 		return wrong(p, pointer, key, "a string", v);
 	*ret = json_str(v);
+	return true;
+}
+
+bool query_known(struct query_parse *p, const json_t *obj, const char *pointer, const char *const *words)
+{
+	const char *key;
+	json_t *v;
+
+	json_object_foreach((json_t *)(uintptr_t)obj, key, v)
+	{
+		const char *const *w = words;
+
+		while (*w != NULL && strcmp(*w, key) != 0)
+			w++;
+		if (*w == NULL)
+			return err_set_at(p->err, ERR_INVALID_QUERY, json_pointer_key(p->arena, pointer, str_z(key)),
+					  "no such member is known here");
+	}
 	return true;
 }
 
@@ -137,4 +156,24 @@ bool query_columns(struct query_parse *p, const struct model *m, const json_t *l
 	*ret = columns;
 	*ret_n = n;
 	return true;
+}
+
+struct column query_aggregate_column(const struct query_aggregate *g)
+{
+	struct column c = {.logical = LT_INTEGER, .logical_word = STR("integer"), .storage = ST_BIGINT};
+
+	if (g->fn != AGG_COUNT)
+		c = *g->column;
+	if (g->fn == AGG_SUM && c.logical == LT_INTEGER)
+		c.storage = ST_BIGINT;
+	if (g->fn == AGG_AVG && c.logical != LT_DECIMAL) {
+		c.logical = LT_NUMBER;
+		c.storage = ST_DOUBLE;
+	}
+	if (g->fn == AGG_SUM || g->fn == AGG_AVG)
+		c.enum_values = NULL;
+	c.name = g->alias;
+	c.nullable = true;
+	c.primary_key = c.autoincrement = c.unique = c.index_flag = false;
+	return c;
 }

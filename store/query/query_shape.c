@@ -21,33 +21,14 @@ static const struct {
 	[AGG_MAX] = {"max", CODEC_EXTREMES, "numbers, text or times"},
 };
 
-struct column query_aggregate_column(const struct query_aggregate *g)
-{
-	struct column c = {.logical = LT_INTEGER, .logical_word = STR("integer"), .storage = ST_BIGINT};
-
-	if (g->fn != AGG_COUNT)
-		c = *g->column;
-	if (g->fn == AGG_SUM && c.logical == LT_INTEGER)
-		c.storage = ST_BIGINT;
-	if (g->fn == AGG_AVG && c.logical != LT_DECIMAL) {
-		c.logical = LT_NUMBER;
-		c.storage = ST_DOUBLE;
-	}
-	if (g->fn == AGG_SUM || g->fn == AGG_AVG)
-		c.enum_values = NULL;
-	c.name = g->alias;
-	c.nullable = true;
-	c.primary_key = c.autoincrement = c.unique = c.index_flag = false;
-	return c;
-}
-
 static bool parse_aggregate(struct query_parse *p, const struct model *m, const json_t *obj, const char *pointer,
 			    struct query_aggregate *ret)
 {
+	static const char *const members[] = {"fn", "column", "as", NULL};
 	struct str word;
 	size_t fn = 0;
 
-	if (!query_member_str(p, obj, "fn", pointer, true, &word) ||
+	if (!query_known(p, obj, pointer, members) || !query_member_str(p, obj, "fn", pointer, true, &word) ||
 	    !query_member_str(p, obj, "as", pointer, true, &ret->alias))
 		return false;
 	while (fn < ARRAY_LEN(functions) && !str_ieq_z(word, functions[fn].word))

@@ -24,6 +24,23 @@ void schema_unref(struct schema *s)
 	mem_free(s);
 }
 
+const char *column_generated_name(enum column_generated g)
+{
+	static const char *const names[] = {
+		[GENERATED_NOT] = NULL,
+		[GENERATED_IDENTITY] = "identity",
+		[GENERATED_IDENTITY_ALWAYS] = "identity_always",
+		[GENERATED_ALWAYS] = "always",
+	};
+
+	return names[g];
+}
+
+bool column_fills(const struct column *c)
+{
+	return c->fill.database_default || c->autoincrement || (c->nullable && !c->primary_key);
+}
+
 const struct model *schema_model(const struct schema *s, struct str name)
 {
 	return map_get(&s->by_name, name);
@@ -56,6 +73,14 @@ static const char *const logical_names[] = {
 const char *logical_type_name(enum logical_type t)
 {
 	return logical_names[t];
+}
+
+bool logical_word_known(struct str word)
+{
+	for (size_t i = 0; i < ARRAY_LEN(logical_names); i++)
+		if (str_eq_z(word, logical_names[i]))
+			return true;
+	return str_eq_z(word, "object") || str_eq_z(word, "array");
 }
 
 enum logical_type logical_from_word(struct str logical_word, struct str format)
@@ -177,4 +202,16 @@ bool storage_from_token(struct str token, enum storage_type *ret, int64_t *ret_l
 		return false;
 	*ret_length = length;
 	return true;
+}
+
+const char *relation_kind_name(enum relation_kind kind)
+{
+	static const char *const names[] = {
+		[REL_FORWARD] = "forward",
+		[REL_REVERSE] = "reverse",
+		[REL_ONE_TO_ONE] = "one_to_one",
+		[REL_MANY_TO_MANY] = "many_to_many",
+	};
+
+	return names[kind];
 }

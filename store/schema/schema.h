@@ -57,6 +57,26 @@ enum storage_type {
 	ST_UNRESOLVED /* unknown logical type and no recognised db_type */
 };
 
+/* What gives a column its values instead of a client. */
+enum column_generated {
+	GENERATED_NOT,
+	GENERATED_IDENTITY,        /* identity by default: a value may be given */
+	GENERATED_IDENTITY_ALWAYS, /* a value is taken only when it is insisted on */
+	GENERATED_ALWAYS           /* computed from other columns */
+};
+
+/* Ours, never part of the fingerprint: what happens to a column that a record leaves out. */
+struct column_fill {
+	bool database_default;  /* the database has something for it: a DEFAULT, an identity, an expression */
+	struct str default_sql; /* its expression; of a generated column: what it is computed from. STR_NONE: unknown */
+	enum column_generated generated;
+	bool computed_on_read;             /* a generated column that is not stored */
+	bool read_only;                    /* never written */
+	bool now_on_create, now_on_update; /* ferrod gives the time of the write */
+	bool lock_version;                 /* ferrod counts writes here, and refuses one that knows an older count */
+	int64_t position;                  /* place in the table, from 1; 0: unknown */
+};
+
 struct column {
 	struct str name;
 	size_t index; /* position in model->columns (and in every full row) */
@@ -74,6 +94,7 @@ struct column {
 	const json_t *enum_values;                   /* array, or NULL */
 	struct str enum_type_name;                   /* STR_NONE: absent */
 	bool postgres_native_enum, has_postgres_native_enum;
+	struct column_fill fill;
 };
 
 struct foreign_key {
@@ -137,16 +158,24 @@ struct model {
 	uint64_t serial;             /* unique in the process: keys caches of lowered statements */
 };
 
+/* What a document said and a schema does not hear. */
+struct schema_warning {
+	const char *code;           /* static */
+	struct str pointer, detail; /* into the document */
+};
+
 struct schema {
 	int refs; /* atomic */
 	struct arena arena;
 	struct model *models; /* sorted by name */
 	size_t n_models;
-	struct map by_name, by_table; /* -> struct model */
-	const json_t *envelope;       /* canonical envelope with relations and fingerprint, as answered */
-	bool dialect_agnostic;        /* of the payload; kept, means nothing here */
-	char fingerprint[65];         /* SHA-256 hex of the canonical v1 envelope without our additions */
-	uint64_t generation;          /* of the registry when it was published */
+	struct map by_name, by_table;    /* -> struct model */
+	const json_t *envelope;          /* canonical envelope with relations and fingerprint, as answered */
+	bool dialect_agnostic;           /* of the payload; kept, means nothing here */
+	struct schema_warning *warnings; /* of the document it was made from, LIMIT_SCHEMA_WARNINGS at most */
+	size_t n_warnings;
+	char fingerprint[65]; /* SHA-256 hex of the canonical v1 envelope without our additions */
+	uint64_t generation;  /* of the registry when it was published */
 };
 
 /* Another reference to s; returns s. Any thread. */
@@ -160,6 +189,13 @@ const struct model *schema_model_by_table(const struct schema *s, struct str tab
 const struct column *model_column(const struct model *m, struct str name);
 const struct relation *model_relation(const struct model *m, struct str name);
 
+/* "identity", "identity_always", "always"; static; NULL for GENERATED_NOT. */
+const char *column_generated_name(enum column_generated g);
+/* Whether the database has a value for the column when none is given (perhaps NULL). */
+bool column_fills(const struct column *c);
+
+/* Whether the word is one that models may use: the names of the logical types, and JSON Schema's object and array. */
+bool logical_word_known(struct str word);
 /* The lower-case word of a logical type ("integer"); static. */
 const char *logical_type_name(enum logical_type t);
 
@@ -173,5 +209,8 @@ enum logical_type logical_from_word(struct str logical_word, struct str format);
 enum storage_type storage_from_logical(struct str logical_word, struct str format);
 /* The logical type whose values a storage type holds. */
 enum logical_type logical_from_storage(enum storage_type t);
+
+/* The word of a relation's kind; static. */
+const char *relation_kind_name(enum relation_kind kind);
 
 #endif

@@ -39,7 +39,10 @@ struct schema_build {
 	const char *set_pointer; /* of the array of models */
 	struct map by_table;     /* -> struct draft, after parsing */
 	struct err_fault *faults;
-	size_t n_faults; /* may exceed LIMIT_ERR_FAULTS: only the first ones are kept */
+	size_t n_faults;       /* may exceed LIMIT_ERR_FAULTS: only the first ones are kept */
+	bool may_sql;          /* who gave the document may give SQL of any kind */
+	const char *sql_given; /* else: where the first one stands that not anybody may give; NULL: there is none */
+	size_t n_warnings; /* may exceed LIMIT_SCHEMA_WARNINGS: the last one kept counts the rest */
 };
 
 void schema_build_init(struct schema_build *b, struct arena *scratch);
@@ -48,11 +51,15 @@ void schema_build_done(struct schema_build *b);
 
 /* Notes one fault. */
 void schema_fault(struct schema_build *b, const char *pointer, const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* Notes what the schema will not say, for whoever gave the document; past the limit the last one counts the rest. */
+void schema_warn(struct schema_build *b, const char *code, const char *pointer, const char *fmt, ...) PRINTF_LIKE(4, 5);
 /* pointer of element `index` of a draft's array, or of the draft itself when it has none. */
 const char *schema_element_pointer(struct schema_build *b, const struct draft *d, const char *array, size_t index);
 /* The draft of a table, or NULL. */
 struct draft *schema_draft_by_table(const struct schema_build *b, struct str table);
 
+/* schema_parse.c: a warning for each member of o that is not in the list, which NULL ends. */
+void schema_unknown_members(struct schema_build *b, const json_t *o, const char *pointer, const char *const *known);
 /* schema_parse.c: one model object; adds a draft (always, so that later faults are found too). */
 void schema_parse_model(struct schema_build *b, const json_t *obj, const char *pointer, bool kept);
 /* schema_complete.c: members that were left out, implied entries, names. */
@@ -75,6 +82,5 @@ struct column *schema_find_column(const struct model *m, struct str name);
 bool schema_column_unique(const struct model *m, struct str column);
 /* ASCII letters in lower case; in the arena. */
 struct str schema_lower(struct arena *a, struct str s);
-const char *relation_kind_name(enum relation_kind kind);
 
 #endif

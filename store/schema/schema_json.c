@@ -1,66 +1,20 @@
 /* From a document to a published set: envelope, merge with what is there, the steps of schema_build.h, faults. */
 #include "store/schema/schema_json.h"
 
-#include <stdarg.h>
-#include <stdio.h>
-
 #include "service/base/mem.h"
 #include "store/schema/schema_build.h"
 
 #include "service/base/banned.h"
-
-void schema_build_init(struct schema_build *b, struct arena *scratch)
-{
-	*b = (struct schema_build){.s = mem_alloc(sizeof(*b->s)), .scratch = scratch, .set_pointer = ""};
-	b->s->refs = 1;
-	b->s->dialect_agnostic = true;
-	b->arena = &b->s->arena;
-	arena_init(b->arena);
-	map_init(&b->s->by_name);
-	map_init(&b->s->by_table);
-	map_init(&b->by_table);
-	b->faults = arena_array(scratch, LIMIT_ERR_FAULTS, sizeof(*b->faults));
-}
-
-void schema_build_done(struct schema_build *b)
-{
-	map_done(&b->by_table);
-	schema_unref(b->s);
-}
-
-void schema_fault(struct schema_build *b, const char *pointer, const char *fmt, ...)
-{
-	char detail[512];
-	va_list ap;
-
-	if (b->n_faults++ >= LIMIT_ERR_FAULTS)
-		return;
-	va_start(ap, fmt);
-	(void)vsnprintf(detail, sizeof(detail), fmt, ap);
-	va_end(ap);
-	b->faults[b->n_faults - 1] = (struct err_fault){pointer, arena_strz(b->scratch, str_z(detail))};
-}
-
-const char *schema_element_pointer(struct schema_build *b, const struct draft *d, const char *array, size_t index)
-{
-	const char *at;
-
-	if (d->kept)
-		return d->pointer;
-	at = json_pointer_key(b->scratch, d->pointer, str_z(array));
-	return json_pointer_index(b->scratch, at, index);
-}
-
-struct draft *schema_draft_by_table(const struct schema_build *b, struct str table)
-{
-	return map_get(&b->by_table, table);
-}
 
 /* What the faults amount to; false when there is one. */
 static bool verdict(struct schema_build *b, struct err *err)
 {
 	size_t listed = b->n_faults < LIMIT_ERR_FAULTS ? b->n_faults : LIMIT_ERR_FAULTS;
 
+	if (b->n_faults == 0 && b->sql_given != NULL)
+		return err_set_at(err, ERR_FORBIDDEN, b->sql_given,
+				  "an SQL expression that is no literal, CURRENT_ word, now(), gen_random_uuid() or "
+				  "nextval of the column's own sequence needs the scope \"sql\"");
 	if (b->n_faults == 0)
 		return true;
 	if (b->n_faults == 1)
@@ -95,8 +49,12 @@ static bool build(struct schema_build *b, struct schema **ret, struct err *err)
 /* The array of models of an envelope or a bare payload; NULL: faults were noted. */
 static const json_t *find_models(struct schema_build *b, const json_t *doc)
 {
+	static const char *const of_envelope[] = {"ir_kind", "ir_version", "payload", "fingerprint", "warnings", NULL};
+	static const char *const of_payload[] = {"dialect_agnostic", "models", NULL};
+	static const char *const of_bare[] = {"dialect_agnostic", "models", "fingerprint", "warnings", NULL};
 	const json_t *payload = doc, *agnostic, *models;
 	const char *at = "";
+	const char *const *known = of_bare;
 
 	if (json_is_object(doc) &&
 	    (json_object_get(doc, "ir_kind") != NULL || json_object_get(doc, "payload") != NULL)) {
@@ -106,13 +64,16 @@ static const json_t *find_models(struct schema_build *b, const json_t *doc)
 			schema_fault(b, "/ir_kind", "\"ir_kind\" must be \"schema\"");
 		if (!json_is_integer(version) || json_integer_value(version) != 1)
 			schema_fault(b, "/ir_version", "\"ir_version\" must be 1");
+		schema_unknown_members(b, doc, "", of_envelope);
 		payload = json_object_get(doc, "payload");
 		at = "/payload";
+		known = of_payload;
 	}
 	if (!json_is_object(payload)) {
 		schema_fault(b, at, "a SchemaIR envelope or payload must be an object");
 		return NULL;
 	}
+	schema_unknown_members(b, payload, at, known);
 	agnostic = json_object_get(payload, "dialect_agnostic");
 	if (json_is_boolean(agnostic))
 		b->s->dialect_agnostic = json_is_true(agnostic);
@@ -152,12 +113,22 @@ static void parse_base(struct schema_build *b, const struct schema *base, struct
 bool schema_from_json(const json_t *doc, struct schema *base, struct arena *scratch, struct schema **ret,
 		      struct err *err)
 {
+	const struct schema_source from = {.base = base, .may_sql = true};
+
+	return schema_from_source(doc, &from, scratch, ret, err);
+}
+
+bool schema_from_source(const json_t *doc, const struct schema_source *from, struct arena *scratch, struct schema **ret,
+			struct err *err)
+{
+	struct schema *base = from->base;
 	struct schema_build b;
 	const json_t *models;
 	size_t n;
 	bool ok;
 
 	schema_build_init(&b, scratch);
+	b.may_sql = from->may_sql;
 	if (base != NULL)
 		b.s->dialect_agnostic = base->dialect_agnostic;
 	models = find_models(&b, doc);

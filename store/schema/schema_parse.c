@@ -6,6 +6,7 @@
 #include "service/base/banned.h"
 
 #define MODEL_NAME_BYTES 255
+#define MEMBERS_MAX 48 /* that a reader looks for in one object */
 
 /* One object under the reader's eyes. */
 struct parse {
@@ -13,6 +14,8 @@ struct parse {
 	struct draft *d;
 	const json_t *obj;
 	const char *pointer;
+	const char *asked[MEMBERS_MAX]; /* members that the reader has looked for: any other is unknown to it */
+	size_t n_asked;
 };
 
 static void parse_fault(struct parse *p, const char *key, const char *what)
@@ -24,9 +27,12 @@ static void parse_fault(struct parse *p, const char *key, const char *what)
 }
 
 /* The member, null counting as absent. */
-static const json_t *member(const struct parse *p, const char *key)
+static const json_t *member(struct parse *p, const char *key)
 {
 	const json_t *v = json_object_get(p->obj, key);
+
+	if (v != NULL && p->n_asked < MEMBERS_MAX)
+		p->asked[p->n_asked++] = key;
 
 	return v != NULL && !json_is_null(v) ? v : NULL;
 }
@@ -101,6 +107,50 @@ static const json_t *get_array(struct parse *p, const char *key, size_t max)
 	return v;
 }
 
+static bool among(const char *const *list, size_t n, const char *key)
+{
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(list[i], key) == 0)
+			return true;
+	return false;
+}
+
+static void unknown_member(struct schema_build *b, const char *pointer, const char *key)
+{
+	schema_warn(b, "unknown_member", json_pointer_key(b->scratch, pointer, str_z(key)),
+		    "\"%.100s\" is no member that is known here: nothing heeds it", key);
+}
+
+void schema_unknown_members(struct schema_build *b, const json_t *o, const char *pointer, const char *const *known)
+{
+	size_t n = 0;
+	const char *key;
+	json_t *v;
+
+	while (known[n] != NULL)
+		n++;
+	json_object_foreach((json_t *)(uintptr_t)o, key, v) if (!among(known, n, key)) unknown_member(b, pointer, key);
+}
+
+/* Once all that can be there was asked for: the rest is a warning, or a fault in what is an addition of ours. */
+static void leave(struct parse *p, bool ours)
+{
+	const char *key;
+	json_t *v;
+
+	if (p->d->kept || json_object_size(p->obj) == p->n_asked)
+		return;
+	json_object_foreach((json_t *)(uintptr_t)p->obj, key, v)
+	{
+		if (among(p->asked, p->n_asked, key))
+			continue;
+		if (ours)
+			parse_fault(p, key, "is no member that is known here");
+		else
+			unknown_member(p->b, p->pointer, key);
+	}
+}
+
 static void decref_cleanup(void *arg)
 {
 	json_decref(arg);
@@ -152,6 +202,7 @@ static bool enter(struct parse *p, const struct parse *model, const json_t *arra
 	*p = *model;
 	p->obj = json_array_get(array, i);
 	p->pointer = json_pointer_index(model->b->scratch, at, i);
+	p->n_asked = 0;
 	if (json_is_object(p->obj))
 		return true;
 	schema_fault(p->b, p->pointer, "must be an object, not %s", json_type_name(p->obj));
@@ -183,12 +234,65 @@ static void parse_enum(struct parse *p, struct column *c)
 	c->has_postgres_native_enum = get_bool(p, "postgres_native_enum", &c->postgres_native_enum);
 }
 
+static void parse_generated(struct parse *p, struct column_fill *f)
+{
+	struct str word = STR_NONE;
+	int g;
+
+	if (!get_name(p, "generated", false, 0, &word))
+		return;
+	for (g = GENERATED_IDENTITY; g <= GENERATED_ALWAYS; g++)
+		if (str_eq_z(word, column_generated_name((enum column_generated)g)))
+			break;
+	if (g > GENERATED_ALWAYS)
+		parse_fault(p, "generated", "must be always, identity_always or identity");
+	else
+		f->generated = (enum column_generated)g;
+}
+
+static bool get_now(struct parse *p, const char *key)
+{
+	struct str word = STR_NONE;
+
+	if (!get_name(p, key, false, 0, &word))
+		return false;
+	if (!str_eq_z(word, "now"))
+		parse_fault(p, key, "must be \"now\"");
+	return true;
+}
+
+static void parse_fill(struct parse *p, struct column_fill *f)
+{
+	const json_t *position = member(p, "position");
+	bool stored = true;
+
+	(void)get_bool(p, "database_default", &f->database_default);
+	(void)get_name(p, "default_sql", false, 0, &f->default_sql);
+	parse_generated(p, f);
+	if (get_bool(p, "stored", &stored))
+		f->computed_on_read = !stored;
+	(void)get_bool(p, "read_only", &f->read_only);
+	f->now_on_create = get_now(p, "on_create");
+	f->now_on_update = get_now(p, "on_update");
+	(void)get_bool(p, "lock_version", &f->lock_version);
+	if (position == NULL)
+		return;
+	if (json_is_integer(position) && json_integer_value(position) > 0)
+		f->position = json_integer_value(position);
+	else
+		parse_fault(p, "position", "must be an integer from 1");
+}
+
 static void parse_column(struct parse *p, struct column *c, struct column_given *ret_given)
 {
 	const json_t *v;
 
 	(void)get_name(p, "name", true, LIMIT_NAME_BYTES, &c->name);
-	(void)get_name(p, "logical_type", true, 0, &c->logical_word);
+	if (get_name(p, "logical_type", true, 0, &c->logical_word) && !logical_word_known(c->logical_word))
+		parse_fault(
+			p, "logical_type",
+			"must be integer, number, decimal, boolean, string, datetime, date, time, uuid, binary, json, "
+			"object, array or unknown");
 	ret_given->nullable = get_bool(p, "nullable", &c->nullable);
 	(void)get_bool(p, "primary_key", &c->primary_key);
 	ret_given->autoincrement = get_bool(p, "autoincrement", &c->autoincrement);
@@ -201,9 +305,11 @@ static void parse_column(struct parse *p, struct column *c, struct column_given 
 	(void)get_name(p, "db_type", false, 0, &c->db_type);
 	c->has_db_type_explicit = get_bool(p, "db_type_explicit", &c->db_type_explicit);
 	parse_enum(p, c);
+	parse_fill(p, &c->fill);
 	if (c->db_type.p == NULL || !storage_from_token(c->db_type, &c->storage, &c->length))
 		c->storage = storage_from_logical(c->logical_word, c->format);
 	c->logical = effective_logical(c);
+	leave(p, false);
 }
 
 static void parse_columns(struct parse *model)
@@ -247,6 +353,7 @@ static void parse_foreign_keys(struct parse *model)
 		(void)get_str(&p, "on_delete", &fk->on_delete);
 		(void)get_name(&p, "name", false, 0, &fk->name);
 		(void)get_name(&p, "related_name", false, MODEL_NAME_BYTES, &fk->related_name);
+		leave(&p, false);
 	}
 }
 
@@ -268,6 +375,7 @@ static void parse_indexes(struct parse *model, const char *key, bool uniques, st
 		x->unique = uniques;
 		if (!uniques)
 			(void)get_bool(&p, "unique", &x->unique);
+		leave(&p, false);
 	}
 	*ret_n = n;
 }
@@ -290,19 +398,8 @@ static void parse_checks(struct parse *model)
 		(void)get_name(&p, "name", false, 0, &c->name);
 		(void)get_name(&p, "column", true, LIMIT_NAME_BYTES, &c->column);
 		c->values = get_strings(&p, "values", &c->n_values);
+		leave(&p, false);
 	}
-}
-
-const char *relation_kind_name(enum relation_kind kind)
-{
-	static const char *const names[] = {
-		[REL_FORWARD] = "forward",
-		[REL_REVERSE] = "reverse",
-		[REL_ONE_TO_ONE] = "one_to_one",
-		[REL_MANY_TO_MANY] = "many_to_many",
-	};
-
-	return names[kind];
 }
 
 static void parse_relation(struct parse *p, struct relation_decl *r)
@@ -311,13 +408,16 @@ static void parse_relation(struct parse *p, struct relation_decl *r)
 	size_t i;
 
 	r->pointer = p->pointer;
+	(void)member(p, "derived");
 	(void)get_name(p, "name", true, MODEL_NAME_BYTES, &r->name);
 	(void)get_name(p, "target", true, MODEL_NAME_BYTES, &r->target);
 	(void)get_name(p, "column", false, LIMIT_NAME_BYTES, &r->column);
 	(void)get_name(p, "through", false, LIMIT_NAME_BYTES, &r->through);
 	(void)get_name(p, "source_column", false, LIMIT_NAME_BYTES, &r->source_column);
 	(void)get_name(p, "target_column", false, LIMIT_NAME_BYTES, &r->target_column);
-	if (!get_name(p, "kind", true, 0, &kind))
+	(void)get_name(p, "kind", true, 0, &kind);
+	leave(p, true);
+	if (kind.p == NULL)
 		return;
 	for (i = 0; i <= REL_MANY_TO_MANY; i++)
 		if (str_eq_z(kind, relation_kind_name((enum relation_kind)i)))
@@ -348,7 +448,7 @@ static void parse_relations(struct parse *model)
 void schema_parse_model(struct schema_build *b, const json_t *obj, const char *pointer, bool kept)
 {
 	struct draft *d = &b->drafts[b->n++];
-	struct parse p = {b, d, obj, pointer};
+	struct parse p = {.b = b, .d = d, .obj = obj, .pointer = pointer};
 
 	*d = (struct draft){.m = arena_alloc(b->arena, sizeof(*d->m)), .pointer = pointer, .kept = kept};
 	if (!json_is_object(obj)) {
@@ -364,4 +464,5 @@ void schema_parse_model(struct schema_build *b, const json_t *obj, const char *p
 	parse_indexes(&p, "uniques", true, &d->m->uniques, &d->m->n_uniques);
 	parse_checks(&p);
 	parse_relations(&p);
+	leave(&p, false);
 }

@@ -316,7 +316,9 @@ def test_when_the_outcome_is_unknown_nothing_runs_again(postgres_conn):
     running.join()
     assert answers[0].problem(503, "database_unavailable")["outcome"] == "unknown"
     again = conn.client.post("/v1/sql/execute", body, headers=headers)
-    assert again.problem(503, "database_unavailable")["outcome"] == "unknown" and replayed(again)
+    problem = again.problem(422, "idempotency_key_reused")
+    # the 503 is not said again, and nothing invites to try for ever
+    assert problem["outcome"] == "unknown" and not problem.get("retryable") and not replayed(again)
     wait_for(lambda: conn.client.post("/v1/sql/fetch-one", {"sql": "SELECT count(*) AS n FROM marks", "using": conn.name}).status == 200,
              20, "PostgreSQL")
     assert count(conn) == 0
@@ -383,3 +385,90 @@ def test_what_writes_the_models_is_kept_too(db):
         again = client.post(path, body, headers=headers).expect(200)
         assert again.header("Idempotency-Replayed") == "true" and again.body == first.body
         client.post(path, other, headers=headers).problem(422, "idempotency_key_reused")
+
+
+# ---- what is the same request ----
+
+def test_the_same_request_spelt_otherwise_is_the_same(conn):
+    """A trailing slash, percent-encoding and the order of arguments do not make another request."""
+    model = f"U{uuid.uuid4().hex[:8]}"
+    conn.client.post("/v1/models", {"models": [{"model_name": model, "columns": [
+        {"name": "id", "logical_type": "integer", "primary_key": True, "autoincrement": True},
+        {"name": "n", "logical_type": "integer"}]}]}).expect(200)
+    conn.client.post("/v1/create-tables", {"using": conn.name}).expect(200)
+    headers = key()
+    encoded = "%55" + model[1:]
+    first = conn.client.post(f"/v1/models/{model}/records?using={conn.name}", {"n": 1}, headers=headers).expect(201)
+    for path in (f"/v1/models/{model}/records/?using={conn.name}", f"/v1/models/{encoded}/records?using={conn.name}",
+                 f"/v1/models/{encoded}/records/?using=%{ord(conn.name[0]):x}{conn.name[1:]}"):
+        again = conn.client.post(path, {"n": 1}, headers=headers).expect(201)
+        assert replayed(again) and again.body == first.body, path
+    headers = key()
+    upsert = f"/v1/models/{model}/records"
+    conn.client.post(f"{upsert}?using={conn.name}&on_conflict=ignore&conflict_columns=id", {"id": 77, "n": 1}, headers=headers)
+    assert replayed(conn.client.post(f"{upsert}/?conflict_columns=i%64&using={conn.name}&on_conflict=ignore", {"id": 77, "n": 1},
+                                     headers=headers))
+    rows = conn.client.get(f"/v1/models/{model}/records", params=conn.using).expect(200).json()["rows"]
+    assert sorted(row["n"] for row in rows) == [1, 1]
+    conn.client.delete(f"/v1/models/{model}").expect(204)
+
+
+def test_values_do_not_run_into_each_other(db):
+    """What separates the parts of a request cannot be forged by a part."""
+    headers = key()
+    body = {"sql": "INSERT INTO marks VALUES (1)"}
+    assert not replayed(db.client.post(f"/v1/sql/execute?using={db.name}", body, headers=headers).expect(200))
+    answer = db.client.post(f"/v1/sql/execute?using={db.name}%0Ausing={db.name}", body, headers=headers)
+    assert not replayed(answer) and answer.status in (400, 404)
+
+
+# ---- each key has its own room ----
+
+def keyed_server(directory, url, names, **more):
+    salt = bytes(16)
+    keys = directory / "keys.json"
+    keys.write_text(json.dumps([{"name": n, "hash": f"sha256${salt.hex()}${hashlib.sha256(salt + (n * 40).encode()).hexdigest()}",
+                                 "scopes": scopes} for n, scopes in names.items()]))
+    return Server(config={"keys_file": str(keys), "default_url": url, **more})
+
+
+def bearer(name):
+    return {"Authorization": f"Bearer {name * 40}"}
+
+
+def test_a_reader_cannot_push_out_what_a_writer_did(backend, tmp_path):
+    """Each caller's answers are bounded by themselves: a flood of one key leaves the other's retry what it was."""
+    with keyed_server(tmp_path, backend.url, {"w": ["sql"], "r": ["read"]}, idempotency_entries=20, sessions=1000) as own:
+        writer, reader = Client(own.port, bearer("w")), Client(own.port, bearer("r"))
+        writer.post("/v1/sql/execute", {"sql": "CREATE TABLE marks (n integer)"}).expect(200)
+        headers = key()
+        body = {"sql": "INSERT INTO marks VALUES (1)"}
+        writer.post("/v1/sql/execute", body, headers=headers).expect(200)
+        for _ in range(60):
+            reader.post("/v1/transactions", {"timeout_seconds": -1}, headers=key(), validate=False)
+            reader.post("/v1/sessions", {}, headers=key()).expect(201)
+        assert replayed(writer.post("/v1/sql/execute", body, headers=headers).expect(200))
+        assert writer.post("/v1/sql/fetch-one", {"sql": "SELECT count(*) AS n FROM marks"}).json() == {"row": {"n": 1}}
+
+
+def test_nor_by_its_bytes(backend, tmp_path):
+    with keyed_server(tmp_path, backend.url, {"w": ["sql"], "x": ["sql"]}, idempotency_bytes=50000) as own:
+        writer, other = Client(own.port, bearer("w")), Client(own.port, bearer("x"))
+        headers = key()
+        writer.post("/v1/sql/fetch-one", {"sql": "SELECT 1 AS n"}, headers=headers).expect(200)
+        text = "repeat('x', 40000)" if backend.name == "postgres" else "printf('%040000d', 1)"
+        for _ in range(5):
+            other.post("/v1/sql/fetch-one", {"sql": f"SELECT {text} AS n"}, headers=key()).expect(200)
+        assert replayed(writer.post("/v1/sql/fetch-one", {"sql": "SELECT 1 AS n"}, headers=headers).expect(200))
+
+
+def test_the_entries_of_one_key_are_bounded(sqlite_backend, tmp_path):
+    """At the edge: as many as the setting says are kept, the oldest goes with the next."""
+    with Server(config={"default_url": sqlite_backend.url, "idempotency_entries": 3}) as own, Client(own.port) as c:
+        def ask(name):
+            return replayed(c.post("/v1/sql/fetch-one", {"sql": "SELECT 1 AS n"}, headers={"Idempotency-Key": name}).expect(200))
+
+        assert [ask(name) for name in "abc"] == [False] * 3
+        assert [ask(name) for name in "abc"] == [True] * 3
+        assert not ask("d")
+        assert [ask(name) for name in "bcd"] == [True] * 3 and not ask("a")

@@ -82,10 +82,11 @@ def test_fingerprint_covers_schema_ir_only(client):
     assert got["fingerprint"] == fingerprint(bare)
 
 
-def test_unknown_optional_members_are_ignored(client):
+def test_unknown_optional_members_are_not_kept(client):
     given = dict(model("A"), surprise={"x": 1})
     given["columns"] = [dict(given["columns"][0], surprise=2)]
-    got = client.put("/v1/models", {"models": [given], "also": 3}).expect(200).text
+    client.put("/v1/models", {"models": [given], "also": 3}).expect(200)
+    got = client.get("/v1/models").expect(200).text
     assert "surprise" not in got and "also" not in got
 
 
@@ -261,3 +262,53 @@ def test_create_tables_routes(client, sqlite_conn):
     client.post("/v1/create-tables", {"using": sqlite_conn.name}).expect(200)
     sql(client, "SELECT * FROM marker", using=sqlite_conn.name).expect(200)
     sql(client, "SELECT * FROM marker", using="default").problem(400, "sql_error")
+
+
+# ---- words and members that nobody knows ----
+
+@pytest.mark.parametrize("word", ["interger", "float", "Integer", "int", "varchar", "string "])
+def test_misspelt_types_are_refused(client, word):
+    """A word that no one knows would turn every check of the column off."""
+    problem = put(client, model("M", column("ok"), column("n", word))).problem(422, "invalid_schema")
+    assert problem["errors"][0]["pointer"] == "/models/0/columns/2/logical_type"
+    problem = put(client, model("M", column("n", word, db_type="integer"))).problem(422, "invalid_schema")
+    assert problem["errors"][0]["pointer"] == "/models/0/columns/1/logical_type"
+
+
+@pytest.mark.parametrize("word", ["integer", "number", "decimal", "boolean", "string", "datetime", "date", "time", "uuid",
+                                  "binary", "json", "object", "array", "unknown"])
+def test_words_of_types(client, word):
+    assert "warnings" not in put(client, model("M", column("c", word))).expect(200).json()
+
+
+def test_unknown_members_are_told(client):
+    """Near misses of members are not lost in silence: each is named by its place."""
+    given = {"models": [{**model("M", column("n", "integer", nulable=True), column("org_id", "integer")), "polices": [],
+                         "foreign_keys": [{"column": "org_id", "to_table": "m", "on_delet": "CASCADE"}],
+                         "indexes": [{"columns": ["n"], "uniqe": True}], "uniques": [{"columns": ["org_id"], "nmae": "x"}],
+                         "checks": [{"column": "n", "values": ["1"], "a/b": 1}]}], "modles": []}
+    expected = {"/modles", "/models/0/polices", "/models/0/columns/1/nulable", "/models/0/foreign_keys/0/on_delet",
+                "/models/0/indexes/0/uniqe", "/models/0/uniques/0/nmae", "/models/0/checks/0/a~1b"}
+    for send in (client.put, client.post):
+        got = send("/v1/models", given).expect(200).json()
+        assert {w["pointer"] for w in got["warnings"]} == expected
+        assert {w["code"] for w in got["warnings"]} == {"unknown_member"}
+    assert "warnings" not in client.get("/v1/models").expect(200).json()
+    envelope = {"ir_kind": "schema", "ir_version": 1, "payload": {"models": [model("M")], "x": 1}, "y": 2}
+    got = client.put("/v1/models", envelope).expect(200).json()
+    assert {w["pointer"] for w in got["warnings"]} == {"/payload/x", "/y"}
+    # what was answered is a document without a fault
+    assert "warnings" not in client.put("/v1/models", got).expect(200).json()
+
+
+def test_unknown_members_of_relations_are_faults(client):
+    problem = put(client, model("M", column("m_id", "integer"), foreign_keys=[{"column": "m_id", "to_table": "m"}], relations=[
+        {"name": "up", "kind": "forward", "target": "M", "colum": "m_id"}])).problem(422, "invalid_schema")
+    assert [e["pointer"] for e in problem["errors"]] == ["/models/0/relations/0/colum"]
+
+
+def test_warnings_are_bounded(client):
+    """A hundred are listed; the last says how many more there are."""
+    got = put(client, model("M", *[column(f"c{i}", extra=i) for i in range(250)])).expect(200).json()
+    assert len(got["warnings"]) == 100
+    assert "151 more" in got["warnings"][-1]["detail"]

@@ -39,7 +39,7 @@ COLUMNS = [
     {"name": "id", "logical_type": "integer", "primary_key": True, "autoincrement": True},
     {"name": "name", "logical_type": "string"},
     {"name": "qty", "logical_type": "integer"},
-    {"name": "price", "logical_type": "float"},
+    {"name": "price", "logical_type": "number"},
     {"name": "note", "logical_type": "string", "nullable": True}]
 MODELS = {"models": [{"model_name": "Item", "columns": COLUMNS}, {"model_name": "Written", "columns": COLUMNS}]}
 BY_KEY = {"model_name": "Item", "where": [{"node_kind": "leaf", "column": "id", "operator": "==", "value": 777}]}

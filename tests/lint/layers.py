@@ -26,8 +26,8 @@ LAYERS = [
     (r"service/base/", r"service/base/", "service/base is a leaf"),
     (r"service/main\.c$", r"", ""),
     (r"service/", r"service/", "service knows no store and no handlers"),
-    (r"store/driver/(?:sqlite|postgres)/", r"service/base/|{room}|store/(?:value|stmt)\.h|store/driver/\w+\.h|store/(?!exec/|session/|connection/|driver/)",
-     "a driver sees its own folder and driver.h"),
+    (r"store/driver/(?:sqlite|postgres)/", r"service/base/|{room}|store/(?:value|stmt)\.h|store/driver/\w+\.h|store/connection/dsn\.h|store/(?!exec/|session/|connection/|driver/)",
+     "a driver sees its own folder, driver.h and the address (dsn.h)"),
     (r"store/connection/", r"service/base/|store/(?!exec/|session/)", "a connection knows neither exec nor session"),
     (r"store/", r"service/base/|store/(?!driver/\w+/)", "the store knows no HTTP and no backend"),
     (r"handlers/(?:unit|answer)/", DOWN + r"|handlers/(?:unit|answer)/|handlers/\w+\.h", "below the rooms"),
@@ -67,6 +67,16 @@ def functions(code):
         while last + 1 < len(lines) and lines[last].rstrip() != "}":
             last += 1
         yield first + 1, last + 1
+
+
+def defined(code):
+    """(name, is it local to the file) of every function whose body stands in the code."""
+    lines = code.split("\n")
+    for first, last in functions(code):
+        signature = " ".join(lines[first - 1:last]).split("{")[0]
+        match = re.search(r"\b(\w+)\s*\(", signature)
+        if match:
+            yield match.group(1), "static" in signature[:match.start()].split()
 
 
 def circles(edges):
@@ -137,14 +147,23 @@ class Tree:
                 self.fault(name, line, f'"{own}" may not be included here: {layer[2] if layer else "no layer"}')
 
     def check_circles(self):
-        """A noun is a .h/.c pair: what it includes, it stands on. A circle of nouns has no bottom."""
+        """A noun is a .h/.c pair: what it includes or calls, it stands on. A circle of nouns has no bottom."""
         def noun(name):
             return name.rsplit(".", 1)[0]
-        edges = {}
-        for name, found in self.includes.items():
-            edges.setdefault(noun(name), set()).update(noun(own) for _, own, _ in found if own)
-        for circle in circles(edges):
-            self.fault(circle[0] + ".h", 1, "circle: " + " ".join(circle))
+        included, called = {}, {}
+        codes = {name: blank(text) for name, text in self.files.items()}
+        homes = {function: noun(name) for name, code in codes.items() if name.endswith(".c")
+                 for function, local in defined(code) if not local}
+        for name, code in codes.items():
+            included.setdefault(noun(name), set()).update(noun(own) for _, own, _ in self.includes[name] if own)
+            if not name.endswith(".c"):
+                continue
+            own = {function for function, _ in defined(code)}
+            words = set(re.findall(r"(?<![.>\w])\w+\b", code)) - own
+            called.setdefault(noun(name), set()).update(homes[word] for word in words & homes.keys())
+        for edges, what in ((included, "includes"), (called, "calls")):
+            for circle in circles(edges):
+                self.fault(circle[0] + ".c", 1, f"circle of {what}: " + " ".join(circle))
 
     def check_pure(self, name):
         """Pure code must not reach a driver, not even through another header."""

@@ -183,7 +183,7 @@ static void test_effective_types(void **state UNUSED)
 		{"'logical_type':'number','format':'decimal'", LT_DECIMAL, ST_NUMERIC, 0},
 		{"'logical_type':'string','format':'binary'", LT_BINARY, ST_BYTEA, 0},
 		{"'logical_type':'object'", LT_JSON, ST_JSON, 0},
-		{"'logical_type':'bogus'", LT_UNKNOWN, ST_UNRESOLVED, 0},
+		{"'logical_type':'unknown'", LT_UNKNOWN, ST_UNRESOLVED, 0},
 		{"'logical_type':'unknown','db_type':'boolean'", LT_BOOLEAN, ST_BOOLEAN, 0},
 	};
 
@@ -472,13 +472,13 @@ static void test_registry(void **state UNUSED)
 	schema_registry_init(&r);
 	first = schema_registry_get(&r);
 	assert_int_equal(first->n_models, 0);
-	assert_true(schema_registry_apply(&r, doc(MODEL("A", "", "")), true, &arena, &second, &err));
+	assert_true(schema_registry_apply(&r, doc(MODEL("A", "", "")), &(struct schema_change){.replace_all = true}, &arena, &second, &err));
 	assert_int_equal(first->n_models, 0);
 	assert_true(second->generation > first->generation);
 	schema_unref(first);
 	schema_unref(second);
-	assert_false(schema_registry_apply(&r, doc("{'models':[{}]}"), false, &arena, &second, &err));
-	assert_true(schema_registry_apply(&r, doc(MODEL("B", "", "")), false, &arena, &second, &err));
+	assert_false(schema_registry_apply(&r, doc("{'models':[{}]}"), &(struct schema_change){0}, &arena, &second, &err));
+	assert_true(schema_registry_apply(&r, doc(MODEL("B", "", "")), &(struct schema_change){0}, &arena, &second, &err));
 	assert_int_equal(second->n_models, 2);
 	schema_unref(second);
 	assert_true(schema_registry_remove(&r, STR("A"), &arena, &err));

@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#include "handlers/resources/sql_mask.h"
+#include "handlers/unit/sql_mask.h"
 
 #include "service/base/banned.h"
 

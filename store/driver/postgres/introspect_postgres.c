@@ -34,12 +34,13 @@ static const char others_sql[] =
 static const char columns_sql[] =
 	"SELECT c.relname::text, a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull, "
 	"pg_catalog.pg_get_expr(d.adbin, d.adrelid), "
-	"a.attidentity <> '' OR (pg_catalog.pg_get_expr(d.adbin, d.adrelid) LIKE 'nextval(%' AND EXISTS (SELECT 1 FROM "
+	"a.attidentity <> '' OR (COALESCE(pg_catalog.pg_get_expr(d.adbin, d.adrelid), '') LIKE 'nextval(%' "
+	"AND EXISTS (SELECT 1 FROM "
 	"pg_catalog.pg_depend p WHERE p.refclassid = 'pg_catalog.pg_class'::regclass AND p.refobjid = c.oid "
 	"AND p.refobjsubid = a.attnum AND p.classid = 'pg_catalog.pg_class'::regclass AND p.deptype = 'a')), "
-	"a.attgenerated <> '', CASE WHEN t.typtype = 'e' AND pg_catalog.pg_type_is_visible(t.oid) THEN t.typname::text "
+	"a.attgenerated::text, CASE WHEN t.typtype = 'e' AND pg_catalog.pg_type_is_visible(t.oid) THEN t.typname::text "
 	"END, "
-	"COALESCE(pg_catalog.array_position(k.conkey, a.attnum), 0)::bigint " TABLES
+	"COALESCE(pg_catalog.array_position(k.conkey, a.attnum), 0)::bigint, a.attidentity::text " TABLES
 	"JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped "
 	"JOIN pg_catalog.pg_type t ON t.oid = a.atttypid "
 	"LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum "
@@ -82,15 +83,18 @@ static const char checks_sql[] =
 
 static void on_table(struct catalog *c, const struct value *row)
 {
-	struct live_schema *l = c->live;
-
-	l->tables = catalog_more(c->arena, l->tables, l->n_tables, sizeof(*l->tables));
-	l->tables[l->n_tables++] = (struct live_table){.name = catalog_text(c, row[0]), .rows = -1};
+	(void)catalog_add_table(c, row[0]);
 }
 
 static void on_other(struct catalog *c, const struct value *row)
 {
 	catalog_other(c, row[0], row[1]);
+}
+
+/* One of the catalog's "char" letters. */
+static bool is_char(struct value v, char letter)
+{
+	return v.kind == VALUE_TEXT && v.u.s.len == 1 && v.u.s.p[0] == letter;
 }
 
 static void on_column(struct catalog *c, const struct value *row)
@@ -100,99 +104,75 @@ static void on_column(struct catalog *c, const struct value *row)
 
 	if (t == NULL)
 		return;
-	t->columns = catalog_more(c->arena, t->columns, t->n_columns, sizeof(*t->columns));
-	col = &t->columns[t->n_columns++];
-	*col = (struct live_column){
-		.name = catalog_text(c, row[1]),
-		.type = catalog_text(c, row[7].kind == VALUE_TEXT ? row[7] : row[2]),
-		.nullable = !catalog_bool(row[3]),
-		.default_text = catalog_text(c, row[4]),
-		.autoincrement = catalog_bool(row[5]),
-		.generated = catalog_bool(row[6]),
-		.native_enum = row[7].kind == VALUE_TEXT,
-		.pk_position = (size_t)catalog_int(row[8]),
-	};
-	if (col->generated)
-		col->default_text = STR_NONE;
+	col = catalog_add_column(c, t, row[1]);
+	col->type = catalog_text(c, row[7].kind == VALUE_TEXT ? row[7] : row[2]);
+	col->nullable = !catalog_bool(row[3]);
+	col->autoincrement = catalog_bool(row[5]);
+	col->identity = is_char(row[9], 'a') || is_char(row[9], 'd');
+	col->identity_always = is_char(row[9], 'a');
+	col->generated = row[6].kind == VALUE_TEXT && row[6].u.s.len > 0;
+	col->generated_virtual = is_char(row[6], 'v');
+	*(col->generated ? &col->generation : &col->default_text) = catalog_text(c, row[4]);
+	col->native_enum = row[7].kind == VALUE_TEXT;
+	col->pk_position = (size_t)catalog_int(row[8]);
 }
 
 static void on_enum(struct catalog *c, const struct value *row)
 {
 	struct live_table *t = catalog_table(c, row[0]);
 	struct live_column *col = t != NULL ? catalog_column(c, t, row[1].u.s) : NULL;
-	struct str *values;
 
-	if (col == NULL)
-		return;
-	values = catalog_more(c->arena, col->enum_values, col->n_enum_values, sizeof(*values));
-	values[col->n_enum_values++] = catalog_text(c, row[2]);
-	col->enum_values = values;
+	if (col != NULL)
+		catalog_add_name(c, &col->enum_values, &col->n_enum_values, row[2]);
 }
 
 static void on_index(struct catalog *c, const struct value *row)
 {
 	struct live_table *t = catalog_table(c, row[0]);
 	struct live_index *x;
-	struct str *columns;
+	bool is_new;
 
 	if (t == NULL)
 		return;
-	if (t->n_indexes == 0 || !str_eq(t->indexes[t->n_indexes - 1].name, row[1].u.s)) {
-		t->indexes = catalog_more(c->arena, t->indexes, t->n_indexes, sizeof(*t->indexes));
-		t->indexes[t->n_indexes++] = (struct live_index){
-			.name = catalog_text(c, row[1]),
-			.origin = catalog_bool(row[3])   ? LIVE_INDEX_PRIMARY
-				  : catalog_bool(row[4]) ? LIVE_INDEX_UNIQUE
-							 : LIVE_INDEX_CREATED,
-			.unique = catalog_bool(row[2]),
-			.partial = catalog_bool(row[5]),
-		};
+	x = catalog_index(c, t, row[1], &is_new);
+	if (is_new) {
+		x->origin = catalog_bool(row[3])   ? LIVE_INDEX_PRIMARY
+			    : catalog_bool(row[4]) ? LIVE_INDEX_UNIQUE
+						   : LIVE_INDEX_CREATED;
+		x->unique = catalog_bool(row[2]);
+		x->partial = catalog_bool(row[5]);
 	}
-	x = &t->indexes[t->n_indexes - 1];
-	if (row[6].kind != VALUE_TEXT) {
+	if (row[6].kind == VALUE_TEXT)
+		catalog_add_name(c, &x->columns, &x->n_columns, row[6]);
+	else
 		x->expression = true;
-		return;
-	}
-	columns = catalog_more(c->arena, x->columns, x->n_columns, sizeof(*columns));
-	columns[x->n_columns++] = catalog_text(c, row[6]);
-	x->columns = columns;
 }
 
 static void on_fk(struct catalog *c, const struct value *row)
 {
 	struct live_table *t = catalog_table(c, row[0]);
 	struct live_foreign_key *fk;
-	struct str *here, *there;
 
 	if (t == NULL)
 		return;
 	if (t->n_fks == 0 || !str_eq(t->fks[t->n_fks - 1].name, row[1].u.s)) {
-		t->fks = catalog_more(c->arena, t->fks, t->n_fks, sizeof(*t->fks));
-		t->fks[t->n_fks++] = (struct live_foreign_key){
-			.name = catalog_text(c, row[1]),
-			.to_table = catalog_text(c, row[2]),
-			.on_delete = catalog_text(c, row[3]),
-			.on_update = catalog_text(c, row[4]),
-		};
+		fk = catalog_add_fk(c, t);
+		fk->name = catalog_text(c, row[1]);
+		fk->to_table = catalog_text(c, row[2]);
+		fk->on_delete = catalog_text(c, row[3]);
+		fk->on_update = catalog_text(c, row[4]);
 	}
 	fk = &t->fks[t->n_fks - 1];
-	here = catalog_more(c->arena, fk->columns, fk->n_columns, sizeof(*here));
-	there = catalog_more(c->arena, fk->to_columns, fk->n_to_columns, sizeof(*there));
-	here[fk->n_columns++] = catalog_text(c, row[5]);
-	there[fk->n_to_columns++] = catalog_text(c, row[6]);
-	fk->columns = here;
-	fk->to_columns = there;
+	catalog_add_name(c, &fk->columns, &fk->n_columns, row[5]);
+	catalog_add_name(c, &fk->to_columns, &fk->n_to_columns, row[6]);
 }
 
 static void on_check(struct catalog *c, const struct value *row)
 {
 	struct live_table *t = catalog_table(c, row[0]);
 
-	if (t == NULL)
-		return;
-	t->checks = catalog_more(c->arena, t->checks, t->n_checks, sizeof(*t->checks));
-	t->checks[t->n_checks++] =
-		(struct live_check){.name = catalog_text(c, row[1]), .expression = catalog_text(c, row[2])};
+	if (t != NULL)
+		catalog_add_check(c, t, row[1], row[2]);
 }
 
 bool postgres_introspect(struct driver_conn *conn, struct arena *a, int64_t deadline_ns, struct live_schema *ret,
@@ -201,12 +181,13 @@ bool postgres_introspect(struct driver_conn *conn, struct arena *a, int64_t dead
 	struct catalog c = {.conn = conn, .arena = a, .deadline = deadline_ns, .live = ret};
 
 	*ret = (struct live_schema){0};
-	return catalog_query(&c, str_z(tables_sql), on_table, err) &&
-	       catalog_query(&c, str_z(others_sql), on_other, err) &&
-	       catalog_query(&c, str_z(columns_sql), on_column, err) &&
-	       catalog_query(&c, str_z(enums_sql), on_enum, err) &&
-	       catalog_query(&c, str_z(indexes_sql), on_index, err) && catalog_query(&c, str_z(fks_sql), on_fk, err) &&
-	       catalog_query(&c, str_z(checks_sql), on_check, err);
+	return catalog_query(&c, str_z(tables_sql), "t", on_table, err) &&
+	       catalog_query(&c, str_z(others_sql), "tt", on_other, err) &&
+	       catalog_query(&c, str_z(columns_sql), "tttbTbtTit", on_column, err) &&
+	       catalog_query(&c, str_z(enums_sql), "ttt", on_enum, err) &&
+	       catalog_query(&c, str_z(indexes_sql), "ttbbbbT", on_index, err) &&
+	       catalog_query(&c, str_z(fks_sql), "ttttttt", on_fk, err) &&
+	       catalog_query(&c, str_z(checks_sql), "ttT", on_check, err);
 }
 
 /* The time left for waiting, as the server's setting; at least a millisecond, for 0 would mean for ever. */

@@ -46,20 +46,13 @@ static const char triggers_sql[] =
 
 static void on_table(struct catalog *c, const struct value *row)
 {
-	struct live_schema *l = c->live;
-	struct live_table *t;
+	struct live_table *t = catalog_add_table(c, row[0]);
 	struct table_text text;
 
-	l->tables = catalog_more(c->arena, l->tables, l->n_tables, sizeof(*l->tables));
-	t = &l->tables[l->n_tables++];
 	table_text_read(c->arena, row[1].kind == VALUE_TEXT ? row[1].u.s : STR(""), &text);
-	*t = (struct live_table){
-		.name = catalog_text(c, row[0]),
-		.rows = -1,
-		.checks = text.checks,
-		.n_checks = text.n_checks,
-		.peculiar = str_z(text.peculiar),
-	};
+	t->checks = text.checks;
+	t->n_checks = text.n_checks;
+	t->peculiar = str_z(text.peculiar);
 }
 
 static void on_other(struct catalog *c, const struct value *row)
@@ -70,91 +63,68 @@ static void on_other(struct catalog *c, const struct value *row)
 static void on_column(struct catalog *c, const struct value *row)
 {
 	struct live_table *t = catalog_table(c, row[0]);
+	struct live_column *col;
 
 	if (t == NULL)
 		return;
-	t->columns = catalog_more(c->arena, t->columns, t->n_columns, sizeof(*t->columns));
-	t->columns[t->n_columns++] = (struct live_column){
-		.name = catalog_text(c, row[1]),
-		.type = row[2].kind == VALUE_TEXT ? catalog_text(c, row[2]) : STR(""),
-		.nullable = catalog_int(row[3]) == 0,
-		.default_text = catalog_text(c, row[4]),
-		.pk_position = (size_t)catalog_int(row[5]),
-		.generated = catalog_int(row[6]) >= 2,
-	};
+	col = catalog_add_column(c, t, row[1]);
+	col->type = row[2].kind == VALUE_TEXT ? catalog_text(c, row[2]) : STR("");
+	col->nullable = catalog_int(row[3]) == 0;
+	col->default_text = catalog_text(c, row[4]);
+	col->pk_position = (size_t)catalog_int(row[5]);
+	col->generated = catalog_int(row[6]) >= 2;
+	col->generated_virtual = catalog_int(row[6]) == 2;
 }
 
 static void on_index(struct catalog *c, const struct value *row)
 {
 	struct live_table *t = catalog_table(c, row[0]);
 	struct live_index *x;
-	struct str *columns;
+	bool is_new;
 
 	if (t == NULL)
 		return;
-	if (t->n_indexes == 0 || !str_eq(t->indexes[t->n_indexes - 1].name, row[1].u.s)) {
-		t->indexes = catalog_more(c->arena, t->indexes, t->n_indexes, sizeof(*t->indexes));
-		t->indexes[t->n_indexes++] = (struct live_index){
-			.name = catalog_text(c, row[1]),
-			.unique = catalog_int(row[2]) != 0,
-			.origin = str_eq_z(row[3].u.s, "pk")  ? LIVE_INDEX_PRIMARY
-				  : str_eq_z(row[3].u.s, "u") ? LIVE_INDEX_UNIQUE
-							      : LIVE_INDEX_CREATED,
-			.partial = catalog_int(row[4]) != 0,
-			.sql = catalog_text(c, row[6]),
-		};
+	x = catalog_index(c, t, row[1], &is_new);
+	if (is_new) {
+		x->unique = catalog_int(row[2]) != 0;
+		x->origin = str_eq_z(row[3].u.s, "pk")  ? LIVE_INDEX_PRIMARY
+			    : str_eq_z(row[3].u.s, "u") ? LIVE_INDEX_UNIQUE
+							: LIVE_INDEX_CREATED;
+		x->partial = catalog_int(row[4]) != 0;
+		x->sql = catalog_text(c, row[6]);
 	}
-	x = &t->indexes[t->n_indexes - 1];
-	if (row[5].kind != VALUE_TEXT) {
+	if (row[5].kind == VALUE_TEXT)
+		catalog_add_name(c, &x->columns, &x->n_columns, row[5]);
+	else
 		x->expression = true;
-		return;
-	}
-	columns = catalog_more(c->arena, x->columns, x->n_columns, sizeof(*columns));
-	columns[x->n_columns++] = catalog_text(c, row[5]);
-	x->columns = columns;
 }
 
 static void on_fk(struct catalog *c, const struct value *row)
 {
 	struct live_table *t = catalog_table(c, row[0]);
 	struct live_foreign_key *fk;
-	struct str *columns;
-	size_t n;
 
 	if (t == NULL)
 		return;
 	/* seq is 0 in the first row of each, which alone tells a new one from the next column of the last */
 	if (t->n_fks == 0 || catalog_int(row[7]) == 0) {
-		t->fks = catalog_more(c->arena, t->fks, t->n_fks, sizeof(*t->fks));
-		t->fks[t->n_fks++] = (struct live_foreign_key){
-			.to_table = catalog_text(c, row[2]),
-			.on_delete = catalog_text(c, row[5]),
-			.on_update = catalog_text(c, row[6]),
-		};
+		fk = catalog_add_fk(c, t);
+		fk->to_table = catalog_text(c, row[2]);
+		fk->on_delete = catalog_text(c, row[5]);
+		fk->on_update = catalog_text(c, row[6]);
 	}
 	fk = &t->fks[t->n_fks - 1];
-	columns = catalog_more(c->arena, fk->columns, fk->n_columns, sizeof(*columns));
-	columns[fk->n_columns++] = catalog_text(c, row[3]);
-	fk->columns = columns;
-	if (row[4].kind != VALUE_TEXT)
-		return;
-	n = fk->n_to_columns;
-	columns = catalog_more(c->arena, fk->to_columns, n, sizeof(*columns));
-	columns[n] = catalog_text(c, row[4]);
-	fk->to_columns = columns;
-	fk->n_to_columns = n + 1;
+	catalog_add_name(c, &fk->columns, &fk->n_columns, row[3]);
+	if (row[4].kind == VALUE_TEXT)
+		catalog_add_name(c, &fk->to_columns, &fk->n_to_columns, row[4]);
 }
 
 static void on_trigger(struct catalog *c, const struct value *row)
 {
 	struct live_table *t = catalog_table(c, row[0]);
-	struct str *triggers;
 
-	if (t == NULL)
-		return;
-	triggers = catalog_more(c->arena, t->triggers, t->n_triggers, sizeof(*triggers));
-	triggers[t->n_triggers++] = catalog_text(c, row[1]);
-	t->triggers = triggers;
+	if (t != NULL)
+		catalog_add_name(c, &t->triggers, &t->n_triggers, row[1]);
 }
 
 /* What the text knows about columns and foreign keys, once those are there. */
@@ -170,6 +140,11 @@ static void on_text(struct catalog *c, const struct value *row)
 	col = text.autoincrement.p != NULL ? catalog_column(c, t, text.autoincrement) : NULL;
 	if (col != NULL)
 		col->autoincrement = true;
+	for (size_t i = 0; i < text.n_generated; i++) {
+		col = catalog_column(c, t, text.generated[i].column);
+		if (col != NULL)
+			col->generation = text.generated[i].expression;
+	}
 	for (size_t i = 0; text.n_fk_names == t->n_fks && i < t->n_fks; i++)
 		t->fks[i].name = text.fk_names[i];
 }
@@ -180,10 +155,10 @@ bool sqlite_introspect(struct driver_conn *conn, struct arena *a, int64_t deadli
 	struct catalog c = {.conn = conn, .arena = a, .deadline = deadline_ns, .live = ret};
 
 	*ret = (struct live_schema){0};
-	return catalog_query(&c, str_z(tables_sql), on_table, err) &&
-	       catalog_query(&c, str_z(others_sql), on_other, err) &&
-	       catalog_query(&c, str_z(columns_sql), on_column, err) &&
-	       catalog_query(&c, str_z(indexes_sql), on_index, err) && catalog_query(&c, str_z(fks_sql), on_fk, err) &&
-	       catalog_query(&c, str_z(triggers_sql), on_trigger, err) &&
-	       catalog_query(&c, str_z(tables_sql), on_text, err);
+	return catalog_query(&c, str_z(tables_sql), "tT", on_table, err) &&
+	       catalog_query(&c, str_z(others_sql), "tt", on_other, err) &&
+	       catalog_query(&c, str_z(columns_sql), "ttTiTii", on_column, err) &&
+	       catalog_query(&c, str_z(indexes_sql), "ttitiTT", on_index, err) && catalog_query(&c, str_z(fks_sql), "titTTTTi", on_fk, err) &&
+	       catalog_query(&c, str_z(triggers_sql), "tT", on_trigger, err) &&
+	       catalog_query(&c, str_z(tables_sql), "tT", on_text, err);
 }

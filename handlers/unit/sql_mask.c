@@ -1,5 +1,5 @@
 /* One pass over the text with just as much lexing as literals and comments of both databases need. */
-#include "handlers/resources/sql_mask.h"
+#include "handlers/unit/sql_mask.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* The primary key in a path. */
-#include "handlers/records/path_key.h"
+#include "handlers/unit/path_key.h"
 
 #include "service/base/banned.h"
 

@@ -1,0 +1,81 @@
+/* Queries as batch steps: the same work as their endpoints, inside the batch's unit. */
+#include "handlers/query/query_step.h"
+
+#include "handlers/answer/select.h"
+#include "handlers/query/query_write.h"
+#include "handlers/unit/mapped.h"
+#include "handlers/unit/reads.h"
+
+#include "service/base/banned.h"
+
+static bool run_scalar(struct step *s, struct query *q)
+{
+	struct stmt stmt;
+	int64_t n;
+	bool counting = s->op == STEP_COUNT;
+	if (!(counting ? query_lower_count(step_arena(s), q, &stmt, s->err)
+		       : query_lower_exists(step_arena(s), q, &stmt, s->err)) ||
+	    !context_scalar(s->c, &stmt, &n, s->err))
+		return false;
+	strbuf_putc(s->out, '{');
+	if (counting)
+		out_int(s->out, "count", n);
+	else
+		out_bool(s->out, "exists", n != 0);
+	strbuf_putc(s->out, '}');
+	return true;
+}
+
+static bool run_write(struct step *s, struct query_write *w)
+{
+	int64_t affected = 0;
+	w->max_affected = affected_bound(s->c->res);
+	if (!query_filtered(s->c->req, w->q, "/query/where", s->err) || !write_query(s->c, w, NULL, &affected, s->err))
+		return false;
+	context_forget(s->c, w->q->model, w->n_set == 0);
+	strbuf_putc(s->out, '{');
+	out_int(s->out, "rows_affected", affected);
+	strbuf_putc(s->out, '}');
+	return true;
+}
+
+/* A batch runs on one connection: a query that names another is not to run there in silence. */
+static bool same_connection(const struct step *s, const json_t *query)
+{
+	struct str using;
+	if (!using_member(query, &using, s->err))
+		return err_set_at(s->err, ERR_INVALID_QUERY, "/query/using", "expected the name of a connection");
+	if (using.p == NULL || str_eq(using, s->c->route.conn->name))
+		return true;
+	return err_set_at(s->err, ERR_INVALID_QUERY, "/query/using",
+			  "a batch runs on one connection: name it beside `steps`");
+}
+
+bool step_query(struct step *s)
+{
+	const json_t *query = NULL;
+	const json_t *set = NULL;
+	struct query_write w = {0};
+	const struct dialect *d = s->c->route.conn->dialect;
+	json_reader_object(&s->r, "query", &query);
+	json_reader_require(&s->r, "query");
+	if (s->op == STEP_UPDATE) {
+		json_reader_object(&s->r, "set", &set);
+		json_reader_require(&s->r, "set");
+	}
+	if (!json_reader_done(&s->r) || !same_connection(s, query) ||
+	    !query_from_json(step_arena(s), s->c->schema, d, query, "/query", &w.q, s->err))
+		return false;
+	if (w.q->lock != QUERY_LOCK_NONE && !s->c->exec.atomic && !select_lock(s->c, w.q, s->err))
+		return false;
+	if (s->op == STEP_QUERY)
+		return select_held(s->c, w.q, "/query", s->out, s->err);
+	if (s->op == STEP_FIRST)
+		return first_held(s->c, w.q, s->out, s->err);
+	if (s->op == STEP_COUNT || s->op == STEP_EXISTS)
+		return run_scalar(s, w.q);
+	if (s->op == STEP_UPDATE &&
+	    !query_set_from_json(step_arena(s), w.q->model, d, set, "/set", &w.set, &w.n_set, s->err))
+		return false;
+	return run_write(s, &w);
+}

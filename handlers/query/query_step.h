@@ -1,0 +1,10 @@
+/* Queries as batch steps. */
+#ifndef FERROD_HANDLERS_QUERY_STEP_H
+#define FERROD_HANDLERS_QUERY_STEP_H
+
+#include "handlers/unit/step.h"
+
+/* STEP_QUERY, FIRST, COUNT, EXISTS, UPDATE and DELETE. Parks. */
+bool step_query(struct step *s) MUST_CHECK;
+
+#endif

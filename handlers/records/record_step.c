@@ -1,0 +1,141 @@
+/* Records as batch steps: the same work as their endpoints, inside the batch's unit. */
+#include "handlers/records/record_step.h"
+
+#include "handlers/answer/render.h"
+#include "handlers/records/bulk.h"
+#include "handlers/records/records.h"
+#include "handlers/unit/mapped.h"
+#include "handlers/unit/reads.h"
+
+#include "service/base/banned.h"
+
+static void read_model(struct step *s, struct str *name)
+{
+	json_reader_str(&s->r, "model", name);
+	json_reader_require(&s->r, "model");
+}
+
+static void put_record(struct step *s, const struct model *m, const struct value *row, bool written)
+{
+	struct value_format fmt = context_format(s->c->res);
+	if (s->c->imap != NULL && m->n_pk > 0 && written)
+		imap_put(s->c->imap, m, record_key(step_arena(s), m, row), row);
+	out_record(s->out, m, row, &fmt);
+}
+
+static bool create_many(struct step *s, const struct model *m, const json_t *records)
+{
+	struct insert_options o = {.conflict = RECORD_INSERT};
+	struct bulk_reader *in = arena_alloc(step_arena(s), sizeof(*in));
+	struct strbuf text;
+	strbuf_init(&text, 0);
+	strbuf_puts(&text, "{\"records\":");
+	json_write(&text, records, false);
+	strbuf_putc(&text, '}');
+	struct str body = arena_str(step_arena(s), strbuf_str(&text));
+	strbuf_done(&text);
+	if (!json_split_opens(&body))
+		return err_set(s->err, ERR_INTERNAL_ERROR, "a list of records is not one");
+	bulk_reader_init(in, step_arena(s), body, NULL, false);
+	return bulk_insert(s->c, m, in, &o, s->out, s->err);
+}
+
+bool step_create(struct step *s)
+{
+	struct str name = STR_NONE;
+	const json_t *record = NULL;
+	const json_t *records = NULL;
+	const struct model *m;
+	struct record_row row;
+	struct insert_options o = {.conflict = RECORD_INSERT};
+	struct value *made = NULL;
+	read_model(s, &name);
+	json_reader_object(&s->r, "record", &record);
+	json_reader_array(&s->r, "records", &records);
+	if ((record == NULL) == (records == NULL))
+		json_reader_fault(&s->r, NULL, "create takes `record` or `records`");
+	if (!json_reader_done(&s->r) || !context_model(s->c, name, &m, s->err))
+		return false;
+	*s->status = 201;
+	if (records != NULL)
+		return create_many(s, m, records);
+	if (!record_from_json(step_arena(s), s->c->route.conn->dialect, m, record, "/record", false, &row, s->err) ||
+	    !record_insert(s->c, m, &row, &o, &made, s->err))
+		return false;
+	if (made == NULL)
+		return err_set(s->err, ERR_INTERNAL_ERROR, "the database gave no row back");
+	put_record(s, m, made, true);
+	return true;
+}
+
+/* `pk`: a value, or an array of them for a composite key, in the order of the canonical columns; text may be as in a
+ * path. */
+static bool read_key(struct step *s, const struct model *m, const json_t *pk, struct value **ret)
+{
+	struct arena *a = step_arena(s);
+	const struct dialect *d = s->c->route.conn->dialect;
+	size_t n = json_is_array(pk) ? json_array_size(pk) : 1;
+	if (m->n_pk == 0)
+		return err_set_at(s->err, ERR_INVALID_QUERY, "/model", "model \"%.*s\" has no primary key",
+				  STR_FMT(m->name));
+	if (json_is_string(pk) && m->n_pk > 1)
+		return query_key_from_text(a, d, m, json_str(pk), ret, s->err);
+	if (n != m->n_pk)
+		return err_set_at(s->err, ERR_INVALID_VALUE, "/pk", "the key has %zu parts", m->n_pk);
+	struct value *key = arena_array(a, n, sizeof(*key));
+	for (size_t i = 0; i < n; i++) {
+		bool many = json_is_array(pk);
+		const char *pointer = many ? json_pointer_index(a, "/pk", i) : "/pk";
+		if (!codec_bind(a, d, m->pk[i], many ? json_array_get(pk, i) : pk, pointer, &key[i], s->err))
+			return false;
+		if (key[i].kind == VALUE_NULL)
+			return err_set_at(s->err, ERR_INVALID_VALUE, pointer, "a key is never null");
+	}
+	*ret = key;
+	return true;
+}
+
+static bool run_get(struct step *s, struct record_request *r)
+{
+	struct value *row;
+	if (s->c->imap != NULL && !s->c->req->no_cache) {
+		const struct value *mapped = imap_get(s->c->imap, step_arena(s), r->m, r->map_key);
+		if (mapped != NULL) {
+			put_record(s, r->m, mapped, false);
+			return true;
+		}
+	}
+	if (!context_record(s->c, r->m, r->key, QUERY_LOCK_NONE, &row, s->err))
+		return false;
+	if (row == NULL)
+		return record_missing(r->m, s->err);
+	put_record(s, r->m, row, true);
+	return true;
+}
+
+bool step_keyed(struct step *s)
+{
+	struct str name = STR_NONE;
+	const json_t *pk = NULL;
+	const json_t *record = NULL;
+	struct record_request r = {.c = s->c};
+	struct value *now;
+	read_model(s, &name);
+	json_reader_any(&s->r, "pk", &pk);
+	json_reader_require(&s->r, "pk");
+	if (s->op == STEP_SAVE) {
+		json_reader_object(&s->r, "record", &record);
+		json_reader_require(&s->r, "record");
+	}
+	if (!json_reader_done(&s->r) || !context_model(s->c, name, &r.m, s->err) || !read_key(s, r.m, pk, &r.key))
+		return false;
+	r.map_key = query_identity_key(step_arena(s), r.m, r.key);
+	if (s->op == STEP_GET)
+		return run_get(s, &r);
+	if (!record_save(&r, (json_t *)(uintptr_t)record, &now, s->status, s->err)) {
+		err_prefix_pointer(s->err, "/record");
+		return false;
+	}
+	put_record(s, r.m, now, true);
+	return true;
+}

@@ -1,0 +1,12 @@
+/* Records as batch steps. */
+#ifndef FERROD_HANDLERS_RECORD_STEP_H
+#define FERROD_HANDLERS_RECORD_STEP_H
+
+#include "handlers/unit/step.h"
+
+/* STEP_CREATE. Parks. */
+bool step_create(struct step *s) MUST_CHECK;
+/* STEP_SAVE and STEP_GET. Parks. */
+bool step_keyed(struct step *s) MUST_CHECK;
+
+#endif

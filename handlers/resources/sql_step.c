@@ -1,0 +1,99 @@
+/* Raw SQL as a batch step: the same work as its endpoints, inside the batch's unit. */
+#include "handlers/resources/sql_step.h"
+
+#include "handlers/answer/render.h"
+#include "handlers/resources/sql.h"
+#include "handlers/unit/affected.h"
+
+#include "service/base/banned.h"
+
+struct sql_rows {
+	struct strbuf *out;
+	const struct cursor_column *columns;
+	struct value_format fmt;
+	int64_t n;
+	bool only_one;
+	bool in_unit; /* what was not read to its end is undone */
+};
+
+static bool sql_columns(void *arg, const struct cursor_column *columns, size_t n, struct err *err)
+{
+	struct sql_rows *rows = arg;
+	(void)n;
+	(void)err;
+	rows->columns = columns;
+	return true;
+}
+
+/* Of two columns with one name the last counts. */
+static bool hidden(const struct sql_rows *rows, size_t i, size_t n)
+{
+	for (size_t k = i + 1; k < n; k++) {
+		if (str_eq(rows->columns[i].name, rows->columns[k].name))
+			return true;
+	}
+	return false;
+}
+
+static bool sql_row(void *arg, const struct value *values, size_t n, bool *ret_stop, struct err *err)
+{
+	struct sql_rows *rows = arg;
+	bool any = false;
+	(void)err;
+	strbuf_puts(rows->out, rows->n++ > 0 ? ",{" : "{");
+	for (size_t i = 0; i < n; i++) {
+		struct value v = values[i];
+		if (hidden(rows, i, n))
+			continue;
+		if (v.kind == VALUE_JSON)
+			v.kind = VALUE_TEXT;
+		if (any)
+			strbuf_putc(rows->out, ',');
+		strbuf_json_string(rows->out, rows->columns[i].name);
+		strbuf_putc(rows->out, ':');
+		value_write_json(rows->out, v, &rows->fmt);
+		any = true;
+	}
+	strbuf_putc(rows->out, '}');
+	*ret_stop = rows->only_one || (rows->in_unit && strbuf_failed(rows->out));
+	return true;
+}
+
+bool step_sql(struct step *s)
+{
+	struct stmt stmt = {.access = STMT_UNKNOWN, .param_type = STMT_PARAM_BY_KIND, .raw = true, .cache = true};
+	const json_t *args = NULL;
+	struct exec_result result;
+	json_reader_str(&s->r, "sql", &stmt.sql);
+	json_reader_require(&s->r, "sql");
+	json_reader_any(&s->r, "args", &args);
+	if (!sql_check(&s->r, &stmt, args) || !json_reader_done(&s->r) || !sql_bind(step_arena(s), args, &stmt, s->err))
+		return false;
+	if (stmt.param_names != NULL && s->c->route.conn->dialect->id != DIALECT_SQLITE)
+		return sql_no_names(s->err);
+	struct sql_rows rows = {.out = s->out,
+				.fmt = context_format(s->c->res),
+				.only_one = s->op == STEP_SQL_FETCH_ONE,
+				.in_unit = s->c->exec.atomic};
+	rows.fmt.tag_bytes = true;
+	struct row_sink sink = {.columns = sql_columns, .row = sql_row, .arg = &rows};
+	if (s->op == STEP_SQL_EXECUTE) {
+		if (!context_run(s->c, &stmt, NULL, &result, s->err) ||
+		    !affected_within(result.affected, affected_bound(s->c->res), s->err))
+			return false;
+		strbuf_putc(s->out, '{');
+		out_int(s->out, "rows_affected", result.affected);
+		if (result.last_insert_id != 0)
+			out_int(s->out, "last_insert_id", result.last_insert_id);
+		strbuf_putc(s->out, '}');
+		return true;
+	}
+	strbuf_puts(s->out, rows.only_one ? "{\"row\":" : "{\"rows\":[");
+	if (!context_run(s->c, &stmt, &sink, NULL, s->err))
+		return false;
+	if (rows.only_one)
+		strbuf_puts(s->out, rows.n > 0 ? "}" : "null}");
+	else
+		strbuf_printf(s->out, "],\"row_count\":%lld}", (long long)rows.n);
+	return true;
+}

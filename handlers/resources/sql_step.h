@@ -1,0 +1,10 @@
+/* Raw SQL as a batch step. */
+#ifndef FERROD_HANDLERS_SQL_STEP_H
+#define FERROD_HANDLERS_SQL_STEP_H
+
+#include "handlers/unit/step.h"
+
+/* STEP_SQL_*. Parks. */
+bool step_sql(struct step *s) MUST_CHECK;
+
+#endif

@@ -1,0 +1,12 @@
+/* The one list of a batch's operations: word, room, scope. */
+#ifndef FERROD_HANDLERS_STEPS_H
+#define FERROD_HANDLERS_STEPS_H
+
+#include "handlers/unit/step.h"
+
+/* Runs one operation in an open unit: `step` is the step's object with references resolved. Its JSON body is appended
+ * to `out`, its status to *ret_status. Faults point below the step ("/query/where/0"). Parks. */
+bool step_run(struct context *c, enum step_op op, json_t *step, struct strbuf *out, int *ret_status,
+	      struct err *err) MUST_CHECK;
+
+#endif

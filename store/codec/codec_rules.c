@@ -1,0 +1,49 @@
+/* See codec_rules.h. */
+#include "store/codec/codec_rules.h"
+
+#include "service/base/banned.h"
+
+bool codec_stored_as_text(const struct column *c)
+{
+	return c->storage == ST_TEXT || c->storage == ST_VARCHAR || c->storage == ST_CHAR;
+}
+
+int codec_hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
+
+static bool hyphen_at(size_t i)
+{
+	return i == 8 || i == 13 || i == 18 || i == 23;
+}
+
+bool codec_uuid(struct str in, char out[CODEC_UUID_BYTES])
+{
+	size_t at = 0;
+
+	if (in.len != 36 && in.len != 32)
+		return false;
+	for (size_t i = 0; i < 36; i++) {
+		int digit;
+
+		if (hyphen_at(i)) {
+			if (in.len == 36 && in.p[at++] != '-')
+				return false;
+			out[i] = '-';
+			continue;
+		}
+		digit = codec_hex_digit(in.p[at++]);
+		if (digit < 0)
+			return false;
+		out[i] = "0123456789abcdef"[digit];
+	}
+	out[36] = '\0';
+	return true;
+}

@@ -1,0 +1,84 @@
+/* See plan_build.h. */
+#include "store/migrate/plan_build.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "service/base/limits.h"
+
+#include "service/base/banned.h"
+
+/* Room for one more of a list in the arena. */
+static void *more(struct arena *a, void *list, size_t n, size_t *size, size_t item)
+{
+	void *out;
+
+	if (n < *size)
+		return list;
+	*size = *size == 0 ? 16 : *size * 2;
+	out = arena_array(a, *size, item);
+	if (n > 0)
+		memcpy(out, list, n * item);
+	return out;
+}
+
+struct change *planner_emit(struct planner *pl, enum change_kind kind, struct str table, struct str column)
+{
+	struct migration_plan *p = pl->p;
+	struct change *c;
+
+	p->changes = more(pl->a, p->changes, p->n_changes, &p->size_changes, sizeof(*p->changes));
+	c = &p->changes[p->n_changes++];
+	*c = change_of(pl->d, kind);
+	c->statement = arena_str(pl->a, strbuf_str(&pl->b));
+	c->table = table;
+	c->column = column;
+	strbuf_reset(&pl->b);
+	return c;
+}
+
+void planner_put_type(const struct planner *pl, const struct column *c, struct strbuf *out)
+{
+	struct err err;
+	bool ok = ddl_column_type(pl->d, c, out, &err);
+
+	assert(ok);
+	(void)ok;
+}
+
+void planner_refuse(struct planner *pl, struct str table, struct str column, const char *fmt, ...)
+{
+	struct migration_plan *p = pl->p;
+	char why[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(why, sizeof(why), fmt, ap);
+	va_end(ap);
+	if (p->n_refusals >= LIMIT_ERR_FAULTS)
+		return;
+	p->refusals = more(pl->a, p->refusals, p->n_refusals, &p->size_refusals, sizeof(*p->refusals));
+	p->refusals[p->n_refusals++] = (struct err_fault){
+		.pointer = "",
+		.detail = arena_printf(pl->a, "%.*s%s%.*s %s", STR_FMT(table), column.p != NULL ? "." : "",
+				       STR_FMT(column), why)
+				  .p,
+	};
+	if (p->n_refusals == 1) {
+		p->refused_table = table;
+		p->refused_column = column;
+	}
+}
+
+void planner_warn(struct planner *pl, const char *code, struct str table, struct str column, const char *fmt, ...)
+{
+	char what[768];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(what, sizeof(what), fmt, ap);
+	va_end(ap);
+	ddl_plan_warn(&pl->p->notes, code, table, column, "%.*s.%.*s %s", STR_FMT(table), STR_FMT(column), what);
+}

@@ -1,0 +1,21 @@
+/* The planner's part for columns: those of a table that is changed in place, and what its other parts need to say about
+ * one. */
+#ifndef FERROD_STORE_MIGRATE_PLAN_COLUMNS_H
+#define FERROD_STORE_MIGRATE_PLAN_COLUMNS_H
+
+#include "store/migrate/plan_build.h"
+
+/* The literal that backfills a new column: SQL text of its default, or STR_NONE when it has no literal
+ * one. */
+struct str plan_default_literal(struct planner *pl, const struct column *c);
+/* Whether the column can be added (else the refusal is noted): not a key, and something to backfill where that is
+ * needed. */
+bool plan_can_add(struct planner *pl, const struct table_pair *tp, const struct column *c);
+/* Whether the live column is to go: the model has no such column and the run is destructive. */
+bool plan_drops(const struct planner *pl, const struct model *m, const struct live_column *c);
+/* Added and changed columns of a table that is not rebuilt. */
+void plan_columns(struct planner *pl, const struct table_pair *tp);
+/* Dropped columns of a table that is not rebuilt. */
+void plan_drop_columns(struct planner *pl, const struct table_pair *tp);
+
+#endif

@@ -1,0 +1,13 @@
+/* The planner's part for tables that SQLite can only change by making them anew. */
+#ifndef FERROD_STORE_MIGRATE_PLAN_REBUILD_H
+#define FERROD_STORE_MIGRATE_PLAN_REBUILD_H
+
+#include "store/migrate/plan_build.h"
+
+/* Whether the table needs a rebuild, and its statements. */
+bool plan_needs_rebuild(const struct planner *pl, const struct table_pair *tp);
+void plan_rebuild(struct planner *pl, const struct table_pair *tp);
+/* Whether CREATE INDEX of a live index is run again after a rebuild. */
+bool plan_keeps_index(const struct planner *pl, const struct table_pair *tp, const struct live_index *x);
+
+#endif
