@@ -189,8 +189,9 @@ static void begin(void)
 	all.routes = routes_table();
 	metrics_init(&all.routes);
 	offload_init(1);
-	idempotency_configure(1 << 16, 1 << 18);
-	driver_sqlite_configure(0.1, 100);
+	idempotency_configure(&(struct idempotency_limits){.answer_bytes = 1 << 16, .entries = 100, .bytes = 1 << 18});
+	driver_sqlite_configure(
+		&(struct sqlite_options){.busy_timeout_s = 0.1, .cache_kib = 100, .value_bytes = 1 << 20});
 	all.app.store = store_create(&so);
 	all.allow_urls[0] = STR("sqlite::memory:"); /* no file and no other host is reached */
 	all.app.allow_urls = all.allow_urls;
