@@ -42,6 +42,17 @@ static enum pg_io wait_socket(struct pg_conn *c, short events, int64_t deadline)
 	return of_wait(r);
 }
 
+/* Takes in what has come. What a server says unasked is dropped at once: libpq would keep every notification. */
+static bool is_busy(struct pg_conn *c)
+{
+	const bool busy = PQisBusy(c->pg) != 0;
+	PGnotify *n;
+
+	while ((n = PQnotifies(c->pg)) != NULL)
+		PQfreemem(n);
+	return busy;
+}
+
 /* Until no result is incomplete. */
 static enum pg_io wait_result_ready(struct pg_conn *c, int64_t deadline)
 {
@@ -51,7 +62,7 @@ static enum pg_io wait_result_ready(struct pg_conn *c, int64_t deadline)
 
 		if (unsent < 0 || PQsocket(c->pg) < 0)
 			return PG_IO_LOST;
-		if (!PQisBusy(c->pg))
+		if (!is_busy(c))
 			return PG_IO_OK;
 		/* a server that sends faster than we read would never let the wait itself time out */
 		if (clock_mono_ns() >= deadline)
@@ -85,7 +96,7 @@ enum pg_io pg_next(struct pg_conn *c, int64_t deadline_ns, PGresult **ret)
 {
 	enum pg_io io = PG_IO_OK;
 
-	if (PQisBusy(c->pg))
+	if (is_busy(c))
 		io = wait_result_ready(c, deadline_ns);
 	if (io != PG_IO_OK)
 		return io;
@@ -216,7 +227,7 @@ static bool peer_is_there(struct pg_conn *c)
 			return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
 		if (n == 0 || !PQconsumeInput(c->pg) || PQstatus(c->pg) != CONNECTION_OK)
 			return false;
-		(void)PQisBusy(c->pg); /* takes in what came unasked: notices, parameter changes */
+		(void)is_busy(c); /* takes in what came unasked: notices, parameter changes */
 	}
 	return true;
 }
