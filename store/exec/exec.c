@@ -166,11 +166,8 @@ static bool run_on(struct run *r, struct driver_conn *c, struct err *err)
 	bool ok = true;
 
 	memset(r->result, 0, sizeof(*r->result));
-<<<<<<< HEAD
 	c->request_deadline_ns = r->x->deadline;
-=======
 	c->since_ns = r->x->since_ns;
->>>>>>> main
 	if (!driver->prepare(c, r->s, deadline, &cur, err))
 		return false;
 	/* Raw SQL shows only now that it writes; it has not stepped yet, so on SQLite it holds no snapshot of its own
