@@ -33,7 +33,14 @@ static void end_connection(struct store *s, struct connection *c, enum session_e
 	connection_unref(c);
 }
 
-void store_reset(struct store *s)
+void store_end_connection(struct store *s, struct connection *c)
+{
+	fiber_shield();
+	end_connection(s, c, SESSION_DISCONNECTED);
+	fiber_unshield();
+}
+
+void store_reset(struct store *s, const struct connection_set *fresh)
 {
 	struct connection **all;
 	struct arena a;
@@ -41,7 +48,7 @@ void store_reset(struct store *s)
 
 	arena_init(&a);
 	fiber_shield();
-	n = connection_take_all(&s->connections, &a, &all);
+	n = connection_replace_all(&s->connections, &a, fresh, &all);
 	for (size_t i = 0; i < n; i++)
 		end_connection(s, all[i], SESSION_RESET);
 	/* those on connections that had been taken out before */
@@ -54,7 +61,7 @@ void store_destroy(struct store *s)
 {
 	if (s == NULL)
 		return;
-	store_reset(s);
+	store_reset(s, &(struct connection_set){0});
 	tx_table_destroy(s->transactions);
 	session_table_destroy(s->sessions);
 	schema_registry_done(&s->models);

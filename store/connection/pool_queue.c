@@ -5,7 +5,7 @@
 #include "service/base/banned.h"
 
 #define BACKOFF_FIRST_NS (50 * CLOCK_NS_PER_MS)
-#define BACKOFF_MAX_NS (2 * CLOCK_NS_PER_S)
+#define BACKOFF_MAX_NS CLOCK_NS_PER_S
 #define BACKOFF_DOUBLINGS 6
 /* A connection idle for longer is asked whether it lives before it is used. */
 #define CHECK_IDLE_NS (10 * CLOCK_NS_PER_S)
