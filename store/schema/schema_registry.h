@@ -43,10 +43,14 @@ bool schema_registry_try(struct schema_registry *r, const struct schema_declared
 /* The file that declares the model of the current set, in the arena; STR_NONE: it is told. */
 struct str schema_registry_file(struct schema_registry *r, struct str model, struct arena *a);
 
-/* What schema_from_json does, applied to the current set and published in one step under the lock.
- * *ret: a new reference to what was published. replace_all: PUT, of the told ones, else POST. ERR_DECLARED. */
-bool schema_registry_apply(struct schema_registry *r, const json_t *doc, bool replace_all, struct arena *scratch,
-			   struct schema **ret, struct err *err) MUST_CHECK;
+struct schema_change {
+	bool replace_all; /* PUT, else POST */
+	bool may_sql;     /* of schema_source */
+};
+/* What schema_from_source does, applied to the current set and published in one step under the lock. *ret: a new
+ * reference to what was published. replace_all: of the told ones. ERR_DECLARED. */
+bool schema_registry_apply(struct schema_registry *r, const json_t *doc, const struct schema_change *how,
+			   struct arena *scratch, struct schema **ret, struct err *err) MUST_CHECK;
 /* ERR_MODEL_NOT_FOUND, ERR_DECLARED, ERR_INVALID_SCHEMA. */
 bool schema_registry_remove(struct schema_registry *r, struct str model, struct arena *scratch,
 			    struct err *err) MUST_CHECK;

@@ -273,7 +273,7 @@ static bool sqlite_list_tables(struct driver_conn *base, struct arena *a, int64_
 				memcpy(more, names, n * sizeof(*more));
 			names = more;
 		}
-		names[n++] = arena_str(a, cur->row[0].u.s);
+		names[n++] = cur->row[0].kind == VALUE_TEXT ? arena_str(a, cur->row[0].u.s) : STR("");
 	}
 	sqlite_finish(cur);
 	*ret = names;
