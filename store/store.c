@@ -4,6 +4,7 @@
 #include "service/base/clock.h"
 #include "service/base/fiber.h"
 #include "service/base/mem.h"
+#include "service/base/num.h"
 
 #include "service/base/banned.h"
 
@@ -14,7 +15,11 @@ struct store *store_create(const struct store_options *o)
 {
 	struct store *s = mem_alloc(sizeof(*s));
 
+	uint8_t life[8];
+
 	s->options = *o;
+	num_random(life, sizeof(life));
+	num_hex(life, sizeof(life), s->life);
 	pool_set_statement_timeout(o->statement_timeout_s);
 	connection_registry_init(&s->connections);
 	schema_registry_init(&s->models);
@@ -22,6 +27,20 @@ struct store *store_create(const struct store_options *o)
 	s->transactions = tx_table_create(s->sessions, o->tx_timeout_s, o->tx_timeout_max_s, o->sessions.tombstone_s,
 					  o->sessions.max_transactions, o->tx_queue_max);
 	return s;
+}
+
+struct str store_catalog_version(struct store *s, struct arena *a)
+{
+	struct schema *models = schema_registry_get(&s->models);
+	uint64_t changes;
+
+	mutex_lock(&s->connections.lock);
+	changes = s->connections.changes;
+	mutex_unlock(&s->connections.lock);
+	struct str text = arena_printf(a, "%s-%llu-%llu", s->life, (unsigned long long)changes,
+				       (unsigned long long)models->generation);
+	schema_unref(models);
+	return text;
 }
 
 /* What was taken out of the registry: its transactions and sessions end, then its pool. */

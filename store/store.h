@@ -32,6 +32,7 @@ struct store_options {
 
 struct store {
 	struct store_options options;
+	char life[17]; /* of this process's catalog, in hexadecimal */
 	struct connection_registry connections;
 	struct schema_registry models;
 	struct session_table *sessions;
@@ -45,6 +46,9 @@ void store_destroy(struct store *s);
 /* One round of housekeeping: sessions, transactions, pools. Returns when it wants to run again (monotonic ns). Parks.
  */
 int64_t store_tick(struct store *s);
+
+/* Opaque: another after each change of connections or models, in this process and no other. In the arena. */
+struct str store_catalog_version(struct store *s, struct arena *a);
 
 /* reset_engine: every pool, session, transaction and map is gone, and `fresh` in place of the connections; models stay.
  */

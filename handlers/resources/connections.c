@@ -208,9 +208,9 @@ bool handle_set_default(struct request *req, struct response *res, struct err *e
 
 bool handle_reset(struct request *req, struct response *res, struct err *err)
 {
-	if (!request_no_members(req, err) || !request_args_known(req, context_no_args, err))
+	if (!request_no_members(req, err) || !request_args_known(req, context_no_args, err) ||
+	    !declared_reset(request_app(req)->declared, req->deadline, err))
 		return false;
-	store_reset(request_app(req)->store);
 	res->status = 204;
 	return true;
 }

@@ -5,6 +5,7 @@
 #include "service/base/mem.h"
 #include "service/base/num.h"
 #include "store/catalog/catalog_file.h"
+#include "store/driver/driver.h"
 #include "store/schema/schema_json.h"
 
 #include "service/base/banned.h"
@@ -119,8 +120,9 @@ static bool nothing_ignored(const struct catalog *c, const struct schema *s, str
 	for (size_t i = 0; i < s->n_warnings; i++) {
 		if (strcmp(s->warnings[i].code, "unknown_member") != 0)
 			continue;
-		(void)err_set_at(err, ERR_INVALID_SCHEMA, arena_strz((struct arena *)(uintptr_t)&c->arena,
-			   s->warnings[i].pointer), "%.*s", STR_FMT(s->warnings[i].detail));
+		(void)err_set_at(err, ERR_INVALID_SCHEMA,
+				 arena_strz((struct arena *)(uintptr_t)&c->arena, s->warnings[i].pointer), "%.*s",
+				 STR_FMT(s->warnings[i].detail));
 		return false;
 	}
 	return true;
@@ -228,13 +230,24 @@ static bool choose_models(struct catalog *c, struct catalog_connection *x, const
 	return ok || at_place(&x->at, err);
 }
 
+/* The URL as its driver reads it; nothing is opened. */
+static bool driver_takes(const struct dsn *dsn, struct err *err)
+{
+	const struct driver *d = dsn->dialect == DIALECT_SQLITE ? &driver_sqlite : &driver_postgres;
+	struct driver_db *db;
+	if (!d->db_open(dsn, &db, err))
+		return false;
+	d->db_close(db);
+	return true;
+}
+
 static bool check_url(struct catalog *c, const struct catalog_source *from, struct catalog_connection *x,
 		      struct err *err)
 {
 	const char *pointer = json_pointer_key(&c->arena, x->at.pointer, STR("url"));
 	struct dsn dsn;
 	if (dsn_parse(&c->arena, x->options.url, &dsn, err) &&
-	    (from->bind == NULL || from->bind(from->arg, &c->arena, &x->options.url, err)))
+	    (from->bind == NULL || from->bind(from->arg, &c->arena, &x->options.url, err)) && driver_takes(&dsn, err))
 		return true;
 	const struct err was = *err;
 	return catalog_fault(err, was.code, x->at.file, pointer, was.detail);
@@ -278,8 +291,8 @@ static bool check_unique(const struct catalog *c, const struct catalog_connectio
 		bool name = str_eq(x->options.name, y->options.name);
 		if (!name && !(x->options.make_default && y->options.make_default))
 			continue;
-		(void)snprintf(reason, sizeof(reason), "%s at %s of %s", name ? "the name is that of the connection"
-									       : "the default is the connection",
+		(void)snprintf(reason, sizeof(reason), "%s at %s of %s",
+			       name ? "the name is that of the connection" : "the default is the connection",
 			       y->at.pointer, y->at.file);
 		char pointer[256];
 		(void)snprintf(pointer, sizeof(pointer), "%s/%s", x->at.pointer, name ? "name" : "default");

@@ -8,7 +8,12 @@
 #include "store/connection/connect_json.h"
 #include "store/schema/schema.h"
 
-enum catalog_migrate { CATALOG_MIGRATE_NONE, CATALOG_MIGRATE_CREATE, CATALOG_MIGRATE_UPDATES, CATALOG_MIGRATE_DESTRUCTIVE };
+enum catalog_migrate {
+	CATALOG_MIGRATE_NONE,
+	CATALOG_MIGRATE_CREATE,
+	CATALOG_MIGRATE_UPDATES,
+	CATALOG_MIGRATE_DESTRUCTIVE
+};
 
 /* Where an entry stands. */
 struct catalog_place {
@@ -63,7 +68,8 @@ struct catalog *catalog_ref(struct catalog *c);
 /* NULL is fine. */
 void catalog_unref(struct catalog *c);
 
-/* A fault of the keys, whose pointer begins with the key's number in c->keys, becomes one of its file; returns false. */
+/* A fault of the keys, whose pointer begins with the key's number in c->keys, becomes one of its file; returns false.
+ */
 bool catalog_key_fault(const struct catalog *c, struct err *err);
 
 /* The file in which the model of the catalog's schema is declared; borrowed. */

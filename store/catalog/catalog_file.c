@@ -83,9 +83,9 @@ static bool value_of(const struct place *at, const char *pointer, struct str kin
 			     "a reference is ${env:NAME} or ${file:PATH}; write $${ for ${ itself");
 	}
 	if (!str_is_utf8(*ret) || (ret->len > 0 && memchr(ret->p, '\0', ret->len) != NULL))
-		return fault(at->err, at->file, pointer,
-			     arena_printf(at->a, "what ${%.*s:%.*s} stands for is no text", STR_FMT(kind),
-					  STR_FMT(name)).p);
+		return fault(
+			at->err, at->file, pointer,
+			arena_printf(at->a, "what ${%.*s:%.*s} stands for is no text", STR_FMT(kind), STR_FMT(name)).p);
 	return true;
 }
 
@@ -105,7 +105,8 @@ static void put_encoded(struct strbuf *b, struct str s)
 	}
 }
 
-/* The string with its references replaced: one that is the whole of it goes in as it is, in a URL others are encoded. */
+/* The string with its references replaced: one that is the whole of it goes in as it is, in a URL others are encoded.
+ */
 static bool replace(const struct place *at, const char *pointer, struct str text, bool url, struct strbuf *ret)
 {
 	for (size_t i = 0; i < text.len;) {
@@ -189,8 +190,7 @@ static bool read_document(struct arena *a, const char *path, json_t **ret, struc
 	if (!json_parse(a, text, ret, &bad))
 		return fault(err, path, bad.has_pointer ? bad.pointer : "", bad.detail);
 	if (!json_is_object(*ret))
-		return fault(err, path, "",
-			     "it must hold a JSON object with connections, models, introspect or keys");
+		return fault(err, path, "", "it must hold a JSON object with connections, models, introspect or keys");
 	return replace_all(&at, "", false, *ret);
 }
 

@@ -5,8 +5,8 @@
 #include "service/base/json.h"
 #include "store/connection/registry.h"
 
-/* Reads url (required), name, default, identity_map and pool from the reader's object, over the contract's defaults. The
- * spans are borrowed from the document. Faults are the reader's. */
+/* Reads url (required), name, default, identity_map and pool from the reader's object, over the contract's defaults.
+ * The spans are borrowed from the document. Faults are the reader's. */
 void connect_json_read(struct json_reader *r, struct connect_options *ret);
 
 #endif

@@ -2,6 +2,8 @@
  * it. */
 #include "store/connection/registry.h"
 
+#include <stdio.h>
+
 #include "service/base/limits.h"
 #include "service/base/mem.h"
 
@@ -67,6 +69,14 @@ bool connection_name_valid(struct str name)
 			return false;
 	}
 	return true;
+}
+
+const char *connection_origin_word(enum connection_origin o)
+{
+	static const char *const words[] = {
+		[CONNECTION_TOLD] = "told", [CONNECTION_DECLARED] = "declared", [CONNECTION_BUILT_IN] = "built_in"};
+
+	return words[o];
 }
 
 /* ---- errors ---- */
@@ -221,6 +231,7 @@ static struct connection *publish(struct connection_registry *r, struct connecti
 	struct connection *old = map_remove(&r->by_name, c->name); /* whose memory the key was */
 
 	c->uid = r->next_uid++;
+	r->changes++;
 	(void)map_put(&r->by_name, c->name, connection_ref(c));
 	if (make_default || (old != NULL && r->fallback == old))
 		r->fallback = c;
@@ -262,6 +273,7 @@ struct connection *connection_undeclare(struct connection_registry *r, struct co
 	mutex_lock(&r->lock);
 	if (map_get(&r->by_name, c->name) == c) {
 		out = map_remove(&r->by_name, c->name);
+		r->changes++;
 		if (r->fallback == c) {
 			r->fallback = NULL;
 			r->fallback_declared = false;
@@ -355,8 +367,10 @@ bool connection_set_default(struct connection_registry *r, struct str name, stru
 	mutex_lock(&r->lock);
 	c = map_get(&r->by_name, name);
 	ok = c == NULL ? not_found(name, err) : default_free(r, c, err);
-	if (ok)
+	if (ok && r->fallback != c) {
 		r->fallback = c;
+		r->changes++;
+	}
 	mutex_unlock(&r->lock);
 	return ok;
 }
@@ -376,6 +390,7 @@ bool connection_remove(struct connection_registry *r, struct str name, struct co
 		ok = declared(c, "Connection", err);
 	} else {
 		(void)map_remove(&r->by_name, name);
+		r->changes++;
 		if (r->fallback == c)
 			r->fallback = NULL;
 		*ret = c;
@@ -427,6 +442,7 @@ size_t connection_replace_all(struct connection_registry *r, struct arena *a, co
 
 	mutex_lock(&r->lock);
 	n = collect(r, a, ret);
+	r->changes++;
 	map_done(&r->by_name);
 	map_init(&r->by_name);
 	for (size_t i = 0; i < fresh->n; i++)

@@ -24,17 +24,17 @@ struct connection {
 	struct pool *pool;
 	bool identity_map;
 	enum connection_origin origin;
-	const char *declared_in; /* the catalog's file, when declared; in the arena */
+	const char *declared_in;            /* the catalog's file, when declared; in the arena */
 	bool unnamed;                       /* made by an unnamed connect */
 	uint64_t uid;                       /* unique in the process: a new connect under the same name has another */
 	uint64_t schema_epoch;              /* atomic; bumped by DDL: identity maps older than this are stale */
 	int64_t n_sessions, n_transactions; /* atomic gauges */
 	uint64_t n_errors[CONNECTION_ERROR_CLASSES]; /* atomic; failed statements by SQLSTATE class, see
 							connection_error_class */
-	int closed;              /* atomic: disconnected or reset; sessions on it have expired */
-	int held;                /* atomic: not served (yet); hold_why says why */
-	struct mutex hold_lock;  /* of hold_why */
-	char hold_why[HOLD_WHY]; /* for clients; without secrets */
+	int closed;                                  /* atomic: disconnected or reset; sessions on it have expired */
+	int held;                                    /* atomic: not served (yet); hold_why says why */
+	struct mutex hold_lock;                      /* of hold_why */
+	char hold_why[HOLD_WHY];                     /* for clients; without secrets */
 };
 
 struct connect_options {
@@ -53,6 +53,7 @@ struct connection_registry {
 	struct connection *fallback; /* the default; borrowed from by_name, may be NULL */
 	bool fallback_declared;      /* the catalog says which it is */
 	uint64_t next_uid;
+	uint64_t changes; /* of names and of the default, counted */
 };
 
 /* Borrowed connections, and which of them is the default (NULL: none). */
@@ -106,7 +107,8 @@ bool connection_get(struct connection_registry *r, struct str name, struct conne
 bool connection_get_default(struct connection_registry *r, struct connection **ret, struct err *err) MUST_CHECK;
 /* ERR_CONNECTION_NOT_FOUND, ERR_DECLARED when the catalog says that it is another. */
 bool connection_set_default(struct connection_registry *r, struct str name, struct err *err) MUST_CHECK;
-/* Takes a told or built-in one (else ERR_DECLARED) out of the registry; the registry's reference goes to the caller, who closes it (connection_close). */
+/* Takes a told or built-in one (else ERR_DECLARED) out of the registry; the registry's reference goes to the caller,
+ * who closes it (connection_close). */
 bool connection_remove(struct connection_registry *r, struct str name, struct connection **ret,
 		       struct err *err) MUST_CHECK;
 /* No new leases; pooled connections close. */
@@ -114,11 +116,14 @@ void connection_close(struct connection *c);
 /* All of them, sorted by name, each a new reference, in the arena; *ret_default may be NULL. */
 size_t connection_list(struct connection_registry *r, struct arena *a, struct connection ***ret,
 		       struct str *ret_default);
-/* Takes everything out (reset) and puts what stands in its place, taking references of its own. References of what was there go to the caller. */
+/* Takes everything out (reset) and puts what stands in its place, taking references of its own. References of what was
+ * there go to the caller. */
 size_t connection_replace_all(struct connection_registry *r, struct arena *a, const struct connection_set *fresh,
 			      struct connection ***ret);
 
 bool connection_name_valid(struct str name);
+/* "told", "declared", "built_in"; static. */
+const char *connection_origin_word(enum connection_origin o);
 
 /* Counts a failed statement; sqlstate "" when the database gave none. Any thread. */
 void connection_count_error(struct connection *c, const char *sqlstate);

@@ -70,9 +70,9 @@ struct schema *schema_registry_get(struct schema_registry *r)
 static void publish(struct schema_registry *r, struct schema *s)
 {
 	for (size_t i = 0; i < s->n_models; i++)
-		(void)json_object_set_new((json_t *)(uintptr_t)s->models[i].json, "origin",
-					  json_string(file_of(r->declared, s->models[i].name) != NULL ? "declared"
-												     : "told"));
+		(void)json_object_set_new(
+			(json_t *)(uintptr_t)s->models[i].json, "origin",
+			json_string(file_of(r->declared, s->models[i].name) != NULL ? "declared" : "told"));
 	schema_unref(r->current);
 	s->generation = ++r->generation;
 	r->current = s;
