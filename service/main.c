@@ -21,6 +21,7 @@
 #include "service/config/config.h"
 #include "service/auth/cors.h"
 #include "service/healthcheck.h"
+#include "service/auth/key_command.h"
 #include "service/auth/keys.h"
 #include "service/metrics.h"
 #include "service/http/problem.h"
@@ -444,7 +445,12 @@ static int serve(struct process *p)
 	offload_init((unsigned)p->config.offload_threads);
 	const struct idempotency_limits once = idempotency_limits(&p->config);
 	idempotency_configure(&once);
-	driver_sqlite_configure(p->config.busy_timeout_seconds, (size_t)p->config.sqlite_cache_kib);
+	driver_sqlite_configure(&(struct sqlite_options){
+		.busy_timeout_s = p->config.busy_timeout_seconds,
+		.cache_kib = (size_t)p->config.sqlite_cache_kib,
+		.value_bytes = (size_t)p->config.sqlite_value_bytes,
+		.heap_bytes = p->config.sqlite_heap_bytes,
+	});
 	struct store_options so = store_options(&p->config);
 	p->app.store = store_create(&so);
 	if (p->config.rate_limit_per_second > 0)
@@ -492,29 +498,6 @@ static void print_version(void)
 {
 	printf("ferrod %s\nlibmicrohttpd %s\njansson %s\nsqlite %s\nlibpq %s\n", FERROD_VERSION,
 	       server_library_version(), JANSSON_VERSION, driver_sqlite_version(), driver_postgres_version());
-}
-
-/* ferrod key new --name N --scopes a,b [--connections c,d] */
-static int key_command(int argc, char **argv)
-{
-	struct str name = STR_NONE, scopes = STR_NONE, connections = STR_NONE;
-	struct err err;
-	bool known = argc >= 3 && strcmp(argv[2], "new") == 0 && argc % 2 == 1;
-	for (int i = 3; known && i + 1 < argc; i += 2) {
-		if (strcmp(argv[i], "--name") == 0)
-			name = str_z(argv[i + 1]);
-		else if (strcmp(argv[i], "--scopes") == 0)
-			scopes = str_z(argv[i + 1]);
-		else if (strcmp(argv[i], "--connections") == 0)
-			connections = str_z(argv[i + 1]);
-		else
-			known = false;
-	}
-	if (!known) {
-		fputs("usage: ferrod key new --name NAME --scopes read,write,... [--connections a,b]\n", stderr);
-		return EXIT_USAGE;
-	}
-	return keys_new(stdout, name, scopes, connections, &err) ? EXIT_SUCCESS : usage_error(&err);
 }
 
 /* Everything that a start looks at, short of opening the port and the database. */
@@ -577,7 +560,7 @@ int main(int argc, char **argv)
 	static struct process p;
 	struct err err;
 	if (argc >= 2 && strcmp(argv[1], "key") == 0)
-		return key_command(argc, argv);
+		return key_command(argc, argv, &err) ? EXIT_SUCCESS : usage_error(&err);
 	if (!config_load(argc, argv, environ, &p.config, &err))
 		return usage_error(&err);
 	p.argc = argc;

@@ -5,6 +5,7 @@
 #include "service/base/fiber.h"
 #include "service/base/mem.h"
 #include "service/base/num.h"
+#include "store/exec/exec.h"
 
 #include "service/base/banned.h"
 
@@ -21,7 +22,7 @@ struct store *store_create(const struct store_options *o)
 	num_random(life, sizeof(life));
 	num_hex(life, sizeof(life), s->life);
 	pool_set_statement_timeout(o->statement_timeout_s);
-	connection_registry_init(&s->connections);
+	connection_registry_init(&s->connections, &exec_sharing);
 	schema_registry_init(&s->models);
 	s->sessions = session_table_create(&o->sessions);
 	s->transactions = tx_table_create(s->sessions, o->tx_timeout_s, o->tx_timeout_max_s, o->sessions.tombstone_s,

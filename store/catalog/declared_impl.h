@@ -1,4 +1,4 @@
-/* Shared by declared.c (life, keepers, reset), declared_models.c (the set of models) and reload.c only. */
+/* Shared by declared_life.c (life, keepers, reset), declared_models.c (the set of models) and reload.c only. */
 #ifndef FERROD_STORE_CATALOG_DECLARED_IMPL_H
 #define FERROD_STORE_CATALOG_DECLARED_IMPL_H
 

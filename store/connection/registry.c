@@ -11,9 +11,9 @@
 
 #define UNNAMED "default" /* the name of an unnamed connection */
 
-void connection_registry_init(struct connection_registry *r)
+void connection_registry_init(struct connection_registry *r, const struct connection_sharing *sharing)
 {
-	*r = (struct connection_registry){.next_uid = 1};
+	*r = (struct connection_registry){.sharing = sharing, .next_uid = 1};
 	mutex_init(&r->lock);
 	map_init(&r->by_name);
 }
@@ -44,6 +44,7 @@ void connection_unref(struct connection *c)
 		return;
 	if (c->pool != NULL) {
 		pool_close(c->pool);
+		c->sharing->destroy(c);
 		pool_unref(c->pool);
 	}
 	mutex_done(&c->hold_lock);
@@ -201,6 +202,8 @@ bool connection_create(struct connection_registry *r, const struct connect_optio
 		(void)failed(c, err);
 		goto fail;
 	}
+	c->sharing = r->sharing;
+	c->sharing->create(c);
 	*ret = c;
 	return true;
 fail:

@@ -34,6 +34,9 @@ struct exec_result {
 	bool read_only;
 };
 
+/* Lanes and readers, for connection_registry_init. */
+extern const struct connection_sharing exec_sharing;
+
 /*
  * One unit of work of one request on one route: in the route's transaction when there is one, else on a lease of its
  * own that is taken at the first statement. Zero-init, exec_begin, any number of exec_run, exec_end.
