@@ -384,16 +384,17 @@ static void reload_catalog(void *arg)
 	struct arena a;
 	struct err err;
 	arena_init(&a);
-	if (declared_reload(p->app.declared, clock_deadline(RELOAD_SECONDS), &a, &c, &err)) {
-		struct log_line l;
-		log_begin(&l, LOG_INFO, "reloaded");
+	const bool ok = declared_reload(p->app.declared, clock_deadline(RELOAD_SECONDS), &a, &c, &err);
+	if (!ok)
+		log_msg(LOG_ERROR, "reload_failed", "keys and catalog stay as they were: %s", err.detail);
+	struct log_line l;
+	log_begin(&l, LOG_INFO, "reloaded"); /* the other settings have been */
+	if (ok) {
 		log_int(&l, "added", (int64_t)c.n_added);
 		log_int(&l, "changed", (int64_t)c.n_changed);
 		log_int(&l, "removed", (int64_t)c.n_removed);
-		log_end(&l);
-	} else {
-		log_msg(LOG_ERROR, "reload_failed", "keys and catalog stay as they were: %s", err.detail);
 	}
+	log_end(&l);
 	arena_done(&a);
 }
 

@@ -196,6 +196,6 @@ bool item_bring_up(struct item *it, bool migrate, int64_t deadline, struct err *
 bool bring_up_transient(const struct err *err)
 {
 	return err->cancelled || err->code == ERR_DATABASE_UNAVAILABLE || err->code == ERR_DATABASE_FORBIDDEN ||
-	       err->code == ERR_INVALID_URL || err->code == ERR_POOL_TIMEOUT || err->code == ERR_DATABASE_BUSY ||
+	       err->code == ERR_POOL_TIMEOUT || err->code == ERR_DATABASE_BUSY ||
 	       err->code == ERR_SERIALIZATION_FAILURE || err->code == ERR_STATEMENT_TIMEOUT;
 }

@@ -155,6 +155,23 @@ static bool add(struct declared *d, const struct connect_options *o, const struc
 	return true;
 }
 
+/* A file that cannot be opened is a fault like any other; what else its database may say is not. */
+static bool files_open(const struct declared *d, struct err *err)
+{
+	for (size_t i = 0; i < d->list.n; i++) {
+		const struct item *it = d->list.items[i];
+		struct err why;
+		if (it->conn->dsn.dialect != DIALECT_SQLITE ||
+		    connection_prove(it->conn, clock_deadline(TRY_SECONDS), &why) || bring_up_transient(&why))
+			continue;
+		if (it->spec == NULL)
+			return err_set(err, why.code, "%s", why.detail);
+		const struct catalog_place *at = &it->spec->at;
+		return err_set_at(err, why.code, at->pointer, "%s: %s/url: %s", at->file, at->pointer, why.detail);
+	}
+	return true;
+}
+
 /* The built-in default steps back for a declared connection of its name. */
 static bool has_name(const struct catalog *c, struct str name)
 {
@@ -176,7 +193,7 @@ static bool fill(struct declared *d, const struct connect_options *built_in, str
 			return err_set_at(err, why.code, c->connections[i].at.pointer, "%s: %s: %s",
 					  c->connections[i].at.file, c->connections[i].at.pointer, why.detail);
 	}
-	return (c->schema->n_models == 0 && c->n_introspects == 0) || declared_publish_models(d, err);
+	return files_open(d, err) && (c->schema->n_models == 0 || declared_publish_models(d, err));
 }
 
 bool declared_create(struct store *store, const struct catalog_source *source, const struct declared_hooks *hooks,

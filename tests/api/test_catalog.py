@@ -250,6 +250,18 @@ def test_sqlite_dir_binds_the_catalog(catalog, tmp_path):
     assert code == 2 and "/connections/0/url" in err
 
 
+def test_a_file_that_cannot_be_opened_is_a_fault(catalog, tmp_path):
+    """At start (nothing is served) and at reload (everything is as it was)."""
+    path = catalog("a", connections=[{"name": "a", "url": "sqlite:/no/such/dir/x.db?mode=rwc"}])
+    code, out, err = run_binary("--catalog", str(catalog.path), "--listen", "127.0.0.1:0", cwd=tmp_path)
+    assert code == 2 and out == "" and err.startswith(f"ferrod: {path}: /connections/0/url: ") and err.count("\n") == 1, err
+    catalog("a", models=[AUTHOR])
+    with catalog.start() as server, Client(server.port) as c:
+        catalog("a", connections=[{"name": "a", "url": "sqlite:/no/such/dir/x.db?mode=rwc"}])
+        assert c.post("/v1/catalog/reload").problem(400, "invalid_url")["detail"].startswith(f"{path}: /connections/0")
+        assert list(everything(c)["models"]) == ["Author"]
+
+
 # ---- databases that come up later ----
 
 def free_port():
