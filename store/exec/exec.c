@@ -37,6 +37,7 @@ void exec_begin(struct exec *x, const struct route *r, int64_t deadline, bool at
 	memset(x, 0, sizeof(*x));
 	x->route = r;
 	x->deadline = deadline;
+	x->since_ns = r->since_ns != 0 ? r->since_ns : clock_mono_ns();
 	x->atomic = atomic;
 }
 
@@ -67,6 +68,9 @@ static bool open_unit(struct exec *x, struct driver_conn *c, struct err *err)
 	if (x->route->tx != NULL) {
 		if (!c->driver->simple(c, STR("SAVEPOINT " SAVEPOINT), deadline, err))
 			return false;
+	} else if (c->driver->begin_write != NULL && !x->reads_only) {
+		if (!c->driver->begin_write(c, deadline, err))
+			return false;
 	} else if (!c->driver->begin(c, TX_ISO_DEFAULT, false, deadline, err)) {
 		return false;
 	}
@@ -95,6 +99,7 @@ static bool acquire(struct exec *x, enum lease_mode mode, struct driver_conn **r
 		return false;
 	}
 	*ret = l->conn;
+	l->conn->since_ns = x->since_ns;
 	return open_unit(x, l->conn, err);
 }
 
@@ -161,6 +166,7 @@ static bool run_on(struct run *r, struct driver_conn *c, struct err *err)
 	bool ok = true;
 
 	memset(r->result, 0, sizeof(*r->result));
+	c->since_ns = r->x->since_ns;
 	if (!driver->prepare(c, r->s, deadline, &cur, err))
 		return false;
 	/* Raw SQL shows only now that it writes; it has not stepped yet, so on SQLite it holds no snapshot of its own
