@@ -10,6 +10,7 @@ void schema_registry_init(struct schema_registry *r)
 {
 	mutex_init(&r->lock);
 	r->generation = 0;
+	r->declared = NULL;
 	r->current = schema_empty();
 }
 
