@@ -45,6 +45,8 @@ bool pg_chain_after(struct pg_conn *c, int64_t deadline_ns, struct err *err)
 
 	if (PQtransactionStatus(c->pg) != PQTRANS_INTRANS)
 		return true; /* counted by what it is now */
+	if (c->tx_began[0] == '\0')
+		return true; /* it was aborted before, and answered nothing: there is nothing to compare with */
 	if (!ask(c, deadline_ns, now, sizeof(now), err))
 		return false;
 	if (strcmp(now, c->tx_began) != 0)
