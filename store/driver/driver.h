@@ -48,7 +48,8 @@ struct driver_conn {
 	/* Top-level transactions that have ended on this connection, whoever's SQL ended them; never reset. Counted
 	 * after every statement: on PostgreSQL by the command tag (COMMIT; ROLLBACK when the connection is idle then,
 	 * so not ROLLBACK TO), on SQLite when sqlite3_get_autocommit has turned from 0 to 1 (rolled back when the
-	 * rollback hook fired, else committed). */
+	 * rollback hook fired, else committed). COMMIT AND CHAIN and ROLLBACK AND CHAIN count, though the next one is
+	 * open then; PREPARE TRANSACTION counts as both: what will become of it is not known. */
 	uint64_t n_commits, n_rollbacks;
 };
 
