@@ -1,6 +1,6 @@
 /*
- * Shared by the files of the pool only: pool_config.c, pool_lease.c (life, leases, housekeeping) and pool_queue.c (who gets which
- * connection).
+ * Shared by the files of the pool only: pool_config.c, pool_lease.c (life, leases, housekeeping) and pool_queue.c (who
+ * gets which connection).
  *
  * A connection is in one of four places: idle (a list, last used first), leased, being opened, or nowhere. One
  * function, pool_dispatch, moves what is free to those who wait, and is called after every change. Waiters are woken
@@ -39,6 +39,7 @@ struct pool {
 	int64_t retry_ns;   /* not before */
 	bool probing;       /* one who may try is at it */
 	int64_t suspect_ns; /* a connection broke then: those idle since before are checked */
+	int64_t tidied_ns;
 	struct pool_stats stats;
 	char version[64];
 };

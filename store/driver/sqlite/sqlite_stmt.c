@@ -4,6 +4,8 @@
  */
 #include "store/driver/sqlite/sqlite_stmt.h"
 
+#include "store/driver/sqlite/sqlite_file.h"
+
 #include <limits.h>
 
 #include "service/base/clock.h"
@@ -467,6 +469,12 @@ bool sqlite_prepare(struct driver_conn *base, const struct stmt *s, int64_t dead
 	struct sqlite_stmt *st = NULL;
 	struct str tail = STR_NONE;
 
+	if (sqlite_file_seen_moved(c) && !c->shielded) {
+		c->base.broken = true;
+		(void)err_set(err, ERR_DATABASE_UNAVAILABLE, "the database file was moved away, replaced or deleted");
+		err->outcome = ERR_OUTCOME_NOT_STARTED;
+		return false;
+	}
 	c->raw = s->raw;
 	sqlite_wait_begin(c, deadline_ns);
 	if (!from_cache(c, s, &st)) {
