@@ -73,6 +73,7 @@ static void on_column(struct catalog *c, const struct value *row)
 	col->default_text = catalog_text(c, row[4]);
 	col->pk_position = (size_t)catalog_int(row[5]);
 	col->generated = catalog_int(row[6]) >= 2;
+	col->generated_virtual = catalog_int(row[6]) == 2;
 }
 
 static void on_index(struct catalog *c, const struct value *row)
@@ -139,6 +140,11 @@ static void on_text(struct catalog *c, const struct value *row)
 	col = text.autoincrement.p != NULL ? catalog_column(c, t, text.autoincrement) : NULL;
 	if (col != NULL)
 		col->autoincrement = true;
+	for (size_t i = 0; i < text.n_generated; i++) {
+		col = catalog_column(c, t, text.generated[i].column);
+		if (col != NULL)
+			col->generation = text.generated[i].expression;
+	}
 	for (size_t i = 0; text.n_fk_names == t->n_fks && i < t->n_fks; i++)
 		t->fks[i].name = text.fk_names[i];
 }
