@@ -108,7 +108,7 @@ bool handle_sql_execute(struct request *req, struct response *res, struct err *e
 	if (!sql_open(&q, req, res, err))
 		return false;
 	int64_t bound = affected_bound(res);
-	context_write(&q.c, bound >= 0);
+	context_write_raw(&q.c, bound >= 0);
 	bool ok = context_run(&q.c, &q.stmt, NULL, &result, err) && affected_within(result.affected, bound, err);
 	if (!context_close(&q.c, ok, err))
 		return false;
@@ -129,7 +129,7 @@ bool handle_sql_fetch_all(struct request *req, struct response *res, struct err 
 		return false;
 	rows_raw(&w, &q.c);
 	struct row_sink sink = rows_sink(&w);
-	context_write(&q.c, false);
+	context_write_raw(&q.c, false);
 	bool ok = context_run(&q.c, &q.stmt, &sink, NULL, err) && context_commit(&q.c, err);
 	if (ok) {
 		rows_end(&w);
@@ -159,7 +159,7 @@ bool handle_sql_fetch_one(struct request *req, struct response *res, struct err 
 	strbuf_puts(w.out, "{\"row\":");
 	struct row_sink sink = rows_sink(&w);
 	sink.row = only_row;
-	context_write(&q.c, false);
+	context_write_raw(&q.c, false);
 	bool ok = context_run(&q.c, &q.stmt, &sink, NULL, err) && context_commit(&q.c, err);
 	if (ok)
 		strbuf_puts(w.out, w.n_rows == 0 ? "null}" : "}");

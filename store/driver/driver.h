@@ -26,6 +26,10 @@ enum tx_state { TX_STATE_NONE, TX_STATE_OPEN, TX_STATE_ABORTED, TX_STATE_UNKNOWN
 
 enum tx_isolation { TX_ISO_DEFAULT, TX_ISO_READ_COMMITTED, TX_ISO_REPEATABLE_READ, TX_ISO_SERIALIZABLE };
 
+/* What a transaction is begun for. TX_WRITES: it is sure to write, so whatever that needs is taken at once (SQLite: its
+ * lock, waiting for other processes; one that begins by reading could only be refused later). */
+enum tx_access { TX_MAY_WRITE, TX_READ_ONLY, TX_WRITES };
+
 /* Per-database state shared by the connections of one pool: the name of an in-memory database, its anchor connection.
  * Made by driver->db_open, opaque to all others. */
 struct driver_db;
@@ -168,9 +172,9 @@ struct driver {
 	/* Runs statements without parameters or rows (BEGIN, DDL). Unprepared. */
 	bool (*simple)(struct driver_conn *c, struct str sql, int64_t deadline_ns, struct err *err) MUST_CHECK;
 
-	/* BEGIN in the dialect's words. SQLite: deferred (read_only or not); the caller holds the writer's turn before
+	/* BEGIN in the dialect's words. SQLite: deferred but for TX_WRITES; the caller holds the writer's turn before
 	 * it writes. */
-	bool (*begin)(struct driver_conn *c, enum tx_isolation iso, bool read_only, int64_t deadline_ns,
+	bool (*begin)(struct driver_conn *c, enum tx_isolation iso, enum tx_access access, int64_t deadline_ns,
 		      struct err *err) MUST_CHECK;
 	bool (*commit)(struct driver_conn *c, int64_t deadline_ns, struct err *err) MUST_CHECK;
 	/* Rolls back whatever is open; never leaves a transaction open (marks the connection broken instead). Shielded.

@@ -18,12 +18,13 @@
 /* A unit inside a transaction; units do not nest. */
 #define SAVEPOINT "ferrod_unit"
 
-void exec_begin(struct exec *x, const struct route *r, int64_t deadline, bool atomic)
+void exec_begin(struct exec *x, const struct route *r, int64_t deadline, enum exec_unit unit)
 {
 	memset(x, 0, sizeof(*x));
 	x->route = r;
 	x->deadline = deadline;
-	x->atomic = atomic;
+	x->atomic = unit != EXEC_PLAIN;
+	x->writes = unit == EXEC_ATOMIC_WRITE;
 }
 
 static struct lease *lease_of(struct exec *x)
@@ -53,7 +54,7 @@ static bool open_unit(struct exec *x, struct driver_conn *c, struct err *err)
 	if (x->route->tx != NULL) {
 		if (!c->driver->simple(c, STR("SAVEPOINT " SAVEPOINT), deadline, err))
 			return false;
-	} else if (!c->driver->begin(c, TX_ISO_DEFAULT, false, deadline, err)) {
+	} else if (!c->driver->begin(c, TX_ISO_DEFAULT, x->writes ? TX_WRITES : TX_MAY_WRITE, deadline, err)) {
 		return false;
 	}
 	x->started = true;
@@ -162,6 +163,7 @@ static bool run_on(struct run *r, struct driver_conn *c, struct err *err)
 		r->result->affected = cur->affected;
 		r->result->last_insert_id = cur->last_insert_id;
 		r->result->read_only = cur->read_only;
+		r->result->only_read = cur->read_only && cur->n_columns > 0;
 	}
 	driver->finish(cur);
 	return ok;

@@ -32,6 +32,7 @@ struct exec_result {
 	int64_t affected;
 	int64_t last_insert_id; /* SQLite; 0: none */
 	bool read_only;
+	bool only_read; /* the database says that it wrote nothing, and it was no statement about transactions */
 };
 
 /*
@@ -43,6 +44,7 @@ struct exec {
 	int64_t deadline;   /* monotonic */
 	struct lease lease; /* own lease, when the route has no transaction */
 	bool atomic;        /* BEGIN before the first statement (own lease), or a savepoint inside a transaction */
+	bool writes;        /* it is sure to write: SQLite takes the lock for that at its BEGIN */
 	bool started;
 	struct driver_conn *loading; /* a load runs there */
 	int64_t db_ns;               /* time spent below exec */
@@ -52,8 +54,12 @@ struct exec {
 	bool slowest_raw;            /* it is a client's own and may hold values */
 };
 
-/* atomic: all statements of this exec commit together at exec_end(commit = true). */
-void exec_begin(struct exec *x, const struct route *r, int64_t deadline, bool atomic);
+enum exec_unit {
+	EXEC_PLAIN,
+	EXEC_ATOMIC,      /* all statements commit together at exec_end(commit = true) */
+	EXEC_ATOMIC_WRITE /* and it is sure to write: what it reads before is still so then, or it waits for others now */
+};
+void exec_begin(struct exec *x, const struct route *r, int64_t deadline, enum exec_unit unit);
 
 /* Runs one statement. Parks. Errors are scrubbed and mapped (sqlstate, constraint, table, column; statement_timeout,
  * database_busy, database_unavailable ...). */

@@ -164,14 +164,14 @@ static bool sqlite_open(struct driver_db *db, int64_t deadline_ns, struct driver
 
 /* ---- transactions ---- */
 
-static bool sqlite_begin(struct driver_conn *base, enum tx_isolation iso, bool read_only, int64_t deadline_ns,
+static bool sqlite_begin(struct driver_conn *base, enum tx_isolation iso, enum tx_access access, int64_t deadline_ns,
 			 struct err *err)
 {
 	struct sqlite_conn *c = sqlite_conn_of(base);
 	bool ok;
 
 	(void)iso; /* every transaction is serializable */
-	if (read_only) {
+	if (access == TX_READ_ONLY) {
 		sqlite_wait_begin(c, deadline_ns);
 		c->internal = true;
 		ok = sqlite3_exec(c->h, "PRAGMA query_only=1", NULL, NULL, NULL) == SQLITE_OK;
@@ -179,8 +179,8 @@ static bool sqlite_begin(struct driver_conn *base, enum tx_isolation iso, bool r
 		if (!ok)
 			return sqlite_error(c, sqlite3_errcode(c->h), STR_NONE, err);
 	}
-	ok = sqlite_run(c, STR("BEGIN"), true, deadline_ns, err);
-	c->query_only = read_only;
+	ok = sqlite_run(c, access == TX_WRITES ? STR("BEGIN IMMEDIATE") : STR("BEGIN"), true, deadline_ns, err);
+	c->query_only = access == TX_READ_ONLY;
 	sqlite_settle(c);
 	return ok;
 }
