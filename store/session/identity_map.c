@@ -96,6 +96,35 @@ static bool may_fill(const struct imap_read *r)
 	return r->fills && !r->map->ended && imap_generation(r->map, imap_slot_of(r->model->name)) == r->seen;
 }
 
+static bool looks_through(const struct imap *m, const struct imap *other)
+{
+	while (m != NULL && m != other)
+		m = m->parent;
+	return m != NULL;
+}
+
+/* The database's word goes out, or the client asks for it: who has such records open must not put them in after that,
+ * for they may be older than what others have made of them meanwhile. */
+static void meet(const struct imap *m, size_t slot, uint64_t bits)
+{
+	for (struct imap *x = m->base->overs; x != NULL; x = x->next) {
+		if (imap_touches(x, slot) && !looks_through(m, x))
+			x->met |= bits;
+	}
+}
+
+/* A row is answered and not kept: reads that have begun before now may be older, and are not kept either. */
+static void leave_out(struct imap_read *r)
+{
+	const size_t slot = imap_slot_of(r->model->name);
+	const bool valid = imap_generation(r->map, slot) == r->seen;
+
+	for (struct imap *x = r->map; x != NULL; x = x->parent)
+		imap_move_on(x, slot);
+	if (valid)
+		r->seen = imap_generation(r->map, slot);
+}
+
 /* The row takes the place of what is mapped, in every map that the reader looks through. */
 static void replace(struct imap_read *r, struct str key, uint32_t hash, const struct value *row)
 {
@@ -105,6 +134,9 @@ static void replace(struct imap_read *r, struct str key, uint32_t hash, const st
 	struct imap_entry *e;
 	bool fills = may_fill(r);
 
+	meet(m, imap_slot_of(one.name), imap_record_bit(hash));
+	if (m->ended)
+		return;
 	for (struct imap *x = m; x != NULL; x = x->parent) {
 		e = imap_table_find(&x->table, one.name, key, hash);
 		if (e == NULL)
@@ -118,15 +150,29 @@ static void replace(struct imap_read *r, struct str key, uint32_t hash, const st
 		fills = fills && e->stamp <= r->stamp;
 		imap_forget_in(x, &one);
 	}
-	e = imap_table_find(&m->table, one.name, key, hash);
-	if (m->ended || (kind == IMAP_ROW && !fills) || kind == IMAP_OWN_GONE)
+	if (kind == IMAP_OWN_GONE)
 		return;
-	if (e != NULL && kind == IMAP_ROW)
-		imap_remove(m, e);
 	if (kind == IMAP_OWN_ROW)
 		imap_insert_own(m, kind, r->model, key, hash, row);
-	else
-		(void)imap_insert(m, kind, r->model, key, hash, row);
+	else if (!fills || !imap_insert(m, kind, r->model, key, hash, row))
+		leave_out(r);
+}
+
+/* The mapped record's bytes, or STR_NONE, and the row is kept if it may be. */
+static struct str reconcile(struct imap_read *r, struct arena *a, struct str key, uint32_t hash,
+			    const struct value *row)
+{
+	struct imap *m = r->map;
+	const struct str packed = fetch(m, a, r->model, key, hash);
+
+	if (packed.p != NULL)
+		return packed;
+	meet(m, imap_slot_of(r->model->name), imap_record_bit(hash));
+	if (!may_fill(r))
+		leave_out(r);
+	else if (imap_table_find(&m->table, r->model->name, key, hash) == NULL)
+		(void)imap_insert(m, IMAP_ROW, r->model, key, hash, row);
+	return STR_NONE;
 }
 
 const struct value *imap_read_row(struct imap_read *r, struct arena *a, struct str key, const struct value *row)
@@ -138,14 +184,10 @@ const struct value *imap_read_row(struct imap_read *r, struct arena *a, struct s
 		return row;
 	hash = imap_hash(r->model->name, key);
 	mutex_lock(&r->map->base->lock);
-	if (r->how == IMAP_REFRESH) {
+	if (r->how == IMAP_REFRESH)
 		replace(r, key, hash, row);
-	} else {
-		packed = fetch(r->map, a, r->model, key, hash);
-		if (packed.p == NULL && may_fill(r) &&
-		    imap_table_find(&r->map->table, r->model->name, key, hash) == NULL)
-			(void)imap_insert(r->map, IMAP_ROW, r->model, key, hash, row);
-	}
+	else
+		packed = reconcile(r, a, key, hash, row);
 	mutex_unlock(&r->map->base->lock);
 	return packed.p != NULL ? record_unpack(a, packed, r->model->n_columns) : row;
 }
@@ -155,6 +197,7 @@ static void evict(struct imap *m, const struct imap_scope *s)
 {
 	const size_t slot = s->name.p != NULL ? imap_slot_of(s->name) : IMAP_ANY;
 
+	meet(m, slot, s->key.p != NULL ? imap_record_bit(s->hash) : UINT64_MAX);
 	for (; m != NULL; m = m->parent) {
 		imap_move_on(m, slot);
 		if (m->parent == NULL)
@@ -190,6 +233,7 @@ void imap_clear(struct imap *m)
 	evict(m, &(struct imap_scope){0});
 	mutex_unlock(&m->base->lock);
 }
+
 /* ---- figures ---- */
 
 void imap_totals(struct imap_stats *ret)

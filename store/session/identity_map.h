@@ -24,8 +24,10 @@
  *    counts these events per model (a generation); a read remembers the sum of those it looks through and compares.
  *    Models share the counts of one slot now and then: that costs a row that is not kept, never a wrong one.
  * 3. Two writes of one record that are open together leave it out when they end: which one the database took last is
- *    not known here. Each open map has a set of the records it writes, 64 bits by hash, and another of those it has met
- *    in others meanwhile.
+ *    not known here. So does a write while which the record was read from the database or evicted: what others have
+ * made of it since may have been answered already. Each open map has a set of the records it writes, 64 bits by hash,
+ * and another of those it has met in others meanwhile. A row that is answered and not kept keeps reads that began
+ * before from filling the map, too.
  * 4. Who writes by query, or by a text nobody understands, takes whole models out instead of single records: every
  * model when the text was the client's own.
  * 5. A map over another one may be `alone`: what lies below is not looked at, because its transaction has to have read

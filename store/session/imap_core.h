@@ -66,6 +66,18 @@ static inline size_t imap_slot_of(struct str name)
 	return (size_t)(num_hash(name) >> 40) & (IMAP_SLOTS - 1);
 }
 
+/* The bit that stands for a record in `writes` and `met`. */
+static inline uint64_t imap_record_bit(uint32_t hash)
+{
+	return UINT64_C(1) << (hash >> 26);
+}
+
+/* Has m begun a write that may be one of the slot? */
+static inline bool imap_touches(const struct imap *m, size_t slot)
+{
+	return slot == IMAP_ANY ? m->touched != 0 : (m->touched & (imap_slot_bit(slot) | imap_slot_bit(IMAP_ANY))) != 0;
+}
+
 void imap_remove(struct imap *m, struct imap_entry *e);
 void imap_remove_all(struct imap *m);
 /* A new entry, with the row when there is one; the key is not in m. false: there is no room. */

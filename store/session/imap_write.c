@@ -62,19 +62,11 @@ bool imap_enabled(const struct imap *m)
 	return m->enabled;
 }
 
-static uint64_t record_bit(uint32_t hash)
-{
-	return UINT64_C(1) << (hash >> 26);
-}
-
 /* Those that are open over the same map and may write the same records have met. */
 static void meet(struct imap *m, size_t slot, uint64_t bits)
 {
 	for (struct imap *x = m->base->overs; x != NULL; x = x->next) {
-		const uint64_t both =
-			slot == IMAP_ANY ? x->touched : x->touched & (imap_slot_bit(slot) | imap_slot_bit(IMAP_ANY));
-
-		if (x == m || x->parent != m->parent || both == 0)
+		if (x == m || x->parent != m->parent || !imap_touches(x, slot))
 			continue;
 		x->met |= bits;
 		m->met |= x->writes;
@@ -119,7 +111,7 @@ void imap_write_begin(struct imap *over, const struct model *model, enum imap_wh
 	switch (what) {
 	case IMAP_RECORD:
 		hash = imap_hash(model->name, key);
-		touch(over, imap_slot_of(model->name), record_bit(hash));
+		touch(over, imap_slot_of(model->name), imap_record_bit(hash));
 		imap_insert_own(over, IMAP_OWN_GONE, model, key, hash, NULL);
 		break;
 	case IMAP_NEW:
@@ -147,7 +139,7 @@ void imap_write_row(struct imap *over, const struct model *model, struct str key
 	mutex_lock(&over->base->lock);
 	assert(over->ended || (over->touched & imap_slot_bit(slot)) != 0);
 	if (!over->ended) {
-		touch(over, slot, record_bit(hash)); /* of IMAP_NEW the key is known only now */
+		touch(over, slot, imap_record_bit(hash)); /* of IMAP_NEW the key is known only now */
 		imap_insert_own(over, IMAP_OWN_ROW, model, key, hash, row);
 	}
 	mutex_unlock(&over->base->lock);
@@ -191,7 +183,7 @@ static void commit_to_session(struct imap *m)
 			imap_forget(base, m, &one);
 		if (read ? !reads_stay || imap_is_open(base, imap_slot_of(one.name)) ||
 				    imap_table_find(&base->table, one.name, one.key, one.hash) != NULL
-			 : e->kind != IMAP_OWN_ROW || (m->met & record_bit(e->hash)) != 0)
+			 : e->kind != IMAP_OWN_ROW || (m->met & imap_record_bit(e->hash)) != 0)
 			continue;
 		imap_table_take(&m->table, e);
 		e->kind = IMAP_ROW;

@@ -484,7 +484,17 @@ static void one_that_the_server_has_ended_answers_nothing(void **state)
 /* ---- every order of two readers and two writers of one record ---- */
 
 /* What a writer does; the row's number in the database is that of its commit. */
-enum writer { BY_KEY, BY_QUERY, BY_RAW, DELETES, UNDONE, LOST, IN_TX, IN_TX_BY_QUERY };
+enum writer {
+	ELSEWHERE /* by another session */,
+	BY_KEY,
+	BY_QUERY,
+	BY_RAW,
+	DELETES,
+	UNDONE,
+	LOST,
+	IN_TX,
+	IN_TX_BY_QUERY
+};
 
 struct world {
 	struct imap *map;
@@ -542,7 +552,11 @@ static void read_event(struct world *w, struct reader *x, int event)
 	} else if (!x->hit) {
 		v = imap_read_row(&x->r, &scratch, STR("1"), row_of(x->version));
 		assert_true((int)v[1].u.i >= x->floor);
+		x->version = (int)v[1].u.i;
 	}
+	/* who has seen a version does not fall back behind it */
+	if (event == 2 && !x->hit && x->version > w->acked)
+		w->acked = x->version;
 }
 
 static void write_begins(struct world *w, struct writer_state *x)
@@ -578,12 +592,12 @@ static void write_ends(struct world *w, struct writer_state *x)
 
 static void write_event(struct world *w, struct writer_state *x, int event)
 {
-	if (event == 0) {
+	if (event == 0 && x->what != ELSEWHERE) {
 		write_begins(w, x);
 	} else if (event == 1 && x->what != UNDONE) {
 		x->version = w->committed = ++w->n;
 		w->gone[w->n] = x->what == DELETES;
-	} else if (event == 2) {
+	} else if (event == 2 && x->what != ELSEWHERE) {
 		write_ends(w, x);
 	}
 }
@@ -659,7 +673,7 @@ static void in_every_order(void **state)
 	n_orders = 0;
 	each_order(actors, 0, left, writers, look);
 	assert_int_equal(n_orders, 369600 / 2);
-	if (writers[0] == BY_KEY && writers[1] == BY_KEY) {
+	if (writers[1] == BY_KEY) {
 		n_orders = 0;
 		each_order(actors, 0, left, writers, both);
 		assert_int_equal(n_orders, 369600);
@@ -704,6 +718,7 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(one_that_the_server_has_ended_answers_nothing, setup, teardown),
 		EVERY_ORDER(BY_KEY, BY_KEY),
+		EVERY_ORDER(ELSEWHERE, BY_KEY),
 		EVERY_ORDER(BY_KEY, BY_QUERY),
 		EVERY_ORDER(BY_KEY, BY_RAW),
 		EVERY_ORDER(BY_KEY, DELETES),
