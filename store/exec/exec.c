@@ -18,6 +18,20 @@
 /* A unit inside a transaction; units do not nest. */
 #define SAVEPOINT "ferrod_unit"
 
+static void create_shared(struct connection *c)
+{
+	c->lanes = lane_set_create();
+	c->readers = reader_set_create();
+}
+
+static void destroy_shared(struct connection *c)
+{
+	lane_set_destroy(c->lanes);
+	reader_set_unref(c->readers);
+}
+
+const struct connection_sharing exec_sharing = {create_shared, destroy_shared};
+
 void exec_begin(struct exec *x, const struct route *r, int64_t deadline, enum exec_unit unit)
 {
 	memset(x, 0, sizeof(*x));
@@ -279,7 +293,7 @@ static bool run_in_lane(struct run *r, bool *ret_done, struct err *err)
 	struct pool *p = r->x->route->conn->pool;
 	const int64_t from = clock_mono_ns();
 	struct batch_item item;
-	bool ok = lane_run(pool_lanes(p), p, r->s, r->x->deadline, &item, err);
+	bool ok = lane_run(r->x->route->conn->lanes, p, r->s, r->x->deadline, &item, err);
 
 	book(r, from, r->sink_ns);
 	*ret_done = ok || !item.again;
@@ -293,7 +307,7 @@ static bool run_shared(struct run *r, bool *ret_done, struct err *err)
 	const int64_t from = clock_mono_ns(), before = worked_ns(r->x);
 	struct driver_conn *c;
 	struct reader *reader;
-	bool ok = reader_enter(pool_readers(p), p, r->x->deadline, &reader, &c, &r->x->lease_ns, err);
+	bool ok = reader_enter(r->x->route->conn->readers, p, r->x->deadline, &reader, &c, &r->x->lease_ns, err);
 
 	*ret_done = reader != NULL || !ok;
 	if (reader != NULL) {
@@ -303,7 +317,7 @@ static bool run_shared(struct run *r, bool *ret_done, struct err *err)
 	if (*ret_done)
 		book(r, from, 0);
 	if (reader != NULL)
-		lane_learn(pool_lanes(p), p, r->s, worked_ns(r->x) - before);
+		lane_learn(r->x->route->conn->lanes, p, r->s, worked_ns(r->x) - before);
 	return ok;
 }
 
@@ -314,7 +328,7 @@ static bool run_quick(struct run *r, bool *ret_done, struct err *err)
 	struct pool *p = x->route->conn->pool;
 
 	*ret_done = false;
-	if (x->route->tx != NULL || x->atomic || x->lease.conn != NULL || !lane_fits(pool_lanes(p), p, r->s))
+	if (x->route->tx != NULL || x->atomic || x->lease.conn != NULL || !lane_fits(x->route->conn->lanes, p, r->s))
 		return true;
 	if (r->s->access == STMT_READ && pool_driver(p)->run_batch == NULL)
 		return run_shared(r, ret_done, err);
@@ -329,7 +343,7 @@ static bool run_alone(struct run *r, struct err *err)
 	const int64_t before = worked_ns(x);
 	const bool ok = run_once(r, err);
 
-	lane_learn(pool_lanes(x->route->conn->pool), x->route->conn->pool, r->s, worked_ns(x) - before);
+	lane_learn(x->route->conn->lanes, x->route->conn->pool, r->s, worked_ns(x) - before);
 	if (ok || !fresh || !worth_another(r, err))
 		return ok;
 	lease_release(&x->lease);

@@ -35,6 +35,9 @@ struct exec_result {
 	bool only_read; /* the database says that it wrote nothing, and it was no statement about transactions */
 };
 
+/* Lanes and readers, for connection_registry_init. */
+extern const struct connection_sharing exec_sharing;
+
 /*
  * One unit of work of one request on one route: in the route's transaction when there is one, else on a lease of its
  * own that is taken at the first statement. Zero-init, exec_begin, any number of exec_run, exec_end.
