@@ -54,6 +54,13 @@ bool sql_bind(struct arena *a, const json_t *args, struct stmt *s, struct err *e
 	return json_is_array(args) ? bind_array(a, args, s, err) : bind_object(a, args, s, err);
 }
 
+bool sql_undoable(const struct context *c, const struct stmt *s, struct err *err)
+{
+	return (c->req->prefer.given & PREFER_TX_ROLLBACK) == 0 || !stmt_is_transaction(s->sql) ||
+	       err_set_at(err, ERR_INVALID_REQUEST, "/sql",
+			  "with Prefer: tx=rollback no statement may begin, end or divide a transaction");
+}
+
 bool sql_no_names(struct err *err)
 {
 	return err_set_at(err, ERR_INVALID_REQUEST, "/args",
@@ -95,9 +102,11 @@ static bool sql_open(struct sql_request *q, struct request *req, struct response
 	q->stmt.param_type = STMT_PARAM_BY_KIND;
 	q->stmt.raw = true;
 	q->stmt.cache = true;
-	if (q->stmt.param_names == NULL || q->c.route.conn->dialect->id == DIALECT_SQLITE)
-		return true;
-	(void)sql_no_names(err);
+	if (sql_undoable(&q->c, &q->stmt, err)) {
+		if (q->stmt.param_names == NULL || q->c.route.conn->dialect->id == DIALECT_SQLITE)
+			return true;
+		(void)sql_no_names(err);
+	}
 	return context_close(&q->c, false, err);
 }
 
@@ -108,7 +117,7 @@ bool handle_sql_execute(struct request *req, struct response *res, struct err *e
 	if (!sql_open(&q, req, res, err))
 		return false;
 	int64_t bound = affected_bound(res);
-	context_write_raw(&q.c, bound >= 0);
+	context_write(&q.c, bound >= 0);
 	bool ok = context_run(&q.c, &q.stmt, NULL, &result, err) && affected_within(result.affected, bound, err);
 	if (!context_close(&q.c, ok, err))
 		return false;
@@ -129,7 +138,7 @@ bool handle_sql_fetch_all(struct request *req, struct response *res, struct err 
 		return false;
 	rows_raw(&w, &q.c);
 	struct row_sink sink = rows_sink(&w);
-	context_write_raw(&q.c, false);
+	context_write(&q.c, false);
 	bool ok = context_run(&q.c, &q.stmt, &sink, NULL, err) && context_commit(&q.c, err);
 	if (ok) {
 		rows_end(&w);
@@ -159,7 +168,7 @@ bool handle_sql_fetch_one(struct request *req, struct response *res, struct err 
 	strbuf_puts(w.out, "{\"row\":");
 	struct row_sink sink = rows_sink(&w);
 	sink.row = only_row;
-	context_write_raw(&q.c, false);
+	context_write(&q.c, false);
 	bool ok = context_run(&q.c, &q.stmt, &sink, NULL, err) && context_commit(&q.c, err);
 	if (ok)
 		strbuf_puts(w.out, w.n_rows == 0 ? "null}" : "}");

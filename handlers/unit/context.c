@@ -210,7 +210,7 @@ static bool end_unit(struct context *c, bool commit, const struct err *why, stru
 
 void context_read(struct context *c)
 {
-	exec_begin(&c->exec, &c->route, c->deadline, EXEC_PLAIN);
+	exec_begin(&c->exec, &c->route, c->deadline, false);
 	c->in_unit = true;
 }
 
@@ -220,28 +220,23 @@ static bool reads_for_itself(const struct context *c)
 	return c->route.tx == NULL && c->route.conn->dialect->id == DIALECT_SQLITE;
 }
 
-static void begin_write(struct context *c, enum exec_unit unit)
+static void begin_write(struct context *c, bool atomic)
 {
 	c->undo = prefers(c->res, PREFER_TX_ROLLBACK);
-	exec_begin(&c->exec, &c->route, c->deadline, c->undo && unit == EXEC_PLAIN ? EXEC_ATOMIC : unit);
+	exec_begin(&c->exec, &c->route, c->deadline, atomic || c->undo);
 	c->in_unit = true;
 }
 
 void context_write(struct context *c, bool atomic)
 {
-	begin_write(c, atomic ? EXEC_ATOMIC_WRITE : EXEC_PLAIN);
-	open_map(c, c->exec.atomic && reads_for_itself(c), false);
-}
-
-void context_write_raw(struct context *c, bool atomic)
-{
-	begin_write(c, atomic ? EXEC_ATOMIC : EXEC_PLAIN);
+	begin_write(c, atomic);
 	open_map(c, c->exec.atomic && reads_for_itself(c), false);
 }
 
 void context_batch(struct context *c, bool writes)
 {
-	begin_write(c, writes ? EXEC_ATOMIC_WRITE : EXEC_ATOMIC);
+	begin_write(c, true);
+	c->exec.reads_only = !writes;
 	open_map(c, writes && reads_for_itself(c), true);
 }
 

@@ -64,8 +64,6 @@ bool context_close(struct context *c, bool ok, struct err *err) MUST_CHECK;
 void context_read(struct context *c);
 /* Starts a unit of writes; atomic when asked for or when it is to be undone. */
 void context_write(struct context *c, bool atomic);
-/* The same for the client's own statements, which may as well only read. */
-void context_write_raw(struct context *c, bool atomic);
 /* Starts the atomic unit of a batch; writes: records are sure to be written in it. */
 void context_batch(struct context *c, bool writes);
 /* Ends the unit before the answer is rendered, so that a failed commit is never answered with success. May park. */

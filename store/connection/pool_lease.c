@@ -100,6 +100,8 @@ bool pool_gave_up(struct pool *p, enum lease_mode mode, enum wait_result why, st
 	mutex_unlock(&p->lock);
 	if (mode == LEASE_READ || p->driver->writer_turn == NULL)
 		return pool_none_free(p, why, err);
+	if (why == WAIT_TIMEOUT && p->driver->locked_out != NULL && p->driver->locked_out(p->db))
+		return err_set(err, ERR_DATABASE_BUSY, "the database is locked by another user; try again");
 	(void)err_set(err, ERR_POOL_TIMEOUT, "another request or transaction was writing to the database all the time");
 	err->cancelled = why == WAIT_CANCELLED;
 	return false;
@@ -127,6 +129,7 @@ bool pool_lease(struct pool *p, enum lease_mode mode, int64_t deadline, struct l
 	p->stats.acquired++;
 	p->stats.acquire_ns += (uint64_t)(clock_mono_ns() - start);
 	mutex_unlock(&p->lock);
+	c->since_ns = start;
 	*ret = (struct lease){
 		.pool = pool_ref(p), .conn = c, .writer = turn != NULL, .turn = turn, .since_ns = clock_mono_ns()};
 	return true;

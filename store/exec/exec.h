@@ -16,6 +16,7 @@ struct route {
 	struct connection *conn; /* owned reference */
 	struct session *session; /* entered; NULL: none */
 	struct tx *tx;           /* entered; NULL: none */
+	int64_t since_ns;        /* when its request began; 0: with its unit of work */
 };
 
 /* Gets rows; values are valid during the call only. false: *err is set and the statement is ended. */
@@ -45,10 +46,12 @@ extern const struct connection_sharing exec_sharing;
 struct exec {
 	const struct route *route;
 	int64_t deadline;   /* monotonic */
+	int64_t since_ns;   /* for driver_conn.since_ns */
 	struct lease lease; /* own lease, when the route has no transaction */
 	bool atomic;        /* BEGIN before the first statement (own lease), or a savepoint inside a transaction */
-	bool writes;        /* it is sure to write: SQLite takes the lock for that at its BEGIN */
+	bool reads_only;    /* of an atomic one: nothing in it will write. Set behind exec_begin by who knows */
 	bool started;
+	uint64_t n_commits, n_rollbacks; /* the connection's counts when an atomic unit began */
 	struct driver_conn *loading; /* a load runs there */
 	int64_t db_ns;               /* time spent below exec */
 	int64_t lease_ns;            /* of it, waiting for a connection */
@@ -57,12 +60,8 @@ struct exec {
 	bool slowest_raw;            /* it is a client's own and may hold values */
 };
 
-enum exec_unit {
-	EXEC_PLAIN,
-	EXEC_ATOMIC,      /* all statements commit together at exec_end(commit = true) */
-	EXEC_ATOMIC_WRITE /* and it is sure to write: what it reads before is still so then, or it waits for others now */
-};
-void exec_begin(struct exec *x, const struct route *r, int64_t deadline, enum exec_unit unit);
+/* atomic: all statements of this exec commit together at exec_end(commit = true). */
+void exec_begin(struct exec *x, const struct route *r, int64_t deadline, bool atomic);
 
 /* Runs one statement. Parks. Errors are scrubbed and mapped (sqlstate, constraint, table, column; statement_timeout,
  * database_busy, database_unavailable ...). */

@@ -104,7 +104,7 @@ static bool start(struct tx_root *root, const struct tx_options *o, int64_t dead
 	if (!pool_lease(root->conn->pool, LEASE_READ, deadline, &root->lease, err))
 		return false;
 	c = root->lease.conn;
-	if (!c->driver->begin(c, o->isolation, o->read_only ? TX_READ_ONLY : TX_MAY_WRITE, deadline, err)) {
+	if (!c->driver->begin(c, o->isolation, o->read_only, deadline, err)) {
 		lease_release(&root->lease);
 		return false;
 	}
@@ -363,25 +363,6 @@ bool tx_enter(struct tx_table *t, struct str id, const struct session *session, 
 	return true;
 }
 
-/* Could this text be a COMMIT? Only for connections that are lost in it, so a wrong yes merely says "unknown". */
-static bool may_be_commit(struct str sql)
-{
-	static const char *const words[] = {"commit", "end", "prepare"};
-	struct str s = sql;
-
-	while (s.len != 0 && (strchr(" \t\r\n\f\v;", s.p[0]) != NULL))
-		s = str_n(s.p + 1, s.len - 1);
-	if (str_starts(s, STR("--")) || str_starts(s, STR("/*")))
-		return true; /* a comment first: not worth a parser */
-	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
-		const size_t len = strlen(words[i]);
-
-		if (s.len >= len && str_ieq_z(str_n(s.p, len), words[i]))
-			return true;
-	}
-	return false;
-}
-
 bool tx_check(struct tx *tx, struct str raw_sql, struct err *err)
 {
 	struct tx_root *root = tx->root;
@@ -404,7 +385,7 @@ bool tx_check(struct tx *tx, struct str raw_sql, struct err *err)
 							 : "unknown");
 		return false;
 	}
-	root->may_commit = raw_sql.p != NULL && may_be_commit(raw_sql);
+	root->may_commit = raw_sql.p != NULL && stmt_is_transaction(raw_sql);
 	return true;
 }
 

@@ -111,13 +111,12 @@ static bool fake_simple(struct driver_conn *c, struct str sql, int64_t deadline,
 	return true;
 }
 
-static bool fake_begin(struct driver_conn *c, enum tx_isolation iso, enum tx_access access, int64_t deadline,
-		       struct err *err)
+static bool fake_begin(struct driver_conn *c, enum tx_isolation iso, bool read_only, int64_t deadline, struct err *err)
 {
 	(void)iso;
 	(void)deadline;
 	(void)err;
-	note(access == TX_READ_ONLY ? "BEGIN READ ONLY" : "BEGIN");
+	note(read_only ? "BEGIN READ ONLY" : "BEGIN");
 	assert(of(c)->state == TX_STATE_NONE);
 	of(c)->state = TX_STATE_OPEN;
 	return true;

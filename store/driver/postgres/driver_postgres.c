@@ -75,8 +75,7 @@ static enum tx_state tx_state(struct driver_conn *base)
 	return TX_STATE_UNKNOWN;
 }
 
-static bool begin(struct driver_conn *base, enum tx_isolation iso, enum tx_access access, int64_t deadline_ns,
-		  struct err *err)
+static bool begin(struct driver_conn *base, enum tx_isolation iso, bool read_only, int64_t deadline_ns, struct err *err)
 {
 	static const char *const levels[] = {
 		[TX_ISO_DEFAULT] = "",
@@ -86,7 +85,7 @@ static bool begin(struct driver_conn *base, enum tx_isolation iso, enum tx_acces
 	};
 	char sql[64];
 
-	(void)snprintf(sql, sizeof(sql), "BEGIN%s%s", levels[iso], access == TX_READ_ONLY ? " READ ONLY" : "");
+	(void)snprintf(sql, sizeof(sql), "BEGIN%s%s", levels[iso], read_only ? " READ ONLY" : "");
 	if (pg_simple(pg_conn(base), sql, deadline_ns, NULL, err))
 		return true;
 	err->outcome = ERR_OUTCOME_NOT_STARTED; /* of the work that was to follow */

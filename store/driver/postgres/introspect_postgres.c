@@ -207,8 +207,8 @@ bool postgres_migrate_begin(struct driver_conn *c, const struct migrate_begin *h
 
 	/* read committed: what is introspected after the wait for the lock must be what the one before has left; who
 	 * only looks sees one moment */
-	if (!c->driver->begin(c, how->plan_only ? TX_ISO_REPEATABLE_READ : TX_ISO_READ_COMMITTED,
-			      how->plan_only ? TX_READ_ONLY : TX_MAY_WRITE, how->deadline_ns, err) ||
+	if (!c->driver->begin(c, how->plan_only ? TX_ISO_REPEATABLE_READ : TX_ISO_READ_COMMITTED, how->plan_only,
+			      how->deadline_ns, err) ||
 	    !postgres_migrate_patience(c, how->lock_ns, how->deadline_ns, err))
 		return false;
 	if (how->plan_only)

@@ -329,6 +329,9 @@ bool pg_prepare(struct driver_conn *base, const struct stmt *s, int64_t deadline
 	cur->done = false;
 	cur->deadline = deadline_ns;
 	cur->n_expected = s->n_columns;
+	cur->divides = s->raw && !cur->autocommit && stmt_is_transaction(s->sql);
+	if (cur->divides && !pg_chain_before(c, deadline_ns, err))
+		return false;
 	if (!start(c, s, false, err))
 		return false;
 	cur->active = true;
@@ -377,6 +380,8 @@ static bool end(struct pg_conn *c, struct err *err)
 		return give_up(c, io, err);
 	if (!cur->autocommit)
 		pg_count_end(c, PQcmdStatus(cur->res));
+	if (cur->divides && strcmp(PQcmdStatus(cur->res), "ROLLBACK") == 0 && !pg_chain_after(c, cur->deadline, err))
+		return false;
 	if (cur->deallocates)
 		pg_cache_clear(&c->cache, true);
 	return true;

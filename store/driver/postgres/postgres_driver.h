@@ -99,6 +99,7 @@ struct pg_cursor {
 	bool several;     /* raw text that looks like more than one statement */
 	bool deallocates; /* raw text that may drop our prepared statements */
 	bool whole;       /* all rows arrive in one result */
+	bool divides;     /* raw text inside a transaction that may end it: tx_began says which one it was */
 	int64_t deadline;
 	size_t n_expected;    /* columns; 0: any */
 	PGresult *meta;       /* owned: holds the column names */
@@ -119,6 +120,7 @@ struct pg_conn {
 	struct pg_cursor cur;
 	struct strbuf text; /* scratch: a statement with its NUL */
 	bool loading;       /* COPY FROM STDIN runs; `text` holds rows not sent yet */
+	char tx_began[48];  /* now() before a statement that divides */
 	bool at_end;        /* the last result was the end of a statement's */
 	int n_syncs;        /* pipeline: sync points not yet answered; 0 and not in a pipeline otherwise */
 	bool guarded;       /* the server bounds each statement and each wait for a lock: postgres_batch.c */
@@ -135,6 +137,13 @@ bool pg_open(struct driver_db *db, int64_t deadline_ns, struct driver_conn **ret
 void pg_close(struct driver_conn *base);
 /* The statement that puts a session's settings where this driver needs them, in b. */
 void pg_settings_sql(const struct dsn *dsn, struct strbuf *b);
+
+/* postgres_chain.c: ROLLBACK answers alike whether it went back to a savepoint or, AND CHAIN, ended the transaction and
+ * began the next one; now() stands still in the one case only. */
+/* Before a statement that may do either: remembers now(). */
+bool pg_chain_before(struct pg_conn *c, int64_t deadline_ns, struct err *err) MUST_CHECK;
+/* After its result: counts a transaction that it has ended. */
+bool pg_chain_after(struct pg_conn *c, int64_t deadline_ns, struct err *err) MUST_CHECK;
 
 /* postgres_io.c */
 enum pg_io { PG_IO_OK, PG_IO_LOST, PG_IO_TIMEOUT, PG_IO_CANCELLED };

@@ -364,6 +364,10 @@ void pg_count_end(struct pg_conn *c, const char *tag)
 		c->base.n_commits++;
 	else if (idle && (tag == NULL || strcmp(tag, "ROLLBACK") == 0))
 		c->base.n_rollbacks++; /* not ROLLBACK TO; a COMMIT that failed, too */
+	else if (idle && strcmp(tag, "PREPARE TRANSACTION") == 0) {
+		c->base.n_commits++; /* somebody will decide: both counts have moved, which says that nobody knows */
+		c->base.n_rollbacks++;
+	}
 }
 
 /* Reads to the end; the first error is mapped, the last command tag kept. */

@@ -43,7 +43,7 @@ bool sqlite_migrate_begin(struct driver_conn *base, const struct migrate_begin *
 	struct sqlite_conn *c = sqlite_conn_of(base);
 
 	if (how->plan_only)
-		return base->driver->begin(base, TX_ISO_DEFAULT, TX_READ_ONLY, how->deadline_ns, err);
+		return base->driver->begin(base, TX_ISO_DEFAULT, true, how->deadline_ns, err);
 	c->migrating = true;
 	if (how->rebuild && !set(c, "PRAGMA foreign_keys=OFF; PRAGMA legacy_alter_table=ON"))
 		return sqlite_error(c, sqlite3_errcode(c->h), STR_NONE, err);
