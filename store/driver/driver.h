@@ -40,6 +40,8 @@ struct driver_conn {
 	uint64_t generation;   /* of the pool when it was opened; older ones are replaced */
 	int64_t since_ns;      /* when what its user waits for began: others' locks are waited for so long after it */
 	int64_t statement_timeout_ns; /* 0: none but the request's deadline */
+	int64_t request_deadline_ns;  /* set before each prepare: its request's own end, whatever the statement's is */
+	bool unreplicated;            /* PostgreSQL: the last commit's wait for a standby was cancelled */
 	bool session_dirty;           /* raw SQL ran: `reset` before the next lease */
 	struct driver_conn *next;     /* the pool's list */
 	uint64_t cache_hits, cache_misses;

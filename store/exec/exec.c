@@ -169,6 +169,7 @@ static bool run_on(struct run *r, struct driver_conn *c, struct err *err)
 	bool ok = true;
 
 	memset(r->result, 0, sizeof(*r->result));
+	c->request_deadline_ns = r->x->deadline;
 	c->since_ns = r->x->since_ns;
 	if (!driver->prepare(c, r->s, deadline, &cur, err))
 		return false;

@@ -294,7 +294,9 @@ enum tx_phase tx_verdict(const struct tx_root *root)
 	const bool committed = c->n_commits != root->n_commits, rolled_back = c->n_rollbacks != root->n_rollbacks;
 
 	if (committed || rolled_back)
-		return committed && rolled_back ? TX_UNKNOWN : committed ? TX_COMMITTED : TX_ROLLED_BACK;
+		return committed && (rolled_back || c->unreplicated) ? TX_UNKNOWN
+		       : committed                                   ? TX_COMMITTED
+								     : TX_ROLLED_BACK;
 	if (!c->broken) {
 		switch (c->driver->tx_state(c)) {
 		case TX_STATE_OPEN:
