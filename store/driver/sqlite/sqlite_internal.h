@@ -1,10 +1,13 @@
 /*
  * Shared by the files of the SQLite driver only:
  *
- *   driver_sqlite.c   the vtable: connections, transactions, ping, reset
+ *   driver_sqlite.c   the vtable: connections, ping, reset
  *   sqlite_db.c       per-database state: file name, anchor of an in-memory database
  *   sqlite_file.c     files as they lie on the disk: the writer's turn, and what happens when one is replaced
- *   sqlite_stmt.c     statements: cache, parameters, rows (sqlite_stmt.h)
+ *   sqlite_tx.c       transactions
+ *   sqlite_stmt.c     statements: cache, parameters, steps (sqlite_stmt.h)
+ *   sqlite_row.c      their columns and rows
+ *   sqlite_text.c     their texts
  *   sqlite_ahead.c    rows of statements that compute for long, made off the loop
  *   sqlite_group.c    writes of many requests in one transaction
  *   sqlite_snapshot.c reads of many requests in one transaction
@@ -122,11 +125,26 @@ void sqlite_forget(struct driver_conn *base);
 bool sqlite_simple(struct driver_conn *c, struct str sql, int64_t deadline_ns, struct err *err) MUST_CHECK;
 /* Runs one statement, dropping its rows. */
 bool sqlite_run(struct sqlite_conn *c, struct str sql, bool cache, int64_t deadline_ns, struct err *err) MUST_CHECK;
+
+/* ---- sqlite_text.c ---- */
+
+/* SELECTs in one statement. */
+#define SQLITE_TEXT_SELECTS_MAX 250
+
 /* What is left of the text after white space, comments and semicolons. */
 struct str sqlite_skip_blank(struct str sql);
+/* Are there more SELECTs in it? */
+bool sqlite_text_too_deep(struct str sql);
 
+/* ---- sqlite_tx.c: see driver.h ---- */
+
+bool sqlite_begin(struct driver_conn *base, enum tx_isolation iso, bool read_only, int64_t deadline_ns,
+		  struct err *err) MUST_CHECK;
+bool sqlite_begin_write(struct driver_conn *base, int64_t deadline_ns, struct err *err) MUST_CHECK;
+bool sqlite_commit(struct driver_conn *base, int64_t deadline_ns, struct err *err) MUST_CHECK;
 /* Rolls back whatever is open, whatever the time. */
 void sqlite_rollback(struct driver_conn *base);
+enum tx_state sqlite_tx_state(struct driver_conn *base);
 
 /* ---- sqlite_group.c: see driver.h ---- */
 
