@@ -25,7 +25,13 @@ void out_warnings(struct strbuf *b, const struct ddl_plan *notes)
 		out_str(b, "table", w->table);
 		if (w->column.p != NULL)
 			out_str(b, "column", w->column);
+		if (w->object.p != NULL)
+			out_str(b, "object", w->object);
 		out_str(b, "detail", w->detail);
+		if (w->rows >= 0)
+			out_int(b, "rows", w->rows);
+		if (w->key.p != NULL)
+			out_str(b, "key", w->key);
 		strbuf_putc(b, '}');
 	}
 	strbuf_putc(b, ']');

@@ -55,6 +55,7 @@ void ddl_plan_warn(struct ddl_plan *p, const char *code, struct str table, struc
 		.table = arena_str(p->arena, table),
 		.column = arena_str(p->arena, column),
 		.detail = arena_str(p->arena, str_z(detail)),
+		.rows = -1,
 	};
 }
 

@@ -7,6 +7,9 @@
 
 struct ddl_warning {
 	struct str code, table, column, detail; /* column STR_NONE: none */
+	struct str object;                      /* what the warning is about besides; STR_NONE: nothing */
+	int64_t rows;                           /* rows concerned; -1: it is not about rows */
+	struct str key;                         /* of one of them; STR_NONE: it has none */
 };
 
 /* What a statement of create-tables does, and to which table (STR_NONE: to none). */

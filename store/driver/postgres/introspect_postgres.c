@@ -54,10 +54,15 @@ static const char enums_sql[] =
 static const char indexes_sql[] =
 	"SELECT c.relname::text, i.relname::text, x.indisunique, x.indisprimary, "
 	"EXISTS (SELECT 1 FROM pg_catalog.pg_constraint k WHERE k.conindid = x.indexrelid AND k.conrelid = c.oid "
-	"AND k.contype IN ('u', 'x')), x.indpred IS NOT NULL, a.attname::text " TABLES
+	"AND k.contype IN ('u', 'x')), x.indpred IS NOT NULL, a.attname::text, "
+	"NOT x.indisvalid, m.amname <> 'btree' OR x.indnatts <> x.indnkeyatts OR x.indoption[u.place - 1] <> 0 "
+	"OR NOT o.opcdefault OR (x.indcollation[u.place - 1] <> 0 AND x.indcollation[u.place - 1] <> a.attcollation) "
+	"OR COALESCE((pg_catalog.to_jsonb(x) ->> 'indnullsnotdistinct')::boolean, false) " TABLES
 	"JOIN pg_catalog.pg_index x ON x.indrelid = c.oid JOIN pg_catalog.pg_class i ON i.oid = x.indexrelid "
+	"JOIN pg_catalog.pg_am m ON m.oid = i.relam "
 	"CROSS JOIN LATERAL pg_catalog.unnest(x.indkey::pg_catalog.int2[]) WITH ORDINALITY u(attnum, place) "
 	"LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = u.attnum AND u.attnum <> 0 "
+	"LEFT JOIN pg_catalog.pg_opclass o ON o.oid = x.indclass[u.place - 1] "
 	"WHERE u.place <= x.indnkeyatts " ORDER "i.relname COLLATE \"C\", u.place";
 
 #define RULE(column) \
@@ -131,7 +136,9 @@ static void on_index(struct catalog *c, const struct value *row)
 						   : LIVE_INDEX_CREATED;
 		x->unique = catalog_bool(row[2]);
 		x->partial = catalog_bool(row[5]);
+		x->invalid = catalog_bool(row[7]);
 	}
+	x->special = x->special || catalog_bool(row[8]);
 	if (row[6].kind == VALUE_TEXT)
 		catalog_add_name(c, &x->columns, &x->n_columns, row[6]);
 	else
@@ -162,7 +169,7 @@ static void on_check(struct catalog *c, const struct value *row)
 	struct live_table *t = catalog_table(c, row[0]);
 
 	if (t != NULL)
-		catalog_add_check(c, t, row[1], row[2]);
+		catalog_add_check(c, t, row[1].u.s, row[2].kind == VALUE_TEXT ? row[2].u.s : STR(""));
 }
 
 bool postgres_introspect(struct driver_conn *conn, struct arena *a, int64_t deadline_ns, struct live_schema *ret,
