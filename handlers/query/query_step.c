@@ -39,6 +39,18 @@ static bool run_write(struct step *s, struct query_write *w)
 	return true;
 }
 
+/* A batch runs on one connection: a query that names another is not to run there in silence. */
+static bool same_connection(const struct step *s, const json_t *query)
+{
+	struct str using;
+	if (!using_member(query, &using, s->err))
+		return err_set_at(s->err, ERR_INVALID_QUERY, "/query/using", "expected the name of a connection");
+	if (using.p == NULL || str_eq(using, s->c->route.conn->name))
+		return true;
+	return err_set_at(s->err, ERR_INVALID_QUERY, "/query/using",
+			  "a batch runs on one connection: name it beside `steps`");
+}
+
 bool step_query(struct step *s)
 {
 	const json_t *query = NULL;
@@ -51,7 +63,8 @@ bool step_query(struct step *s)
 		json_reader_object(&s->r, "set", &set);
 		json_reader_require(&s->r, "set");
 	}
-	if (!json_reader_done(&s->r) || !query_from_json(step_arena(s), s->c->schema, d, query, "/query", &w.q, s->err))
+	if (!json_reader_done(&s->r) || !same_connection(s, query) ||
+	    !query_from_json(step_arena(s), s->c->schema, d, query, "/query", &w.q, s->err))
 		return false;
 	if (w.q->lock != QUERY_LOCK_NONE && !s->c->exec.atomic && !select_lock(s->c, w.q, s->err))
 		return false;

@@ -36,7 +36,8 @@ struct config {
 	int64_t body_bytes, bulk_body_bytes, uri_bytes, header_bytes, http_connections;
 	int64_t sessions, sessions_per_key, transactions_per_session, transaction_queue;
 	int64_t idempotency_answer_bytes, idempotency_bytes, idempotency_entries;
-	int64_t identity_map_entries, identity_map_bytes, sqlite_cache_kib, rate_limit_per_second, rate_limit_burst;
+	int64_t identity_map_entries, identity_map_bytes, rate_limit_per_second, rate_limit_burst;
+	int64_t sqlite_cache_kib, sqlite_value_bytes, sqlite_heap_bytes;
 	double http_idle_seconds, request_timeout_seconds, body_wait_seconds, write_timeout_seconds, drain_seconds;
 	double session_idle_timeout_seconds, session_max_lifetime_seconds, transaction_timeout_seconds,
 		tombstone_seconds;

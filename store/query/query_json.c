@@ -8,10 +8,18 @@
 
 #define INCLUDE_DEPTH_MAX 8
 
+/* `using` is the request's: who calls has read it. */
+static const char *const envelope_members[] = {"ir_kind", "ir_version", "payload", "using", NULL};
+static const char *const payload_members[] = {"model_name", "using",    "where",      "order_by", "limit",  "offset",
+					      "select",     "distinct", "aggregates", "group_by", "having", "include",
+					      "cursor",     "lock",     "m2m",        NULL};
+
 /* The payload of an envelope, or the document itself when it is a bare payload. */
-static bool open_envelope(struct arena *a, const json_t *doc, const char *pointer, const json_t **ret,
-			  const char **ret_pointer, struct err *err)
+static bool open_envelope(struct query_parse *p, const json_t *doc, const char *pointer, const json_t **ret,
+			  const char **ret_pointer)
 {
+	struct arena *a = p->arena;
+	struct err *err = p->err;
 	const json_t *kind = json_object_get(doc, "ir_kind");
 	const json_t *version = json_object_get(doc, "ir_version");
 
@@ -27,6 +35,8 @@ static bool open_envelope(struct arena *a, const json_t *doc, const char *pointe
 	if (!json_is_integer(version) || json_integer_value(version) != 1)
 		return err_set_at(err, ERR_INVALID_QUERY, json_pointer_key(a, pointer, STR("ir_version")),
 				  "the envelope's \"ir_version\" must be 1");
+	if (!query_known(p, doc, pointer, envelope_members))
+		return false;
 	*ret = json_object_get(doc, "payload");
 	*ret_pointer = json_pointer_key(a, pointer, STR("payload"));
 	if (!json_is_object(*ret))
@@ -87,9 +97,10 @@ static bool find_alias(const struct query *q, struct str name, size_t *ret)
 static bool parse_order_entry(struct query_parse *p, const struct query *q, const json_t *obj, const char *pointer,
 			      struct query_order *ret)
 {
+	static const char *const members[] = {"column", "direction", "nulls", NULL};
 	struct str name, direction = STR("asc"), nulls = STR("");
 
-	if (!query_member_str(p, obj, "column", pointer, true, &name) ||
+	if (!query_known(p, obj, pointer, members) || !query_member_str(p, obj, "column", pointer, true, &name) ||
 	    !query_member_str(p, obj, "direction", pointer, false, &direction) ||
 	    !query_member_str(p, obj, "nulls", pointer, false, &nulls))
 		return false;
@@ -141,6 +152,7 @@ static struct str target_key(const struct model *join, struct str target_col, co
 
 static bool parse_m2m(struct query_parse *p, struct query *q, const json_t *obj, const char *pointer)
 {
+	static const char *const members[] = {"join_table", "source_col", "target_col", "source_id", NULL};
 	struct query_m2m *m2m = arena_alloc(p->arena, sizeof(*m2m));
 	const struct column *source, *target;
 	const struct model *join;
@@ -149,7 +161,8 @@ static bool parse_m2m(struct query_parse *p, struct query *q, const json_t *obj,
 
 	if (!json_is_object(obj))
 		return err_set_at(p->err, ERR_INVALID_QUERY, pointer, "\"m2m\" must be an object");
-	if (!query_member_str(p, obj, "join_table", pointer, true, &m2m->join_table))
+	if (!query_known(p, obj, pointer, members) ||
+	    !query_member_str(p, obj, "join_table", pointer, true, &m2m->join_table))
 		return false;
 	join = schema_model_by_table(p->schema, m2m->join_table);
 	if (join == NULL)
@@ -225,6 +238,10 @@ static bool check_included(const struct query *q, const char *pointer, struct er
 	       err_set_at(err, ERR_INVALID_QUERY, pointer, "\"%s\" does not go with an included relation", what);
 }
 
+static const char *const include_members[] = {"relation", "select",  "where",    "order_by",   "limit",
+					      "offset",   "include", "distinct", "aggregates", "group_by",
+					      "having",   "cursor",  "lock",     "m2m",        NULL};
+
 /* One entry of `include`: a relation's name, or an object about it. */
 static bool parse_include(struct query_parse *p, const struct query *q, const json_t *item, const char *pointer,
 			  struct query_include *ret)
@@ -236,7 +253,8 @@ static bool parse_include(struct query_parse *p, const struct query *q, const js
 		name = json_str(item);
 	} else if (json_is_object(item)) {
 		at = json_pointer_key(p->arena, pointer, STR("relation"));
-		if (!query_member_str(p, item, "relation", pointer, true, &name))
+		if (!query_known(p, item, pointer, include_members) ||
+		    !query_member_str(p, item, "relation", pointer, true, &name))
 			return false;
 	} else {
 		return err_set_at(p->err, ERR_INVALID_QUERY, pointer, "a relation's name or an object is needed here");
@@ -287,7 +305,7 @@ bool query_from_json(struct arena *a, const struct schema *s, const struct diale
 	struct query *q;
 	struct str name;
 
-	if (!open_envelope(a, doc, pointer, &body, &pointer, err) ||
+	if (!open_envelope(&p, doc, pointer, &body, &pointer) || !query_known(&p, body, pointer, payload_members) ||
 	    !query_member_str(&p, body, "model_name", pointer, true, &name))
 		return false;
 	m = schema_model(s, name);

@@ -1,5 +1,6 @@
 /* Reading members of QueryIR objects: one kind of fault text for all of them. */
 #include <stdio.h>
+#include <string.h>
 
 #include "service/base/limits.h"
 #include "store/query/query_parse.h"
@@ -49,6 +50,24 @@ bool query_member_str(struct query_parse *p, const json_t *obj, const char *key,
 	if (!json_is_string(v))
 		return wrong(p, pointer, key, "a string", v);
 	*ret = json_str(v);
+	return true;
+}
+
+bool query_known(struct query_parse *p, const json_t *obj, const char *pointer, const char *const *words)
+{
+	const char *key;
+	json_t *v;
+
+	json_object_foreach((json_t *)(uintptr_t)obj, key, v)
+	{
+		const char *const *w = words;
+
+		while (*w != NULL && strcmp(*w, key) != 0)
+			w++;
+		if (*w == NULL)
+			return err_set_at(p->err, ERR_INVALID_QUERY, json_pointer_key(p->arena, pointer, str_z(key)),
+					  "no such member is known here");
+	}
 	return true;
 }
 

@@ -34,6 +34,9 @@ bool query_member_bool(struct query_parse *p, const json_t *obj, const char *key
 		       bool *ret) MUST_CHECK;
 bool query_member_str(struct query_parse *p, const json_t *obj, const char *key, const char *pointer, bool required,
 		      struct str *ret) MUST_CHECK;
+/* ERR_INVALID_QUERY at the first member of obj that is none of the words (NULL-terminated). What is no object has no
+ * members. */
+bool query_known(struct query_parse *p, const json_t *obj, const char *pointer, const char *const *words) MUST_CHECK;
 /* Element i, which must be an object, and its pointer. */
 bool query_element(struct query_parse *p, const json_t *list, size_t i, const char *pointer, const json_t **ret,
 		   const char **ret_pointer) MUST_CHECK;

@@ -1,4 +1,6 @@
 /* The `set` of an update: values, and expressions that the database computes. */
+#include <string.h>
+
 #include "store/query/query_parse.h"
 
 #include "service/base/banned.h"
@@ -25,12 +27,13 @@ struct member {
 	struct err *err;
 };
 
-/* {"$add": 1} and its like: an object whose only member begins with '$'. JSON columns hold such objects as they are. */
-static const char *expression_of(const struct member *m, const json_t *v)
+/* {"$add": 1} and its like: an object whose only member begins with '$'. JSON columns take none of them, and a document
+ * that looks like one is no document until it says so: an expression is never stored in place of what it would give. */
+static const char *expression_of(const json_t *v)
 {
 	const char *key;
 
-	if (!json_is_object(v) || json_object_size(v) != 1 || m->column->logical == LT_JSON)
+	if (!json_is_object(v) || json_object_size(v) != 1)
 		return NULL;
 	key = json_object_iter_key(json_object_iter((json_t *)(uintptr_t)v));
 	return key[0] == '$' ? key : NULL;
@@ -45,7 +48,9 @@ static bool parse_expression(const struct member *m, const char *word, const jso
 		i++;
 	if (i == ARRAY_LEN(expressions))
 		return err_set_at(m->err, ERR_INVALID_QUERY, at,
-				  "unknown expression; $add, $sub, $mul, $concat and $now are known");
+				  "unknown expression; $add, $sub, $mul, $concat and $now are known%s",
+				  m->column->logical != LT_JSON ? ""
+								: ", and {\"$json\": ...} around a document");
 	if ((codec_traits(m->column) & expressions[i].trait) == 0)
 		return err_set_at(m->err, ERR_INVALID_QUERY, at, "%s needs %s; \"%.*s\" is of type %s", word,
 				  expressions[i].needs, STR_FMT(m->column->name),
@@ -58,13 +63,26 @@ static bool parse_expression(const struct member *m, const char *word, const jso
 	return codec_bind(m->arena, m->dialect, m->column, operand, at, &ret->value, m->err);
 }
 
+/* What {"$json": X} says is a document: null is the document null, which is a value. */
+static bool bind_document(const struct member *m, const json_t *v, struct value *ret)
+{
+	const char *at = json_pointer_key(m->arena, m->pointer, STR("$json"));
+
+	if (!json_is_null(v))
+		return codec_bind(m->arena, m->dialect, m->column, v, at, ret, m->err);
+	*ret = value_json(STR("null"));
+	return true;
+}
+
 static bool parse_member(const struct member *m, const json_t *v, struct query_set *ret)
 {
-	const char *expression = expression_of(m, v);
+	const char *expression = expression_of(v);
 
 	ret->column = m->column;
 	ret->kind = SET_VALUE;
-	if (expression != NULL)
+	if (expression != NULL && m->column->logical == LT_JSON && strcmp(expression, "$json") == 0)
+		return bind_document(m, json_object_get(v, expression), &ret->value);
+	else if (expression != NULL)
 		return parse_expression(m, expression, json_object_get(v, expression), ret);
 	if (m->column->logical != LT_JSON)
 		v = query_untyped(v);

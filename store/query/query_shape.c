@@ -24,10 +24,11 @@ static const struct {
 static bool parse_aggregate(struct query_parse *p, const struct model *m, const json_t *obj, const char *pointer,
 			    struct query_aggregate *ret)
 {
+	static const char *const members[] = {"fn", "column", "as", NULL};
 	struct str word;
 	size_t fn = 0;
 
-	if (!query_member_str(p, obj, "fn", pointer, true, &word) ||
+	if (!query_known(p, obj, pointer, members) || !query_member_str(p, obj, "fn", pointer, true, &word) ||
 	    !query_member_str(p, obj, "as", pointer, true, &ret->alias))
 		return false;
 	while (fn < ARRAY_LEN(functions) && !str_ieq_z(word, functions[fn].word))

@@ -208,6 +208,10 @@ const json_t *query_untyped(const json_t *v)
 
 /* ---- trees ---- */
 
+static const char *const leaf_members[] = {"node_kind", "column", "operator", "value", NULL};
+static const char *const compound_members[] = {"node_kind", "operator", "left", "right", NULL};
+static const char *const not_members[] = {"node_kind", "operand", NULL};
+
 struct tree {
 	struct query_parse *p;
 	const struct query *q;
@@ -269,7 +273,8 @@ static bool parse_leaf(const struct tree *t, const json_t *obj, const char *poin
 	struct leaf l = {.arena = p->arena, .dialect = p->dialect, .pointer = pointer, .err = p->err};
 	struct str word;
 
-	if (!query_member_str(p, obj, "operator", pointer, true, &word) ||
+	if (!query_known(p, obj, pointer, leaf_members) ||
+	    !query_member_str(p, obj, "operator", pointer, true, &word) ||
 	    !leaf_target(t, obj, pointer, ret, &aggregate))
 		return false;
 	l.column = t->having ? &aggregate : ret->column;
@@ -298,7 +303,8 @@ static bool parse_compound(const struct tree *t, const json_t *obj, const char *
 {
 	struct str word;
 
-	if (!query_member_str(t->p, obj, "operator", pointer, true, &word))
+	if (!query_known(t->p, obj, pointer, compound_members) ||
+	    !query_member_str(t->p, obj, "operator", pointer, true, &word))
 		return false;
 	if (str_eq(word, STR("AND")))
 		ret->kind = NODE_AND;
@@ -333,7 +339,8 @@ static bool parse_node(const struct tree *t, const json_t *obj, const char *poin
 		return parse_compound(t, obj, pointer, depth, node);
 	if (str_eq(kind, STR("not"))) {
 		node->kind = NODE_NOT;
-		return parse_operand(t, obj, "operand", pointer, depth, &node->left);
+		return query_known(t->p, obj, pointer, not_members) &&
+		       parse_operand(t, obj, "operand", pointer, depth, &node->left);
 	}
 	return err_set_at(t->p->err, ERR_INVALID_QUERY, json_pointer_key(t->p->arena, pointer, STR("node_kind")),
 			  "a node is a \"leaf\", a \"compound\" or a \"not\"");

@@ -37,13 +37,15 @@ static void publish(struct schema_registry *r, struct schema *s)
 	r->current = s;
 }
 
-bool schema_registry_apply(struct schema_registry *r, const json_t *doc, bool replace_all, struct arena *scratch,
-			   struct schema **ret, struct err *err)
+bool schema_registry_apply(struct schema_registry *r, const json_t *doc, const struct schema_change *how,
+			   struct arena *scratch, struct schema **ret, struct err *err)
 {
+	struct schema_source from = {.may_sql = how->may_sql};
 	struct schema *s = NULL;
 
 	mutex_lock(&r->lock);
-	if (schema_from_json(doc, replace_all ? NULL : r->current, scratch, &s, err)) {
+	from.base = how->replace_all ? NULL : r->current;
+	if (schema_from_source(doc, &from, scratch, &s, err)) {
 		publish(r, s);
 		*ret = schema_ref(s);
 	}

@@ -205,9 +205,59 @@ def test_other_refusals(people):
     assert post("/v1/query", {"model_name": "Person", "where": [deep]}, params=people.using).status in (200, 400, 422)
 
 
-def test_unknown_members_are_ignored(people):
-    node = dict(leaf("age", "==", 30), note="x")
-    assert ids(people, node, comment="y") == [1]
+STRANGE = [
+    ({"comment": "y"}, "/comment"),
+    ({"where": [dict(leaf("age", "==", 30), note="x")]}, "/where/0/note"),
+    ({"where": [{"node_kind": "not", "operand": dict(leaf("age", "==", 30), of="x")}]}, "/where/0/operand/of"),
+    ({"where": [dict(both(leaf("age", "==", 30), leaf("id", "==", 1)), value=1)]}, "/where/0/value"),
+    ({"order_by": [{"column": "id", "collate": "C"}]}, "/order_by/0/collate"),
+    ({"aggregates": [{"fn": "count", "as": "n", "distinct": True}]}, "/aggregates/0/distinct"),
+    ({"limits": 1}, "/limits"),
+]
+
+
+def refused_at(answer):
+    answer.problem(422, "invalid_query")
+    return answer.pointers()
+
+
+@pytest.mark.parametrize("members,pointer", STRANGE, ids=[s[1] for s in STRANGE])
+def test_what_is_not_understood_is_never_dropped(people, members, pointer):
+    """A member that would change the result is refused on every road, with its place; nothing is written."""
+    query = {"model_name": "Person", **members}
+    before = people.client.post("/v1/query", {"model_name": "Person"}, params=people.using).json()
+    for road in ("query", "query/first", "query/count", "query/exists", "query/explain", "query/delete?all=true"):
+        path, _, args = road.partition("?")
+        params = dict(people.using, **({"all": "true"} if args else {}))
+        assert refused_at(people.client.post(f"/v1/{path}", query, params=params)) == [pointer], road
+    envelope = {"ir_kind": "query", "ir_version": 1, "payload": query}
+    assert refused_at(people.client.post("/v1/query", envelope, params=people.using)) == ["/payload" + pointer]
+    assert refused_at(people.client.post("/v1/query/update", {"query": query, "set": {"age": 1}},
+                                params=dict(people.using, all="true"))) == ["/query" + pointer]
+    for op, more in (("query", {}), ("count", {}), ("update", {"set": {"age": 1}}), ("delete", {})):
+        step = {"op": op, "query": query, **more}
+        answer = people.client.post("/v1/batch", {"steps": [step]}, params=dict(people.using, all="true"))
+        assert refused_at(answer) == ["/steps/0/query" + pointer], op
+    assert people.client.post("/v1/query", {"model_name": "Person"}, params=people.using).json() == before
+
+
+def test_an_expression_is_never_stored_as_a_document(people):
+    def set_payload(value):
+        return people.client.post("/v1/query/update", {"query": {"model_name": "Person", "where": [leaf("id", "==", 1)]},
+                                                       "set": {"payload": value}}, params=people.using)
+
+    def payload():
+        return people.client.get("/v1/models/Person/records/1", params=people.using).json()["payload"]
+    assert refused_at(set_payload({"$marge": {"a": 1}})) == ["/set/payload/$marge"] and payload() == [{"x": 1}]
+    set_payload({"$json": {"$marge": {"a": 1}}}).expect(200)
+    assert payload() == {"$marge": {"a": 1}}
+
+
+def test_a_batch_does_not_read_elsewhere(people):
+    step = {"op": "count", "query": {"model_name": "Person", "using": "elsewhere"}}
+    assert refused_at(people.client.post("/v1/batch", {"steps": [step]}, params=people.using)) == ["/steps/0/query/using"]
+    step["query"]["using"] = people.name
+    people.client.post("/v1/batch", {"steps": [step]}, params=people.using).expect(200)
 
 
 def test_large_in_list(people):

@@ -150,7 +150,7 @@ static int setup(void **state)
 	(void)state;
 	arena_init(&arena);
 	(void)snprintf(dir, sizeof(dir), "/tmp/ferrod-test-XXXXXX");
-	driver_sqlite_configure(0.2, 0);
+	driver_sqlite_configure(&(struct sqlite_options){.busy_timeout_s = 0.2});
 	return mkdtemp(dir) == NULL;
 }
 

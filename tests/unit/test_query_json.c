@@ -82,13 +82,13 @@ static void the_model_is_found_before_the_rest(void **state UNUSED)
 	assert_false(query_json_model(golden_parse(&arena, "[]"), &name));
 }
 
-static void unknown_members_are_ignored(void **state UNUSED)
+static void null_members_say_nothing(void **state UNUSED)
 {
 	struct query *q;
 
 	assert_true(
 		read_query("{\"model_name\":\"Book\",\"where\":null,\"order_by\":null,\"limit\":null,\"offset\":null,"
-			   "\"m2m\":null,\"select\":null,\"later\":{\"x\":1}}",
+			   "\"m2m\":null,\"select\":null}",
 			   &q));
 	assert_ptr_equal(q->model, model("Book"));
 	assert_false(q->has_limit || q->has_offset || q->n_where || q->n_order || q->n_select || q->m2m != NULL);
@@ -378,7 +378,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(the_model_is_found_before_the_rest),
-		TEST(unknown_members_are_ignored),
+		TEST(null_members_say_nothing),
 		TEST(predicates_are_bounded_in_depth),
 		TEST(values_are_bounded_in_number),
 		TEST(includes),

@@ -70,6 +70,7 @@ static void on_column(struct catalog *c, const struct value *row)
 	col->default_text = catalog_text(c, row[4]);
 	col->pk_position = (size_t)catalog_int(row[5]);
 	col->generated = catalog_int(row[6]) >= 2;
+	col->generated_virtual = catalog_int(row[6]) == 2;
 }
 
 static void on_index(struct catalog *c, const struct value *row)
@@ -157,6 +158,11 @@ static void on_piece(struct catalog *c, struct live_table *t, const struct table
 		if (col != NULL)
 			col->autoincrement = true;
 		break;
+	case PIECE_GENERATED:
+		col = p->n_columns == 1 ? catalog_column(c, t, p->columns[0]) : NULL;
+		if (col != NULL)
+			col->generation = arena_str(c->arena, p->expression);
+		break;
 	case PIECE_COLLATE:
 		col = p->n_columns == 1 ? catalog_column(c, t, p->columns[0]) : NULL;
 		if (col != NULL)
@@ -195,11 +201,11 @@ bool sqlite_introspect(struct driver_conn *conn, struct arena *a, int64_t deadli
 	struct catalog c = {.conn = conn, .arena = a, .deadline = deadline_ns, .live = ret};
 
 	*ret = (struct live_schema){0};
-	if (!catalog_query(&c, str_z(tables_sql), on_table, err) ||
-	    !catalog_query(&c, str_z(others_sql), on_other, err) ||
-	    !catalog_query(&c, str_z(columns_sql), on_column, err) || !catalog_query(&c, str_z(fks_sql), on_fk, err))
+	if (!catalog_query(&c, str_z(tables_sql), "tT", on_table, err) ||
+	    !catalog_query(&c, str_z(others_sql), "tt", on_other, err) ||
+	    !catalog_query(&c, str_z(columns_sql), "ttTiTii", on_column, err) || !catalog_query(&c, str_z(fks_sql), "titTTTTi", on_fk, err))
 		return false;
 	read_texts(&c);
-	return catalog_query(&c, str_z(indexes_sql), on_index, err) &&
-	       catalog_query(&c, str_z(triggers_sql), on_trigger, err);
+	return catalog_query(&c, str_z(indexes_sql), "ttitiTTiT", on_index, err) &&
+	       catalog_query(&c, str_z(triggers_sql), "tT", on_trigger, err);
 }

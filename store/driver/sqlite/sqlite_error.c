@@ -189,7 +189,9 @@ bool sqlite_error(struct sqlite_conn *c, int rc, struct str sql, struct err *err
 	case SQLITE_NOMEM:
 		return err_oom(err);
 	case SQLITE_TOOBIG:
-		return err_set(err, ERR_SQL_ERROR, "a string, blob or statement is too big for SQLite");
+		return err_set(err, ERR_PAYLOAD_TOO_LARGE,
+			       "a text, blob or row is larger than sqlite_value_bytes allows, or a function's argument "
+			       "longer than it takes");
 	case SQLITE_AUTH:
 		return err_set(err, ERR_SQL_ERROR, "not authorized: this statement is not allowed here");
 	case SQLITE_MISUSE:

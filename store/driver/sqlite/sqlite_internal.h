@@ -4,11 +4,14 @@
  *   driver_sqlite.c   the vtable: connections, transactions, ping, reset
  *   sqlite_db.c       per-database state: file name, anchor of an in-memory database, writer's turn
  *   sqlite_stmt.c     statements: cache, parameters, rows (sqlite_stmt.h)
+ *   sqlite_ahead.c    rows of statements that compute for long, made off the loop
  *   sqlite_group.c    writes of many requests in one transaction
  *   sqlite_snapshot.c reads of many requests in one transaction
  *   sqlite_wait.c     how a connection waits: busy, progress, offloaded steps
  *   sqlite_policy.c   the authorizer: what SQL may not do, and what a connection must not be reused after
- *   sqlite_like.c     ILIKE over all of Unicode
+ *   sqlite_function.c functions of SQLite in linear time and in steps: instr, replace, trim, hex, randomblob
+ *   sqlite_like.c     LIKE, GLOB, and ILIKE over all of Unicode
+ *   sqlite_pattern.c  their patterns
  *   sqlite_error.c    result codes and messages to struct err
  */
 #ifndef FERROD_STORE_DRIVER_SQLITE_INTERNAL_H
@@ -59,10 +62,17 @@ struct sqlite_conn {
 	bool query_only;   /* a read-only transaction runs */
 	bool migrating;    /* sorting for an index or dropping a table is one step of SQLite's machine, however long */
 	bool tainted;      /* a setting or temporary object may be left: never reset, only closed */
+	bool like_case;    /* PRAGMA case_sensitive_like, which would bring SQLite's own LIKE back */
 	bool saw_insert;   /* by the authorizer, while preparing */
 	bool saw_taint;
-	bool wal;                                /* readers and the writer do not block each other */
-	sqlite3_stmt *st_begin, *st_commit;      /* of snapshots; NULL until the first one */
+	bool saw_busy;  /* PRAGMA busy_timeout, with a time or (-1) without */
+	bool saw_paths; /* PRAGMA database_list */
+	int64_t saw_busy_ms;
+	bool saw_heavy;                     /* one step may compute for long: it is not made by the loop */
+	bool wal;                           /* readers and the writer do not block each other */
+	sqlite3_stmt *st_begin, *st_commit; /* of snapshots; NULL until the first one */
+	sqlite3 *helper;                    /* of sqlite_function.c, with its statement; NULL until used */
+	sqlite3_stmt *st_patch;
 	struct map by_sql;                       /* cached statements */
 	struct sqlite_stmt *lru_head, *lru_tail; /* cached statements, last used first */
 	size_t n_cached;
@@ -121,6 +131,8 @@ void sqlite_snapshot_done(struct sqlite_conn *c);
 
 /* Installs the busy and progress handlers. */
 void sqlite_wait_init(struct sqlite_conn *c);
+/* Puts our busy handler (back) in its place. */
+void sqlite_wait_busy(struct sqlite_conn *c);
 /* Begins a call: deadline (the earlier of it and the statement timeout), no stop yet. */
 void sqlite_wait_begin(struct sqlite_conn *c, int64_t deadline_ns);
 /* sqlite3_step, off the loop when it may sync a file. */
@@ -128,19 +140,42 @@ int sqlite_wait_step(struct sqlite_conn *c, sqlite3_stmt *st);
 /* The same for a statement that yields rows and writes nothing: there is nothing to sync. was_in_tx: when it started.
  */
 int sqlite_wait_read(struct sqlite_conn *c, sqlite3_stmt *st, bool was_in_tx);
+/* Runs fn on a thread that may compute for long, the fiber being parked; the same accounts. */
+void sqlite_wait_compute(struct sqlite_conn *c, void (*fn)(void *arg), void *arg);
 /* sqlite3_reset, likewise: ends what a step did not. */
 void sqlite_wait_reset(struct sqlite_conn *c, sqlite3_stmt *st);
 /* After each statement: a read-only transaction that has ended takes its setting with it. */
 void sqlite_settle(struct sqlite_conn *c);
 
+/* Called by functions now and then while they compute: what on_progress does between them. False: give up. */
+bool sqlite_wait_pause(void *conn);
+
+/* ---- sqlite_function.c ---- */
+
+struct sqlite_function {
+	const char *name;
+	int n_args; /* -1: any */
+	void (*call)(sqlite3_context *ctx, int n, sqlite3_value **args);
+	int flags; /* SQLITE_DETERMINISTIC or 0 */
+};
+
+/* Defines functions whose user data is c. Returns a result code. */
+int sqlite_functions_add(struct sqlite_conn *c, const struct sqlite_function *functions, size_t n);
+/* Defines those of this file. Returns a result code. */
+int sqlite_function_register(struct sqlite_conn *c);
+/* Frees what they have used. */
+void sqlite_function_done(struct sqlite_conn *c);
+
 /* ---- sqlite_like.c ---- */
 
-/* Defines ferro_ilike(pattern, text). Returns a result code. */
-int sqlite_like_register(sqlite3 *h);
+/* Returns a result code. */
+int sqlite_like_register(struct sqlite_conn *c);
 
 /* ---- sqlite_policy.c ---- */
 
 void sqlite_policy_init(struct sqlite_conn *c);
+/* Before a statement is compiled: nothing of it has been seen yet. */
+void sqlite_policy_begin(struct sqlite_conn *c);
 
 /* ---- sqlite_error.c ---- */
 

@@ -82,6 +82,11 @@ static int on_progress(void *arg)
 	return c->stop != SQLITE_STOP_NONE;
 }
 
+bool sqlite_wait_pause(void *conn)
+{
+	return on_progress(conn) == 0;
+}
+
 /* Zero: let it commit. */
 static int on_commit(void *arg)
 {
@@ -98,10 +103,15 @@ static void on_rollback(void *arg)
 	c->rolled_back = true;
 }
 
+void sqlite_wait_busy(struct sqlite_conn *c)
+{
+	(void)sqlite3_busy_handler(c->h, on_busy, c);
+}
+
 void sqlite_wait_init(struct sqlite_conn *c)
 {
 	c->deadline_ns = CLOCK_NEVER;
-	(void)sqlite3_busy_handler(c->h, on_busy, c);
+	sqlite_wait_busy(c);
 	sqlite3_progress_handler(c->h, PROGRESS_STEPS, on_progress, c);
 	(void)sqlite3_commit_hook(c->h, on_commit, c);
 	(void)sqlite3_rollback_hook(c->h, on_rollback, c);
@@ -203,6 +213,19 @@ int sqlite_wait_read(struct sqlite_conn *c, sqlite3_stmt *st, bool was_in_tx)
 		count_end(c, was_in_tx);
 	}
 	return rc;
+}
+
+void sqlite_wait_compute(struct sqlite_conn *c, void (*fn)(void *arg), void *arg)
+{
+	const bool was_in_tx = !sqlite3_get_autocommit(c->h);
+
+	c->stepping = true;
+	c->offloaded = fiber_shielded() ? NULL : fiber_current();
+	offload_compute(fn, arg);
+	c->offloaded = NULL;
+	c->stepping = false;
+	count_commit(c);
+	count_end(c, was_in_tx);
 }
 
 void sqlite_wait_reset(struct sqlite_conn *c, sqlite3_stmt *st)
