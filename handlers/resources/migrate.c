@@ -149,6 +149,7 @@ bool handle_migrate(struct request *req, struct response *res, struct err *err)
 	json_reader_bool(&r, "updates", &q.options.updates);
 	json_reader_bool(&r, "destructive", &q.options.destructive);
 	json_reader_bool(&r, "rebuild", &q.options.rebuild);
+	json_reader_bool(&r, "concurrently", &q.options.concurrently);
 	json_reader_bool(&r, "dry_run", &q.dry_run);
 	if (json_reader_str(&r, "plan_hash", &q.plan_hash))
 		check_hash(&r, q.plan_hash);

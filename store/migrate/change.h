@@ -32,12 +32,15 @@ struct change {
 	bool loses_data;
 	bool reversible;
 	int64_t rows_affected; /* rows written or lost; -1: unknown */
+	bool concurrent;       /* runs by itself after the transaction, and keeps nobody from the table */
+	struct str cleanup;    /* of a concurrent one: what is to run when it fails; STR_NONE: nothing */
 };
 
 struct migrate_options {
-	bool updates;     /* false: missing tables only */
-	bool destructive; /* implies updates */
-	bool rebuild;     /* SQLite */
+	bool updates;      /* false: missing tables only */
+	bool destructive;  /* implies updates */
+	bool rebuild;      /* SQLite */
+	bool concurrently; /* PostgreSQL: indexes of tables that are there are built beside the work on them */
 };
 
 /* A look at the data that a change of type depends on. Its one row: how many rows would lose, the key of one of them.

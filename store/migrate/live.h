@@ -28,7 +28,7 @@ struct live_column {
 	struct str generation;  /* what a generated column is computed from; STR_NONE: unknown */
 	bool generated_virtual; /* computed when it is read */
 	bool native_enum;       /* PostgreSQL: type is an enum type */
-	struct str collation; /* STR_NONE: the database's own */
+	struct str collation;   /* STR_NONE: the database's own */
 	/* Rows whose value the model's type would cut, round, refuse or take for something else, and the key of one of
 	 * them; -1: not looked at. */
 	int64_t lossy_rows;
@@ -94,10 +94,15 @@ struct live_other {
 	struct str kind; /* "view", "virtual table", "foreign table", "sequence", ... */
 };
 
-/* A column that a view, or a trigger when it fires, reads. */
+/* A column that something beside the table needs: a view, a trigger when it fires, ... */
 struct live_use {
 	struct str kind, name; /* "view", "trigger" */
 	struct str table, column;
+};
+
+/* A view or trigger that cannot be used as the database is, and why. */
+struct live_broken {
+	struct str kind, name, why;
 };
 
 struct live_schema {
@@ -105,8 +110,10 @@ struct live_schema {
 	size_t n_tables;
 	struct live_other *others;
 	size_t n_others;
-	struct live_use *uses; /* SQLite: when a column is to be dropped */
+	struct live_use *uses; /* looked at when columns are to be changed or dropped */
 	size_t n_uses;
+	struct live_broken *broken; /* SQLite: likewise */
+	size_t n_broken;
 };
 
 /* Whether two names are one in this dialect: SQLite ignores ASCII case. */

@@ -79,6 +79,20 @@ static bool types_known(const struct planner *pl, const struct model *m, struct 
 	return ok;
 }
 
+/* What runs after the transaction stands behind it, in its order. */
+static void concurrent_last(struct migration_plan *p)
+{
+	struct change *list = arena_array(p->arena, p->n_changes + 1, sizeof(*list));
+	size_t n = 0;
+
+	for (int concurrent = 0; concurrent < 2; concurrent++)
+		for (size_t i = 0; i < p->n_changes; i++)
+			if (p->changes[i].concurrent == (concurrent == 1))
+				list[n++] = p->changes[i];
+	p->changes = list;
+	p->size_changes = p->n_changes + 1;
+}
+
 static bool plan_existing(struct planner *pl, struct err *err)
 {
 	const struct schema *s = pl->s;
@@ -112,6 +126,7 @@ static bool plan_existing(struct planner *pl, struct err *err)
 		if (!pairs[i].rebuilt)
 			plan_drop_columns(pl, &pairs[i]);
 	}
+	concurrent_last(pl->p);
 	return true;
 }
 

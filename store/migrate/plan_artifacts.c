@@ -41,11 +41,45 @@ static void plan_primary_key(struct planner *pl, const struct table_pair *tp)
 
 /* ---- indexes ----------------------------------------------------------------------------------------- */
 
+static bool concurrently(const struct planner *pl)
+{
+	return pl->o.concurrently && pl->d->id == DIALECT_POSTGRES;
+}
+
+/* On both kinds of table: nothing waits for a writer, and no writer for it. */
+static void as_concurrent(struct change *c)
+{
+	c->concurrent = true;
+	c->lock = "SHARE UPDATE EXCLUSIVE";
+}
+
 static void drop_index(struct planner *pl, const struct table_pair *tp, struct str name)
 {
-	strbuf_puts(&pl->b, "DROP INDEX IF EXISTS ");
+	struct change *made;
+
+	strbuf_puts(&pl->b, concurrently(pl) ? "DROP INDEX CONCURRENTLY IF EXISTS " : "DROP INDEX IF EXISTS ");
 	dialect_quote_ident(&pl->b, name);
-	(void)planner_emit(pl, CHANGE_DROP_INDEX, tp->m->table, STR_NONE);
+	made = planner_emit(pl, CHANGE_DROP_INDEX, tp->m->table, STR_NONE);
+	if (concurrently(pl))
+		as_concurrent(made);
+}
+
+static void create_index(struct planner *pl, const struct table_pair *tp, const struct schema_index *x)
+{
+	struct change *made;
+
+	if (concurrently(pl))
+		ddl_create_index_concurrently(tp->m, x, &pl->b);
+	else
+		ddl_create_index(tp->m, x, &pl->b);
+	made = planner_emit(pl, CHANGE_CREATE_INDEX, tp->m->table, x->n_columns == 1 ? x->columns[0] : STR_NONE);
+	if (!concurrently(pl))
+		return;
+	as_concurrent(made);
+	strbuf_puts(&pl->b, "DROP INDEX CONCURRENTLY IF EXISTS ");
+	dialect_quote_ident(&pl->b, x->name);
+	made->cleanup = arena_str(pl->a, strbuf_str(&pl->b));
+	strbuf_reset(&pl->b);
 }
 
 static void plan_index(struct planner *pl, const struct table_pair *tp, const struct schema_index *x)
@@ -69,8 +103,19 @@ static void plan_index(struct planner *pl, const struct table_pair *tp, const st
 		return;
 	if (live != NULL)
 		drop_index(pl, tp, live->name);
-	ddl_create_index(tp->m, x, &pl->b);
-	(void)planner_emit(pl, CHANGE_CREATE_INDEX, tp->m->table, x->n_columns == 1 ? x->columns[0] : STR_NONE);
+	create_index(pl, tp, x);
+}
+
+/* It is over a column that goes, and goes with it. */
+static bool index_goes(const struct planner *pl, const struct table_pair *tp, const struct live_index *x)
+{
+	for (size_t i = 0; i < x->n_columns; i++) {
+		const struct live_column *c = live_find_column(pl->d, tp->t, x->columns[i]);
+
+		if (c != NULL && plan_drops(pl, tp->m, c))
+			return true;
+	}
+	return false;
 }
 
 /* Uniques that refuse what the model allows. */
@@ -80,7 +125,7 @@ static void plan_foreign_uniques(struct planner *pl, const struct table_pair *tp
 		const struct live_index *x = &tp->t->indexes[i];
 
 		if (!x->unique || x->origin == LIVE_INDEX_PRIMARY || diff_index_wanted(pl->d, tp->m, x) ||
-		    !plan_keeps_index(pl, tp, x))
+		    !plan_keeps_index(pl, tp, x) || index_goes(pl, tp, x))
 			continue;
 		planner_warn(
 			pl, "unique_not_in_model", tp->m->table,

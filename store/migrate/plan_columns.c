@@ -333,8 +333,7 @@ void plan_drop_columns(struct planner *pl, const struct table_pair *tp)
 
 		if (!plan_drops(pl, tp->m, c) || !can_drop(pl, tp, c))
 			continue;
-		if (pl->d->id == DIALECT_SQLITE)
-			plan_refuse_needed(pl, tp, c);
+		plan_refuse_needed(pl, tp, c);
 		alter_table(pl, tp, "DROP COLUMN", c->name);
 		made = planner_emit(pl, CHANGE_DROP_COLUMN, tp->m->table, c->name);
 		made->rewrites = pl->d->id == DIALECT_SQLITE;

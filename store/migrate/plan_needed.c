@@ -46,6 +46,8 @@ void plan_refuse_needed(struct planner *pl, const struct table_pair *tp, const s
 		if (live_name_eq(pl->d, u->table, tp->t->name) && live_name_eq(pl->d, u->column, c->name))
 			refuse_needed(pl, tp, c->name, arena_printf(pl->a, "the %.*s", STR_FMT(u->kind)).p, u->name);
 	}
+	if (pl->d->id != DIALECT_SQLITE)
+		return;
 	for (size_t i = 0; i < tp->t->n_indexes; i++) {
 		const struct live_index *x = &tp->t->indexes[i];
 

@@ -53,6 +53,13 @@ void table_edit_drop_column(struct table_edit *e, struct str column)
 		e->gone[item - e->text->items] = true;
 }
 
+static struct text_span with_blank_before(struct str sql, struct text_span s)
+{
+	while (s.from > 0 && sql.p[s.from - 1] == ' ')
+		s.from--;
+	return s;
+}
+
 void table_edit_drop_piece(struct table_edit *e, size_t piece)
 {
 	const struct table_piece *p = &e->text->pieces[piece];
@@ -64,7 +71,7 @@ void table_edit_drop_piece(struct table_edit *e, size_t piece)
 	if (alone)
 		e->gone[p->item] = true;
 	else
-		table_edit_replace(e, p->span, STR(""));
+		table_edit_replace(e, with_blank_before(e->text->sql, p->span), STR(""));
 }
 
 void table_edit_add_column(struct table_edit *e, struct str definition)
@@ -137,6 +144,7 @@ void table_edit_write(struct table_edit *e, struct str name, struct strbuf *out)
 	if (!columns_done)
 		put_added(e->columns, e->n_columns, &first, out);
 	put_added(e->constraints, e->n_constraints, &first, out);
-	strbuf_puts(out, " )");
-	strbuf_put(out, str_n(t->sql.p + t->tail.from, t->tail.to - t->tail.from));
+	/* in words of our own: what stands behind the body of a file made by others may be anything */
+	strbuf_puts(out, t->without_rowid ? " ) WITHOUT ROWID" : " )");
+	strbuf_puts(out, !t->strict ? "" : t->without_rowid ? ", STRICT" : " STRICT");
 }

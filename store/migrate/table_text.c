@@ -357,8 +357,6 @@ static void read_body(struct reader *r)
 			read_item(r, from, i);
 		from = i + 1;
 	}
-	if (close < r->n)
-		t->tail.from = r->tokens[close].to;
 	for (size_t i = close; i < r->n; i++) {
 		t->without_rowid = t->without_rowid || is(r, i, "WITHOUT");
 		t->strict = t->strict || is(r, i, "STRICT");
@@ -370,10 +368,32 @@ void table_text_read(struct arena *a, struct str sql, struct table_text *ret)
 	struct arena scratch;
 	struct reader r = {.arena = a, .scratch = &scratch, .sql = sql, .out = ret};
 
-	*ret = (struct table_text){.sql = sql, .tail = {sql.len, sql.len}};
+	*ret = (struct table_text){.sql = sql};
 	arena_init(&scratch);
 	read_body(&r);
 	arena_done(&scratch);
+}
+
+enum trigger_event sqlite_trigger_event(struct str sql)
+{
+	static const char *const words[] = {
+		[TRIGGER_INSERT] = "INSERT", [TRIGGER_UPDATE] = "UPDATE", [TRIGGER_DELETE] = "DELETE"};
+	struct arena scratch;
+	struct reader r = {.arena = &scratch, .scratch = &scratch, .sql = sql};
+	size_t event = TRIGGER_INSERT;
+	bool found = false;
+
+	arena_init(&scratch);
+	read_tokens(&r);
+	/* CREATE TRIGGER name: the event is the first of the words behind them */
+	for (size_t i = 2; i < r.n && !found; i++)
+		for (size_t k = 0; k < ARRAY_LEN(words) && !found; k++)
+			if (is(&r, i, words[k])) {
+				event = k;
+				found = true;
+			}
+	arena_done(&scratch);
+	return (enum trigger_event)event;
 }
 
 bool sqlite_text_names(struct str text, struct str name)

@@ -52,12 +52,15 @@ struct table_text {
 	size_t n_items;
 	struct table_piece *pieces; /* in the order of the text */
 	size_t n_pieces;
-	struct text_span tail; /* behind the body: WITHOUT ROWID, STRICT */
 	bool strict, without_rowid;
 };
 
 /* sql: a statement that SQLite has accepted; its text is borrowed, names are copied to the arena. */
 void table_text_read(struct arena *a, struct str sql, struct table_text *ret);
+
+enum trigger_event { TRIGGER_INSERT, TRIGGER_UPDATE, TRIGGER_DELETE };
+/* What fires the trigger of this CREATE TRIGGER. */
+enum trigger_event sqlite_trigger_event(struct str sql);
 
 /* Whether the text of an expression or statement of SQLite has the name as a word, quoted or not. */
 bool sqlite_text_names(struct str text, struct str name);

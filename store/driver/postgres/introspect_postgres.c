@@ -1,6 +1,6 @@
 /*
- * The current schema of a PostgreSQL database, from pg_catalog, in seven queries; and what a migration needs of the
- * driver there. Rows come ordered by table, so that each finds its table next to the last one.
+ * The current schema of a PostgreSQL database, from pg_catalog, in one query a kind. Rows come ordered by table, so
+ * that each finds its table next to the last one.
  */
 #include "store/driver/introspect.h"
 
@@ -11,9 +11,6 @@
 #include "store/driver/catalog.h"
 
 #include "service/base/banned.h"
-
-/* "ferrod": the one lock of all migrations of a database, whoever runs them. */
-#define LOCK_KEY "112585897832292"
 
 #define TABLES \
 	"FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace " \
@@ -195,40 +192,4 @@ bool postgres_introspect(struct driver_conn *conn, struct arena *a, int64_t dead
 	       catalog_query(&c, str_z(indexes_sql), "ttbbbbTbB", on_index, err) &&
 	       catalog_query(&c, str_z(fks_sql), "ttttttt", on_fk, err) &&
 	       catalog_query(&c, str_z(checks_sql), "ttT", on_check, err);
-}
-
-/* The time left for waiting, as the server's setting; at least a millisecond, for 0 would mean for ever. */
-bool postgres_migrate_patience(struct driver_conn *c, int64_t lock_ns, int64_t deadline_ns, struct err *err)
-{
-	const int64_t left = (lock_ns - clock_mono_ns()) / CLOCK_NS_PER_MS;
-	char sql[64];
-
-	(void)snprintf(sql, sizeof(sql), "SET LOCAL lock_timeout = %lld", (long long)(left > 1 ? left : 1));
-	return c->driver->simple(c, str_z(sql), deadline_ns, err);
-}
-
-bool postgres_migrate_begin(struct driver_conn *c, const struct migrate_begin *how, struct err *err)
-{
-	const int64_t began = clock_mono_ns();
-	struct err lock;
-
-	/* read committed: what is introspected after the wait for the lock must be what the one before has left; who
-	 * only looks sees one moment */
-	if (!c->driver->begin(c, how->plan_only ? TX_ISO_REPEATABLE_READ : TX_ISO_READ_COMMITTED, how->plan_only,
-			      how->deadline_ns, err) ||
-	    !postgres_migrate_patience(c, how->lock_ns, how->deadline_ns, err))
-		return false;
-	if (how->plan_only)
-		return true;
-	if (!c->driver->simple(c, STR("SELECT pg_catalog.pg_advisory_xact_lock(" LOCK_KEY ")"), how->deadline_ns,
-			       &lock)) {
-		*err = lock;
-		if (lock.code == ERR_DATABASE_BUSY)
-			(void)err_set(err, ERR_DATABASE_BUSY,
-				      "another migration of this database has been running for %.0f s; nothing was "
-				      "changed: try again",
-				      (double)(clock_mono_ns() - began) / 1e9);
-		return false;
-	}
-	return postgres_migrate_patience(c, how->lock_ns, how->deadline_ns, err);
 }
