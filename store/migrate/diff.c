@@ -333,7 +333,7 @@ struct alter_effect diff_alter_effect(const struct live_column *live, const stru
 
 bool diff_index_owned(const struct live_index *x)
 {
-	return !x->partial && !x->expression && (starts(x->name, "idx_") || starts(x->name, "uq_"));
+	return !x->partial && !x->expression && !x->special && (starts(x->name, "idx_") || starts(x->name, "uq_"));
 }
 
 bool diff_covers(const struct dialect *d, const struct live_index *x, struct str column)
@@ -453,8 +453,7 @@ static bool allows(struct arena *a, const struct schema_check *want, const struc
 	return false;
 }
 
-/* Whether a live check, whatever its name, asks for the same values of the same column. */
-static bool same_check(const struct dialect *d, const struct live_check *live, const struct schema_check *want)
+bool diff_same_check(const struct dialect *d, const struct live_check *live, const struct schema_check *want)
 {
 	struct literal_check c;
 	struct arena a;
@@ -474,7 +473,7 @@ const struct live_check *diff_find_check(const struct dialect *d, const struct l
 {
 	*ret_same = true;
 	for (size_t i = 0; i < t->n_checks; i++)
-		if (same_check(d, &t->checks[i], want))
+		if (diff_same_check(d, &t->checks[i], want))
 			return &t->checks[i];
 	*ret_same = false;
 	for (size_t i = 0; i < t->n_checks; i++)

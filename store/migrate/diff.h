@@ -44,6 +44,8 @@ const struct live_index *diff_find_index(const struct dialect *d, const struct l
 /* Whether the model still wants this live index. */
 bool diff_index_wanted(const struct dialect *d, const struct model *m, const struct live_index *x);
 
+/* Whether a live check, whatever its name, allows the same values of the same column. */
+bool diff_same_check(const struct dialect *d, const struct live_check *live, const struct schema_check *want);
 /* The check that does what the wanted one asks for, or that it takes the place of: by what it says, by name, or
  * (SQLite) an anonymous list of values of the same column. NULL: there is none. *ret_same: it says the same. */
 const struct live_check *diff_find_check(const struct dialect *d, const struct live_table *t,

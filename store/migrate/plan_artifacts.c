@@ -188,7 +188,8 @@ static bool check_wanted(const struct planner *pl, const struct table_pair *tp, 
 	bool same;
 
 	for (size_t i = 0; i < tp->m->n_checks; i++)
-		if (diff_find_check(pl->d, tp->t, &tp->m->checks[i], &same) == k)
+		if (diff_find_check(pl->d, tp->t, &tp->m->checks[i], &same) == k ||
+		    diff_same_check(pl->d, k, &tp->m->checks[i]))
 			return true;
 	return false;
 }
@@ -217,7 +218,8 @@ static void plan_foreign_key(struct planner *pl, const struct table_pair *tp, co
 	bool same;
 	const struct live_foreign_key *live = diff_find_foreign_key(pl->d, pl->live, tp->t, fk, &same);
 
-	if (live != NULL && same)
+	/* a new column of SQLite has brought its own along where it can */
+	if ((live != NULL && same) || plan_inline_key(pl, tp, fk))
 		return;
 	if (pl->d->id == DIALECT_SQLITE) {
 		planner_warn(

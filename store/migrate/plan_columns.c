@@ -94,6 +94,29 @@ static void alter_table(struct planner *pl, const struct table_pair *tp, const c
 	dialect_quote_ident(&pl->b, column);
 }
 
+bool plan_inline_key(const struct planner *pl, const struct table_pair *tp, const struct foreign_key *fk)
+{
+	const struct column *c = model_column(tp->m, fk->column);
+
+	return pl->d->id == DIALECT_SQLITE && !tp->rebuilt && c != NULL && c->nullable &&
+	       live_find_column(pl->d, tp->t, c->name) == NULL;
+}
+
+static void put_inline_key(struct planner *pl, const struct table_pair *tp, const struct column *c)
+{
+	for (size_t i = 0; i < tp->m->n_fks; i++) {
+		const struct foreign_key *fk = &tp->m->fks[i];
+
+		if (!str_eq(fk->column, c->name) || !plan_inline_key(pl, tp, fk))
+			continue;
+		strbuf_puts(&pl->b, " REFERENCES ");
+		dialect_quote_ident(&pl->b, fk->to_table);
+		strbuf_puts(&pl->b, " (");
+		dialect_quote_ident(&pl->b, fk->to_column);
+		strbuf_printf(&pl->b, ") ON DELETE %s", ddl_on_delete(fk));
+	}
+}
+
 static void add_column(struct planner *pl, const struct table_pair *tp, const struct column *c)
 {
 	struct str literal = c->nullable || tp->t->rows == 0 ? STR_NONE : plan_default_literal(pl, c);
@@ -111,6 +134,7 @@ static void add_column(struct planner *pl, const struct table_pair *tp, const st
 	}
 	if (inline_unique)
 		strbuf_puts(&pl->b, " UNIQUE");
+	put_inline_key(pl, tp, c);
 	made = planner_emit(pl, CHANGE_ADD_COLUMN, tp->m->table, c->name);
 	made->rows_affected = literal.p != NULL ? tp->t->rows : 0;
 	if (literal.p != NULL && pl->d->id == DIALECT_POSTGRES) {

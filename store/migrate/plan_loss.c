@@ -183,22 +183,21 @@ static void put_postgres(struct planner *pl, const struct table_pair *tp, const 
 	strbuf_init(&table, 0);
 	(void)put_key(pl, tp->t, &key);
 	dialect_quote_ident(&table, tp->t->name);
-	strbuf_printf(
-		&body,
-		"DECLARE n bigint := 0; example text; r record; BEGIN BEGIN SELECT count(*), max(%.*s) INTO n, example "
-		"FROM %.*s WHERE %.*s IS NOT NULL AND (",
-		STR_FMT(strbuf_str(&key)), STR_FMT(strbuf_str(&table)), STR_FMT(name));
+	strbuf_printf(&body,
+		      "\n#variable_conflict use_column\n"
+		      "DECLARE ferrod_n bigint := 0; ferrod_key text; ferrod_row record; BEGIN BEGIN "
+		      "SELECT count(*), max(%.*s) INTO ferrod_n, ferrod_key FROM %.*s WHERE %.*s IS NOT NULL AND (",
+		      STR_FMT(strbuf_str(&key)), STR_FMT(strbuf_str(&table)), STR_FMT(name));
 	put_cast_test(&body, c, live->type, name);
-	strbuf_printf(
-		&body,
-		"); EXCEPTION WHEN OTHERS THEN n := 0; example := NULL; FOR r IN SELECT %.*s AS k, %.*s AS c FROM "
-		"%.*s WHERE %.*s IS NOT NULL LOOP BEGIN IF ",
-		STR_FMT(strbuf_str(&key)), STR_FMT(name), STR_FMT(strbuf_str(&table)), STR_FMT(name));
-	put_cast_test(&body, c, live->type, STR("r.c"));
-	strbuf_puts(&body,
-		    " THEN n := n + 1; example := r.k; END IF; EXCEPTION WHEN OTHERS THEN n := n + 1; "
-		    "example := r.k; END; END LOOP; END; PERFORM pg_catalog.set_config('ferrod.loss', n || ' ' || "
-		    "coalesce(example, ''), true); END");
+	strbuf_printf(&body,
+		      "); EXCEPTION WHEN OTHERS THEN ferrod_n := 0; ferrod_key := NULL; "
+		      "FOR ferrod_row IN SELECT %.*s AS k, %.*s AS c FROM %.*s WHERE %.*s IS NOT NULL LOOP BEGIN IF ",
+		      STR_FMT(strbuf_str(&key)), STR_FMT(name), STR_FMT(strbuf_str(&table)), STR_FMT(name));
+	put_cast_test(&body, c, live->type, STR("ferrod_row.c"));
+	strbuf_puts(&body, " THEN ferrod_n := ferrod_n + 1; ferrod_key := ferrod_row.k; END IF; "
+			   "EXCEPTION WHEN OTHERS THEN ferrod_n := ferrod_n + 1; ferrod_key := ferrod_row.k; END; "
+			   "END LOOP; END; PERFORM pg_catalog.set_config('ferrod.loss', ferrod_n || ' ' || "
+			   "coalesce(ferrod_key, ''), true); END");
 	strbuf_puts(&pl->b, "DO ");
 	dialect_quote_literal(&pl->b, strbuf_str(&body));
 	strbuf_done(&body);

@@ -14,16 +14,17 @@
 
 #define TABLES \
 	"FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace " \
-	"AND n.nspname = pg_catalog.current_schema() AND c.relkind IN ('r', 'p') "
+	"AND n.nspname = pg_catalog.current_schema() AND c.relkind IN ('r', 'p') AND NOT c.relispartition "
 #define ORDER "ORDER BY c.relname COLLATE \"C\", "
 
 static const char tables_sql[] = "SELECT c.relname::text " TABLES "ORDER BY c.relname COLLATE \"C\"";
 
 static const char others_sql[] =
 	"SELECT c.relname::text, CASE c.relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' "
-	"WHEN 'f' THEN 'foreign table' WHEN 'S' THEN 'sequence' WHEN 'c' THEN 'composite type' ELSE 'index' END "
+	"WHEN 'f' THEN 'foreign table' WHEN 'r' THEN 'partition' WHEN 'p' THEN 'partition' WHEN 'S' THEN 'sequence' "
+	"WHEN 'c' THEN 'composite type' ELSE 'index' END "
 	"FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
-	"AND n.nspname = pg_catalog.current_schema() AND c.relkind NOT IN ('r', 'p', 't') "
+	"AND n.nspname = pg_catalog.current_schema() AND (c.relkind NOT IN ('r', 'p', 't') OR c.relispartition) "
 	"ORDER BY c.relname COLLATE \"C\"";
 
 /* An enum type of another schema has no name that a model could say. A serial column is one whose default is the next
