@@ -4,6 +4,7 @@
 #include "service/base/clock.h"
 #include "service/base/fiber.h"
 #include "service/base/mem.h"
+#include "store/exec/exec.h"
 
 #include "service/base/banned.h"
 
@@ -16,7 +17,7 @@ struct store *store_create(const struct store_options *o)
 
 	s->options = *o;
 	pool_set_statement_timeout(o->statement_timeout_s);
-	connection_registry_init(&s->connections);
+	connection_registry_init(&s->connections, &exec_sharing);
 	schema_registry_init(&s->models);
 	s->sessions = session_table_create(&o->sessions);
 	s->transactions = tx_table_create(s->sessions, o->tx_timeout_s, o->tx_timeout_max_s, o->sessions.tombstone_s,

@@ -381,6 +381,7 @@ static bool run_atomic(struct batch *b, struct err *err)
 	for (int attempt = 0;; attempt++) {
 		struct driver_conn *dc;
 		context_write(&b->c, true);
+		b->c.exec.reads_only = !b->writes;
 		/* A writer takes its turn before it reads: what it has read stays true. */
 		bool ok = (!b->writes || exec_conn(&b->c.exec, LEASE_WRITE, &dc, err)) && run_all(b, err);
 		if (ok)

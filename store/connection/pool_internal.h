@@ -1,5 +1,5 @@
 /*
- * Shared by the files of the pool only: pool.c (life, leases, housekeeping) and pool_queue.c (who gets which
+ * Shared by the files of the pool only: pool_config.c, pool_lease.c (life, leases, housekeeping) and pool_queue.c (who gets which
  * connection).
  *
  * A connection is in one of four places: idle (a list, last used first), leased, being opened, or nowhere. One
@@ -25,9 +25,8 @@ struct pool {
 	const struct dsn *dsn;
 	struct pool_config cfg;
 	struct driver_db *db;
-	struct lane_set *lanes;     /* owned */
-	struct reader_set *readers; /* owned */
-	struct mutex lock;          /* of all that follows */
+	int64_t n_resting; /* atomic: leases on which nothing runs, see lease_rest */
+	struct mutex lock; /* of all that follows */
 	struct driver_conn *idle;
 	int64_t n_idle, n_leased, n_opening;
 	struct pool_waiter *head, *tail;

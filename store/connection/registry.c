@@ -9,9 +9,9 @@
 
 #define UNNAMED "default" /* the name of an unnamed connection */
 
-void connection_registry_init(struct connection_registry *r)
+void connection_registry_init(struct connection_registry *r, const struct connection_sharing *sharing)
 {
-	*r = (struct connection_registry){.next_uid = 1};
+	*r = (struct connection_registry){.sharing = sharing, .next_uid = 1};
 	mutex_init(&r->lock);
 	map_init(&r->by_name);
 }
@@ -42,6 +42,7 @@ void connection_unref(struct connection *c)
 		return;
 	if (c->pool != NULL) {
 		pool_close(c->pool);
+		c->sharing->destroy(c);
 		pool_unref(c->pool);
 	}
 	arena = c->arena;
@@ -169,6 +170,8 @@ bool connection_open(struct connection_registry *r, const struct connect_options
 		(void)failed(c, err);
 		goto fail;
 	}
+	c->sharing = r->sharing;
+	c->sharing->create(c);
 	if (!prove(c, deadline, err))
 		goto fail;
 	*ret = c;

@@ -10,6 +10,9 @@
  * it. */
 #define CONNECTION_ERROR_CLASSES 18
 
+struct lane_set;   /* store/exec/lane.h */
+struct reader_set; /* store/exec/reader.h */
+
 struct connection {
 	int refs; /* atomic */
 	struct arena arena;
@@ -18,6 +21,9 @@ struct connection {
 	const struct driver *driver;
 	const struct dialect *dialect;
 	struct pool *pool;
+	struct lane_set *lanes;                   /* owned: queues of quick statements */
+	struct reader_set *readers;               /* owned: the connections that reads of one loop turn share */
+	const struct connection_sharing *sharing; /* who made them */
 	bool identity_map;
 	bool implicit;                      /* the built-in default: the first unnamed connect replaces it */
 	bool unnamed;                       /* made by an unnamed connect */
@@ -38,14 +44,21 @@ struct connect_options {
 	struct pool_config pool;
 };
 
+/* Makes and frees what statements of one connection share, of which this room knows nothing. */
+struct connection_sharing {
+	void (*create)(struct connection *c);  /* sets lanes and readers; the pool is there */
+	void (*destroy)(struct connection *c); /* nobody uses them any more */
+};
+
 struct connection_registry {
+	const struct connection_sharing *sharing; /* borrowed */
 	struct mutex lock;
 	struct map by_name;          /* -> struct connection, one reference each */
 	struct connection *fallback; /* the default; borrowed from by_name, may be NULL */
 	uint64_t next_uid;
 };
 
-void connection_registry_init(struct connection_registry *r);
+void connection_registry_init(struct connection_registry *r, const struct connection_sharing *sharing);
 void connection_registry_done(struct connection_registry *r);
 
 struct connection *connection_ref(struct connection *c);

@@ -18,11 +18,26 @@
 /* A unit inside a transaction; units do not nest. */
 #define SAVEPOINT "ferrod_unit"
 
+static void create_shared(struct connection *c)
+{
+	c->lanes = lane_set_create();
+	c->readers = reader_set_create();
+}
+
+static void destroy_shared(struct connection *c)
+{
+	lane_set_destroy(c->lanes);
+	reader_set_unref(c->readers);
+}
+
+const struct connection_sharing exec_sharing = {create_shared, destroy_shared};
+
 void exec_begin(struct exec *x, const struct route *r, int64_t deadline, bool atomic)
 {
 	memset(x, 0, sizeof(*x));
 	x->route = r;
 	x->deadline = deadline;
+	x->since_ns = r->since_ns != 0 ? r->since_ns : clock_mono_ns();
 	x->atomic = atomic;
 }
 
@@ -53,6 +68,9 @@ static bool open_unit(struct exec *x, struct driver_conn *c, struct err *err)
 	if (x->route->tx != NULL) {
 		if (!c->driver->simple(c, STR("SAVEPOINT " SAVEPOINT), deadline, err))
 			return false;
+	} else if (c->driver->begin_write != NULL && !x->reads_only) {
+		if (!c->driver->begin_write(c, deadline, err))
+			return false;
 	} else if (!c->driver->begin(c, TX_ISO_DEFAULT, false, deadline, err)) {
 		return false;
 	}
@@ -81,6 +99,7 @@ static bool acquire(struct exec *x, enum lease_mode mode, struct driver_conn **r
 		return false;
 	}
 	*ret = l->conn;
+	l->conn->since_ns = x->since_ns;
 	return open_unit(x, l->conn, err);
 }
 
@@ -147,6 +166,7 @@ static bool run_on(struct run *r, struct driver_conn *c, struct err *err)
 	bool ok = true;
 
 	memset(r->result, 0, sizeof(*r->result));
+	c->since_ns = r->x->since_ns;
 	if (!driver->prepare(c, r->s, deadline, &cur, err))
 		return false;
 	/* Raw SQL shows only now that it writes; it has not stepped yet, so on SQLite it holds no snapshot of its own
@@ -277,7 +297,7 @@ static bool run_in_lane(struct run *r, bool *ret_done, struct err *err)
 	struct pool *p = r->x->route->conn->pool;
 	const int64_t from = clock_mono_ns();
 	struct batch_item item;
-	bool ok = lane_run(pool_lanes(p), p, r->s, r->x->deadline, &item, err);
+	bool ok = lane_run(r->x->route->conn->lanes, p, r->s, r->x->deadline, &item, err);
 
 	book(r, from, r->sink_ns);
 	*ret_done = ok || !item.again;
@@ -291,7 +311,7 @@ static bool run_shared(struct run *r, bool *ret_done, struct err *err)
 	const int64_t from = clock_mono_ns(), before = worked_ns(r->x);
 	struct driver_conn *c;
 	struct reader *reader;
-	bool ok = reader_enter(pool_readers(p), p, r->x->deadline, &reader, &c, &r->x->lease_ns, err);
+	bool ok = reader_enter(r->x->route->conn->readers, p, r->x->deadline, &reader, &c, &r->x->lease_ns, err);
 
 	*ret_done = reader != NULL || !ok;
 	if (reader != NULL) {
@@ -301,7 +321,7 @@ static bool run_shared(struct run *r, bool *ret_done, struct err *err)
 	if (*ret_done)
 		book(r, from, 0);
 	if (reader != NULL)
-		lane_learn(pool_lanes(p), p, r->s, worked_ns(r->x) - before);
+		lane_learn(r->x->route->conn->lanes, p, r->s, worked_ns(r->x) - before);
 	return ok;
 }
 
@@ -312,7 +332,7 @@ static bool run_quick(struct run *r, bool *ret_done, struct err *err)
 	struct pool *p = x->route->conn->pool;
 
 	*ret_done = false;
-	if (x->route->tx != NULL || x->atomic || x->lease.conn != NULL || !lane_fits(pool_lanes(p), p, r->s))
+	if (x->route->tx != NULL || x->atomic || x->lease.conn != NULL || !lane_fits(x->route->conn->lanes, p, r->s))
 		return true;
 	if (r->s->access == STMT_READ && pool_driver(p)->run_batch == NULL)
 		return run_shared(r, ret_done, err);
@@ -327,7 +347,7 @@ static bool run_alone(struct run *r, struct err *err)
 	const int64_t before = worked_ns(x);
 	const bool ok = run_once(r, err);
 
-	lane_learn(pool_lanes(x->route->conn->pool), x->route->conn->pool, r->s, worked_ns(x) - before);
+	lane_learn(x->route->conn->lanes, x->route->conn->pool, r->s, worked_ns(x) - before);
 	if (ok || !fresh || !worth_another(r, err))
 		return ok;
 	lease_release(&x->lease);

@@ -332,6 +332,8 @@ static enum pg_io read_prologue(struct pipeline *p)
 		failed = failed || (res != NULL && (status == PGRES_FATAL_ERROR || status == PGRES_PIPELINE_ABORTED));
 		p->ends = p->ends || pg_is_fatal(res);
 		PQclear(res);
+		if (status == PGRES_COPY_IN || status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH)
+			return PG_IO_LOST; /* nobody asked for it, and it would never end */
 		if (res == NULL || status != PGRES_PIPELINE_SYNC)
 			continue;
 		p->c->n_syncs--;

@@ -203,7 +203,8 @@ bool sqlite_introspect(struct driver_conn *conn, struct arena *a, int64_t deadli
 	*ret = (struct live_schema){0};
 	if (!catalog_query(&c, str_z(tables_sql), "tT", on_table, err) ||
 	    !catalog_query(&c, str_z(others_sql), "tt", on_other, err) ||
-	    !catalog_query(&c, str_z(columns_sql), "ttTiTii", on_column, err) || !catalog_query(&c, str_z(fks_sql), "titTTTTi", on_fk, err))
+	    !catalog_query(&c, str_z(columns_sql), "ttTiTii", on_column, err) ||
+	    !catalog_query(&c, str_z(fks_sql), "titTTTTi", on_fk, err))
 		return false;
 	read_texts(&c);
 	return catalog_query(&c, str_z(indexes_sql), "ttitiTTiT", on_index, err) &&

@@ -5,24 +5,12 @@
 #include "service/base/fiber.h"
 #include "service/base/mem.h"
 #include "store/connection/pool_internal.h"
-#include "store/exec/lane.h"
-#include "store/exec/reader.h"
 
 #include "service/base/banned.h"
 
 #define OPEN_TIMEOUT_NS (10 * CLOCK_NS_PER_S) /* by housekeeping */
 
 /* ---- life ---- */
-
-struct pool_config pool_config_default(void)
-{
-	return (struct pool_config){
-		.max_connections = 5,
-		.acquire_timeout_s = 5,
-		.idle_timeout_s = 600,
-		.max_lifetime_s = 1800,
-	};
-}
 
 bool pool_create(const struct driver *driver, const struct dsn *dsn, const struct pool_config *cfg, struct pool **ret,
 		 struct err *err)
@@ -38,8 +26,6 @@ bool pool_create(const struct driver *driver, const struct dsn *dsn, const struc
 	p->dsn = dsn;
 	p->cfg = *cfg;
 	p->db = db;
-	p->lanes = lane_set_create();
-	p->readers = reader_set_create();
 	mutex_init(&p->lock);
 	*ret = p;
 	return true;
@@ -57,37 +43,13 @@ void pool_unref(struct pool *p)
 		return;
 	pool_close(p);
 	p->driver->db_close(p->db);
-	lane_set_destroy(p->lanes);
-	reader_set_destroy(p->readers);
 	mutex_done(&p->lock);
 	mem_free(p);
-}
-
-static double statement_timeout_default_s;
-
-void pool_set_statement_timeout(double seconds)
-{
-	statement_timeout_default_s = seconds;
-}
-
-double pool_statement_timeout(const struct pool *p)
-{
-	return p->cfg.statement_timeout_s > 0 ? p->cfg.statement_timeout_s : statement_timeout_default_s;
 }
 
 const struct driver *pool_driver(const struct pool *p)
 {
 	return p->driver;
-}
-
-struct reader_set *pool_readers(const struct pool *p)
-{
-	return p->readers;
-}
-
-struct lane_set *pool_lanes(const struct pool *p)
-{
-	return p->lanes;
 }
 
 bool pool_groups_writes(const struct pool *p)
@@ -138,6 +100,8 @@ bool pool_gave_up(struct pool *p, enum lease_mode mode, enum wait_result why, st
 	mutex_unlock(&p->lock);
 	if (mode == LEASE_READ || p->driver->writer_turn == NULL)
 		return pool_none_free(p, why, err);
+	if (why == WAIT_TIMEOUT && p->driver->locked_out != NULL && p->driver->locked_out(p->db))
+		return err_set(err, ERR_DATABASE_BUSY, "the database is locked by another user; try again");
 	(void)err_set(err, ERR_POOL_TIMEOUT, "another request or transaction was writing to the database all the time");
 	err->cancelled = why == WAIT_CANCELLED;
 	return false;
@@ -165,6 +129,7 @@ bool pool_lease(struct pool *p, enum lease_mode mode, int64_t deadline, struct l
 	p->stats.acquired++;
 	p->stats.acquire_ns += (uint64_t)(clock_mono_ns() - start);
 	mutex_unlock(&p->lock);
+	c->since_ns = start;
 	*ret = (struct lease){
 		.pool = pool_ref(p), .conn = c, .writer = turn != NULL, .turn = turn, .since_ns = clock_mono_ns()};
 	return true;
@@ -236,11 +201,20 @@ static void put(struct pool *p, struct driver_conn *c, bool ok)
 		pool_discard(p, c);
 }
 
+void lease_rest(struct lease *l, bool resting)
+{
+	if (l->resting == resting)
+		return;
+	l->resting = resting;
+	__atomic_add_fetch(&l->pool->n_resting, resting ? 1 : -1, __ATOMIC_RELAXED);
+}
+
 void lease_release(struct lease *l)
 {
 	struct pool *p = l->pool;
 	struct driver_conn *c = l->conn;
 	struct turn *turn = l->writer ? l->turn : NULL;
+	const bool resting = l->resting;
 	bool ok;
 
 	if (p == NULL)
@@ -251,6 +225,8 @@ void lease_release(struct lease *l)
 	if (turn != NULL)
 		turn_give(turn);
 	put(p, c, ok);
+	if (resting) /* it was idle to others all the time */
+		__atomic_sub_fetch(&p->n_resting, 1, __ATOMIC_RELAXED);
 	fiber_unshield();
 	pool_unref(p);
 }
@@ -351,16 +327,11 @@ void pool_stats(struct pool *p, struct pool_stats *ret)
 	*ret = p->stats;
 	ret->size = p->n_idle + p->n_leased + p->n_opening;
 	/* whose answer has come finds nothing of it in use */
-	const int64_t resting = reader_resting(p->readers);
+	const int64_t resting = __atomic_load_n(&p->n_resting, __ATOMIC_RELAXED);
 	ret->in_use = p->n_leased > resting ? p->n_leased - resting : 0;
 	ret->idle = p->n_idle + p->n_leased - ret->in_use;
 	ret->waiting = p->n_waiting;
 	mutex_unlock(&p->lock);
-}
-
-const struct pool_config *pool_get_config(const struct pool *p)
-{
-	return &p->cfg;
 }
 
 void pool_server_version(struct pool *p, char buf[64])
