@@ -1,5 +1,7 @@
 /* Row sinks that write into the answer. */
 #include "handlers/answer/rows.h"
+
+#include "service/base/map.h"
 #include "handlers/unit/mapped.h"
 
 #include "service/base/banned.h"
@@ -78,18 +80,27 @@ static void csv_value(struct rows_writer *w, struct value v)
 	strbuf_done(&one);
 }
 
+const bool *rows_hidden(struct arena *a, const struct str *names, size_t n)
+{
+	bool *hidden = arena_array(a, n + 1, sizeof(*hidden));
+	struct map seen;
+	map_init(&seen);
+	for (size_t i = n; i-- > 0;)
+		hidden[i] = map_put(&seen, names[i], hidden) != NULL;
+	map_done(&seen);
+	return hidden;
+}
+
 /* Prefixes are built once a statement; a name that comes again later hides this one (the last wins). */
 static void set_columns(struct rows_writer *w, size_t n, const struct str *names, size_t n_visible)
 {
 	struct arena *a = &w->c->req->arena;
 	w->n = n;
 	w->n_shown = 0;
+	const bool *repeated = w->raw ? rows_hidden(a, names, n) : NULL;
 	w->columns = arena_array(a, n + 1, sizeof(*w->columns));
 	for (size_t i = 0; i < n; i++) {
-		bool hidden = i >= n_visible;
-		for (size_t k = i + 1; k < n && w->raw && !hidden; k++)
-			hidden = str_eq(names[i], names[k]);
-		if (hidden)
+		if (i >= n_visible || (repeated != NULL && repeated[i]))
 			continue;
 		struct codec_writer *column = &w->columns[w->n_shown++];
 		const size_t from = w->text.len;

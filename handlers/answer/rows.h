@@ -40,6 +40,8 @@ void rows_raw(struct rows_writer *w, struct context *c);
 /* Rows of a lowered query over m; columns from n_visible on are read but not shown. */
 void rows_model(struct rows_writer *w, struct context *c, const struct model *m, const struct result_shape *shape,
 		size_t n_visible);
+/* For each column of a client's own SQL: does a later one have its name, so that it is not shown? In the arena. */
+const bool *rows_hidden(struct arena *a, const struct str *names, size_t n);
 /* The sink to run the statement with. */
 struct row_sink rows_sink(struct rows_writer *w);
 /* Ends the array; JSON: `"row_count":N` is written and the object left open for more members: finish with rows_close.

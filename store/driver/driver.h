@@ -40,13 +40,16 @@ struct driver_conn {
 	uint64_t generation;   /* of the pool when it was opened; older ones are replaced */
 	int64_t since_ns;      /* when what its user waits for began: others' locks are waited for so long after it */
 	int64_t statement_timeout_ns; /* 0: none but the request's deadline */
+	int64_t request_deadline_ns;  /* set before each prepare: its request's own end, whatever the statement's is */
+	bool unreplicated;            /* PostgreSQL: the last commit's wait for a standby was cancelled */
 	bool session_dirty;           /* raw SQL ran: `reset` before the next lease */
 	struct driver_conn *next;     /* the pool's list */
 	uint64_t cache_hits, cache_misses;
 	/* Top-level transactions that have ended on this connection, whoever's SQL ended them; never reset. Counted
 	 * after every statement: on PostgreSQL by the command tag (COMMIT; ROLLBACK when the connection is idle then,
 	 * so not ROLLBACK TO), on SQLite when sqlite3_get_autocommit has turned from 0 to 1 (rolled back when the
-	 * rollback hook fired, else committed). */
+	 * rollback hook fired, else committed). COMMIT AND CHAIN and ROLLBACK AND CHAIN count, though the next one is
+	 * open then; PREPARE TRANSACTION counts as both: what will become of it is not known. */
 	uint64_t n_commits, n_rollbacks;
 };
 

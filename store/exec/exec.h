@@ -50,6 +50,7 @@ struct exec {
 	bool atomic;        /* BEGIN before the first statement (own lease), or a savepoint inside a transaction */
 	bool reads_only;    /* of an atomic one: nothing in it will write. Set behind exec_begin by who knows */
 	bool started;
+	uint64_t n_commits, n_rollbacks; /* the connection's counts when an atomic unit began */
 	struct driver_conn *loading; /* a load runs there */
 	int64_t db_ns;               /* time spent below exec */
 	int64_t lease_ns;            /* of it, waiting for a connection */

@@ -40,6 +40,7 @@ bool route_resolve(struct store *s, const struct route_request *q, struct route 
 		ok = connection_get(&s->connections, q->using, &r.conn, err);
 	else if (ok)
 		ok = connection_get_default(&s->connections, &r.conn, err);
+	ok = ok && connection_available(r.conn, err);
 	if (!ok) {
 		route_release(s, &r);
 		return false;
