@@ -2,7 +2,8 @@
 #ifndef FERROD_STORE_MIGRATE_RUN_H
 #define FERROD_STORE_MIGRATE_RUN_H
 
-#include "store/migrate/apply.h"
+#include "store/connection/registry.h"
+#include "store/migrate/migration.h"
 
 struct run {
 	struct connection *conn;
