@@ -210,6 +210,9 @@ struct driver {
 	 * waits. Parks. */
 	bool (*migrate_patience)(struct driver_conn *c, int64_t lock_ns, int64_t deadline_ns,
 				 struct err *err) MUST_CHECK;
+	/* Fills uses and broken of a live schema, in the arena. Parks. */
+	bool (*migrate_uses)(struct driver_conn *c, struct arena *a, int64_t deadline_ns, struct live_schema *ret,
+			     struct err *err) MUST_CHECK;
 	/* Before the commit of rebuilt tables: ERR_MIGRATION_REFUSED when the database is not sound. NULL: nothing to
 	 * look at. Parks. */
 	bool (*migrate_check)(struct driver_conn *c, int64_t deadline_ns, struct err *err) MUST_CHECK;

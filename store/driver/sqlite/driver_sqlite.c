@@ -331,6 +331,7 @@ const struct driver driver_sqlite = {
 	.list_tables = sqlite_list_tables,
 	.introspect = sqlite_introspect,
 	.migrate_begin = sqlite_migrate_begin,
+	.migrate_uses = sqlite_migrate_uses,
 	.migrate_check = sqlite_migrate_check,
 	.migrate_end = sqlite_migrate_end,
 	.stale = sqlite_stale,

@@ -209,6 +209,8 @@ int sqlite_like_register(struct sqlite_conn *c);
 /* ---- sqlite_policy.c ---- */
 
 void sqlite_policy_init(struct sqlite_conn *c);
+/* The authorizer that says what a client's SQL may do, in place of any other. */
+void sqlite_policy_authorize(struct sqlite_conn *c);
 /* Before a statement is compiled: nothing of it has been seen yet. */
 void sqlite_policy_begin(struct sqlite_conn *c);
 
