@@ -88,17 +88,6 @@ static bool send_pipeline(struct pg_conn *c, struct started *st)
 	       send_prepared(c, st->id) && PQpipelineSync(c->pg) == 1;
 }
 
-bool pg_send_once(struct pg_conn *c, const struct stmt *s)
-{
-	const struct pg_params *p = &c->params;
-
-	strbuf_reset(&c->text);
-	strbuf_put(&c->text, s->sql);
-	strbuf_putc(&c->text, '\0');
-	return !strbuf_failed(&c->text) &&
-	       PQsendQueryParams(c->pg, c->text.p, (int)p->n, p->types, p->values, p->lengths, p->formats, 0) == 1;
-}
-
 static bool send_stmt(struct pg_conn *c, const struct stmt *s, struct pg_flight *f, struct started *st)
 {
 	bool fits = false;

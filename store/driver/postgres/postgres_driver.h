@@ -2,7 +2,8 @@
  * What the files of the PostgreSQL driver share:
  *
  *   driver_postgres.c    the vtable: transactions, reset, ping, lists
- *   postgres_connect.c   open, close, the settings of every connection
+ *   postgres_connect.c   open, close
+ *   postgres_settings.c  the settings of every session
  *   postgres_io.c        waiting, draining
  *   postgres_cancel.c    requests to cancel a statement
  *   postgres_cursor.c    prepare, step, finish
@@ -152,6 +153,7 @@ static inline struct pg_conn *pg_conn(struct driver_conn *c)
 /* postgres_connect.c */
 bool pg_open(struct driver_db *db, int64_t deadline_ns, struct driver_conn **ret, struct err *err) MUST_CHECK;
 void pg_close(struct driver_conn *base);
+/* postgres_settings.c */
 /* The statement that puts a session's settings where this driver needs them, in b; `local`: "true" for the transaction
  * only, "false". */
 void pg_settings_sql(const struct dsn *dsn, const char *local, struct strbuf *b);
@@ -182,6 +184,8 @@ bool pg_usable(struct pg_conn *c, int64_t deadline_ns, struct err *err) MUST_CHE
 bool pg_ready(struct pg_conn *c, int64_t deadline_ns, struct err *err) MUST_CHECK;
 /* Runs a text by the simple protocol; the last command tag goes to tag (may be NULL). Parks. */
 bool pg_simple(struct pg_conn *c, const char *sql, int64_t deadline_ns, char tag[32], struct err *err) MUST_CHECK;
+/* Queues a statement without a name; the text is kept in c->text. */
+bool pg_send_once(struct pg_conn *c, const struct stmt *s) MUST_CHECK;
 /* To be told how each statement ended that began inside a transaction: tag NULL when it failed. Counts the
  * transaction's end. */
 void pg_count_end(struct pg_conn *c, const char *tag);
@@ -214,9 +218,6 @@ bool pg_send_deallocate(struct pg_conn *c, uint64_t id) MUST_CHECK;
 /* Rows that a statement changed; those that it read do not count. */
 int64_t pg_count_affected(PGresult *res);
 void pg_cursor_done(struct pg_cursor *cur);
-
-/* Queues a statement without a name; the text is kept in c->text. */
-bool pg_send_once(struct pg_conn *c, const struct stmt *s) MUST_CHECK;
 
 /* postgres_pooled.c */
 struct pg_names *pg_names_create(void);
