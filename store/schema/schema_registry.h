@@ -6,7 +6,8 @@
 #include "store/schema/schema.h"
 
 struct schema_registry {
-	struct mutex lock;
+	struct turn changing;   /* of those who make the next set out of this one; held across parks */
+	struct mutex lock;      /* of the two below */
 	struct schema *current; /* owned reference */
 	uint64_t generation;
 };
@@ -21,12 +22,12 @@ struct schema_change {
 	bool replace_all; /* PUT, else POST */
 	bool may_sql;     /* of schema_source */
 };
-/* What schema_from_source does, applied to the current set and published in one step under the lock. *ret: a new
- * reference to what was published. */
+/* What schema_from_source does, applied to the current set and published in one step; one change at a time. *ret: a new
+ * reference to what was published. Parks, as do the two below. err->cancelled: given up. */
 bool schema_registry_apply(struct schema_registry *r, const json_t *doc, const struct schema_change *how,
 			   struct arena *scratch, struct schema **ret, struct err *err) MUST_CHECK;
 bool schema_registry_remove(struct schema_registry *r, struct str model, struct arena *scratch,
 			    struct err *err) MUST_CHECK;
-void schema_registry_clear(struct schema_registry *r);
+bool schema_registry_clear(struct schema_registry *r, struct err *err) MUST_CHECK;
 
 #endif
