@@ -87,7 +87,7 @@ bool handle_model(struct request *req, struct response *res, struct err *err)
 
 bool handle_models_clear(struct request *req, struct response *res, struct err *err)
 {
-	if (!request_args_known(req, context_no_args, err) || !schema_registry_clear(registry(req), err))
+	if (!request_args_known(req, context_no_args, err) || !schema_registry_clear(registry(req), &req->arena, err))
 		return false;
 	res->status = 204;
 	return true;

@@ -3,6 +3,7 @@
 #include "store/schema/schema_registry.h"
 
 #include "service/base/clock.h"
+#include "service/base/mem.h"
 #include "store/schema/schema_json.h"
 
 #include "service/base/banned.h"
@@ -12,15 +13,52 @@ void schema_registry_init(struct schema_registry *r)
 	turn_init(&r->changing);
 	mutex_init(&r->lock);
 	r->generation = 0;
+	r->declared = NULL;
 	r->current = schema_empty();
 }
 
 void schema_registry_done(struct schema_registry *r)
 {
 	schema_unref(r->current);
+	schema_declared_destroy(r->declared);
 	r->current = NULL;
+	r->declared = NULL;
 	mutex_done(&r->lock);
 	turn_done(&r->changing);
+}
+
+struct schema_declared *schema_declared_create(struct schema *s)
+{
+	struct schema_declared *d = mem_alloc(sizeof(*d));
+
+	d->schema = s;
+	arena_init(&d->arena);
+	return d;
+}
+
+void schema_declared_destroy(struct schema_declared *d)
+{
+	struct arena arena;
+
+	if (d == NULL)
+		return;
+	schema_unref(d->schema);
+	arena = d->arena;
+	arena_done(&arena);
+	mem_free(d);
+}
+
+static const char *file_of(const struct schema_declared *d, struct str model)
+{
+	const struct model *m = d != NULL ? schema_model(d->schema, model) : NULL;
+
+	return m != NULL ? d->files[m - d->schema->models] : NULL;
+}
+
+static bool declared(const struct schema_registry *r, struct str model, struct err *err)
+{
+	return err_set(err, ERR_DECLARED, "model \"%.*s\" is declared in %s; change it there and reload",
+		       STR_FMT(model), file_of(r->declared, model));
 }
 
 struct schema *schema_registry_get(struct schema_registry *r)
@@ -33,11 +71,15 @@ struct schema *schema_registry_get(struct schema_registry *r)
 	return s;
 }
 
-/* Takes the reference. */
+/* Takes the reference; nobody else has seen s yet. */
 static void publish(struct schema_registry *r, struct schema *s)
 {
 	struct schema *before;
 
+	for (size_t i = 0; i < s->n_models; i++)
+		(void)json_object_set_new(
+			(json_t *)(uintptr_t)s->models[i].json, "origin",
+			json_string(file_of(r->declared, s->models[i].name) != NULL ? "declared" : "told"));
 	mutex_lock(&r->lock);
 	before = r->current;
 	s->generation = ++r->generation;
@@ -46,7 +88,7 @@ static void publish(struct schema_registry *r, struct schema *s)
 	schema_unref(before);
 }
 
-/* The set is made without the lock, which those who only read it need; meanwhile nobody else changes it. */
+/* The set is made without the lock, which those who only read it need; meanwhile nobody else changes anything. */
 static bool begin_change(struct schema_registry *r, struct err *err)
 {
 	if (turn_take(&r->changing, CLOCK_NEVER, 0, NULL) == WAIT_READY)
@@ -54,6 +96,106 @@ static bool begin_change(struct schema_registry *r, struct err *err)
 	(void)err_set(err, ERR_INTERNAL_ERROR, "given up while others changed the models");
 	err->cancelled = true;
 	return false;
+}
+
+static struct schema *base_of(const struct schema_declared *d)
+{
+	return d != NULL ? d->schema : NULL;
+}
+
+static void decref(void *doc)
+{
+	json_decref(doc);
+}
+
+/* d with what has been told so far, but what d has itself. The turn is held. */
+static bool combine(const struct schema_registry *r, const struct schema_declared *d, struct arena *scratch,
+		    struct schema **ret, struct err *err)
+{
+	json_t *doc = json_object(), *models = json_array();
+
+	arena_on_done(scratch, decref, doc);
+	(void)json_object_set_new(doc, "models", models);
+	for (size_t i = 0; i < r->current->n_models; i++) {
+		const struct model *m = &r->current->models[i];
+
+		if (file_of(r->declared, m->name) == NULL && file_of(d, m->name) == NULL)
+			(void)json_array_append(models, (json_t *)(uintptr_t)m->json);
+	}
+	if (schema_from_json(doc, base_of(d), scratch, ret, err))
+		return true;
+	char detail[sizeof(err->detail)];
+	(void)snprintf(detail, sizeof(detail), "%.500s", err->detail);
+	return err_set(err, ERR_INVALID_SCHEMA, "a told model does not fit what is declared: %s", detail);
+}
+
+bool schema_registry_declare(struct schema_registry *r, struct schema_declared *d, struct arena *scratch,
+			     struct err *err)
+{
+	struct schema *s = NULL;
+	struct schema_declared *before = NULL;
+
+	if (!begin_change(r, err))
+		return false;
+	if (combine(r, d, scratch, &s, err)) {
+		mutex_lock(&r->lock);
+		before = r->declared;
+		r->declared = d;
+		mutex_unlock(&r->lock);
+		publish(r, s);
+	}
+	turn_give(&r->changing);
+	schema_declared_destroy(before);
+	return s != NULL;
+}
+
+bool schema_registry_try(struct schema_registry *r, const struct schema_declared *d, struct arena *scratch,
+			 struct schema **ret, struct err *err)
+{
+	struct schema *s = NULL;
+
+	if (!begin_change(r, err))
+		return false;
+	bool ok = combine(r, d, scratch, &s, err);
+	turn_give(&r->changing);
+	if (ok && ret != NULL)
+		*ret = s;
+	else
+		schema_unref(s);
+	return ok;
+}
+
+struct str schema_registry_file(struct schema_registry *r, struct str model, struct arena *a)
+{
+	mutex_lock(&r->lock);
+	const char *file = file_of(r->declared, model);
+	struct str copy = file != NULL ? arena_str(a, str_z(file)) : STR_NONE;
+	mutex_unlock(&r->lock);
+	return copy;
+}
+
+/* No model of the document is one that is declared. The turn is held. */
+static bool all_told(const struct schema_registry *r, const json_t *doc, struct arena *scratch, struct err *err)
+{
+	const json_t *payload = json_object_get(doc, "payload"), *models, *m;
+	const char *at = payload != NULL ? "/payload/models" : "/models";
+	size_t i;
+
+	if (r->declared == NULL)
+		return true;
+	models = json_object_get(payload != NULL ? payload : doc, "models");
+	json_array_foreach(models, i, m)
+	{
+		const json_t *name = json_object_get(m, "model_name");
+
+		if (!json_is_string(name) || file_of(r->declared, json_str(name)) == NULL)
+			continue;
+		(void)declared(r, json_str(name), err);
+		(void)snprintf(err->pointer, sizeof(err->pointer), "%s", json_pointer_index(scratch, at, i));
+		err->has_pointer = true;
+		return false;
+	}
+	return true;
 }
 
 bool schema_registry_apply(struct schema_registry *r, const json_t *doc, const struct schema_change *how,
@@ -64,8 +206,8 @@ bool schema_registry_apply(struct schema_registry *r, const json_t *doc, const s
 
 	if (!begin_change(r, err))
 		return false;
-	from.base = how->replace_all ? NULL : r->current;
-	if (schema_from_source(doc, &from, scratch, &s, err)) {
+	from.base = how->replace_all ? base_of(r->declared) : r->current;
+	if (all_told(r, doc, scratch, err) && schema_from_source(doc, &from, scratch, &s, err)) {
 		*ret = schema_ref(s);
 		publish(r, s);
 	}
@@ -79,17 +221,24 @@ bool schema_registry_remove(struct schema_registry *r, struct str model, struct 
 
 	if (!begin_change(r, err))
 		return false;
-	if (schema_without(r->current, model, scratch, &s, err))
+	if (file_of(r->declared, model) != NULL)
+		(void)declared(r, model, err);
+	else if (schema_without(r->current, model, scratch, &s, err))
 		publish(r, s);
 	turn_give(&r->changing);
 	return s != NULL;
 }
 
-bool schema_registry_clear(struct schema_registry *r, struct err *err)
+bool schema_registry_clear(struct schema_registry *r, struct arena *scratch, struct err *err)
 {
+	struct schema *s = NULL;
+	json_t *nothing = json_pack("{s:[]}", "models");
+
+	arena_on_done(scratch, decref, nothing);
 	if (!begin_change(r, err))
 		return false;
-	publish(r, schema_empty());
+	if (schema_from_json(nothing, base_of(r->declared), scratch, &s, err))
+		publish(r, s);
 	turn_give(&r->changing);
-	return true;
+	return s != NULL;
 }
