@@ -51,7 +51,7 @@ static bool update_row(struct record_request *r, const struct record_row *row, b
 	for (size_t i = 0; i < r->m->n_columns; i++) {
 		const struct column *col = &r->m->columns[i];
 		if (row->given[i] && (with_key || !col->primary_key))
-			set[n++] = (struct query_set){.column = col, .kind = SET_VALUE, .value = row->values[i]};
+			set[n++] = (struct query_set){.column = col, .value = row->values[i]};
 	}
 	if (n == 0)
 		return context_record(r->c, r->m, r->key, QUERY_LOCK_NONE, ret, err);

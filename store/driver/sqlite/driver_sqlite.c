@@ -130,6 +130,8 @@ static void open_job(void *arg)
 	set_limits(c->h);
 	j->rc = sqlite_like_register(c->h);
 	if (j->rc == SQLITE_OK)
+		j->rc = sqlite_json_register(c->h);
+	if (j->rc == SQLITE_OK)
 		j->rc = setup(c);
 }
 

@@ -9,6 +9,7 @@
  *   sqlite_wait.c     how a connection waits: busy, progress, offloaded steps
  *   sqlite_policy.c   the authorizer: what SQL may not do, and what a connection must not be reused after
  *   sqlite_like.c     ILIKE over all of Unicode
+ *   sqlite_json.c     functions on documents that SQLite lacks
  *   sqlite_error.c    result codes and messages to struct err
  */
 #ifndef FERROD_STORE_DRIVER_SQLITE_INTERNAL_H
@@ -135,8 +136,13 @@ void sqlite_settle(struct sqlite_conn *c);
 
 /* ---- sqlite_like.c ---- */
 
-/* Defines ferro_ilike(pattern, text). Returns a result code. */
+/* Defines ferro_ilike(pattern, text), ferro_lower(text) and ferro_upper(text). Returns a result code. */
 int sqlite_like_register(sqlite3 *h);
+
+/* ---- sqlite_json.c ---- */
+
+/* Defines ferro_json and its like. Returns a result code. */
+int sqlite_json_register(sqlite3 *h);
 
 /* ---- sqlite_policy.c ---- */
 

@@ -103,9 +103,81 @@ static void ilike(sqlite3_context *ctx, int n, sqlite3_value **args)
 		sqlite3_result_int(ctx, matches(pattern, text));
 }
 
+static void put_char(struct strbuf *b, uint32_t c)
+{
+	if (c < 0x80) {
+		strbuf_putc(b, (char)c);
+	} else if (c < 0x800) {
+		strbuf_putc(b, (char)(0xC0 | c >> 6));
+		strbuf_putc(b, (char)(0x80 | (c & 0x3F)));
+	} else if (c < 0x10000) {
+		strbuf_putc(b, (char)(0xE0 | c >> 12));
+		strbuf_putc(b, (char)(0x80 | (c >> 6 & 0x3F)));
+		strbuf_putc(b, (char)(0x80 | (c & 0x3F)));
+	} else {
+		strbuf_putc(b, (char)(0xF0 | c >> 18));
+		strbuf_putc(b, (char)(0x80 | (c >> 12 & 0x3F)));
+		strbuf_putc(b, (char)(0x80 | (c >> 6 & 0x3F)));
+		strbuf_putc(b, (char)(0x80 | (c & 0x3F)));
+	}
+}
+
+/* One character to one, in all of Unicode; what is not UTF-8 stays as it is. */
+static void change_case(sqlite3_context *ctx, sqlite3_value *arg, bool upper)
+{
+	struct chars text;
+	struct strbuf b;
+
+	if (sqlite3_value_type(arg) == SQLITE_NULL)
+		return;
+	text = text_of(arg);
+	if (text.p == NULL) {
+		sqlite3_result_error_nomem(ctx);
+		return;
+	}
+	strbuf_init(&b, 0);
+	while (text.p < text.end) {
+		const uint32_t c = next_char(&text);
+
+		if (c >= 0x110000)
+			strbuf_putc(&b, (char)(c - 0x110000));
+		else if (upper && unicode != (locale_t)0)
+			put_char(&b, (uint32_t)towupper_l((wint_t)c, unicode));
+		else
+			put_char(&b, upper ? c : folded(c));
+	}
+	if (strbuf_failed(&b))
+		sqlite3_result_error_nomem(ctx);
+	else
+		sqlite3_result_text64(ctx, b.p != NULL ? b.p : "", b.len, SQLITE_TRANSIENT, SQLITE_UTF8);
+	strbuf_done(&b);
+}
+
+static void lower(sqlite3_context *ctx, int n, sqlite3_value **args)
+{
+	(void)n;
+	change_case(ctx, args[0], false);
+}
+
+static void upper(sqlite3_context *ctx, int n, sqlite3_value **args)
+{
+	(void)n;
+	change_case(ctx, args[0], true);
+}
+
 int sqlite_like_register(sqlite3 *h)
 {
+	static const struct {
+		const char *name;
+		int n;
+		void (*function)(sqlite3_context *, int, sqlite3_value **);
+	} functions[] = {{"ferro_ilike", 2, ilike}, {"ferro_lower", 1, lower}, {"ferro_upper", 1, upper}};
+	int rc = SQLITE_OK;
+
 	(void)pthread_once(&unicode_once, load_unicode);
-	return sqlite3_create_function_v2(h, "ferro_ilike", 2, SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_INNOCUOUS,
-					  NULL, ilike, NULL, NULL, NULL);
+	for (size_t i = 0; i < ARRAY_LEN(functions) && rc == SQLITE_OK; i++)
+		rc = sqlite3_create_function_v2(h, functions[i].name, functions[i].n,
+						SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_INNOCUOUS, NULL,
+						functions[i].function, NULL, NULL, NULL);
+	return rc;
 }
