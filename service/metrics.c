@@ -110,7 +110,8 @@ void metrics_request(const struct route_def *route, int status, const struct met
 	struct shard *s = shard();
 	if (s == NULL)
 		return;
-	size_t r = route != NULL ? (size_t)(route - all.routes->routes) : all.routes->n_routes;
+	const uintptr_t at = ((uintptr_t)route - (uintptr_t)all.routes->routes) / sizeof(*route);
+	const size_t r = at < all.routes->n_routes ? at : all.routes->n_routes;
 	size_t st = 0;
 	while (st < ARRAY_LEN(statuses) && statuses[st] != status)
 		st++;

@@ -34,7 +34,7 @@ void metrics_done(void);
 
 /* Any thread; never parks. */
 void metrics_add(enum metric m, uint64_t n);
-/* One answered request. route NULL: none matched. */
+/* One answered request. A route that is none of the table's counts as unmatched. */
 void metrics_request(const struct route_def *route, int status, const struct metrics_phases *p);
 
 /* Appends everything counted here. */

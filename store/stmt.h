@@ -36,11 +36,18 @@ struct stmt {
 	bool cache; /* keep the prepared statement (false for DDL and one-off raw SQL) */
 	bool quick; /* a key or unique lookup, or a small limit over an index: fit for a shared pipeline */
 	bool raw;   /* client's own SQL: state it sets must not reach another client */
+	/* Columns that its rows must have; 0: not known before (raw SQL). An answer with another number is refused by
+	 * the driver. */
+	size_t n_columns;
 };
 
 static inline uint64_t stmt_hash(const struct stmt *s)
 {
 	return s->hash != 0 ? s->hash : num_hash(s->sql);
 }
+
+/* Does the text begin with a word that begins, ends or divides a transaction (BEGIN, START, COMMIT, END, ROLLBACK,
+ * ABORT, SAVEPOINT, RELEASE, PREPARE TRANSACTION), whatever blanks and comments stand before it? */
+bool stmt_is_transaction(struct str sql);
 
 #endif

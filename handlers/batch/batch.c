@@ -96,6 +96,8 @@ static bool check_ref(void *arg, struct str ref)
 	struct str rest = ref;
 	struct str name;
 	k->any = true;
+	if (ref.p == NULL)
+		return false;
 	(void)str_split(&rest, '.', &name);
 	size_t i = find_step(k->b, k->step, name);
 	if (i < k->step) {
@@ -137,6 +139,18 @@ static void read_condition(struct batch *b, struct json_reader *r, size_t i)
 		r->failed = true;
 }
 
+/* What is to be undone cannot end its own transaction. */
+static bool check_undoable(const struct batch *b, const struct batch_step *s, const char *pointer, struct err *err)
+{
+	const json_t *sql = json_object_get(s->doc, "sql");
+	bool raw = s->op == STEP_SQL_EXECUTE || s->op == STEP_SQL_FETCH_ALL || s->op == STEP_SQL_FETCH_ONE;
+	if (!raw || !json_is_string(sql) || (b->req->prefer.given & PREFER_TX_ROLLBACK) == 0 ||
+	    !stmt_is_transaction(json_str(sql)))
+		return true;
+	return err_set_at(err, ERR_INVALID_REQUEST, json_pointer_key(&b->req->arena, pointer, STR("sql")),
+			  "with Prefer: tx=rollback no statement may begin, end or divide a transaction");
+}
+
 /* What can be known of a step before anything runs: its operation, names, references, scope. */
 static bool read_step(struct batch *b, size_t i, json_t *doc, struct err *err)
 {
@@ -160,11 +174,18 @@ static bool read_step(struct batch *b, size_t i, json_t *doc, struct err *err)
 	if (r.failed)
 		return false;
 	struct ref_check refs = {.b = b, .step = i};
-	if (!batch_each_ref(doc, check_ref, &refs))
+	bool found = batch_each_ref(doc, check_ref, &refs);
+	if (!found && refs.bad.p == NULL)
+		return err_set_at(
+			err, ERR_INVALID_REQUEST, r.pointer,
+			"a \"$ref\" names an earlier step by a string; write {\"$json\": ...} around what is none");
+	if (!found)
 		return err_set_at(err, ERR_INVALID_REQUEST, r.pointer, "no earlier step is named \"%.*s\"",
 				  (int)(refs.bad.len < 100 ? refs.bad.len : 100), refs.bad.p);
 	s->has_refs = refs.any;
 	s->op = ops[k].op;
+	if (!check_undoable(b, s, r.pointer, err))
+		return false;
 	b->writes = b->writes || ops[k].scope == SCOPE_WRITE || s->op == STEP_SQL_EXECUTE;
 	if (!principal_has(b->req, ops[k].scope))
 		return err_set(err, ERR_FORBIDDEN, "step %zu: the key lacks the scope \"%s\" that %s needs", i,
@@ -276,7 +297,7 @@ static bool run_step(struct batch *b, size_t i, struct strbuf *body, int *ret_st
 	json_t *doc = s->doc;
 	if (s->has_refs) {
 		struct finder f = {.b = b, .step = i};
-		doc = batch_resolve(&b->req->arena, s->doc, "", find_ref, &f, err);
+		doc = batch_resolve(&b->req->arena, s->doc, find_ref, &f, err);
 		if (doc == NULL)
 			return false;
 		arena_on_done(&b->req->arena, decref, doc);
@@ -381,6 +402,7 @@ static bool run_atomic(struct batch *b, struct err *err)
 	for (int attempt = 0;; attempt++) {
 		struct driver_conn *dc;
 		context_write(&b->c, true);
+		b->c.exec.reads_only = !b->writes;
 		/* A writer takes its turn before it reads: what it has read stays true. */
 		bool ok = (!b->writes || exec_conn(&b->c.exec, LEASE_WRITE, &dc, err)) && run_all(b, err);
 		if (ok)
@@ -437,7 +459,7 @@ static bool run_each(struct batch *b, struct err *err)
 			imap_clear(b->c.imap); /* a savepoint was rolled back */
 		blame(&e, i, &b->req->arena);
 		write_error(b, i, &e);
-		if (e.cancelled) {
+		if (e.cancelled || e.code == ERR_TRANSACTION_ENDED) { /* nothing that follows could run */
 			*err = e;
 			ok = false;
 		}

@@ -276,8 +276,10 @@ static bool work(struct find *f, struct err *err)
 	if (!f->update && (f->c.req->prefer.given & PREFER_TX_ROLLBACK) ==
 				  0) { /* the common case writes nothing and waits for no writer */
 		context_read(&f->c);
-		if (!context_first(&f->c, f->q, &shape, &row, err) || !context_commit(&f->c, err))
+		if (!context_first(&f->c, f->q, &shape, &row, err) || !context_commit(&f->c, err)) {
+			err->outcome = ERR_OUTCOME_NOT_STARTED; /* a write was asked for */
 			return false;
+		}
 	}
 	if (row == NULL && (!record_write_unit(&f->c, true, err) || !find_or_make(f, &row, &created, err) ||
 			    !context_commit(&f->c, err)))

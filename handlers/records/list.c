@@ -2,6 +2,7 @@
 #include "handlers/records/list.h"
 
 #include "handlers/handlers.h"
+#include "handlers/records/list_args.h"
 #include "handlers/records/list_filter.h"
 #include "handlers/answer/select.h"
 
@@ -9,7 +10,8 @@
 
 bool list_answer(struct context *c, struct query *q, struct err *err)
 {
-	bool ok = list_filter(c->req, &c->req->arena, q, err) && select_answer(c, q, err);
+	bool ok = list_args_spread(c->req, err) && list_filter(c->req, &c->req->arena, q, err) &&
+		  select_answer(c, q, err);
 	/* the cursor is an argument here, not a member of a query */
 	if (!ok && err->code == ERR_INVALID_QUERY && err->has_pointer && str_eq_z(str_z(err->pointer), "/cursor")) {
 		struct str detail = arena_str(&c->req->arena, str_z(err->detail));

@@ -108,8 +108,8 @@ static void write_lanes(struct strbuf *b, struct connection **conns, size_t n)
 		metrics_family(b, figures[f].name, "counter", figures[f].help);
 		for (size_t i = 0; i < n; i++) {
 			struct lane_stats st[2];
-			lane_stats(pool_lanes(conns[i]->pool), &st[0], &st[1]);
-			reader_stats(pool_readers(conns[i]->pool), &st[0]);
+			lane_stats(conns[i]->lanes, &st[0], &st[1]);
+			reader_stats(conns[i]->readers, &st[0]);
 			for (size_t k = 0; k < 2; k++) {
 				const uint64_t values[] = {st[k].statements, st[k].round_trips, st[k].again};
 				strbuf_printf(b, "%s{connection=\"%.*s\",kind=\"%s\"} %llu\n", figures[f].name,

@@ -39,7 +39,8 @@ static bool apply(struct request *req, struct response *res, bool replace_all, s
 	if (!json_is_object(doc))
 		return err_set_at(err, ERR_INVALID_REQUEST, "", "expected a SchemaIR object, not %s",
 				  json_type_name(doc));
-	if (!schema_registry_apply(registry(req), doc, replace_all, &req->arena, &s, err))
+	const struct schema_change how = {.replace_all = replace_all, .may_sql = principal_has(req, SCOPE_SQL)};
+	if (!schema_registry_apply(registry(req), doc, &how, &req->arena, &s, err))
 		return false;
 	out_envelope(response_json(res, 200), s);
 	schema_unref(s);
@@ -86,9 +87,8 @@ bool handle_model(struct request *req, struct response *res, struct err *err)
 
 bool handle_models_clear(struct request *req, struct response *res, struct err *err)
 {
-	if (!request_args_known(req, context_no_args, err))
+	if (!request_args_known(req, context_no_args, err) || !schema_registry_clear(registry(req), &req->arena, err))
 		return false;
-	schema_registry_clear(registry(req));
 	res->status = 204;
 	return true;
 }

@@ -46,8 +46,9 @@ bool context_scalar(struct context *c, const struct stmt *stmt, int64_t *ret, st
 		return false;
 	if (keep.row == NULL || keep.n == 0)
 		return err_set(err, ERR_INTERNAL_ERROR, "the database answered no row where one was due");
-	*ret = keep.row[0].kind == VALUE_BOOL ? (int64_t)keep.row[0].u.b
-					      : (keep.row[0].kind == VALUE_INT ? keep.row[0].u.i : 0);
+	if (keep.row[0].kind != VALUE_BOOL && keep.row[0].kind != VALUE_INT)
+		return err_set(err, ERR_INTERNAL_ERROR, "the database answered no number where one was due");
+	*ret = keep.row[0].kind == VALUE_BOOL ? (int64_t)keep.row[0].u.b : keep.row[0].u.i;
 	return true;
 }
 

@@ -19,6 +19,7 @@
 #define LIMIT_SESSION_LIFETIME_S 86400
 #define LIMIT_TX_TIMEOUT_S 300
 #define LIMIT_BUSY_TIMEOUT_S 5 /* SQLite: other processes' locks */
+#define LIMIT_SQLITE_VALUE_BYTES 268435456 /* one text or blob, and one row */
 #define LIMIT_HTTP_CONNECTIONS 20000
 #define LIMIT_HTTP_IDLE_S 75
 #define LIMIT_BODY_WAIT_S 5 /* a bulk create waits for its body */
@@ -44,6 +45,8 @@
 #define LIMIT_PLANS 500           /* lowered statements cached per loop */
 #define LIMIT_PLAN_BYTES 8192     /* longer ones are not */
 #define LIMIT_MODELS 10000
+#define LIMIT_CATALOG_FILE (16 * 1024 * 1024) /* bytes of one file of the catalog */
+#define LIMIT_CATALOG_VALUE (64 * 1024)       /* bytes of a file that a ${file:} of it names */
 #define LIMIT_COLUMNS 1600             /* PostgreSQL's MaxHeapAttributeNumber */
 #define LIMIT_ERR_FAULTS 100           /* faults listed in one problem document */
 #define LIMIT_SCHEMA_WARNINGS 100       /* warnings listed about one document of models */

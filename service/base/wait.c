@@ -192,79 +192,107 @@ struct job {
 	struct job *next;
 };
 
-static struct {
+/* Threads and the jobs that wait for one of them. */
+struct crew {
 	pthread_mutex_t lock;
 	pthread_cond_t cond;
 	struct job *head, *tail;
 	pthread_t *threads;
 	unsigned n_threads;
 	bool stopping;
-} pool = {.lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER};
+};
 
-static void *worker(void *unused)
+/* What computes for long must not keep a commit waiting for a thread. */
+static struct crew blocking = {.lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER};
+static struct crew computing = {.lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER};
+
+static void *worker(void *arg)
 {
-	(void)unused;
-	pthread_mutex_lock(&pool.lock);
+	struct crew *crew = arg;
+
+	pthread_mutex_lock(&crew->lock);
 	for (;;) {
-		while (pool.head == NULL && !pool.stopping)
-			pthread_cond_wait(&pool.cond, &pool.lock);
-		struct job *j = pool.head;
+		while (crew->head == NULL && !crew->stopping)
+			pthread_cond_wait(&crew->cond, &crew->lock);
+		struct job *j = crew->head;
 		if (j == NULL)
 			break;
-		pool.head = j->next;
-		if (pool.head == NULL)
-			pool.tail = NULL;
-		pthread_mutex_unlock(&pool.lock);
+		crew->head = j->next;
+		if (crew->head == NULL)
+			crew->tail = NULL;
+		pthread_mutex_unlock(&crew->lock);
 		j->fn(j->arg);
-		pthread_mutex_lock(&pool.lock);
-		event_set(&j->done); /* under the lock that offload takes before j leaves its stack */
+		pthread_mutex_lock(&crew->lock);
+		event_set(&j->done); /* under the lock that run_by takes before j leaves its stack */
 	}
-	pthread_mutex_unlock(&pool.lock);
+	pthread_mutex_unlock(&crew->lock);
 	return NULL;
+}
+
+static void crew_init(struct crew *crew, unsigned n_threads)
+{
+	crew->threads = mem_array(n_threads > 0 ? n_threads : 1, sizeof(*crew->threads));
+	crew->stopping = false;
+	for (crew->n_threads = 0; crew->n_threads < n_threads; crew->n_threads++)
+		if (pthread_create(&crew->threads[crew->n_threads], NULL, worker, crew) != 0)
+			break;
+}
+
+static void crew_done(struct crew *crew)
+{
+	pthread_mutex_lock(&crew->lock);
+	crew->stopping = true;
+	pthread_cond_broadcast(&crew->cond);
+	pthread_mutex_unlock(&crew->lock);
+	for (unsigned i = 0; i < crew->n_threads; i++)
+		pthread_join(crew->threads[i], NULL);
+	mem_free(crew->threads);
+	crew->threads = NULL;
+	crew->n_threads = 0;
 }
 
 void offload_init(unsigned n_threads)
 {
-	pool.threads = mem_array(n_threads > 0 ? n_threads : 1, sizeof(*pool.threads));
-	pool.stopping = false;
-	for (pool.n_threads = 0; pool.n_threads < n_threads; pool.n_threads++)
-		if (pthread_create(&pool.threads[pool.n_threads], NULL, worker, NULL) != 0)
-			break;
+	crew_init(&blocking, n_threads);
+	crew_init(&computing, n_threads);
 }
 
 void offload_done(void)
 {
-	pthread_mutex_lock(&pool.lock);
-	pool.stopping = true;
-	pthread_cond_broadcast(&pool.cond);
-	pthread_mutex_unlock(&pool.lock);
-	for (unsigned i = 0; i < pool.n_threads; i++)
-		pthread_join(pool.threads[i], NULL);
-	mem_free(pool.threads);
-	pool.threads = NULL;
-	pool.n_threads = 0;
+	crew_done(&blocking);
+	crew_done(&computing);
 }
 
-void offload(void (*fn)(void *arg), void *arg)
+static void run_by(struct crew *crew, void (*fn)(void *arg), void *arg)
 {
-	if (fiber_current() == NULL || pool.n_threads == 0) {
+	if (fiber_current() == NULL || crew->n_threads == 0) {
 		fn(arg);
 		return;
 	}
 	struct job j = {.fn = fn, .arg = arg};
 	event_init(&j.done);
 	fiber_shield();
-	pthread_mutex_lock(&pool.lock);
-	if (pool.tail != NULL)
-		pool.tail->next = &j;
+	pthread_mutex_lock(&crew->lock);
+	if (crew->tail != NULL)
+		crew->tail->next = &j;
 	else
-		pool.head = &j;
-	pool.tail = &j;
-	pthread_cond_signal(&pool.cond);
-	pthread_mutex_unlock(&pool.lock);
+		crew->head = &j;
+	crew->tail = &j;
+	pthread_cond_signal(&crew->cond);
+	pthread_mutex_unlock(&crew->lock);
 	while (event_wait(&j.done, CLOCK_NEVER) != WAIT_READY)
 		;
-	pthread_mutex_lock(&pool.lock);
-	pthread_mutex_unlock(&pool.lock);
+	pthread_mutex_lock(&crew->lock);
+	pthread_mutex_unlock(&crew->lock);
 	fiber_unshield();
+}
+
+void offload(void (*fn)(void *arg), void *arg)
+{
+	run_by(&blocking, fn, arg);
+}
+
+void offload_compute(void (*fn)(void *arg), void *arg)
+{
+	run_by(&computing, fn, arg);
 }

@@ -35,7 +35,10 @@ void wait_step_aside(void);
  * For calls that block in the kernel: name lookup, fsync. fn must not use fibers or thread-locals. */
 void offload(void (*fn)(void *arg), void *arg);
 
-/* Starts / joins the pool of `n_threads`. Without a pool offload calls fn directly. */
+/* The same for what computes for long, on threads of its own: those of offload stay free for commits. */
+void offload_compute(void (*fn)(void *arg), void *arg);
+
+/* Starts / joins `n_threads` for each of the two. Without them offload calls fn directly. */
 void offload_init(unsigned n_threads);
 void offload_done(void);
 

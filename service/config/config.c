@@ -41,9 +41,12 @@ static const struct setting settings[] = {
 	 "database of the built-in connection \"default\"; empty: none"},
 	{"default_url_file", TYPE_STRING, AT(default_url_file), 0, 0, "", NULL, false,
 	 "file whose content is used as default_url (a secret of the container platform)"},
+	{"catalog", TYPE_STRING, AT(catalog), 0, 0, "", NULL, false,
+	 "JSON file, or directory of *.json files, that declares connections, models and keys; read again on SIGHUP; "
+	 "empty: none"},
 	{"loops", TYPE_INT, AT(loops), 0, 256, "0", NULL, false, "event loops (threads); 0: one per core"},
 	{"offload_threads", TYPE_INT, AT(offload_threads), 1, 256, "4", NULL, false,
-	 "threads for calls that block (name lookup, file-system sync)"},
+	 "threads for calls that block (name lookup, file-system sync), and as many for SQL that computes for long"},
 	{"log_level", TYPE_STRING, AT(log_level), 0, 0, "info", "debug|info|warn|error", false,
 	 "least level that is logged"},
 	{"log_format", TYPE_STRING, AT(log_format), 0, 0, "json", "json|text", false,
@@ -77,6 +80,12 @@ static const struct setting settings[] = {
 	 false, "SQLite: wait for locks of other processes"},
 	{"sqlite_cache_kib", TYPE_INT, AT(sqlite_cache_kib), 16, 1e9, "2000", NULL, false,
 	 "SQLite: page cache per pooled connection"},
+	{"sqlite_value_bytes", TYPE_INT, AT(sqlite_value_bytes), 1024, 1e9, TEXT_OF(LIMIT_SQLITE_VALUE_BYTES), NULL,
+	 false,
+	 "SQLite: largest text or blob, and row, that a statement may read, make or write; larger ones are answered "
+	 "413"},
+	{"sqlite_heap_bytes", TYPE_INT, AT(sqlite_heap_bytes), 0, 1e13, "0", NULL, false,
+	 "SQLite: memory of all its connections together; 0: unbounded"},
 	{"sessions", TYPE_INT, AT(sessions), 1, 1e7, TEXT_OF(LIMIT_SESSIONS), NULL, false, "open sessions"},
 	{"sessions_per_key", TYPE_INT, AT(sessions_per_key), 1, 1e7, TEXT_OF(LIMIT_SESSIONS), NULL, false,
 	 "open sessions of one API key (all callers without keys count as one)"},
@@ -363,12 +372,14 @@ bool config_load(int argc, char **argv, char **env, struct config *ret, struct e
 	bool ok = true;
 	for (size_t i = 0; ok && i < ARRAY_LEN(settings); i++)
 		ok = set_value(ret, &settings[i], str_z(settings[i].def), "default", err);
+	const char *by_default = ret->default_url.p;
 	ok = ok && load_flags(ret, argc, argv, &file, true, err);
 	ok = ok && (file == NULL || file[0] == '\0' || load_file(ret, file, err));
 	ok = ok && load_env(ret, env, err);
 	ok = ok && load_flags(ret, argc, argv, &file, false, err);
 	ok = ok && load_secret(ret, ret->default_url_file, "default_url_file", &ret->default_url, err);
 	ok = ok && load_secret(ret, ret->admin_key_file, "admin_key_file", &ret->admin_key, err);
+	ret->default_url_given = ret->default_url.p != by_default;
 	if (!ok)
 		config_done(ret);
 	return ok;

@@ -30,18 +30,21 @@ struct config {
 	struct arena arena; /* owns every span below */
 	enum config_action action;
 	struct str listen, default_url, log_level, log_format, allow_urls, sqlite_dir, keys_file, keys, admin_key;
+	struct str catalog;
 	struct str cors_origins, tls_cert_file, tls_key_file, tls_min_version;
 	struct str default_url_file, admin_key_file; /* their content has become default_url, admin_key */
 	int64_t loops, offload_threads;
 	int64_t body_bytes, bulk_body_bytes, uri_bytes, header_bytes, http_connections;
 	int64_t sessions, sessions_per_key, transactions_per_session, transaction_queue;
 	int64_t idempotency_answer_bytes, idempotency_bytes, idempotency_entries;
-	int64_t identity_map_entries, identity_map_bytes, sqlite_cache_kib, rate_limit_per_second, rate_limit_burst;
+	int64_t identity_map_entries, identity_map_bytes, rate_limit_per_second, rate_limit_burst;
+	int64_t sqlite_cache_kib, sqlite_value_bytes, sqlite_heap_bytes;
 	double http_idle_seconds, request_timeout_seconds, body_wait_seconds, write_timeout_seconds, drain_seconds;
 	double session_idle_timeout_seconds, session_max_lifetime_seconds, transaction_timeout_seconds,
 		tombstone_seconds;
 	double slow_statement_seconds;
 	double statement_timeout_seconds, busy_timeout_seconds;
+	bool default_url_given; /* by flag, environment or file */
 	bool access_log, insecure_no_auth, public_metrics, allow_url_files;
 };
 

@@ -81,13 +81,18 @@ static const struct problem_def defs[ERR_N_CODES] = {
 	[ERR_MIGRATION_CONFLICT] =
 		{409, false, 0, "The plan has changed",
 		 "The database or the models differ from what plan_hash was computed for. Plan again."},
+	[ERR_DECLARED] = {409, false, 0, "The catalog declares it",
+			  "What the catalog declares is changed in its file, and read again on SIGHUP or "
+			  "POST /v1/catalog/reload."},
 	[ERR_SESSION_EXPIRED] = {410, false, 0, "The session has ended",
 				 "The detail says why and when. Open a session anew."},
 	[ERR_TRANSACTION_EXPIRED] = {410, false, 0, "The server ended the transaction",
 				     "The detail says why and when."},
 	[ERR_PRECONDITION_FAILED] = {412, false, 0, "Precondition failed",
 				     "The record has changed since its ETag was read."},
-	[ERR_PAYLOAD_TOO_LARGE] = {413, false, 0, "The body is too large", "The limit is configurable (body_bytes)."},
+	[ERR_PAYLOAD_TOO_LARGE] = {413, false, 0, "Too large",
+				   "The detail says what is: the body (body_bytes) or a value in SQLite "
+				   "(sqlite_value_bytes). The limits are configurable."},
 	[ERR_URI_TOO_LONG] = {414, false, 0, "The URL is too long", "The limit is configurable (uri_bytes)."},
 	[ERR_HEADERS_TOO_LARGE] = {431, false, 0, "The headers are too large",
 				   "The limit is configurable (header_bytes)."},

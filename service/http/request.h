@@ -57,7 +57,7 @@ struct request {
 	struct str method_text;
 	struct str path;                       /* as sent, without query; not decoded */
 	struct str query;                      /* raw, STR_NONE when absent */
-	const struct route_def *route;         /* NULL until routed */
+	const struct route_def *route;         /* never NULL: router_unrouted until it is routed */
 	struct str params[REQUEST_PARAMS_MAX]; /* {path parameters} in template order, percent-decoded UTF-8 */
 	size_t n_params;
 	struct http_pair *args; /* query arguments in order, decoded */

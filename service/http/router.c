@@ -5,6 +5,27 @@
 
 #include "service/base/banned.h"
 
+static bool answer_nothing(struct request *req, struct response *res, struct err *err)
+{
+	(void)req;
+	(void)res;
+	return err_set(err, ERR_ROUTE_NOT_FOUND, "no such path; /openapi.json lists the paths");
+}
+
+/* What it says, the methods of the path, stands in the headers since the head was judged. */
+static bool answer_options(struct request *req, struct response *res, struct err *err)
+{
+	(void)req;
+	(void)err;
+	res->status = 204;
+	return true;
+}
+
+const struct route_def router_unrouted = {
+	.method = HTTP_OTHER, .path = "-", .operation_id = "unrouted", .handler = answer_nothing, .body = BODY_NONE};
+const struct route_def router_options = {
+	.method = HTTP_OPTIONS, .path = "-", .operation_id = "options", .handler = answer_options, .body = BODY_NONE};
+
 static int hex_digit(char c)
 {
 	if (c >= '0' && c <= '9')
@@ -75,6 +96,8 @@ struct route_table router_table(const struct route_def *routes, size_t n)
 	struct route_table t = {.routes = routes, .n_routes = n};
 	size_t at = 0;
 	assert(n <= ROUTES_MAX);
+	for (size_t i = 0; i < n; i++)
+		assert(routes[i].path != NULL && routes[i].operation_id != NULL && routes[i].handler != NULL);
 	for (size_t depth = 0; depth <= ROUTE_DEPTH_MAX; depth++) {
 		t.from[depth] = (uint16_t)at;
 		for (size_t i = 0; i < n; i++)
@@ -145,5 +168,7 @@ enum route_match router_match(const struct route_table *t, struct request *req, 
 			allow = arena_printf(&req->arena, "%.*s%s%s", STR_FMT(allow), allow.len > 0 ? ", " : "",
 					     method_name((enum http_method)m));
 	*ret_allow = allow;
+	if (req->method == HTTP_OPTIONS)
+		req->route = &router_options;
 	return ROUTE_NO_METHOD;
 }

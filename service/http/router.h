@@ -32,6 +32,11 @@ struct route_def {
 	const char *content_type; /* what it offers instead of application/json; NULL: application/json */
 };
 
+/* What a request has for a route when it has none of the table's, so that nobody meets a route that is not there:
+ * before it is routed and when no path or method fits, and for OPTIONS on a path of the table. They take no body, need
+ * no key; handler and path are there like any other's. */
+extern const struct route_def router_unrouted, router_options;
+
 #define ROUTES_MAX 256
 #define ROUTE_DEPTH_MAX 15 /* slashes of a path; deeper ones match nothing */
 
@@ -43,14 +48,15 @@ struct route_table {
 	uint16_t from[ROUTE_DEPTH_MAX + 2]; /* of a depth in by_depth, and where the next one starts */
 };
 
-/* The table over an array that is borrowed for the process's life; its paths have up to ROUTE_DEPTH_MAX slashes. */
+/* The table over an array that is borrowed for the process's life; every route has a path of up to ROUTE_DEPTH_MAX
+ * slashes, an operation and a handler. */
 struct route_table router_table(const struct route_def *routes, size_t n);
 
 enum route_match { ROUTE_FOUND, ROUTE_NO_PATH, ROUTE_NO_METHOD };
 
 /* Matches req->path (trailing slash optional) and req->method (HEAD as GET); fills req->route and req->params (decoded;
  * a segment that is not valid percent-encoded UTF-8 without NUL is ROUTE_NO_PATH). ROUTE_NO_METHOD: *ret_allow gets the
- * Allow value, in the arena. */
+ * Allow value, in the arena; to OPTIONS the route is then router_options. */
 enum route_match router_match(const struct route_table *t, struct request *req, struct str *ret_allow);
 
 /* "GET" ...; static. */

@@ -149,6 +149,7 @@ static void run_daemon(void *arg)
 {
 	struct server_loop *l = arg;
 	MHD_run(l->daemon);
+	server_jam_look(l);
 }
 
 static int64_t daemon_due(void *arg)
@@ -231,6 +232,7 @@ bool server_create(const struct server_options *o, struct server **ret, struct e
 	}
 	if (!open_sockets(s, err))
 		goto fail;
+	s->jams = MHD_get_version()[0] == '0';
 	s->options.check_host = o->check_host && s->loopback;
 	for (unsigned i = 0; i < s->n_loops; i++)
 		if (!loop_create(&s->loops[i].loop, err))

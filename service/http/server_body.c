@@ -72,6 +72,7 @@ bool server_body_put(struct exchange *x, const char *bytes, size_t n)
 
 void server_body_end(struct exchange *x)
 {
+	server_jam_unwatch(x);
 	x->upload.ended = true;
 	wake(x);
 }

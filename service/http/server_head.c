@@ -411,7 +411,7 @@ bool server_check_head(struct exchange *x, struct err *err)
 		return err_set(err, ERR_PAYLOAD_TOO_LARGE, "the body is larger than %zu bytes", x->body_limit);
 	if (o->check_host && !check_origin(req, o->cors_origins, err))
 		return false;
-	if (req->route == NULL) /* OPTIONS */
+	if (req->route == &router_options)
 		return true;
 	if (req->route->scope != SCOPE_NONE && o->authenticate != NULL && !o->authenticate(o->app, req, err))
 		return false;

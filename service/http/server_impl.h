@@ -19,7 +19,12 @@ struct server_loop {
 	struct exchange *parked_head, *parked_tail; /* parked and not watched yet, oldest first */
 	struct exchange *spare; /* done with, through parked_next; their arenas and buffers keep a little memory */
 	size_t n_spare;
-	atomic_int n_running; /* handlers not done yet */
+	atomic_int n_running;     /* handlers not done yet */
+	struct exchange *chunked; /* whose chunks come in, through chunked_next */
+	bool progress;            /* a callback has been since the last look (server_jam.c) */
+	unsigned n_for_nothing;   /* runs in haste without one */
+	int64_t next_look_ns;     /* not sooner */
+	struct exchange *probed;  /* on trial; NULL: none, or gone meanwhile */
 };
 
 struct server {
@@ -29,6 +34,7 @@ struct server {
 	unsigned port;
 	atomic_bool draining;
 	bool loopback;
+	bool jams; /* the library is one that server_jam.c is for */
 };
 
 enum exchange_state {
@@ -71,6 +77,8 @@ struct exchange {
 	bool suspended, refused, queued, expects_continue, has_body;
 	bool unclear;         /* nobody can tell where its body ends: the connection ends with the answer */
 	bool waits_for_watch; /* in loop->parked: not old enough to watch its client */
+	bool reads_chunks;    /* in loop->chunked */
+	struct exchange *chunked_prev, *chunked_next;
 	size_t body_limit, body_seen;
 	int64_t content_length; /* -1: not stated */
 	int64_t done_ns;        /* monotonic: the answer was complete */
@@ -112,7 +120,16 @@ enum MHD_Result server_queue(struct exchange *x);
 /* The fiber's last bytes: waits until they have been taken. */
 void server_stream_end(struct exchange *x, bool ok);
 
-/* server_request.c */
+/* server_jam.c: the body in chunks begins to come, and has come. The second: at any time. */
+void server_jam_watch(struct exchange *x);
+void server_jam_unwatch(struct exchange *x);
+/* After each run of the library: ends what keeps it in haste for nothing. */
+void server_jam_look(struct server_loop *l);
+
+/* server_request.c: a refusal by x->err is counted and logged; its answer is in x->res. */
+void server_refuse(struct exchange *x);
+/* Reads and drops what comes, bounded in time and size. Parks. */
+void server_drop_rest(int fd);
 void server_suspend(struct exchange *x);
 void server_resume(struct exchange *x);
 /* Between the two the client's hang-up cancels the fiber. The first: not twice; the second: at any time. Suspending and

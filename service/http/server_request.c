@@ -106,7 +106,9 @@ void *server_on_uri(void *cls, const char *uri, struct MHD_Connection *conn)
 	(void)conn;
 	struct exchange *x = exchange_new(cls);
 	struct request *req = &x->req;
+	x->loop->progress = true;
 	req->app = x->loop->server->options.app;
+	req->route = &router_unrouted;
 	req->start_ns = clock_mono_ns();
 	req->path = arena_str(&req->arena, origin_form(str_z(uri)));
 	char *mark = memchr(req->path.p, '?', req->path.len);
@@ -163,7 +165,9 @@ void server_on_completed(void *cls, struct MHD_Connection *conn, void **con_cls,
 	if (x == NULL)
 		return;
 	*con_cls = NULL;
+	x->loop->progress = true;
 	server_unpark(x);
+	server_jam_unwatch(x);
 	x->conn = NULL;
 	x->gone = true;
 	if (x->state == EXCHANGE_RUNNING)
@@ -288,7 +292,7 @@ static void access_log(struct exchange *x)
 		log_str(&l, "principal", principal_name(req));
 	if (req->session_ref.len > 0)
 		log_str(&l, "session", req->session_ref);
-	log_strz(&l, "route", req->route != NULL ? req->route->path : "-");
+	log_strz(&l, "route", req->route->path);
 	log_int(&l, "status", x->res.status);
 	log_int(&l, "bytes", (int64_t)(x->stream.bytes + x->res.body.len));
 	log_ms(&l, "total_ms", x->done_ns - req->start_ns);
@@ -390,19 +394,9 @@ static void run_handler(void *arg)
 		server_resume(x);
 }
 
-static void answer_options(struct exchange *x)
-{
-	x->res.status = 204;
-	finish(x);
-}
-
 static void start(struct exchange *x)
 {
 	struct fiber *parked;
-	if (x->req.route == NULL) {
-		answer_options(x);
-		return;
-	}
 	x->state = EXCHANGE_RUNNING;
 	count_running(x->loop, 1);
 	if (!fiber_start(run_handler, x, &parked))
@@ -411,9 +405,8 @@ static void start(struct exchange *x)
 
 /* A body that nobody reads: the client may still be sending. A duplicate of its socket keeps the kernel from resetting
  * the connection before the client has seen the answer; what comes is read and dropped, bounded in time and size. */
-static void linger(void *arg)
+void server_drop_rest(int fd)
 {
-	int fd = (int)(intptr_t)arg;
 	static _Thread_local char sink[65536];
 	int64_t deadline = clock_mono_ns() + LINGER_NS;
 	size_t total = 0;
@@ -423,6 +416,12 @@ static void linger(void *arg)
 			break;
 		total += (size_t)n;
 	}
+}
+
+static void linger(void *arg)
+{
+	int fd = (int)(intptr_t)arg;
+	server_drop_rest(fd);
 	close(fd);
 }
 
@@ -434,7 +433,7 @@ static void start_linger(struct exchange *x)
 		loop_spawn(x->loop->loop, linger, (void *)(intptr_t)fd);
 }
 
-static void refuse(struct exchange *x)
+void server_refuse(struct exchange *x)
 {
 	fail(x, &x->err);
 	finish(x);
@@ -446,14 +445,15 @@ static enum MHD_Result on_head(struct exchange *x)
 {
 	x->seen = true;
 	x->refused = !server_check_head(x, &x->err);
-	if (!x->refused || !x->has_body)
-		return MHD_YES;
-	if (x->err.code != ERR_PAYLOAD_TOO_LARGE && !x->expects_continue && !x->unclear)
-		return MHD_YES;
-	if (!x->expects_continue)
-		start_linger(x);
-	refuse(x);
-	return server_queue(x);
+	if (x->refused && x->has_body && (x->err.code == ERR_PAYLOAD_TOO_LARGE || x->expects_continue || x->unclear)) {
+		if (!x->expects_continue)
+			start_linger(x);
+		server_refuse(x);
+		return server_queue(x);
+	}
+	if (x->has_body && x->content_length < 0)
+		server_jam_watch(x);
+	return MHD_YES;
 }
 
 enum MHD_Result server_on_request(void *cls, struct MHD_Connection *conn, const char *url, const char *method,
@@ -463,6 +463,7 @@ enum MHD_Result server_on_request(void *cls, struct MHD_Connection *conn, const 
 	(void)url;
 	(void)version;
 	struct exchange *x = *con_cls;
+	x->loop->progress = true;
 	if (!x->seen) {
 		x->conn = conn;
 		x->req.method_text = arena_str(&x->req.arena, str_z(method));
@@ -482,7 +483,7 @@ enum MHD_Result server_on_request(void *cls, struct MHD_Connection *conn, const 
 			err_set(&x->err, ERR_PAYLOAD_TOO_LARGE, "the body does not fit into memory");
 		}
 		if (x->refused)
-			refuse(x);
+			server_refuse(x);
 		else
 			start(x);
 	}

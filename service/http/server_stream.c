@@ -21,6 +21,7 @@ static ssize_t on_read(void *cls, uint64_t pos, char *buf, size_t max)
 	struct exchange *x = cls;
 	struct response_stream *s = &x->stream;
 	size_t left = s->chunk.len - s->sent;
+	x->loop->progress = true;
 	if (left == 0) {
 		if (s->ended)
 			return s->failed ? MHD_CONTENT_READER_END_WITH_ERROR : MHD_CONTENT_READER_END_OF_STREAM;
@@ -105,7 +106,7 @@ enum MHD_Result server_queue(struct exchange *x)
 		return MHD_NO;
 	struct head h = {.r = r, .room = head_room(x)};
 	/* an empty answer of a path with a type of its own, say the SQL of no models, is still of that type */
-	const bool typed = x->req.route != NULL && x->req.route->content_type != NULL && res->status == 200;
+	const bool typed = x->req.route->content_type != NULL && res->status == 200;
 	if (res->content_type != NULL && (res->body.len > 0 || x->stream.started || x->stream.dropped > 0 || typed))
 		add(&h, "Content-Type", str_z(res->content_type));
 	add(&h, "X-Request-Id", x->req.id);

@@ -11,6 +11,7 @@ struct scan {
 	struct str s;
 	size_t at;
 	size_t depth;
+	bool too_deep;
 	uint8_t objects[DEPTH_MAX / 8]; /* bit d: level d is an object */
 };
 
@@ -129,7 +130,8 @@ static bool push(struct scan *t, bool object)
 {
 	uint8_t bit = (uint8_t)(1U << t->depth % 8);
 
-	if (t->depth == DEPTH_MAX)
+	t->too_deep = t->depth == DEPTH_MAX;
+	if (t->too_deep)
 		return false;
 	if (object)
 		t->objects[t->depth / 8] |= bit;
@@ -216,14 +218,19 @@ static bool scan_value(struct scan *t)
 	}
 }
 
-bool json_text_valid(struct str text)
+enum json_text json_text_check(struct str text)
 {
 	struct scan t = {.s = text};
 	bool more = true;
 
 	while (more)
 		if (!scan_value(&t) || !scan_after(&t, &more))
-			return false;
+			return t.too_deep ? JSON_TEXT_TOO_DEEP : JSON_TEXT_INVALID;
 	skip_space(&t);
-	return t.at == t.s.len && str_is_utf8(text);
+	return t.at == t.s.len && str_is_utf8(text) ? JSON_TEXT_VALID : JSON_TEXT_INVALID;
+}
+
+bool json_text_valid(struct str text)
+{
+	return json_text_check(text) == JSON_TEXT_VALID;
 }

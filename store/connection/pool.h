@@ -18,8 +18,6 @@ struct pool_config {
 struct pool_config pool_config_default(void);
 
 struct pool;
-struct lane_set;   /* store/exec/lane.h */
-struct reader_set; /* store/exec/reader.h */
 
 enum lease_mode {
 	LEASE_READ,
@@ -31,6 +29,7 @@ struct lease {
 	struct pool *pool;
 	struct driver_conn *conn;
 	bool writer;       /* holds the writer's turn */
+	bool resting;      /* nothing runs on it, see lease_rest */
 	struct turn *turn; /* that one; borrowed from the driver's db */
 	int64_t since_ns;
 };
@@ -64,12 +63,18 @@ bool pool_gave_up(struct pool *p, enum lease_mode mode, enum wait_result why, st
 /* Takes the writer's turn for a lease that reads so far. No-op on PostgreSQL. Parks. */
 bool lease_upgrade(struct lease *l, int64_t deadline, struct err *err) MUST_CHECK;
 
+/* Whoever keeps a lease with nothing running on it says so: to pool_stats it is idle then. Any thread. */
+void lease_rest(struct lease *l, bool resting);
+
 /* Gives it back: rolls back anything open, resets what raw SQL may have set, closes the broken and the outdated. The
  * struct is zero afterwards; no-op on a zero lease. May park (shielded). */
 void lease_release(struct lease *l);
 
 /* Every connection is replaced: idle ones now, leased ones when they return. Never waits. */
 void pool_refresh(struct pool *p);
+
+/* Other limits from now on: what is leased goes on as it began, every connection is replaced when it comes back. */
+void pool_reconfigure(struct pool *p, const struct pool_config *cfg);
 
 /* Opens up to min_connections; closes idle ones past their time. Called by housekeeping on a fiber. */
 void pool_tick(struct pool *p);
@@ -84,10 +89,6 @@ void pool_set_statement_timeout(double seconds);
 double pool_statement_timeout(const struct pool *p);
 /* Borrowed. */
 const struct driver *pool_driver(const struct pool *p);
-/* The quick lane over this pool; borrowed. */
-struct lane_set *pool_lanes(const struct pool *p);
-/* The connections that reads of one loop turn share; borrowed. */
-struct reader_set *pool_readers(const struct pool *p);
 /* Do autocommit writes of several requests gain by sharing a transaction? */
 bool pool_groups_writes(const struct pool *p);
 /* Version of the server as last seen; "" before the first connect. Copied to buf. */

@@ -3,6 +3,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "service/base/map.h"
@@ -170,6 +171,8 @@ static bool sqlite_column(const struct model *m, const struct column *c, struct 
 		strbuf_puts(out, "integer");
 	else if (!ddl_column_type(&dialect_sqlite, c, out, err))
 		return false;
+	if (!ddl_column_fill(&dialect_sqlite, m, c, out, err))
+		return false;
 	if (!c->nullable)
 		strbuf_puts(out, " NOT NULL");
 	if (c->unique)
@@ -181,11 +184,13 @@ static bool sqlite_column(const struct model *m, const struct column *c, struct 
 
 static bool postgres_column(const struct model *m, const struct column *c, struct strbuf *out, struct err *err)
 {
-	if (c->autoincrement)
+	if (ddl_column_serial(m, c))
 		strbuf_puts(out, c->storage == ST_SMALLINT ? "smallserial"
 				 : c->storage == ST_BIGINT ? "bigserial"
 							   : "serial");
 	else if (!ddl_column_type(&dialect_postgres, c, out, err))
+		return false;
+	if (!ddl_column_fill(&dialect_postgres, m, c, out, err))
 		return false;
 	if (c->primary_key && m->n_pk == 1)
 		strbuf_puts(out, " PRIMARY KEY");
@@ -253,6 +258,41 @@ static void put_primary_key(const struct model *m, struct strbuf *out)
 	strbuf_putc(out, ')');
 }
 
+static int by_position(const void *x, const void *y)
+{
+	const struct column *p = *(const struct column *const *)x, *q = *(const struct column *const *)y;
+
+	if (p->fill.position != q->fill.position)
+		return p->fill.position == 0 || (q->fill.position != 0 && p->fill.position > q->fill.position) ? 1 : -1;
+	return p < q ? -1 : p > q;
+}
+
+/* The columns by their places, those without one last and by name; the caller frees the list. */
+static const struct column **in_order(const struct model *m)
+{
+	const struct column **list = mem_array(m->n_columns + 1, sizeof(*list));
+
+	for (size_t i = 0; i < m->n_columns; i++)
+		list[i] = &m->columns[i];
+	if (m->n_columns > 1)
+		qsort(list, m->n_columns, sizeof(*list), by_position);
+	return list;
+}
+
+static bool put_columns(const struct dialect *d, const struct model *m, struct strbuf *out, struct err *err)
+{
+	const struct column **list = in_order(m);
+	bool ok = true;
+
+	for (size_t i = 0; ok && i < m->n_columns; i++) {
+		if (i > 0)
+			strbuf_puts(out, ", ");
+		ok = ddl_column_definition(d, m, list[i], out, err);
+	}
+	mem_free(list);
+	return ok;
+}
+
 bool ddl_create_table(const struct dialect *d, const struct model *m, const bool *inline_fk, struct strbuf *out,
 		      struct err *err)
 {
@@ -261,12 +301,8 @@ bool ddl_create_table(const struct dialect *d, const struct model *m, const bool
 	strbuf_puts(out, "CREATE TABLE IF NOT EXISTS ");
 	dialect_quote_ident(out, m->table);
 	strbuf_puts(out, " ( ");
-	for (size_t i = 0; i < m->n_columns; i++) {
-		if (i > 0)
-			strbuf_puts(out, ", ");
-		if (!ddl_column_definition(d, m, &m->columns[i], out, err))
-			return false;
-	}
+	if (!put_columns(d, m, out, err))
+		return false;
 	if (m->n_pk > 1)
 		put_primary_key(m, out);
 	for (size_t i = 0; i < m->n_fks; i++) {

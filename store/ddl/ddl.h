@@ -35,12 +35,19 @@ void ddl_plan_warn(struct ddl_plan *p, const char *code, struct str table, struc
  * ERR_INVALID_SCHEMA for an unresolved type. */
 bool ddl_column_type(const struct dialect *d, const struct column *c, struct strbuf *out, struct err *err) MUST_CHECK;
 
+/* " DEFAULT (...)", " GENERATED ALWAYS AS ..." of a column that the database fills; nothing for others. False:
+ * ERR_INVALID_SCHEMA when the column's expression is none by the dialect's tokens. */
+bool ddl_column_fill(const struct dialect *d, const struct model *m, const struct column *c, struct strbuf *out,
+		     struct err *err) MUST_CHECK;
+/* Whether PostgreSQL makes the column's sequence along with it: serial and its kin. */
+bool ddl_column_serial(const struct model *m, const struct column *c);
+
 /* The type as PostgreSQL's ALTER COLUMN ... TYPE wants it (timestamptz, boolean, numeric, ...); an enum type is quoted.
  * Nothing is written for an unresolved type: refuse it with ddl_column_type first. */
 void ddl_alter_type(const struct column *c, struct strbuf *out);
 
-/* Name and type, NOT NULL, UNIQUE, PRIMARY KEY in the dialect's order. The column of a composite key has no PRIMARY
- * KEY. */
+/* Name and type, default, NOT NULL, UNIQUE, PRIMARY KEY in the dialect's order. The column of a composite key has no
+ * PRIMARY KEY. */
 bool ddl_column_definition(const struct dialect *d, const struct model *m, const struct column *c, struct strbuf *out,
 			   struct err *err) MUST_CHECK;
 

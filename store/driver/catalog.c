@@ -5,9 +5,33 @@
 
 #include "service/base/banned.h"
 
-bool catalog_query(struct catalog *c, struct str sql, catalog_row row, struct err *err)
+static bool is_kind(struct value v, char letter)
 {
-	const struct stmt s = {.sql = sql, .access = STMT_READ};
+	switch (letter | 0x20) {
+	case 't':
+		return v.kind == VALUE_TEXT || (v.kind == VALUE_NULL && letter == 'T');
+	case 'b':
+	case 'i':
+		return v.kind == VALUE_INT || (v.kind == VALUE_BOOL && (letter | 0x20) == 'b') ||
+		       (v.kind == VALUE_NULL && letter < 'a');
+	default:
+		return false;
+	}
+}
+
+static bool has_kinds(const struct cursor *cur, const char *kinds)
+{
+	if (cur->n_columns != strlen(kinds))
+		return false;
+	for (size_t i = 0; kinds[i] != '\0'; i++)
+		if (!is_kind(cur->row[i], kinds[i]))
+			return false;
+	return true;
+}
+
+bool catalog_query(struct catalog *c, struct str sql, const char *kinds, catalog_row row, struct err *err)
+{
+	const struct stmt s = {.sql = sql, .access = STMT_READ, .n_columns = strlen(kinds)};
 	const struct driver *driver = c->conn->driver;
 	struct cursor *cur;
 	bool more = true, ok;
@@ -15,8 +39,14 @@ bool catalog_query(struct catalog *c, struct str sql, catalog_row row, struct er
 	c->last = 0;
 	if (!driver->prepare(c->conn, &s, c->deadline, &cur, err))
 		return false;
-	while ((ok = driver->step(cur, &more, err)) && more)
+	while ((ok = driver->step(cur, &more, err)) && more) {
+		if (!has_kinds(cur, kinds)) {
+			c->conn->broken = true;
+			ok = err_set(err, ERR_INTERNAL_ERROR, "the database's catalog answered what cannot be");
+			break;
+		}
 		row(c, cur->row);
+	}
 	driver->finish(cur);
 	return ok;
 }

@@ -18,8 +18,10 @@ struct catalog {
 /* Gets one row; its values are valid during the call only. */
 typedef void (*catalog_row)(struct catalog *c, const struct value *row);
 
-/* Runs a query of our own and hands over its rows. Parks. */
-bool catalog_query(struct catalog *c, struct str sql, catalog_row row, struct err *err) MUST_CHECK;
+/* Runs a query of our own and hands over its rows. `kinds` has a letter a column: t text, i integer, b boolean (on
+ * SQLite an integer); a capital may be null, too. Rows of another shape are never handed over: ERR_INTERNAL_ERROR, the
+ * connection is broken. Parks. */
+bool catalog_query(struct catalog *c, struct str sql, const char *kinds, catalog_row row, struct err *err) MUST_CHECK;
 
 /* One more of what is no ordinary table. */
 void catalog_other(struct catalog *c, struct value name, struct value kind);

@@ -16,6 +16,7 @@ struct route {
 	struct connection *conn; /* owned reference */
 	struct session *session; /* entered; NULL: none */
 	struct tx *tx;           /* entered; NULL: none */
+	int64_t since_ns;        /* when its request began; 0: with its unit of work */
 };
 
 /* Gets rows; values are valid during the call only. false: *err is set and the statement is ended. */
@@ -34,6 +35,9 @@ struct exec_result {
 	bool read_only;
 };
 
+/* Lanes and readers, for connection_registry_init. */
+extern const struct connection_sharing exec_sharing;
+
 /*
  * One unit of work of one request on one route: in the route's transaction when there is one, else on a lease of its
  * own that is taken at the first statement. Zero-init, exec_begin, any number of exec_run, exec_end.
@@ -41,9 +45,12 @@ struct exec_result {
 struct exec {
 	const struct route *route;
 	int64_t deadline;   /* monotonic */
+	int64_t since_ns;   /* for driver_conn.since_ns */
 	struct lease lease; /* own lease, when the route has no transaction */
 	bool atomic;        /* BEGIN before the first statement (own lease), or a savepoint inside a transaction */
+	bool reads_only;    /* of an atomic one: nothing in it will write. Set behind exec_begin by who knows */
 	bool started;
+	uint64_t n_commits, n_rollbacks; /* the connection's counts when an atomic unit began */
 	struct driver_conn *loading; /* a load runs there */
 	int64_t db_ns;               /* time spent below exec */
 	int64_t lease_ns;            /* of it, waiting for a connection */

@@ -13,9 +13,7 @@
 #define FERROD_STORE_LANE_H
 
 #include "store/connection/pool.h"
-
-/* Round trips under way at a time, per loop and pool; more of writes when those wait for something. */
-#define LANE_LEADERS 2
+#include "store/exec/lane_stats.h"
 
 struct lane_set;
 
@@ -36,9 +34,6 @@ bool lane_run(struct lane_set *s, struct pool *p, const struct stmt *stmt, int64
 /* Tells how long a statement took by itself: slow ones leave the lane, quick ones come back to it. */
 void lane_learn(struct lane_set *s, struct pool *p, const struct stmt *stmt, int64_t ns);
 
-struct lane_stats {
-	uint64_t statements, round_trips, again;
-};
 void lane_stats(const struct lane_set *s, struct lane_stats *ret_reads, struct lane_stats *ret_writes);
 
 #endif

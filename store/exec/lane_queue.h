@@ -6,7 +6,8 @@
 #define FERROD_STORE_LANE_QUEUE_H
 
 #include "service/base/wait.h"
-#include "store/exec/lane.h"
+#include "store/driver/driver.h"
+#include "store/exec/lane_stats.h"
 
 /* Bytes of an item without the error. */
 #define LANE_ITEM_BYTES offsetof(struct batch_item, err)

@@ -27,6 +27,7 @@ struct waiting {
 };
 
 struct reader {
+	struct reader_set *set; /* a reference while the lease is held */
 	struct lease lease;
 	enum reader_state state;
 	struct waiting *head, *tail;
@@ -36,7 +37,6 @@ struct reader {
 	bool outlived;   /* its turn has ended without it */
 	bool ends;       /* at_end is asked for */
 	int64_t used_ns; /* end of the last turn with a read */
-	bool resting;    /* atomic: held, and nobody's statement is on it */
 	bool used;       /* in this turn */
 	uint64_t epoch;
 	struct loop_turn_end at_end;
@@ -44,17 +44,21 @@ struct reader {
 };
 
 struct reader_set {
+	int refs;                                /* atomic */
 	struct reader *readers[FIBER_LOOPS_MAX]; /* made by their loop on first use */
 };
 
 struct reader_set *reader_set_create(void)
 {
-	return mem_alloc(sizeof(struct reader_set));
+	struct reader_set *s = mem_alloc(sizeof(*s));
+
+	s->refs = 1;
+	return s;
 }
 
-void reader_set_destroy(struct reader_set *s)
+void reader_set_unref(struct reader_set *s)
 {
-	if (s == NULL)
+	if (s == NULL || __atomic_sub_fetch(&s->refs, 1, __ATOMIC_ACQ_REL) > 0)
 		return;
 	for (size_t i = 0; i < FIBER_LOOPS_MAX; i++)
 		mem_free(s->readers[i]);
@@ -116,12 +120,10 @@ static void on_turn_end(void *arg)
 		ask_for_end(r);
 		return;
 	}
-	struct pool *p = pool_ref(lease.pool); /* r may go with the last */
 	r->lease = (struct lease){0};
 	r->state = READER_IDLE;
 	lease_release(&lease);
-	__atomic_store_n(&r->resting, false, __ATOMIC_RELEASE);
-	pool_unref(p);
+	reader_set_unref(r->set); /* r may go with the last */
 }
 
 /* ---- leasing ---- */
@@ -134,6 +136,7 @@ static struct reader *reader_here(struct reader_set *s)
 		return NULL;
 	if (s->readers[i] == NULL) {
 		struct reader *r = mem_alloc(sizeof(*r));
+		r->set = s;
 		r->at_end = (struct loop_turn_end){.fn = on_turn_end, .arg = r};
 		__atomic_store_n(&s->readers[i], r, __ATOMIC_RELEASE);
 	}
@@ -163,6 +166,7 @@ static bool lease(struct reader *r, struct pool *p, int64_t deadline, struct err
 		return false;
 	}
 	r->state = READER_HELD;
+	(void)__atomic_add_fetch(&r->set->refs, 1, __ATOMIC_RELAXED);
 	ask_for_end(r);
 	add(&r->stats.round_trips, 1);
 	while (r->head != NULL)
@@ -243,7 +247,7 @@ bool reader_enter(struct reader_set *s, struct pool *p, int64_t deadline, struct
 	if (r->running || !renew_snapshot(r))
 		return true;
 	r->running = r->used = true;
-	__atomic_store_n(&r->resting, false, __ATOMIC_RELEASE);
+	lease_rest(&r->lease, false);
 	add(&r->stats.statements, 1);
 	*ret = r;
 	*ret_conn = r->lease.conn;
@@ -253,22 +257,10 @@ bool reader_enter(struct reader_set *s, struct pool *p, int64_t deadline, struct
 void reader_leave(struct reader *r)
 {
 	r->running = false;
-	__atomic_store_n(&r->resting, true, __ATOMIC_RELEASE);
+	lease_rest(&r->lease, true);
 	if (r->outlived) /* what other processes have committed since is not to be missed by the next */
 		close_snapshot(r);
 	ask_for_end(r);
-}
-
-int64_t reader_resting(const struct reader_set *s)
-{
-	int64_t n = 0;
-
-	for (size_t i = 0; i < FIBER_LOOPS_MAX; i++) {
-		const struct reader *r = __atomic_load_n(&s->readers[i], __ATOMIC_ACQUIRE);
-
-		n += r != NULL && __atomic_load_n(&r->resting, __ATOMIC_ACQUIRE);
-	}
-	return n;
 }
 
 void reader_stats(const struct reader_set *s, struct lane_stats *stats)

@@ -13,14 +13,14 @@
 #define FERROD_STORE_READER_H
 
 #include "store/connection/pool.h"
-#include "store/exec/lane.h"
+#include "store/exec/lane_stats.h"
 
 struct reader;
 struct reader_set;
 
 struct reader_set *reader_set_create(void);
-/* No reader has a lease. */
-void reader_set_destroy(struct reader_set *s);
+/* The set lives on until the last turn that reads through it has ended. */
+void reader_set_unref(struct reader_set *s);
 
 /* The connection of this turn for one read; *ret NULL: the read is to take a lease of its own. The calling fiber runs
  * its statement on *ret_conn (borrowed), then calls reader_leave. The wait for a lease is added to *lease_ns. False:
@@ -29,8 +29,6 @@ bool reader_enter(struct reader_set *s, struct pool *p, int64_t deadline, struct
 		  struct driver_conn **ret_conn, int64_t *lease_ns, struct err *err) MUST_CHECK;
 void reader_leave(struct reader *r);
 
-/* Leases that are held to the end of a turn with no statement running: to others they are idle. Any thread. */
-int64_t reader_resting(const struct reader_set *s);
 /* Adds reads and the turns that they shared to the figures. Any thread. */
 void reader_stats(const struct reader_set *s, struct lane_stats *stats);
 

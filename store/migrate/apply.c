@@ -41,7 +41,7 @@ static void count_sql(const struct live_table *t, struct strbuf *b)
 /* One integer. */
 static bool query_int(const struct run *r, struct str sql, int64_t *ret, struct err *err)
 {
-	const struct stmt s = {.sql = sql, .access = STMT_READ};
+	const struct stmt s = {.sql = sql, .access = STMT_READ, .n_columns = 1};
 	const struct driver *driver = r->c->driver;
 	struct cursor *cur;
 	bool row = false, ok;

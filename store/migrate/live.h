@@ -23,8 +23,11 @@ struct live_column {
 	struct str default_text; /* expression; STR_NONE: none (nextval of an owned sequence included when there) */
 	size_t pk_position;      /* 1-based place in the primary key; 0: not part of it */
 	bool autoincrement;      /* SQLite: AUTOINCREMENT; PostgreSQL: identity or an owned sequence's nextval */
+	bool identity, identity_always; /* PostgreSQL; always: and it takes no value */
 	bool generated;
-	bool native_enum; /* PostgreSQL: type is an enum type */
+	struct str generation;  /* what a generated column is computed from; STR_NONE: unknown */
+	bool generated_virtual; /* computed when it is read */
+	bool native_enum;       /* PostgreSQL: type is an enum type */
 	const struct str *enum_values;
 	size_t n_enum_values;
 };

@@ -8,6 +8,7 @@
 #include "service/base/map.h"
 #include "service/base/num.h"
 #include "store/migrate/diff.h"
+#include "store/migrate/live_fill.h"
 #include "store/migrate/live_literal.h"
 #include "store/schema/schema_names.h"
 
@@ -19,6 +20,7 @@ struct builder {
 	const struct live_schema *live;
 	const struct live_ir_options *o;
 	struct ddl_plan *notes;
+	struct live_fill fill;
 	struct map names; /* of indexes and uniques so far, and of the tables: one name space */
 };
 
@@ -179,11 +181,7 @@ static bool is_fk(const struct builder *b, const struct live_table *t, struct st
  * one". */
 static bool counts_up(struct builder *b, const struct live_table *t, const struct live_column *c, enum logical_type lt)
 {
-	const bool alone = single_pk(t) == c && lt == LT_INTEGER;
-
-	if (c->autoincrement && !alone)
-		note(b, t->name, c->name, "counts up by itself, which SchemaIR can say of an integer primary key only");
-	if (!alone)
+	if (single_pk(t) != c || lt != LT_INTEGER)
 		return false;
 	return c->autoincrement ||
 	       (b->d->id == DIALECT_SQLITE && c->nullable && str_ieq_z(c->type, "integer") && !is_fk(b, t, c->name));
@@ -236,8 +234,6 @@ static json_t *column_ir(struct builder *b, const struct live_table *t, const st
 	const bool counts = counts_up(b, t, c, lt);
 	const struct str db_type = c->native_enum ? STR_NONE : db_type_of(b, st, length);
 
-	if (c->generated)
-		note(b, t->name, c->name, "is a generated column; the model takes it for an ordinary one");
 	set(o, "name", text(c->name));
 	set(o, "logical_type", json_string(logical_type_name(lt)));
 	set(o, "nullable", json_boolean(c->nullable));
@@ -252,6 +248,7 @@ static json_t *column_ir(struct builder *b, const struct live_table *t, const st
 		set(o, "db_type", text(db_type));
 	if (c->native_enum)
 		set_enum(o, c);
+	live_fill_ir(&b->fill, t, c, o);
 	return o;
 }
 
@@ -534,6 +531,7 @@ bool live_ir(struct arena *a, const struct dialect *d, const struct live_schema 
 		return false;
 	payload = json_object();
 	models = json_array();
+	live_fill_init(&b.fill, d, live);
 	map_init(&b.names);
 	for (size_t i = 0; i < live->n_tables; i++)
 		map_put(&b.names, live->tables[i].name, &mark);

@@ -91,7 +91,7 @@ static void casts(struct cursor_at *c)
 			if (quoted(c, '"', '"', &ignored) || eat(c, ".") || eat(c, "[]"))
 				continue;
 			if (eat(c, "(")) {
-				while (c->at < c->s.len && !eat(c, ")"))
+				while (!eat(c, ")") && c->at < c->s.len)
 					c->at++;
 				continue;
 			}

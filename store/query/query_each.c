@@ -147,5 +147,8 @@ bool query_lower_each(struct arena *a, const struct query *q, const struct query
 		put_rows(&s, &own, e, false);
 		sql_order(&s, &own);
 	}
-	return sql_finish(&s, STMT_READ, ret, err);
+	if (!sql_finish(&s, STMT_READ, ret, err))
+		return false;
+	ret->n_columns = ret_shape->n;
+	return true;
 }

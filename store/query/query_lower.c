@@ -250,6 +250,7 @@ bool query_lower_select(struct arena *a, const struct query *q, struct stmt *ret
 	}
 	ret->quick = quick;
 	query_shape(a, q, ret_shape);
+	ret->n_columns = ret_shape->n;
 	plan_keep(&key, ret, ret_shape, page);
 	return true;
 }
@@ -262,6 +263,7 @@ static bool finish_scalar(struct sql *s, const struct plan_key *key, bool quick,
 	if (s->plan != NULL)
 		return true;
 	ret->quick = quick;
+	ret->n_columns = 1;
 	plan_keep(key, ret, NULL, false);
 	return true;
 }
@@ -396,6 +398,7 @@ static bool finish_write(struct sql *s, const struct query *q, const struct plan
 	if (s->plan != NULL)
 		return true;
 	ret->quick = by_unique_key(q);
+	ret->n_columns = returning ? ret_shape->n : 0;
 	plan_keep(key, ret, returning ? ret_shape : NULL, false);
 	return true;
 }

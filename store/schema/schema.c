@@ -24,6 +24,23 @@ void schema_unref(struct schema *s)
 	mem_free(s);
 }
 
+const char *column_generated_name(enum column_generated g)
+{
+	static const char *const names[] = {
+		[GENERATED_NOT] = NULL,
+		[GENERATED_IDENTITY] = "identity",
+		[GENERATED_IDENTITY_ALWAYS] = "identity_always",
+		[GENERATED_ALWAYS] = "always",
+	};
+
+	return names[g];
+}
+
+bool column_fills(const struct column *c)
+{
+	return c->fill.database_default || c->autoincrement || (c->nullable && !c->primary_key);
+}
+
 const struct model *schema_model(const struct schema *s, struct str name)
 {
 	return map_get(&s->by_name, name);

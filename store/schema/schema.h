@@ -57,6 +57,26 @@ enum storage_type {
 	ST_UNRESOLVED /* unknown logical type and no recognised db_type */
 };
 
+/* What gives a column its values instead of a client. */
+enum column_generated {
+	GENERATED_NOT,
+	GENERATED_IDENTITY,        /* identity by default: a value may be given */
+	GENERATED_IDENTITY_ALWAYS, /* a value is taken only when it is insisted on */
+	GENERATED_ALWAYS           /* computed from other columns */
+};
+
+/* Ours, never part of the fingerprint: what happens to a column that a record leaves out. */
+struct column_fill {
+	bool database_default;  /* the database has something for it: a DEFAULT, an identity, an expression */
+	struct str default_sql; /* its expression; of a generated column: what it is computed from. STR_NONE: unknown */
+	enum column_generated generated;
+	bool computed_on_read;             /* a generated column that is not stored */
+	bool read_only;                    /* never written */
+	bool now_on_create, now_on_update; /* ferrod gives the time of the write */
+	bool lock_version;                 /* ferrod counts writes here, and refuses one that knows an older count */
+	int64_t position;                  /* place in the table, from 1; 0: unknown */
+};
+
 struct column {
 	struct str name;
 	size_t index; /* position in model->columns (and in every full row) */
@@ -74,6 +94,7 @@ struct column {
 	const json_t *enum_values;                   /* array, or NULL */
 	struct str enum_type_name;                   /* STR_NONE: absent */
 	bool postgres_native_enum, has_postgres_native_enum;
+	struct column_fill fill;
 };
 
 struct foreign_key {
@@ -167,6 +188,11 @@ const struct model *schema_model(const struct schema *s, struct str name);
 const struct model *schema_model_by_table(const struct schema *s, struct str table);
 const struct column *model_column(const struct model *m, struct str name);
 const struct relation *model_relation(const struct model *m, struct str name);
+
+/* "identity", "identity_always", "always"; static; NULL for GENERATED_NOT. */
+const char *column_generated_name(enum column_generated g);
+/* Whether the database has a value for the column when none is given (perhaps NULL). */
+bool column_fills(const struct column *c);
 
 /* Whether the word is one that models may use: the names of the logical types, and JSON Schema's object and array. */
 bool logical_word_known(struct str word);

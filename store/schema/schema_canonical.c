@@ -123,7 +123,31 @@ static json_t *texts(const struct str *list, size_t n)
 	return a;
 }
 
-static json_t *column_json(const struct column *c)
+static void set_true(json_t *o, const char *key, bool v)
+{
+	if (v)
+		set_bool(o, key, true);
+}
+
+static void set_fill(json_t *o, const struct column_fill *f)
+{
+	set_true(o, "database_default", f->database_default);
+	set_given(o, "default_sql", f->default_sql);
+	if (f->generated != GENERATED_NOT)
+		(void)json_object_set_new(o, "generated", json_string(column_generated_name(f->generated)));
+	if (f->computed_on_read)
+		set_bool(o, "stored", false);
+	set_true(o, "read_only", f->read_only);
+	if (f->now_on_create)
+		(void)json_object_set_new(o, "on_create", json_string("now"));
+	if (f->now_on_update)
+		(void)json_object_set_new(o, "on_update", json_string("now"));
+	set_true(o, "lock_version", f->lock_version);
+	if (f->position > 0)
+		(void)json_object_set_new(o, "position", json_integer(f->position));
+}
+
+static json_t *column_json(const struct column *c, bool additions)
 {
 	json_t *o = json_object();
 
@@ -144,6 +168,8 @@ static json_t *column_json(const struct column *c)
 	set_given(o, "enum_type_name", c->enum_type_name);
 	if (c->has_postgres_native_enum)
 		set_bool(o, "postgres_native_enum", c->postgres_native_enum);
+	if (additions)
+		set_fill(o, &c->fill);
 	return o;
 }
 
@@ -204,7 +230,7 @@ static json_t *model_json(const struct model *m, bool additions)
 	json_t *uniques = json_array(), *checks = json_array();
 
 	for (size_t i = 0; i < m->n_columns; i++)
-		(void)json_array_append_new(columns, column_json(&m->columns[i]));
+		(void)json_array_append_new(columns, column_json(&m->columns[i], additions));
 	for (size_t i = 0; i < m->n_fks; i++)
 		(void)json_array_append_new(fks, fk_json(&m->fks[i], additions));
 	for (size_t i = 0; i < m->n_indexes; i++)

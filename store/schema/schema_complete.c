@@ -66,9 +66,24 @@ static void complete_autoincrement(const struct draft *d)
 	const struct model *m = d->m;
 	const struct column *pk = schema_single_pk(m);
 
-	if (pk == NULL || pk->logical != LT_INTEGER || d->given[pk - m->columns].autoincrement || has_fk(m, pk->name))
+	if (pk == NULL || pk->logical != LT_INTEGER || pk->fill.generated == GENERATED_ALWAYS ||
+	    d->given[pk - m->columns].autoincrement || has_fk(m, pk->name))
 		return;
 	m->columns[pk - m->columns].autoincrement = true;
+}
+
+/* What one member of a column says about the others. */
+static void complete_fill(const struct draft *d)
+{
+	for (size_t i = 0; i < d->m->n_columns; i++) {
+		struct column *c = &d->m->columns[i];
+		struct column_fill *f = &c->fill;
+
+		if (f->generated == GENERATED_ALWAYS)
+			f->read_only = true;
+		if (f->generated != GENERATED_NOT || f->default_sql.p != NULL)
+			f->database_default = true;
+	}
 }
 
 /* A reference that the database sets to null must be able to be null. */
@@ -199,6 +214,7 @@ void schema_complete(struct schema_build *b)
 			continue;
 		complete_autoincrement(d);
 		complete_nullable(d);
+		complete_fill(d);
 		complete_flags(b, d->m);
 		complete_names(b, d->m);
 		drop_duplicates(d->m->indexes, &d->m->n_indexes);

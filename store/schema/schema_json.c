@@ -11,6 +11,10 @@ static bool verdict(struct schema_build *b, struct err *err)
 {
 	size_t listed = b->n_faults < LIMIT_ERR_FAULTS ? b->n_faults : LIMIT_ERR_FAULTS;
 
+	if (b->n_faults == 0 && b->sql_given != NULL)
+		return err_set_at(err, ERR_FORBIDDEN, b->sql_given,
+				  "an SQL expression that is no literal, CURRENT_ word, now(), gen_random_uuid() or "
+				  "nextval of the column's own sequence needs the scope \"sql\"");
 	if (b->n_faults == 0)
 		return true;
 	if (b->n_faults == 1)
@@ -109,12 +113,22 @@ static void parse_base(struct schema_build *b, const struct schema *base, struct
 bool schema_from_json(const json_t *doc, struct schema *base, struct arena *scratch, struct schema **ret,
 		      struct err *err)
 {
+	const struct schema_source from = {.base = base, .may_sql = true};
+
+	return schema_from_source(doc, &from, scratch, ret, err);
+}
+
+bool schema_from_source(const json_t *doc, const struct schema_source *from, struct arena *scratch, struct schema **ret,
+			struct err *err)
+{
+	struct schema *base = from->base;
 	struct schema_build b;
 	const json_t *models;
 	size_t n;
 	bool ok;
 
 	schema_build_init(&b, scratch);
+	b.may_sql = from->may_sql;
 	if (base != NULL)
 		b.s->dialect_agnostic = base->dialect_agnostic;
 	models = find_models(&b, doc);

@@ -12,6 +12,15 @@
 bool schema_from_json(const json_t *doc, struct schema *base, struct arena *scratch, struct schema **ret,
 		      struct err *err) MUST_CHECK;
 
+/* Where a document comes from, and where it goes. */
+struct schema_source {
+	struct schema *base; /* as above; may be NULL */
+	bool may_sql;        /* its giver may give SQL of any kind */
+};
+/* The same, with its giver in view: ERR_FORBIDDEN with a pointer for an expression that not anybody may give. */
+bool schema_from_source(const json_t *doc, const struct schema_source *from, struct arena *scratch, struct schema **ret,
+			struct err *err) MUST_CHECK;
+
 /* The set without the named model (relations derived anew). ERR_MODEL_NOT_FOUND, or ERR_INVALID_SCHEMA when
  * a declared relation of another model needs it. *ret: a new reference. */
 bool schema_without(struct schema *base, struct str model, struct arena *scratch, struct schema **ret,

@@ -234,6 +234,55 @@ static void parse_enum(struct parse *p, struct column *c)
 	c->has_postgres_native_enum = get_bool(p, "postgres_native_enum", &c->postgres_native_enum);
 }
 
+static void parse_generated(struct parse *p, struct column_fill *f)
+{
+	struct str word = STR_NONE;
+	int g;
+
+	if (!get_name(p, "generated", false, 0, &word))
+		return;
+	for (g = GENERATED_IDENTITY; g <= GENERATED_ALWAYS; g++)
+		if (str_eq_z(word, column_generated_name((enum column_generated)g)))
+			break;
+	if (g > GENERATED_ALWAYS)
+		parse_fault(p, "generated", "must be always, identity_always or identity");
+	else
+		f->generated = (enum column_generated)g;
+}
+
+static bool get_now(struct parse *p, const char *key)
+{
+	struct str word = STR_NONE;
+
+	if (!get_name(p, key, false, 0, &word))
+		return false;
+	if (!str_eq_z(word, "now"))
+		parse_fault(p, key, "must be \"now\"");
+	return true;
+}
+
+static void parse_fill(struct parse *p, struct column_fill *f)
+{
+	const json_t *position = member(p, "position");
+	bool stored = true;
+
+	(void)get_bool(p, "database_default", &f->database_default);
+	(void)get_name(p, "default_sql", false, 0, &f->default_sql);
+	parse_generated(p, f);
+	if (get_bool(p, "stored", &stored))
+		f->computed_on_read = !stored;
+	(void)get_bool(p, "read_only", &f->read_only);
+	f->now_on_create = get_now(p, "on_create");
+	f->now_on_update = get_now(p, "on_update");
+	(void)get_bool(p, "lock_version", &f->lock_version);
+	if (position == NULL)
+		return;
+	if (json_is_integer(position) && json_integer_value(position) > 0)
+		f->position = json_integer_value(position);
+	else
+		parse_fault(p, "position", "must be an integer from 1");
+}
+
 static void parse_column(struct parse *p, struct column *c, struct column_given *ret_given)
 {
 	const json_t *v;
@@ -256,6 +305,7 @@ static void parse_column(struct parse *p, struct column *c, struct column_given 
 	(void)get_name(p, "db_type", false, 0, &c->db_type);
 	c->has_db_type_explicit = get_bool(p, "db_type_explicit", &c->db_type_explicit);
 	parse_enum(p, c);
+	parse_fill(p, &c->fill);
 	if (c->db_type.p == NULL || !storage_from_token(c->db_type, &c->storage, &c->length))
 		c->storage = storage_from_logical(c->logical_word, c->format);
 	c->logical = effective_logical(c);
@@ -414,5 +464,6 @@ void schema_parse_model(struct schema_build *b, const json_t *obj, const char *p
 	parse_indexes(&p, "uniques", true, &d->m->uniques, &d->m->n_uniques);
 	parse_checks(&p);
 	parse_relations(&p);
+	(void)member(&p, "origin"); /* ours, of an answer that comes back: says nothing here */
 	leave(&p, false);
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "service/base/num.h"
+#include "store/schema/schema_sql.h"
 
 #include "service/base/banned.h"
 
@@ -20,6 +21,44 @@ static bool plain_string(const json_t *v)
 	return json_is_string(v) && memchr(json_string_value(v), '\0', json_string_length(v)) == NULL;
 }
 
+/* An expression must be one on a database at least; on which one is known when a statement is made of it. */
+static void check_sql(struct schema_build *b, const struct draft *d, const struct column *c, const char *at)
+{
+	const struct str sql = c->fill.default_sql;
+	const char *why;
+
+	if (sql.p == NULL)
+		return;
+	if (!schema_sql_expression(DIALECT_SQLITE, sql, &why) && !schema_sql_expression(DIALECT_POSTGRES, sql, &why))
+		schema_fault(b, at, "the \"default_sql\" of column \"%.*s\" is no SQL expression: %s", STR_FMT(c->name),
+			     why);
+	else if (!d->kept && !b->may_sql && b->sql_given == NULL && !schema_sql_harmless(sql, d->m->table, c->name))
+		b->sql_given = d->kept ? at : json_pointer_key(b->scratch, at, STR("default_sql"));
+}
+
+static void check_fill(struct schema_build *b, const struct draft *d, size_t i, const char *at)
+{
+	const struct column *c = &d->m->columns[i];
+	const struct column_fill *f = &c->fill;
+
+	check_sql(b, d, c, at);
+	if (f->lock_version && c->logical != LT_INTEGER)
+		schema_fault(b, at, "column \"%.*s\" cannot be the lock_version: it is not an integer",
+			     STR_FMT(c->name));
+	if ((f->now_on_create || f->now_on_update) && c->logical != LT_DATETIME && c->logical != LT_DATE &&
+	    c->logical != LT_TIME)
+		schema_fault(b, at, "column \"%.*s\" cannot hold the time of a write: it is no datetime, date or time",
+			     STR_FMT(c->name));
+	if ((f->generated == GENERATED_IDENTITY || f->generated == GENERATED_IDENTITY_ALWAYS) &&
+	    c->logical != LT_INTEGER)
+		schema_fault(b, at, "column \"%.*s\" cannot be an identity: it is not an integer", STR_FMT(c->name));
+	for (size_t k = 0; f->lock_version && k < i; k++)
+		if (d->m->columns[k].fill.lock_version)
+			schema_fault(b, at, "the model has two columns with lock_version");
+	if (c->db_type.p != NULL && !schema_sql_type_name(c->db_type))
+		schema_fault(b, at, "the db_type of column \"%.*s\" is no name of a type", STR_FMT(c->name));
+}
+
 static void check_column(struct schema_build *b, const struct draft *d, size_t i, struct map *names)
 {
 	const struct column *c = &d->m->columns[i];
@@ -27,6 +66,7 @@ static void check_column(struct schema_build *b, const struct draft *d, size_t i
 
 	if (taken(names, c->name))
 		schema_fault(b, at, "column \"%.*s\" is there twice", STR_FMT(c->name));
+	check_fill(b, d, i, at);
 	if (c->autoincrement && !c->primary_key)
 		schema_fault(b, at, "column \"%.*s\" cannot be autoincrement: it is not the primary key",
 			     STR_FMT(c->name));

@@ -349,25 +349,6 @@ bool tx_enter(struct tx_table *t, struct str id, const struct session *session, 
 	return true;
 }
 
-/* Could this text be a COMMIT? Only for connections that are lost in it, so a wrong yes merely says "unknown". */
-static bool may_be_commit(struct str sql)
-{
-	static const char *const words[] = {"commit", "end", "prepare"};
-	struct str s = sql;
-
-	while (s.len != 0 && (strchr(" \t\r\n\f\v;", s.p[0]) != NULL))
-		s = str_n(s.p + 1, s.len - 1);
-	if (str_starts(s, STR("--")) || str_starts(s, STR("/*")))
-		return true; /* a comment first: not worth a parser */
-	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
-		const size_t len = strlen(words[i]);
-
-		if (s.len >= len && str_ieq_z(str_n(s.p, len), words[i]))
-			return true;
-	}
-	return false;
-}
-
 bool tx_check(struct tx *tx, struct str raw_sql, struct err *err)
 {
 	struct tx_root *root = tx->root;
@@ -390,7 +371,7 @@ bool tx_check(struct tx *tx, struct str raw_sql, struct err *err)
 							 : "unknown");
 		return false;
 	}
-	root->may_commit = raw_sql.p != NULL && may_be_commit(raw_sql);
+	root->may_commit = raw_sql.p != NULL && stmt_is_transaction(raw_sql);
 	return true;
 }
 

@@ -103,3 +103,11 @@ def test_body_over_the_limit_is_refused_before_it_is_read(client):
 def test_uri_over_the_limit(client):
     client.get("/healthz?" + "x" * 4200, validate=False).expect(414)
     client.get("/healthz").expect(200)
+
+
+@pytest.mark.parametrize("method, path, status", [
+    ("POST", "/v1/sessions", 201), ("POST", "/v1/transactions", 201), ("POST", "/v1/create-tables", 200),
+    ("POST", "/v1/migrate", 200), ("POST", "/v1/introspect", 200)])
+def test_an_optional_body_may_be_null(client, method, path, status):
+    """What generated clients send where the caller gave no body."""
+    client.request(method, path, raw=b"null").expect(status)

@@ -138,3 +138,26 @@ def test_every_json_body_of_a_request_has_an_example():
         for kind, media in CONTRACT.resolve(operation.get("requestBody", {})).get("content", {}).items():
             if kind == "application/json":
                 assert "example" in media or "examples" in media, operation["operationId"]
+
+
+def test_generators_find_what_they_need():
+    """What Java, Rust and TypeScript generators stumble over: enums without a type or of booleans, integers of 32 bits,
+    variants without a name, optional bodies that may not be null, operations that nobody describes."""
+    for where, node in walk(DOCUMENT):
+        if not isinstance(node, dict) or "/example" in where:
+            continue
+        kinds = node.get("type") if isinstance(node.get("type"), list) else [node.get("type")]
+        if isinstance(node.get("enum"), list):
+            assert kinds[0] in ("string", "integer") and kinds[1:] in ([], ["null"]), f"{where}: an enum of {kinds}"
+        elif kinds[0] == "integer":
+            assert node.get("format") == "int64", where
+        assert "const" not in node, f"{where}: a one-value enum"
+        for key in ("oneOf", "anyOf"):
+            for variant in node.get(key, []) if isinstance(node.get(key), list) else []:
+                assert variant.get("type") != "object" or "properties" not in variant, f"{where}: a variant without a name"
+    for _, _, operation in OPERATIONS:
+        assert operation.get("description"), operation["operationId"]
+        body = CONTRACT.resolve(operation.get("requestBody", {}))
+        if body and not body.get("required"):
+            schema = CONTRACT.resolve(body["content"]["application/json"]["schema"])
+            assert CONTRACT.schema_errors(schema, None) == [], f"{operation['operationId']}: its body is optional"

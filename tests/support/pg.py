@@ -23,6 +23,7 @@ SETTINGS = {
     "wal_level": "minimal",
     "max_wal_senders": "0",
     "max_connections": "300",
+    "max_prepared_transactions": "10",
     "shared_buffers": "64MB",
     "autovacuum": "off",
     "timezone": "America/New_York",

@@ -29,6 +29,7 @@ static struct {
 	struct driver driver;
 	struct dsn dsn;
 	struct pool *pool;
+	struct lane_set *lanes;
 	struct loop *loop;
 	struct stmt stmt;
 	struct fiber *held[TRIPS_MAX]; /* the leader of a round trip that waits to be let go */
@@ -112,6 +113,7 @@ static int setup(void **state)
 	g.stmt = (struct stmt){.sql = STR("SELECT 1"), .access = STMT_READ, .cache = true, .quick = true};
 	g.hold = true;
 	cfg.acquire_timeout_s = 5;
+	g.lanes = lane_set_create();
 	return loop_create(&g.loop, &err) && pool_create(&g.driver, &g.dsn, &cfg, &g.pool, &err) ? 0 : -1;
 }
 
@@ -119,6 +121,7 @@ static int teardown(void **state)
 {
 	(void)state;
 	pool_close(g.pool);
+	lane_set_destroy(g.lanes);
 	pool_unref(g.pool);
 	loop_destroy(g.loop);
 	return 0;
@@ -159,11 +162,11 @@ static void call_until(int64_t deadline)
 {
 	struct batch_item item;
 
-	if (!lane_fits(pool_lanes(g.pool), g.pool, &g.stmt)) {
+	if (!lane_fits(g.lanes, g.pool, &g.stmt)) {
 		g.n_failed += 100;
 		return;
 	}
-	if (lane_run(pool_lanes(g.pool), g.pool, &g.stmt, deadline, &item, &g.err)) {
+	if (lane_run(g.lanes, g.pool, &g.stmt, deadline, &item, &g.err)) {
 		g.n_right += item.result != NULL;
 		batch_drop(&item);
 	} else {
@@ -382,7 +385,7 @@ static void test_writes_are_spread(void **state)
 	run(spreading);
 	assert_int_equal(g.n_failed, 0);
 	assert_int_equal(g.n_right, 37);
-	lane_stats(pool_lanes(g.pool), &reads, &writes);
+	lane_stats(g.lanes, &reads, &writes);
 	assert_int_equal(reads.statements, 0);
 	assert_int_equal(writes.statements, 37);
 	assert_int_equal(writes.round_trips, g.n_trips);
@@ -542,9 +545,9 @@ static void call_big(void *arg)
 	(void)arg;
 	s.params = &big;
 	s.n_params = 1;
-	g.n_failed += lane_run(pool_lanes(g.pool), g.pool, &s, CLOCK_NEVER, &item, &g.err) || !item.again;
+	g.n_failed += lane_run(g.lanes, g.pool, &s, CLOCK_NEVER, &item, &g.err) || !item.again;
 	s.n_params = 0;
-	g.n_failed += lane_run(pool_lanes(g.pool), g.pool, &s, IN_MS(1000), &item, &g.err) || !item.again;
+	g.n_failed += lane_run(g.lanes, g.pool, &s, IN_MS(1000), &item, &g.err) || !item.again;
 	mem_free(text);
 }
 
@@ -570,7 +573,7 @@ static void test_no_connection_for_writes(void **state)
 static void fitting(void *arg)
 {
 	struct stmt s = g.stmt;
-	struct lane_set *lanes = pool_lanes(g.pool);
+	struct lane_set *lanes = g.lanes;
 
 	(void)arg;
 	g.n_right += lane_fits(lanes, g.pool, &s);
@@ -592,7 +595,7 @@ static void fitting(void *arg)
 static void test_what_fits(void **state)
 {
 	(void)state;
-	assert_false(lane_fits(pool_lanes(g.pool), g.pool, &g.stmt)); /* not on a fiber */
+	assert_false(lane_fits(g.lanes, g.pool, &g.stmt)); /* not on a fiber */
 	run(fitting);
 	assert_int_equal(g.n_failed, 0);
 	assert_int_equal(g.n_right, 2);

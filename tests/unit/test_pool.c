@@ -616,7 +616,7 @@ static void sqlite_loses_no_update(void **state)
 	char url[100], path[100];
 
 	(void)state;
-	driver_sqlite_configure(5, 0);
+	driver_sqlite_configure(&(struct sqlite_options){.busy_timeout_s = 5});
 	add_from_threads("sqlite::memory:");
 	assert_non_null(mkdtemp(dir));
 	(void)snprintf(url, sizeof(url), "sqlite:%s/x.db?mode=rwc", dir);

@@ -28,6 +28,7 @@ static struct {
 	struct driver driver;
 	struct dsn dsn;
 	struct pool *pool;
+	struct reader_set *readers;
 	struct loop *loop;
 	uint64_t epoch;
 	int n_opened, n_closed; /* snapshots */
@@ -76,6 +77,7 @@ static void create_pool(int64_t max)
 	cfg.max_connections = max;
 	cfg.acquire_timeout_s = 5;
 	assert_true(pool_create(&g.driver, &g.dsn, &cfg, &g.pool, &err));
+	g.readers = reader_set_create();
 }
 
 static int setup(void **state)
@@ -97,6 +99,7 @@ static int teardown(void **state)
 {
 	(void)state;
 	pool_close(g.pool);
+	reader_set_unref(g.readers);
 	pool_unref(g.pool);
 	loop_destroy(g.loop);
 	return 0;
@@ -128,7 +131,7 @@ static void read_one(int64_t deadline, bool park)
 	struct driver_conn *c;
 	int64_t lease_ns = 0;
 
-	if (!reader_enter(pool_readers(g.pool), g.pool, deadline, &r, &c, &lease_ns, &g.err)) {
+	if (!reader_enter(g.readers, g.pool, deadline, &r, &c, &lease_ns, &g.err)) {
 		g.n_failed++;
 		return;
 	}
@@ -360,7 +363,7 @@ static void test_figures(void **state)
 	(void)state;
 	create_pool(5);
 	run(one_turn);
-	reader_stats(pool_readers(g.pool), &st);
+	reader_stats(g.readers, &st);
 	assert_int_equal(st.statements, 4);
 	assert_int_equal(st.round_trips, 2);
 }
@@ -391,7 +394,7 @@ static int64_t read_number(void)
 	struct driver_conn *c;
 	int64_t lease_ns = 0;
 
-	assert_true(reader_enter(pool_readers(g.pool), g.pool, CLOCK_NEVER, &r, &c, &lease_ns, &g.err));
+	assert_true(reader_enter(g.readers, g.pool, CLOCK_NEVER, &r, &c, &lease_ns, &g.err));
 	assert_non_null(r);
 	const int64_t n = run_sql(c, "SELECT n FROM t");
 	reader_leave(r);
@@ -434,6 +437,7 @@ static void test_sqlite_reads_what_this_turn_has_committed(void **state)
 	(void)snprintf(url, sizeof(url), "%s/x.db", dir);
 	assert_int_equal(unlink(url), 0); /* the log went with the last connection */
 	assert_int_equal(rmdir(dir), 0);
+	reader_set_unref(g.readers);
 	pool_unref(g.pool);
 	create_pool(1); /* for the teardown */
 	arena_done(&arena);

@@ -472,13 +472,13 @@ static void test_registry(void **state UNUSED)
 	schema_registry_init(&r);
 	first = schema_registry_get(&r);
 	assert_int_equal(first->n_models, 0);
-	assert_true(schema_registry_apply(&r, doc(MODEL("A", "", "")), true, &arena, &second, &err));
+	assert_true(schema_registry_apply(&r, doc(MODEL("A", "", "")), &(struct schema_change){.replace_all = true}, &arena, &second, &err));
 	assert_int_equal(first->n_models, 0);
 	assert_true(second->generation > first->generation);
 	schema_unref(first);
 	schema_unref(second);
-	assert_false(schema_registry_apply(&r, doc("{'models':[{}]}"), false, &arena, &second, &err));
-	assert_true(schema_registry_apply(&r, doc(MODEL("B", "", "")), false, &arena, &second, &err));
+	assert_false(schema_registry_apply(&r, doc("{'models':[{}]}"), &(struct schema_change){0}, &arena, &second, &err));
+	assert_true(schema_registry_apply(&r, doc(MODEL("B", "", "")), &(struct schema_change){0}, &arena, &second, &err));
 	assert_int_equal(second->n_models, 2);
 	schema_unref(second);
 	assert_true(schema_registry_remove(&r, STR("A"), &arena, &err));
@@ -486,7 +486,7 @@ static void test_registry(void **state UNUSED)
 	first = schema_registry_get(&r);
 	assert_int_equal(first->n_models, 1);
 	schema_unref(first);
-	schema_registry_clear(&r);
+	assert_true(schema_registry_clear(&r, &arena, &err));
 	first = schema_registry_get(&r);
 	assert_int_equal(first->n_models, 0);
 	schema_unref(first);

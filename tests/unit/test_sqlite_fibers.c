@@ -87,7 +87,7 @@ static int setup(void **state)
 	memset(&g, 0, sizeof(g));
 	arena_init(&g.arena);
 	(void)snprintf(g.dir, sizeof(g.dir), "/tmp/ferrod-test-XXXXXX");
-	driver_sqlite_configure(5, 0);
+	driver_sqlite_configure(&(struct sqlite_options){.busy_timeout_s = 5});
 	offload_init(2);
 	return mkdtemp(g.dir) == NULL || !loop_create(&g.loop, &e);
 }

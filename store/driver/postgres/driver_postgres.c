@@ -9,6 +9,7 @@
 #include "service/base/clock.h"
 #include "service/base/fiber.h"
 #include "service/base/mem.h"
+#include "store/driver/catalog.h"
 #include "store/driver/introspect.h"
 #include "store/driver/postgres/postgres_driver.h"
 
@@ -199,41 +200,30 @@ static const char *server_version(struct driver_conn *base)
 	return pg_conn(base)->version;
 }
 
+static void on_name(struct catalog *c, const struct value *row)
+{
+	(void)catalog_add_table(c, row[0]);
+}
+
 static bool list_tables(struct driver_conn *base, struct arena *a, int64_t deadline_ns, struct str **ret, size_t *ret_n,
 			struct err *err)
 {
-	const struct stmt s = {
-		.sql = STR("SELECT c.relname::pg_catalog.text FROM pg_catalog.pg_class c "
-			   "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
-			   "WHERE n.nspname = pg_catalog.current_schema() AND c.relkind IN ('r', 'p') "
-			   "ORDER BY c.relname COLLATE \"C\""),
-		.access = STMT_READ,
-		.quick = true,
-	};
-	struct str *names = NULL;
-	size_t n = 0, size = 0;
-	struct cursor *cur;
-	bool row = true, ok;
+	struct live_schema found = {0};
+	struct catalog c = {.conn = base, .arena = a, .deadline = deadline_ns, .live = &found};
+	struct str *names;
 
-	if (!pg_prepare(base, &s, deadline_ns, &cur, err))
+	if (!catalog_query(&c,
+			   STR("SELECT c.relname::pg_catalog.text FROM pg_catalog.pg_class c "
+			       "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
+			       "WHERE n.nspname = pg_catalog.current_schema() AND c.relkind IN ('r', 'p') "
+			       "ORDER BY c.relname COLLATE \"C\""),
+			   "t", on_name, err))
 		return false;
-	while ((ok = pg_step(cur, &row, err)) && row) {
-		if (n == size) {
-			struct str *more;
-
-			size = size == 0 ? 64 : 2 * size;
-			more = arena_array(a, size, sizeof(*more));
-			if (n > 0)
-				memcpy(more, names, n * sizeof(*names));
-			names = more;
-		}
-		names[n++] = arena_str(a, cur->row[0].u.s);
-	}
-	pg_finish(cur);
-	if (!ok)
-		return false;
+	names = arena_array(a, found.n_tables + 1, sizeof(*names));
+	for (size_t i = 0; i < found.n_tables; i++)
+		names[i] = found.tables[i].name;
 	*ret = names;
-	*ret_n = n;
+	*ret_n = found.n_tables;
 	return true;
 }
 

@@ -34,12 +34,13 @@ static const char others_sql[] =
 static const char columns_sql[] =
 	"SELECT c.relname::text, a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull, "
 	"pg_catalog.pg_get_expr(d.adbin, d.adrelid), "
-	"a.attidentity <> '' OR (pg_catalog.pg_get_expr(d.adbin, d.adrelid) LIKE 'nextval(%' AND EXISTS (SELECT 1 FROM "
+	"a.attidentity <> '' OR (COALESCE(pg_catalog.pg_get_expr(d.adbin, d.adrelid), '') LIKE 'nextval(%' "
+	"AND EXISTS (SELECT 1 FROM "
 	"pg_catalog.pg_depend p WHERE p.refclassid = 'pg_catalog.pg_class'::regclass AND p.refobjid = c.oid "
 	"AND p.refobjsubid = a.attnum AND p.classid = 'pg_catalog.pg_class'::regclass AND p.deptype = 'a')), "
-	"a.attgenerated <> '', CASE WHEN t.typtype = 'e' AND pg_catalog.pg_type_is_visible(t.oid) THEN t.typname::text "
+	"a.attgenerated::text, CASE WHEN t.typtype = 'e' AND pg_catalog.pg_type_is_visible(t.oid) THEN t.typname::text "
 	"END, "
-	"COALESCE(pg_catalog.array_position(k.conkey, a.attnum), 0)::bigint " TABLES
+	"COALESCE(pg_catalog.array_position(k.conkey, a.attnum), 0)::bigint, a.attidentity::text " TABLES
 	"JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped "
 	"JOIN pg_catalog.pg_type t ON t.oid = a.atttypid "
 	"LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum "
@@ -90,6 +91,12 @@ static void on_other(struct catalog *c, const struct value *row)
 	catalog_other(c, row[0], row[1]);
 }
 
+/* One of the catalog's "char" letters. */
+static bool is_char(struct value v, char letter)
+{
+	return v.kind == VALUE_TEXT && v.u.s.len == 1 && v.u.s.p[0] == letter;
+}
+
 static void on_column(struct catalog *c, const struct value *row)
 {
 	struct live_table *t = catalog_table(c, row[0]);
@@ -101,8 +108,11 @@ static void on_column(struct catalog *c, const struct value *row)
 	col->type = catalog_text(c, row[7].kind == VALUE_TEXT ? row[7] : row[2]);
 	col->nullable = !catalog_bool(row[3]);
 	col->autoincrement = catalog_bool(row[5]);
-	col->generated = catalog_bool(row[6]);
-	col->default_text = col->generated ? STR_NONE : catalog_text(c, row[4]);
+	col->identity = is_char(row[9], 'a') || is_char(row[9], 'd');
+	col->identity_always = is_char(row[9], 'a');
+	col->generated = row[6].kind == VALUE_TEXT && row[6].u.s.len > 0;
+	col->generated_virtual = is_char(row[6], 'v');
+	*(col->generated ? &col->generation : &col->default_text) = catalog_text(c, row[4]);
 	col->native_enum = row[7].kind == VALUE_TEXT;
 	col->pk_position = (size_t)catalog_int(row[8]);
 }
@@ -171,12 +181,13 @@ bool postgres_introspect(struct driver_conn *conn, struct arena *a, int64_t dead
 	struct catalog c = {.conn = conn, .arena = a, .deadline = deadline_ns, .live = ret};
 
 	*ret = (struct live_schema){0};
-	return catalog_query(&c, str_z(tables_sql), on_table, err) &&
-	       catalog_query(&c, str_z(others_sql), on_other, err) &&
-	       catalog_query(&c, str_z(columns_sql), on_column, err) &&
-	       catalog_query(&c, str_z(enums_sql), on_enum, err) &&
-	       catalog_query(&c, str_z(indexes_sql), on_index, err) && catalog_query(&c, str_z(fks_sql), on_fk, err) &&
-	       catalog_query(&c, str_z(checks_sql), on_check, err);
+	return catalog_query(&c, str_z(tables_sql), "t", on_table, err) &&
+	       catalog_query(&c, str_z(others_sql), "tt", on_other, err) &&
+	       catalog_query(&c, str_z(columns_sql), "tttbTbtTit", on_column, err) &&
+	       catalog_query(&c, str_z(enums_sql), "ttt", on_enum, err) &&
+	       catalog_query(&c, str_z(indexes_sql), "ttbbbbT", on_index, err) &&
+	       catalog_query(&c, str_z(fks_sql), "ttttttt", on_fk, err) &&
+	       catalog_query(&c, str_z(checks_sql), "ttT", on_check, err);
 }
 
 /* The time left for waiting, as the server's setting; at least a millisecond, for 0 would mean for ever. */

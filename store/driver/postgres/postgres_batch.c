@@ -40,8 +40,9 @@
 
 /* What was sent for an item. */
 struct sent {
-	bool prepares; /* a Parse of its own travels before it, and has not been answered */
-	uint64_t id;   /* 0: nothing was sent */
+	bool prepares;    /* a Parse of its own travels before it, and has not been answered */
+	uint64_t id;      /* 0: nothing was sent */
+	size_t n_columns; /* the statement's, which may be gone when the answer comes */
 };
 
 struct pipeline {
@@ -85,6 +86,7 @@ static bool send_item(struct pg_conn *c, struct batch_item *item, struct sent *s
 		return true;
 	}
 	st->prepares = hit == NULL;
+	st->n_columns = item->stmt->n_columns;
 	if (hit != NULL) {
 		c->base.cache_hits++;
 		st->id = hit->id;
@@ -216,12 +218,29 @@ static void judge_failure(struct pipeline *p, struct batch_item *item, PGresult 
 	PQclear(res);
 }
 
+/* Keeps the item's result, when it is sound. What follows on the connection is read all the same. */
+static void take_result(struct pipeline *p, struct batch_item *item, const struct sent *st, PGresult *res)
+{
+	const char *fault = NULL;
+
+	if (PQresultStatus(res) == PGRES_TUPLES_OK)
+		fault = pg_columns_fault(res, st->n_columns);
+	if (fault == NULL)
+		fault = pg_rows_fault(res);
+	item->result = res;
+	if (fault == NULL)
+		return;
+	pg_batch_drop(item);
+	item->failed = true;
+	(void)pg_fail_answer(p->c, fault, p->writes, &item->err);
+}
+
 static void judge(struct pipeline *p, struct batch_item *item, const struct sent *st, PGresult *res)
 {
 	const ExecStatusType status = PQresultStatus(res);
 
 	if (status == PGRES_TUPLES_OK || (p->writes && status == PGRES_COMMAND_OK)) {
-		item->result = res;
+		take_result(p, item, st, res);
 		return;
 	}
 	if (st->prepares || has_state(res, "26000"))
@@ -313,6 +332,8 @@ static enum pg_io read_prologue(struct pipeline *p)
 		failed = failed || (res != NULL && (status == PGRES_FATAL_ERROR || status == PGRES_PIPELINE_ABORTED));
 		p->ends = p->ends || pg_is_fatal(res);
 		PQclear(res);
+		if (status == PGRES_COPY_IN || status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH)
+			return PG_IO_LOST; /* nobody asked for it, and it would never end */
 		if (res == NULL || status != PGRES_PIPELINE_SYNC)
 			continue;
 		p->c->n_syncs--;
@@ -493,7 +514,8 @@ bool pg_batch_step(struct cursor *base)
 	if (cur->next_row >= cur->n_rows)
 		return false;
 	for (size_t i = 0; i < base->n_columns; i++)
-		cur->row[i] = pg_cell_value(cur->res, cur->next_row, (int)i, cur->cells[i]);
+		if (!pg_cell_value(cur->res, cur->next_row, (int)i, cur->cells[i], &cur->row[i]))
+			cur->row[i] = value_null(); /* never: take_result has read it */
 	cur->next_row++;
 	return true;
 }

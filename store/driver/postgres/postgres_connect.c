@@ -183,7 +183,7 @@ static bool apply_settings(struct pg_conn *c, int64_t deadline, struct err *err)
 static void keep_version(struct pg_conn *c)
 {
 	const char *text = PQparameterStatus(c->pg, "server_version");
-	size_t n = text != NULL ? strcspn(text, " ") : 0;
+	size_t n = text != NULL ? strspn(text, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.+-_") : 0;
 
 	if (n >= sizeof(c->version))
 		n = sizeof(c->version) - 1;

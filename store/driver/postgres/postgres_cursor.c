@@ -262,6 +262,21 @@ static void forget_stale(struct pg_conn *c, const struct started *st, const PGre
 		pg_cache_clear(&c->cache, true);
 }
 
+/* Takes the first result of rows, or refuses it. */
+static bool take_first(struct pg_conn *c, PGresult *res, struct err *err)
+{
+	struct pg_cursor *cur = &c->cur;
+	const char *fault = PQresultStatus(res) != PGRES_COMMAND_OK ? pg_columns_fault(res, cur->n_expected) : NULL;
+
+	if (fault == NULL) {
+		open_rows(cur, res);
+		return true;
+	}
+	PQclear(res);
+	cur->done = true;
+	return pg_fail_answer(c, fault, cur->autocommit, err);
+}
+
 static bool start(struct pg_conn *c, const struct stmt *s, bool again, struct err *err)
 {
 	struct started st;
@@ -274,10 +289,8 @@ static bool start(struct pg_conn *c, const struct stmt *s, bool again, struct er
 	io = read_first(c, &st, &res);
 	if (io != PG_IO_OK)
 		return give_up(c, io, err);
-	if (res != NULL && is_rows(res)) {
-		open_rows(&c->cur, res);
-		return true;
-	}
+	if (res != NULL && is_rows(res))
+		return take_first(c, res, err);
 	stale = is_stale(&st, res);
 	if (stale)
 		forget_stale(c, &st, res);
@@ -315,6 +328,10 @@ bool pg_prepare(struct driver_conn *base, const struct stmt *s, int64_t deadline
 	cur->whole = s->quick;
 	cur->done = false;
 	cur->deadline = deadline_ns;
+	cur->n_expected = s->n_columns;
+	cur->divides = s->raw && !cur->autocommit && stmt_is_transaction(s->sql);
+	if (cur->divides && !pg_chain_before(c, deadline_ns, err))
+		return false;
 	if (!start(c, s, false, err))
 		return false;
 	cur->active = true;
@@ -363,6 +380,8 @@ static bool end(struct pg_conn *c, struct err *err)
 		return give_up(c, io, err);
 	if (!cur->autocommit)
 		pg_count_end(c, PQcmdStatus(cur->res));
+	if (cur->divides && strcmp(PQcmdStatus(cur->res), "ROLLBACK") == 0 && !pg_chain_after(c, cur->deadline, err))
+		return false;
 	if (cur->deallocates)
 		pg_cache_clear(&c->cache, true);
 	return true;
@@ -384,7 +403,10 @@ static bool next_result(struct pg_conn *c, struct err *err)
 	cur->res = res;
 	cur->next_row = 0;
 	cur->n_rows = PQntuples(res);
-	return true;
+	if (cur->n_rows == 0 || (size_t)PQnfields(res) == cur->base.n_columns)
+		return true;
+	cur->done = true;
+	return pg_fail_answer(c, "rows of one statement with different columns", cur->autocommit, err);
 }
 
 bool pg_step(struct cursor *base, bool *ret_row, struct err *err)
@@ -399,8 +421,12 @@ bool pg_step(struct cursor *base, bool *ret_row, struct err *err)
 		return false;
 	if (cur->next_row >= cur->n_rows)
 		return end(c, err);
-	for (size_t i = 0; i < cur->base.n_columns; i++)
-		cur->row[i] = pg_cell_value(cur->res, cur->next_row, (int)i, cur->cells[i]);
+	for (size_t i = 0; i < cur->base.n_columns; i++) {
+		if (pg_cell_value(cur->res, cur->next_row, (int)i, cur->cells[i], &cur->row[i]))
+			continue;
+		cur->done = true;
+		return pg_fail_answer(c, "a value that is none of its type", cur->autocommit, err);
+	}
 	cur->next_row++;
 	*ret_row = true;
 	return true;

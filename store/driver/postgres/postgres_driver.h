@@ -8,7 +8,8 @@
  *   postgres_batch.c     several quick statements in one pipeline
  *   postgres_load.c      COPY FROM STDIN
  *   postgres_cache.c     the prepared statements of a connection
- *   postgres_value.c     parameters out, cells in
+ *   postgres_value.c     parameters out
+ *   postgres_answer.c    cells in: the one reader of what a server answers
  *   postgres_error.c     SQLSTATE -> struct err
  *   postgres_lex.c       what can be told from the text of raw SQL (pure)
  */
@@ -98,7 +99,9 @@ struct pg_cursor {
 	bool several;     /* raw text that looks like more than one statement */
 	bool deallocates; /* raw text that may drop our prepared statements */
 	bool whole;       /* all rows arrive in one result */
+	bool divides;     /* raw text inside a transaction that may end it: tx_began says which one it was */
 	int64_t deadline;
+	size_t n_expected;    /* columns; 0: any */
 	PGresult *meta;       /* owned: holds the column names */
 	PGresult *res;        /* owned unless it is meta: the row, or all rows */
 	int next_row, n_rows; /* in res */
@@ -117,6 +120,8 @@ struct pg_conn {
 	struct pg_cursor cur;
 	struct strbuf text; /* scratch: a statement with its NUL */
 	bool loading;       /* COPY FROM STDIN runs; `text` holds rows not sent yet */
+	char tx_began[48];  /* now() before a statement that divides */
+	bool at_end;        /* the last result was the end of a statement's */
 	int n_syncs;        /* pipeline: sync points not yet answered; 0 and not in a pipeline otherwise */
 	bool guarded;       /* the server bounds each statement and each wait for a lock: postgres_batch.c */
 	char version[32];
@@ -132,6 +137,13 @@ bool pg_open(struct driver_db *db, int64_t deadline_ns, struct driver_conn **ret
 void pg_close(struct driver_conn *base);
 /* The statement that puts a session's settings where this driver needs them, in b. */
 void pg_settings_sql(const struct dsn *dsn, struct strbuf *b);
+
+/* postgres_chain.c: ROLLBACK answers alike whether it went back to a savepoint or, AND CHAIN, ended the transaction and
+ * began the next one; now() stands still in the one case only. */
+/* Before a statement that may do either: remembers now(). */
+bool pg_chain_before(struct pg_conn *c, int64_t deadline_ns, struct err *err) MUST_CHECK;
+/* After its result: counts a transaction that it has ended. */
+bool pg_chain_after(struct pg_conn *c, int64_t deadline_ns, struct err *err) MUST_CHECK;
 
 /* postgres_io.c */
 enum pg_io { PG_IO_OK, PG_IO_LOST, PG_IO_TIMEOUT, PG_IO_CANCELLED };
@@ -209,8 +221,17 @@ void pg_put_double(double d, char *out);
 /* The letter of a parameter's type in a cache key. */
 char pg_param_letter(const struct stmt *s, size_t i);
 enum pg_cell pg_cell_of(Oid type);
-/* The cell of a row; bytes are decoded inside res and may be read once. */
-struct value pg_cell_value(PGresult *res, int row, int column, enum pg_cell cell);
+
+/* postgres_answer.c */
+/* For an answer that cannot be (`what`: a noun): an internal error, the connection is broken; an autocommit statement's
+ * outcome is unknown. Always false. */
+bool pg_fail_answer(struct pg_conn *c, const char *what, bool autocommit, struct err *err);
+/* What is wrong with the columns of an answer; n_expected 0: any number of them. Static text, NULL: nothing. */
+const char *pg_columns_fault(const PGresult *res, size_t n_expected);
+/* What is wrong with the cells of an answer, which are not changed. Static text, NULL: nothing. */
+const char *pg_rows_fault(const PGresult *res);
+/* The cell of a row, checked; bytes are decoded inside res and may be read once. False: it is no value of its type. */
+bool pg_cell_value(PGresult *res, int row, int column, enum pg_cell cell, struct value *ret) MUST_CHECK;
 
 /* postgres_error.c */
 /* Is it the server's last word on this connection? NULL: no. */

@@ -107,6 +107,11 @@ bool pg_is_fatal(const PGresult *res)
 	return severity != NULL && (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0);
 }
 
+static bool is_state(const char *state)
+{
+	return strspn(state, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") == 5 && state[5] == '\0';
+}
+
 bool pg_fail(struct pg_conn *c, const PGresult *res, bool raw, bool autocommit, struct err *err)
 {
 	const char *state = res != NULL ? PQresultErrorField(res, PG_DIAG_SQLSTATE) : NULL;
@@ -117,6 +122,8 @@ bool pg_fail(struct pg_conn *c, const PGresult *res, bool raw, bool autocommit, 
 	/* libpq's own errors have no SQLSTATE: the connection, or its protocol, is gone. */
 	if (state == NULL)
 		return fail_lost(c, autocommit, err);
+	if (!is_state(state))
+		return pg_fail_answer(c, "an error with no code", autocommit, err);
 	rule = rule_of(state);
 	code = raw ? raw_code(rule, state) : rule->code;
 	if (rule->lost)

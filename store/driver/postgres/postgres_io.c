@@ -92,8 +92,15 @@ enum pg_io pg_next(struct pg_conn *c, int64_t deadline_ns, PGresult **ret)
 	if (io != PG_IO_OK)
 		return io;
 	*ret = PQgetResult(c->pg);
-	if (*ret == NULL && PQstatus(c->pg) == CONNECTION_BAD)
+	if (*ret != NULL) {
+		c->at_end = false;
+		return PG_IO_OK;
+	}
+	/* in a pipeline two ends never follow each other: a server that has answered out of step would be waited for,
+	 * without a wait, for ever */
+	if (PQstatus(c->pg) == CONNECTION_BAD || (c->at_end && c->n_syncs > 0))
 		return PG_IO_LOST;
+	c->at_end = true;
 	return PG_IO_OK;
 }
 
@@ -357,6 +364,10 @@ void pg_count_end(struct pg_conn *c, const char *tag)
 		c->base.n_commits++;
 	else if (idle && (tag == NULL || strcmp(tag, "ROLLBACK") == 0))
 		c->base.n_rollbacks++; /* not ROLLBACK TO; a COMMIT that failed, too */
+	else if (idle && strcmp(tag, "PREPARE TRANSACTION") == 0) {
+		c->base.n_commits++; /* somebody will decide: both counts have moved, which says that nobody knows */
+		c->base.n_rollbacks++;
+	}
 }
 
 /* Reads to the end; the first error is mapped, the last command tag kept. */

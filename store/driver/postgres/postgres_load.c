@@ -60,6 +60,7 @@ static bool takes_copy(struct driver_conn *base, struct str table, int64_t deadl
 			   "WHERE c.oid = pg_catalog.to_regclass($1)"),
 		.params = &param,
 		.n_params = 1,
+		.n_columns = 1,
 		.access = STMT_READ,
 		.cache = true,
 		.quick = true,
@@ -69,7 +70,7 @@ static bool takes_copy(struct driver_conn *base, struct str table, int64_t deadl
 	if (!ok)
 		return false;
 	ok = pg_step(cur, &row, err);
-	*ret = ok && row && cur->row[0].u.b;
+	*ret = ok && row && cur->row[0].kind == VALUE_BOOL && cur->row[0].u.b;
 	pg_finish(cur);
 	return ok;
 }

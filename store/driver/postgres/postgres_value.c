@@ -1,7 +1,7 @@
 /*
  * Values to and from the wire. Everything travels as text but bytes, which go out in binary; what comes back is told
  * apart by its type's OID. A type that is not listed is its text: numeric, uuid, temporal values, arrays, ranges,
- * enums.
+ * enums. What comes back is never trusted: see postgres_answer.c.
  */
 #include "store/driver/postgres/postgres_driver.h"
 
@@ -220,71 +220,4 @@ enum pg_cell pg_cell_of(Oid type)
 	default:
 		return PG_CELL_TEXT;
 	}
-}
-
-static unsigned hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return (unsigned)(c - '0');
-	return (unsigned)((c | 0x20) - 'a' + 10) & 15;
-}
-
-/* Decodes bytea's two output forms (PostgreSQL documentation, "Binary Data Types") over its own text, which only
- * shrinks. A client may have chosen "escape" inside its transaction. */
-static struct str decode_bytea(char *text, size_t len)
-{
-	size_t n = 0;
-
-	if (len >= 2 && text[0] == '\\' && text[1] == 'x') {
-		for (size_t i = 2; i + 1 < len; i += 2)
-			text[n++] = (char)(hex_digit(text[i]) << 4 | hex_digit(text[i + 1]));
-		return str_n(text, n);
-	}
-	for (size_t i = 0; i < len; i++) {
-		if (text[i] != '\\') {
-			text[n++] = text[i];
-		} else if (i + 1 < len && text[i + 1] == '\\') {
-			text[n++] = '\\';
-			i++;
-		} else if (i + 3 < len) {
-			text[n++] = (char)((hex_digit(text[i + 1]) << 6 | hex_digit(text[i + 2]) << 3 |
-					    hex_digit(text[i + 3])) &
-					   255);
-			i += 3;
-		}
-	}
-	return str_n(text, n);
-}
-
-struct value pg_cell_value(PGresult *res, int row, int column, enum pg_cell cell)
-{
-	struct str s;
-	char *text;
-	int64_t i;
-	double d;
-
-	s.len = (size_t)PQgetlength(res, row, column);
-	if (s.len == 0 && PQgetisnull(res, row, column)) /* a null has no length */
-		return value_null();
-	text = PQgetvalue(res, row, column);
-	s.p = text;
-	switch (cell) {
-	case PG_CELL_BOOL:
-		return value_bool(s.len > 0 && s.p[0] == 't');
-	case PG_CELL_INT:
-		if (num_parse_int(s, &i))
-			return value_int(i);
-		break;
-	case PG_CELL_DOUBLE:
-		if (num_parse_double(s, &d))
-			return value_double(d);
-		break;
-	case PG_CELL_BYTES:
-		return value_bytes(decode_bytea(text, s.len));
-	case PG_CELL_JSON:
-		return value_json(s);
-	case PG_CELL_TEXT:
-		break;
-	}
-	return value_text(s);
 }

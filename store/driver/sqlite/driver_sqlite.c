@@ -11,26 +11,29 @@
 
 #include "service/base/banned.h"
 
-/* SQLite compiles and matches by recursion, on a fiber's stack: these bound its depth. */
+/* SQLite compiles by recursion, on a fiber's stack: these bound its depth. */
 #define MAX_EXPR_DEPTH 200
 #define MAX_COMPOUND_SELECT 100
-#define MAX_LIKE_PATTERN 1000
 #define MAX_TRIGGER_DEPTH 100
 
-static int64_t busy_timeout_ns = LIMIT_BUSY_TIMEOUT_S * CLOCK_NS_PER_S; /* atomic */
-static size_t cache_kib;                                                /* atomic */
+static struct sqlite_options options = {.busy_timeout_s = LIMIT_BUSY_TIMEOUT_S,
+					.value_bytes = LIMIT_SQLITE_VALUE_BYTES}; /* before the first open */
 
-void driver_sqlite_configure(double busy_timeout_s, size_t page_cache_kib)
+void driver_sqlite_configure(const struct sqlite_options *o)
 {
-	int64_t ns = 0;
-
 #ifdef FERROD_FAULTS
 	fault_sqlite_init();
 #endif
-	if (busy_timeout_s > 0)
-		ns = busy_timeout_s < 86400.0 ? (int64_t)(busy_timeout_s * 1e9) : 86400 * CLOCK_NS_PER_S;
-	__atomic_store_n(&busy_timeout_ns, ns, __ATOMIC_RELAXED);
-	__atomic_store_n(&cache_kib, page_cache_kib, __ATOMIC_RELAXED);
+	options = *o;
+	if (o->heap_bytes > 0)
+		(void)sqlite3_hard_heap_limit64(o->heap_bytes);
+}
+
+static int64_t busy_timeout_ns(void)
+{
+	const double s = options.busy_timeout_s;
+
+	return s < 86400.0 ? (int64_t)(s * 1e9) : 86400 * CLOCK_NS_PER_S;
 }
 
 const char *driver_sqlite_version(void)
@@ -49,6 +52,7 @@ static void sqlite_close(struct driver_conn *base)
 	c = sqlite_conn_of(base);
 	sqlite_forget(base);
 	sqlite_snapshot_done(c);
+	sqlite_function_done(c);
 	map_done(&c->by_sql);
 	(void)sqlite3_close_v2(c->h);
 	mem_free(c);
@@ -58,7 +62,8 @@ static void set_limits(sqlite3 *h)
 {
 	(void)sqlite3_limit(h, SQLITE_LIMIT_EXPR_DEPTH, MAX_EXPR_DEPTH);
 	(void)sqlite3_limit(h, SQLITE_LIMIT_COMPOUND_SELECT, MAX_COMPOUND_SELECT);
-	(void)sqlite3_limit(h, SQLITE_LIMIT_LIKE_PATTERN_LENGTH, MAX_LIKE_PATTERN);
+	if (options.value_bytes > 0)
+		(void)sqlite3_limit(h, SQLITE_LIMIT_LENGTH, (int)options.value_bytes);
 	(void)sqlite3_limit(h, SQLITE_LIMIT_TRIGGER_DEPTH, MAX_TRIGGER_DEPTH);
 	(void)sqlite3_limit(h, SQLITE_LIMIT_VARIABLE_NUMBER, LIMIT_SQL_PARAMS_SQLITE);
 }
@@ -77,7 +82,7 @@ static bool is_wal(sqlite3 *h)
 
 static int setup(struct sqlite_conn *c)
 {
-	const size_t kib = __atomic_load_n(&cache_kib, __ATOMIC_RELAXED);
+	const size_t kib = options.cache_kib;
 	const struct driver_db *db = c->base.db;
 	char pragma[64];
 	int rc;
@@ -128,9 +133,13 @@ static void open_job(void *arg)
 	(void)sqlite3_extended_result_codes(c->h, 1);
 	sqlite_wait_init(c);
 	set_limits(c->h);
-	j->rc = sqlite_like_register(c->h);
+	j->rc = sqlite_function_register(c);
 	if (j->rc == SQLITE_OK)
-		j->rc = sqlite_json_register(c->h);
+		j->rc = sqlite_like_register(c);
+	if (j->rc == SQLITE_OK)
+		j->rc = sqlite_json_register(c);
+	if (j->rc == SQLITE_OK)
+		j->rc = sqlite_case_register(c);
 	if (j->rc == SQLITE_OK)
 		j->rc = setup(c);
 }
@@ -143,19 +152,16 @@ static bool sqlite_open(struct driver_db *db, int64_t deadline_ns, struct driver
 	c->base.driver = &driver_sqlite;
 	c->base.db = db;
 	c->base.opened_ns = clock_mono_ns();
-	c->busy_timeout_ns = __atomic_load_n(&busy_timeout_ns, __ATOMIC_RELAXED);
+	c->busy_timeout_ns = busy_timeout_ns();
 	c->deadline_ns = deadline_ns;
+	c->base.since_ns = c->base.opened_ns;
 	map_init(&c->by_sql);
 	if (db->is_file)
 		offload(open_job, &j);
 	else
 		open_job(&j);
 	if (j.rc != SQLITE_OK) {
-		const bool late = c->stop == SQLITE_STOP_DEADLINE;
-
 		sqlite_close(&c->base);
-		if (late)
-			return err_set(err, ERR_DATABASE_BUSY, "the database is locked by another user; try again");
 		return sqlite_open_error(j.rc, err);
 	}
 	sqlite_policy_init(c);
@@ -187,6 +193,15 @@ static bool sqlite_begin(struct driver_conn *base, enum tx_isolation iso, bool r
 	return ok;
 }
 
+/* A database that cannot be written to shows that at the first write. */
+static bool sqlite_begin_write(struct driver_conn *base, int64_t deadline_ns, struct err *err)
+{
+	struct sqlite_conn *c = sqlite_conn_of(base);
+	const bool frozen = sqlite3_db_readonly(c->h, "main") != 0;
+
+	return sqlite_run(c, frozen ? STR("BEGIN") : STR("BEGIN IMMEDIATE"), true, deadline_ns, err);
+}
+
 static bool sqlite_commit(struct driver_conn *base, int64_t deadline_ns, struct err *err)
 {
 	return sqlite_run(sqlite_conn_of(base), STR("COMMIT"), true, deadline_ns, err);
@@ -215,10 +230,14 @@ static enum tx_state sqlite_tx_state(struct driver_conn *base)
 
 static bool sqlite_ping(struct driver_conn *base, int64_t deadline_ns, struct err *err)
 {
+	struct sqlite_conn *c = sqlite_conn_of(base);
+	bool ok;
+
 	/* a lock held by another says that the database lives */
-	if (sqlite_run(sqlite_conn_of(base), STR("SELECT 1 FROM sqlite_schema LIMIT 1"), true, deadline_ns, err))
-		return true;
-	return err->code == ERR_DATABASE_BUSY;
+	c->impatient = true;
+	ok = sqlite_run(c, STR("SELECT 1 FROM sqlite_schema LIMIT 1"), true, deadline_ns, err);
+	c->impatient = false;
+	return ok || err->code == ERR_DATABASE_BUSY;
 }
 
 static bool sqlite_reset_conn(struct driver_conn *base, int64_t deadline_ns)
@@ -275,7 +294,7 @@ static bool sqlite_list_tables(struct driver_conn *base, struct arena *a, int64_
 				memcpy(more, names, n * sizeof(*more));
 			names = more;
 		}
-		names[n++] = arena_str(a, cur->row[0].u.s);
+		names[n++] = cur->row[0].kind == VALUE_TEXT ? arena_str(a, cur->row[0].u.s) : STR("");
 	}
 	sqlite_finish(cur);
 	*ret = names;
@@ -303,6 +322,7 @@ const struct driver driver_sqlite = {
 	.batch_drop = sqlite_batch_drop,
 	.simple = sqlite_simple,
 	.begin = sqlite_begin,
+	.begin_write = sqlite_begin_write,
 	.commit = sqlite_commit,
 	.rollback = sqlite_rollback,
 	.tx_state = sqlite_tx_state,
@@ -316,5 +336,6 @@ const struct driver driver_sqlite = {
 	.migrate_begin = sqlite_migrate_begin,
 	.migrate_check = sqlite_migrate_check,
 	.migrate_end = sqlite_migrate_end,
+	.locked_out = sqlite_db_locked_out,
 	.writer_turn = sqlite_db_turn,
 };

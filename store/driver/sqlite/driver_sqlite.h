@@ -5,9 +5,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* For connections opened from now on: how long to wait for the locks of others (0: not at all), and each connection's
- * page cache in KiB (0: SQLite's default). Before the first open; any thread. */
-void driver_sqlite_configure(double busy_timeout_s, size_t cache_kib);
+struct sqlite_options {
+	double busy_timeout_s; /* how long to wait for the locks of others; 0: not at all */
+	size_t cache_kib;      /* page cache of each connection; 0: SQLite's default */
+	size_t value_bytes;    /* largest text, blob or row; 0: SQLite's default */
+	int64_t heap_bytes;    /* all of SQLite's memory in this process; 0: unbounded */
+};
+
+/* For connections opened from now on. Before the first open. */
+void driver_sqlite_configure(const struct sqlite_options *o);
 
 /* From now on a file is opened only if neither its name nor any directory on the way to it is a symbolic link
  * (ERR_FORBIDDEN). Before the first open. */

@@ -73,6 +73,7 @@ static void on_column(struct catalog *c, const struct value *row)
 	col->default_text = catalog_text(c, row[4]);
 	col->pk_position = (size_t)catalog_int(row[5]);
 	col->generated = catalog_int(row[6]) >= 2;
+	col->generated_virtual = catalog_int(row[6]) == 2;
 }
 
 static void on_index(struct catalog *c, const struct value *row)
@@ -139,6 +140,11 @@ static void on_text(struct catalog *c, const struct value *row)
 	col = text.autoincrement.p != NULL ? catalog_column(c, t, text.autoincrement) : NULL;
 	if (col != NULL)
 		col->autoincrement = true;
+	for (size_t i = 0; i < text.n_generated; i++) {
+		col = catalog_column(c, t, text.generated[i].column);
+		if (col != NULL)
+			col->generation = text.generated[i].expression;
+	}
 	for (size_t i = 0; text.n_fk_names == t->n_fks && i < t->n_fks; i++)
 		t->fks[i].name = text.fk_names[i];
 }
@@ -149,10 +155,11 @@ bool sqlite_introspect(struct driver_conn *conn, struct arena *a, int64_t deadli
 	struct catalog c = {.conn = conn, .arena = a, .deadline = deadline_ns, .live = ret};
 
 	*ret = (struct live_schema){0};
-	return catalog_query(&c, str_z(tables_sql), on_table, err) &&
-	       catalog_query(&c, str_z(others_sql), on_other, err) &&
-	       catalog_query(&c, str_z(columns_sql), on_column, err) &&
-	       catalog_query(&c, str_z(indexes_sql), on_index, err) && catalog_query(&c, str_z(fks_sql), on_fk, err) &&
-	       catalog_query(&c, str_z(triggers_sql), on_trigger, err) &&
-	       catalog_query(&c, str_z(tables_sql), on_text, err);
+	return catalog_query(&c, str_z(tables_sql), "tT", on_table, err) &&
+	       catalog_query(&c, str_z(others_sql), "tt", on_other, err) &&
+	       catalog_query(&c, str_z(columns_sql), "ttTiTii", on_column, err) &&
+	       catalog_query(&c, str_z(indexes_sql), "ttitiTT", on_index, err) &&
+	       catalog_query(&c, str_z(fks_sql), "titTTTTi", on_fk, err) &&
+	       catalog_query(&c, str_z(triggers_sql), "tT", on_trigger, err) &&
+	       catalog_query(&c, str_z(tables_sql), "tT", on_text, err);
 }

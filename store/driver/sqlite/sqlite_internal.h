@@ -4,12 +4,16 @@
  *   driver_sqlite.c   the vtable: connections, transactions, ping, reset
  *   sqlite_db.c       per-database state: file name, anchor of an in-memory database, writer's turn
  *   sqlite_stmt.c     statements: cache, parameters, rows (sqlite_stmt.h)
+ *   sqlite_ahead.c    rows of statements that compute for long, made off the loop
  *   sqlite_group.c    writes of many requests in one transaction
  *   sqlite_snapshot.c reads of many requests in one transaction
  *   sqlite_wait.c     how a connection waits: busy, progress, offloaded steps
  *   sqlite_policy.c   the authorizer: what SQL may not do, and what a connection must not be reused after
- *   sqlite_like.c     ILIKE over all of Unicode
+ *   sqlite_function.c functions of SQLite in linear time and in steps: instr, replace, trim, hex, randomblob
+ *   sqlite_like.c     LIKE, GLOB, and ILIKE over all of Unicode
+ *   sqlite_pattern.c  their patterns
  *   sqlite_json.c     functions on documents that SQLite lacks
+ *   sqlite_case.c     lower and upper case in all of Unicode
  *   sqlite_error.c    result codes and messages to struct err
  */
 #ifndef FERROD_STORE_DRIVER_SQLITE_INTERNAL_H
@@ -28,11 +32,12 @@ struct driver_db {
 	const struct dsn *dsn; /* borrowed */
 	char *file_name;       /* what SQLite opens; owned */
 	int open_flags;
-	bool is_file;         /* commits sync a disk, opening may block */
-	bool no_links;        /* a symbolic link is never followed to the file */
-	sqlite3 *anchor;      /* keeps an in-memory database alive; NULL before the first open and for files */
-	struct mutex lock;    /* of anchor and shared_turn */
-	struct turn own_turn; /* until the file is known, and for in-memory databases */
+	bool is_file;          /* commits sync a disk, opening may block */
+	bool no_links;         /* a symbolic link is never followed to the file */
+	sqlite3 *anchor;       /* keeps an in-memory database alive; NULL before the first open and for files */
+	struct mutex lock;     /* of anchor and shared_turn */
+	struct turn own_turn;  /* until the file is known, and for in-memory databases */
+	int64_t own_locked_ns; /* atomic; without a shared turn */
 	struct sqlite_turn *shared_turn; /* of the file, shared by every db on it; NULL until the first open */
 };
 
@@ -44,12 +49,14 @@ struct sqlite_stmt;
 struct sqlite_conn {
 	struct driver_conn base; /* first */
 	sqlite3 *h;
-	int64_t deadline_ns; /* of what runs now */
-	int64_t busy_since_ns;
+	int64_t deadline_ns;   /* of what runs now */
+	int64_t busy_until_ns; /* of the lock that is waited for */
 	int64_t busy_timeout_ns;
 	enum sqlite_stop stop;
 	unsigned n_progress; /* calls of the progress handler in this run of a statement */
 	bool shielded;       /* a rollback runs: neither deadline nor cancellation */
+	bool impatient;      /* no lock is waited for */
+	bool busy;           /* one was, in this run of a statement */
 	bool internal;       /* SQL of the driver itself: the authorizer lets it pass */
 	struct fiber *
 		offloaded; /* the parked fiber that a thread of the pool steps for; NULL: stepped by the fiber itself */
@@ -60,10 +67,17 @@ struct sqlite_conn {
 	bool query_only;   /* a read-only transaction runs */
 	bool migrating;    /* sorting for an index or dropping a table is one step of SQLite's machine, however long */
 	bool tainted;      /* a setting or temporary object may be left: never reset, only closed */
+	bool like_case;    /* PRAGMA case_sensitive_like, which would bring SQLite's own LIKE back */
 	bool saw_insert;   /* by the authorizer, while preparing */
 	bool saw_taint;
-	bool wal;                                /* readers and the writer do not block each other */
-	sqlite3_stmt *st_begin, *st_commit;      /* of snapshots; NULL until the first one */
+	bool saw_busy;  /* PRAGMA busy_timeout, with a time or (-1) without */
+	bool saw_paths; /* PRAGMA database_list */
+	int64_t saw_busy_ms;
+	bool saw_heavy;                     /* one step may compute for long: it is not made by the loop */
+	bool wal;                           /* readers and the writer do not block each other */
+	sqlite3_stmt *st_begin, *st_commit; /* of snapshots; NULL until the first one */
+	sqlite3 *helper;                    /* of sqlite_function.c, with its statement; NULL until used */
+	sqlite3_stmt *st_patch;
 	struct map by_sql;                       /* cached statements */
 	struct sqlite_stmt *lru_head, *lru_tail; /* cached statements, last used first */
 	size_t n_cached;
@@ -85,6 +99,12 @@ int sqlite_db_anchor(struct driver_db *db);
 /* After a successful open of a file: joins the turn of all who have that file open. */
 void sqlite_db_identify(struct driver_db *db);
 struct turn *sqlite_db_turn(struct driver_db *db);
+/* A lock of another process is in the way: since when, as far as this process has seen, which is now unless somebody
+ * has waited for it already. So all who queue behind the first count from the same moment. Any thread. */
+int64_t sqlite_db_locked(struct driver_db *db, int64_t now_ns);
+/* It is not, or not any more. */
+void sqlite_db_unlocked(struct driver_db *db);
+bool sqlite_db_locked_out(struct driver_db *db);
 
 /* ---- sqlite_stmt.c ---- */
 
@@ -122,6 +142,8 @@ void sqlite_snapshot_done(struct sqlite_conn *c);
 
 /* Installs the busy and progress handlers. */
 void sqlite_wait_init(struct sqlite_conn *c);
+/* Puts our busy handler (back) in its place. */
+void sqlite_wait_busy(struct sqlite_conn *c);
 /* Begins a call: deadline (the earlier of it and the statement timeout), no stop yet. */
 void sqlite_wait_begin(struct sqlite_conn *c, int64_t deadline_ns);
 /* sqlite3_step, off the loop when it may sync a file. */
@@ -129,24 +151,49 @@ int sqlite_wait_step(struct sqlite_conn *c, sqlite3_stmt *st);
 /* The same for a statement that yields rows and writes nothing: there is nothing to sync. was_in_tx: when it started.
  */
 int sqlite_wait_read(struct sqlite_conn *c, sqlite3_stmt *st, bool was_in_tx);
+/* Runs fn, which steps a statement and leaves the result code in *rc, on a thread that may compute for long, the fiber
+ * being parked; the same accounts. */
+void sqlite_wait_compute(struct sqlite_conn *c, void (*fn)(void *arg), void *arg, const int *rc);
 /* sqlite3_reset, likewise: ends what a step did not. */
 void sqlite_wait_reset(struct sqlite_conn *c, sqlite3_stmt *st);
 /* After each statement: a read-only transaction that has ended takes its setting with it. */
 void sqlite_settle(struct sqlite_conn *c);
 
+/* Called by functions now and then while they compute: what on_progress does between them. False: give up. */
+bool sqlite_wait_pause(void *conn);
+
+/* ---- sqlite_function.c ---- */
+
+struct sqlite_function {
+	const char *name;
+	int n_args; /* -1: any */
+	void (*call)(sqlite3_context *ctx, int n, sqlite3_value **args);
+	int flags; /* SQLITE_DETERMINISTIC or 0 */
+};
+
+/* Defines functions whose user data is c. Returns a result code. */
+int sqlite_functions_add(struct sqlite_conn *c, const struct sqlite_function *functions, size_t n);
+/* Defines those of this file. Returns a result code. */
+int sqlite_function_register(struct sqlite_conn *c);
+/* Frees what they have used. */
+void sqlite_function_done(struct sqlite_conn *c);
+
 /* ---- sqlite_like.c ---- */
 
-/* Defines ferro_ilike(pattern, text), ferro_lower(text) and ferro_upper(text). Returns a result code. */
-int sqlite_like_register(sqlite3 *h);
+/* Returns a result code. */
+int sqlite_like_register(struct sqlite_conn *c);
 
-/* ---- sqlite_json.c ---- */
+/* ---- sqlite_json.c, sqlite_case.c ---- */
 
-/* Defines ferro_json and its like. Returns a result code. */
-int sqlite_json_register(sqlite3 *h);
+/* Define ferro_json and its like, ferro_lower and ferro_upper. Return a result code. */
+int sqlite_json_register(struct sqlite_conn *c);
+int sqlite_case_register(struct sqlite_conn *c);
 
 /* ---- sqlite_policy.c ---- */
 
 void sqlite_policy_init(struct sqlite_conn *c);
+/* Before a statement is compiled: nothing of it has been seen yet. */
+void sqlite_policy_begin(struct sqlite_conn *c);
 
 /* ---- sqlite_error.c ---- */
 

@@ -11,15 +11,24 @@
 
 #include "service/base/banned.h"
 
-/* Comparisons of elements that one call may cost: it is one step of the statement, which nothing interrupts. */
-#define COMPARISONS_MAX 5000000
+/* Comparisons of elements between two looks at the rest of the world. */
+#define PAUSE_COMPARISONS 4096
 
 struct call {
 	sqlite3_context *ctx;
 	struct arena arena;
 	const json_t *a, *b;
 	size_t comparisons;
+	bool stopped; /* by the deadline, or by who asked */
 };
+
+/* One more comparison; false: no more. */
+static bool go_on(struct call *c)
+{
+	if (++c->comparisons % PAUSE_COMPARISONS == 0 && !c->stopped)
+		c->stopped = !sqlite_wait_pause(sqlite3_user_data(c->ctx));
+	return !c->stopped;
+}
 
 static struct str text_of(sqlite3_value *v)
 {
@@ -71,7 +80,8 @@ static bool equal_objects(struct call *c, const json_t *a, const json_t *b)
 /* Recurses as deep as the documents, which parsing bounds. 1 and 1.0 are one number. */
 static bool equal(struct call *c, const json_t *a, const json_t *b)
 {
-	c->comparisons++;
+	if (!go_on(c))
+		return false;
 	if (json_is_number(a) && json_is_number(b) && json_typeof(a) != json_typeof(b))
 		return json_number_value(a) >= json_number_value(b) && json_number_value(a) <= json_number_value(b);
 	if (json_typeof(a) != json_typeof(b))
@@ -92,7 +102,7 @@ static bool contains(struct call *c, const json_t *a, const json_t *b, bool top)
 
 static bool array_contains(struct call *c, const json_t *a, const json_t *element)
 {
-	for (size_t i = 0; i < json_array_size(a) && c->comparisons < COMPARISONS_MAX; i++) {
+	for (size_t i = 0; i < json_array_size(a) && !c->stopped; i++) {
 		const json_t *v = json_array_get(a, i);
 		const bool container = json_is_array(v) || json_is_object(v);
 
@@ -109,7 +119,8 @@ static bool contains(struct call *c, const json_t *a, const json_t *b, bool top)
 	const char *key;
 	json_t *v;
 
-	c->comparisons++;
+	if (!go_on(c))
+		return false;
 	if (json_is_array(a) && !json_is_array(b))
 		return top && !json_is_object(b) && array_contains(c, a, b);
 	if (json_is_array(a)) {
@@ -132,8 +143,8 @@ static bool contains(struct call *c, const json_t *a, const json_t *b, bool top)
 
 static void answer(struct call *c, bool yes)
 {
-	if (c->comparisons >= COMPARISONS_MAX)
-		sqlite3_result_error(c->ctx, "the documents are too large to be compared", -1);
+	if (c->stopped)
+		sqlite3_result_error_code(c->ctx, SQLITE_INTERRUPT);
 	else
 		sqlite3_result_int(c->ctx, yes);
 }
@@ -177,7 +188,7 @@ static bool has_key(struct call *c, const json_t *key)
 		return json_object_getn(c->a, json_string_value(key), json_string_length(key)) != NULL;
 	if (!json_is_array(c->a))
 		return json_is_string(c->a) && equal(c, c->a, key);
-	for (size_t i = 0; i < json_array_size(c->a) && c->comparisons < COMPARISONS_MAX; i++)
+	for (size_t i = 0; i < json_array_size(c->a) && !c->stopped; i++)
 		if (equal(c, json_array_get(c->a, i), key))
 			return true;
 	return false;
@@ -314,6 +325,8 @@ static void without_function(sqlite3_context *ctx, int n, sqlite3_value **args)
 		}
 		strbuf_putc(&b, ']');
 		answer_json(ctx, &b);
+		if (c.stopped)
+			sqlite3_result_error_code(ctx, SQLITE_INTERRUPT);
 	} else if (c.a != NULL && c.b != NULL) {
 		sqlite3_result_error(ctx, "cannot remove an element from what is no array", -1);
 	}
@@ -343,24 +356,20 @@ static void nonzero_function(sqlite3_context *ctx, int n, sqlite3_value **args)
 		sqlite3_result_value(ctx, args[0]);
 }
 
-int sqlite_json_register(sqlite3 *h)
+int sqlite_json_register(struct sqlite_conn *c)
 {
-	static const struct {
-		const char *name;
-		int n;
-		void (*function)(sqlite3_context *, int, sqlite3_value **);
-	} functions[] = {
-		{"ferro_json", 1, canonical_function},         {"ferro_json_equal", 2, json_equal_function},
-		{"ferro_json_contains", 2, contains_function}, {"ferro_json_contained", 2, contained_function},
-		{"ferro_json_has_any", 2, has_any_function},   {"ferro_json_has_all", 2, has_all_function},
-		{"ferro_json_merge", 2, merge_function},       {"ferro_json_without", 2, without_function},
-		{"ferro_integer", 1, integer_function},        {"ferro_nonzero", 1, nonzero_function},
+	static const struct sqlite_function functions[] = {
+		{"ferro_json", 1, canonical_function, SQLITE_DETERMINISTIC},
+		{"ferro_json_equal", 2, json_equal_function, SQLITE_DETERMINISTIC},
+		{"ferro_json_contains", 2, contains_function, SQLITE_DETERMINISTIC},
+		{"ferro_json_contained", 2, contained_function, SQLITE_DETERMINISTIC},
+		{"ferro_json_has_any", 2, has_any_function, SQLITE_DETERMINISTIC},
+		{"ferro_json_has_all", 2, has_all_function, SQLITE_DETERMINISTIC},
+		{"ferro_json_merge", 2, merge_function, SQLITE_DETERMINISTIC},
+		{"ferro_json_without", 2, without_function, SQLITE_DETERMINISTIC},
+		{"ferro_integer", 1, integer_function, SQLITE_DETERMINISTIC},
+		{"ferro_nonzero", 1, nonzero_function, SQLITE_DETERMINISTIC},
 	};
-	const int flags = SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_INNOCUOUS;
-	int rc = SQLITE_OK;
 
-	for (size_t i = 0; i < ARRAY_LEN(functions) && rc == SQLITE_OK; i++)
-		rc = sqlite3_create_function_v2(h, functions[i].name, functions[i].n, flags, NULL,
-						functions[i].function, NULL, NULL, NULL);
-	return rc;
+	return sqlite_functions_add(c, functions, ARRAY_LEN(functions));
 }

@@ -1,183 +1,146 @@
 /*
- * ferro_ilike(pattern, text): LIKE without regard to case in the whole of Unicode, where SQLite's own folds ASCII only.
- * `%` and `_` as in LIKE, `\` escapes. Simple folding, one character to one: what PostgreSQL's ILIKE does too.
+ * LIKE, GLOB and ferro_ilike(pattern, text), which is LIKE without regard to case in the whole of Unicode where
+ * SQLite's own folds ASCII only (simple folding, one character to one: what PostgreSQL's ILIKE does too). LIKE and GLOB
+ * answer what SQLite's own do, but in linear time.
  */
 #include "store/driver/sqlite/sqlite_internal.h"
-
-#include <locale.h>
-#include <pthread.h>
-#include <wctype.h>
+#include "store/driver/sqlite/sqlite_pattern.h"
 
 #include "service/base/banned.h"
 
-static pthread_once_t unicode_once = PTHREAD_ONCE_INIT;
-static locale_t unicode; /* never freed: connections come and go on every thread */
+static const struct pattern_syntax like_syntax = {.many = '%', .one = '_', .fold = PATTERN_FOLD_ASCII};
+static const struct pattern_syntax ilike_syntax = {
+	.many = '%', .one = '_', .escape = '\\', .last_escape_is_itself = true, .fold = PATTERN_FOLD_UNICODE};
+static const struct pattern_syntax glob_syntax = {.many = '*', .one = '?', .sets = true};
 
-static void load_unicode(void)
+/* False: out of memory. */
+static bool text_of(sqlite3_value *v, struct str *ret)
 {
-	unicode = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
-}
+	const char *p = (const char *)sqlite3_value_text(v);
+	const size_t n = (size_t)sqlite3_value_bytes(v);
 
-struct chars {
-	const unsigned char *p, *end;
-};
-
-/* The next character; what is not UTF-8 counts byte by byte, as the replacement that nothing equals but itself. */
-static uint32_t next_char(struct chars *s)
-{
-	uint32_t c = *s->p++;
-	size_t more = c >= 0xF0 && c < 0xF8 ? 3 : c >= 0xE0 && c < 0xF0 ? 2 : c >= 0xC0 && c < 0xE0 ? 1 : 0;
-
-	if (more == 0 || (size_t)(s->end - s->p) < more)
-		return c < 0x80 ? c : 0x110000 + c;
-	for (size_t i = 0; i < more; i++)
-		if ((s->p[i] & 0xC0) != 0x80)
-			return 0x110000 + c;
-	c &= 0x3FU >> more;
-	for (size_t i = 0; i < more; i++)
-		c = c << 6 | (*s->p++ & 0x3F);
-	return c;
-}
-
-static uint32_t folded(uint32_t c)
-{
-	if (c < 0x80)
-		return c >= 'A' && c <= 'Z' ? c + 32 : c;
-	return unicode != (locale_t)0 && c < 0x110000 ? (uint32_t)towlower_l((wint_t)c, unicode) : c;
-}
-
-/* Consumes one character of the text and what stands for it in the pattern; false: they do not go together. */
-static bool match_one(struct chars *pattern, struct chars *text)
-{
-	uint32_t c = next_char(pattern);
-	uint32_t t = next_char(text);
-
-	if (c == '_')
-		return true;
-	if (c == '\\' && pattern->p < pattern->end)
-		c = next_char(pattern);
-	return folded(c) == folded(t);
-}
-
-/* Only the last % ever needs another try, so this takes at most the product of the lengths. */
-static bool matches(struct chars pattern, struct chars text)
-{
-	struct chars retry_pattern = {NULL, NULL}, retry_text = {NULL, NULL};
-
-	while (text.p < text.end || pattern.p < pattern.end) {
-		if (pattern.p < pattern.end && *pattern.p == '%') {
-			pattern.p++;
-			retry_pattern = pattern;
-			retry_text = text;
-			continue;
-		}
-		if (pattern.p < pattern.end && text.p < text.end && match_one(&pattern, &text))
-			continue;
-		if (retry_pattern.p == NULL || retry_text.p == retry_text.end)
-			return false;
-		(void)next_char(&retry_text);
-		pattern = retry_pattern;
-		text = retry_text;
-	}
+	if (p == NULL)
+		return false;
+	*ret = str_n(p, n);
 	return true;
 }
 
-static struct chars text_of(sqlite3_value *v)
+static void answer(sqlite3_context *ctx, const struct pattern *p, struct str text)
 {
-	const unsigned char *p = sqlite3_value_text(v);
-	int n = sqlite3_value_bytes(v);
+	struct sqlite_conn *c = sqlite3_user_data(ctx);
+	const struct pattern_pause pause = {.call = sqlite_wait_pause, .arg = c};
+	const enum pattern_answer a = pattern_match(p, text, &pause);
 
-	return (struct chars){p, p != NULL ? p + n : NULL};
+	if (a == PATTERN_GAVE_UP)
+		sqlite3_result_error_code(ctx, SQLITE_INTERRUPT);
+	else
+		sqlite3_result_int(ctx, a == PATTERN_YES);
+}
+
+/* A constant pattern is compiled once a statement, unless its escape changes from row to row. */
+static void match(sqlite3_context *ctx, const struct pattern_syntax *syntax, struct str pattern, struct str text)
+{
+	struct pattern *p = sqlite3_get_auxdata(ctx, 0);
+	enum pattern_fault fault;
+
+	if (p != NULL && pattern_escape(p) == syntax->escape) {
+		answer(ctx, p, text);
+		return;
+	}
+	fault = pattern_compile(pattern, syntax, &p);
+	if (fault == PATTERN_NO_MEMORY) {
+		sqlite3_result_error_nomem(ctx);
+	} else if (fault == PATTERN_TOO_COMPLEX) {
+		sqlite3_result_error(ctx, "LIKE or GLOB pattern too complex", -1);
+	} else {
+		answer(ctx, p, text);
+		sqlite3_set_auxdata(ctx, 0, p, pattern_free);
+	}
+}
+
+/* The two arguments; false: the answer is given. */
+static bool arguments(sqlite3_context *ctx, sqlite3_value **args, struct str *pattern, struct str *text)
+{
+	if (sqlite3_value_type(args[0]) == SQLITE_NULL || sqlite3_value_type(args[1]) == SQLITE_NULL)
+		return false; /* the result is NULL */
+	if (text_of(args[0], pattern) && text_of(args[1], text))
+		return true;
+	sqlite3_result_error_nomem(ctx);
+	return false;
+}
+
+/* SQLite's own functions see a text up to its first NUL. */
+static struct str until_nul(struct str s)
+{
+	return str_n(s.p, strnlen(s.p, s.len));
 }
 
 static void ilike(sqlite3_context *ctx, int n, sqlite3_value **args)
 {
+	struct str pattern, text;
+
 	(void)n;
-	if (sqlite3_value_type(args[0]) == SQLITE_NULL || sqlite3_value_type(args[1]) == SQLITE_NULL)
-		return; /* the result is NULL */
-	struct chars pattern = text_of(args[0]);
-	struct chars text = text_of(args[1]);
-	if (pattern.p == NULL || text.p == NULL)
-		sqlite3_result_error_nomem(ctx);
-	else
-		sqlite3_result_int(ctx, matches(pattern, text));
+	if (arguments(ctx, args, &pattern, &text))
+		match(ctx, &ilike_syntax, pattern, text);
 }
 
-static void put_char(struct strbuf *b, uint32_t c)
+static bool is_blob(sqlite3_value *v)
 {
-	if (c < 0x80) {
-		strbuf_putc(b, (char)c);
-	} else if (c < 0x800) {
-		strbuf_putc(b, (char)(0xC0 | c >> 6));
-		strbuf_putc(b, (char)(0x80 | (c & 0x3F)));
-	} else if (c < 0x10000) {
-		strbuf_putc(b, (char)(0xE0 | c >> 12));
-		strbuf_putc(b, (char)(0x80 | (c >> 6 & 0x3F)));
-		strbuf_putc(b, (char)(0x80 | (c & 0x3F)));
-	} else {
-		strbuf_putc(b, (char)(0xF0 | c >> 18));
-		strbuf_putc(b, (char)(0x80 | (c >> 12 & 0x3F)));
-		strbuf_putc(b, (char)(0x80 | (c >> 6 & 0x3F)));
-		strbuf_putc(b, (char)(0x80 | (c & 0x3F)));
-	}
+	return sqlite3_value_type(v) == SQLITE_BLOB;
 }
 
-/* One character to one, in all of Unicode; what is not UTF-8 stays as it is. */
-static void change_case(sqlite3_context *ctx, sqlite3_value *arg, bool upper)
+/* The third argument of LIKE. */
+static bool read_escape(sqlite3_context *ctx, sqlite3_value *v, struct pattern_syntax *syntax)
 {
-	struct chars text;
-	struct strbuf b;
+	const unsigned char *p = sqlite3_value_text(v);
+	const unsigned char *end = p != NULL ? p + sqlite3_value_bytes(v) : NULL;
 
-	if (sqlite3_value_type(arg) == SQLITE_NULL)
-		return;
-	text = text_of(arg);
-	if (text.p == NULL) {
-		sqlite3_result_error_nomem(ctx);
-		return;
+	if (p == NULL)
+		return false;
+	if (p < end)
+		syntax->escape = pattern_next_char(&p, end);
+	if (syntax->escape == 0 || p != end) {
+		sqlite3_result_error(ctx, "ESCAPE expression must be a single character", -1);
+		return false;
 	}
-	strbuf_init(&b, 0);
-	while (text.p < text.end) {
-		const uint32_t c = next_char(&text);
-
-		if (c >= 0x110000)
-			strbuf_putc(&b, (char)(c - 0x110000));
-		else if (upper && unicode != (locale_t)0)
-			put_char(&b, (uint32_t)towupper_l((wint_t)c, unicode));
-		else
-			put_char(&b, upper ? c : folded(c));
-	}
-	if (strbuf_failed(&b))
-		sqlite3_result_error_nomem(ctx);
-	else
-		sqlite3_result_text64(ctx, b.p != NULL ? b.p : "", b.len, SQLITE_TRANSIENT, SQLITE_UTF8);
-	strbuf_done(&b);
+	syntax->many = syntax->escape == syntax->many ? 0 : syntax->many;
+	syntax->one = syntax->escape == syntax->one ? 0 : syntax->one;
+	return true;
 }
 
-static void lower(sqlite3_context *ctx, int n, sqlite3_value **args)
+static void like(sqlite3_context *ctx, int n, sqlite3_value **args)
 {
+	const struct sqlite_conn *c = sqlite3_user_data(ctx);
+	struct pattern_syntax syntax = like_syntax;
+	struct str pattern, text;
+
+	if (c->like_case)
+		syntax.fold = PATTERN_FOLD_NONE;
+	if (is_blob(args[0]) || is_blob(args[1]))
+		sqlite3_result_int(ctx, 0);
+	else if ((n < 3 || read_escape(ctx, args[2], &syntax)) && arguments(ctx, args, &pattern, &text))
+		match(ctx, &syntax, until_nul(pattern), until_nul(text));
+}
+
+static void glob(sqlite3_context *ctx, int n, sqlite3_value **args)
+{
+	struct str pattern, text;
+
 	(void)n;
-	change_case(ctx, args[0], false);
+	if (is_blob(args[0]) || is_blob(args[1]))
+		sqlite3_result_int(ctx, 0);
+	else if (arguments(ctx, args, &pattern, &text))
+		match(ctx, &glob_syntax, until_nul(pattern), until_nul(text));
 }
 
-static void upper(sqlite3_context *ctx, int n, sqlite3_value **args)
+int sqlite_like_register(struct sqlite_conn *c)
 {
-	(void)n;
-	change_case(ctx, args[0], true);
-}
+	static const struct sqlite_function functions[] = {
+		{"ferro_ilike", 2, ilike, SQLITE_DETERMINISTIC},
+		{"like", 2, like, SQLITE_DETERMINISTIC},
+		{"like", 3, like, SQLITE_DETERMINISTIC},
+		{"glob", 2, glob, SQLITE_DETERMINISTIC},
+	};
 
-int sqlite_like_register(sqlite3 *h)
-{
-	static const struct {
-		const char *name;
-		int n;
-		void (*function)(sqlite3_context *, int, sqlite3_value **);
-	} functions[] = {{"ferro_ilike", 2, ilike}, {"ferro_lower", 1, lower}, {"ferro_upper", 1, upper}};
-	int rc = SQLITE_OK;
-
-	(void)pthread_once(&unicode_once, load_unicode);
-	for (size_t i = 0; i < ARRAY_LEN(functions) && rc == SQLITE_OK; i++)
-		rc = sqlite3_create_function_v2(h, functions[i].name, functions[i].n,
-						SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_INNOCUOUS, NULL,
-						functions[i].function, NULL, NULL, NULL);
-	return rc;
+	return sqlite_functions_add(c, functions, ARRAY_LEN(functions));
 }

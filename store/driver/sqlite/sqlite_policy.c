@@ -5,6 +5,7 @@
  */
 #include "store/driver/sqlite/sqlite_internal.h"
 
+#include <stdlib.h>
 #include <strings.h>
 
 #include "service/base/banned.h"
@@ -28,7 +29,102 @@ static const char *const asking[] = {
 /* They reach past the database: to other files, or to every connection of the process. */
 static const char *const forbidden_pragmas[] = {"temp_store_directory", "data_store_directory", "lock_proxy_file",
 						"soft_heap_limit", "hard_heap_limit"};
+/* Pragmas that look at whole tables in one step of SQLite's machine. */
+static const char *const heavy_pragmas[] = {
+	"integrity_check", "quick_check", "foreign_key_check", "optimize", "wal_checkpoint", "incremental_vacuum",
+};
+/* Functions that compute little, or in steps (sqlite_function.c, sqlite_like.c). Of any other, one call may take long
+ * when its arguments are. */
+static const char *const light_functions[] = {
+	"abs",
+	"acos",
+	"acosh",
+	"asin",
+	"asinh",
+	"atan",
+	"atan2",
+	"atanh",
+	"avg",
+	"ceil",
+	"ceiling",
+	"changes",
+	"coalesce",
+	"cos",
+	"cosh",
+	"count",
+	"cume_dist",
+	"current_date",
+	"current_time",
+	"current_timestamp",
+	"degrees",
+	"dense_rank",
+	"exp",
+	"ferro_ilike",
+	"first_value",
+	"floor",
+	"glob",
+	"hex",
+	"ifnull",
+	"iif",
+	"instr",
+	"lag",
+	"last_insert_rowid",
+	"last_value",
+	"lead",
+	"likelihood",
+	"like",
+	"likely",
+	"ln",
+	"log",
+	"log10",
+	"log2",
+	"ltrim",
+	"max",
+	"min",
+	"mod",
+	"nth_value",
+	"ntile",
+	"nullif",
+	"octet_length",
+	"percent_rank",
+	"pi",
+	"pow",
+	"power",
+	"radians",
+	"random",
+	"randomblob",
+	"rank",
+	"replace",
+	"round",
+	"row_number",
+	"rtrim",
+	"sign",
+	"sin",
+	"sinh",
+	"sqlite_version",
+	"sqrt",
+	"subtype",
+	"sum",
+	"tan",
+	"tanh",
+	"total",
+	"total_changes",
+	"trim",
+	"trunc",
+	"typeof",
+	"unicode",
+	"unlikely",
+	"zeroblob",
+};
 static const char *const forbidden_functions[] = {"load_extension", "fts3_tokenizer"};
+
+/* As SQLite reads a pragma's argument. */
+static bool is_true(const char *value)
+{
+	static const char *const yes[] = {"on", "yes", "true"};
+
+	return any_of(value, yes, ARRAY_LEN(yes)) || (value[0] >= '1' && value[0] <= '9');
+}
 
 static int on_pragma(struct sqlite_conn *c, const char *name, const char *value)
 {
@@ -36,8 +132,35 @@ static int on_pragma(struct sqlite_conn *c, const char *name, const char *value)
 		return SQLITE_DENY;
 	if (c->query_only && value != NULL && strcasecmp(name, "query_only") == 0)
 		return SQLITE_DENY;
+	if (value != NULL && strcasecmp(name, "case_sensitive_like") == 0) {
+		c->like_case = is_true(value);
+		c->saw_taint = true;
+		return SQLITE_IGNORE;
+	}
+	if (strcasecmp(name, "busy_timeout") == 0) {
+		/* SQLite puts a handler of its own in the place of ours when it compiles this: sqlite_stmt.c undoes it
+		 */
+		c->saw_busy = true;
+		c->saw_busy_ms = value != NULL ? (int64_t)strtol(value, NULL, 10) : -1;
+	}
+	if (strcasecmp(name, "database_list") == 0) {
+		if (c->stepping) /* pragma_database_list: its cells cannot be told from others any more */
+			return SQLITE_DENY;
+		c->saw_paths = true;
+	}
+	c->saw_heavy |= any_of(name, heavy_pragmas, ARRAY_LEN(heavy_pragmas));
 	if (value != NULL && !any_of(name, asking, ARRAY_LEN(asking)))
 		c->saw_taint = true;
+	return SQLITE_OK;
+}
+
+/* What ferrod writes itself is known to be short, what others wrote (raw SQL, views, triggers) is not. */
+static int on_function(struct sqlite_conn *c, const char *name, bool foreign)
+{
+	if (any_of(name, forbidden_functions, ARRAY_LEN(forbidden_functions)))
+		return SQLITE_DENY;
+	if (foreign && !any_of(name, light_functions, ARRAY_LEN(light_functions)))
+		c->saw_heavy = true;
 	return SQLITE_OK;
 }
 
@@ -53,6 +176,13 @@ static int on_authorize(void *arg, int action, const char *one, const char *two,
 		if (trigger == NULL && one != NULL && strncasecmp(one, "sqlite_", 7) != 0)
 			c->saw_insert = true;
 		return SQLITE_OK;
+	case SQLITE_DELETE:
+	case SQLITE_ANALYZE:
+	case SQLITE_REINDEX:
+	case SQLITE_ALTER_TABLE:
+		/* a whole table, or its sorting, may be one step */
+		c->saw_heavy |= c->raw;
+		return SQLITE_OK;
 	case SQLITE_READ:
 		return one != NULL && strcasecmp(one, "sqlite_stmt") == 0 ? SQLITE_DENY : SQLITE_OK;
 	case SQLITE_ATTACH:
@@ -61,7 +191,7 @@ static int on_authorize(void *arg, int action, const char *one, const char *two,
 	case SQLITE_DETACH:
 		return SQLITE_DENY;
 	case SQLITE_FUNCTION:
-		return any_of(two, forbidden_functions, ARRAY_LEN(forbidden_functions)) ? SQLITE_DENY : SQLITE_OK;
+		return on_function(c, two, c->raw || trigger != NULL);
 	case SQLITE_PRAGMA:
 		return on_pragma(c, one, two);
 	case SQLITE_CREATE_TEMP_INDEX:
@@ -75,6 +205,7 @@ static int on_authorize(void *arg, int action, const char *one, const char *two,
 	case SQLITE_CREATE_TRIGGER:
 	case SQLITE_CREATE_VIEW:
 	case SQLITE_CREATE_VTABLE:
+		c->saw_heavy |= c->raw;
 		/* "CREATE TABLE temp.x" */
 		if (schema != NULL && strcasecmp(schema, "temp") == 0)
 			c->saw_taint = true;
@@ -82,6 +213,11 @@ static int on_authorize(void *arg, int action, const char *one, const char *two,
 	default:
 		return SQLITE_OK;
 	}
+}
+
+void sqlite_policy_begin(struct sqlite_conn *c)
+{
+	c->saw_insert = c->saw_taint = c->saw_heavy = c->saw_busy = c->saw_paths = false;
 }
 
 void sqlite_policy_init(struct sqlite_conn *c)

@@ -6,12 +6,18 @@
 
 #include <limits.h>
 
+#include "service/base/clock.h"
+#include "service/base/fiber.h"
 #include "service/base/limits.h"
 #include "service/base/mem.h"
 
 #include "service/base/banned.h"
 
 #define MAX_SELECTS 250
+
+/* PRAGMA database_list: seq, name, file */
+#define DATABASE_LIST_COLUMNS 3
+#define DATABASE_LIST_FILE 2
 
 /* ---- text ---- */
 
@@ -134,9 +140,7 @@ void sqlite_forget(struct driver_conn *base)
 		cache_drop(c, c->lru_head);
 }
 
-/* The columns may change when SQLite compiles a statement anew after a schema change: read them after the first step.
- */
-static void load_columns(struct sqlite_stmt *st)
+void sqlite_stmt_columns(struct sqlite_stmt *st)
 {
 	const size_t n = (size_t)sqlite3_column_count(st->h);
 
@@ -154,12 +158,38 @@ static void load_columns(struct sqlite_stmt *st)
 	st->cur.row = st->values;
 }
 
+/* PRAGMA busy_timeout has put SQLite's own handler in place, which sleeps on the loop and knows no deadline. Ours comes
+ * back with the time that was set; and where none was, SQLite is to answer ours, which it compiles into the statement.
+ * The connection is nobody else's after a time was set. */
+static int compile_busy_timeout(struct sqlite_conn *c, struct str text, sqlite3_stmt **ret, const char **ret_tail)
+{
+	int rc = SQLITE_OK;
+
+	if (c->saw_busy_ms >= 0) {
+		c->busy_timeout_ns = c->saw_busy_ms * CLOCK_NS_PER_MS;
+	} else if (c->saw_taint) { /* a negative time */
+		c->busy_timeout_ns = 0;
+	} else {
+		const int64_t ms = c->busy_timeout_ns / CLOCK_NS_PER_MS;
+
+		(void)sqlite3_finalize(*ret);
+		*ret = NULL;
+		(void)sqlite3_busy_timeout(c->h, ms < INT_MAX ? (int)ms : INT_MAX);
+		sqlite_policy_begin(c);
+		rc = sqlite3_prepare_v3(c->h, text.p, (int)text.len, 0, ret, ret_tail);
+	}
+	sqlite_wait_busy(c);
+	return rc;
+}
+
 /* SQLite looks whether the schema has changed before it says that a name is unknown, but takes a locked database for
  * one that has not: then the lock is to be waited for. Returns the second attempt's result code. */
 static int compile(struct sqlite_conn *c, struct str text, unsigned flags, sqlite3_stmt **ret, const char **ret_tail)
 {
 	int rc = sqlite3_prepare_v3(c->h, text.p, (int)text.len, flags, ret, ret_tail);
 
+	if (rc == SQLITE_OK && c->saw_busy)
+		return compile_busy_timeout(c, text, ret, ret_tail);
 	if (rc != SQLITE_ERROR || strstr(sqlite3_errmsg(c->h), "no such") == NULL)
 		return rc;
 	c->internal = true;
@@ -167,7 +197,7 @@ static int compile(struct sqlite_conn *c, struct str text, unsigned flags, sqlit
 	c->internal = false;
 	if (rc != SQLITE_OK)
 		return rc;
-	c->saw_insert = c->saw_taint = false;
+	sqlite_policy_begin(c);
 	return sqlite3_prepare_v3(c->h, text.p, (int)text.len, flags, ret, ret_tail);
 }
 
@@ -188,17 +218,23 @@ bool sqlite_stmt_create(struct sqlite_conn *c, struct str sql, bool persistent, 
 		return err_set(err, ERR_SQL_ERROR, "sql holds a NUL character");
 	if (too_deep(text))
 		return err_set(err, ERR_SQL_ERROR, "statement has more than %d SELECTs", MAX_SELECTS);
-	c->saw_insert = c->saw_taint = false;
+	sqlite_policy_begin(c);
 	rc = compile(c, text, persistent ? SQLITE_PREPARE_PERSISTENT : 0, &h, &tail);
 	if (rc != SQLITE_OK)
 		return sqlite_error(c, rc, str_n(sql.p, sql.len), err);
 	if (h == NULL)
 		return err_set(err, ERR_SQL_ERROR, "sql holds no statement");
+	if (c->saw_paths && sqlite3_stmt_isexplain(h) == 1) {
+		(void)sqlite3_finalize(h);
+		return sqlite_error(c, SQLITE_AUTH, STR_NONE, err);
+	}
 	st = mem_alloc(sizeof(*st));
 	st->h = h;
 	st->c = c;
 	st->cur.conn = &c->base;
 	st->cur.read_only = sqlite3_stmt_readonly(h) != 0;
+	st->heavy = c->saw_heavy || (c->raw && memmem(text.p, text.len, "||", 2) != NULL);
+	st->hides_path = c->saw_paths;
 	st->inserts = c->saw_insert;
 	st->taints = c->saw_taint;
 	if (ret_tail != NULL)
@@ -221,7 +257,7 @@ void sqlite_stmt_start(struct sqlite_stmt *st)
 	st->changes_before = sqlite3_total_changes64(c->h);
 	st->cur.affected = 0;
 	st->cur.last_insert_id = 0;
-	load_columns(st);
+	sqlite_stmt_columns(st);
 }
 
 /* ---- parameters ---- */
@@ -296,7 +332,7 @@ static bool bind_all(struct sqlite_stmt *st, const struct stmt *s, struct err *e
 
 /* A value object must not be looked at while other threads use the connection, and none does: so it is fetched once a
  * column instead of being looked for by each call for its type, its bytes and their number. */
-static void read_row(struct sqlite_stmt *st)
+void sqlite_stmt_row(struct sqlite_stmt *st)
 {
 	for (size_t i = 0; i < st->cur.n_columns; i++) {
 		struct value *v = &st->values[i];
@@ -323,6 +359,8 @@ static void read_row(struct sqlite_stmt *st)
 			break;
 		}
 	}
+	if (st->hides_path && st->cur.n_columns == DATABASE_LIST_COLUMNS)
+		st->values[DATABASE_LIST_FILE] = value_text(STR(""));
 }
 
 static void read_result(struct sqlite_stmt *st)
@@ -337,17 +375,25 @@ static void read_result(struct sqlite_stmt *st)
 		st->cur.last_insert_id = sqlite3_last_insert_rowid(h);
 }
 
+static int step_here(struct sqlite_stmt *st)
+{
+	const bool reads = st->cur.read_only && st->cur.n_columns > 0;
+	const int rc = reads ? sqlite_wait_read(st->c, st->h, st->was_in_tx) : sqlite_wait_step(st->c, st->h);
+
+	if (!st->stepped && (rc == SQLITE_ROW || rc == SQLITE_DONE))
+		sqlite_stmt_columns(st);
+	if (rc == SQLITE_ROW)
+		sqlite_stmt_row(st);
+	return rc;
+}
+
 static bool advance(struct sqlite_stmt *st, bool *ret_row, struct err *err)
 {
 	struct sqlite_conn *c = st->c;
-	const bool reads = st->cur.read_only && st->cur.n_columns > 0;
-	const int rc = reads ? sqlite_wait_read(c, st->h, st->was_in_tx) : sqlite_wait_step(c, st->h);
+	const int rc = st->heavy && fiber_current() != NULL ? sqlite_ahead_step(st) : step_here(st);
 
-	if (!st->stepped && (rc == SQLITE_ROW || rc == SQLITE_DONE))
-		load_columns(st);
 	st->stepped = true;
 	if (rc == SQLITE_ROW) {
-		read_row(st);
 		*ret_row = true;
 		return true;
 	}
@@ -385,11 +431,15 @@ void sqlite_finish(struct cursor *cur)
 		return;
 	st = CONTAINER_OF(cur, struct sqlite_stmt, cur);
 	c = st->c;
+	sqlite_ahead_drop(st->ahead);
+	st->ahead = NULL;
 	sqlite_wait_reset(c, st->h);
 	(void)sqlite3_clear_bindings(st->h);
 	st->in_use = false;
 	if (!st->cached)
 		stmt_destroy(st);
+	if (c->saw_busy) /* it may have been compiled anew on its way */
+		sqlite_wait_busy(c);
 	sqlite_settle(c);
 }
 
@@ -426,8 +476,9 @@ bool sqlite_prepare(struct driver_conn *base, const struct stmt *s, int64_t dead
 			stmt_destroy(st);
 			return err_set(err, ERR_SQL_ERROR, "sql holds more than one statement");
 		}
-		/* kept unless a copy runs right now; what taints must be seen by the authorizer each time */
-		if (s->cache && !st->taints && map_get(&c->by_sql, s->sql) == NULL)
+		/* kept unless a copy runs right now; what taints must be seen by the authorizer each time, and a busy
+		 * timeout is compiled in */
+		if (s->cache && !st->taints && !c->saw_busy && map_get(&c->by_sql, s->sql) == NULL)
 			cache_add(c, st, s->sql);
 	}
 	sqlite_stmt_start(st);

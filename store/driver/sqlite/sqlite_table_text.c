@@ -194,7 +194,20 @@ static void read_constraint_name(struct reader *r)
 	next(r);
 }
 
-/* A default, a generated column: an expression whose words say nothing about the table. */
+/* AS (expression), of a generated column. */
+static void add_generated(struct reader *r)
+{
+	struct table_text *t = r->out;
+
+	next(r);
+	if (!sign(r, '('))
+		return;
+	t->generated = catalog_more(r->arena, t->generated, t->n_generated, sizeof(*t->generated));
+	t->generated[t->n_generated].column = r->column;
+	t->generated[t->n_generated++].expression = arena_str(r->arena, parenthesised(r));
+}
+
+/* A default: an expression whose words say nothing about the table. */
 static void skip_value(struct reader *r)
 {
 	next(r);
@@ -225,8 +238,12 @@ static void read_word(struct reader *r)
 		read_constraint_name(r);
 		return;
 	}
-	if (is(r, "DEFAULT") || is(r, "AS")) {
+	if (is(r, "DEFAULT")) {
 		skip_value(r);
+		return;
+	}
+	if (is(r, "AS")) {
+		add_generated(r);
 		return;
 	}
 	if (is(r, "PRIMARY") || is(r, "UNIQUE") || is(r, "NOT") || is(r, "COLLATE"))

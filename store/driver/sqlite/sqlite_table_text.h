@@ -6,11 +6,17 @@
 #include "service/base/arena.h"
 #include "store/migrate/live.h"
 
+struct table_text_generated {
+	struct str column, expression;
+};
+
 struct table_text {
 	struct live_check *checks;
 	size_t n_checks;
 	struct str *fk_names; /* one a foreign key, in the order of the text; STR_NONE: anonymous */
 	size_t n_fk_names;
+	struct table_text_generated *generated;
+	size_t n_generated;
 	struct str autoincrement; /* the column; STR_NONE: none */
 	const char *peculiar;     /* as live_table.peculiar; NULL: nothing; static */
 };

@@ -5,24 +5,12 @@
 #include "service/base/fiber.h"
 #include "service/base/mem.h"
 #include "store/connection/pool_internal.h"
-#include "store/exec/lane.h"
-#include "store/exec/reader.h"
 
 #include "service/base/banned.h"
 
 #define OPEN_TIMEOUT_NS (10 * CLOCK_NS_PER_S) /* by housekeeping */
 
 /* ---- life ---- */
-
-struct pool_config pool_config_default(void)
-{
-	return (struct pool_config){
-		.max_connections = 5,
-		.acquire_timeout_s = 5,
-		.idle_timeout_s = 600,
-		.max_lifetime_s = 1800,
-	};
-}
 
 bool pool_create(const struct driver *driver, const struct dsn *dsn, const struct pool_config *cfg, struct pool **ret,
 		 struct err *err)
@@ -36,10 +24,9 @@ bool pool_create(const struct driver *driver, const struct dsn *dsn, const struc
 	p->refs = 1;
 	p->driver = driver;
 	p->dsn = dsn;
-	p->cfg = *cfg;
+	p->settings = mem_alloc(sizeof(*p->settings));
+	p->settings->cfg = *cfg;
 	p->db = db;
-	p->lanes = lane_set_create();
-	p->readers = reader_set_create();
 	mutex_init(&p->lock);
 	*ret = p;
 	return true;
@@ -57,37 +44,17 @@ void pool_unref(struct pool *p)
 		return;
 	pool_close(p);
 	p->driver->db_close(p->db);
-	lane_set_destroy(p->lanes);
-	reader_set_destroy(p->readers);
 	mutex_done(&p->lock);
+	for (struct pool_settings *s = p->settings, *before; s != NULL; s = before) {
+		before = s->before;
+		mem_free(s);
+	}
 	mem_free(p);
-}
-
-static double statement_timeout_default_s;
-
-void pool_set_statement_timeout(double seconds)
-{
-	statement_timeout_default_s = seconds;
-}
-
-double pool_statement_timeout(const struct pool *p)
-{
-	return p->cfg.statement_timeout_s > 0 ? p->cfg.statement_timeout_s : statement_timeout_default_s;
 }
 
 const struct driver *pool_driver(const struct pool *p)
 {
 	return p->driver;
-}
-
-struct reader_set *pool_readers(const struct pool *p)
-{
-	return p->readers;
-}
-
-struct lane_set *pool_lanes(const struct pool *p)
-{
-	return p->lanes;
 }
 
 bool pool_groups_writes(const struct pool *p)
@@ -138,6 +105,8 @@ bool pool_gave_up(struct pool *p, enum lease_mode mode, enum wait_result why, st
 	mutex_unlock(&p->lock);
 	if (mode == LEASE_READ || p->driver->writer_turn == NULL)
 		return pool_none_free(p, why, err);
+	if (why == WAIT_TIMEOUT && p->driver->locked_out != NULL && p->driver->locked_out(p->db))
+		return err_set(err, ERR_DATABASE_BUSY, "the database is locked by another user; try again");
 	(void)err_set(err, ERR_POOL_TIMEOUT, "another request or transaction was writing to the database all the time");
 	err->cancelled = why == WAIT_CANCELLED;
 	return false;
@@ -149,7 +118,7 @@ bool pool_lease(struct pool *p, enum lease_mode mode, int64_t deadline, struct l
 	struct turn *turn = mode == LEASE_WRITE ? turn_of(p) : NULL;
 	struct driver_conn *c = NULL;
 
-	deadline = clock_min(deadline, clock_deadline(p->cfg.acquire_timeout_s));
+	deadline = clock_min(deadline, clock_deadline(pool_cfg(p)->acquire_timeout_s));
 	/* the turn first: nobody holds a connection while queueing for it */
 	if (turn != NULL && !take_turn(p, turn, deadline, err))
 		return false;
@@ -165,6 +134,7 @@ bool pool_lease(struct pool *p, enum lease_mode mode, int64_t deadline, struct l
 	p->stats.acquired++;
 	p->stats.acquire_ns += (uint64_t)(clock_mono_ns() - start);
 	mutex_unlock(&p->lock);
+	c->since_ns = start;
 	*ret = (struct lease){
 		.pool = pool_ref(p), .conn = c, .writer = turn != NULL, .turn = turn, .since_ns = clock_mono_ns()};
 	return true;
@@ -179,7 +149,7 @@ bool lease_upgrade(struct lease *l, int64_t deadline, struct err *err)
 	if (turn == NULL)
 		return true;
 	if (!turn_try(turn)) {
-		deadline = clock_min(deadline, clock_deadline(p->cfg.acquire_timeout_s));
+		deadline = clock_min(deadline, clock_deadline(pool_cfg(p)->acquire_timeout_s));
 		mutex_lock(&p->lock);
 		p->n_upgrading++;
 		pool_dispatch(p); /* the one who has the turn may wait for a connection */
@@ -222,7 +192,8 @@ static void put(struct pool *p, struct driver_conn *c, bool ok)
 	c->cache_hits = c->cache_misses = 0;
 	if (c->broken)
 		p->suspect_ns = now;
-	keep = ok && !pool_outdated(p, c, now) && p->n_idle + p->n_leased + p->n_opening <= p->cfg.max_connections;
+	keep = ok && !pool_outdated(p, c, now) &&
+	       p->n_idle + p->n_leased + p->n_opening <= pool_cfg(p)->max_connections;
 	if (keep) {
 		p->n_leased--;
 		c->idle_since_ns = now + 1; /* after a suspicion of this very moment */
@@ -236,11 +207,20 @@ static void put(struct pool *p, struct driver_conn *c, bool ok)
 		pool_discard(p, c);
 }
 
+void lease_rest(struct lease *l, bool resting)
+{
+	if (l->resting == resting)
+		return;
+	l->resting = resting;
+	__atomic_add_fetch(&l->pool->n_resting, resting ? 1 : -1, __ATOMIC_RELAXED);
+}
+
 void lease_release(struct lease *l)
 {
 	struct pool *p = l->pool;
 	struct driver_conn *c = l->conn;
 	struct turn *turn = l->writer ? l->turn : NULL;
+	const bool resting = l->resting;
 	bool ok;
 
 	if (p == NULL)
@@ -251,6 +231,8 @@ void lease_release(struct lease *l)
 	if (turn != NULL)
 		turn_give(turn);
 	put(p, c, ok);
+	if (resting) /* it was idle to others all the time */
+		__atomic_sub_fetch(&p->n_resting, 1, __ATOMIC_RELAXED);
 	fiber_unshield();
 	pool_unref(p);
 }
@@ -281,6 +263,18 @@ void pool_refresh(struct pool *p)
 	close_all(p, list);
 }
 
+void pool_reconfigure(struct pool *p, const struct pool_config *cfg)
+{
+	struct pool_settings *fresh = mem_alloc(sizeof(*fresh));
+
+	fresh->cfg = *cfg;
+	mutex_lock(&p->lock);
+	fresh->before = p->settings;
+	__atomic_store_n(&p->settings, fresh, __ATOMIC_RELEASE);
+	mutex_unlock(&p->lock);
+	pool_refresh(p);
+}
+
 /* ---- housekeeping ---- */
 
 /* Takes out the idle that are past their time. The list is ordered by last use, so those that idled longest are its
@@ -292,9 +286,9 @@ static struct driver_conn *take_expired(struct pool *p, int64_t now)
 
 	while (*at != NULL) {
 		struct driver_conn *c = *at;
-		const bool spare = position >= p->cfg.min_connections;
-		const bool idle =
-			p->cfg.idle_timeout_s > 0 && (double)(now - c->idle_since_ns) > p->cfg.idle_timeout_s * 1e9;
+		const bool spare = position >= pool_cfg(p)->min_connections;
+		const bool idle = pool_cfg(p)->idle_timeout_s > 0 &&
+				  (double)(now - c->idle_since_ns) > pool_cfg(p)->idle_timeout_s * 1e9;
 
 		if (!pool_outdated(p, c, now) && !(spare && idle)) {
 			position++;
@@ -315,7 +309,7 @@ static bool want_more(struct pool *p, bool *ret_probe)
 	bool ret = false;
 
 	mutex_lock(&p->lock);
-	if (!p->closed && p->n_failures == 0 && p->n_idle + p->n_leased + p->n_opening < p->cfg.min_connections)
+	if (!p->closed && p->n_failures == 0 && p->n_idle + p->n_leased + p->n_opening < pool_cfg(p)->min_connections)
 		ret = pool_take_slot(p, false, ret_probe);
 	mutex_unlock(&p->lock);
 	return ret;
@@ -351,16 +345,11 @@ void pool_stats(struct pool *p, struct pool_stats *ret)
 	*ret = p->stats;
 	ret->size = p->n_idle + p->n_leased + p->n_opening;
 	/* whose answer has come finds nothing of it in use */
-	const int64_t resting = reader_resting(p->readers);
+	const int64_t resting = __atomic_load_n(&p->n_resting, __ATOMIC_RELAXED);
 	ret->in_use = p->n_leased > resting ? p->n_leased - resting : 0;
 	ret->idle = p->n_idle + p->n_leased - ret->in_use;
 	ret->waiting = p->n_waiting;
 	mutex_unlock(&p->lock);
-}
-
-const struct pool_config *pool_get_config(const struct pool *p)
-{
-	return &p->cfg;
 }
 
 void pool_server_version(struct pool *p, char buf[64])

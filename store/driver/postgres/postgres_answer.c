@@ -1,0 +1,215 @@
+/*
+ * The one reader of what a server answers. Nothing of it is believed: not the number of columns, nor that a boolean is
+ * one, that text is UTF-8 or that json is JSON; whatever is at the other end of the connection may be broken or
+ * hostile. A value that leaves this file is sound by its kind, and json can stand inside an answer as it is. What does
+ * not fit is an internal error, and the connection is used no more.
+ */
+#include "service/base/num.h"
+#include "store/codec/json_text.h"
+#include "store/driver/postgres/postgres_driver.h"
+
+#include "service/base/banned.h"
+
+bool pg_fail_answer(struct pg_conn *c, const char *what, bool autocommit, struct err *err)
+{
+	c->base.broken = true;
+	(void)err_set(err, ERR_INTERNAL_ERROR, "the database answered what cannot be: %s", what);
+	err->outcome = autocommit ? ERR_OUTCOME_UNKNOWN : ERR_OUTCOME_NONE;
+	return false;
+}
+
+/* ---- columns ---- */
+
+const char *pg_columns_fault(const PGresult *res, size_t n_expected)
+{
+	const int n = PQnfields(res);
+
+	if (n_expected != 0 && (size_t)n != n_expected)
+		return "rows with another number of columns than were asked for";
+	for (int i = 0; i < n; i++) {
+		if (PQfformat(res, i) != 0)
+			return "a column in binary";
+		if (!str_is_utf8(str_z(PQfname(res, i))))
+			return "a column whose name is not UTF-8";
+	}
+	return NULL;
+}
+
+/* ---- bytea ---- */
+
+static bool is_octal(char c)
+{
+	return c >= '0' && c <= '7';
+}
+
+static bool is_hex(char c)
+{
+	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+}
+
+static bool bytea_hex(struct str s)
+{
+	return s.len >= 2 && s.p[0] == '\\' && s.p[1] == 'x';
+}
+
+/* One of bytea's two output forms (PostgreSQL documentation, "Binary Data Types")? */
+static bool bytea_valid(struct str s)
+{
+	if (bytea_hex(s)) {
+		for (size_t i = 2; i < s.len; i++)
+			if (!is_hex(s.p[i]))
+				return false;
+		return s.len % 2 == 0;
+	}
+	for (size_t i = 0; i < s.len; i++) {
+		if (s.p[i] != '\\')
+			continue;
+		if (i + 1 < s.len && s.p[i + 1] == '\\')
+			i++;
+		else if (i + 3 < s.len && s.p[i + 1] <= '3' && is_octal(s.p[i + 1]) && is_octal(s.p[i + 2]) &&
+			 is_octal(s.p[i + 3]))
+			i += 3;
+		else
+			return false;
+	}
+	return true;
+}
+
+static unsigned hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return (unsigned)(c - '0');
+	return (unsigned)((c | 0x20) - 'a' + 10) & 15;
+}
+
+/* Decodes a valid one over its own text, which only shrinks. A client may have chosen "escape" inside its transaction.
+ */
+static struct str decode_bytea(char *text, size_t len)
+{
+	size_t n = 0;
+
+	if (bytea_hex(str_n(text, len))) {
+		for (size_t i = 2; i + 1 < len; i += 2)
+			text[n++] = (char)(hex_digit(text[i]) << 4 | hex_digit(text[i + 1]));
+		return str_n(text, n);
+	}
+	for (size_t i = 0; i < len; i++) {
+		if (text[i] != '\\') {
+			text[n++] = text[i];
+		} else if (text[i + 1] == '\\') {
+			text[n++] = '\\';
+			i++;
+		} else {
+			text[n++] = (char)((hex_digit(text[i + 1]) << 6 | hex_digit(text[i + 2]) << 3 |
+					    hex_digit(text[i + 3])) &
+					   255);
+			i += 3;
+		}
+	}
+	return str_n(text, n);
+}
+
+/* ---- cells ---- */
+
+static bool read_bool(struct str s, struct value *ret)
+{
+	if (s.len != 1 || (s.p[0] != 't' && s.p[0] != 'f'))
+		return false;
+	*ret = value_bool(s.p[0] == 't');
+	return true;
+}
+
+static bool read_int(struct str s, struct value *ret)
+{
+	int64_t i;
+
+	if (!num_parse_int(s, &i))
+		return false;
+	*ret = value_int(i);
+	return true;
+}
+
+/* What is no finite number stays a word. */
+static bool read_double(struct str s, struct value *ret)
+{
+	double d;
+
+	if (num_parse_double(s, &d))
+		*ret = value_double(d);
+	else if (str_eq(s, STR("NaN")) || str_eq(s, STR("Infinity")) || str_eq(s, STR("-Infinity")))
+		*ret = value_text(s);
+	else
+		return false;
+	return true;
+}
+
+/* Of a document that is nested deeper than an answer's may be only the text is told. */
+static bool read_json(struct str s, struct value *ret)
+{
+	const enum json_text kind = json_text_check(s);
+
+	*ret = kind == JSON_TEXT_VALID ? value_json(s) : value_text(s);
+	return kind == JSON_TEXT_VALID || (kind == JSON_TEXT_TOO_DEEP && str_is_utf8(s));
+}
+
+/* Bytes are left as their text. */
+static bool read_cell(struct str s, enum pg_cell cell, struct value *ret)
+{
+	switch (cell) {
+	case PG_CELL_BOOL:
+		return read_bool(s, ret);
+	case PG_CELL_INT:
+		return read_int(s, ret);
+	case PG_CELL_DOUBLE:
+		return read_double(s, ret);
+	case PG_CELL_JSON:
+		return read_json(s, ret);
+	case PG_CELL_BYTES:
+		*ret = value_bytes(s);
+		return bytea_valid(s);
+	case PG_CELL_TEXT:
+		break;
+	}
+	*ret = value_text(s);
+	return str_is_utf8(s);
+}
+
+static struct str cell_text(const PGresult *res, int row, int column)
+{
+	return str_n(PQgetvalue(res, row, column), (size_t)PQgetlength(res, row, column));
+}
+
+static bool is_null(const PGresult *res, int row, int column)
+{
+	/* a null has no length */
+	return PQgetlength(res, row, column) == 0 && PQgetisnull(res, row, column);
+}
+
+const char *pg_rows_fault(const PGresult *res)
+{
+	const int n_rows = PQntuples(res), n = PQnfields(res);
+
+	for (int i = 0; i < n; i++) {
+		const enum pg_cell cell = pg_cell_of(PQftype(res, i));
+
+		for (int row = 0; row < n_rows; row++) {
+			struct value ignored;
+
+			if (!is_null(res, row, i) && !read_cell(cell_text(res, row, i), cell, &ignored))
+				return "a value that is none of its type";
+		}
+	}
+	return NULL;
+}
+
+bool pg_cell_value(PGresult *res, int row, int column, enum pg_cell cell, struct value *ret)
+{
+	*ret = value_null();
+	if (is_null(res, row, column))
+		return true;
+	if (!read_cell(cell_text(res, row, column), cell, ret))
+		return false;
+	if (cell == PG_CELL_BYTES)
+		*ret = value_bytes(decode_bytea(PQgetvalue(res, row, column), ret->u.s.len));
+	return true;
+}

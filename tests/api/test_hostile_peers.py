@@ -1,0 +1,107 @@
+"""What a peer without a credential may send: nothing of it stops the process, holds a loop or is left without an answer."""
+import contextlib
+import os
+import time
+
+import pytest
+
+from support.client import Client
+from support.process import wait_for
+from support.raw import RawConnection
+from support.server import Server
+
+
+@pytest.fixture
+def own():
+    """A server of the test's own: what it survives must not be what others stand on."""
+    with Server() as server:
+        yield server
+
+
+# ---- what a request can lack ----
+
+OPTIONS_BODIES = {
+    "one byte": "Content-Length: 1\r\n\r\nx",
+    "a document": "Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}",
+    "chunks": "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+    "nothing": "Content-Length: 0\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("body", OPTIONS_BODIES.values(), ids=OPTIONS_BODIES.keys())
+@pytest.mark.parametrize("path, status", [("/healthz", 204), ("/v1/models/User/records", 204), ("/v1/query", 204), ("/nothing", 404), ("*", 404)])
+def test_options_with_a_body_is_answered_like_one_without(own, path, status, body):
+    """There is no route behind OPTIONS whose rule for bodies could be asked."""
+    with RawConnection(own.port) as raw:
+        raw.send(f"OPTIONS {path} HTTP/1.1\r\nHost: localhost\r\n{body}")
+        answer = raw.response()
+        assert answer.status == status, answer.body
+        if status == 204:
+            assert "OPTIONS" in answer.header("Allow")
+        raw.request("GET", "/healthz")
+        assert raw.response().status == 200
+
+
+# ---- bytes that the HTTP library's buffer cannot hold ----
+
+JAMS = {
+    "a long extension": b"5;" + b"a" * 14000,
+    "zeroes of a size": b"0" * 20000,
+    "behind a chunk": b"1\r\n{\r\n" + b"0" * 20000,
+    "an extension in pieces": b"5;" + b"b" * 200000,
+    "white space behind a chunk": b"1\r\n{" + b" " * 20000,
+    "a trailer": b"2\r\n{}\r\n0\r\nX: " + b"y" * 20000,
+    "many trailers": b"2\r\n{}\r\n0\r\n" + b"X: y\r\n" * 5000,
+}
+CHUNKED = "Host: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def processor_seconds(server):
+    fields = open(f"/proc/{server.process.pid}/stat", encoding="ascii").read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.parametrize("jam", JAMS.values(), ids=JAMS.keys())
+@pytest.mark.parametrize("target", ["/v1/query", "/v1/models/User/records", "/nothing"])
+def test_a_chunk_line_beyond_the_buffer_ends_the_connection_at_once(own, target, jam):
+    """The library waits for its end and reads no more: the loop turned at full speed until http_idle_seconds."""
+    with RawConnection(own.port) as raw:
+        raw.send(f"POST {target} HTTP/1.1\r\n{CHUNKED}")
+        started = time.monotonic()
+        with contextlib.suppress(OSError):
+            raw.send(jam)
+        got = raw.rest()
+        assert time.monotonic() - started < 3
+        assert got == b"" or got.startswith(b"HTTP/1.1 4"), got[:300]
+    before = processor_seconds(own)
+    time.sleep(0.5)  # of rest: a measure, not a wait
+    assert processor_seconds(own) - before < 0.2
+    with Client(own.port) as c:
+        c.get("/healthz").expect(200)
+
+
+def test_a_buffer_filled_to_its_last_byte_is_seen_too(own):
+    """Nothing is left in the socket then, and the client has gone or waits: only the library's own haste tells."""
+    with contextlib.ExitStack() as stack:
+        for size in range(8000, 13000, 25):
+            raw = stack.enter_context(RawConnection(own.port))
+            raw.send(f"POST /v1/query HTTP/1.1\r\n{CHUNKED}".encode() + b"5;" + b"a" * size)
+        patient = stack.enter_context(RawConnection(own.port))  # whose line is short enough goes on
+        patient.send(f"POST /v1/query HTTP/1.1\r\n{CHUNKED}".encode() + b"2;" + b"a" * 3000)
+        with Client(own.port) as c:
+            c.get("/healthz").expect(200)
+        time.sleep(0.5)
+        before = processor_seconds(own)
+        time.sleep(0.5)
+        assert processor_seconds(own) - before < 0.2
+        patient.send(b"\r\n{}\r\n0\r\n\r\n")
+        patient.response().problem(422, "invalid_query")
+
+
+def test_what_has_no_room_is_told_so_and_counted(own):
+    with RawConnection(own.port) as raw:
+        raw.send(f"POST /v1/query HTTP/1.1\r\n{CHUNKED}".encode() + b"0" * 20000)
+        answer = raw.response()
+        answer.problem(400, "invalid_request")
+        assert answer.header("Connection") == "close" and raw.closed()
+    wait_for(lambda: any(line["status"] == 400 for line in own.events("request")), 10, "its line in the log")

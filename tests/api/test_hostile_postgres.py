@@ -1,0 +1,195 @@
+"""A PostgreSQL server that lies: whatever it answers, ferrod keeps its memory, its other connections and its word."""
+import json
+
+import pytest
+
+from support.client import Client
+from support.fake_pg import (BOOL, BYTEA, FLOAT8, INT8, JSON, JSONB, TEXT, Answer, FakePostgres)
+
+ITEM = {"model_name": "Item", "columns": [
+    {"name": "id", "logical_type": "integer", "primary_key": True},
+    {"name": "name", "logical_type": "string", "nullable": True},
+    {"name": "extra", "logical_type": "json", "nullable": True},
+    {"name": "done", "logical_type": "boolean", "nullable": True}]}
+COLUMNS = [("done", BOOL), ("extra", JSONB), ("id", INT8), ("name", TEXT)]
+ROW = ["t", '{"a": 1}', "1", "one"]
+
+
+@pytest.fixture
+def lie(server):
+    """lie(answer) -> (client, fake): connected to a server that answers so, with the model registered."""
+    opened = []
+    with Client(server.port, timeout=30) as client:
+        def connect(answer):
+            fake = FakePostgres(answer).__enter__()
+            opened.append(fake)
+            client.post("/v1/connections", {"name": "lie", "url": fake.url, "default": True,
+                                            "pool": {"max_connections": 1}}).expect(201)
+            client.put("/v1/models", {"models": [ITEM]}).expect(200)
+            return client, fake
+        yield connect
+        client.delete("/v1/connections/lie?force=true")
+        client.put("/v1/default-connection", {"name": "default"}).expect(200)
+    for fake in opened:
+        fake.__exit__()
+
+
+def only(word, answer):
+    """Answers statements of the model's table that begin so; the rest is the fake's default."""
+    return lambda sql: answer if sql.lstrip().upper().startswith(word) and "item" in sql else None
+
+
+def broken(client, fake, method, path, body=None, status=500):
+    """The request fails as one whose answer cannot be, and the connection is used no more."""
+    before = fake.connections
+    answer = client.request(method, path, body)
+    assert answer.status == status, answer.body
+    assert answer.json()["code"] == "internal_error"
+    assert client.request("POST", "/v1/sql/execute", {"sql": "select 2"}).status == 200
+    assert fake.connections == before + 1, "the connection was used again"
+    return answer.json()
+
+
+WRITES = [("POST", "/v1/models/Item/records", {"id": 1, "name": "one"}, "INSERT"),
+          ("PATCH", "/v1/models/Item/records/1", {"name": "one"}, "UPDATE")]
+
+
+@pytest.mark.parametrize("method, path, body, word", WRITES)
+@pytest.mark.parametrize("columns", [COLUMNS[:1], COLUMNS[:3], COLUMNS + [("more", TEXT)], []], ids=["one", "three", "five", "none"])
+def test_returning_with_another_number_of_columns(lie, method, path, body, word, columns):
+    row = (ROW + ["more"])[:len(columns)]
+    client, fake = lie(only(word, Answer(columns, [row], word + " 0 1")))
+    if not columns:
+        # rows without a column: there is nothing to take for one
+        assert client.request(method, path, body).status >= 400
+        return
+    problem = broken(client, fake, method, path, body)
+    assert problem["outcome"] == "unknown"
+
+
+@pytest.mark.parametrize("columns", [COLUMNS[:1], COLUMNS[:3], COLUMNS + [("more", TEXT)]], ids=["one", "three", "five"])
+def test_reads_with_another_number_of_columns(lie, columns):
+    client, fake = lie(only("SELECT", Answer(columns, [(ROW + ["more"])[:len(columns)]])))
+    for path in ("/v1/models/Item/records/1", "/v1/models/Item/records"):
+        broken(client, fake, "GET", path)
+
+
+def test_bulk_returning_with_too_few_columns(lie):
+    client, fake = lie(only("INSERT", Answer(COLUMNS[:2], [ROW[:2], ROW[:2]], "INSERT 0 2")))
+    answer = client.request("POST", "/v1/models/Item/records", {"records": [{"id": 1}, {"id": 2}]},
+                            headers={"Prefer": "return=representation"})
+    assert answer.status == 500 and answer.json()["code"] == "internal_error", answer.body
+
+
+def test_count_without_a_number(lie):
+    client, fake = lie(lambda sql: Answer([("count", TEXT)], [["many"]]) if "COUNT" in sql else None)
+    answer = client.post("/v1/query/count", {"model_name": "Item"})
+    assert answer.status == 500 and answer.json()["code"] == "internal_error"
+
+
+CELLS = [
+    ("json that forges members", "extra", '1,"admin":true'),
+    ("json that ends early", "extra", '{"a":'),
+    ("json that is no UTF-8", "extra", b'"\xff"'),
+    ("empty json", "extra", ""),
+    ("text that is no UTF-8", "name", b"\xc3("),
+    ("a lone surrogate", "name", b"\xed\xa0\x80"),
+    ("a boolean that is a word", "done", "true"),
+    ("an empty boolean", "done", ""),
+    ("an integer that is a word", "id", "one"),
+    ("an integer beyond 64 bits", "id", "9223372036854775808"),
+]
+
+
+@pytest.mark.parametrize("what, column, cell", CELLS, ids=[c[0] for c in CELLS])
+def test_cells_that_are_no_value_of_their_type(lie, what, column, cell):
+    row = [cell if name == column else value for (name, _), value in zip(COLUMNS, ROW)]
+    client, fake = lie(only("SELECT", Answer(COLUMNS, [row])))
+    broken(client, fake, "GET", "/v1/models/Item/records/1")
+    broken(client, fake, "GET", "/v1/models/Item/records")
+
+
+RAW = [("bytes in odd hex", BYTEA, "\\x123"), ("bytes in no hex", BYTEA, "\\xzz"), ("half an escape", BYTEA, "a\\1"),
+       ("an escape past 255", BYTEA, "\\777"), ("no number", FLOAT8, "1.5.2"), ("json", JSON, "[1,]"),
+       ("text", TEXT, b"\xf8\x88\x80\x80\x80")]
+
+
+@pytest.mark.parametrize("what, oid, cell", RAW, ids=[c[0] for c in RAW])
+def test_cells_of_raw_sql(lie, what, oid, cell):
+    client, fake = lie(lambda sql: Answer([("a", oid)], [[cell]]) if "select 1" in sql else None)
+    before = fake.connections
+    answer = client.post("/v1/sql/fetch-all", {"sql": "select 1"})
+    assert answer.status == 500 and answer.json()["code"] == "internal_error", answer.body
+    client.post("/v1/sql/execute", {"sql": "select 2"}).expect(200)
+    assert fake.connections == before + 1
+
+
+def test_a_column_in_binary(lie):
+    client, fake = lie(lambda sql: Answer([("a", INT8)], [[b"\0" * 8]], formats=[1]) if "select 1" in sql else None)
+    answer = client.post("/v1/sql/fetch-all", {"sql": "select 1"})
+    assert answer.status == 500 and answer.json()["code"] == "internal_error", answer.body
+
+
+def test_a_name_that_is_not_utf8(lie):
+    client, fake = lie(lambda sql: Answer([(b"\xff", INT8)], [["1"]]) if "select 1" in sql else None)
+    answer = client.post("/v1/sql/fetch-all", {"sql": "select 1"})
+    assert answer.status == 500 and answer.json()["code"] == "internal_error", answer.body
+
+
+def test_words_for_what_is_no_finite_number(lie):
+    client, fake = lie(lambda sql: Answer([("a", FLOAT8)], [["NaN"], ["-Infinity"], ["1e3"]]) if "select 1" in sql else None)
+    rows = client.post("/v1/sql/fetch-all", {"sql": "select 1"}).expect(200).json()["rows"]
+    assert rows == [{"a": "NaN"}, {"a": "-Infinity"}, {"a": 1000.0}]
+
+
+def test_json_nested_deeper_than_an_answer_may_be_is_its_text(lie):
+    deep = "[" * 2000 + "]" * 2000
+    client, fake = lie(only("SELECT", Answer(COLUMNS, [["t", deep, "1", "one"]])))
+    assert client.get("/v1/models/Item/records/1").expect(200).json()["extra"] == deep
+
+
+SHORT = {"none": Answer([], [[]]), "one": Answer([("a", TEXT)], [["item"]]), "null": Answer([("a", TEXT)] * 9, [[None] * 9]),
+         "numbers": Answer([("a", INT8)] * 9, [["7"] * 9]), "two": Answer([("a", TEXT)] * 2, [["item", "id"]])}
+
+
+@pytest.mark.parametrize("shape", SHORT)
+@pytest.mark.parametrize("method, path, body", [
+    ("POST", "/v1/introspect", {}), ("POST", "/v1/migrate", {}), ("POST", "/v1/migrate", {"dry_run": True}),
+    ("POST", "/v1/create-tables", {})], ids=["introspect", "migrate", "dry-run", "create-tables"])
+def test_catalog_rows_of_another_shape(server, lie, method, path, body, shape):
+    """The first query is answered well where its shape is meant for a later one."""
+    client, fake = lie(lambda sql: SHORT[shape] if "pg_catalog.pg_class" in sql else None)
+    answer = client.request(method, path, body)
+    assert server.alive
+    if shape == "none":  # rows without a description: libpq gives the connection up
+        assert answer.status in (200, 500, 503), answer.body
+    elif shape != "one" and path != "/v1/create-tables":
+        assert answer.status == 500 and answer.json()["code"] == "internal_error", answer.body
+    else:
+        assert answer.status in (200, 201, 500, 422, 503), answer.body
+
+
+@pytest.mark.parametrize("at", range(1, 8))
+@pytest.mark.parametrize("path", ["/v1/introspect", "/v1/migrate"])
+def test_each_catalog_query_with_short_rows(server, lie, at, path):
+    good = {"n": 0}
+
+    def answer(sql):
+        if "pg_catalog.pg_class" not in sql:
+            return None
+        good["n"] += 1
+        if good["n"] == 1 and at != 1:
+            return Answer([("relname", TEXT)], [["item"]])
+        return Answer([("a", TEXT)] * 1, [["item"]]) if good["n"] >= at and at != 1 else Answer([], [], "SELECT 0") \
+            if at != 1 else Answer([("a", TEXT)] * 3, [["item"] * 3])
+    client, fake = lie(answer)
+    answer = client.post(path, {})
+    assert server.alive
+    assert answer.status == 500 and answer.json()["code"] == "internal_error", answer.body
+
+
+def test_what_the_server_says_of_itself_is_shown_harmlessly(lie):
+    client, fake = lie(lambda sql: Answer(tag="X", before=b"S" + (4 + 22).to_bytes(4, "big") + b"server_version\0\xff\"\\{}\1\0") if "select 1" in sql else None)
+    client.post("/v1/sql/execute", {"sql": "select 1"})
+    body = client.get("/v1/connections").expect(200)
+    json.dumps(body.json())
