@@ -390,26 +390,27 @@ static void put_relation(struct sql *s, const struct query_node *node, bool nega
 
 /* ---- trees ---- */
 
-/* Is there a leaf on a related record's column below? NOT goes to it then. Recurses as deep as the tree. */
-static bool has_reference(const struct query_node *node)
+/* Is there a condition on related records below? NOT goes to it then: IN with null on its left is neither true nor false,
+ * where nothing is related. Recurses as deep as the tree. */
+static bool has_relation(const struct query_node *node)
 {
 	switch (node->kind) {
 	case NODE_LEAF:
 		return false;
 	case NODE_RELATION:
-		return node->reference;
+		return true;
 	case NODE_NOT:
-		return has_reference(node->left);
+		return has_relation(node->left);
 	case NODE_AND:
 	case NODE_OR:
-		return has_reference(node->left) || has_reference(node->right);
+		return has_relation(node->left) || has_relation(node->right);
 	}
 	return false;
 }
 
 static void put_not(struct sql *s, const struct query_node *node, struct place at)
 {
-	if (at.negated || has_reference(node->left)) {
+	if (at.negated || has_relation(node->left)) {
 		at.negated = !at.negated;
 		put_node(s, node->left, at);
 		return;
