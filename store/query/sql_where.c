@@ -390,8 +390,8 @@ static void put_relation(struct sql *s, const struct query_node *node, bool nega
 
 /* ---- trees ---- */
 
-/* Is there a condition on related records below? NOT goes to it then: IN with null on its left is neither true nor false,
- * where nothing is related. Recurses as deep as the tree. */
+/* Is there a condition on related records below? NOT goes to it then: IN with null on its left is neither true nor
+ * false, where nothing is related. Recurses as deep as the tree. */
 static bool has_relation(const struct query_node *node)
 {
 	switch (node->kind) {
