@@ -16,6 +16,8 @@
  *   sqlite_function.c functions of SQLite in linear time and in steps: instr, replace, trim, hex, randomblob
  *   sqlite_like.c     LIKE, GLOB, and ILIKE over all of Unicode
  *   sqlite_pattern.c  their patterns
+ *   sqlite_json.c     functions on documents that SQLite lacks
+ *   sqlite_case.c     lower and upper case in all of Unicode
  *   sqlite_error.c    result codes and messages to struct err
  */
 #ifndef FERROD_STORE_DRIVER_SQLITE_INTERNAL_H
@@ -206,6 +208,12 @@ void sqlite_function_done(struct sqlite_conn *c);
 
 /* Returns a result code. */
 int sqlite_like_register(struct sqlite_conn *c);
+
+/* ---- sqlite_json.c, sqlite_case.c ---- */
+
+/* Define ferro_json and its like, ferro_lower and ferro_upper. Return a result code. */
+int sqlite_json_register(struct sqlite_conn *c);
+int sqlite_case_register(struct sqlite_conn *c);
 
 /* ---- sqlite_policy.c ---- */
 
