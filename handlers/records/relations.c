@@ -258,9 +258,9 @@ static bool drop_linked(struct links *l, struct err *err)
 	struct result_shape shape;
 	struct row_sink sink = {.row = keep_id, .arg = l};
 	struct query *q = links_query(l);
-	const struct column **columns = arena_alloc(&l->q.r.c->req->arena, sizeof(const struct column *));
-	columns[0] = l->target;
-	q->select = columns;
+	struct query_item *items = arena_alloc(&l->q.r.c->req->arena, sizeof(*items));
+	*items = (struct query_item){.column = l->target, .name = l->target->name};
+	q->select = items;
 	q->n_select = 1;
 	/* the sink shrinks the list while the statement runs: it gets its own copy */
 	struct value *ids = arena_array(&l->q.r.c->req->arena, l->n_ids + 1, sizeof(*ids));
