@@ -68,7 +68,7 @@ static bool introspect(struct context *c, struct introspection *q, struct schema
 		return false;
 	arena_on_done(a, unref, *ret);
 	struct schema *published;
-	const struct schema_change found = {.may_sql = true}; /* what SQL there is, the database has already */
+	const struct schema_change found = {.may_sql = true, .may_catalogs = true}; /* what SQL there is, the database has already */
 	if (!q->reg)
 		return true;
 	if (!schema_registry_apply(&c->store->models, doc, &found, a, &published, err))

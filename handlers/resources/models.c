@@ -39,7 +39,7 @@ static bool apply(struct request *req, struct response *res, bool replace_all, s
 	if (!json_is_object(doc))
 		return err_set_at(err, ERR_INVALID_REQUEST, "", "expected a SchemaIR object, not %s",
 				  json_type_name(doc));
-	const struct schema_change how = {.replace_all = replace_all, .may_sql = principal_has(req, SCOPE_SQL)};
+	const struct schema_change how = {.replace_all = replace_all, .may_sql = principal_has(req, SCOPE_SQL), .may_catalogs = principal_has(req, SCOPE_ADMIN)};
 	if (!schema_registry_apply(registry(req), doc, &how, &req->arena, &s, err))
 		return false;
 	out_envelope(response_json(res, 200), s);

@@ -50,6 +50,8 @@ bool sql_finish(struct sql *s, enum stmt_access access, struct stmt *ret, struct
 		.params = s->params,
 		.n_params = s->n_params,
 		.access = access,
+		.tables = s->tables,
+		.n_tables = s->n_tables,
 		.param_type = STMT_PARAM_INFER,
 		.cache = true,
 	};
@@ -73,6 +75,23 @@ void sql_ident(struct sql *s, struct str name)
 {
 	if (s->plan == NULL)
 		dialect_quote_ident(&s->text, name);
+}
+
+void sql_table(struct sql *s, struct str name)
+{
+	struct str *more;
+
+	sql_ident(s, name);
+	if (s->plan != NULL) /* it knows them */
+		return;
+	for (size_t i = 0; i < s->n_tables; i++)
+		if (str_eq(s->tables[i], name))
+			return;
+	more = arena_array(s->arena, s->n_tables + 1, sizeof(*more));
+	for (size_t i = 0; i < s->n_tables; i++)
+		more[i] = s->tables[i];
+	more[s->n_tables++] = name;
+	s->tables = more;
 }
 
 void sql_column(struct sql *s, struct str name)

@@ -201,7 +201,7 @@ static bool all_told(const struct schema_registry *r, const json_t *doc, struct 
 bool schema_registry_apply(struct schema_registry *r, const json_t *doc, const struct schema_change *how,
 			   struct arena *scratch, struct schema **ret, struct err *err)
 {
-	struct schema_source from = {.may_sql = how->may_sql};
+	struct schema_source from = {.may_sql = how->may_sql, .may_catalogs = how->may_catalogs};
 	struct schema *s = NULL;
 
 	if (!begin_change(r, err))
