@@ -6,10 +6,12 @@
 
 #include "service/base/map.h"
 #include "service/base/str.h"
+#include "store/catalog/declared.h"
 #include "store/store.h"
 
 struct app {
 	struct store *store;
+	struct declared *declared;    /* the catalog in practice */
 	const char *version;          /* of ferrod; static */
 	const char *http_version;     /* of the HTTP library; NULL: not told */
 	int64_t slow_statement_ns;    /* statements that take longer are logged; 0: none */

@@ -36,6 +36,9 @@ HANDLER(handle_models);
 HANDLER(handle_model);
 HANDLER(handle_models_clear);
 HANDLER(handle_model_remove);
+/* catalog.c */
+HANDLER(handle_catalog);
+HANDLER(handle_catalog_reload);
 /* migrate.c */
 HANDLER(handle_ddl);
 HANDLER(handle_create_tables);

@@ -69,6 +69,9 @@ static const struct route_def routes[] = {
 	ROUTE(POST, "/v1/connections/{name}/check", "check_connection", handle_connection_check, READ, OPTIONAL),
 	ROUTE(PUT, "/v1/default-connection", "set_default_connection", handle_set_default, ADMIN, JSON),
 	ROUTE(POST, "/v1/reset", "reset_engine", handle_reset, ADMIN, OPTIONAL),
+	/* the catalog */
+	ROUTE(GET, "/v1/catalog", "get_catalog", handle_catalog, READ, NONE),
+	ROUTE(POST, "/v1/catalog/reload", "reload_catalog", handle_catalog_reload, ADMIN, OPTIONAL),
 	/* models and tables */
 	ROUTE(PUT, "/v1/models", "replace_models", handle_models_put, SCHEMA, JSON),
 	ROUTE(POST, "/v1/models", "register_models", once_handle_models_post, SCHEMA, JSON),

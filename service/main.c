@@ -21,6 +21,7 @@
 #include "service/config/config.h"
 #include "service/auth/cors.h"
 #include "service/healthcheck.h"
+#include "service/auth/key_command.h"
 #include "service/auth/keys.h"
 #include "service/metrics.h"
 #include "service/http/problem.h"
@@ -36,7 +37,8 @@
 #include "service/base/banned.h"
 
 #define EXIT_USAGE 2
-#define OPEN_DEFAULT_SECONDS 30.0
+#define BRING_UP_SECONDS 5.0
+#define RELOAD_SECONDS 60.0
 #define TICK_MAX_NS CLOCK_NS_PER_S
 
 struct process {
@@ -49,7 +51,10 @@ struct process {
 	pthread_rwlock_t keys_lock;
 	int draining;
 	struct str allow_urls[64];
-	int listen_fd; /* inherited; -1: none */
+	int listen_fd;           /* inherited; -1: none */
+	struct catalog *catalog; /* as it was read at start */
+	int argc;
+	char **argv;
 };
 
 static int usage_error(const struct err *err)
@@ -97,9 +102,10 @@ static struct idempotency_limits idempotency_limits(const struct config *c)
 					   .bytes = (size_t)c->idempotency_bytes};
 }
 
-static struct key_sources key_sources(const struct config *c)
+static struct key_sources key_sources(const struct config *c, const json_t *catalog)
 {
-	return (struct key_sources){.file = c->keys_file, .list = c->keys, .admin_key = c->admin_key};
+	return (struct key_sources){
+		.file = c->keys_file, .list = c->keys, .admin_key = c->admin_key, .catalog = catalog};
 }
 
 static bool authenticate(void *arg, struct request *req, struct err *err)
@@ -216,30 +222,134 @@ static bool check_together(const struct process *p, struct err *err)
 	return c->tls_cert_file.len == 0 || tls_load(c->tls_cert_file, c->tls_key_file, err);
 }
 
-/* ---- start ---- */
+/* ---- the catalog ---- */
 
-static bool open_default(struct process *p, struct err *err)
+static bool bind_url(void *arg, struct arena *a, struct str *url, struct err *err)
 {
-	struct connect_options o = {
+	const struct process *p = arg;
+	return url_bind(&p->app, a, url, err);
+}
+
+static struct catalog_source catalog_source(struct process *p)
+{
+	return (struct catalog_source){
+		.path = arena_strz(&p->config.arena, p->config.catalog), .bind = bind_url, .arg = p};
+}
+
+static void spawn(void *arg, void (*fn)(void *), void *fn_arg)
+{
+	struct process *p = arg;
+	loop_spawn(server_loop(p->server), fn, fn_arg);
+}
+
+/* The settings are read again with the catalog's keys: both count, or neither. */
+static bool prepare_keys(void *arg, const json_t *catalog, void **ret, struct err *err)
+{
+	struct process *p = arg;
+	struct key_set *keys = NULL;
+	struct config fresh;
+	if (!config_load(p->argc, p->argv, environ, &fresh, err))
+		return false;
+	const struct key_sources from = key_sources(&fresh, catalog);
+	bool ok = keys_load(&from, &keys, err);
+	config_done(&fresh);
+	if (ok && (keys == NULL) != (p->keys == NULL)) {
+		ok = err_set(err, ERR_INVALID_REQUEST,
+			     p->keys == NULL ? "a server that started without API keys needs a restart to get them"
+					     : "the last API key is gone: a server that started with keys keeps them");
+		keys_destroy(keys);
+	}
+	*ret = keys;
+	return ok;
+}
+
+static void publish_keys(void *arg, void *prepared)
+{
+	struct process *p = arg;
+	pthread_rwlock_wrlock(&p->keys_lock);
+	struct key_set *before = p->keys;
+	p->keys = prepared;
+	pthread_rwlock_unlock(&p->keys_lock);
+	keys_destroy(before);
+}
+
+static void discard_keys(void *arg, void *prepared)
+{
+	(void)arg;
+	keys_destroy(prepared);
+}
+
+static void report(void *arg, const struct declared_report *r)
+{
+	static const struct {
+		const char *event;
+		enum log_level level;
+	} events[] = {[DECLARED_UP] = {"connection_up", LOG_INFO},
+		      [DECLARED_WAITING] = {"connection_waiting", LOG_WARN},
+		      [DECLARED_FAILED] = {"connection_failed", LOG_ERROR},
+		      [DECLARED_STALE] = {"introspection_failed", LOG_ERROR}};
+	struct log_line l;
+	(void)arg;
+	log_begin(&l, events[r->event].level, events[r->event].event);
+	log_str(&l, "connection", r->connection);
+	if (r->err != NULL) {
+		log_strz(&l, "code", err_code_name(r->err->code));
+		log_strz(&l, "detail", r->err->detail);
+	}
+	log_end(&l);
+}
+
+static bool has_default(const struct catalog *c)
+{
+	for (size_t i = 0; i < c->n_connections; i++)
+		if (c->connections[i].options.make_default)
+			return true;
+	return false;
+}
+
+/* The default connection of the settings; a catalog that declares one makes do without the unasked-for one. */
+static bool built_in(struct process *p, struct connect_options *ret, bool *ret_any, struct err *err)
+{
+	*ret = (struct connect_options){
 		.url = p->config.default_url,
 		.make_default = true,
 		.identity_map = true,
-		.implicit = true,
+		.origin = CONNECTION_BUILT_IN,
 		.name = STR("default"),
 		.pool = pool_config_default(),
 	};
-	struct connection *c, *replaced;
-	struct store *s = p->app.store;
-	if (o.url.len == 0)
-		return true;
-	if (!url_bind(&p->app, &p->config.arena, &o.url, err))
-		return false;
-	if (!connection_open(&s->connections, &o, clock_deadline(OPEN_DEFAULT_SECONDS), &c, err))
-		return false;
-	bool ok = connection_register(&s->connections, c, &o, &replaced, err);
-	connection_unref(c);
-	return ok;
+	*ret_any = ret->url.len > 0 && !(has_default(p->catalog) && !p->config.default_url_given);
+	return !*ret_any || url_bind(&p->app, &p->config.arena, &ret->url, err);
 }
+
+static bool create_declared(struct process *p, struct err *err)
+{
+	const struct catalog_source from = catalog_source(p);
+	const struct declared_hooks hooks = {.arg = p,
+					     .spawn = spawn,
+					     .keys_prepare = prepare_keys,
+					     .keys_publish = publish_keys,
+					     .keys_discard = discard_keys,
+					     .report = report};
+	struct connect_options o;
+	bool any;
+	if (!built_in(p, &o, &any, err) ||
+	    !declared_create(p->app.store, &from, &hooks, p->catalog, any ? &o : NULL, &p->app.declared, err))
+		return false;
+	p->catalog = NULL;
+	return true;
+}
+
+/* A database that answers at once is served from the first request on; one that does not holds nobody up. */
+static void bring_up(struct process *p)
+{
+	const int64_t deadline = clock_deadline(BRING_UP_SECONDS);
+	declared_start(p->app.declared);
+	while (declared_starting(p->app.declared) > 0 && clock_mono_ns() < deadline)
+		(void)wait_until(clock_mono_ns() + CLOCK_NS_PER_MS);
+}
+
+/* ---- start ---- */
 
 /* Ends with the loop: loop_cancel_all wakes it. */
 static void housekeeping(void *arg)
@@ -266,39 +376,48 @@ static void log_listening(const struct process *p)
 
 /* ---- signals ---- */
 
-static void reload(struct process *p, int argc, char **argv)
+/* On a fiber: it may wait for databases. */
+static void reload_catalog(void *arg)
+{
+	struct process *p = arg;
+	struct declared_changes c;
+	struct arena a;
+	struct err err;
+	arena_init(&a);
+	const bool ok = declared_reload(p->app.declared, clock_deadline(RELOAD_SECONDS), &a, &c, &err);
+	if (!ok)
+		log_msg(LOG_ERROR, "reload_failed", "keys and catalog stay as they were: %s", err.detail);
+	struct log_line l;
+	log_begin(&l, LOG_INFO, "reloaded"); /* the other settings have been */
+	if (ok) {
+		log_int(&l, "added", (int64_t)c.n_added);
+		log_int(&l, "changed", (int64_t)c.n_changed);
+		log_int(&l, "removed", (int64_t)c.n_removed);
+	}
+	log_end(&l);
+	arena_done(&a);
+}
+
+static void reload(struct process *p)
 {
 	struct config fresh;
-	struct key_set *keys;
 	struct err err;
-	if (!config_load(argc, argv, environ, &fresh, &err)) {
+	if (!config_load(p->argc, p->argv, environ, &fresh, &err)) {
 		log_msg(LOG_ERROR, "reload_failed", "%s", err.detail);
 		return;
 	}
 	configure_log(&fresh);
-	if (p->keys != NULL) {
-		const struct key_sources from = key_sources(&fresh);
-		if (!keys_load(&from, &keys, &err) || keys == NULL) {
-			log_msg(LOG_ERROR, "reload_failed", "the keys stay as they were");
-		} else {
-			pthread_rwlock_wrlock(&p->keys_lock);
-			struct key_set *before = p->keys;
-			p->keys = keys;
-			pthread_rwlock_unlock(&p->keys_lock);
-			keys_destroy(before);
-		}
-	}
 	if (p->config.tls_cert_file.len > 0 && !tls_load(fresh.tls_cert_file, fresh.tls_key_file, &err))
 		log_msg(LOG_ERROR, "reload_failed", "the certificate stays as it was: %s", err.detail);
 	config_done(&fresh);
-	log_msg(LOG_INFO, "reloaded", "settings have been read again");
+	loop_spawn(server_loop(p->server), reload_catalog, p);
 }
 
-static void wait_for_end(struct process *p, const sigset_t *signals, int argc, char **argv)
+static void wait_for_end(struct process *p, const sigset_t *signals)
 {
 	int sig = 0;
 	while (sigwait(signals, &sig) == 0 && sig == SIGHUP)
-		reload(p, argc, argv);
+		reload(p);
 	log_msg(LOG_INFO, "draining", "running requests may take %.15g s", p->config.drain_seconds);
 }
 
@@ -315,7 +434,7 @@ static void block_signals(sigset_t *set)
 
 /* ---- the whole ---- */
 
-static int serve(struct process *p, int argc, char **argv)
+static int serve(struct process *p)
 {
 	struct err err;
 	sigset_t signals;
@@ -338,8 +457,8 @@ static int serve(struct process *p, int argc, char **argv)
 	if (p->config.rate_limit_per_second > 0)
 		p->rate = rate_create(p->config.rate_limit_per_second, p->config.rate_limit_burst);
 	struct server_options opts = server_options(p);
-	if (!check_exposure(p, &err) || !check_together(p, &err) || !fill_app(p, &err) ||
-	    !server_create(&opts, &p->server, &err) || !open_default(p, &err)) {
+	if (!check_exposure(p, &err) || !check_together(p, &err) || !server_create(&opts, &p->server, &err) ||
+	    !create_declared(p, &err)) {
 		usage_error(&err);
 		goto done;
 	}
@@ -348,9 +467,10 @@ static int serve(struct process *p, int argc, char **argv)
 		code = EXIT_FAILURE;
 		usage_error(&err);
 	} else {
+		bring_up(p);
 		log_listening(p);
 		supervisor_notify("READY=1");
-		wait_for_end(p, &signals, argc, argv);
+		wait_for_end(p, &signals);
 		supervisor_notify("STOPPING=1");
 		__atomic_store_n(&p->draining, 1, __ATOMIC_RELAXED);
 		code = EXIT_SUCCESS;
@@ -359,6 +479,7 @@ static int serve(struct process *p, int argc, char **argv)
 	server_stop(p->server);
 done:
 	idempotency_done();
+	declared_destroy(p->app.declared);
 	store_destroy(p->app.store);
 	server_destroy(p->server);
 	offload_done();
@@ -380,42 +501,19 @@ static void print_version(void)
 	       server_library_version(), JANSSON_VERSION, driver_sqlite_version(), driver_postgres_version());
 }
 
-/* ferrod key new --name N --scopes a,b [--connections c,d] */
-static int key_command(int argc, char **argv)
-{
-	struct str name = STR_NONE, scopes = STR_NONE, connections = STR_NONE;
-	struct err err;
-	bool known = argc >= 3 && strcmp(argv[2], "new") == 0 && argc % 2 == 1;
-	for (int i = 3; known && i + 1 < argc; i += 2) {
-		if (strcmp(argv[i], "--name") == 0)
-			name = str_z(argv[i + 1]);
-		else if (strcmp(argv[i], "--scopes") == 0)
-			scopes = str_z(argv[i + 1]);
-		else if (strcmp(argv[i], "--connections") == 0)
-			connections = str_z(argv[i + 1]);
-		else
-			known = false;
-	}
-	if (!known) {
-		fputs("usage: ferrod key new --name NAME --scopes read,write,... [--connections a,b]\n", stderr);
-		return EXIT_USAGE;
-	}
-	return keys_new(stdout, name, scopes, connections, &err) ? EXIT_SUCCESS : usage_error(&err);
-}
-
 /* Everything that a start looks at, short of opening the port and the database. */
 static int check_config(struct process *p)
 {
 	struct err err;
-	struct str url = p->config.default_url;
-	if (!check_exposure(p, &err) || !check_together(p, &err) || !fill_app(p, &err) ||
-	    (url.len > 0 && !url_bind(&p->app, &p->config.arena, &url, &err)))
+	struct connect_options o;
+	bool any;
+	if (!check_exposure(p, &err) || !check_together(p, &err) || !built_in(p, &o, &any, &err))
 		return usage_error(&err);
 	puts("the configuration is valid");
 	return EXIT_SUCCESS;
 }
 
-static int run(struct process *p, int argc, char **argv)
+static int run(struct process *p)
 {
 	struct err err;
 	switch (p->config.action) {
@@ -440,7 +538,22 @@ static int run(struct process *p, int argc, char **argv)
 	}
 	if (!supervisor_listen_fd(&p->config.arena, &p->listen_fd, &p->config.listen, &err))
 		return usage_error(&err);
-	return serve(p, argc, argv);
+	return serve(p);
+}
+
+/* Policy, catalog, keys: what a start looks at before anything else. */
+static bool read_catalog(struct process *p, struct err *err)
+{
+	const bool wanted = p->config.action == CONFIG_SERVE || p->config.action == CONFIG_CHECK;
+	const struct catalog_source from = catalog_source(p);
+	if (wanted && (!fill_app(p, err) || !catalog_read(&from, &p->catalog, err)))
+		return false;
+	const struct key_sources keys = key_sources(&p->config, wanted ? p->catalog->keys : NULL);
+	if (keys_load(&keys, &p->keys, err))
+		return true;
+	if (wanted)
+		(void)catalog_key_fault(p->catalog, err);
+	return false;
 }
 
 int main(int argc, char **argv)
@@ -448,16 +561,18 @@ int main(int argc, char **argv)
 	static struct process p;
 	struct err err;
 	if (argc >= 2 && strcmp(argv[1], "key") == 0)
-		return key_command(argc, argv);
+		return key_command(argc, argv, &err) ? EXIT_SUCCESS : usage_error(&err);
 	if (!config_load(argc, argv, environ, &p.config, &err))
 		return usage_error(&err);
+	p.argc = argc;
+	p.argv = argv;
 	pthread_rwlock_init(&p.keys_lock, NULL);
 	int code = EXIT_USAGE;
-	const struct key_sources from = key_sources(&p.config);
-	if (keys_load(&from, &p.keys, &err))
-		code = run(&p, argc, argv);
+	if (read_catalog(&p, &err))
+		code = run(&p);
 	else
 		usage_error(&err);
+	catalog_unref(p.catalog);
 	keys_destroy(p.keys);
 	rate_destroy(p.rate);
 	tls_done();

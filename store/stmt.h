@@ -46,4 +46,8 @@ static inline uint64_t stmt_hash(const struct stmt *s)
 	return s->hash != 0 ? s->hash : num_hash(s->sql);
 }
 
+/* Does the text begin with a word that begins, ends or divides a transaction (BEGIN, START, COMMIT, END, ROLLBACK,
+ * ABORT, SAVEPOINT, RELEASE, PREPARE TRANSACTION), whatever blanks and comments stand before it? */
+bool stmt_is_transaction(struct str sql);
+
 #endif

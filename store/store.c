@@ -4,6 +4,7 @@
 #include "service/base/clock.h"
 #include "service/base/fiber.h"
 #include "service/base/mem.h"
+#include "service/base/num.h"
 #include "store/exec/exec.h"
 
 #include "service/base/banned.h"
@@ -15,7 +16,11 @@ struct store *store_create(const struct store_options *o)
 {
 	struct store *s = mem_alloc(sizeof(*s));
 
+	uint8_t life[8];
+
 	s->options = *o;
+	num_random(life, sizeof(life));
+	num_hex(life, sizeof(life), s->life);
 	pool_set_statement_timeout(o->statement_timeout_s);
 	connection_registry_init(&s->connections, &exec_sharing);
 	schema_registry_init(&s->models);
@@ -23,6 +28,20 @@ struct store *store_create(const struct store_options *o)
 	s->transactions = tx_table_create(s->sessions, o->tx_timeout_s, o->tx_timeout_max_s, o->sessions.tombstone_s,
 					  o->sessions.max_transactions, o->tx_queue_max);
 	return s;
+}
+
+struct str store_catalog_version(struct store *s, struct arena *a)
+{
+	struct schema *models = schema_registry_get(&s->models);
+	uint64_t changes;
+
+	mutex_lock(&s->connections.lock);
+	changes = s->connections.changes;
+	mutex_unlock(&s->connections.lock);
+	struct str text = arena_printf(a, "%s-%llu-%llu", s->life, (unsigned long long)changes,
+				       (unsigned long long)models->generation);
+	schema_unref(models);
+	return text;
 }
 
 /* What was taken out of the registry: its transactions and sessions end, then its pool. */
@@ -34,7 +53,14 @@ static void end_connection(struct store *s, struct connection *c, enum session_e
 	connection_unref(c);
 }
 
-void store_reset(struct store *s)
+void store_end_connection(struct store *s, struct connection *c)
+{
+	fiber_shield();
+	end_connection(s, c, SESSION_DISCONNECTED);
+	fiber_unshield();
+}
+
+void store_reset(struct store *s, const struct connection_set *fresh)
 {
 	struct connection **all;
 	struct arena a;
@@ -42,7 +68,7 @@ void store_reset(struct store *s)
 
 	arena_init(&a);
 	fiber_shield();
-	n = connection_take_all(&s->connections, &a, &all);
+	n = connection_replace_all(&s->connections, &a, fresh, &all);
 	for (size_t i = 0; i < n; i++)
 		end_connection(s, all[i], SESSION_RESET);
 	/* those on connections that had been taken out before */
@@ -55,7 +81,7 @@ void store_destroy(struct store *s)
 {
 	if (s == NULL)
 		return;
-	store_reset(s);
+	store_reset(s, &(struct connection_set){0});
 	tx_table_destroy(s->transactions);
 	session_table_destroy(s->sessions);
 	schema_registry_done(&s->models);

@@ -32,6 +32,7 @@ struct store_options {
 
 struct store {
 	struct store_options options;
+	char life[17]; /* of this process's catalog, in hexadecimal */
 	struct connection_registry connections;
 	struct schema_registry models;
 	struct session_table *sessions;
@@ -46,8 +47,15 @@ void store_destroy(struct store *s);
  */
 int64_t store_tick(struct store *s);
 
-/* reset_engine: every pool, session, transaction and map is gone; models stay. */
-void store_reset(struct store *s);
+/* Opaque: another after each change of connections or models, in this process and no other. In the arena. */
+struct str store_catalog_version(struct store *s, struct arena *a);
+
+/* reset_engine: every pool, session, transaction and map is gone, and `fresh` in place of the connections; models stay.
+ */
+void store_reset(struct store *s, const struct connection_set *fresh);
+/* What has been taken out of the registry: its transactions and sessions end as expired, then its pool. Takes the
+ * reference. Parks. */
+void store_end_connection(struct store *s, struct connection *c);
 /* Disconnect. ERR_CONNECTION_IN_USE unless force; forced, its sessions and transactions end as expired. */
 bool store_disconnect(struct store *s, struct str name, bool force, struct err *err) MUST_CHECK;
 

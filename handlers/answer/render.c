@@ -214,6 +214,7 @@ void out_connection(struct strbuf *b, struct connection *conn, struct str defaul
 	if (urls)
 		out_str(b, "url", conn->dsn.redacted);
 	out_bool(b, "is_default", default_name.p != NULL && str_eq(conn->name, default_name));
+	out_str(b, "origin", str_z(connection_origin_word(conn->origin)));
 	out_bool(b, "identity_map", conn->identity_map);
 	out_str(b, "server_version", version[0] != '\0' ? str_z(version) : STR_NONE);
 	out_pool(b, conn);

@@ -40,6 +40,7 @@ struct batch_step {
 	json_t *doc;
 	struct str as;
 	enum step_op op;
+	enum scope scope; /* that it needs */
 	enum condition condition;
 	size_t on; /* the step that the condition is about */
 	bool has_refs;
@@ -96,6 +97,8 @@ static bool check_ref(void *arg, struct str ref)
 	struct str rest = ref;
 	struct str name;
 	k->any = true;
+	if (ref.p == NULL)
+		return false;
 	(void)str_split(&rest, '.', &name);
 	size_t i = find_step(k->b, k->step, name);
 	if (i < k->step) {
@@ -137,6 +140,18 @@ static void read_condition(struct batch *b, struct json_reader *r, size_t i)
 		r->failed = true;
 }
 
+/* What is to be undone cannot end its own transaction. */
+static bool check_undoable(const struct batch *b, const struct batch_step *s, const char *pointer, struct err *err)
+{
+	const json_t *sql = json_object_get(s->doc, "sql");
+	bool raw = s->op == STEP_SQL_EXECUTE || s->op == STEP_SQL_FETCH_ALL || s->op == STEP_SQL_FETCH_ONE;
+	if (!raw || !json_is_string(sql) || (b->req->prefer.given & PREFER_TX_ROLLBACK) == 0 ||
+	    !stmt_is_transaction(json_str(sql)))
+		return true;
+	return err_set_at(err, ERR_INVALID_REQUEST, json_pointer_key(&b->req->arena, pointer, STR("sql")),
+			  "with Prefer: tx=rollback no statement may begin, end or divide a transaction");
+}
+
 /* What can be known of a step before anything runs: its operation, names, references, scope. */
 static bool read_step(struct batch *b, size_t i, json_t *doc, struct err *err)
 {
@@ -160,11 +175,19 @@ static bool read_step(struct batch *b, size_t i, json_t *doc, struct err *err)
 	if (r.failed)
 		return false;
 	struct ref_check refs = {.b = b, .step = i};
-	if (!batch_each_ref(doc, check_ref, &refs))
+	bool found = batch_each_ref(doc, check_ref, &refs);
+	if (!found && refs.bad.p == NULL)
+		return err_set_at(
+			err, ERR_INVALID_REQUEST, r.pointer,
+			"a \"$ref\" names an earlier step by a string; write {\"$json\": ...} around what is none");
+	if (!found)
 		return err_set_at(err, ERR_INVALID_REQUEST, r.pointer, "no earlier step is named \"%.*s\"",
 				  (int)(refs.bad.len < 100 ? refs.bad.len : 100), refs.bad.p);
 	s->has_refs = refs.any;
 	s->op = ops[k].op;
+	s->scope = ops[k].scope;
+	if (!check_undoable(b, s, r.pointer, err))
+		return false;
 	b->writes = b->writes || ops[k].scope == SCOPE_WRITE || s->op == STEP_SQL_EXECUTE;
 	if (!principal_has(b->req, ops[k].scope))
 		return err_set(err, ERR_FORBIDDEN, "step %zu: the key lacks the scope \"%s\" that %s needs", i,
@@ -276,7 +299,7 @@ static bool run_step(struct batch *b, size_t i, struct strbuf *body, int *ret_st
 	json_t *doc = s->doc;
 	if (s->has_refs) {
 		struct finder f = {.b = b, .step = i};
-		doc = batch_resolve(&b->req->arena, s->doc, "", find_ref, &f, err);
+		doc = batch_resolve(&b->req->arena, s->doc, find_ref, &f, err);
 		if (doc == NULL)
 			return false;
 		arena_on_done(&b->req->arena, decref, doc);
@@ -380,15 +403,13 @@ static bool run_atomic(struct batch *b, struct err *err)
 {
 	for (int attempt = 0;; attempt++) {
 		struct driver_conn *dc;
-		context_write(&b->c, true);
+		context_batch(&b->c, b->writes);
 		/* A writer takes its turn before it reads: what it has read stays true. */
 		bool ok = (!b->writes || exec_conn(&b->c.exec, LEASE_WRITE, &dc, err)) && run_all(b, err);
 		if (ok)
 			ok = context_commit(&b->c, err);
 		else
-			context_abandon(&b->c);
-		if (b->c.imap != NULL && (!ok || b->c.undo))
-			imap_clear(b->c.imap); /* it holds what the steps wrote */
+			context_abandon(&b->c, err);
 		if (ok)
 			return true;
 		if (!worth_retrying(b, err) || attempt + 1 == ATTEMPTS || !back_off(b, attempt))
@@ -405,6 +426,15 @@ static bool step_atomic(const struct batch *b, const struct batch_step *s)
 	bool guarded = (b->req->prefer.given & PREFER_MAX_AFFECTED) != 0 &&
 		       (s->op == STEP_UPDATE || s->op == STEP_DELETE || s->op == STEP_SQL_EXECUTE);
 	return b->c.route.tx != NULL || s->op == STEP_CREATE || s->op == STEP_SAVE || guarded;
+}
+
+/* Opens the unit that the step runs in. */
+static void begin_step(struct batch *b, const struct batch_step *s)
+{
+	if (b->c.route.tx == NULL && s->scope == SCOPE_READ)
+		context_read(&b->c);
+	else
+		context_write(&b->c, step_atomic(b, s));
 }
 
 /* Each step for itself; inside a transaction each is a savepoint, so that a failed one leaves the others standing. */
@@ -424,20 +454,18 @@ static bool run_each(struct batch *b, struct err *err)
 			continue;
 		}
 		strbuf_reset(&body);
-		context_write(&b->c, step_atomic(b, s));
+		begin_step(b, s);
 		bool done = run_step(b, i, &body, &status, &e) && context_commit(&b->c, &e);
-		context_abandon(&b->c);
+		context_abandon(&b->c, &e);
 		if (done) {
 			s->state = STEP_OK;
 			write_result(b, i, status, strbuf_str(&body));
 			continue;
 		}
 		s->state = STEP_FAILED;
-		if (b->c.imap != NULL && b->c.route.tx != NULL)
-			imap_clear(b->c.imap); /* a savepoint was rolled back */
 		blame(&e, i, &b->req->arena);
 		write_error(b, i, &e);
-		if (e.cancelled) {
+		if (e.cancelled || e.code == ERR_TRANSACTION_ENDED) { /* nothing that follows could run */
 			*err = e;
 			ok = false;
 		}

@@ -6,12 +6,13 @@
 
 /* ---- batch_refs.c ---- */
 
-/* Calls fn for the text of every {"$ref": text} in the tree; false as soon as fn says so. */
-bool batch_each_ref(const json_t *v, bool (*fn)(void *arg, struct str ref), void *arg);
-/* A copy of the tree in which references are replaced by what `find` gives (borrowed; NULL: not there). New reference;
- * NULL with ERR_INVALID_VALUE at the reference's place, or ERR_INTERNAL_ERROR when out of memory. */
-json_t *batch_resolve(struct arena *a, const json_t *v, const char *pointer, json_t *(*find)(void *arg, struct str ref),
-		      void *arg, struct err *err);
+/* Calls fn for the text of every {"$ref": text} in the step that stands for a whole value (STR_NONE: of one that is no
+ * string); false as soon as fn says so. */
+bool batch_each_ref(const json_t *step, bool (*fn)(void *arg, struct str ref), void *arg);
+/* A copy of the step in which they are replaced by what `find` gives (borrowed; NULL: not there). New reference; NULL
+ * with ERR_INVALID_VALUE at the reference's place, or ERR_INTERNAL_ERROR when out of memory. */
+json_t *batch_resolve(struct arena *a, const json_t *step, json_t *(*find)(void *arg, struct str ref), void *arg,
+		      struct err *err);
 /* What a path ("rows.0.id") leads to in v; NULL: nothing. */
 json_t *batch_walk(json_t *v, struct str path);
 

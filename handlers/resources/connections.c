@@ -5,70 +5,28 @@
 #include "handlers/answer/render.h"
 #include "handlers/resources/url_policy.h"
 #include "service/base/clock.h"
+#include "store/connection/connect_json.h"
 
 #include "service/base/banned.h"
-
-#define SECONDS_MAX 31536000.0 /* a year: no timeout of a pool is longer */
 
 struct connect_request {
 	struct connect_options o;
 	bool auto_migrate, updates, destructive;
 };
 
-static void read_pool(struct json_reader *r, const json_t *obj, struct pool_config *p)
-{
-	json_reader_int(r, "max_connections", 1, LIMIT_POOL_MAX, &p->max_connections);
-	json_reader_int(r, "min_connections", 0, LIMIT_POOL_MAX, &p->min_connections);
-	json_reader_number(r, "acquire_timeout_seconds", 0.001, SECONDS_MAX, &p->acquire_timeout_s);
-	json_reader_number(r, "idle_timeout_seconds", 0, SECONDS_MAX, &p->idle_timeout_s);
-	json_reader_number(r, "max_lifetime_seconds", 0, SECONDS_MAX, &p->max_lifetime_s);
-	json_reader_number(r, "statement_timeout_seconds", 0, SECONDS_MAX, &p->statement_timeout_s);
-	if (p->min_connections > p->max_connections) {
-		const char *key =
-			json_object_get(obj, "min_connections") != NULL ? "min_connections" : "max_connections";
-		json_reader_fault(r, key, "min_connections is larger than max_connections");
-	}
-}
-
 static bool read_connect(struct request *req, struct connect_request *q, struct err *err)
 {
 	struct json_reader r;
-	struct json_reader pool;
 	json_t *doc;
-	const json_t *pool_doc = NULL;
 	memset(q, 0, sizeof(*q));
-	q->o.identity_map = true;
-	q->o.pool = pool_config_default();
 	if (!request_options(req, false, &doc, err))
 		return false;
 	json_reader_init(&r, &req->arena, doc, "", err);
-	json_reader_str(&r, "url", &q->o.url);
-	json_reader_require(&r, "url");
-	json_reader_str(&r, "name", &q->o.name);
-	json_reader_bool(&r, "default", &q->o.make_default);
+	connect_json_read(&r, &q->o);
 	json_reader_bool(&r, "auto_migrate", &q->auto_migrate);
 	json_reader_bool(&r, "migrate_updates", &q->updates);
 	json_reader_bool(&r, "migrate_destructive", &q->destructive);
-	json_reader_bool(&r, "identity_map", &q->o.identity_map);
-	json_reader_object(&r, "pool", &pool_doc);
-	if (!json_reader_done(&r))
-		return false;
-	if (pool_doc != NULL) {
-		json_reader_init(&pool, &req->arena, pool_doc, "/pool", err);
-		read_pool(&pool, pool_doc, &q->o.pool);
-		if (!json_reader_done(&pool))
-			return false;
-	}
-	return request_args_known(req, context_no_args, err);
-}
-
-/* Sessions and transactions of a connection that was replaced end as expired. */
-static void drop_connection(struct store *s, struct connection *conn)
-{
-	connection_close(conn);
-	session_end_all(s->sessions, conn, SESSION_DISCONNECTED);
-	tx_end_connection(s->transactions, conn);
-	connection_unref(conn);
+	return json_reader_done(&r) && request_args_known(req, context_no_args, err);
 }
 
 static void unref_schema(void *arg)
@@ -133,7 +91,7 @@ bool handle_connect(struct request *req, struct response *res, struct err *err)
 		return false;
 	}
 	if (replaced != NULL)
-		drop_connection(store, replaced);
+		store_end_connection(store, replaced);
 	connected(req, res, conn, migrate ? &migration : NULL);
 	connection_unref(conn);
 	return true;
@@ -204,7 +162,7 @@ bool handle_connection_check(struct request *req, struct response *res, struct e
 	if (!request_no_members(req, err) || !named(req, &conn, err))
 		return false;
 	int64_t begin = clock_mono_ns();
-	bool ok = connection_probe(conn, req->deadline, err);
+	bool ok = connection_available(conn, err) && connection_probe(conn, req->deadline, err);
 	int64_t took = clock_mono_ns() - begin;
 	connection_unref(conn);
 	if (!ok)
@@ -250,9 +208,9 @@ bool handle_set_default(struct request *req, struct response *res, struct err *e
 
 bool handle_reset(struct request *req, struct response *res, struct err *err)
 {
-	if (!request_no_members(req, err) || !request_args_known(req, context_no_args, err))
+	if (!request_no_members(req, err) || !request_args_known(req, context_no_args, err) ||
+	    !declared_reset(request_app(req)->declared, req->deadline, err))
 		return false;
-	store_reset(request_app(req)->store);
 	res->status = 204;
 	return true;
 }

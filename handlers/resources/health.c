@@ -17,24 +17,40 @@ bool handle_healthz(struct request *req, struct response *res, struct err *err)
 	return true;
 }
 
+/* Every connection that the catalog declares, and the default one, answers. The detail names all that do not. */
+static bool connections_ready(struct request *req, struct err *err)
+{
+	struct connection **conns;
+	struct str default_name;
+	struct strbuf down;
+	size_t n = connection_list(&request_app(req)->store->connections, &req->arena, &conns, &default_name);
+	int64_t deadline = clock_min(req->deadline, clock_deadline(READY_TIMEOUT_S));
+	strbuf_init(&down, 0);
+	for (size_t i = 0; i < n; i++) {
+		struct err why;
+		bool counts = conns[i]->origin == CONNECTION_DECLARED ||
+			      (default_name.p != NULL && str_eq(conns[i]->name, default_name));
+		if (counts && !connection_available(conns[i], &why))
+			strbuf_printf(&down, "%s%s", down.len > 0 ? "; " : "", why.detail);
+		else if (counts && !connection_probe(conns[i], deadline, &why))
+			strbuf_printf(&down, "%sconnection '%.*s' does not answer", down.len > 0 ? "; " : "",
+				      STR_FMT(conns[i]->name));
+		connection_unref(conns[i]);
+	}
+	bool ok = down.len == 0;
+	if (!ok)
+		(void)err_set(err, ERR_DATABASE_UNAVAILABLE, "%.*s", STR_FMT(strbuf_str(&down)));
+	strbuf_done(&down);
+	return ok;
+}
+
 bool handle_readyz(struct request *req, struct response *res, struct err *err)
 {
 	struct app *app = request_app(req);
 	if (app->draining != NULL && __atomic_load_n(app->draining, __ATOMIC_RELAXED) != 0)
 		return err_set(err, ERR_SHUTTING_DOWN, "the server is draining; ask another one");
-	struct connection **conns;
-	struct str default_name;
-	size_t n = connection_list(&app->store->connections, &req->arena, &conns, &default_name);
-	int64_t deadline = clock_min(req->deadline, clock_deadline(READY_TIMEOUT_S));
-	bool ok = true;
-	for (size_t i = 0; i < n; i++) {
-		bool counts = default_name.p != NULL && str_eq(conns[i]->name, default_name);
-		if (ok && counts)
-			ok = connection_probe(conns[i], deadline, err);
-		connection_unref(conns[i]);
-	}
-	if (!ok)
-		return err_set(err, ERR_DATABASE_UNAVAILABLE, "the default connection does not answer");
+	if (!connections_ready(req, err))
+		return false;
 	strbuf_puts(response_json(res, 200), "{\"status\":\"ready\"}");
 	return true;
 }

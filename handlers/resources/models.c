@@ -87,9 +87,8 @@ bool handle_model(struct request *req, struct response *res, struct err *err)
 
 bool handle_models_clear(struct request *req, struct response *res, struct err *err)
 {
-	if (!request_args_known(req, context_no_args, err))
+	if (!request_args_known(req, context_no_args, err) || !schema_registry_clear(registry(req), &req->arena, err))
 		return false;
-	schema_registry_clear(registry(req));
 	res->status = 204;
 	return true;
 }

@@ -32,7 +32,7 @@ static bool session_connection(struct request *req, struct str using, struct con
 		using = arg;
 	if (!(using.p != NULL ? connection_get(registry, using, ret, err) : connection_get_default(registry, ret, err)))
 		return false;
-	if (principal_connection(req, (*ret)->name, err))
+	if (principal_connection(req, (*ret)->name, err) && connection_available(*ret, err))
 		return true;
 	connection_unref(*ret);
 	return false;

@@ -54,6 +54,13 @@ bool sql_bind(struct arena *a, const json_t *args, struct stmt *s, struct err *e
 	return json_is_array(args) ? bind_array(a, args, s, err) : bind_object(a, args, s, err);
 }
 
+bool sql_undoable(const struct context *c, const struct stmt *s, struct err *err)
+{
+	return (c->req->prefer.given & PREFER_TX_ROLLBACK) == 0 || !stmt_is_transaction(s->sql) ||
+	       err_set_at(err, ERR_INVALID_REQUEST, "/sql",
+			  "with Prefer: tx=rollback no statement may begin, end or divide a transaction");
+}
+
 bool sql_no_names(struct err *err)
 {
 	return err_set_at(err, ERR_INVALID_REQUEST, "/args",
@@ -95,9 +102,11 @@ static bool sql_open(struct sql_request *q, struct request *req, struct response
 	q->stmt.param_type = STMT_PARAM_BY_KIND;
 	q->stmt.raw = true;
 	q->stmt.cache = true;
-	if (q->stmt.param_names == NULL || q->c.route.conn->dialect->id == DIALECT_SQLITE)
-		return true;
-	(void)sql_no_names(err);
+	if (sql_undoable(&q->c, &q->stmt, err)) {
+		if (q->stmt.param_names == NULL || q->c.route.conn->dialect->id == DIALECT_SQLITE)
+			return true;
+		(void)sql_no_names(err);
+	}
 	return context_close(&q->c, false, err);
 }
 

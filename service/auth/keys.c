@@ -150,13 +150,17 @@ static bool parse_list(struct arena *scratch, struct str text, const char *what,
 	return err_set(err, ERR_INVALID_REQUEST, "%s is not a JSON array", what);
 }
 
+/* what: how an error names the source; NULL: it is the catalog, and the error points to the entry instead. */
 static bool add_list(struct key_set *set, struct arena *scratch, const json_t *list, const char *what, struct err *err)
 {
 	struct err fault;
 	for (size_t i = 0; i < json_array_size(list); i++) {
 		const char *pointer = json_pointer_index(scratch, "", i);
 		if (!parse_entry(set, &set->keys[set->n], json_array_get(list, i), pointer, &fault))
-			return err_set(err, ERR_INVALID_REQUEST, "%s, entry %zu: %s", what, i, fault.detail);
+			return what != NULL
+				       ? err_set(err, ERR_INVALID_REQUEST, "%s, entry %zu: %s", what, i, fault.detail)
+				       : err_set_at(err, ERR_INVALID_REQUEST,
+						    fault.has_pointer ? fault.pointer : pointer, "%s", fault.detail);
 		set->n++;
 	}
 	return true;
@@ -187,16 +191,18 @@ static bool fill(struct key_set *set, struct arena *scratch, const struct key_so
 		return false;
 	if (from->list.len > 0 && !parse_list(scratch, from->list, "\"keys\"", &list, err))
 		return false;
-	set->keys = arena_array(&set->arena, json_array_size(file) + json_array_size(list) + 1, sizeof(*set->keys));
+	const size_t n = json_array_size(file) + json_array_size(list) + json_array_size(from->catalog);
+	set->keys = arena_array(&set->arena, n + 1, sizeof(*set->keys));
 	return add_list(set, scratch, file, "keys file", err) && add_list(set, scratch, list, "\"keys\"", err) &&
-	       add_admin(set, from->admin_key, err);
+	       add_list(set, scratch, from->catalog, NULL, err) && add_admin(set, from->admin_key, err);
 }
 
 bool keys_load(const struct key_sources *from, struct key_set **ret, struct err *err)
 {
 	struct arena scratch;
 	*ret = NULL;
-	if (from->file.len == 0 && from->list.len == 0 && from->admin_key.len == 0)
+	if (from->file.len == 0 && from->list.len == 0 && from->admin_key.len == 0 &&
+	    json_array_size(from->catalog) == 0)
 		return true;
 	struct key_set *set = mem_alloc(sizeof(*set));
 	arena_init(&set->arena);

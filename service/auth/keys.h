@@ -10,12 +10,14 @@
 struct key_set;
 
 struct key_sources {
-	struct str file;      /* path of a JSON array of {"name","hash","scopes","connections"?}; empty: none */
-	struct str list;      /* the text of such an array; empty: none */
-	struct str admin_key; /* a key with every scope, in plain; empty: none */
+	struct str file;       /* path of a JSON array of {"name","hash","scopes","connections"?}; empty: none */
+	struct str list;       /* the text of such an array; empty: none */
+	struct str admin_key;  /* a key with every scope, in plain; empty: none */
+	const json_t *catalog; /* those that the catalog declares, an array; NULL: none */
 };
 
-/* No key at all: *ret = NULL. ERR_INVALID_REQUEST: one line, no secret. Borrows the sources for the call only. */
+/* No key at all: *ret = NULL. ERR_INVALID_REQUEST: one line, no secret; an entry at fault points to "/N...". Borrows
+ * the sources for the call only. */
 bool keys_load(const struct key_sources *from, struct key_set **ret, struct err *err) MUST_CHECK;
 void keys_destroy(struct key_set *k);
 

@@ -30,6 +30,12 @@ static inline int64_t clock_min(int64_t a, int64_t b)
 	return a < b ? a : b;
 }
 
+/* The later of two. */
+static inline int64_t clock_max(int64_t a, int64_t b)
+{
+	return a > b ? a : b;
+}
+
 /* RFC 3339 UTC with 'Z' and milliseconds, NUL-terminated. */
 void clock_rfc3339(int64_t real_us, char buf[CLOCK_RFC3339_BYTES]);
 

@@ -48,6 +48,7 @@
 	X(SERIALIZATION_FAILURE, "serialization_failure") \
 	X(MAX_AFFECTED_EXCEEDED, "max_affected_exceeded") \
 	X(MIGRATION_CONFLICT, "migration_conflict") \
+	X(DECLARED, "declared") \
 	X(SESSION_EXPIRED, "session_expired") \
 	X(TRANSACTION_EXPIRED, "transaction_expired") \
 	X(PRECONDITION_FAILED, "precondition_failed") \

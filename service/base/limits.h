@@ -42,6 +42,8 @@
 #define LIMIT_PLANS 500           /* lowered statements cached per loop */
 #define LIMIT_PLAN_BYTES 8192     /* longer ones are not */
 #define LIMIT_MODELS 10000
+#define LIMIT_CATALOG_FILE (16 * 1024 * 1024) /* bytes of one file of the catalog */
+#define LIMIT_CATALOG_VALUE (64 * 1024)       /* bytes of a file that a ${file:} of it names */
 #define LIMIT_COLUMNS 1600             /* PostgreSQL's MaxHeapAttributeNumber */
 #define LIMIT_ERR_FAULTS 100           /* faults listed in one problem document */
 #define LIMIT_SCHEMA_WARNINGS 100       /* warnings listed about one document of models */

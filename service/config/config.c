@@ -41,6 +41,9 @@ static const struct setting settings[] = {
 	 "database of the built-in connection \"default\"; empty: none"},
 	{"default_url_file", TYPE_STRING, AT(default_url_file), 0, 0, "", NULL, false,
 	 "file whose content is used as default_url (a secret of the container platform)"},
+	{"catalog", TYPE_STRING, AT(catalog), 0, 0, "", NULL, false,
+	 "JSON file, or directory of *.json files, that declares connections, models and keys; read again on SIGHUP; "
+	 "empty: none"},
 	{"loops", TYPE_INT, AT(loops), 0, 256, "0", NULL, false, "event loops (threads); 0: one per core"},
 	{"offload_threads", TYPE_INT, AT(offload_threads), 1, 256, "4", NULL, false,
 	 "threads for calls that block (name lookup, file-system sync), and as many for SQL that computes for long"},
@@ -369,12 +372,14 @@ bool config_load(int argc, char **argv, char **env, struct config *ret, struct e
 	bool ok = true;
 	for (size_t i = 0; ok && i < ARRAY_LEN(settings); i++)
 		ok = set_value(ret, &settings[i], str_z(settings[i].def), "default", err);
+	const char *by_default = ret->default_url.p;
 	ok = ok && load_flags(ret, argc, argv, &file, true, err);
 	ok = ok && (file == NULL || file[0] == '\0' || load_file(ret, file, err));
 	ok = ok && load_env(ret, env, err);
 	ok = ok && load_flags(ret, argc, argv, &file, false, err);
 	ok = ok && load_secret(ret, ret->default_url_file, "default_url_file", &ret->default_url, err);
 	ok = ok && load_secret(ret, ret->admin_key_file, "admin_key_file", &ret->admin_key, err);
+	ret->default_url_given = ret->default_url.p != by_default;
 	if (!ok)
 		config_done(ret);
 	return ok;

@@ -81,6 +81,9 @@ static const struct problem_def defs[ERR_N_CODES] = {
 	[ERR_MIGRATION_CONFLICT] =
 		{409, false, 0, "The plan has changed",
 		 "The database or the models differ from what plan_hash was computed for. Plan again."},
+	[ERR_DECLARED] = {409, false, 0, "The catalog declares it",
+			  "What the catalog declares is changed in its file, and read again on SIGHUP or "
+			  "POST /v1/catalog/reload."},
 	[ERR_SESSION_EXPIRED] = {410, false, 0, "The session has ended",
 				 "The detail says why and when. Open a session anew."},
 	[ERR_TRANSACTION_EXPIRED] = {410, false, 0, "The server ended the transaction",

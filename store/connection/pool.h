@@ -73,6 +73,9 @@ void lease_release(struct lease *l);
 /* Every connection is replaced: idle ones now, leased ones when they return. Never waits. */
 void pool_refresh(struct pool *p);
 
+/* Other limits from now on: what is leased goes on as it began, every connection is replaced when it comes back. */
+void pool_reconfigure(struct pool *p, const struct pool_config *cfg);
+
 /* Opens up to min_connections; closes idle ones past their time. Called by housekeeping on a fiber. */
 void pool_tick(struct pool *p);
 

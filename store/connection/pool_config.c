@@ -22,10 +22,12 @@ void pool_set_statement_timeout(double seconds)
 
 double pool_statement_timeout(const struct pool *p)
 {
-	return p->cfg.statement_timeout_s > 0 ? p->cfg.statement_timeout_s : statement_timeout_default_s;
+	const double own = pool_cfg(p)->statement_timeout_s;
+
+	return own > 0 ? own : statement_timeout_default_s;
 }
 
 const struct pool_config *pool_get_config(const struct pool *p)
 {
-	return &p->cfg;
+	return pool_cfg(p);
 }

@@ -1,6 +1,6 @@
 /*
- * Shared by the files of the pool only: pool_config.c, pool_lease.c (life, leases, housekeeping) and pool_queue.c (who gets which
- * connection).
+ * Shared by the files of the pool only: pool_config.c, pool_lease.c (life, leases, housekeeping) and pool_queue.c (who
+ * gets which connection).
  *
  * A connection is in one of four places: idle (a list, last used first), leased, being opened, or nowhere. One
  * function, pool_dispatch, moves what is free to those who wait, and is called after every change. Waiters are woken
@@ -19,11 +19,16 @@
 
 struct pool_waiter;
 
+struct pool_settings {
+	struct pool_config cfg;
+	struct pool_settings *before;
+};
+
 struct pool {
 	int refs; /* atomic */
 	const struct driver *driver;
 	const struct dsn *dsn;
-	struct pool_config cfg;
+	struct pool_settings *settings; /* atomic; owned, with all before them: nobody asks who still reads those */
 	struct driver_db *db;
 	int64_t n_resting; /* atomic: leases on which nothing runs, see lease_rest */
 	struct mutex lock; /* of all that follows */
@@ -42,6 +47,11 @@ struct pool {
 	struct pool_stats stats;
 	char version[64];
 };
+
+static inline const struct pool_config *pool_cfg(const struct pool *p)
+{
+	return &__atomic_load_n(&p->settings, __ATOMIC_ACQUIRE)->cfg;
+}
 
 /* Hands what is free to those who wait. Lock held. */
 void pool_dispatch(struct pool *p);

@@ -24,7 +24,8 @@ bool pool_create(const struct driver *driver, const struct dsn *dsn, const struc
 	p->refs = 1;
 	p->driver = driver;
 	p->dsn = dsn;
-	p->cfg = *cfg;
+	p->settings = mem_alloc(sizeof(*p->settings));
+	p->settings->cfg = *cfg;
 	p->db = db;
 	mutex_init(&p->lock);
 	*ret = p;
@@ -44,6 +45,10 @@ void pool_unref(struct pool *p)
 	pool_close(p);
 	p->driver->db_close(p->db);
 	mutex_done(&p->lock);
+	for (struct pool_settings *s = p->settings, *before; s != NULL; s = before) {
+		before = s->before;
+		mem_free(s);
+	}
 	mem_free(p);
 }
 
@@ -100,6 +105,8 @@ bool pool_gave_up(struct pool *p, enum lease_mode mode, enum wait_result why, st
 	mutex_unlock(&p->lock);
 	if (mode == LEASE_READ || p->driver->writer_turn == NULL)
 		return pool_none_free(p, why, err);
+	if (why == WAIT_TIMEOUT && p->driver->locked_out != NULL && p->driver->locked_out(p->db))
+		return err_set(err, ERR_DATABASE_BUSY, "the database is locked by another user; try again");
 	(void)err_set(err, ERR_POOL_TIMEOUT, "another request or transaction was writing to the database all the time");
 	err->cancelled = why == WAIT_CANCELLED;
 	return false;
@@ -111,7 +118,7 @@ bool pool_lease(struct pool *p, enum lease_mode mode, int64_t deadline, struct l
 	struct turn *turn = mode == LEASE_WRITE ? turn_of(p) : NULL;
 	struct driver_conn *c = NULL;
 
-	deadline = clock_min(deadline, clock_deadline(p->cfg.acquire_timeout_s));
+	deadline = clock_min(deadline, clock_deadline(pool_cfg(p)->acquire_timeout_s));
 	/* the turn first: nobody holds a connection while queueing for it */
 	if (turn != NULL && !take_turn(p, turn, deadline, err))
 		return false;
@@ -127,6 +134,7 @@ bool pool_lease(struct pool *p, enum lease_mode mode, int64_t deadline, struct l
 	p->stats.acquired++;
 	p->stats.acquire_ns += (uint64_t)(clock_mono_ns() - start);
 	mutex_unlock(&p->lock);
+	c->since_ns = start;
 	*ret = (struct lease){
 		.pool = pool_ref(p), .conn = c, .writer = turn != NULL, .turn = turn, .since_ns = clock_mono_ns()};
 	return true;
@@ -141,7 +149,7 @@ bool lease_upgrade(struct lease *l, int64_t deadline, struct err *err)
 	if (turn == NULL)
 		return true;
 	if (!turn_try(turn)) {
-		deadline = clock_min(deadline, clock_deadline(p->cfg.acquire_timeout_s));
+		deadline = clock_min(deadline, clock_deadline(pool_cfg(p)->acquire_timeout_s));
 		mutex_lock(&p->lock);
 		p->n_upgrading++;
 		pool_dispatch(p); /* the one who has the turn may wait for a connection */
@@ -184,7 +192,8 @@ static void put(struct pool *p, struct driver_conn *c, bool ok)
 	c->cache_hits = c->cache_misses = 0;
 	if (c->broken)
 		p->suspect_ns = now;
-	keep = ok && !pool_outdated(p, c, now) && p->n_idle + p->n_leased + p->n_opening <= p->cfg.max_connections;
+	keep = ok && !pool_outdated(p, c, now) &&
+	       p->n_idle + p->n_leased + p->n_opening <= pool_cfg(p)->max_connections;
 	if (keep) {
 		p->n_leased--;
 		c->idle_since_ns = now + 1; /* after a suspicion of this very moment */
@@ -254,6 +263,18 @@ void pool_refresh(struct pool *p)
 	close_all(p, list);
 }
 
+void pool_reconfigure(struct pool *p, const struct pool_config *cfg)
+{
+	struct pool_settings *fresh = mem_alloc(sizeof(*fresh));
+
+	fresh->cfg = *cfg;
+	mutex_lock(&p->lock);
+	fresh->before = p->settings;
+	__atomic_store_n(&p->settings, fresh, __ATOMIC_RELEASE);
+	mutex_unlock(&p->lock);
+	pool_refresh(p);
+}
+
 /* ---- housekeeping ---- */
 
 /* Takes out the idle that are past their time. The list is ordered by last use, so those that idled longest are its
@@ -265,9 +286,9 @@ static struct driver_conn *take_expired(struct pool *p, int64_t now)
 
 	while (*at != NULL) {
 		struct driver_conn *c = *at;
-		const bool spare = position >= p->cfg.min_connections;
-		const bool idle =
-			p->cfg.idle_timeout_s > 0 && (double)(now - c->idle_since_ns) > p->cfg.idle_timeout_s * 1e9;
+		const bool spare = position >= pool_cfg(p)->min_connections;
+		const bool idle = pool_cfg(p)->idle_timeout_s > 0 &&
+				  (double)(now - c->idle_since_ns) > pool_cfg(p)->idle_timeout_s * 1e9;
 
 		if (!pool_outdated(p, c, now) && !(spare && idle)) {
 			position++;
@@ -288,7 +309,7 @@ static bool want_more(struct pool *p, bool *ret_probe)
 	bool ret = false;
 
 	mutex_lock(&p->lock);
-	if (!p->closed && p->n_failures == 0 && p->n_idle + p->n_leased + p->n_opening < p->cfg.min_connections)
+	if (!p->closed && p->n_failures == 0 && p->n_idle + p->n_leased + p->n_opening < pool_cfg(p)->min_connections)
 		ret = pool_take_slot(p, false, ret_probe);
 	mutex_unlock(&p->lock);
 	return ret;

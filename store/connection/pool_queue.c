@@ -5,7 +5,7 @@
 #include "service/base/banned.h"
 
 #define BACKOFF_FIRST_NS (50 * CLOCK_NS_PER_MS)
-#define BACKOFF_MAX_NS (2 * CLOCK_NS_PER_S)
+#define BACKOFF_MAX_NS CLOCK_NS_PER_S
 #define BACKOFF_DOUBLINGS 6
 /* A connection idle for longer is asked whether it lives before it is used. */
 #define CHECK_IDLE_NS (10 * CLOCK_NS_PER_S)
@@ -65,7 +65,7 @@ static bool may_open(const struct pool *p, bool writer)
 
 	if (p->n_failures > 0 && p->probing)
 		return false;
-	return size < p->cfg.max_connections + (writer && p->n_upgrading > 0 ? 1 : 0);
+	return size < pool_cfg(p)->max_connections + (writer && p->n_upgrading > 0 ? 1 : 0);
 }
 
 bool pool_take_slot(struct pool *p, bool writer, bool *ret_probe)
@@ -113,7 +113,7 @@ bool pool_closed_error(struct err *err)
 bool pool_outdated(const struct pool *p, const struct driver_conn *c, int64_t now)
 {
 	return p->closed || c->broken || c->generation != p->generation ||
-	       (p->cfg.max_lifetime_s > 0 && (double)(now - c->opened_ns) > p->cfg.max_lifetime_s * 1e9);
+	       (pool_cfg(p)->max_lifetime_s > 0 && (double)(now - c->opened_ns) > pool_cfg(p)->max_lifetime_s * 1e9);
 }
 
 /* ---- opening ---- */
@@ -224,7 +224,7 @@ static bool fit(struct pool *p, struct driver_conn *c, int64_t deadline, struct 
 bool pool_none_free(const struct pool *p, enum wait_result why, struct err *err)
 {
 	(void)err_set(err, ERR_POOL_TIMEOUT, "no connection became free in time: all %lld are in use",
-		      (long long)p->cfg.max_connections);
+		      (long long)pool_cfg(p)->max_connections);
 	err->cancelled = why == WAIT_CANCELLED;
 	return false;
 }

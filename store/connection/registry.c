@@ -2,6 +2,8 @@
  * it. */
 #include "store/connection/registry.h"
 
+#include <stdio.h>
+
 #include "service/base/limits.h"
 #include "service/base/mem.h"
 
@@ -45,6 +47,7 @@ void connection_unref(struct connection *c)
 		c->sharing->destroy(c);
 		pool_unref(c->pool);
 	}
+	mutex_done(&c->hold_lock);
 	arena = c->arena;
 	arena_done(&arena);
 	mem_free(c);
@@ -69,6 +72,14 @@ bool connection_name_valid(struct str name)
 	return true;
 }
 
+const char *connection_origin_word(enum connection_origin o)
+{
+	static const char *const words[] = {
+		[CONNECTION_TOLD] = "told", [CONNECTION_DECLARED] = "declared", [CONNECTION_BUILT_IN] = "built_in"};
+
+	return words[o];
+}
+
 /* ---- errors ---- */
 
 static bool check_name(struct str name, struct err *err)
@@ -86,6 +97,12 @@ static bool not_found(struct str name, struct err *err)
 	return err_set(err, ERR_CONNECTION_NOT_FOUND, "Connection '%.*s' is not registered", STR_FMT(name));
 }
 
+static bool declared(const struct connection *c, const char *what, struct err *err)
+{
+	return err_set(err, ERR_DECLARED, "%s '%.*s' is declared in %s; change it there and reload", what,
+		       STR_FMT(c->name), c->declared_in);
+}
+
 static bool taken(struct str name, struct err *err)
 {
 	return err_set(err, ERR_CONNECTION_EXISTS, "Connection '%.*s' is already registered", STR_FMT(name));
@@ -93,20 +110,31 @@ static bool taken(struct str name, struct err *err)
 
 /* ---- connect ---- */
 
-static bool name_free(struct connection_registry *r, struct str name, struct err *err)
+/* The default that the catalog fixes is not `c`. Lock held. */
+static bool default_free(const struct connection_registry *r, const struct connection *c, struct err *err)
 {
-	bool used, full;
+	if (!r->fallback_declared || r->fallback == NULL || r->fallback == c)
+		return true;
+	return declared(r->fallback, "The default connection", err);
+}
+
+static bool name_free(struct connection_registry *r, const struct connection *c, bool make_default, struct err *err)
+{
+	bool ok;
 
 	mutex_lock(&r->lock);
-	used = map_get(&r->by_name, name) != NULL;
-	full = r->by_name.n >= LIMIT_CONNECTIONS;
+	const struct connection *old = map_get(&r->by_name, c->name);
+	if (old != NULL && old->origin == CONNECTION_DECLARED)
+		ok = declared(old, "Connection", err);
+	else if (old != NULL && !c->unnamed)
+		ok = taken(c->name, err);
+	else if (old == NULL && r->by_name.n >= LIMIT_CONNECTIONS)
+		ok = err_set(err, ERR_CONNECTION_IN_USE, "there are %d connections already; disconnect one first",
+			     LIMIT_CONNECTIONS);
+	else
+		ok = !(c->unnamed || make_default) || default_free(r, c, err);
 	mutex_unlock(&r->lock);
-	if (used)
-		return taken(name, err);
-	if (full)
-		return err_set(err, ERR_CONNECTION_IN_USE, "there are %d connections already; disconnect one first",
-			       LIMIT_CONNECTIONS);
-	return true;
+	return ok;
 }
 
 /* The contract's order: scheme, name, duplicate, then all else that is wrong with the URL. */
@@ -120,7 +148,9 @@ static bool validate(struct connection_registry *r, struct connection *c, const 
 		*err = url_err;
 		return false;
 	}
-	if (!c->unnamed && (!check_name(c->name, err) || !name_free(r, c->name, err)))
+	if (!c->unnamed && !check_name(c->name, err))
+		return false;
+	if (c->origin == CONNECTION_TOLD && !name_free(r, c, o->make_default, err))
 		return false;
 	if (!url_ok) {
 		*err = url_err;
@@ -140,8 +170,7 @@ static bool failed(const struct connection *c, struct err *err)
 	return false;
 }
 
-/* Opens one connection: proves the URL, and finds out the file and the server's version. */
-static bool prove(struct connection *c, int64_t deadline, struct err *err)
+bool connection_prove(struct connection *c, int64_t deadline, struct err *err)
 {
 	struct lease lease = {0};
 
@@ -151,15 +180,18 @@ static bool prove(struct connection *c, int64_t deadline, struct err *err)
 	return true;
 }
 
-bool connection_open(struct connection_registry *r, const struct connect_options *o, int64_t deadline,
-		     struct connection **ret, struct err *err)
+bool connection_create(struct connection_registry *r, const struct connect_options *o, struct connection **ret,
+		       struct err *err)
 {
 	struct connection *c = mem_alloc(sizeof(*c));
 
 	c->refs = 1;
 	arena_init(&c->arena);
+	mutex_init(&c->hold_lock);
 	c->unnamed = o->name.p == NULL;
-	c->implicit = o->implicit;
+	c->origin = o->origin;
+	if (o->declared_in != NULL)
+		c->declared_in = arena_strz(&c->arena, str_z(o->declared_in));
 	c->identity_map = o->identity_map;
 	c->name = c->unnamed ? STR(UNNAMED) : arena_str(&c->arena, o->name);
 	if (!validate(r, c, o, err))
@@ -172,8 +204,6 @@ bool connection_open(struct connection_registry *r, const struct connect_options
 	}
 	c->sharing = r->sharing;
 	c->sharing->create(c);
-	if (!prove(c, deadline, err))
-		goto fail;
 	*ret = c;
 	return true;
 fail:
@@ -181,24 +211,115 @@ fail:
 	return false;
 }
 
+bool connection_open(struct connection_registry *r, const struct connect_options *o, int64_t deadline,
+		     struct connection **ret, struct err *err)
+{
+	struct connection *c;
+
+	if (!connection_create(r, o, &c, err))
+		return false;
+	if (connection_prove(c, deadline, err)) {
+		*ret = c;
+		return true;
+	}
+	connection_unref(c);
+	return false;
+}
+
+/* ---- publishing ---- */
+
+/* Lock held. The reference of what was there goes to the caller. */
+static struct connection *publish(struct connection_registry *r, struct connection *c, bool make_default)
+{
+	struct connection *old = map_remove(&r->by_name, c->name); /* whose memory the key was */
+
+	c->uid = r->next_uid++;
+	r->changes++;
+	(void)map_put(&r->by_name, c->name, connection_ref(c));
+	if (make_default || (old != NULL && r->fallback == old))
+		r->fallback = c;
+	return old;
+}
+
 bool connection_register(struct connection_registry *r, struct connection *c, const struct connect_options *o,
 			 struct connection **ret_replaced, struct err *err)
 {
-	struct connection *old;
+	const bool make_default = c->unnamed || o->make_default;
+	const struct connection *old;
+	bool ok = true;
 
 	mutex_lock(&r->lock);
 	old = map_get(&r->by_name, c->name);
-	if (old != NULL && !c->unnamed) {
-		mutex_unlock(&r->lock);
-		return taken(c->name, err);
-	}
-	c->uid = r->next_uid++;
-	(void)map_put(&r->by_name, c->name, connection_ref(c));
-	if (c->unnamed || o->make_default || (old != NULL && r->fallback == old))
-		r->fallback = c;
+	if (old != NULL && old->origin == CONNECTION_DECLARED)
+		ok = declared(old, "Connection", err);
+	else if (old != NULL && !c->unnamed)
+		ok = taken(c->name, err);
+	else if (make_default)
+		ok = default_free(r, c, err);
+	if (ok)
+		*ret_replaced = publish(r, c, make_default);
 	mutex_unlock(&r->lock);
-	*ret_replaced = old;
-	return true;
+	return ok;
+}
+
+void connection_declare(struct connection_registry *r, struct connection *c, struct connection **ret_replaced)
+{
+	mutex_lock(&r->lock);
+	*ret_replaced = publish(r, c, false);
+	mutex_unlock(&r->lock);
+}
+
+struct connection *connection_undeclare(struct connection_registry *r, struct connection *c)
+{
+	struct connection *out = NULL;
+
+	mutex_lock(&r->lock);
+	if (map_get(&r->by_name, c->name) == c) {
+		out = map_remove(&r->by_name, c->name);
+		r->changes++;
+		if (r->fallback == c) {
+			r->fallback = NULL;
+			r->fallback_declared = false;
+		}
+	}
+	mutex_unlock(&r->lock);
+	return out;
+}
+
+void connection_declare_default(struct connection_registry *r, struct connection *c)
+{
+	mutex_lock(&r->lock);
+	if (c != NULL && map_get(&r->by_name, c->name) == c)
+		r->fallback = c;
+	r->fallback_declared = c != NULL && r->fallback == c;
+	mutex_unlock(&r->lock);
+}
+
+/* ---- not served yet ---- */
+
+void connection_hold(struct connection *c, const char *why)
+{
+	mutex_lock(&c->hold_lock);
+	(void)snprintf(c->hold_why, sizeof(c->hold_why), "%s", why);
+	mutex_unlock(&c->hold_lock);
+	__atomic_store_n(&c->held, 1, __ATOMIC_RELEASE);
+}
+
+void connection_unhold(struct connection *c)
+{
+	__atomic_store_n(&c->held, 0, __ATOMIC_RELEASE);
+}
+
+bool connection_available(struct connection *c, struct err *err)
+{
+	if (__builtin_expect(__atomic_load_n(&c->held, __ATOMIC_ACQUIRE) == 0, 1))
+		return true;
+	mutex_lock(&c->hold_lock);
+	(void)err_set(err, ERR_DATABASE_UNAVAILABLE, "connection '%.*s' is not served yet: %s", STR_FMT(c->name),
+		      c->hold_why);
+	mutex_unlock(&c->hold_lock);
+	err->outcome = ERR_OUTCOME_NOT_STARTED;
+	return false;
 }
 
 /* ---- look-up ---- */
@@ -242,32 +363,44 @@ bool connection_get_default(struct connection_registry *r, struct connection **r
 bool connection_set_default(struct connection_registry *r, struct str name, struct err *err)
 {
 	struct connection *c;
+	bool ok;
 
 	if (!check_name(name, err))
 		return false;
 	mutex_lock(&r->lock);
 	c = map_get(&r->by_name, name);
-	if (c != NULL)
+	ok = c == NULL ? not_found(name, err) : default_free(r, c, err);
+	if (ok && r->fallback != c) {
 		r->fallback = c;
+		r->changes++;
+	}
 	mutex_unlock(&r->lock);
-	return c != NULL || not_found(name, err);
+	return ok;
 }
 
 bool connection_remove(struct connection_registry *r, struct str name, struct connection **ret, struct err *err)
 {
 	struct connection *c;
+	bool ok;
 
 	if (!check_name(name, err))
 		return false;
 	mutex_lock(&r->lock);
-	c = map_remove(&r->by_name, name);
-	if (c != NULL && r->fallback == c)
-		r->fallback = NULL;
+	c = map_get(&r->by_name, name);
+	if (c == NULL) {
+		ok = not_found(name, err);
+	} else if (c->origin == CONNECTION_DECLARED) {
+		ok = declared(c, "Connection", err);
+	} else {
+		(void)map_remove(&r->by_name, name);
+		r->changes++;
+		if (r->fallback == c)
+			r->fallback = NULL;
+		*ret = c;
+		ok = true;
+	}
 	mutex_unlock(&r->lock);
-	if (c == NULL)
-		return not_found(name, err);
-	*ret = c;
-	return true;
+	return ok;
 }
 
 /* ---- all of them ---- */
@@ -305,15 +438,20 @@ size_t connection_list(struct connection_registry *r, struct arena *a, struct co
 	return n;
 }
 
-size_t connection_take_all(struct connection_registry *r, struct arena *a, struct connection ***ret)
+size_t connection_replace_all(struct connection_registry *r, struct arena *a, const struct connection_set *fresh,
+			      struct connection ***ret)
 {
 	size_t n;
 
 	mutex_lock(&r->lock);
 	n = collect(r, a, ret);
+	r->changes++;
 	map_done(&r->by_name);
 	map_init(&r->by_name);
-	r->fallback = NULL;
+	for (size_t i = 0; i < fresh->n; i++)
+		(void)publish(r, fresh->list[i], false);
+	r->fallback_declared = r->fallback_declared && fresh->fallback != NULL;
+	r->fallback = fresh->fallback;
 	mutex_unlock(&r->lock);
 	return n;
 }

@@ -9,6 +9,10 @@
 /* A named connection: immutable but for counters; reference-counted; lives while a request, session or transaction uses
  * it. */
 #define CONNECTION_ERROR_CLASSES 18
+#define HOLD_WHY 512
+
+/* Where a connection comes from: the catalog, a call, or the setting default_url. */
+enum connection_origin { CONNECTION_TOLD, CONNECTION_DECLARED, CONNECTION_BUILT_IN };
 
 struct lane_set;   /* store/exec/lane.h */
 struct reader_set; /* store/exec/reader.h */
@@ -25,7 +29,8 @@ struct connection {
 	struct reader_set *readers;               /* owned: the connections that reads of one loop turn share */
 	const struct connection_sharing *sharing; /* who made them */
 	bool identity_map;
-	bool implicit;                      /* the built-in default: the first unnamed connect replaces it */
+	enum connection_origin origin;
+	const char *declared_in;            /* the catalog's file, when declared; in the arena */
 	bool unnamed;                       /* made by an unnamed connect */
 	uint64_t uid;                       /* unique in the process: a new connect under the same name has another */
 	uint64_t schema_epoch;              /* atomic; bumped by DDL: identity maps older than this are stale */
@@ -33,6 +38,9 @@ struct connection {
 	uint64_t n_errors[CONNECTION_ERROR_CLASSES]; /* atomic; failed statements by SQLSTATE class, see
 							connection_error_class */
 	int closed;                                  /* atomic: disconnected or reset; sessions on it have expired */
+	int held;                                    /* atomic: not served (yet); hold_why says why */
+	struct mutex hold_lock;                      /* of hold_why */
+	char hold_why[HOLD_WHY];                     /* for clients; without secrets */
 };
 
 struct connect_options {
@@ -40,7 +48,8 @@ struct connect_options {
 	struct str name; /* STR_NONE: unnamed */
 	bool make_default;
 	bool identity_map;
-	bool implicit;
+	enum connection_origin origin;
+	const char *declared_in; /* file of the catalog that declares it; borrowed for the call */
 	struct pool_config pool;
 };
 
@@ -55,7 +64,16 @@ struct connection_registry {
 	struct mutex lock;
 	struct map by_name;          /* -> struct connection, one reference each */
 	struct connection *fallback; /* the default; borrowed from by_name, may be NULL */
+	bool fallback_declared;      /* the catalog says which it is */
 	uint64_t next_uid;
+	uint64_t changes; /* of names and of the default, counted */
+};
+
+/* Borrowed connections, and which of them is the default (NULL: none). */
+struct connection_set {
+	struct connection *const *list;
+	size_t n;
+	struct connection *fallback;
 };
 
 void connection_registry_init(struct connection_registry *r, const struct connection_sharing *sharing);
@@ -64,8 +82,14 @@ void connection_registry_done(struct connection_registry *r);
 struct connection *connection_ref(struct connection *c);
 void connection_unref(struct connection *c);
 
-/* Validates in the contract's order (scheme, name, duplicate, search path), opens one connection to prove that it
- * works, and answers it unregistered: connection_register publishes. Parks. *ret: a new reference. */
+/* Validates in the contract's order (scheme, name, duplicate but for what is declared or built in, search path) and
+ * answers the connection unregistered: nothing has been opened. *ret: a new reference. ERR_DECLARED for a name, or a
+ * default, that the catalog has. */
+bool connection_create(struct connection_registry *r, const struct connect_options *o, struct connection **ret,
+		       struct err *err) MUST_CHECK;
+/* Opens one connection to its database: proves the URL, and finds out the file and the server's version. Parks. */
+bool connection_prove(struct connection *c, int64_t deadline, struct err *err) MUST_CHECK;
+/* Creates and proves: connection_register publishes. Parks. *ret: a new reference. */
 bool connection_open(struct connection_registry *r, const struct connect_options *o, int64_t deadline,
 		     struct connection **ret, struct err *err) MUST_CHECK;
 /* Publishes (taking a reference of its own); ERR_CONNECTION_EXISTS on a lost race. A replaced unnamed one is answered
@@ -73,13 +97,31 @@ bool connection_open(struct connection_registry *r, const struct connect_options
 bool connection_register(struct connection_registry *r, struct connection *c, const struct connect_options *o,
 			 struct connection **ret_replaced, struct err *err) MUST_CHECK;
 
+/* Publishes what the catalog declares (or the built-in default), in place of whatever has its name. *ret_replaced as
+ * above. */
+void connection_declare(struct connection_registry *r, struct connection *c, struct connection **ret_replaced);
+/* Takes a declared connection out, for the catalog does not have it any more; NULL when it is another one by now. The
+ * registry's reference goes to the caller. */
+struct connection *connection_undeclare(struct connection_registry *r, struct connection *c);
+/* The catalog's default: NULL: it has none, and calls may choose. c must be registered, else nothing happens. */
+void connection_declare_default(struct connection_registry *r, struct connection *c);
+
+/* Serves nothing until connection_unhold: what needs it is refused with ERR_DATABASE_UNAVAILABLE and `why`. Any thread.
+ */
+void connection_hold(struct connection *c, const char *why);
+void connection_unhold(struct connection *c);
+/* False while it is held. */
+bool connection_available(struct connection *c, struct err *err) MUST_CHECK;
+
 /* By name; a new reference. ERR_CONNECTION_NOT_FOUND, ERR_INVALID_CONNECTION_NAME. */
 bool connection_get(struct connection_registry *r, struct str name, struct connection **ret,
 		    struct err *err) MUST_CHECK;
 /* The default; ERR_NO_DEFAULT_CONNECTION. */
 bool connection_get_default(struct connection_registry *r, struct connection **ret, struct err *err) MUST_CHECK;
+/* ERR_CONNECTION_NOT_FOUND, ERR_DECLARED when the catalog says that it is another. */
 bool connection_set_default(struct connection_registry *r, struct str name, struct err *err) MUST_CHECK;
-/* Takes it out of the registry; the registry's reference goes to the caller, who closes it (connection_close). */
+/* Takes a told or built-in one (else ERR_DECLARED) out of the registry; the registry's reference goes to the caller,
+ * who closes it (connection_close). */
 bool connection_remove(struct connection_registry *r, struct str name, struct connection **ret,
 		       struct err *err) MUST_CHECK;
 /* No new leases; pooled connections close. */
@@ -87,10 +129,14 @@ void connection_close(struct connection *c);
 /* All of them, sorted by name, each a new reference, in the arena; *ret_default may be NULL. */
 size_t connection_list(struct connection_registry *r, struct arena *a, struct connection ***ret,
 		       struct str *ret_default);
-/* Takes everything out (reset); references go to the caller. */
-size_t connection_take_all(struct connection_registry *r, struct arena *a, struct connection ***ret);
+/* Takes everything out (reset) and puts what stands in its place, taking references of its own. References of what was
+ * there go to the caller. */
+size_t connection_replace_all(struct connection_registry *r, struct arena *a, const struct connection_set *fresh,
+			      struct connection ***ret);
 
 bool connection_name_valid(struct str name);
+/* "told", "declared", "built_in"; static. */
+const char *connection_origin_word(enum connection_origin o);
 
 /* Counts a failed statement; sqlstate "" when the database gave none. Any thread. */
 void connection_count_error(struct connection *c, const char *sqlstate);

@@ -34,18 +34,22 @@ struct driver_db;
 struct driver_conn {
 	const struct driver *driver;
 	struct driver_db *db;
-	bool broken;                  /* never to be reused: the pool closes it */
-	int64_t opened_ns;            /* monotonic */
-	int64_t idle_since_ns;        /* set by the pool */
-	uint64_t generation;          /* of the pool when it was opened; older ones are replaced */
+	bool broken;           /* never to be reused: the pool closes it */
+	int64_t opened_ns;     /* monotonic */
+	int64_t idle_since_ns; /* set by the pool */
+	uint64_t generation;   /* of the pool when it was opened; older ones are replaced */
+	int64_t since_ns;      /* when what its user waits for began: others' locks are waited for so long after it */
 	int64_t statement_timeout_ns; /* 0: none but the request's deadline */
+	int64_t request_deadline_ns;  /* set before each prepare: its request's own end, whatever the statement's is */
+	bool unreplicated;            /* PostgreSQL: the last commit's wait for a standby was cancelled */
 	bool session_dirty;           /* raw SQL ran: `reset` before the next lease */
 	struct driver_conn *next;     /* the pool's list */
 	uint64_t cache_hits, cache_misses;
 	/* Top-level transactions that have ended on this connection, whoever's SQL ended them; never reset. Counted
 	 * after every statement: on PostgreSQL by the command tag (COMMIT; ROLLBACK when the connection is idle then,
 	 * so not ROLLBACK TO), on SQLite when sqlite3_get_autocommit has turned from 0 to 1 (rolled back when the
-	 * rollback hook fired, else committed). */
+	 * rollback hook fired, else committed). COMMIT AND CHAIN and ROLLBACK AND CHAIN count, though the next one is
+	 * open then; PREPARE TRANSACTION counts as both: what will become of it is not known. */
 	uint64_t n_commits, n_rollbacks;
 };
 
@@ -172,6 +176,9 @@ struct driver {
 	 * it writes. */
 	bool (*begin)(struct driver_conn *c, enum tx_isolation iso, bool read_only, int64_t deadline_ns,
 		      struct err *err) MUST_CHECK;
+	/* The same for one that will write, after reading or not: what others lock is waited for now, while nothing has
+	 * been read yet that they may change. NULL: begin will do. */
+	bool (*begin_write)(struct driver_conn *c, int64_t deadline_ns, struct err *err) MUST_CHECK;
 	bool (*commit)(struct driver_conn *c, int64_t deadline_ns, struct err *err) MUST_CHECK;
 	/* Rolls back whatever is open; never leaves a transaction open (marks the connection broken instead). Shielded.
 	 */
@@ -210,6 +217,8 @@ struct driver {
 	 * NULL. */
 	void (*migrate_end)(struct driver_conn *c);
 
+	/* Does somebody outside this process hold a lock that its writers wait for? Any thread. NULL: no such locks. */
+	bool (*locked_out)(struct driver_db *db);
 	/* The turn that a lease takes before it writes; borrowed for the db's life. NULL member: writers need none. */
 	struct turn *(*writer_turn)(struct driver_db *db);
 };

@@ -3,6 +3,7 @@
 #include "store/exec/exec.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "service/base/clock.h"
@@ -37,6 +38,7 @@ void exec_begin(struct exec *x, const struct route *r, int64_t deadline, bool at
 	memset(x, 0, sizeof(*x));
 	x->route = r;
 	x->deadline = deadline;
+	x->since_ns = r->since_ns != 0 ? r->since_ns : clock_mono_ns();
 	x->atomic = atomic;
 }
 
@@ -67,9 +69,14 @@ static bool open_unit(struct exec *x, struct driver_conn *c, struct err *err)
 	if (x->route->tx != NULL) {
 		if (!c->driver->simple(c, STR("SAVEPOINT " SAVEPOINT), deadline, err))
 			return false;
+	} else if (c->driver->begin_write != NULL && !x->reads_only) {
+		if (!c->driver->begin_write(c, deadline, err))
+			return false;
 	} else if (!c->driver->begin(c, TX_ISO_DEFAULT, false, deadline, err)) {
 		return false;
 	}
+	x->n_commits = c->n_commits;
+	x->n_rollbacks = c->n_rollbacks;
 	x->started = true;
 	return true;
 }
@@ -95,6 +102,7 @@ static bool acquire(struct exec *x, enum lease_mode mode, struct driver_conn **r
 		return false;
 	}
 	*ret = l->conn;
+	l->conn->since_ns = x->since_ns;
 	return open_unit(x, l->conn, err);
 }
 
@@ -161,6 +169,8 @@ static bool run_on(struct run *r, struct driver_conn *c, struct err *err)
 	bool ok = true;
 
 	memset(r->result, 0, sizeof(*r->result));
+	c->request_deadline_ns = r->x->deadline;
+	c->since_ns = r->x->since_ns;
 	if (!driver->prepare(c, r->s, deadline, &cur, err))
 		return false;
 	/* Raw SQL shows only now that it writes; it has not stepped yet, so on SQLite it holds no snapshot of its own
@@ -176,26 +186,57 @@ static bool run_on(struct run *r, struct driver_conn *c, struct err *err)
 		r->result->affected = cur->affected;
 		r->result->last_insert_id = cur->last_insert_id;
 		r->result->read_only = cur->read_only;
+		r->result->only_read = cur->read_only && cur->n_columns > 0;
 	}
 	driver->finish(cur);
 	return ok;
 }
 
-/* A raw statement may begin or end transactions, which only a managed one survives. */
-static bool check_transaction(struct exec *x, struct driver_conn *c, struct err *err)
+/* A client's statement has ended the transaction that its unit runs in. What became of it is the engine's word. */
+static bool ended_unit(struct exec *x, const struct driver_conn *c, struct err *err)
+{
+	const bool committed = c->n_commits != x->n_commits, rolled_back = c->n_rollbacks != x->n_rollbacks;
+	const enum err_outcome outcome = committed && rolled_back ? ERR_OUTCOME_UNKNOWN
+					 : committed              ? ERR_OUTCOME_COMMITTED
+								  : ERR_OUTCOME_ROLLED_BACK;
+	static const char *const states[] = {[ERR_OUTCOME_UNKNOWN] = "unknown",
+					     [ERR_OUTCOME_COMMITTED] = "committed",
+					     [ERR_OUTCOME_ROLLED_BACK] = "rolled_back"};
+
+	x->started = false;
+	if (x->route->tx != NULL) {
+		(void)err_set(err, ERR_TRANSACTION_ENDED,
+			      "the statement ended the transaction that the request runs in");
+		(void)snprintf(err->state, sizeof(err->state), "%s", states[outcome]);
+	} else {
+		(void)err_set(
+			err, ERR_SQL_ERROR,
+			"the statement ended the transaction that its unit runs in, with all that came before it");
+	}
+	err->outcome = outcome;
+	return false;
+}
+
+/* A raw statement may begin or end transactions. A managed one follows it; a unit that is to be one whole cannot. `ok`:
+ * whether the statement succeeded; if not, *err tells why and keeps its words. */
+static bool check_transaction(struct exec *x, struct driver_conn *c, bool ok, struct err *err)
 {
 	const enum tx_state state = c->driver->tx_state(c);
+	struct err later;
 
-	if (x->route->tx != NULL || state == TX_STATE_UNKNOWN)
+	if (state == TX_STATE_UNKNOWN)
 		return true;
-	if (x->atomic) {
-		if (state != TX_STATE_NONE)
+	if (x->atomic && x->started) {
+		if (state != TX_STATE_NONE && c->n_commits == x->n_commits && c->n_rollbacks == x->n_rollbacks)
 			return true;
-		x->started = false;
-		return err_set(err, ERR_SQL_ERROR, "the statement ended the transaction that its unit runs in");
+		(void)ended_unit(x, c, ok ? err : &later);
+		if (!ok)
+			err->outcome = later.outcome;
+		return false;
 	}
-	if (state == TX_STATE_NONE)
+	if (x->route->tx != NULL || state == TX_STATE_NONE)
 		return true;
+	err = ok ? err : &later;
 	c->driver->rollback(c);
 	(void)err_set(err, ERR_SQL_ERROR,
 		      "the statement left a transaction open, which was rolled back: use POST /v1/transactions");
@@ -239,13 +280,9 @@ static bool run_once(struct run *r, struct err *err)
 	started = ok;
 	if (ok)
 		ok = run_on(r, c, err);
-	if (r->s->raw && started) {
-		struct err later;
-
-		/* after a failure, too: it may have ended the transaction on its way */
-		if (!check_transaction(r->x, c, ok ? err : &later))
-			ok = false;
-	}
+	/* after a failure, too: it may have ended the transaction on its way */
+	if (r->s->raw && started && !check_transaction(r->x, c, ok, err))
+		ok = false;
 	book(r, from, sink_ns);
 	return ok;
 }

@@ -16,6 +16,7 @@ struct route {
 	struct connection *conn; /* owned reference */
 	struct session *session; /* entered; NULL: none */
 	struct tx *tx;           /* entered; NULL: none */
+	int64_t since_ns;        /* when its request began; 0: with its unit of work */
 };
 
 /* Gets rows; values are valid during the call only. false: *err is set and the statement is ended. */
@@ -32,6 +33,7 @@ struct exec_result {
 	int64_t affected;
 	int64_t last_insert_id; /* SQLite; 0: none */
 	bool read_only;
+	bool only_read; /* the database says that it wrote nothing, and it was no statement about transactions */
 };
 
 /* Lanes and readers, for connection_registry_init. */
@@ -44,9 +46,12 @@ extern const struct connection_sharing exec_sharing;
 struct exec {
 	const struct route *route;
 	int64_t deadline;   /* monotonic */
+	int64_t since_ns;   /* for driver_conn.since_ns */
 	struct lease lease; /* own lease, when the route has no transaction */
 	bool atomic;        /* BEGIN before the first statement (own lease), or a savepoint inside a transaction */
+	bool reads_only;    /* of an atomic one: nothing in it will write. Set behind exec_begin by who knows */
 	bool started;
+	uint64_t n_commits, n_rollbacks; /* the connection's counts when an atomic unit began */
 	struct driver_conn *loading; /* a load runs there */
 	int64_t db_ns;               /* time spent below exec */
 	int64_t lease_ns;            /* of it, waiting for a connection */

@@ -1,6 +1,7 @@
 /* The current set behind one short lock; a set itself is never changed, so readers only need a reference. */
 #include "store/schema/schema_registry.h"
 
+#include "service/base/mem.h"
 #include "store/schema/schema_json.h"
 
 #include "service/base/banned.h"
@@ -9,14 +10,51 @@ void schema_registry_init(struct schema_registry *r)
 {
 	mutex_init(&r->lock);
 	r->generation = 0;
+	r->declared = NULL;
 	r->current = schema_empty();
 }
 
 void schema_registry_done(struct schema_registry *r)
 {
 	schema_unref(r->current);
+	schema_declared_destroy(r->declared);
 	r->current = NULL;
+	r->declared = NULL;
 	mutex_done(&r->lock);
+}
+
+struct schema_declared *schema_declared_create(struct schema *s)
+{
+	struct schema_declared *d = mem_alloc(sizeof(*d));
+
+	d->schema = s;
+	arena_init(&d->arena);
+	return d;
+}
+
+void schema_declared_destroy(struct schema_declared *d)
+{
+	struct arena arena;
+
+	if (d == NULL)
+		return;
+	schema_unref(d->schema);
+	arena = d->arena;
+	arena_done(&arena);
+	mem_free(d);
+}
+
+static const char *file_of(const struct schema_declared *d, struct str model)
+{
+	const struct model *m = d != NULL ? schema_model(d->schema, model) : NULL;
+
+	return m != NULL ? d->files[m - d->schema->models] : NULL;
+}
+
+static bool declared(const struct schema_registry *r, struct str model, struct err *err)
+{
+	return err_set(err, ERR_DECLARED, "model \"%.*s\" is declared in %s; change it there and reload",
+		       STR_FMT(model), file_of(r->declared, model));
 }
 
 struct schema *schema_registry_get(struct schema_registry *r)
@@ -29,12 +67,112 @@ struct schema *schema_registry_get(struct schema_registry *r)
 	return s;
 }
 
-/* Takes the reference. The lock is held. */
+/* Takes the reference; nobody else has seen s yet. The lock is held. */
 static void publish(struct schema_registry *r, struct schema *s)
 {
+	for (size_t i = 0; i < s->n_models; i++)
+		(void)json_object_set_new(
+			(json_t *)(uintptr_t)s->models[i].json, "origin",
+			json_string(file_of(r->declared, s->models[i].name) != NULL ? "declared" : "told"));
 	schema_unref(r->current);
 	s->generation = ++r->generation;
 	r->current = s;
+}
+
+static struct schema *base_of(const struct schema_declared *d)
+{
+	return d != NULL ? d->schema : NULL;
+}
+
+static void decref(void *doc)
+{
+	json_decref(doc);
+}
+
+/* d with what has been told so far, but what d has itself. The lock is held. */
+static bool combine(const struct schema_registry *r, const struct schema_declared *d, struct arena *scratch,
+		    struct schema **ret, struct err *err)
+{
+	json_t *doc = json_object(), *models = json_array();
+
+	arena_on_done(scratch, decref, doc);
+	(void)json_object_set_new(doc, "models", models);
+	for (size_t i = 0; i < r->current->n_models; i++) {
+		const struct model *m = &r->current->models[i];
+
+		if (file_of(r->declared, m->name) == NULL && file_of(d, m->name) == NULL)
+			(void)json_array_append(models, (json_t *)(uintptr_t)m->json);
+	}
+	if (schema_from_json(doc, base_of(d), scratch, ret, err))
+		return true;
+	char detail[sizeof(err->detail)];
+	(void)snprintf(detail, sizeof(detail), "%.500s", err->detail);
+	return err_set(err, ERR_INVALID_SCHEMA, "a told model does not fit what is declared: %s", detail);
+}
+
+bool schema_registry_declare(struct schema_registry *r, struct schema_declared *d, struct arena *scratch,
+			     struct err *err)
+{
+	struct schema *s = NULL;
+	struct schema_declared *before = NULL;
+
+	mutex_lock(&r->lock);
+	if (combine(r, d, scratch, &s, err)) {
+		before = r->declared;
+		r->declared = d;
+		publish(r, s);
+	}
+	mutex_unlock(&r->lock);
+	schema_declared_destroy(before);
+	return s != NULL;
+}
+
+bool schema_registry_try(struct schema_registry *r, const struct schema_declared *d, struct arena *scratch,
+			 struct schema **ret, struct err *err)
+{
+	struct schema *s = NULL;
+
+	mutex_lock(&r->lock);
+	bool ok = combine(r, d, scratch, &s, err);
+	mutex_unlock(&r->lock);
+	if (ok && ret != NULL)
+		*ret = s;
+	else
+		schema_unref(s);
+	return ok;
+}
+
+struct str schema_registry_file(struct schema_registry *r, struct str model, struct arena *a)
+{
+	mutex_lock(&r->lock);
+	const char *file = file_of(r->declared, model);
+	struct str copy = file != NULL ? arena_str(a, str_z(file)) : STR_NONE;
+	mutex_unlock(&r->lock);
+	return copy;
+}
+
+/* No model of the document is one that is declared. The lock is held. */
+static bool all_told(const struct schema_registry *r, const json_t *doc, struct arena *scratch, struct err *err)
+{
+	const json_t *payload = json_object_get(doc, "payload"), *models, *m;
+	const char *at = payload != NULL ? "/payload/models" : "/models";
+	size_t i;
+
+	if (r->declared == NULL)
+		return true;
+	models = json_object_get(payload != NULL ? payload : doc, "models");
+	json_array_foreach(models, i, m)
+	{
+		const json_t *name = json_object_get(m, "model_name");
+
+		if (!json_is_string(name) || file_of(r->declared, json_str(name)) == NULL)
+			continue;
+		(void)declared(r, json_str(name), err);
+		(void)snprintf(err->pointer, sizeof(err->pointer), "%s", json_pointer_index(scratch, at, i));
+		err->has_pointer = true;
+		return false;
+	}
+	return true;
 }
 
 bool schema_registry_apply(struct schema_registry *r, const json_t *doc, const struct schema_change *how,
@@ -44,8 +182,8 @@ bool schema_registry_apply(struct schema_registry *r, const json_t *doc, const s
 	struct schema *s = NULL;
 
 	mutex_lock(&r->lock);
-	from.base = how->replace_all ? NULL : r->current;
-	if (schema_from_source(doc, &from, scratch, &s, err)) {
+	from.base = how->replace_all ? base_of(r->declared) : r->current;
+	if (all_told(r, doc, scratch, err) && schema_from_source(doc, &from, scratch, &s, err)) {
 		publish(r, s);
 		*ret = schema_ref(s);
 	}
@@ -58,17 +196,23 @@ bool schema_registry_remove(struct schema_registry *r, struct str model, struct 
 	struct schema *s = NULL;
 
 	mutex_lock(&r->lock);
-	if (schema_without(r->current, model, scratch, &s, err))
+	if (file_of(r->declared, model) != NULL)
+		(void)declared(r, model, err);
+	else if (schema_without(r->current, model, scratch, &s, err))
 		publish(r, s);
 	mutex_unlock(&r->lock);
 	return s != NULL;
 }
 
-void schema_registry_clear(struct schema_registry *r)
+bool schema_registry_clear(struct schema_registry *r, struct arena *scratch, struct err *err)
 {
-	struct schema *empty = schema_empty();
+	struct schema *s = NULL;
+	json_t *nothing = json_pack("{s:[]}", "models");
 
+	arena_on_done(scratch, decref, nothing);
 	mutex_lock(&r->lock);
-	publish(r, empty);
+	if (schema_from_json(nothing, base_of(r->declared), scratch, &s, err))
+		publish(r, s);
 	mutex_unlock(&r->lock);
+	return s != NULL;
 }

@@ -1,13 +1,24 @@
-/* The process's registered models: an immutable snapshot that is swapped whole. */
+/*
+ * The process's registered models: an immutable snapshot that is swapped whole. Some are declared in the catalog: calls
+ * neither change nor remove these; the others are told.
+ */
 #ifndef FERROD_STORE_SCHEMA_SCHEMA_REGISTRY_H
 #define FERROD_STORE_SCHEMA_SCHEMA_REGISTRY_H
 
 #include "service/base/mutex.h"
 #include "store/schema/schema.h"
 
+/* What the catalog declares; immutable once it is the registry's. */
+struct schema_declared {
+	struct schema *schema;    /* owned reference */
+	const char *const *files; /* where each of its models is declared; in the arena */
+	struct arena arena;
+};
+
 struct schema_registry {
 	struct mutex lock;
-	struct schema *current; /* owned reference */
+	struct schema *current;           /* owned reference */
+	struct schema_declared *declared; /* owned; NULL: nothing is */
 	uint64_t generation;
 };
 
@@ -17,16 +28,33 @@ void schema_registry_done(struct schema_registry *r);
 /* A new reference to the current set (never NULL: the empty set at first). Any thread, never parks. */
 struct schema *schema_registry_get(struct schema_registry *r);
 
+/* A new one, which takes the reference of s; its owner fills in `files`. */
+struct schema_declared *schema_declared_create(struct schema *s);
+/* NULL is fine. */
+void schema_declared_destroy(struct schema_declared *d);
+
+/* Puts d (NULL: nothing is declared) in place of what was declared and publishes it together with the told models, but
+ * those whose names it has now. Takes d when it succeeds. ERR_INVALID_SCHEMA when a told model does not fit d. */
+bool schema_registry_declare(struct schema_registry *r, struct schema_declared *d, struct arena *scratch,
+			     struct err *err) MUST_CHECK;
+/* The same without publishing: would it fit? *ret (may be NULL): a new reference to the set that it would make. */
+bool schema_registry_try(struct schema_registry *r, const struct schema_declared *d, struct arena *scratch,
+			 struct schema **ret, struct err *err) MUST_CHECK;
+/* The file that declares the model of the current set, in the arena; STR_NONE: it is told. */
+struct str schema_registry_file(struct schema_registry *r, struct str model, struct arena *a);
+
 struct schema_change {
 	bool replace_all; /* PUT, else POST */
 	bool may_sql;     /* of schema_source */
 };
 /* What schema_from_source does, applied to the current set and published in one step under the lock. *ret: a new
- * reference to what was published. */
+ * reference to what was published. replace_all: of the told ones. ERR_DECLARED. */
 bool schema_registry_apply(struct schema_registry *r, const json_t *doc, const struct schema_change *how,
 			   struct arena *scratch, struct schema **ret, struct err *err) MUST_CHECK;
+/* ERR_MODEL_NOT_FOUND, ERR_DECLARED, ERR_INVALID_SCHEMA. */
 bool schema_registry_remove(struct schema_registry *r, struct str model, struct arena *scratch,
 			    struct err *err) MUST_CHECK;
-void schema_registry_clear(struct schema_registry *r);
+/* Every told one. */
+bool schema_registry_clear(struct schema_registry *r, struct arena *scratch, struct err *err) MUST_CHECK;
 
 #endif

@@ -1,4 +1,5 @@
 /* Where a request's SQL runs: transaction, then `using`, then session, then the default connection. */
+#include "service/base/clock.h"
 #include "service/base/map.h"
 #include "store/store.h"
 
@@ -22,7 +23,7 @@ static bool by_transaction(struct store *s, const struct route_request *q, struc
 
 bool route_resolve(struct store *s, const struct route_request *q, struct route *ret, struct err *err)
 {
-	struct route r = {0};
+	struct route r = {.since_ns = clock_mono_ns()};
 	bool ok = true;
 
 	if (q->session_id.p != NULL) {
@@ -39,6 +40,7 @@ bool route_resolve(struct store *s, const struct route_request *q, struct route 
 		ok = connection_get(&s->connections, q->using, &r.conn, err);
 	else if (ok)
 		ok = connection_get_default(&s->connections, &r.conn, err);
+	ok = ok && connection_available(r.conn, err);
 	if (!ok) {
 		route_release(s, &r);
 		return false;

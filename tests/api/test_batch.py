@@ -478,3 +478,41 @@ def test_all_is_said_in_the_path(db):
     batch(db, {"op": "update", "query": query(db), "set": {"age": 5}}, status=422)
     answer = db.client.post("/v1/batch?all=true", {"using": db.name, "steps": [{"op": "update", "query": query(db), "set": {"age": 5}}]})
     assert answer.expect(200).json()["results"][0]["body"] == {"rows_affected": 2}
+
+
+@pytest.fixture
+def docs(conn):
+    """A model Doc with a json column."""
+    conn.client.put("/v1/models", {"models": [{"model_name": "Doc", "columns": [
+        {"name": "id", "logical_type": "integer", "primary_key": True},
+        {"name": "body", "logical_type": "json", "nullable": True},
+        {"name": "note", "logical_type": "string", "nullable": True}]}]}).expect(200)
+    conn.client.post("/v1/create-tables", {"using": conn.name}).expect(200)
+    return conn
+
+
+def test_a_reference_inside_a_document_is_the_clients_own(docs):
+    """JSON schemas and OpenAPI documents are full of "$ref": only a whole value is a reference of ours."""
+    schema = {"type": "object", "items": [{"$ref": "#/definitions/x"}], "more": {"a": {"$ref": 5}}, "value": {"$ref": "first.id"}}
+    answer = batch(docs, {"op": "create", "model": "Doc", "record": {"body": schema}, "as": "first"},
+                   {"op": "create", "model": "Doc", "records": [{"body": schema}]},
+                   {"op": "save", "model": "Doc", "pk": {"$ref": "first.id"}, "record": {"body": {"$ref": "first.body"}, "note": {"$ref": "first.body.type"}}, "as": "again"},
+                   {"op": "update", "query": {"model_name": "Doc", "where": [leaf("id", "IN", [{"$ref": "first.id"}, 99])]}, "set": {"body": schema}},
+                   {"op": "get", "model": "Doc", "pk": {"$ref": "first.id"}},
+                   {"op": "count", "query": {"model_name": "Doc", "where": [leaf("body", "==", schema)]}}).json()
+    assert [r["body"].get("body") for r in answer["results"]] == [schema, None, schema, None, schema, None]
+    assert answer["results"][2]["body"]["note"] == "object" and answer["results"][5]["body"] == {"count": 2}
+
+
+@pytest.mark.parametrize("step", [
+    {"op": "create", "model": "Doc", "record": {"body": {"$ref": 5}}},
+    {"op": "create", "model": "Doc", "record": {"note": {"$ref": None}}},
+    {"op": "get", "model": "Doc", "pk": {"$ref": ["a"]}},
+    {"op": "count", "query": {"model_name": "Doc", "where": [leaf("id", "==", {"$ref": {}})]}},
+    {"op": "sql.execute", "sql": "SELECT 1", "args": [{"$ref": True}]},
+    {"op": "create", "model": "Doc", "record": {"body": {"$ref": "#/definitions/x"}}},
+])
+def test_a_whole_value_that_only_looks_like_a_reference(docs, step):
+    answer = batch(docs, step, status=400)
+    answer.problem(400, "invalid_request")
+    assert answer.pointers()[0].startswith("/steps/0")

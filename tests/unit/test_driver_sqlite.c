@@ -620,11 +620,16 @@ static void locks_of_others_are_waited_for(void **state)
 
 		assert_ok(sql(d->a, "CREATE TABLE t(x)"));
 		assert_ok(sql(d->a, "BEGIN IMMEDIATE"));
-		from = clock_mono_ns();
+		d->b->since_ns = from = clock_mono_ns();
 		assert_err(sql(d->b, "INSERT INTO t VALUES (1)"), ERR_DATABASE_BUSY);
 		assert_true(clock_mono_ns() - from >= 150 * CLOCK_NS_PER_MS);
+		/* who began to wait with the first has waited long enough */
+		from = clock_mono_ns();
+		assert_err(sql(d->b, "INSERT INTO t VALUES (1)"), ERR_DATABASE_BUSY);
+		assert_true(clock_mono_ns() - from < 100 * CLOCK_NS_PER_MS);
+		d->b->since_ns = clock_mono_ns();
 		d->b->statement_timeout_ns = 20 * CLOCK_NS_PER_MS;
-		assert_err(sql(d->b, "INSERT INTO t VALUES (1)"), ERR_STATEMENT_TIMEOUT);
+		assert_err(sql(d->b, "INSERT INTO t VALUES (1)"), ERR_DATABASE_BUSY);
 		d->b->statement_timeout_ns = 0;
 		assert_true(lite->ping(d->b, SECONDS(5), &err));
 		lite->rollback(d->a);

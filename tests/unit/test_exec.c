@@ -364,7 +364,8 @@ static void test_savepoint_unit(void **state)
 	/* the client ends the transaction inside a unit: that is noticed, and nothing more runs in it */
 	exec_begin(&x, &r, clock_deadline(10), true);
 	assert_ok(run_on(&x, "INSERT INTO t VALUES (5)", STMT_WRITE, NULL));
-	assert_ok(run_on(&x, "COMMIT", STMT_UNKNOWN, NULL));
+	assert_err(run_on(&x, "COMMIT", STMT_UNKNOWN, NULL), ERR_TRANSACTION_ENDED);
+	assert_int_equal(err.outcome, ERR_OUTCOME_COMMITTED);
 	assert_err(run_on(&x, "INSERT INTO t VALUES (6)", STMT_WRITE, NULL), ERR_TRANSACTION_ENDED);
 	assert_ok(exec_end(&x, false, &err));
 	tx_leave(store->transactions, r.tx);

@@ -262,7 +262,7 @@ static void resetting_ends_everything(void **state)
 	struct str s = open_on("service"), tx = begin(STR_NONE, STR_NONE);
 
 	(void)state;
-	store_reset(store);
+	store_reset(store, &(struct connection_set){0});
 	refused(s, STR_NONE, STR_NONE, ERR_SESSION_EXPIRED);
 	refused(STR_NONE, tx, STR_NONE, ERR_TRANSACTION_EXPIRED);
 	refused(STR_NONE, STR_NONE, STR_NONE, ERR_NO_DEFAULT_CONNECTION);

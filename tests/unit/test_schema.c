@@ -486,7 +486,7 @@ static void test_registry(void **state UNUSED)
 	first = schema_registry_get(&r);
 	assert_int_equal(first->n_models, 1);
 	schema_unref(first);
-	schema_registry_clear(&r);
+	assert_true(schema_registry_clear(&r, &arena, &err));
 	first = schema_registry_get(&r);
 	assert_int_equal(first->n_models, 0);
 	schema_unref(first);

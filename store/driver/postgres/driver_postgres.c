@@ -129,6 +129,8 @@ static bool commit(struct driver_conn *base, int64_t deadline_ns, struct err *er
 	fiber_unshield();
 	if (ok && tag[0] == '\0')
 		base->n_commits++; /* succeeded while it was being cancelled */
+	if (base->unreplicated)
+		return pg_fail_unreplicated(c, err);
 	if (ok)
 		return strcmp(tag, "ROLLBACK") != 0 || fail_aborted(err);
 	/* Even an explicit "terminating connection" may have come after the commit was written. */

@@ -3,7 +3,8 @@
  *
  *   driver_postgres.c    the vtable: transactions, reset, ping, lists
  *   postgres_connect.c   open, close, the settings of every connection
- *   postgres_io.c        waiting, draining, cancelling
+ *   postgres_io.c        waiting, draining
+ *   postgres_cancel.c    requests to cancel a statement
  *   postgres_cursor.c    prepare, step, finish
  *   postgres_batch.c     several quick statements in one pipeline
  *   postgres_load.c      COPY FROM STDIN
@@ -47,15 +48,7 @@ struct pg_sql_facts {
 
 void pg_sql_scan(struct str sql, struct pg_sql_facts *ret);
 
-/* The right to cancel a connection's statement from any thread; outlives the connection while a request to cancel is
- * under way. */
-struct pg_cancel {
-	struct mutex lock;
-	int refs;             /* under the lock */
-	bool running;         /* a request is under way */
-	struct event *waiter; /* set when it has ended */
-	PGcancel *handle;
-};
+struct pg_cancel; /* postgres_cancel.c */
 
 struct pg_stmt {
 	struct str key; /* owned: SQL, NUL, one type letter a parameter */
@@ -99,6 +92,7 @@ struct pg_cursor {
 	bool several;     /* raw text that looks like more than one statement */
 	bool deallocates; /* raw text that may drop our prepared statements */
 	bool whole;       /* all rows arrive in one result */
+	bool divides;     /* raw text inside a transaction that may end it: tx_began says which one it was */
 	int64_t deadline;
 	size_t n_expected;    /* columns; 0: any */
 	PGresult *meta;       /* owned: holds the column names */
@@ -119,6 +113,7 @@ struct pg_conn {
 	struct pg_cursor cur;
 	struct strbuf text; /* scratch: a statement with its NUL */
 	bool loading;       /* COPY FROM STDIN runs; `text` holds rows not sent yet */
+	char tx_began[48];  /* now() before a statement that divides */
 	bool at_end;        /* the last result was the end of a statement's */
 	int n_syncs;        /* pipeline: sync points not yet answered; 0 and not in a pipeline otherwise */
 	bool guarded;       /* the server bounds each statement and each wait for a lock: postgres_batch.c */
@@ -135,6 +130,13 @@ bool pg_open(struct driver_db *db, int64_t deadline_ns, struct driver_conn **ret
 void pg_close(struct driver_conn *base);
 /* The statement that puts a session's settings where this driver needs them, in b. */
 void pg_settings_sql(const struct dsn *dsn, struct strbuf *b);
+
+/* postgres_chain.c: ROLLBACK answers alike whether it went back to a savepoint or, AND CHAIN, ended the transaction and
+ * began the next one; now() stands still in the one case only. */
+/* Before a statement that may do either: remembers now(). */
+bool pg_chain_before(struct pg_conn *c, int64_t deadline_ns, struct err *err) MUST_CHECK;
+/* After its result: counts a transaction that it has ended. */
+bool pg_chain_after(struct pg_conn *c, int64_t deadline_ns, struct err *err) MUST_CHECK;
 
 /* postgres_io.c */
 enum pg_io { PG_IO_OK, PG_IO_LOST, PG_IO_TIMEOUT, PG_IO_CANCELLED };
@@ -158,10 +160,24 @@ bool pg_simple(struct pg_conn *c, const char *sql, int64_t deadline_ns, char tag
 /* To be told how each statement ended that began inside a transaction: tag NULL when it failed. Counts the
  * transaction's end. */
 void pg_count_end(struct pg_conn *c, const char *tag);
-struct pg_cancel *pg_cancel_create(PGconn *pg);
+/* What a commit came to whose wait for a standby was cancelled: an error with an unknown outcome. Always false. */
+bool pg_fail_unreplicated(struct pg_conn *c, struct err *err);
+
+/* postgres_cancel.c */
+/* The right to cancel the connection's statement from any thread; outlives the connection while a request is under way.
+ * NULL: there is none. */
+struct pg_cancel *pg_cancel_create(PGconn *pg, const struct dsn *dsn);
 void pg_cancel_unref(struct pg_cancel *x);
+/* A pooler is, or may be, between: the number of the server's process says nothing. */
+void pg_cancel_pooled(struct pg_cancel *x);
 /* Asks the server to cancel; never waits. False: could not start. */
 bool pg_cancel_send(struct pg_cancel *x);
+/* Waits until no request is under way, for a late one would hit the next statement. False: one still is, or the last
+ * one could not be sent. Parks. */
+bool pg_cancel_settled(struct pg_cancel *x, int64_t deadline);
+/* Has the statement committed, and waits only for a synchronous standby? Asks the server itself; false: no, or nobody
+ * knows. Parks. */
+bool pg_cancel_waits_for_standby(struct pg_cancel *x, int64_t deadline);
 
 /* postgres_cursor.c */
 bool pg_prepare(struct driver_conn *base, const struct stmt *s, int64_t deadline_ns, struct cursor **ret,

@@ -150,17 +150,14 @@ static bool sqlite_open(struct driver_db *db, int64_t deadline_ns, struct driver
 	c->base.opened_ns = clock_mono_ns();
 	c->busy_timeout_ns = busy_timeout_ns();
 	c->deadline_ns = deadline_ns;
+	c->base.since_ns = c->base.opened_ns;
 	map_init(&c->by_sql);
 	if (db->is_file)
 		offload(open_job, &j);
 	else
 		open_job(&j);
 	if (j.rc != SQLITE_OK) {
-		const bool late = c->stop == SQLITE_STOP_DEADLINE;
-
 		sqlite_close(&c->base);
-		if (late)
-			return err_set(err, ERR_DATABASE_BUSY, "the database is locked by another user; try again");
 		return sqlite_open_error(j.rc, err);
 	}
 	sqlite_policy_init(c);
@@ -192,6 +189,15 @@ static bool sqlite_begin(struct driver_conn *base, enum tx_isolation iso, bool r
 	return ok;
 }
 
+/* A database that cannot be written to shows that at the first write. */
+static bool sqlite_begin_write(struct driver_conn *base, int64_t deadline_ns, struct err *err)
+{
+	struct sqlite_conn *c = sqlite_conn_of(base);
+	const bool frozen = sqlite3_db_readonly(c->h, "main") != 0;
+
+	return sqlite_run(c, frozen ? STR("BEGIN") : STR("BEGIN IMMEDIATE"), true, deadline_ns, err);
+}
+
 static bool sqlite_commit(struct driver_conn *base, int64_t deadline_ns, struct err *err)
 {
 	return sqlite_run(sqlite_conn_of(base), STR("COMMIT"), true, deadline_ns, err);
@@ -220,10 +226,14 @@ static enum tx_state sqlite_tx_state(struct driver_conn *base)
 
 static bool sqlite_ping(struct driver_conn *base, int64_t deadline_ns, struct err *err)
 {
+	struct sqlite_conn *c = sqlite_conn_of(base);
+	bool ok;
+
 	/* a lock held by another says that the database lives */
-	if (sqlite_run(sqlite_conn_of(base), STR("SELECT 1 FROM sqlite_schema LIMIT 1"), true, deadline_ns, err))
-		return true;
-	return err->code == ERR_DATABASE_BUSY;
+	c->impatient = true;
+	ok = sqlite_run(c, STR("SELECT 1 FROM sqlite_schema LIMIT 1"), true, deadline_ns, err);
+	c->impatient = false;
+	return ok || err->code == ERR_DATABASE_BUSY;
 }
 
 static bool sqlite_reset_conn(struct driver_conn *base, int64_t deadline_ns)
@@ -308,6 +318,7 @@ const struct driver driver_sqlite = {
 	.batch_drop = sqlite_batch_drop,
 	.simple = sqlite_simple,
 	.begin = sqlite_begin,
+	.begin_write = sqlite_begin_write,
 	.commit = sqlite_commit,
 	.rollback = sqlite_rollback,
 	.tx_state = sqlite_tx_state,
@@ -321,5 +332,6 @@ const struct driver driver_sqlite = {
 	.migrate_begin = sqlite_migrate_begin,
 	.migrate_check = sqlite_migrate_check,
 	.migrate_end = sqlite_migrate_end,
+	.locked_out = sqlite_db_locked_out,
 	.writer_turn = sqlite_db_turn,
 };

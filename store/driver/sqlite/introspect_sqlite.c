@@ -158,7 +158,8 @@ bool sqlite_introspect(struct driver_conn *conn, struct arena *a, int64_t deadli
 	return catalog_query(&c, str_z(tables_sql), "tT", on_table, err) &&
 	       catalog_query(&c, str_z(others_sql), "tt", on_other, err) &&
 	       catalog_query(&c, str_z(columns_sql), "ttTiTii", on_column, err) &&
-	       catalog_query(&c, str_z(indexes_sql), "ttitiTT", on_index, err) && catalog_query(&c, str_z(fks_sql), "titTTTTi", on_fk, err) &&
+	       catalog_query(&c, str_z(indexes_sql), "ttitiTT", on_index, err) &&
+	       catalog_query(&c, str_z(fks_sql), "titTTTTi", on_fk, err) &&
 	       catalog_query(&c, str_z(triggers_sql), "tT", on_trigger, err) &&
 	       catalog_query(&c, str_z(tables_sql), "tT", on_text, err);
 }

@@ -78,7 +78,7 @@ int sqlite_ahead_step(struct sqlite_stmt *st)
 	if (a->next == a->n && !a->stands && a->rc == SQLITE_ROW) {
 		arena_reset(&a->arena);
 		a->n = a->next = 0;
-		sqlite_wait_compute(st->c, fill_job, st);
+		sqlite_wait_compute(st->c, fill_job, st, &a->rc);
 	}
 	if (a->next < a->n) {
 		st->cur.row = a->rows[a->next++];

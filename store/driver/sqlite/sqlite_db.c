@@ -20,6 +20,7 @@ struct sqlite_turn {
 	ino_t ino;
 	size_t refs;
 	struct turn turn;
+	int64_t locked_ns; /* atomic; see sqlite_db_locked */
 	struct sqlite_turn *next;
 };
 
@@ -213,6 +214,34 @@ void sqlite_db_identify(struct driver_db *db)
 		db->shared_turn = t;
 	}
 	mutex_unlock(&db->lock);
+}
+
+/* Set before a connection of the db is given to anybody, and never changed. */
+static int64_t *locked_ns(struct driver_db *db)
+{
+	return db->shared_turn != NULL ? &db->shared_turn->locked_ns : &db->own_locked_ns;
+}
+
+int64_t sqlite_db_locked(struct driver_db *db, int64_t now_ns)
+{
+	int64_t since = 0;
+
+	if (__atomic_compare_exchange_n(locked_ns(db), &since, now_ns, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		return now_ns;
+	return since;
+}
+
+void sqlite_db_unlocked(struct driver_db *db)
+{
+	int64_t *at = locked_ns(db);
+
+	if (__atomic_load_n(at, __ATOMIC_RELAXED) != 0)
+		__atomic_store_n(at, 0, __ATOMIC_RELAXED);
+}
+
+bool sqlite_db_locked_out(struct driver_db *db)
+{
+	return __atomic_load_n(locked_ns(db), __ATOMIC_RELAXED) != 0;
 }
 
 struct turn *sqlite_db_turn(struct driver_db *db)

@@ -137,12 +137,10 @@ static bool sql_error(struct sqlite_conn *c, struct str sql, struct err *err)
 	return false;
 }
 
-static bool stopped(const struct sqlite_conn *c, int rc, struct err *err)
+static bool stopped(const struct sqlite_conn *c, struct err *err)
 {
 	if (c->stop == SQLITE_STOP_DEADLINE)
-		return err_set(err, ERR_STATEMENT_TIMEOUT,
-			       (rc & 0xff) == SQLITE_BUSY ? "statement timed out while the database was locked"
-							  : "statement timed out");
+		return err_set(err, ERR_STATEMENT_TIMEOUT, "statement timed out");
 	(void)err_set(err, ERR_STATEMENT_TIMEOUT, "statement was cancelled");
 	err->cancelled = true;
 	return false;
@@ -162,7 +160,7 @@ bool sqlite_error(struct sqlite_conn *c, int rc, struct str sql, struct err *err
 	if ((ext & 0xff) == (rc & 0xff))
 		rc = ext;
 	if ((rc & 0xff) == SQLITE_INTERRUPT || ((rc & 0xff) == SQLITE_BUSY && c->stop != SQLITE_STOP_NONE))
-		return stopped(c, rc, err);
+		return stopped(c, err);
 	if (rc == SQLITE_BUSY_SNAPSHOT)
 		return err_set(err, ERR_SERIALIZATION_FAILURE,
 			       "the database changed after this transaction had read from it; roll back and try again");

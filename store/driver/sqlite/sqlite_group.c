@@ -153,6 +153,15 @@ static bool run_in_savepoint(const struct write_job *j, struct batch_item *item)
 	return sqlite_run(c, STR("RELEASE ferrod_item"), true, CLOCK_NEVER, &err);
 }
 
+/* It may be allowed to wait for a lock for longer than a group is. */
+static void give_more_time(const struct write_job *j, struct batch_item *item)
+{
+	if (!item->failed || item->err.code != ERR_DATABASE_BUSY || clock_mono_ns() < j->deadline_ns)
+		return;
+	item->failed = false;
+	item->again = true;
+}
+
 static void run_job(void *arg)
 {
 	const struct write_job *j = arg;
@@ -162,6 +171,7 @@ static void run_job(void *arg)
 
 	if (j->n == 1) {
 		run_item(j->conn, j->items[0], j->deadline_ns);
+		give_more_time(j, j->items[0]);
 		return;
 	}
 	ok = sqlite_run(c, STR("BEGIN IMMEDIATE"), true, j->deadline_ns, &err);

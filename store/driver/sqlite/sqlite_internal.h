@@ -30,11 +30,12 @@ struct driver_db {
 	const struct dsn *dsn; /* borrowed */
 	char *file_name;       /* what SQLite opens; owned */
 	int open_flags;
-	bool is_file;         /* commits sync a disk, opening may block */
-	bool no_links;        /* a symbolic link is never followed to the file */
-	sqlite3 *anchor;      /* keeps an in-memory database alive; NULL before the first open and for files */
-	struct mutex lock;    /* of anchor and shared_turn */
-	struct turn own_turn; /* until the file is known, and for in-memory databases */
+	bool is_file;          /* commits sync a disk, opening may block */
+	bool no_links;         /* a symbolic link is never followed to the file */
+	sqlite3 *anchor;       /* keeps an in-memory database alive; NULL before the first open and for files */
+	struct mutex lock;     /* of anchor and shared_turn */
+	struct turn own_turn;  /* until the file is known, and for in-memory databases */
+	int64_t own_locked_ns; /* atomic; without a shared turn */
 	struct sqlite_turn *shared_turn; /* of the file, shared by every db on it; NULL until the first open */
 };
 
@@ -46,12 +47,14 @@ struct sqlite_stmt;
 struct sqlite_conn {
 	struct driver_conn base; /* first */
 	sqlite3 *h;
-	int64_t deadline_ns; /* of what runs now */
-	int64_t busy_since_ns;
+	int64_t deadline_ns;   /* of what runs now */
+	int64_t busy_until_ns; /* of the lock that is waited for */
 	int64_t busy_timeout_ns;
 	enum sqlite_stop stop;
 	unsigned n_progress; /* calls of the progress handler in this run of a statement */
 	bool shielded;       /* a rollback runs: neither deadline nor cancellation */
+	bool impatient;      /* no lock is waited for */
+	bool busy;           /* one was, in this run of a statement */
 	bool internal;       /* SQL of the driver itself: the authorizer lets it pass */
 	struct fiber *
 		offloaded; /* the parked fiber that a thread of the pool steps for; NULL: stepped by the fiber itself */
@@ -94,6 +97,12 @@ int sqlite_db_anchor(struct driver_db *db);
 /* After a successful open of a file: joins the turn of all who have that file open. */
 void sqlite_db_identify(struct driver_db *db);
 struct turn *sqlite_db_turn(struct driver_db *db);
+/* A lock of another process is in the way: since when, as far as this process has seen, which is now unless somebody
+ * has waited for it already. So all who queue behind the first count from the same moment. Any thread. */
+int64_t sqlite_db_locked(struct driver_db *db, int64_t now_ns);
+/* It is not, or not any more. */
+void sqlite_db_unlocked(struct driver_db *db);
+bool sqlite_db_locked_out(struct driver_db *db);
 
 /* ---- sqlite_stmt.c ---- */
 
@@ -140,8 +149,9 @@ int sqlite_wait_step(struct sqlite_conn *c, sqlite3_stmt *st);
 /* The same for a statement that yields rows and writes nothing: there is nothing to sync. was_in_tx: when it started.
  */
 int sqlite_wait_read(struct sqlite_conn *c, sqlite3_stmt *st, bool was_in_tx);
-/* Runs fn on a thread that may compute for long, the fiber being parked; the same accounts. */
-void sqlite_wait_compute(struct sqlite_conn *c, void (*fn)(void *arg), void *arg);
+/* Runs fn, which steps a statement and leaves the result code in *rc, on a thread that may compute for long, the fiber
+ * being parked; the same accounts. */
+void sqlite_wait_compute(struct sqlite_conn *c, void (*fn)(void *arg), void *arg, const int *rc);
 /* sqlite3_reset, likewise: ends what a step did not. */
 void sqlite_wait_reset(struct sqlite_conn *c, sqlite3_stmt *st);
 /* After each statement: a read-only transaction that has ended takes its setting with it. */

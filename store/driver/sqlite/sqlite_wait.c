@@ -33,7 +33,9 @@ static void block_until(int64_t time_ns)
 		;
 }
 
-/* Another connection has the lock. 0: give up (SQLITE_BUSY). */
+/* Another connection has the lock. 0: give up (SQLITE_BUSY). It is waited for until busy_timeout after it was first
+ * seen or the request began, whichever is later: neither those who queue for the writer's turn behind one who waits nor
+ * another try of the same request begin anew. */
 static int on_busy(void *arg, int n)
 {
 	struct sqlite_conn *c = arg;
@@ -41,14 +43,15 @@ static int on_busy(void *arg, int n)
 	const int64_t deadline = c->shielded ? CLOCK_NEVER : c->deadline_ns;
 	int64_t until, limit;
 
-	if (n == 0)
-		c->busy_since_ns = now;
-	limit = clock_min(c->busy_since_ns + c->busy_timeout_ns, deadline);
-	if (now >= limit) {
-		if (limit == deadline)
-			c->stop = SQLITE_STOP_DEADLINE;
-		return 0;
+	if (n == 0) {
+		const int64_t locked_ns = sqlite_db_locked(c->base.db, now);
+
+		c->busy = true;
+		c->busy_until_ns = clock_max(locked_ns, c->base.since_ns) + c->busy_timeout_ns;
 	}
+	limit = clock_min(c->busy_until_ns, deadline);
+	if (c->impatient || now >= limit)
+		return 0;
 	until = n < BUSY_DOUBLINGS ? BUSY_FIRST_NS << n : BUSY_MAX_NS;
 	until = clock_min(now + clock_min(until, BUSY_MAX_NS), limit);
 	if (fiber_current() == NULL) {
@@ -123,7 +126,17 @@ void sqlite_wait_begin(struct sqlite_conn *c, int64_t deadline_ns)
 	if (c->base.statement_timeout_ns > 0)
 		c->deadline_ns = clock_min(deadline_ns, clock_mono_ns() + c->base.statement_timeout_ns);
 	c->stop = SQLITE_STOP_NONE;
+	c->busy = false;
 	c->n_progress = 0;
+}
+
+/* Whoever gets on although it had to wait, or writes, has found no lock of others in its way. */
+static void note_locks(struct sqlite_conn *c, int rc, bool wrote)
+{
+	if ((rc == SQLITE_ROW || rc == SQLITE_DONE) && (c->busy || wrote)) {
+		c->busy = false;
+		sqlite_db_unlocked(c->base.db);
+	}
 }
 
 /* The hook runs before the commit is done: it may still fail, and counting one too many is harmless. */
@@ -198,6 +211,7 @@ int sqlite_wait_step(struct sqlite_conn *c, sqlite3_stmt *st)
 		step_job(&j);
 	}
 	c->stepping = false;
+	note_locks(c, j.rc, !sqlite3_stmt_readonly(st));
 	count_commit(c);
 	count_end(c, was_in_tx);
 	return j.rc;
@@ -208,6 +222,7 @@ int sqlite_wait_read(struct sqlite_conn *c, sqlite3_stmt *st, bool was_in_tx)
 	c->stepping = true;
 	const int rc = sqlite3_step(st);
 	c->stepping = false;
+	note_locks(c, rc, false);
 	if (rc != SQLITE_ROW) {
 		count_commit(c);
 		count_end(c, was_in_tx);
@@ -215,7 +230,7 @@ int sqlite_wait_read(struct sqlite_conn *c, sqlite3_stmt *st, bool was_in_tx)
 	return rc;
 }
 
-void sqlite_wait_compute(struct sqlite_conn *c, void (*fn)(void *arg), void *arg)
+void sqlite_wait_compute(struct sqlite_conn *c, void (*fn)(void *arg), void *arg, const int *rc)
 {
 	const bool was_in_tx = !sqlite3_get_autocommit(c->h);
 
@@ -224,6 +239,7 @@ void sqlite_wait_compute(struct sqlite_conn *c, void (*fn)(void *arg), void *arg
 	offload_compute(fn, arg);
 	c->offloaded = NULL;
 	c->stepping = false;
+	note_locks(c, *rc, false);
 	count_commit(c);
 	count_end(c, was_in_tx);
 }

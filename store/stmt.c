@@ -1,0 +1,80 @@
+/* What can be said of a statement's text without parsing it. */
+#include "store/stmt.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "service/base/macros.h"
+
+#include "service/base/banned.h"
+
+static char at(struct str s, size_t i)
+{
+	return i < s.len ? s.p[i] : '\0';
+}
+
+/* Past a comment's end, the outer one's when they nest: whoever does not nest them sees more text, never less. */
+static size_t past_comment(struct str s, size_t i)
+{
+	size_t depth = 0;
+
+	do {
+		if (at(s, i) == '/' && at(s, i + 1) == '*') {
+			depth++;
+			i += 2;
+		} else if (at(s, i) == '*' && at(s, i + 1) == '/') {
+			depth--;
+			i += 2;
+		} else {
+			i++;
+		}
+	} while (depth > 0 && i < s.len);
+	return i;
+}
+
+/* The text behind blanks, empty statements, comments and a byte order mark. */
+static struct str past_blank(struct str s)
+{
+	size_t i = 0;
+
+	for (;;) {
+		const char c = at(s, i);
+
+		if (c != '\0' && strchr(" \t\r\n\f\v;", c) != NULL)
+			i++;
+		else if (s.len - i >= 3 && memcmp(s.p + i, "\xef\xbb\xbf", 3) == 0)
+			i += 3;
+		else if (c == '-' && at(s, i + 1) == '-')
+			while (i < s.len && s.p[i] != '\n')
+				i++;
+		else if (c == '/' && at(s, i + 1) == '*')
+			i = past_comment(s, i);
+		else
+			return i < s.len ? str_n(s.p + i, s.len - i) : STR("");
+	}
+}
+
+static struct str first_word(struct str *s)
+{
+	size_t n = 0;
+	struct str word;
+
+	*s = past_blank(*s);
+	while ((at(*s, n) >= 'a' && at(*s, n) <= 'z') || (at(*s, n) >= 'A' && at(*s, n) <= 'Z') || at(*s, n) == '_')
+		n++;
+	word = str_n(s->p, n);
+	*s = str_n(s->p + n, s->len - n);
+	return word;
+}
+
+bool stmt_is_transaction(struct str sql)
+{
+	static const char *const words[] = {"begin",    "start", "commit",    "end",
+					    "rollback", "abort", "savepoint", "release"};
+	const struct str word = first_word(&sql);
+
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		if (str_ieq_z(word, words[i]))
+			return true;
+	return str_ieq_z(word, "prepare") && str_ieq_z(first_word(&sql), "transaction");
+}

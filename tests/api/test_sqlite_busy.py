@@ -1,0 +1,144 @@
+"""A lock of another process: 503 database_busy when busy_timeout is over, whoever waits and however often, and nothing later."""
+import sqlite3
+import threading
+import time
+
+import pytest
+
+from support.client import Client
+from support.server import Server
+from support.tables import MARKER, create_tables
+
+BUSY = 1.0
+SLACK = 1.5
+
+
+@pytest.fixture
+def house(tmp_path):
+    path = tmp_path / "busy.db"
+    with Server("--busy-timeout-seconds", str(BUSY)) as server, Client(server.port) as client:
+        client.post("/v1/connections", {"name": "f", "url": f"sqlite:{path}?mode=rwc", "default": True,
+                                        "pool": {"max_connections": 10, "acquire_timeout_seconds": 30}}).expect(201)
+        create_tables(client, "f", MARKER)
+        client.post("/v1/models/Marker/records", {"id": 1, "label": "one"}).expect(201)
+        client.other = sqlite3.connect(path, isolation_level=None)
+        client.other.execute("BEGIN IMMEDIATE")
+        client.path, client.server_port = path, server.port
+        yield client
+        client.other.close()
+
+
+def timed(call):
+    started = time.monotonic()
+    answer = call()
+    return answer, time.monotonic() - started
+
+
+def writes(client):
+    return (
+        lambda: client.post("/v1/models/Marker/records", {"id": 2, "label": "w"}),
+        lambda: client.patch("/v1/models/Marker/records/1", {"label": "w"}),
+        lambda: client.post("/v1/sql/execute", {"sql": "UPDATE marker SET label = 'x'"}),
+        lambda: client.post("/v1/batch", {"steps": [{"op": "create", "model": "Marker", "record": {"id": 3}}, {"op": "create", "model": "Marker", "record": {"id": 4}}]}),
+        lambda: client.post("/v1/models/Marker/records", {"records": [{"id": 5, "label": "a"}, {"id": 6, "label": "b"}]}),
+        lambda: client.post("/v1/models/Marker/get-or-create", {"where": {"id": 9}}),
+    )
+
+
+def check(answer, took, at_least=BUSY * 0.7):
+    problem = answer.problem(503, "database_busy")
+    assert problem["retryable"] and answer.header("Retry-After")
+    assert problem["outcome"] in ("not_started", "rolled_back"), problem
+    assert at_least < took < BUSY + SLACK, took
+
+
+def test_each_write_waits_once(house):
+    for call in writes(house):
+        check(*timed(call))
+
+
+def test_many_writers_wait_side_by_side(house):
+    """Those who queue behind one that waits do not begin to wait when it has given up."""
+    seen = []
+
+    def run(n):
+        with Client(house.server_port, timeout=120) as client:
+            seen.append(timed(writes(client)[n % len(writes(client))]))
+
+    threads = [threading.Thread(target=run, args=(n,)) for n in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(seen) == 12
+    for answer, took in seen:
+        check(answer, took)
+    house.other.execute("ROLLBACK")
+    for n, call in enumerate(writes(house)):
+        assert call().status in (200, 201), n
+
+
+def test_a_lock_that_goes_in_time(house):
+    done = threading.Event()
+    other = sqlite3.connect(house.path, isolation_level=None, check_same_thread=False)
+    house.other.execute("ROLLBACK")
+    other.execute("BEGIN IMMEDIATE")
+
+    def release():
+        time.sleep(BUSY / 2)
+        other.execute("ROLLBACK")
+        done.set()
+
+    threading.Thread(target=release).start()
+    answer, took = timed(writes(house)[3])
+    answer.expect(200)
+    assert took < BUSY + SLACK
+    done.wait()
+    # the next lock is another one: it is waited for from its own beginning
+    other.execute("BEGIN IMMEDIATE")
+    check(*timed(writes(house)[0]))
+    other.close()
+
+
+def test_a_statement_timeout_that_is_shorter(tmp_path):
+    """Nothing was done: that is busy, and worth another try, not a statement that took too long."""
+    path = tmp_path / "short.db"
+    with Server("--busy-timeout-seconds", "5") as server, Client(server.port) as client:
+        client.post("/v1/connections", {"name": "f", "url": f"sqlite:{path}?mode=rwc", "default": True, "pool": {"statement_timeout_seconds": 0.5}}).expect(201)
+        create_tables(client, "f", MARKER)
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        for call in writes(client):
+            answer, took = timed(call)
+            assert answer.problem(503, "database_busy")["outcome"] in ("not_started", "rolled_back")
+            assert took < 5 + SLACK
+        other.close()
+
+
+def test_readers_that_are_locked_out(tmp_path):
+    """In a rollback journal a writer that commits keeps readers out: they wait once, and get-or-create says that nothing was done."""
+    path = tmp_path / "exclusive.db"
+    with Server("--busy-timeout-seconds", str(BUSY)) as server, Client(server.port) as client:
+        client.post("/v1/connections", {"name": "f", "url": f"sqlite:{path}?mode=rwc", "default": True}).expect(201)
+        create_tables(client, "f", MARKER)
+        client.post("/v1/models/Marker/records", {"id": 1, "label": "one"}).expect(201)
+        client.delete("/v1/connections/f?force=true").expect(204)
+        other = sqlite3.connect(path, isolation_level=None)
+        assert other.execute("PRAGMA journal_mode=DELETE").fetchone() == ("delete",)
+        reader = sqlite3.connect(path, isolation_level=None)
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM marker").fetchall()  # so that ferrod cannot make it WAL
+        client.post("/v1/connections", {"name": "f", "url": f"sqlite:{path}", "default": True}).expect(201)
+        client.get("/v1/models/Marker/records/1").expect(200)
+        reader.execute("COMMIT")
+        other.execute("BEGIN EXCLUSIVE")
+        for call in (lambda: client.get("/v1/models/Marker/records/1"), lambda: client.get("/v1/models/Marker/records"),
+                     lambda: client.post("/v1/sql/fetch-all", {"sql": "SELECT * FROM marker"})):
+            answer, took = timed(call)
+            answer.problem(503, "database_busy")
+            assert BUSY * 0.7 < took < BUSY + SLACK, took
+        check(*timed(lambda: client.post("/v1/models/Marker/get-or-create", {"where": {"id": 1}})))
+        check(*timed(writes(client)[3]))
+        other.close()
+        reader.close()
+        client.get("/v1/models/Marker/records/1").expect(200)
