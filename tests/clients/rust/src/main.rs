@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::error::Error;
 
 use openapi::apis::{configuration::Configuration, connections_api, models_api, query_api, records_api, sessions_api, sql_api, transactions_api};
-use openapi::models::{self, column_input, query_leaf};
+use openapi::models::{self, query_leaf};
 use serde_json::{json, Value};
 
 type Row = HashMap<String, Value>;
@@ -14,17 +14,16 @@ fn row(value: Value) -> Row {
 }
 
 fn schema() -> models::SchemaInput {
-    let _ = column_input::ColumnInput::new(String::new(), String::new());
     let column = |name: &str, kind: &str| models::ColumnInput::new(name.to_owned(), kind.to_owned());
     let mut id = column("id", "integer");
-    id.primary_key = Some(true);
+    id.primary_key = Some(Some(true));
     let mut name = column("name", "string");
-    name.unique = Some(true);
+    name.unique = Some(Some(true));
     let mut age = column("age", "integer");
-    age.nullable = Some(true);
+    age.nullable = Some(Some(true));
     let mut big = column("big", "integer");
-    big.nullable = Some(true);
-    big.db_type = Some("bigint".to_owned());
+    big.nullable = Some(Some(true));
+    big.db_type = Some(Some("bigint".to_owned()));
     let model = models::ModelInput::new("Sailor".to_owned(), vec![id, name, age, big]);
     models::SchemaInput::SchemaPayloadInput(Box::new(models::SchemaPayloadInput::new(vec![model])))
 }
@@ -37,7 +36,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let using = Some(name.as_str());
 
     let mut connect = models::ConnectRequest::new(url.clone());
-    connect.name = Some(name.clone());
+    connect.name = Some(Some(name.clone()));
     let connected = connections_api::connect(&api, connect, None).await?;
     assert_eq!(&connected.name, name);
 
@@ -54,7 +53,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut query = models::QueryPayload::new("Sailor".to_owned());
     let mut leaf = models::QueryLeaf::new(query_leaf::NodeKind::Leaf, "age".to_owned(), query_leaf::Operator::GreaterThan);
     leaf.value = Some(Some(json!(40)));
-    query.r#where = Some(vec![models::QueryNode::QueryLeaf(Box::new(leaf))]);
+    query.r#where = Some(Some(vec![models::QueryNode::QueryLeaf(Box::new(leaf))]));
     let found = query_api::query(&api, models::QueryInput::QueryPayload(Box::new(query)), None, session, None, None, None).await?;
     assert_eq!(found.row_count, 1);
     assert_eq!(found.rows[0]["name"], json!("Grace"));
