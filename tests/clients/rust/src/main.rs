@@ -78,6 +78,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let refused = records_api::get_record(&api, "Sailor", "77", using, None, None, None, None, None).await;
     assert!(matches!(refused, Err(openapi::apis::Error::ResponseError(ref answer)) if answer.status.as_u16() == 404), "{refused:?}");
     sessions_api::close_session(&api, &opened.session_id, None).await?;
-    println!("the Rust tour is done on {:?}", connected.backend);
+    println!("the Rust tour is done on {}", serde_json::to_value(connected.backend)?.as_str().expect("a word"));
     Ok(())
 }
