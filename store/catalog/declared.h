@@ -42,8 +42,8 @@ struct declared_hooks {
 };
 
 /* Registers everything that the catalog declares, and the built-in default connection (NULL: none) where it has none;
- * SQLite files are opened, for one that cannot be is a fault; no server has been asked. Borrows the store, copies the rest; takes the catalog when it succeeds.
- * ERR_INVALID_SCHEMA and what connection_create says. */
+ * SQLite files are opened, for one that cannot be is a fault; no server has been asked. Borrows the store, copies the
+ * rest; takes the catalog when it succeeds. ERR_INVALID_SCHEMA and what connection_create says. */
 bool declared_create(struct store *store, const struct catalog_source *source, const struct declared_hooks *hooks,
 		     struct catalog *c, const struct connect_options *built_in, struct declared **ret,
 		     struct err *err) MUST_CHECK;

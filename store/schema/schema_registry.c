@@ -103,6 +103,11 @@ static bool combine(const struct schema_registry *r, const struct schema_declare
 		if (file_of(r->declared, m->name) == NULL && file_of(d, m->name) == NULL)
 			(void)json_array_append(models, (json_t *)(uintptr_t)m->json);
 	}
+	/* a set that nobody has seen yet is published as it is */
+	if (d != NULL && d->schema->generation == 0 && json_array_size(models) == 0) {
+		*ret = schema_ref(d->schema);
+		return true;
+	}
 	if (schema_from_json(doc, base_of(d), scratch, ret, err))
 		return true;
 	char detail[sizeof(err->detail)];
