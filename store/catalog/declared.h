@@ -50,6 +50,10 @@ bool declared_create(struct store *store, const struct catalog_source *source, c
 /* After the store has been emptied and the loops have ended. NULL is fine. */
 void declared_destroy(struct declared *d);
 
+/* Registers a connection that was told to an earlier life of the server; it is held until it is brought up. Before
+ * declared_start, or with it running. Errors of connection_create. */
+bool declared_adopt(struct declared *d, const struct connect_options *o, struct err *err) MUST_CHECK;
+
 /* Starts to bring everything up, each connection on a fiber of its own. */
 void declared_start(struct declared *d);
 /* How many connections have not finished their first attempt. Any thread. */
