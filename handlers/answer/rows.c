@@ -1,5 +1,7 @@
 /* Row sinks that write into the answer. */
 #include "handlers/answer/rows.h"
+
+#include "service/base/map.h"
 #include "handlers/unit/mapped.h"
 
 #include "service/base/banned.h"
@@ -78,18 +80,27 @@ static void csv_value(struct rows_writer *w, struct value v)
 	strbuf_done(&one);
 }
 
+const bool *rows_hidden(struct arena *a, const struct str *names, size_t n)
+{
+	bool *hidden = arena_array(a, n + 1, sizeof(*hidden));
+	struct map seen;
+	map_init(&seen);
+	for (size_t i = n; i-- > 0;)
+		hidden[i] = map_put(&seen, names[i], hidden) != NULL;
+	map_done(&seen);
+	return hidden;
+}
+
 /* Prefixes are built once a statement; a name that comes again later hides this one (the last wins). */
 static void set_columns(struct rows_writer *w, size_t n, const struct str *names, size_t n_visible)
 {
 	struct arena *a = &w->c->req->arena;
 	w->n = n;
 	w->n_shown = 0;
+	const bool *repeated = w->raw ? rows_hidden(a, names, n) : NULL;
 	w->columns = arena_array(a, n + 1, sizeof(*w->columns));
 	for (size_t i = 0; i < n; i++) {
-		bool hidden = i >= n_visible;
-		for (size_t k = i + 1; k < n && w->raw && !hidden; k++)
-			hidden = str_eq(names[i], names[k]);
-		if (hidden)
+		if (i >= n_visible || (repeated != NULL && repeated[i]))
 			continue;
 		struct codec_writer *column = &w->columns[w->n_shown++];
 		const size_t from = w->text.len;
@@ -121,17 +132,15 @@ void rows_raw(struct rows_writer *w, struct context *c)
 	w->fmt.tag_bytes = true;
 }
 
-void rows_model(struct rows_writer *w, struct context *c, const struct model *m, const struct result_shape *shape,
+void rows_model(struct rows_writer *w, struct context *c, const struct query *q, const struct result_shape *shape,
 		size_t n_visible)
 {
 	start(w, c);
-	w->model = m;
+	w->model = q->model;
 	w->shape = shape;
 	w->row = arena_array(&c->req->arena, shape->n + 1, sizeof(*w->row));
-	if (shape->full && m->n_pk > 0) {
-		w->imap = c->imap;
-		w->overwrite = c->req->no_cache;
-	}
+	if (shape->full)
+		mapped_begin(c, q->model, q->lock, &w->read);
 	set_columns(w, shape->n, shape->names, n_visible);
 }
 
@@ -174,7 +183,7 @@ static struct value *keep(struct rows_writer *w, const struct value *row)
 /* From here on the writers see values as the database has them, unless the rows are needed in their decoded form. */
 static void write_directly(struct rows_writer *w)
 {
-	w->direct = w->imap == NULL && w->media != MEDIA_CSV;
+	w->direct = w->read.map == NULL && w->media != MEDIA_CSV;
 	for (size_t i = 0; i < w->n_shown && w->direct; i++) {
 		const struct column *column = w->raw ? NULL : &w->shape->decode[w->columns[i].index];
 		codec_writer(&w->columns[i], w->c->route.conn->dialect, column, &w->fmt);
@@ -209,18 +218,6 @@ static const struct value *decode(struct rows_writer *w, const struct value *val
 	return w->row;
 }
 
-/* The decoded row, or the mapped one in its place. */
-static const struct value *reconcile(struct rows_writer *w, const struct value *row)
-{
-	if (w->imap == NULL)
-		return row;
-	struct str key = record_key(&w->scratch, w->model, row);
-	if (!w->overwrite)
-		return imap_reconcile(w->imap, &w->scratch, w->model, key, row);
-	imap_put(w->imap, w->model, key, row);
-	return row;
-}
-
 /* SQLite compiles a statement anew when a table has changed since its columns were told: what is gone is null. */
 static const struct value *pad(struct rows_writer *w, const struct value *values, size_t n)
 {
@@ -248,7 +245,7 @@ static bool on_row(void *arg, const struct value *values, size_t n, bool *ret_st
 		return true;
 	}
 	const size_t before = w->out->len;
-	rows_write(w, w->direct ? values : reconcile(w, decode(w, values)), STR_NONE);
+	rows_write(w, w->direct ? values : mapped_row(&w->read, &w->scratch, decode(w, values)), STR_NONE);
 	/* room for the page at once, if it is much like its first row */
 	if (w->n_rows == 1 && w->n_max > 1)
 		reserve(w->out, w->out->len - before, w->n_max);

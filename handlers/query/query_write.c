@@ -1,6 +1,8 @@
 /* Update and delete by query in an open unit: see query_write.h. */
 #include "handlers/query/query_write.h"
 
+#include "handlers/unit/mapped.h"
+
 #include "service/base/banned.h"
 
 /* Rows of RETURNING on their way into an answer. */
@@ -53,6 +55,10 @@ bool write_query(struct context *c, struct query_write *w, struct strbuf *rows, 
 	if (w->n_set > 0 ? !query_lower_update(a, w->q, w->set, w->n_set, returning, &stmt, &r.shape, err)
 			 : !query_lower_delete(a, w->q, returning, &stmt, &r.shape, err))
 		return false;
+	enum mapped_what what = w->n_set > 0 ? MAPPED_ROWS : MAPPED_DELETED;
+	for (size_t i = 0; i < w->n_set && what == MAPPED_ROWS; i++)
+		what = mapped_column(c, w->q->model, w->set[i].column);
+	mapped_write_all(c, w->q->model, what);
 	arena_init(&r.scratch);
 	bool ok = context_run(c, &stmt, returning ? &sink : NULL, &result, err);
 	arena_done(&r.scratch);

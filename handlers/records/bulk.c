@@ -219,6 +219,10 @@ bool bulk_insert(struct context *c, const struct model *m, struct bulk_reader *i
 	b->may_load = !b->representation && o->conflict == RECORD_INSERT && exec_can_load(&c->exec);
 	arena_init(&b->arena);
 	arena_on_done(&c->req->arena, free_chunk, &b->arena); /* faults of a refusal live in it */
+	if (o->conflict == RECORD_UPDATE)
+		mapped_write_all(c, m, MAPPED_KEYS);
+	else
+		mapped_insert(c, m);
 	if (b->representation)
 		strbuf_puts(out, "{\"records\":[");
 	if (!insert_all(b, in, err)) {
@@ -240,7 +244,5 @@ bool bulk_create(struct context *c, const struct model *m, struct bulk_reader *i
 	context_write(c, true);
 	if (!bulk_insert(c, m, in, &o, response_json(c->res, 201), err) || !context_commit(c, err))
 		return false;
-	if (o.conflict == RECORD_UPDATE)
-		context_forget(c, m, false);
 	return true;
 }

@@ -34,7 +34,13 @@ static bool read_blocking(struct context *c, const struct model *m, const struct
 			    .has_limit = true,
 			    .limit = 1};
 	struct result_shape shape;
-	return context_first(c, q, &shape, ret, err);
+	struct imap_read read;
+	imap_read_begin(&read, m->n_pk > 0 ? c->imap : NULL, m, IMAP_REFRESH);
+	if (!context_first(c, q, &shape, ret, err))
+		return false;
+	if (*ret != NULL)
+		(void)mapped_row(&read, a, *ret);
+	return true;
 }
 
 static bool create_one(struct context *c, const struct model *m, const json_t *doc, struct err *err)
@@ -61,8 +67,6 @@ static bool create_one(struct context *c, const struct model *m, const json_t *d
 		c->res->status = 204;
 		return true;
 	}
-	if (c->imap != NULL && m->n_pk > 0 && !c->undo)
-		imap_put(c->imap, m, record_key(a, m, made), made);
 	record_answer(c, m, made, status);
 	return true;
 }

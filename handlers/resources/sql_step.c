@@ -2,6 +2,7 @@
 #include "handlers/resources/sql_step.h"
 
 #include "handlers/answer/render.h"
+#include "handlers/answer/rows.h"
 #include "handlers/resources/sql.h"
 #include "handlers/unit/affected.h"
 
@@ -9,7 +10,9 @@
 
 struct sql_rows {
 	struct strbuf *out;
+	struct arena *arena;
 	const struct cursor_column *columns;
+	const bool *hidden; /* of two columns with one name the last counts */
 	struct value_format fmt;
 	int64_t n;
 	bool only_one;
@@ -19,20 +22,13 @@ struct sql_rows {
 static bool sql_columns(void *arg, const struct cursor_column *columns, size_t n, struct err *err)
 {
 	struct sql_rows *rows = arg;
-	(void)n;
+	struct str *names = arena_array(rows->arena, n + 1, sizeof(*names));
 	(void)err;
+	for (size_t i = 0; i < n; i++)
+		names[i] = columns[i].name;
 	rows->columns = columns;
+	rows->hidden = rows_hidden(rows->arena, names, n);
 	return true;
-}
-
-/* Of two columns with one name the last counts. */
-static bool hidden(const struct sql_rows *rows, size_t i, size_t n)
-{
-	for (size_t k = i + 1; k < n; k++) {
-		if (str_eq(rows->columns[i].name, rows->columns[k].name))
-			return true;
-	}
-	return false;
 }
 
 static bool sql_row(void *arg, const struct value *values, size_t n, bool *ret_stop, struct err *err)
@@ -43,7 +39,7 @@ static bool sql_row(void *arg, const struct value *values, size_t n, bool *ret_s
 	strbuf_puts(rows->out, rows->n++ > 0 ? ",{" : "{");
 	for (size_t i = 0; i < n; i++) {
 		struct value v = values[i];
-		if (hidden(rows, i, n))
+		if (rows->hidden[i])
 			continue;
 		if (v.kind == VALUE_JSON)
 			v.kind = VALUE_TEXT;
@@ -74,6 +70,7 @@ bool step_sql(struct step *s)
 	if (stmt.param_names != NULL && s->c->route.conn->dialect->id != DIALECT_SQLITE)
 		return sql_no_names(s->err);
 	struct sql_rows rows = {.out = s->out,
+				.arena = step_arena(s),
 				.fmt = context_format(s->c->res),
 				.only_one = s->op == STEP_SQL_FETCH_ONE,
 				.in_unit = s->c->exec.atomic};

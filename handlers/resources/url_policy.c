@@ -63,6 +63,7 @@ static bool names_key(struct str conninfo, const char *const *keys, size_t n_key
 struct place {
 	struct str hosts; /* without user information */
 	struct str path;  /* with its '/'; without parameters */
+	bool names_user;  /* by more than '*' */
 };
 
 static bool find_place(struct str url, struct place *ret)
@@ -77,6 +78,9 @@ static bool find_place(struct str url, struct place *ret)
 	ret->hosts = at != NULL ? str_n(part.p, (size_t)(at - part.p)) : part;
 	ret->path = at != NULL ? str_n(at, part.len - ret->hosts.len) : STR("");
 	at = ret->hosts.len > 0 ? memchr(ret->hosts.p, '@', ret->hosts.len) : NULL;
+	ret->names_user = false;
+	for (const char *p = ret->hosts.p; at != NULL && p < at; p++)
+		ret->names_user = ret->names_user || (*p != '*' && *p != ':');
 	if (at != NULL)
 		ret->hosts = str_n(at + 1, ret->hosts.len - (size_t)(at + 1 - ret->hosts.p));
 	return true;
@@ -105,6 +109,7 @@ static bool port_is_number(struct str host)
 static bool same_place(struct arena *a, struct str pattern, struct str conninfo)
 {
 	static const char *const overriding[] = {"host", "hostaddr", "port", "dbname"};
+	static const char *const login[] = {"user", "password"};
 	struct place want, have;
 	struct str host;
 	if (!find_place(pattern, &want) || str_eq_z(want.hosts, "*"))
@@ -121,6 +126,8 @@ static bool same_place(struct arena *a, struct str pattern, struct str conninfo)
 		    names_key(conninfo, &overriding[i], 1))
 			return false;
 	}
+	if (want.names_user && names_key(conninfo, login, ARRAY_LEN(login)))
+		return false;
 	/* libpq decodes before it splits a list of hosts */
 	if (have.hosts.len > 0 && memchr(have.hosts.p, '%', have.hosts.len) != NULL)
 		return str_eq(want.hosts, have.hosts);

@@ -169,6 +169,7 @@ static bool run_on(struct run *r, struct driver_conn *c, struct err *err)
 	bool ok = true;
 
 	memset(r->result, 0, sizeof(*r->result));
+	c->request_deadline_ns = r->x->deadline;
 	c->since_ns = r->x->since_ns;
 	if (!driver->prepare(c, r->s, deadline, &cur, err))
 		return false;
@@ -185,6 +186,7 @@ static bool run_on(struct run *r, struct driver_conn *c, struct err *err)
 		r->result->affected = cur->affected;
 		r->result->last_insert_id = cur->last_insert_id;
 		r->result->read_only = cur->read_only;
+		r->result->only_read = cur->read_only && cur->n_columns > 0;
 	}
 	driver->finish(cur);
 	return ok;

@@ -33,6 +33,7 @@ struct exec_result {
 	int64_t affected;
 	int64_t last_insert_id; /* SQLite; 0: none */
 	bool read_only;
+	bool only_read; /* the database says that it wrote nothing, and it was no statement about transactions */
 };
 
 /* Lanes and readers, for connection_registry_init. */

@@ -103,6 +103,8 @@ static enum tx_phase commit_outcome(const struct tx_root *root, bool ok, const s
 
 	if (c->n_rollbacks != root->n_rollbacks)
 		return TX_ROLLED_BACK; /* COMMIT of an aborted one succeeds by rolling back */
+	if (c->unreplicated)
+		return TX_UNKNOWN;
 	if (ok || c->n_commits != root->n_commits)
 		return TX_COMMITTED;
 	if (err->outcome != ERR_OUTCOME_NOT_STARTED && (c->broken || c->driver->tx_state(c) == TX_STATE_UNKNOWN))
@@ -144,7 +146,7 @@ static bool commit_root(struct tx_table *t, struct tx *tx, int64_t deadline, str
 	}
 	bury(t, tx, TX_UNKNOWN, TX_WHY_LOST);
 	tx_clear_map(root);
-	if (err->code != ERR_DATABASE_UNAVAILABLE)
+	if (err->code != ERR_DATABASE_UNAVAILABLE && !c->unreplicated)
 		(void)err_set(err, ERR_DATABASE_UNAVAILABLE,
 			      "the database was lost while the transaction committed; whether it did is not known");
 	err->outcome = ERR_OUTCOME_UNKNOWN;

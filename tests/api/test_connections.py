@@ -1,6 +1,8 @@
 """Connections: register, list, check, default, disconnect, reset; database URLs; redaction. Pools: test_pools.py."""
 import json
+import socket
 import sqlite3
+import time
 
 import pytest
 
@@ -298,6 +300,18 @@ def test_postgres_url_forms(client, postgres_backend):
         connect(client, url, name).expect(201)
         assert sql(client, "SELECT current_database() AS d", using=name).expect(200).json()["rows"] == [{"d": database}], url
         client.delete(f"/v1/connections/{name}").expect(204)
+
+
+@pytest.mark.parametrize("query", ["?connect_timeout=2", "", "?target_session_attrs=prefer-standby"])
+def test_a_host_that_takes_the_connection_and_stays_silent_costs_its_own_time_only(client, postgres_backend, query):
+    pg, database = postgres_backend.pg, postgres_backend.database
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgres://ferrod@127.0.0.1:{silent.getsockname()[1]},127.0.0.1:{pg.port}/{database}{query}"
+        start = time.monotonic()
+        connect(client, url, "silent", pool={"acquire_timeout_seconds": 8}).expect(201)
+        assert time.monotonic() - start < 8
+        assert sql(client, "SELECT 1 AS n", using="silent").expect(200).json()["rows"] == [{"n": 1}]
+        client.delete("/v1/connections/silent").expect(204)
 
 
 def test_postgres_refusals(client, postgres_backend):

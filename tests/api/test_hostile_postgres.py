@@ -1,10 +1,13 @@
 """A PostgreSQL server that lies: whatever it answers, ferrod keeps its memory, its other connections and its word."""
 import json
+import pathlib
+import threading
+import time
 
 import pytest
 
 from support.client import Client
-from support.fake_pg import (BOOL, BYTEA, FLOAT8, INT8, JSON, JSONB, TEXT, Answer, FakePostgres)
+from support.fake_pg import (BOOL, BYTEA, FLOAT8, INT8, JSON, JSONB, TEXT, Answer, FakePostgres, message, notice)
 
 ITEM = {"model_name": "Item", "columns": [
     {"name": "id", "logical_type": "integer", "primary_key": True},
@@ -20,11 +23,11 @@ def lie(server):
     """lie(answer) -> (client, fake): connected to a server that answers so, with the model registered."""
     opened = []
     with Client(server.port, timeout=30) as client:
-        def connect(answer):
-            fake = FakePostgres(answer).__enter__()
+        def connect(answer, silent_cancel=False, **pool):
+            fake = FakePostgres(answer, silent_cancel).__enter__()
             opened.append(fake)
             client.post("/v1/connections", {"name": "lie", "url": fake.url, "default": True,
-                                            "pool": {"max_connections": 1}}).expect(201)
+                                            "pool": {"max_connections": 1, **pool}}).expect(201)
             client.put("/v1/models", {"models": [ITEM]}).expect(200)
             return client, fake
         yield connect
@@ -193,3 +196,84 @@ def test_what_the_server_says_of_itself_is_shown_harmlessly(lie):
     client.post("/v1/sql/execute", {"sql": "select 1"})
     body = client.get("/v1/connections").expect(200)
     json.dumps(body.json())
+
+
+def test_requests_to_cancel_that_are_never_answered_cost_little(server, lie):
+    """Neither a thread nor a descriptor for each of them, and every request is answered within its time."""
+    def answer(sql):
+        if "pg_cancel_backend" in sql or "hang" in sql:
+            fake.over.wait(60)
+        return None
+    client, fake = lie(answer, silent_cancel=True, statement_timeout_seconds=0.1, max_connections=20)
+    process = pathlib.Path(f"/proc/{server.process.pid}")
+    threads, files = len(list((process / "task").iterdir())), len(list((process / "fd").iterdir()))
+
+    def ask(statuses):
+        with client.clone() as other:
+            statuses.append(other.post("/v1/sql/execute", {"sql": "select hang"}).status)
+    for _ in range(3):
+        statuses = []
+        clients = [threading.Thread(target=ask, args=(statuses,)) for _ in range(12)]
+        for one in clients:
+            one.start()
+        for one in clients:
+            one.join(30)
+        assert statuses == [504] * 12
+    assert len(list((process / "task").iterdir())) <= threads + 10
+    assert len(list((process / "fd").iterdir())) <= files + 30
+
+
+def memory(server):
+    status = pathlib.Path(f"/proc/{server.process.pid}/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0]) // 1024
+
+
+FLOODS = {"NOTIFY": message(b"A", b"\0\0\0\7channel\0" + b"x" * 4000 + b"\0"), "NOTICE": notice("x" * 4000)}
+
+
+@pytest.mark.parametrize("kind", FLOODS)
+def test_floods_of_what_nobody_asked_for_are_dropped(server, lie, kind):
+    flood = FLOODS[kind] * 50000  # 200 MB
+    client, fake = lie(lambda sql: Answer([("a", TEXT)], [["b"]], before=flood) if "select 1" in sql else None)
+    before = memory(server)
+    peak = []
+    done = threading.Event()
+
+    def watch():
+        while not done.wait(0.02):
+            peak.append(memory(server))
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    rows = client.post("/v1/sql/fetch-all", {"sql": "select 1"}).expect(200).json()["rows"]
+    done.set()
+    watcher.join()
+    assert rows == [{"a": "b"}]
+    assert max(peak, default=0) < before + 64
+
+
+@pytest.mark.parametrize("road", ["fetch-all", "batch"])
+def test_rows_of_very_many_columns_hold_no_loop(server, lie, road):
+    names = [(f"column_{i}" if i % 2 else f"name_{i // 4}", TEXT) for i in range(32767)]
+    wide = Answer(names, [["x"] * len(names)] * 3)
+    client, fake = lie(lambda sql: wide if "select 1" in sql else None)
+    longest, done = [0.0], threading.Event()
+
+    def ping():
+        with client.clone() as other:
+            while not done.is_set():
+                start = time.monotonic()
+                other.get("/healthz", validate=False)
+                longest[0] = max(longest[0], time.monotonic() - start)
+    others = [threading.Thread(target=ping) for _ in range(4)]
+    for one in others:
+        one.start()
+    try:
+        if road == "batch":
+            client.post("/v1/batch", {"steps": [{"op": "sql.fetch_all", "sql": "select 1"}]}, validate=False).expect(200)
+        else:
+            client.post("/v1/sql/fetch-all", {"sql": "select 1"}, validate=False).expect(200)
+    finally:
+        done.set()
+        for one in others:
+            one.join()
+    assert longest[0] < 0.5, longest

@@ -62,6 +62,11 @@ REACHING = [  # (pattern, a URL that must be refused): each would have reached a
     ("postgresql://*.db.test/*", "postgresql://u:a.db.test/@127.0.0.1/d"),
     ("postgresql://*@db.test/*", "postgresql://u@127.0.0.1@db.test/d"),
     ("postgresql://127.*/app", "postgresql://127.0.0.1/other/app"),
+    # a parameter would log in as another than the pattern says
+    ("postgresql://reader@db.test/*", "postgresql://reader@db.test/d?user=owner"),
+    ("postgresql://reader@db.test/*", "postgresql://reader@db.test/d?sslmode=disable&User=owner&password=x"),
+    ("postgresql://reader:*@db.test/*", "postgresql://reader:x@db.test/d?password=y"),
+    ("postgresql://app_*@db.test/*", "postgresql://app_1@db.test/d?%75ser=owner"),
     ("sqlite:{dir}/*", "sqlite:{dir}/../x.db?mode=rwc"),
     ("sqlite:{dir}/*", "sqlite:{dir}/%2e%2e/x.db?mode=rwc"),
 ]

@@ -61,13 +61,16 @@ def error(refusal):
 
 
 class FakePostgres:
-    def __init__(self, answer):
+    def __init__(self, answer, silent_cancel=False):
+        self.silent_cancel = silent_cancel  # requests to cancel are taken and never answered
+        self.over = threading.Event()
         self.answer = answer
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         self.url = f"postgres://fake@127.0.0.1:{self.port}/fake?sslmode=disable&gssencmode=disable"
         self.statements = []
         self.connections = 0
+        self.cancels = 0
         self.open = set()
         self.lock = threading.Lock()
         self.thread = threading.Thread(target=self.accept, daemon=True)
@@ -77,6 +80,7 @@ class FakePostgres:
         return self
 
     def __exit__(self, *_):
+        self.over.set()
         self.listener.close()
         for connection in list(self.open):
             try:
@@ -133,6 +137,9 @@ class Peer:
         n, code = struct.unpack("!II", self.read(8))
         self.read(n - 8)
         if code == 80877102:  # a request to cancel
+            self.server.cancels += 1
+            if self.server.silent_cancel:
+                self.server.over.wait(60)
             return
         self.server.connections += 1
         self.send(message(b"R", struct.pack("!I", 0)),

@@ -71,7 +71,8 @@ def binaries():
 
 
 class Postgres:
-    def __init__(self):
+    def __init__(self, **settings):
+        self.settings = SETTINGS | settings
         self.bin = binaries()
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="ferrod-pg-"))
         self.dir.chmod(0o755)
@@ -106,7 +107,7 @@ class Postgres:
         for attempt in range(5):
             port = self.port or free_port()
             command = [str(self.bin / "postgres"), "-D", str(self.data), "-p", str(port), "-k", str(self.dir)]
-            for key, value in SETTINGS.items():
+            for key, value in self.settings.items():
                 command += ["-c", f"{key}={value}"]
             with open(self.log, "ab") as log:
                 self.process = subprocess.Popen(

@@ -129,6 +129,8 @@ static bool commit(struct driver_conn *base, int64_t deadline_ns, struct err *er
 	fiber_unshield();
 	if (ok && tag[0] == '\0')
 		base->n_commits++; /* succeeded while it was being cancelled */
+	if (base->unreplicated)
+		return pg_fail_unreplicated(c, err);
 	if (ok)
 		return strcmp(tag, "ROLLBACK") != 0 || fail_aborted(err);
 	/* Even an explicit "terminating connection" may have come after the commit was written. */
@@ -262,6 +264,7 @@ const struct driver driver_postgres = {
 	.introspect = postgres_introspect,
 	.migrate_begin = postgres_migrate_begin,
 	.migrate_patience = postgres_migrate_patience,
+	.migrate_uses = postgres_migrate_uses,
 };
 
 static char version_text[32];

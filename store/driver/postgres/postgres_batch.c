@@ -179,6 +179,14 @@ static enum pg_io next(struct pipeline *p, const struct batch_item *item, PGresu
 
 	if (io != PG_IO_TIMEOUT || !p->writes || p->late != NULL || item == NULL)
 		return io;
+	/* its request has time left: one that has committed and waits for a standby only is left to it */
+	if (item->deadline_ns > clock_mono_ns() &&
+	    pg_cancel_waits_for_standby(p->c->cancel, clock_mono_ns() + PG_GRACE_NS)) {
+		p->deadline = item->deadline_ns;
+		io = pg_next(p->c, p->deadline, ret);
+		if (io != PG_IO_TIMEOUT)
+			return io;
+	}
 	p->late = item;
 	p->deadline = clock_mono_ns() + PG_GRACE_NS;
 	return pg_cancel_send(p->c->cancel) ? pg_next(p->c, p->deadline, ret) : io;
@@ -417,10 +425,15 @@ static enum pg_io read_write(struct pipeline *p, struct batch_item *item, struct
 
 	if (p->late == NULL) /* its own time begins when those before it are done */
 		p->deadline = timeout > 0 ? clock_min(item->deadline_ns, clock_mono_ns() + timeout) : item->deadline_ns;
+	p->c->base.unreplicated = false;
 	io = read_item(p, item, st);
 	if (io == PG_IO_OK)
 		io = read_sync(p, item);
-	if (io != PG_IO_OK) {
+	if (p->c->base.unreplicated && !item->failed && !item->again) {
+		pg_batch_drop(item);
+		item->failed = true;
+		(void)pg_fail_unreplicated(p->c, &item->err);
+	} else if (io != PG_IO_OK) {
 		fail_unknown(p, item, io);
 	} else if (p->late == item && item->result != NULL) {
 		pg_batch_drop(item);

@@ -5,7 +5,6 @@
 #include "store/driver/postgres/postgres_driver.h"
 
 #include <stdio.h>
-#include <sys/socket.h>
 
 #include "service/base/clock.h"
 #include "service/base/fiber.h"
@@ -20,6 +19,8 @@
 
 struct attempt {
 	const struct dsn *dsn;
+	/* One of the URL's hosts, and what is asked of it; NULL: as the URL says. */
+	const char *host, *hostaddr, *port, *attrs;
 	PGconn *pg;
 	PostgresPollingStatusType poll;
 };
@@ -31,9 +32,12 @@ static void ignore_notice(void *arg UNUSED, const char *message UNUSED)
 static void start_call(void *arg)
 {
 	/* Before `dbname`, which is expanded in place: what the URL may override; after it: what it may not. */
-	static const char *const keys[] = {"fallback_application_name", "dbname", "client_encoding", NULL};
+	static const char *const keys[] = {
+		"fallback_application_name", "dbname", "client_encoding", "host", "hostaddr", "port",
+		"target_session_attrs",      NULL};
 	struct attempt *a = arg;
-	const char *const values[] = {"ferrod", a->dsn->conninfo.p, "UTF8", NULL};
+	const char *const values[] = {"ferrod", a->dsn->conninfo.p, "UTF8", a->host, a->hostaddr,
+				      a->port,  a->attrs,           NULL};
 
 	a->pg = PQconnectStartParams(keys, values, 1);
 	if (a->pg == NULL)
@@ -50,77 +54,13 @@ static void poll_call(void *arg)
 	a->poll = PQconnectPoll(a->pg);
 }
 
-static int64_t option_int(PQconninfoOption *options, const char *key)
-{
-	for (PQconninfoOption *o = options; o != NULL && o->keyword != NULL; o++) {
-		int64_t n;
-
-		if (strcmp(o->keyword, key) == 0 && o->val != NULL && num_parse_int(str_z(o->val), &n) && n > 0)
-			return n;
-	}
-	return 0;
-}
-
-static size_t count_hosts(PQconninfoOption *options)
-{
-	size_t n = 1;
-
-	for (PQconninfoOption *o = options; o != NULL && o->keyword != NULL; o++) {
-		size_t here = 1;
-
-		if ((strcmp(o->keyword, "host") != 0 && strcmp(o->keyword, "hostaddr") != 0) || o->val == NULL)
-			continue;
-		for (const char *p = o->val; *p != '\0'; p++)
-			here += *p == ',';
-		n = here > n ? here : n;
-	}
-	return n;
-}
-
-/* Time for one host: what the URL says, or an equal share when several may have to be tried. */
-static int64_t host_time(PGconn *pg, int64_t deadline, size_t *ret_hosts)
-{
-	PQconninfoOption *options = PQconninfo(pg);
-	int64_t timeout = option_int(options, "connect_timeout");
-	int64_t left = deadline == CLOCK_NEVER ? 60 * CLOCK_NS_PER_S : deadline - clock_mono_ns();
-
-	*ret_hosts = count_hosts(options);
-	PQconninfoFree(options);
-	if (timeout > 0 && timeout < 86400)
-		return timeout * CLOCK_NS_PER_S > CONNECT_MIN_NS ? timeout * CLOCK_NS_PER_S : CONNECT_MIN_NS;
-	return *ret_hosts > 1 ? left / (int64_t)*ret_hosts : left;
-}
-
-/* Waits as `a->poll` says. A host that stays silent for its whole time has its socket shut down under libpq, which then
- * goes on to the next one as after a refusal. */
-static enum wait_result wait_host(struct attempt *a, int64_t *host_deadline, int64_t host_ns, int64_t deadline)
-{
-	const short events = a->poll == PGRES_POLLING_WRITING ? POLLOUT : POLLIN;
-	enum wait_result r = wait_fd(PQsocket(a->pg), events, clock_min(*host_deadline, deadline), NULL);
-
-	if (r != WAIT_TIMEOUT || clock_mono_ns() >= deadline)
-		return r;
-	(void)shutdown(PQsocket(a->pg), SHUT_RDWR);
-	*host_deadline = clock_mono_ns() + host_ns;
-	return WAIT_READY;
-}
-
 static bool poll_until_ok(struct attempt *a, int64_t deadline, struct err *err)
 {
-	size_t n_hosts = 1;
-	const int64_t host_ns = host_time(a->pg, deadline, &n_hosts);
-	int64_t host_deadline = clock_mono_ns() + host_ns;
-	int fd = -1;
-
 	a->poll = PGRES_POLLING_WRITING;
-	for (;;) {
-		enum wait_result r;
+	while (a->poll == PGRES_POLLING_WRITING || a->poll == PGRES_POLLING_READING) {
+		const short events = a->poll == PGRES_POLLING_WRITING ? POLLOUT : POLLIN;
+		const enum wait_result r = wait_fd(PQsocket(a->pg), events, deadline, NULL);
 
-		if (PQsocket(a->pg) != fd) {
-			fd = PQsocket(a->pg);
-			host_deadline = clock_mono_ns() + host_ns;
-		}
-		r = wait_host(a, &host_deadline, host_ns, deadline);
 		if (r != WAIT_READY) {
 			(void)err_set(err, ERR_DATABASE_UNAVAILABLE, "could not connect to the database in time");
 			err->cancelled = r == WAIT_CANCELLED;
@@ -128,12 +68,136 @@ static bool poll_until_ok(struct attempt *a, int64_t deadline, struct err *err)
 			return false;
 		}
 		offload(poll_call, a);
-		if (a->poll == PGRES_POLLING_OK)
-			return true;
-		if (a->poll == PGRES_POLLING_FAILED || PQsocket(a->pg) < 0)
-			return pg_fail_connect(a->dsn, a->pg, err);
+		if (PQsocket(a->pg) < 0)
+			break;
 	}
+	return a->poll == PGRES_POLLING_OK || pg_fail_connect(a->dsn, a->pg, err);
 }
+
+/* Connects to what the attempt says; nothing is left of one that fails. */
+static bool try_host(struct attempt *a, int64_t deadline, struct err *err)
+{
+	bool ok;
+
+	offload(start_call, a);
+	if (a->pg == NULL || PQstatus(a->pg) == CONNECTION_BAD)
+		ok = pg_fail_connect(a->dsn, a->pg, err);
+	else
+		ok = poll_until_ok(a, deadline, err);
+	if (!ok) {
+		PQfinish(a->pg);
+		a->pg = NULL;
+	}
+	return ok;
+}
+
+/* ---- several hosts ---- */
+
+#define HOSTS_MAX 32
+
+/* The URL's hosts. libpq goes on to the next one when a connection is refused, but waits for ever for one that is there
+ * and says nothing; so each is tried by itself, within its own time. */
+struct hosts {
+	struct arena arena; /* of the texts */
+	const char *host[HOSTS_MAX], *hostaddr[HOSTS_MAX], *port[HOSTS_MAX];
+	size_t n; /* 0: libpq is to make of the URL what it can */
+	bool prefer_standby;
+	int64_t timeout_ns; /* connect_timeout; 0: none */
+};
+
+static struct str option(PQconninfoOption *options, const char *key)
+{
+	for (PQconninfoOption *o = options; o != NULL && o->keyword != NULL; o++)
+		if (strcmp(o->keyword, key) == 0)
+			return o->val != NULL && o->val[0] != '\0' ? str_z(o->val) : STR_NONE;
+	return STR_NONE;
+}
+
+/* Splits a list; false: longer than we take, or with an empty entry, which no parameter can say. */
+static bool split(struct arena *a, struct str list, const char **ret, size_t *ret_n)
+{
+	struct str one;
+
+	*ret_n = 0;
+	while (str_split(&list, ',', &one)) {
+		if (one.len == 0 || *ret_n == HOSTS_MAX)
+			return false;
+		ret[(*ret_n)++] = arena_strz(a, one);
+	}
+	return true;
+}
+
+static void read_hosts(const struct dsn *dsn, struct hosts *h)
+{
+	PQconninfoOption *options = PQconninfoParse(dsn->conninfo.p, NULL);
+	size_t n_host, n_addr, n_port;
+	int64_t seconds;
+
+	if (num_parse_int(option(options, "connect_timeout"), &seconds) && seconds > 0 && seconds < 86400)
+		h->timeout_ns = seconds * CLOCK_NS_PER_S > CONNECT_MIN_NS ? seconds * CLOCK_NS_PER_S : CONNECT_MIN_NS;
+	h->prefer_standby = str_eq_z(option(options, "target_session_attrs"), "prefer-standby");
+	if (split(&h->arena, option(options, "host"), h->host, &n_host) &&
+	    split(&h->arena, option(options, "hostaddr"), h->hostaddr, &n_addr) &&
+	    split(&h->arena, option(options, "port"), h->port, &n_port)) {
+		h->n = n_host > n_addr ? n_host : n_addr;
+		if ((n_host != 0 && n_host != h->n) || (n_addr != 0 && n_addr != h->n) ||
+		    (n_port > 1 && n_port != h->n))
+			h->n = 0; /* it will say so */
+		for (size_t i = 1; n_port == 1 && i < h->n; i++)
+			h->port[i] = h->port[0];
+	}
+	PQconninfoFree(options);
+}
+
+/* A refused login is the last word, as libpq has it; whatever else is wrong with one host says nothing of the next. */
+static bool goes_on(const struct err *err)
+{
+	return err->code == ERR_DATABASE_UNAVAILABLE && !err->cancelled;
+}
+
+static bool try_hosts(struct attempt *a, const struct hosts *h, int64_t deadline, struct err *err)
+{
+	for (size_t i = 0; i < h->n; i++) {
+		const int64_t now = clock_mono_ns();
+		const int64_t left = (deadline == CLOCK_NEVER ? 60 * CLOCK_NS_PER_S : deadline - now);
+		const int64_t share = h->timeout_ns != 0 ? h->timeout_ns : left / (int64_t)(h->n - i);
+
+		a->host = h->host[i];
+		a->hostaddr = h->hostaddr[i];
+		a->port = h->port[i];
+		if (try_host(a, clock_min(deadline, now + share), err))
+			return true;
+		if (!goes_on(err) || clock_mono_ns() >= deadline)
+			return false;
+	}
+	return false;
+}
+
+static bool connect_any(struct attempt *a, int64_t deadline, struct err *err)
+{
+	struct hosts h = {.n = 0};
+	bool ok;
+
+	arena_init(&h.arena);
+	read_hosts(a->dsn, &h);
+	if (h.n < 2) {
+		const int64_t until =
+			h.timeout_ns != 0 ? clock_min(deadline, clock_mono_ns() + h.timeout_ns) : deadline;
+
+		ok = try_host(a, until, err);
+	} else if (h.prefer_standby) {
+		a->attrs = "standby";
+		ok = try_hosts(a, &h, clock_mono_ns() + (deadline - clock_mono_ns()) / 2, err);
+		a->attrs = "any";
+		ok = ok || (goes_on(err) && try_hosts(a, &h, deadline, err));
+	} else {
+		ok = try_hosts(a, &h, deadline, err);
+	}
+	arena_done(&h.arena);
+	return ok;
+}
+
+/* ---- the settings of a session ---- */
 
 static void put_setting(struct strbuf *b, const char *name, struct str value)
 {
@@ -183,7 +247,8 @@ static bool apply_settings(struct pg_conn *c, int64_t deadline, struct err *err)
 static void keep_version(struct pg_conn *c)
 {
 	const char *text = PQparameterStatus(c->pg, "server_version");
-	size_t n = text != NULL ? strspn(text, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.+-_") : 0;
+	size_t n =
+		text != NULL ? strspn(text, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.+-_") : 0;
 
 	if (n >= sizeof(c->version))
 		n = sizeof(c->version) - 1;
@@ -192,21 +257,24 @@ static void keep_version(struct pg_conn *c)
 	c->version[n] = '\0';
 }
 
+/* That a commit's wait for a standby was cancelled is told by a warning, of which nothing is sure but the function that
+ * it comes from: no client's RAISE has that name. */
+static void take_notice(void *arg, const PGresult *res)
+{
+	const char *function = PQresultErrorField(res, PG_DIAG_SOURCE_FUNCTION);
+	struct pg_conn *c = arg;
+
+	if (function != NULL && strcmp(function, "SyncRepWaitForLSN") == 0)
+		c->base.unreplicated = true;
+}
+
 bool pg_open(struct driver_db *db, int64_t deadline_ns, struct driver_conn **ret, struct err *err)
 {
 	struct attempt a = {.dsn = db->dsn};
 	struct pg_conn *c;
 
-	offload(start_call, &a);
-	if (a.pg == NULL || PQstatus(a.pg) == CONNECTION_BAD) {
-		(void)pg_fail_connect(db->dsn, a.pg, err);
-		PQfinish(a.pg);
+	if (!connect_any(&a, deadline_ns, err))
 		return false;
-	}
-	if (!poll_until_ok(&a, deadline_ns, err)) {
-		PQfinish(a.pg);
-		return false;
-	}
 	c = mem_alloc(sizeof(*c));
 	c->base.driver = &driver_postgres;
 	c->base.db = db;
@@ -215,7 +283,8 @@ bool pg_open(struct driver_db *db, int64_t deadline_ns, struct driver_conn **ret
 	pg_cache_init(&c->cache);
 	strbuf_init(&c->text, 0);
 	(void)PQsetErrorVerbosity(c->pg, PQERRORS_DEFAULT);
-	c->cancel = pg_cancel_create(c->pg);
+	(void)PQsetNoticeReceiver(c->pg, take_notice, c);
+	c->cancel = pg_cancel_create(c->pg, db->dsn);
 	if (c->cancel == NULL || PQsetnonblocking(c->pg, 1) != 0)
 		(void)pg_fail_connect(db->dsn, c->pg, err);
 	else if (apply_settings(c, deadline_ns, err)) {

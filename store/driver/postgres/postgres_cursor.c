@@ -108,11 +108,37 @@ static bool send_stmt(struct pg_conn *c, const struct stmt *s, struct started *s
 	return send_pipeline(c, st);
 }
 
+/* The time of the statement is over, but not its request's: one that has committed and waits for a standby only is left
+ * to it. A server that waits so has told nothing yet, not even what the statement did. */
+static bool may_wait_on(struct pg_conn *c)
+{
+	const int64_t now = clock_mono_ns();
+	bool commits;
+
+	if (!c->cur.autocommit || c->cur.reads || c->base.request_deadline_ns <= now)
+		return false;
+	fiber_shield();
+	commits = pg_cancel_waits_for_standby(c->cancel, clock_min(now + PG_GRACE_NS, c->base.request_deadline_ns));
+	fiber_unshield();
+	if (commits)
+		c->cur.deadline = c->base.request_deadline_ns;
+	return commits;
+}
+
+static enum pg_io next(struct pg_conn *c, PGresult **ret)
+{
+	enum pg_io io = pg_next(c, c->cur.deadline, ret);
+
+	if (io == PG_IO_TIMEOUT && may_wait_on(c))
+		io = pg_next(c, c->cur.deadline, ret);
+	return io;
+}
+
 /* The result of a step before the statement's own, and the NULL after it. *ret_error: it failed. */
-static enum pg_io read_before(struct pg_conn *c, int64_t deadline, PGresult **ret_error)
+static enum pg_io read_before(struct pg_conn *c, PGresult **ret_error)
 {
 	PGresult *res;
-	enum pg_io io = pg_next(c, deadline, &res);
+	enum pg_io io = next(c, &res);
 
 	*ret_error = NULL;
 	if (io != PG_IO_OK)
@@ -122,7 +148,7 @@ static enum pg_io read_before(struct pg_conn *c, int64_t deadline, PGresult **re
 		return res != NULL ? PG_IO_OK : PG_IO_LOST;
 	}
 	PQclear(res);
-	io = pg_next(c, deadline, &res);
+	io = next(c, &res);
 	if (io != PG_IO_OK || res == NULL)
 		return io;
 	PQclear(res);
@@ -135,14 +161,14 @@ static enum pg_io read_first(struct pg_conn *c, const struct started *st, PGresu
 	struct pg_cache *k = &c->cache;
 
 	for (size_t i = 0; i < st->n_dead; i++) {
-		enum pg_io io = read_before(c, c->cur.deadline, ret);
+		enum pg_io io = read_before(c, ret);
 
 		if (io != PG_IO_OK || *ret != NULL)
 			return io;
 		k->n_dead--; /* they were sent from the end */
 	}
 	if (st->id != 0) {
-		enum pg_io io = read_before(c, c->cur.deadline, ret);
+		enum pg_io io = read_before(c, ret);
 
 		if (io != PG_IO_OK || *ret != NULL)
 			return io;
@@ -150,7 +176,7 @@ static enum pg_io read_first(struct pg_conn *c, const struct started *st, PGresu
 	}
 	if (!c->cur.whole)
 		(void)PQsetSingleRowMode(c->pg);
-	return pg_next(c, c->cur.deadline, ret);
+	return next(c, ret);
 }
 
 /* Nothing is running any more, or the connection is broken. */
@@ -366,6 +392,8 @@ static bool end(struct pg_conn *c, struct err *err)
 
 	cur->base.affected = pg_count_affected(cur->res);
 	io = pg_drain(c, cur->deadline, &error);
+	if (io == PG_IO_TIMEOUT && error == NULL && may_wait_on(c))
+		io = pg_drain(c, cur->deadline, &error);
 	cur->done = true;
 	if (error != NULL) {
 		(void)pg_fail(c, error, cur->raw, cur->autocommit, err);
@@ -384,7 +412,7 @@ static bool end(struct pg_conn *c, struct err *err)
 		return false;
 	if (cur->deallocates)
 		pg_cache_clear(&c->cache, true);
-	return true;
+	return !c->base.unreplicated || pg_fail_unreplicated(c, err);
 }
 
 /* The next result of a statement whose rows come one by one. */
@@ -395,7 +423,7 @@ static bool next_result(struct pg_conn *c, struct err *err)
 	enum pg_io io;
 
 	drop_row(cur);
-	io = pg_next(c, cur->deadline, &res);
+	io = next(c, &res);
 	if (io != PG_IO_OK)
 		return give_up(c, io, err);
 	if (res == NULL || !is_rows(res))

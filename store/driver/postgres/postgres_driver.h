@@ -3,7 +3,8 @@
  *
  *   driver_postgres.c    the vtable: transactions, reset, ping, lists
  *   postgres_connect.c   open, close, the settings of every connection
- *   postgres_io.c        waiting, draining, cancelling
+ *   postgres_io.c        waiting, draining
+ *   postgres_cancel.c    requests to cancel a statement
  *   postgres_cursor.c    prepare, step, finish
  *   postgres_batch.c     several quick statements in one pipeline
  *   postgres_load.c      COPY FROM STDIN
@@ -47,15 +48,7 @@ struct pg_sql_facts {
 
 void pg_sql_scan(struct str sql, struct pg_sql_facts *ret);
 
-/* The right to cancel a connection's statement from any thread; outlives the connection while a request to cancel is
- * under way. */
-struct pg_cancel {
-	struct mutex lock;
-	int refs;             /* under the lock */
-	bool running;         /* a request is under way */
-	struct event *waiter; /* set when it has ended */
-	PGcancel *handle;
-};
+struct pg_cancel; /* postgres_cancel.c */
 
 struct pg_stmt {
 	struct str key; /* owned: SQL, NUL, one type letter a parameter */
@@ -167,10 +160,24 @@ bool pg_simple(struct pg_conn *c, const char *sql, int64_t deadline_ns, char tag
 /* To be told how each statement ended that began inside a transaction: tag NULL when it failed. Counts the
  * transaction's end. */
 void pg_count_end(struct pg_conn *c, const char *tag);
-struct pg_cancel *pg_cancel_create(PGconn *pg);
+/* What a commit came to whose wait for a standby was cancelled: an error with an unknown outcome. Always false. */
+bool pg_fail_unreplicated(struct pg_conn *c, struct err *err);
+
+/* postgres_cancel.c */
+/* The right to cancel the connection's statement from any thread; outlives the connection while a request is under way.
+ * NULL: there is none. */
+struct pg_cancel *pg_cancel_create(PGconn *pg, const struct dsn *dsn);
 void pg_cancel_unref(struct pg_cancel *x);
+/* A pooler is, or may be, between: the number of the server's process says nothing. */
+void pg_cancel_pooled(struct pg_cancel *x);
 /* Asks the server to cancel; never waits. False: could not start. */
 bool pg_cancel_send(struct pg_cancel *x);
+/* Waits until no request is under way, for a late one would hit the next statement. False: one still is, or the last
+ * one could not be sent. Parks. */
+bool pg_cancel_settled(struct pg_cancel *x, int64_t deadline);
+/* Has the statement committed, and waits only for a synchronous standby? Asks the server itself; false: no, or nobody
+ * knows. Parks. */
+bool pg_cancel_waits_for_standby(struct pg_cancel *x, int64_t deadline);
 
 /* postgres_cursor.c */
 bool pg_prepare(struct driver_conn *base, const struct stmt *s, int64_t deadline_ns, struct cursor **ret,

@@ -1,18 +1,16 @@
 /*
- * Waiting for the server without blocking the loop, reading a connection idle again, and cancelling. libpq,
+ * Waiting for the server without blocking the loop, and reading a connection idle again. libpq,
  * "Asynchronous Command Processing": flush until nothing is left, waiting for both directions; read only while
  * PQisBusy.
  */
 #include "store/driver/postgres/postgres_driver.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <sys/socket.h>
 
 #include "service/base/clock.h"
 #include "service/base/fiber.h"
-#include "service/base/mem.h"
 #include "service/base/wait.h"
 
 #include "service/base/banned.h"
@@ -44,6 +42,17 @@ static enum pg_io wait_socket(struct pg_conn *c, short events, int64_t deadline)
 	return of_wait(r);
 }
 
+/* Takes in what has come. What a server says unasked is dropped at once: libpq would keep every notification. */
+static bool is_busy(struct pg_conn *c)
+{
+	const bool busy = PQisBusy(c->pg) != 0;
+	PGnotify *n;
+
+	while ((n = PQnotifies(c->pg)) != NULL)
+		PQfreemem(n);
+	return busy;
+}
+
 /* Until no result is incomplete. */
 static enum pg_io wait_result_ready(struct pg_conn *c, int64_t deadline)
 {
@@ -53,7 +62,7 @@ static enum pg_io wait_result_ready(struct pg_conn *c, int64_t deadline)
 
 		if (unsent < 0 || PQsocket(c->pg) < 0)
 			return PG_IO_LOST;
-		if (!PQisBusy(c->pg))
+		if (!is_busy(c))
 			return PG_IO_OK;
 		/* a server that sends faster than we read would never let the wait itself time out */
 		if (clock_mono_ns() >= deadline)
@@ -87,7 +96,7 @@ enum pg_io pg_next(struct pg_conn *c, int64_t deadline_ns, PGresult **ret)
 {
 	enum pg_io io = PG_IO_OK;
 
-	if (PQisBusy(c->pg))
+	if (is_busy(c))
 		io = wait_result_ready(c, deadline_ns);
 	if (io != PG_IO_OK)
 		return io;
@@ -134,106 +143,7 @@ enum pg_io pg_drain(struct pg_conn *c, int64_t deadline_ns, PGresult **ret_error
 	}
 }
 
-/* ---- cancelling ------------------------------------------------------------------------------------ */
-
-struct pg_cancel *pg_cancel_create(PGconn *pg)
-{
-	struct pg_cancel *x;
-	PGcancel *handle = PQgetCancel(pg);
-
-	if (handle == NULL)
-		return NULL;
-	x = mem_alloc(sizeof(*x));
-	mutex_init(&x->lock);
-	x->refs = 1;
-	x->handle = handle;
-	return x;
-}
-
-void pg_cancel_unref(struct pg_cancel *x)
-{
-	bool last;
-
-	if (x == NULL)
-		return;
-	mutex_lock(&x->lock);
-	last = --x->refs == 0;
-	mutex_unlock(&x->lock);
-	if (!last)
-		return;
-	PQfreeCancel(x->handle);
-	mutex_done(&x->lock);
-	mem_free(x);
-}
-
-static void *cancel_main(void *arg)
-{
-	struct pg_cancel *x = arg;
-	char text[256];
-
-	(void)PQcancel(x->handle, text, sizeof(text));
-	mutex_lock(&x->lock);
-	x->running = false;
-	if (x->waiter != NULL)
-		event_set(x->waiter);
-	mutex_unlock(&x->lock);
-	pg_cancel_unref(x);
-	return NULL;
-}
-
-/* PQcancel connects and waits without any deadline of ours, so it gets a thread of its own instead of one of the few
- * that offload has: in a network partition it may take minutes, and nobody has to wait for it. */
-bool pg_cancel_send(struct pg_cancel *x)
-{
-	pthread_attr_t attr;
-	pthread_t thread;
-	bool ok;
-
-	mutex_lock(&x->lock);
-	if (x->running) {
-		mutex_unlock(&x->lock);
-		return true;
-	}
-	x->running = true;
-	x->refs++;
-	mutex_unlock(&x->lock);
-	ok = pthread_attr_init(&attr) == 0;
-	if (ok) {
-		(void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-		ok = pthread_create(&thread, &attr, cancel_main, x) == 0;
-		(void)pthread_attr_destroy(&attr);
-	}
-	if (ok)
-		return true;
-	mutex_lock(&x->lock);
-	x->running = false;
-	x->refs--;
-	mutex_unlock(&x->lock);
-	return false;
-}
-
-/* Waits until no request to cancel is under way: a late one would hit the next statement. */
-static bool cancel_settled(struct pg_cancel *x, int64_t deadline)
-{
-	struct event ended;
-	enum wait_result r;
-	bool running;
-
-	event_init(&ended);
-	mutex_lock(&x->lock);
-	running = x->running;
-	if (running)
-		x->waiter = &ended;
-	mutex_unlock(&x->lock);
-	if (!running)
-		return true;
-	r = event_wait(&ended, deadline);
-	mutex_lock(&x->lock);
-	x->waiter = NULL;
-	running = r != WAIT_READY && x->running;
-	mutex_unlock(&x->lock);
-	return !running;
-}
+/* ---- giving up ---- */
 
 /* Reads the connection idle again after a request to cancel. *ret_ended: the statement succeeded all the same. */
 static bool cancel_and_drain(struct pg_conn *c, bool *ret_ended)
@@ -251,7 +161,7 @@ static bool cancel_and_drain(struct pg_conn *c, bool *ret_ended)
 	cancelled = state != NULL && strcmp(state, "57014") == 0;
 	*ret_ended = error == NULL;
 	PQclear(error);
-	if (io != PG_IO_OK || !cancel_settled(c->cancel, deadline))
+	if (io != PG_IO_OK || !pg_cancel_settled(c->cancel, deadline))
 		return false;
 	if (cancelled)
 		return true;
@@ -287,6 +197,20 @@ bool pg_give_up(struct pg_conn *c, enum pg_io why, bool autocommit, bool *ret_en
 		(void)err_set(err, ERR_STATEMENT_TIMEOUT, "the statement took longer than allowed and was cancelled");
 	err->cancelled = why == PG_IO_CANCELLED;
 	err->outcome = autocommit ? outcome : ERR_OUTCOME_NONE;
+	if (autocommit && c->base.unreplicated) {
+		(void)pg_fail_unreplicated(c, err);
+		err->cancelled = why == PG_IO_CANCELLED;
+	}
+	return false;
+}
+
+bool pg_fail_unreplicated(struct pg_conn *c, struct err *err)
+{
+	(void)err_set(
+		err, c->base.broken ? ERR_DATABASE_UNAVAILABLE : ERR_STATEMENT_TIMEOUT,
+		"the transaction has committed on the server that runs it, but the wait for its synchronous standby "
+		"was cancelled: it may not have been replicated, and be lost if that server is");
+	err->outcome = ERR_OUTCOME_UNKNOWN;
 	return false;
 }
 
@@ -303,7 +227,7 @@ static bool peer_is_there(struct pg_conn *c)
 			return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
 		if (n == 0 || !PQconsumeInput(c->pg) || PQstatus(c->pg) != CONNECTION_OK)
 			return false;
-		(void)PQisBusy(c->pg); /* takes in what came unasked: notices, parameter changes */
+		(void)is_busy(c); /* takes in what came unasked: notices, parameter changes */
 	}
 	return true;
 }
@@ -326,6 +250,7 @@ bool pg_usable(struct pg_conn *c, int64_t deadline_ns, struct err *err)
 	}
 	if (refused)
 		err->outcome = ERR_OUTCOME_NOT_STARTED;
+	c->base.unreplicated = false;
 	return !refused;
 }
 
@@ -414,7 +339,7 @@ bool pg_simple(struct pg_conn *c, const char *sql, int64_t deadline_ns, char tag
 	if (io == PG_IO_OK) {
 		if (!autocommit)
 			pg_count_end(c, ok ? tag : NULL);
-		return ok;
+		return c->base.unreplicated ? pg_fail_unreplicated(c, err) : ok;
 	}
 	(void)pg_give_up(c, io, autocommit, &ended, err);
 	/* it was over when the request to cancel came: then it has succeeded */
