@@ -302,7 +302,9 @@ bool connection_same(struct connection_registry *r, const struct connect_options
 		return false;
 	mutex_lock(&r->lock);
 	struct connection *c = map_get(&r->by_name, o->name);
-	const bool same = c != NULL && c->origin == CONNECTION_TOLD && str_eq(c->url, o->url) &&
+	/* each connect to a database in memory makes one of its own */
+	const bool memory = c != NULL && c->dsn.dialect == DIALECT_SQLITE && c->dsn.mode == SQLITE_MODE_MEMORY;
+	const bool same = c != NULL && !memory && c->origin == CONNECTION_TOLD && str_eq(c->url, o->url) &&
 			  c->identity_map == o->identity_map && same_pool(pool_get_config(c->pool), &o->pool);
 	if (same)
 		*ret = connection_ref(c);
