@@ -2,6 +2,7 @@
 #include "store/state/told.h"
 
 #include "service/base/clock.h"
+#include "service/base/fiber.h"
 #include "service/base/mem.h"
 #include "store/connection/connect_json.h"
 
@@ -40,11 +41,19 @@ void told_destroy(struct told *t)
 static bool enter(struct told *t, struct err *err)
 {
 	const enum wait_result r = turn_take(&t->turn, clock_deadline(WAIT_SECONDS), 0, NULL);
-	if (r == WAIT_READY)
+	if (r == WAIT_READY) {
+		fiber_shield(); /* a caller that goes away must not part what is kept from what is published */
 		return true;
+	}
 	(void)err_set(err, ERR_DATABASE_BUSY, "connections and models were being changed by others all the time");
 	err->cancelled = r == WAIT_CANCELLED;
 	return false;
+}
+
+static void leave(struct told *t)
+{
+	fiber_unshield();
+	turn_give(&t->turn);
 }
 
 /* Keeps the change; without a state there is nothing to do. The turn is held. */
@@ -103,7 +112,7 @@ bool told_connect(struct told *t, struct connection *c, const struct connect_opt
 	bool ok = connection_may_register(&t->store->connections, c, o, err) && keep(t, &change, who, err) &&
 		  connection_register(&t->store->connections, c, o, &ret->replaced, err);
 	arena_done(&a);
-	turn_give(&t->turn);
+	leave(t);
 	return ok;
 }
 
@@ -124,7 +133,7 @@ bool told_disconnect(struct told *t, struct str name, bool force, struct str who
 		connection_unref(c);
 	}
 	ok = ok && keep(t, &change, who, err) && store_disconnect(t->store, name, force, err);
-	turn_give(&t->turn);
+	leave(t);
 	return ok;
 }
 
@@ -140,7 +149,7 @@ bool told_default(struct told *t, struct str name, struct str who, struct err *e
 		connection_unref(c);
 	}
 	ok = ok && keep(t, &change, who, err) && connection_set_default(&t->store->connections, name, err);
-	turn_give(&t->turn);
+	leave(t);
 	return ok;
 }
 
@@ -150,7 +159,7 @@ bool told_reset(struct told *t, int64_t deadline, struct str who, struct err *er
 		return false;
 	struct state_change change = {.drop_all = true};
 	const bool ok = keep(t, &change, who, err) && declared_reset(t->declared, deadline, err);
-	turn_give(&t->turn);
+	leave(t);
 	return ok;
 }
 
@@ -188,7 +197,7 @@ bool told_models(struct told *t, const struct schema_edit *e, struct str who, st
 			*ret = schema_ref(s.schema);
 		schema_staged_done(&s);
 	}
-	turn_give(&t->turn);
+	leave(t);
 	return ok && (published || err_set(err, ERR_DATABASE_BUSY, "the models were changed by others all the time"));
 }
 
