@@ -5,7 +5,9 @@
 #include "handlers/answer/rows.h"
 #include "handlers/answer/values.h"
 #include "handlers/unit/mapped.h"
+#include "handlers/records/record_insert.h"
 #include "handlers/unit/reads.h"
+#include "handlers/unit/triggers.h"
 
 #include "service/base/banned.h"
 
@@ -23,14 +25,10 @@ static bool guarded(const struct request *req)
 	return request_header(req, "If-Match").p != NULL || request_header(req, "If-None-Match").p != NULL;
 }
 
-/* Reads the row under a lock and holds If-Match and If-None-Match against it. */
-static bool check_guard(struct record_request *r, struct err *err)
+static bool check_guard(const struct record_request *r, const struct value *row, struct err *err)
 {
 	struct str want = request_header(r->c->req, "If-Match");
 	struct str not_want = request_header(r->c->req, "If-None-Match");
-	struct value *row;
-	if (!context_record(r->c, r->m, r->key, QUERY_LOCK_UPDATE, &row, err))
-		return false;
 	struct str etag = row != NULL ? record_etag(&r->c->req->arena, r->m, row) : STR_NONE;
 	if (want.p != NULL && (row == NULL || !etag_listed(want, etag, false)))
 		return err_set(err, ERR_PRECONDITION_FAILED, "%s",
@@ -40,19 +38,56 @@ static bool check_guard(struct record_request *r, struct err *err)
 	return true;
 }
 
-/* UPDATE of the record's given columns (the key's too when `with_key`); *ret NULL: there is no such record. */
-static bool update_row(struct record_request *r, const struct record_row *row, bool with_key, struct value **ret,
+/* Does the body state what is only read, or the count of writes that it knows? */
+static bool states(const struct record_request *r, const struct record_row *row)
+{
+	for (size_t i = 0; i < r->m->n_columns; i++) {
+		if (row->sent[i] && (!row->given[i] || r->m->columns[i].fill.lock_version))
+			return true;
+	}
+	return false;
+}
+
+/* What the body states of those columns is what is there. */
+static bool check_stated(const struct record_request *r, const struct record_row *row, const struct value *before,
+			 struct err *err)
+{
+	struct arena *a = &r->c->req->arena;
+	for (size_t i = 0; i < r->m->n_columns; i++) {
+		const struct column *col = &r->m->columns[i];
+		struct value now;
+		if (!row->sent[i] || (row->given[i] && !col->fill.lock_version) || (before == NULL && row->given[i]))
+			continue;
+		if (before != NULL && !value_rebind(a, r->c->route.conn->dialect, col, before[i], &now, err))
+			return false;
+		if (before != NULL && value_equal(now, row->values[i]))
+			continue;
+		if (col->fill.lock_version)
+			return err_set(err, ERR_PRECONDITION_FAILED,
+				       "the record has been written since the \"%.*s\" that was sent; read it again",
+				       STR_FMT(col->name));
+		return err_set_at(err, ERR_INVALID_VALUE, json_pointer_key(a, "", col->name),
+				  "\"%.*s\" is only read: the database gives it its value", STR_FMT(col->name));
+	}
+	return true;
+}
+
+/* Reads the row under a lock and holds what the request says of it against it; *ret NULL: there is none. */
+static bool look_before(struct record_request *r, const struct record_row *row, struct value **ret, struct err *err)
+{
+	return context_record(r->c, r->m, r->key, QUERY_LOCK_UPDATE, ret, err) &&
+	       (!guarded(r->c->req) || check_guard(r, *ret, err)) && (row == NULL || check_stated(r, row, *ret, err));
+}
+
+/* UPDATE of the record; *ret NULL: there is no such record, or a trigger has kept it from being changed. */
+static bool update_row(struct record_request *r, const struct record_row *row, unsigned how, struct value **ret,
 		       struct err *err)
 {
 	struct arena *a = &r->c->req->arena;
 	const struct dialect *d = r->c->route.conn->dialect;
-	struct query_set *set = arena_array(a, r->m->n_columns + 1, sizeof(*set));
-	size_t n = 0;
-	for (size_t i = 0; i < r->m->n_columns; i++) {
-		const struct column *col = &r->m->columns[i];
-		if (row->given[i] && (with_key || !col->primary_key))
-			set[n++] = (struct query_set){.column = col, .kind = SET_VALUE, .value = row->values[i]};
-	}
+	struct query_set *set;
+	size_t n;
+	record_update_set(a, d, r->m, row, how, &set, &n);
 	if (n == 0)
 		return context_record(r->c, r->m, r->key, QUERY_LOCK_NONE, ret, err);
 	struct stmt stmt;
@@ -63,6 +98,20 @@ static bool update_row(struct record_request *r, const struct record_row *row, b
 	if (!query_lower_update(a, q, set, n, true, &stmt, &shape, err) || !context_run(r->c, &stmt, &sink, NULL, err))
 		return false;
 	*ret = keep.row;
+	return context_settle(r->c, r->m, r->triggers, ret, err);
+}
+
+/* The same, and what is there if nothing was changed: a trigger has left it so. */
+static bool update_there(struct record_request *r, const struct record_row *row, unsigned how, struct value **ret,
+			 struct err *err)
+{
+	if (!update_row(r, row, how, ret, err))
+		return false;
+	if (*ret != NULL)
+		return true;
+	if (!context_record(r->c, r->m, r->key, QUERY_LOCK_NONE, ret, err))
+		return false;
+	r->swallowed = true;
 	return true;
 }
 
@@ -86,14 +135,29 @@ static bool read_object(struct request *req, json_t **ret, struct err *err)
 	return true;
 }
 
+/* The unit that a change runs in: one whole where the row is looked at before or again after. */
+static bool open_unit(struct record_request *r, bool look, struct err *err)
+{
+	return context_triggers(r->c, r->m, &r->triggers, err) && record_write_unit(r->c, look || r->triggers, err);
+}
+
 static bool patch(struct record_request *r, const json_t *doc, struct err *err)
 {
 	struct record_row row;
 	struct value *now = NULL;
-	bool guard = guarded(r->c->req);
-	if (!record_from_json(&r->c->req->arena, r->c->route.conn->dialect, r->m, doc, "", true, &row, err) ||
-	    !record_write_unit(r->c, guard, err) || (guard && !check_guard(r, err)) ||
-	    !update_row(r, &row, true, &now, err) || !context_commit(r->c, err))
+	if (!record_from_json(&r->c->req->arena, r->c->route.conn->dialect, r->m, doc, "", RECORD_PARTIAL, &row, err))
+		return false;
+	bool look = guarded(r->c->req) || states(r, &row);
+	if (!open_unit(r, look, err))
+		return false;
+	look = look || r->triggers;
+	if (look && !look_before(r, &row, &now, err))
+		return false;
+	if (look && now == NULL)
+		return record_missing(r->m, err);
+	/* that no row was changed is said of what is there, too, when a trigger that nobody knew of yet takes the
+	 * change */
+	if (!update_there(r, &row, RECORD_PARTIAL, &now, err) || !context_commit(r->c, err))
 		return false;
 	if (now == NULL) {
 		if (r->c->imap != NULL && !r->c->undo)
@@ -101,6 +165,8 @@ static bool patch(struct record_request *r, const json_t *doc, struct err *err)
 		return record_missing(r->m, err);
 	}
 	remember(r, now);
+	if (r->swallowed)
+		context_swallowed(r->c);
 	record_answer(r->c, r->m, now, 200);
 	return true;
 }
@@ -138,37 +204,51 @@ static bool place_key(struct record_request *r, json_t *doc, struct err *err)
 	return true;
 }
 
-static bool insert_row(struct record_request *r, const struct record_row *row, struct value **ret, struct err *err)
+/* *ret NULL: a trigger has taken the new row, and there is none. */
+static bool insert_row(struct record_request *r, const struct record_row *row, struct value **ret, int *ret_status,
+		       struct err *err)
 {
 	bool must_be_new = request_header(r->c->req, "If-None-Match").p != NULL;
-	struct insert_options o = {.conflict = must_be_new ? RECORD_IGNORE : RECORD_UPDATE};
-	if (!record_insert(r->c, r->m, row, &o, ret, err))
+	struct insert_options o = {.conflict = must_be_new ? RECORD_IGNORE : RECORD_UPDATE,
+				   .override_identity = insert_overrides(r->c)};
+	struct record_made made = {.triggers = r->triggers};
+	if (!o.override_identity && !record_no_identity(&r->c->req->arena, r->m, row, "", err))
 		return false;
-	if (*ret == NULL && must_be_new)
+	if (!record_insert(r->c, r->m, row, &o, &made, err))
+		return false;
+	*ret = made.row;
+	*ret_status = made.is_new ? 201 : 200;
+	if (*ret != NULL)
+		return true;
+	if (!context_record(r->c, r->m, r->key, QUERY_LOCK_NONE, ret, err))
+		return false;
+	if (*ret != NULL && must_be_new)
 		return err_set(err, ERR_PRECONDITION_FAILED, "the record exists");
-	/* Nothing but keys: the conflict left the row alone. */
-	return *ret != NULL || context_record(r->c, r->m, r->key, QUERY_LOCK_NONE, ret, err);
+	r->swallowed = r->triggers;
+	*ret_status = *ret != NULL ? 200 : 204;
+	return true;
 }
 
 bool record_save(struct record_request *r, json_t *doc, struct value **ret, int *ret_status, struct err *err)
 {
 	struct record_row row;
-	struct value *now = NULL;
-	bool guard = guarded(r->c->req);
+	struct value *before = NULL;
+	struct arena *a = &r->c->req->arena;
+	unsigned how = RECORD_REPLACE | (insert_overrides(r->c) ? RECORD_OVERRIDE : 0);
+	*ret = NULL;
 	*ret_status = 200;
-	if (!place_key(r, doc, err) ||
-	    !record_from_json(&r->c->req->arena, r->c->route.conn->dialect, r->m, doc, "", false, &row, err))
+	if (!place_key(r, doc, err) || !record_from_json(a, r->c->route.conn->dialect, r->m, doc, "", how, &row, err))
 		return false;
-	record_row_replace(&r->c->req->arena, r->m, &row);
-	if ((guard && !check_guard(r, err)) || !update_row(r, &row, false, &now, err))
+	bool look = guarded(r->c->req) || states(r, &row) || r->triggers;
+	if (look && !look_before(r, &row, &before, err))
 		return false;
-	if (now == NULL) {
-		*ret_status = 201;
-		if (!insert_row(r, &row, &now, err))
-			return false;
-	}
-	*ret = now;
-	return now != NULL || record_missing(r->m, err);
+	if (before != NULL)
+		return update_there(r, &row, RECORD_REPLACE, ret, err);
+	if (!look && !update_row(r, &row, RECORD_REPLACE, ret, err))
+		return false;
+	if (*ret != NULL)
+		return true;
+	return insert_row(r, &row, ret, ret_status, err);
 }
 
 static bool put(struct record_request *r, json_t *doc, struct err *err)
@@ -176,9 +256,14 @@ static bool put(struct record_request *r, json_t *doc, struct err *err)
 	struct value *now;
 	int status;
 	/* Update and insert are one step to everybody else. */
-	if (!record_write_unit(r->c, true, err) || !record_save(r, doc, &now, &status, err) ||
-	    !context_commit(r->c, err))
+	if (!open_unit(r, true, err) || !record_save(r, doc, &now, &status, err) || !context_commit(r->c, err))
 		return false;
+	if (r->swallowed)
+		context_swallowed(r->c);
+	if (now == NULL) {
+		r->c->res->status = 204;
+		return true;
+	}
 	remember(r, now);
 	record_answer(r->c, r->m, now, status);
 	return true;
@@ -193,20 +278,45 @@ bool handle_record_put(struct request *req, struct response *res, struct err *er
 	return context_close(r.c, put(&r, doc, err), err);
 }
 
+/* *ret_gone false: a trigger has kept it, or what it made of it is there under its key. *ret_any: one was deleted. */
+static bool delete_row(struct record_request *r, const struct stmt *stmt, bool *ret_gone, bool *ret_any,
+		       struct err *err)
+{
+	struct exec_result result;
+	struct value *row;
+	*ret_gone = true;
+	if (!context_run(r->c, stmt, NULL, &result, err))
+		return false;
+	*ret_any = result.affected > 0;
+	if (*ret_any)
+		return true;
+	if (!context_record(r->c, r->m, r->key, QUERY_LOCK_NONE, &row, err))
+		return false;
+	*ret_gone = row == NULL;
+	return true;
+}
+
 static bool delete_record(struct record_request *r, struct err *err)
 {
 	struct stmt stmt;
 	struct result_shape shape;
-	struct exec_result result;
 	struct arena *a = &r->c->req->arena;
-	bool guard = guarded(r->c->req);
+	struct value *before = NULL;
+	bool gone, any;
 	struct query *q = query_by_pk(a, r->c->schema, r->c->route.conn->dialect, r->m, r->key);
-	if (!record_write_unit(r->c, guard, err) || (guard && !check_guard(r, err)) ||
-	    !query_lower_delete(a, q, false, &stmt, &shape, err) || !context_run(r->c, &stmt, NULL, &result, err) ||
-	    !context_commit(r->c, err))
+	if (!open_unit(r, guarded(r->c->req), err))
+		return false;
+	bool look = guarded(r->c->req) || r->triggers;
+	if (look && !look_before(r, NULL, &before, err))
+		return false;
+	if (!query_lower_delete(a, q, false, &stmt, &shape, err))
+		return false;
+	if (!delete_row(r, &stmt, &gone, &any, err) || !context_commit(r->c, err))
 		return false;
 	context_forget(r->c, r->m, true);
-	return result.affected > 0 || record_missing(r->m, err);
+	if (!gone)
+		context_swallowed(r->c);
+	return before != NULL || any || !gone || record_missing(r->m, err);
 }
 
 bool handle_record_delete(struct request *req, struct response *res, struct err *err)

@@ -397,6 +397,20 @@ static void put_set(struct sql *s, const struct query_set *set)
 	case SET_NOW:
 		put_now(s, set->column);
 		return;
+	case SET_DEFAULT:
+		if (s->dialect->id == DIALECT_POSTGRES) {
+			sql_put(s, "DEFAULT");
+			return;
+		}
+		sql_put(s, "("); /* SQLite has no word for it in an UPDATE; the schema has lexed the expression */
+		sql_puts(s, set->column->fill.default_sql);
+		sql_put(s, ")");
+		return;
+	case SET_COUNT:
+		sql_put(s, "COALESCE(");
+		sql_ident(s, set->column->name);
+		sql_put(s, ", 0) + 1");
+		return;
 	}
 }
 

@@ -49,8 +49,7 @@ static bool parse_expression(const struct member *m, const char *word, const jso
 	if (i == ARRAY_LEN(expressions))
 		return err_set_at(m->err, ERR_INVALID_QUERY, at,
 				  "unknown expression; $add, $sub, $mul, $concat and $now are known%s",
-				  m->column->logical != LT_JSON ? ""
-								: ", and {\"$json\": ...} around a document");
+				  m->column->logical != LT_JSON ? "" : ", and {\"$json\": ...} around a document");
 	if ((codec_traits(m->column) & expressions[i].trait) == 0)
 		return err_set_at(m->err, ERR_INVALID_QUERY, at, "%s needs %s; \"%.*s\" is of type %s", word,
 				  expressions[i].needs, STR_FMT(m->column->name),
@@ -112,9 +111,14 @@ bool query_set_from_json(struct arena *a, const struct model *m, const struct di
 		member.column = model_column(m, str_z(key));
 		if (member.column == NULL)
 			return query_unknown_column(err, member.pointer, m, str_z(key));
+		if (column_only_read(member.column))
+			return err_set_at(err, ERR_INVALID_VALUE, member.pointer,
+					  "\"%.*s\" is only read: the database gives it its value",
+					  STR_FMT(member.column->name));
 		if (!parse_member(&member, v, &entries[n++]))
 			return false;
 	}
+	query_set_fill(a, m, &entries, &n);
 	*ret = entries;
 	*ret_n = n;
 	return true;
