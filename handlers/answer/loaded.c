@@ -46,7 +46,7 @@ static bool keep_row(void *arg, const struct value *values, size_t n, bool *ret_
 	for (size_t i = 0; i < n && i < l->shape.n; i++)
 		row[i] = value_dup(a, codec_decode(a, l->q->dialect, &l->shape.decode[i], values[i]));
 	l->raw[l->n_rows] = row;
-	l->rows[l->n_rows++] = l->shape.full ? context_mapped(l->c, l->q->model, row) : row;
+	l->rows[l->n_rows++] = l->shape.full ? mapped_row(&l->read, a, row) : row;
 	return true;
 }
 
@@ -54,8 +54,10 @@ static bool read_rows(struct loaded *l, struct err *err)
 {
 	struct stmt stmt;
 	struct row_sink sink = {.row = keep_row, .arg = l};
-	return query_lower_select(&l->c->req->arena, l->q, &stmt, &l->shape, err) &&
-	       context_run(l->c, &stmt, &sink, NULL, err);
+	if (!query_lower_select(&l->c->req->arena, l->q, &stmt, &l->shape, err))
+		return false;
+	mapped_begin(l->c, l->q->model, l->q->lock, &l->read);
+	return context_run(l->c, &stmt, &sink, NULL, err);
 }
 
 bool loaded_read(struct context *c, const struct query *q, size_t n_visible, struct loaded *ret, struct err *err)
@@ -140,8 +142,10 @@ static bool read_children(struct loaded_relation *r, struct context *c, struct q
 		struct row_sink sink = {.row = keep_row, .arg = child};
 		each->values = values + from;
 		each->n_values = n - from < LINKS_MAX ? n - from : LINKS_MAX;
-		if (!query_lower_each(a, q, each, &stmt, &child->shape, err) ||
-		    !context_run(c, &stmt, &sink, NULL, err))
+		if (!query_lower_each(a, q, each, &stmt, &child->shape, err))
+			return false;
+		mapped_begin(c, q->model, q->lock, &child->read);
+		if (!context_run(c, &stmt, &sink, NULL, err))
 			return false;
 	}
 	for (size_t i = 0; i < child->n_rows; i++) {

@@ -132,17 +132,15 @@ void rows_raw(struct rows_writer *w, struct context *c)
 	w->fmt.tag_bytes = true;
 }
 
-void rows_model(struct rows_writer *w, struct context *c, const struct model *m, const struct result_shape *shape,
+void rows_model(struct rows_writer *w, struct context *c, const struct query *q, const struct result_shape *shape,
 		size_t n_visible)
 {
 	start(w, c);
-	w->model = m;
+	w->model = q->model;
 	w->shape = shape;
 	w->row = arena_array(&c->req->arena, shape->n + 1, sizeof(*w->row));
-	if (shape->full && m->n_pk > 0) {
-		w->imap = c->imap;
-		w->overwrite = c->req->no_cache;
-	}
+	if (shape->full)
+		mapped_begin(c, q->model, q->lock, &w->read);
 	set_columns(w, shape->n, shape->names, n_visible);
 }
 
@@ -185,7 +183,7 @@ static struct value *keep(struct rows_writer *w, const struct value *row)
 /* From here on the writers see values as the database has them, unless the rows are needed in their decoded form. */
 static void write_directly(struct rows_writer *w)
 {
-	w->direct = w->imap == NULL && w->media != MEDIA_CSV;
+	w->direct = w->read.map == NULL && w->media != MEDIA_CSV;
 	for (size_t i = 0; i < w->n_shown && w->direct; i++) {
 		const struct column *column = w->raw ? NULL : &w->shape->decode[w->columns[i].index];
 		codec_writer(&w->columns[i], w->c->route.conn->dialect, column, &w->fmt);
@@ -220,18 +218,6 @@ static const struct value *decode(struct rows_writer *w, const struct value *val
 	return w->row;
 }
 
-/* The decoded row, or the mapped one in its place. */
-static const struct value *reconcile(struct rows_writer *w, const struct value *row)
-{
-	if (w->imap == NULL)
-		return row;
-	struct str key = record_key(&w->scratch, w->model, row);
-	if (!w->overwrite)
-		return imap_reconcile(w->imap, &w->scratch, w->model, key, row);
-	imap_put(w->imap, w->model, key, row);
-	return row;
-}
-
 /* SQLite compiles a statement anew when a table has changed since its columns were told: what is gone is null. */
 static const struct value *pad(struct rows_writer *w, const struct value *values, size_t n)
 {
@@ -259,7 +245,7 @@ static bool on_row(void *arg, const struct value *values, size_t n, bool *ret_st
 		return true;
 	}
 	const size_t before = w->out->len;
-	rows_write(w, w->direct ? values : reconcile(w, decode(w, values)), STR_NONE);
+	rows_write(w, w->direct ? values : mapped_row(&w->read, &w->scratch, decode(w, values)), STR_NONE);
 	/* room for the page at once, if it is much like its first row */
 	if (w->n_rows == 1 && w->n_max > 1)
 		reserve(w->out, w->out->len - before, w->n_max);

@@ -21,8 +21,7 @@ struct rows_writer {
 	/* model rows; model NULL: raw rows */
 	const struct model *model;
 	const struct result_shape *shape;
-	struct imap *imap; /* NULL: rows do not touch the map */
-	bool overwrite;    /* Cache-Control: no-cache */
+	struct imap_read read; /* of the map; read.map NULL: rows do not touch one */
 	bool raw;
 	bool direct;          /* written as they come, without decoding first */
 	struct value *row;    /* decoded */
@@ -37,8 +36,8 @@ struct rows_writer {
 
 /* Raw rows (SQL endpoints). `member` is "rows". Starts the answer. */
 void rows_raw(struct rows_writer *w, struct context *c);
-/* Rows of a lowered query over m; columns from n_visible on are read but not shown. */
-void rows_model(struct rows_writer *w, struct context *c, const struct model *m, const struct result_shape *shape,
+/* Rows of a lowered query, which is run right after this; columns from n_visible on are read but not shown. */
+void rows_model(struct rows_writer *w, struct context *c, const struct query *q, const struct result_shape *shape,
 		size_t n_visible);
 /* For each column of a client's own SQL: does a later one have its name, so that it is not shown? In the arena. */
 const bool *rows_hidden(struct arena *a, const struct str *names, size_t n);

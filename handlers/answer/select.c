@@ -49,7 +49,7 @@ static bool stream(struct context *c, struct page *p, struct rows_tail *tail, st
 	struct rows_writer w;
 	if (!query_lower_select(&c->req->arena, p->run, &stmt, &shape, err))
 		return false;
-	rows_model(&w, c, p->run->model, &shape, p->n_visible);
+	rows_model(&w, c, p->run, &shape, p->n_visible);
 	w.n_max = p->active ? p->limit : 0;
 	struct row_sink sink = rows_sink(&w);
 	bool ok = context_run(c, &stmt, &sink, NULL, err) && context_commit(c, err);
@@ -101,7 +101,7 @@ static bool hold(struct context *c, struct page *p, struct rows_tail *tail, stru
 		return err_set_at(err, ERR_INVALID_QUERY, "/include", "rows with relations have no CSV form");
 	if (!read_page(c, p, &l, &more, err) || !context_commit(c, err))
 		return false;
-	rows_model(&w, c, p->run->model, &l.shape, p->n_visible);
+	rows_model(&w, c, p->run, &l.shape, p->n_visible);
 	bool ok = true;
 	struct strbuf extra;
 	strbuf_init(&extra, 0);

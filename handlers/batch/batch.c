@@ -40,6 +40,7 @@ struct batch_step {
 	json_t *doc;
 	struct str as;
 	enum step_op op;
+	enum scope scope; /* that it needs */
 	enum condition condition;
 	size_t on; /* the step that the condition is about */
 	bool has_refs;
@@ -184,6 +185,7 @@ static bool read_step(struct batch *b, size_t i, json_t *doc, struct err *err)
 				  (int)(refs.bad.len < 100 ? refs.bad.len : 100), refs.bad.p);
 	s->has_refs = refs.any;
 	s->op = ops[k].op;
+	s->scope = ops[k].scope;
 	if (!check_undoable(b, s, r.pointer, err))
 		return false;
 	b->writes = b->writes || ops[k].scope == SCOPE_WRITE || s->op == STEP_SQL_EXECUTE;
@@ -401,16 +403,13 @@ static bool run_atomic(struct batch *b, struct err *err)
 {
 	for (int attempt = 0;; attempt++) {
 		struct driver_conn *dc;
-		context_write(&b->c, true);
-		b->c.exec.reads_only = !b->writes;
+		context_batch(&b->c, b->writes);
 		/* A writer takes its turn before it reads: what it has read stays true. */
 		bool ok = (!b->writes || exec_conn(&b->c.exec, LEASE_WRITE, &dc, err)) && run_all(b, err);
 		if (ok)
 			ok = context_commit(&b->c, err);
 		else
-			context_abandon(&b->c);
-		if (b->c.imap != NULL && (!ok || b->c.undo))
-			imap_clear(b->c.imap); /* it holds what the steps wrote */
+			context_abandon(&b->c, err);
 		if (ok)
 			return true;
 		if (!worth_retrying(b, err) || attempt + 1 == ATTEMPTS || !back_off(b, attempt))
@@ -427,6 +426,15 @@ static bool step_atomic(const struct batch *b, const struct batch_step *s)
 	bool guarded = (b->req->prefer.given & PREFER_MAX_AFFECTED) != 0 &&
 		       (s->op == STEP_UPDATE || s->op == STEP_DELETE || s->op == STEP_SQL_EXECUTE);
 	return b->c.route.tx != NULL || s->op == STEP_CREATE || s->op == STEP_SAVE || guarded;
+}
+
+/* Opens the unit that the step runs in. */
+static void begin_step(struct batch *b, const struct batch_step *s)
+{
+	if (b->c.route.tx == NULL && s->scope == SCOPE_READ)
+		context_read(&b->c);
+	else
+		context_write(&b->c, step_atomic(b, s));
 }
 
 /* Each step for itself; inside a transaction each is a savepoint, so that a failed one leaves the others standing. */
@@ -446,17 +454,15 @@ static bool run_each(struct batch *b, struct err *err)
 			continue;
 		}
 		strbuf_reset(&body);
-		context_write(&b->c, step_atomic(b, s));
+		begin_step(b, s);
 		bool done = run_step(b, i, &body, &status, &e) && context_commit(&b->c, &e);
-		context_abandon(&b->c);
+		context_abandon(&b->c, &e);
 		if (done) {
 			s->state = STEP_OK;
 			write_result(b, i, status, strbuf_str(&body));
 			continue;
 		}
 		s->state = STEP_FAILED;
-		if (b->c.imap != NULL && b->c.route.tx != NULL)
-			imap_clear(b->c.imap); /* a savepoint was rolled back */
 		blame(&e, i, &b->req->arena);
 		write_error(b, i, &e);
 		if (e.cancelled || e.code == ERR_TRANSACTION_ENDED) { /* nothing that follows could run */

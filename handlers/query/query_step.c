@@ -3,7 +3,6 @@
 
 #include "handlers/answer/select.h"
 #include "handlers/query/query_write.h"
-#include "handlers/unit/mapped.h"
 #include "handlers/unit/reads.h"
 
 #include "service/base/banned.h"
@@ -32,7 +31,6 @@ static bool run_write(struct step *s, struct query_write *w)
 	w->max_affected = affected_bound(s->c->res);
 	if (!query_filtered(s->c->req, w->q, "/query/where", s->err) || !write_query(s->c, w, NULL, &affected, s->err))
 		return false;
-	context_forget(s->c, w->q->model, w->n_set == 0);
 	strbuf_putc(s->out, '{');
 	out_int(s->out, "rows_affected", affected);
 	strbuf_putc(s->out, '}');

@@ -2,7 +2,6 @@
 #include "handlers/handlers.h"
 #include "handlers/query/query_request.h"
 #include "handlers/query/query_write.h"
-#include "handlers/unit/mapped.h"
 #include "handlers/unit/triggers.h"
 
 #include "service/base/banned.h"
@@ -25,7 +24,6 @@ static bool run_write(struct context *c, struct query_write *w, struct err *err)
 	context_write(c, w->max_affected >= 0 || triggers);
 	if (!write_query(c, w, representation ? b : NULL, &affected, err) || !context_commit(c, err))
 		return false;
-	context_forget(c, w->q->model, w->n_set == 0);
 	if (representation)
 		strbuf_putc(b, ']');
 	out_int(b, "rows_affected", affected);

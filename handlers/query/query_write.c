@@ -1,6 +1,7 @@
 /* Update and delete by query in an open unit: see query_write.h. */
 #include "handlers/query/query_write.h"
 
+#include "handlers/unit/mapped.h"
 #include "handlers/unit/triggers.h"
 
 #include "service/base/banned.h"
@@ -94,14 +95,22 @@ bool write_query(struct context *c, struct query_write *w, struct strbuf *rows, 
 	struct returned r = {.c = c, .out = rows, .fmt = w->fmt};
 	struct row_sink sink = {.row = returned_row, .arg = &r};
 	bool returning = rows != NULL;
-	/* a deleted row is answered as it was */
-	if (returning && w->n_set > 0 && !context_triggers(c, w->q->model, &r.triggers, err))
+	bool triggers = false;
+	if ((returning || c->imap != NULL) && !context_triggers(c, w->q->model, &triggers, err))
 		return false;
+	r.triggers = triggers && w->n_set > 0; /* a deleted row is answered as it was */
 	if (w->n_set > 0 ? !query_lower_update(a, w->q, w->set, w->n_set, returning, &stmt, &r.shape, err)
 			 : !query_lower_delete(a, w->q, returning, &stmt, &r.shape, err))
 		return false;
+	enum mapped_what what = w->n_set > 0 ? MAPPED_ROWS : MAPPED_DELETED;
+	for (size_t i = 0; i < w->n_set && what == MAPPED_ROWS; i++)
+		what = mapped_column(c, w->q->model, w->set[i].column);
+	mapped_write_all(c, w->q->model, what);
 	arena_init(&r.scratch);
+	context_unleash(c, triggers);
 	bool ok = context_run(c, &stmt, returning ? &sink : NULL, &result, err);
+	if (ok)
+		context_unleashed(c, triggers);
 	arena_done(&r.scratch);
 	if (!ok || (r.triggers && !settle_rows(&r, w->q->model, err)))
 		return false;

@@ -302,15 +302,21 @@ bool bulk_insert(struct context *c, const struct model *m, struct bulk_reader *i
 	map_init(&b->keys);
 	arena_on_done(&c->req->arena, free_keys, &b->keys);
 	arena_on_done(&c->req->arena, free_chunk, &b->arena); /* faults of a refusal live in it */
+	if (o->conflict == RECORD_UPDATE)
+		mapped_write_all(c, m, MAPPED_KEYS);
+	else
+		mapped_insert(c, m);
 	if (b->representation)
 		strbuf_puts(out, "{\"records\":[");
-	if (b->representation && !context_triggers(c, m, &b->triggers, err))
+	if ((b->representation || c->imap != NULL) && !context_triggers(c, m, &b->triggers, err))
 		return false;
+	context_unleash(c, b->triggers);
 	if (!insert_all(b, in, err)) {
 		if (c->exec.started && err->outcome == ERR_OUTCOME_NONE)
 			err->outcome = ERR_OUTCOME_ROLLED_BACK;
 		return false;
 	}
+	context_unleashed(c, b->triggers);
 	strbuf_puts(out, b->representation ? "]" : "{");
 	out_int(out, "rows_inserted", b->inserted);
 	if (o->conflict == RECORD_UPDATE)
@@ -327,7 +333,5 @@ bool bulk_create(struct context *c, const struct model *m, struct bulk_reader *i
 	context_write(c, true);
 	if (!bulk_insert(c, m, in, &o, response_json(c->res, 201), err) || !context_commit(c, err))
 		return false;
-	if (o.conflict == RECORD_UPDATE)
-		context_forget(c, m, false);
 	return true;
 }

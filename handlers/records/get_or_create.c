@@ -179,7 +179,7 @@ static bool lock_search(struct find *f, struct err *err)
 }
 
 /* Applies the defaults to the row that is there. */
-static bool update_found(struct find *f, const struct value *row, struct value **ret, struct err *err)
+static bool update_found(struct find *f, const struct value *row, const struct value **ret, struct err *err)
 {
 	struct arena *a = &f->c.req->arena;
 	const struct dialect *d = f->c.route.conn->dialect;
@@ -194,22 +194,49 @@ static bool update_found(struct find *f, const struct value *row, struct value *
 			return false;
 		q = query_by_pk(a, f->c.schema, d, f->m, key);
 	}
-	if (!query_lower_update(a, q, f->set, f->n_set, true, &stmt, &shape, err) ||
-	    !context_run(&f->c, &stmt, &sink, NULL, err))
+	if (!query_lower_update(a, q, f->set, f->n_set, true, &stmt, &shape, err))
+		return false;
+	enum mapped_what what = f->m->n_pk > 0 ? MAPPED_ROWS : MAPPED_KEYS;
+	for (size_t i = 0; i < f->n_set && what == MAPPED_ROWS; i++)
+		what = mapped_column(&f->c, f->m, f->set[i].column);
+	if (what == MAPPED_ROWS)
+		mapped_write(&f->c, f->m, record_key(a, f->m, row));
+	else
+		mapped_write_all(&f->c, f->m, what);
+	context_unleash(&f->c, f->triggers);
+	if (!context_run(&f->c, &stmt, &sink, NULL, err))
+		return false;
+	if (!context_settle(&f->c, f->m, f->triggers, &keep.row, err))
 		return false;
 	*ret = keep.row;
-	if (keep.row != NULL || !f->triggers)
-		return context_settle(&f->c, f->m, f->triggers, ret, err);
-	context_swallowed(&f->c); /* what a trigger has left of it is the answer */
-	return context_first(&f->c, q, &shape, ret, err);
+	if (keep.row != NULL)
+		mapped_wrote(&f->c, f->m, keep.row);
+	return true;
+}
+
+/* The first row that `where` finds; *ret NULL: there is none. */
+static bool find(struct find *f, bool refresh, const struct value **ret, struct err *err)
+{
+	struct context *c = &f->c;
+	struct result_shape shape;
+	struct imap_read read;
+	struct value *row;
+	if (refresh)
+		imap_read_begin(&read, f->m->n_pk > 0 ? c->imap : NULL, f->m, IMAP_REFRESH);
+	else
+		mapped_begin(c, f->m, f->q->lock, &read);
+	if (!context_first(c, f->q, &shape, &row, err))
+		return false;
+	*ret = row != NULL ? mapped_row(&read, &c->req->arena, row) : NULL;
+	return true;
 }
 
 /* Finds, or makes. *ret NULL: a trigger took what was made, and there is none. In a write unit. */
-static bool find_or_make(struct find *f, struct value **ret, bool *ret_created, struct err *err)
+static bool find_or_make(struct find *f, const struct value **ret, bool *ret_created, struct err *err)
 {
 	struct record_row row;
 	struct insert_options o;
-	struct result_shape shape;
+	struct record_made made;
 	bool parsed = false;
 	*ret_created = false;
 	f->q->lock = f->update ? QUERY_LOCK_UPDATE : QUERY_LOCK_NONE;
@@ -220,14 +247,21 @@ static bool find_or_make(struct find *f, struct value **ret, bool *ret_created, 
 	if (!has_key && !lock_search(f, err))
 		return false;
 	for (int i = 0; i < ATTEMPTS; i++) {
-		if (!context_first(&f->c, f->q, &shape, ret, err))
+		if (!find(f, true, ret, err))
 			return false;
 		if (*ret != NULL) {
-			struct value *now = NULL;
+			const struct value *now = NULL;
 			if (f->n_set == 0)
 				return true;
 			if (!update_found(f, *ret, &now, err))
 				return false;
+			if (now == NULL) { /* deleted meanwhile, or a trigger has kept it as it is */
+				if (!find(f, true, ret, err))
+					return false;
+				now = *ret;
+				if (now != NULL)
+					context_swallowed(&f->c);
+			}
 			*ret = now;
 			if (now != NULL)
 				return true;
@@ -235,17 +269,17 @@ static bool find_or_make(struct find *f, struct value **ret, bool *ret_created, 
 		if (!parsed && !new_record(f, &row, err))
 			return false;
 		parsed = true;
-		struct record_made made = {.triggers = f->triggers};
+		made = (struct record_made){.triggers = f->triggers};
 		if (!record_insert(&f->c, f->m, &row, &o, &made, err))
 			return false;
 		*ret = made.row;
-		if (*ret != NULL) {
+		if (made.row != NULL) {
 			*ret_created = true;
 			return true;
 		}
 		if (o.conflict == RECORD_INSERT) {
 			context_swallowed(&f->c);
-			return context_first(&f->c, f->q, &shape, ret, err);
+			return find(f, true, ret, err);
 		}
 		if (!has_key)
 			break;
@@ -260,16 +294,9 @@ static void answer(struct find *f, const struct value *row, bool created)
 {
 	struct context *c = &f->c;
 	struct arena *a = &c->req->arena;
-	bool written = created || f->update;
 	if (row == NULL) {
 		strbuf_puts(response_json(c->res, 200), "{\"record\":null,\"created\":false}");
 		return;
-	}
-	if (c->imap != NULL && f->m->n_pk > 0 && !c->undo) {
-		if (written)
-			imap_put(c->imap, f->m, record_key(a, f->m, row), row);
-		else
-			row = context_mapped(c, f->m, row);
 	}
 	struct value_format fmt = context_format(c->res);
 	struct strbuf *b = response_json(c->res, created ? 201 : 200);
@@ -286,15 +313,14 @@ static void answer(struct find *f, const struct value *row, bool created)
 
 static bool work(struct find *f, struct err *err)
 {
-	struct result_shape shape;
-	struct value *row = NULL;
+	const struct value *row = NULL;
 	bool created = false;
 	if (!context_path_model(&f->c, false, &f->m, err) || !build_query(f, err) || !check_defaults(f, err))
 		return false;
 	if (!f->update && (f->c.req->prefer.given & PREFER_TX_ROLLBACK) ==
 				  0) { /* the common case writes nothing and waits for no writer */
 		context_read(&f->c);
-		if (!context_first(&f->c, f->q, &shape, &row, err) || !context_commit(&f->c, err)) {
+		if (!find(f, false, &row, err) || !context_commit(&f->c, err)) {
 			err->outcome = ERR_OUTCOME_NOT_STARTED; /* a write was asked for */
 			return false;
 		}

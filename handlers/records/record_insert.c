@@ -1,6 +1,7 @@
 /* One row into its table and back: see record_insert.h. */
 #include "handlers/records/record_insert.h"
 
+#include "handlers/unit/mapped.h"
 #include "handlers/unit/reads.h"
 #include "handlers/unit/triggers.h"
 
@@ -65,10 +66,35 @@ bool record_blocking(struct context *c, const struct model *m, const struct reco
 	*ret = NULL;
 	if (!record_lower_blocking(keep.arena, keep.dialect, m, row, &o->target, &stmt, &shape, err))
 		return false;
+	struct imap_read read;
+	imap_read_begin(&read, m->n_pk > 0 ? c->imap : NULL, m, IMAP_REFRESH);
 	if (stmt.sql.len > 0 && !context_run(c, &stmt, &sink, NULL, err))
 		return false;
 	*ret = keep.row;
+	if (keep.row != NULL)
+		(void)mapped_row(&read, keep.arena, keep.row);
 	return true;
+}
+
+/* Tells the map what is about to be written. */
+static void announce(struct context *c, const struct model *m, const struct record_row *row,
+		     const struct insert_options *o)
+{
+	struct arena *a = &c->req->arena;
+	bool keyed = m->n_pk > 0;
+	if (o->conflict != RECORD_UPDATE) {
+		mapped_insert(c, m);
+		return;
+	}
+	struct value *key = arena_array(a, m->n_pk + 1, sizeof(*key));
+	for (size_t i = 0; i < m->n_pk; i++) {
+		key[i] = row->values[m->pk[i]->index];
+		keyed = keyed && row->given[m->pk[i]->index] && key[i].kind != VALUE_NULL;
+	}
+	if (keyed && o->target.n_columns == 0 && o->target.sql.p == NULL)
+		mapped_write(c, m, query_identity_key(a, m, key));
+	else /* whichever record has the conflicting columns, its key may change */
+		mapped_write_all(c, m, MAPPED_KEYS);
 }
 
 bool record_insert(struct context *c, const struct model *m, const struct record_row *row,
@@ -90,11 +116,18 @@ bool record_insert(struct context *c, const struct model *m, const struct record
 	if (upsert && !postgres && !record_count_there(c, m, row, 1, o, &there, err))
 		return false;
 	made->is_new = there == 0;
-	if (!record_lower_insert(&c->req->arena, d, m, row, 1, &how, &stmt, &shape, err) ||
-	    !context_run(c, &stmt, &sink, NULL, err))
+	if (!record_lower_insert(&c->req->arena, d, m, row, 1, &how, &stmt, &shape, err))
+		return false;
+	announce(c, m, row, o);
+	context_unleash(c, made->triggers);
+	if (!context_run(c, &stmt, &sink, NULL, err))
 		return false;
 	made->row = r.keep.row;
 	if (made->row != NULL && record_explicit_id(m, row) && !record_sequence(c, m, err))
 		return false;
-	return context_settle(c, m, made->triggers, &made->row, err);
+	if (!context_settle(c, m, made->triggers, &made->row, err))
+		return false;
+	if (made->row != NULL)
+		mapped_wrote(c, m, made->row);
+	return true;
 }

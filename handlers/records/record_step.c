@@ -17,11 +17,9 @@ static void read_model(struct step *s, struct str *name)
 	json_reader_require(&s->r, "model");
 }
 
-static void put_record(struct step *s, const struct model *m, const struct value *row, bool written)
+static void put_record(struct step *s, const struct model *m, const struct value *row)
 {
 	struct value_format fmt = context_format(s->c->res);
-	if (s->c->imap != NULL && m->n_pk > 0 && written)
-		imap_put(s->c->imap, m, record_key(step_arena(s), m, row), row);
 	out_record(s->out, m, row, &fmt);
 }
 
@@ -70,7 +68,7 @@ bool step_create(struct step *s)
 		strbuf_puts(s->out, "null");
 		return true;
 	}
-	put_record(s, m, made.row, true);
+	put_record(s, m, made.row);
 	return true;
 }
 
@@ -103,19 +101,13 @@ static bool read_key(struct step *s, const struct model *m, const json_t *pk, st
 
 static bool run_get(struct step *s, struct record_request *r)
 {
-	struct value *row;
-	if (s->c->imap != NULL && !s->c->req->no_cache) {
-		const struct value *mapped = imap_get(s->c->imap, step_arena(s), r->m, r->map_key);
-		if (mapped != NULL) {
-			put_record(s, r->m, mapped, false);
-			return true;
-		}
-	}
-	if (!context_record(s->c, r->m, r->key, QUERY_LOCK_NONE, &row, s->err))
+	struct imap_read read;
+	const struct value *row = mapped_look(s->c, r->m, r->map_key, &read);
+	if (row == NULL && !mapped_load(s->c, &read, r->key, r->map_key, &row, s->err))
 		return false;
 	if (row == NULL)
 		return record_missing(r->m, s->err);
-	put_record(s, r->m, row, true);
+	put_record(s, r->m, row);
 	return true;
 }
 
@@ -125,7 +117,7 @@ bool step_keyed(struct step *s)
 	const json_t *pk = NULL;
 	const json_t *record = NULL;
 	struct record_request r = {.c = s->c};
-	struct value *now;
+	const struct value *now;
 	read_model(s, &name);
 	json_reader_any(&s->r, "pk", &pk);
 	json_reader_require(&s->r, "pk");
@@ -147,6 +139,6 @@ bool step_keyed(struct step *s)
 	if (now == NULL)
 		strbuf_puts(s->out, "null");
 	else
-		put_record(s, r.m, now, true);
+		put_record(s, r.m, now);
 	return true;
 }

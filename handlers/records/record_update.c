@@ -4,12 +4,14 @@
 #include "handlers/records/records.h"
 #include "handlers/answer/rows.h"
 #include "handlers/answer/values.h"
-#include "handlers/unit/mapped.h"
 #include "handlers/records/record_insert.h"
+#include "handlers/unit/mapped.h"
 #include "handlers/unit/reads.h"
 #include "handlers/unit/triggers.h"
 
 #include "service/base/banned.h"
+
+#define ATTEMPTS 5 /* of a PUT whose record comes and goes between update and insert */
 
 /* The unit writes: on SQLite the writer's turn comes first, so that what a guard has read stays true until the write.
  */
@@ -25,16 +27,24 @@ static bool guarded(const struct request *req)
 	return request_header(req, "If-Match").p != NULL || request_header(req, "If-None-Match").p != NULL;
 }
 
-static bool check_guard(const struct record_request *r, const struct value *row, struct err *err)
+/* ERR_PRECONDITION_FAILED; returns false. The client will read the record again: not what the session had of it. */
+static bool failed_guard(struct record_request *r, const char *detail, struct err *err)
+{
+	mapped_outdated(r->c, r->m, r->map_key);
+	return err_set(err, ERR_PRECONDITION_FAILED, "%s", detail);
+}
+
+static bool check_guard(struct record_request *r, const struct value *row, struct err *err)
 {
 	struct str want = request_header(r->c->req, "If-Match");
 	struct str not_want = request_header(r->c->req, "If-None-Match");
 	struct str etag = row != NULL ? record_etag(&r->c->req->arena, r->m, row) : STR_NONE;
 	if (want.p != NULL && (row == NULL || !etag_listed(want, etag, false)))
-		return err_set(err, ERR_PRECONDITION_FAILED, "%s",
-			       row != NULL ? "the record has changed since; read it again" : "there is no such record");
+		return failed_guard(
+			r, row != NULL ? "the record has changed since; read it again" : "there is no such record",
+			err);
 	if (not_want.p != NULL && row != NULL && etag_listed(not_want, etag, true))
-		return err_set(err, ERR_PRECONDITION_FAILED, "the record exists");
+		return failed_guard(r, "the record exists", err);
 	return true;
 }
 
@@ -49,7 +59,7 @@ static bool states(const struct record_request *r, const struct record_row *row)
 }
 
 /* What the body states of those columns is what is there. */
-static bool check_stated(const struct record_request *r, const struct record_row *row, const struct value *before,
+static bool check_stated(struct record_request *r, const struct record_row *row, const struct value *before,
 			 struct err *err)
 {
 	struct arena *a = &r->c->req->arena;
@@ -63,9 +73,7 @@ static bool check_stated(const struct record_request *r, const struct record_row
 		if (before != NULL && value_equal(now, row->values[i]))
 			continue;
 		if (col->fill.lock_version)
-			return err_set(err, ERR_PRECONDITION_FAILED,
-				       "the record has been written since the \"%.*s\" that was sent; read it again",
-				       STR_FMT(col->name));
+			return failed_guard(r, "the record has been written since the lock version that was sent", err);
 		return err_set_at(err, ERR_INVALID_VALUE, json_pointer_key(a, "", col->name),
 				  "\"%.*s\" is only read: the database gives it its value", STR_FMT(col->name));
 	}
@@ -79,51 +87,60 @@ static bool look_before(struct record_request *r, const struct record_row *row, 
 	       (!guarded(r->c->req) || check_guard(r, *ret, err)) && (row == NULL || check_stated(r, row, *ret, err));
 }
 
+/* The record as it is, whatever the session has of it; *ret NULL: there is no such record. */
+static bool read_row(struct record_request *r, const struct value **ret, struct err *err)
+{
+	struct imap_read read;
+	imap_read_begin(&read, r->c->imap, r->m, IMAP_REFRESH);
+	return mapped_load(r->c, &read, r->key, r->map_key, ret, err);
+}
+
 /* UPDATE of the record; *ret NULL: there is no such record, or a trigger has kept it from being changed. */
-static bool update_row(struct record_request *r, const struct record_row *row, unsigned how, struct value **ret,
+static bool update_row(struct record_request *r, const struct record_row *row, unsigned how, const struct value **ret,
 		       struct err *err)
 {
 	struct arena *a = &r->c->req->arena;
 	const struct dialect *d = r->c->route.conn->dialect;
 	struct query_set *set;
+	enum mapped_what what = MAPPED_ROWS;
 	size_t n;
 	record_update_set(a, d, r->m, row, how, &set, &n);
+	for (size_t i = 0; i < n && what == MAPPED_ROWS; i++)
+		what = mapped_column(r->c, r->m, set[i].column);
 	if (n == 0)
-		return context_record(r->c, r->m, r->key, QUERY_LOCK_NONE, ret, err);
+		return read_row(r, ret, err);
 	struct stmt stmt;
 	struct result_shape shape;
 	struct row_keep keep = {.arena = a, .dialect = d, .shape = &shape};
 	struct row_sink sink = row_keep_sink(&keep);
 	struct query *q = query_by_pk(a, r->c->schema, d, r->m, r->key);
-	if (!query_lower_update(a, q, set, n, true, &stmt, &shape, err) || !context_run(r->c, &stmt, &sink, NULL, err))
+	if (!query_lower_update(a, q, set, n, true, &stmt, &shape, err))
+		return false;
+	if (what == MAPPED_ROWS)
+		mapped_write(r->c, r->m, r->map_key);
+	else
+		mapped_write_all(r->c, r->m, what);
+	context_unleash(r->c, r->triggers);
+	if (!context_run(r->c, &stmt, &sink, NULL, err) || !context_settle(r->c, r->m, r->triggers, &keep.row, err))
 		return false;
 	*ret = keep.row;
-	return context_settle(r->c, r->m, r->triggers, ret, err);
+	if (keep.row != NULL)
+		mapped_wrote(r->c, r->m, keep.row);
+	return true;
 }
 
 /* The same, and what is there if nothing was changed: a trigger has left it so. */
-static bool update_there(struct record_request *r, const struct record_row *row, unsigned how, struct value **ret,
+static bool update_there(struct record_request *r, const struct record_row *row, unsigned how, const struct value **ret,
 			 struct err *err)
 {
 	if (!update_row(r, row, how, ret, err))
 		return false;
 	if (*ret != NULL)
 		return true;
-	if (!context_record(r->c, r->m, r->key, QUERY_LOCK_NONE, ret, err))
+	if (!read_row(r, ret, err))
 		return false;
-	r->swallowed = true;
+	r->swallowed = *ret != NULL;
 	return true;
-}
-
-/* The written row takes its place in the session's map. */
-static void remember(struct record_request *r, const struct value *row)
-{
-	if (r->c->imap == NULL || r->c->undo)
-		return;
-	struct str key = record_key(&r->c->req->arena, r->m, row);
-	if (!str_eq(key, r->map_key))
-		(void)imap_evict(r->c->imap, r->m->name, r->map_key);
-	imap_put(r->c->imap, r->m, key, row);
 }
 
 static bool read_object(struct request *req, json_t **ret, struct err *err)
@@ -144,27 +161,19 @@ static bool open_unit(struct record_request *r, bool look, struct err *err)
 static bool patch(struct record_request *r, const json_t *doc, struct err *err)
 {
 	struct record_row row;
-	struct value *now = NULL;
+	const struct value *now = NULL;
+	struct value *before;
 	if (!record_from_json(&r->c->req->arena, r->c->route.conn->dialect, r->m, doc, "", RECORD_PARTIAL, &row, err))
 		return false;
 	bool look = guarded(r->c->req) || states(r, &row);
-	if (!open_unit(r, look, err))
+	if (!open_unit(r, look, err) || (look && !look_before(r, &row, &before, err)))
 		return false;
-	look = look || r->triggers;
-	if (look && !look_before(r, &row, &now, err))
-		return false;
-	if (look && now == NULL)
-		return record_missing(r->m, err);
 	/* that no row was changed is said of what is there, too, when a trigger that nobody knew of yet takes the
 	 * change */
 	if (!update_there(r, &row, RECORD_PARTIAL, &now, err) || !context_commit(r->c, err))
 		return false;
-	if (now == NULL) {
-		if (r->c->imap != NULL && !r->c->undo)
-			(void)imap_evict(r->c->imap, r->m->name, r->map_key);
+	if (now == NULL)
 		return record_missing(r->m, err);
-	}
-	remember(r, now);
 	if (r->swallowed)
 		context_swallowed(r->c);
 	record_answer(r->c, r->m, now, 200);
@@ -204,68 +213,90 @@ static bool place_key(struct record_request *r, json_t *doc, struct err *err)
 	return true;
 }
 
-/* *ret NULL: a trigger has taken the new row, and there is none. */
-static bool insert_row(struct record_request *r, const struct record_row *row, struct value **ret, int *ret_status,
+/* If-None-Match: * lets nothing but an insert through. */
+static bool only_new(const struct request *req)
+{
+	struct str header = request_header(req, "If-None-Match");
+	return header.p != NULL && str_eq_z(str_trim(header), "*");
+}
+
+/* Makes the record of a PUT; *ret NULL: another has made it, or (r->swallowed) a trigger took it. */
+static bool insert_row(struct record_request *r, const struct record_row *row, const struct value **ret,
 		       struct err *err)
 {
-	bool must_be_new = request_header(r->c->req, "If-None-Match").p != NULL;
-	struct insert_options o = {.conflict = must_be_new ? RECORD_IGNORE : RECORD_UPDATE,
-				   .override_identity = insert_overrides(r->c)};
+	const struct insert_options o = {.conflict = RECORD_IGNORE, .override_identity = insert_overrides(r->c)};
 	struct record_made made = {.triggers = r->triggers};
 	if (!o.override_identity && !record_no_identity(&r->c->req->arena, r->m, row, "", err))
 		return false;
 	if (!record_insert(r->c, r->m, row, &o, &made, err))
 		return false;
 	*ret = made.row;
-	*ret_status = made.is_new ? 201 : 200;
-	if (*ret != NULL)
+	if (made.row != NULL)
 		return true;
-	if (!context_record(r->c, r->m, r->key, QUERY_LOCK_NONE, ret, err))
+	if (!read_row(r, ret, err))
 		return false;
-	if (*ret != NULL && must_be_new)
-		return err_set(err, ERR_PRECONDITION_FAILED, "the record exists");
-	r->swallowed = r->triggers;
-	*ret_status = *ret != NULL ? 200 : 204;
+	r->swallowed = *ret == NULL && (r->triggers || only_new(r->c->req));
+	if (*ret != NULL && only_new(r->c->req))
+		return failed_guard(r, "the record exists", err);
+	*ret = NULL;
 	return true;
 }
 
-bool record_save(struct record_request *r, json_t *doc, struct value **ret, int *ret_status, struct err *err)
+/* One round: the record as it was replaced or made, *ret_status says which; *ret NULL: another has made it after it was
+ * not there to be replaced, or a trigger took it. `look`: whether it is there is looked at first. */
+static bool save_once(struct record_request *r, const struct record_row *row, bool look, const struct value **ret,
+		      int *ret_status, struct err *err)
 {
-	struct record_row row;
 	struct value *before = NULL;
-	struct arena *a = &r->c->req->arena;
-	unsigned how = RECORD_REPLACE | (insert_overrides(r->c) ? RECORD_OVERRIDE : 0);
 	*ret = NULL;
 	*ret_status = 200;
-	if (!place_key(r, doc, err) || !record_from_json(a, r->c->route.conn->dialect, r->m, doc, "", how, &row, err))
-		return false;
-	bool look = guarded(r->c->req) || states(r, &row) || r->triggers;
-	if (look && !look_before(r, &row, &before, err))
+	if (look && !look_before(r, row, &before, err))
 		return false;
 	if (before != NULL)
-		return update_there(r, &row, RECORD_REPLACE, ret, err);
-	if (!look && !update_row(r, &row, RECORD_REPLACE, ret, err))
+		return update_there(r, row, RECORD_REPLACE, ret, err);
+	if (!look && !update_row(r, row, RECORD_REPLACE, ret, err))
 		return false;
 	if (*ret != NULL)
 		return true;
-	return insert_row(r, &row, ret, ret_status, err);
+	*ret_status = 201;
+	return insert_row(r, row, ret, err);
+}
+
+bool record_save(struct record_request *r, json_t *doc, const struct value **ret, int *ret_status, struct err *err)
+{
+	struct record_row row;
+	const struct value *now = NULL;
+	unsigned how = RECORD_REPLACE | (insert_overrides(r->c) ? RECORD_OVERRIDE : 0);
+	if (!place_key(r, doc, err) ||
+	    !record_from_json(&r->c->req->arena, r->c->route.conn->dialect, r->m, doc, "", how, &row, err))
+		return false;
+	bool look = guarded(r->c->req) || states(r, &row) || r->triggers;
+	for (int i = 0; now == NULL && !r->swallowed && i < ATTEMPTS; i++) {
+		if (!save_once(r, &row, look || i > 0, &now, ret_status, err))
+			return false;
+	}
+	if (now == NULL && !r->swallowed)
+		return err_set(err, ERR_SERIALIZATION_FAILURE,
+			       "other writers kept making and deleting the record; send the request again");
+	*ret = now;
+	if (now == NULL)
+		*ret_status = 204;
+	return true;
 }
 
 static bool put(struct record_request *r, json_t *doc, struct err *err)
 {
-	struct value *now;
+	const struct value *now;
 	int status;
 	/* Update and insert are one step to everybody else. */
 	if (!open_unit(r, true, err) || !record_save(r, doc, &now, &status, err) || !context_commit(r->c, err))
 		return false;
 	if (r->swallowed)
 		context_swallowed(r->c);
-	if (now == NULL) {
+	if (now == NULL)
 		r->c->res->status = 204;
-		return true;
-	}
-	remember(r, now);
-	record_answer(r->c, r->m, now, status);
+	else
+		record_answer(r->c, r->m, now, status);
 	return true;
 }
 
@@ -283,14 +314,17 @@ static bool delete_row(struct record_request *r, const struct stmt *stmt, bool *
 		       struct err *err)
 {
 	struct exec_result result;
-	struct value *row;
+	const struct value *row;
 	*ret_gone = true;
+	mapped_write_all(r->c, r->m, MAPPED_DELETED);
+	context_unleash(r->c, r->triggers);
 	if (!context_run(r->c, stmt, NULL, &result, err))
 		return false;
 	*ret_any = result.affected > 0;
+	context_unleashed(r->c, r->triggers);
 	if (*ret_any)
 		return true;
-	if (!context_record(r->c, r->m, r->key, QUERY_LOCK_NONE, &row, err))
+	if (!read_row(r, &row, err))
 		return false;
 	*ret_gone = row == NULL;
 	return true;
@@ -307,13 +341,9 @@ static bool delete_record(struct record_request *r, struct err *err)
 	if (!open_unit(r, guarded(r->c->req), err))
 		return false;
 	bool look = guarded(r->c->req) || r->triggers;
-	if (look && !look_before(r, NULL, &before, err))
+	if ((look && !look_before(r, NULL, &before, err)) || !query_lower_delete(a, q, false, &stmt, &shape, err) ||
+	    !delete_row(r, &stmt, &gone, &any, err) || !context_commit(r->c, err))
 		return false;
-	if (!query_lower_delete(a, q, false, &stmt, &shape, err))
-		return false;
-	if (!delete_row(r, &stmt, &gone, &any, err) || !context_commit(r->c, err))
-		return false;
-	context_forget(r->c, r->m, true);
 	if (!gone)
 		context_swallowed(r->c);
 	return before != NULL || any || !gone || record_missing(r->m, err);
@@ -330,16 +360,12 @@ bool handle_record_delete(struct request *req, struct response *res, struct err 
 
 static bool refresh(struct record_request *r, struct err *err)
 {
-	struct value *row;
-	if (r->c->imap != NULL)
-		(void)imap_evict(r->c->imap, r->m->name, r->map_key);
+	const struct value *row;
 	context_read(r->c);
-	if (!context_record(r->c, r->m, r->key, QUERY_LOCK_NONE, &row, err) || !context_commit(r->c, err))
+	if (!read_row(r, &row, err) || !context_commit(r->c, err))
 		return false;
 	if (row == NULL)
 		return record_missing(r->m, err);
-	if (r->c->imap != NULL)
-		imap_put(r->c->imap, r->m, r->map_key, row);
 	header_set(r->c->res, "Ferro-Identity", r->c->imap != NULL ? STR("refresh") : STR("off"));
 	record_answer(r->c, r->m, row, 200);
 	return true;

@@ -2,6 +2,7 @@
 #include "handlers/records/records.h"
 
 #include "handlers/handlers.h"
+#include "handlers/unit/mapped.h"
 #include "handlers/unit/path_key.h"
 #include "handlers/unit/reads.h"
 
@@ -57,27 +58,15 @@ void record_answer(struct context *c, const struct model *m, const struct value 
 static bool read_record(struct record_request *r, const struct value **ret, const char **ret_identity, struct err *err)
 {
 	struct context *c = r->c;
-	struct value *row;
-	*ret_identity = c->imap == NULL ? "off" : (c->req->no_cache ? "refresh" : "miss");
-	if (c->imap != NULL && !c->req->no_cache) {
-		*ret = imap_get(c->imap, &c->req->arena, r->m, r->map_key);
-		if (*ret != NULL) {
-			*ret_identity = "hit";
-			return true;
-		}
-	}
+	struct imap_read read;
+	*ret = mapped_look(c, r->m, r->map_key, &read);
+	*ret_identity = *ret != NULL ? "hit" : mapped_origin(c);
+	if (*ret != NULL)
+		return true;
 	context_read(c);
-	if (!context_record(c, r->m, r->key, QUERY_LOCK_NONE, &row, err) || !context_commit(c, err))
+	if (!mapped_load(c, &read, r->key, r->map_key, ret, err) || !context_commit(c, err))
 		return false;
-	if (row == NULL) {
-		if (c->imap != NULL)
-			(void)imap_evict(c->imap, r->m->name, r->map_key);
-		return record_missing(r->m, err);
-	}
-	if (c->imap != NULL)
-		imap_put(c->imap, r->m, r->map_key, row);
-	*ret = row;
-	return true;
+	return *ret != NULL || record_missing(r->m, err);
 }
 
 bool handle_record_get(struct request *req, struct response *res, struct err *err)

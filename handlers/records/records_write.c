@@ -48,8 +48,6 @@ static bool create_one(struct context *c, const struct model *m, const json_t *d
 		c->res->status = 204;
 		return true;
 	}
-	if (c->imap != NULL && m->n_pk > 0 && !c->undo)
-		imap_put(c->imap, m, record_key(a, m, made.row), made.row);
 	record_answer(c, m, made.row, status);
 	return true;
 }

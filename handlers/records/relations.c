@@ -24,19 +24,11 @@ struct relation_request {
 static bool source_row(struct relation_request *q, struct err *err)
 {
 	struct record_request *r = &q->r;
-	struct context *c = r->c;
-	struct value *row;
-	if (c->imap != NULL && !c->req->no_cache) {
-		q->row = imap_get(c->imap, &c->req->arena, r->m, r->map_key);
-		if (q->row != NULL)
-			return true;
-	}
-	if (!context_record(c, r->m, r->key, QUERY_LOCK_NONE, &row, err))
+	struct imap_read read;
+	q->row = mapped_look(r->c, r->m, r->map_key, &read);
+	if (q->row == NULL && !mapped_load(r->c, &read, r->key, r->map_key, &q->row, err))
 		return false;
-	if (row == NULL)
-		return record_missing(r->m, err);
-	q->row = context_mapped(c, r->m, row);
-	return true;
+	return q->row != NULL || record_missing(r->m, err);
 }
 
 /* Opens the context; resolves model, key and relation. On false nothing is to close. */
@@ -228,8 +220,10 @@ static bool remove_links(struct links *l, int64_t *ret, struct err *err)
 	struct stmt stmt;
 	struct result_shape shape;
 	struct exec_result result;
-	if (!query_lower_delete(&l->q.r.c->req->arena, links_query(l), false, &stmt, &shape, err) ||
-	    !context_run(l->q.r.c, &stmt, NULL, &result, err))
+	if (!query_lower_delete(&l->q.r.c->req->arena, links_query(l), false, &stmt, &shape, err))
+		return false;
+	mapped_write_all(l->q.r.c, l->join, MAPPED_DELETED);
+	if (!context_run(l->q.r.c, &stmt, NULL, &result, err))
 		return false;
 	*ret = result.affected;
 	return true;
@@ -325,8 +319,10 @@ static bool add_links(struct links *l, int64_t *ret, struct err *err)
 		const struct record_insert_how how = {
 			.conflict = unique ? RECORD_IGNORE : RECORD_INSERT,
 			.target = {.columns = unique ? pair : NULL, .n_columns = unique ? 2 : 0}};
-		if (!record_lower_insert(a, c->route.conn->dialect, l->join, rows, n, &how, &stmt, &shape, err) ||
-		    !context_run(c, &stmt, NULL, &result, err))
+		if (!record_lower_insert(a, c->route.conn->dialect, l->join, rows, n, &how, &stmt, &shape, err))
+			return false;
+		mapped_insert(c, l->join);
+		if (!context_run(c, &stmt, NULL, &result, err))
 			return false;
 		*ret += result.affected;
 	}

@@ -28,7 +28,7 @@ static bool evict(struct request *req, struct session *s, struct err *err)
 			      "no model \"%.*s\" is registered; register it with POST /v1/models",
 			      STR_FMT(req->params[0]));
 	if (ok && path_key(req, s->conn->dialect, m, 1, &key, err))
-		(void)imap_evict(s->imap, m->name, query_identity_key(&req->arena, m, key));
+		imap_evict(s->imap, m->name, query_identity_key(&req->arena, m, key));
 	else if (ok)
 		ok = err->code == ERR_RECORD_NOT_FOUND; /* no record can have this key: it is not in the map */
 	schema_unref(schema);

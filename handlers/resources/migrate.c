@@ -25,7 +25,13 @@ void out_warnings(struct strbuf *b, const struct ddl_plan *notes)
 		out_str(b, "table", w->table);
 		if (w->column.p != NULL)
 			out_str(b, "column", w->column);
+		if (w->object.p != NULL)
+			out_str(b, "object", w->object);
 		out_str(b, "detail", w->detail);
+		if (w->rows >= 0)
+			out_int(b, "rows", w->rows);
+		if (w->key.p != NULL)
+			out_str(b, "key", w->key);
 		strbuf_putc(b, '}');
 	}
 	strbuf_putc(b, ']');
@@ -143,6 +149,7 @@ bool handle_migrate(struct request *req, struct response *res, struct err *err)
 	json_reader_bool(&r, "updates", &q.options.updates);
 	json_reader_bool(&r, "destructive", &q.options.destructive);
 	json_reader_bool(&r, "rebuild", &q.options.rebuild);
+	json_reader_bool(&r, "concurrently", &q.options.concurrently);
 	json_reader_bool(&r, "dry_run", &q.dry_run);
 	if (json_reader_str(&r, "plan_hash", &q.plan_hash))
 		check_hash(&r, q.plan_hash);

@@ -140,7 +140,8 @@ bool context_open(struct context *c, struct request *req, struct response *res, 
 		req->session_ref = arena_str(&req->arena, str_z(c->route.session->ref));
 		session_info_header(res, c->route.session);
 		if (imap_enabled(c->route.session->imap))
-			c->imap = c->route.session->imap;
+			c->session_map = c->route.tx != NULL ? tx_imap(c->route.tx) : c->route.session->imap;
+		c->imap = c->session_map;
 	}
 	if (c->route.tx != NULL)
 		header_set(res, "Ferro-Transaction", req->tx_id);
@@ -166,11 +167,40 @@ static void log_slow(const struct context *c)
 	log_end(&l);
 }
 
-/* Ends the unit and books its time. */
-static bool end_unit(struct context *c, bool commit, struct err *err)
+/* What became of what the unit wrote. What failed outside a transaction of the unit's own may have been done. */
+static enum imap_end map_end(const struct context *c, bool commit, bool ok, const struct err *why)
+{
+	if (commit && ok)
+		return IMAP_COMMITTED;
+	if (!commit && c->exec.atomic)
+		return IMAP_ROLLED_BACK;
+	return why->outcome == ERR_OUTCOME_ROLLED_BACK || why->outcome == ERR_OUTCOME_NOT_STARTED ? IMAP_ROLLED_BACK
+												  : IMAP_UNKNOWN;
+}
+
+static void open_map(struct context *c, bool alone, bool keeps_reads)
+{
+	c->unit_map = imap_over(c->imap, alone, keeps_reads);
+	if (c->unit_map != NULL)
+		c->imap = c->unit_map;
+}
+
+static void close_map(struct context *c, enum imap_end how)
+{
+	if (c->unit_map == NULL)
+		return;
+	imap_end(c->unit_map, how);
+	imap_destroy(c->unit_map);
+	c->unit_map = NULL;
+	c->imap = c->session_map;
+}
+
+/* Ends the unit and books its time. why: of one that is not to be committed. */
+static bool end_unit(struct context *c, bool commit, const struct err *why, struct err *err)
 {
 	bool ok = exec_end(&c->exec, commit, err);
 	c->in_unit = false;
+	close_map(c, map_end(c, commit, ok, commit ? err : why));
 	c->req->db_ns += c->exec.db_ns;
 	c->req->lease_ns += c->exec.lease_ns;
 	if (c->app->slow_statement_ns > 0 && c->exec.slowest_ns > c->app->slow_statement_ns)
@@ -184,23 +214,43 @@ void context_read(struct context *c)
 	c->in_unit = true;
 }
 
-void context_write(struct context *c, bool atomic)
+/* A transaction of the unit's own on SQLite has to have read itself what it is to protect. */
+static bool reads_for_itself(const struct context *c)
+{
+	return c->route.tx == NULL && c->route.conn->dialect->id == DIALECT_SQLITE;
+}
+
+static void begin_write(struct context *c, bool atomic)
 {
 	c->undo = prefers(c->res, PREFER_TX_ROLLBACK);
 	exec_begin(&c->exec, &c->route, c->deadline, atomic || c->undo);
 	c->in_unit = true;
 }
 
-bool context_commit(struct context *c, struct err *err)
+void context_write(struct context *c, bool atomic)
 {
-	return !c->in_unit || end_unit(c, !c->undo, err);
+	begin_write(c, atomic);
+	open_map(c, c->exec.atomic && reads_for_itself(c), false);
 }
 
-void context_abandon(struct context *c)
+void context_batch(struct context *c, bool writes)
+{
+	begin_write(c, true);
+	c->exec.reads_only = !writes;
+	open_map(c, writes && reads_for_itself(c), true);
+}
+
+bool context_commit(struct context *c, struct err *err)
+{
+	static const struct err undone = {.outcome = ERR_OUTCOME_ROLLED_BACK};
+	return !c->in_unit || end_unit(c, !c->undo, &undone, err);
+}
+
+void context_abandon(struct context *c, const struct err *why)
 {
 	struct err ignored;
 	if (c->in_unit)
-		(void)!end_unit(c, false, &ignored);
+		(void)!end_unit(c, false, why, &ignored);
 }
 
 bool context_close(struct context *c, bool ok, struct err *err)
@@ -208,7 +258,7 @@ bool context_close(struct context *c, bool ok, struct err *err)
 	if (ok)
 		ok = context_commit(c, err);
 	else
-		context_abandon(c);
+		context_abandon(c, err);
 	if (!ok && err->code == ERR_STATEMENT_TIMEOUT && c->route.tx != NULL)
 		tx_stopped(c->store->transactions, c->route.tx, err);
 	if (c->route.session != NULL)
@@ -221,8 +271,16 @@ bool context_run(struct context *c, const struct stmt *s, struct row_sink *sink,
 		 struct err *err)
 {
 	struct row_sink nothing = {0};
-	struct exec_result ignored;
-	return exec_run(&c->exec, s, sink != NULL ? sink : &nothing, ret != NULL ? ret : &ignored, err);
+	struct exec_result result;
+	if (s->raw)
+		imap_write_begin(c->unit_map, NULL, IMAP_EVERYTHING, STR_NONE);
+	if (!exec_run(&c->exec, s, sink != NULL ? sink : &nothing, &result, err))
+		return false;
+	if (s->raw)
+		imap_write_raw(c->unit_map, result.only_read);
+	if (ret != NULL)
+		*ret = result;
+	return true;
 }
 
 bool context_model(const struct context *c, struct str name, const struct model **ret, struct err *err)

@@ -22,7 +22,10 @@ struct context {
 	struct store *store;
 	const struct schema *schema; /* the models as they were when the request came; lives with the request's arena */
 	struct route route;
-	struct imap *imap; /* the session's map when it is in use, else NULL */
+	/* where reads look: the session's identity map, its transaction's, or the unit's own; NULL: none is in use */
+	struct imap *imap;
+	struct imap *session_map; /* the session's or its transaction's, whatever unit is open */
+	struct imap *unit_map;    /* of an open unit of writes: what it has written, over the one below */
 	struct exec exec;
 	int64_t deadline;
 	bool in_unit;
@@ -61,10 +64,12 @@ bool context_close(struct context *c, bool ok, struct err *err) MUST_CHECK;
 void context_read(struct context *c);
 /* Starts a unit of writes; atomic when asked for or when it is to be undone. */
 void context_write(struct context *c, bool atomic);
+/* Starts the atomic unit of a batch; writes: records are sure to be written in it. */
+void context_batch(struct context *c, bool writes);
 /* Ends the unit before the answer is rendered, so that a failed commit is never answered with success. May park. */
 bool context_commit(struct context *c, struct err *err) MUST_CHECK;
-/* Ends an open unit without keeping what it did; nothing when there is none. May park. */
-void context_abandon(struct context *c);
+/* Ends an open unit without keeping what it did, because of *why; nothing when there is none. May park. */
+void context_abandon(struct context *c, const struct err *why);
 /* One statement of the unit; sink and ret may be NULL. */
 bool context_run(struct context *c, const struct stmt *s, struct row_sink *sink, struct exec_result *ret,
 		 struct err *err) MUST_CHECK;

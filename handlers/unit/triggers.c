@@ -76,10 +76,23 @@ bool context_triggers(struct context *c, const struct model *m, bool *ret, struc
 	return true;
 }
 
+void context_unleash(struct context *c, bool triggers)
+{
+	if (triggers)
+		imap_write_begin(c->unit_map, NULL, IMAP_EVERYTHING, STR_NONE);
+}
+
+void context_unleashed(struct context *c, bool triggers)
+{
+	if (triggers)
+		imap_write_raw(c->unit_map, false);
+}
+
 bool context_settle(struct context *c, const struct model *m, bool triggers, struct value **row, struct err *err)
 {
 	struct value *key, *now;
 
+	context_unleashed(c, triggers);
 	if (!triggers || *row == NULL || m->n_pk == 0)
 		return true;
 	if (!row_key_values(&c->req->arena, c->route.conn->dialect, m, *row, &key, err) ||

@@ -14,6 +14,11 @@ bool context_triggers(struct context *c, const struct model *m, bool *ret, struc
 /* A client's statement has run, which may have made or dropped some. */
 void context_triggers_forget(struct str sql);
 
+/* Right before the statement of a write that may set triggers off, which may write anything: tells the identity map. */
+void context_unleash(struct context *c, bool triggers);
+/* Right after it, where context_settle is not called. */
+void context_unleashed(struct context *c, bool triggers);
+
 /* The row as it stands, read again by its key in the open unit where the table has triggers; *row NULL: it does not
  * stand (any more). Nothing is read for a row that is NULL or of a model without a key. Parks. */
 bool context_settle(struct context *c, const struct model *m, bool triggers, struct value **row,

@@ -312,6 +312,7 @@ static void body_facts(struct exchange *x)
 	x->unclear = !framing_clear(req);
 	x->has_body = x->content_length > 0 || coding.p != NULL || x->unclear;
 	x->expects_continue = str_ieq_z(request_header(req, "Expect"), "100-continue");
+	req->values_max = x->loop->server->options.json_values;
 	x->body_limit = req->body_max = x->loop->server->options.body_bytes;
 }
 

@@ -44,6 +44,7 @@ struct pool {
 	int64_t retry_ns;   /* not before */
 	bool probing;       /* one who may try is at it */
 	int64_t suspect_ns; /* a connection broke then: those idle since before are checked */
+	int64_t tidied_ns;
 	struct pool_stats stats;
 	char version[64];
 };

@@ -9,6 +9,7 @@
 #include "service/base/banned.h"
 
 #define OPEN_TIMEOUT_NS (10 * CLOCK_NS_PER_S) /* by housekeeping */
+#define TIDY_AFTER_NS (2 * CLOCK_NS_PER_S)
 
 /* ---- life ---- */
 
@@ -315,6 +316,68 @@ static bool want_more(struct pool *p, bool *ret_probe)
 	return ret;
 }
 
+/* The idle connections go when their database does not lie there any more: what does is not opened before. */
+static void drop_stale(struct pool *p)
+{
+	bool stale;
+
+	if (p->driver->stale == NULL)
+		return;
+	mutex_lock(&p->lock);
+	stale = p->idle != NULL && p->driver->stale(p->idle);
+	mutex_unlock(&p->lock);
+	if (stale)
+		pool_refresh(p);
+}
+
+/* Takes an idle connection out of a pool that nobody has used for a while, once after each use. */
+static struct driver_conn *take_to_tidy(struct pool *p)
+{
+	const int64_t now = clock_mono_ns();
+	struct driver_conn *c = NULL;
+
+	mutex_lock(&p->lock);
+	if (p->idle != NULL && p->n_leased == 0 && now - p->idle->idle_since_ns > TIDY_AFTER_NS &&
+	    p->idle->idle_since_ns > p->tidied_ns) {
+		c = p->idle;
+		p->idle = c->next;
+		p->n_idle--;
+		p->n_leased++;
+		p->tidied_ns = now;
+	}
+	mutex_unlock(&p->lock);
+	return c;
+}
+
+/* It has not been used: its place and its time are as before. */
+static void put_back(struct pool *p, struct driver_conn *c)
+{
+	bool keep;
+
+	mutex_lock(&p->lock);
+	keep = !pool_outdated(p, c, clock_mono_ns());
+	if (keep) {
+		p->n_leased--;
+		c->next = p->idle;
+		p->idle = c;
+		p->n_idle++;
+		pool_dispatch(p);
+	}
+	mutex_unlock(&p->lock);
+	if (!keep)
+		pool_discard(p, c);
+}
+
+static void tidy(struct pool *p)
+{
+	struct driver_conn *c = p->driver->tidy != NULL ? take_to_tidy(p) : NULL;
+
+	if (c == NULL)
+		return;
+	p->driver->tidy(c);
+	put_back(p, c);
+}
+
 void pool_tick(struct pool *p)
 {
 	struct driver_conn *list, *c;
@@ -325,6 +388,8 @@ void pool_tick(struct pool *p)
 	list = take_expired(p, clock_mono_ns());
 	mutex_unlock(&p->lock);
 	close_all(p, list);
+	drop_stale(p);
+	tidy(p);
 	while (want_more(p, &probe)) {
 		if (!pool_open_slot(p, probe, clock_mono_ns() + OPEN_TIMEOUT_NS, &c, &err))
 			break;

@@ -210,6 +210,13 @@ static bool fit(struct pool *p, struct driver_conn *c, int64_t deadline, struct 
 	old = pool_outdated(p, c, now);
 	check = now - c->idle_since_ns > CHECK_IDLE_NS || c->idle_since_ns <= p->suspect_ns;
 	mutex_unlock(&p->lock);
+	if (!old && p->driver->stale != NULL && p->driver->stale(c)) {
+		mutex_lock(&p->lock);
+		p->generation += c->generation == p->generation; /* nor are the others of its age of use any more */
+		mutex_unlock(&p->lock);
+		pool_discard(p, c);
+		return false;
+	}
 	if (!old && (!check || p->driver->ping(c, clock_min(deadline, now + POOL_CHECK_TIMEOUT_NS), err)))
 		return true;
 	if (!old && !err->cancelled) {

@@ -56,6 +56,7 @@ void ddl_plan_warn(struct ddl_plan *p, const char *code, struct str table, struc
 		.table = arena_str(p->arena, table),
 		.column = arena_str(p->arena, column),
 		.detail = arena_str(p->arena, str_z(detail)),
+		.rows = -1,
 	};
 }
 
@@ -105,14 +106,25 @@ void ddl_check_body(const struct schema_check *c, struct strbuf *out)
 	strbuf_putc(out, ')');
 }
 
-void ddl_create_index(const struct model *m, const struct schema_index *x, struct strbuf *out)
+static void create_index(const struct model *m, const struct schema_index *x, const char *concurrently,
+			 struct strbuf *out)
 {
-	strbuf_puts(out, x->unique ? "CREATE UNIQUE INDEX IF NOT EXISTS " : "CREATE INDEX IF NOT EXISTS ");
+	strbuf_printf(out, "CREATE %sINDEX %sIF NOT EXISTS ", x->unique ? "UNIQUE " : "", concurrently);
 	dialect_quote_ident(out, x->name);
 	strbuf_puts(out, " ON ");
 	dialect_quote_ident(out, m->table);
 	strbuf_putc(out, ' ');
 	put_names(out, x->columns, x->n_columns);
+}
+
+void ddl_create_index(const struct model *m, const struct schema_index *x, struct strbuf *out)
+{
+	create_index(m, x, "", out);
+}
+
+void ddl_create_index_concurrently(const struct model *m, const struct schema_index *x, struct strbuf *out)
+{
+	create_index(m, x, "CONCURRENTLY ", out);
 }
 
 void ddl_add_check(const struct model *m, const struct schema_check *c, struct strbuf *out)

@@ -7,6 +7,9 @@
 
 struct ddl_warning {
 	struct str code, table, column, detail; /* column STR_NONE: none */
+	struct str object;                      /* what the warning is about besides; STR_NONE: nothing */
+	int64_t rows;                           /* rows concerned; -1: it is not about rows */
+	struct str key;                         /* of one of them; STR_NONE: it has none */
 };
 
 /* What a statement of create-tables does, and to which table (STR_NONE: to none). */
@@ -57,6 +60,8 @@ void ddl_foreign_key(const struct foreign_key *fk, struct strbuf *out);
 void ddl_check_body(const struct schema_check *c, struct strbuf *out);
 /* CREATE [UNIQUE ]INDEX IF NOT EXISTS "n" ON "t" ("a", "b") */
 void ddl_create_index(const struct model *m, const struct schema_index *x, struct strbuf *out);
+/* The same with CONCURRENTLY: PostgreSQL, outside transactions. */
+void ddl_create_index_concurrently(const struct model *m, const struct schema_index *x, struct strbuf *out);
 /* ALTER TABLE "t" ADD CONSTRAINT "n" CHECK (...): PostgreSQL. */
 void ddl_add_check(const struct model *m, const struct schema_check *c, struct strbuf *out);
 /* DO block that makes the column's enum type unless it is there: PostgreSQL. */

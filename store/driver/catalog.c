@@ -126,7 +126,7 @@ struct live_column *catalog_add_column(struct catalog *c, struct live_table *t, 
 
 	t->columns = catalog_more(c->arena, t->columns, t->n_columns, sizeof(*t->columns));
 	col = &t->columns[t->n_columns++];
-	*col = (struct live_column){.name = catalog_text(c, name)};
+	*col = (struct live_column){.name = catalog_text(c, name), .lossy_rows = -1};
 	return col;
 }
 
@@ -137,11 +137,11 @@ struct live_foreign_key *catalog_add_fk(struct catalog *c, struct live_table *t)
 	return &t->fks[t->n_fks++];
 }
 
-void catalog_add_check(struct catalog *c, struct live_table *t, struct value name, struct value expression)
+void catalog_add_check(struct catalog *c, struct live_table *t, struct str name, struct str expression)
 {
 	t->checks = catalog_more(c->arena, t->checks, t->n_checks, sizeof(*t->checks));
 	t->checks[t->n_checks++] =
-		(struct live_check){.name = catalog_text(c, name), .expression = catalog_text(c, expression)};
+		(struct live_check){.name = arena_str(c->arena, name), .expression = arena_str(c->arena, expression)};
 }
 
 struct live_index *catalog_index(struct catalog *c, struct live_table *t, struct value name, bool *ret_new)

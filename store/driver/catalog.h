@@ -34,7 +34,7 @@ struct live_column *catalog_column(const struct catalog *c, struct live_table *t
 struct live_table *catalog_add_table(struct catalog *c, struct value name);
 struct live_column *catalog_add_column(struct catalog *c, struct live_table *t, struct value name);
 struct live_foreign_key *catalog_add_fk(struct catalog *c, struct live_table *t);
-void catalog_add_check(struct catalog *c, struct live_table *t, struct value name, struct value expression);
+void catalog_add_check(struct catalog *c, struct live_table *t, struct str name, struct str expression);
 /* Rows of an index come one a column: the index of that name, which is the table's last or a new one. */
 struct live_index *catalog_index(struct catalog *c, struct live_table *t, struct value name, bool *ret_new);
 /* One more name at the end of a list. */

@@ -210,6 +210,9 @@ struct driver {
 	 * waits. Parks. */
 	bool (*migrate_patience)(struct driver_conn *c, int64_t lock_ns, int64_t deadline_ns,
 				 struct err *err) MUST_CHECK;
+	/* Fills uses and broken of a live schema, in the arena. Parks. */
+	bool (*migrate_uses)(struct driver_conn *c, struct arena *a, int64_t deadline_ns, struct live_schema *ret,
+			     struct err *err) MUST_CHECK;
 	/* Before the commit of rebuilt tables: ERR_MIGRATION_REFUSED when the database is not sound. NULL: nothing to
 	 * look at. Parks. */
 	bool (*migrate_check)(struct driver_conn *c, int64_t deadline_ns, struct err *err) MUST_CHECK;
@@ -217,6 +220,12 @@ struct driver {
 	 * NULL. */
 	void (*migrate_end)(struct driver_conn *c);
 
+	/* Is the database that c has open not the one any more that its URL leads to? Cheap; asked at each lease. NULL:
+	 * that cannot be. */
+	bool (*stale)(struct driver_conn *c);
+	/* Cleans up after a time of work, on an idle connection of a pool that nobody uses. Parks. NULL: nothing to do.
+	 */
+	void (*tidy)(struct driver_conn *c);
 	/* Does somebody outside this process hold a lock that its writers wait for? Any thread. NULL: no such locks. */
 	bool (*locked_out)(struct driver_db *db);
 	/* The turn that a lease takes before it writes; borrowed for the db's life. NULL member: writers need none. */

@@ -12,6 +12,10 @@ bool postgres_migrate_begin(struct driver_conn *c, const struct migrate_begin *h
 
 bool sqlite_introspect(struct driver_conn *c, struct arena *a, int64_t deadline_ns, struct live_schema *ret,
 		       struct err *err) MUST_CHECK;
+bool postgres_migrate_uses(struct driver_conn *c, struct arena *a, int64_t deadline_ns, struct live_schema *ret,
+			   struct err *err) MUST_CHECK;
+bool sqlite_migrate_uses(struct driver_conn *c, struct arena *a, int64_t deadline_ns, struct live_schema *ret,
+			 struct err *err) MUST_CHECK;
 bool sqlite_migrate_begin(struct driver_conn *c, const struct migrate_begin *how, struct err *err) MUST_CHECK;
 bool sqlite_migrate_check(struct driver_conn *c, int64_t deadline_ns, struct err *err) MUST_CHECK;
 void sqlite_migrate_end(struct driver_conn *base);

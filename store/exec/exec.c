@@ -186,6 +186,7 @@ static bool run_on(struct run *r, struct driver_conn *c, struct err *err)
 		r->result->affected = cur->affected;
 		r->result->last_insert_id = cur->last_insert_id;
 		r->result->read_only = cur->read_only;
+		r->result->only_read = cur->read_only && cur->n_columns > 0;
 	}
 	driver->finish(cur);
 	return ok;

@@ -230,6 +230,8 @@ static bool renew_snapshot(struct reader *r)
 
 	if (!c->broken && !(r->snapshot && r->epoch == epoch)) {
 		close_snapshot(r);
+		if (r->used && c->driver->stale != NULL && c->driver->stale(c)) /* the lease has just looked */
+			c->broken = true;
 		r->epoch = epoch;
 		r->snapshot = !c->broken && c->driver->snapshot_open(c);
 	}

@@ -7,120 +7,38 @@
 
 #include "service/base/clock.h"
 #include "service/base/fiber.h"
+#include "service/base/wait.h"
 #include "store/migrate/locks.h"
+#include "store/migrate/run.h"
 #include "store/session/session.h"
 
 #include "service/base/banned.h"
 
-/* Others are waited for that long. */
+/* Others are waited for that long in all. */
 #define WAIT_NS (10 * CLOCK_NS_PER_S)
-/* Rows are counted up to here, for an answer's figures; beyond, the database's estimate does. */
-#define COUNT_MAX 5000000
-
-struct run {
-	struct connection *conn;
-	const struct schema *s;
-	const struct migrate_request *q;
-	struct arena *a;
-	struct driver_conn *c;
-	struct live_schema live;
-	struct migrate_result *ret;
-	int64_t lock_ns;      /* until when the connection and the migrations' lock are waited for */
-	int64_t wait_left_ns; /* then: how much longer tables' locks are */
-};
-
-/* ---- rows -------------------------------------------------------------------------------------------- */
-
-static void count_sql(const struct live_table *t, struct strbuf *b)
-{
-	strbuf_puts(b, "SELECT count(*) FROM (SELECT 1 FROM ");
-	dialect_quote_ident(b, t->name);
-	strbuf_printf(b, " LIMIT %d) x", COUNT_MAX + 1);
-}
-
-/* One integer. */
-static bool query_int(const struct run *r, struct str sql, int64_t *ret, struct err *err)
-{
-	const struct stmt s = {.sql = sql, .access = STMT_READ, .n_columns = 1};
-	const struct driver *driver = r->c->driver;
-	struct cursor *cur;
-	bool row = false, ok;
-
-	if (!driver->prepare(r->c, &s, r->q->deadline, &cur, err))
-		return false;
-	ok = driver->step(cur, &row, err);
-	if (ok && row && cur->row[0].kind == VALUE_INT)
-		*ret = cur->row[0].u.i;
-	while (ok && row)
-		ok = driver->step(cur, &row, err);
-	driver->finish(cur);
-	return ok;
-}
-
-/* More rows than are counted: PostgreSQL's own estimate, -1 when there is none. */
-static bool estimate(const struct run *r, struct live_table *t, struct err *err)
-{
-	struct strbuf b;
-	int64_t n = -1;
-	bool ok;
-
-	t->rows = -1;
-	if (r->conn->dialect->id != DIALECT_POSTGRES)
-		return true;
-	strbuf_init(&b, 0);
-	strbuf_puts(&b, "SELECT reltuples::bigint FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = "
-			"c.relnamespace AND n.nspname = pg_catalog.current_schema() WHERE c.relname = ");
-	dialect_quote_literal(&b, t->name);
-	ok = query_int(r, strbuf_str(&b), &n, err);
-	strbuf_done(&b);
-	if (n > COUNT_MAX)
-		t->rows = n;
-	return ok;
-}
-
-static bool count_rows(const struct run *r, struct live_table *t, struct err *err)
-{
-	struct strbuf b;
-	bool ok;
-
-	strbuf_init(&b, 0);
-	count_sql(t, &b);
-	ok = query_int(r, strbuf_str(&b), &t->rows, err);
-	strbuf_done(&b);
-	return ok && (t->rows <= COUNT_MAX || estimate(r, t, err));
-}
-
-static bool mentions(const struct run *r, const struct migration_plan *p, struct str table)
-{
-	const struct dialect *d = r->conn->dialect;
-
-	for (size_t i = 0; i < p->n_changes; i++)
-		if (p->changes[i].table.p != NULL && live_name_eq(d, p->changes[i].table, table))
-			return true;
-	return false;
-}
-
-/* A refusal may be one because of rows that are not there. */
-static bool is_wanted(const struct run *r, struct str table)
-{
-	for (size_t i = 0; i < r->s->n_models; i++)
-		if (live_name_eq(r->conn->dialect, r->s->models[i].table, table))
-			return true;
-	return false;
-}
+/* And so long at a time: whoever wants to read the table queues behind us meanwhile. Then everything is given back, and
+ * they get through before the next try. */
+#define WAIT_STEP_NS (2 * CLOCK_NS_PER_S)
+#define WAIT_PAUSE_NS (500 * CLOCK_NS_PER_MS)
 
 /* ---- locks ------------------------------------------------------------------------------------------- */
 
-static bool busy(struct str table, struct err *err)
+static bool busy(struct run *r, struct str table, struct err *err)
 {
 	const struct err cause = *err;
 
+	r->stepped_back = true;
 	(void)err_set(err, ERR_DATABASE_BUSY,
 		      "another transaction held a lock on table \"%.*s\", and a migration waits %d s for others in "
 		      "all; nothing was changed: end it or try again",
 		      STR_FMT(table), (int)(WAIT_NS / CLOCK_NS_PER_S));
 	(void)snprintf(err->sqlstate, sizeof(err->sqlstate), "%s", cause.sqlstate);
 	return false;
+}
+
+static int64_t step_ns(const struct run *r)
+{
+	return r->wait_left_ns < WAIT_STEP_NS ? r->wait_left_ns : WAIT_STEP_NS;
 }
 
 static bool lock_table(struct run *r, const struct table_lock *l, struct err *err)
@@ -132,11 +50,11 @@ static bool lock_table(struct run *r, const struct table_lock *l, struct err *er
 
 	strbuf_init(&b, 0);
 	table_lock_sql(l, &b);
-	ok = driver->migrate_patience(r->c, began + r->wait_left_ns, r->q->deadline, err) &&
+	ok = driver->migrate_patience(r->c, began + step_ns(r), r->q->deadline, err) &&
 	     driver->simple(r->c, strbuf_str(&b), r->q->deadline, err);
 	strbuf_done(&b);
 	r->wait_left_ns -= clock_mono_ns() - began;
-	return ok || (err->code == ERR_DATABASE_BUSY ? busy(l->table, err) : false);
+	return ok || (err->code == ERR_DATABASE_BUSY ? busy(r, l->table, err) : false);
 }
 
 /* Before anything that takes time of its own: what passes here is waiting, and there is one measure of it for all. */
@@ -150,7 +68,7 @@ static bool lock_tables(struct run *r, bool reading, struct err *err)
 	for (size_t i = 0; i < locks.n; i++)
 		if (!lock_table(r, &locks.list[i], err))
 			return false;
-	return r->c->driver->migrate_patience(r->c, clock_mono_ns() + r->wait_left_ns, r->q->deadline, err);
+	return r->c->driver->migrate_patience(r->c, clock_mono_ns() + step_ns(r), r->q->deadline, err);
 }
 
 /* ---- planning ---------------------------------------------------------------------------------------- */
@@ -168,18 +86,12 @@ static bool plan_counted(struct run *r, struct err *err)
 
 	if (!ok && err->code != ERR_MIGRATION_REFUSED)
 		return false;
-	if (ok && p->n_changes == 0)
+	if (ok && p->n_changes == 0 && p->n_probes == 0)
 		return true;
 	/* a plan that will run locks its tables now, so that the count still holds then */
 	if (!lock_tables(r, !ok || r->q->dry_run, err))
 		return false;
-	for (size_t i = 0; i < r->live.n_tables; i++) {
-		struct live_table *t = &r->live.tables[i];
-
-		if ((mentions(r, p, t->name) || (!ok && is_wanted(r, t->name))) && !count_rows(r, t, err))
-			return false;
-	}
-	if (!plan(r, err))
+	if (!run_look(r, !ok, err) || !plan(r, err))
 		return false;
 	return ok || r->q->dry_run || lock_tables(r, false, err);
 }
@@ -263,19 +175,19 @@ static void copy_name(char out[128], struct str name)
 	(void)snprintf(out, 128, "%.*s", STR_FMT(name));
 }
 
-static bool refuse(const struct change *ch, struct err *err)
+static bool refuse(struct run *r, const struct change *ch, struct err *err)
 {
 	const struct err cause = *err;
 	char where[300] = "";
 
 	if (cause.code == ERR_DATABASE_BUSY)
-		return busy(ch->table, err);
+		return busy(r, ch->table, err);
 	if (!is_refusal(cause.code))
 		return false;
 	if (ch->column.p != NULL)
 		(void)snprintf(where, sizeof(where), ", column \"%.*s\"", STR_FMT(ch->column));
 	(void)err_set(err, ERR_MIGRATION_REFUSED,
-		      "%s of table \"%.*s\"%s failed: %.200s; nothing was changed: mend the data or the model",
+		      "%s of table \"%.*s\"%s failed: %.600s; nothing was changed: mend the data or the model",
 		      change_kind_name(ch->kind), STR_FMT(ch->table), where, cause.detail);
 	memcpy(err->constraint, cause.constraint, sizeof(err->constraint));
 	memcpy(err->sqlstate, cause.sqlstate, sizeof(err->sqlstate));
@@ -289,14 +201,64 @@ static bool refuse(const struct change *ch, struct err *err)
 	return false;
 }
 
+/* Every view can be selected from and every trigger fires as before, or it is no migration. */
+static bool nothing_broke(struct run *r, struct err *err)
+{
+	struct live_schema now = {0};
+
+	if (!run_touches_columns(&r->ret->plan) || r->c->driver->migrate_uses == NULL)
+		return true;
+	if (!r->c->driver->migrate_uses(r->c, r->a, r->q->deadline, &now, err))
+		return false;
+	for (size_t i = 0; i < now.n_broken; i++) {
+		const struct live_broken *b = &now.broken[i];
+		bool before = false;
+
+		for (size_t k = 0; k < r->live.n_broken && !before; k++)
+			before = str_eq(r->live.broken[k].name, b->name) && str_eq(r->live.broken[k].kind, b->kind);
+		if (!before)
+			return err_set(
+				err, ERR_MIGRATION_REFUSED,
+				"the %.*s \"%.*s\" would not work any more (%.*s); nothing was changed: drop or change "
+				"it first",
+				STR_FMT(b->kind), STR_FMT(b->name), STR_FMT(b->why));
+	}
+	return true;
+}
+
+/* What had been done by then stays done: an index that was built, and all that the transaction did. */
+static bool refuse_concurrent(struct run *r, const struct change *ch, size_t n_done, struct err *err)
+{
+	const struct err cause = *err;
+
+	if (!is_refusal(cause.code))
+		err->outcome = n_done > 0 ? ERR_OUTCOME_COMMITTED : ERR_OUTCOME_ROLLED_BACK;
+	if (!is_refusal(cause.code))
+		return false;
+	(void)refuse(r, ch, err);
+	(void)err_set(
+		err, ERR_MIGRATION_REFUSED,
+		"%s of table \"%.*s\" failed: %.600s; the %zu statement%s before it stay%s done: mend the data or the "
+		"model, and migrate again",
+		change_kind_name(ch->kind), STR_FMT(ch->table), cause.detail, n_done, n_done == 1 ? "" : "s",
+		n_done == 1 ? "s" : "");
+	(void)snprintf(err->sqlstate, sizeof(err->sqlstate), "%s", cause.sqlstate);
+	copy_name(err->table, ch->table);
+	memcpy(err->constraint, cause.constraint, sizeof(err->constraint));
+	err->outcome = n_done > 0 ? ERR_OUTCOME_COMMITTED : ERR_OUTCOME_ROLLED_BACK;
+	return false;
+}
+
 static bool execute(struct run *r, struct err *err)
 {
 	const struct migration_plan *p = &r->ret->plan;
 	const struct driver *driver = r->c->driver;
 
 	for (size_t i = 0; i < p->n_changes; i++)
-		if (!driver->simple(r->c, p->changes[i].statement, r->q->deadline, err))
-			return refuse(&p->changes[i], err);
+		if (!p->changes[i].concurrent && !driver->simple(r->c, p->changes[i].statement, r->q->deadline, err))
+			return refuse(r, &p->changes[i], err);
+	if (!nothing_broke(r, err))
+		return false;
 	return !p->rebuilds || driver->migrate_check == NULL || driver->migrate_check(r->c, r->q->deadline, err);
 }
 
@@ -310,7 +272,7 @@ static bool commit(struct run *r, struct err *err)
 		return true;
 	outcome = err->outcome;
 	if (outcome != ERR_OUTCOME_UNKNOWN) {
-		(void)refuse(&whole, err);
+		(void)refuse(r, &whole, err);
 		outcome = ERR_OUTCOME_ROLLED_BACK;
 	}
 	err->outcome = outcome;
@@ -327,8 +289,9 @@ static bool in_transaction(struct run *r, struct err *err)
 	};
 	bool done = false, committing = false, begun;
 
+	r->stepped_back = false;
+	r->live = (struct live_schema){0};
 	begun = r->c->driver->migrate_begin(r->c, &how, err);
-	r->wait_left_ns = r->lock_ns - clock_mono_ns();
 	if (begun && prepare(r, err)) {
 		if (r->q->dry_run || r->ret->plan.n_changes == 0)
 			done = true;
@@ -344,6 +307,64 @@ static bool in_transaction(struct run *r, struct err *err)
 	if (!done)
 		append_warnings(r, err);
 	return done;
+}
+
+/* Outside the transaction, one by one: they wait for others without keeping anybody from the table. One that fails
+ * leaves an index behind that serves nobody. */
+static bool execute_concurrent(struct run *r, struct err *err)
+{
+	const struct migration_plan *p = &r->ret->plan;
+	size_t n_done = 0;
+
+	for (size_t i = 0; i < p->n_changes; i++) {
+		const struct change *ch = &p->changes[i];
+		struct err ignored;
+
+		if (!ch->concurrent) {
+			n_done++;
+			continue;
+		}
+		if (r->c->driver->simple(r->c, ch->statement, r->q->deadline, err)) {
+			n_done++;
+			continue;
+		}
+		if (ch->cleanup.p != NULL && !r->c->broken) {
+			fiber_shield();
+			if (!r->c->driver->simple(r->c, ch->cleanup, r->q->deadline, &ignored))
+				r->c->broken = true; /* what came of it is not known: the index may be left */
+			fiber_unshield();
+		}
+		(void)refuse_concurrent(r, ch, n_done, err);
+		return false;
+	}
+	return true;
+}
+
+static bool has_concurrent(const struct migration_plan *p)
+{
+	for (size_t i = 0; i < p->n_changes; i++)
+		if (p->changes[i].concurrent)
+			return true;
+	return false;
+}
+
+/* In steps: what a table's lock was not to be had for is given back whole, so that those who wait behind it get
+ * through, and tried again. */
+static bool in_steps(struct run *r, struct err *err)
+{
+	r->wait_left_ns = r->lock_ns - clock_mono_ns();
+	for (;;) {
+		if (in_transaction(r, err))
+			break;
+		if (!r->stepped_back || err->cancelled || r->c->broken || r->wait_left_ns <= WAIT_PAUSE_NS ||
+		    clock_mono_ns() >= r->q->deadline)
+			return false;
+		if (wait_until(clock_min(clock_mono_ns() + WAIT_PAUSE_NS, r->q->deadline)) == WAIT_CANCELLED)
+			return false;
+		r->wait_left_ns -= WAIT_PAUSE_NS;
+		ddl_plan_init(&r->ret->plan.notes, r->a);
+	}
+	return r->q->dry_run || !has_concurrent(&r->ret->plan) || execute_concurrent(r, err);
 }
 
 /* A connection, on SQLite with the writer's turn, for which the pool alone would wait shorter. */
@@ -384,7 +405,7 @@ static bool attempt(struct run *r, bool *ret_again, struct err *err)
 	/* a table of any size may have to be rewritten: the request's own deadline is the only one */
 	timeout_ns = r->c->statement_timeout_ns;
 	r->c->statement_timeout_ns = 0;
-	ok = in_transaction(r, err);
+	ok = in_steps(r, err);
 	fiber_shield();
 	if (r->c->driver->migrate_end != NULL)
 		r->c->driver->migrate_end(r->c);
@@ -392,7 +413,8 @@ static bool attempt(struct run *r, bool *ret_again, struct err *err)
 	r->c->statement_timeout_ns = timeout_ns;
 	*ret_again = !ok && r->c->broken && err->code == ERR_DATABASE_UNAVAILABLE && r->live.n_tables == 0 &&
 		     r->ret->plan.n_changes == 0;
-	if ((ok || err->outcome == ERR_OUTCOME_UNKNOWN) && !r->q->dry_run && r->ret->plan.n_changes > 0) {
+	if ((ok || err->outcome == ERR_OUTCOME_UNKNOWN || err->outcome == ERR_OUTCOME_COMMITTED) && !r->q->dry_run &&
+	    r->ret->plan.n_changes > 0) {
 		pool_refresh(r->conn->pool);
 		session_maps_stale(r->conn);
 		r->ret->pool_refreshed = true;

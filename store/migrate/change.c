@@ -21,6 +21,10 @@ static const struct {
 	[CHANGE_ADD_CHECK] = {"add_check", "ACCESS EXCLUSIVE", false, false, true},
 	[CHANGE_ADD_FOREIGN_KEY] = {"add_foreign_key", "SHARE ROW EXCLUSIVE", false, false, true},
 	[CHANGE_DROP_INDEX] = {"drop_index", "ACCESS EXCLUSIVE", false, false, true},
+	[CHANGE_DROP_CHECK] = {"drop_check", "ACCESS EXCLUSIVE", false, false, true},
+	[CHANGE_DROP_FOREIGN_KEY] = {"drop_foreign_key", "ACCESS EXCLUSIVE", false, false, true},
+	/* there is no DROP VALUE */
+	[CHANGE_ADD_ENUM_VALUE] = {"add_enum_value", "NONE", false, false, false},
 	[CHANGE_DROP_COLUMN] = {"drop_column", "ACCESS EXCLUSIVE", false, true, false},
 };
 

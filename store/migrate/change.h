@@ -18,6 +18,9 @@ enum change_kind {
 	CHANGE_ADD_CHECK,
 	CHANGE_ADD_FOREIGN_KEY,
 	CHANGE_DROP_INDEX,
+	CHANGE_DROP_CHECK,
+	CHANGE_DROP_FOREIGN_KEY,
+	CHANGE_ADD_ENUM_VALUE,
 	CHANGE_DROP_COLUMN
 };
 
@@ -29,16 +32,29 @@ struct change {
 	bool loses_data;
 	bool reversible;
 	int64_t rows_affected; /* rows written or lost; -1: unknown */
+	bool concurrent;       /* runs by itself after the transaction, and keeps nobody from the table */
+	struct str cleanup;    /* of a concurrent one: what is to run when it fails; STR_NONE: nothing */
 };
 
 struct migrate_options {
-	bool updates;     /* false: missing tables only */
-	bool destructive; /* implies updates */
-	bool rebuild;     /* SQLite */
+	bool updates;      /* false: missing tables only */
+	bool destructive;  /* implies updates */
+	bool rebuild;      /* SQLite */
+	bool concurrently; /* PostgreSQL: indexes of tables that are there are built beside the work on them */
+};
+
+/* A look at the data that a change of type depends on. Its one row: how many rows would lose, the key of one of them.
+ */
+struct plan_probe {
+	struct str table, column;
+	struct str prepare; /* a statement to run first; STR_NONE: none */
+	struct str query;
 };
 
 struct migration_plan {
 	struct arena *arena;
+	struct plan_probe *probes; /* wanted before a plan is final: of columns whose lossy_rows are not known */
+	size_t n_probes, size_probes;
 	struct change *changes;
 	size_t n_changes, size_changes;
 	struct ddl_plan notes;      /* its warnings are the plan's; its statements serve the planner only */

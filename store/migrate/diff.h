@@ -35,18 +35,25 @@ struct alter_effect diff_alter_effect(const struct live_column *live, const stru
  * are never dropped. */
 bool diff_index_owned(const struct live_index *x);
 
-/* The live object that already does what the wanted entry asks for: by name, else an owned index (or, for a unique, any
- * unique index, constraint or primary key) over the same columns. NULL: it is missing. */
+/* The live object that already does what the wanted entry asks for, or has its name: by name, else an owned index (or,
+ * for a unique, any unique index, constraint or primary key) over the same columns. NULL: it is missing. *ret_same:
+ * it does what is asked for. */
 const struct live_index *diff_find_index(const struct dialect *d, const struct live_table *t,
-					 const struct schema_index *want);
+					 const struct schema_index *want, bool *ret_same);
 
 /* Whether the model still wants this live index. */
 bool diff_index_wanted(const struct dialect *d, const struct model *m, const struct live_index *x);
 
-/* Whether the table has this check, by name or by what it says. */
-bool diff_has_check(const struct dialect *d, const struct live_table *t, const struct schema_check *want);
-/* Whether the table has a foreign key from this column to this table. */
-bool diff_has_foreign_key(const struct dialect *d, const struct live_table *t, const struct foreign_key *want);
+/* Whether a live check, whatever its name, allows the same values of the same column. */
+bool diff_same_check(const struct dialect *d, const struct live_check *live, const struct schema_check *want);
+/* The check that does what the wanted one asks for, or that it takes the place of: by what it says, by name, or
+ * (SQLite) an anonymous list of values of the same column. NULL: there is none. *ret_same: it says the same. */
+const struct live_check *diff_find_check(const struct dialect *d, const struct live_table *t,
+					 const struct schema_check *want, bool *ret_same);
+/* The foreign key from this column to this table; NULL: there is none. *ret_same: with the same target and action. */
+const struct live_foreign_key *diff_find_foreign_key(const struct dialect *d, const struct live_schema *l,
+						     const struct live_table *t, const struct foreign_key *want,
+						     bool *ret_same);
 /* The live index covers the column. */
 bool diff_covers(const struct dialect *d, const struct live_index *x, struct str column);
 

@@ -28,6 +28,11 @@ struct live_column {
 	struct str generation;  /* what a generated column is computed from; STR_NONE: unknown */
 	bool generated_virtual; /* computed when it is read */
 	bool native_enum;       /* PostgreSQL: type is an enum type */
+	struct str collation;   /* STR_NONE: the database's own */
+	/* Rows whose value the model's type would cut, round, refuse or take for something else, and the key of one of
+	 * them; -1: not looked at. */
+	int64_t lossy_rows;
+	struct str lossy_key;
 	const struct str *enum_values;
 	size_t n_enum_values;
 };
@@ -44,6 +49,8 @@ struct live_index {
 	bool unique;
 	bool partial;              /* has a WHERE */
 	bool expression;           /* an entry is no plain column: `columns` lacks it */
+	bool special;              /* descending, of another method, collation or operator class, covering more, ... */
+	bool invalid;              /* PostgreSQL: left behind by a build that failed */
 	const struct str *columns; /* in index order */
 	size_t n_columns;
 	struct str sql; /* SQLite: CREATE INDEX text; STR_NONE for automatic ones */
@@ -78,9 +85,7 @@ struct live_table {
 	int64_t rows;
 	const struct str *triggers; /* SQLite: CREATE TRIGGER texts */
 	size_t n_triggers;
-	/* SQLite: what a table made from these fields would lose ("WITHOUT ROWID", "a generated column", "COLLATE", "a
-	 * deferrable foreign key", ...); STR_NONE: nothing. Such a table is not rebuilt. */
-	struct str peculiar;
+	struct str sql; /* SQLite: the CREATE TABLE text */
 };
 
 /* What is no ordinary table, but has a name that a table cannot have then. */
@@ -89,11 +94,26 @@ struct live_other {
 	struct str kind; /* "view", "virtual table", "foreign table", "sequence", ... */
 };
 
+/* A column that something beside the table needs: a view, a trigger when it fires, ... */
+struct live_use {
+	struct str kind, name; /* "view", "trigger" */
+	struct str table, column;
+};
+
+/* A view or trigger that cannot be used as the database is, and why. */
+struct live_broken {
+	struct str kind, name, why;
+};
+
 struct live_schema {
 	struct live_table *tables;
 	size_t n_tables;
 	struct live_other *others;
 	size_t n_others;
+	struct live_use *uses; /* looked at when columns are to be changed or dropped */
+	size_t n_uses;
+	struct live_broken *broken; /* SQLite: likewise */
+	size_t n_broken;
 };
 
 /* Whether two names are one in this dialect: SQLite ignores ASCII case. */

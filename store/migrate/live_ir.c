@@ -218,8 +218,8 @@ static bool indexed_by_rule(struct builder *b, const struct live_table *t, const
 	for (size_t i = 0; i < t->n_indexes; i++) {
 		const struct live_index *x = &t->indexes[i];
 
-		if (!x->unique && !x->partial && !x->expression && x->n_columns == 1 && str_eq(x->name, rule) &&
-		    live_name_eq(b->d, x->columns[0], c->name))
+		if (!x->unique && !x->partial && !x->expression && !x->special && !x->invalid && x->n_columns == 1 &&
+		    str_eq(x->name, rule) && live_name_eq(b->d, x->columns[0], c->name))
 			return true;
 	}
 	return false;
@@ -373,9 +373,13 @@ static void add_index(struct builder *b, const struct live_table *t, const struc
 	struct str name;
 	json_t *columns, *o;
 
-	if (x->partial || x->expression || (constraint && !x->unique)) {
+	if (x->partial || x->expression || x->special || x->invalid || (constraint && !x->unique)) {
 		note(b, t->name, STR_NONE,
-		     arena_printf(b->a, "\"%.*s\" is over some rows only, or over an expression", STR_FMT(x->name)).p);
+		     arena_printf(b->a,
+				  "the index \"%.*s\" is over some rows only, over an expression, or not a plain one "
+				  "otherwise",
+				  STR_FMT(x->name))
+			     .p);
 		return;
 	}
 	/* a second one over a column that is unique already adds nothing */

@@ -58,6 +58,8 @@ void table_locks_of(struct arena *a, const struct schema *s, const struct live_s
 	for (size_t i = 0; i < s->n_models && reading; i++)
 		want(&c, s->models[i].table, MODE_READ);
 	for (size_t i = 0; i < p->n_changes && !reading; i++) {
+		if (p->changes[i].concurrent)
+			continue;
 		want(&c, p->changes[i].table, mode_of(p->changes[i].lock));
 		want_referenced(&c, s, &p->changes[i]);
 	}

@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <stdio.h>
 
+#include "store/migrate/plan_artifacts.h"
 #include "store/migrate/plan_build.h"
 #include "store/migrate/plan_columns.h"
 #include "store/migrate/plan_rebuild.h"
@@ -66,101 +67,6 @@ static bool plan_tables(struct planner *pl, struct err *err)
 
 /* ---- tables that are there --------------------------------------------------------------------------- */
 
-static bool is_new(const struct planner *pl, const struct table_pair *tp, struct str column)
-{
-	return live_find_column(pl->d, tp->t, column) == NULL;
-}
-
-static void plan_index(struct planner *pl, const struct table_pair *tp, const struct schema_index *x)
-{
-	if (diff_find_index(pl->d, tp->t, x) != NULL)
-		return;
-	/* ADD COLUMN has said UNIQUE already */
-	if (pl->d->id == DIALECT_POSTGRES && ddl_inline_unique(tp->m, x) && x->unique && is_new(pl, tp, x->columns[0]))
-		return;
-	ddl_create_index(tp->m, x, &pl->b);
-	(void)planner_emit(pl, CHANGE_CREATE_INDEX, tp->m->table, x->n_columns == 1 ? x->columns[0] : STR_NONE);
-}
-
-static void plan_checks(struct planner *pl, const struct table_pair *tp)
-{
-	for (size_t i = 0; i < tp->m->n_checks; i++) {
-		const struct schema_check *c = &tp->m->checks[i];
-
-		if (tp->rebuilt || diff_has_check(pl->d, tp->t, c))
-			continue;
-		if (pl->d->id == DIALECT_SQLITE) {
-			planner_warn(pl, "check_not_added", tp->m->table, c->column,
-				     "has no CHECK constraint \"%.*s\": SQLite cannot add one to a table in place; "
-				     "migrate with "
-				     "rebuild, or use Alembic",
-				     STR_FMT(c->name));
-			continue;
-		}
-		ddl_add_check(tp->m, c, &pl->b);
-		(void)planner_emit(pl, CHANGE_ADD_CHECK, tp->m->table, c->column);
-	}
-}
-
-/* Foreign keys of columns that this run adds; those of older columns are left alone. */
-static void plan_foreign_keys(struct planner *pl, const struct table_pair *tp)
-{
-	for (size_t i = 0; i < tp->m->n_fks; i++) {
-		const struct foreign_key *fk = &tp->m->fks[i];
-
-		if (tp->rebuilt || !is_new(pl, tp, fk->column))
-			continue;
-		if (pl->d->id == DIALECT_SQLITE) {
-			planner_warn(pl, "foreign_key_not_added", tp->m->table, fk->column,
-				     "was added without its FOREIGN KEY constraint: SQLite cannot add one to a table "
-				     "in place; "
-				     "migrate with rebuild, or use Alembic");
-			continue;
-		}
-		strbuf_puts(&pl->b, "ALTER TABLE ");
-		dialect_quote_ident(&pl->b, tp->m->table);
-		strbuf_puts(&pl->b, " ADD ");
-		ddl_foreign_key(fk, &pl->b);
-		(void)planner_emit(pl, CHANGE_ADD_FOREIGN_KEY, tp->m->table, fk->column);
-	}
-}
-
-static void plan_artifacts(struct planner *pl, const struct table_pair *tp)
-{
-	for (size_t i = 0; i < tp->m->n_indexes; i++)
-		plan_index(pl, tp, &tp->m->indexes[i]);
-	for (size_t i = 0; i < tp->m->n_uniques; i++)
-		plan_index(pl, tp, &tp->m->uniques[i]);
-	plan_checks(pl, tp);
-	plan_foreign_keys(pl, tp);
-}
-
-static void plan_drop_indexes(struct planner *pl, const struct table_pair *tp)
-{
-	for (size_t i = 0; i < tp->t->n_indexes; i++) {
-		const struct live_index *x = &tp->t->indexes[i];
-
-		if (x->origin != LIVE_INDEX_CREATED || tp->rebuilt || plan_keeps_index(pl, tp, x))
-			continue;
-		strbuf_puts(&pl->b, "DROP INDEX IF EXISTS ");
-		dialect_quote_ident(&pl->b, x->name);
-		(void)planner_emit(pl, CHANGE_DROP_INDEX, tp->m->table, STR_NONE);
-	}
-}
-
-/* The enum types of columns that are to be added; a type that is there already is left as it is. */
-static void plan_enum_types(struct planner *pl, const struct table_pair *tp)
-{
-	for (size_t i = 0; pl->d->id == DIALECT_POSTGRES && i < tp->m->n_columns; i++) {
-		const struct column *c = &tp->m->columns[i];
-
-		if (!c->postgres_native_enum || !is_new(pl, tp, c->name))
-			continue;
-		ddl_create_enum(c, &pl->b);
-		(void)planner_emit(pl, CHANGE_CREATE_TYPE, STR_NONE, STR_NONE);
-	}
-}
-
 static bool types_known(const struct planner *pl, const struct model *m, struct err *err)
 {
 	struct strbuf ignored;
@@ -171,6 +77,20 @@ static bool types_known(const struct planner *pl, const struct model *m, struct 
 		ok = ddl_column_type(pl->d, &m->columns[i], &ignored, err);
 	strbuf_done(&ignored);
 	return ok;
+}
+
+/* What runs after the transaction stands behind it, in its order. */
+static void concurrent_last(struct migration_plan *p)
+{
+	struct change *list = arena_array(p->arena, p->n_changes + 1, sizeof(*list));
+	size_t n = 0;
+
+	for (int concurrent = 0; concurrent < 2; concurrent++)
+		for (size_t i = 0; i < p->n_changes; i++)
+			if (p->changes[i].concurrent == (concurrent == 1))
+				list[n++] = p->changes[i];
+	p->changes = list;
+	p->size_changes = p->n_changes + 1;
 }
 
 static bool plan_existing(struct planner *pl, struct err *err)
@@ -188,7 +108,7 @@ static bool plan_existing(struct planner *pl, struct err *err)
 			continue;
 		if (!types_known(pl, m, err))
 			return false;
-		pairs[n++] = (struct table_pair){m, t, false};
+		pairs[n++] = (struct table_pair){.m = m, .t = t};
 	}
 	for (size_t i = 0; i < n; i++)
 		plan_enum_types(pl, &pairs[i]);
@@ -206,6 +126,7 @@ static bool plan_existing(struct planner *pl, struct err *err)
 		if (!pairs[i].rebuilt)
 			plan_drop_columns(pl, &pairs[i]);
 	}
+	concurrent_last(pl->p);
 	return true;
 }
 

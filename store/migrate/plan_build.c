@@ -80,5 +80,27 @@ void planner_warn(struct planner *pl, const char *code, struct str table, struct
 	va_start(ap, fmt);
 	(void)vsnprintf(what, sizeof(what), fmt, ap);
 	va_end(ap);
-	ddl_plan_warn(&pl->p->notes, code, table, column, "%.*s.%.*s %s", STR_FMT(table), STR_FMT(column), what);
+	ddl_plan_warn(&pl->p->notes, code, table, column, "%.*s%s%.*s %s", STR_FMT(table), column.p != NULL ? "." : "",
+		      STR_FMT(column), what);
+}
+
+void planner_probe(struct planner *pl, const struct plan_probe *probe)
+{
+	struct migration_plan *p = pl->p;
+
+	p->probes = more(pl->a, p->probes, p->n_probes, &p->size_probes, sizeof(*p->probes));
+	p->probes[p->n_probes++] = *probe;
+}
+
+void planner_warned_rows(struct planner *pl, int64_t rows, struct str key)
+{
+	struct ddl_warning *w = &pl->p->notes.warnings[pl->p->notes.n_warnings - 1];
+
+	w->rows = rows;
+	w->key = key.len > 0 ? key : STR_NONE;
+}
+
+void planner_warned_object(struct planner *pl, struct str name)
+{
+	pl->p->notes.warnings[pl->p->notes.n_warnings - 1].object = name.len > 0 ? name : STR_NONE;
 }

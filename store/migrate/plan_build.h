@@ -19,7 +19,9 @@ struct planner {
 struct table_pair {
 	const struct model *m;
 	const struct live_table *t;
-	bool rebuilt; /* a rebuild has done everything but indexes */
+	bool rebuilt;   /* a rebuild has done everything but indexes */
+	bool *converts; /* SQLite: per live column, whether a rebuild gives it the model's type */
+	bool loses;     /* SQLite: and costs data by that */
 };
 
 /* Takes the statement in pl->b and empties it. The flags are set on the result by the caller. */
@@ -27,6 +29,12 @@ struct change *planner_emit(struct planner *pl, enum change_kind kind, struct st
 /* The column's type into out; types_known has seen to it that there is one. */
 void planner_put_type(const struct planner *pl, const struct column *c, struct strbuf *out);
 void planner_refuse(struct planner *pl, struct str table, struct str column, const char *fmt, ...) PRINTF_LIKE(4, 5);
+/* A look at the data that the plan depends on. Borrowed texts live in the plan's arena. */
+void planner_probe(struct planner *pl, const struct plan_probe *probe);
+/* The last warning is about this object; STR_NONE: it has no name. */
+void planner_warned_object(struct planner *pl, struct str name);
+/* The last warning is about so many rows, one of them with this key. */
+void planner_warned_rows(struct planner *pl, int64_t rows, struct str key);
 void planner_warn(struct planner *pl, const char *code, struct str table, struct str column, const char *fmt, ...)
 	PRINTF_LIKE(5, 6);
 

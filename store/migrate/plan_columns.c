@@ -5,6 +5,8 @@
 
 #include "service/base/num.h"
 #include "store/codec/codec.h"
+#include "store/migrate/plan_loss.h"
+#include "store/migrate/plan_needed.h"
 
 #include "service/base/banned.h"
 
@@ -70,15 +72,15 @@ bool plan_can_add(struct planner *pl, const struct table_pair *tp, const struct 
 {
 	if (c->primary_key) {
 		planner_refuse(pl, tp->m->table, c->name,
-			       "is a primary key column, which cannot be added to an existing table: use Alembic");
+			       "is a primary key column, which cannot be added to an existing table");
 		return false;
 	}
 	if (c->nullable || tp->t->rows == 0 || plan_default_literal(pl, c).p != NULL)
 		return true;
-	planner_refuse(
-		pl, tp->m->table, c->name,
-		"is NOT NULL and has no literal default, so rows that are there cannot get a value: make it nullable, "
-		"give it a default, or use Alembic");
+	planner_refuse(pl, tp->m->table, c->name,
+		       "is NOT NULL and has no literal default, so rows that are there cannot get a value: make it "
+		       "nullable or give "
+		       "it a default");
 	return false;
 }
 
@@ -90,6 +92,29 @@ static void alter_table(struct planner *pl, const struct table_pair *tp, const c
 	strbuf_puts(&pl->b, what);
 	strbuf_putc(&pl->b, ' ');
 	dialect_quote_ident(&pl->b, column);
+}
+
+bool plan_inline_key(const struct planner *pl, const struct table_pair *tp, const struct foreign_key *fk)
+{
+	const struct column *c = model_column(tp->m, fk->column);
+
+	return pl->d->id == DIALECT_SQLITE && !tp->rebuilt && c != NULL && c->nullable &&
+	       live_find_column(pl->d, tp->t, c->name) == NULL;
+}
+
+static void put_inline_key(struct planner *pl, const struct table_pair *tp, const struct column *c)
+{
+	for (size_t i = 0; i < tp->m->n_fks; i++) {
+		const struct foreign_key *fk = &tp->m->fks[i];
+
+		if (!str_eq(fk->column, c->name) || !plan_inline_key(pl, tp, fk))
+			continue;
+		strbuf_puts(&pl->b, " REFERENCES ");
+		dialect_quote_ident(&pl->b, fk->to_table);
+		strbuf_puts(&pl->b, " (");
+		dialect_quote_ident(&pl->b, fk->to_column);
+		strbuf_printf(&pl->b, ") ON DELETE %s", ddl_on_delete(fk));
+	}
 }
 
 static void add_column(struct planner *pl, const struct table_pair *tp, const struct column *c)
@@ -109,6 +134,7 @@ static void add_column(struct planner *pl, const struct table_pair *tp, const st
 	}
 	if (inline_unique)
 		strbuf_puts(&pl->b, " UNIQUE");
+	put_inline_key(pl, tp, c);
 	made = planner_emit(pl, CHANGE_ADD_COLUMN, tp->m->table, c->name);
 	made->rows_affected = literal.p != NULL ? tp->t->rows : 0;
 	if (literal.p != NULL && pl->d->id == DIALECT_POSTGRES) {
@@ -162,8 +188,12 @@ static struct str declared(struct planner *pl, const struct live_column *live)
 static void alter_type(struct planner *pl, const struct table_pair *tp, const struct column *c,
 		       const struct live_column *live)
 {
-	struct alter_effect effect = diff_alter_effect(live, c);
+	const struct alter_effect effect = diff_alter_effect(live, c);
+	const enum loss loss = effect.loses_data ? plan_loss(pl, tp, c, live) : LOSS_NONE;
 	struct change *made;
+
+	if (loss == LOSS_REFUSED)
+		return;
 
 	alter_table(pl, tp, "ALTER COLUMN", c->name);
 	strbuf_puts(&pl->b, " TYPE ");
@@ -174,9 +204,15 @@ static void alter_type(struct planner *pl, const struct table_pair *tp, const st
 	ddl_alter_type(c, &pl->b);
 	made = planner_emit(pl, CHANGE_ALTER_TYPE, tp->m->table, c->name);
 	made->rewrites = effect.rewrites;
-	made->loses_data = effect.loses_data;
-	made->reversible = !effect.loses_data;
+	made->loses_data = loss != LOSS_NONE;
+	made->reversible = loss == LOSS_NONE;
 	made->rows_affected = effect.rewrites ? tp->t->rows : 0;
+}
+
+/* SQLite: a rebuild has looked at the data, and said already why the column keeps its type. */
+static bool judged(const struct planner *pl, const struct live_column *live)
+{
+	return pl->d->id == DIALECT_SQLITE && pl->o.rebuild && live->lossy_rows > 0 && !pl->o.destructive;
 }
 
 static void plan_type(struct planner *pl, const struct table_pair *tp, const struct column *c,
@@ -185,7 +221,7 @@ static void plan_type(struct planner *pl, const struct table_pair *tp, const str
 	enum type_drift drift = diff_type(pl->d, live, c);
 	struct str have, want;
 
-	if (drift == DRIFT_NONE)
+	if (drift == DRIFT_NONE || judged(pl, live))
 		return;
 	if (drift == DRIFT_TYPE && pl->d->id == DIALECT_POSTGRES) {
 		alter_type(pl, tp, c, live);
@@ -194,26 +230,27 @@ static void plan_type(struct planner *pl, const struct table_pair *tp, const str
 	have = declared(pl, live);
 	want = expected(pl, c);
 	if (drift == DRIFT_TIMEZONE)
-		planner_warn(pl, "timezone_drift", tp->m->table, c->name,
-			     "is declared '%.*s' and the model expects '%.*s': a conversion would change instants, so "
-			     "it is never "
-			     "made unasked; declare the db_type that the column has, or convert it with Alembic",
-			     STR_FMT(have), STR_FMT(want));
+		planner_warn(
+			pl, "timezone_drift", tp->m->table, c->name,
+			"is declared '%.*s' and the model expects '%.*s': a conversion would change instants, so "
+			"it is never "
+			"made unasked; declare the db_type that the column has, or convert it with SQL of your own",
+			STR_FMT(have), STR_FMT(want));
 	else if (drift == DRIFT_ENUM)
 		planner_warn(pl, "enum_drift", tp->m->table, c->name,
-			     "is declared '%.*s' and the model has the enum \"%.*s\": changing one into the other is "
-			     "left to Alembic",
+			     "is declared '%.*s' and the model has the enum \"%.*s\": one is not changed into the "
+			     "other; declare the type that the column has, or convert it with SQL of your own",
 			     STR_FMT(have), STR_FMT(c->enum_type_name));
 	else if (drift == DRIFT_UNKNOWN)
-		planner_warn(pl, "type_drift", tp->m->table, c->name,
-			     "is declared '%.*s', a type that models cannot express, and the model expects '%.*s': use "
-			     "Alembic",
-			     STR_FMT(have), STR_FMT(want));
+		planner_warn(
+			pl, "type_drift", tp->m->table, c->name,
+			"is declared '%.*s', a type that models cannot express, and the model expects '%.*s': declare "
+			"the type that the column has, or convert it with SQL of your own",
+			STR_FMT(have), STR_FMT(want));
 	else
 		planner_warn(pl, "type_drift", tp->m->table, c->name,
 			     "is declared '%.*s' and the model expects '%.*s': SQLite cannot change a type in place; "
-			     "migrate with "
-			     "rebuild, or use Alembic",
+			     "migrate with rebuild",
 			     STR_FMT(have), STR_FMT(want));
 }
 
@@ -225,7 +262,7 @@ static void plan_nullability(struct planner *pl, const struct table_pair *tp, co
 	if (pl->d->id == DIALECT_SQLITE) {
 		planner_warn(pl, "nullability_drift", tp->m->table, c->name,
 			     "%s: SQLite cannot change that in place; migrate "
-			     "with rebuild, or use Alembic",
+			     "with rebuild",
 			     c->nullable ? "is NOT NULL in the database and nullable in the model"
 					 : "is nullable in the database and NOT NULL in the model");
 		return;
@@ -291,9 +328,8 @@ static bool can_drop(struct planner *pl, const struct table_pair *tp, const stru
 	const struct live_index *x;
 
 	if (c->pk_position > 0) {
-		planner_refuse(
-			pl, tp->m->table, c->name,
-			"is a primary key column that the model does not have; it cannot be dropped: use Alembic");
+		planner_refuse(pl, tp->m->table, c->name,
+			       "is a primary key column that the model does not have: a key's column is not dropped");
 		return false;
 	}
 	if (pl->d->id == DIALECT_POSTGRES)
@@ -301,15 +337,13 @@ static bool can_drop(struct planner *pl, const struct table_pair *tp, const stru
 	x = unique_over(pl, tp->t, c->name);
 	if (x != NULL) {
 		planner_refuse(pl, tp->m->table, c->name,
-			       "cannot be dropped: the UNIQUE constraint \"%.*s\" covers it; migrate with rebuild, or "
-			       "use Alembic",
+			       "cannot be dropped: the UNIQUE constraint \"%.*s\" covers it; migrate with rebuild",
 			       STR_FMT(x->name));
 		return false;
 	}
 	if (refers(pl, tp->t, c->name)) {
-		planner_refuse(
-			pl, tp->m->table, c->name,
-			"cannot be dropped: it has a FOREIGN KEY constraint; migrate with rebuild, or use Alembic");
+		planner_refuse(pl, tp->m->table, c->name,
+			       "cannot be dropped: it has a FOREIGN KEY constraint; migrate with rebuild");
 		return false;
 	}
 	return true;
@@ -323,9 +357,12 @@ void plan_drop_columns(struct planner *pl, const struct table_pair *tp)
 
 		if (!plan_drops(pl, tp->m, c) || !can_drop(pl, tp, c))
 			continue;
+		plan_refuse_needed(pl, tp, c);
 		alter_table(pl, tp, "DROP COLUMN", c->name);
 		made = planner_emit(pl, CHANGE_DROP_COLUMN, tp->m->table, c->name);
 		made->rewrites = pl->d->id == DIALECT_SQLITE;
 		made->rows_affected = tp->t->rows;
+		made->loses_data = tp->t->rows != 0 && !c->generated;
+		made->reversible = !made->loses_data;
 	}
 }

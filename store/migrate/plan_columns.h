@@ -11,6 +11,8 @@ struct str plan_default_literal(struct planner *pl, const struct column *c);
 /* Whether the column can be added (else the refusal is noted): not a key, and something to backfill where that is
  * needed. */
 bool plan_can_add(struct planner *pl, const struct table_pair *tp, const struct column *c);
+/* SQLite: whether the foreign key stands at a column that ADD COLUMN makes: one that may be null. */
+bool plan_inline_key(const struct planner *pl, const struct table_pair *tp, const struct foreign_key *fk);
 /* Whether the live column is to go: the model has no such column and the run is destructive. */
 bool plan_drops(const struct planner *pl, const struct model *m, const struct live_column *c);
 /* Added and changed columns of a table that is not rebuilt. */

@@ -1,11 +1,15 @@
 /*
  * SQLite's table rebuild ("Making Other Kinds Of Table Schema Changes", sqlite.org/lang_altertable.html, section 7): a
  * new table beside the old one, rows copied, the old one dropped, the new one renamed, indexes and triggers made again.
- * What the model does not speak of (order, types without drift, defaults, constraints) stays as it is.
+ * The new table is the text of the old one with the differences worked in (table_edit.h): what the model does not speak
+ * of (order, defaults, COLLATE, ON CONFLICT, deferrability, STRICT, ...) stays to the letter.
  */
 #include "store/migrate/plan_rebuild.h"
 
 #include "store/migrate/plan_columns.h"
+#include "store/migrate/plan_loss.h"
+#include "store/migrate/plan_needed.h"
+#include "store/migrate/table_edit.h"
 
 #include "service/base/banned.h"
 
@@ -19,84 +23,73 @@ static const struct column *model_side(const struct table_pair *tp, struct str l
 	return NULL;
 }
 
-/* The type text goes into a statement as it is: only what a declaration can hold. */
-static bool type_is_plain(struct str type)
+/* ---- whether there is something to do ---------------------------------------------------------------- */
+
+/* The model's side of a column whose definition a rebuild may change: keys stay, and what is computed. */
+static const struct column *changeable(const struct table_pair *tp, const struct live_column *live)
 {
-	int depth = 0;
+	const struct column *c = model_side(tp, live->name);
 
-	for (size_t i = 0; i < type.len; i++) {
-		char c = type.p[i];
-
-		if (c == '(')
-			depth++;
-		else if (c == ')' && depth-- == 0)
-			return false;
-		else if (c == ')')
-			continue;
-		else if (!(c == ' ' || c == '_' || c == ',' || c == '.' || c == '+' || c == '-' ||
-			   (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')))
-			return false;
-	}
-	return depth == 0;
+	return c != NULL && !c->primary_key && live->pk_position == 0 && !live->generated ? c : NULL;
 }
 
-/* Why the table cannot be made anew without losing something, or NULL. In the arena. */
-static const char *obstacle(const struct planner *pl, const struct live_table *t)
+/* Settles for each column whether it gets the model's type. */
+static void judge_types(struct planner *pl, struct table_pair *tp)
 {
-	if (t->peculiar.p != NULL)
-		return arena_strz(pl->a, t->peculiar);
-	for (size_t i = 0; i < t->n_columns; i++) {
-		if (t->columns[i].generated)
-			return "a generated column";
-		if (!type_is_plain(t->columns[i].type))
-			return "a type that is no plain word";
+	tp->converts = arena_array(pl->a, tp->t->n_columns, sizeof(bool));
+	for (size_t i = 0; i < tp->t->n_columns; i++) {
+		const struct column *c = changeable(tp, &tp->t->columns[i]);
+		enum loss loss;
+
+		if (c == NULL || diff_type(pl->d, &tp->t->columns[i], c) == DRIFT_NONE)
+			continue;
+		loss = plan_loss(pl, tp, c, &tp->t->columns[i]);
+		tp->converts[i] = loss != LOSS_REFUSED;
+		tp->loses = tp->loses || loss == LOSS_ALLOWED;
 	}
-	return NULL;
+}
+
+/* A column that goes and that ALTER TABLE cannot drop, for a constraint of the table covers it. */
+static bool constrained(const struct planner *pl, const struct table_pair *tp, struct str column)
+{
+	for (size_t k = 0; k < tp->t->n_indexes; k++)
+		if (tp->t->indexes[k].origin == LIVE_INDEX_UNIQUE && diff_covers(pl->d, &tp->t->indexes[k], column))
+			return true;
+	for (size_t k = 0; k < tp->t->n_fks; k++)
+		for (size_t n = 0; n < tp->t->fks[k].n_columns; n++)
+			if (live_name_eq(pl->d, tp->t->fks[k].columns[n], column))
+				return true;
+	return false;
 }
 
 /* Whether a rebuild would do something that changing in place cannot. */
 static bool has_work(const struct planner *pl, const struct table_pair *tp)
 {
+	bool same;
+
 	for (size_t i = 0; i < tp->t->n_columns; i++) {
 		const struct live_column *live = &tp->t->columns[i];
-		const struct column *c = model_side(tp, live->name);
+		const struct column *c = changeable(tp, live);
 
-		if (c != NULL && !c->primary_key && live->pk_position == 0 &&
-		    (diff_type(pl->d, live, c) != DRIFT_NONE || c->nullable != live->nullable))
+		if (tp->converts[i] || (c != NULL && c->nullable != live->nullable) ||
+		    (plan_drops(pl, tp->m, live) && constrained(pl, tp, live->name)))
 			return true;
-		if (!plan_drops(pl, tp->m, live))
-			continue;
-		for (size_t k = 0; k < tp->t->n_indexes; k++)
-			if (tp->t->indexes[k].origin == LIVE_INDEX_UNIQUE &&
-			    diff_covers(pl->d, &tp->t->indexes[k], live->name))
-				return true;
-		for (size_t k = 0; k < tp->t->n_fks; k++)
-			for (size_t n = 0; n < tp->t->fks[k].n_columns; n++)
-				if (live_name_eq(pl->d, tp->t->fks[k].columns[n], live->name))
-					return true;
 	}
 	for (size_t i = 0; i < tp->m->n_checks; i++)
-		if (!diff_has_check(pl->d, tp->t, &tp->m->checks[i]))
+		if (diff_find_check(pl->d, tp->t, &tp->m->checks[i], &same) == NULL || !same)
 			return true;
 	for (size_t i = 0; i < tp->m->n_fks; i++)
-		if (!diff_has_foreign_key(pl->d, tp->t, &tp->m->fks[i]))
+		if (diff_find_foreign_key(pl->d, pl->live, tp->t, &tp->m->fks[i], &same) == NULL || !same)
 			return true;
 	return false;
 }
 
-bool plan_needs_rebuild(const struct planner *pl, const struct table_pair *tp)
+bool plan_needs_rebuild(struct planner *pl, struct table_pair *tp)
 {
-	const char *why;
-
-	if (pl->d->id != DIALECT_SQLITE || !pl->o.rebuild || !has_work(pl, tp))
+	if (pl->d->id != DIALECT_SQLITE || !pl->o.rebuild)
 		return false;
-	why = obstacle(pl, tp->t);
-	if (why == NULL)
-		return true;
-	ddl_plan_warn(&pl->p->notes, "rebuild_not_possible", tp->m->table, STR_NONE,
-		      "table \"%.*s\" is not rebuilt, because that would lose %s: use Alembic", STR_FMT(tp->m->table),
-		      why);
-	return false;
+	judge_types(pl, tp);
+	return has_work(pl, tp);
 }
 
 bool plan_keeps_index(const struct planner *pl, const struct table_pair *tp, const struct live_index *x)
@@ -112,73 +105,159 @@ bool plan_keeps_index(const struct planner *pl, const struct table_pair *tp, con
 
 /* ---- CREATE TABLE ------------------------------------------------------------------------------------ */
 
-static bool stays(const struct planner *pl, const struct table_pair *tp, const struct live_column *c)
+/* A type that a STRICT table takes, by what the word would have stored. */
+static const char *strict_type(const struct column *c)
 {
-	return !plan_drops(pl, tp->m, c);
+	switch (c->logical) {
+	case LT_INTEGER:
+	case LT_BOOLEAN:
+		return "INTEGER";
+	case LT_NUMBER:
+	case LT_DECIMAL:
+		return "REAL";
+	case LT_BINARY:
+		return "BLOB";
+	case LT_STRING:
+	case LT_DATETIME:
+	case LT_DATE:
+	case LT_TIME:
+	case LT_UUID:
+	case LT_JSON:
+	case LT_UNKNOWN:
+		break;
+	}
+	return "TEXT";
 }
 
-static bool all_stay(const struct planner *pl, const struct table_pair *tp, const struct str *names, size_t n)
+static void put_type(struct planner *pl, const struct table_text *text, const struct column *c)
 {
-	for (size_t i = 0; i < n; i++) {
-		const struct live_column *c = live_find_column(pl->d, tp->t, names[i]);
+	if (text->strict)
+		strbuf_puts(&pl->b, strict_type(c));
+	else
+		planner_put_type(pl, c, &pl->b);
+}
 
-		if (c == NULL || !stays(pl, tp, c))
-			return false;
+/* What is in the buffer, which is empty then. */
+static struct str written(struct planner *pl)
+{
+	const struct str s = arena_str(pl->a, strbuf_str(&pl->b));
+
+	strbuf_reset(&pl->b);
+	return s;
+}
+
+static void edit_null(struct table_edit *e, const struct table_item *item, bool nullable)
+{
+	for (size_t i = 0; i < e->text->n_pieces; i++) {
+		const struct table_piece *p = &e->text->pieces[i];
+
+		if (&e->text->items[p->item] == item && p->kind == (nullable ? PIECE_NOT_NULL : PIECE_NULL))
+			table_edit_drop_piece(e, i);
 	}
+	if (!nullable)
+		table_edit_replace(e, (struct text_span){item->type.to, item->type.to}, STR(" NOT NULL"));
+}
+
+static void edit_column(struct planner *pl, const struct table_pair *tp, struct table_edit *e, size_t i)
+{
+	const struct live_column *live = &tp->t->columns[i];
+	const struct table_item *item = table_edit_column(e, live->name);
+	const struct column *c = changeable(tp, live);
+
+	if (plan_drops(pl, tp->m, live)) {
+		table_edit_drop_column(e, live->name);
+		return;
+	}
+	if (c == NULL || item == NULL)
+		return;
+	if (tp->converts[i]) {
+		if (item->type.from == item->type.to)
+			strbuf_putc(&pl->b, ' ');
+		put_type(pl, e->text, c);
+		table_edit_replace(e, item->type, written(pl));
+	}
+	if (c->nullable != live->nullable)
+		edit_null(e, item, c->nullable);
+}
+
+static bool all_stay(const struct planner *pl, const struct table_pair *tp, const struct table_piece *p)
+{
+	for (size_t i = 0; i < tp->t->n_columns; i++)
+		if (plan_drops(pl, tp->m, &tp->t->columns[i]) && table_piece_has(p, tp->t->columns[i].name))
+			return false;
 	return true;
 }
 
-static size_t pk_columns(const struct live_table *t)
+/* Constraints of the table over a column that goes; those at it go with it. */
+static void drop_uncovered(const struct planner *pl, const struct table_pair *tp, struct table_edit *e)
 {
-	size_t n = 0;
+	for (size_t i = 0; i < e->text->n_pieces; i++) {
+		const struct table_piece *p = &e->text->pieces[i];
 
-	for (size_t i = 0; i < t->n_columns; i++)
-		n += t->columns[i].pk_position > 0;
-	return n;
+		if (e->text->items[p->item].column.p == NULL && !all_stay(pl, tp, p))
+			table_edit_drop_piece(e, i);
+	}
 }
 
-static void put_names(struct strbuf *b, const struct str *names, size_t n)
+/* The n-th piece of a kind, SIZE_MAX when there are fewer. */
+static size_t nth_piece(const struct table_text *text, enum table_piece_kind kind, size_t n)
 {
-	strbuf_putc(b, '(');
-	for (size_t i = 0; i < n; i++) {
-		if (i > 0)
-			strbuf_puts(b, ", ");
-		dialect_quote_ident(b, names[i]);
-	}
-	strbuf_putc(b, ')');
+	for (size_t i = 0; i < text->n_pieces; i++)
+		if (text->pieces[i].kind == kind && n-- == 0)
+			return i;
+	return SIZE_MAX;
 }
 
-/* A column that is there: name, type and clauses. */
-static void put_live_column(struct planner *pl, const struct table_pair *tp, const struct live_column *live)
+static void drop_nth(struct table_edit *e, enum table_piece_kind kind, size_t n)
 {
-	const struct column *c = model_side(tp, live->name);
-	bool key = live->pk_position > 0;
-	bool nullable = c != NULL && !key && !c->primary_key ? c->nullable : live->nullable;
+	const size_t i = nth_piece(e->text, kind, n);
 
-	dialect_quote_ident(&pl->b, live->name);
-	if (c != NULL && !key && !c->primary_key && diff_type(pl->d, live, c) != DRIFT_NONE) {
-		strbuf_putc(&pl->b, ' ');
-		planner_put_type(pl, c, &pl->b);
-	} else if (live->type.len > 0) {
-		strbuf_putc(&pl->b, ' ');
-		strbuf_put(&pl->b, live->type);
+	if (i != SIZE_MAX && !e->piece_gone[i])
+		table_edit_drop_piece(e, i);
+}
+
+/* Added keys and checks; one that says something else than the model's goes first. */
+static void edit_constraints(struct planner *pl, const struct table_pair *tp, struct table_edit *e)
+{
+	bool same;
+
+	for (size_t i = 0; i < tp->m->n_fks; i++) {
+		const struct live_foreign_key *fk =
+			diff_find_foreign_key(pl->d, pl->live, tp->t, &tp->m->fks[i], &same);
+
+		if (same)
+			continue;
+		if (fk != NULL)
+			drop_nth(e, PIECE_FOREIGN_KEY, (size_t)(fk - tp->t->fks));
+		ddl_foreign_key(&tp->m->fks[i], &pl->b);
+		table_edit_add_constraint(e, written(pl));
 	}
-	if (!nullable)
-		strbuf_puts(&pl->b, " NOT NULL");
-	if (live->default_text.p != NULL)
-		strbuf_printf(&pl->b, " DEFAULT (%.*s)", STR_FMT(live->default_text));
-	if (key && pk_columns(tp->t) == 1)
-		strbuf_puts(&pl->b, live->autoincrement ? " PRIMARY KEY AUTOINCREMENT" : " PRIMARY KEY");
+	for (size_t i = 0; i < tp->m->n_checks; i++) {
+		const struct schema_check *c = &tp->m->checks[i];
+		const struct live_check *k = diff_find_check(pl->d, tp->t, c, &same);
+
+		if (same)
+			continue;
+		if (k != NULL)
+			drop_nth(e, PIECE_CHECK, (size_t)(k - tp->t->checks));
+		strbuf_puts(&pl->b, "CONSTRAINT ");
+		dialect_quote_ident(&pl->b, c->name);
+		strbuf_puts(&pl->b, " CHECK (");
+		ddl_check_body(c, &pl->b);
+		strbuf_putc(&pl->b, ')');
+		table_edit_add_constraint(e, written(pl));
+	}
 }
 
 /* A column that is new; ADD COLUMN would leave the same definition. */
-static void put_new_column(struct planner *pl, const struct table_pair *tp, const struct column *c)
+static void put_new_column(struct planner *pl, const struct table_pair *tp, const struct table_text *text,
+			   const struct column *c)
 {
 	struct str literal = c->nullable || tp->t->rows == 0 ? STR_NONE : plan_default_literal(pl, c);
 
 	dialect_quote_ident(&pl->b, c->name);
 	strbuf_putc(&pl->b, ' ');
-	planner_put_type(pl, c, &pl->b);
+	put_type(pl, text, c);
 	if (!c->nullable)
 		strbuf_puts(&pl->b, " NOT NULL");
 	if (literal.p != NULL) {
@@ -187,135 +266,43 @@ static void put_new_column(struct planner *pl, const struct table_pair *tp, cons
 	}
 }
 
-static void put_keys(struct planner *pl, const struct table_pair *tp)
-{
-	const struct live_table *t = tp->t;
-	size_t n_pk = pk_columns(t);
-
-	if (n_pk > 1) {
-		struct str *names = arena_array(pl->a, n_pk, sizeof(*names));
-
-		for (size_t i = 0; i < t->n_columns; i++)
-			if (t->columns[i].pk_position > 0 && t->columns[i].pk_position <= n_pk)
-				names[t->columns[i].pk_position - 1] = t->columns[i].name;
-		strbuf_puts(&pl->b, ", PRIMARY KEY ");
-		put_names(&pl->b, names, n_pk);
-	}
-	for (size_t i = 0; i < t->n_indexes; i++) {
-		const struct live_index *x = &t->indexes[i];
-
-		if (x->origin != LIVE_INDEX_UNIQUE || !all_stay(pl, tp, x->columns, x->n_columns))
-			continue;
-		strbuf_puts(&pl->b, ", UNIQUE ");
-		put_names(&pl->b, x->columns, x->n_columns);
-	}
-}
-
-static void put_foreign_keys(struct planner *pl, const struct table_pair *tp)
-{
-	for (size_t i = 0; i < tp->t->n_fks; i++) {
-		const struct live_foreign_key *fk = &tp->t->fks[i];
-
-		if (!all_stay(pl, tp, fk->columns, fk->n_columns))
-			continue;
-		strbuf_puts(&pl->b, ", ");
-		if (fk->name.p != NULL) {
-			strbuf_puts(&pl->b, "CONSTRAINT ");
-			dialect_quote_ident(&pl->b, fk->name);
-			strbuf_putc(&pl->b, ' ');
-		}
-		strbuf_puts(&pl->b, "FOREIGN KEY ");
-		put_names(&pl->b, fk->columns, fk->n_columns);
-		strbuf_puts(&pl->b, " REFERENCES ");
-		dialect_quote_ident(&pl->b, fk->to_table);
-		if (fk->n_to_columns > 0) {
-			strbuf_putc(&pl->b, ' ');
-			put_names(&pl->b, fk->to_columns, fk->n_to_columns);
-		}
-		if (fk->on_delete.p != NULL && !str_ieq_z(fk->on_delete, "NO ACTION"))
-			strbuf_printf(&pl->b, " ON DELETE %.*s", STR_FMT(fk->on_delete));
-		if (fk->on_update.p != NULL && !str_ieq_z(fk->on_update, "NO ACTION"))
-			strbuf_printf(&pl->b, " ON UPDATE %.*s", STR_FMT(fk->on_update));
-	}
-	for (size_t i = 0; i < tp->m->n_fks; i++) {
-		if (diff_has_foreign_key(pl->d, tp->t, &tp->m->fks[i]))
-			continue;
-		strbuf_puts(&pl->b, ", ");
-		ddl_foreign_key(&tp->m->fks[i], &pl->b);
-	}
-}
-
-static void put_checks(struct planner *pl, const struct table_pair *tp)
-{
-	for (size_t i = 0; i < tp->t->n_checks; i++) {
-		const struct live_check *c = &tp->t->checks[i];
-
-		strbuf_puts(&pl->b, ", ");
-		if (c->name.p != NULL) {
-			strbuf_puts(&pl->b, "CONSTRAINT ");
-			dialect_quote_ident(&pl->b, c->name);
-			strbuf_putc(&pl->b, ' ');
-		}
-		strbuf_puts(&pl->b, "CHECK (");
-		strbuf_put(&pl->b, c->expression);
-		strbuf_putc(&pl->b, ')');
-	}
-	for (size_t i = 0; i < tp->m->n_checks; i++) {
-		const struct schema_check *c = &tp->m->checks[i];
-
-		if (diff_has_check(pl->d, tp->t, c))
-			continue;
-		strbuf_puts(&pl->b, ", CONSTRAINT ");
-		dialect_quote_ident(&pl->b, c->name);
-		strbuf_puts(&pl->b, " CHECK (");
-		ddl_check_body(c, &pl->b);
-		strbuf_putc(&pl->b, ')');
-	}
-}
-
 /* False: a column that must be added cannot be (the refusal is noted). */
-static bool put_create(struct planner *pl, const struct table_pair *tp, struct str new_name)
+static bool put_create(struct planner *pl, const struct table_pair *tp, const struct table_text *text,
+		       struct str new_name)
 {
-	bool first = true, ok = true;
+	struct table_edit e;
+	bool ok = true;
 
-	strbuf_puts(&pl->b, "CREATE TABLE ");
-	dialect_quote_ident(&pl->b, new_name);
-	strbuf_puts(&pl->b, " ( ");
-	for (size_t i = 0; i < tp->t->n_columns; i++) {
-		if (!stays(pl, tp, &tp->t->columns[i]))
-			continue;
-		if (!first)
-			strbuf_puts(&pl->b, ", ");
-		first = false;
-		put_live_column(pl, tp, &tp->t->columns[i]);
-	}
+	table_edit_init(&e, pl->a, text);
+	for (size_t i = 0; i < tp->t->n_columns; i++)
+		edit_column(pl, tp, &e, i);
 	for (size_t i = 0; i < tp->m->n_columns; i++) {
 		const struct column *c = &tp->m->columns[i];
+		struct str definition;
 
 		if (live_find_column(pl->d, tp->t, c->name) != NULL)
 			continue;
 		ok = plan_can_add(pl, tp, c) && ok;
-		if (!first)
-			strbuf_puts(&pl->b, ", ");
-		first = false;
-		put_new_column(pl, tp, c);
+		put_new_column(pl, tp, text, c);
+		definition = written(pl);
+		table_edit_add_column(&e, definition);
 	}
-	put_keys(pl, tp);
-	put_foreign_keys(pl, tp);
-	put_checks(pl, tp);
-	strbuf_puts(&pl->b, " )");
+	drop_uncovered(pl, tp, &e);
+	edit_constraints(pl, tp, &e);
+	table_edit_write(&e, new_name, &pl->b);
 	return ok;
 }
 
 /* ---- the other steps --------------------------------------------------------------------------------- */
 
 /* The column as the copy selects it: bytes become text and text bytes, everything else goes by the new affinity. */
-static void put_source(struct planner *pl, const struct table_pair *tp, const struct live_column *live)
+static void put_source(struct planner *pl, const struct table_pair *tp, size_t i)
 {
-	const struct column *c = model_side(tp, live->name);
+	const struct live_column *live = &tp->t->columns[i];
+	const struct column *c = tp->converts[i] ? changeable(tp, live) : NULL;
 	const char *cast = NULL;
 
-	if (c != NULL && !c->primary_key && live->pk_position == 0 && diff_type(pl->d, live, c) != DRIFT_NONE) {
+	if (c != NULL) {
 		enum storage_type was = ST_UNRESOLVED;
 		int64_t length = 0;
 		bool known = live_type_storage(pl->d, live->type, &was, &length);
@@ -334,31 +321,60 @@ static void put_source(struct planner *pl, const struct table_pair *tp, const st
 	strbuf_printf(&pl->b, " AS %s)", cast);
 }
 
-static void copy_rows(struct planner *pl, const struct table_pair *tp, struct str new_name)
+/* The name under which a table's hidden rowid can be copied, which others (full-text indexes) may refer to; NULL: it
+ * has none of its own, or every name of it is a column's. */
+static const char *hidden_rowid(const struct table_pair *tp, const struct table_text *text)
 {
-	bool first = true, loses = false;
+	static const char *const names[] = {"rowid", "_rowid_", "oid"};
+	size_t n_pk = 0;
+
+	if (text->without_rowid)
+		return NULL;
+	for (size_t i = 0; i < tp->t->n_columns; i++)
+		n_pk += tp->t->columns[i].pk_position > 0;
+	for (size_t i = 0; i < tp->t->n_columns; i++)
+		if (n_pk == 1 && tp->t->columns[i].pk_position > 0 && str_ieq_z(tp->t->columns[i].type, "integer"))
+			return NULL;
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (live_find_column(&dialect_sqlite, tp->t, str_z(names[i])) == NULL &&
+		    model_side(tp, str_z(names[i])) == NULL)
+			return names[i];
+	return NULL;
+}
+
+static bool copied(const struct planner *pl, const struct table_pair *tp, const struct live_column *c)
+{
+	return !c->generated && !plan_drops(pl, tp->m, c);
+}
+
+static void copy_rows(struct planner *pl, const struct table_pair *tp, const struct table_text *text,
+		      struct str new_name)
+{
+	const char *rowid = hidden_rowid(tp, text);
+	bool loses = tp->loses;
 	struct change *made;
 
 	strbuf_puts(&pl->b, "INSERT INTO ");
 	dialect_quote_ident(&pl->b, new_name);
 	strbuf_puts(&pl->b, " (");
-	for (size_t i = 0; i < tp->t->n_columns; i++) {
-		if (!stays(pl, tp, &tp->t->columns[i])) {
-			loses = true;
-			continue;
+	for (int source = 0; source < 2; source++) {
+		bool first = rowid == NULL;
+
+		strbuf_puts(&pl->b, source == 1 ? ") SELECT " : "");
+		strbuf_puts(&pl->b, rowid != NULL ? rowid : "");
+		for (size_t i = 0; i < tp->t->n_columns; i++) {
+			const struct live_column *c = &tp->t->columns[i];
+
+			loses = loses || (plan_drops(pl, tp->m, c) && !c->generated && tp->t->rows != 0);
+			if (!copied(pl, tp, c))
+				continue;
+			strbuf_puts(&pl->b, first ? "" : ", ");
+			first = false;
+			if (source == 1)
+				put_source(pl, tp, i);
+			else
+				dialect_quote_ident(&pl->b, c->name);
 		}
-		strbuf_puts(&pl->b, first ? "" : ", ");
-		first = false;
-		dialect_quote_ident(&pl->b, tp->t->columns[i].name);
-	}
-	strbuf_puts(&pl->b, ") SELECT ");
-	first = true;
-	for (size_t i = 0; i < tp->t->n_columns; i++) {
-		if (!stays(pl, tp, &tp->t->columns[i]))
-			continue;
-		strbuf_puts(&pl->b, first ? "" : ", ");
-		first = false;
-		put_source(pl, tp, &tp->t->columns[i]);
 	}
 	strbuf_puts(&pl->b, " FROM ");
 	dialect_quote_ident(&pl->b, tp->t->name);
@@ -391,19 +407,27 @@ static void copy_sequence(struct planner *pl, const struct table_pair *tp, struc
 void plan_rebuild(struct planner *pl, const struct table_pair *tp)
 {
 	struct str new_name = arena_printf(pl->a, NEW_PREFIX "%.*s", STR_FMT(tp->t->name));
+	struct table_text text;
 
-	for (size_t i = 0; i < tp->t->n_columns; i++)
-		if (tp->t->columns[i].pk_position > 0 && plan_drops(pl, tp->m, &tp->t->columns[i]))
-			planner_refuse(pl, tp->m->table, tp->t->columns[i].name,
-				       "is a primary key column that the model does not have; it cannot be dropped: "
-				       "use Alembic");
-	if (!put_create(pl, tp, new_name)) {
+	table_text_read(pl->a, tp->t->sql, &text);
+	for (size_t i = 0; i < tp->t->n_columns; i++) {
+		const struct live_column *c = &tp->t->columns[i];
+
+		if (!plan_drops(pl, tp->m, c))
+			continue;
+		if (c->pk_position > 0)
+			planner_refuse(pl, tp->m->table, c->name,
+				       "is a primary key column that the model does not have: a key's column is not "
+				       "dropped");
+		plan_refuse_needed(pl, tp, c);
+	}
+	if (!put_create(pl, tp, &text, new_name)) {
 		strbuf_reset(&pl->b);
 		return;
 	}
 	pl->p->rebuilds = true;
 	(void)planner_emit(pl, CHANGE_REBUILD_TABLE, tp->m->table, STR_NONE);
-	copy_rows(pl, tp, new_name);
+	copy_rows(pl, tp, &text, new_name);
 	copy_sequence(pl, tp, new_name);
 	strbuf_puts(&pl->b, "DROP TABLE ");
 	dialect_quote_ident(&pl->b, tp->t->name);

@@ -42,7 +42,7 @@ struct schema_build {
 	size_t n_faults;       /* may exceed LIMIT_ERR_FAULTS: only the first ones are kept */
 	bool may_sql;          /* who gave the document may give SQL of any kind */
 	const char *sql_given; /* else: where the first one stands that not anybody may give; NULL: there is none */
-	size_t n_warnings; /* may exceed LIMIT_SCHEMA_WARNINGS: the last one kept counts the rest */
+	size_t n_warnings;     /* may exceed LIMIT_SCHEMA_WARNINGS: the last one kept counts the rest */
 };
 
 void schema_build_init(struct schema_build *b, struct arena *scratch);

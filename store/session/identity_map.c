@@ -1,318 +1,252 @@
-/* The identity map: chained hash table and a list in order of use, one allocation per entry. */
+/* The rules of identity_map.h: looking, reading, evicting. What writes and how it ends: imap_write.c. */
 #include "store/session/identity_map.h"
 
-#include <stdalign.h>
-#include <string.h>
-
-#include "service/base/mem.h"
-#include "service/base/num.h"
+#include "store/session/imap_core.h"
 #include "store/session/record_pack.h"
 
 #include "service/base/banned.h"
 
-#define BUCKETS_FIRST 16
+/* ---- looking ---- */
 
-struct entry {
-	struct entry *chain;         /* of its bucket */
-	struct entry *newer, *older; /* order of use */
-	uint64_t serial;             /* of the model it was packed under */
-	uint32_t hash;
-	uint32_t name_len, key_len, record_len;
-	char data[]; /* name, key, record */
-};
-
-struct imap {
-	struct mutex lock;
-	bool enabled;
-	size_t max_entries, max_bytes;
-	struct entry **buckets;
-	size_t n_buckets; /* a power of two, or 0 */
-	size_t n, bytes;
-	struct entry *newest, *oldest;
-	uint64_t hits, misses, evictions;
-};
-
-#define SHARDS 16 /* a power of two */
-
-/* Of all maps since the start: threads count in shards of their own, as long as there are enough of them. */
-static struct shard {
-	alignas(64) uint64_t hits; /* all atomic */
-	uint64_t misses, evictions;
-} shards[SHARDS];
-
-static struct shard *shard(void)
+/* The entry that counts for a record, in *ret_in; NULL: none does, what the database has is to be asked for. */
+static struct imap_entry *look(struct imap *m, struct str name, struct str key, uint32_t hash, struct imap **ret_in)
 {
-	static unsigned n_threads; /* atomic */
-	static _Thread_local struct shard *mine;
+	for (; m != NULL && !m->ended; m = m->parent) {
+		struct imap_entry *e = imap_table_find(&m->table, name, key, hash);
 
-	if (mine == NULL)
-		mine = &shards[__atomic_fetch_add(&n_threads, 1, __ATOMIC_RELAXED) & (SHARDS - 1)];
-	return mine;
-}
-
-static void count(uint64_t *total)
-{
-	__atomic_fetch_add(total, 1, __ATOMIC_RELAXED);
-}
-
-void imap_totals(struct imap_stats *ret)
-{
-	*ret = (struct imap_stats){0};
-	for (size_t i = 0; i < SHARDS; i++) {
-		ret->hits += __atomic_load_n(&shards[i].hits, __ATOMIC_RELAXED);
-		ret->misses += __atomic_load_n(&shards[i].misses, __ATOMIC_RELAXED);
-		ret->evictions += __atomic_load_n(&shards[i].evictions, __ATOMIC_RELAXED);
-	}
-}
-
-struct imap *imap_create(bool enabled, size_t max_entries, size_t max_bytes)
-{
-	struct imap *m = mem_alloc(sizeof(*m));
-
-	mutex_init(&m->lock);
-	m->enabled = enabled && max_entries > 0;
-	m->max_entries = max_entries;
-	m->max_bytes = max_bytes;
-	return m;
-}
-
-void imap_destroy(struct imap *m)
-{
-	if (m == NULL)
-		return;
-	imap_clear(m);
-	mutex_done(&m->lock);
-	mem_free(m);
-}
-
-bool imap_enabled(const struct imap *m)
-{
-	return m->enabled;
-}
-
-static size_t entry_bytes(const struct entry *e)
-{
-	return sizeof(*e) + e->name_len + e->key_len + e->record_len;
-}
-
-static struct str entry_name(const struct entry *e)
-{
-	return str_n(e->data, e->name_len);
-}
-
-static uint32_t hash_of(struct str name, struct str key)
-{
-	const uint64_t h = num_hash(key) + num_hash(name) * UINT64_C(0x9E3779B97F4A7C15);
-
-	return (uint32_t)(h >> 32);
-}
-
-static struct entry *find(const struct imap *m, struct str name, struct str key, uint32_t hash)
-{
-	if (m->n == 0)
-		return NULL;
-	for (struct entry *e = m->buckets[hash & (m->n_buckets - 1)]; e != NULL; e = e->chain) {
-		if (e->hash == hash && str_eq(str_n(e->data + e->name_len, e->key_len), key) &&
-		    str_eq(entry_name(e), name))
+		*ret_in = m;
+		if (e != NULL)
 			return e;
+		if (m->alone || m->everything || (m->n_models != 0 && imap_table_find_model(&m->table, name) != NULL))
+			break;
 	}
 	return NULL;
 }
 
-static void list_remove(struct imap *m, struct entry *e)
-{
-	if (e->newer != NULL)
-		e->newer->older = e->older;
-	else
-		m->newest = e->older;
-	if (e->older != NULL)
-		e->older->newer = e->newer;
-	else
-		m->oldest = e->newer;
-}
-
-static void list_add_newest(struct imap *m, struct entry *e)
-{
-	e->newer = NULL;
-	e->older = m->newest;
-	if (m->newest != NULL)
-		m->newest->newer = e;
-	else
-		m->oldest = e;
-	m->newest = e;
-}
-
-static void drop(struct imap *m, struct entry *e)
-{
-	struct entry **link = &m->buckets[e->hash & (m->n_buckets - 1)];
-
-	while (*link != e)
-		link = &(*link)->chain;
-	*link = e->chain;
-	list_remove(m, e);
-	m->n--;
-	m->bytes -= entry_bytes(e);
-	mem_free(e);
-}
-
-static void grow(struct imap *m)
-{
-	const size_t n_new = m->n_buckets != 0 ? m->n_buckets * 2 : BUCKETS_FIRST;
-	struct entry **buckets = mem_array(n_new, sizeof(struct entry *));
-
-	for (struct entry *e = m->oldest; e != NULL; e = e->newer) {
-		e->chain = buckets[e->hash & (n_new - 1)];
-		buckets[e->hash & (n_new - 1)] = e;
-	}
-	mem_free(m->buckets);
-	m->buckets = buckets;
-	m->n_buckets = n_new;
-}
-
-/* Packs and adds; the key is not mapped. What is too large for the whole map, or for memory, is not kept. */
-static void insert(struct imap *m, const struct model *model, struct str key, uint32_t hash, const struct value *row)
-{
-	const size_t record_len = record_pack_len(row, model->n_columns);
-	const size_t total = sizeof(struct entry) + model->name.len + key.len + record_len;
-	struct entry *e;
-
-	if (total > m->max_bytes || total > UINT32_MAX || (e = mem_try(NULL, total)) == NULL)
-		return;
-	while (m->n >= m->max_entries || m->bytes + total > m->max_bytes) {
-		drop(m, m->oldest);
-		m->evictions++;
-		count(&shard()->evictions);
-	}
-	if (m->n >= m->n_buckets)
-		grow(m);
-	*e = (struct entry){
-		.serial = model->serial,
-		.hash = hash,
-		.name_len = (uint32_t)model->name.len,
-		.key_len = (uint32_t)key.len,
-		.record_len = (uint32_t)record_len,
-	};
-	if (model->name.len != 0)
-		memcpy(e->data, model->name.p, model->name.len);
-	if (key.len != 0)
-		memcpy(e->data + e->name_len, key.p, key.len);
-	record_pack(row, model->n_columns, (unsigned char *)e->data + e->name_len + e->key_len);
-	e->chain = m->buckets[hash & (m->n_buckets - 1)];
-	m->buckets[hash & (m->n_buckets - 1)] = e;
-	list_add_newest(m, e);
-	m->n++;
-	m->bytes += total;
-}
-
-/* The mapped record's bytes, copied to the arena, and the entry made the newest; an entry of another serial is dropped.
- * STR_NONE: not mapped. */
+/* The record's bytes, copied to the arena, and the entry the one used last. STR_NONE: not mapped. */
 static struct str fetch(struct imap *m, struct arena *a, const struct model *model, struct str key, uint32_t hash)
 {
-	struct entry *e = find(m, model->name, key, hash);
+	struct imap *in;
+	struct imap_entry *e = look(m, model->name, key, hash, &in);
 
-	if (e != NULL && e->serial != model->serial) {
-		drop(m, e);
-		e = NULL;
-	}
-	if (e == NULL)
+	if (e == NULL || e->kind == IMAP_OWN_GONE)
 		return STR_NONE;
-	list_remove(m, e);
-	list_add_newest(m, e);
-	return arena_str(a, str_n(e->data + e->name_len + e->key_len, e->record_len));
+	if (e->serial != model->serial) {
+		if (e->kind == IMAP_ROW)
+			imap_remove(in, e);
+		return STR_NONE;
+	}
+	imap_table_use(&in->table, e);
+	return arena_str(a, imap_entry_record(e));
 }
 
-const struct value *imap_get(struct imap *m, struct arena *a, const struct model *model, struct str key)
+static void begin(struct imap_read *r, struct imap *m, const struct model *model, enum imap_reading how)
 {
-	const uint32_t hash = m->enabled ? hash_of(model->name, key) : 0;
+	const size_t slot = imap_slot_of(model->name);
+
+	/* those that were sent before are older than what this one will bring */
+	for (struct imap *x = m; how == IMAP_REFRESH && x != NULL; x = x->parent)
+		imap_move_on(x, slot);
+	*r = (struct imap_read){
+		.map = m,
+		.model = model,
+		.how = how,
+		.fills = !m->ended && (m->parent != NULL || !imap_is_open(m, slot)),
+		.seen = imap_generation(m, slot),
+		.stamp = m->base->stamp,
+	};
+}
+
+const struct value *imap_get(struct imap *m, struct arena *a, const struct model *model, struct str key,
+			     struct imap_read *r)
+{
+	uint32_t hash;
 	struct str packed;
 
-	if (!m->enabled)
+	*r = (struct imap_read){.model = model};
+	if (m == NULL || !m->base->enabled)
 		return NULL;
-	mutex_lock(&m->lock);
+	hash = imap_hash(model->name, key);
+	mutex_lock(&m->base->lock);
 	packed = fetch(m, a, model, key, hash);
-	if (packed.p != NULL)
-		m->hits++;
-	else
-		m->misses++;
-	mutex_unlock(&m->lock);
-	count(packed.p != NULL ? &shard()->hits : &shard()->misses);
+	if (packed.p != NULL) {
+		m->base->hits++;
+	} else {
+		m->base->misses++;
+		begin(r, m, model, IMAP_LOOK);
+	}
+	mutex_unlock(&m->base->lock);
+	imap_count(packed.p != NULL ? &imap_shard()->hits : &imap_shard()->misses);
 	return packed.p != NULL ? record_unpack(a, packed, model->n_columns) : NULL;
 }
 
-const struct value *imap_reconcile(struct imap *m, struct arena *a, const struct model *model, struct str key,
-				   const struct value *row)
+void imap_read_begin(struct imap_read *r, struct imap *m, const struct model *model, enum imap_reading how)
 {
-	const uint32_t hash = m->enabled ? hash_of(model->name, key) : 0;
-	struct str packed;
-
-	if (!m->enabled)
-		return row;
-	mutex_lock(&m->lock);
-	packed = fetch(m, a, model, key, hash);
-	if (packed.p == NULL)
-		insert(m, model, key, hash, row);
-	mutex_unlock(&m->lock);
-	return packed.p != NULL ? record_unpack(a, packed, model->n_columns) : row;
-}
-
-void imap_put(struct imap *m, const struct model *model, struct str key, const struct value *row)
-{
-	const uint32_t hash = m->enabled ? hash_of(model->name, key) : 0;
-	struct entry *old;
-
-	if (!m->enabled)
+	*r = (struct imap_read){.model = model, .how = how};
+	if (m == NULL || !m->base->enabled)
 		return;
-	mutex_lock(&m->lock);
-	old = find(m, model->name, key, hash);
-	if (old != NULL)
-		drop(m, old);
-	insert(m, model, key, hash, row);
-	mutex_unlock(&m->lock);
+	mutex_lock(&m->base->lock);
+	begin(r, m, model, how);
+	mutex_unlock(&m->base->lock);
 }
 
-bool imap_evict(struct imap *m, struct str model_name, struct str key)
+/* May the row stay? */
+static bool may_fill(const struct imap_read *r)
 {
-	struct entry *e;
-
-	if (!m->enabled)
-		return false;
-	mutex_lock(&m->lock);
-	e = find(m, model_name, key, hash_of(model_name, key));
-	if (e != NULL)
-		drop(m, e);
-	mutex_unlock(&m->lock);
-	return e != NULL;
+	return r->fills && !r->map->ended && imap_generation(r->map, imap_slot_of(r->model->name)) == r->seen;
 }
 
-void imap_evict_model(struct imap *m, struct str model_name)
+static bool looks_through(const struct imap *m, const struct imap *other)
 {
-	struct entry *e, *next;
+	while (m != NULL && m != other)
+		m = m->parent;
+	return m != NULL;
+}
 
-	if (!m->enabled)
-		return;
-	mutex_lock(&m->lock);
-	for (e = m->oldest; e != NULL; e = next) {
-		next = e->newer;
-		if (str_eq(entry_name(e), model_name))
-			drop(m, e);
+/* The database's word goes out, or the client asks for it: who has such records open must not put them in after that,
+ * for they may be older than what others have made of them meanwhile. */
+static void meet(const struct imap *m, size_t slot, uint64_t bits)
+{
+	for (struct imap *x = m->base->overs; x != NULL; x = x->next) {
+		if (imap_touches(x, slot) && !looks_through(m, x))
+			x->met |= bits;
 	}
-	mutex_unlock(&m->lock);
+}
+
+/* A row is answered and not kept: reads that have begun before now may be older, and are not kept either. */
+static void leave_out(struct imap_read *r)
+{
+	const size_t slot = imap_slot_of(r->model->name);
+	const bool valid = imap_generation(r->map, slot) == r->seen;
+
+	for (struct imap *x = r->map; x != NULL; x = x->parent)
+		imap_move_on(x, slot);
+	if (valid)
+		r->seen = imap_generation(r->map, slot);
+}
+
+/* The row takes the place of what is mapped, in every map that the reader looks through. */
+static void replace(struct imap_read *r, struct str key, uint32_t hash, const struct value *row)
+{
+	struct imap *m = r->map;
+	const struct imap_scope one = {.name = r->model->name, .key = key, .hash = hash};
+	enum imap_kind kind = IMAP_ROW;
+	struct imap_entry *e;
+	bool fills = may_fill(r);
+
+	meet(m, imap_slot_of(one.name), imap_record_bit(hash));
+	if (m->ended)
+		return;
+	for (struct imap *x = m; x != NULL; x = x->parent) {
+		e = imap_table_find(&x->table, one.name, key, hash);
+		if (e == NULL)
+			continue;
+		if (e->kind != IMAP_ROW) {
+			/* its own transaction looks at it again: that is its row now */
+			kind = e->kind;
+			break;
+		}
+		/* put since this read began: which of the two is the newer one is not known */
+		fills = fills && e->stamp <= r->stamp;
+		imap_forget_in(x, &one);
+	}
+	if (kind == IMAP_OWN_GONE)
+		return;
+	if (kind == IMAP_OWN_ROW)
+		imap_insert_own(m, kind, r->model, key, hash, row);
+	else if (!fills || !imap_insert(m, kind, r->model, key, hash, row))
+		leave_out(r);
+}
+
+/* The mapped record's bytes, or STR_NONE, and the row is kept if it may be. */
+static struct str reconcile(struct imap_read *r, struct arena *a, struct str key, uint32_t hash,
+			    const struct value *row)
+{
+	struct imap *m = r->map;
+	const struct str packed = fetch(m, a, r->model, key, hash);
+
+	if (packed.p != NULL)
+		return packed;
+	meet(m, imap_slot_of(r->model->name), imap_record_bit(hash));
+	if (!may_fill(r))
+		leave_out(r);
+	else if (imap_table_find(&m->table, r->model->name, key, hash) == NULL)
+		(void)imap_insert(m, IMAP_ROW, r->model, key, hash, row);
+	return STR_NONE;
+}
+
+const struct value *imap_read_row(struct imap_read *r, struct arena *a, struct str key, const struct value *row)
+{
+	struct str packed = STR_NONE;
+	uint32_t hash;
+
+	if (r->map == NULL)
+		return row;
+	hash = imap_hash(r->model->name, key);
+	mutex_lock(&r->map->base->lock);
+	if (r->how == IMAP_REFRESH)
+		replace(r, key, hash, row);
+	else
+		packed = reconcile(r, a, key, hash, row);
+	mutex_unlock(&r->map->base->lock);
+	return packed.p != NULL ? record_unpack(a, packed, r->model->n_columns) : row;
+}
+
+/* Takes it out of what the reader looks through; reads that are under way must not bring it back. */
+static void evict(struct imap *m, const struct imap_scope *s)
+{
+	const size_t slot = s->name.p != NULL ? imap_slot_of(s->name) : IMAP_ANY;
+
+	meet(m, slot, s->key.p != NULL ? imap_record_bit(s->hash) : UINT64_MAX);
+	for (; m != NULL; m = m->parent) {
+		imap_move_on(m, slot);
+		if (m->parent == NULL)
+			imap_forget(m, NULL, s);
+	}
+}
+
+void imap_read_none(struct imap_read *r, struct str key)
+{
+	const struct str name = r->model->name;
+
+	if (r->map == NULL)
+		return;
+	mutex_lock(&r->map->base->lock);
+	evict(r->map, &(struct imap_scope){.name = name, .key = key, .hash = imap_hash(name, key)});
+	mutex_unlock(&r->map->base->lock);
+}
+
+void imap_evict(struct imap *m, struct str model_name, struct str key)
+{
+	if (m == NULL || !m->base->enabled)
+		return;
+	mutex_lock(&m->base->lock);
+	evict(m, &(struct imap_scope){.name = model_name, .key = key, .hash = imap_hash(model_name, key)});
+	mutex_unlock(&m->base->lock);
 }
 
 void imap_clear(struct imap *m)
 {
-	struct entry *e, *next;
+	if (m == NULL)
+		return;
+	mutex_lock(&m->base->lock);
+	evict(m, &(struct imap_scope){0});
+	mutex_unlock(&m->base->lock);
+}
 
-	mutex_lock(&m->lock);
-	for (e = m->oldest; e != NULL; e = next) {
-		next = e->newer;
-		mem_free(e);
+/* ---- figures ---- */
+
+void imap_totals(struct imap_stats *ret)
+{
+	size_t n;
+	const struct imap_shard *shards = imap_shards(&n);
+
+	*ret = (struct imap_stats){0};
+	for (size_t i = 0; i < n; i++) {
+		ret->hits += __atomic_load_n(&shards[i].hits, __ATOMIC_RELAXED);
+		ret->misses += __atomic_load_n(&shards[i].misses, __ATOMIC_RELAXED);
+		ret->evictions += __atomic_load_n(&shards[i].evictions, __ATOMIC_RELAXED);
 	}
-	mem_free(m->buckets);
-	m->buckets = NULL;
-	m->newest = m->oldest = NULL;
-	m->n_buckets = m->n = m->bytes = 0;
-	mutex_unlock(&m->lock);
 }
 
 void imap_stats(struct imap *m, struct imap_stats *ret)
@@ -320,8 +254,8 @@ void imap_stats(struct imap *m, struct imap_stats *ret)
 	mutex_lock(&m->lock);
 	*ret = (struct imap_stats){
 		.enabled = m->enabled,
-		.size = m->n,
-		.bytes = m->bytes,
+		.size = m->n_all,
+		.bytes = m->bytes_all,
 		.hits = m->hits,
 		.misses = m->misses,
 		.evictions = m->evictions,

@@ -26,6 +26,11 @@ struct connection *tx_connection(struct tx *tx)
 	return tx->root->conn;
 }
 
+struct imap *tx_imap(struct tx *tx)
+{
+	return tx->imap;
+}
+
 int64_t tx_deadline(const struct tx *tx)
 {
 	return tx->root->expires_ns;
@@ -110,6 +115,13 @@ static bool start(struct tx_root *root, const struct tx_options *o, int64_t dead
 	return true;
 }
 
+/* Does the database protect what was read in it? Then that must have been read in it. */
+static bool reads_for_itself(const struct connection *conn, const struct tx_options *o)
+{
+	return conn->dialect->id == DIALECT_SQLITE || o->isolation == TX_ISO_REPEATABLE_READ ||
+	       o->isolation == TX_ISO_SERIALIZABLE;
+}
+
 bool tx_begin(struct tx_table *t, struct connection *conn, struct session *session, struct str owner,
 	      const struct tx_options *o, int64_t deadline, struct arena *a, struct tx_view *ret, struct err *err)
 {
@@ -129,6 +141,7 @@ bool tx_begin(struct tx_table *t, struct connection *conn, struct session *sessi
 		ok = err_set(err, ERR_CONNECTION_NOT_FOUND, "connection \"%.*s\" was disconnected",
 			     STR_FMT(conn->name));
 	if (ok) {
+		tx->imap = session != NULL ? imap_over(session->imap, reads_for_itself(conn, o), false) : NULL;
 		tx_publish(t, tx);
 		tx_view_open(tx, a, ret);
 	} else {
@@ -166,6 +179,7 @@ bool tx_savepoint(struct tx_table *t, struct tx *parent, int64_t deadline, struc
 	mutex_lock(t->lock);
 	ok = !root->ended;
 	if (ok) {
+		tx->imap = imap_over(parent->imap, false, false);
 		tx_publish(t, tx);
 		tx_view_open(tx, a, ret);
 	}

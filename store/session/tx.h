@@ -85,6 +85,8 @@ size_t tx_list(struct tx_table *t, const struct session *session, struct arena *
 /* The lease of a transaction whose turn the caller holds. */
 struct lease *tx_lease(struct tx *tx);
 struct connection *tx_connection(struct tx *tx);
+/* What it has of its session's records: a map over the session's; NULL without one. Borrowed, valid as long as tx. */
+struct imap *tx_imap(struct tx *tx);
 
 /* Rolls back all of a session's (its end) or a connection's (NULL: all) transactions; they read as TX_EXPIRED when
  * `expired` (a connection's always). A statement that runs in one is cancelled; its request is waited for, but not for

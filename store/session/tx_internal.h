@@ -46,6 +46,7 @@ struct tx {
 	struct tx *parent;      /* owned reference; NULL: root */
 	struct tx *next, *prev; /* the session's list of open roots */
 	struct tx *next_doomed; /* a list of those that are being ended by the server */
+	struct imap *imap; /* owned: what it has read and written, over its parent's or the session's; NULL: none */
 	char id[TX_ID_BYTES];
 	unsigned depth;      /* 0: root */
 	unsigned savepoint;  /* number in its name; 0: root */
@@ -112,7 +113,7 @@ enum tx_phase tx_verdict(const struct tx_root *root);
 /* All open nodes are open or aborted. The lock is held. */
 void tx_set_aborted(struct tx_root *root, bool aborted);
 
-/* What was read and written in it is no longer so: empties the map of its session, if it has one. */
+/* It was undone: empties the map of its session, if it has one. */
 void tx_clear_map(const struct tx_root *root);
 
 /* Ends a transaction by the server's will: it reads as ended at once. False: it has ended or is being committed. The

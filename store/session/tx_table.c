@@ -67,6 +67,7 @@ void tx_unref(struct tx *tx)
 	while (tx != NULL && __atomic_sub_fetch(&tx->refs, 1, __ATOMIC_ACQ_REL) == 0) {
 		struct tx *parent = tx->parent;
 
+		imap_destroy(tx->imap); /* before the session's, which the root may hold alone */
 		root_unref(tx->root);
 		mem_free(tx);
 		tx = parent;
@@ -152,6 +153,12 @@ static void add_grave(struct tx_table *t, const struct tx *tx, enum tx_why why)
 	graveyard_add(&t->dead, &g->grave);
 }
 
+/* What became of what it has in its map. */
+static enum imap_end map_end(enum tx_phase phase)
+{
+	return phase == TX_COMMITTED ? IMAP_COMMITTED : phase == TX_UNKNOWN ? IMAP_UNKNOWN : IMAP_ROLLED_BACK;
+}
+
 void tx_bury(struct tx_table *t, struct tx *upto, enum tx_phase phase, enum tx_why why)
 {
 	struct tx_root *root = upto->root;
@@ -163,6 +170,7 @@ void tx_bury(struct tx_table *t, struct tx *upto, enum tx_phase phase, enum tx_w
 		last = tx == upto;
 		root->innermost = tx->parent;
 		tx_move(tx, phase);
+		imap_end(tx->imap, map_end(phase));
 		(void)map_remove(&t->open, str_z(tx->id));
 		add_grave(t, tx, last || why > TX_WHY_OUTER ? why : TX_WHY_OUTER);
 		if (tx->parent == NULL)

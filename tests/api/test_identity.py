@@ -111,11 +111,13 @@ def test_bulk_create_leaves_it_alone(session):
     assert get(session, 70) == ("miss", "a")
 
 
-def test_raw_sql_leaves_it_alone(session):
+def test_raw_sql_empties_it_when_it_writes(session):
     get(session, 1)
-    sql(session, "UPDATE marker SET label = 'raw' WHERE id = 1", verb="execute").expect(200)
+    session.behind("UPDATE marker SET label = 'raw' WHERE id = 1")
     assert sql(session, "SELECT label FROM marker WHERE id = 1").json()["rows"] == [{"label": "raw"}]
     assert get(session, 1) == ("hit", "m1")
+    sql(session, "UPDATE marker SET label = 'own' WHERE id = 1", verb="execute").expect(200)
+    assert get(session, 1) == ("miss", "own")
 
 
 def test_evict_one_and_all(session):

@@ -261,7 +261,8 @@ def test_the_end_by_the_server_clears_everything(s, looked_at):
     s.stale()
     late = s.client.transaction(timeout_seconds=0.3)
     late.patch(f"{RECORDS}/1", {"label": "never committed"}).expect(200)
-    assert s.get(1) == ("hit", {"id": 1, "label": "never committed", "n": 1})
+    assert s.get(1, client=late) == ("hit", {"id": 1, "label": "never committed", "n": 1})
+    assert s.get(1) == ("hit", {"id": 1, "label": "old1", "n": 1}), "what is not committed stays inside"
     path = f"/v1/transactions/{late.headers['Ferro-Transaction']}"
     if looked_at:
         time.sleep(0.3)
@@ -293,11 +294,14 @@ def test_failed_writes_leave_no_trace(s):
     assert s.mapped() == [1, 2, 3] and s.get(1)[1]["label"] == "old1"
 
 
-def test_raw_sql_touches_nothing(s):
+def test_raw_sql_that_writes_counts_for_every_model(s):
     s.stale()
-    s.post("/v1/sql/execute", {"sql": "UPDATE thing SET label = 'raw'"})
     s.post("/v1/sql/fetch-all", {"sql": "SELECT * FROM thing"})
+    s.post("/v1/sql/fetch-one", {"sql": "SELECT count(*) AS n FROM mark"})
     assert s.mapped() == [1, 2, 3] and s.get(1)[1]["label"] == "old1" and s.stats()["size"] == 4
+    s.post("/v1/sql/execute", {"sql": "UPDATE thing SET label = 'raw'"})
+    assert s.stats()["size"] == 0
+    assert s.get(1) == ("miss", {"id": 1, "label": "raw", "n": 1}) and s.state(1, "Mark") == "miss"
 
 
 def test_evict_one(s):

@@ -148,7 +148,7 @@ def test_required_column_without_default(conn):
     sql(conn.client, "INSERT INTO migstrict (id) VALUES (1)", using=conn.name, verb="execute").expect(200)
     before = whole_schema(conn.backend)
     problem = conn.client.post("/v1/migrate", conn.using).problem(422, "migration_refused")
-    assert "migstrict.created_at" in problem["detail"] and "Alembic" in problem["detail"]
+    assert "migstrict.created_at" in problem["detail"]
     assert (problem["table"], problem["column"]) == ("migstrict", "created_at")
     assert problem["outcome"] == "rolled_back" and whole_schema(conn.backend) == before
     sql(conn.client, "DELETE FROM migstrict", using=conn.name, verb="execute").expect(200)
@@ -186,8 +186,9 @@ def test_added_index_unique_and_key(conn):
     assert {"idx_migindexed_a", "idx_migindexed_a_b", "idx_migindexed_status"} <= set(found)
     codes = sorted(w["code"] for w in answer["warnings"])
     if is_sqlite(conn):
-        assert "uq_migindexed_slug" in found and codes == ["foreign_key_not_added", "unique_by_index"]
+        assert "uq_migindexed_slug" in found and codes == ["unique_by_index"]
         assert run(conn.backend, "PRAGMA integrity_check") == [["ok"]]
+        assert run(conn.backend, "SELECT on_delete FROM pragma_foreign_key_list('migindexed')") == [["CASCADE"]]
     else:
         assert codes == []
         assert run(conn.backend, "SELECT confdeltype FROM pg_constraint WHERE contype = 'f'") == [["c"]]
@@ -288,7 +289,7 @@ def test_drift_that_sqlite_cannot_mend_in_place(sqlite_conn):
     answer = migrate(sqlite_conn)
     assert answer["statements"] == [] and not answer["pool_refreshed"]
     details = {w["column"]: w["detail"] for w in answer["warnings"]}
-    assert "migdrift.count" in details["count"] and "Alembic" in details["count"]
+    assert "migdrift.count" in details["count"]
     assert "expects 'blob'" in details["payload"] and "NOT NULL" in details["n"]
     problem = sqlite_conn.client.post("/v1/migrate", {**sqlite_conn.using, "destructive": True}).problem(
         422, "migration_refused")
@@ -385,8 +386,9 @@ def test_what_postgres_refuses(postgres_conn):
             ([column("a", db_type="text"), column("b", "integer", db_type="bigint"), column("n", db_type="text")], "0A000", "b"),
             ([column("a", db_type="text"), column("b", "integer"), column("n", db_type="text", nullable=False)], "23502", "n")):
         register(conn.client, model("Odd", *columns))
-        problem = conn.client.post("/v1/migrate", conn.using).problem(422, "migration_refused")
+        problem = conn.client.post("/v1/migrate", {**conn.using, "destructive": True}).problem(422, "migration_refused")
         assert (problem["table"], problem["column"], problem["sqlstate"]) == ("odd", name, state)
+        assert "view seen" in problem["detail"] or name != "b"
         assert problem["outcome"] == "rolled_back" and whole_schema(conn.backend) == before
 
 

@@ -80,12 +80,13 @@ def test_plan_hash_covers_what_would_run(conn):
     soft, hard = migrate(conn, dry_run=True), migrate(conn, dry_run=True, destructive=True)
     assert soft["plan_hash"] != hard["plan_hash"] and len(hard["changes"]) == len(soft["changes"]) + 1
     assert [(c["kind"], c["loses_data"], c["reversible"], c["rows_affected"]) for c in hard["changes"]] == [
-        ("add_column", False, True, 0), ("drop_column", True, False, 0)]
+        ("add_column", False, True, 0), ("drop_column", False, True, 0)]
     wrong = conn.client.post("/v1/migrate", {**conn.using, "plan_hash": hard["plan_hash"]})
     assert "Nothing was changed" in wrong.problem(409, "migration_conflict")["detail"]
     insert_past(conn)
     again = migrate(conn, dry_run=True, destructive=True)
     assert again["plan_hash"] == hard["plan_hash"] and again["changes"][-1]["rows_affected"] == 2
+    assert again["changes"][-1]["loses_data"] and not again["changes"][-1]["reversible"]
     migrate(conn, plan_hash=hard["plan_hash"], destructive=True)
     nothing = quiet(conn, dry_run=True)
     quiet(conn, plan_hash=nothing["plan_hash"])

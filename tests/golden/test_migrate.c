@@ -36,9 +36,9 @@ static const struct str *texts(struct arena *a, const json_t *o, const char *key
 	return out;
 }
 
-static struct live_column column_of(const json_t *o)
+static struct live_column column_of(struct arena *a, const json_t *o)
 {
-	return (struct live_column){
+	struct live_column c = {
 		.name = text(o, "name"),
 		.type = text(o, "type"),
 		.nullable = flag(o, "nullable"),
@@ -46,7 +46,14 @@ static struct live_column column_of(const json_t *o)
 		.pk_position = (size_t)json_integer_value(json_object_get(o, "pk")),
 		.autoincrement = flag(o, "auto"),
 		.native_enum = flag(o, "enum"),
+		.generated = flag(o, "generated"),
+		.lossy_rows =
+			json_object_get(o, "lossy") != NULL ? json_integer_value(json_object_get(o, "lossy")) : -1,
+		.lossy_key = text(o, "lossy_key"),
 	};
+
+	c.enum_values = texts(a, o, "labels", &c.n_enum_values);
+	return c;
 }
 
 static struct live_index index_of(struct arena *a, const json_t *o)
@@ -55,6 +62,8 @@ static struct live_index index_of(struct arena *a, const json_t *o)
 
 	x.partial = flag(o, "partial");
 	x.expression = flag(o, "expression");
+	x.special = flag(o, "special");
+	x.invalid = flag(o, "invalid");
 	if (str_eq_z(text(o, "origin"), "u"))
 		x.origin = LIVE_INDEX_UNIQUE;
 	if (str_eq_z(text(o, "origin"), "p"))
@@ -65,7 +74,7 @@ static struct live_index index_of(struct arena *a, const json_t *o)
 
 static struct live_foreign_key fk_of(struct arena *a, const json_t *o)
 {
-	struct live_foreign_key fk = {.to_table = text(o, "to_table")};
+	struct live_foreign_key fk = {.name = text(o, "name"), .to_table = text(o, "to_table")};
 
 	fk.on_delete = text(o, "on_delete");
 	fk.on_update = text(o, "on_update");
@@ -74,18 +83,79 @@ static struct live_foreign_key fk_of(struct arena *a, const json_t *o)
 	return fk;
 }
 
+static void put_list(struct strbuf *b, const struct str *names, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		strbuf_printf(b, "%s\"%.*s\"", i == 0 ? "(" : ", ", STR_FMT(names[i]));
+	strbuf_puts(b, n > 0 ? ")" : "");
+}
+
+/* The text that SQLite would have kept of a table given by its parts. */
+static struct str create_text(struct arena *a, const struct live_table *t)
+{
+	struct strbuf b;
+	struct str out, keys[8];
+	size_t n_keys = 0;
+
+	strbuf_init(&b, 0);
+	for (size_t i = 0; i < t->n_columns; i++)
+		n_keys += t->columns[i].pk_position > 0;
+	for (size_t i = 0; i < t->n_columns; i++) {
+		const struct live_column *c = &t->columns[i];
+
+		strbuf_printf(&b, "%s\"%.*s\"%s%.*s", i == 0 ? "CREATE TABLE t (" : ", ", STR_FMT(c->name),
+			      c->type.len > 0 ? " " : "", STR_FMT(c->type));
+		strbuf_puts(&b, c->nullable ? "" : " NOT NULL");
+		if (c->default_text.p != NULL)
+			strbuf_printf(&b, " DEFAULT (%.*s)", STR_FMT(c->default_text));
+		if (c->pk_position > 0 && n_keys == 1)
+			strbuf_puts(&b, c->autoincrement ? " PRIMARY KEY AUTOINCREMENT" : " PRIMARY KEY");
+		if (c->pk_position > 0)
+			keys[c->pk_position - 1] = c->name;
+	}
+	if (n_keys > 1) {
+		strbuf_puts(&b, ", PRIMARY KEY ");
+		put_list(&b, keys, n_keys);
+	}
+	for (size_t i = 0; i < t->n_indexes; i++)
+		if (t->indexes[i].origin == LIVE_INDEX_UNIQUE) {
+			strbuf_puts(&b, ", UNIQUE ");
+			put_list(&b, t->indexes[i].columns, t->indexes[i].n_columns);
+		}
+	for (size_t i = 0; i < t->n_fks; i++) {
+		strbuf_puts(&b, ", FOREIGN KEY ");
+		put_list(&b, t->fks[i].columns, t->fks[i].n_columns);
+		strbuf_printf(&b, " REFERENCES \"%.*s\"", STR_FMT(t->fks[i].to_table));
+		put_list(&b, t->fks[i].to_columns, t->fks[i].n_to_columns);
+		if (t->fks[i].on_delete.p != NULL)
+			strbuf_printf(&b, " ON DELETE %.*s", STR_FMT(t->fks[i].on_delete));
+		if (t->fks[i].on_update.p != NULL)
+			strbuf_printf(&b, " ON UPDATE %.*s", STR_FMT(t->fks[i].on_update));
+	}
+	for (size_t i = 0; i < t->n_checks; i++) {
+		if (t->checks[i].name.p != NULL)
+			strbuf_printf(&b, ", CONSTRAINT \"%.*s\"", STR_FMT(t->checks[i].name));
+		strbuf_printf(&b, "%s CHECK (%.*s)", t->checks[i].name.p == NULL ? "," : "",
+			      STR_FMT(t->checks[i].expression));
+	}
+	strbuf_puts(&b, ")");
+	out = arena_str(a, strbuf_str(&b));
+	strbuf_done(&b);
+	return out;
+}
+
 static struct live_table table_of(struct arena *a, const json_t *o)
 {
 	const json_t *columns = json_object_get(o, "columns"), *indexes = json_object_get(o, "indexes");
 	const json_t *fks = json_object_get(o, "fks"), *checks = json_object_get(o, "checks");
-	struct live_table t = {.name = text(o, "name"), .rows = -1, .peculiar = text(o, "peculiar")};
+	struct live_table t = {.name = text(o, "name"), .rows = -1, .sql = text(o, "sql")};
 
 	if (json_object_get(o, "rows") != NULL)
 		t.rows = json_integer_value(json_object_get(o, "rows"));
 	t.n_columns = json_array_size(columns);
 	t.columns = arena_array(a, t.n_columns, sizeof(*t.columns));
 	for (size_t i = 0; i < t.n_columns; i++)
-		t.columns[i] = column_of(json_array_get(columns, i));
+		t.columns[i] = column_of(a, json_array_get(columns, i));
 	t.n_indexes = json_array_size(indexes);
 	t.indexes = arena_array(a, t.n_indexes, sizeof(*t.indexes));
 	for (size_t i = 0; i < t.n_indexes; i++)
@@ -100,6 +170,8 @@ static struct live_table table_of(struct arena *a, const json_t *o)
 		t.checks[i] = (struct live_check){text(json_array_get(checks, i), "name"),
 						  text(json_array_get(checks, i), "expression")};
 	t.triggers = texts(a, o, "triggers", &t.n_triggers);
+	if (t.sql.p == NULL)
+		t.sql = create_text(a, &t);
 	return t;
 }
 
@@ -191,14 +263,25 @@ static void check_refusal(const json_t *want, bool ok, const struct err *err)
 static void run(struct arena *a, const json_t *c)
 {
 	const json_t *options = json_object_get(c, "options"), *refused = json_object_get(c, "refused");
-	const struct migrate_options o = {flag(options, "updates"), flag(options, "destructive"),
-					  flag(options, "rebuild")};
+	const struct migrate_options o = {
+		.updates = flag(options, "updates"),
+		.destructive = flag(options, "destructive"),
+		.rebuild = flag(options, "rebuild"),
+		.concurrently = flag(options, "concurrently"),
+	};
 	struct live_schema live = live_of(a, json_object_get(c, "live"));
 	struct schema *s;
 	struct migration_plan p;
 	struct err err;
 	bool ok;
 
+	live.n_uses = json_array_size(json_object_get(c, "uses"));
+	live.uses = arena_array(a, live.n_uses, sizeof(*live.uses));
+	for (size_t i = 0; i < live.n_uses; i++) {
+		const json_t *u = json_array_get(json_object_get(c, "uses"), i);
+
+		live.uses[i] = (struct live_use){text(u, "kind"), text(u, "name"), text(u, "table"), text(u, "column")};
+	}
 	title = json_string_value(json_object_get(c, "name"));
 	dialect = dialect_by_name(text(c, "dialect"));
 	s = golden_schema(a, json_object_get(c, "schema"));

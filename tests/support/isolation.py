@@ -208,6 +208,7 @@ class Model:
 
     def step_Q(self, i):
         self.version, self.value = self.version + 1, 7 * (i + 1)
+        self.map[i] = None    # nobody knows what the client's own words have changed
         return "ok"
 
     def step_E(self, i):

@@ -26,7 +26,7 @@ def migrate(conn, **options):
 def quiet(conn, **options):
     """A pass that has nothing to do and nothing to say."""
     answer = migrate(conn, **options)
-    assert (answer["statements"], answer["warnings"]) == ([], [])
+    assert (answer["statements"], answer["warnings"]) == ([], []), answer
     assert not answer["pool_refreshed"] and answer["changes"] == []
     return answer
 

@@ -6,8 +6,10 @@
 
 #include <cmocka.h>
 
+#include <string.h>
+
 #include "service/base/mem.h"
-#include "store/driver/sqlite/sqlite_table_text.h"
+#include "store/migrate/table_edit.h"
 #include "store/migrate/live_literal.h"
 
 static const char create[] =
@@ -16,6 +18,17 @@ static const char create[] =
 	"\t[up id] int CONSTRAINT \"to \"\"up\" REFERENCES up (id) ON DELETE CASCADE, other int REFERENCES up,\n"
 	"\tCONSTRAINT many CHECK (name IN ('a', ')')), CONSTRAINT pair FOREIGN KEY (a, b) REFERENCES p (a, b))";
 
+/* The n-th piece of a kind; one without columns when there are fewer. */
+static const struct table_piece *piece(const struct table_text *t, enum table_piece_kind kind, size_t n)
+{
+	static const struct table_piece none = {.kind = PIECE_OTHER};
+
+	for (size_t i = 0; i < t->n_pieces; i++)
+		if (t->pieces[i].kind == kind && n-- == 0)
+			return &t->pieces[i];
+	return &none;
+}
+
 static void test_create_table(void **state UNUSED)
 {
 	struct table_text t;
@@ -23,45 +36,100 @@ static void test_create_table(void **state UNUSED)
 
 	arena_init(&a);
 	table_text_read(&a, str_z(create), &t);
-	assert_true(str_eq_z(t.autoincrement, "id"));
-	assert_null(t.peculiar);
-	assert_int_equal(t.n_checks, 2);
-	assert_null(t.checks[0].name.p);
-	assert_true(str_eq_z(t.checks[0].expression, "length(name) > (1 + 1)"));
-	assert_true(str_eq_z(t.checks[1].name, "many"));
-	assert_true(str_eq_z(t.checks[1].expression, "name IN ('a', ')')"));
-	assert_int_equal(t.n_fk_names, 3);
-	assert_true(str_eq_z(t.fk_names[0], "to \"up"));
-	assert_null(t.fk_names[1].p);
-	assert_true(str_eq_z(t.fk_names[2], "pair"));
+	assert_true(piece(&t, PIECE_PRIMARY_KEY, 0)->autoincrement);
+	assert_true(str_eq_z(piece(&t, PIECE_PRIMARY_KEY, 0)->columns[0], "id"));
+	assert_null(piece(&t, PIECE_CHECK, 0)->name.p);
+	assert_true(str_eq_z(piece(&t, PIECE_CHECK, 0)->expression, "length(name) > (1 + 1)"));
+	assert_true(str_eq_z(piece(&t, PIECE_CHECK, 1)->name, "many"));
+	assert_true(str_eq_z(piece(&t, PIECE_CHECK, 1)->expression, "name IN ('a', ')')"));
+	assert_int_equal(piece(&t, PIECE_CHECK, 2)->kind, PIECE_OTHER);
+	assert_true(str_eq_z(piece(&t, PIECE_FOREIGN_KEY, 0)->name, "to \"up"));
+	assert_null(piece(&t, PIECE_FOREIGN_KEY, 1)->name.p);
+	assert_true(str_eq_z(piece(&t, PIECE_FOREIGN_KEY, 2)->name, "pair"));
+	assert_int_equal(piece(&t, PIECE_FOREIGN_KEY, 2)->n_columns, 2);
+	assert_int_equal(piece(&t, PIECE_FOREIGN_KEY, 3)->kind, PIECE_OTHER);
 	arena_done(&a);
 }
 
-static void test_peculiar_tables(void **state UNUSED)
+static void test_words_at_their_place(void **state UNUSED)
 {
 	static const struct {
-		const char *sql, *peculiar;
+		const char *sql;
+		enum table_piece_kind kind;
+		size_t n;
+		bool deferrable, conflict, descending;
 	} cases[] = {
-		{"CREATE TABLE t (a text COLLATE NOCASE)", "a COLLATE clause"},
-		{"CREATE TABLE t (a int REFERENCES b DEFERRABLE)", "a deferrable foreign key"},
-		{"CREATE TABLE t (a int REFERENCES b NOT DEFERRABLE)", NULL},
-		{"CREATE TABLE t (a int UNIQUE ON CONFLICT IGNORE)", "an ON CONFLICT clause"},
-		{"CREATE TABLE t (a int, PRIMARY KEY (a DESC))", "a descending primary key"},
-		{"CREATE TABLE t (a int PRIMARY KEY) WITHOUT ROWID", "WITHOUT ROWID"},
-		{"CREATE TABLE t (a int) STRICT", "STRICT"},
-		{"CREATE TABLE t (\"COLLATE\" text DEFAULT 'COLLATE', strict_ int, \"without\" int)", NULL},
+		{"CREATE TABLE t (a text COLLATE NOCASE)", PIECE_COLLATE, 1, false, false, false},
+		{"CREATE TABLE t (a int REFERENCES b DEFERRABLE)", PIECE_FOREIGN_KEY, 1, true, false, false},
+		{"CREATE TABLE t (a int REFERENCES b ON DELETE SET NULL ON UPDATE SET DEFAULT NOT DEFERRABLE)",
+		 PIECE_FOREIGN_KEY, 1, false, false, false},
+		{"CREATE TABLE t (a int UNIQUE ON CONFLICT IGNORE)", PIECE_UNIQUE, 1, false, true, false},
+		{"CREATE TABLE t (a int, PRIMARY KEY (a DESC))", PIECE_PRIMARY_KEY, 1, false, false, true},
+		{"CREATE TABLE t (a int PRIMARY KEY) WITHOUT ROWID", PIECE_PRIMARY_KEY, 1, false, false, false},
+		{"CREATE TABLE t (\"COLLATE\" text DEFAULT 'COLLATE', strict_ int, \"check\" int)", PIECE_COLLATE, 0,
+		 false, false, false},
+		{"CREATE TABLE t (a int DEFAULT NULL NOT NULL, b int DEFAULT -1 CHECK (b < 0) NULL)", PIECE_NOT_NULL, 1,
+		 false, false, false},
 	};
 	struct table_text t;
 	struct arena a;
 
 	arena_init(&a);
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		const struct table_piece *p;
+
 		table_text_read(&a, str_z(cases[i].sql), &t);
-		if (cases[i].peculiar == NULL)
-			assert_null(t.peculiar);
-		else
-			assert_string_equal(t.peculiar, cases[i].peculiar);
+		p = piece(&t, cases[i].kind, 0);
+		if ((p->kind == PIECE_OTHER) != (cases[i].n == 0) ||
+		    piece(&t, cases[i].kind, cases[i].n)->kind != PIECE_OTHER)
+			fail_msg("%s", cases[i].sql);
+		if (cases[i].n > 0 && (p->deferrable != cases[i].deferrable || p->conflict != cases[i].conflict ||
+				       p->descending != cases[i].descending))
+			fail_msg("%s", cases[i].sql);
+		assert_int_equal(t.without_rowid, strstr(cases[i].sql, "WITHOUT ROWID") != NULL);
+		assert_false(t.strict);
 	}
+	arena_done(&a);
+}
+
+/* What is not changed stays to the letter. */
+static void test_edit(void **state UNUSED)
+{
+	static const char before[] =
+		"CREATE TABLE t (id INTEGER PRIMARY KEY, n varchar(9) COLLATE NOCASE NOT NULL ON CONFLICT IGNORE,"
+		" old int UNIQUE, m, CHECK (n <> ''), UNIQUE (old, n), FOREIGN KEY (m) REFERENCES u DEFERRABLE) STRICT";
+	static const char after[] =
+		"CREATE TABLE \"u\" ( id INTEGER PRIMARY KEY, n TEXT COLLATE NOCASE, m INT NOT NULL, \"z\" TEXT,"
+		" CHECK (n <> ''), FOREIGN KEY (m) REFERENCES u DEFERRABLE, CHECK (1) ) STRICT";
+	struct table_text t;
+	struct table_edit e;
+	struct strbuf b;
+	struct arena a;
+
+	arena_init(&a);
+	strbuf_init(&b, 0);
+	table_text_read(&a, str_z(before), &t);
+	table_edit_init(&e, &a, &t);
+	table_edit_replace(&e, table_edit_column(&e, STR("M"))->type, STR(" INT"));
+	table_edit_replace(
+		&e,
+		(struct text_span){table_edit_column(&e, STR("m"))->type.to, table_edit_column(&e, STR("m"))->type.to},
+		STR(" NOT NULL"));
+	table_edit_replace(&e, table_edit_column(&e, STR("n"))->type, STR("TEXT"));
+	for (size_t i = 0; i < t.n_pieces; i++)
+		if (t.pieces[i].kind == PIECE_NOT_NULL ||
+		    (t.pieces[i].kind == PIECE_UNIQUE && t.pieces[i].n_columns == 2))
+			table_edit_drop_piece(&e, i);
+	table_edit_drop_column(&e, STR("old"));
+	table_edit_add_column(&e, STR("\"z\" TEXT"));
+	table_edit_add_constraint(&e, STR("CHECK (1)"));
+	table_edit_write(&e, STR("u"), &b);
+	if (!str_eq_z(strbuf_str(&b), after))
+		fail_msg("%.*s", STR_FMT(strbuf_str(&b)));
+	assert_true(sqlite_text_names(STR("a + \"B\""), STR("b")) && !sqlite_text_names(STR("a + 'b' -- b"), STR("b")));
+	assert_int_equal(sqlite_trigger_event(STR("CREATE TRIGGER \"insert\" AFTER DELETE ON t BEGIN SELECT 1; END")),
+			 TRIGGER_DELETE);
+	strbuf_done(&b);
 	arena_done(&a);
 }
 
@@ -134,9 +202,8 @@ static void test_literals(void **state UNUSED)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_create_table),
-		cmocka_unit_test(test_peculiar_tables),
-		cmocka_unit_test(test_any_beginning),
+		cmocka_unit_test(test_create_table), cmocka_unit_test(test_words_at_their_place),
+		cmocka_unit_test(test_edit),         cmocka_unit_test(test_any_beginning),
 		cmocka_unit_test(test_literals),
 	};
 

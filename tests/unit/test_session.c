@@ -14,6 +14,7 @@
 #include "service/base/clock.h"
 #include "store/session/session.h"
 #include "store/session/tx.h"
+#include "tests/support/maps.h"
 #include "tests/support/fake_driver.h"
 
 #include "service/base/banned.h"
@@ -338,14 +339,14 @@ static void ddl_clears_maps_at_the_next_use(void **state)
 	start();
 	id = open_id("ann", 0, 0);
 	assert_true(session_enter(sessions, id, STR("ann"), &s, &err));
-	imap_put(s->imap, &model, STR("1"), &row);
+	map_read(s->imap, &arena, &model, STR("1"), &row);
 	session_leave(sessions, s);
 	assert_true(session_enter(sessions, id, STR("ann"), &s, &err));
-	assert_non_null(imap_get(s->imap, &arena, &model, STR("1")));
+	assert_true(is_mapped(s->imap, &arena, &model, STR("1")));
 	session_leave(sessions, s);
 	session_maps_stale(conn);
 	assert_true(session_enter(sessions, id, STR("ann"), &s, &err));
-	assert_null(imap_get(s->imap, &arena, &model, STR("1")));
+	assert_false(is_mapped(s->imap, &arena, &model, STR("1")));
 	session_leave(sessions, s);
 }
 
@@ -390,7 +391,7 @@ static void ten_thousand_fit_in_64_mib(void **state)
 			char key[16];
 
 			(void)snprintf(key, sizeof(key), "%d", k);
-			imap_put(s->imap, &model, str_z(key), row);
+			map_read(s->imap, &arena, &model, str_z(key), row);
 		}
 		session_leave(sessions, s);
 	}

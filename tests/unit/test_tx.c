@@ -14,6 +14,7 @@
 #include "service/base/limits.h"
 #include "store/session/session.h"
 #include "store/session/tx.h"
+#include "tests/support/maps.h"
 #include "tests/support/fake_driver.h"
 
 #include "service/base/banned.h"
@@ -435,22 +436,22 @@ static void rollback_clears_the_map(void **state)
 	struct tx *tx;
 
 	(void)state;
-	imap_put(session->imap, &model, STR("1"), &row);
+	map_read(session->imap, &arena, &model, STR("1"), &row);
 	ends(sp, true);
-	assert_non_null(imap_get(session->imap, &arena, &model, STR("1")));
+	assert_true(is_mapped(session->imap, &arena, &model, STR("1")));
 	sp = savepoint(root);
 	ends(sp, false);
-	assert_null(imap_get(session->imap, &arena, &model, STR("1")));
-	imap_put(session->imap, &model, STR("1"), &row);
+	assert_false(is_mapped(session->imap, &arena, &model, STR("1")));
+	map_read(session->imap, &arena, &model, STR("1"), &row);
 	ends(root, true);
-	assert_non_null(imap_get(session->imap, &arena, &model, STR("1")));
+	assert_true(is_mapped(session->imap, &arena, &model, STR("1")));
 	ends(begin(), false);
-	assert_null(imap_get(session->imap, &arena, &model, STR("1")));
-	imap_put(session->imap, &model, STR("1"), &row);
+	assert_false(is_mapped(session->imap, &arena, &model, STR("1")));
+	map_read(session->imap, &arena, &model, STR("1"), &row);
 	tx = enter(begin());
 	fake_raw_rollback(tx_lease(tx)->conn);
 	tx_leave(txs, tx);
-	assert_null(imap_get(session->imap, &arena, &model, STR("1")));
+	assert_false(is_mapped(session->imap, &arena, &model, STR("1")));
 }
 
 /* ---- with others waiting or running ------------------------------------------------------------------ */

@@ -264,6 +264,7 @@ const struct driver driver_postgres = {
 	.introspect = postgres_introspect,
 	.migrate_begin = postgres_migrate_begin,
 	.migrate_patience = postgres_migrate_patience,
+	.migrate_uses = postgres_migrate_uses,
 };
 
 static char version_text[32];

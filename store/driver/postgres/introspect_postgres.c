@@ -1,6 +1,6 @@
 /*
- * The current schema of a PostgreSQL database, from pg_catalog, in seven queries; and what a migration needs of the
- * driver there. Rows come ordered by table, so that each finds its table next to the last one.
+ * The current schema of a PostgreSQL database, from pg_catalog, in one query a kind. Rows come ordered by table, so
+ * that each finds its table next to the last one.
  */
 #include "store/driver/introspect.h"
 
@@ -12,21 +12,19 @@
 
 #include "service/base/banned.h"
 
-/* "ferrod": the one lock of all migrations of a database, whoever runs them. */
-#define LOCK_KEY "112585897832292"
-
 #define TABLES \
 	"FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace " \
-	"AND n.nspname = pg_catalog.current_schema() AND c.relkind IN ('r', 'p') "
+	"AND n.nspname = pg_catalog.current_schema() AND c.relkind IN ('r', 'p') AND NOT c.relispartition "
 #define ORDER "ORDER BY c.relname COLLATE \"C\", "
 
 static const char tables_sql[] = "SELECT c.relname::text " TABLES "ORDER BY c.relname COLLATE \"C\"";
 
 static const char others_sql[] =
 	"SELECT c.relname::text, CASE c.relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' "
-	"WHEN 'f' THEN 'foreign table' WHEN 'S' THEN 'sequence' WHEN 'c' THEN 'composite type' ELSE 'index' END "
+	"WHEN 'f' THEN 'foreign table' WHEN 'r' THEN 'partition' WHEN 'p' THEN 'partition' WHEN 'S' THEN 'sequence' "
+	"WHEN 'c' THEN 'composite type' ELSE 'index' END "
 	"FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
-	"AND n.nspname = pg_catalog.current_schema() AND c.relkind NOT IN ('r', 'p', 't') "
+	"AND n.nspname = pg_catalog.current_schema() AND (c.relkind NOT IN ('r', 'p', 't') OR c.relispartition) "
 	"ORDER BY c.relname COLLATE \"C\"";
 
 /* An enum type of another schema has no name that a model could say. A serial column is one whose default is the next
@@ -55,10 +53,15 @@ static const char enums_sql[] =
 static const char indexes_sql[] =
 	"SELECT c.relname::text, i.relname::text, x.indisunique, x.indisprimary, "
 	"EXISTS (SELECT 1 FROM pg_catalog.pg_constraint k WHERE k.conindid = x.indexrelid AND k.conrelid = c.oid "
-	"AND k.contype IN ('u', 'x')), x.indpred IS NOT NULL, a.attname::text " TABLES
+	"AND k.contype IN ('u', 'x')), x.indpred IS NOT NULL, a.attname::text, "
+	"NOT x.indisvalid, m.amname <> 'btree' OR x.indnatts <> x.indnkeyatts OR x.indoption[u.place - 1] <> 0 "
+	"OR NOT o.opcdefault OR (x.indcollation[u.place - 1] <> 0 AND x.indcollation[u.place - 1] <> a.attcollation) "
+	"OR COALESCE((pg_catalog.to_jsonb(x) ->> 'indnullsnotdistinct')::boolean, false) " TABLES
 	"JOIN pg_catalog.pg_index x ON x.indrelid = c.oid JOIN pg_catalog.pg_class i ON i.oid = x.indexrelid "
+	"JOIN pg_catalog.pg_am m ON m.oid = i.relam "
 	"CROSS JOIN LATERAL pg_catalog.unnest(x.indkey::pg_catalog.int2[]) WITH ORDINALITY u(attnum, place) "
 	"LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = u.attnum AND u.attnum <> 0 "
+	"LEFT JOIN pg_catalog.pg_opclass o ON o.oid = x.indclass[u.place - 1] "
 	"WHERE u.place <= x.indnkeyatts " ORDER "i.relname COLLATE \"C\", u.place";
 
 #define RULE(column) \
@@ -141,7 +144,9 @@ static void on_index(struct catalog *c, const struct value *row)
 						   : LIVE_INDEX_CREATED;
 		x->unique = catalog_bool(row[2]);
 		x->partial = catalog_bool(row[5]);
+		x->invalid = catalog_bool(row[7]);
 	}
+	x->special = x->special || catalog_bool(row[8]);
 	if (row[6].kind == VALUE_TEXT)
 		catalog_add_name(c, &x->columns, &x->n_columns, row[6]);
 	else
@@ -172,7 +177,7 @@ static void on_check(struct catalog *c, const struct value *row)
 	struct live_table *t = catalog_table(c, row[0]);
 
 	if (t != NULL)
-		catalog_add_check(c, t, row[1], row[2]);
+		catalog_add_check(c, t, row[1].u.s, row[2].kind == VALUE_TEXT ? row[2].u.s : STR(""));
 }
 
 bool postgres_introspect(struct driver_conn *conn, struct arena *a, int64_t deadline_ns, struct live_schema *ret,
@@ -185,43 +190,7 @@ bool postgres_introspect(struct driver_conn *conn, struct arena *a, int64_t dead
 	       catalog_query(&c, str_z(others_sql), "tt", on_other, err) &&
 	       catalog_query(&c, str_z(columns_sql), "tttbTbtTit", on_column, err) &&
 	       catalog_query(&c, str_z(enums_sql), "ttt", on_enum, err) &&
-	       catalog_query(&c, str_z(indexes_sql), "ttbbbbT", on_index, err) &&
+	       catalog_query(&c, str_z(indexes_sql), "ttbbbbTbB", on_index, err) &&
 	       catalog_query(&c, str_z(fks_sql), "ttttttt", on_fk, err) &&
 	       catalog_query(&c, str_z(checks_sql), "ttT", on_check, err);
-}
-
-/* The time left for waiting, as the server's setting; at least a millisecond, for 0 would mean for ever. */
-bool postgres_migrate_patience(struct driver_conn *c, int64_t lock_ns, int64_t deadline_ns, struct err *err)
-{
-	const int64_t left = (lock_ns - clock_mono_ns()) / CLOCK_NS_PER_MS;
-	char sql[64];
-
-	(void)snprintf(sql, sizeof(sql), "SET LOCAL lock_timeout = %lld", (long long)(left > 1 ? left : 1));
-	return c->driver->simple(c, str_z(sql), deadline_ns, err);
-}
-
-bool postgres_migrate_begin(struct driver_conn *c, const struct migrate_begin *how, struct err *err)
-{
-	const int64_t began = clock_mono_ns();
-	struct err lock;
-
-	/* read committed: what is introspected after the wait for the lock must be what the one before has left; who
-	 * only looks sees one moment */
-	if (!c->driver->begin(c, how->plan_only ? TX_ISO_REPEATABLE_READ : TX_ISO_READ_COMMITTED, how->plan_only,
-			      how->deadline_ns, err) ||
-	    !postgres_migrate_patience(c, how->lock_ns, how->deadline_ns, err))
-		return false;
-	if (how->plan_only)
-		return true;
-	if (!c->driver->simple(c, STR("SELECT pg_catalog.pg_advisory_xact_lock(" LOCK_KEY ")"), how->deadline_ns,
-			       &lock)) {
-		*err = lock;
-		if (lock.code == ERR_DATABASE_BUSY)
-			(void)err_set(err, ERR_DATABASE_BUSY,
-				      "another migration of this database has been running for %.0f s; nothing was "
-				      "changed: try again",
-				      (double)(clock_mono_ns() - began) / 1e9);
-		return false;
-	}
-	return postgres_migrate_patience(c, how->lock_ns, how->deadline_ns, err);
 }

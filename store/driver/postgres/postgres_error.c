@@ -107,6 +107,15 @@ bool pg_is_fatal(const PGresult *res)
 	return severity != NULL && (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0);
 }
 
+/* What else depends on the object, or keeps it as it is: the detail of these two states has names and nothing else. */
+static void put_objects(const PGresult *res, const char *state, struct err *err)
+{
+	const char *detail = PQresultErrorField(res, PG_DIAG_MESSAGE_DETAIL);
+
+	if (detail != NULL && (strcmp(state, "2BP01") == 0 || strcmp(state, "0A000") == 0))
+		(void)err_set(err, err->code, "%s (%.400s)", err->detail, detail);
+}
+
 static bool is_state(const char *state)
 {
 	return strspn(state, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") == 5 && state[5] == '\0';
@@ -163,6 +172,7 @@ bool pg_fail(struct pg_conn *c, const PGresult *res, bool raw, bool autocommit, 
 		(void)err_set(err, code, "%s", rule->detail);
 	else
 		(void)err_set(err, code, "%s", message);
+	put_objects(res, state, err);
 	(void)snprintf(err->sqlstate, sizeof(err->sqlstate), "%s", state);
 	copy_field(err->constraint, sizeof(err->constraint), res, PG_DIAG_CONSTRAINT_NAME);
 	copy_field(err->table, sizeof(err->table), res, PG_DIAG_TABLE_NAME);

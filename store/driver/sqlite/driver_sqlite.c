@@ -7,6 +7,7 @@
 #include "service/base/mem.h"
 #include "service/base/wait.h"
 #include "store/driver/introspect.h"
+#include "store/driver/sqlite/sqlite_file.h"
 #include "store/driver/sqlite/sqlite_internal.h"
 
 #include "service/base/banned.h"
@@ -15,6 +16,8 @@
 #define MAX_EXPR_DEPTH 200
 #define MAX_COMPOUND_SELECT 100
 #define MAX_TRIGGER_DEPTH 100
+
+#define FILE_POLL_NS (10 * CLOCK_NS_PER_MS)
 
 static struct sqlite_options options = {.busy_timeout_s = LIMIT_BUSY_TIMEOUT_S,
 					.value_bytes = LIMIT_SQLITE_VALUE_BYTES}; /* before the first open */
@@ -54,7 +57,7 @@ static void sqlite_close(struct driver_conn *base)
 	sqlite_snapshot_done(c);
 	sqlite_function_done(c);
 	map_done(&c->by_sql);
-	(void)sqlite3_close_v2(c->h);
+	sqlite_file_leave(c);
 	mem_free(c);
 }
 
@@ -110,6 +113,7 @@ static int setup(struct sqlite_conn *c)
 struct open_job {
 	struct sqlite_conn *c;
 	int rc;
+	enum sqlite_file_fault fault;
 };
 
 static void open_job(void *arg)
@@ -120,6 +124,9 @@ static void open_job(void *arg)
 
 	j->rc = sqlite_db_anchor(db);
 	if (j->rc != SQLITE_OK)
+		return;
+	j->fault = sqlite_file_enter(c);
+	if (j->fault != SQLITE_FILE_FINE)
 		return;
 	if (db->no_links && sqlite_db_has_linked_sibling(db)) {
 		j->rc = SQLITE_CANTOPEN_SYMLINK;
@@ -138,6 +145,39 @@ static void open_job(void *arg)
 		j->rc = sqlite_like_register(c);
 	if (j->rc == SQLITE_OK)
 		j->rc = setup(c);
+	if (j->rc == SQLITE_OK && !sqlite_file_opened(c))
+		j->fault = SQLITE_FILE_GONE;
+}
+
+/* Always false. */
+static bool file_error(enum sqlite_file_fault fault, struct err *err)
+{
+	if (fault == SQLITE_FILE_IN_USE)
+		return err_set(err, ERR_DATABASE_UNAVAILABLE,
+			       "the database file was replaced, and the one before it is still in use");
+	if (fault == SQLITE_FILE_FOREIGN_LOG)
+		return err_set(
+			err, ERR_DATABASE_UNAVAILABLE,
+			"the database file was replaced, and the write-ahead log of the one before it (-wal) could "
+			"not be emptied: another process uses it");
+	return err_set(err, ERR_DATABASE_UNAVAILABLE, "the database file was moved away or deleted");
+}
+
+/* Until the connections to the file before have ended: they do after the statements that they run. */
+static void open_file(struct open_job *j, int64_t deadline_ns)
+{
+	for (;;) {
+		const int64_t now = clock_mono_ns();
+
+		if (j->c->base.db->is_file)
+			offload(open_job, j);
+		else
+			open_job(j);
+		if (j->fault != SQLITE_FILE_IN_USE || now >= deadline_ns ||
+		    wait_until(clock_min(now + FILE_POLL_NS, deadline_ns)) == WAIT_CANCELLED)
+			return;
+		j->fault = SQLITE_FILE_FINE;
+	}
 }
 
 static bool sqlite_open(struct driver_db *db, int64_t deadline_ns, struct driver_conn **ret, struct err *err)
@@ -152,74 +192,14 @@ static bool sqlite_open(struct driver_db *db, int64_t deadline_ns, struct driver
 	c->deadline_ns = deadline_ns;
 	c->base.since_ns = c->base.opened_ns;
 	map_init(&c->by_sql);
-	if (db->is_file)
-		offload(open_job, &j);
-	else
-		open_job(&j);
-	if (j.rc != SQLITE_OK) {
+	open_file(&j, deadline_ns);
+	if (j.rc != SQLITE_OK || j.fault != SQLITE_FILE_FINE) {
 		sqlite_close(&c->base);
-		return sqlite_open_error(j.rc, err);
+		return j.rc != SQLITE_OK ? sqlite_open_error(j.rc, err) : file_error(j.fault, err);
 	}
 	sqlite_policy_init(c);
-	sqlite_db_identify(db);
 	*ret = &c->base;
 	return true;
-}
-
-/* ---- transactions ---- */
-
-static bool sqlite_begin(struct driver_conn *base, enum tx_isolation iso, bool read_only, int64_t deadline_ns,
-			 struct err *err)
-{
-	struct sqlite_conn *c = sqlite_conn_of(base);
-	bool ok;
-
-	(void)iso; /* every transaction is serializable */
-	if (read_only) {
-		sqlite_wait_begin(c, deadline_ns);
-		c->internal = true;
-		ok = sqlite3_exec(c->h, "PRAGMA query_only=1", NULL, NULL, NULL) == SQLITE_OK;
-		c->internal = false;
-		if (!ok)
-			return sqlite_error(c, sqlite3_errcode(c->h), STR_NONE, err);
-	}
-	ok = sqlite_run(c, STR("BEGIN"), true, deadline_ns, err);
-	c->query_only = read_only;
-	sqlite_settle(c);
-	return ok;
-}
-
-/* A database that cannot be written to shows that at the first write. */
-static bool sqlite_begin_write(struct driver_conn *base, int64_t deadline_ns, struct err *err)
-{
-	struct sqlite_conn *c = sqlite_conn_of(base);
-	const bool frozen = sqlite3_db_readonly(c->h, "main") != 0;
-
-	return sqlite_run(c, frozen ? STR("BEGIN") : STR("BEGIN IMMEDIATE"), true, deadline_ns, err);
-}
-
-static bool sqlite_commit(struct driver_conn *base, int64_t deadline_ns, struct err *err)
-{
-	return sqlite_run(sqlite_conn_of(base), STR("COMMIT"), true, deadline_ns, err);
-}
-
-void sqlite_rollback(struct driver_conn *base)
-{
-	struct sqlite_conn *c = sqlite_conn_of(base);
-	struct err err;
-
-	if (!sqlite3_get_autocommit(c->h)) {
-		c->shielded = true;
-		if (!sqlite_run(c, STR("ROLLBACK"), true, CLOCK_NEVER, &err) || !sqlite3_get_autocommit(c->h))
-			base->broken = true;
-		c->shielded = false;
-	}
-	sqlite_settle(c);
-}
-
-static enum tx_state sqlite_tx_state(struct driver_conn *base)
-{
-	return sqlite3_get_autocommit(sqlite_conn_of(base)->h) ? TX_STATE_NONE : TX_STATE_OPEN;
 }
 
 /* ---- the rest ---- */
@@ -246,6 +226,27 @@ static bool sqlite_reset_conn(struct driver_conn *base, int64_t deadline_ns)
 		return false;
 	sqlite3_set_last_insert_rowid(c->h, 0);
 	return true;
+}
+
+static bool sqlite_stale(struct driver_conn *base)
+{
+	return sqlite_file_moved(sqlite_conn_of(base));
+}
+
+static void tidy_job(void *arg)
+{
+	sqlite_file_tidy(arg);
+}
+
+static void sqlite_tidy(struct driver_conn *base)
+{
+	struct sqlite_conn *c = sqlite_conn_of(base);
+
+	if (!base->db->is_file)
+		return;
+	c->impatient = c->shielded = true;
+	offload(tidy_job, c);
+	c->impatient = c->shielded = false;
 }
 
 static void sqlite_cancel(struct driver_conn *base)
@@ -330,8 +331,11 @@ const struct driver driver_sqlite = {
 	.list_tables = sqlite_list_tables,
 	.introspect = sqlite_introspect,
 	.migrate_begin = sqlite_migrate_begin,
+	.migrate_uses = sqlite_migrate_uses,
 	.migrate_check = sqlite_migrate_check,
 	.migrate_end = sqlite_migrate_end,
+	.stale = sqlite_stale,
+	.tidy = sqlite_tidy,
 	.locked_out = sqlite_db_locked_out,
 	.writer_turn = sqlite_db_turn,
 };

@@ -1,6 +1,6 @@
 /*
  * The tables of a SQLite database: from its table-valued pragmas what they tell, the rest from the text of CREATE TABLE
- * (sqlite_table_text.h). And what a migration needs of the driver there.
+ * (store/migrate/table_text.h).
  */
 #include "store/driver/introspect.h"
 
@@ -10,7 +10,7 @@
 #include "service/base/wait.h"
 #include "store/driver/catalog.h"
 #include "store/driver/sqlite/sqlite_internal.h"
-#include "store/driver/sqlite/sqlite_table_text.h"
+#include "store/migrate/table_text.h"
 
 #include "service/base/banned.h"
 
@@ -23,10 +23,11 @@ static const char tables_sql[] = "SELECT m.name, m.sql " TABLES OURS "ORDER BY m
 static const char columns_sql[] = "SELECT m.name, x.name, x.type, x.\"notnull\", x.dflt_value, x.pk, x.hidden " TABLES
 				  "JOIN pragma_table_xinfo(m.name) x " OURS "ORDER BY m.name, x.cid";
 
-static const char indexes_sql[] = "SELECT m.name, i.name, i.\"unique\", i.origin, i.partial, x.name, s.sql " TABLES
-				  "JOIN pragma_index_list(m.name) i JOIN pragma_index_xinfo(i.name) x "
-				  "LEFT JOIN sqlite_schema s ON s.type = 'index' AND s.name = i.name " OURS
-				  "AND x.key = 1 ORDER BY m.name, i.seq DESC, x.seqno";
+static const char indexes_sql[] =
+	"SELECT m.name, i.name, i.\"unique\", i.origin, i.partial, x.name, s.sql, x.\"desc\", x.coll " TABLES
+	"JOIN pragma_index_list(m.name) i JOIN pragma_index_xinfo(i.name) x "
+	"LEFT JOIN sqlite_schema s ON s.type = 'index' AND s.name = i.name " OURS
+	"AND x.key = 1 ORDER BY m.name, i.seq DESC, x.seqno";
 
 /* A table's name is taken by an index, too, whatever IF NOT EXISTS says. */
 static const char others_sql[] =
@@ -47,12 +48,8 @@ static const char triggers_sql[] =
 static void on_table(struct catalog *c, const struct value *row)
 {
 	struct live_table *t = catalog_add_table(c, row[0]);
-	struct table_text text;
 
-	table_text_read(c->arena, row[1].kind == VALUE_TEXT ? row[1].u.s : STR(""), &text);
-	t->checks = text.checks;
-	t->n_checks = text.n_checks;
-	t->peculiar = str_z(text.peculiar);
+	t->sql = row[1].kind == VALUE_TEXT ? catalog_text(c, row[1]) : STR("");
 }
 
 static void on_other(struct catalog *c, const struct value *row)
@@ -79,6 +76,7 @@ static void on_column(struct catalog *c, const struct value *row)
 static void on_index(struct catalog *c, const struct value *row)
 {
 	struct live_table *t = catalog_table(c, row[0]);
+	const struct live_column *col;
 	struct live_index *x;
 	bool is_new;
 
@@ -93,10 +91,16 @@ static void on_index(struct catalog *c, const struct value *row)
 		x->partial = catalog_int(row[4]) != 0;
 		x->sql = catalog_text(c, row[6]);
 	}
-	if (row[5].kind == VALUE_TEXT)
-		catalog_add_name(c, &x->columns, &x->n_columns, row[5]);
-	else
+	x->special = x->special || catalog_bool(row[7]);
+	if (row[5].kind != VALUE_TEXT) {
 		x->expression = true;
+		return;
+	}
+	col = catalog_column(c, t, row[5].u.s);
+	x->special = x->special || (x->origin == LIVE_INDEX_CREATED && col != NULL && row[8].kind == VALUE_TEXT &&
+				    !live_name_eq(&dialect_sqlite, row[8].u.s,
+						  col->collation.p != NULL ? col->collation : STR("BINARY")));
+	catalog_add_name(c, &x->columns, &x->n_columns, row[5]);
 }
 
 static void on_fk(struct catalog *c, const struct value *row)
@@ -127,26 +131,68 @@ static void on_trigger(struct catalog *c, const struct value *row)
 		catalog_add_name(c, &t->triggers, &t->n_triggers, row[1]);
 }
 
-/* What the text knows about columns and foreign keys, once those are there. */
-static void on_text(struct catalog *c, const struct value *row)
+static size_t n_keys(const struct table_text *text)
 {
-	struct live_table *t = catalog_table(c, row[0]);
-	struct live_column *col;
-	struct table_text text;
+	size_t n = 0;
 
-	if (t == NULL)
-		return;
-	table_text_read(c->arena, row[1].kind == VALUE_TEXT ? row[1].u.s : STR(""), &text);
-	col = text.autoincrement.p != NULL ? catalog_column(c, t, text.autoincrement) : NULL;
-	if (col != NULL)
-		col->autoincrement = true;
-	for (size_t i = 0; i < text.n_generated; i++) {
-		col = catalog_column(c, t, text.generated[i].column);
+	for (size_t i = 0; i < text->n_pieces; i++)
+		n += text->pieces[i].kind == PIECE_FOREIGN_KEY;
+	return n;
+}
+
+/* fk: the foreign key that the piece makes, if it makes one. */
+static void on_piece(struct catalog *c, struct live_table *t, const struct table_piece *p, struct live_foreign_key *fk)
+{
+	struct live_column *col;
+
+	switch ((int)p->kind) {
+	case PIECE_CHECK:
+		catalog_add_check(c, t, p->name, p->expression);
+		break;
+	case PIECE_FOREIGN_KEY:
+		if (fk != NULL)
+			fk->name = arena_str(c->arena, p->name);
+		break;
+	case PIECE_PRIMARY_KEY:
+		col = p->autoincrement && p->n_columns == 1 ? catalog_column(c, t, p->columns[0]) : NULL;
 		if (col != NULL)
-			col->generation = text.generated[i].expression;
+			col->autoincrement = true;
+		break;
+	case PIECE_GENERATED:
+		col = p->n_columns == 1 ? catalog_column(c, t, p->columns[0]) : NULL;
+		if (col != NULL)
+			col->generation = arena_str(c->arena, p->expression);
+		break;
+	case PIECE_COLLATE:
+		col = p->n_columns == 1 ? catalog_column(c, t, p->columns[0]) : NULL;
+		if (col != NULL)
+			col->collation = arena_str(c->arena, p->expression);
+		break;
+	default:
+		break;
 	}
-	for (size_t i = 0; text.n_fk_names == t->n_fks && i < t->n_fks; i++)
-		t->fks[i].name = text.fk_names[i];
+}
+
+/* What the text knows about columns, checks and foreign keys, once the columns and keys are there. */
+static void read_texts(struct catalog *c)
+{
+	for (size_t i = 0; i < c->live->n_tables; i++) {
+		struct live_table *t = &c->live->tables[i];
+		struct table_text text;
+		struct arena scratch;
+		size_t key = 0;
+		bool keys_match;
+
+		arena_init(&scratch);
+		table_text_read(&scratch, t->sql, &text);
+		keys_match = n_keys(&text) == t->n_fks;
+		for (size_t k = 0; k < text.n_pieces; k++) {
+			const struct table_piece *p = &text.pieces[k];
+
+			on_piece(c, t, p, keys_match && p->kind == PIECE_FOREIGN_KEY ? &t->fks[key++] : NULL);
+		}
+		arena_done(&scratch);
+	}
 }
 
 bool sqlite_introspect(struct driver_conn *conn, struct arena *a, int64_t deadline_ns, struct live_schema *ret,
@@ -155,11 +201,12 @@ bool sqlite_introspect(struct driver_conn *conn, struct arena *a, int64_t deadli
 	struct catalog c = {.conn = conn, .arena = a, .deadline = deadline_ns, .live = ret};
 
 	*ret = (struct live_schema){0};
-	return catalog_query(&c, str_z(tables_sql), "tT", on_table, err) &&
-	       catalog_query(&c, str_z(others_sql), "tt", on_other, err) &&
-	       catalog_query(&c, str_z(columns_sql), "ttTiTii", on_column, err) &&
-	       catalog_query(&c, str_z(indexes_sql), "ttitiTT", on_index, err) &&
-	       catalog_query(&c, str_z(fks_sql), "titTTTTi", on_fk, err) &&
-	       catalog_query(&c, str_z(triggers_sql), "tT", on_trigger, err) &&
-	       catalog_query(&c, str_z(tables_sql), "tT", on_text, err);
+	if (!catalog_query(&c, str_z(tables_sql), "tT", on_table, err) ||
+	    !catalog_query(&c, str_z(others_sql), "tt", on_other, err) ||
+	    !catalog_query(&c, str_z(columns_sql), "ttTiTii", on_column, err) ||
+	    !catalog_query(&c, str_z(fks_sql), "titTTTTi", on_fk, err))
+		return false;
+	read_texts(&c);
+	return catalog_query(&c, str_z(indexes_sql), "ttitiTTiT", on_index, err) &&
+	       catalog_query(&c, str_z(triggers_sql), "tT", on_trigger, err);
 }

@@ -1,10 +1,7 @@
-/*
- * Per-database state. Several named connections may open one file: they share a writer's turn, found by device and
- * inode, so that writers of one process queue in order instead of polling for SQLite's lock. Links are followed by
- * stat. A file that is replaced while it is open keeps the turn of the old one: then SQLite's own lock and the busy
- * handler serve, as they do between processes.
- */
+/* Per-database state: the name that SQLite opens, the anchor of an in-memory database. What connections of one file
+ * share whatever database they belong to: sqlite_file.c. */
 #include "store/driver/sqlite/driver_sqlite.h"
+#include "store/driver/sqlite/sqlite_file.h"
 #include "store/driver/sqlite/sqlite_internal.h"
 
 #include <stdio.h>
@@ -15,17 +12,6 @@
 
 #include "service/base/banned.h"
 
-struct sqlite_turn {
-	dev_t dev;
-	ino_t ino;
-	size_t refs;
-	struct turn turn;
-	int64_t locked_ns; /* atomic; see sqlite_db_locked */
-	struct sqlite_turn *next;
-};
-
-static struct mutex turns_lock = {PTHREAD_MUTEX_INITIALIZER};
-static struct sqlite_turn *turns;
 static bool refuse_links; /* before the first thread */
 static uint64_t n_memory; /* atomic; makes the names of in-memory databases unique */
 
@@ -140,31 +126,12 @@ bool sqlite_db_open(const struct dsn *dsn, struct driver_db **ret, struct err *e
 	return true;
 }
 
-static void turn_unref(struct sqlite_turn *t)
-{
-	struct sqlite_turn **at;
-
-	if (t == NULL)
-		return;
-	mutex_lock(&turns_lock);
-	if (--t->refs > 0) {
-		mutex_unlock(&turns_lock);
-		return;
-	}
-	for (at = &turns; *at != t; at = &(*at)->next)
-		;
-	*at = t->next;
-	mutex_unlock(&turns_lock);
-	turn_done(&t->turn);
-	mem_free(t);
-}
-
 void sqlite_db_close(struct driver_db *db)
 {
 	if (db == NULL)
 		return;
 	sqlite3_close_v2(db->anchor);
-	turn_unref(db->shared_turn);
+	sqlite_file_forget(db);
 	turn_done(&db->own_turn);
 	mutex_done(&db->lock);
 	mem_free(db->file_name);
@@ -189,37 +156,18 @@ int sqlite_db_anchor(struct driver_db *db)
 	return rc;
 }
 
-void sqlite_db_identify(struct driver_db *db)
+/* The file changes when it is replaced; a caller has a connection or asks for one, and no more than a moment's truth.
+ */
+static struct sqlite_file *file_of(struct driver_db *db)
 {
-	struct sqlite_turn *t = NULL;
-	struct stat st;
-
-	if (!db->is_file)
-		return;
-	mutex_lock(&db->lock);
-	if (db->shared_turn == NULL && stat(db->dsn->path.p, &st) == 0) {
-		mutex_lock(&turns_lock);
-		for (t = turns; t != NULL && (t->dev != st.st_dev || t->ino != st.st_ino); t = t->next)
-			;
-		if (t == NULL) {
-			t = mem_alloc(sizeof(*t));
-			t->dev = st.st_dev;
-			t->ino = st.st_ino;
-			turn_init(&t->turn);
-			t->next = turns;
-			turns = t;
-		}
-		t->refs++;
-		mutex_unlock(&turns_lock);
-		db->shared_turn = t;
-	}
-	mutex_unlock(&db->lock);
+	return __atomic_load_n(&db->file, __ATOMIC_ACQUIRE);
 }
 
-/* Set before a connection of the db is given to anybody, and never changed. */
 static int64_t *locked_ns(struct driver_db *db)
 {
-	return db->shared_turn != NULL ? &db->shared_turn->locked_ns : &db->own_locked_ns;
+	struct sqlite_file *f = file_of(db);
+
+	return f != NULL ? &f->locked_ns : &db->own_locked_ns;
 }
 
 int64_t sqlite_db_locked(struct driver_db *db, int64_t now_ns)
@@ -246,10 +194,7 @@ bool sqlite_db_locked_out(struct driver_db *db)
 
 struct turn *sqlite_db_turn(struct driver_db *db)
 {
-	struct turn *t;
+	struct sqlite_file *f = file_of(db);
 
-	mutex_lock(&db->lock);
-	t = db->shared_turn != NULL ? &db->shared_turn->turn : &db->own_turn;
-	mutex_unlock(&db->lock);
-	return t;
+	return f != NULL ? &f->turn : &db->own_turn;
 }

@@ -1,9 +1,13 @@
 /*
  * Shared by the files of the SQLite driver only:
  *
- *   driver_sqlite.c   the vtable: connections, transactions, ping, reset
- *   sqlite_db.c       per-database state: file name, anchor of an in-memory database, writer's turn
- *   sqlite_stmt.c     statements: cache, parameters, rows (sqlite_stmt.h)
+ *   driver_sqlite.c   the vtable: connections, ping, reset
+ *   sqlite_db.c       per-database state: file name, anchor of an in-memory database
+ *   sqlite_file.c     files as they lie on the disk: the writer's turn, and what happens when one is replaced
+ *   sqlite_tx.c       transactions
+ *   sqlite_stmt.c     statements: cache, parameters, steps (sqlite_stmt.h)
+ *   sqlite_row.c      their columns and rows
+ *   sqlite_text.c     their texts
  *   sqlite_ahead.c    rows of statements that compute for long, made off the loop
  *   sqlite_group.c    writes of many requests in one transaction
  *   sqlite_snapshot.c reads of many requests in one transaction
@@ -24,19 +28,26 @@
 #include "store/connection/dsn.h"
 #include "store/driver/driver.h"
 
-struct sqlite_turn;
+struct sqlite_file;
+
+/* A file that a database has had open. */
+struct sqlite_past {
+	struct sqlite_file *file;
+	struct sqlite_past *next;
+};
 
 struct driver_db {
 	const struct dsn *dsn; /* borrowed */
 	char *file_name;       /* what SQLite opens; owned */
 	int open_flags;
-	bool is_file;          /* commits sync a disk, opening may block */
-	bool no_links;         /* a symbolic link is never followed to the file */
-	sqlite3 *anchor;       /* keeps an in-memory database alive; NULL before the first open and for files */
-	struct mutex lock;     /* of anchor and shared_turn */
-	struct turn own_turn;  /* until the file is known, and for in-memory databases */
-	int64_t own_locked_ns; /* atomic; without a shared turn */
-	struct sqlite_turn *shared_turn; /* of the file, shared by every db on it; NULL until the first open */
+	bool is_file;             /* commits sync a disk, opening may block */
+	bool no_links;            /* a symbolic link is never followed to the file */
+	sqlite3 *anchor;          /* keeps an in-memory database alive; NULL before the first open and for files */
+	struct mutex lock;        /* of anchor */
+	struct turn own_turn;     /* until the file is known, and for in-memory databases */
+	int64_t own_locked_ns;    /* atomic; the same */
+	struct sqlite_file *file; /* atomic; that lay under the path when it was opened last; NULL before */
+	struct sqlite_past *past; /* all of them; under the lock of the files */
 };
 
 /* Why a running statement was stopped by us. */
@@ -47,8 +58,9 @@ struct sqlite_stmt;
 struct sqlite_conn {
 	struct driver_conn base; /* first */
 	sqlite3 *h;
-	int64_t deadline_ns;   /* of what runs now */
-	int64_t busy_until_ns; /* of the lock that is waited for */
+	struct sqlite_file *file; /* that it has open; NULL: in memory */
+	int64_t deadline_ns;      /* of what runs now */
+	int64_t busy_until_ns;    /* of the lock that is waited for */
 	int64_t busy_timeout_ns;
 	enum sqlite_stop stop;
 	unsigned n_progress; /* calls of the progress handler in this run of a statement */
@@ -94,8 +106,6 @@ void sqlite_db_close(struct driver_db *db);
 bool sqlite_db_has_linked_sibling(const struct driver_db *db);
 /* After a successful open: the anchor of an in-memory database. Returns a result code. */
 int sqlite_db_anchor(struct driver_db *db);
-/* After a successful open of a file: joins the turn of all who have that file open. */
-void sqlite_db_identify(struct driver_db *db);
 struct turn *sqlite_db_turn(struct driver_db *db);
 /* A lock of another process is in the way: since when, as far as this process has seen, which is now unless somebody
  * has waited for it already. So all who queue behind the first count from the same moment. Any thread. */
@@ -115,11 +125,26 @@ void sqlite_forget(struct driver_conn *base);
 bool sqlite_simple(struct driver_conn *c, struct str sql, int64_t deadline_ns, struct err *err) MUST_CHECK;
 /* Runs one statement, dropping its rows. */
 bool sqlite_run(struct sqlite_conn *c, struct str sql, bool cache, int64_t deadline_ns, struct err *err) MUST_CHECK;
+
+/* ---- sqlite_text.c ---- */
+
+/* SELECTs in one statement. */
+#define SQLITE_TEXT_SELECTS_MAX 250
+
 /* What is left of the text after white space, comments and semicolons. */
 struct str sqlite_skip_blank(struct str sql);
+/* Are there more SELECTs in it? */
+bool sqlite_text_too_deep(struct str sql);
 
+/* ---- sqlite_tx.c: see driver.h ---- */
+
+bool sqlite_begin(struct driver_conn *base, enum tx_isolation iso, bool read_only, int64_t deadline_ns,
+		  struct err *err) MUST_CHECK;
+bool sqlite_begin_write(struct driver_conn *base, int64_t deadline_ns, struct err *err) MUST_CHECK;
+bool sqlite_commit(struct driver_conn *base, int64_t deadline_ns, struct err *err) MUST_CHECK;
 /* Rolls back whatever is open, whatever the time. */
 void sqlite_rollback(struct driver_conn *base);
+enum tx_state sqlite_tx_state(struct driver_conn *base);
 
 /* ---- sqlite_group.c: see driver.h ---- */
 
@@ -184,6 +209,8 @@ int sqlite_like_register(struct sqlite_conn *c);
 /* ---- sqlite_policy.c ---- */
 
 void sqlite_policy_init(struct sqlite_conn *c);
+/* The authorizer that says what a client's SQL may do, in place of any other. */
+void sqlite_policy_authorize(struct sqlite_conn *c);
 /* Before a statement is compiled: nothing of it has been seen yet. */
 void sqlite_policy_begin(struct sqlite_conn *c);
 

@@ -220,9 +220,14 @@ void sqlite_policy_begin(struct sqlite_conn *c)
 	c->saw_insert = c->saw_taint = c->saw_heavy = c->saw_busy = c->saw_paths = false;
 }
 
-void sqlite_policy_init(struct sqlite_conn *c)
+void sqlite_policy_authorize(struct sqlite_conn *c)
 {
 	(void)sqlite3_set_authorizer(c->h, on_authorize, c);
+}
+
+void sqlite_policy_init(struct sqlite_conn *c)
+{
+	sqlite_policy_authorize(c);
 	/* no writable_schema, no writes to shadow tables, no journal_mode=OFF */
 	(void)sqlite3_db_config(c->h, SQLITE_DBCONFIG_DEFENSIVE, 1, (int *)NULL);
 	/* a schema made elsewhere may not call functions that do more than compute */

@@ -4,6 +4,8 @@
  */
 #include "store/driver/sqlite/sqlite_stmt.h"
 
+#include "store/driver/sqlite/sqlite_file.h"
+
 #include <limits.h>
 
 #include "service/base/clock.h"
@@ -12,59 +14,6 @@
 #include "service/base/mem.h"
 
 #include "service/base/banned.h"
-
-#define MAX_SELECTS 250
-
-/* PRAGMA database_list: seq, name, file */
-#define DATABASE_LIST_COLUMNS 3
-#define DATABASE_LIST_FILE 2
-
-/* ---- text ---- */
-
-static size_t skip_comment(struct str s, size_t i)
-{
-	if (s.p[i] == '-') {
-		while (i < s.len && s.p[i] != '\n')
-			i++;
-		return i;
-	}
-	for (i += 2; i < s.len; i++) {
-		if (s.p[i] == '*' && i + 1 < s.len && s.p[i + 1] == '/')
-			return i + 2;
-	}
-	return s.len;
-}
-
-struct str sqlite_skip_blank(struct str s)
-{
-	size_t i = 0;
-
-	while (i < s.len) {
-		const char c = s.p[i];
-		const char next = i + 1 < s.len ? s.p[i + 1] : '\0';
-
-		if (c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f' || c == ';')
-			i++;
-		else if ((c == '-' && next == '-') || (c == '/' && next == '*'))
-			i = skip_comment(s, i);
-		else
-			break;
-	}
-	return str_n(s.p + i, s.len - i);
-}
-
-/* SQLite expands common table expressions by recursion, as deep as they refer to each other, and has no limit on it:
- * the number of SELECTs in the text bounds it. Words in strings and comments count, too. */
-static bool too_deep(struct str sql)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i + 6 <= sql.len; i++) {
-		if ((sql.p[i] | 0x20) == 's' && str_ieq_z(str_n(sql.p + i, 6), "select"))
-			n++;
-	}
-	return n > MAX_SELECTS;
-}
 
 /* ---- life ---- */
 
@@ -140,24 +89,6 @@ void sqlite_forget(struct driver_conn *base)
 		cache_drop(c, c->lru_head);
 }
 
-void sqlite_stmt_columns(struct sqlite_stmt *st)
-{
-	const size_t n = (size_t)sqlite3_column_count(st->h);
-
-	if (n > st->columns_size) {
-		mem_free(st->columns);
-		mem_free(st->values);
-		st->columns = mem_array(n, sizeof(*st->columns));
-		st->values = mem_array(n, sizeof(*st->values));
-		st->columns_size = n;
-	}
-	for (size_t i = 0; i < n; i++)
-		st->columns[i] = (struct cursor_column){.name = str_z(sqlite3_column_name(st->h, (int)i))};
-	st->cur.n_columns = n;
-	st->cur.columns = st->columns;
-	st->cur.row = st->values;
-}
-
 /* PRAGMA busy_timeout has put SQLite's own handler in place, which sleeps on the loop and knows no deadline. Ours comes
  * back with the time that was set; and where none was, SQLite is to answer ours, which it compiles into the statement.
  * The connection is nobody else's after a time was set. */
@@ -216,8 +147,8 @@ bool sqlite_stmt_create(struct sqlite_conn *c, struct str sql, bool persistent, 
 		return err_set(err, ERR_SQL_ERROR, "statement is too long");
 	if (memchr(text.p, 0, text.len) != NULL)
 		return err_set(err, ERR_SQL_ERROR, "sql holds a NUL character");
-	if (too_deep(text))
-		return err_set(err, ERR_SQL_ERROR, "statement has more than %d SELECTs", MAX_SELECTS);
+	if (sqlite_text_too_deep(text))
+		return err_set(err, ERR_SQL_ERROR, "statement has more than %d SELECTs", SQLITE_TEXT_SELECTS_MAX);
 	sqlite_policy_begin(c);
 	rc = compile(c, text, persistent ? SQLITE_PREPARE_PERSISTENT : 0, &h, &tail);
 	if (rc != SQLITE_OK)
@@ -330,39 +261,6 @@ static bool bind_all(struct sqlite_stmt *st, const struct stmt *s, struct err *e
 
 /* ---- cursor ---- */
 
-/* A value object must not be looked at while other threads use the connection, and none does: so it is fetched once a
- * column instead of being looked for by each call for its type, its bytes and their number. */
-void sqlite_stmt_row(struct sqlite_stmt *st)
-{
-	for (size_t i = 0; i < st->cur.n_columns; i++) {
-		struct value *v = &st->values[i];
-		sqlite3_value *column = sqlite3_column_value(st->h, (int)i);
-		const char *p;
-
-		switch (sqlite3_value_type(column)) {
-		case SQLITE_INTEGER:
-			*v = value_int(sqlite3_value_int64(column));
-			break;
-		case SQLITE_FLOAT:
-			*v = value_double(sqlite3_value_double(column));
-			break;
-		case SQLITE_TEXT:
-			p = (const char *)sqlite3_value_text(column);
-			*v = value_text(str_n(p != NULL ? p : "", (size_t)sqlite3_value_bytes(column)));
-			break;
-		case SQLITE_BLOB:
-			p = sqlite3_value_blob(column);
-			*v = value_bytes(str_n(p != NULL ? p : "", (size_t)sqlite3_value_bytes(column)));
-			break;
-		default:
-			*v = value_null();
-			break;
-		}
-	}
-	if (st->hides_path && st->cur.n_columns == DATABASE_LIST_COLUMNS)
-		st->values[DATABASE_LIST_FILE] = value_text(STR(""));
-}
-
 static void read_result(struct sqlite_stmt *st)
 {
 	sqlite3 *h = st->c->h;
@@ -467,6 +365,12 @@ bool sqlite_prepare(struct driver_conn *base, const struct stmt *s, int64_t dead
 	struct sqlite_stmt *st = NULL;
 	struct str tail = STR_NONE;
 
+	if (sqlite_file_seen_moved(c) && !c->shielded) {
+		c->base.broken = true;
+		(void)err_set(err, ERR_DATABASE_UNAVAILABLE, "the database file was moved away, replaced or deleted");
+		err->outcome = ERR_OUTCOME_NOT_STARTED;
+		return false;
+	}
 	c->raw = s->raw;
 	sqlite_wait_begin(c, deadline_ns);
 	if (!from_cache(c, s, &st)) {

@@ -32,6 +32,9 @@ struct sqlite_stmt {
 bool sqlite_stmt_create(struct sqlite_conn *c, struct str sql, bool persistent, struct sqlite_stmt **ret,
 			struct str *ret_tail, struct err *err) MUST_CHECK;
 void sqlite_stmt_start(struct sqlite_stmt *st);
+
+/* ---- sqlite_row.c ---- */
+
 /* The columns may change when SQLite compiles a statement anew after a schema change: read them after the first step.
  */
 void sqlite_stmt_columns(struct sqlite_stmt *st);

@@ -1,0 +1,61 @@
+/* The columns of a statement and the row that it stands on. */
+#include "store/driver/sqlite/sqlite_stmt.h"
+
+#include "service/base/mem.h"
+
+#include "service/base/banned.h"
+
+/* PRAGMA database_list: seq, name, file */
+#define DATABASE_LIST_COLUMNS 3
+#define DATABASE_LIST_FILE 2
+
+void sqlite_stmt_columns(struct sqlite_stmt *st)
+{
+	const size_t n = (size_t)sqlite3_column_count(st->h);
+
+	if (n > st->columns_size) {
+		mem_free(st->columns);
+		mem_free(st->values);
+		st->columns = mem_array(n, sizeof(*st->columns));
+		st->values = mem_array(n, sizeof(*st->values));
+		st->columns_size = n;
+	}
+	for (size_t i = 0; i < n; i++)
+		st->columns[i] = (struct cursor_column){.name = str_z(sqlite3_column_name(st->h, (int)i))};
+	st->cur.n_columns = n;
+	st->cur.columns = st->columns;
+	st->cur.row = st->values;
+}
+
+/* A value object must not be looked at while other threads use the connection, and none does: so it is fetched once a
+ * column instead of being looked for by each call for its type, its bytes and their number. */
+void sqlite_stmt_row(struct sqlite_stmt *st)
+{
+	for (size_t i = 0; i < st->cur.n_columns; i++) {
+		struct value *v = &st->values[i];
+		sqlite3_value *column = sqlite3_column_value(st->h, (int)i);
+		const char *p;
+
+		switch (sqlite3_value_type(column)) {
+		case SQLITE_INTEGER:
+			*v = value_int(sqlite3_value_int64(column));
+			break;
+		case SQLITE_FLOAT:
+			*v = value_double(sqlite3_value_double(column));
+			break;
+		case SQLITE_TEXT:
+			p = (const char *)sqlite3_value_text(column);
+			*v = value_text(str_n(p != NULL ? p : "", (size_t)sqlite3_value_bytes(column)));
+			break;
+		case SQLITE_BLOB:
+			p = sqlite3_value_blob(column);
+			*v = value_bytes(str_n(p != NULL ? p : "", (size_t)sqlite3_value_bytes(column)));
+			break;
+		default:
+			*v = value_null();
+			break;
+		}
+	}
+	if (st->hides_path && st->cur.n_columns == DATABASE_LIST_COLUMNS)
+		st->values[DATABASE_LIST_FILE] = value_text(STR(""));
+}

@@ -1,0 +1,165 @@
+/* See run.h. */
+#include "store/migrate/run.h"
+
+#include "service/base/wait.h"
+
+#include "service/base/banned.h"
+
+/* Rows are counted up to here, for an answer's figures; beyond, the database's estimate does. */
+#define COUNT_MAX 5000000
+
+/* ---- rows -------------------------------------------------------------------------------------------- */
+
+static void count_sql(const struct live_table *t, struct strbuf *b)
+{
+	strbuf_puts(b, "SELECT count(*) FROM (SELECT 1 FROM ");
+	dialect_quote_ident(b, t->name);
+	strbuf_printf(b, " LIMIT %d) x", COUNT_MAX + 1);
+}
+
+/* One integer. */
+static bool query_int(const struct run *r, struct str sql, int64_t *ret, struct err *err)
+{
+	const struct stmt s = {.sql = sql, .access = STMT_READ, .n_columns = 1};
+	const struct driver *driver = r->c->driver;
+	struct cursor *cur;
+	bool row = false, ok;
+
+	if (!driver->prepare(r->c, &s, r->q->deadline, &cur, err))
+		return false;
+	ok = driver->step(cur, &row, err);
+	if (ok && row && cur->row[0].kind == VALUE_INT)
+		*ret = cur->row[0].u.i;
+	while (ok && row)
+		ok = driver->step(cur, &row, err);
+	driver->finish(cur);
+	return ok;
+}
+
+/* More rows than are counted: PostgreSQL's own estimate, -1 when there is none. */
+static bool estimate(const struct run *r, struct live_table *t, struct err *err)
+{
+	struct strbuf b;
+	int64_t n = -1;
+	bool ok;
+
+	t->rows = -1;
+	if (r->conn->dialect->id != DIALECT_POSTGRES)
+		return true;
+	strbuf_init(&b, 0);
+	strbuf_puts(&b, "SELECT reltuples::bigint FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = "
+			"c.relnamespace AND n.nspname = pg_catalog.current_schema() WHERE c.relname = ");
+	dialect_quote_literal(&b, t->name);
+	ok = query_int(r, strbuf_str(&b), &n, err);
+	strbuf_done(&b);
+	if (n > COUNT_MAX)
+		t->rows = n;
+	return ok;
+}
+
+static bool count_rows(const struct run *r, struct live_table *t, struct err *err)
+{
+	struct strbuf b;
+	bool ok;
+
+	strbuf_init(&b, 0);
+	count_sql(t, &b);
+	ok = query_int(r, strbuf_str(&b), &t->rows, err);
+	strbuf_done(&b);
+	return ok && (t->rows <= COUNT_MAX || estimate(r, t, err));
+}
+
+static bool mentions(const struct run *r, const struct migration_plan *p, struct str table)
+{
+	const struct dialect *d = r->conn->dialect;
+
+	for (size_t i = 0; i < p->n_changes; i++)
+		if (p->changes[i].table.p != NULL && live_name_eq(d, p->changes[i].table, table))
+			return true;
+	return false;
+}
+
+/* A refusal may be one because of rows that are not there. */
+static bool is_wanted(const struct run *r, struct str table)
+{
+	for (size_t i = 0; i < r->s->n_models; i++)
+		if (live_name_eq(r->conn->dialect, r->s->models[i].table, table))
+			return true;
+	return false;
+}
+
+/* ---- what the data says ------------------------------------------------------------------------------ */
+
+/* One row of an integer and a text. */
+static bool query_loss(const struct run *r, struct str sql, struct live_column *ret, struct err *err)
+{
+	const struct stmt s = {.sql = sql, .access = STMT_READ, .n_columns = 2};
+	const struct driver *driver = r->c->driver;
+	struct cursor *cur;
+	bool row = false, ok;
+
+	if (!driver->prepare(r->c, &s, r->q->deadline, &cur, err))
+		return false;
+	ok = driver->step(cur, &row, err);
+	if (ok && row && cur->n_columns == 2 && cur->row[0].kind == VALUE_INT) {
+		ret->lossy_rows = cur->row[0].u.i;
+		ret->lossy_key = cur->row[1].kind == VALUE_TEXT ? arena_str(r->a, cur->row[1].u.s) : STR_NONE;
+	}
+	while (ok && row)
+		ok = driver->step(cur, &row, err);
+	driver->finish(cur);
+	return ok;
+}
+
+static struct live_column *probed(struct run *r, const struct plan_probe *p)
+{
+	for (size_t i = 0; i < r->live.n_tables; i++) {
+		struct live_table *t = &r->live.tables[i];
+
+		for (size_t k = 0; str_eq(t->name, p->table) && k < t->n_columns; k++)
+			if (str_eq(t->columns[k].name, p->column))
+				return &t->columns[k];
+	}
+	return NULL;
+}
+
+static bool run_probes(struct run *r, struct err *err)
+{
+	const struct migration_plan *p = &r->ret->plan;
+
+	for (size_t i = 0; i < p->n_probes; i++) {
+		const struct plan_probe *probe = &p->probes[i];
+		struct live_column *c = probed(r, probe);
+
+		if (c == NULL)
+			continue;
+		if ((probe->prepare.p != NULL && !r->c->driver->simple(r->c, probe->prepare, r->q->deadline, err)) ||
+		    !query_loss(r, probe->query, c, err))
+			return false;
+		wait_step_aside();
+	}
+	return true;
+}
+
+bool run_touches_columns(const struct migration_plan *p)
+{
+	for (size_t i = 0; i < p->n_changes; i++)
+		if (p->changes[i].kind == CHANGE_REBUILD_TABLE || p->changes[i].kind == CHANGE_DROP_COLUMN ||
+		    p->changes[i].kind == CHANGE_ALTER_TYPE)
+			return true;
+	return false;
+}
+
+bool run_look(struct run *r, bool refused, struct err *err)
+{
+	const struct migration_plan *p = &r->ret->plan;
+
+	for (size_t i = 0; i < r->live.n_tables; i++) {
+		struct live_table *t = &r->live.tables[i];
+
+		if ((mentions(r, p, t->name) || (refused && is_wanted(r, t->name))) && !count_rows(r, t, err))
+			return false;
+	}
+	return run_probes(r, err) && (!run_touches_columns(p) || r->c->driver->migrate_uses == NULL ||
+				      r->c->driver->migrate_uses(r->c, r->a, r->q->deadline, &r->live, err));
+}

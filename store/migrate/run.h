@@ -1,0 +1,28 @@
+/* One run of a migration: what it knows, and its looks at the data. Only apply.c includes it. */
+#ifndef FERROD_STORE_MIGRATE_RUN_H
+#define FERROD_STORE_MIGRATE_RUN_H
+
+#include "store/connection/registry.h"
+#include "store/migrate/migration.h"
+
+struct run {
+	struct connection *conn;
+	const struct schema *s;
+	const struct migrate_request *q;
+	struct arena *a;
+	struct driver_conn *c;
+	struct live_schema live;
+	struct migrate_result *ret;
+	int64_t lock_ns;      /* until when the connection and the migrations' lock are waited for */
+	int64_t wait_left_ns; /* then: how much longer tables' locks are */
+	bool stepped_back;    /* a table's lock was not to be had in a step */
+};
+
+/* Whether something that hangs on columns may be in the way of the plan, or break by it. */
+bool run_touches_columns(const struct migration_plan *p);
+
+/* Looks at what the plan so far depends on: rows of the tables that it touches (when it was refused, of all wanted
+ * ones), what changes of type would cost, what hangs on columns. Into r->live. Parks. */
+bool run_look(struct run *r, bool refused, struct err *err) MUST_CHECK;
+
+#endif
