@@ -95,7 +95,7 @@ static bool says_now(const struct column *c)
 	return false;
 }
 
-static bool bind_now(const struct record *r, const struct column *c, struct value *ret)
+bool record_now(struct arena *a, const struct dialect *d, const struct column *c, struct value *ret, struct err *err)
 {
 	char now[CLOCK_RFC3339_BYTES]; /* 2026-01-02T03:04:05.678Z */
 	struct str s;
@@ -106,7 +106,7 @@ static bool bind_now(const struct record *r, const struct column *c, struct valu
 		s = str_n(now, 10);
 	else if (c->logical == LT_TIME)
 		s = str_n(now + 11, s.len - 12);
-	return codec_bind_text(r->arena, r->dialect, c, s, "", ret, r->err);
+	return codec_bind_text(a, d, c, s, "", ret, err);
 }
 
 /* What binding says against a default is of no account: r->err only counts when false is returned. */
@@ -116,7 +116,7 @@ static bool take_default(const struct record *r, const struct column *c)
 
 	if (c->fill.now_on_create || c->fill.now_on_update) {
 		r->given[c->index] = true;
-		return bind_now(r, c, &r->values[c->index]);
+		return record_now(r->arena, r->dialect, c, &r->values[c->index], r->err);
 	}
 	if (c->fill.read_only || c->fill.database_default)
 		return true;
@@ -131,7 +131,7 @@ static bool take_default(const struct record *r, const struct column *c)
 		return query_not_null(r->err, column_pointer(r, c), r->model, c);
 	}
 	if (says_now(c))
-		ok = bind_now(r, c, &r->values[c->index]);
+		ok = record_now(r->arena, r->dialect, c, &r->values[c->index], r->err);
 	else
 		ok = codec_bind(r->arena, r->dialect, c, c->default_value, "", &r->values[c->index], r->err);
 	r->given[c->index] = ok; /* what the column cannot hold must be an expression of the database's own */
