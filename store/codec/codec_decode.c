@@ -72,10 +72,9 @@ static struct value decode_decimal(const struct decode *d, struct value in)
 
 static struct value decode_boolean(const struct decode *d, struct value in)
 {
-	(void)d;
-	if (in.kind == VALUE_INT)
+	if (in.kind == VALUE_INT && (!d->sqlite || in.u.i == 0 || in.u.i == 1))
 		return value_bool(in.u.i != 0);
-	if (in.kind == VALUE_DOUBLE)
+	if (in.kind == VALUE_DOUBLE && !d->sqlite)
 		return value_bool(in.u.d < 0 || in.u.d > 0);
 	if (in.kind != VALUE_TEXT)
 		return in;
