@@ -73,6 +73,8 @@ static void choose(struct codec_writer *w)
 		return;
 	case LT_DATETIME:
 		how[VALUE_TEXT] = padded ? HOW_DECODE : HOW_DATETIME;
+		if (!postgres && w->column->spelling != TIME_FERROD)
+			how[VALUE_INT] = how[VALUE_DOUBLE] = HOW_DECODE;
 		return;
 	case LT_TIME:
 		how[VALUE_TEXT] = HOW_DECODE;
