@@ -49,6 +49,12 @@ bool sql_round_before(struct sql *s, const struct column *c);
 void sql_round_after(struct sql *s, bool rounding);
 
 bool sql_on_postgres(const struct sql *s);
+/* Are the column's values instants in a spelling of others, which are to be compared and ordered through ferro_time()?
+ * c may be NULL. */
+bool sql_is_spelled(const struct sql *s, const struct column *c);
+/* What stands before and behind such a value; nothing where it is none. */
+void sql_time_before(struct sql *s, const struct column *c);
+void sql_time_after(struct sql *s, const struct column *c);
 /* PostgreSQL's uuids: what works on text only needs a cast. c may be NULL. */
 bool sql_needs_text(const struct sql *s, const struct column *c);
 
