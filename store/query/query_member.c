@@ -177,3 +177,9 @@ struct column query_aggregate_column(const struct query_aggregate *g)
 	c.primary_key = c.autoincrement = c.unique = c.index_flag = false;
 	return c;
 }
+
+bool query_read_only(struct err *err, const struct model *m)
+{
+	return err_set(err, ERR_INVALID_QUERY, "model \"%.*s\" is of a %s that cannot be written to", STR_FMT(m->name),
+		       model_kind_name(m->kind));
+}

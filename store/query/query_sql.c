@@ -75,6 +75,12 @@ void sql_ident(struct sql *s, struct str name)
 		dialect_quote_ident(&s->text, name);
 }
 
+void sql_table(struct sql *s, const struct model *m)
+{
+	if (s->plan == NULL)
+		dialect_quote_table(&s->text, m->schema_name, m->table);
+}
+
 void sql_column(struct sql *s, struct str name)
 {
 	if (s->qualifier.p != NULL) {
@@ -208,7 +214,7 @@ void sql_from(struct sql *s, const struct query *q)
 	struct str key;
 
 	sql_put(s, " FROM ");
-	sql_ident(s, q->model->table);
+	sql_table(s, q->model);
 	if (m2m == NULL)
 		return;
 	key = m2m->target_key.p != NULL || q->model->n_pk == 0 ? m2m->target_key : q->model->pk[0]->name;

@@ -26,6 +26,8 @@ bool sql_finish(struct sql *s, enum stmt_access access, struct stmt *ret, struct
 
 void sql_put(struct sql *s, const char *z);
 void sql_ident(struct sql *s, struct str name);
+/* The table of a model, with its schema where it has one. */
+void sql_table(struct sql *s, const struct model *m);
 /* "table"."name" or "name", as the qualifier says. */
 void sql_column(struct sql *s, struct str name);
 void sql_param(struct sql *s, struct value v);
