@@ -14,6 +14,7 @@
 #include "handlers/routes.h"
 #include "handlers/resources/url_policy.h"
 #include "service/base/clock.h"
+#include "service/base/limits.h"
 #include "service/base/log.h"
 #include "service/base/mem.h"
 #include "service/base/num.h"
@@ -29,6 +30,7 @@
 #include "service/http/server.h"
 #include "service/supervisor.h"
 #include "service/http/tls.h"
+#include "service/http/watchdog.h"
 #include "store/connection/dsn.h"
 #include "store/driver/sqlite/driver_sqlite.h"
 #include "store/store.h"
@@ -133,6 +135,7 @@ static struct server_options server_options(struct process *p)
 		.n_loops = (unsigned)(c->loops > 0 ? c->loops : (cores > 0 ? cores : 1)),
 		.body_bytes = (size_t)c->body_bytes,
 		.bulk_body_bytes = (size_t)c->bulk_body_bytes,
+		.json_values = (size_t)c->json_values,
 		.uri_bytes = (size_t)c->uri_bytes,
 		.header_bytes = (size_t)c->header_bytes,
 		.http_connections = (unsigned)c->http_connections,
@@ -418,6 +421,7 @@ static void wait_for_end(struct process *p, const sigset_t *signals)
 	int sig = 0;
 	while (sigwait(signals, &sig) == 0 && sig == SIGHUP)
 		reload(p);
+	watchdog_end_within(p->config.drain_seconds + LIMIT_DRAIN_GRACE_S); /* first of all: logging may block */
 	log_msg(LOG_INFO, "draining", "running requests may take %.15g s", p->config.drain_seconds);
 }
 
@@ -467,6 +471,7 @@ static int serve(struct process *p)
 		code = EXIT_FAILURE;
 		usage_error(&err);
 	} else {
+		watchdog_start(p->config.loop_stall_seconds);
 		bring_up(p);
 		log_listening(p);
 		supervisor_notify("READY=1");
@@ -477,6 +482,7 @@ static int serve(struct process *p)
 	}
 	server_drain(p->server, code == EXIT_SUCCESS ? p->config.drain_seconds : 0.001);
 	server_stop(p->server);
+	watchdog_stop();
 done:
 	idempotency_done();
 	declared_destroy(p->app.declared);

@@ -5,6 +5,7 @@
 
 #include "service/base/mem.h"
 #include "service/base/mutex.h"
+#include "service/http/loop.h"
 
 #include "service/base/banned.h"
 
@@ -219,4 +220,7 @@ void metrics_write(struct strbuf *b)
 		write_histogram(b, "ferrod_phase_duration_seconds", "phase", phase_names[ph], SIZE_MAX, ph);
 	write_counters(b);
 	mutex_unlock(&all.lock);
+	metrics_family(b, "ferrod_loop_longest_turn_seconds", "gauge",
+		       "Longest time in which an event loop looked for no events.");
+	strbuf_printf(b, "ferrod_loop_longest_turn_seconds %.6f\n", (double)loop_longest_turn_ns() / 1e9);
 }

@@ -13,7 +13,7 @@ static struct schema_registry *registry(struct request *req)
 /* What was registered, and what its document said that nobody heeds. */
 static void out_envelope(struct strbuf *b, const struct schema *s)
 {
-	json_write(b, s->envelope, true);
+	json_write_long(b, s->envelope, true);
 	if (s->n_warnings == 0)
 		return;
 	strbuf_truncate(b, b->len - 1);
@@ -62,7 +62,7 @@ bool handle_models(struct request *req, struct response *res, struct err *err)
 	if (!request_args_known(req, context_no_args, err))
 		return false;
 	struct schema *s = schema_registry_get(registry(req));
-	json_write(response_json(res, 200), s->envelope, true);
+	json_write_long(response_json(res, 200), s->envelope, true);
 	schema_unref(s);
 	return true;
 }

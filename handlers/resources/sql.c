@@ -4,6 +4,7 @@
 #include "handlers/unit/affected.h"
 #include "handlers/answer/rows.h"
 #include "handlers/resources/sql.h"
+#include "service/base/wait.h"
 
 #include "service/base/banned.h"
 
@@ -17,6 +18,7 @@ static bool bind_array(struct arena *a, const json_t *args, struct stmt *s, stru
 	size_t n = json_array_size(args);
 	struct value *values = arena_array(a, n + 1, sizeof(*values));
 	for (size_t i = 0; i < n; i++) {
+		wait_may_step_aside();
 		if (!codec_bind_raw(a, json_array_get(args, i), json_pointer_index(a, "/args", i), &values[i], err))
 			return false;
 	}
@@ -36,6 +38,7 @@ static bool bind_object(struct arena *a, const json_t *args, struct stmt *s, str
 	json_t *v;
 	json_object_keylen_foreach((json_t *)(uintptr_t)args, key, len, v)
 	{
+		wait_may_step_aside();
 		names[i] = str_n(key, len);
 		if (!codec_bind_raw(a, v, json_pointer_key(a, "/args", names[i]), &values[i], err))
 			return false;

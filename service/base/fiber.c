@@ -80,6 +80,7 @@ struct thread {
 	void *main_sp;
 	struct fiber *pool;
 	size_t n_pool, n_live;
+	uint64_t n_runs;
 	struct fiber *live; /* started and not ended */
 	bool cancelling;    /* fibers start cancelled */
 	int number;         /* of the loop, from `numbers`; -1: there was none left */
@@ -316,6 +317,7 @@ static bool run(struct fiber *f)
 {
 	void *fake = NULL;
 	thread.current = f;
+	thread.n_runs++;
 	leave_main(f, &fake);
 	SWITCH(&thread.main_sp, f->sp);
 	back_on_main(fake);
@@ -382,6 +384,11 @@ struct fiber **fiber_link(struct fiber *f)
 struct fiber *fiber_current(void)
 {
 	return thread.current;
+}
+
+uint64_t fiber_runs(void)
+{
+	return thread.n_runs;
 }
 
 struct fiber_loop *fiber_current_loop(void)

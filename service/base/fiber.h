@@ -83,6 +83,9 @@ void fiber_cancel(struct fiber *f);
 /* fiber_cancel for every fiber of the calling thread, and for those that it starts from now on. Main stack only. */
 void fiber_cancel_all(void);
 
+/* How often fibers have been given this thread so far: what has not changed is of one run without a park. */
+uint64_t fiber_runs(void);
+
 /* The loop of the running fiber; NULL outside fibers. */
 struct fiber_loop *fiber_current_loop(void);
 

@@ -11,6 +11,7 @@
 #include "service/base/limits.h"
 #include "service/base/mem.h"
 #include "service/base/num.h"
+#include "service/base/wait.h"
 
 #include "service/base/banned.h"
 
@@ -39,13 +40,24 @@ __attribute__((constructor)) static void use_alloc(void)
 	json_set_alloc_funcs(json_alloc, free);
 }
 
-/* Deepest nesting of the text, at least as far as it is well formed. jansson recurses on our small stacks, so
- * this must be known before it starts. */
-static size_t nesting(struct str text)
+#define STEP_BYTES 65536 /* of a text that is looked through at a time */
+
+/* What the text is made of, at least as far as it is well formed. */
+struct measure {
+	size_t depth;  /* deepest nesting; jansson recurses on our small stacks, so this must be known before it starts
+			*/
+	size_t values; /* not fewer than it holds, and one more for each empty array and object */
+};
+
+static struct measure measure(struct str text, bool steps)
 {
-	size_t depth = 0, max = 0;
+	size_t depth = 0, max = 0, values = 1, step = STEP_BYTES;
 
 	for (size_t i = 0; i < text.len; i++) {
+		if (steps && i >= step) {
+			step = i + STEP_BYTES;
+			wait_may_step_aside();
+		}
 		switch (text.p[i]) {
 		case '"':
 			for (i++; i < text.len && text.p[i] != '"'; i++)
@@ -54,7 +66,11 @@ static size_t nesting(struct str text)
 		case '[':
 		case '{':
 			depth++;
+			values++;
 			max = depth > max ? depth : max;
+			break;
+		case ',':
+			values++;
 			break;
 		case ']':
 		case '}':
@@ -64,7 +80,7 @@ static size_t nesting(struct str text)
 			break;
 		}
 	}
-	return max;
+	return (struct measure){max, values};
 }
 
 /* Where the scanner is inside the arrays and objects around it. */
@@ -209,9 +225,38 @@ static const char *reason(enum json_error_code code)
 	}
 }
 
-bool json_parse(struct arena *a, struct str text, json_t **ret, struct err *err)
+/* Hands a long text to jansson in pieces, between which others run. What allocations of others find meanwhile is none
+ * of ours. */
+static size_t next_piece(void *buffer, size_t max, void *arg)
+{
+	struct str *rest = arg;
+	const size_t n = rest->len < max ? rest->len : max;
+	const bool was_starved = starved;
+
+	parsing = false;
+	wait_may_step_aside();
+	parsing = true;
+	starved = was_starved;
+	memcpy(buffer, rest->p, n);
+	*rest = str_n(rest->p + n, rest->len - n);
+	return n;
+}
+
+static json_t *load(struct str text, bool steps, json_error_t *e)
 {
 	const size_t flags = JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY;
+	json_t *v;
+
+	starved = false;
+	parsing = true;
+	v = steps ? json_load_callback(next_piece, &text, flags, e) : json_loadb(text.p, text.len, flags, e);
+	parsing = false;
+	return v;
+}
+
+static bool parse(struct arena *a, struct str text, size_t values_max, json_t **ret, struct err *err)
+{
+	struct measure m;
 	json_error_t e;
 	json_t *v;
 
@@ -220,12 +265,13 @@ bool json_parse(struct arena *a, struct str text, json_t **ret, struct err *err)
 	/* No JSON text has one, but jansson 2.14 takes it for the end and does not look at what follows. */
 	if (memchr(text.p, '\0', text.len) != NULL)
 		return err_set(err, ERR_INVALID_JSON, "not valid JSON: it contains a NUL byte");
-	if (nesting(text) > LIMIT_JSON_DEPTH)
+	const bool steps = values_max != SIZE_MAX && text.len > STEP_BYTES;
+	m = measure(text, steps);
+	if (m.depth > LIMIT_JSON_DEPTH)
 		return err_set(err, ERR_INVALID_JSON, "the body is nested deeper than %d levels", LIMIT_JSON_DEPTH);
-	starved = false;
-	parsing = true;
-	v = json_loadb(text.p, text.len, flags, &e);
-	parsing = false;
+	if (m.values > values_max)
+		return err_set(err, ERR_PAYLOAD_TOO_LARGE, "the body holds more than %zu JSON values", values_max);
+	v = load(text, steps, &e);
 	if (starved) {
 		json_decref(v);
 		return err_oom(err);
@@ -243,6 +289,16 @@ bool json_parse(struct arena *a, struct str text, json_t **ret, struct err *err)
 	arena_on_done(a, decref_cleanup, v);
 	*ret = v;
 	return true;
+}
+
+bool json_parse(struct arena *a, struct str text, json_t **ret, struct err *err)
+{
+	return parse(a, text, SIZE_MAX, ret, err);
+}
+
+bool json_parse_body(struct arena *a, struct str text, size_t values_max, json_t **ret, struct err *err)
+{
+	return parse(a, text, values_max, ret, err);
 }
 
 /* A string of the canonical form: printable ASCII as it is, all else escaped in UTF-16 units. */
@@ -277,6 +333,7 @@ struct writer {
 	struct strbuf *b;
 	bool sorted;
 	bool ascii;
+	bool steps; /* between elements others may run */
 };
 
 struct member {
@@ -352,6 +409,8 @@ static void write_value(const struct writer *w, const json_t *v)
 		for (size_t i = 0; i < json_array_size(v); i++) {
 			if (i != 0)
 				strbuf_putc(w->b, ',');
+			if (w->steps)
+				wait_may_step_aside();
 			write_value(w, json_array_get(v, i));
 		}
 		strbuf_putc(w->b, ']');
@@ -379,12 +438,22 @@ static void write_value(const struct writer *w, const json_t *v)
 
 void json_write(struct strbuf *b, const json_t *v, bool sorted)
 {
-	write_value(&(struct writer){b, sorted, false}, v);
+	write_value(&(struct writer){.b = b, .sorted = sorted}, v);
+}
+
+void json_write_long(struct strbuf *b, const json_t *v, bool sorted)
+{
+	write_value(&(struct writer){.b = b, .sorted = sorted, .steps = true}, v);
 }
 
 void json_write_canonical(struct strbuf *b, const json_t *v)
 {
-	write_value(&(struct writer){b, true, true}, v);
+	write_value(&(struct writer){.b = b, .sorted = true, .ascii = true}, v);
+}
+
+void json_write_canonical_long(struct strbuf *b, const json_t *v)
+{
+	write_value(&(struct writer){.b = b, .sorted = true, .ascii = true, .steps = true}, v);
 }
 
 const char *json_type_name(const json_t *v)

@@ -8,6 +8,8 @@
 /* defaults of settings (service/config/config.c) */
 #define LIMIT_BODY_BYTES (8 * 1024 * 1024)          /* request body */
 #define LIMIT_BULK_BODY_BYTES (1024L * 1024 * 1024) /* bulk create body */
+#define LIMIT_JSON_VALUES 200000                    /* of one document of a request */
+#define LIMIT_DRAIN_GRACE_S 5                       /* what the drain has cancelled may take to end */
 #define LIMIT_URI_BYTES 4096                        /* request target */
 #define LIMIT_HEADER_BYTES 8192                     /* request line and header block */
 #define LIMIT_SESSIONS 10000                        /* open sessions, and per key */
@@ -18,7 +20,7 @@
 #define LIMIT_SESSION_IDLE_S 900
 #define LIMIT_SESSION_LIFETIME_S 86400
 #define LIMIT_TX_TIMEOUT_S 300
-#define LIMIT_BUSY_TIMEOUT_S 5 /* SQLite: other processes' locks */
+#define LIMIT_BUSY_TIMEOUT_S 5             /* SQLite: other processes' locks */
 #define LIMIT_SQLITE_VALUE_BYTES 268435456 /* one text or blob, and one row */
 #define LIMIT_HTTP_CONNECTIONS 20000
 #define LIMIT_HTTP_IDLE_S 75
@@ -34,6 +36,9 @@
 /* compile-time caps */
 #define LIMIT_JSON_DEPTH 64       /* nesting of any request document */
 #define LIMIT_PREDICATE_DEPTH 48  /* nesting of a predicate tree */
+#define LIMIT_RELATION_DEPTH 8    /* relations in a row of one reference */
+#define LIMIT_PATH_STEPS 64       /* steps of a path into a document */
+#define LIMIT_EXPR_ARGS 100       /* operands of one expression */
 #define LIMIT_NAME_BYTES 63       /* names in the database: PostgreSQL's NAMEDATALEN - 1 */
 #define LIMIT_CONNECTION_NAME 64  /* bytes of a connection's name */
 #define LIMIT_CONNECTIONS 1000    /* named connections */
@@ -46,7 +51,7 @@
 #define LIMIT_CATALOG_VALUE (64 * 1024)       /* bytes of a file that a ${file:} of it names */
 #define LIMIT_COLUMNS 1600             /* PostgreSQL's MaxHeapAttributeNumber */
 #define LIMIT_ERR_FAULTS 100           /* faults listed in one problem document */
-#define LIMIT_SCHEMA_WARNINGS 100       /* warnings listed about one document of models */
+#define LIMIT_SCHEMA_WARNINGS 100      /* warnings listed about one document of models */
 #define LIMIT_FIBER_STACK (512 * 1024) /* SQLite recurses over JSON and expressions; untouched pages cost nothing */
 #define LIMIT_REQUEST_ID 128
 #define LIMIT_SAVEPOINT_DEPTH 32

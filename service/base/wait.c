@@ -13,6 +13,8 @@
 
 #include "service/base/banned.h"
 
+#define SLICE_NS (2 * CLOCK_NS_PER_MS)
+
 /* Parks until w has fired, the fiber is cancelled, or *flag (when given) is non-zero. */
 static enum wait_result park_on(struct loop_wait *w, const int *flag)
 {
@@ -121,6 +123,21 @@ void wait_step_aside(void)
 {
 	if (fiber_current() != NULL)
 		fiber_step_aside();
+}
+
+void wait_may_step_aside(void)
+{
+	static _Thread_local uint64_t run;
+	static _Thread_local int64_t since;
+	if (fiber_current() == NULL)
+		return;
+	const int64_t now = clock_coarse_ns();
+	if (run != fiber_runs()) {
+		run = fiber_runs();
+		since = now;
+	} else if (now - since >= SLICE_NS) {
+		fiber_step_aside();
+	}
 }
 
 /* ---- events ---- */

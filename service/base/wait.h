@@ -31,6 +31,10 @@ void wait_yield(void);
  * is left, and when others keep the loop busy as much time as those. */
 void wait_step_aside(void);
 
+/* For work whose length others choose (documents, models, plans): steps aside once it has had the loop for longer than
+ * a few milliseconds. Cheap enough for every element of a list; parks, so no lock may be held. */
+void wait_may_step_aside(void);
+
 /* Runs fn(arg) on a small thread pool and waits for its end, cancelled or not (fn is never abandoned).
  * For calls that block in the kernel: name lookup, fsync. fn must not use fibers or thread-locals. */
 void offload(void (*fn)(void *arg), void *arg);

@@ -34,7 +34,8 @@ struct config {
 	struct str cors_origins, tls_cert_file, tls_key_file, tls_min_version;
 	struct str default_url_file, admin_key_file; /* their content has become default_url, admin_key */
 	int64_t loops, offload_threads;
-	int64_t body_bytes, bulk_body_bytes, uri_bytes, header_bytes, http_connections;
+	int64_t body_bytes, bulk_body_bytes, json_values, uri_bytes, header_bytes, http_connections;
+	double loop_stall_seconds;
 	int64_t sessions, sessions_per_key, transactions_per_session, transaction_queue;
 	int64_t idempotency_answer_bytes, idempotency_bytes, idempotency_entries;
 	int64_t identity_map_entries, identity_map_bytes, rate_limit_per_second, rate_limit_burst;

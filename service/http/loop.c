@@ -53,7 +53,18 @@ struct loop {
 	bool notified;
 	atomic_bool stop, cancel;
 	bool cancelled;
+	int number;                      /* among those that run */
+	struct loop *next_running;       /* guarded by running.lock */
+	atomic_int_least64_t turn_since; /* 0: it waits */
+	atomic_int_least64_t turn_ns_max;
+	atomic_uint_least64_t n_turns;
 };
+
+static struct {
+	pthread_mutex_t lock;
+	struct loop *head;
+	int n;
+} running = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static _Thread_local struct loop *current;
 
@@ -289,6 +300,72 @@ void loop_unwatch(struct loop *l, struct loop_watch *w)
 	w->active = false;
 }
 
+/* ---- how long turns take ---- */
+
+static void enter_running(struct loop *l)
+{
+	pthread_mutex_lock(&running.lock);
+	l->number = running.n++;
+	l->next_running = running.head;
+	running.head = l;
+	pthread_mutex_unlock(&running.lock);
+}
+
+static void leave_running(struct loop *l)
+{
+	pthread_mutex_lock(&running.lock);
+	struct loop **at = &running.head;
+	while (*at != l)
+		at = &(*at)->next_running;
+	*at = l->next_running;
+	running.n = running.head != NULL ? running.n : 0;
+	pthread_mutex_unlock(&running.lock);
+}
+
+static void turn_begins(struct loop *l, int64_t now)
+{
+	atomic_store_explicit(&l->turn_since, now, memory_order_relaxed);
+	/* one writer: whole values are enough */
+	atomic_store_explicit(&l->n_turns, atomic_load_explicit(&l->n_turns, memory_order_relaxed) + 1,
+			      memory_order_relaxed);
+}
+
+static void turn_ends(struct loop *l, int64_t now)
+{
+	const int64_t since = atomic_load_explicit(&l->turn_since, memory_order_relaxed);
+	if (since != 0 && now - since > atomic_load_explicit(&l->turn_ns_max, memory_order_relaxed))
+		atomic_store_explicit(&l->turn_ns_max, now - since, memory_order_relaxed);
+}
+
+int64_t loop_longest_turn_ns(void)
+{
+	const int64_t now = clock_mono_ns();
+	int64_t longest = 0;
+	pthread_mutex_lock(&running.lock);
+	for (struct loop *l = running.head; l != NULL; l = l->next_running) {
+		const int64_t since = atomic_load_explicit(&l->turn_since, memory_order_relaxed);
+		const int64_t past = atomic_load_explicit(&l->turn_ns_max, memory_order_relaxed);
+		longest = longest > past ? longest : past;
+		if (since != 0 && now - since > longest)
+			longest = now - since;
+	}
+	pthread_mutex_unlock(&running.lock);
+	return longest;
+}
+
+void loop_each_turn(void (*fn)(void *arg, int loop, uint64_t turn, int64_t ns), void *arg)
+{
+	const int64_t now = clock_mono_ns();
+	pthread_mutex_lock(&running.lock);
+	for (struct loop *l = running.head; l != NULL; l = l->next_running) {
+		const uint64_t turn = atomic_load_explicit(&l->n_turns, memory_order_relaxed);
+		const int64_t since = atomic_load_explicit(&l->turn_since, memory_order_relaxed);
+		if (since != 0)
+			fn(arg, l->number, turn, now - since);
+	}
+	pthread_mutex_unlock(&running.lock);
+}
+
 /* ---- one turn ---- */
 
 static void take_inbox(struct loop *l)
@@ -424,13 +501,16 @@ static bool inbox_full(struct loop *l)
  * turns. It never sleeps over one. */
 static int wait_for_events(struct loop *l, struct epoll_event *events)
 {
-	const int timeout = turn_timeout_ms(l, clock_mono_ns());
+	const int64_t now = clock_mono_ns();
+	const int timeout = turn_timeout_ms(l, now);
+	turn_ends(l, now);
 	if (log_held() >= LOG_BATCH_BYTES) {
 		int n = epoll_wait(l->epfd, events, EVENTS_PER_TURN, 0);
 		if (n != 0)
 			return n;
 	}
-	log_flush();
+	log_flush(); /* which may block, when nobody reads the log */
+	atomic_store_explicit(&l->turn_since, 0, memory_order_relaxed);
 	return epoll_wait(l->epfd, events, EVENTS_PER_TURN, timeout);
 }
 
@@ -441,6 +521,7 @@ void loop_run(struct loop *l)
 	current = l;
 	fiber_thread_init(&l->base);
 	log_hold(true);
+	enter_running(l);
 	while (!atomic_load(&l->stop) || fiber_count() > 0 || l->ends != NULL || inbox_full(l)) {
 		const int n = wait_for_events(l, events);
 		bool inbox = false;
@@ -451,6 +532,7 @@ void loop_run(struct loop *l)
 				take_event(l, &events[i]);
 		}
 		int64_t now = clock_mono_ns();
+		turn_begins(l, now);
 		fire_timers(l, now);
 		if (inbox)
 			take_inbox(l);
@@ -468,6 +550,7 @@ void loop_run(struct loop *l)
 		if (l->aside_head != NULL)
 			run_aside(l, busy, now);
 	}
+	leave_running(l);
 	log_hold(false);
 	fiber_thread_init(NULL);
 	current = NULL;

@@ -56,6 +56,14 @@ void loop_spawn(struct loop *l, void (*fn)(void *arg), void *arg);
 void loop_watch(struct loop *l, struct loop_watch *w, unsigned events);
 void loop_unwatch(struct loop *l, struct loop_watch *w);
 
+/* The longest turn of any loop that runs, the present ones included: time in which a loop looked for no events. Any
+ * thread. */
+int64_t loop_longest_turn_ns(void);
+
+/* Calls fn for each loop that is in a turn: its number, the turn's number, and for how long. Any thread; loops wait for
+ * its end before they begin or end, not between turns. */
+void loop_each_turn(void (*fn)(void *arg, int loop, uint64_t turn, int64_t ns), void *arg);
+
 /* The calling thread's loop, or NULL. */
 struct loop *loop_current(void);
 

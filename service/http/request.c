@@ -62,7 +62,7 @@ bool request_json(struct request *req, bool optional, json_t **ret, struct err *
 		*ret = NULL;
 		return true;
 	}
-	if (!json_parse(&req->arena, body, ret, err))
+	if (!json_parse_body(&req->arena, body, req->values_max, ret, err))
 		return false;
 	if (optional && json_is_null(*ret)) /* what generated clients send for no body */
 		*ret = NULL;

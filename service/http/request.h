@@ -66,6 +66,7 @@ struct request {
 	size_t n_headers;
 	uint64_t header_set; /* request_header_bit of each: most questions are about headers that are not there */
 	struct strbuf body;  /* all of it, unless it streams */
+	size_t values_max;   /* JSON values that a document of it may hold */
 	size_t body_max;     /* bytes of a document that is held whole; its own bound when it streams */
 	bool body_streams;   /* BODY_BULK: too large to wait for; read it with request_body_next */
 	bool body_read;      /* request_body_next has handed it out */

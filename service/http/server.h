@@ -15,6 +15,7 @@ struct server_options {
 	struct str listen; /* "127.0.0.1:8080", "[::1]:0", "0.0.0.0:80" */
 	unsigned n_loops;
 	size_t body_bytes, bulk_body_bytes, uri_bytes, header_bytes;
+	size_t json_values;        /* of one document */
 	unsigned http_connections; /* over all loops */
 	unsigned http_idle_s;
 	double request_timeout_s; /* a request's deadline */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "service/base/num.h"
+#include "service/base/wait.h"
 
 #include "service/base/banned.h"
 
@@ -78,6 +79,7 @@ void schema_sort(struct schema_build *b)
 	for (size_t i = 0; i < b->n; i++) {
 		struct model *m = &s->models[i];
 
+		wait_may_step_aside();
 		*m = *b->drafts[i].m;
 		b->drafts[i].m = m;
 		sort(m->columns, m->n_columns, sizeof(*m->columns), by_column);
@@ -294,11 +296,13 @@ static void fingerprint(struct schema *s)
 	struct strbuf text_buf;
 	uint8_t digest[32];
 
-	for (size_t i = 0; i < s->n_models; i++)
+	for (size_t i = 0; i < s->n_models; i++) {
+		wait_may_step_aside();
 		(void)json_array_append_new(models, model_json(&s->models[i], false));
+	}
 	plain = envelope_json(s, models);
 	strbuf_init(&text_buf, 0);
-	json_write_canonical(&text_buf, plain);
+	json_write_canonical_long(&text_buf, plain);
 	num_sha256(strbuf_str(&text_buf), digest);
 	num_hex(digest, sizeof(digest), s->fingerprint);
 	strbuf_done(&text_buf);
@@ -318,6 +322,8 @@ void schema_finish(struct schema_build *b)
 	fingerprint(s);
 	for (size_t i = 0; i < s->n_models; i++) {
 		json_t *m = model_json(&s->models[i], true);
+
+		wait_may_step_aside();
 
 		s->models[i].json = m; /* lives as long as the envelope */
 		(void)json_array_append_new(models, m);

@@ -1,5 +1,6 @@
 /* The short form completed: members left out get their obvious value, flags imply entries, artifacts get names. */
 #include "store/schema/schema_build.h"
+#include "service/base/wait.h"
 #include "store/schema/schema_names.h"
 
 #include "service/base/banned.h"
@@ -200,6 +201,7 @@ void schema_complete(struct schema_build *b)
 	for (size_t i = 0; i < b->n; i++) {
 		struct draft *d = &b->drafts[i];
 
+		wait_may_step_aside();
 		if (d->m->table.p == NULL && d->m->name.p != NULL) {
 			d->m->table = schema_lower(b->arena, d->m->name);
 			if (d->m->table.len > LIMIT_NAME_BYTES && !d->broken) {

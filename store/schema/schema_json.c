@@ -2,6 +2,7 @@
 #include "store/schema/schema_json.h"
 
 #include "service/base/mem.h"
+#include "service/base/wait.h"
 #include "store/schema/schema_build.h"
 
 #include "service/base/banned.h"
@@ -104,6 +105,7 @@ static void parse_base(struct schema_build *b, const struct schema *base, struct
 	for (size_t i = 0; i < base->n_models; i++) {
 		const struct model *m = &base->models[i];
 
+		wait_may_step_aside();
 		if (map_get(&replaced, m->name) == NULL && !str_eq(m->name, except))
 			schema_parse_model(b, m->json, b->set_pointer, true);
 	}
@@ -134,8 +136,10 @@ bool schema_from_source(const json_t *doc, const struct schema_source *from, str
 	models = find_models(&b, doc);
 	n = models != NULL ? json_array_size(models) : 0;
 	b.drafts = arena_array(scratch, n + (base != NULL ? base->n_models : 0), sizeof(*b.drafts));
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
+		wait_may_step_aside();
 		schema_parse_model(&b, json_array_get(models, i), json_pointer_index(scratch, b.set_pointer, i), false);
+	}
 	if (base != NULL)
 		parse_base(&b, base, STR_NONE);
 	if (b.n > LIMIT_MODELS)

@@ -1,6 +1,8 @@
-/* The current set behind one short lock; a set itself is never changed, so readers only need a reference. */
+/* The current set behind one short lock, its changes behind a turn; a set itself is never changed, so readers only need
+ * a reference. */
 #include "store/schema/schema_registry.h"
 
+#include "service/base/clock.h"
 #include "service/base/mem.h"
 #include "store/schema/schema_json.h"
 
@@ -8,6 +10,7 @@
 
 void schema_registry_init(struct schema_registry *r)
 {
+	turn_init(&r->changing);
 	mutex_init(&r->lock);
 	r->generation = 0;
 	r->declared = NULL;
@@ -21,6 +24,7 @@ void schema_registry_done(struct schema_registry *r)
 	r->current = NULL;
 	r->declared = NULL;
 	mutex_done(&r->lock);
+	turn_done(&r->changing);
 }
 
 struct schema_declared *schema_declared_create(struct schema *s)
@@ -67,16 +71,31 @@ struct schema *schema_registry_get(struct schema_registry *r)
 	return s;
 }
 
-/* Takes the reference; nobody else has seen s yet. The lock is held. */
+/* Takes the reference; nobody else has seen s yet. */
 static void publish(struct schema_registry *r, struct schema *s)
 {
+	struct schema *before;
+
 	for (size_t i = 0; i < s->n_models; i++)
 		(void)json_object_set_new(
 			(json_t *)(uintptr_t)s->models[i].json, "origin",
 			json_string(file_of(r->declared, s->models[i].name) != NULL ? "declared" : "told"));
-	schema_unref(r->current);
+	mutex_lock(&r->lock);
+	before = r->current;
 	s->generation = ++r->generation;
 	r->current = s;
+	mutex_unlock(&r->lock);
+	schema_unref(before);
+}
+
+/* The set is made without the lock, which those who only read it need; meanwhile nobody else changes anything. */
+static bool begin_change(struct schema_registry *r, struct err *err)
+{
+	if (turn_take(&r->changing, CLOCK_NEVER, 0, NULL) == WAIT_READY)
+		return true;
+	(void)err_set(err, ERR_INTERNAL_ERROR, "given up while others changed the models");
+	err->cancelled = true;
+	return false;
 }
 
 static struct schema *base_of(const struct schema_declared *d)
@@ -89,7 +108,7 @@ static void decref(void *doc)
 	json_decref(doc);
 }
 
-/* d with what has been told so far, but what d has itself. The lock is held. */
+/* d with what has been told so far, but what d has itself. The turn is held. */
 static bool combine(const struct schema_registry *r, const struct schema_declared *d, struct arena *scratch,
 		    struct schema **ret, struct err *err)
 {
@@ -116,13 +135,16 @@ bool schema_registry_declare(struct schema_registry *r, struct schema_declared *
 	struct schema *s = NULL;
 	struct schema_declared *before = NULL;
 
-	mutex_lock(&r->lock);
+	if (!begin_change(r, err))
+		return false;
 	if (combine(r, d, scratch, &s, err)) {
+		mutex_lock(&r->lock);
 		before = r->declared;
 		r->declared = d;
+		mutex_unlock(&r->lock);
 		publish(r, s);
 	}
-	mutex_unlock(&r->lock);
+	turn_give(&r->changing);
 	schema_declared_destroy(before);
 	return s != NULL;
 }
@@ -132,9 +154,10 @@ bool schema_registry_try(struct schema_registry *r, const struct schema_declared
 {
 	struct schema *s = NULL;
 
-	mutex_lock(&r->lock);
+	if (!begin_change(r, err))
+		return false;
 	bool ok = combine(r, d, scratch, &s, err);
-	mutex_unlock(&r->lock);
+	turn_give(&r->changing);
 	if (ok && ret != NULL)
 		*ret = s;
 	else
@@ -151,7 +174,7 @@ struct str schema_registry_file(struct schema_registry *r, struct str model, str
 	return copy;
 }
 
-/* No model of the document is one that is declared. The lock is held. */
+/* No model of the document is one that is declared. The turn is held. */
 static bool all_told(const struct schema_registry *r, const json_t *doc, struct arena *scratch, struct err *err)
 {
 	const json_t *payload = json_object_get(doc, "payload"), *models, *m;
@@ -181,13 +204,14 @@ bool schema_registry_apply(struct schema_registry *r, const json_t *doc, const s
 	struct schema_source from = {.may_sql = how->may_sql};
 	struct schema *s = NULL;
 
-	mutex_lock(&r->lock);
+	if (!begin_change(r, err))
+		return false;
 	from.base = how->replace_all ? base_of(r->declared) : r->current;
 	if (all_told(r, doc, scratch, err) && schema_from_source(doc, &from, scratch, &s, err)) {
-		publish(r, s);
 		*ret = schema_ref(s);
+		publish(r, s);
 	}
-	mutex_unlock(&r->lock);
+	turn_give(&r->changing);
 	return s != NULL;
 }
 
@@ -195,12 +219,13 @@ bool schema_registry_remove(struct schema_registry *r, struct str model, struct 
 {
 	struct schema *s = NULL;
 
-	mutex_lock(&r->lock);
+	if (!begin_change(r, err))
+		return false;
 	if (file_of(r->declared, model) != NULL)
 		(void)declared(r, model, err);
 	else if (schema_without(r->current, model, scratch, &s, err))
 		publish(r, s);
-	mutex_unlock(&r->lock);
+	turn_give(&r->changing);
 	return s != NULL;
 }
 
@@ -210,9 +235,10 @@ bool schema_registry_clear(struct schema_registry *r, struct arena *scratch, str
 	json_t *nothing = json_pack("{s:[]}", "models");
 
 	arena_on_done(scratch, decref, nothing);
-	mutex_lock(&r->lock);
+	if (!begin_change(r, err))
+		return false;
 	if (schema_from_json(nothing, base_of(r->declared), scratch, &s, err))
 		publish(r, s);
-	mutex_unlock(&r->lock);
+	turn_give(&r->changing);
 	return s != NULL;
 }

@@ -16,7 +16,8 @@ struct schema_declared {
 };
 
 struct schema_registry {
-	struct mutex lock;
+	struct turn changing;             /* of those who make the next set out of this one; held across parks */
+	struct mutex lock;                /* of the three below, which change in turn alone */
 	struct schema *current;           /* owned reference */
 	struct schema_declared *declared; /* owned; NULL: nothing is */
 	uint64_t generation;
@@ -47,8 +48,8 @@ struct schema_change {
 	bool replace_all; /* PUT, else POST */
 	bool may_sql;     /* of schema_source */
 };
-/* What schema_from_source does, applied to the current set and published in one step under the lock. *ret: a new
- * reference to what was published. replace_all: of the told ones. ERR_DECLARED. */
+/* What schema_from_source does, applied to the current set and published in one step, one change at a time. *ret: a new
+ * reference to what was published. replace_all: of the told ones. ERR_DECLARED. Whatever changes the set may park. */
 bool schema_registry_apply(struct schema_registry *r, const json_t *doc, const struct schema_change *how,
 			   struct arena *scratch, struct schema **ret, struct err *err) MUST_CHECK;
 /* ERR_MODEL_NOT_FOUND, ERR_DECLARED, ERR_INVALID_SCHEMA. */

@@ -12,6 +12,8 @@
 
 #include <stdlib.h>
 
+#include "service/base/wait.h"
+
 #include "service/base/banned.h"
 
 static const struct foreign_key *find_fk(const struct model *m, struct str column, struct str to_table)
@@ -242,6 +244,7 @@ static void make_room(struct schema_build *b)
 
 static void derive(struct schema_build *b, struct draft *d, bool reverse, bool named)
 {
+	wait_may_step_aside();
 	for (size_t k = 0; k < d->m->n_fks; k++) {
 		const struct foreign_key *fk = &d->m->fks[k];
 		struct model *target = target_of(b, fk);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "service/base/num.h"
+#include "service/base/wait.h"
 #include "store/schema/schema_sql.h"
 
 #include "service/base/banned.h"
@@ -242,9 +243,11 @@ void schema_validate(struct schema_build *b)
 		if (d->m->place.p != NULL && taken(&relations, d->m->place))
 			schema_fault(b, d->pointer, "table \"%.*s\" is there twice", STR_FMT(d->m->table));
 	}
-	for (size_t i = 0; i < b->n; i++)
+	for (size_t i = 0; i < b->n; i++) {
+		wait_may_step_aside();
 		if (!b->drafts[i].broken)
 			validate_model(b, &b->drafts[i], &relations);
+	}
 	validate_enums(b);
 	map_done(&models);
 	map_done(&relations);

@@ -136,8 +136,8 @@ def test_a_view_that_cannot_be_written(conn):
     leaf = [{"node_kind": "leaf", "column": "v", "operator": "==", "value": "a"}]
     conn.client.post("/v1/models/g/records", {"v": "x", "n": "1"}, params=conn.using).problem(422, "invalid_query")
     conn.client.post("/v1/models/g/records", {"records": [{"v": "x", "n": "1"}] * 3}, params=conn.using).problem(422, "invalid_query")
-    conn.client.post("/v1/query/update", {"model_name": "g", "where": leaf, "set": {"n": "1"}}, params=conn.using).problem(422, "invalid_query")
-    conn.client.post("/v1/query/delete", {"model_name": "g", "where": leaf}, params=conn.using).problem(422, "invalid_query")
+    conn.client.post("/v1/query/update", {"query": {"model_name": "g", "where": leaf}, "set": {"n": "1"}}, params=conn.using).problem(422, "invalid_query")
+    conn.client.post("/v1/query/delete", {"query": {"model_name": "g", "where": leaf}}, params=conn.using).problem(422, "invalid_query")
     one = got["g"]
     one["key"] = ["v"]
     register(conn.client, one)

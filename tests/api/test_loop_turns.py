@@ -1,0 +1,203 @@
+"""No request keeps others from a loop for long, whatever it holds; a loop that stands all the same is logged, and ends with the process."""
+import json
+import os
+import re
+import signal
+import subprocess
+import threading
+import time
+
+import pytest
+
+from support.client import Client
+from support.process import BINARY, die_with_parent, wait_for
+from support.server import Server
+
+TURN_SECONDS = 0.25
+TRIES = 3  # others use the machine, too
+MIB = 1024 * 1024
+
+
+def longest_turn(client):
+    text = client.get("/metrics").expect(200).text
+    return float(re.search(r"^ferrod_loop_longest_turn_seconds ([0-9.e+-]+)$", text, re.MULTILINE).group(1))
+
+
+def assert_turns_stay_short(work, *flags):
+    """Does the work on a server of its own, whose one loop answers others meanwhile."""
+    found = []
+    for _ in range(TRIES):
+        with Server("--loops", "1", *flags) as server, Client(server.port, timeout=120, validate=False) as client:
+            slowest, ended = [0.0], threading.Event()
+
+            def others(port=server.port, ended=ended, slowest=slowest):
+                with Client(port) as other:
+                    while not ended.is_set():
+                        started = time.monotonic()
+                        other.get("/healthz").expect(200)
+                        slowest[0] = max(slowest[0], time.monotonic() - started)
+                        time.sleep(0.005)
+
+            thread = threading.Thread(target=others)
+            thread.start()
+            try:
+                work(client, server)
+            finally:
+                ended.set()
+                thread.join()
+            found.append((longest_turn(client), slowest[0]))
+            if found[-1][0] < TURN_SECONDS * max(1, os.getloadavg()[0] / os.cpu_count()):  # who waits for a processor waits longer
+                return
+    raise AssertionError(f"longest turns, and waits of others, in seconds: {found}")
+
+
+# ---- documents ----
+
+def test_a_document_holds_so_many_values_and_no_more():
+    with Server("--json-values", "1000") as server, Client(server.port) as c:
+        def body(n):  # the object, a text, the array and its elements
+            return json.dumps({"sql": "SELECT 1", "args": [1] * (n - 3)}).encode()
+        assert c.post("/v1/sql/fetch-one", raw=body(1000)).status != 413
+        c.post("/v1/sql/fetch-one", raw=body(1001)).problem(413, "payload_too_large")
+        c.put("/v1/models", raw=b"[" + b"[]," * 600 + b"1]").problem(413, "payload_too_large")
+
+
+BOMBS = {
+    "empty arrays": b"[" + b"[]," * (8 * MIB // 3 - 2) + b"1]",
+    "empty objects": b"[" + b"{}," * (8 * MIB // 3 - 2) + b"1]",
+    "numbers": b"[" + b"1," * (8 * MIB // 2 - 2) + b"1]",
+    "members": b"{" + b",".join(b'"%d":1' % n for n in range(600000)) + b"}",
+}
+
+
+@pytest.mark.parametrize("bomb", BOMBS.values(), ids=BOMBS.keys())
+def test_a_document_of_too_many_values_costs_little(bomb):
+    def work(client, server):
+        before = server.rss_kib()
+        client.post("/v1/query", raw=bomb[:8 * MIB]).problem(413, "payload_too_large")
+        assert server.rss_kib() - before < 60 * 1024
+    assert_turns_stay_short(work)
+
+
+LONG = {
+    "many numbers": json.dumps([n * 1000000000003 for n in range(180000)]).encode(),
+    "many texts": json.dumps(["a text of some length, number %d" % n for n in range(180000)]).encode(),
+    "one text": json.dumps("x" * (8 * MIB - 1000)).encode(),
+    "escapes": b'"' + b"\\u00e4" * (8 * MIB // 6 - 100) + b'"',
+    "members": ("{" + ",".join(f'"a member of some length {n}":{n}' for n in range(180000)) + "}").encode(),
+    "white space": b" " * (8 * MIB - 100) + b"1",
+}
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_long_documents_let_others_run(name):
+    value = LONG[name]
+
+    def wrapped(before, after=b"}"):
+        return before + value[:8 * MIB - len(before) - len(after)] + after
+
+    def work(client, _):
+        client.post("/v1/query", raw=wrapped(b'{"model_name":"T","where":'))
+        client.post("/v1/sql/fetch-one", raw=wrapped(b'{"sql":"SELECT 1 AS n","args":'))
+        client.put("/v1/models", raw=wrapped(b'{"models":'))
+        client.post("/v1/batch", raw=wrapped(b'{"steps":'))
+        client.post("/v1/migrate", raw=wrapped(b'{"plan_hash":'))
+        client.post("/v1/connections", raw=wrapped(b'{"url":'))
+    assert_turns_stay_short(work)
+
+
+# ---- models ----
+
+def models(n):
+    return {"models": [{"model_name": f"M{i}", "columns": [
+        {"name": "id", "logical_type": "integer", "primary_key": True}] + [
+            {"name": f"c{k}", "logical_type": "string", "nullable": True, "index": k == 0} for k in range(12)] + [
+                {"name": "up", "logical_type": "integer", "nullable": True}],
+        "foreign_keys": [{"column": "up", "to_table": f"m{max(i - 1, 0)}", "to_column": "id"}]} for i in range(n)]}
+
+
+def test_a_thousand_models_let_others_run():
+    def work(client, _):
+        client.put("/v1/models", models(1000)).expect(200)
+        client.post("/v1/models", models(1)).expect(200)
+        client.get("/v1/models").expect(200)
+        client.get("/v1/ddl").expect(200)
+    assert_turns_stay_short(work)
+
+
+def test_models_are_read_while_others_change_them():
+    with Server("--loops", "2") as server, Client(server.port) as c:
+        document = models(300)
+        ended = threading.Event()
+
+        def change():
+            with Client(server.port) as other:
+                while not ended.is_set():
+                    other.post("/v1/models", document).expect(200)
+
+        threads = [threading.Thread(target=change) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for _ in range(20):
+            assert len(c.get("/v1/models").expect(200).json()["payload"]["models"]) in (0, 300)
+        ended.set()
+        for thread in threads:
+            thread.join()
+
+
+# ---- a loop that stands ----
+
+def standing(*flags):
+    """A server whose loops stand: nobody reads its log, and the pipe is full."""
+    reader, writer = os.pipe()
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("FERROD_", "PG"))}
+    process = subprocess.Popen([str(BINARY), "--listen", "127.0.0.1:0", "--loops", "1", "--default-url", "sqlite::memory:", *flags],
+                               stdin=subprocess.DEVNULL, stderr=writer, env=environment, preexec_fn=die_with_parent(signal.SIGKILL))
+    os.close(writer)
+    text = b""
+    while b'"listening"' not in text or not text.endswith(b"\n"):
+        more = os.read(reader, 65536)
+        assert more, f"it ended at start: {text!r}"
+        text += more
+    port = json.loads([line for line in text.splitlines() if b'"listening"' in line][0])["port"]
+    client = Client(port, timeout=1, validate=False)
+    with pytest.raises(TimeoutError):
+        for _ in range(20000):
+            client.get("/nothing")
+    return process, reader
+
+
+def test_a_drain_ends_the_process_whatever_a_loop_does():
+    process, reader = standing("--drain-seconds", "0.5")
+    try:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=20) == 1
+    finally:
+        process.kill()
+        process.wait()
+        os.close(reader)
+
+
+def test_a_loop_that_stands_is_logged():
+    process, reader = standing("--loop-stall-seconds", "0.3")
+    try:
+        time.sleep(1)  # so long it stands
+        text = b""
+        os.set_blocking(reader, False)
+
+        def stalled():
+            nonlocal text
+            try:
+                text += os.read(reader, 1 << 20)
+            except BlockingIOError:
+                pass
+            return [json.loads(line) for line in text.split(b"\n")[:-1] if b'"loop_stalled"' in line]
+        lines = wait_for(stalled, 10, "the line of the loop that stood")
+        assert lines[0]["loop"] == 0 and lines[0]["turn_ms"] >= 300
+        process.send_signal(signal.SIGTERM)
+        assert wait_for(lambda: stalled() and process.poll() is not None, 10, "its end")
+        assert process.returncode == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(reader)
