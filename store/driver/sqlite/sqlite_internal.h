@@ -229,6 +229,6 @@ void sqlite_policy_begin(struct sqlite_conn *c);
  * Returns false. */
 bool sqlite_error(struct sqlite_conn *c, int rc, struct str sql, struct err *err);
 /* For a handle that could not be opened. */
-bool sqlite_open_error(int rc, struct err *err);
+bool sqlite_open_error(int rc, int os_error, struct err *err);
 
 #endif
