@@ -387,9 +387,9 @@ bool record_lower_sequence(struct arena *a, const struct dialect *d, const struc
 	sql_init(&s, a, d);
 	/* never backwards: numbers once given out, of rows since deleted too, stay used */
 	sql_put(&s, "SELECT setval(q.s, m.id) FROM (SELECT CAST(pg_get_serial_sequence(");
-	dialect_quote_literal(&s.text, strbuf_str(&table));
+	dialect_put_literal(d, &s.text, strbuf_str(&table));
 	sql_put(&s, ", ");
-	dialect_quote_literal(&s.text, key->name);
+	dialect_put_literal(d, &s.text, key->name);
 	sql_put(&s, ") AS regclass) AS s) AS q, (SELECT MAX(");
 	sql_ident(&s, key->name);
 	sql_put(&s, ") AS id FROM ");

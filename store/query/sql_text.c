@@ -50,6 +50,8 @@ bool sql_finish(struct sql *s, enum stmt_access access, struct stmt *ret, struct
 		.params = s->params,
 		.n_params = s->n_params,
 		.access = access,
+		.tables = s->tables,
+		.n_tables = s->n_tables,
 		.param_type = STMT_PARAM_INFER,
 		.cache = true,
 	};
@@ -81,18 +83,44 @@ void sql_ident(struct sql *s, struct str name)
 		dialect_quote_ident(&s->text, name);
 }
 
+/* Noted: what a table does to a session is looked at where the statement runs. */
+static void note_table(struct sql *s, struct str place)
+{
+	struct str *more;
+
+	if (s->plan != NULL) /* it knows them */
+		return;
+	for (size_t i = 0; i < s->n_tables; i++)
+		if (str_eq(s->tables[i], place))
+			return;
+	more = arena_array(s->arena, s->n_tables + 1, sizeof(*more));
+	for (size_t i = 0; i < s->n_tables; i++)
+		more[i] = s->tables[i];
+	more[s->n_tables++] = place;
+	s->tables = more;
+}
+
 void sql_table(struct sql *s, const struct model *m)
 {
 	if (s->plan == NULL)
 		dialect_quote_table(&s->text, m->schema_name, m->table);
+	note_table(s, m->place);
 }
 
 void sql_relation_table(struct sql *s, const struct relation *r)
 {
-	if (r->kind == REL_MANY_TO_MANY)
-		sql_ident(s, r->through);
-	else
+	if (r->kind != REL_MANY_TO_MANY) {
 		sql_table(s, r->target);
+		return;
+	}
+	sql_ident(s, r->through);
+	note_table(s, r->through);
+}
+
+void sql_join_table(struct sql *s, struct str name)
+{
+	sql_ident(s, name);
+	note_table(s, name);
 }
 
 void sql_column(struct sql *s, struct str name)
@@ -127,6 +155,25 @@ void sql_columns(struct sql *s, const struct column *const *columns, size_t n)
 			sql_put(s, ", ");
 		sql_column(s, columns[i]->name);
 	}
+}
+
+bool sql_is_spelled(const struct sql *s, const struct column *c)
+{
+	return c != NULL && c->spelling != TIME_FERROD && c->logical == LT_DATETIME && !sql_on_postgres(s);
+}
+
+void sql_time_before(struct sql *s, const struct column *c)
+{
+	sql_put(s, sql_is_spelled(s, c) ? "ferro_time(" : "");
+}
+
+void sql_time_after(struct sql *s, const struct column *c)
+{
+	if (!sql_is_spelled(s, c))
+		return;
+	if (c->spelling >= TIME_UNIX && c->spelling <= TIME_JULIAN)
+		sql_put(s, arena_printf(s->arena, ", %d", (int)c->spelling).p);
+	sql_put(s, ")");
 }
 
 bool sql_on_postgres(const struct sql *s)

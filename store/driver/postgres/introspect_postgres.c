@@ -218,7 +218,7 @@ static void put_schemas(const struct introspect_scope *scope, struct strbuf *b)
 		strbuf_puts(b, "pg_catalog.current_schema()");
 	for (size_t i = 0; i < scope->n_schemas; i++) {
 		strbuf_puts(b, i > 0 || !scope->listed_only ? ", " : "");
-		dialect_quote_literal(b, scope->schemas[i]);
+		dialect_put_literal(&dialect_postgres, b, scope->schemas[i]);
 	}
 	strbuf_puts(b, "]::pg_catalog.name[]");
 }
