@@ -159,7 +159,7 @@ static void decref_cleanup(void *arg)
 /* A copy that the schema owns: the document belongs to the request. */
 static const json_t *keep(struct parse *p, const json_t *v)
 {
-	json_t *copy = json_deep_copy(v);
+	json_t *copy = json_dup(p->b->arena, v);
 
 	arena_on_done(p->b->arena, decref_cleanup, copy);
 	return copy;
