@@ -140,6 +140,8 @@ struct relation {
 
 struct model {
 	struct str name, table;
+	const struct str *sets; /* whose services it is registered for, by name; "" is the set of those who name none */
+	size_t n_sets;          /* one at least */
 	struct column *columns; /* sorted by name */
 	size_t n_columns;
 	const struct column **pk; /* primary key columns, by name */

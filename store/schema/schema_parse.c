@@ -445,6 +445,26 @@ static void parse_relations(struct parse *model)
 	}
 }
 
+/* Of an answer that comes back they say nothing, either: the request says which set it is about. */
+static void parse_sets(struct parse *p)
+{
+	struct arena *a = p->b->arena;
+	const json_t *set = member(p, "set"), *list = member(p, "sets");
+	const bool trusted = p->d->kept || p->b->trusts_sets;
+	const size_t n = trusted && json_is_array(list) ? json_array_size(list) : 1;
+	struct str *sets = arena_array(a, n, sizeof(*sets));
+
+	for (size_t i = 0; i < n; i++) {
+		const json_t *one = json_is_array(list) ? json_array_get(list, i) : set;
+
+		sets[i] = !trusted              ? arena_str(a, p->b->set)
+			  : json_is_string(one) ? arena_str(a, json_str(one))
+						: STR("");
+	}
+	p->d->m->sets = sets;
+	p->d->m->n_sets = n;
+}
+
 void schema_parse_model(struct schema_build *b, const json_t *obj, const char *pointer, bool kept)
 {
 	struct draft *d = &b->drafts[b->n++];
@@ -464,6 +484,7 @@ void schema_parse_model(struct schema_build *b, const json_t *obj, const char *p
 	parse_indexes(&p, "uniques", true, &d->m->uniques, &d->m->n_uniques);
 	parse_checks(&p);
 	parse_relations(&p);
+	parse_sets(&p);
 	(void)member(&p, "origin"); /* ours, of an answer that comes back: says nothing here */
 	leave(&p, false);
 }
