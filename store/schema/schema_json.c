@@ -212,7 +212,7 @@ static bool check_shared(const struct schema *s, const struct shared *list, size
 bool schema_from_json(const json_t *doc, struct schema *base, struct arena *scratch, struct schema **ret,
 		      struct err *err)
 {
-	const struct schema_source from = {.base = base, .may_sql = true, .trusts_sets = true};
+	const struct schema_source from = {.base = base, .may_sql = true, .may_catalogs = true, .trusts_sets = true};
 
 	return schema_from_source(doc, &from, scratch, ret, err);
 }
@@ -229,6 +229,7 @@ bool schema_from_source(const json_t *doc, const struct schema_source *from, str
 
 	schema_build_init(&b, scratch);
 	b.may_sql = from->may_sql;
+	b.may_catalogs = from->may_catalogs;
 	b.set = from->set.p != NULL ? from->set : STR("");
 	b.trusts_sets = from->trusts_sets;
 	if (base != NULL)

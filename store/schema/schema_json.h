@@ -16,6 +16,7 @@ bool schema_from_json(const json_t *doc, struct schema *base, struct arena *scra
 struct schema_source {
 	struct schema *base; /* as above; may be NULL */
 	bool may_sql;        /* its giver may give SQL of any kind */
+	bool may_catalogs;   /* its giver may reach the database's own catalogs */
 	struct str set;      /* that its models are of; STR_NONE: "" */
 	bool trusts_sets;    /* they say themselves which sets they are of */
 	bool replaces;       /* they are all of their set: what base has of it beside them goes, but what is declared */

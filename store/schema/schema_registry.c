@@ -209,6 +209,7 @@ static bool make(const struct schema_registry *r, const struct schema_edit *e, s
 {
 	const struct schema_source from = {.base = r->current,
 					   .may_sql = e->how.may_sql,
+					   .may_catalogs = e->how.may_catalogs,
 					   .set = e->how.set,
 					   .trusts_sets = e->how.trusts_sets,
 					   .replaces = e->how.replace_all,

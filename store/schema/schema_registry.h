@@ -47,7 +47,8 @@ struct str schema_registry_file(struct schema_registry *r, struct str model, str
 struct schema_change {
 	bool replace_all;          /* PUT: of the set; else POST */
 	bool may_sql, trusts_sets; /* of schema_source */
-	struct str set;            /* whose models they are; STR_NONE: "" */
+	bool may_catalogs;
+	struct str set; /* whose models they are; STR_NONE: "" */
 };
 /* What schema_from_source does, applied to the current set and published in one step, one change at a time. *ret: a new
  * reference to what was published. replace_all: of the told ones. ERR_DECLARED. Whatever changes the set may park. */
