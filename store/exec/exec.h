@@ -33,7 +33,9 @@ struct exec_result {
 	int64_t affected;
 	int64_t last_insert_id; /* SQLite; 0: none */
 	bool read_only;
-	bool only_read; /* the database says that it wrote nothing, and it was no statement about transactions */
+	struct str notices; /* what PostgreSQL told (driver.h), until the unit's next statement or its end; len 0:
+			       nothing */
+	bool only_read;     /* the database says that it wrote nothing, and it was no statement about transactions */
 };
 
 /* Lanes and readers, for connection_registry_init. */
@@ -52,12 +54,12 @@ struct exec {
 	bool reads_only;    /* of an atomic one: nothing in it will write. Set behind exec_begin by who knows */
 	bool started;
 	uint64_t n_commits, n_rollbacks; /* the connection's counts when an atomic unit began */
-	struct driver_conn *loading; /* a load runs there */
-	int64_t db_ns;               /* time spent below exec */
-	int64_t lease_ns;            /* of it, waiting for a connection */
-	int64_t slowest_ns;          /* the longest that one statement took, lease not counted */
-	struct str slowest_sql;      /* that statement, as long as its owner keeps it */
-	bool slowest_raw;            /* it is a client's own and may hold values */
+	struct driver_conn *loading;     /* a load runs there */
+	int64_t db_ns;                   /* time spent below exec */
+	int64_t lease_ns;                /* of it, waiting for a connection */
+	int64_t slowest_ns;              /* the longest that one statement took, lease not counted */
+	struct str slowest_sql;          /* that statement, as long as its owner keeps it */
+	bool slowest_raw;                /* it is a client's own and may hold values */
 };
 
 /* atomic: all statements of this exec commit together at exec_end(commit = true). */
