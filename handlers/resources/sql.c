@@ -2,6 +2,7 @@
 #include "handlers/unit/context.h"
 #include "handlers/handlers.h"
 #include "handlers/unit/affected.h"
+#include "handlers/unit/triggers.h"
 #include "handlers/answer/rows.h"
 #include "handlers/resources/sql.h"
 #include "service/base/wait.h"
@@ -113,6 +114,13 @@ static bool sql_open(struct sql_request *q, struct request *req, struct response
 	return context_close(&q->c, false, err);
 }
 
+static bool run(struct sql_request *q, struct row_sink *sink, struct exec_result *result, struct err *err)
+{
+	bool ok = context_run(&q->c, &q->stmt, sink, result, err);
+	context_triggers_forget(q->stmt.sql);
+	return ok;
+}
+
 bool handle_sql_execute(struct request *req, struct response *res, struct err *err)
 {
 	struct sql_request q;
@@ -121,7 +129,7 @@ bool handle_sql_execute(struct request *req, struct response *res, struct err *e
 		return false;
 	int64_t bound = affected_bound(res);
 	context_write(&q.c, bound >= 0);
-	bool ok = context_run(&q.c, &q.stmt, NULL, &result, err) && affected_within(result.affected, bound, err);
+	bool ok = run(&q, NULL, &result, err) && affected_within(result.affected, bound, err);
 	const struct str notices = ok ? arena_str(&req->arena, result.notices) : STR_NONE;
 	if (!context_close(&q.c, ok, err))
 		return false;
@@ -155,7 +163,7 @@ static bool fetch(struct sql_request *q, struct rows_writer *w, struct row_sink 
 {
 	struct exec_result result;
 	context_write(&q->c, must_be_undoable(q, w));
-	bool ok = context_run(&q->c, &q->stmt, &sink, &result, err);
+	bool ok = run(q, &sink, &result, err);
 	if (ok)
 		w->notices = arena_str(&q->c.req->arena, result.notices);
 	ok = ok && context_commit(&q->c, err);

@@ -34,6 +34,7 @@ bool prefers(struct response *res, enum prefer_bit bit)
 		{PREFER_RETURN_MINIMAL, "return=minimal"}, {PREFER_RETURN_REPRESENTATION, "return=representation"},
 		{PREFER_COUNT_EXACT, "count=exact"},       {PREFER_INT64_STRING, "int64=string"},
 		{PREFER_TX_ROLLBACK, "tx=rollback"},       {PREFER_ROWS_ARRAYS, "rows=arrays"},
+		{PREFER_IDENTITY_OVERRIDE, "identity=override"},
 	};
 	struct prefer *p = &res->req->prefer;
 	struct arena *a = &res->req->arena;
@@ -175,7 +176,7 @@ static enum imap_end map_end(const struct context *c, bool commit, bool ok, cons
 	if (!commit && c->exec.atomic)
 		return IMAP_ROLLED_BACK;
 	return why->outcome == ERR_OUTCOME_ROLLED_BACK || why->outcome == ERR_OUTCOME_NOT_STARTED ? IMAP_ROLLED_BACK
-												   : IMAP_UNKNOWN;
+												  : IMAP_UNKNOWN;
 }
 
 static void open_map(struct context *c, bool alone, bool keeps_reads)

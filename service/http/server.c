@@ -105,14 +105,21 @@ static void set_port(struct address *a, int fd)
 		*a = bound;
 }
 
+static unsigned connections_of_loop(const struct server *s)
+{
+	const unsigned n = s->options.http_connections / s->n_loops;
+	return n > 0 ? n : 1;
+}
+
 /* The loops take turns at one inherited socket. */
 static bool share_socket(struct server *s, const struct address *a, struct err *err)
 {
 	s->loopback = address_is_loopback(a);
 	s->port = ntohs(((const struct sockaddr_in *)(const void *)&a->sa)->sin_port);
 	for (unsigned i = 0; i < s->n_loops; i++) {
-		s->loops[i].listen_fd = fcntl(s->options.listen_fd, F_DUPFD_CLOEXEC, 0);
-		if (s->loops[i].listen_fd < 0)
+		const int fd = fcntl(s->options.listen_fd, F_DUPFD_CLOEXEC, 0);
+		listener_init(&s->loops[i].listener, &s->loops[i], fd, connections_of_loop(s));
+		if (fd < 0)
 			return err_set(err, ERR_INTERNAL_ERROR, "cannot use the inherited socket: %s", strerror(errno));
 	}
 	close(s->options.listen_fd);
@@ -135,8 +142,9 @@ static bool open_sockets(struct server *s, struct err *err)
 	s->loopback = address_is_loopback(&a);
 	s->port = ntohs(((const struct sockaddr_in *)(const void *)&a.sa)->sin_port); /* same place in both families */
 	for (unsigned i = 0; i < s->n_loops; i++) {
-		s->loops[i].listen_fd = listen_on(&a, true);
-		if (s->loops[i].listen_fd < 0)
+		const int fd = listen_on(&a, true);
+		listener_init(&s->loops[i].listener, &s->loops[i], fd, connections_of_loop(s));
+		if (fd < 0)
 			return err_set(err, ERR_INTERNAL_ERROR, "cannot listen on %.*s: %s", STR_FMT(s->options.listen),
 				       strerror(errno));
 	}
@@ -171,7 +179,6 @@ static void PRINTF_LIKE(2, 0) on_library_log(void *cls, const char *fmt, va_list
 	log_msg(LOG_DEBUG, "http_library", "%s", text);
 }
 
-/* At its limit of connections the library stops listening; it looks again in its next run, which this brings about. */
 static void on_connection(void *cls, struct MHD_Connection *conn, void **context,
 			  enum MHD_ConnectionNotificationCode code)
 {
@@ -179,32 +186,34 @@ static void on_connection(void *cls, struct MHD_Connection *conn, void **context
 	(void)conn;
 	(void)context;
 	if (code == MHD_CONNECTION_NOTIFY_CLOSED)
-		loop_kick(l->loop);
+		listener_closed(&l->listener);
+	else
+		listener_opened(&l->listener);
 }
 
 static bool start_daemon(struct server_loop *l, struct err *err)
 {
 	const struct server_options *o = &l->server->options;
-	unsigned connections = o->http_connections / l->server->n_loops;
 	const bool tls = o->tls_priorities != NULL;
 	const struct MHD_OptionItem tls_options[] = {
 		{MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)o->tls_priorities},
 		{MHD_OPTION_HTTPS_CERT_CALLBACK, 0, (void *)tls_retriever()}, /* NOLINT(performance-no-int-to-ptr) */
 		{MHD_OPTION_END, 0, NULL}};
 	l->daemon = MHD_start_daemon(
-		(tls ? MHD_USE_TLS : 0) | MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
-		server_on_request, l, MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL, MHD_OPTION_LISTEN_SOCKET,
-		l->listen_fd, MHD_OPTION_CONNECTION_LIMIT, connections > 0 ? connections : 1u,
-		MHD_OPTION_CONNECTION_MEMORY_LIMIT, server_connection_bytes(o->header_bytes),
-		MHD_OPTION_CONNECTION_TIMEOUT, o->http_idle_s, MHD_OPTION_URI_LOG_CALLBACK, server_on_uri, l,
-		MHD_OPTION_UNESCAPE_CALLBACK, server_unescape, NULL, MHD_OPTION_NOTIFY_COMPLETED, server_on_completed,
-		l, MHD_OPTION_NOTIFY_CONNECTION, on_connection, l, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_ARRAY,
-		tls ? tls_options : tls_options + 2, MHD_OPTION_END);
+		(tls ? MHD_USE_TLS : 0) | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME |
+			MHD_USE_ERROR_LOG,
+		0, NULL, NULL, server_on_request, l, MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL,
+		MHD_OPTION_CONNECTION_LIMIT, l->listener.n_max, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+		server_connection_bytes(o->header_bytes), MHD_OPTION_CONNECTION_TIMEOUT, o->http_idle_s,
+		MHD_OPTION_URI_LOG_CALLBACK, server_on_uri, l, MHD_OPTION_UNESCAPE_CALLBACK, server_unescape, NULL,
+		MHD_OPTION_NOTIFY_COMPLETED, server_on_completed, l, MHD_OPTION_NOTIFY_CONNECTION, on_connection, l,
+		MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_ARRAY, tls ? tls_options : tls_options + 2, MHD_OPTION_END);
 	if (l->daemon == NULL)
 		return err_set(err, ERR_INTERNAL_ERROR, "could not start the HTTP daemon");
 	const union MHD_DaemonInfo *info = MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_EPOLL_FD);
 	struct loop_client c = {.fd = info->epoll_fd, .run = run_daemon, .due = daemon_due, .arg = l};
 	loop_set_client(l->loop, &c);
+	listener_start(&l->listener);
 	return true;
 }
 
@@ -228,7 +237,7 @@ bool server_create(const struct server_options *o, struct server **ret, struct e
 	s->loops = mem_array(s->n_loops, sizeof(*s->loops));
 	for (unsigned i = 0; i < s->n_loops; i++) {
 		s->loops[i].server = s;
-		s->loops[i].listen_fd = -1;
+		s->loops[i].listener = (struct listener){.watch.fd = -1, .reserve = -1};
 	}
 	if (!open_sockets(s, err))
 		goto fail;
@@ -250,7 +259,6 @@ bool server_start(struct server *s, struct err *err)
 		struct server_loop *l = &s->loops[i];
 		if (!start_daemon(l, err))
 			return false;
-		l->listen_fd = -1; /* the daemon closes it */
 		if (pthread_create(&l->thread, NULL, loop_thread, l) != 0)
 			return err_set(err, ERR_INTERNAL_ERROR, "could not start a loop thread");
 		l->started = true;
@@ -287,20 +295,17 @@ static void pause_ms(long ms)
 	nanosleep(&ts, NULL);
 }
 
-/* A fiber of the loop: the daemon belongs to the loop's thread. */
-static void quiesce(void *arg)
+/* A fiber of the loop, whose thread alone may do it. */
+static void stop_listener(void *arg)
 {
-	struct server_loop *l = arg;
-	int fd = MHD_quiesce_daemon(l->daemon);
-	if (fd >= 0)
-		close(fd);
+	listener_stop(arg);
 }
 
 static void stop_accepting(struct server *s)
 {
 	for (unsigned i = 0; i < s->n_loops; i++)
 		if (s->loops[i].started)
-			loop_spawn(s->loops[i].loop, quiesce, &s->loops[i]);
+			loop_spawn(s->loops[i].loop, stop_listener, &s->loops[i].listener);
 }
 
 void server_drain(struct server *s, double seconds)
@@ -340,8 +345,7 @@ void server_destroy(struct server *s)
 	if (s == NULL)
 		return;
 	for (unsigned i = 0; i < s->n_loops; i++) {
-		if (s->loops[i].listen_fd >= 0)
-			close(s->loops[i].listen_fd);
+		listener_done(&s->loops[i].listener);
 		server_free_spare(&s->loops[i]);
 		loop_destroy(s->loops[i].loop);
 	}

@@ -7,13 +7,14 @@
 #include <stdatomic.h>
 
 #include "service/base/mutex.h"
+#include "service/http/listener.h"
 #include "service/http/server.h"
 
 struct server_loop {
 	struct server *server;
 	struct loop *loop;
 	struct MHD_Daemon *daemon;
-	int listen_fd;
+	struct listener listener;
 	pthread_t thread;
 	bool started;
 	struct exchange *parked_head, *parked_tail; /* parked and not watched yet, oldest first */

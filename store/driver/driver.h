@@ -1,6 +1,7 @@
 /*
  * The database driver's vtable: everything above it is the same for both databases. A connection belongs to one lease
- * at a time; its calls may park the fiber (wait.h) and must be made by the fiber that leased it.
+ * at a time; its calls may park the fiber (wait.h) and must be made by the fiber that leased it. Rows go up into a
+ * sink, as in handlers/answer/rows.h.
  */
 #ifndef FERROD_STORE_DRIVER_DRIVER_H
 #define FERROD_STORE_DRIVER_DRIVER_H
@@ -21,6 +22,10 @@ struct turn;
 struct driver;
 struct cursor;
 struct live_schema;
+
+/* What may be between us and the server (PostgreSQL): found out, nothing, or a pooler that gives each transaction
+ * another of the server's connections. */
+enum pooler { POOLER_AUTO, POOLER_NONE, POOLER_TRANSACTION };
 
 enum tx_state { TX_STATE_NONE, TX_STATE_OPEN, TX_STATE_ABORTED, TX_STATE_UNKNOWN /* connection lost */ };
 
@@ -115,6 +120,11 @@ struct driver {
 	bool (*db_open)(const struct dsn *dsn, struct driver_db **ret, struct err *err) MUST_CHECK;
 	void (*db_close)(struct driver_db *db); /* every connection is closed by then */
 
+	/* NULL: there can be none (SQLite). What was asked for, before the first connection; what is known. Any thread.
+	 */
+	void (*db_set_pooler)(struct driver_db *db, enum pooler pooler);
+	enum pooler (*db_pooler)(const struct driver_db *db);
+
 	/* Connects. ERR_DATABASE_UNAVAILABLE, ERR_DATABASE_FORBIDDEN, ERR_INVALID_URL (a SQLite file that cannot be
 	 * opened). */
 	bool (*open)(struct driver_db *db, int64_t deadline_ns, struct driver_conn **ret, struct err *err) MUST_CHECK;
@@ -152,6 +162,8 @@ struct driver {
 	void (*run_writes)(struct driver_conn *c, struct batch_item *const *items, size_t n, int64_t deadline_ns);
 	/* Writes of several connections proceed side by side (PostgreSQL). */
 	bool many_writers;
+	/* Is run_batch to be used? NULL: yes. */
+	bool (*groups_reads)(const struct driver_db *db);
 	/* Is there anything to gain by run_writes? */
 	bool (*groups_writes)(const struct driver_db *db);
 	/* A cursor over the item's result, in the arena; it belongs to no connection. Goes through batch_step. */

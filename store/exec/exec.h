@@ -1,6 +1,6 @@
 /*
  * The one path all SQL takes: lease -> prepare -> bind -> step -> decode -> sink. Knows the deadline, the transaction
- * and the counters; callers hand it a statement and a sink.
+ * and the counters; callers hand it a statement and a sink. What steps is a connection of store/driver/driver.h.
  */
 #ifndef FERROD_STORE_EXEC_H
 #define FERROD_STORE_EXEC_H

@@ -1,6 +1,8 @@
 """What a peer without a credential may send: nothing of it stops the process, holds a loop or is left without an answer."""
 import contextlib
+import json
 import os
+import sqlite3
 import time
 
 import pytest
@@ -105,3 +107,64 @@ def test_what_has_no_room_is_told_so_and_counted(own):
         answer.problem(400, "invalid_request")
         assert answer.header("Connection") == "close" and raw.closed()
     wait_for(lambda: any(line["status"] == 400 for line in own.events("request")), 10, "its line in the log")
+
+
+# ---- few descriptors ----
+
+def few(limit):
+    """What runs ferrod with so many descriptors, whatever its parent has."""
+    return ["prlimit", f"--nofile={limit}:{limit}"]
+
+
+def test_without_descriptors_clients_are_answered_and_told_why():
+    """They waited in the queue of the socket, unanswered, until others went."""
+    with Server("--loops", "1", "--default-url", "", under=few(64)) as server, Client(server.port) as early:
+        early.get("/healthz").expect(200)
+        with contextlib.ExitStack() as stack:
+            for _ in range(80):
+                stack.enter_context(RawConnection(server.port))
+            for _ in range(3):
+                with RawConnection(server.port) as late:
+                    late.request("GET", "/healthz")
+                    answer = late.response()
+                    assert (answer.status, answer.header("Retry-After")) == (503, "1")
+                    assert "descriptor" in json.loads(answer.body)["detail"]
+                    assert late.closed()
+            early.get("/healthz").expect(200)
+            path = server.dir / "there.db"
+            sqlite3.connect(path).execute("CREATE TABLE t (i)")
+            problem = early.post("/v1/connections", {"url": f"sqlite:{path}", "name": "x"}).problem(503, "database_unavailable")
+            assert "EMFILE" in problem["detail"], problem
+        wait_for(lambda: server.events("descriptors_exhausted"), 10, "its line in the log")
+        assert len(server.events("descriptors_exhausted")) <= 2
+        assert "EMFILE" in server.events("descriptors_exhausted")[0]["message"]
+
+        def served():
+            with RawConnection(server.port) as again:
+                again.request("GET", "/healthz")
+                return again.response().status == 200
+        wait_for(served, 10, "service once descriptors are free")
+
+
+def test_no_more_connections_than_allowed_are_open_at_a_time():
+    """The others wait for their turn."""
+    with Server("--loops", "1", "--http-connections", "5") as server:
+        with contextlib.ExitStack() as stack:
+            held = [stack.enter_context(RawConnection(server.port)) for _ in range(5)]
+            for one in held:
+                one.request("GET", "/healthz")
+                assert one.response().status == 200
+            with RawConnection(server.port) as waiting:
+                waiting.request("GET", "/healthz")
+                waiting.socket.settimeout(0.3)
+                with pytest.raises(TimeoutError):
+                    waiting.response()
+                held[0].socket.close()
+                waiting.socket.settimeout(10)
+                assert waiting.response().status == 200
+
+
+@pytest.mark.parametrize("url, why", [("sqlite:none/such.db", "does not exist"), ("sqlite:.", "directory"), ("sqlite:none.db?mode=rw", "does not exist")])
+def test_a_file_that_cannot_be_opened_is_said_why(own, url, why):
+    with Client(own.port) as c:
+        assert why in c.post("/v1/connections", {"url": url, "name": "x"}).problem(400, "invalid_url")["detail"]

@@ -113,6 +113,7 @@ static int setup(struct sqlite_conn *c)
 struct open_job {
 	struct sqlite_conn *c;
 	int rc;
+	int os_error; /* errno of an open that failed; 0: none */
 	enum sqlite_file_fault fault;
 };
 
@@ -134,6 +135,7 @@ static void open_job(void *arg)
 	}
 	j->rc = sqlite3_open_v2(db->file_name, &c->h, db->open_flags, NULL);
 	if (j->rc != SQLITE_OK) {
+		j->os_error = c->h != NULL && (j->rc & 0xff) == SQLITE_CANTOPEN ? sqlite3_system_errno(c->h) : 0;
 		j->rc = c->h != NULL ? sqlite3_extended_errcode(c->h) : j->rc;
 		return;
 	}
@@ -199,7 +201,7 @@ static bool sqlite_open(struct driver_db *db, int64_t deadline_ns, struct driver
 	open_file(&j, deadline_ns);
 	if (j.rc != SQLITE_OK || j.fault != SQLITE_FILE_FINE) {
 		sqlite_close(&c->base);
-		return j.rc != SQLITE_OK ? sqlite_open_error(j.rc, err) : file_error(j.fault, err);
+		return j.rc != SQLITE_OK ? sqlite_open_error(j.rc, j.os_error, err) : file_error(j.fault, err);
 	}
 	sqlite_policy_init(c);
 	*ret = &c->base;

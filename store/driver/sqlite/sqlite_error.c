@@ -4,6 +4,7 @@
  */
 #include "store/driver/sqlite/sqlite_internal.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 #include "service/base/banned.h"
@@ -153,6 +154,13 @@ static bool lost(struct sqlite_conn *c, struct err *err, const char *why)
 	return err_set(err, ERR_DATABASE_UNAVAILABLE, "%s", why);
 }
 
+/* The file is all right: it is this process, or the machine, that has no room for it. */
+static bool no_descriptor(int os_error, struct err *err)
+{
+	return err_set(err, ERR_DATABASE_UNAVAILABLE, "%s: the server has no file descriptor left to open a file",
+		       os_error == EMFILE ? "EMFILE" : "ENFILE");
+}
+
 bool sqlite_error(struct sqlite_conn *c, int rc, struct str sql, struct err *err)
 {
 	const int ext = sqlite3_extended_errcode(c->h);
@@ -178,6 +186,8 @@ bool sqlite_error(struct sqlite_conn *c, int rc, struct str sql, struct err *err
 		return err_set(err, ERR_DATABASE_UNAVAILABLE, "the disk that holds the database is full");
 	case SQLITE_IOERR:
 	case SQLITE_CANTOPEN:
+		if (sqlite3_system_errno(c->h) == EMFILE || sqlite3_system_errno(c->h) == ENFILE)
+			return no_descriptor(sqlite3_system_errno(c->h), err);
 		return lost(c, err, "the database file could not be read or written");
 	case SQLITE_CORRUPT:
 	case SQLITE_NOTADB:
@@ -199,8 +209,34 @@ bool sqlite_error(struct sqlite_conn *c, int rc, struct str sql, struct err *err
 	}
 }
 
-bool sqlite_open_error(int rc, struct err *err)
+/* Why the system did not open the file; NULL: it is not known. */
+static const char *open_reason(int os_error)
 {
+	switch (os_error) {
+	case ENOENT:
+		return "it does not exist (mode=rwc creates it), or a directory on the way to it does not";
+	case EACCES:
+	case EPERM:
+		return "the server may not read it";
+	case EISDIR:
+		return "it is a directory";
+	case ENOTDIR:
+		return "what should be a directory on the way to it is none";
+	case ENAMETOOLONG:
+		return "its name is too long";
+	case EROFS:
+		return "its file system is read-only";
+	default:
+		return NULL;
+	}
+}
+
+bool sqlite_open_error(int rc, int os_error, struct err *err)
+{
+	const char *reason = open_reason(os_error);
+
+	if (os_error == EMFILE || os_error == ENFILE)
+		return no_descriptor(os_error, err);
 	if (rc == SQLITE_CANTOPEN_SYMLINK)
 		return err_set(err, ERR_FORBIDDEN,
 			       "the server's policy refuses this URL: SQLite files are not reached by symbolic links");
@@ -217,6 +253,8 @@ bool sqlite_open_error(int rc, struct err *err)
 		return err_set(err, ERR_INVALID_URL,
 			       "the database could not be opened: it needs recovery and cannot be written to");
 	default:
+		if (reason != NULL)
+			return err_set(err, ERR_INVALID_URL, "the database file could not be opened: %s", reason);
 		return err_set(err, ERR_INVALID_URL,
 			       "the database file could not be opened: check that it exists (mode=rwc creates it) and "
 			       "may be read");

@@ -79,8 +79,9 @@ struct sqlite_conn {
 	bool query_only;   /* a read-only transaction runs */
 	bool migrating;    /* sorting for an index or dropping a table is one step of SQLite's machine, however long */
 	bool tainted;      /* a setting or temporary object may be left: never reset, only closed */
-	bool like_case;    /* PRAGMA case_sensitive_like, which would bring SQLite's own LIKE back */
-	bool saw_insert;   /* by the authorizer, while preparing */
+	int64_t changes_before; /* sqlite3_total_changes64 when the transaction, or the statement on its own, began */
+	bool like_case;         /* PRAGMA case_sensitive_like, which would bring SQLite's own LIKE back */
+	bool saw_insert;        /* by the authorizer, while preparing */
 	bool saw_taint;
 	bool saw_busy;  /* PRAGMA busy_timeout, with a time or (-1) without */
 	bool saw_paths; /* PRAGMA database_list */
@@ -228,6 +229,6 @@ void sqlite_policy_begin(struct sqlite_conn *c);
  * Returns false. */
 bool sqlite_error(struct sqlite_conn *c, int rc, struct str sql, struct err *err);
 /* For a handle that could not be opened. */
-bool sqlite_open_error(int rc, struct err *err);
+bool sqlite_open_error(int rc, int os_error, struct err *err);
 
 #endif
