@@ -73,6 +73,19 @@ static bool is_like(enum query_op op)
 	return op == OP_LIKE || op == OP_NOT_LIKE || op == OP_ILIKE || op == OP_NOT_ILIKE;
 }
 
+bool plan_is_text_at_path(const struct query_node *node)
+{
+	const struct query_expr *e = node->expr;
+	struct str s;
+
+	if ((node->op != OP_EQ && node->op != OP_NE) || node->n_values != 1 || node->values[0].kind != VALUE_TEXT ||
+	    e == NULL || e->kind != EXPR_COLUMN || e->n_hops != 0 || e->n_path == 0 || e->path_type != PATH_TEXT)
+		return false;
+	s = node->values[0].u.s;
+	return !str_eq_z(s, "true") && !str_eq_z(s, "false") &&
+	       !(s.len > 0 && (s.p[0] == '-' || (s.p[0] >= '0' && s.p[0] <= '9')));
+}
+
 /* What of a value shows in the text: null is no parameter; of a document what it is; of a pattern its escapes, and
  * letters beyond ASCII; of a range that it is one. */
 static uint64_t trait_of(const struct query_node *node)
@@ -82,6 +95,8 @@ static uint64_t trait_of(const struct query_node *node)
 
 	if (v->kind == VALUE_NULL)
 		return 1;
+	if (plan_is_text_at_path(node))
+		return 32;
 	if (v->kind == VALUE_JSON)
 		return 8U | (v->u.s.len > 0 ? (uint64_t)(unsigned char)v->u.s.p[0] << 4 : 0);
 	if (node->op >= OP_CONTAINS && v->kind == VALUE_TEXT)

@@ -44,13 +44,17 @@ void plan_key_expr(struct plan_key *k, const struct query_expr *e);
 void plan_key_query(struct plan_key *k, enum plan_op op, const struct query *q, int64_t limit_max);
 
 /*
- * Does the number stand in the text? PostgreSQL takes a limit that it does not know for a tenth of the rows and plans such a
- * statement anew each time, which takes as long as the page itself. Sizes of pages are few (1 to 10, fives to 100, fifties to
- * 1,000, and one row more, which tells that there is another page), and so are the first pages: only these, so that nobody
- * can make as many statements as there are numbers.
+ * Does the number stand in the text? PostgreSQL takes a limit that it does not know for a tenth of the rows and plans
+ * such a statement anew each time, which takes as long as the page itself. Sizes of pages are few (1 to 10, fives to
+ * 100, fifties to 1,000, and one row more, which tells that there is another page), and so are the first pages: only
+ * these, so that nobody can make as many statements as there are numbers.
  */
 bool plan_limit_stands(const struct query *q);
 bool plan_offset_stands(const struct query *q);
+
+/* Is this == or != of a text at a path of the row's own document with a text that no number and no boolean is written
+ * as? */
+bool plan_is_text_at_path(const struct query_node *node);
 
 /* Borrowed until `a` is done, even when it leaves the cache meanwhile; NULL: there is none. Counts. */
 const struct plan *plan_find(struct arena *a, const struct plan_key *k);
