@@ -90,6 +90,7 @@ static void answer(struct request *req, struct response *res, struct connection 
 	}
 	strbuf_putc(b, '}');
 	response_header(res, "Location", arena_printf(&req->arena, "/v1/connections/%.*s", STR_FMT(conn->name)));
+	catalog_header(res);
 }
 
 /* The connection is there already, so start-up code may run twice: what it asks for beside is done. */
@@ -174,7 +175,7 @@ bool handle_connections(struct request *req, struct response *res, struct err *e
 /* The connection named in the path, which the caller may use. A new reference. */
 static bool named(struct request *req, struct connection **ret, struct err *err)
 {
-	if (!request_args_known(req, context_no_args, err) ||
+	if (!request_args_known(req, context_no_args, err) || !catalog_reached(req, err) ||
 	    !connection_get(&request_app(req)->store->connections, req->params[0], ret, err))
 		return false;
 	if (principal_connection(req, (*ret)->name, err))
@@ -227,6 +228,7 @@ bool handle_disconnect(struct request *req, struct response *res, struct err *er
 	    !told_disconnect(request_app(req)->told, req->params[0], force, principal_name(req), err))
 		return false;
 	res->status = 204;
+	catalog_header(res);
 	return true;
 }
 
@@ -247,6 +249,7 @@ bool handle_set_default(struct request *req, struct response *res, struct err *e
 	strbuf_putc(b, '{');
 	out_str(b, "name", name);
 	strbuf_putc(b, '}');
+	catalog_header(res);
 	return true;
 }
 
@@ -256,5 +259,6 @@ bool handle_reset(struct request *req, struct response *res, struct err *err)
 	    !told_reset(request_app(req)->told, req->deadline, principal_name(req), err))
 		return false;
 	res->status = 204;
+	catalog_header(res);
 	return true;
 }

@@ -104,6 +104,15 @@ struct load {
 	size_t n_rows;
 };
 
+/* What introspection looks at. */
+struct introspect_scope {
+	bool search_path;           /* every schema of the search path; else the current one and those listed */
+	const struct str *schemas;
+	size_t n_schemas;
+	bool listed_only;           /* not the current one */
+	bool views;                 /* views, foreign and virtual tables, too */
+};
+
 /* How the transaction of a migration begins. */
 struct migrate_begin {
 	bool plan_only;      /* nothing will be written: no lock against other migrations */
@@ -220,9 +229,9 @@ struct driver {
 	bool (*list_tables)(struct driver_conn *c, struct arena *a, int64_t deadline_ns, struct str **ret,
 			    size_t *ret_n, struct err *err) MUST_CHECK;
 
-	/* Every ordinary table of the current schema, in the arena; rows are not looked at. Parks. */
-	bool (*introspect)(struct driver_conn *c, struct arena *a, int64_t deadline_ns, struct live_schema *ret,
-			   struct err *err) MUST_CHECK;
+	/* Every ordinary table of the scope, and views where it says so, in the arena; rows are not looked at. Parks. */
+	bool (*introspect)(struct driver_conn *c, const struct introspect_scope *scope, struct arena *a,
+			   int64_t deadline_ns, struct live_schema *ret, struct err *err) MUST_CHECK;
 	/* Begins the transaction of a migration, holding the lock that keeps other migrations (any process's) out until
 	 * it ends. Whatever it returns, the caller ends the transaction and calls migrate_end. Parks. */
 	bool (*migrate_begin)(struct driver_conn *c, const struct migrate_begin *how, struct err *err) MUST_CHECK;

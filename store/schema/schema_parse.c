@@ -374,6 +374,7 @@ static void parse_foreign_keys(struct parse *model)
 		(void)get_str(&p, "on_delete", &fk->on_delete);
 		(void)get_name(&p, "name", false, 0, &fk->name);
 		(void)get_name(&p, "related_name", false, MODEL_NAME_BYTES, &fk->related_name);
+		(void)get_name(&p, "to_schema", false, LIMIT_NAME_BYTES, &fk->to_schema);
 		leave(&p, false);
 	}
 }
@@ -466,6 +467,30 @@ static void parse_relations(struct parse *model)
 	}
 }
 
+/* What stands for something else than a table of the search path. */
+static void parse_kind(struct parse *p)
+{
+	struct model *m = p->d->m;
+	struct str kind = STR_NONE;
+	bool writable = true;
+
+	(void)get_name(p, "schema", false, LIMIT_NAME_BYTES, &m->schema_name);
+	if (get_name(p, "kind", false, 0, &kind) && !model_kind_from_name(kind, &m->kind))
+		parse_fault(p, "kind", "must be table, partitioned, view, materialized_view, foreign_table or virtual");
+	if (get_bool(p, "writable", &writable))
+		m->read_only = !writable;
+	else
+		m->read_only = m->kind == MODEL_VIEW || m->kind == MODEL_MATERIALIZED_VIEW;
+	if (member(p, "excluded") != NULL)
+		m->excluded = get_strings(p, "excluded", &m->n_excluded);
+	if (member(p, "key") == NULL)
+		return;
+	m->key = get_strings(p, "key", &m->n_key);
+	if (model_is_table(m))
+		parse_fault(p, "key",
+			    "is for what has no primary key of its own: a table's are its primary_key columns");
+}
+
 void schema_parse_model(struct schema_build *b, const json_t *obj, const char *pointer, bool kept)
 {
 	struct draft *d = &b->drafts[b->n++];
@@ -479,6 +504,7 @@ void schema_parse_model(struct schema_build *b, const json_t *obj, const char *p
 	}
 	(void)get_name(&p, "model_name", true, MODEL_NAME_BYTES, &d->m->name);
 	(void)get_name(&p, "table_name", false, LIMIT_NAME_BYTES, &d->m->table);
+	parse_kind(&p);
 	parse_columns(&p);
 	parse_foreign_keys(&p);
 	parse_indexes(&p, "indexes", false, &d->m->indexes, &d->m->n_indexes);
