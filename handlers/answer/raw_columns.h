@@ -4,7 +4,7 @@
 #define FERROD_HANDLERS_RAW_COLUMNS_H
 
 #include "service/base/strbuf.h"
-#include "store/driver/driver.h"
+#include "store/exec/exec.h"
 
 /* ERR_DUPLICATE_COLUMNS naming those that come twice: an object has each name once. */
 bool raw_columns_distinct(const struct cursor_column *columns, size_t n, struct err *err) MUST_CHECK;

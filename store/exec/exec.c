@@ -411,20 +411,6 @@ static bool run_statement(struct exec *x, const struct stmt *s, struct row_sink 
 	return true;
 }
 
-/* What SQLite says against a search is about the query, not about our SQL: the table is none that is searched, or the
- * words are not as its grammar wants them. */
-static void name_search(struct err *err)
-{
-	const struct str said = str_z(err->detail);
-
-	if (err->code != ERR_SQL_ERROR)
-		return;
-	if (str_starts(said, STR("unable to use function MATCH")))
-		(void)err_set(err, ERR_INVALID_QUERY, "match works on FTS5 tables only on SQLite");
-	else if (str_starts(said, STR("fts5: ")) || str_starts(said, STR("unterminated string")))
-		(void)err_set(err, ERR_INVALID_QUERY, "FTS5 does not understand what is searched for");
-}
-
 bool exec_run(struct exec *x, const struct stmt *s, struct row_sink *sink, struct exec_result *ret, struct err *err)
 {
 	const int64_t before = worked_ns(x);
@@ -438,8 +424,6 @@ bool exec_run(struct exec *x, const struct stmt *s, struct row_sink *sink, struc
 	}
 	if (!ok)
 		connection_count_error(x->route->conn, err->sqlstate);
-	if (!ok && !s->raw)
-		name_search(err);
 	return ok;
 }
 
