@@ -31,6 +31,16 @@ enum tx_state { TX_STATE_NONE, TX_STATE_OPEN, TX_STATE_ABORTED, TX_STATE_UNKNOWN
 
 enum tx_isolation { TX_ISO_DEFAULT, TX_ISO_READ_COMMITTED, TX_ISO_REPEATABLE_READ, TX_ISO_SERIALIZABLE };
 
+/* By what a transaction can be asked for after its connection was lost: its number, of one history of one cluster. */
+struct commit_mark {
+	bool is_set;
+	uint64_t xid, cluster;
+	uint32_t timeline;
+};
+
+/* What became of one. */
+enum commit_fate { COMMIT_FATE_UNKNOWN, COMMIT_FATE_COMMITTED, COMMIT_FATE_ROLLED_BACK };
+
 /* Per-database state shared by the connections of one pool: the name of an in-memory database, its anchor connection.
  * Made by driver->db_open, opaque to all others. */
 struct driver_db;
@@ -171,8 +181,8 @@ struct driver {
 	void (*run_writes)(struct driver_conn *c, struct batch_item *const *items, size_t n, int64_t deadline_ns);
 	/* Writes of several connections proceed side by side (PostgreSQL). */
 	bool many_writers;
-	/* Is it known that none of the statement's tables calls what could leave something in the session? NULL: nothing
-	 * could (SQLite). Any thread, never parks. */
+	/* Is it known that none of the statement's tables calls what could leave something in the session? NULL:
+	 * nothing could (SQLite). Any thread, never parks. */
 	bool (*plain)(struct driver_db *db, const struct stmt *s);
 	/* Is run_batch to be used? NULL: yes. */
 	bool (*groups_reads)(const struct driver_db *db);
@@ -209,6 +219,12 @@ struct driver {
 	 * been read yet that they may change. NULL: begin will do. */
 	bool (*begin_write)(struct driver_conn *c, int64_t deadline_ns, struct err *err) MUST_CHECK;
 	bool (*commit)(struct driver_conn *c, int64_t deadline_ns, struct err *err) MUST_CHECK;
+	/* NULL: nobody could be asked (SQLite, which loses no connection). Before a commit: the open transaction's
+	 * mark, not set when it has written nothing, or cannot be asked for. A failure is the transaction's. Parks. */
+	bool (*commit_mark)(struct driver_conn *c, int64_t deadline_ns, struct commit_mark *ret,
+			    struct err *err) MUST_CHECK;
+	/* Afterwards, on any connection: waits for one that is still under way. Parks. */
+	enum commit_fate (*commit_fate)(struct driver_conn *c, const struct commit_mark *m, int64_t deadline_ns);
 	/* Rolls back whatever is open; never leaves a transaction open (marks the connection broken instead). Shielded.
 	 */
 	void (*rollback)(struct driver_conn *c);
