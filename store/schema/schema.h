@@ -173,6 +173,8 @@ enum model_kind {
 
 struct model {
 	struct str name, table;
+	const struct str *sets; /* whose services it is registered for, by name; "" is the set of those who name none */
+	size_t n_sets;          /* one at least */
 	struct str schema_name; /* ours; STR_NONE: the search path's */
 	struct str place;       /* of the table among all: model_place of the two above */
 	enum model_kind kind;   /* ours */

@@ -42,6 +42,8 @@ struct schema_build {
 	size_t n_faults;       /* may exceed LIMIT_ERR_FAULTS: only the first ones are kept */
 	bool may_sql;          /* who gave the document may give SQL of any kind */
 	bool may_catalogs;     /* who gave it may reach the database's own catalogs */
+	struct str set;        /* that the document's models are of */
+	bool trusts_sets;      /* the document says itself which sets its models are of */
 	const char *sql_given; /* else: where the first one stands that not anybody may give; NULL: there is none */
 	size_t n_warnings;     /* may exceed LIMIT_SCHEMA_WARNINGS: the last one kept counts the rest */
 };

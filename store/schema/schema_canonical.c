@@ -261,6 +261,10 @@ static json_t *model_json(const struct model *m, bool additions)
 	(void)json_object_set_new(o, "indexes", indexes);
 	(void)json_object_set_new(o, "uniques", uniques);
 	(void)json_object_set_new(o, "checks", checks);
+	if (additions && (m->n_sets > 1 || m->sets[0].len > 0))
+		set_text(o, "set", m->sets[0]);
+	if (additions && m->n_sets > 1)
+		(void)json_object_set_new(o, "sets", texts(m->sets, m->n_sets));
 	if (additions) {
 		json_t *relations = json_array();
 

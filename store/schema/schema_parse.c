@@ -159,7 +159,7 @@ static void decref_cleanup(void *arg)
 /* A copy that the schema owns: the document belongs to the request. */
 static const json_t *keep(struct parse *p, const json_t *v)
 {
-	json_t *copy = json_deep_copy(v);
+	json_t *copy = json_dup(p->b->arena, v);
 
 	arena_on_done(p->b->arena, decref_cleanup, copy);
 	return copy;
@@ -467,6 +467,26 @@ static void parse_relations(struct parse *model)
 	}
 }
 
+/* Of an answer that comes back they say nothing, either: the request says which set it is about. */
+static void parse_sets(struct parse *p)
+{
+	struct arena *a = p->b->arena;
+	const json_t *set = member(p, "set"), *list = member(p, "sets");
+	const bool trusted = p->d->kept || p->b->trusts_sets;
+	const size_t n = trusted && json_array_size(list) > 0 ? json_array_size(list) : 1;
+	struct str *sets = arena_array(a, n, sizeof(*sets));
+
+	for (size_t i = 0; i < n; i++) {
+		const json_t *one = json_is_array(list) ? json_array_get(list, i) : set;
+
+		sets[i] = !trusted              ? arena_str(a, p->b->set)
+			  : json_is_string(one) ? arena_str(a, json_str(one))
+						: STR("");
+	}
+	p->d->m->sets = sets;
+	p->d->m->n_sets = n;
+}
+
 /* What stands for something else than a table of the search path. */
 static void parse_kind(struct parse *p)
 {
@@ -511,6 +531,7 @@ void schema_parse_model(struct schema_build *b, const json_t *obj, const char *p
 	parse_indexes(&p, "uniques", true, &d->m->uniques, &d->m->n_uniques);
 	parse_checks(&p);
 	parse_relations(&p);
+	parse_sets(&p);
 	(void)member(&p, "origin"); /* ours, of an answer that comes back: says nothing here */
 	leave(&p, false);
 }
