@@ -395,7 +395,9 @@ int64_t pg_count_affected(PGresult *res)
 	if (strncmp(tag, "INSERT", 6) != 0 && strncmp(tag, "UPDATE", 6) != 0 && strncmp(tag, "DELETE", 6) != 0 &&
 	    strncmp(tag, "MERGE", 5) != 0)
 		return 0;
-	return num_parse_int(str_z(PQcmdTuples(res)), &n) ? n : 0;
+	/* PQcmdTuples would tell the connection of a tag without a number, and the result may have outlived it */
+	tag = strrchr(tag, ' ');
+	return tag != NULL && num_parse_int(str_z(tag + 1), &n) && n > 0 ? n : 0;
 }
 
 static void drop_row(struct pg_cursor *cur)
