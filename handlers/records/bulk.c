@@ -296,7 +296,6 @@ bool bulk_insert(struct context *c, const struct model *m, struct bulk_reader *i
 	b->values = arena_array(&c->req->arena, b->n_max, sizeof(*b->values));
 	b->loaded = arena_array(&c->req->arena, m->n_columns, sizeof(*b->loaded));
 	b->may_load = !b->representation && o->conflict == RECORD_INSERT && exec_can_load(&c->exec);
-	b->tells = o->conflict == RECORD_UPDATE && c->route.conn->dialect->id == DIALECT_POSTGRES;
 	b->made = arena_array(&c->req->arena, b->n_max, sizeof(*b->made));
 	arena_init(&b->arena);
 	map_init(&b->keys);
@@ -308,6 +307,9 @@ bool bulk_insert(struct context *c, const struct model *m, struct bulk_reader *i
 		mapped_insert(c, m);
 	if (b->representation)
 		strbuf_puts(out, "{\"records\":[");
+	if (o->conflict == RECORD_UPDATE && c->route.conn->dialect->id == DIALECT_POSTGRES &&
+	    !context_plain_table(c, m, &b->tells, err))
+		return false;
 	if ((b->representation || c->imap != NULL) && !context_triggers(c, m, &b->triggers, err))
 		return false;
 	context_unleash(c, b->triggers);

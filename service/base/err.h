@@ -21,6 +21,7 @@
 	X(INVALID_SEARCH_PATH, "invalid_search_path") \
 	X(INVALID_PARAMETERS, "invalid_parameters") \
 	X(SQL_ERROR, "sql_error") \
+	X(DUPLICATE_COLUMNS, "duplicate_columns") \
 	X(UNAUTHENTICATED, "unauthenticated") \
 	X(FORBIDDEN, "forbidden") \
 	X(DATABASE_FORBIDDEN, "database_forbidden") \
@@ -49,6 +50,7 @@
 	X(MAX_AFFECTED_EXCEEDED, "max_affected_exceeded") \
 	X(MIGRATION_CONFLICT, "migration_conflict") \
 	X(DECLARED, "declared") \
+	X(MODEL_CONFLICT, "model_conflict") \
 	X(SESSION_EXPIRED, "session_expired") \
 	X(TRANSACTION_EXPIRED, "transaction_expired") \
 	X(PRECONDITION_FAILED, "precondition_failed") \

@@ -34,6 +34,8 @@ static const struct problem_def defs[ERR_N_CODES] = {
 		 "placeholders of the statement."},
 	[ERR_SQL_ERROR] = {400, false, 0, "The database refused the statement",
 			   "`sqlstate` and `position` tell what the database says about it."},
+	[ERR_DUPLICATE_COLUMNS] = {400, false, 0, "Columns of one name",
+				   "Name them apart with AS, or send Prefer: rows=arrays, which keeps them all."},
 	[ERR_UNAUTHENTICATED] = {401, false, 0, "A valid API key is needed", "Send `Authorization: Bearer <key>`."},
 	[ERR_FORBIDDEN] = {403, false, 0, "Not allowed", "The key lacks a scope, or the server's policy refuses this."},
 	[ERR_DATABASE_FORBIDDEN] = {403, false, 0, "The database refused access",
@@ -84,6 +86,10 @@ static const struct problem_def defs[ERR_N_CODES] = {
 	[ERR_DECLARED] = {409, false, 0, "The catalog declares it",
 			  "What the catalog declares is changed in its file, and read again on SIGHUP or "
 			  "POST /v1/catalog/reload."},
+	[ERR_MODEL_CONFLICT] =
+		{409, false, 0, "Another set has the model",
+		 "Services that share a server register their models in sets of their own (?set=NAME); a name "
+		 "that two of them have means the same in both. Rename one, or register the same model."},
 	[ERR_SESSION_EXPIRED] = {410, false, 0, "The session has ended",
 				 "The detail says why and when. Open a session anew."},
 	[ERR_TRANSACTION_EXPIRED] = {410, false, 0, "The server ended the transaction",

@@ -31,6 +31,16 @@ enum tx_state { TX_STATE_NONE, TX_STATE_OPEN, TX_STATE_ABORTED, TX_STATE_UNKNOWN
 
 enum tx_isolation { TX_ISO_DEFAULT, TX_ISO_READ_COMMITTED, TX_ISO_REPEATABLE_READ, TX_ISO_SERIALIZABLE };
 
+/* By what a transaction can be asked for after its connection was lost: its number, of one history of one cluster. */
+struct commit_mark {
+	bool is_set;
+	uint64_t xid, cluster;
+	uint32_t timeline;
+};
+
+/* What became of one. */
+enum commit_fate { COMMIT_FATE_UNKNOWN, COMMIT_FATE_COMMITTED, COMMIT_FATE_ROLLED_BACK };
+
 /* Per-database state shared by the connections of one pool: the name of an in-memory database, its anchor connection.
  * Made by driver->db_open, opaque to all others. */
 struct driver_db;
@@ -47,8 +57,12 @@ struct driver_conn {
 	int64_t statement_timeout_ns; /* 0: none but the request's deadline */
 	int64_t request_deadline_ns;  /* set before each prepare: its request's own end, whatever the statement's is */
 	bool unreplicated;            /* PostgreSQL: the last commit's wait for a standby was cancelled */
-	bool session_dirty;           /* raw SQL ran: `reset` before the next lease */
-	struct driver_conn *next;     /* the pool's list */
+	/* PostgreSQL: what the statement had to tell, as JSON objects with commas between them; bounded. Emptied by
+	 * exec before each statement of a client's own. */
+	struct strbuf notices;
+	unsigned n_notices;
+	bool session_dirty;       /* raw SQL ran: `reset` before the next lease */
+	struct driver_conn *next; /* the pool's list */
 	uint64_t cache_hits, cache_misses;
 	/* Top-level transactions that have ended on this connection, whoever's SQL ended them; never reset. Counted
 	 * after every statement: on PostgreSQL by the command tag (COMMIT; ROLLBACK when the connection is idle then,
@@ -62,6 +76,7 @@ struct driver_conn {
 struct cursor_column {
 	struct str name;   /* borrowed until finish */
 	unsigned type_oid; /* PostgreSQL; 0 on SQLite */
+	struct str type;   /* SQLite: as it was declared; STR_NONE: it is no table's. Borrowed like the name */
 };
 
 /* A running statement. Whoever prepares must finish. */
@@ -97,6 +112,15 @@ struct load {
 	size_t n_columns;
 	const struct value *const *rows; /* n_rows, each n_columns values, those not given unused */
 	size_t n_rows;
+};
+
+/* What introspection looks at. */
+struct introspect_scope {
+	bool search_path;           /* every schema of the search path; else the current one and those listed */
+	const struct str *schemas;
+	size_t n_schemas;
+	bool listed_only;           /* not the current one */
+	bool views;                 /* views, foreign and virtual tables, too */
 };
 
 /* How the transaction of a migration begins. */
@@ -157,8 +181,8 @@ struct driver {
 	void (*run_writes)(struct driver_conn *c, struct batch_item *const *items, size_t n, int64_t deadline_ns);
 	/* Writes of several connections proceed side by side (PostgreSQL). */
 	bool many_writers;
-	/* Is it known that none of the statement's tables calls what could leave something in the session? NULL: nothing
-	 * could (SQLite). Any thread, never parks. */
+	/* Is it known that none of the statement's tables calls what could leave something in the session? NULL:
+	 * nothing could (SQLite). Any thread, never parks. */
 	bool (*plain)(struct driver_db *db, const struct stmt *s);
 	/* Is run_batch to be used? NULL: yes. */
 	bool (*groups_reads)(const struct driver_db *db);
@@ -195,6 +219,12 @@ struct driver {
 	 * been read yet that they may change. NULL: begin will do. */
 	bool (*begin_write)(struct driver_conn *c, int64_t deadline_ns, struct err *err) MUST_CHECK;
 	bool (*commit)(struct driver_conn *c, int64_t deadline_ns, struct err *err) MUST_CHECK;
+	/* NULL: nobody could be asked (SQLite, which loses no connection). Before a commit: the open transaction's
+	 * mark, not set when it has written nothing, or cannot be asked for. A failure is the transaction's. Parks. */
+	bool (*commit_mark)(struct driver_conn *c, int64_t deadline_ns, struct commit_mark *ret,
+			    struct err *err) MUST_CHECK;
+	/* Afterwards, on any connection: waits for one that is still under way. Parks. */
+	enum commit_fate (*commit_fate)(struct driver_conn *c, const struct commit_mark *m, int64_t deadline_ns);
 	/* Rolls back whatever is open; never leaves a transaction open (marks the connection broken instead). Shielded.
 	 */
 	void (*rollback)(struct driver_conn *c);
@@ -215,9 +245,9 @@ struct driver {
 	bool (*list_tables)(struct driver_conn *c, struct arena *a, int64_t deadline_ns, struct str **ret,
 			    size_t *ret_n, struct err *err) MUST_CHECK;
 
-	/* Every ordinary table of the current schema, in the arena; rows are not looked at. Parks. */
-	bool (*introspect)(struct driver_conn *c, struct arena *a, int64_t deadline_ns, struct live_schema *ret,
-			   struct err *err) MUST_CHECK;
+	/* Every ordinary table of the scope, and views where it says so, in the arena; rows are not looked at. Parks. */
+	bool (*introspect)(struct driver_conn *c, const struct introspect_scope *scope, struct arena *a,
+			   int64_t deadline_ns, struct live_schema *ret, struct err *err) MUST_CHECK;
 	/* Begins the transaction of a migration, holding the lock that keeps other migrations (any process's) out until
 	 * it ends. Whatever it returns, the caller ends the transaction and calls migrate_end. Parks. */
 	bool (*migrate_begin)(struct driver_conn *c, const struct migrate_begin *how, struct err *err) MUST_CHECK;

@@ -221,7 +221,7 @@ bool query_lower_select(struct arena *a, const struct query *q, struct stmt *ret
 	struct query own;
 	struct plan_key key;
 	struct sql s;
-	bool quick, page;
+	bool quick;
 
 	if (!query_check(q, "", err) || !check_read(q, err))
 		return false;
@@ -233,13 +233,12 @@ bool query_lower_select(struct arena *a, const struct query *q, struct stmt *ret
 	plan_key_query(&key, PLAN_SELECT, q, QUICK_LIMIT);
 	sql_begin(&s, a, q->dialect, &key);
 	quick = s.plan != NULL ? s.plan->stmt.quick : is_quick(q);
-	page = s.plan != NULL ? s.plan->page : quick && !by_unique_key(q);
 	sql_qualify(&s, q);
 	sql_put(&s, q->distinct ? "SELECT DISTINCT " : "SELECT ");
 	put_select_list(&s, q);
 	put_body(&s, q);
 	sql_order(&s, q);
-	sql_limit(&s, q, page);
+	sql_limit(&s, q, true);
 	put_lock(&s, q);
 	/* a lock is taken by whoever may write: SQLite's one writer at a time included */
 	if (!sql_finish(&s, q->lock == QUERY_LOCK_NONE ? STMT_READ : STMT_WRITE, ret, err))
@@ -251,7 +250,7 @@ bool query_lower_select(struct arena *a, const struct query *q, struct stmt *ret
 	ret->quick = quick;
 	query_shape(a, q, ret_shape);
 	ret->n_columns = ret_shape->n;
-	plan_keep(&key, ret, ret_shape, page);
+	plan_keep(&key, ret, ret_shape);
 	return true;
 }
 
@@ -264,7 +263,7 @@ static bool finish_scalar(struct sql *s, const struct plan_key *key, bool quick,
 		return true;
 	ret->quick = quick;
 	ret->n_columns = 1;
-	plan_keep(key, ret, NULL, false);
+	plan_keep(key, ret, NULL);
 	return true;
 }
 
@@ -328,6 +327,8 @@ static bool refuse(struct err *err, const char *what)
 /* Nothing that a query says is ignored: what means nothing here is refused. */
 static bool check_write(const struct query *q, struct err *err)
 {
+	if (q->model->read_only)
+		return query_read_only(err, q->model);
 	if (q->n_aggregates != 0 || q->n_group_by != 0 || q->n_having != 0)
 		return refuse(err, "aggregates or groups");
 	if (q->n_select != 0)
@@ -400,7 +401,7 @@ static bool finish_write(struct sql *s, const struct query *q, const struct plan
 		return true;
 	ret->quick = by_unique_key(q);
 	ret->n_columns = returning ? ret_shape->n : 0;
-	plan_keep(key, ret, returning ? ret_shape : NULL, false);
+	plan_keep(key, ret, returning ? ret_shape : NULL);
 	return true;
 }
 
@@ -418,7 +419,7 @@ bool query_lower_update(struct arena *a, const struct query *q, const struct que
 	sql_begin(&s, a, q->dialect, &key);
 	sql_on(&s, q->model);
 	sql_put(&s, "UPDATE ");
-	sql_table(&s, q->model->table);
+	sql_table(&s, q->model);
 	sql_put(&s, " SET ");
 	for (size_t i = 0; i < n_set; i++) {
 		if (i > 0)
@@ -442,7 +443,7 @@ bool query_lower_delete(struct arena *a, const struct query *q, bool returning, 
 	sql_on(&s, q->model);
 	sql_put(&s, "DELETE");
 	sql_put(&s, " FROM ");
-	sql_table(&s, q->model->table);
+	sql_table(&s, q->model);
 	put_write_where(&s, q);
 	return finish_write(&s, q, &key, returning, ret, ret_shape, err);
 }

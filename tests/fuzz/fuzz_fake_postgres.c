@@ -22,6 +22,7 @@
 #include "store/migrate/apply.h"
 #include "store/migrate/live_ir.h"
 #include "store/query/query.h"
+#include "tests/fuzz/fake_script.h"
 #include "tests/fuzz/fuzz_common.h"
 
 /* libpq loses a result of its own when answers come out of step; it is no more than a few hundred bytes a connection.
@@ -34,172 +35,6 @@ const char *__lsan_default_suppressions(void)
 
 #define PATIENCE_MS 15 /* of the server, for a client that says nothing */
 #define DEADLINE_NS (250 * CLOCK_NS_PER_MS)
-
-/* ---- the server's script ---- */
-
-struct script {
-	const uint8_t *p, *end;
-};
-
-static uint8_t take(struct script *s)
-{
-	return s->p < s->end ? *s->p++ : 0;
-}
-
-static struct str take_n(struct script *s, size_t n)
-{
-	const struct str out = {(const char *)s->p, (size_t)(s->end - s->p) < n ? (size_t)(s->end - s->p) : n};
-
-	s->p += out.len;
-	return out;
-}
-
-static void put_int(struct strbuf *b, uint64_t v, int bytes)
-{
-	while (bytes-- > 0)
-		strbuf_putc(b, (char)(v >> 8 * bytes & 255));
-}
-
-static void put_z(struct strbuf *b, struct str s)
-{
-	for (size_t i = 0; i < s.len; i++)
-		strbuf_putc(b, s.p[i] != '\0' ? s.p[i] : ' ');
-	strbuf_putc(b, '\0');
-}
-
-static void write_columns(struct script *s, struct strbuf *b)
-{
-	static const uint32_t types[] = {25,   16,   20,   23,   701,  17,   114,  3802,
-					 1700, 1043, 2950, 1184, 1082, 1083, 1007, 0};
-	const size_t n = take(s);
-
-	put_int(b, (uint32_t)n, 2);
-	for (size_t i = 0; i < n; i++) {
-		const uint8_t kind = take(s);
-
-		put_z(b, (kind & 0x40) != 0 ? take_n(s, take(s) % 16) : STR("c"));
-		put_int(b, 0, 6);
-		put_int(b, types[kind % 16], 4);
-		put_int(b, 0, 6);
-		put_int(b, (kind & 0x80) != 0, 2);
-	}
-}
-
-static void write_row(struct script *s, struct strbuf *b)
-{
-	const size_t n = take(s);
-
-	put_int(b, (uint32_t)n, 2);
-	for (size_t i = 0; i < n; i++) {
-		const uint8_t len = take(s);
-
-		if (len == 255) {
-			put_int(b, UINT32_MAX, 4);
-			continue;
-		}
-		const struct str cell = take_n(s, len == 254 ? 3 : len);
-		put_int(b, len == 254 ? 0x7ffffff0 : (uint32_t)cell.len, 4);
-		strbuf_put(b, cell);
-	}
-}
-
-static void write_text(struct script *s, struct strbuf *b)
-{
-	put_z(b, take_n(s, take(s)));
-}
-
-static void write_error(struct script *s, struct strbuf *b)
-{
-	static const char *const states[] = {"42601", "23505", "57014", "26000", "0A000", "57P01", "40001", "XX"};
-	const uint8_t kind = take(s);
-	const char *severity = (kind & 0x80) != 0 ? "FATAL" : (kind & 0x40) != 0 ? "WARNING" : "ERROR";
-
-	strbuf_putc(b, 'S');
-	put_z(b, str_z(severity));
-	strbuf_putc(b, 'V');
-	put_z(b, str_z(severity));
-	strbuf_putc(b, 'C');
-	put_z(b, str_z(states[kind % 8]));
-	strbuf_putc(b, 'M');
-	write_text(s, b);
-	strbuf_putc(b, (char)take(s));
-	write_text(s, b);
-	strbuf_putc(b, '\0');
-}
-
-static void write_status(struct script *s, struct strbuf *b)
-{
-	static const char states[] = {'I', 'T', 'E', 'X'};
-
-	strbuf_putc(b, states[take(s) % 4]);
-}
-
-static void write_copy(struct script *s, struct strbuf *b)
-{
-	put_int(b, 0, 1);
-	put_int(b, take(s) % 8, 2);
-}
-
-static void write_pair(struct script *s, struct strbuf *b)
-{
-	write_text(s, b);
-	write_text(s, b);
-}
-
-static void write_notify(struct script *s, struct strbuf *b)
-{
-	put_int(b, 7, 4);
-	write_pair(s, b);
-}
-
-static void write_nothing(struct script *s UNUSED, struct strbuf *b UNUSED)
-{
-}
-
-static void write_bytes(struct script *s, struct strbuf *b)
-{
-	strbuf_put(b, take_n(s, take(s)));
-}
-
-static const struct {
-	char kind; /* 0: the script's */
-	void (*write)(struct script *s, struct strbuf *b);
-} writers[] = {
-	{'T', write_columns}, {'D', write_row},     {'C', write_text},    {'Z', write_status},  {'E', write_error},
-	{'1', write_nothing}, {'2', write_nothing}, {'n', write_nothing}, {'I', write_nothing}, {'G', write_copy},
-	{'H', write_copy},    {'t', write_copy},    {'N', write_error},   {'A', write_notify},  {'S', write_pair},
-	{'s', write_nothing}, {0, write_bytes},
-};
-
-/* The next piece, up to what says that the server is ready; false: the script is over. */
-static bool next_piece(struct script *s, struct strbuf *out)
-{
-	bool any = false, ready = false;
-	struct strbuf body;
-
-	strbuf_init(&body, 0);
-	while (s->p < s->end && !ready) {
-		const uint8_t op = take(s);
-
-		any = true;
-		if (op >= 240) /* noise without a frame, or a piece that ends too early */
-			strbuf_put(out, take_n(s, op - 240U));
-		if (op == 240)
-			break;
-		if (op >= 240)
-			continue;
-		const size_t i = op % ARRAY_LEN(writers);
-		strbuf_reset(&body);
-		const char kind = writers[i].kind != 0 ? writers[i].kind : (char)take(s);
-		writers[i].write(s, &body);
-		strbuf_putc(out, kind);
-		put_int(out, (uint32_t)body.len + 4 + (op >= 200 ? op - 200U : 0), 4);
-		strbuf_put(out, strbuf_str(&body));
-		ready = kind == 'Z';
-	}
-	strbuf_done(&body);
-	return any;
-}
 
 /* ---- the server ---- */
 
@@ -273,6 +108,7 @@ static bool greet(int fd)
 {
 	static const char hello[] = "R\0\0\0\x08\0\0\0\0S\0\0\0\x19server_version\0"
 				    "15.18\0K\0\0\0\x0c\0\0\0\1\0\0\0\2Z\0\0\0\5I";
+	static const char no_history[] = "E\0\0\0\x1aSERROR\0VERROR\0C42501\0\0Z\0\0\0\5I";
 	static const char settings[] = "C\0\0\0\x0dSELECT 1\0Z\0\0\0\5I";
 	unsigned char head[8], rest[1024];
 	bool silent;
@@ -283,7 +119,8 @@ static bool greet(int fd)
 	if (big_endian(head + 4) != 196608 || !send_all(fd, str_n(hello, sizeof(hello) - 1)))
 		return false;
 	return fake.pooled ||
-	       (await_question(fd, &silent) && !silent && send_all(fd, str_n(settings, sizeof(settings) - 1)));
+	       (await_question(fd, &silent) && !silent && send_all(fd, str_n(settings, sizeof(settings) - 1)) &&
+		await_question(fd, &silent) && !silent && send_all(fd, str_n(no_history, sizeof(no_history) - 1)));
 }
 
 static bool answer(int fd)
