@@ -35,8 +35,8 @@ static bool failed_guard(struct record_request *r, const char *detail, struct er
 /* Reads the row under a lock and holds If-Match and If-None-Match against it. */
 static bool check_guard(struct record_request *r, struct err *err)
 {
-	struct str want = request_header(r->c->req, "If-Match");
-	struct str not_want = request_header(r->c->req, "If-None-Match");
+	struct str want = request_header_list(r->c->req, "If-Match");
+	struct str not_want = request_header_list(r->c->req, "If-None-Match");
 	struct value *row;
 	if (!context_record(r->c, r->m, r->key, QUERY_LOCK_UPDATE, &row, err))
 		return false;
@@ -154,9 +154,9 @@ static bool place_key(struct record_request *r, json_t *doc, struct err *err)
 }
 
 /* If-None-Match: * lets nothing but an insert through. */
-static bool only_new(const struct request *req)
+static bool only_new(struct request *req)
 {
-	struct str header = request_header(req, "If-None-Match");
+	struct str header = request_header_list(req, "If-None-Match");
 	return header.p != NULL && str_eq_z(str_trim(header), "*");
 }
 

@@ -43,7 +43,7 @@ static bool asset(struct request *req, struct response *res, const char *type, c
 	response_header(res, "ETag", tag);
 	response_header(res, "X-Content-Type-Options", STR("nosniff"));
 	res->status = 304;
-	if (has_tag(request_header(req, "If-None-Match"), tag))
+	if (has_tag(request_header_list(req, "If-None-Match"), tag))
 		return true;
 	res->status = 200;
 	res->content_type = type;

@@ -21,6 +21,13 @@
 
 #define BACKLOG 1024
 
+/* How much of what is malformed the library refuses by itself: as much as it can. */
+#if MHD_VERSION >= 0x01000000
+#define STRICTNESS MHD_OPTION_CLIENT_DISCIPLINE_LVL, 3
+#else
+#define STRICTNESS MHD_OPTION_STRICT_FOR_CLIENT, 1
+#endif
+
 struct address {
 	struct sockaddr_storage sa;
 	socklen_t len;
@@ -207,7 +214,7 @@ static bool start_daemon(struct server_loop *l, struct err *err)
 		server_connection_bytes(o->header_bytes), MHD_OPTION_CONNECTION_TIMEOUT, o->http_idle_s,
 		MHD_OPTION_URI_LOG_CALLBACK, server_on_uri, l, MHD_OPTION_UNESCAPE_CALLBACK, server_unescape, NULL,
 		MHD_OPTION_NOTIFY_COMPLETED, server_on_completed, l, MHD_OPTION_NOTIFY_CONNECTION, on_connection, l,
-		MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_ARRAY, tls ? tls_options : tls_options + 2, MHD_OPTION_END);
+		STRICTNESS, MHD_OPTION_ARRAY, tls ? tls_options : tls_options + 2, MHD_OPTION_END);
 	if (l->daemon == NULL)
 		return err_set(err, ERR_INTERNAL_ERROR, "could not start the HTTP daemon");
 	const union MHD_DaemonInfo *info = MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_EPOLL_FD);
@@ -242,6 +249,7 @@ bool server_create(const struct server_options *o, struct server **ret, struct e
 	if (!open_sockets(s, err))
 		goto fail;
 	s->jams = MHD_get_version()[0] == '0';
+	s->text_shows = strcmp(MHD_get_version(), "0.9.75") == 0;
 	s->options.check_host = o->check_host && s->loopback;
 	for (unsigned i = 0; i < s->n_loops; i++)
 		if (!loop_create(&s->loops[i].loop, err))

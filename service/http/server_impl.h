@@ -35,7 +35,8 @@ struct server {
 	unsigned port;
 	atomic_bool draining;
 	bool loopback;
-	bool jams; /* the library is one that server_jam.c is for */
+	bool text_shows; /* the library is the one that server_shape.c can see through */
+	bool jams;       /* the library is one that server_jam.c is for */
 };
 
 enum exchange_state {
@@ -80,6 +81,8 @@ struct exchange {
 	bool waits_for_watch; /* in loop->parked: not old enough to watch its client */
 	bool reads_chunks;    /* in loop->chunked */
 	struct exchange *chunked_prev, *chunked_next;
+	struct str authority; /* of a target in absolute form; STR_NONE: it has none */
+	uintptr_t target_end; /* where the library has its end */
 	size_t body_limit, body_seen;
 	int64_t content_length; /* -1: not stated */
 	int64_t done_ns;        /* monotonic: the answer was complete */
@@ -147,7 +150,10 @@ bool server_body_put(struct exchange *x, const char *bytes, size_t n) MUST_CHECK
 /* All of it has come. */
 void server_body_end(struct exchange *x);
 
-/* server_head.c: parses and checks the head; false: *err is the refusal. */
-bool server_check_head(struct exchange *x, struct err *err);
+/* server_head.c: parses and checks the head; false: *err is the refusal. method, version: as the library gave them. */
+bool server_check_head(struct exchange *x, const char *method, const char *version, struct err *err);
+
+/* server_shape.c: whether all would read the head as we do; ERR_INVALID_REQUEST. */
+bool server_head_shaped(const struct exchange *x, const char *method, const char *version, struct err *err);
 
 #endif

@@ -77,8 +77,8 @@ static void keep_small(struct strbuf *b)
 		strbuf_reset(b);
 }
 
-/* RFC 9112 section 3.2.2: a server accepts the absolute form, too. What it says beside the path is Host's to say. */
-static struct str origin_form(struct str target)
+/* RFC 9112 section 3.2.2: a server accepts the absolute form, too. What it says beside the path, Host says again. */
+static struct str origin_form(struct str target, struct str *ret_authority)
 {
 	struct str rest;
 	if (target.len >= 7 && strncasecmp(target.p, "http://", 7) == 0)
@@ -87,8 +87,10 @@ static struct str origin_form(struct str target)
 		rest = str_n(target.p + 8, target.len - 8);
 	else
 		return target;
+	const char *from = rest.p;
 	while (rest.len > 0 && rest.p[0] != '/' && rest.p[0] != '?')
 		rest = str_n(rest.p + 1, rest.len - 1);
+	*ret_authority = str_n(from, (size_t)(rest.p - from));
 	return rest.len > 0 && rest.p[0] == '/' ? rest : STR("/");
 }
 
@@ -110,7 +112,9 @@ void *server_on_uri(void *cls, const char *uri, struct MHD_Connection *conn)
 	req->app = x->loop->server->options.app;
 	req->route = &router_unrouted;
 	req->start_ns = clock_mono_ns();
-	req->path = arena_str(&req->arena, origin_form(str_z(uri)));
+	x->target_end = (uintptr_t)uri + strlen(uri);
+	req->path = arena_str(&req->arena, origin_form(str_z(uri), &x->authority));
+	x->authority = arena_str(&req->arena, x->authority);
 	char *mark = memchr(req->path.p, '?', req->path.len);
 	if (mark != NULL) {
 		size_t at = (size_t)(mark - req->path.p);
@@ -441,11 +445,12 @@ void server_refuse(struct exchange *x)
 
 /* First callback: the head is there. Refusals are answered at once when the client waits for leave to send its body or
  * would send more than may be; others wait until the body has gone by, which keeps the connection. */
-static enum MHD_Result on_head(struct exchange *x)
+static enum MHD_Result on_head(struct exchange *x, const char *method, const char *version)
 {
 	x->seen = true;
-	x->refused = !server_check_head(x, &x->err);
-	if (x->refused && x->has_body && (x->err.code == ERR_PAYLOAD_TOO_LARGE || x->expects_continue || x->unclear)) {
+	x->refused = !server_check_head(x, method, version, &x->err);
+	if (x->refused && (x->has_body || x->unclear) &&
+	    (x->err.code == ERR_PAYLOAD_TOO_LARGE || x->expects_continue || x->unclear)) {
 		if (!x->expects_continue)
 			start_linger(x);
 		server_refuse(x);
@@ -461,13 +466,12 @@ enum MHD_Result server_on_request(void *cls, struct MHD_Connection *conn, const 
 {
 	(void)cls;
 	(void)url;
-	(void)version;
 	struct exchange *x = *con_cls;
 	x->loop->progress = true;
 	if (!x->seen) {
 		x->conn = conn;
 		x->req.method_text = arena_str(&x->req.arena, str_z(method));
-		return on_head(x);
+		return on_head(x, method, version != NULL ? version : "");
 	}
 	if (*upload_size > 0) {
 		if (server_body_put(x, upload, *upload_size))
