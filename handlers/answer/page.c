@@ -163,7 +163,10 @@ static bool read_cursor(struct page *p, struct value **ret, struct err *err)
 	for (size_t i = 0; i < q->n_order; i++) {
 		const struct query_order *o = &q->order[i];
 		const struct column *type = o->column != NULL ? o->column : &o->expr->type;
-		if (!query_bind_value(p->arena, q->dialect, type, json_array_get(values, i), &v[i], &ignored))
+		const json_t *value = json_array_get(values, i);
+		/* what the database holds is not always what the column takes: a row must not stop the walk */
+		if (!query_bind_value(p->arena, q->dialect, type, value, &v[i], &ignored) &&
+		    !codec_bind_raw(p->arena, value, "", &v[i], &ignored))
 			return false;
 	}
 	*ret = v;

@@ -1,10 +1,7 @@
 /*
  * What every database-bound request needs: the route (session, transaction, connection), the model snapshot, one unit
- *of SQL work and the headers that tell about them. Straight-line use:
- *
- *	if (!context_open(&c, req, res, &spec, err)) return false;
- *	bool ok = work(&c, ..., err);
- *	return context_close(&c, ok, err);
+ * of SQL work and the headers that tell about them: context_open, the work, context_close whatever became of it. Lives
+ * in the request's arena; its work is lowered next, in store/query/query.h.
  */
 #ifndef FERROD_HANDLERS_CONTEXT_H
 #define FERROD_HANDLERS_CONTEXT_H

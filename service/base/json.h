@@ -1,7 +1,7 @@
 /*
  * Strict JSON on top of jansson, the only header that includes it. Refused beside what RFC 8259
  * refuses: duplicate keys, nesting over LIMIT_JSON_DEPTH, bytes after the value, ill-formed UTF-8.
- * Every error carries an RFC 6901 pointer where there is one.
+ * Every error carries an RFC 6901 pointer where there is one. A request goes on in handlers/unit/context.h.
  */
 #ifndef FERROD_BASE_JSON_H
 #define FERROD_BASE_JSON_H

@@ -1,7 +1,18 @@
 /*
  * One table of rules: logical type x storage type x dialect -> how a JSON value is checked and bound, and how a
- * database value becomes its canonical form. Pure. (API contract section 3 and its fine print.)
- *
+ * database value becomes its canonical form. Pure. (API contract section 3 and its fine print.) The
+ * statement runs in store/exec/exec.h.
+ */
+#ifndef FERROD_STORE_CODEC_CODEC_H
+#define FERROD_STORE_CODEC_CODEC_H
+
+#include "service/base/json.h"
+#include "service/base/json_flat.h"
+#include "store/dialect/dialect.h"
+#include "store/schema/schema.h"
+#include "store/value.h"
+
+/*
  * Choices that the databases force:
  *  - datetimes. A `timestamptz` column holds instants: a value without offset is taken as UTC, on both databases. A
  * `timestamp` column holds no offset: a value with one is converted to UTC and loses it, on both. A logical datetime
@@ -16,14 +27,6 @@
  * cannot hold it (text, jsonb).
  *  - char(n) of PostgreSQL is answered without its padding.
  */
-#ifndef FERROD_STORE_CODEC_CODEC_H
-#define FERROD_STORE_CODEC_CODEC_H
-
-#include "service/base/json.h"
-#include "service/base/json_flat.h"
-#include "store/dialect/dialect.h"
-#include "store/schema/schema.h"
-#include "store/value.h"
 
 /*
  * JSON in -> value to bind. Checks type, range (the column's on that database), length, format; normalises

@@ -1,6 +1,6 @@
 /*
  * The one path all SQL takes: lease -> prepare -> bind -> step -> decode -> sink. Knows the deadline, the transaction
- * and the counters; callers hand it a statement and a sink.
+ * and the counters; callers hand it a statement and a sink. What steps is a connection of store/driver/driver.h.
  */
 #ifndef FERROD_STORE_EXEC_H
 #define FERROD_STORE_EXEC_H
@@ -52,12 +52,12 @@ struct exec {
 	bool reads_only;    /* of an atomic one: nothing in it will write. Set behind exec_begin by who knows */
 	bool started;
 	uint64_t n_commits, n_rollbacks; /* the connection's counts when an atomic unit began */
-	struct driver_conn *loading; /* a load runs there */
-	int64_t db_ns;               /* time spent below exec */
-	int64_t lease_ns;            /* of it, waiting for a connection */
-	int64_t slowest_ns;          /* the longest that one statement took, lease not counted */
-	struct str slowest_sql;      /* that statement, as long as its owner keeps it */
-	bool slowest_raw;            /* it is a client's own and may hold values */
+	struct driver_conn *loading;     /* a load runs there */
+	int64_t db_ns;                   /* time spent below exec */
+	int64_t lease_ns;                /* of it, waiting for a connection */
+	int64_t slowest_ns;              /* the longest that one statement took, lease not counted */
+	struct str slowest_sql;          /* that statement, as long as its owner keeps it */
+	bool slowest_raw;                /* it is a client's own and may hold values */
 };
 
 /* atomic: all statements of this exec commit together at exec_end(commit = true). */

@@ -1,6 +1,7 @@
 /*
  * QueryIR as an AST, resolved against a model snapshot: every column and relation is checked, every value is bound
  * (typed) by the codec for the dialect it will run on. Lives in the request's arena; borrows the schema snapshot.
+ * Values are bound in store/codec/codec.h.
  */
 #ifndef FERROD_STORE_QUERY_QUERY_H
 #define FERROD_STORE_QUERY_QUERY_H

@@ -53,22 +53,6 @@ void session_table_destroy(struct session_table *t)
 	mem_free(t);
 }
 
-struct session *session_ref(struct session *s)
-{
-	(void)__atomic_add_fetch(&s->refs, 1, __ATOMIC_RELAXED);
-	return s;
-}
-
-void session_unref(struct session *s)
-{
-	if (s == NULL || __atomic_sub_fetch(&s->refs, 1, __ATOMIC_ACQ_REL) != 0)
-		return;
-	assert(s->transactions == NULL);
-	imap_destroy(s->imap);
-	connection_unref(s->conn);
-	mem_free(s);
-}
-
 /* Without the lock when a request leaves. */
 static void touch(struct session *s, int64_t now)
 {

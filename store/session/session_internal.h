@@ -3,8 +3,9 @@
 #define FERROD_STORE_SESSION_SESSION_INTERNAL_H
 
 #include "store/session/graveyard.h"
-#include "store/session/session.h"
-#include "store/session/tx.h"
+#include "store/session/session_state.h"
+
+struct tx_table;
 
 struct session_table {
 	struct mutex lock; /* the one lock of sessions and transactions */
@@ -32,8 +33,5 @@ void session_bury(struct session_table *t, const struct session *s, size_t n_rol
 /* What the tombstone of that id says to `owner`: ERR_SESSION_EXPIRED or ERR_SESSION_NOT_FOUND; *ret_closed: the client
  * itself closed it. Returns false. The lock is held. */
 bool session_gone(struct session_table *t, struct str id, struct str owner, bool *ret_closed, struct err *err);
-
-struct session *session_ref(struct session *s);
-void session_unref(struct session *s);
 
 #endif

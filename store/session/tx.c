@@ -1,20 +1,16 @@
 /* Beginning, entering and leaving transactions. */
 #include "store/session/tx.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "service/base/clock.h"
-#include "service/base/fiber.h"
 #include "service/base/limits.h"
 #include "service/base/mem.h"
 #include "service/base/num.h"
 #include "store/session/tx_internal.h"
 
 #include "service/base/banned.h"
-
-#define RETRY_AFTER_S 1 /* of a refusal because others wait already */
 
 struct lease *tx_lease(struct tx *tx)
 {
@@ -191,132 +187,10 @@ bool tx_savepoint(struct tx_table *t, struct tx *parent, int64_t deadline, struc
 	return true;
 }
 
-/* The server ends it: its time is over or its connection is closed. The lock is held. */
-static bool doom_if_over(struct tx_table *t, struct tx_root *root)
-{
-	if (clock_mono_ns() >= root->expires_ns)
-		return tx_doom(t, root, TX_EXPIRED, TX_WHY_TIMEOUT);
-	if (__atomic_load_n(&root->conn->closed, __ATOMIC_ACQUIRE))
-		return tx_doom(t, root, TX_EXPIRED, TX_WHY_CONNECTION);
-	return false;
-}
-
-static bool give_up_waiting(struct tx_table *t, struct tx *tx, bool full, struct err *err)
-{
-	struct tx_root *root = tx->root;
-	bool ended;
-
-	mutex_lock(t->lock);
-	(void)doom_if_over(t, root);
-	ended = tx->phase > TX_ABORTED;
-	if (ended)
-		(void)tx_gone(t, (struct tx_grave *)(void *)graveyard_find(&t->dead, str_z(tx->id)), err);
-	mutex_unlock(t->lock);
-	if (ended) {
-		tx_settle_root(root, 0);
-		return false;
-	}
-	if (full)
-		(void)err_set(err, ERR_TOO_MANY_REQUESTS,
-			      "as many requests as are allowed wait for this transaction already; send them one after "
-			      "another");
-	else
-		(void)err_set(
-			err, ERR_TOO_MANY_REQUESTS,
-			"other requests of this transaction were still running when the time of this one was over");
-	err->retry_after_s = RETRY_AFTER_S;
-	err->outcome = ERR_OUTCOME_NOT_STARTED;
-	return false;
-}
-
-bool tx_take_turn(struct tx_table *t, struct tx *tx, int64_t deadline, size_t n_max, struct err *err)
-{
-	struct tx_root *root = tx->root;
-	struct session *s = root->session;
-	enum wait_result r;
-	bool full = false;
-
-	if (turn_try(&root->turn))
-		return true;
-	if (s != NULL)
-		(void)__atomic_add_fetch(&s->n_queued, 1, __ATOMIC_RELAXED);
-	r = turn_take(&root->turn, clock_min(deadline, root->expires_ns), n_max, &full);
-	if (s != NULL)
-		(void)__atomic_sub_fetch(&s->n_queued, 1, __ATOMIC_RELAXED);
-	if (r == WAIT_READY)
-		return true;
-	if (r == WAIT_CANCELLED) {
-		(void)err_set(err, ERR_SHUTTING_DOWN, "the request was given up while it waited for its transaction");
-		err->cancelled = true;
-		err->outcome = ERR_OUTCOME_NOT_STARTED;
-		return false;
-	}
-	return give_up_waiting(t, tx, full, err);
-}
-
-/* Gives the connection back, which rolls back. The turn is held. */
-static void release(struct tx_root *root)
-{
-	struct lease lease;
-
-	mutex_lock(&root->conn_lock);
-	lease = root->lease;
-	root->lease = (struct lease){0};
-	mutex_unlock(&root->conn_lock);
-	lease_release(&lease);
-	if (root->doomed) /* a request that ran on when it was ended may have filled the map again */
-		tx_clear_map(root);
-}
-
-static bool has_lease(struct tx_root *root)
-{
-	bool has;
-
-	mutex_lock(&root->conn_lock);
-	has = root->lease.conn != NULL;
-	mutex_unlock(&root->conn_lock);
-	return has;
-}
-
-void tx_give_turn(struct tx_root *root)
-{
-	do {
-		if (__atomic_load_n(&root->ended, __ATOMIC_ACQUIRE) && has_lease(root))
-			release(root);
-		turn_give(&root->turn);
-		/* whoever ended it meanwhile found the turn taken and has left the connection to its holder */
-	} while (__atomic_load_n(&root->ended, __ATOMIC_ACQUIRE) && has_lease(root) && turn_try(&root->turn));
-}
-
-enum tx_phase tx_verdict(const struct tx_root *root)
-{
-	struct driver_conn *c = root->lease.conn;
-	const bool committed = c->n_commits != root->n_commits, rolled_back = c->n_rollbacks != root->n_rollbacks;
-
-	if (committed || rolled_back)
-		return committed && (rolled_back || c->unreplicated) ? TX_UNKNOWN
-		       : committed                                   ? TX_COMMITTED
-								     : TX_ROLLED_BACK;
-	if (!c->broken) {
-		switch (c->driver->tx_state(c)) {
-		case TX_STATE_OPEN:
-			return TX_OPEN;
-		case TX_STATE_ABORTED:
-			return TX_ABORTED;
-		case TX_STATE_NONE:
-			return TX_ROLLED_BACK; /* by the engine itself: a COMMIT that failed, a full disk */
-		case TX_STATE_UNKNOWN:
-			break;
-		}
-	}
-	/* lost: the server rolls back what had not been asked to commit */
-	return root->may_commit ? TX_UNKNOWN : TX_ROLLED_BACK;
-}
-
 /* Why one with the turn may not go on; false: *err. The lock is held. */
 static bool may_work(struct tx_table *t, struct tx *tx, bool even_aborted, struct err *err)
 {
-	(void)doom_if_over(t, tx->root);
+	(void)tx_doom_if_over(t, tx->root);
 	if (tx->phase > TX_ABORTED)
 		return tx_gone(t, (struct tx_grave *)(void *)graveyard_find(&t->dead, str_z(tx->id)), err);
 	if (tx->root->innermost != tx)
@@ -394,7 +268,7 @@ bool tx_check(struct tx *tx, struct str raw_sql, struct err *err)
 void tx_stopped(struct tx_table *t, struct tx *tx, struct err *err)
 {
 	mutex_lock(t->lock);
-	(void)doom_if_over(t, tx->root);
+	(void)tx_doom_if_over(t, tx->root);
 	if (tx->phase > TX_ABORTED)
 		(void)tx_gone(t, (struct tx_grave *)(void *)graveyard_find(&t->dead, str_z(tx->id)), err);
 	mutex_unlock(t->lock);
@@ -455,4 +329,34 @@ void tx_leave(struct tx_table *t, struct tx *tx)
 	}
 	tx_give_turn(root);
 	tx_unref(tx);
+}
+
+bool tx_lookup(struct tx_table *t, struct str id, const struct session *session, struct str owner, struct arena *a,
+	       struct tx_view *ret, struct err *err)
+{
+	struct tx *tx, *doomed = NULL;
+	struct tx_grave *g;
+	bool ok = true;
+
+	mutex_lock(t->lock);
+	tx_find(t, id, session, owner, &tx, &g);
+	if (tx != NULL && clock_mono_ns() >= tx->root->expires_ns) {
+		struct tx *top = tx_ref(tx->root->top);
+
+		if (tx_doom(t, tx->root, TX_EXPIRED, TX_WHY_TIMEOUT)) {
+			doomed = top;
+			tx_find(t, id, session, owner, &tx, &g);
+		} else {
+			tx_unref(top);
+		}
+	}
+	if (tx != NULL)
+		tx_view_open(tx, a, ret);
+	else if (g != NULL)
+		tx_view_ended(t, g, a, ret);
+	else
+		ok = tx_gone(t, NULL, err);
+	mutex_unlock(t->lock);
+	tx_settle(doomed, 0);
+	return ok;
 }

@@ -5,29 +5,10 @@
 #ifndef FERROD_STORE_SESSION_TX_H
 #define FERROD_STORE_SESSION_TX_H
 
-#include "store/session/session.h"
+#include "store/session/session_state.h"
+#include "store/session/tx_types.h"
 
-#define TX_ID_BYTES 33
-
-enum tx_phase { TX_OPEN, TX_ABORTED, TX_COMMITTED, TX_ROLLED_BACK, TX_EXPIRED, TX_UNKNOWN };
-
-struct tx_options {
-	enum tx_isolation isolation;
-	bool read_only;
-	double timeout_s; /* 0: the default */
-};
-
-struct tx_view {
-	char id[TX_ID_BYTES], parent_id[TX_ID_BYTES];  /* parent "" for a root */
-	struct str connection_name, savepoint, detail; /* in the arena */
-	enum tx_phase phase;
-	const char
-		*state; /* wire word: "open" "aborted" "committed" "rolled_back" "expired", "unknown" (the database was
-			 * lost while it committed); static. A released savepoint shares the fate of what it lies in. */
-	int64_t created_us, expires_us, ended_us;
-	bool read_only;
-};
-
+struct session_table;
 struct tx_table;
 
 struct tx_table *tx_table_create(struct session_table *sessions, double default_timeout_s, double max_timeout_s,

@@ -4,18 +4,13 @@
 
 #include "service/base/clock.h"
 #include "service/base/fiber.h"
+#include "service/base/mem.h"
 #include "store/session/tx.h"
 #include "store/session/tx_internal.h"
 
 #include "service/base/banned.h"
 
 #define ROLLBACK_NS (5 * CLOCK_NS_PER_S) /* what undoing gets, however late the request is */
-
-void tx_clear_map(const struct tx_root *root)
-{
-	if (root->session != NULL)
-		imap_clear(root->session->imap);
-}
 
 static bool savepoint_sql(const struct tx *tx, const char *verb, int64_t deadline, struct err *err)
 {
@@ -246,69 +241,6 @@ bool tx_end(struct tx_table *t, struct str id, const struct session *session, st
 	return ok;
 }
 
-bool tx_doom(struct tx_table *t, struct tx_root *root, enum tx_phase phase, enum tx_why why)
-{
-	if (root->ended || root->committing)
-		return false;
-	root->doomed = true;
-	tx_bury(t, root->top, phase, why);
-	tx_clear_map(root);
-	return true;
-}
-
-size_t tx_doom_session(struct tx_table *t, struct session *s, bool expired, struct tx **ret)
-{
-	struct tx *list = NULL, *next;
-	size_t n = 0;
-
-	for (struct tx *top = s->transactions; top != NULL; top = next) {
-		next = top->next;
-		if (!tx_doom(t, tx_ref(top)->root, expired ? TX_EXPIRED : TX_ROLLED_BACK, TX_WHY_SESSION)) {
-			tx_unref(top);
-			continue;
-		}
-		top->next_doomed = list;
-		list = top;
-		n++;
-	}
-	*ret = list;
-	return n;
-}
-
-static void cancel(struct tx_root *root)
-{
-	mutex_lock(&root->conn_lock);
-	if (root->lease.conn != NULL)
-		root->lease.conn->driver->cancel(root->lease.conn);
-	mutex_unlock(&root->conn_lock);
-}
-
-void tx_settle_root(struct tx_root *root, int64_t wait_ns)
-{
-	bool mine;
-
-	fiber_shield();
-	mine = turn_try(&root->turn);
-	if (!mine) {
-		cancel(root);
-		mine = wait_ns > 0 && turn_take(&root->turn, clock_mono_ns() + wait_ns, 0, NULL) == WAIT_READY;
-	}
-	if (mine)
-		tx_give_turn(root);
-	fiber_unshield();
-}
-
-void tx_settle(struct tx *doomed, int64_t wait_ns)
-{
-	struct tx *next;
-
-	for (; doomed != NULL; doomed = next) {
-		next = doomed->next_doomed;
-		tx_settle_root(doomed->root, wait_ns);
-		tx_unref(doomed);
-	}
-}
-
 void tx_end_session(struct tx_table *t, struct session *s, bool expired)
 {
 	struct tx *doomed;
@@ -364,4 +296,18 @@ int64_t tx_tick(struct tx_table *t)
 	while (sweep(t, true, NULL, &due) == SWEEP_BATCH)
 		;
 	return due;
+}
+
+void tx_table_destroy(struct tx_table *t)
+{
+	if (t == NULL)
+		return;
+	if (t->sessions != NULL) {
+		tx_end_connection(t, NULL);
+		t->sessions->transactions = NULL;
+	}
+	assert(t->open.n == 0);
+	graveyard_done(&t->dead);
+	map_done(&t->open);
+	mem_free(t);
 }

@@ -3,6 +3,7 @@
 #define FERROD_STORE_SESSION_TX_INTERNAL_H
 
 #include "store/session/session_internal.h"
+#include "store/session/tx_types.h"
 
 /* Who or what ended a transaction. */
 enum tx_why {
@@ -46,7 +47,7 @@ struct tx {
 	struct tx *parent;      /* owned reference; NULL: root */
 	struct tx *next, *prev; /* the session's list of open roots */
 	struct tx *next_doomed; /* a list of those that are being ended by the server */
-	struct imap *imap;      /* owned: what it has read and written, over its parent's or the session's; NULL: none */
+	struct imap *imap; /* owned: what it has read and written, over its parent's or the session's; NULL: none */
 	char id[TX_ID_BYTES];
 	unsigned depth;      /* 0: root */
 	unsigned savepoint;  /* number in its name; 0: root */
@@ -103,6 +104,11 @@ bool tx_gone(struct tx_table *t, const struct tx_grave *g, struct err *err);
 
 /* Fills a view of an open one. */
 void tx_view_open(const struct tx *tx, struct arena *a, struct tx_view *ret);
+/* The same of one that has ended. The lock is held. */
+void tx_view_ended(struct tx_table *t, const struct tx_grave *g, struct arena *a, struct tx_view *ret);
+
+/* The server ends it if its time is over or its connection is closed. The lock is held. */
+bool tx_doom_if_over(struct tx_table *t, struct tx_root *root);
 
 /* Waits for the turn until the deadline or the transaction's timeout. n_max: of waiting ones, 0: any number. Parks. */
 bool tx_take_turn(struct tx_table *t, struct tx *tx, int64_t deadline, size_t n_max, struct err *err) MUST_CHECK;

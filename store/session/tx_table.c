@@ -1,4 +1,4 @@
-/* The table of transactions: nodes, tombstones, looking up. What begins and ends them: tx.c, tx_end.c. */
+/* The table of transactions: nodes, tombstones, what is said of them. What begins and ends them: tx.c, tx_end.c. */
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -6,6 +6,7 @@
 
 #include "service/base/clock.h"
 #include "service/base/mem.h"
+#include "store/session/tx.h"
 #include "store/session/tx_internal.h"
 
 #include "service/base/banned.h"
@@ -28,20 +29,6 @@ struct tx_table *tx_table_create(struct session_table *sessions, double default_
 	t->queue_max = queue_max;
 	sessions->transactions = t;
 	return t;
-}
-
-void tx_table_destroy(struct tx_table *t)
-{
-	if (t == NULL)
-		return;
-	if (t->sessions != NULL) {
-		tx_end_connection(t, NULL);
-		t->sessions->transactions = NULL;
-	}
-	assert(t->open.n == 0);
-	graveyard_done(&t->dead);
-	map_done(&t->open);
-	mem_free(t);
 }
 
 struct tx *tx_ref(struct tx *tx)
@@ -324,7 +311,7 @@ void tx_view_open(const struct tx *tx, struct arena *a, struct tx_view *ret)
 	set_savepoint(a, tx->savepoint, ret);
 }
 
-static void view_ended(struct tx_table *t, const struct tx_grave *g, struct arena *a, struct tx_view *ret)
+void tx_view_ended(struct tx_table *t, const struct tx_grave *g, struct arena *a, struct tx_view *ret)
 {
 	const struct tx_grave *end = fate(t, g);
 	char text[256];
@@ -343,36 +330,6 @@ static void view_ended(struct tx_table *t, const struct tx_grave *g, struct aren
 	memcpy(ret->id, g->grave.id, sizeof(ret->id));
 	memcpy(ret->parent_id, g->parent_id, sizeof(ret->parent_id));
 	set_savepoint(a, g->savepoint, ret);
-}
-
-bool tx_lookup(struct tx_table *t, struct str id, const struct session *session, struct str owner, struct arena *a,
-	       struct tx_view *ret, struct err *err)
-{
-	struct tx *tx, *doomed = NULL;
-	struct tx_grave *g;
-	bool ok = true;
-
-	mutex_lock(t->lock);
-	tx_find(t, id, session, owner, &tx, &g);
-	if (tx != NULL && clock_mono_ns() >= tx->root->expires_ns) {
-		struct tx *top = tx_ref(tx->root->top);
-
-		if (tx_doom(t, tx->root, TX_EXPIRED, TX_WHY_TIMEOUT)) {
-			doomed = top;
-			tx_find(t, id, session, owner, &tx, &g);
-		} else {
-			tx_unref(top);
-		}
-	}
-	if (tx != NULL)
-		tx_view_open(tx, a, ret);
-	else if (g != NULL)
-		view_ended(t, g, a, ret);
-	else
-		ok = tx_gone(t, NULL, err);
-	mutex_unlock(t->lock);
-	tx_settle(doomed, 0);
-	return ok;
 }
 
 static int by_seq(const void *a, const void *b)

@@ -84,3 +84,31 @@ def test_readme_explains_every_problem_code():
     statuses = {code.lower(): status for code, status in re.findall(r"\[ERR_(\w+)\] =\s*\{(\d+)", table)}
     assert {code: status for code, status, _ in shown} == statuses
     assert all(len(advice) > 10 for _, _, advice in shown)
+
+
+def test_the_files_that_contributors_are_sent_to_exist():
+    """CONTRIBUTING's map and its lists of what to touch; a word with a star or a brace is a pattern."""
+    import itertools
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:service|handlers|store|openapi|tests)/[^`\s]*|README\.md)`", text))
+    assert len(named) > 40
+
+    def spread(name):
+        match = re.search(r"\{([^}]*)\}", name)
+        if match is None:
+            return [name]
+        return list(itertools.chain.from_iterable(
+            spread(name[:match.start()] + part + name[match.end():]) for part in match.group(1).split(",")))
+    missing = [path for name in named for path in spread(name) if not list(ROOT.glob(path.rstrip("/")))]
+    assert missing == []
+
+
+def test_the_request_can_be_walked_by_its_headers():
+    """Each header on a request's way names the next one in its first comment."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    way = text[text.index("A request's way:"):text.index("Each of these headers")]
+    headers = [path for path in re.findall(r"`([\w/]+\.h)`", way)]
+    assert len(headers) >= 7
+    for here, following in zip(headers, headers[1:]):
+        first = (ROOT / here).read_text(encoding="utf-8").split("*/")[0]
+        assert following in first, f"{here} does not name {following}"
