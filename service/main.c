@@ -21,6 +21,7 @@
 #include "service/base/wait.h"
 #include "service/config/config.h"
 #include "service/auth/cors.h"
+#include "service/exposure.h"
 #include "service/healthcheck.h"
 #include "service/auth/key_command.h"
 #include "service/auth/keys.h"
@@ -122,6 +123,9 @@ static bool authenticate(void *arg, struct request *req, struct err *err)
 		  keys_check(p->keys, request_header(req, "Authorization"), &req->arena, &found, err);
 	pthread_rwlock_unlock(&p->keys_lock);
 	req->principal = found;
+	if (!ok && p->rate != NULL && err->code == ERR_UNAUTHENTICATED &&
+	    request_header(req, "Authorization").p != NULL)
+		return rate_take_address(p->rate, request_address(req), req->start_ns, err) && ok;
 	return ok && (p->rate == NULL || open || rate_take(p->rate, principal_name(req), req->start_ns, err));
 }
 
@@ -181,6 +185,7 @@ static bool fill_app(struct process *p, struct err *err)
 		p->allow_urls[p->app.n_allow_urls++] = str_trim(word);
 	}
 	p->app.allow_url_files = p->config.allow_url_files;
+	p->app.csv_formula_guard = p->config.csv_formula_guard;
 	if (p->config.sqlite_dir.len == 0)
 		return true;
 	char *real = realpath(p->config.sqlite_dir.p, NULL);
@@ -192,24 +197,6 @@ static bool fill_app(struct process *p, struct err *err)
 		p->app.sqlite_dir_given.len--;
 	mem_free(real);
 	driver_sqlite_refuse_links();
-	return true;
-}
-
-/* Listening beyond loopback without keys hands the databases to everybody who reaches the port. */
-static bool check_exposure(const struct process *p, struct err *err)
-{
-	bool loopback;
-	if (!server_address_is_loopback(p->config.listen, &loopback, err))
-		return false;
-	if (loopback || p->keys != NULL)
-		return true;
-	if (!p->config.insecure_no_auth)
-		return err_set(err, ERR_INVALID_REQUEST,
-			       "refusing to listen on %.*s without API keys: configure \"keys_file\", or pass "
-			       "--insecure-no-auth",
-			       STR_FMT(p->config.listen));
-	log_msg(LOG_WARN, "no_auth",
-		"listening beyond loopback without API keys: everybody who reaches the port may do everything");
 	return true;
 }
 
@@ -461,8 +448,8 @@ static int serve(struct process *p)
 	if (p->config.rate_limit_per_second > 0)
 		p->rate = rate_create(p->config.rate_limit_per_second, p->config.rate_limit_burst);
 	struct server_options opts = server_options(p);
-	if (!check_exposure(p, &err) || !check_together(p, &err) || !server_create(&opts, &p->server, &err) ||
-	    !create_declared(p, &err)) {
+	if (!exposure_check(&p->config, p->keys != NULL, &err) || !check_together(p, &err) ||
+	    !server_create(&opts, &p->server, &err) || !create_declared(p, &err)) {
 		usage_error(&err);
 		goto done;
 	}
@@ -513,7 +500,8 @@ static int check_config(struct process *p)
 	struct err err;
 	struct connect_options o;
 	bool any;
-	if (!check_exposure(p, &err) || !check_together(p, &err) || !built_in(p, &o, &any, &err))
+	if (!exposure_check(&p->config, p->keys != NULL, &err) || !check_together(p, &err) ||
+	    !built_in(p, &o, &any, &err))
 		return usage_error(&err);
 	puts("the configuration is valid");
 	return EXIT_SUCCESS;

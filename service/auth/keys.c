@@ -278,12 +278,12 @@ static bool put_list(struct strbuf *b, const char *member, struct str words, boo
 	return true;
 }
 
-bool keys_new(FILE *out, struct str name, struct str scopes, struct str connections, struct err *err)
+bool keys_new(struct arena *a, const struct key_new *k, struct str *ret_key, struct str *ret_entry, struct err *err)
 {
 	uint8_t raw[32], salt[SALT_BYTES], digest[32];
 	char key[64], salt_hex[2 * SALT_BYTES + 1], digest_hex[65];
 	struct strbuf b;
-	if (name.len == 0 || scopes.len == 0)
+	if (k->name.len == 0 || k->scopes.len == 0)
 		return err_set(err, ERR_INVALID_REQUEST, "key new needs --name and --scopes");
 	num_random(raw, sizeof(raw));
 	num_random(salt, sizeof(salt));
@@ -292,15 +292,16 @@ bool keys_new(FILE *out, struct str name, struct str scopes, struct str connecti
 	num_hex(salt, sizeof(salt), salt_hex);
 	num_hex(digest, sizeof(digest), digest_hex);
 	strbuf_init(&b, 0);
-	strbuf_printf(&b, "{\"key\":\"%s\",\"entry\":{\"name\":", key);
-	strbuf_json_string(&b, name);
+	strbuf_puts(&b, "{\"name\":");
+	strbuf_json_string(&b, k->name);
 	strbuf_printf(&b, ",\"hash\":\"sha256$%s$%s\"", salt_hex, digest_hex);
-	bool ok = put_list(&b, "scopes", scopes, true, err) &&
-		  (connections.p == NULL || put_list(&b, "connections", connections, false, err));
-	strbuf_puts(&b, "}}\n");
-	if (ok)
-		fputs(b.p, out);
-	explicit_bzero(b.p, b.len);
+	bool ok = put_list(&b, "scopes", k->scopes, true, err) &&
+		  (k->connections.p == NULL || put_list(&b, "connections", k->connections, false, err));
+	strbuf_putc(&b, '}');
+	if (ok) {
+		*ret_key = arena_str(a, str_z(key));
+		*ret_entry = arena_str(a, strbuf_str(&b));
+	}
 	strbuf_done(&b);
 	return ok;
 }

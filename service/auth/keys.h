@@ -26,8 +26,13 @@ void keys_destroy(struct key_set *k);
 bool keys_check(const struct key_set *k, struct str authorization, struct arena *a, const struct principal **ret,
 		struct err *err) MUST_CHECK;
 
-/* Prints {"key","entry"} of a fresh key to out: `ferrod key new`. scopes: comma-separated; connections: the same or
- * STR_NONE. */
-bool keys_new(FILE *out, struct str name, struct str scopes, struct str connections, struct err *err) MUST_CHECK;
+struct key_new {
+	struct str name;
+	struct str scopes;      /* comma-separated */
+	struct str connections; /* the same; STR_NONE: all */
+};
+/* A fresh key and the JSON object that is its entry, both in the arena. ERR_INVALID_REQUEST. */
+bool keys_new(struct arena *a, const struct key_new *k, struct str *ret_key, struct str *ret_entry,
+	      struct err *err) MUST_CHECK;
 
 #endif

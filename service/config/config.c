@@ -9,6 +9,7 @@
 #include "service/base/limits.h"
 #include "service/base/num.h"
 #include "service/base/strbuf.h"
+#include "service/config/nearest.h"
 
 #include "service/base/banned.h"
 
@@ -143,6 +144,8 @@ static const struct setting settings[] = {
 	 "PEM file with the certificate's private key"},
 	{"tls_min_version", TYPE_STRING, AT(tls_min_version), 0, 0, "1.2", "1.2|1.3", false,
 	 "oldest TLS version that is spoken"},
+	{"csv_formula_guard", TYPE_BOOL, AT(csv_formula_guard), 0, 0, "false", NULL, false,
+	 "CSV: an apostrophe before texts that a spreadsheet would take for formulas (= + - @, tab, CR)"},
 	{"public_metrics", TYPE_BOOL, AT(public_metrics), 0, 0, "false", NULL, false,
 	 "/metrics and /version need no key"},
 };
@@ -298,18 +301,22 @@ static const struct setting *find_flag(struct config *c, struct str flag)
 	return find(key);
 }
 
+static const struct {
+	const char *word;
+	enum config_action action;
+} actions[] = {{"--help", CONFIG_HELP},
+	       {"-h", CONFIG_HELP},
+	       {"help", CONFIG_HELP},
+	       {"--version", CONFIG_VERSION},
+	       {"-v", CONFIG_VERSION},
+	       {"version", CONFIG_VERSION},
+	       {"--print-settings", CONFIG_PRINT_SETTINGS},
+	       {"--print-routes", CONFIG_PRINT_ROUTES},
+	       {"check-config", CONFIG_CHECK},
+	       {"healthcheck", CONFIG_HEALTHCHECK}};
+
 static bool action_of(const char *arg, enum config_action *ret)
 {
-	static const struct {
-		const char *word;
-		enum config_action action;
-	} actions[] = {{"--help", CONFIG_HELP},
-		       {"-h", CONFIG_HELP},
-		       {"--version", CONFIG_VERSION},
-		       {"--print-settings", CONFIG_PRINT_SETTINGS},
-		       {"--print-routes", CONFIG_PRINT_ROUTES},
-		       {"check-config", CONFIG_CHECK},
-		       {"healthcheck", CONFIG_HEALTHCHECK}};
 	for (size_t i = 0; i < ARRAY_LEN(actions); i++) {
 		if (strcmp(arg, actions[i].word) == 0) {
 			*ret = actions[i].action;
@@ -317,6 +324,34 @@ static bool action_of(const char *arg, enum config_action *ret)
 		}
 	}
 	return false;
+}
+
+/* Always false. */
+static bool unknown(struct config *c, const char *arg, struct err *err)
+{
+	struct str word = str_z(arg), flag;
+	(void)str_split(&word, '=', &flag);
+	struct nearest near = {.word = flag};
+	for (size_t i = 0; i < ARRAY_LEN(actions); i++)
+		nearest_consider(&near, actions[i].word);
+	nearest_consider(&near, "--config");
+	nearest_consider(&near, "key");
+	for (size_t i = 0; str_starts(flag, STR("--")) && i < ARRAY_LEN(settings); i++) {
+		char *text = (char *)(uintptr_t)arena_printf(&c->arena, "--%s", settings[i].key).p;
+		for (char *p = text; *p != '\0'; p++)
+			*p = *p == '_' ? '-' : *p;
+		nearest_consider(&near, text);
+	}
+	return err_set(err, ERR_INVALID_REQUEST, "unknown %s \"%.*s\"; %s%s%s",
+		       str_starts(flag, STR("--")) ? "flag" : "argument", STR_FMT(flag),
+		       near.found != NULL ? "did you mean \"" : "see --help", near.found != NULL ? near.found : "",
+		       near.found != NULL ? "\"?" : "");
+}
+
+static bool is_truth(const char *word)
+{
+	return strcmp(word, "true") == 0 || strcmp(word, "false") == 0 || strcmp(word, "1") == 0 ||
+	       strcmp(word, "0") == 0;
 }
 
 /* Applies the flags, or (only_config) just finds --config. */
@@ -328,14 +363,14 @@ static bool load_flags(struct config *c, int argc, char **argv, const char **con
 		if (action_of(argv[i], &c->action))
 			continue;
 		if (!str_starts(value, STR("--")))
-			return err_set(err, ERR_INVALID_REQUEST, "unknown argument \"%s\"; see --help", argv[i]);
+			return unknown(c, argv[i], err);
 		value = str_n(value.p + 2, value.len - 2);
 		(void)str_split(&value, '=', &flag);
 		bool is_config = str_eq_z(flag, "config");
 		const struct setting *s = is_config ? NULL : find_flag(c, flag);
 		if (!is_config && s == NULL)
-			return err_set(err, ERR_INVALID_REQUEST, "unknown flag \"--%.*s\"; see --help", STR_FMT(flag));
-		if (value.p == NULL && s != NULL && s->type == TYPE_BOOL)
+			return unknown(c, argv[i], err);
+		if (value.p == NULL && s != NULL && s->type == TYPE_BOOL && (i + 1 == argc || !is_truth(argv[i + 1])))
 			value = STR("true");
 		else if (value.p == NULL && i + 1 < argc)
 			value = str_z(argv[++i]);

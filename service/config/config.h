@@ -46,7 +46,7 @@ struct config {
 	double slow_statement_seconds;
 	double statement_timeout_seconds, busy_timeout_seconds;
 	bool default_url_given; /* by flag, environment or file */
-	bool access_log, insecure_no_auth, public_metrics, allow_url_files;
+	bool access_log, insecure_no_auth, public_metrics, allow_url_files, csv_formula_guard;
 };
 
 /* Reads argv, the environment and the file that --config names. False: ERR_INVALID_REQUEST whose detail is one line
