@@ -187,9 +187,10 @@ browser-test: ## the docs page and console in headless Chromium, installed if mi
 
 isolation: build ## interleavings of sessions and transactions, and a short soak (FERROD_ISOLATION=all: every interleaving)
 	@$(RUN_TESTS) isolation
-soak: build ## money moves for ten minutes while clients and backends die (FERROD_SOAK_SECONDS, FERROD_SOAK_VANISH)
+soak: build ## money moves for ten minutes while clients and backends die, identity maps for ten (FERROD_SOAK_SECONDS, FERROD_SOAK_VANISH, FERROD_MATRIX_SECONDS)
 	@FERROD_BIN=$(abspath $(BIN)) $(PYTHON) -B -u tests/soak/soak.py --seconds $${FERROD_SOAK_SECONDS:-600} \
 		--vanish $${FERROD_SOAK_VANISH:-20000}
+	@FERROD_BIN=$(abspath $(BIN)) $(PYTHON) -B -u tests/soak/identity.py --seconds $${FERROD_MATRIX_SECONDS:-600}
 
 .PHONY: clients-test
 clients-test: ## public linters over the API description; generated clients (TypeScript, Go) drive the server

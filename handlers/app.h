@@ -7,11 +7,13 @@
 #include "service/base/map.h"
 #include "service/base/str.h"
 #include "store/catalog/declared.h"
+#include "store/state/told.h"
 #include "store/store.h"
 
 struct app {
 	struct store *store;
 	struct declared *declared;    /* the catalog in practice */
+	struct told *told;            /* what callers tell, and where it is kept */
 	const char *version;          /* of ferrod; static */
 	const char *http_version;     /* of the HTTP library; NULL: not told */
 	int64_t slow_statement_ns;    /* statements that take longer are logged; 0: none */

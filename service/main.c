@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "handlers/app.h"
+#include "handlers/app_state.h"
 #include "handlers/unit/idempotency.h"
 #include "handlers/handlers.h"
 #include "handlers/routes.h"
@@ -34,6 +35,7 @@
 #include "service/http/watchdog.h"
 #include "store/connection/dsn.h"
 #include "store/driver/sqlite/driver_sqlite.h"
+#include "store/state/seal.h"
 #include "store/store.h"
 #include "service/version.h"
 
@@ -269,26 +271,6 @@ static void discard_keys(void *arg, void *prepared)
 	keys_destroy(prepared);
 }
 
-static void report(void *arg, const struct declared_report *r)
-{
-	static const struct {
-		const char *event;
-		enum log_level level;
-	} events[] = {[DECLARED_UP] = {"connection_up", LOG_INFO},
-		      [DECLARED_WAITING] = {"connection_waiting", LOG_WARN},
-		      [DECLARED_FAILED] = {"connection_failed", LOG_ERROR},
-		      [DECLARED_STALE] = {"introspection_failed", LOG_ERROR}};
-	struct log_line l;
-	(void)arg;
-	log_begin(&l, events[r->event].level, events[r->event].event);
-	log_str(&l, "connection", r->connection);
-	if (r->err != NULL) {
-		log_strz(&l, "code", err_code_name(r->err->code));
-		log_strz(&l, "detail", r->err->detail);
-	}
-	log_end(&l);
-}
-
 static bool has_default(const struct catalog *c)
 {
 	for (size_t i = 0; i < c->n_connections; i++)
@@ -320,7 +302,7 @@ static bool create_declared(struct process *p, struct err *err)
 					     .keys_prepare = prepare_keys,
 					     .keys_publish = publish_keys,
 					     .keys_discard = discard_keys,
-					     .report = report};
+					     .report = app_report};
 	struct connect_options o;
 	bool any;
 	if (!built_in(p, &o, &any, err) ||
@@ -328,6 +310,27 @@ static bool create_declared(struct process *p, struct err *err)
 		return false;
 	p->catalog = NULL;
 	return true;
+}
+
+static struct app_state_options state_settings(const struct process *p)
+{
+	const struct config *c = &p->config;
+	return (struct app_state_options){.url = c->state_url,
+					  .key_file = c->state_key_file,
+					  .default_url = c->default_url,
+					  .named = c->state_url_given};
+}
+
+static bool export_state(struct process *p, struct err *err)
+{
+	const struct app_state_options o = state_settings(p);
+	return app_state_export(&p->app, &o, stdout, err);
+}
+
+static bool restore_told(struct process *p, struct err *err)
+{
+	const struct app_state_options o = state_settings(p);
+	return app_state_open(&p->app, &o, err);
 }
 
 /* A database that answers at once is served from the first request on; one that does not holds nobody up. */
@@ -449,7 +452,7 @@ static int serve(struct process *p)
 		p->rate = rate_create(p->config.rate_limit_per_second, p->config.rate_limit_burst);
 	struct server_options opts = server_options(p);
 	if (!exposure_check(&p->config, p->keys != NULL, &err) || !check_together(p, &err) ||
-	    !server_create(&opts, &p->server, &err) || !create_declared(p, &err)) {
+	    !server_create(&opts, &p->server, &err) || !create_declared(p, &err) || !restore_told(p, &err)) {
 		usage_error(&err);
 		goto done;
 	}
@@ -472,6 +475,7 @@ static int serve(struct process *p)
 	watchdog_stop();
 done:
 	idempotency_done();
+	told_destroy(p->app.told);
 	declared_destroy(p->app.declared);
 	store_destroy(p->app.store);
 	server_destroy(p->server);
@@ -525,6 +529,8 @@ static int run(struct process *p)
 		return EXIT_SUCCESS;
 	case CONFIG_CHECK:
 		return check_config(p);
+	case CONFIG_STATE_EXPORT:
+		return export_state(p, &err) ? EXIT_SUCCESS : usage_error(&err);
 	case CONFIG_HEALTHCHECK:
 		return healthcheck(p->config.listen, p->config.tls_cert_file.len > 0, &err) ? EXIT_SUCCESS : fail(&err);
 	case CONFIG_SERVE:
@@ -539,6 +545,8 @@ static int run(struct process *p)
 static bool read_catalog(struct process *p, struct err *err)
 {
 	const bool wanted = p->config.action == CONFIG_SERVE || p->config.action == CONFIG_CHECK;
+	if (p->config.action == CONFIG_STATE_EXPORT)
+		return fill_app(p, err);
 	const struct catalog_source from = catalog_source(p);
 	if (wanted && (!fill_app(p, err) || !catalog_read(&from, &p->catalog, err)))
 		return false;
@@ -554,6 +562,10 @@ int main(int argc, char **argv)
 {
 	static struct process p;
 	struct err err;
+	if (argc == 3 && strcmp(argv[1], "key") == 0 && strcmp(argv[2], "seal") == 0) {
+		seal_print_new(stdout);
+		return EXIT_SUCCESS;
+	}
 	if (argc >= 2 && strcmp(argv[1], "key") == 0)
 		return key_command(argc, argv, &err) ? EXIT_SUCCESS : usage_error(&err);
 	if (!config_load(argc, argv, environ, &p.config, &err))

@@ -106,27 +106,31 @@ int64_t store_tick(struct store *s)
 	return clock_min(due, clock_mono_ns() + POOL_TICK_NS);
 }
 
+bool store_may_disconnect(const struct connection *c, bool force, struct err *err)
+{
+	const int64_t sessions = __atomic_load_n(&c->n_sessions, __ATOMIC_ACQUIRE);
+	const int64_t transactions = __atomic_load_n(&c->n_transactions, __ATOMIC_ACQUIRE);
+
+	if (!connection_may_remove(c, err))
+		return false;
+	if (force || (sessions == 0 && transactions == 0))
+		return true;
+	return err_set(err, ERR_CONNECTION_IN_USE,
+		       "the connection has %lld open sessions and %lld open transactions: end them, or use force=true",
+		       (long long)sessions, (long long)transactions);
+}
+
 bool store_disconnect(struct store *s, struct str name, bool force, struct err *err)
 {
 	struct connection *c;
-	int64_t sessions, transactions;
+	bool ok;
 
-	if (!force) {
-		if (!connection_get(&s->connections, name, &c, err))
-			return false;
-		sessions = __atomic_load_n(&c->n_sessions, __ATOMIC_ACQUIRE);
-		transactions = __atomic_load_n(&c->n_transactions, __ATOMIC_ACQUIRE);
-		connection_unref(c);
-		if (sessions > 0 || transactions > 0)
-			return err_set(err, ERR_CONNECTION_IN_USE,
-				       "the connection has %lld open sessions and %lld open transactions: end them, or "
-				       "use force=true",
-				       (long long)sessions, (long long)transactions);
-	}
-	if (!connection_remove(&s->connections, name, &c, err))
+	if (!connection_get(&s->connections, name, &c, err))
 		return false;
-	fiber_shield();
-	end_connection(s, c, SESSION_DISCONNECTED);
-	fiber_unshield();
+	ok = store_may_disconnect(c, force, err);
+	connection_unref(c);
+	if (!ok || !connection_remove(&s->connections, name, &c, err))
+		return false;
+	store_end_connection(s, c);
 	return true;
 }

@@ -83,6 +83,12 @@ static void write_bytes(struct strbuf *b, struct str s, bool tag)
 		strbuf_putc(b, '}');
 }
 
+void value_write_text(struct strbuf *b, struct str s)
+{
+	if (!strbuf_json_text(b, s))
+		write_bytes(b, s, true);
+}
+
 /* A document goes out as it is, but never with a line break: one row of NDJSON is one line. */
 static void write_document(struct strbuf *b, struct str s)
 {
@@ -127,7 +133,7 @@ void value_write_json(struct strbuf *b, struct value v, const struct value_forma
 		write_double(b, v.u.d);
 		return;
 	case VALUE_TEXT:
-		strbuf_json_string(b, v.u.s);
+		value_write_text(b, v.u.s);
 		return;
 	case VALUE_BYTES:
 		write_bytes(b, v.u.s, fmt->tag_bytes);

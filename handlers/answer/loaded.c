@@ -136,7 +136,7 @@ static bool read_children(struct loaded_relation *r, struct context *c, struct q
 	size_t n = each->n_values;
 	child->c = c;
 	child->q = q;
-	child->n_visible = q->n_select > 0 ? q->n_select : q->model->n_columns;
+	child->n_visible = query_n_visible(q);
 	for (size_t from = 0; from < n; from += LINKS_MAX) {
 		struct stmt stmt;
 		struct row_sink sink = {.row = keep_row, .arg = child};
@@ -221,7 +221,7 @@ void loaded_write_relations(struct strbuf *b, const struct loaded *l, size_t i, 
 		if (at < l->shape.n && l->rows[i][at].kind != VALUE_NULL)
 			k = map_get(&r->links, value_text_key(&scratch, l->rows[i][at]));
 		strbuf_putc(b, ',');
-		strbuf_json_string(b, r->inc->relation->name);
+		strbuf_json_string(b, r->inc->name);
 		strbuf_putc(b, ':');
 		if (!r->inc->relation->to_one)
 			write_to_many(b, r, k, fmt);

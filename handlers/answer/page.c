@@ -21,6 +21,8 @@ static bool bind_page(struct page *p, struct err *err)
 		return true;
 	q.has_limit = q.has_offset = false;
 	q.cursor = STR_NONE;
+	q.keys = NULL;
+	q.n_extra = 0;
 	q.lock = QUERY_LOCK_NONE;
 	q.n_includes = 0;
 	q.n_select = 0;
@@ -65,98 +67,55 @@ static void break_ties(struct arena *a, struct query *q)
 	q->n_order = n;
 }
 
+/* Is it read anyway: in the answer, or a column of the whole record? */
+static bool is_read(const struct query *q, const struct query_order *o)
+{
+	if (q->n_select == 0)
+		return o->column != NULL;
+	for (size_t i = 0; i < q->n_extra; i++) {
+		if (q->extra[i].column == o->column && q->extra[i].expr == o->expr)
+			return true;
+	}
+	for (size_t i = 0; i < q->n_select; i++) {
+		if (o->column != NULL ? q->select[i].column == o->column : q->select[i].expr == o->expr)
+			return true;
+	}
+	return false;
+}
+
 /* What the cursor needs is read, though not shown. */
 static void read_order_columns(struct arena *a, struct query *q)
 {
-	if (q->n_select == 0)
-		return;
-	const struct column **list = arena_array(a, q->n_select + q->n_order, sizeof(const struct column *));
-	size_t n = 0;
-	for (size_t i = 0; i < q->n_select; i++)
-		list[n++] = q->select[i];
+	struct query_item *extra = arena_array(a, q->n_extra + q->n_order + 1, sizeof(*extra));
+	for (size_t i = 0; i < q->n_extra; i++)
+		extra[i] = q->extra[i];
+	q->extra = extra;
 	for (size_t i = 0; i < q->n_order; i++) {
-		bool there = false;
-		for (size_t k = 0; k < n && !there; k++)
-			there = list[k] == q->order[i].column;
-		if (!there)
-			list[n++] = q->order[i].column;
+		const struct query_order *o = &q->order[i];
+		if (is_read(q, o))
+			continue;
+		extra[q->n_extra] = (struct query_item){
+			.column = o->column, .expr = o->expr, .name = arena_printf(a, "ferro_order%zu", q->n_extra)};
+		q->n_extra++;
 	}
-	q->select = list;
-	q->n_select = n;
 }
 
-/* Where nulls stand when nobody says: PostgreSQL takes them for the largest values, SQLite for the smallest. */
-static bool nulls_first(const struct query *q, const struct query_order *o)
+/* Where a row of the statement has the value of an entry of the order. */
+static size_t order_index(const struct query *run, const struct result_shape *shape, const struct query_order *o)
 {
-	if (o->nulls != NULLS_DEFAULT)
-		return o->nulls == NULLS_FIRST;
-	return q->dialect->id == DIALECT_POSTGRES ? o->descending : !o->descending;
-}
-
-static struct query_node *node(struct arena *a, enum node_kind kind, const struct query_node *left,
-			       const struct query_node *right)
-{
-	struct query_node *n = arena_alloc(a, sizeof(*n));
-	*n = (struct query_node){.kind = kind, .left = left, .right = right};
-	return n;
-}
-
-static struct query_node *leaf(struct arena *a, const struct column *c, enum query_op op, const struct value *v)
-{
-	struct query_node *n = arena_alloc(a, sizeof(*n));
-	*n = (struct query_node){.kind = NODE_LEAF, .op = op, .column = c, .values = v, .n_values = v != NULL ? 1 : 0};
-	return n;
-}
-
-/* "the column stands after v in its order"; NULL: nothing does. */
-static const struct query_node *after(struct arena *a, const struct query *q, const struct query_order *o,
-				      const struct value *v)
-{
-	bool first = nulls_first(q, o);
-	if (v->kind == VALUE_NULL)
-		return first ? leaf(a, o->column, OP_IS_NOT_NULL, NULL) : NULL;
-	const struct query_node *n = leaf(a, o->column, o->descending ? OP_LT : OP_GT, v);
-	if (!first && o->column->nullable)
-		n = node(a, NODE_OR, n, leaf(a, o->column, OP_IS_NULL, NULL));
-	return n;
-}
-
-/* (c1 after v1) or (c1 = v1 and c2 after v2) or ...; NULL: no row can follow. */
-static const struct query_node *position(struct arena *a, const struct query *q, const struct value *v)
-{
-	const struct query_node *any = NULL;
-	const struct query_node *equal = NULL;
-	for (size_t i = 0; i < q->n_order; i++) {
-		const struct query_node *term = after(a, q, &q->order[i], &v[i]);
-		if (term != NULL && equal != NULL)
-			term = node(a, NODE_AND, equal, term);
-		if (term != NULL)
-			any = any != NULL ? node(a, NODE_OR, any, term) : term;
-		const struct query_node *same = query_leaf_equal(a, q->order[i].column, v[i]);
-		equal = equal != NULL ? node(a, NODE_AND, equal, same) : same;
+	const size_t before = run->n_select > 0 ? run->n_select : run->model->n_columns;
+	for (size_t i = 0; i < run->n_select; i++) {
+		if (o->column == NULL && run->select[i].expr == o->expr)
+			return i;
 	}
-	return any;
-}
-
-static void add_where(struct arena *a, struct query *q, const struct query_node *n)
-{
-	const struct query_node **where = arena_array(a, q->n_where + 1, sizeof(const struct query_node *));
-	for (size_t i = 0; i < q->n_where; i++)
-		where[i] = q->where[i];
-	where[q->n_where++] = n;
-	q->where = where;
-}
-
-static void turn_order(struct arena *a, struct query *q)
-{
-	struct query_order *order = arena_array(a, q->n_order, sizeof(*order));
-	for (size_t i = 0; i < q->n_order; i++) {
-		order[i] = q->order[i];
-		if (order[i].nulls != NULLS_DEFAULT)
-			order[i].nulls = order[i].nulls == NULLS_FIRST ? NULLS_LAST : NULLS_FIRST;
-		order[i].descending = !order[i].descending;
+	for (size_t i = 0; i < run->n_extra; i++) {
+		if (run->extra[i].column == o->column && run->extra[i].expr == o->expr)
+			return before + i;
 	}
-	q->order = order;
+	size_t at = 0;
+	while (at < shape->n && (o->column == NULL || shape->columns[at] != o->column))
+		at++;
+	return at;
 }
 
 static bool bad_cursor(const char *pointer, struct arena *a, struct err *err)
@@ -202,8 +161,12 @@ static bool read_cursor(struct page *p, struct value **ret, struct err *err)
 	p->backward = str_eq_z(json_str(direction), "p");
 	struct value *v = arena_array(p->arena, q->n_order, sizeof(*v));
 	for (size_t i = 0; i < q->n_order; i++) {
-		if (!codec_bind(p->arena, q->dialect, q->order[i].column, json_array_get(values, i), "", &v[i],
-				&ignored))
+		const struct query_order *o = &q->order[i];
+		const struct column *type = o->column != NULL ? o->column : &o->expr->type;
+		const json_t *value = json_array_get(values, i);
+		/* what the database holds is not always what the column takes: a row must not stop the walk */
+		if (!query_bind_value(p->arena, q->dialect, type, value, &v[i], &ignored) &&
+		    !codec_bind_raw(p->arena, value, "", &v[i], &ignored))
 			return false;
 	}
 	*ret = v;
@@ -215,10 +178,10 @@ bool page_prepare(struct arena *a, struct query *q, const char *pointer, struct 
 	memset(ret, 0, sizeof(*ret));
 	ret->arena = a;
 	ret->base = ret->run = q;
-	ret->n_visible = q->n_select > 0 ? q->n_select : SIZE_MAX;
+	ret->n_visible = query_n_visible(q);
 	ret->limit = q->has_limit && q->limit < INT64_MAX ? q->limit : 0;
 	bool grouped = q->n_aggregates > 0 || q->n_group_by > 0 || q->distinct;
-	ret->continued = q->cursor.p != NULL;
+	ret->continued = q->cursor.p != NULL || q->keys != NULL;
 	ret->active = !grouped && q->model->n_pk > 0 && (ret->limit > 0 || ret->continued);
 	if (!ret->active)
 		return true;
@@ -228,18 +191,15 @@ bool page_prepare(struct arena *a, struct query *q, const char *pointer, struct 
 	run->cursor = STR_NONE;
 	ret->run = run;
 	if (ret->continued) {
-		struct value *v;
-		if (!read_cursor(ret, &v, err))
+		struct value *v = NULL;
+		if (q->keys == NULL && !read_cursor(ret, &v, err))
 			return bad_cursor(pointer, a, err);
-		if (ret->backward)
-			turn_order(a, run);
-		const struct query_node *where = position(a, run, v);
-		if (where != NULL)
-			add_where(a, run, where);
-		else
-			run->limit = 0;
-		if (where == NULL)
-			run->has_limit = true;
+		if (q->keys == NULL) {
+			run->keys = v;
+			run->before = ret->backward;
+		}
+		ret->backward = run->before;
+		query_keyset(a, run);
 	}
 	if (run->has_limit && run->limit > 0)
 		run->limit++;
@@ -257,9 +217,7 @@ struct str page_cursor(struct page *p, const struct result_shape *shape, const s
 	strbuf_init(&b, CURSOR_BYTES);
 	strbuf_printf(&b, "{\"b\":\"%s\",\"d\":\"%s\",\"v\":[", p->binding, backward ? "p" : "n");
 	for (size_t i = 0; i < p->base->n_order; i++) {
-		size_t at = 0;
-		while (at < shape->n && shape->columns[at] != p->base->order[i].column)
-			at++;
+		const size_t at = order_index(p->run, shape, &p->base->order[i]);
 		if (i > 0)
 			strbuf_putc(&b, ',');
 		value_write_json(&b, at < shape->n ? row[at] : value_null(), &plain);

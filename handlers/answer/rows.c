@@ -54,6 +54,16 @@ static void csv_text(struct strbuf *b, struct str s, bool guard)
 	strbuf_putc(b, '"');
 }
 
+/* Text that is not UTF-8, in its JSON form. */
+static void csv_tagged(struct strbuf *b, struct value v)
+{
+	struct strbuf one;
+	strbuf_init(&one, 0);
+	value_write_text(&one, v.u.s);
+	csv_text(b, strbuf_str(&one));
+	strbuf_done(&one);
+}
+
 /* NULL is an empty field, an empty string is "". */
 static void csv_value(struct rows_writer *w, struct value v)
 {
@@ -61,6 +71,11 @@ static void csv_value(struct rows_writer *w, struct value v)
 	case VALUE_NULL:
 		return;
 	case VALUE_TEXT:
+		if (str_is_utf8(v.u.s))
+			csv_text(w->out, v.u.s);
+		else
+			csv_tagged(w->out, v);
+		return;
 	case VALUE_JSON:
 		csv_text(w->out, v.u.s, w->c->app->csv_formula_guard);
 		return;

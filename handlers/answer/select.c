@@ -154,7 +154,7 @@ bool first_held(struct context *c, struct query *q, struct strbuf *out, struct e
 		q->has_limit = true;
 		q->limit = 1;
 	}
-	if (!loaded_read(c, q, SIZE_MAX, &l, err))
+	if (!loaded_read(c, q, query_n_visible(q), &l, err))
 		return false;
 	struct value_format fmt = context_format(c->res);
 	strbuf_puts(out, "{\"row\":");

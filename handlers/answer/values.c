@@ -3,9 +3,20 @@
 
 #include "service/base/banned.h"
 
-json_t *value_to_json(struct arena *a, struct value v)
+/* base64, or (tag) {"$bytes": base64}. */
+static json_t *bytes_to_json(struct str s, bool tag)
 {
 	struct strbuf text;
+	json_t *out;
+	strbuf_init(&text, 0);
+	strbuf_base64(&text, s);
+	out = json_stringn(text.p != NULL ? text.p : "", text.len);
+	strbuf_done(&text);
+	return tag ? json_pack("{s:o}", "$bytes", out) : out;
+}
+
+json_t *value_to_json(struct arena *a, struct value v)
+{
 	json_t *out = NULL;
 	struct err ignored;
 	switch (v.kind) {
@@ -16,13 +27,10 @@ json_t *value_to_json(struct arena *a, struct value v)
 	case VALUE_DOUBLE:
 		return json_real(v.u.d);
 	case VALUE_TEXT:
-		return json_stringn(v.u.s.p, v.u.s.len);
+		out = json_stringn(v.u.s.p != NULL ? v.u.s.p : "", v.u.s.len);
+		return out != NULL ? out : bytes_to_json(v.u.s, true);
 	case VALUE_BYTES:
-		strbuf_init(&text, 0);
-		strbuf_base64(&text, v.u.s);
-		out = json_stringn(text.p != NULL ? text.p : "", text.len);
-		strbuf_done(&text);
-		return out;
+		return bytes_to_json(v.u.s, false);
 	case VALUE_JSON:
 		if (json_parse(a, v.u.s, &out, &ignored))
 			return json_incref(out);

@@ -57,10 +57,8 @@ bool step_query(struct step *s)
 	const struct dialect *d = s->c->route.conn->dialect;
 	json_reader_object(&s->r, "query", &query);
 	json_reader_require(&s->r, "query");
-	if (s->op == STEP_UPDATE) {
+	if (s->op == STEP_UPDATE)
 		json_reader_object(&s->r, "set", &set);
-		json_reader_require(&s->r, "set");
-	}
 	if (!json_reader_done(&s->r) || !same_connection(s, query) ||
 	    !query_from_json(step_arena(s), s->c->schema, d, query, "/query", &w.q, s->err))
 		return false;
@@ -72,8 +70,7 @@ bool step_query(struct step *s)
 		return first_held(s->c, w.q, s->out, s->err);
 	if (s->op == STEP_COUNT || s->op == STEP_EXISTS)
 		return run_scalar(s, w.q);
-	if (s->op == STEP_UPDATE &&
-	    !query_set_from_json(step_arena(s), w.q->model, d, set, "/set", &w.set, &w.n_set, s->err))
+	if (s->op == STEP_UPDATE && !query_write_set(s->c, &w, set, s->err))
 		return false;
 	return run_write(s, &w);
 }

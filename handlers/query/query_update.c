@@ -43,15 +43,14 @@ bool handle_query_update(struct request *req, struct response *res, struct err *
 	json_reader_object(&r, "query", &query);
 	json_reader_require(&r, "query");
 	json_reader_object(&r, "set", &set);
-	json_reader_require(&r, "set");
 	json_reader_str(&r, "using", &spec.using);
 	if (!json_reader_done(&r) || (spec.using.p == NULL && !using_member(query, &spec.using, err)) ||
 	    !context_open(&c, req, res, &spec, err))
 		return false;
 	const struct dialect *d = c.route.conn->dialect;
 	bool ok = query_from_json(&req->arena, c.schema, d, query, "/query", &w.q, err) &&
-		  query_set_from_json(&req->arena, w.q->model, d, set, "/set", &w.set, &w.n_set, err) &&
-		  query_filtered(req, w.q, "/query/where", err) && run_write(&c, &w, err);
+		  query_write_set(&c, &w, set, err) && query_filtered(req, w.q, "/query/where", err) &&
+		  run_write(&c, &w, err);
 	return context_close(&c, ok, err);
 }
 

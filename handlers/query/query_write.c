@@ -44,6 +44,19 @@ static bool returned_row(void *arg, const struct value *values, size_t n, bool *
 	return true;
 }
 
+bool query_write_set(struct context *c, struct query_write *w, const json_t *set, struct err *err)
+{
+	const json_t *own = w->q->set;
+	if (set == NULL && own == NULL)
+		return err_set_at(err, ERR_INVALID_REQUEST, "/set", "missing member");
+	if (set != NULL && own != NULL)
+		return err_set_at(err, ERR_INVALID_QUERY, w->q->set_pointer,
+				  "\"set\" stands in the payload or beside it, not in both");
+	w->q->set = NULL;
+	return query_set_from_json(&c->req->arena, w->q->model, c->route.conn->dialect, set != NULL ? set : own,
+				   set != NULL ? "/set" : w->q->set_pointer, &w->set, &w->n_set, err);
+}
+
 bool write_query(struct context *c, struct query_write *w, struct strbuf *rows, int64_t *ret_affected, struct err *err)
 {
 	struct arena *a = &c->req->arena;

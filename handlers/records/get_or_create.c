@@ -5,6 +5,7 @@
 #include "handlers/answer/values.h"
 #include "handlers/unit/mapped.h"
 #include "handlers/unit/reads.h"
+#include "handlers/unit/turns.h"
 #include "service/base/num.h"
 
 #include "service/base/banned.h"
@@ -140,11 +141,8 @@ static bool has_conflict_key(const struct find *f)
  */
 static bool lock_search(struct find *f, struct err *err)
 {
-	struct arena *a = &f->c.req->arena;
 	struct value_format plain = {.tag_bytes = true};
 	struct strbuf b;
-	uint8_t digest[32];
-	int64_t key;
 	if (f->c.route.conn->dialect->id != DIALECT_POSTGRES)
 		return true;
 	strbuf_init(&b, 0);
@@ -160,18 +158,9 @@ static bool lock_search(struct find *f, struct err *err)
 			value_write_json(&b, f->q->where[k]->values[0], &plain);
 		}
 	}
-	num_sha256(strbuf_str(&b), digest);
+	int64_t number = turn_number(strbuf_str(&b));
 	strbuf_done(&b);
-	memcpy(&key, digest, sizeof(key));
-	struct value *params = arena_alloc(a, sizeof(*params));
-	*params = value_int(key);
-	struct stmt stmt = {.sql = STR("SELECT pg_advisory_xact_lock($1)"),
-			    .params = params,
-			    .n_params = 1,
-			    .access = STMT_WRITE,
-			    .param_type = STMT_PARAM_INFER,
-			    .cache = true};
-	return context_run(&f->c, &stmt, NULL, NULL, err);
+	return turns_take(&f->c, &number, 1, err);
 }
 
 /* Applies the defaults to the row that is there. */

@@ -71,7 +71,7 @@ static bool update_row(struct record_request *r, const struct record_row *row, b
 		const struct column *col = &r->m->columns[i];
 		if (!row->given[i] || (!with_key && col->primary_key))
 			continue;
-		set[n++] = (struct query_set){.column = col, .kind = SET_VALUE, .value = row->values[i]};
+		set[n++] = (struct query_set){.column = col, .value = row->values[i]};
 		if (what == MAPPED_ROWS)
 			what = mapped_column(r->c, r->m, col);
 	}

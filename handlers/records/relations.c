@@ -4,6 +4,7 @@
 #include "handlers/records/list.h"
 #include "handlers/unit/affected.h"
 #include "handlers/unit/mapped.h"
+#include "handlers/unit/turns.h"
 #include "handlers/unit/reads.h"
 #include "handlers/records/records.h"
 #include "handlers/answer/rows.h"
@@ -13,6 +14,7 @@
 #include "service/base/banned.h"
 
 #define CHUNK_LINKS 500
+#define LINK_TURNS 256 /* of a join table: as many locks as one transaction may come to hold for it */
 
 struct relation_request {
 	struct record_request r;
@@ -256,9 +258,9 @@ static bool drop_linked(struct links *l, struct err *err)
 	struct result_shape shape;
 	struct row_sink sink = {.row = keep_id, .arg = l};
 	struct query *q = links_query(l);
-	const struct column **columns = arena_alloc(&l->q.r.c->req->arena, sizeof(const struct column *));
-	columns[0] = l->target;
-	q->select = columns;
+	struct query_item *items = arena_alloc(&l->q.r.c->req->arena, sizeof(*items));
+	*items = (struct query_item){.column = l->target, .name = l->target->name};
+	q->select = items;
 	q->n_select = 1;
 	/* the sink shrinks the list while the statement runs: it gets its own copy */
 	struct value *ids = arena_array(&l->q.r.c->req->arena, l->n_ids + 1, sizeof(*ids));
@@ -299,6 +301,24 @@ static struct record_row link_row(struct links *l, size_t i)
 	return (struct record_row){.values = values, .given = given};
 }
 
+/* Without a unique key in the join table nothing keeps two callers from adding the same link, from whichever of its two
+ * ends. Those who add links to a record take turns; the column that comes first says of which end's record. */
+static bool take_turns(struct links *l, struct err *err)
+{
+	struct arena *a = &l->q.r.c->req->arena;
+	bool here = l->source->index < l->target->index;
+	const struct column *column = here ? l->source : l->target;
+	size_t n = here ? 1 : l->n_ids;
+	int64_t *numbers = arena_array(a, n, sizeof(*numbers));
+	for (size_t i = 0; i < n; i++) {
+		struct str text = value_text_key(a, here ? l->source_value : l->ids[i]);
+		uint64_t bucket = (uint64_t)turn_number(text) % LINK_TURNS;
+		numbers[i] = turn_number(arena_printf(a, "links\n%.*s\n%.*s\n%llu", STR_FMT(l->join->table),
+						      STR_FMT(column->name), (unsigned long long)bucket));
+	}
+	return turns_take(l->q.r.c, numbers, n, err);
+}
+
 static bool add_links(struct links *l, int64_t *ret, struct err *err)
 {
 	struct context *c = l->q.r.c;
@@ -306,8 +326,10 @@ static bool add_links(struct links *l, int64_t *ret, struct err *err)
 	const struct column *pair[2] = {l->source, l->target};
 	bool unique = pair_is_unique(l);
 	*ret = 0;
-	if (l->n_ids == 0 || !drop_linked(l, err))
-		return l->n_ids == 0;
+	if (l->n_ids == 0)
+		return true;
+	if ((!unique && !take_turns(l, err)) || !drop_linked(l, err))
+		return false;
 	for (size_t from = 0; from < l->n_ids; from += CHUNK_LINKS) {
 		size_t n = l->n_ids - from < CHUNK_LINKS ? l->n_ids - from : CHUNK_LINKS;
 		struct record_row *rows = arena_array(a, n, sizeof(*rows));

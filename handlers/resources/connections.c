@@ -49,50 +49,94 @@ static bool connect_migrate(struct request *req, const struct connect_request *q
 	return ok;
 }
 
-static void connected(struct request *req, struct response *res, struct connection *conn,
-		      const struct migrate_result *migration)
+/* What the answer to a connect says beside the connection. */
+struct connected {
+	const struct migrate_result *migration; /* NULL: none was asked for */
+	int status;
+	bool kept;
+};
+
+static void out_not_kept(struct strbuf *b)
 {
-	struct store *store = request_app(req)->store;
-	struct connection **all;
-	struct str default_name;
-	size_t n = connection_list(&store->connections, &req->arena, &all, &default_name);
-	struct strbuf *b = response_json(res, 201);
+	out_bool(b, "kept", false);
+	out_name(b, "warnings");
+	strbuf_puts(b, "[{");
+	out_str(b, "code", STR("not_kept"));
+	out_str(b, "detail",
+		STR("the URL has a secret, and the state has no key to seal it with (\"state_key_file\"): a restart "
+		    "forgets this connection"));
+	strbuf_puts(b, "}]");
+}
+
+static void answer(struct request *req, struct response *res, struct connection *conn, const struct connected *what)
+{
+	struct connection *fallback;
+	struct str default_name = STR_NONE;
+	struct err none;
+	if (connection_get_default(&request_app(req)->store->connections, &fallback, &none)) {
+		default_name = arena_str(&req->arena, fallback->name);
+		connection_unref(fallback);
+	}
+	struct strbuf *b = response_json(res, what->status);
 	out_connection(b, conn, default_name, true);
-	if (migration != NULL) {
-		strbuf_truncate(b, b->len - 1);
+	strbuf_truncate(b, b->len - 1);
+	if (!what->kept)
+		out_not_kept(b);
+	if (what->migration != NULL) {
 		out_name(b, "migration");
 		strbuf_putc(b, '{');
-		out_migration(b, migration);
-		strbuf_puts(b, "}}");
+		out_migration(b, what->migration);
+		strbuf_putc(b, '}');
 	}
-	for (size_t i = 0; i < n; i++)
-		connection_unref(all[i]);
+	strbuf_putc(b, '}');
 	response_header(res, "Location", arena_printf(&req->arena, "/v1/connections/%.*s", STR_FMT(conn->name)));
+}
+
+/* The connection is there already, so start-up code may run twice: what it asks for beside is done. */
+static bool connect_again(struct request *req, struct response *res, const struct connect_request *q,
+			  struct connection *conn, struct err *err)
+{
+	struct migrate_result migration;
+	struct connected what = {.status = 200, .kept = true};
+	bool ok = connection_available(conn, err);
+	if (ok && (q->auto_migrate || q->updates || q->destructive)) {
+		what.migration = &migration;
+		ok = connect_migrate(req, q, conn, &migration, err);
+	}
+	ok = ok && (!q->o.make_default || told_default(request_app(req)->told, conn->name, principal_name(req), err));
+	if (ok)
+		answer(req, res, conn, &what);
+	connection_unref(conn);
+	return ok;
 }
 
 bool handle_connect(struct request *req, struct response *res, struct err *err)
 {
 	struct connect_request q;
 	struct connection *conn;
-	struct connection *replaced = NULL;
+	struct told_connection told;
 	struct migrate_result migration;
 	if (!read_connect(req, &q, err))
 		return false;
 	struct store *store = request_app(req)->store;
-	if (!url_allowed(request_app(req), &req->arena, &q.o.url, err) ||
-	    !connection_open(&store->connections, &q.o, req->deadline, &conn, err))
+	if (!url_allowed(request_app(req), &req->arena, &q.o.url, err))
+		return false;
+	if (connection_same(&store->connections, &q.o, &conn))
+		return connect_again(req, res, &q, conn, err);
+	if (!connection_open(&store->connections, &q.o, req->deadline, &conn, err))
 		return false;
 	bool migrate = q.auto_migrate || q.updates || q.destructive;
 	bool ok = (!migrate || connect_migrate(req, &q, conn, &migration, err)) &&
-		  connection_register(&store->connections, conn, &q.o, &replaced, err);
+		  told_connect(request_app(req)->told, conn, &q.o, principal_name(req), &told, err);
 	if (!ok) {
 		connection_close(conn);
 		connection_unref(conn);
 		return false;
 	}
-	if (replaced != NULL)
-		store_end_connection(store, replaced);
-	connected(req, res, conn, migrate ? &migration : NULL);
+	if (told.replaced != NULL)
+		store_end_connection(store, told.replaced);
+	const struct connected what = {.migration = migrate ? &migration : NULL, .status = 201, .kept = told.kept};
+	answer(req, res, conn, &what);
 	connection_unref(conn);
 	return true;
 }
@@ -180,7 +224,7 @@ bool handle_disconnect(struct request *req, struct response *res, struct err *er
 	static const char *const args[] = {"force", NULL};
 	bool force;
 	if (!request_args_known(req, args, err) || !request_arg_bool(req, "force", &force, err) ||
-	    !store_disconnect(request_app(req)->store, req->params[0], force, err))
+	    !told_disconnect(request_app(req)->told, req->params[0], force, principal_name(req), err))
 		return false;
 	res->status = 204;
 	return true;
@@ -197,7 +241,7 @@ bool handle_set_default(struct request *req, struct response *res, struct err *e
 	json_reader_str(&r, "name", &name);
 	json_reader_require(&r, "name");
 	if (!json_reader_done(&r) || !request_args_known(req, context_no_args, err) ||
-	    !connection_set_default(&request_app(req)->store->connections, name, err))
+	    !told_default(request_app(req)->told, name, principal_name(req), err))
 		return false;
 	struct strbuf *b = response_json(res, 200);
 	strbuf_putc(b, '{');
@@ -209,7 +253,7 @@ bool handle_set_default(struct request *req, struct response *res, struct err *e
 bool handle_reset(struct request *req, struct response *res, struct err *err)
 {
 	if (!request_no_members(req, err) || !request_args_known(req, context_no_args, err) ||
-	    !declared_reset(request_app(req)->declared, req->deadline, err))
+	    !told_reset(request_app(req)->told, req->deadline, principal_name(req), err))
 		return false;
 	res->status = 204;
 	return true;

@@ -67,14 +67,9 @@ static bool introspect(struct context *c, struct introspection *q, struct schema
 	    !schema_from_json(doc, NULL, a, ret, err))
 		return false;
 	arena_on_done(a, unref, *ret);
-	struct schema *published;
-	const struct schema_change found = {.may_sql = true}; /* what SQL there is, the database has already */
-	if (!q->reg)
-		return true;
-	if (!schema_registry_apply(&c->store->models, doc, &found, a, &published, err))
-		return false;
-	schema_unref(published);
-	return true;
+	const struct schema_edit found = {.doc = doc,
+					  .how = {.may_sql = true}}; /* what SQL there is, the database has already */
+	return !q->reg || told_models(c->app->told, &found, principal_name(c->req), a, NULL, err);
 }
 
 bool handle_introspect(struct request *req, struct response *res, struct err *err)

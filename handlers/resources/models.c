@@ -39,8 +39,9 @@ static bool apply(struct request *req, struct response *res, bool replace_all, s
 	if (!json_is_object(doc))
 		return err_set_at(err, ERR_INVALID_REQUEST, "", "expected a SchemaIR object, not %s",
 				  json_type_name(doc));
-	const struct schema_change how = {.replace_all = replace_all, .may_sql = principal_has(req, SCOPE_SQL)};
-	if (!schema_registry_apply(registry(req), doc, &how, &req->arena, &s, err))
+	const struct schema_edit edit = {.doc = doc,
+					 .how = {.replace_all = replace_all, .may_sql = principal_has(req, SCOPE_SQL)}};
+	if (!told_models(request_app(req)->told, &edit, principal_name(req), &req->arena, &s, err))
 		return false;
 	out_envelope(response_json(res, 200), s);
 	schema_unref(s);
@@ -87,7 +88,9 @@ bool handle_model(struct request *req, struct response *res, struct err *err)
 
 bool handle_models_clear(struct request *req, struct response *res, struct err *err)
 {
-	if (!request_args_known(req, context_no_args, err) || !schema_registry_clear(registry(req), &req->arena, err))
+	const struct schema_edit all = {.doc = NULL};
+	if (!request_args_known(req, context_no_args, err) ||
+	    !told_models(request_app(req)->told, &all, principal_name(req), &req->arena, NULL, err))
 		return false;
 	res->status = 204;
 	return true;
@@ -95,8 +98,9 @@ bool handle_models_clear(struct request *req, struct response *res, struct err *
 
 bool handle_model_remove(struct request *req, struct response *res, struct err *err)
 {
+	const struct schema_edit one = {.remove = req->params[0]};
 	if (!request_args_known(req, context_no_args, err) ||
-	    !schema_registry_remove(registry(req), req->params[0], &req->arena, err))
+	    !told_models(request_app(req)->told, &one, principal_name(req), &req->arena, NULL, err))
 		return false;
 	res->status = 204;
 	return true;

@@ -175,7 +175,7 @@ static enum imap_end map_end(const struct context *c, bool commit, bool ok, cons
 	if (!commit && c->exec.atomic)
 		return IMAP_ROLLED_BACK;
 	return why->outcome == ERR_OUTCOME_ROLLED_BACK || why->outcome == ERR_OUTCOME_NOT_STARTED ? IMAP_ROLLED_BACK
-												   : IMAP_UNKNOWN;
+												  : IMAP_UNKNOWN;
 }
 
 static void open_map(struct context *c, bool alone, bool keeps_reads)

@@ -25,7 +25,7 @@ struct context {
 	/* where reads look: the session's identity map, its transaction's, or the unit's own; NULL: none is in use */
 	struct imap *imap;
 	struct imap *session_map; /* the session's or its transaction's, whatever unit is open */
-	struct imap *unit_map; /* of an open unit of writes: what it has written, over the one below */
+	struct imap *unit_map;    /* of an open unit of writes: what it has written, over the one below */
 	struct exec exec;
 	int64_t deadline;
 	bool in_unit;

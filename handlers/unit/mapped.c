@@ -71,8 +71,8 @@ static bool follows(const struct model *m, const struct model *to, enum mapped_w
 {
 	for (size_t i = 0; i < m->n_fks; i++) {
 		struct str action = m->fks[i].on_delete;
-		bool refuses = what == MAPPED_DELETED &&
-			       (str_ieq_z(action, "RESTRICT") || str_ieq_z(action, "NO ACTION"));
+		bool refuses =
+			what == MAPPED_DELETED && (str_ieq_z(action, "RESTRICT") || str_ieq_z(action, "NO ACTION"));
 		if (!refuses && str_eq(m->fks[i].to_table, to->table))
 			return true;
 	}

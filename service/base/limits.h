@@ -36,6 +36,9 @@
 /* compile-time caps */
 #define LIMIT_JSON_DEPTH 64       /* nesting of any request document */
 #define LIMIT_PREDICATE_DEPTH 48  /* nesting of a predicate tree */
+#define LIMIT_RELATION_DEPTH 8    /* relations in a row of one reference */
+#define LIMIT_PATH_STEPS 64       /* steps of a path into a document */
+#define LIMIT_EXPR_ARGS 100       /* operands of one expression */
 #define LIMIT_NAME_BYTES 63       /* names in the database: PostgreSQL's NAMEDATALEN - 1 */
 #define LIMIT_CONNECTION_NAME 64  /* bytes of a connection's name */
 #define LIMIT_CONNECTIONS 1000    /* named connections */

@@ -264,40 +264,59 @@ static inline size_t copy_plain(char *out, struct str s)
 	return special_bytes(w) != 0 ? i : s.len;
 }
 
-/* The string from its first byte on that may not be plain, and the quote behind it. */
-static __attribute__((noinline)) void put_escaped(struct strbuf *b, struct str s, size_t i)
+/* The string from its first byte on that may not be plain, and the quote behind it. False: it is ill-formed. */
+static __attribute__((noinline)) bool put_escaped(struct strbuf *b, struct str s, size_t i)
 {
+	bool good = true;
+
 	while (i < s.len) {
 		size_t end = skip_plain(s, i);
 
 		strbuf_put(b, str_n(s.p + i, end - i));
 		i = end;
-		if (i < s.len)
+		if (i < s.len) {
+			good = good && (unsigned char)s.p[i] < 0x80;
 			i += put_special(b, s, i);
+		}
 	}
 	strbuf_putc(b, '"');
+	return good;
 }
 
-void strbuf_json_string(struct strbuf *b, struct str s)
+static inline bool json_string(struct strbuf *b, struct str s)
 {
 	char *p;
 	size_t n;
 
 	if (UNLIKELY(s.len > SIZE_MAX / 4 || !ensure(b, s.len + 2))) {
 		b->failed = true;
-		return;
+		return true;
 	}
 	p = b->p + b->len;
 	p[0] = '"';
 	n = copy_plain(p + 1, s);
 	b->len += 1 + n;
-	if (UNLIKELY(n < s.len)) {
-		put_escaped(b, s, n);
-		return;
-	}
+	if (UNLIKELY(n < s.len))
+		return put_escaped(b, s, n);
 	p[1 + n] = '"';
 	p[2 + n] = '\0';
 	b->len++;
+	return true;
+}
+
+void strbuf_json_string(struct strbuf *b, struct str s)
+{
+	(void)json_string(b, s);
+}
+
+bool strbuf_json_text(struct strbuf *b, struct str s)
+{
+	const size_t before = b->len;
+
+	if (LIKELY(json_string(b, s)))
+		return true;
+	strbuf_truncate(b, before);
+	return false;
 }
 
 void strbuf_json_double(struct strbuf *b, double v)

@@ -99,6 +99,9 @@ void strbuf_truncate(struct strbuf *b, size_t len);
  * Scans whole words for bytes that need no escape. Ill-formed UTF-8 becomes U+FFFD. */
 void strbuf_json_string(struct strbuf *b, struct str s);
 
+/* The same, but false and nothing written when s is no well-formed UTF-8. */
+bool strbuf_json_text(struct strbuf *b, struct str s) MUST_CHECK;
+
 /* A JSON number in the shortest form that reads back as v; v must be finite. Integral values below
  * 1e16 print with ".0" (as Python and jansson do). */
 void strbuf_json_double(struct strbuf *b, double v);

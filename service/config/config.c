@@ -45,6 +45,12 @@ static const struct setting settings[] = {
 	{"catalog", TYPE_STRING, AT(catalog), 0, 0, "", NULL, false,
 	 "JSON file, or directory of *.json files, that declares connections, models and keys; read again on SIGHUP; "
 	 "empty: none"},
+	{"state_url", TYPE_STRING, AT(state_url), 0, 0, "sqlite:ferrod-state.db?mode=rwc", NULL, true,
+	 "database that keeps what callers tell (connections, models); when not set, the file lies beside the default "
+	 "SQLite database; empty: nothing is kept"},
+	{"state_key_file", TYPE_STRING, AT(state_key_file), 0, 0, "", NULL, false,
+	 "file of one or two keys (ferrod key seal) under which the state's secrets are sealed; empty: made beside an "
+	 "SQLite state"},
 	{"loops", TYPE_INT, AT(loops), 0, 256, "0", NULL, false, "event loops (threads); 0: one per core"},
 	{"offload_threads", TYPE_INT, AT(offload_threads), 1, 256, "4", NULL, false,
 	 "threads for calls that block (name lookup, file-system sync), and as many for SQL that computes for long"},
@@ -362,6 +368,11 @@ static bool load_flags(struct config *c, int argc, char **argv, const char **con
 		struct str value = str_z(argv[i]), flag;
 		if (action_of(argv[i], &c->action))
 			continue;
+		if (strcmp(argv[i], "state") == 0 && i + 1 < argc && strcmp(argv[i + 1], "export") == 0) {
+			c->action = CONFIG_STATE_EXPORT;
+			i++;
+			continue;
+		}
 		if (!str_starts(value, STR("--")))
 			return unknown(c, argv[i], err);
 		value = str_n(value.p + 2, value.len - 2);
@@ -411,7 +422,7 @@ bool config_load(int argc, char **argv, char **env, struct config *ret, struct e
 	bool ok = true;
 	for (size_t i = 0; ok && i < ARRAY_LEN(settings); i++)
 		ok = set_value(ret, &settings[i], str_z(settings[i].def), "default", err);
-	const char *by_default = ret->default_url.p;
+	const char *by_default = ret->default_url.p, *state_by_default = ret->state_url.p;
 	ok = ok && load_flags(ret, argc, argv, &file, true, err);
 	ok = ok && (file == NULL || file[0] == '\0' || load_file(ret, file, err));
 	ok = ok && load_env(ret, env, err);
@@ -419,6 +430,7 @@ bool config_load(int argc, char **argv, char **env, struct config *ret, struct e
 	ok = ok && load_secret(ret, ret->default_url_file, "default_url_file", &ret->default_url, err);
 	ok = ok && load_secret(ret, ret->admin_key_file, "admin_key_file", &ret->admin_key, err);
 	ret->default_url_given = ret->default_url.p != by_default;
+	ret->state_url_given = ret->state_url.p != state_by_default;
 	if (!ok)
 		config_done(ret);
 	return ok;
@@ -447,8 +459,9 @@ void config_print_help(FILE *out)
 {
 	char flag[80], env[80];
 	fputs("usage: ferrod [--config FILE] [SETTING...]\n"
-	      "       ferrod check-config | healthcheck [SETTING...]\n"
+	      "       ferrod check-config | healthcheck | state export [SETTING...]\n"
 	      "       ferrod key new --name NAME --scopes A,B [--connections C,D]\n"
+	      "       ferrod key seal\n"
 	      "       ferrod --version | --print-settings | --print-routes\n\n"
 	      "Serves SQLite and PostgreSQL databases over HTTP. Each setting is a flag, an environment\n"
 	      "variable, or a member of the JSON object in the file of --config (or FERROD_CONFIG); a flag\n"

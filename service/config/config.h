@@ -23,6 +23,7 @@ enum config_action {
 	CONFIG_PRINT_SETTINGS,
 	CONFIG_PRINT_ROUTES,
 	CONFIG_CHECK,
+	CONFIG_STATE_EXPORT,
 	CONFIG_HEALTHCHECK
 };
 
@@ -30,7 +31,7 @@ struct config {
 	struct arena arena; /* owns every span below */
 	enum config_action action;
 	struct str listen, default_url, log_level, log_format, allow_urls, sqlite_dir, keys_file, keys, admin_key;
-	struct str catalog;
+	struct str catalog, state_url, state_key_file;
 	struct str cors_origins, tls_cert_file, tls_key_file, tls_min_version;
 	struct str default_url_file, admin_key_file; /* their content has become default_url, admin_key */
 	int64_t loops, offload_threads;
@@ -45,8 +46,13 @@ struct config {
 		tombstone_seconds;
 	double slow_statement_seconds;
 	double statement_timeout_seconds, busy_timeout_seconds;
+<<<<<<< HEAD
 	bool default_url_given; /* by flag, environment or file */
 	bool access_log, insecure_no_auth, public_metrics, allow_url_files, csv_formula_guard;
+=======
+	bool default_url_given, state_url_given; /* by flag, environment or file */
+	bool access_log, insecure_no_auth, public_metrics, allow_url_files;
+>>>>>>> main
 };
 
 /* Reads argv, the environment and the file that --config names. False: ERR_INVALID_REQUEST whose detail is one line

@@ -216,6 +216,9 @@ static bool negotiate(struct request *req, struct err *err)
 	}
 	if (best > 0)
 		return true;
+	/* Generated clients name nothing but problems where the good answer has no body (204). */
+	if (quality(accept, "application/problem+json") > 0)
+		return true;
 	return err_set(err, ERR_NOT_ACCEPTABLE, "this path offers application/json%s",
 		       req->route->rows ? ", application/x-ndjson and text/csv" : "");
 }

@@ -34,6 +34,7 @@ void catalog_unref(struct catalog *c)
 	for (size_t i = 0; i < c->n_connections; i++)
 		schema_unref(c->connections[i].models);
 	schema_unref(c->schema);
+	map_done(&c->places_by_model);
 	arena = c->arena;
 	arena_done(&arena);
 	mem_free(c);
@@ -143,21 +144,27 @@ static bool read_models(struct catalog *c, struct err *err)
 	return ok || remap(c->model_places, n, skip, err);
 }
 
-static size_t model_index(const struct catalog *c, struct str name)
+static void index_models(struct catalog *c)
 {
-	size_t i;
 	const json_t *m;
+	size_t i;
 	json_array_foreach(c->models, i, m)
 	{
-		if (str_eq(json_str(json_object_get(m, "model_name")), name))
-			return i;
+		(void)map_put(&c->places_by_model, json_str(json_object_get(m, "model_name")),
+			      (void *)(uintptr_t)&c->model_places[i]);
 	}
-	return 0;
 }
 
 const char *catalog_model_file(const struct catalog *c, struct str model)
 {
-	return c->model_places[model_index(c, model)].file;
+	const struct catalog_place *at = map_get(&c->places_by_model, model);
+	return at->file;
+}
+
+static json_t *model_json(const struct catalog *c, struct str model)
+{
+	const struct catalog_place *at = map_get(&c->places_by_model, model);
+	return json_array_get(c->models, (size_t)(at - c->model_places));
 }
 
 /* ---- connections ---- */
@@ -214,7 +221,7 @@ static bool choose_models(struct catalog *c, struct catalog_connection *x, const
 	for (size_t i = 0; ok && i < n; i++) {
 		const struct model *m = schema_model(c->schema, names[i]);
 		if (m != NULL)
-			(void)json_array_append(models, json_array_get(c->models, model_index(c, names[i])));
+			(void)json_array_append(models, model_json(c, names[i]));
 		else
 			ok = err_set_at(err, ERR_INVALID_REQUEST,
 					arena_printf(&c->arena, "%s/models/%zu", x->at.pointer, i).p,
@@ -329,6 +336,28 @@ static bool knows_connection(const struct catalog *c, struct str name)
 	return false;
 }
 
+/* What is introspected is the schema in which the connection's own statements look: no other one can be asked for. */
+static void check_schemas(const struct catalog *c, const struct catalog_introspect *x, struct json_reader *r)
+{
+	struct arena *a = r->arena;
+	struct dsn dsn;
+	struct err ignored;
+	struct str own = STR("public");
+	for (size_t i = 0; i < c->n_connections; i++) {
+		if (!str_eq(c->connections[i].options.name, x->using))
+			continue;
+		if (dsn_parse(a, c->connections[i].options.url, &dsn, &ignored) && dsn.dialect == DIALECT_SQLITE)
+			own = STR("main");
+		else if (dsn.search_path.p != NULL)
+			own = dsn.search_path;
+	}
+	if (x->schemas != NULL && (x->n_schemas != 1 || !str_eq(x->schemas[0], own)))
+		json_reader_fault(r, "schemas",
+				  "this version introspects the connection's own schema only, which is \"%.*s\" (of "
+				  "PostgreSQL: ferro_search_path in its URL)",
+				  STR_FMT(own));
+}
+
 static bool read_introspect(struct catalog *c, struct catalog_introspect *x, struct err *err)
 {
 	struct json_reader r;
@@ -339,6 +368,8 @@ static bool read_introspect(struct catalog *c, struct catalog_introspect *x, str
 	(void)read_names(&r, "tables", &x->tables, &x->n_tables);
 	if (!r.failed && !knows_connection(c, x->using))
 		json_reader_fault(&r, "using", "the catalog has no connection \"%.*s\"", STR_FMT(x->using));
+	if (!r.failed)
+		check_schemas(c, x, &r);
 	for (const struct catalog_introspect *y = c->introspects; y < x; y++)
 		if (!r.failed && str_eq(x->using, y->using))
 			json_reader_fault(&r, "using", "the entry at %s of %s is for the same connection",
@@ -375,7 +406,10 @@ static bool fill(struct catalog *c, const struct catalog_source *from, struct er
 	c->model_places = m.places[LIST_MODELS];
 	c->keys = m.lists[LIST_KEYS];
 	c->key_places = m.places[LIST_KEYS];
-	return read_models(c, err) && read_connections(c, from, &m, err) && read_introspects(c, &m, err);
+	if (!read_models(c, err))
+		return false;
+	index_models(c);
+	return read_connections(c, from, &m, err) && read_introspects(c, &m, err);
 }
 
 bool catalog_read(const struct catalog_source *from, struct catalog **ret, struct err *err)

@@ -45,8 +45,9 @@ struct catalog {
 	size_t n_introspects;
 	json_t *models; /* array of models as they stand in the files */
 	const struct catalog_place *model_places;
-	struct schema *schema; /* of them; owned */
-	json_t *keys;          /* array of the entries */
+	struct map places_by_model; /* name -> of model_places */
+	struct schema *schema;      /* of them; owned */
+	json_t *keys;               /* array of the entries */
 	const struct catalog_place *key_places;
 };
 

@@ -42,13 +42,17 @@ struct declared_hooks {
 };
 
 /* Registers everything that the catalog declares, and the built-in default connection (NULL: none) where it has none;
- * SQLite files are opened, for one that cannot be is a fault; no server has been asked. Borrows the store, copies the rest; takes the catalog when it succeeds.
- * ERR_INVALID_SCHEMA and what connection_create says. */
+ * SQLite files are opened, for one that cannot be is a fault; no server has been asked. Borrows the store, copies the
+ * rest; takes the catalog when it succeeds. ERR_INVALID_SCHEMA and what connection_create says. */
 bool declared_create(struct store *store, const struct catalog_source *source, const struct declared_hooks *hooks,
 		     struct catalog *c, const struct connect_options *built_in, struct declared **ret,
 		     struct err *err) MUST_CHECK;
 /* After the store has been emptied and the loops have ended. NULL is fine. */
 void declared_destroy(struct declared *d);
+
+/* Registers a connection that was told to an earlier life of the server; it is held until it is brought up. Before
+ * declared_start, or with it running. Errors of connection_create. */
+bool declared_adopt(struct declared *d, const struct connect_options *o, struct err *err) MUST_CHECK;
 
 /* Starts to bring everything up, each connection on a fiber of its own. */
 void declared_start(struct declared *d);

@@ -215,6 +215,28 @@ bool declared_create(struct store *store, const struct catalog_source *source, c
 	return true;
 }
 
+bool declared_adopt(struct declared *d, const struct connect_options *o, struct err *err)
+{
+	struct connection *conn, *replaced;
+	if (!connection_create(&d->store->connections, o, &conn, err))
+		return false;
+	connection_hold(conn, "its database has not answered yet");
+	connection_declare(&d->store->connections, conn, &replaced);
+	if (replaced != NULL)
+		store_end_connection(d->store, replaced);
+	struct item *it = item_create(d->catalog, NULL, conn);
+	connection_unref(conn);
+	struct item **more = mem_array(d->list.n + 1, sizeof(*more));
+	if (d->list.n > 0)
+		memcpy(more, d->list.items, d->list.n * sizeof(*more));
+	mem_free(d->list.items);
+	d->list.items = more;
+	d->list.items[d->list.n++] = it;
+	if (d->started)
+		declared_keep(d, it);
+	return true;
+}
+
 void declared_destroy(struct declared *d)
 {
 	if (d == NULL)

@@ -364,6 +364,9 @@ bool codec_bind(struct arena *a, const struct dialect *d, const struct column *c
 	const struct bind b = {a, d, c, pointer, &v, err};
 	bool ok = true;
 
+	if (d->id == DIALECT_SQLITE && json_is_object(in) && c->logical != LT_JSON &&
+	    codec_untagged(a, in, c->logical == LT_BINARY, ret))
+		return true;
 	if (json_is_string(in) && rule->digits_only)
 		return takes(&b, "true or false");
 	if (json_is_string(in) && !rule->own_strings)

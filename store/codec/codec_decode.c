@@ -163,9 +163,9 @@ static struct value decode_binary(const struct decode *d, struct value in)
 
 	if (in.kind != VALUE_TEXT)
 		return in;
-	if (!d->sqlite && unhex(d->arena, in.u.s, &bytes))
-		return bytes;
-	return value_bytes(in.u.s);
+	if (d->sqlite)
+		return str_is_utf8(in.u.s) ? codec_tagged(d->arena, "$text", in) : in;
+	return unhex(d->arena, in.u.s, &bytes) ? bytes : value_bytes(in.u.s);
 }
 
 static struct value decode_json(const struct decode *d, struct value in)
@@ -173,6 +173,8 @@ static struct value decode_json(const struct decode *d, struct value in)
 	(void)d;
 	if ((in.kind == VALUE_TEXT || in.kind == VALUE_BYTES) && json_text_valid(in.u.s))
 		return value_json(in.u.s);
+	if (in.kind == VALUE_TEXT && d->sqlite && str_is_utf8(in.u.s))
+		return codec_tagged(d->arena, "$text", in);
 	return in;
 }
 
@@ -223,9 +225,12 @@ struct value codec_decode(struct arena *a, const struct dialect *d, const struct
 
 	if (in.kind == VALUE_NULL)
 		return in;
+	in = rules[c->logical].decode(&ctx, in);
+	if (ctx.sqlite && in.kind == VALUE_BYTES && c->logical != LT_BINARY)
+		return codec_tagged(a, "$bytes", in);
 	/* the result borrows from `in` or the arena, never from ctx */
 	/* cppcheck-suppress returnDanglingLifetime */
-	return rules[c->logical].decode(&ctx, in);
+	return in;
 }
 
 struct str codec_key_text(struct arena *a, const struct column *c, struct value v)

@@ -2,12 +2,23 @@
 #ifndef FERROD_STORE_CODEC_CODEC_RULES_H
 #define FERROD_STORE_CODEC_CODEC_RULES_H
 
+#include "service/base/arena.h"
+#include "service/base/json.h"
 #include "store/schema/schema.h"
+#include "store/value.h"
 
 #define CODEC_UUID_BYTES 37
 
 /* 36 characters with hyphens or 32 hexadecimal digits, any case -> lower case with hyphens. false: no uuid. */
 bool codec_uuid(struct str in, char out[CODEC_UUID_BYTES]) MUST_CHECK;
+
+/* {"$bytes": base64} or {"$text": text}: a value of SQLite's that is not of its column's type. A document in the arena.
+ */
+struct value codec_tagged(struct arena *a, const char *tag, struct value v);
+
+/* The value that such a document stands for: $text is text; $bytes is a blob, or text where it is not UTF-8, for a text
+ * that is UTF-8 is answered as a string. False: it is no such document. */
+bool codec_untagged(struct arena *a, const json_t *in, bool binary, struct value *ret);
 
 /* 0 to 15; -1: no hexadecimal digit. */
 int codec_hex_digit(char c);

@@ -47,6 +47,8 @@ static void choose(struct codec_writer *w)
 	const bool padded = postgres && w->column->storage == ST_CHAR;
 	uint8_t *how = w->how;
 
+	if (!postgres && w->column->logical != LT_BINARY)
+		how[VALUE_BYTES] = HOW_DECODE;
 	switch (w->column->logical) {
 	case LT_INTEGER:
 		how[VALUE_TEXT] = how[VALUE_DOUBLE] = HOW_DECODE;
@@ -180,7 +182,7 @@ static void put_large(struct strbuf *b, struct arena *scratch, const struct code
 	switch ((enum how)w->how[v->kind]) {
 	case HOW_DATETIME: /* the text is none, or no uuid */
 	case HOW_UUID:
-		strbuf_json_string(b, v->u.s);
+		value_write_text(b, v->u.s);
 		return;
 	case HOW_DECODE:
 		value_write_json(b, codec_decode(scratch, w->dialect, w->column, *v), w->fmt);
@@ -226,7 +228,7 @@ void codec_write_row(struct strbuf *b, struct arena *scratch, const struct codec
 		}
 		strbuf_advance(b, (size_t)(p - b->p) - b->len);
 		if (how == HOW_TEXT)
-			strbuf_json_string(b, v->u.s);
+			value_write_text(b, v->u.s);
 		else
 			put_large(b, scratch, w, v);
 		p = strbuf_reserve(b, room);

@@ -7,6 +7,21 @@
 
 #define SECONDS_MAX 31536000.0 /* a year: no timeout of a pool is longer */
 
+static void read_pooler(struct json_reader *r, enum pooler *ret)
+{
+	struct str word = STR_NONE;
+	if (!json_reader_str(r, "pooler", &word))
+		return;
+	if (str_eq_z(word, "auto"))
+		*ret = POOLER_AUTO;
+	else if (str_eq_z(word, "none"))
+		*ret = POOLER_NONE;
+	else if (str_eq_z(word, "transaction"))
+		*ret = POOLER_TRANSACTION;
+	else
+		json_reader_fault(r, "pooler", "pooler is auto, none or transaction");
+}
+
 static void read_pool(struct json_reader *outer, const json_t *obj, struct pool_config *p)
 {
 	struct json_reader r;
@@ -18,6 +33,7 @@ static void read_pool(struct json_reader *outer, const json_t *obj, struct pool_
 	json_reader_number(&r, "idle_timeout_seconds", 0, SECONDS_MAX, &p->idle_timeout_s);
 	json_reader_number(&r, "max_lifetime_seconds", 0, SECONDS_MAX, &p->max_lifetime_s);
 	json_reader_number(&r, "statement_timeout_seconds", 0, SECONDS_MAX, &p->statement_timeout_s);
+	read_pooler(&r, &p->pooler);
 	if (p->min_connections > p->max_connections) {
 		const char *key =
 			json_object_get(obj, "min_connections") != NULL ? "min_connections" : "max_connections";

@@ -12,6 +12,7 @@
 struct pool_config {
 	int64_t max_connections, min_connections;
 	double acquire_timeout_s, idle_timeout_s, max_lifetime_s, statement_timeout_s;
+	enum pooler pooler;
 };
 
 /* The contract's defaults (5, 0, 5, 600, 1800, 0). */
@@ -89,6 +90,10 @@ void pool_set_statement_timeout(double seconds);
 double pool_statement_timeout(const struct pool *p);
 /* Borrowed. */
 const struct driver *pool_driver(const struct pool *p);
+/* What is between us and the server, as far as it is known. */
+enum pooler pool_pooler(const struct pool *p);
+/* Do quick reads of several requests share a round trip? */
+bool pool_groups_reads(const struct pool *p);
 /* Do autocommit writes of several requests gain by sharing a transaction? */
 bool pool_groups_writes(const struct pool *p);
 /* Version of the server as last seen; "" before the first connect. Copied to buf. */

@@ -21,6 +21,8 @@ bool pool_create(const struct driver *driver, const struct dsn *dsn, const struc
 
 	if (!driver->db_open(dsn, &db, err))
 		return false;
+	if (driver->db_set_pooler != NULL)
+		driver->db_set_pooler(db, cfg->pooler);
 	p = mem_alloc(sizeof(*p));
 	p->refs = 1;
 	p->driver = driver;
@@ -56,6 +58,16 @@ void pool_unref(struct pool *p)
 const struct driver *pool_driver(const struct pool *p)
 {
 	return p->driver;
+}
+
+enum pooler pool_pooler(const struct pool *p)
+{
+	return p->driver->db_pooler != NULL ? p->driver->db_pooler(p->db) : POOLER_NONE;
+}
+
+bool pool_groups_reads(const struct pool *p)
+{
+	return p->driver->run_batch != NULL && (p->driver->groups_reads == NULL || p->driver->groups_reads(p->db));
 }
 
 bool pool_groups_writes(const struct pool *p)

@@ -118,6 +118,11 @@ static bool default_free(const struct connection_registry *r, const struct conne
 	return declared(r->fallback, "The default connection", err);
 }
 
+static bool gives_way(const struct connection *old, const struct connection *c)
+{
+	return c->unnamed || __atomic_load_n(&old->restored, __ATOMIC_RELAXED) != 0;
+}
+
 static bool name_free(struct connection_registry *r, const struct connection *c, bool make_default, struct err *err)
 {
 	bool ok;
@@ -126,7 +131,7 @@ static bool name_free(struct connection_registry *r, const struct connection *c,
 	const struct connection *old = map_get(&r->by_name, c->name);
 	if (old != NULL && old->origin == CONNECTION_DECLARED)
 		ok = declared(old, "Connection", err);
-	else if (old != NULL && !c->unnamed)
+	else if (old != NULL && !gives_way(old, c))
 		ok = taken(c->name, err);
 	else if (old == NULL && r->by_name.n >= LIMIT_CONNECTIONS)
 		ok = err_set(err, ERR_CONNECTION_IN_USE, "there are %d connections already; disconnect one first",
@@ -142,7 +147,8 @@ static bool validate(struct connection_registry *r, struct connection *c, const 
 		     struct err *err)
 {
 	struct err url_err;
-	const bool url_ok = dsn_parse(&c->arena, arena_str(&c->arena, o->url), &c->dsn, &url_err);
+	c->url = arena_str(&c->arena, o->url);
+	const bool url_ok = dsn_parse(&c->arena, c->url, &c->dsn, &url_err);
 
 	if (!url_ok && url_err.code == ERR_UNSUPPORTED_SCHEME) {
 		*err = url_err;
@@ -150,7 +156,7 @@ static bool validate(struct connection_registry *r, struct connection *c, const 
 	}
 	if (!c->unnamed && !check_name(c->name, err))
 		return false;
-	if (c->origin == CONNECTION_TOLD && !name_free(r, c, o->make_default, err))
+	if (c->origin == CONNECTION_TOLD && !o->restored && !name_free(r, c, o->make_default, err))
 		return false;
 	if (!url_ok) {
 		*err = url_err;
@@ -193,6 +199,7 @@ bool connection_create(struct connection_registry *r, const struct connect_optio
 	if (o->declared_in != NULL)
 		c->declared_in = arena_strz(&c->arena, str_z(o->declared_in));
 	c->identity_map = o->identity_map;
+	c->restored = o->restored;
 	c->name = c->unnamed ? STR(UNNAMED) : arena_str(&c->arena, o->name);
 	if (!validate(r, c, o, err))
 		goto fail;
@@ -241,25 +248,68 @@ static struct connection *publish(struct connection_registry *r, struct connecti
 	return old;
 }
 
+/* Lock held. */
+static bool may_register(const struct connection_registry *r, const struct connection *c,
+			 const struct connect_options *o, struct err *err)
+{
+	const struct connection *old = map_get(&r->by_name, c->name);
+
+	if (old != NULL && old->origin == CONNECTION_DECLARED)
+		return declared(old, "Connection", err);
+	if (old != NULL && !gives_way(old, c))
+		return taken(c->name, err);
+	return !(c->unnamed || o->make_default) || default_free(r, c, err);
+}
+
+bool connection_may_register(struct connection_registry *r, const struct connection *c, const struct connect_options *o,
+			     struct err *err)
+{
+	mutex_lock(&r->lock);
+	bool ok = may_register(r, c, o, err);
+	mutex_unlock(&r->lock);
+	return ok;
+}
+
+bool connection_may_be_default(struct connection_registry *r, const struct connection *c, struct err *err)
+{
+	mutex_lock(&r->lock);
+	bool ok = default_free(r, c, err);
+	mutex_unlock(&r->lock);
+	return ok;
+}
+
 bool connection_register(struct connection_registry *r, struct connection *c, const struct connect_options *o,
 			 struct connection **ret_replaced, struct err *err)
 {
-	const bool make_default = c->unnamed || o->make_default;
-	const struct connection *old;
-	bool ok = true;
-
 	mutex_lock(&r->lock);
-	old = map_get(&r->by_name, c->name);
-	if (old != NULL && old->origin == CONNECTION_DECLARED)
-		ok = declared(old, "Connection", err);
-	else if (old != NULL && !c->unnamed)
-		ok = taken(c->name, err);
-	else if (make_default)
-		ok = default_free(r, c, err);
+	bool ok = may_register(r, c, o, err);
 	if (ok)
-		*ret_replaced = publish(r, c, make_default);
+		*ret_replaced = publish(r, c, c->unnamed || o->make_default);
 	mutex_unlock(&r->lock);
 	return ok;
+}
+
+static bool same_pool(const struct pool_config *a, const struct pool_config *b)
+{
+	return a->max_connections == b->max_connections && a->min_connections == b->min_connections &&
+	       a->acquire_timeout_s == b->acquire_timeout_s && a->idle_timeout_s == b->idle_timeout_s &&
+	       a->max_lifetime_s == b->max_lifetime_s && a->statement_timeout_s == b->statement_timeout_s;
+}
+
+bool connection_same(struct connection_registry *r, const struct connect_options *o, struct connection **ret)
+{
+	if (o->name.p == NULL)
+		return false;
+	mutex_lock(&r->lock);
+	struct connection *c = map_get(&r->by_name, o->name);
+	/* each connect to a database in memory makes one of its own */
+	const bool memory = c != NULL && c->dsn.dialect == DIALECT_SQLITE && c->dsn.mode == SQLITE_MODE_MEMORY;
+	const bool same = c != NULL && !memory && c->origin == CONNECTION_TOLD && str_eq(c->url, o->url) &&
+			  c->identity_map == o->identity_map && same_pool(pool_get_config(c->pool), &o->pool);
+	if (same)
+		*ret = connection_ref(c);
+	mutex_unlock(&r->lock);
+	return same;
 }
 
 void connection_declare(struct connection_registry *r, struct connection *c, struct connection **ret_replaced)
@@ -376,6 +426,11 @@ bool connection_set_default(struct connection_registry *r, struct str name, stru
 	}
 	mutex_unlock(&r->lock);
 	return ok;
+}
+
+bool connection_may_remove(const struct connection *c, struct err *err)
+{
+	return c->origin != CONNECTION_DECLARED || declared(c, "Connection", err);
 }
 
 bool connection_remove(struct connection_registry *r, struct str name, struct connection **ret, struct err *err)

@@ -29,6 +29,8 @@ struct connection {
 	struct reader_set *readers;               /* owned: the connections that reads of one loop turn share */
 	const struct connection_sharing *sharing; /* who made them */
 	bool identity_map;
+	struct str url; /* as it was given: secret; in the arena */
+	int restored;   /* atomic: told to an earlier life; gives way once to a connect under its name */
 	enum connection_origin origin;
 	const char *declared_in;            /* the catalog's file, when declared; in the arena */
 	bool unnamed;                       /* made by an unnamed connect */
@@ -50,6 +52,7 @@ struct connect_options {
 	bool identity_map;
 	enum connection_origin origin;
 	const char *declared_in; /* file of the catalog that declares it; borrowed for the call */
+	bool restored;           /* told to an earlier life: takes its name whoever has it */
 	struct pool_config pool;
 };
 
@@ -92,11 +95,19 @@ bool connection_prove(struct connection *c, int64_t deadline, struct err *err) M
 /* Creates and proves: connection_register publishes. Parks. *ret: a new reference. */
 bool connection_open(struct connection_registry *r, const struct connect_options *o, int64_t deadline,
 		     struct connection **ret, struct err *err) MUST_CHECK;
+/* The told connection that is what `o` asks for by name: same URL (of no database in memory), limits, identity map. *ret: a new reference. */
+bool connection_same(struct connection_registry *r, const struct connect_options *o,
+		     struct connection **ret) MUST_CHECK;
 /* Publishes (taking a reference of its own); ERR_CONNECTION_EXISTS on a lost race. A replaced unnamed one is answered
  * in *ret_replaced (the registry's reference goes to the caller) or NULL. */
 bool connection_register(struct connection_registry *r, struct connection *c, const struct connect_options *o,
 			 struct connection **ret_replaced, struct err *err) MUST_CHECK;
 
+/* Would it be published? The errors of connection_register. */
+bool connection_may_register(struct connection_registry *r, const struct connection *c, const struct connect_options *o,
+			     struct err *err) MUST_CHECK;
+/* May calls make it the default? ERR_DECLARED. */
+bool connection_may_be_default(struct connection_registry *r, const struct connection *c, struct err *err) MUST_CHECK;
 /* Publishes what the catalog declares (or the built-in default), in place of whatever has its name. *ret_replaced as
  * above. */
 void connection_declare(struct connection_registry *r, struct connection *c, struct connection **ret_replaced);
@@ -120,6 +131,8 @@ bool connection_get(struct connection_registry *r, struct str name, struct conne
 bool connection_get_default(struct connection_registry *r, struct connection **ret, struct err *err) MUST_CHECK;
 /* ERR_CONNECTION_NOT_FOUND, ERR_DECLARED when the catalog says that it is another. */
 bool connection_set_default(struct connection_registry *r, struct str name, struct err *err) MUST_CHECK;
+/* ERR_DECLARED. */
+bool connection_may_remove(const struct connection *c, struct err *err) MUST_CHECK;
 /* Takes a told or built-in one (else ERR_DECLARED) out of the registry; the registry's reference goes to the caller,
  * who closes it (connection_close). */
 bool connection_remove(struct connection_registry *r, struct str name, struct connection **ret,

@@ -22,6 +22,10 @@ struct driver;
 struct cursor;
 struct live_schema;
 
+/* What may be between us and the server (PostgreSQL): found out, nothing, or a pooler that gives each transaction
+ * another of the server's connections. */
+enum pooler { POOLER_AUTO, POOLER_NONE, POOLER_TRANSACTION };
+
 enum tx_state { TX_STATE_NONE, TX_STATE_OPEN, TX_STATE_ABORTED, TX_STATE_UNKNOWN /* connection lost */ };
 
 enum tx_isolation { TX_ISO_DEFAULT, TX_ISO_READ_COMMITTED, TX_ISO_REPEATABLE_READ, TX_ISO_SERIALIZABLE };
@@ -110,6 +114,11 @@ struct driver {
 	bool (*db_open)(const struct dsn *dsn, struct driver_db **ret, struct err *err) MUST_CHECK;
 	void (*db_close)(struct driver_db *db); /* every connection is closed by then */
 
+	/* NULL: there can be none (SQLite). What was asked for, before the first connection; what is known. Any thread.
+	 */
+	void (*db_set_pooler)(struct driver_db *db, enum pooler pooler);
+	enum pooler (*db_pooler)(const struct driver_db *db);
+
 	/* Connects. ERR_DATABASE_UNAVAILABLE, ERR_DATABASE_FORBIDDEN, ERR_INVALID_URL (a SQLite file that cannot be
 	 * opened). */
 	bool (*open)(struct driver_db *db, int64_t deadline_ns, struct driver_conn **ret, struct err *err) MUST_CHECK;
@@ -147,6 +156,8 @@ struct driver {
 	void (*run_writes)(struct driver_conn *c, struct batch_item *const *items, size_t n, int64_t deadline_ns);
 	/* Writes of several connections proceed side by side (PostgreSQL). */
 	bool many_writers;
+	/* Is run_batch to be used? NULL: yes. */
+	bool (*groups_reads)(const struct driver_db *db);
 	/* Is there anything to gain by run_writes? */
 	bool (*groups_writes)(const struct driver_db *db);
 	/* A cursor over the item's result, in the arena; it belongs to no connection. Goes through batch_step. */

@@ -6,120 +6,9 @@
 #define FERROD_STORE_QUERY_QUERY_H
 
 #include "service/base/arena.h"
-#include "service/base/json.h"
 #include "store/codec/codec.h"
-#include "store/dialect/dialect.h"
-#include "store/schema/schema.h"
+#include "store/query/query_ast.h"
 #include "store/stmt.h"
-
-enum query_op {
-	OP_EQ,
-	OP_NE,
-	OP_LT,
-	OP_LE,
-	OP_GT,
-	OP_GE,
-	OP_IN,
-	OP_NOT_IN,
-	OP_LIKE,
-	OP_NOT_LIKE,
-	OP_ILIKE,
-	OP_NOT_ILIKE,
-	OP_BETWEEN,
-	OP_IS_NULL,
-	OP_IS_NOT_NULL
-};
-
-enum node_kind { NODE_LEAF, NODE_AND, NODE_OR, NODE_NOT };
-
-struct query_node {
-	enum node_kind kind;
-	/* LEAF */
-	enum query_op op;
-	const struct column *column; /* having: NULL, see aggregate */
-	size_t aggregate;            /* having: index into query->aggregates */
-	const struct value
-		*values; /* n_values: 1 for comparisons (may be NULL), any for IN, 2 for BETWEEN, 0 for IS NULL */
-	size_t n_values;
-	/* AND, OR: both; NOT: left */
-	const struct query_node *left, *right;
-};
-
-enum order_nulls { NULLS_DEFAULT, NULLS_FIRST, NULLS_LAST };
-
-struct query_order {
-	const struct column *column;
-	size_t aggregate; /* used when column is NULL */
-	bool descending;
-	enum order_nulls nulls;
-};
-
-enum aggregate_fn { AGG_COUNT, AGG_SUM, AGG_AVG, AGG_MIN, AGG_MAX };
-
-struct query_aggregate {
-	enum aggregate_fn fn;
-	const struct column *column; /* NULL: count(*) */
-	struct str alias;
-};
-
-struct query_m2m {
-	struct str join_table, source_col, target_col;
-	struct str target_key; /* the model's column that target_col points at; STR_NONE: its primary key */
-	struct value source_id;
-};
-
-struct query;
-
-/* The values that rows are wanted for: of a column of the query's model, or of the join table's source column. */
-struct query_each {
-	const struct column *link;
-	const struct query_m2m *join; /* its source_id is not used; NULL: link is the model's own */
-	const struct value *values;
-	size_t n_values; /* at least one */
-};
-
-struct query_include {
-	const struct relation *relation;
-	struct query *query; /* on the target model: where, order, limit, nested includes */
-};
-
-enum query_lock { QUERY_LOCK_NONE, QUERY_LOCK_SHARE, QUERY_LOCK_UPDATE };
-
-struct query {
-	const struct dialect *dialect;
-	const struct schema *schema;
-	const struct model *model;
-	const struct query_node **where; /* ANDed roots */
-	size_t n_where;
-	struct query_order *order;
-	size_t n_order;
-	bool has_limit, has_offset;
-	int64_t limit, offset;
-	const struct query_m2m *m2m; /* NULL: none */
-	/* beyond v1 */
-	const struct column **select; /* NULL: every column; in the order asked */
-	size_t n_select;
-	bool distinct;
-	struct query_aggregate *aggregates;
-	size_t n_aggregates;
-	const struct column **group_by;
-	size_t n_group_by;
-	const struct query_node **having;
-	size_t n_having;
-	struct query_include *includes;
-	size_t n_includes;
-	struct str cursor; /* opaque text; STR_NONE: none */
-	enum query_lock lock;
-};
-
-/* "$add" and friends of an update's set. */
-enum set_kind { SET_VALUE, SET_ADD, SET_SUB, SET_MUL, SET_CONCAT, SET_NOW };
-
-struct query_set {
-	const struct column *column;
-	enum set_kind kind;
-	struct value value;
-};
 
 /* ---- query_json.c, query_where.c, query_set.c ---- */
 
@@ -133,16 +22,42 @@ bool query_from_json(struct arena *a, const struct schema *s, const struct diale
 bool query_op_from_word(struct str word, enum query_op *ret) MUST_CHECK;
 
 /*
- * One condition on a column whose operands came as text (URL filters): n_texts is 1 for comparisons and LIKE, any
- * number for IN, 2 for BETWEEN, 0 for IS NULL. `pointer`: where the condition stands. ERR_INVALID_QUERY when the
- * operator does not go with the column or the number of operands, ERR_INVALID_VALUE.
+ * One condition on a column (query_ref_from_text) whose operands came as text (URL filters): n_texts is 1 for
+ * comparisons and LIKE, any number for IN, 2 for BETWEEN, 0 for IS NULL. `pointer`: where the condition stands.
+ * ERR_INVALID_QUERY when the operator does not go with the column or the number of operands, ERR_INVALID_VALUE.
  */
-bool query_leaf_from_text(struct arena *a, const struct dialect *d, const struct column *c, enum query_op op,
+bool query_leaf_from_text(struct arena *a, const struct dialect *d, const struct query_expr *subject, enum query_op op,
 			  const struct str *texts, size_t n_texts, const char *pointer, const struct query_node **ret,
 			  struct err *err) MUST_CHECK;
 
+/* How many columns of the statement's rows are the answer's; the rest are read for other reasons. */
+size_t query_n_visible(const struct query *q);
+
+/* How well the query's match does, as an expression. ERR_INVALID_QUERY when nothing is matched. */
+bool query_rank(struct arena *a, const struct query *q, const char *pointer, const struct query_expr **ret,
+		struct err *err) MUST_CHECK;
+
+/* The column that a URL names, in the arena: "name", ".name" (whatever it looks like), "author.name" (relations that
+ * lead to one record), "data->a->0->>b" (into a document). ERR_INVALID_QUERY, ERR_UNKNOWN_COLUMN. */
+bool query_ref_from_text(struct arena *a, const struct query *q, const struct model *m, struct str text,
+			 const char *pointer, const struct query_expr **ret, struct err *err) MUST_CHECK;
+
+/* A value for what an expression's type says (codec_bind, and what paths lead to). ERR_INVALID_VALUE. */
+bool query_bind_value(struct arena *a, const struct dialect *d, const struct column *type, const json_t *v,
+		      struct value *ret, struct err *err) MUST_CHECK;
+
 /* column = value, or IS NULL; checks nothing. */
 const struct query_node *query_leaf_equal(struct arena *a, const struct column *c, struct value v);
+
+/* e op *v (or no value: NULL, which is borrowed); checks nothing. */
+const struct query_node *query_leaf_expr(struct arena *a, const struct query_expr *e, enum query_op op,
+					 const struct value *v);
+/* What of the related records holds; borrows `where`. */
+const struct query_node *query_relation_node(struct arena *a, const struct relation *r, enum quantifier q,
+					     const struct query_node *const *where, size_t n);
+
+/* How many related records there are, as an expression. */
+const struct query_expr *query_count_of(struct arena *a, const struct relation *r);
 
 /* What a query made by hand must hold to be lowered (query_from_json has checked it): combinations that no database can
  * run, or that mean nothing. `pointer`: of the query. ERR_INVALID_QUERY. */
@@ -158,6 +73,10 @@ bool query_json_model(const json_t *doc, struct str *ret) MUST_CHECK;
  * ERR_NOT_NULL_VIOLATION. */
 bool query_set_from_json(struct arena *a, const struct model *m, const struct dialect *d, const json_t *set,
 			 const char *pointer, struct query_set **ret, size_t *ret_n, struct err *err) MUST_CHECK;
+
+/* query_keyset.c: turns q->keys into a condition, with the order turned round for what stands before them: the nearest
+ * rows come first. */
+void query_keyset(struct arena *a, struct query *q);
 
 /* ---- query_lower.c: AST -> SQL. Results live as long as the arena; what was lowered before is not written anew, see
  * query_plan.h. ---- */
@@ -191,6 +110,13 @@ bool query_lower_update(struct arena *a, const struct query *q, const struct que
 bool query_lower_delete(struct arena *a, const struct query *q, bool returning, struct stmt *ret,
 			struct result_shape *ret_shape, struct err *err) MUST_CHECK;
 
+/* What an aggregate is of; NULL: count(*). */
+const struct column *query_aggregate_argument(const struct query_aggregate *g);
+/* An expression as a column of an answer; name STR_NONE: a plain column's, or that of the reference ("author.name").
+ * false: what is computed has no name of its own. */
+bool query_item_of(struct arena *a, const struct query_expr *e, struct str name, struct query_item *ret) MUST_CHECK;
+/* Has every column of an answer a name of its own? *ret_at: the first that has not. */
+bool query_items_distinct(const struct query_item *items, size_t n, size_t *ret_at) MUST_CHECK;
 /* The codec column of an aggregate's results (its name is the alias). */
 struct column query_aggregate_column(const struct query_aggregate *g);
 

@@ -25,16 +25,21 @@ static void put_link(struct sql *s, const struct query *q, const struct query_ea
 /* The columns shown, and then the link's. */
 static void each_shape(struct arena *a, const struct query *q, const struct query_each *e, struct result_shape *ret)
 {
-	size_t n = q->n_select != 0 ? q->n_select : q->model->n_columns;
+	const size_t shown = q->n_select != 0 ? q->n_select : q->model->n_columns, n = shown + q->n_extra;
 	struct column *decode = arena_array(a, n + 1, sizeof(*decode));
 
 	*ret = (struct result_shape){.n = n + 1, .decode = decode, .full = q->n_select == 0};
 	ret->columns = arena_array(a, n + 1, sizeof(*ret->columns));
 	ret->names = arena_array(a, n + 1, sizeof(*ret->names));
 	for (size_t i = 0; i < n; i++) {
-		ret->columns[i] = q->n_select != 0 ? q->select[i] : &q->model->columns[i];
-		ret->names[i] = ret->columns[i]->name;
-		decode[i] = *ret->columns[i];
+		const struct query_item *item = i >= shown         ? &q->extra[i - shown]
+						: q->n_select != 0 ? &q->select[i]
+								   : NULL;
+
+		ret->columns[i] = item != NULL ? item->column : &q->model->columns[i];
+		ret->names[i] = item != NULL ? item->name : q->model->columns[i].name;
+		decode[i] = ret->columns[i] != NULL ? *ret->columns[i] : item->expr->type;
+		decode[i].name = ret->names[i];
 	}
 	ret->columns[n] = NULL;
 	ret->names[n] = STR(LINK_NAME);
@@ -61,40 +66,28 @@ static void settle_order(struct arena *a, struct query *q)
 	q->n_order = n;
 }
 
-/* Columns that only the order needs, for the outer select. */
-static void put_order_columns(struct sql *s, const struct query *q)
+static void put_shown(struct sql *s, const struct query *q)
 {
-	for (size_t i = 0; q->n_select != 0 && i < q->n_order; i++) {
-		bool there = query_has_column(q->select, q->n_select, q->order[i].column);
-
-		for (size_t k = 0; k < i && !there; k++)
-			there = q->order[k].column == q->order[i].column;
-		if (there)
-			continue;
-		sql_put(s, ", ");
-		sql_column(s, q->order[i].column->name);
+	sql_items(s, q->select, q->n_select, true);
+	for (size_t i = 0; q->n_select == 0 && i < q->model->n_columns; i++) {
+		sql_put(s, i > 0 ? ", " : "");
+		sql_column(s, q->model->columns[i].name);
 	}
-}
-
-static void put_shown(struct sql *s, const struct result_shape *shape)
-{
-	sql_columns(s, shape->columns, shape->n - 1);
+	sql_items(s, q->extra, q->n_extra, false);
 }
 
 /* "SELECT columns, link" up to WHERE. */
-static void put_rows(struct sql *s, const struct query *q, const struct query_each *e, const struct result_shape *shape,
-		     bool numbered)
+static void put_rows(struct sql *s, const struct query *q, const struct query_each *e, bool numbered)
 {
 	sql_put(s, "SELECT ");
-	put_shown(s, shape);
+	put_shown(s, q);
 	sql_put(s, ", ");
 	put_link(s, q, e);
 	sql_put(s, " AS \"" LINK_NAME "\"");
 	if (numbered) {
-		put_order_columns(s, q);
 		sql_put(s, ", ROW_NUMBER() OVER (PARTITION BY ");
 		put_link(s, q, e);
-		sql_order(s, q);
+		sql_order_window(s, q);
 		sql_put(s, ") AS \"" ROW_NAME "\"");
 	}
 	sql_from(s, q);
@@ -118,10 +111,13 @@ static void put_numbered(struct sql *s, const struct query *q, const struct quer
 
 	s->qualifier = STR_NONE;
 	sql_put(s, "SELECT ");
-	put_shown(s, shape);
-	sql_put(s, ", \"" LINK_NAME "\" FROM (");
+	for (size_t i = 0; i < shape->n; i++) {
+		sql_put(s, i > 0 ? ", " : "");
+		sql_ident(s, shape->names[i]);
+	}
+	sql_put(s, " FROM (");
 	s->qualifier = qualifier;
-	put_rows(s, q, e, shape, true);
+	put_rows(s, q, e, true);
 	s->qualifier = STR_NONE;
 	sql_put(s, ") AS \"ferro_each\" WHERE \"" ROW_NAME "\" > ");
 	sql_param(s, value_int(offset));
@@ -129,6 +125,7 @@ static void put_numbered(struct sql *s, const struct query *q, const struct quer
 		sql_put(s, " AND \"" ROW_NAME "\" <= ");
 		sql_param(s, value_int(q->limit > INT64_MAX - offset ? INT64_MAX : offset + q->limit));
 	}
+	sql_put(s, " ORDER BY \"" ROW_NAME "\""); /* what it was numbered by */
 }
 
 bool query_lower_each(struct arena *a, const struct query *q, const struct query_each *e, struct stmt *ret,
@@ -147,9 +144,9 @@ bool query_lower_each(struct arena *a, const struct query *q, const struct query
 		settle_order(a, &own);
 		put_numbered(&s, &own, e, ret_shape);
 	} else {
-		put_rows(&s, &own, e, ret_shape, false);
+		put_rows(&s, &own, e, false);
+		sql_order(&s, &own);
 	}
-	sql_order(&s, &own);
 	if (!sql_finish(&s, STMT_READ, ret, err))
 		return false;
 	ret->n_columns = ret_shape->n;

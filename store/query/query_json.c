@@ -2,17 +2,21 @@
 #include <stdio.h>
 
 #include "service/base/limits.h"
-#include "store/query/query_parse.h"
+#include "store/query/query_expr.h"
+#include "store/query/query_ref.h"
 
 #include "service/base/banned.h"
 
 #define INCLUDE_DEPTH_MAX 8
+#define INCLUDES_MAX 20   /* of relations that are included more than once, under other names */
+#define IR_VERSION_MAX 14 /* of the reference's QueryIR */
 
 /* `using` is the request's: who calls has read it. */
 static const char *const envelope_members[] = {"ir_kind", "ir_version", "payload", "using", NULL};
-static const char *const payload_members[] = {"model_name", "using",    "where",      "order_by", "limit",  "offset",
-					      "select",     "distinct", "aggregates", "group_by", "having", "include",
-					      "cursor",     "lock",     "m2m",        NULL};
+static const char *const payload_members[] = {
+	"model_name",      "using",      "where",    "order_by", "limit",   "offset", "select",
+	"distinct",        "aggregates", "group_by", "having",   "include", "cursor", "lock",
+	"materialization", "set",        "joins",    "after",    "before",  "m2m",    NULL};
 
 /* The payload of an envelope, or the document itself when it is a bare payload. */
 static bool open_envelope(struct query_parse *p, const json_t *doc, const char *pointer, const json_t **ret,
@@ -32,9 +36,11 @@ static bool open_envelope(struct query_parse *p, const json_t *doc, const char *
 	if (!json_is_string(kind) || !str_eq(json_str(kind), STR("query")))
 		return err_set_at(err, ERR_INVALID_QUERY, json_pointer_key(a, pointer, STR("ir_kind")),
 				  "the envelope's \"ir_kind\" must be \"query\"");
-	if (!json_is_integer(version) || json_integer_value(version) != 1)
+	if (!json_is_integer(version) || json_integer_value(version) < 1 ||
+	    json_integer_value(version) > IR_VERSION_MAX)
 		return err_set_at(err, ERR_INVALID_QUERY, json_pointer_key(a, pointer, STR("ir_version")),
-				  "the envelope's \"ir_version\" must be 1");
+				  "the envelope's \"ir_version\" must be 1 to %d", IR_VERSION_MAX);
+	p->version = (int)json_integer_value(version);
 	if (!query_known(p, doc, pointer, envelope_members))
 		return false;
 	*ret = json_object_get(doc, "payload");
@@ -54,17 +60,6 @@ bool query_json_model(const json_t *doc, struct str *ret)
 		return false;
 	*ret = json_str(name);
 	return true;
-}
-
-struct query *query_new(struct arena *a, const struct schema *s, const struct dialect *d, const struct model *m)
-{
-	struct query *q = arena_alloc(a, sizeof(*q));
-
-	q->dialect = d;
-	q->schema = s;
-	q->model = m;
-	q->cursor = STR_NONE;
-	return q;
 }
 
 /* `limit` and `offset`: absent, null, or a count. */
@@ -94,14 +89,51 @@ static bool find_alias(const struct query *q, struct str name, size_t *ret)
 	return false;
 }
 
-static bool parse_order_entry(struct query_parse *p, const struct query *q, const json_t *obj, const char *pointer,
-			      struct query_order *ret)
+/* A computed column of the answer by its name. */
+static const struct query_expr *find_item(const struct query *q, struct str name)
 {
-	static const char *const members[] = {"column", "direction", "nulls", NULL};
-	struct str name, direction = STR("asc"), nulls = STR("");
+	const struct query_item *items = q->n_select != 0 ? q->select : q->group_by;
+	const size_t n = q->n_select != 0 ? q->n_select : q->n_group_by;
 
-	if (!query_known(p, obj, pointer, members) || !query_member_str(p, obj, "column", pointer, true, &name) ||
-	    !query_member_str(p, obj, "direction", pointer, false, &direction) ||
+	for (size_t i = 0; i < n; i++)
+		if (items[i].expr != NULL && str_eq(items[i].name, name))
+			return items[i].expr;
+	return NULL;
+}
+
+/* The match that the rows are found by: the first that must hold. Recurses as deep as the tree. */
+static const struct query_node *find_match(const struct query_node *node)
+{
+	const struct query_node *found;
+
+	if (node->kind == NODE_LEAF && node->op == OP_MATCH)
+		return node;
+	if (node->kind != NODE_AND)
+		return NULL;
+	found = find_match(node->left);
+	return found != NULL ? found : find_match(node->right);
+}
+
+bool query_rank(struct arena *a, const struct query *q, const char *pointer, const struct query_expr **ret,
+		struct err *err)
+{
+	struct query_expr *e = arena_alloc(a, sizeof(*e));
+
+	for (size_t i = 0; i < q->n_where && e->match == NULL; i++)
+		e->match = find_match(q->where[i]);
+	if (e->match == NULL)
+		return err_set_at(err, ERR_INVALID_QUERY, pointer, "\"rank\" needs a match that every row is found by");
+	e->kind = EXPR_RANK;
+	e->type = (struct column){.logical = LT_NUMBER, .storage = ST_DOUBLE, .logical_word = STR("number")};
+	*ret = e;
+	return true;
+}
+
+static bool order_words(struct query_parse *p, const json_t *obj, const char *pointer, struct query_order *ret)
+{
+	struct str direction = STR("asc"), nulls = p->version > 1 ? STR("last") : STR("");
+
+	if (!query_member_str(p, obj, "direction", pointer, false, &direction) ||
 	    !query_member_str(p, obj, "nulls", pointer, false, &nulls))
 		return false;
 	ret->descending = str_ieq_z(direction, "desc");
@@ -109,16 +141,73 @@ static bool parse_order_entry(struct query_parse *p, const struct query *q, cons
 		return err_set_at(p->err, ERR_INVALID_QUERY, json_pointer_key(p->arena, pointer, STR("direction")),
 				  "\"direction\" must be \"asc\" or \"desc\"");
 	ret->nulls = str_eq_z(nulls, "first") ? NULLS_FIRST : str_eq_z(nulls, "last") ? NULLS_LAST : NULLS_DEFAULT;
-	if (nulls.len != 0 && ret->nulls == NULLS_DEFAULT)
+	if (nulls.len != 0 && ret->nulls == NULLS_DEFAULT && !str_eq_z(nulls, "native"))
 		return err_set_at(p->err, ERR_INVALID_QUERY, json_pointer_key(p->arena, pointer, STR("nulls")),
-				  "\"nulls\" must be \"first\" or \"last\"");
-	if (find_alias(q, name, &ret->aggregate))
-		return true;
-	if (!query_member_column(p, q->model, obj, "column", pointer, &ret->column))
+				  "\"nulls\" must be \"first\", \"last\" or \"native\"");
+	return true;
+}
+
+/* What is ordered by: an aggregate or a computed column by its name, a column, an expression, the rank of a match. */
+static bool order_target(struct query_parse *p, const struct query *q, const json_t *obj, const char *pointer,
+			 struct query_order *ret)
+{
+	const struct expr_scope scope = {.p = p, .model = q->model};
+	const json_t *column = json_object_get(obj, "column"), *expr = json_object_get(obj, "expr");
+	const bool ref = json_object_get(obj, "relation") != NULL || json_array_size(json_object_get(obj, "path")) > 0;
+	bool rank = false;
+
+	if (!query_member_bool(p, obj, "rank", pointer, &rank))
 		return false;
-	if ((codec_traits(ret->column) & CODEC_ORDERED) == 0)
+	if ((column != NULL) + (expr != NULL) + rank != 1)
+		return err_set_at(p->err, ERR_INVALID_QUERY, pointer,
+				  "one of \"column\", \"expr\" and \"rank\" is needed here");
+	if (rank)
+		return query_rank(p->arena, q, json_pointer_key(p->arena, pointer, STR("rank")), &ret->expr, p->err);
+	if (expr != NULL)
+		return query_parse_expr(&scope, expr, NULL, json_pointer_key(p->arena, pointer, STR("expr")),
+					&ret->expr);
+	if (!ref && json_is_string(column) && find_alias(q, json_str(column), &ret->aggregate))
+		return true;
+	if (!ref && json_is_string(column) && model_column(q->model, json_str(column)) == NULL) {
+		ret->expr = find_item(q, json_str(column));
+		if (ret->expr != NULL)
+			return true;
+	}
+	return query_ref(p, q->model, obj, "column", pointer, &ret->expr);
+}
+
+/* The same expression as one of the answer's columns, so that it is that column (a group must be). */
+static const struct query_expr *same_item(const struct query *q, const struct query_expr *e)
+{
+	const struct query_item *items = q->n_select != 0 ? q->select : q->group_by;
+	const size_t n = q->n_select != 0 ? q->n_select : q->n_group_by;
+
+	for (size_t i = 0; i < n; i++)
+		if (items[i].expr != NULL && query_same_reference(items[i].expr, e))
+			return items[i].expr;
+	return e;
+}
+
+static bool parse_order_entry(struct query_parse *p, const struct query *q, const json_t *obj, const char *pointer,
+			      struct query_order *ret)
+{
+	static const char *const members[] = {"column", "expr", "rank", "direction", "nulls", REF_MEMBERS, NULL};
+	const struct column *type;
+
+	if (!query_known(p, obj, pointer, members) || !order_words(p, obj, pointer, ret) ||
+	    !order_target(p, q, obj, pointer, ret))
+		return false;
+	if (ret->expr == NULL)
+		return true;
+	type = &ret->expr->type;
+	ret->expr = same_item(q, ret->expr);
+	ret->column = query_plain(ret->expr);
+	if (ret->column != NULL)
+		ret->expr = NULL;
+	if ((codec_traits(type) & CODEC_ORDERED) == 0)
 		return err_set_at(p->err, ERR_INVALID_QUERY, json_pointer_key(p->arena, pointer, STR("column")),
-				  "the values of column \"%.*s\" have no order", STR_FMT(name));
+				  "the values of column \"%.*s\" have no order",
+				  STR_FMT(ret->column != NULL ? ret->column->name : STR("expr")));
 	return true;
 }
 
@@ -211,8 +300,10 @@ bool query_parse_body(struct query_parse *p, struct query *q, const json_t *body
 	if (!query_member_array(p, body, "where", pointer, &where) ||
 	    !query_member_array(p, body, "order_by", pointer, &order) ||
 	    !query_member_array(p, body, "include", pointer, &includes) ||
-	    !query_parse_where(p, q, where, json_pointer_key(p->arena, pointer, STR("where"))) ||
-	    !query_parse_shape(p, q, body, pointer) ||
+	    !query_member_array(p, body, "joins", pointer, &p->joins) ||
+	    !query_parse_nodes(p, q->model, where, json_pointer_key(p->arena, pointer, STR("where")), &q->where,
+			       &q->n_where) ||
+	    !query_parse_shape(p, q, body, pointer) || !query_parse_reference(p, q, body, pointer) ||
 	    !parse_order(p, q, order, json_pointer_key(p->arena, pointer, STR("order_by"))) ||
 	    !parse_count(p, body, "limit", pointer, &q->has_limit, &q->limit) ||
 	    !parse_count(p, body, "offset", pointer, &q->has_offset, &q->offset) || !parse_lock(p, q, body, pointer) ||
@@ -220,8 +311,10 @@ bool query_parse_body(struct query_parse *p, struct query *q, const json_t *body
 		return false;
 	if (m2m != NULL && !json_is_null(m2m) && !parse_m2m(p, q, m2m, json_pointer_key(p->arena, pointer, STR("m2m"))))
 		return false;
-	if (!query_parse_includes(p, q, includes, json_pointer_key(p->arena, pointer, STR("include"))))
+	if (!query_parse_includes(p, q, includes, json_pointer_key(p->arena, pointer, STR("include"))) ||
+	    !query_parse_keys(p, q, body, pointer))
 		return false;
+	p->joins = NULL;
 	return query_check(q, pointer, p->err);
 }
 
@@ -238,9 +331,9 @@ static bool check_included(const struct query *q, const char *pointer, struct er
 	       err_set_at(err, ERR_INVALID_QUERY, pointer, "\"%s\" does not go with an included relation", what);
 }
 
-static const char *const include_members[] = {"relation", "select",  "where",    "order_by",   "limit",
-					      "offset",   "include", "distinct", "aggregates", "group_by",
-					      "having",   "cursor",  "lock",     "m2m",        NULL};
+static const char *const include_members[] = {"relation", "as",      "select",   "where",      "order_by", "limit",
+					      "offset",   "include", "distinct", "aggregates", "group_by", "having",
+					      "cursor",   "lock",    "m2m",      NULL};
 
 /* One entry of `include`: a relation's name, or an object about it. */
 static bool parse_include(struct query_parse *p, const struct query *q, const json_t *item, const char *pointer,
@@ -264,6 +357,9 @@ static bool parse_include(struct query_parse *p, const struct query *q, const js
 		return err_set_at(p->err, ERR_INVALID_QUERY, at, "model \"%.*s\" has no relation \"%.*s\"",
 				  STR_FMT(q->model->name), STR_FMT(name));
 	ret->query = query_new(p->arena, p->schema, p->dialect, ret->relation->target);
+	ret->name = name;
+	if (json_is_object(item) && !query_member_str(p, item, "as", pointer, false, &ret->name))
+		return false;
 	return json_is_string(item) ||
 	       (query_parse_body(p, ret->query, item, pointer) && check_included(ret->query, pointer, p->err));
 }
@@ -274,10 +370,13 @@ bool query_parse_includes(struct query_parse *p, struct query *q, const json_t *
 
 	if (n == 0)
 		return true;
+	if (q->n_includes != 0)
+		return err_set_at(p->err, ERR_INVALID_QUERY, pointer,
+				  "\"include\" and \"materialization\" exclude each other");
 	if (p->include_depth == INCLUDE_DEPTH_MAX)
 		return err_set_at(p->err, ERR_INVALID_QUERY, pointer, "\"include\" is nested deeper than %d levels",
 				  INCLUDE_DEPTH_MAX);
-	if (n > q->model->n_relations)
+	if (n > q->model->n_relations + INCLUDES_MAX)
 		return err_set_at(p->err, ERR_INVALID_QUERY, pointer, "more relations than model \"%.*s\" has",
 				  STR_FMT(q->model->name));
 	p->include_depth++;
@@ -288,7 +387,7 @@ bool query_parse_includes(struct query_parse *p, struct query *q, const json_t *
 		if (!parse_include(p, q, json_array_get(list, i), at, &q->includes[i]))
 			return false;
 		for (size_t k = 0; k < i; k++)
-			if (q->includes[k].relation == q->includes[i].relation)
+			if (str_eq(q->includes[k].name, q->includes[i].name))
 				return err_set_at(p->err, ERR_INVALID_QUERY, at, "the relation is included twice");
 	}
 	p->include_depth--;
@@ -299,12 +398,13 @@ bool query_parse_includes(struct query_parse *p, struct query *q, const json_t *
 bool query_from_json(struct arena *a, const struct schema *s, const struct dialect *d, const json_t *doc,
 		     const char *pointer, struct query **ret, struct err *err)
 {
-	struct query_parse p = {.arena = a, .schema = s, .dialect = d, .err = err};
+	struct query_parse p;
 	const struct model *m;
 	const json_t *body;
 	struct query *q;
 	struct str name;
 
+	query_parse_init(&p, a, s, d, err);
 	if (!open_envelope(&p, doc, pointer, &body, &pointer) || !query_known(&p, body, pointer, payload_members) ||
 	    !query_member_str(&p, body, "model_name", pointer, true, &name))
 		return false;

@@ -21,40 +21,53 @@ static void full_shape(struct arena *a, const struct model *m, struct result_sha
 }
 
 /* The columns that stand before the aggregates. */
-static void plain_columns(const struct query *q, const struct column *const **ret, size_t *ret_n)
+static void plain_columns(const struct query *q, const struct query_item **ret, size_t *ret_n)
 {
-	if (q->n_select != 0) {
-		*ret = q->select;
-		*ret_n = q->n_select;
-	} else {
-		*ret = q->group_by;
-		*ret_n = q->n_group_by;
-	}
+	*ret = q->n_select != 0 ? q->select : q->group_by;
+	*ret_n = q->n_select != 0 ? q->n_select : q->n_group_by;
+}
+
+struct shape_build {
+	struct result_shape *shape;
+	struct column *decode;
+	size_t n;
+};
+
+static void add_item(struct shape_build *b, const struct query_item *i)
+{
+	b->shape->columns[b->n] = i->column;
+	b->shape->names[b->n] = i->name;
+	b->decode[b->n] = i->column != NULL ? *i->column : i->expr->type;
+	b->decode[b->n].name = i->name;
+	b->n++;
 }
 
 static void query_shape(struct arena *a, const struct query *q, struct result_shape *ret)
 {
-	const struct column *const *columns;
-	struct column *decode;
+	const struct model *m = q->model;
+	const struct query_item *items;
+	struct shape_build b = {.shape = ret};
 	size_t n_plain;
 
-	plain_columns(q, &columns, &n_plain);
-	if (n_plain + q->n_aggregates == 0) {
-		full_shape(a, q->model, ret);
+	plain_columns(q, &items, &n_plain);
+	if (n_plain + q->n_aggregates + q->n_extra == 0) {
+		full_shape(a, m, ret);
 		return;
 	}
-	*ret = (struct result_shape){.n = n_plain + q->n_aggregates};
+	*ret = (struct result_shape){.full = n_plain + q->n_aggregates == 0};
+	ret->n = (ret->full ? m->n_columns : n_plain + q->n_aggregates) + q->n_extra;
 	ret->columns = arena_array(a, ret->n, sizeof(*ret->columns));
 	ret->names = arena_array(a, ret->n, sizeof(*ret->names));
-	ret->decode = decode = arena_array(a, ret->n, sizeof(*decode));
-	for (size_t i = 0; i < n_plain; i++) {
-		ret->columns[i] = columns[i];
-		ret->names[i] = columns[i]->name;
-		decode[i] = *columns[i];
-	}
+	ret->decode = b.decode = arena_array(a, ret->n, sizeof(*b.decode));
+	for (size_t i = 0; ret->full && i < m->n_columns; i++)
+		add_item(&b, &(const struct query_item){.column = &m->columns[i], .name = m->columns[i].name});
+	for (size_t i = 0; i < n_plain; i++)
+		add_item(&b, &items[i]);
+	for (size_t i = 0; i < q->n_extra; i++)
+		add_item(&b, &q->extra[i]);
 	for (size_t i = 0; i < q->n_aggregates; i++) {
-		ret->names[n_plain + i] = q->aggregates[i].alias;
-		decode[n_plain + i] = query_aggregate_column(&q->aggregates[i]);
+		ret->names[b.n] = q->aggregates[i].alias;
+		b.decode[b.n++] = query_aggregate_column(&q->aggregates[i]);
 	}
 }
 
@@ -71,17 +84,14 @@ static void put_model_columns(struct sql *s, const struct model *m)
 
 static void put_select_list(struct sql *s, const struct query *q)
 {
-	const struct column *const *columns;
+	const struct query_item *items;
 	size_t n;
 
-	if (s->plan != NULL) /* there is no parameter in it */
-		return;
-	plain_columns(q, &columns, &n);
-	if (n + q->n_aggregates == 0) {
+	plain_columns(q, &items, &n);
+	if (n + q->n_aggregates == 0)
 		put_model_columns(s, q->model);
-		return;
-	}
-	sql_columns(s, columns, n);
+	sql_items(s, items, n, true);
+	sql_items(s, q->extra, q->n_extra, false);
 	for (size_t i = 0; i < q->n_aggregates; i++) {
 		if (n + i > 0)
 			sql_put(s, ", ");
@@ -99,7 +109,7 @@ static bool fixed(const struct query *q, const struct column *c)
 	for (size_t i = 0; i < q->n_where; i++) {
 		const struct query_node *node = q->where[i];
 
-		if (node->kind == NODE_LEAF && node->op == OP_EQ && node->column == c)
+		if (node->kind == NODE_LEAF && node->op == OP_EQ && node->column == c && node->operand == NULL)
 			return true;
 	}
 	return false;
@@ -142,22 +152,36 @@ static bool by_unique_key(const struct query *q)
 /* Does an index lead to these rows: equality on one, or a range of the one that they are ordered by? */
 static bool over_index(const struct query *q, const struct query_node *node)
 {
-	if (node->kind != NODE_LEAF || !indexed(q->model, node->column))
+	if (node->kind != NODE_LEAF || node->column == NULL || node->operand != NULL ||
+	    !indexed(q->model, node->column))
 		return false;
 	if (q->n_order == 0)
 		return node->op == OP_EQ;
 	return node->column == q->order[0].column && (node->op == OP_EQ || (node->op >= OP_LT && node->op <= OP_GE));
 }
 
+/* Does the answer hold what is computed, from however many rows? */
+static bool computes(const struct query *q)
+{
+	for (size_t i = 0; i < q->n_select; i++)
+		if (q->select[i].expr != NULL)
+			return true;
+	for (size_t i = 0; i < q->n_extra; i++)
+		if (q->extra[i].expr != NULL)
+			return true;
+	return false;
+}
+
 static bool is_quick(const struct query *q)
 {
-	if (q->n_aggregates != 0 || q->n_group_by != 0 || q->distinct || q->lock != QUERY_LOCK_NONE)
+	if (q->n_aggregates != 0 || q->n_group_by != 0 || q->distinct || q->lock != QUERY_LOCK_NONE || computes(q))
 		return false;
 	if (by_unique_key(q))
 		return true;
 	if (!q->has_limit || q->limit > QUICK_LIMIT || q->has_offset || q->m2m != NULL)
 		return false;
-	if (q->n_order > 1 || (q->n_order == 1 && !indexed(q->model, q->order[0].column)))
+	if (q->n_order > 1 ||
+	    (q->n_order == 1 && (q->order[0].column == NULL || !indexed(q->model, q->order[0].column))))
 		return false;
 	for (size_t i = 0; i < q->n_where; i++)
 		if (!over_index(q, q->where[i]))
@@ -186,15 +210,26 @@ static void put_lock(struct sql *s, const struct query *q)
 	}
 }
 
+static bool check_read(const struct query *q, struct err *err)
+{
+	return q->set == NULL || err_set_at(err, ERR_INVALID_QUERY, q->set_pointer, "\"set\" belongs to an update");
+}
+
 bool query_lower_select(struct arena *a, const struct query *q, struct stmt *ret, struct result_shape *ret_shape,
 			struct err *err)
 {
+	struct query own;
 	struct plan_key key;
 	struct sql s;
 	bool quick, page;
 
-	if (!query_check(q, "", err))
+	if (!query_check(q, "", err) || !check_read(q, err))
 		return false;
+	if (q->keys != NULL) {
+		own = *q;
+		query_keyset(a, &own);
+		q = &own;
+	}
 	plan_key_query(&key, PLAN_SELECT, q, QUICK_LIMIT);
 	sql_begin(&s, a, q->dialect, &key);
 	quick = s.plan != NULL ? s.plan->stmt.quick : is_quick(q);
@@ -233,13 +268,21 @@ static bool finish_scalar(struct sql *s, const struct plan_key *key, bool quick,
 	return true;
 }
 
+static bool check_counted(const struct query *q, struct err *err)
+{
+	if (!check_read(q, err))
+		return false;
+	return q->keys == NULL || err_set_at(err, ERR_INVALID_QUERY, q->before ? "/before" : "/after",
+					     "a page has no place where records are counted");
+}
+
 bool query_lower_count(struct arena *a, const struct query *q, struct stmt *ret, struct err *err)
 {
 	bool nested = q->distinct || q->n_aggregates != 0 || q->n_group_by != 0;
 	struct plan_key key;
 	struct sql s;
 
-	if (!query_check(q, "", err))
+	if (!query_check(q, "", err) || !check_counted(q, err))
 		return false;
 	plan_key_query(&key, PLAN_COUNT, q, 0);
 	sql_begin(&s, a, q->dialect, &key);
@@ -260,7 +303,7 @@ bool query_lower_exists(struct arena *a, const struct query *q, struct stmt *ret
 	struct plan_key key;
 	struct sql s;
 
-	if (!query_check(q, "", err))
+	if (!query_check(q, "", err) || !check_counted(q, err))
 		return false;
 	plan_key_query(&key, PLAN_EXISTS, q, 0);
 	sql_begin(&s, a, q->dialect, &key);
@@ -295,6 +338,10 @@ static bool check_write(const struct query *q, struct err *err)
 		return refuse(err, "\"include\"");
 	if (q->cursor.p != NULL)
 		return refuse(err, "\"cursor\"");
+	if (q->keys != NULL)
+		return refuse(err, q->before ? "\"before\"" : "\"after\"");
+	if (q->set != NULL)
+		return err_set_at(err, ERR_INVALID_QUERY, q->set_pointer, "\"set\" belongs to an update");
 	if (q->lock != QUERY_LOCK_NONE)
 		return refuse(err, "\"lock\"");
 	if ((q->has_limit || q->has_offset || q->m2m != NULL) && q->model->n_pk == 0)
@@ -322,84 +369,6 @@ static void put_write_where(struct sql *s, const struct query *q)
 	sql_put(s, ")");
 }
 
-/* The time now, in the column's own spelling. */
-static void put_now(struct sql *s, const struct column *c)
-{
-	const bool postgres = s->dialect->id == DIALECT_POSTGRES;
-	const bool text = c->storage == ST_TEXT || c->storage == ST_VARCHAR || c->storage == ST_CHAR ||
-			  c->storage == ST_TIME_LOGICAL;
-
-	if (postgres && !text && c->storage != ST_TIMESTAMP && c->logical == LT_DATETIME) {
-		sql_put(s, "CURRENT_TIMESTAMP");
-	} else if (postgres && !text) { /* whatever the session's time zone */
-		sql_put(s, "CAST(CURRENT_TIMESTAMP AT TIME ZONE 'UTC' AS ");
-		sql_put(s, c->logical == LT_DATE ? "date)" : c->logical == LT_TIME ? "time)" : "timestamp)");
-	} else if (postgres) {
-		sql_put(s, "to_char(CURRENT_TIMESTAMP AT TIME ZONE 'UTC', ");
-		sql_put(s, c->logical == LT_DATE   ? "'YYYY-MM-DD')"
-			   : c->logical == LT_TIME ? "'HH24:MI:SS.US')"
-						   : "'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')");
-	} else if (c->logical == LT_DATE) {
-		sql_put(s, "date('now')");
-	} else if (c->logical == LT_TIME) {
-		sql_put(s, "strftime('%H:%M:%f000', 'now')");
-	} else {
-		sql_put(s, c->storage == ST_TIMESTAMP ? "strftime('%Y-%m-%dT%H:%M:%f000', 'now')"
-						      : "strftime('%Y-%m-%dT%H:%M:%f000Z', 'now')");
-	}
-}
-
-/* "c" + ?. SQLite would turn an integer that overflows into a float without a word; abs of the least integer is its way
- * to raise "integer overflow". */
-static void put_arithmetic(struct sql *s, const struct query_set *set)
-{
-	const char *sign = set->kind == SET_ADD ? " + " : set->kind == SET_SUB ? " - " : " * ";
-	bool guard = s->dialect->id == DIALECT_SQLITE && set->column->logical == LT_INTEGER;
-	bool rounding;
-
-	if (guard) {
-		sql_put(s, "CASE WHEN typeof(");
-		sql_ident(s, set->column->name);
-		sql_put(s, sign);
-		sql_param(s, set->value);
-		sql_put(s, ") = 'real' THEN abs(-9223372036854775807 - 1) ELSE ");
-	}
-	rounding = sql_round_before(s, set->column);
-	sql_ident(s, set->column->name);
-	sql_put(s, sign);
-	sql_param(s, set->value);
-	sql_round_after(s, rounding);
-	if (guard)
-		sql_put(s, " END");
-}
-
-static void put_set(struct sql *s, const struct query_set *set)
-{
-	bool cast = s->dialect->id == DIALECT_POSTGRES;
-
-	sql_ident(s, set->column->name);
-	sql_put(s, " = ");
-	switch (set->kind) {
-	case SET_VALUE:
-		sql_param(s, set->value);
-		return;
-	case SET_ADD:
-	case SET_SUB:
-	case SET_MUL:
-		put_arithmetic(s, set);
-		return;
-	case SET_CONCAT:
-		sql_ident(s, set->column->name);
-		sql_put(s, cast ? " || CAST(" : " || ");
-		sql_param(s, set->value);
-		sql_put(s, cast ? " AS text)" : "");
-		return;
-	case SET_NOW:
-		put_now(s, set->column);
-		return;
-	}
-}
-
 /* The key of an update (n_set > 0) or a delete. */
 static void write_key(struct plan_key *k, const struct query *q, const struct query_set *set, size_t n_set,
 		      bool returning)
@@ -409,7 +378,7 @@ static void write_key(struct plan_key *k, const struct query *q, const struct qu
 	plan_key_number(k, n_set);
 	for (size_t i = 0; i < n_set; i++) {
 		plan_key_column(k, set[i].column);
-		plan_key_number(k, set[i].kind);
+		plan_key_expr(k, set[i].expr);
 	}
 }
 
@@ -446,13 +415,14 @@ bool query_lower_update(struct arena *a, const struct query *q, const struct que
 		return err_set(err, ERR_INVALID_QUERY, "the update sets no column");
 	write_key(&key, q, set, n_set, returning);
 	sql_begin(&s, a, q->dialect, &key);
+	sql_on(&s, q->model);
 	sql_put(&s, "UPDATE ");
 	sql_ident(&s, q->model->table);
 	sql_put(&s, " SET ");
 	for (size_t i = 0; i < n_set; i++) {
 		if (i > 0)
 			sql_put(&s, ", ");
-		put_set(&s, &set[i]);
+		sql_set(&s, &set[i]);
 	}
 	put_write_where(&s, q);
 	return finish_write(&s, q, &key, returning, ret, ret_shape, err);
@@ -468,6 +438,7 @@ bool query_lower_delete(struct arena *a, const struct query *q, bool returning, 
 		return false;
 	write_key(&key, q, NULL, 0, returning);
 	sql_begin(&s, a, q->dialect, &key);
+	sql_on(&s, q->model);
 	sql_put(&s, "DELETE");
 	sql_put(&s, " FROM ");
 	sql_ident(&s, q->model->table);

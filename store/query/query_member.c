@@ -127,43 +127,18 @@ bool query_has_column(const struct column *const *list, size_t n, const struct c
 	return false;
 }
 
-bool query_columns(struct query_parse *p, const struct model *m, const json_t *list, const char *pointer,
-		   const struct column ***ret, size_t *ret_n)
+const struct column *query_aggregate_argument(const struct query_aggregate *g)
 {
-	size_t n = json_array_size(list);
-	const struct column **columns;
-
-	if (n > m->n_columns) /* some must repeat: this also bounds the search below */
-		return err_set_at(p->err, ERR_INVALID_QUERY, pointer, "more columns than model \"%.*s\" has",
-				  STR_FMT(m->name));
-	columns = arena_array(p->arena, n, sizeof(*columns));
-	for (size_t i = 0; i < n; i++) {
-		const json_t *item = json_array_get(list, i);
-		const char *at = json_pointer_index(p->arena, pointer, i);
-		const struct column *c;
-
-		if (!json_is_string(item))
-			return err_set_at(p->err, ERR_INVALID_QUERY, at, "a column's name is needed here, not %s",
-					  json_type_name(item));
-		c = model_column(m, json_str(item));
-		if (c == NULL)
-			return query_unknown_column(p->err, at, m, json_str(item));
-		if (query_has_column(columns, i, c))
-			return err_set_at(p->err, ERR_INVALID_QUERY, at, "column \"%.*s\" is named twice",
-					  STR_FMT(c->name));
-		columns[i] = c;
-	}
-	*ret = columns;
-	*ret_n = n;
-	return true;
+	return g->column != NULL ? g->column : g->expr != NULL ? &g->expr->type : NULL;
 }
 
 struct column query_aggregate_column(const struct query_aggregate *g)
 {
 	struct column c = {.logical = LT_INTEGER, .logical_word = STR("integer"), .storage = ST_BIGINT};
+	const struct column *argument = query_aggregate_argument(g);
 
-	if (g->fn != AGG_COUNT)
-		c = *g->column;
+	if (g->fn != AGG_COUNT && argument != NULL)
+		c = *argument;
 	if (g->fn == AGG_SUM && c.logical == LT_INTEGER)
 		c.storage = ST_BIGINT;
 	if (g->fn == AGG_AVG && c.logical != LT_DECIMAL) {
@@ -176,4 +151,31 @@ struct column query_aggregate_column(const struct query_aggregate *g)
 	c.nullable = true;
 	c.primary_key = c.autoincrement = c.unique = c.index_flag = false;
 	return c;
+}
+
+static const char *const value_kinds[] = {"null",   "bool",  "int",    "float",   "string", "list",
+					  "object", "array", "number", "unknown", "integer"};
+
+const json_t *query_untyped(const json_t *v)
+{
+	const json_t *kind = json_object_get(v, "kind");
+	const json_t *inner = json_object_get(v, "value");
+
+	if (!json_is_string(kind) || json_object_size(v) != (inner != NULL ? 2U : 1U))
+		return v;
+	for (size_t i = 0; i < ARRAY_LEN(value_kinds); i++)
+		if (str_eq_z(json_str(kind), value_kinds[i]))
+			return inner != NULL ? inner : i == 0 ? json_null() : v;
+	return v;
+}
+
+struct query *query_new(struct arena *a, const struct schema *s, const struct dialect *d, const struct model *m)
+{
+	struct query *q = arena_alloc(a, sizeof(*q));
+
+	q->dialect = d;
+	q->schema = s;
+	q->model = m;
+	q->cursor = STR_NONE;
+	return q;
 }

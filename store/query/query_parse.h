@@ -10,15 +10,35 @@ struct query_parse {
 	const struct schema *schema;
 	const struct dialect *dialect;
 	struct err *err;
-	unsigned include_depth;
+	unsigned include_depth, depth; /* of includes, of conditions */
+	int version;                   /* of the envelope; 0: a bare payload */
+	const json_t *joins;           /* of the reference's payload or node being read; NULL: none */
+	/* Conditions inside of expressions: query_where.c's, which has expressions inside of it. */
+	bool (*node)(struct query_parse *p, const struct model *m, const json_t *obj, const char *pointer,
+		     const struct query_node **ret);
+	bool (*nodes)(struct query_parse *p, const struct model *m, const json_t *list, const char *pointer,
+		      const struct query_node *const **ret, size_t *ret_n);
 };
 
-/* `where` (ANDed roots) of q->model. */
-bool query_parse_where(struct query_parse *p, struct query *q, const json_t *list, const char *pointer) MUST_CHECK;
+void query_parse_init(struct query_parse *p, struct arena *a, const struct schema *s, const struct dialect *d,
+		      struct err *err);
+/* Conditions on m's rows. */
+bool query_parse_nodes(struct query_parse *p, const struct model *m, const json_t *list, const char *pointer,
+		       const struct query_node *const **ret, size_t *ret_n) MUST_CHECK;
+/* query_join.c: the reference's inner joins as conditions beside those of *ret: the related record is there. */
+bool query_joined(struct query_parse *p, const struct model *m, const json_t *joins, const char *pointer,
+		  const struct query_node *const **ret, size_t *ret_n) MUST_CHECK;
+/* query_reference.c: what only the reference's payloads have: `joins`, `materialization`, `set`, `after`, `before`. */
+bool query_parse_reference(struct query_parse *p, struct query *q, const json_t *body, const char *pointer) MUST_CHECK;
 /* `having` over q->aggregates. */
 bool query_parse_having(struct query_parse *p, struct query *q, const json_t *list, const char *pointer) MUST_CHECK;
 /* `select`, `distinct`, `aggregates`, `group_by`, `having`. */
 bool query_parse_shape(struct query_parse *p, struct query *q, const json_t *body, const char *pointer) MUST_CHECK;
+/* `fn` and what it is of. */
+bool query_parse_aggregate(struct query_parse *p, const struct model *m, const json_t *obj, const char *pointer,
+			   struct query_aggregate *ret) MUST_CHECK;
+/* query_reference.c: `after` and `before`, values for the order. */
+bool query_parse_keys(struct query_parse *p, struct query *q, const json_t *body, const char *pointer) MUST_CHECK;
 /* `include`. */
 bool query_parse_includes(struct query_parse *p, struct query *q, const json_t *list, const char *pointer) MUST_CHECK;
 /* Everything of a payload but its model's name. */
@@ -44,9 +64,6 @@ bool query_element(struct query_parse *p, const json_t *list, size_t i, const ch
 /* The model's column named by a member of obj; ERR_INVALID_QUERY, ERR_UNKNOWN_COLUMN. */
 bool query_member_column(struct query_parse *p, const struct model *m, const json_t *obj, const char *key,
 			 const char *pointer, const struct column **ret) MUST_CHECK;
-/* A list of column names without repetition. */
-bool query_columns(struct query_parse *p, const struct model *m, const json_t *list, const char *pointer,
-		   const struct column ***ret, size_t *ret_n) MUST_CHECK;
 
 /* ERR_UNKNOWN_COLUMN with table and column named; false. */
 bool query_unknown_column(struct err *err, const char *pointer, const struct model *m, struct str name);

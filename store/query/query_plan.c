@@ -1,6 +1,8 @@
 /* The keys of plans, and the cache of each thread. */
 #include "store/query/query_plan.h"
 
+#include "store/query/query_container.h"
+
 #include <pthread.h>
 #include <string.h>
 
@@ -45,11 +47,15 @@ void plan_key_column(struct plan_key *k, const struct column *c)
 	plan_key_number(k, c != NULL ? c->index + 1 : 0);
 }
 
-static void key_columns(struct plan_key *k, const struct column *const *columns, size_t n)
+static void key_items(struct plan_key *k, const struct query_item *items, size_t n)
 {
 	plan_key_number(k, n);
-	for (size_t i = 0; i < n; i++)
-		plan_key_column(k, columns[i]);
+	for (size_t i = 0; i < n; i++) {
+		plan_key_column(k, items[i].column);
+		if (items[i].column == NULL)
+			plan_key_expr(k, items[i].expr);
+		key_str(k, items[i].name);
+	}
 }
 
 void plan_key_begin(struct plan_key *k, enum plan_op op, const struct dialect *d, const struct model *m)
@@ -65,7 +71,8 @@ static bool is_like(enum query_op op)
 	return op == OP_LIKE || op == OP_NOT_LIKE || op == OP_ILIKE || op == OP_NOT_ILIKE;
 }
 
-/* What of a value shows in the text: null is no parameter; of a pattern its escapes, and letters beyond ASCII. */
+/* What of a value shows in the text: null is no parameter; of a document what it is; of a pattern its escapes, and
+ * letters beyond ASCII; of a range that it is one. */
 static uint64_t trait_of(const struct query_node *node)
 {
 	const struct value *v = &node->values[0];
@@ -73,22 +80,86 @@ static uint64_t trait_of(const struct query_node *node)
 
 	if (v->kind == VALUE_NULL)
 		return 1;
+	if (v->kind == VALUE_JSON)
+		return 8U | (v->u.s.len > 0 ? (uint64_t)(unsigned char)v->u.s.p[0] << 4 : 0);
+	if (node->op >= OP_CONTAINS && v->kind == VALUE_TEXT)
+		return query_is_range_text(v->u.s) ? 16U : 0;
 	for (size_t i = 0; is_like(node->op) && i < v->u.s.len; i++)
 		traits |= v->u.s.p[i] == '\\' ? 2U : ((unsigned char)v->u.s.p[i] & 0x80) != 0 ? 4U : 0;
 	return traits;
 }
 
+static void key_relation(struct plan_key *k, const struct relation *r)
+{
+	plan_key_number(k, r->target->serial);
+	plan_key_number(k, (uint64_t)r->kind << 1 | r->local);
+	key_str(k, r->kind == REL_MANY_TO_MANY ? r->source_column : r->column);
+	key_str(k, r->kind == REL_MANY_TO_MANY ? r->target_column : r->to_column);
+	if (r->kind != REL_MANY_TO_MANY)
+		return;
+	key_str(k, r->through);
+	key_str(k, r->source_key);
+	key_str(k, r->target_key);
+}
+
+static void key_nodes(struct plan_key *k, const struct query_node *const *nodes, size_t n);
+
+/* The parts of a type that casts and decoding depend on. */
+static void key_type(struct plan_key *k, const struct column *c)
+{
+	plan_key_number(k, (uint64_t)c->storage << 5 | (uint64_t)c->logical);
+	key_str(k, c->postgres_native_enum ? c->enum_type_name : STR_NONE);
+}
+
+static void key_path(struct plan_key *k, const struct query_expr *e)
+{
+	plan_key_number(k, e->n_path << 2 | (unsigned)e->path_type);
+	for (size_t i = 0; i < e->n_path; i++)
+		plan_key_number(k, e->path[i].key.p != NULL);
+}
+
+/* Recurses as deep as the expression, which parsing bounds. */
+void plan_key_expr(struct plan_key *k, const struct query_expr *e)
+{
+	plan_key_number(k, e != NULL ? (uint64_t)e->kind + 1 : 0);
+	if (e == NULL || k->too_long)
+		return;
+	key_type(k, &e->type);
+	plan_key_column(k, e->column);
+	plan_key_number(k, e->n_hops);
+	for (size_t i = 0; i < e->n_hops; i++)
+		key_relation(k, e->hops[i]);
+	key_path(k, e);
+	plan_key_number(k, e->n_args);
+	for (size_t i = 0; i < e->n_args; i++)
+		plan_key_expr(k, e->args[i]);
+	key_nodes(k, e->when, e->n_when);
+	key_nodes(k, &e->match, e->match != NULL);
+}
+
+static void key_leaf(struct plan_key *k, const struct query_node *node)
+{
+	plan_key_column(k, node->column);
+	if (node->column == NULL) {
+		plan_key_number(k, node->aggregate);
+		plan_key_expr(k, node->expr);
+	}
+	plan_key_expr(k, node->operand);
+	plan_key_number(k, node->n_values);
+	plan_key_number(k, node->n_values > 0 ? trait_of(node) : 0);
+	if (node->op == OP_MATCH)
+		plan_key_number(k, (node->config.p != NULL) << 1 | (node->model != NULL));
+	for (size_t i = 1; i < node->n_values && node->values[i].kind == VALUE_JSON; i++)
+		plan_key_number(k, node->values[i].kind);
+}
+
 /* Recurses as deep as the tree, which parsing bounds. */
 static void key_node(struct plan_key *k, const struct query_node *node)
 {
-	plan_key_number(k, (uint64_t)node->kind << 4 | (node->kind == NODE_LEAF ? node->op : 0));
+	plan_key_number(k, (uint64_t)node->kind << 6 | (node->kind == NODE_LEAF ? node->op : 0));
 	switch (node->kind) {
 	case NODE_LEAF:
-		plan_key_column(k, node->column);
-		if (node->column == NULL)
-			plan_key_number(k, node->aggregate);
-		plan_key_number(k, node->n_values);
-		plan_key_number(k, node->n_values > 0 ? trait_of(node) : 0);
+		key_leaf(k, node);
 		return;
 	case NODE_AND:
 	case NODE_OR:
@@ -97,6 +168,11 @@ static void key_node(struct plan_key *k, const struct query_node *node)
 		return;
 	case NODE_NOT:
 		key_node(k, node->left);
+		return;
+	case NODE_RELATION:
+		key_relation(k, node->relation);
+		plan_key_number(k, (uint64_t)node->quantifier << 1 | node->reference);
+		key_nodes(k, node->where, node->n_where);
 		return;
 	}
 }
@@ -108,13 +184,28 @@ static void key_nodes(struct plan_key *k, const struct query_node *const *nodes,
 		key_node(k, nodes[i]);
 }
 
+/* Where a computed column of the answer stands: ordering by it says so. */
+static uint64_t order_place(const struct query *q, const struct query_expr *e)
+{
+	const struct query_item *items = q->n_select != 0 ? q->select : q->group_by;
+	const size_t n = q->n_select != 0 ? q->n_select : q->n_group_by;
+
+	for (size_t i = 0; e != NULL && i < n; i++)
+		if (items[i].expr == e)
+			return i + 1;
+	return 0;
+}
+
 static void key_order(struct plan_key *k, const struct query *q)
 {
 	plan_key_number(k, q->n_order);
 	for (size_t i = 0; i < q->n_order; i++) {
 		plan_key_column(k, q->order[i].column);
-		if (q->order[i].column == NULL)
+		if (q->order[i].column == NULL) {
+			plan_key_expr(k, q->order[i].expr);
+			plan_key_number(k, order_place(q, q->order[i].expr));
 			plan_key_number(k, q->order[i].aggregate);
+		}
 		plan_key_number(k, (uint64_t)q->order[i].nulls << 1 | q->order[i].descending);
 	}
 }
@@ -143,12 +234,14 @@ void plan_key_query(struct plan_key *k, enum plan_op op, const struct query *q, 
 	key_nodes(k, q->where, q->n_where);
 	key_order(k, q);
 	plan_key_number(k, limit_class(q, limit_max));
-	key_columns(k, q->select, q->n_select);
-	key_columns(k, q->group_by, q->n_group_by);
+	key_items(k, q->select, q->n_select);
+	key_items(k, q->extra, q->n_extra);
+	key_items(k, q->group_by, q->n_group_by);
 	plan_key_number(k, q->n_aggregates);
 	for (size_t i = 0; i < q->n_aggregates; i++) {
 		plan_key_number(k, q->aggregates[i].fn);
 		plan_key_column(k, q->aggregates[i].column);
+		plan_key_expr(k, q->aggregates[i].expr);
 		key_str(k, q->aggregates[i].alias);
 	}
 	key_nodes(k, q->having, q->n_having);
@@ -291,7 +384,7 @@ static void copy_shape(struct plan *p, const struct result_shape *shape)
 		p->shape.columns[i] = shape->columns[i];
 		names[i] = arena_str(&p->arena, shape->names[i]);
 	}
-	if (shape->full) /* the model's own, which live as long */
+	if (shape->n > 0 && shape->columns[0] == shape->decode) /* the model's own, which live as long */
 		return;
 	p->shape.decode = decode = arena_array(&p->arena, shape->n, sizeof(*decode));
 	for (size_t i = 0; i < shape->n; i++) {

@@ -13,7 +13,7 @@
 
 #include "store/query/query.h"
 
-#define PLAN_KEY_BYTES 512
+#define PLAN_KEY_BYTES 1024
 
 enum plan_op { PLAN_SELECT, PLAN_COUNT, PLAN_EXISTS, PLAN_UPDATE, PLAN_DELETE, PLAN_INSERT };
 
@@ -38,6 +38,8 @@ void plan_key_begin(struct plan_key *k, enum plan_op op, const struct dialect *d
 void plan_key_number(struct plan_key *k, uint64_t n);
 /* A column of the key's model, or NULL. */
 void plan_key_column(struct plan_key *k, const struct column *c);
+/* An expression, or NULL. */
+void plan_key_expr(struct plan_key *k, const struct query_expr *e);
 /* All clauses of a query. limit_max: a limit up to that is part of the shape by its number (PostgreSQL) or as one that
  * is small. */
 void plan_key_query(struct plan_key *k, enum plan_op op, const struct query *q, int64_t limit_max);

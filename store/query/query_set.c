@@ -1,120 +1,109 @@
 /* The `set` of an update: values, and expressions that the database computes. */
 #include <string.h>
 
-#include "store/query/query_parse.h"
+#include "service/base/limits.h"
+#include "store/query/query_container.h"
+#include "store/query/query_expr.h"
+#include "store/query/query_op.h"
 
 #include "service/base/banned.h"
 
-static const struct {
-	const char *word;
-	enum set_kind kind;
-	unsigned trait;
-	const char *needs;
-} expressions[] = {
-	{"$add", SET_ADD, CODEC_ARITHMETIC, "a column of numbers"},
-	{"$sub", SET_SUB, CODEC_ARITHMETIC, "a column of numbers"},
-	{"$mul", SET_MUL, CODEC_ARITHMETIC, "a column of numbers"},
-	{"$concat", SET_CONCAT, CODEC_CONCAT, "a column of free text"},
-	{"$now", SET_NOW, CODEC_NOW, "a datetime, date or time column"},
-};
+/* What an expression gives must be of the column's kind: the databases disagree about what they would make of others.
+ */
+static bool fits(const struct column *c, const struct column *type)
+{
+	if (c->logical == type->logical || c->logical == LT_UNKNOWN || type->logical == LT_UNKNOWN)
+		return true;
+	if (query_container(c) == CONTAINER_ARRAY)
+		return query_container(type) == CONTAINER_ARRAY;
+	return (c->logical == LT_NUMBER || c->logical == LT_DECIMAL) && (codec_traits(type) & CODEC_ARITHMETIC) != 0;
+}
 
-struct member {
-	struct arena *arena;
-	const struct dialect *dialect;
-	const struct model *model;
-	const struct column *column;
-	const char *pointer;
-	struct err *err;
-};
+static bool parse_computed(const struct expr_scope *s, const json_t *v, const char *pointer, struct query_set *ret)
+{
+	if (!query_parse_expr(s, v, s->own, pointer, &ret->expr))
+		return false;
+	return fits(s->own, &ret->expr->type) || err_set_at(s->p->err, ERR_INVALID_QUERY, pointer,
+							    "this gives a value of type %s; \"%.*s\" is of type %s",
+							    logical_type_name(ret->expr->type.logical),
+							    STR_FMT(s->own->name), logical_type_name(s->own->logical));
+}
 
-/* {"$add": 1} and its like: an object whose only member begins with '$'. JSON columns take none of them, and a document
- * that looks like one is no document until it says so: an expression is never stored in place of what it would give. */
-static const char *expression_of(const json_t *v)
+bool query_set_member(const struct expr_scope *s, const json_t *v, const char *pointer, struct query_set *ret)
+{
+	const struct column *c = s->own;
+
+	ret->column = c;
+	if (query_is_expr(v))
+		return parse_computed(s, v, pointer, ret);
+	if (c->logical != LT_JSON)
+		v = query_untyped(v);
+	if (json_is_null(v) && (!c->nullable || c->primary_key))
+		return query_not_null(s->p->err, pointer, s->model, c);
+	return query_bind(s->p->arena, s->p->dialect, c, v, pointer, &ret->value, s->p->err);
+}
+
+static bool parse_object(struct expr_scope *s, const json_t *set, const char *pointer, struct query_set *entries)
 {
 	const char *key;
+	json_t *v;
 
-	if (!json_is_object(v) || json_object_size(v) != 1)
-		return NULL;
-	key = json_object_iter_key(json_object_iter((json_t *)(uintptr_t)v));
-	return key[0] == '$' ? key : NULL;
-}
+	json_object_foreach((json_t *)(uintptr_t)set, key, v)
+	{
+		const char *at = json_pointer_key(s->p->arena, pointer, str_z(key));
 
-static bool parse_expression(const struct member *m, const char *word, const json_t *operand, struct query_set *ret)
-{
-	const char *at = json_pointer_key(m->arena, m->pointer, str_z(word));
-	size_t i = 0;
-
-	while (i < ARRAY_LEN(expressions) && !str_eq_z(str_z(word), expressions[i].word))
-		i++;
-	if (i == ARRAY_LEN(expressions))
-		return err_set_at(m->err, ERR_INVALID_QUERY, at,
-				  "unknown expression; $add, $sub, $mul, $concat and $now are known%s",
-				  m->column->logical != LT_JSON ? ""
-								: ", and {\"$json\": ...} around a document");
-	if ((codec_traits(m->column) & expressions[i].trait) == 0)
-		return err_set_at(m->err, ERR_INVALID_QUERY, at, "%s needs %s; \"%.*s\" is of type %s", word,
-				  expressions[i].needs, STR_FMT(m->column->name),
-				  logical_type_name(m->column->logical));
-	ret->kind = expressions[i].kind;
-	if (ret->kind == SET_NOW)
-		return json_is_true(operand) || err_set_at(m->err, ERR_INVALID_QUERY, at, "$now takes true");
-	if (json_is_null(operand))
-		return err_set_at(m->err, ERR_INVALID_VALUE, at, "%s takes a value, not null", word);
-	return codec_bind(m->arena, m->dialect, m->column, operand, at, &ret->value, m->err);
-}
-
-/* What {"$json": X} says is a document: null is the document null, which is a value. */
-static bool bind_document(const struct member *m, const json_t *v, struct value *ret)
-{
-	const char *at = json_pointer_key(m->arena, m->pointer, STR("$json"));
-
-	if (!json_is_null(v))
-		return codec_bind(m->arena, m->dialect, m->column, v, at, ret, m->err);
-	*ret = value_json(STR("null"));
+		s->own = model_column(s->model, str_z(key));
+		if (s->own == NULL)
+			return query_unknown_column(s->p->err, at, s->model, str_z(key));
+		if (!query_set_member(s, v, at, entries++))
+			return false;
+	}
 	return true;
 }
 
-static bool parse_member(const struct member *m, const json_t *v, struct query_set *ret)
+/* The reference's: [{column, value}]. */
+static bool parse_entries(struct expr_scope *s, const json_t *set, const char *pointer, struct query_set *entries)
 {
-	const char *expression = expression_of(v);
+	static const char *const members[] = {"column", "value", NULL};
 
-	ret->column = m->column;
-	ret->kind = SET_VALUE;
-	if (expression != NULL && m->column->logical == LT_JSON && strcmp(expression, "$json") == 0)
-		return bind_document(m, json_object_get(v, expression), &ret->value);
-	else if (expression != NULL)
-		return parse_expression(m, expression, json_object_get(v, expression), ret);
-	if (m->column->logical != LT_JSON)
-		v = query_untyped(v);
-	if (json_is_null(v) && (!m->column->nullable || m->column->primary_key))
-		return query_not_null(m->err, m->pointer, m->model, m->column);
-	return codec_bind(m->arena, m->dialect, m->column, v, m->pointer, &ret->value, m->err);
+	for (size_t i = 0; i < json_array_size(set); i++) {
+		const json_t *obj, *v;
+		const char *at;
+
+		if (!query_element(s->p, set, i, pointer, &obj, &at) || !query_known(s->p, obj, at, members) ||
+		    !query_member_column(s->p, s->model, obj, "column", at, &s->own))
+			return false;
+		for (size_t k = 0; k < i; k++)
+			if (entries[k].column == s->own)
+				return err_set_at(s->p->err, ERR_INVALID_QUERY, at, "the column is set twice");
+		v = json_object_get(obj, "value");
+		if (v == NULL)
+			return err_set_at(s->p->err, ERR_INVALID_QUERY, at, "member \"value\" is missing");
+		if (!query_set_member(s, v, json_pointer_key(s->p->arena, at, STR("value")), &entries[i]))
+			return false;
+	}
+	return true;
 }
 
 bool query_set_from_json(struct arena *a, const struct model *m, const struct dialect *d, const json_t *set,
 			 const char *pointer, struct query_set **ret, size_t *ret_n, struct err *err)
 {
+	struct query_parse p;
+	struct expr_scope scope = {.p = &p, .model = m};
+	const size_t n = json_is_array(set) ? json_array_size(set) : json_object_size(set);
 	struct query_set *entries;
-	const char *key;
-	json_t *v;
-	size_t n = 0;
 
-	if (!json_is_object(set))
+	query_parse_init(&p, a, m->schema, d, err);
+	if (!json_is_object(set) && !json_is_array(set))
 		return err_set_at(err, ERR_INVALID_QUERY, pointer, "\"set\" must be an object of columns and values");
-	if (json_object_size(set) == 0)
+	if (n == 0)
 		return err_set_at(err, ERR_INVALID_QUERY, pointer, "\"set\" names no column");
-	entries = arena_array(a, json_object_size(set), sizeof(*entries));
-	json_object_foreach((json_t *)(uintptr_t)set, key, v)
-	{
-		struct member member = {.arena = a, .dialect = d, .model = m, .err = err};
-
-		member.pointer = json_pointer_key(a, pointer, str_z(key));
-		member.column = model_column(m, str_z(key));
-		if (member.column == NULL)
-			return query_unknown_column(err, member.pointer, m, str_z(key));
-		if (!parse_member(&member, v, &entries[n++]))
-			return false;
-	}
+	if (n > LIMIT_COLUMNS)
+		return err_set_at(err, ERR_INVALID_QUERY, pointer, "\"set\" has too many entries");
+	entries = arena_array(a, n, sizeof(*entries));
+	if (json_is_array(set) ? !parse_entries(&scope, set, pointer, entries)
+			       : !parse_object(&scope, set, pointer, entries))
+		return false;
 	*ret = entries;
 	*ret_n = n;
 	return true;

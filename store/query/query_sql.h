@@ -13,6 +13,12 @@ struct sql {
 	size_t n_params, n_room;
 	const struct plan *plan; /* found: nothing is added to the text, which is the plan's */
 	struct str qualifier;    /* table that column names are qualified with; STR_NONE: bare names */
+	struct str table;        /* that bare names belong to */
+	unsigned n_aliases;      /* of related tables, so far */
+	/* Conditions inside of expressions, after an AND: sql_where.c's, which has expressions inside of it (sql_on).
+	 */
+	void (*conditions)(struct sql *s, const struct query_node *const *nodes, size_t n, const char *before);
+	bool computing; /* inside arithmetic, whose outermost operation is the one that is checked */
 };
 
 void sql_init(struct sql *s, struct arena *a, const struct dialect *d);
@@ -37,11 +43,51 @@ void sql_columns(struct sql *s, const struct column *const *columns, size_t n);
 bool sql_round_before(struct sql *s, const struct column *c);
 void sql_round_after(struct sql *s, bool rounding);
 
+bool sql_on_postgres(const struct sql *s);
+/* PostgreSQL's uuids: what works on text only needs a cast. c may be NULL. */
+bool sql_needs_text(const struct sql *s, const struct column *c);
+
+/* sql_expr.c */
+void sql_expr(struct sql *s, const struct query_expr *e);
+/* The value of an update: what is computed, without parentheses around it. */
+void sql_set(struct sql *s, const struct query_set *set);
+/* sql_ref.c */
+/* A column, wherever its relations and path lead; null where they lead nowhere. */
+void sql_reference(struct sql *s, const struct query_expr *e);
+/* PostgreSQL: a column as a document that has operators (json has few); the end of a path from it, step by step, as an
+ * index on such an expression would be written: as text or as jsonb. */
+void sql_jsonb(struct sql *s, const struct column *c);
+void sql_chain(struct sql *s, const struct query_expr *e, bool last_text);
+/* How many related records the conditions hold for. */
+void sql_counted(struct sql *s, const struct query_expr *e);
+/* What a leaf stands for as a document, on PostgreSQL as jsonb. */
+void sql_document(struct sql *s, const struct query_expr *e);
+/* The column's text with what a text search of PostgreSQL makes of it, and the search. */
+void sql_search_text(struct sql *s, const struct query_node *match);
+void sql_search(struct sql *s, const struct query_node *match);
+/* SQLite: the path's text, as a parameter. */
+void sql_path_param(struct sql *s, const struct query_step *steps, size_t n);
+/* A name for a related table that no other of the statement has; what follows is qualified with it. Give what it
+ * returned back to the qualifier. */
+struct str sql_enter(struct sql *s, struct str *ret_outer);
+/* The name that it would give. */
+struct str sql_next_alias(const struct sql *s);
+
+/* sql_where.c: conditions, ANDed, standing alone or after an AND. */
+void sql_conditions(struct sql *s, const struct query *q, const struct query_node *const *nodes, size_t n);
+/* The same after `before`; nothing at all when there are none. */
+void sql_more_conditions(struct sql *s, const struct query_node *const *nodes, size_t n, const char *before);
+
+/* Columns of an answer, joined by ", ", with their names. first: nothing stands before them. */
+void sql_items(struct sql *s, const struct query_item *items, size_t n, bool first);
+
 /* The expression of an aggregate. */
 void sql_aggregate(struct sql *s, const struct query_aggregate *g);
 /* ' FROM "t"', with the join of m2m (which sets the qualifier before: see sql_qualify). */
 void sql_from(struct sql *s, const struct query *q);
-/* Column names are ambiguous once there is a join. */
+/* Whose columns the names are. To be called before expressions and conditions. */
+void sql_on(struct sql *s, const struct model *m);
+/* The same, and column names are ambiguous once there is a join. */
 void sql_qualify(struct sql *s, const struct query *q);
 /* " WHERE ..." or nothing. */
 void sql_where(struct sql *s, const struct query *q);
@@ -49,6 +95,8 @@ void sql_where(struct sql *s, const struct query *q);
 void sql_and_where(struct sql *s, const struct query *q);
 void sql_group(struct sql *s, const struct query *q);
 void sql_order(struct sql *s, const struct query *q);
+/* The same in a window, where positions of columns mean nothing. */
+void sql_order_window(struct sql *s, const struct query *q);
 /* page: a small page over an index. PostgreSQL plans such a statement anew each time when it does not know the limit,
  * which takes as long as the page itself; page sizes are few, so there the number stands in the text. */
 void sql_limit(struct sql *s, const struct query *q, bool page);

@@ -2,168 +2,21 @@
 #include <string.h>
 
 #include "service/base/limits.h"
-#include "store/query/query_parse.h"
+#include "store/query/query_expr.h"
+#include "store/query/query_op.h"
+#include "store/query/query_ref.h"
 
 #include "service/base/banned.h"
 
-/* SQLITE_MAX_LIKE_PATTERN_LENGTH, as the library is built everywhere. */
-#define SQLITE_PATTERN_BYTES 50000
-
-enum operands { ONE, MANY, PAIR, NONE };
-
-static const struct {
-	const char *word;
-	enum operands operands;
-	unsigned trait; /* what the column must be good for; 0: any column */
-} operators[] = {
-	[OP_EQ] = {"==", ONE, CODEC_EQUAL},
-	[OP_NE] = {"!=", ONE, CODEC_EQUAL},
-	[OP_LT] = {"<", ONE, CODEC_ORDERED},
-	[OP_LE] = {"<=", ONE, CODEC_ORDERED},
-	[OP_GT] = {">", ONE, CODEC_ORDERED},
-	[OP_GE] = {">=", ONE, CODEC_ORDERED},
-	[OP_IN] = {"IN", MANY, CODEC_EQUAL},
-	[OP_NOT_IN] = {"NOT IN", MANY, CODEC_EQUAL},
-	[OP_LIKE] = {"LIKE", ONE, CODEC_LIKE},
-	[OP_NOT_LIKE] = {"NOT LIKE", ONE, CODEC_LIKE},
-	[OP_ILIKE] = {"ILIKE", ONE, CODEC_LIKE},
-	[OP_NOT_ILIKE] = {"NOT ILIKE", ONE, CODEC_LIKE},
-	[OP_BETWEEN] = {"BETWEEN", PAIR, CODEC_ORDERED},
-	[OP_IS_NULL] = {"IS NULL", NONE, 0},
-	[OP_IS_NOT_NULL] = {"IS NOT NULL", NONE, 0},
-};
-
-bool query_op_from_word(struct str word, enum query_op *ret)
-{
-	for (size_t i = 0; i < ARRAY_LEN(operators); i++) {
-		if (str_eq_z(word, operators[i].word)) {
-			*ret = (enum query_op)i;
-			return true;
-		}
-	}
-	return false;
-}
-
-/* A condition being built: its operands are JSON values or texts. */
-struct leaf {
-	struct arena *arena;
-	const struct dialect *dialect;
-	const struct column *column; /* decides how operands are bound */
-	enum query_op op;
-	const json_t *single;    /* one JSON operand */
-	const json_t *list;      /* or an array of them */
-	const struct str *texts; /* or texts */
-	size_t n;
-	const char *pointer; /* of the operator's object, or of the URL argument */
-	const char *value_pointer;
-	struct err *err;
-};
-
-static bool fault(const struct leaf *l, const char *what)
-{
-	return err_set_at(l->err, ERR_INVALID_QUERY, l->pointer, "operator %s %s", operators[l->op].word, what);
-}
-
-static bool check_operator(const struct leaf *l)
-{
-	const unsigned trait = operators[l->op].trait;
-	const struct column *c = l->column;
-	const char *why = trait == CODEC_LIKE ? "text" : c->logical == LT_DECIMAL ? "stored as numbers" : "ordered";
-
-	if (trait == 0 || (codec_traits(c) & trait) != 0) {
-		if (c->logical == LT_JSON && operators[l->op].operands == MANY)
-			return fault(l, "does not work on JSON columns, == and != do");
-		return true;
-	}
-	return err_set_at(l->err, ERR_INVALID_QUERY, l->pointer,
-			  "operator %s needs a column whose values are %s; "
-			  "\"%.*s\" is of type %s",
-			  operators[l->op].word, why, STR_FMT(c->name), logical_type_name(c->logical));
-}
-
-static bool check_count(const struct leaf *l)
-{
-	switch (operators[l->op].operands) {
-	case ONE:
-		return l->n == 1 || fault(l, "takes one value");
-	case PAIR:
-		return l->n == 2 || fault(l, "takes an array of two values, low and high");
-	case NONE:
-		return l->n == 0 || fault(l, "takes no value");
-	case MANY:
-		break;
-	}
-	return true;
-}
-
-static bool bind_pattern(const struct leaf *l, const json_t *v, const char *pointer, struct value *ret)
-{
-	struct str s;
-	size_t escapes = 0;
-
-	if (v != NULL && !json_is_string(v))
-		return err_set_at(l->err, ERR_INVALID_VALUE, pointer, "operator %s takes a pattern, a string, not %s",
-				  operators[l->op].word, json_type_name(v));
-	s = v != NULL ? json_str(v) : l->texts[0];
-	while (escapes < s.len && s.p[s.len - 1 - escapes] == '\\')
-		escapes++;
-	if (escapes % 2 != 0)
-		return err_set_at(l->err, ERR_INVALID_VALUE, pointer, "the pattern ends in the escape character \\");
-	if (l->dialect->id == DIALECT_SQLITE && s.len > SQLITE_PATTERN_BYTES)
-		return err_set_at(l->err, ERR_INVALID_VALUE, pointer, "patterns on SQLite have at most %d bytes",
-				  SQLITE_PATTERN_BYTES);
-	return codec_bind_pattern(l->arena, l->dialect, l->column, s, pointer, ret, l->err);
-}
-
-static bool bind_operand(const struct leaf *l, size_t i, const char *pointer, struct value *ret)
-{
-	const json_t *v = l->list != NULL ? query_untyped(json_array_get(l->list, i)) : l->single;
-
-	if (operators[l->op].trait == CODEC_LIKE)
-		return bind_pattern(l, v, pointer, ret);
-	if (v != NULL)
-		return codec_bind(l->arena, l->dialect, l->column, v, pointer, ret, l->err);
-	return codec_bind_text(l->arena, l->dialect, l->column, l->texts[i], pointer, ret, l->err);
-}
-
-/* The pointer of an element is only made when it is needed: lists may be long. */
-static bool bind_operands(const struct leaf *l, struct value *ret)
-{
-	for (size_t i = 0; i < l->n; i++) {
-		if (bind_operand(l, i, l->value_pointer, &ret[i]))
-			continue;
-		return l->list != NULL &&
-		       bind_operand(l, i, json_pointer_index(l->arena, l->value_pointer, i), &ret[i]);
-	}
-	return true;
-}
-
-static bool bind_leaf(const struct leaf *l, struct query_node *ret)
-{
-	struct value *values;
-
-	if (!check_operator(l) || !check_count(l))
-		return false;
-	if (l->n > l->dialect->params_max)
-		return fault(l, "has more values than one statement takes");
-	values = arena_array(l->arena, l->n, sizeof(*values));
-	if (!bind_operands(l, values))
-		return false;
-	ret->kind = NODE_LEAF;
-	ret->op = l->op;
-	ret->values = values;
-	ret->n_values = l->n;
-	return true;
-}
-
-bool query_leaf_from_text(struct arena *a, const struct dialect *d, const struct column *c, enum query_op op,
+bool query_leaf_from_text(struct arena *a, const struct dialect *d, const struct query_expr *subject, enum query_op op,
 			  const struct str *texts, size_t n_texts, const char *pointer, const struct query_node **ret,
 			  struct err *err)
 {
 	const struct leaf l = {
 		.arena = a,
 		.dialect = d,
-		.column = c,
+		.type = &subject->type,
+		.name = subject->column->name,
 		.op = op,
 		.texts = texts,
 		.n = n_texts,
@@ -173,10 +26,11 @@ bool query_leaf_from_text(struct arena *a, const struct dialect *d, const struct
 	};
 	struct query_node *node = arena_alloc(a, sizeof(*node));
 
-	if (!bind_leaf(&l, node))
+	node->config = STR_NONE;
+	if (!query_bind_leaf(&l, node))
 		return false;
-	node->column = c;
-	*ret = node;
+	node->expr = subject;
+	*ret = query_settle(a, node);
 	return true;
 }
 
@@ -190,48 +44,51 @@ const struct query_node *query_leaf_equal(struct arena *a, const struct column *
 	return node;
 }
 
-static const char *const value_kinds[] = {"null",   "bool",  "int",    "float",   "string", "list",
-					  "object", "array", "number", "unknown", "integer"};
-
-const json_t *query_untyped(const json_t *v)
+const struct query_node *query_leaf_expr(struct arena *a, const struct query_expr *e, enum query_op op,
+					 const struct value *v)
 {
-	const json_t *kind = json_object_get(v, "kind");
-	const json_t *inner = json_object_get(v, "value");
+	struct query_node *node = arena_alloc(a, sizeof(*node));
 
-	if (!json_is_string(kind) || json_object_size(v) != (inner != NULL ? 2U : 1U))
-		return v;
-	for (size_t i = 0; i < ARRAY_LEN(value_kinds); i++)
-		if (str_eq_z(json_str(kind), value_kinds[i]))
-			return inner != NULL ? inner : i == 0 ? json_null() : v;
-	return v;
+	*node = (struct query_node){.kind = NODE_LEAF, .op = op, .expr = e, .values = v, .n_values = v != NULL};
+	return query_settle(a, node);
+}
+
+const struct query_node *query_relation_node(struct arena *a, const struct relation *r, enum quantifier q,
+					     const struct query_node *const *where, size_t n)
+{
+	return query_related(a, &(const struct relation *){r}, 1, q, where, n);
 }
 
 /* ---- trees ---- */
 
-static const char *const leaf_members[] = {"node_kind", "column", "operator", "value", NULL};
-static const char *const compound_members[] = {"node_kind", "operator", "left", "right", NULL};
-static const char *const not_members[] = {"node_kind", "operand", NULL};
+#define NODE_MEMBERS "node_kind"
+
+static const char *const leaf_members[] = {NODE_MEMBERS, "column", "expr",      "operator",
+					   "value",      "config", REF_MEMBERS, NULL};
+static const char *const having_members[] = {NODE_MEMBERS, "column", "operator", "value", "path", NULL};
+static const char *const compound_members[] = {NODE_MEMBERS, "operator", "left", "right", NULL};
+static const char *const not_members[] = {NODE_MEMBERS, "operand", "child", NULL};
+static const char *const relation_members[] = {NODE_MEMBERS, "relation", "quantifier", "where", NULL};
+static const char *const exists_members[] = {NODE_MEMBERS, "hops", "where", "joins", NULL};
 
 struct tree {
 	struct query_parse *p;
-	const struct query *q;
-	bool having;
+	const struct model *model;
+	const struct query *having; /* whose aggregates the leaves name; NULL: these are conditions on rows */
 };
 
-/* What the leaf's "column" names: a column of the model, or in `having` an aggregate by its alias. */
-static bool leaf_target(const struct tree *t, const json_t *obj, const char *pointer, struct query_node *ret,
-			struct column *ret_aggregate)
+static bool aggregate_target(const struct tree *t, const json_t *obj, const char *pointer, struct query_node *ret,
+			     struct column *ret_type)
 {
+	const struct query *q = t->having;
 	struct str name;
 
-	if (!t->having)
-		return query_member_column(t->p, t->q->model, obj, "column", pointer, &ret->column);
 	if (!query_member_str(t->p, obj, "column", pointer, true, &name))
 		return false;
-	for (size_t i = 0; i < t->q->n_aggregates; i++) {
-		if (str_eq(t->q->aggregates[i].alias, name)) {
+	for (size_t i = 0; i < q->n_aggregates; i++) {
+		if (str_eq(q->aggregates[i].alias, name)) {
 			ret->aggregate = i;
-			*ret_aggregate = query_aggregate_column(&t->q->aggregates[i]);
+			*ret_type = query_aggregate_column(&q->aggregates[i]);
 			return true;
 		}
 	}
@@ -239,67 +96,130 @@ static bool leaf_target(const struct tree *t, const json_t *obj, const char *poi
 			  "\"having\" works on the names of aggregates (their \"as\"), and none has this name");
 }
 
-/* The operands: absent, one, or a list where the operator takes several. */
-static bool leaf_operands(struct leaf *l, const json_t *obj)
+/* A match of the whole row: every text that it holds. */
+static bool whole_row(const struct tree *t, struct query_node *ret, struct column *ret_type)
 {
-	const json_t *v = json_object_get(obj, "value");
-	const bool typed = v != NULL && query_untyped(v) != v;
-	const enum operands operands = operators[l->op].operands;
-
-	l->value_pointer = json_pointer_key(l->arena, l->pointer, STR("value"));
-	if (typed && json_object_get(v, "value") != NULL)
-		l->value_pointer = json_pointer_key(l->arena, l->value_pointer, STR("value"));
-	v = v != NULL ? query_untyped(v) : NULL;
-	if (operands == NONE) {
-		l->n = v == NULL || json_is_null(v) ? 0 : 1;
-		return true;
-	}
-	if (v == NULL)
-		return err_set_at(l->err, ERR_INVALID_QUERY, l->pointer, "member \"value\" is missing");
-	if (operands != ONE && json_is_array(v)) {
-		l->list = v;
-		l->n = json_array_size(v);
-		return true;
-	}
-	l->single = v;
-	l->n = 1;
+	ret->model = t->model;
+	*ret_type = query_path_column(PATH_TEXT);
 	return true;
 }
 
-static bool parse_leaf(const struct tree *t, const json_t *obj, const char *pointer, struct query_node *ret)
+/* What stands left: a column, an expression, or in `having` an aggregate by its alias. */
+static bool leaf_target(const struct tree *t, const json_t *obj, const char *pointer, struct query_node *ret,
+			struct column *ret_type)
 {
-	struct query_parse *p = t->p;
-	struct column aggregate;
-	struct leaf l = {.arena = p->arena, .dialect = p->dialect, .pointer = pointer, .err = p->err};
-	struct str word;
+	const struct expr_scope scope = {.p = t->p, .model = t->model};
+	const json_t *expr = json_object_get(obj, "expr"), *column = json_object_get(obj, "column");
+	const char *at = json_pointer_key(t->p->arena, pointer, STR("expr"));
 
-	if (!query_known(p, obj, pointer, leaf_members) ||
-	    !query_member_str(p, obj, "operator", pointer, true, &word) ||
-	    !leaf_target(t, obj, pointer, ret, &aggregate))
+	if (t->having != NULL)
+		return aggregate_target(t, obj, pointer, ret, ret_type);
+	if (expr != NULL && column != NULL)
+		return err_set_at(t->p->err, ERR_INVALID_QUERY, at, "\"expr\" stands in place of \"column\"");
+	if (expr == NULL && ret->op == OP_MATCH && (column == NULL || json_is_null(column)))
+		return whole_row(t, ret, ret_type);
+	if (expr != NULL ? !query_parse_expr(&scope, expr, NULL, at, &ret->expr)
+			 : !query_ref(t->p, t->model, obj, "column", pointer, &ret->expr))
 		return false;
-	l.column = t->having ? &aggregate : ret->column;
-	if (!query_op_from_word(word, &l.op))
-		return err_set_at(p->err, ERR_INVALID_QUERY, json_pointer_key(p->arena, pointer, STR("operator")),
-				  "unknown operator; == != < <= > >= IN, NOT IN, LIKE, NOT LIKE, ILIKE, NOT ILIKE, "
-				  "BETWEEN, IS NULL and IS NOT NULL are known");
-	return leaf_operands(&l, obj) && bind_leaf(&l, ret);
+	*ret_type = ret->expr->type;
+	return true;
 }
 
-static bool parse_node(const struct tree *t, const json_t *obj, const char *pointer, unsigned depth,
-		       const struct query_node **ret);
+/* One value that the database computes. */
+static bool leaf_operand(const struct tree *t, struct leaf *l, const json_t *v, struct query_node *ret)
+{
+	const struct expr_scope scope = {.p = t->p, .model = t->model};
 
-static bool parse_operand(const struct tree *t, const json_t *obj, const char *key, const char *pointer, unsigned depth,
+	if (query_operands(l->op) != OPERANDS_ONE || l->op > OP_IREGEX)
+		return err_set_at(l->err, ERR_INVALID_QUERY, l->value_pointer, "operator %s takes no expression",
+				  query_op_word(l->op));
+	if (!query_check_operator(l) || !query_parse_expr(&scope, v, l->type, l->value_pointer, &ret->operand))
+		return false;
+	ret->kind = NODE_LEAF;
+	return true;
+}
+
+/* The operands: absent, one, or a list where the operator takes several. */
+static bool leaf_operands(const struct tree *t, struct leaf *l, const json_t *obj, struct query_node *ret)
+{
+	const json_t *v = json_object_get(obj, "value");
+	const bool typed = v != NULL && query_untyped(v) != v;
+	const enum operands operands = query_operands(l->op);
+
+	l->value_pointer = json_pointer_key(l->arena, l->pointer, STR("value"));
+	if (t->having == NULL && operands == OPERANDS_ONE && l->op <= OP_IREGEX && query_is_expr(v))
+		return leaf_operand(t, l, v, ret);
+	if (typed && json_object_get(v, "value") != NULL)
+		l->value_pointer = json_pointer_key(l->arena, l->value_pointer, STR("value"));
+	v = v != NULL ? query_untyped(v) : NULL;
+	if (operands == OPERANDS_NONE) {
+		l->n = v == NULL || json_is_null(v) ? 0 : 1;
+		return query_bind_leaf(l, ret);
+	}
+	if (v == NULL)
+		return err_set_at(l->err, ERR_INVALID_QUERY, l->pointer, "member \"value\" is missing");
+	if (operands != OPERANDS_ONE && json_is_array(v)) {
+		l->list = v;
+		l->n = json_array_size(v);
+		return query_bind_leaf(l, ret);
+	}
+	l->single = v;
+	l->n = 1;
+	return query_bind_leaf(l, ret);
+}
+
+static bool parse_config(const struct tree *t, const json_t *obj, const char *pointer, struct query_node *ret)
+{
+	if (!query_member_str(t->p, obj, "config", pointer, false, &ret->config) || ret->config.p == NULL)
+		return ret->config.p == NULL;
+	if (ret->op == OP_MATCH && t->p->dialect->id == DIALECT_POSTGRES)
+		return true;
+	return err_set_at(t->p->err, ERR_INVALID_QUERY, json_pointer_key(t->p->arena, pointer, STR("config")),
+			  "\"config\" goes with match, on PostgreSQL");
+}
+
+static bool parse_leaf(const struct tree *t, const json_t *obj, const char *pointer, const struct query_node **ret)
+{
+	struct query_parse *p = t->p;
+	struct query_node *node = arena_alloc(p->arena, sizeof(*node));
+	struct column *type = arena_alloc(p->arena, sizeof(*type));
+	struct leaf l = {.arena = p->arena, .dialect = p->dialect, .type = type, .pointer = pointer, .err = p->err};
+	struct str word;
+
+	node->config = STR_NONE;
+	if (!query_known(p, obj, pointer, t->having != NULL ? having_members : leaf_members) ||
+	    !query_member_str(p, obj, "operator", pointer, true, &word))
+		return false;
+	if (!query_op_from_word(word, &l.op))
+		return err_set_at(
+			p->err, ERR_INVALID_QUERY, json_pointer_key(p->arena, pointer, STR("operator")),
+			"unknown operator; == != < <= > >= IN, NOT IN, LIKE, NOT LIKE, ILIKE, NOT ILIKE, "
+			"BETWEEN, IS NULL, IS NOT NULL, is_distinct, is_not_distinct, regex, iregex, contains, "
+			"contained, overlap, any, has_key, has_any, has_all, adjacent, left_of, right_of and match "
+			"are known");
+	node->op = l.op;
+	if (!leaf_target(t, obj, pointer, node, type) || !parse_config(t, obj, pointer, node))
+		return false;
+	l.name = node->expr != NULL && node->expr->column != NULL ? node->expr->column->name : STR("the value");
+	if (!leaf_operands(t, &l, obj, node))
+		return false;
+	*ret = t->having != NULL ? node : query_settle(p->arena, node);
+	return true;
+}
+
+static bool parse_node(const struct tree *t, const json_t *obj, const char *pointer, const struct query_node **ret);
+
+static bool parse_operand(const struct tree *t, const json_t *obj, const char *key, const char *pointer,
 			  const struct query_node **ret)
 {
 	const json_t *child = json_object_get(obj, key);
 
 	if (child == NULL)
 		return err_set_at(t->p->err, ERR_INVALID_QUERY, pointer, "member \"%s\" is missing", key);
-	return parse_node(t, child, json_pointer_key(t->p->arena, pointer, str_z(key)), depth + 1, ret);
+	return parse_node(t, child, json_pointer_key(t->p->arena, pointer, str_z(key)), ret);
 }
 
-static bool parse_compound(const struct tree *t, const json_t *obj, const char *pointer, unsigned depth,
-			   struct query_node *ret)
+static bool parse_compound(const struct tree *t, const json_t *obj, const char *pointer, struct query_node *ret)
 {
 	struct str word;
 
@@ -313,63 +233,161 @@ static bool parse_compound(const struct tree *t, const json_t *obj, const char *
 	else
 		return err_set_at(t->p->err, ERR_INVALID_QUERY, json_pointer_key(t->p->arena, pointer, STR("operator")),
 				  "the operator of a compound node is AND or OR");
-	return parse_operand(t, obj, "left", pointer, depth, &ret->left) &&
-	       parse_operand(t, obj, "right", pointer, depth, &ret->right);
+	return parse_operand(t, obj, "left", pointer, &ret->left) &&
+	       parse_operand(t, obj, "right", pointer, &ret->right);
 }
 
-/* Recurses as deep as the tree, which the depth bounds. */
-static bool parse_node(const struct tree *t, const json_t *obj, const char *pointer, unsigned depth,
-		       const struct query_node **ret)
+static bool parse_not(const struct tree *t, const json_t *obj, const char *pointer, struct query_node *ret)
 {
-	struct query_node *node = arena_alloc(t->p->arena, sizeof(*node));
-	struct str kind = STR("leaf");
+	const bool child = json_object_get(obj, "operand") == NULL && json_object_get(obj, "child") != NULL;
 
-	if (!json_is_object(obj))
-		return err_set_at(t->p->err, ERR_INVALID_QUERY, pointer, "a node is an object, not %s",
-				  json_type_name(obj));
-	if (depth > LIMIT_PREDICATE_DEPTH)
-		return err_set_at(t->p->err, ERR_INVALID_QUERY, pointer, "conditions are nested deeper than %d levels",
-				  LIMIT_PREDICATE_DEPTH);
-	if (!query_member_str(t->p, obj, "node_kind", pointer, !t->having, &kind))
+	ret->kind = NODE_NOT;
+	if (!query_known(t->p, obj, pointer, not_members))
 		return false;
-	*ret = node;
-	if (str_eq(kind, STR("leaf")))
-		return parse_leaf(t, obj, pointer, node);
-	if (str_eq(kind, STR("compound")))
-		return parse_compound(t, obj, pointer, depth, node);
-	if (str_eq(kind, STR("not"))) {
-		node->kind = NODE_NOT;
-		return query_known(t->p, obj, pointer, not_members) &&
-		       parse_operand(t, obj, "operand", pointer, depth, &node->left);
-	}
-	return err_set_at(t->p->err, ERR_INVALID_QUERY, json_pointer_key(t->p->arena, pointer, STR("node_kind")),
-			  "a node is a \"leaf\", a \"compound\" or a \"not\"");
+	if (!child && json_object_get(obj, "child") != NULL)
+		return err_set_at(t->p->err, ERR_INVALID_QUERY, json_pointer_key(t->p->arena, pointer, STR("child")),
+				  "\"child\" is the other name of \"operand\": one of them stands");
+	return parse_operand(t, obj, child ? "child" : "operand", pointer, &ret->left);
 }
 
-static bool parse_list(const struct tree *t, const json_t *list, const char *pointer, const struct query_node ***ret,
-		       size_t *ret_n)
+static bool parse_list(const struct tree *t, const json_t *list, const char *pointer,
+		       const struct query_node *const **ret, size_t *ret_n)
 {
 	size_t n = json_array_size(list);
 	const struct query_node **nodes = arena_array(t->p->arena, n, sizeof(*nodes));
 
 	for (size_t i = 0; i < n; i++)
-		if (!parse_node(t, json_array_get(list, i), json_pointer_index(t->p->arena, pointer, i), 1, &nodes[i]))
+		if (!parse_node(t, json_array_get(list, i), json_pointer_index(t->p->arena, pointer, i), &nodes[i]))
 			return false;
 	*ret = nodes;
 	*ret_n = n;
 	return true;
 }
 
-bool query_parse_where(struct query_parse *p, struct query *q, const json_t *list, const char *pointer)
+static bool parse_relation(const struct tree *t, const json_t *obj, const char *pointer, const struct query_node **ret)
 {
-	const struct tree t = {.p = p, .q = q};
+	static const char *const words[] = {
+		[QUANTIFIER_ANY] = "any", [QUANTIFIER_NONE] = "none", [QUANTIFIER_ALL] = "all"};
+	struct query_parse *p = t->p;
+	struct str name, word = STR("any");
+	const struct relation *const *hops;
+	const struct query_node *const *inner;
+	struct tree there = *t;
+	size_t n_hops, n_inner, q = 0;
+	const json_t *where;
 
-	return parse_list(&t, list, pointer, &q->where, &q->n_where);
+	if (!query_known(p, obj, pointer, relation_members) ||
+	    !query_member_str(p, obj, "relation", pointer, true, &name) ||
+	    !query_member_str(p, obj, "quantifier", pointer, false, &word) ||
+	    !query_member_array(p, obj, "where", pointer, &where) ||
+	    !query_hops(p, t->model, name, false, json_pointer_key(p->arena, pointer, STR("relation")), &hops, &n_hops))
+		return false;
+	while (q < ARRAY_LEN(words) && !str_eq_z(word, words[q]))
+		q++;
+	if (q == ARRAY_LEN(words))
+		return err_set_at(p->err, ERR_INVALID_QUERY, json_pointer_key(p->arena, pointer, STR("quantifier")),
+				  "\"quantifier\" is any, none or all");
+	there.model = query_hops_end(t->model, hops, n_hops);
+	if (!parse_list(&there, where, json_pointer_key(p->arena, pointer, STR("where")), &inner, &n_inner))
+		return false;
+	*ret = query_related(p->arena, hops, n_hops, (enum quantifier)q, inner, n_inner);
+	return true;
+}
+
+/* The reference's: a path to many records of which one exists. */
+static bool parse_exists(const struct tree *t, const json_t *obj, const char *pointer, const struct query_node **ret)
+{
+	struct query_parse *p = t->p;
+	const json_t *hops_list, *where, *joins, *outer = p->joins;
+	const struct relation *const *hops;
+	const struct query_node *const *inner;
+	struct tree there = *t;
+	size_t n_hops, n_inner;
+	bool ok;
+
+	if (!query_known(p, obj, pointer, exists_members) || !query_member_array(p, obj, "hops", pointer, &hops_list) ||
+	    !query_member_array(p, obj, "where", pointer, &where) ||
+	    !query_member_array(p, obj, "joins", pointer, &joins) ||
+	    !query_reference_hops(p, t->model, hops_list, json_pointer_key(p->arena, pointer, STR("hops")), &hops,
+				  &n_hops))
+		return false;
+	there.model = query_hops_end(t->model, hops, n_hops);
+	p->joins = joins;
+	ok = parse_list(&there, where, json_pointer_key(p->arena, pointer, STR("where")), &inner, &n_inner) &&
+	     query_joined(p, there.model, joins, json_pointer_key(p->arena, pointer, STR("joins")), &inner, &n_inner);
+	p->joins = outer;
+	if (ok)
+		*ret = query_related(p->arena, hops, n_hops, QUANTIFIER_ANY, inner, n_inner);
+	return ok;
+}
+
+static bool parse_kind(const struct tree *t, const json_t *obj, struct str kind, const char *pointer,
+		       const struct query_node **ret)
+{
+	struct query_node *node;
+
+	if (str_eq(kind, STR("leaf")))
+		return parse_leaf(t, obj, pointer, ret);
+	if (t->having == NULL && str_eq(kind, STR("relation")))
+		return parse_relation(t, obj, pointer, ret);
+	if (t->having == NULL && str_eq(kind, STR("exists")))
+		return parse_exists(t, obj, pointer, ret);
+	node = arena_alloc(t->p->arena, sizeof(*node));
+	*ret = node;
+	if (str_eq(kind, STR("compound")))
+		return parse_compound(t, obj, pointer, node);
+	if (str_eq(kind, STR("not")))
+		return parse_not(t, obj, pointer, node);
+	return err_set_at(t->p->err, ERR_INVALID_QUERY, json_pointer_key(t->p->arena, pointer, STR("node_kind")),
+			  "a node is a \"leaf\", a \"compound\", a \"not\" or a \"relation\"");
+}
+
+/* Recurses as deep as the tree, which the depth bounds. */
+static bool parse_node(const struct tree *t, const json_t *obj, const char *pointer, const struct query_node **ret)
+{
+	struct str kind = STR("leaf");
+	bool ok;
+
+	if (!json_is_object(obj))
+		return err_set_at(t->p->err, ERR_INVALID_QUERY, pointer, "a node is an object, not %s",
+				  json_type_name(obj));
+	if (t->p->depth == LIMIT_PREDICATE_DEPTH)
+		return err_set_at(t->p->err, ERR_INVALID_QUERY, pointer, "conditions are nested deeper than %d levels",
+				  LIMIT_PREDICATE_DEPTH);
+	if (!query_member_str(t->p, obj, "node_kind", pointer, t->having == NULL, &kind))
+		return false;
+	t->p->depth++;
+	ok = parse_kind(t, obj, kind, pointer, ret);
+	t->p->depth--;
+	return ok;
+}
+
+static bool parse_one(struct query_parse *p, const struct model *m, const json_t *obj, const char *pointer,
+		      const struct query_node **ret)
+{
+	const struct tree t = {.p = p, .model = m};
+
+	return parse_node(&t, obj, pointer, ret);
+}
+
+bool query_parse_nodes(struct query_parse *p, const struct model *m, const json_t *list, const char *pointer,
+		       const struct query_node *const **ret, size_t *ret_n)
+{
+	const struct tree t = {.p = p, .model = m};
+
+	return parse_list(&t, list, pointer, ret, ret_n);
 }
 
 bool query_parse_having(struct query_parse *p, struct query *q, const json_t *list, const char *pointer)
 {
-	const struct tree t = {.p = p, .q = q, .having = true};
+	const struct tree t = {.p = p, .model = q->model, .having = q};
 
 	return parse_list(&t, list, pointer, &q->having, &q->n_having);
+}
+
+void query_parse_init(struct query_parse *p, struct arena *a, const struct schema *s, const struct dialect *d,
+		      struct err *err)
+{
+	*p = (struct query_parse){
+		.arena = a, .schema = s, .dialect = d, .err = err, .node = parse_one, .nodes = query_parse_nodes};
 }

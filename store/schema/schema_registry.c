@@ -122,6 +122,11 @@ static bool combine(const struct schema_registry *r, const struct schema_declare
 		if (file_of(r->declared, m->name) == NULL && file_of(d, m->name) == NULL)
 			(void)json_array_append(models, (json_t *)(uintptr_t)m->json);
 	}
+	/* a set that nobody has seen yet is published as it is */
+	if (d != NULL && d->schema->generation == 0 && json_array_size(models) == 0) {
+		*ret = schema_ref(d->schema);
+		return true;
+	}
 	if (schema_from_json(doc, base_of(d), scratch, ret, err))
 		return true;
 	char detail[sizeof(err->detail)];
@@ -198,47 +203,99 @@ static bool all_told(const struct schema_registry *r, const json_t *doc, struct 
 	return true;
 }
 
-bool schema_registry_apply(struct schema_registry *r, const json_t *doc, const struct schema_change *how,
-			   struct arena *scratch, struct schema **ret, struct err *err)
+/* The set after the edit. The turn is held. */
+static bool make(const struct schema_registry *r, const struct schema_edit *e, struct arena *scratch,
+		 struct schema **ret, struct err *err)
 {
-	struct schema_source from = {.may_sql = how->may_sql};
+	struct schema_source from = {.may_sql = e->how.may_sql};
+
+	if (e->doc != NULL) {
+		from.base = e->how.replace_all ? base_of(r->declared) : r->current;
+		return all_told(r, e->doc, scratch, err) && schema_from_source(e->doc, &from, scratch, ret, err);
+	}
+	if (e->remove.p != NULL) {
+		if (file_of(r->declared, e->remove) != NULL)
+			return declared(r, e->remove, err);
+		return schema_without(r->current, e->remove, scratch, ret, err);
+	}
+	json_t *nothing = json_pack("{s:[]}", "models");
+	arena_on_done(scratch, decref, nothing);
+	return schema_from_json(nothing, base_of(r->declared), scratch, ret, err);
+}
+
+static json_t *told_of(const struct schema_registry *r, const struct schema *s)
+{
+	json_t *told = json_array();
+
+	for (size_t i = 0; i < s->n_models; i++)
+		if (file_of(r->declared, s->models[i].name) == NULL)
+			(void)json_array_append(told, (json_t *)(uintptr_t)s->models[i].json);
+	return told;
+}
+
+bool schema_registry_stage(struct schema_registry *r, const struct schema_edit *e, struct arena *scratch,
+			   struct schema_staged *ret, struct err *err)
+{
 	struct schema *s = NULL;
 
 	if (!begin_change(r, err))
 		return false;
-	from.base = how->replace_all ? base_of(r->declared) : r->current;
-	if (all_told(r, doc, scratch, err) && schema_from_source(doc, &from, scratch, &s, err)) {
-		*ret = schema_ref(s);
+	bool ok = make(r, e, scratch, &s, err);
+	if (ok)
+		*ret = (struct schema_staged){.schema = s, .told = told_of(r, s), .base = r->generation};
+	turn_give(&r->changing);
+	return ok;
+}
+
+bool schema_registry_publish(struct schema_registry *r, const struct schema_staged *s)
+{
+	struct err ignored;
+
+	if (!begin_change(r, &ignored))
+		return false;
+	bool ok = r->generation == s->base;
+	if (ok)
+		publish(r, schema_ref(s->schema));
+	turn_give(&r->changing);
+	return ok;
+}
+
+void schema_staged_done(struct schema_staged *s)
+{
+	schema_unref(s->schema);
+	json_decref(s->told);
+	*s = (struct schema_staged){0};
+}
+
+static bool edit(struct schema_registry *r, const struct schema_edit *e, struct arena *scratch, struct schema **ret,
+		 struct err *err)
+{
+	struct schema *s = NULL;
+
+	if (!begin_change(r, err))
+		return false;
+	bool ok = make(r, e, scratch, &s, err);
+	if (ok) {
+		if (ret != NULL)
+			*ret = schema_ref(s);
 		publish(r, s);
 	}
 	turn_give(&r->changing);
-	return s != NULL;
+	return ok;
+}
+
+bool schema_registry_apply(struct schema_registry *r, const json_t *doc, const struct schema_change *how,
+			   struct arena *scratch, struct schema **ret, struct err *err)
+{
+	return edit(r, &(struct schema_edit){.doc = doc, .how = *how}, scratch, ret, err);
 }
 
 bool schema_registry_remove(struct schema_registry *r, struct str model, struct arena *scratch, struct err *err)
 {
-	struct schema *s = NULL;
-
-	if (!begin_change(r, err))
-		return false;
-	if (file_of(r->declared, model) != NULL)
-		(void)declared(r, model, err);
-	else if (schema_without(r->current, model, scratch, &s, err))
-		publish(r, s);
-	turn_give(&r->changing);
-	return s != NULL;
+	return edit(r, &(struct schema_edit){.remove = model}, scratch, NULL, err);
 }
 
 bool schema_registry_clear(struct schema_registry *r, struct arena *scratch, struct err *err)
 {
-	struct schema *s = NULL;
-	json_t *nothing = json_pack("{s:[]}", "models");
-
-	arena_on_done(scratch, decref, nothing);
-	if (!begin_change(r, err))
-		return false;
-	if (schema_from_json(nothing, base_of(r->declared), scratch, &s, err))
-		publish(r, s);
-	turn_give(&r->changing);
-	return s != NULL;
+	return edit(r, &(struct schema_edit){.doc = NULL}, scratch, NULL, err);
 }

@@ -52,6 +52,24 @@ struct schema_change {
  * reference to what was published. replace_all: of the told ones. ERR_DECLARED. Whatever changes the set may park. */
 bool schema_registry_apply(struct schema_registry *r, const json_t *doc, const struct schema_change *how,
 			   struct arena *scratch, struct schema **ret, struct err *err) MUST_CHECK;
+/* A change of the told models on its way: made, looked at (and kept), then published. */
+struct schema_edit {
+	const json_t *doc; /* schema_registry_apply's; NULL: one of the others */
+	struct schema_change how;
+	struct str remove; /* a model's name; STR_NONE and no doc: all of them */
+};
+struct schema_staged {
+	struct schema *schema; /* the whole set; owned reference */
+	json_t *told;          /* its told models, an array; owned reference */
+	uint64_t base;         /* of the set that it was made from */
+};
+/* Makes it, publishes nothing. Errors of apply and remove. Give it back with schema_staged_done. */
+bool schema_registry_stage(struct schema_registry *r, const struct schema_edit *e, struct arena *scratch,
+			   struct schema_staged *ret, struct err *err) MUST_CHECK;
+/* Publishes it, unless another set has been published since. */
+bool schema_registry_publish(struct schema_registry *r, const struct schema_staged *s) MUST_CHECK;
+void schema_staged_done(struct schema_staged *s);
+
 /* ERR_MODEL_NOT_FOUND, ERR_DECLARED, ERR_INVALID_SCHEMA. */
 bool schema_registry_remove(struct schema_registry *r, struct str model, struct arena *scratch,
 			    struct err *err) MUST_CHECK;

@@ -193,6 +193,9 @@ FAULTS = [
     ({"connections": [OK], "introspect": [{"using": "a", "table": []}]}, "/introspect/0/table"),
     ({"connections": [OK], "introspect": [{"using": "a", "tables": [1]}]}, "/introspect/0/tables"),
     ({"connections": [OK], "introspect": [{"using": "a"}, {"using": "a"}]}, "/introspect/1/using"),
+    ({"connections": [OK], "introspect": [{"using": "a", "schemas": ["public"]}]}, "/introspect/0/schemas"),
+    ({"connections": [{"name": "a", "url": "postgres://h/d"}], "introspect": [{"using": "a", "schemas": ["public", "x"]}]},
+     "/introspect/0/schemas"),
     ({"keys": [{"name": "x"}]}, "/keys/0/hash"),
 ]
 

@@ -197,7 +197,7 @@ def test_other_refusals(people):
     post("/v1/query", {"model_name": "Nobody", "where": []}, params=people.using).problem(404, "model_not_found")
     post("/v1/query", {"where": []}, params=people.using).problem(422, "invalid_query")
     for envelope in ({"ir_kind": "schema", "ir_version": 1, "payload": {"model_name": "Person"}},
-                     {"ir_kind": "query", "ir_version": 2, "payload": {"model_name": "Person"}}):
+                     {"ir_kind": "query", "ir_version": 15, "payload": {"model_name": "Person"}}):
         post("/v1/query", envelope, params=people.using).problem(422, "invalid_query")
     deep = leaf("id", "==", 1)
     for _ in range(40):

@@ -15,6 +15,8 @@ import traceback
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 VALIDATOR = "openapi-spec-validator==0.9.0"
+MYPY = "mypy==1.18.2"
+GENERATOR = "7.25.0"  # of openapi-generator, from Maven Central
 CODEGEN = "github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen@v2.8.2"
 SECONDS = 900
 
@@ -28,9 +30,11 @@ def run(*command, cwd, env=None):
 
 class Clients:
     def __init__(self, options):
+        self.only = options.only
         self.work = (ROOT / options.work).resolve()
         self.binary = (ROOT / options.build / "ferrod").resolve()
         self.typescript, self.go = self.work / "typescript", self.work / "go"
+        self.java, self.rust, self.python = self.work / "java", self.work / "rust", self.work / "python"
         self.documents = {}
 
     def bin(self, name):
@@ -46,7 +50,7 @@ class Clients:
                 self.documents[name] = path
 
     def install(self):
-        for part in ("typescript", "go"):
+        for part in ("typescript", "go", "java", "rust", "python"):
             shutil.copytree(HERE / part, self.work / part, dirs_exist_ok=True)
         run("npm", "ci", "--no-audit", "--no-fund", cwd=self.typescript)
 
@@ -86,6 +90,41 @@ class Clients:
         run("go", "build", "-o", "tour", ".", cwd=self.go, env=env)
         self.tour(["./tour"], self.go, "go", "Go")
 
+    def generate(self, language, target):
+        """A client as openapi-generator makes it of /openapi.json, all its options at their defaults."""
+        coordinates = f"org.openapitools:openapi-generator-cli:{GENERATOR}"
+        jar = self.work / f"openapi-generator-cli-{GENERATOR}.jar"
+        if not jar.exists():
+            run("mvn", "-q", "-B", "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:get", f"-Dartifact={coordinates}", cwd=self.work)
+            run("mvn", "-q", "-B", "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy", f"-Dartifact={coordinates}",
+                f"-DoutputDirectory={self.work}", cwd=self.work)
+        shutil.rmtree(target, ignore_errors=True)
+        run("java", "-jar", jar, "generate", "-g", language, "-i", self.documents["openapi.json"], "-o", target, cwd=self.work)
+
+    def check_java_client(self):
+        client = self.java / "client"
+        self.generate("java", client)
+        run("mvn", "-q", "-B", "-DskipTests", "-Dmaven.javadoc.skip=true", "package", "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies",
+            "-DincludeScope=runtime", f"-DoutputDirectory={client}/target/lib", cwd=client)
+        path = f"{client}/target/classes:{client}/target/lib/*"
+        run("javac", "-Xlint:all,-processing,-classfile", "-Werror", "-cp", path, "-d", self.java / "out", "Tour.java", cwd=self.java)
+        self.tour(["java", "-cp", f"{self.java}/out:{path}", "Tour"], self.java, "java", "Java")
+
+    def check_rust_client(self):
+        self.generate("rust", self.rust / "client")
+        run("cargo", "build", "--quiet", cwd=self.rust, env={"RUSTFLAGS": "-D warnings"})
+        self.tour([self.rust / "target/debug/tour"], self.rust, "rust", "Rust")
+
+    def check_python_client(self):
+        client, venv = self.python / "client", self.work / "python-venv"
+        self.generate("python", client)
+        if not venv.exists():
+            run(sys.executable, "-m", "venv", venv, cwd=self.work)
+        run(venv / "bin/pip", "install", "--quiet", "--disable-pip-version-check", MYPY, client, cwd=self.work)
+        run(venv / "bin/mypy", "--strict", "--follow-imports=silent", "tour.py", cwd=self.python)
+        # the contract's member `register` has the name of something in pydantic's base class: it says so, and goes on
+        self.tour([venv / "bin/python", "-W", "error", "-W", "ignore:Field name:UserWarning", "tour.py"], self.python, "python", "Python")
+
     def check_readme(self):
         """The README's client, line by line; the versions it names are those that are tested."""
         text = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -119,7 +158,10 @@ class Clients:
                 self.fetch_documents(server)
                 self.port = server.port
                 for check in (self.check_redocly, self.check_spectral, self.check_spec_validator, self.check_typescript_client,
-                              self.check_go_client, self.check_readme):
+                              self.check_go_client, self.check_java_client, self.check_rust_client, self.check_python_client,
+                              self.check_readme):
+                    if self.only and check.__name__[6:] not in self.only:
+                        continue
                     self.databases = {"sqlite": f"sqlite:{server.dir}/{check.__name__}.db?mode=rwc",
                                       "postgres": postgres.url(postgres.create_database())}
                     try:
@@ -139,4 +181,5 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--build", default="build/release")
     parser.add_argument("--work", default="build/clients")
+    parser.add_argument("--only", action="append", help="a check's name, as it is printed; may be given more than once")
     sys.exit(Clients(parser.parse_args()).all())

@@ -207,6 +207,7 @@ static struct {
 	pthread_once_t once;
 	int listener;
 	char url[128];
+	bool pooled; /* no settings are asked for */
 	pthread_mutex_t lock;
 	struct script script; /* under the lock */
 } fake = {.once = PTHREAD_ONCE_INIT, .lock = PTHREAD_MUTEX_INITIALIZER};
@@ -279,8 +280,10 @@ static bool greet(int fd)
 	if (!read_all(fd, head, sizeof(head)) || big_endian(head) - 8 > sizeof(rest) ||
 	    !read_all(fd, rest, big_endian(head) - 8))
 		return false;
-	return big_endian(head + 4) == 196608 && send_all(fd, str_n(hello, sizeof(hello) - 1)) &&
-	       await_question(fd, &silent) && !silent && send_all(fd, str_n(settings, sizeof(settings) - 1));
+	if (big_endian(head + 4) != 196608 || !send_all(fd, str_n(hello, sizeof(hello) - 1)))
+		return false;
+	return fake.pooled || (await_question(fd, &silent) && !silent &&
+			       send_all(fd, str_n(settings, sizeof(settings) - 1)));
 }
 
 static bool answer(int fd)
@@ -600,6 +603,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	(void)pthread_once(&fake.once, start_server);
 	pthread_mutex_lock(&fake.lock);
 	fake.script = (struct script){data + 1, data + size};
+	fake.pooled = (data[0] & 0x80) != 0;
 	pthread_mutex_unlock(&fake.lock);
 	arena_init(&r.arena);
 	strbuf_init(&r.out, 0);
@@ -607,8 +611,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	o.url = str_z(fake.url);
 	o.pool.max_connections = 1;
 	o.pool.acquire_timeout_s = 0.2;
+	o.pool.pooler = (data[0] & 0x80) != 0 ? POOLER_TRANSACTION : POOLER_NONE;
 	if (connection_open(&registry, &o, clock_mono_ns() + 5 * CLOCK_NS_PER_S, &r.conn, &r.err)) {
-		ops[data[0] % ARRAY_LEN(ops)](&r);
+		ops[(data[0] & 0x7f) % ARRAY_LEN(ops)](&r);
 		check_output(&r);
 		connection_close(r.conn);
 		connection_unref(r.conn);

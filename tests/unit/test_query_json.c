@@ -192,7 +192,7 @@ static void includes_refused(void **state UNUSED)
 {
 	struct strbuf b;
 
-	refused("{\"model_name\":\"Author\",\"include\":[\"book_set\",\"nope\"]}", ERR_INVALID_QUERY, "/include");
+	refused("{\"model_name\":\"Author\",\"include\":[\"book_set\",\"nope\"]}", ERR_INVALID_QUERY, "/include/1");
 	refused("{\"model_name\":\"Author\",\"include\":[{\"relation\":\"nope\"}]}", ERR_INVALID_QUERY,
 		"/include/0/relation");
 	refused("{\"model_name\":\"Author\",\"include\":[5]}", ERR_INVALID_QUERY, "/include/0");
@@ -250,10 +250,13 @@ static void operators_have_words(void **state UNUSED)
 static void conditions_from_text(void **state UNUSED)
 {
 	const struct model *m = model("Book");
-	const struct column *id = model_column(m, STR("id")), *title = model_column(m, STR("title"));
+	const struct query *q = query_new(&arena, schema, &dialect_sqlite, m);
+	const struct query_expr *id, *title;
 	const struct str numbers[] = {STR("1"), STR("x")}, words[] = {STR("a"), STR("null")};
 	const struct query_node *leaf;
 
+	assert_true(query_ref_from_text(&arena, q, m, STR("id"), "/id", &id, &err));
+	assert_true(query_ref_from_text(&arena, q, m, STR(".title"), "/title", &title, &err));
 	assert_true(query_leaf_from_text(&arena, &dialect_sqlite, id, OP_GE, numbers, 1, "/id", &leaf, &err));
 	assert_int_equal(leaf->values[0].u.i, 1);
 	assert_true(query_leaf_from_text(&arena, &dialect_sqlite, title, OP_IN, words, 2, "/title", &leaf, &err));

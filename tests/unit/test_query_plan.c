@@ -161,8 +161,12 @@ static struct lowered lower(struct arena *a, const struct schema *s, const struc
 	l.ok = query_from_json(a, s, d, golden_parse(a, text), "", &q, &l.err);
 	if (!l.ok)
 		return l;
-	const struct query_set set[] = {
-		{.column = model_column(q->model, STR("n")), .kind = op == 3 ? SET_ADD : SET_VALUE, .value = one}};
+	const struct column *n = model_column(q->model, STR("n"));
+	const struct query_expr own = {.kind = EXPR_COLUMN, .column = n, .type = *n};
+	const struct query_expr operand = {.kind = EXPR_VALUE, .type = *n, .value = one};
+	const struct query_expr *const args[] = {&own, &operand};
+	const struct query_expr sum = {.kind = EXPR_ADD, .type = *n, .args = args, .n_args = 2};
+	const struct query_set set[] = {{.column = n, .value = one, .expr = op == 3 ? &sum : NULL}};
 
 	switch (op) {
 	case 0:

@@ -36,13 +36,32 @@ static bool db_open(const struct dsn *dsn, struct driver_db **ret, struct err *e
 	PQconninfoFree(options);
 	db = mem_alloc(sizeof(*db));
 	db->dsn = dsn;
+	db->found = POOLER_AUTO;
+	db->names = pg_names_create();
+	pg_pooled_texts(db);
 	*ret = db;
 	return true;
 }
 
 static void db_close(struct driver_db *db)
 {
+	pg_names_destroy(db->names);
+	strbuf_done(&db->settings);
+	strbuf_done(&db->path);
+	strbuf_done(&db->begin);
 	mem_free(db);
+}
+
+static void db_set_pooler(struct driver_db *db, enum pooler pooler)
+{
+	db->pooler = pooler;
+}
+
+static enum pooler db_pooler(const struct driver_db *db)
+{
+	const enum pooler found = (enum pooler)__atomic_load_n(&db->found, __ATOMIC_RELAXED);
+
+	return found != POOLER_AUTO ? found : db->pooler;
 }
 
 static bool simple(struct driver_conn *base, struct str sql, int64_t deadline_ns, struct err *err)
@@ -83,11 +102,17 @@ static bool begin(struct driver_conn *base, enum tx_isolation iso, bool read_onl
 		[TX_ISO_REPEATABLE_READ] = " ISOLATION LEVEL REPEATABLE READ",
 		[TX_ISO_SERIALIZABLE] = " ISOLATION LEVEL SERIALIZABLE",
 	};
-	char sql[64];
+	struct pg_conn *c = pg_conn(base);
+	char sql[640];
+	const int n = snprintf(sql, sizeof(sql), "BEGIN%s%s%s", levels[iso], read_only ? " READ ONLY" : "",
+			       c->pooled ? base->db->begin.p : "");
 
-	(void)snprintf(sql, sizeof(sql), "BEGIN%s%s", levels[iso], read_only ? " READ ONLY" : "");
-	if (pg_simple(pg_conn(base), sql, deadline_ns, NULL, err))
-		return true;
+	c->unclean = false;
+	if (n > 0 && (size_t)n < sizeof(sql) && pg_simple(c, sql, deadline_ns, NULL, err)) {
+		if (PQtransactionStatus(c->pg) == PQTRANS_INTRANS)
+			return true;
+		(void)pg_fail_answer(c, "a transaction that did not begin", false, err);
+	}
 	err->outcome = ERR_OUTCOME_NOT_STARTED; /* of the work that was to follow */
 	return false;
 }
@@ -117,6 +142,7 @@ static bool fail_aborted(struct err *err)
 static bool commit(struct driver_conn *base, int64_t deadline_ns, struct err *err)
 {
 	struct pg_conn *c = pg_conn(base);
+	struct strbuf sql;
 	char tag[32];
 	bool ok;
 
@@ -124,9 +150,13 @@ static bool commit(struct driver_conn *base, int64_t deadline_ns, struct err *er
 		rollback(base);
 		return fail_aborted(err);
 	}
+	strbuf_init(&sql, 0);
+	if (c->unclean)
+		pg_pooled_commit_sql(&sql);
 	fiber_shield(); /* a client that goes away now does not make it any less committed */
-	ok = pg_simple(c, "COMMIT", deadline_ns, tag, err);
+	ok = pg_simple(c, c->unclean && !strbuf_failed(&sql) ? sql.p : "COMMIT", deadline_ns, tag, err);
 	fiber_unshield();
+	strbuf_done(&sql);
 	if (ok && tag[0] == '\0')
 		base->n_commits++; /* succeeded while it was being cancelled */
 	if (base->unreplicated)
@@ -156,7 +186,7 @@ static bool discard(struct pg_conn *c, int64_t deadline)
 	bool ok;
 
 	strbuf_init(&b, 0);
-	pg_settings_sql(c->base.db->dsn, &b);
+	pg_settings_sql(c->base.db->dsn, "false", &b);
 	ok = !strbuf_failed(&b) && PQenterPipelineMode(c->pg) == 1 &&
 	     PQsendQueryParams(c->pg, "DISCARD ALL", 0, NULL, NULL, NULL, NULL, 0) == 1 && PQpipelineSync(c->pg) == 1 &&
 	     PQsendQueryParams(c->pg, b.p, 0, NULL, NULL, NULL, NULL, 0) == 1 && PQpipelineSync(c->pg) == 1;
@@ -234,6 +264,8 @@ const struct driver driver_postgres = {
 	.dialect = &dialect_postgres,
 	.db_open = db_open,
 	.db_close = db_close,
+	.db_set_pooler = db_set_pooler,
+	.db_pooler = db_pooler,
 	.open = pg_open,
 	.close = pg_close,
 	.prepare = pg_prepare,
@@ -242,7 +274,8 @@ const struct driver driver_postgres = {
 	.run_batch = pg_run_batch,
 	.run_writes = pg_run_writes,
 	.many_writers = true,
-	.groups_writes = pg_groups_writes,
+	.groups_reads = pg_groups,
+	.groups_writes = pg_groups,
 	.batch_cursor = pg_batch_cursor,
 	.batch_step = pg_batch_step,
 	.batch_drop = pg_batch_drop,

@@ -392,7 +392,7 @@ void pg_run_batch(struct driver_conn *base, struct batch_item *const *items, siz
 
 	assert(n <= BATCH_MAX);
 	fiber_shield(); /* the items are other requests', too */
-	if (pg_usable(p.c, deadline_ns, &ignored) && PQenterPipelineMode(p.c->pg) == 1) {
+	if (!p.c->pooled && pg_usable(p.c, deadline_ns, &ignored) && PQenterPipelineMode(p.c->pg) == 1) {
 		if (send_prologue(&p) && send_reads(&p))
 			read_all(&p);
 		else
@@ -469,9 +469,10 @@ static void read_writes(struct pipeline *p)
 		pg_cache_clear(&p->c->cache, false);
 }
 
-bool pg_groups_writes(const struct driver_db *db UNUSED)
+/* Behind a pooler each transaction may be another connection's, and what it needs has to travel with it. */
+bool pg_groups(const struct driver_db *db)
 {
-	return true;
+	return __atomic_load_n(&db->found, __ATOMIC_RELAXED) == POOLER_NONE;
 }
 
 void pg_run_writes(struct driver_conn *base, struct batch_item *const *items, size_t n, int64_t deadline_ns)
@@ -483,7 +484,7 @@ void pg_run_writes(struct driver_conn *base, struct batch_item *const *items, si
 	assert(n <= BATCH_MAX);
 	fiber_shield();
 	p.deadline = deadline_ns;
-	if (pg_usable(p.c, deadline_ns, &ignored) && PQenterPipelineMode(p.c->pg) == 1) {
+	if (!p.c->pooled && pg_usable(p.c, deadline_ns, &ignored) && PQenterPipelineMode(p.c->pg) == 1) {
 		cork(p.c, 1);
 		if (send_prologue(&p))
 			send_writes(&p);

@@ -199,48 +199,53 @@ static bool connect_any(struct attempt *a, int64_t deadline, struct err *err)
 
 /* ---- the settings of a session ---- */
 
-static void put_setting(struct strbuf *b, const char *name, struct str value)
-{
-	strbuf_puts(b, b->len == 0 ? "SELECT " : ", ");
-	strbuf_puts(b, "pg_catalog.set_config(");
-	dialect_quote_literal(b, str_z(name));
-	strbuf_puts(b, ", ");
-	dialect_quote_literal(b, value);
-	strbuf_puts(b, ", false)");
-}
-
-void pg_settings_sql(const struct dsn *dsn, struct strbuf *b)
-{
-	/* first: the literals below and in DDL rely on it */
-	put_setting(b, "standard_conforming_strings", STR("on"));
-	put_setting(b, "datestyle", STR("ISO, MDY"));
-	put_setting(b, "intervalstyle", STR("postgres"));
-	put_setting(b, "timezone", STR("UTC"));
-	put_setting(b, "bytea_output", STR("hex"));
-	put_setting(b, "extra_float_digits", STR("1"));
-	if (dsn->search_path.p != NULL) {
-		struct strbuf path;
-
-		strbuf_init(&path, 0);
-		dialect_quote_ident(&path, dsn->search_path);
-		put_setting(b, "search_path", strbuf_str(&path));
-		strbuf_done(&path);
-	}
-}
-
 static bool apply_settings(struct pg_conn *c, int64_t deadline, struct err *err)
 {
 	struct strbuf b;
 	bool ok;
 
 	strbuf_init(&b, 0);
-	pg_settings_sql(c->base.db->dsn, &b);
+	pg_settings_sql(c->base.db->dsn, "false", &b);
 	ok = !strbuf_failed(&b) && pg_simple(c, b.p, deadline, NULL, err);
 	strbuf_done(&b);
 	if (ok)
 		return true;
 	err->outcome = ERR_OUTCOME_NOT_STARTED;
 	return false;
+}
+
+/* Is the server's process the one that the login named? A pooler makes that up. */
+static bool find_pooler(struct pg_conn *c, int64_t deadline, struct err *err)
+{
+	const struct stmt s = {.sql = STR("SELECT pg_catalog.pg_backend_pid()"), .access = STMT_READ, .quick = true};
+	struct cursor *cur;
+	int64_t pid = 0;
+	bool row = true, ok;
+
+	if (!pg_prepare(&c->base, &s, deadline, &cur, err))
+		return false;
+	while ((ok = pg_step(cur, &row, err)) && row)
+		if (cur->n_columns == 1 && cur->row[0].kind == VALUE_INT)
+			pid = cur->row[0].u.i;
+	pg_finish(cur);
+	c->pooled = pid != PQbackendPID(c->pg);
+	return ok;
+}
+
+/* Finds out what is between; without a pooler the session is put where it is needed. */
+static bool settle_in(struct pg_conn *c, int64_t deadline, struct err *err)
+{
+	struct driver_db *db = c->base.db;
+
+	if (db->pooler == POOLER_AUTO && !find_pooler(c, deadline, err)) {
+		err->outcome = ERR_OUTCOME_NOT_STARTED;
+		return false;
+	}
+	c->pooled = c->pooled || db->pooler == POOLER_TRANSACTION;
+	__atomic_store_n(&db->found, c->pooled ? POOLER_TRANSACTION : POOLER_NONE, __ATOMIC_RELAXED);
+	if (c->pooled)
+		pg_cancel_pooled(c->cancel);
+	return c->pooled || apply_settings(c, deadline, err);
 }
 
 /* "15.18 (Debian 15.18-0+deb12u1)" -> "15.18" */
@@ -287,7 +292,7 @@ bool pg_open(struct driver_db *db, int64_t deadline_ns, struct driver_conn **ret
 	c->cancel = pg_cancel_create(c->pg, db->dsn);
 	if (c->cancel == NULL || PQsetnonblocking(c->pg, 1) != 0)
 		(void)pg_fail_connect(db->dsn, c->pg, err);
-	else if (apply_settings(c, deadline_ns, err)) {
+	else if (settle_in(c, deadline_ns, err)) {
 		keep_version(c);
 		*ret = &c->base;
 		return true;

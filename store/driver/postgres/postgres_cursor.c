@@ -24,6 +24,7 @@ struct started {
 	struct pg_stmt *hit; /* the cached statement that runs */
 	uint64_t id;         /* the statement that is prepared on the way; 0: none */
 	size_t n_dead;       /* DEALLOCATEs before it */
+	bool pooled;         /* as postgres_pooled.c sends it */
 };
 
 static bool check_raw(struct pg_conn *c, const struct stmt *s, struct err *err)
@@ -39,8 +40,15 @@ static bool check_raw(struct pg_conn *c, const struct stmt *s, struct err *err)
 	c->cur.several = facts.several;
 	c->cur.reads = facts.reads;
 	c->cur.deallocates = strcmp(facts.first, "deallocate") == 0 || strcmp(facts.first, "discard") == 0;
-	if (!facts.harmless)
-		c->base.session_dirty = true;
+	memcpy(c->cur.first, facts.first, sizeof(facts.first));
+	if (facts.harmless)
+		return true;
+	if (pg_pooled_refuses(c, &facts, s->sql, err))
+		return false;
+	/* behind a pooler it is put back in the same transaction */
+	c->cur.leaves = c->pooled;
+	c->base.session_dirty = !c->pooled;
+	c->unclean = c->pooled;
 	return true;
 }
 
@@ -80,22 +88,15 @@ static bool send_pipeline(struct pg_conn *c, struct started *st)
 	       send_prepared(c, st->id) && PQpipelineSync(c->pg) == 1;
 }
 
-static bool send_once(struct pg_conn *c, const struct stmt *s)
-{
-	const struct pg_params *p = &c->params;
-
-	strbuf_reset(&c->text);
-	strbuf_put(&c->text, s->sql);
-	strbuf_putc(&c->text, '\0');
-	return !strbuf_failed(&c->text) &&
-	       PQsendQueryParams(c->pg, c->text.p, (int)p->n, p->types, p->values, p->lengths, p->formats, 0) == 1;
-}
-
-static bool send_stmt(struct pg_conn *c, const struct stmt *s, struct started *st)
+static bool send_stmt(struct pg_conn *c, const struct stmt *s, struct pg_flight *f, struct started *st)
 {
 	bool fits = false;
 
 	memset(st, 0, sizeof(*st));
+	if (c->pooled) {
+		st->pooled = c->cur.autocommit && !f->bare;
+		return st->pooled ? pg_pooled_send(c, s, f) : pg_send_once(c, s);
+	}
 	if (s->cache)
 		st->hit = pg_cache_find(&c->cache, s, &fits);
 	if (st->hit != NULL) {
@@ -103,7 +104,7 @@ static bool send_stmt(struct pg_conn *c, const struct stmt *s, struct started *s
 		return send_prepared(c, st->hit->id);
 	}
 	if (!fits)
-		return send_once(c, s);
+		return pg_send_once(c, s);
 	c->base.cache_misses++;
 	return send_pipeline(c, st);
 }
@@ -134,31 +135,45 @@ static enum pg_io next(struct pg_conn *c, PGresult **ret)
 	return io;
 }
 
-/* The result of a step before the statement's own, and the NULL after it. *ret_error: it failed. */
+static bool is_rows(const PGresult *res)
+{
+	const ExecStatusType status = PQresultStatus(res);
+
+	return status == PGRES_SINGLE_TUPLE || status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK;
+}
+
+/* The results of a step before the statement's own, and the NULL after them. *ret_error: it failed. Its rows, if any,
+ * may come one by one: a mode that is set for one statement outlives it in some versions of libpq. */
 static enum pg_io read_before(struct pg_conn *c, PGresult **ret_error)
 {
-	PGresult *res;
-	enum pg_io io = next(c, &res);
-
 	*ret_error = NULL;
-	if (io != PG_IO_OK)
-		return io;
-	if (PQresultStatus(res) != PGRES_COMMAND_OK) {
-		*ret_error = res;
-		return res != NULL ? PG_IO_OK : PG_IO_LOST;
+	for (size_t n = 0;; n++) {
+		PGresult *res;
+		enum pg_io io = next(c, &res);
+
+		if (io != PG_IO_OK)
+			return io;
+		if (res == NULL)
+			return n > 0 ? PG_IO_OK : PG_IO_LOST;
+		if (!is_rows(res)) {
+			*ret_error = res;
+			return PG_IO_OK;
+		}
+		PQclear(res);
 	}
-	PQclear(res);
-	io = next(c, &res);
-	if (io != PG_IO_OK || res == NULL)
-		return io;
-	PQclear(res);
-	return PG_IO_LOST;
 }
 
 /* Reads up to the first result of the statement itself, or of the step that failed. */
-static enum pg_io read_first(struct pg_conn *c, const struct started *st, PGresult **ret)
+static enum pg_io read_first(struct pg_conn *c, const struct started *st, const struct pg_flight *f, PGresult **ret)
 {
 	struct pg_cache *k = &c->cache;
+
+	for (size_t i = 0; st->pooled && i < f->n_before; i++) {
+		enum pg_io io = read_before(c, ret);
+
+		if (io != PG_IO_OK || *ret != NULL)
+			return io;
+	}
 
 	for (size_t i = 0; i < st->n_dead; i++) {
 		enum pg_io io = read_before(c, ret);
@@ -260,13 +275,6 @@ static void open_rows(struct pg_cursor *cur, PGresult *res)
 	cur->base.row = cur->row;
 }
 
-static bool is_rows(const PGresult *res)
-{
-	const ExecStatusType status = PQresultStatus(res);
-
-	return status == PGRES_SINGLE_TUPLE || status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK;
-}
-
 /* A cached plan whose table has changed, or a statement that somebody else has dropped: prepared anew it may well run.
  */
 static bool is_stale(const struct started *st, const PGresult *res)
@@ -303,32 +311,44 @@ static bool take_first(struct pg_conn *c, PGresult *res, struct err *err)
 	return pg_fail_answer(c, fault, cur->autocommit, err);
 }
 
-static bool start(struct pg_conn *c, const struct stmt *s, bool again, struct err *err)
+/* May what has failed succeed when it is sent anew? */
+static bool worth_another(struct pg_conn *c, struct started *st, struct pg_flight *f, const PGresult *res)
+{
+	if (c->pooled)
+		return st->pooled && pg_pooled_again(c, f, res);
+	if (!is_stale(st, res))
+		return false;
+	forget_stale(c, st, res);
+	return f->attempt++ == 0 || !c->cur.autocommit;
+}
+
+static bool start(struct pg_conn *c, const struct stmt *s, struct pg_flight *f, struct err *err)
 {
 	struct started st;
 	PGresult *res = NULL;
-	bool stale;
+	bool again;
 	enum pg_io io;
 
-	if (!send_stmt(c, s, &st))
+	if (!send_stmt(c, s, f, &st))
 		return give_up(c, PG_IO_LOST, err);
-	io = read_first(c, &st, &res);
+	io = read_first(c, &st, f, &res);
 	if (io != PG_IO_OK)
 		return give_up(c, io, err);
-	if (res != NULL && is_rows(res))
+	if (res != NULL && is_rows(res)) {
+		if (st.pooled)
+			pg_pooled_done(c, f);
 		return take_first(c, res, err);
-	stale = is_stale(&st, res);
-	if (stale)
-		forget_stale(c, &st, res);
+	}
+	again = worth_another(c, &st, f, res);
 	(void)fail(c, res, err);
-	if (!stale || c->base.broken)
+	if (!again || c->base.broken)
 		return false;
 	if (!c->cur.autocommit) {
 		(void)err_set(err, ERR_SERIALIZATION_FAILURE, "a table changed while the transaction ran: try again");
 		return false;
 	}
 	c->cur.done = false;
-	return !again && start(c, s, true, err);
+	return start(c, s, f, err);
 }
 
 bool pg_prepare(struct driver_conn *base, const struct stmt *s, int64_t deadline_ns, struct cursor **ret,
@@ -336,8 +356,10 @@ bool pg_prepare(struct driver_conn *base, const struct stmt *s, int64_t deadline
 {
 	struct pg_conn *c = pg_conn(base);
 	struct pg_cursor *cur = &c->cur;
+	struct pg_flight flight = {.attempt = 0};
 
 	assert(!cur->active);
+	cur->leaves = false;
 	cur->several = cur->deallocates = false;
 	cur->reads = s->access == STMT_READ;
 	if (memchr(s->sql.p, '\0', s->sql.len) != NULL)
@@ -358,7 +380,7 @@ bool pg_prepare(struct driver_conn *base, const struct stmt *s, int64_t deadline
 	cur->divides = s->raw && !cur->autocommit && stmt_is_transaction(s->sql);
 	if (cur->divides && !pg_chain_before(c, deadline_ns, err))
 		return false;
-	if (!start(c, s, false, err))
+	if (!start(c, s, &flight, err))
 		return false;
 	cur->active = true;
 	*ret = &cur->base;

@@ -2,11 +2,13 @@
  * What the files of the PostgreSQL driver share:
  *
  *   driver_postgres.c    the vtable: transactions, reset, ping, lists
- *   postgres_connect.c   open, close, the settings of every connection
+ *   postgres_connect.c   open, close
+ *   postgres_settings.c  the settings of every session
  *   postgres_io.c        waiting, draining
  *   postgres_cancel.c    requests to cancel a statement
  *   postgres_cursor.c    prepare, step, finish
  *   postgres_batch.c     several quick statements in one pipeline
+ *   postgres_pooled.c    what is different behind a pooler
  *   postgres_load.c      COPY FROM STDIN
  *   postgres_cache.c     the prepared statements of a connection
  *   postgres_value.c     parameters out
@@ -32,8 +34,14 @@
 /* Longer texts are not worth keeping prepared on every connection. */
 #define PG_CACHE_KEY_MAX (32 * 1024)
 
+struct pg_names; /* postgres_pooled.c */
+
 struct driver_db {
 	const struct dsn *dsn; /* borrowed */
+	enum pooler pooler;    /* as asked for */
+	int found;             /* atomic; enum pooler, once a connection has told */
+	struct pg_names *names;
+	struct strbuf settings, path, begin; /* behind a pooler: before each flight; after BEGIN */
 };
 
 /* What can be told from the text of a raw statement without knowing the database. */
@@ -70,6 +78,19 @@ struct pg_cache {
 
 #define PG_NAME_BYTES 24
 
+#define PG_POOLED_NAME_BYTES 40
+
+/* What is sent for a statement behind a pooler, and what its next attempt knows. */
+struct pg_flight {
+	int attempt;
+	bool parses; /* a Parse travels with it */
+	bool named;
+	bool bare; /* refuses to run in a transaction, which all that travels with it would make */
+	uint8_t digest[16];
+	char name[PG_POOLED_NAME_BYTES];
+	size_t n_before; /* results before its own */
+};
+
 /* Parameters as libpq wants them; arrays are kept from statement to statement. */
 struct pg_params {
 	size_t n, size;
@@ -92,6 +113,8 @@ struct pg_cursor {
 	bool several;     /* raw text that looks like more than one statement */
 	bool deallocates; /* raw text that may drop our prepared statements */
 	bool whole;       /* all rows arrive in one result */
+	bool leaves;      /* raw text that may leave something in the session, behind a pooler */
+	char first[16];   /* raw text: its first word */
 	bool divides;     /* raw text inside a transaction that may end it: tx_began says which one it was */
 	int64_t deadline;
 	size_t n_expected;    /* columns; 0: any */
@@ -112,6 +135,8 @@ struct pg_conn {
 	struct pg_params params;
 	struct pg_cursor cur;
 	struct strbuf text; /* scratch: a statement with its NUL */
+	bool pooled;        /* a pooler in transaction mode is between, or cannot be ruled out */
+	bool unclean;       /* pooled: the transaction may leave something in the session */
 	bool loading;       /* COPY FROM STDIN runs; `text` holds rows not sent yet */
 	char tx_began[48];  /* now() before a statement that divides */
 	bool at_end;        /* the last result was the end of a statement's */
@@ -128,8 +153,10 @@ static inline struct pg_conn *pg_conn(struct driver_conn *c)
 /* postgres_connect.c */
 bool pg_open(struct driver_db *db, int64_t deadline_ns, struct driver_conn **ret, struct err *err) MUST_CHECK;
 void pg_close(struct driver_conn *base);
-/* The statement that puts a session's settings where this driver needs them, in b. */
-void pg_settings_sql(const struct dsn *dsn, struct strbuf *b);
+/* postgres_settings.c */
+/* The statement that puts a session's settings where this driver needs them, in b; `local`: "true" for the transaction
+ * only, "false". */
+void pg_settings_sql(const struct dsn *dsn, const char *local, struct strbuf *b);
 
 /* postgres_chain.c: ROLLBACK answers alike whether it went back to a savepoint or, AND CHAIN, ended the transaction and
  * began the next one; now() stands still in the one case only. */
@@ -157,6 +184,8 @@ bool pg_usable(struct pg_conn *c, int64_t deadline_ns, struct err *err) MUST_CHE
 bool pg_ready(struct pg_conn *c, int64_t deadline_ns, struct err *err) MUST_CHECK;
 /* Runs a text by the simple protocol; the last command tag goes to tag (may be NULL). Parks. */
 bool pg_simple(struct pg_conn *c, const char *sql, int64_t deadline_ns, char tag[32], struct err *err) MUST_CHECK;
+/* Queues a statement without a name; the text is kept in c->text. */
+bool pg_send_once(struct pg_conn *c, const struct stmt *s) MUST_CHECK;
 /* To be told how each statement ended that began inside a transaction: tag NULL when it failed. Counts the
  * transaction's end. */
 void pg_count_end(struct pg_conn *c, const char *tag);
@@ -190,10 +219,26 @@ bool pg_send_deallocate(struct pg_conn *c, uint64_t id) MUST_CHECK;
 int64_t pg_count_affected(PGresult *res);
 void pg_cursor_done(struct pg_cursor *cur);
 
+/* postgres_pooled.c */
+struct pg_names *pg_names_create(void);
+void pg_names_destroy(struct pg_names *names);
+/* Writes db->settings, path and begin. */
+void pg_pooled_texts(struct driver_db *db);
+/* Sends an autocommit statement whose parameters are set. */
+bool pg_pooled_send(struct pg_conn *c, const struct stmt *s, struct pg_flight *f) MUST_CHECK;
+/* Its first result has come. */
+void pg_pooled_done(struct pg_conn *c, const struct pg_flight *f);
+/* It has failed: is another flight to be sent? Nothing has happened then. */
+bool pg_pooled_again(struct pg_conn *c, struct pg_flight *f, const PGresult *res);
+/* The text that ends a transaction which may have left something. */
+void pg_pooled_commit_sql(struct strbuf *b);
+/* Does the statement need a session of its own? Then *err says so. */
+bool pg_pooled_refuses(struct pg_conn *c, const struct pg_sql_facts *facts, struct str sql, struct err *err);
+
 /* postgres_batch.c */
 void pg_run_batch(struct driver_conn *base, struct batch_item *const *items, size_t n, int64_t deadline_ns);
 void pg_run_writes(struct driver_conn *base, struct batch_item *const *items, size_t n, int64_t deadline_ns);
-bool pg_groups_writes(const struct driver_db *db);
+bool pg_groups(const struct driver_db *db);
 struct cursor *pg_batch_cursor(struct batch_item *item, struct arena *a);
 bool pg_batch_step(struct cursor *cur);
 void pg_batch_drop(struct batch_item *item);

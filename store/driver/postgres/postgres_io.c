@@ -281,6 +281,17 @@ bool pg_ready(struct pg_conn *c, int64_t deadline_ns, struct err *err)
 	return pg_usable(c, deadline_ns, err) && (!c->guarded || unguard(c, deadline_ns, err));
 }
 
+bool pg_send_once(struct pg_conn *c, const struct stmt *s)
+{
+	const struct pg_params *p = &c->params;
+
+	strbuf_reset(&c->text);
+	strbuf_put(&c->text, s->sql);
+	strbuf_putc(&c->text, '\0');
+	return !strbuf_failed(&c->text) &&
+	       PQsendQueryParams(c->pg, c->text.p, (int)p->n, p->types, p->values, p->lengths, p->formats, 0) == 1;
+}
+
 void pg_count_end(struct pg_conn *c, const char *tag)
 {
 	const bool idle = !c->base.broken && PQtransactionStatus(c->pg) == PQTRANS_IDLE;

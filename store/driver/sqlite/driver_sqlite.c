@@ -146,6 +146,10 @@ static void open_job(void *arg)
 	if (j->rc == SQLITE_OK)
 		j->rc = sqlite_like_register(c);
 	if (j->rc == SQLITE_OK)
+		j->rc = sqlite_json_register(c);
+	if (j->rc == SQLITE_OK)
+		j->rc = sqlite_case_register(c);
+	if (j->rc == SQLITE_OK)
 		j->rc = setup(c);
 	if (j->rc == SQLITE_OK && !sqlite_file_opened(c))
 		j->fault = SQLITE_FILE_GONE;

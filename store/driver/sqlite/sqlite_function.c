@@ -456,6 +456,27 @@ static void randomblob(sqlite3_context *ctx, int n_args, sqlite3_value **args)
 		sqlite3_free(out);
 }
 
+/* ---- counters of the connection, as far as they are its present caller's ---- */
+
+static void total_changes(sqlite3_context *ctx, int n, sqlite3_value **args)
+{
+	const struct sqlite_conn *c = sqlite3_user_data(ctx);
+
+	(void)n;
+	(void)args;
+	sqlite3_result_int64(ctx, sqlite3_total_changes64(c->h) - c->changes_before);
+}
+
+static void changes(sqlite3_context *ctx, int n, sqlite3_value **args)
+{
+	const struct sqlite_conn *c = sqlite3_user_data(ctx);
+	const bool own = sqlite3_total_changes64(c->h) != c->changes_before;
+
+	(void)n;
+	(void)args;
+	sqlite3_result_int64(ctx, own ? sqlite3_changes64(c->h) : 0);
+}
+
 /* ---- json_patch ---- */
 
 /* For each member of the patch SQLite goes through the members of the target. */
@@ -534,6 +555,8 @@ int sqlite_function_register(struct sqlite_conn *c)
 		{"rtrim", 2, rtrim, SQLITE_DETERMINISTIC},
 		{"hex", 1, hex, SQLITE_DETERMINISTIC},
 		{"randomblob", 1, randomblob, 0},
+		{"changes", 0, changes, 0},
+		{"total_changes", 0, total_changes, 0},
 		{"json_patch", 2, json_patch, SQLITE_DETERMINISTIC | SQLITE_RESULT_SUBTYPE},
 	};
 

@@ -16,6 +16,8 @@
  *   sqlite_function.c functions of SQLite in linear time and in steps: instr, replace, trim, hex, randomblob
  *   sqlite_like.c     LIKE, GLOB, and ILIKE over all of Unicode
  *   sqlite_pattern.c  their patterns
+ *   sqlite_json.c     functions on documents that SQLite lacks
+ *   sqlite_case.c     lower and upper case in all of Unicode
  *   sqlite_error.c    result codes and messages to struct err
  */
 #ifndef FERROD_STORE_DRIVER_SQLITE_INTERNAL_H
@@ -77,8 +79,9 @@ struct sqlite_conn {
 	bool query_only;   /* a read-only transaction runs */
 	bool migrating;    /* sorting for an index or dropping a table is one step of SQLite's machine, however long */
 	bool tainted;      /* a setting or temporary object may be left: never reset, only closed */
-	bool like_case;    /* PRAGMA case_sensitive_like, which would bring SQLite's own LIKE back */
-	bool saw_insert;   /* by the authorizer, while preparing */
+	int64_t changes_before; /* sqlite3_total_changes64 when the transaction, or the statement on its own, began */
+	bool like_case;         /* PRAGMA case_sensitive_like, which would bring SQLite's own LIKE back */
+	bool saw_insert;        /* by the authorizer, while preparing */
 	bool saw_taint;
 	bool saw_busy;  /* PRAGMA busy_timeout, with a time or (-1) without */
 	bool saw_paths; /* PRAGMA database_list */
@@ -205,6 +208,12 @@ void sqlite_function_done(struct sqlite_conn *c);
 
 /* Returns a result code. */
 int sqlite_like_register(struct sqlite_conn *c);
+
+/* ---- sqlite_json.c, sqlite_case.c ---- */
+
+/* Define ferro_json and its like, ferro_lower and ferro_upper. Return a result code. */
+int sqlite_json_register(struct sqlite_conn *c);
+int sqlite_case_register(struct sqlite_conn *c);
 
 /* ---- sqlite_policy.c ---- */
 

@@ -185,6 +185,10 @@ void sqlite_stmt_start(struct sqlite_stmt *st)
 	st->in_use = true;
 	st->ended = st->stepped = st->row_waits = false;
 	st->was_in_tx = !sqlite3_get_autocommit(c->h);
+	if (!st->was_in_tx) { /* what is counted from here on is this caller's */
+		c->changes_before = sqlite3_total_changes64(c->h);
+		sqlite3_set_last_insert_rowid(c->h, 0);
+	}
 	st->changes_before = sqlite3_total_changes64(c->h);
 	st->cur.affected = 0;
 	st->cur.last_insert_id = 0;

@@ -63,13 +63,11 @@ func register(ctx context.Context, client *ferrod.ClientWithResponses, name stri
 	made := try(client.CreateTablesWithResponse(ctx, nil, ferrod.CreateTablesRequest{Using: &name}))
 	must(made.JSON200 != nil && made.JSON200.Applied, "create tables: %s", made.Body)
 
-	var records ferrod.CreateRecords
-	must(records.FromBulkRecords(ferrod.BulkRecords{Records: []ferrod.Row{
-		{"name": "Ada", "age": 36}, {"name": "Grace", "age": 85}, {"name": "Alan", "age": nil},
-	}}) == nil, "the records do not encode")
-	created := try(client.CreateRecordsWithResponse(ctx, "Guest", &ferrod.CreateRecordsParams{Using: &name}, records))
+	created := try(client.CreateRecordsWithResponse(ctx, "Guest", &ferrod.CreateRecordsParams{Using: &name}, ferrod.CreateRecords{
+		"records": []ferrod.Row{{"name": "Ada", "age": 36}, {"name": "Grace", "age": 85}, {"name": "Alan", "age": nil}},
+	}))
 	must(created.JSON201 != nil, "create: %s", created.Body)
-	must(try(created.JSON201.AsRowsInserted()).RowsInserted == 3, "created: %s", created.Body)
+	must((*created.JSON201)["rows_inserted"] == 3.0, "created: %s", created.Body)
 }
 
 // query opens a session on the connection and asks in it.
@@ -79,8 +77,8 @@ func query(ctx context.Context, client *ferrod.ClientWithResponses, name string)
 	session := opened.HTTPResponse.Header.Get("Ferro-Session")
 
 	var old ferrod.QueryNode
-	must(old.FromQueryNode0(ferrod.QueryNode0{
-		NodeKind: ferrod.Leaf, Column: "age", Operator: ferrod.QueryNode0OperatorGreaterThan, Value: 40,
+	must(old.FromQueryLeaf(ferrod.QueryLeaf{
+		NodeKind: ferrod.Leaf, Column: "age", Operator: ferrod.QueryLeafOperatorGreaterThan, Value: 40,
 	}) == nil, "the leaf does not encode")
 	var body ferrod.QueryInput
 	must(body.FromQueryPayload(ferrod.QueryPayload{ModelName: "Guest", Where: &[]ferrod.QueryNode{old}}) == nil, "the query does not encode")
@@ -118,8 +116,8 @@ func transaction(ctx context.Context, client *ferrod.ClientWithResponses, name, 
 
 func refusal(ctx context.Context, client *ferrod.ClientWithResponses, name string) {
 	var leaf ferrod.QueryNode
-	must(leaf.FromQueryNode0(ferrod.QueryNode0{
-		NodeKind: ferrod.Leaf, Column: "shoe", Operator: ferrod.QueryNode0OperatorEqualEqual, Value: 1,
+	must(leaf.FromQueryLeaf(ferrod.QueryLeaf{
+		NodeKind: ferrod.Leaf, Column: "shoe", Operator: ferrod.QueryLeafOperatorEqualEqual, Value: 1,
 	}) == nil, "the leaf does not encode")
 	var body ferrod.QueryInput
 	must(body.FromQueryPayload(ferrod.QueryPayload{ModelName: "Guest", Where: &[]ferrod.QueryNode{leaf}}) == nil, "the query does not encode")

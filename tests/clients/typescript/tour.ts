@@ -36,6 +36,12 @@ const registered = good(await ferrod.PUT("/v1/models", {
 assert.equal(registered.payload.models[0]?.table_name, "member");
 assert.equal(good(await ferrod.POST("/v1/create-tables", { body: { using: name } })).applied, true);
 
+// What is misspelt does not compile.
+// @ts-expect-error: `name` is what a column has
+void ({ nam: "id", logical_type: "integer" } satisfies components["schemas"]["ColumnInput"]);
+// @ts-expect-error: `where` is what a query has
+void ({ model_name: "Member", were: [] } satisfies components["schemas"]["QueryPayload"]);
+
 const members: Row[] = [{ name: "Ada", age: 36 }, { name: "Grace", age: 85 }, { name: "Alan", age: null }];
 const created = good(await ferrod.POST("/v1/models/{model}/records", {
 	params: { path: { model: "Member" }, ...using }, body: { records: members },

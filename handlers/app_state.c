@@ -1,0 +1,103 @@
+/* Where the state lies, what it does when it cannot be opened, and the policy over what comes out of it. */
+#include "handlers/app_state.h"
+
+#include "handlers/resources/url_policy.h"
+#include "service/base/log.h"
+#include "store/state/export.h"
+
+#include "service/base/banned.h"
+
+static bool url_still_allowed(void *arg, struct arena *a, struct str *url, struct err *err)
+{
+	return url_allowed(arg, a, url, err);
+}
+
+static void left_out(void *arg, struct str name, const struct err *err)
+{
+	struct log_line l;
+	(void)arg;
+	log_begin(&l, LOG_WARN, "connection_left_out");
+	log_str(&l, "connection", name);
+	log_strz(&l, "detail", err->detail);
+	log_end(&l);
+}
+
+void app_report(void *arg, const struct declared_report *r)
+{
+	static const struct {
+		const char *event;
+		enum log_level level;
+	} events[] = {[DECLARED_UP] = {"connection_up", LOG_INFO},
+		      [DECLARED_WAITING] = {"connection_waiting", LOG_WARN},
+		      [DECLARED_FAILED] = {"connection_failed", LOG_ERROR},
+		      [DECLARED_STALE] = {"introspection_failed", LOG_ERROR}};
+	struct log_line l;
+	(void)arg;
+	log_begin(&l, events[r->event].level, events[r->event].event);
+	log_str(&l, "connection", r->connection);
+	if (r->err != NULL) {
+		log_strz(&l, "code", err_code_name(r->err->code));
+		log_strz(&l, "detail", r->err->detail);
+	}
+	log_end(&l);
+}
+
+static struct state_options options(const struct app *app, const struct app_state_options *o, struct arena *a)
+{
+	struct state_options ret = {.url = o->url, .key_file = o->key_file};
+	struct str beside = o->default_url;
+	struct err ignored;
+	if (!o->named) {
+		(void)!url_bind(app, a, &beside, &ignored);
+		ret.url = state_default_url(a, beside);
+	}
+	return ret;
+}
+
+static bool open_it(const struct app *app, const struct app_state_options *o, struct state **ret, struct err *err)
+{
+	struct arena a;
+	struct err why;
+	*ret = NULL;
+	if (o->url.len == 0)
+		return true;
+	arena_init(&a);
+	const struct state_options how = options(app, o, &a);
+	const bool ok = state_open(&how, ret, &why);
+	arena_done(&a);
+	if (ok && state_resealed(*ret))
+		log_msg(LOG_INFO, "state_resealed", "all secrets are sealed under the first key now");
+	if (ok)
+		return true;
+	/* what is there is never taken for nothing */
+	if (o->named || o->key_file.len > 0 || why.code == ERR_INVALID_VALUE)
+		return err_set(err, why.code, "cannot open the state: %.500s", why.detail);
+	log_msg(LOG_WARN, "state_not_kept", "what callers tell ends with this process: %s", why.detail);
+	return true;
+}
+
+bool app_state_open(struct app *app, const struct app_state_options *o, struct err *err)
+{
+	const struct told_hooks hooks = {.arg = app, .allowed = url_still_allowed, .left_out = left_out};
+	struct state *state;
+	if (!open_it(app, o, &state, err))
+		return false;
+	app->told = told_create(app->store, app->declared, state, &hooks);
+	return told_restore(app->told, err);
+}
+
+bool app_state_export(const struct app *app, const struct app_state_options *o, FILE *out, struct err *err)
+{
+	struct arena a;
+	struct state *state;
+	arena_init(&a);
+	struct state_options how = options(app, o, &a);
+	how.read_only = true;
+	bool ok = state_open(&how, &state, err);
+	if (ok) {
+		ok = state_export(state, out, err);
+		state_close(state);
+	}
+	arena_done(&a);
+	return ok;
+}

@@ -1,0 +1,26 @@
+/* The process's state: opened by its settings, what was told put back, and looked at from the command line. */
+#ifndef FERROD_HANDLERS_APP_STATE_H
+#define FERROD_HANDLERS_APP_STATE_H
+
+#include <stdio.h>
+
+#include "handlers/app.h"
+
+struct app_state_options {
+	struct str url;         /* "": nothing is kept */
+	struct str key_file;    /* "": see state.h */
+	struct str default_url; /* of the built-in connection: an unnamed state lies beside it */
+	bool named;             /* the operator named it: then it must open */
+};
+
+/* Fills in app->told; its store and its catalog are there. An unnamed state that cannot be opened is one warning. One
+ * line otherwise. At start, on a plain thread. */
+bool app_state_open(struct app *app, const struct app_state_options *o, struct err *err) MUST_CHECK;
+
+/* declared_hooks.report: a log line. */
+void app_report(void *arg, const struct declared_report *r);
+
+/* `ferrod state export`: the app has its policy and nothing else. */
+bool app_state_export(const struct app *app, const struct app_state_options *o, FILE *out, struct err *err) MUST_CHECK;
+
+#endif

@@ -1,0 +1,28 @@
+/*
+ * Sealing of secrets at rest: AES-256-GCM (NIST SP 800-38D) by GnuTLS, a fresh random nonce each time. A sealed text is
+ * base64url of version byte, nonce, ciphertext and tag.
+ */
+#ifndef FERROD_BASE_CRYPTO_H
+#define FERROD_BASE_CRYPTO_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "service/base/arena.h"
+#include "service/base/macros.h"
+#include "service/base/str.h"
+
+#define CRYPTO_KEY_BYTES 32
+
+/* Seals plain under the key, bound to `context` (what it is, so that it cannot stand for anything else). In the arena;
+ * never fails (the process ends when GnuTLS does not work). */
+struct str crypto_seal(struct arena *a, const uint8_t key[CRYPTO_KEY_BYTES], struct str context, struct str plain);
+
+/* The plain text in the arena; false when it was sealed under another key or for another context, or is damaged. */
+bool crypto_open(struct arena *a, const uint8_t key[CRYPTO_KEY_BYTES], struct str context, struct str sealed,
+		 struct str *ret) MUST_CHECK;
+
+/* HMAC-SHA-256 (RFC 2104) of text under the key. */
+void crypto_mac(const uint8_t key[CRYPTO_KEY_BYTES], struct str text, uint8_t ret[32]);
+
+#endif

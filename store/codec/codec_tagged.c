@@ -1,0 +1,48 @@
+/* Values of SQLite that are not of their column's type, on the wire. */
+#include "store/codec/codec_rules.h"
+
+#include <string.h>
+
+#include "service/base/num.h"
+
+#include "service/base/banned.h"
+
+struct value codec_tagged(struct arena *a, const char *tag, struct value v)
+{
+	struct value_format untagged = {0};
+	struct strbuf b;
+	struct str s;
+
+	strbuf_init(&b, 0);
+	strbuf_puts(&b, "{\"");
+	strbuf_puts(&b, tag);
+	strbuf_puts(&b, "\":");
+	value_write_json(&b, v, &untagged);
+	strbuf_putc(&b, '}');
+	s = arena_str(a, strbuf_str(&b));
+	strbuf_done(&b);
+	return value_json(s);
+}
+
+bool codec_untagged(struct arena *a, const json_t *in, bool binary, struct value *ret)
+{
+	const json_t *text = json_object_size(in) == 1 ? json_object_get(in, "$text") : NULL;
+	const json_t *bytes = json_object_size(in) == 1 ? json_object_get(in, "$bytes") : NULL;
+	struct str s;
+	uint8_t *out;
+	size_t len;
+
+	if (json_is_string(text)) {
+		*ret = value_text(json_str(text));
+		return true;
+	}
+	if (!json_is_string(bytes))
+		return false;
+	s = json_str(bytes);
+	out = arena_alloc(a, s.len / 4 * 3 + 1);
+	if (!num_base64_decode(s, out, &len))
+		return false;
+	s = str_n((const char *)out, len);
+	*ret = binary || str_is_utf8(s) ? value_bytes(s) : value_text(s);
+	return true;
+}

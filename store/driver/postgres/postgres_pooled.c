@@ -1,0 +1,214 @@
+/*
+ * Behind a pooler in transaction mode (PgBouncer and its kin) every transaction may run on another of the server's
+ * connections, which others use in between. So nothing is taken for granted that an earlier flight has left there:
+ *
+ *   - what a session needs set travels with each flight, for its transaction only;
+ *   - what a client's own SQL may have left is put back in the same transaction;
+ *   - a prepared statement is named by a hash of its text and parameter types, so that a name means one text for
+ *     everybody. It may be there or not: a flight that guesses wrong (26000, 42P05) has done nothing and is sent again,
+ *     in the end without a name. Only statements of ours outside transactions are named, for either error would abort
+ *     one; at most NAMES_MAX a pool, and never deallocated.
+ */
+#include <stdio.h>
+#include <strings.h>
+
+#include "service/base/mem.h"
+#include "service/base/num.h"
+#include "store/driver/postgres/postgres_driver.h"
+
+#include "service/base/banned.h"
+
+#define NAMES_MAX 256
+#define DIGEST_BYTES 16
+/* Flights of one statement with a name. */
+#define ATTEMPTS_NAMED 4
+
+struct entry {
+	uint8_t digest[DIGEST_BYTES];
+	bool retired; /* a plan that its table has outgrown cannot be replaced: not used any more */
+};
+
+struct pg_names {
+	struct mutex lock;
+	struct entry entries[NAMES_MAX];
+	size_t n;
+};
+
+struct pg_names *pg_names_create(void)
+{
+	struct pg_names *names = mem_alloc(sizeof(*names));
+
+	mutex_init(&names->lock);
+	return names;
+}
+
+void pg_names_destroy(struct pg_names *names)
+{
+	mutex_done(&names->lock);
+	mem_free(names);
+}
+
+static struct entry *find(struct pg_names *names, const uint8_t *digest)
+{
+	for (size_t i = 0; i < names->n; i++)
+		if (memcmp(names->entries[i].digest, digest, DIGEST_BYTES) == 0)
+			return &names->entries[i];
+	return NULL;
+}
+
+/* May the flight be named, and does the server probably know the name? */
+static bool choose_name(struct pg_conn *c, const struct stmt *s, struct pg_flight *f)
+{
+	struct pg_names *names = c->base.db->names;
+	uint8_t digest[32];
+	bool fits = false, usable;
+
+	if (s->raw || !s->cache || f->attempt >= ATTEMPTS_NAMED)
+		return false;
+	(void)pg_cache_find(&c->cache, s, &fits); /* writes the key */
+	if (!fits)
+		return false;
+	num_sha256(strbuf_str(&c->cache.key), digest);
+	memcpy(f->digest, digest, DIGEST_BYTES);
+	f->name[0] = 'f';
+	num_hex(digest, DIGEST_BYTES, f->name + 1);
+	mutex_lock(&names->lock);
+	const struct entry *e = find(names, f->digest);
+	usable = e != NULL ? !e->retired : names->n < NAMES_MAX;
+	if (f->attempt == 0)
+		f->parses = e == NULL;
+	mutex_unlock(&names->lock);
+	return usable;
+}
+
+static bool send_text(struct pg_conn *c, const char *sql)
+{
+	return PQsendQueryParams(c->pg, sql, 0, NULL, NULL, NULL, NULL, 0) == 1;
+}
+
+/* What a client's statement may have left in the session, but for what only its end clears. */
+static const char *const leavings[] = {
+	"SET SESSION AUTHORIZATION DEFAULT",          "RESET ALL",    "CLOSE ALL",         "UNLISTEN *",
+	"SELECT pg_catalog.pg_advisory_unlock_all()", "DISCARD TEMP", "DISCARD SEQUENCES", "DEALLOCATE ALL",
+};
+
+/* Sends s with all that it needs around it, and the sync point. */
+bool pg_pooled_send(struct pg_conn *c, const struct stmt *s, struct pg_flight *f)
+{
+	const struct pg_params *p = &c->params;
+	bool ok;
+
+	f->named = choose_name(c, s, f);
+	f->n_before = 2;
+	if (PQenterPipelineMode(c->pg) != 1)
+		return false;
+	c->n_syncs = 1;
+	ok = send_text(c, c->base.db->settings.p) && send_text(c, c->base.db->path.p);
+	if (ok && f->named) {
+		ok = (!f->parses || PQsendPrepare(c->pg, f->name, c->cache.key.p, (int)p->n, p->types) == 1) &&
+		     PQsendQueryPrepared(c->pg, f->name, (int)p->n, p->values, p->lengths, p->formats, 0) == 1;
+		f->n_before += f->parses;
+	} else if (ok) {
+		ok = pg_send_once(c, s);
+	}
+	for (size_t i = 0; ok && c->cur.leaves && i < ARRAY_LEN(leavings); i++)
+		ok = send_text(c, leavings[i]);
+	return ok && PQpipelineSync(c->pg) == 1;
+}
+
+void pg_pooled_done(struct pg_conn *c, const struct pg_flight *f)
+{
+	struct pg_names *names = c->base.db->names;
+
+	if (!f->named)
+		return;
+	mutex_lock(&names->lock);
+	if (find(names, f->digest) == NULL && names->n < NAMES_MAX)
+		memcpy(names->entries[names->n++].digest, f->digest, DIGEST_BYTES);
+	mutex_unlock(&names->lock);
+}
+
+/* A statement that refuses to run inside a transaction leaves nothing in the session either. */
+static bool runs_outside(const char *word)
+{
+	static const char *const words[] = {"vacuum", "cluster", "reindex", "create", "drop", "alter"};
+
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		if (strcmp(word, words[i]) == 0)
+			return true;
+	return false;
+}
+
+bool pg_pooled_again(struct pg_conn *c, struct pg_flight *f, const PGresult *res)
+{
+	struct pg_names *names = c->base.db->names;
+	const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
+
+	if (state == NULL)
+		return false;
+	if (c->cur.raw && strcmp(state, "25001") == 0 && !f->bare && runs_outside(c->cur.first))
+		return f->bare = true;
+	if (!f->named)
+		return false;
+	f->attempt++;
+	if (strcmp(state, f->parses ? "42P05" : "26000") == 0) {
+		f->parses = !f->parses; /* though another of the server's connections may answer the next time */
+		return true;
+	}
+	if (strcmp(state, "0A000") != 0)
+		return false;
+	mutex_lock(&names->lock);
+	struct entry *e = find(names, f->digest);
+	if (e != NULL)
+		e->retired = true;
+	mutex_unlock(&names->lock);
+	f->attempt = ATTEMPTS_NAMED;
+	return true;
+}
+
+void pg_pooled_texts(struct driver_db *db)
+{
+	strbuf_init(&db->settings, 0);
+	strbuf_init(&db->path, 0);
+	strbuf_init(&db->begin, 0);
+	pg_settings_sql(db->dsn, "true", &db->settings);
+	/* without one of its own a URL means what the role and the database say */
+	strbuf_puts(&db->path, "SET LOCAL search_path TO ");
+	if (db->dsn->search_path.p != NULL)
+		dialect_quote_ident(&db->path, db->dsn->search_path);
+	else
+		strbuf_puts(&db->path, "DEFAULT");
+	strbuf_puts(&db->begin, "; SET LOCAL standard_conforming_strings = on; SET LOCAL datestyle = 'ISO, MDY'; "
+				"SET LOCAL intervalstyle = postgres; SET LOCAL timezone = 'UTC'; "
+				"SET LOCAL bytea_output = hex; SET LOCAL extra_float_digits = 1; ");
+	strbuf_put(&db->begin, strbuf_str(&db->path));
+}
+
+void pg_pooled_commit_sql(struct strbuf *b)
+{
+	for (size_t i = 0; i < ARRAY_LEN(leavings); i++) {
+		strbuf_puts(b, leavings[i]);
+		strbuf_puts(b, "; ");
+	}
+	strbuf_puts(b, "COMMIT");
+}
+
+bool pg_pooled_refuses(struct pg_conn *c, const struct pg_sql_facts *facts, struct str sql, struct err *err)
+{
+	const char *what = NULL;
+	char *text = mem_strndup(sql.p, sql.len);
+
+	if (strcmp(facts->first, "listen") == 0)
+		what = "LISTEN";
+	else if (strcasestr(text, "advisory_lock") != NULL)
+		what = "an advisory lock of a session";
+	mem_free(text);
+	if (what == NULL || !c->pooled)
+		return false;
+	(void)err_set(
+		err, ERR_SQL_ERROR,
+		"%s needs a connection of its own: a pooler in transaction mode is between, or cannot be ruled out "
+		"(the pool's \"pooler\")",
+		what);
+	return true;
+}

@@ -1,0 +1,561 @@
+/* Expressions from JSON: our words ({"$add": [...]}) and the reference's ({"kind": "add", "left", "right"}). */
+#include "store/query/query_expr.h"
+
+#include <string.h>
+
+#include "service/base/limits.h"
+#include "store/query/query_container.h"
+#include "store/query/query_op.h"
+#include "store/query/query_ref.h"
+
+#include "service/base/banned.h"
+
+static const struct word {
+	const char *word;
+	enum expr_kind kind;
+	size_t min, max; /* operands */
+	unsigned trait;  /* what they must be good for; 0: anything */
+	const char *needs;
+} words[] = {
+	{"$add", EXPR_ADD, 2, LIMIT_EXPR_ARGS, CODEC_ARITHMETIC, "numbers"},
+	{"$sub", EXPR_SUB, 2, 2, CODEC_ARITHMETIC, "numbers"},
+	{"$mul", EXPR_MUL, 2, LIMIT_EXPR_ARGS, CODEC_ARITHMETIC, "numbers"},
+	{"$div", EXPR_DIV, 2, 2, CODEC_ARITHMETIC, "numbers"},
+	{"$concat", EXPR_CONCAT, 2, LIMIT_EXPR_ARGS, CODEC_CONCAT, "free text"},
+	{"$coalesce", EXPR_COALESCE, 1, LIMIT_EXPR_ARGS, 0, NULL},
+	{"$lower", EXPR_LOWER, 1, 1, CODEC_LIKE, "text"},
+	{"$upper", EXPR_UPPER, 1, 1, CODEC_LIKE, "text"},
+	{"$length", EXPR_LENGTH, 1, 1, CODEC_LIKE, "text"},
+	{"$append", EXPR_APPEND, 2, 2, 0, NULL},
+	{"$remove", EXPR_REMOVE, 2, 2, 0, NULL},
+	{"$merge", EXPR_MERGE, 2, 2, 0, NULL},
+	{"$now", EXPR_NOW, 0, 0, 0, NULL},
+	{"$case", EXPR_CASE, 0, 0, 0, NULL},
+	{"$set_path", EXPR_SET_PATH, 0, 0, 0, NULL},
+	{"$remove_path", EXPR_REMOVE_PATH, 0, 0, 0, NULL},
+	{"$column", EXPR_COLUMN, 0, 0, 0, NULL},
+	{"$given", EXPR_GIVEN, 0, 0, 0, NULL},
+};
+
+static const char *const reference_kinds[] = {"literal", "column", "add", "sub", "merge", "now"};
+
+static bool fault(const struct expr_scope *s, const char *pointer, const char *what)
+{
+	return err_set_at(s->p->err, ERR_INVALID_QUERY, pointer, "%s", what);
+}
+
+static const char *first_key(const json_t *v)
+{
+	return json_object_iter_key(json_object_iter((json_t *)(uintptr_t)v));
+}
+
+/* {"kind": "column", "column": "n"} and its like. */
+static bool is_reference(const json_t *v)
+{
+	const json_t *kind = json_object_get(v, "kind");
+	const size_t n = json_object_size(v);
+
+	if (!json_is_string(kind))
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(reference_kinds); i++) {
+		if (!str_eq_z(json_str(kind), reference_kinds[i]))
+			continue;
+		return i == 5  ? n == 1
+		       : i < 2 ? n == 2 && json_object_get(v, i == 0 ? "value" : "column") != NULL
+			       : n == 3 && json_object_get(v, "left") != NULL && json_object_get(v, "right") != NULL;
+	}
+	return false;
+}
+
+bool query_is_expr(const json_t *v)
+{
+	if (!json_is_object(v) || json_object_size(v) == 0)
+		return false;
+	if (json_object_get(v, "$column") != NULL || is_reference(v))
+		return true;
+	return json_object_size(v) == 1 && first_key(v)[0] == '$' && strcmp(first_key(v), "$json") != 0 &&
+	       strcmp(first_key(v), "$bytes") != 0 && strcmp(first_key(v), "$text") != 0;
+}
+
+static struct column simple(enum logical_type logical, enum storage_type storage)
+{
+	return (struct column){.logical = logical,
+			       .storage = storage,
+			       .logical_word = str_z(logical_type_name(logical)),
+			       .nullable = true,
+			       .format = STR_NONE,
+			       .db_type = STR_NONE,
+			       .enum_type_name = STR_NONE};
+}
+
+/* ---- values ---- */
+
+/* What a value is by itself, or with a number beyond whole ones what a column of whole ones becomes. */
+static struct column value_type(const json_t *v, const struct column *hint)
+{
+	if (hint != NULL && !(hint->logical == LT_INTEGER && json_is_real(v)))
+		return *hint;
+	switch (json_typeof(v)) {
+	case JSON_INTEGER:
+		return simple(LT_INTEGER, ST_BIGINT);
+	case JSON_REAL:
+		return simple(LT_NUMBER, ST_DOUBLE);
+	case JSON_TRUE:
+	case JSON_FALSE:
+		return simple(LT_BOOLEAN, ST_BOOLEAN);
+	case JSON_OBJECT:
+	case JSON_ARRAY:
+		return simple(LT_JSON, ST_JSONB);
+	case JSON_STRING:
+	case JSON_NULL:
+		break;
+	}
+	return simple(LT_STRING, ST_TEXT);
+}
+
+static bool literal(const struct expr_scope *s, const json_t *v, const struct column *hint, const char *pointer,
+		    struct query_expr *ret)
+{
+	struct str text;
+
+	if (hint == NULL || hint->logical != LT_JSON)
+		v = query_untyped(v);
+	ret->kind = EXPR_VALUE;
+	ret->type = value_type(v, hint);
+	if (hint != NULL && query_container(hint) == CONTAINER_ARRAY && json_is_array(v)) {
+		if (!query_array_text(s->p->arena, v, pointer, &text, s->p->err))
+			return false;
+		ret->value = value_text(text);
+		return true;
+	}
+	return query_bind(s->p->arena, s->p->dialect, &ret->type, v, pointer, &ret->value, s->p->err);
+}
+
+/* ---- operands ---- */
+
+struct operands_of {
+	const struct expr_scope *s;
+	const struct word *word;
+	const json_t *list[LIMIT_EXPR_ARGS];
+	const char *pointers[LIMIT_EXPR_ARGS]; /* NULL: the own column */
+	const struct query_expr **args;
+	size_t n;
+};
+
+/* The operands as they stand: a list, or one beside the own column (or alone). */
+static bool list_operands(struct operands_of *o, const json_t *v, const char *pointer)
+{
+	const struct expr_scope *s = o->s;
+	const bool alone = o->word->min == 1 && o->word->kind != EXPR_COALESCE;
+	const bool listed =
+		json_is_array(v) &&
+		!(s->own != NULL &&
+		  (o->word->kind == EXPR_MERGE || o->word->kind == EXPR_APPEND || o->word->kind == EXPR_REMOVE) &&
+		  json_array_size(v) != 2);
+
+	if (!listed) {
+		if (!alone && s->own == NULL)
+			return fault(s, pointer, "a list of operands is needed here");
+		if (!alone)
+			o->pointers[o->n++] = NULL;
+		o->list[o->n] = v;
+		o->pointers[o->n++] = pointer;
+		return true;
+	}
+	if (json_array_size(v) < o->word->min || json_array_size(v) > o->word->max)
+		return err_set_at(s->p->err, ERR_INVALID_QUERY, pointer, "%s takes %zu to %zu operands", o->word->word,
+				  o->word->min, o->word->max);
+	for (; o->n < json_array_size(v); o->n++) {
+		o->list[o->n] = json_array_get(v, o->n);
+		o->pointers[o->n] = json_pointer_index(s->p->arena, pointer, o->n);
+	}
+	return true;
+}
+
+static const char *pointer_of(const struct operands_of *o, size_t i, const char *pointer)
+{
+	return o->pointers[i] != NULL ? o->pointers[i] : pointer;
+}
+
+static bool check_traits(const struct operands_of *o, const char *pointer)
+{
+	for (size_t i = 0; i < o->n && o->word->trait != 0; i++) {
+		const struct query_expr *e = o->args[i];
+
+		if (e != NULL && (codec_traits(&e->type) & o->word->trait) == 0)
+			return err_set_at(o->s->p->err, ERR_INVALID_QUERY, pointer_of(o, i, pointer),
+					  "%s needs %s; this is of type %s", o->word->word, o->word->needs,
+					  logical_type_name(e->type.logical));
+	}
+	return true;
+}
+
+/* What computes tells the type; values follow it. */
+static bool parse_operands(struct operands_of *o, const struct column *hint, const char *pointer)
+{
+	const struct column *known = NULL;
+
+	o->args = arena_array(o->s->p->arena, o->n, sizeof(const struct query_expr *));
+	for (size_t i = 0; i < o->n; i++) {
+		if (o->pointers[i] == NULL)
+			o->args[i] = query_expr_column(o->s->p->arena, o->s->own);
+		else if (query_is_expr(o->list[i]) &&
+			 !query_parse_expr(o->s, o->list[i], NULL, o->pointers[i], &o->args[i]))
+			return false;
+		if (o->args[i] != NULL &&
+		    (known == NULL || (known->logical == LT_INTEGER && (o->word->trait & CODEC_ARITHMETIC) != 0)))
+			known = &o->args[i]->type;
+	}
+	if (!check_traits(o, pointer))
+		return false;
+	if (known == NULL && (o->word->trait & CODEC_ARITHMETIC) == 0)
+		known = hint;
+	for (size_t i = 0; i < o->n; i++) {
+		if (o->args[i] == NULL && json_is_null(o->list[i]) && o->word->trait != 0)
+			return err_set_at(o->s->p->err, ERR_INVALID_VALUE, o->pointers[i], "%s takes a value, not null",
+					  o->word->word);
+		if (o->args[i] == NULL && !query_parse_expr(o->s, o->list[i], known, o->pointers[i], &o->args[i]))
+			return false;
+	}
+	return true;
+}
+
+/* Doubles before decimals before whole numbers. */
+static struct column number_type(const struct operands_of *o)
+{
+	struct column c = simple(LT_INTEGER, ST_BIGINT);
+
+	for (size_t i = 0; i < o->n; i++) {
+		const struct column *type = &o->args[i]->type;
+
+		if (type->logical == LT_NUMBER)
+			return simple(LT_NUMBER, ST_DOUBLE);
+		if (type->logical == LT_DECIMAL)
+			c = simple(LT_DECIMAL, ST_NUMERIC);
+	}
+	return c;
+}
+
+static bool check_array(const struct operands_of *o, const char *pointer)
+{
+	const enum container c = query_container(&o->args[0]->type);
+	const bool sqlite = o->s->p->dialect->id == DIALECT_SQLITE;
+	struct str ignored;
+
+	if (o->word->kind == EXPR_MERGE)
+		return c == CONTAINER_JSON || fault(o->s, pointer, "$merge needs a JSON column");
+	if (c == CONTAINER_JSON)
+		return true;
+	if (c != CONTAINER_ARRAY || sqlite || !query_element_type(&o->args[0]->type, &ignored))
+		return fault(o->s, pointer,
+			     sqlite ? "arrays are JSON columns on SQLite" : "this needs an array column");
+	return true;
+}
+
+/* The element is bound as a document or as the text of its kind. */
+static bool parse_array(struct operands_of *o, const char *pointer)
+{
+	const struct expr_scope *s = o->s;
+	const struct column json = simple(LT_JSON, ST_JSONB), text = simple(LT_STRING, ST_TEXT);
+	struct query_expr *element = arena_alloc(s->p->arena, sizeof(*element));
+	struct strbuf b;
+
+	o->args = arena_array(s->p->arena, 2, sizeof(const struct query_expr *));
+	if (o->pointers[0] == NULL)
+		o->args[0] = query_expr_column(s->p->arena, s->own);
+	else if (!query_parse_expr(s, o->list[0], NULL, o->pointers[0], &o->args[0]))
+		return false;
+	if (!check_array(o, pointer))
+		return false;
+	o->args[1] = element;
+	if (query_is_expr(o->list[1]))
+		return query_parse_expr(s, o->list[1], NULL, o->pointers[1], &o->args[1]);
+	if (query_container(&o->args[0]->type) == CONTAINER_JSON && json_is_null(o->list[1])) {
+		*element = (struct query_expr){.kind = EXPR_VALUE, .type = json, .value = value_json(STR("null"))};
+		return o->word->kind != EXPR_MERGE || fault(s, pointer_of(o, 1, pointer), "$merge takes an object");
+	}
+	if (o->word->kind == EXPR_MERGE && !json_is_object(o->list[1]))
+		return fault(s, pointer_of(o, 1, pointer), "$merge takes an object");
+	if (query_container(&o->args[0]->type) == CONTAINER_JSON)
+		return literal(s, o->list[1], &json, pointer_of(o, 1, pointer), element);
+	if (json_is_string(o->list[1]) || json_is_null(o->list[1]))
+		return literal(s, o->list[1], &text, pointer_of(o, 1, pointer), element);
+	strbuf_init(&b, 0);
+	json_write(&b, o->list[1], true);
+	*element = (struct query_expr){
+		.kind = EXPR_VALUE, .type = text, .value = value_text(arena_str(s->p->arena, strbuf_str(&b)))};
+	strbuf_done(&b);
+	return true;
+}
+
+static bool call(const struct expr_scope *s, const struct word *w, const json_t *v, const struct column *hint,
+		 const char *pointer, struct query_expr *ret)
+{
+	struct operands_of *o = arena_alloc(s->p->arena, sizeof(*o));
+	const bool array = w->kind == EXPR_APPEND || w->kind == EXPR_REMOVE || w->kind == EXPR_MERGE;
+
+	*o = (struct operands_of){.s = s, .word = w};
+	if (!list_operands(o, v, pointer) || !(array ? parse_array(o, pointer) : parse_operands(o, hint, pointer)) ||
+	    !check_traits(o, pointer))
+		return false;
+	ret->kind = w->kind;
+	ret->args = o->args;
+	ret->n_args = o->n;
+	if ((w->trait & CODEC_ARITHMETIC) != 0)
+		ret->type = number_type(o);
+	else if (w->kind == EXPR_LENGTH)
+		ret->type = simple(LT_INTEGER, ST_BIGINT);
+	else if (w->kind == EXPR_CONCAT || w->kind == EXPR_LOWER || w->kind == EXPR_UPPER)
+		ret->type = simple(LT_STRING, ST_TEXT);
+	else
+		ret->type = o->args[0]->type;
+	ret->type.nullable = true;
+	return true;
+}
+
+/* ---- the others ---- */
+
+static bool now(const struct expr_scope *s, const json_t *v, const struct column *hint, const char *pointer,
+		struct query_expr *ret)
+{
+	if (!json_is_true(v))
+		return fault(s, pointer, "$now takes true");
+	ret->kind = EXPR_NOW;
+	ret->type = hint != NULL ? *hint : simple(LT_DATETIME, ST_TIMESTAMPTZ);
+	return (codec_traits(&ret->type) & CODEC_NOW) != 0 ||
+	       err_set_at(s->p->err, ERR_INVALID_QUERY, pointer,
+			  "$now needs a datetime, date or time column; this is of type %s",
+			  logical_type_name(ret->type.logical));
+}
+
+static bool case_branch(const struct expr_scope *s, const json_t *pair, const struct column *hint, const char *pointer,
+			const struct query_node **ret_when, const struct query_expr **ret)
+{
+	if (json_array_size(pair) != 2)
+		return fault(s, pointer, "a branch is [condition, value]");
+	return s->p->node(s->p, s->model, json_array_get(pair, 0), json_pointer_index(s->p->arena, pointer, 0),
+			  ret_when) &&
+	       query_parse_expr(s, json_array_get(pair, 1), hint, json_pointer_index(s->p->arena, pointer, 1), ret);
+}
+
+static bool cases(const struct expr_scope *s, const json_t *v, const struct column *hint, const char *pointer,
+		  struct query_expr *ret)
+{
+	static const char *const members[] = {"when", "else", NULL};
+	const char *at = json_pointer_key(s->p->arena, pointer, STR("when"));
+	const json_t *when = json_object_get(v, "when"), *otherwise = json_object_get(v, "else");
+	const size_t n = json_array_size(when);
+	const struct query_expr **args = arena_array(s->p->arena, n + 1, sizeof(const struct query_expr *));
+	const struct query_node **conditions = arena_array(s->p->arena, n + 1, sizeof(const struct query_node *));
+	struct query_expr *null;
+
+	if (!json_is_object(v) || !json_is_array(when) || n == 0 || n > LIMIT_EXPR_ARGS)
+		return fault(s, at, "$case takes {\"when\": [[condition, value], ...], \"else\": value}");
+	if (!query_known(s->p, v, pointer, members))
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		if (!case_branch(s, json_array_get(when, i), hint, json_pointer_index(s->p->arena, at, i),
+				 &conditions[i], &args[i]))
+			return false;
+		if (hint == NULL)
+			hint = &args[i]->type;
+	}
+	if (otherwise != NULL) {
+		if (!query_parse_expr(s, otherwise, hint, json_pointer_key(s->p->arena, pointer, STR("else")),
+				      &args[n]))
+			return false;
+	} else {
+		null = arena_alloc(s->p->arena, sizeof(*null));
+		*null = (struct query_expr){.kind = EXPR_VALUE, .type = *hint};
+		args[n] = null;
+	}
+	*ret = (struct query_expr){
+		.kind = EXPR_CASE, .args = args, .n_args = n + 1, .when = conditions, .n_when = n, .type = *hint};
+	ret->type.nullable = true;
+	return true;
+}
+
+static bool document(const struct expr_scope *s, const json_t *v, const char *pointer, const struct query_expr **ret)
+{
+	const json_t *of = json_object_get(v, "of");
+
+	if (of != NULL) {
+		if (!query_parse_expr(s, of, NULL, json_pointer_key(s->p->arena, pointer, STR("of")), ret))
+			return false;
+	} else if (s->own != NULL) {
+		*ret = query_expr_column(s->p->arena, s->own);
+	} else {
+		return fault(s, pointer, "member \"of\" is missing: the document");
+	}
+	return query_container(&(*ret)->type) == CONTAINER_JSON || fault(s, pointer, "this needs a JSON column");
+}
+
+/* {"path": [...], "value": X, "of"?}; of a removal the path may stand alone. */
+static bool at_path(const struct expr_scope *s, bool set, const json_t *v, const char *pointer, struct query_expr *ret)
+{
+	static const char *const members[] = {"path", "value", "of", NULL}, *const removal[] = {"path", "of", NULL};
+	const struct column json = simple(LT_JSON, ST_JSONB);
+	const struct query_expr **args = arena_array(s->p->arena, 2, sizeof(const struct query_expr *));
+	const json_t *path = json_is_array(v) ? v : json_object_get(v, "path");
+	const char *at = json_is_array(v) ? pointer : json_pointer_key(s->p->arena, pointer, STR("path"));
+	const json_t *value = json_object_get(v, "value");
+
+	if (!json_is_object(v) && (set || !json_is_array(v)))
+		return fault(s, pointer, "an object with \"path\" is needed here");
+	if (!query_known(s->p, v, pointer, set ? members : removal) || !document(s, v, pointer, &args[0]) ||
+	    !query_steps(s->p, path, at, &ret->path, &ret->n_path))
+		return false;
+	if (set && value == NULL)
+		return fault(s, pointer, "member \"value\" is missing");
+	at = json_pointer_key(s->p->arena, pointer, STR("value"));
+	if (set && json_is_null(value)) {
+		struct query_expr *null = arena_alloc(s->p->arena, sizeof(*null));
+
+		*null = (struct query_expr){.kind = EXPR_VALUE, .type = json, .value = value_json(STR("null"))};
+		args[1] = null;
+	} else if (set && !query_parse_expr(s, value, &json, at, &args[1])) {
+		return false;
+	}
+	ret->kind = set ? EXPR_SET_PATH : EXPR_REMOVE_PATH;
+	ret->args = args;
+	ret->n_args = set ? 2 : 1;
+	ret->type = args[0]->type;
+	return true;
+}
+
+static bool given(const struct expr_scope *s, const json_t *v, const char *pointer, struct query_expr *ret)
+{
+	const struct column *c;
+
+	if (!s->given)
+		return fault(s, pointer, "$given is the row of an upsert: here is none");
+	if (!json_is_string(v))
+		return fault(s, pointer, "$given takes a column's name");
+	c = model_column(s->model, json_str(v));
+	if (c == NULL)
+		return query_unknown_column(s->p->err, pointer, s->model, json_str(v));
+	*ret = (struct query_expr){.kind = EXPR_GIVEN, .column = c, .type = *c};
+	return true;
+}
+
+static bool known_words(const struct expr_scope *s, const char *pointer, const struct column *hint)
+{
+	return err_set_at(s->p->err, ERR_INVALID_QUERY, pointer,
+			  "unknown expression; $column, $add, $sub, $mul, $div, $concat, $coalesce, $lower, $upper, "
+			  "$length, $now, $case, $append, $remove, $merge, $set_path and $remove_path are known%s",
+			  hint == NULL || hint->logical != LT_JSON ? "" : ", and {\"$json\": ...} around a document");
+}
+
+static bool expression(const struct expr_scope *s, const json_t *v, const struct column *hint, const char *pointer,
+		       const struct query_expr **ret)
+{
+	static const char *const members[] = {"$column", REF_MEMBERS, NULL};
+	struct query_expr *e = arena_alloc(s->p->arena, sizeof(*e));
+	const char *key = first_key(v), *at = json_pointer_key(s->p->arena, pointer, str_z(key));
+	const json_t *operand = json_object_get(v, key);
+	size_t i = 0;
+
+	if (json_object_get(v, "$column") != NULL)
+		return query_known(s->p, v, pointer, members) && query_ref(s->p, s->model, v, "$column", pointer, ret);
+	while (i < ARRAY_LEN(words) && strcmp(words[i].word, key) != 0)
+		i++;
+	if (i == ARRAY_LEN(words))
+		return known_words(s, at, hint);
+	*ret = e;
+	if (words[i].kind == EXPR_NOW)
+		return now(s, operand, hint, at, e);
+	if (words[i].kind == EXPR_CASE)
+		return cases(s, operand, hint, at, e);
+	if (words[i].kind == EXPR_SET_PATH || words[i].kind == EXPR_REMOVE_PATH)
+		return at_path(s, words[i].kind == EXPR_SET_PATH, operand, at, e);
+	if (words[i].kind == EXPR_GIVEN)
+		return given(s, operand, at, e);
+	return call(s, &words[i], operand, hint, at, e);
+}
+
+/* ---- the reference's form ---- */
+
+/* {"kind": K, "left": X, "right": Y}: a merge, an addition, a subtraction. */
+static bool reference_call(const struct expr_scope *s, const json_t *v, const struct column *hint, const char *pointer,
+			   struct query_expr *ret)
+{
+	struct operands_of *o = arena_alloc(s->p->arena, sizeof(*o));
+	const struct str kind = json_str(json_object_get(v, "kind"));
+	const struct word *w = words;
+
+	while (!str_eq_z(kind, w->word + 1))
+		w++;
+	*o = (struct operands_of){.s = s, .word = w, .n = 2};
+	o->list[0] = json_object_get(v, "left");
+	o->list[1] = json_object_get(v, "right");
+	o->pointers[0] = json_pointer_key(s->p->arena, pointer, STR("left"));
+	o->pointers[1] = json_pointer_key(s->p->arena, pointer, STR("right"));
+	for (size_t i = 0; i < 2; i++) {
+		const json_t *kind_of = json_object_get(o->list[i], "kind");
+
+		if (json_is_string(kind_of) && str_eq_z(json_str(kind_of), "literal"))
+			o->list[i] = query_untyped(json_object_get(o->list[i], "value"));
+	}
+	if (!(w->kind == EXPR_MERGE ? parse_array(o, pointer) : parse_operands(o, hint, pointer)) ||
+	    !check_traits(o, pointer))
+		return false;
+	*ret = (struct query_expr){.kind = w->kind, .args = o->args, .n_args = 2};
+	ret->type = w->kind == EXPR_MERGE ? o->args[0]->type : number_type(o);
+	ret->type.nullable = true;
+	return true;
+}
+
+static bool reference(const struct expr_scope *s, const json_t *v, const struct column *hint, const char *pointer,
+		      const struct query_expr **ret)
+{
+	const struct str kind = json_str(json_object_get(v, "kind"));
+	struct query_expr *e = arena_alloc(s->p->arena, sizeof(*e));
+
+	*ret = e;
+	if (str_eq(kind, STR("column")))
+		return query_ref(s->p, s->model, v, "column", pointer, ret);
+	if (str_eq(kind, STR("literal")))
+		return literal(s, query_untyped(json_object_get(v, "value")), hint,
+			       json_pointer_key(s->p->arena, pointer, STR("value")), e);
+	if (str_eq(kind, STR("now")))
+		return now(s, json_true(), hint, pointer, e);
+	return reference_call(s, v, hint, pointer, e);
+}
+
+bool query_parse_expr(const struct expr_scope *s, const json_t *v, const struct column *hint, const char *pointer,
+		      const struct query_expr **ret)
+{
+	struct query_expr *e;
+
+	if (query_is_expr(v))
+		return is_reference(v) ? reference(s, v, hint, pointer, ret) : expression(s, v, hint, pointer, ret);
+	e = arena_alloc(s->p->arena, sizeof(*e));
+	*ret = e;
+	return literal(s, v, hint, pointer, e);
+}
+
+const struct query_expr *query_count_of(struct arena *a, const struct relation *r)
+{
+	struct query_expr *e = arena_alloc(a, sizeof(*e));
+	const struct relation **hops = arena_array(a, 1, sizeof(const struct relation *));
+
+	hops[0] = r;
+	*e = (struct query_expr){.kind = EXPR_COUNT, .type = simple(LT_INTEGER, ST_BIGINT), .hops = hops, .n_hops = 1};
+	return e;
+}
+
+bool query_count_expr(struct query_parse *p, const struct model *m, const json_t *obj, const char *pointer,
+		      const struct query_expr **ret)
+{
+	struct query_expr *e = arena_alloc(p->arena, sizeof(*e));
+	const json_t *where;
+	struct str name;
+
+	*e = (struct query_expr){.kind = EXPR_COUNT, .type = simple(LT_INTEGER, ST_BIGINT)};
+	*ret = e;
+	return query_member_str(p, obj, "count", pointer, true, &name) &&
+	       query_hops(p, m, name, false, json_pointer_key(p->arena, pointer, STR("count")), &e->hops, &e->n_hops) &&
+	       query_member_array(p, obj, "where", pointer, &where) &&
+	       p->nodes(p, query_hops_end(m, e->hops, e->n_hops), where,
+			json_pointer_key(p->arena, pointer, STR("where")), &e->when, &e->n_when);
+}

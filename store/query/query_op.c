@@ -1,0 +1,275 @@
+/* The operators' table, and operands of every kind but of the containers (query_container.c). */
+#include "store/query/query_op.h"
+
+#include <string.h>
+
+#include "service/base/num.h"
+#include "store/query/query_parse.h"
+
+#include "service/base/banned.h"
+
+/* SQLITE_MAX_LIKE_PATTERN_LENGTH, as the library is built everywhere. */
+#define SQLITE_PATTERN_BYTES 50000
+
+#define ON_JSON (1U << CONTAINER_JSON)
+#define ON_ARRAY (1U << CONTAINER_ARRAY)
+#define ON_RANGE (1U << CONTAINER_RANGE)
+
+static const struct {
+	const char *word;
+	enum operands operands;
+	unsigned trait;      /* what the column must be good for; 0: any column */
+	unsigned containers; /* not 0: works on these only */
+	bool postgres;       /* there only */
+} operators[] = {
+	[OP_EQ] = {"==", OPERANDS_ONE, CODEC_EQUAL, 0, false},
+	[OP_NE] = {"!=", OPERANDS_ONE, CODEC_EQUAL, 0, false},
+	[OP_LT] = {"<", OPERANDS_ONE, CODEC_ORDERED, 0, false},
+	[OP_LE] = {"<=", OPERANDS_ONE, CODEC_ORDERED, 0, false},
+	[OP_GT] = {">", OPERANDS_ONE, CODEC_ORDERED, 0, false},
+	[OP_GE] = {">=", OPERANDS_ONE, CODEC_ORDERED, 0, false},
+	[OP_IN] = {"IN", OPERANDS_MANY, CODEC_EQUAL, 0, false},
+	[OP_NOT_IN] = {"NOT IN", OPERANDS_MANY, CODEC_EQUAL, 0, false},
+	[OP_LIKE] = {"LIKE", OPERANDS_ONE, CODEC_LIKE, 0, false},
+	[OP_NOT_LIKE] = {"NOT LIKE", OPERANDS_ONE, CODEC_LIKE, 0, false},
+	[OP_ILIKE] = {"ILIKE", OPERANDS_ONE, CODEC_LIKE, 0, false},
+	[OP_NOT_ILIKE] = {"NOT ILIKE", OPERANDS_ONE, CODEC_LIKE, 0, false},
+	[OP_BETWEEN] = {"BETWEEN", OPERANDS_PAIR, CODEC_ORDERED, 0, false},
+	[OP_IS_NULL] = {"IS NULL", OPERANDS_NONE, 0, 0, false},
+	[OP_IS_NOT_NULL] = {"IS NOT NULL", OPERANDS_NONE, 0, 0, false},
+	[OP_DISTINCT] = {"is_distinct", OPERANDS_ONE, CODEC_EQUAL, 0, false},
+	[OP_NOT_DISTINCT] = {"is_not_distinct", OPERANDS_ONE, CODEC_EQUAL, 0, false},
+	[OP_REGEX] = {"regex", OPERANDS_ONE, CODEC_LIKE, 0, true},
+	[OP_IREGEX] = {"iregex", OPERANDS_ONE, CODEC_LIKE, 0, true},
+	[OP_CONTAINS] = {"contains", OPERANDS_ONE, 0, ON_JSON | ON_ARRAY | ON_RANGE, false},
+	[OP_CONTAINED] = {"contained", OPERANDS_ONE, 0, ON_JSON | ON_ARRAY | ON_RANGE, false},
+	[OP_OVERLAP] = {"overlap", OPERANDS_MANY, 0, ON_JSON | ON_ARRAY | ON_RANGE, false},
+	[OP_ANY] = {"any", OPERANDS_ONE, 0, ON_JSON | ON_ARRAY, false},
+	[OP_HAS_KEY] = {"has_key", OPERANDS_ONE, 0, ON_JSON, false},
+	[OP_HAS_ANY] = {"has_any", OPERANDS_MANY, 0, ON_JSON, false},
+	[OP_HAS_ALL] = {"has_all", OPERANDS_MANY, 0, ON_JSON, false},
+	[OP_ADJACENT] = {"adjacent", OPERANDS_ONE, 0, ON_RANGE, true},
+	[OP_LEFT_OF] = {"left_of", OPERANDS_ONE, 0, ON_RANGE, true},
+	[OP_RIGHT_OF] = {"right_of", OPERANDS_ONE, 0, ON_RANGE, true},
+	[OP_MATCH] = {"match", OPERANDS_ONE, CODEC_LIKE, 0, false},
+};
+
+bool query_op_from_word(struct str word, enum query_op *ret)
+{
+	for (size_t i = 0; i < ARRAY_LEN(operators); i++) {
+		if (str_eq_z(word, operators[i].word)) {
+			*ret = (enum query_op)i;
+			return true;
+		}
+	}
+	return false;
+}
+
+enum operands query_operands(enum query_op op)
+{
+	return operators[op].operands;
+}
+
+const char *query_op_word(enum query_op op)
+{
+	return operators[op].word;
+}
+
+bool query_op_strict(enum query_op op)
+{
+	return op != OP_IS_NULL && op != OP_IS_NOT_NULL && op != OP_DISTINCT && op != OP_NOT_DISTINCT;
+}
+
+static bool fault(const struct leaf *l, const char *what)
+{
+	return err_set_at(l->err, ERR_INVALID_QUERY, l->pointer, "operator %s %s", operators[l->op].word, what);
+}
+
+static bool check_container(const struct leaf *l)
+{
+	const enum container c = query_container(l->type);
+
+	if ((operators[l->op].containers & 1U << c) == 0)
+		return fault(l, operators[l->op].containers == ON_JSON    ? "needs a JSON column or a path of type json"
+				: operators[l->op].containers == ON_RANGE ? "needs a column of ranges"
+									  : "needs a column of documents, arrays or "
+									    "ranges");
+	if (l->dialect->id == DIALECT_SQLITE && c != CONTAINER_JSON)
+		return fault(l, "works on JSON columns only on SQLite, which has no arrays and ranges");
+	return true;
+}
+
+bool query_check_operator(const struct leaf *l)
+{
+	const unsigned trait = operators[l->op].trait;
+	const char *why = trait == CODEC_LIKE              ? "text"
+			  : l->type->logical == LT_DECIMAL ? "stored as numbers"
+							   : "ordered";
+
+	if (operators[l->op].postgres && l->dialect->id != DIALECT_POSTGRES)
+		return fault(l, "works on PostgreSQL only");
+	if (operators[l->op].containers != 0)
+		return check_container(l);
+	if (trait == 0 || (codec_traits(l->type) & trait) != 0) {
+		if (l->type->logical == LT_JSON && operators[l->op].operands == OPERANDS_MANY)
+			return fault(l, "does not work on JSON columns, == and != do");
+		return true;
+	}
+	return err_set_at(l->err, ERR_INVALID_QUERY, l->pointer,
+			  "operator %s needs a column whose values are %s; \"%.*s\" is of type %s",
+			  operators[l->op].word, why, STR_FMT(l->name), logical_type_name(l->type->logical));
+}
+
+static bool check_count(const struct leaf *l)
+{
+	switch (operators[l->op].operands) {
+	case OPERANDS_ONE:
+		return l->n == 1 || fault(l, "takes one value");
+	case OPERANDS_PAIR:
+		return l->n == 2 || fault(l, "takes an array of two values, low and high");
+	case OPERANDS_NONE:
+		return l->n == 0 || fault(l, "takes no value");
+	case OPERANDS_MANY:
+		break;
+	}
+	return true;
+}
+
+static bool takes_null(const struct leaf *l)
+{
+	return l->op != OP_REGEX && l->op != OP_IREGEX && l->op != OP_MATCH;
+}
+
+static bool bind_pattern(const struct leaf *l, const json_t *v, const char *pointer, struct value *ret)
+{
+	struct str s;
+	size_t escapes = 0;
+
+	if (v != NULL && !json_is_string(v))
+		return err_set_at(l->err, ERR_INVALID_VALUE, pointer, "operator %s takes a pattern, a string, not %s",
+				  operators[l->op].word, json_type_name(v));
+	s = v != NULL ? json_str(v) : l->texts[0];
+	while (takes_null(l) && escapes < s.len && s.p[s.len - 1 - escapes] == '\\')
+		escapes++;
+	if (escapes % 2 != 0)
+		return err_set_at(l->err, ERR_INVALID_VALUE, pointer, "the pattern ends in the escape character \\");
+	if (l->dialect->id == DIALECT_SQLITE && s.len > SQLITE_PATTERN_BYTES)
+		return err_set_at(l->err, ERR_INVALID_VALUE, pointer, "patterns on SQLite have at most %d bytes",
+				  SQLITE_PATTERN_BYTES);
+	return codec_bind_pattern(l->arena, l->dialect, l->type, s, pointer, ret, l->err);
+}
+
+struct column query_path_column(enum query_path_type t)
+{
+	struct column c = {.nullable = true, .enum_type_name = STR_NONE, .format = STR_NONE, .db_type = STR_NONE};
+
+	switch (t) {
+	case PATH_JSON:
+		c.logical = LT_JSON;
+		c.storage = ST_JSONB;
+		break;
+	case PATH_TEXT:
+		c.logical = LT_STRING;
+		c.storage = ST_TEXT;
+		break;
+	case PATH_NUMBER: /* of any size: no storage holds them all */
+		c.logical = LT_NUMBER;
+		c.storage = ST_NUMERIC;
+		break;
+	case PATH_BOOLEAN:
+		c.logical = LT_BOOLEAN;
+		c.storage = ST_BOOLEAN;
+		break;
+	}
+	c.logical_word = str_z(logical_type_name(c.logical));
+	return c;
+}
+
+static bool is_path_number(const struct column *type)
+{
+	return type->logical == LT_NUMBER && type->storage == ST_NUMERIC;
+}
+
+bool query_bind(struct arena *a, const struct dialect *d, const struct column *type, const json_t *v,
+		const char *pointer, struct value *ret, struct err *err)
+{
+	const json_t *document =
+		type->logical == LT_JSON && json_object_size(v) == 1 ? json_object_get(v, "$json") : NULL;
+	struct column number = *type;
+
+	if (document != NULL && json_is_null(document)) {
+		*ret = value_json(STR("null"));
+		return true;
+	}
+	if (is_path_number(type) && json_is_integer(v)) {
+		*ret = value_int(json_integer_value(v));
+		return true;
+	}
+	if (is_path_number(type))
+		number.storage = ST_DOUBLE;
+	return codec_bind(a, d, &number, document != NULL ? document : v, pointer, ret, err);
+}
+
+bool query_bind_value(struct arena *a, const struct dialect *d, const struct column *type, const json_t *v,
+		      struct value *ret, struct err *err)
+{
+	return query_bind(a, d, type, v, "", ret, err);
+}
+
+static bool bind_text(const struct leaf *l, struct str s, const char *pointer, struct value *ret)
+{
+	struct column number = *l->type;
+	int64_t i;
+
+	if (is_path_number(l->type) && num_parse_int(s, &i)) {
+		*ret = value_int(i);
+		return true;
+	}
+	if (is_path_number(l->type))
+		number.storage = ST_DOUBLE;
+	return codec_bind_text(l->arena, l->dialect, &number, s, pointer, ret, l->err);
+}
+
+static bool bind_operand(const struct leaf *l, size_t i, const char *pointer, struct value *ret)
+{
+	const json_t *v = l->list != NULL ? query_untyped(json_array_get(l->list, i)) : l->single;
+
+	if (operators[l->op].trait == CODEC_LIKE)
+		return bind_pattern(l, v, pointer, ret);
+	if (v != NULL)
+		return query_bind(l->arena, l->dialect, l->type, v, pointer, ret, l->err);
+	return bind_text(l, l->texts[i], pointer, ret);
+}
+
+/* The pointer of an element is only made when it is needed: lists may be long. */
+static bool bind_operands(const struct leaf *l, struct value *ret)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		if (bind_operand(l, i, l->value_pointer, &ret[i]))
+			continue;
+		return l->list != NULL &&
+		       bind_operand(l, i, json_pointer_index(l->arena, l->value_pointer, i), &ret[i]);
+	}
+	return true;
+}
+
+bool query_bind_leaf(const struct leaf *given, struct query_node *ret)
+{
+	struct leaf own = *given, *l = &own;
+	struct value *values;
+
+	own.word = operators[l->op].word;
+	if (!query_check_operator(l) || !check_count(l))
+		return false;
+	if (l->n > l->dialect->params_max)
+		return fault(l, "has more values than one statement takes");
+	values = arena_array(l->arena, l->n + 1, sizeof(*values));
+	ret->n_values = l->n;
+	if (!(operators[l->op].containers != 0 ? query_bind_container(l, values, &ret->n_values)
+					       : bind_operands(l, values)))
+		return false;
+	ret->kind = NODE_LEAF;
+	ret->op = l->op;
+	ret->values = values;
+	return true;
+}

@@ -1,0 +1,466 @@
+/* Expressions and references as SQL. */
+#include "store/query/query_container.h"
+#include "store/query/query_sql.h"
+
+#include "service/base/banned.h"
+
+/* ---- casts ---- */
+
+/* PostgreSQL's name of a value's type, where a parameter would tell nothing of it; NULL: it is left to the context. */
+static const char *type_word(const struct column *c)
+{
+	switch (c->storage) {
+	case ST_SMALLINT:
+		return "smallint";
+	case ST_INT:
+		return "integer";
+	case ST_BIGINT:
+		return "bigint";
+	case ST_DOUBLE:
+		return "double precision";
+	case ST_NUMERIC:
+		return "numeric";
+	case ST_BOOLEAN:
+		return "boolean";
+	case ST_JSON:
+		return "json";
+	case ST_JSONB:
+		return "jsonb";
+	case ST_UUID:
+	case ST_UUID_LOGICAL:
+		return "uuid";
+	case ST_TIMESTAMP:
+		return "timestamp";
+	case ST_TIMESTAMPTZ:
+	case ST_DATETIME_LOGICAL:
+		return "timestamptz";
+	case ST_DATE:
+		return "date";
+	case ST_TIME:
+		return "time";
+	case ST_BYTEA:
+		return "bytea";
+	case ST_TEXT:
+	case ST_VARCHAR:
+	case ST_CHAR:
+	case ST_TIME_LOGICAL:
+		return "text";
+	case ST_UNRESOLVED:
+		break;
+	}
+	return NULL;
+}
+
+static void put_type(struct sql *s, const struct column *c)
+{
+	if (c->postgres_native_enum)
+		sql_ident(s, c->enum_type_name);
+	else
+		sql_put(s, type_word(c));
+}
+
+static void put_value(struct sql *s, const struct query_expr *e, bool bare)
+{
+	const bool cast = sql_on_postgres(s) && !bare && (e->type.postgres_native_enum || type_word(&e->type) != NULL);
+
+	sql_put(s, cast ? "CAST(" : "");
+	sql_param(s, e->value);
+	if (!cast)
+		return;
+	sql_put(s, " AS ");
+	put_type(s, &e->type);
+	sql_put(s, ")");
+}
+
+void sql_document(struct sql *s, const struct query_expr *e)
+{
+	const bool plain = e->kind == EXPR_COLUMN && e->n_hops == 0;
+
+	if (!sql_on_postgres(s)) {
+		sql_expr(s, e);
+	} else if (plain && e->n_path == 0) {
+		sql_jsonb(s, e->column);
+	} else if (plain) {
+		sql_chain(s, e, false);
+	} else {
+		sql_put(s, "CAST(");
+		sql_expr(s, e);
+		sql_put(s, " AS jsonb)");
+	}
+}
+
+/* ---- computing ---- */
+
+static void put_arguments(struct sql *s, const struct query_expr *e, const char *between)
+{
+	for (size_t i = 0; i < e->n_args; i++) {
+		sql_put(s, i > 0 ? between : "");
+		if (e->args[i]->kind == EXPR_VALUE)
+			put_value(s, e->args[i],
+				  e->args[i]->type.storage == e->args[0]->type.storage && i > 0 &&
+					  e->args[0]->kind == EXPR_COLUMN && e->kind != EXPR_COALESCE &&
+					  e->kind != EXPR_CONCAT);
+		else
+			sql_expr(s, e->args[i]);
+	}
+}
+
+/* SQLite would turn an integer that overflows into a float without a word, and a division by zero into null. */
+static void put_arithmetic(struct sql *s, const struct query_expr *e)
+{
+	static const char *const signs[] = {
+		[EXPR_ADD] = " + ", [EXPR_SUB] = " - ", [EXPR_MUL] = " * ", [EXPR_DIV] = " / "};
+	const bool outermost = !s->computing, sqlite = !sql_on_postgres(s);
+	const bool checked = outermost && sqlite && e->type.logical == LT_INTEGER;
+	bool rounding = false;
+
+	s->computing = true;
+	sql_put(s, checked ? "ferro_integer(" : outermost ? "" : "(");
+	if (outermost)
+		rounding = sql_round_before(s, &e->type);
+	if (e->kind == EXPR_DIV && sqlite) {
+		sql_expr(s, e->args[0]);
+		sql_put(s, " / ferro_nonzero(");
+		sql_expr(s, e->args[1]);
+		sql_put(s, ")");
+	} else {
+		put_arguments(s, e, signs[e->kind]);
+	}
+	sql_round_after(s, rounding);
+	sql_put(s, checked || !outermost ? ")" : "");
+	s->computing = !outermost;
+}
+
+/* Enums, native ones at least, and uuids are no text on PostgreSQL. */
+static bool is_no_text(const struct sql *s, const struct column *c)
+{
+	return sql_on_postgres(s) && (c->postgres_native_enum || c->enum_values != NULL || sql_needs_text(s, c));
+}
+
+static void put_call(struct sql *s, const char *name, const struct query_expr *arg)
+{
+	const bool cast = is_no_text(s, &arg->type) && arg->kind != EXPR_VALUE;
+
+	sql_put(s, name);
+	sql_put(s, cast ? "(CAST(" : "(");
+	sql_expr(s, arg);
+	sql_put(s, cast ? " AS text))" : ")");
+}
+
+static void put_case(struct sql *s, const struct query_expr *e)
+{
+	sql_put(s, "CASE");
+	for (size_t i = 0; i < e->n_when; i++) {
+		sql_put(s, " WHEN ");
+		s->conditions(s, &e->when[i], 1, "");
+		sql_put(s, " THEN ");
+		sql_expr(s, e->args[i]);
+	}
+	sql_put(s, " ELSE ");
+	sql_expr(s, e->args[e->n_args - 1]);
+	sql_put(s, " END");
+}
+
+/* The time now, in the column's own spelling. */
+static void put_now(struct sql *s, const struct column *c)
+{
+	const bool postgres = sql_on_postgres(s);
+	const bool text = c->storage == ST_TEXT || c->storage == ST_VARCHAR || c->storage == ST_CHAR ||
+			  c->storage == ST_TIME_LOGICAL;
+
+	if (postgres && !text && c->storage != ST_TIMESTAMP && c->logical == LT_DATETIME) {
+		sql_put(s, "CURRENT_TIMESTAMP");
+	} else if (postgres && !text) { /* whatever the session's time zone */
+		sql_put(s, "CAST(CURRENT_TIMESTAMP AT TIME ZONE 'UTC' AS ");
+		sql_put(s, c->logical == LT_DATE ? "date)" : c->logical == LT_TIME ? "time)" : "timestamp)");
+	} else if (postgres) {
+		sql_put(s, "to_char(CURRENT_TIMESTAMP AT TIME ZONE 'UTC', ");
+		sql_put(s, c->logical == LT_DATE   ? "'YYYY-MM-DD')"
+			   : c->logical == LT_TIME ? "'HH24:MI:SS.US')"
+						   : "'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')");
+	} else if (c->logical == LT_DATE) {
+		sql_put(s, "date('now')");
+	} else if (c->logical == LT_TIME) {
+		sql_put(s, "strftime('%H:%M:%f000', 'now')");
+	} else {
+		sql_put(s, c->storage == ST_TIMESTAMP ? "strftime('%Y-%m-%dT%H:%M:%f000', 'now')"
+						      : "strftime('%Y-%m-%dT%H:%M:%f000Z', 'now')");
+	}
+}
+
+/* ---- arrays and documents ---- */
+
+/* The steps as PostgreSQL's array of texts. */
+static void put_path_array(struct sql *s, const struct query_step *steps, size_t n)
+{
+	struct strbuf b;
+
+	strbuf_init(&b, 0);
+	strbuf_putc(&b, '{');
+	for (size_t i = 0; i < n; i++) {
+		strbuf_puts(&b, i > 0 ? ",\"" : "\"");
+		if (steps[i].key.p == NULL)
+			strbuf_int(&b, steps[i].index);
+		for (size_t k = 0; k < steps[i].key.len; k++) {
+			if (steps[i].key.p[k] == '"' || steps[i].key.p[k] == '\\')
+				strbuf_putc(&b, '\\');
+			strbuf_putc(&b, steps[i].key.p[k]);
+		}
+		strbuf_putc(&b, '"');
+	}
+	strbuf_putc(&b, '}');
+	sql_put(s, "CAST(");
+	sql_param(s, value_text(arena_str(s->arena, strbuf_str(&b))));
+	sql_put(s, " AS text[])");
+	strbuf_done(&b);
+}
+
+static void put_array_call(struct sql *s, const struct query_expr *e)
+{
+	struct str element;
+
+	sql_put(s, e->kind == EXPR_APPEND ? "array_append(" : "array_remove(");
+	sql_expr(s, e->args[0]);
+	sql_put(s, ", ");
+	if (e->args[1]->kind == EXPR_VALUE && query_element_type(&e->args[0]->type, &element)) {
+		sql_put(s, "CAST(");
+		sql_param(s, e->args[1]->value);
+		sql_put(s, " AS ");
+		sql_put(s, arena_strz(s->arena, element));
+		sql_put(s, ")");
+	} else {
+		sql_expr(s, e->args[1]);
+	}
+	sql_put(s, ")");
+}
+
+/* The document, or what stands where there is none. */
+static void put_base(struct sql *s, const struct query_expr *e, const char *empty)
+{
+	sql_put(s, "COALESCE(");
+	sql_document(s, e);
+	sql_put(s, ", '");
+	sql_put(s, empty);
+	sql_put(s, "')");
+}
+
+static void put_json_postgres(struct sql *s, const struct query_expr *e)
+{
+	if (e->kind == EXPR_REMOVE) {
+		sql_put(s, "(SELECT COALESCE(jsonb_agg(\"e\" ORDER BY \"o\"), '[]') FROM jsonb_array_elements(");
+		sql_document(s, e->args[0]);
+		sql_put(s, ") WITH ORDINALITY AS \"ferro_e\"(\"e\", \"o\") WHERE \"e\" <> ");
+		sql_document(s, e->args[1]);
+		sql_put(s, ")");
+		return;
+	}
+	if (e->kind == EXPR_SET_PATH)
+		sql_put(s, "jsonb_set(");
+	put_base(s, e->args[0], e->kind == EXPR_APPEND ? "[]" : "{}");
+	if (e->kind == EXPR_APPEND) {
+		sql_put(s, " || jsonb_build_array(");
+		sql_document(s, e->args[1]);
+		sql_put(s, ")");
+	} else if (e->kind == EXPR_MERGE) {
+		sql_put(s, " || ");
+		sql_document(s, e->args[1]);
+	} else {
+		sql_put(s, e->kind == EXPR_SET_PATH ? ", " : " #- ");
+		put_path_array(s, e->path, e->n_path);
+	}
+	if (e->kind != EXPR_SET_PATH)
+		return;
+	sql_put(s, ", ");
+	sql_document(s, e->args[1]);
+	sql_put(s, ", true)");
+}
+
+static void put_json_sqlite(struct sql *s, const struct query_expr *e)
+{
+	static const char *const names[] = {[EXPR_APPEND] = "json_insert(",
+					    [EXPR_REMOVE] = "ferro_json_without(",
+					    [EXPR_MERGE] = "ferro_json_merge(",
+					    [EXPR_SET_PATH] = "json_set(",
+					    [EXPR_REMOVE_PATH] = "json_remove("};
+
+	sql_put(s, names[e->kind]);
+	if (e->kind == EXPR_REMOVE || e->kind == EXPR_REMOVE_PATH)
+		sql_expr(s, e->args[0]);
+	else
+		put_base(s, e->args[0], e->kind == EXPR_APPEND ? "[]" : "{}");
+	sql_put(s, ", ");
+	if (e->kind == EXPR_APPEND)
+		sql_put(s, "'$[#]', ");
+	if (e->kind == EXPR_SET_PATH || e->kind == EXPR_REMOVE_PATH)
+		sql_path_param(s, e->path, e->n_path);
+	if (e->kind == EXPR_SET_PATH)
+		sql_put(s, ", ");
+	if (e->kind == EXPR_APPEND || e->kind == EXPR_SET_PATH)
+		put_call(s, "json", e->args[1]);
+	else if (e->kind != EXPR_REMOVE_PATH)
+		sql_expr(s, e->args[1]);
+	sql_put(s, ")");
+}
+
+static void put_container(struct sql *s, const struct query_expr *e)
+{
+	if (query_container(&e->args[0]->type) == CONTAINER_ARRAY)
+		put_array_call(s, e);
+	else if (sql_on_postgres(s))
+		put_json_postgres(s, e);
+	else
+		put_json_sqlite(s, e);
+}
+
+/* ---- text search ---- */
+
+static void put_config(struct sql *s, const struct query_node *match)
+{
+	if (match->config.p == NULL)
+		return;
+	sql_put(s, "CAST(");
+	sql_param(s, value_text(match->config));
+	sql_put(s, " AS regconfig), ");
+}
+
+static bool is_vector(const struct column *c)
+{
+	return c->db_type.p != NULL && str_ieq_z(c->db_type, "tsvector");
+}
+
+static void put_row_text(struct sql *s, const struct model *m)
+{
+	sql_put(s, "concat_ws(' '");
+	for (size_t i = 0; i < m->n_columns; i++) {
+		if (m->columns[i].logical != LT_STRING || is_vector(&m->columns[i]))
+			continue;
+		sql_put(s, ", ");
+		sql_column(s, m->columns[i].name);
+	}
+	sql_put(s, ")");
+}
+
+void sql_search_text(struct sql *s, const struct query_node *match)
+{
+	const struct column *c = match->column != NULL ? match->column
+				 : match->expr != NULL ? &match->expr->type
+						       : NULL;
+
+	if (c != NULL && is_vector(c)) {
+		sql_column(s, c->name);
+		return;
+	}
+	sql_put(s, "to_tsvector(");
+	put_config(s, match);
+	if (match->column != NULL)
+		sql_column(s, match->column->name);
+	else if (match->expr != NULL)
+		sql_expr(s, match->expr);
+	else
+		put_row_text(s, match->model);
+	sql_put(s, ")");
+}
+
+void sql_search(struct sql *s, const struct query_node *match)
+{
+	sql_put(s, "websearch_to_tsquery(");
+	put_config(s, match);
+	sql_put(s, "CAST(");
+	sql_param(s, match->values[0]);
+	sql_put(s, " AS text))");
+}
+
+/* The larger the better on both; FTS5's own is the smaller the better. */
+static void put_rank(struct sql *s, const struct query_expr *e)
+{
+	if (!sql_on_postgres(s)) {
+		sql_put(s, "-");
+		sql_column(s, STR("rank"));
+		return;
+	}
+	sql_put(s, "CAST(ts_rank(");
+	sql_search_text(s, e->match);
+	sql_put(s, ", ");
+	sql_search(s, e->match);
+	sql_put(s, ") AS double precision)");
+}
+
+/* ---- all of them ---- */
+
+/* Recurses as deep as the expression, which parsing bounds. */
+void sql_expr(struct sql *s, const struct query_expr *e)
+{
+	const bool computing = s->computing;
+
+	if (e->kind >= EXPR_ADD && e->kind <= EXPR_DIV) {
+		put_arithmetic(s, e);
+		return;
+	}
+	s->computing = false;
+	switch (e->kind) {
+	case EXPR_COLUMN:
+		sql_reference(s, e);
+		break;
+	case EXPR_GIVEN:
+		sql_put(s, "\"excluded\".");
+		sql_ident(s, e->column->name);
+		break;
+	case EXPR_VALUE:
+		put_value(s, e, false);
+		break;
+	case EXPR_ADD:
+	case EXPR_SUB:
+	case EXPR_MUL:
+	case EXPR_DIV:
+		break;
+	case EXPR_CONCAT:
+		sql_put(s, computing ? "(" : "");
+		put_arguments(s, e, " || ");
+		sql_put(s, computing ? ")" : "");
+		break;
+	case EXPR_COALESCE:
+		sql_put(s, e->n_args > 1 ? "COALESCE(" : "(");
+		put_arguments(s, e, ", ");
+		sql_put(s, ")");
+		break;
+	case EXPR_LOWER:
+		put_call(s, sql_on_postgres(s) ? "LOWER" : "ferro_lower", e->args[0]);
+		break;
+	case EXPR_UPPER:
+		put_call(s, sql_on_postgres(s) ? "UPPER" : "ferro_upper", e->args[0]);
+		break;
+	case EXPR_LENGTH:
+		put_call(s, "LENGTH", e->args[0]);
+		break;
+	case EXPR_NOW:
+		put_now(s, &e->type);
+		break;
+	case EXPR_CASE:
+		put_case(s, e);
+		break;
+	case EXPR_APPEND:
+	case EXPR_REMOVE:
+	case EXPR_MERGE:
+	case EXPR_SET_PATH:
+	case EXPR_REMOVE_PATH:
+		put_container(s, e);
+		break;
+	case EXPR_COUNT:
+		sql_counted(s, e);
+		break;
+	case EXPR_RANK:
+		put_rank(s, e);
+		break;
+	}
+	s->computing = computing;
+}
+
+void sql_set(struct sql *s, const struct query_set *set)
+{
+	sql_ident(s, set->column->name);
+	sql_put(s, " = ");
+	if (set->expr != NULL)
+		sql_expr(s, set->expr);
+	else
+		sql_param(s, set->value);
+}

@@ -1,0 +1,179 @@
+/* Leaves on documents, arrays, ranges and texts that are searched. */
+#include "store/query/sql_leaf.h"
+
+#include "store/query/query_container.h"
+
+#include "service/base/banned.h"
+
+void sql_subject(struct sql *s, const struct condition *c)
+{
+	if (c->node->column != NULL)
+		sql_column(s, c->node->column->name);
+	else if (c->node->expr != NULL)
+		sql_expr(s, c->node->expr);
+	else
+		sql_aggregate(s, &c->q->aggregates[c->node->aggregate]);
+}
+
+const struct column *sql_subject_type(const struct condition *c)
+{
+	return c->node->column != NULL ? c->node->column : c->node->expr != NULL ? &c->node->expr->type : NULL;
+}
+
+void sql_subject_document(struct sql *s, const struct condition *c)
+{
+	const struct query_expr own = {.kind = EXPR_COLUMN, .column = c->node->column};
+
+	sql_document(s, c->node->column != NULL ? &own : c->node->expr);
+}
+
+/* ---- documents on SQLite ---- */
+
+/* type(column, path), of a column without a path the whole document. */
+static void put_json_function(struct sql *s, const char *name, const struct query_expr *e)
+{
+	sql_put(s, name);
+	sql_put(s, "(");
+	sql_column(s, e->column->name);
+	sql_put(s, ", ");
+	sql_path_param(s, e->path, e->n_path);
+	sql_put(s, ")");
+}
+
+/* A scalar at a path, without building text: the type says what the value, which SQLite has no booleans for, is. */
+static void put_json_scalar(struct sql *s, const struct query_expr *e, struct value v)
+{
+	const char first = v.u.s.p[0];
+
+	sql_put(s, "CASE WHEN json_valid(");
+	sql_column(s, e->column->name);
+	sql_put(s, ") THEN ");
+	put_json_function(s, "json_type", e);
+	if (first == 't' || first == 'f' || first == 'n') {
+		sql_put(s, first == 't' ? " = 'true'" : first == 'f' ? " = 'false'" : " = 'null'");
+	} else {
+		sql_put(s, first == '"' ? " = 'text' AND " : " IN ('integer', 'real') AND ");
+		put_json_function(s, "json_extract", e);
+		sql_put(s, " = json_extract(");
+		sql_param(s, v);
+		sql_put(s, ", '$')");
+	}
+	sql_put(s, " END");
+}
+
+void sql_json_equal(struct sql *s, const struct condition *c, struct value v)
+{
+	const struct query_expr *e = c->node->expr;
+
+	if (e != NULL && e->kind == EXPR_COLUMN && e->n_hops == 0 && e->n_path > 0 && v.u.s.len > 0 &&
+	    v.u.s.p[0] != '{' && v.u.s.p[0] != '[') {
+		put_json_scalar(s, e, v);
+		return;
+	}
+	sql_put(s, "ferro_json_equal(");
+	sql_subject(s, c);
+	sql_put(s, ", ");
+	sql_param(s, v);
+	sql_put(s, ")");
+}
+
+/* ---- documents, arrays and ranges ---- */
+
+static const char *const container_signs[] = {
+	[OP_CONTAINS] = " @> ",  [OP_CONTAINED] = " <@ ", [OP_OVERLAP] = " && ",
+	[OP_HAS_KEY] = " ? ",    [OP_HAS_ANY] = " ?| ",   [OP_HAS_ALL] = " ?& ",
+	[OP_ADJACENT] = " -|- ", [OP_LEFT_OF] = " << ",   [OP_RIGHT_OF] = " >> ",
+};
+
+static void put_cast_param(struct sql *s, struct value v, struct str type)
+{
+	sql_put(s, "CAST(");
+	sql_param(s, v);
+	sql_put(s, " AS ");
+	sql_put(s, arena_strz(s->arena, type));
+	sql_put(s, ")");
+}
+
+static void put_json_operator(struct sql *s, const struct condition *c, struct value v)
+{
+	static const char *const functions[] = {
+		[OP_CONTAINS] = "ferro_json_contains(", [OP_CONTAINED] = "ferro_json_contained(",
+		[OP_OVERLAP] = "ferro_json_contains(",  [OP_ANY] = "ferro_json_contains(",
+		[OP_HAS_KEY] = "ferro_json_has_all(",   [OP_HAS_ANY] = "ferro_json_has_any(",
+		[OP_HAS_ALL] = "ferro_json_has_all("};
+	const enum query_op op = c->node->op;
+	const bool keys = op == OP_HAS_KEY || op == OP_HAS_ANY || op == OP_HAS_ALL;
+
+	if (sql_on_postgres(s)) { /* an element is contained as an array of it */
+		sql_subject_document(s, c);
+		sql_put(s, op == OP_OVERLAP || op == OP_ANY ? " @> " : op == OP_HAS_KEY ? " ?& " : container_signs[op]);
+		put_cast_param(s, v, keys ? STR("text[]") : STR("jsonb"));
+		return;
+	}
+	sql_put(s, functions[op]);
+	sql_subject(s, c);
+	sql_put(s, ", ");
+	sql_param(s, v);
+	sql_put(s, ")");
+}
+
+static void put_json_container(struct sql *s, const struct condition *c)
+{
+	const size_t n = c->node->n_values;
+
+	if (n == 0)
+		sql_put(s, "1 = 0");
+	sql_put(s, n > 1 ? "(" : "");
+	for (size_t i = 0; i < n; i++) {
+		sql_put(s, i > 0 ? " OR " : "");
+		put_json_operator(s, c, c->node->values[i]);
+	}
+	sql_put(s, n > 1 ? ")" : "");
+}
+
+void sql_container(struct sql *s, const struct condition *c)
+{
+	const struct column *type = sql_subject_type(c);
+	const enum container kind = query_container(type);
+	const struct value v = c->node->n_values > 0 ? c->node->values[0] : value_null();
+	struct str element = STR_NONE;
+
+	if (kind == CONTAINER_JSON) {
+		put_json_container(s, c);
+		return;
+	}
+	if (!query_element_type(type, &element)) { /* such a type has been refused */
+		sql_put(s, "1 = 0");
+		return;
+	}
+	if (c->node->op == OP_ANY) {
+		put_cast_param(s, v, element);
+		sql_put(s, " = ANY (");
+		sql_subject(s, c);
+		sql_put(s, ")");
+		return;
+	}
+	sql_subject(s, c);
+	sql_put(s, container_signs[c->node->op]);
+	if (kind == CONTAINER_ARRAY)
+		put_cast_param(s, v, arena_printf(s->arena, "%.*s[]", STR_FMT(element)));
+	else
+		put_cast_param(s, v, query_is_range_text(v.u.s) ? type->db_type : element);
+}
+
+/* The table's hidden column of its own name means every column of it. */
+void sql_match(struct sql *s, const struct condition *c)
+{
+	if (sql_on_postgres(s)) {
+		sql_search_text(s, c->node);
+		sql_put(s, " @@ ");
+		sql_search(s, c->node);
+		return;
+	}
+	if (c->node->model != NULL)
+		sql_column(s, c->node->model->table);
+	else
+		sql_subject(s, c);
+	sql_put(s, " MATCH ");
+	sql_param(s, c->node->values[0]);
+}

@@ -1,0 +1,24 @@
+/* What the files that write leaves share. Only they include it. */
+#ifndef FERROD_STORE_QUERY_SQL_LEAF_H
+#define FERROD_STORE_QUERY_SQL_LEAF_H
+
+#include "store/query/query_sql.h"
+
+struct condition {
+	const struct query *q; /* NULL outside of HAVING */
+	const struct query_node *node;
+};
+
+/* The left side: the column, the expression, or in HAVING the aggregate. */
+void sql_subject(struct sql *s, const struct condition *c);
+/* Its type; NULL: an aggregate's. */
+const struct column *sql_subject_type(const struct condition *c);
+/* The left side as a document: jsonb on PostgreSQL. */
+void sql_subject_document(struct sql *s, const struct condition *c);
+/* SQLite: is it the document v, whatever the spelling of either? */
+void sql_json_equal(struct sql *s, const struct condition *c, struct value v);
+/* The operators on documents, arrays and ranges, and match. */
+void sql_container(struct sql *s, const struct condition *c);
+void sql_match(struct sql *s, const struct condition *c);
+
+#endif

@@ -1,0 +1,121 @@
+/* The state as a document, and where it lies. */
+#include "store/state/export.h"
+
+#include <ctype.h>
+
+#include "service/base/json.h"
+#include "store/connection/dsn.h"
+
+#include "service/base/banned.h"
+
+#define FILE_NAME "ferrod-state.db"
+
+/* The URL with its secrets replaced, and what a ${ in the rest of it must look like. */
+static struct str placeholders(struct arena *a, struct str name, struct str url)
+{
+	const struct str mark = STR("<redacted>"), shown = dsn_redact(a, url);
+	struct strbuf b;
+	int n = 0;
+	strbuf_init(&b, 0);
+	for (size_t i = 0; i < shown.len;) {
+		const struct str rest = str_n(shown.p + i, shown.len - i);
+		if (!str_starts(rest, mark)) {
+			if (str_starts(rest, STR("${")))
+				strbuf_putc(&b, '$');
+			strbuf_putc(&b, shown.p[i++]);
+			continue;
+		}
+		strbuf_puts(&b, "${env:");
+		for (size_t k = 0; k < name.len; k++)
+			strbuf_putc(&b, (char)toupper((unsigned char)name.p[k]));
+		strbuf_puts(&b, "_SECRET");
+		if (++n > 1)
+			strbuf_int(&b, n);
+		strbuf_putc(&b, '}');
+		i += mark.len;
+	}
+	struct str out = arena_str(a, strbuf_str(&b));
+	strbuf_done(&b);
+	return out;
+}
+
+static json_t *text(struct str s)
+{
+	return json_stringn(s.p, s.len);
+}
+
+static json_t *connection_json(struct arena *a, const struct state_content *c, const struct state_connection *x)
+{
+	json_t *options, *o = json_object();
+	struct err ignored;
+	(void)json_object_set_new(o, "name", text(x->name));
+	(void)json_object_set_new(o, "url", text(placeholders(a, x->name, x->url)));
+	if (c->default_name.p != NULL && str_eq(c->default_name, x->name))
+		(void)json_object_set_new(o, "default", json_true());
+	if (json_parse(a, x->options, &options, &ignored) && json_is_object(options))
+		(void)json_object_update(o, options);
+	return o;
+}
+
+/* Models as a catalog has them: what says where they came from is not in it. */
+static void add_models(json_t *list, json_t *models)
+{
+	json_t *m;
+	size_t i;
+	json_array_foreach(models, i, m)
+	{
+		json_t *copy = json_deep_copy(m);
+		(void)json_object_del(copy, "origin");
+		(void)json_array_append_new(list, copy);
+	}
+}
+
+bool state_export(struct state *s, FILE *out, struct err *err)
+{
+	struct state_content c;
+	struct arena a;
+	struct strbuf b;
+	json_t *models;
+	arena_init(&a);
+	if (!state_load(s, &a, &c, err)) {
+		arena_done(&a);
+		return false;
+	}
+	json_t *doc = json_object(), *connections = json_array(), *list = json_array();
+	for (size_t i = 0; i < c.n_connections; i++)
+		(void)json_array_append_new(connections, connection_json(&a, &c, &c.connections[i]));
+	if (c.models.p != NULL && json_parse(&a, c.models, &models, err))
+		add_models(list, models);
+	(void)json_object_set_new(doc, "connections", connections);
+	(void)json_object_set_new(doc, "models", list);
+	strbuf_init(&b, 0);
+	json_write(&b, doc, false);
+	fprintf(out, "%.*s\n", STR_FMT(strbuf_str(&b)));
+	strbuf_done(&b);
+	json_decref(doc);
+	arena_done(&a);
+	return true;
+}
+
+struct str state_default_url(struct arena *a, struct str default_url)
+{
+	struct dsn dsn;
+	struct err ignored;
+	struct strbuf b;
+	const char *slash = NULL;
+	strbuf_init(&b, 0);
+	strbuf_puts(&b, "sqlite:");
+	if (dsn_parse(a, default_url, &dsn, &ignored) && dsn.dialect == DIALECT_SQLITE &&
+	    dsn.mode != SQLITE_MODE_MEMORY && dsn.path.len > 0)
+		slash = memrchr(dsn.path.p, '/', dsn.path.len);
+	for (const char *p = dsn.path.p; slash != NULL && p <= slash; p++) {
+		if (*p == '%' || *p == '?' || *p == '#')
+			strbuf_printf(&b, "%%%02X", (unsigned)*p);
+		else
+			strbuf_putc(&b, *p);
+	}
+	strbuf_puts(&b, FILE_NAME "?mode=rwc");
+	struct str url = arena_str(a, strbuf_str(&b));
+	strbuf_done(&b);
+	return url;
+}

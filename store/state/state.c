@@ -1,0 +1,459 @@
+/* Tables and statements of the state. */
+#include "store/state/state.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "service/base/clock.h"
+#include "service/base/mem.h"
+#include "service/base/num.h"
+#include "store/exec/exec.h"
+
+#include "service/base/banned.h"
+
+#define FORMAT 1 /* what this version writes */
+#define OPEN_SECONDS 5.0
+#define WORD "ferrod state" /* sealed, it proves the key */
+
+struct state {
+	struct connection_registry registry; /* of its own connection only */
+	struct connection *conn;
+	struct seal seal;
+	bool resealed;
+	int lock_fd;    /* -1: none */
+	char *make_key; /* owned: the file of a key that is made with the first tables; NULL: none */
+};
+
+bool state_seals(const struct state *s)
+{
+	return s->seal.n > 0;
+}
+
+bool state_resealed(const struct state *s)
+{
+	return s->resealed;
+}
+
+struct str state_place(const struct state *s)
+{
+	return s->conn->dsn.redacted;
+}
+
+/* ---- statements ---- */
+
+/* One unit of work; text with ~ for the tables' prefix and ? for parameters. */
+struct unit {
+	struct state *s;
+	struct route route;
+	struct exec x;
+	struct arena *a;
+};
+
+static void unit_begin(struct unit *u, struct state *s, struct arena *a, bool atomic)
+{
+	*u = (struct unit){.s = s, .route = {.conn = s->conn}, .a = a};
+	exec_begin(&u->x, &u->route, clock_deadline(OPEN_SECONDS), atomic);
+}
+
+static bool is_postgres(const struct state *s)
+{
+	return s->conn->dsn.dialect == DIALECT_POSTGRES;
+}
+
+static struct str native(const struct unit *u, const char *text)
+{
+	struct strbuf b;
+	int n = 0;
+	strbuf_init(&b, 0);
+	for (const char *p = text; *p != '\0'; p++) {
+		if (*p == '~')
+			strbuf_puts(&b, is_postgres(u->s) ? "ferrod." : "ferrod_");
+		else if (*p == '?' && is_postgres(u->s))
+			strbuf_printf(&b, "$%d", ++n);
+		else
+			strbuf_putc(&b, *p);
+	}
+	struct str out = arena_str(u->a, strbuf_str(&b));
+	strbuf_done(&b);
+	return out;
+}
+
+/* Rows as texts, in the arena. */
+struct rows {
+	struct arena *a;
+	struct str (*cells)[3];
+	size_t n, size;
+};
+
+static bool take_row(void *arg, const struct value *values, size_t n, bool *ret_stop, struct err *err)
+{
+	struct rows *r = arg;
+	char digits[24];
+	(void)ret_stop;
+	(void)err;
+	if (r->n == r->size) {
+		const size_t size = r->size == 0 ? 16 : 2 * r->size;
+		struct str(*more)[3] = arena_array(r->a, size, sizeof(*more));
+		if (r->n > 0)
+			memcpy(more, r->cells, r->n * sizeof(*more));
+		r->cells = more;
+		r->size = size;
+	}
+	for (size_t i = 0; i < 3; i++) {
+		struct str *cell = &r->cells[r->n][i];
+		*cell = STR_NONE;
+		if (i >= n || values[i].kind == VALUE_NULL)
+			continue;
+		*cell = arena_str(r->a, values[i].kind == VALUE_INT
+						? str_n(digits, num_format_int(values[i].u.i, digits))
+						: values[i].u.s);
+	}
+	r->n++;
+	return true;
+}
+
+static bool run(struct unit *u, const char *text, const struct value *params, size_t n, struct rows *ret,
+		int64_t *ret_affected, struct err *err)
+{
+	const struct stmt s = {.sql = native(u, text), .params = params, .n_params = n, .access = STMT_WRITE};
+	struct row_sink sink = {.row = ret != NULL ? take_row : NULL, .arg = ret};
+	struct exec_result result;
+	if (ret != NULL)
+		*ret = (struct rows){.a = u->a};
+	if (!exec_run(&u->x, &s, &sink, &result, err))
+		return false;
+	if (ret_affected != NULL)
+		*ret_affected = result.affected;
+	return true;
+}
+
+static bool put_meta(struct unit *u, const char *name, struct str value, struct err *err)
+{
+	const struct value params[] = {value_text(str_z(name)), value_text(value)};
+	return run(u,
+		   "INSERT INTO ~meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = "
+		   "excluded.value",
+		   params, 2, NULL, NULL, err);
+}
+
+static struct str meta(const struct rows *r, const char *name)
+{
+	for (size_t i = 0; i < r->n; i++)
+		if (str_eq_z(r->cells[i][0], name))
+			return r->cells[i][1];
+	return STR_NONE;
+}
+
+/* ---- opening ---- */
+
+static bool create_tables(struct unit *u, struct err *err)
+{
+	static const char *const tables[] = {
+		"CREATE TABLE IF NOT EXISTS ~meta (name varchar PRIMARY KEY, value varchar NOT NULL)",
+		"CREATE TABLE IF NOT EXISTS ~connections (name varchar PRIMARY KEY, url varchar NOT NULL, options "
+		"varchar NOT NULL)",
+		"CREATE TABLE IF NOT EXISTS ~models (version bigint PRIMARY KEY, fingerprint varchar NOT NULL, told_at "
+		"varchar NOT NULL, told_by varchar NOT NULL, told text)",
+	};
+	if (is_postgres(u->s)) {
+		struct rows ignored;
+		if (!run(u,
+			 "SELECT pg_advisory_xact_lock(" /* servers that start together make them once */
+			 "7306010)",
+			 NULL, 0, &ignored, NULL, err) ||
+		    !exec_simple(&u->x, STR("CREATE SCHEMA IF NOT EXISTS ferrod"), err))
+			return false;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(tables); i++)
+		if (!exec_simple(&u->x, native(u, tables[i]), err))
+			return false;
+	return true;
+}
+
+static bool wrong_key(const struct state *s, struct err *err)
+{
+	return err_set(err, ERR_INVALID_VALUE, "the state at %.*s is sealed under another key%s",
+		       STR_FMT(s->conn->dsn.redacted), s->seal.n == 0 ? ": name its file with \"state_key_file\"" : "");
+}
+
+static const char sealed[] = "sealed:", plain[] = "plain:";
+
+static bool open_url(const struct state *s, struct arena *a, struct str name, struct str kept, struct str *ret,
+		     bool *ret_second)
+{
+	*ret_second = false;
+	if (str_starts(kept, str_z(plain))) {
+		*ret = str_n(kept.p + strlen(plain), kept.len - strlen(plain));
+		return true;
+	}
+	return str_starts(kept, str_z(sealed)) &&
+	       seal_get(a, &s->seal, name, str_n(kept.p + strlen(sealed), kept.len - strlen(sealed)), ret, ret_second);
+}
+
+static struct str kept_url(const struct state *s, struct arena *a, struct str name, struct str url)
+{
+	if (s->seal.n == 0)
+		return arena_printf(a, "%s%.*s", plain, STR_FMT(url));
+	return arena_printf(a, "%s%.*s", sealed, STR_FMT(seal_put(a, &s->seal, name, url)));
+}
+
+/* Everything is sealed under the first key from now on. */
+static bool reseal(struct unit *u, struct err *err)
+{
+	struct rows r;
+	struct state *s = u->s;
+	if (!run(u, "SELECT name, url FROM ~connections", NULL, 0, &r, NULL, err))
+		return false;
+	for (size_t i = 0; i < r.n; i++) {
+		struct str url;
+		bool second;
+		if (!open_url(s, u->a, r.cells[i][0], r.cells[i][1], &url, &second))
+			return wrong_key(s, err);
+		const struct value params[] = {value_text(kept_url(s, u->a, r.cells[i][0], url)),
+					       value_text(r.cells[i][0])};
+		if (!run(u, "UPDATE ~connections SET url = ? WHERE name = ?", params, 2, NULL, NULL, err))
+			return false;
+	}
+	s->resealed = true;
+	return put_meta(u, "word", seal_put(u->a, &s->seal, STR("word"), STR(WORD)), err);
+}
+
+static bool check_key(struct unit *u, struct str word, bool read_only, struct err *err)
+{
+	struct state *s = u->s;
+	struct str got;
+	bool second = false;
+	if (word.p == NULL && s->make_key != NULL && !read_only && !seal_load_or_make(s->make_key, &s->seal, err))
+		return false;
+	if (word.p == NULL && s->seal.n > 0 && !read_only)
+		return put_meta(u, "word", seal_put(u->a, &s->seal, STR("word"), STR(WORD)), err);
+	if (word.p == NULL)
+		return true;
+	if (!seal_get(u->a, &s->seal, STR("word"), word, &got, &second) || !str_eq_z(got, WORD))
+		return wrong_key(s, err);
+	return read_only || s->seal.n < 2 || reseal(u, err);
+}
+
+static bool check_format(const struct state *s, struct str format, struct err *err)
+{
+	int64_t needs;
+	if (format.p == NULL || (num_parse_int(format, &needs) && needs <= FORMAT))
+		return true;
+	return err_set(err, ERR_INVALID_VALUE,
+		       "the state at %.*s was written by a newer version of ferrod (format %.*s, this one reads %d)",
+		       STR_FMT(s->conn->dsn.redacted), STR_FMT(format), FORMAT);
+}
+
+static bool prepare(struct unit *u, bool read_only, struct err *err)
+{
+	struct rows r;
+	if (!read_only && !create_tables(u, err))
+		return false;
+	if (!run(u, "SELECT name, value FROM ~meta", NULL, 0, &r, NULL, err))
+		return false;
+	const struct str format = meta(&r, "format");
+	if (!check_format(u->s, format, err) || !check_key(u, meta(&r, "word"), read_only, err))
+		return false;
+	return format.p != NULL || read_only ||
+	       (put_meta(u, "format", STR("1"), err) && put_meta(u, "version", STR("1"), err));
+}
+
+/* An SQLite state has one server: a file beside it is locked as long as the process lives. */
+static bool lock_file(struct state *s, struct err *err)
+{
+	struct arena a;
+	arena_init(&a);
+	const char *path = arena_printf(&a, "%.*s-lock", STR_FMT(s->conn->dsn.path)).p;
+	s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	const bool ok = s->lock_fd >= 0 && flock(s->lock_fd, LOCK_EX | LOCK_NB) == 0;
+	if (!ok)
+		(void)err_set(err, ERR_INVALID_REQUEST, "the state \"%.*s\" %s", STR_FMT(s->conn->dsn.path),
+			      s->lock_fd < 0 ? "cannot be made there" : "is that of another server that runs");
+	arena_done(&a);
+	return ok;
+}
+
+/* The key file that is named, or the one beside an SQLite state; that one is made for a state that has none yet. */
+static bool find_key(struct state *s, const struct state_options *o, struct err *err)
+{
+	struct arena a;
+	bool ok = true;
+	arena_init(&a);
+	const struct str beside = arena_printf(&a, "%.*s.key", STR_FMT(s->conn->dsn.path));
+	const bool file = !is_postgres(s) && s->conn->dsn.mode != SQLITE_MODE_MEMORY;
+	if (o->key_file.len > 0)
+		ok = seal_load(arena_strz(&a, o->key_file), &s->seal, err);
+	else if (file && access(beside.p, F_OK) == 0)
+		ok = seal_load(beside.p, &s->seal, err);
+	else if (file)
+		s->make_key = mem_strndup(beside.p, beside.len);
+	arena_done(&a);
+	return ok;
+}
+
+static bool open_all(struct state *s, const struct state_options *o, struct err *err)
+{
+	const struct connect_options c = {
+		.url = o->url, .name = STR("state"), .origin = CONNECTION_BUILT_IN, .pool = pool_config_default()};
+	struct arena a;
+	struct unit u;
+	struct err ignored;
+	if (!connection_create(&s->registry, &c, &s->conn, err))
+		return false;
+	const bool file = !is_postgres(s) && s->conn->dsn.mode != SQLITE_MODE_MEMORY;
+	if ((file && !o->read_only && !lock_file(s, err)) ||
+	    !connection_prove(s->conn, clock_deadline(OPEN_SECONDS), err) || !find_key(s, o, err))
+		return false;
+	arena_init(&a);
+	unit_begin(&u, s, &a, !o->read_only);
+	const bool ok = prepare(&u, o->read_only, err);
+	const bool ended = exec_end(&u.x, ok, ok ? err : &ignored);
+	arena_done(&a);
+	return ok && ended;
+}
+
+bool state_open(const struct state_options *o, struct state **ret, struct err *err)
+{
+	struct state *s = mem_alloc(sizeof(*s));
+	connection_registry_init(&s->registry, &exec_sharing);
+	s->lock_fd = -1;
+	if (!open_all(s, o, err)) {
+		state_close(s);
+		return false;
+	}
+	*ret = s;
+	return true;
+}
+
+void state_close(struct state *s)
+{
+	if (s == NULL)
+		return;
+	if (s->conn != NULL) {
+		connection_close(s->conn);
+		connection_unref(s->conn);
+	}
+	connection_registry_done(&s->registry);
+	if (s->lock_fd >= 0)
+		close(s->lock_fd);
+	mem_free(s->make_key);
+	explicit_bzero(&s->seal, sizeof(s->seal));
+	mem_free(s);
+}
+
+/* ---- reading ---- */
+
+static bool load(struct unit *u, struct state_content *ret, struct err *err)
+{
+	struct rows m, c, models;
+	if (!run(u, "SELECT name, value FROM ~meta", NULL, 0, &m, NULL, err) ||
+	    !run(u, "SELECT name, url, options FROM ~connections ORDER BY name", NULL, 0, &c, NULL, err) ||
+	    !run(u, "SELECT told FROM ~models WHERE told IS NOT NULL ORDER BY version DESC LIMIT 1", NULL, 0, &models,
+		 NULL, err))
+		return false;
+	if (!num_parse_int(meta(&m, "version"), &ret->version))
+		return err_set(err, ERR_DATABASE_UNAVAILABLE, "the state has no version");
+	ret->default_name = meta(&m, "default");
+	if (ret->default_name.len == 0)
+		ret->default_name = STR_NONE;
+	ret->models = models.n > 0 ? models.cells[0][0] : STR_NONE;
+	ret->connections = arena_array(u->a, c.n + 1, sizeof(*ret->connections));
+	for (size_t i = 0; i < c.n; i++) {
+		struct state_connection *x = &ret->connections[ret->n_connections++];
+		bool second;
+		x->name = c.cells[i][0];
+		x->options = c.cells[i][2];
+		if (!open_url(u->s, u->a, x->name, c.cells[i][1], &x->url, &second))
+			return wrong_key(u->s, err);
+	}
+	return true;
+}
+
+bool state_load(struct state *s, struct arena *a, struct state_content *ret, struct err *err)
+{
+	struct unit u;
+	struct err ignored;
+	*ret = (struct state_content){0};
+	unit_begin(&u, s, a, true);
+	const bool ok = load(&u, ret, err);
+	return exec_end(&u.x, ok, ok ? err : &ignored) && ok;
+}
+
+/* ---- writing ---- */
+
+/* The next version, if the state still has the one that the caller knows. */
+static bool advance(struct unit *u, int64_t version, int64_t *ret_version, struct err *err)
+{
+	char was[24], is[24];
+	int64_t affected;
+	const struct value params[] = {value_text(str_n(is, num_format_int(version + 1, is))),
+				       value_text(str_n(was, num_format_int(version, was)))};
+	if (!run(u, "UPDATE ~meta SET value = ? WHERE name = 'version' AND value = ?", params, 2, NULL, &affected, err))
+		return false;
+	*ret_version = version + 1;
+	return affected == 1 || err_set(err, ERR_SERIALIZATION_FAILURE, "the state has changed meanwhile");
+}
+
+static bool write_connections(struct unit *u, const struct state_change *c, struct err *err)
+{
+	if (c->drop_all && !run(u, "DELETE FROM ~connections", NULL, 0, NULL, NULL, err))
+		return false;
+	if (c->drop.p != NULL) {
+		const struct value name = value_text(c->drop);
+		if (!run(u, "DELETE FROM ~connections WHERE name = ?", &name, 1, NULL, NULL, err))
+			return false;
+	}
+	if (c->put == NULL)
+		return true;
+	const struct value params[] = {value_text(c->put->name),
+				       value_text(kept_url(u->s, u->a, c->put->name, c->put->url)),
+				       value_text(c->put->options)};
+	return run(u,
+		   "INSERT INTO ~connections (name, url, options) VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET "
+		   "url = excluded.url, options = excluded.options",
+		   params, 3, NULL, NULL, err);
+}
+
+static bool write_models(struct unit *u, int64_t version, const struct state_change *c, struct err *err)
+{
+	char at[CLOCK_RFC3339_BYTES];
+	if (c->models.p == NULL)
+		return true;
+	clock_rfc3339(clock_real_us(), at);
+	const struct value params[] = {value_int(version), value_text(str_z(c->fingerprint)), value_text(str_z(at)),
+				       value_text(c->who.p != NULL ? c->who : STR("")), value_text(c->models)};
+	return run(u, "UPDATE ~models SET told = NULL WHERE told IS NOT NULL", NULL, 0, NULL, NULL, err) &&
+	       run(u, "INSERT INTO ~models (version, fingerprint, told_at, told_by, told) VALUES (?, ?, ?, ?, ?)",
+		   params, 5, NULL, NULL, err);
+}
+
+static bool unwritable(struct err *err)
+{
+	const struct err was = *err;
+	(void)err_set(err, ERR_DATABASE_UNAVAILABLE, "nothing was changed, for the state cannot be written: %.400s",
+		      was.detail);
+	err->outcome = was.outcome == ERR_OUTCOME_UNKNOWN ? ERR_OUTCOME_UNKNOWN : ERR_OUTCOME_ROLLED_BACK;
+	err->cancelled = was.cancelled;
+	return false;
+}
+
+bool state_write(struct state *s, int64_t version, const struct state_change *c, int64_t *ret_version, struct err *err)
+{
+	struct arena a;
+	struct unit u;
+	struct err ignored;
+	arena_init(&a);
+	unit_begin(&u, s, &a, true);
+	bool ok = advance(&u, version, ret_version, err) && write_connections(&u, c, err) &&
+		  write_models(&u, *ret_version, c, err);
+	if (ok && (c->choose_default || c->drop_all))
+		ok = put_meta(&u, "default", c->choose_default && c->default_name.p != NULL ? c->default_name : STR(""),
+			      err);
+	ok = exec_end(&u.x, ok, ok ? err : &ignored) && ok;
+	arena_done(&a);
+	if (ok || err->code == ERR_SERIALIZATION_FAILURE)
+		return ok;
+	return unwritable(err);
+}

@@ -1,0 +1,72 @@
+/*
+ * The state database: where ferrod keeps what it was told, so that it survives the process. This file and state.c know
+ * its tables; what is told, and how it comes back, is told.h's.
+ *
+ * Tables, in schema "ferrod" on PostgreSQL, with the prefix "ferrod_" on SQLite:
+ *   meta         name, value: format, version, default connection, a sealed word that proves the key
+ *   connections  name, url (sealed), options (JSON)
+ *   models       version, fingerprint, told_at, told_by, told (JSON; of the last version only)
+ */
+#ifndef FERROD_STORE_STATE_STATE_H
+#define FERROD_STORE_STATE_STATE_H
+
+#include "service/base/arena.h"
+#include "service/base/err.h"
+#include "store/state/seal.h"
+
+struct state;
+
+struct state_options {
+	struct str url;
+	struct str key_file; /* "": beside an SQLite state, none for PostgreSQL */
+	bool read_only;      /* to look at it while a server has it */
+};
+
+/* Opens it, makes or upgrades its tables, and proves the key. ERR_INVALID_VALUE: it is there and cannot be used (of a
+ * newer version, sealed under another key); ERR_INVALID_REQUEST: it is another server's (SQLite), or cannot be made;
+ * else what connecting says. Blocks or parks. */
+bool state_open(const struct state_options *o, struct state **ret, struct err *err) MUST_CHECK;
+/* NULL is fine. */
+void state_close(struct state *s);
+
+/* Is there a key, so that secrets can be kept? */
+bool state_seals(const struct state *s);
+/* Was everything sealed anew under the first of two keys when it was opened? */
+bool state_resealed(const struct state *s);
+/* Its URL without secrets; borrowed. */
+struct str state_place(const struct state *s);
+
+struct state_connection {
+	struct str name, url, options; /* options: JSON */
+};
+
+struct state_content {
+	int64_t version;
+	struct str default_name; /* STR_NONE: none was chosen */
+	struct state_connection *connections;
+	size_t n_connections;
+	struct str models; /* JSON array of told models; STR_NONE: none were ever told */
+};
+
+/* All of it, as of one moment, in the arena. Parks. */
+bool state_load(struct state *s, struct arena *a, struct state_content *ret, struct err *err) MUST_CHECK;
+
+/* One change; what is absent stays. */
+struct state_change {
+	const struct state_connection *put; /* NULL: none */
+	struct str drop;                    /* name; STR_NONE: none */
+	bool drop_all;                      /* every connection, and the default */
+	bool choose_default;
+	struct str default_name; /* STR_NONE: none, when choose_default */
+	struct str models;       /* STR_NONE: the same */
+	const char *fingerprint; /* of models */
+	struct str who;          /* caller */
+};
+
+/* Keeps the change if the state still has that version; *ret_version: the one it has then. ERR_SERIALIZATION_FAILURE:
+ * it has another. ERR_DATABASE_UNAVAILABLE: it cannot be written, and nothing has changed (or, outcome unknown, may
+ * have). Parks. */
+bool state_write(struct state *s, int64_t version, const struct state_change *c, int64_t *ret_version,
+		 struct err *err) MUST_CHECK;
+
+#endif

@@ -1,0 +1,49 @@
+/*
+ * What callers tell: connections, models, the default connection. Everything told goes through here: it is kept in the
+ * state, when there is one, before it is published and answered. Tellings take turns.
+ */
+#ifndef FERROD_STORE_STATE_TOLD_H
+#define FERROD_STORE_STATE_TOLD_H
+
+#include "store/catalog/declared.h"
+#include "store/state/state.h"
+#include "store/store.h"
+
+struct told;
+
+struct told_hooks {
+	void *arg;
+	/* Does the server's policy admit the URL (still)? It may become another text in the arena. */
+	bool (*allowed)(void *arg, struct arena *a, struct str *url, struct err *err);
+	/* A kept connection that cannot be made any more; it stays in the state. */
+	void (*left_out)(void *arg, struct str name, const struct err *err);
+};
+
+/* Takes the state, which may be NULL: nothing is kept. Borrows the rest. */
+struct told *told_create(struct store *store, struct declared *declared, struct state *state,
+			 const struct told_hooks *hooks);
+/* NULL is fine. */
+void told_destroy(struct told *t);
+
+/* Puts what is kept into the registries: its connections are held until they are brought up (declared_start, when it
+ * has not run yet). At start, on a plain thread. ERR_INVALID_REQUEST: it does not fit. */
+bool told_restore(struct told *t, struct err *err) MUST_CHECK;
+
+/* What became of a telling of a connection. */
+struct told_connection {
+	bool kept;                   /* or there is no state */
+	struct connection *replaced; /* a reference to end; NULL: none */
+};
+/* Publishes a connection that works. `who`: the caller. Errors of connection_register; ERR_DATABASE_UNAVAILABLE: the
+ * state cannot be written, and nothing was changed. Parks, like all that follow. */
+bool told_connect(struct told *t, struct connection *c, const struct connect_options *o, struct str who,
+		  struct told_connection *ret, struct err *err) MUST_CHECK;
+bool told_disconnect(struct told *t, struct str name, bool force, struct str who, struct err *err) MUST_CHECK;
+bool told_default(struct told *t, struct str name, struct str who, struct err *err) MUST_CHECK;
+/* *ret (may be NULL): a new reference to what was published. */
+bool told_models(struct told *t, const struct schema_edit *e, struct str who, struct arena *scratch,
+		 struct schema **ret, struct err *err) MUST_CHECK;
+/* reset_engine: no told connection is left; models stay. */
+bool told_reset(struct told *t, int64_t deadline, struct str who, struct err *err) MUST_CHECK;
+
+#endif

@@ -1,0 +1,188 @@
+"""Behind PgBouncer in transaction mode: one request never runs another's statement, and nothing that is set reaches others."""
+import threading
+
+import pytest
+
+from support.client import Client
+from support.pgbouncer import PgBouncer
+
+N_MODELS = 40
+ROWS = 50
+
+
+def models():
+    return [{"model_name": f"M{i}", "columns": [
+        {"name": "id", "logical_type": "integer", "primary_key": True},
+        {"name": "n", "logical_type": "integer"}, {"name": f"name_{i}", "logical_type": "string"}]} for i in range(N_MODELS)]
+
+
+@pytest.fixture
+def bounced(server, postgres_backend):
+    """bounced(**pgbouncer settings) -> a client through it on N_MODELS tables of ROWS rows, each with its own numbers."""
+    made = []
+    with Client(server.port, timeout=60) as client:
+        def connect(query="", pool=None, create=True, **settings):
+            pg, database = postgres_backend.pg, postgres_backend.database
+            if create:
+                pg.psql("".join(
+                    f"CREATE TABLE m{i} (id int PRIMARY KEY, n int NOT NULL, name_{i} text NOT NULL);"
+                    f"INSERT INTO m{i} SELECT g, g * 1000 + {i}, 'm{i}-' || g FROM generate_series(1, {ROWS}) g;"
+                    for i in range(N_MODELS)), database)
+            bouncer = PgBouncer(pg, **settings)
+            made.append(bouncer)
+            client.post("/v1/connections", {"name": "bounced", "url": bouncer.url(database, query), "default": True,
+                                            "pool": {"max_connections": 32, "acquire_timeout_seconds": 30, **(pool or {})}}).expect(201)
+            client.put("/v1/models", {"models": models()}).expect(200)
+            return client
+        connect.psql = lambda text: postgres_backend.pg.psql(text, postgres_backend.database)
+        yield connect
+        client.delete("/v1/connections/bounced?force=true")
+        client.put("/v1/default-connection", {"name": "default"}).expect(200)
+    for bouncer in made:
+        bouncer.__exit__()
+
+
+def row(i, key):
+    return {"id": key, "n": key * 1000 + i, f"name_{i}": f"m{i}-{key}"}
+
+
+def check_reads(client, number):
+    for step in range(12):
+        i, key = (number * 7 + step * 3) % N_MODELS, (number + step) % ROWS + 1
+        assert client.get(f"/v1/models/M{i}/records/{key}").expect(200).json() == row(i, key)
+        rows = client.get(f"/v1/models/M{i}/records?n=gte.{key * 1000}&id=lte.{ROWS}&order=id&limit={step + 1}").expect(200).json()["rows"]
+        assert rows == [row(i, k) for k in range(key, min(key + step, ROWS) + 1)]
+        answer = client.post("/v1/query/count", {"model_name": f"M{i}"}).expect(200).json()
+        assert answer["count"] >= ROWS
+        sql = f"SELECT n, {number} AS who FROM m{i} WHERE id = $1"
+        assert client.post("/v1/sql/fetch-all", {"sql": sql, "args": [key]}).expect(200).json()["rows"] == [
+            {"n": key * 1000 + i, "who": number}]
+
+
+def check_writes(client, number):
+    for step in range(6):
+        i, key = (number + step) % N_MODELS, 1000 + number * 100 + step
+        new = row(i, key)
+        assert client.post(f"/v1/models/M{i}/records", new).expect(201).json() == new
+        new["n"] = step
+        assert client.patch(f"/v1/models/M{i}/records/{key}", {"n": step}).expect(200).json() == new
+        answer = client.post("/v1/batch", {"steps": [
+            {"op": "create", "model": f"M{i}", "record": row(i, key + 50)},
+            {"op": "update", "query": {"model_name": f"M{i}", "where": [{"node_kind": "leaf", "column": "id", "operator": "==", "value": key}]}, "set": {"n": 7}}]})
+        answer.expect(200)
+        tx = client.post("/v1/transactions").expect(201).json()["transaction_id"]
+        headers = {"Ferro-Transaction": tx}
+        assert client.get(f"/v1/models/M{i}/records/{key}", headers=headers).expect(200).json()["n"] == 7
+        client.delete(f"/v1/models/M{i}/records/{key + 50}", headers=headers).expect(204)
+        client.post(f"/v1/transactions/{tx}/commit").expect(200)
+        client.get(f"/v1/models/M{i}/records/{key + 50}").expect(404)
+
+
+def side_by_side(client, n, *checks):
+    failures = []
+
+    def work(number):
+        try:
+            with client.clone() as own:
+                checks[number % len(checks)](own, number)
+        except BaseException as e:  # pylint: disable=broad-except
+            failures.append(repr(e)[:2000])
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(n)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(240)
+    assert not failures, failures[:3]
+
+
+@pytest.mark.parametrize("pooler", ["auto", "transaction"])
+def test_every_answer_is_its_own(bounced, pooler):
+    """64 clients, hundreds of different statements, two of the server's connections, nothing reset in between."""
+    client = bounced(pool={"pooler": pooler})
+    shown = client.get("/v1/connections/bounced").expect(200).json()["pool"]["pooler"]
+    assert shown == "transaction"
+    side_by_side(client, 64, check_reads, check_writes)
+    for i in range(N_MODELS):
+        assert client.get(f"/v1/models/M{i}/records/1").expect(200).json() == row(i, 1)
+
+
+def test_connections_of_the_server_that_live_a_second(bounced):
+    client = bounced(server_lifetime=1, server_idle_timeout=1)
+    side_by_side(client, 24, check_reads, check_writes)
+
+
+def test_search_path_goes_with_each_transaction(bounced):
+    client = bounced(query="?ferro_search_path=other")
+    bounced.psql("CREATE SCHEMA other; CREATE TABLE other.m0 AS SELECT id, -n AS n, name_0 FROM m0;"
+                 "ALTER TABLE other.m0 ADD PRIMARY KEY (id)")
+    for _ in range(4):
+        assert client.get("/v1/models/M0/records/3").expect(200).json()["n"] == -3000
+        assert client.post("/v1/sql/fetch-all", {"sql": "SELECT n FROM m0 WHERE id = 3"}).expect(200).json()["rows"] == [{"n": -3000}]
+        tx = client.post("/v1/transactions").expect(201).json()["transaction_id"]
+        answer = client.get("/v1/models/M0/records/3", headers={"Ferro-Transaction": tx}).expect(200)
+        assert answer.json()["n"] == -3000
+        client.post(f"/v1/transactions/{tx}/rollback").expect(200)
+
+
+LEAKS = ["SET search_path = elsewhere", "SET timezone = 'America/New_York'", "SET default_transaction_read_only = on",
+         "SELECT set_config('search_path', 'elsewhere', false)", "PREPARE p AS SELECT 1", "CREATE TEMP TABLE m1 (id int)",
+         "SET bytea_output = escape", "SET statement_timeout = 1", "SET ROLE guarded"]
+
+
+@pytest.mark.parametrize("inside", [False, True], ids=["alone", "transaction"])
+@pytest.mark.parametrize("sql", LEAKS)
+def test_what_raw_sql_sets_stays_with_it(bounced, sql, inside):
+    client = bounced(default_pool_size=1)
+    for _ in range(3):
+        if inside:
+            tx = client.post("/v1/transactions").expect(201).json()["transaction_id"]
+            client.post("/v1/sql/execute", {"sql": sql}, headers={"Ferro-Transaction": tx}).expect(200)
+            client.post(f"/v1/transactions/{tx}/commit").expect(200)
+        else:
+            client.post("/v1/sql/execute", {"sql": sql}).expect(200)
+        assert client.get("/v1/models/M1/records/3").expect(200).json() == row(1, 3)
+        client.patch("/v1/models/M1/records/4", {"n": 1}).expect(200)
+        seen = client.post("/v1/sql/fetch-all", {"sql": "SELECT current_setting('timezone') AS tz, current_user::text AS who, "
+                                                 "(SELECT count(*) FROM pg_prepared_statements WHERE name = 'p') AS p, "
+                                                 "current_setting('search_path') AS path"})
+        assert seen.expect(200).json()["rows"] == [{"tz": "UTC", "who": "ferrod", "p": 0, "path": '"$user", public'}]
+
+
+@pytest.mark.parametrize("sql", ["LISTEN news", "SELECT pg_advisory_lock(1)", "SELECT pg_try_advisory_lock_shared(1)"])
+def test_what_needs_a_session_is_refused(bounced, sql):
+    client = bounced()
+    problem = client.post("/v1/sql/execute", {"sql": sql}).problem(400, "sql_error")
+    assert "pooler" in problem["detail"]
+    client.post("/v1/sql/execute", {"sql": "SELECT pg_advisory_xact_lock(1)"}).expect(200)
+
+
+def test_what_runs_in_no_transaction_runs(bounced):
+    client = bounced()
+    client.post("/v1/sql/execute", {"sql": "VACUUM m0"}).expect(200)
+    client.post("/v1/sql/execute", {"sql": "CREATE INDEX CONCURRENTLY by_n ON m0 (n)"}).expect(200)
+
+
+def test_a_changed_table_is_read_anew(bounced):
+    client = bounced()
+    client.get("/v1/models/M0/records/3").expect(200)
+    bounced.psql("ALTER TABLE m0 ALTER n TYPE bigint")
+    for _ in range(4):
+        assert client.get("/v1/models/M0/records/3").expect(200).json() == row(0, 3)
+
+
+def test_migrations_and_bulk(bounced):
+    client = bounced()
+    client.put("/v1/models", {"models": models() + [{"model_name": "Fresh", "columns": [
+        {"name": "id", "logical_type": "integer", "primary_key": True}]}]}).expect(200)
+    client.post("/v1/create-tables", {}).expect(200)
+    client.post("/v1/models/Fresh/records", {"records": [{"id": i} for i in range(1000)]}).expect(201)
+    assert client.post("/v1/query/count", {"model_name": "Fresh"}).expect(200).json()["count"] == 1000
+    client.post("/v1/introspect", {}).expect(200)
+
+
+def test_without_a_pooler_none_is_found(postgres_conn):
+    shown = postgres_conn.client.get(f"/v1/connections/{postgres_conn.name}").expect(200).json()["pool"]
+    assert shown["pooler"] == "none"
+    url = postgres_conn.backend.url
+    answer = postgres_conn.client.post("/v1/connections", {"name": "odd", "url": url, "pool": {"pooler": "session"}})
+    assert answer.problem(400, "invalid_request")["errors"][0]["pointer"] == "/pool/pooler"

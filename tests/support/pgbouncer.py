@@ -1,0 +1,49 @@
+"""A PgBouncer of the tests' own, in transaction mode, before a test's PostgreSQL."""
+import contextlib
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+
+from .process import die_with_parent, free_port, wait_for
+
+
+class PgBouncer:
+    def __init__(self, pg, **settings):
+        self.binary = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
+        self.pg, self.port = pg, free_port()
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="ferrod-pgbouncer-"))
+        (self.dir / "users").write_text('"ferrod" ""\n')
+        options = {"listen_addr": "127.0.0.1", "listen_port": self.port, "unix_socket_dir": "", "auth_type": "trust",
+                   "auth_file": self.dir / "users", "pool_mode": "transaction", "max_client_conn": 500,
+                   "default_pool_size": 2, "server_reset_query": "", "admin_users": "ferrod",
+                   "logfile": self.dir / "log", "pidfile": self.dir / "pid"} | settings
+        (self.dir / "ini").write_text(
+            f"[databases]\n* = host=127.0.0.1 port={pg.port}\n[pgbouncer]\n" +
+            "".join(f"{key} = {value}\n" for key, value in options.items()))
+        if pg.user:
+            os.chown(self.dir, pg.user["user"], pg.user["group"])
+        self.process = subprocess.Popen([self.binary, "-q", str(self.dir / "ini")], cwd=self.dir,
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                        preexec_fn=die_with_parent(signal.SIGKILL), start_new_session=True, **pg.user)
+        wait_for(self.listens, 20, "PgBouncer's start")
+
+    def listens(self):
+        assert self.process.poll() is None, (self.dir / "log").read_text()
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+            return True
+        return False
+
+    def url(self, database, query=""):
+        return f"postgres://ferrod@127.0.0.1:{self.port}/{database}{query}"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait(20)
+        shutil.rmtree(self.dir, ignore_errors=True)
