@@ -94,6 +94,7 @@ static struct store_options store_options(const struct config *c)
 		.busy_timeout_s = c->busy_timeout_seconds,
 		.tx_timeout_s = c->transaction_timeout_seconds,
 		.tx_timeout_max_s = c->transaction_timeout_seconds,
+		.tx_idle_s = c->transaction_idle_seconds,
 		.tx_queue_max = (size_t)c->transaction_queue,
 		.sqlite_cache_kib = (size_t)c->sqlite_cache_kib,
 	};
@@ -255,6 +256,14 @@ static bool prepare_keys(void *arg, const json_t *catalog, void **ret, struct er
 	return ok;
 }
 
+/* What it began with more rights does not outlive them. */
+static void end_of_narrowed(void *arg, struct str name)
+{
+	struct process *p = arg;
+	tx_end_owner(p->app.store->transactions, name);
+	idempotency_withhold(name);
+}
+
 static void publish_keys(void *arg, void *prepared)
 {
 	struct process *p = arg;
@@ -262,6 +271,7 @@ static void publish_keys(void *arg, void *prepared)
 	struct key_set *before = p->keys;
 	p->keys = prepared;
 	pthread_rwlock_unlock(&p->keys_lock);
+	keys_narrowed(before, prepared, end_of_narrowed, p);
 	keys_destroy(before);
 }
 

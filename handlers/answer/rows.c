@@ -60,7 +60,7 @@ static void csv_tagged(struct strbuf *b, struct value v)
 	struct strbuf one;
 	strbuf_init(&one, 0);
 	value_write_text(&one, v.u.s);
-	csv_text(b, strbuf_str(&one));
+	csv_text(b, strbuf_str(&one), false);
 	strbuf_done(&one);
 }
 
@@ -72,7 +72,7 @@ static void csv_value(struct rows_writer *w, struct value v)
 		return;
 	case VALUE_TEXT:
 		if (str_is_utf8(v.u.s))
-			csv_text(w->out, v.u.s);
+			csv_text(w->out, v.u.s, w->c->app->csv_formula_guard);
 		else
 			csv_tagged(w->out, v);
 		return;

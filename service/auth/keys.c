@@ -224,6 +224,47 @@ void keys_destroy(struct key_set *k)
 	mem_free(k);
 }
 
+static const struct principal *named(const struct key_set *k, struct str name)
+{
+	for (size_t i = 0; k != NULL && i < k->n; i++)
+		if (str_eq(k->keys[i].principal.name, name))
+			return &k->keys[i].principal;
+	return NULL;
+}
+
+static bool lists(const struct principal *p, struct str connection)
+{
+	for (size_t i = 0; i < p->n_connections; i++)
+		if (str_eq(p->connections[i], connection))
+			return true;
+	return false;
+}
+
+/* Whether `now` has all that `was` had. */
+static bool covers(const struct principal *now, const struct principal *was)
+{
+	if ((now->scopes & 1u << SCOPE_ADMIN) == 0 && (was->scopes & ~now->scopes) != 0)
+		return false;
+	if (now->connections == NULL)
+		return true;
+	if (was->connections == NULL)
+		return false;
+	for (size_t i = 0; i < was->n_connections; i++)
+		if (!lists(now, was->connections[i]))
+			return false;
+	return true;
+}
+
+void keys_narrowed(const struct key_set *before, const struct key_set *after, void (*fn)(void *arg, struct str name),
+		   void *arg)
+{
+	for (size_t i = 0; before != NULL && i < before->n; i++) {
+		const struct principal *was = &before->keys[i].principal, *now = named(after, was->name);
+		if (now == NULL || !covers(now, was))
+			fn(arg, was->name);
+	}
+}
+
 /* Sets are swapped while requests run. */
 static const struct principal *copy_of(const struct principal *p, struct arena *a)
 {

@@ -21,6 +21,11 @@ struct key_sources {
 bool keys_load(const struct key_sources *from, struct key_set **ret, struct err *err) MUST_CHECK;
 void keys_destroy(struct key_set *k);
 
+/* Calls fn with the name of each key of `before` that may do less by `after`, or is gone: a scope less, a connection
+ * less. Either may be NULL: no keys. */
+void keys_narrowed(const struct key_set *before, const struct key_set *after, void (*fn)(void *arg, struct str name),
+		   void *arg);
+
 /* Authorization: Bearer <key> -> principal (a copy in the arena). Compares every entry in constant time. false:
  * ERR_UNAUTHENTICATED. */
 bool keys_check(const struct key_set *k, struct str authorization, struct arena *a, const struct principal **ret,

@@ -111,6 +111,8 @@ static const struct setting settings[] = {
 	 TEXT_OF(LIMIT_TRANSACTIONS_PER_SESSION), NULL, false, "open transactions of one session"},
 	{"transaction_timeout_seconds", TYPE_SECONDS, AT(transaction_timeout_seconds), 0.001, SECONDS_MAX,
 	 TEXT_OF(LIMIT_TX_TIMEOUT_S), NULL, false, "a transaction's longest life, and the default"},
+	{"transaction_idle_seconds", TYPE_SECONDS, AT(transaction_idle_seconds), 0, SECONDS_MAX,
+	 TEXT_OF(LIMIT_TX_IDLE_S), NULL, false, "a transaction that no request uses for so long ends; 0: none does"},
 	{"transaction_queue", TYPE_INT, AT(transaction_queue), 1, 100000, TEXT_OF(LIMIT_TX_QUEUE), NULL, false,
 	 "requests that wait for one transaction"},
 	{"idempotency_answer_bytes", TYPE_INT, AT(idempotency_answer_bytes), 0, 1e9, "8388608", NULL, false,

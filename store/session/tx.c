@@ -111,6 +111,7 @@ static bool start(struct tx_root *root, const struct tx_options *o, int64_t dead
 	root->n_commits = c->n_commits;
 	root->n_rollbacks = c->n_rollbacks;
 	root->expires_ns = clock_deadline(root->timeout_s);
+	root->idle_since = clock_mono_ns();
 	root->expires_us = clock_real_us() + (int64_t)(root->timeout_s * 1e6);
 	return true;
 }
@@ -229,6 +230,11 @@ static bool give_up_waiting(struct tx_table *t, struct tx *tx, bool full, struct
 	return false;
 }
 
+static void used(struct tx_root *root, bool now)
+{
+	__atomic_store_n(&root->idle_since, now ? CLOCK_NEVER : clock_mono_ns(), __ATOMIC_RELAXED);
+}
+
 bool tx_take_turn(struct tx_table *t, struct tx *tx, int64_t deadline, size_t n_max, struct err *err)
 {
 	struct tx_root *root = tx->root;
@@ -236,15 +242,19 @@ bool tx_take_turn(struct tx_table *t, struct tx *tx, int64_t deadline, size_t n_
 	enum wait_result r;
 	bool full = false;
 
-	if (turn_try(&root->turn))
+	if (turn_try(&root->turn)) {
+		used(root, true);
 		return true;
+	}
 	if (s != NULL)
 		(void)__atomic_add_fetch(&s->n_queued, 1, __ATOMIC_RELAXED);
 	r = turn_take(&root->turn, clock_min(deadline, root->expires_ns), n_max, &full);
 	if (s != NULL)
 		(void)__atomic_sub_fetch(&s->n_queued, 1, __ATOMIC_RELAXED);
-	if (r == WAIT_READY)
+	if (r == WAIT_READY) {
+		used(root, true);
 		return true;
+	}
 	if (r == WAIT_CANCELLED) {
 		(void)err_set(err, ERR_SHUTTING_DOWN, "the request was given up while it waited for its transaction");
 		err->cancelled = true;
@@ -280,6 +290,7 @@ static bool has_lease(struct tx_root *root)
 
 void tx_give_turn(struct tx_root *root)
 {
+	used(root, false);
 	do {
 		if (__atomic_load_n(&root->ended, __ATOMIC_ACQUIRE) && has_lease(root))
 			release(root);

@@ -13,7 +13,9 @@ enum tx_why {
 	TX_WHY_LOST,
 	TX_WHY_TIMEOUT,
 	TX_WHY_SESSION,
-	TX_WHY_CONNECTION
+	TX_WHY_CONNECTION,
+	TX_WHY_OWNER,
+	TX_WHY_IDLE
 };
 
 /* What a root transaction and the savepoints in it share: the leased connection and the turn to use it. */
@@ -27,6 +29,7 @@ struct tx_root {
 	struct tx *top;          /* the root's own node; valid until it has ended */
 	struct tx *innermost;    /* under the table's lock; NULL once ended */
 	int64_t expires_ns, expires_us;
+	int64_t idle_since; /* atomic; monotonic, CLOCK_NEVER while a request has its turn */
 	double timeout_s;
 	uint64_t n_commits, n_rollbacks; /* the connection's counts when it began */
 	unsigned n_savepoints;           /* ever made: names them */
@@ -46,7 +49,7 @@ struct tx {
 	struct tx *parent;      /* owned reference; NULL: root */
 	struct tx *next, *prev; /* the session's list of open roots */
 	struct tx *next_doomed; /* a list of those that are being ended by the server */
-	struct imap *imap;      /* owned: what it has read and written, over its parent's or the session's; NULL: none */
+	struct imap *imap; /* owned: what it has read and written, over its parent's or the session's; NULL: none */
 	char id[TX_ID_BYTES];
 	unsigned depth;      /* 0: root */
 	unsigned savepoint;  /* number in its name; 0: root */
@@ -75,6 +78,7 @@ struct tx_table {
 	struct map open;                /* by id -> struct tx */
 	struct graveyard dead;
 	double default_timeout_s, max_timeout_s, tombstone_s;
+	int64_t idle_ns; /* 0: no bound */
 	size_t max_per_session, queue_max;
 	uint64_t next_seq;
 };
