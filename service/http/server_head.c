@@ -3,6 +3,7 @@
  * the contract's order.
  */
 #include <arpa/inet.h>
+#include <netinet/in.h>
 #include <strings.h>
 
 #include "service/auth/auth.h"
@@ -286,6 +287,21 @@ static bool check_origin(const struct exchange *x, struct err *err)
 	    (foreign && req->method != HTTP_GET))
 		return err_set(err, ERR_FORBIDDEN, "pages of another origin may not use this server");
 	return true;
+}
+
+uint64_t request_address(const struct request *req)
+{
+	const struct exchange *x = CONTAINER_OF(req, const struct exchange, req);
+	const union MHD_ConnectionInfo *info =
+		x->conn != NULL ? MHD_get_connection_info(x->conn, MHD_CONNECTION_INFO_CLIENT_ADDRESS) : NULL;
+	uint64_t n = 0;
+	if (info == NULL || info->client_addr == NULL)
+		return 0;
+	if (info->client_addr->sa_family == AF_INET)
+		return ((const struct sockaddr_in *)(const void *)info->client_addr)->sin_addr.s_addr;
+	if (info->client_addr->sa_family == AF_INET6)
+		memcpy(&n, &((const struct sockaddr_in6 *)(const void *)info->client_addr)->sin6_addr, sizeof(n));
+	return n;
 }
 
 /* ---- the whole head ---- */

@@ -112,6 +112,10 @@ enum MHD_Result server_queue(struct exchange *x)
 	add(&h, "X-Request-Id", x->req.id);
 	for (size_t i = 0; i < res->n_headers; i++)
 		add(&h, res->headers[i].name.p, res->headers[i].value);
+	if (x->loop->server->options.tls_priorities != NULL)
+		add(&h, "Strict-Transport-Security", STR("max-age=31536000"));
+	if (str_starts(x->req.path, STR("/v1/")))
+		add(&h, "Cache-Control", STR("no-store"));
 	add_timing(&h, x); /* last: it may be missed when there is no room */
 	if (x->unclear || server_draining(x->loop->server))
 		(void)MHD_add_response_header(r, "Connection", "close");
