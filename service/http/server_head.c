@@ -197,7 +197,7 @@ static bool negotiate(struct request *req, struct err *err)
 {
 	static const char *const types[] = {"application/json", "application/x-ndjson", "text/csv"};
 	struct str accept = request_header_list(req, "Accept");
-	if (str_trim(accept).len == 0)
+	if (str_trim(accept).len == 0 || (req->route->html_too && quality(accept, "text/html") > 0))
 		return true;
 	if (req->route->content_type != NULL) {
 		struct str offered = str_z(req->route->content_type), type;

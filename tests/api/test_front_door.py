@@ -2,13 +2,21 @@
 import csv
 import io
 import json
+import os
+import re
+import signal
 import stat
+import subprocess
+import sys
+import time
+import urllib.request
 
 import pytest
 
+from support import run_tests
 from support.client import Client
 from support.keys import Keys
-from support.process import wait_for
+from support.process import BINARY, ROOT, die_with_parent, wait_for
 from support.server import Server, run_binary
 
 
@@ -97,3 +105,65 @@ def test_formulas_in_csv():
             answer = c.post("/v1/sql/fetch-all", {"sql": sql, "args": [json.dumps(texts)]}, headers={"Accept": "text/csv"}).expect(200)
             rows = list(csv.reader(io.StringIO(answer.text, newline="")))
             assert [row[0] if row else "" for row in rows[1:]] == [(prefix if t[:1] in set("=+-@\t\r") and t else "") + t for t in texts]
+
+
+# ---- the first minutes ----
+
+@pytest.mark.parametrize("accept, status", [
+    ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", 303), ("text/html", 303), ("*/*", 200), (None, 200), ("", 200),
+    ("application/json", 200), ("text/htmlx, */*;q=0.1", 200)])
+def test_the_root_leads_on(client, accept, status):
+    answer = client.get("/", headers={"Accept": accept}).expect(status)
+    if status == 303:
+        assert answer.header("Location") == "/docs" and answer.body == b""
+    else:
+        assert answer.json()["docs"] == "/docs" and client.get(answer.json()["openapi"]).status == 200
+    assert answer.header("Vary") == "Accept"
+    client.get("/", headers={"Accept": "image/png"}).problem(406, "not_acceptable")
+    client.post("/", {}).problem(405, "method_not_allowed")
+
+
+def test_a_build_without_libraries_says_what_to_do(tmp_path):
+    """It was a screen of compiler errors."""
+    fake = tmp_path / "pkg-config"
+    fake.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
+    fake.chmod(0o755)
+    done = subprocess.run(["make", "build", f"BUILD={tmp_path}/build"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60,
+                          env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"})
+    assert done.returncode != 0
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("make")]
+    assert len(lines) == 1 and "make deps" in lines[0], done.stderr
+
+
+def test_make_run_says_where_to_look(tmp_path):
+    process = subprocess.Popen([sys.executable, "-B", str(ROOT / "service/dist/run.py"), str(BINARY), "--listen", "127.0.0.1:0"], cwd=tmp_path,
+                               stderr=subprocess.PIPE, preexec_fn=die_with_parent(signal.SIGTERM),
+                               env={key: value for key, value in os.environ.items() if not key.startswith(("FERROD_", "PG"))})
+    try:
+        text = ""
+        while "Ctrl-C" not in text:
+            line = process.stderr.readline().decode()
+            assert line, text
+            text += line
+        url = re.search(r"curl (http://127\.0\.0\.1:\d+/readyz)", text).group(1)
+        assert urllib.request.urlopen(url, timeout=10).status == 200
+        assert re.search(r"docs and console: http://127\.0\.0\.1:\d+/docs", text)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.stderr.read()
+        assert process.wait(timeout=30) == 0
+
+
+def test_suites_give_a_sign_of_life(capsys, monkeypatch):
+    monkeypatch.setattr(run_tests, "SIGN_SECONDS", 0.05)
+    with run_tests.Signs("slow"):
+        time.sleep(0.3)
+    assert capsys.readouterr().out.count("slow     ...") >= 2
+
+
+def test_an_old_library_before_the_network_is_logged():
+    with Server("--insecure-no-auth", listen="0.0.0.0:0") as server, Client(server.port) as c:
+        old = c.get("/version").expect(200).json()["libmicrohttpd"].startswith("0.")
+        assert bool(server.events("old_http_library")) == old
+    with Server() as server:
+        assert not server.events("old_http_library")
