@@ -123,6 +123,8 @@ static bool parse_preference(struct prefer *p, struct str token, struct err *err
 		p->given |= PREFER_INT64_STRING;
 	else if (str_ieq_z(name, "tx") && str_eq_z(value, "rollback"))
 		p->given |= PREFER_TX_ROLLBACK;
+	else if (str_ieq_z(name, "identity") && str_eq_z(value, "override"))
+		p->given |= PREFER_IDENTITY_OVERRIDE;
 	else if (str_ieq_z(name, "timeout") && num_parse_double(value, &seconds) && seconds > 0 && seconds < 1e9) {
 		p->given |= PREFER_TIMEOUT;
 		p->timeout_s = seconds;

@@ -96,8 +96,7 @@ bool lane_fits(struct lane_set *s, struct pool *p, const struct stmt *stmt)
 	if (!stmt->quick || !stmt->cache || stmt->access == STMT_UNKNOWN || fiber_current() == NULL)
 		return false;
 	const struct driver *driver = pool_driver(p);
-	if (stmt->access == STMT_READ ? !pool_groups_reads(p) && driver->snapshot_open == NULL
-				      : !pool_groups_writes(p))
+	if (stmt->access == STMT_READ ? !pool_groups_reads(p) && driver->snapshot_open == NULL : !pool_groups_writes(p))
 		return false;
 	struct lane *l = lane_here(s, p);
 	if (l == NULL)

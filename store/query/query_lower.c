@@ -378,6 +378,7 @@ static void write_key(struct plan_key *k, const struct query *q, const struct qu
 	plan_key_number(k, n_set);
 	for (size_t i = 0; i < n_set; i++) {
 		plan_key_column(k, set[i].column);
+		plan_key_number(k, set[i].fill);
 		plan_key_expr(k, set[i].expr);
 	}
 }

@@ -31,6 +31,7 @@ void sql_drop(struct sql *s);
 bool sql_finish(struct sql *s, enum stmt_access access, struct stmt *ret, struct err *err) MUST_CHECK;
 
 void sql_put(struct sql *s, const char *z);
+void sql_puts(struct sql *s, struct str text);
 void sql_ident(struct sql *s, struct str name);
 /* "table"."name" or "name", as the qualifier says. */
 void sql_column(struct sql *s, struct str name);

@@ -69,6 +69,12 @@ void sql_put(struct sql *s, const char *z)
 		strbuf_puts(&s->text, z);
 }
 
+void sql_puts(struct sql *s, struct str text)
+{
+	if (s->plan == NULL)
+		strbuf_put(&s->text, text);
+}
+
 void sql_ident(struct sql *s, struct str name)
 {
 	if (s->plan == NULL)
