@@ -13,7 +13,7 @@ struct loaded {
 	const struct query *q;
 	struct result_shape shape;
 	size_t n_visible;
-	struct imap_read read; /* of the statement that runs */
+	struct imap_read read;     /* of the statement that runs */
 	const struct value **rows; /* decoded, as they are shown */
 	const struct value **raw;  /* the same as the database has them */
 	size_t n_rows, size;

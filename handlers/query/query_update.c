@@ -2,6 +2,7 @@
 #include "handlers/handlers.h"
 #include "handlers/query/query_request.h"
 #include "handlers/query/query_write.h"
+#include "handlers/unit/triggers.h"
 
 #include "service/base/banned.h"
 
@@ -17,7 +18,10 @@ static bool run_write(struct context *c, struct query_write *w, struct err *err)
 		w->fmt = context_format(c->res);
 	struct strbuf *b = response_json(c->res, 200);
 	strbuf_puts(b, representation ? "{\"rows\":[" : "{");
-	context_write(c, w->max_affected >= 0);
+	bool triggers = false;
+	if (representation && !context_triggers(c, w->q->model, &triggers, err))
+		return false;
+	context_write(c, w->max_affected >= 0 || triggers);
 	if (!write_query(c, w, representation ? b : NULL, &affected, err) || !context_commit(c, err))
 		return false;
 	if (representation)

@@ -13,8 +13,8 @@ struct query_write {
 	struct value_format fmt;
 };
 
-/* The new values: `set` beside the query (NULL: none there), or the one in its payload. ERR_INVALID_REQUEST when neither
- * stands, ERR_INVALID_QUERY when both do, and the errors of query_set_from_json. */
+/* The new values: `set` beside the query (NULL: none there), or the one in its payload. ERR_INVALID_REQUEST when
+ * neither stands, ERR_INVALID_QUERY when both do, and the errors of query_set_from_json. */
 bool query_write_set(struct context *c, struct query_write *w, const json_t *set, struct err *err) MUST_CHECK;
 
 /* ERR_INVALID_QUERY for a query without filter unless the request says ?all=true. */

@@ -6,6 +6,8 @@
 #include "handlers/records/bulk.h"
 
 #include "handlers/answer/rows.h"
+#include "handlers/records/record_insert.h"
+#include "handlers/unit/triggers.h"
 #include "handlers/unit/mapped.h"
 
 #include "service/base/wait.h"
@@ -30,27 +32,67 @@ struct bulk {
 	bool *loaded; /* the columns that the load's rows give */
 	bool explicit_id;
 	bool representation;
-	int64_t inserted;
+	bool tells;        /* the database says of each row of an upsert whether it is new */
+	bool triggers;     /* of the table: rows that are answered are read again */
+	struct map keys;   /* upserts: of the chunk's rows, for a statement may change each row once only */
+	struct made *made; /* returned rows that are to be read again */
+	size_t n_made;
+	int64_t inserted, updated;
 	struct value_format fmt;
 	struct strbuf *out; /* the answer */
 	bool any;           /* a record has been written */
 };
 
-/* Writes a returned row into the answer that is being built. */
+/* A returned row that is to be read again. */
+struct made {
+	struct value *row;
+};
+
+static void answer_row(struct bulk *b, const struct value *row)
+{
+	if (b->any)
+		strbuf_putc(b->out, ',');
+	out_record(b->out, b->m, row, &b->fmt);
+	b->any = true;
+}
+
+/* Takes a returned row: into the answer that is being built, or to be read again first. */
 static bool returned_row(void *arg, const struct value *values, size_t n, bool *ret_stop, struct err *err)
 {
 	struct bulk *b = arg;
 	(void)ret_stop;
 	(void)err;
-	struct strbuf *out = b->out;
 	struct arena *a = &b->arena;
+	if (b->tells) {
+		bool is_new = values[n - 1].kind == VALUE_BOOL && values[n - 1].u.b;
+		b->inserted += is_new;
+		b->updated += !is_new;
+		n--;
+	}
+	if (!b->representation)
+		return true;
 	struct value *row = arena_array(a, n + 1, sizeof(*row));
 	for (size_t i = 0; i < n && i < b->m->n_columns; i++)
 		row[i] = codec_decode(a, b->c->route.conn->dialect, &b->m->columns[i], values[i]);
-	if (b->any)
-		strbuf_putc(out, ',');
-	out_record(out, b->m, row, &b->fmt);
-	b->any = true;
+	if (!b->triggers) {
+		answer_row(b, row);
+		return true;
+	}
+	for (size_t i = 0; i < n; i++)
+		row[i] = value_dup(a, row[i]);
+	b->made[b->n_made++].row = row;
+	return true;
+}
+
+static bool settle_chunk(struct bulk *b, struct err *err)
+{
+	for (size_t i = 0; i < b->n_made; i++) {
+		if (!context_settle(b->c, b->m, true, &b->made[i].row, err))
+			return false;
+		if (b->made[i].row != NULL)
+			answer_row(b, b->made[i].row);
+	}
+	b->n_made = 0;
 	return true;
 }
 
@@ -60,12 +102,26 @@ static bool insert_chunk(struct bulk *b, struct err *err)
 	struct result_shape shape;
 	struct exec_result result;
 	struct row_sink sink = {.row = returned_row, .arg = b};
-	if (!record_lower_insert(&b->arena, b->c->route.conn->dialect, b->m, b->rows, b->n_rows, b->o.conflict,
-				 b->o.columns, b->o.n_columns, b->representation, &stmt, &shape, err) ||
-	    !context_run(b->c, &stmt, b->representation ? &sink : NULL, &result, err))
+	const bool upsert = b->o.conflict == RECORD_UPDATE;
+	const struct record_insert_how how = {.conflict = b->o.conflict,
+					      .target = b->o.target,
+					      .override_identity = b->o.override_identity,
+					      .returning = b->representation,
+					      .tells = b->tells};
+	int64_t there = 0, n;
+	if (upsert && !b->tells && !record_count_there(b->c, b->m, b->rows, b->n_rows, &b->o, &there, err))
 		return false;
-	b->inserted += b->representation ? result.rows : result.affected;
-	return true;
+	if (!record_lower_insert(&b->arena, b->c->route.conn->dialect, b->m, b->rows, b->n_rows, &how, &stmt, &shape,
+				 err) ||
+	    !context_run(b->c, &stmt, b->representation || b->tells ? &sink : NULL, &result, err))
+		return false;
+	n = b->representation ? result.rows : result.affected;
+	if (!b->tells) {
+		there = there < n ? there : n;
+		b->updated += there;
+		b->inserted += n - there;
+	}
+	return settle_chunk(b, err);
 }
 
 /* ---- loads ---- */
@@ -117,6 +173,8 @@ static bool flush_chunk(struct bulk *b, struct err *err)
 	if (b->loading ? !load_chunk(b, err) : !insert_chunk(b, err))
 		return false;
 	b->n_rows = b->text_len = 0;
+	map_done(&b->keys);
+	map_init(&b->keys);
 	arena_reset(&b->arena);
 	return true;
 }
@@ -132,9 +190,23 @@ static size_t chunk_rows(const struct model *m, const struct dialect *d)
 	return n > 0 ? n : 1;
 }
 
-static bool same_columns(const struct model *m, const struct record_row *x, const struct record_row *y)
+/* Rows of one statement give the same columns, and change the same ones of rows that are there. */
+static bool same_columns(const struct bulk *b, const struct record_row *x, const struct record_row *y)
 {
-	return memcmp(x->given, y->given, m->n_columns * sizeof(*x->given)) == 0;
+	const size_t n = b->m->n_columns * sizeof(*x->given);
+	return memcmp(x->given, y->given, n) == 0 &&
+	       (b->o.conflict != RECORD_UPDATE || memcmp(x->sent, y->sent, n) == 0);
+}
+
+/* Would the statement change a row twice? Of two rows with one key the later one wins, in a statement of its own. */
+static bool key_taken(struct bulk *b, const struct record_row *row)
+{
+	static char mark;
+	struct str key;
+	if (b->o.conflict != RECORD_UPDATE)
+		return false;
+	key = record_target_key(&b->arena, b->m, row, &b->o.target);
+	return key.p != NULL && map_put(&b->keys, key, &mark) != NULL;
 }
 
 static bool nothing_given(const struct model *m, const struct record_row *row)
@@ -146,9 +218,10 @@ static bool nothing_given(const struct model *m, const struct record_row *row)
 	return true;
 }
 
-static bool must_flush(const struct bulk *b, const struct record_row *row)
+static bool must_flush(struct bulk *b, const struct record_row *row)
 {
-	return b->n_rows > 0 && (b->n_rows == b->n_max || !same_columns(b->m, row, &b->rows[b->n_rows - 1]) ||
+	const bool taken = key_taken(b, row);
+	return b->n_rows > 0 && (taken || b->n_rows == b->n_max || !same_columns(b, row, &b->rows[b->n_rows - 1]) ||
 				 nothing_given(b->m, row) || b->text_len >= CHUNK_BYTES);
 }
 
@@ -160,7 +233,8 @@ static bool read_row(struct bulk *b, const struct bulk_reader *in, struct record
 		return true;
 	if (!bulk_parse(in, &b->arena, &doc, err))
 		return false;
-	return record_from_json(&b->arena, d, b->m, doc, "", false, ret, err) || bulk_fault(in, &b->arena, err);
+	return record_from_json(&b->arena, d, b->m, doc, "", b->o.override_identity ? RECORD_OVERRIDE : 0, ret, err) ||
+	       bulk_fault(in, &b->arena, err);
 }
 
 /* A record that opens another chunk is parsed again after the flush: its row went with the old chunk's arena. */
@@ -196,6 +270,11 @@ static bool insert_all(struct bulk *b, struct bulk_reader *in, struct err *err)
 	return flush_chunk(b, err) && end_load(b, err) && (!b->explicit_id || record_sequence(b->c, b->m, err));
 }
 
+static void free_keys(void *arg)
+{
+	map_done(arg);
+}
+
 static void free_chunk(void *arg)
 {
 	arena_done(arg);
@@ -217,7 +296,11 @@ bool bulk_insert(struct context *c, const struct model *m, struct bulk_reader *i
 	b->values = arena_array(&c->req->arena, b->n_max, sizeof(*b->values));
 	b->loaded = arena_array(&c->req->arena, m->n_columns, sizeof(*b->loaded));
 	b->may_load = !b->representation && o->conflict == RECORD_INSERT && exec_can_load(&c->exec);
+	b->tells = o->conflict == RECORD_UPDATE && c->route.conn->dialect->id == DIALECT_POSTGRES;
+	b->made = arena_array(&c->req->arena, b->n_max, sizeof(*b->made));
 	arena_init(&b->arena);
+	map_init(&b->keys);
+	arena_on_done(&c->req->arena, free_keys, &b->keys);
 	arena_on_done(&c->req->arena, free_chunk, &b->arena); /* faults of a refusal live in it */
 	if (o->conflict == RECORD_UPDATE)
 		mapped_write_all(c, m, MAPPED_KEYS);
@@ -225,13 +308,19 @@ bool bulk_insert(struct context *c, const struct model *m, struct bulk_reader *i
 		mapped_insert(c, m);
 	if (b->representation)
 		strbuf_puts(out, "{\"records\":[");
+	if ((b->representation || c->imap != NULL) && !context_triggers(c, m, &b->triggers, err))
+		return false;
+	context_unleash(c, b->triggers);
 	if (!insert_all(b, in, err)) {
 		if (c->exec.started && err->outcome == ERR_OUTCOME_NONE)
 			err->outcome = ERR_OUTCOME_ROLLED_BACK;
 		return false;
 	}
+	context_unleashed(c, b->triggers);
 	strbuf_puts(out, b->representation ? "]" : "{");
 	out_int(out, "rows_inserted", b->inserted);
+	if (o->conflict == RECORD_UPDATE)
+		out_int(out, "rows_updated", b->updated);
 	strbuf_putc(out, '}');
 	return true;
 }

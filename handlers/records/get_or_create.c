@@ -1,8 +1,10 @@
 /* get-or-create and update-or-create: one atomic step; who loses a race gets what the winner made. */
 #include "handlers/handlers.h"
+#include "handlers/records/record_insert.h"
 #include "handlers/records/records.h"
 #include "handlers/answer/rows.h"
 #include "handlers/answer/values.h"
+#include "handlers/unit/triggers.h"
 #include "handlers/unit/mapped.h"
 #include "handlers/unit/reads.h"
 #include "handlers/unit/turns.h"
@@ -23,6 +25,7 @@ struct find {
 	size_t n_columns;
 	bool has_null; /* a null in where: no unique key applies */
 	bool update;
+	bool triggers; /* of the table */
 };
 
 static bool read_body(struct request *req, struct find *f, struct str *using, struct err *err)
@@ -84,7 +87,7 @@ static bool check_defaults(struct find *f, struct err *err)
 		return true;
 	if (f->update)
 		return query_set_from_json(a, f->m, d, f->defaults, "/defaults", &f->set, &f->n_set, err);
-	return record_from_json(a, d, f->m, f->defaults, "/defaults", true, &row, err);
+	return record_from_json(a, d, f->m, f->defaults, "/defaults", RECORD_PARTIAL, &row, err);
 }
 
 /* where and defaults as one record; a fault points into the member it came from. */
@@ -96,7 +99,8 @@ static bool new_record(struct find *f, struct record_row *ret, struct err *err)
 		json_decref(doc);
 		return err_oom(err);
 	}
-	bool ok = record_from_json(a, f->c.route.conn->dialect, f->m, doc, "", false, ret, err);
+	bool ok = record_from_json(a, f->c.route.conn->dialect, f->m, doc, "",
+				   insert_overrides(&f->c) ? RECORD_OVERRIDE : 0, ret, err);
 	json_decref(doc); /* its values live on in the request's document */
 	if (!ok && err->has_pointer && err->pointer[0] == '/') {
 		const char *key = arena_strz(a, str_z(err->pointer + 1));
@@ -188,7 +192,10 @@ static bool update_found(struct find *f, const struct value *row, const struct v
 		mapped_write(&f->c, f->m, record_key(a, f->m, row));
 	else
 		mapped_write_all(&f->c, f->m, what);
+	context_unleash(&f->c, f->triggers);
 	if (!context_run(&f->c, &stmt, &sink, NULL, err))
+		return false;
+	if (!context_settle(&f->c, f->m, f->triggers, &keep.row, err))
 		return false;
 	*ret = keep.row;
 	if (keep.row != NULL)
@@ -213,18 +220,19 @@ static bool find(struct find *f, bool refresh, const struct value **ret, struct 
 	return true;
 }
 
-/* Finds, or makes. In a write unit. */
+/* Finds, or makes. *ret NULL: a trigger took what was made, and there is none. In a write unit. */
 static bool find_or_make(struct find *f, const struct value **ret, bool *ret_created, struct err *err)
 {
 	struct record_row row;
 	struct insert_options o;
-	struct value *made;
+	struct record_made made;
 	bool parsed = false;
 	*ret_created = false;
 	f->q->lock = f->update ? QUERY_LOCK_UPDATE : QUERY_LOCK_NONE;
 	bool has_key = has_conflict_key(f);
 	/* The row that won may conflict by another key than that of `where`: any conflict means to look again. */
-	o = (struct insert_options){.conflict = has_key ? RECORD_IGNORE_ANY : RECORD_INSERT};
+	o = (struct insert_options){.conflict = has_key ? RECORD_IGNORE_ANY : RECORD_INSERT,
+				    .override_identity = insert_overrides(&f->c)};
 	if (!has_key && !lock_search(f, err))
 		return false;
 	for (int i = 0; i < ATTEMPTS; i++) {
@@ -236,6 +244,13 @@ static bool find_or_make(struct find *f, const struct value **ret, bool *ret_cre
 				return true;
 			if (!update_found(f, *ret, &now, err))
 				return false;
+			if (now == NULL) { /* deleted meanwhile, or a trigger has kept it as it is */
+				if (!find(f, true, ret, err))
+					return false;
+				now = *ret;
+				if (now != NULL)
+					context_swallowed(&f->c);
+			}
 			*ret = now;
 			if (now != NULL)
 				return true;
@@ -243,12 +258,17 @@ static bool find_or_make(struct find *f, const struct value **ret, bool *ret_cre
 		if (!parsed && !new_record(f, &row, err))
 			return false;
 		parsed = true;
+		made = (struct record_made){.triggers = f->triggers};
 		if (!record_insert(&f->c, f->m, &row, &o, &made, err))
 			return false;
-		*ret = made;
-		if (made != NULL) {
+		*ret = made.row;
+		if (made.row != NULL) {
 			*ret_created = true;
 			return true;
+		}
+		if (o.conflict == RECORD_INSERT) {
+			context_swallowed(&f->c);
+			return find(f, true, ret, err);
 		}
 		if (!has_key)
 			break;
@@ -263,6 +283,10 @@ static void answer(struct find *f, const struct value *row, bool created)
 {
 	struct context *c = &f->c;
 	struct arena *a = &c->req->arena;
+	if (row == NULL) {
+		strbuf_puts(response_json(c->res, 200), "{\"record\":null,\"created\":false}");
+		return;
+	}
 	struct value_format fmt = context_format(c->res);
 	struct strbuf *b = response_json(c->res, created ? 201 : 200);
 	strbuf_puts(b, "{\"record\":");
@@ -290,8 +314,8 @@ static bool work(struct find *f, struct err *err)
 			return false;
 		}
 	}
-	if (row == NULL && (!record_write_unit(&f->c, true, err) || !find_or_make(f, &row, &created, err) ||
-			    !context_commit(&f->c, err)))
+	if (row == NULL && (!context_triggers(&f->c, f->m, &f->triggers, err) || !record_write_unit(&f->c, true, err) ||
+			    !find_or_make(f, &row, &created, err) || !context_commit(&f->c, err)))
 		return false;
 	answer(f, row, created);
 	return true;

@@ -1,4 +1,4 @@
-/* What an insert does with a row whose key is taken: ?on_conflict= and ?conflict_columns=. */
+/* What an insert does with a row whose key is taken: ?on_conflict=, ?conflict_columns= and ?conflict_index=. */
 #ifndef FERROD_HANDLERS_INSERT_OPTIONS_H
 #define FERROD_HANDLERS_INSERT_OPTIONS_H
 
@@ -7,12 +7,16 @@
 
 struct insert_options {
 	enum record_conflict conflict;
-	const struct column *const *columns; /* conflict columns; NULL: the primary key */
-	size_t n_columns;
+	struct record_target target; /* what is in the way by what; nothing: the primary key */
+	bool override_identity;      /* Prefer: identity=override */
 };
 
-/* on_conflict and conflict_columns of the request. ERR_INVALID_PARAMETERS, ERR_UNKNOWN_COLUMN. */
-bool insert_options_read(const struct context *c, const struct model *m, struct insert_options *o,
+/* Does the caller insist on the identities that it gives? */
+bool insert_overrides(const struct context *c);
+
+/* on_conflict, conflict_columns and conflict_index of the request; asks the database for the index. Outside a unit.
+ * ERR_INVALID_PARAMETERS, ERR_UNKNOWN_COLUMN. May park. */
+bool insert_options_read(struct context *c, const struct model *m, struct insert_options *o,
 			 struct err *err) MUST_CHECK;
 
 #endif

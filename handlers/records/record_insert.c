@@ -3,6 +3,7 @@
 
 #include "handlers/unit/mapped.h"
 #include "handlers/unit/reads.h"
+#include "handlers/unit/triggers.h"
 
 #include "service/base/banned.h"
 
@@ -10,7 +11,8 @@ bool record_explicit_id(const struct model *m, const struct record_row *row)
 {
 	for (size_t i = 0; i < m->n_pk; i++) {
 		const struct column *c = m->pk[i];
-		if (c->autoincrement && row->given[c->index] && row->values[c->index].kind != VALUE_NULL)
+		if ((c->autoincrement || c->fill.generated != GENERATED_NOT) && row->given[c->index] &&
+		    row->values[c->index].kind != VALUE_NULL)
 			return true;
 	}
 	return false;
@@ -28,6 +30,52 @@ bool record_sequence(struct context *c, const struct model *m, struct err *err)
 	return false;
 }
 
+/* The first row, decoded, and what follows its columns. */
+struct made_row {
+	struct row_keep keep;
+	struct record_made *made;
+	bool tells;
+};
+
+static bool take_row(void *arg, const struct value *values, size_t n, bool *ret_stop, struct err *err)
+{
+	struct made_row *r = arg;
+	struct row_sink keep = row_keep_sink(&r->keep);
+	if (r->tells && n > 0) {
+		n--;
+		r->made->is_new = values[n].kind == VALUE_BOOL && values[n].u.b;
+	}
+	return keep.row(keep.arg, values, n, ret_stop, err);
+}
+
+bool record_count_there(struct context *c, const struct model *m, const struct record_row *rows, size_t n,
+			const struct insert_options *o, int64_t *ret, struct err *err)
+{
+	struct stmt stmt;
+	return record_lower_count(&c->req->arena, c->route.conn->dialect, m, rows, n, &o->target, &stmt, err) &&
+	       context_scalar(c, &stmt, ret, err);
+}
+
+bool record_blocking(struct context *c, const struct model *m, const struct record_row *row,
+		     const struct insert_options *o, struct value **ret, struct err *err)
+{
+	struct stmt stmt;
+	struct result_shape shape;
+	struct row_keep keep = {.arena = &c->req->arena, .dialect = c->route.conn->dialect, .shape = &shape};
+	struct row_sink sink = row_keep_sink(&keep);
+	*ret = NULL;
+	if (!record_lower_blocking(keep.arena, keep.dialect, m, row, &o->target, &stmt, &shape, err))
+		return false;
+	struct imap_read read;
+	imap_read_begin(&read, m->n_pk > 0 ? c->imap : NULL, m, IMAP_REFRESH);
+	if (stmt.sql.len > 0 && !context_run(c, &stmt, &sink, NULL, err))
+		return false;
+	*ret = keep.row;
+	if (keep.row != NULL)
+		(void)mapped_row(&read, keep.arena, keep.row);
+	return true;
+}
+
 /* Tells the map what is about to be written. */
 static void announce(struct context *c, const struct model *m, const struct record_row *row,
 		     const struct insert_options *o)
@@ -43,28 +91,43 @@ static void announce(struct context *c, const struct model *m, const struct reco
 		key[i] = row->values[m->pk[i]->index];
 		keyed = keyed && row->given[m->pk[i]->index] && key[i].kind != VALUE_NULL;
 	}
-	if (keyed && o->columns == NULL)
+	if (keyed && o->target.n_columns == 0 && o->target.sql.p == NULL)
 		mapped_write(c, m, query_identity_key(a, m, key));
 	else /* whichever record has the conflicting columns, its key may change */
 		mapped_write_all(c, m, MAPPED_KEYS);
 }
 
 bool record_insert(struct context *c, const struct model *m, const struct record_row *row,
-		   const struct insert_options *o, struct value **ret_row, struct err *err)
+		   const struct insert_options *o, struct record_made *made, struct err *err)
 {
 	struct stmt stmt;
 	struct result_shape shape;
 	const struct dialect *d = c->route.conn->dialect;
-	struct row_keep keep = {.arena = &c->req->arena, .dialect = d, .shape = &shape};
-	struct row_sink sink = row_keep_sink(&keep);
-	if (!record_lower_insert(keep.arena, d, m, row, 1, o->conflict, o->columns, o->n_columns, true, &stmt, &shape,
-				 err))
+	const bool upsert = o->conflict == RECORD_UPDATE, postgres = d->id == DIALECT_POSTGRES;
+	const struct record_insert_how how = {.conflict = o->conflict,
+					      .target = o->target,
+					      .override_identity = o->override_identity,
+					      .returning = true,
+					      .tells = upsert && postgres};
+	struct made_row r = {
+		.keep = {.arena = &c->req->arena, .dialect = d, .shape = &shape}, .made = made, .tells = how.tells};
+	struct row_sink sink = {.row = take_row, .arg = &r};
+	int64_t there = 0;
+	if (upsert && !postgres && !record_count_there(c, m, row, 1, o, &there, err))
+		return false;
+	made->is_new = there == 0;
+	if (!record_lower_insert(&c->req->arena, d, m, row, 1, &how, &stmt, &shape, err))
 		return false;
 	announce(c, m, row, o);
+	context_unleash(c, made->triggers);
 	if (!context_run(c, &stmt, &sink, NULL, err))
 		return false;
-	*ret_row = keep.row;
-	if (keep.row != NULL)
-		mapped_wrote(c, m, keep.row);
-	return !record_explicit_id(m, row) || keep.row == NULL || record_sequence(c, m, err);
+	made->row = r.keep.row;
+	if (made->row != NULL && record_explicit_id(m, row) && !record_sequence(c, m, err))
+		return false;
+	if (!context_settle(c, m, made->triggers, &made->row, err))
+		return false;
+	if (made->row != NULL)
+		mapped_wrote(c, m, made->row);
+	return true;
 }

@@ -4,13 +4,25 @@
 
 #include "handlers/records/insert_options.h"
 
-/* Inserts one row and reads it back decoded (*ret_row NULL: nothing was inserted); moves the sequence after an explicit
- * id. In an open unit. Parks. */
+struct record_made {
+	bool triggers;     /* given: whether the table has some (triggers.h) */
+	struct value *row; /* as it stands, decoded, in the arena; NULL: nothing was written */
+	bool is_new;       /* false: a row that was there was written over */
+};
+
+/* Inserts one row and reads it back; moves the sequence after an explicit id. In an open unit, which is atomic where
+ * the table has triggers, and on SQLite for RECORD_UPDATE. Parks. */
 bool record_insert(struct context *c, const struct model *m, const struct record_row *row,
-		   const struct insert_options *o, struct value **ret_row, struct err *err) MUST_CHECK;
+		   const struct insert_options *o, struct record_made *made, struct err *err) MUST_CHECK;
+/* The row that was in the way of one that was not inserted; *ret NULL: none is (any more). In an open unit. Parks. */
+bool record_blocking(struct context *c, const struct model *m, const struct record_row *row,
+		     const struct insert_options *o, struct value **ret, struct err *err) MUST_CHECK;
+/* How many of the rows, which have different keys, are there already: of an upsert into SQLite. In an open unit. */
+bool record_count_there(struct context *c, const struct model *m, const struct record_row *rows, size_t n,
+			const struct insert_options *o, int64_t *ret, struct err *err) MUST_CHECK;
 /* After rows with explicit ids: moves the sequence of an autoincrement key past them (PostgreSQL). In an open unit. */
 bool record_sequence(struct context *c, const struct model *m, struct err *err) MUST_CHECK;
-/* Does the row give a value for an autoincrement key? */
+/* Does the row give a value for a key that counts up by itself? */
 bool record_explicit_id(const struct model *m, const struct record_row *row);
 
 #endif

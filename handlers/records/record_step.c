@@ -5,7 +5,9 @@
 #include "handlers/records/bulk.h"
 #include "handlers/records/records.h"
 #include "handlers/unit/mapped.h"
+#include "handlers/records/record_insert.h"
 #include "handlers/unit/reads.h"
+#include "handlers/unit/triggers.h"
 
 #include "service/base/banned.h"
 
@@ -23,7 +25,7 @@ static void put_record(struct step *s, const struct model *m, const struct value
 
 static bool create_many(struct step *s, const struct model *m, const json_t *records)
 {
-	struct insert_options o = {.conflict = RECORD_INSERT};
+	struct insert_options o = {.conflict = RECORD_INSERT, .override_identity = insert_overrides(s->c)};
 	struct bulk_reader *in = arena_alloc(step_arena(s), sizeof(*in));
 	struct strbuf text;
 	strbuf_init(&text, 0);
@@ -45,8 +47,8 @@ bool step_create(struct step *s)
 	const json_t *records = NULL;
 	const struct model *m;
 	struct record_row row;
-	struct insert_options o = {.conflict = RECORD_INSERT};
-	struct value *made = NULL;
+	struct insert_options o = {.conflict = RECORD_INSERT, .override_identity = insert_overrides(s->c)};
+	struct record_made made = {0};
 	read_model(s, &name);
 	json_reader_object(&s->r, "record", &record);
 	json_reader_array(&s->r, "records", &records);
@@ -57,12 +59,16 @@ bool step_create(struct step *s)
 	*s->status = 201;
 	if (records != NULL)
 		return create_many(s, m, records);
-	if (!record_from_json(step_arena(s), s->c->route.conn->dialect, m, record, "/record", false, &row, s->err) ||
-	    !record_insert(s->c, m, &row, &o, &made, s->err))
+	if (!record_from_json(step_arena(s), s->c->route.conn->dialect, m, record, "/record",
+			      o.override_identity ? RECORD_OVERRIDE : 0, &row, s->err) ||
+	    !context_triggers(s->c, m, &made.triggers, s->err) || !record_insert(s->c, m, &row, &o, &made, s->err))
 		return false;
-	if (made == NULL)
-		return err_set(s->err, ERR_INTERNAL_ERROR, "the database gave no row back");
-	put_record(s, m, made);
+	if (made.row == NULL) { /* a trigger took it */
+		*s->status = 204;
+		strbuf_puts(s->out, "null");
+		return true;
+	}
+	put_record(s, m, made.row);
 	return true;
 }
 
@@ -124,10 +130,15 @@ bool step_keyed(struct step *s)
 	r.map_key = query_identity_key(step_arena(s), r.m, r.key);
 	if (s->op == STEP_GET)
 		return run_get(s, &r);
+	if (!context_triggers(s->c, r.m, &r.triggers, s->err))
+		return false;
 	if (!record_save(&r, (json_t *)(uintptr_t)record, &now, s->status, s->err)) {
 		err_prefix_pointer(s->err, "/record");
 		return false;
 	}
-	put_record(s, r.m, now);
+	if (now == NULL)
+		strbuf_puts(s->out, "null");
+	else
+		put_record(s, r.m, now);
 	return true;
 }

@@ -4,8 +4,10 @@
 #include "handlers/records/records.h"
 #include "handlers/answer/rows.h"
 #include "handlers/answer/values.h"
+#include "handlers/records/record_insert.h"
 #include "handlers/unit/mapped.h"
 #include "handlers/unit/reads.h"
+#include "handlers/unit/triggers.h"
 
 #include "service/base/banned.h"
 
@@ -32,14 +34,10 @@ static bool failed_guard(struct record_request *r, const char *detail, struct er
 	return err_set(err, ERR_PRECONDITION_FAILED, "%s", detail);
 }
 
-/* Reads the row under a lock and holds If-Match and If-None-Match against it. */
-static bool check_guard(struct record_request *r, struct err *err)
+static bool check_guard(struct record_request *r, const struct value *row, struct err *err)
 {
 	struct str want = request_header_list(r->c->req, "If-Match");
 	struct str not_want = request_header_list(r->c->req, "If-None-Match");
-	struct value *row;
-	if (!context_record(r->c, r->m, r->key, QUERY_LOCK_UPDATE, &row, err))
-		return false;
 	struct str etag = row != NULL ? record_etag(&r->c->req->arena, r->m, row) : STR_NONE;
 	if (want.p != NULL && (row == NULL || !etag_listed(want, etag, false)))
 		return failed_guard(
@@ -50,6 +48,45 @@ static bool check_guard(struct record_request *r, struct err *err)
 	return true;
 }
 
+/* Does the body state what is only read, or the count of writes that it knows? */
+static bool states(const struct record_request *r, const struct record_row *row)
+{
+	for (size_t i = 0; i < r->m->n_columns; i++) {
+		if (row->sent[i] && (!row->given[i] || r->m->columns[i].fill.lock_version))
+			return true;
+	}
+	return false;
+}
+
+/* What the body states of those columns is what is there. */
+static bool check_stated(struct record_request *r, const struct record_row *row, const struct value *before,
+			 struct err *err)
+{
+	struct arena *a = &r->c->req->arena;
+	for (size_t i = 0; i < r->m->n_columns; i++) {
+		const struct column *col = &r->m->columns[i];
+		struct value now;
+		if (!row->sent[i] || (row->given[i] && !col->fill.lock_version) || (before == NULL && row->given[i]))
+			continue;
+		if (before != NULL && !value_rebind(a, r->c->route.conn->dialect, col, before[i], &now, err))
+			return false;
+		if (before != NULL && value_equal(now, row->values[i]))
+			continue;
+		if (col->fill.lock_version)
+			return failed_guard(r, "the record has been written since the lock version that was sent", err);
+		return err_set_at(err, ERR_INVALID_VALUE, json_pointer_key(a, "", col->name),
+				  "\"%.*s\" is only read: the database gives it its value", STR_FMT(col->name));
+	}
+	return true;
+}
+
+/* Reads the row under a lock and holds what the request says of it against it; *ret NULL: there is none. */
+static bool look_before(struct record_request *r, const struct record_row *row, struct value **ret, struct err *err)
+{
+	return context_record(r->c, r->m, r->key, QUERY_LOCK_UPDATE, ret, err) &&
+	       (!guarded(r->c->req) || check_guard(r, *ret, err)) && (row == NULL || check_stated(r, row, *ret, err));
+}
+
 /* The record as it is, whatever the session has of it; *ret NULL: there is no such record. */
 static bool read_row(struct record_request *r, const struct value **ret, struct err *err)
 {
@@ -58,23 +95,18 @@ static bool read_row(struct record_request *r, const struct value **ret, struct 
 	return mapped_load(r->c, &read, r->key, r->map_key, ret, err);
 }
 
-/* UPDATE of the record's given columns (the key's too when `with_key`); *ret NULL: there is no such record. */
-static bool update_row(struct record_request *r, const struct record_row *row, bool with_key, const struct value **ret,
+/* UPDATE of the record; *ret NULL: there is no such record, or a trigger has kept it from being changed. */
+static bool update_row(struct record_request *r, const struct record_row *row, unsigned how, const struct value **ret,
 		       struct err *err)
 {
 	struct arena *a = &r->c->req->arena;
 	const struct dialect *d = r->c->route.conn->dialect;
-	struct query_set *set = arena_array(a, r->m->n_columns + 1, sizeof(*set));
+	struct query_set *set;
 	enum mapped_what what = MAPPED_ROWS;
-	size_t n = 0;
-	for (size_t i = 0; i < r->m->n_columns; i++) {
-		const struct column *col = &r->m->columns[i];
-		if (!row->given[i] || (!with_key && col->primary_key))
-			continue;
-		set[n++] = (struct query_set){.column = col, .value = row->values[i]};
-		if (what == MAPPED_ROWS)
-			what = mapped_column(r->c, r->m, col);
-	}
+	size_t n;
+	record_update_set(a, d, r->m, row, how, &set, &n);
+	for (size_t i = 0; i < n && what == MAPPED_ROWS; i++)
+		what = mapped_column(r->c, r->m, set[i].column);
 	if (n == 0)
 		return read_row(r, ret, err);
 	struct stmt stmt;
@@ -88,11 +120,26 @@ static bool update_row(struct record_request *r, const struct record_row *row, b
 		mapped_write(r->c, r->m, r->map_key);
 	else
 		mapped_write_all(r->c, r->m, what);
-	if (!context_run(r->c, &stmt, &sink, NULL, err))
+	context_unleash(r->c, r->triggers);
+	if (!context_run(r->c, &stmt, &sink, NULL, err) || !context_settle(r->c, r->m, r->triggers, &keep.row, err))
 		return false;
 	*ret = keep.row;
 	if (keep.row != NULL)
 		mapped_wrote(r->c, r->m, keep.row);
+	return true;
+}
+
+/* The same, and what is there if nothing was changed: a trigger has left it so. */
+static bool update_there(struct record_request *r, const struct record_row *row, unsigned how, const struct value **ret,
+			 struct err *err)
+{
+	if (!update_row(r, row, how, ret, err))
+		return false;
+	if (*ret != NULL)
+		return true;
+	if (!read_row(r, ret, err))
+		return false;
+	r->swallowed = *ret != NULL;
 	return true;
 }
 
@@ -105,17 +152,30 @@ static bool read_object(struct request *req, json_t **ret, struct err *err)
 	return true;
 }
 
+/* The unit that a change runs in: one whole where the row is looked at before or again after. */
+static bool open_unit(struct record_request *r, bool look, struct err *err)
+{
+	return context_triggers(r->c, r->m, &r->triggers, err) && record_write_unit(r->c, look || r->triggers, err);
+}
+
 static bool patch(struct record_request *r, const json_t *doc, struct err *err)
 {
 	struct record_row row;
 	const struct value *now = NULL;
-	bool guard = guarded(r->c->req);
-	if (!record_from_json(&r->c->req->arena, r->c->route.conn->dialect, r->m, doc, "", true, &row, err) ||
-	    !record_write_unit(r->c, guard, err) || (guard && !check_guard(r, err)) ||
-	    !update_row(r, &row, true, &now, err) || !context_commit(r->c, err))
+	struct value *before;
+	if (!record_from_json(&r->c->req->arena, r->c->route.conn->dialect, r->m, doc, "", RECORD_PARTIAL, &row, err))
+		return false;
+	bool look = guarded(r->c->req) || states(r, &row);
+	if (!open_unit(r, look, err) || (look && !look_before(r, &row, &before, err)))
+		return false;
+	/* that no row was changed is said of what is there, too, when a trigger that nobody knew of yet takes the
+	 * change */
+	if (!update_there(r, &row, RECORD_PARTIAL, &now, err) || !context_commit(r->c, err))
 		return false;
 	if (now == NULL)
 		return record_missing(r->m, err);
+	if (r->swallowed)
+		context_swallowed(r->c);
 	record_answer(r->c, r->m, now, 200);
 	return true;
 }
@@ -160,43 +220,67 @@ static bool only_new(struct request *req)
 	return header.p != NULL && str_eq_z(str_trim(header), "*");
 }
 
-/* One round: the record as it was replaced or made, *ret_status says which; *ret NULL: another has made it after it was
- * not there to be replaced. */
-static bool save_once(struct record_request *r, const struct record_row *row, const struct value **ret, int *ret_status,
-		      struct err *err)
+/* Makes the record of a PUT; *ret NULL: another has made it, or (r->swallowed) a trigger took it. */
+static bool insert_row(struct record_request *r, const struct record_row *row, const struct value **ret,
+		       struct err *err)
 {
-	const struct insert_options o = {.conflict = RECORD_IGNORE};
-	bool fresh = only_new(r->c->req);
-	struct value *made;
+	const struct insert_options o = {.conflict = RECORD_IGNORE, .override_identity = insert_overrides(r->c)};
+	struct record_made made = {.triggers = r->triggers};
+	if (!o.override_identity && !record_no_identity(&r->c->req->arena, r->m, row, "", err))
+		return false;
+	if (!record_insert(r->c, r->m, row, &o, &made, err))
+		return false;
+	*ret = made.row;
+	if (made.row != NULL)
+		return true;
+	if (!read_row(r, ret, err))
+		return false;
+	r->swallowed = *ret == NULL && (r->triggers || only_new(r->c->req));
+	if (*ret != NULL && only_new(r->c->req))
+		return failed_guard(r, "the record exists", err);
+	*ret = NULL;
+	return true;
+}
+
+/* One round: the record as it was replaced or made, *ret_status says which; *ret NULL: another has made it after it was
+ * not there to be replaced, or a trigger took it. `look`: whether it is there is looked at first. */
+static bool save_once(struct record_request *r, const struct record_row *row, bool look, const struct value **ret,
+		      int *ret_status, struct err *err)
+{
+	struct value *before = NULL;
 	*ret = NULL;
 	*ret_status = 200;
-	if ((guarded(r->c->req) && !check_guard(r, err)) || (!fresh && !update_row(r, row, false, ret, err)))
+	if (look && !look_before(r, row, &before, err))
+		return false;
+	if (before != NULL)
+		return update_there(r, row, RECORD_REPLACE, ret, err);
+	if (!look && !update_row(r, row, RECORD_REPLACE, ret, err))
 		return false;
 	if (*ret != NULL)
 		return true;
 	*ret_status = 201;
-	if (!record_insert(r->c, r->m, row, &o, &made, err))
-		return false;
-	*ret = made;
-	return made != NULL || !fresh || failed_guard(r, "the record exists", err);
+	return insert_row(r, row, ret, err);
 }
 
 bool record_save(struct record_request *r, json_t *doc, const struct value **ret, int *ret_status, struct err *err)
 {
 	struct record_row row;
 	const struct value *now = NULL;
+	unsigned how = RECORD_REPLACE | (insert_overrides(r->c) ? RECORD_OVERRIDE : 0);
 	if (!place_key(r, doc, err) ||
-	    !record_from_json(&r->c->req->arena, r->c->route.conn->dialect, r->m, doc, "", false, &row, err))
+	    !record_from_json(&r->c->req->arena, r->c->route.conn->dialect, r->m, doc, "", how, &row, err))
 		return false;
-	record_row_replace(&r->c->req->arena, r->m, &row);
-	for (int i = 0; now == NULL && i < ATTEMPTS; i++) {
-		if (!save_once(r, &row, &now, ret_status, err))
+	bool look = guarded(r->c->req) || states(r, &row) || r->triggers;
+	for (int i = 0; now == NULL && !r->swallowed && i < ATTEMPTS; i++) {
+		if (!save_once(r, &row, look || i > 0, &now, ret_status, err))
 			return false;
 	}
-	if (now == NULL)
+	if (now == NULL && !r->swallowed)
 		return err_set(err, ERR_SERIALIZATION_FAILURE,
 			       "other writers kept making and deleting the record; send the request again");
 	*ret = now;
+	if (now == NULL)
+		*ret_status = 204;
 	return true;
 }
 
@@ -205,10 +289,14 @@ static bool put(struct record_request *r, json_t *doc, struct err *err)
 	const struct value *now;
 	int status;
 	/* Update and insert are one step to everybody else. */
-	if (!record_write_unit(r->c, true, err) || !record_save(r, doc, &now, &status, err) ||
-	    !context_commit(r->c, err))
+	if (!open_unit(r, true, err) || !record_save(r, doc, &now, &status, err) || !context_commit(r->c, err))
 		return false;
-	record_answer(r->c, r->m, now, status);
+	if (r->swallowed)
+		context_swallowed(r->c);
+	if (now == NULL)
+		r->c->res->status = 204;
+	else
+		record_answer(r->c, r->m, now, status);
 	return true;
 }
 
@@ -221,21 +309,44 @@ bool handle_record_put(struct request *req, struct response *res, struct err *er
 	return context_close(r.c, put(&r, doc, err), err);
 }
 
+/* *ret_gone false: a trigger has kept it, or what it made of it is there under its key. *ret_any: one was deleted. */
+static bool delete_row(struct record_request *r, const struct stmt *stmt, bool *ret_gone, bool *ret_any,
+		       struct err *err)
+{
+	struct exec_result result;
+	const struct value *row;
+	*ret_gone = true;
+	mapped_write_all(r->c, r->m, MAPPED_DELETED);
+	context_unleash(r->c, r->triggers);
+	if (!context_run(r->c, stmt, NULL, &result, err))
+		return false;
+	*ret_any = result.affected > 0;
+	context_unleashed(r->c, r->triggers);
+	if (*ret_any)
+		return true;
+	if (!read_row(r, &row, err))
+		return false;
+	*ret_gone = row == NULL;
+	return true;
+}
+
 static bool delete_record(struct record_request *r, struct err *err)
 {
 	struct stmt stmt;
 	struct result_shape shape;
-	struct exec_result result;
 	struct arena *a = &r->c->req->arena;
-	bool guard = guarded(r->c->req);
+	struct value *before = NULL;
+	bool gone, any;
 	struct query *q = query_by_pk(a, r->c->schema, r->c->route.conn->dialect, r->m, r->key);
-	if (!record_write_unit(r->c, guard, err) || (guard && !check_guard(r, err)) ||
-	    !query_lower_delete(a, q, false, &stmt, &shape, err))
+	if (!open_unit(r, guarded(r->c->req), err))
 		return false;
-	mapped_write_all(r->c, r->m, MAPPED_DELETED);
-	if (!context_run(r->c, &stmt, NULL, &result, err) || !context_commit(r->c, err))
+	bool look = guarded(r->c->req) || r->triggers;
+	if ((look && !look_before(r, NULL, &before, err)) || !query_lower_delete(a, q, false, &stmt, &shape, err) ||
+	    !delete_row(r, &stmt, &gone, &any, err) || !context_commit(r->c, err))
 		return false;
-	return result.affected > 0 || record_missing(r->m, err);
+	if (!gone)
+		context_swallowed(r->c);
+	return before != NULL || any || !gone || record_missing(r->m, err);
 }
 
 bool handle_record_delete(struct request *req, struct response *res, struct err *err)

@@ -4,42 +4,21 @@
 #include "handlers/records/records.h"
 #include "handlers/answer/rows.h"
 #include "handlers/unit/mapped.h"
-#include "handlers/unit/reads.h"
+#include "handlers/records/record_insert.h"
+#include "handlers/unit/triggers.h"
 
 #include "service/base/banned.h"
 
-/* The record that stood in the way of an ignored insert. */
-static bool read_blocking(struct context *c, const struct model *m, const struct record_row *row,
-			  const struct insert_options *o, struct value **ret, struct err *err)
+/* What to answer when nothing was inserted: what is in the way; *made NULL: nothing is, a trigger took the row. */
+static bool not_inserted(struct context *c, const struct model *m, const struct record_row *row,
+			 const struct insert_options *o, bool triggers, struct value **ret, struct err *err)
 {
-	struct arena *a = &c->req->arena;
-	const struct column *const *columns = o->columns != NULL ? o->columns : m->pk;
-	size_t n = o->columns != NULL ? o->n_columns : m->n_pk;
-	struct query *q = arena_alloc(a, sizeof(*q));
-	struct query_node *leaves = arena_array(a, n, sizeof(*leaves));
-	const struct query_node **where = arena_array(a, n, sizeof(const struct query_node *));
-	for (size_t i = 0; i < n; i++) {
-		leaves[i] = (struct query_node){.kind = NODE_LEAF,
-						.op = OP_EQ,
-						.column = columns[i],
-						.values = &row->values[columns[i]->index],
-						.n_values = 1};
-		where[i] = &leaves[i];
-	}
-	*q = (struct query){.dialect = c->route.conn->dialect,
-			    .schema = c->schema,
-			    .model = m,
-			    .where = where,
-			    .n_where = n,
-			    .has_limit = true,
-			    .limit = 1};
-	struct result_shape shape;
-	struct imap_read read;
-	imap_read_begin(&read, m->n_pk > 0 ? c->imap : NULL, m, IMAP_REFRESH);
-	if (!context_first(c, q, &shape, ret, err))
+	*ret = NULL;
+	if (o->conflict != RECORD_INSERT && !record_blocking(c, m, row, o, ret, err))
 		return false;
-	if (*ret != NULL)
-		(void)mapped_row(&read, a, *ret);
+	/* one that nobody knew of yet can only be told by what it did */
+	if (o->conflict != RECORD_IGNORE || (triggers && *ret == NULL))
+		context_swallowed(c);
 	return true;
 }
 
@@ -48,26 +27,28 @@ static bool create_one(struct context *c, const struct model *m, const json_t *d
 	struct arena *a = &c->req->arena;
 	struct record_row row;
 	struct insert_options o;
-	struct value *made = NULL;
-	int status = 201;
+	struct record_made made = {0};
+	int status;
 	if (!insert_options_read(c, m, &o, err) ||
-	    !record_from_json(a, c->route.conn->dialect, m, doc, "", false, &row, err))
+	    !record_from_json(a, c->route.conn->dialect, m, doc, "", o.override_identity ? RECORD_OVERRIDE : 0, &row,
+			      err) ||
+	    !context_triggers(c, m, &made.triggers, err))
 		return false;
-	context_write(c, o.conflict == RECORD_IGNORE);
+	/* on SQLite an upsert looks first at what is there */
+	context_write(c, o.conflict == RECORD_IGNORE || made.triggers ||
+				 (o.conflict == RECORD_UPDATE && c->route.conn->dialect->id == DIALECT_SQLITE));
 	if (!record_insert(c, m, &row, &o, &made, err))
 		return false;
-	if (made == NULL) {
-		status = 200;
-		if (!read_blocking(c, m, &row, &o, &made, err))
-			return false;
-	}
+	status = made.row != NULL && made.is_new ? 201 : 200;
+	if (made.row == NULL && !not_inserted(c, m, &row, &o, made.triggers, &made.row, err))
+		return false;
 	if (!context_commit(c, err))
 		return false;
-	if (made == NULL) { /* it was deleted in between: nothing to show */
+	if (made.row == NULL) { /* a trigger took it, or what was in the way was deleted in between: nothing to show */
 		c->res->status = 204;
 		return true;
 	}
-	record_answer(c, m, made, status);
+	record_answer(c, m, made.row, status);
 	return true;
 }
 
@@ -95,7 +76,7 @@ static bool single(struct request *req, struct str head, json_t **ret, struct er
 
 bool handle_records_create(struct request *req, struct response *res, struct err *err)
 {
-	static const char *const args[] = {"on_conflict", "conflict_columns", NULL};
+	static const char *const args[] = {"on_conflict", "conflict_columns", "conflict_index", NULL};
 	struct context c;
 	struct context_spec spec = {.args = args};
 	struct bulk_reader *bulk = arena_alloc(&req->arena, sizeof(*bulk));

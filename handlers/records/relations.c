@@ -298,7 +298,7 @@ static struct record_row link_row(struct links *l, size_t i)
 	values[l->source->index] = l->source_value;
 	values[l->target->index] = l->ids[i];
 	given[l->source->index] = given[l->target->index] = true;
-	return (struct record_row){.values = values, .given = given};
+	return (struct record_row){.values = values, .given = given, .sent = given};
 }
 
 /* Without a unique key in the join table nothing keeps two callers from adding the same link, from whichever of its two
@@ -338,9 +338,10 @@ static bool add_links(struct links *l, int64_t *ret, struct err *err)
 		struct exec_result result;
 		for (size_t i = 0; i < n; i++)
 			rows[i] = link_row(l, from + i);
-		if (!record_lower_insert(a, c->route.conn->dialect, l->join, rows, n,
-					 unique ? RECORD_IGNORE : RECORD_INSERT, unique ? pair : NULL, unique ? 2 : 0,
-					 false, &stmt, &shape, err))
+		const struct record_insert_how how = {
+			.conflict = unique ? RECORD_IGNORE : RECORD_INSERT,
+			.target = {.columns = unique ? pair : NULL, .n_columns = unique ? 2 : 0}};
+		if (!record_lower_insert(a, c->route.conn->dialect, l->join, rows, n, &how, &stmt, &shape, err))
 			return false;
 		mapped_insert(c, l->join);
 		if (!context_run(c, &stmt, NULL, &result, err))

@@ -2,6 +2,7 @@
 #include "handlers/unit/context.h"
 #include "handlers/handlers.h"
 #include "handlers/unit/affected.h"
+#include "handlers/unit/triggers.h"
 #include "handlers/answer/rows.h"
 #include "handlers/resources/sql.h"
 #include "service/base/wait.h"
@@ -113,6 +114,13 @@ static bool sql_open(struct sql_request *q, struct request *req, struct response
 	return context_close(&q->c, false, err);
 }
 
+static bool run(struct sql_request *q, struct row_sink *sink, struct exec_result *result, struct err *err)
+{
+	bool ok = context_run(&q->c, &q->stmt, sink, result, err);
+	context_triggers_forget(q->stmt.sql);
+	return ok;
+}
+
 bool handle_sql_execute(struct request *req, struct response *res, struct err *err)
 {
 	struct sql_request q;
@@ -121,7 +129,7 @@ bool handle_sql_execute(struct request *req, struct response *res, struct err *e
 		return false;
 	int64_t bound = affected_bound(res);
 	context_write(&q.c, bound >= 0);
-	bool ok = context_run(&q.c, &q.stmt, NULL, &result, err) && affected_within(result.affected, bound, err);
+	bool ok = run(&q, NULL, &result, err) && affected_within(result.affected, bound, err);
 	if (!context_close(&q.c, ok, err))
 		return false;
 	struct strbuf *b = response_json(res, 200);
@@ -142,7 +150,7 @@ bool handle_sql_fetch_all(struct request *req, struct response *res, struct err 
 	rows_raw(&w, &q.c);
 	struct row_sink sink = rows_sink(&w);
 	context_write(&q.c, false);
-	bool ok = context_run(&q.c, &q.stmt, &sink, NULL, err) && context_commit(&q.c, err);
+	bool ok = run(&q, &sink, NULL, err) && context_commit(&q.c, err);
 	if (ok) {
 		rows_end(&w);
 		rows_close(&w, NULL);
@@ -172,7 +180,7 @@ bool handle_sql_fetch_one(struct request *req, struct response *res, struct err 
 	struct row_sink sink = rows_sink(&w);
 	sink.row = only_row;
 	context_write(&q.c, false);
-	bool ok = context_run(&q.c, &q.stmt, &sink, NULL, err) && context_commit(&q.c, err);
+	bool ok = run(&q, &sink, NULL, err) && context_commit(&q.c, err);
 	if (ok)
 		strbuf_puts(w.out, w.n_rows == 0 ? "null}" : "}");
 	rows_done(&w);

@@ -5,6 +5,7 @@
 #include "handlers/answer/rows.h"
 #include "handlers/resources/sql.h"
 #include "handlers/unit/affected.h"
+#include "handlers/unit/triggers.h"
 
 #include "service/base/banned.h"
 
@@ -80,6 +81,7 @@ bool step_sql(struct step *s)
 		if (!context_run(s->c, &stmt, NULL, &result, s->err) ||
 		    !affected_within(result.affected, affected_bound(s->c->res), s->err))
 			return false;
+		context_triggers_forget(stmt.sql);
 		strbuf_putc(s->out, '{');
 		out_int(s->out, "rows_affected", result.affected);
 		if (result.last_insert_id != 0)
@@ -90,6 +92,7 @@ bool step_sql(struct step *s)
 	strbuf_puts(s->out, rows.only_one ? "{\"row\":" : "{\"rows\":[");
 	if (!context_run(s->c, &stmt, &sink, NULL, s->err))
 		return false;
+	context_triggers_forget(stmt.sql);
 	if (rows.only_one)
 		strbuf_puts(s->out, rows.n > 0 ? "}" : "null}");
 	else

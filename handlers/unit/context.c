@@ -33,7 +33,7 @@ bool prefers(struct response *res, enum prefer_bit bit)
 	} words[] = {
 		{PREFER_RETURN_MINIMAL, "return=minimal"}, {PREFER_RETURN_REPRESENTATION, "return=representation"},
 		{PREFER_COUNT_EXACT, "count=exact"},       {PREFER_INT64_STRING, "int64=string"},
-		{PREFER_TX_ROLLBACK, "tx=rollback"},
+		{PREFER_TX_ROLLBACK, "tx=rollback"},       {PREFER_IDENTITY_OVERRIDE, "identity=override"},
 	};
 	struct prefer *p = &res->req->prefer;
 	struct arena *a = &res->req->arena;

@@ -50,9 +50,9 @@
 #define LIMIT_MODELS 10000
 #define LIMIT_CATALOG_FILE (16 * 1024 * 1024) /* bytes of one file of the catalog */
 #define LIMIT_CATALOG_VALUE (64 * 1024)       /* bytes of a file that a ${file:} of it names */
-#define LIMIT_COLUMNS 1600             /* PostgreSQL's MaxHeapAttributeNumber */
-#define LIMIT_ERR_FAULTS 100           /* faults listed in one problem document */
-#define LIMIT_SCHEMA_WARNINGS 100      /* warnings listed about one document of models */
+#define LIMIT_COLUMNS 1600                    /* PostgreSQL's MaxHeapAttributeNumber */
+#define LIMIT_ERR_FAULTS 100                  /* faults listed in one problem document */
+#define LIMIT_SCHEMA_WARNINGS 100             /* warnings listed about one document of models */
 #define LIMIT_FIBER_STACK (512 * 1024) /* SQLite recurses over JSON and expressions; untouched pages cost nothing */
 #define LIMIT_REQUEST_ID 128
 #define LIMIT_SAVEPOINT_DEPTH 32
@@ -64,5 +64,9 @@
 #define LIMIT_RESPONSE_CHUNK (64 * 1024)            /* bytes buffered before an answer starts to stream */
 #define LIMIT_BATCH_ANSWER_BYTES (64 * 1024 * 1024) /* the results of a batch */
 #define LIMIT_SQL_BYTES (1024 * 1024)
+
+/* How long a PostgreSQL table counts as one that calls no functions of its own, and of how many that is kept. */
+#define LIMIT_PLAIN_NS (10 * INT64_C(1000000000))
+#define LIMIT_PLAIN_TABLES 10000
 
 #endif

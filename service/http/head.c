@@ -125,6 +125,8 @@ static bool parse_preference(struct prefer *p, struct str token, struct err *err
 		p->given |= PREFER_INT64_STRING;
 	else if (str_ieq_z(name, "tx") && str_eq_z(value, "rollback"))
 		p->given |= PREFER_TX_ROLLBACK;
+	else if (str_ieq_z(name, "identity") && str_eq_z(value, "override"))
+		p->given |= PREFER_IDENTITY_OVERRIDE;
 	else if (str_ieq_z(name, "timeout") && num_parse_double(value, &seconds) && seconds > 0 && seconds < 1e9) {
 		p->given |= PREFER_TIMEOUT;
 		p->timeout_s = seconds;
@@ -219,7 +221,8 @@ static bool negotiate(struct request *req, struct err *err)
 	if (best > 0)
 		return true;
 	/* Generated clients name nothing but problems where the good answer has no body (204). */
-	if (quality(accept, "application/problem+json") > 0)
+	if (memmem(accept.p, accept.len, "application/problem+json", 24) != NULL &&
+	    quality(accept, "application/problem+json") > 0)
 		return true;
 	return err_set(err, ERR_NOT_ACCEPTABLE, "this path offers application/json%s",
 		       req->route->rows ? ", application/x-ndjson and text/csv" : "");

@@ -38,7 +38,8 @@ enum prefer_bit {
 	PREFER_INT64_STRING = 1 << 3,
 	PREFER_TIMEOUT = 1 << 4,
 	PREFER_TX_ROLLBACK = 1 << 5,
-	PREFER_MAX_AFFECTED = 1 << 6
+	PREFER_MAX_AFFECTED = 1 << 6,
+	PREFER_IDENTITY_OVERRIDE = 1 << 7
 };
 
 struct prefer {

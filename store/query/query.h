@@ -70,8 +70,8 @@ struct query *query_new(struct arena *a, const struct schema *s, const struct di
 /* Just the model's name of a QueryIR document (routing and scopes before the rest is parsed). */
 bool query_json_model(const json_t *doc, struct str *ret) MUST_CHECK;
 
-/* Members of an update's `set`, in the document's order. Empty: ERR_INVALID_QUERY. null for a NOT NULL column:
- * ERR_NOT_NULL_VIOLATION. */
+/* Members of an update's `set`, in the document's order, and what ferrod fills by itself at a change. Empty:
+ * ERR_INVALID_QUERY. null for a NOT NULL column: ERR_NOT_NULL_VIOLATION. */
 bool query_set_from_json(struct arena *a, const struct model *m, const struct dialect *d, const json_t *set,
 			 const char *pointer, struct query_set **ret, size_t *ret_n, struct err *err) MUST_CHECK;
 
@@ -142,39 +142,103 @@ enum record_conflict {
 	RECORD_INSERT,     /* plain */
 	RECORD_IGNORE,     /* ON CONFLICT (cols) DO NOTHING */
 	RECORD_IGNORE_ANY, /* ON CONFLICT DO NOTHING, whatever the key that conflicts */
-	RECORD_UPDATE      /* ON CONFLICT (cols) DO UPDATE SET every given non-conflict column */
+	RECORD_UPDATE      /* ON CONFLICT (cols) DO UPDATE SET every column that was sent */
 };
 
-/* One row to insert: values[i] belongs to columns[i]; `given[i]` false: the column's default. */
+/* One row: values[i] belongs to columns[i]; `given[i]` false: the column is left to the database. */
 struct record_row {
-	const struct value *values; /* model->n_columns */
-	const bool *given;          /* model->n_columns */
+	const struct value *values; /* model->n_columns, as all of them */
+	const bool *given;          /* has a value: the client's, or one that ferrod fills in */
+	const bool *sent;           /* the client's own; of a column that is only read: `values` has it, `given` not */
+};
+
+/* How a JSON object is read as a record; bits. */
+enum record_reading {
+	RECORD_CREATE = 0,
+	RECORD_PARTIAL = 1,  /* PATCH: what is absent stays as it is */
+	RECORD_REPLACE = 2,  /* PUT: members that are only read may be there */
+	RECORD_OVERRIDE = 4, /* identities that are always generated take a value */
 };
 
 /* JSON object -> row. Unknown member: ERR_UNKNOWN_COLUMN; null for a required column: ERR_NOT_NULL_VIOLATION (null for
- * an autoincrement key means absent); absent columns with a literal default in the schema take it, so that both
- * databases agree
- * ("now()" and its kin on a temporal column: the time now; a default that the column cannot hold is left to the
- * database); absent NOT NULL without default: ERR_NOT_NULL_VIOLATION. `partial` (PATCH): absent columns stay ungiven,
- * no defaults. */
+ * a key that the database gives means absent). What is absent is left to the database where it has something for it;
+ * else a literal default in the schema is taken, so that both databases agree ("now()" and its kin on a temporal
+ * column: the time now; a default that the column cannot hold is left to the database); else, in a NOT NULL column,
+ * ERR_NOT_NULL_VIOLATION. A new record's member that is only read, or an identity that is always generated without
+ * RECORD_OVERRIDE: ERR_INVALID_VALUE. `how`: bits of enum record_reading. */
 bool record_from_json(struct arena *a, const struct dialect *d, const struct model *m, const json_t *obj,
-		      const char *pointer, bool partial, struct record_row *ret, struct err *err) MUST_CHECK;
+		      const char *pointer, unsigned how, struct record_row *ret, struct err *err) MUST_CHECK;
 
-/* The quick way to the same row for a record whose values are all of the usual kinds; `text` is copied to `a`. false,
- * without an error: parse it, and take record_from_json. */
+/* The quick way to the same row for a new record whose values are all of the usual kinds; `text` is copied to `a`.
+ * false, without an error: parse it, and take record_from_json. */
 bool record_from_text(struct arena *a, const struct dialect *d, const struct model *m, struct str text,
 		      struct record_row *ret) MUST_CHECK;
 
-/* For PUT, which replaces: every column that is not given becomes null, but for autoincrement keys and columns that
- * cannot be null (the database's default). */
-void record_row_replace(struct arena *a, const struct model *m, struct record_row *row);
+/* Identities that are always generated have a value: which nobody may give without saying so. ERR_INVALID_VALUE with
+ * the member's pointer below `pointer`. */
+bool record_no_identity(struct arena *a, const struct model *m, const struct record_row *row, const char *pointer,
+			struct err *err) MUST_CHECK;
 
-/* INSERT of n rows with the same `given` set; DEFAULT VALUES when nothing is given. returning: every column (shape
- * full). conflict columns: model columns (NULL, 0: the primary key). */
+/* What an update sets. PATCH (RECORD_PARTIAL): the columns that were sent. PUT (RECORD_REPLACE): all others, too, but
+ * for keys, identities and what is only read: to the database's default, to the schema's, to null. Both: what ferrod
+ * fills by itself at a change. Nothing for a PATCH of nothing. In the arena. (record_fill.c) */
+void record_update_set(struct arena *a, const struct dialect *d, const struct model *m, const struct record_row *row,
+		       unsigned how, struct query_set **ret, size_t *ret_n);
+/* Adds to the set of an update what ferrod fills by itself at a change. */
+void query_set_fill(struct arena *a, const struct dialect *d, const struct model *m, struct query_set **set, size_t *n);
+/* The time now as a value of the column, which is one of time. */
+bool record_now(struct arena *a, const struct dialect *d, const struct column *c, struct value *ret,
+		struct err *err) MUST_CHECK;
+/* A column that is never set by hand: computed, read only, or an identity that is always generated. */
+bool column_only_read(const struct column *c);
+
+/* What rows that exist may be in the way by. */
+struct record_target {
+	const struct column *const *columns; /* NULL, 0: the primary key, unless `sql` says it */
+	size_t n_columns;
+	struct str sql;       /* the entries of an index, as its database spells them; STR_NONE: the columns */
+	struct str predicate; /* of a partial index, in SQL; STR_NONE: none */
+	bool known;           /* the database says that they are unique, whatever the model knows */
+};
+
+struct record_insert_how {
+	enum record_conflict conflict;
+	struct record_target target;
+	bool override_identity; /* PostgreSQL: OVERRIDING SYSTEM VALUE */
+	bool returning;         /* every column (shape full) */
+	bool tells;             /* PostgreSQL: one column more, or alone: true for a row that was not there */
+};
+
+/* INSERT of n rows with the same `given` (and, RECORD_UPDATE, `sent`) set; DEFAULT VALUES when nothing is given.
+ * RECORD_UPDATE writes what was sent over a row that is there, and what ferrod fills at a change. */
 bool record_lower_insert(struct arena *a, const struct dialect *d, const struct model *m, const struct record_row *rows,
-			 size_t n_rows, enum record_conflict conflict, const struct column *const *conflict_columns,
-			 size_t n_conflict, bool returning, struct stmt *ret, struct result_shape *ret_shape,
+			 size_t n_rows, const struct record_insert_how *how, struct stmt *ret,
+			 struct result_shape *ret_shape, struct err *err) MUST_CHECK;
+
+/* SQLite: how many rows are in the way of these, which have different keys. */
+bool record_lower_count(struct arena *a, const struct dialect *d, const struct model *m, const struct record_row *rows,
+			size_t n_rows, const struct record_target *target, struct stmt *ret,
+			struct err *err) MUST_CHECK;
+/* Whether the table has triggers or rules: one boolean. */
+bool record_lower_triggers(struct arena *a, const struct dialect *d, const struct model *m, struct stmt *ret,
+			   struct err *err) MUST_CHECK;
+/* The entries of the table's unique index of that name, in order: for each its column (null: an expression), its text
+ * and (PostgreSQL) the index's predicate, or (SQLite) null and the index's own statement. No row: there is none. */
+bool record_lower_index(struct arena *a, const struct dialect *d, const struct model *m, struct str name,
+			struct stmt *ret, struct err *err) MUST_CHECK;
+/* The target that such rows describe. ERR_INVALID_QUERY for one that cannot be read. */
+bool record_target_index(struct arena *a, const struct dialect *d, const struct model *m,
+			 const struct value *const *rows, size_t n_rows, struct record_target *ret,
 			 struct err *err) MUST_CHECK;
+
+/* The row that is in the way of this one; sql.len 0 where the target cannot be compared with a row. */
+bool record_lower_blocking(struct arena *a, const struct dialect *d, const struct model *m,
+			   const struct record_row *row, const struct record_target *target, struct stmt *ret,
+			   struct result_shape *ret_shape, struct err *err) MUST_CHECK;
+/* The key by which `row` could be in the way, as text that equal keys share; STR_NONE: by none (a part is null or left
+ * to the database, or the target is no list of columns). In the arena. */
+struct str record_target_key(struct arena *a, const struct model *m, const struct record_row *row,
+			     const struct record_target *target);
 
 /* PostgreSQL: the COPY that takes rows like `row` (exec_load_begin); len 0 when they are to be inserted by statements:
  * nothing is given, or a key that the database may want to give itself. */

@@ -209,8 +209,15 @@ struct query {
 	const char *set_pointer;
 };
 
+enum set_fill {
+	SET_GIVEN,
+	SET_DEFAULT, /* what the database would give to a new row */
+	SET_COUNT    /* one more than it is; NULL counts as 0 */
+};
+
 struct query_set {
 	const struct column *column;
+	enum set_fill fill; /* but for SET_GIVEN in place of what follows */
 	struct value value;
 	const struct query_expr *expr; /* not NULL: in place of the value */
 };

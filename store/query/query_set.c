@@ -34,6 +34,9 @@ bool query_set_member(const struct expr_scope *s, const json_t *v, const char *p
 	const struct column *c = s->own;
 
 	ret->column = c;
+	if (column_only_read(c))
+		return err_set_at(s->p->err, ERR_INVALID_VALUE, pointer,
+				  "\"%.*s\" is only read: the database gives it its value", STR_FMT(c->name));
 	if (query_is_expr(v))
 		return parse_computed(s, v, pointer, ret);
 	if (c->logical != LT_JSON)
@@ -106,5 +109,6 @@ bool query_set_from_json(struct arena *a, const struct model *m, const struct di
 		return false;
 	*ret = entries;
 	*ret_n = n;
+	query_set_fill(a, d, m, ret, ret_n);
 	return true;
 }

@@ -11,9 +11,9 @@ struct record {
 	const struct dialect *dialect;
 	const struct model *model;
 	const char *pointer;
-	bool partial;
+	unsigned how;
 	struct value *values;
-	bool *given;
+	bool *given, *sent;
 	struct err *err;
 };
 
@@ -22,18 +22,60 @@ static const char *column_pointer(const struct record *r, const struct column *c
 	return json_pointer_key(r->arena, r->pointer, c->name);
 }
 
+static bool only_read(struct arena *a, const char *pointer, const struct column *c, struct err *err)
+{
+	const char *at = json_pointer_key(a, pointer, c->name);
+
+	if (c->fill.generated == GENERATED_IDENTITY_ALWAYS)
+		return err_set_at(
+			err, ERR_INVALID_VALUE, at,
+			"the database always generates \"%.*s\"; send Prefer: identity=override to give a value",
+			STR_FMT(c->name));
+	return err_set_at(err, ERR_INVALID_VALUE, at, "\"%.*s\" is only read: the database computes it",
+			  STR_FMT(c->name));
+}
+
+/* A member that is only read says nothing in a change, if it says what is there already: who changes looks at it. */
+static bool take_only_read(const struct record *r, const struct column *c, const json_t *v)
+{
+	if ((r->how & (RECORD_PARTIAL | RECORD_REPLACE)) == 0)
+		return (json_is_null(v) && !c->fill.read_only) || only_read(r->arena, r->pointer, c, r->err);
+	if (!codec_bind(r->arena, r->dialect, c, v, column_pointer(r, c), &r->values[c->index], r->err))
+		return false;
+	r->sent[c->index] = true;
+	return true;
+}
+
+bool column_only_read(const struct column *c)
+{
+	return c->fill.read_only || c->fill.generated >= GENERATED_IDENTITY_ALWAYS;
+}
+
+/* May the member be given here? An identity of the key comes with the path of a PUT, and counts if a row is made. */
+static bool may_write(const struct record *r, const struct column *c)
+{
+	if (!column_only_read(c))
+		return true;
+	if (c->fill.generated != GENERATED_IDENTITY_ALWAYS || c->fill.read_only || (r->how & RECORD_PARTIAL) != 0)
+		return false;
+	return (r->how & RECORD_OVERRIDE) != 0 || ((r->how & RECORD_REPLACE) != 0 && c->primary_key);
+}
+
 /* Pointers are only made for faults: a bulk of records has many columns. */
 static bool take_member(const struct record *r, const struct column *c, const json_t *v)
 {
+	if (!may_write(r, c))
+		return take_only_read(r, c, v);
 	if (json_is_null(v)) {
-		if (c->autoincrement && !r->partial)
+		if ((c->autoincrement || (c->primary_key && c->fill.database_default)) &&
+		    (r->how & RECORD_PARTIAL) == 0)
 			return true;
 		if (!c->nullable || c->primary_key)
 			return query_not_null(r->err, column_pointer(r, c), r->model, c);
 	}
 	if (!codec_bind(r->arena, r->dialect, c, v, "", &r->values[c->index], r->err))
 		return codec_bind(r->arena, r->dialect, c, v, column_pointer(r, c), &r->values[c->index], r->err);
-	r->given[c->index] = true;
+	r->given[c->index] = r->sent[c->index] = true;
 	return true;
 }
 
@@ -53,7 +95,7 @@ static bool says_now(const struct column *c)
 	return false;
 }
 
-static bool bind_now(const struct record *r, const struct column *c, struct value *ret)
+bool record_now(struct arena *a, const struct dialect *d, const struct column *c, struct value *ret, struct err *err)
 {
 	char now[CLOCK_RFC3339_BYTES]; /* 2026-01-02T03:04:05.678Z */
 	struct str s;
@@ -64,7 +106,7 @@ static bool bind_now(const struct record *r, const struct column *c, struct valu
 		s = str_n(now, 10);
 	else if (c->logical == LT_TIME)
 		s = str_n(now + 11, s.len - 12);
-	return codec_bind_text(r->arena, r->dialect, c, s, "", ret, r->err);
+	return codec_bind_text(a, d, c, s, "", ret, err);
 }
 
 /* What binding says against a default is of no account: r->err only counts when false is returned. */
@@ -72,13 +114,24 @@ static bool take_default(const struct record *r, const struct column *c)
 {
 	bool ok;
 
+	if (c->fill.now_on_create || c->fill.now_on_update) {
+		r->given[c->index] = true;
+		return record_now(r->arena, r->dialect, c, &r->values[c->index], r->err);
+	}
+	if (c->fill.read_only || c->fill.database_default)
+		return true;
+	if (c->fill.lock_version && c->default_value == NULL) {
+		r->values[c->index] = value_int(0);
+		r->given[c->index] = true;
+		return true;
+	}
 	if (c->default_value == NULL || json_is_null(c->default_value)) {
 		if (c->autoincrement || (c->nullable && !c->primary_key))
 			return true;
 		return query_not_null(r->err, column_pointer(r, c), r->model, c);
 	}
 	if (says_now(c))
-		ok = bind_now(r, c, &r->values[c->index]);
+		ok = record_now(r->arena, r->dialect, c, &r->values[c->index], r->err);
 	else
 		ok = codec_bind(r->arena, r->dialect, c, c->default_value, "", &r->values[c->index], r->err);
 	r->given[c->index] = ok; /* what the column cannot hold must be an expression of the database's own */
@@ -86,9 +139,9 @@ static bool take_default(const struct record *r, const struct column *c)
 }
 
 bool record_from_json(struct arena *a, const struct dialect *d, const struct model *m, const json_t *obj,
-		      const char *pointer, bool partial, struct record_row *ret, struct err *err)
+		      const char *pointer, unsigned how, struct record_row *ret, struct err *err)
 {
-	struct record r = {.arena = a, .dialect = d, .model = m, .pointer = pointer, .partial = partial, .err = err};
+	struct record r = {.arena = a, .dialect = d, .model = m, .pointer = pointer, .how = how, .err = err};
 	const char *key;
 	json_t *v;
 
@@ -96,7 +149,8 @@ bool record_from_json(struct arena *a, const struct dialect *d, const struct mod
 		return err_set_at(err, ERR_INVALID_REQUEST, pointer, "a record is an object, not %s",
 				  json_type_name(obj));
 	r.values = arena_array(a, m->n_columns, sizeof(*r.values));
-	r.given = arena_array(a, m->n_columns, sizeof(*r.given));
+	r.given = arena_array(a, 2 * m->n_columns, sizeof(*r.given));
+	r.sent = r.given + m->n_columns;
 	json_object_foreach((json_t *)(uintptr_t)obj, key, v)
 	{
 		const struct column *c = model_column(m, str_z(key));
@@ -106,22 +160,31 @@ bool record_from_json(struct arena *a, const struct dialect *d, const struct mod
 		if (!take_member(&r, c, v))
 			return false;
 	}
-	for (size_t i = 0; i < m->n_columns && !partial; i++)
+	for (size_t i = 0; i < m->n_columns && (how & RECORD_PARTIAL) == 0; i++)
 		if (!r.given[i] && !take_default(&r, &m->columns[i]))
 			return false;
-	*ret = (struct record_row){.values = r.values, .given = r.given};
+	*ret = (struct record_row){.values = r.values, .given = r.given, .sent = r.sent};
+	return true;
+}
+
+bool record_no_identity(struct arena *a, const struct model *m, const struct record_row *row, const char *pointer,
+			struct err *err)
+{
+	for (size_t i = 0; i < m->n_columns; i++)
+		if (row->given[i] && m->columns[i].fill.generated == GENERATED_IDENTITY_ALWAYS)
+			return only_read(a, pointer, &m->columns[i], err);
 	return true;
 }
 
 /* false: anything out of the ordinary. */
 static bool take_scalar(const struct record *r, const struct column *c, const struct json_scalar *v)
 {
-	if (r->given[c->index])
+	if (r->given[c->index] || column_only_read(c))
 		return false;
-	r->given[c->index] = true;
+	r->given[c->index] = r->sent[c->index] = true;
 	if (v->kind == JSON_SCALAR_NULL) {
 		r->values[c->index] = value_null();
-		return c->nullable && !c->primary_key && !c->autoincrement;
+		return c->nullable && !c->primary_key && !c->autoincrement; /* a key's null means absent */
 	}
 	return codec_bind_scalar(r->arena, r->dialect, c, v, &r->values[c->index]);
 }
@@ -137,7 +200,8 @@ bool record_from_text(struct arena *a, const struct dialect *d, const struct mod
 	struct str name;
 
 	r.values = arena_array(a, m->n_columns, sizeof(*r.values));
-	r.given = arena_array(a, m->n_columns, sizeof(*r.given));
+	r.given = arena_array(a, 2 * m->n_columns, sizeof(*r.given));
+	r.sent = r.given + m->n_columns;
 	json_flat_init(&f, arena_strz(a, text), text.len);
 	while ((got = json_flat_next(&f, &name, &v)) == JSON_FLAT_MEMBER) {
 		const struct column *c = model_column(m, name);
@@ -150,24 +214,6 @@ bool record_from_text(struct arena *a, const struct dialect *d, const struct mod
 	for (size_t i = 0; i < m->n_columns; i++)
 		if (!r.given[i] && !take_default(&r, &m->columns[i]))
 			return false;
-	*ret = (struct record_row){.values = r.values, .given = r.given};
+	*ret = (struct record_row){.values = r.values, .given = r.given, .sent = r.sent};
 	return true;
-}
-
-void record_row_replace(struct arena *a, const struct model *m, struct record_row *row)
-{
-	struct value *values = arena_array(a, m->n_columns, sizeof(*values));
-	bool *given = arena_array(a, m->n_columns, sizeof(*given));
-
-	memcpy(values, row->values, m->n_columns * sizeof(*values));
-	memcpy(given, row->given, m->n_columns * sizeof(*given));
-	for (size_t i = 0; i < m->n_columns; i++) {
-		const struct column *c = &m->columns[i];
-
-		if (given[i] || c->autoincrement || c->primary_key || !c->nullable)
-			continue;
-		values[i] = value_null();
-		given[i] = true;
-	}
-	*row = (struct record_row){.values = values, .given = given};
 }

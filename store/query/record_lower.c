@@ -9,8 +9,9 @@ struct insert {
 	const struct record_row *rows;
 	size_t n_rows;
 	enum record_conflict conflict;
-	const struct column *const *target; /* conflict columns */
+	const struct column *const *target; /* conflict columns; none when an index is named by its SQL */
 	size_t n_target;
+	const struct record_insert_how *how;
 };
 
 /* ---- conflicts ---- */
@@ -53,7 +54,7 @@ static bool is_unique(const struct insert *in)
 static bool check_conflict(const struct insert *in, struct err *err)
 {
 	if (in->conflict == RECORD_INSERT || in->conflict == RECORD_IGNORE_ANY ||
-	    (in->conflict == RECORD_IGNORE && in->n_target == 0))
+	    (in->conflict == RECORD_IGNORE && in->n_target == 0) || in->how->target.known)
 		return true;
 	if (in->n_target == 0)
 		return err_set(err, ERR_INVALID_QUERY, "model \"%.*s\" has no primary key: name the conflict columns",
@@ -73,22 +74,84 @@ static void put_excluded(struct sql *s, struct str column)
 	sql_ident(s, column);
 }
 
+/* Of a column that is there: qualified, or it would be the new row's on neither database. */
+static void put_own(struct sql *s, const struct model *m, struct str column)
+{
+	sql_ident(s, m->table);
+	sql_put(s, ".");
+	sql_ident(s, column);
+}
+
+/* A column that may be set to what it is. */
+static const struct column *any_column(const struct model *m)
+{
+	for (size_t i = 0; i < m->n_columns; i++)
+		if (!column_only_read(&m->columns[i]))
+			return &m->columns[i];
+	return &m->columns[0];
+}
+
+static void put_change(struct sql *s, const struct insert *in, const struct column *c)
+{
+	if (!c->fill.lock_version) {
+		put_excluded(s, c->name);
+		return;
+	}
+	sql_ident(s, c->name);
+	sql_put(s, " = COALESCE(");
+	put_own(s, in->model, c->name);
+	sql_put(s, ", 0) + 1");
+}
+
+/* What was sent is written over a row that is there, and what ferrod fills at a change: never what it filled in only
+ * because a new row would have needed it. */
+static bool changes(const struct insert *in, size_t i)
+{
+	const struct column *c = &in->model->columns[i];
+	const bool sent = in->rows[0].sent != NULL ? in->rows[0].sent[i] : in->rows[0].given[i];
+
+	if (c->primary_key || query_has_column(in->target, in->n_target, c) || column_only_read(c))
+		return false;
+	return c->fill.lock_version || (in->rows[0].given[i] && (sent || c->fill.now_on_update));
+}
+
 static void put_update(struct sql *s, const struct insert *in)
 {
+	const struct column *same = any_column(in->model);
 	size_t n = 0;
 
 	sql_put(s, " DO UPDATE SET ");
 	for (size_t i = 0; i < in->model->n_columns; i++) {
-		const struct column *c = &in->model->columns[i];
-
-		if (!in->rows[0].given[i] || c->primary_key || query_has_column(in->target, in->n_target, c))
+		if (!changes(in, i))
 			continue;
 		if (n++ > 0)
 			sql_put(s, ", ");
-		put_excluded(s, c->name);
+		put_change(s, in, &in->model->columns[i]);
 	}
-	if (n == 0) /* nothing to change, but the row that is there is to be locked and returned */
-		put_excluded(s, in->target[0]->name);
+	if (n > 0)
+		return;
+	/* nothing to change, but the row that is there is to be locked and returned */
+	sql_ident(s, same->name);
+	sql_put(s, " = ");
+	put_own(s, in->model, same->name);
+}
+
+static void put_target(struct sql *s, const struct insert *in)
+{
+	const struct record_target *t = &in->how->target;
+
+	if (in->n_target == 0 && t->sql.p == NULL)
+		return;
+	sql_put(s, " (");
+	if (t->sql.p != NULL)
+		sql_puts(s, t->sql);
+	else
+		sql_columns(s, in->target, in->n_target);
+	sql_put(s, ")");
+	if (t->predicate.p == NULL)
+		return;
+	sql_put(s, " WHERE ");
+	sql_puts(s, t->predicate);
 }
 
 static void put_conflict(struct sql *s, const struct insert *in)
@@ -96,11 +159,7 @@ static void put_conflict(struct sql *s, const struct insert *in)
 	if (in->conflict == RECORD_INSERT)
 		return;
 	sql_put(s, " ON CONFLICT");
-	if (in->n_target > 0) {
-		sql_put(s, " (");
-		sql_columns(s, in->target, in->n_target);
-		sql_put(s, ")");
-	}
+	put_target(s, in);
 	if (in->conflict != RECORD_UPDATE)
 		sql_put(s, " DO NOTHING");
 	else
@@ -168,7 +227,10 @@ static void put_names(struct sql *s, const struct insert *in)
 static void put_rows(struct sql *s, const struct insert *in)
 {
 	put_names(s, in);
-	sql_put(s, ") VALUES ");
+	sql_put(s, ")");
+	if (in->how->override_identity && s->dialect->id == DIALECT_POSTGRES)
+		sql_put(s, " OVERRIDING SYSTEM VALUE");
+	sql_put(s, " VALUES ");
 	for (size_t i = 0; i < in->n_rows; i++) {
 		if (i > 0)
 			sql_put(s, ", ");
@@ -196,10 +258,13 @@ static void put_returning(struct sql *s, const struct model *m, struct result_sh
 }
 
 /* Of one row; statements of many are long and seldom the same. */
-static void insert_key(struct plan_key *k, const struct dialect *d, const struct insert *in, bool returning)
+static void insert_key(struct plan_key *k, const struct dialect *d, const struct insert *in)
 {
+	const struct record_insert_how *how = in->how;
+	const unsigned bits = how->returning | (unsigned)how->tells << 1 | (unsigned)how->override_identity << 2;
+
 	plan_key_begin(k, PLAN_INSERT, d, in->model);
-	plan_key_number(k, (uint64_t)in->conflict << 1 | returning);
+	plan_key_number(k, (uint64_t)in->conflict << 3 | bits);
 	plan_key_number(k, in->n_target);
 	for (size_t i = 0; i < in->n_target; i++)
 		plan_key_column(k, in->target[i]);
@@ -207,25 +272,26 @@ static void insert_key(struct plan_key *k, const struct dialect *d, const struct
 		uint64_t given = 0;
 
 		for (size_t bit = 0; bit < 8 && i + bit < in->model->n_columns; bit++)
-			given |= (uint64_t)in->rows[0].given[i + bit] << bit;
+			given |= (uint64_t)in->rows[0].given[i + bit] << bit |
+				 (uint64_t)(in->conflict == RECORD_UPDATE && changes(in, i + bit)) << (8 + bit);
 		plan_key_number(k, given);
 	}
-	k->too_long = k->too_long || in->n_rows != 1;
+	k->too_long = k->too_long || in->n_rows != 1 || how->target.sql.p != NULL || how->target.predicate.p != NULL;
 }
 
 bool record_lower_insert(struct arena *a, const struct dialect *d, const struct model *m, const struct record_row *rows,
-			 size_t n_rows, enum record_conflict conflict, const struct column *const *conflict_columns,
-			 size_t n_conflict, bool returning, struct stmt *ret, struct result_shape *ret_shape,
-			 struct err *err)
+			 size_t n_rows, const struct record_insert_how *how, struct stmt *ret,
+			 struct result_shape *ret_shape, struct err *err)
 {
-	struct insert in = {m, rows, n_rows, conflict, conflict_columns, n_conflict};
+	struct insert in = {m, rows, n_rows, how->conflict, how->target.columns, how->target.n_columns, how};
+	const bool tells = how->tells && d->id == DIALECT_POSTGRES;
 	struct plan_key key;
 	size_t n_given;
 	struct sql s;
 
 	if (n_rows == 0)
 		return err_set(err, ERR_INVALID_QUERY, "there is no row to insert");
-	if (n_conflict == 0 && conflict != RECORD_IGNORE_ANY) {
+	if (in.n_target == 0 && how->target.sql.p == NULL && how->conflict != RECORD_IGNORE_ANY) {
 		in.target = m->pk;
 		in.n_target = m->n_pk;
 	}
@@ -235,10 +301,10 @@ bool record_lower_insert(struct arena *a, const struct dialect *d, const struct 
 	if (n_given > d->params_max / n_rows)
 		return err_set(err, ERR_INVALID_QUERY,
 			       "%zu rows of %zu columns are more values than one statement takes", n_rows, n_given);
-	insert_key(&key, d, &in, returning);
+	insert_key(&key, d, &in);
 	sql_begin(&s, a, d, &key);
 	sql_put(&s, "INSERT INTO ");
-	sql_ident(&s, m->table);
+	sql_table(&s, m->table);
 	if (n_given > 0)
 		put_rows(&s, &in);
 	else if (n_rows == 1)
@@ -248,14 +314,18 @@ bool record_lower_insert(struct arena *a, const struct dialect *d, const struct 
 	/* SQLite cannot say ON CONFLICT after DEFAULT VALUES; a row of nothing but defaults has a fresh key or none */
 	if (n_given > 0)
 		put_conflict(&s, &in);
-	if (returning)
+	if (how->returning)
 		put_returning(&s, m, ret_shape);
+	if (tells)
+		sql_put(&s, how->returning
+				    ? ", xmax = 0"
+				    : " RETURNING xmax = 0"); /* an updated row is one that its updater has locked */
 	if (!sql_finish(&s, STMT_WRITE, ret, err))
 		return false;
 	if (s.plan == NULL) {
 		ret->quick = n_rows == 1;
-		ret->n_columns = returning ? ret_shape->n : 0;
-		plan_keep(&key, ret, returning ? ret_shape : NULL, false);
+		ret->n_columns = (how->returning ? ret_shape->n : 0) + tells;
+		plan_keep(&key, ret, how->returning ? ret_shape : NULL, false);
 	}
 	return true;
 }
@@ -266,7 +336,8 @@ static bool fits_copy(const struct model *m, const struct record_row *row)
 	size_t n = 0;
 
 	for (size_t i = 0; i < m->n_columns; i++) {
-		if (row->given[i] && m->columns[i].autoincrement)
+		if (row->given[i] &&
+		    (m->columns[i].autoincrement || m->columns[i].fill.generated == GENERATED_IDENTITY_ALWAYS))
 			return false;
 		n += row->given[i];
 	}
@@ -312,13 +383,13 @@ bool record_lower_sequence(struct arena *a, const struct dialect *d, const struc
 	sql_init(&s, a, d);
 	/* never backwards: numbers once given out, of rows since deleted too, stay used */
 	sql_put(&s, "SELECT setval(q.s, m.id) FROM (SELECT CAST(pg_get_serial_sequence(");
-	dialect_quote_literal(&s.text, strbuf_str(&table));
+	dialect_put_literal(d, &s.text, strbuf_str(&table));
 	sql_put(&s, ", ");
-	dialect_quote_literal(&s.text, key->name);
+	dialect_put_literal(d, &s.text, key->name);
 	sql_put(&s, ") AS regclass) AS s) AS q, (SELECT MAX(");
 	sql_ident(&s, key->name);
 	sql_put(&s, ") AS id FROM ");
-	sql_ident(&s, m->table);
+	sql_table(&s, m->table);
 	sql_put(&s, ") AS m WHERE q.s IS NOT NULL AND m.id > COALESCE(pg_sequence_last_value(q.s), 0)");
 	strbuf_done(&table);
 	return sql_finish(&s, STMT_WRITE, ret, err);

@@ -455,11 +455,28 @@ void sql_expr(struct sql *s, const struct query_expr *e)
 	s->computing = computing;
 }
 
+static void put_fill(struct sql *s, const struct query_set *set)
+{
+	if (set->fill == SET_COUNT) {
+		sql_put(s, "COALESCE(");
+		sql_ident(s, set->column->name);
+		sql_put(s, ", 0) + 1");
+	} else if (sql_on_postgres(s)) {
+		sql_put(s, "DEFAULT");
+	} else { /* SQLite has no word for it in an UPDATE; record_fill.c has lexed the expression */
+		sql_put(s, "(");
+		sql_puts(s, set->column->fill.default_sql);
+		sql_put(s, ")");
+	}
+}
+
 void sql_set(struct sql *s, const struct query_set *set)
 {
 	sql_ident(s, set->column->name);
 	sql_put(s, " = ");
-	if (set->expr != NULL)
+	if (set->fill != SET_GIVEN)
+		put_fill(s, set);
+	else if (set->expr != NULL)
 		sql_expr(s, set->expr);
 	else
 		sql_param(s, set->value);

@@ -387,3 +387,40 @@ bool schema_sql_serial(struct str s, struct str table, struct str column)
 	(void)next(&l);
 	return is_nextval(&l, table, column) && l.kind == TOKEN_END;
 }
+
+/* Past the parentheses whose opening one the token is; what is between them. */
+static bool between(struct lexer *l, struct str *ret)
+{
+	const size_t from = l->at;
+	size_t depth = 1;
+
+	while (depth > 0) {
+		const enum token t = next(l);
+
+		if (t == TOKEN_END || t == TOKEN_BROKEN)
+			return false;
+		depth += sign(l, '(');
+		depth -= sign(l, ')');
+	}
+	*ret = str_trim(str_n(l->s.p + from, (size_t)(l->text.p - l->s.p) - from));
+	return true;
+}
+
+bool schema_sql_index(struct str sql, struct str *ret_entries, struct str *ret_predicate)
+{
+	struct lexer l = {.d = DIALECT_SQLITE, .s = sql};
+
+	*ret_predicate = STR_NONE;
+	do
+		if (next(&l) == TOKEN_END || l.kind == TOKEN_BROKEN)
+			return false;
+	while (!sign(&l, '('));
+	if (!between(&l, ret_entries))
+		return false;
+	if (next(&l) == TOKEN_END)
+		return true;
+	if (!says(&l, "where"))
+		return false;
+	*ret_predicate = str_trim(str_n(sql.p + l.at, sql.len - l.at));
+	return ret_predicate->len > 0;
+}

@@ -27,6 +27,10 @@ bool schema_sql_harmless(struct str s, struct str table, struct str column) MUST
 /* Is the expression nextval of the sequence that `table` has for `column`, which serial makes? */
 bool schema_sql_serial(struct str s, struct str table, struct str column) MUST_CHECK;
 
+/* The list of entries (without its parentheses) and the predicate (STR_NONE: none) of SQLite's CREATE INDEX. Borrowed.
+ */
+bool schema_sql_index(struct str sql, struct str *ret_entries, struct str *ret_predicate) MUST_CHECK;
+
 /*
  * Is the text the name of a type: words (perhaps quoted, perhaps behind a schema's), arguments in parentheses, array
  * brackets, and none of the words that begin a column's constraints?

@@ -138,7 +138,7 @@ def test_conflicts(conn):
     params = {"on_conflict": "ignore", "conflict_columns": "code"}
     assert post(conn, raw, params=params).json() == {"rows_inserted": 3000 - done}
     params["on_conflict"] = "update"
-    assert post(conn, raw.replace(b'"n": 1,', b'"n": -1,'), params=params).json() == {"rows_inserted": 3000}
+    assert post(conn, raw.replace(b'"n": 1,', b'"n": -1,'), params=params).json() == {"rows_inserted": 0, "rows_updated": 3000}
     assert count(conn) == 3000 and count(conn, leaf("n", "==", -1)) == 1
 
 

@@ -134,3 +134,124 @@ def test_tables_of_rails_and_prisma(conn):
     run(conn.backend, f'DROP TABLE schema_migrations;\nCREATE TABLE _prisma_migrations (id int);\nCREATE TABLE p (id int, "updatedAt" {when} NOT NULL)')
     found = fills(introspect(conn))
     assert found["p"]["updatedAt"]["on_update"] == "now" and "lock_version" not in found["post"]["lock_version"]
+
+
+# ---- writing around them ----
+
+@pytest.fixture
+def db(tables):
+    tables.client.post("/v1/introspect", {"register": True, "using": tables.name}).expect(200)
+    tables.send = lambda method, path, body=None, **headers: tables.client.request(
+        method, path, body, params=tables.using, headers={k.replace("_", "-"): v for k, v in headers.items()})
+    return tables
+
+
+def records(db, model="acc"):
+    return db.client.get(f"/v1/models/{model}/records", params=db.using).expect(200).json()["rows"]
+
+
+def test_what_is_not_given_is_left_to_the_database(db):
+    answer = db.send("POST", "/v1/models/acc/records", {"name": "a"}).expect(201)
+    made = answer.json()
+    assert made["id"] and made["made"] and made["tok"] and made["n"] is not None and made["st"] == "it's"
+    assert answer.header("Location").endswith(f"/records/{made['id']}")
+    again = db.send("GET", answer.header("Location")).expect(200)
+    assert again.json() == made and again.header("ETag") == answer.header("ETag")
+    given = db.send("POST", "/v1/models/acc/records", {"name": "b", "made": "2026-01-01T00:00:00Z", "n": 42, "id": None}).expect(201).json()
+    assert given["n"] == 42 and given["made"].startswith("2026-01-01T00:00:00") and given["id"] != made["id"]
+    found = db.send("POST", "/v1/models/acc/get-or-create", {"where": {"name": "c"}}).expect(201).json()
+    assert found["record"]["id"] and found["record"]["tok"]
+    db.send("POST", "/v1/models/acc/records", {}).problem(422, "not_null_violation")
+
+
+def test_rows_of_one_bulk_may_differ(db):
+    rows = [{"name": "a"}, {"name": "b", "n": 5}, {"name": "c", "st": None, "tok": "t"}, {"name": "d"}] * 30
+    many = db.send("POST", "/v1/models/acc/records", {"records": rows}, Prefer="return=representation").expect(201).json()
+    assert many["rows_inserted"] == 120 and [r["name"] for r in many["records"]] == [r["name"] for r in rows]
+    assert all(r["id"] and r["made"] for r in many["records"]) and many["records"][1]["n"] == 5 and many["records"][2]["st"] is None
+    plain = db.send("POST", "/v1/models/acc/records", {"records": [{"name": f"x{i}"} for i in range(300)]}).expect(201).json()
+    assert plain == {"rows_inserted": 300} and len(records(db)) == 420 and len({r["id"] for r in records(db)}) == 420
+
+
+def test_put_takes_the_databases_defaults(db):
+    made = db.send("POST", "/v1/models/acc/records", {"name": "a", "n": 9, "st": "x", "tok": "mine", "made": "2020-01-01T00:00:00Z"}).expect(201).json()
+    path = f"/v1/models/acc/records/{made['id']}"
+    now = db.send("PUT", path, {"name": "b"}).expect(200).json()
+    assert now["name"] == "b" and now["st"] == "it's" and now["tok"] not in ("mine", None) and not now["made"].startswith("2020")
+    assert now["id"] == made["id"] and now["n"] is not None
+    assert db.send("PATCH", path, {"name": "c"}).expect(200).json() == {**now, "name": "c"}
+
+
+def test_generated_columns_are_read_only(db):
+    made = db.send("POST", "/v1/models/gen/records", {"price": 2, "qty": 3}).expect(201).json()
+    path = f"/v1/models/gen/records/{made['id']}"
+    assert float(made["total"]) == 6
+    for method in ("PUT", "PATCH"):
+        now = db.send(method, path, {"price": 2, "qty": 4}).expect(200).json()
+        assert float(now["total"]) == 8
+        assert db.send(method, path, now).expect(200).json() == now, "what a read answered may be sent back"
+        moved = db.send(method, path, {**now, "qty": 3}).expect(200).json()
+        assert float(moved["total"]) == 6, "the value that it has is ignored"
+        answer = db.send(method, path, {"qty": 4, "total": 1})
+        answer.problem(422, "invalid_value")
+        assert answer.pointers() == ["/total"] and db.send("GET", path).json() == moved
+    answer = db.send("POST", "/v1/models/gen/records", {"price": 2, "total": 5})
+    answer.problem(422, "invalid_value")
+    assert answer.pointers() == ["/total"]
+    answer = db.send("POST", "/v1/models/gen/records", {"records": [{"qty": 1}, {"total": 5}]})
+    answer.problem(422, "invalid_value")
+    assert answer.pointers() == ["/records/1/total"]
+    answer = db.send("PUT", "/v1/models/gen/records/4711", {"total": 5})
+    answer.problem(422, "invalid_value")
+
+
+def test_identity_always(postgres_conn):
+    db = postgres_conn
+    run(db.backend, "CREATE TABLE i (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, n text); INSERT INTO i (n) VALUES ('a')")
+    db.client.post("/v1/introspect", {"register": True, "using": db.name}).expect(200)
+
+    def send(method, path, body, **kwargs):
+        return db.client.request(method, f"/v1/models/i/{path}", body, params={**db.using, **kwargs.pop("params", {})}, **kwargs)
+    over = {"headers": {"Prefer": "identity=override"}}
+    upsert = {"params": {"on_conflict": "update"}}
+    for method, path, body, more in (("POST", "records", {"id": 77, "n": "b"}, {}), ("POST", "records", {"id": 1, "n": "c"}, upsert),
+                                     ("PUT", "records/88", {"n": "d"}, {}), ("POST", "get-or-create", {"where": {"id": 5}}, {}),
+                                     ("POST", "records", {"records": [{"id": 99, "n": "x"}] * 1}, {})):
+        answer = send(method, path, body, **more)
+        problem = answer.problem(422, "invalid_value")
+        assert "identity=override" in problem["errors"][0]["detail"] and answer.pointers()[0].endswith("/id")
+    made = send("POST", "records", {"id": 77, "n": "b"}, **over).expect(201)
+    assert made.json()["id"] == 77 and "identity=override" in made.header("Preference-Applied")
+    assert send("POST", "records", {"id": 1, "n": "c"}, **upsert, **over).expect(200).json() == {"id": 1, "n": "c"}
+    assert send("PUT", "records/88", {"n": "d"}, **over).expect(201).json()["id"] == 88
+    assert send("PUT", "records/88", {"n": "e"}).expect(200).json() == {"id": 88, "n": "e"}
+    assert send("PATCH", "records/88", {"id": 88, "n": "f"}).expect(200).json()["n"] == "f"
+    send("PATCH", "records/88", {"id": 89}).problem(422, "invalid_value")
+    send("POST", "records", {"records": [{"id": 1000 + i, "n": "x"} for i in range(300)]}, **over).expect(201)
+    assert send("POST", "records", {"n": "next"}).expect(201).json()["id"] > 1299, "the sequence follows"
+
+
+def test_what_ferrod_fills_itself(conn):
+    """Rails' and Prisma's columns: times of the writes, and a count of them that a stale writer runs into."""
+    when = "datetime" if conn.backend.name == "sqlite" else "timestamp"
+    run(conn.backend, f"CREATE TABLE post (id INTEGER PRIMARY KEY, t text, created_at {when} NOT NULL, updated_at {when} NOT NULL, lock_version INTEGER NOT NULL DEFAULT 0)")
+    run(conn.backend, "CREATE TABLE schema_migrations (version varchar(99));\nCREATE TABLE ar_internal_metadata (k varchar(99))")
+    conn.client.post("/v1/introspect", {"register": True, "using": conn.name}).expect(200)
+
+    def send(method, path, body, **params):
+        return conn.client.request(method, f"/v1/models/post/{path}", body, params={**conn.using, **params})
+    made = send("POST", "records", {"id": 1, "t": "a"}).expect(201).json()
+    assert made["created_at"] and made["updated_at"] and made["lock_version"] == 0
+    old = {"created_at": "2020-01-01T00:00:00", "updated_at": "2020-01-01T00:00:00"}
+    assert send("PATCH", "records/1", old).expect(200).json()["lock_version"] == 1
+    now = send("PATCH", "records/1", {"t": "b"}).expect(200).json()
+    assert now["created_at"].startswith("2020") and not now["updated_at"].startswith("2020") and now["lock_version"] == 2
+    send("PATCH", "records/1", {"t": "stale", "lock_version": 1}).problem(412, "precondition_failed")
+    assert send("PATCH", "records/1", {"t": "c", "lock_version": 2}).expect(200).json()["lock_version"] == 3
+    put = send("PUT", "records/1", {"t": "d"}).expect(200).json()
+    assert put["lock_version"] == 4 and put["created_at"].startswith("2020")
+    up = send("POST", "records", {"id": 1, "t": "e"}, on_conflict="update").expect(200).json()
+    assert up["lock_version"] == 5 and up["created_at"].startswith("2020") and up["t"] == "e"
+    conn.client.post("/v1/query/update", {"query": {"model_name": "post", "where": [{"node_kind": "leaf", "column": "id", "operator": "==", "value": 1}]},
+                                          "set": {"t": "f"}}, params=conn.using).expect(200)
+    assert conn.client.get("/v1/models/post/records/1", params=conn.using).json()["lock_version"] == 6

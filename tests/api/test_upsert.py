@@ -32,7 +32,7 @@ def conn(server, _shared):
 
 def test_upsert_on_the_key(conn):
     conn.post(RECORDS, {"id": 1, "username": "a", "team": "x"}, 201, on_conflict="update")
-    row = conn.post(RECORDS, {"id": 1, "username": "b"}, 201, on_conflict="update").json()
+    row = conn.post(RECORDS, {"id": 1, "username": "b"}, 200, on_conflict="update").json()
     assert row["username"] == "b" and row["team"] == "x", "only what is given is written"
     assert len(conn.rows()) == 1
     answer = conn.post(RECORDS, {"id": 1, "username": "c"}, 200, on_conflict="ignore")
@@ -42,9 +42,9 @@ def test_upsert_on_the_key(conn):
 
 def test_upsert_on_chosen_columns(conn):
     first = conn.post(RECORDS, {"username": "a", "team": "x", "seat": 1}, 201, on_conflict="update", conflict_columns="username").json()
-    again = conn.post(RECORDS, {"username": "a", "team": "y"}, 201, on_conflict="update", conflict_columns="username").json()
+    again = conn.post(RECORDS, {"username": "a", "team": "y"}, 200, on_conflict="update", conflict_columns="username").json()
     assert again == {**first, "team": "y"}
-    moved = conn.post(RECORDS, {"username": "b", "team": "y", "seat": 1}, 201, on_conflict="update", conflict_columns="seat,team").json()
+    moved = conn.post(RECORDS, {"username": "b", "team": "y", "seat": 1}, 200, on_conflict="update", conflict_columns="seat,team").json()
     assert moved["id"] == first["id"] and moved["username"] == "b"
     kept = conn.post(RECORDS, {"username": "b", "team": "z"}, 200, on_conflict="ignore", conflict_columns="username").json()
     assert kept == moved

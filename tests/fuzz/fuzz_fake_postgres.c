@@ -282,8 +282,8 @@ static bool greet(int fd)
 		return false;
 	if (big_endian(head + 4) != 196608 || !send_all(fd, str_n(hello, sizeof(hello) - 1)))
 		return false;
-	return fake.pooled || (await_question(fd, &silent) && !silent &&
-			       send_all(fd, str_n(settings, sizeof(settings) - 1)));
+	return fake.pooled ||
+	       (await_question(fd, &silent) && !silent && send_all(fd, str_n(settings, sizeof(settings) - 1)));
 }
 
 static bool answer(int fd)
@@ -432,9 +432,9 @@ static void lower_insert(struct run *r, struct stmt *stmt, struct result_shape *
 	struct record_row row;
 
 	if (!json_parse(&r->arena, STR("{\"id\":1,\"name\":\"x\",\"extra\":{\"a\":[1]}}"), &doc, &r->err) ||
-	    !record_from_json(&r->arena, r->dialect, r->model, doc, "", false, &row, &r->err) ||
-	    !record_lower_insert(&r->arena, r->dialect, r->model, &row, 1, RECORD_INSERT, NULL, 0, true, stmt, shape,
-				 &r->err))
+	    !record_from_json(&r->arena, r->dialect, r->model, doc, "", RECORD_CREATE, &row, &r->err) ||
+	    !record_lower_insert(&r->arena, r->dialect, r->model, &row, 1,
+				 &(struct record_insert_how){.returning = true}, stmt, shape, &r->err))
 		abort();
 }
 

@@ -36,7 +36,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		arena_init(&a);
 		if (record_from_text(&a, d, m, text, &quick)) {
 			if (!json_parse(&a, text, &doc, &err) ||
-			    !record_from_json(&a, d, m, doc, "", false, &slow, &err))
+			    !record_from_json(&a, d, m, doc, "", RECORD_CREATE, &slow, &err))
 				abort();
 			for (size_t k = 0; k < m->n_columns; k++)
 				if (quick.given[k] != slow.given[k] ||

@@ -57,13 +57,15 @@ static bool lower_insert(struct arena *a, const struct dialect *d, const struct 
 	if (conflict != NULL)
 		what = strcmp(conflict, "ignore") == 0 ? RECORD_IGNORE : RECORD_UPDATE;
 	for (size_t i = 0; i < n; i++)
-		if (!record_from_json(a, d, m, json_array_get(records, i), "", false, &rows[i], err))
+		if (!record_from_json(a, d, m, json_array_get(records, i), "", RECORD_CREATE, &rows[i], err))
 			return false;
 	for (size_t i = 0; i < n_columns; i++)
 		columns[i] = model_column(m, json_str(json_array_get(names, i)));
 	ret->has_shape = json_is_true(json_object_get(c, "returning"));
-	return record_lower_insert(a, d, m, rows, n, what, columns, n_columns, ret->has_shape, &ret->stmt, &ret->shape,
-				   err);
+	const struct record_insert_how how = {
+		.conflict = what, .target = {.columns = columns, .n_columns = n_columns}, .returning = ret->has_shape};
+
+	return record_lower_insert(a, d, m, rows, n, &how, &ret->stmt, &ret->shape, err);
 }
 
 static bool lower_case(struct arena *a, const struct schema *s, const struct dialect *d, const json_t *c,

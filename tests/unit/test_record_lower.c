@@ -141,16 +141,31 @@ static void refusals(void **state UNUSED)
 	refused("5", false, ERR_INVALID_REQUEST, "/r", "");
 }
 
+static const struct query_set *entry(const struct query_set *set, size_t n, const char *name)
+{
+	for (size_t i = 0; i < n; i++)
+		if (str_eq_z(set[i].column->name, name))
+			return &set[i];
+	return NULL;
+}
+
 static void replacing_clears_the_rest(void **state UNUSED)
 {
 	struct record_row r;
+	struct query_set *set;
+	size_t n;
 
 	assert_true(take("{\"name\":\"n\"}", false, &r));
-	record_row_replace(&arena, item, &r);
-	assert_true(r.given[at("note")] && r.values[at("note")].kind == VALUE_NULL);
-	assert_false(r.given[at("id")]);
-	assert_false(r.given[at("token")]); /* cannot be null */
-	assert_true(str_eq(r.values[at("name")].u.s, STR("n")));
+	record_update_set(&arena, &dialect_sqlite, item, &r, RECORD_REPLACE, &set, &n);
+	assert_non_null(entry(set, n, "note"));
+	assert_int_equal(entry(set, n, "note")->value.kind, VALUE_NULL);
+	assert_int_equal(entry(set, n, "stock")->value.u.i, 100);
+	assert_null(entry(set, n, "id"));
+	assert_null(entry(set, n, "token")); /* cannot be null */
+	assert_true(str_eq(entry(set, n, "name")->value.u.s, STR("n")));
+	assert_true(take("{\"name\":\"n\"}", true, &r));
+	record_update_set(&arena, &dialect_sqlite, item, &r, RECORD_PARTIAL, &set, &n);
+	assert_int_equal(n, 1);
 }
 
 static void an_insert_is_bounded(void **state UNUSED)
@@ -164,13 +179,13 @@ static void an_insert_is_bounded(void **state UNUSED)
 	assert_true(take("{\"stock\":1,\"name\":\"n\"}", true, &r));
 	for (size_t i = 0; i <= n; i++)
 		rows[i] = r;
-	assert_true(record_lower_insert(&arena, &dialect_sqlite, item, rows, n, RECORD_INSERT, NULL, 0, false, &stmt,
+	assert_true(record_lower_insert(&arena, &dialect_sqlite, item, rows, n, &(struct record_insert_how){0}, &stmt,
 					&shape, &err));
 	assert_int_equal(stmt.n_params, 2 * n);
-	assert_false(record_lower_insert(&arena, &dialect_sqlite, item, rows, n + 1, RECORD_INSERT, NULL, 0, false,
+	assert_false(record_lower_insert(&arena, &dialect_sqlite, item, rows, n + 1, &(struct record_insert_how){0},
 					 &stmt, &shape, &err));
 	assert_int_equal(err.code, ERR_INVALID_QUERY);
-	assert_false(record_lower_insert(&arena, &dialect_sqlite, item, rows, 0, RECORD_INSERT, NULL, 0, false, &stmt,
+	assert_false(record_lower_insert(&arena, &dialect_sqlite, item, rows, 0, &(struct record_insert_how){0}, &stmt,
 					 &shape, &err));
 }
 
@@ -182,8 +197,8 @@ static void values_stand_in_the_statement_in_order(void **state UNUSED)
 
 	assert_true(take("{\"stock\":1,\"name\":\"a\"}", true, &rows[0]));
 	assert_true(take("{\"name\":\"b\",\"stock\":2}", true, &rows[1]));
-	assert_true(record_lower_insert(&arena, &dialect_postgres, item, rows, 2, RECORD_INSERT, NULL, 0, true, &stmt,
-					&shape, &err));
+	assert_true(record_lower_insert(&arena, &dialect_postgres, item, rows, 2,
+					&(struct record_insert_how){.returning = true}, &stmt, &shape, &err));
 	assert_int_equal(stmt.n_params, 4);
 	assert_true(str_eq(stmt.params[0].u.s, STR("a")));
 	assert_int_equal(stmt.params[1].u.i, 1);

@@ -121,6 +121,31 @@ static bool is_state(const char *state)
 	return strspn(state, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") == 5 && state[5] == '\0';
 }
 
+/* What a function's author says by RAISE: P0001, or a state of the author's own, which lies in the classes that neither
+ * the standard nor PostgreSQL has taken. */
+static bool is_raised(const char *state)
+{
+	static const char *const taken[] = {"53", "54", "55", "57", "58", "72", "P0", "XX"};
+
+	if (strcmp(state, "P0001") == 0)
+		return true;
+	for (size_t i = 0; i < ARRAY_LEN(taken); i++)
+		if (strncmp(state, taken[i], 2) == 0)
+			return false;
+	return (state[0] >= '5' && state[0] <= '9') || state[0] >= 'I';
+}
+
+/* The author's words are for the client, whoever wrote the statement. */
+static void put_raised(const PGresult *res, const char *message, struct err *err)
+{
+	const char *hint = PQresultErrorField(res, PG_DIAG_MESSAGE_HINT);
+
+	if (hint != NULL && hint[0] != '\0')
+		(void)err_set(err, ERR_SQL_ERROR, "%s (%s)", message, hint);
+	else
+		(void)err_set(err, ERR_SQL_ERROR, "%s", message);
+}
+
 bool pg_fail(struct pg_conn *c, const PGresult *res, bool raw, bool autocommit, struct err *err)
 {
 	const char *state = res != NULL ? PQresultErrorField(res, PG_DIAG_SQLSTATE) : NULL;
@@ -141,9 +166,12 @@ bool pg_fail(struct pg_conn *c, const PGresult *res, bool raw, bool autocommit, 
 		message = "the database refused the statement";
 	if (!raw && code == ERR_INVALID_PARAMETERS)
 		code = ERR_INTERNAL_ERROR;
-	if (rule->detail != NULL && !(raw && (code == ERR_SQL_ERROR || code == ERR_INVALID_PARAMETERS)))
-		message = rule->detail;
-	(void)err_set(err, code, "%s", message);
+	if (is_raised(state))
+		put_raised(res, message, err);
+	else if (rule->detail != NULL && !(raw && (code == ERR_SQL_ERROR || code == ERR_INVALID_PARAMETERS)))
+		(void)err_set(err, code, "%s", rule->detail);
+	else
+		(void)err_set(err, code, "%s", message);
 	put_objects(res, state, err);
 	(void)snprintf(err->sqlstate, sizeof(err->sqlstate), "%s", state);
 	copy_field(err->constraint, sizeof(err->constraint), res, PG_DIAG_CONSTRAINT_NAME);

@@ -1,0 +1,125 @@
+/* What is known of tables, for a short while; see triggers.h. */
+#include "handlers/unit/triggers.h"
+
+#include "handlers/answer/values.h"
+#include "handlers/unit/reads.h"
+#include "service/base/clock.h"
+#include "service/base/mutex.h"
+#include "service/base/num.h"
+
+#include "service/base/banned.h"
+
+#define FACTS 1024               /* tables remembered: one place each, by hash */
+#define FACT_NS (CLOCK_NS_PER_S) /* others may make triggers at any time */
+
+struct fact {
+	uint64_t connection, table, schema_epoch;
+	int64_t until_ns;
+	bool triggers;
+};
+
+static struct mutex lock = {.m = PTHREAD_MUTEX_INITIALIZER};
+static struct fact facts[FACTS];
+
+static struct fact fact_of(const struct context *c, const struct model *m)
+{
+	const struct connection *conn = c->route.conn;
+
+	return (struct fact){.connection = conn->uid,
+			     .table = num_hash(m->table),
+			     .schema_epoch = __atomic_load_n(&conn->schema_epoch, __ATOMIC_RELAXED)};
+}
+
+static struct fact *place(const struct fact *f)
+{
+	return &facts[(f->table ^ f->connection * 0x9e3779b97f4a7c15u) % FACTS];
+}
+
+static bool recall(const struct fact *f, bool *ret)
+{
+	struct fact *known = place(f);
+	bool found;
+
+	mutex_lock(&lock);
+	found = known->connection == f->connection && known->table == f->table &&
+		known->schema_epoch == f->schema_epoch && clock_coarse_ns() < known->until_ns;
+	*ret = known->triggers;
+	mutex_unlock(&lock);
+	return found;
+}
+
+static void remember(struct fact f)
+{
+	f.until_ns = clock_coarse_ns() + FACT_NS;
+	mutex_lock(&lock);
+	*place(&f) = f;
+	mutex_unlock(&lock);
+}
+
+bool context_triggers(struct context *c, const struct model *m, bool *ret, struct err *err)
+{
+	struct fact f = fact_of(c, m);
+	const bool in_unit = c->in_unit;
+	struct stmt stmt;
+	int64_t n = 0;
+
+	if (recall(&f, ret))
+		return true;
+	if (!in_unit)
+		context_read(c);
+	if (!record_lower_triggers(&c->req->arena, c->route.conn->dialect, m, &stmt, err) ||
+	    !context_scalar(c, &stmt, &n, err) || (!in_unit && !context_commit(c, err)))
+		return false;
+	f.triggers = *ret = n != 0;
+	if (c->route.tx == NULL) /* in a transaction they may be its own, and vanish with it */
+		remember(f);
+	return true;
+}
+
+void context_unleash(struct context *c, bool triggers)
+{
+	if (triggers)
+		imap_write_begin(c->unit_map, NULL, IMAP_EVERYTHING, STR_NONE);
+}
+
+void context_unleashed(struct context *c, bool triggers)
+{
+	if (triggers)
+		imap_write_raw(c->unit_map, false);
+}
+
+bool context_settle(struct context *c, const struct model *m, bool triggers, struct value **row, struct err *err)
+{
+	struct value *key, *now;
+
+	context_unleashed(c, triggers);
+	if (!triggers || *row == NULL || m->n_pk == 0)
+		return true;
+	if (!row_key_values(&c->req->arena, c->route.conn->dialect, m, *row, &key, err) ||
+	    !context_record(c, m, key, QUERY_LOCK_NONE, &now, err))
+		return false;
+	*row = now;
+	return true;
+}
+
+void context_swallowed(struct context *c)
+{
+	header_set(c->res, "Ferro-Affected", STR("0"));
+}
+
+void context_triggers_forget(struct str sql)
+{
+	static const char *const words[] = {"create", "alter", "drop", "do", "call"};
+
+	sql = str_trim(sql);
+	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+		const struct str word = str_z(words[i]);
+
+		if (sql.len <= word.len || !str_ieq_z(str_n(sql.p, word.len), words[i]))
+			continue;
+		mutex_lock(&lock);
+		memset(facts, 0, sizeof(facts));
+		mutex_unlock(&lock);
+		return;
+	}
+}

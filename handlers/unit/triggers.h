@@ -1,0 +1,30 @@
+/*
+ * Triggers take a hand in writes: RETURNING shows a row as it was before AFTER triggers, and a BEFORE trigger may
+ * swallow or redirect a write. Whoever writes asks here first, and reads the row again where it must.
+ */
+#ifndef FERROD_HANDLERS_TRIGGERS_H
+#define FERROD_HANDLERS_TRIGGERS_H
+
+#include "handlers/unit/context.h"
+
+/* Whether writes of the model's table run triggers or rules of the database's. Known for a short while, else asked for
+ * in the open unit, or in one of its own. May park. */
+bool context_triggers(struct context *c, const struct model *m, bool *ret, struct err *err) MUST_CHECK;
+
+/* A client's statement has run, which may have made or dropped some. */
+void context_triggers_forget(struct str sql);
+
+/* Right before the statement of a write that may set triggers off, which may write anything: tells the identity map. */
+void context_unleash(struct context *c, bool triggers);
+/* Right after it, where context_settle is not called. */
+void context_unleashed(struct context *c, bool triggers);
+
+/* The row as it stands, read again by its key in the open unit where the table has triggers; *row NULL: it does not
+ * stand (any more). Nothing is read for a row that is NULL or of a model without a key. Parks. */
+bool context_settle(struct context *c, const struct model *m, bool triggers, struct value **row,
+		    struct err *err) MUST_CHECK;
+
+/* Says that the write changed nothing, though nothing failed: a trigger has taken it. */
+void context_swallowed(struct context *c);
+
+#endif
