@@ -277,7 +277,6 @@ static void begin(void)
 					 .body_bytes = 65536,
 					 .json_values = LIMIT_JSON_VALUES,
 					 .bulk_body_bytes = 1 << 20,
-					 .json_values = 10000,
 					 .uri_bytes = LIMIT_URI_BYTES,
 					 .header_bytes = LIMIT_HEADER_BYTES,
 					 .http_connections = 100,
