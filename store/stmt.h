@@ -36,6 +36,10 @@ struct stmt {
 	bool cache; /* keep the prepared statement (false for DDL and one-off raw SQL) */
 	bool quick; /* a key or unique lookup, or a small limit over an index: fit for a shared pipeline */
 	bool raw;   /* client's own SQL: state it sets must not reach another client */
+	/* Of generated statements: the tables that they read or write. Borrowed. What these call is not known from the
+	 * text: see driver->plain. */
+	const struct str *tables;
+	size_t n_tables;
 	/* Columns that its rows must have; 0: not known before (raw SQL). An answer with another number is refused by
 	 * the driver. */
 	size_t n_columns;

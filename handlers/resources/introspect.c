@@ -67,8 +67,9 @@ static bool introspect(struct context *c, struct introspection *q, struct schema
 	    !schema_from_json(doc, NULL, a, ret, err))
 		return false;
 	arena_on_done(a, unref, *ret);
-	const struct schema_edit found = {.doc = doc,
-					  .how = {.may_sql = true}}; /* what SQL there is, the database has already */
+	const struct schema_edit found = {
+		.doc = doc,
+		.how = {.may_sql = true, .may_catalogs = true}}; /* what SQL there is, the database has already */
 	return !q->reg || told_models(c->app->told, &found, principal_name(c->req), a, NULL, err);
 }
 

@@ -40,7 +40,9 @@ static bool apply(struct request *req, struct response *res, bool replace_all, s
 		return err_set_at(err, ERR_INVALID_REQUEST, "", "expected a SchemaIR object, not %s",
 				  json_type_name(doc));
 	const struct schema_edit edit = {.doc = doc,
-					 .how = {.replace_all = replace_all, .may_sql = principal_has(req, SCOPE_SQL)}};
+					 .how = {.replace_all = replace_all,
+						 .may_sql = principal_has(req, SCOPE_SQL),
+						 .may_catalogs = principal_has(req, SCOPE_ADMIN)}};
 	if (!told_models(request_app(req)->told, &edit, principal_name(req), &req->arena, &s, err))
 		return false;
 	out_envelope(response_json(res, 200), s);

@@ -65,4 +65,8 @@
 #define LIMIT_BATCH_ANSWER_BYTES (64 * 1024 * 1024) /* the results of a batch */
 #define LIMIT_SQL_BYTES (1024 * 1024)
 
+/* How long a PostgreSQL table counts as one that calls no functions of its own, and of how many that is kept. */
+#define LIMIT_PLAIN_NS (10 * INT64_C(1000000000))
+#define LIMIT_PLAIN_TABLES 10000
+
 #endif

@@ -1,4 +1,4 @@
-/* Accessors of a request and the simple half of a response; streaming is server_stream.c's. */
+/* Accessors of a request and the simple half of a response; streaming is stream.c's. */
 #include "service/http/request.h"
 
 #include "service/base/banned.h"

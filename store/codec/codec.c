@@ -10,6 +10,7 @@
 #include "store/codec/codec_rules.h"
 #include "store/codec/decimal.h"
 #include "store/codec/temporal.h"
+#include "store/codec/time_spelling.h"
 
 #include "service/base/banned.h"
 
@@ -217,6 +218,8 @@ static bool datetime_text(const struct bind *b, struct str s)
 	} else if (b->column->storage == ST_TIMESTAMP && aware) {
 		out[len - 1] = '\0';
 	}
+	if (!on_postgres(b) && b->column->spelling != TIME_FERROD)
+		return give(b, time_spell(b->arena, arena_str(b->arena, str_z(out)), b->column->spelling));
 	return give_text(b, arena_str(b->arena, str_z(out)));
 }
 

@@ -8,6 +8,7 @@
 #include "store/codec/decimal.h"
 #include "store/codec/json_text.h"
 #include "store/codec/temporal.h"
+#include "store/codec/time_spelling.h"
 
 #include "service/base/banned.h"
 
@@ -72,10 +73,9 @@ static struct value decode_decimal(const struct decode *d, struct value in)
 
 static struct value decode_boolean(const struct decode *d, struct value in)
 {
-	(void)d;
-	if (in.kind == VALUE_INT)
+	if (in.kind == VALUE_INT && (!d->sqlite || in.u.i == 0 || in.u.i == 1))
 		return value_bool(in.u.i != 0);
-	if (in.kind == VALUE_DOUBLE)
+	if (in.kind == VALUE_DOUBLE && !d->sqlite)
 		return value_bool(in.u.d < 0 || in.u.d > 0);
 	if (in.kind != VALUE_TEXT)
 		return in;
@@ -113,13 +113,26 @@ static struct value decode_uuid(const struct decode *d, struct value in)
 	return in;
 }
 
+/* With the zone that numbers have. */
+static const char *zoned(char out[TEMPORAL_BYTES])
+{
+	const size_t len = strlen(out);
+
+	out[len] = 'Z';
+	out[len + 1] = '\0';
+	return out;
+}
+
 static struct value decode_datetime(const struct decode *d, struct value in)
 {
-	char out[TEMPORAL_BYTES];
+	char out[TEMPORAL_BYTES], sortable[TEMPORAL_BYTES];
 	bool aware;
 
 	if (in.kind == VALUE_TEXT && temporal_datetime_read(decode_string(d, in).u.s, TEMPORAL_WIRE, out, &aware))
 		return text(d, out);
+	if (d->sqlite && d->column->spelling != TIME_FERROD && time_sortable(in, d->column->spelling, sortable) &&
+	    temporal_datetime_read(str_z(sortable), TEMPORAL_WIRE, out, &aware))
+		return text(d, d->column->storage == ST_TIMESTAMP ? out : zoned(out));
 	return in;
 }
 

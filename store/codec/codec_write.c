@@ -73,6 +73,8 @@ static void choose(struct codec_writer *w)
 		return;
 	case LT_DATETIME:
 		how[VALUE_TEXT] = padded ? HOW_DECODE : HOW_DATETIME;
+		if (!postgres && w->column->spelling != TIME_FERROD)
+			how[VALUE_INT] = how[VALUE_DOUBLE] = HOW_DECODE;
 		return;
 	case LT_TIME:
 		how[VALUE_TEXT] = HOW_DECODE;
@@ -154,7 +156,9 @@ static inline char *put_small(char *p, const struct value *v, enum how how)
 	case HOW_BOOL:
 		return v->u.b ? put(p, "true", 4) : put(p, "false", 5);
 	case HOW_BOOL_OF_INT:
-		return v->u.i != 0 ? put(p, "true", 4) : put(p, "false", 5);
+		if (v->u.i == 0 || v->u.i == 1)
+			return v->u.i != 0 ? put(p, "true", 4) : put(p, "false", 5);
+		return NULL; /* SQLite may hold any number */
 	case HOW_NUMBER_OF_INT:
 		return put_number_of_int(p, v->u.i);
 	case HOW_DATETIME:
@@ -184,6 +188,7 @@ static void put_large(struct strbuf *b, struct arena *scratch, const struct code
 	case HOW_UUID:
 		value_write_text(b, v->u.s);
 		return;
+	case HOW_BOOL_OF_INT: /* neither 0 nor 1 */
 	case HOW_DECODE:
 		value_write_json(b, codec_decode(scratch, w->dialect, w->column, *v), w->fmt);
 		return;
@@ -193,7 +198,6 @@ static void put_large(struct strbuf *b, struct arena *scratch, const struct code
 	case HOW_TEXT: /* these are no concern of this function */
 	case HOW_NULL:
 	case HOW_BOOL:
-	case HOW_BOOL_OF_INT:
 	case HOW_INT:
 		value_write_json(b, *v, w->fmt);
 		return;

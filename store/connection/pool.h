@@ -94,6 +94,8 @@ const struct driver *pool_driver(const struct pool *p);
 enum pooler pool_pooler(const struct pool *p);
 /* Do quick reads of several requests share a round trip? */
 bool pool_groups_reads(const struct pool *p);
+/* Is the statement known to leave nothing in the session it runs in? */
+bool pool_plain(const struct pool *p, const struct stmt *s);
 /* Do autocommit writes of several requests gain by sharing a transaction? */
 bool pool_groups_writes(const struct pool *p);
 /* Version of the server as last seen; "" before the first connect. Copied to buf. */

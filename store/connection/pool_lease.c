@@ -70,6 +70,11 @@ bool pool_groups_reads(const struct pool *p)
 	return p->driver->run_batch != NULL && (p->driver->groups_reads == NULL || p->driver->groups_reads(p->db));
 }
 
+bool pool_plain(const struct pool *p, const struct stmt *s)
+{
+	return p->driver->plain == NULL || p->driver->plain(p->db, s);
+}
+
 bool pool_groups_writes(const struct pool *p)
 {
 	return p->driver->groups_writes != NULL && p->driver->groups_writes(p->db);

@@ -155,7 +155,7 @@ void ddl_create_enum(const struct column *c, struct strbuf *out)
 	for (size_t i = 0; i < json_array_size(c->enum_values); i++) {
 		if (i > 0)
 			strbuf_puts(&type, ", ");
-		dialect_quote_literal(&type, json_str(json_array_get(c->enum_values, i)));
+		dialect_put_literal(&dialect_postgres, &type, json_str(json_array_get(c->enum_values, i)));
 	}
 	strbuf_puts(&type, ")");
 	/* a dollar quote ends at its tag, so the tag must not occur inside */

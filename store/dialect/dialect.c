@@ -61,6 +61,22 @@ void dialect_quote_literal(struct strbuf *b, struct str text)
 	put_quoted(b, text, '\'');
 }
 
+void dialect_put_literal(const struct dialect *d, struct strbuf *b, struct str text)
+{
+	if (d->id != DIALECT_POSTGRES || text.len == 0 || memchr(text.p, '\\', text.len) == NULL) {
+		put_quoted(b, text, '\'');
+		return;
+	}
+	/* the blank: what stands before must not become one word with it */
+	strbuf_puts(b, " E'");
+	for (size_t i = 0; i < text.len; i++) {
+		if (text.p[i] == '\'' || text.p[i] == '\\')
+			strbuf_putc(b, text.p[i]);
+		strbuf_putc(b, text.p[i]);
+	}
+	strbuf_putc(b, '\'');
+}
+
 void dialect_placeholder(const struct dialect *d, struct strbuf *b, size_t n)
 {
 	if (!d->numbered_placeholders) {

@@ -29,9 +29,12 @@ const struct dialect *dialect_by_name(struct str name);
  * NUL (schema and query parsing see to it). */
 void dialect_quote_ident(struct strbuf *b, struct str name);
 
-/* A string literal for DDL (DEFAULT, CHECK): quotes doubled. Backslashes are plain characters
- * (standard_conforming_strings is on in every connection of ours). */
+/* A string literal of SQLite: quotes doubled. */
 void dialect_quote_literal(struct strbuf *b, struct str text);
+
+/* A string literal that means the same whatever a session has set: on PostgreSQL one that holds a backslash is written
+ * as E'...', for standard_conforming_strings may be off. */
+void dialect_put_literal(const struct dialect *d, struct strbuf *b, struct str text);
 
 /* Parameter number n (1-based). */
 void dialect_placeholder(const struct dialect *d, struct strbuf *b, size_t n);

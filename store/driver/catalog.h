@@ -12,6 +12,7 @@ struct catalog {
 	struct arena *arena;
 	int64_t deadline;
 	struct live_schema *live;
+	void *more;  /* for the row functions of one driver */
 	size_t last; /* index of the table found last: rows come table by table */
 };
 

@@ -157,6 +157,9 @@ struct driver {
 	void (*run_writes)(struct driver_conn *c, struct batch_item *const *items, size_t n, int64_t deadline_ns);
 	/* Writes of several connections proceed side by side (PostgreSQL). */
 	bool many_writers;
+	/* Is it known that none of the statement's tables calls what could leave something in the session? NULL: nothing
+	 * could (SQLite). Any thread, never parks. */
+	bool (*plain)(struct driver_db *db, const struct stmt *s);
 	/* Is run_batch to be used? NULL: yes. */
 	bool (*groups_reads)(const struct driver_db *db);
 	/* Is there anything to gain by run_writes? */

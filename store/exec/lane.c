@@ -98,6 +98,8 @@ bool lane_fits(struct lane_set *s, struct pool *p, const struct stmt *stmt)
 	const struct driver *driver = pool_driver(p);
 	if (stmt->access == STMT_READ ? !pool_groups_reads(p) && driver->snapshot_open == NULL : !pool_groups_writes(p))
 		return false;
+	if (!pool_plain(p, stmt)) /* not known yet, or to be put back afterwards */
+		return false;
 	struct lane *l = lane_here(s, p);
 	if (l == NULL)
 		return false;

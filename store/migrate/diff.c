@@ -138,8 +138,7 @@ static bool postgres_storage(struct str type, enum storage_type *ret, int64_t *r
 }
 
 /*
- * SQLite takes any word for a type; this reads those that people and tools write. What CREATE TABLE would write for the
- * answer reads back as the same answer: so booleans are integers, and all decimals floating point.
+ * SQLite takes any word for a type; this reads those that people and tools write.
  */
 static bool sqlite_storage(struct str type, enum storage_type *ret, int64_t *ret_length)
 {
@@ -150,7 +149,7 @@ static bool sqlite_storage(struct str type, enum storage_type *ret, int64_t *ret
 		{"uuid", ST_UUID_LOGICAL},
 		{"char(32)", ST_UUID},
 		{"json", ST_JSON},
-		{"bool", ST_INT},
+		{"bool", ST_BOOLEAN},
 		{"timestamptz", ST_DATETIME_LOGICAL},
 		{"timestamp_with", ST_DATETIME_LOGICAL},
 		{"timestamp with", ST_DATETIME_LOGICAL},
@@ -174,8 +173,9 @@ static bool sqlite_storage(struct str type, enum storage_type *ret, int64_t *ret
 		{"doub", ST_DOUBLE},
 		{"floa", ST_DOUBLE},
 		{"real", ST_DOUBLE},
-		{"num", ST_DOUBLE},
-		{"dec", ST_DOUBLE},
+		{"num", ST_NUMERIC},
+		{"dec", ST_NUMERIC},
+		{"money", ST_NUMERIC},
 	};
 
 	*ret_length = 0;

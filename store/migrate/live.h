@@ -27,6 +27,7 @@ struct live_column {
 	bool generated;
 	struct str generation;  /* what a generated column is computed from; STR_NONE: unknown */
 	bool generated_virtual; /* computed when it is read */
+	struct str spelling;    /* SQLite: of its instants (enum time_spelling's word); STR_NONE: not found */
 	bool native_enum;       /* PostgreSQL: type is an enum type */
 	struct str collation;   /* STR_NONE: the database's own */
 	/* Rows whose value the model's type would cut, round, refuse or take for something else, and the key of one of

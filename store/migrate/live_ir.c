@@ -249,6 +249,8 @@ static json_t *column_ir(struct builder *b, const struct live_table *t, const st
 	if (c->native_enum)
 		set_enum(o, c);
 	live_fill_ir(&b->fill, t, c, o);
+	if (c->spelling.p != NULL && lt == LT_DATETIME)
+		set(o, "spelling", text(c->spelling));
 	return o;
 }
 

@@ -78,13 +78,13 @@ void table_lock_sql(const struct table_lock *l, struct strbuf *out)
 	strbuf_init(&body, 0);
 	dialect_quote_ident(&name, l->table);
 	strbuf_puts(&body, "BEGIN IF pg_catalog.has_table_privilege(");
-	dialect_quote_literal(&body, strbuf_str(&name));
+	dialect_put_literal(&dialect_postgres, &body, strbuf_str(&name));
 	strbuf_puts(&body, l->mode == MODE_READ ? ", 'SELECT" : ", 'UPDATE, DELETE, TRUNCATE");
 	strbuf_puts(&body, "') THEN LOCK TABLE ");
 	strbuf_put(&body, strbuf_str(&name));
 	strbuf_printf(&body, " IN %s MODE; END IF; END", words[l->mode]);
 	strbuf_puts(out, "DO ");
-	dialect_quote_literal(out, strbuf_str(&body));
+	dialect_put_literal(&dialect_postgres, out, strbuf_str(&body));
 	strbuf_done(&name);
 	strbuf_done(&body);
 }

@@ -327,9 +327,9 @@ static void add_label(struct planner *pl, const struct column *c, size_t i, cons
 	strbuf_puts(&pl->b, "ALTER TYPE ");
 	dialect_quote_ident(&pl->b, c->enum_type_name);
 	strbuf_puts(&pl->b, " ADD VALUE IF NOT EXISTS ");
-	dialect_quote_literal(&pl->b, label(c, i));
+	dialect_put_literal(pl->d, &pl->b, label(c, i));
 	strbuf_puts(&pl->b, where);
-	dialect_quote_literal(&pl->b, label(c, neighbour));
+	dialect_put_literal(pl->d, &pl->b, label(c, neighbour));
 	if (emitted(pl, strbuf_str(&pl->b)))
 		strbuf_reset(&pl->b);
 	else

@@ -35,11 +35,11 @@ static void put_literal(struct planner *pl, struct strbuf *b, struct value v)
 	case VALUE_BYTES:
 		hex = arena_alloc(pl->a, 2 * v.u.s.len + 1);
 		num_hex((const uint8_t *)v.u.s.p, v.u.s.len, hex);
-		strbuf_printf(b, pl->d->id == DIALECT_SQLITE ? "X'%s'" : "'\\x%s'", hex);
+		strbuf_printf(b, pl->d->id == DIALECT_SQLITE ? "X'%s'" : " E'\\\\x%s'", hex);
 		break;
 	case VALUE_TEXT:
 	case VALUE_JSON:
-		dialect_quote_literal(b, v.u.s);
+		dialect_put_literal(pl->d, b, v.u.s);
 		break;
 	case VALUE_NULL:
 		break;

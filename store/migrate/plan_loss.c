@@ -199,7 +199,7 @@ static void put_postgres(struct planner *pl, const struct table_pair *tp, const 
 			   "END LOOP; END; PERFORM pg_catalog.set_config('ferrod.loss', ferrod_n || ' ' || "
 			   "coalesce(ferrod_key, ''), true); END");
 	strbuf_puts(&pl->b, "DO ");
-	dialect_quote_literal(&pl->b, strbuf_str(&body));
+	dialect_put_literal(pl->d, &pl->b, strbuf_str(&body));
 	strbuf_done(&body);
 	strbuf_done(&key);
 	strbuf_done(&table);

@@ -49,7 +49,7 @@ static bool estimate(const struct run *r, struct live_table *t, struct err *err)
 	strbuf_init(&b, 0);
 	strbuf_puts(&b, "SELECT reltuples::bigint FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = "
 			"c.relnamespace AND n.nspname = pg_catalog.current_schema() WHERE c.relname = ");
-	dialect_quote_literal(&b, t->name);
+	dialect_put_literal(&dialect_postgres, &b, t->name);
 	ok = query_int(r, strbuf_str(&b), &n, err);
 	strbuf_done(&b);
 	if (n > COUNT_MAX)

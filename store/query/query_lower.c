@@ -418,7 +418,7 @@ bool query_lower_update(struct arena *a, const struct query *q, const struct que
 	sql_begin(&s, a, q->dialect, &key);
 	sql_on(&s, q->model);
 	sql_put(&s, "UPDATE ");
-	sql_ident(&s, q->model->table);
+	sql_table(&s, q->model->table);
 	sql_put(&s, " SET ");
 	for (size_t i = 0; i < n_set; i++) {
 		if (i > 0)
@@ -442,7 +442,7 @@ bool query_lower_delete(struct arena *a, const struct query *q, bool returning, 
 	sql_on(&s, q->model);
 	sql_put(&s, "DELETE");
 	sql_put(&s, " FROM ");
-	sql_ident(&s, q->model->table);
+	sql_table(&s, q->model->table);
 	put_write_where(&s, q);
 	return finish_write(&s, q, &key, returning, ret, ret_shape, err);
 }

@@ -393,6 +393,15 @@ static void copy_shape(struct plan *p, const struct result_shape *shape)
 	}
 }
 
+static const struct str *copy_tables(struct plan *p, const struct stmt *s)
+{
+	struct str *tables = arena_array(&p->arena, s->n_tables + 1, sizeof(*tables));
+
+	for (size_t i = 0; i < s->n_tables; i++)
+		tables[i] = arena_str(&p->arena, s->tables[i]);
+	return tables;
+}
+
 void plan_keep(const struct plan_key *k, const struct stmt *s, const struct result_shape *shape, bool page)
 {
 	struct plan_cache *c = cache_here();
@@ -411,6 +420,7 @@ void plan_keep(const struct plan_key *k, const struct stmt *s, const struct resu
 	p->stmt = *s;
 	p->stmt.sql = arena_str(&p->arena, s->sql);
 	p->stmt.params = NULL;
+	p->stmt.tables = copy_tables(p, s);
 	p->page = page;
 	if (shape != NULL)
 		copy_shape(p, shape);

@@ -32,12 +32,12 @@ void sql_from(struct sql *s, const struct query *q)
 	struct str key;
 
 	sql_put(s, " FROM ");
-	sql_ident(s, q->model->table);
+	sql_table(s, q->model->table);
 	if (m2m == NULL)
 		return;
 	key = m2m->target_key.p != NULL || q->model->n_pk == 0 ? m2m->target_key : q->model->pk[0]->name;
 	sql_put(s, " INNER JOIN ");
-	sql_ident(s, m2m->join_table);
+	sql_table(s, m2m->join_table);
 	sql_put(s, " ON ");
 	put_dotted(s, q->model->table, key);
 	sql_put(s, " = ");
@@ -108,13 +108,18 @@ static void put_order(struct sql *s, const struct query *q, bool window)
 	for (size_t i = 0; i < q->n_order; i++) {
 		const struct query_order *o = &q->order[i];
 
+		const struct column *type = o->column != NULL ? o->column : o->expr != NULL ? &o->expr->type : NULL;
+		const bool spelled = sql_is_spelled(s, type);
+
 		sql_put(s, i == 0 ? " ORDER BY " : ", ");
+		sql_time_before(s, type);
 		if (o->column != NULL)
 			sql_column(s, o->column->name);
-		else if (o->expr != NULL && (window || !put_position(s, q, o->expr)))
+		else if (o->expr != NULL && (window || spelled || !put_position(s, q, o->expr)))
 			sql_expr(s, o->expr);
 		else if (o->expr == NULL)
 			sql_aggregate(s, &q->aggregates[o->aggregate]);
+		sql_time_after(s, type);
 		sql_put(s, o->descending ? " DESC" : " ASC");
 		sql_put(s, nulls[o->nulls]);
 	}

@@ -14,7 +14,9 @@ struct sql {
 	const struct plan *plan; /* found: nothing is added to the text, which is the plan's */
 	struct str qualifier;    /* table that column names are qualified with; STR_NONE: bare names */
 	struct str table;        /* that bare names belong to */
-	unsigned n_aliases;      /* of related tables, so far */
+	struct str *tables;      /* that the statement reads or writes, in the arena */
+	size_t n_tables;
+	unsigned n_aliases; /* of related tables, so far */
 	/* Conditions inside of expressions, after an AND: sql_where.c's, which has expressions inside of it (sql_on).
 	 */
 	void (*conditions)(struct sql *s, const struct query_node *const *nodes, size_t n, const char *before);
@@ -33,6 +35,8 @@ bool sql_finish(struct sql *s, enum stmt_access access, struct stmt *ret, struct
 void sql_put(struct sql *s, const char *z);
 void sql_puts(struct sql *s, struct str text);
 void sql_ident(struct sql *s, struct str name);
+/* The name of a table that the statement reads or writes. */
+void sql_table(struct sql *s, struct str name);
 /* "table"."name" or "name", as the qualifier says. */
 void sql_column(struct sql *s, struct str name);
 void sql_param(struct sql *s, struct value v);
@@ -45,6 +49,12 @@ bool sql_round_before(struct sql *s, const struct column *c);
 void sql_round_after(struct sql *s, bool rounding);
 
 bool sql_on_postgres(const struct sql *s);
+/* Are the column's values instants in a spelling of others, which are to be compared and ordered through ferro_time()?
+ * c may be NULL. */
+bool sql_is_spelled(const struct sql *s, const struct column *c);
+/* What stands before and behind such a value; nothing where it is none. */
+void sql_time_before(struct sql *s, const struct column *c);
+void sql_time_after(struct sql *s, const struct column *c);
 /* PostgreSQL's uuids: what works on text only needs a cast. c may be NULL. */
 bool sql_needs_text(const struct sql *s, const struct column *c);
 

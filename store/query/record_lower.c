@@ -304,7 +304,7 @@ bool record_lower_insert(struct arena *a, const struct dialect *d, const struct 
 	insert_key(&key, d, &in);
 	sql_begin(&s, a, d, &key);
 	sql_put(&s, "INSERT INTO ");
-	sql_ident(&s, m->table);
+	sql_table(&s, m->table);
 	if (n_given > 0)
 		put_rows(&s, &in);
 	else if (n_rows == 1)
@@ -383,13 +383,13 @@ bool record_lower_sequence(struct arena *a, const struct dialect *d, const struc
 	sql_init(&s, a, d);
 	/* never backwards: numbers once given out, of rows since deleted too, stay used */
 	sql_put(&s, "SELECT setval(q.s, m.id) FROM (SELECT CAST(pg_get_serial_sequence(");
-	dialect_quote_literal(&s.text, strbuf_str(&table));
+	dialect_put_literal(d, &s.text, strbuf_str(&table));
 	sql_put(&s, ", ");
-	dialect_quote_literal(&s.text, key->name);
+	dialect_put_literal(d, &s.text, key->name);
 	sql_put(&s, ") AS regclass) AS s) AS q, (SELECT MAX(");
 	sql_ident(&s, key->name);
 	sql_put(&s, ") AS id FROM ");
-	sql_ident(&s, m->table);
+	sql_table(&s, m->table);
 	sql_put(&s, ") AS m WHERE q.s IS NOT NULL AND m.id > COALESCE(pg_sequence_last_value(q.s), 0)");
 	strbuf_done(&table);
 	return sql_finish(&s, STMT_WRITE, ret, err);

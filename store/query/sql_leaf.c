@@ -7,12 +7,21 @@
 
 void sql_subject(struct sql *s, const struct condition *c)
 {
+	sql_time_before(s, sql_subject_type(c));
 	if (c->node->column != NULL)
 		sql_column(s, c->node->column->name);
 	else if (c->node->expr != NULL)
 		sql_expr(s, c->node->expr);
 	else
 		sql_aggregate(s, &c->q->aggregates[c->node->aggregate]);
+	sql_time_after(s, sql_subject_type(c));
+}
+
+void sql_value(struct sql *s, const struct condition *c, struct value v)
+{
+	sql_time_before(s, sql_subject_type(c));
+	sql_param(s, v);
+	sql_time_after(s, sql_subject_type(c));
 }
 
 const struct column *sql_subject_type(const struct condition *c)

@@ -11,6 +11,8 @@ struct condition {
 
 /* The left side: the column, the expression, or in HAVING the aggregate. */
 void sql_subject(struct sql *s, const struct condition *c);
+/* A value that it is compared with. */
+void sql_value(struct sql *s, const struct condition *c, struct value v);
 /* Its type; NULL: an aggregate's. */
 const struct column *sql_subject_type(const struct condition *c);
 /* The left side as a document: jsonb on PostgreSQL. */

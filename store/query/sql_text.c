@@ -50,6 +50,8 @@ bool sql_finish(struct sql *s, enum stmt_access access, struct stmt *ret, struct
 		.params = s->params,
 		.n_params = s->n_params,
 		.access = access,
+		.tables = s->tables,
+		.n_tables = s->n_tables,
 		.param_type = STMT_PARAM_INFER,
 		.cache = true,
 	};
@@ -79,6 +81,23 @@ void sql_ident(struct sql *s, struct str name)
 {
 	if (s->plan == NULL)
 		dialect_quote_ident(&s->text, name);
+}
+
+void sql_table(struct sql *s, struct str name)
+{
+	struct str *more;
+
+	sql_ident(s, name);
+	if (s->plan != NULL) /* it knows them */
+		return;
+	for (size_t i = 0; i < s->n_tables; i++)
+		if (str_eq(s->tables[i], name))
+			return;
+	more = arena_array(s->arena, s->n_tables + 1, sizeof(*more));
+	for (size_t i = 0; i < s->n_tables; i++)
+		more[i] = s->tables[i];
+	more[s->n_tables++] = name;
+	s->tables = more;
 }
 
 void sql_column(struct sql *s, struct str name)
@@ -113,6 +132,25 @@ void sql_columns(struct sql *s, const struct column *const *columns, size_t n)
 			sql_put(s, ", ");
 		sql_column(s, columns[i]->name);
 	}
+}
+
+bool sql_is_spelled(const struct sql *s, const struct column *c)
+{
+	return c != NULL && c->spelling != TIME_FERROD && c->logical == LT_DATETIME && !sql_on_postgres(s);
+}
+
+void sql_time_before(struct sql *s, const struct column *c)
+{
+	sql_put(s, sql_is_spelled(s, c) ? "ferro_time(" : "");
+}
+
+void sql_time_after(struct sql *s, const struct column *c)
+{
+	if (!sql_is_spelled(s, c))
+		return;
+	if (c->spelling >= TIME_UNIX && c->spelling <= TIME_JULIAN)
+		sql_put(s, arena_printf(s->arena, ", %d", (int)c->spelling).p);
+	sql_put(s, ")");
 }
 
 bool sql_on_postgres(const struct sql *s)

@@ -15,10 +15,13 @@ static bool is_json(const struct condition *c)
 
 static void put_operand(struct sql *s, const struct condition *c)
 {
-	if (c->node->operand != NULL)
-		sql_expr(s, c->node->operand);
-	else
-		sql_param(s, c->node->values[0]);
+	if (c->node->operand == NULL) {
+		sql_value(s, c, c->node->values[0]);
+		return;
+	}
+	sql_time_before(s, sql_subject_type(c));
+	sql_expr(s, c->node->operand);
+	sql_time_after(s, sql_subject_type(c));
 }
 
 static void put_json_compare(struct sql *s, const struct condition *c, const char *sign)
@@ -105,7 +108,7 @@ static void put_in(struct sql *s, const struct condition *c, bool negated)
 	for (size_t i = 0; i < c->node->n_values; i++) {
 		if (i > 0)
 			sql_put(s, ", ");
-		sql_param(s, c->node->values[i]);
+		sql_value(s, c, c->node->values[i]);
 	}
 	sql_put(s, ")");
 }
@@ -164,9 +167,9 @@ static void put_between(struct sql *s, const struct condition *c)
 {
 	sql_subject(s, c);
 	sql_put(s, " BETWEEN ");
-	sql_param(s, c->node->values[0]);
+	sql_value(s, c, c->node->values[0]);
 	sql_put(s, " AND ");
-	sql_param(s, c->node->values[1]);
+	sql_value(s, c, c->node->values[1]);
 }
 
 static void put_null_test(struct sql *s, const struct condition *c)
@@ -270,14 +273,14 @@ static struct str put_related_from(struct sql *s, const struct relation *r, stru
 
 	*ret_table = s->qualifier;
 	sql_put(s, " FROM ");
-	sql_ident(s, many ? r->through : r->target->table);
+	sql_table(s, many ? r->through : r->target->table);
 	sql_put(s, " AS ");
 	sql_ident(s, s->qualifier);
 	if (!many)
 		return saved;
 	(void)sql_enter(s, &here);
 	sql_put(s, " INNER JOIN ");
-	sql_ident(s, r->target->table);
+	sql_table(s, r->target->table);
 	sql_put(s, " AS ");
 	sql_ident(s, s->qualifier);
 	sql_put(s, " ON ");

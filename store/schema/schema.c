@@ -204,6 +204,18 @@ bool storage_from_token(struct str token, enum storage_type *ret, int64_t *ret_l
 	return true;
 }
 
+const char *time_spelling_name(enum time_spelling spelling)
+{
+	static const char *const names[] = {
+		[TIME_FERROD] = "ferrod",   [TIME_ISO] = "iso",       [TIME_JS] = "js",
+		[TIME_OFFSET] = "offset",   [TIME_SPACE] = "space",   [TIME_SPACE3] = "space3",
+		[TIME_SPACE6] = "space6",   [TIME_UNIX] = "unix",     [TIME_UNIX_MS] = "unix_ms",
+		[TIME_UNIX_US] = "unix_us", [TIME_JULIAN] = "julian", [TIME_MIXED] = "mixed",
+	};
+
+	return names[spelling];
+}
+
 const char *relation_kind_name(enum relation_kind kind)
 {
 	static const char *const names[] = {

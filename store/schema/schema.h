@@ -57,6 +57,27 @@ enum storage_type {
 	ST_UNRESOLVED /* unknown logical type and no recognised db_type */
 };
 
+/* Ours, never part of the fingerprint: how the instants of a SQLite column are written (store/codec/time_spelling.h).
+ * The order matters: text with a blank, then numbers. */
+enum time_spelling {
+	TIME_FERROD, /* T, six digits, Z or none: text order is time order */
+	TIME_ISO,    /* T, a fraction where there is one, Z or none */
+	TIME_JS,     /* T, three digits, Z */
+	TIME_OFFSET, /* T, a fraction where there is one, +00:00 */
+	TIME_SPACE,  /* CURRENT_TIMESTAMP's form */
+	TIME_SPACE3, /* with three digits */
+	TIME_SPACE6, /* with six */
+	TIME_UNIX,   /* seconds since 1970 */
+	TIME_UNIX_MS,
+	TIME_UNIX_US,
+	TIME_JULIAN,
+	TIME_MIXED, /* several; ferrod writes its own */
+	TIME_N_SPELLINGS
+};
+
+/* The word of a spelling ("space6"); static. */
+const char *time_spelling_name(enum time_spelling spelling);
+
 /* What gives a column its values instead of a client. */
 enum column_generated {
 	GENERATED_NOT,
@@ -95,6 +116,7 @@ struct column {
 	struct str enum_type_name;                   /* STR_NONE: absent */
 	bool postgres_native_enum, has_postgres_native_enum;
 	struct column_fill fill;
+	enum time_spelling spelling; /* of a datetime on SQLite */
 };
 
 struct foreign_key {

@@ -41,6 +41,7 @@ struct schema_build {
 	struct err_fault *faults;
 	size_t n_faults;       /* may exceed LIMIT_ERR_FAULTS: only the first ones are kept */
 	bool may_sql;          /* who gave the document may give SQL of any kind */
+	bool may_catalogs;     /* who gave it may reach the database's own catalogs */
 	const char *sql_given; /* else: where the first one stands that not anybody may give; NULL: there is none */
 	size_t n_warnings;     /* may exceed LIMIT_SCHEMA_WARNINGS: the last one kept counts the rest */
 };

@@ -170,8 +170,11 @@ static json_t *column_json(const struct column *c, bool additions)
 	set_given(o, "enum_type_name", c->enum_type_name);
 	if (c->has_postgres_native_enum)
 		set_bool(o, "postgres_native_enum", c->postgres_native_enum);
-	if (additions)
+	if (additions) {
 		set_fill(o, &c->fill);
+		if (c->spelling != TIME_FERROD)
+			(void)json_object_set_new(o, "spelling", json_string(time_spelling_name(c->spelling)));
+	}
 	return o;
 }
 

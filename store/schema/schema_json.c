@@ -115,7 +115,7 @@ static void parse_base(struct schema_build *b, const struct schema *base, struct
 bool schema_from_json(const json_t *doc, struct schema *base, struct arena *scratch, struct schema **ret,
 		      struct err *err)
 {
-	const struct schema_source from = {.base = base, .may_sql = true};
+	const struct schema_source from = {.base = base, .may_sql = true, .may_catalogs = true};
 
 	return schema_from_source(doc, &from, scratch, ret, err);
 }
@@ -131,6 +131,7 @@ bool schema_from_source(const json_t *doc, const struct schema_source *from, str
 
 	schema_build_init(&b, scratch);
 	b.may_sql = from->may_sql;
+	b.may_catalogs = from->may_catalogs;
 	if (base != NULL)
 		b.s->dialect_agnostic = base->dialect_agnostic;
 	models = find_models(&b, doc);

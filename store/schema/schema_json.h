@@ -16,6 +16,7 @@ bool schema_from_json(const json_t *doc, struct schema *base, struct arena *scra
 struct schema_source {
 	struct schema *base; /* as above; may be NULL */
 	bool may_sql;        /* its giver may give SQL of any kind */
+	bool may_catalogs;   /* its giver may reach the database's own catalogs */
 };
 /* The same, with its giver in view: ERR_FORBIDDEN with a pointer for an expression that not anybody may give. */
 bool schema_from_source(const json_t *doc, const struct schema_source *from, struct arena *scratch, struct schema **ret,

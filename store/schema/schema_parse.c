@@ -283,6 +283,26 @@ static void parse_fill(struct parse *p, struct column_fill *f)
 		parse_fault(p, "position", "must be an integer from 1");
 }
 
+/* After the type is known. */
+static void parse_spelling(struct parse *p, struct column *c)
+{
+	struct str word = STR_NONE;
+	int i = 0;
+
+	if (!get_name(p, "spelling", false, 0, &word))
+		return;
+	while (i < TIME_N_SPELLINGS && !str_eq_z(word, time_spelling_name((enum time_spelling)i)))
+		i++;
+	if (i == TIME_N_SPELLINGS)
+		parse_fault(p, "spelling",
+			    "must be ferrod, iso, space, space3, space6, js, offset, unix, unix_ms, unix_us, julian or "
+			    "mixed");
+	else if (c->logical != LT_DATETIME)
+		parse_fault(p, "spelling", "only a datetime has one");
+	else
+		c->spelling = (enum time_spelling)i;
+}
+
 static void parse_column(struct parse *p, struct column *c, struct column_given *ret_given)
 {
 	const json_t *v;
@@ -309,6 +329,7 @@ static void parse_column(struct parse *p, struct column *c, struct column_given 
 	if (c->db_type.p == NULL || !storage_from_token(c->db_type, &c->storage, &c->length))
 		c->storage = storage_from_logical(c->logical_word, c->format);
 	c->logical = effective_logical(c);
+	parse_spelling(p, c);
 	leave(p, false);
 }
 

@@ -207,7 +207,7 @@ static bool all_told(const struct schema_registry *r, const json_t *doc, struct 
 static bool make(const struct schema_registry *r, const struct schema_edit *e, struct arena *scratch,
 		 struct schema **ret, struct err *err)
 {
-	struct schema_source from = {.may_sql = e->how.may_sql};
+	struct schema_source from = {.may_sql = e->how.may_sql, .may_catalogs = e->how.may_catalogs};
 
 	if (e->doc != NULL) {
 		from.base = e->how.replace_all ? base_of(r->declared) : r->current;

@@ -47,6 +47,7 @@ struct str schema_registry_file(struct schema_registry *r, struct str model, str
 struct schema_change {
 	bool replace_all; /* PUT, else POST */
 	bool may_sql;     /* of schema_source */
+	bool may_catalogs;
 };
 /* What schema_from_source does, applied to the current set and published in one step, one change at a time. *ret: a new
  * reference to what was published. replace_all: of the told ones. ERR_DECLARED. Whatever changes the set may park. */

@@ -165,6 +165,21 @@ static void check_check(struct schema_build *b, const struct draft *d, size_t i,
 			     LIMIT_NAME_BYTES);
 }
 
+/* Both databases keep such names for themselves, and find them before anybody's: what can be written there is not data
+ * but how the session, or the server, works. */
+static bool is_catalog(struct str table)
+{
+	static const char *const prefixes[] = {"pg_", "sqlite_", "pragma_"};
+
+	for (size_t i = 0; i < ARRAY_LEN(prefixes); i++) {
+		const size_t n = strlen(prefixes[i]);
+
+		if (table.len >= n && str_ieq_z(str_n(table.p, n), prefixes[i]))
+			return true;
+	}
+	return false;
+}
+
 static void validate_model(struct schema_build *b, const struct draft *d, struct map *relations)
 {
 	const struct model *m = d->m;
@@ -172,6 +187,12 @@ static void validate_model(struct schema_build *b, const struct draft *d, struct
 
 	map_init(&columns);
 	map_init(&checks);
+	if (!d->kept && !b->may_catalogs && is_catalog(m->table))
+		schema_fault(
+			b, schema_element_pointer(b, d, NULL, 0),
+			"table \"%.*s\" bears a name of the database's own catalogs, which only the scope admin may "
+			"make a model of",
+			STR_FMT(m->table));
 	for (size_t i = 0; i < m->n_columns; i++)
 		check_column(b, d, i, &columns);
 	for (size_t i = 0; i < m->n_fks; i++)

@@ -123,7 +123,7 @@ CREATE TABLE two (a int, b int, gid int, PRIMARY KEY (b, a), FOREIGN KEY (a, b) 
     found = columns(answer, "Group")
     assert (found["gid"]["primary_key"], found["gid"]["autoincrement"], found["gid"]["nullable"]) == (True, True, True)
     assert (found['na"me']["db_type"], found['na"me']["nullable"], found['na"me']["default"]) == ("varchar(10)", False, "x")
-    assert (found["n"]["default"], found["ok"]["default"], found["born"]["default"]) == (1.5, 1, None)
+    assert (found["n"]["default"], found["ok"]["default"], found["born"]["default"]) == ("1.5", True, None)
     assert found["data"]["logical_type"] == "binary" and found["born"]["logical_type"] == "datetime"
     group = models_of(answer)["Group"]
     assert group["checks"] == [{"name": "ck_Group_kind", "column": "kind", "values": ["'a'", "'b''c'"]}]

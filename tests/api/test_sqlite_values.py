@@ -82,6 +82,21 @@ def test_binary_columns(house):
         assert [r["id"] for r in house.post("/v1/query", {"model_name": "odd", "where": where}).expect(200).json()["rows"]] == [number]
 
 
+def test_declared_types_of_others(house):
+    """BOOLEAN and DECIMAL are what they say; a number that is neither true nor false stays that number."""
+    with sqlite3.connect(house.path) as db:
+        db.execute("CREATE TABLE b (id integer PRIMARY KEY, f boolean NOT NULL DEFAULT false, d decimal(10,2), m money)")
+        db.execute("INSERT INTO b VALUES (1, 1, 0.1, 2), (2, 5, '0.25', 1.5), (3, 0, 'n/a', NULL)")
+    db.close()
+    house.post("/v1/introspect", {"register": True}).expect(200)
+    rows = house.get("/v1/models/b/records?order=id").expect(200).json()["rows"]
+    assert rows == [{"id": 1, "f": True, "d": "0.1", "m": "2"}, {"id": 2, "f": 5, "d": "0.25", "m": "1.5"}, {"id": 3, "f": False, "d": "n/a", "m": None}]
+    assert house.post("/v1/models/b/records", {"id": 4, "f": True, "d": "12.50"}).expect(201).json()["d"] == "12.5"
+    assert [r["id"] for r in house.get("/v1/models/b/records?f=is.true&order=id").expect(200).json()["rows"]] == [1, 4]
+    assert [r["id"] for r in house.get("/v1/models/b/records?d=eq.0.25").expect(200).json()["rows"]] == [2]
+    assert house.post("/v1/migrate", {"dry_run": True, "updates": True}).expect(200).json().get("statements", []) == []
+
+
 @pytest.mark.parametrize("order", ["label", "n", "x", "raw"])
 @pytest.mark.parametrize("direction", ["", ".desc"])
 def test_no_row_stops_a_walk(house, order, direction):

@@ -11,7 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "handlers/app.h"
+#include "handlers/app_state.h"
 #include "handlers/routes.h"
 #include "handlers/unit/idempotency.h"
 #include "service/base/clock.h"
@@ -21,6 +21,8 @@
 #include "service/base/wait.h"
 #include "service/http/server.h"
 #include "service/metrics.h"
+#include "store/catalog/catalog.h"
+#include "store/catalog/declared.h"
 #include "store/driver/sqlite/driver_sqlite.h"
 #include "store/store.h"
 #include "tests/fuzz/fuzz_common.h"
@@ -260,12 +262,21 @@ static void begin(void)
 	all.app.allow_urls = all.allow_urls;
 	all.app.n_allow_urls = 1;
 	all.app.version = "0";
+	/* nothing is declared, and nothing is kept */
+	const struct catalog_source nowhere = {.path = ""};
+	const struct declared_hooks hooks = {.report = app_report};
+	const struct app_state_options forget = {0};
+	struct catalog *empty;
+	if (!catalog_read(&nowhere, &empty, &err) ||
+	    !declared_create(all.app.store, &nowhere, &hooks, empty, NULL, &all.app.declared, &err) ||
+	    !app_state_open(&all.app, &forget, &err))
+		abort();
 	const struct server_options o = {.listen_fd = listen_local(),
 					 .listen = STR("127.0.0.1:8080"),
 					 .n_loops = 1,
 					 .body_bytes = 65536,
+					 .json_values = LIMIT_JSON_VALUES,
 					 .bulk_body_bytes = 1 << 20,
-					 .json_values = 10000,
 					 .uri_bytes = LIMIT_URI_BYTES,
 					 .header_bytes = LIMIT_HEADER_BYTES,
 					 .http_connections = 100,

@@ -387,7 +387,7 @@ static void test_live_types(void **state UNUSED)
 	} cases[] = {
 		{DIALECT_SQLITE, "INTEGER", ST_INT, 0},
 		{DIALECT_SQLITE, "DATETIME", ST_TIMESTAMP, 0},
-		{DIALECT_SQLITE, "boolean", ST_INT, 0},
+		{DIALECT_SQLITE, "boolean", ST_BOOLEAN, 0},
 		{DIALECT_SQLITE, "BLOB", ST_BYTEA, 0},
 		{DIALECT_SQLITE, "varchar(40)", ST_VARCHAR, 40},
 		{DIALECT_SQLITE, "double", ST_DOUBLE, 0},

@@ -38,7 +38,8 @@ static bool db_open(const struct dsn *dsn, struct driver_db **ret, struct err *e
 	db->dsn = dsn;
 	db->found = POOLER_AUTO;
 	db->names = pg_names_create();
-	pg_pooled_texts(db);
+	db->plain = pg_plain_create();
+	pg_settings_texts(db);
 	*ret = db;
 	return true;
 }
@@ -46,9 +47,11 @@ static bool db_open(const struct dsn *dsn, struct driver_db **ret, struct err *e
 static void db_close(struct driver_db *db)
 {
 	pg_names_destroy(db->names);
+	pg_plain_destroy(db->plain);
 	strbuf_done(&db->settings);
 	strbuf_done(&db->path);
 	strbuf_done(&db->begin);
+	strbuf_done(&db->reset);
 	mem_free(db);
 }
 
@@ -152,7 +155,7 @@ static bool commit(struct driver_conn *base, int64_t deadline_ns, struct err *er
 	}
 	strbuf_init(&sql, 0);
 	if (c->unclean)
-		pg_pooled_commit_sql(&sql);
+		pg_commit_clean_sql(&sql);
 	fiber_shield(); /* a client that goes away now does not make it any less committed */
 	ok = pg_simple(c, c->unclean && !strbuf_failed(&sql) ? sql.p : "COMMIT", deadline_ns, tag, err);
 	fiber_unshield();
@@ -194,22 +197,43 @@ static bool discard(struct pg_conn *c, int64_t deadline)
 	ok = ok && pg_drain(c, deadline, &error) == PG_IO_OK && error == NULL;
 	PQclear(error);
 	strbuf_done(&b);
+	pg_cache_clear(&c->cache, true);
 	return ok;
+}
+
+/* The same but for prepared statements, which are dear: ours stay. *ret_others: there are some that are not ours. */
+static bool put_back(struct pg_conn *c, int64_t deadline, bool *ret_others)
+{
+	bool ok = PQsendQuery(c->pg, c->base.db->reset.p) == 1;
+
+	*ret_others = true;
+	while (ok) {
+		PGresult *res;
+
+		if (pg_next(c, deadline, &res) != PG_IO_OK)
+			return false;
+		if (res == NULL)
+			return true;
+		ok = PQresultStatus(res) == PGRES_COMMAND_OK || PQresultStatus(res) == PGRES_TUPLES_OK;
+		*ret_others = !(PQntuples(res) == 1 && strcmp(PQgetvalue(res, 0, 0), "f") == 0);
+		PQclear(res);
+	}
+	return false;
 }
 
 static bool reset(struct driver_conn *base, int64_t deadline_ns)
 {
+	const int64_t deadline = clock_min(deadline_ns, clock_mono_ns() + PG_CLEANUP_NS);
 	struct pg_conn *c = pg_conn(base);
-	bool ok;
+	bool ok, others = false;
 
 	if (!base->session_dirty)
 		return !base->broken;
 	if (tx_state(base) != TX_STATE_NONE || c->cur.active)
 		return false;
 	fiber_shield();
-	ok = discard(c, clock_min(deadline_ns, clock_mono_ns() + PG_CLEANUP_NS));
+	ok = put_back(c, deadline, &others) && (!others || discard(c, deadline));
 	fiber_unshield();
-	pg_cache_clear(&c->cache, true);
 	if (ok)
 		base->session_dirty = c->guarded = false;
 	else
@@ -268,12 +292,13 @@ const struct driver driver_postgres = {
 	.db_pooler = db_pooler,
 	.open = pg_open,
 	.close = pg_close,
-	.prepare = pg_prepare,
+	.prepare = pg_plain_prepare,
 	.step = pg_step,
 	.finish = pg_finish,
 	.run_batch = pg_run_batch,
 	.run_writes = pg_run_writes,
 	.many_writers = true,
+	.plain = pg_plain_known,
 	.groups_reads = pg_groups,
 	.groups_writes = pg_groups,
 	.batch_cursor = pg_batch_cursor,

@@ -41,11 +41,10 @@ static bool check_raw(struct pg_conn *c, const struct stmt *s, struct err *err)
 	c->cur.reads = facts.reads;
 	c->cur.deallocates = strcmp(facts.first, "deallocate") == 0 || strcmp(facts.first, "discard") == 0;
 	memcpy(c->cur.first, facts.first, sizeof(facts.first));
-	if (facts.harmless)
-		return true;
 	if (pg_pooled_refuses(c, &facts, s->sql, err))
 		return false;
-	/* behind a pooler it is put back in the same transaction */
+	/* No look at the text tells what a view, a default or a trigger calls. Behind a pooler what it has set is put
+	 * back in the same transaction. */
 	c->cur.leaves = c->pooled;
 	c->base.session_dirty = !c->pooled;
 	c->unclean = c->pooled;
@@ -359,7 +358,8 @@ bool pg_prepare(struct driver_conn *base, const struct stmt *s, int64_t deadline
 	struct pg_flight flight = {.attempt = 0};
 
 	assert(!cur->active);
-	cur->leaves = false;
+	cur->leaves = c->leaves;
+	c->leaves = false;
 	cur->several = cur->deallocates = false;
 	cur->reads = s->access == STMT_READ;
 	if (memchr(s->sql.p, '\0', s->sql.len) != NULL)

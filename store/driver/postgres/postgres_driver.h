@@ -9,6 +9,7 @@
  *   postgres_cursor.c    prepare, step, finish
  *   postgres_batch.c     several quick statements in one pipeline
  *   postgres_pooled.c    what is different behind a pooler
+ *   postgres_plain.c     tables that leave nothing in a session
  *   postgres_load.c      COPY FROM STDIN
  *   postgres_cache.c     the prepared statements of a connection
  *   postgres_value.c     parameters out
@@ -35,13 +36,16 @@
 #define PG_CACHE_KEY_MAX (32 * 1024)
 
 struct pg_names; /* postgres_pooled.c */
+struct pg_plain; /* postgres_plain.c */
 
 struct driver_db {
 	const struct dsn *dsn; /* borrowed */
 	enum pooler pooler;    /* as asked for */
 	int found;             /* atomic; enum pooler, once a connection has told */
 	struct pg_names *names;
+	struct pg_plain *plain;
 	struct strbuf settings, path, begin; /* behind a pooler: before each flight; after BEGIN */
+	struct strbuf reset;                 /* puts a session back */
 };
 
 /* What can be told from the text of a raw statement without knowing the database. */
@@ -136,6 +140,7 @@ struct pg_conn {
 	struct pg_cursor cur;
 	struct strbuf text; /* scratch: a statement with its NUL */
 	bool pooled;        /* a pooler in transaction mode is between, or cannot be ruled out */
+	bool leaves;        /* pooled: the statement that is prepared next may leave something */
 	bool unclean;       /* pooled: the transaction may leave something in the session */
 	bool loading;       /* COPY FROM STDIN runs; `text` holds rows not sent yet */
 	char tx_began[48];  /* now() before a statement that divides */
@@ -164,6 +169,13 @@ void pg_settings_sql(const struct dsn *dsn, const char *local, struct strbuf *b)
 bool pg_chain_before(struct pg_conn *c, int64_t deadline_ns, struct err *err) MUST_CHECK;
 /* After its result: counts a transaction that it has ended. */
 bool pg_chain_after(struct pg_conn *c, int64_t deadline_ns, struct err *err) MUST_CHECK;
+
+/* Writes the texts of db. */
+void pg_settings_texts(struct driver_db *db);
+/* What a statement may have left in the session, but for prepared statements; ends with NULL. */
+extern const char *const pg_leavings[];
+/* Behind a pooler: the text that ends a transaction which may have left something. */
+void pg_commit_clean_sql(struct strbuf *b);
 
 /* postgres_io.c */
 enum pg_io { PG_IO_OK, PG_IO_LOST, PG_IO_TIMEOUT, PG_IO_CANCELLED };
@@ -219,19 +231,24 @@ bool pg_send_deallocate(struct pg_conn *c, uint64_t id) MUST_CHECK;
 int64_t pg_count_affected(PGresult *res);
 void pg_cursor_done(struct pg_cursor *cur);
 
+/* postgres_plain.c */
+struct pg_plain *pg_plain_create(void);
+void pg_plain_destroy(struct pg_plain *x);
+/* As driver->plain. */
+bool pg_plain_known(struct driver_db *db, const struct stmt *s);
+/* driver->prepare: pg_prepare, and the session is to be put back after a statement on a table that is not plain. */
+bool pg_plain_prepare(struct driver_conn *base, const struct stmt *s, int64_t deadline_ns, struct cursor **ret,
+		      struct err *err) MUST_CHECK;
+
 /* postgres_pooled.c */
 struct pg_names *pg_names_create(void);
 void pg_names_destroy(struct pg_names *names);
-/* Writes db->settings, path and begin. */
-void pg_pooled_texts(struct driver_db *db);
 /* Sends an autocommit statement whose parameters are set. */
 bool pg_pooled_send(struct pg_conn *c, const struct stmt *s, struct pg_flight *f) MUST_CHECK;
 /* Its first result has come. */
 void pg_pooled_done(struct pg_conn *c, const struct pg_flight *f);
 /* It has failed: is another flight to be sent? Nothing has happened then. */
 bool pg_pooled_again(struct pg_conn *c, struct pg_flight *f, const PGresult *res);
-/* The text that ends a transaction which may have left something. */
-void pg_pooled_commit_sql(struct strbuf *b);
 /* Does the statement need a session of its own? Then *err says so. */
 bool pg_pooled_refuses(struct pg_conn *c, const struct pg_sql_facts *facts, struct str sql, struct err *err);
 

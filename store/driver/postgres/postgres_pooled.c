@@ -86,12 +86,6 @@ static bool send_text(struct pg_conn *c, const char *sql)
 	return PQsendQueryParams(c->pg, sql, 0, NULL, NULL, NULL, NULL, 0) == 1;
 }
 
-/* What a client's statement may have left in the session, but for what only its end clears. */
-static const char *const leavings[] = {
-	"SET SESSION AUTHORIZATION DEFAULT",          "RESET ALL",    "CLOSE ALL",         "UNLISTEN *",
-	"SELECT pg_catalog.pg_advisory_unlock_all()", "DISCARD TEMP", "DISCARD SEQUENCES", "DEALLOCATE ALL",
-};
-
 /* Sends s with all that it needs around it, and the sync point. */
 bool pg_pooled_send(struct pg_conn *c, const struct stmt *s, struct pg_flight *f)
 {
@@ -111,8 +105,9 @@ bool pg_pooled_send(struct pg_conn *c, const struct stmt *s, struct pg_flight *f
 	} else if (ok) {
 		ok = pg_send_once(c, s);
 	}
-	for (size_t i = 0; ok && c->cur.leaves && i < ARRAY_LEN(leavings); i++)
-		ok = send_text(c, leavings[i]);
+	for (size_t i = 0; ok && c->cur.leaves && pg_leavings[i] != NULL; i++)
+		ok = send_text(c, pg_leavings[i]);
+	ok = ok && (!c->cur.leaves || send_text(c, "DEALLOCATE ALL"));
 	return ok && PQpipelineSync(c->pg) == 1;
 }
 
@@ -164,33 +159,6 @@ bool pg_pooled_again(struct pg_conn *c, struct pg_flight *f, const PGresult *res
 	mutex_unlock(&names->lock);
 	f->attempt = ATTEMPTS_NAMED;
 	return true;
-}
-
-void pg_pooled_texts(struct driver_db *db)
-{
-	strbuf_init(&db->settings, 0);
-	strbuf_init(&db->path, 0);
-	strbuf_init(&db->begin, 0);
-	pg_settings_sql(db->dsn, "true", &db->settings);
-	/* without one of its own a URL means what the role and the database say */
-	strbuf_puts(&db->path, "SET LOCAL search_path TO ");
-	if (db->dsn->search_path.p != NULL)
-		dialect_quote_ident(&db->path, db->dsn->search_path);
-	else
-		strbuf_puts(&db->path, "DEFAULT");
-	strbuf_puts(&db->begin, "; SET LOCAL standard_conforming_strings = on; SET LOCAL datestyle = 'ISO, MDY'; "
-				"SET LOCAL intervalstyle = postgres; SET LOCAL timezone = 'UTC'; "
-				"SET LOCAL bytea_output = hex; SET LOCAL extra_float_digits = 1; ");
-	strbuf_put(&db->begin, strbuf_str(&db->path));
-}
-
-void pg_pooled_commit_sql(struct strbuf *b)
-{
-	for (size_t i = 0; i < ARRAY_LEN(leavings); i++) {
-		strbuf_puts(b, leavings[i]);
-		strbuf_puts(b, "; ");
-	}
-	strbuf_puts(b, "COMMIT");
 }
 
 bool pg_pooled_refuses(struct pg_conn *c, const struct pg_sql_facts *facts, struct str sql, struct err *err)

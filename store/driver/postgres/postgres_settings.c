@@ -1,23 +1,23 @@
-/* What every session needs set. */
+/* What every session needs set, and what puts back what a statement may have left in one. */
 #include "store/driver/postgres/postgres_driver.h"
 
 #include "service/base/banned.h"
 
 static void put_setting(struct strbuf *b, const char *local, const char *name, struct str value)
 {
-	strbuf_puts(b, b->len == 0 ? "SELECT " : ", ");
 	strbuf_puts(b, "pg_catalog.set_config(");
-	dialect_quote_literal(b, str_z(name));
+	dialect_put_literal(&dialect_postgres, b, str_z(name));
 	strbuf_puts(b, ", ");
-	dialect_quote_literal(b, value);
+	dialect_put_literal(&dialect_postgres, b, value);
 	strbuf_puts(b, ", ");
 	strbuf_puts(b, local);
-	strbuf_putc(b, ')');
+	strbuf_puts(b, "), ");
 }
 
 void pg_settings_sql(const struct dsn *dsn, const char *local, struct strbuf *b)
 {
-	/* first: the literals below and in DDL rely on it */
+	strbuf_puts(b, "SELECT ");
+	/* first: literals that others write may rely on it */
 	put_setting(b, local, "standard_conforming_strings", STR("on"));
 	put_setting(b, local, "datestyle", STR("ISO, MDY"));
 	put_setting(b, local, "intervalstyle", STR("postgres"));
@@ -32,4 +32,47 @@ void pg_settings_sql(const struct dsn *dsn, const char *local, struct strbuf *b)
 		put_setting(b, local, "search_path", strbuf_str(&path));
 		strbuf_done(&path);
 	}
+	strbuf_truncate(b, b->len - 2); /* the last comma */
+}
+
+const char *const pg_leavings[] = {
+	"SET SESSION AUTHORIZATION DEFAULT",          "RESET ALL",    "CLOSE ALL",         "UNLISTEN *",
+	"SELECT pg_catalog.pg_advisory_unlock_all()", "DISCARD TEMP", "DISCARD SEQUENCES", NULL,
+};
+
+static void put_leavings(struct strbuf *b)
+{
+	for (size_t i = 0; pg_leavings[i] != NULL; i++) {
+		strbuf_puts(b, pg_leavings[i]);
+		strbuf_puts(b, "; ");
+	}
+}
+
+void pg_settings_texts(struct driver_db *db)
+{
+	strbuf_init(&db->settings, 0);
+	strbuf_init(&db->path, 0);
+	strbuf_init(&db->begin, 0);
+	strbuf_init(&db->reset, 0);
+	pg_settings_sql(db->dsn, "true", &db->settings);
+	/* without one of its own a URL means what the role and the database say */
+	strbuf_puts(&db->path, "SET LOCAL search_path TO ");
+	if (db->dsn->search_path.p != NULL)
+		dialect_quote_ident(&db->path, db->dsn->search_path);
+	else
+		strbuf_puts(&db->path, "DEFAULT");
+	strbuf_puts(&db->begin, "; SET LOCAL standard_conforming_strings = on; SET LOCAL datestyle = 'ISO, MDY'; "
+				"SET LOCAL intervalstyle = postgres; SET LOCAL timezone = 'UTC'; "
+				"SET LOCAL bytea_output = hex; SET LOCAL extra_float_digits = 1; ");
+	strbuf_put(&db->begin, strbuf_str(&db->path));
+	put_leavings(&db->reset);
+	pg_settings_sql(db->dsn, "false", &db->reset);
+	/* last: is there a prepared statement that is not ours? */
+	strbuf_puts(&db->reset, "; SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_prepared_statements WHERE from_sql)");
+}
+
+void pg_commit_clean_sql(struct strbuf *b)
+{
+	put_leavings(b);
+	strbuf_puts(b, "DEALLOCATE ALL; COMMIT");
 }

@@ -10,6 +10,7 @@
 #include "service/base/wait.h"
 #include "store/driver/catalog.h"
 #include "store/driver/sqlite/sqlite_internal.h"
+#include "store/migrate/diff.h"
 #include "store/migrate/table_text.h"
 
 #include "service/base/banned.h"
@@ -195,6 +196,57 @@ static void read_texts(struct catalog *c)
 	}
 }
 
+/* ---- how instants are spelled ---- */
+
+#define SPELLING_ROWS "1000"
+
+static void on_spelling(struct catalog *c, const struct value *row)
+{
+	struct str *found = c->more;
+
+	*found = found->p == NULL ? catalog_text(c, row[0]) : STR("mixed");
+}
+
+/* Of the first rows: filters know every form, writes take this one. */
+static bool read_spelling(struct catalog *c, const struct live_table *t, struct live_column *col, struct err *err)
+{
+	struct strbuf b;
+	struct str sql;
+	bool ok;
+
+	strbuf_init(&b, 0);
+	strbuf_puts(&b, "SELECT ferro_time_spelling(a) FROM (SELECT ");
+	dialect_quote_ident(&b, col->name);
+	strbuf_puts(&b, " AS a FROM ");
+	dialect_quote_ident(&b, t->name);
+	strbuf_puts(&b, " LIMIT " SPELLING_ROWS ") WHERE a IS NOT NULL GROUP BY 1 LIMIT 2");
+	sql = arena_str(c->arena, strbuf_str(&b));
+	strbuf_done(&b);
+	c->more = &col->spelling;
+	ok = catalog_query(c, sql, "t", on_spelling, err);
+	c->more = NULL;
+	return ok;
+}
+
+static bool read_spellings(struct catalog *c, struct err *err)
+{
+	enum storage_type st;
+	int64_t length;
+
+	for (size_t i = 0; i < c->live->n_tables; i++) {
+		const struct live_table *t = &c->live->tables[i];
+
+		for (size_t k = 0; k < t->n_columns; k++) {
+			struct live_column *col = &t->columns[k];
+
+			if (live_type_storage(&dialect_sqlite, col->type, &st, &length) &&
+			    logical_from_storage(st) == LT_DATETIME && !read_spelling(c, t, col, err))
+				return false;
+		}
+	}
+	return true;
+}
+
 bool sqlite_introspect(struct driver_conn *conn, struct arena *a, int64_t deadline_ns, struct live_schema *ret,
 		       struct err *err)
 {
@@ -207,6 +259,8 @@ bool sqlite_introspect(struct driver_conn *conn, struct arena *a, int64_t deadli
 	    !catalog_query(&c, str_z(fks_sql), "titTTTTi", on_fk, err))
 		return false;
 	read_texts(&c);
+	if (!read_spellings(&c, err))
+		return false;
 	return catalog_query(&c, str_z(indexes_sql), "ttitiTTiT", on_index, err) &&
 	       catalog_query(&c, str_z(triggers_sql), "tT", on_trigger, err);
 }

@@ -14,6 +14,7 @@
  *   sqlite_wait.c     how a connection waits: busy, progress, offloaded steps
  *   sqlite_policy.c   the authorizer: what SQL may not do, and what a connection must not be reused after
  *   sqlite_function.c functions of SQLite in linear time and in steps: instr, replace, trim, hex, randomblob
+ *   sqlite_time.c     instants in the spellings of others
  *   sqlite_like.c     LIKE, GLOB, and ILIKE over all of Unicode
  *   sqlite_pattern.c  their patterns
  *   sqlite_json.c     functions on documents that SQLite lacks
@@ -203,6 +204,12 @@ int sqlite_functions_add(struct sqlite_conn *c, const struct sqlite_function *fu
 int sqlite_function_register(struct sqlite_conn *c);
 /* Frees what they have used. */
 void sqlite_function_done(struct sqlite_conn *c);
+
+/* ---- sqlite_time.c ---- */
+
+/* ferro_time(x), ferro_time(x, number of its unit's time_spelling): the instant in the form whose text order is time order; what is none as it is.
+ * ferro_time_spelling(x): the spelling's word. Returns a result code. */
+int sqlite_time_register(struct sqlite_conn *c);
 
 /* ---- sqlite_like.c ---- */
 

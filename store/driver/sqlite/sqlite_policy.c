@@ -59,6 +59,8 @@ static const char *const light_functions[] = {
 	"dense_rank",
 	"exp",
 	"ferro_ilike",
+	"ferro_time",
+	"ferro_time_spelling",
 	"first_value",
 	"floor",
 	"glob",

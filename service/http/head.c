@@ -2,6 +2,8 @@
  * The head of a request: headers, query arguments, preferences, negotiation, and every refusal that needs no body, in
  * the contract's order.
  */
+#include "service/http/head.h"
+
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <strings.h>
@@ -11,7 +13,7 @@
 #include "service/base/fault.h"
 #include "service/base/num.h"
 #include "service/auth/cors.h"
-#include "service/http/server_impl.h"
+#include "service/http/head_shape.h"
 
 #include "service/base/banned.h"
 
@@ -219,7 +221,8 @@ static bool negotiate(struct request *req, struct err *err)
 	if (best > 0)
 		return true;
 	/* Generated clients name nothing but problems where the good answer has no body (204). */
-	if (quality(accept, "application/problem+json") > 0)
+	if (memmem(accept.p, accept.len, "application/problem+json", 24) != NULL &&
+	    quality(accept, "application/problem+json") > 0)
 		return true;
 	return err_set(err, ERR_NOT_ACCEPTABLE, "this path offers application/json%s",
 		       req->route->rows ? ", application/x-ndjson and text/csv" : "");
@@ -423,14 +426,14 @@ static bool check_draining(const struct exchange *x, struct err *err)
 	const struct request *req = &x->req;
 	const struct route_def *r = req->route;
 	bool page = r->scope == SCOPE_NONE || (r->scope == SCOPE_ANY && r->body == BODY_NONE);
-	if (!server_draining(x->loop->server) || page || req->session_id.p != NULL || req->tx_id.p != NULL)
+	if (!wire_draining(x) || page || req->session_id.p != NULL || req->tx_id.p != NULL)
 		return true;
 	(void)err_set(err, ERR_SHUTTING_DOWN, "the server is draining; ask another one");
 	err->outcome = ERR_OUTCOME_NOT_STARTED;
 	return false;
 }
 
-bool server_check_head(struct exchange *x, const char *method, const char *version, struct err *err)
+bool head_check(struct exchange *x, const char *method, const char *version, struct err *err)
 {
 	const struct server_options *o = &x->loop->server->options;
 	struct request *req = &x->req;
@@ -444,7 +447,7 @@ bool server_check_head(struct exchange *x, const char *method, const char *versi
 	fault_arm((long)fault);
 #endif
 	body_facts(x);
-	const bool shaped = server_head_shaped(x, method, version, err);
+	const bool shaped = head_shaped(x, method, version, err);
 	trim_values(req);
 	req->id = request_id(req);
 	session_facts(req);
@@ -460,7 +463,7 @@ bool server_check_head(struct exchange *x, const char *method, const char *versi
 			       "a body ends as one Content-Length says, or is Transfer-Encoding: chunked");
 	if (req->path.len + req->query.len + (req->query.p != NULL) > o->uri_bytes)
 		return err_set(err, ERR_URI_TOO_LONG, "the URL is longer than %zu bytes", o->uri_bytes);
-	if (c.bytes > o->header_bytes || x->head_bytes + HEAD_RESERVE_BYTES > server_connection_bytes(o->header_bytes))
+	if (c.bytes > o->header_bytes || x->head_bytes + HEAD_RESERVE_BYTES > wire_bytes(o->header_bytes))
 		return err_set(err, ERR_HEADERS_TOO_LARGE, "the header block is larger than %zu bytes",
 			       o->header_bytes);
 	if (!match_route(x, err) || !parse_prefer(req, err))

@@ -3,9 +3,9 @@
  * version another part; what is left is refused here, with 400 and the end of the connection, since others, a proxy
  * before us, may have read the same bytes otherwise.
  */
-#include <strings.h>
+#include "service/http/head_shape.h"
 
-#include "service/http/server_impl.h"
+#include <strings.h>
 
 #include "service/base/banned.h"
 
@@ -122,7 +122,7 @@ static bool text_whole(const struct exchange *x, const char *method, const char 
 	return at + 2 == (uintptr_t)method + info->header_size;
 }
 
-bool server_head_shaped(const struct exchange *x, const char *method, const char *version, struct err *err)
+bool head_shaped(const struct exchange *x, const char *method, const char *version, struct err *err)
 {
 	const struct request *req = &x->req;
 	const struct str host = str_trim(request_header(req, "Host"));

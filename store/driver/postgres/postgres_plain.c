@@ -1,0 +1,172 @@
+/*
+ * Which tables call nothing that could change the session of whoever reads or writes them. A view, a trigger, a
+ * default, a check, an index on an expression, a policy, a domain may call any function, of which the statement's text
+ * says nothing; what such a function sets must not stay on a pooled connection. Only what the server itself brings is
+ * trusted: functions of pg_catalog that are not volatile, and the few volatile ones that leave nothing behind.
+ *
+ * What was found is looked up again after a while, for a table may be altered by others.
+ */
+#include "service/base/clock.h"
+#include "service/base/limits.h"
+#include "service/base/mem.h"
+#include "store/driver/postgres/postgres_driver.h"
+
+#include "service/base/banned.h"
+
+struct relation {
+	struct str name; /* owned */
+	bool plain;
+	int64_t seen_ns;
+};
+
+struct pg_plain {
+	struct mutex lock;
+	struct map by_name;
+};
+
+/* $1: the quoted name. Cascades write other tables, partitions and children are tables of their own. */
+static const char plain_sql[] =
+	"WITH RECURSIVE r(oid) AS (SELECT pg_catalog.to_regclass($1)::pg_catalog.oid UNION "
+	"SELECT k.conrelid FROM r JOIN pg_catalog.pg_constraint k ON k.confrelid = r.oid AND k.contype = 'f' "
+	"AND (k.confdeltype IN ('c', 'n', 'd') OR k.confupdtype IN ('c', 'n', 'd'))), "
+	"e(tree) AS (SELECT d.adbin::pg_catalog.text FROM r JOIN pg_catalog.pg_attrdef d ON d.adrelid = r.oid UNION "
+	"ALL "
+	"SELECT k.conbin::pg_catalog.text FROM r JOIN pg_catalog.pg_constraint k ON k.conrelid = r.oid "
+	"WHERE k.conbin IS NOT NULL UNION ALL "
+	"SELECT concat(x.indexprs::pg_catalog.text, x.indpred::pg_catalog.text) FROM r "
+	"JOIN pg_catalog.pg_index x ON x.indrelid = r.oid) "
+	"SELECT EXISTS (SELECT 1 FROM r WHERE r.oid IS NOT NULL) AND NOT EXISTS (SELECT 1 FROM r "
+	"JOIN pg_catalog.pg_class c ON c.oid = r.oid WHERE c.relkind <> 'r' OR c.relhasrules OR c.relrowsecurity "
+	"OR c.relhassubclass) "
+	"AND NOT EXISTS (SELECT 1 FROM r JOIN pg_catalog.pg_trigger t ON t.tgrelid = r.oid AND NOT t.tgisinternal) "
+	"AND NOT EXISTS (SELECT 1 FROM r JOIN pg_catalog.pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 "
+	"AND NOT a.attisdropped JOIN pg_catalog.pg_type t ON t.oid = a.atttypid AND t.typtype = 'd') "
+	"AND NOT EXISTS (SELECT 1 FROM e WHERE e.tree LIKE '%COERCETODOMAIN%') "
+	"AND NOT EXISTS (SELECT 1 FROM e, LATERAL pg_catalog.regexp_matches(e.tree, '(?:funcid|aggfnoid) ([0-9]+)', "
+	"'g') f(id) "
+	"LEFT JOIN pg_catalog.pg_proc p ON p.oid = f.id[1]::pg_catalog.oid "
+	"WHERE p.oid IS NULL OR p.pronamespace <> 'pg_catalog'::pg_catalog.regnamespace OR (p.provolatile = 'v' AND "
+	"p.proname NOT IN ('nextval', 'gen_random_uuid', 'uuidv4', 'uuidv7', 'random', 'clock_timestamp', 'timeofday', "
+	"'txid_current', 'pg_current_xact_id')))";
+
+struct pg_plain *pg_plain_create(void)
+{
+	struct pg_plain *x = mem_alloc(sizeof(*x));
+
+	mutex_init(&x->lock);
+	map_init(&x->by_name);
+	return x;
+}
+
+void pg_plain_destroy(struct pg_plain *x)
+{
+	struct relation *r;
+
+	for (size_t pos = 0; (r = map_next(&x->by_name, &pos)) != NULL;) {
+		mem_free((char *)(uintptr_t)r->name.p);
+		mem_free(r);
+	}
+	map_done(&x->by_name);
+	mutex_done(&x->lock);
+	mem_free(x);
+}
+
+/* False: not known, or no more. */
+static bool known(struct pg_plain *x, struct str table, bool *ret_plain)
+{
+	bool found;
+
+	mutex_lock(&x->lock);
+	const struct relation *r = map_get(&x->by_name, table);
+	found = r != NULL && clock_coarse_ns() - r->seen_ns < LIMIT_PLAIN_NS;
+	*ret_plain = found && r->plain;
+	mutex_unlock(&x->lock);
+	return found;
+}
+
+static void keep(struct pg_plain *x, struct str table, bool plain)
+{
+	mutex_lock(&x->lock);
+	struct relation *r = map_get(&x->by_name, table);
+	if (r == NULL && x->by_name.n < LIMIT_PLAIN_TABLES) {
+		r = mem_alloc(sizeof(*r));
+		r->name = str_n(mem_strndup(table.p, table.len), table.len);
+		(void)map_put(&x->by_name, r->name, r);
+	}
+	if (r != NULL) {
+		r->plain = plain;
+		r->seen_ns = clock_coarse_ns();
+	}
+	mutex_unlock(&x->lock);
+}
+
+bool pg_plain_known(struct driver_db *db, const struct stmt *s)
+{
+	bool plain;
+
+	for (size_t i = 0; i < s->n_tables; i++)
+		if (!known(db->plain, s->tables[i], &plain) || !plain)
+			return false;
+	return true;
+}
+
+static bool look(struct pg_conn *c, struct str table, int64_t deadline, bool *ret, struct err *err)
+{
+	struct strbuf name;
+	struct cursor *cur;
+	bool row = false, ok;
+
+	strbuf_init(&name, 0);
+	dialect_quote_ident(&name, table);
+	const struct value param = value_text(strbuf_str(&name));
+	const struct stmt s = {.sql = str_z(plain_sql),
+			       .params = &param,
+			       .n_params = 1,
+			       .n_columns = 1,
+			       .access = STMT_READ,
+			       .cache = true,
+			       .quick = true};
+	*ret = false;
+	ok = pg_prepare(&c->base, &s, deadline, &cur, err);
+	strbuf_done(&name);
+	if (!ok)
+		return false;
+	ok = pg_step(cur, &row, err);
+	*ret = ok && row && cur->row[0].kind == VALUE_BOOL && cur->row[0].u.b;
+	pg_finish(cur);
+	return ok;
+}
+
+/* Are all of the statement's tables plain? What is not known is looked up. */
+static bool all_plain(struct pg_conn *c, const struct stmt *s, int64_t deadline, bool *ret, struct err *err)
+{
+	*ret = true;
+	for (size_t i = 0; i < s->n_tables; i++) {
+		bool plain;
+
+		if (!known(c->base.db->plain, s->tables[i], &plain)) {
+			if (!look(c, s->tables[i], deadline, &plain, err))
+				return false;
+			keep(c->base.db->plain, s->tables[i], plain);
+		}
+		*ret = *ret && plain;
+	}
+	return true;
+}
+
+bool pg_plain_prepare(struct driver_conn *base, const struct stmt *s, int64_t deadline_ns, struct cursor **ret,
+		      struct err *err)
+{
+	struct pg_conn *c = pg_conn(base);
+	bool plain;
+
+	if (!all_plain(c, s, deadline_ns, &plain, err)) {
+		err->outcome = ERR_OUTCOME_NOT_STARTED;
+		return false;
+	}
+	if (!plain && c->pooled)
+		c->leaves = c->unclean = true;
+	else if (!plain)
+		base->session_dirty = true;
+	return pg_prepare(base, s, deadline_ns, ret, err);
+}

@@ -1,0 +1,61 @@
+/* Functions on the instants of others. */
+#include "store/codec/time_spelling.h"
+#include "store/driver/sqlite/sqlite_internal.h"
+
+#include "service/base/banned.h"
+
+/* False: no text, no number, or out of memory, which shows elsewhere. */
+static bool read_value(sqlite3_value *v, struct value *ret)
+{
+	const char *p;
+
+	switch (sqlite3_value_type(v)) {
+	case SQLITE_INTEGER:
+		*ret = value_int(sqlite3_value_int64(v));
+		return true;
+	case SQLITE_FLOAT:
+		*ret = value_double(sqlite3_value_double(v));
+		return true;
+	case SQLITE_TEXT:
+		p = (const char *)sqlite3_value_text(v);
+		*ret = value_text(str_n(p, p != NULL ? (size_t)sqlite3_value_bytes(v) : 0));
+		return p != NULL;
+	default:
+		return false;
+	}
+}
+
+static void ferro_time(sqlite3_context *ctx, int n, sqlite3_value **args)
+{
+	const int unit = n == 2 ? sqlite3_value_int(args[1]) : TIME_MIXED;
+	char out[TEMPORAL_BYTES];
+	struct value v;
+
+	if (read_value(args[0], &v) && unit >= 0 && unit < TIME_N_SPELLINGS &&
+	    time_sortable(v, (enum time_spelling)unit, out))
+		sqlite3_result_text(ctx, out, -1, SQLITE_TRANSIENT);
+	else
+		sqlite3_result_value(ctx, args[0]);
+}
+
+static void ferro_time_spelling(sqlite3_context *ctx, int n, sqlite3_value **args)
+{
+	struct value v;
+
+	(void)n;
+	if (read_value(args[0], &v))
+		sqlite3_result_text(ctx, time_spelling_name(time_spelling_of(v)), -1, SQLITE_STATIC);
+	else if (sqlite3_value_type(args[0]) != SQLITE_NULL)
+		sqlite3_result_text(ctx, time_spelling_name(TIME_MIXED), -1, SQLITE_STATIC);
+}
+
+int sqlite_time_register(struct sqlite_conn *c)
+{
+	static const struct sqlite_function functions[] = {
+		{"ferro_time", 1, ferro_time, SQLITE_DETERMINISTIC},
+		{"ferro_time", 2, ferro_time, SQLITE_DETERMINISTIC},
+		{"ferro_time_spelling", 1, ferro_time_spelling, SQLITE_DETERMINISTIC},
+	};
+
+	return sqlite_functions_add(c, functions, ARRAY_LEN(functions));
+}

@@ -1,0 +1,165 @@
+"""What one caller's statement sets in the database session never reaches another caller, whatever called it."""
+import pytest
+
+from support.client import Client
+from support.keys import Keys
+from support.server import Server
+
+MODELS = [{"model_name": name, "columns": [{"name": "id", "logical_type": "integer", "primary_key": True},
+                                           {"name": "n", "logical_type": "integer", "nullable": True}]}
+          for name in ("Item", "Trap")]
+SETUP = """
+CREATE SCHEMA elsewhere;
+CREATE TABLE elsewhere.item (id int PRIMARY KEY, n int);
+CREATE TABLE item (id int PRIMARY KEY, n int);
+CREATE FUNCTION stray() RETURNS int LANGUAGE sql VOLATILE AS
+    $$ SELECT length(set_config('search_path', 'elsewhere, public', false)) $$;
+CREATE FUNCTION stray_trigger() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM stray(); RETURN NEW; END $$;
+"""
+TRAPS = {
+    "default": "CREATE TABLE trap (id int PRIMARY KEY, n int DEFAULT stray())",
+    "inner default": "CREATE TABLE trap (id int PRIMARY KEY, n int DEFAULT length(set_config('search_path', 'elsewhere', false)))",
+    "trigger": "CREATE TABLE trap (id int PRIMARY KEY, n int);"
+               "CREATE TRIGGER t BEFORE INSERT OR UPDATE ON trap FOR EACH ROW EXECUTE FUNCTION stray_trigger()",
+    "check": "CREATE TABLE trap (id int PRIMARY KEY, n int, CHECK (stray() > 0))",
+    "view": "CREATE TABLE under (id int PRIMARY KEY, n int); INSERT INTO under VALUES (1, 1);"
+            "CREATE VIEW trap AS SELECT id, n FROM under WHERE stray() > 0",
+    "policy": "CREATE TABLE trap (id int PRIMARY KEY, n int); ALTER TABLE trap ENABLE ROW LEVEL SECURITY;"
+              "ALTER TABLE trap FORCE ROW LEVEL SECURITY; CREATE POLICY p ON trap USING (stray() > 0) WITH CHECK (stray() > 0);",
+    "domain": "CREATE DOMAIN d AS int CHECK (stray() > 0); CREATE TABLE trap (id int PRIMARY KEY, n d)",
+    "cascade": "CREATE TABLE trap (id int PRIMARY KEY, n int); CREATE TABLE child (id int REFERENCES trap ON DELETE CASCADE);"
+               "CREATE TRIGGER t AFTER DELETE ON child FOR EACH ROW EXECUTE FUNCTION stray_trigger()",
+}
+
+
+@pytest.fixture
+def one(server, postgres_backend):
+    """one(sql) -> a client on a pool of one connection."""
+    psql = lambda text: postgres_backend.pg.psql(text, postgres_backend.database)  # noqa: E731
+    with Client(server.port, timeout=60) as client:
+        def connect(sql=""):
+            psql(SETUP + sql)
+            client.post("/v1/connections", {"name": "one", "url": postgres_backend.url, "default": True,
+                                            "pool": {"max_connections": 1}}).expect(201)
+            client.put("/v1/models", {"models": MODELS}).expect(200)
+            return client
+        connect.psql = psql
+        yield connect
+        client.delete("/v1/connections/one?force=true")
+        client.put("/v1/default-connection", {"name": "default"}).expect(200)
+
+
+def next_is_here(client, one, key=5):
+    """The next caller's row is where it belongs."""
+    client.post("/v1/models/Item/records", {"id": key, "n": 1}).expect(201)
+    assert one.psql("SELECT count(*) FROM elsewhere.item") == "0"
+    assert one.psql(f"SELECT count(*) FROM item WHERE id = {key}") == "1"
+
+
+@pytest.mark.parametrize("trap", TRAPS)
+@pytest.mark.parametrize("road", ["create", "bulk", "query", "update"])
+def test_generated_statements(one, trap, road):
+    client = one(TRAPS[trap])
+    if road == "create":
+        client.post("/v1/models/Trap/records", {"id": 2})
+    elif road == "bulk":
+        client.post("/v1/models/Trap/records", {"records": [{"id": i} for i in range(2, 9)]})
+    elif road == "query":
+        client.post("/v1/query", {"model_name": "Trap"})
+    else:
+        client.post("/v1/models/Trap/records", {"id": 2})
+        client.patch("/v1/models/Trap/records/2", {"n": 3})
+        client.delete("/v1/models/Trap/records/2")
+    next_is_here(client, one)
+
+
+RAW = ["UPDATE pg_settings SET setting = 'elsewhere' WHERE name = 'search_path'", "SET search_path = elsewhere",
+       "SELECT stray()", "SELECT * FROM v", "INSERT INTO d (id) VALUES (1)", "CREATE TEMP TABLE item (id int, n int)",
+       "SET standard_conforming_strings = off"]
+
+
+@pytest.mark.parametrize("sql", RAW)
+@pytest.mark.parametrize("inside", [False, True], ids=["alone", "transaction"])
+def test_raw_sql(one, sql, inside):
+    client = one("CREATE VIEW v AS SELECT stray(); CREATE TABLE d (id int, n int DEFAULT stray());")
+    headers = {}
+    if inside:
+        headers = {"Ferro-Transaction": client.post("/v1/transactions").expect(201).json()["transaction_id"]}
+    client.post("/v1/sql/fetch-all", {"sql": sql}, headers=headers).expect(200)
+    if inside:
+        client.post(f"/v1/transactions/{headers['Ferro-Transaction']}/commit").expect(200)
+    next_is_here(client, one)
+    rows = client.post("/v1/sql/fetch-all", {"sql": "SELECT current_setting('standard_conforming_strings') AS s, "
+                                             "(SELECT count(*) FROM pg_locks WHERE locktype = 'advisory') AS locks"})
+    assert rows.expect(200).json()["rows"] == [{"s": "on", "locks": 0}]
+
+
+def test_a_table_that_becomes_a_trap_is_noticed(one):
+    client = one(TRAPS["trigger"].split(";")[0])
+    client.post("/v1/models/Trap/records", {"id": 1}).expect(201)
+    next_is_here(client, one)
+
+
+def test_prepared_statements_of_ours_outlive_raw_sql(one):
+    """Putting a session back is no reason to prepare everything anew."""
+    client = one()
+    for _ in range(3):
+        client.get("/v1/models/Item/records/1")
+        client.post("/v1/sql/execute", {"sql": "SELECT 1"}).expect(200)
+    rows = client.post("/v1/sql/fetch-all", {"sql": "SELECT count(*) AS n FROM pg_prepared_statements WHERE NOT from_sql"})
+    assert rows.expect(200).json()["rows"][0]["n"] >= 1
+    client.post("/v1/sql/execute", {"sql": "PREPARE mine AS SELECT 1"}).expect(200)
+    client.post("/v1/sql/fetch-all", {"sql": "EXECUTE mine"}).problem(400, "sql_error")
+
+
+def test_defaults_of_the_server_itself_cost_nothing(one):
+    """now, nextval and gen_random_uuid leave nothing: such a table keeps its pipelines."""
+    client = one("CREATE TABLE trap (id serial PRIMARY KEY, n int DEFAULT floor(random()), at timestamptz DEFAULT now(), "
+                 "u uuid DEFAULT gen_random_uuid())")
+    client.post("/v1/models/Trap/records", {"n": 1}).expect(201)
+
+    def in_lanes():
+        lines = client.get("/metrics", validate=False).text.split("\n")
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines
+                   if line.startswith("ferrod_lane_statements_total") and 'connection="one"' in line and 'kind="write"' in line)
+    before = in_lanes()
+    for i in range(5):
+        client.post("/v1/models/Trap/records", {"n": i}).expect(201)
+    assert in_lanes() >= before + 5
+
+
+# ---- catalogs ----
+
+@pytest.mark.parametrize("table", ["pg_settings", "PG_Class", "sqlite_master", "pragma_database_list"])
+def test_models_of_catalogs_are_for_admins(tmp_path, table):
+    model = {"models": [{"model_name": "Odd", "table_name": table, "columns": [
+        {"name": "name", "logical_type": "string", "primary_key": True}]}]}
+    keys = Keys(tmp_path)
+    keys.add("modeller", ["read", "write", "schema"])
+    keys.add("boss", ["read", "write", "schema", "sql", "admin"])
+    with Server("--keys-file", str(keys.path)) as server:
+        with keys.client(server.port, "modeller") as client:
+            for method in ("PUT", "POST"):
+                problem = client.request(method, "/v1/models", model).problem(422, "invalid_schema")
+                assert "catalog" in problem["errors"][0]["detail"]
+        with keys.client(server.port, "boss") as client:
+            client.put("/v1/models", model).expect(200)
+
+
+# ---- literals ----
+
+def test_labels_of_enums_are_literals_whatever_the_session_has_set(one):
+    """The attack: with standard_conforming_strings off a backslash would end the literal early."""
+    client = one()
+    label = "\\'; DROP TABLE item; --"
+    model = {"model_name": "Mood", "columns": [
+        {"name": "id", "logical_type": "integer", "primary_key": True},
+        {"name": "mood", "logical_type": "string", "enum_values": ["a", label], "enum_type_name": "mood_kind", "postgres_native_enum": True}]}
+    client.put("/v1/models", {"models": MODELS + [model]}).expect(200)
+    statements = client.post("/v1/migrate", {"dry_run": True}).expect(200).json()["statements"]
+    text = "\n".join(statements)
+    assert " E'" in text
+    one.psql("SET standard_conforming_strings = off;" + ";".join(s.rstrip(";") for s in statements))
+    assert one.psql("SELECT count(*) FROM item") == "0"
+    assert one.psql("SELECT enumlabel FROM pg_enum ORDER BY enumsortorder").split("\n")[-1] == label
+    client.post("/v1/models/Mood/records", {"id": 1, "mood": label}).expect(201)
