@@ -78,7 +78,11 @@ static bool open_it(const struct app *app, const struct app_state_options *o, st
 
 bool app_state_open(struct app *app, const struct app_state_options *o, struct err *err)
 {
-	const struct told_hooks hooks = {.arg = app, .allowed = url_still_allowed, .left_out = left_out};
+	const struct told_hooks hooks = {.arg = app,
+					 .allowed = url_still_allowed,
+					 .left_out = left_out,
+					 .spawn = o->spawn,
+					 .spawn_arg = o->spawn_arg};
 	struct state *state;
 	if (!open_it(app, o, &state, err))
 		return false;

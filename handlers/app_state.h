@@ -11,6 +11,8 @@ struct app_state_options {
 	struct str key_file;    /* "": see state.h */
 	struct str default_url; /* of the built-in connection: an unnamed state lies beside it */
 	bool named;             /* the operator named it: then it must open */
+	void (*spawn)(void *arg, void (*fn)(void *), void *fn_arg); /* of declared_hooks */
+	void *spawn_arg;
 };
 
 /* Fills in app->told; its store and its catalog are there. An unnamed state that cannot be opened is one warning. One

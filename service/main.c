@@ -322,25 +322,15 @@ static bool create_declared(struct process *p, struct err *err)
 	return true;
 }
 
-static struct app_state_options state_settings(const struct process *p)
+static struct app_state_options state_settings(struct process *p)
 {
 	const struct config *c = &p->config;
 	return (struct app_state_options){.url = c->state_url,
 					  .key_file = c->state_key_file,
 					  .default_url = c->default_url,
-					  .named = c->state_url_given};
-}
-
-static bool export_state(struct process *p, struct err *err)
-{
-	const struct app_state_options o = state_settings(p);
-	return app_state_export(&p->app, &o, stdout, err);
-}
-
-static bool restore_told(struct process *p, struct err *err)
-{
-	const struct app_state_options o = state_settings(p);
-	return app_state_open(&p->app, &o, err);
+					  .named = c->state_url_given,
+					  .spawn = spawn,
+					  .spawn_arg = p};
 }
 
 /* A database that answers at once is served from the first request on; one that does not holds nobody up. */
@@ -348,6 +338,7 @@ static void bring_up(struct process *p)
 {
 	const int64_t deadline = clock_deadline(BRING_UP_SECONDS);
 	declared_start(p->app.declared);
+	told_start(p->app.told);
 	while (declared_starting(p->app.declared) > 0 && clock_mono_ns() < deadline)
 		(void)wait_until(clock_mono_ns() + CLOCK_NS_PER_MS);
 }
@@ -461,8 +452,10 @@ static int serve(struct process *p)
 	if (p->config.rate_limit_per_second > 0)
 		p->rate = rate_create(p->config.rate_limit_per_second, p->config.rate_limit_burst);
 	struct server_options opts = server_options(p);
+	const struct app_state_options state = state_settings(p);
 	if (!exposure_check(&p->config, p->keys != NULL, &err) || !check_together(p, &err) ||
-	    !server_create(&opts, &p->server, &err) || !create_declared(p, &err) || !restore_told(p, &err)) {
+	    !server_create(&opts, &p->server, &err) || !create_declared(p, &err) ||
+	    !app_state_open(&p->app, &state, &err)) {
 		usage_error(&err);
 		goto done;
 	}
@@ -523,6 +516,7 @@ static int check_config(struct process *p)
 
 static int run(struct process *p)
 {
+	const struct app_state_options state = state_settings(p);
 	struct err err;
 	switch (p->config.action) {
 	case CONFIG_HELP:
@@ -540,7 +534,7 @@ static int run(struct process *p)
 	case CONFIG_CHECK:
 		return check_config(p);
 	case CONFIG_STATE_EXPORT:
-		return export_state(p, &err) ? EXIT_SUCCESS : usage_error(&err);
+		return app_state_export(&p->app, &state, stdout, &err) ? EXIT_SUCCESS : usage_error(&err);
 	case CONFIG_HEALTHCHECK:
 		return healthcheck(p->config.listen, p->config.tls_cert_file.len > 0, &err) ? EXIT_SUCCESS : fail(&err);
 	case CONFIG_SERVE:

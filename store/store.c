@@ -31,18 +31,16 @@ struct store *store_create(const struct store_options *o)
 	return s;
 }
 
-struct str store_catalog_version(struct store *s, struct arena *a)
+int64_t store_changes(struct store *s)
 {
 	struct schema *models = schema_registry_get(&s->models);
-	uint64_t changes;
+	uint64_t n = models->generation;
 
-	mutex_lock(&s->connections.lock);
-	changes = s->connections.changes;
-	mutex_unlock(&s->connections.lock);
-	struct str text = arena_printf(a, "%s-%llu-%llu", s->life, (unsigned long long)changes,
-				       (unsigned long long)models->generation);
 	schema_unref(models);
-	return text;
+	mutex_lock(&s->connections.lock);
+	n += s->connections.changes;
+	mutex_unlock(&s->connections.lock);
+	return (int64_t)n;
 }
 
 /* What was taken out of the registry: its transactions and sessions end, then its pool. */

@@ -47,8 +47,8 @@ void store_destroy(struct store *s);
  */
 int64_t store_tick(struct store *s);
 
-/* Opaque: another after each change of connections or models, in this process and no other. In the arena. */
-struct str store_catalog_version(struct store *s, struct arena *a);
+/* How often connections and models have changed in this process; only grows. */
+int64_t store_changes(struct store *s);
 
 /* reset_engine: every pool, session, transaction and map is gone, and `fresh` in place of the connections; models stay.
  */

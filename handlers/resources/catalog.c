@@ -48,13 +48,13 @@ static void out_models(struct strbuf *b, struct request *req)
 
 bool handle_catalog(struct request *req, struct response *res, struct err *err)
 {
-	if (!request_args_known(req, context_no_args, err))
+	if (!request_args_known(req, context_no_args, err) || !catalog_reached(req, err))
 		return false;
 	struct strbuf *b = response_json(res, 200);
 	strbuf_putc(b, '{');
 	out_connections(b, req);
 	out_models(b, req);
-	out_str(b, "version", store_catalog_version(request_app(req)->store, &req->arena));
+	out_str(b, "version", told_version(request_app(req)->told, &req->arena));
 	strbuf_putc(b, '}');
 	return true;
 }
@@ -83,5 +83,6 @@ bool handle_catalog_reload(struct request *req, struct response *res, struct err
 	out_list(b, "removed", c.removed, c.n_removed);
 	out_list(b, "unchanged", c.unchanged, c.n_unchanged);
 	strbuf_putc(b, '}');
+	catalog_header(res);
 	return true;
 }

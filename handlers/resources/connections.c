@@ -90,6 +90,7 @@ static void answer(struct request *req, struct response *res, struct connection 
 	}
 	strbuf_putc(b, '}');
 	response_header(res, "Location", arena_printf(&req->arena, "/v1/connections/%.*s", STR_FMT(conn->name)));
+	catalog_header(res);
 }
 
 /* The connection is there already, so start-up code may run twice: what it asks for beside is done. */
@@ -176,6 +177,7 @@ bool handle_connections(struct request *req, struct response *res, struct err *e
 static bool named(struct request *req, struct connection **ret, struct err *err)
 {
 	return request_args_known(req, context_no_args, err) && principal_connection(req, req->params[0], err) &&
+	       catalog_reached(req, err) &&
 	       connection_get(&request_app(req)->store->connections, req->params[0], ret, err);
 }
 
@@ -224,6 +226,7 @@ bool handle_disconnect(struct request *req, struct response *res, struct err *er
 	    !told_disconnect(request_app(req)->told, req->params[0], force, principal_name(req), err))
 		return false;
 	res->status = 204;
+	catalog_header(res);
 	return true;
 }
 
@@ -245,6 +248,7 @@ bool handle_set_default(struct request *req, struct response *res, struct err *e
 	strbuf_putc(b, '{');
 	out_str(b, "name", name);
 	strbuf_putc(b, '}');
+	catalog_header(res);
 	return true;
 }
 
@@ -267,5 +271,6 @@ bool handle_reset(struct request *req, struct response *res, struct err *err)
 				   : told_reset(request_app(req)->told, req->deadline, principal_name(req), err)))
 		return false;
 	res->status = 204;
+	catalog_header(res);
 	return true;
 }

@@ -87,6 +87,8 @@ bool handle_introspect(struct request *req, struct response *res, struct err *er
 	if (!context_close(&c, ok, err))
 		return false;
 	struct strbuf *b = response_json(res, 200);
+	if (q.reg)
+		catalog_header(res);
 	json_write(b, s->envelope, true);
 	if (q.notes.n_warnings > 0) {
 		strbuf_truncate(b, b->len - 1);

@@ -46,6 +46,7 @@ static bool apply(struct request *req, struct response *res, bool replace_all, s
 	if (!told_models(request_app(req)->told, &edit, principal_name(req), &req->arena, &s, err))
 		return false;
 	out_envelope(response_json(res, 200), s);
+	catalog_header(res);
 	schema_unref(s);
 	return true;
 }
@@ -62,7 +63,7 @@ bool handle_models_post(struct request *req, struct response *res, struct err *e
 
 bool handle_models(struct request *req, struct response *res, struct err *err)
 {
-	if (!request_args_known(req, context_no_args, err))
+	if (!request_args_known(req, context_no_args, err) || !catalog_reached(req, err))
 		return false;
 	struct schema *s = schema_registry_get(registry(req));
 	json_write_long(response_json(res, 200), s->envelope, true);
@@ -78,7 +79,7 @@ static bool no_model(struct request *req, struct err *err)
 
 bool handle_model(struct request *req, struct response *res, struct err *err)
 {
-	if (!request_args_known(req, context_no_args, err))
+	if (!request_args_known(req, context_no_args, err) || !catalog_reached(req, err))
 		return false;
 	struct schema *s = schema_registry_get(registry(req));
 	const struct model *m = schema_model(s, req->params[0]);
@@ -95,6 +96,7 @@ bool handle_models_clear(struct request *req, struct response *res, struct err *
 	    !told_models(request_app(req)->told, &all, principal_name(req), &req->arena, NULL, err))
 		return false;
 	res->status = 204;
+	catalog_header(res);
 	return true;
 }
 
@@ -105,5 +107,6 @@ bool handle_model_remove(struct request *req, struct response *res, struct err *
 	    !told_models(request_app(req)->told, &one, principal_name(req), &req->arena, NULL, err))
 		return false;
 	res->status = 204;
+	catalog_header(res);
 	return true;
 }

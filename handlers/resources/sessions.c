@@ -17,7 +17,7 @@ static bool read_open(struct request *req, struct str *using, struct session_opt
 	json_reader_str(&r, "using", using);
 	json_reader_number(&r, "idle_timeout_seconds", 0.001, limits->max_lifetime_s, &o->idle_timeout_s);
 	json_reader_number(&r, "max_lifetime_seconds", 0.001, limits->max_lifetime_s, &o->max_lifetime_s);
-	return json_reader_done(&r) && request_args_routed(req, context_no_args, err);
+	return json_reader_done(&r) && request_args_routed(req, context_no_args, err) && catalog_reached(req, err);
 }
 
 /* The connection a new session is pinned to. A new reference. */

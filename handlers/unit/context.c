@@ -94,6 +94,17 @@ void session_info_header(struct response *res, struct session *s)
 	header_set(res, "Ferro-Session-Info", session_info(&res->req->arena, &left));
 }
 
+void catalog_header(struct response *res)
+{
+	header_set(res, "Ferro-Catalog", told_version(request_app(res->req)->told, &res->req->arena));
+}
+
+bool catalog_reached(struct request *req, struct err *err)
+{
+	struct str version = request_header(req, "Ferro-Catalog");
+	return version.p == NULL || told_wait(request_app(req)->told, version, req->deadline, err);
+}
+
 static void unref_schema(void *arg)
 {
 	schema_unref(arg);
@@ -134,7 +145,7 @@ bool context_open(struct context *c, struct request *req, struct response *res, 
 	c->app = request_app(req);
 	c->store = c->app->store;
 	c->deadline = req->deadline;
-	if (spec->args != NULL && !request_args_routed(req, spec->args, err))
+	if ((spec->args != NULL && !request_args_routed(req, spec->args, err)) || !catalog_reached(req, err))
 		return false;
 	if (prefers(res, PREFER_TIMEOUT))
 		c->deadline = clock_min(c->deadline, clock_deadline(req->prefer.timeout_s));

@@ -93,6 +93,12 @@ void session_info_header(struct response *res, struct session *s);
 /* Sets or replaces a header; the value lives in the request's arena. */
 void header_set(struct response *res, const char *name, struct str value);
 
+/* Ferro-Catalog on the answer to a change of connections or models. */
+void catalog_header(struct response *res);
+/* Waits until this server has the version that the request's Ferro-Catalog names, if it has one. Errors of told_wait.
+ * Parks. */
+bool catalog_reached(struct request *req, struct err *err) MUST_CHECK;
+
 /* One round trip on the connection, outside any session. Parks. */
 bool connection_probe(struct connection *conn, int64_t deadline, struct err *err) MUST_CHECK;
 

@@ -118,6 +118,9 @@ static const struct problem_def defs[ERR_N_CODES] = {
 				      "The server reconnects by itself."},
 	[ERR_DATABASE_BUSY] = {503, true, 1, "The database is locked",
 			       "Another process or transaction holds a lock for too long."},
+	[ERR_CATALOG_BEHIND] =
+		{503, true, 1, "The server has not seen a change yet",
+		 "It waited for the change that Ferro-Catalog names; another server of the state made it."},
 	[ERR_SHUTTING_DOWN] = {503, true, 5, "The server is shutting down",
 			       "Send the request to another instance or try later."},
 	[ERR_STATEMENT_TIMEOUT] = {504, false, 0, "The statement took too long", "It was cancelled at its timeout."},

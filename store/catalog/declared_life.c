@@ -7,7 +7,9 @@
 
 #include "service/base/banned.h"
 
-#define TRY_SECONDS 5.0 /* one attempt to reach a database */
+#define TRY_SECONDS 5.0   /* one attempt to reach a database */
+#define ADOPT_SECONDS 1.0 /* the same, while the others' changes wait */
+#define TURN_SECONDS 30.0
 #define PAUSE_MIN_NS (100 * CLOCK_NS_PER_MS)
 #define PAUSE_MAX_NS CLOCK_NS_PER_S
 #define FOLLOW_NS (2 * CLOCK_NS_PER_S) /* how often introspected tables are looked at */
@@ -215,25 +217,48 @@ bool declared_create(struct store *store, const struct catalog_source *source, c
 	return true;
 }
 
+/* Items whose connection has gone leave the list by the way. */
+static void append(struct declared *d, struct item *it)
+{
+	struct item **more = mem_array(d->list.n + 1, sizeof(*more));
+	size_t n = 0;
+	for (size_t i = 0; i < d->list.n; i++) {
+		if (item_current(d->list.items[i]))
+			more[n++] = d->list.items[i];
+		else
+			item_unref(d->list.items[i]);
+	}
+	more[n++] = it;
+	mem_free(d->list.items);
+	d->list = (struct item_list){.items = more, .n = n};
+}
+
 bool declared_adopt(struct declared *d, const struct connect_options *o, struct err *err)
 {
 	struct connection *conn, *replaced;
-	if (!connection_create(&d->store->connections, o, &conn, err))
+	struct err why;
+	if (turn_take(&d->turn, clock_deadline(TURN_SECONDS), 0, NULL) != WAIT_READY)
+		return err_set(err, ERR_DATABASE_BUSY, "the catalog is being reloaded");
+	if (!connection_create(&d->store->connections, o, &conn, err)) {
+		turn_give(&d->turn);
 		return false;
-	connection_hold(conn, "its database has not answered yet");
-	connection_declare(&d->store->connections, conn, &replaced);
-	if (replaced != NULL)
-		store_end_connection(d->store, replaced);
+	}
 	struct item *it = item_create(d->catalog, NULL, conn);
+	conn->kept = 1;
+	connection_hold(conn, "its database has not answered yet");
+	/* of a server that runs, one that answers is served at once */
+	if (d->started && connection_prove(conn, clock_deadline(ADOPT_SECONDS), &why)) {
+		connection_unhold(conn);
+		__atomic_store_n(&it->up, 1, __ATOMIC_RELEASE);
+	}
+	connection_declare(&d->store->connections, conn, &replaced);
 	connection_unref(conn);
-	struct item **more = mem_array(d->list.n + 1, sizeof(*more));
-	if (d->list.n > 0)
-		memcpy(more, d->list.items, d->list.n * sizeof(*more));
-	mem_free(d->list.items);
-	d->list.items = more;
-	d->list.items[d->list.n++] = it;
+	append(d, it);
 	if (d->started)
 		declared_keep(d, it);
+	turn_give(&d->turn);
+	if (replaced != NULL)
+		store_end_connection(d->store, replaced);
 	return true;
 }
 

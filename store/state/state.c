@@ -21,6 +21,7 @@ struct state {
 	struct connection_registry registry; /* of its own connection only */
 	struct connection *conn;
 	struct seal seal;
+	char life[33]; /* hexadecimal */
 	bool resealed;
 	int lock_fd;    /* -1: none */
 	char *make_key; /* owned: the file of a key that is made with the first tables; NULL: none */
@@ -39,6 +40,11 @@ bool state_resealed(const struct state *s)
 struct str state_place(const struct state *s)
 {
 	return s->conn->dsn.redacted;
+}
+
+const char *state_life(const struct state *s)
+{
+	return s->life;
 }
 
 /* ---- statements ---- */
@@ -60,6 +66,11 @@ static void unit_begin(struct unit *u, struct state *s, struct arena *a, bool at
 static bool is_postgres(const struct state *s)
 {
 	return s->conn->dsn.dialect == DIALECT_POSTGRES;
+}
+
+bool state_shared(const struct state *s)
+{
+	return is_postgres(s);
 }
 
 static struct str native(const struct unit *u, const char *text)
@@ -246,6 +257,16 @@ static bool check_format(const struct state *s, struct str format, struct err *e
 		       STR_FMT(s->conn->dsn.redacted), STR_FMT(format), FORMAT);
 }
 
+/* What a state has from its first moment on. */
+static bool begin_life(struct unit *u, struct err *err)
+{
+	uint8_t word[16];
+	num_random(word, sizeof(word));
+	num_hex(word, sizeof(word), u->s->life);
+	return put_meta(u, "format", STR("1"), err) && put_meta(u, "version", STR("1"), err) &&
+	       put_meta(u, "life", str_z(u->s->life), err);
+}
+
 static bool prepare(struct unit *u, bool read_only, struct err *err)
 {
 	struct rows r;
@@ -253,11 +274,13 @@ static bool prepare(struct unit *u, bool read_only, struct err *err)
 		return false;
 	if (!run(u, "SELECT name, value FROM ~meta", NULL, 0, &r, NULL, err))
 		return false;
-	const struct str format = meta(&r, "format");
+	const struct str format = meta(&r, "format"), life = meta(&r, "life");
 	if (!check_format(u->s, format, err) || !check_key(u, meta(&r, "word"), read_only, err))
 		return false;
-	return format.p != NULL || read_only ||
-	       (put_meta(u, "format", STR("1"), err) && put_meta(u, "version", STR("1"), err));
+	if (format.p == NULL && !read_only)
+		return begin_life(u, err);
+	(void)snprintf(u->s->life, sizeof(u->s->life), "%.*s", STR_FMT(life.p != NULL ? life : STR("0")));
+	return true;
 }
 
 /* An SQLite state has one server: a file beside it is locked as long as the process lives. */
@@ -350,8 +373,8 @@ static bool load(struct unit *u, struct state_content *ret, struct err *err)
 	struct rows m, c, models;
 	if (!run(u, "SELECT name, value FROM ~meta", NULL, 0, &m, NULL, err) ||
 	    !run(u, "SELECT name, url, options FROM ~connections ORDER BY name", NULL, 0, &c, NULL, err) ||
-	    !run(u, "SELECT told FROM ~models WHERE told IS NOT NULL ORDER BY version DESC LIMIT 1", NULL, 0, &models,
-		 NULL, err))
+	    !run(u, "SELECT told, version FROM ~models WHERE told IS NOT NULL ORDER BY version DESC LIMIT 1", NULL, 0,
+		 &models, NULL, err))
 		return false;
 	if (!num_parse_int(meta(&m, "version"), &ret->version))
 		return err_set(err, ERR_DATABASE_UNAVAILABLE, "the state has no version");
@@ -359,6 +382,8 @@ static bool load(struct unit *u, struct state_content *ret, struct err *err)
 	if (ret->default_name.len == 0)
 		ret->default_name = STR_NONE;
 	ret->models = models.n > 0 ? models.cells[0][0] : STR_NONE;
+	if (models.n > 0 && !num_parse_int(models.cells[0][1], &ret->models_version))
+		return err_set(err, ERR_DATABASE_UNAVAILABLE, "the state's models have no version");
 	ret->connections = arena_array(u->a, c.n + 1, sizeof(*ret->connections));
 	for (size_t i = 0; i < c.n; i++) {
 		struct state_connection *x = &ret->connections[ret->n_connections++];
@@ -379,6 +404,22 @@ bool state_load(struct state *s, struct arena *a, struct state_content *ret, str
 	unit_begin(&u, s, a, true);
 	const bool ok = load(&u, ret, err);
 	return exec_end(&u.x, ok, ok ? err : &ignored) && ok;
+}
+
+bool state_version(struct state *s, int64_t *ret, struct err *err)
+{
+	struct arena a;
+	struct unit u;
+	struct rows r;
+	struct err ignored;
+	arena_init(&a);
+	unit_begin(&u, s, &a, false);
+	bool ok = run(&u, "SELECT value FROM ~meta WHERE name = 'version'", NULL, 0, &r, NULL, err);
+	ok = exec_end(&u.x, ok, ok ? err : &ignored) && ok;
+	if (ok && (r.n != 1 || !num_parse_int(r.cells[0][0], ret)))
+		ok = err_set(err, ERR_DATABASE_UNAVAILABLE, "the state has no version");
+	arena_done(&a);
+	return ok;
 }
 
 /* ---- writing ---- */

@@ -36,12 +36,18 @@ bool state_resealed(const struct state *s);
 /* Its URL without secrets; borrowed. */
 struct str state_place(const struct state *s);
 
+/* May other servers have it, too? */
+bool state_shared(const struct state *s);
+/* A word that no other state has, nor this one after it was made anew; borrowed. */
+const char *state_life(const struct state *s);
+
 struct state_connection {
 	struct str name, url, options; /* options: JSON */
 };
 
 struct state_content {
 	int64_t version;
+	int64_t models_version;  /* the version in which the models were told; 0: never */
 	struct str default_name; /* STR_NONE: none was chosen */
 	struct state_connection *connections;
 	size_t n_connections;
@@ -50,6 +56,9 @@ struct state_content {
 
 /* All of it, as of one moment, in the arena. Parks. */
 bool state_load(struct state *s, struct arena *a, struct state_content *ret, struct err *err) MUST_CHECK;
+
+/* The version alone. Parks. */
+bool state_version(struct state *s, int64_t *ret, struct err *err) MUST_CHECK;
 
 /* One change; what is absent stays. */
 struct state_change {

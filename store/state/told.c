@@ -4,20 +4,24 @@
 #include "service/base/clock.h"
 #include "service/base/fiber.h"
 #include "service/base/mem.h"
+#include "service/base/num.h"
 #include "store/connection/connect_json.h"
 
 #include "service/base/banned.h"
 
 #define WAIT_SECONDS 30.0 /* for the others' tellings */
-#define TRIES 5           /* when the models changed while one was kept */
+#define TRIES 8           /* when state or models changed while one was kept */
+#define POLL_NS (400 * CLOCK_NS_PER_MS)
+#define BEHIND_SECONDS 5.0
+#define LOOK_NS (20 * CLOCK_NS_PER_MS)
 
 struct told {
 	struct store *store;
 	struct declared *declared;
 	struct state *state; /* owned; NULL: nothing is kept */
 	struct told_hooks hooks;
-	struct turn turn;
-	int64_t version; /* of the state, as far as it is in the registries */
+	struct turn turn;                /* of those who change what follows, or what is told */
+	int64_t version, models_version; /* of the state, as far as they are in the registries; version: atomic */
 };
 
 struct told *told_create(struct store *store, struct declared *declared, struct state *state,
@@ -65,11 +69,13 @@ static bool keep(struct told *t, struct state_change *c, struct str who, struct 
 	c->who = who;
 	if (!state_write(t->state, t->version, c, &version, err))
 		return false;
-	t->version = version;
+	__atomic_store_n(&t->version, version, __ATOMIC_RELEASE);
+	if (c->models.p != NULL)
+		t->models_version = version;
 	return true;
 }
 
-/* ---- connections ---- */
+/* ---- back ---- */
 
 static struct str options_text(struct arena *a, const struct connection *c)
 {
@@ -87,121 +93,6 @@ static struct str options_text(struct arena *a, const struct connection *c)
 	json_decref(doc);
 	return text;
 }
-
-/* A secret is kept sealed, or not at all. */
-static bool may_keep(const struct told *t, const struct connection *c)
-{
-	return t->state == NULL || state_seals(t->state) ||
-	       memmem(c->dsn.redacted.p, c->dsn.redacted.len, "<redacted>", 10) == NULL;
-}
-
-bool told_connect(struct told *t, struct connection *c, const struct connect_options *o, struct str who,
-		  struct told_connection *ret, struct err *err)
-{
-	struct arena a;
-	*ret = (struct told_connection){.kept = may_keep(t, c)};
-	if (!enter(t, err))
-		return false;
-	arena_init(&a);
-	const struct state_connection put = {.name = c->name, .url = c->url, .options = options_text(&a, c)};
-	struct state_change change = {.put = ret->kept ? &put : NULL,
-				      .drop = ret->kept ? STR_NONE : c->name,
-				      .choose_default = ret->kept && (c->unnamed || o->make_default),
-				      .default_name = c->name};
-	/* nobody else registers meanwhile, so what is free now is free then */
-	bool ok = connection_may_register(&t->store->connections, c, o, err) && keep(t, &change, who, err) &&
-		  connection_register(&t->store->connections, c, o, &ret->replaced, err);
-	arena_done(&a);
-	leave(t);
-	return ok;
-}
-
-bool told_disconnect(struct told *t, struct str name, bool force, struct str who, struct err *err)
-{
-	struct connection *c, *fallback;
-	struct err none;
-	if (!enter(t, err))
-		return false;
-	struct state_change change = {.drop = name};
-	bool ok = connection_get(&t->store->connections, name, &c, err);
-	if (ok) {
-		ok = store_may_disconnect(c, force, err);
-		if (ok && connection_get_default(&t->store->connections, &fallback, &none)) {
-			change.choose_default = fallback == c;
-			connection_unref(fallback);
-		}
-		connection_unref(c);
-	}
-	ok = ok && keep(t, &change, who, err) && store_disconnect(t->store, name, force, err);
-	leave(t);
-	return ok;
-}
-
-bool told_default(struct told *t, struct str name, struct str who, struct err *err)
-{
-	struct connection *c;
-	if (!enter(t, err))
-		return false;
-	struct state_change change = {.choose_default = true, .default_name = name};
-	bool ok = connection_get(&t->store->connections, name, &c, err);
-	if (ok) {
-		ok = connection_may_be_default(&t->store->connections, c, err);
-		connection_unref(c);
-	}
-	ok = ok && keep(t, &change, who, err) && connection_set_default(&t->store->connections, name, err);
-	leave(t);
-	return ok;
-}
-
-bool told_reset(struct told *t, int64_t deadline, struct str who, struct err *err)
-{
-	if (!enter(t, err))
-		return false;
-	struct state_change change = {.drop_all = true};
-	const bool ok = keep(t, &change, who, err) && declared_reset(t->declared, deadline, err);
-	leave(t);
-	return ok;
-}
-
-/* ---- models ---- */
-
-static bool keep_models(struct told *t, const struct schema_staged *s, struct str who, struct err *err)
-{
-	struct strbuf b;
-	if (t->state == NULL)
-		return true;
-	strbuf_init(&b, 0);
-	json_write(&b, s->told, true);
-	struct state_change change = {.models = strbuf_str(&b), .fingerprint = s->schema->fingerprint};
-	const bool ok = keep(t, &change, who, err);
-	strbuf_done(&b);
-	return ok;
-}
-
-bool told_models(struct told *t, const struct schema_edit *e, struct str who, struct arena *scratch,
-		 struct schema **ret, struct err *err)
-{
-	struct schema_registry *r = &t->store->models;
-	bool ok = enter(t, err), published = false;
-	if (!ok)
-		return false;
-	/* introspected models may be published at any time: then the edit is made again, on top of them */
-	for (int tries = 0; ok && !published && tries < TRIES; tries++) {
-		struct schema_staged s;
-		ok = schema_registry_stage(r, e, scratch, &s, err);
-		if (!ok)
-			break;
-		ok = keep_models(t, &s, who, err);
-		published = ok && schema_registry_publish(r, &s);
-		if (published && ret != NULL)
-			*ret = schema_ref(s.schema);
-		schema_staged_done(&s);
-	}
-	leave(t);
-	return ok && (published || err_set(err, ERR_DATABASE_BUSY, "the models were changed by others all the time"));
-}
-
-/* ---- back ---- */
 
 /* The options as they were kept; unknown ones are a newer version's. */
 static bool read_options(struct arena *a, const struct state_connection *x, struct connect_options *ret,
@@ -232,12 +123,25 @@ static bool is_declared(struct told *t, struct str name)
 	return declared;
 }
 
+/* Is it in the registry as it is kept? */
+static bool is_there(struct told *t, struct arena *a, const struct state_connection *x)
+{
+	struct connection *c;
+	struct err none;
+	if (!connection_get(&t->store->connections, x->name, &c, &none))
+		return false;
+	const bool same = c->origin == CONNECTION_TOLD && c->kept != 0 && str_eq(c->url, x->url) &&
+			  str_eq(options_text(a, c), x->options);
+	connection_unref(c);
+	return same;
+}
+
 /* What cannot be made any more (a policy that has become narrower) is left out, and stays where it is kept. */
 static bool restore_connection(struct told *t, struct arena *a, const struct state_connection *x, struct err *err)
 {
 	struct connect_options o;
 	struct err why;
-	if (is_declared(t, x->name))
+	if (is_declared(t, x->name) || is_there(t, a, x))
 		return true;
 	if (!read_options(a, x, &o, err))
 		return false;
@@ -274,27 +178,296 @@ static bool restore_models(struct told *t, struct arena *a, struct str text, str
 	return ok;
 }
 
-bool told_restore(struct told *t, struct err *err)
+static bool is_kept(const struct state_content *c, struct str name)
+{
+	for (size_t i = 0; i < c->n_connections; i++)
+		if (str_eq(c->connections[i].name, name))
+			return true;
+	return false;
+}
+
+/* Connections that another server has disconnected. */
+static void drop_others(struct told *t, struct arena *a, const struct state_content *c)
+{
+	struct connection **all, *out;
+	struct err none;
+	const size_t n = connection_list(&t->store->connections, a, &all, NULL);
+	for (size_t i = 0; i < n; i++) {
+		const bool gone = all[i]->origin == CONNECTION_TOLD && all[i]->kept != 0 && !is_kept(c, all[i]->name);
+		if (gone && connection_remove(&t->store->connections, all[i]->name, &out, &none))
+			store_end_connection(t->store, out);
+		connection_unref(all[i]);
+	}
+}
+
+/* The registries become what the state says. The turn is held (or nobody else is there yet). */
+static bool sync(struct told *t, struct err *err)
 {
 	struct state_content c;
 	struct arena a;
 	struct err none;
-	if (t->state == NULL)
-		return true;
 	arena_init(&a);
 	bool ok = state_load(t->state, &a, &c, err);
-	for (size_t i = 0; ok && i < c.n_connections; i++)
-		ok = restore_connection(t, &a, &c.connections[i], err);
-	ok = ok && restore_models(t, &a, c.models, err);
-	if (ok) {
-		t->version = c.version;
+	if (ok && c.version != t->version) {
+		drop_others(t, &a, &c);
+		for (size_t i = 0; ok && i < c.n_connections; i++)
+			ok = restore_connection(t, &a, &c.connections[i], err);
+		if (c.models_version != t->models_version)
+			ok = ok && restore_models(t, &a, c.models, err);
 		/* the catalog's default wins, and one that is gone is none */
-		if (c.default_name.p != NULL)
+		if (ok && c.default_name.p != NULL)
 			(void)!connection_set_default(&t->store->connections, c.default_name, &none);
 	}
-	err->faults = NULL; /* they live in the arena */
-	if (!ok)
+	if (ok) {
+		t->models_version = c.models_version;
+		__atomic_store_n(&t->version, c.version, __ATOMIC_RELEASE);
+	} else {
+		err->faults = NULL; /* they live in the arena */
 		err->n_faults = 0;
+	}
 	arena_done(&a);
 	return ok;
+}
+
+bool told_restore(struct told *t, struct err *err)
+{
+	return t->state == NULL || sync(t, err);
+}
+
+/* ---- telling ---- */
+
+typedef bool (*telling_fn)(struct told *t, void *arg, struct err *err);
+
+/* Once it is this one's turn; again on top of what other servers have told meanwhile. */
+static bool tell(struct told *t, telling_fn fn, void *arg, struct err *err)
+{
+	bool ok = false;
+	if (!enter(t, err))
+		return false;
+	for (int tries = 0; !ok && tries < TRIES; tries++) {
+		ok = fn(t, arg, err);
+		if (ok || t->state == NULL || err->code != ERR_SERIALIZATION_FAILURE)
+			break;
+		if (!sync(t, err))
+			break;
+		(void)err_set(err, ERR_DATABASE_BUSY, "the state was changed by other servers all the time");
+	}
+	leave(t);
+	return ok;
+}
+
+/* ---- connections ---- */
+
+/* A secret is kept sealed, or not at all. */
+static bool may_keep(const struct told *t, const struct connection *c)
+{
+	return t->state == NULL || state_seals(t->state) ||
+	       memmem(c->dsn.redacted.p, c->dsn.redacted.len, "<redacted>", 10) == NULL;
+}
+
+struct connecting {
+	struct connection *c;
+	const struct connect_options *o;
+	struct str who;
+	struct told_connection *ret;
+};
+
+static bool try_connect(struct told *t, void *arg, struct err *err)
+{
+	struct connecting *x = arg;
+	struct arena a;
+	arena_init(&a);
+	const struct state_connection put = {.name = x->c->name, .url = x->c->url, .options = options_text(&a, x->c)};
+	struct state_change change = {.put = x->ret->kept ? &put : NULL,
+				      .drop = x->ret->kept ? STR_NONE : x->c->name,
+				      .choose_default = x->ret->kept && (x->c->unnamed || x->o->make_default),
+				      .default_name = x->c->name};
+	/* nobody else registers meanwhile, so what is free now is free then */
+	const bool ok =
+		connection_may_register(&t->store->connections, x->c, x->o, err) && keep(t, &change, x->who, err);
+	arena_done(&a);
+	x->c->kept = x->ret->kept && t->state != NULL;
+	return ok && connection_register(&t->store->connections, x->c, x->o, &x->ret->replaced, err);
+}
+
+bool told_connect(struct told *t, struct connection *c, const struct connect_options *o, struct str who,
+		  struct told_connection *ret, struct err *err)
+{
+	struct connecting x = {.c = c, .o = o, .who = who, .ret = ret};
+	*ret = (struct told_connection){.kept = may_keep(t, c)};
+	return tell(t, try_connect, &x, err);
+}
+
+struct naming {
+	struct str name, who;
+	bool force;
+	int64_t deadline;
+};
+
+static bool try_disconnect(struct told *t, void *arg, struct err *err)
+{
+	const struct naming *x = arg;
+	struct connection *c, *fallback;
+	struct err none;
+	struct state_change change = {.drop = x->name};
+	if (!connection_get(&t->store->connections, x->name, &c, err))
+		return false;
+	const bool ok = store_may_disconnect(c, x->force, err);
+	if (ok && connection_get_default(&t->store->connections, &fallback, &none)) {
+		change.choose_default = fallback == c;
+		connection_unref(fallback);
+	}
+	connection_unref(c);
+	return ok && keep(t, &change, x->who, err) && store_disconnect(t->store, x->name, x->force, err);
+}
+
+bool told_disconnect(struct told *t, struct str name, bool force, struct str who, struct err *err)
+{
+	struct naming x = {.name = name, .who = who, .force = force};
+	return tell(t, try_disconnect, &x, err);
+}
+
+static bool try_default(struct told *t, void *arg, struct err *err)
+{
+	const struct naming *x = arg;
+	struct connection *c;
+	struct state_change change = {.choose_default = true, .default_name = x->name};
+	if (!connection_get(&t->store->connections, x->name, &c, err))
+		return false;
+	const bool ok = connection_may_be_default(&t->store->connections, c, err);
+	connection_unref(c);
+	return ok && keep(t, &change, x->who, err) && connection_set_default(&t->store->connections, x->name, err);
+}
+
+bool told_default(struct told *t, struct str name, struct str who, struct err *err)
+{
+	struct naming x = {.name = name, .who = who};
+	return tell(t, try_default, &x, err);
+}
+
+static bool try_reset(struct told *t, void *arg, struct err *err)
+{
+	const struct naming *x = arg;
+	struct state_change change = {.drop_all = true};
+	return keep(t, &change, x->who, err) && declared_reset(t->declared, x->deadline, err);
+}
+
+bool told_reset(struct told *t, int64_t deadline, struct str who, struct err *err)
+{
+	struct naming x = {.who = who, .deadline = deadline};
+	return tell(t, try_reset, &x, err);
+}
+
+/* ---- models ---- */
+
+static bool keep_models(struct told *t, const struct schema_staged *s, struct str who, struct err *err)
+{
+	struct strbuf b;
+	if (t->state == NULL)
+		return true;
+	strbuf_init(&b, 0);
+	json_write(&b, s->told, true);
+	struct state_change change = {.models = strbuf_str(&b), .fingerprint = s->schema->fingerprint};
+	const bool ok = keep(t, &change, who, err);
+	strbuf_done(&b);
+	return ok;
+}
+
+struct editing {
+	const struct schema_edit *edit;
+	struct str who;
+	struct arena *scratch;
+	struct schema **ret;
+};
+
+static bool try_models(struct told *t, void *arg, struct err *err)
+{
+	const struct editing *x = arg;
+	/* introspected models may be published at any time: then the edit is made again, on top of them */
+	for (int tries = 0; tries < TRIES; tries++) {
+		struct schema_staged s;
+		if (!schema_registry_stage(&t->store->models, x->edit, x->scratch, &s, err))
+			return false;
+		const bool kept = keep_models(t, &s, x->who, err);
+		const bool published = kept && schema_registry_publish(&t->store->models, &s);
+		if (published && x->ret != NULL)
+			*x->ret = schema_ref(s.schema);
+		schema_staged_done(&s);
+		if (!kept || published)
+			return kept;
+	}
+	return err_set(err, ERR_DATABASE_BUSY, "the models were changed by others all the time");
+}
+
+bool told_models(struct told *t, const struct schema_edit *e, struct str who, struct arena *scratch,
+		 struct schema **ret, struct err *err)
+{
+	struct editing x = {.edit = e, .who = who, .scratch = scratch, .ret = ret};
+	return tell(t, try_models, &x, err);
+}
+
+/* ---- other servers ---- */
+
+static void poll_once(struct told *t)
+{
+	int64_t version;
+	struct err err;
+	if (!state_version(t->state, &version, &err) || version == __atomic_load_n(&t->version, __ATOMIC_ACQUIRE) ||
+	    !enter(t, &err))
+		return;
+	(void)!sync(t, &err); /* what failed is tried again at the next turn */
+	leave(t);
+}
+
+static void poll_state(void *arg)
+{
+	struct told *t = arg;
+	while (wait_until(clock_mono_ns() + POLL_NS) != WAIT_CANCELLED)
+		poll_once(t);
+}
+
+void told_start(struct told *t)
+{
+	if (t->state != NULL && state_shared(t->state))
+		t->hooks.spawn(t->hooks.spawn_arg, poll_state, t);
+}
+
+static const char *life_of(const struct told *t)
+{
+	return t->state != NULL ? state_life(t->state) : t->store->life;
+}
+
+/* What only grows: the state's version, or without one the count of this process's changes. */
+static int64_t position(struct told *t)
+{
+	return t->state != NULL ? __atomic_load_n(&t->version, __ATOMIC_ACQUIRE) : store_changes(t->store);
+}
+
+struct str told_version(struct told *t, struct arena *a)
+{
+	const int64_t at = position(t);
+	return arena_printf(a, "%s-%lld-%lld", life_of(t), (long long)at, (long long)store_changes(t->store));
+}
+
+bool told_wait(struct told *t, struct str version, int64_t deadline, struct err *err)
+{
+	struct str rest = version, life, digits;
+	int64_t wanted;
+	(void)str_split(&rest, '-', &life);
+	if (rest.p == NULL || !str_split(&rest, '-', &digits) || !num_parse_int(digits, &wanted) ||
+	    !str_eq_z(life, life_of(t)))
+		return err_set(err, ERR_PRECONDITION_FAILED,
+			       "Ferro-Catalog is that of another state: what it speaks of is not known here");
+	deadline = clock_min(deadline, clock_deadline(BEHIND_SECONDS));
+	while (position(t) < wanted) {
+		if (clock_mono_ns() >= deadline)
+			return err_set(err, ERR_CATALOG_BEHIND,
+				       "this server has not seen that change yet; send the request again");
+		if (wait_until(clock_mono_ns() + LOOK_NS) == WAIT_CANCELLED) {
+			(void)err_set(err, ERR_CATALOG_BEHIND, "given up");
+			err->cancelled = true;
+			return false;
+		}
+	}
+	return true;
 }

@@ -17,6 +17,9 @@ struct told_hooks {
 	bool (*allowed)(void *arg, struct arena *a, struct str *url, struct err *err);
 	/* A kept connection that cannot be made any more; it stays in the state. */
 	void (*left_out)(void *arg, struct str name, const struct err *err);
+	/* Starts a fiber that ends with the process. */
+	void (*spawn)(void *arg, void (*fn)(void *), void *fn_arg);
+	void *spawn_arg;
 };
 
 /* Takes the state, which may be NULL: nothing is kept. Borrows the rest. */
@@ -28,6 +31,15 @@ void told_destroy(struct told *t);
 /* Puts what is kept into the registries: its connections are held until they are brought up (declared_start, when it
  * has not run yet). At start, on a plain thread. ERR_INVALID_REQUEST: it does not fit. */
 bool told_restore(struct told *t, struct err *err) MUST_CHECK;
+
+/* Follows what other servers keep in the same state, within a second. Once the loops run. */
+void told_start(struct told *t);
+
+/* Where this server is: opaque, and another text after each change. In the arena. */
+struct str told_version(struct told *t, struct arena *a);
+/* Waits until this server is where that text (of any server of the state) says. ERR_CATALOG_BEHIND after five seconds,
+ * ERR_PRECONDITION_FAILED: it is of another state's life, or nobody's. Parks. */
+bool told_wait(struct told *t, struct str version, int64_t deadline, struct err *err) MUST_CHECK;
 
 /* What became of a telling of a connection. */
 struct told_connection {

@@ -1,7 +1,10 @@
 """The identity map and transactions, one request after the other: what is inside stays inside, what is committed is seen."""
+import threading
+
 import pytest
 
 from support.matrix import HOLDER, OWNER, THING, one, record
+from support.process import wait_for
 from support.tables import create_tables, insert, sql
 
 NO_CACHE = {"Cache-Control": "no-cache"}
@@ -237,3 +240,39 @@ def test_two_transactions_of_one_session(s, backend):
         assert s.get(second) == 1, "at read_committed it is the session's own acknowledged write"
     s.end(second)
     assert s.get() == 1
+
+
+def test_what_nobody_knows_of_is_asked_for(postgres_conn):
+    """The database goes away under a write: whatever became of it, the map does not answer for it."""
+    conn = postgres_conn
+    create_tables(conn.client, conn.name, OWNER, THING, HOLDER)
+    insert(conn.client, conn.name, "Owner", [{"id": 1}])
+    insert(conn.client, conn.name, "Thing", [{"id": n, "n": 0, "owner_id": 1} for n in (1, 2)])
+    conn.backend.pg.psql("CHECKPOINT")  # this server does not wait for its disk
+    s = Session(conn)
+    assert s.get(number=1) == s.get(number=2) == 0
+    holder = conn.client.transaction(using=conn.name)
+    sql(holder, "UPDATE thing SET n = 8 WHERE id = 1", verb="execute").expect(200)
+    answers = []
+    with s.client.clone() as other:
+        writer = threading.Thread(target=lambda: answers.append(other.patch(record(1), {"n": 5})))
+        writer.start()
+        waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        wait_for(lambda: sql(conn.client, waiting, using=conn.name).expect(200).json()["rows"], 20, "a write that waits")
+        conn.backend.pg.kill()
+        writer.join()
+    conn.backend.pg.start()
+    assert answers[0].problem(503, "database_unavailable")["outcome"] == "unknown"
+    wait_for(lambda: conn.client.post(f"/v1/connections/{conn.name}/check").status == 200, 20, "the database")
+    assert s.origin(number=2) == "miss", "its model is out"
+    assert s.get(number=1) == s.stored(1) == 0
+    s.client.delete("/v1/session").expect(204)
+
+
+def test_a_lock_in_an_atomic_batch(s):
+    s.get()
+    s.behind("UPDATE thing SET n = 9 WHERE id = 1")
+    steps = [{"op": "query", "query": one(1, lock="update")}, {"op": "get", "model": "Thing", "pk": 1}]
+    found = s.client.post("/v1/batch", {"steps": steps}).expect(200).json()["results"]
+    assert found[0]["body"]["rows"][0]["n"] == found[1]["body"]["n"] == 9
+    assert s.get() == 9

@@ -639,16 +639,15 @@ static void play(const int *actors, const enum writer *writers, const enum imap_
 	imap_destroy(w.map);
 }
 
-static size_t n_orders;
+static size_t n_orders, step;
 
 static void each_order(int *actors, int at, int *left, const enum writer *writers, const enum imap_reading *readers)
 {
 	if (at == 12) {
-		/* all of them where that is quick, a share elsewhere (valgrind) */
-		if (getenv("FERROD_TEST_VALGRIND") == NULL || n_orders % 997 == 0) {
-			play(actors, writers, readers, false);
-			play(actors, writers, readers, true);
-		}
+		/* all of them, and every other one with the record mapped at first; a share where that is slow
+		 * (valgrind) */
+		if (step == 1 || n_orders % step == 0)
+			play(actors, writers, readers, n_orders % 2 != 0);
 		n_orders++;
 		return;
 	}
@@ -670,6 +669,7 @@ static void in_every_order(void **state)
 	int actors[12], left[4] = {3, 3, 3, 3};
 
 	arena_init(&scratch);
+	step = getenv("FERROD_TEST_VALGRIND") == NULL ? 1 : 997;
 	n_orders = 0;
 	each_order(actors, 0, left, writers, look);
 	assert_int_equal(n_orders, 369600 / 2);

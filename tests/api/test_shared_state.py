@@ -1,0 +1,155 @@
+"""Several servers on one PostgreSQL state: what one is told the others know within a second, and none loses another's."""
+import threading
+import time
+import types
+
+import pytest
+
+from support.client import Client
+from support.process import wait_for
+from support.server import Server, run_binary
+
+
+def model(name, **more):
+    return {"model_name": name, "columns": [{"name": "id", "logical_type": "integer", "primary_key": True}], **more}
+
+
+@pytest.fixture
+def pair(postgres_backend, tmp_path):
+    """Two servers on one state, with a database that both can reach."""
+    key = tmp_path / "key"
+    key.write_text(run_binary("key", "seal")[1])
+    args = ["--state-url", postgres_backend.url, "--state-key-file", str(key)]
+    a, b = (Server("--default-url", "", *args) for _ in "ab")
+    made = types.SimpleNamespace(a=Client(a.port), b=Client(b.port), servers=[a, b], args=args, url=f"sqlite:{tmp_path}/shared.db?mode=rwc",
+                                 backend=postgres_backend, dir=tmp_path)
+    yield made
+    made.a.close()
+    made.b.close()
+    for server in made.servers:
+        if server.alive:
+            server.stop()
+
+
+def connect(c, url, name="shop", **more):
+    return c.post("/v1/connections", {"name": name, "url": url, **more}).expect(201)
+
+
+def catalog(c):
+    got = c.get("/v1/catalog").expect(200).json()
+    return sorted(x["name"] for x in got["connections"]), sorted(x["name"] for x in got["models"])
+
+
+def seen(c, connections, models, seconds=1.0):
+    wait_for(lambda: catalog(c) == (connections, models), seconds, f"{connections}, {models}")
+
+
+def test_a_change_is_seen_within_a_second(pair):
+    connect(pair.a, pair.url, default=True)
+    seen(pair.b, ["shop"], [])
+    assert pair.b.get("/v1/connections").json()["default"] == "shop"
+    pair.b.post("/v1/models", {"models": [model("One")]}).expect(200)
+    seen(pair.a, ["shop"], ["One"])
+    pair.a.post("/v1/create-tables").expect(200)
+    pair.b.post("/v1/models/One/records", {"id": 1}).expect(201)
+    pair.a.get("/v1/models/One/records/1").expect(200)
+    pair.a.delete("/v1/models/One").expect(204)
+    seen(pair.b, ["shop"], [])
+    pair.b.delete("/v1/connections/shop").expect(204)
+    seen(pair.a, [], [])
+    connect(pair.a, "sqlite::memory:", "x")
+    connect(pair.b, "sqlite::memory:", "y")
+    seen(pair.a, ["x", "y"], [])
+    pair.a.put("/v1/default-connection", {"name": "y"}).expect(200)
+    wait_for(lambda: pair.b.get("/v1/connections").json()["default"] == "y", 1, "the default")
+    pair.b.post("/v1/reset").expect(204)
+    seen(pair.a, [], [])
+
+
+def test_with_ferro_catalog_it_is_seen_at_once(pair):
+    """Never model_not_found on the other server."""
+    connect(pair.a, pair.url, default=True)
+    for n in range(20):
+        told, other = (pair.a, pair.b) if n % 2 else (pair.b, pair.a)
+        version = told.post("/v1/models", {"models": [model(f"M{n}")]},
+                            headers={"Ferro-Catalog": version} if n else {}).expect(200).header("Ferro-Catalog")
+        assert version
+        other.get(f"/v1/models/M{n}", headers={"Ferro-Catalog": version}).expect(200)
+        made = told.post("/v1/create-tables").expect(200)
+        answer = other.post(f"/v1/models/M{n}/records", {"id": 1}, headers={"Ferro-Catalog": version})
+        assert answer.expect(201) and made
+    gone = pair.a.delete("/v1/models/M0").expect(204).header("Ferro-Catalog")
+    pair.b.get("/v1/models/M0", headers={"Ferro-Catalog": gone}).problem(404, "model_not_found")
+
+
+def test_ferro_catalog_of_elsewhere(pair):
+    version = connect(pair.a, pair.url).header("Ferro-Catalog")
+    life, at = version.split("-")[:2]
+    started = time.monotonic()
+    problem = pair.b.get("/v1/models", headers={"Ferro-Catalog": f"{life}-{int(at) + 1}-0"}).problem(503, "catalog_behind")
+    assert problem["retryable"] and 4 < time.monotonic() - started < 8
+    for strange in (f"{'0' * 32}-{at}-0", "nonsense", "", f"{life}-x-0"):
+        pair.b.get("/v1/models", headers={"Ferro-Catalog": strange}).problem(412, "precondition_failed")
+    pair.b.get("/v1/models", headers={"Ferro-Catalog": version}).expect(200)
+
+
+def test_both_tell_at_once_and_nothing_is_lost(pair):
+    done = []
+
+    def tell(server, who):
+        with Client(server.port) as c:
+            for n in range(6):
+                c.post("/v1/models", {"models": [model(f"M{who}x{n}")]}).expect(200)
+                connect(c, "sqlite::memory:", f"c{who}x{n}")
+                done.append((who, n))
+
+    threads = [threading.Thread(target=tell, args=(pair.servers[i % 2], i)) for i in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert len(done) == 24
+    names = sorted(f"c{w}x{n}" for w, n in done), sorted(f"M{w}x{n}" for w, n in done)
+    for c in (pair.a, pair.b):
+        seen(c, *names, seconds=2)
+
+
+def test_a_database_in_memory_is_left_alone_by_others_changes(pair):
+    connect(pair.a, "sqlite::memory:", "mine", default=True)
+    pair.a.post("/v1/sql/execute", {"sql": "CREATE TABLE t (n integer)"}).expect(200)
+    session = pair.a.session()
+    seen(pair.b, ["mine"], [])
+    pair.b.post("/v1/models", {"models": [model("M")]}).expect(200)
+    seen(pair.a, ["mine"], ["M"])
+    pair.a.post("/v1/sql/execute", {"sql": "INSERT INTO t VALUES (1)"}).expect(200)
+    session.get("/v1/session").expect(200)
+
+
+def test_a_name_that_another_server_took(pair):
+    connect(pair.a, pair.url)
+    answer = pair.b.post("/v1/connections", {"name": "shop", "url": "sqlite:other.db?mode=rwc"})
+    assert answer.status in (201, 409), answer.body     # 201: it had been restored there, which gives way once
+    wait_for(lambda: len({str(catalog(c)) for c in (pair.a, pair.b)}) == 1, 2, "one mind")
+    urls = [c.get("/v1/connections/shop").json()["url"] for c in (pair.a, pair.b)]
+    wait_for(lambda: len({c.get("/v1/connections/shop").json()["url"] for c in (pair.a, pair.b)}) == 1, 2, f"one URL, not {urls}")
+
+
+def test_a_third_server_finds_it_all(pair):
+    connect(pair.a, pair.url, default=True)
+    pair.b.post("/v1/models", {"models": [model("M")]}).expect(200)
+    with Server("--default-url", "", *pair.args) as third, Client(third.port) as c:
+        assert catalog(c) == (["shop"], ["M"])
+
+
+def test_a_state_that_is_away_for_a_while(pair):
+    """What tells nothing goes on; tellings are refused, and both agree afterwards."""
+    connect(pair.a, pair.url, default=True)
+    seen(pair.b, ["shop"], [])
+    pg = pair.backend.pg
+    pg.stop()
+    pair.a.post("/v1/sql/execute", {"sql": "SELECT 1"}).expect(200)
+    pair.a.post("/v1/models", {"models": [model("M")]}).problem(503, "database_unavailable")
+    assert catalog(pair.a) == (["shop"], [])
+    pg.start()
+    wait_for(lambda: pair.a.post("/v1/models", {"models": [model("M")]}).status == 200, 5, "the state")
+    seen(pair.b, ["shop"], ["M"], seconds=4)
