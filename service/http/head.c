@@ -123,6 +123,8 @@ static bool parse_preference(struct prefer *p, struct str token, struct err *err
 		p->given |= PREFER_COUNT_EXACT;
 	else if (str_ieq_z(name, "int64") && str_eq_z(value, "string"))
 		p->given |= PREFER_INT64_STRING;
+	else if (str_ieq_z(name, "rows") && str_eq_z(value, "arrays"))
+		p->given |= PREFER_ROWS_ARRAYS;
 	else if (str_ieq_z(name, "tx") && str_eq_z(value, "rollback"))
 		p->given |= PREFER_TX_ROLLBACK;
 	else if (str_ieq_z(name, "identity") && str_eq_z(value, "override"))

@@ -39,7 +39,8 @@ enum prefer_bit {
 	PREFER_TIMEOUT = 1 << 4,
 	PREFER_TX_ROLLBACK = 1 << 5,
 	PREFER_MAX_AFFECTED = 1 << 6,
-	PREFER_IDENTITY_OVERRIDE = 1 << 7
+	PREFER_ROWS_ARRAYS = 1 << 7,
+	PREFER_IDENTITY_OVERRIDE = 1 << 8
 };
 
 struct prefer {

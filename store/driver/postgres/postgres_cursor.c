@@ -262,8 +262,8 @@ static void open_rows(struct pg_cursor *cur, PGresult *res)
 
 	grow(cur, (size_t)n);
 	for (int i = 0; i < n; i++) {
-		cur->columns[i].name = str_z(PQfname(res, i));
-		cur->columns[i].type_oid = PQftype(res, i);
+		cur->columns[i] = (struct cursor_column){
+			.name = str_z(PQfname(res, i)), .type_oid = PQftype(res, i), .type = STR_NONE};
 		cur->cells[i] = pg_cell_of(PQftype(res, i));
 	}
 	cur->meta = cur->res = res;
