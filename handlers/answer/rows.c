@@ -31,10 +31,11 @@ static void start(struct rows_writer *w, struct context *c)
 	}
 }
 
-/* RFC 4180: quoted when it must be. */
-static void csv_text(struct strbuf *b, struct str s)
+/* RFC 4180: quoted when it must be. guard: no spreadsheet takes the text for a formula. */
+static void csv_text(struct strbuf *b, struct str s, bool guard)
 {
-	bool plain = true;
+	bool plain = !(guard && s.len > 0 && strchr("=+-@\t\r", s.p[0]) != NULL && s.p[0] != '\0');
+	const bool guarded = !plain;
 	for (size_t i = 0; i < s.len && plain; i++)
 		plain = s.p[i] != '"' && s.p[i] != ',' && s.p[i] != '\n' && s.p[i] != '\r';
 	if (plain && s.len > 0) {
@@ -42,6 +43,8 @@ static void csv_text(struct strbuf *b, struct str s)
 		return;
 	}
 	strbuf_putc(b, '"');
+	if (guarded)
+		strbuf_putc(b, '\'');
 	for (size_t i = 0; i < s.len; i++) {
 		if (s.p[i] == '"')
 			strbuf_putc(b, '"');
@@ -56,7 +59,7 @@ static void csv_tagged(struct strbuf *b, struct value v)
 	struct strbuf one;
 	strbuf_init(&one, 0);
 	value_write_text(&one, v.u.s);
-	csv_text(b, strbuf_str(&one));
+	csv_text(b, strbuf_str(&one), false);
 	strbuf_done(&one);
 }
 
@@ -68,12 +71,12 @@ static void csv_value(struct rows_writer *w, struct value v)
 		return;
 	case VALUE_TEXT:
 		if (str_is_utf8(v.u.s))
-			csv_text(w->out, v.u.s);
+			csv_text(w->out, v.u.s, w->c->app->csv_formula_guard);
 		else
 			csv_tagged(w->out, v);
 		return;
 	case VALUE_JSON:
-		csv_text(w->out, v.u.s);
+		csv_text(w->out, v.u.s, w->c->app->csv_formula_guard);
 		return;
 	case VALUE_BYTES:
 		strbuf_base64(w->out, v.u.s);
@@ -124,7 +127,7 @@ static void set_columns(struct rows_writer *w, size_t n, const struct str *names
 	for (size_t i = 0; i < w->n_shown; i++) {
 		if (i > 0)
 			strbuf_putc(w->out, ',');
-		csv_text(w->out, names[w->columns[i].index]);
+		csv_text(w->out, names[w->columns[i].index], w->c->app->csv_formula_guard);
 	}
 	strbuf_puts(w->out, "\r\n");
 }

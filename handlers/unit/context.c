@@ -125,6 +125,21 @@ static bool merge_using(const struct request *req, struct str member, struct str
 	return true;
 }
 
+bool connection_seen(const struct request *req, struct str using, struct err *err)
+{
+	struct connection *conn;
+	struct err none;
+	if (!principal_bound(req))
+		return true;
+	if (using.p != NULL)
+		return principal_connection(req, using, err);
+	if (!connection_get_default(&request_app(req)->store->connections, &conn, &none))
+		return principal_connection(req, STR(""), err);
+	const bool seen = principal_connection(req, conn->name, err);
+	connection_unref(conn);
+	return seen;
+}
+
 bool context_open(struct context *c, struct request *req, struct response *res, const struct context_spec *spec,
 		  struct err *err)
 {
@@ -142,7 +157,9 @@ bool context_open(struct context *c, struct request *req, struct response *res, 
 				  .tx_id = req->tx_id,
 				  .owner = principal_name(req),
 				  .deadline = c->deadline};
-	if (!merge_using(req, spec->using, &q.using, err) || !route_resolve(c->store, &q, &c->route, err))
+	if (!merge_using(req, spec->using, &q.using, err) ||
+	    (q.session_id.p == NULL && q.tx_id.p == NULL && !connection_seen(req, q.using, err)) ||
+	    !route_resolve(c->store, &q, &c->route, err))
 		return false;
 	if (!principal_connection(req, c->route.conn->name, err)) {
 		route_release(c->store, &c->route);

@@ -59,6 +59,7 @@ static void remember(struct fact f)
 static bool ask(struct context *c, const struct model *m, int64_t *ret, struct err *err)
 {
 	struct fact f = fact_of(c, m);
+	struct driver_conn *dc;
 	const bool in_unit = c->in_unit;
 	struct stmt stmt;
 
@@ -66,6 +67,10 @@ static bool ask(struct context *c, const struct model *m, int64_t *ret, struct e
 		return true;
 	if (!in_unit)
 		context_read(c);
+	/* asking is a read: in a transaction of SQLite that has seen nothing yet it fixes what the write to come will
+	 * be based on, so nobody may write between the two */
+	if (c->route.tx != NULL && !exec_conn(&c->exec, LEASE_WRITE, &dc, err))
+		return false;
 	if (!record_lower_triggers(&c->req->arena, c->route.conn->dialect, m, &stmt, err) ||
 	    !context_scalar(c, &stmt, ret, err) || (!in_unit && !context_commit(c, err)))
 		return false;
