@@ -26,6 +26,7 @@ enum value_kind {
 
 struct value {
 	enum value_kind kind;
+	bool number; /* TEXT, a client's own argument: the digits of a number that no double keeps */
 	union {
 		bool b;
 		int64_t i;

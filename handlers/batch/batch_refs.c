@@ -208,7 +208,7 @@ static json_t *resolve(const struct resolver *r, const json_t *v, enum place at,
 	if (reference(v, at, &ref)) {
 		json_t *found = r->find(r->arg, ref);
 		if (found != NULL)
-			return json_deep_copy(found);
+			return json_dup(r->arena, found);
 		err_set_at(r->err, ERR_INVALID_VALUE, pointer, "the reference \"%.*s\" leads to nothing",
 			   (int)(ref.len < 100 ? ref.len : 100), ref.p);
 		return NULL;
@@ -217,10 +217,7 @@ static json_t *resolve(const struct resolver *r, const json_t *v, enum place at,
 		return resolve_array(r, v, at, pointer);
 	if (json_is_object(v) && at != DOCUMENT)
 		return resolve_object(r, v, at, pointer);
-	json_t *copy = json_deep_copy(v);
-	if (copy == NULL)
-		err_oom(r->err);
-	return copy;
+	return json_dup(r->arena, v);
 }
 
 json_t *batch_resolve(struct arena *a, const json_t *step, json_t *(*find)(void *arg, struct str ref), void *arg,

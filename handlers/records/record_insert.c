@@ -108,7 +108,7 @@ bool record_insert(struct context *c, const struct model *m, const struct record
 					      .target = o->target,
 					      .override_identity = o->override_identity,
 					      .returning = true,
-					      .tells = upsert && postgres};
+					      .tells = upsert && postgres && model_is_table(m)};
 	struct made_row r = {
 		.keep = {.arena = &c->req->arena, .dialect = d, .shape = &shape}, .made = made, .tells = how.tells};
 	struct row_sink sink = {.row = take_row, .arg = &r};

@@ -36,7 +36,7 @@ static void out_models(struct strbuf *b, struct request *req)
 		const struct str file = schema_registry_file(models, s->models[i].name, &req->arena);
 		strbuf_puts(b, i == 0 ? "{" : ",{");
 		out_str(b, "name", s->models[i].name);
-		out_str(b, "set", STR(""));
+		out_str(b, "set", s->models[i].sets[0]);
 		out_str(b, "origin", file.p != NULL ? STR("declared") : STR("told"));
 		if (file.p != NULL)
 			out_str(b, "file", file);

@@ -10,6 +10,7 @@
 struct introspection {
 	struct str using;
 	struct live_ir_options options;
+	struct introspect_scope scope;
 	bool reg;
 	struct ddl_plan notes;
 };
@@ -19,34 +20,76 @@ static void unref(void *arg)
 	schema_unref(arg);
 }
 
-static void read_tables(struct json_reader *r, const json_t *list, struct introspection *q)
+static const struct str *read_names(struct json_reader *r, const char *key, size_t *ret_n)
 {
+	const json_t *list = NULL;
+	*ret_n = 0;
+	if (!json_reader_array(r, key, &list))
+		return NULL;
 	struct str *names = arena_array(r->arena, json_array_size(list) + 1, sizeof(*names));
 	for (size_t i = 0; i < json_array_size(list); i++) {
 		const json_t *item = json_array_get(list, i);
 		if (!json_is_string(item)) {
-			json_reader_fault(r, "tables", "expected an array of table names");
-			return;
+			json_reader_fault(r, key, "expected an array of names");
+			return NULL;
 		}
 		names[i] = json_str(item);
 	}
-	q->options.tables = names;
-	q->options.n_tables = json_array_size(list);
+	*ret_n = json_array_size(list);
+	return names;
+}
+
+static void read_kinds(struct json_reader *r, struct introspection *q)
+{
+	size_t n;
+	const struct str *kinds = read_names(r, "kinds", &n);
+	for (size_t i = 0; i < n; i++) {
+		enum model_kind kind;
+		if (model_kind_from_name(kinds[i], &kind))
+			q->options.kinds |= 1U << kind;
+		else
+			json_reader_fault(
+				r, "kinds",
+				"expected table, partitioned, view, materialized_view, foreign_table or virtual");
+	}
+}
+
+static void read_model_names(struct json_reader *r, struct introspection *q)
+{
+	const json_t *names = NULL, *v;
+	const char *key;
+	if (!json_reader_object(r, "names", &names))
+		return;
+	struct live_name *list = arena_array(r->arena, json_object_size(names) + 1, sizeof(*list));
+	json_object_foreach((json_t *)(uintptr_t)names, key, v)
+	{
+		if (!json_is_string(v) || json_string_length(v) == 0) {
+			json_reader_fault(r, "names", "expected an object of tables and their models' names");
+			return;
+		}
+		list[q->options.n_names++] = (struct live_name){str_z(key), json_str(v)};
+	}
+	q->options.names = list;
 }
 
 static bool read_request(struct request *req, struct introspection *q, struct err *err)
 {
 	struct json_reader r;
 	json_t *doc;
-	const json_t *tables = NULL;
 	memset(q, 0, sizeof(*q));
 	if (!request_options(req, true, &doc, err))
 		return false;
 	json_reader_init(&r, &req->arena, doc, "", err);
 	json_reader_str(&r, "using", &q->using);
 	json_reader_bool(&r, "register", &q->reg);
-	if (json_reader_array(&r, "tables", &tables))
-		read_tables(&r, tables, q);
+	q->options.tables = read_names(&r, "tables", &q->options.n_tables);
+	q->options.exclude = read_names(&r, "exclude", &q->options.n_exclude);
+	q->scope.schemas = read_names(&r, "schemas", &q->scope.n_schemas);
+	q->scope.listed_only = q->scope.schemas != NULL;
+	q->scope.search_path = !q->scope.listed_only;
+	q->scope.views = true;
+	read_kinds(&r, q);
+	read_model_names(&r, q);
 	return json_reader_done(&r);
 }
 
@@ -62,7 +105,7 @@ static bool introspect(struct context *c, struct introspection *q, struct schema
 	if (c->route.tx != NULL)
 		return err_set(err, ERR_TRANSACTIONS_OPEN,
 			       "introspection reads what is committed: send the request without Ferro-Transaction");
-	if (!migrate_introspect(c->route.conn, c->deadline, a, &live, err) ||
+	if (!migrate_introspect_scope(c->route.conn, &q->scope, c->deadline, a, &live, err) ||
 	    !live_ir(a, c->route.conn->dialect, &live, &q->options, &q->notes, &doc, err) ||
 	    !schema_from_json(doc, NULL, a, ret, err))
 		return false;

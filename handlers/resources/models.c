@@ -30,11 +30,31 @@ static void out_envelope(struct strbuf *b, const struct schema *s)
 	strbuf_putc(b, '}');
 }
 
+/* ?set=NAME: whose models they are. */
+static bool set_of(const struct request *req, struct str *ret, struct err *err)
+{
+	static const char *const args[] = {"set", NULL};
+	*ret = request_arg(req, "set");
+	if (!request_args_known(req, args, err))
+		return false;
+	if (ret->len > LIMIT_NAME_BYTES)
+		return err_set(err, ERR_INVALID_PARAMETERS, "the name of a set has at most %d bytes", LIMIT_NAME_BYTES);
+	for (size_t i = 0; i < ret->len; i++) {
+		const char c = ret->p[i];
+		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+		      strchr("_-.", c) != NULL))
+			return err_set(err, ERR_INVALID_PARAMETERS,
+				       "the name of a set is of letters, digits, _, - and .");
+	}
+	return true;
+}
+
 static bool apply(struct request *req, struct response *res, bool replace_all, struct err *err)
 {
 	json_t *doc;
 	struct schema *s;
-	if (!request_options(req, false, &doc, err) || !request_args_known(req, context_no_args, err))
+	struct str set;
+	if (!request_options(req, false, &doc, err) || !set_of(req, &set, err))
 		return false;
 	if (!json_is_object(doc))
 		return err_set_at(err, ERR_INVALID_REQUEST, "", "expected a SchemaIR object, not %s",
@@ -42,7 +62,8 @@ static bool apply(struct request *req, struct response *res, bool replace_all, s
 	const struct schema_edit edit = {.doc = doc,
 					 .how = {.replace_all = replace_all,
 						 .may_sql = principal_has(req, SCOPE_SQL),
-						 .may_catalogs = principal_has(req, SCOPE_ADMIN)}};
+						 .may_catalogs = principal_has(req, SCOPE_ADMIN),
+						 .set = set}};
 	if (!told_models(request_app(req)->told, &edit, principal_name(req), &req->arena, &s, err))
 		return false;
 	out_envelope(response_json(res, 200), s);

@@ -58,6 +58,21 @@ bool sql_bind(struct arena *a, const json_t *args, struct stmt *s, struct err *e
 	return json_is_array(args) ? bind_array(a, args, s, err) : bind_object(a, args, s, err);
 }
 
+bool sql_numbers(const struct context *c, const struct stmt *s, struct err *err)
+{
+	struct arena *a = &c->req->arena;
+	for (size_t i = 0; c->route.conn->dialect->id == DIALECT_SQLITE && i < s->n_params; i++) {
+		if (!s->params[i].number)
+			continue;
+		return err_set_at(
+			err, ERR_INVALID_VALUE,
+			s->param_names != NULL ? json_pointer_key(a, "/args", s->param_names[i])
+					       : json_pointer_index(a, "/args", i),
+			"SQLite keeps 15 significant digits of a number, and integers of 64 bits; send it as a string");
+	}
+	return true;
+}
+
 bool sql_undoable(const struct context *c, const struct stmt *s, struct err *err)
 {
 	return (c->req->prefer.given & PREFER_TX_ROLLBACK) == 0 || !stmt_is_transaction(s->sql) ||
@@ -106,7 +121,7 @@ static bool sql_open(struct sql_request *q, struct request *req, struct response
 	q->stmt.param_type = STMT_PARAM_BY_KIND;
 	q->stmt.raw = true;
 	q->stmt.cache = true;
-	if (sql_undoable(&q->c, &q->stmt, err)) {
+	if (sql_undoable(&q->c, &q->stmt, err) && sql_numbers(&q->c, &q->stmt, err)) {
 		if (q->stmt.param_names == NULL || q->c.route.conn->dialect->id == DIALECT_SQLITE)
 			return true;
 		(void)sql_no_names(err);

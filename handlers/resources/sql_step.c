@@ -66,7 +66,7 @@ bool step_sql(struct step *s)
 	json_reader_any(&s->r, "args", &args);
 	if (!sql_check(&s->r, &stmt, args) || !json_reader_done(&s->r) || !sql_bind(step_arena(s), args, &stmt, s->err))
 		return false;
-	if (!sql_undoable(s->c, &stmt, s->err))
+	if (!sql_undoable(s->c, &stmt, s->err) || !sql_numbers(s->c, &stmt, s->err))
 		return false;
 	if (stmt.param_names != NULL && s->c->route.conn->dialect->id != DIALECT_SQLITE)
 		return sql_no_names(s->err);

@@ -70,6 +70,19 @@ bool handle_tx_begin(struct request *req, struct response *res, struct err *err)
 	return true;
 }
 
+/* The database may know by now what became of one that was lost in its commit. */
+static bool look_again(struct request *req, struct session *s, struct tx_view *v, struct err *err)
+{
+	struct store *store = request_app(req)->store;
+	struct connection *conn;
+	struct err ignored;
+	if (!connection_get(&store->connections, v->connection_name, &conn, &ignored))
+		return true;
+	(void)tx_resolve(store->transactions, req->params[0], conn, req->deadline);
+	connection_unref(conn);
+	return tx_lookup(store->transactions, req->params[0], s, principal_name(req), &req->arena, v, err);
+}
+
 bool handle_tx(struct request *req, struct response *res, struct err *err)
 {
 	struct session *s;
@@ -78,6 +91,7 @@ bool handle_tx(struct request *req, struct response *res, struct err *err)
 		return false;
 	bool ok = tx_lookup(request_app(req)->store->transactions, req->params[0], s, principal_name(req), &req->arena,
 			    &v, err);
+	ok = ok && (v.phase != TX_UNKNOWN || look_again(req, s, &v, err));
 	session_done(req, s);
 	if (ok)
 		out_transaction(response_json(res, 200), &v);

@@ -26,7 +26,7 @@ static struct fact fact_of(const struct context *c, const struct model *m)
 	const struct connection *conn = c->route.conn;
 
 	return (struct fact){.connection = conn->uid,
-			     .table = num_hash(m->table),
+			     .table = num_hash(m->place),
 			     .schema_epoch = __atomic_load_n(&conn->schema_epoch, __ATOMIC_RELAXED)};
 }
 

@@ -49,6 +49,7 @@
 	X(MAX_AFFECTED_EXCEEDED, "max_affected_exceeded") \
 	X(MIGRATION_CONFLICT, "migration_conflict") \
 	X(DECLARED, "declared") \
+	X(MODEL_CONFLICT, "model_conflict") \
 	X(SESSION_EXPIRED, "session_expired") \
 	X(TRANSACTION_EXPIRED, "transaction_expired") \
 	X(PRECONDITION_FAILED, "precondition_failed") \

@@ -38,20 +38,24 @@ static void *json_alloc(size_t n)
 __attribute__((constructor)) static void use_alloc(void)
 {
 	json_set_alloc_funcs(json_alloc, free);
+	if (!json_number_fits_jansson())
+		abort(); /* another jansson than we were written for */
 }
 
 #define STEP_BYTES 65536 /* of a text that is looked through at a time */
 
 /* What the text is made of, at least as far as it is well formed. */
 struct measure {
-	size_t depth;  /* deepest nesting; jansson recurses on our small stacks, so this must be known before it starts
-			*/
-	size_t values; /* not fewer than it holds, and one more for each empty array and object */
+	size_t depth;   /* deepest nesting; jansson recurses on our small stacks, so this must be known before it starts
+			 */
+	size_t values;  /* not fewer than it holds, and one more for each empty array and object */
+	size_t carried; /* numbers whose digits are carried (json_number.h), or what looks like one */
 };
 
 static struct measure measure(struct str text, bool steps)
 {
-	size_t depth = 0, max = 0, values = 1, step = STEP_BYTES;
+	size_t depth = 0, max = 0, values = 1, n_carried = 0, step = STEP_BYTES;
+	bool carried;
 
 	for (size_t i = 0; i < text.len; i++) {
 		if (steps && i >= step) {
@@ -77,130 +81,19 @@ static struct measure measure(struct str text, bool steps)
 			depth -= depth > 0;
 			break;
 		default:
+			if (text.p[i] != '-' && (text.p[i] < '0' || text.p[i] > '9'))
+				break;
+			i = json_number_skip(text, i, &carried) - 1;
+			n_carried += carried;
 			break;
 		}
 	}
-	return (struct measure){max, values};
-}
-
-/* Where the scanner is inside the arrays and objects around it. */
-struct scan_frame {
-	bool is_array;
-	size_t index;   /* of the element it is at */
-	struct str key; /* of the member it is at: the raw token with its quotes */
-};
-
-struct scan {
-	struct str text;
-	size_t pos;
-	size_t n_frames;
-	struct scan_frame frames[LIMIT_JSON_DEPTH];
-};
-
-/* The token that starts at pos: a string with its quotes, a run of number or word bytes, or one byte. */
-static struct str scan_token(struct scan *s)
-{
-	const char *p = s->text.p;
-	const size_t start = s->pos;
-	size_t i = start + 1;
-
-	if (p[start] == '"') {
-		while (i < s->text.len && p[i] != '"')
-			i += p[i] == '\\' ? 2 : 1;
-		i = i < s->text.len ? i + 1 : s->text.len;
-	} else if (p[start] == '-' || (p[start] >= '0' && p[start] <= '9')) {
-		while (i < s->text.len && strchr("0123456789+-.eE", p[i]) != NULL && p[i] != '\0')
-			i++;
-	}
-	s->pos = i;
-	return str_n(p + start, i - start);
-}
-
-static bool number_fits(struct str token)
-{
-	int64_t as_int;
-	double as_double;
-
-	if (memchr(token.p, '.', token.len) == NULL && memchr(token.p, 'e', token.len) == NULL &&
-	    memchr(token.p, 'E', token.len) == NULL)
-		return num_parse_int(token, &as_int);
-	return num_parse_double(token, &as_double);
-}
-
-/* Goes to the first number that does not fit; false when there is none. */
-static bool scan_to_overflow(struct scan *s)
-{
-	while (s->pos < s->text.len) {
-		struct str token = scan_token(s);
-		struct scan_frame *top = s->n_frames > 0 ? &s->frames[s->n_frames - 1] : NULL;
-
-		switch (token.p[0]) {
-		case '[':
-		case '{':
-			if (s->n_frames == ARRAY_LEN(s->frames))
-				return false;
-			s->frames[s->n_frames++] = (struct scan_frame){token.p[0] == '[', 0, STR_NONE};
-			break;
-		case ']':
-		case '}':
-			s->n_frames -= s->n_frames > 0;
-			break;
-		case ',':
-			if (top != NULL) {
-				top->index++;
-				top->key = STR_NONE;
-			}
-			break;
-		case '"':
-			if (top != NULL && !top->is_array && top->key.p == NULL)
-				top->key = token;
-			break;
-		default:
-			if ((token.p[0] == '-' || (token.p[0] >= '0' && token.p[0] <= '9')) && !number_fits(token))
-				return true;
-			break;
-		}
-	}
-	return false;
+	return (struct measure){max, values, n_carried};
 }
 
 static void decref_cleanup(void *arg)
 {
 	json_decref(arg);
-}
-
-/* "/records/0/age" for where the scanner stopped. */
-static const char *scan_pointer(const struct scan *s, struct arena *a)
-{
-	const char *pointer = "";
-
-	for (size_t i = 0; i < s->n_frames; i++) {
-		const struct scan_frame *f = &s->frames[i];
-		json_t *key;
-
-		if (f->is_array) {
-			pointer = json_pointer_index(a, pointer, f->index);
-			continue;
-		}
-		/* jansson itself has read this token as a key already; it resolves the escapes once more */
-		key = f->key.p != NULL ? json_loadb(f->key.p, f->key.len, JSON_DECODE_ANY, NULL) : NULL;
-		if (key == NULL)
-			break;
-		pointer = json_pointer_key(a, pointer, json_str(key));
-		json_decref(key);
-	}
-	return pointer;
-}
-
-static bool overflow_error(struct arena *a, struct str text, struct err *err)
-{
-	static const char detail[] = "this number fits neither a 64-bit integer nor a double; send it as a string";
-	struct scan *s = arena_alloc(a, sizeof(*s)); /* too large for a fiber's stack */
-
-	s->text = text;
-	if (!scan_to_overflow(s))
-		return err_set(err, ERR_INVALID_VALUE, "%s", detail);
-	return err_set_at(err, ERR_INVALID_VALUE, scan_pointer(s, a), "%s", detail);
 }
 
 /* What is wrong, in our words: jansson's quote the input. NULL for what has no position. */
@@ -254,6 +147,21 @@ static json_t *load(struct str text, bool steps, json_error_t *e)
 	return v;
 }
 
+/* The document, its numbers with their digits. */
+static json_t *load_whole(struct arena *a, struct str text, size_t n_carried, bool steps, json_error_t *e)
+{
+	struct json_carried_list carried;
+	char *copy;
+	json_t *v;
+
+	if (n_carried == 0)
+		return load(text, steps, e);
+	json_number_extract(a, text, n_carried, steps, &copy, &carried);
+	v = load(str_n(copy, text.len), steps, e);
+	mem_free(copy);
+	return v != NULL && !starved ? json_number_place(v, &carried, steps) : v;
+}
+
 static bool parse(struct arena *a, struct str text, size_t values_max, json_t **ret, struct err *err)
 {
 	struct measure m;
@@ -271,7 +179,7 @@ static bool parse(struct arena *a, struct str text, size_t values_max, json_t **
 		return err_set(err, ERR_INVALID_JSON, "the body is nested deeper than %d levels", LIMIT_JSON_DEPTH);
 	if (m.values > values_max)
 		return err_set(err, ERR_PAYLOAD_TOO_LARGE, "the body holds more than %zu JSON values", values_max);
-	v = load(text, steps, &e);
+	v = load_whole(a, text, m.carried, steps, &e);
 	if (starved) {
 		json_decref(v);
 		return err_oom(err);
@@ -281,8 +189,6 @@ static bool parse(struct arena *a, struct str text, size_t values_max, json_t **
 
 		if (code == json_error_out_of_memory)
 			return err_oom(err);
-		if (code == json_error_numeric_overflow)
-			return overflow_error(a, text, err);
 		return err_set(err, ERR_INVALID_JSON, "not valid JSON at line %d, column %d: %s", e.line, e.column,
 			       reason(code));
 	}
@@ -397,6 +303,17 @@ static void write_object(const struct writer *w, const json_t *v)
 	strbuf_putc(w->b, '}');
 }
 
+/* The canonical form has one spelling for one double. */
+static void write_real(const struct writer *w, const json_t *v)
+{
+	const struct str token = json_number_token(v);
+
+	if (token.p != NULL && !w->ascii)
+		strbuf_put(w->b, token);
+	else
+		strbuf_json_double(w->b, json_real_value(v));
+}
+
 /* Recursion is as deep as the tree, which json_parse bounds. */
 static void write_value(const struct writer *w, const json_t *v)
 {
@@ -422,7 +339,7 @@ static void write_value(const struct writer *w, const json_t *v)
 		strbuf_int(w->b, (int64_t)json_integer_value(v));
 		break;
 	case JSON_REAL:
-		strbuf_json_double(w->b, json_real_value(v));
+		write_real(w, v);
 		break;
 	case JSON_TRUE:
 		strbuf_puts(w->b, "true");

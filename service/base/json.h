@@ -12,6 +12,7 @@
 
 #include "service/base/arena.h"
 #include "service/base/err.h"
+#include "service/base/json_number.h"
 #include "service/base/macros.h"
 #include "service/base/str.h"
 #include "service/base/strbuf.h"
@@ -25,7 +26,8 @@ bool json_parse(struct arena *a, struct str text, json_t **ret, struct err *err)
  * steps that let others run. Parks. */
 bool json_parse_body(struct arena *a, struct str text, size_t values_max, json_t **ret, struct err *err) MUST_CHECK;
 
-/* Appends compact JSON. Object keys in insertion order, or sorted by code point when `sorted`. */
+/* Appends compact JSON, numbers with the digits that they came with. Object keys in insertion order, or sorted by code
+ * point when `sorted`. */
 void json_write(struct strbuf *b, const json_t *v, bool sorted);
 /* json_write that lets others run between the elements of long arrays. Parks. */
 void json_write_long(struct strbuf *b, const json_t *v, bool sorted);

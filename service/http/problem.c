@@ -84,6 +84,10 @@ static const struct problem_def defs[ERR_N_CODES] = {
 	[ERR_DECLARED] = {409, false, 0, "The catalog declares it",
 			  "What the catalog declares is changed in its file, and read again on SIGHUP or "
 			  "POST /v1/catalog/reload."},
+	[ERR_MODEL_CONFLICT] =
+		{409, false, 0, "Another set has the model",
+		 "Services that share a server register their models in sets of their own (?set=NAME); a name "
+		 "that two of them have means the same in both. Rename one, or register the same model."},
 	[ERR_SESSION_EXPIRED] = {410, false, 0, "The session has ended",
 				 "The detail says why and when. Open a session anew."},
 	[ERR_TRANSACTION_EXPIRED] = {410, false, 0, "The server ended the transaction",

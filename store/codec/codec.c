@@ -85,14 +85,21 @@ static bool integer_text(const struct bind *b, struct str s)
 
 static bool integer_json(const struct bind *b, const json_t *in)
 {
+	const struct str token = json_number_token(in);
+	struct str canonical;
+	int64_t i;
 	double d;
 
 	if (json_is_integer(in))
 		return give_int(b, json_integer_value(in));
-	d = json_is_real(in) ? json_real_value(in) : 0.5;
+	/* 5.0 and 1e3 are integers, whatever their length */
+	if (token.p != NULL && decimal_canonical(b->arena, token, &canonical) &&
+	    num_parse_int(decimal_trim(canonical), &i))
+		return give_int(b, i);
+	d = json_is_real(in) && token.p == NULL ? json_real_value(in) : 0.5;
 	if (d == rint(d) && fabs(d) <= 0x1p53)
 		return give_int(b, (int64_t)d);
-	return takes(b, "an integer");
+	return takes(b, "an integer of at most 64 bits");
 }
 
 /* ---- numbers and decimals ---- */
@@ -115,9 +122,9 @@ static bool number_text(const struct bind *b, struct str s)
 
 static bool number_json(const struct bind *b, const json_t *in)
 {
-	if (json_is_number(in))
+	if (json_is_number(in) && isfinite(json_number_value(in)))
 		return give_double(b, json_number_value(in));
-	return takes(b, "a number");
+	return takes(b, "a number in the range of a double");
 }
 
 /* A REAL column keeps what a double keeps. */
@@ -149,6 +156,8 @@ static bool decimal_json(const struct bind *b, const json_t *in)
 {
 	char buf[NUM_DOUBLE_BYTES];
 
+	if (json_number_token(in).p != NULL)
+		return decimal_text(b, json_number_token(in));
 	if (json_is_integer(in))
 		(void)num_format_int(json_integer_value(in), buf);
 	else if (json_is_real(in))
@@ -273,9 +282,11 @@ static struct str document(struct arena *a, const json_t *in, bool sorted)
 	return s;
 }
 
+/* {"$json": X} is the document X, null too. */
 static bool json_json(const struct bind *b, const json_t *in)
 {
-	struct str s = document(b->arena, in, true);
+	const json_t *inside = json_object_size(in) == 1 ? json_object_get(in, "$json") : NULL;
+	struct str s = document(b->arena, inside != NULL ? inside : in, true);
 
 	if (s.p == NULL)
 		return err_oom(b->err);
@@ -436,10 +447,51 @@ bool codec_bind_pattern(struct arena *a, const struct dialect *d, const struct c
 	return true;
 }
 
+static bool is_integer(struct str token)
+{
+	for (size_t i = 0; i < token.len; i++)
+		if (token.p[i] == '.' || token.p[i] == 'e' || token.p[i] == 'E')
+			return false;
+	return true;
+}
+
+/* A double where it keeps the number's digits, else their text. */
+static bool raw_number(struct arena *a, const json_t *in, const char *pointer, struct value *ret, struct err *err)
+{
+	const struct str token = json_number_token(in);
+	struct str canonical;
+
+	*ret = value_double(json_real_value(in));
+	if (token.p == NULL)
+		return true;
+	if (is_integer(token) && !str_eq(token, STR("-0")))
+		return err_set_at(err, ERR_INVALID_VALUE, pointer,
+				  "this integer has more than 64 bits; send it as a string");
+	if (!decimal_canonical(a, token, &canonical))
+		return err_set_at(err, ERR_INVALID_VALUE, pointer,
+				  "the number has more digits than any database takes");
+	if (isfinite(ret->u.d) && (decimal_significant(canonical) <= DECIMAL_DOUBLE_DIGITS ||
+				   str_eq(decimal_trim(canonical), decimal_trim(decimal_from_double(a, ret->u.d)))))
+		return true;
+	*ret = value_text(canonical);
+	ret->number = true;
+	return true;
+}
+
+static bool raw_document(struct arena *a, const json_t *in, struct value *ret, struct err *err)
+{
+	const struct str s = document(a, in, false);
+
+	if (s.p == NULL)
+		return err_oom(err);
+	*ret = value_text(s);
+	return true;
+}
+
 bool codec_bind_raw(struct arena *a, const json_t *in, const char *pointer, struct value *ret, struct err *err)
 {
 	const json_t *bytes = json_object_size(in) == 1 ? json_object_get(in, "$bytes") : NULL;
-	struct str s;
+	const json_t *document_of = json_object_size(in) == 1 ? json_object_get(in, "$json") : NULL;
 
 	if (json_is_null(in))
 		*ret = value_null();
@@ -448,18 +500,17 @@ bool codec_bind_raw(struct arena *a, const json_t *in, const char *pointer, stru
 	else if (json_is_integer(in))
 		*ret = value_int(json_integer_value(in));
 	else if (json_is_real(in))
-		*ret = value_double(json_real_value(in));
+		return raw_number(a, in, pointer, ret, err);
 	else if (json_is_string(in))
 		*ret = value_text(json_str(in));
+	else if (document_of != NULL)
+		return raw_document(a, document_of, ret, err);
 	else if (bytes != NULL) {
 		if (!json_is_string(bytes) || !decode_base64(a, json_str(bytes), ret))
 			return err_set_at(err, ERR_INVALID_VALUE, pointer,
 					  "\"$bytes\" takes base64 (standard alphabet, with padding)");
 	} else {
-		s = document(a, in, false);
-		if (s.p == NULL)
-			return err_oom(err);
-		*ret = value_text(s);
+		return raw_document(a, in, ret, err);
 	}
 	return true;
 }

@@ -23,8 +23,9 @@
  *  - times of day have no offset. 24:00 and leap seconds are refused.
  *  - NaN and infinities: PostgreSQL double precision takes them; SQLite takes the infinities only. No decimal takes
  * them.
- *  - JSON null is SQL NULL; documents are stored compact with sorted keys. A NUL character is refused where PostgreSQL
- * cannot hold it (text, jsonb).
+ *  - JSON null is SQL NULL; {"$json": X}, alone in its object, is the document X, so that JSON null is {"$json": null},
+ * both ways; a document that looks like that is wrapped once more. Numbers in documents keep their digits. They are
+ * stored compact with sorted keys. A NUL character is refused where PostgreSQL cannot hold it (text, jsonb).
  *  - char(n) of PostgreSQL is answered without its padding.
  */
 
@@ -52,7 +53,8 @@ bool codec_bind_scalar(struct arena *a, const struct dialect *d, const struct co
  */
 struct value codec_decode(struct arena *a, const struct dialect *d, const struct column *c, struct value in);
 
-/* Raw SQL argument: null, bool, number, string, {"$bytes": base64}, other objects and arrays as JSON text. */
+/* Raw SQL argument: null, bool, number, string, {"$bytes": base64}, {"$json": X} as the text of X, other objects and
+ * arrays as JSON text. A number whose digits no double keeps is text with value.number set. */
 bool codec_bind_raw(struct arena *a, const json_t *in, const char *pointer, struct value *ret,
 		    struct err *err) MUST_CHECK;
 

@@ -181,11 +181,52 @@ static struct value decode_binary(const struct decode *d, struct value in)
 	return unhex(d->arena, in.u.s, &bytes) ? bytes : value_bytes(in.u.s);
 }
 
+/* Would the document be read as something else: null, or what says of itself how it is written? */
+static bool is_ambiguous(struct arena *a, struct str s)
+{
+	static const char *const forms[] = {"$json", "$text", "$bytes"};
+	struct err ignored;
+	struct str name;
+	json_t *v;
+
+	s = str_trim(s);
+	if (s.len > 0 && s.p[0] == 'n')
+		return true;
+	if (s.len < 2 || s.p[0] != '{')
+		return false;
+	name = str_trim(str_n(s.p + 1, s.len - 1));
+	/* whose name may be spelled with escapes */
+	if ((!str_starts(name, STR("\"$")) && !str_starts(name, STR("\"\\"))) || !json_parse(a, s, &v, &ignored))
+		return false;
+	for (size_t i = 0; json_object_size(v) == 1 && i < ARRAY_LEN(forms); i++)
+		if (json_object_get(v, forms[i]) != NULL)
+			return true;
+	return false;
+}
+
+/* {"$json": X}, where X alone would not be taken for the document that it is. */
+static struct value document(const struct decode *d, struct str s)
+{
+	struct strbuf b;
+	struct value v;
+
+	if (!is_ambiguous(d->arena, s))
+		return value_json(s);
+	strbuf_init(&b, 0);
+	strbuf_puts(&b, "{\"$json\":");
+	strbuf_put(&b, s);
+	strbuf_putc(&b, '}');
+	v = value_json(arena_str(d->arena, strbuf_str(&b)));
+	strbuf_done(&b);
+	return v;
+}
+
 static struct value decode_json(const struct decode *d, struct value in)
 {
-	(void)d;
+	if (in.kind == VALUE_JSON)
+		return document(d, in.u.s);
 	if ((in.kind == VALUE_TEXT || in.kind == VALUE_BYTES) && json_text_valid(in.u.s))
-		return value_json(in.u.s);
+		return document(d, in.u.s);
 	if (in.kind == VALUE_TEXT && d->sqlite && str_is_utf8(in.u.s))
 		return codec_tagged(d->arena, "$text", in);
 	return in;

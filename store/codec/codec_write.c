@@ -87,7 +87,7 @@ static void choose(struct codec_writer *w)
 		how[VALUE_TEXT] = HOW_DECODE;
 		return;
 	case LT_JSON:
-		how[VALUE_TEXT] = how[VALUE_BYTES] = HOW_DECODE;
+		how[VALUE_TEXT] = how[VALUE_BYTES] = how[VALUE_JSON] = HOW_DECODE;
 		return;
 	case LT_UNKNOWN:
 		return;

@@ -37,7 +37,7 @@ void ddl_plan_add(struct ddl_plan *p, enum ddl_kind kind, struct str table, stru
 		p->statements =
 			grown(p->arena, p->statements, p->n_statements, &p->size_statements, sizeof(*p->statements));
 	}
-	p->about[p->n_statements] = (struct ddl_about){kind, table};
+	p->about[p->n_statements] = (struct ddl_about){kind, table, p->schema_name};
 	p->statements[p->n_statements++] = arena_str(p->arena, sql);
 }
 
@@ -88,7 +88,7 @@ void ddl_foreign_key(const struct foreign_key *fk, struct strbuf *out)
 	strbuf_puts(out, "FOREIGN KEY ");
 	put_names(out, &fk->column, 1);
 	strbuf_puts(out, " REFERENCES ");
-	dialect_quote_ident(out, fk->to_table);
+	dialect_quote_table(out, fk->to_schema, fk->to_table);
 	strbuf_putc(out, ' ');
 	put_names(out, &fk->to_column, 1);
 	strbuf_printf(out, " ON DELETE %s", ddl_on_delete(fk));
@@ -112,7 +112,7 @@ static void create_index(const struct model *m, const struct schema_index *x, co
 	strbuf_printf(out, "CREATE %sINDEX %sIF NOT EXISTS ", x->unique ? "UNIQUE " : "", concurrently);
 	dialect_quote_ident(out, x->name);
 	strbuf_puts(out, " ON ");
-	dialect_quote_ident(out, m->table);
+	dialect_quote_table(out, m->schema_name, m->table);
 	strbuf_putc(out, ' ');
 	put_names(out, x->columns, x->n_columns);
 }
@@ -130,7 +130,7 @@ void ddl_create_index_concurrently(const struct model *m, const struct schema_in
 void ddl_add_check(const struct model *m, const struct schema_check *c, struct strbuf *out)
 {
 	strbuf_puts(out, "ALTER TABLE ");
-	dialect_quote_ident(out, m->table);
+	dialect_quote_table(out, m->schema_name, m->table);
 	strbuf_puts(out, " ADD CONSTRAINT ");
 	dialect_quote_ident(out, c->name);
 	strbuf_puts(out, " CHECK (");
@@ -311,7 +311,7 @@ bool ddl_create_table(const struct dialect *d, const struct model *m, const bool
 	if (d->id == DIALECT_SQLITE && !sqlite_columns_distinct(m, err))
 		return false;
 	strbuf_puts(out, "CREATE TABLE IF NOT EXISTS ");
-	dialect_quote_ident(out, m->table);
+	dialect_quote_table(out, m->schema_name, m->table);
 	strbuf_puts(out, " ( ");
 	if (!put_columns(d, m, out, err))
 		return false;
@@ -346,6 +346,7 @@ void ddl_post_create(const struct dialect *d, const struct model *m, struct ddl_
 {
 	struct strbuf b;
 
+	p->schema_name = m->schema_name;
 	strbuf_init(&b, 0);
 	for (size_t i = 0; i < m->n_indexes; i++) {
 		ddl_create_index(m, &m->indexes[i], &b);
@@ -372,7 +373,7 @@ static bool satisfied(const struct schema *s, size_t i, const size_t *place)
 	const struct model *m = &s->models[i];
 
 	for (size_t k = 0; k < m->n_fks; k++) {
-		const struct model *target = schema_model_by_table(s, m->fks[k].to_table);
+		const struct model *target = schema_model_at(s, m->fks[k].to_schema, m->fks[k].to_table);
 
 		if (target != NULL && target != m && place[target - s->models] == NOT_PLACED)
 			return false;
@@ -432,12 +433,29 @@ static void decide_foreign_keys(struct creation *c, size_t i)
 
 	c->inline_fk[i] = arena_array(c->p->arena, m->n_fks, sizeof(bool));
 	for (size_t k = 0; k < m->n_fks; k++) {
-		const struct model *target = schema_model_by_table(c->s, m->fks[k].to_table);
+		const struct model *target = schema_model_at(c->s, m->fks[k].to_schema, m->fks[k].to_table);
 		size_t t = target != NULL ? (size_t)(target - c->s->models) : 0;
 
 		c->inline_fk[i][k] = c->d->id == DIALECT_SQLITE || target == NULL || c->there[t] ||
 				     (c->place[t] <= c->place[i] && is_key(target, m->fks[k].to_column));
 	}
+}
+
+static void create_schemas(struct creation *c)
+{
+	struct map seen;
+
+	map_init(&seen);
+	for (size_t n = 0; n < c->s->n_models; n++) {
+		struct model *m = &c->s->models[c->order[n]];
+
+		if (c->there[c->order[n]] || m->schema_name.p == NULL || map_put(&seen, m->schema_name, m) != NULL)
+			continue;
+		strbuf_puts(&c->b, "CREATE SCHEMA IF NOT EXISTS ");
+		dialect_quote_ident(&c->b, m->schema_name);
+		add_and_reset(c->p, DDL_CREATE_SCHEMA, STR_NONE, &c->b);
+	}
+	map_done(&seen);
 }
 
 static void create_enums(struct creation *c)
@@ -464,15 +482,21 @@ static void add_foreign_keys(struct creation *c, size_t i)
 {
 	const struct model *m = &c->s->models[i];
 
+	c->p->schema_name = m->schema_name;
 	for (size_t k = 0; k < m->n_fks; k++) {
 		if (c->inline_fk[i][k])
 			continue;
 		strbuf_puts(&c->b, "ALTER TABLE ");
-		dialect_quote_ident(&c->b, m->table);
+		dialect_quote_table(&c->b, m->schema_name, m->table);
 		strbuf_puts(&c->b, " ADD ");
 		ddl_foreign_key(&m->fks[k], &c->b);
 		add_and_reset(c->p, DDL_ADD_FOREIGN_KEY, m->table, &c->b);
 	}
+}
+
+bool ddl_makes(const struct dialect *d, const struct model *m)
+{
+	return model_is_table(m) && (m->schema_name.p == NULL || d->id != DIALECT_SQLITE);
 }
 
 static bool sqlite_tables_distinct(const struct schema *s, struct err *err)
@@ -484,7 +508,7 @@ static bool sqlite_tables_distinct(const struct schema *s, struct err *err)
 	arena_init(&a);
 	map_init(&names);
 	for (size_t i = 0; i < s->n_models && twice == NULL; i++)
-		if (fold_taken(&names, &a, s->models[i].table))
+		if (ddl_makes(&dialect_sqlite, &s->models[i]) && fold_taken(&names, &a, s->models[i].table))
 			twice = &s->models[i];
 	map_done(&names);
 	arena_done(&a);
@@ -502,6 +526,7 @@ static bool create_tables(struct creation *c, struct err *err)
 
 		if (c->there[i])
 			continue;
+		c->p->schema_name = c->s->models[i].schema_name;
 		decide_foreign_keys(c, i);
 		if (!ddl_create_table(c->d, &c->s->models[i], c->inline_fk[i], &c->b, &cause)) {
 			(void)err_set(err, cause.code, "cannot create table \"%.*s\": %s",
@@ -514,7 +539,7 @@ static bool create_tables(struct creation *c, struct err *err)
 	return true;
 }
 
-bool ddl_create_all(const struct dialect *d, const struct schema *s, bool (*exists)(void *arg, struct str table),
+bool ddl_create_all(const struct dialect *d, const struct schema *s, bool (*exists)(void *arg, const struct model *m),
 		    void *arg, struct ddl_plan *p, struct err *err)
 {
 	struct creation c = {.d = d, .s = s, .p = p};
@@ -530,10 +555,12 @@ bool ddl_create_all(const struct dialect *d, const struct schema *s, bool (*exis
 	ddl_order(s, c.order);
 	for (size_t n = 0; n < s->n_models; n++) {
 		c.place[c.order[n]] = n;
-		c.there[n] = exists != NULL && exists(arg, s->models[n].table);
+		c.there[n] = !ddl_makes(d, &s->models[n]) || (exists != NULL && exists(arg, &s->models[n]));
 	}
-	if (d->id == DIALECT_POSTGRES)
+	if (d->id == DIALECT_POSTGRES) {
+		create_schemas(&c);
 		create_enums(&c);
+	}
 	ok = create_tables(&c, err);
 	for (size_t n = 0; ok && n < s->n_models; n++)
 		if (!c.there[c.order[n]])

@@ -13,16 +13,26 @@ struct ddl_warning {
 };
 
 /* What a statement of create-tables does, and to which table (STR_NONE: to none). */
-enum ddl_kind { DDL_CREATE_TYPE, DDL_CREATE_TABLE, DDL_CREATE_INDEX, DDL_ADD_CHECK, DDL_ADD_FOREIGN_KEY, DDL_OTHER };
+enum ddl_kind {
+	DDL_CREATE_SCHEMA,
+	DDL_CREATE_TYPE,
+	DDL_CREATE_TABLE,
+	DDL_CREATE_INDEX,
+	DDL_ADD_CHECK,
+	DDL_ADD_FOREIGN_KEY,
+	DDL_OTHER
+};
 struct ddl_about {
 	enum ddl_kind kind;
 	struct str table;
+	struct str schema_name; /* of the table; STR_NONE: the search path's */
 };
 
 /* A growing list; everything in it lives in `arena`. */
 struct ddl_plan {
 	struct arena *arena;
 	struct str *statements;
+	struct str schema_name;  /* that statements are added for */
 	struct ddl_about *about; /* one a statement */
 	size_t n_statements, size_statements;
 	struct ddl_warning *warnings;
@@ -83,12 +93,15 @@ void ddl_post_create(const struct dialect *d, const struct model *m, struct ddl_
 /* Dependency order: self references ignored, circles broken. Writes n_models indices into s->models to `order`. */
 void ddl_order(const struct schema *s, size_t *order);
 
+/* Whether create-tables makes the model's table: it is one, and the dialect has its schema. */
+bool ddl_makes(const struct dialect *d, const struct model *m);
+
 /*
- * All statements of create-tables: enum types, tables in dependency order, indexes, uniques, checks, and at last the
- * foreign keys that could not be inline (PostgreSQL: circles, and keys that only a unique index makes unique).
- * `exists(arg, table)` tells which tables are there already: they are skipped whole (NULL: none).
+ * All statements of create-tables: schemas, enum types, tables in dependency order, indexes, uniques, checks, and at
+ * last the foreign keys that could not be inline (PostgreSQL: circles, and keys that only a unique index makes unique).
+ * `exists(arg, model)` tells whose tables are there already: they are skipped whole (NULL: none).
  */
-bool ddl_create_all(const struct dialect *d, const struct schema *s, bool (*exists)(void *arg, struct str table),
+bool ddl_create_all(const struct dialect *d, const struct schema *s, bool (*exists)(void *arg, const struct model *m),
 		    void *arg, struct ddl_plan *p, struct err *err) MUST_CHECK;
 
 #endif

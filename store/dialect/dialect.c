@@ -56,6 +56,15 @@ void dialect_quote_ident(struct strbuf *b, struct str name)
 	put_quoted(b, name, '"');
 }
 
+void dialect_quote_table(struct strbuf *b, struct str schema, struct str table)
+{
+	if (schema.p != NULL) {
+		dialect_quote_ident(b, schema);
+		strbuf_putc(b, '.');
+	}
+	dialect_quote_ident(b, table);
+}
+
 void dialect_quote_literal(struct strbuf *b, struct str text)
 {
 	put_quoted(b, text, '\'');

@@ -28,6 +28,8 @@ const struct dialect *dialect_by_name(struct str name);
 /* The only quoting function for identifiers: "name" with embedded quotes doubled. The name must hold no
  * NUL (schema and query parsing see to it). */
 void dialect_quote_ident(struct strbuf *b, struct str name);
+/* A table, with its schema before it; STR_NONE: the search path finds it. */
+void dialect_quote_table(struct strbuf *b, struct str schema, struct str table);
 
 /* A string literal of SQLite: quotes doubled. */
 void dialect_quote_literal(struct strbuf *b, struct str text);

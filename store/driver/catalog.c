@@ -51,27 +51,35 @@ bool catalog_query(struct catalog *c, struct str sql, const char *kinds, catalog
 	return ok;
 }
 
-void catalog_other(struct catalog *c, struct value name, struct value kind)
+void catalog_other(struct catalog *c, struct value schema_name, struct value name, struct value kind)
 {
 	struct live_schema *l = c->live;
 
 	l->others = catalog_more(c->arena, l->others, l->n_others, sizeof(*l->others));
-	l->others[l->n_others++] = (struct live_other){catalog_text(c, name), catalog_text(c, kind)};
+	l->others[l->n_others++] =
+		(struct live_other){catalog_text(c, name), catalog_text(c, schema_name), catalog_text(c, kind)};
 }
 
-struct live_table *catalog_table(struct catalog *c, struct value name)
+struct live_table *catalog_table_at(struct catalog *c, struct value schema_name, struct value name)
 {
 	const struct live_schema *l = c->live;
+	const struct str schema = schema_name.kind == VALUE_TEXT ? schema_name.u.s : STR_NONE;
 
 	for (size_t k = 0; k < l->n_tables; k++) {
 		const size_t i = (c->last + k) % l->n_tables;
 
-		if (!live_name_eq(c->conn->driver->dialect, l->tables[i].name, name.u.s))
+		if (!live_name_eq(c->conn->driver->dialect, l->tables[i].name, name.u.s) ||
+		    !str_eq(l->tables[i].schema_name, schema))
 			continue;
 		c->last = i;
 		return &l->tables[i];
 	}
 	return NULL;
+}
+
+struct live_table *catalog_table(struct catalog *c, struct value name)
+{
+	return catalog_table_at(c, value_null(), name);
 }
 
 struct live_column *catalog_column(const struct catalog *c, struct live_table *t, struct str name)

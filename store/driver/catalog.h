@@ -25,10 +25,12 @@ typedef void (*catalog_row)(struct catalog *c, const struct value *row);
 bool catalog_query(struct catalog *c, struct str sql, const char *kinds, catalog_row row, struct err *err) MUST_CHECK;
 
 /* One more of what is no ordinary table. */
-void catalog_other(struct catalog *c, struct value name, struct value kind);
+void catalog_other(struct catalog *c, struct value schema_name, struct value name, struct value kind);
 
 /* The table of that name; NULL: not one of ours. */
 struct live_table *catalog_table(struct catalog *c, struct value name);
+/* The same in a schema; null: the current one. */
+struct live_table *catalog_table_at(struct catalog *c, struct value schema_name, struct value name);
 struct live_column *catalog_column(const struct catalog *c, struct live_table *t, struct str name);
 
 /* The makings of a live schema, one more of each; what is not set yet is zero. */

@@ -31,6 +31,16 @@ enum tx_state { TX_STATE_NONE, TX_STATE_OPEN, TX_STATE_ABORTED, TX_STATE_UNKNOWN
 
 enum tx_isolation { TX_ISO_DEFAULT, TX_ISO_READ_COMMITTED, TX_ISO_REPEATABLE_READ, TX_ISO_SERIALIZABLE };
 
+/* By what a transaction can be asked for after its connection was lost: its number, of one history of one cluster. */
+struct commit_mark {
+	bool is_set;
+	uint64_t xid, cluster;
+	uint32_t timeline;
+};
+
+/* What became of one. */
+enum commit_fate { COMMIT_FATE_UNKNOWN, COMMIT_FATE_COMMITTED, COMMIT_FATE_ROLLED_BACK };
+
 /* Per-database state shared by the connections of one pool: the name of an in-memory database, its anchor connection.
  * Made by driver->db_open, opaque to all others. */
 struct driver_db;
@@ -99,6 +109,15 @@ struct load {
 	size_t n_rows;
 };
 
+/* What introspection looks at. */
+struct introspect_scope {
+	bool search_path;           /* every schema of the search path; else the current one and those listed */
+	const struct str *schemas;
+	size_t n_schemas;
+	bool listed_only;           /* not the current one */
+	bool views;                 /* views, foreign and virtual tables, too */
+};
+
 /* How the transaction of a migration begins. */
 struct migrate_begin {
 	bool plan_only;      /* nothing will be written: no lock against other migrations */
@@ -157,8 +176,8 @@ struct driver {
 	void (*run_writes)(struct driver_conn *c, struct batch_item *const *items, size_t n, int64_t deadline_ns);
 	/* Writes of several connections proceed side by side (PostgreSQL). */
 	bool many_writers;
-	/* Is it known that none of the statement's tables calls what could leave something in the session? NULL: nothing
-	 * could (SQLite). Any thread, never parks. */
+	/* Is it known that none of the statement's tables calls what could leave something in the session? NULL:
+	 * nothing could (SQLite). Any thread, never parks. */
 	bool (*plain)(struct driver_db *db, const struct stmt *s);
 	/* Is run_batch to be used? NULL: yes. */
 	bool (*groups_reads)(const struct driver_db *db);
@@ -195,6 +214,12 @@ struct driver {
 	 * been read yet that they may change. NULL: begin will do. */
 	bool (*begin_write)(struct driver_conn *c, int64_t deadline_ns, struct err *err) MUST_CHECK;
 	bool (*commit)(struct driver_conn *c, int64_t deadline_ns, struct err *err) MUST_CHECK;
+	/* NULL: nobody could be asked (SQLite, which loses no connection). Before a commit: the open transaction's
+	 * mark, not set when it has written nothing, or cannot be asked for. A failure is the transaction's. Parks. */
+	bool (*commit_mark)(struct driver_conn *c, int64_t deadline_ns, struct commit_mark *ret,
+			    struct err *err) MUST_CHECK;
+	/* Afterwards, on any connection: waits for one that is still under way. Parks. */
+	enum commit_fate (*commit_fate)(struct driver_conn *c, const struct commit_mark *m, int64_t deadline_ns);
 	/* Rolls back whatever is open; never leaves a transaction open (marks the connection broken instead). Shielded.
 	 */
 	void (*rollback)(struct driver_conn *c);
@@ -215,9 +240,9 @@ struct driver {
 	bool (*list_tables)(struct driver_conn *c, struct arena *a, int64_t deadline_ns, struct str **ret,
 			    size_t *ret_n, struct err *err) MUST_CHECK;
 
-	/* Every ordinary table of the current schema, in the arena; rows are not looked at. Parks. */
-	bool (*introspect)(struct driver_conn *c, struct arena *a, int64_t deadline_ns, struct live_schema *ret,
-			   struct err *err) MUST_CHECK;
+	/* Every ordinary table of the scope, and views where it says so, in the arena; rows are not looked at. Parks. */
+	bool (*introspect)(struct driver_conn *c, const struct introspect_scope *scope, struct arena *a,
+			   int64_t deadline_ns, struct live_schema *ret, struct err *err) MUST_CHECK;
 	/* Begins the transaction of a migration, holding the lock that keeps other migrations (any process's) out until
 	 * it ends. Whatever it returns, the caller ends the transaction and calls migrate_end. Parks. */
 	bool (*migrate_begin)(struct driver_conn *c, const struct migrate_begin *how, struct err *err) MUST_CHECK;

@@ -117,9 +117,29 @@ static void append_warnings(struct run *r, struct err *err)
 	err->n_faults = n;
 }
 
+/* The schemas that the models name, besides the current one. */
+static struct introspect_scope scope_of(struct run *r)
+{
+	struct str *names = arena_array(r->a, r->s->n_models + 1, sizeof(*names));
+	struct introspect_scope scope = {.schemas = names};
+
+	for (size_t i = 0; i < r->s->n_models; i++) {
+		const struct str name = r->s->models[i].schema_name;
+		bool listed = name.p == NULL;
+
+		for (size_t k = 0; k < scope.n_schemas && !listed; k++)
+			listed = str_eq(names[k], name);
+		if (!listed)
+			names[scope.n_schemas++] = name;
+	}
+	return scope;
+}
+
 static bool prepare(struct run *r, struct err *err)
 {
-	if (!r->c->driver->introspect(r->c, r->a, r->q->deadline, &r->live, err))
+	const struct introspect_scope scope = scope_of(r);
+
+	if (!r->c->driver->introspect(r->c, &scope, r->a, r->q->deadline, &r->live, err))
 		return false;
 	if (!plan_counted(r, err))
 		return false;
@@ -443,6 +463,14 @@ bool migrate_run(struct connection *conn, const struct schema *s, const struct m
 bool migrate_introspect(struct connection *conn, int64_t deadline, struct arena *a, struct live_schema *ret,
 			struct err *err)
 {
+	static const struct introspect_scope all = {.search_path = true, .views = true};
+
+	return migrate_introspect_scope(conn, &all, deadline, a, ret, err);
+}
+
+bool migrate_introspect_scope(struct connection *conn, const struct introspect_scope *scope, int64_t deadline,
+			      struct arena *a, struct live_schema *ret, struct err *err)
+{
 	const struct migrate_begin how = {
 		.plan_only = true, .lock_ns = clock_mono_ns() + WAIT_NS, .deadline_ns = deadline};
 	struct lease l = {0};
@@ -452,7 +480,7 @@ bool migrate_introspect(struct connection *conn, int64_t deadline, struct arena 
 		if (!pool_lease(conn->pool, LEASE_READ, deadline, &l, err))
 			return false;
 		ok = l.conn->driver->migrate_begin(l.conn, &how, err) &&
-		     l.conn->driver->introspect(l.conn, a, deadline, ret, err);
+		     l.conn->driver->introspect(l.conn, scope, a, deadline, ret, err);
 		l.conn->driver->rollback(l.conn);
 		if (!ok && !l.conn->broken)
 			tries = 2;

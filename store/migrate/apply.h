@@ -20,7 +20,10 @@
 bool migrate_run(struct connection *conn, const struct schema *s, const struct migrate_request *q, struct arena *a,
 		 struct migrate_result *ret, struct err *err) MUST_CHECK;
 
-/* Every ordinary table of conn's current schema as one moment has it. Parks. */
+/* What the scope names, as one moment has it. Parks. */
+bool migrate_introspect_scope(struct connection *conn, const struct introspect_scope *scope, int64_t deadline,
+			      struct arena *a, struct live_schema *ret, struct err *err) MUST_CHECK;
+/* Every table and view of conn's search path as one moment has it. Parks. */
 bool migrate_introspect(struct connection *conn, int64_t deadline, struct arena *a, struct live_schema *ret,
 			struct err *err) MUST_CHECK;
 

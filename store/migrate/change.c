@@ -9,6 +9,7 @@ static const struct {
 	const char *name, *lock; /* on PostgreSQL */
 	bool rewrites, loses_data, reversible;
 } kinds[] = {
+	[CHANGE_CREATE_SCHEMA] = {"create_schema", "NONE", false, false, true},
 	[CHANGE_CREATE_TYPE] = {"create_type", "NONE", false, false, true},
 	[CHANGE_CREATE_TABLE] = {"create_table", "NONE", false, false, true},
 	[CHANGE_ADD_COLUMN] = {"add_column", "ACCESS EXCLUSIVE", false, false, true},

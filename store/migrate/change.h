@@ -6,6 +6,7 @@
 #include "store/ddl/ddl.h"
 
 enum change_kind {
+	CHANGE_CREATE_SCHEMA,
 	CHANGE_CREATE_TYPE,
 	CHANGE_CREATE_TABLE,
 	CHANGE_ADD_COLUMN,
@@ -26,6 +27,7 @@ enum change_kind {
 
 struct change {
 	enum change_kind kind;
+	struct str schema_name;              /* of the table; STR_NONE: the search path's */
 	struct str statement, table, column; /* column STR_NONE: none; table too, for types */
 	const char *lock; /* PostgreSQL's lock mode on the table; "EXCLUSIVE" on SQLite (the whole database); "NONE" */
 	bool rewrites;    /* every row is written anew */
@@ -46,7 +48,7 @@ struct migrate_options {
 /* A look at the data that a change of type depends on. Its one row: how many rows would lose, the key of one of them.
  */
 struct plan_probe {
-	struct str table, column;
+	struct str schema_name, table, column;
 	struct str prepare; /* a statement to run first; STR_NONE: none */
 	struct str query;
 };

@@ -32,12 +32,23 @@ bool live_name_eq(const struct dialect *d, struct str a, struct str b)
 	return d->id == DIALECT_SQLITE ? eq_ignoring_case(a, b) : str_eq(a, b);
 }
 
-const struct live_table *live_find_table(const struct dialect *d, const struct live_schema *l, struct str name)
+const struct live_table *live_find_table_at(const struct dialect *d, const struct live_schema *l,
+					    struct str schema_name, struct str name)
 {
 	for (size_t i = 0; i < l->n_tables; i++)
-		if (live_name_eq(d, l->tables[i].name, name))
+		if (live_name_eq(d, l->tables[i].name, name) && str_eq(l->tables[i].schema_name, schema_name))
 			return &l->tables[i];
 	return NULL;
+}
+
+const struct live_table *live_find_table(const struct dialect *d, const struct live_schema *l, struct str name)
+{
+	return live_find_table_at(d, l, STR_NONE, name);
+}
+
+const struct live_table *live_find_model(const struct dialect *d, const struct live_schema *l, const struct model *m)
+{
+	return live_find_table_at(d, l, m->schema_name, m->table);
 }
 
 const struct live_column *live_find_column(const struct dialect *d, const struct live_table *t, struct str name)
@@ -493,7 +504,7 @@ static struct str points_at(const struct dialect *d, const struct live_schema *l
 
 	if (fk->n_to_columns > 0)
 		return fk->to_columns[0];
-	to = live_find_table(d, l, fk->to_table);
+	to = live_find_table_at(d, l, fk->to_schema, fk->to_table);
 	for (size_t i = 0; to != NULL && i < to->n_columns; i++)
 		if (to->columns[i].pk_position == 1)
 			only = to->columns[i].name;
@@ -513,7 +524,7 @@ const struct live_foreign_key *diff_find_foreign_key(const struct dialect *d, co
 		struct str to;
 
 		if (fk->n_columns != 1 || !live_name_eq(d, fk->columns[0], want->column) ||
-		    !live_name_eq(d, fk->to_table, want->to_table))
+		    !live_name_eq(d, fk->to_table, want->to_table) || !str_eq(fk->to_schema, want->to_schema))
 			continue;
 		to = points_at(d, l, fk);
 		*ret_same = str_ieq_z(action, ddl_on_delete(want)) &&

@@ -11,6 +11,7 @@
 
 #include "service/base/str.h"
 #include "store/dialect/dialect.h"
+#include "store/schema/schema.h"
 
 struct live_column {
 	struct str name;
@@ -62,6 +63,7 @@ struct live_foreign_key {
 	const struct str *columns;
 	size_t n_columns;
 	struct str to_table;
+	struct str to_schema;         /* STR_NONE: the current one */
 	const struct str *to_columns; /* n_to_columns 0: the target's primary key (SQLite) */
 	size_t n_to_columns;
 	struct str on_delete, on_update; /* "CASCADE", "NO ACTION", ...; STR_NONE: NO ACTION */
@@ -74,6 +76,10 @@ struct live_check {
 
 struct live_table {
 	struct str name;
+	struct str schema_name; /* STR_NONE: the current one, which the search path finds first */
+	enum model_kind kind;
+	bool read_only;              /* nothing can be written through it */
+	struct str unreadable;       /* SQLite: why its columns are not known; STR_NONE: they are */
 	struct live_column *columns; /* in table order */
 	size_t n_columns;
 	struct live_index *indexes;
@@ -92,13 +98,14 @@ struct live_table {
 /* What is no ordinary table, but has a name that a table cannot have then. */
 struct live_other {
 	struct str name;
-	struct str kind; /* "view", "virtual table", "foreign table", "sequence", ... */
+	struct str schema_name; /* STR_NONE: the current one */
+	struct str kind;        /* "view", "virtual table", "foreign table", "sequence", ... */
 };
 
 /* A column that something beside the table needs: a view, a trigger when it fires, ... */
 struct live_use {
 	struct str kind, name; /* "view", "trigger" */
-	struct str table, column;
+	struct str schema_name, table, column;
 };
 
 /* A view or trigger that cannot be used as the database is, and why. */
@@ -111,6 +118,8 @@ struct live_schema {
 	size_t n_tables;
 	struct live_other *others;
 	size_t n_others;
+	struct live_table *views; /* what is no table and has columns: views, foreign and virtual tables */
+	size_t n_views;
 	struct live_use *uses; /* looked at when columns are to be changed or dropped */
 	size_t n_uses;
 	struct live_broken *broken; /* SQLite: likewise */
@@ -121,6 +130,10 @@ struct live_schema {
 bool live_name_eq(const struct dialect *d, struct str a, struct str b);
 /* NULL when there is none. */
 const struct live_table *live_find_table(const struct dialect *d, const struct live_schema *l, struct str name);
+/* The table that the model stands for; NULL when there is none. */
+const struct live_table *live_find_model(const struct dialect *d, const struct live_schema *l, const struct model *m);
+const struct live_table *live_find_table_at(const struct dialect *d, const struct live_schema *l,
+					    struct str schema_name, struct str name);
 const struct live_column *live_find_column(const struct dialect *d, const struct live_table *t, struct str name);
 
 #endif

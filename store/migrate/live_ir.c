@@ -21,7 +21,8 @@ struct builder {
 	const struct live_ir_options *o;
 	struct ddl_plan *notes;
 	struct live_fill fill;
-	struct map names; /* of indexes and uniques so far, and of the tables: one name space */
+	struct map models; /* their names so far */
+	struct map names;  /* of indexes and uniques so far, and of the tables: one name space */
 };
 
 static void note(struct builder *b, struct str table, struct str column, const char *what)
@@ -50,7 +51,7 @@ static bool has_column(const struct builder *b, const struct live_table *t, stru
 {
 	const struct live_column *c = live_find_column(b->d, t, name);
 
-	if (c == NULL || !name_fits(c->name))
+	if (c == NULL || !name_fits(c->name) || live_choice_excludes(b->d, b->o, t, c->name))
 		return false;
 	*ret = c->name;
 	return true;
@@ -254,12 +255,15 @@ static json_t *column_ir(struct builder *b, const struct live_table *t, const st
 	return o;
 }
 
-static json_t *columns_ir(struct builder *b, const struct live_table *t)
+/* excluded gets the names of those that stay out. */
+static json_t *columns_ir(struct builder *b, const struct live_table *t, json_t *excluded)
 {
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < t->n_columns; i++) {
-		if (name_fits(t->columns[i].name))
+		if (live_choice_excludes(b->d, b->o, t, t->columns[i].name))
+			(void)json_array_append_new(excluded, text(t->columns[i].name));
+		else if (name_fits(t->columns[i].name))
 			(void)json_array_append_new(list, column_ir(b, t, &t->columns[i]));
 		else
 			note(b, t->name, STR_NONE, "has a column whose name is empty or longer than 63 bytes");
@@ -272,7 +276,7 @@ static json_t *columns_ir(struct builder *b, const struct live_table *t)
 /* The column that the key points at; false: none that a model could name. */
 static bool target_column(struct builder *b, const struct live_foreign_key *fk, struct str *ret)
 {
-	const struct live_table *to = live_find_table(b->d, b->live, fk->to_table);
+	const struct live_table *to = live_find_table_at(b->d, b->live, fk->to_schema, fk->to_table);
 	const struct live_column *pk;
 
 	if (to == NULL) {
@@ -285,13 +289,15 @@ static bool target_column(struct builder *b, const struct live_foreign_key *fk, 
 	return pk != NULL && has_column(b, to, pk->name, ret);
 }
 
-static bool listed(const json_t *list, struct str column, struct str table, struct str to)
+static bool listed(const json_t *list, struct str column, const struct live_foreign_key *fk, struct str table,
+		   struct str to)
 {
 	for (size_t i = 0; i < json_array_size(list); i++) {
 		const json_t *o = json_array_get(list, i);
 
 		if (str_eq(json_str(json_object_get(o, "column")), column) &&
 		    str_eq(json_str(json_object_get(o, "to_table")), table) &&
+		    str_eq(json_str(json_object_get(o, "to_schema")), fk->to_schema) &&
 		    str_eq(json_str(json_object_get(o, "to_column")), to))
 			return true;
 	}
@@ -300,7 +306,7 @@ static bool listed(const json_t *list, struct str column, struct str table, stru
 
 static void add_fk(struct builder *b, const struct live_table *t, const struct live_foreign_key *fk, json_t *list)
 {
-	const struct live_table *to = live_find_table(b->d, b->live, fk->to_table);
+	const struct live_table *to = live_find_table_at(b->d, b->live, fk->to_schema, fk->to_table);
 	const struct str table = to != NULL ? to->name : fk->to_table;
 	struct str column, target;
 	json_t *o;
@@ -315,11 +321,13 @@ static void add_fk(struct builder *b, const struct live_table *t, const struct l
 	}
 	if (fk->on_update.p != NULL && !str_ieq_z(fk->on_update, "NO ACTION"))
 		note(b, t->name, column, "ON UPDATE of its foreign key");
-	if (listed(list, column, table, target))
+	if (listed(list, column, fk, table, target))
 		return;
 	o = json_object();
 	set(o, "column", text(column));
 	set(o, "to_table", text(table));
+	if (fk->to_schema.p != NULL)
+		set(o, "to_schema", text(fk->to_schema));
 	set(o, "to_column", text(target));
 	set(o, "on_delete", text(fk->on_delete.p != NULL ? fk->on_delete : STR("NO ACTION")));
 	(void)json_array_append_new(list, o);
@@ -389,7 +397,8 @@ static void add_index(struct builder *b, const struct live_table *t, const struc
 		return;
 	columns = index_columns(b, t, x);
 	name = index_name(b, t, x);
-	if (columns == NULL || !name_fits(name) || map_put(&b->names, name, &mark) != NULL) {
+	if (columns == NULL || !name_fits(name) ||
+	    map_put(&b->names, model_place(b->a, t->schema_name, name), &mark) != NULL) {
 		note(b, t->name, STR_NONE,
 		     arena_printf(b->a, "index \"%.*s\": its name or one of its columns cannot be named",
 				  STR_FMT(x->name))
@@ -477,21 +486,23 @@ static void add_check(struct builder *b, const struct live_table *t, const struc
 
 /* ---- tables ------------------------------------------------------------------------------------------ */
 
-static struct str model_name(const struct builder *b, const struct live_table *t)
-{
-	for (size_t i = 0; b->o->known != NULL && i < b->o->known->n_models; i++)
-		if (live_name_eq(b->d, b->o->known->models[i].table, t->name))
-			return b->o->known->models[i].name;
-	return t->name;
-}
-
 static json_t *model_ir(struct builder *b, const struct live_table *t)
 {
-	json_t *o = json_object(), *checks = json_array();
+	json_t *o = json_object(), *checks = json_array(), *excluded = json_array();
 
-	set(o, "model_name", text(model_name(b, t)));
+	set(o, "model_name", text(live_choice_name(b->a, b->d, b->o, t, &b->models)));
 	set(o, "table_name", text(t->name));
-	set(o, "columns", columns_ir(b, t));
+	if (t->schema_name.p != NULL)
+		set(o, "schema", text(t->schema_name));
+	if (t->kind != MODEL_TABLE) {
+		set(o, "kind", json_string(model_kind_name(t->kind)));
+		set(o, "writable", json_boolean(!t->read_only));
+	}
+	set(o, "columns", columns_ir(b, t, excluded));
+	if (json_array_size(excluded) > 0)
+		set(o, "excluded", excluded);
+	else
+		json_decref(excluded);
 	set(o, "foreign_keys", fks_ir(b, t));
 	indexes_ir(b, t, o);
 	for (size_t i = 0; i < t->n_checks; i++)
@@ -500,25 +511,25 @@ static json_t *model_ir(struct builder *b, const struct live_table *t)
 	return o;
 }
 
-static bool chosen(const struct builder *b, const struct live_table *t)
+static void add_model(struct builder *b, const struct live_table *t, json_t *models)
 {
-	for (size_t i = 0; i < b->o->n_tables; i++)
-		if (live_name_eq(b->d, b->o->tables[i], t->name))
-			return true;
-	return b->o->tables == NULL;
-}
-
-static bool all_there(const struct builder *b, struct err *err)
-{
-	for (size_t i = 0; i < b->o->n_tables; i++)
-		if (live_find_table(b->d, b->live, b->o->tables[i]) == NULL) {
-			char pointer[32];
-
-			(void)snprintf(pointer, sizeof(pointer), "/tables/%zu", i);
-			return err_set_at(err, ERR_INVALID_REQUEST, pointer, "the database has no table \"%.*s\"",
-					  STR_FMT(b->o->tables[i]));
-		}
-	return true;
+	if (!live_choice_has(b->d, b->o, t)) {
+		/* what nobody has asked for by kind is named, so that it is known to be there */
+		if (b->o->kinds == 0 && b->o->tables == NULL && !model_kind_is_table(t->kind) &&
+		    !live_choice_excludes(b->d, b->o, t, STR_NONE))
+			ddl_plan_warn(b->notes, "not_introspected", t->name, STR_NONE,
+				      "%.*s is a %s: it becomes a model when \"kinds\" or \"tables\" names it",
+				      STR_FMT(t->name), model_kind_name(t->kind));
+		return;
+	}
+	if (t->unreadable.p != NULL)
+		ddl_plan_warn(b->notes, "not_readable", t->name, STR_NONE,
+			      "%.*s cannot be read here and is left out: %.*s", STR_FMT(t->name),
+			      STR_FMT(t->unreadable));
+	else if (name_fits(t->name) && t->n_columns > 0 && t->n_columns <= LIMIT_COLUMNS)
+		(void)json_array_append_new(models, model_ir(b, t));
+	else
+		note(b, t->name, STR_NONE, "has no columns, or a name that is too long");
 }
 
 static void decref_cleanup(void *arg)
@@ -533,24 +544,20 @@ bool live_ir(struct arena *a, const struct dialect *d, const struct live_schema 
 	static char mark;
 	json_t *payload, *models;
 
-	if (!all_there(&b, err))
+	if (!live_choice_check(d, live, o, err))
 		return false;
 	payload = json_object();
 	models = json_array();
 	live_fill_init(&b.fill, d, live);
 	map_init(&b.names);
+	map_init(&b.models);
 	for (size_t i = 0; i < live->n_tables; i++)
-		map_put(&b.names, live->tables[i].name, &mark);
-	for (size_t i = 0; i < live->n_tables; i++) {
-		const struct live_table *t = &live->tables[i];
-
-		if (!chosen(&b, t))
-			continue;
-		if (name_fits(t->name) && t->n_columns > 0 && t->n_columns <= LIMIT_COLUMNS)
-			(void)json_array_append_new(models, model_ir(&b, t));
-		else
-			note(&b, t->name, STR_NONE, "has no columns, or a name that is too long");
-	}
+		map_put(&b.names, model_place(a, live->tables[i].schema_name, live->tables[i].name), &mark);
+	for (size_t i = 0; i < live->n_tables; i++)
+		add_model(&b, &live->tables[i], models);
+	for (size_t i = 0; i < live->n_views; i++)
+		add_model(&b, &live->views[i], models);
+	map_done(&b.models);
 	map_done(&b.names);
 	set(payload, "models", models);
 	arena_on_done(a, decref_cleanup, payload);

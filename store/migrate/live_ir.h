@@ -4,14 +4,7 @@
 
 #include "service/base/json.h"
 #include "store/ddl/ddl.h"
-#include "store/migrate/live.h"
-
-struct live_ir_options {
-	const struct str *tables; /* only these; NULL: all */
-	size_t n_tables;
-	const struct schema
-		*known; /* models of these tables keep their names; NULL: models are named after their tables */
-};
+#include "store/migrate/live_choice.h"
 
 /*
  * A bare payload ({"models": [...]}) whose models say everything that SchemaIR can; schema_from_json makes the

@@ -23,10 +23,11 @@ struct collector {
 	int *modes; /* one a live table */
 };
 
-static void want(const struct collector *c, struct str table, int mode)
+static void want(const struct collector *c, struct str schema_name, struct str table, int mode)
 {
 	for (size_t i = 0; table.p != NULL && i < c->live->n_tables; i++)
-		if (str_eq(c->live->tables[i].name, table) && c->modes[i] < mode)
+		if (str_eq(c->live->tables[i].name, table) && str_eq(c->live->tables[i].schema_name, schema_name) &&
+		    c->modes[i] < mode)
 			c->modes[i] = mode;
 }
 
@@ -38,15 +39,19 @@ static void want_referenced(const struct collector *c, const struct schema *s, c
 	for (size_t i = 0; i < s->n_models; i++) {
 		const struct model *m = &s->models[i];
 
-		for (size_t k = 0; str_eq(m->table, ch->table) && k < m->n_fks; k++)
+		for (size_t k = 0;
+		     str_eq(m->table, ch->table) && str_eq(m->schema_name, ch->schema_name) && k < m->n_fks; k++)
 			if (ch->column.p == NULL || str_eq(ch->column, m->fks[k].column))
-				want(c, m->fks[k].to_table, MODE_SHARE_ROW);
+				want(c, m->fks[k].to_schema, m->fks[k].to_table, MODE_SHARE_ROW);
 	}
 }
 
 static int by_name(const void *a, const void *b)
 {
-	return str_cmp(((const struct table_lock *)a)->table, ((const struct table_lock *)b)->table);
+	const struct table_lock *x = a, *y = b;
+	const int order = str_cmp(x->schema_name, y->schema_name);
+
+	return order != 0 ? order : str_cmp(x->table, y->table);
 }
 
 void table_locks_of(struct arena *a, const struct schema *s, const struct live_schema *live,
@@ -56,17 +61,18 @@ void table_locks_of(struct arena *a, const struct schema *s, const struct live_s
 
 	memset(c.modes, 0, (live->n_tables + 1) * sizeof(*c.modes));
 	for (size_t i = 0; i < s->n_models && reading; i++)
-		want(&c, s->models[i].table, MODE_READ);
+		want(&c, s->models[i].schema_name, s->models[i].table, MODE_READ);
 	for (size_t i = 0; i < p->n_changes && !reading; i++) {
 		if (p->changes[i].concurrent)
 			continue;
-		want(&c, p->changes[i].table, mode_of(p->changes[i].lock));
+		want(&c, p->changes[i].schema_name, p->changes[i].table, mode_of(p->changes[i].lock));
 		want_referenced(&c, s, &p->changes[i]);
 	}
 	*ret = (struct table_locks){.list = arena_array(a, live->n_tables + 1, sizeof(*ret->list))};
 	for (size_t i = 0; i < live->n_tables; i++)
 		if (c.modes[i] != MODE_NONE)
-			ret->list[ret->n++] = (struct table_lock){live->tables[i].name, c.modes[i]};
+			ret->list[ret->n++] =
+				(struct table_lock){live->tables[i].schema_name, live->tables[i].name, c.modes[i]};
 	qsort(ret->list, ret->n, sizeof(*ret->list), by_name);
 }
 
@@ -76,7 +82,7 @@ void table_lock_sql(const struct table_lock *l, struct strbuf *out)
 
 	strbuf_init(&name, 0);
 	strbuf_init(&body, 0);
-	dialect_quote_ident(&name, l->table);
+	dialect_quote_table(&name, l->schema_name, l->table);
 	strbuf_puts(&body, "BEGIN IF pg_catalog.has_table_privilege(");
 	dialect_put_literal(&dialect_postgres, &body, strbuf_str(&name));
 	strbuf_puts(&body, l->mode == MODE_READ ? ", 'SELECT" : ", 'UPDATE, DELETE, TRUNCATE");

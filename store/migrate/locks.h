@@ -9,7 +9,7 @@
 #include "store/migrate/plan.h"
 
 struct table_lock {
-	struct str table;
+	struct str schema_name, table;
 	int mode; /* index of LOCK TABLE's words, weakest first */
 };
 

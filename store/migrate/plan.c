@@ -13,28 +13,30 @@
 
 /* ---- missing tables ---------------------------------------------------------------------------------- */
 
-static bool table_exists(void *arg, struct str table)
+static bool table_exists(void *arg, const struct model *m)
 {
 	const struct planner *pl = arg;
 
-	return live_find_table(pl->d, pl->live, table) != NULL;
+	return live_find_model(pl->d, pl->live, m) != NULL;
 }
 
 /* CREATE TABLE IF NOT EXISTS would pass over what has the name, and there would still be no table. */
 static void refuse_taken_names(struct planner *pl)
 {
 	for (size_t i = 0; i < pl->s->n_models; i++) {
-		const struct str table = pl->s->models[i].table;
+		const struct model *m = &pl->s->models[i];
 
-		for (size_t k = 0; k < pl->live->n_others && !table_exists(pl, table); k++) {
+		if (!ddl_makes(pl->d, m) || table_exists(pl, m))
+			continue;
+		for (size_t k = 0; k < pl->live->n_others; k++) {
 			const struct live_other *other = &pl->live->others[k];
 
-			if (live_name_eq(pl->d, other->name, table))
+			if (live_name_eq(pl->d, other->name, m->table) && str_eq(other->schema_name, m->schema_name))
 				planner_refuse(
-					pl, table, STR_NONE,
+					pl, m->table, STR_NONE,
 					"cannot be created: a %.*s has that name already; rename either of them, "
 					"or remove the model \"%.*s\" from the models",
-					STR_FMT(other->kind), STR_FMT(pl->s->models[i].name));
+					STR_FMT(other->kind), STR_FMT(m->name));
 		}
 	}
 }
@@ -42,9 +44,9 @@ static void refuse_taken_names(struct planner *pl)
 static bool plan_tables(struct planner *pl, struct err *err)
 {
 	static const enum change_kind as[] = {
-		[DDL_CREATE_TYPE] = CHANGE_CREATE_TYPE,         [DDL_CREATE_TABLE] = CHANGE_CREATE_TABLE,
-		[DDL_CREATE_INDEX] = CHANGE_CREATE_INDEX,       [DDL_ADD_CHECK] = CHANGE_ADD_CHECK,
-		[DDL_ADD_FOREIGN_KEY] = CHANGE_ADD_FOREIGN_KEY,
+		[DDL_CREATE_SCHEMA] = CHANGE_CREATE_SCHEMA, [DDL_CREATE_TYPE] = CHANGE_CREATE_TYPE,
+		[DDL_CREATE_TABLE] = CHANGE_CREATE_TABLE,   [DDL_CREATE_INDEX] = CHANGE_CREATE_INDEX,
+		[DDL_ADD_CHECK] = CHANGE_ADD_CHECK,         [DDL_ADD_FOREIGN_KEY] = CHANGE_ADD_FOREIGN_KEY,
 	};
 	struct ddl_plan created;
 
@@ -57,6 +59,7 @@ static bool plan_tables(struct planner *pl, struct err *err)
 
 		assert(created.about[i].kind != DDL_OTHER);
 		strbuf_put(&pl->b, created.statements[i]);
+		pl->schema_name = created.about[i].schema_name;
 		c = planner_emit(pl, as[created.about[i].kind], created.about[i].table, STR_NONE);
 		/* on a table that this very run makes nobody waits for a lock */
 		if (pl->d->id == DIALECT_POSTGRES && c->kind != CHANGE_ADD_FOREIGN_KEY)
@@ -102,26 +105,32 @@ static bool plan_existing(struct planner *pl, struct err *err)
 	ddl_order(s, order);
 	for (size_t i = 0; i < s->n_models; i++) {
 		const struct model *m = &s->models[order[i]];
-		const struct live_table *t = live_find_table(pl->d, pl->live, m->table);
+		const struct live_table *t = live_find_model(pl->d, pl->live, m);
 
-		if (t == NULL)
+		if (t == NULL || !ddl_makes(pl->d, m))
 			continue;
 		if (!types_known(pl, m, err))
 			return false;
 		pairs[n++] = (struct table_pair){.m = m, .t = t};
 	}
-	for (size_t i = 0; i < n; i++)
-		plan_enum_types(pl, &pairs[i]);
 	for (size_t i = 0; i < n; i++) {
+		pl->schema_name = pairs[i].m->schema_name;
+		plan_enum_types(pl, &pairs[i]);
+	}
+	for (size_t i = 0; i < n; i++) {
+		pl->schema_name = pairs[i].m->schema_name;
 		pairs[i].rebuilt = plan_needs_rebuild(pl, &pairs[i]);
 		if (pairs[i].rebuilt)
 			plan_rebuild(pl, &pairs[i]);
 		else
 			plan_columns(pl, &pairs[i]);
 	}
-	for (size_t i = 0; i < n; i++)
-		plan_artifacts(pl, &pairs[i]);
 	for (size_t i = 0; i < n; i++) {
+		pl->schema_name = pairs[i].m->schema_name;
+		plan_artifacts(pl, &pairs[i]);
+	}
+	for (size_t i = 0; i < n; i++) {
+		pl->schema_name = pairs[i].m->schema_name;
 		plan_drop_indexes(pl, &pairs[i]);
 		if (!pairs[i].rebuilt)
 			plan_drop_columns(pl, &pairs[i]);

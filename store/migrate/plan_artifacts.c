@@ -58,7 +58,7 @@ static void drop_index(struct planner *pl, const struct table_pair *tp, struct s
 	struct change *made;
 
 	strbuf_puts(&pl->b, concurrently(pl) ? "DROP INDEX CONCURRENTLY IF EXISTS " : "DROP INDEX IF EXISTS ");
-	dialect_quote_ident(&pl->b, name);
+	dialect_quote_table(&pl->b, tp->m->schema_name, name);
 	made = planner_emit(pl, CHANGE_DROP_INDEX, tp->m->table, STR_NONE);
 	if (concurrently(pl))
 		as_concurrent(made);
@@ -77,7 +77,7 @@ static void create_index(struct planner *pl, const struct table_pair *tp, const 
 		return;
 	as_concurrent(made);
 	strbuf_puts(&pl->b, "DROP INDEX CONCURRENTLY IF EXISTS ");
-	dialect_quote_ident(&pl->b, x->name);
+	dialect_quote_table(&pl->b, tp->m->schema_name, x->name);
 	made->cleanup = arena_str(pl->a, strbuf_str(&pl->b));
 	strbuf_reset(&pl->b);
 }
@@ -153,7 +153,7 @@ static void drop_constraint(struct planner *pl, const struct table_pair *tp, str
 			    struct str column)
 {
 	strbuf_puts(&pl->b, "ALTER TABLE ");
-	dialect_quote_ident(&pl->b, tp->m->table);
+	dialect_quote_table(&pl->b, tp->m->schema_name, tp->m->table);
 	strbuf_puts(&pl->b, " DROP CONSTRAINT ");
 	dialect_quote_ident(&pl->b, name);
 	(void)planner_emit(pl, kind, tp->m->table, column);
@@ -236,7 +236,7 @@ static void plan_foreign_key(struct planner *pl, const struct table_pair *tp, co
 	if (live != NULL)
 		drop_constraint(pl, tp, live->name, CHANGE_DROP_FOREIGN_KEY, fk->column);
 	strbuf_puts(&pl->b, "ALTER TABLE ");
-	dialect_quote_ident(&pl->b, tp->m->table);
+	dialect_quote_table(&pl->b, tp->m->schema_name, tp->m->table);
 	strbuf_puts(&pl->b, " ADD ");
 	ddl_foreign_key(fk, &pl->b);
 	(void)planner_emit(pl, CHANGE_ADD_FOREIGN_KEY, tp->m->table, fk->column);
@@ -246,7 +246,8 @@ static bool foreign_key_wanted(const struct planner *pl, const struct table_pair
 {
 	for (size_t i = 0; i < tp->m->n_fks; i++)
 		if (fk->n_columns == 1 && live_name_eq(pl->d, fk->columns[0], tp->m->fks[i].column) &&
-		    live_name_eq(pl->d, fk->to_table, tp->m->fks[i].to_table))
+		    live_name_eq(pl->d, fk->to_table, tp->m->fks[i].to_table) &&
+		    str_eq(fk->to_schema, tp->m->fks[i].to_schema))
 			return true;
 	/* one over a column that goes, goes with it */
 	for (size_t i = 0; i < fk->n_columns; i++) {

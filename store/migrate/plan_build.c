@@ -34,6 +34,7 @@ struct change *planner_emit(struct planner *pl, enum change_kind kind, struct st
 	*c = change_of(pl->d, kind);
 	c->statement = arena_str(pl->a, strbuf_str(&pl->b));
 	c->table = table;
+	c->schema_name = pl->schema_name;
 	c->column = column;
 	strbuf_reset(&pl->b);
 	return c;

@@ -12,7 +12,8 @@ struct planner {
 	const struct live_schema *live;
 	struct migrate_options o;
 	struct migration_plan *p;
-	struct strbuf b; /* the statement being written */
+	struct str schema_name; /* of the table that is planned for; STR_NONE: the search path's */
+	struct strbuf b;        /* the statement being written */
 };
 
 /* One table that exists on both sides. */

@@ -87,7 +87,7 @@ bool plan_can_add(struct planner *pl, const struct table_pair *tp, const struct 
 static void alter_table(struct planner *pl, const struct table_pair *tp, const char *what, struct str column)
 {
 	strbuf_puts(&pl->b, "ALTER TABLE ");
-	dialect_quote_ident(&pl->b, tp->m->table);
+	dialect_quote_table(&pl->b, tp->m->schema_name, tp->m->table);
 	strbuf_putc(&pl->b, ' ');
 	strbuf_puts(&pl->b, what);
 	strbuf_putc(&pl->b, ' ');
@@ -110,7 +110,7 @@ static void put_inline_key(struct planner *pl, const struct table_pair *tp, cons
 		if (!str_eq(fk->column, c->name) || !plan_inline_key(pl, tp, fk))
 			continue;
 		strbuf_puts(&pl->b, " REFERENCES ");
-		dialect_quote_ident(&pl->b, fk->to_table);
+		dialect_quote_table(&pl->b, fk->to_schema, fk->to_table);
 		strbuf_puts(&pl->b, " (");
 		dialect_quote_ident(&pl->b, fk->to_column);
 		strbuf_printf(&pl->b, ") ON DELETE %s", ddl_on_delete(fk));
@@ -300,9 +300,17 @@ static bool wanted(const struct planner *pl, const struct model *m, struct str c
 	return false;
 }
 
+static bool excluded(const struct planner *pl, const struct model *m, struct str column)
+{
+	for (size_t i = 0; i < m->n_excluded; i++)
+		if (live_name_eq(pl->d, m->excluded[i], column))
+			return true;
+	return false;
+}
+
 bool plan_drops(const struct planner *pl, const struct model *m, const struct live_column *c)
 {
-	return pl->o.destructive && !wanted(pl, m, c->name);
+	return pl->o.destructive && !wanted(pl, m, c->name) && !excluded(pl, m, c->name);
 }
 
 /* What keeps SQLite from dropping the column, or NULL. */

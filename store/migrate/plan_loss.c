@@ -182,7 +182,7 @@ static void put_postgres(struct planner *pl, const struct table_pair *tp, const 
 	strbuf_init(&key, 0);
 	strbuf_init(&table, 0);
 	(void)put_key(pl, tp->t, &key);
-	dialect_quote_ident(&table, tp->t->name);
+	dialect_quote_table(&table, tp->t->schema_name, tp->t->name);
 	strbuf_printf(&body,
 		      "\n#variable_conflict use_column\n"
 		      "DECLARE ferrod_n bigint := 0; ferrod_key text; ferrod_row record; BEGIN BEGIN "
@@ -223,7 +223,7 @@ static struct str taken(struct planner *pl)
 static void probe(struct planner *pl, const struct table_pair *tp, const struct column *c,
 		  const struct live_column *live)
 {
-	struct plan_probe p = {.table = tp->t->name, .column = live->name};
+	struct plan_probe p = {.schema_name = tp->t->schema_name, .table = tp->t->name, .column = live->name};
 	struct strbuf name;
 
 	strbuf_init(&name, 0);

@@ -43,7 +43,8 @@ void plan_refuse_needed(struct planner *pl, const struct table_pair *tp, const s
 	for (size_t i = 0; i < pl->live->n_uses; i++) {
 		const struct live_use *u = &pl->live->uses[i];
 
-		if (live_name_eq(pl->d, u->table, tp->t->name) && live_name_eq(pl->d, u->column, c->name))
+		if (str_eq(u->schema_name, tp->t->schema_name) && live_name_eq(pl->d, u->table, tp->t->name) &&
+		    live_name_eq(pl->d, u->column, c->name))
 			refuse_needed(pl, tp, c->name, arena_printf(pl->a, "the %.*s", STR_FMT(u->kind)).p, u->name);
 	}
 	if (pl->d->id != DIALECT_SQLITE)

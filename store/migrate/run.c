@@ -13,7 +13,7 @@
 static void count_sql(const struct live_table *t, struct strbuf *b)
 {
 	strbuf_puts(b, "SELECT count(*) FROM (SELECT 1 FROM ");
-	dialect_quote_ident(b, t->name);
+	dialect_quote_table(b, t->schema_name, t->name);
 	strbuf_printf(b, " LIMIT %d) x", COUNT_MAX + 1);
 }
 
@@ -48,7 +48,12 @@ static bool estimate(const struct run *r, struct live_table *t, struct err *err)
 		return true;
 	strbuf_init(&b, 0);
 	strbuf_puts(&b, "SELECT reltuples::bigint FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = "
-			"c.relnamespace AND n.nspname = pg_catalog.current_schema() WHERE c.relname = ");
+			"c.relnamespace AND n.nspname = ");
+	if (t->schema_name.p != NULL)
+		dialect_put_literal(&dialect_postgres, &b, t->schema_name);
+	else
+		strbuf_puts(&b, "pg_catalog.current_schema()");
+	strbuf_puts(&b, " WHERE c.relname = ");
 	dialect_put_literal(&dialect_postgres, &b, t->name);
 	ok = query_int(r, strbuf_str(&b), &n, err);
 	strbuf_done(&b);
@@ -69,12 +74,13 @@ static bool count_rows(const struct run *r, struct live_table *t, struct err *er
 	return ok && (t->rows <= COUNT_MAX || estimate(r, t, err));
 }
 
-static bool mentions(const struct run *r, const struct migration_plan *p, struct str table)
+static bool mentions(const struct run *r, const struct migration_plan *p, const struct live_table *t)
 {
 	const struct dialect *d = r->conn->dialect;
 
 	for (size_t i = 0; i < p->n_changes; i++)
-		if (p->changes[i].table.p != NULL && live_name_eq(d, p->changes[i].table, table))
+		if (p->changes[i].table.p != NULL && live_name_eq(d, p->changes[i].table, t->name) &&
+		    str_eq(p->changes[i].schema_name, t->schema_name))
 			return true;
 	return false;
 }
@@ -116,7 +122,8 @@ static struct live_column *probed(struct run *r, const struct plan_probe *p)
 	for (size_t i = 0; i < r->live.n_tables; i++) {
 		struct live_table *t = &r->live.tables[i];
 
-		for (size_t k = 0; str_eq(t->name, p->table) && k < t->n_columns; k++)
+		for (size_t k = 0;
+		     str_eq(t->name, p->table) && str_eq(t->schema_name, p->schema_name) && k < t->n_columns; k++)
 			if (str_eq(t->columns[k].name, p->column))
 				return &t->columns[k];
 	}
@@ -157,7 +164,7 @@ bool run_look(struct run *r, bool refused, struct err *err)
 	for (size_t i = 0; i < r->live.n_tables; i++) {
 		struct live_table *t = &r->live.tables[i];
 
-		if ((mentions(r, p, t->name) || (refused && is_wanted(r, t->name))) && !count_rows(r, t, err))
+		if ((mentions(r, p, t) || (refused && is_wanted(r, t->name))) && !count_rows(r, t, err))
 			return false;
 	}
 	return run_probes(r, err) && (!run_touches_columns(p) || r->c->driver->migrate_uses == NULL ||

@@ -328,6 +328,8 @@ static bool refuse(struct err *err, const char *what)
 /* Nothing that a query says is ignored: what means nothing here is refused. */
 static bool check_write(const struct query *q, struct err *err)
 {
+	if (q->model->read_only)
+		return query_read_only(err, q->model);
 	if (q->n_aggregates != 0 || q->n_group_by != 0 || q->n_having != 0)
 		return refuse(err, "aggregates or groups");
 	if (q->n_select != 0)
@@ -418,7 +420,7 @@ bool query_lower_update(struct arena *a, const struct query *q, const struct que
 	sql_begin(&s, a, q->dialect, &key);
 	sql_on(&s, q->model);
 	sql_put(&s, "UPDATE ");
-	sql_table(&s, q->model->table);
+	sql_table(&s, q->model);
 	sql_put(&s, " SET ");
 	for (size_t i = 0; i < n_set; i++) {
 		if (i > 0)
@@ -442,7 +444,7 @@ bool query_lower_delete(struct arena *a, const struct query *q, bool returning, 
 	sql_on(&s, q->model);
 	sql_put(&s, "DELETE");
 	sql_put(&s, " FROM ");
-	sql_table(&s, q->model->table);
+	sql_table(&s, q->model);
 	put_write_where(&s, q);
 	return finish_write(&s, q, &key, returning, ret, ret_shape, err);
 }

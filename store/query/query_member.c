@@ -179,3 +179,9 @@ struct query *query_new(struct arena *a, const struct schema *s, const struct di
 	q->cursor = STR_NONE;
 	return q;
 }
+
+bool query_read_only(struct err *err, const struct model *m)
+{
+	return err_set(err, ERR_INVALID_QUERY, "model \"%.*s\" is of a %s that cannot be written to", STR_FMT(m->name),
+		       model_kind_name(m->kind));
+}

@@ -193,21 +193,15 @@ static bool is_path_number(const struct column *type)
 bool query_bind(struct arena *a, const struct dialect *d, const struct column *type, const json_t *v,
 		const char *pointer, struct value *ret, struct err *err)
 {
-	const json_t *document =
-		type->logical == LT_JSON && json_object_size(v) == 1 ? json_object_get(v, "$json") : NULL;
 	struct column number = *type;
 
-	if (document != NULL && json_is_null(document)) {
-		*ret = value_json(STR("null"));
-		return true;
-	}
 	if (is_path_number(type) && json_is_integer(v)) {
 		*ret = value_int(json_integer_value(v));
 		return true;
 	}
 	if (is_path_number(type))
 		number.storage = ST_DOUBLE;
-	return codec_bind(a, d, &number, document != NULL ? document : v, pointer, ret, err);
+	return codec_bind(a, d, &number, v, pointer, ret, err);
 }
 
 bool query_bind_value(struct arena *a, const struct dialect *d, const struct column *type, const json_t *v,

@@ -69,6 +69,8 @@ bool query_member_column(struct query_parse *p, const struct model *m, const jso
 bool query_unknown_column(struct err *err, const char *pointer, const struct model *m, struct str name);
 /* ERR_NOT_NULL_VIOLATION with table and column named; false. */
 bool query_not_null(struct err *err, const char *pointer, const struct model *m, const struct column *c);
+/* What a write through such a model is told; false. */
+bool query_read_only(struct err *err, const struct model *m);
 
 /* Is the column one of them? */
 bool query_has_column(const struct column *const *list, size_t n, const struct column *c);

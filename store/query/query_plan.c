@@ -148,7 +148,7 @@ static void key_leaf(struct plan_key *k, const struct query_node *node)
 	plan_key_number(k, node->n_values);
 	plan_key_number(k, node->n_values > 0 ? trait_of(node) : 0);
 	if (node->op == OP_MATCH)
-		plan_key_number(k, (node->config.p != NULL) << 1 | (node->model != NULL));
+		plan_key_number(k, (node->config.p != NULL ? 2U : 0U) | (node->model != NULL ? 1U : 0U));
 	for (size_t i = 1; i < node->n_values && node->values[i].kind == VALUE_JSON; i++)
 		plan_key_number(k, node->values[i].kind);
 }

@@ -32,12 +32,12 @@ void sql_from(struct sql *s, const struct query *q)
 	struct str key;
 
 	sql_put(s, " FROM ");
-	sql_table(s, q->model->table);
+	sql_table(s, q->model);
 	if (m2m == NULL)
 		return;
 	key = m2m->target_key.p != NULL || q->model->n_pk == 0 ? m2m->target_key : q->model->pk[0]->name;
 	sql_put(s, " INNER JOIN ");
-	sql_table(s, m2m->join_table);
+	sql_join_table(s, m2m->join_table);
 	sql_put(s, " ON ");
 	put_dotted(s, q->model->table, key);
 	sql_put(s, " = ");

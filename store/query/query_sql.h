@@ -35,8 +35,12 @@ bool sql_finish(struct sql *s, enum stmt_access access, struct stmt *ret, struct
 void sql_put(struct sql *s, const char *z);
 void sql_puts(struct sql *s, struct str text);
 void sql_ident(struct sql *s, struct str name);
-/* The name of a table that the statement reads or writes. */
-void sql_table(struct sql *s, struct str name);
+/* A table that the statement reads or writes: a model's, with its schema where it has one. */
+void sql_table(struct sql *s, const struct model *m);
+/* The table that a relation reaches first: the join table of a many-to-many, else the target's. */
+void sql_relation_table(struct sql *s, const struct relation *r);
+/* A join table by its name. */
+void sql_join_table(struct sql *s, struct str name);
 /* "table"."name" or "name", as the qualifier says. */
 void sql_column(struct sql *s, struct str name);
 void sql_param(struct sql *s, struct value v);

@@ -289,6 +289,8 @@ bool record_lower_insert(struct arena *a, const struct dialect *d, const struct 
 	size_t n_given;
 	struct sql s;
 
+	if (m->read_only)
+		return query_read_only(err, m);
 	if (n_rows == 0)
 		return err_set(err, ERR_INVALID_QUERY, "there is no row to insert");
 	if (in.n_target == 0 && how->target.sql.p == NULL && how->conflict != RECORD_IGNORE_ANY) {
@@ -304,7 +306,7 @@ bool record_lower_insert(struct arena *a, const struct dialect *d, const struct 
 	insert_key(&key, d, &in);
 	sql_begin(&s, a, d, &key);
 	sql_put(&s, "INSERT INTO ");
-	sql_table(&s, m->table);
+	sql_table(&s, m);
 	if (n_given > 0)
 		put_rows(&s, &in);
 	else if (n_rows == 1)
@@ -352,11 +354,13 @@ bool record_lower_load(struct arena *a, const struct dialect *d, const struct mo
 	struct sql s;
 
 	*ret = STR_NONE;
+	if (m->read_only)
+		return query_read_only(err, m);
 	if (!fits_copy(m, row))
 		return true;
 	sql_init(&s, a, d);
 	sql_put(&s, "COPY ");
-	sql_ident(&s, m->table);
+	sql_table(&s, m);
 	put_names(&s, &in);
 	sql_put(&s, ") FROM STDIN");
 	if (!sql_finish(&s, STMT_WRITE, &stmt, err))
@@ -379,7 +383,7 @@ bool record_lower_sequence(struct arena *a, const struct dialect *d, const struc
 	if (d->id != DIALECT_POSTGRES || key == NULL)
 		return true;
 	strbuf_init(&table, 0);
-	dialect_quote_ident(&table, m->table);
+	dialect_quote_table(&table, m->schema_name, m->table);
 	sql_init(&s, a, d);
 	/* never backwards: numbers once given out, of rows since deleted too, stay used */
 	sql_put(&s, "SELECT setval(q.s, m.id) FROM (SELECT CAST(pg_get_serial_sequence(");
@@ -389,7 +393,7 @@ bool record_lower_sequence(struct arena *a, const struct dialect *d, const struc
 	sql_put(&s, ") AS regclass) AS s) AS q, (SELECT MAX(");
 	sql_ident(&s, key->name);
 	sql_put(&s, ") AS id FROM ");
-	sql_table(&s, m->table);
+	sql_table(&s, m);
 	sql_put(&s, ") AS m WHERE q.s IS NOT NULL AND m.id > COALESCE(pg_sequence_last_value(q.s), 0)");
 	strbuf_done(&table);
 	return sql_finish(&s, STMT_WRITE, ret, err);

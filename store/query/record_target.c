@@ -100,7 +100,7 @@ bool record_lower_count(struct arena *a, const struct dialect *d, const struct m
 
 	sql_init(&s, a, d);
 	sql_put(&s, "SELECT count(*) FROM ");
-	sql_ident(&s, m->table);
+	sql_table(&s, m);
 	sql_put(&s, " WHERE ");
 	put_in_the_way(&s, m, rows, n_rows, target);
 	if (!sql_finish(&s, STMT_READ, ret, err))
@@ -152,7 +152,7 @@ bool record_lower_blocking(struct arena *a, const struct dialect *d, const struc
 		sql_ident(&s, m->columns[i].name);
 	}
 	sql_put(&s, " FROM ");
-	sql_ident(&s, m->table);
+	sql_table(&s, m);
 	sql_put(&s, " WHERE ");
 	if (postgres)
 		put_equal(&s, m, row, target);
@@ -175,7 +175,7 @@ static struct value table_param(struct arena *a, const struct dialect *d, const 
 	if (d->id == DIALECT_SQLITE)
 		return value_text(m->table);
 	strbuf_init(&b, 0);
-	dialect_quote_ident(&b, m->table);
+	dialect_quote_table(&b, m->schema_name, m->table);
 	v = value_text(arena_str(a, strbuf_str(&b)));
 	strbuf_done(&b);
 	return v;

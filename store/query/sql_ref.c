@@ -167,7 +167,7 @@ static void put_reference(struct sql *s, const struct query_expr *e, size_t at)
 	sql_put(s, "(SELECT ");
 	put_reference(s, e, at + 1);
 	sql_put(s, " FROM ");
-	sql_table(s, r->target->table);
+	sql_table(s, r->target);
 	sql_put(s, " AS ");
 	sql_ident(s, s->qualifier);
 	sql_put(s, " WHERE ");
@@ -193,7 +193,7 @@ void sql_counted(struct sql *s, const struct query_expr *e)
 	sql_put(s, "(SELECT COUNT(*) FROM ");
 	saved = sql_enter(s, &outer);
 	source = s->qualifier;
-	sql_table(s, r->kind == REL_MANY_TO_MANY ? r->through : r->target->table);
+	sql_relation_table(s, r);
 	sql_put(s, " AS ");
 	sql_ident(s, source);
 	for (size_t i = 0; i < e->n_hops; i++) {
@@ -204,7 +204,7 @@ void sql_counted(struct sql *s, const struct query_expr *e)
 		if (i > 0) {
 			(void)sql_enter(s, &here);
 			sql_put(s, " INNER JOIN ");
-			sql_table(s, through ? r->through : r->target->table);
+			sql_relation_table(s, r);
 			sql_put(s, " AS ");
 			sql_ident(s, s->qualifier);
 			sql_put(s, " ON ");
@@ -216,7 +216,7 @@ void sql_counted(struct sql *s, const struct query_expr *e)
 			continue;
 		(void)sql_enter(s, &here);
 		sql_put(s, " INNER JOIN ");
-		sql_table(s, r->target->table);
+		sql_table(s, r->target);
 		sql_put(s, " AS ");
 		sql_ident(s, s->qualifier);
 		sql_put(s, " ON ");

@@ -83,21 +83,44 @@ void sql_ident(struct sql *s, struct str name)
 		dialect_quote_ident(&s->text, name);
 }
 
-void sql_table(struct sql *s, struct str name)
+/* Noted: what a table does to a session is looked at where the statement runs. */
+static void note_table(struct sql *s, struct str place)
 {
 	struct str *more;
 
-	sql_ident(s, name);
 	if (s->plan != NULL) /* it knows them */
 		return;
 	for (size_t i = 0; i < s->n_tables; i++)
-		if (str_eq(s->tables[i], name))
+		if (str_eq(s->tables[i], place))
 			return;
 	more = arena_array(s->arena, s->n_tables + 1, sizeof(*more));
 	for (size_t i = 0; i < s->n_tables; i++)
 		more[i] = s->tables[i];
-	more[s->n_tables++] = name;
+	more[s->n_tables++] = place;
 	s->tables = more;
+}
+
+void sql_table(struct sql *s, const struct model *m)
+{
+	if (s->plan == NULL)
+		dialect_quote_table(&s->text, m->schema_name, m->table);
+	note_table(s, m->place);
+}
+
+void sql_relation_table(struct sql *s, const struct relation *r)
+{
+	if (r->kind != REL_MANY_TO_MANY) {
+		sql_table(s, r->target);
+		return;
+	}
+	sql_ident(s, r->through);
+	note_table(s, r->through);
+}
+
+void sql_join_table(struct sql *s, struct str name)
+{
+	sql_ident(s, name);
+	note_table(s, name);
 }
 
 void sql_column(struct sql *s, struct str name)

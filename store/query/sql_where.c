@@ -273,14 +273,14 @@ static struct str put_related_from(struct sql *s, const struct relation *r, stru
 
 	*ret_table = s->qualifier;
 	sql_put(s, " FROM ");
-	sql_table(s, many ? r->through : r->target->table);
+	sql_relation_table(s, r);
 	sql_put(s, " AS ");
 	sql_ident(s, s->qualifier);
 	if (!many)
 		return saved;
 	(void)sql_enter(s, &here);
 	sql_put(s, " INNER JOIN ");
-	sql_table(s, r->target->table);
+	sql_table(s, r->target);
 	sql_put(s, " AS ");
 	sql_ident(s, s->qualifier);
 	sql_put(s, " ON ");

@@ -1,6 +1,8 @@
 /* Schema objects: references, look-ups, and the vocabulary of types. */
 #include "store/schema/schema.h"
 
+#include <string.h>
+
 #include "service/base/mem.h"
 #include "service/base/num.h"
 
@@ -49,6 +51,67 @@ const struct model *schema_model(const struct schema *s, struct str name)
 const struct model *schema_model_by_table(const struct schema *s, struct str table)
 {
 	return map_get(&s->by_table, table);
+}
+
+struct str model_place(struct arena *a, struct str schema_name, struct str table)
+{
+	/* no name has a NUL, so that no two places have one text */
+	const size_t n = schema_name.p != NULL ? schema_name.len + 1 : 0;
+	char *p;
+
+	if (n == 0)
+		return table;
+	p = arena_alloc(a, n + table.len + 1);
+	memcpy(p, schema_name.p, schema_name.len);
+	memcpy(p + n, table.p, table.len);
+	return str_n(p, n + table.len);
+}
+
+const struct model *schema_model_at(const struct schema *s, struct str schema_name, struct str table)
+{
+	const struct model *found;
+	struct arena scratch;
+
+	if (schema_name.p == NULL)
+		return schema_model_by_table(s, table);
+	arena_init(&scratch);
+	found = map_get(&s->by_table, model_place(&scratch, schema_name, table));
+	arena_done(&scratch);
+	return found;
+}
+
+bool model_kind_is_table(enum model_kind kind)
+{
+	return kind == MODEL_TABLE || kind == MODEL_PARTITIONED;
+}
+
+bool model_is_table(const struct model *m)
+{
+	return model_kind_is_table(m->kind);
+}
+
+static const char *const kind_names[] = {
+	[MODEL_TABLE] = "table",
+	[MODEL_PARTITIONED] = "partitioned",
+	[MODEL_VIEW] = "view",
+	[MODEL_MATERIALIZED_VIEW] = "materialized_view",
+	[MODEL_FOREIGN_TABLE] = "foreign_table",
+	[MODEL_VIRTUAL] = "virtual",
+};
+
+const char *model_kind_name(enum model_kind kind)
+{
+	return kind_names[kind];
+}
+
+bool model_kind_from_name(struct str name, enum model_kind *ret)
+{
+	for (size_t i = 0; i < ARRAY_LEN(kind_names); i++)
+		if (str_eq_z(name, kind_names[i])) {
+			*ret = (enum model_kind)i;
+			return true;
+		}
+	return false;
 }
 
 const struct column *model_column(const struct model *m, struct str name)

@@ -121,6 +121,7 @@ struct column {
 
 struct foreign_key {
 	struct str column, to_table, to_column;
+	struct str to_schema;    /* ours; STR_NONE: the search path's */
 	struct str on_delete;    /* as given; STR_NONE: null (CASCADE at emission) */
 	struct str name;         /* metadata */
 	struct str related_name; /* ours; STR_NONE: <model>_set */
@@ -160,8 +161,28 @@ struct relation {
 	bool declared; /* false: derived */
 };
 
+/* What the model stands for in the database. Only tables are made and changed by migrations. */
+enum model_kind {
+	MODEL_TABLE,
+	MODEL_PARTITIONED,
+	MODEL_VIEW,
+	MODEL_MATERIALIZED_VIEW,
+	MODEL_FOREIGN_TABLE,
+	MODEL_VIRTUAL
+};
+
 struct model {
 	struct str name, table;
+	const struct str *sets; /* whose services it is registered for, by name; "" is the set of those who name none */
+	size_t n_sets;          /* one at least */
+	struct str schema_name; /* ours; STR_NONE: the search path's */
+	struct str place;       /* of the table among all: model_place of the two above */
+	enum model_kind kind;   /* ours */
+	bool read_only;         /* ours: nothing can be written through it */
+	const struct str *key;  /* ours: of what has no primary key; these columns are its key, and make up pk */
+	size_t n_key;
+	const struct str *excluded; /* ours: columns of the table that the model leaves alone */
+	size_t n_excluded;
 	struct column *columns; /* sorted by name */
 	size_t n_columns;
 	const struct column **pk; /* primary key columns, by name */
@@ -208,6 +229,16 @@ void schema_unref(struct schema *s);
 /* Borrowed from s; NULL when there is none. */
 const struct model *schema_model(const struct schema *s, struct str name);
 const struct model *schema_model_by_table(const struct schema *s, struct str table);
+/* The same of a table in a schema (STR_NONE: the search path's). */
+const struct model *schema_model_at(const struct schema *s, struct str schema_name, struct str table);
+/* A text that names the table among all others; in the arena. */
+struct str model_place(struct arena *a, struct str schema_name, struct str table);
+/* Whether migrations make and change what the model stands for. */
+bool model_is_table(const struct model *m);
+bool model_kind_is_table(enum model_kind kind);
+/* The wire's word ("materialized_view"); static. And back; false: there is no such kind. */
+const char *model_kind_name(enum model_kind kind);
+bool model_kind_from_name(struct str name, enum model_kind *ret) MUST_CHECK;
 const struct column *model_column(const struct model *m, struct str name);
 const struct relation *model_relation(const struct model *m, struct str name);
 

@@ -74,7 +74,7 @@ const char *schema_element_pointer(struct schema_build *b, const struct draft *d
 	return json_pointer_index(b->scratch, at, index);
 }
 
-struct draft *schema_draft_by_table(const struct schema_build *b, struct str table)
+struct draft *schema_draft_of_key(const struct schema_build *b, const struct foreign_key *fk)
 {
-	return map_get(&b->by_table, table);
+	return map_get(&b->by_table, model_place(b->scratch, fk->to_schema, fk->to_table));
 }

@@ -42,6 +42,8 @@ struct schema_build {
 	size_t n_faults;       /* may exceed LIMIT_ERR_FAULTS: only the first ones are kept */
 	bool may_sql;          /* who gave the document may give SQL of any kind */
 	bool may_catalogs;     /* who gave it may reach the database's own catalogs */
+	struct str set;        /* that the document's models are of */
+	bool trusts_sets;      /* the document says itself which sets its models are of */
 	const char *sql_given; /* else: where the first one stands that not anybody may give; NULL: there is none */
 	size_t n_warnings;     /* may exceed LIMIT_SCHEMA_WARNINGS: the last one kept counts the rest */
 };
@@ -56,8 +58,8 @@ void schema_fault(struct schema_build *b, const char *pointer, const char *fmt, 
 void schema_warn(struct schema_build *b, const char *code, const char *pointer, const char *fmt, ...) PRINTF_LIKE(4, 5);
 /* pointer of element `index` of a draft's array, or of the draft itself when it has none. */
 const char *schema_element_pointer(struct schema_build *b, const struct draft *d, const char *array, size_t index);
-/* The draft of a table, or NULL. */
-struct draft *schema_draft_by_table(const struct schema_build *b, struct str table);
+/* The draft of the table that the key points at, or NULL. */
+struct draft *schema_draft_of_key(const struct schema_build *b, const struct foreign_key *fk);
 
 /* schema_parse.c: a warning for each member of o that is not in the list, which NULL ends. */
 void schema_unknown_members(struct schema_build *b, const json_t *o, const char *pointer, const char *const *known);

@@ -44,6 +44,14 @@ static void sort(void *base, size_t n, size_t size, int (*cmp)(const void *, con
 		qsort(base, n, size, cmp);
 }
 
+static bool in_key(const struct model *m, struct str column)
+{
+	for (size_t i = 0; i < m->n_key; i++)
+		if (str_eq(m->key[i], column))
+			return true;
+	return false;
+}
+
 /* Numbers the sorted columns, lists the primary key and fills the look-up. m stands where it stays. */
 static void settle(struct schema *s, struct model *m)
 {
@@ -55,7 +63,7 @@ static void settle(struct schema *s, struct model *m)
 	map_init(&m->columns_by_name);
 	for (size_t i = 0; i < m->n_columns; i++) {
 		m->columns[i].index = i;
-		if (m->columns[i].primary_key)
+		if (m->n_key > 0 ? in_key(m, m->columns[i].name) : m->columns[i].primary_key)
 			m->pk[m->n_pk++] = &m->columns[i];
 		map_put(&m->columns_by_name, m->columns[i].name, &m->columns[i]);
 	}
@@ -82,8 +90,8 @@ void schema_sort(struct schema_build *b)
 		settle(s, m);
 		s->n_models++;
 		map_put(&s->by_name, m->name, m);
-		map_put(&s->by_table, m->table, m);
-		map_put(&b->by_table, m->table, &b->drafts[i]);
+		map_put(&s->by_table, m->place, m);
+		map_put(&b->by_table, m->place, &b->drafts[i]);
 	}
 }
 
@@ -189,6 +197,8 @@ static json_t *fk_json(const struct foreign_key *fk, bool additions)
 	set_text(o, "name", fk->name);
 	if (additions)
 		set_given(o, "related_name", fk->related_name);
+	if (additions)
+		set_given(o, "to_schema", fk->to_schema);
 	return o;
 }
 
@@ -251,12 +261,25 @@ static json_t *model_json(const struct model *m, bool additions)
 	(void)json_object_set_new(o, "indexes", indexes);
 	(void)json_object_set_new(o, "uniques", uniques);
 	(void)json_object_set_new(o, "checks", checks);
+	if (additions && (m->n_sets > 1 || m->sets[0].len > 0))
+		set_text(o, "set", m->sets[0]);
+	if (additions && m->n_sets > 1)
+		(void)json_object_set_new(o, "sets", texts(m->sets, m->n_sets));
 	if (additions) {
 		json_t *relations = json_array();
 
 		for (size_t i = 0; i < m->n_relations; i++)
 			(void)json_array_append_new(relations, relation_json(&m->relations[i]));
 		(void)json_object_set_new(o, "relations", relations);
+		set_given(o, "schema", m->schema_name);
+		if (m->kind != MODEL_TABLE)
+			(void)json_object_set_new(o, "kind", json_string(model_kind_name(m->kind)));
+		if (m->kind != MODEL_TABLE || m->read_only)
+			set_bool(o, "writable", !m->read_only);
+		if (m->n_excluded > 0)
+			(void)json_object_set_new(o, "excluded", texts(m->excluded, m->n_excluded));
+		if (m->n_key > 0)
+			(void)json_object_set_new(o, "key", texts(m->key, m->n_key));
 	}
 	return o;
 }

@@ -188,7 +188,7 @@ static void complete_references(struct schema_build *b, struct model *m)
 {
 	for (size_t i = 0; i < m->n_fks; i++) {
 		struct foreign_key *fk = &m->fks[i];
-		const struct draft *target = schema_draft_by_table(b, fk->to_table);
+		const struct draft *target = schema_draft_of_key(b, fk);
 		const struct column *pk = target != NULL && !target->broken ? schema_single_pk(target->m) : NULL;
 
 		if (fk->to_column.p == NULL)
@@ -212,6 +212,8 @@ void schema_complete(struct schema_build *b)
 				d->broken = true;
 			}
 		}
+		if (d->m->table.p != NULL)
+			d->m->place = model_place(b->arena, d->m->schema_name, d->m->table);
 		if (d->broken)
 			continue;
 		complete_autoincrement(d);
@@ -223,8 +225,8 @@ void schema_complete(struct schema_build *b)
 		drop_duplicates(d->m->uniques, &d->m->n_uniques);
 	}
 	for (size_t i = 0; i < b->n; i++)
-		if (b->drafts[i].m->table.p != NULL && map_get(&b->by_table, b->drafts[i].m->table) == NULL)
-			map_put(&b->by_table, b->drafts[i].m->table, &b->drafts[i]);
+		if (b->drafts[i].m->place.p != NULL && map_get(&b->by_table, b->drafts[i].m->place) == NULL)
+			map_put(&b->by_table, b->drafts[i].m->place, &b->drafts[i]);
 	for (size_t i = 0; i < b->n; i++)
 		if (!b->drafts[i].broken)
 			complete_references(b, b->drafts[i].m);

@@ -93,8 +93,27 @@ static const json_t *find_models(struct schema_build *b, const json_t *doc)
 	return models;
 }
 
+/* A model of base leaves the set; false: it is of no other. */
+static bool leave_set(struct arena *a, struct model *m, struct str set)
+{
+	struct str *sets = arena_array(a, m->n_sets, sizeof(*sets));
+	size_t n = 0;
+
+	for (size_t i = 0; i < m->n_sets; i++)
+		if (!str_eq(m->sets[i], set))
+			sets[n++] = m->sets[i];
+	m->sets = sets;
+	m->n_sets = n;
+	return n > 0;
+}
+
+static bool is_declared(const struct schema_source *from, struct str name)
+{
+	return from->declared != NULL && schema_model(from->declared, name) != NULL;
+}
+
 /* Adds the models of `base` that the drafts so far (or `except`) do not replace, from their canonical form. */
-static void parse_base(struct schema_build *b, const struct schema *base, struct str except)
+static void parse_base(struct schema_build *b, const struct schema_source *from, struct str except)
 {
 	struct map replaced;
 
@@ -102,20 +121,98 @@ static void parse_base(struct schema_build *b, const struct schema *base, struct
 	for (size_t i = 0; i < b->n; i++)
 		if (b->drafts[i].m->name.p != NULL)
 			map_put(&replaced, b->drafts[i].m->name, &b->drafts[i]);
-	for (size_t i = 0; i < base->n_models; i++) {
-		const struct model *m = &base->models[i];
+	for (size_t i = 0; i < from->base->n_models; i++) {
+		const struct model *m = &from->base->models[i];
 
 		wait_may_step_aside();
-		if (map_get(&replaced, m->name) == NULL && !str_eq(m->name, except))
-			schema_parse_model(b, m->json, b->set_pointer, true);
+		if (map_get(&replaced, m->name) != NULL || str_eq(m->name, except))
+			continue;
+		schema_parse_model(b, m->json, b->set_pointer, true);
+		if (from->replaces && !is_declared(from, m->name) &&
+		    !leave_set(b->arena, b->drafts[b->n - 1].m, b->set))
+			b->n--;
 	}
 	map_done(&replaced);
+}
+
+/* ---- models of several sets ---- */
+
+/* A model that other sets have, too. */
+struct shared {
+	struct str name;
+	const char *pointer;
+	const struct model *theirs; /* base's */
+	struct str set;             /* one of those that have it */
+};
+
+/* The drafts of the document join the sets that have them already. */
+static size_t join_sets(struct schema_build *b, const struct schema_source *from, struct shared *ret)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; from->base != NULL && i < b->n; i++) {
+		struct model *m = b->drafts[i].m;
+		const struct model *theirs = m->name.p != NULL ? schema_model(from->base, m->name) : NULL;
+		struct str *sets;
+		size_t n_sets = 1;
+
+		if (theirs == NULL || from->trusts_sets || is_declared(from, m->name))
+			continue;
+		sets = arena_array(b->arena, theirs->n_sets + 1, sizeof(*sets));
+		sets[0] = b->drafts[i].m->sets[0];
+		for (size_t k = 0; k < theirs->n_sets; k++)
+			if (!str_eq(theirs->sets[k], sets[0]))
+				sets[n_sets++] = arena_str(b->arena, theirs->sets[k]);
+		m->sets = sets;
+		m->n_sets = n_sets;
+		if (n_sets > 1)
+			ret[n++] = (struct shared){m->name, b->drafts[i].pointer, theirs, sets[1]};
+	}
+	return n;
+}
+
+/* What a model means, whoever has it: without its sets, and what follows from other models. */
+static json_t *meaning(const struct model *m)
+{
+	static const char *const about[] = {"set", "sets", "origin"};
+	json_t *o = json_copy((json_t *)(uintptr_t)m->json), *relations = json_array(), *r;
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(about); i++)
+		(void)json_object_del(o, about[i]);
+	json_array_foreach(json_object_get(o, "relations"), i, r)
+	{
+		if (!json_is_true(json_object_get(r, "derived")))
+			(void)json_array_append(relations, r);
+	}
+	(void)json_object_set_new(o, "relations", relations);
+	return o;
+}
+
+static bool same_meaning(const struct model *x, const struct model *y)
+{
+	json_t *one = meaning(x), *other = meaning(y);
+	const bool same = json_equal(one, other);
+
+	json_decref(one);
+	json_decref(other);
+	return same;
+}
+
+static bool check_shared(const struct schema *s, const struct shared *list, size_t n, struct err *err)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!same_meaning(schema_model(s, list[i].name), list[i].theirs))
+			return err_set_at(err, ERR_MODEL_CONFLICT, list[i].pointer,
+					  "set \"%.*s\" has a model \"%.*s\" with another meaning",
+					  STR_FMT(list[i].set), STR_FMT(list[i].name));
+	return true;
 }
 
 bool schema_from_json(const json_t *doc, struct schema *base, struct arena *scratch, struct schema **ret,
 		      struct err *err)
 {
-	const struct schema_source from = {.base = base, .may_sql = true, .may_catalogs = true};
+	const struct schema_source from = {.base = base, .may_sql = true, .may_catalogs = true, .trusts_sets = true};
 
 	return schema_from_source(doc, &from, scratch, ret, err);
 }
@@ -126,12 +223,15 @@ bool schema_from_source(const json_t *doc, const struct schema_source *from, str
 	struct schema *base = from->base;
 	struct schema_build b;
 	const json_t *models;
-	size_t n;
+	struct shared *shared;
+	size_t n, n_shared;
 	bool ok;
 
 	schema_build_init(&b, scratch);
 	b.may_sql = from->may_sql;
 	b.may_catalogs = from->may_catalogs;
+	b.set = from->set.p != NULL ? from->set : STR("");
+	b.trusts_sets = from->trusts_sets;
 	if (base != NULL)
 		b.s->dialect_agnostic = base->dialect_agnostic;
 	models = find_models(&b, doc);
@@ -141,11 +241,17 @@ bool schema_from_source(const json_t *doc, const struct schema_source *from, str
 		wait_may_step_aside();
 		schema_parse_model(&b, json_array_get(models, i), json_pointer_index(scratch, b.set_pointer, i), false);
 	}
+	shared = arena_array(scratch, b.n, sizeof(*shared));
+	n_shared = join_sets(&b, from, shared);
 	if (base != NULL)
-		parse_base(&b, base, STR_NONE);
+		parse_base(&b, from, STR_NONE);
 	if (b.n > LIMIT_MODELS)
 		schema_fault(&b, b.set_pointer, "a set has at most %d models", LIMIT_MODELS);
 	ok = models != NULL ? build(&b, ret, err) : verdict(&b, err);
+	if (ok && !check_shared(*ret, shared, n_shared, err)) {
+		schema_unref(*ret);
+		ok = false;
+	}
 	schema_build_done(&b);
 	return ok;
 }
@@ -160,7 +266,7 @@ bool schema_without(struct schema *base, struct str model, struct arena *scratch
 	schema_build_init(&b, scratch);
 	b.s->dialect_agnostic = base->dialect_agnostic;
 	b.drafts = arena_array(scratch, base->n_models, sizeof(*b.drafts));
-	parse_base(&b, base, model);
+	parse_base(&b, &(struct schema_source){.base = base}, model);
 	ok = build(&b, ret, err);
 	schema_build_done(&b);
 	return ok;

@@ -17,8 +17,13 @@ struct schema_source {
 	struct schema *base; /* as above; may be NULL */
 	bool may_sql;        /* its giver may give SQL of any kind */
 	bool may_catalogs;   /* its giver may reach the database's own catalogs */
+	struct str set;      /* that its models are of; STR_NONE: "" */
+	bool trusts_sets;    /* they say themselves which sets they are of */
+	bool replaces;       /* they are all of their set: what base has of it beside them goes, but what is declared */
+	const struct schema *declared; /* may be NULL */
 };
-/* The same, with its giver in view: ERR_FORBIDDEN with a pointer for an expression that not anybody may give. */
+/* The same, with its giver in view: ERR_FORBIDDEN with a pointer for an expression that not anybody may give,
+ * ERR_MODEL_CONFLICT for a model that another set of base has with another meaning. */
 bool schema_from_source(const json_t *doc, const struct schema_source *from, struct arena *scratch, struct schema **ret,
 			struct err *err) MUST_CHECK;
 

@@ -159,7 +159,7 @@ static void decref_cleanup(void *arg)
 /* A copy that the schema owns: the document belongs to the request. */
 static const json_t *keep(struct parse *p, const json_t *v)
 {
-	json_t *copy = json_deep_copy(v);
+	json_t *copy = json_dup(p->b->arena, v);
 
 	arena_on_done(p->b->arena, decref_cleanup, copy);
 	return copy;
@@ -374,6 +374,7 @@ static void parse_foreign_keys(struct parse *model)
 		(void)get_str(&p, "on_delete", &fk->on_delete);
 		(void)get_name(&p, "name", false, 0, &fk->name);
 		(void)get_name(&p, "related_name", false, MODEL_NAME_BYTES, &fk->related_name);
+		(void)get_name(&p, "to_schema", false, LIMIT_NAME_BYTES, &fk->to_schema);
 		leave(&p, false);
 	}
 }
@@ -466,6 +467,50 @@ static void parse_relations(struct parse *model)
 	}
 }
 
+/* Of an answer that comes back they say nothing, either: the request says which set it is about. */
+static void parse_sets(struct parse *p)
+{
+	struct arena *a = p->b->arena;
+	const json_t *set = member(p, "set"), *list = member(p, "sets");
+	const bool trusted = p->d->kept || p->b->trusts_sets;
+	const size_t n = trusted && json_array_size(list) > 0 ? json_array_size(list) : 1;
+	struct str *sets = arena_array(a, n, sizeof(*sets));
+
+	for (size_t i = 0; i < n; i++) {
+		const json_t *one = json_is_array(list) ? json_array_get(list, i) : set;
+
+		sets[i] = !trusted              ? arena_str(a, p->b->set)
+			  : json_is_string(one) ? arena_str(a, json_str(one))
+						: STR("");
+	}
+	p->d->m->sets = sets;
+	p->d->m->n_sets = n;
+}
+
+/* What stands for something else than a table of the search path. */
+static void parse_kind(struct parse *p)
+{
+	struct model *m = p->d->m;
+	struct str kind = STR_NONE;
+	bool writable = true;
+
+	(void)get_name(p, "schema", false, LIMIT_NAME_BYTES, &m->schema_name);
+	if (get_name(p, "kind", false, 0, &kind) && !model_kind_from_name(kind, &m->kind))
+		parse_fault(p, "kind", "must be table, partitioned, view, materialized_view, foreign_table or virtual");
+	if (get_bool(p, "writable", &writable))
+		m->read_only = !writable;
+	else
+		m->read_only = m->kind == MODEL_VIEW || m->kind == MODEL_MATERIALIZED_VIEW;
+	if (member(p, "excluded") != NULL)
+		m->excluded = get_strings(p, "excluded", &m->n_excluded);
+	if (member(p, "key") == NULL)
+		return;
+	m->key = get_strings(p, "key", &m->n_key);
+	if (model_is_table(m))
+		parse_fault(p, "key",
+			    "is for what has no primary key of its own: a table's are its primary_key columns");
+}
+
 void schema_parse_model(struct schema_build *b, const json_t *obj, const char *pointer, bool kept)
 {
 	struct draft *d = &b->drafts[b->n++];
@@ -479,12 +524,14 @@ void schema_parse_model(struct schema_build *b, const json_t *obj, const char *p
 	}
 	(void)get_name(&p, "model_name", true, MODEL_NAME_BYTES, &d->m->name);
 	(void)get_name(&p, "table_name", false, LIMIT_NAME_BYTES, &d->m->table);
+	parse_kind(&p);
 	parse_columns(&p);
 	parse_foreign_keys(&p);
 	parse_indexes(&p, "indexes", false, &d->m->indexes, &d->m->n_indexes);
 	parse_indexes(&p, "uniques", true, &d->m->uniques, &d->m->n_uniques);
 	parse_checks(&p);
 	parse_relations(&p);
+	parse_sets(&p);
 	(void)member(&p, "origin"); /* ours, of an answer that comes back: says nothing here */
 	leave(&p, false);
 }

@@ -207,10 +207,15 @@ static bool all_told(const struct schema_registry *r, const json_t *doc, struct 
 static bool make(const struct schema_registry *r, const struct schema_edit *e, struct arena *scratch,
 		 struct schema **ret, struct err *err)
 {
-	struct schema_source from = {.may_sql = e->how.may_sql, .may_catalogs = e->how.may_catalogs};
+	const struct schema_source from = {.base = r->current,
+					   .may_sql = e->how.may_sql,
+					   .may_catalogs = e->how.may_catalogs,
+					   .set = e->how.set,
+					   .trusts_sets = e->how.trusts_sets,
+					   .replaces = e->how.replace_all,
+					   .declared = base_of(r->declared)};
 
 	if (e->doc != NULL) {
-		from.base = e->how.replace_all ? base_of(r->declared) : r->current;
 		return all_told(r, e->doc, scratch, err) && schema_from_source(e->doc, &from, scratch, ret, err);
 	}
 	if (e->remove.p != NULL) {

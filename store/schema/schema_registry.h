@@ -45,9 +45,10 @@ bool schema_registry_try(struct schema_registry *r, const struct schema_declared
 struct str schema_registry_file(struct schema_registry *r, struct str model, struct arena *a);
 
 struct schema_change {
-	bool replace_all; /* PUT, else POST */
-	bool may_sql;     /* of schema_source */
+	bool replace_all;          /* PUT: of the set; else POST */
+	bool may_sql, trusts_sets; /* of schema_source */
 	bool may_catalogs;
+	struct str set; /* whose models they are; STR_NONE: "" */
 };
 /* What schema_from_source does, applied to the current set and published in one step, one change at a time. *ret: a new
  * reference to what was published. replace_all: of the told ones. ERR_DECLARED. Whatever changes the set may park. */

@@ -217,7 +217,7 @@ static void derive_reverse(struct schema_build *b, const struct draft *d, const 
 
 static struct model *target_of(const struct schema_build *b, const struct foreign_key *fk)
 {
-	const struct draft *d = schema_draft_by_table(b, fk->to_table);
+	const struct draft *d = schema_draft_of_key(b, fk);
 
 	return d != NULL ? d->m : NULL;
 }
@@ -232,7 +232,7 @@ static void make_room(struct schema_build *b)
 
 		room[i] += d->n_decls + d->m->n_fks;
 		for (size_t k = 0; k < d->m->n_fks; k++) {
-			const struct draft *target = schema_draft_by_table(b, d->m->fks[k].to_table);
+			const struct draft *target = schema_draft_of_key(b, &d->m->fks[k]);
 
 			if (target != NULL)
 				room[target - b->drafts]++;

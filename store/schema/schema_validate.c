@@ -96,7 +96,7 @@ static bool on_delete_known(struct str word)
 static void check_foreign_key(struct schema_build *b, const struct draft *d, size_t i)
 {
 	const struct foreign_key *fk = &d->m->fks[i];
-	const struct draft *target = schema_draft_by_table(b, fk->to_table);
+	const struct draft *target = schema_draft_of_key(b, fk);
 	const struct column *c = schema_find_column(d->m, fk->column);
 	const char *at = schema_element_pointer(b, d, "foreign_keys", i);
 
@@ -199,7 +199,7 @@ static void validate_model(struct schema_build *b, const struct draft *d, struct
 		check_foreign_key(b, d, i);
 	for (size_t i = 0; i < m->n_indexes; i++) {
 		check_index(b, d, "indexes", &m->indexes[i], i);
-		if (taken(relations, m->indexes[i].name))
+		if (taken(relations, model_place(b->scratch, m->schema_name, m->indexes[i].name)))
 			schema_fault(b, schema_element_pointer(b, d, "indexes", i),
 				     "the name \"%.*s\" is taken by another table, index or unique (names are cut at "
 				     "%d bytes)",
@@ -207,7 +207,7 @@ static void validate_model(struct schema_build *b, const struct draft *d, struct
 	}
 	for (size_t i = 0; i < m->n_uniques; i++) {
 		check_index(b, d, "uniques", &m->uniques[i], i);
-		if (taken(relations, m->uniques[i].name))
+		if (taken(relations, model_place(b->scratch, m->schema_name, m->uniques[i].name)))
 			schema_fault(b, schema_element_pointer(b, d, "uniques", i),
 				     "the name \"%.*s\" is taken by another table, index or unique (names are cut at "
 				     "%d bytes)",
@@ -215,6 +215,10 @@ static void validate_model(struct schema_build *b, const struct draft *d, struct
 	}
 	for (size_t i = 0; i < m->n_checks; i++)
 		check_check(b, d, i, &checks);
+	for (size_t i = 0; i < m->n_key; i++)
+		if (schema_find_column(m, m->key[i]) == NULL)
+			schema_fault(b, schema_element_pointer(b, d, "key", i), "column \"%.*s\" is not in the model",
+				     STR_FMT(m->key[i]));
 	map_done(&columns);
 	map_done(&checks);
 }
@@ -257,7 +261,7 @@ void schema_validate(struct schema_build *b)
 
 		if (d->m->name.p != NULL && taken(&models, d->m->name))
 			schema_fault(b, d->pointer, "model \"%.*s\" is there twice", STR_FMT(d->m->name));
-		if (d->m->table.p != NULL && taken(&relations, d->m->table))
+		if (d->m->place.p != NULL && taken(&relations, d->m->place))
 			schema_fault(b, d->pointer, "table \"%.*s\" is there twice", STR_FMT(d->m->table));
 	}
 	for (size_t i = 0; i < b->n; i++) {

@@ -10,6 +10,7 @@
 
 #include "service/base/banned.h"
 
+#define FATE_NS (3 * CLOCK_NS_PER_S)     /* for asking what became of a commit */
 #define ROLLBACK_NS (5 * CLOCK_NS_PER_S) /* what undoing gets, however late the request is */
 
 static bool savepoint_sql(const struct tx *tx, const char *verb, int64_t deadline, struct err *err)
@@ -125,6 +126,12 @@ static bool commit_root(struct tx_table *t, struct tx *tx, int64_t deadline, str
 		err->outcome = ERR_OUTCOME_ROLLED_BACK;
 		return false;
 	}
+	if (c->driver->commit_mark != NULL && !root->read_only &&
+	    !c->driver->commit_mark(c, deadline, &root->mark, err)) {
+		undo_all(t, root, tx, c->broken ? TX_WHY_LOST : TX_WHY_FAILED);
+		err->outcome = ERR_OUTCOME_ROLLED_BACK;
+		return false;
+	}
 	err->outcome = ERR_OUTCOME_NONE;
 	ok = c->driver->commit(c, deadline, err);
 	outcome = commit_outcome(root, ok, err);
@@ -162,6 +169,23 @@ static bool finish(struct tx_table *t, struct tx *tx, bool commit, int64_t deadl
 		undo_savepoint(t, tx);
 	fiber_unshield();
 	return ok;
+}
+
+/* Says of a commit that was lost what the database knows of it. The connection has been given back. */
+static void ask_fate(struct tx_table *t, struct str id, const struct tx_root *root, int64_t deadline, struct err *err)
+{
+	enum tx_phase phase;
+
+	fiber_shield();
+	phase = tx_resolve(t, id, root->conn, clock_min(deadline, clock_mono_ns() + FATE_NS));
+	fiber_unshield();
+	if (phase == TX_UNKNOWN)
+		return;
+	(void)err_set(
+		err, ERR_DATABASE_UNAVAILABLE,
+		"the database connection was lost while the transaction committed; the database says that it was %s",
+		phase == TX_COMMITTED ? "committed" : "rolled back");
+	err->outcome = phase == TX_COMMITTED ? ERR_OUTCOME_COMMITTED : ERR_OUTCOME_ROLLED_BACK;
 }
 
 /* A repeated end of an ended one. The lock is held. */
@@ -237,6 +261,8 @@ bool tx_end(struct tx_table *t, struct str id, const struct session *session, st
 			*ret = commit ? TX_COMMITTED : TX_ROLLED_BACK;
 	}
 	tx_give_turn(tx->root);
+	if (!ok && step == END_GO && commit && err->outcome == ERR_OUTCOME_UNKNOWN)
+		ask_fate(t, id, tx->root, deadline, err);
 	tx_unref(tx);
 	return ok;
 }

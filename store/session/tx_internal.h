@@ -31,6 +31,7 @@ struct tx_root {
 	double timeout_s;
 	uint64_t n_commits, n_rollbacks; /* the connection's counts when it began */
 	unsigned n_savepoints;           /* ever made: names them */
+	struct commit_mark mark;         /* with the turn: of a commit that is under way */
 	bool read_only;
 	bool committing; /* under the table's lock: its end is being decided by the database */
 	bool doomed;     /* set before `ended`: the server ended it; its end undoes what the session's map has of it */
@@ -66,6 +67,7 @@ struct tx_grave {
 	double timeout_s;
 	unsigned savepoint;
 	bool read_only;
+	struct commit_mark mark; /* of an unknown one: by what the database can be asked */
 	size_t owner_len, conn_len;
 	char text[]; /* owner, connection's name */
 };

@@ -132,6 +132,7 @@ static void add_grave(struct tx_table *t, const struct tx *tx, enum tx_why why)
 	g->timeout_s = root->timeout_s;
 	g->savepoint = tx->savepoint;
 	g->read_only = root->read_only;
+	g->mark = root->mark;
 	g->owner_len = root->owner_len;
 	g->conn_len = conn.len;
 	memcpy(g->text, root->owner, root->owner_len);

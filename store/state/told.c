@@ -170,7 +170,8 @@ static bool restore_models(struct told *t, struct arena *a, struct str text, str
 		if (!json_is_string(name) || schema_registry_file(&t->store->models, json_str(name), a).p == NULL)
 			(void)json_array_append(told, (json_t *)(uintptr_t)m);
 	}
-	const struct schema_change how = {.replace_all = true, .may_sql = true, .may_catalogs = true};
+	const struct schema_change how = {
+		.replace_all = true, .may_sql = true, .may_catalogs = true, .trusts_sets = true};
 	const bool ok = schema_registry_apply(&t->store->models, doc, &how, a, &s, err);
 	if (ok)
 		schema_unref(s);

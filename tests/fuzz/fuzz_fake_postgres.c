@@ -273,6 +273,7 @@ static bool greet(int fd)
 {
 	static const char hello[] = "R\0\0\0\x08\0\0\0\0S\0\0\0\x19server_version\0"
 				    "15.18\0K\0\0\0\x0c\0\0\0\1\0\0\0\2Z\0\0\0\5I";
+	static const char no_history[] = "E\0\0\0\x1aSERROR\0VERROR\0C42501\0\0Z\0\0\0\5I";
 	static const char settings[] = "C\0\0\0\x0dSELECT 1\0Z\0\0\0\5I";
 	unsigned char head[8], rest[1024];
 	bool silent;
@@ -283,7 +284,8 @@ static bool greet(int fd)
 	if (big_endian(head + 4) != 196608 || !send_all(fd, str_n(hello, sizeof(hello) - 1)))
 		return false;
 	return fake.pooled ||
-	       (await_question(fd, &silent) && !silent && send_all(fd, str_n(settings, sizeof(settings) - 1)));
+	       (await_question(fd, &silent) && !silent && send_all(fd, str_n(settings, sizeof(settings) - 1)) &&
+		await_question(fd, &silent) && !silent && send_all(fd, str_n(no_history, sizeof(no_history) - 1)));
 }
 
 static bool answer(int fd)

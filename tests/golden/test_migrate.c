@@ -280,7 +280,10 @@ static void run(struct arena *a, const json_t *c)
 	for (size_t i = 0; i < live.n_uses; i++) {
 		const json_t *u = json_array_get(json_object_get(c, "uses"), i);
 
-		live.uses[i] = (struct live_use){text(u, "kind"), text(u, "name"), text(u, "table"), text(u, "column")};
+		live.uses[i] = (struct live_use){.kind = text(u, "kind"),
+						 .name = text(u, "name"),
+						 .table = text(u, "table"),
+						 .column = text(u, "column")};
 	}
 	title = json_string_value(json_object_get(c, "name"));
 	dialect = dialect_by_name(text(c, "dialect"));

@@ -17,7 +17,7 @@ LIBRARIES = [
     (re.compile(r"gnutls/"), re.compile(r"service/(http/tls|base/crypto)\.c$")),
     (re.compile(r"sqlite3\.h"), re.compile(r"store/driver/sqlite/")),
     (re.compile(r"libpq-fe\.h|pg_config.*\.h|postgres_ext\.h"), re.compile(r"store/driver/postgres/")),
-    (re.compile(r"jansson\.h"), re.compile(r"service/base/json\.h$")),
+    (re.compile(r"jansson\.h"), re.compile(r"service/base/json\w*\.h$")),
 ]
 ROOMS = r"handlers/(?:resources|query|records|batch|libsql|neon|rds|postgrest)/"
 DOWN = r"service/|openapi/assets\.h|store/(?!driver/|dialect/)"

@@ -212,6 +212,8 @@ class Peer:
             self.status = b"T"
         elif word in ("COMMIT", "ROLLBACK") and "TO SAVEPOINT" not in sql:
             self.status = b"I"
+        if "pg_control_system" in sql:
+            return Answer([("a", TEXT)] * 3, [[None, "7", "00000001"]])
         if "pg_backend_pid" in sql:
             return Answer([("pid", INT8)], [["1"]])
         if word == "SELECT" and "set_config" in sql:

@@ -11,12 +11,12 @@
 /* "ferrod": the one lock of all migrations of a database, whoever runs them. */
 #define LOCK_KEY "112585897832292"
 
-/* Columns of the current schema's tables on which something else hangs: what PostgreSQL would drop along in silence (an
+/* Columns of tables on which something else hangs: what PostgreSQL would drop along in silence (an
  * index with an expression or a predicate, a check over several columns), what it does not know of (the text of a
  * trigger's function), and what it refuses for (views, generated columns, policies): so that a plan can say so. */
 #define ON_COLUMN(object) \
 	"JOIN pg_catalog.pg_class c ON c.oid = " object " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace " \
-	"AND n.nspname = pg_catalog.current_schema() "
+	"AND n.nspname NOT IN ('pg_catalog', 'information_schema') "
 #define DEPENDS \
 	"FROM pg_catalog.pg_depend d " ON_COLUMN( \
 		"d.refobjid") "JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.refobjsubid "
@@ -24,10 +24,12 @@
 static const char uses_sql[] =
 	"SELECT DISTINCT CASE v.relkind WHEN 'm' THEN 'materialized view' ELSE 'view' END, v.relname::text, "
 	"c.relname::text, "
-	"a.attname::text " DEPENDS "JOIN pg_catalog.pg_rewrite r ON r.oid = d.objid AND d.classid = "
+	"a.attname::text, NULLIF(n.nspname, pg_catalog.current_schema())::text " DEPENDS
+	"JOIN pg_catalog.pg_rewrite r ON r.oid = d.objid AND d.classid = "
 	"'pg_catalog.pg_rewrite'::regclass JOIN pg_catalog.pg_class v ON v.oid = r.ev_class WHERE d.refclassid = "
 	"'pg_catalog.pg_class'::regclass AND d.refobjsubid > 0 AND v.oid <> c.oid "
-	"UNION SELECT 'trigger', t.tgname::text, c.relname::text, a.attname::text FROM pg_catalog.pg_trigger "
+	"UNION SELECT 'trigger', t.tgname::text, c.relname::text, a.attname::text, NULLIF(n.nspname, "
+	"pg_catalog.current_schema())::text FROM pg_catalog.pg_trigger "
 	"t " ON_COLUMN(
 		"t.tgrelid") "JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid "
 			     "JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT "
@@ -36,19 +38,22 @@ static const char uses_sql[] =
 			     "~* ('\\m(new|old)\\s*\\.\\s*\"?' "
 			     "|| pg_catalog.regexp_replace(a.attname::text, '([^a-zA-Z0-9_])', '\\\\\\1', 'g') || "
 			     "'\"?(\\W|$)')) "
-			     "UNION SELECT 'index', i.relname::text, c.relname::text, a.attname::text " DEPENDS
+			     "UNION SELECT 'index', i.relname::text, c.relname::text, a.attname::text, "
+			     "NULLIF(n.nspname, pg_catalog.current_schema())::text " DEPENDS
 			     "JOIN pg_catalog.pg_index x ON "
 			     "x.indexrelid = d.objid AND d.classid = 'pg_catalog.pg_class'::regclass AND (x.indexprs "
 			     "IS NOT NULL OR x.indpred IS "
 			     "NOT NULL) JOIN pg_catalog.pg_class i ON i.oid = x.indexrelid WHERE d.refclassid = "
 			     "'pg_catalog.pg_class'::regclass "
-			     "UNION SELECT 'CHECK constraint', k.conname::text, c.relname::text, a.attname::text FROM "
+			     "UNION SELECT 'CHECK constraint', k.conname::text, c.relname::text, a.attname::text, "
+			     "NULLIF(n.nspname, pg_catalog.current_schema())::text FROM "
 			     "pg_catalog.pg_constraint k " ON_COLUMN(
 				     "k.conrelid") "JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum "
 						   "= ANY (k.conkey) "
 						   "WHERE k.contype = 'c' AND pg_catalog.array_length(k.conkey, 1) > 1 "
 						   "UNION SELECT 'generated column', g.attname::text, c.relname::text, "
-						   "a.attname::text " DEPENDS "JOIN "
+						   "a.attname::text, NULLIF(n.nspname, "
+						   "pg_catalog.current_schema())::text " DEPENDS "JOIN "
 						   "pg_catalog.pg_attrdef f ON f.oid = d.objid AND d.classid = "
 						   "'pg_catalog.pg_attrdef'::regclass AND f.adrelid = c.oid "
 						   "AND f.adnum <> d.refobjsubid JOIN pg_catalog.pg_attribute g ON "
@@ -56,18 +61,25 @@ static const char uses_sql[] =
 						   "WHERE d.refclassid = 'pg_catalog.pg_class'::regclass AND "
 						   "g.attgenerated <> '' "
 						   "UNION SELECT 'policy', p.polname::text, c.relname::text, "
-						   "a.attname::text " DEPENDS "JOIN pg_catalog.pg_policy p ON "
+						   "a.attname::text, NULLIF(n.nspname, "
+						   "pg_catalog.current_schema())::text " DEPENDS
+						   "JOIN pg_catalog.pg_policy p ON "
 						   "p.oid = d.objid AND d.classid = 'pg_catalog.pg_policy'::regclass "
 						   "WHERE d.refclassid = 'pg_catalog.pg_class'::regclass "
-						   "ORDER BY 1, 2, 3, 4";
+						   "ORDER BY 1, 2, 3, 4, 5";
 
 static void on_use(struct catalog *c, const struct value *row)
 {
 	struct live_schema *l = c->live;
 
 	l->uses = catalog_more(c->arena, l->uses, l->n_uses, sizeof(*l->uses));
-	l->uses[l->n_uses++] = (struct live_use){catalog_text(c, row[0]), catalog_text(c, row[1]),
-						 catalog_text(c, row[2]), catalog_text(c, row[3])};
+	l->uses[l->n_uses++] = (struct live_use){
+		.kind = catalog_text(c, row[0]),
+		.name = catalog_text(c, row[1]),
+		.schema_name = catalog_text(c, row[4]),
+		.table = catalog_text(c, row[2]),
+		.column = catalog_text(c, row[3]),
+	};
 }
 
 bool postgres_migrate_uses(struct driver_conn *conn, struct arena *a, int64_t deadline_ns, struct live_schema *ret,
@@ -77,7 +89,7 @@ bool postgres_migrate_uses(struct driver_conn *conn, struct arena *a, int64_t de
 
 	ret->uses = NULL;
 	ret->n_uses = 0;
-	return catalog_query(&c, str_z(uses_sql), "tttt", on_use, err);
+	return catalog_query(&c, str_z(uses_sql), "ttttT", on_use, err);
 }
 
 /* The time left for waiting, as the server's setting; at least a millisecond, for 0 would mean for ever. */

@@ -245,7 +245,10 @@ static bool settle_in(struct pg_conn *c, int64_t deadline, struct err *err)
 	__atomic_store_n(&db->found, c->pooled ? POOLER_TRANSACTION : POOLER_NONE, __ATOMIC_RELAXED);
 	if (c->pooled)
 		pg_cancel_pooled(c->cancel);
-	return c->pooled || apply_settings(c, deadline, err);
+	if (c->pooled)
+		return true;
+	return apply_settings(c, deadline, err) &&
+	       (PQserverVersion(c->pg) < 130000 || pg_history_find(c, deadline, err));
 }
 
 /* "15.18 (Debian 15.18-0+deb12u1)" -> "15.18" */

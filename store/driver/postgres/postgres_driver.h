@@ -10,6 +10,7 @@
  *   postgres_batch.c     several quick statements in one pipeline
  *   postgres_pooled.c    what is different behind a pooler
  *   postgres_plain.c     tables that leave nothing in a session
+ *   postgres_fate.c      transactions whose connection was lost while they committed
  *   postgres_load.c      COPY FROM STDIN
  *   postgres_cache.c     the prepared statements of a connection
  *   postgres_value.c     parameters out
@@ -148,6 +149,9 @@ struct pg_conn {
 	int n_syncs;        /* pipeline: sync points not yet answered; 0 and not in a pipeline otherwise */
 	bool guarded;       /* the server bounds each statement and each wait for a lock: postgres_batch.c */
 	char version[32];
+	bool has_history; /* of these two */
+	uint64_t cluster;
+	uint32_t timeline;
 };
 
 static inline struct pg_conn *pg_conn(struct driver_conn *c)
@@ -230,6 +234,13 @@ bool pg_send_deallocate(struct pg_conn *c, uint64_t id) MUST_CHECK;
 /* Rows that a statement changed; those that it read do not count. */
 int64_t pg_count_affected(PGresult *res);
 void pg_cursor_done(struct pg_cursor *cur);
+
+/* postgres_fate.c: see driver.h */
+/* Learns the cluster and the timeline that the connection writes to, if they can be had. False: the connection is lost.
+ * Parks. */
+bool pg_history_find(struct pg_conn *c, int64_t deadline_ns, struct err *err) MUST_CHECK;
+bool pg_commit_mark(struct driver_conn *base, int64_t deadline_ns, struct commit_mark *ret, struct err *err) MUST_CHECK;
+enum commit_fate pg_commit_fate(struct driver_conn *base, const struct commit_mark *m, int64_t deadline_ns);
 
 /* postgres_plain.c */
 struct pg_plain *pg_plain_create(void);

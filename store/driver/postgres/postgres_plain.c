@@ -6,6 +6,8 @@
  *
  * What was found is looked up again after a while, for a table may be altered by others.
  */
+#include <string.h>
+
 #include "service/base/clock.h"
 #include "service/base/limits.h"
 #include "service/base/mem.h"
@@ -110,6 +112,18 @@ bool pg_plain_known(struct driver_db *db, const struct stmt *s)
 	return true;
 }
 
+/* A table's place (store/schema/schema.h): its name, behind its schema and a NUL where it has one. */
+static void put_place(struct str place, struct strbuf *out)
+{
+	const char *nul = place.len > 0 ? memchr(place.p, '\0', place.len) : NULL;
+	const size_t n = nul != NULL ? (size_t)(nul - place.p) : 0;
+
+	if (nul == NULL)
+		dialect_quote_ident(out, place);
+	else
+		dialect_quote_table(out, str_n(place.p, n), str_n(nul + 1, place.len - n - 1));
+}
+
 static bool look(struct pg_conn *c, struct str table, int64_t deadline, bool *ret, struct err *err)
 {
 	struct strbuf name;
@@ -117,7 +131,7 @@ static bool look(struct pg_conn *c, struct str table, int64_t deadline, bool *re
 	bool row = false, ok;
 
 	strbuf_init(&name, 0);
-	dialect_quote_ident(&name, table);
+	put_place(table, &name);
 	const struct value param = value_text(strbuf_str(&name));
 	const struct stmt s = {.sql = str_z(plain_sql),
 			       .params = &param,

@@ -24,6 +24,7 @@ enum {
 	OID_JSON = 114,
 	OID_FLOAT4 = 700,
 	OID_FLOAT8 = 701,
+	OID_NUMERIC = 1700,
 	OID_JSONB = 3802
 };
 
@@ -35,6 +36,8 @@ static Oid param_type(const struct stmt *s, size_t i)
 		return OID_BYTEA;
 	if (s->param_type == STMT_PARAM_INFER)
 		return 0;
+	if (s->params[i].number)
+		return OID_NUMERIC;
 	switch (kind) {
 	case VALUE_BOOL:
 		return OID_BOOL;
@@ -62,6 +65,8 @@ char pg_param_letter(const struct stmt *s, size_t i)
 		return 'd';
 	case OID_BYTEA:
 		return 'x';
+	case OID_NUMERIC:
+		return 'n';
 	default:
 		return '-';
 	}

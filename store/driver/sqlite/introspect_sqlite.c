@@ -17,7 +17,9 @@
 
 #define TABLES \
 	"FROM sqlite_schema m JOIN pragma_table_list l ON l.schema = 'main' AND l.name = m.name AND l.type = 'table' "
-#define OURS "WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite\\_%' ESCAPE '\\' "
+#define OURS \
+	"WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND m.name NOT LIKE '\\_ferrod\\_%' " \
+	"ESCAPE '\\' "
 
 static const char tables_sql[] = "SELECT m.name, m.sql " TABLES OURS "ORDER BY m.name";
 
@@ -43,6 +45,11 @@ static const char fks_sql[] =
 	"SELECT m.name, f.id, f.\"table\", f.\"from\", f.\"to\", f.on_delete, f.on_update, f.seq " TABLES
 	"JOIN pragma_foreign_key_list(m.name) f " OURS "ORDER BY m.name, f.id DESC, f.seq";
 
+/* What has columns and is no table. */
+static const char views_sql[] =
+	"SELECT l.name, l.type, s.sql FROM pragma_table_list l JOIN sqlite_schema s ON s.name = l.name "
+	"WHERE l.schema = 'main' AND l.type IN ('view', 'virtual') ORDER BY l.name";
+
 static const char triggers_sql[] =
 	"SELECT tbl_name, sql FROM sqlite_schema WHERE type = 'trigger' ORDER BY tbl_name, rowid";
 
@@ -55,7 +62,7 @@ static void on_table(struct catalog *c, const struct value *row)
 
 static void on_other(struct catalog *c, const struct value *row)
 {
-	catalog_other(c, row[0], row[1]);
+	catalog_other(c, value_null(), row[0], row[1]);
 }
 
 static void on_column(struct catalog *c, const struct value *row)
@@ -247,8 +254,70 @@ static bool read_spellings(struct catalog *c, struct err *err)
 	return true;
 }
 
-bool sqlite_introspect(struct driver_conn *conn, struct arena *a, int64_t deadline_ns, struct live_schema *ret,
-		       struct err *err)
+/* ---- views ------------------------------------------------------------------------------------------- */
+
+static void on_view(struct catalog *c, const struct value *row)
+{
+	struct live_table *t = catalog_add_table(c, row[0]);
+
+	t->kind = str_eq_z(row[1].u.s, "view") ? MODEL_VIEW : MODEL_VIRTUAL;
+	t->read_only = t->kind == MODEL_VIEW;
+}
+
+/* An INSTEAD OF INSERT makes a view writable. */
+static void on_view_trigger(struct catalog *c, const struct value *row)
+{
+	struct live_table *t = catalog_table(c, row[0]);
+
+	if (t != NULL && row[1].kind == VALUE_TEXT && sqlite_trigger_event(row[1].u.s) == TRIGGER_INSERT)
+		t->read_only = false;
+}
+
+static void on_view_column(struct catalog *c, const struct value *row)
+{
+	if (catalog_int(row[6]) != 1) /* a hidden one, of a virtual table's own */
+		on_column(c, row);
+}
+
+/* One by one: one that cannot be compiled, or whose module is not here, is out alone. */
+static bool read_view_columns(struct catalog *c, size_t i, struct err *err)
+{
+	struct live_table *t = &c->live->tables[i];
+	struct strbuf sql;
+	bool ok;
+
+	strbuf_init(&sql, 0);
+	strbuf_puts(&sql, "SELECT ");
+	dialect_quote_literal(&sql, t->name);
+	strbuf_puts(&sql, ", x.name, x.type, x.\"notnull\", x.dflt_value, x.pk, x.hidden FROM pragma_table_xinfo(");
+	dialect_quote_literal(&sql, t->name);
+	strbuf_puts(&sql, ") x ORDER BY x.cid");
+	ok = catalog_query(c, strbuf_str(&sql), "ttTiTii", on_view_column, err);
+	strbuf_done(&sql);
+	if (ok || c->conn->broken || err->code != ERR_SQL_ERROR)
+		return ok;
+	t->unreadable = arena_str(c->arena, str_z(err->detail));
+	return true;
+}
+
+static bool read_views(const struct catalog *of, struct err *err)
+{
+	struct live_schema seen = {0};
+	struct catalog c = *of;
+
+	c.live = &seen;
+	if (!catalog_query(&c, str_z(views_sql), "ttT", on_view, err))
+		return false;
+	for (size_t i = 0; i < seen.n_tables; i++)
+		if (!read_view_columns(&c, i, err))
+			return false;
+	of->live->views = seen.tables;
+	of->live->n_views = seen.n_tables;
+	return catalog_query(&c, str_z(triggers_sql), "tT", on_view_trigger, err);
+}
+
+bool sqlite_introspect(struct driver_conn *conn, const struct introspect_scope *scope, struct arena *a,
+		       int64_t deadline_ns, struct live_schema *ret, struct err *err)
 {
 	struct catalog c = {.conn = conn, .arena = a, .deadline = deadline_ns, .live = ret};
 
@@ -262,5 +331,5 @@ bool sqlite_introspect(struct driver_conn *conn, struct arena *a, int64_t deadli
 	if (!read_spellings(&c, err))
 		return false;
 	return catalog_query(&c, str_z(indexes_sql), "ttitiTTiT", on_index, err) &&
-	       catalog_query(&c, str_z(triggers_sql), "tT", on_trigger, err);
+	       catalog_query(&c, str_z(triggers_sql), "tT", on_trigger, err) && (!scope->views || read_views(&c, err));
 }

@@ -101,6 +101,7 @@ bool sqlite_db_open(const struct dsn *dsn, struct driver_db **ret, struct err *e
 	(void)err;
 	db = mem_alloc(sizeof(*db));
 	db->dsn = dsn;
+	db->path = mem_strndup(dsn->path.p != NULL ? dsn->path.p : "", dsn->path.len);
 	db->is_file = dsn->mode != SQLITE_MODE_MEMORY;
 	db->open_flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE;
 	if (!db->is_file) {
@@ -135,6 +136,7 @@ void sqlite_db_close(struct driver_db *db)
 	turn_done(&db->own_turn);
 	mutex_done(&db->lock);
 	mem_free(db->file_name);
+	mem_free(db->path);
 	mem_free(db);
 }
 

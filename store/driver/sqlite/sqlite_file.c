@@ -29,21 +29,21 @@ static char *wal_name(const char *path)
 }
 
 /* The name without links: the file may be missing, its directory not. */
-static char *real_name(const struct dsn *dsn)
+static char *real_name(const char *path)
 {
 	char resolved[PATH_MAX];
-	const char *slash = strrchr(dsn->path.p, '/');
+	const char *slash = strrchr(path, '/');
 	struct strbuf b;
 	char *dir;
 
-	if (realpath(dsn->path.p, resolved) != NULL)
+	if (realpath(path, resolved) != NULL)
 		return mem_strdup(resolved);
-	dir = slash != NULL ? mem_strndup(dsn->path.p, (size_t)(slash - dsn->path.p) + 1) : mem_strdup(".");
+	dir = slash != NULL ? mem_strndup(path, (size_t)(slash - path) + 1) : mem_strdup(".");
 	strbuf_init(&b, 0);
 	strbuf_puts(&b, realpath(dir, resolved) != NULL ? resolved : dir);
 	mem_free(dir);
 	strbuf_putc(&b, '/');
-	strbuf_puts(&b, slash != NULL ? slash + 1 : dsn->path.p);
+	strbuf_puts(&b, slash != NULL ? slash + 1 : path);
 	return strbuf_take(&b, NULL);
 }
 
@@ -118,7 +118,7 @@ bool sqlite_file_moved(const struct sqlite_conn *c)
 		return false;
 	if (sqlite_file_seen_moved(c))
 		return true;
-	if (stat(c->base.db->dsn->path.p, &st) == 0 ? is_it(c->file, &st) : errno != ENOENT && errno != ENOTDIR)
+	if (stat(c->base.db->path, &st) == 0 ? is_it(c->file, &st) : errno != ENOENT && errno != ENOTDIR)
 		return false;
 	__atomic_store_n(&c->file->moved, 1, __ATOMIC_RELAXED);
 	return true;
@@ -226,10 +226,10 @@ enum sqlite_file_fault sqlite_file_enter(struct sqlite_conn *c)
 
 	if (!db->is_file)
 		return SQLITE_FILE_FINE;
-	there = stat(db->dsn->path.p, &st) == 0;
+	there = stat(db->path, &st) == 0;
 	if (!there && __atomic_load_n(&db->file, __ATOMIC_ACQUIRE) != NULL)
 		return SQLITE_FILE_GONE;
-	path = real_name(db->dsn);
+	path = real_name(db->path);
 	fault = end_others(path, there ? &st : NULL);
 	if (fault == SQLITE_FILE_FINE && there)
 		join(c, &st, path);
@@ -245,10 +245,10 @@ bool sqlite_file_opened(struct sqlite_conn *c)
 
 	if (!db->is_file)
 		return true;
-	if (stat(db->dsn->path.p, &st) != 0)
+	if (stat(db->path, &st) != 0)
 		return false;
 	if (c->file == NULL) { /* it was just made */
-		name = real_name(db->dsn);
+		name = real_name(db->path);
 		join(c, &st, name);
 		mem_free(name);
 	}

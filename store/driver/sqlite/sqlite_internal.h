@@ -41,6 +41,7 @@ struct sqlite_past {
 
 struct driver_db {
 	const struct dsn *dsn; /* borrowed */
+	char *path;            /* of a file; owned, for connections outlive what they were made from by a moment */
 	char *file_name;       /* what SQLite opens; owned */
 	int open_flags;
 	bool is_file;             /* commits sync a disk, opening may block */
@@ -207,8 +208,8 @@ void sqlite_function_done(struct sqlite_conn *c);
 
 /* ---- sqlite_time.c ---- */
 
-/* ferro_time(x), ferro_time(x, number of its unit's time_spelling): the instant in the form whose text order is time order; what is none as it is.
- * ferro_time_spelling(x): the spelling's word. Returns a result code. */
+/* ferro_time(x), ferro_time(x, number of its unit's time_spelling): the instant in the form whose text order is time
+ * order; what is none as it is. ferro_time_spelling(x): the spelling's word. Returns a result code. */
 int sqlite_time_register(struct sqlite_conn *c);
 
 /* ---- sqlite_like.c ---- */

@@ -1,0 +1,86 @@
+"""Services that share a server: each registers its own set of models, none erases another's."""
+import pytest
+
+from support.client import Client
+from support.server import Server
+
+
+@pytest.fixture(scope="module")
+def server():
+    with Server() as running:
+        yield running
+
+
+@pytest.fixture
+def client(server):
+    with Client(server.port) as c:
+        c.delete("/v1/models").expect(204)
+        yield c
+
+
+def model(name, *more, **members):
+    columns = [{"name": "id", "logical_type": "integer", "primary_key": True}]
+    return {"model_name": name, "columns": columns + [{"name": n, "logical_type": "string"} for n in more], **members}
+
+
+def put(client, name, *models, method="PUT"):
+    return client.request(method, "/v1/models", {"models": list(models)}, params=None if name is None else {"set": name})
+
+
+def registered(client):
+    return {m["model_name"]: m.get("sets", [m.get("set", "")]) for m in client.get("/v1/models").expect(200).json()["payload"]["models"]}
+
+
+def test_a_set_replaces_itself_alone(client):
+    put(client, "shop", model("Order"), model("Item")).expect(200)
+    put(client, "billing", model("Invoice")).expect(200)
+    put(client, None, model("Note")).expect(200)
+    assert registered(client) == {"Order": ["shop"], "Item": ["shop"], "Invoice": ["billing"], "Note": [""]}
+    assert client.get("/v1/models/Order").expect(200).json()["set"] == "shop"
+    assert "set" not in client.get("/v1/models/Note").expect(200).json()
+    put(client, "shop", model("Order", "state")).expect(200)
+    put(client, None).expect(200)
+    assert registered(client) == {"Order": ["shop"], "Invoice": ["billing"]}
+    put(client, "billing", model("Rate"), method="POST").expect(200)
+    assert registered(client) == {"Order": ["shop"], "Invoice": ["billing"], "Rate": ["billing"]}
+    assert {m["name"]: m["set"] for m in client.get("/v1/catalog").expect(200).json()["models"]} == {"Order": "shop", "Invoice": "billing", "Rate": "billing"}
+
+
+def test_a_name_of_two_sets_means_one_thing(client):
+    put(client, "shop", model("User", "name"), model("Order")).expect(200)
+    put(client, "billing", model("User", "name")).expect(200)
+    assert registered(client) == {"User": ["billing", "shop"], "Order": ["shop"]}
+    for method in ("PUT", "POST"):
+        problem = put(client, "billing", model("Invoice"), model("User", "name", "vat"), method=method).problem(409, "model_conflict")
+        assert '"shop"' in problem["detail"] and problem["errors"][0]["pointer"] == "/models/1"
+    assert registered(client) == {"User": ["billing", "shop"], "Order": ["shop"]}, "all or nothing"
+    put(client, "shop").expect(200)
+    assert registered(client) == {"User": ["billing"]}
+    put(client, "billing", model("User", "name", "vat")).expect(200)
+    client.delete("/v1/models/User").expect(204)
+    assert registered(client) == {}
+
+
+def test_what_was_answered_goes_back(client):
+    """The answer of GET is good for PUT: the request says which set it is about."""
+    put(client, "shop", model("Order", relations=[])).expect(200)
+    answer = client.get("/v1/models").expect(200).json()
+    again = client.put("/v1/models", {"models": answer["payload"]["models"]}, params={"set": "shop"}).expect(200).json()
+    assert again["payload"] == answer["payload"] and again["fingerprint"] == answer["fingerprint"] and "warnings" not in again
+    put(client, "other", *answer["payload"]["models"]).expect(200)
+    assert registered(client) == {"Order": ["other", "shop"]}
+
+
+@pytest.mark.parametrize("name", ["a b", "ü", "x" * 64, "a/b"])
+def test_bad_names(client, name):
+    client.request("PUT", "/v1/models", {"models": []}, params={"set": name}, validate=False).problem(400, "invalid_parameters")
+
+
+def test_sets_are_kept(tmp_path):
+    """With a state directory they are there after a restart."""
+    with Server("--state-url", f"sqlite:{tmp_path}/state.db?mode=rwc") as first, Client(first.port) as c:
+        put(c, "shop", model("User")).expect(200)
+        put(c, "billing", model("User"), model("Invoice")).expect(200)
+        before = registered(c)
+    with Server("--state-url", f"sqlite:{tmp_path}/state.db?mode=rwc") as second, Client(second.port) as c:
+        assert registered(c) == before == {"User": ["billing", "shop"], "Invoice": ["billing"]}
