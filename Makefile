@@ -79,6 +79,8 @@ FLAGS_FILE := $(BUILD)/flags
 FLAGS_NOW = $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(ALL_LIBS)
 .PHONY: FORCE
 $(FLAGS_FILE): FORCE
+	@pkg-config --exists $(PKGS) 2>/dev/null || { \
+		echo "ferrod: libraries or pkg-config are missing ($(PKGS)): run make deps" >&2; exit 1; }
 	@mkdir -p $(@D)
 	@echo '$(FLAGS_NOW)' | cmp -s - $@ || echo '$(FLAGS_NOW)' > $@
 
@@ -140,12 +142,12 @@ RUN_TESTS = $(PYTHON) -B tests/support/run_tests.py --build $(BUILD)
 .PHONY: run test unit golden api isolation soak lint fuzz-replay asan tsan faults bench profile
 run: ## install what is missing, build, serve (ARGS="--listen 127.0.0.1:9000")
 	@.ci/deps run
-	@$(MAKE) --no-print-directory build
-	@exec $(BIN) $(ARGS)
+	@$(MAKE) --no-print-directory -j$$(nproc 2>/dev/null || echo 2) build
+	@exec $(PYTHON) -B service/dist/run.py $(BIN) $(ARGS)
 
 test: ## install what is missing, build, run every suite; the last line is the total
 	@.ci/deps run test
-	@$(MAKE) --no-print-directory build tests
+	@$(MAKE) --no-print-directory -j$$(nproc 2>/dev/null || echo 2) build tests
 	@$(RUN_TESTS) unit golden fuzz lint api isolation browser
 
 unit golden: build tests ## only tests/unit, only tests/golden
@@ -241,11 +243,13 @@ PREFIX ?= /usr/local
 BINDIR ?= $(PREFIX)/bin
 UNITDIR ?= $(PREFIX)/lib/systemd/system
 .PHONY: install
-install: build ## binary, manual page, systemd units, bash completion (DESTDIR=, PREFIX=/usr/local)
+install: build ## binary, manual page, systemd units, completions (DESTDIR=, PREFIX=/usr/local)
 	@$(PYTHON) -B service/dist/man.py $(BIN) $(BUILD)/gen/ferrod.8
 	install -D -m 755 $(BIN) $(DESTDIR)$(BINDIR)/ferrod
 	install -D -m 644 $(BUILD)/gen/ferrod.8 $(DESTDIR)$(PREFIX)/share/man/man8/ferrod.8
 	install -D -m 644 service/dist/ferrod.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/ferrod
+	install -D -m 644 service/dist/_ferrod $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_ferrod
+	install -D -m 644 service/dist/ferrod.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/ferrod.fish
 	install -D -m 644 service/dist/ferrod.socket $(DESTDIR)$(UNITDIR)/ferrod.socket
 	sed 's|@BINDIR@|$(BINDIR)|' service/dist/ferrod.service > $(BUILD)/gen/ferrod.service
 	install -D -m 644 $(BUILD)/gen/ferrod.service $(DESTDIR)$(UNITDIR)/ferrod.service

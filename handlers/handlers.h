@@ -6,6 +6,8 @@
 
 #define HANDLER(name) bool name(struct request *req, struct response *res, struct err *err)
 
+/* docs.c */
+HANDLER(handle_root);
 /* health.c */
 HANDLER(handle_healthz);
 HANDLER(handle_readyz);

@@ -49,6 +49,7 @@ ONCE(handle_sql_fetch_one)
 
 static const struct route_def routes[] = {
 	/* service */
+	{.method = HTTP_GET, .path = "/", .operation_id = "root", .handler = handle_root, .html_too = true},
 	ROUTE(GET, "/healthz", "healthz", handle_healthz, NONE, NONE),
 	ROUTE(GET, "/readyz", "readyz", handle_readyz, NONE, NONE),
 	ROUTE(GET, "/version", "version", handle_version, ANY, NONE),

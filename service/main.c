@@ -22,6 +22,7 @@
 #include "service/base/wait.h"
 #include "service/config/config.h"
 #include "service/auth/cors.h"
+#include "service/exposure.h"
 #include "service/healthcheck.h"
 #include "service/auth/key_command.h"
 #include "service/auth/keys.h"
@@ -93,6 +94,7 @@ static struct store_options store_options(const struct config *c)
 		.busy_timeout_s = c->busy_timeout_seconds,
 		.tx_timeout_s = c->transaction_timeout_seconds,
 		.tx_timeout_max_s = c->transaction_timeout_seconds,
+		.tx_idle_s = c->transaction_idle_seconds,
 		.tx_queue_max = (size_t)c->transaction_queue,
 		.sqlite_cache_kib = (size_t)c->sqlite_cache_kib,
 	};
@@ -124,6 +126,9 @@ static bool authenticate(void *arg, struct request *req, struct err *err)
 		  keys_check(p->keys, request_header(req, "Authorization"), &req->arena, &found, err);
 	pthread_rwlock_unlock(&p->keys_lock);
 	req->principal = found;
+	if (!ok && p->rate != NULL && err->code == ERR_UNAUTHENTICATED &&
+	    request_header(req, "Authorization").p != NULL)
+		return rate_take_address(p->rate, request_address(req), req->start_ns, err) && ok;
 	return ok && (p->rate == NULL || open || rate_take(p->rate, principal_name(req), req->start_ns, err));
 }
 
@@ -183,6 +188,7 @@ static bool fill_app(struct process *p, struct err *err)
 		p->allow_urls[p->app.n_allow_urls++] = str_trim(word);
 	}
 	p->app.allow_url_files = p->config.allow_url_files;
+	p->app.csv_formula_guard = p->config.csv_formula_guard;
 	if (p->config.sqlite_dir.len == 0)
 		return true;
 	char *real = realpath(p->config.sqlite_dir.p, NULL);
@@ -194,24 +200,6 @@ static bool fill_app(struct process *p, struct err *err)
 		p->app.sqlite_dir_given.len--;
 	mem_free(real);
 	driver_sqlite_refuse_links();
-	return true;
-}
-
-/* Listening beyond loopback without keys hands the databases to everybody who reaches the port. */
-static bool check_exposure(const struct process *p, struct err *err)
-{
-	bool loopback;
-	if (!server_address_is_loopback(p->config.listen, &loopback, err))
-		return false;
-	if (loopback || p->keys != NULL)
-		return true;
-	if (!p->config.insecure_no_auth)
-		return err_set(err, ERR_INVALID_REQUEST,
-			       "refusing to listen on %.*s without API keys: configure \"keys_file\", or pass "
-			       "--insecure-no-auth",
-			       STR_FMT(p->config.listen));
-	log_msg(LOG_WARN, "no_auth",
-		"listening beyond loopback without API keys: everybody who reaches the port may do everything");
 	return true;
 }
 
@@ -268,6 +256,14 @@ static bool prepare_keys(void *arg, const json_t *catalog, void **ret, struct er
 	return ok;
 }
 
+/* What it began with more rights does not outlive them. */
+static void end_of_narrowed(void *arg, struct str name)
+{
+	struct process *p = arg;
+	tx_end_owner(p->app.store->transactions, name);
+	idempotency_withhold(name);
+}
+
 static void publish_keys(void *arg, void *prepared)
 {
 	struct process *p = arg;
@@ -275,6 +271,7 @@ static void publish_keys(void *arg, void *prepared)
 	struct key_set *before = p->keys;
 	p->keys = prepared;
 	pthread_rwlock_unlock(&p->keys_lock);
+	keys_narrowed(before, prepared, end_of_narrowed, p);
 	keys_destroy(before);
 }
 
@@ -456,8 +453,9 @@ static int serve(struct process *p)
 		p->rate = rate_create(p->config.rate_limit_per_second, p->config.rate_limit_burst);
 	struct server_options opts = server_options(p);
 	const struct app_state_options state = state_settings(p);
-	if (!check_exposure(p, &err) || !check_together(p, &err) || !server_create(&opts, &p->server, &err) ||
-	    !create_declared(p, &err) || !app_state_open(&p->app, &state, &err)) {
+	if (!exposure_check(&p->config, p->keys != NULL, &err) || !check_together(p, &err) ||
+	    !server_create(&opts, &p->server, &err) || !create_declared(p, &err) ||
+	    !app_state_open(&p->app, &state, &err)) {
 		usage_error(&err);
 		goto done;
 	}
@@ -509,7 +507,8 @@ static int check_config(struct process *p)
 	struct err err;
 	struct connect_options o;
 	bool any;
-	if (!check_exposure(p, &err) || !check_together(p, &err) || !built_in(p, &o, &any, &err))
+	if (!exposure_check(&p->config, p->keys != NULL, &err) || !check_together(p, &err) ||
+	    !built_in(p, &o, &any, &err))
 		return usage_error(&err);
 	puts("the configuration is valid");
 	return EXIT_SUCCESS;

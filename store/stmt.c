@@ -78,3 +78,8 @@ bool stmt_is_transaction(struct str sql)
 			return true;
 	return str_ieq_z(word, "prepare") && str_ieq_z(first_word(&sql), "transaction");
 }
+
+struct str stmt_first_word(struct str sql)
+{
+	return first_word(&sql);
+}

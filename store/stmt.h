@@ -53,5 +53,7 @@ static inline uint64_t stmt_hash(const struct stmt *s)
 /* Does the text begin with a word that begins, ends or divides a transaction (BEGIN, START, COMMIT, END, ROLLBACK,
  * ABORT, SAVEPOINT, RELEASE, PREPARE TRANSACTION), whatever blanks and comments stand before it? */
 bool stmt_is_transaction(struct str sql);
+/* The first word of the statement, behind comments; len 0: something else stands there. Borrows. */
+struct str stmt_first_word(struct str sql);
 
 #endif

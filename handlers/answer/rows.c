@@ -1,7 +1,7 @@
 /* Row sinks that write into the answer. */
 #include "handlers/answer/rows.h"
 
-#include "service/base/map.h"
+#include "handlers/answer/raw_columns.h"
 #include "handlers/unit/mapped.h"
 
 #include "service/base/banned.h"
@@ -21,7 +21,6 @@ static void start(struct rows_writer *w, struct context *c)
 	switch (w->media) {
 	case MEDIA_JSON:
 		c->res->content_type = "application/json";
-		strbuf_puts(w->out, "{\"rows\":[");
 		break;
 	case MEDIA_NDJSON:
 		c->res->content_type = "application/x-ndjson";
@@ -32,10 +31,11 @@ static void start(struct rows_writer *w, struct context *c)
 	}
 }
 
-/* RFC 4180: quoted when it must be. */
-static void csv_text(struct strbuf *b, struct str s)
+/* RFC 4180: quoted when it must be. guard: no spreadsheet takes the text for a formula. */
+static void csv_text(struct strbuf *b, struct str s, bool guard)
 {
-	bool plain = true;
+	bool plain = !(guard && s.len > 0 && strchr("=+-@\t\r", s.p[0]) != NULL && s.p[0] != '\0');
+	const bool guarded = !plain;
 	for (size_t i = 0; i < s.len && plain; i++)
 		plain = s.p[i] != '"' && s.p[i] != ',' && s.p[i] != '\n' && s.p[i] != '\r';
 	if (plain && s.len > 0) {
@@ -43,6 +43,8 @@ static void csv_text(struct strbuf *b, struct str s)
 		return;
 	}
 	strbuf_putc(b, '"');
+	if (guarded)
+		strbuf_putc(b, '\'');
 	for (size_t i = 0; i < s.len; i++) {
 		if (s.p[i] == '"')
 			strbuf_putc(b, '"');
@@ -57,7 +59,7 @@ static void csv_tagged(struct strbuf *b, struct value v)
 	struct strbuf one;
 	strbuf_init(&one, 0);
 	value_write_text(&one, v.u.s);
-	csv_text(b, strbuf_str(&one));
+	csv_text(b, strbuf_str(&one), false);
 	strbuf_done(&one);
 }
 
@@ -69,12 +71,12 @@ static void csv_value(struct rows_writer *w, struct value v)
 		return;
 	case VALUE_TEXT:
 		if (str_is_utf8(v.u.s))
-			csv_text(w->out, v.u.s);
+			csv_text(w->out, v.u.s, w->c->app->csv_formula_guard);
 		else
 			csv_tagged(w->out, v);
 		return;
 	case VALUE_JSON:
-		csv_text(w->out, v.u.s);
+		csv_text(w->out, v.u.s, w->c->app->csv_formula_guard);
 		return;
 	case VALUE_BYTES:
 		strbuf_base64(w->out, v.u.s);
@@ -95,33 +97,23 @@ static void csv_value(struct rows_writer *w, struct value v)
 	strbuf_done(&one);
 }
 
-const bool *rows_hidden(struct arena *a, const struct str *names, size_t n)
-{
-	bool *hidden = arena_array(a, n + 1, sizeof(*hidden));
-	struct map seen;
-	map_init(&seen);
-	for (size_t i = n; i-- > 0;)
-		hidden[i] = map_put(&seen, names[i], hidden) != NULL;
-	map_done(&seen);
-	return hidden;
-}
-
-/* Prefixes are built once a statement; a name that comes again later hides this one (the last wins). */
+/* Prefixes are built once a statement. */
 static void set_columns(struct rows_writer *w, size_t n, const struct str *names, size_t n_visible)
 {
 	struct arena *a = &w->c->req->arena;
 	w->n = n;
 	w->n_shown = 0;
-	const bool *repeated = w->raw ? rows_hidden(a, names, n) : NULL;
 	w->columns = arena_array(a, n + 1, sizeof(*w->columns));
 	for (size_t i = 0; i < n; i++) {
-		if (i >= n_visible || (repeated != NULL && repeated[i]))
+		if (i >= n_visible)
 			continue;
 		struct codec_writer *column = &w->columns[w->n_shown++];
 		const size_t from = w->text.len;
-		strbuf_putc(&w->text, w->n_shown == 1 ? '{' : ',');
-		strbuf_json_string(&w->text, names[i]);
-		strbuf_putc(&w->text, ':');
+		strbuf_putc(&w->text, w->n_shown > 1 ? ',' : w->arrays ? '[' : '{');
+		if (!w->arrays) {
+			strbuf_json_string(&w->text, names[i]);
+			strbuf_putc(&w->text, ':');
+		}
 		column->index = i;
 		column->prefix = str_n(NULL, w->text.len - from);
 		codec_writer_decoded(column, &w->fmt);
@@ -135,16 +127,49 @@ static void set_columns(struct rows_writer *w, size_t n, const struct str *names
 	for (size_t i = 0; i < w->n_shown; i++) {
 		if (i > 0)
 			strbuf_putc(w->out, ',');
-		csv_text(w->out, names[w->columns[i].index]);
+		csv_text(w->out, names[w->columns[i].index], w->c->app->csv_formula_guard);
 	}
 	strbuf_puts(w->out, "\r\n");
 }
 
-void rows_raw(struct rows_writer *w, struct context *c)
+/* What stands before the rows, once. */
+static void open_rows(struct rows_writer *w, const struct cursor_column *columns, size_t n)
+{
+	if (w->opened)
+		return;
+	w->opened = true;
+	if (w->media == MEDIA_JSON) {
+		strbuf_putc(w->out, '{');
+		if (w->raw && columns != NULL) {
+			strbuf_puts(w->out, "\"columns\":");
+			raw_columns_write(w->out, columns, n);
+			strbuf_putc(w->out, ',');
+		}
+		strbuf_puts(w->out, w->single ? "\"row\":" : "\"rows\":[");
+	} else if (w->media == MEDIA_NDJSON && w->arrays && columns != NULL) {
+		strbuf_puts(w->out, "{\"$columns\":");
+		raw_columns_write(w->out, columns, n);
+		strbuf_puts(w->out, "}\n");
+	}
+}
+
+void rows_raw(struct rows_writer *w, struct context *c, bool single)
 {
 	start(w, c);
 	w->raw = true;
+	w->single = single;
+	if (single) {
+		w->media = MEDIA_JSON;
+		c->res->content_type = "application/json";
+	}
+	w->arrays = w->media != MEDIA_CSV && prefers(c->res, PREFER_ROWS_ARRAYS);
 	w->fmt.tag_bytes = true;
+}
+
+void rows_none(struct rows_writer *w, struct context *c)
+{
+	start(w, c);
+	open_rows(w, NULL, 0);
 }
 
 void rows_model(struct rows_writer *w, struct context *c, const struct query *q, const struct result_shape *shape,
@@ -156,6 +181,7 @@ void rows_model(struct rows_writer *w, struct context *c, const struct query *q,
 	w->row = arena_array(&c->req->arena, shape->n + 1, sizeof(*w->row));
 	if (shape->full)
 		mapped_begin(c, q->model, q->lock, &w->read);
+	open_rows(w, NULL, 0);
 	set_columns(w, shape->n, shape->names, n_visible);
 }
 
@@ -179,11 +205,13 @@ void rows_write(struct rows_writer *w, const struct value *row, struct str extra
 	if (w->media == MEDIA_JSON && w->n_rows > 1)
 		strbuf_putc(w->out, ',');
 	if (w->n_shown == 0)
-		strbuf_putc(w->out, '{');
+		strbuf_putc(w->out, w->arrays ? '[' : '{');
 	codec_write_row(w->out, &w->scratch, w->columns, w->n_shown, w->room, row);
 	if (extra.len > 0)
 		strbuf_put(w->out, extra);
-	strbuf_put(w->out, w->media == MEDIA_NDJSON ? STR("}\n") : STR("}"));
+	strbuf_putc(w->out, w->arrays ? ']' : '}');
+	if (w->media == MEDIA_NDJSON)
+		strbuf_putc(w->out, '\n');
 }
 
 static struct value *keep(struct rows_writer *w, const struct value *row)
@@ -208,7 +236,10 @@ static void write_directly(struct rows_writer *w)
 static bool on_columns(void *arg, const struct cursor_column *cols, size_t n, struct err *err)
 {
 	struct rows_writer *w = arg;
-	(void)err;
+	static const struct cursor_column none;
+	if (w->raw && !w->arrays && w->media != MEDIA_CSV && !raw_columns_distinct(cols, n, err))
+		return false;
+	open_rows(w, n > 0 ? cols : &none, n);
 	if (w->raw) {
 		struct str *names = arena_array(&w->c->req->arena, n + 1, sizeof(*names));
 		for (size_t i = 0; i < n; i++)
@@ -283,6 +314,11 @@ void rows_end(struct rows_writer *w)
 {
 	if (w->media != MEDIA_JSON)
 		return;
+	open_rows(w, NULL, 0);
+	if (w->single) {
+		strbuf_puts(w->out, w->n_rows == 0 ? "null" : "");
+		return;
+	}
 	strbuf_puts(w->out, "],\"row_count\":");
 	strbuf_int(w->out, w->n_rows);
 }
@@ -302,6 +338,8 @@ void rows_close(struct rows_writer *w, const struct rows_tail *tail)
 		out_str(w->out, "prev_cursor", tail->prev_cursor);
 	if (tail->has_total)
 		out_int(w->out, "total", tail->total);
+	if (w->notices.len > 0 && w->media == MEDIA_JSON)
+		strbuf_printf(w->out, ",\"notices\":[%.*s]", STR_FMT(w->notices));
 	strbuf_puts(w->out, w->media == MEDIA_NDJSON ? "}}\n" : "}");
 }
 

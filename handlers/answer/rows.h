@@ -24,6 +24,10 @@ struct rows_writer {
 	const struct result_shape *shape;
 	struct imap_read read; /* of the map; read.map NULL: rows do not touch one */
 	bool raw;
+	bool arrays;          /* raw rows without names: Prefer: rows=arrays */
+	bool single;          /* raw: the first row stands for itself, not in a list */
+	bool opened;          /* the answer's members before its rows are written */
+	struct str notices;   /* said behind the rows; len 0: none */
 	bool direct;          /* written as they come, without decoding first */
 	struct value *row;    /* decoded */
 	struct arena scratch; /* of a few rows */
@@ -35,13 +39,14 @@ struct rows_writer {
 	struct value *first, *last;
 };
 
-/* Raw rows (SQL endpoints). `member` is "rows". Starts the answer. */
-void rows_raw(struct rows_writer *w, struct context *c);
+/* Raw rows (SQL endpoints), single: the first of them only, as the member `row`. Starts the answer, whose `columns`
+ * come with the statement's; ERR_DUPLICATE_COLUMNS then, before it steps, when objects cannot hold them. */
+void rows_raw(struct rows_writer *w, struct context *c, bool single);
+/* No rows at all, of nothing. */
+void rows_none(struct rows_writer *w, struct context *c);
 /* Rows of a lowered query, which is run right after this; columns from n_visible on are read but not shown. */
 void rows_model(struct rows_writer *w, struct context *c, const struct query *q, const struct result_shape *shape,
 		size_t n_visible);
-/* For each column of a client's own SQL: does a later one have its name, so that it is not shown? In the arena. */
-const bool *rows_hidden(struct arena *a, const struct str *names, size_t n);
 /* The sink to run the statement with. */
 struct row_sink rows_sink(struct rows_writer *w);
 /* Ends the array; JSON: `"row_count":N` is written and the object left open for more members: finish with rows_close.

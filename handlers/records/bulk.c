@@ -109,8 +109,7 @@ static bool insert_chunk(struct bulk *b, struct err *err)
 					      .returning = b->representation,
 					      .tells = b->tells};
 	int64_t there = 0, n;
-	if (upsert && b->c->route.conn->dialect->id == DIALECT_SQLITE &&
-	    !record_count_there(b->c, b->m, b->rows, b->n_rows, &b->o, &there, err))
+	if (upsert && !b->tells && !record_count_there(b->c, b->m, b->rows, b->n_rows, &b->o, &there, err))
 		return false;
 	if (!record_lower_insert(&b->arena, b->c->route.conn->dialect, b->m, b->rows, b->n_rows, &how, &stmt, &shape,
 				 err) ||
@@ -297,7 +296,6 @@ bool bulk_insert(struct context *c, const struct model *m, struct bulk_reader *i
 	b->values = arena_array(&c->req->arena, b->n_max, sizeof(*b->values));
 	b->loaded = arena_array(&c->req->arena, m->n_columns, sizeof(*b->loaded));
 	b->may_load = !b->representation && o->conflict == RECORD_INSERT && exec_can_load(&c->exec);
-	b->tells = o->conflict == RECORD_UPDATE && c->route.conn->dialect->id == DIALECT_POSTGRES && model_is_table(m);
 	b->made = arena_array(&c->req->arena, b->n_max, sizeof(*b->made));
 	arena_init(&b->arena);
 	map_init(&b->keys);
@@ -309,6 +307,9 @@ bool bulk_insert(struct context *c, const struct model *m, struct bulk_reader *i
 		mapped_insert(c, m);
 	if (b->representation)
 		strbuf_puts(out, "{\"records\":[");
+	if (o->conflict == RECORD_UPDATE && c->route.conn->dialect->id == DIALECT_POSTGRES &&
+	    !context_plain_table(c, m, &b->tells, err))
+		return false;
 	if ((b->representation || c->imap != NULL) && !context_triggers(c, m, &b->triggers, err))
 		return false;
 	context_unleash(c, b->triggers);

@@ -103,17 +103,20 @@ bool record_insert(struct context *c, const struct model *m, const struct record
 	struct stmt stmt;
 	struct result_shape shape;
 	const struct dialect *d = c->route.conn->dialect;
-	const bool upsert = o->conflict == RECORD_UPDATE, postgres = d->id == DIALECT_POSTGRES;
+	const bool upsert = o->conflict == RECORD_UPDATE;
+	bool tells = false;
+	if (upsert && d->id == DIALECT_POSTGRES && !context_plain_table(c, m, &tells, err))
+		return false;
 	const struct record_insert_how how = {.conflict = o->conflict,
 					      .target = o->target,
 					      .override_identity = o->override_identity,
 					      .returning = true,
-					      .tells = upsert && postgres && model_is_table(m)};
+					      .tells = tells};
 	struct made_row r = {
 		.keep = {.arena = &c->req->arena, .dialect = d, .shape = &shape}, .made = made, .tells = how.tells};
 	struct row_sink sink = {.row = take_row, .arg = &r};
 	int64_t there = 0;
-	if (upsert && !postgres && !record_count_there(c, m, row, 1, o, &there, err))
+	if (upsert && !tells && !record_count_there(c, m, row, 1, o, &there, err))
 		return false;
 	made->is_new = there == 0;
 	if (!record_lower_insert(&c->req->arena, d, m, row, 1, &how, &stmt, &shape, err))

@@ -36,8 +36,8 @@ static bool failed_guard(struct record_request *r, const char *detail, struct er
 
 static bool check_guard(struct record_request *r, const struct value *row, struct err *err)
 {
-	struct str want = request_header(r->c->req, "If-Match");
-	struct str not_want = request_header(r->c->req, "If-None-Match");
+	struct str want = request_header_list(r->c->req, "If-Match");
+	struct str not_want = request_header_list(r->c->req, "If-None-Match");
 	struct str etag = row != NULL ? record_etag(&r->c->req->arena, r->m, row) : STR_NONE;
 	if (want.p != NULL && (row == NULL || !etag_listed(want, etag, false)))
 		return failed_guard(
@@ -214,9 +214,9 @@ static bool place_key(struct record_request *r, json_t *doc, struct err *err)
 }
 
 /* If-None-Match: * lets nothing but an insert through. */
-static bool only_new(const struct request *req)
+static bool only_new(struct request *req)
 {
-	struct str header = request_header(req, "If-None-Match");
+	struct str header = request_header_list(req, "If-None-Match");
 	return header.p != NULL && str_eq_z(str_trim(header), "*");
 }
 

@@ -82,7 +82,7 @@ bool handle_record_get(struct request *req, struct response *res, struct err *er
 	struct value_format fmt = context_format(res);
 	struct str etag = out_record_etag(response_json(res, 200), &req->arena, r.m, row, &fmt);
 	header_set(res, "ETag", etag);
-	struct str known = request_header(req, "If-None-Match");
+	struct str known = request_header_list(req, "If-None-Match");
 	if (known.p != NULL && etag_listed(known, etag, true)) {
 		strbuf_reset(&res->body);
 		res->status = 304;

@@ -102,7 +102,7 @@ static bool empty_answer(struct context *c, bool to_one)
 		return true;
 	}
 	struct rows_writer w;
-	rows_raw(&w, c);
+	rows_none(&w, c);
 	rows_end(&w);
 	rows_close(&w, NULL);
 	rows_done(&w);

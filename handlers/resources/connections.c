@@ -120,7 +120,8 @@ bool handle_connect(struct request *req, struct response *res, struct err *err)
 	if (!read_connect(req, &q, err))
 		return false;
 	struct store *store = request_app(req)->store;
-	if (!url_allowed(request_app(req), &req->arena, &q.o.url, err))
+	if (!principal_connection(req, q.o.name.p != NULL ? q.o.name : STR("default"), err) ||
+	    !url_allowed(request_app(req), &req->arena, &q.o.url, err))
 		return false;
 	if (connection_same(&store->connections, &q.o, &conn))
 		return connect_again(req, res, &q, conn, err);
@@ -175,13 +176,9 @@ bool handle_connections(struct request *req, struct response *res, struct err *e
 /* The connection named in the path, which the caller may use. A new reference. */
 static bool named(struct request *req, struct connection **ret, struct err *err)
 {
-	if (!request_args_known(req, context_no_args, err) || !catalog_reached(req, err) ||
-	    !connection_get(&request_app(req)->store->connections, req->params[0], ret, err))
-		return false;
-	if (principal_connection(req, (*ret)->name, err))
-		return true;
-	connection_unref(*ret);
-	return false;
+	return request_args_known(req, context_no_args, err) && principal_connection(req, req->params[0], err) &&
+	       catalog_reached(req, err) &&
+	       connection_get(&request_app(req)->store->connections, req->params[0], ret, err);
 }
 
 bool handle_connection(struct request *req, struct response *res, struct err *err)
@@ -225,6 +222,7 @@ bool handle_disconnect(struct request *req, struct response *res, struct err *er
 	static const char *const args[] = {"force", NULL};
 	bool force;
 	if (!request_args_known(req, args, err) || !request_arg_bool(req, "force", &force, err) ||
+	    !principal_connection(req, req->params[0], err) ||
 	    !told_disconnect(request_app(req)->told, req->params[0], force, principal_name(req), err))
 		return false;
 	res->status = 204;
@@ -243,6 +241,7 @@ bool handle_set_default(struct request *req, struct response *res, struct err *e
 	json_reader_str(&r, "name", &name);
 	json_reader_require(&r, "name");
 	if (!json_reader_done(&r) || !request_args_known(req, context_no_args, err) ||
+	    !principal_connection(req, name, err) ||
 	    !told_default(request_app(req)->told, name, principal_name(req), err))
 		return false;
 	struct strbuf *b = response_json(res, 200);
@@ -253,10 +252,23 @@ bool handle_set_default(struct request *req, struct response *res, struct err *e
 	return true;
 }
 
+/* A key with a list of connections resets those, and nothing of others. */
+static bool reset_own(struct request *req, struct err *err)
+{
+	const struct principal *p = req->principal;
+	for (size_t i = 0; i < p->n_connections; i++)
+		if (!told_disconnect(request_app(req)->told, p->connections[i], true, p->name, err) &&
+		    err->code != ERR_CONNECTION_NOT_FOUND && err->code != ERR_DECLARED)
+			return false;
+	return true;
+}
+
 bool handle_reset(struct request *req, struct response *res, struct err *err)
 {
-	if (!request_no_members(req, err) || !request_args_known(req, context_no_args, err) ||
-	    !told_reset(request_app(req)->told, req->deadline, principal_name(req), err))
+	if (!request_no_members(req, err) || !request_args_known(req, context_no_args, err))
+		return false;
+	if (!(principal_bound(req) ? reset_own(req, err)
+				   : told_reset(request_app(req)->told, req->deadline, principal_name(req), err)))
 		return false;
 	res->status = 204;
 	catalog_header(res);

@@ -43,7 +43,7 @@ static bool asset(struct request *req, struct response *res, const char *type, c
 	response_header(res, "ETag", tag);
 	response_header(res, "X-Content-Type-Options", STR("nosniff"));
 	res->status = 304;
-	if (has_tag(request_header(req, "If-None-Match"), tag))
+	if (has_tag(request_header_list(req, "If-None-Match"), tag))
 		return true;
 	res->status = 200;
 	res->content_type = type;
@@ -73,6 +73,29 @@ bool handle_openapi_yaml(struct request *req, struct response *res, struct err *
 {
 	(void)err;
 	return asset(req, res, "application/yaml", openapi_yaml, openapi_yaml_len);
+}
+
+/* ---- where to go from here ---- */
+
+/* A browser says that it takes HTML and is sent to the docs page; whoever else looks gets the addresses. */
+bool handle_root(struct request *req, struct response *res, struct err *err)
+{
+	struct str rest = request_header_list(req, "Accept"), item, type;
+	if (!request_args_known(req, (const char *const[]){NULL}, err))
+		return false;
+	response_header(res, "Vary", STR("Accept"));
+	while (str_split(&rest, ',', &item)) {
+		(void)str_split(&item, ';', &type);
+		if (!str_ieq_z(str_trim(type), "text/html"))
+			continue;
+		res->status = 303;
+		response_header(res, "Location", STR("/docs"));
+		return true;
+	}
+	strbuf_puts(response_json(res, 200),
+		    "{\"name\":\"ferrod\",\"docs\":\"/docs\",\"openapi\":\"/openapi.json\",\"health\":\"/healthz\","
+		    "\"ready\":\"/readyz\",\"api\":\"/v1\"}");
+	return true;
 }
 
 /* ---- the docs page ---- */

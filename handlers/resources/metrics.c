@@ -158,6 +158,19 @@ static void write_identity_maps(struct strbuf *b)
 	strbuf_printf(b, "ferrod_identity_map_evictions_total %llu\n", (unsigned long long)s.evictions);
 }
 
+/* Those that the caller may know of come first; the rest is given back. */
+static size_t visible(const struct request *req, struct connection **conns, size_t n)
+{
+	size_t kept = 0;
+	for (size_t i = 0; i < n; i++) {
+		if (principal_sees(req, conns[i]->name))
+			conns[kept++] = conns[i];
+		else
+			connection_unref(conns[i]);
+	}
+	return kept;
+}
+
 bool handle_metrics(struct request *req, struct response *res, struct err *err)
 {
 	(void)err;
@@ -168,6 +181,7 @@ bool handle_metrics(struct request *req, struct response *res, struct err *err)
 	res->content_type = "text/plain; version=0.0.4; charset=utf-8";
 	metrics_write(b);
 	size_t n = connection_list(&request_app(req)->store->connections, &req->arena, &conns, &default_name);
+	n = visible(req, conns, n);
 	struct pool_stats *stats = arena_array(&req->arena, n + 1, sizeof(*stats));
 	for (size_t i = 0; i < n; i++)
 		pool_stats(conns[i]->pool, &stats[i]);

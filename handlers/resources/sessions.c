@@ -30,7 +30,8 @@ static bool session_connection(struct request *req, struct str using, struct con
 				  "the query parameter and the member `using` name different connections");
 	if (arg.p != NULL)
 		using = arg;
-	if (!(using.p != NULL ? connection_get(registry, using, ret, err) : connection_get_default(registry, ret, err)))
+	if (!connection_seen(req, using, err) ||
+	    !(using.p != NULL ? connection_get(registry, using, ret, err) : connection_get_default(registry, ret, err)))
 		return false;
 	if (principal_connection(req, (*ret)->name, err) && connection_available(*ret, err))
 		return true;
@@ -145,10 +146,14 @@ bool handle_sessions(struct request *req, struct response *res, struct err *err)
 		return false;
 	size_t n = session_list(request_app(req)->store->sessions, &req->arena, &list);
 	struct strbuf *b = response_json(res, 200);
+	bool any = false;
 	strbuf_puts(b, "{\"sessions\":[");
 	for (size_t i = 0; i < n; i++) {
 		const struct session_view *v = &list[i];
-		strbuf_puts(b, i > 0 ? ",{" : "{");
+		if (!principal_sees(req, v->connection_name))
+			continue;
+		strbuf_puts(b, any ? ",{" : "{");
+		any = true;
 		out_str(b, "ref", v->ref);
 		out_str(b, "connection_name", v->connection_name);
 		out_str(b, "owner", v->owner.len > 0 ? v->owner : STR_NONE);

@@ -145,6 +145,7 @@ bool handle_sql_execute(struct request *req, struct response *res, struct err *e
 	int64_t bound = affected_bound(res);
 	context_write(&q.c, bound >= 0);
 	bool ok = run(&q, NULL, &result, err) && affected_within(result.affected, bound, err);
+	const struct str notices = ok ? arena_str(&req->arena, result.notices) : STR_NONE;
 	if (!context_close(&q.c, ok, err))
 		return false;
 	struct strbuf *b = response_json(res, 200);
@@ -152,8 +153,41 @@ bool handle_sql_execute(struct request *req, struct response *res, struct err *e
 	out_int(b, "rows_affected", result.affected);
 	if (result.last_insert_id != 0)
 		out_int(b, "last_insert_id", result.last_insert_id);
+	if (notices.len > 0)
+		strbuf_printf(b, ",\"notices\":[%.*s]", STR_FMT(notices));
 	strbuf_putc(b, '}');
 	return true;
+}
+
+/* PostgreSQL tells the columns' names with the first row, when the statement has run: where it may have written, what
+ * is refused for them must be undone. */
+static bool must_be_undoable(const struct sql_request *q, const struct rows_writer *w)
+{
+	static const char *const words[] = {"insert", "update", "delete", "merge", "with"};
+	const struct str word = stmt_first_word(q->stmt.sql);
+	if (w->arrays || w->media == MEDIA_CSV || q->c.route.conn->dialect->id != DIALECT_POSTGRES)
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+		if (str_ieq_z(word, words[i]))
+			return true;
+	}
+	return word.len == 0;
+}
+
+static bool fetch(struct sql_request *q, struct rows_writer *w, struct row_sink sink, struct err *err)
+{
+	struct exec_result result;
+	context_write(&q->c, must_be_undoable(q, w));
+	bool ok = run(q, &sink, &result, err);
+	if (ok)
+		w->notices = arena_str(&q->c.req->arena, result.notices);
+	ok = ok && context_commit(&q->c, err);
+	if (ok) {
+		rows_end(w);
+		rows_close(w, NULL);
+	}
+	rows_done(w);
+	return context_close(&q->c, ok, err);
 }
 
 bool handle_sql_fetch_all(struct request *req, struct response *res, struct err *err)
@@ -162,16 +196,8 @@ bool handle_sql_fetch_all(struct request *req, struct response *res, struct err 
 	struct rows_writer w;
 	if (!sql_open(&q, req, res, err))
 		return false;
-	rows_raw(&w, &q.c);
-	struct row_sink sink = rows_sink(&w);
-	context_write(&q.c, false);
-	bool ok = run(&q, &sink, NULL, err) && context_commit(&q.c, err);
-	if (ok) {
-		rows_end(&w);
-		rows_close(&w, NULL);
-	}
-	rows_done(&w);
-	return context_close(&q.c, ok, err);
+	rows_raw(&w, &q.c, false);
+	return fetch(&q, &w, rows_sink(&w), err);
 }
 
 /* Writes the first row and ends the statement there. */
@@ -189,15 +215,8 @@ bool handle_sql_fetch_one(struct request *req, struct response *res, struct err 
 	struct rows_writer w;
 	if (!sql_open(&q, req, res, err))
 		return false;
-	rows_raw(&w, &q.c);
-	strbuf_reset(w.out);
-	strbuf_puts(w.out, "{\"row\":");
+	rows_raw(&w, &q.c, true);
 	struct row_sink sink = rows_sink(&w);
 	sink.row = only_row;
-	context_write(&q.c, false);
-	bool ok = run(&q, &sink, NULL, err) && context_commit(&q.c, err);
-	if (ok)
-		strbuf_puts(w.out, w.n_rows == 0 ? "null}" : "}");
-	rows_done(&w);
-	return context_close(&q.c, ok, err);
+	return fetch(&q, &w, sink, err);
 }

@@ -1,8 +1,8 @@
 /* Raw SQL as a batch step: the same work as its endpoints, inside the batch's unit. */
 #include "handlers/resources/sql_step.h"
 
+#include "handlers/answer/raw_columns.h"
 #include "handlers/answer/render.h"
-#include "handlers/answer/rows.h"
 #include "handlers/resources/sql.h"
 #include "handlers/unit/affected.h"
 #include "handlers/unit/triggers.h"
@@ -12,10 +12,10 @@
 struct sql_rows {
 	struct strbuf *out;
 	struct arena *arena;
-	const struct cursor_column *columns;
-	const bool *hidden; /* of two columns with one name the last counts */
+	struct str *names; /* of the columns, as JSON; NULL: rows are arrays */
 	struct value_format fmt;
 	int64_t n;
+	bool arrays;
 	bool only_one;
 	bool in_unit; /* what was not read to its end is undone */
 };
@@ -23,37 +23,49 @@ struct sql_rows {
 static bool sql_columns(void *arg, const struct cursor_column *columns, size_t n, struct err *err)
 {
 	struct sql_rows *rows = arg;
-	struct str *names = arena_array(rows->arena, n + 1, sizeof(*names));
-	(void)err;
-	for (size_t i = 0; i < n; i++)
-		names[i] = columns[i].name;
-	rows->columns = columns;
-	rows->hidden = rows_hidden(rows->arena, names, n);
+	if (!rows->arrays && !raw_columns_distinct(columns, n, err))
+		return false;
+	strbuf_puts(rows->out, "{\"columns\":");
+	raw_columns_write(rows->out, columns, n);
+	strbuf_puts(rows->out, rows->only_one ? ",\"row\":" : ",\"rows\":[");
+	rows->names = arena_array(rows->arena, n + 1, sizeof(*rows->names));
+	for (size_t i = 0; i < n && !rows->arrays; i++) {
+		struct strbuf b;
+		strbuf_init(&b, 0);
+		strbuf_json_string(&b, columns[i].name);
+		strbuf_putc(&b, ':');
+		rows->names[i] = arena_str(rows->arena, strbuf_str(&b));
+		strbuf_done(&b);
+	}
 	return true;
 }
 
 static bool sql_row(void *arg, const struct value *values, size_t n, bool *ret_stop, struct err *err)
 {
 	struct sql_rows *rows = arg;
-	bool any = false;
 	(void)err;
-	strbuf_puts(rows->out, rows->n++ > 0 ? ",{" : "{");
+	strbuf_puts(rows->out, rows->n++ > 0 ? "," : "");
+	strbuf_putc(rows->out, rows->arrays ? '[' : '{');
 	for (size_t i = 0; i < n; i++) {
 		struct value v = values[i];
-		if (rows->hidden[i])
-			continue;
 		if (v.kind == VALUE_JSON)
 			v.kind = VALUE_TEXT;
-		if (any)
+		if (i > 0)
 			strbuf_putc(rows->out, ',');
-		strbuf_json_string(rows->out, rows->columns[i].name);
-		strbuf_putc(rows->out, ':');
+		if (!rows->arrays)
+			strbuf_put(rows->out, rows->names[i]);
 		value_write_json(rows->out, v, &rows->fmt);
-		any = true;
 	}
-	strbuf_putc(rows->out, '}');
+	strbuf_putc(rows->out, rows->arrays ? ']' : '}');
 	*ret_stop = rows->only_one || (rows->in_unit && strbuf_failed(rows->out));
 	return true;
+}
+
+static void put_notices(struct strbuf *out, struct str notices)
+{
+	if (notices.len > 0)
+		strbuf_printf(out, ",\"notices\":[%.*s]", STR_FMT(notices));
+	strbuf_putc(out, '}');
 }
 
 bool step_sql(struct step *s)
@@ -73,6 +85,7 @@ bool step_sql(struct step *s)
 	struct sql_rows rows = {.out = s->out,
 				.arena = step_arena(s),
 				.fmt = context_format(s->c->res),
+				.arrays = prefers(s->c->res, PREFER_ROWS_ARRAYS),
 				.only_one = s->op == STEP_SQL_FETCH_ONE,
 				.in_unit = s->c->exec.atomic};
 	rows.fmt.tag_bytes = true;
@@ -86,16 +99,16 @@ bool step_sql(struct step *s)
 		out_int(s->out, "rows_affected", result.affected);
 		if (result.last_insert_id != 0)
 			out_int(s->out, "last_insert_id", result.last_insert_id);
-		strbuf_putc(s->out, '}');
+		put_notices(s->out, result.notices);
 		return true;
 	}
-	strbuf_puts(s->out, rows.only_one ? "{\"row\":" : "{\"rows\":[");
-	if (!context_run(s->c, &stmt, &sink, NULL, s->err))
+	if (!context_run(s->c, &stmt, &sink, &result, s->err))
 		return false;
 	context_triggers_forget(stmt.sql);
 	if (rows.only_one)
-		strbuf_puts(s->out, rows.n > 0 ? "}" : "null}");
+		strbuf_puts(s->out, rows.n > 0 ? "" : "null");
 	else
-		strbuf_printf(s->out, "],\"row_count\":%lld}", (long long)rows.n);
+		strbuf_printf(s->out, "],\"row_count\":%lld", (long long)rows.n);
+	put_notices(s->out, result.notices);
 	return true;
 }

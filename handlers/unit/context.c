@@ -31,9 +31,13 @@ bool prefers(struct response *res, enum prefer_bit bit)
 		enum prefer_bit bit;
 		const char *text;
 	} words[] = {
-		{PREFER_RETURN_MINIMAL, "return=minimal"}, {PREFER_RETURN_REPRESENTATION, "return=representation"},
-		{PREFER_COUNT_EXACT, "count=exact"},       {PREFER_INT64_STRING, "int64=string"},
-		{PREFER_TX_ROLLBACK, "tx=rollback"},       {PREFER_IDENTITY_OVERRIDE, "identity=override"},
+		{PREFER_RETURN_MINIMAL, "return=minimal"},
+		{PREFER_RETURN_REPRESENTATION, "return=representation"},
+		{PREFER_COUNT_EXACT, "count=exact"},
+		{PREFER_INT64_STRING, "int64=string"},
+		{PREFER_TX_ROLLBACK, "tx=rollback"},
+		{PREFER_ROWS_ARRAYS, "rows=arrays"},
+		{PREFER_IDENTITY_OVERRIDE, "identity=override"},
 	};
 	struct prefer *p = &res->req->prefer;
 	struct arena *a = &res->req->arena;
@@ -121,6 +125,21 @@ static bool merge_using(const struct request *req, struct str member, struct str
 	return true;
 }
 
+bool connection_seen(const struct request *req, struct str using, struct err *err)
+{
+	struct connection *conn;
+	struct err none;
+	if (!principal_bound(req))
+		return true;
+	if (using.p != NULL)
+		return principal_connection(req, using, err);
+	if (!connection_get_default(&request_app(req)->store->connections, &conn, &none))
+		return principal_connection(req, STR(""), err);
+	const bool seen = principal_connection(req, conn->name, err);
+	connection_unref(conn);
+	return seen;
+}
+
 bool context_open(struct context *c, struct request *req, struct response *res, const struct context_spec *spec,
 		  struct err *err)
 {
@@ -138,7 +157,9 @@ bool context_open(struct context *c, struct request *req, struct response *res, 
 				  .tx_id = req->tx_id,
 				  .owner = principal_name(req),
 				  .deadline = c->deadline};
-	if (!merge_using(req, spec->using, &q.using, err) || !route_resolve(c->store, &q, &c->route, err))
+	if (!merge_using(req, spec->using, &q.using, err) ||
+	    (q.session_id.p == NULL && q.tx_id.p == NULL && !connection_seen(req, q.using, err)) ||
+	    !route_resolve(c->store, &q, &c->route, err))
 		return false;
 	if (!principal_connection(req, c->route.conn->name, err)) {
 		route_release(c->store, &c->route);
@@ -278,6 +299,19 @@ bool context_close(struct context *c, bool ok, struct err *err)
 	return ok;
 }
 
+/* What SQLite says against a search is about the query, not about our SQL: the table is none that is searched, or the
+ * words are not as its grammar wants them. */
+static void name_search(struct err *err)
+{
+	const struct str said = str_z(err->detail);
+	if (err->code != ERR_SQL_ERROR)
+		return;
+	if (str_starts(said, STR("unable to use function MATCH")))
+		(void)err_set(err, ERR_INVALID_QUERY, "match works on FTS5 tables only on SQLite");
+	else if (str_starts(said, STR("fts5: ")) || str_starts(said, STR("unterminated string")))
+		(void)err_set(err, ERR_INVALID_QUERY, "FTS5 does not understand what is searched for");
+}
+
 bool context_run(struct context *c, const struct stmt *s, struct row_sink *sink, struct exec_result *ret,
 		 struct err *err)
 {
@@ -285,8 +319,11 @@ bool context_run(struct context *c, const struct stmt *s, struct row_sink *sink,
 	struct exec_result result;
 	if (s->raw)
 		imap_write_begin(c->unit_map, NULL, IMAP_EVERYTHING, STR_NONE);
-	if (!exec_run(&c->exec, s, sink != NULL ? sink : &nothing, &result, err))
+	if (!exec_run(&c->exec, s, sink != NULL ? sink : &nothing, &result, err)) {
+		if (!s->raw)
+			name_search(err);
 		return false;
+	}
 	if (s->raw)
 		imap_write_raw(c->unit_map, result.only_read);
 	if (ret != NULL)

@@ -54,6 +54,10 @@ bool context_open(struct context *c, struct request *req, struct response *res, 
 /* The same with no `using` member and no arguments. */
 bool context_open_plain(struct context *c, struct request *req, struct response *res, struct err *err) MUST_CHECK;
 
+/* Whether the caller may know of the connection (STR_NONE: of the default one), which may not even be there.
+ * ERR_FORBIDDEN. */
+bool connection_seen(const struct request *req, struct str using, struct err *err) MUST_CHECK;
+
 /* Ends the unit (committed only when ok) and leaves the route. Returns ok, or false with the commit's error. */
 bool context_close(struct context *c, bool ok, struct err *err) MUST_CHECK;
 

@@ -314,6 +314,11 @@ void idempotency_configure(const struct idempotency_limits *l)
 	kept_configure(l->entries, l->bytes);
 }
 
+void idempotency_withhold(struct str caller)
+{
+	kept_withhold(caller);
+}
+
 void idempotency_tick(void)
 {
 	kept_expire(clock_mono_ns());

@@ -21,6 +21,9 @@ struct idempotency_limits {
 /* Before the first request. */
 void idempotency_configure(const struct idempotency_limits *l);
 
+/* Gives no kept answer of that caller any more: it may not be allowed to have it. What was done stays known. */
+void idempotency_withhold(struct str caller);
+
 /* Forgets what is a day old. Now and then, on any thread. */
 void idempotency_tick(void);
 

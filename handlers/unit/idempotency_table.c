@@ -243,6 +243,15 @@ bool kept_wait(struct kept *k, int64_t deadline, struct err *err)
 	return false;
 }
 
+void kept_withhold(struct str owner)
+{
+	kept_lock();
+	struct kept_owner *o = map_get(&table.owners, owner);
+	while (o != NULL && o->full != NULL)
+		strip_oldest(o);
+	kept_unlock();
+}
+
 void kept_expire(int64_t now_ns)
 {
 	struct kept_owner *o, *empty = NULL;

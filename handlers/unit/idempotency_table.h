@@ -72,6 +72,8 @@ void kept_forget(struct kept *k);
  * the deadline. */
 bool kept_wait(struct kept *k, int64_t deadline, struct err *err) MUST_CHECK;
 
+/* Drops all answers of that caller; the entries stay. Takes the lock itself. */
+void kept_withhold(struct str owner);
 /* Forgets what is too old, of everybody. Takes the lock itself. */
 void kept_expire(int64_t now_ns);
 /* Forgets everything; nobody may wait. Takes the lock itself. */

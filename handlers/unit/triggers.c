@@ -15,7 +15,7 @@
 struct fact {
 	uint64_t connection, table, schema_epoch;
 	int64_t until_ns;
-	bool triggers;
+	int64_t facts; /* record_lower_triggers */
 };
 
 static struct mutex lock = {.m = PTHREAD_MUTEX_INITIALIZER};
@@ -35,7 +35,7 @@ static struct fact *place(const struct fact *f)
 	return &facts[(f->table ^ f->connection * 0x9e3779b97f4a7c15u) % FACTS];
 }
 
-static bool recall(const struct fact *f, bool *ret)
+static bool recall(const struct fact *f, int64_t *ret)
 {
 	struct fact *known = place(f);
 	bool found;
@@ -43,7 +43,7 @@ static bool recall(const struct fact *f, bool *ret)
 	mutex_lock(&lock);
 	found = known->connection == f->connection && known->table == f->table &&
 		known->schema_epoch == f->schema_epoch && clock_coarse_ns() < known->until_ns;
-	*ret = known->triggers;
+	*ret = known->facts;
 	mutex_unlock(&lock);
 	return found;
 }
@@ -56,23 +56,47 @@ static void remember(struct fact f)
 	mutex_unlock(&lock);
 }
 
-bool context_triggers(struct context *c, const struct model *m, bool *ret, struct err *err)
+static bool ask(struct context *c, const struct model *m, int64_t *ret, struct err *err)
 {
 	struct fact f = fact_of(c, m);
+	struct driver_conn *dc;
 	const bool in_unit = c->in_unit;
 	struct stmt stmt;
-	int64_t n = 0;
 
 	if (recall(&f, ret))
 		return true;
 	if (!in_unit)
 		context_read(c);
-	if (!record_lower_triggers(&c->req->arena, c->route.conn->dialect, m, &stmt, err) ||
-	    !context_scalar(c, &stmt, &n, err) || (!in_unit && !context_commit(c, err)))
+	/* asking is a read: in a transaction of SQLite that has seen nothing yet it fixes what the write to come will
+	 * be based on, so nobody may write between the two */
+	if (c->route.tx != NULL && !exec_conn(&c->exec, LEASE_WRITE, &dc, err))
 		return false;
-	f.triggers = *ret = n != 0;
+	if (!record_lower_triggers(&c->req->arena, c->route.conn->dialect, m, &stmt, err) ||
+	    !context_scalar(c, &stmt, ret, err) || (!in_unit && !context_commit(c, err)))
+		return false;
+	f.facts = *ret;
 	if (c->route.tx == NULL) /* in a transaction they may be its own, and vanish with it */
 		remember(f);
+	return true;
+}
+
+bool context_triggers(struct context *c, const struct model *m, bool *ret, struct err *err)
+{
+	int64_t known = 0;
+
+	if (!ask(c, m, &known, err))
+		return false;
+	*ret = (known & 1) != 0;
+	return true;
+}
+
+bool context_plain_table(struct context *c, const struct model *m, bool *ret, struct err *err)
+{
+	int64_t known = 0;
+
+	if (!ask(c, m, &known, err))
+		return false;
+	*ret = (known & 2) != 0;
 	return true;
 }
 

@@ -11,6 +11,9 @@
  * in the open unit, or in one of its own. May park. */
 bool context_triggers(struct context *c, const struct model *m, bool *ret, struct err *err) MUST_CHECK;
 
+/* Whether it is a table by itself, whose rows say who wrote them last: no view, no partitioned one. As above. */
+bool context_plain_table(struct context *c, const struct model *m, bool *ret, struct err *err) MUST_CHECK;
+
 /* A client's statement has run, which may have made or dropped some. */
 void context_triggers_forget(struct str sql);
 

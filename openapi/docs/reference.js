@@ -141,7 +141,7 @@ function page(document, operation) {
 }
 
 function overview(document) {
-	return [h("h2", null, document.info.title, " ", document.info.version), prose(document.info.description),
+	return [h("h2", null, document.info.title), prose(document.info.description),
 		h("p", null, "The document: ", ["/openapi.yaml", "/openapi.json", "/openapi-3.0.json"].map((p) => [h("a", {href: p}, p), " "]),
 			"· ", h("a", {href: "/problems"}, "every problem code"))];
 }

@@ -36,13 +36,24 @@ bool principal_has(const struct request *req, enum scope s)
 	return (p->scopes & ((1u << s) | (1u << SCOPE_ADMIN))) != 0;
 }
 
-bool principal_connection(const struct request *req, struct str connection, struct err *err)
+bool principal_bound(const struct request *req)
+{
+	return req->principal != NULL && req->principal->connections != NULL;
+}
+
+bool principal_sees(const struct request *req, struct str connection)
 {
 	const struct principal *p = req->principal;
-	if (p == NULL || p->connections == NULL)
+	if (!principal_bound(req))
 		return true;
 	for (size_t i = 0; i < p->n_connections; i++)
 		if (str_eq(p->connections[i], connection))
 			return true;
-	return err_set(err, ERR_FORBIDDEN, "this key may not use the connection \"%.*s\"", STR_FMT(connection));
+	return false;
+}
+
+bool principal_connection(const struct request *req, struct str connection, struct err *err)
+{
+	/* the same for one that is there and one that is not; its name may be one that the caller never said */
+	return principal_sees(req, connection) || err_set(err, ERR_FORBIDDEN, "this key may not use that connection");
 }

@@ -21,7 +21,11 @@ bool scope_of(struct str word, enum scope *ret) MUST_CHECK;
 struct str principal_name(const struct request *req);
 /* True without keys, or when the principal has the scope (admin implies the rest). */
 bool principal_has(const struct request *req, enum scope s);
-/* May the principal use that connection? ERR_FORBIDDEN. */
+/* Has its key a list of connections? It learns nothing of others then, not even whether they exist. */
+bool principal_bound(const struct request *req);
+/* Is the connection, there or not, one that the principal may know of? */
+bool principal_sees(const struct request *req, struct str connection);
+/* The same with an error: ERR_FORBIDDEN, before anybody looks whether it is there. */
 bool principal_connection(const struct request *req, struct str connection, struct err *err) MUST_CHECK;
 
 #endif

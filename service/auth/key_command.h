@@ -6,8 +6,9 @@
 
 #include "service/base/err.h"
 
-/* ferrod key new --name N --scopes a,b [--connections c,d]: prints a fresh key and its entry to stdout. argv[1] is "key".
- * ERR_INVALID_REQUEST with one line to show. */
+/* ferrod key new --name N --scopes a,b [--connections c,d] [--append FILE]: prints a fresh key and its entry to stdout;
+ * with a file, the entry goes into its array instead, whole or not at all. argv[1] is "key". ERR_INVALID_REQUEST with
+ * one line to show. */
 bool key_command(int argc, char **argv, struct err *err) MUST_CHECK;
 
 #endif

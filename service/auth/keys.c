@@ -224,6 +224,47 @@ void keys_destroy(struct key_set *k)
 	mem_free(k);
 }
 
+static const struct principal *named(const struct key_set *k, struct str name)
+{
+	for (size_t i = 0; k != NULL && i < k->n; i++)
+		if (str_eq(k->keys[i].principal.name, name))
+			return &k->keys[i].principal;
+	return NULL;
+}
+
+static bool lists(const struct principal *p, struct str connection)
+{
+	for (size_t i = 0; i < p->n_connections; i++)
+		if (str_eq(p->connections[i], connection))
+			return true;
+	return false;
+}
+
+/* Whether `now` has all that `was` had. */
+static bool covers(const struct principal *now, const struct principal *was)
+{
+	if ((now->scopes & 1u << SCOPE_ADMIN) == 0 && (was->scopes & ~now->scopes) != 0)
+		return false;
+	if (now->connections == NULL)
+		return true;
+	if (was->connections == NULL)
+		return false;
+	for (size_t i = 0; i < was->n_connections; i++)
+		if (!lists(now, was->connections[i]))
+			return false;
+	return true;
+}
+
+void keys_narrowed(const struct key_set *before, const struct key_set *after, void (*fn)(void *arg, struct str name),
+		   void *arg)
+{
+	for (size_t i = 0; before != NULL && i < before->n; i++) {
+		const struct principal *was = &before->keys[i].principal, *now = named(after, was->name);
+		if (now == NULL || !covers(now, was))
+			fn(arg, was->name);
+	}
+}
+
 /* Sets are swapped while requests run. */
 static const struct principal *copy_of(const struct principal *p, struct arena *a)
 {
@@ -278,12 +319,12 @@ static bool put_list(struct strbuf *b, const char *member, struct str words, boo
 	return true;
 }
 
-bool keys_new(FILE *out, struct str name, struct str scopes, struct str connections, struct err *err)
+bool keys_new(struct arena *a, const struct key_new *k, struct str *ret_key, struct str *ret_entry, struct err *err)
 {
 	uint8_t raw[32], salt[SALT_BYTES], digest[32];
 	char key[64], salt_hex[2 * SALT_BYTES + 1], digest_hex[65];
 	struct strbuf b;
-	if (name.len == 0 || scopes.len == 0)
+	if (k->name.len == 0 || k->scopes.len == 0)
 		return err_set(err, ERR_INVALID_REQUEST, "key new needs --name and --scopes");
 	num_random(raw, sizeof(raw));
 	num_random(salt, sizeof(salt));
@@ -292,15 +333,16 @@ bool keys_new(FILE *out, struct str name, struct str scopes, struct str connecti
 	num_hex(salt, sizeof(salt), salt_hex);
 	num_hex(digest, sizeof(digest), digest_hex);
 	strbuf_init(&b, 0);
-	strbuf_printf(&b, "{\"key\":\"%s\",\"entry\":{\"name\":", key);
-	strbuf_json_string(&b, name);
+	strbuf_puts(&b, "{\"name\":");
+	strbuf_json_string(&b, k->name);
 	strbuf_printf(&b, ",\"hash\":\"sha256$%s$%s\"", salt_hex, digest_hex);
-	bool ok = put_list(&b, "scopes", scopes, true, err) &&
-		  (connections.p == NULL || put_list(&b, "connections", connections, false, err));
-	strbuf_puts(&b, "}}\n");
-	if (ok)
-		fputs(b.p, out);
-	explicit_bzero(b.p, b.len);
+	bool ok = put_list(&b, "scopes", k->scopes, true, err) &&
+		  (k->connections.p == NULL || put_list(&b, "connections", k->connections, false, err));
+	strbuf_putc(&b, '}');
+	if (ok) {
+		*ret_key = arena_str(a, str_z(key));
+		*ret_entry = arena_str(a, strbuf_str(&b));
+	}
 	strbuf_done(&b);
 	return ok;
 }

@@ -21,13 +21,23 @@ struct key_sources {
 bool keys_load(const struct key_sources *from, struct key_set **ret, struct err *err) MUST_CHECK;
 void keys_destroy(struct key_set *k);
 
+/* Calls fn with the name of each key of `before` that may do less by `after`, or is gone: a scope less, a connection
+ * less. Either may be NULL: no keys. */
+void keys_narrowed(const struct key_set *before, const struct key_set *after, void (*fn)(void *arg, struct str name),
+		   void *arg);
+
 /* Authorization: Bearer <key> -> principal (a copy in the arena). Compares every entry in constant time. false:
  * ERR_UNAUTHENTICATED. */
 bool keys_check(const struct key_set *k, struct str authorization, struct arena *a, const struct principal **ret,
 		struct err *err) MUST_CHECK;
 
-/* Prints {"key","entry"} of a fresh key to out: `ferrod key new`. scopes: comma-separated; connections: the same or
- * STR_NONE. */
-bool keys_new(FILE *out, struct str name, struct str scopes, struct str connections, struct err *err) MUST_CHECK;
+struct key_new {
+	struct str name;
+	struct str scopes;      /* comma-separated */
+	struct str connections; /* the same; STR_NONE: all */
+};
+/* A fresh key and the JSON object that is its entry, both in the arena. ERR_INVALID_REQUEST. */
+bool keys_new(struct arena *a, const struct key_new *k, struct str *ret_key, struct str *ret_entry,
+	      struct err *err) MUST_CHECK;
 
 #endif

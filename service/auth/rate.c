@@ -16,8 +16,11 @@ struct bucket {
 	int64_t filled_ns;
 };
 
+#define ADDRESS_BUCKETS 4096
+
 struct rate {
 	struct mutex lock;
+	struct bucket addresses[ADDRESS_BUCKETS];
 	struct arena arena; /* names and buckets */
 	struct map buckets;
 	double per_ns, burst;
@@ -55,21 +58,45 @@ static struct bucket *bucket_of(struct rate *r, struct str name, int64_t now_ns)
 	return b;
 }
 
-bool rate_take(struct rate *r, struct str name, int64_t now_ns, struct err *err)
+/* The lock is held. *ret_wait_s: until there is a token. */
+static bool take(const struct rate *r, struct bucket *b, int64_t now_ns, double *ret_wait_s)
 {
-	mutex_lock(&r->lock);
-	struct bucket *b = bucket_of(r, name, now_ns);
 	if (now_ns > b->filled_ns) { /* loops read the clock apart: never backwards */
 		b->tokens = fmin(r->burst, b->tokens + (double)(now_ns - b->filled_ns) * r->per_ns);
 		b->filled_ns = now_ns;
 	}
 	const bool ok = b->tokens >= 1;
-	const double wait_s = ok ? 0 : (1 - b->tokens) / r->per_ns / 1e9;
+	*ret_wait_s = ok ? 0 : (1 - b->tokens) / r->per_ns / 1e9;
 	b->tokens -= ok ? 1 : 0;
+	return ok;
+}
+
+bool rate_take(struct rate *r, struct str name, int64_t now_ns, struct err *err)
+{
+	double wait_s;
+	mutex_lock(&r->lock);
+	const bool ok = take(r, bucket_of(r, name, now_ns), now_ns, &wait_s);
 	mutex_unlock(&r->lock);
 	if (ok)
 		return true;
 	err_set(err, ERR_TOO_MANY_REQUESTS, "more requests than the %.15g a second that a key may send",
+		r->per_ns * 1e9);
+	err->retry_after_s = wait_s > 1 ? (int)ceil(wait_s) : 1;
+	return false;
+}
+
+bool rate_take_address(struct rate *r, uint64_t address, int64_t now_ns, struct err *err)
+{
+	struct bucket *b = &r->addresses[(address * UINT64_C(0x9E3779B97F4A7C15)) >> 52];
+	double wait_s;
+	mutex_lock(&r->lock);
+	if (b->filled_ns == 0)
+		*b = (struct bucket){.tokens = r->burst, .filled_ns = now_ns};
+	const bool ok = take(r, b, now_ns, &wait_s);
+	mutex_unlock(&r->lock);
+	if (ok)
+		return true;
+	err_set(err, ERR_TOO_MANY_REQUESTS, "more wrong keys from this address than the %.15g requests a second",
 		r->per_ns * 1e9);
 	err->retry_after_s = wait_s > 1 ? (int)ceil(wait_s) : 1;
 	return false;

@@ -19,4 +19,8 @@ void rate_destroy(struct rate *r);
  * kept for good: names are those of configured keys, never what a client made up. */
 bool rate_take(struct rate *r, struct str name, int64_t now_ns, struct err *err) MUST_CHECK;
 
+/* The same for one who has no name, by address; an address shares its bucket with one in thousands. On true err is left
+ * as it was. */
+bool rate_take_address(struct rate *r, uint64_t address, int64_t now_ns, struct err *err) MUST_CHECK;
+
 #endif

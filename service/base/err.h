@@ -21,6 +21,7 @@
 	X(INVALID_SEARCH_PATH, "invalid_search_path") \
 	X(INVALID_PARAMETERS, "invalid_parameters") \
 	X(SQL_ERROR, "sql_error") \
+	X(DUPLICATE_COLUMNS, "duplicate_columns") \
 	X(UNAUTHENTICATED, "unauthenticated") \
 	X(FORBIDDEN, "forbidden") \
 	X(DATABASE_FORBIDDEN, "database_forbidden") \

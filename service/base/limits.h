@@ -20,6 +20,7 @@
 #define LIMIT_SESSION_IDLE_S 900
 #define LIMIT_SESSION_LIFETIME_S 86400
 #define LIMIT_TX_TIMEOUT_S 300
+#define LIMIT_TX_IDLE_S 60
 #define LIMIT_BUSY_TIMEOUT_S 5             /* SQLite: other processes' locks */
 #define LIMIT_SQLITE_VALUE_BYTES 268435456 /* one text or blob, and one row */
 #define LIMIT_HTTP_CONNECTIONS 20000

@@ -18,6 +18,11 @@ static char lower(char c)
 	return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
 }
 
+bool str_ieq(struct str a, struct str b)
+{
+	return a.len == b.len && (a.len == 0 || strncasecmp(a.p, b.p, a.len) == 0);
+}
+
 bool str_ieq_z(struct str a, const char *z)
 {
 	struct str b = str_z(z);

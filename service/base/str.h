@@ -46,6 +46,7 @@ int str_cmp(struct str a, struct str b);
 
 /* ASCII case-insensitive equality with a NUL-terminated string. */
 bool str_ieq_z(struct str a, const char *z);
+bool str_ieq(struct str a, struct str b);
 
 bool str_starts(struct str s, struct str prefix);
 bool str_ends(struct str s, struct str suffix);

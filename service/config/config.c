@@ -9,6 +9,7 @@
 #include "service/base/limits.h"
 #include "service/base/num.h"
 #include "service/base/strbuf.h"
+#include "service/config/nearest.h"
 
 #include "service/base/banned.h"
 
@@ -110,6 +111,8 @@ static const struct setting settings[] = {
 	 TEXT_OF(LIMIT_TRANSACTIONS_PER_SESSION), NULL, false, "open transactions of one session"},
 	{"transaction_timeout_seconds", TYPE_SECONDS, AT(transaction_timeout_seconds), 0.001, SECONDS_MAX,
 	 TEXT_OF(LIMIT_TX_TIMEOUT_S), NULL, false, "a transaction's longest life, and the default"},
+	{"transaction_idle_seconds", TYPE_SECONDS, AT(transaction_idle_seconds), 0, SECONDS_MAX,
+	 TEXT_OF(LIMIT_TX_IDLE_S), NULL, false, "a transaction that no request uses for so long ends; 0: none does"},
 	{"transaction_queue", TYPE_INT, AT(transaction_queue), 1, 100000, TEXT_OF(LIMIT_TX_QUEUE), NULL, false,
 	 "requests that wait for one transaction"},
 	{"idempotency_answer_bytes", TYPE_INT, AT(idempotency_answer_bytes), 0, 1e9, "8388608", NULL, false,
@@ -149,6 +152,8 @@ static const struct setting settings[] = {
 	 "PEM file with the certificate's private key"},
 	{"tls_min_version", TYPE_STRING, AT(tls_min_version), 0, 0, "1.2", "1.2|1.3", false,
 	 "oldest TLS version that is spoken"},
+	{"csv_formula_guard", TYPE_BOOL, AT(csv_formula_guard), 0, 0, "false", NULL, false,
+	 "CSV: an apostrophe before texts that a spreadsheet would take for formulas (= + - @, tab, CR)"},
 	{"public_metrics", TYPE_BOOL, AT(public_metrics), 0, 0, "false", NULL, false,
 	 "/metrics and /version need no key"},
 };
@@ -304,18 +309,22 @@ static const struct setting *find_flag(struct config *c, struct str flag)
 	return find(key);
 }
 
+static const struct {
+	const char *word;
+	enum config_action action;
+} actions[] = {{"--help", CONFIG_HELP},
+	       {"-h", CONFIG_HELP},
+	       {"help", CONFIG_HELP},
+	       {"--version", CONFIG_VERSION},
+	       {"-v", CONFIG_VERSION},
+	       {"version", CONFIG_VERSION},
+	       {"--print-settings", CONFIG_PRINT_SETTINGS},
+	       {"--print-routes", CONFIG_PRINT_ROUTES},
+	       {"check-config", CONFIG_CHECK},
+	       {"healthcheck", CONFIG_HEALTHCHECK}};
+
 static bool action_of(const char *arg, enum config_action *ret)
 {
-	static const struct {
-		const char *word;
-		enum config_action action;
-	} actions[] = {{"--help", CONFIG_HELP},
-		       {"-h", CONFIG_HELP},
-		       {"--version", CONFIG_VERSION},
-		       {"--print-settings", CONFIG_PRINT_SETTINGS},
-		       {"--print-routes", CONFIG_PRINT_ROUTES},
-		       {"check-config", CONFIG_CHECK},
-		       {"healthcheck", CONFIG_HEALTHCHECK}};
 	for (size_t i = 0; i < ARRAY_LEN(actions); i++) {
 		if (strcmp(arg, actions[i].word) == 0) {
 			*ret = actions[i].action;
@@ -323,6 +332,34 @@ static bool action_of(const char *arg, enum config_action *ret)
 		}
 	}
 	return false;
+}
+
+/* Always false. */
+static bool unknown(struct config *c, const char *arg, struct err *err)
+{
+	struct str word = str_z(arg), flag;
+	(void)str_split(&word, '=', &flag);
+	struct nearest near = {.word = flag};
+	for (size_t i = 0; i < ARRAY_LEN(actions); i++)
+		nearest_consider(&near, actions[i].word);
+	nearest_consider(&near, "--config");
+	nearest_consider(&near, "key");
+	for (size_t i = 0; str_starts(flag, STR("--")) && i < ARRAY_LEN(settings); i++) {
+		char *text = (char *)(uintptr_t)arena_printf(&c->arena, "--%s", settings[i].key).p;
+		for (char *p = text; *p != '\0'; p++)
+			*p = *p == '_' ? '-' : *p;
+		nearest_consider(&near, text);
+	}
+	return err_set(err, ERR_INVALID_REQUEST, "unknown %s \"%.*s\"; %s%s%s",
+		       str_starts(flag, STR("--")) ? "flag" : "argument", STR_FMT(flag),
+		       near.found != NULL ? "did you mean \"" : "see --help", near.found != NULL ? near.found : "",
+		       near.found != NULL ? "\"?" : "");
+}
+
+static bool is_truth(const char *word)
+{
+	return strcmp(word, "true") == 0 || strcmp(word, "false") == 0 || strcmp(word, "1") == 0 ||
+	       strcmp(word, "0") == 0;
 }
 
 /* Applies the flags, or (only_config) just finds --config. */
@@ -339,14 +376,14 @@ static bool load_flags(struct config *c, int argc, char **argv, const char **con
 			continue;
 		}
 		if (!str_starts(value, STR("--")))
-			return err_set(err, ERR_INVALID_REQUEST, "unknown argument \"%s\"; see --help", argv[i]);
+			return unknown(c, argv[i], err);
 		value = str_n(value.p + 2, value.len - 2);
 		(void)str_split(&value, '=', &flag);
 		bool is_config = str_eq_z(flag, "config");
 		const struct setting *s = is_config ? NULL : find_flag(c, flag);
 		if (!is_config && s == NULL)
-			return err_set(err, ERR_INVALID_REQUEST, "unknown flag \"--%.*s\"; see --help", STR_FMT(flag));
-		if (value.p == NULL && s != NULL && s->type == TYPE_BOOL)
+			return unknown(c, argv[i], err);
+		if (value.p == NULL && s != NULL && s->type == TYPE_BOOL && (i + 1 == argc || !is_truth(argv[i + 1])))
 			value = STR("true");
 		else if (value.p == NULL && i + 1 < argc)
 			value = str_z(argv[++i]);

@@ -36,7 +36,7 @@ struct config {
 	struct str default_url_file, admin_key_file; /* their content has become default_url, admin_key */
 	int64_t loops, offload_threads;
 	int64_t body_bytes, bulk_body_bytes, json_values, uri_bytes, header_bytes, http_connections;
-	double loop_stall_seconds;
+	double loop_stall_seconds, transaction_idle_seconds;
 	int64_t sessions, sessions_per_key, transactions_per_session, transaction_queue;
 	int64_t idempotency_answer_bytes, idempotency_bytes, idempotency_entries;
 	int64_t identity_map_entries, identity_map_bytes, rate_limit_per_second, rate_limit_burst;
@@ -47,7 +47,7 @@ struct config {
 	double slow_statement_seconds;
 	double statement_timeout_seconds, busy_timeout_seconds;
 	bool default_url_given, state_url_given; /* by flag, environment or file */
-	bool access_log, insecure_no_auth, public_metrics, allow_url_files;
+	bool access_log, insecure_no_auth, public_metrics, allow_url_files, csv_formula_guard;
 };
 
 /* Reads argv, the environment and the file that --config names. False: ERR_INVALID_REQUEST whose detail is one line

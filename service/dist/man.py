@@ -25,6 +25,8 @@ ferrod \- SQLite and PostgreSQL databases over HTTP and JSON
 .I A,B
 .RB [ \-\-connections
 .IR C,D ]
+.RB [ \-\-append
+.IR FILE ]
 .br
 .B ferrod \-\-version
 |
@@ -50,7 +52,7 @@ Reads the settings, the key file and the certificate as a start would, and says 
 Asks the server with these settings for /healthz; for containers.
 .TP
 .B key new
-Prints a fresh API key and its entry for the key file.
+Prints a fresh API key and its entry for the key file; with \-\-append, puts the entry into that file itself.
 .SH SETTINGS
 Each is a flag, an environment variable, or a member of the JSON object in the file of
 .B \-\-config

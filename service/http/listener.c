@@ -12,7 +12,6 @@
 #include "service/base/clock.h"
 #include "service/base/log.h"
 #include "service/base/wait.h"
-#include "service/http/server_impl.h"
 
 #include "service/base/banned.h"
 
@@ -22,16 +21,16 @@
 #define PAUSE_NS (100 * CLOCK_NS_PER_MS) /* without memory, or without even the reserve */
 #define LOG_EVERY_NS (10 * CLOCK_NS_PER_S)
 
-void listener_init(struct listener *n, struct server_loop *l, int fd, unsigned n_max)
+void listener_init(struct listener *n, int fd, unsigned n_max)
 {
-	*n = (struct listener){.loop = l, .watch.fd = fd, .n_max = n_max};
+	*n = (struct listener){.watch.fd = fd, .n_max = n_max};
 	n->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
-static void listen_on(struct listener *n)
+static void watch(struct listener *n)
 {
 	if (n->watch.fd >= 0 && !n->watch.active)
-		loop_watch(n->loop->loop, &n->watch, EPOLLIN);
+		loop_watch(n->loop, &n->watch, EPOLLIN);
 }
 
 /* ---- without descriptors ---- */
@@ -59,8 +58,7 @@ static void refuse(struct listener *n, int fd)
 	char answer[sizeof(head) + sizeof(body) + 20];
 	char sink[4096];
 	const int len = snprintf(answer, sizeof(answer), head, sizeof(body) - 1, body);
-	if (n->loop->server->options.tls_priorities == NULL &&
-	    send(fd, answer, (size_t)len, MSG_DONTWAIT | MSG_NOSIGNAL) > 0) {
+	if (n->plain && send(fd, answer, (size_t)len, MSG_DONTWAIT | MSG_NOSIGNAL) > 0) {
 		shutdown(fd, SHUT_WR);
 		const int64_t deadline = clock_mono_ns() + REFUSAL_NS;
 		while (wait_fd(fd, POLLIN, deadline, NULL) == WAIT_READY &&
@@ -87,13 +85,13 @@ static void refuse_some(void *arg)
 	}
 	if (n->reserve < 0)
 		(void)wait_until(clock_mono_ns() + PAUSE_NS);
-	listen_on(n);
+	watch(n);
 }
 
 static void pause_accepting(void *arg)
 {
 	(void)wait_until(clock_mono_ns() + PAUSE_NS);
-	listen_on(arg);
+	watch(arg);
 }
 
 /* ---- accepting ---- */
@@ -102,7 +100,7 @@ static void on_waiting(void *arg)
 {
 	struct listener *n = arg;
 	const unsigned before = n->n_open; /* the library may count those of this turn later */
-	loop_unwatch(n->loop->loop, &n->watch);
+	loop_unwatch(n->loop, &n->watch);
 	for (int i = 0; i < ACCEPTS_A_TURN; i++) {
 		struct sockaddr_storage sa;
 		socklen_t len = sizeof(sa);
@@ -112,37 +110,36 @@ static void on_waiting(void *arg)
 		}
 		const int fd = accept4(n->watch.fd, (struct sockaddr *)(void *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd >= 0) {
-			(void)MHD_add_connection(n->loop->daemon, fd, (struct sockaddr *)(void *)&sa, len);
-			loop_kick(n->loop->loop);
+			n->take(n->arg, fd, (const struct sockaddr *)(const void *)&sa, len);
 			continue;
 		}
 		if (errno == EMFILE || errno == ENFILE) {
 			log_exhausted(errno);
-			loop_spawn(n->loop->loop, refuse_some, n);
+			loop_spawn(n->loop, refuse_some, n);
 			return;
 		}
 		if (errno == ENOBUFS || errno == ENOMEM) {
-			loop_spawn(n->loop->loop, pause_accepting, n);
+			loop_spawn(n->loop, pause_accepting, n);
 			return;
 		}
 		if (errno == EAGAIN || errno == EWOULDBLOCK)
 			break;
 	}
-	listen_on(n);
+	watch(n);
 }
 
 void listener_start(struct listener *n)
 {
 	n->watch.fn = on_waiting;
 	n->watch.arg = n;
-	listen_on(n);
+	watch(n);
 }
 
 void listener_stop(struct listener *n)
 {
 	if (n->watch.fd < 0)
 		return;
-	loop_unwatch(n->loop->loop, &n->watch);
+	loop_unwatch(n->loop, &n->watch);
 	close(n->watch.fd);
 	n->watch.fd = -1;
 }
@@ -167,5 +164,5 @@ void listener_closed(struct listener *n)
 	if (!n->full)
 		return;
 	n->full = false;
-	listen_on(n);
+	watch(n);
 }

@@ -34,6 +34,8 @@ static const struct problem_def defs[ERR_N_CODES] = {
 		 "placeholders of the statement."},
 	[ERR_SQL_ERROR] = {400, false, 0, "The database refused the statement",
 			   "`sqlstate` and `position` tell what the database says about it."},
+	[ERR_DUPLICATE_COLUMNS] = {400, false, 0, "Columns of one name",
+				   "Name them apart with AS, or send Prefer: rows=arrays, which keeps them all."},
 	[ERR_UNAUTHENTICATED] = {401, false, 0, "A valid API key is needed", "Send `Authorization: Bearer <key>`."},
 	[ERR_FORBIDDEN] = {403, false, 0, "Not allowed", "The key lacks a scope, or the server's policy refuses this."},
 	[ERR_DATABASE_FORBIDDEN] = {403, false, 0, "The database refused access",

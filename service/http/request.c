@@ -1,4 +1,4 @@
-/* Accessors of a request and the simple half of a response; streaming is server_stream.c's. */
+/* Accessors of a request and the simple half of a response; streaming is stream.c's. */
 #include "service/http/request.h"
 
 #include "service/base/banned.h"
@@ -9,6 +9,20 @@ struct str request_header_find(const struct request *req, const char *name)
 		if (str_ieq_z(req->headers[i].name, name))
 			return req->headers[i].value;
 	return STR_NONE;
+}
+
+struct str request_header_list(struct request *req, const char *name)
+{
+	struct str all = request_header(req, name);
+	bool first = true;
+	for (size_t i = 0; all.p != NULL && i < req->n_headers; i++) {
+		if (!str_ieq_z(req->headers[i].name, name))
+			continue;
+		if (!first)
+			all = arena_printf(&req->arena, "%.*s, %.*s", STR_FMT(all), STR_FMT(req->headers[i].value));
+		first = false;
+	}
+	return all;
 }
 
 struct str request_arg(const struct request *req, const char *name)
@@ -37,6 +51,11 @@ static bool args_known(const struct request *req, bool using, const char *const 
 		bool known = using && str_eq_z(req->args[i].name, "using");
 		for (size_t j = 0; !known && names[j] != NULL; j++)
 			known = str_eq_z(req->args[i].name, names[j]);
+		for (size_t k = 0; known && k < i; k++)
+			if (str_eq(req->args[k].name, req->args[i].name))
+				return err_set(err, ERR_INVALID_PARAMETERS,
+					       "the query argument \"%.*s\" is there more than once",
+					       STR_FMT(req->args[i].name));
 		if (!known)
 			return err_set(err, ERR_INVALID_PARAMETERS, "the query argument \"%.*s\" is not known here",
 				       (int)(req->args[i].name.len < 100 ? req->args[i].name.len : 100),

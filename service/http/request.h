@@ -39,7 +39,8 @@ enum prefer_bit {
 	PREFER_TIMEOUT = 1 << 4,
 	PREFER_TX_ROLLBACK = 1 << 5,
 	PREFER_MAX_AFFECTED = 1 << 6,
-	PREFER_IDENTITY_OVERRIDE = 1 << 7
+	PREFER_ROWS_ARRAYS = 1 << 7,
+	PREFER_IDENTITY_OVERRIDE = 1 << 8
 };
 
 struct prefer {
@@ -99,6 +100,10 @@ static inline struct str request_header(const struct request *req, const char *n
 		return STR_NONE;
 	return request_header_find(req, name);
 }
+/* A number that the client's address is known by: the address of IPv4, the network (/64) of IPv6; 0: it has none. */
+uint64_t request_address(const struct request *req);
+/* All of that name as one list, separated by commas (RFC 9110 section 5.3); in the arena when there are several. */
+struct str request_header_list(struct request *req, const char *name);
 /* First query argument of that name; STR_NONE when absent; an empty value has p != NULL. */
 struct str request_arg(const struct request *req, const char *name);
 /* true when present as "true" or "1" or empty; absent or "false" or "0": false; else ERR_INVALID_PARAMETERS. */

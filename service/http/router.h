@@ -28,6 +28,7 @@ struct route_def {
 	handler_fn handler;
 	enum scope scope;
 	enum body_rule body;
+	bool html_too;            /* who accepts text/html alone is answered, too */
 	bool rows;                /* also offers application/x-ndjson and text/csv */
 	const char *content_type; /* what it offers instead of application/json; NULL: application/json */
 };

@@ -14,12 +14,19 @@
 #include "service/base/log.h"
 #include "service/base/mem.h"
 #include "service/base/num.h"
-#include "service/http/server_impl.h"
+#include "service/http/exchange.h"
 #include "service/http/tls.h"
 
 #include "service/base/banned.h"
 
 #define BACKLOG 1024
+
+/* How much of what is malformed the library refuses by itself: as much as it can. */
+#if MHD_VERSION >= 0x01000000
+#define STRICTNESS MHD_OPTION_CLIENT_DISCIPLINE_LVL, 3
+#else
+#define STRICTNESS MHD_OPTION_STRICT_FOR_CLIENT, 1
+#endif
 
 struct address {
 	struct sockaddr_storage sa;
@@ -118,7 +125,7 @@ static bool share_socket(struct server *s, const struct address *a, struct err *
 	s->port = ntohs(((const struct sockaddr_in *)(const void *)&a->sa)->sin_port);
 	for (unsigned i = 0; i < s->n_loops; i++) {
 		const int fd = fcntl(s->options.listen_fd, F_DUPFD_CLOEXEC, 0);
-		listener_init(&s->loops[i].listener, &s->loops[i], fd, connections_of_loop(s));
+		listener_init(&s->loops[i].listener, fd, connections_of_loop(s));
 		if (fd < 0)
 			return err_set(err, ERR_INTERNAL_ERROR, "cannot use the inherited socket: %s", strerror(errno));
 	}
@@ -143,7 +150,7 @@ static bool open_sockets(struct server *s, struct err *err)
 	s->port = ntohs(((const struct sockaddr_in *)(const void *)&a.sa)->sin_port); /* same place in both families */
 	for (unsigned i = 0; i < s->n_loops; i++) {
 		const int fd = listen_on(&a, true);
-		listener_init(&s->loops[i].listener, &s->loops[i], fd, connections_of_loop(s));
+		listener_init(&s->loops[i].listener, fd, connections_of_loop(s));
 		if (fd < 0)
 			return err_set(err, ERR_INTERNAL_ERROR, "cannot listen on %.*s: %s", STR_FMT(s->options.listen),
 				       strerror(errno));
@@ -155,17 +162,17 @@ static bool open_sockets(struct server *s, struct err *err)
 
 static void run_daemon(void *arg)
 {
-	struct server_loop *l = arg;
+	struct wire_loop *l = arg;
 	MHD_run(l->daemon);
-	server_jam_look(l);
+	exchange_end_jams(l);
 }
 
 static int64_t daemon_due(void *arg)
 {
-	struct server_loop *l = arg;
+	struct wire_loop *l = arg;
 	MHD_UNSIGNED_LONG_LONG ms;
 	int64_t now = clock_mono_ns();
-	int64_t due = server_watch_parked(l, now);
+	int64_t due = wire_watch_parked(l, now);
 	if (MHD_get_timeout(l->daemon, &ms) == MHD_YES)
 		due = ms == 0 ? 0 : clock_min(due, now + (int64_t)(ms < 60000 ? ms : 60000) * CLOCK_NS_PER_MS);
 	return due;
@@ -182,7 +189,7 @@ static void PRINTF_LIKE(2, 0) on_library_log(void *cls, const char *fmt, va_list
 static void on_connection(void *cls, struct MHD_Connection *conn, void **context,
 			  enum MHD_ConnectionNotificationCode code)
 {
-	struct server_loop *l = cls;
+	struct wire_loop *l = cls;
 	(void)conn;
 	(void)context;
 	if (code == MHD_CONNECTION_NOTIFY_CLOSED)
@@ -191,7 +198,14 @@ static void on_connection(void *cls, struct MHD_Connection *conn, void **context
 		listener_opened(&l->listener);
 }
 
-static bool start_daemon(struct server_loop *l, struct err *err)
+static void take_connection(void *arg, int fd, const struct sockaddr *sa, socklen_t len)
+{
+	struct wire_loop *l = arg;
+	(void)MHD_add_connection(l->daemon, fd, sa, len);
+	loop_kick(l->loop);
+}
+
+static bool start_daemon(struct wire_loop *l, struct err *err)
 {
 	const struct server_options *o = &l->server->options;
 	const bool tls = o->tls_priorities != NULL;
@@ -202,24 +216,28 @@ static bool start_daemon(struct server_loop *l, struct err *err)
 	l->daemon = MHD_start_daemon(
 		(tls ? MHD_USE_TLS : 0) | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME |
 			MHD_USE_ERROR_LOG,
-		0, NULL, NULL, server_on_request, l, MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL,
+		0, NULL, NULL, exchange_on_request, l, MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL,
 		MHD_OPTION_CONNECTION_LIMIT, l->listener.n_max, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-		server_connection_bytes(o->header_bytes), MHD_OPTION_CONNECTION_TIMEOUT, o->http_idle_s,
-		MHD_OPTION_URI_LOG_CALLBACK, server_on_uri, l, MHD_OPTION_UNESCAPE_CALLBACK, server_unescape, NULL,
-		MHD_OPTION_NOTIFY_COMPLETED, server_on_completed, l, MHD_OPTION_NOTIFY_CONNECTION, on_connection, l,
-		MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_ARRAY, tls ? tls_options : tls_options + 2, MHD_OPTION_END);
+		wire_bytes(o->header_bytes), MHD_OPTION_CONNECTION_TIMEOUT, o->http_idle_s, MHD_OPTION_URI_LOG_CALLBACK,
+		exchange_on_uri, l, MHD_OPTION_UNESCAPE_CALLBACK, exchange_unescape, NULL, MHD_OPTION_NOTIFY_COMPLETED,
+		exchange_on_completed, l, MHD_OPTION_NOTIFY_CONNECTION, on_connection, l, STRICTNESS, MHD_OPTION_ARRAY,
+		tls ? tls_options : tls_options + 2, MHD_OPTION_END);
 	if (l->daemon == NULL)
 		return err_set(err, ERR_INTERNAL_ERROR, "could not start the HTTP daemon");
 	const union MHD_DaemonInfo *info = MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_EPOLL_FD);
 	struct loop_client c = {.fd = info->epoll_fd, .run = run_daemon, .due = daemon_due, .arg = l};
 	loop_set_client(l->loop, &c);
+	l->listener.loop = l->loop;
+	l->listener.take = take_connection;
+	l->listener.arg = l;
+	l->listener.plain = !tls;
 	listener_start(&l->listener);
 	return true;
 }
 
 static void *loop_thread(void *arg)
 {
-	struct server_loop *l = arg;
+	struct wire_loop *l = arg;
 	loop_run(l->loop);
 	MHD_run(l->daemon); /* answers that the last fibers have left */
 	MHD_stop_daemon(l->daemon);
@@ -242,6 +260,7 @@ bool server_create(const struct server_options *o, struct server **ret, struct e
 	if (!open_sockets(s, err))
 		goto fail;
 	s->jams = MHD_get_version()[0] == '0';
+	s->text_shows = strcmp(MHD_get_version(), "0.9.75") == 0;
 	s->options.check_host = o->check_host && s->loopback;
 	for (unsigned i = 0; i < s->n_loops; i++)
 		if (!loop_create(&s->loops[i].loop, err))
@@ -256,7 +275,7 @@ fail:
 bool server_start(struct server *s, struct err *err)
 {
 	for (unsigned i = 0; i < s->n_loops; i++) {
-		struct server_loop *l = &s->loops[i];
+		struct wire_loop *l = &s->loops[i];
 		if (!start_daemon(l, err))
 			return false;
 		if (pthread_create(&l->thread, NULL, loop_thread, l) != 0)
@@ -346,7 +365,7 @@ void server_destroy(struct server *s)
 		return;
 	for (unsigned i = 0; i < s->n_loops; i++) {
 		listener_done(&s->loops[i].listener);
-		server_free_spare(&s->loops[i]);
+		wire_free_spare(&s->loops[i]);
 		loop_destroy(s->loops[i].loop);
 	}
 	mem_free(s->loops);

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "service/base/wait.h"
+
 #include "service/base/banned.h"
 
 static bool is_kind(struct value v, char letter)
@@ -46,6 +48,7 @@ bool catalog_query(struct catalog *c, struct str sql, const char *kinds, catalog
 			break;
 		}
 		row(c, cur->row);
+		wait_may_step_aside();
 	}
 	driver->finish(cur);
 	return ok;

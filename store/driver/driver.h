@@ -57,8 +57,12 @@ struct driver_conn {
 	int64_t statement_timeout_ns; /* 0: none but the request's deadline */
 	int64_t request_deadline_ns;  /* set before each prepare: its request's own end, whatever the statement's is */
 	bool unreplicated;            /* PostgreSQL: the last commit's wait for a standby was cancelled */
-	bool session_dirty;           /* raw SQL ran: `reset` before the next lease */
-	struct driver_conn *next;     /* the pool's list */
+	/* PostgreSQL: what the statement had to tell, as JSON objects with commas between them; bounded. Emptied by
+	 * exec before each statement of a client's own. */
+	struct strbuf notices;
+	unsigned n_notices;
+	bool session_dirty;       /* raw SQL ran: `reset` before the next lease */
+	struct driver_conn *next; /* the pool's list */
 	uint64_t cache_hits, cache_misses;
 	/* Top-level transactions that have ended on this connection, whoever's SQL ended them; never reset. Counted
 	 * after every statement: on PostgreSQL by the command tag (COMMIT; ROLLBACK when the connection is idle then,
@@ -72,6 +76,7 @@ struct driver_conn {
 struct cursor_column {
 	struct str name;   /* borrowed until finish */
 	unsigned type_oid; /* PostgreSQL; 0 on SQLite */
+	struct str type;   /* SQLite: as it was declared; STR_NONE: it is no table's. Borrowed like the name */
 };
 
 /* A running statement. Whoever prepares must finish. */

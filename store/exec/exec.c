@@ -171,6 +171,8 @@ static bool run_on(struct run *r, struct driver_conn *c, struct err *err)
 	memset(r->result, 0, sizeof(*r->result));
 	c->request_deadline_ns = r->x->deadline;
 	c->since_ns = r->x->since_ns;
+	c->n_notices = 0;
+	strbuf_reset(&c->notices);
 	if (!driver->prepare(c, r->s, deadline, &cur, err))
 		return false;
 	/* Raw SQL shows only now that it writes; it has not stepped yet, so on SQLite it holds no snapshot of its own
@@ -187,6 +189,7 @@ static bool run_on(struct run *r, struct driver_conn *c, struct err *err)
 		r->result->last_insert_id = cur->last_insert_id;
 		r->result->read_only = cur->read_only;
 		r->result->only_read = cur->read_only && cur->n_columns > 0;
+		r->result->notices = strbuf_str(&c->notices);
 	}
 	driver->finish(cur);
 	return ok;

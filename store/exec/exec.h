@@ -33,7 +33,9 @@ struct exec_result {
 	int64_t affected;
 	int64_t last_insert_id; /* SQLite; 0: none */
 	bool read_only;
-	bool only_read; /* the database says that it wrote nothing, and it was no statement about transactions */
+	struct str notices; /* what PostgreSQL told (driver.h), until the unit's next statement or its end; len 0:
+			       nothing */
+	bool only_read;     /* the database says that it wrote nothing, and it was no statement about transactions */
 };
 
 /* Lanes and readers, for connection_registry_init. */

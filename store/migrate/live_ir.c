@@ -7,6 +7,7 @@
 #include "service/base/limits.h"
 #include "service/base/map.h"
 #include "service/base/num.h"
+#include "service/base/wait.h"
 #include "store/migrate/diff.h"
 #include "store/migrate/live_fill.h"
 #include "store/migrate/live_literal.h"
@@ -553,8 +554,10 @@ bool live_ir(struct arena *a, const struct dialect *d, const struct live_schema 
 	map_init(&b.models);
 	for (size_t i = 0; i < live->n_tables; i++)
 		map_put(&b.names, model_place(a, live->tables[i].schema_name, live->tables[i].name), &mark);
-	for (size_t i = 0; i < live->n_tables; i++)
+	for (size_t i = 0; i < live->n_tables; i++) {
+		wait_may_step_aside();
 		add_model(&b, &live->tables[i], models);
+	}
 	for (size_t i = 0; i < live->n_views; i++)
 		add_model(&b, &live->views[i], models);
 	map_done(&b.models);

@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <stdio.h>
 
+#include "service/base/wait.h"
 #include "store/migrate/plan_artifacts.h"
 #include "store/migrate/plan_build.h"
 #include "store/migrate/plan_columns.h"
@@ -107,6 +108,7 @@ static bool plan_existing(struct planner *pl, struct err *err)
 		const struct model *m = &s->models[order[i]];
 		const struct live_table *t = live_find_model(pl->d, pl->live, m);
 
+		wait_may_step_aside();
 		if (t == NULL || !ddl_makes(pl->d, m))
 			continue;
 		if (!types_known(pl, m, err))
@@ -114,10 +116,12 @@ static bool plan_existing(struct planner *pl, struct err *err)
 		pairs[n++] = (struct table_pair){.m = m, .t = t};
 	}
 	for (size_t i = 0; i < n; i++) {
+		wait_may_step_aside();
 		pl->schema_name = pairs[i].m->schema_name;
 		plan_enum_types(pl, &pairs[i]);
 	}
 	for (size_t i = 0; i < n; i++) {
+		wait_may_step_aside();
 		pl->schema_name = pairs[i].m->schema_name;
 		pairs[i].rebuilt = plan_needs_rebuild(pl, &pairs[i]);
 		if (pairs[i].rebuilt)
@@ -126,10 +130,12 @@ static bool plan_existing(struct planner *pl, struct err *err)
 			plan_columns(pl, &pairs[i]);
 	}
 	for (size_t i = 0; i < n; i++) {
+		wait_may_step_aside();
 		pl->schema_name = pairs[i].m->schema_name;
 		plan_artifacts(pl, &pairs[i]);
 	}
 	for (size_t i = 0; i < n; i++) {
+		wait_may_step_aside();
 		pl->schema_name = pairs[i].m->schema_name;
 		plan_drop_indexes(pl, &pairs[i]);
 		if (!pairs[i].rebuilt)

@@ -215,11 +215,12 @@ bool record_lower_insert(struct arena *a, const struct dialect *d, const struct 
 			 size_t n_rows, const struct record_insert_how *how, struct stmt *ret,
 			 struct result_shape *ret_shape, struct err *err) MUST_CHECK;
 
-/* SQLite: how many rows are in the way of these, which have different keys. */
+/* How many rows are in the way of these, which have different keys; PostgreSQL: none by a target that is no list of
+ * columns. */
 bool record_lower_count(struct arena *a, const struct dialect *d, const struct model *m, const struct record_row *rows,
 			size_t n_rows, const struct record_target *target, struct stmt *ret,
 			struct err *err) MUST_CHECK;
-/* Whether the table has triggers or rules: one boolean. */
+/* One integer about the table: 1 for triggers or rules, 2 more when it is one by itself (no view, no partitions). */
 bool record_lower_triggers(struct arena *a, const struct dialect *d, const struct model *m, struct stmt *ret,
 			   struct err *err) MUST_CHECK;
 /* The entries of the table's unique index of that name, in order: for each its column (null: an expression), its text

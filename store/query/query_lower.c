@@ -221,7 +221,7 @@ bool query_lower_select(struct arena *a, const struct query *q, struct stmt *ret
 	struct query own;
 	struct plan_key key;
 	struct sql s;
-	bool quick, page;
+	bool quick;
 
 	if (!query_check(q, "", err) || !check_read(q, err))
 		return false;
@@ -233,13 +233,12 @@ bool query_lower_select(struct arena *a, const struct query *q, struct stmt *ret
 	plan_key_query(&key, PLAN_SELECT, q, QUICK_LIMIT);
 	sql_begin(&s, a, q->dialect, &key);
 	quick = s.plan != NULL ? s.plan->stmt.quick : is_quick(q);
-	page = s.plan != NULL ? s.plan->page : quick && !by_unique_key(q);
 	sql_qualify(&s, q);
 	sql_put(&s, q->distinct ? "SELECT DISTINCT " : "SELECT ");
 	put_select_list(&s, q);
 	put_body(&s, q);
 	sql_order(&s, q);
-	sql_limit(&s, q, page);
+	sql_limit(&s, q, true);
 	put_lock(&s, q);
 	/* a lock is taken by whoever may write: SQLite's one writer at a time included */
 	if (!sql_finish(&s, q->lock == QUERY_LOCK_NONE ? STMT_READ : STMT_WRITE, ret, err))
@@ -251,7 +250,7 @@ bool query_lower_select(struct arena *a, const struct query *q, struct stmt *ret
 	ret->quick = quick;
 	query_shape(a, q, ret_shape);
 	ret->n_columns = ret_shape->n;
-	plan_keep(&key, ret, ret_shape, page);
+	plan_keep(&key, ret, ret_shape);
 	return true;
 }
 
@@ -264,7 +263,7 @@ static bool finish_scalar(struct sql *s, const struct plan_key *key, bool quick,
 		return true;
 	ret->quick = quick;
 	ret->n_columns = 1;
-	plan_keep(key, ret, NULL, false);
+	plan_keep(key, ret, NULL);
 	return true;
 }
 
@@ -402,7 +401,7 @@ static bool finish_write(struct sql *s, const struct query *q, const struct plan
 		return true;
 	ret->quick = by_unique_key(q);
 	ret->n_columns = returning ? ret_shape->n : 0;
-	plan_keep(key, ret, returning ? ret_shape : NULL, false);
+	plan_keep(key, ret, returning ? ret_shape : NULL);
 	return true;
 }
 

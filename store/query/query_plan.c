@@ -13,6 +13,8 @@
 
 #include "service/base/banned.h"
 
+#define EARLY_PAGES 8 /* whose offsets stand in the text */
+
 /* ---- keys ---- */
 
 void plan_key_number(struct plan_key *k, uint64_t n)
@@ -71,6 +73,19 @@ static bool is_like(enum query_op op)
 	return op == OP_LIKE || op == OP_NOT_LIKE || op == OP_ILIKE || op == OP_NOT_ILIKE;
 }
 
+bool plan_is_text_at_path(const struct query_node *node)
+{
+	const struct query_expr *e = node->expr;
+	struct str s;
+
+	if ((node->op != OP_EQ && node->op != OP_NE) || node->n_values != 1 || node->values[0].kind != VALUE_TEXT ||
+	    e == NULL || e->kind != EXPR_COLUMN || e->n_hops != 0 || e->n_path == 0 || e->path_type != PATH_TEXT)
+		return false;
+	s = node->values[0].u.s;
+	return !str_eq_z(s, "true") && !str_eq_z(s, "false") &&
+	       !(s.len > 0 && (s.p[0] == '-' || (s.p[0] >= '0' && s.p[0] <= '9')));
+}
+
 /* What of a value shows in the text: null is no parameter; of a document what it is; of a pattern its escapes, and
  * letters beyond ASCII; of a range that it is one. */
 static uint64_t trait_of(const struct query_node *node)
@@ -80,6 +95,8 @@ static uint64_t trait_of(const struct query_node *node)
 
 	if (v->kind == VALUE_NULL)
 		return 1;
+	if (plan_is_text_at_path(node))
+		return 32;
 	if (v->kind == VALUE_JSON)
 		return 8U | (v->u.s.len > 0 ? (uint64_t)(unsigned char)v->u.s.p[0] << 4 : 0);
 	if (node->op >= OP_CONTAINS && v->kind == VALUE_TEXT)
@@ -210,14 +227,36 @@ static void key_order(struct plan_key *k, const struct query *q)
 	}
 }
 
-/* None, large, or small: how small, where the number may stand in the text. */
+static bool is_page_size(int64_t n)
+{
+	return n > 0 && (n <= 10 || (n <= 100 && n % 5 == 0) || (n <= 1000 && n % 50 == 0));
+}
+
+bool plan_limit_stands(const struct query *q)
+{
+	return q->dialect->id == DIALECT_POSTGRES && q->has_limit && q->limit > 0 &&
+	       (is_page_size(q->limit) || is_page_size(q->limit - 1));
+}
+
+static bool is_early_page(int64_t size, int64_t offset)
+{
+	return is_page_size(size) && offset % size == 0 && offset / size <= EARLY_PAGES;
+}
+
+bool plan_offset_stands(const struct query *q)
+{
+	return q->has_offset && plan_limit_stands(q) &&
+	       (is_early_page(q->limit, q->offset) || is_early_page(q->limit - 1, q->offset));
+}
+
+/* None, large, small, or the number itself, where it stands in the text. */
 static uint64_t limit_class(const struct query *q, int64_t limit_max)
 {
 	if (!q->has_limit)
 		return 0;
-	if (q->limit > limit_max || q->limit < 0)
-		return 1;
-	return q->dialect->id == DIALECT_POSTGRES ? (uint64_t)q->limit + 2 : 2;
+	if (limit_max > 0 && plan_limit_stands(q))
+		return (uint64_t)q->limit + 2;
+	return q->limit > limit_max || q->limit < 0 ? 1 : 2;
 }
 
 void plan_key_query(struct plan_key *k, enum plan_op op, const struct query *q, int64_t limit_max)
@@ -234,6 +273,7 @@ void plan_key_query(struct plan_key *k, enum plan_op op, const struct query *q, 
 	key_nodes(k, q->where, q->n_where);
 	key_order(k, q);
 	plan_key_number(k, limit_class(q, limit_max));
+	plan_key_number(k, limit_max > 0 && plan_offset_stands(q) ? (uint64_t)q->offset + 1 : 0);
 	key_items(k, q->select, q->n_select);
 	key_items(k, q->extra, q->n_extra);
 	key_items(k, q->group_by, q->n_group_by);
@@ -402,7 +442,7 @@ static const struct str *copy_tables(struct plan *p, const struct stmt *s)
 	return tables;
 }
 
-void plan_keep(const struct plan_key *k, const struct stmt *s, const struct result_shape *shape, bool page)
+void plan_keep(const struct plan_key *k, const struct stmt *s, const struct result_shape *shape)
 {
 	struct plan_cache *c = cache_here();
 	struct arena arena;
@@ -421,7 +461,6 @@ void plan_keep(const struct plan_key *k, const struct stmt *s, const struct resu
 	p->stmt.sql = arena_str(&p->arena, s->sql);
 	p->stmt.params = NULL;
 	p->stmt.tables = copy_tables(p, s);
-	p->page = page;
 	if (shape != NULL)
 		copy_shape(p, shape);
 	(void)map_put(&c->by_key, p->key, p);

@@ -29,7 +29,6 @@ struct plan {
 	struct str key;
 	struct stmt stmt; /* without parameters, but with their number */
 	struct result_shape shape;
-	bool page; /* the limit stands in the text (sql_limit) */
 	struct plan *newer, *older;
 };
 
@@ -40,13 +39,26 @@ void plan_key_number(struct plan_key *k, uint64_t n);
 void plan_key_column(struct plan_key *k, const struct column *c);
 /* An expression, or NULL. */
 void plan_key_expr(struct plan_key *k, const struct query_expr *e);
-/* All clauses of a query. limit_max: a limit up to that is part of the shape by its number (PostgreSQL) or as one that
+/* All clauses of a query. limit_max: a limit up to that is part of the shape as one that
  * is small. */
 void plan_key_query(struct plan_key *k, enum plan_op op, const struct query *q, int64_t limit_max);
+
+/*
+ * Does the number stand in the text? PostgreSQL takes a limit that it does not know for a tenth of the rows and plans
+ * such a statement anew each time, which takes as long as the page itself. Sizes of pages are few (1 to 10, fives to
+ * 100, fifties to 1,000, and one row more, which tells that there is another page), and so are the first pages: only
+ * these, so that nobody can make as many statements as there are numbers.
+ */
+bool plan_limit_stands(const struct query *q);
+bool plan_offset_stands(const struct query *q);
+
+/* Is this == or != of a text at a path of the row's own document with a text that no number and no boolean is written
+ * as? */
+bool plan_is_text_at_path(const struct query_node *node);
 
 /* Borrowed until `a` is done, even when it leaves the cache meanwhile; NULL: there is none. Counts. */
 const struct plan *plan_find(struct arena *a, const struct plan_key *k);
 /* Copies what was lowered without a plan; shape NULL: no rows. */
-void plan_keep(const struct plan_key *k, const struct stmt *s, const struct result_shape *shape, bool page);
+void plan_keep(const struct plan_key *k, const struct stmt *s, const struct result_shape *shape);
 
 #endif

@@ -469,6 +469,9 @@ const struct query_node *query_settle(struct arena *a, struct query_node *leaf)
 		}
 		return leaf;
 	}
+	/* of nothing there is no member, whatever is asked about: not even null is unknown then */
+	if ((leaf->op == OP_IN || leaf->op == OP_NOT_IN) && leaf->n_values == 0)
+		return leaf;
 	if (leaf->operand != NULL || (!query_op_strict(leaf->op) && !is_null && !is_not_null))
 		return leaf;
 	there = arena_alloc(a, sizeof(*there));

@@ -135,22 +135,28 @@ void sql_order_window(struct sql *s, const struct query *q)
 	put_order(s, q, true);
 }
 
+static void put_number(struct sql *s, bool literal, int64_t n)
+{
+	char digits[24];
+
+	if (!literal) {
+		sql_param(s, value_int(n));
+		return;
+	}
+	(void)num_format_int(n, digits);
+	sql_put(s, digits);
+}
+
 void sql_limit(struct sql *s, const struct query *q, bool page)
 {
-	if (q->has_limit && page && sql_on_postgres(s)) {
-		char digits[24];
-
-		(void)num_format_int(q->limit, digits);
+	if (q->has_limit) {
 		sql_put(s, " LIMIT ");
-		sql_put(s, digits);
-	} else if (q->has_limit) {
-		sql_put(s, " LIMIT ");
-		sql_param(s, value_int(q->limit));
+		put_number(s, page && plan_limit_stands(q), q->limit);
 	} else if (q->has_offset && !sql_on_postgres(s)) {
 		sql_put(s, " LIMIT -1"); /* SQLite has no OFFSET of its own */
 	}
 	if (q->has_offset) {
 		sql_put(s, " OFFSET ");
-		sql_param(s, value_int(q->offset));
+		put_number(s, page && plan_offset_stands(q), q->offset);
 	}
 }

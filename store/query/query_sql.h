@@ -112,8 +112,7 @@ void sql_group(struct sql *s, const struct query *q);
 void sql_order(struct sql *s, const struct query *q);
 /* The same in a window, where positions of columns mean nothing. */
 void sql_order_window(struct sql *s, const struct query *q);
-/* page: a small page over an index. PostgreSQL plans such a statement anew each time when it does not know the limit,
- * which takes as long as the page itself; page sizes are few, so there the number stands in the text. */
+/* page: the numbers may stand in the text (plan_limit_stands). */
 void sql_limit(struct sql *s, const struct query *q, bool page);
 
 #endif

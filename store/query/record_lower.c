@@ -327,7 +327,7 @@ bool record_lower_insert(struct arena *a, const struct dialect *d, const struct 
 	if (s.plan == NULL) {
 		ret->quick = n_rows == 1;
 		ret->n_columns = (how->returning ? ret_shape->n : 0) + tells;
-		plan_keep(&key, ret, how->returning ? ret_shape : NULL, false);
+		plan_keep(&key, ret, how->returning ? ret_shape : NULL);
 	}
 	return true;
 }

@@ -93,23 +93,6 @@ static void put_in_the_way(struct sql *s, const struct model *m, const struct re
 	sql_put(s, ")");
 }
 
-bool record_lower_count(struct arena *a, const struct dialect *d, const struct model *m, const struct record_row *rows,
-			size_t n_rows, const struct record_target *target, struct stmt *ret, struct err *err)
-{
-	struct sql s;
-
-	sql_init(&s, a, d);
-	sql_put(&s, "SELECT count(*) FROM ");
-	sql_table(&s, m);
-	sql_put(&s, " WHERE ");
-	put_in_the_way(&s, m, rows, n_rows, target);
-	if (!sql_finish(&s, STMT_READ, ret, err))
-		return false;
-	ret->cache = n_rows == 1;
-	ret->n_columns = 1;
-	return true;
-}
-
 /* PostgreSQL: each column by itself, for a list of values has types of its own there. */
 static void put_equal(struct sql *s, const struct model *m, const struct record_row *row, const struct record_target *t)
 {
@@ -128,6 +111,40 @@ static void put_equal(struct sql *s, const struct model *m, const struct record_
 	sql_put(s, " AND (");
 	sql_puts(s, t->predicate);
 	sql_put(s, ")");
+}
+
+/* PostgreSQL, whose lists of values have types of their own: each row's key by itself. */
+static void put_any_equal(struct sql *s, const struct model *m, const struct record_row *rows, size_t n_rows,
+			  const struct record_target *t)
+{
+	sql_put(s, "false");
+	for (size_t i = 0; i < n_rows; i++) {
+		if (t->sql.p != NULL || record_target_key(s->arena, m, &rows[i], t).p == NULL)
+			continue;
+		sql_put(s, " OR (");
+		put_equal(s, m, &rows[i], t);
+		sql_put(s, ")");
+	}
+}
+
+bool record_lower_count(struct arena *a, const struct dialect *d, const struct model *m, const struct record_row *rows,
+			size_t n_rows, const struct record_target *target, struct stmt *ret, struct err *err)
+{
+	struct sql s;
+
+	sql_init(&s, a, d);
+	sql_put(&s, "SELECT count(*) FROM ");
+	sql_table(&s, m);
+	sql_put(&s, " WHERE ");
+	if (d->id == DIALECT_SQLITE)
+		put_in_the_way(&s, m, rows, n_rows, target);
+	else
+		put_any_equal(&s, m, rows, n_rows, target);
+	if (!sql_finish(&s, STMT_READ, ret, err))
+		return false;
+	ret->cache = n_rows == 1;
+	ret->n_columns = 1;
+	return true;
 }
 
 bool record_lower_blocking(struct arena *a, const struct dialect *d, const struct model *m,
@@ -192,14 +209,17 @@ bool record_lower_triggers(struct arena *a, const struct dialect *d, const struc
 	if (d->id == DIALECT_SQLITE) {
 		sql_put(&s, "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ");
 		sql_param(&s, table_param(a, d, m));
-		sql_put(&s, " COLLATE NOCASE)");
+		sql_put(&s, " COLLATE NOCASE) + 2");
 	} else {
-		sql_put(&s, "SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_trigger t WHERE NOT t.tgisinternal AND "
-			    "t.tgenabled <> "
-			    "'D' AND (t.tgrelid = c.oid OR t.tgrelid IN (SELECT p.relid FROM "
-			    "pg_catalog.pg_partition_tree(c.oid) p))) OR EXISTS (SELECT 1 FROM pg_catalog.pg_rewrite r "
-			    "WHERE "
-			    "r.ev_class = c.oid AND r.ev_type <> '1') FROM (SELECT pg_catalog.to_regclass(");
+		sql_put(&s,
+			"SELECT (CASE WHEN EXISTS (SELECT 1 FROM pg_catalog.pg_trigger t WHERE NOT t.tgisinternal AND "
+			"t.tgenabled <> 'D' AND (t.tgrelid = c.oid OR t.tgrelid IN (SELECT p.relid FROM "
+			"pg_catalog.pg_partition_tree(c.oid) p))) OR EXISTS (SELECT 1 FROM pg_catalog.pg_rewrite r "
+			"WHERE "
+			"r.ev_class = c.oid AND r.ev_type <> '1') THEN 1 ELSE 0 END + CASE WHEN EXISTS (SELECT 1 FROM "
+			"pg_catalog.pg_class k WHERE k.oid = c.oid AND k.relkind = 'r') THEN 2 ELSE 0 END)::bigint "
+			"FROM "
+			"(SELECT pg_catalog.to_regclass(");
 		sql_param(&s, table_param(a, d, m));
 		sql_put(&s, "::text)::oid AS oid) c");
 	}

@@ -49,25 +49,45 @@ static void put_json_function(struct sql *s, const char *name, const struct quer
 	sql_put(s, ")");
 }
 
-/* A scalar at a path, without building text: the type says what the value, which SQLite has no booleans for, is. */
+/* A scalar at a path, without building text: the type says what the value, which SQLite has no booleans for, is. The
+ * value is looked at first, since it is seldom the one. */
 static void put_json_scalar(struct sql *s, const struct query_expr *e, struct value v)
 {
 	const char first = v.u.s.p[0];
+	const bool word = first == 't' || first == 'f' || first == 'n';
 
 	sql_put(s, "CASE WHEN json_valid(");
 	sql_column(s, e->column->name);
 	sql_put(s, ") THEN ");
-	put_json_function(s, "json_type", e);
-	if (first == 't' || first == 'f' || first == 'n') {
-		sql_put(s, first == 't' ? " = 'true'" : first == 'f' ? " = 'false'" : " = 'null'");
-	} else {
-		sql_put(s, first == '"' ? " = 'text' AND " : " IN ('integer', 'real') AND ");
+	if (!word) {
 		put_json_function(s, "json_extract", e);
 		sql_put(s, " = json_extract(");
 		sql_param(s, v);
-		sql_put(s, ", '$')");
+		sql_put(s, ", '$') AND ");
 	}
+	put_json_function(s, "json_type", e);
+	sql_put(s, first == 't'   ? " = 'true'"
+		   : first == 'f' ? " = 'false'"
+		   : first == 'n' ? " = 'null'"
+		   : first == '"' ? " = 'text'"
+				  : " IN ('integer', 'real')");
 	sql_put(s, " END");
+}
+
+bool sql_plain_text(struct sql *s, const struct condition *c, const char *sign)
+{
+	const struct query_expr *e = c->node->expr;
+
+	if (sql_on_postgres(s) || c->node->operand != NULL || !plan_is_text_at_path(c->node))
+		return false;
+	sql_put(s, "CASE WHEN json_valid(");
+	sql_column(s, e->column->name);
+	sql_put(s, ") THEN ");
+	put_json_function(s, "json_extract", e);
+	sql_put(s, " END");
+	sql_put(s, sign);
+	sql_param(s, c->node->values[0]);
+	return true;
 }
 
 void sql_json_equal(struct sql *s, const struct condition *c, struct value v)

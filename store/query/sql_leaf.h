@@ -19,6 +19,9 @@ const struct column *sql_subject_type(const struct condition *c);
 void sql_subject_document(struct sql *s, const struct condition *c);
 /* SQLite: is it the document v, whatever the spelling of either? */
 void sql_json_equal(struct sql *s, const struct condition *c, struct value v);
+/* SQLite: a text at a path, compared as it is stored, where no number and no boolean has the same text (which takes
+ * three times as long to make). false: this is no such comparison. */
+bool sql_plain_text(struct sql *s, const struct condition *c, const char *sign);
 /* The operators on documents, arrays and ranges, and match. */
 void sql_container(struct sql *s, const struct condition *c);
 void sql_match(struct sql *s, const struct condition *c);

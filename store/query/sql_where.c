@@ -71,6 +71,8 @@ static void put_compare(struct sql *s, const struct condition *c, const char *si
 		put_json_compare(s, c, sign);
 		return;
 	}
+	if (sql_plain_text(s, c, sign))
+		return;
 	sql_subject(s, c);
 	sql_put(s, sign);
 	put_operand(s, c);

@@ -107,6 +107,7 @@ static bool start(struct tx_root *root, const struct tx_options *o, int64_t dead
 	root->n_commits = c->n_commits;
 	root->n_rollbacks = c->n_rollbacks;
 	root->expires_ns = clock_deadline(root->timeout_s);
+	root->idle_since = clock_mono_ns();
 	root->expires_us = clock_real_us() + (int64_t)(root->timeout_s * 1e6);
 	return true;
 }

@@ -14,6 +14,8 @@ struct tx_table;
 struct tx_table *tx_table_create(struct session_table *sessions, double default_timeout_s, double max_timeout_s,
 				 double tombstone_s, size_t max_per_session, size_t queue_max);
 void tx_table_destroy(struct tx_table *t);
+/* From now on one that no request has used for so long ends (TX_EXPIRED); 0: none does, as at first. */
+void tx_table_idle(struct tx_table *t, double seconds);
 
 /* Begins a root transaction on conn, in `session` (entered by the caller) or (NULL) without one. A timeout beyond the
  * bound is cut to it. Parks. ERR_TRANSACTION_LIMIT, ERR_POOL_TIMEOUT, ERR_SESSION_EXPIRED (it ended meanwhile) ... */
@@ -77,6 +79,8 @@ struct imap *tx_imap(struct tx *tx);
  * long: the request itself gives the connection back then. Parks. */
 void tx_end_session(struct tx_table *t, struct session *s, bool expired);
 void tx_end_connection(struct tx_table *t, struct connection *c);
+/* The same for those that a caller has begun. */
+void tx_end_owner(struct tx_table *t, struct str owner);
 /* Housekeeping: rolls back those past their timeout, forgets old tombstones. Returns the monotonic time of the next
  * due. Parks. */
 int64_t tx_tick(struct tx_table *t);

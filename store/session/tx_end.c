@@ -279,25 +279,54 @@ void tx_end_session(struct tx_table *t, struct session *s, bool expired)
 
 #define SWEEP_BATCH 64
 
-/* Ends up to SWEEP_BATCH roots: those past their timeout (`timed`), else those of conn (NULL: all). Returns how many.
- * Parks. */
-static size_t sweep(struct tx_table *t, bool timed, const struct connection *conn, int64_t *due)
+/* Whose transactions end. */
+struct sweep {
+	enum tx_why why;               /* TX_WHY_TIMEOUT: those whose time is over, idle or not */
+	const struct connection *conn; /* TX_WHY_CONNECTION: its; NULL: all */
+	struct str owner;              /* TX_WHY_OWNER: its */
+};
+
+/* When its time is over, and why then. */
+static int64_t over_at(const struct tx_table *t, const struct tx_root *root, enum tx_why *ret_why)
+{
+	const int64_t since = __atomic_load_n(&root->idle_since, __ATOMIC_RELAXED);
+	*ret_why = TX_WHY_TIMEOUT;
+	if (t->idle_ns == 0 || since == CLOCK_NEVER || since + t->idle_ns >= root->expires_ns)
+		return root->expires_ns;
+	*ret_why = TX_WHY_IDLE;
+	return since + t->idle_ns;
+}
+
+static bool swept(const struct tx_table *t, const struct sweep *s, struct tx_root *root, int64_t now, int64_t *due)
+{
+	enum tx_why why;
+	if (s->why == TX_WHY_CONNECTION)
+		return s->conn == NULL || root->conn == s->conn;
+	if (s->why == TX_WHY_OWNER)
+		return str_eq(str_n(root->owner, root->owner_len), s->owner);
+	const int64_t at = over_at(t, root, &why);
+	if (now < at)
+		*due = clock_min(*due, at);
+	return now >= at;
+}
+
+/* Ends up to SWEEP_BATCH roots. Returns how many. Parks. */
+static size_t sweep(struct tx_table *t, const struct sweep *s, int64_t *due)
 {
 	struct tx *found[SWEEP_BATCH], *doomed = NULL, *tx;
 	const int64_t now = clock_mono_ns();
+	const bool timed = s->why == TX_WHY_TIMEOUT;
 	size_t n = 0, pos = 0;
 
 	mutex_lock(t->lock);
-	while (n < SWEEP_BATCH && (tx = map_next(&t->open, &pos)) != NULL) {
-		if (tx->parent != NULL || tx->root->committing)
-			continue;
-		if (timed ? now >= tx->root->expires_ns : conn == NULL || tx->root->conn == conn)
+	while (n < SWEEP_BATCH && (tx = map_next(&t->open, &pos)) != NULL)
+		if (tx->parent == NULL && !tx->root->committing && swept(t, s, tx->root, now, due))
 			found[n++] = tx_ref(tx);
-		else if (due != NULL)
-			*due = clock_min(*due, tx->root->expires_ns);
-	}
 	for (size_t i = 0; i < n; i++) {
-		(void)tx_doom(t, found[i]->root, TX_EXPIRED, timed ? TX_WHY_TIMEOUT : TX_WHY_CONNECTION);
+		enum tx_why why = s->why;
+		if (timed)
+			(void)over_at(t, found[i]->root, &why);
+		(void)tx_doom(t, found[i]->root, TX_EXPIRED, why);
 		found[i]->next_doomed = doomed;
 		doomed = found[i];
 	}
@@ -310,16 +339,30 @@ static size_t sweep(struct tx_table *t, bool timed, const struct connection *con
 
 void tx_end_connection(struct tx_table *t, struct connection *c)
 {
-	while (sweep(t, false, c, NULL) == SWEEP_BATCH)
+	const struct sweep s = {.why = TX_WHY_CONNECTION, .conn = c};
+	while (sweep(t, &s, NULL) == SWEEP_BATCH)
 		;
+}
+
+void tx_end_owner(struct tx_table *t, struct str owner)
+{
+	const struct sweep s = {.why = TX_WHY_OWNER, .owner = owner};
+	while (sweep(t, &s, NULL) == SWEEP_BATCH)
+		;
+}
+
+void tx_table_idle(struct tx_table *t, double seconds)
+{
+	t->idle_ns = (int64_t)(seconds * (double)CLOCK_NS_PER_S);
 }
 
 int64_t tx_tick(struct tx_table *t)
 {
 	/* those that begin after this look may be due earlier than any seen by it */
 	int64_t due = clock_mono_ns() + CLOCK_NS_PER_S;
+	const struct sweep s = {.why = TX_WHY_TIMEOUT};
 
-	while (sweep(t, true, NULL, &due) == SWEEP_BATCH)
+	while (sweep(t, &s, &due) == SWEEP_BATCH)
 		;
 	return due;
 }

@@ -14,7 +14,9 @@ enum tx_why {
 	TX_WHY_LOST,
 	TX_WHY_TIMEOUT,
 	TX_WHY_SESSION,
-	TX_WHY_CONNECTION
+	TX_WHY_CONNECTION,
+	TX_WHY_OWNER,
+	TX_WHY_IDLE
 };
 
 /* What a root transaction and the savepoints in it share: the leased connection and the turn to use it. */
@@ -28,6 +30,7 @@ struct tx_root {
 	struct tx *top;          /* the root's own node; valid until it has ended */
 	struct tx *innermost;    /* under the table's lock; NULL once ended */
 	int64_t expires_ns, expires_us;
+	int64_t idle_since; /* atomic; monotonic, CLOCK_NEVER while a request has its turn */
 	double timeout_s;
 	uint64_t n_commits, n_rollbacks; /* the connection's counts when it began */
 	unsigned n_savepoints;           /* ever made: names them */
@@ -78,6 +81,7 @@ struct tx_table {
 	struct map open;                /* by id -> struct tx */
 	struct graveyard dead;
 	double default_timeout_s, max_timeout_s, tombstone_s;
+	int64_t idle_ns; /* 0: no bound */
 	size_t max_per_session, queue_max;
 	uint64_t next_seq;
 };

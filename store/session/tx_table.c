@@ -261,6 +261,12 @@ static void say(const struct tx_grave *g, char *buf, size_t size)
 	case TX_WHY_CONNECTION:
 		how = " by the server when its connection was closed";
 		break;
+	case TX_WHY_OWNER:
+		how = " by the server when the rights of its key became fewer";
+		break;
+	case TX_WHY_IDLE:
+		how = " by the server because no request used it for transaction_idle_seconds";
+		break;
 	case TX_WHY_CLIENT:
 	case TX_WHY_TIMEOUT:
 		break;

@@ -37,8 +37,14 @@ static bool has_lease(struct tx_root *root)
 	return has;
 }
 
+static void used(struct tx_root *root, bool now)
+{
+	__atomic_store_n(&root->idle_since, now ? CLOCK_NEVER : clock_mono_ns(), __ATOMIC_RELAXED);
+}
+
 void tx_give_turn(struct tx_root *root)
 {
+	used(root, false);
 	do {
 		if (__atomic_load_n(&root->ended, __ATOMIC_ACQUIRE) && has_lease(root))
 			release(root);
@@ -180,15 +186,19 @@ bool tx_take_turn(struct tx_table *t, struct tx *tx, int64_t deadline, size_t n_
 	enum wait_result r;
 	bool full = false;
 
-	if (turn_try(&root->turn))
+	if (turn_try(&root->turn)) {
+		used(root, true);
 		return true;
+	}
 	if (s != NULL)
 		(void)__atomic_add_fetch(&s->n_queued, 1, __ATOMIC_RELAXED);
 	r = turn_take(&root->turn, clock_min(deadline, root->expires_ns), n_max, &full);
 	if (s != NULL)
 		(void)__atomic_sub_fetch(&s->n_queued, 1, __ATOMIC_RELAXED);
-	if (r == WAIT_READY)
+	if (r == WAIT_READY) {
+		used(root, true);
 		return true;
+	}
 	if (r == WAIT_CANCELLED) {
 		(void)err_set(err, ERR_SHUTTING_DOWN, "the request was given up while it waited for its transaction");
 		err->cancelled = true;

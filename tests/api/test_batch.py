@@ -11,6 +11,10 @@ from support.process import wait_for
 from support.server import Server
 
 
+def without_columns(body):
+    return {key: value for key, value in body.items() if key != "columns"}
+
+
 def leaf(column, operator, value):
     return {"node_kind": "leaf", "column": column, "operator": operator, "value": value}
 
@@ -88,8 +92,8 @@ def test_every_operation(db):
     assert body[0]["name"] == "ann" and body[0]["id"] > 0
     assert body[1] == {"rows_inserted": 2}
     assert body[2]["rows_affected"] == 1
-    assert body[3] == {"rows": [{"name": "bob", "age": 40}, {"name": "cy", "age": 50}], "row_count": 2}
-    assert body[4] == {"row": None}
+    assert without_columns(body[3]) == {"rows": [{"name": "bob", "age": 40}, {"name": "cy", "age": 50}], "row_count": 2}
+    assert without_columns(body[4]) == {"row": None}
     assert [r["name"] for r in body[5]["rows"]] == ["bob", "cy"] and body[5]["row_count"] == 2
     assert body[6]["row"]["age"] == 50
     assert body[7] == {"count": 4} and body[8] == {"exists": False}
@@ -179,7 +183,7 @@ def test_body_and_bounds(db):
     db.client.post("/v1/batch", raw=b"{", headers={"Content-Type": "application/json"}).problem(400, "invalid_json")
     step = {"op": "sql.fetch_one", "sql": "SELECT 1 AS n"}
     answer = db.client.post("/v1/batch", {"using": db.name, "steps": [step] * 1000}).expect(200).json()
-    assert len(answer["results"]) == 1000 and answer["results"][999]["body"] == {"row": {"n": 1}}
+    assert len(answer["results"]) == 1000 and without_columns(answer["results"][999]["body"]) == {"row": {"n": 1}}
     db.client.post("/v1/batch", {"using": db.name, "steps": [step] * 1001}).problem(400, "invalid_request")
     db.client.post("/v1/batch", {"using": "no_such_name", "steps": [step]}).problem(404, "connection_not_found")
 
@@ -420,7 +424,7 @@ def test_the_bound_of_one_that_is_not_atomic(db):
 def test_preferences(db):
     big = 2**60
     answer = batch(db, {"op": "sql.fetch_one", "sql": f"SELECT {big} AS n"}, headers={"Prefer": "int64=string"})
-    assert answer.json()["results"][0]["body"] == {"row": {"n": str(big)}}
+    assert without_columns(answer.json()["results"][0]["body"]) == {"row": {"n": str(big)}}
     assert "int64=string" in answer.header("Preference-Applied")
     endless = "SELECT pg_sleep(60)" if db.backend.name == "postgres" else (
         "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT count(*) FROM c")

@@ -337,7 +337,7 @@ def test_no_one_elses(sqlite_backend, tmp_path):
         headers = key()
         for c in (a, b, a, b):
             c.post("/v1/sql/execute", {"sql": "INSERT INTO marks VALUES (1)"}, headers=headers).expect(200)
-        assert a.post("/v1/sql/fetch-one", {"sql": "SELECT count(*) AS n FROM marks"}).expect(200).json() == {"row": {"n": 2}}
+        assert a.post("/v1/sql/fetch-one", {"sql": "SELECT count(*) AS n FROM marks"}).expect(200).data() == {"row": {"n": 2}}
 
 
 def pipeline(port, first, end):
@@ -350,7 +350,7 @@ def pipeline(port, first, end):
                 b"POST /v1/sql/fetch-one HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Type: application/json\r\n"
                 b"Idempotency-Key: key-%d\r\nContent-Length: %d\r\n\r\n%s" % (port, start + i, len(body), body) for i in range(n)))
             got = b""
-            while got.count(b'{"row":{"n":1}}') < n:
+            while got.count(b'"row":{"n":1}}') < n:
                 more = s.recv(65536)
                 assert more, got[-500:]
                 got += more
@@ -448,7 +448,7 @@ def test_a_reader_cannot_push_out_what_a_writer_did(backend, tmp_path):
             reader.post("/v1/transactions", {"timeout_seconds": -1}, headers=key(), validate=False)
             reader.post("/v1/sessions", {}, headers=key()).expect(201)
         assert replayed(writer.post("/v1/sql/execute", body, headers=headers).expect(200))
-        assert writer.post("/v1/sql/fetch-one", {"sql": "SELECT count(*) AS n FROM marks"}).json() == {"row": {"n": 1}}
+        assert writer.post("/v1/sql/fetch-one", {"sql": "SELECT count(*) AS n FROM marks"}).data() == {"row": {"n": 1}}
 
 
 def test_nor_by_its_bytes(backend, tmp_path):

@@ -42,6 +42,24 @@ def test_completion_offers_words_and_settings(tree):
     assert {row["flag"] for row in json.loads(run_binary("--print-settings")[1])} <= set(offered("--"))
 
 
+def test_completion_offers_scopes(tree):
+    script = f"""source {tree}/{SHARE}/bash-completion/completions/ferrod
+        COMP_WORDS=(ferrod key new --scopes "$1"); COMP_CWORD=4; _ferrod; printf '%s\\n' "${{COMPREPLY[@]}}" """
+    def offered(word):
+        return subprocess.run(["bash", "-c", script, "bash", word], capture_output=True, text=True, check=True, timeout=60).stdout.split()
+    assert offered("") == ["read", "write", "schema", "sql", "admin"]
+    assert offered("read,s") == ["read,schema", "read,sql"]
+
+
+@pytest.mark.parametrize("shell, path", [("zsh", "zsh/site-functions/_ferrod"), ("fish", "fish/vendor_completions.d/ferrod.fish")])
+def test_completions_of_other_shells(tree, shell, path):
+    text = (tree / SHARE / path).read_text(encoding="utf-8")
+    for word in ("check-config", "healthcheck", "--help", "new", "append", "read", "write", "schema", "sql", "admin"):
+        assert word in text
+    if shutil.which(shell):
+        subprocess.run([shell, "-n", str(tree / SHARE / path)], check=True, timeout=60)
+
+
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze")
 def test_units_are_valid(tree):
     unit = tree / UNITS / "ferrod.service"

@@ -79,10 +79,10 @@ def test_transactions(db):
 def test_rows(db):
     """RAW-07 to RAW-09: names are keys, order is the statement's, none is null."""
     insert(db, (1, "bob", 2), (2, "alice", 1))
-    assert db.run("SELECT kind AS name, n FROM event ORDER BY kind").json() == {"rows": [{"name": "alice", "n": 1}, {"name": "bob", "n": 2}], "row_count": 2}
-    assert db.run("SELECT n FROM event WHERE id = 99", verb="fetch-one").json() == {"row": None}
-    assert db.run("SELECT n FROM event ORDER BY n DESC", verb="fetch-one").json() == {"row": {"n": 2}}
-    assert db.run("SELECT id FROM event WHERE id > 99").json() == {"rows": [], "row_count": 0}
+    assert db.run("SELECT kind AS name, n FROM event ORDER BY kind").data() == {"rows": [{"name": "alice", "n": 1}, {"name": "bob", "n": 2}], "row_count": 2}
+    assert db.run("SELECT n FROM event WHERE id = 99", verb="fetch-one").data() == {"row": None}
+    assert db.run("SELECT n FROM event ORDER BY n DESC", verb="fetch-one").data() == {"row": {"n": 2}}
+    assert db.run("SELECT id FROM event WHERE id > 99").data() == {"rows": [], "row_count": 0}
 
 
 def test_arguments(db):
@@ -168,9 +168,9 @@ def test_named_arguments(db):
 
     def ask(text, args):
         return db.client.post("/v1/sql/fetch-one", {"sql": text, "args": args, "using": db.name})
-    assert ask("SELECT :a AS a, @b AS b, $c AS c, :a AS d", {"c": None, "b": "x", "a": {"$bytes": "AA=="}}).expect(200).json() == {
+    assert ask("SELECT :a AS a, @b AS b, $c AS c, :a AS d", {"c": None, "b": "x", "a": {"$bytes": "AA=="}}).expect(200).data() == {
         "row": {"a": {"$bytes": "AA=="}, "b": "x", "c": None, "d": {"$bytes": "AA=="}}}
-    assert ask("SELECT :ü AS a", {"ü": 1}).json() == {"row": {"a": 1}}
+    assert ask("SELECT :ü AS a", {"ü": 1}).data() == {"row": {"a": 1}}
     for args in ({}, {"b": 1}, {"a": 1, "b": 2}, [], [1, 2], {":a": 1}):
         ask("SELECT :a AS a", args).problem(400, "invalid_parameters")
-    assert ask("SELECT ?2 AS b, ?1 AS a", [1, 2]).json() == {"row": {"b": 2, "a": 1}}
+    assert ask("SELECT ?2 AS b, ?1 AS a", [1, 2]).data() == {"row": {"b": 2, "a": 1}}

@@ -6,9 +6,11 @@ import pytest
 
 from support.client import Client
 from support.server import Server
+from support.vanish import growth_bound
 
-TURN = 0.5  # seconds within which the loop answers somebody else
-VALUE_BYTES = 16 * 1024 * 1024
+SANITIZED = growth_bound(1) != 1  # computes several times as long
+TURN = 3.0 if SANITIZED else 0.5  # seconds within which the loop answers somebody else
+VALUE_BYTES = (2 if SANITIZED else 16) * 1024 * 1024
 
 
 class Pulse:
@@ -151,6 +153,7 @@ def test_eight_hostile_statements_beside_point_reads(house):
     assert len(statuses) == 16 and set(statuses) <= {200, 400, 413, 504}
 
 
+@pytest.mark.skipif(SANITIZED, reason="its values are as large as the limit of the other builds")
 def test_a_value_beyond_the_limit(house):
     fits = one(house, f"SELECT length(zeroblob({VALUE_BYTES})) AS n").expect(200)
     assert fits.json()["rows"] == [{"n": VALUE_BYTES}]

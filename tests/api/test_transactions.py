@@ -100,7 +100,7 @@ def test_commit_keeps_and_rollback_undoes(session):
 def test_reads_its_own_writes_and_others_do_not(session):
     tx = begin(session)
     mark(tx, 42)
-    assert tx.post("/v1/sql/fetch-one", {"sql": "SELECT n FROM marks"}).expect(200).json() == {"row": {"n": 42}}
+    assert tx.post("/v1/sql/fetch-one", {"sql": "SELECT n FROM marks"}).expect(200).data() == {"row": {"n": 42}}
     assert numbers(session) == []
     end(tx, "commit")
     assert numbers(session) == [42]

@@ -106,3 +106,21 @@ def test_a_unique_constraint_by_its_name(db):
 def test_bad_indexes(db, params):
     db.post("s", {"email": "a@x"}, **params).problem(400, "invalid_parameters")
     assert db.rows("s") == []
+
+
+def test_upserts_into_partitions(postgres_conn):
+    """Whose rows do not say who wrote them last: what is there is looked at before."""
+    run(postgres_conn.backend, """CREATE TABLE p (id int, k int, v text, PRIMARY KEY (id, k)) PARTITION BY LIST (k);
+        CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1); CREATE TABLE p2 (v text, k int NOT NULL, id int NOT NULL);
+        ALTER TABLE p ATTACH PARTITION p2 FOR VALUES IN (2)""")
+    columns = [{"name": "id", "logical_type": "integer", "primary_key": True}, {"name": "k", "logical_type": "integer", "primary_key": True},
+               {"name": "v", "logical_type": "string", "nullable": True}]
+    postgres_conn.client.put("/v1/models", {"models": [{"model_name": "p", "columns": columns}]}).expect(200)
+
+    def post(body):
+        return postgres_conn.client.post("/v1/models/p/records", body, params={**postgres_conn.using, "on_conflict": "update"})
+    for k in (1, 2):
+        post({"id": 1, "k": k, "v": "a"}).expect(201)
+        assert post({"id": 1, "k": k, "v": "b"}).expect(200).json() == {"id": 1, "k": k, "v": "b"}
+        counts = post({"records": [{"id": n, "k": k, "v": "c"} for n in (1, 2, 3)]}).expect(201).json()
+        assert counts == {"rows_inserted": 2, "rows_updated": 1}

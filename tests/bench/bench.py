@@ -25,6 +25,7 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
+import asking  # noqa: E402
 from support.client import Client  # noqa: E402
 from support.pg import Postgres  # noqa: E402
 from support.process import free_port  # noqa: E402
@@ -34,7 +35,7 @@ TICK = os.sysconf("SC_CLK_TCK")
 ROWS = 100_000
 STREAM_ROWS = 1_000_000
 BULK_ROWS = 10_000
-GROUPS = ("http", "sqlite", "write", "pg", "lanes", "bulk", "stream", "memory", "scale")
+GROUPS = ("http", "sqlite", "write", "pg", "lanes", "bulk", "stream", "memory", "scale", "asking")
 COLUMNS = [
     {"name": "id", "logical_type": "integer", "primary_key": True, "autoincrement": True},
     {"name": "name", "logical_type": "string"},
@@ -70,6 +71,10 @@ BARS = {
     "keepalive": ("memory", "10,000 idle keep-alive connections", 160.0, 100.0, "max", "MiB"),
     "idle": ("memory", "idle memory after start", 12.0, 8.0, "max", "MiB"),
     "start": ("memory", "start to first answer", 100.0, 30.0, "max", "ms"),
+    "sqlite_relation": ("asking", "SQLite, relation filter over 100,000 rows: time against the same by hand", 1.3, 1.1, "max", "x"),
+    "sqlite_path": ("asking", "SQLite, JSON path filter over 100,000 rows: time against the same by hand", 1.3, 1.1, "max", "x"),
+    "pg_relation": ("asking", "PostgreSQL, relation filter over 100,000 rows: time against the same by hand", 1.3, 1.1, "max", "x"),
+    "pg_path": ("asking", "PostgreSQL, JSON path filter over 100,000 rows: time against the same by hand", 1.3, 1.1, "max", "x"),
     "collapse": ("scale", "120 to 1,000 connections: worst rps against 120", 0.5, 0.8, "min", "x"),
 }
 
@@ -128,6 +133,7 @@ class Bench:
         self.client = Client(self.server.port, validate=False)
         build_floors(self.dir)
         self.pg = None
+        self.n_rows = ROWS
         self.legs = {}
         self.results = {}
 
@@ -452,9 +458,9 @@ class Bench:
             s.close()
 
     def run(self, groups, rounds):
-        if groups & {"sqlite", "write", "lanes", "bulk", "stream", "memory", "scale"}:
+        if groups & {"sqlite", "write", "lanes", "bulk", "stream", "memory", "scale", "asking"}:
             self.setup_sqlite()
-        if groups & {"pg", "lanes", "bulk", "stream"}:
+        if groups & {"pg", "lanes", "bulk", "stream", "asking"}:
             self.setup_pg()
             self.client.put("/v1/models", MODELS).expect(200)
         if groups & {"http", "sqlite", "write", "pg"}:
@@ -470,6 +476,8 @@ class Bench:
         if "stream" in groups:
             self.set("stream_sqlite", self.stream("lite"))
             self.set("stream_pg", self.stream("pg"))
+        if "asking" in groups:
+            asking.run(self, short)
         if "memory" in groups:
             self.memory(rounds)
         if "scale" in groups:

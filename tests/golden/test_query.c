@@ -229,7 +229,7 @@ static void shadow(const struct dialect *d, const char *path)
 		"18}},"
 		"{\"node_kind\":\"leaf\",\"column\":\"name\",\"operator\":\"LIKE\",\"value\":{\"kind\":\"string\","
 		"\"value\":\"a%\"}}"
-		"],\"order_by\":[{\"column\":\"age\",\"direction\":\"desc\"}],\"limit\":5,\"offset\":1}";
+		"],\"order_by\":[{\"column\":\"age\",\"direction\":\"desc\"}],\"limit\":5003,\"offset\":1}";
 	struct result_shape shape;
 	const char *theirs;
 	struct schema *s;
@@ -246,7 +246,7 @@ static void shadow(const struct dialect *d, const char *path)
 	assert_true(query_from_json(&a, s, d, golden_parse(&a, query), "", &q, &err));
 	assert_true(query_lower_select(&a, q, &stmt, &shape, &err));
 	assert_string_equal(strstr(stmt.sql.p, " FROM "), strstr(theirs, " FROM "));
-	assert_true(str_eq(params_text(&a, &stmt), STR("[18,\"a%\",5,1]")));
+	assert_true(str_eq(params_text(&a, &stmt), STR("[18,\"a%\",5003,1]")));
 	assert_true(shape.full);
 	schema_unref(s);
 	arena_done(&a);

@@ -26,6 +26,10 @@ class Response:
     def json(self):
         return json.loads(self.body)
 
+    def data(self):
+        """The answer of raw SQL without what its columns are."""
+        return {key: value for key, value in self.json().items() if key != "columns"}
+
     @property
     def text(self):
         return self.body.decode("utf-8")

@@ -330,16 +330,23 @@ def w_refused(i, v):
     good((yield "PATCH", record(i), {"n": -v}, {"If-Match": '"of another version"'}), 412)
 
 
+def ending(tx, path):
+    """The path, after which the transaction is rolled back if it was refused."""
+    try:
+        return (yield from path)
+    except Refused:
+        yield "POST", f"/v1/transactions/{tx['Ferro-Transaction']}/rollback"
+        raise
+
+
 def in_tx(i, steps, end="commit", isolation=None):
     tx = begun((yield "POST", "/v1/transactions", {} if isolation is None else {"isolation": isolation}))
-    path = f"/v1/transactions/{tx['Ferro-Transaction']}/"
-    try:
+
+    def path():
         for step in steps:
             good((yield step + (tx,)))
-    except Refused:
-        yield "POST", path + "rollback"
-        raise
-    good((yield "POST", path + end))
+        good((yield "POST", f"/v1/transactions/{tx['Ferro-Transaction']}/{end}"))
+    yield from ending(tx, path())
 
 
 def tx_path(*makers, end="commit", isolation=None, keeps=True):
@@ -379,6 +386,10 @@ def s_raw(i, v):
 
 def w_savepoint(i, v, end="commit"):
     tx = begun((yield "POST", "/v1/transactions", {}))
+    return (yield from ending(tx, in_savepoint(i, v, tx, end)))
+
+
+def in_savepoint(i, v, tx, end):
     good((yield s_patch_before(i, v) + (tx,)))
     inner = begun((yield "POST", "/v1/transactions", {}, tx))
     good((yield s_patch(i, v if end == "commit" else -v) + (inner,)))
@@ -396,6 +407,10 @@ def w_savepoint_undone(i, v):
 def w_raw_back(i, v):
     """A savepoint of the client's own words, gone back to by them."""
     tx = begun((yield "POST", "/v1/transactions", {}))
+    return (yield from ending(tx, raw_back(i, v, tx)))
+
+
+def raw_back(i, v, tx):
     good((yield s_patch(i, v) + (tx,)))
     good((yield "POST", "/v1/sql/execute", {"sql": "SAVEPOINT mine"}, tx))
     good((yield s_patch_never(i, v) + (tx,)))
@@ -409,9 +424,12 @@ def w_raw_back(i, v):
 
 def w_raw_commit(i, v):
     tx = begun((yield "POST", "/v1/transactions", {}))
-    good((yield s_patch(i, v) + (tx,)))
-    good((yield "POST", "/v1/sql/execute", {"sql": "COMMIT"}, tx))
-    return v
+
+    def path():
+        good((yield s_patch(i, v) + (tx,)))
+        good((yield "POST", "/v1/sql/execute", {"sql": "COMMIT"}, tx))
+        return v
+    return (yield from ending(tx, path()))
 
 
 def w_delete(i, _):
@@ -464,15 +482,15 @@ class Actor:
 
     def __init__(self, wire, path):
         self.wire, self.path = wire, path
-        self.result, self.wrong, self.refused, self.done = None, None, False, False
+        self.result, self.wrong, self.refused, self.done = None, None, None, False
 
     def step(self, answer=None):
         try:
             self.wire.send(*self.path.send(answer))
         except StopIteration as end:
             self.result, self.done = end.value, True
-        except Refused:
-            self.refused = self.done = True
+        except Refused as e:
+            self.refused, self.done = str(e), True
         except Wrong as e:
             self.wrong, self.done = str(e), True
 
@@ -523,7 +541,8 @@ class Lane:
         actors = yield from self.start(WRITES[name](i, v), *(self.late(read(i)) for _ in range(random.choice((1, 2, 3)))))
         writer, readers = actors[0], actors[1:]
         self.value = v if writer.wrong else old if writer.result is None else writer.result
-        self.game.refused += writer.refused
+        if writer.refused:
+            self.game.refused[name, writer.refused] += 1
         allowed = {old, self.value} | ({v - 1} if name == "w_batch_each" else set())
         for actor in actors:
             if actor.wrong is not None:
@@ -550,11 +569,12 @@ class Lane:
 
     def prepare(self):
         """The record is there, and in the map or not."""
-        if self.value == GONE:
+        while self.value == GONE:
             yield from self.only("PUT", f"/v1/models/Owner/records/{self.i}", {})
             self.counter += 10
-            good((yield from self.only("PUT", record(self.i), {"n": self.counter, "owner_id": self.i})))
-            self.value = self.counter
+            answer = yield from self.only("PUT", record(self.i), {"n": self.counter, "owner_id": self.i})
+            if answer[0] < 300:
+                self.value = self.counter
         if random.random() < 0.7:
             yield from self.only("DELETE", f"/v1/session/identity-map/Thing/{self.i}")
         elif random.random() < 0.5:
@@ -578,8 +598,8 @@ class Matrix:
         self.port, self.name = server.port, name
         self.pairs = [(w, r) for w, r in PAIRS if only is None or only in f"{w} {r.__name__}"]
         self.deck = []
-        self.cycles = self.refused = 0
-        self.faults = collections.Counter()
+        self.cycles = 0
+        self.faults, self.refused = collections.Counter(), collections.Counter()
         self.examples = {}
         random.seed(seed)
         with self.client() as client:
@@ -630,6 +650,6 @@ class Matrix:
         raise AssertionError(f"nothing is answered any more after {self.cycles} cycles")
 
     def report(self):
-        lines = [f"{self.name}: {self.cycles} cycles over {len(self.pairs)} pairs, {self.refused} writes refused, faults {dict(self.faults)}"]
+        lines = [f"{self.name}: {self.cycles} cycles over {len(self.pairs)} pairs, {self.refused.total()} writes refused, faults {dict(self.faults)}"]
         lines += [f"  {kind} {write} beside {read}: {text}" for (kind, write, read), text in sorted(self.examples.items())]
         return "\n".join(lines)

@@ -12,6 +12,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import xml.etree.ElementTree as ElementTree
 from concurrent.futures import ThreadPoolExecutor
@@ -195,6 +196,29 @@ class Runner:
         return programs + (Count() if self.valgrind else self.pytest(name))
 
 
+SIGN_SECONDS = 10
+
+
+class Signs:
+    """A line now and then while a suite says nothing, so that nobody takes it for dead."""
+
+    def __init__(self, name):
+        self.name, self.started, self.ended = name, time.monotonic(), threading.Event()
+        self.thread = threading.Thread(target=self.give, daemon=True)
+
+    def give(self):
+        while not self.ended.wait(SIGN_SECONDS):
+            print(f"{self.name:<8} ... {time.monotonic() - self.started:.0f} s", flush=True)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ended.set()
+        self.thread.join()
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--build", default="build/release")
@@ -211,7 +235,8 @@ def main():
     total = Count()
     for name in options.suites:
         started = time.monotonic()
-        count = runner.suite(name)
+        with Signs(name):
+            count = runner.suite(name)
         if count.passed + count.failed + count.skipped == 0 and name != "fuzz":
             print(f"{name}: holds no tests")
             count.failed = 1

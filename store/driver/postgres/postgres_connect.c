@@ -265,6 +265,34 @@ static void keep_version(struct pg_conn *c)
 	c->version[n] = '\0';
 }
 
+#define NOTICES_MAX 100
+#define NOTICES_BYTES 8192
+
+/* What goes beyond the bounds is dropped: a function may tell something a row. */
+static void keep_notice(struct pg_conn *c, const PGresult *res)
+{
+	const char *severity = PQresultErrorField(res, PG_DIAG_SEVERITY_NONLOCALIZED);
+	const char *code = PQresultErrorField(res, PG_DIAG_SQLSTATE);
+	const char *message = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
+	struct strbuf *b = &c->base.notices;
+	const size_t before = b->len;
+
+	if (severity == NULL || code == NULL || message == NULL || c->base.n_notices == NOTICES_MAX ||
+	    strlen(message) > NOTICES_BYTES)
+		return;
+	strbuf_puts(b, before > 0 ? ",{\"severity\":" : "{\"severity\":");
+	strbuf_json_string(b, str_z(severity));
+	strbuf_puts(b, ",\"code\":");
+	strbuf_json_string(b, str_z(code));
+	strbuf_puts(b, ",\"message\":");
+	strbuf_json_string(b, str_z(message));
+	strbuf_putc(b, '}');
+	if (b->len > NOTICES_BYTES)
+		strbuf_truncate(b, before);
+	else
+		c->base.n_notices++;
+}
+
 /* That a commit's wait for a standby was cancelled is told by a warning, of which nothing is sure but the function that
  * it comes from: no client's RAISE has that name. */
 static void take_notice(void *arg, const PGresult *res)
@@ -274,6 +302,7 @@ static void take_notice(void *arg, const PGresult *res)
 
 	if (function != NULL && strcmp(function, "SyncRepWaitForLSN") == 0)
 		c->base.unreplicated = true;
+	keep_notice(c, res);
 }
 
 bool pg_open(struct driver_db *db, int64_t deadline_ns, struct driver_conn **ret, struct err *err)
@@ -290,6 +319,7 @@ bool pg_open(struct driver_db *db, int64_t deadline_ns, struct driver_conn **ret
 	c->pg = a.pg;
 	pg_cache_init(&c->cache);
 	strbuf_init(&c->text, 0);
+	strbuf_init(&c->base.notices, 0);
 	(void)PQsetErrorVerbosity(c->pg, PQERRORS_DEFAULT);
 	(void)PQsetNoticeReceiver(c->pg, take_notice, c);
 	c->cancel = pg_cancel_create(c->pg, db->dsn);
@@ -318,6 +348,7 @@ void pg_close(struct driver_conn *base)
 	PQfinish(c->pg);
 	pg_cache_done(&c->cache);
 	pg_params_done(&c->params);
+	strbuf_done(&c->base.notices);
 	strbuf_done(&c->text);
 	mem_free(c);
 }

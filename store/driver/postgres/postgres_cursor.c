@@ -262,8 +262,8 @@ static void open_rows(struct pg_cursor *cur, PGresult *res)
 
 	grow(cur, (size_t)n);
 	for (int i = 0; i < n; i++) {
-		cur->columns[i].name = str_z(PQfname(res, i));
-		cur->columns[i].type_oid = PQftype(res, i);
+		cur->columns[i] = (struct cursor_column){
+			.name = str_z(PQfname(res, i)), .type_oid = PQftype(res, i), .type = STR_NONE};
 		cur->cells[i] = pg_cell_of(PQftype(res, i));
 	}
 	cur->meta = cur->res = res;
@@ -395,7 +395,9 @@ int64_t pg_count_affected(PGresult *res)
 	if (strncmp(tag, "INSERT", 6) != 0 && strncmp(tag, "UPDATE", 6) != 0 && strncmp(tag, "DELETE", 6) != 0 &&
 	    strncmp(tag, "MERGE", 5) != 0)
 		return 0;
-	return num_parse_int(str_z(PQcmdTuples(res)), &n) ? n : 0;
+	/* PQcmdTuples would tell the connection of a tag without a number, and the result may have outlived it */
+	tag = strrchr(tag, ' ');
+	return tag != NULL && num_parse_int(str_z(tag + 1), &n) && n > 0 ? n : 0;
 }
 
 static void drop_row(struct pg_cursor *cur)

@@ -191,6 +191,7 @@ static void read_texts(struct catalog *c)
 		size_t key = 0;
 		bool keys_match;
 
+		wait_may_step_aside();
 		arena_init(&scratch);
 		table_text_read(&scratch, t->sql, &text);
 		keys_match = n_keys(&text) == t->n_fks;

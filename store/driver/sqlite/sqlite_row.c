@@ -21,7 +21,8 @@ void sqlite_stmt_columns(struct sqlite_stmt *st)
 		st->columns_size = n;
 	}
 	for (size_t i = 0; i < n; i++)
-		st->columns[i] = (struct cursor_column){.name = str_z(sqlite3_column_name(st->h, (int)i))};
+		st->columns[i] = (struct cursor_column){.name = str_z(sqlite3_column_name(st->h, (int)i)),
+							.type = str_z(sqlite3_column_decltype(st->h, (int)i))};
 	st->cur.n_columns = n;
 	st->cur.columns = st->columns;
 	st->cur.row = st->values;

@@ -1,6 +1,11 @@
-/* What the files server*.c share. Included by them alone. */
-#ifndef FERROD_SERVICE_SERVER_IMPL_H
-#define FERROD_SERVICE_SERVER_IMPL_H
+/*
+ * One exchange, a request and its response, as the library has it: its memory, its loop's and its server's, and how its
+ * connection is suspended, resumed, watched and cut. The ground that head, body, stream and jam stand on; what happens
+ * in which order is exchange.c's alone. Included by the files of service/http that turn the library's callbacks into
+ * exchanges.
+ */
+#ifndef FERROD_SERVICE_WIRE_H
+#define FERROD_SERVICE_WIRE_H
 
 #include <microhttpd.h>
 #include <pthread.h>
@@ -8,9 +13,9 @@
 
 #include "service/base/mutex.h"
 #include "service/http/listener.h"
-#include "service/http/server.h"
+#include "service/http/server_options.h"
 
-struct server_loop {
+struct wire_loop {
 	struct server *server;
 	struct loop *loop;
 	struct MHD_Daemon *daemon;
@@ -22,7 +27,7 @@ struct server_loop {
 	size_t n_spare;
 	atomic_int n_running;     /* handlers not done yet */
 	struct exchange *chunked; /* whose chunks come in, through chunked_next */
-	bool progress;            /* a callback has been since the last look (server_jam.c) */
+	bool progress;            /* a callback has been since the last look (jam.c) */
 	unsigned n_for_nothing;   /* runs in haste without one */
 	int64_t next_look_ns;     /* not sooner */
 	struct exchange *probed;  /* on trial; NULL: none, or gone meanwhile */
@@ -30,12 +35,13 @@ struct server_loop {
 
 struct server {
 	struct server_options options;
-	struct server_loop *loops;
+	struct wire_loop *loops;
 	unsigned n_loops;
 	unsigned port;
 	atomic_bool draining;
 	bool loopback;
-	bool jams; /* the library is one that server_jam.c is for */
+	bool text_shows; /* the library is the one that head_shape.c can see through */
+	bool jams;       /* the library is one that jam.h is for */
 };
 
 enum exchange_state {
@@ -69,7 +75,7 @@ struct request_stream {
 struct exchange {
 	struct request req;
 	struct response res;
-	struct server_loop *loop;
+	struct wire_loop *loop;
 	struct MHD_Connection *conn; /* NULL before the first callback and once libmicrohttpd has let go */
 	struct fiber *fiber;         /* parked handler */
 	enum exchange_state state;
@@ -80,6 +86,8 @@ struct exchange {
 	bool waits_for_watch; /* in loop->parked: not old enough to watch its client */
 	bool reads_chunks;    /* in loop->chunked */
 	struct exchange *chunked_prev, *chunked_next;
+	struct str authority; /* of a target in absolute form; STR_NONE: it has none */
+	uintptr_t target_end; /* where the library has its end */
 	size_t body_limit, body_seen;
 	int64_t content_length; /* -1: not stated */
 	int64_t done_ns;        /* monotonic: the answer was complete */
@@ -100,54 +108,43 @@ struct exchange {
 #define HEADER_RECORDS_BYTES (48 * HEADER_RECORD_BYTES) /* beside a header block of the default size */
 #define HEAD_RESERVE_BYTES 768 /* of the answer's head: what every answer has, a problem's headers too */
 
-static inline size_t server_connection_bytes(size_t header_bytes)
+static inline size_t wire_bytes(size_t header_bytes)
 {
 	const size_t records = header_bytes / LIMIT_HEADER_BYTES * HEADER_RECORDS_BYTES;
 	return header_bytes + (records > HEADER_RECORDS_BYTES ? records : HEADER_RECORDS_BYTES) + HEAD_RESERVE_BYTES;
 }
 
-/* server_request.c: libmicrohttpd callbacks. */
-void *server_on_uri(void *cls, const char *uri, struct MHD_Connection *conn);
-enum MHD_Result server_on_request(void *cls, struct MHD_Connection *conn, const char *url, const char *method,
-				  const char *version, const char *upload, size_t *upload_size, void **con_cls);
-void server_on_completed(void *cls, struct MHD_Connection *conn, void **con_cls, enum MHD_RequestTerminationCode code);
-size_t server_unescape(void *cls, struct MHD_Connection *conn, char *s);
+#define LINGER_BYTES (64 * 1024 * 1024) /* of a body that nobody reads */
 
+/* A fresh exchange of the loop's, perhaps one that was used before; wire_free. */
+struct exchange *wire_new(struct wire_loop *l);
+/* The library has let go of it and its fiber has ended. */
+void wire_free(struct exchange *x);
 /* Frees the spare exchanges. */
-void server_free_spare(struct server_loop *l);
+void wire_free_spare(struct wire_loop *l);
 
-/* server_stream.c: replies. */
-enum MHD_Result server_queue(struct exchange *x);
-/* The fiber's last bytes: waits until they have been taken. */
-void server_stream_end(struct exchange *x, bool ok);
+/* Does the server of the exchange drain? */
+static inline bool wire_draining(const struct exchange *x)
+{
+	return atomic_load(&x->loop->server->draining);
+}
 
-/* server_jam.c: the body in chunks begins to come, and has come. The second: at any time. */
-void server_jam_watch(struct exchange *x);
-void server_jam_unwatch(struct exchange *x);
-/* After each run of the library: ends what keeps it in haste for nothing. */
-void server_jam_look(struct server_loop *l);
-
-/* server_request.c: a refusal by x->err is counted and logged; its answer is in x->res. */
-void server_refuse(struct exchange *x);
-/* Reads and drops what comes, bounded in time and size. Parks. */
-void server_drop_rest(int fd);
-void server_suspend(struct exchange *x);
-void server_resume(struct exchange *x);
+/* The connection's socket, -1: it has none. */
+int wire_socket(const struct exchange *x);
+void wire_suspend(struct exchange *x);
+void wire_resume(struct exchange *x);
 /* Between the two the client's hang-up cancels the fiber. The first: not twice; the second: at any time. Suspending and
  * resuming do it, too. */
-void server_park(struct exchange *x);
-void server_unpark(struct exchange *x);
-/* Ends the connection: the client is gone, or as good as. */
-void server_cut(struct exchange *x);
+void wire_park(struct exchange *x);
+void wire_unpark(struct exchange *x);
 /* Watches the clients of exchanges that have been parked for long enough; returns when the next one is due. */
-int64_t server_watch_parked(struct server_loop *l, int64_t now);
+int64_t wire_watch_parked(struct wire_loop *l, int64_t now);
 
-/* server_body.c: takes bytes of the body. true: so many are held that the handler of a bulk body is to start. */
-bool server_body_put(struct exchange *x, const char *bytes, size_t n) MUST_CHECK;
-/* All of it has come. */
-void server_body_end(struct exchange *x);
-
-/* server_head.c: parses and checks the head; false: *err is the refusal. */
-bool server_check_head(struct exchange *x, struct err *err);
+/* Ends the connection: the client is gone, or as good as. */
+void wire_cut(struct exchange *x);
+/* The same for one that the library has suspended and would not look at again. */
+void wire_end(struct exchange *x);
+/* Reads and drops what comes, bounded in time and in LINGER_BYTES. Parks. */
+void wire_drop_rest(int fd);
 
 #endif

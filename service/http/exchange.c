@@ -1,4 +1,6 @@
-/* libmicrohttpd's callbacks: collect the request, run its handler in a fiber, answer now or after a resume. */
+/* See exchange.h. */
+#include "service/http/exchange.h"
+
 #include <strings.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -10,75 +12,16 @@
 #include "service/base/log.h"
 #include "service/base/mem.h"
 #include "service/metrics.h"
+#include "service/http/body.h"
+#include "service/http/head.h"
+#include "service/http/jam.h"
 #include "service/http/problem.h"
-#include "service/http/server_impl.h"
+#include "service/http/stream.h"
 
 #include "service/base/banned.h"
 
-/* Most parked requests are answered sooner: no system call for those. */
-#define WATCH_AFTER_NS (100 * CLOCK_NS_PER_MS)
-#define LINGER_NS (5 * CLOCK_NS_PER_S)
-#define LINGER_BYTES (64 * 1024 * 1024)
-
-#define SPARE_BUFFER_BYTES 8192
-#ifdef __SANITIZE_ADDRESS__
-#define SPARE_EXCHANGES 0 /* so that a use after the end shows */
-#else
-#define SPARE_EXCHANGES 64
-#endif
-
-/* ---- life of an exchange ---- */
-
-static struct exchange *exchange_new(struct server_loop *l)
-{
-	struct exchange *x = l->spare;
-	if (x == NULL) {
-		x = mem_alloc(sizeof(*x));
-		arena_init(&x->req.arena);
-		strbuf_init(&x->req.body, 0);
-		strbuf_init(&x->res.body, 0);
-	} else {
-		l->spare = x->parked_next;
-		l->n_spare--;
-		struct arena arena = x->req.arena;
-		struct strbuf body = x->req.body, answer = x->res.body;
-		memset(x, 0, offsetof(struct exchange, err));
-		x->req.arena = arena;
-		x->req.body = body;
-		x->res.body = answer;
-	}
-	x->loop = l;
-	strbuf_init(&x->stream.chunk, 0);
-	return x;
-}
-
-static void exchange_destroy(struct exchange *x)
-{
-	strbuf_done(&x->req.body);
-	strbuf_done(&x->res.body);
-	arena_done(&x->req.arena);
-	mem_free(x);
-}
-
-void server_free_spare(struct server_loop *l)
-{
-	while (l->spare != NULL) {
-		struct exchange *x = l->spare;
-		l->spare = x->parked_next;
-		exchange_destroy(x);
-	}
-}
-
-static void keep_small(struct strbuf *b)
-{
-	if (b->size > SPARE_BUFFER_BYTES)
-		strbuf_done(b);
-	else
-		strbuf_reset(b);
-}
-
-/* RFC 9112 section 3.2.2: a server accepts the absolute form, too. What it says beside the path is Host's to say. */
-static struct str origin_form(struct str target)
+/* RFC 9112 section 3.2.2: a server accepts the absolute form, too. What it says beside the path, Host says again. */
+static struct str origin_form(struct str target, struct str *ret_authority)
 {
 	struct str rest;
 	if (target.len >= 7 && strncasecmp(target.p, "http://", 7) == 0)
@@ -87,8 +30,10 @@ static struct str origin_form(struct str target)
 		rest = str_n(target.p + 8, target.len - 8);
 	else
 		return target;
+	const char *from = rest.p;
 	while (rest.len > 0 && rest.p[0] != '/' && rest.p[0] != '?')
 		rest = str_n(rest.p + 1, rest.len - 1);
+	*ret_authority = str_n(from, (size_t)(rest.p - from));
 	return rest.len > 0 && rest.p[0] == '/' ? rest : STR("/");
 }
 
@@ -101,16 +46,18 @@ static void hide_query(const char *uri)
 		mark[1] = '\0';
 }
 
-void *server_on_uri(void *cls, const char *uri, struct MHD_Connection *conn)
+void *exchange_on_uri(void *cls, const char *uri, struct MHD_Connection *conn)
 {
 	(void)conn;
-	struct exchange *x = exchange_new(cls);
+	struct exchange *x = wire_new(cls);
 	struct request *req = &x->req;
 	x->loop->progress = true;
 	req->app = x->loop->server->options.app;
 	req->route = &router_unrouted;
 	req->start_ns = clock_mono_ns();
-	req->path = arena_str(&req->arena, origin_form(str_z(uri)));
+	x->target_end = (uintptr_t)uri + strlen(uri);
+	req->path = arena_str(&req->arena, origin_form(str_z(uri), &x->authority));
+	x->authority = arena_str(&req->arena, x->authority);
 	char *mark = memchr(req->path.p, '?', req->path.len);
 	if (mark != NULL) {
 		size_t at = (size_t)(mark - req->path.p);
@@ -122,41 +69,7 @@ void *server_on_uri(void *cls, const char *uri, struct MHD_Connection *conn)
 	return x;
 }
 
-void server_unpark(struct exchange *x)
-{
-	struct server_loop *l = x->loop;
-	loop_unwatch(l->loop, &x->watch);
-	if (!x->waits_for_watch)
-		return;
-	x->waits_for_watch = false;
-	if (x->parked_prev != NULL)
-		x->parked_prev->parked_next = x->parked_next;
-	else
-		l->parked_head = x->parked_next;
-	if (x->parked_next != NULL)
-		x->parked_next->parked_prev = x->parked_prev;
-	else
-		l->parked_tail = x->parked_prev;
-}
-
-static void exchange_free(struct exchange *x)
-{
-	struct server_loop *l = x->loop;
-	strbuf_done(&x->stream.chunk);
-	strbuf_done(&x->upload.piece);
-	if (l->n_spare + 1 > SPARE_EXCHANGES) {
-		exchange_destroy(x);
-		return;
-	}
-	arena_reset(&x->req.arena);
-	keep_small(&x->req.body);
-	keep_small(&x->res.body);
-	x->parked_next = l->spare;
-	l->spare = x;
-	l->n_spare++;
-}
-
-void server_on_completed(void *cls, struct MHD_Connection *conn, void **con_cls, enum MHD_RequestTerminationCode code)
+void exchange_on_completed(void *cls, struct MHD_Connection *conn, void **con_cls, enum MHD_RequestTerminationCode code)
 {
 	(void)cls;
 	(void)conn;
@@ -166,87 +79,21 @@ void server_on_completed(void *cls, struct MHD_Connection *conn, void **con_cls,
 		return;
 	*con_cls = NULL;
 	x->loop->progress = true;
-	server_unpark(x);
-	server_jam_unwatch(x);
+	wire_unpark(x);
+	jam_unwatch(x);
 	x->conn = NULL;
 	x->gone = true;
 	if (x->state == EXCHANGE_RUNNING)
 		fiber_cancel(x->fiber); /* frees it at its end */
 	else
-		exchange_free(x);
+		wire_free(x);
 }
 
-size_t server_unescape(void *cls, struct MHD_Connection *conn, char *s)
+size_t exchange_unescape(void *cls, struct MHD_Connection *conn, char *s)
 {
 	(void)cls;
 	(void)conn;
 	return strlen(s); /* paths and arguments are decoded by the router, strictly */
-}
-
-/* ---- suspending ---- */
-
-static void on_hangup(void *arg)
-{
-	struct exchange *x = arg;
-	x->gone = true;
-	if (x->fiber != NULL)
-		fiber_cancel(x->fiber);
-}
-
-void server_cut(struct exchange *x)
-{
-	const union MHD_ConnectionInfo *info =
-		x->conn != NULL ? MHD_get_connection_info(x->conn, MHD_CONNECTION_INFO_CONNECTION_FD) : NULL;
-	x->gone = true;
-	if (info != NULL)
-		shutdown(info->connect_fd, SHUT_RDWR);
-}
-
-void server_park(struct exchange *x)
-{
-	struct server_loop *l = x->loop;
-	x->parked_ns = clock_mono_ns();
-	x->parked_next = NULL;
-	x->parked_prev = l->parked_tail;
-	if (l->parked_tail != NULL)
-		l->parked_tail->parked_next = x;
-	else
-		l->parked_head = x;
-	l->parked_tail = x;
-	x->waits_for_watch = true;
-}
-
-void server_suspend(struct exchange *x)
-{
-	x->suspended = true;
-	MHD_suspend_connection(x->conn);
-	if (x->state == EXCHANGE_RUNNING)
-		server_park(x);
-}
-
-void server_resume(struct exchange *x)
-{
-	if (!x->suspended || x->conn == NULL)
-		return;
-	server_unpark(x);
-	x->suspended = false;
-	MHD_resume_connection(x->conn);
-	loop_kick(x->loop->loop);
-}
-
-int64_t server_watch_parked(struct server_loop *l, int64_t now)
-{
-	while (l->parked_head != NULL && l->parked_head->parked_ns + WATCH_AFTER_NS <= now) {
-		struct exchange *x = l->parked_head;
-		server_unpark(x);
-		const union MHD_ConnectionInfo *info =
-			MHD_get_connection_info(x->conn, MHD_CONNECTION_INFO_CONNECTION_FD);
-		if (info == NULL)
-			continue;
-		x->watch = (struct loop_watch){.fd = info->connect_fd, .fn = on_hangup, .arg = x};
-		loop_watch(l->loop, &x->watch, EPOLLRDHUP);
-	}
-	return l->parked_head != NULL ? l->parked_head->parked_ns + WATCH_AFTER_NS : CLOCK_NEVER;
 }
 
 /* ---- running ---- */
@@ -365,7 +212,7 @@ static void fail(struct exchange *x, const struct err *err)
 }
 
 /* The loop's thread alone writes it: others need whole values, not a locked instruction. */
-static void count_running(struct server_loop *l, int n)
+static void count_running(struct wire_loop *l, int n)
 {
 	atomic_store_explicit(&l->n_running, atomic_load_explicit(&l->n_running, memory_order_relaxed) + n,
 			      memory_order_release);
@@ -379,19 +226,19 @@ static void run_handler(void *arg)
 	bool ok = x->req.route->handler(&x->req, &x->res, &err);
 	if (ok && (strbuf_failed(&x->res.body)))
 		ok = err_set(&err, ERR_INTERNAL_ERROR, "the answer does not fit into memory");
-	if (!ok && err.cancelled && !x->gone && server_draining(x->loop->server))
+	if (!ok && err.cancelled && !x->gone && wire_draining(x))
 		err.code = ERR_SHUTTING_DOWN; /* it was the drain's time that ran out */
 	if (!ok)
 		fail(x, &err);
 	if (x->stream.started)
-		server_stream_end(x, ok);
+		stream_end(x, ok);
 	count_running(x->loop, -1);
 	x->fiber = NULL;
 	finish(x);
 	if (x->conn == NULL && x->seen)
-		exchange_free(x);
+		wire_free(x);
 	else
-		server_resume(x);
+		wire_resume(x);
 }
 
 static void start(struct exchange *x)
@@ -403,25 +250,10 @@ static void start(struct exchange *x)
 		x->fiber = parked;
 }
 
-/* A body that nobody reads: the client may still be sending. A duplicate of its socket keeps the kernel from resetting
- * the connection before the client has seen the answer; what comes is read and dropped, bounded in time and size. */
-void server_drop_rest(int fd)
-{
-	static _Thread_local char sink[65536];
-	int64_t deadline = clock_mono_ns() + LINGER_NS;
-	size_t total = 0;
-	while (total < LINGER_BYTES && wait_fd(fd, POLLIN, deadline, NULL) == WAIT_READY) {
-		ssize_t n = recv(fd, sink, sizeof(sink), MSG_DONTWAIT);
-		if (n <= 0)
-			break;
-		total += (size_t)n;
-	}
-}
-
 static void linger(void *arg)
 {
 	int fd = (int)(intptr_t)arg;
-	server_drop_rest(fd);
+	wire_drop_rest(fd);
 	close(fd);
 }
 
@@ -433,62 +265,108 @@ static void start_linger(struct exchange *x)
 		loop_spawn(x->loop->loop, linger, (void *)(intptr_t)fd);
 }
 
-void server_refuse(struct exchange *x)
+static void refuse(struct exchange *x)
 {
 	fail(x, &x->err);
 	finish(x);
 }
 
+/* The library has no answer to give in that state: it is written past it, where there is no TLS between. What the
+ * client still sends is read for a while, lest the kernel resets the connection before the answer is read. */
+static void say_and_end(void *arg)
+{
+	struct exchange *x = arg;
+	const int fd = wire_socket(x);
+	bool said;
+	struct strbuf text;
+	strbuf_init(&text, 0);
+	strbuf_printf(&text,
+		      "HTTP/1.1 400 Bad Request\r\nContent-Type: application/problem+json\r\nX-Request-Id: %.*s\r\n"
+		      "Connection: close\r\nContent-Length: %zu\r\n\r\n%.*s",
+		      STR_FMT(x->req.id), x->res.body.len, STR_FMT(strbuf_str(&x->res.body)));
+	said = fd >= 0 && x->loop->server->options.tls_priorities == NULL &&
+	       send(fd, text.p, text.len, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)text.len;
+	strbuf_done(&text);
+	if (said) {
+		shutdown(fd, SHUT_WR);
+		wire_drop_rest(fd);
+	}
+	x->suspended = false;
+	wire_end(x);
+}
+
+/* x is suspended in the library alone. */
+static void end_jam(struct exchange *x)
+{
+	if (x->state == EXCHANGE_READING) {
+		err_set(&x->err, ERR_INVALID_REQUEST, "the line before a chunk is longer than can be read");
+		refuse(x);
+		x->suspended = true;
+		loop_spawn(x->loop->loop, say_and_end, x);
+		return;
+	}
+	wire_end(x); /* a handler hears of it when the library does */
+}
+
+void exchange_end_jams(struct wire_loop *l)
+{
+	struct exchange *x = jam_look(l), *next;
+	for (; x != NULL; x = next) {
+		next = x->chunked_next;
+		end_jam(x);
+	}
+}
+
 /* First callback: the head is there. Refusals are answered at once when the client waits for leave to send its body or
  * would send more than may be; others wait until the body has gone by, which keeps the connection. */
-static enum MHD_Result on_head(struct exchange *x)
+static enum MHD_Result on_head(struct exchange *x, const char *method, const char *version)
 {
 	x->seen = true;
-	x->refused = !server_check_head(x, &x->err);
-	if (x->refused && x->has_body && (x->err.code == ERR_PAYLOAD_TOO_LARGE || x->expects_continue || x->unclear)) {
+	x->refused = !head_check(x, method, version, &x->err);
+	if (x->refused && (x->has_body || x->unclear) &&
+	    (x->err.code == ERR_PAYLOAD_TOO_LARGE || x->expects_continue || x->unclear)) {
 		if (!x->expects_continue)
 			start_linger(x);
-		server_refuse(x);
-		return server_queue(x);
+		refuse(x);
+		return stream_queue(x);
 	}
 	if (x->has_body && x->content_length < 0)
-		server_jam_watch(x);
+		jam_watch(x);
 	return MHD_YES;
 }
 
-enum MHD_Result server_on_request(void *cls, struct MHD_Connection *conn, const char *url, const char *method,
-				  const char *version, const char *upload, size_t *upload_size, void **con_cls)
+enum MHD_Result exchange_on_request(void *cls, struct MHD_Connection *conn, const char *url, const char *method,
+				    const char *version, const char *upload, size_t *upload_size, void **con_cls)
 {
 	(void)cls;
 	(void)url;
-	(void)version;
 	struct exchange *x = *con_cls;
 	x->loop->progress = true;
 	if (!x->seen) {
 		x->conn = conn;
 		x->req.method_text = arena_str(&x->req.arena, str_z(method));
-		return on_head(x);
+		return on_head(x, method, version != NULL ? version : "");
 	}
 	if (*upload_size > 0) {
-		if (server_body_put(x, upload, *upload_size))
+		if (body_put(x, upload, *upload_size))
 			start(x);
 		*upload_size = 0;
 		/* an endless chunked body: the connection is not worth keeping */
 		return x->body_seen > x->body_limit + LINGER_BYTES ? MHD_NO : MHD_YES;
 	}
-	server_body_end(x);
+	body_end(x);
 	if (x->state == EXCHANGE_READING) {
 		if (!x->refused && strbuf_failed(&x->req.body)) {
 			x->refused = true;
 			err_set(&x->err, ERR_PAYLOAD_TOO_LARGE, "the body does not fit into memory");
 		}
 		if (x->refused)
-			server_refuse(x);
+			refuse(x);
 		else
 			start(x);
 	}
 	if (x->state == EXCHANGE_DONE || x->stream.started)
-		return x->queued ? MHD_YES : server_queue(x);
-	server_suspend(x);
+		return x->queued ? MHD_YES : stream_queue(x);
+	wire_suspend(x);
 	return MHD_YES;
 }

@@ -2,7 +2,10 @@
  * The head of a request: headers, query arguments, preferences, negotiation, and every refusal that needs no body, in
  * the contract's order.
  */
+#include "service/http/head.h"
+
 #include <arpa/inet.h>
+#include <netinet/in.h>
 #include <strings.h>
 
 #include "service/auth/auth.h"
@@ -10,7 +13,7 @@
 #include "service/base/fault.h"
 #include "service/base/num.h"
 #include "service/auth/cors.h"
-#include "service/http/server_impl.h"
+#include "service/http/head_shape.h"
 
 #include "service/base/banned.h"
 
@@ -91,14 +94,17 @@ static bool parse_args(struct request *req, struct err *err)
 		    !router_percent_decode(&req->arena, pair.p != NULL ? pair : STR(""), true, &p->value))
 			return err_set(err, ERR_INVALID_PARAMETERS,
 				       "query argument %zu is not valid percent-encoded UTF-8", req->n_args + 1);
+		if (str_eq_z(p->name, "using") && request_arg(req, "using").p != NULL)
+			return err_set(err, ERR_INVALID_PARAMETERS,
+				       "the query argument \"using\" is there more than once");
 		req->n_args++;
 	}
 	return true;
 }
 
-/* ---- preferences (RFC 7240): unknown or malformed ones are ignored ---- */
+/* ---- preferences (RFC 7240): unknown or malformed ones are ignored, but for the one that guards ---- */
 
-static void parse_preference(struct prefer *p, struct str token)
+static bool parse_preference(struct prefer *p, struct str token, struct err *err)
 {
 	struct str name, value = token;
 	int64_t n;
@@ -117,6 +123,8 @@ static void parse_preference(struct prefer *p, struct str token)
 		p->given |= PREFER_COUNT_EXACT;
 	else if (str_ieq_z(name, "int64") && str_eq_z(value, "string"))
 		p->given |= PREFER_INT64_STRING;
+	else if (str_ieq_z(name, "rows") && str_eq_z(value, "arrays"))
+		p->given |= PREFER_ROWS_ARRAYS;
 	else if (str_ieq_z(name, "tx") && str_eq_z(value, "rollback"))
 		p->given |= PREFER_TX_ROLLBACK;
 	else if (str_ieq_z(name, "identity") && str_eq_z(value, "override"))
@@ -124,16 +132,21 @@ static void parse_preference(struct prefer *p, struct str token)
 	else if (str_ieq_z(name, "timeout") && num_parse_double(value, &seconds) && seconds > 0 && seconds < 1e9) {
 		p->given |= PREFER_TIMEOUT;
 		p->timeout_s = seconds;
-	} else if (str_ieq_z(name, "max-affected") && num_parse_int(value, &n) && n >= 0) {
+	} else if (str_ieq_z(name, "max-affected")) {
+		if (!num_parse_int(value, &n) || n < 0)
+			return err_set(err, ERR_INVALID_PARAMETERS,
+				       "Prefer: max-affected takes a whole number that is not negative");
+		if ((p->given & PREFER_MAX_AFFECTED) == 0 || n < p->max_affected)
+			p->max_affected = n;
 		p->given |= PREFER_MAX_AFFECTED;
-		p->max_affected = n;
 	}
+	return true;
 }
 
-static void parse_prefer(struct request *req)
+static bool parse_prefer(struct request *req, struct err *err)
 {
 	if ((req->header_set & request_header_bit(STR("Prefer"))) == 0)
-		return;
+		return true;
 	for (size_t i = 0; i < req->n_headers; i++) {
 		if (!str_ieq_z(req->headers[i].name, "Prefer"))
 			continue;
@@ -141,9 +154,11 @@ static void parse_prefer(struct request *req)
 		while (str_split(&rest, ',', &item)) {
 			struct str token;
 			(void)str_split(&item, ';', &token);
-			parse_preference(&req->prefer, token);
+			if (!parse_preference(&req->prefer, token, err))
+				return false;
 		}
 	}
+	return true;
 }
 
 /* ---- negotiation (RFC 9110 section 12.5.1) ---- */
@@ -187,8 +202,8 @@ static int quality(struct str accept, const char *type)
 static bool negotiate(struct request *req, struct err *err)
 {
 	static const char *const types[] = {"application/json", "application/x-ndjson", "text/csv"};
-	struct str accept = request_header(req, "Accept");
-	if (str_trim(accept).len == 0)
+	struct str accept = request_header_list(req, "Accept");
+	if (str_trim(accept).len == 0 || (req->route->html_too && quality(accept, "text/html") > 0))
 		return true;
 	if (req->route->content_type != NULL) {
 		struct str offered = str_z(req->route->content_type), type;
@@ -247,24 +262,53 @@ static bool host_is_loopback(struct str host)
 	       (str_starts(name, STR("127.")) && name.len < 16 && strspn(name.p, "0123456789.") >= name.len);
 }
 
-static bool check_origin(const struct request *req, struct str listed, struct err *err)
+/* Whether the page comes from this very server, as its own scheme, host and port have it. */
+static bool same_origin(struct str origin, struct str host, bool tls)
 {
-	struct str host = request_header(req, "Host");
-	struct str origin = request_header(req, "Origin");
-	if (!host_is_loopback(host))
+	const struct str scheme = tls ? STR("https://") : STR("http://");
+	const struct str port = tls ? STR(":443") : STR(":80");
+	if (!str_starts(origin, scheme))
+		return false;
+	origin = str_n(origin.p + scheme.len, origin.len - scheme.len);
+	if (str_ends(origin, port))
+		origin.len -= port.len;
+	if (str_ends(host, port))
+		host.len -= port.len;
+	return str_ieq(origin, host);
+}
+
+/* What a browser says of where a request comes from, others do not say at all. */
+static bool check_origin(const struct exchange *x, struct err *err)
+{
+	const struct request *req = &x->req;
+	const struct server_options *o = &x->loop->server->options;
+	const struct str host = request_header(req, "Host"), origin = request_header(req, "Origin");
+	const struct str site = request_header(req, "Sec-Fetch-Site");
+	const bool probe = host.p == NULL && req->route->scope == SCOPE_NONE; /* HTTP/1.0, which no page speaks */
+	if (!probe && !host_is_loopback(host))
 		return err_set(err, ERR_FORBIDDEN, "without API keys this server answers to loopback host names only");
-	if (origin.p == NULL || cors_listed(listed, origin, false))
+	if (origin.p != NULL && cors_listed(o->cors_origins, origin, false))
 		return true;
-	struct str rest = origin;
-	if (str_starts(rest, STR("http://")))
-		rest = str_n(rest.p + 7, rest.len - 7);
-	else if (str_starts(rest, STR("https://")))
-		rest = str_n(rest.p + 8, rest.len - 8);
-	else
-		rest = STR("");
-	if (!host_is_loopback(rest))
+	const bool foreign = site.p != NULL && !str_eq_z(site, "same-origin") && !str_eq_z(site, "none");
+	if ((origin.p != NULL && !same_origin(origin, host, o->tls_priorities != NULL)) ||
+	    (foreign && req->method != HTTP_GET))
 		return err_set(err, ERR_FORBIDDEN, "pages of another origin may not use this server");
 	return true;
+}
+
+uint64_t request_address(const struct request *req)
+{
+	const struct exchange *x = CONTAINER_OF(req, const struct exchange, req);
+	const union MHD_ConnectionInfo *info =
+		x->conn != NULL ? MHD_get_connection_info(x->conn, MHD_CONNECTION_INFO_CLIENT_ADDRESS) : NULL;
+	uint64_t n = 0;
+	if (info == NULL || info->client_addr == NULL)
+		return 0;
+	if (info->client_addr->sa_family == AF_INET)
+		return ((const struct sockaddr_in *)(const void *)info->client_addr)->sin_addr.s_addr;
+	if (info->client_addr->sa_family == AF_INET6)
+		memcpy(&n, &((const struct sockaddr_in6 *)(const void *)info->client_addr)->sin6_addr, sizeof(n));
+	return n;
 }
 
 /* ---- the whole head ---- */
@@ -320,6 +364,13 @@ static void body_facts(struct exchange *x)
 	x->body_limit = req->body_max = x->loop->server->options.body_bytes;
 }
 
+/* Blanks at the end of a value are none of it, which the library leaves to us. */
+static void trim_values(struct request *req)
+{
+	for (size_t i = 0; i < req->n_headers; i++)
+		req->headers[i].value = str_trim(req->headers[i].value);
+}
+
 /* What the library holds of a head: its text, a record for each header, and a copy of the cookies with a record each.
  */
 static size_t head_memory(const struct request *req, size_t bytes)
@@ -337,7 +388,7 @@ static void session_facts(struct request *req)
 {
 	req->session_id = request_header(req, "Ferro-Session");
 	req->tx_id = request_header(req, "Ferro-Transaction");
-	struct str cache = request_header(req, "Cache-Control"), item;
+	struct str cache = request_header_list(req, "Cache-Control"), item;
 	while (str_split(&cache, ',', &item))
 		if (str_ieq_z(str_trim(item), "no-cache"))
 			req->no_cache = true;
@@ -377,14 +428,14 @@ static bool check_draining(const struct exchange *x, struct err *err)
 	const struct request *req = &x->req;
 	const struct route_def *r = req->route;
 	bool page = r->scope == SCOPE_NONE || (r->scope == SCOPE_ANY && r->body == BODY_NONE);
-	if (!server_draining(x->loop->server) || page || req->session_id.p != NULL || req->tx_id.p != NULL)
+	if (!wire_draining(x) || page || req->session_id.p != NULL || req->tx_id.p != NULL)
 		return true;
 	(void)err_set(err, ERR_SHUTTING_DOWN, "the server is draining; ask another one");
 	err->outcome = ERR_OUTCOME_NOT_STARTED;
 	return false;
 }
 
-bool server_check_head(struct exchange *x, struct err *err)
+bool head_check(struct exchange *x, const char *method, const char *version, struct err *err)
 {
 	const struct server_options *o = &x->loop->server->options;
 	struct request *req = &x->req;
@@ -397,26 +448,31 @@ bool server_check_head(struct exchange *x, struct err *err)
 		fault = 0;
 	fault_arm((long)fault);
 #endif
-	req->id = request_id(req);
 	body_facts(x);
+	const bool shaped = head_shaped(x, method, version, err);
+	trim_values(req);
+	req->id = request_id(req);
 	session_facts(req);
-	parse_prefer(req);
 	x->head_bytes = head_memory(req, c.bytes);
 	if (o->cors_origins.len > 0)
 		cors_headers(o->cors_origins, req, &x->res);
+	if (!shaped) {
+		x->unclear = true;
+		return false;
+	}
 	if (x->unclear)
 		return err_set(err, ERR_INVALID_REQUEST,
 			       "a body ends as one Content-Length says, or is Transfer-Encoding: chunked");
 	if (req->path.len + req->query.len + (req->query.p != NULL) > o->uri_bytes)
 		return err_set(err, ERR_URI_TOO_LONG, "the URL is longer than %zu bytes", o->uri_bytes);
-	if (c.bytes > o->header_bytes || x->head_bytes + HEAD_RESERVE_BYTES > server_connection_bytes(o->header_bytes))
+	if (c.bytes > o->header_bytes || x->head_bytes + HEAD_RESERVE_BYTES > wire_bytes(o->header_bytes))
 		return err_set(err, ERR_HEADERS_TOO_LARGE, "the header block is larger than %zu bytes",
 			       o->header_bytes);
-	if (!match_route(x, err))
+	if (!match_route(x, err) || !parse_prefer(req, err))
 		return false;
 	if (x->content_length > 0 && (uint64_t)x->content_length > x->body_limit)
 		return err_set(err, ERR_PAYLOAD_TOO_LARGE, "the body is larger than %zu bytes", x->body_limit);
-	if (o->check_host && !check_origin(req, o->cors_origins, err))
+	if (o->check_host && !check_origin(x, err))
 		return false;
 	if (req->route == &router_options)
 		return true;

@@ -5,10 +5,12 @@
  * for ever, since it may hold a transaction open: it has body_wait_seconds of patience, of which waiting uses up and
  * bytes give back, one second for LIMIT_BODY_RATE of them.
  */
+#include "service/http/body.h"
+
 #include "service/base/clock.h"
 #include "service/base/num.h"
+#include "service/http/jam.h"
 #include "service/metrics.h"
-#include "service/http/server_impl.h"
 
 #include "service/base/banned.h"
 
@@ -25,7 +27,7 @@ static void wake(struct exchange *x)
 {
 	if (x->upload.more == NULL)
 		return;
-	server_unpark(x);
+	wire_unpark(x);
 	event_set(x->upload.more);
 	x->upload.more = NULL;
 }
@@ -37,7 +39,7 @@ static void reserve(struct exchange *x)
 		(void)strbuf_reserve(&x->req.body, (size_t)x->content_length < most ? (size_t)x->content_length : most);
 }
 
-bool server_body_put(struct exchange *x, const char *bytes, size_t n)
+bool body_put(struct exchange *x, const char *bytes, size_t n)
 {
 	struct request *req = &x->req;
 	x->body_seen += n;
@@ -60,7 +62,7 @@ bool server_body_put(struct exchange *x, const char *bytes, size_t n)
 		wake(x);
 		/* the library may still hand over what it has read already */
 		if (req->body.len >= LIMIT_BODY_WINDOW && !x->suspended)
-			server_suspend(x);
+			wire_suspend(x);
 		return false;
 	}
 	if (req->route->body != BODY_BULK || req->body.len < LIMIT_BODY_WINDOW)
@@ -70,9 +72,9 @@ bool server_body_put(struct exchange *x, const char *bytes, size_t n)
 	return true;
 }
 
-void server_body_end(struct exchange *x)
+void body_end(struct exchange *x)
 {
-	server_jam_unwatch(x);
+	jam_unwatch(x);
 	x->upload.ended = true;
 	wake(x);
 }
@@ -82,7 +84,7 @@ void server_body_end(struct exchange *x)
 static bool client_gone(struct exchange *x, struct err *err)
 {
 	if (x->gone) /* the library, which is told of a hang-up and of bytes at once, may have seen the bytes alone */
-		server_cut(x);
+		wire_cut(x);
 	err_set(err, ERR_INTERNAL_ERROR, "the client went away");
 	err->cancelled = true;
 	return false;
@@ -108,10 +110,10 @@ static bool wait_for_bytes(struct exchange *x, struct err *err)
 		int64_t from = clock_mono_ns();
 		event_init(&more);
 		s->more = &more;
-		server_park(x);
+		wire_park(x);
 		enum wait_result w = event_wait(&more, clock_min(x->req.deadline, from + s->patience_ns));
 		if (s->more != NULL)
-			server_unpark(x);
+			wire_unpark(x);
 		s->more = NULL;
 		s->patience_ns -= clock_mono_ns() - from;
 		if (w == WAIT_CANCELLED)
@@ -140,7 +142,7 @@ static void take_piece(struct exchange *x)
 	s->patience_ns += (int64_t)s->piece.len * (CLOCK_NS_PER_S / LIMIT_BODY_RATE);
 	s->patience_ns = clock_min(s->patience_ns, most);
 	if (!s->ended)
-		server_resume(x);
+		wire_resume(x);
 }
 
 bool request_body_next(struct request *req, struct str *ret, struct err *err)

@@ -1,8 +1,9 @@
 /* Replies: small ones in one buffer, large ones as a stream whose producer waits until the client has taken each chunk.
  */
+#include "service/http/stream.h"
+
 #include "service/base/clock.h"
 #include "service/base/num.h"
-#include "service/http/server_impl.h"
 
 #include "service/base/banned.h"
 
@@ -26,7 +27,7 @@ static ssize_t on_read(void *cls, uint64_t pos, char *buf, size_t max)
 		if (s->ended)
 			return s->failed ? MHD_CONTENT_READER_END_WITH_ERROR : MHD_CONTENT_READER_END_OF_STREAM;
 		s->starved = true;
-		server_suspend(x);
+		wire_suspend(x);
 		return 0;
 	}
 	size_t n = left < max ? left : max;
@@ -73,7 +74,7 @@ static void add_timing(struct head *h, const struct exchange *x)
 /* Beside the library's own: status line, Date, Connection, Content-Length or Transfer-Encoding. */
 static size_t head_room(const struct exchange *x)
 {
-	const size_t all = server_connection_bytes(x->loop->server->options.header_bytes);
+	const size_t all = wire_bytes(x->loop->server->options.header_bytes);
 	const size_t taken = x->head_bytes + LIBRARY_HEAD_BYTES;
 	return taken < all ? all - taken : 0;
 }
@@ -91,7 +92,7 @@ static enum MHD_Result close_with_status(const struct exchange *x)
 	return MHD_NO;
 }
 
-enum MHD_Result server_queue(struct exchange *x)
+enum MHD_Result stream_queue(struct exchange *x)
 {
 	struct response *res = &x->res;
 	if (res->status == 431 && head_room(x) == 0)
@@ -112,8 +113,12 @@ enum MHD_Result server_queue(struct exchange *x)
 	add(&h, "X-Request-Id", x->req.id);
 	for (size_t i = 0; i < res->n_headers; i++)
 		add(&h, res->headers[i].name.p, res->headers[i].value);
+	if (x->loop->server->options.tls_priorities != NULL)
+		add(&h, "Strict-Transport-Security", STR("max-age=31536000"));
+	if (str_starts(x->req.path, STR("/v1/")))
+		add(&h, "Cache-Control", STR("no-store"));
 	add_timing(&h, x); /* last: it may be missed when there is no room */
-	if (x->unclear || server_draining(x->loop->server))
+	if (x->unclear || wire_draining(x))
 		(void)MHD_add_response_header(r, "Connection", "close");
 	enum MHD_Result ok = MHD_queue_response(x->conn, (unsigned)res->status, r);
 	MHD_destroy_response(r);
@@ -135,7 +140,7 @@ static bool hand_over(struct exchange *x, struct err *err)
 		enum wait_result w = event_wait(&drained, clock_deadline(seconds));
 		s->drained = NULL;
 		if (w == WAIT_TIMEOUT && x->conn != NULL)
-			server_cut(x);
+			wire_cut(x);
 	}
 	if (x->gone || fiber_cancelled()) {
 		err_set(err, ERR_INTERNAL_ERROR, "the client went away");
@@ -149,7 +154,7 @@ static bool hand_over(struct exchange *x, struct err *err)
 	strbuf_reset(&x->res.body);
 	s->sent = 0;
 	s->starved = false;
-	server_resume(x);
+	wire_resume(x);
 	return true;
 }
 
@@ -184,7 +189,7 @@ bool response_streaming(const struct response *res)
 	return x->stream.started;
 }
 
-void server_stream_end(struct exchange *x, bool ok)
+void stream_end(struct exchange *x, bool ok)
 {
 	struct err ignored;
 	struct response_stream *s = &x->stream;

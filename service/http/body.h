@@ -1,0 +1,13 @@
+/* The body of a request, on its way from the library's callback into the handler (request_body_next). Next: the
+ * handler, handlers/routes.h. */
+#ifndef FERROD_SERVICE_BODY_H
+#define FERROD_SERVICE_BODY_H
+
+#include "service/http/wire.h"
+
+/* Takes bytes of the body. true: so many are held that the handler of a bulk body is to start. */
+bool body_put(struct exchange *x, const char *bytes, size_t n) MUST_CHECK;
+/* All of it has come. */
+void body_end(struct exchange *x);
+
+#endif

@@ -1,0 +1,169 @@
+"""What stands between a caller and the API: keys, headers of every answer, words of the command line."""
+import csv
+import io
+import json
+import os
+import re
+import signal
+import stat
+import subprocess
+import sys
+import time
+import urllib.request
+
+import pytest
+
+from support import run_tests
+from support.client import Client
+from support.keys import Keys
+from support.process import BINARY, ROOT, die_with_parent, wait_for
+from support.server import Server, run_binary
+
+
+# ---- the command line ----
+
+@pytest.mark.parametrize("words, code, text", [
+    (["help"], 0, "--listen"), (["version"], 0, "libmicrohttpd"), (["-v"], 0, "libmicrohttpd"), (["-h"], 0, "--listen"),
+    (["--lisen", "127.0.0.1:0"], 2, 'did you mean "--listen"?'), (["--access_lgo"], 2, 'did you mean "--access-log"?'),
+    (["--body-byte=5"], 2, 'did you mean "--body-bytes"?'), (["helathcheck"], 2, 'did you mean "healthcheck"?'),
+    (["--versoin"], 2, 'did you mean "--version"?'), (["--nothing-of-the-kind"], 2, "see --help"), (["serve"], 2, "see --help")])
+def test_words(words, code, text):
+    got, out, err = run_binary(*words)
+    assert got == code and text in (out if code == 0 else err), (out, err)
+
+
+@pytest.mark.parametrize("words, logged", [
+    (["--access-log", "false"], False), (["--access-log=false"], False), (["--access-log", "0"], False), (["--access-log"], True),
+    (["--access-log", "true"], True), (["--access-log", "--log-level", "info"], True)])
+def test_truth_stands_behind_a_blank_too(words, logged):
+    with Server(*words) as server, Client(server.port) as c:
+        c.get("/version").expect(200)
+        if logged:
+            wait_for(lambda: server.events("request"), 10, "a line of the access log")
+        else:
+            c.get("/metrics").expect(200)
+            assert not server.events("request")
+
+
+def test_key_new_appends(tmp_path):
+    path = tmp_path / "keys.json"
+    for number in range(3):
+        code, out, err = run_binary("key", "new", "--name", f"k{number}", "--scopes", "read", "--append", str(path))
+        assert code == 0 and set(json.loads(out)) == {"key"}, err
+    entries = json.loads(path.read_text(encoding="utf-8"))
+    assert [entry["name"] for entry in entries] == ["k0", "k1", "k2"]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    before = path.read_bytes()
+    for words in (["--name", "k1", "--scopes", "read"], ["--name", "k9", "--scopes", "reed"], ["--scopes", "read"]):
+        code, _, err = run_binary("key", "new", *words, "--append", str(path))
+        assert code == 2 and err.startswith("ferrod: "), err
+        assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["keys.json"]
+    with Server("--keys-file", str(path)) as server, Client(server.port, {"Authorization": f"Bearer {json.loads(out)['key']}"}) as c:
+        c.get("/v1/models").expect(200)
+
+
+# ---- keys ----
+
+def test_a_short_admin_key_does_not_meet_the_network():
+    code, _, err = run_binary("--listen", "0.0.0.0:0", "--admin-key", "x" * 15)
+    assert code == 2 and "admin_key" in err and "x" * 15 not in err
+    with Server("--admin-key", "x" * 16, listen="0.0.0.0:0"):
+        pass
+    with Server("--admin-key", "short", listen="127.0.0.1:0"):
+        pass
+
+
+def test_wrong_keys_count_into_the_rate_limit(tmp_path):
+    keys = Keys(tmp_path)
+    right = keys.add("reader", ["read"])
+    with Server("--keys-file", str(keys.path), "--rate-limit-per-second", "5", "--rate-limit-burst", "5") as server:
+        with Client(server.port, {"Authorization": "Bearer wrong"}) as c:
+            answers = [c.get("/v1/models") for _ in range(12)]
+            assert {a.status for a in answers} == {401, 429} and answers[0].status == 401
+            late = next(a for a in answers if a.status == 429)
+            late.problem(429, "too_many_requests")
+            assert int(late.header("Retry-After")) >= 1
+            c.get("/healthz").expect(200)
+        with Client(server.port, {"Authorization": f"Bearer {right}"}) as c:
+            c.get("/v1/models").expect(200)
+
+
+# ---- answers ----
+
+def test_answers_of_the_api_are_not_stored(client):
+    for answer in (client.get("/v1/models"), client.post("/v1/query", raw=b"{"), client.get("/v1/nothing"), client.delete("/v1/session")):
+        assert answer.header("Cache-Control") == "no-store"
+    assert client.get("/healthz").header("Cache-Control") is None
+    assert client.get("/v1/models").header("Strict-Transport-Security") is None
+
+
+def test_formulas_in_csv():
+    texts = ["=1+1", "+1", "-1", "@x", "\tx", "\rx", "plain", "a=b", "", '="x"']
+    for flag, prefix in (([], ""), (["--csv-formula-guard"], "'")):
+        with Server("--default-url", "sqlite::memory:", *flag) as server, Client(server.port, validate=False) as c:
+            sql = "SELECT value AS v FROM json_each(?)"
+            answer = c.post("/v1/sql/fetch-all", {"sql": sql, "args": [json.dumps(texts)]}, headers={"Accept": "text/csv"}).expect(200)
+            rows = list(csv.reader(io.StringIO(answer.text, newline="")))
+            assert [row[0] if row else "" for row in rows[1:]] == [(prefix if t[:1] in set("=+-@\t\r") and t else "") + t for t in texts]
+
+
+# ---- the first minutes ----
+
+@pytest.mark.parametrize("accept, status", [
+    ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", 303), ("text/html", 303), ("*/*", 200), (None, 200), ("", 200),
+    ("application/json", 200), ("text/htmlx, */*;q=0.1", 200)])
+def test_the_root_leads_on(client, accept, status):
+    answer = client.get("/", headers={"Accept": accept}).expect(status)
+    if status == 303:
+        assert answer.header("Location") == "/docs" and answer.body == b""
+    else:
+        assert answer.json()["docs"] == "/docs" and client.get(answer.json()["openapi"]).status == 200
+    assert answer.header("Vary") == "Accept"
+    client.get("/", headers={"Accept": "image/png"}).problem(406, "not_acceptable")
+    client.post("/", {}).problem(405, "method_not_allowed")
+
+
+def test_a_build_without_libraries_says_what_to_do(tmp_path):
+    """It was a screen of compiler errors."""
+    fake = tmp_path / "pkg-config"
+    fake.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
+    fake.chmod(0o755)
+    done = subprocess.run(["make", "build", f"BUILD={tmp_path}/build"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60,
+                          env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"})
+    assert done.returncode != 0
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("make")]
+    assert len(lines) == 1 and "make deps" in lines[0], done.stderr
+
+
+def test_make_run_says_where_to_look(tmp_path):
+    process = subprocess.Popen([sys.executable, "-B", str(ROOT / "service/dist/run.py"), str(BINARY), "--listen", "127.0.0.1:0"], cwd=tmp_path,
+                               stderr=subprocess.PIPE, preexec_fn=die_with_parent(signal.SIGTERM),
+                               env={key: value for key, value in os.environ.items() if not key.startswith(("FERROD_", "PG"))})
+    try:
+        text = ""
+        while "Ctrl-C" not in text:
+            line = process.stderr.readline().decode()
+            assert line, text
+            text += line
+        url = re.search(r"curl (http://127\.0\.0\.1:\d+/readyz)", text).group(1)
+        assert urllib.request.urlopen(url, timeout=10).status == 200
+        assert re.search(r"docs and console: http://127\.0\.0\.1:\d+/docs", text)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.stderr.read()
+        assert process.wait(timeout=30) == 0
+
+
+def test_suites_give_a_sign_of_life(capsys, monkeypatch):
+    monkeypatch.setattr(run_tests, "SIGN_SECONDS", 0.05)
+    with run_tests.Signs("slow"):
+        time.sleep(0.3)
+    assert capsys.readouterr().out.count("slow     ...") >= 2
+
+
+def test_an_old_library_before_the_network_is_logged():
+    with Server("--insecure-no-auth", listen="0.0.0.0:0") as server, Client(server.port) as c:
+        old = c.get("/version").expect(200).json()["libmicrohttpd"].startswith("0.")
+        assert bool(server.events("old_http_library")) == old
+    with Server() as server:
+        assert not server.events("old_http_library")
