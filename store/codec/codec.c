@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "service/base/num.h"
+#include "store/codec/codec_array.h"
 #include "store/codec/codec_rules.h"
 #include "store/codec/decimal.h"
 #include "store/codec/temporal.h"
@@ -311,6 +312,8 @@ static bool json_text(const struct bind *b, struct str s)
 
 static bool unknown_json(const struct bind *b, const json_t *in)
 {
+	if (on_postgres(b) && b->column->element != NULL)
+		return codec_array_bind(b->arena, b->column, in, b->pointer, b->ret, b->err);
 	return codec_bind_raw(b->arena, in, b->pointer, b->ret, b->err);
 }
 

@@ -4,6 +4,7 @@
 
 #include "service/base/num.h"
 #include "store/codec/codec.h"
+#include "store/codec/codec_array.h"
 #include "store/codec/codec_rules.h"
 #include "store/codec/decimal.h"
 #include "store/codec/json_text.h"
@@ -234,8 +235,7 @@ static struct value decode_json(const struct decode *d, struct value in)
 
 static struct value decode_unknown(const struct decode *d, struct value in)
 {
-	(void)d;
-	return in;
+	return d->column->element != NULL && !d->sqlite ? codec_array_decode(d->arena, d->column, in) : in;
 }
 
 struct decode_rule {

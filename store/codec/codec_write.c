@@ -90,6 +90,8 @@ static void choose(struct codec_writer *w)
 		how[VALUE_TEXT] = how[VALUE_BYTES] = how[VALUE_JSON] = HOW_DECODE;
 		return;
 	case LT_UNKNOWN:
+		if (postgres && w->column->element != NULL)
+			how[VALUE_TEXT] = HOW_DECODE;
 		return;
 	}
 }

@@ -45,6 +45,10 @@ bool ddl_column_type(const struct dialect *d, const struct column *c, struct str
 		dialect_quote_ident(out, c->enum_type_name);
 		return true;
 	}
+	if (d->id == DIALECT_POSTGRES && c->element != NULL) {
+		strbuf_put(out, c->db_type);
+		return true;
+	}
 	if (c->storage == ST_UNRESOLVED)
 		return err_set(err, ERR_INVALID_SCHEMA,
 			       "unresolvable type on column \"%.*s\": unknown logical_type \"%.*s\"; give a db_type",
@@ -93,6 +97,8 @@ void ddl_alter_type(const struct column *c, struct strbuf *out)
 {
 	if (c->postgres_native_enum)
 		dialect_quote_ident(out, c->enum_type_name);
+	else if (c->element != NULL)
+		strbuf_put(out, c->db_type);
 	else if (c->storage != ST_UNRESOLVED)
 		put_spelling(c, spellings[c->storage].alter, out);
 }

@@ -281,6 +281,23 @@ static bool is_text(enum storage_type t)
 	return t == ST_TEXT || t == ST_VARCHAR || t == ST_CHAR;
 }
 
+/* Dimensions are no part of a type there. */
+static enum type_drift array_drift(const struct live_column *live, const struct column *want)
+{
+	struct arena a;
+	const struct column *have;
+	bool same = false;
+
+	arena_init(&a);
+	have = schema_array_element(&a, live->name, live->type);
+	if (have != NULL && have->storage != ST_UNRESOLVED)
+		same = have->storage == want->storage && have->length == want->length;
+	else if (have != NULL)
+		same = want->storage == ST_UNRESOLVED && eq_ignoring_case(have->db_type, want->db_type);
+	arena_done(&a);
+	return same ? DRIFT_NONE : DRIFT_UNKNOWN;
+}
+
 static enum type_drift postgres_drift(const struct live_column *live, const struct column *want)
 {
 	enum storage_type have, wanted = postgres_type(want->storage);
@@ -290,6 +307,8 @@ static enum type_drift postgres_drift(const struct live_column *live, const stru
 		return DRIFT_NONE;
 	if (want->postgres_native_enum)
 		return DRIFT_ENUM;
+	if (want->element != NULL)
+		return array_drift(live, want->element);
 	if (!postgres_storage(live->type, &have, &length))
 		return is_text(wanted) ? DRIFT_NONE : DRIFT_UNKNOWN;
 	if (have == wanted && length == want->length)

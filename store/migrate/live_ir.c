@@ -230,11 +230,13 @@ static bool indexed_by_rule(struct builder *b, const struct live_table *t, const
 static json_t *column_ir(struct builder *b, const struct live_table *t, const struct live_column *c)
 {
 	json_t *o = json_object();
-	int64_t length;
-	const enum storage_type st = storage_of(b, c, &length);
+	int64_t length = 0;
+	const bool array =
+		b->d->id == DIALECT_POSTGRES && !c->native_enum && schema_array_element(b->a, c->name, c->type) != NULL;
+	const enum storage_type st = array ? ST_UNRESOLVED : storage_of(b, c, &length);
 	const enum logical_type lt = logical_from_storage(st);
 	const bool counts = counts_up(b, t, c, lt);
-	const struct str db_type = c->native_enum ? STR_NONE : db_type_of(b, st, length);
+	const struct str db_type = c->native_enum ? STR_NONE : array ? c->type : db_type_of(b, st, length);
 
 	set(o, "name", text(c->name));
 	set(o, "logical_type", json_string(logical_type_name(lt)));

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "service/base/limits.h"
+#include "store/codec/codec.h"
 
 #include "service/base/banned.h"
 
@@ -322,6 +323,24 @@ static bool bind_range(const struct leaf *l, struct value *ret)
 	return ok && without_nul(s, l->value_pointer, l->err);
 }
 
+/* One element, or an array of them, as the column's own values are bound. */
+static bool bind_elements(const struct leaf *l, struct value *ret)
+{
+	const json_t *v = l->list != NULL ? l->list : l->single;
+	json_t *array = NULL;
+	bool ok;
+
+	if (l->op == OP_ANY)
+		return codec_bind(l->arena, l->dialect, l->type->element, l->single, l->value_pointer, ret, l->err);
+	if (!json_is_array(v)) {
+		array = json_array();
+		(void)json_array_append(array, (json_t *)(uintptr_t)v);
+	}
+	ok = codec_bind(l->arena, l->dialect, l->type, array != NULL ? array : v, l->value_pointer, ret, l->err);
+	json_decref(array);
+	return ok;
+}
+
 static bool bind_array(const struct leaf *l, struct value *ret)
 {
 	struct str s;
@@ -332,6 +351,8 @@ static bool bind_array(const struct leaf *l, struct value *ret)
 	}
 	if (l->texts != NULL)
 		return err_set_at(l->err, ERR_INVALID_VALUE, l->value_pointer, "an array is needed here, as in {a,b}");
+	if (l->type->element != NULL)
+		return bind_elements(l, ret);
 	if (l->op != OP_ANY) {
 		if (!query_array_text(l->arena, l->list != NULL ? l->list : l->single, l->value_pointer, &s, l->err))
 			return false;

@@ -122,7 +122,7 @@ static bool literal(const struct expr_scope *s, const json_t *v, const struct co
 		v = query_untyped(v);
 	ret->kind = EXPR_VALUE;
 	ret->type = value_type(v, hint);
-	if (hint != NULL && query_container(hint) == CONTAINER_ARRAY && json_is_array(v)) {
+	if (hint != NULL && query_container(hint) == CONTAINER_ARRAY && json_is_array(v) && hint->element == NULL) {
 		if (!query_array_text(s->p->arena, v, pointer, &text, s->p->err))
 			return false;
 		ret->value = value_text(text);

@@ -117,6 +117,9 @@ struct column {
 	bool postgres_native_enum, has_postgres_native_enum;
 	struct column_fill fill;
 	enum time_spelling spelling; /* of a datetime on SQLite */
+	/* Of an array of PostgreSQL's (logical unknown, db_type "text[]"): a nameless place of its elements' type,
+	 * named like the column. NULL: it is none. */
+	const struct column *element;
 };
 
 struct foreign_key {
@@ -258,6 +261,9 @@ bool storage_from_token(struct str token, enum storage_type *ret, int64_t *ret_l
 /* A logical word ("integer", "object", "string" with a format, ...) -> logical type; LT_UNKNOWN when it says nothing.
  */
 enum logical_type logical_from_word(struct str logical_word, struct str format);
+/* The element of a column of that db_type ("integer[]", "character varying(3)[]", as declared or as the database names
+ * it), of any number of dimensions, in the arena; NULL: it is no array's. */
+const struct column *schema_array_element(struct arena *a, struct str name, struct str db_type);
 /* From a logical word and format alone; ST_UNRESOLVED when it says nothing. */
 enum storage_type storage_from_logical(struct str logical_word, struct str format);
 /* The logical type whose values a storage type holds. */

@@ -329,6 +329,8 @@ static void parse_column(struct parse *p, struct column *c, struct column_given 
 	if (c->db_type.p == NULL || !storage_from_token(c->db_type, &c->storage, &c->length))
 		c->storage = storage_from_logical(c->logical_word, c->format);
 	c->logical = effective_logical(c);
+	if (c->logical == LT_UNKNOWN)
+		c->element = schema_array_element(p->b->arena, c->name, c->db_type);
 	parse_spelling(p, c);
 	leave(p, false);
 }
