@@ -1,6 +1,8 @@
 /* Values that a row has brought, on their way into another statement. */
 #include "handlers/answer/values.h"
 
+#include <math.h>
+
 #include "service/base/banned.h"
 
 /* base64, or (tag) {"$bytes": base64}. */
@@ -25,7 +27,10 @@ json_t *value_to_json(struct arena *a, struct value v)
 	case VALUE_INT:
 		return json_integer(v.u.i);
 	case VALUE_DOUBLE:
-		return json_real(v.u.d);
+		return isfinite(v.u.d) ? json_real(v.u.d)
+				       : json_string(isnan(v.u.d) ? "NaN"
+						     : v.u.d > 0  ? "Infinity"
+								  : "-Infinity");
 	case VALUE_TEXT:
 		out = json_stringn(v.u.s.p != NULL ? v.u.s.p : "", v.u.s.len);
 		return out != NULL ? out : bytes_to_json(v.u.s, true);

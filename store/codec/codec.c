@@ -140,10 +140,25 @@ static bool give_real_decimal(const struct bind *b, struct str canonical)
 	return give(b, value_double(d));
 }
 
+/* What numeric holds besides numbers. */
+static bool no_number(struct str s, struct str *ret)
+{
+	static const char *const words[] = {"NaN", "Infinity", "-Infinity"};
+
+	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+		*ret = str_z(words[i]);
+		if (str_ieq_z(s, words[i]))
+			return true;
+	}
+	return false;
+}
+
 static bool decimal_text(const struct bind *b, struct str s)
 {
 	struct str canonical;
 
+	if (on_postgres(b) && !codec_stored_as_text(b->column) && no_number(s, &canonical))
+		return give(b, value_text(canonical));
 	if (!decimal_canonical(b->arena, s, &canonical))
 		return takes(b, "a decimal number, as a string of digits");
 	if (codec_stored_as_text(b->column))
@@ -210,6 +225,12 @@ static bool uuid_text(const struct bind *b, struct str s)
 	return give_text(b, arena_str(b->arena, str_z(out)));
 }
 
+/* Only the database's own types hold what no calendar of RFC 3339 has. */
+static bool beyond(const struct bind *b, struct str s, bool time, bool zone, char out[TEMPORAL_BYTES])
+{
+	return on_postgres(b) && !codec_stored_as_text(b->column) && temporal_beyond(s, time, zone, out);
+}
+
 static bool datetime_text(const struct bind *b, struct str s)
 {
 	const bool instants =
@@ -218,6 +239,8 @@ static bool datetime_text(const struct bind *b, struct str s)
 	size_t len;
 	bool aware;
 
+	if (beyond(b, s, true, instants, out))
+		return give(b, value_text(arena_str(b->arena, str_z(out))));
 	if (!temporal_datetime(s, on_postgres(b) && !codec_stored_as_text(b->column) ? TEMPORAL_WIRE : TEMPORAL_STORED,
 			       out, &aware))
 		return takes(b, "a datetime (RFC 3339, years 1 to 9999, at most microseconds)");
@@ -237,6 +260,8 @@ static bool date_text(const struct bind *b, struct str s)
 {
 	char out[TEMPORAL_BYTES];
 
+	if (beyond(b, s, false, false, out))
+		return give(b, value_text(arena_str(b->arena, str_z(out))));
 	if (!temporal_date(s, out))
 		return takes(b, "a date (YYYY-MM-DD)");
 	return give_text(b, arena_str(b->arena, str_z(out)));
@@ -310,10 +335,18 @@ static bool json_text(const struct bind *b, struct str s)
 
 /* ---- columns of unknown type ---- */
 
+static bool bind_element(struct arena *a, const struct column *element, const json_t *in, const char *pointer,
+			 struct value *ret, struct err *err)
+{
+	return codec_bind(a, &dialect_postgres, element, in, pointer, ret, err);
+}
+
 static bool unknown_json(const struct bind *b, const json_t *in)
 {
+	const struct codec_array array = {b->arena, b->column, b->pointer, bind_element};
+
 	if (on_postgres(b) && b->column->element != NULL)
-		return codec_array_bind(b->arena, b->column, in, b->pointer, b->ret, b->err);
+		return codec_array_bind(&array, in, b->ret, b->err);
 	return codec_bind_raw(b->arena, in, b->pointer, b->ret, b->err);
 }
 

@@ -21,8 +21,9 @@
  *  - decimals. PostgreSQL: exact, as written but for exponent and leading zeros. SQLite: a REAL; at most 15 significant
  * digits. A text or varchar db_type: exact text on both, which no database can compare by size.
  *  - times of day have no offset. 24:00 and leap seconds are refused.
- *  - NaN and infinities: PostgreSQL double precision takes them; SQLite takes the infinities only. No decimal takes
- * them.
+ *  - NaN and infinities: double precision and numeric of PostgreSQL take them; SQLite's numbers take the infinities
+ * only, its decimals none of them.
+ *  - what RFC 3339 cannot say (infinity, years BC and above 9999) is PostgreSQL's own text, both ways.
  *  - JSON null is SQL NULL; {"$json": X}, alone in its object, is the document X, so that JSON null is {"$json": null},
  * both ways; a document that looks like that is wrapped once more. Numbers in documents keep their digits. They are
  * stored compact with sorted keys. A NUL character is refused where PostgreSQL cannot hold it (text, jsonb).

@@ -23,6 +23,7 @@ struct writer {
 	struct arena *arena;
 	const struct column *column;
 	const char *pointer; /* of the whole */
+	codec_element_bind bind;
 	size_t sizes[DIMENSIONS_MAX], n;
 	size_t at[DIMENSIONS_MAX]; /* where in the array we are */
 	struct strbuf text;
@@ -120,9 +121,8 @@ static bool put_element(struct writer *w, const json_t *v, size_t depth)
 	struct value bound;
 
 	/* where it stands is only told when it is needed */
-	if (!codec_bind(w->arena, &dialect_postgres, w->column->element, v, w->pointer, &bound, w->err))
-		return codec_bind(w->arena, &dialect_postgres, w->column->element, v, pointer_of(w, depth), &bound,
-				  w->err);
+	if (!w->bind(w->arena, w->column->element, v, w->pointer, &bound, w->err))
+		return w->bind(w->arena, w->column->element, v, pointer_of(w, depth), &bound, w->err);
 	put_value(w, bound);
 	return true;
 }
@@ -153,21 +153,22 @@ static bool put_array(struct writer *w, const json_t *v, size_t depth)
 	return true;
 }
 
-bool codec_array_bind(struct arena *a, const struct column *c, const json_t *in, const char *pointer, struct value *ret,
-		      struct err *err)
+bool codec_array_bind(const struct codec_array *array, const json_t *in, struct value *ret, struct err *err)
 {
-	struct writer w = {.arena = a, .column = c, .pointer = pointer, .err = err};
+	const struct column *c = array->column;
+	struct writer w = {
+		.arena = array->arena, .column = c, .pointer = array->pointer, .bind = array->bind, .err = err};
 	bool ok;
 
 	if (!json_is_array(in))
-		return err_set_at(err, ERR_INVALID_VALUE, pointer,
+		return err_set_at(err, ERR_INVALID_VALUE, array->pointer,
 				  "column \"%.*s\" takes an array, or the database's text of one", STR_FMT(c->name));
 	strbuf_init(&w.text, 0);
 	ok = measure(&w, in) && put_array(&w, in, 0);
 	if (ok && strbuf_failed(&w.text))
 		ok = err_oom(err);
 	if (ok)
-		*ret = value_text(arena_str(a, strbuf_str(&w.text)));
+		*ret = value_text(arena_str(array->arena, strbuf_str(&w.text)));
 	strbuf_done(&w.text);
 	return ok;
 }
@@ -177,6 +178,7 @@ bool codec_array_bind(struct arena *a, const struct column *c, const json_t *in,
 struct reader {
 	struct arena *arena;
 	const struct column *element;
+	codec_element_decode decode;
 	struct str in;
 	size_t at;
 	char delimiter;
@@ -224,7 +226,8 @@ static bool read_element(struct reader *r)
 	if (!read_text(r, &s, &quoted))
 		return false;
 	v = !quoted && str_eq(s, STR("NULL")) ? value_null() : value_text(s);
-	v = codec_decode(r->arena, &dialect_postgres, r->element, v);
+	if (v.kind != VALUE_NULL)
+		r->decode(r->arena, r->element, &v);
 	/* a document that is an array would be taken for a further dimension */
 	wrapped = v.kind == VALUE_JSON && str_trim(v.u.s).p[0] == '[';
 	strbuf_puts(&r->out, wrapped ? "{\"$json\":" : "");
@@ -256,9 +259,10 @@ static bool read_array(struct reader *r, size_t depth)
 	return true;
 }
 
-struct value codec_array_decode(struct arena *a, const struct column *c, struct value in)
+struct value codec_array_decode(struct arena *a, const struct column *c, struct value in, codec_element_decode decode)
 {
-	struct reader r = {.arena = a, .element = c->element, .in = in.u.s, .delimiter = delimiter(c->element)};
+	struct reader r = {
+		.arena = a, .element = c->element, .decode = decode, .in = in.u.s, .delimiter = delimiter(c->element)};
 
 	if (in.kind != VALUE_TEXT || in.u.s.len == 0 || in.u.s.p[0] != '{')
 		return in;

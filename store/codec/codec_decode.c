@@ -233,9 +233,15 @@ static struct value decode_json(const struct decode *d, struct value in)
 	return in;
 }
 
+static void decode_element(struct arena *a, const struct column *element, struct value *v)
+{
+	*v = codec_decode(a, &dialect_postgres, element, *v);
+}
+
 static struct value decode_unknown(const struct decode *d, struct value in)
 {
-	return d->column->element != NULL && !d->sqlite ? codec_array_decode(d->arena, d->column, in) : in;
+	return d->column->element != NULL && !d->sqlite ? codec_array_decode(d->arena, d->column, in, decode_element)
+							: in;
 }
 
 struct decode_rule {

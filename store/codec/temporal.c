@@ -2,6 +2,7 @@
 #include "store/codec/temporal.h"
 
 #include <stdint.h>
+#include <string.h>
 
 #include "service/base/banned.h"
 
@@ -237,6 +238,66 @@ bool temporal_date(struct str in, char out[TEMPORAL_BYTES])
 	if (!scan_date(&s, &t) || s.rest.len != 0)
 		return false;
 	*put_date(out, &t) = '\0';
+	return true;
+}
+
+static bool scan_long_date(struct scan *s, struct instant *t, size_t *ret_digits)
+{
+	size_t n = 0;
+
+	while (n < s->rest.len && s->rest.p[n] >= '0' && s->rest.p[n] <= '9')
+		n++;
+	*ret_digits = n;
+	return n >= 4 && n <= 7 && digits(s, n, 1, 9999999, &t->year) && take(s, '-') &&
+	       digits(s, 2, 1, 12, &t->month) && take(s, '-') && digits(s, 2, 1, 31, &t->day);
+}
+
+static bool is_infinity(struct str in, char *out)
+{
+	const bool negative = in.len > 0 && in.p[0] == '-';
+	const char *word = negative ? "-infinity" : "infinity";
+
+	if (!str_ieq_z(in, word))
+		return false;
+	memcpy(out, word, strlen(word) + 1);
+	return true;
+}
+
+bool temporal_beyond(struct str in, bool time, bool zone, char out[TEMPORAL_BYTES])
+{
+	struct scan s = {in};
+	struct instant t = {0};
+	bool bc = false, aware;
+	size_t n;
+	int offset;
+	char *end;
+
+	if (is_infinity(in, out))
+		return true;
+	if (str_ends(s.rest, STR(" BC"))) {
+		bc = true;
+		s.rest.len -= 3;
+	}
+	if (!scan_long_date(&s, &t, &n) || (!bc && t.year <= 9999) || (n > 4 && t.year <= 9999) ||
+	    t.day > days_in_month(bc ? t.year - 1 : t.year, t.month))
+		return false;
+	if (time && (!(take(&s, ' ') || take(&s, 'T')) || !scan_time(&s, false, &t) ||
+		     !scan_offset(&s, &aware, &offset) || offset != 0))
+		return false;
+	if (s.rest.len != 0)
+		return false;
+	end = put(out, t.year, (int)n);
+	*end++ = '-';
+	end = put(end, t.month, 2);
+	*end++ = '-';
+	end = put(end, t.day, 2);
+	if (time) {
+		*end++ = ' ';
+		end = put_time(end, &t, false, true);
+	}
+	memcpy(end, zone ? "+00" : "", zone ? 4 : 1);
+	end += zone ? 3 : 0;
+	memcpy(end, bc ? " BC" : "", bc ? 4 : 1);
 	return true;
 }
 

@@ -26,6 +26,12 @@ bool temporal_datetime_read(struct str in, enum temporal_style style, char out[T
 			    bool *ret_aware) MUST_CHECK;
 /* "YYYY-MM-DD", a real calendar day. */
 bool temporal_date(struct str in, char out[TEMPORAL_BYTES]) MUST_CHECK;
+/*
+ * What RFC 3339 has no form for, as PostgreSQL has it: "infinity", "-infinity", "0044-03-15 BC", "12026-01-02
+ * 03:04:05.5+00" (at most seven digits of a year; T and Z are taken too), a date or, with `time`, an instant; with
+ * `zone` its output has +00. Offsets other than zero are not taken. false: it is none of them.
+ */
+bool temporal_beyond(struct str in, bool time, bool zone, char out[TEMPORAL_BYTES]) MUST_CHECK;
 /* "HH:MM[:SS[.f{1,9}]]". */
 bool temporal_time(struct str in, enum temporal_style style, char out[TEMPORAL_BYTES]) MUST_CHECK;
 

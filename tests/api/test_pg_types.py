@@ -166,3 +166,51 @@ def test_arrays_are_kept_by_ddl_and_migrate(table):
     quiet(table)
     run(table.backend, "ALTER TABLE q ALTER COLUMN tags TYPE text[]")
     assert [w["code"] for w in migrate(table)["warnings"]], "another element is a difference"
+
+
+# ---- what RFC 3339 and JSON numbers cannot say ----
+
+BEYOND = [
+    ("date", ["-infinity", "0044-03-15 BC", "2026-01-02", "12026-01-02", "infinity"]),
+    ("timestamp", ["-infinity", "0044-03-15 10:00:00 BC", "2026-01-02T03:04:05", "12026-01-02 03:04:05.5", "infinity"]),
+    ("timestamptz", ["-infinity", "4713-02-29 10:00:00+00 BC", "2026-01-02T03:04:05Z", "294276-12-31 23:59:59.999999+00", "infinity"]),
+    ("numeric", ["-Infinity", "-1.5", "2", "Infinity", "NaN"]), ("double precision", ["-Infinity", -1.5, 2.5, "Infinity", "NaN"]), ("real", ["-Infinity", -1.5, 2.5, "Infinity", "NaN"]),
+]
+
+
+@pytest.mark.parametrize("kind,values", BEYOND, ids=[kind for kind, _ in BEYOND])
+def test_the_databases_own_words_go_both_ways(table, kind, values):
+    """Answered, taken back, compared, in arrays too, and no cursor stumbles over them."""
+    literals = ", ".join(f"({i}, '{value}', ARRAY['{value}']::{kind}[])" for i, value in enumerate(values))
+    table.make(f"CREATE TABLE p (id int PRIMARY KEY, v {kind}, vs {kind}[]); INSERT INTO p VALUES {literals}")
+    before = stored(table, "SELECT id, v, vs FROM p ORDER BY id")
+    for i, value in enumerate(values):
+        row = table.record("p", i).expect(200).json()
+        assert row == {"id": i, "v": value, "vs": [value]}
+        assert table.record("p", i, "patch", {"v": None, "vs": None}).expect(200).json()["v"] is None
+        assert table.record("p", i, "patch", {"v": value, "vs": [value]}).expect(200).json() == row
+        assert table.record("p", i, "put", row).expect(200).json() == row
+        assert table.ask("p", "v", "==", value) == [i] and table.ask("p", "v", "<", value) == list(range(i)) and table.ask("p", "vs", "any", value) == [i]
+        listed = table.client.get(f"/v1/models/p/records?v=eq.{quote(str(value), safe='')}&select=id", params=table.using).expect(200).json()["rows"]
+        assert listed == [{"id": i}]
+    assert stored(table, "SELECT id, v, vs FROM p ORDER BY id") == before
+    for direction, expected in (("asc", values), ("desc", values[::-1])):
+        query, seen = {"model_name": "p", "order_by": [{"column": "v", "direction": direction}], "limit": 1}, []
+        for _ in range(len(values) + 1):
+            page = table.client.post("/v1/query", query, params=table.using).expect(200).json()
+            seen += [r["v"] for r in page["rows"]]
+            if not page.get("next_cursor"):
+                break
+            query["cursor"] = page["next_cursor"]
+        assert seen == expected
+    table.client.delete("/v1/models/p/records/0", params=table.using).expect(204)
+    table.client.post("/v1/models/p/records", {"id": 0, "v": values[0], "vs": []}, params=table.using).expect(201)
+    assert stored(table, "SELECT v FROM p WHERE id = 0") == [[before[0][1]]]
+
+
+def test_words_that_are_no_values_are_refused(table):
+    table.make("CREATE TABLE p (id int PRIMARY KEY, d date, t timestamp, z timestamptz, n numeric); INSERT INTO p VALUES (1)")
+    for column_name, value in (("d", "0045-02-29 AD"), ("d", "0044-02-30 BC"), ("d", "12026-13-01"), ("d", "12026-01-02 03:04:05"), ("d", "now"), ("d", "epoch"), ("t", "today"),
+                               ("t", "12026-01-02 03:04:05+02"), ("z", "12026-01-02 25:00:00+00"), ("n", "nano"), ("n", "-NaN"), ("z", "999999-01-01 00:00:00+00")):
+        table.record("p", 1, "patch", {column_name: value}).problem(422, "invalid_value")
+    assert table.record("p", 1).expect(200).json() == {"id": 1, "d": None, "t": None, "z": None, "n": None}

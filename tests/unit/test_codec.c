@@ -177,8 +177,10 @@ static void decimals(void **state UNUSED)
 	binds(PG, c, "1e22", "text 10000000000000000000000");
 	binds(PG, c, "7", "text 7");
 	binds(PG, c, "\"123456789012345678901234567890.123456789\"", "text 123456789012345678901234567890.123456789");
-	both_refuse(c, "\"NaN\"");
-	both_refuse(c, "\"Infinity\"");
+	binds(PG, c, "\"nan\"", "text NaN");
+	binds(PG, c, "\"-Infinity\"", "text -Infinity");
+	refuses(LITE, c, "\"NaN\"");
+	refuses(LITE, c, "\"Infinity\"");
 	both_refuse(c, "\"1,5\"");
 	both_refuse(c, "\"\"");
 	both_refuse(c, "\".\"");
