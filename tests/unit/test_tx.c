@@ -265,14 +265,14 @@ static void a_savepoint_that_raw_sql_released_takes_everything_along(void **stat
 
 static void timeouts(void **state)
 {
-	struct str a = begin_for(0.03), b = begin_for(0.03), c = begin_for(0.03), sp = savepoint(a);
+	struct str a = begin_for(0.3), b = begin_for(0.3), c = begin_for(0.3), sp = savepoint(a);
 	struct tx_view v;
 
 	(void)state;
-	sleep_ms(50);
+	sleep_ms(320);
 	end_refused(b, true, ERR_TRANSACTION_EXPIRED, ERR_OUTCOME_ROLLED_BACK); /* too late */
 	refused(c, ERR_TRANSACTION_EXPIRED);
-	assert_non_null(strstr(err.detail, "after its timeout of 0.03 s, at 2"));
+	assert_non_null(strstr(err.detail, "after its timeout of 0.3 s, at 2"));
 	assert_string_equal(err.state, "expired");
 	assert_int_equal(in_use(), 1);
 	assert_true(tx_tick(txs) <= clock_mono_ns() + CLOCK_NS_PER_S);
@@ -281,8 +281,8 @@ static void timeouts(void **state)
 	is(sp, "expired");
 	end_refused(a, false, ERR_TRANSACTION_EXPIRED, ERR_OUTCOME_ROLLED_BACK);
 	assert_null(strstr(fake.log, "COMMIT"));
-	a = begin_for(0.03);
-	sleep_ms(50);
+	a = begin_for(0.3);
+	sleep_ms(320);
 	assert_true(tx_lookup(txs, a, session, STR("ann"), &arena, &v, &err)); /* looking is enough */
 	assert_string_equal(v.state, "expired");
 	assert_int_equal(in_use(), 0);
