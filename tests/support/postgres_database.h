@@ -21,6 +21,7 @@
 #include "store/driver/driver.h"
 #include "store/driver/postgres/postgres_driver.h"
 #include "tests/support/assert_err.h"
+#include "tests/support/needs_server.h"
 
 #define SECONDS(n) (clock_mono_ns() + (int64_t)(n)*CLOCK_NS_PER_S)
 
@@ -200,12 +201,5 @@ static inline int test_close(void **state)
 	arena_done(&arena);
 	return 0;
 }
-
-#define NEEDS_SERVER() \
-	do { \
-		(void)state; \
-		if (g.db == NULL) \
-			skip(); \
-	} while (0)
 
 #endif
