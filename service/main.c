@@ -132,6 +132,13 @@ static bool authenticate(void *arg, struct request *req, struct err *err)
 	return ok && (p->rate == NULL || open || rate_take(p->rate, principal_name(req), req->start_ns, err));
 }
 
+static enum compression compression_of(struct str word)
+{
+	if (str_eq_z(word, "on"))
+		return COMPRESSION_ON;
+	return str_eq_z(word, "off") ? COMPRESSION_OFF : COMPRESSION_AUTO;
+}
+
 static struct server_options server_options(struct process *p)
 {
 	const struct config *c = &p->config;
@@ -150,6 +157,7 @@ static struct server_options server_options(struct process *p)
 		.request_timeout_s = c->request_timeout_seconds,
 		.body_wait_s = c->body_wait_seconds,
 		.write_timeout_s = c->write_timeout_seconds,
+		.compression = compression_of(c->compression),
 		.access_log = c->access_log,
 		.check_host = p->keys == NULL,
 		.routes = p->routes,
