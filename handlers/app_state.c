@@ -1,6 +1,8 @@
 /* Where the state lies, what it does when it cannot be opened, and the policy over what comes out of it. */
 #include "handlers/app_state.h"
 
+#include "handlers/answer/cursor_seal.h"
+
 #include "handlers/resources/url_policy.h"
 #include "service/base/log.h"
 #include "store/state/export.h"
@@ -86,6 +88,9 @@ bool app_state_open(struct app *app, const struct app_state_options *o, struct e
 	struct state *state;
 	if (!open_it(app, o, &state, err))
 		return false;
+	uint8_t key[CRYPTO_KEY_BYTES];
+	if (state_derive_key(state, STR("cursors"), key))
+		cursor_seal_key(key);
 	app->told = told_create(app->store, app->declared, state, &hooks);
 	return told_restore(app->told, err);
 }

@@ -1,6 +1,7 @@
-/* Keyset pages. A cursor is base64url of JSON: {"b": binding, "d": "n"|"p", "v": [order column values]}. */
+/* Keyset pages. A cursor is sealed JSON: {"b": binding, "d": "n"|"p", "v": [order column values]}. */
 #include "handlers/answer/page.h"
 
+#include "handlers/answer/cursor_seal.h"
 #include "handlers/answer/values.h"
 #include "service/base/num.h"
 
@@ -124,25 +125,6 @@ static bool bad_cursor(const char *pointer, struct arena *a, struct err *err)
 			  "this is no cursor of this query: filter and order must be those of the answer it came from");
 }
 
-/* base64url without padding -> bytes in the arena. */
-static bool decode_base64url(struct arena *a, struct str in, struct str *ret)
-{
-	if (in.len == 0 || in.len > CURSOR_BYTES)
-		return false;
-	char *text = arena_alloc(a, in.len + 4);
-	uint8_t *out = arena_alloc(a, in.len + 4);
-	size_t n = in.len;
-	for (size_t i = 0; i < n; i++)
-		text[i] = in.p[i] == '-' ? '+' : (in.p[i] == '_' ? '/' : in.p[i]);
-	while (n % 4 != 0)
-		text[n++] = '=';
-	size_t len;
-	if (!num_base64_decode(str_n(text, n), out, &len))
-		return false;
-	*ret = str_n((const char *)out, len);
-	return true;
-}
-
 /* The cursor's values as parameters for the order's columns. */
 static bool read_cursor(struct page *p, struct value **ret, struct err *err)
 {
@@ -150,7 +132,8 @@ static bool read_cursor(struct page *p, struct value **ret, struct err *err)
 	struct str text;
 	json_t *doc;
 	struct err ignored;
-	if (!decode_base64url(p->arena, q->cursor, &text) || !json_parse(p->arena, text, &doc, &ignored))
+	if (q->cursor.len > CURSOR_BYTES || !cursor_unseal(p->arena, q->cursor, &text) ||
+	    !json_parse(p->arena, text, &doc, &ignored))
 		return false;
 	const json_t *binding = json_object_get(doc, "b");
 	const json_t *direction = json_object_get(doc, "d");
@@ -224,10 +207,10 @@ struct str page_cursor(struct page *p, const struct result_shape *shape, const s
 	}
 	strbuf_puts(&b, "]}");
 	struct str s = STR_NONE;
-	if (!strbuf_failed(&b) && b.len / 3 * 4 + 4 <= CURSOR_BYTES) {
-		char *text = arena_alloc(p->arena, b.len / 3 * 4 + 8);
-		num_base64url((const uint8_t *)b.p, b.len, text);
-		s = str_z(text);
+	if (!strbuf_failed(&b)) {
+		s = cursor_seal(p->arena, strbuf_str(&b));
+		if (s.len > CURSOR_BYTES)
+			s = STR_NONE;
 	}
 	strbuf_done(&b);
 	return s;

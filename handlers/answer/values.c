@@ -46,7 +46,7 @@ bool value_rebind(struct arena *a, const struct dialect *d, const struct column 
 {
 	json_t *j = value_to_json(a, v);
 	struct value bound;
-	bool ok = codec_bind(a, d, c, j, "", &bound, err);
+	bool ok = codec_bind_stored(a, d, c, j, "", &bound, err);
 	if (ok)
 		*ret = value_dup(a, bound);
 	json_decref(j);

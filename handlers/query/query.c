@@ -42,7 +42,9 @@ bool handle_query_first(struct request *req, struct response *res, struct err *e
 	return context_close(&q.c, ok && first_answer(&q.c, q.q, err), err);
 }
 
-bool handle_query_count(struct request *req, struct response *res, struct err *err)
+/* One number about what the query matches: a count, or whether there is any. */
+typedef bool lower_fn(struct arena *a, const struct query *q, struct stmt *ret, struct err *err);
+static bool answer_scalar(struct request *req, struct response *res, lower_fn *lower, const char *name, struct err *err)
 {
 	struct query_request q;
 	struct stmt stmt;
@@ -50,30 +52,25 @@ bool handle_query_count(struct request *req, struct response *res, struct err *e
 	if (!query_open(&q, req, res, context_no_args, err))
 		return false;
 	context_read(&q.c);
-	bool ok = query_lower_count(&req->arena, q.q, &stmt, err) && context_scalar(&q.c, &stmt, &n, err);
+	bool ok = lower(&req->arena, q.q, &stmt, err) && context_scalar(&q.c, &stmt, &n, err);
 	if (!context_close(&q.c, ok, err))
 		return false;
 	struct strbuf *b = response_json(res, 200);
 	strbuf_putc(b, '{');
-	out_int(b, "count", n);
+	if (lower == query_lower_exists)
+		out_bool(b, name, n != 0);
+	else
+		out_int(b, name, n);
 	strbuf_putc(b, '}');
 	return true;
 }
 
+bool handle_query_count(struct request *req, struct response *res, struct err *err)
+{
+	return answer_scalar(req, res, query_lower_count, "count", err);
+}
+
 bool handle_query_exists(struct request *req, struct response *res, struct err *err)
 {
-	struct query_request q;
-	struct stmt stmt;
-	int64_t n = 0;
-	if (!query_open(&q, req, res, context_no_args, err))
-		return false;
-	context_read(&q.c);
-	bool ok = query_lower_exists(&req->arena, q.q, &stmt, err) && context_scalar(&q.c, &stmt, &n, err);
-	if (!context_close(&q.c, ok, err))
-		return false;
-	struct strbuf *b = response_json(res, 200);
-	strbuf_putc(b, '{');
-	out_bool(b, "exists", n != 0);
-	strbuf_putc(b, '}');
-	return true;
+	return answer_scalar(req, res, query_lower_exists, "exists", err);
 }

@@ -90,7 +90,7 @@ static bool read_key(struct step *s, const struct model *m, const json_t *pk, st
 	for (size_t i = 0; i < n; i++) {
 		bool many = json_is_array(pk);
 		const char *pointer = many ? json_pointer_index(a, "/pk", i) : "/pk";
-		if (!codec_bind(a, d, m->pk[i], many ? json_array_get(pk, i) : pk, pointer, &key[i], s->err))
+		if (!codec_bind_stored(a, d, m->pk[i], many ? json_array_get(pk, i) : pk, pointer, &key[i], s->err))
 			return false;
 		if (key[i].kind == VALUE_NULL)
 			return err_set_at(s->err, ERR_INVALID_VALUE, pointer, "a key is never null");

@@ -48,14 +48,35 @@ static bool check_guard(struct record_request *r, const struct value *row, struc
 	return true;
 }
 
-/* Does the body state what is only read, or the count of writes that it knows? */
+/* Bytes in a column of something else were a blob or a text that is not UTF-8, and what they are they stay. */
+static bool either_class(const struct record_request *r, const struct record_row *row, size_t i)
+{
+	const struct value v = row->values[i];
+	return row->given[i] && r->c->route.conn->dialect->id == DIALECT_SQLITE && v.kind == VALUE_TEXT &&
+	       !str_is_utf8(v.u.s);
+}
+
+/* Does the body state what is only read, what only that row can hold, or the count of writes that it knows? */
 static bool states(const struct record_request *r, const struct record_row *row)
 {
 	for (size_t i = 0; i < r->m->n_columns; i++) {
-		if (row->sent[i] && (!row->given[i] || r->m->columns[i].fill.lock_version))
+		if (row->sent[i] && (!row->given[i] || r->m->columns[i].fill.lock_version || either_class(r, row, i)))
 			return true;
 	}
 	return false;
+}
+
+/* ERR_INVALID_VALUE of what is neither of the column's type nor what is there; returns false. */
+static bool stated_wrongly(const struct record_request *r, const struct column *col, struct value v, struct err *err)
+{
+	struct arena *a = &r->c->req->arena;
+	const char *pointer = json_pointer_key(a, "", col->name);
+	json_t *j = value_to_json(a, v);
+	struct value ignored;
+	bool fits = column_only_read(col) || codec_bind(a, r->c->route.conn->dialect, col, j, pointer, &ignored, err);
+	json_decref(j);
+	return fits && err_set_at(err, ERR_INVALID_VALUE, pointer,
+				  "\"%.*s\" is only read: the database gives it its value", STR_FMT(col->name));
 }
 
 /* What the body states of those columns is what is there. */
@@ -65,17 +86,22 @@ static bool check_stated(struct record_request *r, const struct record_row *row,
 	struct arena *a = &r->c->req->arena;
 	for (size_t i = 0; i < r->m->n_columns; i++) {
 		const struct column *col = &r->m->columns[i];
+		const bool either = either_class(r, row, i);
 		struct value now;
-		if (!row->sent[i] || (row->given[i] && !col->fill.lock_version) || (before == NULL && row->given[i]))
+		if (!row->sent[i] || (row->given[i] && !col->fill.lock_version && !either) ||
+		    (before == NULL && row->given[i]))
 			continue;
 		if (before != NULL && !value_rebind(a, r->c->route.conn->dialect, col, before[i], &now, err))
 			return false;
-		if (before != NULL && value_equal(now, row->values[i]))
+		if (before != NULL && value_equal(now, row->values[i])) {
+			row->given[i] = row->given[i] && !either;
+			continue;
+		}
+		if (either)
 			continue;
 		if (col->fill.lock_version)
 			return failed_guard(r, "the record has been written since the lock version that was sent", err);
-		return err_set_at(err, ERR_INVALID_VALUE, json_pointer_key(a, "", col->name),
-				  "\"%.*s\" is only read: the database gives it its value", STR_FMT(col->name));
+		return stated_wrongly(r, col, row->values[i], err);
 	}
 	return true;
 }
@@ -163,7 +189,8 @@ static bool patch(struct record_request *r, const json_t *doc, struct err *err)
 	struct record_row row;
 	const struct value *now = NULL;
 	struct value *before;
-	if (!record_from_json(&r->c->req->arena, r->c->route.conn->dialect, r->m, doc, "", RECORD_PARTIAL, &row, err))
+	if (!record_from_json(&r->c->req->arena, r->c->route.conn->dialect, r->m, doc, "",
+			      RECORD_PARTIAL | RECORD_STATED, &row, err))
 		return false;
 	bool look = guarded(r->c->req) || states(r, &row);
 	if (!open_unit(r, look, err) || (look && !look_before(r, &row, &before, err)))
@@ -200,7 +227,7 @@ static bool place_key(struct record_request *r, json_t *doc, struct err *err)
 		const json_t *stated = json_object_get(doc, name);
 		struct value v;
 		if (stated != NULL && !json_is_null(stated)) {
-			if (!codec_bind(a, r->c->route.conn->dialect, col, stated, pointer, &v, err))
+			if (!codec_bind_stored(a, r->c->route.conn->dialect, col, stated, pointer, &v, err))
 				return false;
 			if (!value_equal(v, r->key[i]))
 				return err_set_at(err, ERR_INVALID_VALUE, pointer,

@@ -378,8 +378,7 @@ bool codec_bind(struct arena *a, const struct dialect *d, const struct column *c
 	const struct bind b = {a, d, c, pointer, &v, err};
 	bool ok = true;
 
-	if (d->id == DIALECT_SQLITE && json_is_object(in) && c->logical != LT_JSON &&
-	    codec_untagged(a, in, c->logical == LT_BINARY, ret))
+	if (d->id == DIALECT_SQLITE && json_is_object(in) && codec_untagged(a, c, in, ret))
 		return true;
 	if (json_is_string(in) && rule->digits_only)
 		return takes(&b, "true or false");
@@ -398,6 +397,8 @@ bool codec_bind_text(struct arena *a, const struct dialect *d, const struct colu
 	struct value v = value_null();
 	const struct bind b = {a, d, c, pointer, &v, err};
 
+	if (d->id == DIALECT_SQLITE && codec_untagged_text(a, c, in, ret))
+		return true;
 	if (!rules[c->logical].text(&b, in) || !check_enum(&b))
 		return false;
 	*ret = v;

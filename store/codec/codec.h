@@ -41,6 +41,16 @@ bool codec_bind(struct arena *a, const struct dialect *d, const struct column *c
 bool codec_bind_text(struct arena *a, const struct dialect *d, const struct column *c, struct str in,
 		     const char *pointer, struct value *ret, struct err *err) MUST_CHECK;
 
+/*
+ * codec_bind, and on SQLite, whose columns hold whatever they are given, also what reads answer of a value that is not
+ * of its column's type: a string or a number, as it is. For values that are compared with what is stored. _text: for
+ * columns only that the database has told of, since in others a wrong value is a mistake. ERR_INVALID_VALUE.
+ */
+bool codec_bind_stored(struct arena *a, const struct dialect *d, const struct column *c, const json_t *in,
+		       const char *pointer, struct value *ret, struct err *err) MUST_CHECK;
+bool codec_bind_stored_text(struct arena *a, const struct dialect *d, const struct column *c, struct str in,
+			    const char *pointer, struct value *ret, struct err *err) MUST_CHECK;
+
 /* The same for the usual kinds of a column's values, without a tree and without an error: false sends the caller to
  * codec_bind. `in` is not null. Text is borrowed from `in`, or in `a`. */
 bool codec_bind_scalar(struct arena *a, const struct dialect *d, const struct column *c, const struct json_scalar *in,

@@ -17,8 +17,11 @@ bool codec_uuid(struct str in, char out[CODEC_UUID_BYTES]) MUST_CHECK;
 struct value codec_tagged(struct arena *a, const char *tag, struct value v);
 
 /* The value that such a document stands for: $text is text; $bytes is a blob, or text where it is not UTF-8, for a text
- * that is UTF-8 is answered as a string. False: it is no such document. */
-bool codec_untagged(struct arena *a, const json_t *in, bool binary, struct value *ret);
+ * that is UTF-8 is answered as a string. False: it is no such document, or in a json column a document like others. */
+bool codec_untagged(struct arena *a, const struct column *c, const json_t *in, struct value *ret);
+
+/* The same for what came as text: a filter in a URL, a key. */
+bool codec_untagged_text(struct arena *a, const struct column *c, struct str in, struct value *ret);
 
 /* 0 to 15; -1: no hexadecimal digit. */
 int codec_hex_digit(char c);

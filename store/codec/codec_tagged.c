@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "service/base/num.h"
+#include "store/codec/json_text.h"
 
 #include "service/base/banned.h"
 
@@ -24,7 +25,7 @@ struct value codec_tagged(struct arena *a, const char *tag, struct value v)
 	return value_json(s);
 }
 
-bool codec_untagged(struct arena *a, const json_t *in, bool binary, struct value *ret)
+static bool untagged(struct arena *a, const json_t *in, bool binary, struct value *ret)
 {
 	const json_t *text = json_object_size(in) == 1 ? json_object_get(in, "$text") : NULL;
 	const json_t *bytes = json_object_size(in) == 1 ? json_object_get(in, "$bytes") : NULL;
@@ -45,4 +46,23 @@ bool codec_untagged(struct arena *a, const json_t *in, bool binary, struct value
 	s = str_n((const char *)out, len);
 	*ret = binary || str_is_utf8(s) ? value_bytes(s) : value_text(s);
 	return true;
+}
+
+bool codec_untagged(struct arena *a, const struct column *c, const json_t *in, struct value *ret)
+{
+	struct value v;
+
+	/* a document is never answered like that */
+	if (!untagged(a, in, c->logical == LT_BINARY, &v) || (c->logical == LT_JSON && json_text_valid(v.u.s)))
+		return false;
+	*ret = v;
+	return true;
+}
+
+bool codec_untagged_text(struct arena *a, const struct column *c, struct str in, struct value *ret)
+{
+	struct err ignored;
+	json_t *doc;
+
+	return str_starts(in, STR("{\"$")) && json_parse(a, in, &doc, &ignored) && codec_untagged(a, c, doc, ret);
 }

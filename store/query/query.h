@@ -148,7 +148,7 @@ enum record_conflict {
 /* One row: values[i] belongs to columns[i]; `given[i]` false: the column is left to the database. */
 struct record_row {
 	const struct value *values; /* model->n_columns, as all of them */
-	const bool *given;          /* has a value: the client's, or one that ferrod fills in */
+	bool *given;                /* has a value: the client's, or one that ferrod fills in */
 	const bool *sent;           /* the client's own; of a column that is only read: `values` has it, `given` not */
 };
 
@@ -158,6 +158,8 @@ enum record_reading {
 	RECORD_PARTIAL = 1,  /* PATCH: what is absent stays as it is */
 	RECORD_REPLACE = 2,  /* PUT: members that are only read may be there */
 	RECORD_OVERRIDE = 4, /* identities that are always generated take a value */
+	RECORD_STATED = 8,   /* PATCH of one record: values that only its own row can hold may be there, sent and not
+				given, for the caller to compare; RECORD_REPLACE says it, too */
 };
 
 /* JSON object -> row. Unknown member: ERR_UNKNOWN_COLUMN; null for a required column: ERR_NOT_NULL_VIOLATION (null for

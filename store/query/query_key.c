@@ -74,7 +74,7 @@ bool query_key_from_text(struct arena *a, const struct dialect *d, const struct 
 		return err_set(err, ERR_INVALID_VALUE, "the key of model \"%.*s\" has %zu parts, joined by commas",
 			       STR_FMT(m->name), m->n_pk);
 	for (size_t i = 0; i < m->n_pk; i++)
-		if (!codec_bind_text(a, d, m->pk[i], parts[i], "", &values[i], err)) {
+		if (!codec_bind_stored_text(a, d, m->pk[i], parts[i], "", &values[i], err)) {
 			err->has_pointer = false;
 			return false;
 		}

@@ -221,7 +221,7 @@ static bool bind_text(const struct leaf *l, struct str s, const char *pointer, s
 	}
 	if (is_path_number(l->type))
 		number.storage = ST_DOUBLE;
-	return codec_bind_text(l->arena, l->dialect, &number, s, pointer, ret, l->err);
+	return codec_bind_stored_text(l->arena, l->dialect, &number, s, pointer, ret, l->err);
 }
 
 static bool bind_operand(const struct leaf *l, size_t i, const char *pointer, struct value *ret)
@@ -230,6 +230,8 @@ static bool bind_operand(const struct leaf *l, size_t i, const char *pointer, st
 
 	if (operators[l->op].trait == CODEC_LIKE)
 		return bind_pattern(l, v, pointer, ret);
+	if (v != NULL && l->type->fill.position > 0) /* not as strict: what reads answer of the database is found */
+		return codec_bind_stored(l->arena, l->dialect, l->type, v, pointer, ret, l->err);
 	if (v != NULL)
 		return query_bind(l->arena, l->dialect, l->type, v, pointer, ret, l->err);
 	return bind_text(l, l->texts[i], pointer, ret);

@@ -175,7 +175,8 @@ static bool parse_key(struct query_parse *p, const struct query_order *o, const 
 	v = query_untyped(v);
 	if (json_is_null(v) && o->column != NULL && o->column->primary_key)
 		return fault(p, pointer, "a primary key is never null");
-	return query_bind(p->arena, p->dialect, type, v, pointer, ret, p->err);
+	return type->fill.position > 0 ? codec_bind_stored(p->arena, p->dialect, type, v, pointer, ret, p->err)
+				       : query_bind(p->arena, p->dialect, type, v, pointer, ret, p->err);
 }
 
 bool query_parse_keys(struct query_parse *p, struct query *q, const json_t *body, const char *pointer)

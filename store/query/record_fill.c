@@ -54,7 +54,7 @@ static bool entry(struct arena *a, const struct dialect *d, const struct column 
 		*ret = (struct query_set){.column = c, .value = row->values[c->index]};
 		return true;
 	}
-	return (how & RECORD_REPLACE) != 0 && reset(d, c, row, ret);
+	return (how & RECORD_REPLACE) != 0 && !row->sent[c->index] && reset(d, c, row, ret);
 }
 
 void record_update_set(struct arena *a, const struct dialect *d, const struct model *m, const struct record_row *row,

@@ -61,6 +61,17 @@ static bool may_write(const struct record *r, const struct column *c)
 	return (r->how & RECORD_OVERRIDE) != 0 || ((r->how & RECORD_REPLACE) != 0 && c->primary_key);
 }
 
+/* A value that is not of its column's type says in a change that it stays what it is, as what is only read does. */
+static bool take_stored(const struct record *r, const struct column *c, const json_t *v)
+{
+	const char *at = column_pointer(r, c);
+
+	if ((r->how & (RECORD_STATED | RECORD_REPLACE)) == 0)
+		return codec_bind(r->arena, r->dialect, c, v, at, &r->values[c->index], r->err);
+	r->sent[c->index] = codec_bind_stored(r->arena, r->dialect, c, v, at, &r->values[c->index], r->err);
+	return r->sent[c->index];
+}
+
 /* Pointers are only made for faults: a bulk of records has many columns. */
 static bool take_member(const struct record *r, const struct column *c, const json_t *v)
 {
@@ -74,7 +85,7 @@ static bool take_member(const struct record *r, const struct column *c, const js
 			return query_not_null(r->err, column_pointer(r, c), r->model, c);
 	}
 	if (!codec_bind(r->arena, r->dialect, c, v, "", &r->values[c->index], r->err))
-		return codec_bind(r->arena, r->dialect, c, v, column_pointer(r, c), &r->values[c->index], r->err);
+		return take_stored(r, c, v);
 	r->given[c->index] = r->sent[c->index] = true;
 	return true;
 }
@@ -161,7 +172,7 @@ bool record_from_json(struct arena *a, const struct dialect *d, const struct mod
 			return false;
 	}
 	for (size_t i = 0; i < m->n_columns && (how & RECORD_PARTIAL) == 0; i++)
-		if (!r.given[i] && !take_default(&r, &m->columns[i]))
+		if (!r.given[i] && !r.sent[i] && !take_default(&r, &m->columns[i]))
 			return false;
 	*ret = (struct record_row){.values = r.values, .given = r.given, .sent = r.sent};
 	return true;
@@ -212,7 +223,7 @@ bool record_from_text(struct arena *a, const struct dialect *d, const struct mod
 	if (got != JSON_FLAT_END)
 		return false;
 	for (size_t i = 0; i < m->n_columns; i++)
-		if (!r.given[i] && !take_default(&r, &m->columns[i]))
+		if (!r.given[i] && !r.sent[i] && !take_default(&r, &m->columns[i]))
 			return false;
 	*ret = (struct record_row){.values = r.values, .given = r.given, .sent = r.sent};
 	return true;

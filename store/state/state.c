@@ -32,6 +32,14 @@ bool state_seals(const struct state *s)
 	return s->seal.n > 0;
 }
 
+bool state_derive_key(const struct state *s, struct str purpose, uint8_t ret[CRYPTO_KEY_BYTES])
+{
+	if (s == NULL || s->seal.n == 0)
+		return false;
+	crypto_mac(s->seal.keys[0], purpose, ret);
+	return true;
+}
+
 bool state_resealed(const struct state *s)
 {
 	return s->resealed;

@@ -31,6 +31,8 @@ void state_close(struct state *s);
 
 /* Is there a key, so that secrets can be kept? */
 bool state_seals(const struct state *s);
+/* A key of its own for a purpose, the same in every process that has this state. false: there is no key. */
+bool state_derive_key(const struct state *s, struct str purpose, uint8_t ret[CRYPTO_KEY_BYTES]) MUST_CHECK;
 /* Was everything sealed anew under the first of two keys when it was opened? */
 bool state_resealed(const struct state *s);
 /* Its URL without secrets; borrowed. */

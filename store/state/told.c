@@ -9,8 +9,9 @@
 
 #include "service/base/banned.h"
 
-#define WAIT_SECONDS 30.0 /* for the others' tellings */
-#define TRIES 8           /* when state or models changed while one was kept */
+#define WAIT_SECONDS 30.0  /* for the others' tellings */
+#define TRIES_SECONDS 10.0 /* when other servers change the state while a telling is kept */
+#define TRIES 8            /* when models of ours changed while they were kept */
 #define POLL_NS (400 * CLOCK_NS_PER_MS)
 #define BEHIND_SECONDS 5.0
 #define LOOK_NS (20 * CLOCK_NS_PER_MS)
@@ -242,16 +243,17 @@ typedef bool (*telling_fn)(struct told *t, void *arg, struct err *err);
 /* Once it is this one's turn; again on top of what other servers have told meanwhile. */
 static bool tell(struct told *t, telling_fn fn, void *arg, struct err *err)
 {
-	bool ok = false;
 	if (!enter(t, err))
 		return false;
-	for (int tries = 0; !ok && tries < TRIES; tries++) {
+	/* each time another's was kept, so together they go on; a slower server may lose many times in a row */
+	const int64_t end = clock_deadline(TRIES_SECONDS);
+	bool ok = fn(t, arg, err);
+	while (!ok && t->state != NULL && err->code == ERR_SERIALIZATION_FAILURE && sync(t, err)) {
+		if (clock_mono_ns() >= end) {
+			(void)err_set(err, ERR_DATABASE_BUSY, "the state was changed by other servers all the time");
+			break;
+		}
 		ok = fn(t, arg, err);
-		if (ok || t->state == NULL || err->code != ERR_SERIALIZATION_FAILURE)
-			break;
-		if (!sync(t, err))
-			break;
-		(void)err_set(err, ERR_DATABASE_BUSY, "the state was changed by other servers all the time");
 	}
 	leave(t);
 	return ok;

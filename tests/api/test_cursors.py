@@ -161,11 +161,13 @@ def test_cursors_belong_to_their_query(conn):
         conn.page(**{"order": by, "cursor": cursor, "status": 422, **({"order": [], **other} if "name" in other else other)})
     conn.page(by, cursor=cursor, offset=1, status=422)
     conn.page(by, cursor=cursor, status=422, distinct=True, select=["n"])
-    text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-    doc = json.loads(text)
-    for forged in ("", "x", cursor[:-3], cursor + "A", "!" + cursor, "A" * 20000, base64.urlsafe_b64encode(b"{}").decode(),
-                   base64.urlsafe_b64encode(json.dumps({**doc, "v": []}).encode()).decode(),
-                   base64.urlsafe_b64encode(json.dumps({**doc, "v": [{}, []]}).encode()).decode(),
-                   base64.urlsafe_b64encode(json.dumps({**doc, "v": ["'; DROP TABLE row_t", 1]}).encode()).decode()):
+    sealed = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+    signature, doc = sealed[:16], json.loads(sealed[16:])
+
+    def forge(text, signed=signature):
+        return base64.urlsafe_b64encode(signed + text.encode()).decode().rstrip("=")
+    for forged in ("", "x", cursor[:-3], cursor + "A", "!" + cursor, "A" * 20000, forge("{}"), forge(json.dumps(doc), b""), forge(json.dumps(doc), bytes(16)),
+                   forge(json.dumps({**doc, "v": []})), forge(json.dumps({**doc, "v": [{}, []]})), forge(json.dumps({**doc, "v": [7, 1]})),
+                   forge(json.dumps({**doc, "v": ["'; DROP TABLE row_t", 1]}))):
         answer = query(conn.client, "Row", using=conn.name, order_by=by, limit=3, cursor=forged)
         assert answer.status == 422 and answer.pointers() == ["/cursor"], (forged[:50], answer.body[:200])

@@ -2,6 +2,7 @@
 import contextlib
 import json
 import os
+import socket
 import sqlite3
 import time
 
@@ -168,3 +169,28 @@ def test_no_more_connections_than_allowed_are_open_at_a_time():
 def test_a_file_that_cannot_be_opened_is_said_why(own, url, why):
     with Client(own.port) as c:
         assert why in c.post("/v1/connections", {"url": url, "name": "x"}).problem(400, "invalid_url")["detail"]
+
+
+# ---- ends that come together with bytes ----
+
+CUT_OFF = {
+    "in the head": "POST /v1/reset HTTP/1.1\r\nHost: localhost\r\nX-Half: ",
+    "in the body": "POST /v1/models HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{",
+    "in a chunk": f"POST /v1/models HTTP/1.1\r\n{CHUNKED}64\r\n{{",
+}
+
+
+@pytest.mark.parametrize("text", CUT_OFF.values(), ids=CUT_OFF.keys())
+def test_an_end_that_comes_with_bytes_is_over_with_the_idle_time(text):
+    """libmicrohttpd 0.9.75 overlooks it: what was cut off is not carried out, and the connection does not stay."""
+    with Server("--http-idle-seconds", "2") as own, Client(own.port) as client:
+        before = client.get("/v1/connections").expect(200).json()
+        began = time.monotonic()
+        raw = RawConnection(own.port)
+        raw.send(text)
+        raw.socket.shutdown(socket.SHUT_WR)
+        while raw.socket.recv(65536):
+            pass
+        raw.socket.close()
+        assert time.monotonic() - began < 6
+        assert client.get("/v1/connections").expect(200).json() == before

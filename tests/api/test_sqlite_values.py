@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import sqlite3
+from urllib.parse import quote
 
 import pytest
 
@@ -109,3 +110,90 @@ def test_no_row_stops_a_walk(house, order, direction):
         page = house.get(f"{path}&cursor={page['next_cursor']}").expect(200).json()
         assert len(seen) < 10
     assert sorted(seen) == [1, 2, 3, 4], seen
+
+
+MISFITS = {"n": "n/a", "f": 5, "x": "none", "s": "long enough", "d": "n/a", "day": "soon", "j": {"$text": "no {json"}, "k": {"$bytes": "//4="}, "c": 7}
+
+
+@pytest.fixture
+def misfits(house):
+    with sqlite3.connect(house.path) as db:
+        db.execute("CREATE TABLE m (id varchar(3) PRIMARY KEY, n integer, f boolean, x real, s varchar(4), d decimal(8,2), day date, j json, k json, c blob)")
+        for key in ("one", "over-long"):
+            db.execute("INSERT INTO m VALUES (?, 'n/a', 5, 'none', 'long enough', 'n/a', 'soon', 'no {json', x'fffe', 7)", (key,))
+        db.execute("INSERT INTO m VALUES ('two', 1, 1, 1.5, 'ok', 2.5, '2026-01-02', '{\"a\":1}', '[]', x'00')")
+    db.close()
+    house.post("/v1/introspect", {"register": True}).expect(200)
+    return house
+
+
+def held(client, key):
+    names = ("id", *MISFITS)
+    with sqlite3.connect(client.path) as db:
+        row = db.execute(f"SELECT {', '.join(f'typeof({n}), hex({n})' for n in names)} FROM m WHERE id = ?", (key,)).fetchone()
+    db.close()
+    return row
+
+
+@pytest.mark.parametrize("key", ["one", "over-long", "two"])
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+def test_what_a_read_answers_is_accepted_back_as_it_is(misfits, key, method):
+    before, path = held(misfits, key), f"/v1/models/m/records/{key}"
+    row = misfits.get(path).expect(200).json()
+    if key != "two":
+        assert row == {"id": key} | MISFITS
+    if method == "PATCH":
+        row.pop("id")
+    assert misfits.request(method, path, row).expect(200).json() == {"id": key} | row
+    assert held(misfits, key) == before
+    if method == "PATCH":
+        misfits.patch(path, row | {"n": 12}).expect(200)
+        assert misfits.get(path).expect(200).json()["n"] == 12
+    with misfits.session() as session:
+        row = session.get(path).expect(200).json()
+        assert session.patch(path, {"s": row["s"], "f": row["f"]}).expect(200).json() == row
+        session.delete("/v1/session")
+
+
+def test_only_what_is_there_is_accepted_back(misfits):
+    before = held(misfits, "one")
+    for change, pointer in (({"n": "other"}, "/n"), ({"f": 6}, "/f"), ({"s": "longer yet"}, "/s"), ({"day": "later"}, "/day"), ({"x": "None"}, "/x")):
+        assert misfits.patch("/v1/models/m/records/one", change).expect(422, "invalid_value").pointers() == [pointer]
+        assert misfits.put("/v1/models/m/records/one", MISFITS | change).expect(422, "invalid_value").pointers() == [pointer]
+        assert misfits.patch("/v1/models/m/records/two", change).expect(422, "invalid_value").pointers() == [pointer]
+        assert misfits.put("/v1/models/m/records/new", MISFITS | change).status == 422
+        assert misfits.post("/v1/models/m/records", {"id": "new"} | change).expect(422, "invalid_value").pointers() == [pointer]
+    assert held(misfits, "one") == before and held(misfits, "new") is None
+
+
+@pytest.mark.parametrize("name", MISFITS)
+def test_a_misfit_is_found_by_what_was_answered(misfits, name):
+    value = MISFITS[name]
+    where = {"node_kind": "leaf", "column": name, "operator": "==", "value": value}
+    found = misfits.post("/v1/query", {"model_name": "m", "where": [where], "order_by": [{"column": "id", "direction": "asc"}]}).expect(200).json()
+    assert [r["id"] for r in found["rows"]] == ["one", "over-long"]
+    if name not in ("j", "k"):
+        found = misfits.post("/v1/query", {"model_name": "m", "where": [where | {"operator": "IN", "value": [value]}]}).expect(200).json()
+        assert len(found["rows"]) == 2
+    text = json.dumps(value) if isinstance(value, dict) else str(value)
+    found = misfits.get("/v1/models/m/records", params={name: f"eq.{text}", "order": "id"}).expect(200).json()
+    assert [r["id"] for r in found["rows"]] == ["one", "over-long"]
+    found = misfits.get("/v1/models/m/records", params={name: f"neq.{text}"}).expect(200).json()
+    assert [r["id"] for r in found["rows"]] == ["two"]
+
+
+def test_tagged_values_in_urls(house):
+    with sqlite3.connect(house.path) as db:
+        db.execute("CREATE TABLE keyed (k text PRIMARY KEY, b blob)")
+        db.execute("INSERT INTO keyed VALUES (CAST(? AS TEXT), 'text'), (x'626c6f62', x'00'), ('{\"$text\": 1}', x'01')", (BAD,))
+    db.close()
+    house.post("/v1/introspect", {"register": True}).expect(200)
+    for tagged in (TAGGED, BLOB):
+        key = quote(json.dumps(tagged), safe="")
+        assert house.get(f"/v1/models/keyed/records/{key}").expect(200).json()["k"] == tagged
+        assert house.get("/v1/models/keyed/records", params={"k": f"eq.{json.dumps(tagged)}"}).expect(200).json()["rows"][0]["k"] == tagged
+        assert house.patch(f"/v1/models/keyed/records/{key}", {"b": "AAAA"}).expect(200).json() == {"k": tagged, "b": "AAAA"}
+        house.delete(f"/v1/models/keyed/records/{key}").expect(204)
+    plain = '{"$text": 1}'
+    assert house.get(f"/v1/models/keyed/records/{quote(plain, safe='')}").expect(200).json()["k"] == plain
+    assert house.get("/v1/models/odd/records", params={"raw": 'eq.{"$text":"text"}'}).expect(200).json()["rows"][0]["id"] == 2

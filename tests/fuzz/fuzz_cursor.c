@@ -1,8 +1,8 @@
 /* Page cursors: whatever a client sends as one is refused or leads to a query that lowers. An input that begins with
  * 'r' is the cursor's text. Any other is order and values of a cursor that belongs to its query: three bytes (two
  * columns, their directions and nulls) and a JSON array. */
+#include "handlers/answer/cursor_seal.h"
 #include "handlers/answer/page.h"
-#include "service/base/num.h"
 #include "tests/fuzz/fuzz_common.h"
 
 #define N_ORDER 2
@@ -39,10 +39,9 @@ static struct str make_cursor(struct arena *a, struct query *q, bool backward, s
 	strbuf_printf(&b, "{\"b\":\"%s\",\"d\":\"%s\",\"v\":", page.binding, backward ? "p" : "n");
 	strbuf_put(&b, values);
 	strbuf_putc(&b, '}');
-	char *text = arena_alloc(a, b.len / 3 * 4 + 8);
-	num_base64url((const uint8_t *)b.p, b.len, text);
+	const struct str cursor = cursor_seal(a, strbuf_str(&b));
 	strbuf_done(&b);
-	return str_z(text);
+	return cursor;
 }
 
 static void follow(struct arena *a, struct query *q, struct str cursor)

@@ -11,7 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "handlers/app_state.h"
+#include "handlers/app.h"
 #include "handlers/routes.h"
 #include "handlers/unit/idempotency.h"
 #include "service/base/clock.h"
@@ -24,6 +24,7 @@
 #include "store/catalog/catalog.h"
 #include "store/catalog/declared.h"
 #include "store/driver/sqlite/driver_sqlite.h"
+#include "store/state/told.h"
 #include "store/store.h"
 #include "tests/fuzz/fuzz_common.h"
 
@@ -262,15 +263,6 @@ static void begin(void)
 	all.app.allow_urls = all.allow_urls;
 	all.app.n_allow_urls = 1;
 	all.app.version = "0";
-	/* nothing is declared, and nothing is kept */
-	const struct catalog_source nowhere = {.path = ""};
-	const struct declared_hooks hooks = {.report = app_report};
-	const struct app_state_options forget = {0};
-	struct catalog *empty;
-	if (!catalog_read(&nowhere, &empty, &err) ||
-	    !declared_create(all.app.store, &nowhere, &hooks, empty, NULL, &all.app.declared, &err) ||
-	    !app_state_open(&all.app, &forget, &err))
-		abort();
 	const struct server_options o = {
 		.listen_fd = listen_local(),
 		.listen = STR("127.0.0.1:8080"),

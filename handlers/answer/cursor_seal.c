@@ -1,0 +1,77 @@
+/* Signed cursors: see cursor_seal.h. A cursor is base64url (RFC 4648 section 5) of signature and text. */
+#include "handlers/answer/cursor_seal.h"
+
+#include <pthread.h>
+
+#include "service/base/num.h"
+
+#include "service/base/banned.h"
+
+#define SIGNATURE_BYTES 16 /* of the 32: a truncated HMAC (RFC 2104 section 5) */
+
+static uint8_t the_key[CRYPTO_KEY_BYTES];
+static bool has_key;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void make_key(void)
+{
+	if (!has_key)
+		num_random(the_key, sizeof(the_key));
+}
+
+void cursor_seal_key(const uint8_t key[CRYPTO_KEY_BYTES])
+{
+	memcpy(the_key, key, sizeof(the_key));
+	has_key = true;
+}
+
+static void sign(struct str text, uint8_t ret[SIGNATURE_BYTES])
+{
+	uint8_t mac[32];
+	pthread_once(&once, make_key);
+	crypto_mac(the_key, text, mac);
+	memcpy(ret, mac, SIGNATURE_BYTES);
+}
+
+struct str cursor_seal(struct arena *a, struct str text)
+{
+	const size_t len = SIGNATURE_BYTES + text.len;
+	uint8_t *bytes = arena_alloc(a, len);
+	char *out = arena_alloc(a, len / 3 * 4 + 8);
+	sign(text, bytes);
+	memcpy(bytes + SIGNATURE_BYTES, text.p, text.len);
+	num_base64url(bytes, len, out);
+	return str_z(out);
+}
+
+/* base64url without padding -> bytes in the arena. */
+static bool decode(struct arena *a, struct str in, struct str *ret)
+{
+	char *text = arena_alloc(a, in.len + 4);
+	uint8_t *out = arena_alloc(a, in.len + 4);
+	size_t n = in.len;
+	for (size_t i = 0; i < n; i++)
+		text[i] = in.p[i] == '-' ? '+' : (in.p[i] == '_' ? '/' : in.p[i]);
+	while (n % 4 != 0)
+		text[n++] = '=';
+	size_t len;
+	if (!num_base64_decode(str_n(text, n), out, &len))
+		return false;
+	*ret = str_n((const char *)out, len);
+	return true;
+}
+
+bool cursor_unseal(struct arena *a, struct str cursor, struct str *ret_text)
+{
+	struct str bytes;
+	uint8_t mac[SIGNATURE_BYTES];
+	uint8_t differs = 0;
+	if (cursor.len == 0 || !decode(a, cursor, &bytes) || bytes.len < SIGNATURE_BYTES)
+		return false;
+	const struct str text = str_n(bytes.p + SIGNATURE_BYTES, bytes.len - SIGNATURE_BYTES);
+	sign(text, mac);
+	for (size_t i = 0; i < SIGNATURE_BYTES; i++)
+		differs |= (uint8_t)(mac[i] ^ (uint8_t)bytes.p[i]);
+	*ret_text = text;
+	return differs == 0;
+}
