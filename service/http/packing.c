@@ -68,22 +68,52 @@ static void say_known(struct exchange *x)
 	}
 }
 
+static bool begin(struct exchange *x, struct err *err)
+{
+	struct response_stream *s = &x->stream;
+	s->coding = choose(x);
+	if (s->coding == CODING_NONE)
+		return true;
+	s->packer = packer_new(s->coding, 0);
+	return s->packer != NULL || err_set(err, ERR_INTERNAL_ERROR, "no memory to compress the answer");
+}
+
+bool packing_begin(struct exchange *x, struct err *err)
+{
+	if (!begin(x, err))
+		return false;
+	if (x->stream.packer != NULL)
+		say(x, x->stream.coding);
+	return true;
+}
+
+bool packing_drop(struct exchange *x, enum pack_flush flush, struct err *err)
+{
+	struct response_stream *s = &x->stream;
+	if (s->dropped == 0 && !begin(x, err))
+		return false;
+	if (s->packer != NULL && !packer_put(s->packer, strbuf_str(&x->res.body), flush, &s->packed))
+		return err_set(err, ERR_INTERNAL_ERROR, "no memory to compress the answer");
+	s->dropped += s->packer != NULL ? s->packed.len : x->res.body.len;
+	strbuf_reset(&s->packed);
+	strbuf_reset(&x->res.body);
+	return true;
+}
+
 void packing_whole(struct exchange *x)
 {
 	struct response *res = &x->res;
 	struct strbuf out;
+	struct err ignored;
 	if (res->status == 304)
 		say_known(x);
-	if (res->body.len + x->stream.dropped <= LIMIT_PACK_BYTES)
+	if (x->stream.packer != NULL && x->stream.dropped > 0 && packing_drop(x, PACK_END, &ignored))
+		say(x, x->stream.coding);
+	if (x->stream.packer != NULL || x->stream.dropped > 0 || res->body.len <= LIMIT_PACK_BYTES)
 		return;
 	const enum coding c = choose(x);
 	if (c == CODING_NONE)
 		return;
-	if (x->stream.dropped > 0) { /* HEAD of an answer that would stream */
-		x->stream.unsized = true;
-		say(x, c);
-		return;
-	}
 	struct packer *p = packer_new(c, res->body.len);
 	strbuf_init(&out, 0);
 	/* the plain bytes will do where there is no memory, or nothing gained */
@@ -95,16 +125,4 @@ void packing_whole(struct exchange *x)
 	}
 	strbuf_done(&out);
 	packer_free(p);
-}
-
-bool packing_begin(struct exchange *x, struct err *err)
-{
-	const enum coding c = choose(x);
-	if (c == CODING_NONE)
-		return true;
-	x->stream.packer = packer_new(c, 0);
-	if (x->stream.packer == NULL)
-		return err_set(err, ERR_INTERNAL_ERROR, "no memory to compress the answer");
-	say(x, c);
-	return true;
 }

@@ -11,5 +11,8 @@ void packing_whole(struct exchange *x);
 /* The answer is about to stream: with a coding x->stream.packer packs it from here on. ERR_INTERNAL_ERROR: no memory.
  */
 bool packing_begin(struct exchange *x, struct err *err) MUST_CHECK;
+/* HEAD: counts what would be sent of x->res.body for its Content-Length, and drops it. ERR_INTERNAL_ERROR: no memory.
+ */
+bool packing_drop(struct exchange *x, enum pack_flush flush, struct err *err) MUST_CHECK;
 
 #endif

@@ -98,8 +98,7 @@ enum MHD_Result stream_queue(struct exchange *x)
 	struct response *res = &x->res;
 	if (res->status == 431 && head_room(x) == 0)
 		return close_with_status(x);
-	const uint64_t size =
-		x->stream.started || x->stream.unsized ? MHD_SIZE_UNKNOWN : x->stream.dropped + res->body.len;
+	const uint64_t size = x->stream.started ? MHD_SIZE_UNKNOWN : x->stream.dropped + res->body.len;
 	struct MHD_Response *r =
 		x->stream.started || x->stream.dropped > 0
 			? MHD_create_response_from_callback(size, LIMIT_RESPONSE_CHUNK, on_read, x, NULL)
@@ -184,11 +183,8 @@ bool response_flush(struct response *res, struct err *err)
 		return true;
 	if (strbuf_failed(&res->body))
 		return err_set(err, ERR_INTERNAL_ERROR, "the answer does not fit into memory");
-	if (x->req.method == HTTP_HEAD) {
-		x->stream.dropped += res->body.len;
-		strbuf_reset(&res->body);
-		return true;
-	}
+	if (x->req.method == HTTP_HEAD)
+		return packing_drop(x, PACK_FLUSH, err);
 	if (!x->stream.started) {
 		if (res->status == 0)
 			res->status = 200;

@@ -61,7 +61,7 @@ struct response_stream {
 	bool ended, failed;    /* no more chunks; failed: the body is left unterminated */
 	size_t dropped;        /* of HEAD: bytes that nobody reads, which count for its Content-Length */
 	struct event *drained; /* of the fiber that waits for the chunk to be taken */
-	bool unsized;          /* of HEAD: only the packed length would count, which nobody knows */
+	enum coding coding;    /* the packer's */
 	struct packer *packer; /* owned; NULL: chunks go as they are */
 	struct strbuf packed;  /* becomes the next chunk */
 };
