@@ -132,13 +132,6 @@ static bool authenticate(void *arg, struct request *req, struct err *err)
 	return ok && (p->rate == NULL || open || rate_take(p->rate, principal_name(req), req->start_ns, err));
 }
 
-static enum compression compression_of(struct str word)
-{
-	if (str_eq_z(word, "on"))
-		return COMPRESSION_ON;
-	return str_eq_z(word, "off") ? COMPRESSION_OFF : COMPRESSION_AUTO;
-}
-
 static struct server_options server_options(struct process *p)
 {
 	const struct config *c = &p->config;

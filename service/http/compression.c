@@ -46,6 +46,13 @@ bool coding_named(struct str name, enum coding *ret)
 	return false;
 }
 
+enum compression compression_of(struct str word)
+{
+	if (str_eq_z(word, "on"))
+		return COMPRESSION_ON;
+	return str_eq_z(word, "off") ? COMPRESSION_OFF : COMPRESSION_AUTO;
+}
+
 /* The weight of one item in thousandths; *item becomes its name. */
 static int weight_of(struct str *item)
 {

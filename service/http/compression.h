@@ -15,6 +15,8 @@ enum compression { COMPRESSION_AUTO, COMPRESSION_ON, COMPRESSION_OFF };
 
 #define CODINGS_READ "gzip, zstd" /* as Accept-Encoding says it */
 
+/* What the setting's word says: "on", "off", else "auto". */
+enum compression compression_of(struct str word);
 /* Static: "gzip". */
 const char *coding_name(enum coding c);
 /* What a Content-Encoding names; an empty one and "identity" are CODING_NONE. false: none that is read here. */
