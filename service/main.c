@@ -189,6 +189,8 @@ static bool fill_app(struct process *p, struct err *err)
 	}
 	p->app.allow_url_files = p->config.allow_url_files;
 	p->app.csv_formula_guard = p->config.csv_formula_guard;
+	if (p->config.require_database_tls)
+		driver_postgres_require_tls();
 	if (p->config.sqlite_dir.len == 0)
 		return true;
 	char *real = realpath(p->config.sqlite_dir.p, NULL);
@@ -508,7 +510,7 @@ static int check_config(struct process *p)
 	struct connect_options o;
 	bool any;
 	if (!exposure_check(&p->config, p->keys != NULL, &err) || !check_together(p, &err) ||
-	    !built_in(p, &o, &any, &err))
+	    !built_in(p, &o, &any, &err) || (any && !catalog_takes_url(&p->config.arena, o.url, &err)))
 		return usage_error(&err);
 	puts("the configuration is valid");
 	return EXIT_SUCCESS;

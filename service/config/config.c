@@ -140,6 +140,8 @@ static const struct setting settings[] = {
 	 "SQLite files must lie in it, and no symbolic link in it is followed; empty: anywhere"},
 	{"allow_url_files", TYPE_BOOL, AT(allow_url_files), 0, 0, "false", NULL, false,
 	 "connected PostgreSQL URLs may name files of the server (passfile, service, sslcert, sslkey, ...)"},
+	{"require_database_tls", TYPE_BOOL, AT(require_database_tls), 0, 0, "false", NULL, false,
+	 "refuse PostgreSQL URLs beyond loopback that have less than sslmode=verify-full"},
 	{"cors_origins", TYPE_STRING, AT(cors_origins), 0, 0, "", NULL, false,
 	 "comma-separated origins (https://app.example) whose pages may call; * with keys: all; empty: none"},
 	{"rate_limit_per_second", TYPE_INT, AT(rate_limit_per_second), 0, 1e6, "0", NULL, false,

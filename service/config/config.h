@@ -48,6 +48,7 @@ struct config {
 	double statement_timeout_seconds, busy_timeout_seconds;
 	bool default_url_given, state_url_given; /* by flag, environment or file */
 	bool access_log, insecure_no_auth, public_metrics, allow_url_files, csv_formula_guard;
+	bool require_database_tls;
 };
 
 /* Reads argv, the environment and the file that --config names. False: ERR_INVALID_REQUEST whose detail is one line

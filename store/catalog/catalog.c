@@ -237,7 +237,6 @@ static bool choose_models(struct catalog *c, struct catalog_connection *x, const
 	return ok || at_place(&x->at, err);
 }
 
-/* The URL as its driver reads it; nothing is opened. */
 static bool driver_takes(const struct dsn *dsn, struct err *err)
 {
 	const struct driver *d = dsn->dialect == DIALECT_SQLITE ? &driver_sqlite : &driver_postgres;
@@ -246,6 +245,12 @@ static bool driver_takes(const struct dsn *dsn, struct err *err)
 		return false;
 	d->db_close(db);
 	return true;
+}
+
+bool catalog_takes_url(struct arena *a, struct str url, struct err *err)
+{
+	struct dsn dsn;
+	return dsn_parse(a, url, &dsn, err) && driver_takes(&dsn, err);
 }
 
 static bool check_url(struct catalog *c, const struct catalog_source *from, struct catalog_connection *x,

@@ -76,4 +76,7 @@ bool catalog_key_fault(const struct catalog *c, struct err *err);
 /* The file in which the model of the catalog's schema is declared; borrowed. */
 const char *catalog_model_file(const struct catalog *c, struct str model);
 
+/* The URL as its driver reads it; nothing is opened. What dsn_parse says, ERR_INVALID_URL, ERR_FORBIDDEN. */
+bool catalog_takes_url(struct arena *a, struct str url, struct err *err) MUST_CHECK;
+
 #endif

@@ -284,4 +284,7 @@ extern const struct driver driver_postgres;
 const char *driver_sqlite_version(void);
 const char *driver_postgres_version(void);
 
+/* From now on ERR_FORBIDDEN for a URL that leads beyond loopback without sslmode=verify-full. Before the first open. */
+void driver_postgres_require_tls(void);
+
 #endif

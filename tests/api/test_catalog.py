@@ -155,7 +155,7 @@ def test_a_password_is_encoded_in_a_url(postgres_backend, catalog, tmp_path):
     host = url.split("://", 1)[1].split("@")[-1]
     catalog("a", connections=[{"name": "pg", "url": f"postgres://odd:${{file:{secret}}}@{host}", "default": True}])
     with catalog.start() as server, Client(server.port) as c:
-        assert c.post("/v1/sql/fetch-one", {"sql": "SELECT current_user::text AS u"}).expect(200).json() == {"row": {"u": "odd"}}
+        assert c.post("/v1/sql/fetch-one", {"sql": "SELECT current_user::text AS u"}).expect(200).json()["row"] == {"u": "odd"}
         text = c.get("/v1/connections").text + c.get("/v1/catalog").text + server.log()
         assert "p@ss" not in text and "p%40ss" not in text
 
@@ -437,7 +437,7 @@ def test_a_running_request_ends_in_peace(sqlite_backend, catalog):
         catalog("a", connections=[shop(sqlite_backend.url.replace("test.db", "other.db"))], models=[AUTHOR])
         reload(c)
         runner.join()
-        assert answers[0].expect(200).json() == {"row": {"n": 3000000}}
+        assert answers[0].expect(200).json()["row"] == {"n": 3000000}
 
 
 def test_reload_under_load_fails_nothing(backend, catalog):

@@ -26,13 +26,13 @@ FORMS = {
     "t": ("time", "TIME", [("03:04:05", "03:04:05"), ("03:04", None), ("03:04:05.5", "03:04:05.5"), (11045, None), ("x", None)]),
     "u": ("uuid", "TEXT", [("3F4C4CA7-A7E7-40D6-8D83-8F4DDF3285E6", "3f4c4ca7-a7e7-40d6-8d83-8f4ddf3285e6"), ("3f4c4ca7a7e740d68d838f4ddf3285e6", None),
                            (bytes(range(16)), None), ("not a uuid", None), (7, None)]),
-    "b": ("boolean", "BOOLEAN", [(1, True), (0, False), (2, True), ("true", None), ("f", None), ("yes", None), (1.0, True), ("1", True), ("", None)]),
+    "b": ("boolean", "BOOLEAN", [(1, True), (0, False), (2, 2), ("true", None), ("f", None), ("yes", None), (1.0, True), ("1", True), ("", None)]),
     "d": ("decimal", "NUMERIC", [(3, "3"), (1.5, "1.5"), (0, "0"), ("12.34", "12.34"), ("1e5", None), (-0.1, "-0.1"), (2 ** 62, str(2 ** 62)), ("x", None)]),
     "i": ("integer", "INTEGER", [(0, 0), (2 ** 63 - 1, 2 ** 63 - 1), (1.0, 1), ("42", 42), (1.5, None), ("x", None), (b"\x00", None)]),
     "x": ("number", "REAL", [(1, 1.0), (0.5, 0.5), ("2.5", 2.5), (1e308 * 10, "Infinity"), ("x", None)]),
     "s": ("string", "TEXT", [("", ""), ("a", "a"), (5, "5"), (1.5, "1.5"), (b"abc", None), (b"\xff\x00", None)]),
-    "bin": ("binary", "BLOB", [(b"", ""), (b"\x00\xff", "AP8="), ("text", "dGV4dA=="), (5, None)]),
-    "j": ("json", "TEXT", [('{"b":1, "a": [ ]}', {"a": [], "b": 1}), ("[1,2]", [1, 2]), ("5", 5), ('"x"', "x"), ("not json", "not json"), ("{", "{"), (7, None), ("", None)]),
+    "bin": ("binary", "BLOB", [(b"", ""), (b"\x00\xff", "AP8="), ("text", {"$text": "text"}), (5, None)]),
+    "j": ("json", "TEXT", [('{"b":1, "a": [ ]}', {"a": [], "b": 1}), ("[1,2]", [1, 2]), ("5", 5), ('"x"', "x"), ("not json", {"$text": "not json"}), ("{", {"$text": "{"}), (7, None), ("", None)]),
     "e": ("string", "TEXT", [("red", "red"), ("unknown to the model", "unknown to the model")])}
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from support.client import Client
 from support.fake_pg import (BOOL, BYTEA, FLOAT8, INT8, JSON, JSONB, TEXT, Answer, FakePostgres, message, notice)
+from support.vanish import growth_bound
 
 ITEM = {"model_name": "Item", "columns": [
     {"name": "id", "logical_type": "integer", "primary_key": True},
@@ -39,7 +40,11 @@ def lie(server):
 
 def only(word, answer):
     """Answers statements of the model's table that begin so; the rest is the fake's default."""
-    return lambda sql: answer if sql.lstrip().upper().startswith(word) and "item" in sql else None
+    def choose(sql):
+        if "pg_trigger" in sql and "CASE WHEN" in sql:
+            return Answer([("triggers", INT8)], [["2"]])  # asked before a write: the table has none
+        return answer if sql.lstrip().upper().startswith(word) and "item" in sql else None
+    return choose
 
 
 def broken(client, fake, method, path, body=None, status=500):
@@ -67,7 +72,7 @@ def test_returning_with_another_number_of_columns(lie, method, path, body, word,
         assert client.request(method, path, body).status >= 400
         return
     problem = broken(client, fake, method, path, body)
-    assert problem["outcome"] == "unknown"
+    assert problem["outcome"] == "unknown", problem
 
 
 @pytest.mark.parametrize("columns", [COLUMNS[:1], COLUMNS[:3], COLUMNS + [("more", TEXT)]], ids=["one", "three", "five"])
@@ -248,13 +253,14 @@ def test_floods_of_what_nobody_asked_for_are_dropped(server, lie, kind):
     done.set()
     watcher.join()
     assert rows == [{"a": "b"}]
-    assert max(peak, default=0) < before + 64
+    assert max(peak, default=0) < before + growth_bound(64)
 
 
 @pytest.mark.parametrize("road", ["fetch-all", "batch"])
 def test_rows_of_very_many_columns_hold_no_loop(server, lie, road):
-    names = [(f"column_{i}" if i % 2 else f"name_{i // 4}", TEXT) for i in range(32767)]
+    names = [(f"column_{i}" if i % 2 else f"name_{i // 2}", TEXT) for i in range(32767)]
     wide = Answer(names, [["x"] * len(names)] * 3)
+    arrays = {"Prefer": "rows=arrays"}  # many have a name of others
     client, fake = lie(lambda sql: wide if "select 1" in sql else None)
     longest, done = [0.0], threading.Event()
 
@@ -269,9 +275,10 @@ def test_rows_of_very_many_columns_hold_no_loop(server, lie, road):
         one.start()
     try:
         if road == "batch":
-            client.post("/v1/batch", {"steps": [{"op": "sql.fetch_all", "sql": "select 1"}]}, validate=False).expect(200)
+            client.post("/v1/batch", {"steps": [{"op": "sql.fetch_all", "sql": "select 1"}]}, headers=arrays,
+                        validate=False).expect(200)
         else:
-            client.post("/v1/sql/fetch-all", {"sql": "select 1"}, validate=False).expect(200)
+            client.post("/v1/sql/fetch-all", {"sql": "select 1"}, headers=arrays, validate=False).expect(200)
     finally:
         done.set()
         for one in others:

@@ -1,4 +1,5 @@
 """What may be named: allow_urls, sqlite_dir and the server's own files. A refusal leaves nothing behind outside."""
+import json
 import os
 import pathlib
 import urllib.parse
@@ -311,3 +312,92 @@ def test_files_may_be_allowed(tmp_path, postgres_backend):
             assert connect(client, f"postgresql://127.0.0.1:1/d?{key}=/no/such/file").status in (400, 503)
         url = postgres_backend.url
         admit(client, url + ("&" if "?" in url else "?") + f"passfile={tmp_path}/none")
+
+
+# ---- require_database_tls ----
+
+BEYOND = [
+    "postgresql://db.test/d", "postgresql://db.test/d?sslmode=require", "postgresql://db.test/d?sslmode=verify-ca", "postgresql://192.0.2.1/d",
+    "postgresql://db.test/d?sslmode=verify-full&sslmode=require", "postgresql://db.test/d?sslmode=verify-full&ssl=true",
+    "postgresql://db.test/d?%73slmode=prefer", "postgresql://127.0.0.1,db.test/d", "postgresql://localhost/d?host=db.test",
+    "postgresql://127.0.0.1/d?hostaddr=192.0.2.1", "postgresql://db.test/d?hostaddr=127.0.0.1", "postgresql://127.0.0.1?@db.test/d",
+    "postgresql://localhost.db.test/d", "postgresql://127.0.0.1.db.test/d", "postgresql://[::2]/d", "postgresql://[::ffff:192.0.2.1]/d",
+    "postgresql://127.0.0.1%2Cdb.test/d",
+]
+WITHIN = [
+    "postgresql://127.0.0.1:1/d", "postgresql://localhost:1/d", "postgresql://[::1]:1/d", "postgresql://127.9.9.9:1/d?sslmode=disable",
+    "postgresql:///d?host=/no/such/directory", "postgresql://%2Fno%2Fsuch/d", "postgresql://127.0.0.1:1,localhost:1/d",
+    "postgresql://127.0.0.1:1/d?hostaddr=127.0.0.1", "postgresql://nothing.invalid:1/d?sslmode=verify-full",
+]
+
+
+@pytest.fixture(scope="module")
+def tls_only():
+    with Server("--require-database-tls") as server, Client(server.port) as client:
+        yield client
+
+
+@pytest.mark.parametrize("url", BEYOND)
+def test_beyond_loopback_databases_need_tls(tls_only, url):
+    detail = refuse(tls_only, url)
+    assert "sslmode=verify-full" in detail or "%73" in url  # a key that is encoded is refused for whatever it may hide
+
+
+@pytest.mark.parametrize("url", WITHIN)
+def test_loopback_and_checked_servers_are_admitted(tls_only, url):
+    """Nobody answers there, which is found out by asking."""
+    more = {"pool": {"acquire_timeout_seconds": 2}}
+    connect(tls_only, url, **more).problem(503, "database_unavailable")
+
+
+@pytest.mark.parametrize("env, url, admitted", [
+    ({"PGHOSTADDR": "192.0.2.1"}, "postgresql://localhost:1/d", False),
+    ({"PGHOST": "db.test"}, "postgresql:///d", False),
+    ({"PGHOST": "db.test"}, "postgresql://127.0.0.1:1/d", True),
+    ({"PGSSLMODE": "verify-full"}, "postgresql://nothing.invalid:1/d", True),
+    ({"PGSSLMODE": "verify-full"}, "postgresql://db.test/d?sslmode=require", False),
+])
+def test_what_the_environment_adds_counts_too(env, url, admitted):
+    with Server("--require-database-tls", env=env) as server, Client(server.port) as client:
+        if admitted:
+            connect(client, url, pool={"acquire_timeout_seconds": 2}).problem(503, "database_unavailable")
+        else:
+            refuse(client, url)
+
+
+def test_a_service_may_say_anything(tmp_path):
+    (tmp_path / "services").write_text("[far]\nhost=db.test\nhostaddr=192.0.2.1\n")
+    with Server("--require-database-tls", "--allow-url-files", env={"PGSERVICEFILE": str(tmp_path / "services")}) as server, \
+            Client(server.port) as client:
+        for url in ("postgresql:///d?service=far", "postgresql://localhost:1/d?service=far"):
+            refuse(client, url)
+    with Server("--require-database-tls", env={"PGSERVICEFILE": str(tmp_path / "services"), "PGSERVICE": "far"}) as server, \
+            Client(server.port) as client:
+        refuse(client, "postgresql:///d")
+        refuse(client, "postgresql://localhost:1/d")
+
+
+def test_the_start_needs_tls_too(tmp_path, postgres_backend):
+    start_refused("--require-database-tls", "--default-url", "postgresql://db.test/d?sslmode=require")
+    code, _, error = run_binary("check-config", "--require-database-tls", "--default-url", "postgresql://db.test/d")
+    assert code == 2 and "require_database_tls" in error
+    with Server("--require-database-tls", "--default-url", postgres_backend.url) as server, Client(server.port) as client:
+        sql(client, "SELECT 1 AS a").expect(200)
+
+
+def test_catalog_and_state_need_tls_too(tmp_path, postgres_backend):
+    """A catalog is refused whole, so is a state in such a database; what was kept is not connected."""
+    catalog = tmp_path / "catalog.json"
+    catalog.write_text(json.dumps({"connections": [{"name": "far", "url": "postgresql://db.test/d"}]}))
+    start_refused("--require-database-tls", "--catalog", str(catalog))
+    assert run_binary("check-config", "--require-database-tls", "--catalog", str(catalog))[0] == 2
+    start_refused("--require-database-tls", "--state-url", "postgresql://db.test/d")
+    url = postgres_backend.url + ("&" if "?" in postgres_backend.url else "?") + "host=db.test&hostaddr=127.0.0.1"
+    kept = ("--state-url", f"sqlite:{tmp_path}/state.db?mode=rwc")
+    with Server(*kept) as server, Client(server.port) as client:
+        connect(client, url).expect(201)
+    with Server(*kept) as server, Client(server.port) as client:
+        client.post("/v1/sql/fetch-one", {"sql": "SELECT 1 AS a", "using": "p"}).expect(200)
+    with Server(*kept, "--require-database-tls") as server, Client(server.port) as client:
+        client.post("/v1/sql/fetch-one", {"sql": "SELECT 1 AS a", "using": "p"}).problem(404, "connection_not_found")
+        assert "require_database_tls" in server.log()

@@ -175,9 +175,10 @@ def test_explain(conn):
     body = {"model_name": "Person", "where": [leaf("age", ">=", 18), leaf("username", "LIKE", "a%")], "order_by": [{"column": "age", "direction": "desc"}],
             "limit": 5, "offset": 1}
     answer = conn.client.post("/v1/query/explain", body, params=conn.using).expect(200).json()
-    first, rest = ("?", ("?", "?", "?")) if conn.backend.name == "sqlite" else ("$1", ("$2", "$3", "$4"))
+    # a page's common size stands in PostgreSQL's text, so that its plan can be kept
+    first, rest = ("?", ("?", "?", "?")) if conn.backend.name == "sqlite" else ("$1", ("$2", "5", "$3"))
     assert answer["sql"].endswith(f'FROM "person" WHERE "age" >= {first} AND "username" LIKE {rest[0]} ORDER BY "age" DESC LIMIT {rest[1]} OFFSET {rest[2]}')
-    assert answer["parameters"] == [18, "a%", 5, 1] and answer["plan"]
+    assert answer["parameters"] == ([18, "a%", 5, 1] if conn.backend.name == "sqlite" else [18, "a%", 1]) and answer["plan"]
 
 
 def test_locks(conn):

@@ -41,7 +41,7 @@ def test_every_problem_code_has_a_page(client):
 @pytest.mark.parametrize("path", sorted(DOCUMENT["paths"]))
 def test_options_and_unknown_methods(client, path):
     """The client's judge compares Allow with the description; with and without a trailing slash."""
-    for where in (concrete(path), concrete(path) + "/"):
+    for where in {concrete(path), concrete(path).rstrip("/") + "/"}:
         answer = client.options(where)
         assert answer.status in (200, 204), answer.body
         assert answer.header("Allow")
@@ -58,7 +58,7 @@ def test_head_is_get_without_body(client, path):
     assert head.header("Content-Type") == got.header("Content-Type")
 
 
-@pytest.mark.parametrize("path", ["/", "/v1", "/v1/", "/nothing", "/healthz/more", "//healthz", "/v1/models//records", "/%00"])
+@pytest.mark.parametrize("path", ["/v1", "/v1/", "/nothing", "/healthz/more", "//healthz", "/v1/models//records", "/%00"])
 def test_unknown_paths(client, path):
     client.get(path).problem(404, "route_not_found")
 

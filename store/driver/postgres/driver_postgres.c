@@ -33,7 +33,10 @@ static bool db_open(const struct dsn *dsn, struct driver_db **ret, struct err *e
 		PQfreemem(message);
 		return false;
 	}
+	const bool enough = pg_tls_enough(options, err);
 	PQconninfoFree(options);
+	if (!enough)
+		return false;
 	db = mem_alloc(sizeof(*db));
 	db->dsn = dsn;
 	db->found = POOLER_AUTO;

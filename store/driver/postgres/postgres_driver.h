@@ -3,6 +3,7 @@
  *
  *   driver_postgres.c    the vtable: transactions, reset, ping, lists
  *   postgres_connect.c   open, close
+ *   postgres_tls.c       URLs that may not be connected without TLS
  *   postgres_settings.c  the settings of every session
  *   postgres_io.c        waiting, draining
  *   postgres_cancel.c    requests to cancel a statement
@@ -322,5 +323,8 @@ bool pg_is_fatal(const PGresult *res);
 bool pg_fail(struct pg_conn *c, const PGresult *res, bool raw, bool autocommit, struct err *err);
 /* Maps a connection that could not be made. pg may be NULL. Always false. */
 bool pg_fail_connect(const struct dsn *dsn, const PGconn *pg, struct err *err);
+
+/* Do the options of a URL satisfy require_database_tls, where it is set? ERR_FORBIDDEN. */
+bool pg_tls_enough(const PQconninfoOption *options, struct err *err) MUST_CHECK;
 
 #endif
