@@ -117,6 +117,7 @@ struct column {
 	bool postgres_native_enum, has_postgres_native_enum;
 	struct column_fill fill;
 	enum time_spelling spelling; /* of a datetime on SQLite */
+	bool uuid_hex; /* ours, never part of the fingerprint: a uuid on SQLite is 32 digits, no hyphens */
 };
 
 struct foreign_key {

@@ -15,6 +15,8 @@ PURE = re.compile(r"store/(schema|query|ddl|dialect|codec|policy|migrate|revisio
 LIBRARIES = [
     (re.compile(r"microhttpd\.h"), re.compile(r"service/http/")),
     (re.compile(r"gnutls/"), re.compile(r"service/(http/tls|base/crypto)\.c$")),
+    (re.compile(r"zlib\.h"), re.compile(r"service/http/gzip\.c$")),
+    (re.compile(r"zstd(_errors)?\.h"), re.compile(r"service/http/zstandard\.c$")),
     (re.compile(r"sqlite3\.h"), re.compile(r"store/driver/sqlite/")),
     (re.compile(r"libpq-fe\.h|pg_config.*\.h|postgres_ext\.h"), re.compile(r"store/driver/postgres/")),
     (re.compile(r"jansson\.h"), re.compile(r"service/base/json\w*\.h$")),
