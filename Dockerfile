@@ -20,7 +20,7 @@ LABEL org.opencontainers.image.title="ferrod" \
 # What is removed is of no use to the program; the package system stays, for scanners that ask it.
 RUN apt-get update -q \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
-      ca-certificates libjansson4 libmicrohttpd12 libpq5 libsqlite3-0 \
+      ca-certificates libjansson4 libmicrohttpd12 libpq5 libsqlite3-0 libzstd1 zlib1g \
  && apt-get clean \
  && rm -rf /var/lib/apt/lists/* /var/cache/debconf/* /var/log/apt /var/log/dpkg.log /usr/share/doc/* /usr/share/man/* /usr/share/locale/* \
  && groupadd --system --gid 10001 ferrod \

@@ -42,7 +42,7 @@ ifeq ($(filter $(VARIANT),release debug asan tsan fuzz fault),)
 $(error VARIANT is release, debug, asan or tsan, not "$(VARIANT)")
 endif
 
-PKGS := libmicrohttpd gnutls jansson libpq sqlite3
+PKGS := libmicrohttpd gnutls jansson libpq sqlite3 zlib libzstd
 PKG_CFLAGS = $(patsubst -I%,-isystem %,$(shell pkg-config --cflags $(PKGS)))
 PKG_LIBS = $(shell pkg-config --libs $(PKGS))
 

@@ -150,6 +150,7 @@ static struct server_options server_options(struct process *p)
 		.request_timeout_s = c->request_timeout_seconds,
 		.body_wait_s = c->body_wait_seconds,
 		.write_timeout_s = c->write_timeout_seconds,
+		.compression = compression_of(c->compression),
 		.access_log = c->access_log,
 		.check_host = p->keys == NULL,
 		.routes = p->routes,

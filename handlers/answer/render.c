@@ -3,6 +3,7 @@
 
 #include "service/base/clock.h"
 #include "service/base/num.h"
+#include "service/http/compression.h"
 
 #include "service/base/banned.h"
 
@@ -175,10 +176,10 @@ bool etag_listed(struct str header, struct str etag, bool weakly)
 	struct str part;
 	while (str_split(&header, ',', &part)) {
 		part = str_trim(part);
-		if (str_eq_z(part, "*") || str_eq(part, etag))
+		if (str_eq_z(part, "*") || coding_tag_is(part, etag))
 			return true;
 		/* A tag of ours comes back weak from a proxy that compressed the answer. */
-		if (weakly && str_starts(part, STR("W/")) && str_eq(str_n(part.p + 2, part.len - 2), etag))
+		if (weakly && str_starts(part, STR("W/")) && coding_tag_is(str_n(part.p + 2, part.len - 2), etag))
 			return true;
 	}
 	return false;

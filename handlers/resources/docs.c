@@ -2,6 +2,7 @@
 #include "handlers/handlers.h"
 #include "openapi/assets.h"
 #include "service/base/num.h"
+#include "service/http/compression.h"
 #include "service/http/problem.h"
 
 #include "service/base/banned.h"
@@ -28,7 +29,7 @@ static bool has_tag(struct str list, struct str tag)
 		item = str_trim(item);
 		if (str_starts(item, STR("W/")))
 			item = str_n(item.p + 2, item.len - 2);
-		if (str_eq(item, tag) || str_eq_z(item, "*"))
+		if (coding_tag_is(item, tag) || str_eq_z(item, "*"))
 			return true;
 	}
 	return false;

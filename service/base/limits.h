@@ -61,6 +61,7 @@
 #define LIMIT_BODY_WINDOW (128 * 1024)              /* bytes of a bulk body held before its handler reads them */
 #define LIMIT_BODY_RATE (64 * 1024)                 /* bytes a second that a bulk body must come at in the long run */
 #define LIMIT_LOAD_SEND (64 * 1024)                 /* bytes of rows sent to PostgreSQL at a time */
+#define LIMIT_PACK_BYTES 1024                       /* answers over it are compressed where the client accepts */
 #define LIMIT_RESPONSE_CHUNK (64 * 1024)            /* bytes buffered before an answer starts to stream */
 #define LIMIT_BATCH_ANSWER_BYTES (64 * 1024 * 1024) /* the results of a batch */
 #define LIMIT_SQL_BYTES (1024 * 1024)

@@ -82,6 +82,8 @@ static const struct setting settings[] = {
 	 "a bulk create waits so long for the rest of its body; each 64 KiB that come give a second back"},
 	{"write_timeout_seconds", TYPE_SECONDS, AT(write_timeout_seconds), 0.1, 86400, "30", NULL, false,
 	 "a client that takes nothing of its answer for so long loses it"},
+	{"compression", TYPE_STRING, AT(compression), 0, 0, "auto", "auto|on|off", false,
+	 "answers over 1 KiB go as gzip or zstd to clients that accept it; auto: to those of other machines"},
 	{"drain_seconds", TYPE_SECONDS, AT(drain_seconds), 0, 3600, TEXT_OF(LIMIT_DRAIN_S), NULL, false,
 	 "after SIGTERM running requests may take so long"},
 	{"statement_timeout_seconds", TYPE_SECONDS, AT(statement_timeout_seconds), 0, 86400,

@@ -32,7 +32,7 @@ struct config {
 	enum config_action action;
 	struct str listen, default_url, log_level, log_format, allow_urls, sqlite_dir, keys_file, keys, admin_key;
 	struct str catalog, state_url, state_key_file;
-	struct str cors_origins, tls_cert_file, tls_key_file, tls_min_version;
+	struct str cors_origins, tls_cert_file, tls_key_file, tls_min_version, compression;
 	struct str default_url_file, admin_key_file; /* their content has become default_url, admin_key */
 	int64_t loops, offload_threads;
 	int64_t body_bytes, bulk_body_bytes, json_values, uri_bytes, header_bytes, http_connections;

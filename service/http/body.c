@@ -4,11 +4,15 @@
  * so that the kernel's buffer and then the client wait; when the client is behind, the handler's fiber waits, but not
  * for ever, since it may hold a transaction open: it has body_wait_seconds of patience, of which waiting uses up and
  * bytes give back, one second for LIMIT_BODY_RATE of them.
+ *
+ * A body with a content coding is held as it came and unpacked on the fiber's side, a window at a time, so that what
+ * little unfolds to much takes neither memory nor the loop's time; a bulk one always streams.
  */
 #include "service/http/body.h"
 
 #include "service/base/clock.h"
 #include "service/base/num.h"
+#include "service/base/wait.h"
 #include "service/http/jam.h"
 #include "service/metrics.h"
 
@@ -39,6 +43,12 @@ static void reserve(struct exchange *x)
 		(void)strbuf_reserve(&x->req.body, (size_t)x->content_length < most ? (size_t)x->content_length : most);
 }
 
+static void begin_stream(struct exchange *x)
+{
+	x->req.body_streams = true;
+	x->upload.patience_ns = (int64_t)(x->loop->server->options.body_wait_s * 1e9);
+}
+
 bool body_put(struct exchange *x, const char *bytes, size_t n)
 {
 	struct request *req = &x->req;
@@ -67,8 +77,7 @@ bool body_put(struct exchange *x, const char *bytes, size_t n)
 	}
 	if (req->route->body != BODY_BULK || req->body.len < LIMIT_BODY_WINDOW)
 		return false;
-	req->body_streams = true;
-	x->upload.patience_ns = (int64_t)(x->loop->server->options.body_wait_s * 1e9);
+	begin_stream(x);
 	return true;
 }
 
@@ -76,6 +85,8 @@ void body_end(struct exchange *x)
 {
 	jam_unwatch(x);
 	x->upload.ended = true;
+	if (x->state == EXCHANGE_READING && x->upload.coding != CODING_NONE && x->req.route->body == BODY_BULK)
+		begin_stream(x);
 	wake(x);
 }
 
@@ -145,6 +156,69 @@ static void take_piece(struct exchange *x)
 		wire_resume(x);
 }
 
+/* The next bytes of it, at most a window; *in: what is left of those that came. */
+static bool unpack(struct exchange *x, struct str *in, struct strbuf *out, struct err *err)
+{
+	struct request_stream *s = &x->upload;
+	const size_t left = x->body_limit - s->n_plain + 1, from = out->len;
+	if (s->unpacker == NULL)
+		s->unpacker = unpacker_new(s->coding);
+	if (s->unpacker == NULL)
+		return err_set(err, ERR_PAYLOAD_TOO_LARGE, "the body does not fit into memory");
+	if (!unpacker_run(s->unpacker, in, left < LIMIT_BODY_WINDOW ? left : LIMIT_BODY_WINDOW, out, err))
+		return false;
+	s->n_plain += out->len - from;
+	wait_may_step_aside();
+	if (s->n_plain > x->body_limit)
+		return err_set(err, ERR_PAYLOAD_TOO_LARGE, "the body unfolds to more than %zu bytes", x->body_limit);
+	return true;
+}
+
+/* The next piece of a packed body that streams; empty: that was all. */
+static bool next_unpacked(struct exchange *x, struct str *ret, struct err *err)
+{
+	struct request_stream *s = &x->upload;
+	strbuf_reset(&s->plain);
+	for (;;) {
+		if (!unpack(x, &s->packed, &s->plain, err))
+			return false;
+		if (s->plain.len > 0)
+			break;
+		if (!wait_for_bytes(x, err))
+			return false;
+		take_piece(x);
+		s->packed = strbuf_str(&s->piece);
+		if (s->packed.len == 0 && !unpacker_end(s->unpacker, err))
+			return false;
+		if (s->packed.len == 0)
+			break;
+	}
+	*ret = strbuf_str(&s->plain);
+	return true;
+}
+
+bool body_unpack(struct exchange *x, struct err *err)
+{
+	struct strbuf all;
+	struct str in = strbuf_str(&x->req.body);
+	size_t from;
+	bool ok;
+	if (x->req.body_streams)
+		return true; /* as it is read */
+	strbuf_init(&all, 0);
+	do {
+		from = all.len;
+		ok = unpack(x, &in, &all, err);
+	} while (ok && all.len > from);
+	if (!ok || !unpacker_end(x->upload.unpacker, err)) {
+		strbuf_done(&all);
+		return false;
+	}
+	strbuf_done(&x->req.body);
+	x->req.body = all;
+	return true;
+}
+
 bool request_body_next(struct request *req, struct str *ret, struct err *err)
 {
 	if (!req->body_streams) {
@@ -152,10 +226,15 @@ bool request_body_next(struct request *req, struct str *ret, struct err *err)
 		req->body_read = true;
 	} else {
 		struct exchange *x = exchange_of(req);
-		if (!wait_for_bytes(x, err))
-			return false;
-		take_piece(x);
-		*ret = strbuf_str(&x->upload.piece);
+		if (x->upload.coding != CODING_NONE) {
+			if (!next_unpacked(x, ret, err))
+				return false;
+		} else {
+			if (!wait_for_bytes(x, err))
+				return false;
+			take_piece(x);
+			*ret = strbuf_str(&x->upload.piece);
+		}
 	}
 	if (req->body_sum != NULL)
 		num_sha256_add(req->body_sum, *ret);

@@ -15,6 +15,7 @@
 #include "service/http/body.h"
 #include "service/http/head.h"
 #include "service/http/jam.h"
+#include "service/http/packing.h"
 #include "service/http/problem.h"
 #include "service/http/stream.h"
 
@@ -223,7 +224,8 @@ static void run_handler(void *arg)
 	struct exchange *x = arg;
 	struct err err;
 	x->req.handler_ns = clock_mono_ns();
-	bool ok = x->req.route->handler(&x->req, &x->res, &err);
+	bool ok = (x->upload.coding == CODING_NONE || body_unpack(x, &err)) &&
+		  x->req.route->handler(&x->req, &x->res, &err);
 	if (ok && (strbuf_failed(&x->res.body)))
 		ok = err_set(&err, ERR_INTERNAL_ERROR, "the answer does not fit into memory");
 	if (!ok && err.cancelled && !x->gone && wire_draining(x))
@@ -232,6 +234,8 @@ static void run_handler(void *arg)
 		fail(x, &err);
 	if (x->stream.started)
 		stream_end(x, ok);
+	else
+		packing_whole(x);
 	count_running(x->loop, -1);
 	x->fiber = NULL;
 	finish(x);
@@ -268,6 +272,7 @@ static void start_linger(struct exchange *x)
 static void refuse(struct exchange *x)
 {
 	fail(x, &x->err);
+	packing_whole(x);
 	finish(x);
 }
 

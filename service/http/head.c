@@ -247,6 +247,17 @@ static bool content_type_ok(const struct request *req, struct err *err)
 		       req->route->body == BODY_BULK ? " or application/x-ndjson" : "");
 }
 
+/* Read as a stream by the handler's side (body.c). */
+static bool content_coding_ok(struct exchange *x, struct err *err)
+{
+	const struct str value = request_header_list(&x->req, "Content-Encoding");
+	if (value.p == NULL || x->req.route->body == BODY_NONE || coding_named(str_trim(value), &x->upload.coding))
+		return true;
+	response_header(&x->res, "Accept-Encoding", STR(CODINGS_READ));
+	return err_set(err, ERR_UNSUPPORTED_MEDIA_TYPE, "send the body as it is, or with one Content-Encoding of %s",
+		       CODINGS_READ);
+}
+
 /* ---- keyless loopback servers: a browser page elsewhere must not drive them ---- */
 
 static bool host_is_loopback(struct str host)
@@ -481,7 +492,7 @@ bool head_check(struct exchange *x, const char *method, const char *version, str
 	if (!principal_has(req, req->route->scope))
 		return err_set(err, ERR_FORBIDDEN, "the key lacks the scope \"%s\" that %s needs",
 			       scope_name(req->route->scope), req->route->operation_id);
-	if (x->has_body && !content_type_ok(req, err))
+	if (x->has_body && (!content_type_ok(req, err) || !content_coding_ok(x, err)))
 		return false;
 	if (!negotiate(req, err) || !check_draining(x, err))
 		return false;

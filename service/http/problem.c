@@ -56,7 +56,8 @@ static const struct problem_def defs[ERR_N_CODES] = {
 	[ERR_NOT_ACCEPTABLE] = {406, false, 0, "Not acceptable", "No media type of the Accept header is offered here."},
 	[ERR_UNSUPPORTED_MEDIA_TYPE] =
 		{415, false, 0, "Unsupported media type",
-		 "Send the body as Content-Type: application/json (bulk creates: application/x-ndjson too)."},
+		 "Send the body as Content-Type: application/json (bulk creates: application/x-ndjson too), plain or with "
+		 "Content-Encoding: gzip or zstd."},
 	[ERR_CONNECTION_EXISTS] = {409, false, 0, "The connection name is taken",
 				   "Choose another name or disconnect the old one."},
 	[ERR_NO_DEFAULT_CONNECTION] =

@@ -2,6 +2,7 @@
 #ifndef FERROD_SERVICE_SERVER_OPTIONS_H
 #define FERROD_SERVICE_SERVER_OPTIONS_H
 
+#include "service/http/compression.h"
 #include "service/http/request.h"
 #include "service/http/router.h"
 
@@ -16,6 +17,7 @@ struct server_options {
 	double request_timeout_s; /* a request's deadline */
 	double body_wait_s;       /* a bulk body that comes too slowly: service/http/body.c */
 	double write_timeout_s;   /* a client that takes nothing of a stream for so long loses it */
+	enum compression compression;
 	bool access_log;
 	bool check_host;            /* loopback without keys: Host and Origin must be loopback (DNS rebinding, CSRF) */
 	struct str cors_origins;    /* service/auth/cors.h; empty: no cross-origin requests */

@@ -4,6 +4,7 @@
 
 #include "service/base/clock.h"
 #include "service/base/num.h"
+#include "service/http/packing.h"
 
 #include "service/base/banned.h"
 
@@ -128,10 +129,30 @@ enum MHD_Result stream_queue(struct exchange *x)
 
 /* ---- the fiber's side ---- */
 
-/* Waits until the chunk has been taken; then what the handler has written becomes the next one. */
-static bool hand_over(struct exchange *x, struct err *err)
+/* What the handler has written becomes the next chunk, packed where the answer is. */
+static void next_chunk(struct exchange *x)
 {
 	struct response_stream *s = &x->stream;
+	const struct strbuf taken = s->chunk;
+	if (s->packer != NULL) {
+		s->chunk = s->packed;
+		s->packed = taken;
+		strbuf_reset(&s->packed);
+	} else {
+		s->chunk = x->res.body;
+		x->res.body = taken;
+	}
+	strbuf_reset(&x->res.body);
+	s->bytes += s->chunk.len;
+	s->sent = 0;
+}
+
+/* Waits until the chunk has been taken; then what the handler has written becomes the next one. */
+static bool hand_over(struct exchange *x, enum pack_flush flush, struct err *err)
+{
+	struct response_stream *s = &x->stream;
+	if (s->packer != NULL && !packer_put(s->packer, strbuf_str(&x->res.body), flush, &s->packed))
+		return err_set(err, ERR_INTERNAL_ERROR, "no memory to compress the answer");
 	if (s->sent < s->chunk.len && !x->gone) {
 		struct event drained;
 		event_init(&drained);
@@ -147,12 +168,7 @@ static bool hand_over(struct exchange *x, struct err *err)
 		err->cancelled = true;
 		return false;
 	}
-	struct strbuf taken = s->chunk;
-	s->chunk = x->res.body;
-	s->bytes += s->chunk.len;
-	x->res.body = taken;
-	strbuf_reset(&x->res.body);
-	s->sent = 0;
+	next_chunk(x);
 	s->starved = false;
 	wire_resume(x);
 	return true;
@@ -167,19 +183,18 @@ bool response_flush(struct response *res, struct err *err)
 		return true;
 	if (strbuf_failed(&res->body))
 		return err_set(err, ERR_INTERNAL_ERROR, "the answer does not fit into memory");
-	if (x->req.method == HTTP_HEAD) {
-		x->stream.dropped += res->body.len;
-		strbuf_reset(&res->body);
-		return true;
-	}
+	if (x->req.method == HTTP_HEAD)
+		return packing_drop(x, PACK_FLUSH, err);
 	if (!x->stream.started) {
 		if (res->status == 0)
 			res->status = 200;
+		if (!packing_begin(x, err))
+			return false;
 		if (o->before_reply != NULL)
 			o->before_reply(o->app, &x->req, res);
 		x->stream.started = true;
 	}
-	return hand_over(x, err);
+	return hand_over(x, PACK_FLUSH, err);
 }
 
 bool response_streaming(const struct response *res)
@@ -193,7 +208,8 @@ void stream_end(struct exchange *x, bool ok)
 {
 	struct err ignored;
 	struct response_stream *s = &x->stream;
-	if (x->res.body.len > 0 && !hand_over(x, &ignored))
+	/* one that failed breaks off packed, too */
+	if ((x->res.body.len > 0 || s->packer != NULL) && !hand_over(x, ok ? PACK_END : PACK_FLUSH, &ignored))
 		ok = false;
 	s->ended = true;
 	s->failed = !ok;

@@ -77,6 +77,10 @@ void wire_free(struct exchange *x)
 	struct wire_loop *l = x->loop;
 	strbuf_done(&x->stream.chunk);
 	strbuf_done(&x->upload.piece);
+	strbuf_done(&x->upload.plain);
+	strbuf_done(&x->stream.packed);
+	packer_free(x->stream.packer);
+	unpacker_free(x->upload.unpacker);
 	if (l->n_spare + 1 > SPARE_EXCHANGES) {
 		destroy(x);
 		return;

@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 
 #include "service/base/mutex.h"
+#include "service/http/compression.h"
 #include "service/http/listener.h"
 #include "service/http/server_options.h"
 
@@ -60,15 +61,23 @@ struct response_stream {
 	bool ended, failed;    /* no more chunks; failed: the body is left unterminated */
 	size_t dropped;        /* of HEAD: bytes that nobody reads, which count for its Content-Length */
 	struct event *drained; /* of the fiber that waits for the chunk to be taken */
+	enum coding coding;    /* the packer's */
+	struct packer *packer; /* owned; NULL: chunks go as they are */
+	struct strbuf packed;  /* becomes the next chunk */
 };
 
 /* A body that is read while it arrives: the callback fills req->body up to LIMIT_BODY_WINDOW, the fiber takes it as its
  * next piece. Loop thread only. */
 struct request_stream {
-	struct strbuf piece; /* what the fiber reads */
-	bool ended;          /* all has come */
-	struct event *more;  /* of the fiber that waits for bytes */
-	int64_t patience_ns; /* the sender may be waited for so long */
+	struct strbuf piece;       /* what the fiber reads */
+	bool ended;                /* all has come */
+	struct event *more;        /* of the fiber that waits for bytes */
+	int64_t patience_ns;       /* the sender may be waited for so long */
+	enum coding coding;        /* what the body came in */
+	struct unpacker *unpacker; /* owned; NULL: not begun */
+	struct str packed;         /* of the piece: not unpacked yet */
+	struct strbuf plain;       /* what the fiber reads instead */
+	size_t n_plain;            /* bytes unpacked in all */
 };
 
 /* One request and its response. Lives until libmicrohttpd has let go of it and its fiber has ended. */

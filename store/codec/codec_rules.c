@@ -47,3 +47,12 @@ bool codec_uuid(struct str in, char out[CODEC_UUID_BYTES])
 	out[36] = '\0';
 	return true;
 }
+
+void codec_uuid_hex(char uuid[CODEC_UUID_BYTES])
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < CODEC_UUID_BYTES; i++) /* with the NUL */
+		if (!hyphen_at(i))
+			uuid[n++] = uuid[i];
+}

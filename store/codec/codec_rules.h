@@ -12,6 +12,9 @@
 /* 36 characters with hyphens or 32 hexadecimal digits, any case -> lower case with hyphens. false: no uuid. */
 bool codec_uuid(struct str in, char out[CODEC_UUID_BYTES]) MUST_CHECK;
 
+/* Takes the hyphens out of what codec_uuid has written. */
+void codec_uuid_hex(char uuid[CODEC_UUID_BYTES]);
+
 /* {"$bytes": base64} or {"$text": text}: a value of SQLite's that is not of its column's type. A document in the arena.
  */
 struct value codec_tagged(struct arena *a, const char *tag, struct value v);

@@ -85,6 +85,11 @@ static enum storage_type storage_of(const struct builder *b, const struct live_c
 		return ST_VARCHAR;
 	if (!live_type_storage(b->d, c->type, &st, ret_length))
 		return ST_TEXT;
+	if (b->d->id == DIALECT_SQLITE && st == ST_UUID &&
+	    (c->spelling.p == NULL || str_eq_z(c->spelling, "string"))) { /* of a view nobody has looked */
+		*ret_length = 32;
+		return ST_CHAR;
+	}
 	if (b->d->id == DIALECT_SQLITE)
 		return st;
 	/* the spellings that the logical types have on PostgreSQL */
@@ -253,7 +258,7 @@ static json_t *column_ir(struct builder *b, const struct live_table *t, const st
 	if (c->native_enum)
 		set_enum(o, c);
 	live_fill_ir(&b->fill, t, c, o);
-	if (c->spelling.p != NULL && lt == LT_DATETIME)
+	if (c->spelling.p != NULL && (lt == LT_DATETIME || lt == LT_UUID))
 		set(o, "spelling", text(c->spelling));
 	return o;
 }

@@ -117,9 +117,10 @@ struct column {
 	bool postgres_native_enum, has_postgres_native_enum;
 	struct column_fill fill;
 	enum time_spelling spelling; /* of a datetime on SQLite */
-	/* Of an array of PostgreSQL's (logical unknown, db_type "text[]"): a nameless place of its elements' type,
+	/* Of an array of PostgreSQL's (logical unknown, db_type "text[]"): a column of its elements' type,
 	 * named like the column. NULL: it is none. */
 	const struct column *element;
+	bool uuid_hex; /* ours, never part of the fingerprint: a uuid on SQLite is 32 digits, no hyphens */
 };
 
 struct foreign_key {

@@ -291,6 +291,12 @@ static void parse_spelling(struct parse *p, struct column *c)
 
 	if (!get_name(p, "spelling", false, 0, &word))
 		return;
+	if (c->logical == LT_UUID) {
+		c->uuid_hex = str_eq_z(word, "hex");
+		if (!c->uuid_hex && !str_eq_z(word, "hyphens"))
+			parse_fault(p, "spelling", "of a uuid must be hyphens or hex");
+		return;
+	}
 	while (i < TIME_N_SPELLINGS && !str_eq_z(word, time_spelling_name((enum time_spelling)i)))
 		i++;
 	if (i == TIME_N_SPELLINGS)
@@ -298,7 +304,7 @@ static void parse_spelling(struct parse *p, struct column *c)
 			    "must be ferrod, iso, space, space3, space6, js, offset, unix, unix_ms, unix_us, julian or "
 			    "mixed");
 	else if (c->logical != LT_DATETIME)
-		parse_fault(p, "spelling", "only a datetime has one");
+		parse_fault(p, "spelling", "only a datetime and a uuid have one");
 	else
 		c->spelling = (enum time_spelling)i;
 }

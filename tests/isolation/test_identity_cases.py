@@ -3,7 +3,7 @@ import threading
 
 import pytest
 
-from support.matrix import HOLDER, OWNER, THING, one, record
+from support.matrix_paths import HOLDER, OWNER, THING, one, record
 from support.process import wait_for
 from support.tables import create_tables, insert, sql
 

@@ -4,7 +4,7 @@ import uuid
 
 import pytest
 
-from support.matrix import HOLDER, OWNER, THING, one, record
+from support.matrix_paths import HOLDER, OWNER, THING, one, record
 from support.tables import create_tables, insert, sql
 
 AGAIN = {"serialization_failure", "transaction_aborted", "database_busy", "pool_timeout", "transaction_ended", "precondition_failed",

@@ -1,7 +1,8 @@
 """Every write path beside every read path in one session, a while of it; `make soak` runs it for longer."""
 import os
 
-from support.matrix import PAIRS, Matrix
+from support.matrix import Matrix
+from support.matrix_paths import PAIRS
 
 SECONDS = float(os.environ.get("FERROD_MATRIX_SECONDS", "25"))
 CYCLES = int(os.environ.get("FERROD_MATRIX_CYCLES", "0"))

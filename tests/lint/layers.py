@@ -15,6 +15,8 @@ PURE = re.compile(r"store/(schema|query|ddl|dialect|codec|policy|migrate|revisio
 LIBRARIES = [
     (re.compile(r"microhttpd\.h"), re.compile(r"service/http/")),
     (re.compile(r"gnutls/"), re.compile(r"service/(http/tls|base/crypto)\.c$")),
+    (re.compile(r"zlib\.h"), re.compile(r"service/http/gzip\.c$")),
+    (re.compile(r"zstd(_errors)?\.h"), re.compile(r"service/http/zstandard\.c$")),
     (re.compile(r"sqlite3\.h"), re.compile(r"store/driver/sqlite/")),
     (re.compile(r"libpq-fe\.h|pg_config.*\.h|postgres_ext\.h"), re.compile(r"store/driver/postgres/")),
     (re.compile(r"jansson\.h"), re.compile(r"service/base/json\w*\.h$")),
@@ -208,6 +210,14 @@ class Tree:
             if "long:" not in "\n".join(lines[above:last]):
                 self.fault(name, first, f"function of {last - first + 1} lines, more than {FUNCTION_LINES}")
 
+    def check_tests(self):
+        """Tests keep to the length of a file, whatever they are written in; not to the layers."""
+        for path in sorted((self.root / "tests").rglob("*.*")):
+            if path.suffix in (".c", ".h", ".py"):
+                count = path.read_text(encoding="utf-8").count("\n")
+                if count > FILE_LINES:
+                    self.fault(path.relative_to(self.root).as_posix(), count, f"{count} lines, more than {FILE_LINES}: split it by subject")
+
     def check(self):
         self.includes = {name: list(found) for name, found in self.includes.items()}
         for name, text in self.files.items():
@@ -219,6 +229,7 @@ class Tree:
                 self.check_calls(name, code)
             self.check_lengths(name, text, code)
         self.check_circles()
+        self.check_tests()
         return self.faults
 
 

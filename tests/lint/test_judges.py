@@ -85,6 +85,8 @@ LAST = '#include "service/base/banned.h"\n'
     ("store/a.c", LAST + "\nvoid f(char *p)\n{\n\tfree(p);\n}\n", "outside service/base"),
     ("store/a.c", LAST + "typedef struct a a_t;\n", "no typedef"),
     ("store/a.c", LAST + "int x;\n" * 600, "split it by noun"),
+    ("tests/unit/test_a.c", "int x;\n" * 601, "split it by subject"),
+    ("tests/api/test_a.py", "x = 1\n" * 601, "split it by subject"),
     ("store/a.c", LAST + "\nvoid f(void)\n{\n" + "\t;\n" * 69 + "}\n", "function of"),
 ], ids=lambda v: v[:30] if isinstance(v, str) else "")
 def test_layers_refuses(tmp_path, path, text, breach):
@@ -104,6 +106,7 @@ def test_layers_admits(tmp_path):
         "service/base/banned.h": "", "store/store.h": "", "service/main.c": '#include "store/store.h"\n' + LAST,
         "handlers/a.c": '#include "store/store.h"\n' + LAST + "/* strcpy(a, b) */\nconst char *s = \"free(x)\";\n",
         "store/b.c": LAST + "\n/* long: a table of cases */\nvoid f(void)\n{\n" + "\t;\n" * 90 + "}\n",
+        "tests/api/test_a.py": "x = 1\n" * 600,
     }
     for name, content in good.items():
         target = tmp_path / name

@@ -4,19 +4,23 @@ import json
 import socket
 import urllib.parse
 
+from .coding import unpack
 from .contract import contract
 
 TIMEOUT_SECONDS = 60
 
 
 class Request:
-    def __init__(self, method, path, headers, body):
+    def __init__(self, method, path, headers, body, wire=None):
         self.method, self.path, self.headers, self.body = method, path, headers, body
+        self.wire = body if wire is None else wire
 
 
 class Response:
     def __init__(self, request, status, headers, body):
-        self.request, self.status, self.headers, self.body = request, status, headers, body
+        self.request, self.status, self.headers, self.wire = request, status, headers, body
+        coding = self.header("Content-Encoding")
+        self.body = unpack(coding, body) if coding and body else body
 
     def header(self, name):
         """The header's value (several joined by a comma), or None."""
@@ -76,10 +80,12 @@ class Client:
     def __exit__(self, *_):
         self.close()
 
-    def request(self, method, path, body=None, *, raw=None, params=None, headers=None, validate=None):
+    def request(self, method, path, body=None, *, raw=None, params=None, headers=None, validate=None,
+                wire=None):
         """body: any JSON value (None: no body; for JSON null give raw=b"null"); raw: bytes sent as they are.
 
-        params: the query as a dict or a list of pairs. A header whose value is None is not sent.
+        params: the query as a dict or a list of pairs. A header whose value is None is not sent. wire: the body as it
+        travels, in the coding that the header Content-Encoding names.
         """
         if params:
             path += ("&" if "?" in path else "?") + urllib.parse.urlencode(params)
@@ -92,7 +98,7 @@ class Client:
                 del sent[known]
             sent[name] = value
         sent = {name: value for name, value in sent.items() if value is not None}
-        request = Request(method, path, sent, data)
+        request = Request(method, path, sent, data, wire)
         response = self._send(request)
         if self.validate if validate is None else validate:
             contract().check(request, response)
@@ -105,7 +111,7 @@ class Client:
             self.connection.connect()
             self.connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
-            self.connection.request(request.method, request.path, body=request.body, headers=request.headers)
+            self.connection.request(request.method, request.path, body=request.wire, headers=request.headers)
             answer = self.connection.getresponse()
             body = answer.read()
         except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):

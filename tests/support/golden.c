@@ -46,6 +46,16 @@ json_t *golden_parse(struct arena *a, const char *text)
 	return v;
 }
 
+json_t *golden_quoted(struct arena *a, const char *text)
+{
+	char *z = arena_strz(a, str_z(text));
+
+	for (char *p = z; *p != '\0'; p++)
+		if (*p == '\'')
+			*p = '"';
+	return golden_parse(a, z);
+}
+
 struct schema *golden_schema(struct arena *a, const json_t *doc)
 {
 	struct schema *s = NULL;

@@ -12,6 +12,9 @@ json_t *golden_load(struct arena *a, const char *path);
 /* Parsed text; ends the test when it is refused. */
 json_t *golden_parse(struct arena *a, const char *text);
 
+/* The same of text with ' for ", which reads better in C. */
+json_t *golden_quoted(struct arena *a, const char *text);
+
 /* A schema of a document; ends the test when it is invalid. A new reference. */
 struct schema *golden_schema(struct arena *a, const json_t *doc);
 

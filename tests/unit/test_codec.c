@@ -12,22 +12,7 @@
 #include "store/codec/codec.h"
 #include "store/codec/decimal.h"
 #include "store/codec/json_text.h"
-
-static struct arena arena;
-static struct err err;
-
-static int setup(void **state UNUSED)
-{
-	arena_init(&arena);
-	memset(&err, 0, sizeof(err));
-	return 0;
-}
-
-static int teardown(void **state UNUSED)
-{
-	arena_done(&arena);
-	return 0;
-}
+#include "tests/support/scratch.h"
 
 #define LITE (&dialect_sqlite)
 #define PG (&dialect_postgres)

@@ -15,6 +15,8 @@
 
 #include "service/base/clock.h"
 #include "store/store.h"
+#include "tests/support/assert_err.h"
+#include "tests/support/small_store.h"
 
 #include "service/base/banned.h"
 
@@ -25,40 +27,10 @@ static struct route plain; /* conn, no transaction */
 static struct err err;
 static bool postgres;
 
-#define assert_ok(expression) \
-	do { \
-		if (!(expression)) \
-			fail_msg("%s: %s %s %s", #expression, err_code_name(err.code), err.sqlstate, err.detail); \
-	} while (0)
-
-#define assert_err(expression, want) \
-	do { \
-		memset(&err, 0, sizeof(err)); \
-		if (expression) \
-			fail_msg("%s succeeded", #expression); \
-		if (err.code != (want)) \
-			fail_msg("%s: %s %s %s", #expression, err_code_name(err.code), err.sqlstate, err.detail); \
-	} while (0)
-
 /* ---- set-up ---- */
 
 static int open_store(const char *url)
 {
-	const struct store_options o = {
-		.sessions = {.max_sessions = 100,
-			     .max_per_owner = 100,
-			     .max_transactions = 16,
-			     .idle_timeout_s = 900,
-			     .max_lifetime_s = 86400,
-			     .tombstone_s = 900,
-			     .imap_entries = 1000,
-			     .imap_bytes = 100000},
-		.busy_timeout_s = 1,
-		.tx_timeout_s = 300,
-		.tx_timeout_max_s = 3600,
-		.tx_queue_max = 64,
-		.sqlite_cache_kib = 2000,
-	};
 	struct connect_options co = {
 		.url = str_z(url), .name = STR("app"), .make_default = true, .pool = pool_config_default()};
 	struct connection *replaced = NULL;
@@ -66,7 +38,7 @@ static int open_store(const char *url)
 	arena_init(&arena);
 	co.pool.max_connections = 2;
 	co.pool.acquire_timeout_s = 1;
-	store = store_create(&o);
+	store = store_create(&small_store);
 	if (!connection_open(&store->connections, &co, clock_deadline(10), &conn, &err) ||
 	    !connection_register(&store->connections, conn, &co, &replaced, &err)) {
 		print_error("%s\n", err.detail);

@@ -11,22 +11,7 @@
 #include "service/base/json.h"
 #include "service/base/limits.h"
 #include "service/base/num.h"
-
-static struct arena arena;
-static struct err err;
-
-static int setup(void **state UNUSED)
-{
-	arena_init(&arena);
-	memset(&err, 0, sizeof(err));
-	return 0;
-}
-
-static int teardown(void **state UNUSED)
-{
-	arena_done(&arena);
-	return 0;
-}
+#include "tests/support/scratch.h"
 
 static json_t *parse(struct str text)
 {

@@ -18,6 +18,7 @@
 #include "service/base/clock.h"
 #include "service/base/limits.h"
 #include "store/driver/postgres/postgres_driver.h"
+#include "tests/support/needs_server.h"
 
 #include "service/base/banned.h"
 
@@ -193,13 +194,6 @@ static int teardown(void **state)
 	arena_done(&g.arena);
 	return ok ? 0 : -1;
 }
-
-#define NEEDS_SERVER() \
-	do { \
-		(void)state; \
-		if (g.db == NULL) \
-			skip(); \
-	} while (0)
 
 /* ---- writes: each its own transaction ---- */
 

@@ -17,6 +17,7 @@
 #include "store/connection/dsn.h"
 #include "store/driver/driver.h"
 #include "tests/support/fibers.h"
+#include "tests/support/needs_server.h"
 
 #include "service/base/banned.h"
 
@@ -65,13 +66,6 @@ static int teardown(void **state)
 	arena_done(&g.arena);
 	return 0;
 }
-
-#define NEEDS_SERVER() \
-	do { \
-		(void)state; \
-		if (g.db == NULL) \
-			skip(); \
-	} while (0)
 
 static void must(bool ok, const struct err *e, const char *what)
 {

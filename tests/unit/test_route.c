@@ -9,6 +9,7 @@
 
 #include "service/base/clock.h"
 #include "store/store.h"
+#include "tests/support/small_store.h"
 
 #include "service/base/banned.h"
 
@@ -36,25 +37,9 @@ static void connect_to(const char *name, bool make_default)
 
 static int setup(void **state)
 {
-	const struct store_options o = {
-		.sessions = {.max_sessions = 100,
-			     .max_per_owner = 100,
-			     .max_transactions = 16,
-			     .idle_timeout_s = 900,
-			     .max_lifetime_s = 86400,
-			     .tombstone_s = 900,
-			     .imap_entries = 1000,
-			     .imap_bytes = 100000},
-		.busy_timeout_s = 1,
-		.tx_timeout_s = 300,
-		.tx_timeout_max_s = 3600,
-		.tx_queue_max = 64,
-		.sqlite_cache_kib = 2000,
-	};
-
 	(void)state;
 	arena_init(&arena);
-	store = store_create(&o);
+	store = store_create(&small_store);
 	connect_to("app", true);
 	connect_to("service", false);
 	return 0;

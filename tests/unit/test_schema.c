@@ -13,32 +13,11 @@
 #include "store/schema/schema_names.h"
 #include "store/schema/schema_registry.h"
 #include "tests/support/golden.h"
+#include "tests/support/scratch.h"
 
-static struct arena arena;
-static struct err err;
-
-static int setup(void **state UNUSED)
-{
-	arena_init(&arena);
-	memset(&err, 0, sizeof(err));
-	return 0;
-}
-
-static int teardown(void **state UNUSED)
-{
-	arena_done(&arena);
-	return 0;
-}
-
-/* JSON with ' for ", which reads better in C. */
 static json_t *doc(const char *text)
 {
-	char *z = arena_strz(&arena, str_z(text));
-
-	for (char *p = z; *p != '\0'; p++)
-		if (*p == '\'')
-			*p = '"';
-	return golden_parse(&arena, z);
+	return golden_quoted(&arena, text);
 }
 
 static struct schema *made(const char *text)
@@ -472,13 +451,16 @@ static void test_registry(void **state UNUSED)
 	schema_registry_init(&r);
 	first = schema_registry_get(&r);
 	assert_int_equal(first->n_models, 0);
-	assert_true(schema_registry_apply(&r, doc(MODEL("A", "", "")), &(struct schema_change){.replace_all = true}, &arena, &second, &err));
+	assert_true(schema_registry_apply(&r, doc(MODEL("A", "", "")), &(struct schema_change){.replace_all = true},
+					  &arena, &second, &err));
 	assert_int_equal(first->n_models, 0);
 	assert_true(second->generation > first->generation);
 	schema_unref(first);
 	schema_unref(second);
-	assert_false(schema_registry_apply(&r, doc("{'models':[{}]}"), &(struct schema_change){0}, &arena, &second, &err));
-	assert_true(schema_registry_apply(&r, doc(MODEL("B", "", "")), &(struct schema_change){0}, &arena, &second, &err));
+	assert_false(
+		schema_registry_apply(&r, doc("{'models':[{}]}"), &(struct schema_change){0}, &arena, &second, &err));
+	assert_true(
+		schema_registry_apply(&r, doc(MODEL("B", "", "")), &(struct schema_change){0}, &arena, &second, &err));
 	assert_int_equal(second->n_models, 2);
 	schema_unref(second);
 	assert_true(schema_registry_remove(&r, STR("A"), &arena, &err));

@@ -9,31 +9,11 @@
 
 #include "store/schema/schema_json.h"
 #include "tests/support/golden.h"
-
-static struct arena arena;
-static struct err err;
-
-static int setup(void **state UNUSED)
-{
-	arena_init(&arena);
-	memset(&err, 0, sizeof(err));
-	return 0;
-}
-
-static int teardown(void **state UNUSED)
-{
-	arena_done(&arena);
-	return 0;
-}
+#include "tests/support/scratch.h"
 
 static json_t *doc(const char *text)
 {
-	char *z = arena_strz(&arena, str_z(text));
-
-	for (char *p = z; *p != '\0'; p++)
-		if (*p == '\'')
-			*p = '"';
-	return golden_parse(&arena, z);
+	return golden_quoted(&arena, text);
 }
 
 static struct schema *made(const char *text)

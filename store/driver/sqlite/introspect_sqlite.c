@@ -236,6 +236,44 @@ static bool read_spelling(struct catalog *c, const struct live_table *t, struct 
 	return ok;
 }
 
+/* Of one value, a. Capitals are no spelling: what is written small would not be found among them. */
+static const char uuid_spelling_sql[] =
+	"SELECT CASE WHEN typeof(a) = 'text' AND length(a) = 32 AND a NOT GLOB '*[^0-9a-f]*' THEN 'hex' "
+	"WHEN typeof(a) = 'text' AND length(a) = 36 AND length(replace(a, '-', '')) = 32 AND "
+	"substr(a, 9, 1) || substr(a, 14, 1) || substr(a, 19, 1) || substr(a, 24, 1) = '----' AND a NOT GLOB "
+	"'*[^0-9a-f-]*' THEN 'hyphens' ELSE 'string' END FROM (SELECT ";
+
+static void on_uuid(struct catalog *c, const struct value *row)
+{
+	struct str *found = c->more;
+
+	*found = found->p == NULL ? catalog_text(c, row[0]) : STR("string");
+}
+
+/* Of all rows: lookups know one spelling only. "string": not all are uuids of one, which CHAR(32) need not be. */
+static bool read_uuid_spelling(struct catalog *c, const struct live_table *t, struct live_column *col, bool declared,
+			       struct err *err)
+{
+	struct strbuf b;
+	struct str sql;
+	bool ok;
+
+	strbuf_init(&b, 0);
+	strbuf_puts(&b, uuid_spelling_sql);
+	dialect_quote_ident(&b, col->name);
+	strbuf_puts(&b, " AS a FROM ");
+	dialect_quote_ident(&b, t->name);
+	strbuf_puts(&b, ") WHERE a IS NOT NULL GROUP BY 1");
+	sql = arena_str(c->arena, strbuf_str(&b));
+	strbuf_done(&b);
+	c->more = &col->spelling;
+	ok = catalog_query(c, sql, "t", on_uuid, err);
+	c->more = NULL;
+	if (col->spelling.p == NULL || (declared && str_eq_z(col->spelling, "string")))
+		col->spelling = STR("hyphens");
+	return ok;
+}
+
 static bool read_spellings(struct catalog *c, struct err *err)
 {
 	enum storage_type st;
@@ -247,8 +285,12 @@ static bool read_spellings(struct catalog *c, struct err *err)
 		for (size_t k = 0; k < t->n_columns; k++) {
 			struct live_column *col = &t->columns[k];
 
-			if (live_type_storage(&dialect_sqlite, col->type, &st, &length) &&
-			    logical_from_storage(st) == LT_DATETIME && !read_spelling(c, t, col, err))
+			if (!live_type_storage(&dialect_sqlite, col->type, &st, &length))
+				continue;
+			if (logical_from_storage(st) == LT_DATETIME && !read_spelling(c, t, col, err))
+				return false;
+			if (logical_from_storage(st) == LT_UUID &&
+			    !read_uuid_spelling(c, t, col, st == ST_UUID_LOGICAL, err))
 				return false;
 		}
 	}

@@ -1,0 +1,92 @@
+"""UUIDs that others have written into SQLite: 36 characters or 32 digits, and texts that are none."""
+import sqlite3
+
+import pytest
+
+from support.client import Client
+from support.server import Server
+
+HEX = "6f1b0a3e0c3b4f5e9d8e111111111111"
+ASKED = "6f1b0a3e-0c3b-4f5e-9d8e-111111111111"
+NEW = "0a0b0c0d-0c3b-4f5e-9d8e-222222222222"
+MD5 = "d41d8cd98f00b204e9800998ecf8427e"
+
+
+@pytest.fixture
+def house(tmp_path):
+    path = tmp_path / "uuids.db"
+    with Server() as server, Client(server.port) as client:
+        client.post("/v1/connections", {"name": "f", "url": f"sqlite:{path}?mode=rwc", "default": True}).expect(201)
+        client.path = path
+        yield client
+
+
+def run(client, *statements):
+    with sqlite3.connect(client.path) as db:
+        rows = [db.execute(*s).fetchall() if isinstance(s, tuple) else db.execute(s).fetchall() for s in statements]
+    db.close()
+    return rows[-1]
+
+
+def column(client, model, name):
+    ir = client.get(f"/v1/models/{model}").expect(200).json()
+    ir = ir.get("model", ir)
+    return next(c for c in ir["columns"] if c["name"] == name)
+
+
+@pytest.mark.parametrize("declared", ["char(32)", "CHAR(32)", "uuid"])
+@pytest.mark.parametrize("stored, spelling", [(HEX, "hex"), (ASKED, "hyphens")])
+def test_a_uuid_has_its_columns_spelling_on_every_path(house, declared, stored, spelling):
+    run(house, f"CREATE TABLE owner (id {declared} NOT NULL PRIMARY KEY, name text)",
+        f"CREATE TABLE thing (id integer PRIMARY KEY, owner_id {declared} NOT NULL REFERENCES owner (id))",
+        ("INSERT INTO owner VALUES (?, 'o')", (stored,)), ("INSERT INTO thing VALUES (1, ?)", (stored,)))
+    house.post("/v1/introspect", {"register": True}).expect(200)
+    kept = column(house, "owner", "id")
+    assert kept["logical_type"] == "uuid" and kept.get("spelling", "hyphens") == spelling
+    for asked in (ASKED, HEX, ASKED.upper()):
+        assert house.get(f"/v1/models/owner/records/{asked}").expect(200).json() == {"id": ASKED, "name": "o"}
+        assert house.get("/v1/models/thing/records", params={"owner_id": f"eq.{asked}"}).expect(200).json()["rows"] == [{"id": 1, "owner_id": ASKED}]
+        where = [{"node_kind": "leaf", "column": "owner_id", "operator": "IN", "value": [asked, NEW]}]
+        assert len(house.post("/v1/query", {"model_name": "thing", "where": where}).expect(200).json()["rows"]) == 1
+    row = house.post("/v1/query", {"model_name": "thing", "include": ["owner"]}).expect(200).json()["rows"][0]
+    assert row["owner"] == {"id": ASKED, "name": "o"}
+    assert house.patch("/v1/models/thing/records/1", {"owner_id": ASKED}).expect(200).json()["owner_id"] == ASKED
+    house.put("/v1/models/thing/records/1", {"id": 1, "owner_id": ASKED}).expect(200)
+    with house.session() as session:
+        assert session.get(f"/v1/models/owner/records/{HEX}").expect(200).json()["id"] == ASKED
+        assert session.patch(f"/v1/models/owner/records/{ASKED}", {"name": "p"}).expect(200).json() == {"id": ASKED, "name": "p"}
+        session.delete("/v1/session")
+    assert house.post("/v1/models/owner/records", {"id": NEW, "name": "n"}).expect(201).json()["id"] == NEW
+    house.put(f"/v1/models/owner/records/{NEW}", {"name": "m"}).expect(200)
+    assert run(house, "SELECT owner_id FROM thing") == [(stored,)]
+    assert run(house, "SELECT id FROM owner WHERE name = 'm'") == [(NEW if spelling == "hyphens" else NEW.replace("-", ""),)]
+    page = house.get("/v1/models/owner/records?order=id&limit=1").expect(200).json()
+    rest = house.get(f"/v1/models/owner/records?order=id&limit=1&cursor={page['next_cursor']}").expect(200).json()
+    assert [r["id"] for r in page["rows"] + rest["rows"]] == [NEW, ASKED]
+    assert house.post("/v1/migrate", {"dry_run": True, "updates": True}).expect(200).json().get("statements", []) == []
+
+
+def test_other_texts_stay_what_they_are(house):
+    types = {"a": "varchar(32)", "b": "nvarchar(32)", "c": "char(36)", "d": "char(32)", "e": "nchar(32)"}
+    run(house, f"CREATE TABLE doc (id integer PRIMARY KEY, {', '.join(f'{n} {t}' for n, t in types.items())})",
+        ("INSERT INTO doc VALUES (1, ?, ?, ?, ?, ?)", (MD5, MD5, ASKED, MD5, MD5)), "INSERT INTO doc (id, d) VALUES (2, 'word')",
+        "CREATE TABLE mixed (id integer PRIMARY KEY, u char(32))",
+        ("INSERT INTO mixed VALUES (1, ?), (2, ?)", (HEX, ASKED)))
+    house.post("/v1/introspect", {"register": True}).expect(200)
+    row = house.get("/v1/models/doc/records/1").expect(200).json()
+    assert row == {"id": 1, "a": MD5, "b": MD5, "c": ASKED, "d": MD5, "e": MD5}
+    for name in types:
+        assert column(house, "doc", name)["logical_type"] == "string"
+        assert [r["id"] for r in house.get("/v1/models/doc/records", params={name: f"eq.{row[name]}"}).expect(200).json()["rows"]] == [1]
+    made = {"a": "Paris", "b": "900150983cd24fb0d6963f7d28e17f72", "c": "x", "d": "900150983cd24fb0d6963f7d28e17f72", "e": ""}
+    assert house.post("/v1/models/doc/records", {"id": 3} | made).expect(201).json() == {"id": 3} | made
+    assert run(house, "SELECT a, b, c, d, e FROM doc WHERE id = 3") == [tuple(made.values())]
+    assert [r["u"] for r in house.get("/v1/models/mixed/records?order=id").expect(200).json()["rows"]] == [HEX, ASKED]
+    assert house.post("/v1/migrate", {"dry_run": True, "updates": True}).expect(200).json().get("statements", []) == []
+
+
+def test_an_empty_column_takes_hyphens(house):
+    run(house, "CREATE TABLE owner (id char(32) NOT NULL PRIMARY KEY)")
+    house.post("/v1/introspect", {"register": True}).expect(200)
+    house.post("/v1/models/owner/records", {"id": HEX}).expect(201)
+    assert run(house, "SELECT id FROM owner") == [(ASKED,)]
