@@ -114,7 +114,7 @@ BUILT_IN = [
     ("jsonb", "[1, null]", "json", [1, None]),
     # what has no JSON form of its own comes as its text
     ("int4[]", "{1,NULL,3}", "string", "{1,NULL,3}"), ("text[]", '{a,"b c"}', "string", '{a,"b c"}'), ("int4range", "[1,5)", "string", "[1,5)"),
-    ("tstzrange", "empty", "string", "empty"), ("int4multirange", "{[1,2),[5,6)}", "string", "{[1,2),[5,6)}"), ("interval", "1 day 02:00:00", "string", "1 day 02:00:00"),
+    ("tstzrange", "empty", "string", "empty"), ("int4multirange", "{[1,2),[5,6)}", "string", "{[1,2),[5,6)}"), ("interval", "1 day 02:00:00", "string", "P1DT2H"),
     ("timetz", "03:04:05+02", "string", "03:04:05+02"), ("inet", "10.0.0.1/8", "string", "10.0.0.1/8"), ("cidr", "10.0.0.0/8", "string", "10.0.0.0/8"),
     ("macaddr", "08:00:2b:01:02:03", "string", "08:00:2b:01:02:03"), ("money", "12.5", "string", "$12.50"), ("bit(3)", "101", "string", "101"),
     ("varbit", "11", "string", "11"), ("point", "(1,2)", "string", "(1,2)"), ("box", "(3,4),(1,2)", "string", "(3,4),(1,2)"), ("circle", "<(1,2),3>", "string", "<(1,2),3>"),

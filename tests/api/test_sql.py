@@ -130,7 +130,7 @@ def test_postgres_types_come_as_text_or_primitives(postgres_conn):
     assert row["i2"] == 1 and row["f4"] == 1.5 and row["nan"] == "NaN" and row["num"] == "12.50" and row["b"] is True
     assert row["u"] == "3f4c4ca7-a7e7-40d6-8d83-8f4ddf3285e6" and row["d"] == "2026-01-02" and row["t"] == "03:04:05"
     assert "01:04:05" in row["tz"] and "03:04:05" in row["ts"] and json.loads(row["j"]) == {"a": 1}
-    assert row["arr"] == "{1,2}" and row["iv"] == "1 day" and row["by"] == {"$bytes": "AP8="} and row["net"] == "127.0.0.1"
+    assert row["arr"] == "{1,2}" and row["iv"] == "P1D" and row["by"] == {"$bytes": "AP8="} and row["net"] == "127.0.0.1"
     assert row["nothing"] is None and row["c"] == "x  "
 
 

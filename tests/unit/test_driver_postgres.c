@@ -54,7 +54,7 @@ static void test_cells(void **state)
 	assert_cell(&r, 17, VALUE_TEXT, "{1,2}");
 	assert_int_equal(r.cells[18].kind, VALUE_NULL);
 	assert_true(r.cells[19].u.i == INT64_C(4294967295));
-	assert_cell(&r, 20, VALUE_TEXT, "1 day 02:00:00");
+	assert_cell(&r, 20, VALUE_TEXT, "P1DT2H");
 }
 
 static void test_bytea_escape(void **state)

@@ -20,7 +20,7 @@ void pg_settings_sql(const struct dsn *dsn, const char *local, struct strbuf *b)
 	/* first: literals that others write may rely on it */
 	put_setting(b, local, "standard_conforming_strings", STR("on"));
 	put_setting(b, local, "datestyle", STR("ISO, MDY"));
-	put_setting(b, local, "intervalstyle", STR("postgres"));
+	put_setting(b, local, "intervalstyle", STR("iso_8601"));
 	put_setting(b, local, "timezone", STR("UTC"));
 	put_setting(b, local, "bytea_output", STR("hex"));
 	put_setting(b, local, "extra_float_digits", STR("1"));
@@ -62,7 +62,7 @@ void pg_settings_texts(struct driver_db *db)
 	else
 		strbuf_puts(&db->path, "DEFAULT");
 	strbuf_puts(&db->begin, "; SET LOCAL standard_conforming_strings = on; SET LOCAL datestyle = 'ISO, MDY'; "
-				"SET LOCAL intervalstyle = postgres; SET LOCAL timezone = 'UTC'; "
+				"SET LOCAL intervalstyle = iso_8601; SET LOCAL timezone = 'UTC'; "
 				"SET LOCAL bytea_output = hex; SET LOCAL extra_float_digits = 1; ");
 	strbuf_put(&db->begin, strbuf_str(&db->path));
 	put_leavings(&db->reset);
