@@ -54,10 +54,10 @@ static const struct problem_def defs[ERR_N_CODES] = {
 	[ERR_MIGRATION_NOT_FOUND] = {404, false, 0, "No such migration", "The migration is not known."},
 	[ERR_METHOD_NOT_ALLOWED] = {405, false, 0, "Method not allowed", "`Allow` lists the methods of this path."},
 	[ERR_NOT_ACCEPTABLE] = {406, false, 0, "Not acceptable", "No media type of the Accept header is offered here."},
-	[ERR_UNSUPPORTED_MEDIA_TYPE] =
-		{415, false, 0, "Unsupported media type",
-		 "Send the body as Content-Type: application/json (bulk creates: application/x-ndjson too), plain or with "
-		 "Content-Encoding: gzip or zstd."},
+	[ERR_UNSUPPORTED_MEDIA_TYPE] = {415, false, 0, "Unsupported media type",
+					"Send the body as Content-Type: application/json (bulk creates: "
+					"application/x-ndjson too), plain or with "
+					"Content-Encoding: gzip or zstd."},
 	[ERR_CONNECTION_EXISTS] = {409, false, 0, "The connection name is taken",
 				   "Choose another name or disconnect the old one."},
 	[ERR_NO_DEFAULT_CONNECTION] =

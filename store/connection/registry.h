@@ -96,7 +96,8 @@ bool connection_prove(struct connection *c, int64_t deadline, struct err *err) M
 /* Creates and proves: connection_register publishes. Parks. *ret: a new reference. */
 bool connection_open(struct connection_registry *r, const struct connect_options *o, int64_t deadline,
 		     struct connection **ret, struct err *err) MUST_CHECK;
-/* The told connection that is what `o` asks for by name: same URL (of no database in memory), limits, identity map. *ret: a new reference. */
+/* The told connection that is what `o` asks for by name: same URL (of no database in memory), limits, identity map.
+ * *ret: a new reference. */
 bool connection_same(struct connection_registry *r, const struct connect_options *o,
 		     struct connection **ret) MUST_CHECK;
 /* Publishes (taking a reference of its own); ERR_CONNECTION_EXISTS on a lost race. A replaced unnamed one is answered

@@ -116,11 +116,11 @@ struct load {
 
 /* What introspection looks at. */
 struct introspect_scope {
-	bool search_path;           /* every schema of the search path; else the current one and those listed */
+	bool search_path; /* every schema of the search path; else the current one and those listed */
 	const struct str *schemas;
 	size_t n_schemas;
-	bool listed_only;           /* not the current one */
-	bool views;                 /* views, foreign and virtual tables, too */
+	bool listed_only; /* not the current one */
+	bool views;       /* views, foreign and virtual tables, too */
 };
 
 /* How the transaction of a migration begins. */
@@ -245,7 +245,8 @@ struct driver {
 	bool (*list_tables)(struct driver_conn *c, struct arena *a, int64_t deadline_ns, struct str **ret,
 			    size_t *ret_n, struct err *err) MUST_CHECK;
 
-	/* Every ordinary table of the scope, and views where it says so, in the arena; rows are not looked at. Parks. */
+	/* Every ordinary table of the scope, and views where it says so, in the arena; rows are not looked at. Parks.
+	 */
 	bool (*introspect)(struct driver_conn *c, const struct introspect_scope *scope, struct arena *a,
 			   int64_t deadline_ns, struct live_schema *ret, struct err *err) MUST_CHECK;
 	/* Begins the transaction of a migration, holding the lock that keeps other migrations (any process's) out until

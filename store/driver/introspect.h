@@ -5,13 +5,13 @@
 #include "store/driver/driver.h"
 #include "store/migrate/live.h"
 
-bool postgres_introspect(struct driver_conn *c, const struct introspect_scope *scope, struct arena *a, int64_t deadline_ns,
-			 struct live_schema *ret, struct err *err) MUST_CHECK;
+bool postgres_introspect(struct driver_conn *c, const struct introspect_scope *scope, struct arena *a,
+			 int64_t deadline_ns, struct live_schema *ret, struct err *err) MUST_CHECK;
 bool postgres_migrate_patience(struct driver_conn *c, int64_t lock_ns, int64_t deadline_ns, struct err *err) MUST_CHECK;
 bool postgres_migrate_begin(struct driver_conn *c, const struct migrate_begin *how, struct err *err) MUST_CHECK;
 
-bool sqlite_introspect(struct driver_conn *c, const struct introspect_scope *scope, struct arena *a, int64_t deadline_ns,
-			 struct live_schema *ret, struct err *err) MUST_CHECK;
+bool sqlite_introspect(struct driver_conn *c, const struct introspect_scope *scope, struct arena *a,
+		       int64_t deadline_ns, struct live_schema *ret, struct err *err) MUST_CHECK;
 bool postgres_migrate_uses(struct driver_conn *c, struct arena *a, int64_t deadline_ns, struct live_schema *ret,
 			   struct err *err) MUST_CHECK;
 bool sqlite_migrate_uses(struct driver_conn *c, struct arena *a, int64_t deadline_ns, struct live_schema *ret,

@@ -24,9 +24,9 @@
 
 static const char tables_sql[] =
 	PLACE "c.relkind::text, CASE WHEN c.relkind = 'f' AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_foreign_table f "
-	"JOIN pg_catalog.pg_foreign_server s ON s.oid = f.ftserver JOIN pg_catalog.pg_foreign_data_wrapper w "
-	"ON w.oid = s.srvfdw AND w.fdwhandler <> 0 WHERE f.ftrelid = c.oid) THEN false "
-	"ELSE (pg_catalog.pg_relation_is_updatable(c.oid, true) & 8) = 8 END " TABLES BY_TABLE;
+	      "JOIN pg_catalog.pg_foreign_server s ON s.oid = f.ftserver JOIN pg_catalog.pg_foreign_data_wrapper w "
+	      "ON w.oid = s.srvfdw AND w.fdwhandler <> 0 WHERE f.ftrelid = c.oid) THEN false "
+	      "ELSE (pg_catalog.pg_relation_is_updatable(c.oid, true) & 8) = 8 END " TABLES BY_TABLE;
 
 static const char others_sql[] = PLACE
 	"CASE c.relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' "
