@@ -177,8 +177,8 @@ def test_other_kinds_are_named(conn):
                           "INSERT INTO x VALUES ('hello world', 'b');\nCREATE VIEW broken AS SELECT * FROM nowhere")
         kind, told = "virtual", {("not_introspected", "x"), ("not_readable", "broken")}
     else:
-        run(conn.backend, "CREATE TABLE t (id integer PRIMARY KEY); CREATE FOREIGN DATA WRAPPER none; CREATE SERVER s FOREIGN "
-                          "DATA WRAPPER none; CREATE FOREIGN TABLE x (a text, b text) SERVER s; "
+        run(conn.backend, "CREATE TABLE t (id integer PRIMARY KEY); CREATE FOREIGN DATA WRAPPER none; CREATE SERVER elsewhere FOREIGN "
+                          "DATA WRAPPER none; CREATE FOREIGN TABLE x (a text, b text) SERVER elsewhere; "
                           "CREATE MATERIALIZED VIEW m AS SELECT * FROM t")
         kind, told = "foreign_table", {("not_introspected", "x")}
     got = introspect(conn)
