@@ -72,7 +72,7 @@ static bool parse_count(struct query_parse *p, const json_t *body, const char *k
 		return true;
 	if (!json_is_integer(v) || json_integer_value(v) < 0)
 		return err_set_at(p->err, ERR_INVALID_QUERY, json_pointer_key(p->arena, pointer, str_z(key)),
-				  "\"%s\" must be an integer that is not negative", key);
+				  "\"%s\" must be an integer from 0 to 9223372036854775807", key);
 	*ret_has = true;
 	*ret = json_integer_value(v);
 	return true;
