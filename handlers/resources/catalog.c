@@ -1,6 +1,7 @@
 /* The catalog: where everything comes from, and reading it again. */
 #include "handlers/answer/render.h"
 #include "handlers/handlers.h"
+#include "handlers/resources/model_sets.h"
 #include "handlers/unit/context.h"
 
 #include "service/base/banned.h"
@@ -36,7 +37,7 @@ static void out_models(struct strbuf *b, struct request *req)
 		const struct str file = schema_registry_file(models, s->models[i].name, &req->arena);
 		strbuf_puts(b, i == 0 ? "{" : ",{");
 		out_str(b, "name", s->models[i].name);
-		out_str(b, "set", s->models[i].sets[0]);
+		out_str(b, "set", models_set_seen(req, &s->models[i]));
 		out_str(b, "origin", file.p != NULL ? STR("declared") : STR("told"));
 		if (file.p != NULL)
 			out_str(b, "file", file);
@@ -73,8 +74,12 @@ static void out_list(struct strbuf *b, const char *name, const struct str *list,
 bool handle_catalog_reload(struct request *req, struct response *res, struct err *err)
 {
 	struct declared_changes c;
-	if (!request_no_members(req, err) || !request_args_known(req, context_no_args, err) ||
-	    !declared_reload(request_app(req)->declared, req->deadline, &req->arena, &c, err))
+	if (!request_no_members(req, err) || !request_args_known(req, context_no_args, err))
+		return false;
+	if (principal_bound(req))
+		return err_set(err, ERR_FORBIDDEN,
+			       "the catalog is of all connections, and this key is bound to some of them");
+	if (!declared_reload(request_app(req)->declared, req->deadline, &req->arena, &c, err))
 		return false;
 	struct strbuf *b = response_json(res, 200);
 	strbuf_putc(b, '{');

@@ -52,6 +52,7 @@ struct exec {
 	struct lease lease; /* own lease, when the route has no transaction */
 	bool atomic;        /* BEGIN before the first statement (own lease), or a savepoint inside a transaction */
 	bool reads_only;    /* of an atomic one: nothing in it will write. Set behind exec_begin by who knows */
+	bool probes;        /* it only looks whether the database answers (LEASE_PROBE). Set in the same way */
 	bool started;
 	uint64_t n_commits, n_rollbacks; /* the connection's counts when an atomic unit began */
 	struct driver_conn *loading;     /* a load runs there */
