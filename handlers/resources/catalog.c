@@ -60,12 +60,22 @@ bool handle_catalog(struct request *req, struct response *res, struct err *err)
 	return true;
 }
 
-static void out_list(struct strbuf *b, const char *name, const struct str *list, size_t n)
+/* "connection:NAME" and "introspect:NAME" of a connection that the caller may not know of. */
+static bool hidden(const struct request *req, struct str what)
+{
+	struct str name = what, kind;
+	return str_split(&name, ':', &kind) && (str_eq_z(kind, "connection") || str_eq_z(kind, "introspect")) &&
+	       !principal_sees(req, name);
+}
+
+static void out_list(struct strbuf *b, const struct request *req, const char *name, const struct str *list, size_t n)
 {
 	out_name(b, name);
 	strbuf_putc(b, '[');
 	for (size_t i = 0; i < n; i++) {
-		strbuf_puts(b, i > 0 ? "," : "");
+		if (hidden(req, list[i]))
+			continue;
+		strbuf_puts(b, b->p[b->len - 1] == '[' ? "" : ",");
 		strbuf_json_string(b, list[i]);
 	}
 	strbuf_putc(b, ']');
@@ -74,19 +84,15 @@ static void out_list(struct strbuf *b, const char *name, const struct str *list,
 bool handle_catalog_reload(struct request *req, struct response *res, struct err *err)
 {
 	struct declared_changes c;
-	if (!request_no_members(req, err) || !request_args_known(req, context_no_args, err))
-		return false;
-	if (principal_bound(req))
-		return err_set(err, ERR_FORBIDDEN,
-			       "the catalog is of all connections, and this key is bound to some of them");
-	if (!declared_reload(request_app(req)->declared, req->deadline, &req->arena, &c, err))
+	if (!request_no_members(req, err) || !request_args_known(req, context_no_args, err) ||
+	    !declared_reload(request_app(req)->declared, req->deadline, &req->arena, &c, err))
 		return false;
 	struct strbuf *b = response_json(res, 200);
 	strbuf_putc(b, '{');
-	out_list(b, "added", c.added, c.n_added);
-	out_list(b, "changed", c.changed, c.n_changed);
-	out_list(b, "removed", c.removed, c.n_removed);
-	out_list(b, "unchanged", c.unchanged, c.n_unchanged);
+	out_list(b, req, "added", c.added, c.n_added);
+	out_list(b, req, "changed", c.changed, c.n_changed);
+	out_list(b, req, "removed", c.removed, c.n_removed);
+	out_list(b, req, "unchanged", c.unchanged, c.n_unchanged);
 	strbuf_putc(b, '}');
 	catalog_header(res);
 	return true;

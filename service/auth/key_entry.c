@@ -73,11 +73,11 @@ static void read_hashes(struct json_reader *r, struct key *k)
 	if (r->failed)
 		return;
 	if (has_one == has_many) {
-		json_reader_fault(r, "hash", "an entry has either \"hash\" or \"hashes\"");
+		json_reader_fault(r, NULL, "an entry has either \"hash\" or \"hashes\"");
 		return;
 	}
 	if (has_one && !read_hash(k, one))
-		json_reader_fault(r, "hash", "%s", form);
+		json_reader_fault(r, NULL, "\"hash\" %s", form);
 	if (has_many && (json_array_size(many) == 0 || json_array_size(many) > KEY_SECRETS_MAX))
 		json_reader_fault(r, "hashes", "takes one to %d", KEY_SECRETS_MAX);
 	for (size_t i = 0; !r->failed && i < json_array_size(many); i++) {
@@ -183,7 +183,7 @@ static void read_scopes(struct json_reader *r, unsigned *bits)
 	for (size_t i = 0; !r->failed && i < json_array_size(list); i++) {
 		const json_t *v = json_array_get(list, i);
 		if (!json_is_string(v) || !key_scope_bit(json_str(v), bits))
-			json_reader_fault(r, "scopes", "unknown scope");
+			json_reader_fault(r, NULL, "unknown scope");
 	}
 }
 
