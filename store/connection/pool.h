@@ -1,6 +1,7 @@
 /*
  * A bounded pool of driver connections, shared by all loops. Waiters are served first come, first served; a released
- * connection is handed straight to the first of them. Lock order: see store.h.
+ * connection is handed straight to the first of them. Lock order: see store.h. Owned by its connection; leases hold
+ * references.
  */
 #ifndef FERROD_STORE_CONNECTION_POOL_H
 #define FERROD_STORE_CONNECTION_POOL_H

@@ -1,7 +1,7 @@
 /*
  * The database driver's vtable: everything above it is the same for both databases. A connection belongs to one lease
  * at a time; its calls may park the fiber (wait.h) and must be made by the fiber that leased it. Rows go up into a
- * sink, as in handlers/answer/rows.h.
+ * sink, as in handlers/answer/rows.h. A pool owns its connections, who prepares owns the cursor.
  */
 #ifndef FERROD_STORE_DRIVER_DRIVER_H
 #define FERROD_STORE_DRIVER_DRIVER_H
