@@ -18,6 +18,10 @@ struct pool_config {
 
 /* The contract's defaults (5, 0, 5, 600, 1800, 0). */
 struct pool_config pool_config_default(void);
+bool pool_config_same(const struct pool_config *a, const struct pool_config *b);
+/* A pooler's word on the wire: auto, none, transaction; static. */
+struct str pooler_word(enum pooler p);
+bool pooler_of(struct str word, enum pooler *ret) MUST_CHECK;
 
 struct pool;
 

@@ -50,7 +50,7 @@ struct pg_plain; /* postgres_plain.c */
 
 struct driver_db {
 	const struct dsn *dsn; /* borrowed */
-	enum pooler pooler;    /* as asked for */
+	int pooler;            /* atomic; enum pooler, as asked for */
 	int found;             /* atomic; enum pooler, once a connection has told */
 	struct pg_names *names;
 	struct pg_plain *plain;
