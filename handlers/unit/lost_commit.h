@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "service/base/limits.h"
-#include "store/driver/driver.h"
+#include "store/connection/fate.h"
 
 struct lost_commit {
 	struct commit_mark mark; /* is_set: there is one */

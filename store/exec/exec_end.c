@@ -4,6 +4,7 @@
 #include "service/base/clock.h"
 #include "service/base/fiber.h"
 #include "store/connection/fate.h"
+#include "store/exec/exec.h"
 #include "store/exec/exec_internal.h"
 
 #include "service/base/banned.h"

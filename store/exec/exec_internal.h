@@ -2,7 +2,10 @@
 #ifndef FERROD_STORE_EXEC_INTERNAL_H
 #define FERROD_STORE_EXEC_INTERNAL_H
 
-#include "store/exec/exec.h"
+#include <stdint.h>
+
+struct driver_conn;
+struct exec;
 
 /* A unit inside a transaction; units do not nest. */
 #define EXEC_SAVEPOINT "ferrod_unit"

@@ -303,7 +303,7 @@ def test_when_the_outcome_is_unknown_nothing_runs_again(postgres_conn):
     conn.client.post("/v1/sql/execute", {"sql": "CREATE TABLE marks (n integer)", "using": conn.name}).expect(200)
     conn.backend.pg.psql("CHECKPOINT")    # the table outlives the crash below
     headers = key()
-    body = {"sql": "CREATE TABLE more AS SELECT pg_sleep(20)", "using": conn.name}
+    body = {"sql": "CREATE TABLE more AS SELECT 1 AS n FROM pg_sleep(20)", "using": conn.name}
     answers = []
     running = threading.Thread(target=lambda: answers.append(
         Client(conn.client.port).post("/v1/sql/execute", body, headers=headers)))
