@@ -1,5 +1,5 @@
 /* The commit of a request with an Idempotency-Key whose connection was lost, as long as nobody knows what became of it.
- */
+ * Plain data. */
 #ifndef FERROD_HANDLERS_LOST_COMMIT_H
 #define FERROD_HANDLERS_LOST_COMMIT_H
 

@@ -1,4 +1,5 @@
-/* What became of a commit whose connection was lost: asked on another connection of the pool, and told. */
+/* What became of a commit whose connection was lost: asked on another connection of the pool, and told.
+ * Owns nothing. */
 #ifndef FERROD_STORE_CONNECTION_FATE_H
 #define FERROD_STORE_CONNECTION_FATE_H
 
