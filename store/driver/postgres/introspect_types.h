@@ -1,4 +1,4 @@
-/* What the types of a PostgreSQL's columns are made of, in one query. */
+/* What the types of a PostgreSQL's columns are made of, in one query; in the arena of the catalog. */
 #ifndef FERROD_STORE_DRIVER_POSTGRES_INTROSPECT_TYPES_H
 #define FERROD_STORE_DRIVER_POSTGRES_INTROSPECT_TYPES_H
 
