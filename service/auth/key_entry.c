@@ -72,10 +72,12 @@ static void read_hashes(struct json_reader *r, struct key *k)
 	const bool has_one = json_reader_str(r, "hash", &one), has_many = json_reader_array(r, "hashes", &many);
 	if (r->failed)
 		return;
-	if (has_one == has_many) {
+	if (!has_many)
+		json_reader_require(r, "hash");
+	else if (has_one)
 		json_reader_fault(r, NULL, "an entry has either \"hash\" or \"hashes\"");
+	if (r->failed)
 		return;
-	}
 	if (has_one && !read_hash(k, one))
 		json_reader_fault(r, NULL, "\"hash\" %s", form);
 	if (has_many && (json_array_size(many) == 0 || json_array_size(many) > KEY_SECRETS_MAX))
