@@ -1,4 +1,4 @@
-/* Whose models a key may change, and what it sees of the sets of others. */
+/* Whose models a key may change, and what it sees of the sets of others. What it makes lives in the request's arena. */
 #ifndef FERROD_HANDLERS_MODEL_SETS_H
 #define FERROD_HANDLERS_MODEL_SETS_H
 

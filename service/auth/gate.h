@@ -1,4 +1,6 @@
-/* Who gets in: the keys in force, how often each may ask, and how many of its requests run at once. */
+/* Who gets in: the keys in force, how often each may ask, and how many of its requests run at once. A gate owns its
+ * keys.
+ */
 #ifndef FERROD_SERVICE_GATE_H
 #define FERROD_SERVICE_GATE_H
 

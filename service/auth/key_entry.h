@@ -1,4 +1,4 @@
-/* One entry of the keys: who it is, what it may do, and the secrets that prove it. */
+/* One entry of the keys: who it is, what it may do, and the secrets that prove it. In the arena of its key set. */
 #ifndef FERROD_SERVICE_KEY_ENTRY_H
 #define FERROD_SERVICE_KEY_ENTRY_H
 
