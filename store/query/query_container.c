@@ -60,17 +60,6 @@ bool query_element_type(const struct column *type, struct str *ret)
 
 /* ---- arrays ---- */
 
-static void put_quoted(struct strbuf *b, struct str s)
-{
-	strbuf_putc(b, '"');
-	for (size_t i = 0; i < s.len; i++) {
-		if (s.p[i] == '"' || s.p[i] == '\\')
-			strbuf_putc(b, '\\');
-		strbuf_putc(b, s.p[i]);
-	}
-	strbuf_putc(b, '"');
-}
-
 static void put_element(struct strbuf *b, const json_t *v)
 {
 	struct strbuf text;
@@ -80,12 +69,12 @@ static void put_element(struct strbuf *b, const json_t *v)
 		return;
 	}
 	if (json_is_string(v)) {
-		put_quoted(b, json_str(v));
+		dialect_quote_element(b, json_str(v));
 		return;
 	}
 	strbuf_init(&text, 0);
 	json_write(&text, v, true);
-	put_quoted(b, strbuf_str(&text));
+	dialect_quote_element(b, strbuf_str(&text));
 	strbuf_done(&text);
 }
 
@@ -219,7 +208,7 @@ static bool bind_keys(const struct leaf *l, struct value *ret)
 		}
 		strbuf_puts(&b, separator);
 		if (postgres)
-			put_quoted(&b, json_str(v));
+			dialect_quote_element(&b, json_str(v));
 		else
 			strbuf_json_string(&b, json_str(v));
 	}
