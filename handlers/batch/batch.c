@@ -336,6 +336,16 @@ static void write_skipped(struct batch *b, size_t i)
 	strbuf_putc(b->out, '}');
 }
 
+/* Its condition does not hold. */
+static bool skipped(struct batch *b, size_t i)
+{
+	if (wanted(b, &b->steps[i]))
+		return false;
+	b->steps[i].state = STEP_SKIPPED;
+	write_skipped(b, i);
+	return true;
+}
+
 static void write_error(struct batch *b, size_t i, const struct err *err)
 {
 	begin_result(b, i);
@@ -365,11 +375,8 @@ static bool run_all(struct batch *b, struct err *err)
 	for (size_t i = 0; i < b->n && ok; i++) {
 		struct batch_step *s = &b->steps[i];
 		int status;
-		if (!wanted(b, s)) {
-			s->state = STEP_SKIPPED;
-			write_skipped(b, i);
+		if (skipped(b, i))
 			continue;
-		}
 		strbuf_reset(&body);
 		ok = run_step(b, i, &body, &status, err);
 		if (!ok) {
@@ -452,11 +459,8 @@ static bool run_each(struct batch *b, struct err *err)
 		struct batch_step *s = &b->steps[i];
 		struct err e;
 		int status;
-		if (!wanted(b, s)) {
-			s->state = STEP_SKIPPED;
-			write_skipped(b, i);
+		if (skipped(b, i))
 			continue;
-		}
 		strbuf_reset(&body);
 		begin_step(b, s);
 		bool done = run_step(b, i, &body, &status, &e) && context_commit(&b->c, &e);

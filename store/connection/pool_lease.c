@@ -199,6 +199,16 @@ static bool clean(struct pool *p, struct driver_conn *c)
 	return !c->broken && p->driver->tx_state(c) == TX_STATE_NONE;
 }
 
+/* From those that are leased to those that are idle, under the lock. */
+static void put_idle(struct pool *p, struct driver_conn *c)
+{
+	p->n_leased--;
+	c->next = p->idle;
+	p->idle = c;
+	p->n_idle++;
+	pool_dispatch(p);
+}
+
 static void put(struct pool *p, struct driver_conn *c, bool ok)
 {
 	const int64_t now = clock_mono_ns();
@@ -213,12 +223,8 @@ static void put(struct pool *p, struct driver_conn *c, bool ok)
 	keep = ok && !pool_outdated(p, c, now) &&
 	       p->n_idle + p->n_leased + p->n_opening <= pool_cfg(p)->max_connections;
 	if (keep) {
-		p->n_leased--;
 		c->idle_since_ns = now + 1; /* after a suspicion of this very moment */
-		c->next = p->idle;
-		p->idle = c;
-		p->n_idle++;
-		pool_dispatch(p);
+		put_idle(p, c);
 	}
 	mutex_unlock(&p->lock);
 	if (!keep)
@@ -375,13 +381,8 @@ static void put_back(struct pool *p, struct driver_conn *c)
 
 	mutex_lock(&p->lock);
 	keep = !pool_outdated(p, c, clock_mono_ns());
-	if (keep) {
-		p->n_leased--;
-		c->next = p->idle;
-		p->idle = c;
-		p->n_idle++;
-		pool_dispatch(p);
-	}
+	if (keep)
+		put_idle(p, c);
 	mutex_unlock(&p->lock);
 	if (!keep)
 		pool_discard(p, c);
