@@ -111,7 +111,8 @@ static bool text_whole(const struct exchange *x, const char *method, const char 
 	const union MHD_ConnectionInfo *info =
 		MHD_get_connection_info(x->conn, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
 	uintptr_t at = (uintptr_t)version + strlen(version) + 2;
-	if (info == NULL || x->target_end + 1 != (uintptr_t)version)
+	if (info == NULL || (uintptr_t)method + strlen(method) + 1 != x->target_at ||
+	    x->target_end + 1 != (uintptr_t)version)
 		return false;
 	for (size_t i = 0; i < x->req.n_headers; i++) {
 		const struct http_pair *h = &x->req.headers[i];
@@ -128,6 +129,8 @@ bool head_shaped(const struct exchange *x, const char *method, const char *versi
 	const struct str host = str_trim(request_header(req, "Host"));
 	if (x->loop->server->text_shows && !text_whole(x, method, version))
 		return err_set(err, ERR_INVALID_REQUEST, "a line of the head is not ended, or holds what it may not");
+	if (!is_token(str_z(method)))
+		return err_set(err, ERR_INVALID_REQUEST, "the method has a character that it may not have");
 	for (size_t i = 0; i < req->n_headers; i++)
 		if (!is_token(req->headers[i].name) || !value_clean(req->headers[i].value))
 			return err_set(err, ERR_INVALID_REQUEST, "header %zu has a character that it may not have",
