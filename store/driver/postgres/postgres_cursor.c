@@ -1,7 +1,8 @@
 /*
  * A running statement: prepare, step, finish. A statement that is not prepared yet travels in one pipeline with
  * whatever the server has to forget first, so that it costs no round trip of its own. The first result is read before
- * prepare returns; rows come one result a row, so that memory stays flat, or (quick statements) all in one.
+ * prepare returns; rows come one result a row or a few (ROWS_MODE), so that memory stays flat, or all in one (quick
+ * statements).
  */
 #include "store/driver/postgres/postgres_driver.h"
 
@@ -16,6 +17,16 @@
 
 /* Statements that the server is told to forget with one that it has to prepare. */
 #define DEAD_PER_PREPARE 8
+/* How rows come that are not wanted all at once. libpq 17 hands out a few in one result, which spares a result's cost
+ * for each; few, so that wide rows do not add up (the server sends small ones by the 8 KiB in any case). */
+#define CHUNK_ROWS 8
+#ifdef LIBPQ_HAS_CHUNK_MODE
+#define ROWS_MODE(pg) PQsetChunkedRowsMode(pg, CHUNK_ROWS)
+#define ROWS_STATUS PGRES_TUPLES_CHUNK
+#else
+#define ROWS_MODE(pg) PQsetSingleRowMode(pg)
+#define ROWS_STATUS PGRES_SINGLE_TUPLE
+#endif
 /* Rows left over are read for so long before the statement is cancelled instead. */
 #define LEFTOVER_NS (20 * CLOCK_NS_PER_MS)
 
@@ -48,15 +59,23 @@ static bool check_raw(struct pg_conn *c, const struct stmt *s, struct err *err)
 	c->cur.leaves = c->pooled;
 	c->base.session_dirty = !c->pooled;
 	c->unclean = c->pooled;
+	pg_pooled_forget(c);
 	return true;
 }
 
 bool pg_send_deallocate(struct pg_conn *c, uint64_t id)
 {
+#ifdef LIBPQ_HAS_CLOSE_PREPARED
+	char name[PG_NAME_BYTES];
+
+	pg_stmt_name(id, name);
+	return PQsendClosePrepared(c->pg, name) == 1;
+#else
 	char sql[PG_NAME_BYTES + 16] = "DEALLOCATE ";
 
 	pg_stmt_name(id, sql + strlen(sql));
 	return PQsendQueryParams(c->pg, sql, 0, NULL, NULL, NULL, NULL, 0) == 1;
+#endif
 }
 
 static bool send_prepared(struct pg_conn *c, uint64_t id)
@@ -138,7 +157,7 @@ static bool is_rows(const PGresult *res)
 {
 	const ExecStatusType status = PQresultStatus(res);
 
-	return status == PGRES_SINGLE_TUPLE || status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK;
+	return status == ROWS_STATUS || status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK;
 }
 
 /* The results of a step before the statement's own, and the NULL after them. *ret_error: it failed. Its rows, if any,
@@ -189,7 +208,7 @@ static enum pg_io read_first(struct pg_conn *c, const struct started *st, const 
 		pg_cache_add(k, st->id);
 	}
 	if (!c->cur.whole)
-		(void)PQsetSingleRowMode(c->pg);
+		(void)ROWS_MODE(c->pg);
 	return next(c, ret);
 }
 
@@ -439,7 +458,7 @@ static bool end(struct pg_conn *c, struct err *err)
 	return !c->base.unreplicated || pg_fail_unreplicated(c, err);
 }
 
-/* The next result of a statement whose rows come one by one. */
+/* The next result of a statement whose rows come a few at a time. */
 static bool next_result(struct pg_conn *c, struct err *err)
 {
 	struct pg_cursor *cur = &c->cur;
@@ -469,7 +488,7 @@ bool pg_step(struct cursor *base, bool *ret_row, struct err *err)
 	*ret_row = false;
 	if (cur->done)
 		return true;
-	if (cur->next_row >= cur->n_rows && PQresultStatus(cur->res) == PGRES_SINGLE_TUPLE && !next_result(c, err))
+	if (cur->next_row >= cur->n_rows && PQresultStatus(cur->res) == ROWS_STATUS && !next_result(c, err))
 		return false;
 	if (cur->next_row >= cur->n_rows)
 		return end(c, err);

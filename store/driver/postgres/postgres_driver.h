@@ -86,6 +86,9 @@ struct pg_cache {
 
 #define PG_POOLED_NAME_BYTES 40
 
+/* Names of statements that a pool uses behind a pooler. */
+#define PG_NAMES_MAX 256
+
 /* What is sent for a statement behind a pooler, and what its next attempt knows. */
 struct pg_flight {
 	int attempt;
@@ -140,15 +143,16 @@ struct pg_conn {
 	struct pg_cache cache;
 	struct pg_params params;
 	struct pg_cursor cur;
-	struct strbuf text; /* scratch: a statement with its NUL */
-	bool pooled;        /* a pooler in transaction mode is between, or cannot be ruled out */
-	bool leaves;        /* pooled: the statement that is prepared next may leave something */
-	bool unclean;       /* pooled: the transaction may leave something in the session */
-	bool loading;       /* COPY FROM STDIN runs; `text` holds rows not sent yet */
-	char tx_began[48];  /* now() before a statement that divides */
-	bool at_end;        /* the last result was the end of a statement's */
-	int n_syncs;        /* pipeline: sync points not yet answered; 0 and not in a pipeline otherwise */
-	bool guarded;       /* the server bounds each statement and each wait for a lock: postgres_batch.c */
+	struct strbuf text;                /* scratch: a statement with its NUL */
+	bool pooled;                       /* a pooler in transaction mode is between, or cannot be ruled out */
+	bool leaves;                       /* pooled: the statement that is prepared next may leave something */
+	bool unclean;                      /* pooled: the transaction may leave something in the session */
+	uint64_t known[PG_NAMES_MAX / 64]; /* pooled: names that have run on this very connection, by their place */
+	bool loading;                      /* COPY FROM STDIN runs; `text` holds rows not sent yet */
+	char tx_began[48];                 /* now() before a statement that divides */
+	bool at_end;                       /* the last result was the end of a statement's */
+	int n_syncs;  /* pipeline: sync points not yet answered; 0 and not in a pipeline otherwise */
+	bool guarded; /* the server bounds each statement and each wait for a lock: postgres_batch.c */
 	char version[32];
 	bool has_history; /* of these two */
 	uint64_t cluster;
@@ -257,6 +261,8 @@ struct pg_names *pg_names_create(void);
 void pg_names_destroy(struct pg_names *names);
 /* Sends an autocommit statement whose parameters are set. */
 bool pg_pooled_send(struct pg_conn *c, const struct stmt *s, struct pg_flight *f) MUST_CHECK;
+/* What a client says may have made the session forget every name. */
+void pg_pooled_forget(struct pg_conn *c);
 /* Its first result has come. */
 void pg_pooled_done(struct pg_conn *c, const struct pg_flight *f);
 /* It has failed: is another flight to be sent? Nothing has happened then. */
