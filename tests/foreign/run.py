@@ -23,7 +23,7 @@ class Foreign:
     def __init__(self, options):
         self.root, self.work = ROOT, (ROOT / options.work).resolve()
         self.work.mkdir(parents=True, exist_ok=True)
-        self.binary = (ROOT / options.build / "ferrod").resolve()
+        self.binary = pathlib.Path(os.environ.get("FERROD_BIN") or ROOT / options.build / "ferrod").resolve()
         self.security = " ".join((ROOT / "SECURITY.md").read_text(encoding="utf-8").split())
 
     def run(self, *command, cwd=None, env=None, text=None, codes=(0,)):

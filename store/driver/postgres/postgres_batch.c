@@ -550,7 +550,7 @@ struct cursor *pg_batch_cursor(struct batch_item *item, struct arena *a)
 	cur->base.n_columns = n;
 	cur->base.columns = columns;
 	cur->base.row = cur->row;
-	cur->base.affected = pg_count_affected(res);
+	cur->base.affected = pg_count_affected(PQcmdStatus(res));
 	return &cur->base;
 }
 

@@ -7,6 +7,7 @@
 #include "store/driver/postgres/postgres_driver.h"
 
 #include <assert.h>
+#include <stdio.h>
 
 #include "service/base/clock.h"
 #include "service/base/fiber.h"
@@ -286,6 +287,7 @@ static void open_rows(struct pg_cursor *cur, PGresult *res)
 		cur->cells[i] = pg_cell_of(PQftype(res, i));
 	}
 	cur->meta = cur->res = res;
+	cur->tag[0] = '\0';
 	cur->next_row = 0;
 	cur->n_rows = PQntuples(res);
 	cur->base.n_columns = (size_t)n;
@@ -406,9 +408,8 @@ bool pg_prepare(struct driver_conn *base, const struct stmt *s, int64_t deadline
 	return true;
 }
 
-int64_t pg_count_affected(PGresult *res)
+int64_t pg_count_affected(const char *tag)
 {
-	const char *tag = PQcmdStatus(res);
 	int64_t n;
 
 	if (strncmp(tag, "INSERT", 6) != 0 && strncmp(tag, "UPDATE", 6) != 0 && strncmp(tag, "DELETE", 6) != 0 &&
@@ -426,6 +427,15 @@ static void drop_row(struct pg_cursor *cur)
 	cur->res = NULL;
 }
 
+/* The command's tag comes with the last result, or (libpq 17) with the last one that has rows. */
+static void keep_tag(struct pg_cursor *cur)
+{
+	const char *tag = PQcmdStatus(cur->res);
+
+	if (tag[0] != '\0')
+		(void)snprintf(cur->tag, sizeof(cur->tag), "%s", tag);
+}
+
 /* After the last result: whatever still fails (a deferred constraint, at the implicit commit) comes now. */
 static bool end(struct pg_conn *c, struct err *err)
 {
@@ -433,7 +443,8 @@ static bool end(struct pg_conn *c, struct err *err)
 	PGresult *error;
 	enum pg_io io;
 
-	cur->base.affected = pg_count_affected(cur->res);
+	keep_tag(cur);
+	cur->base.affected = pg_count_affected(cur->tag);
 	io = pg_drain(c, cur->deadline, &error);
 	if (io == PG_IO_TIMEOUT && error == NULL && may_wait_on(c))
 		io = pg_drain(c, cur->deadline, &error);
@@ -450,8 +461,8 @@ static bool end(struct pg_conn *c, struct err *err)
 	if (io != PG_IO_OK)
 		return give_up(c, io, err);
 	if (!cur->autocommit)
-		pg_count_end(c, PQcmdStatus(cur->res));
-	if (cur->divides && strcmp(PQcmdStatus(cur->res), "ROLLBACK") == 0 && !pg_chain_after(c, cur->deadline, err))
+		pg_count_end(c, cur->tag);
+	if (cur->divides && strcmp(cur->tag, "ROLLBACK") == 0 && !pg_chain_after(c, cur->deadline, err))
 		return false;
 	if (cur->deallocates)
 		pg_cache_clear(&c->cache, true);
@@ -465,6 +476,7 @@ static bool next_result(struct pg_conn *c, struct err *err)
 	PGresult *res = NULL;
 	enum pg_io io;
 
+	keep_tag(cur);
 	drop_row(cur);
 	io = next(c, &res);
 	if (io != PG_IO_OK)

@@ -125,6 +125,7 @@ struct pg_cursor {
 	bool leaves;      /* raw text that may leave something in the session, behind a pooler */
 	char first[16];   /* raw text: its first word */
 	bool divides;     /* raw text inside a transaction that may end it: tx_began says which one it was */
+	char tag[64];     /* of the command, as far as it has come */
 	int64_t deadline;
 	size_t n_expected;    /* columns; 0: any */
 	PGresult *meta;       /* owned: holds the column names */
@@ -237,7 +238,7 @@ void pg_finish(struct cursor *base);
 /* Queues the order to forget a statement. */
 bool pg_send_deallocate(struct pg_conn *c, uint64_t id) MUST_CHECK;
 /* Rows that a statement changed; those that it read do not count. */
-int64_t pg_count_affected(PGresult *res);
+int64_t pg_count_affected(const char *tag);
 void pg_cursor_done(struct pg_cursor *cur);
 
 /* postgres_fate.c: see driver.h */
