@@ -208,6 +208,12 @@ docker-test: ## build the Dockerfile without an engine, run it read-only, compos
 	@$(MAKE) --no-print-directory build
 	@$(PYTHON) -B tests/docker/run.py --build $(BUILD) $(if $(BASE_TREE),--base $(BASE_TREE))
 
+.PHONY: foreign-test
+foreign-test: ## what others made judges the server: llhttp's request cases, schemathesis' coverage phase (PART=framing|coverage)
+	@.ci/deps run test foreign
+	@$(MAKE) --no-print-directory build
+	@$(PYTHON) -B tests/foreign/run.py --build $(BUILD) $(if $(PART),--only $(PART))
+
 # Other systems, in roots that debootstrap makes; what has been loaded stays in ROOTS (build/roots).
 ROOTS ?= build/roots
 SYSTEMS = ROOTS=$(ROOTS) $(PYTHON) -B tests/systems/run.py
