@@ -194,6 +194,8 @@ static json_t *column_json(const struct column *c, bool additions)
 		set_bool(o, "postgres_native_enum", c->postgres_native_enum);
 	if (additions) {
 		set_fill(o, &c->fill);
+		if (c->type_json != NULL)
+			(void)json_object_update(o, (json_t *)(uintptr_t)c->type_json);
 		if (c->uuid_hex)
 			(void)json_object_set_new(o, "spelling", json_string("hex"));
 		if (c->spelling != TIME_FERROD)
