@@ -54,7 +54,7 @@ struct batch {
 	struct request *req;
 	struct batch_step *steps;
 	size_t n;
-	bool atomic, writes;
+	bool atomic, writes, raw;
 	struct str using;
 	struct strbuf *out; /* the results */
 };
@@ -189,6 +189,7 @@ static bool read_step(struct batch *b, size_t i, json_t *doc, struct err *err)
 	if (!check_undoable(b, s, r.pointer, err))
 		return false;
 	b->writes = b->writes || ops[k].scope == SCOPE_WRITE || s->op == STEP_SQL_EXECUTE;
+	b->raw = b->raw || ops[k].scope == SCOPE_SQL;
 	if (!principal_has(b->req, ops[k].scope))
 		return err_set(err, ERR_FORBIDDEN, "step %zu: the key lacks the scope \"%s\" that %s needs", i,
 			       scope_name(ops[k].scope), ops[k].word);
@@ -411,8 +412,9 @@ static bool run_atomic(struct batch *b, struct err *err)
 	for (int attempt = 0;; attempt++) {
 		struct driver_conn *dc;
 		context_batch(&b->c, b->writes);
-		/* A writer takes its turn before it reads: what it has read stays true. */
-		bool ok = (!b->writes || exec_conn(&b->c.exec, LEASE_WRITE, &dc, err)) && run_all(b, err);
+		/* Who writes, or may, takes the turn before it reads: what it has read stays true. Who only reads
+		 * holds up no writer. */
+		bool ok = (!(b->writes || b->raw) || exec_conn(&b->c.exec, LEASE_WRITE, &dc, err)) && run_all(b, err);
 		if (ok)
 			ok = context_commit(&b->c, err);
 		else
