@@ -13,7 +13,7 @@ static struct schema_registry *registry(struct request *req)
 /* What was registered, and what its document said that nobody heeds. */
 static void out_envelope(struct strbuf *b, const struct schema *s)
 {
-	json_write_long(b, s->envelope, true);
+	schema_write(b, s);
 	if (s->n_warnings == 0)
 		return;
 	strbuf_truncate(b, b->len - 1);
@@ -87,7 +87,7 @@ bool handle_models(struct request *req, struct response *res, struct err *err)
 	if (!request_args_known(req, context_no_args, err) || !catalog_reached(req, err))
 		return false;
 	struct schema *s = schema_registry_get(registry(req));
-	json_write_long(response_json(res, 200), s->envelope, true);
+	schema_write(response_json(res, 200), s);
 	schema_unref(s);
 	return true;
 }
@@ -104,8 +104,10 @@ bool handle_model(struct request *req, struct response *res, struct err *err)
 		return false;
 	struct schema *s = schema_registry_get(registry(req));
 	const struct model *m = schema_model(s, req->params[0]);
-	if (m != NULL)
-		json_write(response_json(res, 200), m->json, true);
+	json_t *json = m != NULL ? schema_model_json(m) : NULL;
+	if (json != NULL)
+		json_write(response_json(res, 200), json, true);
+	json_decref(json);
 	schema_unref(s);
 	return m != NULL || no_model(req, err);
 }

@@ -18,6 +18,10 @@ json_t *golden_quoted(struct arena *a, const char *text);
 /* A schema of a document; ends the test when it is invalid. A new reference. */
 struct schema *golden_schema(struct arena *a, const json_t *doc);
 
+/* The canonical forms as they are answered; in the arena. */
+json_t *golden_envelope(struct arena *a, const struct schema *s);
+json_t *golden_model(struct arena *a, const struct model *m);
+
 /* Compact sorted text of a value, in the arena, for comparisons that print well. */
 const char *golden_text(struct arena *a, const json_t *v);
 
