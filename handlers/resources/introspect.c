@@ -1,6 +1,7 @@
 /* A live database as SchemaIR, registered as models when asked for. */
 #include "handlers/handlers.h"
 #include "handlers/resources/migrate.h"
+#include "handlers/resources/model_sets.h"
 #include "handlers/answer/render.h"
 #include "store/migrate/live_ir.h"
 #include "store/schema/schema_json.h"
@@ -115,10 +116,12 @@ static bool read_schema(struct context *c, struct introspection *q, struct arena
 		if (!live_ir(scratch, c->route.conn->dialect, &live, &q->options, &q->notes, &doc, err) ||
 		    !schema_from_json(doc, NULL, a, ret, err))
 			return false;
-		const struct schema_edit found = {
-			.doc = doc, .how = {.may_sql = true, .may_catalogs = true}}; /* what SQL there is, the database
-											has already */
-		if (told_models(c->app->told, &found, principal_name(c->req), a, NULL, err))
+		struct schema_edit found = {.doc = doc,
+					    .how = {.may_sql = true, .may_catalogs = true}}; /* what SQL there is, the
+												database has already */
+		if (models_own_set(c->req, &found.how.set, err) &&
+		    (told_models(c->app->told, &found, principal_name(c->req), a, NULL, err) ||
+		     models_refused(c->req, err)))
 			return true;
 		schema_unref(*ret);
 		return false;
@@ -164,7 +167,7 @@ bool handle_introspect(struct request *req, struct response *res, struct err *er
 	struct strbuf *b = response_json(res, 200);
 	if (q.reg)
 		catalog_header(res);
-	schema_write(b, s);
+	schema_write(b, s, NULL, NULL);
 	if (q.notes.n_warnings > 0) {
 		strbuf_truncate(b, b->len - 1);
 		out_warnings(b, &q.notes);

@@ -166,6 +166,8 @@ bool context_open(struct context *c, struct request *req, struct response *res, 
 		route_release(c->store, &c->route);
 		return false;
 	}
+	if (req->principal != NULL)
+		connection_used_by(c->route.conn, req->principal->name);
 	struct schema *s = schema_registry_get(&c->store->models);
 	arena_on_done(&req->arena, unref_schema, s);
 	c->schema = s;
@@ -419,6 +421,7 @@ bool connection_probe(struct connection *conn, int64_t deadline, struct err *err
 	struct exec x = {0};
 	struct err ignored;
 	exec_begin(&x, &r, deadline, false);
+	x.probes = true;
 	bool ok = exec_run(&x, &one, &nothing, &result, err);
 	return exec_end(&x, ok, ok ? err : &ignored) && ok;
 }

@@ -180,6 +180,8 @@ static json_t *column_json(const struct column *c, bool additions)
 		set_bool(o, "postgres_native_enum", c->postgres_native_enum);
 	if (additions) {
 		set_fill(o, &c->fill);
+		if (c->type_json != NULL)
+			(void)json_object_update(o, (json_t *)(uintptr_t)c->type_json);
 		if (c->uuid_hex)
 			(void)json_object_set_new(o, "spelling", json_string("hex"));
 		if (c->spelling != TIME_FERROD)
@@ -329,7 +331,7 @@ static void fingerprint(struct schema *s)
 	strbuf_done(&b);
 }
 
-void schema_write(struct strbuf *b, const struct schema *s)
+void schema_write(struct strbuf *b, const struct schema *s, void (*seen)(void *arg, json_t *model), void *arg)
 {
 	strbuf_printf(b, "{\"fingerprint\":\"%s\",", s->fingerprint);
 	put_opening(b, s);
@@ -339,6 +341,8 @@ void schema_write(struct strbuf *b, const struct schema *s)
 		wait_may_step_aside();
 		if (i > 0)
 			strbuf_putc(b, ',');
+		if (seen != NULL)
+			seen(arg, m);
 		json_write(b, m, true);
 		json_decref(m);
 	}

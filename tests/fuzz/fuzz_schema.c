@@ -9,7 +9,7 @@ static json_t *envelope_of(struct arena *a, const struct schema *s)
 	json_t *v;
 	struct err err;
 	strbuf_init(&b, 0);
-	schema_write(&b, s);
+	schema_write(&b, s, NULL, NULL);
 	if (!json_parse(a, strbuf_str(&b), &v, &err))
 		abort();
 	strbuf_done(&b);

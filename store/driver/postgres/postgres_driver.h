@@ -33,7 +33,8 @@
  *   postgres_value.c     parameters out
  *   postgres_answer.c    cells in: the one reader of what a server answers
  *   postgres_error.c     SQLSTATE -> struct err
- *   introspect_postgres.c, migrate_postgres.c   what migrations need (store/driver/introspect.h)
+ *   introspect_postgres.c, introspect_types.c,
+ *   migrate_postgres.c   what migrations need (store/driver/introspect.h)
  *   fault_postgres.c     libpq's calls, made to fail on purpose
  *   postgres_lex.c       what can be told from the text of raw SQL (pure)
  */
@@ -238,6 +239,9 @@ bool pg_prepare(struct driver_conn *base, const struct stmt *s, int64_t deadline
 		struct err *err) MUST_CHECK;
 bool pg_step(struct cursor *base, bool *ret_row, struct err *err) MUST_CHECK;
 void pg_finish(struct cursor *base);
+/* What a short read with one parameter answers, cached by its text: one row of one boolean; no row: false. Parks. */
+bool pg_ask(struct driver_conn *base, struct str sql, struct str param, int64_t deadline_ns, bool *ret,
+	    struct err *err) MUST_CHECK;
 /* Queues the order to forget a statement. */
 bool pg_send_deallocate(struct pg_conn *c, uint64_t id) MUST_CHECK;
 /* Rows that a statement changed; those that it read do not count. */
