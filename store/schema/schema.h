@@ -77,6 +77,8 @@ enum time_spelling {
 
 /* The word of a spelling ("space6"); static. */
 const char *time_spelling_name(enum time_spelling spelling);
+/* TIME_N_SPELLINGS: it is no such word. */
+enum time_spelling time_spelling_of_name(struct str word);
 
 /* How values of PostgreSQL's own types are built. Arrays, ranges and the like are JSON arrays and objects on the wire.
  */
@@ -112,7 +114,8 @@ struct column_fill {
 
 struct column {
 	struct str name;
-	size_t index; /* position in model->columns (and in every full row) */
+	struct str json_name; /* as a member of an object: in quotes, escaped, with the colon; of a model's columns */
+	size_t index;         /* position in model->columns (and in every full row) */
 	/* The effective one: a recognised db_type decides what values the column holds, but for declared uuid, decimal,
 	 * temporal and json columns with a text-like db_type, which keep their meaning and are stored as text. */
 	enum logical_type logical;

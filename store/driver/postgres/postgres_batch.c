@@ -21,12 +21,15 @@
 #include "store/driver/postgres/postgres_driver.h"
 
 #include <assert.h>
+#ifndef LIBPQ_HAS_SEND_PIPELINE_SYNC
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
+#endif
 
 #include "service/base/clock.h"
 #include "service/base/fiber.h"
+#include "service/base/mem.h"
 
 #include "service/base/banned.h"
 
@@ -58,12 +61,16 @@ struct pipeline {
 	const struct batch_item *late; /* its time was over and the server was asked to cancel */
 };
 
+/* An item's result: what came, and its cells, read once and for all. */
+struct answer {
+	PGresult *res;
+	struct value cells[];
+};
+
 struct batch_cursor {
 	struct cursor base;
-	PGresult *res; /* borrowed from the item */
-	enum pg_cell *cells;
-	struct value *row;
-	int next_row, n_rows;
+	struct value *next; /* borrowed from the item */
+	size_t rows_left;
 };
 
 /* ---- sending ---- */
@@ -103,16 +110,47 @@ static bool send_item(struct pg_conn *c, struct batch_item *item, struct sent *s
 	return *ret_sent;
 }
 
-/* Small messages wait for each other: libpq sends at each sync point, and each would wake the server. (A socket that is
- * not TCP refuses, which is fine.) */
+/* Small messages wait for each other, or each would wake the server: libpq 17 keeps a sync point back until it is told
+ * to send, an older one sends at each, so that the socket has to wait. (One that is not TCP refuses, which is fine.) */
+#ifdef LIBPQ_HAS_SEND_PIPELINE_SYNC
+static void hold_back(struct pg_conn *c UNUSED)
+{
+}
+
+static void let_go(struct pg_conn *c)
+{
+	(void)PQflush(c->pg); /* what does not go now goes while its answer is waited for, and fails there */
+}
+
+static bool add_sync(PGconn *pg)
+{
+	return PQsendPipelineSync(pg) == 1;
+}
+#else
 static void cork(struct pg_conn *c, int on)
 {
 	(void)setsockopt(PQsocket(c->pg), IPPROTO_TCP, TCP_CORK, &on, sizeof(on));
 }
 
+static void hold_back(struct pg_conn *c)
+{
+	cork(c, 1);
+}
+
+static void let_go(struct pg_conn *c)
+{
+	cork(c, 0);
+}
+
+static bool add_sync(PGconn *pg)
+{
+	return PQpipelineSync(pg) == 1;
+}
+#endif
+
 static bool send_sync(struct pg_conn *c)
 {
-	if (PQpipelineSync(c->pg) != 1)
+	if (!add_sync(c->pg))
 		return false;
 	c->n_syncs++;
 	return true;
@@ -226,16 +264,36 @@ static void judge_failure(struct pipeline *p, struct batch_item *item, PGresult 
 	PQclear(res);
 }
 
+/* Takes res. NULL: no memory, and res is gone. */
+static struct answer *answer_of(PGresult *res)
+{
+	const size_t n = (size_t)PQntuples(res) * (size_t)PQnfields(res);
+	struct answer *a = mem_try(NULL, sizeof(*a) + n * sizeof(a->cells[0]));
+
+	if (a == NULL)
+		PQclear(res);
+	else
+		a->res = res;
+	return a;
+}
+
 /* Keeps the item's result, when it is sound. What follows on the connection is read all the same. */
 static void take_result(struct pipeline *p, struct batch_item *item, const struct sent *st, PGresult *res)
 {
 	const char *fault = NULL;
+	struct answer *a;
 
 	if (PQresultStatus(res) == PGRES_TUPLES_OK)
 		fault = pg_columns_fault(res, st->n_columns);
+	item->result = a = answer_of(res);
+	if (a == NULL) {
+		item->failed = true;
+		(void)err_oom(&item->err);
+		item->err.outcome = p->writes ? ERR_OUTCOME_UNKNOWN : ERR_OUTCOME_NONE;
+		return;
+	}
 	if (fault == NULL)
-		fault = pg_rows_fault(res);
-	item->result = res;
+		fault = pg_rows_read(res, a->cells);
 	if (fault == NULL)
 		return;
 	pg_batch_drop(item);
@@ -485,12 +543,12 @@ void pg_run_writes(struct driver_conn *base, struct batch_item *const *items, si
 	fiber_shield();
 	p.deadline = deadline_ns;
 	if (!p.c->pooled && pg_usable(p.c, deadline_ns, &ignored) && PQenterPipelineMode(p.c->pg) == 1) {
-		cork(p.c, 1);
+		hold_back(p.c);
 		if (send_prologue(&p))
 			send_writes(&p);
 		else
 			base->broken = p.ends = true; /* no item was sent */
-		cork(p.c, 0);
+		let_go(p.c);
 	}
 	read_writes(&p);
 	fiber_unshield();
@@ -501,23 +559,20 @@ void pg_run_writes(struct driver_conn *base, struct batch_item *const *items, si
 struct cursor *pg_batch_cursor(struct batch_item *item, struct arena *a)
 {
 	struct batch_cursor *cur = arena_alloc(a, sizeof(*cur));
-	PGresult *res = item->result;
-	const size_t n = (size_t)PQnfields(res);
+	struct answer *answer = item->result;
+	const size_t n = (size_t)PQnfields(answer->res);
 	struct cursor_column *columns = arena_array(a, n + 1, sizeof(*columns));
 
-	cur->cells = arena_array(a, n + 1, sizeof(*cur->cells));
-	cur->row = arena_array(a, n + 1, sizeof(*cur->row));
 	for (size_t i = 0; i < n; i++) {
-		columns[i].name = str_z(PQfname(res, (int)i));
-		columns[i].type_oid = PQftype(res, (int)i);
-		cur->cells[i] = pg_cell_of(columns[i].type_oid);
+		columns[i].name = str_z(PQfname(answer->res, (int)i));
+		columns[i].type_oid = PQftype(answer->res, (int)i);
 	}
-	cur->res = res;
-	cur->n_rows = PQntuples(res);
+	cur->next = answer->cells;
+	cur->rows_left = (size_t)PQntuples(answer->res);
 	cur->base.n_columns = n;
 	cur->base.columns = columns;
-	cur->base.row = cur->row;
-	cur->base.affected = pg_count_affected(res);
+	cur->base.row = cur->next;
+	cur->base.affected = pg_count_affected(PQcmdStatus(answer->res));
 	return &cur->base;
 }
 
@@ -525,17 +580,20 @@ bool pg_batch_step(struct cursor *base)
 {
 	struct batch_cursor *cur = (struct batch_cursor *)(void *)base;
 
-	if (cur->next_row >= cur->n_rows)
+	if (cur->rows_left == 0)
 		return false;
-	for (size_t i = 0; i < base->n_columns; i++)
-		if (!pg_cell_value(cur->res, cur->next_row, (int)i, cur->cells[i], &cur->row[i]))
-			cur->row[i] = value_null(); /* never: take_result has read it */
-	cur->next_row++;
+	cur->rows_left--;
+	base->row = cur->next;
+	cur->next += base->n_columns;
 	return true;
 }
 
 void pg_batch_drop(struct batch_item *item)
 {
-	PQclear(item->result);
+	struct answer *a = item->result;
+
+	if (a != NULL)
+		PQclear(a->res);
+	mem_free(a);
 	item->result = NULL;
 }
