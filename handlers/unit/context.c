@@ -1,5 +1,6 @@
 /* Glue between one request and the store: route, unit of work, session headers. */
 #include "handlers/unit/context.h"
+#include "handlers/unit/reached.h"
 #include "handlers/unit/sql_mask.h"
 
 #include "service/base/clock.h"
@@ -159,8 +160,12 @@ bool context_open(struct context *c, struct request *req, struct response *res, 
 				  .deadline = c->deadline};
 	if (!merge_using(req, spec->using, &q.using, err) ||
 	    (q.session_id.p == NULL && q.tx_id.p == NULL && !connection_seen(req, q.using, err)) ||
-	    !route_resolve(c->store, &q, &c->route, err))
+	    !session_reached(req, res, NULL, err))
 		return false;
+	if (!route_resolve(c->store, &q, &c->route, err)) {
+		tx_explain(req, res, req->tx_id, err);
+		return false;
+	}
 	if (!principal_connection(req, c->route.conn->name, err)) {
 		route_release(c->store, &c->route);
 		return false;
@@ -360,7 +365,8 @@ bool session_of_request(struct request *req, struct response *res, bool required
 			       "send the header Ferro-Session with the id of an open session");
 	}
 	struct store *store = request_app(req)->store;
-	if (!session_enter(store->sessions, req->session_id, principal_name(req), ret, err))
+	if (!session_reached(req, res, NULL, err) ||
+	    !session_enter(store->sessions, req->session_id, principal_name(req), ret, err))
 		return false;
 	session_info_header(res, *ret);
 	return true;
