@@ -153,12 +153,12 @@ static void ask_peer(void *arg)
 /* "http://HOST[:PORT]", "https://..."; a path is none of ours. */
 static bool split_url(struct str url, struct asking *ret)
 {
-	struct str rest;
+	struct str all, rest;
 	ret->tls = str_starts(url, STR("https://"));
 	if (!ret->tls && !str_starts(url, STR("http://")))
 		return false;
-	rest = str_n(url.p + (ret->tls ? 8 : 7), url.len - (ret->tls ? 8 : 7));
-	(void)str_split(&rest, '/', &rest);
+	all = str_n(url.p + (ret->tls ? 8 : 7), url.len - (ret->tls ? 8 : 7));
+	(void)str_split(&all, '/', &rest);
 	const char *bracket = rest.len > 0 && rest.p[0] == '[' ? memchr(rest.p, ']', rest.len) : NULL;
 	const size_t from = bracket != NULL ? (size_t)(bracket - rest.p) : 0;
 	const char *colon = rest.len > from ? memchr(rest.p + from, ':', rest.len - from) : NULL;

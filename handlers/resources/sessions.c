@@ -147,13 +147,14 @@ bool handle_session_close(struct request *req, struct response *res, struct err 
 		return err_set(err, ERR_INVALID_REQUEST,
 			       "send the header Ferro-Session with the id of the session to close");
 	struct app *app = request_app(req);
-	bool closed = false;
-	if (!session_reached(req, res, &closed, err)) {
-		if (!closed) /* else on another node */
-			return false;
-	} else if (!session_close(app->store->sessions, req->session_id, principal_name(req), rollback, err)) {
+	struct reached r = {0};
+	bool ok;
+	do
+		ok = session_reached(req, res, &r, err) &&
+		     session_close(app->store->sessions, req->session_id, principal_name(req), rollback, err);
+	while (!ok && session_again(&r, err));
+	if (!ok && !r.closed) /* closed: on another node */
 		return false;
-	}
 	if (!node_flush_ended(app->node, err))
 		return false;
 	res->status = 204;

@@ -6,6 +6,8 @@
 
 #include "service/base/banned.h"
 
+#define TRIES 5
+
 static const struct app *app_of(const struct request *req)
 {
 	return req->app;
@@ -17,7 +19,7 @@ static void name_owner(struct request *req, struct response *res, const struct n
 		response_header(res, "Ferro-Node", arena_str(&req->arena, found->owner));
 }
 
-bool session_reached(struct request *req, struct response *res, bool *ret_closed, struct err *err)
+bool session_reached(struct request *req, struct response *res, struct reached *r, struct err *err)
 {
 	struct node *const node = app_of(req)->node;
 	struct node_found found;
@@ -28,9 +30,15 @@ bool session_reached(struct request *req, struct response *res, bool *ret_closed
 	if (ok && found.resumed.p != NULL)
 		response_header(res, "Ferro-Session-Resumed", arena_str(&req->arena, found.resumed));
 	name_owner(req, res, &found);
-	if (ret_closed != NULL)
-		*ret_closed = found.closed;
+	r->tries++;
+	r->here = found.here;
+	r->closed = found.closed;
 	return ok;
+}
+
+bool session_again(const struct reached *r, const struct err *err)
+{
+	return r->here && r->tries < TRIES && err->code == ERR_SESSION_NOT_FOUND;
 }
 
 void tx_explain(struct request *req, struct response *res, struct str tx_id, struct err *err)

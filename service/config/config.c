@@ -48,6 +48,8 @@ static const struct setting settings[] = {
 	{"state_url", TYPE_STRING, AT(state_url), 0, 0, "sqlite:ferrod-state.db?mode=rwc", NULL, true,
 	 "database that keeps what callers tell (connections, models); when not set, the file lies beside the default "
 	 "SQLite database; empty: nothing is kept"},
+	{"state_url_file", TYPE_STRING, AT(state_url_file), 0, 0, "", NULL, false,
+	 "file whose content is used as state_url"},
 	{"state_key_file", TYPE_STRING, AT(state_key_file), 0, 0, "", NULL, false,
 	 "file of one or two keys (ferrod key seal) under which the state's secrets are sealed; empty: made beside an "
 	 "SQLite state"},
@@ -443,6 +445,7 @@ bool config_load(int argc, char **argv, char **env, struct config *ret, struct e
 	ok = ok && load_env(ret, env, err);
 	ok = ok && load_flags(ret, argc, argv, &file, false, err);
 	ok = ok && load_secret(ret, ret->default_url_file, "default_url_file", &ret->default_url, err);
+	ok = ok && load_secret(ret, ret->state_url_file, "state_url_file", &ret->state_url, err);
 	ok = ok && load_secret(ret, ret->admin_key_file, "admin_key_file", &ret->admin_key, err);
 	ret->default_url_given = ret->default_url.p != by_default;
 	ret->state_url_given = ret->state_url.p != state_by_default;

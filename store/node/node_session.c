@@ -168,6 +168,7 @@ static enum step take_it(struct node *n, struct str id, struct str owner, const 
 		ret->resumed = was->node;
 		n->hooks.report(n->hooks.arg, "session_adopted", was->node);
 	}
+	ret->here = won;
 	return won ? STEP_DONE : STEP_AGAIN;
 }
 
@@ -204,7 +205,8 @@ static enum step resolve_once(struct node *n, struct str id, struct str owner, i
 	bool found;
 	session_hash(id, hash);
 	session_hash(owner, whose);
-	if (session_known(n->store->sessions, id) != SESSION_UNKNOWN)
+	ret->here = session_known(n->store->sessions, id) != SESSION_UNKNOWN;
+	if (ret->here)
 		return STEP_DONE;
 	if (!state_session_get(n->state, a, arena_str(a, str_z(hash)), &found, &x, err))
 		return STEP_FAILED;
@@ -248,7 +250,8 @@ bool node_session(struct node *n, struct str id, struct str owner, int64_t deadl
 		return true;
 	if (!node_fresh(n) && !await_fresh(n, deadline, err))
 		return false;
-	if (session_known(n->store->sessions, id) != SESSION_UNKNOWN || mint_node_of(id).p == NULL)
+	ret->here = session_known(n->store->sessions, id) != SESSION_UNKNOWN;
+	if (ret->here || mint_node_of(id).p == NULL)
 		return true;
 	return resolve(n, id, owner, deadline, a, ret, err);
 }

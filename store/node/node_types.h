@@ -25,6 +25,7 @@ struct node_options {
 struct node_found {
 	struct str resumed; /* the node that it was adopted from; STR_NONE: it was not adopted by this request */
 	struct str owner;   /* with ERR_WRONG_NODE: who has it */
+	bool here;          /* it is open here, or was a moment ago: a hand-over may be faster than who enters it */
 	bool closed;        /* with ERR_SESSION_EXPIRED: by the client itself */
 };
 
