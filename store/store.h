@@ -1,5 +1,18 @@
 /*
- * The facade that handlers get: one struct that owns every registry of the domain. Knows no HTTP.
+ * The facade that handlers get: one struct that owns every registry of the domain; owned by the composition root.
+ * Knows no HTTP.
+ */
+#ifndef FERROD_STORE_STORE_H
+#define FERROD_STORE_STORE_H
+
+#include "store/connection/registry.h"
+#include "store/exec/exec.h"
+#include "store/schema/schema_registry.h"
+#include "store/session/session.h"
+#include "store/session/tx.h"
+
+/*
+ * What lies below:
  *
  *   value.h stmt.h          values and statements
  *   connection/             dsn, registry of named connections, pool
@@ -12,20 +25,13 @@
  * Lock order: session table, transaction table, registries (connections, schema), pool, identity map. Nothing but a
  * transaction's turn and a database's writer turn is held across a park.
  */
-#ifndef FERROD_STORE_STORE_H
-#define FERROD_STORE_STORE_H
-
-#include "store/connection/registry.h"
-#include "store/exec/exec.h"
-#include "store/schema/schema_registry.h"
-#include "store/session/session.h"
-#include "store/session/tx.h"
 
 struct store_options {
 	struct session_limits sessions;
 	double statement_timeout_s; /* the server's default for every statement; 0: none */
 	double busy_timeout_s;      /* SQLite: other processes' locks */
 	double tx_timeout_s, tx_timeout_max_s, tx_idle_s;
+	struct tx_shares tx_shares;
 	size_t tx_queue_max;
 	size_t sqlite_cache_kib; /* page cache per SQLite connection */
 };

@@ -4,6 +4,7 @@
 #include "service/base/clock.h"
 #include "service/base/num.h"
 #include "service/http/compression.h"
+#include "store/codec/codec_int64.h"
 
 #include "service/base/banned.h"
 
@@ -130,9 +131,8 @@ void out_record(struct strbuf *b, const struct model *m, const struct value *row
 {
 	for (size_t i = 0; i < m->n_columns; i++) {
 		strbuf_putc(b, i == 0 ? '{' : ',');
-		strbuf_json_string(b, m->columns[i].name);
-		strbuf_putc(b, ':');
-		value_write_json(b, row[i], fmt);
+		strbuf_put(b, m->columns[i].json_name);
+		codec_write_decoded(b, &m->columns[i], row[i], fmt);
 	}
 	strbuf_puts(b, m->n_columns == 0 ? "{}" : "}");
 }
@@ -198,11 +198,7 @@ static void out_pool(struct strbuf *b, struct connection *conn)
 	out_seconds(b, "idle_timeout_seconds", cfg->idle_timeout_s);
 	out_seconds(b, "max_lifetime_seconds", cfg->max_lifetime_s);
 	out_seconds(b, "statement_timeout_seconds", cfg->statement_timeout_s);
-	const enum pooler pooler = pool_pooler(conn->pool);
-	out_str(b, "pooler",
-		pooler == POOLER_AUTO   ? STR("auto")
-		: pooler == POOLER_NONE ? STR("none")
-					: STR("transaction"));
+	out_str(b, "pooler", pooler_word(pool_pooler(conn->pool)));
 	out_int(b, "size", st.size);
 	out_int(b, "idle", st.idle);
 	out_int(b, "in_use", st.in_use);
@@ -268,7 +264,7 @@ void out_shaped(struct strbuf *b, const struct result_shape *shape, const struct
 			strbuf_putc(b, ',');
 		strbuf_json_string(b, shape->names[i]);
 		strbuf_putc(b, ':');
-		value_write_json(b, row[i], fmt);
+		codec_write_decoded(b, &shape->decode[i], row[i], fmt);
 	}
 	strbuf_putc(b, '}');
 }

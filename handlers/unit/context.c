@@ -1,10 +1,12 @@
 /* Glue between one request and the store: route, unit of work, session headers. */
 #include "handlers/unit/context.h"
+#include "handlers/unit/lost_commit.h"
 #include "handlers/unit/reached.h"
 #include "handlers/unit/sql_mask.h"
 
 #include "service/base/clock.h"
 #include "service/base/log.h"
+#include "service/base/num.h"
 
 #include "service/base/banned.h"
 
@@ -67,20 +69,22 @@ struct value_format context_format(struct response *res)
 	return (struct value_format){.int64_as_string = prefers(res, PREFER_INT64_STRING)};
 }
 
+/* Text and a number behind what is there. */
+static void info_add(struct str *text, char *room, struct str name, int64_t value)
+{
+	memcpy(room + text->len, name.p, name.len);
+	text->len += name.len;
+	text->len += num_format_int(value, room + text->len);
+}
+
 struct str session_info(struct arena *a, const struct session_left *left)
 {
-	struct strbuf b;
-	strbuf_init(&b, 0);
-	strbuf_puts(&b, "idle-expires-in=");
-	strbuf_int(&b, left->idle_s);
-	strbuf_puts(&b, ", expires-in=");
-	strbuf_int(&b, left->lifetime_s);
-	strbuf_puts(&b, ", transactions=");
-	strbuf_int(&b, (int64_t)left->n_transactions);
-	strbuf_puts(&b, ", queue=");
-	strbuf_int(&b, (int64_t)left->n_queued);
-	struct str text = arena_str(a, strbuf_str(&b));
-	strbuf_done(&b);
+	char *room = arena_alloc(a, 192); /* of the names, and four numbers */
+	struct str text = str_n(room, 0);
+	info_add(&text, room, STR("idle-expires-in="), left->idle_s);
+	info_add(&text, room, STR(", expires-in="), left->lifetime_s);
+	info_add(&text, room, STR(", transactions="), (int64_t)left->n_transactions);
+	info_add(&text, room, STR(", queue="), (int64_t)left->n_queued);
 	return text;
 }
 
@@ -179,12 +183,13 @@ bool context_open(struct context *c, struct request *req, struct response *res, 
 		route_release(c->store, &c->route);
 		return false;
 	}
+	if (req->principal != NULL)
+		connection_used_by(c->route.conn, req->principal->name);
 	struct schema *s = schema_registry_get(&c->store->models);
 	arena_on_done(&req->arena, unref_schema, s);
 	c->schema = s;
 	if (c->route.session != NULL) {
 		req->session_ref = arena_str(&req->arena, str_z(c->route.session->ref));
-		session_info_header(res, c->route.session);
 		if (imap_enabled(c->route.session->imap))
 			c->session_map = c->route.tx != NULL ? tx_imap(c->route.tx) : c->route.session->imap;
 		c->imap = c->session_map;
@@ -246,6 +251,8 @@ static bool end_unit(struct context *c, bool commit, const struct err *why, stru
 {
 	bool ok = exec_end(&c->exec, commit, err);
 	c->in_unit = false;
+	if (!ok && c->exec.lost.is_set)
+		lost_commit_set(c->req->lost, c->route.conn->name, &c->exec.lost);
 	close_map(c, map_end(c, commit, ok, commit ? err : why));
 	c->req->db_ns += c->exec.db_ns;
 	c->req->lease_ns += c->exec.lease_ns;
@@ -266,17 +273,40 @@ static bool reads_for_itself(const struct context *c)
 	return c->route.tx == NULL && c->route.conn->dialect->id == DIALECT_SQLITE;
 }
 
+/* A request that may come again has to learn what became of it. */
+static bool tells(const struct context *c)
+{
+	return c->req->lost != NULL && c->route.tx == NULL && pool_driver(c->route.conn->pool)->commit_mark != NULL;
+}
+
 static void begin_write(struct context *c, bool atomic)
 {
 	c->undo = prefers(c->res, PREFER_TX_ROLLBACK);
 	exec_begin(&c->exec, &c->route, c->deadline, atomic || c->undo);
+	c->exec.tells = tells(c);
 	c->in_unit = true;
 }
 
 void context_write(struct context *c, bool atomic)
 {
+	context_write_raw(c, atomic || tells(c));
+}
+
+void context_write_raw(struct context *c, bool atomic)
+{
 	begin_write(c, atomic);
 	open_map(c, c->exec.atomic && reads_for_itself(c), false);
+}
+
+bool context_tells(const struct context *c, struct str sql)
+{
+	static const char *const words[] = {"insert", "update", "delete", "merge", "with", "select", "values"};
+	const struct str word = stmt_first_word(sql);
+	for (size_t i = 0; tells(c) && i < ARRAY_LEN(words); i++) {
+		if (str_ieq_z(word, words[i]))
+			return true;
+	}
+	return false;
 }
 
 void context_batch(struct context *c, bool writes)
@@ -414,6 +444,7 @@ bool connection_probe(struct connection *conn, int64_t deadline, struct err *err
 	struct exec x = {0};
 	struct err ignored;
 	exec_begin(&x, &r, deadline, false);
+	x.probes = true;
 	bool ok = exec_run(&x, &one, &nothing, &result, err);
 	return exec_end(&x, ok, ok ? err : &ignored) && ok;
 }

@@ -65,6 +65,12 @@ bool context_close(struct context *c, bool ok, struct err *err) MUST_CHECK;
 void context_read(struct context *c);
 /* Starts a unit of writes; atomic when asked for or when it is to be undone. */
 void context_write(struct context *c, bool atomic);
+/* The same of a client's own statement, which may be one that runs in no transaction: atomic only when asked for, or
+ * when it is to be undone. */
+void context_write_raw(struct context *c, bool atomic);
+/* Is the statement to be atomic so that what became of it can be told, its connection lost? Nothing but rows is read
+ * and written by it, as far as its first word tells. */
+bool context_tells(const struct context *c, struct str sql);
 /* Starts the atomic unit of a batch; writes: records are sure to be written in it. */
 void context_batch(struct context *c, bool writes);
 /* Ends the unit before the answer is rendered, so that a failed commit is never answered with success. May park. */
@@ -99,7 +105,7 @@ void catalog_header(struct response *res);
  * Parks. */
 bool catalog_reached(struct request *req, struct err *err) MUST_CHECK;
 
-/* One round trip on the connection, outside any session. Parks. */
+/* One round trip on the connection, outside any session, whoever holds all of its pool. Parks. */
 bool connection_probe(struct connection *conn, int64_t deadline, struct err *err) MUST_CHECK;
 
 /* Reads the optional body member "using" of a document that is an object; ERR_INVALID_REQUEST when it is no string. */

@@ -4,8 +4,8 @@
 
 #include "service/base/num.h"
 #include "store/codec/codec.h"
-#include "store/codec/codec_array.h"
 #include "store/codec/codec_rules.h"
+#include "store/codec/codec_shape.h"
 #include "store/codec/decimal.h"
 #include "store/codec/json_text.h"
 #include "store/codec/temporal.h"
@@ -161,7 +161,7 @@ static bool unhex(struct arena *a, struct str s, struct value *ret)
 		return false;
 	out = arena_alloc(a, n + 1);
 	for (size_t i = 0; i < n; i++) {
-		int high = codec_hex_digit(s.p[2 + 2 * i]), low = codec_hex_digit(s.p[3 + 2 * i]);
+		int high = num_hex_digit(s.p[2 + 2 * i]), low = num_hex_digit(s.p[3 + 2 * i]);
 
 		if (high < 0 || low < 0)
 			return false;
@@ -240,8 +240,9 @@ static void decode_element(struct arena *a, const struct column *element, struct
 
 static struct value decode_unknown(const struct decode *d, struct value in)
 {
-	return d->column->element != NULL && !d->sqlite ? codec_array_decode(d->arena, d->column, in, decode_element)
-							: in;
+	return d->column->shape != SHAPE_PLAIN && !d->sqlite
+		       ? codec_shape_decode(d->arena, d->column, in, decode_element)
+		       : in;
 }
 
 struct decode_rule {

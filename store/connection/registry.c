@@ -48,9 +48,32 @@ void connection_unref(struct connection *c)
 		pool_unref(c->pool);
 	}
 	mutex_done(&c->hold_lock);
+	mem_free(c->first_user);
 	arena = c->arena;
 	arena_done(&arena);
 	mem_free(c);
+}
+
+void connection_used_by(struct connection *c, struct str caller)
+{
+	char *first = __atomic_load_n(&c->first_user, __ATOMIC_ACQUIRE), *mine;
+
+	if (__atomic_load_n(&c->shared, __ATOMIC_RELAXED) != 0)
+		return;
+	if (first == NULL) {
+		mine = mem_strndup(caller.p, caller.len);
+		if (__atomic_compare_exchange_n(&c->first_user, &first, mine, false, __ATOMIC_ACQ_REL,
+						__ATOMIC_ACQUIRE))
+			return;
+		mem_free(mine);
+	}
+	if (!str_eq_z(caller, first))
+		__atomic_store_n(&c->shared, 1, __ATOMIC_RELAXED);
+}
+
+bool connection_shared(const struct connection *c)
+{
+	return __atomic_load_n(&c->shared, __ATOMIC_RELAXED) != 0;
 }
 
 void connection_close(struct connection *c)
@@ -289,13 +312,6 @@ bool connection_register(struct connection_registry *r, struct connection *c, co
 	return ok;
 }
 
-static bool same_pool(const struct pool_config *a, const struct pool_config *b)
-{
-	return a->max_connections == b->max_connections && a->min_connections == b->min_connections &&
-	       a->acquire_timeout_s == b->acquire_timeout_s && a->idle_timeout_s == b->idle_timeout_s &&
-	       a->max_lifetime_s == b->max_lifetime_s && a->statement_timeout_s == b->statement_timeout_s;
-}
-
 bool connection_same(struct connection_registry *r, const struct connect_options *o, struct connection **ret)
 {
 	if (o->name.p == NULL)
@@ -305,7 +321,7 @@ bool connection_same(struct connection_registry *r, const struct connect_options
 	/* each connect to a database in memory makes one of its own */
 	const bool memory = c != NULL && c->dsn.dialect == DIALECT_SQLITE && c->dsn.mode == SQLITE_MODE_MEMORY;
 	const bool same = c != NULL && !memory && c->origin == CONNECTION_TOLD && str_eq(c->url, o->url) &&
-			  c->identity_map == o->identity_map && same_pool(pool_get_config(c->pool), &o->pool);
+			  c->identity_map == o->identity_map && pool_config_same(pool_get_config(c->pool), &o->pool);
 	if (same)
 		*ret = connection_ref(c);
 	mutex_unlock(&r->lock);

@@ -1,7 +1,7 @@
 /*
  * The database driver's vtable: everything above it is the same for both databases. A connection belongs to one lease
  * at a time; its calls may park the fiber (wait.h) and must be made by the fiber that leased it. Rows go up into a
- * sink, as in handlers/answer/rows.h.
+ * sink, as in handlers/answer/rows.h. A pool owns its connections, who prepares owns the cursor.
  */
 #ifndef FERROD_STORE_DRIVER_DRIVER_H
 #define FERROD_STORE_DRIVER_DRIVER_H
@@ -34,12 +34,20 @@ enum tx_isolation { TX_ISO_DEFAULT, TX_ISO_READ_COMMITTED, TX_ISO_REPEATABLE_REA
 /* By what a transaction can be asked for after its connection was lost: its number, of one history of one cluster. */
 struct commit_mark {
 	bool is_set;
+	bool asks;  /* its commit waits for a synchronous standby where the server has one */
+	bool waits; /* and the server has one */
 	uint64_t xid, cluster;
 	uint32_t timeline;
 };
 
 /* What became of one. */
-enum commit_fate { COMMIT_FATE_UNKNOWN, COMMIT_FATE_COMMITTED, COMMIT_FATE_ROLLED_BACK };
+enum commit_fate {
+	COMMIT_FATE_UNKNOWN,
+	COMMIT_FATE_COMMITTED,
+	COMMIT_FATE_LOCAL, /* committed on the server that ran it; whether a standby has it that it was to wait for,
+			      is not known */
+	COMMIT_FATE_ROLLED_BACK
+};
 
 /* Per-database state shared by the connections of one pool: the name of an in-memory database, its anchor connection.
  * Made by driver->db_open, opaque to all others. */
@@ -139,8 +147,8 @@ struct driver {
 	bool (*db_open)(const struct dsn *dsn, struct driver_db **ret, struct err *err) MUST_CHECK;
 	void (*db_close)(struct driver_db *db); /* every connection is closed by then */
 
-	/* NULL: there can be none (SQLite). What was asked for, before the first connection; what is known. Any thread.
-	 */
+	/* NULL: there can be none (SQLite). What is asked for, of connections to come; what is
+	 * known. Any thread. */
 	void (*db_set_pooler)(struct driver_db *db, enum pooler pooler);
 	enum pooler (*db_pooler)(const struct driver_db *db);
 

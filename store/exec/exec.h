@@ -1,6 +1,7 @@
 /*
  * The one path all SQL takes: lease -> prepare -> bind -> step -> decode -> sink. Knows the deadline, the transaction
- * and the counters; callers hand it a statement and a sink. What steps is a connection of store/driver/driver.h.
+ * and the counters; callers hand it a statement and a sink. What steps is a connection of store/driver/driver.h. An
+ * exec is owned by the unit of work that began it.
  */
 #ifndef FERROD_STORE_EXEC_H
 #define FERROD_STORE_EXEC_H
@@ -52,7 +53,11 @@ struct exec {
 	struct lease lease; /* own lease, when the route has no transaction */
 	bool atomic;        /* BEGIN before the first statement (own lease), or a savepoint inside a transaction */
 	bool reads_only;    /* of an atomic one: nothing in it will write. Set behind exec_begin by who knows */
+	bool probes;        /* it only looks whether the database answers (LEASE_PROBE). Set in the same way */
+	bool tells; /* of an atomic one on a lease of its own: a commit whose connection is lost is asked for. Set
+		       behind exec_begin */
 	bool started;
+	struct commit_mark lost;         /* by exec_end: of such a commit of which nothing is known yet, see fate.h */
 	uint64_t n_commits, n_rollbacks; /* the connection's counts when an atomic unit began */
 	struct driver_conn *loading;     /* a load runs there */
 	int64_t db_ns;                   /* time spent below exec */

@@ -11,6 +11,7 @@
 #include "store/migrate/diff.h"
 #include "store/migrate/live_fill.h"
 #include "store/migrate/live_literal.h"
+#include "store/migrate/live_type.h"
 #include "store/schema/schema_names.h"
 
 #include "service/base/banned.h"
@@ -96,6 +97,13 @@ static enum storage_type storage_of(const struct builder *b, const struct live_c
 	if (st == ST_UUID)
 		return ST_UUID_LOGICAL;
 	return st == ST_TIMESTAMPTZ ? ST_DATETIME_LOGICAL : st;
+}
+
+static enum logical_type logical_of(const struct builder *b, const struct live_column *c)
+{
+	int64_t length;
+
+	return live_type_own(b->d, c) ? live_type_ir(b->a, c, NULL) : logical_from_storage(storage_of(b, c, &length));
 }
 
 /* The db_type where the logical type alone would mean another one. */
@@ -236,12 +244,11 @@ static json_t *column_ir(struct builder *b, const struct live_table *t, const st
 {
 	json_t *o = json_object();
 	int64_t length = 0;
-	const bool array =
-		b->d->id == DIALECT_POSTGRES && !c->native_enum && schema_array_element(b->a, c->name, c->type) != NULL;
-	const enum storage_type st = array ? ST_UNRESOLVED : storage_of(b, c, &length);
-	const enum logical_type lt = logical_from_storage(st);
+	const bool own = live_type_own(b->d, c);
+	const enum storage_type st = own ? ST_UNRESOLVED : storage_of(b, c, &length);
+	const enum logical_type lt = own ? live_type_ir(b->a, c, o) : logical_from_storage(st);
 	const bool counts = counts_up(b, t, c, lt);
-	const struct str db_type = c->native_enum ? STR_NONE : array ? c->type : db_type_of(b, st, length);
+	const struct str db_type = own || c->native_enum ? STR_NONE : db_type_of(b, st, length);
 
 	set(o, "name", text(c->name));
 	set(o, "logical_type", json_string(logical_type_name(lt)));
@@ -443,8 +450,7 @@ static void indexes_ir(struct builder *b, const struct live_table *t, json_t *mo
 /* The literal as SchemaIR writes it: bare for a number, though PostgreSQL quotes negative ones. */
 static struct str check_value(struct builder *b, const struct live_column *c, const struct literal *l)
 {
-	int64_t length;
-	const enum logical_type lt = logical_from_storage(storage_of(b, c, &length));
+	const enum logical_type lt = logical_of(b, c);
 	double ignored;
 	struct str bare;
 

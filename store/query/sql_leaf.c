@@ -5,6 +5,15 @@
 
 #include "service/base/banned.h"
 
+static void put_cast_param(struct sql *s, struct value v, struct str type)
+{
+	sql_put(s, "CAST(");
+	sql_param(s, v);
+	sql_put(s, " AS ");
+	sql_put(s, arena_strz(s->arena, type));
+	sql_put(s, ")");
+}
+
 void sql_subject(struct sql *s, const struct condition *c)
 {
 	sql_time_before(s, sql_subject_type(c));
@@ -19,6 +28,13 @@ void sql_subject(struct sql *s, const struct condition *c)
 
 void sql_value(struct sql *s, const struct condition *c, struct value v)
 {
+	const struct column *type = sql_subject_type(c);
+
+	/* beside a composite, a parameter would be any record, which has no text form */
+	if (sql_on_postgres(s) && type != NULL && type->shape == SHAPE_COMPOSITE && type->own_type) {
+		put_cast_param(s, v, type->db_type);
+		return;
+	}
 	sql_time_before(s, sql_subject_type(c));
 	sql_param(s, v);
 	sql_time_after(s, sql_subject_type(c));
@@ -38,17 +54,6 @@ void sql_subject_document(struct sql *s, const struct condition *c)
 
 /* ---- documents on SQLite ---- */
 
-/* type(column, path), of a column without a path the whole document. */
-static void put_json_function(struct sql *s, const char *name, const struct query_expr *e)
-{
-	sql_put(s, name);
-	sql_put(s, "(");
-	sql_column(s, e->column->name);
-	sql_put(s, ", ");
-	sql_path_param(s, e->path, e->n_path);
-	sql_put(s, ")");
-}
-
 /* A scalar at a path, without building text: the type says what the value, which SQLite has no booleans for, is. The
  * value is looked at first, since it is seldom the one. */
 static void put_json_scalar(struct sql *s, const struct query_expr *e, struct value v)
@@ -60,12 +65,12 @@ static void put_json_scalar(struct sql *s, const struct query_expr *e, struct va
 	sql_column(s, e->column->name);
 	sql_put(s, ") THEN ");
 	if (!word) {
-		put_json_function(s, "json_extract", e);
+		sql_json_call(s, "json_extract", e);
 		sql_put(s, " = json_extract(");
 		sql_param(s, v);
 		sql_put(s, ", '$') AND ");
 	}
-	put_json_function(s, "json_type", e);
+	sql_json_call(s, "json_type", e);
 	sql_put(s, first == 't'   ? " = 'true'"
 		   : first == 'f' ? " = 'false'"
 		   : first == 'n' ? " = 'null'"
@@ -83,7 +88,7 @@ bool sql_plain_text(struct sql *s, const struct condition *c, const char *sign)
 	sql_put(s, "CASE WHEN json_valid(");
 	sql_column(s, e->column->name);
 	sql_put(s, ") THEN ");
-	put_json_function(s, "json_extract", e);
+	sql_json_call(s, "json_extract", e);
 	sql_put(s, " END");
 	sql_put(s, sign);
 	sql_param(s, c->node->values[0]);
@@ -113,15 +118,6 @@ static const char *const container_signs[] = {
 	[OP_HAS_KEY] = " ? ",    [OP_HAS_ANY] = " ?| ",   [OP_HAS_ALL] = " ?& ",
 	[OP_ADJACENT] = " -|- ", [OP_LEFT_OF] = " << ",   [OP_RIGHT_OF] = " >> ",
 };
-
-static void put_cast_param(struct sql *s, struct value v, struct str type)
-{
-	sql_put(s, "CAST(");
-	sql_param(s, v);
-	sql_put(s, " AS ");
-	sql_put(s, arena_strz(s->arena, type));
-	sql_put(s, ")");
-}
 
 static void put_json_operator(struct sql *s, const struct condition *c, struct value v)
 {
@@ -187,7 +183,7 @@ void sql_container(struct sql *s, const struct condition *c)
 	if (kind == CONTAINER_ARRAY)
 		put_cast_param(s, v, arena_printf(s->arena, "%.*s[]", STR_FMT(element)));
 	else
-		put_cast_param(s, v, query_is_range_text(v.u.s) ? type->db_type : element);
+		put_cast_param(s, v, v.kind == VALUE_TEXT && query_is_range_text(v.u.s) ? type->db_type : element);
 }
 
 /* The table's hidden column of its own name means every column of it. */

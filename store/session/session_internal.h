@@ -5,6 +5,7 @@
 #include "store/session/graveyard.h"
 #include "store/session/session_state.h"
 
+struct session_options;
 struct tx;
 struct tx_table;
 
@@ -37,7 +38,7 @@ struct session_grave {
 struct session *session_make(const struct session_table *t, struct connection *conn, struct str owner, struct str id);
 /* May it be opened? The lock is held, as it is for the next two. */
 bool session_may_open(struct session_table *t, const struct connection *conn, struct str owner,
-		      struct err *err) MUST_CHECK;
+		      const struct session_options *o, struct err *err) MUST_CHECK;
 void session_publish(struct session_table *t, struct session *s);
 /* Ends it: nobody can enter any more, its transactions are doomed and added to *list. The table's reference goes to the
  * caller. */

@@ -64,7 +64,7 @@ bool session_adopt(struct session_table *t, struct connection *conn, struct str 
 	mutex_lock(&t->lock);
 	there = map_get(&t->by_id, o->id) != NULL;
 	if (!there) {
-		ok = session_may_open(t, conn, owner, err);
+		ok = session_may_open(t, conn, owner, NULL, err);
 		if (ok)
 			session_publish(t, s);
 	}

@@ -1,4 +1,7 @@
-/* One session: what those who work in it see, and how long it lives. The table of them: session.h. */
+/*
+ * One session: what those who work in it see, and how long it lives. The table of them: session.h. Owned by the table;
+ * requests hold references.
+ */
 #ifndef FERROD_STORE_SESSION_SESSION_STATE_H
 #define FERROD_STORE_SESSION_SESSION_STATE_H
 
@@ -18,7 +21,8 @@ enum session_end {
 	SESSION_LIFETIME_EXPIRED,
 	SESSION_DISCONNECTED,
 	SESSION_RESET,
-	SESSION_MOVED /* another server goes on with it: no tombstone */
+	SESSION_RIGHTS, /* its key may do less, or is gone */
+	SESSION_MOVED   /* another server goes on with it: no tombstone */
 };
 
 struct tx;

@@ -1,6 +1,6 @@
 /*
  * Transactions and savepoints: a table of allowed transitions, one leased connection from begin to end, requests in
- * arrival order.
+ * arrival order. The table is owned by the store, and owns the transactions.
  */
 #ifndef FERROD_STORE_SESSION_TX_H
 #define FERROD_STORE_SESSION_TX_H
@@ -17,8 +17,12 @@ void tx_table_destroy(struct tx_table *t);
 /* From now on one that no request has used for so long ends (TX_EXPIRED); 0: none does, as at first. */
 void tx_table_idle(struct tx_table *t, double seconds);
 
+/* What a caller may hold from now on, unless its own options say otherwise; as at first: the zero struct. */
+void tx_table_shares(struct tx_table *t, const struct tx_shares *shares);
+
 /* Begins a root transaction on conn, in `session` (entered by the caller) or (NULL) without one. A timeout beyond the
- * bound is cut to it. Parks. ERR_TRANSACTION_LIMIT, ERR_POOL_TIMEOUT, ERR_SESSION_EXPIRED (it ended meanwhile) ... */
+ * bound is cut to it. Parks. ERR_TRANSACTION_LIMIT, ERR_TOO_MANY_REQUESTS (the caller's share), ERR_POOL_TIMEOUT,
+ * ERR_SESSION_EXPIRED (it ended meanwhile) ... */
 bool tx_begin(struct tx_table *t, struct connection *conn, struct session *session, struct str owner,
 	      const struct tx_options *o, int64_t deadline, struct arena *a, struct tx_view *ret,
 	      struct err *err) MUST_CHECK;
@@ -62,9 +66,9 @@ bool tx_end(struct tx_table *t, struct str id, const struct session *session, st
  * ERR_TRANSACTION_NOT_FOUND. */
 bool tx_lookup(struct tx_table *t, struct str id, const struct session *session, struct str owner, struct arena *a,
 	       struct tx_view *ret, struct err *err) MUST_CHECK;
-/* Asks the database, on a connection of conn's pool, what became of one that reads as unknown, and remembers it.
- * TX_UNKNOWN: nobody knows. Parks. */
-enum tx_phase tx_resolve(struct tx_table *t, struct str id, struct connection *conn, int64_t deadline);
+/* Asks the database, on a connection of conn's pool, what became of one that reads as unknown, and remembers it where
+ * that is known for good. Parks. */
+enum commit_fate tx_resolve(struct tx_table *t, struct str id, struct connection *conn, int64_t deadline);
 /* Open ones of the session, savepoints too, in the order of their beginning; session NULL: of all. */
 size_t tx_list(struct tx_table *t, const struct session *session, struct arena *a, struct tx_view **ret);
 

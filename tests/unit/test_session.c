@@ -16,6 +16,8 @@
 #include "store/session/tx.h"
 #include "tests/support/maps.h"
 #include "tests/support/fake_driver.h"
+#include "tests/support/scratch_arena.h"
+#include "tests/support/small_store.h"
 
 #include "service/base/banned.h"
 
@@ -23,24 +25,14 @@ static struct session_limits limits;
 static struct session_table *sessions;
 static struct tx_table *txs;
 static struct connection *conn;
-static struct arena arena;
-static struct err err;
 
 static int setup(void **state)
 {
 	(void)state;
 	fake_reset();
-	limits = (struct session_limits){
-		.max_sessions = 1000,
-		.max_per_owner = 1000,
-		.max_transactions = 16,
-		.idle_timeout_s = 900,
-		.max_lifetime_s = 86400,
-		.tombstone_s = 900,
-		.imap_entries = 1000,
-		.imap_bytes = 100000,
-	};
-	arena_init(&arena);
+	limits = small_store.sessions;
+	limits.max_sessions = limits.max_per_owner = 1000;
+	scratch_begin();
 	conn = fake_connection("main", 4);
 	return 0;
 }
@@ -57,7 +49,7 @@ static int teardown(void **state)
 	tx_table_destroy(txs);
 	session_table_destroy(sessions);
 	fake_connection_done(conn);
-	arena_done(&arena);
+	scratch_end();
 	return 0;
 }
 

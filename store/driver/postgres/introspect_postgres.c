@@ -9,6 +9,7 @@
 
 #include "service/base/clock.h"
 #include "store/driver/catalog.h"
+#include "store/driver/postgres/introspect_types.h"
 
 #include "service/base/banned.h"
 
@@ -46,7 +47,8 @@ static const char columns_sql[] = PLACE
 	"AND p.refobjsubid = a.attnum AND p.classid = 'pg_catalog.pg_class'::regclass AND p.deptype = 'a')), "
 	"a.attgenerated::text, CASE WHEN t.typtype = 'e' AND pg_catalog.pg_type_is_visible(t.oid) THEN t.typname::text "
 	"END, "
-	"COALESCE(pg_catalog.array_position(k.conkey, a.attnum), 0)::bigint, a.attidentity::text " TABLES
+	"COALESCE(pg_catalog.array_position(k.conkey, a.attnum), 0)::bigint, a.attidentity::text, "
+	"a.atttypid::bigint " TABLES
 	"JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped "
 	"JOIN pg_catalog.pg_type t ON t.oid = a.atttypid "
 	"LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum "
@@ -144,6 +146,7 @@ static void on_column(struct catalog *c, const struct value *row)
 	*(col->generated ? &col->generation : &col->default_text) = catalog_text(c, row[4]);
 	col->native_enum = row[7].kind == VALUE_TEXT;
 	col->pk_position = (size_t)catalog_int(row[8]);
+	col->type_id = catalog_int(row[10]);
 }
 
 static void on_enum(struct catalog *c, const struct value *row)
@@ -250,8 +253,8 @@ static bool read_columns(struct catalog *c, const struct introspect_scope *scope
 			 struct err *err)
 {
 	return ask(c, scope, relations, tables_sql, "Tttb", on_table, err) &&
-	       ask(c, scope, relations, columns_sql, "TtttbTbtTit", on_column, err) &&
-	       ask(c, scope, relations, enums_sql, "Tttt", on_enum, err);
+	       ask(c, scope, relations, columns_sql, "TtttbTbtTiti", on_column, err) &&
+	       ask(c, scope, relations, enums_sql, "Tttt", on_enum, err) && postgres_introspect_types(c, err);
 }
 
 bool postgres_introspect(struct driver_conn *conn, const struct introspect_scope *scope, struct arena *a,

@@ -1,7 +1,23 @@
 /*
- * What the files of the PostgreSQL driver share:
+ * What the files of the PostgreSQL driver share; nobody else includes it. A pool owns its connections, a connection
+ * its prepared statements and settings.
+ */
+#ifndef FERROD_STORE_DRIVER_POSTGRES_DRIVER_H
+#define FERROD_STORE_DRIVER_POSTGRES_DRIVER_H
+
+#include <libpq-fe.h>
+
+#include "service/base/map.h"
+#include "service/base/mutex.h"
+#include "service/base/strbuf.h"
+#include "store/connection/dsn.h"
+#include "store/driver/driver.h"
+
+/*
+ * The files:
  *
  *   driver_postgres.c    the vtable: transactions, reset, ping, lists
+ *   postgres_chain.c     which transaction is open
  *   postgres_connect.c   open, close
  *   postgres_tls.c       URLs that may not be connected without TLS
  *   postgres_settings.c  the settings of every session
@@ -17,18 +33,11 @@
  *   postgres_value.c     parameters out
  *   postgres_answer.c    cells in: the one reader of what a server answers
  *   postgres_error.c     SQLSTATE -> struct err
+ *   introspect_postgres.c, introspect_types.c,
+ *   migrate_postgres.c   what migrations need (store/driver/introspect.h)
+ *   fault_postgres.c     libpq's calls, made to fail on purpose
  *   postgres_lex.c       what can be told from the text of raw SQL (pure)
  */
-#ifndef FERROD_STORE_DRIVER_POSTGRES_DRIVER_H
-#define FERROD_STORE_DRIVER_POSTGRES_DRIVER_H
-
-#include <libpq-fe.h>
-
-#include "service/base/map.h"
-#include "service/base/mutex.h"
-#include "service/base/strbuf.h"
-#include "store/connection/dsn.h"
-#include "store/driver/driver.h"
 
 /* How long a cancelled statement may take to end before its connection is given up. */
 #define PG_GRACE_NS (2 * CLOCK_NS_PER_S)
@@ -42,7 +51,7 @@ struct pg_plain; /* postgres_plain.c */
 
 struct driver_db {
 	const struct dsn *dsn; /* borrowed */
-	enum pooler pooler;    /* as asked for */
+	int pooler;            /* atomic; enum pooler, as asked for */
 	int found;             /* atomic; enum pooler, once a connection has told */
 	struct pg_names *names;
 	struct pg_plain *plain;
@@ -230,6 +239,9 @@ bool pg_prepare(struct driver_conn *base, const struct stmt *s, int64_t deadline
 		struct err *err) MUST_CHECK;
 bool pg_step(struct cursor *base, bool *ret_row, struct err *err) MUST_CHECK;
 void pg_finish(struct cursor *base);
+/* What a short read with one parameter answers, cached by its text: one row of one boolean; no row: false. Parks. */
+bool pg_ask(struct driver_conn *base, struct str sql, struct str param, int64_t deadline_ns, bool *ret,
+	    struct err *err) MUST_CHECK;
 /* Queues the order to forget a statement. */
 bool pg_send_deallocate(struct pg_conn *c, uint64_t id) MUST_CHECK;
 /* Rows that a statement changed; those that it read do not count. */
@@ -309,10 +321,11 @@ enum pg_cell pg_cell_of(Oid type);
 bool pg_fail_answer(struct pg_conn *c, const char *what, bool autocommit, struct err *err);
 /* What is wrong with the columns of an answer; n_expected 0: any number of them. Static text, NULL: nothing. */
 const char *pg_columns_fault(const PGresult *res, size_t n_expected);
-/* What is wrong with the cells of an answer, which are not changed. Static text, NULL: nothing. */
-const char *pg_rows_fault(const PGresult *res);
 /* The cell of a row, checked; bytes are decoded inside res and may be read once. False: it is no value of its type. */
 bool pg_cell_value(PGresult *res, int row, int column, enum pg_cell cell, struct value *ret) MUST_CHECK;
+/* All cells of an answer, row by row, into ret, which has room for them; once. What is wrong with them: static text,
+ * NULL: nothing. */
+const char *pg_rows_read(PGresult *res, struct value *ret);
 
 /* postgres_error.c */
 /* Is it the server's last word on this connection? NULL: no. */

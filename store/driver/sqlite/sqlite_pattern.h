@@ -1,8 +1,8 @@
 /*
  * Patterns of LIKE, ILIKE and GLOB, compiled once and matched in time linear in the text, whatever they are: pieces of
  * plain characters are searched with a failure table, pieces with wildcards in them bit-parallel. Long texts are
- * matched in steps, between which others may run. Knows nothing of SQLite; a pattern is one block of memory, its
- * maker's.
+ * matched in steps, between which others may run. Knows nothing of SQLite; a pattern is one block of memory, owned by
+ * its maker.
  */
 #ifndef FERROD_STORE_DRIVER_SQLITE_PATTERN_H
 #define FERROD_STORE_DRIVER_SQLITE_PATTERN_H
@@ -38,7 +38,7 @@ enum pattern_fault { PATTERN_FINE, PATTERN_TOO_COMPLEX, PATTERN_NO_MEMORY };
 
 /* Compiles; *ret is freed by pattern_free. */
 enum pattern_fault pattern_compile(struct str text, const struct pattern_syntax *syntax, struct pattern **ret);
-void pattern_free(void *p);
+void pattern_free(void *arg);
 /* The escape character that it was compiled with; 0: none. */
 uint32_t pattern_escape(const struct pattern *p);
 /* Does the whole text match? Parks where pause does. */
