@@ -1,16 +1,18 @@
 /*
- * One server among those that share a state: its name and heartbeat, and the sessions that outlive it. Without a shared
- * state there is a node all the same; it is alone, and nothing here costs its requests anything.
- *
- * A node serves sessions only while its last acknowledged beat, measured from its sending, is younger than
- * STATE_SILENT_US; others adopt its sessions when that beat is older than STATE_DEAD_US by the state's clock. One that
- * was paused or cut off beats again first, and then drops what others have adopted meanwhile. So no session is served
- * twice.
+ * One server among those that share a state: its name and heartbeat, and the sessions that outlive it; without a shared
+ * state it is alone, and its requests pay nothing. The composition root owns it; what it lists lives in the caller's arena.
  */
 #ifndef FERROD_STORE_NODE_NODE_H
 #define FERROD_STORE_NODE_NODE_H
 
 #include "store/node/node_types.h"
+
+/*
+ * A node serves sessions only while its last acknowledged beat, measured from its sending, is younger than
+ * STATE_SILENT_US; others adopt its sessions when that beat is older than STATE_DEAD_US by the state's clock. One that
+ * was paused or cut off beats again first, and then drops what others have adopted meanwhile. So no session is served
+ * twice.
+ */
 
 /* At start, on a plain thread: claims the name, for which it may have to wait. state NULL or one that is not shared:
  * alone. Borrows store and state, copies the rest. ERR_INVALID_REQUEST: the name is no name, or is another's. */

@@ -1,16 +1,18 @@
 /*
- * What servers that share a state keep in it of themselves and of their sessions. Times are microseconds of the
- * state's clock, so that nobody's own has to be right. A session is named by the hash of its id, never by the id.
- *
- *   nodes     name, instance (of one start), url, ..., seen_us, beats: the heartbeat
- *   sessions  id (hash), node and instance that serve it, phase, owner (hash), connection, limits, used_us
- *
- * All of it parks. Errors are those of the state's database, unless it says otherwise.
+ * What servers that share a state keep in it of themselves and of their sessions. Times are microseconds of the state's
+ * clock, so that nobody's own has to be right; a session is named by the hash of its id. Answers are in the caller's arena.
  */
 #ifndef FERROD_STORE_STATE_STATE_NODES_H
 #define FERROD_STORE_STATE_STATE_NODES_H
 
 #include "store/state/state.h"
+
+/*
+ *   nodes     name, instance (of one start), url, ..., seen_us, beats: the heartbeat
+ *   sessions  id (hash), node and instance that serve it, phase, owner (hash), connection, limits, used_us
+ *
+ * All of it parks. Errors are those of the state's database, unless it says otherwise.
+ */
 
 #define STATE_HASH_BYTES 65     /* SHA-256 in hexadecimal, and NUL */
 #define STATE_DEAD_US 3000000   /* a node whose beat is older is dead */
