@@ -18,6 +18,26 @@
 
 #include "service/base/banned.h"
 
+/* What libpq does not understand yet, it will from some version on. */
+static bool not_valid(struct str text, struct err *err)
+{
+	static const struct {
+		const char *option;
+		int since;
+	} newer[] = {{"require_auth", 16},         {"sslcertmode", 16},      {"gssdelegation", 16},
+		     {"load_balance_hosts", 16},   {"sslnegotiation", 17},   {"min_protocol_version", 18},
+		     {"max_protocol_version", 18}, {"scram_client_key", 18}, {"scram_server_key", 18}};
+	for (size_t i = 0; i < ARRAY_LEN(newer) && PQlibVersion() / 10000 < newer[i].since; i++) {
+		char quoted[32];
+		(void)snprintf(quoted, sizeof(quoted), "\"%s\"", newer[i].option);
+		if (text.len > 0 && memmem(text.p, text.len, quoted, strlen(quoted)) != NULL)
+			return err_set(err, ERR_INVALID_URL,
+				       "the database URL is not valid: %s needs libpq %d or later, and this one is %s",
+				       quoted, newer[i].since, driver_postgres_version());
+	}
+	return err_set(err, ERR_INVALID_URL, "the database URL is not valid: %.*s", STR_FMT(text));
+}
+
 static bool db_open(const struct dsn *dsn, struct driver_db **ret, struct err *err)
 {
 	char *message = NULL;
@@ -31,7 +51,7 @@ static bool db_open(const struct dsn *dsn, struct driver_db **ret, struct err *e
 		arena_init(&arena);
 		text = dsn_scrub(&arena, dsn, str_z(message != NULL ? message : "not understood"));
 		text = str_trim(text);
-		(void)err_set(err, ERR_INVALID_URL, "the database URL is not valid: %.*s", STR_FMT(text));
+		(void)!not_valid(text, err);
 		arena_done(&arena);
 		PQfreemem(message);
 		return false;
