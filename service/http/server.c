@@ -330,6 +330,11 @@ static void stop_accepting(struct server *s)
 			loop_spawn(s->loops[i].loop, stop_listener, &s->loops[i].listener);
 }
 
+void server_refuse_new(struct server *s)
+{
+	atomic_store(&s->draining, true);
+}
+
 void server_drain(struct server *s, double seconds)
 {
 	int64_t deadline = clock_deadline(seconds);

@@ -4,7 +4,10 @@
  */
 #include "store/driver/driver.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <stdio.h>
+#include <sys/socket.h>
 
 #include "service/base/clock.h"
 #include "service/base/fiber.h"
@@ -82,6 +85,25 @@ static void db_set_pooler(struct driver_db *db, enum pooler pooler)
 {
 	__atomic_store_n(&db->pooler, (int)pooler, __ATOMIC_RELAXED);
 	__atomic_store_n(&db->found, POOLER_AUTO, __ATOMIC_RELAXED);
+}
+
+static bool local_address(struct driver_conn *conn, char ret[64])
+{
+	struct sockaddr_storage sa = {0};
+	socklen_t len = sizeof(sa);
+	const struct sockaddr_in *in4 = (const struct sockaddr_in *)(const void *)&sa;
+	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)&sa;
+	char text[INET6_ADDRSTRLEN];
+
+	if (getsockname(PQsocket(((struct pg_conn *)(void *)conn)->pg), (struct sockaddr *)(void *)&sa, &len) != 0)
+		return false;
+	if (sa.ss_family == AF_INET6 && inet_ntop(AF_INET6, &in6->sin6_addr, text, sizeof(text)) != NULL)
+		(void)snprintf(ret, 64, "[%s]", text);
+	else if (sa.ss_family == AF_INET && inet_ntop(AF_INET, &in4->sin_addr, text, sizeof(text)) != NULL)
+		(void)snprintf(ret, 64, "%s", text);
+	else
+		(void)snprintf(ret, 64, "127.0.0.1");
+	return true;
 }
 
 static enum pooler db_pooler(const struct driver_db *db)
@@ -314,6 +336,7 @@ const struct driver driver_postgres = {
 	.db_close = db_close,
 	.db_set_pooler = db_set_pooler,
 	.db_pooler = db_pooler,
+	.local_address = local_address,
 	.open = pg_open,
 	.close = pg_close,
 	.prepare = pg_plain_prepare,
