@@ -155,7 +155,8 @@ static bool text_whole(const struct exchange *x, const char *method, const char 
 	const union MHD_ConnectionInfo *info =
 		MHD_get_connection_info(x->conn, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
 	uintptr_t at = (uintptr_t)version + strlen(version) + 2;
-	if (info == NULL || x->target_end + 1 != (uintptr_t)version)
+	if (info == NULL || (uintptr_t)method + strlen(method) + 1 != x->target_at ||
+	    x->target_end + 1 != (uintptr_t)version)
 		return false;
 	for (size_t i = 0; i < x->req.n_headers; i++) {
 		const struct http_pair *h = &x->req.headers[i];
