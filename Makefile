@@ -267,21 +267,11 @@ check: ## all that a change must pass: layers, format, both compilers, static an
 	@$(MAKE) --no-print-directory asan
 	@echo 'check: clean'
 
-# One stamp a file: what has not changed, nor any header that it reads, is not analyzed again.
-TIDY_STAMPS = $(patsubst %.c,build/tidy/%.ok,$(filter %.c,$(SRC)))
-TIDY_FLAGS = -std=c11 $(ALL_CPPFLAGS) $(if $(filter service/base/err.c,$<),,-include tests/lint/analyzer.h)
-.PHONY: tidy-files
+# Each file's verdict is kept by what it rests on; TIDY_CACHE may be a folder that several checkouts share.
+TIDY_CACHE ?= build/tidy
+TIDY_JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 tidy: ## static analysis (clang-tidy with the path-sensitive checks) of what has changed
-	@$(MAKE) --no-print-directory -k -j $$(nproc) tidy-files
-	@echo 'clang-tidy: clean'
-tidy-files: $(TIDY_STAMPS)
-build/tidy/%.ok: %.c .clang-tidy
-	@mkdir -p $(@D)
-	@echo '  TIDY $<'
-	@clang-tidy --quiet $< -- $(TIDY_FLAGS) 2>$@.log || { cat $@.log; exit 1; }
-	@clang $(TIDY_FLAGS) -MM -MP -MT $@ -MF $(@:.ok=.d) $<
-	@touch $@
--include $(shell find build/tidy -name '*.d' 2>/dev/null)
+	@$(PYTHON) -B tests/lint/tidy.py --cache $(TIDY_CACHE) --jobs $(TIDY_JOBS) $(filter %.c,$(SRC)) -- -std=c11 $(ALL_CPPFLAGS)
 
 valgrind: build tests ## the unit and golden programs under valgrind
 	@$(RUN_TESTS) --valgrind unit golden

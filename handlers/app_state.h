@@ -1,4 +1,7 @@
-/* The process's state: opened by its settings, what was told put back, and looked at from the command line. */
+/*
+ * The process's state: opened by its settings, what was told put back, and looked at from the command line. What it
+ * opens is owned by struct app.
+ */
 #ifndef FERROD_HANDLERS_APP_STATE_H
 #define FERROD_HANDLERS_APP_STATE_H
 

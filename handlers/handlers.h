@@ -1,4 +1,4 @@
-/* Every operation's handler, by file. Each runs in a fiber and may park. */
+/* Every operation's handler, by file. Each runs in a fiber and may park. Owns nothing. */
 #ifndef FERROD_HANDLERS_HANDLERS_H
 #define FERROD_HANDLERS_HANDLERS_H
 

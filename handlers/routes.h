@@ -1,4 +1,4 @@
-/* The one list of operations. */
+/* The one list of operations. Static; owned by nobody. */
 #ifndef FERROD_HANDLERS_ROUTES_H
 #define FERROD_HANDLERS_ROUTES_H
 

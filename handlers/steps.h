@@ -1,4 +1,4 @@
-/* The one list of a batch's operations: word, room, scope. */
+/* The one list of a batch's operations: word, room, scope. Static; owned by nobody. */
 #ifndef FERROD_HANDLERS_STEPS_H
 #define FERROD_HANDLERS_STEPS_H
 

@@ -1,4 +1,4 @@
-/* Whether the address that the settings name may be listened on with what they ask of callers. */
+/* Whether the address that the settings name may be listened on with what they ask of callers. Owns nothing. */
 #ifndef FERROD_SERVICE_EXPOSURE_H
 #define FERROD_SERVICE_EXPOSURE_H
 

@@ -1,5 +1,7 @@
-/* `ferrod healthcheck`: asks the server of the same settings whether it is up, for containers that have no other HTTP
- * client. */
+/*
+ * `ferrod healthcheck`: asks the server of the same settings whether it is up, for containers that have no other HTTP
+ * client. Owns nothing beyond the call.
+ */
 #ifndef FERROD_SERVICE_HEALTHCHECK_H
 #define FERROD_SERVICE_HEALTHCHECK_H
 

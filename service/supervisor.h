@@ -1,7 +1,7 @@
 /*
  * What a supervisor (systemd, or anything that speaks its protocols) hands over and wants to hear: an inherited
- * listening socket (LISTEN_FDS, sd_listen_fds(3)) and notifications (NOTIFY_SOCKET, sd_notify(3)). No library is needed
- * for either.
+ * listening socket (LISTEN_FDS, sd_listen_fds(3)) and notifications (NOTIFY_SOCKET, sd_notify(3)). No library is
+ * needed for either. The socket that was inherited is owned by the caller.
  */
 #ifndef FERROD_SERVICE_SUPERVISOR_H
 #define FERROD_SERVICE_SUPERVISOR_H

@@ -1,4 +1,4 @@
-/* The version of this source tree. */
+/* The version of this source tree. Owns nothing. */
 #ifndef FERROD_SERVICE_VERSION_H
 #define FERROD_SERVICE_VERSION_H
 

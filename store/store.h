@@ -1,5 +1,18 @@
 /*
- * The facade that handlers get: one struct that owns every registry of the domain. Knows no HTTP.
+ * The facade that handlers get: one struct that owns every registry of the domain; owned by the composition root.
+ * Knows no HTTP.
+ */
+#ifndef FERROD_STORE_STORE_H
+#define FERROD_STORE_STORE_H
+
+#include "store/connection/registry.h"
+#include "store/exec/exec.h"
+#include "store/schema/schema_registry.h"
+#include "store/session/session.h"
+#include "store/session/tx.h"
+
+/*
+ * What lies below:
  *
  *   value.h stmt.h          values and statements
  *   connection/             dsn, registry of named connections, pool
@@ -12,14 +25,6 @@
  * Lock order: session table, transaction table, registries (connections, schema), pool, identity map. Nothing but a
  * transaction's turn and a database's writer turn is held across a park.
  */
-#ifndef FERROD_STORE_STORE_H
-#define FERROD_STORE_STORE_H
-
-#include "store/connection/registry.h"
-#include "store/exec/exec.h"
-#include "store/schema/schema_registry.h"
-#include "store/session/session.h"
-#include "store/session/tx.h"
 
 struct store_options {
 	struct session_limits sessions;

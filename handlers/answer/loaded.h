@@ -1,5 +1,6 @@
 /*
  * Rows of a query held in memory, and what its `include` hangs below them: one statement a relation, never one a row.
+ * Lives in the request's arena.
  */
 #ifndef FERROD_HANDLERS_LOADED_H
 #define FERROD_HANDLERS_LOADED_H

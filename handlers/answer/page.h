@@ -1,7 +1,7 @@
 /*
  * Keyset pages: a cursor is the position of a row in the query's order, so pages stay right while rows come and go. A
  * page is the query with the primary key as tie-breaker, a condition "after that row" and one row more than asked,
- * which says whether there are others.
+ * which says whether there are others. Lives in the request's arena.
  */
 #ifndef FERROD_HANDLERS_PAGE_H
 #define FERROD_HANDLERS_PAGE_H

@@ -198,11 +198,7 @@ static void out_pool(struct strbuf *b, struct connection *conn)
 	out_seconds(b, "idle_timeout_seconds", cfg->idle_timeout_s);
 	out_seconds(b, "max_lifetime_seconds", cfg->max_lifetime_s);
 	out_seconds(b, "statement_timeout_seconds", cfg->statement_timeout_s);
-	const enum pooler pooler = pool_pooler(conn->pool);
-	out_str(b, "pooler",
-		pooler == POOLER_AUTO   ? STR("auto")
-		: pooler == POOLER_NONE ? STR("none")
-					: STR("transaction"));
+	out_str(b, "pooler", pooler_word(pool_pooler(conn->pool)));
 	out_int(b, "size", st.size);
 	out_int(b, "idle", st.idle);
 	out_int(b, "in_use", st.in_use);

@@ -1,4 +1,7 @@
-/* Shapes that several answers share, so that two handlers cannot disagree. Writers append to the answer's body. */
+/*
+ * Shapes that several answers share, so that two handlers cannot disagree. Writers append to the answer's body. Owns
+ * nothing.
+ */
 #ifndef FERROD_HANDLERS_RENDER_H
 #define FERROD_HANDLERS_RENDER_H
 

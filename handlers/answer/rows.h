@@ -1,7 +1,7 @@
 /*
  * Rows on their way from a statement into the answer: decoded, reconciled with the identity map, written straight into
- * the body as JSON, NDJSON or CSV, flushed between rows. Memory stays flat whatever the number of rows. What
- * fails becomes a problem: service/http/problem.h.
+ * the body as JSON, NDJSON or CSV, flushed between rows. Memory stays flat whatever the number of rows. What fails
+ * becomes a problem: service/http/problem.h. A writer is owned by who answers, for one answer.
  */
 #ifndef FERROD_HANDLERS_ROWS_H
 #define FERROD_HANDLERS_ROWS_H

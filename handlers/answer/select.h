@@ -1,4 +1,7 @@
-/* Answers a select: rows streamed, or held in memory when something must be put below or turned around. */
+/*
+ * Answers a select: rows streamed, or held in memory when something must be put below or turned around. Owns nothing:
+ * what it holds lives in the request's arena.
+ */
 #ifndef FERROD_HANDLERS_SELECT_H
 #define FERROD_HANDLERS_SELECT_H
 

@@ -1,4 +1,4 @@
-/* Values that a row has brought, on their way into another statement. */
+/* Values that a row has brought, on their way into another statement. Copies live in the arena that is given. */
 #ifndef FERROD_HANDLERS_VALUES_H
 #define FERROD_HANDLERS_VALUES_H
 

@@ -1,4 +1,4 @@
-/* Batch: many operations in one round trip (api section 8 and its fine print). */
+/* Batch: many operations in one round trip (api section 8 and its fine print). Lives in the request's arena. */
 #ifndef FERROD_HANDLERS_BATCH_H
 #define FERROD_HANDLERS_BATCH_H
 

@@ -1,4 +1,6 @@
-/* A request whose body is one query. */
+/*
+ * A request whose body is one query. Owned by the handler that answers it; all it holds lives in the request's arena.
+ */
 #ifndef FERROD_HANDLERS_QUERY_REQUEST_H
 #define FERROD_HANDLERS_QUERY_REQUEST_H
 

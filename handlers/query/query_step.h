@@ -1,4 +1,4 @@
-/* Queries as batch steps. */
+/* Queries as batch steps. Owns nothing: the step is the batch's. */
 #ifndef FERROD_HANDLERS_QUERY_STEP_H
 #define FERROD_HANDLERS_QUERY_STEP_H
 

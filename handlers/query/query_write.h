@@ -1,4 +1,4 @@
-/* Update and delete by query, for their endpoints and for batch steps. */
+/* Update and delete by query, for their endpoints and for batch steps. Lives in the request's arena. */
 #ifndef FERROD_HANDLERS_QUERY_WRITE_H
 #define FERROD_HANDLERS_QUERY_WRITE_H
 

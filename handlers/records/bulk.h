@@ -1,4 +1,4 @@
-/* Bulk create. */
+/* Bulk create. Owns nothing: the context and the reader are the caller's. */
 #ifndef FERROD_HANDLERS_BULK_H
 #define FERROD_HANDLERS_BULK_H
 

@@ -1,4 +1,7 @@
-/* The records of a bulk body, one at a time, as they arrive: {"records": [...]} or a record a line. */
+/*
+ * The records of a bulk body, one at a time, as they arrive: {"records": [...]} or a record a line. Owned by the
+ * handler of the request; borrows its body.
+ */
 #ifndef FERROD_HANDLERS_BULK_READER_H
 #define FERROD_HANDLERS_BULK_READER_H
 

@@ -1,4 +1,7 @@
-/* What an insert does with a row whose key is taken: ?on_conflict=, ?conflict_columns= and ?conflict_index=. */
+/*
+ * What an insert does with a row whose key is taken: ?on_conflict=, ?conflict_columns= and ?conflict_index=. Lives in
+ * the request's arena.
+ */
 #ifndef FERROD_HANDLERS_INSERT_OPTIONS_H
 #define FERROD_HANDLERS_INSERT_OPTIONS_H
 

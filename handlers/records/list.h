@@ -1,4 +1,4 @@
-/* Records by filter: the arguments of a list URL become a query. */
+/* Records by filter: the arguments of a list URL become a query. Lives in the request's arena. */
 #ifndef FERROD_HANDLERS_LIST_H
 #define FERROD_HANDLERS_LIST_H
 

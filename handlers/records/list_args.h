@@ -1,4 +1,4 @@
-/* The arguments of a list URL as generated clients send them. */
+/* The arguments of a list URL as generated clients send them. Lives in the request's arena. */
 #ifndef FERROD_HANDLERS_LIST_ARGS_H
 #define FERROD_HANDLERS_LIST_ARGS_H
 

@@ -1,4 +1,4 @@
-/* Conditions in URLs: column=op.value, relation!any=(...), or=(...). */
+/* Conditions in URLs: column=op.value, relation!any=(...), or=(...). Lives in the request's arena. */
 #ifndef FERROD_HANDLERS_RECORDS_LIST_CONDITION_H
 #define FERROD_HANDLERS_RECORDS_LIST_CONDITION_H
 

@@ -1,4 +1,4 @@
-/* What a list shows: select= and include= of its URL. */
+/* What a list shows: select= and include= of its URL. Lives in the request's arena. */
 #ifndef FERROD_HANDLERS_RECORDS_LIST_SELECT_H
 #define FERROD_HANDLERS_RECORDS_LIST_SELECT_H
 

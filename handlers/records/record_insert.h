@@ -1,4 +1,4 @@
-/* One row into its table and back, and what follows an explicit id. */
+/* One row into its table and back, and what follows an explicit id. Rows live in the request's arena. */
 #ifndef FERROD_HANDLERS_RECORD_INSERT_H
 #define FERROD_HANDLERS_RECORD_INSERT_H
 

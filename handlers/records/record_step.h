@@ -1,4 +1,4 @@
-/* Records as batch steps. */
+/* Records as batch steps. Owns nothing: the step is the batch's. */
 #ifndef FERROD_HANDLERS_RECORD_STEP_H
 #define FERROD_HANDLERS_RECORD_STEP_H
 

@@ -1,4 +1,7 @@
-/* Requests on one record, and what reads and writes of records share. */
+/*
+ * Requests on one record, and what reads and writes of records share. Owned by the handler that answers it; all it
+ * holds lives in the request's arena.
+ */
 #ifndef FERROD_HANDLERS_RECORDS_H
 #define FERROD_HANDLERS_RECORDS_H
 

@@ -1,4 +1,4 @@
-/* What create-tables, migrate and connect share. */
+/* What create-tables, migrate and connect share. Owns nothing. */
 #ifndef FERROD_HANDLERS_MIGRATE_H
 #define FERROD_HANDLERS_MIGRATE_H
 

@@ -1,4 +1,4 @@
-/* Arguments of raw SQL. */
+/* Arguments of raw SQL. They live in the request's arena. */
 #ifndef FERROD_HANDLERS_SQL_H
 #define FERROD_HANDLERS_SQL_H
 

@@ -1,4 +1,4 @@
-/* Raw SQL as a batch step. */
+/* Raw SQL as a batch step. Owns nothing: the step is the batch's. */
 #ifndef FERROD_HANDLERS_SQL_STEP_H
 #define FERROD_HANDLERS_SQL_STEP_H
 

@@ -1,4 +1,7 @@
-/* Which database URLs a caller may name (api section 11 and its fine print, "Keys"). */
+/*
+ * Which database URLs a caller may name (api section 11 and its fine print, "Keys"). Owns nothing: the patterns are
+ * struct app's.
+ */
 #ifndef FERROD_HANDLERS_URL_POLICY_H
 #define FERROD_HANDLERS_URL_POLICY_H
 

@@ -1,4 +1,4 @@
-/* Guards of writes that may change many rows. */
+/* Guards of writes that may change many rows. Owns nothing. */
 #ifndef FERROD_HANDLERS_AFFECTED_H
 #define FERROD_HANDLERS_AFFECTED_H
 

@@ -1,7 +1,8 @@
 /*
  * Idempotency-Key: the first answer to a writing POST is kept and given again for the same key and the same body. A
  * duplicate that comes while the first still runs waits for it. An answer is collected rather than streamed up to the
- * bound of what is kept; past it the store remembers that the request was done, never that it was not.
+ * bound of what is kept; past it the store remembers that the request was done, never that it was not. Owned by the
+ * process.
  */
 #ifndef FERROD_HANDLERS_IDEMPOTENCY_H
 #define FERROD_HANDLERS_IDEMPOTENCY_H

@@ -1,6 +1,7 @@
 /*
  * What requests have to do with the session's identity map: how their reads and writes are told to it. The rules are
  * those of store/session/identity_map.h; here are the models' keys and what a write of one model changes in others.
+ * The map is owned by the session or its transaction.
  */
 #ifndef FERROD_HANDLERS_MAPPED_H
 #define FERROD_HANDLERS_MAPPED_H

@@ -1,4 +1,4 @@
-/* The primary key in a path. */
+/* The primary key in a path. Lives in the request's arena. */
 #ifndef FERROD_HANDLERS_PATH_KEY_H
 #define FERROD_HANDLERS_PATH_KEY_H
 

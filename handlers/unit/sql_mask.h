@@ -1,4 +1,4 @@
-/* SQL text fit for a log line. */
+/* SQL text fit for a log line. Pure. */
 #ifndef FERROD_HANDLERS_SQL_MASK_H
 #define FERROD_HANDLERS_SQL_MASK_H
 

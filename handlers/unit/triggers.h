@@ -1,6 +1,7 @@
 /*
  * Triggers take a hand in writes: RETURNING shows a row as it was before AFTER triggers, and a BEFORE trigger may
- * swallow or redirect a write. Whoever writes asks here first, and reads the row again where it must.
+ * swallow or redirect a write. Whoever writes asks here first, and reads the row again where it must. What is known of
+ * tables is owned by the process.
  */
 #ifndef FERROD_HANDLERS_TRIGGERS_H
 #define FERROD_HANDLERS_TRIGGERS_H

@@ -1,7 +1,7 @@
 /*
  * Turns that no key of the database gives: those who look whether something is there before they make it queue for a
  * lock on what they look for, in the database itself, so that other servers of it queue along. The transaction's end
- * gives it back. SQLite has one writer at a time anyway.
+ * gives it back. SQLite has one writer at a time anyway. Owns nothing.
  */
 #ifndef FERROD_HANDLERS_TURNS_H
 #define FERROD_HANDLERS_TURNS_H

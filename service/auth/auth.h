@@ -1,4 +1,6 @@
-/* Credential -> principal with scopes. */
+/*
+ * Credential -> principal with scopes. A principal is owned by the set of keys it came from or by its request's arena.
+ */
 #ifndef FERROD_SERVICE_AUTH_H
 #define FERROD_SERVICE_AUTH_H
 

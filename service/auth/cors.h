@@ -1,5 +1,7 @@
-/* Cross-origin requests of browser pages (Fetch standard): nothing is allowed but what the setting `cors_origins`
- * lists. */
+/*
+ * Cross-origin requests of browser pages (Fetch standard): nothing is allowed but what the setting `cors_origins`
+ * lists. Owns nothing: origins and requests are the caller's.
+ */
 #ifndef FERROD_SERVICE_CORS_H
 #define FERROD_SERVICE_CORS_H
 

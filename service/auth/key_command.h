@@ -1,4 +1,4 @@
-/* The command line of `ferrod key`. */
+/* The command line of `ferrod key`. Owns nothing beyond the call. */
 #ifndef FERROD_SERVICE_AUTH_KEY_COMMAND_H
 #define FERROD_SERVICE_AUTH_KEY_COMMAND_H
 

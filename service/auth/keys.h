@@ -1,4 +1,6 @@
-/* API keys: the file of hashed entries, and the check of a credential. Immutable once loaded; swapped whole on reload.
+/*
+ * API keys: the file of hashed entries, and the check of a credential. Immutable once loaded; swapped whole on reload.
+ * Owned by the composition root.
  */
 #ifndef FERROD_SERVICE_KEYS_H
 #define FERROD_SERVICE_KEYS_H

@@ -1,4 +1,7 @@
-/* Token buckets, one a name: how many requests a key may send. Thread-safe; never parks. */
+/*
+ * Token buckets, one a name: how many requests a key may send. Thread-safe; never parks. Owned by the composition
+ * root.
+ */
 #ifndef FERROD_SERVICE_RATE_H
 #define FERROD_SERVICE_RATE_H
 

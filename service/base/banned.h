@@ -1,4 +1,4 @@
-/* Functions that have no safe use here; naming one is a compile error. Include last, from .c files. */
+/* Functions that have no safe use here; naming one is a compile error. Include last, from .c files. Owns nothing. */
 #ifndef FERROD_BASE_BANNED_H
 #define FERROD_BASE_BANNED_H
 

@@ -1,5 +1,7 @@
-/* Time. Durations and deadlines are int64_t nanoseconds of CLOCK_MONOTONIC; instants are microseconds
- * since the Unix epoch. */
+/*
+ * Time. Durations and deadlines are int64_t nanoseconds of CLOCK_MONOTONIC; instants are microseconds since the Unix
+ * epoch. Owns nothing.
+ */
 #ifndef FERROD_BASE_CLOCK_H
 #define FERROD_BASE_CLOCK_H
 

@@ -1,6 +1,7 @@
 /*
- * Sealing of secrets at rest: AES-256-GCM (NIST SP 800-38D) by GnuTLS, a fresh random nonce each time. A sealed text is
- * base64url of version byte, nonce, ciphertext and tag.
+ * Sealing of secrets at rest: AES-256-GCM (NIST SP 800-38D) by GnuTLS, a fresh random nonce each time. A sealed text
+ * is base64url of version byte, nonce, ciphertext and tag. Owns nothing: keys are the caller's, results live in the
+ * caller's arena.
  */
 #ifndef FERROD_BASE_CRYPTO_H
 #define FERROD_BASE_CRYPTO_H

@@ -1,7 +1,7 @@
 /*
- * One error value for the whole daemon. Fallible functions return bool, take `struct err *err` last
- * and write it only on failure. The code is the problem code of the HTTP contract; which status it
- * has is known to service/http/problem.c alone.
+ * One error value for the whole daemon. Fallible functions return bool, take `struct err *err` last and write it only
+ * on failure. The code is the problem code of the HTTP contract; which status it has is known to
+ * service/http/problem.c alone. Owned by whoever calls, on the stack: fixed size, never freed.
  */
 #ifndef FERROD_BASE_ERR_H
 #define FERROD_BASE_ERR_H

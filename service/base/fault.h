@@ -1,6 +1,7 @@
 /*
  * Faults on purpose, in builds with FERROD_FAULTS alone (make faults): the n-th of the calls that may fail, counted
- * from fault_arm, does: allocations whose failure is answered (mem_try, jansson, SQLite) and libpq's calls.
+ * from fault_arm, does: allocations whose failure is answered (mem_try, jansson, SQLite) and libpq's calls. Owned by
+ * the process.
  */
 #ifndef FERROD_BASE_FAULT_H
 #define FERROD_BASE_FAULT_H

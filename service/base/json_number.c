@@ -231,8 +231,8 @@ bool json_number_fits_jansson(void)
 	bool fits;
 
 	memcpy(&value, (const char *)real + offsetof(struct number, value), sizeof(value));
-	fits = memcmp(&value, &mine.value, sizeof(value)) == 0 && json_equal(real, &mine.json) &&
-	       json_incref(&mine.json) == &mine.json && mine.json.refcount == FOR_EVER;
+	fits = value == mine.value && json_equal(real, &mine.json) && json_incref(&mine.json) == &mine.json &&
+	       mine.json.refcount == FOR_EVER;
 	json_decref(&mine.json);
 	fits = fits && mine.json.refcount == FOR_EVER;
 	json_decref(real);

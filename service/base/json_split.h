@@ -1,8 +1,8 @@
 /*
  * Cuts the values of a long JSON text that comes in pieces: a record a line (NDJSON), or the elements of the array in
- * {"records": [ ... ]}. It is strict about what stands between the values and finds their ends by strings and brackets;
- * what a value holds is its parser's to judge (json_parse). Keeps at most one value, and that only when it lies across
- * pieces. Not thread-safe.
+ * {"records": [ ... ]}. It is strict about what stands between the values and finds their ends by strings and
+ * brackets; what a value holds is its parser's to judge (json_parse). Keeps at most one value, and that only when it
+ * lies across pieces. Not thread-safe. The caller owns it; json_split_done frees.
  */
 #ifndef FERROD_BASE_JSON_SPLIT_H
 #define FERROD_BASE_JSON_SPLIT_H

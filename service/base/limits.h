@@ -1,6 +1,6 @@
 /*
- * Every bound of the daemon, in one place. A limit that an operator may change is the default of a
- * row of the settings table (service/config/config.c) and is named there; the others are compile-time caps.
+ * Every bound of the daemon, in one place. A limit that an operator may change is the default of a row of the settings
+ * table (service/config/config.c) and is named there; the others are compile-time caps. Owns nothing.
  */
 #ifndef FERROD_BASE_LIMITS_H
 #define FERROD_BASE_LIMITS_H

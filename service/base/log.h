@@ -1,6 +1,6 @@
 /*
- * Structured lines to stderr: one JSON object (or key=value pairs) a line, written with one write(2).
- * Never pass a secret, an SQL value or a whole connection string. Thread-safe.
+ * Structured lines to stderr: one JSON object (or key=value pairs) a line, written with one write(2). Never pass a
+ * secret, an SQL value or a whole connection string. Thread-safe. A line is owned by who begins it, on the stack.
  */
 #ifndef FERROD_BASE_LOG_H
 #define FERROD_BASE_LOG_H

@@ -1,4 +1,4 @@
-/* Compiler attributes and small helpers that every file may use. */
+/* Compiler attributes and small helpers that every file may use. Owns nothing. */
 #ifndef FERROD_BASE_MACROS_H
 #define FERROD_BASE_MACROS_H
 

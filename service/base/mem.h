@@ -1,5 +1,7 @@
-/* The only callers of malloc and free. All of these abort the process with one log line when the heap
- * is exhausted, but mem_try, which answers NULL. */
+/*
+ * The only callers of malloc and free. All of these abort the process with one log line when the heap is exhausted,
+ * but mem_try, which answers NULL. Who gets a block owns it.
+ */
 #ifndef FERROD_BASE_MEM_H
 #define FERROD_BASE_MEM_H
 

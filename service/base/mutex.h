@@ -1,7 +1,8 @@
 /*
- * Locks. `struct mutex` is a plain thread mutex for short critical sections: never held across a park.
- * `struct turn` is fiber-aware, first come, first served, may be held across parks, and its wait has a
- * deadline: the order in which requests use one session's transaction or one database's writer.
+ * Locks. `struct mutex` is a plain thread mutex for short critical sections: never held across a park. `struct turn`
+ * is fiber-aware, first come, first served, may be held across parks, and its wait has a deadline: the order in which
+ * requests use one session's transaction or one database's writer. Both are members of what they guard, and owned by
+ * it.
  */
 #ifndef FERROD_BASE_MUTEX_H
 #define FERROD_BASE_MUTEX_H

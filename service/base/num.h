@@ -1,4 +1,7 @@
-/* Overflow-checked reading and printing of numbers and encodings. Nothing here depends on the locale. */
+/*
+ * Overflow-checked reading and printing of numbers and encodings. Nothing here depends on the locale. Owns nothing:
+ * buffers are the caller's.
+ */
 #ifndef FERROD_BASE_NUM_H
 #define FERROD_BASE_NUM_H
 

@@ -283,7 +283,7 @@ static __attribute__((noinline)) bool put_escaped(struct strbuf *b, struct str s
 	return good;
 }
 
-static inline bool json_string(struct strbuf *b, struct str s)
+static inline bool put_json_string(struct strbuf *b, struct str s)
 {
 	char *p;
 	size_t n;
@@ -306,14 +306,14 @@ static inline bool json_string(struct strbuf *b, struct str s)
 
 void strbuf_json_string(struct strbuf *b, struct str s)
 {
-	(void)json_string(b, s);
+	(void)put_json_string(b, s);
 }
 
 bool strbuf_json_text(struct strbuf *b, struct str s)
 {
 	const size_t before = b->len;
 
-	if (LIKELY(json_string(b, s)))
+	if (LIKELY(put_json_string(b, s)))
 		return true;
 	strbuf_truncate(b, before);
 	return false;

@@ -1,6 +1,6 @@
 /*
- * The primitives by which store code waits. In a fiber they park it; on a plain thread (unit tests,
- * start-up) they block. Deadlines are CLOCK_MONOTONIC nanoseconds (clock.h).
+ * The primitives by which store code waits. In a fiber they park it; on a plain thread (unit tests, start-up) they
+ * block. Deadlines are CLOCK_MONOTONIC nanoseconds (clock.h). The caller owns what it waits on.
  */
 #ifndef FERROD_BASE_WAIT_H
 #define FERROD_BASE_WAIT_H

@@ -1,7 +1,7 @@
 /*
  * Settings: one table (config.c) says key, type, unit, bounds, default and meaning of each; flags, environment
  * variables, the JSON file, --help and the documentation all come from it. Flag wins over environment over file over
- * default.
+ * default. A struct config is owned by main; its texts live until config_done.
  */
 #ifndef FERROD_SERVICE_CONFIG_H
 #define FERROD_SERVICE_CONFIG_H

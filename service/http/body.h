@@ -1,5 +1,7 @@
-/* The body of a request, on its way from the library's callback into the handler (request_body_next). Next: the
- * handler, handlers/routes.h. */
+/*
+ * The body of a request, on its way from the library's callback into the handler (request_body_next), of which the
+ * exchange owns what has come. Next: the handler (handlers/routes.h), which reads it by service/base/json.h.
+ */
 #ifndef FERROD_SERVICE_BODY_H
 #define FERROD_SERVICE_BODY_H
 

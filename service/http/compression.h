@@ -1,6 +1,7 @@
 /*
  * Content codings (RFC 9110 section 8.4.1): which there are, which one a client accepts, and how bytes are packed and
  * unpacked by pieces. Knows no request: packing.h answers with them, body.h reads them. Below: gzip.h, zstandard.h.
+ * Packers and unpackers are owned by who makes them.
  */
 #ifndef FERROD_SERVICE_COMPRESSION_H
 #define FERROD_SERVICE_COMPRESSION_H

@@ -1,7 +1,7 @@
 /*
  * What happens to an exchange in which order: the library's callbacks collect the request (head.h, body.h), run its
  * handler in a fiber, and answer, now or after a resume (stream.h). The only file that moves an exchange's state; the
- * others are called from here and do not call back.
+ * others are called from here and do not call back. Exchanges are owned by their loop (wire.h).
  */
 #ifndef FERROD_SERVICE_EXCHANGE_H
 #define FERROD_SERVICE_EXCHANGE_H

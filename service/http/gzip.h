@@ -1,4 +1,7 @@
-/* gzip (RFC 1952), a piece at a time; zlib's only user. Next: compression.h, which chooses among the codings. */
+/*
+ * gzip (RFC 1952), a piece at a time; zlib's only user. Next: compression.h, which chooses among the codings. Packers
+ * and unpackers are owned by who makes them.
+ */
 #ifndef FERROD_SERVICE_GZIP_H
 #define FERROD_SERVICE_GZIP_H
 

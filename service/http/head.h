@@ -1,5 +1,7 @@
-/* The head of a request: headers, arguments, preferences, negotiation, and every refusal that needs no body, in the
- * contract's order. Next: body.h. */
+/*
+ * The head of a request: headers, arguments, preferences, negotiation, and every refusal that needs no body, in the
+ * contract's order. Owned by the exchange. Next: service/http/body.h.
+ */
 #ifndef FERROD_SERVICE_HEAD_H
 #define FERROD_SERVICE_HEAD_H
 

@@ -1,4 +1,7 @@
-/* The shape of a head: what its bytes may be and what may be there once only (see the .c). Asked by head.c. */
+/*
+ * The shape of a head: what its bytes may be and what may be there once only (see the .c). Asked by head.c. Owns
+ * nothing.
+ */
 #ifndef FERROD_SERVICE_HEAD_SHAPE_H
 #define FERROD_SERVICE_HEAD_SHAPE_H
 

@@ -1,7 +1,7 @@
 /*
  * One event loop per core: epoll, timers, ready fibers and an inbox for other threads. It drives one client (the HTTP
  * server's daemon of that loop) and runs fibers in between. Everything here but loop_stop, loop_spawn and posting
- * belongs to the loop's thread.
+ * belongs to the loop's thread. Owned by the server, which runs each in a thread of its own.
  */
 #ifndef FERROD_SERVICE_LOOP_H
 #define FERROD_SERVICE_LOOP_H

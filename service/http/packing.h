@@ -1,5 +1,7 @@
-/* The content coding of an answer: whether it has one, which, and what its head says of it. Next: stream.h, which sends
- * it. */
+/*
+ * The content coding of an answer: whether it has one, which, and what its head says of it. Next: stream.h, which
+ * sends it. A packer is owned by its exchange.
+ */
 #ifndef FERROD_SERVICE_PACKING_H
 #define FERROD_SERVICE_PACKING_H
 

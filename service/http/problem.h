@@ -1,4 +1,7 @@
-/* struct err -> status and application/problem+json (RFC 9457). The only place where codes have statuses. */
+/*
+ * struct err -> status and application/problem+json (RFC 9457). The only place where codes have statuses. Owns
+ * nothing.
+ */
 #ifndef FERROD_SERVICE_PROBLEM_H
 #define FERROD_SERVICE_PROBLEM_H
 

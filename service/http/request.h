@@ -1,6 +1,6 @@
 /*
  * One HTTP request and its response, as handlers see them. Everything lives in the request's arena and dies with it,
- * after the last byte of the answer has been handed to the network library.
+ * after the last byte of the answer has been handed to the network library. Owned by the exchange.
  */
 #ifndef FERROD_SERVICE_REQUEST_H
 #define FERROD_SERVICE_REQUEST_H

@@ -1,4 +1,4 @@
-/* Matches method and path against one const table (handlers/routes.c). */
+/* Matches method and path against one const table (handlers/routes.c). A table borrows its routes, which are static. */
 #ifndef FERROD_SERVICE_ROUTER_H
 #define FERROD_SERVICE_ROUTER_H
 

@@ -1,5 +1,7 @@
-/* The answer, on its way from the handler (response_flush) to the library: in one buffer, or in chunks whose producer
- * waits until the client has taken each. The last step of an exchange. */
+/*
+ * The answer, on its way from the handler (response_flush) to the library: in one buffer, or in chunks whose producer
+ * waits until the client has taken each. The last step of an exchange. The stream is owned by its exchange.
+ */
 #ifndef FERROD_SERVICE_STREAM_H
 #define FERROD_SERVICE_STREAM_H
 

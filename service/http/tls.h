@@ -1,4 +1,4 @@
-/* The listener's certificate and key: one of each for the process, replaced while it serves. */
+/* The listener's certificate and key: one of each for the process, replaced while it serves. Owned by the process. */
 #ifndef FERROD_SERVICE_TLS_H
 #define FERROD_SERVICE_TLS_H
 

@@ -1,8 +1,8 @@
 /*
- * One exchange, a request and its response, as the library has it: its memory, its loop's and its server's, and how its
- * connection is suspended, resumed, watched and cut. The ground that head, body, stream and jam stand on; what happens
- * in which order is exchange.c's alone. Included by the files of service/http that turn the library's callbacks into
- * exchanges.
+ * One exchange, a request and its response, as the library has it: its memory, its loop's and its server's, and how
+ * its connection is suspended, resumed, watched and cut. The ground that head, body, stream and jam stand on; what
+ * happens in which order is exchange.c's alone. Included by the files of service/http that turn the library's
+ * callbacks into exchanges. A loop owns its exchanges.
  */
 #ifndef FERROD_SERVICE_WIRE_H
 #define FERROD_SERVICE_WIRE_H

@@ -1,5 +1,7 @@
-/* Zstandard (RFC 8878) with the window that RFC 9659 allows, a piece at a time; libzstd's only user. Next:
- * compression.h, which chooses among the codings. */
+/*
+ * Zstandard (RFC 8878) with the window that RFC 9659 allows, a piece at a time; libzstd's only user. Next:
+ * compression.h, which chooses among the codings. Packers and unpackers are owned by who makes them.
+ */
 #ifndef FERROD_SERVICE_ZSTANDARD_H
 #define FERROD_SERVICE_ZSTANDARD_H
 

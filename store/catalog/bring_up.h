@@ -1,6 +1,7 @@
 /*
  * What one connection of the catalog needs before it serves: its database answers, its migration is done, its tables
- * are introspected. An item is one declared connection under one reading of the catalog; reference-counted.
+ * are introspected. An item is one declared connection under one reading of the catalog; reference-counted. Items are
+ * owned by struct declared and by the fibers that work on them.
  */
 #ifndef FERROD_STORE_CATALOG_BRING_UP_H
 #define FERROD_STORE_CATALOG_BRING_UP_H

@@ -1,6 +1,7 @@
 /*
- * A catalog: what the operator declares, as one checked, immutable value. Read whole or not at all; what it says is put
- * into practice by declared.h. Reference-counted.
+ * A catalog: what the operator declares, as one checked, immutable value. Read whole or not at all; what it says is
+ * put into practice by declared.h. Reference-counted. Owned by struct declared, and by items for as long as they
+ * follow it.
  */
 #ifndef FERROD_STORE_CATALOG_CATALOG_H
 #define FERROD_STORE_CATALOG_CATALOG_H

@@ -1,6 +1,6 @@
 /*
  * The catalog's files: found, parsed, their references replaced. ${env:NAME} and ${file:PATH} stand for the value of a
- * variable and the content of a file, $${ for ${ itself.
+ * variable and the content of a file, $${ for ${ itself. Lives in the caller's arena.
  */
 #ifndef FERROD_STORE_CATALOG_CATALOG_FILE_H
 #define FERROD_STORE_CATALOG_CATALOG_FILE_H

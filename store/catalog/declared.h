@@ -1,6 +1,16 @@
 /*
  * The catalog put into practice: its connections are registered before anything is served, brought up as their
- * databases answer (proved, migrated, introspected) and followed afterwards; reading it again is all or nothing.
+ * databases answer (proved, migrated, introspected) and followed afterwards; reading it again is all or nothing. Owned
+ * by struct app; borrows the store.
+ */
+#ifndef FERROD_STORE_CATALOG_DECLARED_H
+#define FERROD_STORE_CATALOG_DECLARED_H
+
+#include "store/catalog/catalog.h"
+#include "store/store.h"
+
+/*
+ * The files:
  *
  *   catalog_file.h   files, references
  *   catalog.h        the checked value
@@ -10,11 +20,6 @@
  * A connection that is not up yet is held (connection_hold): it is there, and refuses what needs it. Each has a fiber
  * of its own until it is up. Reload, reset and the publishing of introspected models take turns.
  */
-#ifndef FERROD_STORE_CATALOG_DECLARED_H
-#define FERROD_STORE_CATALOG_DECLARED_H
-
-#include "store/catalog/catalog.h"
-#include "store/store.h"
 
 struct declared;
 

@@ -1,4 +1,5 @@
-/* Shared by declared_life.c (life, keepers, reset), declared_models.c (the set of models) and reload.c only. */
+/* Shared by declared_life.c (life, keepers, reset), declared_models.c (the set of models) and reload.c only. Struct app
+ * owns what it declares. */
 #ifndef FERROD_STORE_CATALOG_DECLARED_IMPL_H
 #define FERROD_STORE_CATALOG_DECLARED_IMPL_H
 

@@ -232,8 +232,7 @@ static void publish_connection(struct reload *r, struct step *s)
 	if (!s->ready)
 		connection_hold(s->item->conn, s->why);
 	if (s->kept) {
-		const struct pool_config *have = pool_get_config(s->item->conn->pool);
-		if (memcmp(have, &o->pool, sizeof(*have)) != 0)
+		if (!pool_config_same(pool_get_config(s->item->conn->pool), &o->pool))
 			pool_reconfigure(s->item->conn->pool, &o->pool);
 		__atomic_store_n(&s->item->conn->identity_map, o->identity_map, __ATOMIC_RELAXED);
 	} else {

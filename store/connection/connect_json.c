@@ -10,15 +10,7 @@
 static void read_pooler(struct json_reader *r, enum pooler *ret)
 {
 	struct str word = STR_NONE;
-	if (!json_reader_str(r, "pooler", &word))
-		return;
-	if (str_eq_z(word, "auto"))
-		*ret = POOLER_AUTO;
-	else if (str_eq_z(word, "none"))
-		*ret = POOLER_NONE;
-	else if (str_eq_z(word, "transaction"))
-		*ret = POOLER_TRANSACTION;
-	else
+	if (json_reader_str(r, "pooler", &word) && !pooler_of(word, ret))
 		json_reader_fault(r, "pooler", "pooler is auto, none or transaction");
 }
 

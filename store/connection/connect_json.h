@@ -1,4 +1,4 @@
-/* What a connection is asked for in JSON: by connect, and by the catalog. */
+/* What a connection is asked for in JSON: by connect, and by the catalog. Borrows the document. */
 #ifndef FERROD_STORE_CONNECTION_CONNECT_JSON_H
 #define FERROD_STORE_CONNECTION_CONNECT_JSON_H
 

@@ -1,6 +1,7 @@
 /*
  * A bounded pool of driver connections, shared by all loops. Waiters are served first come, first served; a released
- * connection is handed straight to the first of them. Lock order: see store.h.
+ * connection is handed straight to the first of them. Lock order: see store.h. Owned by its connection; leases hold
+ * references.
  */
 #ifndef FERROD_STORE_CONNECTION_POOL_H
 #define FERROD_STORE_CONNECTION_POOL_H
@@ -17,6 +18,10 @@ struct pool_config {
 
 /* The contract's defaults (5, 0, 5, 600, 1800, 0). */
 struct pool_config pool_config_default(void);
+bool pool_config_same(const struct pool_config *a, const struct pool_config *b);
+/* A pooler's word on the wire: auto, none, transaction; static. */
+struct str pooler_word(enum pooler p);
+bool pooler_of(struct str word, enum pooler *ret) MUST_CHECK;
 
 struct pool;
 

@@ -13,6 +13,33 @@ struct pool_config pool_config_default(void)
 	};
 }
 
+bool pool_config_same(const struct pool_config *a, const struct pool_config *b)
+{
+	return a->max_connections == b->max_connections && a->min_connections == b->min_connections &&
+	       a->acquire_timeout_s == b->acquire_timeout_s && a->idle_timeout_s == b->idle_timeout_s &&
+	       a->max_lifetime_s == b->max_lifetime_s && a->statement_timeout_s == b->statement_timeout_s &&
+	       a->pooler == b->pooler;
+}
+
+static const char *const pooler_words[] = {
+	[POOLER_AUTO] = "auto", [POOLER_NONE] = "none", [POOLER_TRANSACTION] = "transaction"};
+
+struct str pooler_word(enum pooler p)
+{
+	return str_z(pooler_words[p]);
+}
+
+bool pooler_of(struct str word, enum pooler *ret)
+{
+	for (size_t i = 0; i < ARRAY_LEN(pooler_words); i++) {
+		if (str_eq_z(word, pooler_words[i])) {
+			*ret = (enum pooler)i;
+			return true;
+		}
+	}
+	return false;
+}
+
 static double statement_timeout_default_s;
 
 void pool_set_statement_timeout(double seconds)

@@ -1,11 +1,6 @@
 /*
- * Shared by the files of the pool only: pool_config.c, pool_lease.c (life, leases, housekeeping) and pool_queue.c (who
- * gets which connection).
- *
- * A connection is in one of four places: idle (a list, last used first), leased, being opened, or nowhere. One
- * function, pool_dispatch, moves what is free to those who wait, and is called after every change. Waiters are woken
- * with an outcome already theirs: a connection, a slot to open one in, or a failure; so none can be overtaken. The
- * driver is only called without the lock.
+ * What the files of the pool share, and nobody else includes: pool_config.c, pool_lease.c (life, leases, housekeeping)
+ * and pool_queue.c (who gets which connection). The pool owns its connections, lent or not.
  */
 #ifndef FERROD_STORE_CONNECTION_POOL_INTERNAL_H
 #define FERROD_STORE_CONNECTION_POOL_INTERNAL_H
@@ -13,6 +8,13 @@
 #include "service/base/mutex.h"
 #include "service/base/wait.h"
 #include "store/connection/pool.h"
+
+/*
+ * A connection is in one of four places: idle (a list, last used first), leased, being opened, or nowhere. One
+ * function, pool_dispatch, moves what is free to those who wait, and is called after every change. Waiters are woken
+ * with an outcome already theirs: a connection, a slot to open one in, or a failure; so none can be overtaken. The
+ * driver is only called without the lock.
+ */
 
 /* A ping. */
 #define POOL_CHECK_TIMEOUT_NS (5 * CLOCK_NS_PER_S)

@@ -290,6 +290,8 @@ void pool_reconfigure(struct pool *p, const struct pool_config *cfg)
 	fresh->before = p->settings;
 	__atomic_store_n(&p->settings, fresh, __ATOMIC_RELEASE);
 	mutex_unlock(&p->lock);
+	if (fresh->before->cfg.pooler != cfg->pooler && p->driver->db_set_pooler != NULL)
+		p->driver->db_set_pooler(p->db, cfg->pooler);
 	pool_refresh(p);
 }
 

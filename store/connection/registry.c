@@ -289,13 +289,6 @@ bool connection_register(struct connection_registry *r, struct connection *c, co
 	return ok;
 }
 
-static bool same_pool(const struct pool_config *a, const struct pool_config *b)
-{
-	return a->max_connections == b->max_connections && a->min_connections == b->min_connections &&
-	       a->acquire_timeout_s == b->acquire_timeout_s && a->idle_timeout_s == b->idle_timeout_s &&
-	       a->max_lifetime_s == b->max_lifetime_s && a->statement_timeout_s == b->statement_timeout_s;
-}
-
 bool connection_same(struct connection_registry *r, const struct connect_options *o, struct connection **ret)
 {
 	if (o->name.p == NULL)
@@ -305,7 +298,7 @@ bool connection_same(struct connection_registry *r, const struct connect_options
 	/* each connect to a database in memory makes one of its own */
 	const bool memory = c != NULL && c->dsn.dialect == DIALECT_SQLITE && c->dsn.mode == SQLITE_MODE_MEMORY;
 	const bool same = c != NULL && !memory && c->origin == CONNECTION_TOLD && str_eq(c->url, o->url) &&
-			  c->identity_map == o->identity_map && same_pool(pool_get_config(c->pool), &o->pool);
+			  c->identity_map == o->identity_map && pool_config_same(pool_get_config(c->pool), &o->pool);
 	if (same)
 		*ret = connection_ref(c);
 	mutex_unlock(&r->lock);

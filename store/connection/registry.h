@@ -1,4 +1,7 @@
-/* Named connections and the default. */
+/*
+ * Named connections and the default. Owned by the store; connections are reference-counted, and each owns its pool,
+ * its lanes and its readers.
+ */
 #ifndef FERROD_STORE_CONNECTION_REGISTRY_H
 #define FERROD_STORE_CONNECTION_REGISTRY_H
 

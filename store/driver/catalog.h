@@ -1,4 +1,6 @@
-/* What both drivers' introspection shares: queries over a catalog whose rows are ordered by table, and growing lists.
+/*
+ * What both drivers' introspection shares: queries over a catalog whose rows are ordered by table, and growing lists.
+ * Everything lives in the arena of who introspects.
  */
 #ifndef FERROD_STORE_DRIVER_CATALOG_H
 #define FERROD_STORE_DRIVER_CATALOG_H

@@ -1,7 +1,7 @@
 /*
  * The database driver's vtable: everything above it is the same for both databases. A connection belongs to one lease
  * at a time; its calls may park the fiber (wait.h) and must be made by the fiber that leased it. Rows go up into a
- * sink, as in handlers/answer/rows.h.
+ * sink, as in handlers/answer/rows.h. A pool owns its connections, who prepares owns the cursor.
  */
 #ifndef FERROD_STORE_DRIVER_DRIVER_H
 #define FERROD_STORE_DRIVER_DRIVER_H
@@ -139,8 +139,8 @@ struct driver {
 	bool (*db_open)(const struct dsn *dsn, struct driver_db **ret, struct err *err) MUST_CHECK;
 	void (*db_close)(struct driver_db *db); /* every connection is closed by then */
 
-	/* NULL: there can be none (SQLite). What was asked for, before the first connection; what is known. Any thread.
-	 */
+	/* NULL: there can be none (SQLite). What is asked for, of connections to come; what is
+	 * known. Any thread. */
 	void (*db_set_pooler)(struct driver_db *db, enum pooler pooler);
 	enum pooler (*db_pooler)(const struct driver_db *db);
 

@@ -1,4 +1,7 @@
-/* What the drivers offer to migrations (store/migrate/apply.c), as members of struct driver. */
+/*
+ * What the drivers offer to migrations (store/migrate/apply.c), as members of struct driver. Results live in the
+ * caller's arena.
+ */
 #ifndef FERROD_STORE_DRIVER_INTROSPECT_H
 #define FERROD_STORE_DRIVER_INTROSPECT_H
 

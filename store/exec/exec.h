@@ -1,6 +1,7 @@
 /*
  * The one path all SQL takes: lease -> prepare -> bind -> step -> decode -> sink. Knows the deadline, the transaction
- * and the counters; callers hand it a statement and a sink. What steps is a connection of store/driver/driver.h.
+ * and the counters; callers hand it a statement and a sink. What steps is a connection of store/driver/driver.h. An
+ * exec is owned by the unit of work that began it.
  */
 #ifndef FERROD_STORE_EXEC_H
 #define FERROD_STORE_EXEC_H

@@ -1,19 +1,24 @@
 /*
- * The quick lane: reads that we generated and know to be short share round trips. Each loop has a queue per pool; the
- * first who finds fewer than LANE_LEADERS round trips under way leases a connection, sends what has gathered, and hands
- * the answers out. Connections come from the pool and go back after each round trip, so the pool's maximum holds, down
- * to one. A statement that shows to be slow goes by itself for a while.
- *
- * Writes of one statement go the same way. On SQLite, when commits sync a file: those that gather while the writer's
- * turn is waited for, or while others sync, share one transaction, and each is answered after the commit that made it
- * durable. On PostgreSQL each keeps its own transaction and they share only a pipeline, as many connections at a time
- * as pay (postgres_batch.c says what holds for each of them).
+ * The quick lane: statements that we generated and know to be short share round trips. Each loop has a queue per pool,
+ * and who leads it leases a connection, sends what has gathered, and hands the answers out. A set is owned by its
+ * connection (registry.h).
  */
 #ifndef FERROD_STORE_LANE_H
 #define FERROD_STORE_LANE_H
 
 #include "store/connection/pool.h"
 #include "store/exec/lane_stats.h"
+
+/*
+ * The first who finds fewer than LANE_LEADERS round trips under way leads. Connections come from the pool and go back
+ * after each round trip, so the pool's maximum holds, down to one. A statement that shows to be slow goes by itself
+ * for a while.
+ *
+ * Writes of one statement go the same way. On SQLite, when commits sync a file: those that gather while the writer's
+ * turn is waited for, or while others sync, share one transaction, and each is answered after the commit that made it
+ * durable. On PostgreSQL each keeps its own transaction and they share only a pipeline, as many connections at a time
+ * as pay (postgres_batch.c says what holds for each of them).
+ */
 
 struct lane_set;
 

@@ -1,4 +1,7 @@
-/* What lanes, their queues and readers share: how many may lead, and the figures that they keep. */
+/*
+ * What lanes, their queues and readers share: how many may lead, and the figures that they keep. Each is owned by what
+ * it counts for.
+ */
 #ifndef FERROD_STORE_LANE_STATS_H
 #define FERROD_STORE_LANE_STATS_H
 

@@ -1,19 +1,22 @@
 /*
  * Quick reads of one loop turn share a connection and, where that saves something, a snapshot (SQLite): the first of a
- * turn leases the connection, the turn's end gives it back. A read never sees a state older than its request: the
- * snapshot is renewed when the process has committed anything since it was opened. What other processes commit is seen
- * from the next turn on.
- *
- * The connection is one of the pool's, so its maximum holds, down to one. When none is free, all that wait on a loop
- * are served by the one connection that comes, in the turn after. A read that parks (it computes for long, or its
- * client takes its rows slowly) keeps the connection; until it is done the others of its loop take connections of their
- * own.
+ * turn leases the connection, the turn's end gives it back. A set is owned by its connection (registry.h).
  */
 #ifndef FERROD_STORE_READER_H
 #define FERROD_STORE_READER_H
 
 #include "store/connection/pool.h"
 #include "store/exec/lane_stats.h"
+
+/*
+ * A read never sees a state older than its request: the snapshot is renewed when the process has committed anything
+ * since it was opened. What other processes commit is seen from the next turn on.
+ *
+ * The connection is one of the pool's, so its maximum holds, down to one. When none is free, all that wait on a loop
+ * are served by the one connection that comes, in the turn after. A read that parks (it computes for long, or its
+ * client takes its rows slowly) keeps the connection; until it is done the others of its loop take connections of
+ * their own.
+ */
 
 struct reader;
 struct reader_set;

@@ -1,6 +1,6 @@
 /*
- * Migrations carried out: lock, introspect, plan, run, commit; all or nothing. One path for create-tables, migrate, dry
- * runs and the flags of connect.
+ * Migrations carried out: lock, introspect, plan, run, commit; all or nothing. One path for create-tables, migrate,
+ * dry runs and the flags of connect. Results live in the caller's arena.
  */
 #ifndef FERROD_STORE_MIGRATE_APPLY_H
 #define FERROD_STORE_MIGRATE_APPLY_H

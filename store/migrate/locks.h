@@ -1,7 +1,7 @@
 /*
  * PostgreSQL: every table lock that a plan's statements take, taken before the first of them and in one order. So
  * waiting for others is told from working, and bounded as a whole; and two that lock several tables do not lock each
- * other out.
+ * other out. Pure; lists live in the caller's arena.
  */
 #ifndef FERROD_STORE_MIGRATE_LOCKS_H
 #define FERROD_STORE_MIGRATE_LOCKS_H

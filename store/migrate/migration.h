@@ -1,4 +1,4 @@
-/* A migration as it is asked for and as it came out. */
+/* A migration as it is asked for and as it came out. Plain data; the caller owns both. */
 #ifndef FERROD_STORE_MIGRATE_MIGRATION_H
 #define FERROD_STORE_MIGRATE_MIGRATION_H
 

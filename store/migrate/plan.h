@@ -1,11 +1,7 @@
 /*
  * The planner: a live database against the wanted models -> the ordered statements that make one the other, what each
- * of them costs, what cannot be done (warnings) and what must not be (refusals). Pure; whoever executes a plan
- *
- *   - holds the migration lock from introspection to commit, in one transaction, all or nothing;
- *   - when `rebuilds` (SQLite): sets foreign_keys = OFF and legacy_alter_table = ON before BEGIN, and before COMMIT
- * looks at foreign_key_check and integrity_check; afterwards both pragmas go back to what they were;
- *   - refreshes the pool and clears identity maps when there was a change.
+ * of them costs, what cannot be done (warnings) and what must not be (refusals). Pure; the plan is owned by the
+ * caller's arena.
  */
 #ifndef FERROD_STORE_MIGRATE_PLAN_H
 #define FERROD_STORE_MIGRATE_PLAN_H
@@ -13,6 +9,15 @@
 #include "store/migrate/change.h"
 #include "store/migrate/live.h"
 #include "store/schema/schema.h"
+
+/*
+ * Whoever executes a plan
+ *
+ *   - holds the migration lock from introspection to commit, in one transaction, all or nothing;
+ *   - when `rebuilds` (SQLite): sets foreign_keys = OFF and legacy_alter_table = ON before BEGIN, and before COMMIT
+ *     looks at foreign_key_check and integrity_check; afterwards both pragmas go back to what they were;
+ *   - refreshes the pool and clears identity maps when there was a change.
+ */
 
 /*
  * Plans everything; the plan and all it holds live in `a` and borrow from s and live. False: ERR_MIGRATION_REFUSED

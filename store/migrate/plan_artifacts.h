@@ -1,4 +1,7 @@
-/* The planner's part for what belongs to a table beside its columns: keys, indexes, uniques, checks, enum types. */
+/*
+ * The planner's part for what belongs to a table beside its columns: keys, indexes, uniques, checks, enum types. Owns
+ * nothing: the plan is plan.c's.
+ */
 #ifndef FERROD_STORE_MIGRATE_PLAN_ARTIFACTS_H
 #define FERROD_STORE_MIGRATE_PLAN_ARTIFACTS_H
 

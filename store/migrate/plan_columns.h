@@ -1,5 +1,7 @@
-/* The planner's part for columns: those of a table that is changed in place, and what its other parts need to say about
- * one. */
+/*
+ * The planner's part for columns: those of a table that is changed in place, and what its other parts need to say
+ * about one. Owns nothing: the plan is plan.c's.
+ */
 #ifndef FERROD_STORE_MIGRATE_PLAN_COLUMNS_H
 #define FERROD_STORE_MIGRATE_PLAN_COLUMNS_H
 

@@ -1,4 +1,4 @@
-/* The planner's part for what must not go: columns that something else needs. */
+/* The planner's part for what must not go: columns that something else needs. Owns nothing: the plan is plan.c's. */
 #ifndef FERROD_STORE_MIGRATE_PLAN_NEEDED_H
 #define FERROD_STORE_MIGRATE_PLAN_NEEDED_H
 

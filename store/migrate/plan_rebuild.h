@@ -1,4 +1,4 @@
-/* The planner's part for tables that SQLite can only change by making them anew. */
+/* The planner's part for tables that SQLite can only change by making them anew. Owns nothing: the plan is plan.c's. */
 #ifndef FERROD_STORE_MIGRATE_PLAN_REBUILD_H
 #define FERROD_STORE_MIGRATE_PLAN_REBUILD_H
 

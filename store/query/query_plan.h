@@ -1,17 +1,21 @@
 /*
- * Plans: lowered statements, found again by the shape of what they were lowered from. A shape is everything that the
- * text depends on (model snapshot, dialect, clauses, columns, operators, how many values, which of them are null) and
- * nothing else, written down as a short string of bytes. On a hit the same lowering code runs with its text switched
- * off and collects the parameters, so that their order cannot differ from the text's.
- *
- * Each thread has a cache of its own, least recently used out first, freed when it ends. Models are named by their
- * serial, which no other snapshot has: a plan is found only by a request that holds the snapshot its shape points into.
- * Only store/query/ includes it.
+ * Plans: lowered statements, found again by the shape of what they were lowered from. Each thread has a cache of its
+ * own, least recently used out first, freed when it ends; requests hold references. Only store/query/ includes it.
  */
 #ifndef FERROD_STORE_QUERY_QUERY_PLAN_H
 #define FERROD_STORE_QUERY_QUERY_PLAN_H
 
 #include "store/query/query.h"
+
+/*
+ * A shape is everything that the text depends on (model snapshot, dialect, clauses, columns, operators, how many
+ * values, which of them are null) and nothing else, written down as a short string of bytes. On a hit the same
+ * lowering code runs with its text switched off and collects the parameters, so that their order cannot differ from
+ * the text's.
+ *
+ * Models are named by their serial, which no other snapshot has: a plan is found only by a request that holds the
+ * snapshot its shape points into.
+ */
 
 #define PLAN_KEY_BYTES 1024
 

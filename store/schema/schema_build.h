@@ -1,6 +1,7 @@
 /*
  * A schema in the making, shared by the schema_*.c files and by nobody else: parse -> complete -> validate -> sort ->
  * relate -> canonical form. Until the sort, elements stand in document order, so that their index is the pointer's.
+ * Owned by the call that parses.
  */
 #ifndef FERROD_STORE_SCHEMA_SCHEMA_BUILD_H
 #define FERROD_STORE_SCHEMA_SCHEMA_BUILD_H

@@ -1,4 +1,7 @@
-/* Names of indexes, uniques, checks and foreign keys: one function for every artifact. */
+/*
+ * Names of indexes, uniques, checks and foreign keys: one function for every artifact. Pure; names live in the
+ * caller's arena.
+ */
 #ifndef FERROD_STORE_SCHEMA_SCHEMA_NAMES_H
 #define FERROD_STORE_SCHEMA_SCHEMA_NAMES_H
 

@@ -1,6 +1,7 @@
 /*
- * The process's registered models: an immutable snapshot that is swapped whole. Some are declared in the catalog: calls
- * neither change nor remove these; the others are told.
+ * The process's registered models: an immutable snapshot that is swapped whole. Some are declared in the catalog:
+ * calls neither change nor remove these; the others are told. Owned by the store; who gets a snapshot owns a
+ * reference.
  */
 #ifndef FERROD_STORE_SCHEMA_SCHEMA_REGISTRY_H
 #define FERROD_STORE_SCHEMA_SCHEMA_REGISTRY_H

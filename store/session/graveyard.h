@@ -1,4 +1,7 @@
-/* Tombstones of ended sessions and transactions: found by id, forgotten oldest first, bounded in time and number. */
+/*
+ * Tombstones of ended sessions and transactions: found by id, forgotten oldest first, bounded in time and number.
+ * Owned by the table of what ended; it owns its graves.
+ */
 #ifndef FERROD_STORE_SESSION_GRAVEYARD_H
 #define FERROD_STORE_SESSION_GRAVEYARD_H
 

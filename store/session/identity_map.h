@@ -1,8 +1,17 @@
 /*
- * The identity map of a session: (model, primary key) -> the record as the session last saw it. One session sees one
- * version of a record until it refreshes, evicts or writes it, and never goes back: what the map answers is never older
- * than a write of the session that was acknowledged, and never what is not committed.
- *
+ * The identity map of a session, which owns it: (model, primary key) -> the record as the session last saw it. One
+ * session sees one version of a record until it refreshes, evicts or writes it, and never goes back: what the map
+ * answers is never older than a write of the session that was acknowledged, and never what is not committed.
+ */
+#ifndef FERROD_STORE_SESSION_IDENTITY_MAP_H
+#define FERROD_STORE_SESSION_IDENTITY_MAP_H
+
+#include "service/base/arena.h"
+#include "service/base/macros.h"
+#include "store/schema/schema.h"
+#include "store/value.h"
+
+/*
  * A map that rows are put into whenever somebody has one cannot keep that promise: a read that was sent before a write
  * may arrive after it, and a write may be undone after it has been answered. So nobody puts rows. Callers say what they
  * do, and the map decides what becomes of the rows:
@@ -23,33 +32,26 @@
  *    read began, and none is open. Then its row cannot be from before a write that the map knows to be over. Each map
  *    counts these events per model (a generation); a read remembers the sum of those it looks through and compares.
  *    Models share the counts of one slot now and then: that costs a row that is not kept, never a wrong one.
- * 3. Two writes of one record that are open together leave it out when they end: which one the database took last is
- *    not known here. So does a write while which the record was read from the database or evicted: what others have
- * made of it since may have been answered already. Each open map has a set of the records it writes, 64 bits by hash,
- * and another of those it has met in others meanwhile. A row that is answered and not kept keeps reads that began
- * before from filling the map, too.
+ * 3. Two writes of one record that are open together leave it out when they end: which one the database took last
+ *    is not known here. So does a write while which the record was read from the database or evicted: what others
+ *    have made of it since may have been answered already. Each open map has a set of the records it writes, 64
+ *    bits by hash, and another of those it has met in others meanwhile. A row that is answered and not kept keeps
+ *    reads that began before from filling the map, too.
  * 4. Who writes by query, or by a text nobody understands, takes whole models out instead of single records: every
- * model when the text was the client's own.
- * 5. A map over another one may be `alone`: what lies below is not looked at, because its transaction has to have read
- * a record itself before the database can protect it (snapshots; every transaction of SQLite). Below read_committed
- *    nothing is protected by having been read, and reads are answered as outside.
+ *    model when the text was the client's own.
+ * 5. A map over another one may be `alone`: what lies below is not looked at, because its transaction has to have
+ *    read a record itself before the database can protect it (snapshots; every transaction of SQLite). Below
+ *    read_committed nothing is protected by having been read, and reads are answered as outside.
  * 6. A row that a transaction has only read goes out of its map when the session writes the record elsewhere; one that
  *    it has written stays: the database keeps others from it.
  * 7. A reader that asks for the database's word (no-cache, refresh, a lock) takes the record out of the maps below,
- * too: the session must not fall back to what it had seen before.
+ *    too: the session must not fall back to what it had seen before.
  *
  * All maps of a session are bounded together, by entries and bytes, least recently used out first; what is written and
  * not committed is kept, or, where there is no room, everything counts as written. One short lock guards them, so that
  * requests of one session may run at once. NULL stands for no map wherever a map is taken: nothing is kept, every read
  * misses. Nothing here parks.
  */
-#ifndef FERROD_STORE_SESSION_IDENTITY_MAP_H
-#define FERROD_STORE_SESSION_IDENTITY_MAP_H
-
-#include "service/base/arena.h"
-#include "service/base/macros.h"
-#include "store/schema/schema.h"
-#include "store/value.h"
 
 struct imap;
 

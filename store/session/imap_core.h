@@ -1,6 +1,6 @@
 /*
  * What identity maps are made of: entries within bounds, generations, figures. For identity_map.c and imap_write.c
- * alone, which have the rules. Everything here wants the lock held, but for the figures.
+ * alone, which have the rules. Everything here wants the lock held, but for the figures. Owned by the map.
  */
 #ifndef FERROD_STORE_SESSION_IMAP_CORE_H
 #define FERROD_STORE_SESSION_IMAP_CORE_H

@@ -1,5 +1,7 @@
-/* A record's values as compact bytes: a tag byte, then a varint, a double or counted bytes. For the identity map alone;
- * never stored or sent. */
+/*
+ * A record's values as compact bytes: a tag byte, then a varint, a double or counted bytes. For the identity map
+ * alone; never stored or sent. The caller owns the bytes.
+ */
 #ifndef FERROD_STORE_SESSION_RECORD_PACK_H
 #define FERROD_STORE_SESSION_RECORD_PACK_H
 

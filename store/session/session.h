@@ -1,14 +1,16 @@
 /*
  * Sessions: an id that maps onto a pinned connection, an identity map and a set of transactions. Not tied to a loop or
- * a TCP connection. Ended ones leave a tombstone that says why. Transactions: tx.h.
- *
- * One short lock, owned by the session table, guards this table and the transactions': which transactions a session has
- * and whether it is open change together. Nothing parks under it.
+ * a TCP connection. Ended ones leave a tombstone that says why. The table is owned by the store. Transactions: tx.h.
  */
 #ifndef FERROD_STORE_SESSION_SESSION_H
 #define FERROD_STORE_SESSION_SESSION_H
 
 #include "store/session/session_state.h"
+
+/*
+ * One short lock, owned by the session table, guards this table and the transactions': which transactions a session has
+ * and whether it is open change together. Nothing parks under it.
+ */
 
 struct session_options {
 	double idle_timeout_s, max_lifetime_s; /* 0: the default; beyond the bound: the bound */

@@ -1,4 +1,7 @@
-/* One session: what those who work in it see, and how long it lives. The table of them: session.h. */
+/*
+ * One session: what those who work in it see, and how long it lives. The table of them: session.h. Owned by the table;
+ * requests hold references.
+ */
 #ifndef FERROD_STORE_SESSION_SESSION_STATE_H
 #define FERROD_STORE_SESSION_SESSION_STATE_H
 

@@ -1,6 +1,6 @@
 /*
  * Transactions and savepoints: a table of allowed transitions, one leased connection from begin to end, requests in
- * arrival order.
+ * arrival order. The table is owned by the store, and owns the transactions.
  */
 #ifndef FERROD_STORE_SESSION_TX_H
 #define FERROD_STORE_SESSION_TX_H

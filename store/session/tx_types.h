@@ -1,4 +1,4 @@
-/* What is said of transactions. */
+/* What is said of transactions. Plain data. */
 #ifndef FERROD_STORE_SESSION_TX_TYPES_H
 #define FERROD_STORE_SESSION_TX_TYPES_H
 

@@ -1,4 +1,4 @@
-/* What is kept, as a catalog: told becomes declared. */
+/* What is kept, as a catalog: told becomes declared. Owns nothing. */
 #ifndef FERROD_STORE_STATE_EXPORT_H
 #define FERROD_STORE_STATE_EXPORT_H
 

@@ -1,4 +1,7 @@
-/* The keys under which the state's secrets are sealed: a file of one or two lines, the first seals, both open. */
+/*
+ * The keys under which the state's secrets are sealed: a file of one or two lines, the first seals, both open. Owned
+ * by the state, by value.
+ */
 #ifndef FERROD_STORE_STATE_SEAL_H
 #define FERROD_STORE_STATE_SEAL_H
 

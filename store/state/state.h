@@ -1,11 +1,6 @@
 /*
  * The state database: where ferrod keeps what it was told, so that it survives the process. This file and state.c know
- * its tables; what is told, and how it comes back, is told.h's.
- *
- * Tables, in schema "ferrod" on PostgreSQL, with the prefix "ferrod_" on SQLite:
- *   meta         name, value: format, version, default connection, a sealed word that proves the key
- *   connections  name, url (sealed), options (JSON)
- *   models       version, fingerprint, told_at, told_by, told (JSON; of the last version only)
+ * its tables; what is told, and how it comes back, is told.h's, which owns it.
  */
 #ifndef FERROD_STORE_STATE_STATE_H
 #define FERROD_STORE_STATE_STATE_H
@@ -13,6 +8,13 @@
 #include "service/base/arena.h"
 #include "service/base/err.h"
 #include "store/state/seal.h"
+
+/*
+ * Tables, in schema "ferrod" on PostgreSQL, with the prefix "ferrod_" on SQLite:
+ *   meta         name, value: format, version, default connection, a sealed word that proves the key
+ *   connections  name, url (sealed), options (JSON)
+ *   models       version, fingerprint, told_at, told_by, told (JSON; of the last version only)
+ */
 
 struct state;
 

@@ -81,11 +81,12 @@ static bool keep(struct told *t, struct state_change *c, struct str who, struct 
 static struct str options_text(struct arena *a, const struct connection *c)
 {
 	const struct pool_config *p = pool_get_config(c->pool);
-	json_t *doc = json_pack("{s:b, s:{s:I, s:I, s:f, s:f, s:f, s:f}}", "identity_map", (int)c->identity_map, "pool",
-				"max_connections", (json_int_t)p->max_connections, "min_connections",
-				(json_int_t)p->min_connections, "acquire_timeout_seconds", p->acquire_timeout_s,
-				"idle_timeout_seconds", p->idle_timeout_s, "max_lifetime_seconds", p->max_lifetime_s,
-				"statement_timeout_seconds", p->statement_timeout_s);
+	json_t *doc =
+		json_pack("{s:b, s:{s:I, s:I, s:f, s:f, s:f, s:f, s:s}}", "identity_map", (int)c->identity_map, "pool",
+			  "max_connections", (json_int_t)p->max_connections, "min_connections",
+			  (json_int_t)p->min_connections, "acquire_timeout_seconds", p->acquire_timeout_s,
+			  "idle_timeout_seconds", p->idle_timeout_s, "max_lifetime_seconds", p->max_lifetime_s,
+			  "statement_timeout_seconds", p->statement_timeout_s, "pooler", pooler_word(p->pooler).p);
 	struct strbuf b;
 	strbuf_init(&b, 0);
 	json_write(&b, doc, true);

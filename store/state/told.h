@@ -1,6 +1,7 @@
 /*
  * What callers tell: connections, models, the default connection. Everything told goes through here: it is kept in the
- * state, when there is one, before it is published and answered. Tellings take turns.
+ * state, when there is one, before it is published and answered. Tellings take turns. Owned by struct app; owns the
+ * state, borrows the store.
  */
 #ifndef FERROD_STORE_STATE_TOLD_H
 #define FERROD_STORE_STATE_TOLD_H

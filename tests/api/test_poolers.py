@@ -1,10 +1,12 @@
 """Behind PgBouncer in transaction mode: one request never runs another's statement, and nothing that is set reaches others."""
+import json
 import threading
 
 import pytest
 
 from support.client import Client
 from support.pgbouncer import PgBouncer
+from support.server import Server
 
 N_MODELS = 40
 ROWS = 50
@@ -186,3 +188,47 @@ def test_without_a_pooler_none_is_found(postgres_conn):
     url = postgres_conn.backend.url
     answer = postgres_conn.client.post("/v1/connections", {"name": "odd", "url": url, "pool": {"pooler": "session"}})
     assert answer.problem(400, "invalid_request")["errors"][0]["pointer"] == "/pool/pooler"
+
+
+# ---- what is asked for ----
+
+def shown_pooler(client, name="asked"):
+    client.post("/v1/sql/fetch-all", {"sql": "SELECT 1 AS one", "using": name}).expect(200)   # something is connected
+    return client.get(f"/v1/connections/{name}").expect(200).json()["pool"]["pooler"]
+
+
+def test_another_pooler_is_another_connection(postgres_conn):
+    client, url = postgres_conn.client, postgres_conn.backend.url
+    asked = {"name": "asked", "url": url, "pool": {"pooler": "transaction"}}
+    client.post("/v1/connections", asked).expect(201)
+    try:
+        client.post("/v1/connections", asked).expect(200)
+        client.post("/v1/connections", {**asked, "pool": {"pooler": "none"}}).problem(409, "connection_exists")
+        assert shown_pooler(client) == "transaction"
+    finally:
+        client.delete("/v1/connections/asked?force=true")
+
+
+def test_the_pooler_that_was_asked_for_survives_a_restart(postgres_backend, tmp_path):
+    args = ["--default-url", "sqlite::memory:", "--state-url", f"sqlite:{tmp_path}/state.db?mode=rwc"]
+    with Server(*args) as server, Client(server.port) as client:
+        client.post("/v1/connections", {"name": "asked", "url": postgres_backend.url, "pool": {"pooler": "transaction"}}).expect(201)
+    with Server(*args) as server, Client(server.port) as client:
+        assert shown_pooler(client) == "transaction"
+
+
+def test_a_declared_connection_takes_another_pooler(postgres_backend, tmp_path):
+    path = tmp_path / "catalog.json"
+
+    def declare(pooler):
+        path.write_text(json.dumps({"connections": [{"name": "asked", "url": postgres_backend.url, "pool": {"pooler": pooler}}]}))
+
+    declare("transaction")
+    with Server("--catalog", str(path)) as server, Client(server.port) as client:
+        assert shown_pooler(client) == "transaction"
+        for pooler in ("none", "transaction", "none"):
+            declare(pooler)
+            assert client.post("/v1/catalog/reload").expect(200).json()["changed"] == ["connection:asked"]
+            assert shown_pooler(client) == pooler
+            session = client.post("/v1/sql/execute", {"sql": "LISTEN told", "using": "asked"})
+            assert (session.status == 200) == (pooler == "none"), session.body   # wants a connection of its own

@@ -60,14 +60,15 @@ static void db_close(struct driver_db *db)
 
 static void db_set_pooler(struct driver_db *db, enum pooler pooler)
 {
-	db->pooler = pooler;
+	__atomic_store_n(&db->pooler, (int)pooler, __ATOMIC_RELAXED);
+	__atomic_store_n(&db->found, POOLER_AUTO, __ATOMIC_RELAXED);
 }
 
 static enum pooler db_pooler(const struct driver_db *db)
 {
 	const enum pooler found = (enum pooler)__atomic_load_n(&db->found, __ATOMIC_RELAXED);
 
-	return found != POOLER_AUTO ? found : db->pooler;
+	return found != POOLER_AUTO ? found : (enum pooler)__atomic_load_n(&db->pooler, __ATOMIC_RELAXED);
 }
 
 static bool simple(struct driver_conn *base, struct str sql, int64_t deadline_ns, struct err *err)

@@ -236,13 +236,15 @@ static bool find_pooler(struct pg_conn *c, int64_t deadline, struct err *err)
 static bool settle_in(struct pg_conn *c, int64_t deadline, struct err *err)
 {
 	struct driver_db *db = c->base.db;
+	const int asked = __atomic_load_n(&db->pooler, __ATOMIC_RELAXED);
 
-	if (db->pooler == POOLER_AUTO && !find_pooler(c, deadline, err)) {
+	if (asked == POOLER_AUTO && !find_pooler(c, deadline, err)) {
 		err->outcome = ERR_OUTCOME_NOT_STARTED;
 		return false;
 	}
-	c->pooled = c->pooled || db->pooler == POOLER_TRANSACTION;
-	__atomic_store_n(&db->found, c->pooled ? POOLER_TRANSACTION : POOLER_NONE, __ATOMIC_RELAXED);
+	c->pooled = c->pooled || asked == POOLER_TRANSACTION;
+	if (__atomic_load_n(&db->pooler, __ATOMIC_RELAXED) == asked)
+		__atomic_store_n(&db->found, c->pooled ? POOLER_TRANSACTION : POOLER_NONE, __ATOMIC_RELAXED);
 	if (c->pooled)
 		pg_cancel_pooled(c->cancel);
 	if (c->pooled)

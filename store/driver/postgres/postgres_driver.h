@@ -1,7 +1,23 @@
 /*
- * What the files of the PostgreSQL driver share:
+ * What the files of the PostgreSQL driver share; nobody else includes it. A pool owns its connections, a connection
+ * its prepared statements and settings.
+ */
+#ifndef FERROD_STORE_DRIVER_POSTGRES_DRIVER_H
+#define FERROD_STORE_DRIVER_POSTGRES_DRIVER_H
+
+#include <libpq-fe.h>
+
+#include "service/base/map.h"
+#include "service/base/mutex.h"
+#include "service/base/strbuf.h"
+#include "store/connection/dsn.h"
+#include "store/driver/driver.h"
+
+/*
+ * The files:
  *
  *   driver_postgres.c    the vtable: transactions, reset, ping, lists
+ *   postgres_chain.c     which transaction is open
  *   postgres_connect.c   open, close
  *   postgres_tls.c       URLs that may not be connected without TLS
  *   postgres_settings.c  the settings of every session
@@ -17,18 +33,10 @@
  *   postgres_value.c     parameters out
  *   postgres_answer.c    cells in: the one reader of what a server answers
  *   postgres_error.c     SQLSTATE -> struct err
+ *   introspect_postgres.c, migrate_postgres.c   what migrations need (store/driver/introspect.h)
+ *   fault_postgres.c     libpq's calls, made to fail on purpose
  *   postgres_lex.c       what can be told from the text of raw SQL (pure)
  */
-#ifndef FERROD_STORE_DRIVER_POSTGRES_DRIVER_H
-#define FERROD_STORE_DRIVER_POSTGRES_DRIVER_H
-
-#include <libpq-fe.h>
-
-#include "service/base/map.h"
-#include "service/base/mutex.h"
-#include "service/base/strbuf.h"
-#include "store/connection/dsn.h"
-#include "store/driver/driver.h"
 
 /* How long a cancelled statement may take to end before its connection is given up. */
 #define PG_GRACE_NS (2 * CLOCK_NS_PER_S)
@@ -42,7 +50,7 @@ struct pg_plain; /* postgres_plain.c */
 
 struct driver_db {
 	const struct dsn *dsn; /* borrowed */
-	enum pooler pooler;    /* as asked for */
+	int pooler;            /* atomic; enum pooler, as asked for */
 	int found;             /* atomic; enum pooler, once a connection has told */
 	struct pg_names *names;
 	struct pg_plain *plain;

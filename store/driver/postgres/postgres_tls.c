@@ -53,7 +53,7 @@ static bool stays_or_checks(struct arena *a, const PQconninfoOption *url, const 
 
 	if (mode.p == NULL && known)
 		mode = option(defaults, "sslmode");
-	if (str_eq_z(mode, "verify-full"))
+	if (mode.p != NULL && str_eq_z(mode, "verify-full"))
 		return true;
 	if (host.p == NULL)
 		host = option(defaults, "host");

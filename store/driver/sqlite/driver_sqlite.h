@@ -1,4 +1,4 @@
-/* What the SQLite driver offers beside the vtable. Other files need no SQLite header for it. */
+/* What the SQLite driver offers beside the vtable. Other files need no SQLite header for it. Owned by the process. */
 #ifndef FERROD_STORE_DRIVER_DRIVER_SQLITE_H
 #define FERROD_STORE_DRIVER_DRIVER_SQLITE_H
 

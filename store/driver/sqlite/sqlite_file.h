@@ -1,8 +1,8 @@
 /*
  * The files on the disk that databases of this process have open, each found by device and inode. Those of several
- * named connections on one file share its writer's turn; and where another file has come to lie under the name, none of
- * the new one is opened until the last connection to the old one has emptied its write-ahead log, whose name both would
- * use.
+ * named connections on one file share its writer's turn; and where another file has come to lie under the name, none
+ * of the new one is opened until the last connection to the old one has emptied its write-ahead log, whose name both
+ * would use. Owned by the process.
  */
 #ifndef FERROD_STORE_DRIVER_SQLITE_FILE_H
 #define FERROD_STORE_DRIVER_SQLITE_FILE_H

@@ -1,5 +1,19 @@
 /*
- * Shared by the files of the SQLite driver only:
+ * What the files of the SQLite driver share; nobody else includes it. A pool owns its connections; the database
+ * (struct driver_db), which they share, owns the anchor, and a connection its prepared statements.
+ */
+#ifndef FERROD_STORE_DRIVER_SQLITE_INTERNAL_H
+#define FERROD_STORE_DRIVER_SQLITE_INTERNAL_H
+
+#include <sqlite3.h>
+
+#include "service/base/map.h"
+#include "service/base/mutex.h"
+#include "store/connection/dsn.h"
+#include "store/driver/driver.h"
+
+/*
+ * The files:
  *
  *   driver_sqlite.c   the vtable: connections, ping, reset
  *   sqlite_db.c       per-database state: file name, anchor of an in-memory database
@@ -19,17 +33,10 @@
  *   sqlite_pattern.c  their patterns
  *   sqlite_json.c     functions on documents that SQLite lacks
  *   sqlite_case.c     lower and upper case in all of Unicode
+ *   introspect_sqlite.c, migrate_sqlite.c, uses_sqlite.c   what migrations need (store/driver/introspect.h)
+ *   fault_sqlite.c    SQLite's allocations, made to fail on purpose
  *   sqlite_error.c    result codes and messages to struct err
  */
-#ifndef FERROD_STORE_DRIVER_SQLITE_INTERNAL_H
-#define FERROD_STORE_DRIVER_SQLITE_INTERNAL_H
-
-#include <sqlite3.h>
-
-#include "service/base/map.h"
-#include "service/base/mutex.h"
-#include "store/connection/dsn.h"
-#include "store/driver/driver.h"
 
 struct sqlite_file;
 

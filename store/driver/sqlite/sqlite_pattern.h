@@ -1,8 +1,8 @@
 /*
  * Patterns of LIKE, ILIKE and GLOB, compiled once and matched in time linear in the text, whatever they are: pieces of
  * plain characters are searched with a failure table, pieces with wildcards in them bit-parallel. Long texts are
- * matched in steps, between which others may run. Knows nothing of SQLite; a pattern is one block of memory, its
- * maker's.
+ * matched in steps, between which others may run. Knows nothing of SQLite; a pattern is one block of memory, owned by
+ * its maker.
  */
 #ifndef FERROD_STORE_DRIVER_SQLITE_PATTERN_H
 #define FERROD_STORE_DRIVER_SQLITE_PATTERN_H
