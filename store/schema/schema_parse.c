@@ -1,24 +1,11 @@
 /* SchemaIR JSON -> draft models: shapes and types only. What is left out stays zero for schema_complete. */
-#include "store/schema/schema_build.h"
+#include "store/schema/schema_parse.h"
 
 #include <string.h>
 
 #include "service/base/banned.h"
 
-#define MODEL_NAME_BYTES 255
-#define MEMBERS_MAX 48 /* that a reader looks for in one object */
-
-/* One object under the reader's eyes. */
-struct parse {
-	struct schema_build *b;
-	struct draft *d;
-	const json_t *obj;
-	const char *pointer;
-	const char *asked[MEMBERS_MAX]; /* members that the reader has looked for: any other is unknown to it */
-	size_t n_asked;
-};
-
-static void parse_fault(struct parse *p, const char *key, const char *what)
+void parse_fault(struct parse *p, const char *key, const char *what)
 {
 	const char *at = json_pointer_key(p->b->scratch, p->pointer, str_z(key));
 
@@ -27,19 +14,19 @@ static void parse_fault(struct parse *p, const char *key, const char *what)
 }
 
 /* The member, null counting as absent. */
-static const json_t *member(struct parse *p, const char *key)
+const json_t *parse_member(struct parse *p, const char *key)
 {
 	const json_t *v = json_object_get(p->obj, key);
 
-	if (v != NULL && p->n_asked < MEMBERS_MAX)
+	if (v != NULL && p->n_asked < PARSE_MEMBERS)
 		p->asked[p->n_asked++] = key;
 
 	return v != NULL && !json_is_null(v) ? v : NULL;
 }
 
-static bool get_bool(struct parse *p, const char *key, bool *ret)
+bool parse_bool(struct parse *p, const char *key, bool *ret)
 {
-	const json_t *v = member(p, key);
+	const json_t *v = parse_member(p, key);
 
 	if (v == NULL)
 		return false;
@@ -51,9 +38,9 @@ static bool get_bool(struct parse *p, const char *key, bool *ret)
 	return true;
 }
 
-static bool get_str(struct parse *p, const char *key, struct str *ret)
+bool parse_str(struct parse *p, const char *key, struct str *ret)
 {
-	const json_t *v = member(p, key);
+	const json_t *v = parse_member(p, key);
 
 	if (v == NULL)
 		return false;
@@ -70,10 +57,10 @@ static bool get_str(struct parse *p, const char *key, struct str *ret)
 }
 
 /* A name: not empty, at most `max` bytes (0: any). */
-static bool get_name(struct parse *p, const char *key, bool required, size_t max, struct str *ret)
+bool parse_name(struct parse *p, const char *key, bool required, size_t max, struct str *ret)
 {
-	if (!get_str(p, key, ret)) {
-		if (required && member(p, key) == NULL)
+	if (!parse_str(p, key, ret)) {
+		if (required && parse_member(p, key) == NULL)
 			parse_fault(p, key, "is missing");
 		return false;
 	}
@@ -90,9 +77,9 @@ static bool get_name(struct parse *p, const char *key, bool required, size_t max
 	return true;
 }
 
-static const json_t *get_array(struct parse *p, const char *key, size_t max)
+const json_t *parse_array(struct parse *p, const char *key, size_t max)
 {
-	const json_t *v = member(p, key);
+	const json_t *v = parse_member(p, key);
 
 	if (v == NULL)
 		return NULL;
@@ -133,7 +120,7 @@ void schema_unknown_members(struct schema_build *b, const json_t *o, const char 
 }
 
 /* Once all that can be there was asked for: the rest is a warning, or a fault in what is an addition of ours. */
-static void leave(struct parse *p, bool ours)
+void parse_leave(struct parse *p, bool ours)
 {
 	const char *key;
 	json_t *v;
@@ -166,14 +153,14 @@ static const json_t *keep(struct parse *p, const json_t *v)
 }
 
 /* An array of strings into the arena; a fault when it is missing, empty or holds something else. */
-static const struct str *get_strings(struct parse *p, const char *key, size_t *ret_n)
+const struct str *parse_strings(struct parse *p, const char *key, size_t *ret_n)
 {
-	const json_t *v = get_array(p, key, LIMIT_COLUMNS);
+	const json_t *v = parse_array(p, key, LIMIT_COLUMNS);
 	struct str *out;
 
 	*ret_n = 0;
 	if (v == NULL || json_array_size(v) == 0) {
-		if (v != NULL || member(p, key) == NULL)
+		if (v != NULL || parse_member(p, key) == NULL)
 			parse_fault(p, key, v != NULL ? "must not be empty" : "is missing");
 		return NULL;
 	}
@@ -195,7 +182,7 @@ static const struct str *get_strings(struct parse *p, const char *key, size_t *r
 }
 
 /* Goes to element i of an array member; false (and a fault) when it is no object. */
-static bool enter(struct parse *p, const struct parse *model, const json_t *array, const char *key, size_t i)
+bool parse_enter(struct parse *p, const struct parse *model, const json_t *array, const char *key, size_t i)
 {
 	const char *at = json_pointer_key(model->b->scratch, model->pointer, str_z(key));
 
@@ -226,12 +213,12 @@ static enum logical_type effective_logical(const struct column *c)
 
 static void parse_enum(struct parse *p, struct column *c)
 {
-	const json_t *values = get_array(p, "enum_values", SIZE_MAX);
+	const json_t *values = parse_array(p, "enum_values", SIZE_MAX);
 
 	if (values != NULL)
 		c->enum_values = keep(p, values);
-	(void)get_name(p, "enum_type_name", false, LIMIT_NAME_BYTES, &c->enum_type_name);
-	c->has_postgres_native_enum = get_bool(p, "postgres_native_enum", &c->postgres_native_enum);
+	(void)parse_name(p, "enum_type_name", false, LIMIT_NAME_BYTES, &c->enum_type_name);
+	c->has_postgres_native_enum = parse_bool(p, "postgres_native_enum", &c->postgres_native_enum);
 }
 
 static void parse_generated(struct parse *p, struct column_fill *f)
@@ -239,7 +226,7 @@ static void parse_generated(struct parse *p, struct column_fill *f)
 	struct str word = STR_NONE;
 	int g;
 
-	if (!get_name(p, "generated", false, 0, &word))
+	if (!parse_name(p, "generated", false, 0, &word))
 		return;
 	for (g = GENERATED_IDENTITY; g <= GENERATED_ALWAYS; g++)
 		if (str_eq_z(word, column_generated_name((enum column_generated)g)))
@@ -254,7 +241,7 @@ static bool get_now(struct parse *p, const char *key)
 {
 	struct str word = STR_NONE;
 
-	if (!get_name(p, key, false, 0, &word))
+	if (!parse_name(p, key, false, 0, &word))
 		return false;
 	if (!str_eq_z(word, "now"))
 		parse_fault(p, key, "must be \"now\"");
@@ -263,18 +250,18 @@ static bool get_now(struct parse *p, const char *key)
 
 static void parse_fill(struct parse *p, struct column_fill *f)
 {
-	const json_t *position = member(p, "position");
+	const json_t *position = parse_member(p, "position");
 	bool stored = true;
 
-	(void)get_bool(p, "database_default", &f->database_default);
-	(void)get_name(p, "default_sql", false, 0, &f->default_sql);
+	(void)parse_bool(p, "database_default", &f->database_default);
+	(void)parse_name(p, "default_sql", false, 0, &f->default_sql);
 	parse_generated(p, f);
-	if (get_bool(p, "stored", &stored))
+	if (parse_bool(p, "stored", &stored))
 		f->computed_on_read = !stored;
-	(void)get_bool(p, "read_only", &f->read_only);
+	(void)parse_bool(p, "read_only", &f->read_only);
 	f->now_on_create = get_now(p, "on_create");
 	f->now_on_update = get_now(p, "on_update");
-	(void)get_bool(p, "lock_version", &f->lock_version);
+	(void)parse_bool(p, "lock_version", &f->lock_version);
 	if (position == NULL)
 		return;
 	if (json_is_integer(position) && json_integer_value(position) > 0)
@@ -289,7 +276,7 @@ static void parse_spelling(struct parse *p, struct column *c)
 	struct str word = STR_NONE;
 	int i = 0;
 
-	if (!get_name(p, "spelling", false, 0, &word))
+	if (!parse_name(p, "spelling", false, 0, &word))
 		return;
 	if (c->logical == LT_UUID) {
 		c->uuid_hex = str_eq_z(word, "hex");
@@ -313,43 +300,45 @@ static void parse_column(struct parse *p, struct column *c, struct column_given 
 {
 	const json_t *v;
 
-	(void)get_name(p, "name", true, LIMIT_NAME_BYTES, &c->name);
-	if (get_name(p, "logical_type", true, 0, &c->logical_word) && !logical_word_known(c->logical_word))
+	(void)parse_name(p, "name", true, LIMIT_NAME_BYTES, &c->name);
+	if (parse_name(p, "logical_type", true, 0, &c->logical_word) && !logical_word_known(c->logical_word))
 		parse_fault(
 			p, "logical_type",
 			"must be integer, number, decimal, boolean, string, datetime, date, time, uuid, binary, json, "
 			"object, array or unknown");
-	ret_given->nullable = get_bool(p, "nullable", &c->nullable);
-	(void)get_bool(p, "primary_key", &c->primary_key);
-	ret_given->autoincrement = get_bool(p, "autoincrement", &c->autoincrement);
-	(void)get_bool(p, "unique", &c->unique);
-	(void)get_bool(p, "index", &c->index_flag);
-	v = member(p, "default");
+	ret_given->nullable = parse_bool(p, "nullable", &c->nullable);
+	(void)parse_bool(p, "primary_key", &c->primary_key);
+	ret_given->autoincrement = parse_bool(p, "autoincrement", &c->autoincrement);
+	(void)parse_bool(p, "unique", &c->unique);
+	(void)parse_bool(p, "index", &c->index_flag);
+	v = parse_member(p, "default");
 	if (v != NULL)
 		c->default_value = keep(p, v);
-	(void)get_str(p, "format", &c->format);
-	(void)get_name(p, "db_type", false, 0, &c->db_type);
-	c->has_db_type_explicit = get_bool(p, "db_type_explicit", &c->db_type_explicit);
+	(void)parse_str(p, "format", &c->format);
+	(void)parse_name(p, "db_type", false, 0, &c->db_type);
+	c->has_db_type_explicit = parse_bool(p, "db_type_explicit", &c->db_type_explicit);
 	parse_enum(p, c);
 	parse_fill(p, &c->fill);
+	(void)parse_name(p, "collation", false, LIMIT_NAME_BYTES * 2, &c->collation);
+	(void)parse_str(p, "comment", &c->comment);
 	if (c->db_type.p == NULL || !storage_from_token(c->db_type, &c->storage, &c->length))
 		c->storage = storage_from_logical(c->logical_word, c->format);
 	c->logical = effective_logical(c);
 	if (c->logical == LT_UNKNOWN)
 		c->element = schema_array_element(p->b->arena, c->name, c->db_type);
 	parse_spelling(p, c);
-	leave(p, false);
+	parse_leave(p, false);
 }
 
 static void parse_columns(struct parse *model)
 {
 	struct model *m = model->d->m;
-	const json_t *list = get_array(model, "columns", LIMIT_COLUMNS);
+	const json_t *list = parse_array(model, "columns", LIMIT_COLUMNS);
 	struct column_given *given;
 	struct parse p;
 
 	if (list == NULL || json_array_size(list) == 0) {
-		if (list != NULL || member(model, "columns") == NULL)
+		if (list != NULL || parse_member(model, "columns") == NULL)
 			parse_fault(model, "columns", list != NULL ? "must not be empty" : "is missing");
 		return;
 	}
@@ -357,79 +346,8 @@ static void parse_columns(struct parse *model)
 	m->columns = arena_array(model->b->arena, m->n_columns, sizeof(*m->columns));
 	model->d->given = given = arena_array(model->b->scratch, m->n_columns, sizeof(*given));
 	for (size_t i = 0; i < m->n_columns; i++)
-		if (enter(&p, model, list, "columns", i))
+		if (parse_enter(&p, model, list, "columns", i))
 			parse_column(&p, &m->columns[i], &given[i]);
-}
-
-static void parse_foreign_keys(struct parse *model)
-{
-	struct model *m = model->d->m;
-	const json_t *list = get_array(model, "foreign_keys", LIMIT_COLUMNS);
-	struct parse p;
-
-	if (list == NULL || json_array_size(list) == 0)
-		return;
-	m->n_fks = json_array_size(list);
-	m->fks = arena_array(model->b->arena, m->n_fks, sizeof(*m->fks));
-	for (size_t i = 0; i < m->n_fks; i++) {
-		struct foreign_key *fk = &m->fks[i];
-
-		if (!enter(&p, model, list, "foreign_keys", i))
-			continue;
-		(void)get_name(&p, "column", true, LIMIT_NAME_BYTES, &fk->column);
-		(void)get_name(&p, "to_table", true, LIMIT_NAME_BYTES, &fk->to_table);
-		(void)get_name(&p, "to_column", false, LIMIT_NAME_BYTES, &fk->to_column);
-		(void)get_str(&p, "on_delete", &fk->on_delete);
-		(void)get_name(&p, "name", false, 0, &fk->name);
-		(void)get_name(&p, "related_name", false, MODEL_NAME_BYTES, &fk->related_name);
-		(void)get_name(&p, "to_schema", false, LIMIT_NAME_BYTES, &fk->to_schema);
-		leave(&p, false);
-	}
-}
-
-/* `indexes` or `uniques`; one place more than columns stays free for implied entries. */
-static void parse_indexes(struct parse *model, const char *key, bool uniques, struct schema_index **ret, size_t *ret_n)
-{
-	const json_t *list = get_array(model, key, LIMIT_COLUMNS);
-	size_t n = list != NULL ? json_array_size(list) : 0;
-	struct parse p;
-
-	*ret = arena_array(model->b->arena, n + model->d->m->n_columns, sizeof(**ret));
-	for (size_t i = 0; i < n; i++) {
-		struct schema_index *x = &(*ret)[i];
-
-		if (!enter(&p, model, list, key, i))
-			continue;
-		(void)get_name(&p, "name", false, 0, &x->name);
-		x->columns = get_strings(&p, "columns", &x->n_columns);
-		x->unique = uniques;
-		if (!uniques)
-			(void)get_bool(&p, "unique", &x->unique);
-		leave(&p, false);
-	}
-	*ret_n = n;
-}
-
-static void parse_checks(struct parse *model)
-{
-	struct model *m = model->d->m;
-	const json_t *list = get_array(model, "checks", LIMIT_COLUMNS);
-	struct parse p;
-
-	if (list == NULL || json_array_size(list) == 0)
-		return;
-	m->n_checks = json_array_size(list);
-	m->checks = arena_array(model->b->arena, m->n_checks, sizeof(*m->checks));
-	for (size_t i = 0; i < m->n_checks; i++) {
-		struct schema_check *c = &m->checks[i];
-
-		if (!enter(&p, model, list, "checks", i))
-			continue;
-		(void)get_name(&p, "name", false, 0, &c->name);
-		(void)get_name(&p, "column", true, LIMIT_NAME_BYTES, &c->column);
-		c->values = get_strings(&p, "values", &c->n_values);
-		leave(&p, false);
-	}
 }
 
 static void parse_relation(struct parse *p, struct relation_decl *r)
@@ -438,15 +356,15 @@ static void parse_relation(struct parse *p, struct relation_decl *r)
 	size_t i;
 
 	r->pointer = p->pointer;
-	(void)member(p, "derived");
-	(void)get_name(p, "name", true, MODEL_NAME_BYTES, &r->name);
-	(void)get_name(p, "target", true, MODEL_NAME_BYTES, &r->target);
-	(void)get_name(p, "column", false, LIMIT_NAME_BYTES, &r->column);
-	(void)get_name(p, "through", false, LIMIT_NAME_BYTES, &r->through);
-	(void)get_name(p, "source_column", false, LIMIT_NAME_BYTES, &r->source_column);
-	(void)get_name(p, "target_column", false, LIMIT_NAME_BYTES, &r->target_column);
-	(void)get_name(p, "kind", true, 0, &kind);
-	leave(p, true);
+	(void)parse_member(p, "derived");
+	(void)parse_name(p, "name", true, PARSE_MODEL_NAME, &r->name);
+	(void)parse_name(p, "target", true, PARSE_MODEL_NAME, &r->target);
+	(void)parse_name(p, "column", false, LIMIT_NAME_BYTES, &r->column);
+	(void)parse_name(p, "through", false, LIMIT_NAME_BYTES, &r->through);
+	(void)parse_name(p, "source_column", false, LIMIT_NAME_BYTES, &r->source_column);
+	(void)parse_name(p, "target_column", false, LIMIT_NAME_BYTES, &r->target_column);
+	(void)parse_name(p, "kind", true, 0, &kind);
+	parse_leave(p, true);
 	if (kind.p == NULL)
 		return;
 	for (i = 0; i <= REL_MANY_TO_MANY; i++)
@@ -461,7 +379,7 @@ static void parse_relation(struct parse *p, struct relation_decl *r)
 /* Entries marked "derived" are those of an earlier answer; they are derived anew. */
 static void parse_relations(struct parse *model)
 {
-	const json_t *list = get_array(model, "relations", LIMIT_MODELS);
+	const json_t *list = parse_array(model, "relations", LIMIT_MODELS);
 	struct relation_decl *decls;
 	struct parse p;
 
@@ -469,7 +387,7 @@ static void parse_relations(struct parse *model)
 		return;
 	model->d->decls = decls = arena_array(model->b->scratch, json_array_size(list), sizeof(*decls));
 	for (size_t i = 0; i < json_array_size(list); i++) {
-		if (!enter(&p, model, list, "relations", i) || json_is_true(json_object_get(p.obj, "derived")))
+		if (!parse_enter(&p, model, list, "relations", i) || json_is_true(json_object_get(p.obj, "derived")))
 			continue;
 		parse_relation(&p, &decls[model->d->n_decls++]);
 	}
@@ -479,7 +397,7 @@ static void parse_relations(struct parse *model)
 static void parse_sets(struct parse *p)
 {
 	struct arena *a = p->b->arena;
-	const json_t *set = member(p, "set"), *list = member(p, "sets");
+	const json_t *set = parse_member(p, "set"), *list = parse_member(p, "sets");
 	const bool trusted = p->d->kept || p->b->trusts_sets;
 	const size_t n = trusted && json_array_size(list) > 0 ? json_array_size(list) : 1;
 	struct str *sets = arena_array(a, n, sizeof(*sets));
@@ -502,18 +420,18 @@ static void parse_kind(struct parse *p)
 	struct str kind = STR_NONE;
 	bool writable = true;
 
-	(void)get_name(p, "schema", false, LIMIT_NAME_BYTES, &m->schema_name);
-	if (get_name(p, "kind", false, 0, &kind) && !model_kind_from_name(kind, &m->kind))
+	(void)parse_name(p, "schema", false, LIMIT_NAME_BYTES, &m->schema_name);
+	if (parse_name(p, "kind", false, 0, &kind) && !model_kind_from_name(kind, &m->kind))
 		parse_fault(p, "kind", "must be table, partitioned, view, materialized_view, foreign_table or virtual");
-	if (get_bool(p, "writable", &writable))
+	if (parse_bool(p, "writable", &writable))
 		m->read_only = !writable;
 	else
 		m->read_only = m->kind == MODEL_VIEW || m->kind == MODEL_MATERIALIZED_VIEW;
-	if (member(p, "excluded") != NULL)
-		m->excluded = get_strings(p, "excluded", &m->n_excluded);
-	if (member(p, "key") == NULL)
+	if (parse_member(p, "excluded") != NULL)
+		m->excluded = parse_strings(p, "excluded", &m->n_excluded);
+	if (parse_member(p, "key") == NULL)
 		return;
-	m->key = get_strings(p, "key", &m->n_key);
+	m->key = parse_strings(p, "key", &m->n_key);
 	if (model_is_table(m))
 		parse_fault(p, "key",
 			    "is for what has no primary key of its own: a table's are its primary_key columns");
@@ -530,16 +448,16 @@ void schema_parse_model(struct schema_build *b, const json_t *obj, const char *p
 		d->broken = true;
 		return;
 	}
-	(void)get_name(&p, "model_name", true, MODEL_NAME_BYTES, &d->m->name);
-	(void)get_name(&p, "table_name", false, LIMIT_NAME_BYTES, &d->m->table);
+	(void)parse_name(&p, "model_name", true, PARSE_MODEL_NAME, &d->m->name);
+	(void)parse_name(&p, "table_name", false, LIMIT_NAME_BYTES, &d->m->table);
 	parse_kind(&p);
+	(void)parse_str(&p, "comment", &d->m->comment);
+	(void)parse_bool(&p, "strict", &d->m->strict);
+	(void)parse_bool(&p, "without_rowid", &d->m->without_rowid);
 	parse_columns(&p);
-	parse_foreign_keys(&p);
-	parse_indexes(&p, "indexes", false, &d->m->indexes, &d->m->n_indexes);
-	parse_indexes(&p, "uniques", true, &d->m->uniques, &d->m->n_uniques);
-	parse_checks(&p);
+	schema_parse_artifacts(&p);
 	parse_relations(&p);
 	parse_sets(&p);
-	(void)member(&p, "origin"); /* ours, of an answer that comes back: says nothing here */
-	leave(&p, false);
+	(void)parse_member(&p, "origin"); /* ours, of an answer that comes back: says nothing here */
+	parse_leave(&p, false);
 }

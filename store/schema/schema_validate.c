@@ -83,7 +83,7 @@ static void check_column(struct schema_build *b, const struct draft *d, size_t i
 			schema_fault(b, at, "value %zu of the native enum must be a string without NUL", k);
 }
 
-static bool on_delete_known(struct str word)
+static bool action_known(struct str word)
 {
 	static const char *const words[] = {"CASCADE", "RESTRICT", "SET NULL", "SET DEFAULT", "NO ACTION"};
 
@@ -93,24 +93,72 @@ static bool on_delete_known(struct str word)
 	return word.p == NULL;
 }
 
+static bool same_columns(const struct foreign_key *x, const struct foreign_key *y)
+{
+	bool same = x->n_columns == y->n_columns && str_eq(x->column, y->column) && str_eq(x->to_column, y->to_column);
+
+	for (size_t i = 1; same && i < x->n_columns; i++)
+		same = str_eq(x->columns[i], y->columns[i]) && str_eq(x->to_columns[i], y->to_columns[i]);
+	return same;
+}
+
+static void check_pair(struct schema_build *b, const struct draft *d, const struct foreign_key *fk, struct str column,
+		       struct str to, const char *at)
+{
+	const struct draft *target = schema_draft_of_key(b, fk);
+
+	if (schema_find_column(d->m, column) == NULL)
+		schema_fault(b, at, "the foreign key's column \"%.*s\" is not in the model", STR_FMT(column));
+	if (target != NULL && !target->broken && schema_find_column(target->m, to) == NULL)
+		schema_fault(b, at, "the foreign key points at column \"%.*s\", which table \"%.*s\" does not have",
+			     STR_FMT(to), STR_FMT(fk->to_table));
+}
+
 static void check_foreign_key(struct schema_build *b, const struct draft *d, size_t i)
 {
 	const struct foreign_key *fk = &d->m->fks[i];
-	const struct draft *target = schema_draft_of_key(b, fk);
-	const struct column *c = schema_find_column(d->m, fk->column);
 	const char *at = schema_element_pointer(b, d, "foreign_keys", i);
 
-	if (c == NULL)
-		schema_fault(b, at, "the foreign key's column \"%.*s\" is not in the model", STR_FMT(fk->column));
-	if (target != NULL && !target->broken && schema_find_column(target->m, fk->to_column) == NULL)
-		schema_fault(b, at, "the foreign key points at column \"%.*s\", which table \"%.*s\" does not have",
-			     STR_FMT(fk->to_column), STR_FMT(fk->to_table));
-	if (!on_delete_known(fk->on_delete))
+	check_pair(b, d, fk, fk->column, fk->to_column, at);
+	for (size_t k = 1; k < fk->n_columns; k++)
+		check_pair(b, d, fk, fk->columns[k], fk->to_columns[k], at);
+	if (!action_known(fk->on_delete))
 		schema_fault(b, at, "\"on_delete\" must be CASCADE, RESTRICT, SET NULL, SET DEFAULT or NO ACTION");
+	if (!action_known(fk->on_update))
+		schema_fault(b, at, "\"on_update\" must be CASCADE, RESTRICT, SET NULL, SET DEFAULT or NO ACTION");
 	for (size_t k = 0; k < i; k++)
-		if (str_eq(d->m->fks[k].column, fk->column) && str_eq(d->m->fks[k].to_table, fk->to_table) &&
-		    str_eq(d->m->fks[k].to_column, fk->to_column))
+		if (str_eq(d->m->fks[k].to_table, fk->to_table) && str_eq(d->m->fks[k].to_schema, fk->to_schema) &&
+		    same_columns(&d->m->fks[k], fk))
 			schema_fault(b, at, "the same foreign key is there twice");
+}
+
+/* SQL of a model must be one expression on a database at least, and not everybody may give it. */
+static void check_expression(struct schema_build *b, const struct draft *d, struct str sql, const char *what,
+			     const char *at)
+{
+	const char *why;
+
+	if (sql.p == NULL)
+		return;
+	if (!schema_sql_expression(DIALECT_SQLITE, sql, &why) && !schema_sql_expression(DIALECT_POSTGRES, sql, &why))
+		schema_fault(b, at, "the %s is no SQL expression: %s", what, why);
+	else if (!d->kept && !b->may_sql && b->sql_given == NULL && !schema_sql_harmless(sql, STR_NONE, STR_NONE))
+		b->sql_given = json_pointer_key(b->scratch, at, str_z(what));
+}
+
+static void check_keys(struct schema_build *b, const struct draft *d, const struct schema_index *x, const char *at)
+{
+	for (size_t k = 0; k < x->n_keys; k++) {
+		const struct index_key *key = &x->keys[k];
+
+		check_expression(b, d, key->expression, "expression", at);
+		if (key->operator.p != NULL && !schema_sql_operator(key->operator))
+			schema_fault(b, at, "\"%.*s\" is no operator", STR_FMT(key->operator));
+	}
+	check_expression(b, d, x->predicate, "where", at);
+	for (size_t k = 0; k < x->n_include; k++)
+		if (schema_find_column(d->m, x->include[k]) == NULL)
+			schema_fault(b, at, "column \"%.*s\" is not in the model", STR_FMT(x->include[k]));
 }
 
 static void check_index(struct schema_build *b, const struct draft *d, const char *array, const struct schema_index *x,
@@ -118,10 +166,11 @@ static void check_index(struct schema_build *b, const struct draft *d, const cha
 {
 	const char *at = schema_element_pointer(b, d, array, i);
 
+	check_keys(b, d, x, at);
 	for (size_t k = 0; k < x->n_columns; k++) {
 		if (schema_find_column(d->m, x->columns[k]) == NULL)
 			schema_fault(b, at, "column \"%.*s\" is not in the model", STR_FMT(x->columns[k]));
-		for (size_t j = 0; j < k; j++)
+		for (size_t j = 0; j < k && x->keys == NULL; j++)
 			if (str_eq(x->columns[j], x->columns[k]))
 				schema_fault(b, at, "column \"%.*s\" is there twice", STR_FMT(x->columns[k]));
 	}
@@ -153,7 +202,8 @@ static void check_check(struct schema_build *b, const struct draft *d, size_t i,
 	const struct schema_check *c = &d->m->checks[i];
 	const char *at = schema_element_pointer(b, d, "checks", i);
 
-	if (schema_find_column(d->m, c->column) == NULL)
+	check_expression(b, d, c->expression, "expression", at);
+	if (c->expression.p == NULL && schema_find_column(d->m, c->column) == NULL)
 		schema_fault(b, at, "the check's column \"%.*s\" is not in the model", STR_FMT(c->column));
 	for (size_t k = 0; k < c->n_values; k++)
 		if (!is_literal(c->values[k]))
@@ -215,6 +265,12 @@ static void validate_model(struct schema_build *b, const struct draft *d, struct
 	}
 	for (size_t i = 0; i < m->n_checks; i++)
 		check_check(b, d, i, &checks);
+	for (size_t i = 0; i < m->n_exclusions; i++) {
+		check_index(b, d, "exclusions", &m->exclusions[i], i);
+		if (taken(relations, model_place(b->scratch, m->schema_name, m->exclusions[i].name)))
+			schema_fault(b, schema_element_pointer(b, d, "exclusions", i), "the name \"%.*s\" is taken",
+				     STR_FMT(m->exclusions[i].name));
+	}
 	for (size_t i = 0; i < m->n_key; i++)
 		if (schema_find_column(m, m->key[i]) == NULL)
 			schema_fault(b, schema_element_pointer(b, d, "key", i), "column \"%.*s\" is not in the model",
