@@ -3,6 +3,7 @@
 
 #include "handlers/answer/values.h"
 #include "handlers/unit/mapped.h"
+#include "store/codec/codec_int64.h"
 
 #include "service/base/banned.h"
 
@@ -241,7 +242,7 @@ void loaded_write(struct strbuf *b, const struct loaded *l, size_t i, const stru
 			strbuf_putc(b, ',');
 		strbuf_json_string(b, l->shape.names[k]);
 		strbuf_putc(b, ':');
-		value_write_json(b, l->rows[i][k], fmt);
+		codec_write_decoded(b, &l->shape.decode[k], l->rows[i][k], fmt);
 	}
 	loaded_write_relations(b, l, i, fmt);
 	strbuf_putc(b, '}');

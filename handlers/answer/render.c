@@ -4,6 +4,7 @@
 #include "service/base/clock.h"
 #include "service/base/num.h"
 #include "service/http/compression.h"
+#include "store/codec/codec_int64.h"
 
 #include "service/base/banned.h"
 
@@ -132,7 +133,7 @@ void out_record(struct strbuf *b, const struct model *m, const struct value *row
 		strbuf_putc(b, i == 0 ? '{' : ',');
 		strbuf_json_string(b, m->columns[i].name);
 		strbuf_putc(b, ':');
-		value_write_json(b, row[i], fmt);
+		codec_write_decoded(b, &m->columns[i], row[i], fmt);
 	}
 	strbuf_puts(b, m->n_columns == 0 ? "{}" : "}");
 }
@@ -264,7 +265,7 @@ void out_shaped(struct strbuf *b, const struct result_shape *shape, const struct
 			strbuf_putc(b, ',');
 		strbuf_json_string(b, shape->names[i]);
 		strbuf_putc(b, ':');
-		value_write_json(b, row[i], fmt);
+		codec_write_decoded(b, &shape->decode[i], row[i], fmt);
 	}
 	strbuf_putc(b, '}');
 }

@@ -116,7 +116,7 @@ static void set_columns(struct rows_writer *w, size_t n, const struct str *names
 		}
 		column->index = i;
 		column->prefix = str_n(NULL, w->text.len - from);
-		codec_writer_decoded(column, &w->fmt);
+		codec_writer_decoded(column, !w->raw && w->shape != NULL ? &w->shape->decode[i] : NULL, &w->fmt);
 	}
 	const char *text = strbuf_reserve(&w->text, CODEC_PREFIX_SLACK) != NULL ? w->text.p : "";
 	for (size_t i = 0; i < w->n_shown; text += w->columns[i++].prefix.len)

@@ -433,6 +433,8 @@ static void begin_step(struct batch *b, const struct batch_step *s)
 {
 	if (b->c.route.tx == NULL && s->scope == SCOPE_READ)
 		context_read(&b->c);
+	else if (s->scope == SCOPE_SQL)
+		context_write_raw(&b->c, step_atomic(b, s));
 	else
 		context_write(&b->c, step_atomic(b, s));
 }

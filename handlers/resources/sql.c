@@ -143,7 +143,7 @@ bool handle_sql_execute(struct request *req, struct response *res, struct err *e
 	if (!sql_open(&q, req, res, err))
 		return false;
 	int64_t bound = affected_bound(res);
-	context_write(&q.c, bound >= 0);
+	context_write_raw(&q.c, bound >= 0 || context_tells(&q.c, q.stmt.sql));
 	bool ok = run(&q, NULL, &result, err) && affected_within(result.affected, bound, err);
 	const struct str notices = ok ? arena_str(&req->arena, result.notices) : STR_NONE;
 	if (!context_close(&q.c, ok, err))
@@ -177,7 +177,7 @@ static bool must_be_undoable(const struct sql_request *q, const struct rows_writ
 static bool fetch(struct sql_request *q, struct rows_writer *w, struct row_sink sink, struct err *err)
 {
 	struct exec_result result;
-	context_write(&q->c, must_be_undoable(q, w));
+	context_write_raw(&q->c, must_be_undoable(q, w) || context_tells(&q->c, q->stmt.sql));
 	bool ok = run(q, &sink, &result, err);
 	if (ok)
 		w->notices = arena_str(&q->c.req->arena, result.notices);

@@ -1,5 +1,6 @@
 /* Glue between one request and the store: route, unit of work, session headers. */
 #include "handlers/unit/context.h"
+#include "handlers/unit/lost_commit.h"
 #include "handlers/unit/sql_mask.h"
 
 #include "service/base/clock.h"
@@ -232,6 +233,8 @@ static bool end_unit(struct context *c, bool commit, const struct err *why, stru
 {
 	bool ok = exec_end(&c->exec, commit, err);
 	c->in_unit = false;
+	if (!ok && c->exec.lost.is_set)
+		lost_commit_set(c->req->lost, c->route.conn->name, &c->exec.lost);
 	close_map(c, map_end(c, commit, ok, commit ? err : why));
 	c->req->db_ns += c->exec.db_ns;
 	c->req->lease_ns += c->exec.lease_ns;
@@ -252,17 +255,40 @@ static bool reads_for_itself(const struct context *c)
 	return c->route.tx == NULL && c->route.conn->dialect->id == DIALECT_SQLITE;
 }
 
+/* A request that may come again has to learn what became of it. */
+static bool tells(const struct context *c)
+{
+	return c->req->lost != NULL && c->route.tx == NULL && pool_driver(c->route.conn->pool)->commit_mark != NULL;
+}
+
 static void begin_write(struct context *c, bool atomic)
 {
 	c->undo = prefers(c->res, PREFER_TX_ROLLBACK);
 	exec_begin(&c->exec, &c->route, c->deadline, atomic || c->undo);
+	c->exec.tells = tells(c);
 	c->in_unit = true;
 }
 
 void context_write(struct context *c, bool atomic)
 {
+	context_write_raw(c, atomic || tells(c));
+}
+
+void context_write_raw(struct context *c, bool atomic)
+{
 	begin_write(c, atomic);
 	open_map(c, c->exec.atomic && reads_for_itself(c), false);
+}
+
+bool context_tells(const struct context *c, struct str sql)
+{
+	static const char *const words[] = {"insert", "update", "delete", "merge", "with", "select", "values"};
+	const struct str word = stmt_first_word(sql);
+	for (size_t i = 0; tells(c) && i < ARRAY_LEN(words); i++) {
+		if (str_ieq_z(word, words[i]))
+			return true;
+	}
+	return false;
 }
 
 void context_batch(struct context *c, bool writes)

@@ -65,6 +65,12 @@ bool context_close(struct context *c, bool ok, struct err *err) MUST_CHECK;
 void context_read(struct context *c);
 /* Starts a unit of writes; atomic when asked for or when it is to be undone. */
 void context_write(struct context *c, bool atomic);
+/* The same of a client's own statement, which may be one that runs in no transaction: atomic only when asked for, or
+ * when it is to be undone. */
+void context_write_raw(struct context *c, bool atomic);
+/* Is the statement to be atomic so that what became of it can be told, its connection lost? Nothing but rows is read
+ * and written by it, as far as its first word tells. */
+bool context_tells(const struct context *c, struct str sql);
 /* Starts the atomic unit of a batch; writes: records are sure to be written in it. */
 void context_batch(struct context *c, bool writes);
 /* Ends the unit before the answer is rendered, so that a failed commit is never answered with success. May park. */

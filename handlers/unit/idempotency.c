@@ -6,12 +6,15 @@
  */
 #include "handlers/unit/idempotency.h"
 #include "handlers/unit/idempotency_table.h"
+#include "handlers/unit/context.h"
 
 #include "service/auth/auth.h"
 #include "service/base/clock.h"
 #include "service/base/mem.h"
 #include "service/base/num.h"
 #include "service/http/problem.h"
+#include "store/connection/fate.h"
+#include "store/store.h"
 
 #include "service/base/banned.h"
 
@@ -42,6 +45,12 @@ static bool tell(const struct kept *k, struct err *err)
 		(void)err_set(err, ERR_IDEMPOTENCY_KEY_REUSED,
 			      "%s was committed, but failed (%d) before it could be answered: it is not done again",
 			      first, k->status);
+	else if (k->lost.local)
+		(void)err_set(
+			err, ERR_IDEMPOTENCY_KEY_REUSED,
+			"%s failed (%d) while it committed; it is committed on the server that ran it, but may not "
+			"have been replicated, and be lost if that server is: it is not done again",
+			first, k->status);
 	else
 		(void)err_set(err, ERR_IDEMPOTENCY_KEY_REUSED,
 			      "%s failed (%d) while it committed, and whether it did is not known: look at what it "
@@ -201,11 +210,28 @@ static bool forgotten(struct err *err)
 	return false;
 }
 
+/* The database may know by now what became of a commit that was lost. Asked once for each request that wants to know;
+ * `lost` is a copy, for the lock is given back meanwhile and the entry may go. Parks. */
+static void look_again(struct request *req, struct lost_commit lost, const uint8_t scope[KEPT_DIGEST])
+{
+	const int64_t until = clock_min(req->deadline, clock_mono_ns() + FATE_NS);
+	enum commit_fate fate = COMMIT_FATE_UNKNOWN;
+	struct connection *conn;
+	struct err ignored;
+	kept_unlock();
+	if (connection_get(&request_app(req)->store->connections, str_z(lost.connection), &conn, &ignored)) {
+		fate = fate_ask(conn->pool, &lost.mark, until);
+		connection_unref(conn);
+	}
+	kept_lock();
+	kept_resolve(scope, &lost.mark, fate);
+}
+
 /* Finds the key's answer, or makes the caller its first request (*ret_first). Parks. */
 static bool enter(struct request *req, struct response *res, const uint8_t scope[KEPT_DIGEST], struct body_digest *d,
 		  struct kept **ret_first, struct err *err)
 {
-	bool ok = true;
+	bool ok = true, asked = false;
 	*ret_first = NULL;
 	kept_lock();
 	for (;;) {
@@ -233,6 +259,11 @@ static bool enter(struct request *req, struct response *res, const uint8_t scope
 			ok = err_set(err, ERR_IDEMPOTENCY_KEY_REUSED,
 				     "this Idempotency-Key came with another body before");
 			break;
+		}
+		if (!k->running && k->lost.mark.is_set && !asked) {
+			asked = true;
+			look_again(req, k->lost, scope);
+			continue;
 		}
 		if (!k->running) {
 			ok = !k->bare || tell(k, err);
@@ -302,7 +333,10 @@ bool idempotent(struct request *req, struct response *res, handler_fn work, stru
 	if (first == NULL)
 		return true;
 	res->collect = answer_max;
+	first->lost = (struct lost_commit){.connection = ""};
+	req->lost = &first->lost;
 	bool ok = work(req, res, err);
+	req->lost = NULL;
 	end_first(first, res, &d, &ok, err);
 	req->body_sum = NULL;
 	return ok;

@@ -219,6 +219,23 @@ void kept_forget(struct kept *k)
 	release_owner(o);
 }
 
+void kept_resolve(const uint8_t *scope, const struct commit_mark *m, enum commit_fate fate)
+{
+	struct kept *k = kept_find(scope);
+	if (k == NULL || k->running || !k->lost.mark.is_set || k->lost.mark.xid != m->xid)
+		return;
+	k->lost.local = fate == COMMIT_FATE_LOCAL;
+	if (fate == COMMIT_FATE_COMMITTED) {
+		k->outcome = ERR_OUTCOME_COMMITTED;
+		k->lost.mark.is_set = false;
+	} else if (fate == COMMIT_FATE_ROLLED_BACK) {
+		struct kept_owner *o = k->owner;
+		unlink_kept(k);
+		bury(k);
+		release_owner(o);
+	}
+}
+
 bool kept_wait(struct kept *k, int64_t deadline, struct err *err)
 {
 	struct kept_waiter w = {.next = k->waiters};

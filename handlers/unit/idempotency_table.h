@@ -11,6 +11,7 @@
 #include "service/base/err.h"
 #include "service/base/str.h"
 #include "service/base/wait.h"
+#include "handlers/unit/lost_commit.h"
 
 #define KEPT_DIGEST 32 /* bytes of SHA-256 */
 
@@ -40,6 +41,7 @@ struct kept {
 	struct kept_waiter *waiters; /* not woken yet; under the lock */
 	bool bare;                   /* the answer itself is not kept */
 	enum err_outcome outcome;    /* of the work, for when the answer cannot be given */
+	struct lost_commit lost;     /* of an unknown one: by what the database can be asked */
 	int status;
 	char *content_type; /* owned, or NULL */
 	char *bytes;        /* owned */
@@ -68,6 +70,9 @@ struct kept *kept_begin(struct str owner, const uint8_t *scope);
 void kept_answered(struct kept *k);
 /* Nothing is to be remembered: takes the entry out; the last of its waiters frees it. Wakes who waits. */
 void kept_forget(struct kept *k);
+/* What the database says of the lost commit of the entry of that scope, if that is still there and of that mark: one
+ * that was rolled back is forgotten. */
+void kept_resolve(const uint8_t *scope, const struct commit_mark *m, enum commit_fate fate);
 /* Waits until k's first request has ended; parks without the lock. k may be gone afterwards. ERR_TOO_MANY_REQUESTS at
  * the deadline. */
 bool kept_wait(struct kept *k, int64_t deadline, struct err *err) MUST_CHECK;

@@ -18,6 +18,7 @@
 #include "service/base/strbuf.h"
 
 struct route_def;
+struct lost_commit;
 struct num_sha256;
 struct principal;
 
@@ -80,9 +81,10 @@ struct request {
 	struct str session_ref;       /* for logs: names the session without being good for anything; STR_NONE: none */
 	struct str session_id, tx_id; /* Ferro-Session, Ferro-Transaction; STR_NONE: not given */
 	struct prefer prefer;
-	enum media accept;       /* negotiated among what the route offers */
-	bool no_cache;           /* Cache-Control: no-cache */
-	int64_t db_ns, lease_ns; /* for Server-Timing; handlers add to them */
+	enum media accept;        /* negotiated among what the route offers */
+	struct lost_commit *lost; /* NULL, or gets the commit that was lost (handlers/unit/lost_commit.h); borrowed */
+	bool no_cache;            /* Cache-Control: no-cache */
+	int64_t db_ns, lease_ns;  /* for Server-Timing; handlers add to them */
 };
 
 /* One of 64 bits that a header's name is known by, whatever its case. */

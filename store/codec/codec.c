@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "service/base/num.h"
-#include "store/codec/codec_array.h"
 #include "store/codec/codec_rules.h"
+#include "store/codec/codec_shape.h"
 #include "store/codec/decimal.h"
 #include "store/codec/temporal.h"
 #include "store/codec/time_spelling.h"
@@ -269,10 +269,25 @@ static bool date_text(const struct bind *b, struct str s)
 	return give_text(b, arena_str(b->arena, str_z(out)));
 }
 
+/* 24:00, 24:00:00, with zeros behind a point: the end of the day, which PostgreSQL tells from its begin. */
+static bool is_midnight_after(struct str s)
+{
+	static const char *const words[] = {"24:00", "24:00:00"};
+
+	if (s.len > 9 && s.p[8] == '.') {
+		while (s.len > 9 && s.p[s.len - 1] == '0')
+			s.len--;
+		s.len -= s.len == 9;
+	}
+	return str_eq_z(s, words[0]) || str_eq_z(s, words[1]);
+}
+
 static bool time_text(const struct bind *b, struct str s)
 {
 	char out[TEMPORAL_BYTES];
 
+	if (on_postgres(b) && !codec_stored_as_text(b->column) && is_midnight_after(s))
+		return give(b, value_text(STR("24:00:00")));
 	if (!temporal_time(s, TEMPORAL_STORED, out))
 		return takes(b, "a time of day (HH:MM:SS, at most microseconds, no offset)");
 	return give_text(b, arena_str(b->arena, str_z(out)));
@@ -347,9 +362,21 @@ static bool unknown_json(const struct bind *b, const json_t *in)
 {
 	const struct codec_array array = {b->arena, b->column, b->pointer, bind_element};
 
-	if (on_postgres(b) && b->column->element != NULL)
-		return codec_array_bind(&array, in, b->ret, b->err);
+	if (on_postgres(b) && b->column->shape != SHAPE_PLAIN)
+		return codec_shape_bind(&array, in, b->ret, b->err);
 	return codec_bind_raw(b->arena, in, b->pointer, b->ret, b->err);
+}
+
+/* The database's text of a value, or in a URL the JSON that reads answer. */
+static bool unknown_text(const struct bind *b, struct str s)
+{
+	struct err ignored;
+	json_t *doc;
+
+	if (on_postgres(b) && b->column->shape != SHAPE_PLAIN && s.len > 0 && (s.p[0] == '{' || s.p[0] == '[') &&
+	    json_parse(b->arena, s, &doc, &ignored) && unknown_json(b, doc))
+		return true;
+	return give_text(b, s);
 }
 
 /* ---- the table ---- */
@@ -373,7 +400,7 @@ static const struct bind_rule rules[] = {
 	[LT_UUID] = {no_json, uuid_text, false, false},
 	[LT_BINARY] = {no_json, binary_text, false, false},
 	[LT_JSON] = {json_json, json_text, true, false},
-	[LT_UNKNOWN] = {unknown_json, string_text, false, false},
+	[LT_UNKNOWN] = {unknown_json, unknown_text, false, false},
 };
 
 static bool same_as_json(struct value v, const json_t *in)

@@ -20,7 +20,7 @@
  * which keeps both kinds: with an offset as UTC with Z, without one as it came.
  *  - decimals. PostgreSQL: exact, as written but for exponent and leading zeros. SQLite: a REAL; at most 15 significant
  * digits. A text or varchar db_type: exact text on both, which no database can compare by size.
- *  - times of day have no offset. 24:00 and leap seconds are refused.
+ *  - times of day have no offset. Leap seconds are refused, and 24:00 but in a column of PostgreSQL's own type.
  *  - NaN and infinities: double precision and numeric of PostgreSQL take them; SQLite's numbers take the infinities
  * only, its decimals none of them.
  *  - what RFC 3339 cannot say (infinity, years BC and above 9999) is PostgreSQL's own text, both ways.

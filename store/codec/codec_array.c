@@ -98,10 +98,19 @@ static void put_value(struct writer *w, struct value v)
 	}
 }
 
+/* Is a value of the type an array on the wire, without being one in the database? */
+static bool is_list(const struct column *type)
+{
+	return type->shape == SHAPE_MULTIRANGE || type->shape == SHAPE_VECTOR;
+}
+
 /* The sizes along the first elements; the others have to have the same. */
 static bool measure(struct writer *w, const json_t *v)
 {
 	for (; json_is_array(v); v = json_array_get(v, 0)) {
+		/* an element that is an array itself is told by what is in it, which is none */
+		if (w->n > 0 && is_list(w->column->element) && !json_is_array(json_array_get(v, 0)))
+			return true;
 		if (w->n == DIMENSIONS_MAX)
 			return err_set_at(w->err, ERR_INVALID_VALUE, w->pointer,
 					  "column \"%.*s\" takes arrays of at most %d dimensions",
@@ -143,7 +152,7 @@ static bool put_array(struct writer *w, const json_t *v, size_t depth)
 		w->at[depth] = i;
 		if (i > 0)
 			strbuf_putc(&w->text, between);
-		if (json_is_array(item) != inner)
+		if (json_is_array(item) != inner && !(is_list(w->column->element) && !inner))
 			return err_set_at(w->err, ERR_INVALID_VALUE, pointer_of(w, depth + 1),
 					  "column \"%.*s\" takes arrays of one depth", STR_FMT(w->column->name));
 		if (!(inner ? put_array(w, item, depth + 1) : put_element(w, item, depth + 1)))
@@ -229,7 +238,7 @@ static bool read_element(struct reader *r)
 	if (v.kind != VALUE_NULL)
 		r->decode(r->arena, r->element, &v);
 	/* a document that is an array would be taken for a further dimension */
-	wrapped = v.kind == VALUE_JSON && str_trim(v.u.s).p[0] == '[';
+	wrapped = v.kind == VALUE_JSON && r->element->logical == LT_JSON && str_trim(v.u.s).p[0] == '[';
 	strbuf_puts(&r->out, wrapped ? "{\"$json\":" : "");
 	value_write_json(&r->out, v, &plain);
 	strbuf_puts(&r->out, wrapped ? "}" : "");

@@ -4,8 +4,8 @@
 
 #include "service/base/num.h"
 #include "store/codec/codec.h"
-#include "store/codec/codec_array.h"
 #include "store/codec/codec_rules.h"
+#include "store/codec/codec_shape.h"
 #include "store/codec/decimal.h"
 #include "store/codec/json_text.h"
 #include "store/codec/temporal.h"
@@ -240,8 +240,9 @@ static void decode_element(struct arena *a, const struct column *element, struct
 
 static struct value decode_unknown(const struct decode *d, struct value in)
 {
-	return d->column->element != NULL && !d->sqlite ? codec_array_decode(d->arena, d->column, in, decode_element)
-							: in;
+	return d->column->shape != SHAPE_PLAIN && !d->sqlite
+		       ? codec_shape_decode(d->arena, d->column, in, decode_element)
+		       : in;
 }
 
 struct decode_rule {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "service/base/num.h"
+#include "store/codec/codec_int64.h"
 #include "store/codec/codec_rules.h"
 #include "store/codec/temporal.h"
 
@@ -32,9 +33,11 @@ static const uint8_t plain[CODEC_VALUE_KINDS] = {
 	[VALUE_TEXT] = HOW_TEXT, [VALUE_BYTES] = HOW_PLAIN, [VALUE_JSON] = HOW_PLAIN,
 };
 
-void codec_writer_decoded(struct codec_writer *w, const struct value_format *fmt)
+void codec_writer_decoded(struct codec_writer *w, const struct column *column, const struct value_format *fmt)
 {
 	w->fmt = fmt;
+	w->dialect = NULL;
+	w->column = column;
 	memcpy(w->how, plain, sizeof(plain));
 	if (fmt->int64_as_string)
 		w->how[VALUE_INT] = HOW_PLAIN;
@@ -90,7 +93,7 @@ static void choose(struct codec_writer *w)
 		how[VALUE_TEXT] = how[VALUE_BYTES] = how[VALUE_JSON] = HOW_DECODE;
 		return;
 	case LT_UNKNOWN:
-		if (postgres && w->column->element != NULL)
+		if (postgres && w->column->shape != SHAPE_PLAIN)
 			how[VALUE_TEXT] = HOW_DECODE;
 		return;
 	}
@@ -99,9 +102,8 @@ static void choose(struct codec_writer *w)
 void codec_writer(struct codec_writer *w, const struct dialect *d, const struct column *column,
 		  const struct value_format *fmt)
 {
-	codec_writer_decoded(w, fmt);
+	codec_writer_decoded(w, column, fmt);
 	w->dialect = d;
-	w->column = column;
 	if (column != NULL)
 		choose(w);
 	else
@@ -192,7 +194,7 @@ static void put_large(struct strbuf *b, struct arena *scratch, const struct code
 		return;
 	case HOW_BOOL_OF_INT: /* neither 0 nor 1 */
 	case HOW_DECODE:
-		value_write_json(b, codec_decode(scratch, w->dialect, w->column, *v), w->fmt);
+		codec_write_decoded(b, w->column, codec_decode(scratch, w->dialect, w->column, *v), w->fmt);
 		return;
 	case HOW_DOUBLE:        /* not finite */
 	case HOW_NUMBER_OF_INT: /* too large for a double to hold */
@@ -201,7 +203,7 @@ static void put_large(struct strbuf *b, struct arena *scratch, const struct code
 	case HOW_NULL:
 	case HOW_BOOL:
 	case HOW_INT:
-		value_write_json(b, *v, w->fmt);
+		codec_write_decoded(b, w->column, *v, w->fmt);
 		return;
 	}
 }

@@ -22,8 +22,8 @@ struct codec_writer {
 
 #define CODEC_PREFIX_SLACK 16
 
-/* Index and prefix are set before. For values that are decoded already. */
-void codec_writer_decoded(struct codec_writer *w, const struct value_format *fmt);
+/* Index and prefix are set before. For values that are decoded already. column: NULL when it is not known. */
+void codec_writer_decoded(struct codec_writer *w, const struct column *column, const struct value_format *fmt);
 /* For values as the database has them. column NULL: rows of a client's own SQL, whose documents are text. */
 void codec_writer(struct codec_writer *w, const struct dialect *d, const struct column *column,
 		  const struct value_format *fmt);

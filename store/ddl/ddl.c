@@ -118,6 +118,8 @@ static bool sqlite_column(const struct model *m, const struct column *c, struct 
 	/* AUTOINCREMENT is SQLite's only on a column declared exactly INTEGER */
 	if (c->autoincrement)
 		strbuf_puts(out, "integer");
+	else if (c->sqlite_type.p != NULL)
+		strbuf_put(out, c->sqlite_type);
 	else if (m->strict)
 		strbuf_puts(out, strict_type(c));
 	else if (!ddl_column_type(&dialect_sqlite, c, out, err))
@@ -466,6 +468,32 @@ static void create_enums(struct creation *c)
 	map_done(&seen);
 }
 
+/* Those that stand by themselves; a column's own comes with it. */
+static void create_sequences(struct creation *c)
+{
+	struct map seen;
+
+	map_init(&seen);
+	for (size_t n = 0; n < c->s->n_models; n++) {
+		const struct model *m = &c->s->models[c->order[n]];
+
+		for (size_t k = 0; !c->there[c->order[n]] && k < m->n_columns; k++) {
+			struct column *col = &m->columns[k];
+
+			if (col->sequence.p == NULL || map_put(&seen, col->sequence, col) != NULL)
+				continue;
+			strbuf_puts(&c->b, "CREATE SEQUENCE IF NOT EXISTS ");
+			dialect_quote_ident(&c->b, col->sequence);
+			if (col->sequence_increment != 0)
+				strbuf_printf(&c->b, " INCREMENT BY %lld", (long long)col->sequence_increment);
+			if (col->sequence_start != 0)
+				strbuf_printf(&c->b, " START WITH %lld", (long long)col->sequence_start);
+			add_and_reset(c->p, DDL_CREATE_TYPE, STR_NONE, &c->b);
+		}
+	}
+	map_done(&seen);
+}
+
 static void add_foreign_keys(struct creation *c, size_t i)
 {
 	const struct model *m = &c->s->models[i];
@@ -548,6 +576,7 @@ bool ddl_create_all(const struct dialect *d, const struct schema *s, bool (*exis
 	if (d->id == DIALECT_POSTGRES) {
 		create_schemas(&c);
 		create_enums(&c);
+		create_sequences(&c);
 	}
 	ok = create_tables(&c, err);
 	for (size_t n = 0; ok && n < s->n_models; n++)

@@ -45,8 +45,13 @@ bool ddl_column_type(const struct dialect *d, const struct column *c, struct str
 		dialect_quote_ident(out, c->enum_type_name);
 		return true;
 	}
-	if (d->id == DIALECT_POSTGRES && c->element != NULL) {
+	if (d->id == DIALECT_POSTGRES && c->own_type) {
 		strbuf_put(out, c->db_type);
+		return true;
+	}
+	/* SQLite has no such types: what is written as a text or a number is kept as that */
+	if (c->own_type && c->storage == ST_UNRESOLVED && c->logical != LT_UNKNOWN) {
+		strbuf_puts(out, c->logical == LT_INTEGER ? "bigint" : "varchar");
 		return true;
 	}
 	if (c->storage == ST_UNRESOLVED)
@@ -97,7 +102,7 @@ void ddl_alter_type(const struct column *c, struct strbuf *out)
 {
 	if (c->postgres_native_enum)
 		dialect_quote_ident(out, c->enum_type_name);
-	else if (c->element != NULL)
+	else if (c->own_type)
 		strbuf_put(out, c->db_type);
 	else if (c->storage != ST_UNRESOLVED)
 		put_spelling(c, spellings[c->storage].alter, out);

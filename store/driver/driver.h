@@ -34,12 +34,20 @@ enum tx_isolation { TX_ISO_DEFAULT, TX_ISO_READ_COMMITTED, TX_ISO_REPEATABLE_REA
 /* By what a transaction can be asked for after its connection was lost: its number, of one history of one cluster. */
 struct commit_mark {
 	bool is_set;
+	bool asks;  /* its commit waits for a synchronous standby where the server has one */
+	bool waits; /* and the server has one */
 	uint64_t xid, cluster;
 	uint32_t timeline;
 };
 
 /* What became of one. */
-enum commit_fate { COMMIT_FATE_UNKNOWN, COMMIT_FATE_COMMITTED, COMMIT_FATE_ROLLED_BACK };
+enum commit_fate {
+	COMMIT_FATE_UNKNOWN,
+	COMMIT_FATE_COMMITTED,
+	COMMIT_FATE_LOCAL, /* committed on the server that ran it; whether a standby has it that it was to wait for,
+			      is not known */
+	COMMIT_FATE_ROLLED_BACK
+};
 
 /* Per-database state shared by the connections of one pool: the name of an in-memory database, its anchor connection.
  * Made by driver->db_open, opaque to all others. */

@@ -1,6 +1,7 @@
 /* The one path all SQL takes; see exec.h. A unit holds at most one connection: its transaction's, or a lease of its
  * own. */
 #include "store/exec/exec.h"
+#include "store/exec/exec_internal.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -12,12 +13,6 @@
 #include "store/exec/reader.h"
 
 #include "service/base/banned.h"
-
-/* Undoing may take that long, whatever is left of the request's time. */
-#define UNDO_NS (5 * CLOCK_NS_PER_S)
-
-/* A unit inside a transaction; units do not nest. */
-#define SAVEPOINT "ferrod_unit"
 
 static void create_shared(struct connection *c)
 {
@@ -47,7 +42,7 @@ static struct lease *lease_of(struct exec *x)
 	return x->route->tx != NULL ? tx_lease(x->route->tx) : &x->lease;
 }
 
-static int64_t statement_deadline(const struct exec *x, const struct driver_conn *c)
+int64_t exec_statement_deadline(const struct exec *x, const struct driver_conn *c)
 {
 	int64_t deadline = x->deadline;
 	const int64_t now = clock_mono_ns();
@@ -62,12 +57,12 @@ static int64_t statement_deadline(const struct exec *x, const struct driver_conn
 /* Opens the savepoint or the transaction that an atomic unit runs in. */
 static bool open_unit(struct exec *x, struct driver_conn *c, struct err *err)
 {
-	const int64_t deadline = statement_deadline(x, c);
+	const int64_t deadline = exec_statement_deadline(x, c);
 
 	if (!x->atomic || x->started)
 		return true;
 	if (x->route->tx != NULL) {
-		if (!c->driver->simple(c, STR("SAVEPOINT " SAVEPOINT), deadline, err))
+		if (!c->driver->simple(c, STR("SAVEPOINT " EXEC_SAVEPOINT), deadline, err))
 			return false;
 	} else if (c->driver->begin_write != NULL && !x->reads_only) {
 		if (!c->driver->begin_write(c, deadline, err))
@@ -163,7 +158,7 @@ static bool step_all(struct run *r, const struct driver *driver, struct cursor *
 
 static bool run_on(struct run *r, struct driver_conn *c, struct err *err)
 {
-	const int64_t deadline = statement_deadline(r->x, c);
+	const int64_t deadline = exec_statement_deadline(r->x, c);
 	const struct driver *driver = c->driver;
 	struct cursor *cur;
 	bool ok = true;
@@ -454,7 +449,7 @@ bool exec_simple(struct exec *x, struct str sql, struct err *err)
 	if (!exec_conn(x, LEASE_WRITE, &c, err))
 		return false;
 	from = clock_mono_ns();
-	ok = c->driver->simple(c, sql, statement_deadline(x, c), err);
+	ok = c->driver->simple(c, sql, exec_statement_deadline(x, c), err);
 	x->db_ns += clock_mono_ns() - from;
 	if (!ok && x->atomic && x->started)
 		err->outcome = ERR_OUTCOME_ROLLED_BACK;
@@ -490,7 +485,7 @@ bool exec_load_begin(struct exec *x, struct str table, struct str sql, bool *ret
 	if (!exec_conn(x, LEASE_WRITE, &c, err))
 		return false;
 	from = clock_mono_ns();
-	ok = c->driver->load_begin(c, table, sql, statement_deadline(x, c), ret_began, err);
+	ok = c->driver->load_begin(c, table, sql, exec_statement_deadline(x, c), ret_began, err);
 	if (ok && *ret_began)
 		x->loading = c;
 	return loaded(x, from, ok, err);
@@ -501,7 +496,7 @@ bool exec_load_rows(struct exec *x, const struct load *l, struct err *err)
 	struct driver_conn *c = x->loading;
 	const int64_t from = clock_mono_ns();
 
-	return loaded(x, from, c->driver->load_rows(c, l, statement_deadline(x, c), err), err);
+	return loaded(x, from, c->driver->load_rows(c, l, exec_statement_deadline(x, c), err), err);
 }
 
 bool exec_load_end(struct exec *x, int64_t *ret_rows, struct err *err)
@@ -510,88 +505,5 @@ bool exec_load_end(struct exec *x, int64_t *ret_rows, struct err *err)
 	const int64_t from = clock_mono_ns();
 
 	x->loading = NULL;
-	return loaded(x, from, c->driver->load_end(c, statement_deadline(x, c), ret_rows, err), err);
-}
-
-/* Undoes the unit inside its transaction. When even that fails, nothing of the transaction can be trusted. */
-static void undo_savepoint(struct driver_conn *c)
-{
-	const int64_t deadline = clock_mono_ns() + UNDO_NS;
-	struct err ignored;
-
-	fiber_shield();
-	if (!c->driver->simple(c, STR("ROLLBACK TO SAVEPOINT " SAVEPOINT), deadline, &ignored) ||
-	    !c->driver->simple(c, STR("RELEASE SAVEPOINT " SAVEPOINT), deadline, &ignored))
-		c->driver->rollback(c);
-	fiber_unshield();
-}
-
-static bool end_savepoint(struct exec *x, bool commit, struct err *err)
-{
-	struct driver_conn *c = tx_lease(x->route->tx)->conn;
-	enum tx_state state;
-
-	/* a statement has ended the transaction, or the connection is lost: tx_leave says so */
-	if (c == NULL)
-		return true;
-	state = c->driver->tx_state(c);
-	if (state == TX_STATE_NONE || state == TX_STATE_UNKNOWN)
-		return true;
-	if (commit && state == TX_STATE_OPEN &&
-	    c->driver->simple(c, STR("RELEASE SAVEPOINT " SAVEPOINT), statement_deadline(x, c), err))
-		return true;
-	undo_savepoint(c);
-	if (!commit)
-		return true;
-	if (state == TX_STATE_ABORTED)
-		(void)err_set(err, ERR_TRANSACTION_ABORTED, "an earlier statement failed: this request was undone");
-	err->outcome = ERR_OUTCOME_ROLLED_BACK;
-	return false;
-}
-
-static bool end_own(struct exec *x, bool commit, struct err *err)
-{
-	struct driver_conn *c = x->lease.conn;
-
-	if (c == NULL || (!x->started && c->driver->tx_state(c) == TX_STATE_NONE))
-		return true;
-	if (x->started && commit && clock_mono_ns() < x->deadline) {
-		if (c->driver->commit(c, x->deadline, err))
-			return true;
-		/* the driver leaves nothing open; if it could not, this or the connection's end will not */
-		c->driver->rollback(c);
-		if (err->outcome == ERR_OUTCOME_NONE || err->outcome == ERR_OUTCOME_NOT_STARTED)
-			err->outcome = ERR_OUTCOME_ROLLED_BACK;
-		return false;
-	}
-	c->driver->rollback(c);
-	if (!commit || (!x->started && c->broken))
-		return true;
-	if (x->started)
-		(void)err_set(err, ERR_STATEMENT_TIMEOUT, "the time allowed was over before the work was committed");
-	else
-		(void)err_set(err, ERR_SQL_ERROR, "a statement left a transaction open, which was rolled back");
-	err->outcome = ERR_OUTCOME_ROLLED_BACK;
-	return false;
-}
-
-bool exec_end(struct exec *x, bool commit, struct err *err)
-{
-	const int64_t from = clock_mono_ns();
-	bool ok = true;
-
-	if (x->loading != NULL) {
-		assert(!commit);
-		x->loading->driver->load_abort(x->loading);
-		x->loading = NULL;
-	}
-	if (x->route->tx == NULL) {
-		ok = end_own(x, commit, err);
-		lease_release(&x->lease);
-	} else if (x->started) {
-		ok = end_savepoint(x, commit, err);
-	}
-	x->started = false;
-	x->db_ns += clock_mono_ns() - from;
-	return ok;
+	return loaded(x, from, c->driver->load_end(c, exec_statement_deadline(x, c), ret_rows, err), err);
 }

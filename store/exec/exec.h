@@ -53,7 +53,10 @@ struct exec {
 	struct lease lease; /* own lease, when the route has no transaction */
 	bool atomic;        /* BEGIN before the first statement (own lease), or a savepoint inside a transaction */
 	bool reads_only;    /* of an atomic one: nothing in it will write. Set behind exec_begin by who knows */
+	bool tells; /* of an atomic one on a lease of its own: a commit whose connection is lost is asked for. Set
+		       behind exec_begin */
 	bool started;
+	struct commit_mark lost;         /* by exec_end: of such a commit of which nothing is known yet, see fate.h */
 	uint64_t n_commits, n_rollbacks; /* the connection's counts when an atomic unit began */
 	struct driver_conn *loading;     /* a load runs there */
 	int64_t db_ns;                   /* time spent below exec */

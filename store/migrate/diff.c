@@ -274,19 +274,21 @@ static bool is_text(enum storage_type t)
 	return t == ST_TEXT || t == ST_VARCHAR || t == ST_CHAR;
 }
 
-/* Dimensions are no part of a type there. */
-static enum type_drift array_drift(const struct live_column *live, const struct column *want)
+/* Dimensions are no part of a type there, and one type may be spelled in several ways. */
+static enum type_drift own_drift(const struct live_column *live, const struct column *want)
 {
 	struct arena a;
-	const struct column *have;
-	bool same = false;
+	struct column have = {.name = live->name, .db_type = live->type};
+	bool same = eq_ignoring_case(live->type, want->db_type);
 
 	arena_init(&a);
-	have = schema_array_element(&a, live->name, live->type);
-	if (have != NULL && have->storage != ST_UNRESOLVED)
-		same = have->storage == want->storage && have->length == want->length;
-	else if (have != NULL)
-		same = want->storage == ST_UNRESOLVED && eq_ignoring_case(have->db_type, want->db_type);
+	(void)schema_type_by_name(&a, &have);
+	if (!same && have.shape == SHAPE_ARRAY && want->shape == SHAPE_ARRAY) {
+		const struct column *x = have.element, *y = want->element;
+
+		same = x->storage != ST_UNRESOLVED && !y->own_type ? x->storage == y->storage && x->length == y->length
+								   : eq_ignoring_case(x->db_type, y->db_type);
+	}
 	arena_done(&a);
 	return same ? DRIFT_NONE : DRIFT_UNKNOWN;
 }
@@ -300,8 +302,8 @@ static enum type_drift postgres_drift(const struct live_column *live, const stru
 		return DRIFT_NONE;
 	if (want->postgres_native_enum)
 		return DRIFT_ENUM;
-	if (want->element != NULL)
-		return array_drift(live, want->element);
+	if (want->own_type)
+		return own_drift(live, want);
 	if (!postgres_storage(live->type, &have, &length))
 		return is_text(wanted) ? DRIFT_NONE : DRIFT_UNKNOWN;
 	if (have == wanted && length == want->length)

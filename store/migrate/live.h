@@ -13,6 +13,24 @@
 #include "store/dialect/dialect.h"
 #include "store/schema/schema.h"
 
+struct live_type;
+
+/* A part of a type that has names, or the values of an enum. */
+struct live_type_part {
+	struct str name; /* of a composite's field, or an enum's label */
+	struct str type; /* of a field, with its length or precision */
+	const struct live_type *of;
+};
+
+/* A type of PostgreSQL's that is made of others. */
+struct live_type {
+	struct str name;
+	char kind; /* 'a'rray, 'r'ange, 'm'ultirange, 'c'omposite, 'd'omain, 'e'num; 'b': of nothing */
+	struct live_type_part inner;  /* of an array, range, multirange (its bounds) or domain; its name is not set */
+	struct live_type_part *parts; /* of a composite or enum */
+	size_t n_parts;
+};
+
 struct live_column {
 	struct str name;
 	/* Declared type. SQLite: as PRAGMA table_info has it ("VARCHAR(40)", ""). PostgreSQL: format_type(atttypid,
@@ -26,12 +44,16 @@ struct live_column {
 	bool autoincrement;      /* SQLite: AUTOINCREMENT; PostgreSQL: identity or an owned sequence's nextval */
 	bool identity, identity_always; /* PostgreSQL; always: and it takes no value */
 	bool generated;
-	struct str generation;  /* what a generated column is computed from; STR_NONE: unknown */
-	bool generated_virtual; /* computed when it is read */
-	struct str spelling;    /* SQLite: of its instants (enum time_spelling's word); STR_NONE: not found */
-	bool native_enum;       /* PostgreSQL: type is an enum type */
-	struct str collation;   /* STR_NONE: the database's own */
+	struct str generation;           /* what a generated column is computed from; STR_NONE: unknown */
+	bool generated_virtual;          /* computed when it is read */
+	struct str spelling;             /* SQLite: of its instants (enum time_spelling's word); STR_NONE: not found */
+	int64_t type_id;                 /* PostgreSQL: the type's oid */
+	const struct live_type *made_of; /* PostgreSQL: NULL: nothing is known beyond its name */
+	bool native_enum;                /* PostgreSQL: type is an enum type */
+	struct str collation;            /* STR_NONE: the database's own */
 	struct str comment;
+	struct str sequence; /* PostgreSQL: that its default counts with, though it is not its own; STR_NONE: none */
+	int64_t sequence_start, sequence_increment;
 	/* Rows whose value the model's type would cut, round, refuse or take for something else, and the key of one of
 	 * them; -1: not looked at. */
 	int64_t lossy_rows;

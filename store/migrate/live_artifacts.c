@@ -365,8 +365,7 @@ static void indexes_ir(struct live_builder *b, const struct live_table *t, json_
 /* The literal as SchemaIR writes it: bare for a number, though PostgreSQL quotes negative ones. */
 static struct str check_value(const struct live_builder *b, const struct live_column *c, const struct literal *l)
 {
-	int64_t length;
-	const enum logical_type lt = logical_from_storage(live_storage_of(b, c, &length));
+	const enum logical_type lt = live_logical_of(b, c);
 	double ignored;
 	struct str bare;
 

@@ -35,6 +35,8 @@ const struct live_column *live_single_pk(const struct live_table *t);
 bool live_inline_unique(const struct live_builder *b, const struct live_table *t, struct str column);
 /* What the column is stored as; outside the vocabulary: text. */
 enum storage_type live_storage_of(const struct live_builder *b, const struct live_column *c, int64_t *ret_length);
+/* And what its values are. */
+enum logical_type live_logical_of(const struct live_builder *b, const struct live_column *c);
 
 /* live_artifacts.c: the members of the model that are not its columns. */
 void live_artifacts_ir(struct live_builder *b, const struct live_table *t, json_t *model);

@@ -11,7 +11,9 @@
 #include "store/migrate/diff.h"
 #include "store/migrate/live_build.h"
 #include "store/migrate/live_literal.h"
+#include "store/migrate/live_type.h"
 #include "store/schema/schema_names.h"
+#include "store/schema/schema_sql.h"
 #include "store/schema/schema_sql_same.h"
 
 #include "service/base/banned.h"
@@ -39,6 +41,13 @@ enum storage_type live_storage_of(const struct live_builder *b, const struct liv
 	if (st == ST_UUID)
 		return ST_UUID_LOGICAL;
 	return st == ST_TIMESTAMPTZ ? ST_DATETIME_LOGICAL : st;
+}
+
+enum logical_type live_logical_of(const struct live_builder *b, const struct live_column *c)
+{
+	int64_t length;
+
+	return live_type_own(b->d, c) ? live_type_ir(b->a, c, NULL) : logical_from_storage(live_storage_of(b, c, &length));
 }
 
 /* The db_type where the logical type alone would mean another one. */
@@ -176,16 +185,49 @@ static bool is_json(const struct live_builder *b, const struct live_table *t, co
 	return false;
 }
 
+/* The declared type, where tables made from the model would have another. */
+static void set_sqlite_type(const struct live_builder *b, const struct live_column *c, enum storage_type st,
+			    int64_t length, bool counts, json_t *o)
+{
+	const struct column made = {.name = c->name, .storage = st, .length = length};
+	struct strbuf spelling;
+	struct err ignored;
+
+	if (b->d->id != DIALECT_SQLITE || counts)
+		return;
+	strbuf_init(&spelling, 0);
+	if ((!ddl_column_type(b->d, &made, &spelling, &ignored) || !str_ieq(strbuf_str(&spelling), c->type)) &&
+	    (c->type.len == 0 || schema_sql_type_name(c->type)))
+		live_set(o, "sqlite_type", live_text(c->type));
+	strbuf_done(&spelling);
+}
+
+static void set_sequence(const struct live_column *c, json_t *o)
+{
+	json_t *sequence;
+
+	if (c->sequence.p == NULL || !live_name_fits(c->sequence))
+		return;
+	sequence = json_object();
+	live_set(sequence, "name", live_text(c->sequence));
+	if (c->sequence_start != 1)
+		live_set(sequence, "start", json_integer(c->sequence_start));
+	if (c->sequence_increment != 1)
+		live_set(sequence, "increment", json_integer(c->sequence_increment));
+	live_set(o, "sequence", sequence);
+}
+
 static json_t *column_ir(struct live_builder *b, const struct live_table *t, const struct live_column *c)
 {
 	json_t *o = json_object();
 	int64_t length = 0;
-	const bool array =
-		b->d->id == DIALECT_POSTGRES && !c->native_enum && schema_array_element(b->a, c->name, c->type) != NULL;
-	const enum storage_type st = array ? ST_UNRESOLVED : live_storage_of(b, c, &length);
-	const enum logical_type lt = st == ST_TEXT && is_json(b, t, c) ? LT_JSON : logical_from_storage(st);
+	const bool own = live_type_own(b->d, c);
+	const enum storage_type st = own ? ST_UNRESOLVED : live_storage_of(b, c, &length);
+	const enum logical_type lt = own                               ? live_type_ir(b->a, c, o)
+				     : st == ST_TEXT && is_json(b, t, c) ? LT_JSON
+									 : logical_from_storage(st);
 	const bool counts = counts_up(b, t, c, lt);
-	const struct str db_type = c->native_enum ? STR_NONE : array ? c->type : db_type_of(b, st, length);
+	const struct str db_type = own || c->native_enum ? STR_NONE : db_type_of(b, st, length);
 
 	live_set(o, "name", live_text(c->name));
 	live_set(o, "logical_type", json_string(logical_type_name(lt)));
@@ -202,6 +244,8 @@ static json_t *column_ir(struct live_builder *b, const struct live_table *t, con
 	if (c->native_enum)
 		set_enum(o, c);
 	live_fill_ir(&b->fill, t, c, o);
+	set_sqlite_type(b, c, st, length, counts, o);
+	set_sequence(c, o);
 	if (c->collation.p != NULL && live_name_fits(c->collation))
 		live_set(o, "collation", live_text(c->collation));
 	if (c->comment.p != NULL && str_is_utf8(c->comment))

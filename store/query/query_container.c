@@ -5,60 +5,34 @@
 
 #include "service/base/limits.h"
 #include "store/codec/codec.h"
+#include "store/schema/schema_sql.h"
 
 #include "service/base/banned.h"
-
-static const struct {
-	const char *range, *element;
-} ranges[] = {
-	{"int4range", "integer"}, {"int8range", "bigint"},      {"numrange", "numeric"},
-	{"tsrange", "timestamp"}, {"tstzrange", "timestamptz"}, {"daterange", "date"},
-};
 
 enum container query_container(const struct column *type)
 {
 	if (type->logical == LT_JSON)
 		return CONTAINER_JSON;
-	if (type->db_type.p == NULL)
-		return CONTAINER_NONE;
-	if (str_ends(type->db_type, STR("[]")))
+	switch (type->shape) {
+	case SHAPE_ARRAY:
 		return CONTAINER_ARRAY;
-	for (size_t i = 0; i < ARRAY_LEN(ranges); i++)
-		if (str_ieq_z(type->db_type, ranges[i].range))
-			return CONTAINER_RANGE;
-	return CONTAINER_NONE;
-}
-
-/* Type names stand in the text: letters, digits and what modifiers need, nothing that could end one. */
-static bool safe_type(struct str name)
-{
-	for (size_t i = 0; i < name.len; i++) {
-		const char c = name.p[i];
-
-		if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') && !(c >= '0' && c <= '9') &&
-		    (c == '\0' || strchr("_ .(),", c) == NULL))
-			return false;
+	case SHAPE_RANGE:
+	case SHAPE_MULTIRANGE:
+		return CONTAINER_RANGE;
+	case SHAPE_PLAIN:
+	case SHAPE_COMPOSITE:
+	case SHAPE_HSTORE:
+	case SHAPE_VECTOR:
+		break;
 	}
-	return name.len > 0;
+	return CONTAINER_NONE;
 }
 
 bool query_element_type(const struct column *type, struct str *ret)
 {
-	struct str name = type->db_type;
-
-	for (size_t i = 0; i < ARRAY_LEN(ranges) && name.p != NULL; i++) {
-		if (str_ieq_z(name, ranges[i].range)) {
-			*ret = str_z(ranges[i].element);
-			return true;
-		}
-	}
-	while (name.p != NULL && str_ends(name, STR("[]")))
-		name.len -= 2;
-	*ret = name;
-	return safe_type(name);
+	*ret = type->element != NULL ? type->element->db_type : STR_NONE;
+	return ret->p != NULL && schema_sql_type_name(*ret);
 }
-
-/* ---- arrays ---- */
 
 static void put_quoted(struct strbuf *b, struct str s)
 {
@@ -69,41 +43,6 @@ static void put_quoted(struct strbuf *b, struct str s)
 		strbuf_putc(b, s.p[i]);
 	}
 	strbuf_putc(b, '"');
-}
-
-static void put_element(struct strbuf *b, const json_t *v)
-{
-	struct strbuf text;
-
-	if (json_is_null(v)) {
-		strbuf_puts(b, "NULL");
-		return;
-	}
-	if (json_is_string(v)) {
-		put_quoted(b, json_str(v));
-		return;
-	}
-	strbuf_init(&text, 0);
-	json_write(&text, v, true);
-	put_quoted(b, strbuf_str(&text));
-	strbuf_done(&text);
-}
-
-/* Arrays in arrays are further dimensions. Recurses as deep as the document, which parsing bounds. */
-static void put_array(struct strbuf *b, const json_t *v)
-{
-	strbuf_putc(b, '{');
-	for (size_t i = 0; i < json_array_size(v); i++) {
-		const json_t *item = json_array_get(v, i);
-
-		if (i > 0)
-			strbuf_putc(b, ',');
-		if (json_is_array(item))
-			put_array(b, item);
-		else
-			put_element(b, item);
-	}
-	strbuf_putc(b, '}');
 }
 
 static bool without_nul(struct str s, const char *pointer, struct err *err)
@@ -118,22 +57,6 @@ static struct str take(struct arena *a, struct strbuf *b)
 
 	strbuf_done(b);
 	return s;
-}
-
-bool query_array_text(struct arena *a, const json_t *v, const char *pointer, struct str *ret, struct err *err)
-{
-	struct strbuf b;
-
-	strbuf_init(&b, 0);
-	if (json_is_array(v)) {
-		put_array(&b, v);
-	} else {
-		strbuf_putc(&b, '{');
-		put_element(&b, v);
-		strbuf_putc(&b, '}');
-	}
-	*ret = take(a, &b);
-	return without_nul(*ret, pointer, err);
 }
 
 /* ---- documents ---- */
@@ -249,78 +172,55 @@ static bool bind_documents(const struct leaf *l, struct value *ret, size_t *ret_
 
 /* ---- ranges ---- */
 
-static bool put_bound(const struct leaf *l, struct strbuf *b, const char *key)
-{
-	const json_t *v = json_object_get(l->single, key);
-
-	if (v == NULL || json_is_null(v))
-		return true;
-	if (!json_is_string(v) && !json_is_number(v))
-		return err_set_at(l->err, ERR_INVALID_VALUE, json_pointer_key(l->arena, l->value_pointer, str_z(key)),
-				  "a bound is a number, a string or null");
-	put_element(b, v);
-	return true;
-}
-
-static bool put_range(const struct leaf *l, struct strbuf *b)
-{
-	static const char *const known[] = {"lower", "upper", "bounds", "empty"};
-	const json_t *bounds = json_object_get(l->single, "bounds");
-	struct str s = json_is_string(bounds) ? json_str(bounds) : STR("[)");
-	size_t n = 0;
-
-	for (size_t i = 0; i < ARRAY_LEN(known); i++)
-		n += json_object_get(l->single, known[i]) != NULL;
-	if (n == 0 || n != json_object_size(l->single) || s.len != 2 || strchr("[(", s.p[0]) == NULL ||
-	    strchr("])", s.p[1]) == NULL || (bounds != NULL && !json_is_string(bounds)))
-		return err_set_at(l->err, ERR_INVALID_VALUE, l->value_pointer,
-				  "a range is {\"lower\", \"upper\", \"bounds\": \"[)\"} or {\"empty\": true}");
-	if (json_is_true(json_object_get(l->single, "empty"))) {
-		strbuf_puts(b, "empty");
-		return true;
-	}
-	strbuf_putc(b, s.p[0]);
-	if (!put_bound(l, b, "lower"))
-		return false;
-	strbuf_putc(b, ',');
-	if (!put_bound(l, b, "upper"))
-		return false;
-	strbuf_putc(b, s.p[1]);
-	return true;
-}
-
 bool query_is_range_text(struct str s)
 {
-	return s.len > 1 && (s.p[0] == '[' || s.p[0] == '(' || str_ieq_z(s, "empty"));
+	return s.len > 1 && (strchr("[({", s.p[0]) != NULL || str_ieq_z(s, "empty"));
+}
+
+/* A range for a column of multiranges is the only one of a multirange. */
+static bool bind_one_range(const struct leaf *l, const json_t *v, struct value *ret)
+{
+	struct column range = *l->type;
+
+	range.shape = SHAPE_RANGE;
+	if (!codec_bind(l->arena, l->dialect, &range, v, l->value_pointer, ret, l->err))
+		return false;
+	if (l->type->shape == SHAPE_MULTIRANGE)
+		*ret = value_text(arena_printf(l->arena, "{%.*s}", STR_FMT(ret->u.s)));
+	return true;
+}
+
+/* The database's text of a range, or of an element. */
+static bool bind_range_text(const struct leaf *l, struct str s, struct value *ret)
+{
+	if (!query_is_range_text(s))
+		return codec_bind_text(l->arena, l->dialect, l->type->element, s, l->value_pointer, ret, l->err);
+	if (l->type->shape == SHAPE_MULTIRANGE && s.p[0] != '{')
+		s = arena_printf(l->arena, "{%.*s}", STR_FMT(s));
+	*ret = value_text(s);
+	return without_nul(s, l->value_pointer, l->err);
 }
 
 /* An object or a range's text is a range; anything else is one element, which only `contains` takes. */
 static bool bind_range(const struct leaf *l, struct value *ret)
 {
-	struct strbuf b;
-	struct str s = STR_NONE;
-	bool ok = true;
+	const json_t *v = l->list != NULL ? l->list : l->single;
+	const struct str s = l->texts != NULL ? l->texts[0] : json_is_string(v) ? json_str(v) : STR_NONE;
+	bool range = json_is_object(v) || json_is_array(v) || (s.p != NULL && query_is_range_text(s));
+	json_t *doc;
 
-	if (l->n != 1)
+	if (json_is_array(v) ? l->type->shape != SHAPE_MULTIRANGE : l->n != 1)
 		return err_set_at(l->err, ERR_INVALID_QUERY, l->pointer, "operator %s takes one range", l->word);
-	if (l->texts != NULL)
-		s = l->texts[0];
-	else if (json_is_string(l->single))
-		s = json_str(l->single);
-	strbuf_init(&b, 0);
+	if (l->op != OP_CONTAINS && !range)
+		return err_set_at(l->err, ERR_INVALID_VALUE, l->value_pointer, "operator %s takes a range", l->word);
+	if (l->texts != NULL && s.p[0] == '{' && json_parse(l->arena, s, &doc, l->err))
+		return bind_one_range(l, doc, ret);
 	if (s.p != NULL)
-		strbuf_put(&b, s);
-	else if (json_is_object(l->single))
-		ok = put_range(l, &b);
-	else if (json_is_number(l->single))
-		json_write(&b, l->single, false);
-	else
-		ok = err_set_at(l->err, ERR_INVALID_VALUE, l->value_pointer, "a range or a value is needed here");
-	s = take(l->arena, &b);
-	if (ok && l->op != OP_CONTAINS && !query_is_range_text(s))
-		ok = err_set_at(l->err, ERR_INVALID_VALUE, l->value_pointer, "operator %s takes a range", l->word);
-	*ret = value_text(s);
-	return ok && without_nul(s, l->value_pointer, l->err);
+		return bind_range_text(l, s, ret);
+	if (json_is_object(v))
+		return bind_one_range(l, v, ret);
+	return codec_bind(l->arena, l->dialect, json_is_array(v) ? l->type : l->type->element, v, l->value_pointer, ret,
+			  l->err);
 }
 
 /* One element, or an array of them, as the column's own values are bound. */
@@ -343,33 +243,13 @@ static bool bind_elements(const struct leaf *l, struct value *ret)
 
 static bool bind_array(const struct leaf *l, struct value *ret)
 {
-	struct str s;
-
 	if (l->texts != NULL && l->n == 1 && (l->op == OP_ANY || (l->texts[0].len > 0 && l->texts[0].p[0] == '{'))) {
 		*ret = value_text(l->texts[0]);
 		return without_nul(l->texts[0], l->value_pointer, l->err);
 	}
 	if (l->texts != NULL)
 		return err_set_at(l->err, ERR_INVALID_VALUE, l->value_pointer, "an array is needed here, as in {a,b}");
-	if (l->type->element != NULL)
-		return bind_elements(l, ret);
-	if (l->op != OP_ANY) {
-		if (!query_array_text(l->arena, l->list != NULL ? l->list : l->single, l->value_pointer, &s, l->err))
-			return false;
-		*ret = value_text(s);
-		return true;
-	}
-	if (json_is_string(l->single)) {
-		s = json_str(l->single);
-	} else {
-		struct strbuf b;
-
-		strbuf_init(&b, 0);
-		json_write(&b, l->single, true);
-		s = take(l->arena, &b);
-	}
-	*ret = json_is_null(l->single) ? value_null() : value_text(s);
-	return without_nul(s, l->value_pointer, l->err);
+	return bind_elements(l, ret);
 }
 
 bool query_bind_container(const struct leaf *l, struct value *ret, size_t *ret_n)

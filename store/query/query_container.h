@@ -31,10 +31,6 @@ struct leaf {
  * value for `overlap` on JSON. ERR_INVALID_QUERY, ERR_INVALID_VALUE. */
 bool query_bind_container(const struct leaf *l, struct value *ret, size_t *ret_n) MUST_CHECK;
 
-/* A JSON array as PostgreSQL's text of an array, in the arena; what is no array is the only element. */
-bool query_array_text(struct arena *a, const json_t *v, const char *pointer, struct str *ret,
-		      struct err *err) MUST_CHECK;
-
 /* Is it a range's text, and not one value of its kind? */
 bool query_is_range_text(struct str s);
 

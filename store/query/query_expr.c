@@ -116,18 +116,10 @@ static struct column value_type(const json_t *v, const struct column *hint)
 static bool literal(const struct expr_scope *s, const json_t *v, const struct column *hint, const char *pointer,
 		    struct query_expr *ret)
 {
-	struct str text;
-
 	if (hint == NULL || hint->logical != LT_JSON)
 		v = query_untyped(v);
 	ret->kind = EXPR_VALUE;
 	ret->type = value_type(v, hint);
-	if (hint != NULL && query_container(hint) == CONTAINER_ARRAY && json_is_array(v) && hint->element == NULL) {
-		if (!query_array_text(s->p->arena, v, pointer, &text, s->p->err))
-			return false;
-		ret->value = value_text(text);
-		return true;
-	}
 	return query_bind(s->p->arena, s->p->dialect, &ret->type, v, pointer, &ret->value, s->p->err);
 }
 

@@ -7,8 +7,10 @@
 /* ---- casts ---- */
 
 /* PostgreSQL's name of a value's type, where a parameter would tell nothing of it; NULL: it is left to the context. */
-static const char *type_word(const struct column *c)
+static const char *type_word(struct sql *s, const struct column *c)
 {
+	if (c->own_type)
+		return arena_strz(s->arena, c->db_type);
 	switch (c->storage) {
 	case ST_SMALLINT:
 		return "smallint";
@@ -56,12 +58,13 @@ static void put_type(struct sql *s, const struct column *c)
 	if (c->postgres_native_enum)
 		sql_ident(s, c->enum_type_name);
 	else
-		sql_put(s, type_word(c));
+		sql_put(s, type_word(s, c));
 }
 
 static void put_value(struct sql *s, const struct query_expr *e, bool bare)
 {
-	const bool cast = sql_on_postgres(s) && !bare && (e->type.postgres_native_enum || type_word(&e->type) != NULL);
+	const bool cast =
+		sql_on_postgres(s) && !bare && (e->type.postgres_native_enum || type_word(s, &e->type) != NULL);
 
 	sql_put(s, cast ? "CAST(" : "");
 	sql_param(s, e->value);

@@ -5,6 +5,15 @@
 
 #include "service/base/banned.h"
 
+static void put_cast_param(struct sql *s, struct value v, struct str type)
+{
+	sql_put(s, "CAST(");
+	sql_param(s, v);
+	sql_put(s, " AS ");
+	sql_put(s, arena_strz(s->arena, type));
+	sql_put(s, ")");
+}
+
 void sql_subject(struct sql *s, const struct condition *c)
 {
 	sql_time_before(s, sql_subject_type(c));
@@ -19,6 +28,13 @@ void sql_subject(struct sql *s, const struct condition *c)
 
 void sql_value(struct sql *s, const struct condition *c, struct value v)
 {
+	const struct column *type = sql_subject_type(c);
+
+	/* beside a composite, a parameter would be any record, which has no text form */
+	if (sql_on_postgres(s) && type != NULL && type->shape == SHAPE_COMPOSITE && type->own_type) {
+		put_cast_param(s, v, type->db_type);
+		return;
+	}
 	sql_time_before(s, sql_subject_type(c));
 	sql_param(s, v);
 	sql_time_after(s, sql_subject_type(c));
@@ -114,15 +130,6 @@ static const char *const container_signs[] = {
 	[OP_ADJACENT] = " -|- ", [OP_LEFT_OF] = " << ",   [OP_RIGHT_OF] = " >> ",
 };
 
-static void put_cast_param(struct sql *s, struct value v, struct str type)
-{
-	sql_put(s, "CAST(");
-	sql_param(s, v);
-	sql_put(s, " AS ");
-	sql_put(s, arena_strz(s->arena, type));
-	sql_put(s, ")");
-}
-
 static void put_json_operator(struct sql *s, const struct condition *c, struct value v)
 {
 	static const char *const functions[] = {
@@ -187,7 +194,7 @@ void sql_container(struct sql *s, const struct condition *c)
 	if (kind == CONTAINER_ARRAY)
 		put_cast_param(s, v, arena_printf(s->arena, "%.*s[]", STR_FMT(element)));
 	else
-		put_cast_param(s, v, query_is_range_text(v.u.s) ? type->db_type : element);
+		put_cast_param(s, v, v.kind == VALUE_TEXT && query_is_range_text(v.u.s) ? type->db_type : element);
 }
 
 /* The table's hidden column of its own name means every column of it. */

@@ -58,13 +58,25 @@ static bool null_operand(const struct query_node *node)
 	return node->operand == NULL && node->n_values == 1 && node->values[0].kind == VALUE_NULL;
 }
 
+/* A composite IS NULL when all that is in it is null, and neither that nor NOT NULL when some of it is. */
+static void put_is_null(struct sql *s, const struct condition *c, bool null)
+{
+	const struct column *type = sql_subject_type(c);
+	const bool composite = type != NULL && type->shape == SHAPE_COMPOSITE && sql_on_postgres(s);
+
+	sql_subject(s, c);
+	if (composite)
+		sql_put(s, null ? " IS NOT DISTINCT FROM NULL" : " IS DISTINCT FROM NULL");
+	else
+		sql_put(s, null ? " IS NULL" : " IS NOT NULL");
+}
+
 static void put_compare(struct sql *s, const struct condition *c, const char *sign)
 {
 	const enum query_op op = c->node->op;
 
 	if (null_operand(c->node) && (op == OP_EQ || op == OP_NE)) {
-		sql_subject(s, c);
-		sql_put(s, op == OP_EQ ? " IS NULL" : " IS NOT NULL");
+		put_is_null(s, c, op == OP_EQ);
 		return;
 	}
 	if (is_json(c)) {
@@ -137,8 +149,11 @@ static void put_ilike_function(struct sql *s, const struct condition *c)
 
 static void put_text(struct sql *s, const struct condition *c, const struct column *column)
 {
-	const bool cast = sql_on_postgres(s) && column != NULL &&
-			  (column->postgres_native_enum || column->enum_values != NULL || sql_needs_text(s, column));
+	const bool foreign = column != NULL && column->own_type && column->storage == ST_UNRESOLVED &&
+			     !str_ieq_z(column->db_type, "citext"); /* which compares without case */
+	const bool cast =
+		sql_on_postgres(s) && column != NULL &&
+		(foreign || column->postgres_native_enum || column->enum_values != NULL || sql_needs_text(s, column));
 
 	sql_put(s, cast ? "CAST(" : "");
 	sql_subject(s, c);
@@ -176,8 +191,7 @@ static void put_between(struct sql *s, const struct condition *c)
 
 static void put_null_test(struct sql *s, const struct condition *c)
 {
-	sql_subject(s, c);
-	sql_put(s, c->node->op == OP_IS_NULL ? " IS NULL" : " IS NOT NULL");
+	put_is_null(s, c, c->node->op == OP_IS_NULL);
 }
 
 static void put_pattern(struct sql *s, const struct condition *c)

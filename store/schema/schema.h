@@ -78,6 +78,18 @@ enum time_spelling {
 /* The word of a spelling ("space6"); static. */
 const char *time_spelling_name(enum time_spelling spelling);
 
+/* How values of PostgreSQL's own types are built. Arrays, ranges and the like are JSON arrays and objects on the wire.
+ */
+enum column_shape {
+	SHAPE_PLAIN,
+	SHAPE_ARRAY,
+	SHAPE_RANGE,
+	SHAPE_MULTIRANGE,
+	SHAPE_COMPOSITE,
+	SHAPE_HSTORE,
+	SHAPE_VECTOR
+};
+
 /* What gives a column its values instead of a client. */
 enum column_generated {
 	GENERATED_NOT,
@@ -116,12 +128,24 @@ struct column {
 	struct str enum_type_name;                   /* STR_NONE: absent */
 	bool postgres_native_enum, has_postgres_native_enum;
 	struct column_fill fill;
+	struct str sqlite_type; /* ours: the type's words in SQLite's CREATE TABLE; STR_NONE: those of its storage */
+	/* Ours: what its default counts with, where that is a sequence of PostgreSQL's that stands by itself. */
+	struct str sequence;
+	int64_t sequence_start, sequence_increment; /* 0: 1 */
 	struct str collation, comment; /* ours; STR_NONE: the database's own; none */
 	enum time_spelling spelling; /* of a datetime on SQLite */
-	/* Of an array of PostgreSQL's (logical unknown, db_type "text[]"): a column of its elements' type,
-	 * named like the column. NULL: it is none. */
+	/* A type of PostgreSQL's that is no word of SchemaIR; db_type names it: text (inet), another shape (logical
+	 * unknown), or a domain, which is to all intents what it is based on. */
+	bool own_type;
+	struct str base_type; /* ours; of a domain: what it is based on, as declared. STR_NONE: it is none */
+	enum column_shape shape;
+	/* Of an array ("text[]"), a range or a multirange: a column of its elements' or bounds' type, named like the
+	 * column; NULL otherwise. */
 	const struct column *element;
-	bool uuid_hex; /* ours, never part of the fingerprint: a uuid on SQLite is 32 digits, no hyphens */
+	const struct column *fields; /* of a composite */
+	size_t n_fields;
+	const json_t *type_json; /* ours: what was said of all that, to be said again; NULL: nothing */
+	bool uuid_hex;           /* ours, never part of the fingerprint: a uuid on SQLite is 32 digits, no hyphens */
 };
 
 struct foreign_key {
@@ -303,9 +327,17 @@ bool storage_from_token(struct str token, enum storage_type *ret, int64_t *ret_l
 /* A logical word ("integer", "object", "string" with a format, ...) -> logical type; LT_UNKNOWN when it says nothing.
  */
 enum logical_type logical_from_word(struct str logical_word, struct str format);
-/* The element of a column of that db_type ("integer[]", "character varying(3)[]", as declared or as the database names
- * it), of any number of dimensions, in the arena; NULL: it is no array's. */
-const struct column *schema_array_element(struct arena *a, struct str name, struct str db_type);
+/* What the name alone says of a type of PostgreSQL's, as declared or as the database names it: storage, length, logical
+ * type, shape and element of c, whose name and db_type are set. False: it is text like any other unknown type. */
+bool schema_type_by_name(struct arena *a, struct column *c);
+/* The same with what a model says of the type of a column or of a part of one: `type_kind`, `element`, `fields`,
+ * `labels`, `base_type`. Sets c->type_json. False: *ret_pointer, relative to o, and *ret_wrong say what is wrong. */
+bool schema_type_read(struct arena *a, const json_t *o, struct column *c, const char **ret_pointer,
+		      const char **ret_wrong) MUST_CHECK;
+/* What it looks at in a column besides db_type, and whether any of it is there. */
+#define SCHEMA_TYPE_MEMBERS 4
+extern const char *const schema_type_members[SCHEMA_TYPE_MEMBERS];
+bool schema_type_said(const json_t *o);
 /* From a logical word and format alone; ST_UNRESOLVED when it says nothing. */
 enum storage_type storage_from_logical(struct str logical_word, struct str format);
 /* The logical type whose values a storage type holds. */

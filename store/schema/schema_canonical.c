@@ -160,6 +160,21 @@ static void set_fill(json_t *o, const struct column_fill *f)
 		(void)json_object_set_new(o, "position", json_integer(f->position));
 }
 
+static void set_sequence(json_t *o, const struct column *c)
+{
+	json_t *sequence;
+
+	if (c->sequence.p == NULL)
+		return;
+	sequence = json_object();
+	set_text(sequence, "name", c->sequence);
+	if (c->sequence_start != 0)
+		(void)json_object_set_new(sequence, "start", json_integer(c->sequence_start));
+	if (c->sequence_increment != 0)
+		(void)json_object_set_new(sequence, "increment", json_integer(c->sequence_increment));
+	(void)json_object_set_new(o, "sequence", sequence);
+}
+
 static json_t *column_json(const struct column *c, bool additions)
 {
 	json_t *o = json_object();
@@ -183,8 +198,12 @@ static json_t *column_json(const struct column *c, bool additions)
 		set_bool(o, "postgres_native_enum", c->postgres_native_enum);
 	if (additions) {
 		set_fill(o, &c->fill);
+		set_given(o, "sqlite_type", c->sqlite_type);
+		set_sequence(o, c);
 		set_given(o, "collation", c->collation);
 		set_given(o, "comment", c->comment);
+		if (c->type_json != NULL)
+			(void)json_object_update(o, (json_t *)(uintptr_t)c->type_json);
 		if (c->uuid_hex)
 			(void)json_object_set_new(o, "spelling", json_string("hex"));
 		if (c->spelling != TIME_FERROD)

@@ -296,6 +296,72 @@ static void parse_spelling(struct parse *p, struct column *c)
 		c->spelling = (enum time_spelling)i;
 }
 
+/* Types of PostgreSQL's that SchemaIR has no word for. Any other word than string and unknown beside a name that is not
+ * known keeps its own meaning. */
+static void parse_own_type(struct parse *p, struct column *c)
+{
+	const enum logical_type declared = logical_from_word(c->logical_word, c->format);
+	struct column named = *c;
+	const char *pointer, *wrong;
+
+	for (size_t i = 0; i < SCHEMA_TYPE_MEMBERS; i++)
+		(void)parse_member(p, schema_type_members[i]);
+	if (c->db_type.p == NULL)
+		return;
+	if (schema_type_said(p->obj)) {
+		if (!schema_type_read(p->b->arena, p->obj, c, &pointer, &wrong)) {
+			schema_fault(p->b, arena_printf(p->b->scratch, "%s%s", p->pointer, pointer).p, "%s", wrong);
+			p->d->broken = true;
+		}
+		return;
+	}
+	named.shape = SHAPE_PLAIN;
+	(void)schema_type_by_name(p->b->arena, &named);
+	if (declared == LT_UNKNOWN) {
+		*c = named;
+		c->logical_word = STR("unknown");
+	} else if (declared == LT_STRING && named.storage == ST_UNRESOLVED) {
+		c->storage = ST_UNRESOLVED;
+		c->logical = LT_STRING;
+		c->own_type = true;
+	} else if (declared == LT_STRING && logical_from_storage(named.storage) == LT_STRING) {
+		c->storage = named.storage; /* "character varying(20)" */
+		c->length = named.length;
+	} else if (declared == LT_INTEGER && named.own_type && named.logical == LT_INTEGER) {
+		c->storage = ST_UNRESOLVED;
+		c->own_type = true;
+	}
+}
+
+static int64_t parse_int(struct parse *p, const char *key)
+{
+	const json_t *v = parse_member(p, key);
+
+	if (v != NULL && !json_is_integer(v))
+		parse_fault(p, key, "must be an integer");
+	return json_is_integer(v) ? json_integer_value(v) : 0;
+}
+
+static void parse_sequence(struct parse *column, struct column *c)
+{
+	const json_t *v = parse_member(column, "sequence");
+	struct parse p = *column;
+
+	if (v == NULL)
+		return;
+	if (!json_is_object(v)) {
+		parse_fault(column, "sequence", "must be an object");
+		return;
+	}
+	p.obj = v;
+	p.pointer = json_pointer_key(p.b->scratch, column->pointer, STR("sequence"));
+	p.n_asked = 0;
+	(void)parse_name(&p, "name", true, 0, &c->sequence);
+	c->sequence_start = parse_int(&p, "start");
+	c->sequence_increment = parse_int(&p, "increment");
+	parse_leave(&p, true);
+}
+
 static void parse_column(struct parse *p, struct column *c, struct column_given *ret_given)
 {
 	const json_t *v;
@@ -319,13 +385,18 @@ static void parse_column(struct parse *p, struct column *c, struct column_given 
 	c->has_db_type_explicit = parse_bool(p, "db_type_explicit", &c->db_type_explicit);
 	parse_enum(p, c);
 	parse_fill(p, &c->fill);
+	(void)parse_str(p, "sqlite_type", &c->sqlite_type);
+	parse_sequence(p, c);
 	(void)parse_name(p, "collation", false, LIMIT_NAME_BYTES * 2, &c->collation);
 	(void)parse_str(p, "comment", &c->comment);
-	if (c->db_type.p == NULL || !storage_from_token(c->db_type, &c->storage, &c->length))
+	c->base_type = STR_NONE;
+	if (c->db_type.p == NULL || !storage_from_token(c->db_type, &c->storage, &c->length)) {
 		c->storage = storage_from_logical(c->logical_word, c->format);
-	c->logical = effective_logical(c);
-	if (c->logical == LT_UNKNOWN)
-		c->element = schema_array_element(p->b->arena, c->name, c->db_type);
+		c->logical = effective_logical(c);
+		parse_own_type(p, c);
+	} else {
+		c->logical = effective_logical(c);
+	}
 	parse_spelling(p, c);
 	parse_leave(p, false);
 }

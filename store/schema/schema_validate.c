@@ -56,6 +56,8 @@ static void check_fill(struct schema_build *b, const struct draft *d, size_t i, 
 	for (size_t k = 0; f->lock_version && k < i; k++)
 		if (d->m->columns[k].fill.lock_version)
 			schema_fault(b, at, "the model has two columns with lock_version");
+	if (c->sqlite_type.len > 0 && !schema_sql_type_name(c->sqlite_type))
+		schema_fault(b, at, "the sqlite_type of column \"%.*s\" is no name of a type", STR_FMT(c->name));
 	if (c->db_type.p != NULL && !schema_sql_type_name(c->db_type))
 		schema_fault(b, at, "the db_type of column \"%.*s\" is no name of a type", STR_FMT(c->name));
 }

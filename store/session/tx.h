@@ -62,9 +62,9 @@ bool tx_end(struct tx_table *t, struct str id, const struct session *session, st
  * ERR_TRANSACTION_NOT_FOUND. */
 bool tx_lookup(struct tx_table *t, struct str id, const struct session *session, struct str owner, struct arena *a,
 	       struct tx_view *ret, struct err *err) MUST_CHECK;
-/* Asks the database, on a connection of conn's pool, what became of one that reads as unknown, and remembers it.
- * TX_UNKNOWN: nobody knows. Parks. */
-enum tx_phase tx_resolve(struct tx_table *t, struct str id, struct connection *conn, int64_t deadline);
+/* Asks the database, on a connection of conn's pool, what became of one that reads as unknown, and remembers it where
+ * that is known for good. Parks. */
+enum commit_fate tx_resolve(struct tx_table *t, struct str id, struct connection *conn, int64_t deadline);
 /* Open ones of the session, savepoints too, in the order of their beginning; session NULL: of all. */
 size_t tx_list(struct tx_table *t, const struct session *session, struct arena *a, struct tx_view **ret);
 

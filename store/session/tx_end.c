@@ -5,12 +5,12 @@
 #include "service/base/clock.h"
 #include "service/base/fiber.h"
 #include "service/base/mem.h"
+#include "store/connection/fate.h"
 #include "store/session/tx.h"
 #include "store/session/tx_internal.h"
 
 #include "service/base/banned.h"
 
-#define FATE_NS (3 * CLOCK_NS_PER_S)     /* for asking what became of a commit */
 #define ROLLBACK_NS (5 * CLOCK_NS_PER_S) /* what undoing gets, however late the request is */
 
 static bool savepoint_sql(const struct tx *tx, const char *verb, int64_t deadline, struct err *err)
@@ -176,18 +176,9 @@ static bool finish(struct tx_table *t, struct tx *tx, bool commit, int64_t deadl
 /* Says of a commit that was lost what the database knows of it. The connection has been given back. */
 static void ask_fate(struct tx_table *t, struct str id, const struct tx_root *root, int64_t deadline, struct err *err)
 {
-	enum tx_phase phase;
-
 	fiber_shield();
-	phase = tx_resolve(t, id, root->conn, clock_min(deadline, clock_mono_ns() + FATE_NS));
+	fate_tell(tx_resolve(t, id, root->conn, clock_min(deadline, clock_mono_ns() + FATE_NS)), err);
 	fiber_unshield();
-	if (phase == TX_UNKNOWN)
-		return;
-	(void)err_set(
-		err, ERR_DATABASE_UNAVAILABLE,
-		"the database connection was lost while the transaction committed; the database says that it was %s",
-		phase == TX_COMMITTED ? "committed" : "rolled back");
-	err->outcome = phase == TX_COMMITTED ? ERR_OUTCOME_COMMITTED : ERR_OUTCOME_ROLLED_BACK;
 }
 
 /* A repeated end of an ended one. The lock is held. */

@@ -160,7 +160,7 @@ def test_a_database_made_by_hand_on_postgres(postgres_conn):
         "name": "it's", "at": None, "n": "1.50", "f": -1.0, "j": {"a": [1]}, "d": "2026-01-02", "m": "sad"}
     assert parent["m"]["enum_values"] == ["sad", "it's ok"] and parent["m"]["postgres_native_enum"]
     assert {n: parent[n].get("db_type") for n in ("tags", "p", "i", "j", "t", "b")} == {
-        "tags": "text[]", "p": "text", "i": "text", "j": "jsonb", "t": "time", "b": "smallint"}
+        "tags": "text[]", "p": "positive", "i": "interval", "j": "jsonb", "t": "time", "b": "smallint"}
     assert (child["id"]["autoincrement"], child["id"]["db_type"], child["seq"]["autoincrement"]) == (True, "bigint", False)
     assert "dropped" not in child and child["flag"]["default"] is True
     model_child = models_of(answer)["child"]

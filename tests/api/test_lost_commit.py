@@ -1,57 +1,13 @@
-"""A connection that is cut while a managed transaction commits: the database is asked what became of it."""
-import socket
-import threading
+"""A connection that is cut while something commits: the database is asked what became of it."""
+import uuid
 
 import pytest
 
 from support.client import Client
+from support.cutter import Cutter
 from support.process import wait_for
 
 ITEM = {"model_name": "Item", "columns": [{"name": "id", "logical_type": "integer", "primary_key": True}]}
-
-
-class Cutter:
-    """A way to a PostgreSQL on which the next COMMIT loses its connection: before it arrives, or before its answer does."""
-
-    def __init__(self, port):
-        self.port, self.cut = port, None  # None, "before", "after"
-        self.down = False  # no new connections
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    @property
-    def own_port(self):
-        return self.listener.getsockname()[1]
-
-    def accept(self):
-        while True:
-            try:
-                client, _ = self.listener.accept()
-            except OSError:
-                return
-            if self.down:
-                client.close()
-                continue
-            server = socket.create_connection(("127.0.0.1", self.port))
-            for pair in ((client, server, True), (server, client, False)):
-                threading.Thread(target=self.pump, args=pair, daemon=True).start()
-
-    def pump(self, source, target, asks):
-        try:
-            while data := source.recv(65536):
-                if asks and self.cut == "before" and b"COMMIT" in data:
-                    break
-                if not asks and self.cut == "after" and b"COMMIT\0" in data:
-                    break
-                target.sendall(data)
-            self.cut = None
-        except OSError:
-            pass
-        for one in (source, target):
-            try:
-                one.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
 
 
 @pytest.fixture
@@ -64,6 +20,7 @@ def cut(server, postgres_backend):
             "max_connections": 1, "acquire_timeout_seconds": 2}}).expect(201)
         client.put("/v1/models", {"models": [ITEM]}).expect(200)
         cutter.client = client
+        cutter.written = lambda: postgres_backend.pg.psql("SELECT count(*) FROM item WHERE id = 1", postgres_backend.database)
         cutter.count = lambda: postgres_backend.pg.psql("SELECT count(*) FROM item", postgres_backend.database)
         yield cutter
         client.delete("/v1/connections/cut?force=true")
@@ -96,3 +53,84 @@ def test_what_cannot_be_asked_at_once_is_asked_later(cut):
     assert problem["outcome"] == "unknown"
     cut.down = False
     wait_for(lambda: cut.client.get(path).expect(200).json()["state"] == "committed", 20, "the answer")
+
+
+# what a request with an Idempotency-Key may be: road -> path, body
+ROADS = {
+    "create": ("/v1/models/Item/records", {"id": 1}),
+    "bulk": ("/v1/models/Item/records", {"records": [{"id": 1}]}),
+    "get-or-create": ("/v1/models/Item/get-or-create", {"where": {"id": 1}}),
+    "update": ("/v1/query/update?all=true", {"query": {"model_name": "Item"}, "set": {"id": 1}}),
+    "batch": ("/v1/batch", {"steps": [{"op": "create", "model": "Item", "record": {"id": 1}}]}),
+    "raw": ("/v1/sql/execute", {"sql": "INSERT INTO item VALUES (1)"}),
+    "raw-rows": ("/v1/sql/fetch-all", {"sql": "INSERT INTO item VALUES (1) RETURNING id"}),
+    "raw-select": ("/v1/sql/fetch-one", {"sql": "SELECT put()"}),
+}
+
+
+@pytest.fixture
+def cut_road(cut, request):
+    cut.sql = lambda sql: cut.client.post("/v1/sql/execute", {"sql": sql}).expect(200)
+    cut.sql("CREATE FUNCTION put() RETURNS int LANGUAGE sql AS 'INSERT INTO item VALUES (1) RETURNING id'")
+    if request.node.callspec.params["road"] == "update":
+        cut.sql("INSERT INTO item VALUES (7)")
+    cut.stands = lambda: cut.written() == "1"
+    return cut
+
+
+@pytest.mark.parametrize("road", ROADS)
+@pytest.mark.parametrize("when", ["after", "before"])
+def test_a_write_with_a_key_learns_what_became_of_it(cut_road, road, when):
+    cut, headers = cut_road, {"Idempotency-Key": uuid.uuid4().hex}
+    path, body = ROADS[road]
+    cut.client.get("/v1/models/Item/records").expect(200)
+    cut.cut = when
+    problem = cut.client.post(path, body, headers=headers).problem(503, "database_unavailable")
+    assert problem["outcome"] == ("committed" if when == "after" else "rolled_back"), problem
+    assert cut.stands() == (when == "after")
+    again = cut.client.post(path, body, headers=headers)
+    if when == "after":
+        assert again.problem(422, "idempotency_key_reused")["outcome"] == "committed"
+    else:
+        assert again.status in (200, 201), again.body
+    assert cut.stands()
+
+
+@pytest.mark.parametrize("when", ["after", "before"])
+def test_a_retry_with_the_key_asks_again(cut, when):
+    """What could not be asked at once is asked by the next request with the key, which runs if nothing was done."""
+    headers = {"Idempotency-Key": uuid.uuid4().hex}
+    path, body = ROADS["create"]
+    cut.client.get("/v1/models/Item/records").expect(200)
+    cut.cut, cut.down = when, True
+    assert cut.client.post(path, body, headers=headers).problem(503, "database_unavailable")["outcome"] == "unknown"
+    assert cut.client.post(path, body, headers=headers).problem(422, "idempotency_key_reused")["outcome"] == "unknown"
+    cut.down = False
+
+    def known():
+        again = cut.client.post(path, body, headers=headers)
+        return again if again.status == 201 or again.json()["outcome"] != "unknown" else None
+    again = wait_for(known, 20, "an answer")
+    if when == "after":
+        assert again.problem(422, "idempotency_key_reused")["outcome"] == "committed"
+    else:
+        again.expect(201)
+    assert cut.count() == "1"
+
+
+@pytest.mark.parametrize("road", ["create", "raw"])
+def test_another_quick_write_stays_unknown_and_costs_nothing_more(cut, road):
+    """Without a key nobody asks: the statement is a commit of its own, with one round trip."""
+    path, body = ROADS[road]
+    cut.client.post(path, {**body, **({"id": 4} if road == "create" else {})}).expect(200 if road == "raw" else 201)
+    seen = cut.statements = []
+    cut.client.post(path, {**body, **({"id": 5} if road == "create" else {"sql": "INSERT INTO item VALUES (5)"})}).expect(200 if road == "raw" else 201)
+    assert seen and not any(b"current_xact" in s or b"COMMIT" in s for s in seen), seen
+
+
+def test_statements_that_run_in_no_transaction_do_with_a_key(cut):
+    for sql in ("VACUUM item", "CREATE INDEX CONCURRENTLY item_i ON item (id)", "DO 'BEGIN COMMIT; END'"):
+        cut.client.post("/v1/sql/execute", {"sql": sql}, headers={"Idempotency-Key": uuid.uuid4().hex}).expect(200)
+        steps = {"atomic": False, "steps": [{"op": "sql.execute", "sql": sql.replace("item_i", "item_j")}]}
+        results = cut.client.post("/v1/batch", steps, headers={"Idempotency-Key": uuid.uuid4().hex}).expect(200).json()["results"]
+        assert results[0]["status"] == 200, results

@@ -5,6 +5,7 @@ import time
 import pytest
 
 from support.client import Client
+from support.cutter import Cutter
 from support.pg import Postgres
 from support.process import wait_for
 
@@ -33,10 +34,10 @@ def lonely():
 def alone(server, lonely):
     """connect(**pool) -> a client on a fresh table of that server, whose commits wait from now on."""
     with Client(server.port, timeout=60) as client:
-        def connect(**pool):
+        def connect(port=None, **pool):
             lonely.psql("DROP TABLE IF EXISTS item; CREATE TABLE item (id int PRIMARY KEY, n int);"
                         "INSERT INTO item VALUES (1, 0)")
-            client.post("/v1/connections", {"name": "alone", "url": lonely.url(), "default": True, "pool": pool}).expect(201)
+            client.post("/v1/connections", {"name": "alone", "url": lonely.url() if port is None else f"postgres://ferrod@127.0.0.1:{port}/postgres?sslmode=disable&gssencmode=disable", "default": True, "pool": pool}).expect(201)
             client.put("/v1/models", {"models": [ITEM]}).expect(200)
             # the first statement of a connection prepares: not what is looked at
             client.get(RECORDS).expect(200)
@@ -139,3 +140,42 @@ def test_a_statement_timeout_ends_what_does_not_wait_for_a_standby(alone):
     start = time.monotonic()
     client.post("/v1/sql/execute", {"sql": "UPDATE item SET n = 3 WHERE pg_sleep(20) IS NULL"}).problem(504, "statement_timeout")
     assert time.monotonic() - start < 5
+
+
+@pytest.mark.parametrize("road", ["managed", "keyed"])
+def test_a_commit_that_is_lost_while_it_waits_is_unknown(alone, lonely, road):
+    """The server says `committed` of what no standby has: it is not told as that."""
+    cutter = Cutter(lonely.port)
+    client = alone(port=cutter.own_port, acquire_timeout_seconds=2)
+    headers = {"Idempotency-Key": "a-commit-that-waits"}
+    if road == "managed":
+        tx = client.post("/v1/transactions", {}).expect(201).json()["transaction_id"]
+        client.post(RECORDS, {"id": 2, "n": 2}, headers={"Ferro-Transaction": tx}).expect(201)
+        pending = in_background(client, "POST", f"/v1/transactions/{tx}/commit")
+    else:
+        pending = in_background(client, "POST", RECORDS, {"id": 2, "n": 2}, headers=headers)
+    wait_for(lambda: lonely.waiting(), 20, "a commit that waits")
+    backends = lonely.waiting()
+    cutter.sever()
+    for pid in backends:
+        lonely.psql(f"SELECT pg_terminate_backend({pid})")
+    is_unknown(finished(pending))
+    assert lonely.psql("SELECT count(*) FROM item WHERE n = 2") == "1", "it was committed here"
+    if road == "managed":
+        assert client.get(f"/v1/transactions/{tx}").json()["state"] == "unknown"
+    else:
+        problem = client.post(RECORDS, {"id": 2, "n": 2}, headers=headers).problem(422, "idempotency_key_reused")
+        assert problem["outcome"] == "unknown" and "replicated" in problem["detail"], problem
+    cutter.listener.close()
+
+
+def test_a_commit_that_asks_for_no_standby_is_committed(alone, lonely):
+    """With synchronous_commit = local the same loss is told as what it is."""
+    cutter = Cutter(lonely.port)
+    client = alone(port=cutter.own_port, acquire_timeout_seconds=2)
+    tx = client.post("/v1/transactions", {}).expect(201).json()["transaction_id"]
+    client.post("/v1/sql/execute", {"sql": "SET LOCAL synchronous_commit = local"}, headers={"Ferro-Transaction": tx}).expect(200)
+    client.post(RECORDS, {"id": 2, "n": 2}, headers={"Ferro-Transaction": tx}).expect(201)
+    cutter.cut = "after"
+    assert client.post(f"/v1/transactions/{tx}/commit").problem(503, "database_unavailable")["outcome"] == "committed"
+    cutter.listener.close()

@@ -78,12 +78,7 @@ static void shadow(const struct dialect *d, const char *path)
 
 	arena_init(&a);
 	want = json_array_get(json_object_get(golden_load(&a, path), "create_table"), 0);
-	s = golden_schema(
-		&a, golden_parse(
-			    &a, "{\"models\":[{\"model_name\":\"ShadowUser\",\"columns\":["
-				"{\"name\":\"id\",\"logical_type\":\"integer\",\"primary_key\":true,\"nullable\":true},"
-				"{\"name\":\"age\",\"logical_type\":\"integer\",\"nullable\":true},"
-				"{\"name\":\"name\",\"logical_type\":\"string\",\"nullable\":true}]}]}"));
+	s = golden_shadow_schema(&a);
 	ddl_plan_init(&p, &a);
 	assert_true(ddl_create_all(d, s, NULL, NULL, &p, &err));
 	assert_int_equal(p.n_statements, 1);
@@ -94,8 +89,7 @@ static void shadow(const struct dialect *d, const char *path)
 
 static void test_shadow_vectors(void **state UNUSED)
 {
-	shadow(&dialect_sqlite, "tests/golden/vectors/shadow_sqlite.json");
-	shadow(&dialect_postgres, "tests/golden/vectors/shadow_postgres.json");
+	golden_each_shadow(shadow);
 }
 
 int main(void)

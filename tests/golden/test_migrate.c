@@ -326,12 +326,7 @@ static void shadow(const struct dialect *d, const char *path)
 	struct err err;
 
 	arena_init(&a);
-	s = golden_schema(
-		&a, golden_parse(
-			    &a, "{\"models\":[{\"model_name\":\"ShadowUser\",\"columns\":["
-				"{\"name\":\"id\",\"logical_type\":\"integer\",\"primary_key\":true,\"nullable\":true},"
-				"{\"name\":\"age\",\"logical_type\":\"integer\",\"nullable\":true},"
-				"{\"name\":\"name\",\"logical_type\":\"string\",\"nullable\":true}]}]}"));
+	s = golden_shadow_schema(&a);
 	title = path;
 	dialect = d;
 	assert_true(plan_migration(&a, d, s, &live, &o, &p, &err));
@@ -343,8 +338,7 @@ static void shadow(const struct dialect *d, const char *path)
 
 static void test_shadow_vectors(void **state UNUSED)
 {
-	shadow(&dialect_sqlite, "tests/golden/vectors/shadow_sqlite.json");
-	shadow(&dialect_postgres, "tests/golden/vectors/shadow_postgres.json");
+	golden_each_shadow(shadow);
 }
 
 /* One hash for one plan, another for every other. */

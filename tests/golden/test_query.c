@@ -254,8 +254,7 @@ static void shadow(const struct dialect *d, const char *path)
 
 static void test_shadow_vectors(void **state UNUSED)
 {
-	shadow(&dialect_sqlite, "tests/golden/vectors/shadow_sqlite.json");
-	shadow(&dialect_postgres, "tests/golden/vectors/shadow_postgres.json");
+	golden_each_shadow(shadow);
 }
 
 int main(void)

@@ -66,6 +66,21 @@ struct schema *golden_schema(struct arena *a, const json_t *doc)
 	return s;
 }
 
+struct schema *golden_shadow_schema(struct arena *a)
+{
+	return golden_schema(
+		a, golden_quoted(a, "{'models':[{'model_name':'ShadowUser','columns':["
+				    "{'name':'id','logical_type':'integer','primary_key':true,'nullable':true},"
+				    "{'name':'age','logical_type':'integer','nullable':true},"
+				    "{'name':'name','logical_type':'string','nullable':true}]}]}"));
+}
+
+void golden_each_shadow(void (*check)(const struct dialect *d, const char *path))
+{
+	check(&dialect_sqlite, "tests/golden/vectors/shadow_sqlite.json");
+	check(&dialect_postgres, "tests/golden/vectors/shadow_postgres.json");
+}
+
 const char *golden_text(struct arena *a, const json_t *v)
 {
 	struct strbuf b;

@@ -4,6 +4,7 @@
 
 #include "service/base/arena.h"
 #include "service/base/json.h"
+#include "store/dialect/dialect.h"
 #include "store/schema/schema.h"
 
 /* The parsed file; ends the test when it cannot be read. Lives in the arena. */
@@ -17,6 +18,12 @@ json_t *golden_quoted(struct arena *a, const char *text);
 
 /* A schema of a document; ends the test when it is invalid. A new reference. */
 struct schema *golden_schema(struct arena *a, const json_t *doc);
+
+/* The model of the reference's shadow vectors, as a schema. A new reference. */
+struct schema *golden_shadow_schema(struct arena *a);
+
+/* Each dialect with its file of shadow vectors. */
+void golden_each_shadow(void (*check)(const struct dialect *d, const char *path));
 
 /* Compact sorted text of a value, in the arena, for comparisons that print well. */
 const char *golden_text(struct arena *a, const json_t *v);

@@ -22,6 +22,7 @@
 #include "store/driver/postgres/postgres_driver.h"
 #include "tests/support/assert_err.h"
 #include "tests/support/needs_server.h"
+#include "tests/support/scratch_arena.h"
 
 #define SECONDS(n) (clock_mono_ns() + (int64_t)(n)*CLOCK_NS_PER_S)
 
@@ -36,8 +37,6 @@ static struct {
 } g;
 
 static struct driver_conn *c1, *c2;
-static struct arena arena; /* of the running test: copies of rows */
-static struct err err;
 
 /* ---- helpers --------------------------------------------------------------------------------------- */
 
@@ -186,7 +185,7 @@ static inline int group_close(void **state)
 static inline int test_open(void **state)
 {
 	(void)state;
-	arena_init(&arena);
+	scratch_begin();
 	c1 = c2 = NULL;
 	if (g.db == NULL)
 		return 0;
@@ -198,7 +197,7 @@ static inline int test_close(void **state)
 	(void)state;
 	pg->close(c1);
 	pg->close(c2);
-	arena_done(&arena);
+	scratch_end();
 	return 0;
 }
 

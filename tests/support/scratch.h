@@ -2,24 +2,17 @@
 #ifndef FERROD_TESTS_SUPPORT_SCRATCH_H
 #define FERROD_TESTS_SUPPORT_SCRATCH_H
 
-#include <string.h>
-
-#include "service/base/arena.h"
-#include "service/base/err.h"
-
-static struct arena arena;
-static struct err err;
+#include "tests/support/scratch_arena.h"
 
 static inline int setup(void **state UNUSED)
 {
-	arena_init(&arena);
-	memset(&err, 0, sizeof(err));
+	scratch_begin();
 	return 0;
 }
 
 static inline int teardown(void **state UNUSED)
 {
-	arena_done(&arena);
+	scratch_end();
 	return 0;
 }
 

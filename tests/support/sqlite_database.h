@@ -20,12 +20,11 @@
 #include "store/driver/driver.h"
 #include "store/driver/sqlite/driver_sqlite.h"
 #include "tests/support/assert_err.h"
+#include "tests/support/scratch_arena.h"
 
 #define SECONDS(n) (clock_mono_ns() + (int64_t)(n)*CLOCK_NS_PER_S)
 
 static const struct driver *const lite = &driver_sqlite;
-static struct arena arena; /* of the running test */
-static struct err err;
 static char dir[64];
 
 /* ---- helpers --------------------------------------------------------------------------------------- */
@@ -138,7 +137,7 @@ static inline int64_t number(struct driver_conn *c, const char *text)
 static inline int setup(void **state)
 {
 	(void)state;
-	arena_init(&arena);
+	scratch_begin();
 	(void)snprintf(dir, sizeof(dir), "/tmp/ferrod-test-XXXXXX");
 	driver_sqlite_configure(&(struct sqlite_options){.busy_timeout_s = 0.2});
 	return mkdtemp(dir) == NULL;
@@ -158,7 +157,7 @@ static inline int teardown(void **state)
 			(void)unlink(path);
 		}
 	}
-	arena_done(&arena);
+	scratch_end();
 	return rmdir(dir);
 }
 

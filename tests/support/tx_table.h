@@ -17,13 +17,12 @@
 #include "store/session/tx.h"
 #include "tests/support/maps.h"
 #include "tests/support/fake_driver.h"
+#include "tests/support/scratch_arena.h"
 
 static struct session_table *sessions;
 static struct tx_table *txs;
 static struct connection *conn;
 static struct session *session;
-static struct arena arena;
-static struct err err;
 
 static inline void sleep_ms(long ms)
 {
@@ -44,7 +43,7 @@ static inline int setup(void **state)
 
 	(void)state;
 	fake_reset();
-	arena_init(&arena);
+	scratch_begin();
 	conn = fake_connection("main", 4);
 	sessions = session_table_create(&limits);
 	txs = tx_table_create(sessions, 300, 3600, 900, 3, 2);
@@ -58,7 +57,7 @@ static inline int teardown(void **state)
 	tx_table_destroy(txs);
 	session_table_destroy(sessions);
 	fake_connection_done(conn);
-	arena_done(&arena);
+	scratch_end();
 	return 0;
 }
 

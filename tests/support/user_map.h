@@ -12,26 +12,11 @@
 
 #include "store/session/identity_map.h"
 #include "store/session/record_pack.h"
+#include "tests/support/scratch.h"
 
 static const struct model user = {.name = {"User", 4}, .n_columns = 2, .serial = 7};
 static const struct model user_later = {.name = {"User", 4}, .n_columns = 2, .serial = 8};
 static const struct model order = {.name = {"Order", 5}, .n_columns = 1, .serial = 9};
-
-static struct arena arena;
-
-static inline int setup(void **state)
-{
-	(void)state;
-	arena_init(&arena);
-	return 0;
-}
-
-static inline int teardown(void **state)
-{
-	(void)state;
-	arena_done(&arena);
-	return 0;
-}
 
 static inline const char *text_of(int key)
 {

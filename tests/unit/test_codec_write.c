@@ -77,7 +77,7 @@ static void assert_same(const struct dialect *d, const struct column *c, struct 
 	assert_string_equal(direct.p, expected.p);
 	assert_int_equal(direct.len, expected.len);
 	strbuf_reset(&direct);
-	codec_writer_decoded(&w, fmt);
+	codec_writer_decoded(&w, NULL, fmt);
 	codec_write_row(&direct, &arena, &w, 1, codec_row_room(&w, 1), (struct value[2]){value_null(), v});
 	assert_string_equal(direct.p, expected.p);
 	strbuf_done(&direct);
@@ -134,7 +134,7 @@ static void a_failed_buffer_stays_failed(void **state UNUSED)
 
 	arena_init(&arena);
 	w.prefix.len = 5;
-	codec_writer_decoded(&w, &fmt);
+	codec_writer_decoded(&w, NULL, &fmt);
 	strbuf_init(&b, 4);
 	codec_write_row(&b, &arena, &w, 1, codec_row_room(&w, 1), &v);
 	assert_true(strbuf_failed(&b));

@@ -17,14 +17,13 @@
 #include "store/store.h"
 #include "tests/support/assert_err.h"
 #include "tests/support/small_store.h"
+#include "tests/support/scratch_arena.h"
 
 #include "service/base/banned.h"
 
 static struct store *store;
-static struct arena arena;
 static struct connection *conn;
 static struct route plain; /* conn, no transaction */
-static struct err err;
 static bool postgres;
 
 /* ---- set-up ---- */
@@ -35,7 +34,7 @@ static int open_store(const char *url)
 		.url = str_z(url), .name = STR("app"), .make_default = true, .pool = pool_config_default()};
 	struct connection *replaced = NULL;
 
-	arena_init(&arena);
+	scratch_begin();
 	co.pool.max_connections = 2;
 	co.pool.acquire_timeout_s = 1;
 	store = store_create(&small_store);
@@ -134,7 +133,7 @@ static int teardown(void **state)
 		ok = false;
 	connection_unref(conn);
 	store_destroy(store);
-	arena_done(&arena);
+	scratch_end();
 	return ok ? 0 : -1;
 }
 

@@ -12,9 +12,8 @@
 #include "service/base/limits.h"
 #include "store/query/query.h"
 #include "tests/support/golden.h"
+#include "tests/support/scratch_arena.h"
 
-static struct arena arena;
-static struct err err;
 static struct schema *schema;
 
 static const char schema_text[] =
@@ -38,8 +37,7 @@ static const char schema_text[] =
 
 static int setup(void **state UNUSED)
 {
-	arena_init(&arena);
-	memset(&err, 0, sizeof(err));
+	scratch_begin();
 	schema = golden_schema(&arena, golden_parse(&arena, schema_text));
 	return 0;
 }
@@ -47,7 +45,7 @@ static int setup(void **state UNUSED)
 static int teardown(void **state UNUSED)
 {
 	schema_unref(schema);
-	arena_done(&arena);
+	scratch_end();
 	return 0;
 }
 

@@ -10,12 +10,11 @@
 #include "service/base/clock.h"
 #include "store/store.h"
 #include "tests/support/small_store.h"
+#include "tests/support/scratch_arena.h"
 
 #include "service/base/banned.h"
 
 static struct store *store;
-static struct arena arena;
-static struct err err;
 
 static void connect_to(const char *name, bool make_default)
 {
@@ -38,7 +37,7 @@ static void connect_to(const char *name, bool make_default)
 static int setup(void **state)
 {
 	(void)state;
-	arena_init(&arena);
+	scratch_begin();
 	store = store_create(&small_store);
 	connect_to("app", true);
 	connect_to("service", false);
@@ -49,7 +48,7 @@ static int teardown(void **state)
 {
 	(void)state;
 	store_destroy(store);
-	arena_done(&arena);
+	scratch_end();
 	return 0;
 }
 

@@ -9,40 +9,10 @@
 #include <string.h>
 
 #include "service/base/limits.h"
-#include "store/schema/schema_json.h"
 #include "store/schema/schema_names.h"
 #include "store/schema/schema_registry.h"
-#include "tests/support/golden.h"
-#include "tests/support/scratch.h"
+#include "tests/support/schema_docs.h"
 
-static json_t *doc(const char *text)
-{
-	return golden_quoted(&arena, text);
-}
-
-static struct schema *made(const char *text)
-{
-	return golden_schema(&arena, doc(text));
-}
-
-/* Whether the document is refused with a fault at this pointer whose detail holds these words. */
-static void refused(const char *text, const char *pointer, const char *words)
-{
-	struct schema *s = NULL;
-
-	if (schema_from_json(doc(text), NULL, &arena, &s, &err)) {
-		schema_unref(s);
-		fail_msg("was not refused: %s", text);
-	}
-	assert_int_equal(err.code, ERR_INVALID_SCHEMA);
-	for (size_t i = 0; i < err.n_faults; i++)
-		if (strcmp(err.faults[i].pointer, pointer) == 0 && strstr(err.faults[i].detail, words) != NULL)
-			return;
-	fail_msg("no fault at %s with \"%s\" but %zu others, first %s: %s", pointer, words, err.n_faults,
-		 err.faults[0].pointer, err.faults[0].detail);
-}
-
-#define ID "{'name':'id','logical_type':'integer','primary_key':true}"
 #define MODEL(name, columns, rest) "{'models':[{'model_name':'" name "','columns':[" ID columns "]" rest "}]}"
 
 static void test_fingerprint_vector(void **state UNUSED)

@@ -7,33 +7,7 @@
 
 #include <string.h>
 
-#include "store/schema/schema_json.h"
-#include "tests/support/golden.h"
-#include "tests/support/scratch.h"
-
-static json_t *doc(const char *text)
-{
-	return golden_quoted(&arena, text);
-}
-
-static struct schema *made(const char *text)
-{
-	return golden_schema(&arena, doc(text));
-}
-
-static void refused(const char *text, const char *pointer, const char *words)
-{
-	struct schema *s = NULL;
-
-	if (schema_from_json(doc(text), NULL, &arena, &s, &err)) {
-		schema_unref(s);
-		fail_msg("was not refused: %s", text);
-	}
-	assert_int_equal(err.code, ERR_INVALID_SCHEMA);
-	assert_string_equal(err.faults[0].pointer, pointer);
-	if (strstr(err.faults[0].detail, words) == NULL)
-		fail_msg("\"%s\" does not say \"%s\"", err.faults[0].detail, words);
-}
+#include "tests/support/schema_docs.h"
 
 static const struct relation *relation(const struct schema *s, const char *model, const char *name)
 {
@@ -47,7 +21,6 @@ static const struct relation *relation(const struct schema *s, const char *model
 	return r;
 }
 
-#define ID "{'name':'id','logical_type':'integer','primary_key':true}"
 #define INT(name) ",{'name':'" name "','logical_type':'integer','nullable':true}"
 #define FK(column, table) "{'column':'" column "','to_table':'" table "'}"
 #define USER "{'model_name':'User','columns':[" ID "]}"
@@ -200,18 +173,19 @@ static void test_refusals(void **state UNUSED)
 {
 	const char *at = "/models/1/relations/0";
 
-	refused(ONE("{'name':'r','kind':'forward','target':'Nope'}"), at, "Nope");
-	refused(ONE("{'name':'r','kind':'forward','target':'User'}"), at, "more than one");
-	refused(ONE("{'name':'r','kind':'reverse','target':'User'}"), at, "no foreign key");
-	refused(ONE("{'name':'r','kind':'forward','target':'User','column':'zz'}"), at, "zz");
-	refused(ONE("{'name':'a_id','kind':'forward','target':'User','column':'a_id'}"), at, "taken");
-	refused(ONE("{'name':'r','kind':'forward','target':'User','column':'a_id'},"
-		    "{'name':'r','kind':'forward','target':'User','column':'b_id'}"),
-		"/models/1/relations/1", "taken");
-	refused(ONE("{'name':'r','kind':'many_to_many','target':'User'}"), at, "through");
-	refused(ONE("{'name':'r','kind':'many_to_many','target':'User','through':'nope'}"), at, "nope");
-	refused(ONE("{'name':'r','kind':'many_to_many','target':'User','through':'p'}"), at, "source_column");
-	refused("{'models':[{'model_name':'User','columns':[" ID INT("posts") "]},{'model_name':'P','columns':[" ID INT(
+	refused_first(ONE("{'name':'r','kind':'forward','target':'Nope'}"), at, "Nope");
+	refused_first(ONE("{'name':'r','kind':'forward','target':'User'}"), at, "more than one");
+	refused_first(ONE("{'name':'r','kind':'reverse','target':'User'}"), at, "no foreign key");
+	refused_first(ONE("{'name':'r','kind':'forward','target':'User','column':'zz'}"), at, "zz");
+	refused_first(ONE("{'name':'a_id','kind':'forward','target':'User','column':'a_id'}"), at, "taken");
+	refused_first(ONE("{'name':'r','kind':'forward','target':'User','column':'a_id'},"
+			  "{'name':'r','kind':'forward','target':'User','column':'b_id'}"),
+		      "/models/1/relations/1", "taken");
+	refused_first(ONE("{'name':'r','kind':'many_to_many','target':'User'}"), at, "through");
+	refused_first(ONE("{'name':'r','kind':'many_to_many','target':'User','through':'nope'}"), at, "nope");
+	refused_first(ONE("{'name':'r','kind':'many_to_many','target':'User','through':'p'}"), at, "source_column");
+	refused_first(
+		"{'models':[{'model_name':'User','columns':[" ID INT("posts") "]},{'model_name':'P','columns':[" ID INT(
 			"u_id") "],'foreign_keys':[{'column':'u_id','to_table':'user','related_name':'posts'}]}]}",
 		"/models/1", "related_name");
 }

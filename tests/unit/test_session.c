@@ -16,6 +16,7 @@
 #include "store/session/tx.h"
 #include "tests/support/maps.h"
 #include "tests/support/fake_driver.h"
+#include "tests/support/scratch_arena.h"
 
 #include "service/base/banned.h"
 
@@ -23,8 +24,6 @@ static struct session_limits limits;
 static struct session_table *sessions;
 static struct tx_table *txs;
 static struct connection *conn;
-static struct arena arena;
-static struct err err;
 
 static int setup(void **state)
 {
@@ -40,7 +39,7 @@ static int setup(void **state)
 		.imap_entries = 1000,
 		.imap_bytes = 100000,
 	};
-	arena_init(&arena);
+	scratch_begin();
 	conn = fake_connection("main", 4);
 	return 0;
 }
@@ -57,7 +56,7 @@ static int teardown(void **state)
 	tx_table_destroy(txs);
 	session_table_destroy(sessions);
 	fake_connection_done(conn);
-	arena_done(&arena);
+	scratch_end();
 	return 0;
 }
 

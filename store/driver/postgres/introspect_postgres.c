@@ -10,6 +10,7 @@
 #include "service/base/clock.h"
 #include "store/driver/catalog.h"
 #include "store/schema/schema_sql.h"
+#include "store/driver/postgres/introspect_types.h"
 
 #include "service/base/banned.h"
 
@@ -47,7 +48,8 @@ static const char columns_sql[] = PLACE
 	"AND p.refobjsubid = a.attnum AND p.classid = 'pg_catalog.pg_class'::regclass AND p.deptype = 'a')), "
 	"a.attgenerated::text, CASE WHEN t.typtype = 'e' AND pg_catalog.pg_type_is_visible(t.oid) THEN t.typname::text "
 	"END, "
-	"COALESCE(pg_catalog.array_position(k.conkey, a.attnum), 0)::bigint, a.attidentity::text " TABLES
+	"COALESCE(pg_catalog.array_position(k.conkey, a.attnum), 0)::bigint, a.attidentity::text, "
+	"a.atttypid::bigint " TABLES
 	"JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped "
 	"JOIN pg_catalog.pg_type t ON t.oid = a.atttypid "
 	"LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum "
@@ -121,6 +123,19 @@ static const char table_remarks_sql[] = PLACE
 	"JOIN pg_catalog.pg_description e ON e.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass "
 	"AND e.objoid = c.oid AND e.objsubid = 0 " BY_TABLE;
 
+/* Sequences that a column's default counts with, and that are not its own. */
+static const char sequences_sql[] = PLACE
+	"a.attname::text, s.relname::text, q.seqstart, q.seqincrement " TABLES
+	"JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped "
+	"JOIN pg_catalog.pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum "
+	"JOIN pg_catalog.pg_depend p ON p.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass AND p.objid = d.oid "
+	"AND p.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass "
+	"JOIN pg_catalog.pg_class s ON s.oid = p.refobjid AND s.relkind = 'S' "
+	"JOIN pg_catalog.pg_sequence q ON q.seqrelid = s.oid "
+	"WHERE NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend o WHERE o.classid = p.refclassid AND o.objid = s.oid "
+	"AND o.refclassid = p.refclassid AND o.refobjid = c.oid AND o.refobjsubid = a.attnum AND o.deptype = 'a') " ORDER
+	"a.attnum";
+
 /* What a table has that no model says. */
 static const char things_sql[] = PLACE
 	"x.kind, x.name " TABLES "CROSS JOIN LATERAL ("
@@ -185,6 +200,7 @@ static void on_column(struct catalog *c, const struct value *row)
 	*(col->generated ? &col->generation : &col->default_text) = catalog_text(c, row[4]);
 	col->native_enum = row[7].kind == VALUE_TEXT;
 	col->pk_position = (size_t)catalog_int(row[8]);
+	col->type_id = catalog_int(row[10]);
 }
 
 static void on_enum(struct catalog *c, const struct value *row)
@@ -269,6 +285,18 @@ static void on_remark(struct catalog *c, const struct value *row)
 		return;
 	col->collation = catalog_text(c, row[2]);
 	col->comment = catalog_text(c, row[3]);
+}
+
+static void on_sequence(struct catalog *c, const struct value *row)
+{
+	struct live_table *t = next_table(c, &row);
+	struct live_column *col = t != NULL ? catalog_column(c, t, row[1].u.s) : NULL;
+
+	if (col == NULL)
+		return;
+	col->sequence = catalog_text(c, row[2]);
+	col->sequence_start = catalog_int(row[3]);
+	col->sequence_increment = catalog_int(row[4]);
 }
 
 static void on_thing(struct catalog *c, const struct value *row)
@@ -356,8 +384,8 @@ static bool read_columns(struct catalog *c, const struct introspect_scope *scope
 			 struct err *err)
 {
 	return ask(c, scope, relations, tables_sql, "Tttb", on_table, err) &&
-	       ask(c, scope, relations, columns_sql, "TtttbTbtTit", on_column, err) &&
-	       ask(c, scope, relations, enums_sql, "Tttt", on_enum, err);
+	       ask(c, scope, relations, columns_sql, "TtttbTbtTiti", on_column, err) &&
+	       ask(c, scope, relations, enums_sql, "Tttt", on_enum, err) && postgres_introspect_types(c, err);
 }
 
 bool postgres_introspect(struct driver_conn *conn, const struct introspect_scope *scope, struct arena *a,
@@ -374,6 +402,7 @@ bool postgres_introspect(struct driver_conn *conn, const struct introspect_scope
 	    !ask(&c, scope, tables, fks_sql, "TtttttttTbbbb", on_fk, err) ||
 	    !ask(&c, scope, tables, remarks_sql, "TtTTT", on_remark, err) ||
 	    !ask(&c, scope, tables, table_remarks_sql, "TtTTt", on_remark, err) ||
+	    !ask(&c, scope, tables, sequences_sql, "Ttttii", on_sequence, err) ||
 	    !ask(&c, scope, tables, things_sql, "TttT", on_thing, err) ||
 	    !ask(&c, scope, tables, checks_sql, "TttTb", on_check, err) ||
 	    (scope->views && !read_columns(&v, scope, views, err)))

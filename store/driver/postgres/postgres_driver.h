@@ -33,7 +33,8 @@
  *   postgres_value.c     parameters out
  *   postgres_answer.c    cells in: the one reader of what a server answers
  *   postgres_error.c     SQLSTATE -> struct err
- *   introspect_postgres.c, migrate_postgres.c   what migrations need (store/driver/introspect.h)
+ *   introspect_postgres.c, introspect_types.c,
+ *   migrate_postgres.c   what migrations need (store/driver/introspect.h)
  *   fault_postgres.c     libpq's calls, made to fail on purpose
  *   postgres_lex.c       what can be told from the text of raw SQL (pure)
  */

@@ -1,7 +1,8 @@
 /*
  * What became of a transaction whose connection was lost while it committed. Its number is asked for before the commit;
  * the cluster and the timeline that give it a meaning are known since the connection was opened: on another cluster, or
- * after a standby has taken over, the same number is another transaction's, so nothing is said there.
+ * after a standby has taken over, the same number is another transaction's, so nothing is said there. A server says
+ * `committed` once it has committed itself: of one that was to wait for a synchronous standby that is not all.
  */
 #include "service/base/clock.h"
 #include "service/base/num.h"
@@ -17,6 +18,8 @@
 #define HISTORY \
 	"(SELECT system_identifier::pg_catalog.text FROM pg_catalog.pg_control_system()), " \
 	"pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8)"
+
+#define HAS_STANDBY "pg_catalog.current_setting('synchronous_standby_names') <> ''"
 
 static bool hex32(struct str s, uint32_t *ret)
 {
@@ -80,13 +83,15 @@ bool pg_history_find(struct pg_conn *c, int64_t deadline_ns, struct err *err)
 
 bool pg_commit_mark(struct driver_conn *base, int64_t deadline_ns, struct commit_mark *ret, struct err *err)
 {
-	const struct stmt s = {.sql = STR("SELECT pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text"),
+	const struct stmt s = {.sql = STR("SELECT pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text, "
+					  "CASE WHEN pg_catalog.current_setting('synchronous_commit') NOT IN ('off', "
+					  "'local') THEN CASE WHEN " HAS_STANDBY " THEN 'waits' ELSE 'asks' END END"),
 			       .access = STMT_READ,
 			       .cache = true,
 			       .quick = true,
-			       .n_columns = 1};
+			       .n_columns = 2};
 	struct pg_conn *c = pg_conn(base);
-	struct str word;
+	struct str words[2];
 	struct arena arena;
 	bool ok;
 
@@ -94,8 +99,10 @@ bool pg_commit_mark(struct driver_conn *base, int64_t deadline_ns, struct commit
 	if (!c->has_history)
 		return true;
 	arena_init(&arena);
-	ok = ask(c, &s, deadline_ns, &arena, &word, err);
-	ret->is_set = ok && word.p != NULL && number(word, &ret->xid);
+	ok = ask(c, &s, deadline_ns, &arena, words, err);
+	ret->is_set = ok && words[0].p != NULL && number(words[0], &ret->xid);
+	ret->asks = ok && words[1].p != NULL;
+	ret->waits = ret->asks && str_eq_z(words[1], "waits");
 	arena_done(&arena);
 	return ok;
 }
@@ -105,14 +112,15 @@ static enum commit_fate look(struct pg_conn *c, const struct commit_mark *m, int
 	char xid[24];
 	(void)num_format_int((int64_t)m->xid, xid);
 	const struct value param = value_text(str_z(xid));
-	const struct stmt s = {.sql = STR("SELECT pg_catalog.pg_xact_status($1::pg_catalog.xid8), " HISTORY),
+	const struct stmt s = {.sql = STR("SELECT pg_catalog.pg_xact_status($1::pg_catalog.xid8), " HISTORY
+					  ", CASE WHEN " HAS_STANDBY " THEN 'waits' END"),
 			       .params = &param,
 			       .n_params = 1,
 			       .access = STMT_READ,
 			       .quick = true,
-			       .n_columns = 3};
+			       .n_columns = 4};
 	enum commit_fate fate = COMMIT_FATE_UNKNOWN;
-	struct str words[3];
+	struct str words[4];
 	struct arena arena;
 	uint32_t timeline;
 	uint64_t cluster;
@@ -124,7 +132,7 @@ static enum commit_fate look(struct pg_conn *c, const struct commit_mark *m, int
 	    hex32(words[2], &timeline) && cluster == m->cluster && timeline == m->timeline) {
 		*ret_again = str_eq_z(words[0], "in progress");
 		if (str_eq_z(words[0], "committed"))
-			fate = COMMIT_FATE_COMMITTED;
+			fate = m->waits || (m->asks && words[3].p != NULL) ? COMMIT_FATE_LOCAL : COMMIT_FATE_COMMITTED;
 		else if (str_eq_z(words[0], "aborted"))
 			fate = COMMIT_FATE_ROLLED_BACK;
 	}

@@ -74,6 +74,7 @@ INSERT INTO active_storage_attachments (name, record_type, record_id, blob_id, c
 SQLITE += BOTH + "INSERT INTO sessions (session_id, data, created_at, updated_at) VALUES ('s1', x'04085b00', '2026-01-01 00:00:00', '2026-01-01 00:00:00'), ('s2', NULL, '2026-01-01 00:00:00.5', '2026-01-01 00:00:00');"
 POSTGRES += BOTH + "INSERT INTO sessions (session_id, data, created_at, updated_at) VALUES ('s1', '\\x04085b00', '2026-01-01 00:00:00', '2026-01-01 00:00:00'), ('s2', NULL, '2026-01-01 00:00:00.5', '2026-01-01 00:00:00');"
 
+NEEDS = "CREATE EXTENSION citext"
 NEW = {
     "schema_migrations": {"version": "20260104000000"},
     "ar_internal_metadata": {"key": "new", "value": None},

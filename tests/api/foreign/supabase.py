@@ -54,6 +54,9 @@ REFRESH MATERIALIZED VIEW public.handles;
 
 # the trigger writes here, too
 CHANGES_ELSEWHERE = {"audit"}
+TOLD = {("notes", "own notes"), ("notes", "public notes"), ("notes", "touch_notes"), ("notes", "log_notes")}
+NEEDS = """CREATE SCHEMA auth; CREATE FUNCTION auth.uid() RETURNS uuid LANGUAGE sql STABLE AS
+    $$ SELECT NULLIF(current_setting('request.jwt.claim.sub', true), '')::uuid $$"""
 NEW = {
     "auth.users": {"id": "00000000-0000-0000-0000-000000000009", "email": "new@example.org"},
     "sessions": {"id": "00000000-0000-0000-0000-0000000000a9", "user_id": "00000000-0000-0000-0000-000000000002", "aal": "aal3"},

@@ -1,0 +1,16 @@
+/* Shared by exec.c (statements) and exec_end.c (how a unit ends) only. Owns nothing. */
+#ifndef FERROD_STORE_EXEC_INTERNAL_H
+#define FERROD_STORE_EXEC_INTERNAL_H
+
+#include <stdint.h>
+
+struct driver_conn;
+struct exec;
+
+/* A unit inside a transaction; units do not nest. */
+#define EXEC_SAVEPOINT "ferrod_unit"
+
+/* Until when a statement of the unit may run on that connection, monotonic. */
+int64_t exec_statement_deadline(const struct exec *x, const struct driver_conn *c);
+
+#endif
