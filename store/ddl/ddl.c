@@ -60,37 +60,6 @@ void ddl_plan_warn(struct ddl_plan *p, const char *code, struct str table, struc
 	};
 }
 
-/* ---- pieces ------------------------------------------------------------------------------------------ */
-
-static bool contains(struct str s, const char *z)
-{
-	return s.len > 0 && memmem(s.p, s.len, z, strlen(z)) != NULL;
-}
-
-void ddl_create_enum(const struct column *c, struct strbuf *out)
-{
-	char tag[32] = "$ferro$";
-	struct strbuf type;
-
-	strbuf_init(&type, 0);
-	strbuf_puts(&type, "CREATE TYPE ");
-	dialect_quote_ident(&type, c->enum_type_name);
-	strbuf_puts(&type, " AS ENUM (");
-	for (size_t i = 0; i < json_array_size(c->enum_values); i++) {
-		if (i > 0)
-			strbuf_puts(&type, ", ");
-		dialect_put_literal(&dialect_postgres, &type, json_str(json_array_get(c->enum_values, i)));
-	}
-	strbuf_puts(&type, ")");
-	/* a dollar quote ends at its tag, so the tag must not occur inside */
-	for (int i = 1; contains(strbuf_str(&type), tag); i++)
-		(void)snprintf(tag, sizeof(tag), "$ferro%d$", i);
-	strbuf_printf(out, "DO %s BEGIN ", tag);
-	strbuf_put(out, strbuf_str(&type));
-	strbuf_printf(out, "; EXCEPTION WHEN duplicate_object THEN NULL; END %s", tag);
-	strbuf_done(&type);
-}
-
 /* ---- CREATE TABLE ------------------------------------------------------------------------------------ */
 
 static void put_collation(const struct column *c, struct strbuf *out)
@@ -494,6 +463,24 @@ static void create_sequences(struct creation *c)
 	map_done(&seen);
 }
 
+static bool create_types(struct creation *c, struct err *err)
+{
+	struct map seen;
+	bool ok = true;
+
+	map_init(&seen);
+	for (size_t n = 0; ok && n < c->s->n_models; n++) {
+		const struct model *m = &c->s->models[c->order[n]];
+
+		for (size_t k = 0; ok && !c->there[c->order[n]] && k < m->n_columns; k++)
+			ok = m->columns[k].type_json == NULL ||
+			     ddl_create_types(c->p, &seen, m->columns[k].db_type, m->columns[k].type_json,
+					      m->columns[k].enum_values, err);
+	}
+	map_done(&seen);
+	return ok;
+}
+
 static void add_foreign_keys(struct creation *c, size_t i)
 {
 	const struct model *m = &c->s->models[i];
@@ -559,7 +546,7 @@ bool ddl_create_all(const struct dialect *d, const struct schema *s, bool (*exis
 		    void *arg, struct ddl_plan *p, struct err *err)
 {
 	struct creation c = {.d = d, .s = s, .p = p};
-	bool ok;
+	bool ok = true;
 
 	if (d->id == DIALECT_SQLITE && !sqlite_tables_distinct(s, err))
 		return false;
@@ -577,8 +564,9 @@ bool ddl_create_all(const struct dialect *d, const struct schema *s, bool (*exis
 		create_schemas(&c);
 		create_enums(&c);
 		create_sequences(&c);
+		ok = create_types(&c, err);
 	}
-	ok = create_tables(&c, err);
+	ok = ok && create_tables(&c, err);
 	for (size_t n = 0; ok && n < s->n_models; n++)
 		if (!c.there[c.order[n]])
 			ok = ddl_post_create(d, &s->models[c.order[n]], p, err);

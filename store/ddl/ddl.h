@@ -88,6 +88,11 @@ bool ddl_table_constraints(const struct dialect *d, const struct model *m, struc
 void ddl_table_options(const struct dialect *d, const struct model *m, struct strbuf *out);
 /* DO block that makes the column's enum type unless it is there: PostgreSQL. */
 void ddl_create_enum(const struct column *c, struct strbuf *out);
+/* Statements for the type of that name and for those that it is made of, unless `seen` (a set of names) has them;
+ * `type` is what the model says of it (schema_type_read), `labels` are an enum's. False: ERR_INVALID_SCHEMA, a domain's
+ * expression is none. PostgreSQL. */
+bool ddl_create_types(struct ddl_plan *p, struct map *seen, struct str name, const json_t *type, const json_t *labels,
+		      struct err *err) MUST_CHECK;
 /* ON DELETE word in capitals; CASCADE when absent; static. The same of ON UPDATE; NO ACTION when absent. */
 const char *ddl_on_delete(const struct foreign_key *fk);
 const char *ddl_on_update(const struct foreign_key *fk);

@@ -13,6 +13,11 @@
 #include "store/dialect/dialect.h"
 #include "store/schema/schema.h"
 
+/* Something by kind and name. */
+struct live_thing {
+	struct str kind, name;
+};
+
 struct live_type;
 
 /* A part of a type that has names, or the values of an enum. */
@@ -29,6 +34,11 @@ struct live_type {
 	struct live_type_part inner;  /* of an array, range, multirange (its bounds) or domain; its name is not set */
 	struct live_type_part *parts; /* of a composite or enum */
 	size_t n_parts;
+	/* What a domain says of its own. */
+	bool not_null;
+	struct str default_text; /* STR_NONE: none */
+	const struct live_thing *checks; /* their names, and as kind their expressions */
+	size_t n_checks;
 };
 
 struct live_column {
@@ -106,11 +116,6 @@ struct live_check {
 	struct str name;       /* STR_NONE: anonymous */
 	struct str expression; /* without CHECK and its parentheses */
 	bool more;             /* NOT VALID, NO INHERIT */
-};
-
-/* Something by kind and name. */
-struct live_thing {
-	struct str kind, name;
 };
 
 struct live_table {

@@ -335,7 +335,7 @@ bool schema_type_by_name(struct arena *a, struct column *c);
 bool schema_type_read(struct arena *a, const json_t *o, struct column *c, const char **ret_pointer,
 		      const char **ret_wrong) MUST_CHECK;
 /* What it looks at in a column besides db_type, and whether any of it is there. */
-#define SCHEMA_TYPE_MEMBERS 4
+#define SCHEMA_TYPE_MEMBERS 5
 extern const char *const schema_type_members[SCHEMA_TYPE_MEMBERS];
 bool schema_type_said(const json_t *o);
 /* From a logical word and format alone; ST_UNRESOLVED when it says nothing. */

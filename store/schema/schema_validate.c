@@ -62,6 +62,48 @@ static void check_fill(struct schema_build *b, const struct draft *d, size_t i, 
 		schema_fault(b, at, "the db_type of column \"%.*s\" is no name of a type", STR_FMT(c->name));
 }
 
+/* SQL of a model must be one expression on a database at least, and not everybody may give it. */
+static void check_expression(struct schema_build *b, const struct draft *d, struct str sql, const char *what,
+			     const char *at)
+{
+	const char *why;
+
+	if (sql.p == NULL)
+		return;
+	if (!schema_sql_expression(DIALECT_SQLITE, sql, &why) && !schema_sql_expression(DIALECT_POSTGRES, sql, &why))
+		schema_fault(b, at, "the %s is no SQL expression: %s", what, why);
+	else if (!d->kept && !b->may_sql && b->sql_given == NULL && !schema_sql_harmless(sql, STR_NONE, STR_NONE))
+		b->sql_given = json_pointer_key(b->scratch, at, str_z(what));
+}
+
+/* The domains among the types that a type is made of. */
+static void check_domains(struct schema_build *b, const struct draft *d, const json_t *type, const char *at)
+{
+	const json_t *domain = json_object_get(type, "domain"), *checks = json_object_get(domain, "checks");
+	const json_t *sql = json_object_get(domain, "default_sql"), *fields = json_object_get(type, "fields");
+
+	if (domain != NULL &&
+	    (!json_is_object(domain) || (sql != NULL && !plain_string(sql)) ||
+	     (checks != NULL && !json_is_array(checks))))
+		schema_fault(b, at, "\"domain\" must be an object of not_null, default_sql and checks");
+	else if (plain_string(sql))
+		check_expression(b, d, json_str(sql), "default_sql", at);
+	for (size_t i = 0; i < json_array_size(checks); i++) {
+		const json_t *check = json_array_get(checks, i);
+
+		if (!plain_string(json_object_get(check, "name")) || !plain_string(json_object_get(check, "expression")))
+			schema_fault(b, at, "a check of the domain must have a name and an expression");
+		else
+			check_expression(b, d, json_str(json_object_get(check, "expression")), "expression", at);
+	}
+	if (json_is_object(json_object_get(type, "element")))
+		check_domains(b, d, json_object_get(type, "element"), at);
+	if (json_is_object(json_object_get(type, "base_type")))
+		check_domains(b, d, json_object_get(type, "base_type"), at);
+	for (size_t i = 0; i < json_array_size(fields); i++)
+		check_domains(b, d, json_array_get(fields, i), at);
+}
+
 static void check_column(struct schema_build *b, const struct draft *d, size_t i, struct map *names)
 {
 	const struct column *c = &d->m->columns[i];
@@ -70,6 +112,8 @@ static void check_column(struct schema_build *b, const struct draft *d, size_t i
 	if (taken(names, c->name))
 		schema_fault(b, at, "column \"%.*s\" is there twice", STR_FMT(c->name));
 	check_fill(b, d, i, at);
+	if (c->type_json != NULL)
+		check_domains(b, d, c->type_json, at);
 	if (c->autoincrement && !c->primary_key)
 		schema_fault(b, at, "column \"%.*s\" cannot be autoincrement: it is not the primary key",
 			     STR_FMT(c->name));
@@ -132,20 +176,6 @@ static void check_foreign_key(struct schema_build *b, const struct draft *d, siz
 		if (str_eq(d->m->fks[k].to_table, fk->to_table) && str_eq(d->m->fks[k].to_schema, fk->to_schema) &&
 		    same_columns(&d->m->fks[k], fk))
 			schema_fault(b, at, "the same foreign key is there twice");
-}
-
-/* SQL of a model must be one expression on a database at least, and not everybody may give it. */
-static void check_expression(struct schema_build *b, const struct draft *d, struct str sql, const char *what,
-			     const char *at)
-{
-	const char *why;
-
-	if (sql.p == NULL)
-		return;
-	if (!schema_sql_expression(DIALECT_SQLITE, sql, &why) && !schema_sql_expression(DIALECT_POSTGRES, sql, &why))
-		schema_fault(b, at, "the %s is no SQL expression: %s", what, why);
-	else if (!d->kept && !b->may_sql && b->sql_given == NULL && !schema_sql_harmless(sql, STR_NONE, STR_NONE))
-		b->sql_given = json_pointer_key(b->scratch, at, str_z(what));
 }
 
 static void check_keys(struct schema_build *b, const struct draft *d, const struct schema_index *x, const char *at)
