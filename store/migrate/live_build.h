@@ -1,11 +1,12 @@
-/* Models in the making from live tables, shared by live_ir.c and live_artifacts.c and by nobody else; owned by live_ir. */
+/* Models in the making from live tables, shared by live_ir.c and live_artifacts.c and by nobody else; owned by the former. */
 #ifndef FERROD_STORE_MIGRATE_LIVE_BUILD_H
 #define FERROD_STORE_MIGRATE_LIVE_BUILD_H
 
 #include "service/base/map.h"
 #include "store/migrate/live_choice.h"
 #include "store/migrate/live_fill.h"
-#include "store/migrate/live_ir.h"
+#include "service/base/json.h"
+#include "store/ddl/ddl.h"
 
 struct live_builder {
 	struct arena *a;
@@ -37,8 +38,5 @@ bool live_inline_unique(const struct live_builder *b, const struct live_table *t
 enum storage_type live_storage_of(const struct live_builder *b, const struct live_column *c, int64_t *ret_length);
 /* And what its values are. */
 enum logical_type live_logical_of(const struct live_builder *b, const struct live_column *c);
-
-/* live_artifacts.c: the members of the model that are not its columns. */
-void live_artifacts_ir(struct live_builder *b, const struct live_table *t, json_t *model);
 
 #endif

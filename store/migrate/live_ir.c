@@ -9,7 +9,7 @@
 #include "service/base/num.h"
 #include "service/base/wait.h"
 #include "store/migrate/diff.h"
-#include "store/migrate/live_build.h"
+#include "store/migrate/live_artifacts.h"
 #include "store/migrate/live_literal.h"
 #include "store/migrate/live_type.h"
 #include "store/schema/schema_names.h"
@@ -19,36 +19,6 @@
 #include "service/base/banned.h"
 
 /* ---- columns ----------------------------------------------------------------------------------------- */
-
-/* Outside the vocabulary everything is text, which is also what drift takes for equal. */
-enum storage_type live_storage_of(const struct live_builder *b, const struct live_column *c, int64_t *ret_length)
-{
-	enum storage_type st = ST_TEXT;
-
-	*ret_length = 0;
-	if (c->native_enum)
-		return ST_VARCHAR;
-	if (!live_type_storage(b->d, c->type, &st, ret_length))
-		return ST_TEXT;
-	if (b->d->id == DIALECT_SQLITE && st == ST_UUID &&
-	    (c->spelling.p == NULL || str_eq_z(c->spelling, "string"))) { /* of a view nobody has looked */
-		*ret_length = 32;
-		return ST_CHAR;
-	}
-	if (b->d->id == DIALECT_SQLITE)
-		return st;
-	/* the spellings that the logical types have on PostgreSQL */
-	if (st == ST_UUID)
-		return ST_UUID_LOGICAL;
-	return st == ST_TIMESTAMPTZ ? ST_DATETIME_LOGICAL : st;
-}
-
-enum logical_type live_logical_of(const struct live_builder *b, const struct live_column *c)
-{
-	int64_t length;
-
-	return live_type_own(b->d, c) ? live_type_ir(b->a, c, NULL) : logical_from_storage(live_storage_of(b, c, &length));
-}
 
 /* The db_type where the logical type alone would mean another one. */
 static struct str db_type_of(const struct live_builder *b, enum storage_type st, int64_t length)

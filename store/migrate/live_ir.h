@@ -8,7 +8,7 @@
 
 /*
  * A bare payload ({"models": [...]}) whose models say everything that SchemaIR can; schema_from_json makes the
- * canonical form of it. What cannot be said (composite foreign keys, partial indexes, other checks, ...) is left out
+ * canonical form of it. What cannot be said (triggers, policies, storage parameters, ...) is left out
  * and noted in `notes`, initialised by the caller, as a warning. *ret lives as long as the arena. ERR_INVALID_REQUEST
  * with a pointer for a table that is not there.
  */

@@ -1,5 +1,5 @@
 /* SchemaIR JSON -> what a table has beside its columns: foreign keys, indexes, uniques, checks, exclusions. */
-#include "store/schema/schema_parse.h"
+#include "store/schema/schema_artifacts.h"
 
 #include "service/base/banned.h"
 

@@ -2,8 +2,8 @@
  * Readers of SchemaIR's objects, shared by schema_parse.c and schema_artifacts.c and by nobody else. What is at fault is
  * noted in the build (schema_build.h); texts and lists go into the schema's arena.
  */
-#ifndef FERROD_STORE_SCHEMA_SCHEMA_PARSE_H
-#define FERROD_STORE_SCHEMA_SCHEMA_PARSE_H
+#ifndef FERROD_STORE_SCHEMA_SCHEMA_READER_H
+#define FERROD_STORE_SCHEMA_SCHEMA_READER_H
 
 #include "store/schema/schema_build.h"
 
@@ -37,8 +37,5 @@ const struct str *parse_strings(struct parse *p, const char *key, size_t *ret_n)
 bool parse_enter(struct parse *p, const struct parse *model, const json_t *array, const char *key, size_t i);
 /* Once all that can be there was asked for: the rest is a warning, or a fault in what is an addition of ours. */
 void parse_leave(struct parse *p, bool ours);
-
-/* schema_artifacts.c: the model's foreign keys, indexes, uniques, checks and exclusions. */
-void schema_parse_artifacts(struct parse *model);
 
 #endif
