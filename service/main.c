@@ -2,7 +2,6 @@
  * Composition root: settings -> store -> routes -> server; signals, drain, exit codes. The only file that sees every
  * layer. Exit codes: 0 served and drained, 2 a setting, port or file that cannot be used, 1 anything else.
  */
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,11 +23,10 @@
 #include "service/auth/cors.h"
 #include "service/exposure.h"
 #include "service/healthcheck.h"
+#include "service/auth/gate.h"
 #include "service/auth/key_command.h"
-#include "service/auth/keys.h"
 #include "service/metrics.h"
 #include "service/http/problem.h"
-#include "service/auth/rate.h"
 #include "service/http/server.h"
 #include "service/supervisor.h"
 #include "service/http/tls.h"
@@ -50,10 +48,8 @@ struct process {
 	struct config config;
 	struct app app;
 	struct server *server;
-	struct key_set *keys; /* swapped by SIGHUP under keys_lock */
-	struct rate *rate;    /* NULL: no limit */
+	struct gate *gate; /* SIGHUP changes its keys */
 	struct route_table routes;
-	pthread_rwlock_t keys_lock;
 	int draining;
 	struct str allow_urls[64];
 	int listen_fd;           /* inherited; -1: none */
@@ -95,6 +91,8 @@ static struct store_options store_options(const struct config *c)
 		.tx_timeout_s = c->transaction_timeout_seconds,
 		.tx_timeout_max_s = c->transaction_timeout_seconds,
 		.tx_idle_s = c->transaction_idle_seconds,
+		.tx_shares = {.connections = (size_t)c->connections_per_key,
+			      .transactions = (size_t)c->transactions_per_key},
 		.tx_queue_max = (size_t)c->transaction_queue,
 		.sqlite_cache_kib = (size_t)c->sqlite_cache_kib,
 	};
@@ -117,19 +115,15 @@ static struct key_sources key_sources(const struct config *c, const json_t *cata
 static bool authenticate(void *arg, struct request *req, struct err *err)
 {
 	struct app *app = arg;
-	struct process *p = CONTAINER_OF(app, struct process, app);
-	const struct principal *found = NULL;
-	/* not all of SCOPE_ANY: a batch checks the scopes of its steps itself, and needs a key for that */
-	bool open = p->config.public_metrics && req->route->scope == SCOPE_ANY && req->route->body == BODY_NONE;
-	pthread_rwlock_rdlock(&p->keys_lock);
-	bool ok = open || p->keys == NULL ||
-		  keys_check(p->keys, request_header(req, "Authorization"), &req->arena, &found, err);
-	pthread_rwlock_unlock(&p->keys_lock);
-	req->principal = found;
-	if (!ok && p->rate != NULL && err->code == ERR_UNAUTHENTICATED &&
-	    request_header(req, "Authorization").p != NULL)
-		return rate_take_address(p->rate, request_address(req), req->start_ns, err) && ok;
-	return ok && (p->rate == NULL || open || rate_take(p->rate, principal_name(req), req->start_ns, err));
+	return gate_enter(CONTAINER_OF(app, struct process, app)->gate, req, err);
+}
+
+static struct gate_options gate_options(const struct config *c)
+{
+	return (struct gate_options){.rate_per_second = c->rate_limit_per_second,
+				     .rate_burst = c->rate_limit_burst,
+				     .requests_per_key = c->requests_per_key,
+				     .public_metrics = c->public_metrics};
 }
 
 static struct server_options server_options(struct process *p)
@@ -152,11 +146,11 @@ static struct server_options server_options(struct process *p)
 		.write_timeout_s = c->write_timeout_seconds,
 		.compression = compression_of(c->compression),
 		.access_log = c->access_log,
-		.check_host = p->keys == NULL,
+		.check_host = !gate_has_keys(p->gate),
 		.routes = p->routes,
 		.app = &p->app,
 		.before_reply = sessions_before_reply,
-		.authenticate = p->keys != NULL || p->rate != NULL ? authenticate : NULL,
+		.authenticate = gate_guards(p->gate) ? authenticate : NULL,
 		.cors_origins = c->cors_origins,
 		.tls_priorities = c->tls_cert_file.len > 0 ? tls_priorities(c->tls_min_version) : NULL,
 	};
@@ -212,7 +206,7 @@ static bool check_together(const struct process *p, struct err *err)
 	const struct config *c = &p->config;
 	if ((c->tls_cert_file.len > 0) != (c->tls_key_file.len > 0))
 		return err_set(err, ERR_INVALID_REQUEST, "\"tls_cert_file\" and \"tls_key_file\" go together");
-	if (p->keys == NULL && cors_listed(c->cors_origins, STR("*"), false))
+	if (!gate_has_keys(p->gate) && cors_listed(c->cors_origins, STR("*"), false))
 		return err_set(err, ERR_INVALID_REQUEST,
 			       "\"cors_origins\" * without API keys would let every web page in: list origins");
 	return c->tls_cert_file.len == 0 || tls_load(c->tls_cert_file, c->tls_key_file, err);
@@ -249,10 +243,10 @@ static bool prepare_keys(void *arg, const json_t *catalog, void **ret, struct er
 	const struct key_sources from = key_sources(&fresh, catalog);
 	bool ok = keys_load(&from, &keys, err);
 	config_done(&fresh);
-	if (ok && (keys == NULL) != (p->keys == NULL)) {
+	if (ok && (keys != NULL) != gate_has_keys(p->gate)) {
 		ok = err_set(err, ERR_INVALID_REQUEST,
-			     p->keys == NULL ? "a server that started without API keys needs a restart to get them"
-					     : "the last API key is gone: a server that started with keys keeps them");
+			     keys != NULL ? "a server that started without API keys needs a restart to get them"
+					  : "the last API key is gone: a server that started with keys keeps them");
 		keys_destroy(keys);
 	}
 	*ret = keys;
@@ -263,6 +257,7 @@ static bool prepare_keys(void *arg, const json_t *catalog, void **ret, struct er
 static void end_of_narrowed(void *arg, struct str name)
 {
 	struct process *p = arg;
+	session_end_owner(p->app.store->sessions, name, SESSION_RIGHTS);
 	tx_end_owner(p->app.store->transactions, name);
 	idempotency_withhold(name);
 }
@@ -270,10 +265,7 @@ static void end_of_narrowed(void *arg, struct str name)
 static void publish_keys(void *arg, void *prepared)
 {
 	struct process *p = arg;
-	pthread_rwlock_wrlock(&p->keys_lock);
-	struct key_set *before = p->keys;
-	p->keys = prepared;
-	pthread_rwlock_unlock(&p->keys_lock);
+	struct key_set *before = gate_swap(p->gate, prepared);
 	keys_narrowed(before, prepared, end_of_narrowed, p);
 	keys_destroy(before);
 }
@@ -452,11 +444,9 @@ static int serve(struct process *p)
 	});
 	struct store_options so = store_options(&p->config);
 	p->app.store = store_create(&so);
-	if (p->config.rate_limit_per_second > 0)
-		p->rate = rate_create(p->config.rate_limit_per_second, p->config.rate_limit_burst);
 	struct server_options opts = server_options(p);
 	const struct app_state_options state = state_settings(p);
-	if (!exposure_check(&p->config, p->keys != NULL, &err) || !check_together(p, &err) ||
+	if (!exposure_check(&p->config, gate_has_keys(p->gate), &err) || !check_together(p, &err) ||
 	    !server_create(&opts, &p->server, &err) || !create_declared(p, &err) ||
 	    !app_state_open(&p->app, &state, &err)) {
 		usage_error(&err);
@@ -510,7 +500,7 @@ static int check_config(struct process *p)
 	struct err err;
 	struct connect_options o;
 	bool any;
-	if (!exposure_check(&p->config, p->keys != NULL, &err) || !check_together(p, &err) ||
+	if (!exposure_check(&p->config, gate_has_keys(p->gate), &err) || !check_together(p, &err) ||
 	    !built_in(p, &o, &any, &err) || (any && !catalog_takes_url(&p->config.arena, o.url, &err)))
 		return usage_error(&err);
 	puts("the configuration is valid");
@@ -557,9 +547,13 @@ static bool read_catalog(struct process *p, struct err *err)
 	const struct catalog_source from = catalog_source(p);
 	if (wanted && (!fill_app(p, err) || !catalog_read(&from, &p->catalog, err)))
 		return false;
-	const struct key_sources keys = key_sources(&p->config, wanted ? p->catalog->keys : NULL);
-	if (keys_load(&keys, &p->keys, err))
+	const struct key_sources from_keys = key_sources(&p->config, wanted ? p->catalog->keys : NULL);
+	const struct gate_options gate = gate_options(&p->config);
+	struct key_set *keys = NULL;
+	if (keys_load(&from_keys, &keys, err)) {
+		p->gate = gate_create(&gate, keys);
 		return true;
+	}
 	if (wanted)
 		(void)catalog_key_fault(p->catalog, err);
 	return false;
@@ -579,15 +573,13 @@ int main(int argc, char **argv)
 		return usage_error(&err);
 	p.argc = argc;
 	p.argv = argv;
-	pthread_rwlock_init(&p.keys_lock, NULL);
 	int code = EXIT_USAGE;
 	if (read_catalog(&p, &err))
 		code = run(&p);
 	else
 		usage_error(&err);
 	catalog_unref(p.catalog);
-	keys_destroy(p.keys);
-	rate_destroy(p.rate);
+	gate_destroy(p.gate);
 	tls_done();
 	config_done(&p.config);
 	return code;

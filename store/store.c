@@ -28,6 +28,7 @@ struct store *store_create(const struct store_options *o)
 	s->transactions = tx_table_create(s->sessions, o->tx_timeout_s, o->tx_timeout_max_s, o->sessions.tombstone_s,
 					  o->sessions.max_transactions, o->tx_queue_max);
 	tx_table_idle(s->transactions, o->tx_idle_s);
+	tx_table_shares(s->transactions, &o->tx_shares);
 	return s;
 }
 

@@ -31,6 +31,7 @@ struct store_options {
 	double statement_timeout_s; /* the server's default for every statement; 0: none */
 	double busy_timeout_s;      /* SQLite: other processes' locks */
 	double tx_timeout_s, tx_timeout_max_s, tx_idle_s;
+	struct tx_shares tx_shares;
 	size_t tx_queue_max;
 	size_t sqlite_cache_kib; /* page cache per SQLite connection */
 };

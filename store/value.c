@@ -83,10 +83,9 @@ static void write_bytes(struct strbuf *b, struct str s, bool tag)
 		strbuf_putc(b, '}');
 }
 
-void value_write_text(struct strbuf *b, struct str s)
+void value_write_tagged(struct strbuf *b, struct str s)
 {
-	if (!strbuf_json_text(b, s))
-		write_bytes(b, s, true);
+	write_bytes(b, s, true);
 }
 
 /* A document goes out as it is, but never with a line break: one row of NDJSON is one line. */

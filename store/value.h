@@ -78,8 +78,14 @@ struct value_format {
 	bool tag_bytes;       /* BYTES as {"$bytes": "..."} (raw SQL) instead of a bare base64 string */
 };
 
-/* A text as JSON; one that is not UTF-8, which SQLite may hold, as {"$bytes": base64}. */
-void value_write_text(struct strbuf *b, struct str s);
+/* {"$bytes": base64} */
+void value_write_tagged(struct strbuf *b, struct str s);
+/* A text as JSON; one that is not UTF-8, which SQLite may hold, tagged as bytes. */
+static inline void value_write_text(struct strbuf *b, struct str s)
+{
+	if (!strbuf_json_text(b, s))
+		value_write_tagged(b, s);
+}
 
 /* Appends the JSON form. Doubles that are not finite become "NaN", "Infinity", "-Infinity". */
 void value_write_json(struct strbuf *b, struct value v, const struct value_format *fmt);

@@ -131,8 +131,7 @@ void out_record(struct strbuf *b, const struct model *m, const struct value *row
 {
 	for (size_t i = 0; i < m->n_columns; i++) {
 		strbuf_putc(b, i == 0 ? '{' : ',');
-		strbuf_json_string(b, m->columns[i].name);
-		strbuf_putc(b, ':');
+		strbuf_put(b, m->columns[i].json_name);
 		codec_write_decoded(b, &m->columns[i], row[i], fmt);
 	}
 	strbuf_puts(b, m->n_columns == 0 ? "{}" : "}");

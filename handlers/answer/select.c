@@ -9,7 +9,13 @@
 
 bool select_lock(const struct context *c, const struct query *q, struct err *err)
 {
-	if (q->lock == QUERY_LOCK_NONE || c->route.tx != NULL)
+	if (q->lock == QUERY_LOCK_NONE)
+		return true;
+	if (!principal_has(c->req, SCOPE_WRITE))
+		return err_set_at(err, ERR_FORBIDDEN, "/lock",
+				  "a lock holds up those who write: the key lacks the scope \"%s\" that it needs",
+				  scope_name(SCOPE_WRITE));
+	if (c->route.tx != NULL || c->exec.atomic)
 		return true;
 	return err_set_at(err, ERR_INVALID_QUERY, "/lock", "a lock lasts as long as its transaction: open one first");
 }

@@ -20,7 +20,7 @@ bool select_held(struct context *c, struct query *q, const char *pointer, struct
 		 struct err *err) MUST_CHECK;
 bool first_held(struct context *c, struct query *q, struct strbuf *out, struct err *err) MUST_CHECK;
 
-/* A lock needs a transaction to hold it: ERR_INVALID_QUERY. */
+/* A lock needs the scope to write (ERR_FORBIDDEN), and a transaction to hold it (ERR_INVALID_QUERY). */
 bool select_lock(const struct context *c, const struct query *q, struct err *err) MUST_CHECK;
 
 #endif

@@ -54,7 +54,7 @@ struct batch {
 	struct request *req;
 	struct batch_step *steps;
 	size_t n;
-	bool atomic, writes;
+	bool atomic, writes, raw;
 	struct str using;
 	struct strbuf *out; /* the results */
 };
@@ -189,6 +189,7 @@ static bool read_step(struct batch *b, size_t i, json_t *doc, struct err *err)
 	if (!check_undoable(b, s, r.pointer, err))
 		return false;
 	b->writes = b->writes || ops[k].scope == SCOPE_WRITE || s->op == STEP_SQL_EXECUTE;
+	b->raw = b->raw || ops[k].scope == SCOPE_SQL;
 	if (!principal_has(b->req, ops[k].scope))
 		return err_set(err, ERR_FORBIDDEN, "step %zu: the key lacks the scope \"%s\" that %s needs", i,
 			       scope_name(ops[k].scope), ops[k].word);
@@ -335,6 +336,16 @@ static void write_skipped(struct batch *b, size_t i)
 	strbuf_putc(b->out, '}');
 }
 
+/* Its condition does not hold. */
+static bool skipped(struct batch *b, size_t i)
+{
+	if (wanted(b, &b->steps[i]))
+		return false;
+	b->steps[i].state = STEP_SKIPPED;
+	write_skipped(b, i);
+	return true;
+}
+
 static void write_error(struct batch *b, size_t i, const struct err *err)
 {
 	begin_result(b, i);
@@ -364,11 +375,8 @@ static bool run_all(struct batch *b, struct err *err)
 	for (size_t i = 0; i < b->n && ok; i++) {
 		struct batch_step *s = &b->steps[i];
 		int status;
-		if (!wanted(b, s)) {
-			s->state = STEP_SKIPPED;
-			write_skipped(b, i);
+		if (skipped(b, i))
 			continue;
-		}
 		strbuf_reset(&body);
 		ok = run_step(b, i, &body, &status, err);
 		if (!ok) {
@@ -404,8 +412,9 @@ static bool run_atomic(struct batch *b, struct err *err)
 	for (int attempt = 0;; attempt++) {
 		struct driver_conn *dc;
 		context_batch(&b->c, b->writes);
-		/* A writer takes its turn before it reads: what it has read stays true. */
-		bool ok = (!b->writes || exec_conn(&b->c.exec, LEASE_WRITE, &dc, err)) && run_all(b, err);
+		/* Who writes, or may, takes the turn before it reads: what it has read stays true. Who only reads
+		 * holds up no writer. */
+		bool ok = (!(b->writes || b->raw) || exec_conn(&b->c.exec, LEASE_WRITE, &dc, err)) && run_all(b, err);
 		if (ok)
 			ok = context_commit(&b->c, err);
 		else
@@ -450,11 +459,8 @@ static bool run_each(struct batch *b, struct err *err)
 		struct batch_step *s = &b->steps[i];
 		struct err e;
 		int status;
-		if (!wanted(b, s)) {
-			s->state = STEP_SKIPPED;
-			write_skipped(b, i);
+		if (skipped(b, i))
 			continue;
-		}
 		strbuf_reset(&body);
 		begin_step(b, s);
 		bool done = run_step(b, i, &body, &status, &e) && context_commit(&b->c, &e);

@@ -62,7 +62,7 @@ bool step_query(struct step *s)
 	if (!json_reader_done(&s->r) || !same_connection(s, query) ||
 	    !query_from_json(step_arena(s), s->c->schema, d, query, "/query", &w.q, s->err))
 		return false;
-	if (w.q->lock != QUERY_LOCK_NONE && !s->c->exec.atomic && !select_lock(s->c, w.q, s->err))
+	if (!select_lock(s->c, w.q, s->err))
 		return false;
 	if (s->op == STEP_QUERY)
 		return select_held(s->c, w.q, "/query", s->out, s->err);

@@ -122,6 +122,7 @@ static bool explain(struct query_request *q, struct err *err)
 		arena_printf(a, "%s %.*s", sqlite ? "EXPLAIN QUERY PLAN" : "EXPLAIN (FORMAT JSON)", STR_FMT(stmt.sql));
 	stmt.cache = false;
 	stmt.quick = false;
+	stmt.access = STMT_READ; /* a lock is planned, not taken */
 	stmt.n_columns = sqlite ? 0 : 1;
 	if (sqlite)
 		strbuf_putc(b, '[');

@@ -1,6 +1,7 @@
 /* The catalog: where everything comes from, and reading it again. */
 #include "handlers/answer/render.h"
 #include "handlers/handlers.h"
+#include "handlers/resources/model_sets.h"
 #include "handlers/unit/context.h"
 
 #include "service/base/banned.h"
@@ -36,7 +37,7 @@ static void out_models(struct strbuf *b, struct request *req)
 		const struct str file = schema_registry_file(models, s->models[i].name, &req->arena);
 		strbuf_puts(b, i == 0 ? "{" : ",{");
 		out_str(b, "name", s->models[i].name);
-		out_str(b, "set", s->models[i].sets[0]);
+		out_str(b, "set", models_set_seen(req, &s->models[i]));
 		out_str(b, "origin", file.p != NULL ? STR("declared") : STR("told"));
 		if (file.p != NULL)
 			out_str(b, "file", file);
@@ -59,12 +60,22 @@ bool handle_catalog(struct request *req, struct response *res, struct err *err)
 	return true;
 }
 
-static void out_list(struct strbuf *b, const char *name, const struct str *list, size_t n)
+/* "connection:NAME" and "introspect:NAME" of a connection that the caller may not know of. */
+static bool hidden(const struct request *req, struct str what)
+{
+	struct str name = what, kind;
+	return str_split(&name, ':', &kind) && (str_eq_z(kind, "connection") || str_eq_z(kind, "introspect")) &&
+	       !principal_sees(req, name);
+}
+
+static void out_list(struct strbuf *b, const struct request *req, const char *name, const struct str *list, size_t n)
 {
 	out_name(b, name);
 	strbuf_putc(b, '[');
 	for (size_t i = 0; i < n; i++) {
-		strbuf_puts(b, i > 0 ? "," : "");
+		if (hidden(req, list[i]))
+			continue;
+		strbuf_puts(b, b->p[b->len - 1] == '[' ? "" : ",");
 		strbuf_json_string(b, list[i]);
 	}
 	strbuf_putc(b, ']');
@@ -78,10 +89,10 @@ bool handle_catalog_reload(struct request *req, struct response *res, struct err
 		return false;
 	struct strbuf *b = response_json(res, 200);
 	strbuf_putc(b, '{');
-	out_list(b, "added", c.added, c.n_added);
-	out_list(b, "changed", c.changed, c.n_changed);
-	out_list(b, "removed", c.removed, c.n_removed);
-	out_list(b, "unchanged", c.unchanged, c.n_unchanged);
+	out_list(b, req, "added", c.added, c.n_added);
+	out_list(b, req, "changed", c.changed, c.n_changed);
+	out_list(b, req, "removed", c.removed, c.n_removed);
+	out_list(b, req, "unchanged", c.unchanged, c.n_unchanged);
 	strbuf_putc(b, '}');
 	catalog_header(res);
 	return true;

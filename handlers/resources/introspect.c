@@ -1,6 +1,7 @@
 /* A live database as SchemaIR, registered as models when asked for. */
 #include "handlers/handlers.h"
 #include "handlers/resources/migrate.h"
+#include "handlers/resources/model_sets.h"
 #include "handlers/answer/render.h"
 #include "store/migrate/live_ir.h"
 #include "store/schema/schema_json.h"
@@ -110,10 +111,13 @@ static bool introspect(struct context *c, struct introspection *q, struct schema
 	    !schema_from_json(doc, NULL, a, ret, err))
 		return false;
 	arena_on_done(a, unref, *ret);
-	const struct schema_edit found = {
+	struct schema_edit found = {
 		.doc = doc,
 		.how = {.may_sql = true, .may_catalogs = true}}; /* what SQL there is, the database has already */
-	return !q->reg || told_models(c->app->told, &found, principal_name(c->req), a, NULL, err);
+	if (!q->reg)
+		return true;
+	return models_own_set(c->req, &found.how.set, err) &&
+	       (told_models(c->app->told, &found, principal_name(c->req), a, NULL, err) || models_refused(c->req, err));
 }
 
 bool handle_introspect(struct request *req, struct response *res, struct err *err)

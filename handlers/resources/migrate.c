@@ -105,17 +105,25 @@ static bool run(struct request *req, struct response *res, const struct context_
 	return context_close(&c, ok, err);
 }
 
+/* The body's members, of which `using` is read. */
+static bool options_begin(struct json_reader *r, struct request *req, struct context_spec *spec, struct err *err)
+{
+	json_t *doc;
+	if (!request_options(req, true, &doc, err))
+		return false;
+	json_reader_init(r, &req->arena, doc, "", err);
+	json_reader_str(r, "using", &spec->using);
+	return true;
+}
+
 bool handle_create_tables(struct request *req, struct response *res, struct err *err)
 {
 	struct context_spec spec = {.args = context_no_args};
 	struct migrate_request q = {.deadline = migrate_deadline(req)};
 	struct migrate_result m;
 	struct json_reader r;
-	json_t *doc;
-	if (!request_options(req, true, &doc, err))
+	if (!options_begin(&r, req, &spec, err))
 		return false;
-	json_reader_init(&r, &req->arena, doc, "", err);
-	json_reader_str(&r, "using", &spec.using);
 	if (!json_reader_done(&r) || !run(req, res, &spec, &q, &m, err))
 		return false;
 	struct strbuf *b = response_json(res, 200);
@@ -141,11 +149,8 @@ bool handle_migrate(struct request *req, struct response *res, struct err *err)
 	struct migrate_request q = {.options = {.updates = true}, .deadline = migrate_deadline(req)};
 	struct migrate_result m;
 	struct json_reader r;
-	json_t *doc;
-	if (!request_options(req, true, &doc, err))
+	if (!options_begin(&r, req, &spec, err))
 		return false;
-	json_reader_init(&r, &req->arena, doc, "", err);
-	json_reader_str(&r, "using", &spec.using);
 	json_reader_bool(&r, "updates", &q.options.updates);
 	json_reader_bool(&r, "destructive", &q.options.destructive);
 	json_reader_bool(&r, "rebuild", &q.options.rebuild);

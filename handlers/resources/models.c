@@ -2,6 +2,7 @@
 #include "handlers/unit/context.h"
 #include "handlers/handlers.h"
 #include "handlers/answer/render.h"
+#include "handlers/resources/model_sets.h"
 
 #include "service/base/banned.h"
 
@@ -11,9 +12,9 @@ static struct schema_registry *registry(struct request *req)
 }
 
 /* What was registered, and what its document said that nobody heeds. */
-static void out_envelope(struct strbuf *b, const struct schema *s)
+static void out_envelope(struct strbuf *b, struct request *req, const struct schema *s)
 {
-	json_write_long(b, s->envelope, true);
+	json_write_long(b, models_seen(req, s->envelope), true);
 	if (s->n_warnings == 0)
 		return;
 	strbuf_truncate(b, b->len - 1);
@@ -30,13 +31,15 @@ static void out_envelope(struct strbuf *b, const struct schema *s)
 	strbuf_putc(b, '}');
 }
 
-/* ?set=NAME: whose models they are. */
+/* ?set=NAME: whose models they are. Of a key that is bound to sets, the first one without a word. */
 static bool set_of(const struct request *req, struct str *ret, struct err *err)
 {
 	static const char *const args[] = {"set", NULL};
 	*ret = request_arg(req, "set");
 	if (!request_args_known(req, args, err))
 		return false;
+	if (ret->p == NULL)
+		return models_own_set(req, ret, err);
 	if (ret->len > LIMIT_NAME_BYTES)
 		return err_set(err, ERR_INVALID_PARAMETERS, "the name of a set has at most %d bytes", LIMIT_NAME_BYTES);
 	for (size_t i = 0; i < ret->len; i++) {
@@ -46,7 +49,7 @@ static bool set_of(const struct request *req, struct str *ret, struct err *err)
 			return err_set(err, ERR_INVALID_PARAMETERS,
 				       "the name of a set is of letters, digits, _, - and .");
 	}
-	return true;
+	return models_may_change(req, *ret, err);
 }
 
 static bool apply(struct request *req, struct response *res, bool replace_all, struct err *err)
@@ -65,8 +68,8 @@ static bool apply(struct request *req, struct response *res, bool replace_all, s
 						 .may_catalogs = principal_has(req, SCOPE_ADMIN),
 						 .set = set}};
 	if (!told_models(request_app(req)->told, &edit, principal_name(req), &req->arena, &s, err))
-		return false;
-	out_envelope(response_json(res, 200), s);
+		return models_refused(req, err);
+	out_envelope(response_json(res, 200), req, s);
 	catalog_header(res);
 	schema_unref(s);
 	return true;
@@ -87,7 +90,7 @@ bool handle_models(struct request *req, struct response *res, struct err *err)
 	if (!request_args_known(req, context_no_args, err) || !catalog_reached(req, err))
 		return false;
 	struct schema *s = schema_registry_get(registry(req));
-	json_write_long(response_json(res, 200), s->envelope, true);
+	json_write_long(response_json(res, 200), models_seen(req, s->envelope), true);
 	schema_unref(s);
 	return true;
 }
@@ -105,16 +108,37 @@ bool handle_model(struct request *req, struct response *res, struct err *err)
 	struct schema *s = schema_registry_get(registry(req));
 	const struct model *m = schema_model(s, req->params[0]);
 	if (m != NULL)
-		json_write(response_json(res, 200), m->json, true);
+		json_write(response_json(res, 200), models_seen(req, m->json), true);
 	schema_unref(s);
 	return m != NULL || no_model(req, err);
+}
+
+static void decref(void *arg)
+{
+	json_decref(arg);
+}
+
+/* Empties the sets that the key is bound to, one after the other; what is in others, too, stays in those. */
+static bool clear_own(struct request *req, struct err *err)
+{
+	const struct principal *p = req->principal;
+	json_t *nothing = json_pack("{s:[]}", "models");
+	arena_on_done(&req->arena, decref, nothing);
+	for (size_t i = 0; i < p->n_sets; i++) {
+		const struct schema_edit none = {.doc = nothing, .how = {.replace_all = true, .set = p->sets[i]}};
+		if (!told_models(request_app(req)->told, &none, p->name, &req->arena, NULL, err))
+			return false;
+	}
+	return true;
 }
 
 bool handle_models_clear(struct request *req, struct response *res, struct err *err)
 {
 	const struct schema_edit all = {.doc = NULL};
 	if (!request_args_known(req, context_no_args, err) ||
-	    !told_models(request_app(req)->told, &all, principal_name(req), &req->arena, NULL, err))
+	    !(req->principal != NULL && req->principal->sets != NULL
+		      ? clear_own(req, err)
+		      : told_models(request_app(req)->told, &all, principal_name(req), &req->arena, NULL, err)))
 		return false;
 	res->status = 204;
 	catalog_header(res);
@@ -123,7 +147,9 @@ bool handle_models_clear(struct request *req, struct response *res, struct err *
 
 bool handle_model_remove(struct request *req, struct response *res, struct err *err)
 {
-	const struct schema_edit one = {.remove = req->params[0]};
+	const struct principal *p = req->principal;
+	const struct schema_edit one = {
+		.remove = req->params[0], .sets = p != NULL ? p->sets : NULL, .n_sets = p != NULL ? p->n_sets : 0};
 	if (!request_args_known(req, context_no_args, err) ||
 	    !told_models(request_app(req)->told, &one, principal_name(req), &req->arena, NULL, err))
 		return false;

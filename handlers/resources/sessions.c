@@ -72,6 +72,7 @@ bool handle_session_open(struct request *req, struct response *res, struct err *
 		return err_set(err, ERR_SHUTTING_DOWN, "the server is draining and opens no sessions");
 	if (!session_connection(req, using, &conn, err))
 		return false;
+	o.max_per_owner = (size_t)principal_quotas(req).sessions;
 	bool ok = session_open(app->store->sessions, conn, principal_name(req), &o, &s, err);
 	connection_unref(conn);
 	if (!ok)

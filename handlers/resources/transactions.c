@@ -48,7 +48,9 @@ bool handle_tx_begin(struct request *req, struct response *res, struct err *err)
 	if (!read_begin(req, &spec.using, &o, err) || !context_open(&c, req, res, &spec, err))
 		return false;
 	struct tx_table *t = c.store->transactions;
+	const struct principal_quotas own = principal_quotas(req);
 	bool ok;
+	o.shares = (struct tx_shares){.connections = (size_t)own.connections, .transactions = (size_t)own.transactions};
 	if (c.route.tx != NULL)
 		ok = tx_savepoint(t, c.route.tx, c.deadline, &req->arena, &v, err);
 	else

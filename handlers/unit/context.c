@@ -5,6 +5,7 @@
 
 #include "service/base/clock.h"
 #include "service/base/log.h"
+#include "service/base/num.h"
 
 #include "service/base/banned.h"
 
@@ -67,20 +68,22 @@ struct value_format context_format(struct response *res)
 	return (struct value_format){.int64_as_string = prefers(res, PREFER_INT64_STRING)};
 }
 
+/* Text and a number behind what is there. */
+static void info_add(struct str *text, char *room, struct str name, int64_t value)
+{
+	memcpy(room + text->len, name.p, name.len);
+	text->len += name.len;
+	text->len += num_format_int(value, room + text->len);
+}
+
 struct str session_info(struct arena *a, const struct session_left *left)
 {
-	struct strbuf b;
-	strbuf_init(&b, 0);
-	strbuf_puts(&b, "idle-expires-in=");
-	strbuf_int(&b, left->idle_s);
-	strbuf_puts(&b, ", expires-in=");
-	strbuf_int(&b, left->lifetime_s);
-	strbuf_puts(&b, ", transactions=");
-	strbuf_int(&b, (int64_t)left->n_transactions);
-	strbuf_puts(&b, ", queue=");
-	strbuf_int(&b, (int64_t)left->n_queued);
-	struct str text = arena_str(a, strbuf_str(&b));
-	strbuf_done(&b);
+	char *room = arena_alloc(a, 192); /* of the names, and four numbers */
+	struct str text = str_n(room, 0);
+	info_add(&text, room, STR("idle-expires-in="), left->idle_s);
+	info_add(&text, room, STR(", expires-in="), left->lifetime_s);
+	info_add(&text, room, STR(", transactions="), (int64_t)left->n_transactions);
+	info_add(&text, room, STR(", queue="), (int64_t)left->n_queued);
 	return text;
 }
 
@@ -166,12 +169,13 @@ bool context_open(struct context *c, struct request *req, struct response *res, 
 		route_release(c->store, &c->route);
 		return false;
 	}
+	if (req->principal != NULL)
+		connection_used_by(c->route.conn, req->principal->name);
 	struct schema *s = schema_registry_get(&c->store->models);
 	arena_on_done(&req->arena, unref_schema, s);
 	c->schema = s;
 	if (c->route.session != NULL) {
 		req->session_ref = arena_str(&req->arena, str_z(c->route.session->ref));
-		session_info_header(res, c->route.session);
 		if (imap_enabled(c->route.session->imap))
 			c->session_map = c->route.tx != NULL ? tx_imap(c->route.tx) : c->route.session->imap;
 		c->imap = c->session_map;
@@ -419,6 +423,7 @@ bool connection_probe(struct connection *conn, int64_t deadline, struct err *err
 	struct exec x = {0};
 	struct err ignored;
 	exec_begin(&x, &r, deadline, false);
+	x.probes = true;
 	bool ok = exec_run(&x, &one, &nothing, &result, err);
 	return exec_end(&x, ok, ok ? err : &ignored) && ok;
 }

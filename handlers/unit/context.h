@@ -105,7 +105,7 @@ void catalog_header(struct response *res);
  * Parks. */
 bool catalog_reached(struct request *req, struct err *err) MUST_CHECK;
 
-/* One round trip on the connection, outside any session. Parks. */
+/* One round trip on the connection, outside any session, whoever holds all of its pool. Parks. */
 bool connection_probe(struct connection *conn, int64_t deadline, struct err *err) MUST_CHECK;
 
 /* Reads the optional body member "using" of a document that is an object; ERR_INVALID_REQUEST when it is no string. */

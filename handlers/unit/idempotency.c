@@ -241,7 +241,10 @@ static bool enter(struct request *req, struct response *res, const uint8_t scope
 			break;
 		}
 		if (k == NULL) {
-			k = kept_begin(principal_name(req), scope);
+			const struct principal_quotas own = principal_quotas(req);
+			const struct kept_bounds most = {.entries = (size_t)own.idempotency_entries,
+							 .bytes = (size_t)own.idempotency_bytes};
+			k = kept_begin(principal_name(req), &most, scope);
 			memcpy(k->body, d->bytes, sizeof(k->body));
 			k->body_known = d->known;
 			*ret_first = k;
@@ -345,7 +348,7 @@ bool idempotent(struct request *req, struct response *res, handler_fn work, stru
 void idempotency_configure(const struct idempotency_limits *l)
 {
 	answer_max = l->answer_bytes;
-	kept_configure(l->entries, l->bytes);
+	kept_configure(&(struct kept_bounds){.entries = l->entries, .bytes = l->bytes});
 }
 
 void idempotency_withhold(struct str caller)

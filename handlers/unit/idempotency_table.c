@@ -15,9 +15,10 @@
 struct kept_owner {
 	struct str name; /* owned */
 	struct kept *head, *tail;
-	struct kept *full;          /* the oldest whose answer is there */
-	size_t n_kept, bytes;       /* of answered ones */
-	size_t n_running;           /* the others */
+	struct kept *full;    /* the oldest whose answer is there */
+	size_t n_kept, bytes; /* of answered ones */
+	size_t n_running;     /* the others */
+	struct kept_bounds most;
 	struct kept_owner *to_free; /* next of those that kept_expire takes out */
 };
 
@@ -25,15 +26,13 @@ static struct {
 	struct mutex lock;
 	struct map by_scope; /* -> struct kept */
 	struct map owners;   /* name -> struct kept_owner */
-	size_t entries_max, bytes_max;
+	struct kept_bounds most;
 } table = {.lock = {PTHREAD_MUTEX_INITIALIZER},
-	   .entries_max = LIMIT_IDEMPOTENCY_ENTRIES,
-	   .bytes_max = LIMIT_IDEMPOTENCY_BYTES};
+	   .most = {.entries = LIMIT_IDEMPOTENCY_ENTRIES, .bytes = LIMIT_IDEMPOTENCY_BYTES}};
 
-void kept_configure(size_t entries, size_t bytes)
+void kept_configure(const struct kept_bounds *b)
 {
-	table.entries_max = entries;
-	table.bytes_max = bytes;
+	table.most = *b;
 }
 
 void kept_lock(void)
@@ -143,9 +142,9 @@ static void strip_oldest(struct kept_owner *o)
 
 static void prune(struct kept_owner *o, int64_t now)
 {
-	while (o->head != NULL && (o->n_kept > table.entries_max || now - o->head->kept_ns > KEPT_NS))
+	while (o->head != NULL && (o->n_kept > o->most.entries || now - o->head->kept_ns > KEPT_NS))
 		drop_oldest(o);
-	while (o->full != NULL && o->bytes > table.bytes_max)
+	while (o->full != NULL && o->bytes > o->most.bytes)
 		strip_oldest(o);
 }
 
@@ -172,10 +171,12 @@ static struct kept_owner *owner_of(struct str name)
 	return o;
 }
 
-struct kept *kept_begin(struct str owner, const uint8_t *scope)
+struct kept *kept_begin(struct str owner, const struct kept_bounds *own, const uint8_t *scope)
 {
 	struct kept *k = mem_alloc(sizeof(*k));
 	k->owner = owner_of(owner);
+	k->owner->most = (struct kept_bounds){.entries = own->entries > 0 ? own->entries : table.most.entries,
+					      .bytes = own->bytes > 0 ? own->bytes : table.most.bytes};
 	k->owner->n_running++;
 	memcpy(k->scope, scope, sizeof(k->scope));
 	k->running = true;
@@ -196,6 +197,10 @@ void kept_answered(struct kept *k)
 {
 	struct kept_owner *o = k->owner;
 	ended(k);
+	if (k->withheld && !k->bare) {
+		free_answer(k);
+		k->bare = true;
+	}
 	k->kept_ns = clock_mono_ns();
 	k->prev = o->tail;
 	if (o->tail != NULL)
@@ -264,8 +269,11 @@ void kept_withhold(struct str owner)
 {
 	kept_lock();
 	struct kept_owner *o = map_get(&table.owners, owner);
+	struct kept *k;
 	while (o != NULL && o->full != NULL)
 		strip_oldest(o);
+	for (size_t pos = 0; o != NULL && o->n_running > 0 && (k = map_next(&table.by_scope, &pos)) != NULL;)
+		k->withheld = k->withheld || (k->running && k->owner == o);
 	kept_unlock();
 }
 

@@ -40,6 +40,7 @@ struct kept {
 	size_t n_waiting;
 	struct kept_waiter *waiters; /* not woken yet; under the lock */
 	bool bare;                   /* the answer itself is not kept */
+	bool withheld;               /* nor will it be, when it comes */
 	enum err_outcome outcome;    /* of the work, for when the answer cannot be given */
 	struct lost_commit lost;     /* of an unknown one: by what the database can be asked */
 	int status;
@@ -55,17 +56,21 @@ struct kept {
 	struct kept *prev, *next; /* of the owner: answered ones, oldest first */
 };
 
-/* Bounds of each caller's room. Before the first request. */
-void kept_configure(size_t entries, size_t bytes);
+/* Of one caller's room. */
+struct kept_bounds {
+	size_t entries, bytes;
+};
+/* Bounds of each caller's room that has none of its own. Before the first request. */
+void kept_configure(const struct kept_bounds *b);
 
 void kept_lock(void);
 void kept_unlock(void);
 
 /* The entry of that scope (KEPT_DIGEST bytes), or NULL; its caller's room is pruned first. Borrowed under the lock. */
 struct kept *kept_find(const uint8_t *scope);
-/* A new running entry in the room of that caller, which is made with the first. Borrowed; ends with kept_answered or
- * kept_forget. */
-struct kept *kept_begin(struct str owner, const uint8_t *scope);
+/* A new running entry in the room of that caller, which is made with the first. own: the caller's bounds, a member 0:
+ * everybody's. Borrowed; ends with kept_answered or kept_forget. */
+struct kept *kept_begin(struct str owner, const struct kept_bounds *own, const uint8_t *scope);
 /* The entry is filled and stays; its size is booked, older ones of its caller may go. Wakes who waits. */
 void kept_answered(struct kept *k);
 /* Nothing is to be remembered: takes the entry out; the last of its waiters frees it. Wakes who waits. */
@@ -77,7 +82,8 @@ void kept_resolve(const uint8_t *scope, const struct commit_mark *m, enum commit
  * the deadline. */
 bool kept_wait(struct kept *k, int64_t deadline, struct err *err) MUST_CHECK;
 
-/* Drops all answers of that caller; the entries stay. Takes the lock itself. */
+/* Drops all answers of that caller, those of its running requests when they come; the entries stay. Takes the lock
+ * itself. */
 void kept_withhold(struct str owner);
 /* Forgets what is too old, of everybody. Takes the lock itself. */
 void kept_expire(int64_t now_ns);

@@ -52,6 +52,22 @@ bool principal_sees(const struct request *req, struct str connection)
 	return false;
 }
 
+bool principal_has_set(const struct request *req, struct str set)
+{
+	const struct principal *p = req->principal;
+	if (p == NULL || p->sets == NULL)
+		return true;
+	for (size_t i = 0; i < p->n_sets; i++)
+		if (str_eq(p->sets[i], set))
+			return true;
+	return false;
+}
+
+struct principal_quotas principal_quotas(const struct request *req)
+{
+	return req->principal != NULL ? req->principal->quotas : (struct principal_quotas){0};
+}
+
 bool principal_connection(const struct request *req, struct str connection, struct err *err)
 {
 	/* the same for one that is there and one that is not; its name may be one that the caller never said */

@@ -7,11 +7,19 @@
 #include "service/http/request.h"
 #include "service/http/router.h"
 
+/* What its key says of its shares; a member 0: as the settings say. */
+struct principal_quotas {
+	int64_t connections, transactions, sessions, requests, idempotency_entries, idempotency_bytes;
+};
+
 struct principal {
 	struct str name;
 	unsigned scopes;               /* bit (1 << enum scope) */
 	const struct str *connections; /* NULL: all */
 	size_t n_connections;
+	const struct str *sets; /* of models, that it may change; NULL: all */
+	size_t n_sets;
+	struct principal_quotas quotas;
 };
 
 /* "read", "write" ...; static. */
@@ -29,5 +37,9 @@ bool principal_bound(const struct request *req);
 bool principal_sees(const struct request *req, struct str connection);
 /* The same with an error: ERR_FORBIDDEN, before anybody looks whether it is there. */
 bool principal_connection(const struct request *req, struct str connection, struct err *err) MUST_CHECK;
+/* May it change the models of that set? */
+bool principal_has_set(const struct request *req, struct str set);
+/* Its quotas; all 0 without keys. */
+struct principal_quotas principal_quotas(const struct request *req);
 
 #endif

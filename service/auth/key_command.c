@@ -14,8 +14,8 @@
 
 #define FILE_BYTES_MAX (4 * 1024 * 1024)
 
-static const char usage[] =
-	"usage: ferrod key new --name NAME --scopes read,write,... [--connections a,b] [--append KEYS_FILE]";
+static const char usage[] = "usage: ferrod key new --name NAME --scopes read,write,... [--connections a,b] [--sets "
+			    "a,b] [--append KEYS_FILE]";
 
 static bool file_error(const char *what, const char *path, struct err *err)
 {
@@ -99,6 +99,8 @@ static bool parse(int argc, char **argv, struct key_new *k, const char **ret_fil
 			k->scopes = str_z(argv[i + 1]);
 		else if (strcmp(argv[i], "--connections") == 0)
 			k->connections = str_z(argv[i + 1]);
+		else if (strcmp(argv[i], "--sets") == 0)
+			k->sets = str_z(argv[i + 1]);
 		else if (strcmp(argv[i], "--append") == 0)
 			*ret_file = argv[i + 1];
 		else
@@ -109,7 +111,7 @@ static bool parse(int argc, char **argv, struct key_new *k, const char **ret_fil
 
 bool key_command(int argc, char **argv, struct err *err)
 {
-	struct key_new k = {.name = STR_NONE, .scopes = STR_NONE, .connections = STR_NONE};
+	struct key_new k = {.name = STR_NONE, .scopes = STR_NONE, .connections = STR_NONE, .sets = STR_NONE};
 	struct str key = STR_NONE, entry = STR_NONE;
 	const char *file = NULL;
 	struct arena a;

@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <strings.h>
 
+#include "service/auth/key_entry.h"
+#include "service/base/clock.h"
 #include "service/base/mem.h"
 #include "service/base/num.h"
 
@@ -15,68 +17,13 @@
 #define SALT_BYTES 16
 #define FILE_BYTES_MAX (4 * 1024 * 1024)
 
-struct key {
-	struct principal principal;
-	uint8_t salt[64];
-	size_t salt_len;
-	uint8_t digest[32];
-};
-
 struct key_set {
 	struct arena arena;
 	struct key *keys;
 	size_t n;
 };
 
-static bool scope_bit(struct str word, unsigned *bits)
-{
-	enum scope s;
-	if (!scope_of(word, &s))
-		return false;
-	*bits |= 1u << s;
-	return true;
-}
-
-static void digest_of(const uint8_t *salt, size_t salt_len, struct str text, uint8_t ret[32])
-{
-	struct strbuf b;
-	strbuf_init(&b, 0);
-	strbuf_put(&b, str_n((const char *)salt, salt_len));
-	strbuf_put(&b, text);
-	num_sha256(strbuf_str(&b), ret);
-	if (b.p != NULL)
-		explicit_bzero(b.p, b.len);
-	strbuf_done(&b);
-}
-
-static bool from_hex(struct str hex, uint8_t *out, size_t max, size_t *ret_n)
-{
-	if (hex.len % 2 != 0 || hex.len / 2 > max)
-		return false;
-	for (size_t i = 0; i < hex.len; i++) {
-		const char *digits = "0123456789abcdef";
-		const char *at = hex.p[i] != '\0' ? strchr(digits, hex.p[i] | 0x20) : NULL;
-		if (at == NULL)
-			return false;
-		unsigned v = (unsigned)(at - digits);
-		out[i / 2] = (uint8_t)(i % 2 == 0 ? v << 4 : out[i / 2] | v);
-	}
-	*ret_n = hex.len / 2;
-	return true;
-}
-
 /* ---- the file ---- */
-
-static bool parse_hash(struct key *k, struct str hash)
-{
-	struct str part;
-	size_t n;
-	if (!str_split(&hash, '$', &part) || !str_eq_z(part, "sha256"))
-		return false;
-	if (!str_split(&hash, '$', &part) || !from_hex(part, k->salt, sizeof(k->salt), &k->salt_len))
-		return false;
-	return hash.p != NULL && from_hex(hash, k->digest, sizeof(k->digest), &n) && n == sizeof(k->digest);
-}
 
 static bool name_fresh(const struct key_set *set, struct str name)
 {
@@ -88,41 +35,10 @@ static bool name_fresh(const struct key_set *set, struct str name)
 
 static bool parse_entry(struct key_set *set, struct key *k, const json_t *entry, const char *pointer, struct err *err)
 {
-	struct json_reader r;
-	struct str hash = STR_NONE;
-	const json_t *scopes = NULL, *connections = NULL, *v;
-	size_t i;
-	json_reader_init(&r, &set->arena, entry, pointer, err);
-	json_reader_str(&r, "name", &k->principal.name);
-	json_reader_require(&r, "name");
-	json_reader_str(&r, "hash", &hash);
-	json_reader_require(&r, "hash");
-	json_reader_array(&r, "scopes", &scopes);
-	json_reader_require(&r, "scopes");
-	json_reader_array(&r, "connections", &connections);
-	if (!json_reader_done(&r))
+	if (!key_entry_read(&set->arena, entry, pointer, k, err))
 		return false;
-	if (!parse_hash(k, hash))
-		return err_set_at(err, ERR_INVALID_REQUEST, pointer, "\"hash\" is not sha256$<salt hex>$<digest hex>");
-	json_array_foreach(
-		scopes, i,
-		v) if (!json_is_string(v) ||
-		       !scope_bit(json_str(v), &k->principal.scopes)) return err_set_at(err, ERR_INVALID_REQUEST,
-											pointer, "unknown scope");
-	k->principal.name = arena_str(&set->arena, k->principal.name);
 	if (!name_fresh(set, k->principal.name)) /* it is what sessions and transactions belong to */
 		return err_set_at(err, ERR_INVALID_REQUEST, pointer, "\"name\" is empty or that of another key");
-	if (connections == NULL)
-		return true;
-	k->principal.n_connections = json_array_size(connections);
-	struct str *names = arena_array(&set->arena, k->principal.n_connections + 1, sizeof(*names));
-	json_array_foreach(connections, i, v)
-	{
-		if (!json_is_string(v))
-			return err_set_at(err, ERR_INVALID_REQUEST, pointer, "\"connections\" lists names");
-		names[i] = arena_str(&set->arena, json_str(v));
-	}
-	k->principal.connections = names;
 	return true;
 }
 
@@ -150,6 +66,16 @@ static bool parse_list(struct arena *scratch, struct str text, const char *what,
 	return err_set(err, ERR_INVALID_REQUEST, "%s is not a JSON array", what);
 }
 
+/* Which entry of which source, and which member of it, as far as that is known. */
+static bool blame(const char *what, size_t i, const char *pointer, const struct err *fault, struct err *err)
+{
+	const size_t n = strlen(pointer);
+	const char *member = fault->has_pointer && strlen(fault->pointer) > n ? fault->pointer + n + 1 : NULL;
+	return member != NULL
+		       ? err_set(err, ERR_INVALID_REQUEST, "%s, entry %zu, \"%s\": %s", what, i, member, fault->detail)
+		       : err_set(err, ERR_INVALID_REQUEST, "%s, entry %zu: %s", what, i, fault->detail);
+}
+
 /* what: how an error names the source; NULL: it is the catalog, and the error points to the entry instead. */
 static bool add_list(struct key_set *set, struct arena *scratch, const json_t *list, const char *what, struct err *err)
 {
@@ -158,7 +84,7 @@ static bool add_list(struct key_set *set, struct arena *scratch, const json_t *l
 		const char *pointer = json_pointer_index(scratch, "", i);
 		if (!parse_entry(set, &set->keys[set->n], json_array_get(list, i), pointer, &fault))
 			return what != NULL
-				       ? err_set(err, ERR_INVALID_REQUEST, "%s, entry %zu: %s", what, i, fault.detail)
+				       ? blame(what, i, pointer, &fault, err)
 				       : err_set_at(err, ERR_INVALID_REQUEST,
 						    fault.has_pointer ? fault.pointer : pointer, "%s", fault.detail);
 		set->n++;
@@ -176,9 +102,11 @@ static bool add_admin(struct key_set *set, struct str admin_key, struct err *err
 		return err_set(err, ERR_INVALID_REQUEST, "a key is named \"admin\", and so is \"admin_key\"");
 	set->n++;
 	k->principal.scopes = 1u << SCOPE_ADMIN;
-	k->salt_len = SALT_BYTES;
-	num_random(k->salt, k->salt_len);
-	digest_of(k->salt, k->salt_len, admin_key, k->digest);
+	k->expires_us = INT64_MAX;
+	k->n_secrets = 1;
+	k->secrets[0].salt_len = SALT_BYTES;
+	num_random(k->secrets[0].salt, SALT_BYTES);
+	key_digest(&k->secrets[0], admin_key, k->secrets[0].digest);
 	return true;
 }
 
@@ -224,20 +152,32 @@ void keys_destroy(struct key_set *k)
 	mem_free(k);
 }
 
+/* NULL: nobody has that name, or not any more. */
 static const struct principal *named(const struct key_set *k, struct str name)
 {
 	for (size_t i = 0; k != NULL && i < k->n; i++)
-		if (str_eq(k->keys[i].principal.name, name))
+		if (str_eq(k->keys[i].principal.name, name) && clock_real_us() < k->keys[i].expires_us)
 			return &k->keys[i].principal;
 	return NULL;
 }
 
-static bool lists(const struct principal *p, struct str connection)
+static bool lists(const struct str *names, size_t n, struct str name)
 {
-	for (size_t i = 0; i < p->n_connections; i++)
-		if (str_eq(p->connections[i], connection))
+	for (size_t i = 0; i < n; i++)
+		if (str_eq(names[i], name))
 			return true;
 	return false;
+}
+
+/* Whether a list has all of the other; NULL lists everything. */
+static bool has_all(const struct str *now, size_t n_now, const struct str *was, size_t n_was)
+{
+	if (now == NULL || was == NULL)
+		return now == NULL;
+	for (size_t i = 0; i < n_was; i++)
+		if (!lists(now, n_now, was[i]))
+			return false;
+	return true;
 }
 
 /* Whether `now` has all that `was` had. */
@@ -245,14 +185,8 @@ static bool covers(const struct principal *now, const struct principal *was)
 {
 	if ((now->scopes & 1u << SCOPE_ADMIN) == 0 && (was->scopes & ~now->scopes) != 0)
 		return false;
-	if (now->connections == NULL)
-		return true;
-	if (was->connections == NULL)
-		return false;
-	for (size_t i = 0; i < was->n_connections; i++)
-		if (!lists(now, was->connections[i]))
-			return false;
-	return true;
+	return has_all(now->connections, now->n_connections, was->connections, was->n_connections) &&
+	       has_all(now->sets, now->n_sets, was->sets, was->n_sets);
 }
 
 void keys_narrowed(const struct key_set *before, const struct key_set *after, void (*fn)(void *arg, struct str name),
@@ -265,38 +199,55 @@ void keys_narrowed(const struct key_set *before, const struct key_set *after, vo
 	}
 }
 
-/* Sets are swapped while requests run. */
+static const struct str *copy_names(struct arena *a, const struct str *names, size_t n)
+{
+	if (names == NULL)
+		return NULL;
+	struct str *copy = arena_array(a, n + 1, sizeof(*copy));
+	for (size_t i = 0; i < n; i++)
+		copy[i] = arena_str(a, names[i]);
+	return copy;
+}
+
+/* Key sets are swapped while requests run. */
 static const struct principal *copy_of(const struct principal *p, struct arena *a)
 {
 	struct principal *copy = arena_array(a, 1, sizeof(*copy));
-	*copy = (struct principal){
-		.name = arena_str(a, p->name), .scopes = p->scopes, .n_connections = p->n_connections};
-	if (p->connections == NULL)
-		return copy;
-	struct str *names = arena_array(a, p->n_connections + 1, sizeof(*names));
-	for (size_t i = 0; i < p->n_connections; i++)
-		names[i] = arena_str(a, p->connections[i]);
-	copy->connections = names;
+	*copy = *p;
+	copy->name = arena_str(a, p->name);
+	copy->connections = copy_names(a, p->connections, p->n_connections);
+	copy->sets = copy_names(a, p->sets, p->n_sets);
 	return copy;
+}
+
+/* All are compared, whichever it is. */
+static const struct key *key_of(const struct key_set *k, struct str text)
+{
+	const struct key *found = NULL;
+	for (size_t i = 0; i < k->n; i++) {
+		for (size_t j = 0; j < k->keys[i].n_secrets; j++) {
+			const struct key_secret *s = &k->keys[i].secrets[j];
+			uint8_t digest[32];
+			key_digest(s, text, digest);
+			if (num_equal_ct(str_n((const char *)digest, 32), str_n((const char *)s->digest, 32)))
+				found = &k->keys[i];
+		}
+	}
+	return found;
 }
 
 bool keys_check(const struct key_set *k, struct str authorization, struct arena *a, const struct principal **ret,
 		struct err *err)
 {
 	struct str rest = authorization, scheme;
-	const struct principal *found = NULL;
 	if (!str_split(&rest, ' ', &scheme) || !str_ieq_z(scheme, "Bearer") || str_trim(rest).len == 0)
 		return err_set(err, ERR_UNAUTHENTICATED, "send Authorization: Bearer <key>");
-	rest = str_trim(rest);
-	for (size_t i = 0; i < k->n; i++) {
-		uint8_t digest[32];
-		digest_of(k->keys[i].salt, k->keys[i].salt_len, rest, digest);
-		if (num_equal_ct(str_n((const char *)digest, 32), str_n((const char *)k->keys[i].digest, 32)))
-			found = &k->keys[i].principal;
-	}
+	const struct key *found = key_of(k, str_trim(rest));
 	if (found == NULL)
 		return err_set(err, ERR_UNAUTHENTICATED, "the API key is not known");
-	*ret = copy_of(found, a);
+	if (clock_real_us() >= found->expires_us)
+		return err_set(err, ERR_UNAUTHENTICATED, "the API key has expired");
+	*ret = copy_of(&found->principal, a);
 	return true;
 }
 
@@ -309,9 +260,9 @@ static bool put_list(struct strbuf *b, const char *member, struct str words, boo
 	size_t n = 0;
 	strbuf_printf(b, ",\"%s\":[", member);
 	while (str_split(&words, ',', &word)) {
-		if (word.len == 0 || (scopes && !scope_bit(word, &bits)))
+		if (word.len == 0 || (scopes && !key_scope_bit(word, &bits)))
 			return err_set(err, ERR_INVALID_REQUEST, "--%s takes %s separated by commas", member,
-				       scopes ? "read, write, schema, sql, admin" : "connection names");
+				       scopes ? "read, write, schema, sql, admin" : "names");
 		strbuf_puts(b, n++ > 0 ? "," : "");
 		strbuf_json_string(b, word);
 	}
@@ -321,23 +272,25 @@ static bool put_list(struct strbuf *b, const char *member, struct str words, boo
 
 bool keys_new(struct arena *a, const struct key_new *k, struct str *ret_key, struct str *ret_entry, struct err *err)
 {
-	uint8_t raw[32], salt[SALT_BYTES], digest[32];
+	uint8_t raw[32], digest[32];
+	struct key_secret secret = {.salt_len = SALT_BYTES};
 	char key[64], salt_hex[2 * SALT_BYTES + 1], digest_hex[65];
 	struct strbuf b;
 	if (k->name.len == 0 || k->scopes.len == 0)
 		return err_set(err, ERR_INVALID_REQUEST, "key new needs --name and --scopes");
 	num_random(raw, sizeof(raw));
-	num_random(salt, sizeof(salt));
+	num_random(secret.salt, SALT_BYTES);
 	num_base64url(raw, sizeof(raw), key);
-	digest_of(salt, sizeof(salt), str_z(key), digest);
-	num_hex(salt, sizeof(salt), salt_hex);
+	key_digest(&secret, str_z(key), digest);
+	num_hex(secret.salt, SALT_BYTES, salt_hex);
 	num_hex(digest, sizeof(digest), digest_hex);
 	strbuf_init(&b, 0);
 	strbuf_puts(&b, "{\"name\":");
 	strbuf_json_string(&b, k->name);
 	strbuf_printf(&b, ",\"hash\":\"sha256$%s$%s\"", salt_hex, digest_hex);
 	bool ok = put_list(&b, "scopes", k->scopes, true, err) &&
-		  (k->connections.p == NULL || put_list(&b, "connections", k->connections, false, err));
+		  (k->connections.p == NULL || put_list(&b, "connections", k->connections, false, err)) &&
+		  (k->sets.p == NULL || put_list(&b, "sets", k->sets, false, err));
 	strbuf_putc(&b, '}');
 	if (ok) {
 		*ret_key = arena_str(a, str_z(key));

@@ -12,7 +12,7 @@
 struct key_set;
 
 struct key_sources {
-	struct str file;       /* path of a JSON array of {"name","hash","scopes","connections"?}; empty: none */
+	struct str file;       /* path of a JSON array of entries (key_entry.h); empty: none */
 	struct str list;       /* the text of such an array; empty: none */
 	struct str admin_key;  /* a key with every scope, in plain; empty: none */
 	const json_t *catalog; /* those that the catalog declares, an array; NULL: none */
@@ -37,6 +37,7 @@ struct key_new {
 	struct str name;
 	struct str scopes;      /* comma-separated */
 	struct str connections; /* the same; STR_NONE: all */
+	struct str sets;        /* of models that it may change; the same; STR_NONE: all, or those of its connections */
 };
 /* A fresh key and the JSON object that is its entry, both in the arena. ERR_INVALID_REQUEST. */
 bool keys_new(struct arena *a, const struct key_new *k, struct str *ret_key, struct str *ret_entry,

@@ -14,6 +14,7 @@
 #define LIMIT_HEADER_BYTES 8192                     /* request line and header block */
 #define LIMIT_SESSIONS 10000                        /* open sessions, and per key */
 #define LIMIT_TRANSACTIONS_PER_SESSION 16
+#define LIMIT_TRANSACTIONS_PER_KEY 10000
 #define LIMIT_IMAP_ENTRIES 10000             /* identity map, per session */
 #define LIMIT_IMAP_BYTES (16L * 1024 * 1024) /* identity map, per session */
 #define LIMIT_STATEMENT_TIMEOUT_S 30

@@ -38,6 +38,8 @@ bool num_base64_decode(struct str s, uint8_t *out, size_t *ret_len) MUST_CHECK;
 /* base64url without padding (RFC 4648 §5) of n bytes into out (4 * ((n + 2) / 3) + 1 bytes). */
 void num_base64url(const uint8_t *bytes, size_t n, char *out);
 
+/* A hexadecimal digit's value, either case; -1: it is none. */
+int num_hex_digit(char c);
 /* Lower-case hexadecimal, NUL-terminated: out has 2 * n + 1 bytes. */
 void num_hex(const uint8_t *bytes, size_t n, char *out);
 

@@ -122,20 +122,45 @@ size_t str_utf8_next(struct str s, size_t pos, uint32_t *ret_cp)
 	return need;
 }
 
+#define HIGH_BITS UINT64_C(0x8080808080808080)
+
+static inline uint64_t word_at(const char *p)
+{
+	uint64_t word;
+
+	memcpy(&word, p, sizeof(word));
+	return word;
+}
+
+/* Of eight bytes or more; the last words may overlap. */
+static bool is_ascii(struct str s)
+{
+	size_t i = 0;
+
+	for (; s.len - i > 4 * sizeof(uint64_t); i += 4 * sizeof(uint64_t)) {
+		const char *p = s.p + i;
+
+		if (((word_at(p) | word_at(p + 8) | word_at(p + 16) | word_at(p + 24)) & HIGH_BITS) != 0)
+			return false;
+	}
+	for (; s.len - i > sizeof(uint64_t); i += sizeof(uint64_t))
+		if ((word_at(s.p + i) & HIGH_BITS) != 0)
+			return false;
+	return (word_at(s.p + s.len - sizeof(uint64_t)) & HIGH_BITS) == 0;
+}
+
 bool str_is_utf8(struct str s)
 {
 	size_t i = 0;
 
+	if (s.len >= sizeof(uint64_t) && is_ascii(s))
+		return true;
 	while (i < s.len) {
-		uint64_t word;
 		uint32_t cp;
 
-		if (s.len - i >= sizeof(word)) {
-			memcpy(&word, s.p + i, sizeof(word));
-			if ((word & UINT64_C(0x8080808080808080)) == 0) {
-				i += sizeof(word);
-				continue;
-			}
+		if (s.len - i >= sizeof(uint64_t) && (word_at(s.p + i) & HIGH_BITS) == 0) {
+			i += sizeof(uint64_t);
+			continue;
 		}
 		i += str_utf8_next(s, i, &cp);
 		if (cp == STR_UTF8_BAD)

@@ -233,7 +233,7 @@ static inline bool copy_few(char *out, const char *p, size_t n)
 
 /* Copies plain bytes of s, a block at a time; what is left at the end is copied as a block that overlaps the one
  * before. Returns how many bytes are good: all, or up to the block that holds one that is not plain. */
-static inline size_t copy_plain(char *out, struct str s)
+static inline __attribute__((always_inline)) size_t copy_plain(char *out, struct str s)
 {
 	uint64_t w;
 	size_t i = 0;
@@ -283,7 +283,7 @@ static __attribute__((noinline)) bool put_escaped(struct strbuf *b, struct str s
 	return good;
 }
 
-static inline bool put_json_string(struct strbuf *b, struct str s)
+static inline __attribute__((always_inline)) bool put_json_string(struct strbuf *b, struct str s)
 {
 	char *p;
 	size_t n;

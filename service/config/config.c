@@ -111,6 +111,13 @@ static const struct setting settings[] = {
 	 false, "ended sessions and transactions are remembered for so long"},
 	{"transactions_per_session", TYPE_INT, AT(transactions_per_session), 1, 10000,
 	 TEXT_OF(LIMIT_TRANSACTIONS_PER_SESSION), NULL, false, "open transactions of one session"},
+	{"requests_per_key", TYPE_INT, AT(requests_per_key), 0, 1e6, "0", NULL, false,
+	 "requests of one API key that run at once; 0: any number"},
+	{"transactions_per_key", TYPE_INT, AT(transactions_per_key), 0, 1e7, TEXT_OF(LIMIT_TRANSACTIONS_PER_KEY), NULL,
+	 false, "open transactions of one API key (all callers without keys count as one); 0: any number"},
+	{"connections_per_key", TYPE_INT, AT(connections_per_key), 0, 1000, "0", NULL, false,
+	 "connections of one pool that the transactions of one API key may hold; 0: all but one, once another key has "
+	 "used the pool"},
 	{"transaction_timeout_seconds", TYPE_SECONDS, AT(transaction_timeout_seconds), 0.001, SECONDS_MAX,
 	 TEXT_OF(LIMIT_TX_TIMEOUT_S), NULL, false, "a transaction's longest life, and the default"},
 	{"transaction_idle_seconds", TYPE_SECONDS, AT(transaction_idle_seconds), 0, SECONDS_MAX,
@@ -466,7 +473,7 @@ void config_print_help(FILE *out)
 	char flag[80], env[80];
 	fputs("usage: ferrod [--config FILE] [SETTING...]\n"
 	      "       ferrod check-config | healthcheck | state export [SETTING...]\n"
-	      "       ferrod key new --name NAME --scopes A,B [--connections C,D]\n"
+	      "       ferrod key new --name NAME --scopes A,B [--connections C,D] [--sets E,F] [--append FILE]\n"
 	      "       ferrod key seal\n"
 	      "       ferrod --version | --print-settings | --print-routes\n\n"
 	      "Serves SQLite and PostgreSQL databases over HTTP. Each setting is a flag, an environment\n"

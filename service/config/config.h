@@ -38,6 +38,7 @@ struct config {
 	int64_t body_bytes, bulk_body_bytes, json_values, uri_bytes, header_bytes, http_connections;
 	double loop_stall_seconds, transaction_idle_seconds;
 	int64_t sessions, sessions_per_key, transactions_per_session, transaction_queue;
+	int64_t requests_per_key, transactions_per_key, connections_per_key;
 	int64_t idempotency_answer_bytes, idempotency_bytes, idempotency_entries;
 	int64_t identity_map_entries, identity_map_bytes, rate_limit_per_second, rate_limit_burst;
 	int64_t sqlite_cache_kib, sqlite_value_bytes, sqlite_heap_bytes;

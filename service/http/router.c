@@ -2,6 +2,7 @@
 #include "service/http/router.h"
 
 #include <assert.h>
+#include "service/base/num.h"
 
 #include "service/base/banned.h"
 
@@ -26,17 +27,6 @@ const struct route_def router_unrouted = {
 const struct route_def router_options = {
 	.method = HTTP_OPTIONS, .path = "-", .operation_id = "options", .handler = answer_options, .body = BODY_NONE};
 
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 bool router_percent_decode(struct arena *a, struct str in, bool plus_is_space, struct str *ret)
 {
 	char *out = arena_alloc(a, in.len + 1);
@@ -44,9 +34,9 @@ bool router_percent_decode(struct arena *a, struct str in, bool plus_is_space, s
 	for (size_t i = 0; i < in.len; i++) {
 		char c = in.p[i];
 		if (c == '%') {
-			if (i + 2 >= in.len || hex_digit(in.p[i + 1]) < 0 || hex_digit(in.p[i + 2]) < 0)
+			if (i + 2 >= in.len || num_hex_digit(in.p[i + 1]) < 0 || num_hex_digit(in.p[i + 2]) < 0)
 				return false;
-			c = (char)(hex_digit(in.p[i + 1]) * 16 + hex_digit(in.p[i + 2]));
+			c = (char)(num_hex_digit(in.p[i + 1]) * 16 + num_hex_digit(in.p[i + 2]));
 			i += 2;
 		} else if (c == '+' && plus_is_space) {
 			c = ' ';

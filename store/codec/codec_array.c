@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "service/base/num.h"
+#include "store/dialect/dialect.h"
 
 #include "service/base/banned.h"
 
@@ -38,17 +39,6 @@ static const char *pointer_of(const struct writer *w, size_t depth)
 	for (size_t i = 0; i < depth; i++)
 		pointer = json_pointer_index(w->arena, pointer, w->at[i]);
 	return pointer;
-}
-
-static void put_quoted(struct strbuf *b, struct str s)
-{
-	strbuf_putc(b, '"');
-	for (size_t i = 0; i < s.len; i++) {
-		if (s.p[i] == '"' || s.p[i] == '\\')
-			strbuf_putc(b, '\\');
-		strbuf_putc(b, s.p[i]);
-	}
-	strbuf_putc(b, '"');
 }
 
 static void put_double(struct strbuf *b, double d)
@@ -93,7 +83,7 @@ static void put_value(struct writer *w, struct value v)
 		return;
 	case VALUE_TEXT:
 	case VALUE_JSON:
-		put_quoted(&w->text, v.u.s);
+		dialect_quote_element(&w->text, v.u.s);
 		return;
 	}
 }

@@ -161,7 +161,7 @@ static bool unhex(struct arena *a, struct str s, struct value *ret)
 		return false;
 	out = arena_alloc(a, n + 1);
 	for (size_t i = 0; i < n; i++) {
-		int high = codec_hex_digit(s.p[2 + 2 * i]), low = codec_hex_digit(s.p[3 + 2 * i]);
+		int high = num_hex_digit(s.p[2 + 2 * i]), low = num_hex_digit(s.p[3 + 2 * i]);
 
 		if (high < 0 || low < 0)
 			return false;

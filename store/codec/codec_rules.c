@@ -1,22 +1,12 @@
 /* See codec_rules.h. */
 #include "store/codec/codec_rules.h"
+#include "service/base/num.h"
 
 #include "service/base/banned.h"
 
 bool codec_stored_as_text(const struct column *c)
 {
 	return c->storage == ST_TEXT || c->storage == ST_VARCHAR || c->storage == ST_CHAR;
-}
-
-int codec_hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
 }
 
 static bool hyphen_at(size_t i)
@@ -39,7 +29,7 @@ bool codec_uuid(struct str in, char out[CODEC_UUID_BYTES])
 			out[i] = '-';
 			continue;
 		}
-		digit = codec_hex_digit(in.p[at++]);
+		digit = num_hex_digit(in.p[at++]);
 		if (digit < 0)
 			return false;
 		out[i] = "0123456789abcdef"[digit];

@@ -26,9 +26,6 @@ bool codec_untagged(struct arena *a, const struct column *c, const json_t *in, s
 /* The same for what came as text: a filter in a URL, a key. */
 bool codec_untagged_text(struct arena *a, const struct column *c, struct str in, struct value *ret);
 
-/* 0 to 15; -1: no hexadecimal digit. */
-int codec_hex_digit(char c);
-
 /* Is the column text, varchar or char in the database, whatever it means? */
 bool codec_stored_as_text(const struct column *c);
 

@@ -3,6 +3,7 @@
  * may hold '@', '/', '#' or '?'. Where a text can be read in two ways, the reading that hides more wins.
  */
 #include "store/connection/dsn_parts.h"
+#include "service/base/num.h"
 
 #include "service/base/banned.h"
 
@@ -28,17 +29,6 @@ bool dsn_is_scheme(struct str s)
 	return true;
 }
 
-static int hex(char c)
-{
-	if (is_digit(c))
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 bool dsn_percent_decode(struct arena *a, struct str s, struct str *ret)
 {
 	char *out = arena_alloc(a, s.len + 1);
@@ -51,7 +41,7 @@ bool dsn_percent_decode(struct arena *a, struct str s, struct str *ret)
 			out[n++] = s.p[i];
 			continue;
 		}
-		if (s.len - i < 3 || (hi = hex(s.p[i + 1])) < 0 || (lo = hex(s.p[i + 2])) < 0)
+		if (s.len - i < 3 || (hi = num_hex_digit(s.p[i + 1])) < 0 || (lo = num_hex_digit(s.p[i + 2])) < 0)
 			return false;
 		out[n++] = (char)(hi * 16 + lo);
 		i += 2;

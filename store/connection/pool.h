@@ -27,7 +27,9 @@ struct pool;
 
 enum lease_mode {
 	LEASE_READ,
-	LEASE_WRITE /* SQLite: with the database's writer turn; PostgreSQL: the same as READ */
+	LEASE_WRITE, /* SQLite: with the database's writer turn; PostgreSQL: the same as READ */
+	LEASE_PROBE  /* of a look whether the database answers: reads, and where all are in use it has one connection
+			beyond max_connections, one such look at a time */
 };
 
 /* A borrowed connection. Zero-initialised: nothing is held. */

@@ -38,6 +38,7 @@ struct pool {
 	int64_t n_idle, n_leased, n_opening;
 	struct pool_waiter *head, *tail;
 	int64_t n_waiting, n_upgrading;
+	int64_t n_probes; /* of those who wait, see LEASE_PROBE */
 	uint64_t generation;
 	bool closed;
 	bool opened_once;
@@ -66,14 +67,15 @@ bool pool_closed_error(struct err *err);
 /* For one that has waited in vain. Always false. */
 bool pool_none_free(const struct pool *p, enum wait_result why, struct err *err);
 
-/* A slot to open a connection in, when one may be opened; *ret_probe: an earlier attempt failed. Lock held. */
-bool pool_take_slot(struct pool *p, bool writer, bool *ret_probe) MUST_CHECK;
+/* A slot to open a connection in, when one may be opened; *ret_retry: an earlier attempt failed. Lock held. */
+bool pool_take_slot(struct pool *p, enum lease_mode mode, bool *ret_retry) MUST_CHECK;
 /* Opens a connection in the slot; it counts as leased. After a failed attempt the next is held back for a while. Parks.
  */
-bool pool_open_slot(struct pool *p, bool probe, int64_t deadline, struct driver_conn **ret, struct err *err) MUST_CHECK;
+bool pool_open_slot(struct pool *p, bool retry, int64_t deadline, struct driver_conn **ret, struct err *err) MUST_CHECK;
 /* Takes a leased connection out of the world. */
 void pool_discard(struct pool *p, struct driver_conn *c);
-/* A live connection for a lease. Parks. */
-bool pool_acquire(struct pool *p, bool writer, int64_t deadline, struct driver_conn **ret, struct err *err) MUST_CHECK;
+/* A live connection for a lease; LEASE_WRITE: the writer's turn is held. Parks. */
+bool pool_acquire(struct pool *p, enum lease_mode mode, int64_t deadline, struct driver_conn **ret,
+		  struct err *err) MUST_CHECK;
 
 #endif

@@ -121,7 +121,7 @@ bool pool_gave_up(struct pool *p, enum lease_mode mode, enum wait_result why, st
 	mutex_lock(&p->lock);
 	p->stats.timeouts += why == WAIT_TIMEOUT;
 	mutex_unlock(&p->lock);
-	if (mode == LEASE_READ || p->driver->writer_turn == NULL)
+	if (mode != LEASE_WRITE || p->driver->writer_turn == NULL)
 		return pool_none_free(p, why, err);
 	if (why == WAIT_TIMEOUT && p->driver->locked_out != NULL && p->driver->locked_out(p->db))
 		return err_set(err, ERR_DATABASE_BUSY, "the database is locked by another user; try again");
@@ -140,7 +140,7 @@ bool pool_lease(struct pool *p, enum lease_mode mode, int64_t deadline, struct l
 	/* the turn first: nobody holds a connection while queueing for it */
 	if (turn != NULL && !take_turn(p, turn, deadline, err))
 		return false;
-	if (!pool_acquire(p, turn != NULL, deadline, &c, err)) {
+	if (!pool_acquire(p, mode == LEASE_WRITE && turn == NULL ? LEASE_READ : mode, deadline, &c, err)) {
 		if (turn != NULL)
 			turn_give(turn);
 		mutex_lock(&p->lock);
@@ -199,6 +199,16 @@ static bool clean(struct pool *p, struct driver_conn *c)
 	return !c->broken && p->driver->tx_state(c) == TX_STATE_NONE;
 }
 
+/* From those that are leased to those that are idle, under the lock. */
+static void put_idle(struct pool *p, struct driver_conn *c)
+{
+	p->n_leased--;
+	c->next = p->idle;
+	p->idle = c;
+	p->n_idle++;
+	pool_dispatch(p);
+}
+
 static void put(struct pool *p, struct driver_conn *c, bool ok)
 {
 	const int64_t now = clock_mono_ns();
@@ -213,12 +223,8 @@ static void put(struct pool *p, struct driver_conn *c, bool ok)
 	keep = ok && !pool_outdated(p, c, now) &&
 	       p->n_idle + p->n_leased + p->n_opening <= pool_cfg(p)->max_connections;
 	if (keep) {
-		p->n_leased--;
 		c->idle_since_ns = now + 1; /* after a suspicion of this very moment */
-		c->next = p->idle;
-		p->idle = c;
-		p->n_idle++;
-		pool_dispatch(p);
+		put_idle(p, c);
 	}
 	mutex_unlock(&p->lock);
 	if (!keep)
@@ -324,13 +330,13 @@ static struct driver_conn *take_expired(struct pool *p, int64_t now)
 	return out;
 }
 
-static bool want_more(struct pool *p, bool *ret_probe)
+static bool want_more(struct pool *p, bool *ret_retry)
 {
 	bool ret = false;
 
 	mutex_lock(&p->lock);
 	if (!p->closed && p->n_failures == 0 && p->n_idle + p->n_leased + p->n_opening < pool_cfg(p)->min_connections)
-		ret = pool_take_slot(p, false, ret_probe);
+		ret = pool_take_slot(p, LEASE_READ, ret_retry);
 	mutex_unlock(&p->lock);
 	return ret;
 }
@@ -375,13 +381,8 @@ static void put_back(struct pool *p, struct driver_conn *c)
 
 	mutex_lock(&p->lock);
 	keep = !pool_outdated(p, c, clock_mono_ns());
-	if (keep) {
-		p->n_leased--;
-		c->next = p->idle;
-		p->idle = c;
-		p->n_idle++;
-		pool_dispatch(p);
-	}
+	if (keep)
+		put_idle(p, c);
 	mutex_unlock(&p->lock);
 	if (!keep)
 		pool_discard(p, c);
@@ -401,7 +402,7 @@ void pool_tick(struct pool *p)
 {
 	struct driver_conn *list, *c;
 	struct err err;
-	bool probe;
+	bool retry;
 
 	mutex_lock(&p->lock);
 	list = take_expired(p, clock_mono_ns());
@@ -409,8 +410,8 @@ void pool_tick(struct pool *p)
 	close_all(p, list);
 	drop_stale(p);
 	tidy(p);
-	while (want_more(p, &probe)) {
-		if (!pool_open_slot(p, probe, clock_mono_ns() + OPEN_TIMEOUT_NS, &c, &err))
+	while (want_more(p, &retry)) {
+		if (!pool_open_slot(p, retry, clock_mono_ns() + OPEN_TIMEOUT_NS, &c, &err))
 			break;
 		put(p, c, true);
 	}

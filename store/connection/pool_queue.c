@@ -17,8 +17,8 @@ struct pool_waiter {
 	enum grant grant;
 	struct driver_conn *conn; /* GRANT_CONN */
 	struct err *err;          /* GRANT_FAILED: filled in */
-	bool writer;              /* holds the writer's turn */
-	bool probe;               /* GRANT_OPEN: see pool_take_slot */
+	enum lease_mode mode;     /* LEASE_WRITE: holds the writer's turn */
+	bool retry;               /* GRANT_OPEN: see pool_take_slot */
 	struct pool_waiter *prev, *next;
 };
 
@@ -46,6 +46,7 @@ static void remove_waiter(struct pool *p, struct pool_waiter *w)
 	else
 		p->tail = w->prev;
 	__atomic_store_n(&p->n_waiting, p->n_waiting - 1, __ATOMIC_RELAXED);
+	p->n_probes -= w->mode == LEASE_PROBE;
 }
 
 static void wake(struct pool *p, struct pool_waiter *w, enum grant grant)
@@ -58,23 +59,26 @@ static void wake(struct pool *p, struct pool_waiter *w, enum grant grant)
 /*
  * The writer of an SQLite database may open one connection more than allowed while another lease waits for its turn:
  * that lease keeps a connection until it gets the turn, the writer keeps the turn until it gets a connection.
+ * A look at the database has one beyond either: whoever holds all connections does not make it look dead. What is too
+ * many then is closed when it comes back.
  */
-static bool may_open(const struct pool *p, bool writer)
+static bool may_open(const struct pool *p, enum lease_mode mode)
 {
 	const int64_t size = p->n_idle + p->n_leased + p->n_opening;
+	const int64_t extra = mode != LEASE_READ && p->n_upgrading > 0 ? 1 : 0;
 
 	if (p->n_failures > 0 && p->probing)
 		return false;
-	return size < pool_cfg(p)->max_connections + (writer && p->n_upgrading > 0 ? 1 : 0);
+	return size < pool_cfg(p)->max_connections + extra + (mode == LEASE_PROBE ? 1 : 0);
 }
 
-bool pool_take_slot(struct pool *p, bool writer, bool *ret_probe)
+bool pool_take_slot(struct pool *p, enum lease_mode mode, bool *ret_retry)
 {
-	if (!may_open(p, writer))
+	if (!may_open(p, mode))
 		return false;
 	p->n_opening++;
-	*ret_probe = p->n_failures > 0;
-	if (*ret_probe)
+	*ret_retry = p->n_failures > 0;
+	if (*ret_retry)
 		p->probing = true;
 	return true;
 }
@@ -90,9 +94,9 @@ void pool_dispatch(struct pool *p)
 	}
 	for (w = p->head; w != NULL; w = next) {
 		next = w->next;
-		if (pool_take_slot(p, w->writer, &w->probe))
+		if (pool_take_slot(p, w->mode, &w->retry))
 			wake(p, w, GRANT_OPEN);
-		else if (p->n_upgrading == 0)
+		else if (p->n_upgrading == 0 && p->n_probes == 0)
 			break;
 	}
 }
@@ -147,11 +151,11 @@ static void not_opened(struct pool *p, const struct err *err)
 		pool_fail_waiters(p, err);
 }
 
-bool pool_open_slot(struct pool *p, bool probe, int64_t deadline, struct driver_conn **ret, struct err *err)
+bool pool_open_slot(struct pool *p, bool retry, int64_t deadline, struct driver_conn **ret, struct err *err)
 {
 	struct driver_conn *c = NULL;
 	const int64_t now = clock_mono_ns();
-	int64_t retry = 0;
+	int64_t at = 0;
 	uint64_t generation;
 	bool ok = true;
 
@@ -159,10 +163,10 @@ bool pool_open_slot(struct pool *p, bool probe, int64_t deadline, struct driver_
 	generation = p->generation;
 	/* half of its time remains for the attempt: one that only waits until its deadline would fail without having
 	 * tried, and put off the next one */
-	if (probe)
-		retry = clock_min(p->retry_ns, now + (deadline - now) / 2);
+	if (retry)
+		at = clock_min(p->retry_ns, now + (deadline - now) / 2);
 	mutex_unlock(&p->lock);
-	if (retry > now && wait_until(retry) == WAIT_CANCELLED) {
+	if (at > now && wait_until(at) == WAIT_CANCELLED) {
 		ok = err_set(err, ERR_POOL_TIMEOUT, "cancelled while waiting for a connection");
 		err->cancelled = true;
 	}
@@ -170,7 +174,7 @@ bool pool_open_slot(struct pool *p, bool probe, int64_t deadline, struct driver_
 
 	mutex_lock(&p->lock);
 	p->n_opening--;
-	if (probe)
+	if (retry)
 		p->probing = false;
 	if (ok) {
 		c->generation = generation;
@@ -248,6 +252,7 @@ static enum grant wait_in_line(struct pool *p, struct pool_waiter *w, int64_t de
 		p->head = w;
 	p->tail = w;
 	__atomic_store_n(&p->n_waiting, p->n_waiting + 1, __ATOMIC_RELAXED);
+	p->n_probes += w->mode == LEASE_PROBE;
 	pool_dispatch(p);
 	mutex_unlock(&p->lock);
 	*ret_why = event_wait(&w->woken, deadline);
@@ -270,7 +275,7 @@ static enum grant get_grant(struct pool *p, struct pool_waiter *w, int64_t deadl
 	} else if (p->head == NULL && p->idle != NULL) {
 		w->conn = take_idle(p);
 		grant = GRANT_CONN;
-	} else if (p->head == NULL && pool_take_slot(p, w->writer, &w->probe)) {
+	} else if ((p->head == NULL || w->mode == LEASE_PROBE) && pool_take_slot(p, w->mode, &w->retry)) {
 		grant = GRANT_OPEN;
 	}
 	if (grant == GRANT_NONE)
@@ -291,12 +296,12 @@ static bool worth_waiting(struct pool *p)
 	return ret;
 }
 
-bool pool_acquire(struct pool *p, bool writer, int64_t deadline, struct driver_conn **ret, struct err *err)
+bool pool_acquire(struct pool *p, enum lease_mode mode, int64_t deadline, struct driver_conn **ret, struct err *err)
 {
 	bool failed = false;
 
 	for (;;) {
-		struct pool_waiter w = {.grant = GRANT_NONE, .err = err, .writer = writer};
+		struct pool_waiter w = {.grant = GRANT_NONE, .err = err, .mode = mode};
 		enum wait_result why = WAIT_READY;
 		struct err tmp;
 
@@ -315,7 +320,7 @@ bool pool_acquire(struct pool *p, bool writer, int64_t deadline, struct driver_c
 			}
 			break;
 		case GRANT_OPEN:
-			if (pool_open_slot(p, w.probe, deadline, ret, err))
+			if (pool_open_slot(p, w.retry, deadline, ret, err))
 				return true;
 			failed = true;
 			if (err->cancelled || clock_mono_ns() >= deadline || !worth_waiting(p))

@@ -48,9 +48,32 @@ void connection_unref(struct connection *c)
 		pool_unref(c->pool);
 	}
 	mutex_done(&c->hold_lock);
+	mem_free(c->first_user);
 	arena = c->arena;
 	arena_done(&arena);
 	mem_free(c);
+}
+
+void connection_used_by(struct connection *c, struct str caller)
+{
+	char *first = __atomic_load_n(&c->first_user, __ATOMIC_ACQUIRE), *mine;
+
+	if (__atomic_load_n(&c->shared, __ATOMIC_RELAXED) != 0)
+		return;
+	if (first == NULL) {
+		mine = mem_strndup(caller.p, caller.len);
+		if (__atomic_compare_exchange_n(&c->first_user, &first, mine, false, __ATOMIC_ACQ_REL,
+						__ATOMIC_ACQUIRE))
+			return;
+		mem_free(mine);
+	}
+	if (!str_eq_z(caller, first))
+		__atomic_store_n(&c->shared, 1, __ATOMIC_RELAXED);
+}
+
+bool connection_shared(const struct connection *c)
+{
+	return __atomic_load_n(&c->shared, __ATOMIC_RELAXED) != 0;
 }
 
 void connection_close(struct connection *c)

@@ -41,6 +41,8 @@ struct connection {
 	uint64_t uid;                       /* unique in the process: a new connect under the same name has another */
 	uint64_t schema_epoch;              /* atomic; bumped by DDL: identity maps older than this are stale */
 	int64_t n_sessions, n_transactions; /* atomic gauges */
+	char *first_user;                   /* atomic; owned: the first caller that used it; NULL: none has */
+	int shared;                         /* atomic: another one has, too */
 	uint64_t n_errors[CONNECTION_ERROR_CLASSES]; /* atomic; failed statements by SQLSTATE class, see
 							connection_error_class */
 	int closed;                                  /* atomic: disconnected or reset; sessions on it have expired */
@@ -142,6 +144,10 @@ bool connection_may_remove(const struct connection *c, struct err *err) MUST_CHE
  * who closes it (connection_close). */
 bool connection_remove(struct connection_registry *r, struct str name, struct connection **ret,
 		       struct err *err) MUST_CHECK;
+/* A caller with that key uses it. Any thread, never parks, and costs next to nothing. */
+void connection_used_by(struct connection *c, struct str caller);
+/* Have callers with different keys used it? */
+bool connection_shared(const struct connection *c);
 /* No new leases; pooled connections close. */
 void connection_close(struct connection *c);
 /* All of them, sorted by name, each a new reference, in the arena; *ret_default may be NULL. */

@@ -86,6 +86,17 @@ void dialect_put_literal(const struct dialect *d, struct strbuf *b, struct str t
 	strbuf_putc(b, '\'');
 }
 
+void dialect_quote_element(struct strbuf *b, struct str text)
+{
+	strbuf_putc(b, '"');
+	for (size_t i = 0; i < text.len; i++) {
+		if (text.p[i] == '"' || text.p[i] == '\\')
+			strbuf_putc(b, '\\');
+		strbuf_putc(b, text.p[i]);
+	}
+	strbuf_putc(b, '"');
+}
+
 void dialect_placeholder(const struct dialect *d, struct strbuf *b, size_t n)
 {
 	if (!d->numbered_placeholders) {

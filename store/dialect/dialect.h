@@ -38,6 +38,9 @@ void dialect_quote_literal(struct strbuf *b, struct str text);
  * as E'...', for standard_conforming_strings may be off. */
 void dialect_put_literal(const struct dialect *d, struct strbuf *b, struct str text);
 
+/* An element in PostgreSQL's text of an array (documentation, "Array Input and Output Syntax"). */
+void dialect_quote_element(struct strbuf *b, struct str text);
+
 /* Parameter number n (1-based). */
 void dialect_placeholder(const struct dialect *d, struct strbuf *b, size_t n);
 

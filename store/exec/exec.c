@@ -76,12 +76,12 @@ static bool open_unit(struct exec *x, struct driver_conn *c, struct err *err)
 	return true;
 }
 
-/* The unit's connection, leased when there is none yet and fit for `mode`. An atomic unit takes the writer's turn from
- * its start: what it reads before it writes must still be true when it does. */
+/* The unit's connection, leased when there is none yet and fit for `mode`. An atomic unit that writes takes the
+ * writer's turn from its start: what it reads before it writes must still be true when it does. */
 static bool acquire(struct exec *x, enum lease_mode mode, struct driver_conn **ret, struct err *err)
 {
 	struct lease *l = lease_of(x);
-	const enum lease_mode want = x->atomic ? LEASE_WRITE : mode;
+	const enum lease_mode want = x->probes ? LEASE_PROBE : x->atomic && !x->reads_only ? LEASE_WRITE : mode;
 	const int64_t from = clock_mono_ns();
 	bool ok = true;
 

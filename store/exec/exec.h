@@ -53,6 +53,7 @@ struct exec {
 	struct lease lease; /* own lease, when the route has no transaction */
 	bool atomic;        /* BEGIN before the first statement (own lease), or a savepoint inside a transaction */
 	bool reads_only;    /* of an atomic one: nothing in it will write. Set behind exec_begin by who knows */
+	bool probes;        /* it only looks whether the database answers (LEASE_PROBE). Set in the same way */
 	bool tells; /* of an atomic one on a lease of its own: a commit whose connection is lost is asked for. Set
 		       behind exec_begin */
 	bool started;

@@ -17,10 +17,11 @@ static void count_sql(const struct live_table *t, struct strbuf *b)
 	strbuf_printf(b, " LIMIT %d) x", COUNT_MAX + 1);
 }
 
-/* One integer. */
-static bool query_int(const struct run *r, struct str sql, int64_t *ret, struct err *err)
+/* The first row: an integer and, where ret_text is wanted, a text after it (STR_NONE: none; in the run's arena). What
+ * is not there stays as it was. */
+static bool query_first(const struct run *r, struct str sql, int64_t *ret, struct str *ret_text, struct err *err)
 {
-	const struct stmt s = {.sql = sql, .access = STMT_READ, .n_columns = 1};
+	const struct stmt s = {.sql = sql, .access = STMT_READ, .n_columns = ret_text != NULL ? 2 : 1};
 	const struct driver *driver = r->c->driver;
 	struct cursor *cur;
 	bool row = false, ok;
@@ -28,12 +29,20 @@ static bool query_int(const struct run *r, struct str sql, int64_t *ret, struct 
 	if (!driver->prepare(r->c, &s, r->q->deadline, &cur, err))
 		return false;
 	ok = driver->step(cur, &row, err);
-	if (ok && row && cur->row[0].kind == VALUE_INT)
+	if (ok && row && cur->n_columns == s.n_columns && cur->row[0].kind == VALUE_INT) {
 		*ret = cur->row[0].u.i;
+		if (ret_text != NULL)
+			*ret_text = cur->row[1].kind == VALUE_TEXT ? arena_str(r->a, cur->row[1].u.s) : STR_NONE;
+	}
 	while (ok && row)
 		ok = driver->step(cur, &row, err);
 	driver->finish(cur);
 	return ok;
+}
+
+static bool query_int(const struct run *r, struct str sql, int64_t *ret, struct err *err)
+{
+	return query_first(r, sql, ret, NULL, err);
 }
 
 /* More rows than are counted: PostgreSQL's own estimate, -1 when there is none. */
@@ -96,27 +105,6 @@ static bool is_wanted(const struct run *r, struct str table)
 
 /* ---- what the data says ------------------------------------------------------------------------------ */
 
-/* One row of an integer and a text. */
-static bool query_loss(const struct run *r, struct str sql, struct live_column *ret, struct err *err)
-{
-	const struct stmt s = {.sql = sql, .access = STMT_READ, .n_columns = 2};
-	const struct driver *driver = r->c->driver;
-	struct cursor *cur;
-	bool row = false, ok;
-
-	if (!driver->prepare(r->c, &s, r->q->deadline, &cur, err))
-		return false;
-	ok = driver->step(cur, &row, err);
-	if (ok && row && cur->n_columns == 2 && cur->row[0].kind == VALUE_INT) {
-		ret->lossy_rows = cur->row[0].u.i;
-		ret->lossy_key = cur->row[1].kind == VALUE_TEXT ? arena_str(r->a, cur->row[1].u.s) : STR_NONE;
-	}
-	while (ok && row)
-		ok = driver->step(cur, &row, err);
-	driver->finish(cur);
-	return ok;
-}
-
 static struct live_column *probed(struct run *r, const struct plan_probe *p)
 {
 	for (size_t i = 0; i < r->live.n_tables; i++) {
@@ -141,7 +129,7 @@ static bool run_probes(struct run *r, struct err *err)
 		if (c == NULL)
 			continue;
 		if ((probe->prepare.p != NULL && !r->c->driver->simple(r->c, probe->prepare, r->q->deadline, err)) ||
-		    !query_loss(r, probe->query, c, err))
+		    !query_first(r, probe->query, &c->lossy_rows, &c->lossy_key, err))
 			return false;
 		wait_step_aside();
 	}

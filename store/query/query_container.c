@@ -34,17 +34,6 @@ bool query_element_type(const struct column *type, struct str *ret)
 	return ret->p != NULL && schema_sql_type_name(*ret);
 }
 
-static void put_quoted(struct strbuf *b, struct str s)
-{
-	strbuf_putc(b, '"');
-	for (size_t i = 0; i < s.len; i++) {
-		if (s.p[i] == '"' || s.p[i] == '\\')
-			strbuf_putc(b, '\\');
-		strbuf_putc(b, s.p[i]);
-	}
-	strbuf_putc(b, '"');
-}
-
 static bool without_nul(struct str s, const char *pointer, struct err *err)
 {
 	return s.len == 0 || memchr(s.p, '\0', s.len) == NULL ||
@@ -142,7 +131,7 @@ static bool bind_keys(const struct leaf *l, struct value *ret)
 		}
 		strbuf_puts(&b, separator);
 		if (postgres)
-			put_quoted(&b, json_str(v));
+			dialect_quote_element(&b, json_str(v));
 		else
 			strbuf_json_string(&b, json_str(v));
 	}

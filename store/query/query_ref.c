@@ -237,7 +237,7 @@ bool query_steps_sayable(struct query_parse *p, const struct query_step *steps, 
 	for (size_t i = 0; i < n; i++) {
 		const struct str key = steps[i].key;
 
-		if (!sqlite && key.len > 0 && memchr(key.p, '\0', key.len) != NULL)
+		if (!sqlite && key.p != NULL && memchr(key.p, '\0', key.len) != NULL)
 			return fault(p, pointer, "a key with a NUL character is nowhere in this database");
 		for (size_t k = 0; sqlite && k < key.len; k++)
 			if (key.p[k] == '"' || key.p[k] == '\\' || (unsigned char)key.p[k] < 0x20)

@@ -82,9 +82,14 @@ void sql_search_text(struct sql *s, const struct query_node *match);
 void sql_search(struct sql *s, const struct query_node *match);
 /* SQLite: the path's text, as a parameter. */
 void sql_path_param(struct sql *s, const struct query_step *steps, size_t n);
+/* SQLite: name(column, path), of a column without a path the whole document. */
+void sql_json_call(struct sql *s, const char *name, const struct query_expr *e);
 /* A name for a related table that no other of the statement has; what follows is qualified with it. Give what it
  * returned back to the qualifier. */
 struct str sql_enter(struct sql *s, struct str *ret_outer);
+/* " INNER JOIN target AS alias ON ..." from a join table's row, qualified `through`, to the record it leads to; what
+ * follows is qualified with that. */
+void sql_join_target(struct sql *s, const struct relation *r, struct str through);
 /* The name that it would give. */
 struct str sql_next_alias(const struct sql *s);
 

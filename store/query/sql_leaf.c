@@ -54,17 +54,6 @@ void sql_subject_document(struct sql *s, const struct condition *c)
 
 /* ---- documents on SQLite ---- */
 
-/* type(column, path), of a column without a path the whole document. */
-static void put_json_function(struct sql *s, const char *name, const struct query_expr *e)
-{
-	sql_put(s, name);
-	sql_put(s, "(");
-	sql_column(s, e->column->name);
-	sql_put(s, ", ");
-	sql_path_param(s, e->path, e->n_path);
-	sql_put(s, ")");
-}
-
 /* A scalar at a path, without building text: the type says what the value, which SQLite has no booleans for, is. The
  * value is looked at first, since it is seldom the one. */
 static void put_json_scalar(struct sql *s, const struct query_expr *e, struct value v)
@@ -76,12 +65,12 @@ static void put_json_scalar(struct sql *s, const struct query_expr *e, struct va
 	sql_column(s, e->column->name);
 	sql_put(s, ") THEN ");
 	if (!word) {
-		put_json_function(s, "json_extract", e);
+		sql_json_call(s, "json_extract", e);
 		sql_put(s, " = json_extract(");
 		sql_param(s, v);
 		sql_put(s, ", '$') AND ");
 	}
-	put_json_function(s, "json_type", e);
+	sql_json_call(s, "json_type", e);
 	sql_put(s, first == 't'   ? " = 'true'"
 		   : first == 'f' ? " = 'false'"
 		   : first == 'n' ? " = 'null'"
@@ -99,7 +88,7 @@ bool sql_plain_text(struct sql *s, const struct condition *c, const char *sign)
 	sql_put(s, "CASE WHEN json_valid(");
 	sql_column(s, e->column->name);
 	sql_put(s, ") THEN ");
-	put_json_function(s, "json_extract", e);
+	sql_json_call(s, "json_extract", e);
 	sql_put(s, " END");
 	sql_put(s, sign);
 	sql_param(s, c->node->values[0]);

@@ -88,8 +88,7 @@ static void put_path_postgres(struct sql *s, const struct query_expr *e)
 	}
 }
 
-/* name(column, path) */
-static void put_json_call(struct sql *s, const char *name, const struct query_expr *e)
+void sql_json_call(struct sql *s, const char *name, const struct query_expr *e)
 {
 	sql_put(s, name);
 	sql_put(s, "(");
@@ -118,23 +117,23 @@ static void put_path_sqlite(struct sql *s, const struct query_expr *e)
 		break;
 	case PATH_TEXT: /* ->> shows booleans as numbers */
 		sql_put(s, "CASE ");
-		put_json_call(s, "json_type", e);
+		sql_json_call(s, "json_type", e);
 		sql_put(s, " WHEN 'text' THEN ");
-		put_json_call(s, "json_extract", e);
+		sql_json_call(s, "json_extract", e);
 		sql_put(s, " WHEN 'null' THEN NULL ELSE ");
 		put_arrow(s, e);
 		sql_put(s, " END");
 		break;
 	case PATH_NUMBER:
 		sql_put(s, "CASE WHEN ");
-		put_json_call(s, "json_type", e);
+		sql_json_call(s, "json_type", e);
 		sql_put(s, " IN ('integer', 'real') THEN ");
-		put_json_call(s, "json_extract", e);
+		sql_json_call(s, "json_extract", e);
 		sql_put(s, " END");
 		break;
 	case PATH_BOOLEAN:
 		sql_put(s, "CASE ");
-		put_json_call(s, "json_type", e);
+		sql_json_call(s, "json_type", e);
 		sql_put(s, " WHEN 'true' THEN 1 WHEN 'false' THEN 0 END");
 		break;
 	}
@@ -185,6 +184,21 @@ void sql_reference(struct sql *s, const struct query_expr *e)
 
 /* ---- how many ---- */
 
+void sql_join_target(struct sql *s, const struct relation *r, struct str through)
+{
+	struct str here;
+
+	(void)sql_enter(s, &here);
+	sql_put(s, " INNER JOIN ");
+	sql_table(s, r->target);
+	sql_put(s, " AS ");
+	sql_ident(s, s->qualifier);
+	sql_put(s, " ON ");
+	sql_column(s, r->target_key);
+	sql_put(s, " = ");
+	put_dotted(s, through, r->target_column);
+}
+
 void sql_counted(struct sql *s, const struct query_expr *e)
 {
 	const struct relation *r = e->hops[0];
@@ -212,17 +226,8 @@ void sql_counted(struct sql *s, const struct query_expr *e)
 			sql_put(s, " = ");
 			put_dotted(s, here, through ? r->source_key : r->local ? r->column : r->to_column);
 		}
-		if (!through)
-			continue;
-		(void)sql_enter(s, &here);
-		sql_put(s, " INNER JOIN ");
-		sql_table(s, r->target);
-		sql_put(s, " AS ");
-		sql_ident(s, s->qualifier);
-		sql_put(s, " ON ");
-		sql_column(s, r->target_key);
-		sql_put(s, " = ");
-		put_dotted(s, here, r->target_column);
+		if (through)
+			sql_join_target(s, r, s->qualifier);
 	}
 	r = e->hops[0];
 	sql_put(s, " WHERE ");

@@ -283,28 +283,15 @@ static struct str link_here(const struct relation *r)
 static struct str put_related_from(struct sql *s, const struct relation *r, struct str *ret_outer,
 				   struct str *ret_table)
 {
-	const bool many = r->kind == REL_MANY_TO_MANY;
 	const struct str saved = sql_enter(s, ret_outer);
-	struct str here;
 
 	*ret_table = s->qualifier;
 	sql_put(s, " FROM ");
 	sql_relation_table(s, r);
 	sql_put(s, " AS ");
 	sql_ident(s, s->qualifier);
-	if (!many)
-		return saved;
-	(void)sql_enter(s, &here);
-	sql_put(s, " INNER JOIN ");
-	sql_table(s, r->target);
-	sql_put(s, " AS ");
-	sql_ident(s, s->qualifier);
-	sql_put(s, " ON ");
-	sql_column(s, r->target_key);
-	sql_put(s, " = ");
-	sql_ident(s, *ret_table);
-	sql_put(s, ".");
-	sql_ident(s, r->target_column);
+	if (r->kind == REL_MANY_TO_MANY)
+		sql_join_target(s, r, *ret_table);
 	return saved;
 }
 

@@ -112,7 +112,8 @@ struct column_fill {
 
 struct column {
 	struct str name;
-	size_t index; /* position in model->columns (and in every full row) */
+	struct str json_name; /* as a member of an object: in quotes, escaped, with the colon; of a model's columns */
+	size_t index;         /* position in model->columns (and in every full row) */
 	/* The effective one: a recognised db_type decides what values the column holds, but for declared uuid, decimal,
 	 * temporal and json columns with a text-like db_type, which keep their meaning and are stored as text. */
 	enum logical_type logical;

@@ -54,6 +54,19 @@ static bool in_key(const struct model *m, struct str column)
 	return false;
 }
 
+static struct str json_name(struct arena *a, struct str name)
+{
+	struct str text;
+	struct strbuf b;
+
+	strbuf_init(&b, 0);
+	strbuf_json_string(&b, name);
+	strbuf_putc(&b, ':');
+	text = arena_str(a, strbuf_str(&b));
+	strbuf_done(&b);
+	return text;
+}
+
 /* Numbers the sorted columns, lists the primary key and fills the look-up. m stands where it stays. */
 static void settle(struct schema *s, struct model *m)
 {
@@ -65,6 +78,7 @@ static void settle(struct schema *s, struct model *m)
 	map_init(&m->columns_by_name);
 	for (size_t i = 0; i < m->n_columns; i++) {
 		m->columns[i].index = i;
+		m->columns[i].json_name = json_name(&s->arena, m->columns[i].name);
 		if (m->n_key > 0 ? in_key(m, m->columns[i].name) : m->columns[i].primary_key)
 			m->pk[m->n_pk++] = &m->columns[i];
 		map_put(&m->columns_by_name, m->columns[i].name, &m->columns[i]);

@@ -203,6 +203,23 @@ static bool all_told(const struct schema_registry *r, const json_t *doc, struct 
 	return true;
 }
 
+/* Is the model that is to go in no set but those of the edit? One that is not there is for others to miss. */
+static bool of_own_sets(const struct schema *s, const struct schema_edit *e, struct err *err)
+{
+	const struct model *m = schema_model(s, e->remove);
+
+	for (size_t i = 0; e->sets != NULL && m != NULL && i < m->n_sets; i++) {
+		bool own = false;
+
+		for (size_t k = 0; k < e->n_sets; k++)
+			own = own || str_eq(e->sets[k], m->sets[i]);
+		if (!own)
+			return err_set(err, ERR_FORBIDDEN, "model \"%.*s\" is of a set that this key may not change",
+				       STR_FMT(m->name));
+	}
+	return true;
+}
+
 /* The set after the edit. The turn is held. */
 static bool make(const struct schema_registry *r, const struct schema_edit *e, struct arena *scratch,
 		 struct schema **ret, struct err *err)
@@ -221,7 +238,7 @@ static bool make(const struct schema_registry *r, const struct schema_edit *e, s
 	if (e->remove.p != NULL) {
 		if (file_of(r->declared, e->remove) != NULL)
 			return declared(r, e->remove, err);
-		return schema_without(r->current, e->remove, scratch, ret, err);
+		return of_own_sets(r->current, e, err) && schema_without(r->current, e->remove, scratch, ret, err);
 	}
 	json_t *nothing = json_pack("{s:[]}", "models");
 	arena_on_done(scratch, decref, nothing);

@@ -59,7 +59,9 @@ bool schema_registry_apply(struct schema_registry *r, const json_t *doc, const s
 struct schema_edit {
 	const json_t *doc; /* schema_registry_apply's; NULL: one of the others */
 	struct schema_change how;
-	struct str remove; /* a model's name; STR_NONE and no doc: all of them */
+	struct str remove;      /* a model's name; STR_NONE and no doc: all of them */
+	const struct str *sets; /* what is removed must be of these sets alone, else ERR_FORBIDDEN; NULL: of any */
+	size_t n_sets;
 };
 struct schema_staged {
 	struct schema *schema; /* the whole set; owned reference */

@@ -262,6 +262,17 @@ static bool is_catalog(struct str table)
 	return false;
 }
 
+/* An index, or a unique: its columns, and its name among those of all relations. */
+static void check_named(struct schema_build *b, const struct draft *d, const char *array, const struct schema_index *x,
+			size_t i, struct map *relations)
+{
+	check_index(b, d, array, x, i);
+	if (taken(relations, model_place(b->scratch, d->m->schema_name, x->name)))
+		schema_fault(b, schema_element_pointer(b, d, array, i),
+			     "the name \"%.*s\" is taken by another table, index or unique (names are cut at %d bytes)",
+			     STR_FMT(x->name), LIMIT_NAME_BYTES);
+}
+
 static void validate_model(struct schema_build *b, const struct draft *d, struct map *relations)
 {
 	const struct model *m = d->m;
@@ -279,22 +290,10 @@ static void validate_model(struct schema_build *b, const struct draft *d, struct
 		check_column(b, d, i, &columns);
 	for (size_t i = 0; i < m->n_fks; i++)
 		check_foreign_key(b, d, i);
-	for (size_t i = 0; i < m->n_indexes; i++) {
-		check_index(b, d, "indexes", &m->indexes[i], i);
-		if (taken(relations, model_place(b->scratch, m->schema_name, m->indexes[i].name)))
-			schema_fault(b, schema_element_pointer(b, d, "indexes", i),
-				     "the name \"%.*s\" is taken by another table, index or unique (names are cut at "
-				     "%d bytes)",
-				     STR_FMT(m->indexes[i].name), LIMIT_NAME_BYTES);
-	}
-	for (size_t i = 0; i < m->n_uniques; i++) {
-		check_index(b, d, "uniques", &m->uniques[i], i);
-		if (taken(relations, model_place(b->scratch, m->schema_name, m->uniques[i].name)))
-			schema_fault(b, schema_element_pointer(b, d, "uniques", i),
-				     "the name \"%.*s\" is taken by another table, index or unique (names are cut at "
-				     "%d bytes)",
-				     STR_FMT(m->uniques[i].name), LIMIT_NAME_BYTES);
-	}
+	for (size_t i = 0; i < m->n_indexes; i++)
+		check_named(b, d, "indexes", &m->indexes[i], i, relations);
+	for (size_t i = 0; i < m->n_uniques; i++)
+		check_named(b, d, "uniques", &m->uniques[i], i, relations);
 	for (size_t i = 0; i < m->n_checks; i++)
 		check_check(b, d, i, &checks);
 	for (size_t i = 0; i < m->n_exclusions; i++) {

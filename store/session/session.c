@@ -70,11 +70,11 @@ static bool is_idle(const struct session *s)
 	return __atomic_load_n(&s->n_running, __ATOMIC_ACQUIRE) == 0;
 }
 
-static bool owner_has_room(struct session_table *t, struct str owner)
+static bool owner_has_room(struct session_table *t, struct str owner, size_t most)
 {
 	const struct session_owner *o = map_get(&t->owners, owner);
 
-	return o == NULL || t->limits.max_per_owner == 0 || o->n < t->limits.max_per_owner;
+	return o == NULL || most == 0 || o->n < most;
 }
 
 static void owner_add(struct session_table *t, struct str owner)
@@ -135,8 +135,11 @@ static struct session *create(const struct session_table *t, struct connection *
 	return s;
 }
 
-static bool may_open(struct session_table *t, const struct connection *conn, struct str owner, struct err *err)
+static bool may_open(struct session_table *t, const struct connection *conn, struct str owner,
+		     const struct session_options *o, struct err *err)
 {
+	const size_t most = o != NULL && o->max_per_owner > 0 ? o->max_per_owner : t->limits.max_per_owner;
+
 	if (__atomic_load_n(&conn->closed, __ATOMIC_ACQUIRE))
 		return err_set(err, ERR_CONNECTION_NOT_FOUND, "connection \"%.*s\" was disconnected",
 			       STR_FMT(conn->name));
@@ -145,10 +148,10 @@ static bool may_open(struct session_table *t, const struct connection *conn, str
 			err, ERR_TOO_MANY_SESSIONS,
 			"%zu sessions are open, which is as many as the server allows; close one or try again later",
 			t->by_id.n);
-	else if (!owner_has_room(t, owner))
+	else if (!owner_has_room(t, owner, most))
 		(void)err_set(err, ERR_TOO_MANY_SESSIONS,
 			      "you have %zu open sessions, which is as many as one caller may have; close one first",
-			      t->limits.max_per_owner);
+			      most);
 	else
 		return true;
 	err->retry_after_s = RETRY_AFTER_S;
@@ -162,7 +165,7 @@ bool session_open(struct session_table *t, struct connection *conn, struct str o
 	bool ok;
 
 	mutex_lock(&t->lock);
-	ok = may_open(t, conn, owner, err);
+	ok = may_open(t, conn, owner, o, err);
 	if (ok) {
 		s->uid = t->next_uid++;
 		(void)map_put(&t->by_id, str_z(s->id), s);
@@ -311,10 +314,23 @@ static int64_t next_due(const struct session *s)
 	return is_idle(s) ? clock_min(s->expires_ns, last_used(s) + s->idle_timeout_ns) : s->expires_ns;
 }
 
-/* Ends up to SWEEP_BATCH sessions: with `forced` those of conn (NULL: all), else those that are over. Returns how many;
- * *due: when the next one may be over. Parks. */
-static size_t sweep(struct session_table *t, bool forced, const struct connection *conn, enum session_end why,
-		    int64_t *due)
+/* Whose sessions end. */
+struct sweep {
+	enum session_end why;          /* SESSION_OPEN: of those that are over, each for its own reason */
+	const struct connection *conn; /* NULL: of any connection */
+	struct str owner;              /* STR_NONE: anybody's */
+};
+
+static bool swept(const struct sweep *w, const struct session *s, int64_t now, enum session_end *ret_why)
+{
+	if (w->why == SESSION_OPEN)
+		return is_over(s, now, ret_why);
+	*ret_why = w->why;
+	return (w->conn == NULL || s->conn == w->conn) && (w->owner.p == NULL || str_eq(s->owner, w->owner));
+}
+
+/* Ends up to SWEEP_BATCH sessions. Returns how many; *due (may be NULL): when the next one may be over. Parks. */
+static size_t sweep(struct session_table *t, const struct sweep *w, int64_t *due)
 {
 	struct session *found[SWEEP_BATCH], *s;
 	enum session_end ends[SWEEP_BATCH];
@@ -324,15 +340,14 @@ static size_t sweep(struct session_table *t, bool forced, const struct connectio
 
 	mutex_lock(&t->lock);
 	while (n < SWEEP_BATCH && (s = map_next(&t->by_id, &pos)) != NULL) {
-		ends[n] = why;
-		if (forced ? conn == NULL || s->conn == conn : is_over(s, now, &ends[n]))
+		if (swept(w, s, now, &ends[n]))
 			found[n++] = s;
 		else if (due != NULL)
 			*due = clock_min(*due, next_due(s));
 	}
 	for (size_t i = 0; i < n; i++)
 		end_locked(t, found[i], ends[i], &doomed);
-	if (!forced)
+	if (w->why == SESSION_OPEN)
 		graveyard_forget(&t->dead, now - ns_of(t->limits.tombstone_s));
 	mutex_unlock(&t->lock);
 	tx_settle(doomed, TX_SETTLE_NS);
@@ -343,16 +358,27 @@ static size_t sweep(struct session_table *t, bool forced, const struct connectio
 
 void session_end_all(struct session_table *t, struct connection *conn, enum session_end why)
 {
-	while (sweep(t, true, conn, why, NULL) == SWEEP_BATCH)
+	const struct sweep w = {.why = why, .conn = conn, .owner = STR_NONE};
+
+	while (sweep(t, &w, NULL) == SWEEP_BATCH)
+		;
+}
+
+void session_end_owner(struct session_table *t, struct str owner, enum session_end why)
+{
+	const struct sweep w = {.why = why, .owner = owner};
+
+	while (sweep(t, &w, NULL) == SWEEP_BATCH)
 		;
 }
 
 int64_t session_tick(struct session_table *t)
 {
 	/* sessions opened after this look may be due earlier than any seen by it */
+	const struct sweep w = {.why = SESSION_OPEN, .owner = STR_NONE};
 	int64_t due = clock_mono_ns() + CLOCK_NS_PER_S;
 
-	while (sweep(t, false, NULL, SESSION_OPEN, &due) == SWEEP_BATCH)
+	while (sweep(t, &w, &due) == SWEEP_BATCH)
 		;
 	return due;
 }

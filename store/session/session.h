@@ -14,6 +14,7 @@
 
 struct session_options {
 	double idle_timeout_s, max_lifetime_s; /* 0: the default; beyond the bound: the bound */
+	size_t max_per_owner;                  /* of this caller; 0: the table's */
 };
 
 struct session_table;
@@ -41,6 +42,9 @@ bool session_close(struct session_table *t, struct str id, struct str owner, boo
 
 /* Ends every session of conn (NULL: all), rolling back their transactions. Parks. */
 void session_end_all(struct session_table *t, struct connection *conn, enum session_end why);
+
+/* The same for those that a caller has opened. */
+void session_end_owner(struct session_table *t, struct str owner, enum session_end why);
 
 /* Housekeeping: ends the idle and the old, forgets tombstones past their time. Returns the monotonic time of the next
  * due. Parks. */

@@ -19,7 +19,8 @@ enum session_end {
 	SESSION_IDLE_EXPIRED,
 	SESSION_LIFETIME_EXPIRED,
 	SESSION_DISCONNECTED,
-	SESSION_RESET
+	SESSION_RESET,
+	SESSION_RIGHTS /* its key may do less, or is gone */
 };
 
 struct tx;

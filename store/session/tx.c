@@ -67,27 +67,46 @@ static struct tx_root *root_create(const struct tx_table *t, struct connection *
 	return root;
 }
 
-/* A place among the session's transactions, so that the session does not close while this one begins. */
-static bool reserve(struct tx_table *t, const struct connection *conn, struct session *s, struct err *err)
+/* A place among the session's transactions, so that the session does not close while this one begins. The lock is held.
+ */
+static bool reserve_in(struct tx_table *t, struct session *s, struct err *err)
 {
-	bool ok = true;
+	bool closed;
+
+	if (s == NULL)
+		return true;
+	if (s->end != SESSION_OPEN)
+		return session_gone(t->sessions, str_z(s->id), s->owner, &closed, err);
+	if (__atomic_load_n(&s->n_transactions, __ATOMIC_RELAXED) >= t->max_per_session)
+		return err_set(err, ERR_TRANSACTION_LIMIT,
+			       "the session has %zu open transactions, which is as many as it may have; end one first",
+			       t->max_per_session);
+	(void)__atomic_add_fetch(&s->n_transactions, 1, __ATOMIC_RELAXED);
+	return true;
+}
+
+/* What was reserved is not needed. The lock is held. */
+static void unreserve(struct tx_table *t, const struct connection *conn, struct session *s, struct str owner)
+{
+	tx_share_give(t, conn, owner);
+	if (s != NULL)
+		(void)__atomic_sub_fetch(&s->n_transactions, 1, __ATOMIC_RELAXED);
+}
+
+/* A place in the caller's share of the pool, and in its session. */
+static bool reserve(struct tx_table *t, const struct connection *conn, struct session *s, struct str owner,
+		    const struct tx_options *o, struct err *err)
+{
+	bool ok;
 
 	if (__atomic_load_n(&conn->closed, __ATOMIC_ACQUIRE))
 		return err_set(err, ERR_CONNECTION_NOT_FOUND, "connection \"%.*s\" was disconnected",
 			       STR_FMT(conn->name));
-	if (s == NULL)
-		return true;
 	mutex_lock(t->lock);
-	if (s->end != SESSION_OPEN) {
-		bool closed;
-
-		ok = session_gone(t->sessions, str_z(s->id), s->owner, &closed, err);
-	} else if (__atomic_load_n(&s->n_transactions, __ATOMIC_RELAXED) >= t->max_per_session) {
-		ok = err_set(err, ERR_TRANSACTION_LIMIT,
-			     "the session has %zu open transactions, which is as many as it may have; end one first",
-			     t->max_per_session);
-	} else {
-		(void)__atomic_add_fetch(&s->n_transactions, 1, __ATOMIC_RELAXED);
+	ok = tx_share_take(t, conn, owner, &o->shares, err);
+	if (ok && !reserve_in(t, s, err)) {
+		tx_share_give(t, conn, owner);
+		ok = false;
 	}
 	mutex_unlock(t->lock);
 	return ok;
@@ -126,7 +145,7 @@ bool tx_begin(struct tx_table *t, struct connection *conn, struct session *sessi
 	bool ok, closed;
 	struct tx *tx;
 
-	if (!reserve(t, conn, session, err))
+	if (!reserve(t, conn, session, owner, o, err))
 		return false;
 	root = root_create(t, conn, session, owner, o);
 	tx = node_create(root, NULL);
@@ -143,8 +162,7 @@ bool tx_begin(struct tx_table *t, struct connection *conn, struct session *sessi
 		tx_view_open(tx, a, ret);
 	} else {
 		root->ended = 1;
-		if (session != NULL)
-			(void)__atomic_sub_fetch(&session->n_transactions, 1, __ATOMIC_RELAXED);
+		unreserve(t, conn, session, owner);
 	}
 	mutex_unlock(t->lock);
 	if (!ok) {

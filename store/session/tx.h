@@ -17,8 +17,12 @@ void tx_table_destroy(struct tx_table *t);
 /* From now on one that no request has used for so long ends (TX_EXPIRED); 0: none does, as at first. */
 void tx_table_idle(struct tx_table *t, double seconds);
 
+/* What a caller may hold from now on, unless its own options say otherwise; as at first: the zero struct. */
+void tx_table_shares(struct tx_table *t, const struct tx_shares *shares);
+
 /* Begins a root transaction on conn, in `session` (entered by the caller) or (NULL) without one. A timeout beyond the
- * bound is cut to it. Parks. ERR_TRANSACTION_LIMIT, ERR_POOL_TIMEOUT, ERR_SESSION_EXPIRED (it ended meanwhile) ... */
+ * bound is cut to it. Parks. ERR_TRANSACTION_LIMIT, ERR_TOO_MANY_REQUESTS (the caller's share), ERR_POOL_TIMEOUT,
+ * ERR_SESSION_EXPIRED (it ended meanwhile) ... */
 bool tx_begin(struct tx_table *t, struct connection *conn, struct session *session, struct str owner,
 	      const struct tx_options *o, int64_t deadline, struct arena *a, struct tx_view *ret,
 	      struct err *err) MUST_CHECK;

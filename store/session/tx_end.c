@@ -368,8 +368,9 @@ void tx_table_destroy(struct tx_table *t)
 		tx_end_connection(t, NULL);
 		t->sessions->transactions = NULL;
 	}
-	assert(t->open.n == 0);
+	assert(t->open.n == 0 && t->holders.n == 0);
 	graveyard_done(&t->dead);
 	map_done(&t->open);
+	map_done(&t->holders);
 	mem_free(t);
 }

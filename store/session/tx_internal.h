@@ -82,9 +82,18 @@ struct tx_table {
 	struct graveyard dead;
 	double default_timeout_s, max_timeout_s, tombstone_s;
 	int64_t idle_ns; /* 0: no bound */
+	struct tx_shares shares;
+	struct map holders; /* of open transactions, by owner -> struct tx_holder (tx_share.c) */
 	size_t max_per_session, queue_max;
 	uint64_t next_seq;
 };
+
+/* One more root of `owner` on conn, whether it is open or about to begin. ERR_TRANSACTION_LIMIT,
+ * ERR_TOO_MANY_REQUESTS: as many as it may have. The lock is held. */
+bool tx_share_take(struct tx_table *t, const struct connection *conn, struct str owner, const struct tx_shares *own,
+		   struct err *err) MUST_CHECK;
+/* It has ended, or did not begin. The lock is held. */
+void tx_share_give(struct tx_table *t, const struct connection *conn, struct str owner);
 
 struct tx *tx_ref(struct tx *tx);
 void tx_unref(struct tx *tx);

@@ -21,6 +21,7 @@ struct tx_table *tx_table_create(struct session_table *sessions, double default_
 	t->sessions = sessions;
 	t->lock = &sessions->lock;
 	map_init(&t->open);
+	map_init(&t->holders);
 	graveyard_init(&t->dead);
 	t->default_timeout_s = default_timeout_s;
 	t->max_timeout_s = max_timeout_s > 0 && max_timeout_s < TIMEOUT_MAX_S ? max_timeout_s : TIMEOUT_MAX_S;
@@ -93,7 +94,7 @@ void tx_publish(struct tx_table *t, struct tx *tx)
 	s->transactions = tx;
 }
 
-static void unlink_root(struct tx *tx)
+static void unlink_root(struct tx_table *t, struct tx *tx)
 {
 	struct tx_root *root = tx->root;
 	struct session *s = root->session;
@@ -101,6 +102,7 @@ static void unlink_root(struct tx *tx)
 	__atomic_store_n(&root->ended, 1, __ATOMIC_RELEASE);
 	root->top = NULL;
 	(void)__atomic_sub_fetch(&root->conn->n_transactions, 1, __ATOMIC_RELAXED);
+	tx_share_give(t, root->conn, str_n(root->owner, root->owner_len));
 	if (s == NULL)
 		return;
 	if (tx->prev != NULL)
@@ -162,7 +164,7 @@ void tx_bury(struct tx_table *t, struct tx *upto, enum tx_phase phase, enum tx_w
 		(void)map_remove(&t->open, str_z(tx->id));
 		add_grave(t, tx, last || why > TX_WHY_OUTER ? why : TX_WHY_OUTER);
 		if (tx->parent == NULL)
-			unlink_root(tx);
+			unlink_root(t, tx);
 		tx_unref(tx); /* the table's; the caller still has one of the root */
 	} while (!last);
 }

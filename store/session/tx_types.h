@@ -12,10 +12,17 @@
 
 enum tx_phase { TX_OPEN, TX_ABORTED, TX_COMMITTED, TX_ROLLED_BACK, TX_EXPIRED, TX_UNKNOWN };
 
+/* How much one caller's open transactions may hold. */
+struct tx_shares {
+	size_t connections;  /* of one pool; 0: all but one (and one at least) of a pool that others have used, too */
+	size_t transactions; /* in all, savepoints not counted; 0: any number */
+};
+
 struct tx_options {
 	enum tx_isolation isolation;
 	bool read_only;
-	double timeout_s; /* 0: the default */
+	double timeout_s;        /* 0: the default */
+	struct tx_shares shares; /* the caller's own; a member 0: the table's */
 };
 
 struct tx_view {

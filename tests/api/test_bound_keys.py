@@ -1,6 +1,7 @@
 """A key with a list of connections: it acts on those, and nothing tells it of others; fewer rights end what began with more."""
 import re
 import signal
+import threading
 
 import pytest
 
@@ -143,6 +144,38 @@ def test_fewer_rights_end_transactions_and_kept_answers(house, change):
         assert "rights" in problem["detail"]
     elif change == "gone":
         answer.problem(401, "unauthenticated")
+
+
+@pytest.mark.parametrize("change", ["scope", "connection"])
+def test_fewer_rights_end_sessions(house, change):
+    worker = caller(house, "worker")
+    session, elsewhere = worker.session(using="two"), caller(house, "root").session(using="two")
+    kept = entry(house, "worker")
+    if change == "scope":
+        kept["scopes"] = ["read", "sql"]
+    else:
+        kept["connections"] = ["one"]
+    house.keys.write()
+    reload(house)
+    assert "rights" in session.get("/v1/session").problem(410, "session_expired")["detail"]
+    session.post("/v1/query", {"model_name": "Note"}).problem(410, "session_expired")
+    elsewhere.get("/v1/session").expect(200)
+    worker.session(using="one").get("/v1/session").expect(200)
+
+
+def test_what_still_runs_is_not_kept_for_fewer_rights(house):
+    """The answer comes after the reload, and is not given again."""
+    worker = caller(house, "worker")
+    slow = "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 6000000) SELECT count(*) AS secret FROM c"
+    ask = ("/v1/sql/fetch-all", {"sql": slow, "using": "two"})
+    first = threading.Thread(target=lambda: caller(house, "worker").post(*ask, headers={"Idempotency-Key": "k"}))
+    first.start()
+    wait_for(lambda: caller(house, "root").get("/v1/connections/two").json()["pool"]["in_use"] > 0, 10, "the statement")
+    entry(house, "worker")["connections"] = ["one"]
+    house.keys.write()
+    reload(house)
+    first.join()
+    assert "secret" not in worker.post(*ask, headers={"Idempotency-Key": "k"}).text
 
 
 def test_as_many_rights_end_nothing(house):

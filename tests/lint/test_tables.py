@@ -103,6 +103,39 @@ def test_the_files_that_contributors_are_sent_to_exist():
     assert missing == []
 
 
+def folders():
+    """Each folder of the house that has a name of its own; what lies deeper is its folder's business."""
+    for top in ("service", "handlers", "store", "store/driver", "tests"):
+        for path in (ROOT / top).iterdir():
+            if path.is_dir() and not path.name.startswith("__"):
+                yield f"{top}/{path.name}"
+
+
+def test_the_maps_show_every_folder_and_no_other():
+    """README's tree and CONTRIBUTING's table against the tree as it is."""
+    there = set(folders())
+    assert len(there) > 35
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    top, shown = "", set()
+    for line in readme[readme.index("## Map\n"):readme.index("[CONTRIBUTING.md]", readme.index("## Map\n"))].splitlines():
+        if re.match(r"    \w+/ ", line):
+            top = line.split("/")[0].strip()
+        if top == "tests":
+            words = re.sub(r"\([^)]*\)", "", line.split("tests/")[-1]).split(",")
+            shown |= {f"tests/{word.strip()}" for word in words if word.strip()}
+        elif line.startswith("      ") and not line.startswith("                 "):
+            shown |= {f"{top}/{name}" for name in re.findall(r"(\w+)/", line.strip().split("   ")[0])}
+            shown |= {f"{top}/driver/{name}" for name in re.findall(r"\((\w+)/\)", line)}
+    assert shown == there
+    contributing = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = set()
+    for room in re.findall(r"`((?:service|handlers|store|tests)/[^`]*)`", contributing):
+        match = re.fullmatch(r"(.*)\{(.*)\}", room)
+        named |= {match.group(1) + name for name in match.group(2).split(",")} if match else {room.rstrip("/")}
+    assert there - named == {"store/driver/postgres", "store/driver/sqlite"}
+    assert "`sqlite/` and `postgres/`" in contributing
+
+
 def test_the_request_can_be_walked_by_its_headers():
     """Each header on a request's way names the next one in its first comment."""
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")

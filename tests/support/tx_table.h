@@ -18,6 +18,7 @@
 #include "tests/support/maps.h"
 #include "tests/support/fake_driver.h"
 #include "tests/support/scratch_arena.h"
+#include "tests/support/small_store.h"
 
 static struct session_table *sessions;
 static struct tx_table *txs;
@@ -33,19 +34,11 @@ static inline void sleep_ms(long ms)
 
 static inline int setup(void **state)
 {
-	const struct session_limits limits = {
-		.idle_timeout_s = 900,
-		.max_lifetime_s = 86400,
-		.tombstone_s = 900,
-		.imap_entries = 1000,
-		.imap_bytes = 100000,
-	};
-
 	(void)state;
 	fake_reset();
 	scratch_begin();
 	conn = fake_connection("main", 4);
-	sessions = session_table_create(&limits);
+	sessions = session_table_create(&small_store.sessions);
 	txs = tx_table_create(sessions, 300, 3600, 900, 3, 2);
 	return !session_open(sessions, conn, STR("ann"), NULL, &session, &err);
 }

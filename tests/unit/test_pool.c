@@ -59,6 +59,37 @@ static void a_full_pool_times_out(void **state)
 	lease_release(&a);
 }
 
+/* What looks whether the database answers has one connection beyond the pool's, and does not wait behind others. */
+static void a_look_has_a_connection_beyond(void **state)
+{
+	struct client waiting = {.mode = LEASE_READ}, look = {.mode = LEASE_PROBE};
+	struct lease a, probe = {0};
+
+	(void)state;
+	make_pool(1, 5);
+	assert_true(
+		pool_lease(pool, LEASE_PROBE, CLOCK_NEVER, &probe, &err)); /* one of the pool's, while there is one */
+	assert_int_equal(stats().size, 1);
+	lease_release(&probe);
+	a = lease();
+	assert_int_equal(pthread_create(&waiting.thread, NULL, client_main, &waiting), 0);
+	wait_for_waiting(1);
+	assert_true(pool_lease(pool, LEASE_PROBE, CLOCK_NEVER, &probe, &err));
+	assert_int_equal(stats().size, 2);
+	/* a second look waits for the first, and goes before who waits for the pool's own */
+	assert_int_equal(pthread_create(&look.thread, NULL, client_main, &look), 0);
+	wait_for_waiting(2);
+	lease_release(&probe);
+	assert_int_equal(pthread_join(look.thread, NULL), 0);
+	assert_true(look.ok);
+	assert_int_equal(stats().size, 1);
+	assert_int_equal(stats().waiting, 1);
+	lease_release(&a);
+	assert_int_equal(pthread_join(waiting.thread, NULL), 0);
+	assert_true(waiting.ok);
+	assert_int_equal(stats().opened, 3);
+}
+
 static void waiters_are_served_in_order(void **state)
 {
 	struct client clients[5];
@@ -270,6 +301,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(connections_are_reused_last_used_first),
 		TEST(a_full_pool_times_out),
+		TEST(a_look_has_a_connection_beyond),
 		TEST(waiters_are_served_in_order),
 		TEST(what_a_client_left_is_cleared),
 		TEST(a_broken_connection_makes_the_others_suspect),

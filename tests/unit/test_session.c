@@ -17,6 +17,7 @@
 #include "tests/support/maps.h"
 #include "tests/support/fake_driver.h"
 #include "tests/support/scratch_arena.h"
+#include "tests/support/small_store.h"
 
 #include "service/base/banned.h"
 
@@ -29,16 +30,8 @@ static int setup(void **state)
 {
 	(void)state;
 	fake_reset();
-	limits = (struct session_limits){
-		.max_sessions = 1000,
-		.max_per_owner = 1000,
-		.max_transactions = 16,
-		.idle_timeout_s = 900,
-		.max_lifetime_s = 86400,
-		.tombstone_s = 900,
-		.imap_entries = 1000,
-		.imap_bytes = 100000,
-	};
+	limits = small_store.sessions;
+	limits.max_sessions = limits.max_per_owner = 1000;
 	scratch_begin();
 	conn = fake_connection("main", 4);
 	return 0;

@@ -174,42 +174,32 @@ static bool read_cell(struct str s, enum pg_cell cell, struct value *ret)
 	return str_is_utf8(s);
 }
 
-static struct str cell_text(const PGresult *res, int row, int column)
+bool pg_cell_value(PGresult *res, int row, int column, enum pg_cell cell, struct value *ret)
 {
-	return str_n(PQgetvalue(res, row, column), (size_t)PQgetlength(res, row, column));
+	const int len = PQgetlength(res, row, column);
+	char *text;
+
+	*ret = value_null();
+	if (len == 0 && PQgetisnull(res, row, column)) /* a null has no length */
+		return true;
+	text = PQgetvalue(res, row, column);
+	if (!read_cell(str_n(text, (size_t)len), cell, ret))
+		return false;
+	if (cell == PG_CELL_BYTES)
+		*ret = value_bytes(decode_bytea(text, ret->u.s.len));
+	return true;
 }
 
-static bool is_null(const PGresult *res, int row, int column)
-{
-	/* a null has no length */
-	return PQgetlength(res, row, column) == 0 && PQgetisnull(res, row, column);
-}
-
-const char *pg_rows_fault(const PGresult *res)
+const char *pg_rows_read(PGresult *res, struct value *ret)
 {
 	const int n_rows = PQntuples(res), n = PQnfields(res);
 
 	for (int i = 0; i < n; i++) {
 		const enum pg_cell cell = pg_cell_of(PQftype(res, i));
 
-		for (int row = 0; row < n_rows; row++) {
-			struct value ignored;
-
-			if (!is_null(res, row, i) && !read_cell(cell_text(res, row, i), cell, &ignored))
+		for (int row = 0; row < n_rows; row++)
+			if (!pg_cell_value(res, row, i, cell, &ret[(size_t)row * (size_t)n + (size_t)i]))
 				return "a value that is none of its type";
-		}
 	}
 	return NULL;
-}
-
-bool pg_cell_value(PGresult *res, int row, int column, enum pg_cell cell, struct value *ret)
-{
-	*ret = value_null();
-	if (is_null(res, row, column))
-		return true;
-	if (!read_cell(cell_text(res, row, column), cell, ret))
-		return false;
-	if (cell == PG_CELL_BYTES)
-		*ret = value_bytes(decode_bytea(PQgetvalue(res, row, column), ret->u.s.len));
-	return true;
 }

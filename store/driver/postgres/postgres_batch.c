@@ -27,6 +27,7 @@
 
 #include "service/base/clock.h"
 #include "service/base/fiber.h"
+#include "service/base/mem.h"
 
 #include "service/base/banned.h"
 
@@ -58,12 +59,16 @@ struct pipeline {
 	const struct batch_item *late; /* its time was over and the server was asked to cancel */
 };
 
+/* An item's result: what came, and its cells, read once and for all. */
+struct answer {
+	PGresult *res;
+	struct value cells[];
+};
+
 struct batch_cursor {
 	struct cursor base;
-	PGresult *res; /* borrowed from the item */
-	enum pg_cell *cells;
-	struct value *row;
-	int next_row, n_rows;
+	struct value *next; /* borrowed from the item */
+	size_t rows_left;
 };
 
 /* ---- sending ---- */
@@ -226,16 +231,36 @@ static void judge_failure(struct pipeline *p, struct batch_item *item, PGresult 
 	PQclear(res);
 }
 
+/* Takes res. NULL: no memory, and res is gone. */
+static struct answer *answer_of(PGresult *res)
+{
+	const size_t n = (size_t)PQntuples(res) * (size_t)PQnfields(res);
+	struct answer *a = mem_try(NULL, sizeof(*a) + n * sizeof(a->cells[0]));
+
+	if (a == NULL)
+		PQclear(res);
+	else
+		a->res = res;
+	return a;
+}
+
 /* Keeps the item's result, when it is sound. What follows on the connection is read all the same. */
 static void take_result(struct pipeline *p, struct batch_item *item, const struct sent *st, PGresult *res)
 {
 	const char *fault = NULL;
+	struct answer *a;
 
 	if (PQresultStatus(res) == PGRES_TUPLES_OK)
 		fault = pg_columns_fault(res, st->n_columns);
+	item->result = a = answer_of(res);
+	if (a == NULL) {
+		item->failed = true;
+		(void)err_oom(&item->err);
+		item->err.outcome = p->writes ? ERR_OUTCOME_UNKNOWN : ERR_OUTCOME_NONE;
+		return;
+	}
 	if (fault == NULL)
-		fault = pg_rows_fault(res);
-	item->result = res;
+		fault = pg_rows_read(res, a->cells);
 	if (fault == NULL)
 		return;
 	pg_batch_drop(item);
@@ -501,23 +526,20 @@ void pg_run_writes(struct driver_conn *base, struct batch_item *const *items, si
 struct cursor *pg_batch_cursor(struct batch_item *item, struct arena *a)
 {
 	struct batch_cursor *cur = arena_alloc(a, sizeof(*cur));
-	PGresult *res = item->result;
-	const size_t n = (size_t)PQnfields(res);
+	struct answer *answer = item->result;
+	const size_t n = (size_t)PQnfields(answer->res);
 	struct cursor_column *columns = arena_array(a, n + 1, sizeof(*columns));
 
-	cur->cells = arena_array(a, n + 1, sizeof(*cur->cells));
-	cur->row = arena_array(a, n + 1, sizeof(*cur->row));
 	for (size_t i = 0; i < n; i++) {
-		columns[i].name = str_z(PQfname(res, (int)i));
-		columns[i].type_oid = PQftype(res, (int)i);
-		cur->cells[i] = pg_cell_of(columns[i].type_oid);
+		columns[i].name = str_z(PQfname(answer->res, (int)i));
+		columns[i].type_oid = PQftype(answer->res, (int)i);
 	}
-	cur->res = res;
-	cur->n_rows = PQntuples(res);
+	cur->next = answer->cells;
+	cur->rows_left = (size_t)PQntuples(answer->res);
 	cur->base.n_columns = n;
 	cur->base.columns = columns;
-	cur->base.row = cur->row;
-	cur->base.affected = pg_count_affected(res);
+	cur->base.row = cur->next;
+	cur->base.affected = pg_count_affected(answer->res);
 	return &cur->base;
 }
 
@@ -525,17 +547,20 @@ bool pg_batch_step(struct cursor *base)
 {
 	struct batch_cursor *cur = (struct batch_cursor *)(void *)base;
 
-	if (cur->next_row >= cur->n_rows)
+	if (cur->rows_left == 0)
 		return false;
-	for (size_t i = 0; i < base->n_columns; i++)
-		if (!pg_cell_value(cur->res, cur->next_row, (int)i, cur->cells[i], &cur->row[i]))
-			cur->row[i] = value_null(); /* never: take_result has read it */
-	cur->next_row++;
+	cur->rows_left--;
+	base->row = cur->next;
+	cur->next += base->n_columns;
 	return true;
 }
 
 void pg_batch_drop(struct batch_item *item)
 {
-	PQclear(item->result);
+	struct answer *a = item->result;
+
+	if (a != NULL)
+		PQclear(a->res);
+	mem_free(a);
 	item->result = NULL;
 }

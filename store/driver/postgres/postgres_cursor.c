@@ -526,3 +526,25 @@ void pg_cursor_done(struct pg_cursor *cur)
 	mem_free(cur->cells);
 	memset(cur, 0, sizeof(*cur));
 }
+
+bool pg_ask(struct driver_conn *base, struct str sql, struct str param, int64_t deadline_ns, bool *ret, struct err *err)
+{
+	const struct value v = value_text(param);
+	const struct stmt s = {.sql = sql,
+			       .params = &v,
+			       .n_params = 1,
+			       .n_columns = 1,
+			       .access = STMT_READ,
+			       .cache = true,
+			       .quick = true};
+	struct cursor *cur;
+	bool row = false, ok;
+
+	*ret = false;
+	if (!pg_prepare(base, &s, deadline_ns, &cur, err))
+		return false;
+	ok = pg_step(cur, &row, err);
+	*ret = ok && row && cur->row[0].kind == VALUE_BOOL && cur->row[0].u.b;
+	pg_finish(cur);
+	return ok;
+}

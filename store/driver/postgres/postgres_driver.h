@@ -239,6 +239,9 @@ bool pg_prepare(struct driver_conn *base, const struct stmt *s, int64_t deadline
 		struct err *err) MUST_CHECK;
 bool pg_step(struct cursor *base, bool *ret_row, struct err *err) MUST_CHECK;
 void pg_finish(struct cursor *base);
+/* What a short read with one parameter answers, cached by its text: one row of one boolean; no row: false. Parks. */
+bool pg_ask(struct driver_conn *base, struct str sql, struct str param, int64_t deadline_ns, bool *ret,
+	    struct err *err) MUST_CHECK;
 /* Queues the order to forget a statement. */
 bool pg_send_deallocate(struct pg_conn *c, uint64_t id) MUST_CHECK;
 /* Rows that a statement changed; those that it read do not count. */
@@ -318,10 +321,11 @@ enum pg_cell pg_cell_of(Oid type);
 bool pg_fail_answer(struct pg_conn *c, const char *what, bool autocommit, struct err *err);
 /* What is wrong with the columns of an answer; n_expected 0: any number of them. Static text, NULL: nothing. */
 const char *pg_columns_fault(const PGresult *res, size_t n_expected);
-/* What is wrong with the cells of an answer, which are not changed. Static text, NULL: nothing. */
-const char *pg_rows_fault(const PGresult *res);
 /* The cell of a row, checked; bytes are decoded inside res and may be read once. False: it is no value of its type. */
 bool pg_cell_value(PGresult *res, int row, int column, enum pg_cell cell, struct value *ret) MUST_CHECK;
+/* All cells of an answer, row by row, into ret, which has room for them; once. What is wrong with them: static text,
+ * NULL: nothing. */
+const char *pg_rows_read(PGresult *res, struct value *ret);
 
 /* postgres_error.c */
 /* Is it the server's last word on this connection? NULL: no. */

@@ -48,30 +48,16 @@ static bool stop(struct pg_conn *c, enum pg_io why, struct err *err)
 static bool takes_copy(struct driver_conn *base, struct str table, int64_t deadline, bool *ret, struct err *err)
 {
 	struct strbuf name;
-	struct cursor *cur;
-	bool row = false, ok;
+	bool ok;
 
 	strbuf_init(&name, 0);
 	dialect_quote_ident(&name, table);
-	const struct value param = value_text(strbuf_str(&name));
-	const struct stmt s = {
-		.sql = STR("SELECT c.relkind IN ('r', 'p', 'f') AND NOT c.relhasrules "
-			   "AND NOT pg_catalog.row_security_active(c.oid) FROM pg_catalog.pg_class c "
-			   "WHERE c.oid = pg_catalog.to_regclass($1)"),
-		.params = &param,
-		.n_params = 1,
-		.n_columns = 1,
-		.access = STMT_READ,
-		.cache = true,
-		.quick = true,
-	};
-	ok = pg_prepare(base, &s, deadline, &cur, err);
+	ok = pg_ask(base,
+		    STR("SELECT c.relkind IN ('r', 'p', 'f') AND NOT c.relhasrules "
+			"AND NOT pg_catalog.row_security_active(c.oid) FROM pg_catalog.pg_class c "
+			"WHERE c.oid = pg_catalog.to_regclass($1)"),
+		    strbuf_str(&name), deadline, ret, err);
 	strbuf_done(&name);
-	if (!ok)
-		return false;
-	ok = pg_step(cur, &row, err);
-	*ret = ok && row && cur->row[0].kind == VALUE_BOOL && cur->row[0].u.b;
-	pg_finish(cur);
 	return ok;
 }
 

@@ -127,27 +127,12 @@ static void put_place(struct str place, struct strbuf *out)
 static bool look(struct pg_conn *c, struct str table, int64_t deadline, bool *ret, struct err *err)
 {
 	struct strbuf name;
-	struct cursor *cur;
-	bool row = false, ok;
+	bool ok;
 
 	strbuf_init(&name, 0);
 	put_place(table, &name);
-	const struct value param = value_text(strbuf_str(&name));
-	const struct stmt s = {.sql = str_z(plain_sql),
-			       .params = &param,
-			       .n_params = 1,
-			       .n_columns = 1,
-			       .access = STMT_READ,
-			       .cache = true,
-			       .quick = true};
-	*ret = false;
-	ok = pg_prepare(&c->base, &s, deadline, &cur, err);
+	ok = pg_ask(&c->base, str_z(plain_sql), strbuf_str(&name), deadline, ret, err);
 	strbuf_done(&name);
-	if (!ok)
-		return false;
-	ok = pg_step(cur, &row, err);
-	*ret = ok && row && cur->row[0].kind == VALUE_BOOL && cur->row[0].u.b;
-	pg_finish(cur);
 	return ok;
 }
 

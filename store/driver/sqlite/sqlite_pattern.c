@@ -385,7 +385,7 @@ static void bits_of(const struct match *m, const struct piece *piece, uint32_t c
 static bool find_wild(struct match *m, const struct piece *piece, bool last)
 {
 	const size_t words = piece->words, top = piece->n - 1;
-	uint64_t state[PATTERN_WILD_MAX / 64] = {0}, other[PATTERN_WILD_MAX / 64];
+	uint64_t state[PATTERN_WILD_MAX / 64] = {0}, other[PATTERN_WILD_MAX / 64] = {0};
 	bool whole = false;
 
 	while (m->at < m->end) {

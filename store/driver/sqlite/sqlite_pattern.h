@@ -38,7 +38,7 @@ enum pattern_fault { PATTERN_FINE, PATTERN_TOO_COMPLEX, PATTERN_NO_MEMORY };
 
 /* Compiles; *ret is freed by pattern_free. */
 enum pattern_fault pattern_compile(struct str text, const struct pattern_syntax *syntax, struct pattern **ret);
-void pattern_free(void *p);
+void pattern_free(void *arg);
 /* The escape character that it was compiled with; 0: none. */
 uint32_t pattern_escape(const struct pattern *p);
 /* Does the whole text match? Parks where pause does. */

@@ -11,8 +11,12 @@
 
 void sqlite_stmt_columns(struct sqlite_stmt *st)
 {
+	const int n_compiled = 1 + sqlite3_stmt_status(st->h, SQLITE_STMTSTATUS_REPREPARE, 0);
 	const size_t n = (size_t)sqlite3_column_count(st->h);
 
+	if (st->columns_of == n_compiled)
+		return;
+	st->columns_of = n_compiled;
 	if (n > st->columns_size) {
 		mem_free(st->columns);
 		mem_free(st->values);

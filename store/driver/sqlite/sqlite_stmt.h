@@ -23,6 +23,7 @@ struct sqlite_stmt {
 	struct cursor_column *columns; /* columns_size each; owned */
 	struct value *values;
 	size_t columns_size;
+	int columns_of;                  /* the compilation that they are of: 1 is the first one; 0: not read yet */
 	struct sqlite_ahead *ahead;      /* rows of a heavy one that are there before they are asked for; owned */
 	struct sqlite_stmt *prev, *next; /* by last use; cached ones only */
 };

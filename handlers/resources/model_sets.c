@@ -1,0 +1,96 @@
+/* See model_sets.h. */
+#include "handlers/resources/model_sets.h"
+
+#include "service/base/banned.h"
+
+static bool bound(const struct request *req)
+{
+	return req->principal != NULL && req->principal->sets != NULL;
+}
+
+bool models_may_change(const struct request *req, struct str set, struct err *err)
+{
+	return principal_has_set(req, set) || err_set(err, ERR_FORBIDDEN,
+						      "this key may change the models of its own sets only: \"sets\" "
+						      "of its entry, or else its connections");
+}
+
+bool models_own_set(const struct request *req, struct str *ret, struct err *err)
+{
+	*ret = STR("");
+	if (principal_has_set(req, *ret))
+		return true;
+	if (req->principal->n_sets == 0)
+		return models_may_change(req, *ret, err);
+	*ret = req->principal->sets[0];
+	return true;
+}
+
+static void decref(void *arg)
+{
+	json_decref(arg);
+}
+
+/* A copy of one level. */
+static json_t *copy(struct request *req, const json_t *of)
+{
+	json_t *c = json_copy((json_t *)(uintptr_t)of);
+	arena_on_done(&req->arena, decref, c);
+	return c;
+}
+
+/* The member that names the set, or those that name several. */
+static const json_t *model_seen(struct request *req, const json_t *m)
+{
+	const json_t *one = json_object_get(m, "set"), *many = json_object_get(m, "sets"), *v;
+	size_t i;
+	if (one == NULL)
+		return m;
+	json_t *c = copy(req, m), *seen = json_array();
+	if (many == NULL && principal_has_set(req, json_str(one)))
+		(void)json_array_append(seen, (json_t *)(uintptr_t)one);
+	json_array_foreach(many, i, v)
+	{
+		if (principal_has_set(req, json_str(v)))
+			(void)json_array_append(seen, (json_t *)(uintptr_t)v);
+	}
+	(void)json_object_del(c, "set");
+	(void)json_object_del(c, "sets");
+	if (json_array_size(seen) > 0)
+		(void)json_object_set(c, "set", json_array_get(seen, 0));
+	if (json_array_size(seen) > 1)
+		(void)json_object_set(c, "sets", seen);
+	json_decref(seen);
+	return c;
+}
+
+const json_t *models_seen(struct request *req, const json_t *of)
+{
+	const json_t *payload = json_object_get(of, "payload"), *models = json_object_get(payload, "models"), *m;
+	size_t i;
+	if (!bound(req))
+		return of;
+	if (payload == NULL)
+		return model_seen(req, of);
+	json_t *envelope = copy(req, of), *inner = copy(req, payload), *list = json_array();
+	json_array_foreach(models, i, m)(void) json_array_append(list, (json_t *)(uintptr_t)model_seen(req, m));
+	(void)json_object_set_new(inner, "models", list);
+	(void)json_object_set(envelope, "payload", inner);
+	return envelope;
+}
+
+struct str models_set_seen(const struct request *req, const struct model *m)
+{
+	for (size_t i = 0; i < m->n_sets; i++)
+		if (principal_has_set(req, m->sets[i]))
+			return m->sets[i];
+	return STR("");
+}
+
+bool models_refused(const struct request *req, struct err *err)
+{
+	if (bound(req) && err->code == ERR_MODEL_CONFLICT)
+		(void)snprintf(err->detail, sizeof(err->detail),
+			       "another set has a model of that name with another meaning");
+	return false;
+}
