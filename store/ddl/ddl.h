@@ -75,8 +75,7 @@ bool ddl_check_body(const struct dialect *d, const struct schema_check *c, struc
 bool ddl_index(const struct dialect *d, const struct model *m, const struct schema_index *x, const char *concurrently,
 	       struct strbuf *out, struct err *err) MUST_CHECK;
 /* ALTER TABLE "t" ADD CONSTRAINT "n" CHECK (...), EXCLUDE USING ... (...), UNIQUE (...): PostgreSQL. False as above. */
-bool ddl_add_check(const struct model *m, const struct schema_check *c, struct strbuf *out,
-		   struct err *err) MUST_CHECK;
+bool ddl_add_check(const struct model *m, const struct schema_check *c, struct strbuf *out, struct err *err) MUST_CHECK;
 bool ddl_add_exclusion(const struct model *m, const struct schema_index *x, struct strbuf *out,
 		       struct err *err) MUST_CHECK;
 void ddl_add_unique(const struct model *m, const struct schema_index *x, struct strbuf *out);

@@ -29,8 +29,8 @@ static bool put_expression(const struct dialect *d, struct str sql, const char *
 	const char *why;
 
 	if (!schema_sql_expression(d->id, sql, &why))
-		return err_set(err, ERR_INVALID_SCHEMA, "the %s \"%.*s\" has an expression that is none of %s: %s", what,
-			       STR_FMT(name), d->name, why);
+		return err_set(err, ERR_INVALID_SCHEMA, "the %s \"%.*s\" has an expression that is none of %s: %s",
+			       what, STR_FMT(name), d->name, why);
 	strbuf_putc(out, '(');
 	strbuf_put(out, sql);
 	strbuf_putc(out, ')');
@@ -207,8 +207,8 @@ bool ddl_check_body(const struct dialect *d, const struct schema_check *c, struc
 
 	if (c->expression.p != NULL) {
 		if (!schema_sql_expression(d->id, c->expression, &why))
-			return err_set(err, ERR_INVALID_SCHEMA,
-				       "the check \"%.*s\" is no expression of %s: %s", STR_FMT(c->name), d->name, why);
+			return err_set(err, ERR_INVALID_SCHEMA, "the check \"%.*s\" is no expression of %s: %s",
+				       STR_FMT(c->name), d->name, why);
 		strbuf_put(out, c->expression);
 		return true;
 	}

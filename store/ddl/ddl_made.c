@@ -59,7 +59,8 @@ static bool put_expression(struct str sql, struct strbuf *out, struct err *err)
 	const char *why;
 
 	if (!schema_sql_expression(DIALECT_POSTGRES, sql, &why))
-		return err_set(err, ERR_INVALID_SCHEMA, "a domain has an expression that is none of PostgreSQL: %s", why);
+		return err_set(err, ERR_INVALID_SCHEMA, "a domain has an expression that is none of PostgreSQL: %s",
+			       why);
 	strbuf_putc(out, '(');
 	strbuf_put(out, sql);
 	strbuf_putc(out, ')');
@@ -149,7 +150,8 @@ bool ddl_create_types(struct ddl_plan *p, struct map *seen, struct str name, con
 	else if (strcmp(kind, "enum") == 0 && json_array_size(labels) > 0)
 		put_labels(&made, labels);
 	else if (strcmp(kind, "range") == 0)
-		strbuf_printf(&made, " AS RANGE (SUBTYPE = %.*s)", STR_FMT(part_name(json_object_get(type, "element"))));
+		strbuf_printf(&made, " AS RANGE (SUBTYPE = %.*s)",
+			      STR_FMT(part_name(json_object_get(type, "element"))));
 	else
 		makes = false; /* arrays come with their elements, multiranges with their ranges */
 	if (ok && makes) {

@@ -88,8 +88,9 @@ static bool same_whole(const struct dialect *d, const struct live_index *x, cons
 {
 	const size_t n = want->keys != NULL ? want->n_keys : want->n_columns;
 
-	if (x->keys == NULL || x->n_keys != n || x->invalid || x->unique != want->unique || !same_includes(d, x, want) ||
-	    !schema_sql_same(d->id, x->predicate, want->predicate) || x->nulls_not_distinct != want->nulls_not_distinct)
+	if (x->keys == NULL || x->n_keys != n || x->invalid || x->unique != want->unique ||
+	    !same_includes(d, x, want) || !schema_sql_same(d->id, x->predicate, want->predicate) ||
+	    x->nulls_not_distinct != want->nulls_not_distinct)
 		return false;
 	if (d->id == DIALECT_POSTGRES && !str_eq(x->method, want->method))
 		return false;

@@ -36,7 +36,7 @@ struct live_type {
 	size_t n_parts;
 	/* What a domain says of its own. */
 	bool not_null;
-	struct str default_text; /* STR_NONE: none */
+	struct str default_text;         /* STR_NONE: none */
 	const struct live_thing *checks; /* their names, and as kind their expressions */
 	size_t n_checks;
 };

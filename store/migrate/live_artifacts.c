@@ -32,8 +32,8 @@ static bool key_column(const struct live_table *to, size_t n, struct str *ret)
 }
 
 /* The columns that the key points at; false: some that no model could name. */
-static bool target_columns(const struct live_builder *b, const struct live_foreign_key *fk,
-			   const struct live_table *to, struct str *ret)
+static bool target_columns(const struct live_builder *b, const struct live_foreign_key *fk, const struct live_table *to,
+			   struct str *ret)
 {
 	for (size_t i = 0; i < fk->n_columns; i++) {
 		struct str name = fk->n_to_columns > i ? fk->to_columns[i] : STR("id");
@@ -189,7 +189,8 @@ static bool has_keys(const struct live_index *x, bool *ret_known)
 	for (size_t i = 0; i < x->n_keys; i++) {
 		const struct index_key *k = &x->keys[i];
 
-		*ret_known = *ret_known && (k->column.p != NULL || (k->expression.p != NULL && str_is_utf8(k->expression)));
+		*ret_known =
+			*ret_known && (k->column.p != NULL || (k->expression.p != NULL && str_is_utf8(k->expression)));
 		more = more || k->column.p == NULL || k->descending || k->nulls != INDEX_NULLS_NATIVE ||
 		       k->collation.p != NULL || k->op_class.p != NULL || k->operator.p != NULL;
 	}
@@ -253,7 +254,8 @@ static void add_index(struct live_builder *b, const struct live_table *t, const 
 	o = !x->invalid && live_name_fits(name) ? index_json(b, t, x, name) : NULL;
 	if (o == NULL || map_put(&b->names, model_place(b->a, t->schema_name, name), &mark) != NULL) {
 		live_note(b, t->name, STR_NONE, x->name,
-			  arena_printf(b->a, "the index \"%.*s\" is broken, or has a name or columns that cannot be named",
+			  arena_printf(b->a,
+				       "the index \"%.*s\" is broken, or has a name or columns that cannot be named",
 				       STR_FMT(x->name))
 				  .p);
 		json_decref(o);
@@ -266,8 +268,7 @@ static void add_index(struct live_builder *b, const struct live_table *t, const 
 		return;
 	}
 	set_true(o, "nulls_not_distinct", x->nulls_not_distinct);
-	set_true(o, "constraint",
-		 constraint && (x->n_columns != 1 || !live_inline_unique(b, t, x->columns[0])));
+	set_true(o, "constraint", constraint && (x->n_columns != 1 || !live_inline_unique(b, t, x->columns[0])));
 	if (x->unique && !x->partial && !x->expression) {
 		(void)json_array_append_new(to->uniques, o);
 		return;

@@ -97,5 +97,6 @@ enum logical_type live_logical_of(const struct live_builder *b, const struct liv
 {
 	int64_t length;
 
-	return live_type_own(b->d, c) ? live_type_ir(b->a, c, NULL) : logical_from_storage(live_storage_of(b, c, &length));
+	return live_type_own(b->d, c) ? live_type_ir(b->a, c, NULL)
+				      : logical_from_storage(live_storage_of(b, c, &length));
 }

@@ -1,4 +1,5 @@
-/* Models in the making from live tables, shared by live_ir.c and live_artifacts.c and by nobody else; owned by the former. */
+/* Models in the making from live tables, shared by live_ir.c and live_artifacts.c and by nobody else; owned by the
+ * former. */
 #ifndef FERROD_STORE_MIGRATE_LIVE_BUILD_H
 #define FERROD_STORE_MIGRATE_LIVE_BUILD_H
 

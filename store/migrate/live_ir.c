@@ -108,7 +108,8 @@ static bool is_fk(const struct live_builder *b, const struct live_table *t, stru
 
 /* The database gives the key out by itself: AUTOINCREMENT, a sequence, or SQLite's rowid where NULL means "the next
  * one". */
-static bool counts_up(struct live_builder *b, const struct live_table *t, const struct live_column *c, enum logical_type lt)
+static bool counts_up(struct live_builder *b, const struct live_table *t, const struct live_column *c,
+		      enum logical_type lt)
 {
 	if (live_single_pk(t) != c || lt != LT_INTEGER)
 		return false;
@@ -193,7 +194,7 @@ static json_t *column_ir(struct live_builder *b, const struct live_table *t, con
 	int64_t length = 0;
 	const bool own = live_type_own(b->d, c);
 	const enum storage_type st = own ? ST_UNRESOLVED : live_storage_of(b, c, &length);
-	const enum logical_type lt = own                               ? live_type_ir(b->a, c, o)
+	const enum logical_type lt = own                                 ? live_type_ir(b->a, c, o)
 				     : st == ST_TEXT && is_json(b, t, c) ? LT_JSON
 									 : logical_from_storage(st);
 	const bool counts = counts_up(b, t, c, lt);
@@ -236,7 +237,8 @@ static json_t *columns_ir(struct live_builder *b, const struct live_table *t, js
 		else if (live_name_fits(t->columns[i].name))
 			(void)json_array_append_new(list, column_ir(b, t, &t->columns[i]));
 		else
-			live_note(b, t->name, STR_NONE, STR_NONE, "has a column whose name is empty or longer than 63 bytes");
+			live_note(b, t->name, STR_NONE, STR_NONE,
+				  "has a column whose name is empty or longer than 63 bytes");
 	}
 	return list;
 }

@@ -321,10 +321,11 @@ static void plan_exclusions(struct planner *pl, const struct table_pair *tp)
 			wanted = str_eq(x->name, tp->m->exclusions[k].name);
 		if (wanted)
 			continue;
-		planner_warn(pl, "exclusion_not_in_model", tp->m->table, STR_NONE,
-			     "has the exclusion constraint \"%.*s\" in the database, and not in the model, which allows "
-			     "what the database refuses",
-			     STR_FMT(x->name));
+		planner_warn(
+			pl, "exclusion_not_in_model", tp->m->table, STR_NONE,
+			"has the exclusion constraint \"%.*s\" in the database, and not in the model, which allows "
+			"what the database refuses",
+			STR_FMT(x->name));
 		planner_warned_object(pl, x->name);
 	}
 }
@@ -337,7 +338,9 @@ static void plan_comments(struct planner *pl, const struct table_pair *tp)
 		const struct live_column *live = c != NULL ? live_find_column(pl->d, tp->t, c->name) : NULL;
 		const struct str want = c != NULL ? c->comment : tp->m->comment;
 
-		if (want.p == NULL || str_eq(want, c == NULL ? tp->t->comment : live != NULL ? live->comment : STR_NONE))
+		if (want.p == NULL || str_eq(want, c == NULL      ? tp->t->comment
+						   : live != NULL ? live->comment
+								  : STR_NONE))
 			continue;
 		ddl_comment(tp->m, c, &pl->b);
 		(void)planner_emit(pl, CHANGE_COMMENT, tp->m->table, c != NULL ? c->name : STR_NONE);

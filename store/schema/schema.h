@@ -133,8 +133,8 @@ struct column {
 	/* Ours: what its default counts with, where that is a sequence of PostgreSQL's that stands by itself. */
 	struct str sequence;
 	int64_t sequence_start, sequence_increment; /* 0: 1 */
-	struct str collation, comment; /* ours; STR_NONE: the database's own; none */
-	enum time_spelling spelling; /* of a datetime on SQLite */
+	struct str collation, comment;              /* ours; STR_NONE: the database's own; none */
+	enum time_spelling spelling;                /* of a datetime on SQLite */
 	/* A type of PostgreSQL's that is no word of SchemaIR; db_type names it: text (inet), another shape (logical
 	 * unknown), or a domain, which is to all intents what it is based on. */
 	bool own_type;
@@ -172,7 +172,7 @@ struct index_key {
 	bool descending;
 	enum nulls_place nulls;
 	struct str collation, op_class; /* STR_NONE: the column's, the type's */
-	struct str operator; /* of an exclusion constraint: what no two rows may be to each other */
+	struct str operator;            /* of an exclusion constraint: what no two rows may be to each other */
 };
 
 struct schema_index {

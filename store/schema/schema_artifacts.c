@@ -84,7 +84,9 @@ static void parse_key(struct parse *p, struct index_key *k)
 	(void)parse_name(p, "operator_class", false, 0, &k->op_class);
 	(void)parse_name(p, "operator", false, 0, &k->operator);
 	if (parse_name(p, "nulls", false, 0, &nulls)) {
-		k->nulls = str_eq_z(nulls, "first") ? INDEX_NULLS_FIRST : str_eq_z(nulls, "last") ? INDEX_NULLS_LAST : INDEX_NULLS_NATIVE;
+		k->nulls = str_eq_z(nulls, "first")  ? INDEX_NULLS_FIRST
+			   : str_eq_z(nulls, "last") ? INDEX_NULLS_LAST
+						     : INDEX_NULLS_NATIVE;
 		if (k->nulls == INDEX_NULLS_NATIVE)
 			parse_fault(p, "nulls", "must be first or last");
 	}

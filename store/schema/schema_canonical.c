@@ -347,8 +347,7 @@ static json_t *relation_json(const struct relation *r)
 static void set_table(json_t *o, const struct model *m)
 {
 	if (m->n_exclusions > 0)
-		(void)json_object_set_new(o, "exclusions",
-					  indexes_json(m->exclusions, m->n_exclusions, false, true));
+		(void)json_object_set_new(o, "exclusions", indexes_json(m->exclusions, m->n_exclusions, false, true));
 	set_given(o, "comment", m->comment);
 	set_true(o, "strict", m->strict);
 	set_true(o, "without_rowid", m->without_rowid);

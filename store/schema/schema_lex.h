@@ -1,6 +1,6 @@
 /*
- * The tokens of SQL as one database or the other takes them apart, for schema_sql.c and schema_sql_same.c. Pure; what it
- * gives is borrowed from the text.
+ * The tokens of SQL as one database or the other takes them apart, for schema_sql.c and schema_sql_same.c. Pure; what
+ * it gives is borrowed from the text.
  */
 #ifndef FERROD_STORE_SCHEMA_SCHEMA_LEX_H
 #define FERROD_STORE_SCHEMA_SCHEMA_LEX_H

@@ -1,6 +1,6 @@
 /*
- * Readers of SchemaIR's objects, shared by schema_parse.c and schema_artifacts.c and by nobody else. What is at fault is
- * noted in the build (schema_build.h); texts and lists go into the schema's arena.
+ * Readers of SchemaIR's objects, shared by schema_parse.c and schema_artifacts.c and by nobody else. What is at fault
+ * is noted in the build (schema_build.h); texts and lists go into the schema's arena.
  */
 #ifndef FERROD_STORE_SCHEMA_SCHEMA_READER_H
 #define FERROD_STORE_SCHEMA_SCHEMA_READER_H

@@ -205,7 +205,8 @@ static bool is_nextval(struct lexer *l, struct str table, struct str column)
 	if (!lex_says(l, "nextval"))
 		return false;
 	(void)lex_next(l);
-	if (!lex_sign(l, '(') || lex_next(l) != TOKEN_TEXT || l->text.p[0] != '\'' || !own_sequence(l->text, table, column))
+	if (!lex_sign(l, '(') || lex_next(l) != TOKEN_TEXT || l->text.p[0] != '\'' ||
+	    !own_sequence(l->text, table, column))
 		return false;
 	(void)lex_next(l);
 	if (!casts(l) || !lex_sign(l, ')'))

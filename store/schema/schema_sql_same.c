@@ -29,8 +29,8 @@ static void put_lower(struct form *f, struct str token)
 	f->last = f->b.len;
 	strbuf_putc(&f->b, ' ');
 	for (size_t i = 0; i < token.len; i++)
-		strbuf_putc(&f->b, token.p[i] >= 'A' && token.p[i] <= 'Z' ? (char)(token.p[i] - 'A' + 'a')
-									  : token.p[i]);
+		strbuf_putc(&f->b,
+			    token.p[i] >= 'A' && token.p[i] <= 'Z' ? (char)(token.p[i] - 'A' + 'a') : token.p[i]);
 }
 
 /* Is the last token this word? Then it goes. */

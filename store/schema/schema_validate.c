@@ -82,16 +82,16 @@ static void check_domains(struct schema_build *b, const struct draft *d, const j
 	const json_t *domain = json_object_get(type, "domain"), *checks = json_object_get(domain, "checks");
 	const json_t *sql = json_object_get(domain, "default_sql"), *fields = json_object_get(type, "fields");
 
-	if (domain != NULL &&
-	    (!json_is_object(domain) || (sql != NULL && !plain_string(sql)) ||
-	     (checks != NULL && !json_is_array(checks))))
+	if (domain != NULL && (!json_is_object(domain) || (sql != NULL && !plain_string(sql)) ||
+			       (checks != NULL && !json_is_array(checks))))
 		schema_fault(b, at, "\"domain\" must be an object of not_null, default_sql and checks");
 	else if (plain_string(sql))
 		check_expression(b, d, json_str(sql), "default_sql", at);
 	for (size_t i = 0; i < json_array_size(checks); i++) {
 		const json_t *check = json_array_get(checks, i);
 
-		if (!plain_string(json_object_get(check, "name")) || !plain_string(json_object_get(check, "expression")))
+		if (!plain_string(json_object_get(check, "name")) ||
+		    !plain_string(json_object_get(check, "expression")))
 			schema_fault(b, at, "a check of the domain must have a name and an expression");
 		else
 			check_expression(b, d, json_str(json_object_get(check, "expression")), "expression", at);

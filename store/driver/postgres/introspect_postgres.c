@@ -118,10 +118,10 @@ static const char remarks_sql[] = PLACE
 	"LEFT JOIN pg_catalog.pg_description e ON e.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass "
 	"AND e.objoid = c.oid AND e.objsubid = a.attnum "
 	"WHERE a.attcollation <> t.typcollation OR e.description IS NOT NULL " ORDER "a.attnum";
-static const char table_remarks_sql[] = PLACE
-	"NULL::text, NULL::text, e.description " TABLES
-	"JOIN pg_catalog.pg_description e ON e.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass "
-	"AND e.objoid = c.oid AND e.objsubid = 0 " BY_TABLE;
+static const char table_remarks_sql[] =
+	PLACE "NULL::text, NULL::text, e.description " TABLES
+	      "JOIN pg_catalog.pg_description e ON e.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass "
+	      "AND e.objoid = c.oid AND e.objsubid = 0 " BY_TABLE;
 
 /* Sequences that a column's default counts with, and that are not its own. */
 static const char sequences_sql[] = PLACE
@@ -133,8 +133,8 @@ static const char sequences_sql[] = PLACE
 	"JOIN pg_catalog.pg_class s ON s.oid = p.refobjid AND s.relkind = 'S' "
 	"JOIN pg_catalog.pg_sequence q ON q.seqrelid = s.oid "
 	"WHERE NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend o WHERE o.classid = p.refclassid AND o.objid = s.oid "
-	"AND o.refclassid = p.refclassid AND o.refobjid = c.oid AND o.refobjsubid = a.attnum AND o.deptype = 'a') " ORDER
-	"a.attnum";
+	"AND o.refclassid = p.refclassid AND o.refobjid = c.oid AND o.refobjsubid = a.attnum AND o.deptype = "
+	"'a') " ORDER "a.attnum";
 
 /* What a table has that no model says. */
 static const char things_sql[] = PLACE
@@ -232,7 +232,7 @@ static void on_key(struct catalog *c, struct live_index *x, const struct value *
 		k->nulls = (option & 2) != 0 ? INDEX_NULLS_FIRST : INDEX_NULLS_LAST;
 	k->op_class = catalog_text(c, row[11]);
 	k->collation = catalog_text(c, row[12]);
-	k->operator = catalog_text(c, row[17]);
+	k->operator= catalog_text(c, row[17]);
 	x->special = x->special || option != 0 || k->op_class.p != NULL || k->collation.p != NULL;
 	if (k->column.p != NULL)
 		catalog_add_name(c, &x->columns, &x->n_columns, row[6]);
@@ -250,7 +250,7 @@ static void on_index(struct catalog *c, const struct value *row)
 		return;
 	x = catalog_index(c, t, row[1], &is_new);
 	if (is_new) {
-		x->origin = catalog_bool(row[3])          ? LIVE_INDEX_PRIMARY
+		x->origin = catalog_bool(row[3])        ? LIVE_INDEX_PRIMARY
 			    : row[4].kind == VALUE_TEXT ? LIVE_INDEX_UNIQUE
 							: LIVE_INDEX_CREATED;
 		x->exclusion = is_char(row[4], 'x');

@@ -128,13 +128,11 @@ static void read_index_text(struct catalog *c, struct live_index *x)
 
 	if (x->sql.p == NULL || !(x->partial || x->expression) || !schema_sql_index(x->sql, &entries, &x->predicate))
 		return;
-	x->predicate = x->predicate.p != NULL
-			       ? arena_str(c->arena, schema_sql_bare(DIALECT_SQLITE, x->predicate))
-			       : STR_NONE;
+	x->predicate =
+		x->predicate.p != NULL ? arena_str(c->arena, schema_sql_bare(DIALECT_SQLITE, x->predicate)) : STR_NONE;
 	for (size_t i = 0; i < x->n_keys && schema_sql_entry(DIALECT_SQLITE, &entries, &entry); i++)
 		if (keys[i].column.p == NULL)
-			keys[i].expression =
-				arena_str(c->arena, schema_sql_entry_expression(DIALECT_SQLITE, entry));
+			keys[i].expression = arena_str(c->arena, schema_sql_entry_expression(DIALECT_SQLITE, entry));
 }
 
 static void read_index_texts(struct catalog *c)

@@ -40,6 +40,7 @@ INSERT INTO versions (item_type, item_id, item_changes, happened) VALUES ('Club'
 INSERT INTO measures (price, mac, net, bits, dur, ratio, path) VALUES ('12.50', '08:00:2b:01:02:03', '10.0.0.0/8', B'101', '1 mon -2 days 03:00:00.5', 0.1, 'a'), (NULL, NULL, NULL, NULL, NULL, 'NaN', NULL), ('-1', NULL, '::/0', B'000', '0', '-Infinity', 'B');
 """
 
+NO_EQUALITY = {"geom"}  # a point
 NEEDS = "CREATE EXTENSION citext; CREATE EXTENSION btree_gist"
 TOLD = {("oban_peers", "UNLOGGED")}  # what no model says, and is named
 NEW = {

@@ -21,7 +21,7 @@ INSERT INTO experiment VALUES (1, 'light', '3f4c4ca7a7e740d68d838f4ddf3285e6', '
 INSERT INTO device VALUES (1, 'laser', 'idle', '2026-01-02 03:04:05.000000', 0.0005, 1), (2, 'oven', 'broken', NULL, NULL, 0), (3, 'ear', 'busy', '2026-01-02 03:04:05.500000', 12, 1);
 INSERT INTO experiment_device VALUES (1, 1, '2026-01-02 03:04:05.000000', 'first'), (1, 2, NULL, NULL), (2, 2, NULL, '');
 INSERT INTO token VALUES ('aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa1', '3f4c4ca7a7e740d68d838f4ddf3285e6', '2026-01-02 03:04:05.000000'), ('aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa2', '00000000000000000000000000000002', '2026-01-02 03:04:05.000001');
-INSERT INTO reading VALUES (1, 1, 1, 0.5, '01:02:03.000000'), (1, 1, 2, 1e-300, NULL), (1, 2, 1, -7, '23:59:59.999999');
+INSERT INTO reading VALUES (1, 1, 1, 0.5, '01:02:03.250000'), (1, 1, 2, 1e-300, NULL), (1, 2, 1, -7, '23:59:59.999999');
 """
 
 POSTGRES = """
