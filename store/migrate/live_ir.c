@@ -8,6 +8,7 @@
 #include "service/base/map.h"
 #include "service/base/num.h"
 #include "service/base/wait.h"
+#include "store/codec/time_spelling.h"
 #include "store/migrate/diff.h"
 #include "store/migrate/live_artifacts.h"
 #include "store/migrate/live_literal.h"
@@ -188,6 +189,17 @@ static void set_sequence(const struct live_column *c, json_t *o)
 	live_set(o, "sequence", sequence);
 }
 
+/* Filters have a range that an index serves, whatever the form. */
+static void note_order(struct live_builder *b, const struct live_table *t, const struct live_column *c)
+{
+	if (!time_spelling_sorts(time_spelling_of_name(c->spelling)))
+		ddl_plan_warn(
+			b->notes, "order_without_index", t->name, c->name,
+			"%.*s.%.*s: times are written as %.*s there, whose order is not that of time: records are "
+			"sorted by them, and no index serves that",
+			STR_FMT(t->name), STR_FMT(c->name), STR_FMT(c->spelling));
+}
+
 static json_t *column_ir(struct live_builder *b, const struct live_table *t, const struct live_column *c)
 {
 	json_t *o = json_object();
@@ -223,6 +235,8 @@ static json_t *column_ir(struct live_builder *b, const struct live_table *t, con
 		live_set(o, "comment", live_text(c->comment));
 	if (c->spelling.p != NULL && (lt == LT_DATETIME || lt == LT_UUID))
 		live_set(o, "spelling", live_text(c->spelling));
+	if (c->spelling.p != NULL && lt == LT_DATETIME)
+		note_order(b, t, c);
 	return o;
 }
 

@@ -78,6 +78,8 @@ bool query_set_from_json(struct arena *a, const struct model *m, const struct di
 /* query_keyset.c: turns q->keys into a condition, with the order turned round for what stands before them: the nearest
  * rows come first. */
 void query_keyset(struct arena *a, struct query *q);
+/* The column as it is stored, which is not decoded: what a page's edge has of times. In the arena. */
+const struct query_expr *query_stored(struct arena *a, const struct column *c);
 
 /* ---- query_lower.c: AST -> SQL. Results live as long as the arena; what was lowered before is not written anew, see
  * query_plan.h. ---- */

@@ -77,6 +77,8 @@ enum time_spelling {
 
 /* The word of a spelling ("space6"); static. */
 const char *time_spelling_name(enum time_spelling spelling);
+/* TIME_N_SPELLINGS: it is no such word. */
+enum time_spelling time_spelling_of_name(struct str word);
 
 /* How values of PostgreSQL's own types are built. Arrays, ranges and the like are JSON arrays and objects on the wire.
  */

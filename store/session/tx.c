@@ -32,13 +32,12 @@ int64_t tx_deadline(const struct tx *tx)
 	return tx->root->expires_ns;
 }
 
-static struct tx *node_create(struct tx_root *root, struct tx *parent)
+static struct tx *node_create(const struct mint *mint, struct tx_root *root, struct tx *parent)
 {
 	struct tx *tx = mem_alloc(sizeof(*tx));
-	unsigned char id[24];
 
-	num_random(id, sizeof(id));
-	num_base64url(id, sizeof(id), tx->id);
+	mint_tx_id(mint, root->session != NULL ? str_z(root->session->id) : STR_NONE,
+		   str_n(root->owner, root->owner_len), tx->id);
 	tx->refs = 1;
 	tx->root = root;
 	(void)__atomic_add_fetch(&root->refs, 1, __ATOMIC_RELAXED);
@@ -148,7 +147,7 @@ bool tx_begin(struct tx_table *t, struct connection *conn, struct session *sessi
 	if (!reserve(t, conn, session, owner, o, err))
 		return false;
 	root = root_create(t, conn, session, owner, o);
-	tx = node_create(root, NULL);
+	tx = node_create(&t->sessions->mint, root, NULL);
 	ok = start(root, o, deadline, err);
 	mutex_lock(t->lock);
 	if (ok && session != NULL && session->end != SESSION_OPEN)
@@ -189,7 +188,7 @@ bool tx_savepoint(struct tx_table *t, struct tx *parent, int64_t deadline, struc
 	(void)snprintf(sql, sizeof(sql), "SAVEPOINT sp_%u", root->n_savepoints + 1);
 	if (!c->driver->simple(c, str_z(sql), clock_min(deadline, root->expires_ns), err))
 		return false;
-	tx = node_create(root, parent);
+	tx = node_create(&t->sessions->mint, root, parent);
 	tx->savepoint = ++root->n_savepoints;
 	mutex_lock(t->lock);
 	ok = !root->ended;

@@ -107,6 +107,22 @@ def test_formulas_in_csv():
             assert [row[0] if row else "" for row in rows[1:]] == [(prefix if t[:1] in set("=+-@\t\r") and t else "") + t for t in texts]
 
 
+@pytest.mark.parametrize("accept", ["application/json", "text/csv", "application/x-ndjson"])
+def test_text_that_is_no_utf8_is_told_from_text_in_every_form(sqlite_conn, accept):
+    """CSV had the raw bytes, which no reader of UTF-8 takes."""
+    c = sqlite_conn.client
+    sql = "SELECT 1 AS id, CAST(x'61ff62' AS TEXT) AS a, CAST(x'eda080' AS TEXT) AS b, CAST(x'c3a4' AS TEXT) AS c"
+    answer = c.post("/v1/sql/fetch-all", {"sql": sql, "using": sqlite_conn.name}, headers={"Accept": accept}).expect(200)
+    text = answer.body.decode("utf-8")
+    if accept == "text/csv":
+        row = list(csv.reader(io.StringIO(text, newline="")))[1]
+        assert [json.loads(cell) for cell in row[1:3]] == [{"$bytes": "Yf9i"}, {"$bytes": "7aCA"}] and row[3] == "ä"
+    else:
+        row = json.loads(text.split("\n", maxsplit=1)[0])
+        row = row.get("rows", [row])[0]
+        assert (row["a"], row["b"], row["c"]) == ({"$bytes": "Yf9i"}, {"$bytes": "7aCA"}, "ä")
+
+
 # ---- the first minutes ----
 
 @pytest.mark.parametrize("accept, status", [

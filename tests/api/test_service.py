@@ -51,6 +51,19 @@ def test_options_and_unknown_methods(client, path):
         client.request(missing[0], where).problem(405, "method_not_allowed")
 
 
+def test_options_list_the_methods_of_the_very_path(client):
+    """Those of a path that is written out, and not those of one that a parameter may stand for."""
+    def allowed(path):
+        return set(client.options(path).expect(204).header("Allow").split(", "))
+    record = "/v1/models/User/records/1"
+    assert allowed(record + "/refresh") == allowed(record + "/refresh/") == {"POST", "OPTIONS"}
+    assert allowed(record + "/refreshed") == allowed(record + "/refres") == {"GET", "HEAD", "PUT", "DELETE", "OPTIONS"}
+    for method in ("GET", "HEAD", "PUT", "DELETE", "PATCH"):
+        answer = client.request(method, record + "/refresh")
+        assert answer.status == 405 and set(answer.header("Allow").split(", ")) == {"POST", "OPTIONS"}
+    assert client.post(record + "/refresh").status == 404  # the model; the path is there
+
+
 @pytest.mark.parametrize("path", sorted(p for p, item in DOCUMENT["paths"].items() if "get" in item))
 def test_head_is_get_without_body(client, path):
     got, head = client.get(concrete(path)), client.head(concrete(path))

@@ -253,7 +253,25 @@ static void on_spelling(struct catalog *c, const struct value *row)
 	*found = found->p == NULL ? catalog_text(c, row[0]) : STR("mixed");
 }
 
-/* Of the first rows: filters know every form, writes take this one. */
+static bool begins_index(const struct live_table *t, const struct live_column *col)
+{
+	for (size_t i = 0; i < t->n_indexes; i++)
+		if (!t->indexes[i].partial && t->indexes[i].n_columns > 0 &&
+		    str_eq(t->indexes[i].columns[0], col->name))
+			return true;
+	return false;
+}
+
+/* One more value to look at, which an index tells at once. */
+static void put_extreme(struct strbuf *b, const struct live_table *t, const struct live_column *col, const char *fn)
+{
+	strbuf_printf(b, " UNION ALL SELECT %s(", fn);
+	dialect_quote_ident(b, col->name);
+	strbuf_puts(b, ") FROM ");
+	dialect_quote_ident(b, t->name);
+}
+
+/* Of the first rows, and of the least and greatest values: filters know every form, writes take this one. */
 static bool read_spelling(struct catalog *c, const struct live_table *t, struct live_column *col, struct err *err)
 {
 	struct strbuf b;
@@ -261,11 +279,16 @@ static bool read_spelling(struct catalog *c, const struct live_table *t, struct 
 	bool ok;
 
 	strbuf_init(&b, 0);
-	strbuf_puts(&b, "SELECT ferro_time_spelling(a) FROM (SELECT ");
+	strbuf_puts(&b, "SELECT ferro_time_spelling(a) FROM (SELECT a FROM (SELECT ");
 	dialect_quote_ident(&b, col->name);
 	strbuf_puts(&b, " AS a FROM ");
 	dialect_quote_ident(&b, t->name);
-	strbuf_puts(&b, " LIMIT " SPELLING_ROWS ") WHERE a IS NOT NULL GROUP BY 1 LIMIT 2");
+	strbuf_puts(&b, " NOT INDEXED LIMIT " SPELLING_ROWS ")");
+	if (begins_index(t, col)) {
+		put_extreme(&b, t, col, "min");
+		put_extreme(&b, t, col, "max");
+	}
+	strbuf_puts(&b, ") WHERE a IS NOT NULL GROUP BY 1 LIMIT 2");
 	sql = arena_str(c->arena, strbuf_str(&b));
 	strbuf_done(&b);
 	c->more = &col->spelling;
@@ -409,10 +432,9 @@ bool sqlite_introspect(struct driver_conn *conn, const struct introspect_scope *
 	    !catalog_query(&c, str_z(fks_sql), "titTTTTi", on_fk, err))
 		return false;
 	read_texts(&c);
-	if (!read_spellings(&c, err))
-		return false;
 	if (!catalog_query(&c, str_z(indexes_sql), "ttitiTTiT", on_index, err))
 		return false;
 	read_index_texts(&c);
-	return catalog_query(&c, str_z(triggers_sql), "tTt", on_trigger, err) && (!scope->views || read_views(&c, err));
+	return read_spellings(&c, err) && catalog_query(&c, str_z(triggers_sql), "tTt", on_trigger, err) &&
+	       (!scope->views || read_views(&c, err));
 }
