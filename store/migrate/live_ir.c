@@ -22,7 +22,7 @@
 /* ---- columns ----------------------------------------------------------------------------------------- */
 
 /* The db_type where the logical type alone would mean another one. */
-static struct str db_type_of(const struct live_builder *b, enum storage_type st, int64_t length)
+static struct str db_type_of(const struct live_ir *b, enum storage_type st, int64_t length)
 {
 	static const char *const words[] = {
 		[ST_SMALLINT] = "smallint",   [ST_BIGINT] = "bigint", [ST_TEXT] = "text",   [ST_UUID] = "uuid",
@@ -34,71 +34,7 @@ static struct str db_type_of(const struct live_builder *b, enum storage_type st,
 	return str_z(words[st]);
 }
 
-static json_t *integer_default(const struct literal *l)
-{
-	int64_t n;
-
-	if (l->kind == LITERAL_BOOL)
-		return json_integer(str_eq_z(l->text, "true"));
-	return num_parse_int(l->text, &n) ? json_integer(n) : json_null();
-}
-
-static json_t *number_default(const struct literal *l)
-{
-	double v;
-
-	return num_parse_double(l->text, &v) && __builtin_isfinite(v) ? json_real(v) : json_null();
-}
-
-static json_t *boolean_default(const struct literal *l)
-{
-	if (l->kind == LITERAL_BOOL)
-		return json_boolean(str_eq_z(l->text, "true"));
-	return str_eq_z(l->text, "1") ? json_true() : str_eq_z(l->text, "0") ? json_false() : json_null();
-}
-
-/* A literal default as the column's value; expressions are none that SchemaIR could say. */
-static json_t *default_of(struct live_builder *b, const struct live_column *c, enum logical_type t)
-{
-	struct literal l;
-	struct str s;
-
-	if (c->default_text.p == NULL || c->autoincrement || c->generated || !literal_read(c->default_text, &l) ||
-	    l.kind == LITERAL_NULL)
-		return json_null();
-	s = literal_text(b->a, &l);
-	if (!str_is_utf8(s))
-		return json_null();
-	if (l.kind == LITERAL_TEXT)
-		l.text = s;
-	switch (t) {
-	case LT_INTEGER:
-		return integer_default(&l);
-	case LT_NUMBER:
-		return number_default(&l);
-	case LT_BOOLEAN:
-		return boolean_default(&l);
-	case LT_DECIMAL:
-	case LT_STRING:
-	case LT_DATETIME:
-	case LT_DATE:
-	case LT_TIME:
-	case LT_UUID:
-		return live_text(s);
-	case LT_JSON: {
-		struct err ignored;
-		json_t *v;
-
-		return json_parse(b->a, s, &v, &ignored) ? json_incref(v) : json_null();
-	}
-	case LT_BINARY:
-	case LT_UNKNOWN:
-		break;
-	}
-	return json_null();
-}
-
-static bool is_fk(const struct live_builder *b, const struct live_table *t, struct str column)
+static bool is_fk(const struct live_ir *b, const struct live_table *t, struct str column)
 {
 	for (size_t i = 0; i < t->n_fks; i++)
 		for (size_t k = 0; k < t->fks[i].n_columns; k++)
@@ -109,8 +45,7 @@ static bool is_fk(const struct live_builder *b, const struct live_table *t, stru
 
 /* The database gives the key out by itself: AUTOINCREMENT, a sequence, or SQLite's rowid where NULL means "the next
  * one". */
-static bool counts_up(struct live_builder *b, const struct live_table *t, const struct live_column *c,
-		      enum logical_type lt)
+static bool counts_up(struct live_ir *b, const struct live_table *t, const struct live_column *c, enum logical_type lt)
 {
 	if (live_single_pk(t) != c || lt != LT_INTEGER)
 		return false;
@@ -129,7 +64,7 @@ static void set_enum(json_t *o, const struct live_column *c)
 	live_set(o, "postgres_native_enum", json_true());
 }
 
-static bool indexed_by_rule(struct live_builder *b, const struct live_table *t, const struct live_column *c)
+static bool indexed_by_rule(struct live_ir *b, const struct live_table *t, const struct live_column *c)
 {
 	const struct str rule = schema_artifact_name(b->a, ARTIFACT_INDEX, t->name, &c->name, 1);
 
@@ -144,7 +79,7 @@ static bool indexed_by_rule(struct live_builder *b, const struct live_table *t, 
 }
 
 /* Text that the table takes only when it is JSON. */
-static bool is_json(const struct live_builder *b, const struct live_table *t, const struct live_column *c)
+static bool is_json(const struct live_ir *b, const struct live_table *t, const struct live_column *c)
 {
 	const struct str plain = arena_printf(b->a, "json_valid(\"%.*s\")", STR_FMT(c->name));
 	const struct str or_null =
@@ -158,8 +93,8 @@ static bool is_json(const struct live_builder *b, const struct live_table *t, co
 }
 
 /* The declared type, where tables made from the model would have another. */
-static void set_sqlite_type(const struct live_builder *b, const struct live_column *c, enum storage_type st,
-			    int64_t length, bool counts, json_t *o)
+static void set_sqlite_type(const struct live_ir *b, const struct live_column *c, enum storage_type st, int64_t length,
+			    bool counts, json_t *o)
 {
 	const struct column made = {.name = c->name, .storage = st, .length = length};
 	struct strbuf spelling;
@@ -190,7 +125,7 @@ static void set_sequence(const struct live_column *c, json_t *o)
 }
 
 /* Filters have a range that an index serves, whatever the form. */
-static void note_order(struct live_builder *b, const struct live_table *t, const struct live_column *c)
+static void note_order(struct live_ir *b, const struct live_table *t, const struct live_column *c)
 {
 	if (!time_spelling_sorts(time_spelling_of_name(c->spelling)))
 		ddl_plan_warn(
@@ -200,7 +135,7 @@ static void note_order(struct live_builder *b, const struct live_table *t, const
 			STR_FMT(t->name), STR_FMT(c->name), STR_FMT(c->spelling));
 }
 
-static json_t *column_ir(struct live_builder *b, const struct live_table *t, const struct live_column *c)
+static json_t *column_ir(struct live_ir *b, const struct live_table *t, const struct live_column *c)
 {
 	json_t *o = json_object();
 	int64_t length = 0;
@@ -219,7 +154,7 @@ static json_t *column_ir(struct live_builder *b, const struct live_table *t, con
 	live_set(o, "autoincrement", json_boolean(counts));
 	live_set(o, "unique", json_boolean(live_inline_unique(b, t, c->name)));
 	live_set(o, "index", json_boolean(indexed_by_rule(b, t, c)));
-	live_set(o, "default", default_of(b, c, lt));
+	live_set(o, "default", live_fill_default(b->a, c, lt));
 	live_set(o, "format", json_null());
 	/* SQLite's counting columns are declared INTEGER, whatever their size elsewhere */
 	if (db_type.p != NULL && !(counts && b->d->id == DIALECT_SQLITE))
@@ -241,7 +176,7 @@ static json_t *column_ir(struct live_builder *b, const struct live_table *t, con
 }
 
 /* excluded gets the names of those that stay out. */
-static json_t *columns_ir(struct live_builder *b, const struct live_table *t, json_t *excluded)
+static json_t *columns_ir(struct live_ir *b, const struct live_table *t, json_t *excluded)
 {
 	json_t *list = json_array();
 
@@ -259,7 +194,7 @@ static json_t *columns_ir(struct live_builder *b, const struct live_table *t, js
 
 /* ---- tables ------------------------------------------------------------------------------------------ */
 
-static json_t *model_ir(struct live_builder *b, const struct live_table *t)
+static json_t *model_ir(struct live_ir *b, const struct live_table *t)
 {
 	json_t *o = json_object(), *excluded = json_array();
 
@@ -286,7 +221,8 @@ static json_t *model_ir(struct live_builder *b, const struct live_table *t)
 	return o;
 }
 
-static void add_model(struct live_builder *b, const struct live_table *t, json_t *models)
+/* NULL: the table stays out. */
+static json_t *table_ir(struct live_ir *b, const struct live_table *t)
 {
 	if (!live_choice_has(b->d, b->o, t)) {
 		/* what nobody has asked for by kind is named, so that it is known to be there */
@@ -295,16 +231,78 @@ static void add_model(struct live_builder *b, const struct live_table *t, json_t
 			ddl_plan_warn(b->notes, "not_introspected", t->name, STR_NONE,
 				      "%.*s is a %s: it becomes a model when \"kinds\" or \"tables\" names it",
 				      STR_FMT(t->name), model_kind_name(t->kind));
-		return;
+		return NULL;
 	}
 	if (t->unreadable.p != NULL)
 		ddl_plan_warn(b->notes, "not_readable", t->name, STR_NONE,
 			      "%.*s cannot be read here and is left out: %.*s", STR_FMT(t->name),
 			      STR_FMT(t->unreadable));
 	else if (live_name_fits(t->name) && t->n_columns > 0 && t->n_columns <= LIMIT_COLUMNS)
-		(void)json_array_append_new(models, model_ir(b, t));
+		return model_ir(b, t);
 	else
 		live_note(b, t->name, STR_NONE, STR_NONE, "has no columns, or a name that is too long");
+	return NULL;
+}
+
+void live_ir_tables(struct arena *a, const struct live_ir_options *o, const struct str **ret, size_t *ret_n)
+{
+	struct str *names;
+	size_t n = 0;
+
+	*ret_n = 0;
+	if (o->tables == NULL)
+		return;
+	names = arena_array(a, o->n_tables + o->n_names + 8, sizeof(*names));
+	for (size_t i = 0; i < o->n_tables; i++)
+		names[n++] = o->tables[i];
+	for (size_t i = 0; i < o->n_names; i++)
+		names[n++] = o->names[i].table;
+	for (size_t i = 0; live_fill_marks[i] != NULL && i < 8; i++)
+		names[n++] = str_z(live_fill_marks[i]);
+	*ret = names;
+	*ret_n = n;
+}
+
+static void close_ir(void *arg)
+{
+	struct live_ir *b = arg;
+
+	map_done(&b->models);
+	map_done(&b->names);
+}
+
+bool live_ir_open(struct arena *a, const struct dialect *d, const struct live_schema *live,
+		  const struct live_ir_options *o, struct ddl_plan *notes, struct live_ir **ret, struct err *err)
+{
+	static char mark;
+	struct live_ir *b;
+
+	if (!live_choice_check(d, live, o, err))
+		return false;
+	b = arena_alloc(a, sizeof(*b));
+	*b = (struct live_ir){.a = a, .d = d, .live = live, .o = o, .notes = notes};
+	live_fill_init(&b->fill, d, live);
+	map_init(&b->names);
+	map_init(&b->models);
+	arena_on_done(a, close_ir, b);
+	for (size_t i = 0; i < live->n_tables; i++)
+		map_put(&b->names, model_place(a, live->tables[i].schema_name, live->tables[i].name), &mark);
+	*ret = b;
+	return true;
+}
+
+json_t *live_ir_next(struct live_ir *b)
+{
+	const struct live_schema *l = b->live;
+	json_t *model = NULL;
+
+	while (model == NULL && b->next < l->n_tables + l->n_views) {
+		const size_t i = b->next++;
+
+		wait_may_step_aside();
+		model = table_ir(b, i < l->n_tables ? &l->tables[i] : &l->views[i - l->n_tables]);
+	}
+	return model;
 }
 
 static void decref_cleanup(void *arg)
@@ -315,27 +313,15 @@ static void decref_cleanup(void *arg)
 bool live_ir(struct arena *a, const struct dialect *d, const struct live_schema *live, const struct live_ir_options *o,
 	     struct ddl_plan *notes, json_t **ret, struct err *err)
 {
-	struct live_builder b = {.a = a, .d = d, .live = live, .o = o, .notes = notes};
-	static char mark;
-	json_t *payload, *models;
+	json_t *payload, *models, *m;
+	struct live_ir *b;
 
-	if (!live_choice_check(d, live, o, err))
+	if (!live_ir_open(a, d, live, o, notes, &b, err))
 		return false;
 	payload = json_object();
 	models = json_array();
-	live_fill_init(&b.fill, d, live);
-	map_init(&b.names);
-	map_init(&b.models);
-	for (size_t i = 0; i < live->n_tables; i++)
-		map_put(&b.names, model_place(a, live->tables[i].schema_name, live->tables[i].name), &mark);
-	for (size_t i = 0; i < live->n_tables; i++) {
-		wait_may_step_aside();
-		add_model(&b, &live->tables[i], models);
-	}
-	for (size_t i = 0; i < live->n_views; i++)
-		add_model(&b, &live->views[i], models);
-	map_done(&b.models);
-	map_done(&b.names);
+	while ((m = live_ir_next(b)) != NULL)
+		(void)json_array_append_new(models, m);
 	live_set(payload, "models", models);
 	arena_on_done(a, decref_cleanup, payload);
 	*ret = payload;
