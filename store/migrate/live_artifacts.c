@@ -32,7 +32,7 @@ static bool key_column(const struct live_table *to, size_t n, struct str *ret)
 }
 
 /* The columns that the key points at; false: some that no model could name. */
-static bool target_columns(const struct live_ir *b, const struct live_foreign_key *fk, const struct live_table *to,
+static bool target_columns(const struct live_builder *b, const struct live_foreign_key *fk, const struct live_table *to,
 			   struct str *ret)
 {
 	for (size_t i = 0; i < fk->n_columns; i++) {
@@ -86,7 +86,7 @@ static void set_deferral(json_t *o, bool deferrable, bool deferred)
 	set_true(o, "initially_deferred", deferrable && deferred);
 }
 
-static void add_fk(struct live_ir *b, const struct live_table *t, const struct live_foreign_key *fk, json_t *list)
+static void add_fk(struct live_builder *b, const struct live_table *t, const struct live_foreign_key *fk, json_t *list)
 {
 	const struct live_table *to = live_find_table_at(b->d, b->live, fk->to_schema, fk->to_table);
 	const struct str table = to != NULL ? to->name : fk->to_table;
@@ -128,8 +128,8 @@ static void add_fk(struct live_ir *b, const struct live_table *t, const struct l
 /* ---- indexes ----------------------------------------------------------------------------------------- */
 
 /* The names of columns as a JSON array; NULL: one of them is none that a model could have, or is there twice. */
-static json_t *columns_json(const struct live_ir *b, const struct live_table *t, const struct str *columns, size_t n,
-			    bool twice)
+static json_t *columns_json(const struct live_builder *b, const struct live_table *t, const struct str *columns,
+			    size_t n, bool twice)
 {
 	json_t *list = json_array();
 	struct str name;
@@ -149,7 +149,7 @@ static json_t *columns_json(const struct live_ir *b, const struct live_table *t,
 }
 
 /* The entry's name: the rule's where the database made one up. */
-static struct str index_name(const struct live_ir *b, const struct live_table *t, const struct live_index *x)
+static struct str index_name(const struct live_builder *b, const struct live_table *t, const struct live_index *x)
 {
 	const enum artifact kind = x->unique ? ARTIFACT_UNIQUE : ARTIFACT_INDEX;
 
@@ -159,7 +159,7 @@ static struct str index_name(const struct live_ir *b, const struct live_table *t
 	return schema_artifact_fit(b->a, kind, x->name);
 }
 
-static json_t *key_json(const struct live_ir *b, const struct live_table *t, const struct index_key *k)
+static json_t *key_json(const struct live_builder *b, const struct live_table *t, const struct index_key *k)
 {
 	json_t *o = json_object();
 	struct str name = STR_NONE;
@@ -198,7 +198,7 @@ static bool has_keys(const struct live_index *x, bool *ret_known)
 }
 
 /* A new reference; NULL: a model cannot say it. */
-static json_t *index_json(const struct live_ir *b, const struct live_table *t, const struct live_index *x,
+static json_t *index_json(const struct live_builder *b, const struct live_table *t, const struct live_index *x,
 			  struct str name)
 {
 	bool known;
@@ -238,7 +238,8 @@ struct indexes {
 	json_t *indexes, *uniques, *exclusions;
 };
 
-static void add_index(struct live_ir *b, const struct live_table *t, const struct live_index *x, struct indexes *to)
+static void add_index(struct live_builder *b, const struct live_table *t, const struct live_index *x,
+		      struct indexes *to)
 {
 	static char mark;
 	const bool constraint = x->origin == LIVE_INDEX_UNIQUE;
@@ -277,7 +278,7 @@ static void add_index(struct live_ir *b, const struct live_table *t, const struc
 }
 
 /* Constraints first, so that their names, made by the rule, are not taken by an index that does the same. */
-static void indexes_ir(struct live_ir *b, const struct live_table *t, json_t *model)
+static void indexes_ir(struct live_builder *b, const struct live_table *t, json_t *model)
 {
 	struct indexes to = {json_array(), json_array(), json_array()};
 
@@ -302,7 +303,7 @@ static void indexes_ir(struct live_ir *b, const struct live_table *t, json_t *mo
 /* ---- checks ------------------------------------------------------------------------------------------ */
 
 /* The literal as SchemaIR writes it: bare for a number, though PostgreSQL quotes negative ones. */
-static struct str check_value(const struct live_ir *b, const struct live_column *c, const struct literal *l)
+static struct str check_value(const struct live_builder *b, const struct live_column *c, const struct literal *l)
 {
 	const enum logical_type lt = live_logical_of(b, c);
 	double ignored;
@@ -323,7 +324,7 @@ static bool taken(const json_t *list, struct str name)
 }
 
 /* Its own name, else one by the rule; that, too, may be there already. */
-static struct str check_name(const struct live_ir *b, const struct live_table *t, const struct live_check *k,
+static struct str check_name(const struct live_builder *b, const struct live_table *t, const struct live_check *k,
 			     struct str column, const json_t *list)
 {
 	struct str name = k->name.len > 0 ? schema_artifact_fit(b->a, ARTIFACT_CHECK, k->name)
@@ -337,7 +338,7 @@ static struct str check_name(const struct live_ir *b, const struct live_table *t
 	return name;
 }
 
-static void add_check(struct live_ir *b, const struct live_table *t, const struct live_check *k, json_t *list)
+static void add_check(struct live_builder *b, const struct live_table *t, const struct live_check *k, json_t *list)
 {
 	struct literal_check c;
 	const struct live_column *col = NULL;
@@ -368,7 +369,7 @@ static void add_check(struct live_ir *b, const struct live_table *t, const struc
 	(void)json_array_append_new(list, o);
 }
 
-void live_artifacts_ir(struct live_ir *b, const struct live_table *t, json_t *model)
+void live_artifacts_ir(struct live_builder *b, const struct live_table *t, json_t *model)
 {
 	json_t *fks = json_array(), *checks = json_array();
 

@@ -5,6 +5,6 @@
 #include "store/migrate/live_build.h"
 
 /* The members of the model that are not its columns; notes what it cannot say. */
-void live_artifacts_ir(struct live_ir *b, const struct live_table *t, json_t *model);
+void live_artifacts_ir(struct live_builder *b, const struct live_table *t, json_t *model);
 
 #endif

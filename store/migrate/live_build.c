@@ -9,7 +9,7 @@
 
 #include "service/base/banned.h"
 
-void live_note(struct live_ir *b, struct str table, struct str column, struct str object, const char *what)
+void live_note(struct live_builder *b, struct str table, struct str column, struct str object, const char *what)
 {
 	ddl_plan_warn(b->notes, "not_expressible", table, column, "%.*s%s%.*s: %s", STR_FMT(table),
 		      column.p != NULL ? "." : "", STR_FMT(column), what);
@@ -33,7 +33,7 @@ bool live_name_fits(struct str name)
 	       memchr(name.p, '\0', name.len) == NULL;
 }
 
-bool live_has_column(const struct live_ir *b, const struct live_table *t, struct str name, struct str *ret)
+bool live_has_column(const struct live_builder *b, const struct live_table *t, struct str name, struct str *ret)
 {
 	const struct live_column *c = live_find_column(b->d, t, name);
 
@@ -57,7 +57,7 @@ const struct live_column *live_single_pk(const struct live_table *t)
 	return pk;
 }
 
-bool live_inline_unique(const struct live_ir *b, const struct live_table *t, struct str column)
+bool live_inline_unique(const struct live_builder *b, const struct live_table *t, struct str column)
 {
 	for (size_t i = 0; i < t->n_indexes; i++) {
 		const struct live_index *x = &t->indexes[i];
@@ -71,7 +71,7 @@ bool live_inline_unique(const struct live_ir *b, const struct live_table *t, str
 }
 
 /* Outside the vocabulary everything is text, which is also what drift takes for equal. */
-enum storage_type live_storage_of(const struct live_ir *b, const struct live_column *c, int64_t *ret_length)
+enum storage_type live_storage_of(const struct live_builder *b, const struct live_column *c, int64_t *ret_length)
 {
 	enum storage_type st = ST_TEXT;
 
@@ -93,7 +93,7 @@ enum storage_type live_storage_of(const struct live_ir *b, const struct live_col
 	return st == ST_TIMESTAMPTZ ? ST_DATETIME_LOGICAL : st;
 }
 
-enum logical_type live_logical_of(const struct live_ir *b, const struct live_column *c)
+enum logical_type live_logical_of(const struct live_builder *b, const struct live_column *c)
 {
 	int64_t length;
 

@@ -9,7 +9,7 @@
 #include "service/base/json.h"
 #include "store/ddl/ddl.h"
 
-struct live_ir {
+struct live_builder {
 	struct arena *a;
 	const struct dialect *d;
 	const struct live_schema *live;
@@ -22,7 +22,7 @@ struct live_ir {
 };
 
 /* Notes what of a table (and column, STR_NONE: none) no model can say; `object` is its name, STR_NONE: it has none. */
-void live_note(struct live_ir *b, struct str table, struct str column, struct str object, const char *what);
+void live_note(struct live_builder *b, struct str table, struct str column, struct str object, const char *what);
 /* The text, or null for STR_NONE; a new reference. */
 json_t *live_text(struct str s);
 /* Takes v. */
@@ -30,14 +30,15 @@ void live_set(json_t *o, const char *key, json_t *v);
 /* Whether a model could have the name. */
 bool live_name_fits(struct str name) MUST_CHECK;
 /* Whether the table has the column and the model is to have it; *ret: as the table spells it. */
-bool live_has_column(const struct live_ir *b, const struct live_table *t, struct str name, struct str *ret) MUST_CHECK;
+bool live_has_column(const struct live_builder *b, const struct live_table *t, struct str name,
+		     struct str *ret) MUST_CHECK;
 /* The table's only primary key column, or NULL. */
 const struct live_column *live_single_pk(const struct live_table *t);
 /* Whether the column has an inline UNIQUE, over it alone. */
-bool live_inline_unique(const struct live_ir *b, const struct live_table *t, struct str column);
+bool live_inline_unique(const struct live_builder *b, const struct live_table *t, struct str column);
 /* What the column is stored as; outside the vocabulary: text. */
-enum storage_type live_storage_of(const struct live_ir *b, const struct live_column *c, int64_t *ret_length);
+enum storage_type live_storage_of(const struct live_builder *b, const struct live_column *c, int64_t *ret_length);
 /* And what its values are. */
-enum logical_type live_logical_of(const struct live_ir *b, const struct live_column *c);
+enum logical_type live_logical_of(const struct live_builder *b, const struct live_column *c);
 
 #endif

@@ -22,7 +22,7 @@
 /* ---- columns ----------------------------------------------------------------------------------------- */
 
 /* The db_type where the logical type alone would mean another one. */
-static struct str db_type_of(const struct live_ir *b, enum storage_type st, int64_t length)
+static struct str db_type_of(const struct live_builder *b, enum storage_type st, int64_t length)
 {
 	static const char *const words[] = {
 		[ST_SMALLINT] = "smallint",   [ST_BIGINT] = "bigint", [ST_TEXT] = "text",   [ST_UUID] = "uuid",
@@ -34,7 +34,7 @@ static struct str db_type_of(const struct live_ir *b, enum storage_type st, int6
 	return str_z(words[st]);
 }
 
-static bool is_fk(const struct live_ir *b, const struct live_table *t, struct str column)
+static bool is_fk(const struct live_builder *b, const struct live_table *t, struct str column)
 {
 	for (size_t i = 0; i < t->n_fks; i++)
 		for (size_t k = 0; k < t->fks[i].n_columns; k++)
@@ -45,7 +45,8 @@ static bool is_fk(const struct live_ir *b, const struct live_table *t, struct st
 
 /* The database gives the key out by itself: AUTOINCREMENT, a sequence, or SQLite's rowid where NULL means "the next
  * one". */
-static bool counts_up(struct live_ir *b, const struct live_table *t, const struct live_column *c, enum logical_type lt)
+static bool counts_up(struct live_builder *b, const struct live_table *t, const struct live_column *c,
+		      enum logical_type lt)
 {
 	if (live_single_pk(t) != c || lt != LT_INTEGER)
 		return false;
@@ -64,7 +65,7 @@ static void set_enum(json_t *o, const struct live_column *c)
 	live_set(o, "postgres_native_enum", json_true());
 }
 
-static bool indexed_by_rule(struct live_ir *b, const struct live_table *t, const struct live_column *c)
+static bool indexed_by_rule(struct live_builder *b, const struct live_table *t, const struct live_column *c)
 {
 	const struct str rule = schema_artifact_name(b->a, ARTIFACT_INDEX, t->name, &c->name, 1);
 
@@ -79,7 +80,7 @@ static bool indexed_by_rule(struct live_ir *b, const struct live_table *t, const
 }
 
 /* Text that the table takes only when it is JSON. */
-static bool is_json(const struct live_ir *b, const struct live_table *t, const struct live_column *c)
+static bool is_json(const struct live_builder *b, const struct live_table *t, const struct live_column *c)
 {
 	const struct str plain = arena_printf(b->a, "json_valid(\"%.*s\")", STR_FMT(c->name));
 	const struct str or_null =
@@ -93,8 +94,8 @@ static bool is_json(const struct live_ir *b, const struct live_table *t, const s
 }
 
 /* The declared type, where tables made from the model would have another. */
-static void set_sqlite_type(const struct live_ir *b, const struct live_column *c, enum storage_type st, int64_t length,
-			    bool counts, json_t *o)
+static void set_sqlite_type(const struct live_builder *b, const struct live_column *c, enum storage_type st,
+			    int64_t length, bool counts, json_t *o)
 {
 	const struct column made = {.name = c->name, .storage = st, .length = length};
 	struct strbuf spelling;
@@ -125,7 +126,7 @@ static void set_sequence(const struct live_column *c, json_t *o)
 }
 
 /* Filters have a range that an index serves, whatever the form. */
-static void note_order(struct live_ir *b, const struct live_table *t, const struct live_column *c)
+static void note_order(struct live_builder *b, const struct live_table *t, const struct live_column *c)
 {
 	if (!time_spelling_sorts(time_spelling_of_name(c->spelling)))
 		ddl_plan_warn(
@@ -135,7 +136,7 @@ static void note_order(struct live_ir *b, const struct live_table *t, const stru
 			STR_FMT(t->name), STR_FMT(c->name), STR_FMT(c->spelling));
 }
 
-static json_t *column_ir(struct live_ir *b, const struct live_table *t, const struct live_column *c)
+static json_t *column_ir(struct live_builder *b, const struct live_table *t, const struct live_column *c)
 {
 	json_t *o = json_object();
 	int64_t length = 0;
@@ -176,7 +177,7 @@ static json_t *column_ir(struct live_ir *b, const struct live_table *t, const st
 }
 
 /* excluded gets the names of those that stay out. */
-static json_t *columns_ir(struct live_ir *b, const struct live_table *t, json_t *excluded)
+static json_t *columns_ir(struct live_builder *b, const struct live_table *t, json_t *excluded)
 {
 	json_t *list = json_array();
 
@@ -194,7 +195,7 @@ static json_t *columns_ir(struct live_ir *b, const struct live_table *t, json_t 
 
 /* ---- tables ------------------------------------------------------------------------------------------ */
 
-static json_t *model_ir(struct live_ir *b, const struct live_table *t)
+static json_t *model_ir(struct live_builder *b, const struct live_table *t)
 {
 	json_t *o = json_object(), *excluded = json_array();
 
@@ -222,7 +223,7 @@ static json_t *model_ir(struct live_ir *b, const struct live_table *t)
 }
 
 /* NULL: the table stays out. */
-static json_t *table_ir(struct live_ir *b, const struct live_table *t)
+static json_t *table_ir(struct live_builder *b, const struct live_table *t)
 {
 	if (!live_choice_has(b->d, b->o, t)) {
 		/* what nobody has asked for by kind is named, so that it is known to be there */
@@ -265,22 +266,22 @@ void live_ir_tables(struct arena *a, const struct live_ir_options *o, const stru
 
 static void close_ir(void *arg)
 {
-	struct live_ir *b = arg;
+	struct live_builder *b = arg;
 
 	map_done(&b->models);
 	map_done(&b->names);
 }
 
 bool live_ir_open(struct arena *a, const struct dialect *d, const struct live_schema *live,
-		  const struct live_ir_options *o, struct ddl_plan *notes, struct live_ir **ret, struct err *err)
+		  const struct live_ir_options *o, struct ddl_plan *notes, struct live_builder **ret, struct err *err)
 {
 	static char mark;
-	struct live_ir *b;
+	struct live_builder *b;
 
 	if (!live_choice_check(d, live, o, err))
 		return false;
 	b = arena_alloc(a, sizeof(*b));
-	*b = (struct live_ir){.a = a, .d = d, .live = live, .o = o, .notes = notes};
+	*b = (struct live_builder){.a = a, .d = d, .live = live, .o = o, .notes = notes};
 	live_fill_init(&b->fill, d, live);
 	map_init(&b->names);
 	map_init(&b->models);
@@ -291,7 +292,7 @@ bool live_ir_open(struct arena *a, const struct dialect *d, const struct live_sc
 	return true;
 }
 
-json_t *live_ir_next(struct live_ir *b)
+json_t *live_ir_next(struct live_builder *b)
 {
 	const struct live_schema *l = b->live;
 	json_t *model = NULL;
@@ -314,7 +315,7 @@ bool live_ir(struct arena *a, const struct dialect *d, const struct live_schema 
 	     struct ddl_plan *notes, json_t **ret, struct err *err)
 {
 	json_t *payload, *models, *m;
-	struct live_ir *b;
+	struct live_builder *b;
 
 	if (!live_ir_open(a, d, live, o, notes, &b, err))
 		return false;
