@@ -568,6 +568,7 @@ int main(int argc, char **argv)
 {
 	static struct process p;
 	struct err err;
+	mem_setup();
 	if (argc == 3 && strcmp(argv[1], "key") == 0 && strcmp(argv[2], "seal") == 0) {
 		seal_print_new(stdout);
 		return EXIT_SUCCESS;
