@@ -127,8 +127,10 @@ struct introspect_scope {
 	bool search_path; /* every schema of the search path; else the current one and those listed */
 	const struct str *schemas;
 	size_t n_schemas;
-	bool listed_only; /* not the current one */
-	bool views;       /* views, foreign and virtual tables, too */
+	bool listed_only;         /* not the current one */
+	bool views;               /* views, foreign and virtual tables, too */
+	const struct str *tables; /* those alone, and what their foreign keys point at; n_tables 0: all */
+	size_t n_tables;
 };
 
 /* How the transaction of a migration begins. */
