@@ -174,7 +174,8 @@ bool schema_type_by_name(struct arena *a, struct column *c)
 	} else if (is_number_of_system(s)) {
 		c->logical = LT_INTEGER;
 	} else if (!range_by_name(a, c)) {
-		c->own_type = !storage_of(a, s, &c->storage, &c->length);
+		c->own_type = !storage_of(a, s, &c->storage, &c->length) &&
+			      !storage_of(a, bare_name(s), &c->storage, &c->length);
 		c->logical = c->own_type ? LT_STRING : logical_from_storage(c->storage);
 		finish(c);
 		return !c->own_type;
