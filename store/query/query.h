@@ -138,6 +138,9 @@ struct query *query_by_pk(struct arena *a, const struct schema *s, const struct 
  * cannot be: ERR_RECORD_NOT_FOUND is the caller's choice, here ERR_INVALID_VALUE. */
 bool query_key_from_text(struct arena *a, const struct dialect *d, const struct model *m, struct str text,
 			 struct value **ret, struct err *err) MUST_CHECK;
+/* The same of the parts, m->n_pk of them. */
+bool query_key_from_parts(struct arena *a, const struct dialect *d, const struct model *m, const struct str *parts,
+			  struct value **ret, struct err *err) MUST_CHECK;
 
 /* The identity map's key text of a decoded row (full shape): unambiguous for every pk type. In the arena. */
 struct str query_identity_key(struct arena *a, const struct model *m, const struct value *key);

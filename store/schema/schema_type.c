@@ -347,7 +347,7 @@ static bool read_type(struct reading *r, const json_t *v, struct column *c, cons
 	return ok;
 }
 
-const char *const schema_type_members[SCHEMA_TYPE_MEMBERS] = {"type_kind", "element", "fields", "base_type"};
+const char *const schema_type_members[SCHEMA_TYPE_MEMBERS] = {"type_kind", "element", "fields", "base_type", "domain"};
 
 bool schema_type_said(const json_t *o)
 {
