@@ -109,8 +109,9 @@ static enum logical_type logical_of(const struct live_ir *b, const struct live_c
 }
 
 /* The db_type where the logical type alone would mean another one. */
-static struct str db_type_of(const struct live_ir *b, enum storage_type st, int64_t length)
+static struct str db_type_of(const struct live_ir *b, enum storage_type st, int64_t length, struct str type)
 {
+	int64_t digits, places;
 	static const char *const words[] = {
 		[ST_SMALLINT] = "smallint",   [ST_BIGINT] = "bigint", [ST_TEXT] = "text",   [ST_UUID] = "uuid",
 		[ST_TIMESTAMP] = "timestamp", [ST_TIME] = "time",     [ST_JSONB] = "jsonb", [ST_UNRESOLVED] = NULL,
@@ -118,6 +119,8 @@ static struct str db_type_of(const struct live_ir *b, enum storage_type st, int6
 
 	if (length > 0 && (st == ST_VARCHAR || st == ST_CHAR))
 		return arena_printf(b->a, "%s(%lld)", st == ST_VARCHAR ? "varchar" : "char", (long long)length);
+	if (b->d->id == DIALECT_POSTGRES && st == ST_NUMERIC && ddl_numeric_places(type, &digits, &places))
+		return arena_printf(b->a, "numeric(%lld,%lld)", (long long)digits, (long long)places);
 	return str_z(words[st]);
 }
 
@@ -197,7 +200,7 @@ static json_t *column_ir(struct live_ir *b, const struct live_table *t, const st
 	const enum storage_type st = own ? ST_UNRESOLVED : storage_of(b, c, &length);
 	const enum logical_type lt = own ? live_type_ir(b->a, c, o) : logical_from_storage(st);
 	const bool counts = counts_up(b, t, c, lt);
-	const struct str db_type = own || c->native_enum ? STR_NONE : db_type_of(b, st, length);
+	const struct str db_type = own || c->native_enum ? STR_NONE : db_type_of(b, st, length, c->type);
 
 	set(o, "name", text(c->name));
 	set(o, "logical_type", json_string(logical_type_name(lt)));
