@@ -70,6 +70,11 @@ FUZZ_BIN := $(patsubst tests/%.c,$(BUILD)/tests/%,$(FUZZ_SRC))
 SUPPORT_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,$(filter-out tests/support/replay_main.c,$(wildcard tests/support/*.c)))
 REPLAY_OBJ := $(BUILD)/obj/tests/support/replay_main.o
 
+# How far a first build is: each object that is not there yet counts. What is only compiled anew has no number.
+ABSENT := $(words $(filter-out $(wildcard $(OBJ)),$(OBJ)))
+STEP = $(eval DONE += .)$(if $(filter $(words $(DONE)),$(wordlist 1,$(ABSENT),$(NUMBERS))),[$(words $(DONE))/$(ABSENT)] )
+NUMBERS := $(shell seq 1 $(words $(OBJ)))
+
 # ---- build -------------------------------------------------------------------------------------------
 
 .PHONY: build tests
@@ -88,7 +93,7 @@ $(FLAGS_FILE): FORCE
 
 $(BUILD)/obj/%.o: %.c $(FLAGS_FILE)
 	@mkdir -p $(@D)
-	@echo '  CC   $<'
+	@echo '  CC   $(STEP)$<'
 	@$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 $(BUILD)/obj/%.o: %.S $(FLAGS_FILE)

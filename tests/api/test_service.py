@@ -86,6 +86,13 @@ def test_request_id_is_echoed_or_made(client):
     assert problem["instance"] == "mine"
 
 
+def test_request_ids_are_of_the_characters_that_are_described(client):
+    pattern = DOCUMENT["components"]["headers"]["X-Request-Id"]["schema"]["pattern"]
+    for code in range(0x21, 0x7f):
+        sent = f"a{chr(code)}b"
+        assert (client.get("/healthz", headers={"X-Request-Id": sent}).header("X-Request-Id") == sent) == bool(re.match(pattern, sent)), sent
+
+
 def test_request_id_is_in_the_log(client, server):
     client.get("/healthz", headers={"X-Request-Id": "find-me-in-the-log"})
     client.get("/healthz")

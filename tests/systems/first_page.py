@@ -11,7 +11,7 @@ from support.process import free_port, port_is_free
 from systems.root import Root
 
 PORT = 8080
-SERVES = re.compile(r"^ferrod serves on (\S+)$.*^  docs and console: (\S+)$.*^  first request: +(.+)$", re.M | re.S)
+SERVES = re.compile(r"^ferrod serves on (\S+)\n  docs and console: (\S+)\n  first request: +([^\n]+)$", re.M)
 BUILD_SECONDS = 2400
 USER = "walker"
 
@@ -46,6 +46,7 @@ class Walk:
         self.root.run("sh", "-euc", self.install)
         if self.user:
             self.root.run("useradd", "--create-home", "--shell", "/bin/bash", self.user)
+            self.root.run("chown", "-R", self.user, "/repository.git")
         self.shell(self.clone)
         if self.user:
             self.without_rights()
