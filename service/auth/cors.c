@@ -6,10 +6,10 @@
 
 static const char allow_headers[] =
 	"Accept, Authorization, Cache-Control, Content-Encoding, Content-Type, Ferro-Catalog, Ferro-Session, "
-	"Ferro-Transaction, Idempotency-Key, If-Match, "
+	"Ferro-Transaction, Ferro-Transaction-End, Idempotency-Key, If-Match, "
 	"If-None-Match, Prefer, X-Request-Id";
 static const char expose_headers[] = "Allow, ETag, Ferro-Catalog, Ferro-Identity, Ferro-Session, Ferro-Session-Info, "
-				     "Ferro-Transaction, Idempotency-Replayed, Location, "
+				     "Ferro-Transaction, Ferro-Transaction-State, Idempotency-Replayed, Location, "
 				     "Preference-Applied, Retry-After, Server-Timing, WWW-Authenticate, X-Request-Id";
 
 bool cors_listed(struct str origins, struct str origin, bool any)
