@@ -112,6 +112,15 @@ static bool reserve(struct tx_table *t, const struct connection *conn, struct se
 	return ok;
 }
 
+/* Of one that its first request opens, BEGIN may travel with that one's first statement. */
+static bool begin(const struct tx_root *root, struct driver_conn *c, const struct tx_options *o, int64_t deadline,
+		  struct err *err)
+{
+	return root->nascent && c->driver->begin_later != NULL
+		       ? c->driver->begin_later(c, o->isolation, o->read_only, deadline, err)
+		       : c->driver->begin(c, o->isolation, o->read_only, deadline, err);
+}
+
 static bool start(struct tx_root *root, const struct tx_options *o, int64_t deadline, struct err *err)
 {
 	struct driver_conn *c;
@@ -119,7 +128,7 @@ static bool start(struct tx_root *root, const struct tx_options *o, int64_t dead
 	if (!pool_lease(root->conn->pool, LEASE_READ, deadline, &root->lease, err))
 		return false;
 	c = root->lease.conn;
-	if (!c->driver->begin(c, o->isolation, o->read_only, deadline, err)) {
+	if (!begin(root, c, o, deadline, err)) {
 		lease_release(&root->lease);
 		return false;
 	}

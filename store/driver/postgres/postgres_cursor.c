@@ -24,6 +24,7 @@ struct started {
 	struct pg_stmt *hit; /* the cached statement that runs */
 	uint64_t id;         /* the statement that is prepared on the way; 0: none */
 	size_t n_dead;       /* DEALLOCATEs before it */
+	bool opens;          /* BEGIN before all of it */
 	bool pooled;         /* as postgres_pooled.c sends it */
 };
 
@@ -69,7 +70,7 @@ static bool send_prepared(struct pg_conn *c, uint64_t id)
 }
 
 /* The key that was just looked up starts with the text and its NUL. */
-static bool send_pipeline(struct pg_conn *c, struct started *st)
+static bool send_prepare(struct pg_conn *c, struct started *st)
 {
 	struct pg_cache *k = &c->cache;
 	char name[PG_NAME_BYTES];
@@ -77,14 +78,29 @@ static bool send_pipeline(struct pg_conn *c, struct started *st)
 	st->id = ++k->last_id;
 	st->n_dead = k->n_dead < DEAD_PER_PREPARE ? k->n_dead : DEAD_PER_PREPARE;
 	pg_stmt_name(st->id, name);
-	if (PQenterPipelineMode(c->pg) != 1)
-		return false;
-	c->n_syncs = 1;
 	for (size_t i = 0; i < st->n_dead; i++)
 		if (!pg_send_deallocate(c, k->dead[k->n_dead - 1 - i]))
 			return false;
-	return PQsendPrepare(c->pg, name, k->key.p, (int)c->params.n, c->params.types) == 1 &&
-	       send_prepared(c, st->id) && PQpipelineSync(c->pg) == 1;
+	return PQsendPrepare(c->pg, name, k->key.p, (int)c->params.n, c->params.types) == 1 && send_prepared(c, st->id);
+}
+
+/* In one flight, with the BEGIN that waits: the statement, and its preparation when it is not prepared. */
+static bool send_pipeline(struct pg_conn *c, const struct stmt *s, bool prepares, struct started *st)
+{
+	bool ok = PQenterPipelineMode(c->pg) == 1;
+
+	st->opens = c->opening[0] != '\0';
+	c->n_syncs = ok ? 1 : 0;
+	if (st->opens)
+		ok = ok && PQsendQueryParams(c->pg, c->opening, 0, NULL, NULL, NULL, NULL, 0) == 1;
+	if (prepares)
+		ok = ok && send_prepare(c, st);
+	else if (st->hit != NULL)
+		ok = ok && send_prepared(c, st->hit->id);
+	else
+		ok = ok && pg_send_once(c, s);
+	c->opening[0] = '\0';
+	return ok && PQpipelineSync(c->pg) == 1;
 }
 
 static bool send_stmt(struct pg_conn *c, const struct stmt *s, struct pg_flight *f, struct started *st)
@@ -98,14 +114,11 @@ static bool send_stmt(struct pg_conn *c, const struct stmt *s, struct pg_flight 
 	}
 	if (s->cache)
 		st->hit = pg_cache_find(&c->cache, s, &fits);
-	if (st->hit != NULL) {
-		c->base.cache_hits++;
-		return send_prepared(c, st->hit->id);
-	}
-	if (!fits)
-		return pg_send_once(c, s);
-	c->base.cache_misses++;
-	return send_pipeline(c, st);
+	c->base.cache_hits += st->hit != NULL;
+	c->base.cache_misses += st->hit == NULL && fits;
+	if ((st->hit == NULL && fits) || c->opening[0] != '\0')
+		return send_pipeline(c, s, st->hit == NULL && fits, st);
+	return st->hit != NULL ? send_prepared(c, st->hit->id) : pg_send_once(c, s);
 }
 
 /* The time of the statement is over, but not its request's: one that has committed and waits for a standby only is left
@@ -174,6 +187,12 @@ static enum pg_io read_first(struct pg_conn *c, const struct started *st, const 
 			return io;
 	}
 
+	if (st->opens) {
+		enum pg_io io = read_before(c, ret);
+
+		if (io != PG_IO_OK || *ret != NULL)
+			return io;
+	}
 	for (size_t i = 0; i < st->n_dead; i++) {
 		enum pg_io io = read_before(c, ret);
 
@@ -321,12 +340,27 @@ static bool worth_another(struct pg_conn *c, struct started *st, struct pg_fligh
 	return f->attempt++ == 0 || !c->cur.autocommit;
 }
 
+/* The transaction that a statement has begun and failed in for no fault of its own is begun anew. */
+static bool reopen(struct pg_conn *c, const char *opening, struct err *err)
+{
+	const uint64_t n_rollbacks = c->base.n_rollbacks;
+
+	if (!pg_simple(c, "ROLLBACK", clock_mono_ns() + PG_CLEANUP_NS, NULL, err))
+		return false;
+	c->base.n_rollbacks = n_rollbacks;
+	memcpy(c->opening, opening, sizeof(c->opening));
+	return true;
+}
+
 static bool start(struct pg_conn *c, const struct stmt *s, struct pg_flight *f, struct err *err)
 {
 	struct started st;
 	PGresult *res = NULL;
 	bool again;
 	enum pg_io io;
+	char opening[sizeof(c->opening)];
+
+	memcpy(opening, c->opening, sizeof(opening));
 
 	if (!send_stmt(c, s, f, &st))
 		return give_up(c, PG_IO_LOST, err);
@@ -342,7 +376,10 @@ static bool start(struct pg_conn *c, const struct stmt *s, struct pg_flight *f, 
 	(void)fail(c, res, err);
 	if (!again || c->base.broken)
 		return false;
-	if (!c->cur.autocommit) {
+	if (st.opens && f->attempt == 1) {
+		if (!reopen(c, opening, err))
+			return false;
+	} else if (!c->cur.autocommit) {
 		(void)err_set(err, ERR_SERIALIZATION_FAILURE, "a table changed while the transaction ran: try again");
 		return false;
 	}
@@ -372,7 +409,7 @@ bool pg_prepare(struct driver_conn *base, const struct stmt *s, int64_t deadline
 	cur->base.conn = base;
 	cur->base.read_only = cur->reads;
 	cur->raw = s->raw;
-	cur->autocommit = PQtransactionStatus(c->pg) == PQTRANS_IDLE;
+	cur->autocommit = PQtransactionStatus(c->pg) == PQTRANS_IDLE && c->opening[0] == '\0';
 	cur->whole = s->quick;
 	cur->done = false;
 	cur->deadline = deadline_ns;

@@ -154,6 +154,7 @@ struct pg_conn {
 	bool leaves;        /* pooled: the statement that is prepared next may leave something */
 	bool unclean;       /* pooled: the transaction may leave something in the session */
 	bool loading;       /* COPY FROM STDIN runs; `text` holds rows not sent yet */
+	char opening[96];   /* BEGIN and its words, which travel with the next statement; "": nothing waits */
 	char tx_began[48];  /* now() before a statement that divides */
 	bool at_end;        /* the last result was the end of a statement's */
 	int n_syncs;        /* pipeline: sync points not yet answered; 0 and not in a pipeline otherwise */
@@ -210,6 +211,8 @@ bool pg_usable(struct pg_conn *c, int64_t deadline_ns, struct err *err) MUST_CHE
 bool pg_ready(struct pg_conn *c, int64_t deadline_ns, struct err *err) MUST_CHECK;
 /* Runs a text by the simple protocol; the last command tag goes to tag (may be NULL). Parks. */
 bool pg_simple(struct pg_conn *c, const char *sql, int64_t deadline_ns, char tag[32], struct err *err) MUST_CHECK;
+/* The BEGIN that waits for a statement is sent by itself. Parks. */
+bool pg_open_now(struct pg_conn *c, int64_t deadline_ns, struct err *err) MUST_CHECK;
 /* Queues a statement without a name; the text is kept in c->text. */
 bool pg_send_once(struct pg_conn *c, const struct stmt *s) MUST_CHECK;
 /* To be told how each statement ended that began inside a transaction: tag NULL when it failed. Counts the
