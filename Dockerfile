@@ -1,6 +1,6 @@
 # ferrod: docker build -t ferrod .
-# BASE must be a Debian 12 (or a system with its package names); both stages use it.
-ARG BASE=debian:bookworm-slim
+# BASE must be a Debian 13 (or a system with its package names); both stages use it.
+ARG BASE=debian:trixie-slim
 
 FROM ${BASE} AS build
 COPY .ci/deps /src/.ci/deps
@@ -20,7 +20,7 @@ LABEL org.opencontainers.image.title="ferrod" \
 # What is removed is of no use to the program; the package system stays, for scanners that ask it.
 RUN apt-get update -q \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
-      ca-certificates libjansson4 libmicrohttpd12 libpq5 libsqlite3-0 libzstd1 zlib1g \
+      ca-certificates libjansson4 libmicrohttpd12t64 libpq5 libsqlite3-0 libzstd1 zlib1g \
  && apt-get clean \
  && rm -rf /var/lib/apt/lists/* /var/cache/debconf/* /var/log/apt /var/log/dpkg.log /usr/share/doc/* /usr/share/man/* /usr/share/locale/* \
  && groupadd --system --gid 10001 ferrod \

@@ -11,6 +11,7 @@ ifeq ($(origin CC),default)
 CC := gcc
 endif
 AR ?= ar
+PKG_CONFIG ?= pkg-config
 
 MAKEFLAGS += --no-builtin-rules
 .SUFFIXES:
@@ -25,7 +26,7 @@ WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Ws
 
 HARDENING = -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fstack-clash-protection \
 	$(if $(filter x86_64 i%86,$(ARCH)),-fcf-protection)
-ARCH = $(shell uname -m)
+ARCH = $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))
 
 FLAGS_release = -O2 -g $(HARDENING)
 FLAGS_debug = -Og -g3
@@ -34,7 +35,8 @@ FLAGS_tsan = -O1 -g -fsanitize=thread -fno-omit-frame-pointer
 FLAGS_fuzz = -O1 -g -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all -fno-omit-frame-pointer
 FLAGS_fault = $(FLAGS_asan) -DFERROD_FAULTS
 # libpq's calls that the fault build makes fail (store/driver/postgres/fault_postgres.c)
-FAULT_CALLS := PQsendQuery PQsendQueryParams PQsendPrepare PQsendQueryPrepared PQconsumeInput PQflush PQpipelineSync \
+FAULT_CALLS := PQsendQuery PQsendQueryParams PQsendPrepare PQsendQueryPrepared PQconsumeInput PQflush PQpipelineSync PQsendPipelineSync \
+	PQsendClosePrepared \
 	PQenterPipelineMode PQsetnonblocking PQconnectStartParams PQconnectPoll PQputCopyData PQputCopyEnd
 LDFLAGS_fault = $(patsubst %,-Wl$(comma)--wrap=%,$(FAULT_CALLS))
 comma := ,
@@ -43,8 +45,8 @@ $(error VARIANT is release, debug, asan or tsan, not "$(VARIANT)")
 endif
 
 PKGS := libmicrohttpd gnutls jansson libpq sqlite3 zlib libzstd
-PKG_CFLAGS = $(patsubst -I%,-isystem %,$(shell pkg-config --cflags $(PKGS)))
-PKG_LIBS = $(shell pkg-config --libs $(PKGS))
+PKG_CFLAGS = $(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags $(PKGS)))
+PKG_LIBS = $(shell $(PKG_CONFIG) --libs $(PKGS))
 
 ALL_CPPFLAGS = -D_GNU_SOURCE -I. $(PKG_CFLAGS) $(CPPFLAGS)
 ALL_CFLAGS = -std=c11 $(WARNINGS) $(FLAGS_$(VARIANT)) -fPIE -pthread $(CFLAGS)
@@ -68,6 +70,11 @@ FUZZ_BIN := $(patsubst tests/%.c,$(BUILD)/tests/%,$(FUZZ_SRC))
 SUPPORT_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,$(filter-out tests/support/replay_main.c,$(wildcard tests/support/*.c)))
 REPLAY_OBJ := $(BUILD)/obj/tests/support/replay_main.o
 
+# How far a first build is: each object that is not there yet counts. What is only compiled anew has no number.
+ABSENT := $(words $(filter-out $(wildcard $(OBJ)),$(OBJ)))
+STEP = $(eval DONE += .)$(if $(filter $(words $(DONE)),$(wordlist 1,$(ABSENT),$(NUMBERS))),[$(words $(DONE))/$(ABSENT)] )
+NUMBERS := $(shell seq 1 $(words $(OBJ)))
+
 # ---- build -------------------------------------------------------------------------------------------
 
 .PHONY: build tests
@@ -79,14 +86,14 @@ FLAGS_FILE := $(BUILD)/flags
 FLAGS_NOW = $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(ALL_LIBS)
 .PHONY: FORCE
 $(FLAGS_FILE): FORCE
-	@pkg-config --exists $(PKGS) 2>/dev/null || { \
+	@$(PKG_CONFIG) --exists $(PKGS) 2>/dev/null || { \
 		echo "ferrod: libraries or pkg-config are missing ($(PKGS)): run make deps" >&2; exit 1; }
 	@mkdir -p $(@D)
 	@echo '$(FLAGS_NOW)' | cmp -s - $@ || echo '$(FLAGS_NOW)' > $@
 
 $(BUILD)/obj/%.o: %.c $(FLAGS_FILE)
 	@mkdir -p $(@D)
-	@echo '  CC   $<'
+	@echo '  CC   $(STEP)$<'
 	@$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 $(BUILD)/obj/%.o: %.S $(FLAGS_FILE)
@@ -206,6 +213,26 @@ docker-test: ## build the Dockerfile without an engine, run it read-only, compos
 	@$(MAKE) --no-print-directory build
 	@$(PYTHON) -B tests/docker/run.py --build $(BUILD) $(if $(BASE_TREE),--base $(BASE_TREE))
 
+.PHONY: foreign-test
+foreign-test: ## what others made judges the server: llhttp's request cases, schemathesis' coverage phase (PART=framing|coverage)
+	@.ci/deps run test foreign
+	@$(MAKE) --no-print-directory build
+	@$(PYTHON) -B tests/foreign/run.py --build $(BUILD) $(if $(PART),--only $(PART))
+
+# Other systems, in roots that debootstrap makes; what has been loaded stays in ROOTS (build/roots).
+ROOTS ?= build/roots
+SYSTEMS = ROOTS=$(ROOTS) $(PYTHON) -B tests/systems/run.py
+.PHONY: debian13-test first-page-test arm64-test
+debian13-test: ## the suites of make test in a Debian 13 root, with its compiler, libraries and PostgreSQL (root; T="api -- tests/api/test_x.py")
+	@.ci/deps systems
+	@$(SYSTEMS) suite --release trixie -- $(T)
+first-page-test: ## README's first page from git clone on Debian 12 and 13, as root and as a user (root)
+	@.ci/deps systems
+	@$(SYSTEMS) first-page --release bookworm --release trixie
+arm64-test: ## cross-built for aarch64, unit and golden tests under qemu-user, in a Debian 13 root (root)
+	@.ci/deps systems
+	@$(SYSTEMS) arm64
+
 .PHONY: metrics-test
 metrics-test: ## promtool judges a live /metrics on which both databases have left their marks
 	@.ci/deps run test metrics
@@ -289,5 +316,5 @@ clean: ## remove build/
 	rm -rf build
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z][a-z -]*:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z][a-z0-9 -]*:.*## /{printf "  make %-15s %s\n", $$1, $$2}' Makefile
 	@echo '  VARIANT=release|debug|asan|tsan   CC=gcc|clang   ARGS="..." for run'

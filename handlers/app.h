@@ -7,6 +7,7 @@
 #include "service/base/map.h"
 #include "service/base/str.h"
 #include "store/catalog/declared.h"
+#include "store/node/node.h"
 #include "store/state/told.h"
 #include "store/store.h"
 
@@ -14,9 +15,11 @@ struct app {
 	struct store *store;
 	struct declared *declared;    /* the catalog in practice */
 	struct told *told;            /* what callers tell, and where it is kept */
+	struct node *node;            /* this server among those that share its state */
 	const char *version;          /* of ferrod; static */
 	const char *http_version;     /* of the HTTP library; NULL: not told */
 	int64_t slow_statement_ns;    /* statements that take longer are logged; 0: none */
+	const int *leaving;           /* atomic: not 0 once others go on with its sessions; NULL: never */
 	const int *draining;          /* atomic: not 0 once the process is going down; NULL: never */
 	const struct str *allow_urls; /* patterns that connect accepts; n 0: every URL (api section 11) */
 	size_t n_allow_urls;

@@ -78,6 +78,17 @@ static bool open_it(const struct app *app, const struct app_state_options *o, st
 	return true;
 }
 
+static void node_report(void *arg, const char *event, struct str detail)
+{
+	static const char adopted[] = "session_adopted", back[] = "node_back";
+	const bool fine = strcmp(event, adopted) == 0 || strcmp(event, back) == 0;
+	struct log_line l;
+	(void)arg;
+	log_begin(&l, fine ? LOG_INFO : LOG_ERROR, event);
+	log_str(&l, "detail", detail);
+	log_end(&l);
+}
+
 bool app_state_open(struct app *app, const struct app_state_options *o, struct err *err)
 {
 	const struct told_hooks hooks = {.arg = app,
@@ -92,7 +103,14 @@ bool app_state_open(struct app *app, const struct app_state_options *o, struct e
 	if (state_derive_key(state, STR("cursors"), key))
 		cursor_seal_key(key);
 	app->told = told_create(app->store, app->declared, state, &hooks);
-	return told_restore(app->told, err);
+	const struct node_options node = {.name = o->node,
+					  .url = o->node_url,
+					  .version = o->version,
+					  .arg = o->spawn_arg,
+					  .spawn = o->spawn,
+					  .ask = o->ask,
+					  .report = node_report};
+	return node_create(app->store, state, &node, &app->node, err) && told_restore(app->told, err);
 }
 
 bool app_state_export(const struct app *app, const struct app_state_options *o, FILE *out, struct err *err)

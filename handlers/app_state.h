@@ -10,16 +10,18 @@
 #include "handlers/app.h"
 
 struct app_state_options {
-	struct str url;         /* "": nothing is kept */
-	struct str key_file;    /* "": see state.h */
-	struct str default_url; /* of the built-in connection: an unnamed state lies beside it */
-	bool named;             /* the operator named it: then it must open */
+	struct str url;                     /* "": nothing is kept */
+	struct str key_file;                /* "": see state.h */
+	struct str default_url;             /* of the built-in connection: an unnamed state lies beside it */
+	struct str node, node_url, version; /* of node_options */
+	bool (*ask)(void *arg, struct str url, int64_t ns, struct arena *a, struct str *ret_instance);
+	bool named;                                                 /* the operator named it: then it must open */
 	void (*spawn)(void *arg, void (*fn)(void *), void *fn_arg); /* of declared_hooks */
 	void *spawn_arg;
 };
 
-/* Fills in app->told; its store and its catalog are there. An unnamed state that cannot be opened is one warning. One
- * line otherwise. At start, on a plain thread. */
+/* Fills in app->told and app->node; its store and its catalog are there. An unnamed state that cannot be opened is one
+ * warning. One line otherwise. At start, on a plain thread. */
 bool app_state_open(struct app *app, const struct app_state_options *o, struct err *err) MUST_CHECK;
 
 /* declared_hooks.report: a log line. */

@@ -38,6 +38,8 @@ HANDLER(handle_models);
 HANDLER(handle_model);
 HANDLER(handle_models_clear);
 HANDLER(handle_model_remove);
+/* nodes.c */
+HANDLER(handle_nodes);
 /* catalog.c */
 HANDLER(handle_catalog);
 HANDLER(handle_catalog_reload);

@@ -3,6 +3,7 @@
 
 #include "handlers/handlers.h"
 #include "handlers/unit/idempotency.h"
+#include "service/auth/auth.h"
 
 #include "service/base/banned.h"
 
@@ -78,6 +79,7 @@ static const struct route_def routes[] = {
 	/* the catalog */
 	ROUTE(GET, "/v1/catalog", "get_catalog", handle_catalog, READ, NONE),
 	ROUTE(POST, "/v1/catalog/reload", "reload_catalog", handle_catalog_reload, ADMIN, OPTIONAL),
+	ROUTE(GET, "/v1/nodes", "list_nodes", handle_nodes, ADMIN, NONE),
 	/* models and tables */
 	ROUTE(PUT, "/v1/models", "replace_models", handle_models_put, SCHEMA, JSON),
 	ROUTE(POST, "/v1/models", "register_models", once_handle_models_post, SCHEMA, JSON),
@@ -133,4 +135,11 @@ static const struct route_def routes[] = {
 struct route_table routes_table(void)
 {
 	return router_table(routes, sizeof(routes) / sizeof(routes[0]));
+}
+
+void routes_print(FILE *out)
+{
+	for (size_t i = 0; i < ARRAY_LEN(routes); i++)
+		fprintf(out, "%s %s %s %s\n", router_method_name(routes[i].method), routes[i].path,
+			routes[i].operation_id, scope_name(routes[i].scope));
 }

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 
+#include "service/base/arena.h"
 #include "service/base/err.h"
 #include "service/base/macros.h"
 #include "service/base/str.h"
@@ -15,5 +16,11 @@
  * not checked: it is this machine that is asked). False: anything but 200 within a few seconds; the detail is one line.
  * Blocks. */
 bool healthcheck(struct str listen, bool tls, struct err *err) MUST_CHECK;
+
+/* Asks the server at that URL ("http://HOST:PORT") for its instance (node_options.ask): nothing but its /healthz is
+ * asked, and TLS proves nobody's name, for the answer is compared with what the state says. *ret_instance: in the
+ * arena. Each step gets the time. Parks. */
+bool peer_ask(void *unused, struct str url, int64_t ns, struct arena *a, struct str *ret_instance) MUST_CHECK;
+bool peer_url_valid(struct str url);
 
 #endif

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "handlers/app.h"
+#include "handlers/app_drain.h"
 #include "handlers/app_state.h"
 #include "handlers/unit/idempotency.h"
 #include "handlers/handlers.h"
@@ -50,7 +51,7 @@ struct process {
 	struct server *server;
 	struct gate *gate; /* SIGHUP changes its keys */
 	struct route_table routes;
-	int draining;
+	int draining, leaving;
 	struct str allow_urls[64];
 	int listen_fd;           /* inherited; -1: none */
 	struct catalog *catalog; /* as it was read at start */
@@ -174,6 +175,7 @@ static bool fill_app(struct process *p, struct err *err)
 	p->app.version = FERROD_VERSION;
 	p->app.http_version = server_library_version();
 	p->app.draining = &p->draining;
+	p->app.leaving = &p->leaving;
 	p->app.slow_statement_ns = (int64_t)(p->config.slow_statement_seconds * 1e9);
 	p->app.allow_urls = p->allow_urls;
 	while (rest.len > 0 && str_split(&rest, ',', &word)) {
@@ -323,6 +325,10 @@ static struct app_state_options state_settings(struct process *p)
 	return (struct app_state_options){.url = c->state_url,
 					  .key_file = c->state_key_file,
 					  .default_url = c->default_url,
+					  .node = c->node,
+					  .node_url = c->node_url,
+					  .version = str_z(FERROD_VERSION),
+					  .ask = peer_ask,
 					  .named = c->state_url_given,
 					  .spawn = spawn,
 					  .spawn_arg = p};
@@ -334,6 +340,7 @@ static void bring_up(struct process *p)
 	const int64_t deadline = clock_deadline(BRING_UP_SECONDS);
 	declared_start(p->app.declared);
 	told_start(p->app.told);
+	node_start(p->app.node, server_port(p->server), p->config.tls_cert_file.len > 0);
 	while (declared_starting(p->app.declared) > 0 && clock_mono_ns() < deadline)
 		(void)wait_until(clock_mono_ns() + CLOCK_NS_PER_MS);
 }
@@ -402,24 +409,24 @@ static void reload(struct process *p)
 	loop_spawn(server_loop(p->server), reload_catalog, p);
 }
 
+static struct app_drain drain_options(struct process *p)
+{
+	return (struct app_drain){.server = p->server,
+				  .notice_s = p->config.drain_notice_seconds,
+				  .drain_s = p->config.drain_seconds,
+				  .draining = &p->draining,
+				  .leaving = &p->leaving};
+}
+
 static void wait_for_end(struct process *p, const sigset_t *signals)
 {
 	int sig = 0;
 	while (sigwait(signals, &sig) == 0 && sig == SIGHUP)
 		reload(p);
-	watchdog_end_within(p->config.drain_seconds + LIMIT_DRAIN_GRACE_S); /* first of all: logging may block */
+	const struct app_drain d = drain_options(p);
+	/* first of all: logging may block */
+	watchdog_end_within(app_drain_seconds(&p->app, &d) + LIMIT_DRAIN_GRACE_S);
 	log_msg(LOG_INFO, "draining", "running requests may take %.15g s", p->config.drain_seconds);
-}
-
-static void block_signals(sigset_t *set)
-{
-	sigemptyset(set);
-	sigaddset(set, SIGTERM);
-	sigaddset(set, SIGINT);
-	sigaddset(set, SIGHUP);
-	pthread_sigmask(SIG_BLOCK, set, NULL); /* before the first thread: they inherit it */
-	signal(SIGPIPE, SIG_IGN);
-	signal(SIGXFSZ, SIG_IGN); /* a file at its size limit is an error of the write, not the end of the process */
 }
 
 /* ---- the whole ---- */
@@ -432,7 +439,7 @@ static int serve(struct process *p)
 	p->routes = routes_table();
 	metrics_init(&p->routes);
 	configure_log(&p->config);
-	block_signals(&signals);
+	supervisor_block_signals(&signals);
 	offload_init((unsigned)p->config.offload_threads);
 	const struct idempotency_limits once = idempotency_limits(&p->config);
 	idempotency_configure(&once);
@@ -463,29 +470,24 @@ static int serve(struct process *p)
 		supervisor_notify("READY=1");
 		wait_for_end(p, &signals);
 		supervisor_notify("STOPPING=1");
-		__atomic_store_n(&p->draining, 1, __ATOMIC_RELAXED);
+		const struct app_drain d = drain_options(p);
+		app_drain(&p->app, &d, &signals);
 		code = EXIT_SUCCESS;
 	}
 	server_drain(p->server, code == EXIT_SUCCESS ? p->config.drain_seconds : 0.001);
 	server_stop(p->server);
+	node_leave(p->app.node);
 	watchdog_stop();
 done:
 	idempotency_done();
 	told_destroy(p->app.told);
 	declared_destroy(p->app.declared);
 	store_destroy(p->app.store);
+	node_destroy(p->app.node);
 	server_destroy(p->server);
 	offload_done();
 	metrics_done();
 	return code;
-}
-
-static void print_routes(void)
-{
-	struct route_table t = routes_table();
-	for (size_t i = 0; i < t.n_routes; i++)
-		printf("%s %s %s %s\n", router_method_name(t.routes[i].method), t.routes[i].path,
-		       t.routes[i].operation_id, scope_name(t.routes[i].scope));
 }
 
 static void print_version(void)
@@ -522,7 +524,7 @@ static int run(struct process *p)
 		config_print_settings(stdout);
 		return EXIT_SUCCESS;
 	case CONFIG_PRINT_ROUTES:
-		print_routes();
+		routes_print(stdout);
 		return EXIT_SUCCESS;
 	case CONFIG_CHECK:
 		return check_config(p);
@@ -563,6 +565,7 @@ int main(int argc, char **argv)
 {
 	static struct process p;
 	struct err err;
+	mem_setup();
 	if (argc == 3 && strcmp(argv[1], "key") == 0 && strcmp(argv[2], "seal") == 0) {
 		seal_print_new(stdout);
 		return EXIT_SUCCESS;

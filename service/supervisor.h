@@ -6,6 +6,7 @@
 #ifndef FERROD_SERVICE_SUPERVISOR_H
 #define FERROD_SERVICE_SUPERVISOR_H
 
+#include <signal.h>
 #include <stdbool.h>
 
 #include "service/base/arena.h"
@@ -19,5 +20,9 @@ bool supervisor_listen_fd(struct arena *a, int *ret_fd, struct str *ret_listen, 
 
 /* Tells the supervisor, if there is one: "READY=1", "STOPPING=1". Never fails: nobody else can be told. */
 void supervisor_notify(const char *state);
+
+/* Blocks SIGTERM, SIGINT and SIGHUP in this thread and those that it starts, and hands them out for sigwait; a broken
+ * pipe or a file at its size limit is no signal. Before the first thread. */
+void supervisor_block_signals(sigset_t *ret);
 
 #endif

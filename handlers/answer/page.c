@@ -84,27 +84,46 @@ static bool is_read(const struct query *q, const struct query_order *o)
 	return false;
 }
 
+/* Times of SQLite are one thing in an answer and many in a file: a cursor has them as they are stored. */
+static bool needs_stored(const struct query *q, const struct query_order *o)
+{
+	const struct column *c = o->column;
+	return c != NULL && q->dialect->id == DIALECT_SQLITE &&
+	       (c->logical == LT_DATETIME || c->logical == LT_DATE || c->logical == LT_TIME);
+}
+
 /* What the cursor needs is read, though not shown. */
-static void read_order_columns(struct arena *a, struct query *q)
+static void read_order_columns(struct page *p, struct arena *a, struct query *q)
 {
 	struct query_item *extra = arena_array(a, q->n_extra + q->n_order + 1, sizeof(*extra));
+	size_t *stored = arena_array(a, q->n_order + 1, sizeof(*stored));
+	p->stored = stored;
 	for (size_t i = 0; i < q->n_extra; i++)
 		extra[i] = q->extra[i];
 	q->extra = extra;
 	for (size_t i = 0; i < q->n_order; i++) {
 		const struct query_order *o = &q->order[i];
-		if (is_read(q, o))
+		const bool as_stored = needs_stored(q, o);
+		stored[i] = as_stored ? q->n_extra : SIZE_MAX;
+		if (!as_stored && is_read(q, o))
 			continue;
-		extra[q->n_extra] = (struct query_item){
-			.column = o->column, .expr = o->expr, .name = arena_printf(a, "ferro_order%zu", q->n_extra)};
+		extra[q->n_extra] = (struct query_item){.column = as_stored ? NULL : o->column,
+							.expr = as_stored ? query_stored(a, o->column) : o->expr,
+							.name = arena_printf(a, "ferro_order%zu", q->n_extra)};
 		q->n_extra++;
 	}
+}
+
+/* Columns of a row before those that are not shown. */
+static size_t n_before(const struct query *run)
+{
+	return run->n_select > 0 ? run->n_select : run->model->n_columns;
 }
 
 /* Where a row of the statement has the value of an entry of the order. */
 static size_t order_index(const struct query *run, const struct result_shape *shape, const struct query_order *o)
 {
-	const size_t before = run->n_select > 0 ? run->n_select : run->model->n_columns;
+	const size_t before = n_before(run);
 	for (size_t i = 0; i < run->n_select; i++) {
 		if (o->column == NULL && run->select[i].expr == o->expr)
 			return i;
@@ -148,8 +167,9 @@ static bool read_cursor(struct page *p, struct value **ret, struct err *err)
 		const struct column *type = o->column != NULL ? o->column : &o->expr->type;
 		const json_t *value = json_array_get(values, i);
 		/* what the database holds is not always what the column takes: a row must not stop the walk */
-		if (!query_bind_value(p->arena, q->dialect, type, value, &v[i], &ignored) &&
-		    !codec_bind_raw(p->arena, value, "", &v[i], &ignored))
+		if (needs_stored(q, o) ? !codec_bind_raw(p->arena, value, "", &v[i], &ignored)
+				       : !query_bind_value(p->arena, q->dialect, type, value, &v[i], &ignored) &&
+						 !codec_bind_raw(p->arena, value, "", &v[i], &ignored))
 			return false;
 	}
 	*ret = v;
@@ -186,7 +206,7 @@ bool page_prepare(struct arena *a, struct query *q, const char *pointer, struct 
 	}
 	if (run->has_limit && run->limit > 0)
 		run->limit++;
-	read_order_columns(a, run);
+	read_order_columns(ret, a, run);
 	return true;
 }
 
@@ -200,7 +220,8 @@ struct str page_cursor(struct page *p, const struct result_shape *shape, const s
 	strbuf_init(&b, CURSOR_BYTES);
 	strbuf_printf(&b, "{\"b\":\"%s\",\"d\":\"%s\",\"v\":[", p->binding, backward ? "p" : "n");
 	for (size_t i = 0; i < p->base->n_order; i++) {
-		const size_t at = order_index(p->run, shape, &p->base->order[i]);
+		const size_t at = p->stored[i] != SIZE_MAX ? n_before(p->run) + p->stored[i]
+							   : order_index(p->run, shape, &p->base->order[i]);
 		if (i > 0)
 			strbuf_putc(&b, ',');
 		value_write_json(&b, at < shape->n ? row[at] : value_null(), &plain);

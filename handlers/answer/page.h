@@ -17,7 +17,8 @@ struct page {
 	bool backward;            /* it points back: rows come in reverse order */
 	int64_t limit;            /* rows of a page; 0: all */
 	size_t n_visible;         /* columns of run's select to show; the rest are for the cursor only */
-	char binding[17];         /* digest of filter and order; "" until it is needed */
+	const size_t *stored; /* of each column of the order: the place in run->extra of its stored form, or SIZE_MAX */
+	char binding[17];     /* digest of filter and order; "" until it is needed */
 };
 
 /* Reads q->cursor and builds the query to run (q itself when it has no pages). `pointer`: where the query stands.

@@ -105,6 +105,8 @@ static bool insert_chunk(struct bulk *b, struct err *err)
 	const bool upsert = b->o.conflict == RECORD_UPDATE;
 	const struct record_insert_how how = {.conflict = b->o.conflict,
 					      .target = b->o.target,
+					      .set = b->o.set,
+					      .n_set = b->o.n_set,
 					      .override_identity = b->o.override_identity,
 					      .returning = b->representation,
 					      .tells = b->tells};
@@ -327,10 +329,12 @@ bool bulk_insert(struct context *c, const struct model *m, struct bulk_reader *i
 	return true;
 }
 
-bool bulk_create(struct context *c, const struct model *m, struct bulk_reader *in, struct err *err)
+bool bulk_create(struct context *c, const struct model *m, struct bulk_reader *in, const json_t *on_conflict,
+		 struct err *err)
 {
 	struct insert_options o;
-	if (!insert_options_read(c, m, &o, err))
+	if (on_conflict != NULL ? !insert_options_body(c, m, on_conflict, "/on_conflict", &o, err)
+				: !insert_options_read(c, m, &o, err))
 		return false;
 	context_write(c, true);
 	if (!bulk_insert(c, m, in, &o, response_json(c->res, 201), err) || !context_commit(c, err))

@@ -19,6 +19,22 @@ void bulk_reader_init(struct bulk_reader *r, struct arena *a, struct str text, s
 	arena_on_done(a, free_split, &r->split);
 }
 
+bool bulk_reader_init_list(struct bulk_reader *r, struct arena *a, const json_t *records, struct err *err)
+{
+	struct strbuf text;
+	struct str body;
+	strbuf_init(&text, 0);
+	strbuf_puts(&text, "{\"records\":");
+	json_write(&text, records, false);
+	strbuf_putc(&text, '}');
+	body = arena_str(a, strbuf_str(&text));
+	strbuf_done(&text);
+	if (!json_split_opens(&body))
+		return err_set_at(err, ERR_INVALID_REQUEST, "/records", "expected an array of records");
+	bulk_reader_init(r, a, body, NULL, false);
+	return true;
+}
+
 static const char *pointer_at(const struct bulk_reader *r, struct arena *a, size_t index)
 {
 	return json_pointer_index(a, r->split.lines ? "" : "/records", index);
@@ -43,7 +59,9 @@ bool bulk_next(struct bulk_reader *r, bool *ret_any, struct err *err)
 		case JSON_SPLIT_BROKEN:
 			return err_set(err, ERR_INVALID_JSON, "the document is malformed after record %zu", r->n_read);
 		case JSON_SPLIT_MEMBER:
-			return err_set_at(err, ERR_INVALID_REQUEST, "", "a bulk body has no member beside `records`");
+			return err_set_at(err, ERR_INVALID_REQUEST, "",
+					  "a bulk body has no member beside `records`, but `on_conflict`: before them "
+					  "where it is too long to wait for");
 		case JSON_SPLIT_TOO_LARGE:
 			return too_large(r, err);
 		case JSON_SPLIT_MORE:

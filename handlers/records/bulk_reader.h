@@ -27,6 +27,9 @@ struct bulk_reader {
  * else text stands behind "[". What it holds is freed with the arena, which outlives r. */
 void bulk_reader_init(struct bulk_reader *r, struct arena *a, struct str text, struct request *req, bool lines);
 
+/* The same of a parsed list. ERR_INVALID_REQUEST: it is none. */
+bool bulk_reader_init_list(struct bulk_reader *r, struct arena *a, const json_t *records, struct err *err) MUST_CHECK;
+
 /* Reads the next record; *ret_any false at the end. ERR_INVALID_JSON, ERR_INVALID_REQUEST for members beside `records`,
  * ERR_PAYLOAD_TOO_LARGE for a record that is too long; errors of request_body_next. May park. */
 bool bulk_next(struct bulk_reader *r, bool *ret_any, struct err *err) MUST_CHECK;

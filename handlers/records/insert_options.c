@@ -67,30 +67,43 @@ static bool model_unique(const struct model *m, struct str name, struct arena *a
 	return false;
 }
 
-/* The entries and the predicate of ?conflict_index=NAME. */
-static bool conflict_index(struct context *c, const struct model *m, struct insert_options *o, struct err *err)
+/* The entries and the predicate of the unique index of that name; *ret_found false: there is none. */
+static bool find_index(struct context *c, const struct model *m, struct str name, struct insert_options *o,
+		       bool *ret_found, struct err *err)
 {
 	struct arena *a = &c->req->arena;
 	const struct dialect *d = c->route.conn->dialect;
-	struct str name = request_arg(c->req, "conflict_index");
 	struct index_rows x = {.arena = a, .size = LIMIT_COLUMNS};
 	struct row_sink sink = {.row = index_row, .arg = &x};
 	struct stmt stmt;
+	const bool own = !c->in_unit; /* a batch has a unit already */
+	*ret_found = true;
+	x.rows = arena_array(a, x.size, sizeof(const struct value *));
+	if (own)
+		context_read(c);
+	if (!record_lower_index(a, d, m, name, &stmt, err) || !context_run(c, &stmt, &sink, NULL, err) ||
+	    (own && !context_commit(c, err)))
+		return false;
+	if (x.n > 0)
+		return record_target_index(a, d, m, x.rows, x.n, &o->target, err);
+	*ret_found = model_unique(m, name, a, &o->target);
+	return true;
+}
+
+/* ?conflict_index=NAME. */
+static bool conflict_index(struct context *c, const struct model *m, struct insert_options *o, struct err *err)
+{
+	const struct str name = request_arg(c->req, "conflict_index");
+	bool found;
 	if (name.p == NULL)
 		return true;
 	if (o->target.columns != NULL || o->conflict == RECORD_INSERT)
 		return err_set(err, ERR_INVALID_PARAMETERS,
 			       "conflict_index goes with on_conflict=ignore or update, and not with conflict_columns");
-	x.rows = arena_array(a, x.size, sizeof(const struct value *));
-	context_read(c);
-	if (!record_lower_index(a, d, m, name, &stmt, err) || !context_run(c, &stmt, &sink, NULL, err) ||
-	    !context_commit(c, err))
+	if (!find_index(c, m, name, o, &found, err))
 		return false;
-	if (x.n > 0)
-		return record_target_index(a, d, m, x.rows, x.n, &o->target, err);
-	return model_unique(m, name, a, &o->target) ||
-	       err_set(err, ERR_INVALID_PARAMETERS, "conflict_index: the table has no unique index \"%.*s\"",
-		       STR_FMT(name));
+	return found || err_set(err, ERR_INVALID_PARAMETERS, "conflict_index: the table has no unique index \"%.*s\"",
+				STR_FMT(name));
 }
 
 bool insert_options_read(struct context *c, const struct model *m, struct insert_options *o, struct err *err)
@@ -113,4 +126,76 @@ bool insert_options_read(struct context *c, const struct model *m, struct insert
 		return err_set(err, ERR_INVALID_PARAMETERS, "model \"%.*s\" has no primary key: name conflict_columns",
 			       STR_FMT(m->name));
 	return true;
+}
+
+/* ---- in a body ---- */
+
+struct conflict_body {
+	struct str index, action;
+	const json_t *columns, *set;
+};
+
+static bool body_columns(struct context *c, const struct model *m, const json_t *list, const char *pointer,
+			 struct insert_options *o, struct err *err)
+{
+	struct arena *a = &c->req->arena;
+	const char *at = json_pointer_key(a, pointer, STR("columns"));
+	const struct column **columns = arena_array(a, m->n_columns + 1, sizeof(const struct column *));
+	if (json_array_size(list) == 0 || json_array_size(list) > m->n_columns)
+		return err_set_at(err, ERR_INVALID_QUERY, at, "name the columns that are unique together");
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		const json_t *name = json_array_get(list, i);
+		columns[i] = json_is_string(name) ? model_column(m, json_str(name)) : NULL;
+		if (columns[i] == NULL)
+			return err_set_at(err, ERR_UNKNOWN_COLUMN, json_pointer_index(a, at, i),
+					  "model \"%.*s\" has no such column", STR_FMT(m->name));
+	}
+	o->target.columns = columns;
+	o->target.n_columns = json_array_size(list);
+	return true;
+}
+
+static bool read_body(struct context *c, const json_t *v, const char *pointer, struct conflict_body *ret,
+		      struct err *err)
+{
+	struct json_reader r;
+	json_reader_init(&r, &c->req->arena, v, pointer, err);
+	json_reader_array(&r, "columns", &ret->columns);
+	json_reader_str(&r, "index", &ret->index);
+	json_reader_str(&r, "action", &ret->action);
+	json_reader_any(&r, "set", &ret->set);
+	if (ret->columns != NULL && ret->index.p != NULL)
+		json_reader_fault(&r, "index", "stands in place of `columns`, not beside them");
+	if (ret->action.p != NULL && !str_eq_z(ret->action, "update") && !str_eq_z(ret->action, "ignore"))
+		json_reader_fault(&r, "action", "is update (the default) or ignore");
+	if (ret->set != NULL && str_eq_z(ret->action, "ignore"))
+		json_reader_fault(&r, "set", "goes with the action update");
+	return json_reader_done(&r);
+}
+
+bool insert_options_body(struct context *c, const struct model *m, const json_t *on_conflict, const char *pointer,
+			 struct insert_options *o, struct err *err)
+{
+	struct arena *a = &c->req->arena;
+	struct conflict_body body = {.index = STR_NONE, .action = STR_NONE};
+	bool found = true;
+	*o = (struct insert_options){.override_identity = insert_overrides(c)};
+	if (request_arg(c->req, "on_conflict").p != NULL || request_arg(c->req, "conflict_columns").p != NULL ||
+	    request_arg(c->req, "conflict_index").p != NULL)
+		return err_set_at(err, ERR_INVALID_REQUEST, pointer, "the URL says it already");
+	if (!read_body(c, on_conflict, pointer, &body, err))
+		return false;
+	o->conflict = str_eq_z(body.action, "ignore") ? RECORD_IGNORE : RECORD_UPDATE;
+	if (body.columns != NULL && !body_columns(c, m, body.columns, pointer, o, err))
+		return false;
+	if (body.index.p != NULL && !find_index(c, m, body.index, o, &found, err))
+		return false;
+	if (!found)
+		return err_set_at(err, ERR_INVALID_QUERY, json_pointer_key(a, pointer, STR("index")),
+				  "the table has no unique index \"%.*s\"", STR_FMT(body.index));
+	if (o->target.columns == NULL && o->target.sql.p == NULL && m->n_pk == 0)
+		return err_set_at(err, ERR_INVALID_QUERY, pointer,
+				  "model \"%.*s\" has no primary key: name the columns", STR_FMT(m->name));
+	return body.set == NULL || query_set_given(a, m, c->route.conn->dialect, body.set,
+						   json_pointer_key(a, pointer, STR("set")), &o->set, &o->n_set, err);
 }

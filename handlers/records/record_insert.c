@@ -109,6 +109,8 @@ bool record_insert(struct context *c, const struct model *m, const struct record
 		return false;
 	const struct record_insert_how how = {.conflict = o->conflict,
 					      .target = o->target,
+					      .set = o->set,
+					      .n_set = o->n_set,
 					      .override_identity = o->override_identity,
 					      .returning = true,
 					      .tells = tells};

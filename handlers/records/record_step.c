@@ -23,21 +23,10 @@ static void put_record(struct step *s, const struct model *m, const struct value
 	out_record(s->out, m, row, &fmt);
 }
 
-static bool create_many(struct step *s, const struct model *m, const json_t *records)
+static bool create_many(struct step *s, const struct model *m, const json_t *records, const struct insert_options *o)
 {
-	struct insert_options o = {.conflict = RECORD_INSERT, .override_identity = insert_overrides(s->c)};
 	struct bulk_reader *in = arena_alloc(step_arena(s), sizeof(*in));
-	struct strbuf text;
-	strbuf_init(&text, 0);
-	strbuf_puts(&text, "{\"records\":");
-	json_write(&text, records, false);
-	strbuf_putc(&text, '}');
-	struct str body = arena_str(step_arena(s), strbuf_str(&text));
-	strbuf_done(&text);
-	if (!json_split_opens(&body))
-		return err_set(s->err, ERR_INTERNAL_ERROR, "a list of records is not one");
-	bulk_reader_init(in, step_arena(s), body, NULL, false);
-	return bulk_insert(s->c, m, in, &o, s->out, s->err);
+	return bulk_reader_init_list(in, step_arena(s), records, s->err) && bulk_insert(s->c, m, in, o, s->out, s->err);
 }
 
 bool step_create(struct step *s)
@@ -45,6 +34,7 @@ bool step_create(struct step *s)
 	struct str name = STR_NONE;
 	const json_t *record = NULL;
 	const json_t *records = NULL;
+	const json_t *on_conflict = NULL;
 	const struct model *m;
 	struct record_row row;
 	struct insert_options o = {.conflict = RECORD_INSERT, .override_identity = insert_overrides(s->c)};
@@ -52,13 +42,18 @@ bool step_create(struct step *s)
 	read_model(s, &name);
 	json_reader_object(&s->r, "record", &record);
 	json_reader_array(&s->r, "records", &records);
+	json_reader_object(&s->r, "on_conflict", &on_conflict);
+	if (on_conflict != NULL && records == NULL)
+		json_reader_fault(&s->r, "on_conflict", "goes with `records`");
 	if ((record == NULL) == (records == NULL))
 		json_reader_fault(&s->r, NULL, "create takes `record` or `records`");
 	if (!json_reader_done(&s->r) || !context_model(s->c, name, &m, s->err))
 		return false;
 	*s->status = 201;
+	if (on_conflict != NULL && !insert_options_body(s->c, m, on_conflict, "/on_conflict", &o, s->err))
+		return false;
 	if (records != NULL)
-		return create_many(s, m, records);
+		return create_many(s, m, records, &o);
 	if (!record_from_json(step_arena(s), s->c->route.conn->dialect, m, record, "/record",
 			      o.override_identity ? RECORD_OVERRIDE : 0, &row, s->err) ||
 	    !context_triggers(s->c, m, &made.triggers, s->err) || !record_insert(s->c, m, &row, &o, &made, s->err))

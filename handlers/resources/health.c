@@ -9,10 +9,21 @@
 
 #define READY_TIMEOUT_S 2.0 /* a probe does not wait for the acquire timeout */
 
+static bool is_set(const int *flag)
+{
+	return flag != NULL && __atomic_load_n(flag, __ATOMIC_RELAXED) != 0;
+}
+
 bool handle_healthz(struct request *req, struct response *res, struct err *err)
 {
-	(void)req;
-	(void)err;
+	const struct app *app = request_app(req);
+	if (node_shares(app->node))
+		response_header(res, "Ferro-Node",
+				arena_printf(&req->arena, "%.*s; instance=\"%.*s\"", STR_FMT(node_name(app->node)),
+					     STR_FMT(node_instance(app->node))));
+	if (is_set(app->leaving))
+		return err_set(err, ERR_SHUTTING_DOWN,
+			       "the server has handed its sessions over and ends; ask another one");
 	strbuf_puts(response_json(res, 200), "{\"status\":\"ok\"}");
 	return true;
 }
@@ -44,12 +55,26 @@ static bool connections_ready(struct request *req, struct err *err)
 	return ok;
 }
 
+/* Of the server alone: a database that is down takes none of those out that share it. */
+static bool node_ready(const struct app *app, struct err *err)
+{
+	if (declared_starting(app->declared) > 0)
+		return err_set(err, ERR_DATABASE_UNAVAILABLE, "the catalog is being applied");
+	return node_in_touch(app->node) || err_set(err, ERR_DATABASE_UNAVAILABLE, "the state does not answer");
+}
+
 bool handle_readyz(struct request *req, struct response *res, struct err *err)
 {
+	static const char *const args[] = {"of", NULL};
 	struct app *app = request_app(req);
-	if (app->draining != NULL && __atomic_load_n(app->draining, __ATOMIC_RELAXED) != 0)
+	const struct str of = request_arg(req, "of");
+	if (!request_args_known(req, args, err))
+		return false;
+	if (of.p != NULL && !str_eq_z(of, "node"))
+		return err_set(err, ERR_INVALID_PARAMETERS, "`of` is node");
+	if (is_set(app->draining))
 		return err_set(err, ERR_SHUTTING_DOWN, "the server is draining; ask another one");
-	if (!connections_ready(req, err))
+	if (!(of.p != NULL ? node_ready(app, err) : connections_ready(req, err)))
 		return false;
 	strbuf_puts(response_json(res, 200), "{\"status\":\"ready\"}");
 	return true;

@@ -94,30 +94,61 @@ static bool read_request(struct request *req, struct introspection *q, struct er
 	return json_reader_done(&r);
 }
 
-/* The canonical form of what the database has; *ret lives with the request. */
-static bool introspect(struct context *c, struct introspection *q, struct schema **ret, struct err *err)
+static json_t *next_model(void *arg)
+{
+	return live_ir_next(arg);
+}
+
+/* The canonical form of what the database has. Both it and what it is made of are large: the latter is in `scratch`, to
+ * be gone before the answer is written. */
+static bool read_schema(struct context *c, struct introspection *q, struct arena *scratch, struct schema **ret,
+			struct err *err)
 {
 	struct arena *a = &c->req->arena;
 	struct live_schema live;
+	struct live_ir *ir;
 	json_t *doc;
-	ddl_plan_init(&q->notes, a);
+
+	live_ir_tables(a, &q->options, &q->scope.tables, &q->scope.n_tables);
+	if (!migrate_introspect_scope(c->route.conn, &q->scope, c->deadline, scratch, &live, err))
+		return false;
+	if (q->reg) {
+		if (!live_ir(scratch, c->route.conn->dialect, &live, &q->options, &q->notes, &doc, err) ||
+		    !schema_from_json(doc, NULL, a, ret, err))
+			return false;
+		struct schema_edit found = {.doc = doc,
+					    .how = {.may_sql = true, .may_catalogs = true}}; /* what SQL there is, the
+												database has already */
+		if (models_own_set(c->req, &found.how.set, err) &&
+		    (told_models(c->app->told, &found, principal_name(c->req), a, NULL, err) ||
+		     models_refused(c->req, err)))
+			return true;
+		schema_unref(*ret);
+		return false;
+	}
+	if (!live_ir_open(scratch, c->route.conn->dialect, &live, &q->options, &q->notes, &ir, err))
+		return false;
+	const struct schema_feed feed = {.next = next_model, .arg = ir, .n_max = live.n_tables + live.n_views};
+	const struct schema_source from = {.feed = &feed, .may_sql = true, .may_catalogs = true, .trusts_sets = true};
+	return schema_from_source(NULL, &from, a, ret, err);
+}
+
+static bool introspect(struct context *c, struct introspection *q, struct schema **ret, struct err *err)
+{
+	struct arena scratch;
+
+	ddl_plan_init(&q->notes, &c->req->arena);
 	if (q->reg)
 		q->options.known = c->schema;
 	if (c->route.tx != NULL)
 		return err_set(err, ERR_TRANSACTIONS_OPEN,
 			       "introspection reads what is committed: send the request without Ferro-Transaction");
-	if (!migrate_introspect_scope(c->route.conn, &q->scope, c->deadline, a, &live, err) ||
-	    !live_ir(a, c->route.conn->dialect, &live, &q->options, &q->notes, &doc, err) ||
-	    !schema_from_json(doc, NULL, a, ret, err))
-		return false;
-	arena_on_done(a, unref, *ret);
-	struct schema_edit found = {
-		.doc = doc,
-		.how = {.may_sql = true, .may_catalogs = true}}; /* what SQL there is, the database has already */
-	if (!q->reg)
-		return true;
-	return models_own_set(c->req, &found.how.set, err) &&
-	       (told_models(c->app->told, &found, principal_name(c->req), a, NULL, err) || models_refused(c->req, err));
+	arena_init(&scratch);
+	const bool ok = read_schema(c, q, &scratch, ret, err);
+	arena_done(&scratch);
+	if (ok)
+		arena_on_done(&c->req->arena, unref, *ret);
+	return ok;
 }
 
 bool handle_introspect(struct request *req, struct response *res, struct err *err)
@@ -136,7 +167,7 @@ bool handle_introspect(struct request *req, struct response *res, struct err *er
 	struct strbuf *b = response_json(res, 200);
 	if (q.reg)
 		catalog_header(res);
-	json_write(b, s->envelope, true);
+	schema_write(b, s, NULL, NULL);
 	if (q.notes.n_warnings > 0) {
 		strbuf_truncate(b, b->len - 1);
 		out_warnings(b, &q.notes);

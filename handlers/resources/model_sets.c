@@ -26,27 +26,14 @@ bool models_own_set(const struct request *req, struct str *ret, struct err *err)
 	return true;
 }
 
-static void decref(void *arg)
+void models_seen(void *arg, json_t *m)
 {
-	json_decref(arg);
-}
-
-/* A copy of one level. */
-static json_t *copy(struct request *req, const json_t *of)
-{
-	json_t *c = json_copy((json_t *)(uintptr_t)of);
-	arena_on_done(&req->arena, decref, c);
-	return c;
-}
-
-/* The member that names the set, or those that name several. */
-static const json_t *model_seen(struct request *req, const json_t *m)
-{
+	const struct request *req = arg;
 	const json_t *one = json_object_get(m, "set"), *many = json_object_get(m, "sets"), *v;
 	size_t i;
-	if (one == NULL)
-		return m;
-	json_t *c = copy(req, m), *seen = json_array();
+	if (!bound(req) || one == NULL)
+		return;
+	json_t *seen = json_array();
 	if (many == NULL && principal_has_set(req, json_str(one)))
 		(void)json_array_append(seen, (json_t *)(uintptr_t)one);
 	json_array_foreach(many, i, v)
@@ -54,29 +41,13 @@ static const json_t *model_seen(struct request *req, const json_t *m)
 		if (principal_has_set(req, json_str(v)))
 			(void)json_array_append(seen, (json_t *)(uintptr_t)v);
 	}
-	(void)json_object_del(c, "set");
-	(void)json_object_del(c, "sets");
+	(void)json_object_del(m, "set");
+	(void)json_object_del(m, "sets");
 	if (json_array_size(seen) > 0)
-		(void)json_object_set(c, "set", json_array_get(seen, 0));
+		(void)json_object_set(m, "set", json_array_get(seen, 0));
 	if (json_array_size(seen) > 1)
-		(void)json_object_set(c, "sets", seen);
+		(void)json_object_set(m, "sets", seen);
 	json_decref(seen);
-	return c;
-}
-
-const json_t *models_seen(struct request *req, const json_t *of)
-{
-	const json_t *payload = json_object_get(of, "payload"), *models = json_object_get(payload, "models"), *m;
-	size_t i;
-	if (!bound(req))
-		return of;
-	if (payload == NULL)
-		return model_seen(req, of);
-	json_t *envelope = copy(req, of), *inner = copy(req, payload), *list = json_array();
-	json_array_foreach(models, i, m)(void) json_array_append(list, (json_t *)(uintptr_t)model_seen(req, m));
-	(void)json_object_set_new(inner, "models", list);
-	(void)json_object_set(envelope, "payload", inner);
-	return envelope;
 }
 
 struct str models_set_seen(const struct request *req, const struct model *m)

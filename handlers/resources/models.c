@@ -14,7 +14,7 @@ static struct schema_registry *registry(struct request *req)
 /* What was registered, and what its document said that nobody heeds. */
 static void out_envelope(struct strbuf *b, struct request *req, const struct schema *s)
 {
-	json_write_long(b, models_seen(req, s->envelope), true);
+	schema_write(b, s, models_seen, req);
 	if (s->n_warnings == 0)
 		return;
 	strbuf_truncate(b, b->len - 1);
@@ -90,7 +90,7 @@ bool handle_models(struct request *req, struct response *res, struct err *err)
 	if (!request_args_known(req, context_no_args, err) || !catalog_reached(req, err))
 		return false;
 	struct schema *s = schema_registry_get(registry(req));
-	json_write_long(response_json(res, 200), models_seen(req, s->envelope), true);
+	schema_write(response_json(res, 200), s, models_seen, req);
 	schema_unref(s);
 	return true;
 }
@@ -107,8 +107,12 @@ bool handle_model(struct request *req, struct response *res, struct err *err)
 		return false;
 	struct schema *s = schema_registry_get(registry(req));
 	const struct model *m = schema_model(s, req->params[0]);
-	if (m != NULL)
-		json_write(response_json(res, 200), models_seen(req, m->json), true);
+	json_t *json = m != NULL ? schema_model_json(m) : NULL;
+	if (json != NULL) {
+		models_seen(req, json);
+		json_write(response_json(res, 200), json, true);
+	}
+	json_decref(json);
 	schema_unref(s);
 	return m != NULL || no_model(req, err);
 }

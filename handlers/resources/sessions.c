@@ -1,5 +1,6 @@
 /* Sessions: open, look, close, list. */
 #include "handlers/unit/context.h"
+#include "handlers/unit/reached.h"
 #include "handlers/handlers.h"
 #include "handlers/answer/render.h"
 #include "service/base/clock.h"
@@ -59,6 +60,18 @@ void sessions_before_reply(void *app, struct request *req, struct response *res)
 	response_header(res, "Ferro-Session-Info", session_info(&req->arena, &left));
 }
 
+/* What is opened outlives this server where others share its state; what cannot is not opened. */
+static bool keep(struct request *req, struct session *s, struct err *err)
+{
+	struct app *app = request_app(req);
+	struct err ignored;
+	if (node_keep(app->node, s, err))
+		return true;
+	(void)!session_close(app->store->sessions, str_z(s->id), s->owner, true, &ignored);
+	session_leave(app->store->sessions, s);
+	return false;
+}
+
 bool handle_session_open(struct request *req, struct response *res, struct err *err)
 {
 	struct app *app = request_app(req);
@@ -75,7 +88,7 @@ bool handle_session_open(struct request *req, struct response *res, struct err *
 	o.max_per_owner = (size_t)principal_quotas(req).sessions;
 	bool ok = session_open(app->store->sessions, conn, principal_name(req), &o, &s, err);
 	connection_unref(conn);
-	if (!ok)
+	if (!ok || !keep(req, s, err))
 		return false;
 	struct session_view v;
 	session_view(s, &v);
@@ -134,7 +147,16 @@ bool handle_session_close(struct request *req, struct response *res, struct err 
 	if (req->session_id.p == NULL)
 		return err_set(err, ERR_INVALID_REQUEST,
 			       "send the header Ferro-Session with the id of the session to close");
-	if (!session_close(request_app(req)->store->sessions, req->session_id, principal_name(req), rollback, err))
+	struct app *app = request_app(req);
+	struct reached r = {0};
+	bool ok;
+	do
+		ok = session_reached(req, res, &r, err) &&
+		     session_close(app->store->sessions, req->session_id, principal_name(req), rollback, err);
+	while (!ok && session_again(&r, err));
+	if (!ok && !r.closed) /* closed: on another node */
+		return false;
+	if (!node_flush_ended(app->node, err))
 		return false;
 	res->status = 204;
 	return true;

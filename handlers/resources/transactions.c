@@ -1,5 +1,6 @@
 /* Transactions and savepoints: begin, look, end. */
 #include "handlers/unit/context.h"
+#include "handlers/unit/reached.h"
 #include "handlers/handlers.h"
 #include "handlers/answer/render.h"
 #include "handlers/unit/tx_request.h"
@@ -87,7 +88,9 @@ bool handle_tx(struct request *req, struct response *res, struct err *err)
 			    &v, err);
 	ok = ok && (v.phase != TX_UNKNOWN || look_again(req, s, &v, err));
 	session_done(req, s);
-	if (ok)
+	if (!ok)
+		tx_explain(req, res, req->params[0], err);
+	else
 		out_transaction(response_json(res, 200), &v);
 	return ok;
 }
@@ -104,8 +107,10 @@ static bool end_tx(struct request *req, struct response *res, bool commit, struc
 	if (s != NULL)
 		session_info_header(res, s);
 	session_done(req, s);
-	if (!ok)
+	if (!ok) {
+		tx_explain(req, res, req->params[0], err);
 		return false;
+	}
 	struct strbuf *b = response_json(res, 200);
 	strbuf_putc(b, '{');
 	out_str(b, "state", phase == TX_COMMITTED ? STR("committed") : STR("rolled_back"));

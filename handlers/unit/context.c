@@ -1,8 +1,9 @@
 /* Glue between one request and the store: route, unit of work, session headers. */
 #include "handlers/unit/context.h"
 #include "handlers/unit/lost_commit.h"
-#include "handlers/unit/tx_request.h"
+#include "handlers/unit/reached.h"
 #include "handlers/unit/sql_mask.h"
+#include "handlers/unit/tx_request.h"
 
 #include "service/base/clock.h"
 #include "service/base/log.h"
@@ -155,6 +156,19 @@ bool connection_seen(const struct request *req, struct str using, struct err *er
 	return seen;
 }
 
+static bool enter_route(struct context *c, const struct route_request *q, struct err *err)
+{
+	struct reached r = {0};
+	do {
+		if (!session_reached(c->req, c->res, &r, err))
+			return false;
+		if (route_resolve(c->store, q, &c->route, err))
+			return true;
+	} while (session_again(&r, err));
+	tx_explain(c->req, c->res, c->req->tx_id, err);
+	return false;
+}
+
 /* Enters session and transaction, or opens one. */
 static bool enter(struct context *c, const struct context_spec *spec, struct err *err)
 {
@@ -167,7 +181,7 @@ static bool enter(struct context *c, const struct context_spec *spec, struct err
 	c->opens = req->tx_new.p != NULL;
 	if ((c->opens && !tx_request_read(req, &o, err)) || !merge_using(req, spec->using, &q.using, err) ||
 	    (q.session_id.p == NULL && q.tx_id.p == NULL && !connection_seen(req, q.using, err)) ||
-	    !route_resolve(c->store, &q, &c->route, err))
+	    !enter_route(c, &q, err))
 		return false;
 	if (principal_connection(req, c->route.conn->name, err) &&
 	    (!c->opens || tx_request_open(req, &c->route, &o, c->deadline, err)))
@@ -474,8 +488,15 @@ bool session_of_request(struct request *req, struct response *res, bool required
 			       "send the header Ferro-Session with the id of an open session");
 	}
 	struct store *store = request_app(req)->store;
-	if (!session_enter(store->sessions, req->session_id, principal_name(req), ret, err))
-		return false;
+	struct reached r = {0};
+	do {
+		if (!session_reached(req, res, &r, err))
+			return false;
+		if (session_enter(store->sessions, req->session_id, principal_name(req), ret, err))
+			break;
+		if (!session_again(&r, err))
+			return false;
+	} while (true);
 	session_info_header(res, *ret);
 	return true;
 }

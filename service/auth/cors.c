@@ -4,12 +4,13 @@
 
 #include "service/base/banned.h"
 
-static const char allow_headers[] =
-	"Accept, Authorization, Cache-Control, Content-Encoding, Content-Type, Ferro-Catalog, Ferro-Session, "
-	"Ferro-Transaction, Ferro-Transaction-End, Idempotency-Key, If-Match, "
-	"If-None-Match, Prefer, X-Request-Id";
-static const char expose_headers[] = "Allow, ETag, Ferro-Catalog, Ferro-Identity, Ferro-Session, Ferro-Session-Info, "
-				     "Ferro-Transaction, Ferro-Transaction-State, Idempotency-Replayed, Location, "
+static const char allow_headers[] = "Accept, Authorization, Cache-Control, Content-Encoding, Content-Type, "
+				    "Ferro-Catalog, Ferro-Node, Ferro-Session, "
+				    "Ferro-Transaction, Ferro-Transaction-End, Idempotency-Key, If-Match, "
+				    "If-None-Match, Prefer, X-Request-Id";
+static const char expose_headers[] = "Allow, ETag, Ferro-Catalog, Ferro-Identity, Ferro-Node, Ferro-Session, "
+				     "Ferro-Session-Info, Ferro-Session-Resumed, Ferro-Transaction, "
+				     "Ferro-Transaction-State, Idempotency-Replayed, Location, "
 				     "Preference-Applied, Retry-After, Server-Timing, WWW-Authenticate, X-Request-Id";
 
 bool cors_listed(struct str origins, struct str origin, bool any)

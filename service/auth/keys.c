@@ -61,9 +61,9 @@ static bool read_file(struct arena *a, struct str path, struct str *ret, struct 
 static bool parse_list(struct arena *scratch, struct str text, const char *what, json_t **ret, struct err *err)
 {
 	struct err fault;
-	if (json_parse(scratch, text, ret, &fault) && json_is_array(*ret))
-		return true;
-	return err_set(err, ERR_INVALID_REQUEST, "%s is not a JSON array", what);
+	if (!json_parse(scratch, text, ret, &fault))
+		return err_set(err, ERR_INVALID_REQUEST, "%s is not a JSON array: %s", what, fault.detail);
+	return json_is_array(*ret) || err_set(err, ERR_INVALID_REQUEST, "%s is not a JSON array", what);
 }
 
 /* Which entry of which source, and which member of it, as far as that is known. */

@@ -13,6 +13,7 @@
 
 #define BLOCK_BYTES_MIN 4096
 #define BLOCK_BYTES_MAX ((size_t)256 * 1024)
+#define LARGE_BYTES ((size_t)4 * 1024 * 1024) /* an arena of that size grows by blocks of MEM_LARGE */
 
 struct arena_block {
 	struct arena_block *next;
@@ -87,7 +88,7 @@ static struct arena_block *add_block(struct arena *a, size_t n)
 	if (n > SIZE_MAX / 2)
 		mem_fail();
 	if (a->head != NULL)
-		size = a->total < BLOCK_BYTES_MAX ? a->total : BLOCK_BYTES_MAX;
+		size = a->total < BLOCK_BYTES_MAX ? a->total : a->total < LARGE_BYTES ? BLOCK_BYTES_MAX : MEM_LARGE;
 	size -= sizeof(*b);
 	if (size < n)
 		size = n;

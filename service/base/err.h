@@ -71,6 +71,7 @@
 	X(POOL_TIMEOUT, "pool_timeout") \
 	X(DATABASE_UNAVAILABLE, "database_unavailable") \
 	X(DATABASE_BUSY, "database_busy") \
+	X(WRONG_NODE, "wrong_node") \
 	X(CATALOG_BEHIND, "catalog_behind") \
 	X(SHUTTING_DOWN, "shutting_down") \
 	X(STATEMENT_TIMEOUT, "statement_timeout")

@@ -239,7 +239,6 @@ struct writer {
 	struct strbuf *b;
 	bool sorted;
 	bool ascii;
-	bool steps; /* between elements others may run */
 };
 
 struct member {
@@ -326,8 +325,6 @@ static void write_value(const struct writer *w, const json_t *v)
 		for (size_t i = 0; i < json_array_size(v); i++) {
 			if (i != 0)
 				strbuf_putc(w->b, ',');
-			if (w->steps)
-				wait_may_step_aside();
 			write_value(w, json_array_get(v, i));
 		}
 		strbuf_putc(w->b, ']');
@@ -358,19 +355,9 @@ void json_write(struct strbuf *b, const json_t *v, bool sorted)
 	write_value(&(struct writer){.b = b, .sorted = sorted}, v);
 }
 
-void json_write_long(struct strbuf *b, const json_t *v, bool sorted)
-{
-	write_value(&(struct writer){.b = b, .sorted = sorted, .steps = true}, v);
-}
-
 void json_write_canonical(struct strbuf *b, const json_t *v)
 {
 	write_value(&(struct writer){.b = b, .sorted = true, .ascii = true}, v);
-}
-
-void json_write_canonical_long(struct strbuf *b, const json_t *v)
-{
-	write_value(&(struct writer){.b = b, .sorted = true, .ascii = true, .steps = true}, v);
 }
 
 const char *json_type_name(const json_t *v)

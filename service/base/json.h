@@ -29,14 +29,10 @@ bool json_parse_body(struct arena *a, struct str text, size_t values_max, json_t
 /* Appends compact JSON, numbers with the digits that they came with. Object keys in insertion order, or sorted by code
  * point when `sorted`. */
 void json_write(struct strbuf *b, const json_t *v, bool sorted);
-/* json_write that lets others run between the elements of long arrays. Parks. */
-void json_write_long(struct strbuf *b, const json_t *v, bool sorted);
 
 /* Canonical form for fingerprints: sorted keys, "," and ":" separators, non-ASCII as \uXXXX (lower
  * case, surrogate pairs): what Python's json.dumps(sort_keys=True, separators=(",", ":")) prints. */
 void json_write_canonical(struct strbuf *b, const json_t *v);
-/* The same, as json_write_long does it. Parks. */
-void json_write_canonical_long(struct strbuf *b, const json_t *v);
 
 /* The string value's bytes, borrowed from v (which is a string). */
 static inline struct str json_str(const json_t *v)

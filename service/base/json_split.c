@@ -178,6 +178,41 @@ static size_t value_bytes(struct json_split *s, struct str piece)
 	return i;
 }
 
+static bool eat(struct str *s, struct str token)
+{
+	skip_space(s);
+	if (!str_starts(*s, token))
+		return false;
+	drop(s, token.len);
+	return true;
+}
+
+bool json_split_opens_behind(struct str *text, struct str name, struct str *ret)
+{
+	struct str rest = *text;
+	struct json_split value = {0};
+	size_t n;
+
+	if (!eat(&rest, STR("{")) || !eat(&rest, STR("\"")) || !str_starts(rest, name))
+		return false;
+	drop(&rest, name.len);
+	if (!str_starts(rest, STR("\"")))
+		return false;
+	drop(&rest, 1);
+	if (!eat(&rest, STR(":")))
+		return false;
+	skip_space(&rest);
+	n = value_bytes(&value, rest);
+	*ret = str_n(rest.p, n);
+	trim(ret);
+	drop(&rest, n);
+	if (ret->len == 0 || ret->p[0] != '{' || !eat(&rest, STR(",")) || !eat(&rest, STR("\"records\"")) ||
+	    !eat(&rest, STR(":")) || !eat(&rest, STR("[")))
+		return false;
+	*text = rest;
+	return true;
+}
+
 static enum json_split_result in_value(struct json_split *s, struct str *piece, bool last, struct str *ret)
 {
 	const size_t n = value_bytes(s, *piece);

@@ -40,6 +40,9 @@ void json_split_done(struct json_split *s);
 /* If the text starts with {"records": [ (and any white space), cuts that off it. */
 bool json_split_opens(struct str *text);
 
+/* The same for {"NAME": {...}, "records": [, where *ret is the text of the object, which its parser is to judge. */
+bool json_split_opens_behind(struct str *text, struct str name, struct str *ret);
+
 /* The next value. *piece moves past what has been read; last: no piece follows this one. *ret (JSON_SPLIT_VALUE alone)
  * is borrowed from the piece or from s until the next call. Blank lines are no values; a line's value is trimmed. After
  * anything but JSON_SPLIT_MORE and JSON_SPLIT_VALUE the text is over. */

@@ -27,6 +27,7 @@
 #define LIMIT_HTTP_CONNECTIONS 20000
 #define LIMIT_HTTP_IDLE_S 75
 #define LIMIT_BODY_WAIT_S 5 /* a bulk create waits for its body */
+#define LIMIT_DRAIN_NOTICE_S 5 /* with a state that servers share */
 #define LIMIT_DRAIN_S 30
 #define LIMIT_TOMBSTONE_S 900 /* ended sessions and transactions are remembered */
 #define LIMIT_TX_QUEUE 64     /* requests waiting for one transaction */

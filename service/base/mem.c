@@ -3,12 +3,19 @@
 
 #include "service/base/fault.h"
 
+#include <malloc.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "service/base/banned.h"
+
+void mem_setup(void)
+{
+	(void)mallopt(M_MMAP_THRESHOLD, MEM_LARGE);
+	(void)mallopt(M_TRIM_THRESHOLD, 4 * MEM_LARGE);
+}
 
 void *mem_alloc(size_t n)
 {

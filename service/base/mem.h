@@ -9,6 +9,13 @@
 
 #include "service/base/macros.h"
 
+/* Blocks of that many bytes go back to the system when they are freed, whichever thread had them: what one large
+ * request took is there for the next. */
+#define MEM_LARGE (1024 * 1024)
+
+/* First thing in the process. */
+void mem_setup(void);
+
 /* Zeroed memory of n bytes (n > 0). Owned by the caller: mem_free. */
 void *mem_alloc(size_t n) MUST_CHECK;
 

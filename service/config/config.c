@@ -48,9 +48,17 @@ static const struct setting settings[] = {
 	{"state_url", TYPE_STRING, AT(state_url), 0, 0, "sqlite:ferrod-state.db?mode=rwc", NULL, true,
 	 "database that keeps what callers tell (connections, models); when not set, the file lies beside the default "
 	 "SQLite database; empty: nothing is kept"},
+	{"state_url_file", TYPE_STRING, AT(state_url_file), 0, 0, "", NULL, false,
+	 "file whose content is used as state_url"},
 	{"state_key_file", TYPE_STRING, AT(state_key_file), 0, 0, "", NULL, false,
 	 "file of one or two keys (ferrod key seal) under which the state's secrets are sealed; empty: made beside an "
 	 "SQLite state"},
+	{"node", TYPE_STRING, AT(node), 0, 0, "", NULL, false,
+	 "this server's name among those that share its state, 1 to 32 of a-z, 0-9 and -; empty: made of the host's "
+	 "name and the state"},
+	{"node_url", TYPE_STRING, AT(node_url), 0, 0, "", NULL, false,
+	 "where the other servers of the state reach this one; empty: listen's port at the address from which it "
+	 "reaches the state"},
 	{"loops", TYPE_INT, AT(loops), 0, 256, "0", NULL, false, "event loops (threads); 0: one per core"},
 	{"offload_threads", TYPE_INT, AT(offload_threads), 1, 256, "4", NULL, false,
 	 "threads for calls that block (name lookup, file-system sync), and as many for SQL that computes for long"},
@@ -84,6 +92,9 @@ static const struct setting settings[] = {
 	 "a client that takes nothing of its answer for so long loses it"},
 	{"compression", TYPE_STRING, AT(compression), 0, 0, "auto", "auto|on|off", false,
 	 "answers over 1 KiB go as gzip or zstd to clients that accept it; auto: to those of other machines"},
+	{"drain_notice_seconds", TYPE_SECONDS, AT(drain_notice_seconds), -1, 3600, "-1", NULL, false,
+	 "after SIGTERM new work is still taken for so long, so that every proxy has seen /readyz; -1: 5 with a state "
+	 "that servers share, else 0"},
 	{"drain_seconds", TYPE_SECONDS, AT(drain_seconds), 0, 3600, TEXT_OF(LIMIT_DRAIN_S), NULL, false,
 	 "after SIGTERM running requests may take so long"},
 	{"statement_timeout_seconds", TYPE_SECONDS, AT(statement_timeout_seconds), 0, 86400,
@@ -441,6 +452,7 @@ bool config_load(int argc, char **argv, char **env, struct config *ret, struct e
 	ok = ok && load_env(ret, env, err);
 	ok = ok && load_flags(ret, argc, argv, &file, false, err);
 	ok = ok && load_secret(ret, ret->default_url_file, "default_url_file", &ret->default_url, err);
+	ok = ok && load_secret(ret, ret->state_url_file, "state_url_file", &ret->state_url, err);
 	ok = ok && load_secret(ret, ret->admin_key_file, "admin_key_file", &ret->admin_key, err);
 	ret->default_url_given = ret->default_url.p != by_default;
 	ret->state_url_given = ret->state_url.p != state_by_default;

@@ -31,7 +31,7 @@ struct config {
 	struct arena arena; /* owns every span below */
 	enum config_action action;
 	struct str listen, default_url, log_level, log_format, allow_urls, sqlite_dir, keys_file, keys, admin_key;
-	struct str catalog, state_url, state_key_file;
+	struct str catalog, state_url, state_key_file, state_url_file, node, node_url;
 	struct str cors_origins, tls_cert_file, tls_key_file, tls_min_version, compression;
 	struct str default_url_file, admin_key_file; /* their content has become default_url, admin_key */
 	int64_t loops, offload_threads;
@@ -42,6 +42,7 @@ struct config {
 	int64_t idempotency_answer_bytes, idempotency_bytes, idempotency_entries;
 	int64_t identity_map_entries, identity_map_bytes, rate_limit_per_second, rate_limit_burst;
 	int64_t sqlite_cache_kib, sqlite_value_bytes, sqlite_heap_bytes;
+	double drain_notice_seconds; /* negative: not given */
 	double http_idle_seconds, request_timeout_seconds, body_wait_seconds, write_timeout_seconds, drain_seconds;
 	double session_idle_timeout_seconds, session_max_lifetime_seconds, transaction_timeout_seconds,
 		tombstone_seconds;

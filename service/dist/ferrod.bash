@@ -7,19 +7,21 @@ _ferrod()
 	--sqlite-dir) mapfile -t COMPREPLY < <(compgen -d -- "$cur"); return ;;
 	--log-level) mapfile -t COMPREPLY < <(compgen -W "debug info warn error" -- "$cur"); return ;;
 	--log-format) mapfile -t COMPREPLY < <(compgen -W "json text" -- "$cur"); return ;;
+	--compression) mapfile -t COMPREPLY < <(compgen -W "auto on off" -- "$cur"); return ;;
 	--tls-min-version) mapfile -t COMPREPLY < <(compgen -W "1.2 1.3" -- "$cur"); return ;;
 	--scopes)
 		local given=""
 		[[ $cur == *,* ]] && given=${cur%,*},
 		mapfile -t COMPREPLY < <(compgen -P "$given" -W "read write schema sql admin" -- "${cur##*,}")
 		return ;;
-	key) mapfile -t COMPREPLY < <(compgen -W "new" -- "$cur"); return ;;
+	key) mapfile -t COMPREPLY < <(compgen -W "new seal" -- "$cur"); return ;;
+	state) mapfile -t COMPREPLY < <(compgen -W "export" -- "$cur"); return ;;
 	esac
 	if [[ ${COMP_WORDS[1]-} == key ]]; then
-		mapfile -t COMPREPLY < <(compgen -W "--name --scopes --connections --append" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "--name --scopes --connections --sets --append" -- "$cur")
 		return
 	fi
-	mapfile -t COMPREPLY < <(compgen -W "check-config healthcheck key help version --config --version --help
+	mapfile -t COMPREPLY < <(compgen -W "check-config healthcheck key state help version --config --version --help
 		$(env -i PATH="$PATH" "${COMP_WORDS[0]}" --help 2>/dev/null | sed -n 's/^  \(--[a-z0-9-]*\).*/\1/p')" -- "$cur")
 }
 complete -F _ferrod ferrod

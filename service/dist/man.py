@@ -25,6 +25,8 @@ ferrod \- SQLite and PostgreSQL databases over HTTP and JSON
 .I A,B
 .RB [ \-\-connections
 .IR C,D ]
+.RB [ \-\-sets
+.IR E,F ]
 .RB [ \-\-append
 .IR FILE ]
 .br

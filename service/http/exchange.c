@@ -15,6 +15,7 @@
 #include "service/http/body.h"
 #include "service/http/head.h"
 #include "service/http/jam.h"
+#include "service/http/linger.h"
 #include "service/http/packing.h"
 #include "service/http/problem.h"
 #include "service/http/stream.h"
@@ -56,6 +57,7 @@ void *exchange_on_uri(void *cls, const char *uri, struct MHD_Connection *conn)
 	req->app = x->loop->server->options.app;
 	req->route = &router_unrouted;
 	req->start_ns = clock_mono_ns();
+	x->target_at = (uintptr_t)uri;
 	x->target_end = (uintptr_t)uri + strlen(uri);
 	req->path = arena_str(&req->arena, origin_form(str_z(uri), &x->authority));
 	x->authority = arena_str(&req->arena, x->authority);
@@ -73,11 +75,10 @@ void *exchange_on_uri(void *cls, const char *uri, struct MHD_Connection *conn)
 void exchange_on_completed(void *cls, struct MHD_Connection *conn, void **con_cls, enum MHD_RequestTerminationCode code)
 {
 	(void)cls;
-	(void)conn;
-	(void)code;
 	struct exchange *x = *con_cls;
 	if (x == NULL)
 		return;
+	linger_answered(conn, x->seen && code == MHD_REQUEST_TERMINATED_COMPLETED_OK);
 	*con_cls = NULL;
 	x->loop->progress = true;
 	wire_unpark(x);
@@ -254,21 +255,6 @@ static void start(struct exchange *x)
 		x->fiber = parked;
 }
 
-static void linger(void *arg)
-{
-	int fd = (int)(intptr_t)arg;
-	wire_drop_rest(fd);
-	close(fd);
-}
-
-static void start_linger(struct exchange *x)
-{
-	const union MHD_ConnectionInfo *info = MHD_get_connection_info(x->conn, MHD_CONNECTION_INFO_CONNECTION_FD);
-	int fd = info != NULL ? dup(info->connect_fd) : -1;
-	if (fd >= 0)
-		loop_spawn(x->loop->loop, linger, (void *)(intptr_t)fd);
-}
-
 static void refuse(struct exchange *x)
 {
 	fail(x, &x->err);
@@ -286,15 +272,16 @@ static void say_and_end(void *arg)
 	struct strbuf text;
 	strbuf_init(&text, 0);
 	strbuf_printf(&text,
-		      "HTTP/1.1 400 Bad Request\r\nContent-Type: application/problem+json\r\nX-Request-Id: %.*s\r\n"
+		      "HTTP/1.1 %d %s\r\nContent-Type: application/problem+json\r\nX-Request-Id: %.*s\r\n"
 		      "Connection: close\r\nContent-Length: %zu\r\n\r\n%.*s",
-		      STR_FMT(x->req.id), x->res.body.len, STR_FMT(strbuf_str(&x->res.body)));
+		      x->res.status, MHD_get_reason_phrase_for((unsigned)x->res.status), STR_FMT(x->req.id),
+		      x->res.body.len, STR_FMT(strbuf_str(&x->res.body)));
 	said = fd >= 0 && x->loop->server->options.tls_priorities == NULL &&
 	       send(fd, text.p, text.len, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)text.len;
 	strbuf_done(&text);
 	if (said) {
 		shutdown(fd, SHUT_WR);
-		wire_drop_rest(fd);
+		linger_drop_rest(fd);
 	}
 	x->suspended = false;
 	wire_end(x);
@@ -322,6 +309,21 @@ void exchange_end_jams(struct wire_loop *l)
 	}
 }
 
+/* A chunked body that goes on and on after it was refused: the connection is not worth keeping, its answer worth
+ * saying.
+ */
+static enum MHD_Result end_endless(struct exchange *x)
+{
+	if (x->state == EXCHANGE_READING)
+		refuse(x);
+	if (x->state != EXCHANGE_DONE || x->queued || x->stream.started)
+		return MHD_NO;
+	jam_unwatch(x);
+	wire_suspend(x);
+	loop_spawn(x->loop->loop, say_and_end, x);
+	return MHD_YES;
+}
+
 /* First callback: the head is there. Refusals are answered at once when the client waits for leave to send its body or
  * would send more than may be; others wait until the body has gone by, which keeps the connection. */
 static enum MHD_Result on_head(struct exchange *x, const char *method, const char *version)
@@ -331,7 +333,7 @@ static enum MHD_Result on_head(struct exchange *x, const char *method, const cha
 	if (x->refused && (x->has_body || x->unclear) &&
 	    (x->err.code == ERR_PAYLOAD_TOO_LARGE || x->expects_continue || x->unclear)) {
 		if (!x->expects_continue)
-			start_linger(x);
+			linger_on(x->loop, wire_socket(x));
 		refuse(x);
 		return stream_queue(x);
 	}
@@ -356,8 +358,7 @@ enum MHD_Result exchange_on_request(void *cls, struct MHD_Connection *conn, cons
 		if (body_put(x, upload, *upload_size))
 			start(x);
 		*upload_size = 0;
-		/* an endless chunked body: the connection is not worth keeping */
-		return x->body_seen > x->body_limit + LINGER_BYTES ? MHD_NO : MHD_YES;
+		return x->body_seen > x->body_limit + LINGER_BYTES ? end_endless(x) : MHD_YES;
 	}
 	body_end(x);
 	if (x->state == EXCHANGE_READING) {

@@ -82,6 +82,14 @@ static bool target_clean(struct str s)
 	return true;
 }
 
+/* RFC 9112 section 3.2. A target of CONNECT has nothing of ours behind it, and what follows the head is no request. */
+static bool target_formed(const struct exchange *x, struct str method)
+{
+	const struct str path = x->req.path;
+	return !str_eq_z(method, "CONNECT") &&
+	       (x->authority.p != NULL || str_eq_z(path, "*") || (path.len > 0 && path.p[0] == '/'));
+}
+
 /* ---- what is there once ---- */
 
 /* Of two of these the first would win in silence, and a proxy may heed the second. */
@@ -147,7 +155,8 @@ static bool text_whole(const struct exchange *x, const char *method, const char 
 	const union MHD_ConnectionInfo *info =
 		MHD_get_connection_info(x->conn, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
 	uintptr_t at = (uintptr_t)version + strlen(version) + 2;
-	if (info == NULL || x->target_end + 1 != (uintptr_t)version)
+	if (info == NULL || (uintptr_t)method + strlen(method) + 1 != x->target_at ||
+	    x->target_end + 1 != (uintptr_t)version)
 		return false;
 	for (size_t i = 0; i < x->req.n_headers; i++) {
 		const struct http_pair *h = &x->req.headers[i];
@@ -164,6 +173,8 @@ bool head_shaped(const struct exchange *x, const char *method, const char *versi
 	const struct str host = str_trim(request_header(req, "Host"));
 	if (x->loop->server->text_shows && !text_whole(x, method, version))
 		return err_set(err, ERR_INVALID_REQUEST, "a line of the head is not ended, or holds what it may not");
+	if (!is_token(str_z(method)))
+		return err_set(err, ERR_INVALID_REQUEST, "the method has a character that it may not have");
 	uint64_t seen = 0;
 	bool alike = false; /* two names that may be the same */
 	for (size_t i = 0; i < req->n_headers; i++) {
@@ -176,6 +187,8 @@ bool head_shaped(const struct exchange *x, const char *method, const char *versi
 	}
 	if (!target_clean(req->path) || !target_clean(req->query))
 		return err_set(err, ERR_INVALID_REQUEST, "the target has characters that must be percent-encoded");
+	if (!target_formed(x, str_z(method)))
+		return err_set(err, ERR_INVALID_REQUEST, "the target is neither a path nor an http URL");
 	const char *twice = alike ? repeated(req) : NULL;
 	if (twice != NULL)
 		return err_set(err, ERR_INVALID_REQUEST, "the header \"%.40s\" is there more than once", twice);

@@ -103,6 +103,9 @@ static const struct problem_def defs[ERR_N_CODES] = {
 	[ERR_URI_TOO_LONG] = {414, false, 0, "The URL is too long", "The limit is configurable (uri_bytes)."},
 	[ERR_HEADERS_TOO_LARGE] = {431, false, 0, "The headers are too large",
 				   "The limit is configurable (header_bytes)."},
+	[ERR_WRONG_NODE] = {421, true, 0, "Another node has it",
+			    "Another server of the state serves the session or transaction. Nothing was run: send the "
+			    "request again, to the one that `Ferro-Node` names."},
 	[ERR_INVALID_SCHEMA] = {422, false, 0, "The schema is not valid", "`errors` lists every fault with its place."},
 	[ERR_INVALID_QUERY] = {422, false, 0, "The query is not valid", "`errors` points at the fault."},
 	[ERR_UNKNOWN_COLUMN] = {422, false, 0, "Unknown column",

@@ -73,12 +73,30 @@ static bool match_template(const char *t, struct str path, struct str *params, s
 	return p == end;
 }
 
-static size_t depth_of(struct str path)
+static size_t count_of(struct str path, char c)
 {
 	size_t n = 0;
 	for (size_t i = 0; i < path.len; i++)
-		n += path.p[i] == '/';
+		n += path.p[i] == c;
 	return n;
+}
+
+static size_t depth_of(struct str path)
+{
+	return count_of(path, '/');
+}
+
+/* Those of one depth in the order of their parameters, fewest first: a path that is written out comes before one that a
+ * parameter may stand for. */
+static size_t add_depth(struct route_table *t, size_t depth, size_t at)
+{
+	for (size_t n_params = 0; n_params <= REQUEST_PARAMS_MAX; n_params++)
+		for (size_t i = 0; i < t->n_routes; i++) {
+			const struct str path = str_z(t->routes[i].path);
+			if (depth_of(path) == depth && count_of(path, '{') == n_params)
+				t->by_depth[at++] = (uint16_t)i;
+		}
+	return at;
 }
 
 struct route_table router_table(const struct route_def *routes, size_t n)
@@ -90,9 +108,7 @@ struct route_table router_table(const struct route_def *routes, size_t n)
 		assert(routes[i].path != NULL && routes[i].operation_id != NULL && routes[i].handler != NULL);
 	for (size_t depth = 0; depth <= ROUTE_DEPTH_MAX; depth++) {
 		t.from[depth] = (uint16_t)at;
-		for (size_t i = 0; i < n; i++)
-			if (depth_of(str_z(routes[i].path)) == depth)
-				t.by_depth[at++] = (uint16_t)i;
+		at = add_depth(&t, depth, at);
 	}
 	t.from[ROUTE_DEPTH_MAX + 1] = (uint16_t)at;
 	assert(at == n);
@@ -127,7 +143,7 @@ enum route_match router_match(const struct route_table *t, struct request *req, 
 	if (path.len > 1 && path.p[path.len - 1] == '/')
 		path.len--;
 	enum http_method want = req->method == HTTP_HEAD ? HTTP_GET : req->method;
-	bool any = false;
+	size_t n_params = SIZE_MAX; /* of the very path; others that fit have more */
 	unsigned allowed = 0;
 	const size_t depth = depth_of(path);
 	if (depth > ROUTE_DEPTH_MAX)
@@ -138,7 +154,9 @@ enum route_match router_match(const struct route_table *t, struct request *req, 
 		size_t n;
 		if (!match_template(r->path, path, raw, &n))
 			continue;
-		any = true;
+		if (n > n_params)
+			break;
+		n_params = n;
 		allowed |= 1u << r->method;
 		if (r->method != want)
 			continue;
@@ -147,7 +165,7 @@ enum route_match router_match(const struct route_table *t, struct request *req, 
 		req->route = r;
 		return ROUTE_FOUND;
 	}
-	if (!any)
+	if (n_params == SIZE_MAX)
 		return ROUTE_NO_PATH;
 	if ((allowed & (1u << HTTP_GET)) != 0)
 		allowed |= 1u << HTTP_HEAD;

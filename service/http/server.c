@@ -15,6 +15,7 @@
 #include "service/base/mem.h"
 #include "service/base/num.h"
 #include "service/http/exchange.h"
+#include "service/http/linger.h"
 #include "service/http/tls.h"
 
 #include "service/base/banned.h"
@@ -190,12 +191,13 @@ static void on_connection(void *cls, struct MHD_Connection *conn, void **context
 			  enum MHD_ConnectionNotificationCode code)
 {
 	struct wire_loop *l = cls;
-	(void)conn;
-	(void)context;
-	if (code == MHD_CONNECTION_NOTIFY_CLOSED)
+	if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
+		linger_closed(l, conn, context);
 		listener_closed(&l->listener);
-	else
+	} else {
+		linger_opened(context);
 		listener_opened(&l->listener);
+	}
 }
 
 static void take_connection(void *arg, int fd, const struct sockaddr *sa, socklen_t len)
@@ -239,6 +241,7 @@ static void *loop_thread(void *arg)
 {
 	struct wire_loop *l = arg;
 	loop_run(l->loop);
+	l->stopping = true;
 	MHD_run(l->daemon); /* answers that the last fibers have left */
 	MHD_stop_daemon(l->daemon);
 	l->daemon = NULL;
@@ -325,6 +328,11 @@ static void stop_accepting(struct server *s)
 	for (unsigned i = 0; i < s->n_loops; i++)
 		if (s->loops[i].started)
 			loop_spawn(s->loops[i].loop, stop_listener, &s->loops[i].listener);
+}
+
+void server_refuse_new(struct server *s)
+{
+	atomic_store(&s->draining, true);
 }
 
 void server_drain(struct server *s, double seconds)

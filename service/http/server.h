@@ -28,7 +28,10 @@ struct loop *server_loop(struct server *s);
  * the start. Any thread but a loop's. */
 void server_drain(struct server *s, double seconds);
 
-/* True from the start of server_drain. */
+/* The first step of server_drain: new requests are refused, but for the open pages and what goes on in a session or
+ * transaction. Any thread. */
+void server_refuse_new(struct server *s);
+/* True from then, or from the start of server_drain on. */
 bool server_draining(const struct server *s);
 
 /* Stops the loops and joins their threads, closing every client connection. */

@@ -13,7 +13,6 @@
 
 /* Most parked requests are answered sooner: no system call for those. */
 #define WATCH_AFTER_NS (100 * CLOCK_NS_PER_MS)
-#define LINGER_NS (5 * CLOCK_NS_PER_S)
 
 #define SPARE_BUFFER_BYTES 8192
 #ifdef __SANITIZE_ADDRESS__
@@ -196,19 +195,4 @@ void wire_end(struct exchange *x)
 	if (info != NULL && fd >= 0)
 		(void)epoll_ctl(info->epoll_fd, EPOLL_CTL_ADD, fd, &ev);
 	loop_kick(x->loop->loop);
-}
-
-/* A body that nobody reads: the client may still be sending. A duplicate of its socket keeps the kernel from resetting
- * the connection before the client has seen the answer; what comes is read and dropped, bounded in time and size. */
-void wire_drop_rest(int fd)
-{
-	static _Thread_local char sink[65536];
-	int64_t deadline = clock_mono_ns() + LINGER_NS;
-	size_t total = 0;
-	while (total < LINGER_BYTES && wait_fd(fd, POLLIN, deadline, NULL) == WAIT_READY) {
-		ssize_t n = recv(fd, sink, sizeof(sink), MSG_DONTWAIT);
-		if (n <= 0)
-			break;
-		total += (size_t)n;
-	}
 }

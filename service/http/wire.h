@@ -32,6 +32,8 @@ struct wire_loop {
 	unsigned n_for_nothing;   /* runs in haste without one */
 	int64_t next_look_ns;     /* not sooner */
 	struct exchange *probed;  /* on trial; NULL: none, or gone meanwhile */
+	size_t n_lingering;       /* sockets that outlive their connection (linger.c) */
+	bool stopping;            /* its fibers have ended */
 };
 
 struct server {
@@ -96,7 +98,7 @@ struct exchange {
 	bool reads_chunks;    /* in loop->chunked */
 	struct exchange *chunked_prev, *chunked_next;
 	struct str authority; /* of a target in absolute form; STR_NONE: it has none */
-	uintptr_t target_end; /* where the library has its end */
+	uintptr_t target_at, target_end; /* where the library has it */
 	size_t body_limit, body_seen;
 	int64_t content_length; /* -1: not stated */
 	int64_t done_ns;        /* monotonic: the answer was complete */
@@ -153,7 +155,5 @@ int64_t wire_watch_parked(struct wire_loop *l, int64_t now);
 void wire_cut(struct exchange *x);
 /* The same for one that the library has suspended and would not look at again. */
 void wire_end(struct exchange *x);
-/* Reads and drops what comes, bounded in time and in LINGER_BYTES. Parks. */
-void wire_drop_rest(int fd);
 
 #endif

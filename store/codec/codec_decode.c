@@ -139,6 +139,13 @@ static struct value decode_datetime(const struct decode *d, struct value in)
 
 static struct value decode_date(const struct decode *d, struct value in)
 {
+	char out[TEMPORAL_BYTES];
+
+	/* others write midnight for a day */
+	if (d->sqlite && in.kind == VALUE_TEXT && in.u.s.len == sizeof("2026-01-02") - 1)
+		return in;
+	if (d->sqlite && time_normal(d->column, in, out))
+		return text(d, out);
 	return decode_string(d, in);
 }
 

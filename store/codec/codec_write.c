@@ -69,8 +69,13 @@ static void choose(struct codec_writer *w)
 		how[VALUE_INT] = HOW_BOOL_OF_INT;
 		how[VALUE_DOUBLE] = how[VALUE_TEXT] = HOW_DECODE;
 		return;
-	case LT_STRING:
 	case LT_DATE:
+		if (!postgres)
+			how[VALUE_TEXT] = how[VALUE_INT] = how[VALUE_DOUBLE] = HOW_DECODE;
+		if (padded)
+			how[VALUE_TEXT] = HOW_DECODE;
+		return;
+	case LT_STRING:
 		if (padded)
 			how[VALUE_TEXT] = HOW_DECODE;
 		return;

@@ -156,6 +156,72 @@ bool time_sortable(struct value v, enum time_spelling spelling, char out[TEMPORA
 	return false;
 }
 
+static bool put_date(struct value v, char out[TEMPORAL_BYTES])
+{
+	if (v.kind == VALUE_TEXT && temporal_date(v.u.s, out))
+		return true;
+	if (!time_sortable(v, TIME_MIXED, out) || strcmp(out + AT_T, "T00:00:00.000000") != 0)
+		return false;
+	out[AT_T] = '\0';
+	return true;
+}
+
+bool time_normal(const struct column *c, struct value v, char out[TEMPORAL_BYTES])
+{
+	if (c->logical == LT_DATETIME)
+		return time_sortable(v, c->spelling, out);
+	if (c->logical == LT_DATE)
+		return put_date(v, out);
+	return c->logical == LT_TIME && v.kind == VALUE_TEXT && temporal_time(v.u.s, TEMPORAL_STORED, out);
+}
+
+/* ---- ranges ---- */
+
+bool time_spelling_sorts(enum time_spelling spelling)
+{
+	return spelling == TIME_FERROD || spelling == TIME_JS || (spelling >= TIME_SPACE && spelling <= TIME_SPACE6);
+}
+
+static struct str day_text(struct arena *a, int64_t days)
+{
+	char out[TEMPORAL_BYTES];
+
+	if (days * US_PER_DAY >= YEAR_10000_US)
+		return STR(":"); /* above every digit */
+	if (!put_microseconds(days * US_PER_DAY, out))
+		return STR("");
+	out[AT_T] = '\0';
+	return arena_str(a, str_z(out));
+}
+
+double time_unit_end(enum time_spelling unit)
+{
+	return unit == TIME_UNIX ? 1e11 : unit == TIME_UNIX_MS ? 1e14 : unit == TIME_UNIX_US ? 9e18 : JULIAN_END;
+}
+
+struct time_bounds time_bounds(struct arena *a, struct str sortable)
+{
+	const double us = (double)microseconds(sortable.p), julian = us / (double)US_PER_DAY + JULIAN_1970;
+	const int64_t days =
+		days_from_date(number(sortable.p, 4), number(sortable.p + 5, 2), number(sortable.p + 8, 2));
+
+	/* wider by what rounding may cost: a unit, of days two milliseconds */
+	return (struct time_bounds){
+		.text_low = day_text(a, days - 1),
+		.text_high = day_text(a, days + 2),
+		.low = {us / 1e6 - 1, us / 1e3 - 1, us - 1, julian - 2.5e-8},
+		.high = {us / 1e6 + 1, us / 1e3 + 1, us + 1, julian + 2.5e-8},
+	};
+}
+
+struct time_bounds time_clock_bounds(struct arena *a, struct str clock)
+{
+	return (struct time_bounds){
+		.text_low = str_n(clock.p, 5),
+		.text_high = arena_printf(a, "%.5s;", clock.p), /* which follows the colon */
+	};
+}
+
 static enum time_spelling text_spelling(struct str s)
 {
 	char canonical[TEMPORAL_BYTES];

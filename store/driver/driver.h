@@ -127,8 +127,10 @@ struct introspect_scope {
 	bool search_path; /* every schema of the search path; else the current one and those listed */
 	const struct str *schemas;
 	size_t n_schemas;
-	bool listed_only; /* not the current one */
-	bool views;       /* views, foreign and virtual tables, too */
+	bool listed_only;         /* not the current one */
+	bool views;               /* views, foreign and virtual tables, too */
+	const struct str *tables; /* those alone, and what their foreign keys point at; n_tables 0: all */
+	size_t n_tables;
 };
 
 /* How the transaction of a migration begins. */
@@ -286,6 +288,9 @@ struct driver {
 	void (*tidy)(struct driver_conn *c);
 	/* Does somebody outside this process hold a lock that its writers wait for? Any thread. NULL: no such locks. */
 	bool (*locked_out)(struct driver_db *db);
+	/* The client's end of the connection, as the system has it ("10.0.0.7", "[fe80::1]"; a local socket:
+	 * "127.0.0.1"). Never parks. NULL: there is none (SQLite). */
+	bool (*local_address)(struct driver_conn *c, char ret[64]);
 	/* The turn that a lease takes before it writes; borrowed for the db's life. NULL member: writers need none. */
 	struct turn *(*writer_turn)(struct driver_db *db);
 };
@@ -297,6 +302,9 @@ extern const struct driver driver_postgres;
 const char *driver_sqlite_version(void);
 const char *driver_postgres_version(void);
 
+/* From now on connections tell the server that name (application_name) in place of "ferrod" and of what their URLs
+ * say. Borrowed. Before the first open of those that shall. */
+void driver_postgres_name(const char *name);
 /* From now on ERR_FORBIDDEN for a URL that leads beyond loopback without sslmode=verify-full. Before the first open. */
 void driver_postgres_require_tls(void);
 

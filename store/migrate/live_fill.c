@@ -1,9 +1,12 @@
 /* See live_fill.h. */
 #include "store/migrate/live_fill.h"
 
+#include "service/base/num.h"
 #include "store/migrate/live_literal.h"
 
 #include "service/base/banned.h"
+
+const char *const live_fill_marks[] = {"schema_migrations", "ar_internal_metadata", "_prisma_migrations", NULL};
 
 void live_fill_init(struct live_fill *f, const struct dialect *d, const struct live_schema *live)
 {
@@ -103,4 +106,67 @@ void live_fill_ir(const struct live_fill *f, const struct live_table *t, const s
 	set(column, "position", json_integer((json_int_t)(c - t->columns) + 1));
 	if (!c->generated && c->pk_position == 0)
 		propose(f, c, column);
+}
+
+static json_t *integer_default(const struct literal *l)
+{
+	int64_t n;
+
+	if (l->kind == LITERAL_BOOL)
+		return json_integer(str_eq_z(l->text, "true"));
+	return num_parse_int(l->text, &n) ? json_integer(n) : json_null();
+}
+
+static json_t *number_default(const struct literal *l)
+{
+	double v;
+
+	return num_parse_double(l->text, &v) && __builtin_isfinite(v) ? json_real(v) : json_null();
+}
+
+static json_t *boolean_default(const struct literal *l)
+{
+	if (l->kind == LITERAL_BOOL)
+		return json_boolean(str_eq_z(l->text, "true"));
+	return str_eq_z(l->text, "1") ? json_true() : str_eq_z(l->text, "0") ? json_false() : json_null();
+}
+
+json_t *live_fill_default(struct arena *a, const struct live_column *c, enum logical_type t)
+{
+	struct literal l;
+	struct str s;
+
+	if (c->default_text.p == NULL || c->autoincrement || c->generated || !literal_read(c->default_text, &l) ||
+	    l.kind == LITERAL_NULL)
+		return json_null();
+	s = literal_text(a, &l);
+	if (!str_is_utf8(s))
+		return json_null();
+	if (l.kind == LITERAL_TEXT)
+		l.text = s;
+	switch (t) {
+	case LT_INTEGER:
+		return integer_default(&l);
+	case LT_NUMBER:
+		return number_default(&l);
+	case LT_BOOLEAN:
+		return boolean_default(&l);
+	case LT_DECIMAL:
+	case LT_STRING:
+	case LT_DATETIME:
+	case LT_DATE:
+	case LT_TIME:
+	case LT_UUID:
+		return json_stringn(s.p, s.len);
+	case LT_JSON: {
+		struct err ignored;
+		json_t *v;
+
+		return json_parse(a, s, &v, &ignored) ? json_incref(v) : json_null();
+	}
+	case LT_BINARY:
+	case LT_UNKNOWN:
+		break;
+	}
+	return json_null();
 }

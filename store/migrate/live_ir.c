@@ -8,6 +8,7 @@
 #include "service/base/map.h"
 #include "service/base/num.h"
 #include "service/base/wait.h"
+#include "store/codec/time_spelling.h"
 #include "store/migrate/diff.h"
 #include "store/migrate/live_fill.h"
 #include "store/migrate/live_literal.h"
@@ -16,7 +17,7 @@
 
 #include "service/base/banned.h"
 
-struct builder {
+struct live_ir {
 	struct arena *a;
 	const struct dialect *d;
 	const struct live_schema *live;
@@ -25,9 +26,10 @@ struct builder {
 	struct live_fill fill;
 	struct map models; /* their names so far */
 	struct map names;  /* of indexes and uniques so far, and of the tables: one name space */
+	size_t next;       /* of the tables, and of the views behind them */
 };
 
-static void note(struct builder *b, struct str table, struct str column, const char *what)
+static void note(struct live_ir *b, struct str table, struct str column, const char *what)
 {
 	ddl_plan_warn(b->notes, "not_expressible", table, column, "%.*s%s%.*s: %s", STR_FMT(table),
 		      column.p != NULL ? "." : "", STR_FMT(column), what);
@@ -49,7 +51,7 @@ static bool name_fits(struct str name)
 	       memchr(name.p, '\0', name.len) == NULL;
 }
 
-static bool has_column(const struct builder *b, const struct live_table *t, struct str name, struct str *ret)
+static bool has_column(const struct live_ir *b, const struct live_table *t, struct str name, struct str *ret)
 {
 	const struct live_column *c = live_find_column(b->d, t, name);
 
@@ -77,7 +79,7 @@ static const struct live_column *single_pk(const struct live_table *t)
 /* ---- columns ----------------------------------------------------------------------------------------- */
 
 /* Outside the vocabulary everything is text, which is also what drift takes for equal. */
-static enum storage_type storage_of(const struct builder *b, const struct live_column *c, int64_t *ret_length)
+static enum storage_type storage_of(const struct live_ir *b, const struct live_column *c, int64_t *ret_length)
 {
 	enum storage_type st = ST_TEXT;
 
@@ -99,7 +101,7 @@ static enum storage_type storage_of(const struct builder *b, const struct live_c
 	return st == ST_TIMESTAMPTZ ? ST_DATETIME_LOGICAL : st;
 }
 
-static enum logical_type logical_of(const struct builder *b, const struct live_column *c)
+static enum logical_type logical_of(const struct live_ir *b, const struct live_column *c)
 {
 	int64_t length;
 
@@ -107,7 +109,7 @@ static enum logical_type logical_of(const struct builder *b, const struct live_c
 }
 
 /* The db_type where the logical type alone would mean another one. */
-static struct str db_type_of(const struct builder *b, enum storage_type st, int64_t length)
+static struct str db_type_of(const struct live_ir *b, enum storage_type st, int64_t length)
 {
 	static const char *const words[] = {
 		[ST_SMALLINT] = "smallint",   [ST_BIGINT] = "bigint", [ST_TEXT] = "text",   [ST_UUID] = "uuid",
@@ -119,71 +121,7 @@ static struct str db_type_of(const struct builder *b, enum storage_type st, int6
 	return str_z(words[st]);
 }
 
-static json_t *integer_default(const struct literal *l)
-{
-	int64_t n;
-
-	if (l->kind == LITERAL_BOOL)
-		return json_integer(str_eq_z(l->text, "true"));
-	return num_parse_int(l->text, &n) ? json_integer(n) : json_null();
-}
-
-static json_t *number_default(const struct literal *l)
-{
-	double v;
-
-	return num_parse_double(l->text, &v) && __builtin_isfinite(v) ? json_real(v) : json_null();
-}
-
-static json_t *boolean_default(const struct literal *l)
-{
-	if (l->kind == LITERAL_BOOL)
-		return json_boolean(str_eq_z(l->text, "true"));
-	return str_eq_z(l->text, "1") ? json_true() : str_eq_z(l->text, "0") ? json_false() : json_null();
-}
-
-/* A literal default as the column's value; expressions are none that SchemaIR could say. */
-static json_t *default_of(struct builder *b, const struct live_column *c, enum logical_type t)
-{
-	struct literal l;
-	struct str s;
-
-	if (c->default_text.p == NULL || c->autoincrement || c->generated || !literal_read(c->default_text, &l) ||
-	    l.kind == LITERAL_NULL)
-		return json_null();
-	s = literal_text(b->a, &l);
-	if (!str_is_utf8(s))
-		return json_null();
-	if (l.kind == LITERAL_TEXT)
-		l.text = s;
-	switch (t) {
-	case LT_INTEGER:
-		return integer_default(&l);
-	case LT_NUMBER:
-		return number_default(&l);
-	case LT_BOOLEAN:
-		return boolean_default(&l);
-	case LT_DECIMAL:
-	case LT_STRING:
-	case LT_DATETIME:
-	case LT_DATE:
-	case LT_TIME:
-	case LT_UUID:
-		return text(s);
-	case LT_JSON: {
-		struct err ignored;
-		json_t *v;
-
-		return json_parse(b->a, s, &v, &ignored) ? json_incref(v) : json_null();
-	}
-	case LT_BINARY:
-	case LT_UNKNOWN:
-		break;
-	}
-	return json_null();
-}
-
-static bool is_fk(const struct builder *b, const struct live_table *t, struct str column)
+static bool is_fk(const struct live_ir *b, const struct live_table *t, struct str column)
 {
 	for (size_t i = 0; i < t->n_fks; i++)
 		for (size_t k = 0; k < t->fks[i].n_columns; k++)
@@ -194,7 +132,7 @@ static bool is_fk(const struct builder *b, const struct live_table *t, struct st
 
 /* The database gives the key out by itself: AUTOINCREMENT, a sequence, or SQLite's rowid where NULL means "the next
  * one". */
-static bool counts_up(struct builder *b, const struct live_table *t, const struct live_column *c, enum logical_type lt)
+static bool counts_up(struct live_ir *b, const struct live_table *t, const struct live_column *c, enum logical_type lt)
 {
 	if (single_pk(t) != c || lt != LT_INTEGER)
 		return false;
@@ -214,7 +152,7 @@ static void set_enum(json_t *o, const struct live_column *c)
 }
 
 /* An inline UNIQUE over the column alone. */
-static bool inline_unique(const struct builder *b, const struct live_table *t, struct str column)
+static bool inline_unique(const struct live_ir *b, const struct live_table *t, struct str column)
 {
 	for (size_t i = 0; i < t->n_indexes; i++) {
 		const struct live_index *x = &t->indexes[i];
@@ -226,7 +164,7 @@ static bool inline_unique(const struct builder *b, const struct live_table *t, s
 	return false;
 }
 
-static bool indexed_by_rule(struct builder *b, const struct live_table *t, const struct live_column *c)
+static bool indexed_by_rule(struct live_ir *b, const struct live_table *t, const struct live_column *c)
 {
 	const struct str rule = schema_artifact_name(b->a, ARTIFACT_INDEX, t->name, &c->name, 1);
 
@@ -240,7 +178,18 @@ static bool indexed_by_rule(struct builder *b, const struct live_table *t, const
 	return false;
 }
 
-static json_t *column_ir(struct builder *b, const struct live_table *t, const struct live_column *c)
+/* Filters have a range that an index serves, whatever the form. */
+static void note_order(struct live_ir *b, const struct live_table *t, const struct live_column *c)
+{
+	if (!time_spelling_sorts(time_spelling_of_name(c->spelling)))
+		ddl_plan_warn(
+			b->notes, "order_without_index", t->name, c->name,
+			"%.*s.%.*s: times are written as %.*s there, whose order is not that of time: records are "
+			"sorted by them, and no index serves that",
+			STR_FMT(t->name), STR_FMT(c->name), STR_FMT(c->spelling));
+}
+
+static json_t *column_ir(struct live_ir *b, const struct live_table *t, const struct live_column *c)
 {
 	json_t *o = json_object();
 	int64_t length = 0;
@@ -257,7 +206,7 @@ static json_t *column_ir(struct builder *b, const struct live_table *t, const st
 	set(o, "autoincrement", json_boolean(counts));
 	set(o, "unique", json_boolean(inline_unique(b, t, c->name)));
 	set(o, "index", json_boolean(indexed_by_rule(b, t, c)));
-	set(o, "default", default_of(b, c, lt));
+	set(o, "default", live_fill_default(b->a, c, lt));
 	set(o, "format", json_null());
 	/* SQLite's counting columns are declared INTEGER, whatever their size elsewhere */
 	if (db_type.p != NULL && !(counts && b->d->id == DIALECT_SQLITE))
@@ -267,11 +216,13 @@ static json_t *column_ir(struct builder *b, const struct live_table *t, const st
 	live_fill_ir(&b->fill, t, c, o);
 	if (c->spelling.p != NULL && (lt == LT_DATETIME || lt == LT_UUID))
 		set(o, "spelling", text(c->spelling));
+	if (c->spelling.p != NULL && lt == LT_DATETIME)
+		note_order(b, t, c);
 	return o;
 }
 
 /* excluded gets the names of those that stay out. */
-static json_t *columns_ir(struct builder *b, const struct live_table *t, json_t *excluded)
+static json_t *columns_ir(struct live_ir *b, const struct live_table *t, json_t *excluded)
 {
 	json_t *list = json_array();
 
@@ -289,7 +240,7 @@ static json_t *columns_ir(struct builder *b, const struct live_table *t, json_t 
 /* ---- keys -------------------------------------------------------------------------------------------- */
 
 /* The column that the key points at; false: none that a model could name. */
-static bool target_column(struct builder *b, const struct live_foreign_key *fk, struct str *ret)
+static bool target_column(struct live_ir *b, const struct live_foreign_key *fk, struct str *ret)
 {
 	const struct live_table *to = live_find_table_at(b->d, b->live, fk->to_schema, fk->to_table);
 	const struct live_column *pk;
@@ -319,7 +270,7 @@ static bool listed(const json_t *list, struct str column, const struct live_fore
 	return false;
 }
 
-static void add_fk(struct builder *b, const struct live_table *t, const struct live_foreign_key *fk, json_t *list)
+static void add_fk(struct live_ir *b, const struct live_table *t, const struct live_foreign_key *fk, json_t *list)
 {
 	const struct live_table *to = live_find_table_at(b->d, b->live, fk->to_schema, fk->to_table);
 	const struct str table = to != NULL ? to->name : fk->to_table;
@@ -348,7 +299,7 @@ static void add_fk(struct builder *b, const struct live_table *t, const struct l
 	(void)json_array_append_new(list, o);
 }
 
-static json_t *fks_ir(struct builder *b, const struct live_table *t)
+static json_t *fks_ir(struct live_ir *b, const struct live_table *t)
 {
 	json_t *list = json_array();
 
@@ -361,7 +312,7 @@ static json_t *fks_ir(struct builder *b, const struct live_table *t)
 
 /* The names of the index's columns as a JSON array; NULL: one of them is none that a model could have, or is there
  * twice. */
-static json_t *index_columns(struct builder *b, const struct live_table *t, const struct live_index *x)
+static json_t *index_columns(struct live_ir *b, const struct live_table *t, const struct live_index *x)
 {
 	json_t *list = json_array();
 	struct str name;
@@ -381,7 +332,7 @@ static json_t *index_columns(struct builder *b, const struct live_table *t, cons
 }
 
 /* The entry's name: the rule's where the database made one up. */
-static struct str index_name(struct builder *b, const struct live_table *t, const struct live_index *x)
+static struct str index_name(struct live_ir *b, const struct live_table *t, const struct live_index *x)
 {
 	const enum artifact kind = x->unique ? ARTIFACT_UNIQUE : ARTIFACT_INDEX;
 
@@ -390,7 +341,7 @@ static struct str index_name(struct builder *b, const struct live_table *t, cons
 	return schema_artifact_fit(b->a, kind, x->name);
 }
 
-static void add_index(struct builder *b, const struct live_table *t, const struct live_index *x, json_t *indexes,
+static void add_index(struct live_ir *b, const struct live_table *t, const struct live_index *x, json_t *indexes,
 		      json_t *uniques)
 {
 	static char mark;
@@ -430,7 +381,7 @@ static void add_index(struct builder *b, const struct live_table *t, const struc
 }
 
 /* Constraints first, so that their names, made by the rule, are not taken by an index that does the same. */
-static void indexes_ir(struct builder *b, const struct live_table *t, json_t *model)
+static void indexes_ir(struct live_ir *b, const struct live_table *t, json_t *model)
 {
 	json_t *indexes = json_array(), *uniques = json_array();
 
@@ -448,7 +399,7 @@ static void indexes_ir(struct builder *b, const struct live_table *t, json_t *mo
 /* ---- checks ------------------------------------------------------------------------------------------ */
 
 /* The literal as SchemaIR writes it: bare for a number, though PostgreSQL quotes negative ones. */
-static struct str check_value(struct builder *b, const struct live_column *c, const struct literal *l)
+static struct str check_value(struct live_ir *b, const struct live_column *c, const struct literal *l)
 {
 	const enum logical_type lt = logical_of(b, c);
 	double ignored;
@@ -468,7 +419,7 @@ static bool taken(const json_t *list, struct str name)
 	return false;
 }
 
-static void add_check(struct builder *b, const struct live_table *t, const struct live_check *k, json_t *list)
+static void add_check(struct live_ir *b, const struct live_table *t, const struct live_check *k, json_t *list)
 {
 	struct literal_check c;
 	const struct live_column *col = NULL;
@@ -500,7 +451,7 @@ static void add_check(struct builder *b, const struct live_table *t, const struc
 
 /* ---- tables ------------------------------------------------------------------------------------------ */
 
-static json_t *model_ir(struct builder *b, const struct live_table *t)
+static json_t *model_ir(struct live_ir *b, const struct live_table *t)
 {
 	json_t *o = json_object(), *checks = json_array(), *excluded = json_array();
 
@@ -525,7 +476,8 @@ static json_t *model_ir(struct builder *b, const struct live_table *t)
 	return o;
 }
 
-static void add_model(struct builder *b, const struct live_table *t, json_t *models)
+/* NULL: the table stays out. */
+static json_t *table_ir(struct live_ir *b, const struct live_table *t)
 {
 	if (!live_choice_has(b->d, b->o, t)) {
 		/* what nobody has asked for by kind is named, so that it is known to be there */
@@ -534,16 +486,78 @@ static void add_model(struct builder *b, const struct live_table *t, json_t *mod
 			ddl_plan_warn(b->notes, "not_introspected", t->name, STR_NONE,
 				      "%.*s is a %s: it becomes a model when \"kinds\" or \"tables\" names it",
 				      STR_FMT(t->name), model_kind_name(t->kind));
-		return;
+		return NULL;
 	}
 	if (t->unreadable.p != NULL)
 		ddl_plan_warn(b->notes, "not_readable", t->name, STR_NONE,
 			      "%.*s cannot be read here and is left out: %.*s", STR_FMT(t->name),
 			      STR_FMT(t->unreadable));
 	else if (name_fits(t->name) && t->n_columns > 0 && t->n_columns <= LIMIT_COLUMNS)
-		(void)json_array_append_new(models, model_ir(b, t));
+		return model_ir(b, t);
 	else
 		note(b, t->name, STR_NONE, "has no columns, or a name that is too long");
+	return NULL;
+}
+
+void live_ir_tables(struct arena *a, const struct live_ir_options *o, const struct str **ret, size_t *ret_n)
+{
+	struct str *names;
+	size_t n = 0;
+
+	*ret_n = 0;
+	if (o->tables == NULL)
+		return;
+	names = arena_array(a, o->n_tables + o->n_names + 8, sizeof(*names));
+	for (size_t i = 0; i < o->n_tables; i++)
+		names[n++] = o->tables[i];
+	for (size_t i = 0; i < o->n_names; i++)
+		names[n++] = o->names[i].table;
+	for (size_t i = 0; live_fill_marks[i] != NULL && i < 8; i++)
+		names[n++] = str_z(live_fill_marks[i]);
+	*ret = names;
+	*ret_n = n;
+}
+
+static void close_ir(void *arg)
+{
+	struct live_ir *b = arg;
+
+	map_done(&b->models);
+	map_done(&b->names);
+}
+
+bool live_ir_open(struct arena *a, const struct dialect *d, const struct live_schema *live,
+		  const struct live_ir_options *o, struct ddl_plan *notes, struct live_ir **ret, struct err *err)
+{
+	static char mark;
+	struct live_ir *b;
+
+	if (!live_choice_check(d, live, o, err))
+		return false;
+	b = arena_alloc(a, sizeof(*b));
+	*b = (struct live_ir){.a = a, .d = d, .live = live, .o = o, .notes = notes};
+	live_fill_init(&b->fill, d, live);
+	map_init(&b->names);
+	map_init(&b->models);
+	arena_on_done(a, close_ir, b);
+	for (size_t i = 0; i < live->n_tables; i++)
+		map_put(&b->names, model_place(a, live->tables[i].schema_name, live->tables[i].name), &mark);
+	*ret = b;
+	return true;
+}
+
+json_t *live_ir_next(struct live_ir *b)
+{
+	const struct live_schema *l = b->live;
+	json_t *model = NULL;
+
+	while (model == NULL && b->next < l->n_tables + l->n_views) {
+		const size_t i = b->next++;
+
+		wait_may_step_aside();
+		model = table_ir(b, i < l->n_tables ? &l->tables[i] : &l->views[i - l->n_tables]);
+	}
+	return model;
 }
 
 static void decref_cleanup(void *arg)
@@ -554,27 +568,15 @@ static void decref_cleanup(void *arg)
 bool live_ir(struct arena *a, const struct dialect *d, const struct live_schema *live, const struct live_ir_options *o,
 	     struct ddl_plan *notes, json_t **ret, struct err *err)
 {
-	struct builder b = {.a = a, .d = d, .live = live, .o = o, .notes = notes};
-	static char mark;
-	json_t *payload, *models;
+	json_t *payload, *models, *m;
+	struct live_ir *b;
 
-	if (!live_choice_check(d, live, o, err))
+	if (!live_ir_open(a, d, live, o, notes, &b, err))
 		return false;
 	payload = json_object();
 	models = json_array();
-	live_fill_init(&b.fill, d, live);
-	map_init(&b.names);
-	map_init(&b.models);
-	for (size_t i = 0; i < live->n_tables; i++)
-		map_put(&b.names, model_place(a, live->tables[i].schema_name, live->tables[i].name), &mark);
-	for (size_t i = 0; i < live->n_tables; i++) {
-		wait_may_step_aside();
-		add_model(&b, &live->tables[i], models);
-	}
-	for (size_t i = 0; i < live->n_views; i++)
-		add_model(&b, &live->views[i], models);
-	map_done(&b.models);
-	map_done(&b.names);
+	while ((m = live_ir_next(b)) != NULL)
+		(void)json_array_append_new(models, m);
 	set(payload, "models", models);
 	arena_on_done(a, decref_cleanup, payload);
 	*ret = payload;

@@ -15,4 +15,16 @@
 bool live_ir(struct arena *a, const struct dialect *d, const struct live_schema *live, const struct live_ir_options *o,
 	     struct ddl_plan *notes, json_t **ret, struct err *err) MUST_CHECK;
 
+/* What of a database has to be read for these models: for struct introspect_scope; *ret_n 0: everything. In the arena.
+ */
+void live_ir_tables(struct arena *a, const struct live_ir_options *o, const struct str **ret, size_t *ret_n);
+
+/* The same model by model, for large databases: opened in the arena, with which it ends. Errors as above. */
+struct live_ir;
+bool live_ir_open(struct arena *a, const struct dialect *d, const struct live_schema *live,
+		  const struct live_ir_options *o, struct ddl_plan *notes, struct live_ir **ret,
+		  struct err *err) MUST_CHECK;
+/* The next model, the caller's; NULL: that was the last. */
+json_t *live_ir_next(struct live_ir *b);
+
 #endif

@@ -75,9 +75,15 @@ bool query_json_model(const json_t *doc, struct str *ret) MUST_CHECK;
 bool query_set_from_json(struct arena *a, const struct model *m, const struct dialect *d, const json_t *set,
 			 const char *pointer, struct query_set **ret, size_t *ret_n, struct err *err) MUST_CHECK;
 
+/* The same of an upsert, where {"$given": column} is the row's own. */
+bool query_set_given(struct arena *a, const struct model *m, const struct dialect *d, const json_t *set,
+		     const char *pointer, struct query_set **ret, size_t *ret_n, struct err *err) MUST_CHECK;
+
 /* query_keyset.c: turns q->keys into a condition, with the order turned round for what stands before them: the nearest
  * rows come first. */
 void query_keyset(struct arena *a, struct query *q);
+/* The column as it is stored, which is not decoded: what a page's edge has of times. In the arena. */
+const struct query_expr *query_stored(struct arena *a, const struct column *c);
 
 /* ---- query_lower.c: AST -> SQL. Results live as long as the arena; what was lowered before is not written anew, see
  * query_plan.h. ---- */
@@ -206,6 +212,8 @@ struct record_target {
 struct record_insert_how {
 	enum record_conflict conflict;
 	struct record_target target;
+	const struct query_set *set; /* RECORD_UPDATE: what is changed, in place of what was sent; n_set 0: that */
+	size_t n_set;
 	bool override_identity; /* PostgreSQL: OVERRIDING SYSTEM VALUE */
 	bool returning;         /* every column (shape full) */
 	bool tells;             /* PostgreSQL: one column more, or alone: true for a row that was not there */

@@ -111,6 +111,7 @@ struct query_node {
 		*values; /* n_values: 1 for comparisons (may be NULL), any for IN, 2 for BETWEEN, 0 for IS NULL */
 	size_t n_values;
 	const struct query_expr *operand; /* in place of one value */
+	bool stored;                      /* on a page's edge: values as they are stored, in the order's own terms */
 	struct str config;                /* MATCH: text search configuration; STR_NONE: the database's */
 	const struct model *model;        /* MATCH of a whole row: whose */
 	/* AND, OR: both; NOT: left */

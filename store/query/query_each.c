@@ -68,12 +68,12 @@ static void settle_order(struct arena *a, struct query *q)
 
 static void put_shown(struct sql *s, const struct query *q)
 {
-	sql_items(s, q->select, q->n_select, true);
+	sql_items(s, q->select, q->n_select, true, false);
 	for (size_t i = 0; q->n_select == 0 && i < q->model->n_columns; i++) {
 		sql_put(s, i > 0 ? ", " : "");
 		sql_column(s, q->model->columns[i].name);
 	}
-	sql_items(s, q->extra, q->n_extra, false);
+	sql_items(s, q->extra, q->n_extra, false, false);
 }
 
 /* "SELECT columns, link" up to WHERE. */

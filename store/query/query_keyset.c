@@ -23,7 +23,14 @@ static const struct query_node *join(struct arena *a, enum node_kind kind, const
 static const struct query_node *leaf(struct arena *a, const struct query_order *o, enum query_op op,
 				     const struct value *v)
 {
-	return query_leaf_expr(a, o->column != NULL ? query_expr_column(a, o->column) : o->expr, op, v);
+	struct query_node *node;
+
+	if (o->column == NULL)
+		return query_leaf_expr(a, o->expr, op, v);
+	node = arena_alloc(a, sizeof(*node));
+	*node = (struct query_node){
+		.kind = NODE_LEAF, .op = op, .column = o->column, .values = v, .n_values = v != NULL, .stored = true};
+	return node;
 }
 
 static bool nullable(const struct query_order *o)
@@ -84,6 +91,14 @@ static const struct query_node *nothing(struct arena *a)
 
 	*n = (struct query_node){.kind = NODE_LEAF, .op = OP_IN};
 	return n;
+}
+
+const struct query_expr *query_stored(struct arena *a, const struct column *c)
+{
+	struct query_expr *e = query_expr_column(a, c);
+
+	e->type.logical = LT_UNKNOWN;
+	return e;
 }
 
 void query_keyset(struct arena *a, struct query *q)

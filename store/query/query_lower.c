@@ -90,8 +90,8 @@ static void put_select_list(struct sql *s, const struct query *q)
 	plain_columns(q, &items, &n);
 	if (n + q->n_aggregates == 0)
 		put_model_columns(s, q->model);
-	sql_items(s, items, n, true);
-	sql_items(s, q->extra, q->n_extra, false);
+	sql_items(s, items, n, true, q->distinct || q->n_group_by != 0);
+	sql_items(s, q->extra, q->n_extra, false, false);
 	for (size_t i = 0; i < q->n_aggregates; i++) {
 		if (n + i > 0)
 			sql_put(s, ", ");
@@ -167,7 +167,7 @@ static bool computes(const struct query *q)
 		if (q->select[i].expr != NULL)
 			return true;
 	for (size_t i = 0; i < q->n_extra; i++)
-		if (q->extra[i].expr != NULL)
+		if (q->extra[i].expr != NULL && (q->extra[i].expr->kind != EXPR_COLUMN || q->extra[i].expr->n_hops > 0))
 			return true;
 	return false;
 }

@@ -1,6 +1,7 @@
 /* The keys of plans, and the cache of each thread. */
 #include "store/query/query_plan.h"
 
+#include "store/codec/time_spelling.h"
 #include "store/query/query_container.h"
 
 #include <pthread.h>
@@ -154,6 +155,25 @@ void plan_key_expr(struct plan_key *k, const struct query_expr *e)
 	key_nodes(k, &e->match, e->match != NULL);
 }
 
+bool query_time_values(const struct column *c, const struct query_node *node)
+{
+	char out[TEMPORAL_BYTES];
+
+	for (size_t i = 0; i < node->n_values; i++)
+		if (!time_normal(c, node->values[i], out))
+			return false;
+	return node->n_values > 0;
+}
+
+/* Times have a range beside them, other values in a column of times have none. */
+static bool is_time(const struct query_node *node)
+{
+	const struct column *c = node->column;
+
+	return c != NULL && (c->logical == LT_DATETIME || c->logical == LT_DATE || c->logical == LT_TIME) &&
+	       node->n_values > 0 && node->values[0].kind != VALUE_NULL && query_time_values(c, node);
+}
+
 static void key_leaf(struct plan_key *k, const struct query_node *node)
 {
 	plan_key_column(k, node->column);
@@ -164,6 +184,7 @@ static void key_leaf(struct plan_key *k, const struct query_node *node)
 	plan_key_expr(k, node->operand);
 	plan_key_number(k, node->n_values);
 	plan_key_number(k, node->n_values > 0 ? trait_of(node) : 0);
+	plan_key_number(k, (uint64_t)node->stored << 1 | is_time(node));
 	if (node->op == OP_MATCH)
 		plan_key_number(k, (node->config.p != NULL ? 2U : 0U) | (node->model != NULL ? 1U : 0U));
 	for (size_t i = 1; i < node->n_values && node->values[i].kind == VALUE_JSON; i++)

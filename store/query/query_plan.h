@@ -60,6 +60,9 @@ bool plan_offset_stands(const struct query *q);
  * as? */
 bool plan_is_text_at_path(const struct query_node *node);
 
+/* Are the values of a condition on a column of times all times? Shows in the text of SQLite. */
+bool query_time_values(const struct column *c, const struct query_node *node);
+
 /* Borrowed until `a` is done, even when it leaves the cache meanwhile; NULL: there is none. Counts. */
 const struct plan *plan_find(struct arena *a, const struct plan_key *k);
 /* Copies what was lowered without a plan; shape NULL: no rows. */

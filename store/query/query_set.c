@@ -88,14 +88,16 @@ static bool parse_entries(struct expr_scope *s, const json_t *set, const char *p
 	return true;
 }
 
-bool query_set_from_json(struct arena *a, const struct model *m, const struct dialect *d, const json_t *set,
-			 const char *pointer, struct query_set **ret, size_t *ret_n, struct err *err)
+static bool parse_set(struct arena *a, const struct expr_scope *given, const struct dialect *d, const json_t *set,
+		      const char *pointer, struct query_set **ret, size_t *ret_n, struct err *err)
 {
+	const struct model *m = given->model;
 	struct query_parse p;
-	struct expr_scope scope = {.p = &p, .model = m};
+	struct expr_scope scope = *given;
 	const size_t n = json_is_array(set) ? json_array_size(set) : json_object_size(set);
 	struct query_set *entries;
 
+	scope.p = &p;
 	query_parse_init(&p, a, m->schema, d, err);
 	if (!json_is_object(set) && !json_is_array(set))
 		return err_set_at(err, ERR_INVALID_QUERY, pointer, "\"set\" must be an object of columns and values");
@@ -111,4 +113,16 @@ bool query_set_from_json(struct arena *a, const struct model *m, const struct di
 	*ret_n = n;
 	query_set_fill(a, d, m, ret, ret_n);
 	return true;
+}
+
+bool query_set_from_json(struct arena *a, const struct model *m, const struct dialect *d, const json_t *set,
+			 const char *pointer, struct query_set **ret, size_t *ret_n, struct err *err)
+{
+	return parse_set(a, &(const struct expr_scope){.model = m}, d, set, pointer, ret, ret_n, err);
+}
+
+bool query_set_given(struct arena *a, const struct model *m, const struct dialect *d, const json_t *set,
+		     const char *pointer, struct query_set **ret, size_t *ret_n, struct err *err)
+{
+	return parse_set(a, &(const struct expr_scope){.model = m, .given = true}, d, set, pointer, ret, ret_n, err);
 }

@@ -62,23 +62,35 @@ static bool put_position(struct sql *s, const struct query *q, const struct quer
 	return false;
 }
 
+/* Times that are one value of the answer are one group, however they are written. */
+static void put_same(struct sql *s, const struct column *c)
+{
+	sql_time_same_before(s, c);
+	sql_column(s, c->name);
+	sql_time_same_after(s, c);
+}
+
 static void put_by_item(struct sql *s, const struct query *q, const struct query_item *item)
 {
 	if (item->column != NULL)
-		sql_column(s, item->column->name);
+		put_same(s, item->column);
 	else if (!put_position(s, q, item->expr))
 		sql_expr(s, item->expr);
 }
 
-void sql_items(struct sql *s, const struct query_item *items, size_t n, bool first)
+void sql_items(struct sql *s, const struct query_item *items, size_t n, bool first, bool same)
 {
 	for (size_t i = 0; i < n; i++) {
+		const struct column *c = items[i].column;
+
 		sql_put(s, first && i == 0 ? "" : ", ");
-		if (items[i].column != NULL)
-			sql_column(s, items[i].column->name);
+		if (c != NULL && same)
+			put_same(s, c);
+		else if (c != NULL)
+			sql_column(s, c->name);
 		else
 			sql_expr(s, items[i].expr);
-		if (items[i].column != NULL && str_eq(items[i].column->name, items[i].name))
+		if (c != NULL && str_eq(c->name, items[i].name) && !(same && sql_is_time(s, c)))
 			continue;
 		sql_put(s, " AS ");
 		sql_ident(s, items[i].name);
@@ -109,17 +121,24 @@ static void put_order(struct sql *s, const struct query *q, bool window)
 		const struct query_order *o = &q->order[i];
 
 		const struct column *type = o->column != NULL ? o->column : o->expr != NULL ? &o->expr->type : NULL;
-		const bool spelled = sql_is_spelled(s, type);
+		/* of a related record the form is not known; groups are by what is one value */
+		const bool grouped = o->column != NULL && q->n_group_by != 0;
+		const bool spelled =
+			!grouped && sql_is_time(s, type) && (o->column == NULL || !sql_time_ordered(s, type));
 
 		sql_put(s, i == 0 ? " ORDER BY " : ", ");
-		sql_time_before(s, type);
-		if (o->column != NULL)
+		if (spelled)
+			sql_time_before(s, type);
+		if (grouped)
+			put_same(s, o->column);
+		else if (o->column != NULL)
 			sql_column(s, o->column->name);
 		else if (o->expr != NULL && (window || spelled || !put_position(s, q, o->expr)))
 			sql_expr(s, o->expr);
 		else if (o->expr == NULL)
 			sql_aggregate(s, &q->aggregates[o->aggregate]);
-		sql_time_after(s, type);
+		if (spelled)
+			sql_time_after(s, type);
 		sql_put(s, o->descending ? " DESC" : " ASC");
 		sql_put(s, nulls[o->nulls]);
 	}

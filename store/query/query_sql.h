@@ -53,12 +53,18 @@ bool sql_round_before(struct sql *s, const struct column *c);
 void sql_round_after(struct sql *s, bool rounding);
 
 bool sql_on_postgres(const struct sql *s);
-/* Are the column's values instants in a spelling of others, which are to be compared and ordered through ferro_time()?
- * c may be NULL. */
-bool sql_is_spelled(const struct sql *s, const struct column *c);
-/* What stands before and behind such a value; nothing where it is none. */
+/* sql_time.c: are the column's values times of SQLite's, in whatever form? c may be NULL here and below. */
+bool sql_is_time(const struct sql *s, const struct column *c);
+/* Is the order of what is stored time order, as far as the column's spelling says? True for what is no time. */
+bool sql_time_ordered(const struct sql *s, const struct column *c);
+/* What stands before and behind such a value where it is compared with others; nothing where it is none. */
 void sql_time_before(struct sql *s, const struct column *c);
 void sql_time_after(struct sql *s, const struct column *c);
+/* The same where equal times are to be one value of an answer: groups, DISTINCT, extremes. */
+void sql_time_same_before(struct sql *s, const struct column *c);
+void sql_time_same_after(struct sql *s, const struct column *c);
+/* A value in the form that the function of sql_time_before answers. */
+struct value sql_time_value(struct sql *s, const struct column *c, struct value v);
 /* PostgreSQL's uuids: what works on text only needs a cast. c may be NULL. */
 bool sql_needs_text(const struct sql *s, const struct column *c);
 
@@ -98,8 +104,9 @@ void sql_conditions(struct sql *s, const struct query *q, const struct query_nod
 /* The same after `before`; nothing at all when there are none. */
 void sql_more_conditions(struct sql *s, const struct query_node *const *nodes, size_t n, const char *before);
 
-/* Columns of an answer, joined by ", ", with their names. first: nothing stands before them. */
-void sql_items(struct sql *s, const struct query_item *items, size_t n, bool first);
+/* Columns of an answer, joined by ", ", with their names. first: nothing stands before them. same: equal ones are told
+ * apart from others (groups, DISTINCT). */
+void sql_items(struct sql *s, const struct query_item *items, size_t n, bool first, bool same);
 
 /* The expression of an aggregate. */
 void sql_aggregate(struct sql *s, const struct query_aggregate *g);

@@ -115,12 +115,28 @@ static bool changes(const struct insert *in, size_t i)
 	return c->fill.lock_version || (in->rows[0].given[i] && (sent || c->fill.now_on_update));
 }
 
+/* Columns that nothing says more of are those of the row that is there. */
+static void put_set(struct sql *s, const struct insert *in)
+{
+	sql_on(s, in->model);
+	s->qualifier = in->model->table;
+	for (size_t i = 0; i < in->how->n_set; i++) {
+		sql_put(s, i > 0 ? ", " : "");
+		sql_set(s, &in->how->set[i]);
+	}
+	s->qualifier = STR_NONE;
+}
+
 static void put_update(struct sql *s, const struct insert *in)
 {
 	const struct column *same = any_column(in->model);
 	size_t n = 0;
 
 	sql_put(s, " DO UPDATE SET ");
+	if (in->how->n_set > 0) {
+		put_set(s, in);
+		return;
+	}
 	for (size_t i = 0; i < in->model->n_columns; i++) {
 		if (!changes(in, i))
 			continue;
@@ -276,7 +292,8 @@ static void insert_key(struct plan_key *k, const struct dialect *d, const struct
 				 (uint64_t)(in->conflict == RECORD_UPDATE && changes(in, i + bit)) << (8 + bit);
 		plan_key_number(k, given);
 	}
-	k->too_long = k->too_long || in->n_rows != 1 || how->target.sql.p != NULL || how->target.predicate.p != NULL;
+	k->too_long = k->too_long || in->n_rows != 1 || how->n_set > 0 || how->target.sql.p != NULL ||
+		      how->target.predicate.p != NULL;
 }
 
 bool record_lower_insert(struct arena *a, const struct dialect *d, const struct model *m, const struct record_row *rows,

@@ -36,7 +36,7 @@ void sql_aggregate(struct sql *s, const struct query_aggregate *g)
 	static const char *const words[] = {
 		[AGG_COUNT] = "COUNT(", [AGG_SUM] = "SUM(", [AGG_AVG] = "AVG(", [AGG_MIN] = "MIN(", [AGG_MAX] = "MAX("};
 	const struct column *type = query_aggregate_argument(g);
-	const bool as_text = (g->fn == AGG_MIN || g->fn == AGG_MAX) && sql_needs_text(s, type);
+	const bool extreme = g->fn == AGG_MIN || g->fn == AGG_MAX, as_text = extreme && sql_needs_text(s, type);
 	bool rounding = false;
 
 	if (g->fn == AGG_AVG || g->fn == AGG_SUM)
@@ -50,7 +50,11 @@ void sql_aggregate(struct sql *s, const struct query_aggregate *g)
 	sql_put(s, as_text ? "CAST(" : "");
 	if (type == NULL)
 		sql_put(s, "*");
-	else
+	else if (extreme) {
+		sql_time_same_before(s, type);
+		put_argument(s, g);
+		sql_time_same_after(s, type);
+	} else
 		put_argument(s, g);
 	sql_put(s, as_text ? " AS text)" : "");
 	sql_put(s, ")");

@@ -2,6 +2,7 @@
 #include "store/query/sql_leaf.h"
 
 #include "store/query/query_container.h"
+#include "store/query/query_op.h"
 
 #include "service/base/banned.h"
 
@@ -14,16 +15,34 @@ static void put_cast_param(struct sql *s, struct value v, struct str type)
 	sql_put(s, ")");
 }
 
+static bool compares(enum query_op op)
+{
+	return op <= OP_GE || op == OP_IN || op == OP_NOT_IN || op == OP_BETWEEN || op == OP_DISTINCT ||
+	       op == OP_NOT_DISTINCT;
+}
+
+/* Is the subject compared by what the time is, not by what is stored? */
+static bool by_time(const struct sql *s, const struct condition *c)
+{
+	const struct column *type = sql_subject_type(c);
+
+	return sql_is_time(s, type) && compares(c->node->op) && !(c->node->stored && sql_time_ordered(s, type));
+}
+
 void sql_subject(struct sql *s, const struct condition *c)
 {
-	sql_time_before(s, sql_subject_type(c));
+	const bool time = by_time(s, c);
+
+	if (time)
+		sql_time_before(s, sql_subject_type(c));
 	if (c->node->column != NULL)
 		sql_column(s, c->node->column->name);
 	else if (c->node->expr != NULL)
 		sql_expr(s, c->node->expr);
 	else
 		sql_aggregate(s, &c->q->aggregates[c->node->aggregate]);
-	sql_time_after(s, sql_subject_type(c));
+	if (time)
+		sql_time_after(s, sql_subject_type(c));
 }
 
 void sql_value(struct sql *s, const struct condition *c, struct value v)
@@ -35,14 +54,21 @@ void sql_value(struct sql *s, const struct condition *c, struct value v)
 		put_cast_param(s, v, type->db_type);
 		return;
 	}
-	sql_time_before(s, sql_subject_type(c));
+	if (by_time(s, c) && type != NULL)
+		v = sql_time_value(s, type, v);
 	sql_param(s, v);
-	sql_time_after(s, sql_subject_type(c));
 }
 
 const struct column *sql_subject_type(const struct condition *c)
 {
-	return c->node->column != NULL ? c->node->column : c->node->expr != NULL ? &c->node->expr->type : NULL;
+	const struct query_aggregate *g;
+
+	if (c->node->column != NULL)
+		return c->node->column;
+	if (c->node->expr != NULL)
+		return &c->node->expr->type;
+	g = c->q != NULL ? &c->q->aggregates[c->node->aggregate] : NULL;
+	return g != NULL && (g->fn == AGG_MIN || g->fn == AGG_MAX) ? query_aggregate_argument(g) : NULL;
 }
 
 void sql_subject_document(struct sql *s, const struct condition *c)

@@ -22,6 +22,9 @@ void sql_json_equal(struct sql *s, const struct condition *c, struct value v);
 /* SQLite: a text at a path, compared as it is stored, where no number and no boolean has the same text (which takes
  * three times as long to make). false: this is no such comparison. */
 bool sql_plain_text(struct sql *s, const struct condition *c, const char *sign);
+/* sql_time.c: "(range AND ", where a range of the stored values holds all that the condition can be true for; false:
+ * nothing. The condition and ")" follow. */
+bool sql_time_range(struct sql *s, const struct condition *c);
 /* The operators on documents, arrays and ranges, and match. */
 void sql_container(struct sql *s, const struct condition *c);
 void sql_match(struct sql *s, const struct condition *c);

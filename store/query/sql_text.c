@@ -157,25 +157,6 @@ void sql_columns(struct sql *s, const struct column *const *columns, size_t n)
 	}
 }
 
-bool sql_is_spelled(const struct sql *s, const struct column *c)
-{
-	return c != NULL && c->spelling != TIME_FERROD && c->logical == LT_DATETIME && !sql_on_postgres(s);
-}
-
-void sql_time_before(struct sql *s, const struct column *c)
-{
-	sql_put(s, sql_is_spelled(s, c) ? "ferro_time(" : "");
-}
-
-void sql_time_after(struct sql *s, const struct column *c)
-{
-	if (!sql_is_spelled(s, c))
-		return;
-	if (c->spelling >= TIME_UNIX && c->spelling <= TIME_JULIAN)
-		sql_put(s, arena_printf(s->arena, ", %d", (int)c->spelling).p);
-	sql_put(s, ")");
-}
-
 bool sql_on_postgres(const struct sql *s)
 {
 	return s->dialect->id == DIALECT_POSTGRES;

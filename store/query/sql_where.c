@@ -207,7 +207,7 @@ static void put_pattern(struct sql *s, const struct condition *c)
 	put_like(s, c, words[c->node->op].sqlite, words[c->node->op].postgres);
 }
 
-static void put_leaf(struct sql *s, const struct condition *c)
+static void put_operator(struct sql *s, const struct condition *c)
 {
 	static const char *const signs[] = {[OP_EQ] = " = ",  [OP_NE] = " <> ", [OP_LT] = " < ",
 					    [OP_LE] = " <= ", [OP_GT] = " > ",  [OP_GE] = " >= "};
@@ -260,6 +260,14 @@ static void put_leaf(struct sql *s, const struct condition *c)
 		sql_match(s, c);
 		return;
 	}
+}
+
+static void put_leaf(struct sql *s, const struct condition *c)
+{
+	const bool ranged = sql_time_range(s, c);
+
+	put_operator(s, c);
+	sql_put(s, ranged ? ")" : "");
 }
 
 /* ---- related records ---- */

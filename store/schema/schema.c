@@ -279,6 +279,15 @@ const char *time_spelling_name(enum time_spelling spelling)
 	return names[spelling];
 }
 
+enum time_spelling time_spelling_of_name(struct str word)
+{
+	int i = 0;
+
+	while (i < TIME_N_SPELLINGS && !str_eq_z(word, time_spelling_name((enum time_spelling)i)))
+		i++;
+	return (enum time_spelling)i;
+}
+
 const char *relation_kind_name(enum relation_kind kind)
 {
 	static const char *const names[] = {

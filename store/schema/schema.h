@@ -77,6 +77,8 @@ enum time_spelling {
 
 /* The word of a spelling ("space6"); static. */
 const char *time_spelling_name(enum time_spelling spelling);
+/* TIME_N_SPELLINGS: it is no such word. */
+enum time_spelling time_spelling_of_name(struct str word);
 
 /* How values of PostgreSQL's own types are built. Arrays, ranges and the like are JSON arrays and objects on the wire.
  */
@@ -221,7 +223,7 @@ struct model {
 	struct relation *relations;
 	size_t n_relations;
 	struct map columns_by_name;  /* -> struct column */
-	const json_t *json;          /* canonical form with our additions (relations), as answered */
+	const char *origin;          /* "declared" or "told"; static; NULL until it is published */
 	const struct schema *schema; /* that it belongs to */
 	uint64_t serial;             /* unique in the process: keys caches of lowered statements */
 };
@@ -238,7 +240,6 @@ struct schema {
 	struct model *models; /* sorted by name */
 	size_t n_models;
 	struct map by_name, by_table;    /* -> struct model */
-	const json_t *envelope;          /* canonical envelope with relations and fingerprint, as answered */
 	bool dialect_agnostic;           /* of the payload; kept, means nothing here */
 	struct schema_warning *warnings; /* of the document it was made from, LIMIT_SCHEMA_WARNINGS at most */
 	size_t n_warnings;
@@ -258,6 +259,11 @@ const struct model *schema_model_by_table(const struct schema *s, struct str tab
 const struct model *schema_model_at(const struct schema *s, struct str schema_name, struct str table);
 /* A text that names the table among all others; in the arena. */
 struct str model_place(struct arena *a, struct str schema_name, struct str table);
+/* The model's canonical form with our additions (relations), as answered; the caller's. */
+json_t *schema_model_json(const struct model *m);
+/* Writes the canonical envelope of all with relations and fingerprint, as answered; a tree a model at a time, which
+ * `seen` (may be NULL) may still change. Parks. */
+void schema_write(struct strbuf *b, const struct schema *s, void (*seen)(void *arg, json_t *model), void *arg);
 /* Whether migrations make and change what the model stands for. */
 bool model_is_table(const struct model *m);
 bool model_kind_is_table(enum model_kind kind);

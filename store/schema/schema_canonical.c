@@ -257,7 +257,7 @@ static json_t *relation_json(const struct relation *r)
 	return o;
 }
 
-static json_t *model_json(const struct model *m, bool additions)
+static json_t *plain_or_full(const struct model *m, bool additions)
 {
 	json_t *o = json_object(), *columns = json_array(), *fks = json_array(), *indexes = json_array();
 	json_t *uniques = json_array(), *checks = json_array();
@@ -298,63 +298,72 @@ static json_t *model_json(const struct model *m, bool additions)
 			(void)json_object_set_new(o, "excluded", texts(m->excluded, m->n_excluded));
 		if (m->n_key > 0)
 			(void)json_object_set_new(o, "key", texts(m->key, m->n_key));
+		if (m->origin != NULL)
+			(void)json_object_set_new(o, "origin", json_string(m->origin));
 	}
 	return o;
 }
 
-/* Takes `models`. */
-static json_t *envelope_json(const struct schema *s, json_t *models)
+json_t *schema_model_json(const struct model *m)
 {
-	json_t *o = json_object(), *payload = json_object();
-
-	set_bool(payload, "dialect_agnostic", s->dialect_agnostic);
-	(void)json_object_set_new(payload, "models", models);
-	(void)json_object_set_new(o, "ir_kind", json_string("schema"));
-	(void)json_object_set_new(o, "ir_version", json_integer(1));
-	(void)json_object_set_new(o, "payload", payload);
-	return o;
+	return plain_or_full(m, true);
 }
 
+/* What goes around the models; members are sorted by name. */
+static void put_opening(struct strbuf *b, const struct schema *s)
+{
+	strbuf_printf(b, "\"ir_kind\":\"schema\",\"ir_version\":1,\"payload\":{\"dialect_agnostic\":%s,\"models\":[",
+		      s->dialect_agnostic ? "true" : "false");
+}
+
+/* A tree a model, so that there is never one of all of them. */
 static void fingerprint(struct schema *s)
 {
-	json_t *models = json_array(), *plain;
-	struct strbuf text_buf;
+	struct num_sha256 sum;
+	struct strbuf b;
 	uint8_t digest[32];
 
+	num_sha256_init(&sum);
+	strbuf_init(&b, 0);
+	strbuf_putc(&b, '{');
+	put_opening(&b, s);
 	for (size_t i = 0; i < s->n_models; i++) {
+		json_t *m = plain_or_full(&s->models[i], false);
+
 		wait_may_step_aside();
-		(void)json_array_append_new(models, model_json(&s->models[i], false));
+		if (i > 0)
+			strbuf_putc(&b, ',');
+		json_write_canonical(&b, m);
+		json_decref(m);
+		num_sha256_add(&sum, strbuf_str(&b));
+		strbuf_reset(&b);
 	}
-	plain = envelope_json(s, models);
-	strbuf_init(&text_buf, 0);
-	json_write_canonical_long(&text_buf, plain);
-	num_sha256(strbuf_str(&text_buf), digest);
+	strbuf_puts(&b, "]}}");
+	num_sha256_add(&sum, strbuf_str(&b));
+	num_sha256_end(&sum, digest);
 	num_hex(digest, sizeof(digest), s->fingerprint);
-	strbuf_done(&text_buf);
-	json_decref(plain);
+	strbuf_done(&b);
 }
 
-static void decref_cleanup(void *arg)
+void schema_write(struct strbuf *b, const struct schema *s, void (*seen)(void *arg, json_t *model), void *arg)
 {
-	json_decref(arg);
+	strbuf_printf(b, "{\"fingerprint\":\"%s\",", s->fingerprint);
+	put_opening(b, s);
+	for (size_t i = 0; i < s->n_models; i++) {
+		json_t *m = schema_model_json(&s->models[i]);
+
+		wait_may_step_aside();
+		if (i > 0)
+			strbuf_putc(b, ',');
+		if (seen != NULL)
+			seen(arg, m);
+		json_write(b, m, true);
+		json_decref(m);
+	}
+	strbuf_puts(b, "]}}");
 }
 
 void schema_finish(struct schema_build *b)
 {
-	struct schema *s = b->s;
-	json_t *models = json_array(), *envelope;
-
-	fingerprint(s);
-	for (size_t i = 0; i < s->n_models; i++) {
-		json_t *m = model_json(&s->models[i], true);
-
-		wait_may_step_aside();
-
-		s->models[i].json = m; /* lives as long as the envelope */
-		(void)json_array_append_new(models, m);
-	}
-	envelope = envelope_json(s, models);
-	(void)json_object_set_new(envelope, "fingerprint", json_string(s->fingerprint));
-	arena_on_done(b->arena, decref_cleanup, envelope);
-	s->envelope = envelope;
+	fingerprint(b->s);
 }

@@ -112,6 +112,15 @@ static bool is_declared(const struct schema_source *from, struct str name)
 	return from->declared != NULL && schema_model(from->declared, name) != NULL;
 }
 
+/* From its canonical form, of which nothing is kept. */
+static void parse_kept(struct schema_build *b, const struct model *m)
+{
+	json_t *json = schema_model_json(m);
+
+	schema_parse_model(b, json, b->set_pointer, true);
+	json_decref(json);
+}
+
 /* Adds the models of `base` that the drafts so far (or `except`) do not replace, from their canonical form. */
 static void parse_base(struct schema_build *b, const struct schema_source *from, struct str except)
 {
@@ -127,7 +136,7 @@ static void parse_base(struct schema_build *b, const struct schema_source *from,
 		wait_may_step_aside();
 		if (map_get(&replaced, m->name) != NULL || str_eq(m->name, except))
 			continue;
-		schema_parse_model(b, m->json, b->set_pointer, true);
+		parse_kept(b, m);
 		if (from->replaces && !is_declared(from, m->name) &&
 		    !leave_set(b->arena, b->drafts[b->n - 1].m, b->set))
 			b->n--;
@@ -175,7 +184,7 @@ static size_t join_sets(struct schema_build *b, const struct schema_source *from
 static json_t *meaning(const struct model *m)
 {
 	static const char *const about[] = {"set", "sets", "origin"};
-	json_t *o = json_copy((json_t *)(uintptr_t)m->json), *relations = json_array(), *r;
+	json_t *o = schema_model_json(m), *relations = json_array(), *r;
 	size_t i;
 
 	for (i = 0; i < ARRAY_LEN(about); i++)
@@ -217,6 +226,23 @@ bool schema_from_json(const json_t *doc, struct schema *base, struct arena *scra
 	return schema_from_source(doc, &from, scratch, ret, err);
 }
 
+/* The models that are given, from the document (NULL: faults were noted) or from the feed. */
+static void parse_given(struct schema_build *b, const struct schema_source *from, const json_t *models)
+{
+	json_t *m;
+
+	for (size_t i = 0; from->feed == NULL && i < json_array_size(models); i++) {
+		wait_may_step_aside();
+		schema_parse_model(b, json_array_get(models, i), json_pointer_index(b->scratch, b->set_pointer, i),
+				   false);
+	}
+	for (size_t i = 0; from->feed != NULL && (m = from->feed->next(from->feed->arg)) != NULL; i++) {
+		wait_may_step_aside();
+		schema_parse_model(b, m, json_pointer_index(b->scratch, "/models", i), false);
+		json_decref(m);
+	}
+}
+
 bool schema_from_source(const json_t *doc, const struct schema_source *from, struct arena *scratch, struct schema **ret,
 			struct err *err)
 {
@@ -234,20 +260,17 @@ bool schema_from_source(const json_t *doc, const struct schema_source *from, str
 	b.trusts_sets = from->trusts_sets;
 	if (base != NULL)
 		b.s->dialect_agnostic = base->dialect_agnostic;
-	models = find_models(&b, doc);
-	n = models != NULL ? json_array_size(models) : 0;
+	models = from->feed == NULL ? find_models(&b, doc) : NULL;
+	n = from->feed != NULL ? from->feed->n_max : json_array_size(models);
 	b.drafts = arena_array(scratch, n + (base != NULL ? base->n_models : 0), sizeof(*b.drafts));
-	for (size_t i = 0; i < n; i++) {
-		wait_may_step_aside();
-		schema_parse_model(&b, json_array_get(models, i), json_pointer_index(scratch, b.set_pointer, i), false);
-	}
+	parse_given(&b, from, models);
 	shared = arena_array(scratch, b.n, sizeof(*shared));
 	n_shared = join_sets(&b, from, shared);
 	if (base != NULL)
 		parse_base(&b, from, STR_NONE);
 	if (b.n > LIMIT_MODELS)
 		schema_fault(&b, b.set_pointer, "a set has at most %d models", LIMIT_MODELS);
-	ok = models != NULL ? build(&b, ret, err) : verdict(&b, err);
+	ok = models != NULL || from->feed != NULL ? build(&b, ret, err) : verdict(&b, err);
 	if (ok && !check_shared(*ret, shared, n_shared, err)) {
 		schema_unref(*ret);
 		ok = false;

@@ -12,14 +12,22 @@
 bool schema_from_json(const json_t *doc, struct schema *base, struct arena *scratch, struct schema **ret,
 		      struct err *err) MUST_CHECK;
 
+/* Models one by one, for those who hold no document of them. */
+struct schema_feed {
+	json_t *(*next)(void *arg); /* the caller's; NULL: that was all */
+	void *arg;
+	size_t n_max; /* no more come */
+};
+
 /* Where a document comes from, and where it goes. */
 struct schema_source {
-	struct schema *base; /* as above; may be NULL */
-	bool may_sql;        /* its giver may give SQL of any kind */
-	bool may_catalogs;   /* its giver may reach the database's own catalogs */
-	struct str set;      /* that its models are of; STR_NONE: "" */
-	bool trusts_sets;    /* they say themselves which sets they are of */
-	bool replaces;       /* they are all of their set: what base has of it beside them goes, but what is declared */
+	struct schema *base;            /* as above; may be NULL */
+	const struct schema_feed *feed; /* in place of a document; NULL: there is one */
+	bool may_sql;                   /* its giver may give SQL of any kind */
+	bool may_catalogs;              /* its giver may reach the database's own catalogs */
+	struct str set;                 /* that its models are of; STR_NONE: "" */
+	bool trusts_sets;               /* they say themselves which sets they are of */
+	bool replaces; /* they are all of their set: what base has of it beside them goes, but what is declared */
 	const struct schema *declared; /* may be NULL */
 };
 /* The same, with its giver in view: ERR_FORBIDDEN with a pointer for an expression that not anybody may give,

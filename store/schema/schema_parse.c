@@ -287,7 +287,7 @@ static void parse_fill(struct parse *p, struct column_fill *f)
 static void parse_spelling(struct parse *p, struct column *c)
 {
 	struct str word = STR_NONE;
-	int i = 0;
+	int i;
 
 	if (!get_name(p, "spelling", false, 0, &word))
 		return;
@@ -297,8 +297,7 @@ static void parse_spelling(struct parse *p, struct column *c)
 			parse_fault(p, "spelling", "of a uuid must be hyphens or hex");
 		return;
 	}
-	while (i < TIME_N_SPELLINGS && !str_eq_z(word, time_spelling_name((enum time_spelling)i)))
-		i++;
+	i = (int)time_spelling_of_name(word);
 	if (i == TIME_N_SPELLINGS)
 		parse_fault(p, "spelling",
 			    "must be ferrod, iso, space, space3, space6, js, offset, unix, unix_ms, unix_us, julian or "

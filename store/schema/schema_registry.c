@@ -77,9 +77,7 @@ static void publish(struct schema_registry *r, struct schema *s)
 	struct schema *before;
 
 	for (size_t i = 0; i < s->n_models; i++)
-		(void)json_object_set_new(
-			(json_t *)(uintptr_t)s->models[i].json, "origin",
-			json_string(file_of(r->declared, s->models[i].name) != NULL ? "declared" : "told"));
+		s->models[i].origin = file_of(r->declared, s->models[i].name) != NULL ? "declared" : "told";
 	mutex_lock(&r->lock);
 	before = r->current;
 	s->generation = ++r->generation;
@@ -120,7 +118,7 @@ static bool combine(const struct schema_registry *r, const struct schema_declare
 		const struct model *m = &r->current->models[i];
 
 		if (file_of(r->declared, m->name) == NULL && file_of(d, m->name) == NULL)
-			(void)json_array_append(models, (json_t *)(uintptr_t)m->json);
+			(void)json_array_append_new(models, schema_model_json(m));
 	}
 	/* a set that nobody has seen yet is published as it is */
 	if (d != NULL && d->schema->generation == 0 && json_array_size(models) == 0) {
@@ -251,7 +249,7 @@ static json_t *told_of(const struct schema_registry *r, const struct schema *s)
 
 	for (size_t i = 0; i < s->n_models; i++)
 		if (file_of(r->declared, s->models[i].name) == NULL)
-			(void)json_array_append(told, (json_t *)(uintptr_t)s->models[i].json);
+			(void)json_array_append_new(told, schema_model_json(&s->models[i]));
 	return told;
 }
 

@@ -6,8 +6,9 @@
 #define FERROD_STORE_SESSION_GRAVEYARD_H
 
 #include "service/base/map.h"
+#include "store/session/mint.h"
 
-#define GRAVE_ID_BYTES 33
+#define GRAVE_ID_BYTES MINT_TX_BYTES
 #define GRAVEYARD_MAX 100000 /* tombstones kept at most */
 
 /* Embedded first in the owner's struct, which is one mem_alloc block. */

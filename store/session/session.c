@@ -2,6 +2,7 @@
 #include "store/session/session.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "service/base/clock.h"
@@ -102,23 +103,26 @@ static void owner_remove(struct session_table *t, struct str owner)
 	}
 }
 
-static struct session *create(const struct session_table *t, struct connection *conn, struct str owner,
-			      const struct session_options *o)
+/* What lists and logs call it. */
+static void set_ref(struct session *s)
+{
+	unsigned char digest[32];
+
+	num_sha256(str_z(s->id), digest);
+	num_hex(digest, (SESSION_REF_BYTES - 1) / 2, s->ref);
+}
+
+struct session *session_make(const struct session_table *t, struct connection *conn, struct str owner, struct str id)
 {
 	const struct session_limits *lim = &t->limits;
 	struct session *s = mem_alloc(sizeof(*s) + owner.len + 1);
 	char *name = (char *)(s + 1);
-	int64_t life = ns_of(lim->max_lifetime_s), idle = ns_of(lim->idle_timeout_s);
-	unsigned char id[24], digest[32];
 
-	if (o != NULL && o->max_lifetime_s > 0)
-		life = clock_min(life, ns_of(o->max_lifetime_s));
-	if (o != NULL && o->idle_timeout_s > 0)
-		idle = ns_of(o->idle_timeout_s);
-	num_random(id, sizeof(id));
-	num_base64url(id, sizeof(id), s->id);
-	num_sha256(str_z(s->id), digest);
-	num_hex(digest, (SESSION_REF_BYTES - 1) / 2, s->ref);
+	if (id.p == NULL)
+		mint_session_id(&t->mint, s->id);
+	else
+		(void)snprintf(s->id, sizeof(s->id), "%.*s", STR_FMT(id));
+	set_ref(s);
 	if (owner.len != 0)
 		memcpy(name, owner.p, owner.len);
 	s->owner = str_n(name, owner.len);
@@ -127,6 +131,28 @@ static struct session *create(const struct session_table *t, struct connection *
 	s->conn = connection_ref(conn);
 	s->imap_epoch = __atomic_load_n(&conn->schema_epoch, __ATOMIC_ACQUIRE);
 	s->imap = imap_create(conn->identity_map, lim->imap_entries, lim->imap_bytes);
+	return s;
+}
+
+void session_publish(struct session_table *t, struct session *s)
+{
+	s->uid = t->next_uid++;
+	(void)map_put(&t->by_id, str_z(s->id), s);
+	owner_add(t, s->owner);
+	(void)__atomic_add_fetch(&s->conn->n_sessions, 1, __ATOMIC_RELAXED);
+}
+
+static struct session *create(const struct session_table *t, struct connection *conn, struct str owner,
+			      const struct session_options *o)
+{
+	const struct session_limits *lim = &t->limits;
+	struct session *s = session_make(t, conn, owner, STR_NONE);
+	int64_t life = ns_of(lim->max_lifetime_s), idle = ns_of(lim->idle_timeout_s);
+
+	if (o != NULL && o->max_lifetime_s > 0)
+		life = clock_min(life, ns_of(o->max_lifetime_s));
+	if (o != NULL && o->idle_timeout_s > 0)
+		idle = ns_of(o->idle_timeout_s);
 	s->created_us = clock_real_us();
 	s->last_used_ns = clock_mono_ns();
 	s->max_lifetime_ns = life;
@@ -135,8 +161,8 @@ static struct session *create(const struct session_table *t, struct connection *
 	return s;
 }
 
-static bool may_open(struct session_table *t, const struct connection *conn, struct str owner,
-		     const struct session_options *o, struct err *err)
+bool session_may_open(struct session_table *t, const struct connection *conn, struct str owner,
+		      const struct session_options *o, struct err *err)
 {
 	const size_t most = o != NULL && o->max_per_owner > 0 ? o->max_per_owner : t->limits.max_per_owner;
 
@@ -165,13 +191,9 @@ bool session_open(struct session_table *t, struct connection *conn, struct str o
 	bool ok;
 
 	mutex_lock(&t->lock);
-	ok = may_open(t, conn, owner, o, err);
-	if (ok) {
-		s->uid = t->next_uid++;
-		(void)map_put(&t->by_id, str_z(s->id), s);
-		owner_add(t, owner);
-		(void)__atomic_add_fetch(&conn->n_sessions, 1, __ATOMIC_RELAXED);
-	}
+	ok = session_may_open(t, conn, owner, o, err);
+	if (ok)
+		session_publish(t, s);
 	mutex_unlock(&t->lock);
 	if (!ok) {
 		session_unref(s);
@@ -196,9 +218,7 @@ static bool is_over(const struct session *s, int64_t now, enum session_end *ret_
 	return true;
 }
 
-/* Ends it: nobody can enter any more, its transactions are doomed and added to *list. The table's reference goes to the
- * caller. The lock is held. */
-static void end_locked(struct session_table *t, struct session *s, enum session_end why, struct tx **list)
+void session_take_out(struct session_table *t, struct session *s, enum session_end why, struct tx **list)
 {
 	struct tx *doomed = NULL, *last;
 	size_t n = 0;
@@ -209,7 +229,10 @@ static void end_locked(struct session_table *t, struct session *s, enum session_
 	(void)__atomic_sub_fetch(&s->conn->n_sessions, 1, __ATOMIC_RELAXED);
 	if (t->transactions != NULL)
 		n = tx_doom_session(t->transactions, s, why != SESSION_CLOSED, &doomed);
-	session_bury(t, s, n);
+	if (why != SESSION_MOVED)
+		session_bury(t, s, n);
+	if (why != SESSION_MOVED && t->ended != NULL)
+		t->ended(t->ended_arg, str_z(s->id), why);
 	if (doomed == NULL)
 		return;
 	for (last = doomed; last->next_doomed != NULL; last = last->next_doomed)
@@ -232,7 +255,7 @@ static struct session *find(struct session_table *t, struct str id, struct str o
 			*ret_closed = false;
 			return s;
 		}
-		end_locked(t, s, why, list);
+		session_take_out(t, s, why, list);
 		*ret_ended = s;
 	}
 	(void)session_gone(t, id, owner, ret_closed, err);
@@ -296,7 +319,7 @@ bool session_close(struct session_table *t, struct str id, struct str owner, boo
 			"the session has %zu open transaction%s; commit or roll back first, or close with rollback", n,
 			n == 1 ? "" : "s");
 	} else {
-		end_locked(t, s, SESSION_CLOSED, &doomed);
+		session_take_out(t, s, SESSION_CLOSED, &doomed);
 		ended = s;
 		ok = true;
 	}
@@ -346,7 +369,7 @@ static size_t sweep(struct session_table *t, const struct sweep *w, int64_t *due
 			*due = clock_min(*due, next_due(s));
 	}
 	for (size_t i = 0; i < n; i++)
-		end_locked(t, found[i], ends[i], &doomed);
+		session_take_out(t, found[i], ends[i], &doomed);
 	if (w->why == SESSION_OPEN)
 		graveyard_forget(&t->dead, now - ns_of(t->limits.tombstone_s));
 	mutex_unlock(&t->lock);

@@ -48,6 +48,7 @@ static void say_why(const struct session_grave *g, char *buf, size_t size)
 	case SESSION_RIGHTS:
 		text = "closed by the server because the rights of its key became fewer";
 		break;
+	case SESSION_MOVED:
 	case SESSION_OPEN:
 		break;
 	}

@@ -5,6 +5,8 @@
 #include "store/session/graveyard.h"
 #include "store/session/session_state.h"
 
+struct session_options;
+struct tx;
 struct tx_table;
 
 struct session_table {
@@ -15,6 +17,10 @@ struct session_table {
 	struct graveyard dead;
 	struct tx_table *transactions; /* borrowed; NULL before tx_table_create and after tx_table_destroy */
 	uint64_t next_uid;
+	struct mint mint;
+	/* Told of each end but SESSION_MOVED, under the lock; NULL: nobody is. */
+	void (*ended)(void *arg, struct str id, enum session_end why);
+	void *ended_arg;
 };
 
 struct session_grave {
@@ -26,6 +32,17 @@ struct session_grave {
 	size_t owner_len;
 	char owner[];
 };
+
+/* A session that nobody knows yet, entered, with references of the table and of the caller; without limits. id
+ * STR_NONE: a new one. */
+struct session *session_make(const struct session_table *t, struct connection *conn, struct str owner, struct str id);
+/* May it be opened? The lock is held, as it is for the next two. */
+bool session_may_open(struct session_table *t, const struct connection *conn, struct str owner,
+		      const struct session_options *o, struct err *err) MUST_CHECK;
+void session_publish(struct session_table *t, struct session *s);
+/* Ends it: nobody can enter any more, its transactions are doomed and added to *list. The table's reference goes to the
+ * caller. */
+void session_take_out(struct session_table *t, struct session *s, enum session_end why, struct tx **list);
 
 /* Puts up the tombstone of s, which ends now. The lock is held. */
 void session_bury(struct session_table *t, const struct session *s, size_t n_rolled_back);

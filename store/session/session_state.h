@@ -9,8 +9,9 @@
 #include "service/base/mutex.h"
 #include "store/connection/registry.h"
 #include "store/session/identity_map.h"
+#include "store/session/mint.h"
 
-#define SESSION_ID_BYTES 33 /* 24 random bytes as base64url, and NUL */
+#define SESSION_ID_BYTES MINT_SESSION_BYTES
 #define SESSION_REF_BYTES 17
 
 enum session_end {
@@ -20,7 +21,8 @@ enum session_end {
 	SESSION_LIFETIME_EXPIRED,
 	SESSION_DISCONNECTED,
 	SESSION_RESET,
-	SESSION_RIGHTS /* its key may do less, or is gone */
+	SESSION_RIGHTS, /* its key may do less, or is gone */
+	SESSION_MOVED   /* another server goes on with it: no tombstone */
 };
 
 struct tx;
@@ -38,6 +40,7 @@ struct session {
 	int64_t idle_timeout_ns, expires_ns; /* monotonic: lifetime end */
 	int64_t max_lifetime_ns;
 	int64_t last_used_ns;    /* monotonic, atomic */
+	int64_t kept_ns;         /* last_used_ns as it is kept in the state; under the table's lock */
 	int n_running;           /* atomic: requests in it now; not idle while > 0 */
 	enum session_end end;    /* under the table's lock */
 	struct tx *transactions; /* open root transactions, under the table's lock */

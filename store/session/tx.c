@@ -32,13 +32,12 @@ int64_t tx_deadline(const struct tx *tx)
 	return tx->root->expires_ns;
 }
 
-static struct tx *node_create(struct tx_root *root, struct tx *parent)
+static struct tx *node_create(const struct mint *mint, struct tx_root *root, struct tx *parent)
 {
 	struct tx *tx = mem_alloc(sizeof(*tx));
-	unsigned char id[24];
 
-	num_random(id, sizeof(id));
-	num_base64url(id, sizeof(id), tx->id);
+	mint_tx_id(mint, root->session != NULL ? str_z(root->session->id) : STR_NONE,
+		   str_n(root->owner, root->owner_len), tx->id);
 	tx->refs = 1;
 	tx->root = root;
 	(void)__atomic_add_fetch(&root->refs, 1, __ATOMIC_RELAXED);
@@ -159,7 +158,7 @@ static bool open_root(struct tx_table *t, struct connection *conn, struct sessio
 		return false;
 	root = root_create(t, conn, session, owner, o);
 	root->nascent = nascent;
-	tx = node_create(root, NULL);
+	tx = node_create(&t->sessions->mint, root, NULL);
 	ok = start(root, o, deadline, err);
 	ok = ok && tx_take_turn(t, tx, deadline, 0, err); /* nobody else knows it */
 	mutex_lock(t->lock);
@@ -230,7 +229,7 @@ bool tx_savepoint(struct tx_table *t, struct tx *parent, int64_t deadline, struc
 	(void)snprintf(sql, sizeof(sql), "SAVEPOINT sp_%u", root->n_savepoints + 1);
 	if (!c->driver->simple(c, str_z(sql), clock_min(deadline, root->expires_ns), err))
 		return false;
-	tx = node_create(root, parent);
+	tx = node_create(&t->sessions->mint, root, parent);
 	tx->savepoint = ++root->n_savepoints;
 	mutex_lock(t->lock);
 	ok = !root->ended;

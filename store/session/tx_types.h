@@ -7,8 +7,9 @@
 
 #include "service/base/str.h"
 #include "store/driver/driver.h"
+#include "store/session/mint.h"
 
-#define TX_ID_BYTES 33
+#define TX_ID_BYTES MINT_TX_BYTES
 
 enum tx_phase { TX_OPEN, TX_ABORTED, TX_COMMITTED, TX_ROLLED_BACK, TX_EXPIRED, TX_UNKNOWN };
 

@@ -9,23 +9,19 @@
 #include "service/base/clock.h"
 #include "service/base/mem.h"
 #include "service/base/num.h"
-#include "store/exec/exec.h"
+#include "store/state/state_sql.h"
 
 #include "service/base/banned.h"
 
 #define FORMAT 1 /* what this version writes */
-#define OPEN_SECONDS 5.0
+#define TRIES 8
+#define RACED_NS (50 * CLOCK_NS_PER_MS)
 #define WORD "ferrod state" /* sealed, it proves the key */
 
-struct state {
-	struct connection_registry registry; /* of its own connection only */
-	struct connection *conn;
-	struct seal seal;
-	char life[33]; /* hexadecimal */
-	bool resealed;
-	int lock_fd;    /* -1: none */
-	char *make_key; /* owned: the file of a key that is made with the first tables; NULL: none */
-};
+bool state_shared(const struct state *s)
+{
+	return state_is_postgres(s);
+}
 
 bool state_seals(const struct state *s)
 {
@@ -55,116 +51,6 @@ const char *state_life(const struct state *s)
 	return s->life;
 }
 
-/* ---- statements ---- */
-
-/* One unit of work; text with ~ for the tables' prefix and ? for parameters. */
-struct unit {
-	struct state *s;
-	struct route route;
-	struct exec x;
-	struct arena *a;
-};
-
-static void unit_begin(struct unit *u, struct state *s, struct arena *a, bool atomic)
-{
-	*u = (struct unit){.s = s, .route = {.conn = s->conn}, .a = a};
-	exec_begin(&u->x, &u->route, clock_deadline(OPEN_SECONDS), atomic);
-}
-
-static bool is_postgres(const struct state *s)
-{
-	return s->conn->dsn.dialect == DIALECT_POSTGRES;
-}
-
-bool state_shared(const struct state *s)
-{
-	return is_postgres(s);
-}
-
-static struct str native(const struct unit *u, const char *text)
-{
-	struct strbuf b;
-	int n = 0;
-	strbuf_init(&b, 0);
-	for (const char *p = text; *p != '\0'; p++) {
-		if (*p == '~')
-			strbuf_puts(&b, is_postgres(u->s) ? "ferrod." : "ferrod_");
-		else if (*p == '?' && is_postgres(u->s))
-			strbuf_printf(&b, "$%d", ++n);
-		else
-			strbuf_putc(&b, *p);
-	}
-	struct str out = arena_str(u->a, strbuf_str(&b));
-	strbuf_done(&b);
-	return out;
-}
-
-/* Rows as texts, in the arena. */
-struct rows {
-	struct arena *a;
-	struct str (*cells)[3];
-	size_t n, size;
-};
-
-static bool take_row(void *arg, const struct value *values, size_t n, bool *ret_stop, struct err *err)
-{
-	struct rows *r = arg;
-	char digits[24];
-	(void)ret_stop;
-	(void)err;
-	if (r->n == r->size) {
-		const size_t size = r->size == 0 ? 16 : 2 * r->size;
-		struct str(*more)[3] = arena_array(r->a, size, sizeof(*more));
-		if (r->n > 0)
-			memcpy(more, r->cells, r->n * sizeof(*more));
-		r->cells = more;
-		r->size = size;
-	}
-	for (size_t i = 0; i < 3; i++) {
-		struct str *cell = &r->cells[r->n][i];
-		*cell = STR_NONE;
-		if (i >= n || values[i].kind == VALUE_NULL)
-			continue;
-		*cell = arena_str(r->a, values[i].kind == VALUE_INT
-						? str_n(digits, num_format_int(values[i].u.i, digits))
-						: values[i].u.s);
-	}
-	r->n++;
-	return true;
-}
-
-static bool run(struct unit *u, const char *text, const struct value *params, size_t n, struct rows *ret,
-		int64_t *ret_affected, struct err *err)
-{
-	const struct stmt s = {.sql = native(u, text), .params = params, .n_params = n, .access = STMT_WRITE};
-	struct row_sink sink = {.row = ret != NULL ? take_row : NULL, .arg = ret};
-	struct exec_result result;
-	if (ret != NULL)
-		*ret = (struct rows){.a = u->a};
-	if (!exec_run(&u->x, &s, &sink, &result, err))
-		return false;
-	if (ret_affected != NULL)
-		*ret_affected = result.affected;
-	return true;
-}
-
-static bool put_meta(struct unit *u, const char *name, struct str value, struct err *err)
-{
-	const struct value params[] = {value_text(str_z(name)), value_text(value)};
-	return run(u,
-		   "INSERT INTO ~meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = "
-		   "excluded.value",
-		   params, 2, NULL, NULL, err);
-}
-
-static struct str meta(const struct rows *r, const char *name)
-{
-	for (size_t i = 0; i < r->n; i++)
-		if (str_eq_z(r->cells[i][0], name))
-			return r->cells[i][1];
-	return STR_NONE;
-}
-
 /* ---- opening ---- */
 
 static bool create_tables(struct unit *u, struct err *err)
@@ -176,17 +62,32 @@ static bool create_tables(struct unit *u, struct err *err)
 		"CREATE TABLE IF NOT EXISTS ~models (version bigint PRIMARY KEY, fingerprint varchar NOT NULL, told_at "
 		"varchar NOT NULL, told_by varchar NOT NULL, told text)",
 	};
-	if (is_postgres(u->s)) {
+	/* of servers that share it */
+	static const char *const shared[] = {
+		"CREATE TABLE IF NOT EXISTS ~nodes (name varchar PRIMARY KEY, instance varchar NOT NULL, url varchar "
+		"NOT NULL, version varchar NOT NULL, boot varchar NOT NULL, pid bigint NOT NULL, started_us bigint NOT "
+		"NULL, seen_us bigint NOT NULL, beats bigint NOT NULL, draining bigint NOT NULL, sessions bigint NOT "
+		"NULL, transactions bigint NOT NULL)",
+		"CREATE TABLE IF NOT EXISTS ~sessions (id varchar PRIMARY KEY, node varchar NOT NULL, instance varchar "
+		"NOT NULL, phase bigint NOT NULL, owner varchar NOT NULL, connection varchar NOT NULL, created_us "
+		"bigint NOT NULL, used_us bigint NOT NULL, idle_us bigint NOT NULL, life_us bigint NOT NULL, ended_us "
+		"bigint NOT NULL, why bigint NOT NULL, origin varchar NOT NULL, undone text NOT NULL)",
+		"CREATE INDEX IF NOT EXISTS sessions_by_node ON ~sessions (node, instance, phase)",
+	};
+	if (state_is_postgres(u->s)) {
 		struct rows ignored;
-		if (!run(u,
-			 "SELECT pg_advisory_xact_lock(" /* servers that start together make them once */
-			 "7306010)",
-			 NULL, 0, &ignored, NULL, err) ||
+		if (!state_run(u,
+			       "SELECT pg_advisory_xact_lock(" /* servers that start together make them once */
+			       "7306010)",
+			       NULL, 0, &ignored, NULL, err) ||
 		    !exec_simple(&u->x, STR("CREATE SCHEMA IF NOT EXISTS ferrod"), err))
 			return false;
 	}
 	for (size_t i = 0; i < ARRAY_LEN(tables); i++)
-		if (!exec_simple(&u->x, native(u, tables[i]), err))
+		if (!exec_simple(&u->x, state_native(u, tables[i]), err))
+			return false;
+	for (size_t i = 0; state_is_postgres(u->s) && i < ARRAY_LEN(shared); i++)
+		if (!exec_simple(&u->x, state_native(u, shared[i]), err))
 			return false;
 	return true;
 }
@@ -223,7 +124,7 @@ static bool reseal(struct unit *u, struct err *err)
 {
 	struct rows r;
 	struct state *s = u->s;
-	if (!run(u, "SELECT name, url FROM ~connections", NULL, 0, &r, NULL, err))
+	if (!state_run(u, "SELECT name, url FROM ~connections", NULL, 0, &r, NULL, err))
 		return false;
 	for (size_t i = 0; i < r.n; i++) {
 		struct str url;
@@ -232,11 +133,11 @@ static bool reseal(struct unit *u, struct err *err)
 			return wrong_key(s, err);
 		const struct value params[] = {value_text(kept_url(s, u->a, r.cells[i][0], url)),
 					       value_text(r.cells[i][0])};
-		if (!run(u, "UPDATE ~connections SET url = ? WHERE name = ?", params, 2, NULL, NULL, err))
+		if (!state_run(u, "UPDATE ~connections SET url = ? WHERE name = ?", params, 2, NULL, NULL, err))
 			return false;
 	}
 	s->resealed = true;
-	return put_meta(u, "word", seal_put(u->a, &s->seal, STR("word"), STR(WORD)), err);
+	return state_put_meta(u, "word", seal_put(u->a, &s->seal, STR("word"), STR(WORD)), err);
 }
 
 static bool check_key(struct unit *u, struct str word, bool read_only, struct err *err)
@@ -247,7 +148,7 @@ static bool check_key(struct unit *u, struct str word, bool read_only, struct er
 	if (word.p == NULL && s->make_key != NULL && !read_only && !seal_load_or_make(s->make_key, &s->seal, err))
 		return false;
 	if (word.p == NULL && s->seal.n > 0 && !read_only)
-		return put_meta(u, "word", seal_put(u->a, &s->seal, STR("word"), STR(WORD)), err);
+		return state_put_meta(u, "word", seal_put(u->a, &s->seal, STR("word"), STR(WORD)), err);
 	if (word.p == NULL)
 		return true;
 	if (!seal_get(u->a, &s->seal, STR("word"), word, &got, &second) || !str_eq_z(got, WORD))
@@ -271,8 +172,9 @@ static bool begin_life(struct unit *u, struct err *err)
 	uint8_t word[16];
 	num_random(word, sizeof(word));
 	num_hex(word, sizeof(word), u->s->life);
-	return put_meta(u, "format", STR("1"), err) && put_meta(u, "version", STR("1"), err) &&
-	       put_meta(u, "life", str_z(u->s->life), err);
+	/* not put: of two that begin at once, one fails and looks again */
+	return state_run(u, "INSERT INTO ~meta (name, value) VALUES ('format', '1')", NULL, 0, NULL, NULL, err) &&
+	       state_put_meta(u, "version", STR("1"), err) && state_put_meta(u, "life", str_z(u->s->life), err);
 }
 
 static bool prepare(struct unit *u, bool read_only, struct err *err)
@@ -280,10 +182,10 @@ static bool prepare(struct unit *u, bool read_only, struct err *err)
 	struct rows r;
 	if (!read_only && !create_tables(u, err))
 		return false;
-	if (!run(u, "SELECT name, value FROM ~meta", NULL, 0, &r, NULL, err))
+	if (!state_run(u, "SELECT name, value FROM ~meta", NULL, 0, &r, NULL, err))
 		return false;
-	const struct str format = meta(&r, "format"), life = meta(&r, "life");
-	if (!check_format(u->s, format, err) || !check_key(u, meta(&r, "word"), read_only, err))
+	const struct str format = state_meta(&r, "format"), life = state_meta(&r, "life");
+	if (!check_format(u->s, format, err) || !check_key(u, state_meta(&r, "word"), read_only, err))
 		return false;
 	if (format.p == NULL && !read_only)
 		return begin_life(u, err);
@@ -313,7 +215,7 @@ static bool find_key(struct state *s, const struct state_options *o, struct err 
 	bool ok = true;
 	arena_init(&a);
 	const struct str beside = arena_printf(&a, "%.*s.key", STR_FMT(s->conn->dsn.path));
-	const bool file = !is_postgres(s) && s->conn->dsn.mode != SQLITE_MODE_MEMORY;
+	const bool file = !state_is_postgres(s) && s->conn->dsn.mode != SQLITE_MODE_MEMORY;
 	if (o->key_file.len > 0)
 		ok = seal_load(arena_strz(&a, o->key_file), &s->seal, err);
 	else if (file && access(beside.p, F_OK) == 0)
@@ -324,25 +226,37 @@ static bool find_key(struct state *s, const struct state_options *o, struct err 
 	return ok;
 }
 
+/* Did another make the same at the same moment? Not every database has the lock that keeps them apart. */
+static bool raced(const struct err *err)
+{
+	static const char *const states[] = {"23505", "40001", "40P01", "42P06", "42P07", "42710", "XX000"};
+	for (size_t i = 0; i < ARRAY_LEN(states); i++)
+		if (strcmp(err->sqlstate, states[i]) == 0)
+			return wait_until(clock_mono_ns() + RACED_NS) != WAIT_CANCELLED;
+	return false;
+}
+
 static bool open_all(struct state *s, const struct state_options *o, struct err *err)
 {
 	const struct connect_options c = {
 		.url = o->url, .name = STR("state"), .origin = CONNECTION_BUILT_IN, .pool = pool_config_default()};
 	struct arena a;
 	struct unit u;
-	struct err ignored;
 	if (!connection_create(&s->registry, &c, &s->conn, err))
 		return false;
-	const bool file = !is_postgres(s) && s->conn->dsn.mode != SQLITE_MODE_MEMORY;
+	const bool file = !state_is_postgres(s) && s->conn->dsn.mode != SQLITE_MODE_MEMORY;
 	if ((file && !o->read_only && !lock_file(s, err)) ||
-	    !connection_prove(s->conn, clock_deadline(OPEN_SECONDS), err) || !find_key(s, o, err))
+	    !connection_prove(s->conn, clock_deadline(STATE_SECONDS), err) || !find_key(s, o, err))
 		return false;
-	arena_init(&a);
-	unit_begin(&u, s, &a, !o->read_only);
-	const bool ok = prepare(&u, o->read_only, err);
-	const bool ended = exec_end(&u.x, ok, ok ? err : &ignored);
-	arena_done(&a);
-	return ok && ended;
+	bool ok = false;
+	for (int tries = 0; !ok && tries < TRIES && (tries == 0 || raced(err)); tries++) {
+		arena_init(&a);
+		state_unit_begin(&u, s, &a, !o->read_only);
+		ok = prepare(&u, o->read_only, err);
+		ok = state_unit_end(&u, ok, err);
+		arena_done(&a);
+	}
+	return ok;
 }
 
 bool state_open(const struct state_options *o, struct state **ret, struct err *err)
@@ -374,19 +288,72 @@ void state_close(struct state *s)
 	mem_free(s);
 }
 
+/* ---- what servers that share it have in common ---- */
+
+static bool shared_word(struct unit *u, struct str *ret, struct err *err)
+{
+	uint8_t word[CRYPTO_KEY_BYTES];
+	char hex[2 * sizeof(word) + 1];
+	struct rows r;
+	num_random(word, sizeof(word));
+	num_hex(word, sizeof(word), hex);
+	const struct value param = value_text(str_z(hex));
+	if (!state_run(u, "INSERT INTO ~meta (name, value) VALUES ('secret', ?) ON CONFLICT (name) DO NOTHING", &param,
+		       1, NULL, NULL, err) ||
+	    !state_run(u, "SELECT name, value FROM ~meta WHERE name = 'secret'", NULL, 0, &r, NULL, err))
+		return false;
+	*ret = state_meta(&r, "secret");
+	return true;
+}
+
+bool state_shared_key(struct state *s, struct str purpose, uint8_t ret[CRYPTO_KEY_BYTES], struct err *err)
+{
+	struct arena a;
+	struct unit u;
+	struct str word = STR_NONE;
+	if (state_derive_key(s, purpose, ret))
+		return true;
+	arena_init(&a);
+	state_unit_begin(&u, s, &a, true);
+	bool ok = shared_word(&u, &word, err);
+	ok = state_unit_end(&u, ok, err);
+	if (ok) {
+		uint8_t key[CRYPTO_KEY_BYTES];
+		num_sha256(word, key);
+		crypto_mac(key, purpose, ret);
+	}
+	arena_done(&a);
+	return ok;
+}
+
+bool state_local_address(struct state *s, char ret[64], struct err *err)
+{
+	struct driver_conn *c;
+	struct arena a;
+	struct unit u;
+	arena_init(&a);
+	state_unit_begin(&u, s, &a, false);
+	bool ok = exec_conn(&u.x, LEASE_READ, &c, err);
+	if (ok && (c->driver->local_address == NULL || !c->driver->local_address(c, ret)))
+		ok = err_set(err, ERR_DATABASE_UNAVAILABLE, "the state's connection has no address");
+	ok = state_unit_end(&u, ok, err);
+	arena_done(&a);
+	return ok;
+}
+
 /* ---- reading ---- */
 
 static bool load(struct unit *u, struct state_content *ret, struct err *err)
 {
 	struct rows m, c, models;
-	if (!run(u, "SELECT name, value FROM ~meta", NULL, 0, &m, NULL, err) ||
-	    !run(u, "SELECT name, url, options FROM ~connections ORDER BY name", NULL, 0, &c, NULL, err) ||
-	    !run(u, "SELECT told, version FROM ~models WHERE told IS NOT NULL ORDER BY version DESC LIMIT 1", NULL, 0,
-		 &models, NULL, err))
+	if (!state_run(u, "SELECT name, value FROM ~meta", NULL, 0, &m, NULL, err) ||
+	    !state_run(u, "SELECT name, url, options FROM ~connections ORDER BY name", NULL, 0, &c, NULL, err) ||
+	    !state_run(u, "SELECT told, version FROM ~models WHERE told IS NOT NULL ORDER BY version DESC LIMIT 1",
+		       NULL, 0, &models, NULL, err))
 		return false;
-	if (!num_parse_int(meta(&m, "version"), &ret->version))
+	if (!num_parse_int(state_meta(&m, "version"), &ret->version))
 		return err_set(err, ERR_DATABASE_UNAVAILABLE, "the state has no version");
-	ret->default_name = meta(&m, "default");
+	ret->default_name = state_meta(&m, "default");
 	if (ret->default_name.len == 0)
 		ret->default_name = STR_NONE;
 	ret->models = models.n > 0 ? models.cells[0][0] : STR_NONE;
@@ -407,11 +374,10 @@ static bool load(struct unit *u, struct state_content *ret, struct err *err)
 bool state_load(struct state *s, struct arena *a, struct state_content *ret, struct err *err)
 {
 	struct unit u;
-	struct err ignored;
 	*ret = (struct state_content){0};
-	unit_begin(&u, s, a, true);
+	state_unit_begin(&u, s, a, true);
 	const bool ok = load(&u, ret, err);
-	return exec_end(&u.x, ok, ok ? err : &ignored) && ok;
+	return state_unit_end(&u, ok, err);
 }
 
 bool state_version(struct state *s, int64_t *ret, struct err *err)
@@ -419,11 +385,10 @@ bool state_version(struct state *s, int64_t *ret, struct err *err)
 	struct arena a;
 	struct unit u;
 	struct rows r;
-	struct err ignored;
 	arena_init(&a);
-	unit_begin(&u, s, &a, false);
-	bool ok = run(&u, "SELECT value FROM ~meta WHERE name = 'version'", NULL, 0, &r, NULL, err);
-	ok = exec_end(&u.x, ok, ok ? err : &ignored) && ok;
+	state_unit_begin(&u, s, &a, false);
+	bool ok = state_run(&u, "SELECT value FROM ~meta WHERE name = 'version'", NULL, 0, &r, NULL, err);
+	ok = state_unit_end(&u, ok, err);
 	if (ok && (r.n != 1 || !num_parse_int(r.cells[0][0], ret)))
 		ok = err_set(err, ERR_DATABASE_UNAVAILABLE, "the state has no version");
 	arena_done(&a);
@@ -439,7 +404,8 @@ static bool advance(struct unit *u, int64_t version, int64_t *ret_version, struc
 	int64_t affected;
 	const struct value params[] = {value_text(str_n(is, num_format_int(version + 1, is))),
 				       value_text(str_n(was, num_format_int(version, was)))};
-	if (!run(u, "UPDATE ~meta SET value = ? WHERE name = 'version' AND value = ?", params, 2, NULL, &affected, err))
+	if (!state_run(u, "UPDATE ~meta SET value = ? WHERE name = 'version' AND value = ?", params, 2, NULL, &affected,
+		       err))
 		return false;
 	*ret_version = version + 1;
 	return affected == 1 || err_set(err, ERR_SERIALIZATION_FAILURE, "the state has changed meanwhile");
@@ -447,11 +413,11 @@ static bool advance(struct unit *u, int64_t version, int64_t *ret_version, struc
 
 static bool write_connections(struct unit *u, const struct state_change *c, struct err *err)
 {
-	if (c->drop_all && !run(u, "DELETE FROM ~connections", NULL, 0, NULL, NULL, err))
+	if (c->drop_all && !state_run(u, "DELETE FROM ~connections", NULL, 0, NULL, NULL, err))
 		return false;
 	if (c->drop.p != NULL) {
 		const struct value name = value_text(c->drop);
-		if (!run(u, "DELETE FROM ~connections WHERE name = ?", &name, 1, NULL, NULL, err))
+		if (!state_run(u, "DELETE FROM ~connections WHERE name = ?", &name, 1, NULL, NULL, err))
 			return false;
 	}
 	if (c->put == NULL)
@@ -459,10 +425,11 @@ static bool write_connections(struct unit *u, const struct state_change *c, stru
 	const struct value params[] = {value_text(c->put->name),
 				       value_text(kept_url(u->s, u->a, c->put->name, c->put->url)),
 				       value_text(c->put->options)};
-	return run(u,
-		   "INSERT INTO ~connections (name, url, options) VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET "
-		   "url = excluded.url, options = excluded.options",
-		   params, 3, NULL, NULL, err);
+	return state_run(
+		u,
+		"INSERT INTO ~connections (name, url, options) VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET "
+		"url = excluded.url, options = excluded.options",
+		params, 3, NULL, NULL, err);
 }
 
 static bool write_models(struct unit *u, int64_t version, const struct state_change *c, struct err *err)
@@ -473,9 +440,9 @@ static bool write_models(struct unit *u, int64_t version, const struct state_cha
 	clock_rfc3339(clock_real_us(), at);
 	const struct value params[] = {value_int(version), value_text(str_z(c->fingerprint)), value_text(str_z(at)),
 				       value_text(c->who.p != NULL ? c->who : STR("")), value_text(c->models)};
-	return run(u, "UPDATE ~models SET told = NULL WHERE told IS NOT NULL", NULL, 0, NULL, NULL, err) &&
-	       run(u, "INSERT INTO ~models (version, fingerprint, told_at, told_by, told) VALUES (?, ?, ?, ?, ?)",
-		   params, 5, NULL, NULL, err);
+	return state_run(u, "UPDATE ~models SET told = NULL WHERE told IS NOT NULL", NULL, 0, NULL, NULL, err) &&
+	       state_run(u, "INSERT INTO ~models (version, fingerprint, told_at, told_by, told) VALUES (?, ?, ?, ?, ?)",
+			 params, 5, NULL, NULL, err);
 }
 
 static bool unwritable(struct err *err)
@@ -492,15 +459,14 @@ bool state_write(struct state *s, int64_t version, const struct state_change *c,
 {
 	struct arena a;
 	struct unit u;
-	struct err ignored;
 	arena_init(&a);
-	unit_begin(&u, s, &a, true);
+	state_unit_begin(&u, s, &a, true);
 	bool ok = advance(&u, version, ret_version, err) && write_connections(&u, c, err) &&
 		  write_models(&u, *ret_version, c, err);
 	if (ok && (c->choose_default || c->drop_all))
-		ok = put_meta(&u, "default", c->choose_default && c->default_name.p != NULL ? c->default_name : STR(""),
-			      err);
-	ok = exec_end(&u.x, ok, ok ? err : &ignored) && ok;
+		ok = state_put_meta(&u, "default",
+				    c->choose_default && c->default_name.p != NULL ? c->default_name : STR(""), err);
+	ok = state_unit_end(&u, ok, err);
 	arena_done(&a);
 	if (ok || err->code == ERR_SERIALIZATION_FAILURE)
 		return ok;

@@ -35,6 +35,10 @@ void state_close(struct state *s);
 bool state_seals(const struct state *s);
 /* A key of its own for a purpose, the same in every process that has this state. false: there is no key. */
 bool state_derive_key(const struct state *s, struct str purpose, uint8_t ret[CRYPTO_KEY_BYTES]) MUST_CHECK;
+/* The same where servers share the state: without a key there, of a word that the state keeps. Parks. */
+bool state_shared_key(struct state *s, struct str purpose, uint8_t ret[CRYPTO_KEY_BYTES], struct err *err) MUST_CHECK;
+/* This machine's end of the state's connection, as it stands in a URL. Parks. */
+bool state_local_address(struct state *s, char ret[64], struct err *err) MUST_CHECK;
 /* Was everything sealed anew under the first of two keys when it was opened? */
 bool state_resealed(const struct state *s);
 /* Its URL without secrets; borrowed. */

@@ -34,6 +34,11 @@ struct told *told_create(struct store *store, struct declared *declared, struct 
 	return t;
 }
 
+struct state *told_state(const struct told *t)
+{
+	return t->state;
+}
+
 void told_destroy(struct told *t)
 {
 	if (t == NULL)

@@ -26,6 +26,8 @@ struct told_hooks {
 /* Takes the state, which may be NULL: nothing is kept. Borrows the rest. */
 struct told *told_create(struct store *store, struct declared *declared, struct state *state,
 			 const struct told_hooks *hooks);
+/* The state; NULL: nothing is kept. Borrowed. */
+struct state *told_state(const struct told *t);
 /* NULL is fine. */
 void told_destroy(struct told *t);
 

@@ -55,6 +55,11 @@ def server(request, _holder):
 
 
 @pytest.fixture
+def strict_library(server):
+    return server.strict_library()
+
+
+@pytest.fixture
 def client(server):
     """A client of the running server, on a TCP connection of its own."""
     with Client(server.port) as c:

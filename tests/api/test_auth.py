@@ -290,10 +290,11 @@ def test_reload(tmp_path):
         comes = keys.client(server.port, "comes")
         comes.get("/v1/models").expect(200)
         session.get("/v1/session").expect(200)
-        for text in ("", "[", json.dumps([GOOD, GOOD])):
+        for text, said in (("", "not a JSON array"), ("[\n [", "line 2"), (json.dumps([GOOD, GOOD]), "entry 1"), ('[{"name": "x"}]', '"hash"')):
+            failed = len(server.events("reload_failed"))
             keys.write(text)
             reload()
-            assert server.events("reload_failed")
+            assert said in server.events("reload_failed")[failed]["message"]
             comes.get("/v1/models").expect(200)
         keys.path.unlink()
         reload()

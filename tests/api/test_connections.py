@@ -419,3 +419,19 @@ def test_url_wins_over_the_environment(postgres_backend):
         assert sql(client, "SELECT current_user AS u", using="e").json()["rows"] == [{"u": "ferrod"}]
         wait_for(lambda: server.events("request"), 5, "a log line")
         assert SECRET not in server.log()
+
+
+def test_require_auth(client, pg):
+    """Who asks for a password in cleartext can be refused where libpq knows how; an older one says what it lacks."""
+    libpq = client.get("/version").expect(200).json()["libpq"]
+    for how, status in (("none", 201), ("scram-sha-256", 403)):
+        answer = client.post("/v1/connections", {"name": "ra", "url": pg.url(query=f"require_auth={how}")})
+        if int(libpq.split(".", maxsplit=1)[0]) < 16:
+            assert f'"require_auth" needs libpq 16 or later, and this one is {libpq}' in answer.problem(400, "invalid_url")["detail"]
+        elif status == 201:
+            answer.expect(201)
+            client.delete("/v1/connections/ra").expect(204)
+        else:
+            assert answer.status in (403, 503) and answer.json()["code"] in ("database_forbidden", "database_unavailable"), answer.body
+    problem = client.post("/v1/connections", {"name": "ra", "url": pg.url(query="require_aut=none")}).problem(400, "invalid_url")
+    assert "require_aut" in problem["detail"] and "libpq 16" not in problem["detail"]

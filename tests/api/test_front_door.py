@@ -107,6 +107,22 @@ def test_formulas_in_csv():
             assert [row[0] if row else "" for row in rows[1:]] == [(prefix if t[:1] in set("=+-@\t\r") and t else "") + t for t in texts]
 
 
+@pytest.mark.parametrize("accept", ["application/json", "text/csv", "application/x-ndjson"])
+def test_text_that_is_no_utf8_is_told_from_text_in_every_form(sqlite_conn, accept):
+    """CSV had the raw bytes, which no reader of UTF-8 takes."""
+    c = sqlite_conn.client
+    sql = "SELECT 1 AS id, CAST(x'61ff62' AS TEXT) AS a, CAST(x'eda080' AS TEXT) AS b, CAST(x'c3a4' AS TEXT) AS c"
+    answer = c.post("/v1/sql/fetch-all", {"sql": sql, "using": sqlite_conn.name}, headers={"Accept": accept}).expect(200)
+    text = answer.body.decode("utf-8")
+    if accept == "text/csv":
+        row = list(csv.reader(io.StringIO(text, newline="")))[1]
+        assert [json.loads(cell) for cell in row[1:3]] == [{"$bytes": "Yf9i"}, {"$bytes": "7aCA"}] and row[3] == "ä"
+    else:
+        row = json.loads(text.split("\n", maxsplit=1)[0])
+        row = row.get("rows", [row])[0]
+        assert (row["a"], row["b"], row["c"]) == ({"$bytes": "Yf9i"}, {"$bytes": "7aCA"}, "ä")
+
+
 # ---- the first minutes ----
 
 @pytest.mark.parametrize("accept, status", [
@@ -123,16 +139,46 @@ def test_the_root_leads_on(client, accept, status):
     client.post("/", {}).problem(405, "method_not_allowed")
 
 
-def test_a_build_without_libraries_says_what_to_do(tmp_path):
+@pytest.mark.parametrize("target", ["build", "install"])
+def test_a_build_without_libraries_says_what_to_do(tmp_path, target):
     """It was a screen of compiler errors."""
     fake = tmp_path / "pkg-config"
     fake.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
     fake.chmod(0o755)
-    done = subprocess.run(["make", "build", f"BUILD={tmp_path}/build"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60,
-                          env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"})
+    done = subprocess.run(["make", target, f"BUILD={tmp_path}/build", f"DESTDIR={tmp_path}/root"], cwd=ROOT, capture_output=True, text=True,
+                          check=False, timeout=60, env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"})
     assert done.returncode != 0
     lines = [line for line in done.stderr.splitlines() if not line.startswith("make")]
-    assert len(lines) == 1 and "make deps" in lines[0], done.stderr
+    assert len(lines) == 1 and "make deps" in lines[0] and not (tmp_path / "root").exists(), done.stderr
+
+
+def test_the_console_shows_one_version(client):
+    """The server's own; the description has one of its contract, which is not shown beside it."""
+    pages = {name: (ROOT / "openapi/docs" / name).read_text(encoding="utf-8") for name in os.listdir(ROOT / "openapi/docs")}
+    shown = [line for text in pages.values() for line in text.split("\n") if re.search(r"\.version\b", line)]
+    assert len(shown) == 1 and "version.data.version" in shown[0], shown
+    assert pages["index.html"].count('id="version"') == 1
+    assert client.get("/version").expect(200).json()["version"] == run_binary("--version")[1].split("\n")[0].split()[1]
+
+
+def test_a_build_says_how_far_it_is(tmp_path):
+    """Each file that is compiled for the first time has its number."""
+    done = subprocess.run(["make", "-n", "build", f"BUILD={tmp_path}/build"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
+    steps = [(int(n), int(of)) for n, of in re.findall(r"echo '  CC   \[(\d+)/(\d+)\] \S+\.c'", done.stdout)]
+    assert len(steps) > 200 and {of for _, of in steps} == {len(steps) + 1}  # one is assembled
+    assert [n for n, _ in steps] == list(range(1, len(steps) + 1))
+    recipe = subprocess.run(["make", "-n", "run"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60).stdout
+    assert re.search(r"-j\$\(nproc", recipe) and "service/dist/run.py" in recipe
+
+
+def test_an_install_gives_a_sign_of_life(tmp_path):
+    """apt says nothing for minutes."""
+    for name, text in (("apt-get", "sleep 3"), ("dpkg-query", "exit 0"), ("sudo", 'exec "$@"'), ("id", "echo 0")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
+        (tmp_path / name).chmod(0o755)
+    done = subprocess.run([str(ROOT / ".ci/deps"), "run"], capture_output=True, text=True, check=False, timeout=60,
+                          env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "FERROD_SIGN_SECONDS": "1"})
+    assert done.returncode == 0 and done.stdout.startswith("deps: installing gcc") and 1 <= done.stdout.count("deps: still installing") <= 4, done
 
 
 def test_make_run_says_where_to_look(tmp_path):

@@ -24,10 +24,20 @@ MALFORMED = {
     "NUL in the last value": b"GET /healthz HTTP/1.1\r\n" + HOST + b"X-A: a\0\r\n\r\n",
     "NUL in Host": b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\0.evil\r\n\r\n",
     "NUL in a name": b"GET /healthz HTTP/1.1\r\n" + HOST + b"X\0A: b\r\n\r\n",
+    "NUL in the method": b"GET\0X /healthz HTTP/1.1\r\n" + HOST + b"\r\n",
+    "NUL at the end of the method": b"GET\0 /healthz HTTP/1.1\r\n" + HOST + b"\r\n",
+    "control character in the method": b"G\x01T /healthz HTTP/1.1\r\n" + HOST + b"\r\n",
+    "method that is no token": b"G{T} /healthz HTTP/1.1\r\n" + HOST + b"\r\n",
+    "NUL in the version": b"GET /healthz HTTP/1.1\0\r\n" + HOST + b"\r\n",
     "NUL in the target": b"GET /healthz\0/x HTTP/1.1\r\n" + HOST + b"\r\n",
     "NUL behind the question mark": b"GET /healthz?a=b\0c HTTP/1.1\r\n" + HOST + b"\r\n",
     "raw bytes in the target": b"GET /healthz?\xc3\xa4 HTTP/1.1\r\n" + HOST + b"\r\n",
     "control character in the target": b"GET /healthz\x01 HTTP/1.1\r\n" + HOST + b"\r\n",
+    "method that is no token": b"GE(T /healthz HTTP/1.1\r\n" + HOST + b"\r\n" + REST,
+    "control character in the method": b"G\x01T /healthz HTTP/1.1\r\n" + HOST + b"\r\n" + REST,
+    "tunnel": b"CONNECT localhost:443 HTTP/1.1\r\n" + HOST + b"\r\n" + REST,
+    "target without a slash": b"GET healthz HTTP/1.1\r\n" + HOST + b"\r\n" + REST,
+    "URL without a host": b"GET http:/healthz HTTP/1.1\r\n" + HOST + b"\r\n" + REST,
     "tab in the target": b"GET /heal\tthz HTTP/1.1\r\n" + HOST + b"\r\n",
     "bare LF": b"GET /healthz HTTP/1.1\nHost: localhost\n\n",
     "one bare LF": b"GET /healthz HTTP/1.1\r\n" + HOST + b"X-A: b\nX-B: c\r\n\r\n",
@@ -71,7 +81,6 @@ WELL = {
     "all characters of a name": b"GET /healthz HTTP/1.1\r\n" + HOST + b"X!#$%&'*+-.^_`|~9: b\r\n\r\n",
     "absolute target": b"GET http://LOCALHOST/healthz HTTP/1.1\r\n" + HOST + b"\r\n",
     "absolute target with a query": b"GET http://localhost/healthz? HTTP/1.1\r\n" + HOST + b"\r\n",
-    "empty lines before": b"\r\n\r\nGET /healthz HTTP/1.1\r\n" + HOST + b"\r\n",
     "several of a list": b"GET /healthz HTTP/1.1\r\n" + HOST + b"Accept: text/html\r\nAccept: */*\r\nCookie: a=b\r\nCookie: c=d\r\n\r\n",
     "address with a port": b"GET /healthz HTTP/1.1\r\nHost: [::1]:8080\r\n\r\n",
     "many headers": b"GET /healthz HTTP/1.1\r\n" + HOST + b"".join(b"X-%d: %d\r\n" % (n, n) for n in range(40)) + b"\r\n",
@@ -85,6 +94,16 @@ def test_what_is_well_formed_is_served(server, head):
             raw.send(head)
             answer = raw.response()
             assert (answer.status, answer.header("Connection")) == (200, None), answer.body
+
+
+def test_empty_lines_before_a_request(server, strict_library):
+    """libmicrohttpd since 1.0, told to be as strict as it can, takes them for what is no request."""
+    with RawConnection(server.port) as raw:
+        raw.send(b"\r\n\r\nGET /healthz HTTP/1.1\r\n" + HOST + b"\r\n")
+        if strict_library:
+            assert raw.rest() == b""
+        else:
+            assert raw.response().status == 200
 
 
 def test_pipelined_requests_of_every_length_are_well_formed(server):

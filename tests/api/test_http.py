@@ -151,37 +151,42 @@ def test_chunked_body(raw):
 
 
 @pytest.mark.parametrize("coding", ["gzip", "gzip, chunked", "identity", "chunked "])
-def test_body_without_an_end_is_refused_at_once(server, coding):
+def test_body_without_an_end_is_refused_at_once(server, strict_library, coding):
     """The library would read it until the client closes: here the connection is closed, and nothing of it is taken for a request."""
     with RawConnection(server.port) as raw:
         raw.send(CHUNKED.replace("Transfer-Encoding: chunked", f"Transfer-Encoding: {coding}"))
         raw.send("2\r\n{}\r\n0\r\n\r\nGET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         answer = raw.response()
-        answer.problem(400, "invalid_request")
-        assert answer.header("Connection") == "close" and raw.closed()
+        if strict_library and coding == "chunked ":  # the blank behind it is none of it
+            answer.problem(422, "invalid_query")
+            assert raw.response().status == 200
+        else:
+            answer.refused(strict_library)
+            assert raw.closed()
 
 
 LENGTH = "Content-Length: 2"
 
 
+# whether it is clear; if not, whether libmicrohttpd since 1.0 refuses it by itself
 @pytest.mark.parametrize("framing, clear", [
-    (LENGTH, True), (f"{LENGTH}\r\n{LENGTH}", True), ("Content-Length: 2\r\nContent-Length: 56", False),
-    ("Content-Length: 56\r\nContent-Length: 2", False), ("Content-Length: 0\r\nContent-Length: 56", False),
-    (f"{LENGTH}\r\nTransfer-Encoding: chunked", False), (f"Transfer-Encoding: chunked\r\n{LENGTH}", False),
-    ("Transfer-Encoding: chunked\r\nTransfer-Encoding: identity", False), ("Content-Length : 56", False),
-    ("Transfer-Encoding\t: chunked", False), ("Transfer-Encoding:\r\n chunked", False), ("Content-Length: 2\r\n 0", False)])
+    (LENGTH, True), (f"{LENGTH}\r\n{LENGTH}", True), ("Content-Length: 2\r\nContent-Length: 56", "ours"),
+    ("Content-Length: 56\r\nContent-Length: 2", "ours"), ("Content-Length: 0\r\nContent-Length: 56", "ours"),
+    (f"{LENGTH}\r\nTransfer-Encoding: chunked", "library"), (f"Transfer-Encoding: chunked\r\n{LENGTH}", "library"),
+    ("Transfer-Encoding: chunked\r\nTransfer-Encoding: identity", "ours"), ("Content-Length : 56", "library"),
+    ("Transfer-Encoding\t: chunked", "library"), ("Transfer-Encoding:\r\n chunked", "library"), ("Content-Length: 2\r\n 0", "library")])
 @pytest.mark.parametrize("method, target", [("POST", "/v1/query"), ("GET", "/healthz"), ("DELETE", "/v1/connections/none")])
-def test_what_others_could_take_for_another_request(server, method, target, framing, clear):
+def test_what_others_could_take_for_another_request(server, strict_library, method, target, framing, clear):
     """Where a proxy could see another end of the body than we do, nothing behind the head is a request."""
     with RawConnection(server.port) as raw:
         raw.send(f"{method} {target} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{framing}\r\n\r\n"
                  "{}GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Filler: 1\r\n\r\n")
         answer = raw.response()
-        if clear:
+        if clear is True:
             assert answer.header("Connection") is None and raw.response().status == 200
         else:
-            answer.problem(400, "invalid_request")
-            assert answer.header("Connection") == "close" and raw.closed()
+            answer.refused(strict_library and clear == "library")
+            assert raw.closed()
 
 
 def test_chunked_body_over_the_limit(raw):

@@ -60,6 +60,37 @@ def test_completions_of_other_shells(tree, shell, path):
         subprocess.run([shell, "-n", str(tree / SHARE / path)], check=True, timeout=60)
 
 
+FLAGS = {row["flag"] for row in json.loads(run_binary("--print-settings")[1])}
+# what stands on the line, and what is offered
+OFFERS = [
+    ("check", {"check-config"}), ("--log-l", {"--log-level"}), ("--", FLAGS), ("--log-level ", {"debug", "info", "warn", "error"}),
+    ("--compression ", {"auto", "on", "off"}), ("key ", {"new", "seal"}), ("state ", {"export"}),
+    ("key new --", {"--name", "--scopes", "--connections", "--sets", "--append"}), ("key new --scopes ", {"read", "write", "schema", "sql", "admin"})]
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="no fish")
+@pytest.mark.parametrize("line, offers", OFFERS)
+def test_fish_completes(tree, line, offers):
+    script = f"set -x PATH {tree}/{BINDIR} $PATH; source {tree}/{SHARE}/fish/vendor_completions.d/ferrod.fish; complete -C 'ferrod {line}'"
+    done = subprocess.run(["fish", "--no-config", "-c", script], capture_output=True, text=True, check=True, timeout=60, cwd=tree)
+    got = {text.split("\t")[0] for text in done.stdout.split("\n") if text}
+    assert offers <= got and (line in ("--", "state ") or line.startswith("key new") or got == offers), (got, done.stderr)
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="no zsh")
+@pytest.mark.parametrize("line, offers", OFFERS)
+def test_zsh_completes(tree, line, offers):
+    """Its completion function, with what it calls to offer words replaced by what prints them."""
+    words = ["ferrod", *line.split(" ")]
+    script = f"""compadd() {{ for w in "$@"; do [[ $w == -- || $w != ${{(Q)PREFIX}}* ]] || print -r -- "$w"; done }}
+        _values() {{ shift 3; compadd "$@" }}; _files() {{ print FILES }}
+        path=({tree}/{BINDIR} $path); words=({' '.join(f"'{word}'" for word in words)}); CURRENT={len(words)}; PREFIX='{words[-1]}'
+        source {tree}/{SHARE}/zsh/site-functions/_ferrod"""
+    done = subprocess.run(["zsh", "-f", "-c", script], capture_output=True, text=True, check=True, timeout=60, cwd=tree)
+    got = set(done.stdout.split())
+    assert offers <= got and (line == "--" or got == offers), (got, done.stderr)
+
+
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze")
 def test_units_are_valid(tree):
     unit = tree / UNITS / "ferrod.service"

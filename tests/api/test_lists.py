@@ -140,3 +140,16 @@ def test_filters_may_come_as_one_json_object(conn):
         conn.get({"filter": document}, status=400)
     conn.get({"filter": '{"shoe": "eq.1"}'}, status=422)
     conn.get({"filter": "eq.1"}, status=422)  # a column of that name, which there is not
+
+
+def test_ndjson_ends_with_what_the_json_form_says_of_pages(conn):
+    """As the description has it: `$end.next_cursor` goes on where the JSON form's would."""
+    def end(params, **headers):
+        return json.loads(conn.get(params, Accept="application/x-ndjson", **headers).text.splitlines()[-1])["$end"]
+    params = {"order": "id", "select": "id", "limit": 2}
+    first = end(params, Prefer="count=exact")
+    assert (first["row_count"], first["total"], set(first)) == (2, 5, {"row_count", "total", "next_cursor"})
+    page = conn.get({**params, "cursor": first["next_cursor"]}).json()
+    assert [row["id"] for row in page["rows"]] == [3, 4]
+    assert set(end({**params, "cursor": first["next_cursor"]})) == {"row_count", "next_cursor", "prev_cursor"}
+    assert set(end({**params, "cursor": page["next_cursor"]})) == {"row_count", "prev_cursor"}

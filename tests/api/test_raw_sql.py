@@ -156,7 +156,9 @@ def test_an_error_in_mid_stream_is_seen(db):
     lines = cut.value.partial.decode().splitlines()
     problem = json.loads(lines[-1])["$error"]
     assert problem["code"] == "sql_error" and problem["status"] == 400
-    assert len(lines) == 30000 and all(set(json.loads(line)) == {"a"} for line in lines[:100])
+    # libpq since 17 hands rows out a few at a time, and those that came with the error are gone
+    few = 8 if db.backend.name == "postgres" and int(db.client.get("/version").json()["libpq"].split(".")[0]) >= 17 else 1
+    assert 0 <= 30000 - len(lines) < few and all(set(json.loads(line)) == {"a"} for line in lines[:100])
     assert db.run("SELECT count(*) AS n FROM event").json()["rows"] == [{"n": 0}], "the connection serves on"
 
 

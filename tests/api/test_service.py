@@ -51,6 +51,19 @@ def test_options_and_unknown_methods(client, path):
         client.request(missing[0], where).problem(405, "method_not_allowed")
 
 
+def test_options_list_the_methods_of_the_very_path(client):
+    """Those of a path that is written out, and not those of one that a parameter may stand for."""
+    def allowed(path):
+        return set(client.options(path).expect(204).header("Allow").split(", "))
+    record = "/v1/models/User/records/1"
+    assert allowed(record + "/refresh") == allowed(record + "/refresh/") == {"POST", "OPTIONS"}
+    assert allowed(record + "/refreshed") == allowed(record + "/refres") == {"GET", "HEAD", "PUT", "DELETE", "OPTIONS"}
+    for method in ("GET", "HEAD", "PUT", "DELETE", "PATCH"):
+        answer = client.request(method, record + "/refresh")
+        assert answer.status == 405 and set(answer.header("Allow").split(", ")) == {"POST", "OPTIONS"}
+    assert client.post(record + "/refresh").status == 404  # the model; the path is there
+
+
 @pytest.mark.parametrize("path", sorted(p for p, item in DOCUMENT["paths"].items() if "get" in item))
 def test_head_is_get_without_body(client, path):
     got, head = client.get(concrete(path)), client.head(concrete(path))
@@ -71,6 +84,13 @@ def test_request_id_is_echoed_or_made(client):
         assert client.get("/healthz", headers={"X-Request-Id": bad}).header("X-Request-Id") != bad
     problem = client.get("/nothing", headers={"X-Request-Id": "mine"}).problem(404, "route_not_found")
     assert problem["instance"] == "mine"
+
+
+def test_request_ids_are_of_the_characters_that_are_described(client):
+    pattern = DOCUMENT["components"]["headers"]["X-Request-Id"]["schema"]["pattern"]
+    for code in range(0x21, 0x7f):
+        sent = f"a{chr(code)}b"
+        assert (client.get("/healthz", headers={"X-Request-Id": sent}).header("X-Request-Id") == sent) == bool(re.match(pattern, sent)), sent
 
 
 def test_request_id_is_in_the_log(client, server):

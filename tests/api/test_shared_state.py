@@ -20,7 +20,7 @@ def pair(postgres_backend, tmp_path):
     key = tmp_path / "key"
     key.write_text(run_binary("key", "seal")[1])
     args = ["--state-url", postgres_backend.url, "--state-key-file", str(key)]
-    a, b = (Server("--default-url", "", *args) for _ in "ab")
+    a, b = (Server("--default-url", "", "--node", n, "--drain-notice-seconds", "0", *args) for n in "ab")
     made = types.SimpleNamespace(a=Client(a.port), b=Client(b.port), servers=[a, b], args=args, url=f"sqlite:{tmp_path}/shared.db?mode=rwc",
                                  backend=postgres_backend, dir=tmp_path)
     yield made
@@ -137,7 +137,7 @@ def test_a_name_that_another_server_took(pair):
 def test_a_third_server_finds_it_all(pair):
     connect(pair.a, pair.url, default=True)
     pair.b.post("/v1/models", {"models": [model("M")]}).expect(200)
-    with Server("--default-url", "", *pair.args) as third, Client(third.port) as c:
+    with Server("--default-url", "", "--node", "c", "--drain-notice-seconds", "0", *pair.args) as third, Client(third.port) as c:
         assert catalog(c) == (["shop"], ["M"])
 
 

@@ -1,4 +1,4 @@
-"""Instants that others wrote into SQLite: found, ordered, paged and written in their own spelling."""
+"""Times that others wrote into SQLite: found, ordered, paged and written in their own spelling."""
 import datetime
 import sqlite3
 

@@ -80,6 +80,16 @@ def test_many_requests_on_one_connection(house, ca):
     connection.close()
 
 
+def test_browsers_are_told_to_stay_with_tls(house, ca):
+    connection = connect(house, ca)
+    for path, status in (("/healthz", 200), ("/v1/models", 200), ("/docs", 200), ("/nothing", 404)):
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        answer.read()
+        assert answer.status == status and answer.getheader("Strict-Transport-Security").startswith("max-age="), path
+    connection.close()
+
+
 def test_streams_both_ways(house, ca):
     connection = connect(house, ca)
     status, body = call(connection, "POST", "/v1/sql/fetch-all", {"sql": MANY})

@@ -8,6 +8,7 @@ import argparse
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -47,8 +48,8 @@ def readme(mark):
 
 
 class Image:
-    def __init__(self, scratch, base):
-        self.scratch, self.base_tree = scratch, base
+    def __init__(self, scratch, base, roots):
+        self.scratch, self.base_tree, self.roots = scratch, base, roots
         self.policy = scratch / "policy.json"
         self.policy.write_text('{"default": [{"type": "insecureAcceptAnything"}]}')
         self.env = {"BUILDAH_ISOLATION": "chroot", "STORAGE_DRIVER": "vfs"}
@@ -59,15 +60,14 @@ class Image:
         return run("buildah", "--root", self.scratch / "storage", "--runroot", self.scratch / "run", *arguments, env=self.env).strip()
 
     def make_base(self):
-        """Debian 12, minimal, with this machine's mirror and proxy for apt."""
+        """The release that the Dockerfile names, minimal, with this machine's mirror and proxy for apt."""
+        from systems.root import apt_settings, unpack
         if self.base_tree is None:
             self.base_tree = self.scratch / "base"
-            rows = run("apt-get", "indextargets", "--format", "$(CODENAME) $(CREATED_BY) $(REPO_URI)").splitlines()
-            mirrors = [row.split()[2] for row in rows if row.startswith("bookworm Packages ")]
-            run("debootstrap", "--variant=minbase", "bookworm", self.base_tree, (mirrors or ["http://deb.debian.org/debian"])[0])
-        lines = [line for line in run("apt-config", "dump").splitlines()
-                 if line.split("::")[0] == "Acquire" and line.split("::")[1].split(" ")[0] in ("http", "https", "Check-Valid-Until", "Check-Date")]
-        (self.base_tree / "etc/apt/apt.conf.d/90host").write_text("\n".join(lines) + "\n")
+            release = re.search(r"^ARG BASE=debian:([a-z]+)-slim$", (ROOT / "Dockerfile").read_text(encoding="utf-8"), re.M)[1]
+            self.roots.mkdir(parents=True, exist_ok=True)
+            unpack(release, self.roots, self.base_tree)
+        (self.base_tree / "etc/apt/apt.conf.d/90host").write_text(apt_settings())
         container = self.buildah("from", "scratch")
         self.buildah("copy", "--quiet", container, self.base_tree, "/")
         tree = pathlib.Path(self.buildah("mount", container))
@@ -152,7 +152,7 @@ class Container:
 
 class Checks:
     def __init__(self, options, scratch):
-        self.scratch, self.image = scratch, Image(scratch, options.base)
+        self.scratch, self.image = scratch, Image(scratch, options.base, options.roots.resolve())
         self.binary = (ROOT / options.build / "ferrod").resolve()
         self.compose = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))
         self.secrets = scratch / "checkout" / "secrets"
@@ -343,6 +343,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--build", default="build/release")
     parser.add_argument("--base", type=pathlib.Path, help="a tree that debootstrap has made")
+    parser.add_argument("--roots", type=pathlib.Path, default=os.environ.get("ROOTS") or ROOT / "build/roots", help="where what debootstrap makes is kept")
     options = parser.parse_args()
     if os.getuid() != 0:
         print("docker-test: wants root (debootstrap, chroot)", file=sys.stderr)

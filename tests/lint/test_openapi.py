@@ -140,6 +140,12 @@ def test_every_json_body_of_a_request_has_an_example():
                 assert "example" in media or "examples" in media, operation["operationId"]
 
 
+def test_the_number_of_tries_is_the_codes():
+    tries = re.search(r"#define ATTEMPTS (\d+)", (ROOT / "handlers/batch/batch.c").read_text(encoding="utf-8")).group(1)
+    batch = next(operation for _, _, operation in OPERATIONS if operation["operationId"] == "batch")
+    assert f"tried up to {tries} times in all" in " ".join(batch["description"].split())
+
+
 def test_generators_find_what_they_need():
     """What Java, Rust and TypeScript generators stumble over: enums without a type or of booleans, integers of 32 bits,
     variants without a name, optional bodies that may not be null, operations that nobody describes."""

@@ -33,6 +33,9 @@ class Tree:
         (self.root / name).parent.mkdir(parents=True, exist_ok=True)
         (self.root / name).write_text(text)
 
+    def names(self):
+        return {path.name for path in (self.root / "cache").rglob("*") if path.is_file()}
+
     def verdict(self, flags=("-I.",)):
         judge = self.module.Judge(self.root / "cache", list(flags), self.root, str(self.root / "tidy"), "cc")
         return judge.verdict("store/a.c")
@@ -46,9 +49,39 @@ def tree(tmp_path):
     return tree
 
 
-def test_a_comment_of_a_header_changes_no_verdict(tree):
-    tree.write("store/a.h", HEADER.replace("/* a */", "/* b\n */"))
+@pytest.mark.parametrize("more", ["/* b\n */", "int g(int a);", "#define TWO ONE", "struct other { int a; };", "extern long l[4];",
+                                  "static inline int h(int a)\n{\n\treturn ONE + f(a);\n}"])
+def test_what_the_file_does_not_use_changes_no_verdict(tree, more):
+    tree.write("store/a.h", HEADER + more + "\n")
     assert tree.verdict() == (False, "")
+
+
+@pytest.mark.parametrize("more, use", [
+    ("int g(int a);", "return g(a);"),
+    ("#define TWO (ONE + 1)", "return TWO;"),
+    ("enum e { E1, E2 };", "return E1;"),
+    ("struct s { enum { S1 } a; int b; };", "return S1;"),
+    ("struct s { struct t { int a; } t; };", "struct t *t = 0; return t == 0;"),
+    ("extern int l[4];", "return l[a];"),
+    ("extern int k, l;", "return l;"),
+    ("typedef int word;", "return (word)a;"),
+    ("word (*get(void))(int a);", "return get()(a);"),
+    ("typedef int (*hook)(int a);", "hook h = f; return h(a);"),
+    ("static inline int h(int a)\n{\n\treturn a;\n}", "return h(a);"),
+    ("int __attribute__((pure)) g(int a);", "return g(a);"),
+    ("struct __attribute__((packed)) s { int a; };", "struct s s = {a}; return s.a;"),
+])
+def test_what_the_file_uses_changes_its_verdict(tree, more, use):
+    """By whatever name it is reached, and however it is written."""
+    typed = "typedef int word;\n" if "word (*" in more else ""
+    for text in (HEADER + typed + more, HEADER + typed + more.replace("int a", "int  aa").replace("word;", "word, other;")
+                 .replace("{ E1", "{ E0, E1").replace("S1 }", "S1 = 2 }").replace("l[4]", "l[5]").replace("k, l", "l, k")
+                 .replace("+ 1", "+ 2").replace("(*hook)", "(* const hook)")):
+        tree.write("store/a.h", text + "\n")
+        tree.write("store/a.c", SOURCE.replace("return a + ONE;", use))
+        before = tree.names()
+        assert "bad" not in tree.verdict()[1]
+        assert tree.names() != before, text
 
 
 @pytest.mark.parametrize("name, text", [

@@ -1,8 +1,8 @@
 """clang-tidy over many files, each judged once: tidy.py --cache DIR [--jobs N] FILE... -- COMPILER FLAGS
 
-A verdict is kept under the hash of all that it rests on: the file, what its includes come to (comments left out, macros
-kept in), the flags, the checks and the version of clang-tidy. A second call, or another checkout that shares DIR, judges
-only what has changed; one that is stopped half way goes on where it stopped. What was found is kept and shown again.
+A verdict is kept under the hash of all that it rests on: the file, what it uses of its includes (reach.py), the flags, the
+checks and the version of clang-tidy. A second call, or another checkout that shares DIR, judges only what has changed;
+one that is stopped half way goes on where it stopped. What was found is kept and shown again.
 """
 import argparse
 import concurrent.futures
@@ -11,6 +11,9 @@ import os
 import pathlib
 import subprocess
 import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from reach import used  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 ROOMS = ("service", "handlers", "store", "openapi")
@@ -43,11 +46,11 @@ class Judge:
     def place(self, name):
         """Where the verdict on the file as it is now stands or will stand; None where it cannot be compiled."""
         flags = self.all_flags(name)
-        read = run([self.compiler, *flags, "-w", "-E", "-P", "-dD", name], self.root)
+        read = run([self.compiler, *flags, "-w", "-E", "-dD", name], self.root)
         if read.returncode != 0:
             return None
-        key = self.common.copy()
-        for part in (" ".join(flags), (self.root / name).read_text(), read.stdout):
+        key, own = self.common.copy(), (self.root / name).read_text()
+        for part in (" ".join(flags), own, used(read.stdout, name, own)):
             key.update(part.encode() + b"\0")
         return self.cache / name / key.hexdigest()
 

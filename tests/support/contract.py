@@ -84,19 +84,17 @@ class Contract:
     def find(self, path):
         """(most specific template, operations by method) of a request path, or (None, {}).
 
-        A path may fit several templates (`…/refresh` and `…/{relation}`): then all their methods are its own, the most
-        specific template's first. A segment that does not decode to UTF-8 without NUL fits none.
+        A path may fit several templates (`…/refresh` and `…/{relation}`): the most specific one is it, as OpenAPI has it.
+        A segment that does not decode to UTF-8 without NUL fits none.
         """
         if len(path) > 1 and path.endswith("/"):
             path = path[:-1]
-        found, merged = None, {}
         if re.search(r"%(?![0-9A-Fa-f]{2})|%00", path) or not self.decodes(path):
             return None, {}
         for _, template, pattern, operations in self.paths:
             if pattern.match(path):
-                found = found or template
-                merged = {**operations, **merged}
-        return found, merged
+                return template, operations
+        return None, {}
 
     @staticmethod
     def decodes(path):

@@ -92,3 +92,28 @@ const char *golden_text(struct arena *a, const json_t *v)
 	strbuf_done(&b);
 	return z;
 }
+
+static void decref(void *arg)
+{
+	json_decref(arg);
+}
+
+json_t *golden_envelope(struct arena *a, const struct schema *s)
+{
+	struct strbuf b;
+	json_t *v;
+
+	strbuf_init(&b, 0);
+	schema_write(&b, s, NULL, NULL);
+	v = golden_parse(a, arena_strz(a, strbuf_str(&b)));
+	strbuf_done(&b);
+	return v;
+}
+
+json_t *golden_model(struct arena *a, const struct model *m)
+{
+	json_t *v = schema_model_json(m);
+
+	arena_on_done(a, decref, v);
+	return v;
+}

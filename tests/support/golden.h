@@ -19,6 +19,10 @@ json_t *golden_quoted(struct arena *a, const char *text);
 /* A schema of a document; ends the test when it is invalid. A new reference. */
 struct schema *golden_schema(struct arena *a, const json_t *doc);
 
+/* The canonical forms as they are answered; in the arena. */
+json_t *golden_envelope(struct arena *a, const struct schema *s);
+json_t *golden_model(struct arena *a, const struct model *m);
+
 /* The model of the reference's shadow vectors, as a schema. A new reference. */
 struct schema *golden_shadow_schema(struct arena *a);
 

@@ -25,6 +25,16 @@ def free_port():
         return s.getsockname()[1]
 
 
+def port_is_free(port):
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            s.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
 def wait_for(condition, seconds=10.0, what="the condition"):
     """Polls until condition() is true and returns its value; AssertionError at the deadline."""
     deadline = time.monotonic() + seconds

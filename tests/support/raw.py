@@ -21,6 +21,16 @@ class RawResponse:
         return problem
 
 
+    def refused(self, by_library=False):
+        """A malformed request: by our own problem, or in the words of the HTTP library, which saw it first."""
+        if by_library:
+            assert (self.status, self.header("Content-Type")) == (400, None), (self.status, self.header("Content-Type"), self.body)
+            assert self.body.startswith(b"<html>"), self.body
+        else:
+            self.problem(400, "invalid_request")
+        assert self.header("Connection") == "close"
+
+
 class RawConnection:
     def __init__(self, port, seconds=SECONDS):
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=seconds)

@@ -1,4 +1,4 @@
-"""Runs the suites and counts: run_tests.py --build build/release [--valgrind] SUITE... [-- pytest arguments].
+"""Runs the suites and counts: run_tests.py --build build/release [--valgrind] [--under PROGRAM] SUITE... [-- pytest arguments].
 
 Suites: unit, golden (cmocka programs and pytest files), fuzz (the stored corpus through each target), lint,
 api, browser (pytest). One line a suite, what failed in full, and as the last line `N passed, N failed, N skipped`.
@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM_SECONDS = 300
-PYTEST_SECONDS = 1800
+PYTEST_SECONDS = int(os.environ.get("FERROD_TEST_SECONDS", "1800"))  # of a part of the api suite
 SANITIZER_ENV = {
     "ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=0:abort_on_error=0",
     "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
@@ -75,6 +75,7 @@ class Runner:
     def __init__(self, options):
         self.build = ROOT / options.build
         self.valgrind = options.valgrind
+        self.under = [options.under] if options.under else []
         self.extra = options.extra
         self.env = dict(os.environ, **SANITIZER_ENV)
         self.env["FERROD_BIN"] = os.environ.get("FERROD_BIN") or str(self.build / "ferrod")
@@ -87,7 +88,8 @@ class Runner:
         if self.valgrind:
             command = ["valgrind", "--quiet", "--error-exitcode=99", "--leak-check=full", "--errors-for-leak-kinds=definite",
                        "--show-leak-kinds=definite", "--trace-children=no"] + command
-        code, output = run(command, dict(self.env, CMOCKA_MESSAGE_OUTPUT="TAP"), PROGRAM_SECONDS * (3 if self.valgrind else 1))
+        code, output = run(self.under + command, dict(self.env, CMOCKA_MESSAGE_OUTPUT="TAP"),
+                           PROGRAM_SECONDS * (3 if self.valgrind or self.under else 1))
         count = parse_tap(code, output)
         if count.failed:
             show(f"{path.relative_to(self.build)} (exit code {code})", output)
@@ -223,6 +225,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--build", default="build/release")
     parser.add_argument("--valgrind", action="store_true")
+    parser.add_argument("--under", help="emulator that runs the unit and golden programs")
     parser.add_argument("suites", nargs="+", choices=["unit", "golden", "fuzz", "lint", "api", "isolation", "browser"])
     arguments = sys.argv[1:]
     extra = []

@@ -53,6 +53,14 @@ class Server:
         connection.close()
         assert status == 200, f"/healthz answered {status}:\n{self.log()}"
 
+    def strict_library(self):
+        """Is the HTTP library one that refuses by itself most of what is malformed (libmicrohttpd since 1.0)?"""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=START_SECONDS)
+        connection.request("GET", "/version")
+        version = json.loads(connection.getresponse().read())["libmicrohttpd"]
+        connection.close()
+        return not version.startswith("0.")
+
     # ---- its log ----
 
     def log(self):

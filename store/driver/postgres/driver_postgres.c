@@ -4,7 +4,10 @@
  */
 #include "store/driver/driver.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <stdio.h>
+#include <sys/socket.h>
 
 #include "service/base/clock.h"
 #include "service/base/fiber.h"
@@ -14,6 +17,26 @@
 #include "store/driver/postgres/postgres_driver.h"
 
 #include "service/base/banned.h"
+
+/* What libpq does not understand yet, it will from some version on. */
+static bool not_valid(struct str text, struct err *err)
+{
+	static const struct {
+		const char *option;
+		int since;
+	} newer[] = {{"require_auth", 16},         {"sslcertmode", 16},      {"gssdelegation", 16},
+		     {"load_balance_hosts", 16},   {"sslnegotiation", 17},   {"min_protocol_version", 18},
+		     {"max_protocol_version", 18}, {"scram_client_key", 18}, {"scram_server_key", 18}};
+	for (size_t i = 0; i < ARRAY_LEN(newer) && PQlibVersion() / 10000 < newer[i].since; i++) {
+		char quoted[32];
+		(void)snprintf(quoted, sizeof(quoted), "\"%s\"", newer[i].option);
+		if (text.len > 0 && memmem(text.p, text.len, quoted, strlen(quoted)) != NULL)
+			return err_set(err, ERR_INVALID_URL,
+				       "the database URL is not valid: %s needs libpq %d or later, and this one is %s",
+				       quoted, newer[i].since, driver_postgres_version());
+	}
+	return err_set(err, ERR_INVALID_URL, "the database URL is not valid: %.*s", STR_FMT(text));
+}
 
 static bool db_open(const struct dsn *dsn, struct driver_db **ret, struct err *err)
 {
@@ -28,7 +51,7 @@ static bool db_open(const struct dsn *dsn, struct driver_db **ret, struct err *e
 		arena_init(&arena);
 		text = dsn_scrub(&arena, dsn, str_z(message != NULL ? message : "not understood"));
 		text = str_trim(text);
-		(void)err_set(err, ERR_INVALID_URL, "the database URL is not valid: %.*s", STR_FMT(text));
+		(void)!not_valid(text, err);
 		arena_done(&arena);
 		PQfreemem(message);
 		return false;
@@ -62,6 +85,25 @@ static void db_set_pooler(struct driver_db *db, enum pooler pooler)
 {
 	__atomic_store_n(&db->pooler, (int)pooler, __ATOMIC_RELAXED);
 	__atomic_store_n(&db->found, POOLER_AUTO, __ATOMIC_RELAXED);
+}
+
+static bool local_address(struct driver_conn *conn, char ret[64])
+{
+	struct sockaddr_storage sa = {0};
+	socklen_t len = sizeof(sa);
+	const struct sockaddr_in *in4 = (const struct sockaddr_in *)(const void *)&sa;
+	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)&sa;
+	char text[INET6_ADDRSTRLEN];
+
+	if (getsockname(PQsocket(((struct pg_conn *)(void *)conn)->pg), (struct sockaddr *)(void *)&sa, &len) != 0)
+		return false;
+	if (sa.ss_family == AF_INET6 && inet_ntop(AF_INET6, &in6->sin6_addr, text, sizeof(text)) != NULL)
+		(void)snprintf(ret, 64, "[%s]", text);
+	else if (sa.ss_family == AF_INET && inet_ntop(AF_INET, &in4->sin_addr, text, sizeof(text)) != NULL)
+		(void)snprintf(ret, 64, "%s", text);
+	else
+		(void)snprintf(ret, 64, "127.0.0.1");
+	return true;
 }
 
 static enum pooler db_pooler(const struct driver_db *db)
@@ -318,6 +360,7 @@ const struct driver driver_postgres = {
 	.db_close = db_close,
 	.db_set_pooler = db_set_pooler,
 	.db_pooler = db_pooler,
+	.local_address = local_address,
 	.open = pg_open,
 	.close = pg_close,
 	.prepare = pg_plain_prepare,

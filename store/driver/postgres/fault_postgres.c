@@ -31,6 +31,12 @@ WRAP(int, 0, PQsendQueryPrepared,
 WRAP(int, 0, PQconsumeInput, (PGconn * c), (c))
 WRAP(int, -1, PQflush, (PGconn * c), (c))
 WRAP(int, 0, PQpipelineSync, (PGconn * c), (c))
+#ifdef LIBPQ_HAS_SEND_PIPELINE_SYNC
+WRAP(int, 0, PQsendPipelineSync, (PGconn * c), (c))
+#endif
+#ifdef LIBPQ_HAS_CLOSE_PREPARED
+WRAP(int, 0, PQsendClosePrepared, (PGconn * c, const char *name), (c, name))
+#endif
 WRAP(int, 0, PQenterPipelineMode, (PGconn * c), (c))
 WRAP(int, -1, PQsetnonblocking, (PGconn * c, int on), (c, on))
 WRAP(int, -1, PQputCopyData, (PGconn * c, const char *bytes, int n), (c, bytes, n))

@@ -14,11 +14,12 @@
 #include "service/base/banned.h"
 
 /* What a query is about is written into it: @S, an array of schemas' names in the order of the search path; @K, the
- * kinds of relation. The first two columns are the schema (null: the current one) and the name. */
+ * kinds of relation; @T, a condition on c. The first two columns are the schema (null: the current one) and the name.
+ */
 #define TABLES \
 	"FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace " \
 	"AND n.nspname = ANY (@S) AND c.relkind IN (@K) AND NOT c.relispartition " \
-	"AND c.relname NOT LIKE '\\_ferrod\\_%' "
+	"AND c.relname NOT LIKE '\\_ferrod\\_%' AND @T "
 #define PLACE "SELECT NULLIF(n.nspname, pg_catalog.current_schema())::text, c.relname::text, "
 #define BY_TABLE "ORDER BY pg_catalog.array_position(@S, n.nspname), c.relname COLLATE \"C\""
 #define ORDER BY_TABLE ", "
@@ -226,6 +227,26 @@ static void put_schemas(const struct introspect_scope *scope, struct strbuf *b)
 	strbuf_puts(b, "]::pg_catalog.name[]");
 }
 
+static void put_tables(const struct introspect_scope *scope, struct strbuf *b)
+{
+	struct strbuf names;
+
+	if (scope->n_tables == 0) {
+		strbuf_puts(b, "true");
+		return;
+	}
+	strbuf_init(&names, 0);
+	for (size_t i = 0; i < scope->n_tables; i++) {
+		strbuf_puts(&names, i > 0 ? ", " : "");
+		dialect_put_literal(&dialect_postgres, &names, scope->tables[i]);
+	}
+	strbuf_printf(b,
+		      "(c.relname IN (%.*s) OR c.oid IN (SELECT f.confrelid FROM pg_catalog.pg_constraint f JOIN "
+		      "pg_catalog.pg_class t ON t.oid = f.conrelid AND t.relname IN (%.*s) WHERE f.contype = 'f'))",
+		      STR_FMT(strbuf_str(&names)), STR_FMT(strbuf_str(&names)));
+	strbuf_done(&names);
+}
+
 static bool ask(struct catalog *c, const struct introspect_scope *scope, const char *kinds_of_relation, const char *sql,
 		const char *kinds, catalog_row row, struct err *err)
 {
@@ -238,6 +259,8 @@ static bool ask(struct catalog *c, const struct introspect_scope *scope, const c
 			put_schemas(scope, &b);
 		else if (p[0] == '@' && p[1] == 'K')
 			strbuf_puts(&b, kinds_of_relation);
+		else if (p[0] == '@' && p[1] == 'T')
+			put_tables(scope, &b);
 		else {
 			strbuf_putc(&b, *p);
 			continue;

@@ -21,9 +21,11 @@
 #include "store/driver/postgres/postgres_driver.h"
 
 #include <assert.h>
+#ifndef LIBPQ_HAS_SEND_PIPELINE_SYNC
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
+#endif
 
 #include "service/base/clock.h"
 #include "service/base/fiber.h"
@@ -108,16 +110,47 @@ static bool send_item(struct pg_conn *c, struct batch_item *item, struct sent *s
 	return *ret_sent;
 }
 
-/* Small messages wait for each other: libpq sends at each sync point, and each would wake the server. (A socket that is
- * not TCP refuses, which is fine.) */
+/* Small messages wait for each other, or each would wake the server: libpq 17 keeps a sync point back until it is told
+ * to send, an older one sends at each, so that the socket has to wait. (One that is not TCP refuses, which is fine.) */
+#ifdef LIBPQ_HAS_SEND_PIPELINE_SYNC
+static void hold_back(struct pg_conn *c UNUSED)
+{
+}
+
+static void let_go(struct pg_conn *c)
+{
+	(void)PQflush(c->pg); /* what does not go now goes while its answer is waited for, and fails there */
+}
+
+static bool add_sync(PGconn *pg)
+{
+	return PQsendPipelineSync(pg) == 1;
+}
+#else
 static void cork(struct pg_conn *c, int on)
 {
 	(void)setsockopt(PQsocket(c->pg), IPPROTO_TCP, TCP_CORK, &on, sizeof(on));
 }
 
+static void hold_back(struct pg_conn *c)
+{
+	cork(c, 1);
+}
+
+static void let_go(struct pg_conn *c)
+{
+	cork(c, 0);
+}
+
+static bool add_sync(PGconn *pg)
+{
+	return PQpipelineSync(pg) == 1;
+}
+#endif
+
 static bool send_sync(struct pg_conn *c)
 {
-	if (PQpipelineSync(c->pg) != 1)
+	if (!add_sync(c->pg))
 		return false;
 	c->n_syncs++;
 	return true;
@@ -510,12 +543,12 @@ void pg_run_writes(struct driver_conn *base, struct batch_item *const *items, si
 	fiber_shield();
 	p.deadline = deadline_ns;
 	if (!p.c->pooled && pg_usable(p.c, deadline_ns, &ignored) && PQenterPipelineMode(p.c->pg) == 1) {
-		cork(p.c, 1);
+		hold_back(p.c);
 		if (send_prologue(&p))
 			send_writes(&p);
 		else
 			base->broken = p.ends = true; /* no item was sent */
-		cork(p.c, 0);
+		let_go(p.c);
 	}
 	read_writes(&p);
 	fiber_unshield();
@@ -539,7 +572,7 @@ struct cursor *pg_batch_cursor(struct batch_item *item, struct arena *a)
 	cur->base.n_columns = n;
 	cur->base.columns = columns;
 	cur->base.row = cur->next;
-	cur->base.affected = pg_count_affected(answer->res);
+	cur->base.affected = pg_count_affected(PQcmdStatus(answer->res));
 	return &cur->base;
 }
 

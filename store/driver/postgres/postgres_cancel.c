@@ -3,10 +3,11 @@
  * the process's connections, each request within a bounded time: a server that accepts and stays silent, or a network
  * that swallows everything, holds one of them up for a moment and nothing else.
  *
- * The way: pg_cancel_backend on an ordinary connection to the very server, for that has deadlines, is encrypted as the
- * other one is, and can look first. Where the server's process is not known by its number (a pooler is between), or no
- * such connection can be had, the protocol's own request: PQcancelStart where libpq has it (17), else PQcancel, which
- * has no deadline, on at most PLAIN_MAX threads of its own; past that the request fails, and the connection is closed.
+ * The way: the protocol's own request by PQcancelStart where libpq has it (17), which has deadlines and is encrypted as
+ * the other connection is. Else, or when that fails, pg_cancel_backend on an ordinary connection to the very server,
+ * which is so too, and can look first. Where the server's process is not known by its number (a pooler is between), or
+ * no such connection can be had, PQcancel, which has no deadline, on at most PLAIN_MAX threads of its own; past that
+ * the request fails, and the connection is closed.
  */
 #include <poll.h>
 #include <pthread.h>

@@ -25,6 +25,13 @@ struct attempt {
 	PostgresPollingStatusType poll;
 };
 
+static const char *application_name; /* NULL: as the URL says */
+
+void driver_postgres_name(const char *name)
+{
+	application_name = name;
+}
+
 static void ignore_notice(void *arg UNUSED, const char *message UNUSED)
 {
 }
@@ -32,12 +39,18 @@ static void ignore_notice(void *arg UNUSED, const char *message UNUSED)
 static void start_call(void *arg)
 {
 	/* Before `dbname`, which is expanded in place: what the URL may override; after it: what it may not. */
-	static const char *const keys[] = {
-		"fallback_application_name", "dbname", "client_encoding", "host", "hostaddr", "port",
-		"target_session_attrs",      NULL};
+	const char *const keys[] = {"fallback_application_name",
+				    "dbname",
+				    "client_encoding",
+				    "host",
+				    "hostaddr",
+				    "port",
+				    "target_session_attrs",
+				    application_name != NULL ? "application_name" : NULL,
+				    NULL};
 	struct attempt *a = arg;
-	const char *const values[] = {"ferrod", a->dsn->conninfo.p, "UTF8", a->host, a->hostaddr,
-				      a->port,  a->attrs,           NULL};
+	const char *const values[] = {"ferrod", a->dsn->conninfo.p, "UTF8",           a->host, a->hostaddr,
+				      a->port,  a->attrs,           application_name, NULL};
 
 	a->pg = PQconnectStartParams(keys, values, 1);
 	if (a->pg == NULL)

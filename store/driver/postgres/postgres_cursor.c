@@ -1,11 +1,13 @@
 /*
  * A running statement: prepare, step, finish. A statement that is not prepared yet travels in one pipeline with
  * whatever the server has to forget first, so that it costs no round trip of its own. The first result is read before
- * prepare returns; rows come one result a row, so that memory stays flat, or (quick statements) all in one.
+ * prepare returns; rows come one result a row or a few (ROWS_MODE), so that memory stays flat, or all in one (quick
+ * statements).
  */
 #include "store/driver/postgres/postgres_driver.h"
 
 #include <assert.h>
+#include <stdio.h>
 
 #include "service/base/clock.h"
 #include "service/base/fiber.h"
@@ -16,6 +18,16 @@
 
 /* Statements that the server is told to forget with one that it has to prepare. */
 #define DEAD_PER_PREPARE 8
+/* How rows come that are not wanted all at once. libpq 17 hands out a few in one result, which spares a result's cost
+ * for each; few, so that wide rows do not add up (the server sends small ones by the 8 KiB in any case). */
+#define CHUNK_ROWS 8
+#ifdef LIBPQ_HAS_CHUNK_MODE
+#define ROWS_MODE(pg) PQsetChunkedRowsMode(pg, CHUNK_ROWS)
+#define ROWS_STATUS PGRES_TUPLES_CHUNK
+#else
+#define ROWS_MODE(pg) PQsetSingleRowMode(pg)
+#define ROWS_STATUS PGRES_SINGLE_TUPLE
+#endif
 /* Rows left over are read for so long before the statement is cancelled instead. */
 #define LEFTOVER_NS (20 * CLOCK_NS_PER_MS)
 
@@ -49,15 +61,23 @@ static bool check_raw(struct pg_conn *c, const struct stmt *s, struct err *err)
 	c->cur.leaves = c->pooled;
 	c->base.session_dirty = !c->pooled;
 	c->unclean = c->pooled;
+	pg_pooled_forget(c);
 	return true;
 }
 
 bool pg_send_deallocate(struct pg_conn *c, uint64_t id)
 {
+#ifdef LIBPQ_HAS_CLOSE_PREPARED
+	char name[PG_NAME_BYTES];
+
+	pg_stmt_name(id, name);
+	return PQsendClosePrepared(c->pg, name) == 1;
+#else
 	char sql[PG_NAME_BYTES + 16] = "DEALLOCATE ";
 
 	pg_stmt_name(id, sql + strlen(sql));
 	return PQsendQueryParams(c->pg, sql, 0, NULL, NULL, NULL, NULL, 0) == 1;
+#endif
 }
 
 static bool send_prepared(struct pg_conn *c, uint64_t id)
@@ -151,7 +171,7 @@ static bool is_rows(const PGresult *res)
 {
 	const ExecStatusType status = PQresultStatus(res);
 
-	return status == PGRES_SINGLE_TUPLE || status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK;
+	return status == ROWS_STATUS || status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK;
 }
 
 /* The results of a step before the statement's own, and the NULL after them. *ret_error: it failed. Its rows, if any,
@@ -208,7 +228,7 @@ static enum pg_io read_first(struct pg_conn *c, const struct started *st, const 
 		pg_cache_add(k, st->id);
 	}
 	if (!c->cur.whole)
-		(void)PQsetSingleRowMode(c->pg);
+		(void)ROWS_MODE(c->pg);
 	return next(c, ret);
 }
 
@@ -286,6 +306,7 @@ static void open_rows(struct pg_cursor *cur, PGresult *res)
 		cur->cells[i] = pg_cell_of(PQftype(res, i));
 	}
 	cur->meta = cur->res = res;
+	cur->tag[0] = '\0';
 	cur->next_row = 0;
 	cur->n_rows = PQntuples(res);
 	cur->base.n_columns = (size_t)n;
@@ -424,9 +445,8 @@ bool pg_prepare(struct driver_conn *base, const struct stmt *s, int64_t deadline
 	return true;
 }
 
-int64_t pg_count_affected(PGresult *res)
+int64_t pg_count_affected(const char *tag)
 {
-	const char *tag = PQcmdStatus(res);
 	int64_t n;
 
 	if (strncmp(tag, "INSERT", 6) != 0 && strncmp(tag, "UPDATE", 6) != 0 && strncmp(tag, "DELETE", 6) != 0 &&
@@ -444,6 +464,15 @@ static void drop_row(struct pg_cursor *cur)
 	cur->res = NULL;
 }
 
+/* The command's tag comes with the last result, or (libpq 17) with the last one that has rows. */
+static void keep_tag(struct pg_cursor *cur)
+{
+	const char *tag = PQcmdStatus(cur->res);
+
+	if (tag[0] != '\0')
+		(void)snprintf(cur->tag, sizeof(cur->tag), "%s", tag);
+}
+
 /* After the last result: whatever still fails (a deferred constraint, at the implicit commit) comes now. */
 static bool end(struct pg_conn *c, struct err *err)
 {
@@ -451,7 +480,8 @@ static bool end(struct pg_conn *c, struct err *err)
 	PGresult *error;
 	enum pg_io io;
 
-	cur->base.affected = pg_count_affected(cur->res);
+	keep_tag(cur);
+	cur->base.affected = pg_count_affected(cur->tag);
 	io = pg_drain(c, cur->deadline, &error);
 	if (io == PG_IO_TIMEOUT && error == NULL && may_wait_on(c))
 		io = pg_drain(c, cur->deadline, &error);
@@ -468,21 +498,22 @@ static bool end(struct pg_conn *c, struct err *err)
 	if (io != PG_IO_OK)
 		return give_up(c, io, err);
 	if (!cur->autocommit)
-		pg_count_end(c, PQcmdStatus(cur->res));
-	if (cur->divides && strcmp(PQcmdStatus(cur->res), "ROLLBACK") == 0 && !pg_chain_after(c, cur->deadline, err))
+		pg_count_end(c, cur->tag);
+	if (cur->divides && strcmp(cur->tag, "ROLLBACK") == 0 && !pg_chain_after(c, cur->deadline, err))
 		return false;
 	if (cur->deallocates)
 		pg_cache_clear(&c->cache, true);
 	return !c->base.unreplicated || pg_fail_unreplicated(c, err);
 }
 
-/* The next result of a statement whose rows come one by one. */
+/* The next result of a statement whose rows come a few at a time. */
 static bool next_result(struct pg_conn *c, struct err *err)
 {
 	struct pg_cursor *cur = &c->cur;
 	PGresult *res = NULL;
 	enum pg_io io;
 
+	keep_tag(cur);
 	drop_row(cur);
 	io = next(c, &res);
 	if (io != PG_IO_OK)
@@ -506,7 +537,7 @@ bool pg_step(struct cursor *base, bool *ret_row, struct err *err)
 	*ret_row = false;
 	if (cur->done)
 		return true;
-	if (cur->next_row >= cur->n_rows && PQresultStatus(cur->res) == PGRES_SINGLE_TUPLE && !next_result(c, err))
+	if (cur->next_row >= cur->n_rows && PQresultStatus(cur->res) == ROWS_STATUS && !next_result(c, err))
 		return false;
 	if (cur->next_row >= cur->n_rows)
 		return end(c, err);

@@ -95,6 +95,9 @@ struct pg_cache {
 
 #define PG_POOLED_NAME_BYTES 40
 
+/* Names of statements that a pool uses behind a pooler. */
+#define PG_NAMES_MAX 256
+
 /* What is sent for a statement behind a pooler, and what its next attempt knows. */
 struct pg_flight {
 	int attempt;
@@ -131,6 +134,7 @@ struct pg_cursor {
 	bool leaves;      /* raw text that may leave something in the session, behind a pooler */
 	char first[16];   /* raw text: its first word */
 	bool divides;     /* raw text inside a transaction that may end it: tx_began says which one it was */
+	char tag[64];     /* of the command, as far as it has come */
 	int64_t deadline;
 	size_t n_expected;    /* columns; 0: any */
 	PGresult *meta;       /* owned: holds the column names */
@@ -149,16 +153,17 @@ struct pg_conn {
 	struct pg_cache cache;
 	struct pg_params params;
 	struct pg_cursor cur;
-	struct strbuf text; /* scratch: a statement with its NUL */
-	bool pooled;        /* a pooler in transaction mode is between, or cannot be ruled out */
-	bool leaves;        /* pooled: the statement that is prepared next may leave something */
-	bool unclean;       /* pooled: the transaction may leave something in the session */
-	bool loading;       /* COPY FROM STDIN runs; `text` holds rows not sent yet */
-	char opening[96];   /* BEGIN and its words, which travel with the next statement; "": nothing waits */
-	char tx_began[48];  /* now() before a statement that divides */
-	bool at_end;        /* the last result was the end of a statement's */
-	int n_syncs;        /* pipeline: sync points not yet answered; 0 and not in a pipeline otherwise */
-	bool guarded;       /* the server bounds each statement and each wait for a lock: postgres_batch.c */
+	struct strbuf text;                /* scratch: a statement with its NUL */
+	bool pooled;                       /* a pooler in transaction mode is between, or cannot be ruled out */
+	bool leaves;                       /* pooled: the statement that is prepared next may leave something */
+	bool unclean;                      /* pooled: the transaction may leave something in the session */
+	uint64_t known[PG_NAMES_MAX / 64]; /* pooled: names that have run on this very connection, by their place */
+	bool loading;                      /* COPY FROM STDIN runs; `text` holds rows not sent yet */
+	char opening[96];  /* BEGIN and its words, which travel with the next statement; "": none waits */
+	char tx_began[48]; /* now() before a statement that divides */
+	bool at_end;       /* the last result was the end of a statement's */
+	int n_syncs;       /* pipeline: sync points not yet answered; 0 and not in a pipeline otherwise */
+	bool guarded;      /* the server bounds each statement and each wait for a lock: postgres_batch.c */
 	char version[32];
 	bool has_history; /* of these two */
 	uint64_t cluster;
@@ -248,7 +253,7 @@ bool pg_ask(struct driver_conn *base, struct str sql, struct str param, int64_t 
 /* Queues the order to forget a statement. */
 bool pg_send_deallocate(struct pg_conn *c, uint64_t id) MUST_CHECK;
 /* Rows that a statement changed; those that it read do not count. */
-int64_t pg_count_affected(PGresult *res);
+int64_t pg_count_affected(const char *tag);
 void pg_cursor_done(struct pg_cursor *cur);
 
 /* postgres_fate.c: see driver.h */
@@ -272,6 +277,8 @@ struct pg_names *pg_names_create(void);
 void pg_names_destroy(struct pg_names *names);
 /* Sends an autocommit statement whose parameters are set. */
 bool pg_pooled_send(struct pg_conn *c, const struct stmt *s, struct pg_flight *f) MUST_CHECK;
+/* What a client says may have made the session forget every name. */
+void pg_pooled_forget(struct pg_conn *c);
 /* Its first result has come. */
 void pg_pooled_done(struct pg_conn *c, const struct pg_flight *f);
 /* It has failed: is another flight to be sent? Nothing has happened then. */

@@ -211,17 +211,27 @@ static bool find_state(const char *message, char state[6], struct str *ret_text)
 	return found;
 }
 
-/* The essence of a message of libpq's own: the first line, without the "connection to server ... failed: " that names
- * sockets. */
+/* The essence of a message of libpq's own: a line without the "connection to server ... failed: " that names sockets.
+ * Of a host with several addresses it has a line for each, in the order of its tries; one where somebody was there says
+ * more than one where nobody listens. */
 static struct str plain_text(const char *message)
 {
 	static const char failed[] = " failed: ";
-	struct str line = str_n(message, strcspn(message, "\r\n"));
+	struct str ret = str_n(message, strcspn(message, "\r\n"));
+	bool found = false;
 
-	for (size_t i = 0; i + sizeof(failed) - 1 <= line.len; i++)
-		if (memcmp(line.p + i, failed, sizeof(failed) - 1) == 0)
-			return str_n(line.p + i + sizeof(failed) - 1, line.len - i - (sizeof(failed) - 1));
-	return line;
+	for (const char *p = strstr(message, failed); p != NULL; p = strstr(p, failed)) {
+		p += sizeof(failed) - 1;
+		const struct str text = str_n(p, strcspn(p, "\r\n"));
+		const bool somebody = !str_eq_z(text, "Connection refused");
+
+		if (!found || somebody)
+			ret = text;
+		found = true;
+		if (somebody)
+			break;
+	}
+	return ret;
 }
 
 bool pg_fail_connect(const struct dsn *dsn, const PGconn *pg, struct err *err)

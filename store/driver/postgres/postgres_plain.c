@@ -163,9 +163,11 @@ bool pg_plain_prepare(struct driver_conn *base, const struct stmt *s, int64_t de
 		err->outcome = ERR_OUTCOME_NOT_STARTED;
 		return false;
 	}
-	if (!plain && c->pooled)
+	if (!plain && c->pooled) {
 		c->leaves = c->unclean = true;
-	else if (!plain)
+		pg_pooled_forget(c);
+	} else if (!plain) {
 		base->session_dirty = true;
+	}
 	return pg_prepare(base, s, deadline_ns, ret, err);
 }

@@ -5,9 +5,11 @@
  *   - what a session needs set travels with each flight, for its transaction only;
  *   - what a client's own SQL may have left is put back in the same transaction;
  *   - a prepared statement is named by a hash of its text and parameter types, so that a name means one text for
- *     everybody. It may be there or not: a flight that guesses wrong (26000, 42P05) has done nothing and is sent again,
- *     in the end without a name. Only statements of ours outside transactions are named, for either error would abort
- *     one; at most NAMES_MAX a pool, and never deallocated.
+ *     everybody. Each connection to the pooler prepares it once: PgBouncer since 1.21 keeps the names of each of its
+ *     clients apart, and ends the connection of one that runs what it has not prepared itself. Without that it may be
+ *     there or not: a flight that guesses wrong (26000, 42P05) has done nothing and is sent again, in the end without a
+ *     name. Only statements of ours outside transactions are named, for either error would abort one; at most
+ *     PG_NAMES_MAX a pool, and never deallocated.
  */
 #include <stdio.h>
 #include <strings.h>
@@ -18,7 +20,6 @@
 
 #include "service/base/banned.h"
 
-#define NAMES_MAX 256
 #define DIGEST_BYTES 16
 /* Flights of one statement with a name. */
 #define ATTEMPTS_NAMED 4
@@ -30,7 +31,7 @@ struct entry {
 
 struct pg_names {
 	struct mutex lock;
-	struct entry entries[NAMES_MAX];
+	struct entry entries[PG_NAMES_MAX];
 	size_t n;
 };
 
@@ -56,6 +57,16 @@ static struct entry *find(struct pg_names *names, const uint8_t *digest)
 	return NULL;
 }
 
+static bool knows(const struct pg_conn *c, size_t place)
+{
+	return (c->known[place / 64] >> place % 64 & 1) != 0;
+}
+
+void pg_pooled_forget(struct pg_conn *c)
+{
+	memset(c->known, 0, sizeof(c->known));
+}
+
 /* May the flight be named, and does the server probably know the name? */
 static bool choose_name(struct pg_conn *c, const struct stmt *s, struct pg_flight *f)
 {
@@ -74,9 +85,9 @@ static bool choose_name(struct pg_conn *c, const struct stmt *s, struct pg_fligh
 	num_hex(digest, DIGEST_BYTES, f->name + 1);
 	mutex_lock(&names->lock);
 	const struct entry *e = find(names, f->digest);
-	usable = e != NULL ? !e->retired : names->n < NAMES_MAX;
+	usable = e != NULL ? !e->retired : names->n < PG_NAMES_MAX;
 	if (f->attempt == 0)
-		f->parses = e == NULL;
+		f->parses = e == NULL || !knows(c, (size_t)(e - names->entries));
 	mutex_unlock(&names->lock);
 	return usable;
 }
@@ -108,6 +119,8 @@ bool pg_pooled_send(struct pg_conn *c, const struct stmt *s, struct pg_flight *f
 	for (size_t i = 0; ok && c->cur.leaves && pg_leavings[i] != NULL; i++)
 		ok = send_text(c, pg_leavings[i]);
 	ok = ok && (!c->cur.leaves || send_text(c, "DEALLOCATE ALL"));
+	if (c->cur.leaves)
+		pg_pooled_forget(c);
 	return ok && PQpipelineSync(c->pg) == 1;
 }
 
@@ -118,8 +131,15 @@ void pg_pooled_done(struct pg_conn *c, const struct pg_flight *f)
 	if (!f->named)
 		return;
 	mutex_lock(&names->lock);
-	if (find(names, f->digest) == NULL && names->n < NAMES_MAX)
-		memcpy(names->entries[names->n++].digest, f->digest, DIGEST_BYTES);
+	struct entry *e = find(names, f->digest);
+	if (e == NULL && names->n < PG_NAMES_MAX) {
+		e = &names->entries[names->n++];
+		memcpy(e->digest, f->digest, DIGEST_BYTES);
+	}
+	if (e != NULL && !c->cur.leaves) {
+		const size_t place = (size_t)(e - names->entries);
+		c->known[place / 64] |= (uint64_t)1 << place % 64;
+	}
 	mutex_unlock(&names->lock);
 }
 

@@ -15,11 +15,12 @@
 
 #include "service/base/banned.h"
 
+/* @T is where a condition on m stands, see ask. */
 #define TABLES \
 	"FROM sqlite_schema m JOIN pragma_table_list l ON l.schema = 'main' AND l.name = m.name AND l.type = 'table' "
 #define OURS \
 	"WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND m.name NOT LIKE '\\_ferrod\\_%' " \
-	"ESCAPE '\\' "
+	"ESCAPE '\\' AND @T "
 
 static const char tables_sql[] = "SELECT m.name, m.sql " TABLES OURS "ORDER BY m.name";
 
@@ -47,11 +48,48 @@ static const char fks_sql[] =
 
 /* What has columns and is no table. */
 static const char views_sql[] =
-	"SELECT l.name, l.type, s.sql FROM pragma_table_list l JOIN sqlite_schema s ON s.name = l.name "
-	"WHERE l.schema = 'main' AND l.type IN ('view', 'virtual') ORDER BY l.name";
+	"SELECT m.name, l.type, m.sql FROM pragma_table_list l JOIN sqlite_schema m ON m.name = l.name "
+	"WHERE l.schema = 'main' AND l.type IN ('view', 'virtual') AND @T ORDER BY m.name";
 
 static const char triggers_sql[] =
 	"SELECT tbl_name, sql FROM sqlite_schema WHERE type = 'trigger' ORDER BY tbl_name, rowid";
+
+static void put_tables(const struct introspect_scope *scope, struct strbuf *b)
+{
+	struct strbuf names;
+
+	if (scope->n_tables == 0) {
+		strbuf_puts(b, "true");
+		return;
+	}
+	strbuf_init(&names, 0);
+	for (size_t i = 0; i < scope->n_tables; i++) {
+		strbuf_puts(&names, i > 0 ? ", " : "");
+		dialect_quote_literal(&names, scope->tables[i]);
+	}
+	strbuf_printf(b,
+		      "(m.name COLLATE NOCASE IN (%.*s) OR m.name COLLATE NOCASE IN (SELECT k.\"table\" FROM "
+		      "sqlite_schema t JOIN pragma_foreign_key_list(t.name) k WHERE t.type = 'table' AND t.name "
+		      "COLLATE NOCASE IN (%.*s)))",
+		      STR_FMT(strbuf_str(&names)), STR_FMT(strbuf_str(&names)));
+	strbuf_done(&names);
+}
+
+static bool ask(struct catalog *c, const struct introspect_scope *scope, const char *sql, const char *kinds,
+		catalog_row row, struct err *err)
+{
+	const char *at = strstr(sql, "@T");
+	struct strbuf b;
+	bool ok;
+
+	strbuf_init(&b, 0);
+	strbuf_put(&b, str_n(sql, (size_t)(at - sql)));
+	put_tables(scope, &b);
+	strbuf_puts(&b, at + 2);
+	ok = catalog_query(c, strbuf_str(&b), kinds, row, err);
+	strbuf_done(&b);
+	return ok;
+}
 
 static void on_table(struct catalog *c, const struct value *row)
 {
@@ -215,7 +253,25 @@ static void on_spelling(struct catalog *c, const struct value *row)
 	*found = found->p == NULL ? catalog_text(c, row[0]) : STR("mixed");
 }
 
-/* Of the first rows: filters know every form, writes take this one. */
+static bool begins_index(const struct live_table *t, const struct live_column *col)
+{
+	for (size_t i = 0; i < t->n_indexes; i++)
+		if (!t->indexes[i].partial && t->indexes[i].n_columns > 0 &&
+		    str_eq(t->indexes[i].columns[0], col->name))
+			return true;
+	return false;
+}
+
+/* One more value to look at, which an index tells at once. */
+static void put_extreme(struct strbuf *b, const struct live_table *t, const struct live_column *col, const char *fn)
+{
+	strbuf_printf(b, " UNION ALL SELECT %s(", fn);
+	dialect_quote_ident(b, col->name);
+	strbuf_puts(b, ") FROM ");
+	dialect_quote_ident(b, t->name);
+}
+
+/* Of the first rows, and of the least and greatest values: filters know every form, writes take this one. */
 static bool read_spelling(struct catalog *c, const struct live_table *t, struct live_column *col, struct err *err)
 {
 	struct strbuf b;
@@ -223,11 +279,16 @@ static bool read_spelling(struct catalog *c, const struct live_table *t, struct 
 	bool ok;
 
 	strbuf_init(&b, 0);
-	strbuf_puts(&b, "SELECT ferro_time_spelling(a) FROM (SELECT ");
+	strbuf_puts(&b, "SELECT ferro_time_spelling(a) FROM (SELECT a FROM (SELECT ");
 	dialect_quote_ident(&b, col->name);
 	strbuf_puts(&b, " AS a FROM ");
 	dialect_quote_ident(&b, t->name);
-	strbuf_puts(&b, " LIMIT " SPELLING_ROWS ") WHERE a IS NOT NULL GROUP BY 1 LIMIT 2");
+	strbuf_puts(&b, " NOT INDEXED LIMIT " SPELLING_ROWS ")");
+	if (begins_index(t, col)) {
+		put_extreme(&b, t, col, "min");
+		put_extreme(&b, t, col, "max");
+	}
+	strbuf_puts(&b, ") WHERE a IS NOT NULL GROUP BY 1 LIMIT 2");
 	sql = arena_str(c->arena, strbuf_str(&b));
 	strbuf_done(&b);
 	c->more = &col->spelling;
@@ -343,13 +404,13 @@ static bool read_view_columns(struct catalog *c, size_t i, struct err *err)
 	return true;
 }
 
-static bool read_views(const struct catalog *of, struct err *err)
+static bool read_views(const struct catalog *of, const struct introspect_scope *scope, struct err *err)
 {
 	struct live_schema seen = {0};
 	struct catalog c = *of;
 
 	c.live = &seen;
-	if (!catalog_query(&c, str_z(views_sql), "ttT", on_view, err))
+	if (!ask(&c, scope, views_sql, "ttT", on_view, err))
 		return false;
 	for (size_t i = 0; i < seen.n_tables; i++)
 		if (!read_view_columns(&c, i, err))
@@ -365,14 +426,12 @@ bool sqlite_introspect(struct driver_conn *conn, const struct introspect_scope *
 	struct catalog c = {.conn = conn, .arena = a, .deadline = deadline_ns, .live = ret};
 
 	*ret = (struct live_schema){0};
-	if (!catalog_query(&c, str_z(tables_sql), "tT", on_table, err) ||
+	if (!ask(&c, scope, tables_sql, "tT", on_table, err) ||
 	    !catalog_query(&c, str_z(others_sql), "tt", on_other, err) ||
-	    !catalog_query(&c, str_z(columns_sql), "ttTiTii", on_column, err) ||
-	    !catalog_query(&c, str_z(fks_sql), "titTTTTi", on_fk, err))
+	    !ask(&c, scope, columns_sql, "ttTiTii", on_column, err) || !ask(&c, scope, fks_sql, "titTTTTi", on_fk, err))
 		return false;
 	read_texts(&c);
-	if (!read_spellings(&c, err))
-		return false;
-	return catalog_query(&c, str_z(indexes_sql), "ttitiTTiT", on_index, err) &&
-	       catalog_query(&c, str_z(triggers_sql), "tT", on_trigger, err) && (!scope->views || read_views(&c, err));
+	return ask(&c, scope, indexes_sql, "ttitiTTiT", on_index, err) && read_spellings(&c, err) &&
+	       catalog_query(&c, str_z(triggers_sql), "tT", on_trigger, err) &&
+	       (!scope->views || read_views(&c, scope, err));
 }

@@ -8,6 +8,7 @@
 #include "store/driver/sqlite/sqlite_pattern.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/random.h>
 
@@ -237,6 +238,33 @@ static bool put_replaced(sqlite3_context *ctx, struct str text, struct str needl
 	}
 }
 
+/* What the library's own answers when there is nothing to look for: the value as it is, or (newer ones) as text. */
+static bool unsought_is_text;
+
+static void ask_library(void)
+{
+	sqlite3 *db = NULL;
+	sqlite3_stmt *st = NULL;
+
+	if (sqlite3_open(":memory:", &db) == SQLITE_OK &&
+	    sqlite3_prepare_v2(db, "SELECT typeof(replace(1, '', ''))", -1, &st, NULL) == SQLITE_OK &&
+	    sqlite3_step(st) == SQLITE_ROW)
+		unsought_is_text = strcmp((const char *)sqlite3_column_text(st, 0), "text") == 0;
+	(void)sqlite3_finalize(st);
+	(void)sqlite3_close(db);
+}
+
+static void as_text(sqlite3_context *ctx, struct str text)
+{
+	char *out = result_memory(ctx, text.len), *at = out;
+	size_t copied = STEP_BYTES;
+
+	if (out != NULL && copy(ctx, &at, text.p, text.len, &copied))
+		result_text(ctx, out, text.len);
+	else
+		sqlite3_free(out);
+}
+
 static void replace(sqlite3_context *ctx, int n_args, sqlite3_value **args)
 {
 	struct str text, needle, with;
@@ -247,7 +275,10 @@ static void replace(sqlite3_context *ctx, int n_args, sqlite3_value **args)
 	if (is_null(args[0]) || is_null(args[1]) || !text_of(ctx, args[0], &text) || !text_of(ctx, args[1], &needle))
 		return;
 	if (needle.len == 0 || needle.p[0] == '\0') {
-		sqlite3_result_value(ctx, args[0]);
+		if (unsought_is_text)
+			as_text(ctx, text);
+		else
+			sqlite3_result_value(ctx, args[0]);
 		return;
 	}
 	if (is_null(args[2]) || !text_of(ctx, args[2], &with) || !needle_fits(ctx, needle, text) ||
@@ -560,5 +591,8 @@ int sqlite_function_register(struct sqlite_conn *c)
 		{"json_patch", 2, json_patch, SQLITE_DETERMINISTIC | SQLITE_RESULT_SUBTYPE},
 	};
 
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	(void)pthread_once(&once, ask_library);
 	return sqlite_functions_add(c, functions, ARRAY_LEN(functions));
 }

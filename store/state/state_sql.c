@@ -1,0 +1,112 @@
+/* Statements of the state: one text for both databases, rows as texts. */
+#include "store/state/state_sql.h"
+
+#include "service/base/clock.h"
+#include "service/base/num.h"
+
+#include "service/base/banned.h"
+
+bool state_is_postgres(const struct state *s)
+{
+	return s->conn->dsn.dialect == DIALECT_POSTGRES;
+}
+
+void state_unit_begin_within(struct unit *u, struct state *s, struct arena *a, bool atomic, double seconds)
+{
+	*u = (struct unit){.s = s, .route = {.conn = s->conn}, .a = a};
+	exec_begin(&u->x, &u->route, clock_deadline(seconds), atomic);
+}
+
+void state_unit_begin(struct unit *u, struct state *s, struct arena *a, bool atomic)
+{
+	state_unit_begin_within(u, s, a, atomic, STATE_SECONDS);
+}
+
+bool state_unit_end(struct unit *u, bool ok, struct err *err)
+{
+	struct err ignored;
+	return exec_end(&u->x, ok, ok ? err : &ignored) && ok;
+}
+
+struct str state_native(const struct unit *u, const char *text)
+{
+	struct strbuf b;
+	int n = 0;
+	strbuf_init(&b, 0);
+	for (const char *p = text; *p != '\0'; p++) {
+		if (*p == '~')
+			strbuf_puts(&b, state_is_postgres(u->s) ? "ferrod." : "ferrod_");
+		else if (*p == '?' && state_is_postgres(u->s))
+			strbuf_printf(&b, "$%d", ++n);
+		else
+			strbuf_putc(&b, *p);
+	}
+	struct str out = arena_str(u->a, strbuf_str(&b));
+	strbuf_done(&b);
+	return out;
+}
+
+static bool take_row(void *arg, const struct value *values, size_t n, bool *ret_stop, struct err *err)
+{
+	struct rows *r = arg;
+	char digits[24];
+	(void)ret_stop;
+	(void)err;
+	if (r->n == r->size) {
+		const size_t size = r->size == 0 ? 16 : 2 * r->size;
+		struct str(*more)[STATE_CELLS] = arena_array(r->a, size, sizeof(*more));
+		if (r->n > 0)
+			memcpy(more, r->cells, r->n * sizeof(*more));
+		r->cells = more;
+		r->size = size;
+	}
+	for (size_t i = 0; i < STATE_CELLS; i++) {
+		struct str *cell = &r->cells[r->n][i];
+		*cell = STR_NONE;
+		if (i >= n || values[i].kind == VALUE_NULL)
+			continue;
+		*cell = arena_str(r->a, values[i].kind == VALUE_INT
+						? str_n(digits, num_format_int(values[i].u.i, digits))
+						: values[i].u.s);
+	}
+	r->n++;
+	return true;
+}
+
+bool state_run(struct unit *u, const char *text, const struct value *params, size_t n, struct rows *ret,
+	       int64_t *ret_affected, struct err *err)
+{
+	const struct stmt s = {.sql = state_native(u, text), .params = params, .n_params = n, .access = STMT_WRITE};
+	struct row_sink sink = {.row = ret != NULL ? take_row : NULL, .arg = ret};
+	struct exec_result result;
+	if (ret != NULL)
+		*ret = (struct rows){.a = u->a};
+	if (!exec_run(&u->x, &s, &sink, &result, err))
+		return false;
+	if (ret_affected != NULL)
+		*ret_affected = result.affected;
+	return true;
+}
+
+bool state_put_meta(struct unit *u, const char *name, struct str value, struct err *err)
+{
+	const struct value params[] = {value_text(str_z(name)), value_text(value)};
+	return state_run(u,
+			 "INSERT INTO ~meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = "
+			 "excluded.value",
+			 params, 2, NULL, NULL, err);
+}
+
+struct str state_meta(const struct rows *r, const char *name)
+{
+	for (size_t i = 0; i < r->n; i++)
+		if (str_eq_z(r->cells[i][0], name))
+			return r->cells[i][1];
+	return STR_NONE;
+}
+
+int64_t state_cell_int(struct str cell)
+{
+	int64_t n;
+	return cell.p != NULL && num_parse_int(cell, &n) ? n : 0;
+}

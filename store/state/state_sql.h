@@ -1,0 +1,55 @@
+/* What the files of the state share: its connection, and statements on its tables. Nobody else includes this. */
+#ifndef FERROD_STORE_STATE_STATE_SQL_H
+#define FERROD_STORE_STATE_STATE_SQL_H
+
+#include "store/exec/exec.h"
+#include "store/state/seal.h"
+
+#define STATE_SECONDS 5.0 /* for one unit of work, unless the caller has less */
+#define STATE_CELLS 16    /* columns of a row that is read */
+
+struct state {
+	struct connection_registry registry; /* of its own connection only */
+	struct connection *conn;
+	struct seal seal;
+	char life[33]; /* hexadecimal */
+	bool resealed;
+	int lock_fd;    /* -1: none */
+	char *make_key; /* owned: the file of a key that is made with the first tables; NULL: none */
+};
+
+/* One unit of work; texts have ~ for the tables' prefix and ? for parameters. */
+struct unit {
+	struct state *s;
+	struct route route;
+	struct exec x;
+	struct arena *a;
+};
+
+/* Rows as texts, in the arena. */
+struct rows {
+	struct arena *a;
+	struct str (*cells)[STATE_CELLS];
+	size_t n, size;
+};
+
+bool state_is_postgres(const struct state *s);
+
+/* Begins one that ends with state_unit_end, whatever happened. The arena lives as long. */
+void state_unit_begin(struct unit *u, struct state *s, struct arena *a, bool atomic);
+/* The same with less time. */
+void state_unit_begin_within(struct unit *u, struct state *s, struct arena *a, bool atomic, double seconds);
+/* ok false: *err stays as it is. Returns whether all of it went well. Parks, as the rest does. */
+bool state_unit_end(struct unit *u, bool ok, struct err *err) MUST_CHECK;
+/* The database's own text, in the arena. */
+struct str state_native(const struct unit *u, const char *text);
+/* ret and ret_affected may be NULL. */
+bool state_run(struct unit *u, const char *text, const struct value *params, size_t n, struct rows *ret,
+	       int64_t *ret_affected, struct err *err) MUST_CHECK;
+/* The number in a cell; 0 where there is none. */
+int64_t state_cell_int(struct str cell);
+bool state_put_meta(struct unit *u, const char *name, struct str value, struct err *err) MUST_CHECK;
+/* Of rows (name, value); STR_NONE: there is none. */
+struct str state_meta(const struct rows *r, const char *name);
+
+#endif

@@ -1,0 +1,102 @@
+"""Databases of very many tables: what introspection, create-tables and models of them cost in memory and time."""
+import os
+import time
+
+import pytest
+
+from support import large_schema
+from support.client import Client
+from support.pg import Postgres
+from support.server import Server
+from support.vanish import growth_bound
+
+MIB = 1024
+# generous, for whoever else uses the machine: a tenth of what the trees of such a database once took per processor
+SECONDS = 3
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def large(request, tmp_path_factory):
+    """(url, url of an empty one) of such a database."""
+    if request.param == "sqlite":
+        directory = tmp_path_factory.mktemp("large")
+        large_schema.make_sqlite(directory / "large.db")
+        yield f"sqlite:{directory}/large.db", f"sqlite:{directory}/empty.db?mode=rwc"
+        return
+    postgres = Postgres(max_locks_per_transaction="8192")
+    large_schema.make_postgres(postgres, "postgres")
+    postgres.psql("CREATE DATABASE empty")
+    yield postgres.url(), postgres.url("empty")
+    postgres.destroy()
+
+
+@pytest.fixture
+def served(large):
+    with Server() as server, Client(server.port, timeout=300, validate=False) as client:
+        client.post("/v1/connections", {"url": large[0], "pool": {"statement_timeout_seconds": 120}}).expect(201)
+        client.post("/v1/introspect", {"tables": ["table_0001"]}).expect(200)  # what a first request brings with it
+        yield server, client
+
+
+def peak_kib(pid):
+    with open(f"/proc/{pid}/status", encoding="ascii") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmHWM:"))
+
+
+def forget_peak(pid):
+    with open(f"/proc/{pid}/clear_refs", "w", encoding="ascii") as refs:
+        refs.write("5")
+
+
+def cpu_seconds(pid):
+    with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
+        fields = stat.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def introspect(server, client, **body):
+    """The answer, the peak of memory over idle in KiB and the processor's seconds that it took."""
+    pid = server.process.pid
+    forget_peak(pid)
+    spent = cpu_seconds(pid)
+    answer = client.post("/v1/introspect", body).expect(200).json()
+    return answer, peak_kib(pid), cpu_seconds(pid) - spent
+
+
+def test_introspection_takes_little_and_takes_it_once(served):
+    server, client = served
+    idle = server.rss_kib()
+    peaks = []
+    for _ in range(3):
+        answer, peak, seconds = introspect(server, client)
+        models = answer["payload"]["models"]
+        assert len(models) == large_schema.TABLES and {len(m["columns"]) for m in models} == {large_schema.COLUMNS}
+        assert seconds < SECONDS
+        peaks.append(peak - idle)
+    assert peaks[0] < growth_bound(64 * MIB), peaks
+    assert max(peaks) < growth_bound(64 * MIB), peaks
+    # and when it is over, it is not kept
+    assert server.rss_kib() - idle < growth_bound(56 * MIB)
+
+
+def test_one_table_has_the_cost_of_one(served):
+    server, client = served
+    idle = server.rss_kib()
+    started = time.monotonic()
+    answer, peak, seconds = introspect(server, client, tables=["table_0777"])
+    assert time.monotonic() - started < SECONDS
+    model, = answer["payload"]["models"]
+    assert model["foreign_keys"][0]["to_table"] == "table_0776" and len(model["columns"]) == large_schema.COLUMNS
+    assert seconds < 0.2 and peak - idle < growth_bound(8 * MIB), (seconds, peak - idle)
+
+
+def test_tables_are_made_of_what_was_read(served, large):
+    server, client = served
+    client.post("/v1/introspect", {"register": True}).expect(200)
+    client.post("/v1/connections", {"name": "empty", "url": large[1]}).expect(201)
+    spent = cpu_seconds(server.process.pid)
+    made = client.post("/v1/create-tables", {"using": "empty"}).expect(200).json()
+    assert len(made["statements"]) >= 3 * large_schema.TABLES and not made["warnings"]
+    assert cpu_seconds(server.process.pid) - spent < 10
+    again = client.post("/v1/migrate", {"using": "empty", "dry_run": True}).expect(200).json()
+    assert again["statements"] == [] and again["warnings"] == []
