@@ -23,6 +23,7 @@
  *   postgres_settings.c  the settings of every session
  *   postgres_io.c        waiting, draining
  *   postgres_cancel.c    requests to cancel a statement
+ *   postgres_send.c      what leaves when a statement starts
  *   postgres_cursor.c    prepare, step, finish
  *   postgres_batch.c     several quick statements in one pipeline
  *   postgres_pooled.c    what is different behind a pooler
@@ -242,6 +243,22 @@ bool pg_cancel_settled(struct pg_cancel *x, int64_t deadline);
  * knows. Parks. */
 bool pg_cancel_waits_for_standby(struct pg_cancel *x, int64_t deadline);
 
+/* postgres_send.c */
+/* What was sent and is to be read before the statement's own results. */
+struct pg_started {
+	struct pg_stmt *hit; /* the cached statement that runs */
+	uint64_t id;         /* the statement that is prepared on the way; 0: none */
+	size_t n_dead;       /* DEALLOCATEs before it */
+	bool opens;          /* BEGIN before all of it */
+	bool pooled;         /* as postgres_pooled.c sends it */
+};
+/* Looks at a client's own text and notes in c->cur what is told from it. */
+bool pg_check_raw(struct pg_conn *c, const struct stmt *s, struct err *err) MUST_CHECK;
+/* Sends the statement whose parameters are set. */
+bool pg_send_stmt(struct pg_conn *c, const struct stmt *s, struct pg_flight *f, struct pg_started *st) MUST_CHECK;
+/* Queues the order to forget a statement. */
+bool pg_send_deallocate(struct pg_conn *c, uint64_t id) MUST_CHECK;
+
 /* postgres_cursor.c */
 bool pg_prepare(struct driver_conn *base, const struct stmt *s, int64_t deadline_ns, struct cursor **ret,
 		struct err *err) MUST_CHECK;
@@ -250,8 +267,6 @@ void pg_finish(struct cursor *base);
 /* What a short read with one parameter answers, cached by its text: one row of one boolean; no row: false. Parks. */
 bool pg_ask(struct driver_conn *base, struct str sql, struct str param, int64_t deadline_ns, bool *ret,
 	    struct err *err) MUST_CHECK;
-/* Queues the order to forget a statement. */
-bool pg_send_deallocate(struct pg_conn *c, uint64_t id) MUST_CHECK;
 /* Rows that a statement changed; those that it read do not count. */
 int64_t pg_count_affected(const char *tag);
 void pg_cursor_done(struct pg_cursor *cur);
