@@ -218,6 +218,7 @@ void out_connection(struct strbuf *b, struct connection *conn, struct str defaul
 	out_bool(b, "is_default", default_name.p != NULL && str_eq(conn->name, default_name));
 	out_str(b, "origin", str_z(connection_origin_word(conn->origin)));
 	out_bool(b, "identity_map", conn->identity_map);
+	out_bool(b, "exactly_once", conn->exactly_once);
 	out_str(b, "server_version", version[0] != '\0' ? str_z(version) : STR_NONE);
 	out_pool(b, conn);
 	out_int(b, "sessions", __atomic_load_n(&conn->n_sessions, __ATOMIC_RELAXED));

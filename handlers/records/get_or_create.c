@@ -306,8 +306,8 @@ static bool work(struct find *f, struct err *err)
 	bool created = false;
 	if (!context_path_model(&f->c, false, &f->m, err) || !build_query(f, err) || !check_defaults(f, err))
 		return false;
-	if (!f->update && (f->c.req->prefer.given & PREFER_TX_ROLLBACK) ==
-				  0) { /* the common case writes nothing and waits for no writer */
+	/* the common case writes nothing and waits for no writer; a kept answer comes before what is there */
+	if (!f->update && (f->c.req->prefer.given & PREFER_TX_ROLLBACK) == 0 && !context_is_once(&f->c)) {
 		context_read(&f->c);
 		if (!find(f, false, &row, err) || !context_commit(&f->c, err)) {
 			err->outcome = ERR_OUTCOME_NOT_STARTED; /* a write was asked for */

@@ -276,7 +276,7 @@ static void close_map(struct context *c, enum imap_end how)
 static bool end_unit(struct context *c, bool commit, const struct err *why, struct err *err)
 {
 	bool ok = exec_end(&c->exec, commit, err);
-	c->in_unit = false;
+	c->in_unit = c->once = false;
 	if (!ok && c->exec.lost.is_set)
 		lost_commit_set(c->req->lost, c->route.conn->name, &c->exec.lost);
 	close_map(c, map_end(c, commit, ok, commit ? err : why));
@@ -305,12 +305,23 @@ static bool tells(const struct context *c)
 	return c->req->lost != NULL && c->route.tx == NULL && pool_driver(c->route.conn->pool)->commit_mark != NULL;
 }
 
+bool context_is_once(const struct context *c)
+{
+	return c->req->once != NULL && c->route.conn->exactly_once;
+}
+
 static void begin_write(struct context *c, bool atomic)
 {
 	c->undo = prefers(c->res, PREFER_TX_ROLLBACK);
-	exec_begin(&c->exec, &c->route, c->deadline, atomic || c->undo);
+	c->once = context_is_once(c);
+	exec_begin(&c->exec, &c->route, c->deadline, atomic || c->undo || c->once);
 	c->exec.tells = tells(c);
 	c->in_unit = true;
+	if (!c->once)
+		return;
+	c->exec.opened = c->req->once->opened;
+	c->exec.opened_arg = c->req->once;
+	c->req->once->used = true;
 }
 
 void context_write(struct context *c, bool atomic)
@@ -339,21 +350,14 @@ void context_batch(struct context *c, bool writes)
 {
 	/* no savepoint where all of the transaction goes with the batch */
 	begin_write(c, c->route.tx == NULL || !(c->opens || (c->ends && c->commits)));
-	c->exec.reads_only = !writes;
+	c->exec.reads_only = !writes && !c->once;
 	open_map(c, writes && reads_for_itself(c), true);
 }
 
 bool context_commit(struct context *c, struct err *err)
 {
 	static const struct err undone = {.outcome = ERR_OUTCOME_ROLLED_BACK};
-	return !c->in_unit || end_unit(c, !c->undo, &undone, err);
-}
-
-void context_abandon(struct context *c, const struct err *why)
-{
-	struct err ignored;
-	if (c->in_unit)
-		(void)!end_unit(c, false, why, &ignored);
+	return !c->in_unit || c->once || end_unit(c, !c->undo, &undone, err);
 }
 
 /* What the answer and those who keep it are told. */
@@ -364,6 +368,29 @@ static void tell_end(struct context *c, bool committed)
 	c->req->tx_undone = !committed;
 	if (!response_streaming(c->res))
 		header_set(c->res, "Ferro-Transaction-State", str_z(c->tx_state));
+}
+
+/* It lives on, elsewhere, until the answer is in it, which is told now how the transaction will have ended: it is
+ * committed with the work, so it says what is true if it is ever read. */
+static void hold(struct context *c)
+{
+	if (c->ends)
+		tell_end(c, c->commits);
+	struct context *held = arena_alloc(&c->req->arena, sizeof(*held));
+	*held = *c;
+	held->once = false;
+	held->exec.route = &held->route;
+	c->req->once->held = held;
+	c->in_unit = c->once = false;
+	c->unit_map = NULL;
+	c->route = (struct route){0};
+}
+
+void context_abandon(struct context *c, const struct err *why)
+{
+	struct err ignored;
+	if (c->in_unit)
+		(void)!end_unit(c, false, why, &ignored);
 }
 
 static bool end_transaction(struct context *c, struct err *err)
@@ -380,6 +407,8 @@ static bool end_transaction(struct context *c, struct err *err)
 	if (lost.is_set && c->req->lost != NULL)
 		lost_commit_set(c->req->lost, c->route.conn->name, &lost);
 	c->opens = false; /* what is left of it is no more this request's to undo */
+	c->tx_state = NULL;
+	header_drop(c->res, "Ferro-Transaction-State");
 	if (err->outcome == ERR_OUTCOME_ROLLED_BACK)
 		tell_end(c, false);
 	return false;
@@ -400,6 +429,11 @@ static void undo_transaction(struct context *c, struct err *err)
 
 bool context_finish(struct context *c, struct err *err)
 {
+	if (c->once) { /* see hold */
+		if (c->ends)
+			tell_end(c, c->commits);
+		return true;
+	}
 	return context_commit(c, err) && (!c->ends || end_transaction(c, err));
 }
 
@@ -417,6 +451,11 @@ static bool close_work(struct context *c, bool ok, struct err *err)
 
 bool context_close(struct context *c, bool ok, struct err *err)
 {
+	if (ok && c->in_unit && c->once) {
+		hold(c);
+		return true;
+	}
+	c->once = false;
 	const bool given = response_streaming(c->res);
 	ok = close_work(c, ok, err);
 	if (!ok && c->req->tx_new.p != NULL && !given)

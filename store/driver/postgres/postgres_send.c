@@ -9,6 +9,7 @@
 
 /* Statements that the server is told to forget with one that it has to prepare. */
 #define DEAD_PER_PREPARE 8
+
 bool pg_check_raw(struct pg_conn *c, const struct stmt *s, struct err *err)
 {
 	struct pg_sql_facts facts;
