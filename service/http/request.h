@@ -59,10 +59,11 @@ struct request {
 	struct str id; /* X-Request-Id */
 	enum http_method method;
 	struct str method_text;
-	struct str path;                       /* as sent, without query; not decoded */
-	struct str query;                      /* raw, STR_NONE when absent */
-	const struct route_def *route;         /* never NULL: router_unrouted until it is routed */
-	struct str params[REQUEST_PARAMS_MAX]; /* {path parameters} in template order, percent-decoded UTF-8 */
+	struct str path;                           /* as sent, without query; not decoded */
+	struct str query;                          /* raw, STR_NONE when absent */
+	const struct route_def *route;             /* never NULL: router_unrouted until it is routed */
+	struct str params[REQUEST_PARAMS_MAX];     /* {path parameters} in template order, percent-decoded UTF-8 */
+	struct str raw_params[REQUEST_PARAMS_MAX]; /* the same as sent */
 	size_t n_params;
 	struct http_pair *args; /* query arguments in order, decoded */
 	size_t n_args;
