@@ -1,6 +1,6 @@
 /*
  * The transaction that a request itself opens (Ferro-Transaction: new) or ends (Ferro-Transaction-End). Asked by
- * context.c alone, which knows when the request's work begins and when it is done.
+ * context.c alone, which knows when the work begins and when it is done, and owns the route that has the transaction.
  */
 #ifndef FERROD_HANDLERS_TX_REQUEST_H
 #define FERROD_HANDLERS_TX_REQUEST_H
