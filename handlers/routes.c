@@ -22,7 +22,7 @@
 		.body = BODY_NONE, .content_type = type \
 	}
 
-/* POSTs that write heed Idempotency-Key. */
+/* What writes heeds Idempotency-Key. */
 #define ONCE(fn) \
 	static bool once_##fn(struct request *req, struct response *res, struct err *err) \
 	{ \
@@ -38,6 +38,11 @@ ONCE(handle_tx_begin)
 ONCE(handle_query_update)
 ONCE(handle_query_delete)
 ONCE(handle_records_create)
+ONCE(handle_record_put)
+ONCE(handle_record_patch)
+ONCE(handle_record_delete)
+ONCE(handle_relation_add)
+ONCE(handle_relation_remove)
 ONCE(handle_get_or_create)
 ONCE(handle_update_or_create)
 ONCE(handle_batch)
@@ -110,16 +115,16 @@ static const struct route_def routes[] = {
 	ROUTE(POST, RECORDS, "create_records", once_handle_records_create, WRITE, BULK),
 	ROUTE_ROWS(GET, RECORDS, "list_records", handle_records_list, READ, NONE),
 	ROUTE(GET, RECORD, "get_record", handle_record_get, READ, NONE),
-	ROUTE(PUT, RECORD, "save_record", handle_record_put, WRITE, JSON),
-	ROUTE(PATCH, RECORD, "update_record", handle_record_patch, WRITE, JSON),
-	ROUTE(DELETE, RECORD, "delete_record", handle_record_delete, WRITE, NONE),
+	ROUTE(PUT, RECORD, "save_record", once_handle_record_put, WRITE, JSON),
+	ROUTE(PATCH, RECORD, "update_record", once_handle_record_patch, WRITE, JSON),
+	ROUTE(DELETE, RECORD, "delete_record", once_handle_record_delete, WRITE, NONE),
 	ROUTE(POST, RECORD "/refresh", "refresh_record", handle_record_refresh, READ, OPTIONAL),
 	ROUTE(POST, "/v1/models/{model}/get-or-create", "get_or_create", once_handle_get_or_create, WRITE, JSON),
 	ROUTE(POST, "/v1/models/{model}/update-or-create", "update_or_create", once_handle_update_or_create, WRITE,
 	      JSON),
 	ROUTE_ROWS(GET, RECORD "/{relation}", "get_related", handle_relation_get, READ, NONE),
-	ROUTE(PUT, RECORD "/{relation}", "add_links", handle_relation_add, WRITE, JSON),
-	ROUTE(DELETE, RECORD "/{relation}", "remove_links", handle_relation_remove, WRITE, OPTIONAL),
+	ROUTE(PUT, RECORD "/{relation}", "add_links", once_handle_relation_add, WRITE, JSON),
+	ROUTE(DELETE, RECORD "/{relation}", "remove_links", once_handle_relation_remove, WRITE, OPTIONAL),
 	ROUTE(POST, "/v1/batch", "batch", once_handle_batch, ANY, JSON),
 	/* raw SQL */
 	ROUTE(POST, "/v1/sql/execute", "sql_execute", once_handle_sql_execute, SQL, JSON),

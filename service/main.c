@@ -11,6 +11,7 @@
 #include "handlers/app_drain.h"
 #include "handlers/app_state.h"
 #include "handlers/unit/idempotency.h"
+#include "handlers/unit/once.h"
 #include "handlers/handlers.h"
 #include "handlers/routes.h"
 #include "handlers/resources/url_policy.h"
@@ -102,7 +103,8 @@ static struct store_options store_options(const struct config *c)
 
 static struct idempotency_limits idempotency_limits(const struct config *c)
 {
-	return (struct idempotency_limits){.answer_bytes = (size_t)c->idempotency_answer_bytes,
+	return (struct idempotency_limits){.hours = c->idempotency_hours,
+					   .answer_bytes = (size_t)c->idempotency_answer_bytes,
 					   .entries = (size_t)c->idempotency_entries,
 					   .bytes = (size_t)c->idempotency_bytes};
 }
@@ -340,6 +342,7 @@ static void bring_up(struct process *p)
 	const int64_t deadline = clock_deadline(BRING_UP_SECONDS);
 	declared_start(p->app.declared);
 	told_start(p->app.told);
+	loop_spawn(server_loop(p->server), once_upkeep, &p->app);
 	node_start(p->app.node, server_port(p->server), p->config.tls_cert_file.len > 0);
 	while (declared_starting(p->app.declared) > 0 && clock_mono_ns() < deadline)
 		(void)wait_until(clock_mono_ns() + CLOCK_NS_PER_MS);

@@ -121,8 +121,10 @@ struct str record_location(struct arena *a, const struct model *m, const struct 
 	strbuf_puts(&b, "/v1/models/");
 	out_segment(&b, m->name);
 	strbuf_puts(&b, "/records/");
+	const size_t before = b.len;
 	out_key(&b, m, row);
-	struct str s = arena_str(a, strbuf_str(&b));
+	/* an empty key would be the list's path */
+	struct str s = b.len > before ? arena_str(a, strbuf_str(&b)) : STR_NONE;
 	strbuf_done(&b);
 	return s;
 }
@@ -218,6 +220,7 @@ void out_connection(struct strbuf *b, struct connection *conn, struct str defaul
 	out_bool(b, "is_default", default_name.p != NULL && str_eq(conn->name, default_name));
 	out_str(b, "origin", str_z(connection_origin_word(conn->origin)));
 	out_bool(b, "identity_map", conn->identity_map);
+	out_bool(b, "exactly_once", conn->exactly_once);
 	out_str(b, "server_version", version[0] != '\0' ? str_z(version) : STR_NONE);
 	out_pool(b, conn);
 	out_int(b, "sessions", __atomic_load_n(&conn->n_sessions, __ATOMIC_RELAXED));

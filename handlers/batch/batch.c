@@ -482,6 +482,14 @@ static bool run_each(struct batch *b, struct err *err)
 	return ok;
 }
 
+static bool not_once(struct err *err)
+{
+	(void)err_set_at(err, ERR_INVALID_REQUEST, "/atomic",
+			 "an Idempotency-Key on a connection that is exactly_once needs an atomic batch");
+	err->status = 422;
+	return false;
+}
+
 bool handle_batch(struct request *req, struct response *res, struct err *err)
 {
 	static const char *const args[] = {"all", NULL};
@@ -494,6 +502,8 @@ bool handle_batch(struct request *req, struct response *res, struct err *err)
 	if (!context_open(&b->c, req, res, &spec, err))
 		return false;
 	b->out = response_json(res, 200);
+	if (!b->atomic && context_is_once(&b->c))
+		return context_close(&b->c, not_once(err), err);
 	if (!b->atomic && (req->prefer.given & PREFER_TX_ROLLBACK) != 0)
 		b->atomic = true; /* undoing is one thing for all of it */
 	bool in_tx = b->c.route.tx != NULL;

@@ -250,7 +250,7 @@ static void close_map(struct context *c, enum imap_end how)
 static bool end_unit(struct context *c, bool commit, const struct err *why, struct err *err)
 {
 	bool ok = exec_end(&c->exec, commit, err);
-	c->in_unit = false;
+	c->in_unit = c->once = false;
 	if (!ok && c->exec.lost.is_set)
 		lost_commit_set(c->req->lost, c->route.conn->name, &c->exec.lost);
 	close_map(c, map_end(c, commit, ok, commit ? err : why));
@@ -279,12 +279,23 @@ static bool tells(const struct context *c)
 	return c->req->lost != NULL && c->route.tx == NULL && pool_driver(c->route.conn->pool)->commit_mark != NULL;
 }
 
+bool context_is_once(const struct context *c)
+{
+	return c->req->once != NULL && c->route.conn->exactly_once;
+}
+
 static void begin_write(struct context *c, bool atomic)
 {
 	c->undo = prefers(c->res, PREFER_TX_ROLLBACK);
-	exec_begin(&c->exec, &c->route, c->deadline, atomic || c->undo);
+	c->once = context_is_once(c);
+	exec_begin(&c->exec, &c->route, c->deadline, atomic || c->undo || c->once);
 	c->exec.tells = tells(c);
 	c->in_unit = true;
+	if (!c->once)
+		return;
+	c->exec.opened = c->req->once->opened;
+	c->exec.opened_arg = c->req->once;
+	c->req->once->used = true;
 }
 
 void context_write(struct context *c, bool atomic)
@@ -312,14 +323,27 @@ bool context_tells(const struct context *c, struct str sql)
 void context_batch(struct context *c, bool writes)
 {
 	begin_write(c, true);
-	c->exec.reads_only = !writes;
+	c->exec.reads_only = !writes && !c->once;
 	open_map(c, writes && reads_for_itself(c), true);
 }
 
 bool context_commit(struct context *c, struct err *err)
 {
 	static const struct err undone = {.outcome = ERR_OUTCOME_ROLLED_BACK};
-	return !c->in_unit || end_unit(c, !c->undo, &undone, err);
+	return !c->in_unit || c->once || end_unit(c, !c->undo, &undone, err);
+}
+
+/* It lives on, elsewhere, until the answer is in it. */
+static void hold(struct context *c)
+{
+	struct context *held = arena_alloc(&c->req->arena, sizeof(*held));
+	*held = *c;
+	held->once = false;
+	held->exec.route = &held->route;
+	c->req->once->held = held;
+	c->in_unit = c->once = false;
+	c->unit_map = NULL;
+	c->route = (struct route){0};
 }
 
 void context_abandon(struct context *c, const struct err *why)
@@ -331,6 +355,11 @@ void context_abandon(struct context *c, const struct err *why)
 
 bool context_close(struct context *c, bool ok, struct err *err)
 {
+	if (ok && c->in_unit && c->once) {
+		hold(c);
+		return true;
+	}
+	c->once = false;
 	if (ok)
 		ok = context_commit(c, err);
 	else

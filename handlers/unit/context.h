@@ -12,6 +12,15 @@
 #include "service/http/request.h"
 #include "store/store.h"
 
+/* A request whose answer is kept with its write where its connection says so (exactly_once): the unit of writes stays
+ * open when its handler has closed the context, for the answer to go into it. handlers/unit/once.c does that. */
+struct request_once {
+	/* exec.opened of each unit of writes; the handler fails when the answer is there already */
+	bool (*opened)(void *arg, struct exec *x, struct err *err);
+	struct context *held; /* in the request's arena; NULL: no unit is open */
+	bool used;            /* a unit of writes was begun on such a connection */
+};
+
 struct context {
 	struct request *req;
 	struct response *res;
@@ -26,6 +35,7 @@ struct context {
 	struct exec exec;
 	int64_t deadline;
 	bool in_unit;
+	bool once; /* the unit stays open for the answer */
 	bool undo; /* Prefer: tx=rollback on a write */
 };
 
@@ -73,6 +83,8 @@ void context_write_raw(struct context *c, bool atomic);
 bool context_tells(const struct context *c, struct str sql);
 /* Starts the atomic unit of a batch; writes: records are sure to be written in it. */
 void context_batch(struct context *c, bool writes);
+/* Will a unit of writes look for the request's kept answer first? */
+bool context_is_once(const struct context *c);
 /* Ends the unit before the answer is rendered, so that a failed commit is never answered with success. May park. */
 bool context_commit(struct context *c, struct err *err) MUST_CHECK;
 /* Ends an open unit without keeping what it did, because of *why; nothing when there is none. May park. */

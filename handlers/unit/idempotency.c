@@ -7,6 +7,7 @@
 #include "handlers/unit/idempotency.h"
 #include "handlers/unit/idempotency_table.h"
 #include "handlers/unit/context.h"
+#include "handlers/unit/once.h"
 
 #include "service/auth/auth.h"
 #include "service/base/clock.h"
@@ -319,6 +320,53 @@ static void same_request(struct request *req, struct str key, uint8_t ret[KEPT_D
 	num_sha256_end(&sum, ret);
 }
 
+static struct str hex_of(struct arena *a, const uint8_t digest[32])
+{
+	char hex[65];
+	num_hex(digest, 32, hex);
+	return arena_str(a, str_z(hex));
+}
+
+/* The answer that an earlier request left in the database. */
+static bool found_once(const struct once *o, struct str body, struct response *res, struct err *err)
+{
+	if (o->kept.body.len > 0 && !str_eq(o->kept.body, body))
+		return err_set(err, ERR_IDEMPOTENCY_KEY_REUSED, "this Idempotency-Key came with another body before");
+	if (o->kept.status == 0) { /* the client's own COMMIT came before its answer */
+		(void)err_set(err, ERR_IDEMPOTENCY_KEY_REUSED,
+			      "the first request with this Idempotency-Key was committed, but its answer was not kept");
+		err->outcome = ERR_OUTCOME_COMMITTED;
+		return false;
+	}
+	once_replay(o, res);
+	return true;
+}
+
+/* Its connection keeps answers with their writes: the work is committed with its answer now, or was before, or is
+ * undone. */
+static bool end_once(struct once *o, struct response *res, struct body_digest *d, bool ok, struct err *err)
+{
+	struct err unread;
+	const bool read = digest_end(d, res->req, &unread);
+	const struct str body = read ? hex_of(&res->req->arena, d->bytes) : STR("");
+	if (ok || o->found) {
+		if (!read)
+			*err = unread;
+		ok = read;
+	}
+	if (ok && o->found)
+		return found_once(o, body, res, err);
+	return once_finish(o, res, body, ok, err);
+}
+
+/* The next request with its key looks into the database. */
+static void forget(struct kept *first)
+{
+	kept_lock();
+	kept_forget(first);
+	kept_unlock();
+}
+
 bool idempotent(struct request *req, struct response *res, handler_fn work, struct err *err)
 {
 	struct str key = request_header(req, "Idempotency-Key");
@@ -338,9 +386,18 @@ bool idempotent(struct request *req, struct response *res, handler_fn work, stru
 	res->collect = answer_max;
 	first->lost = (struct lost_commit){.connection = ""};
 	req->lost = &first->lost;
+	struct once o;
+	once_start(&o, req, hex_of(&req->arena, scope), d.known ? hex_of(&req->arena, d.bytes) : STR(""), answer_max);
 	bool ok = work(req, res, err);
+	const bool with_write = o.hook.used;
+	if (with_write)
+		ok = end_once(&o, res, &d, ok, err);
+	req->once = NULL;
 	req->lost = NULL;
-	end_first(first, res, &d, &ok, err);
+	if (with_write)
+		forget(first);
+	else
+		end_first(first, res, &d, &ok, err);
 	req->body_sum = NULL;
 	return ok;
 }
@@ -348,6 +405,7 @@ bool idempotent(struct request *req, struct response *res, handler_fn work, stru
 void idempotency_configure(const struct idempotency_limits *l)
 {
 	answer_max = l->answer_bytes;
+	once_configure((double)l->hours);
 	kept_configure(&(struct kept_bounds){.entries = l->entries, .bytes = l->bytes});
 }
 

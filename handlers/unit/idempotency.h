@@ -1,5 +1,5 @@
 /*
- * Idempotency-Key: the first answer to a writing POST is kept and given again for the same key and the same body. A
+ * Idempotency-Key: the first answer to a writing request is kept and given again for the same key and the same body. A
  * duplicate that comes while the first still runs waits for it. An answer is collected rather than streamed up to the
  * bound of what is kept; past it the store remembers that the request was done, never that it was not. Owned by the
  * process.
@@ -16,6 +16,7 @@
 bool idempotent(struct request *req, struct response *res, handler_fn work, struct err *err) MUST_CHECK;
 
 struct idempotency_limits {
+	int64_t hours;         /* of answers kept with their writes, see once.h */
 	size_t answer_bytes;   /* the largest answer that is kept */
 	size_t entries, bytes; /* of each caller */
 };

@@ -1,5 +1,5 @@
-/* Sessions and transactions of servers that share a state: here, elsewhere, or gone with one of them. What it says lives
- * in the request's arena. */
+/* Sessions and transactions of servers that share a state: here, elsewhere, or gone with one of them. What it says
+ * lives in the request's arena. */
 #ifndef FERROD_HANDLERS_REACHED_H
 #define FERROD_HANDLERS_REACHED_H
 

@@ -100,6 +100,7 @@ struct err {
 	enum err_code code;
 	enum err_outcome outcome;
 	bool cancelled;    /* the client went away: nobody reads the answer */
+	int status;        /* 0: the code's own */
 	int retry_after_s; /* 0: the code's own default */
 	long position;     /* 1-based character in the SQL text; 0: none */
 	long step;         /* zero-based batch step; -1: none */

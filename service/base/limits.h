@@ -34,6 +34,7 @@
 #define LIMIT_BATCH_STEPS 1000
 #define LIMIT_IDEMPOTENCY_ANSWER_BYTES (8 * 1024 * 1024) /* the largest answer kept for an Idempotency-Key */
 #define LIMIT_IDEMPOTENCY_BYTES (64 * 1024 * 1024)       /* all of one caller's */
+#define LIMIT_IDEMPOTENCY_HOURS 24                       /* answers kept with their writes */
 #define LIMIT_IDEMPOTENCY_ENTRIES 10000                  /* keys remembered of one caller */
 
 /* compile-time caps */

@@ -39,7 +39,7 @@ struct config {
 	double loop_stall_seconds, transaction_idle_seconds;
 	int64_t sessions, sessions_per_key, transactions_per_session, transaction_queue;
 	int64_t requests_per_key, transactions_per_key, connections_per_key;
-	int64_t idempotency_answer_bytes, idempotency_bytes, idempotency_entries;
+	int64_t idempotency_hours, idempotency_answer_bytes, idempotency_bytes, idempotency_entries;
 	int64_t identity_map_entries, identity_map_bytes, rate_limit_per_second, rate_limit_burst;
 	int64_t sqlite_cache_kib, sqlite_value_bytes, sqlite_heap_bytes;
 	double drain_notice_seconds; /* negative: not given */

@@ -204,7 +204,7 @@ void problem_write(struct strbuf *b, const struct err *err, struct str instance)
 	const struct problem_def *d = &defs[err->code];
 	strbuf_printf(b,
 		      "{\"type\":\"/problems/%s\",\"title\":\"%s\",\"status\":%d,\"detail\":", err_code_name(err->code),
-		      d->title, d->status);
+		      d->title, err->status != 0 ? err->status : d->status);
 	strbuf_json_string(b, str_z(err->detail[0] != '\0' ? err->detail : d->help));
 	strbuf_puts(b, ",\"instance\":");
 	strbuf_json_string(b, instance);
@@ -241,7 +241,7 @@ void problem_respond(struct response *res, const struct err *err)
 	const struct problem_def *d = &defs[err->code];
 	drop_applied(res);
 	strbuf_reset(&res->body);
-	res->status = d->status;
+	res->status = err->status != 0 ? err->status : d->status;
 	res->content_type = "application/problem+json";
 	problem_write(&res->body, err, res->req->id);
 	int retry = err->retry_after_s > 0 ? err->retry_after_s : d->retry_after_s;

@@ -21,6 +21,7 @@ struct route_def;
 struct lost_commit;
 struct num_sha256;
 struct principal;
+struct request_once;
 
 enum http_method { HTTP_GET, HTTP_HEAD, HTTP_POST, HTTP_PUT, HTTP_PATCH, HTTP_DELETE, HTTP_OPTIONS, HTTP_OTHER };
 
@@ -58,10 +59,11 @@ struct request {
 	struct str id; /* X-Request-Id */
 	enum http_method method;
 	struct str method_text;
-	struct str path;                       /* as sent, without query; not decoded */
-	struct str query;                      /* raw, STR_NONE when absent */
-	const struct route_def *route;         /* never NULL: router_unrouted until it is routed */
-	struct str params[REQUEST_PARAMS_MAX]; /* {path parameters} in template order, percent-decoded UTF-8 */
+	struct str path;                           /* as sent, without query; not decoded */
+	struct str query;                          /* raw, STR_NONE when absent */
+	const struct route_def *route;             /* never NULL: router_unrouted until it is routed */
+	struct str params[REQUEST_PARAMS_MAX];     /* {path parameters} in template order, percent-decoded UTF-8 */
+	struct str raw_params[REQUEST_PARAMS_MAX]; /* the same as sent */
 	size_t n_params;
 	struct http_pair *args; /* query arguments in order, decoded */
 	size_t n_args;
@@ -79,6 +81,7 @@ struct request {
 	int64_t deadline;                  /* monotonic */
 	const struct principal *principal; /* NULL: no keys are configured */
 	struct str session_ref;       /* for logs: names the session without being good for anything; STR_NONE: none */
+	struct request_once *once;    /* of one whose answer may be kept with its write (handlers/unit/context.h); or NULL */
 	struct str session_id, tx_id; /* Ferro-Session, Ferro-Transaction; STR_NONE: not given */
 	struct prefer prefer;
 	enum media accept;        /* negotiated among what the route offers */

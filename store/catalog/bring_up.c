@@ -1,4 +1,5 @@
 /* One declared connection: prove, migrate, introspect, follow. */
+#include "store/once/once.h"
 #include "store/catalog/bring_up.h"
 
 #include "service/base/clock.h"
@@ -188,7 +189,8 @@ static bool migrate_now(struct item *it, struct err *err)
 
 bool item_bring_up(struct item *it, bool migrate, int64_t deadline, struct err *err)
 {
-	return connection_prove(it->conn, deadline, err) && (!migrate || migrate_now(it, err)) &&
+	return connection_prove(it->conn, deadline, err) &&
+	       (!it->conn->exactly_once || once_prepare(it->conn, clock_deadline(60), err)) && (!migrate || migrate_now(it, err)) &&
 	       introspect_now(it, clock_deadline(60), err);
 }
 

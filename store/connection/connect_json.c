@@ -44,6 +44,7 @@ void connect_json_read(struct json_reader *r, struct connect_options *ret)
 	json_reader_str(r, "name", &ret->name);
 	json_reader_bool(r, "default", &ret->make_default);
 	json_reader_bool(r, "identity_map", &ret->identity_map);
+	json_reader_bool(r, "exactly_once", &ret->exactly_once);
 	if (json_reader_object(r, "pool", &pool))
 		read_pool(r, pool, &ret->pool);
 }

@@ -222,6 +222,7 @@ bool connection_create(struct connection_registry *r, const struct connect_optio
 	if (o->declared_in != NULL)
 		c->declared_in = arena_strz(&c->arena, str_z(o->declared_in));
 	c->identity_map = o->identity_map;
+	c->exactly_once = o->exactly_once;
 	c->restored = o->restored;
 	c->name = c->unnamed ? STR(UNNAMED) : arena_str(&c->arena, o->name);
 	if (!validate(r, c, o, err))
@@ -321,7 +322,8 @@ bool connection_same(struct connection_registry *r, const struct connect_options
 	/* each connect to a database in memory makes one of its own */
 	const bool memory = c != NULL && c->dsn.dialect == DIALECT_SQLITE && c->dsn.mode == SQLITE_MODE_MEMORY;
 	const bool same = c != NULL && !memory && c->origin == CONNECTION_TOLD && str_eq(c->url, o->url) &&
-			  c->identity_map == o->identity_map && pool_config_same(pool_get_config(c->pool), &o->pool);
+			  c->identity_map == o->identity_map && c->exactly_once == o->exactly_once &&
+			  pool_config_same(pool_get_config(c->pool), &o->pool);
 	if (same)
 		*ret = connection_ref(c);
 	mutex_unlock(&r->lock);

@@ -32,6 +32,7 @@ struct connection {
 	struct reader_set *readers;               /* owned: the connections that reads of one loop turn share */
 	const struct connection_sharing *sharing; /* who made them */
 	bool identity_map;
+	bool exactly_once; /* answers of writes with an Idempotency-Key are kept in its database */
 	struct str url; /* as it was given: secret; in the arena */
 	int kept;       /* atomic: it is in the state */
 	int restored;   /* atomic: told to an earlier life; gives way once to a connect under its name */
@@ -56,6 +57,7 @@ struct connect_options {
 	struct str name; /* STR_NONE: unnamed */
 	bool make_default;
 	bool identity_map;
+	bool exactly_once;
 	enum connection_origin origin;
 	const char *declared_in; /* file of the catalog that declares it; borrowed for the call */
 	bool restored;           /* told to an earlier life: takes its name whoever has it */

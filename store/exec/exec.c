@@ -73,7 +73,7 @@ static bool open_unit(struct exec *x, struct driver_conn *c, struct err *err)
 	x->n_commits = c->n_commits;
 	x->n_rollbacks = c->n_rollbacks;
 	x->started = true;
-	return true;
+	return x->opened == NULL || x->opened(x->opened_arg, x, err);
 }
 
 /* The unit's connection, leased when there is none yet and fit for `mode`. An atomic unit that writes takes the

@@ -135,12 +135,24 @@ static struct introspect_scope scope_of(struct run *r)
 	return scope;
 }
 
+/* Tables of ferrod's own (store/once) are nobody's model and no drift. */
+static void leave_out_own(struct live_schema *live)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < live->n_tables; i++)
+		if (!str_starts(live->tables[i].name, STR("_ferrod_")))
+			live->tables[n++] = live->tables[i];
+	live->n_tables = n;
+}
+
 static bool prepare(struct run *r, struct err *err)
 {
 	const struct introspect_scope scope = scope_of(r);
 
 	if (!r->c->driver->introspect(r->c, &scope, r->a, r->q->deadline, &r->live, err))
 		return false;
+	leave_out_own(&r->live);
 	if (!plan_counted(r, err))
 		return false;
 	plan_hash(r->conn->dialect, &r->ret->plan, r->ret->plan_hash);
@@ -486,5 +498,7 @@ bool migrate_introspect_scope(struct connection *conn, const struct introspect_s
 			tries = 2;
 		lease_release(&l);
 	}
+	if (ok)
+		leave_out_own(ret);
 	return ok;
 }

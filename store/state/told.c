@@ -92,6 +92,8 @@ static struct str options_text(struct arena *a, const struct connection *c)
 			  (json_int_t)p->min_connections, "acquire_timeout_seconds", p->acquire_timeout_s,
 			  "idle_timeout_seconds", p->idle_timeout_s, "max_lifetime_seconds", p->max_lifetime_s,
 			  "statement_timeout_seconds", p->statement_timeout_s, "pooler", pooler_word(p->pooler).p);
+	if (c->exactly_once) /* else the text is that of older versions */
+		(void)json_object_set_new(doc, "exactly_once", json_true());
 	struct strbuf b;
 	strbuf_init(&b, 0);
 	json_write(&b, doc, true);

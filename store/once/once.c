@@ -1,0 +1,204 @@
+/* The table of answers that are kept with their writes. */
+#include "store/once/once.h"
+
+#include "service/base/clock.h"
+#include "service/base/num.h"
+
+#include "service/base/banned.h"
+
+#define FORGET_ROWS 500 /* at a time */
+#define COLUMNS 6
+
+static bool is_postgres(const struct exec *x)
+{
+	return x->route->conn->dsn.dialect == DIALECT_POSTGRES;
+}
+
+static const char ddl_postgres[] = "CREATE TABLE IF NOT EXISTS " ONCE_TABLE
+				   " (key varchar(64) PRIMARY KEY, body varchar(64) NOT NULL, at_us bigint "
+				   "NOT NULL, status bigint NOT NULL, content_type text, headers text, answer bytea)";
+static const char ddl_sqlite[] =
+	"CREATE TABLE IF NOT EXISTS " ONCE_TABLE " (key TEXT PRIMARY KEY, body TEXT NOT NULL, at_us INTEGER NOT NULL, "
+	"status INTEGER NOT NULL, content_type TEXT, headers TEXT, answer BLOB) WITHOUT ROWID";
+static const char index_ddl[] = "CREATE INDEX IF NOT EXISTS " ONCE_TABLE "_at ON " ONCE_TABLE " (at_us)";
+
+/* One unit of its own. */
+static bool alone(struct connection *c, int64_t deadline, const struct stmt *s, struct str simple,
+		  struct exec_result *result, struct err *err)
+{
+	struct route r = {.conn = c};
+	struct row_sink nobody = {0};
+	struct exec x = {0};
+	struct err ignored;
+	exec_begin(&x, &r, deadline, false);
+	const bool ok = s != NULL ? exec_run(&x, s, &nobody, result, err) : exec_simple(&x, simple, err);
+	return exec_end(&x, ok, ok ? err : &ignored) && ok;
+}
+
+static bool is_there(struct connection *c, int64_t deadline)
+{
+	const struct stmt s = {
+		.sql = STR("SELECT key, body, at_us, status, content_type, headers, answer FROM " ONCE_TABLE
+			   " WHERE 1 = 0"),
+		.access = STMT_READ};
+	struct exec_result result;
+	struct err none;
+	return alone(c, deadline, &s, STR_NONE, &result, &none);
+}
+
+bool once_prepare(struct connection *c, int64_t deadline, struct err *err)
+{
+	const char *table = c->dsn.dialect == DIALECT_POSTGRES ? ddl_postgres : ddl_sqlite;
+	struct exec_result result;
+	if (is_there(c, deadline))
+		return true;
+	if (alone(c, deadline, NULL, str_z(table), &result, err) &&
+	    alone(c, deadline, NULL, str_z(index_ddl), &result, err))
+		return true;
+	/* of two servers that make it at once, one may be refused */
+	if (is_there(c, deadline))
+		return true;
+	if (err->code == ERR_DATABASE_FORBIDDEN || strcmp(err->sqlstate, "42501") == 0)
+		return err_set(
+			err, ERR_DATABASE_FORBIDDEN,
+			"exactly_once needs a table that this user may not create: have it created, with rights to "
+			"read and write it: %s; %s",
+			table, index_ddl);
+	return false;
+}
+
+/* ---- rows ---- */
+
+struct reading {
+	struct arena *a;
+	struct once_row *row;
+	bool found;
+};
+
+static struct str text_of(struct arena *a, const struct value *v)
+{
+	return v->kind == VALUE_TEXT || v->kind == VALUE_BYTES ? arena_str(a, v->u.s) : STR_NONE;
+}
+
+static bool take_row(void *arg, const struct value *values, size_t n, bool *ret_stop, struct err *err)
+{
+	struct reading *r = arg;
+	int64_t status = 0;
+	(void)ret_stop;
+	(void)err;
+	if (n != COLUMNS)
+		return true;
+	if (values[1].kind == VALUE_INT)
+		status = values[1].u.i;
+	*r->row = (struct once_row){
+		.key = r->row->key,
+		.body = text_of(r->a, &values[0]),
+		.status = status,
+		.content_type = text_of(r->a, &values[2]),
+		.headers = text_of(r->a, &values[3]),
+		.answer = values[5].kind == VALUE_INT && values[5].u.i == 0 ? STR_NONE : text_of(r->a, &values[4])};
+	if (r->row->answer.p == NULL && values[5].kind == VALUE_INT && values[5].u.i != 0)
+		r->row->answer = STR("");
+	r->found = true;
+	return true;
+}
+
+static bool look(struct exec *x, struct arena *a, struct str key, bool *ret_found, struct once_row *ret,
+		 struct err *err)
+{
+	const char *sql =
+		is_postgres(x)
+			? "SELECT body, status, content_type, headers, answer, CAST(CASE WHEN answer IS NULL THEN "
+			  "0 ELSE 1 END AS bigint) FROM " ONCE_TABLE " WHERE key = $1"
+			: "SELECT body, status, content_type, headers, answer, answer IS NOT NULL FROM " ONCE_TABLE
+			  " WHERE key = ?";
+	const struct value param = value_text(key);
+	const struct stmt s = {.sql = str_z(sql), .params = &param, .n_params = 1, .access = STMT_READ};
+	struct reading r = {.a = a, .row = ret};
+	struct row_sink sink = {.row = take_row, .arg = &r};
+	struct exec_result result;
+	ret->key = key;
+	if (!exec_run(x, &s, &sink, &result, err))
+		return false;
+	*ret_found = r.found;
+	return true;
+}
+
+bool once_begin(struct exec *x, struct arena *a, const struct once_row *mine, int64_t since_us, bool *ret_first,
+		struct once_row *ret_kept, struct err *err)
+{
+	static const char postgres[] =
+		"INSERT INTO " ONCE_TABLE
+		" (key, body, at_us, status) VALUES ($1, $2, $3, 0) ON CONFLICT (key) DO UPDATE "
+		"SET body = excluded.body, at_us = excluded.at_us, status = 0 WHERE " ONCE_TABLE ".at_us < $4";
+	static const char sqlite[] =
+		"INSERT INTO " ONCE_TABLE
+		" (key, body, at_us, status) VALUES (?, ?, ?, 0) ON CONFLICT (key) DO UPDATE SET "
+		"body = excluded.body, at_us = excluded.at_us, status = 0 WHERE " ONCE_TABLE ".at_us < ?";
+	const struct value params[] = {value_text(mine->key), value_text(mine->body), value_int(clock_real_us()),
+				       value_int(since_us)};
+	const struct stmt s = {.sql = is_postgres(x) ? str_n(postgres, sizeof(postgres) - 1)
+						     : str_n(sqlite, sizeof(sqlite) - 1),
+			       .params = params,
+			       .n_params = ARRAY_LEN(params),
+			       .access = STMT_WRITE,
+			       .cache = true};
+	struct row_sink nobody = {0};
+	struct exec_result result;
+	bool found;
+	if (!exec_run(x, &s, &nobody, &result, err))
+		return false;
+	*ret_first = result.affected > 0;
+	if (*ret_first)
+		return true;
+	if (!look(x, a, mine->key, &found, ret_kept, err))
+		return false;
+	/* the first one was undone between the two, or this transaction's snapshot is older than it */
+	return found || err_set(err, ERR_SERIALIZATION_FAILURE,
+				"a request with this Idempotency-Key ended a moment ago; send it again");
+}
+
+bool once_end(struct exec *x, const struct once_row *mine, struct err *err)
+{
+	static const char postgres[] =
+		"UPDATE " ONCE_TABLE " SET body = $1, status = $2, content_type = $3, headers = $4, "
+		"answer = $5 WHERE key = $6";
+	static const char sqlite[] =
+		"UPDATE " ONCE_TABLE " SET body = ?, status = ?, content_type = ?, headers = ?, answer "
+		"= ? WHERE key = ?";
+	const struct value params[] = {value_text(mine->body),
+				       value_int(mine->status),
+				       value_text(mine->content_type),
+				       value_text(mine->headers),
+				       mine->answer.p != NULL ? value_bytes(mine->answer) : value_null(),
+				       value_text(mine->key)};
+	const struct stmt s = {.sql = is_postgres(x) ? str_n(postgres, sizeof(postgres) - 1)
+						     : str_n(sqlite, sizeof(sqlite) - 1),
+			       .params = params,
+			       .n_params = ARRAY_LEN(params),
+			       .access = STMT_WRITE,
+			       .cache = true};
+	struct row_sink nobody = {0};
+	struct exec_result result;
+	if (!exec_run(x, &s, &nobody, &result, err))
+		return false;
+	return result.affected == 1 || err_set(err, ERR_SERIALIZATION_FAILURE,
+					       "the request's row in " ONCE_TABLE " was taken away while it ran");
+}
+
+bool once_forget(struct connection *c, int64_t before_us, int64_t deadline, bool *ret_more, struct err *err)
+{
+	const bool postgres = c->dsn.dialect == DIALECT_POSTGRES;
+	static const char pg_sql[] = "DELETE FROM " ONCE_TABLE " WHERE key IN (SELECT key FROM " ONCE_TABLE
+				     " WHERE at_us < $1 ORDER BY at_us LIMIT 500)";
+	static const char lite_sql[] = "DELETE FROM " ONCE_TABLE " WHERE key IN (SELECT key FROM " ONCE_TABLE
+				       " WHERE at_us < ? ORDER BY at_us LIMIT 500)";
+	const struct value before = value_int(before_us);
+	const struct stmt s = {
+		.sql = str_z(postgres ? pg_sql : lite_sql), .params = &before, .n_params = 1, .access = STMT_WRITE};
+	struct exec_result result;
+	if (!alone(c, deadline, &s, STR_NONE, &result, err))
+		return false;
+	*ret_more = result.affected >= FORGET_ROWS;
+	return true;
+}
