@@ -122,8 +122,10 @@ struct str record_location(struct arena *a, const struct model *m, const struct 
 	strbuf_puts(&b, "/v1/models/");
 	out_segment(&b, m->name);
 	strbuf_puts(&b, "/records/");
+	const size_t before = b.len;
 	out_key(&b, m, row);
-	struct str s = arena_str(a, strbuf_str(&b));
+	/* an empty key would be the list's path */
+	struct str s = b.len > before ? arena_str(a, strbuf_str(&b)) : STR_NONE;
 	strbuf_done(&b);
 	return s;
 }

@@ -23,7 +23,7 @@ void out_segment(struct strbuf *b, struct str s);
 
 /* The key of a full row as one path segment: parts in canonical column order, each encoded, joined by ','. */
 void out_key(struct strbuf *b, const struct model *m, const struct value *row);
-/* Location of a record; in the arena. */
+/* Location of a record, in the arena; STR_NONE: its key is an empty text, which no path can say. */
 struct str record_location(struct arena *a, const struct model *m, const struct value *row);
 
 /* One full row as a JSON object. */

@@ -63,7 +63,9 @@ static bool build_query(struct find *f, struct err *err)
 		if (col == NULL)
 			return err_set_at(err, ERR_UNKNOWN_COLUMN, pointer, "model \"%.*s\" has no such column",
 					  STR_FMT(f->m->name));
-		if (!codec_bind(a, d, col, v, pointer, &bound, err))
+		/* what is there need not be of its column's type */
+		if (!(col->fill.position > 0 ? codec_bind_stored(a, d, col, v, pointer, &bound, err)
+					     : codec_bind(a, d, col, v, pointer, &bound, err)))
 			return false;
 		f->has_null = f->has_null || bound.kind == VALUE_NULL;
 		leaves[f->n_columns] = query_leaf_equal(a, col, bound);
@@ -297,7 +299,7 @@ static void answer(struct find *f, const struct value *row, bool created)
 		return;
 	header_set(c->res, "ETag", record_etag(a, f->m, row));
 	if (created)
-		header_set(c->res, "Location", record_location(a, f->m, row));
+		record_located(c, f->m, row);
 }
 
 static bool work(struct find *f, struct err *err)

@@ -121,6 +121,40 @@ static bool read_row(struct record_request *r, const struct value **ret, struct 
 	return mapped_load(r->c, &read, r->key, r->map_key, ret, err);
 }
 
+/* Defaults by the model's columns. */
+struct defaults {
+	struct arena *arena;
+	const struct model *m;
+	struct str *of;
+};
+
+static bool take_default(void *arg, const struct value *values, size_t n, bool *ret_stop, struct err *err)
+{
+	struct defaults *d = arg;
+	(void)ret_stop;
+	(void)err;
+	const struct column *col = n == 2 && values[0].kind == VALUE_TEXT ? model_column(d->m, values[0].u.s) : NULL;
+	if (col != NULL && values[1].kind == VALUE_TEXT)
+		d->of[col->index] = arena_str(d->arena, values[1].u.s);
+	return true;
+}
+
+/* What the database would give to columns that a PUT leaves out, where only it knows; *ret NULL: that is not so. */
+static bool ask_defaults(struct record_request *r, const struct record_row *row, unsigned how, const struct str **ret,
+			 struct err *err)
+{
+	struct arena *a = &r->c->req->arena;
+	struct defaults d = {.arena = a, .m = r->m};
+	struct row_sink sink = {.row = take_default, .arg = &d};
+	struct stmt stmt;
+	*ret = NULL;
+	if ((how & RECORD_REPLACE) == 0 || !record_asks_defaults(r->c->route.conn->dialect, r->m, row))
+		return true;
+	d.of = arena_array(a, r->m->n_columns, sizeof(*d.of));
+	*ret = d.of;
+	return record_lower_defaults(a, r->m, &stmt, err) && context_run(r->c, &stmt, &sink, NULL, err);
+}
+
 /* UPDATE of the record; *ret NULL: there is no such record, or a trigger has kept it from being changed. */
 static bool update_row(struct record_request *r, const struct record_row *row, unsigned how, const struct value **ret,
 		       struct err *err)
@@ -129,8 +163,11 @@ static bool update_row(struct record_request *r, const struct record_row *row, u
 	const struct dialect *d = r->c->route.conn->dialect;
 	struct query_set *set;
 	enum mapped_what what = MAPPED_ROWS;
+	const struct str *defaults;
 	size_t n;
-	record_update_set(a, d, r->m, row, how, &set, &n);
+	if (!ask_defaults(r, row, how, &defaults, err))
+		return false;
+	record_update_set(a, d, r->m, row, how, defaults, &set, &n);
 	for (size_t i = 0; i < n && what == MAPPED_ROWS; i++)
 		what = mapped_column(r->c, r->m, set[i].column);
 	if (n == 0)

@@ -34,12 +34,19 @@ bool record_open(struct record_request *r, struct request *req, struct response 
 	return record_open_args(r, req, res, context_no_args, err);
 }
 
+void record_located(struct context *c, const struct model *m, const struct value *row)
+{
+	struct str location = record_location(&c->req->arena, m, row);
+	if (location.p != NULL)
+		header_set(c->res, "Location", location);
+}
+
 void record_answer(struct context *c, const struct model *m, const struct value *row, int status)
 {
 	struct arena *a = &c->req->arena;
 	struct value_format fmt = context_format(c->res);
 	if (status == 201 && m->n_pk > 0)
-		header_set(c->res, "Location", record_location(a, m, row));
+		record_located(c, m, row);
 	if (prefers(c->res, PREFER_RETURN_MINIMAL)) {
 		if (m->n_pk > 0)
 			header_set(c->res, "ETag", record_etag(a, m, row));

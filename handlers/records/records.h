@@ -28,6 +28,9 @@ bool record_open_args(struct record_request *r, struct request *req, struct resp
 /* ERR_RECORD_NOT_FOUND; returns false. */
 bool record_missing(const struct model *m, struct err *err);
 
+/* Sets Location, where the record has one. */
+void record_located(struct context *c, const struct model *m, const struct value *row);
+
 /* Answers a write with the record: ETag, Location with 201, the body unless Prefer: return=minimal. */
 void record_answer(struct context *c, const struct model *m, const struct value *row, int status);
 

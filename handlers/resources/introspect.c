@@ -106,7 +106,7 @@ static bool read_schema(struct context *c, struct introspection *q, struct arena
 {
 	struct arena *a = &c->req->arena;
 	struct live_schema live;
-	struct live_ir *ir;
+	struct live_builder *ir;
 	json_t *doc;
 
 	live_ir_tables(a, &q->options, &q->scope.tables, &q->scope.n_tables);

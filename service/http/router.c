@@ -133,6 +133,7 @@ static bool decode_params(struct request *req, const struct str *raw, size_t n)
 	for (size_t i = 0; i < n; i++)
 		if (!router_percent_decode(&req->arena, raw[i], false, &req->params[i]))
 			return false;
+	memcpy(req->raw_params, raw, n * sizeof(*raw));
 	req->n_params = n;
 	return true;
 }

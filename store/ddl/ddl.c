@@ -11,178 +11,40 @@
 
 #include "service/base/banned.h"
 
-void ddl_plan_init(struct ddl_plan *p, struct arena *a)
-{
-	*p = (struct ddl_plan){.arena = a};
-}
-
-/* Room for one more; the old array stays in the arena, which doubling keeps small. */
-static void *grown(struct arena *a, const void *list, size_t n, size_t *size, size_t item)
-{
-	void *more;
-
-	*size = *size == 0 ? 16 : *size * 2;
-	more = arena_array(a, *size, item);
-	if (n > 0)
-		memcpy(more, list, n * item);
-	return more;
-}
-
-void ddl_plan_add(struct ddl_plan *p, enum ddl_kind kind, struct str table, struct str sql)
-{
-	if (p->n_statements == p->size_statements) {
-		size_t size = p->size_statements;
-
-		p->about = grown(p->arena, p->about, p->n_statements, &size, sizeof(*p->about));
-		p->statements =
-			grown(p->arena, p->statements, p->n_statements, &p->size_statements, sizeof(*p->statements));
-	}
-	p->about[p->n_statements] = (struct ddl_about){kind, table, p->schema_name};
-	p->statements[p->n_statements++] = arena_str(p->arena, sql);
-}
-
-void ddl_plan_warn(struct ddl_plan *p, const char *code, struct str table, struct str column, const char *fmt, ...)
-{
-	char detail[1024];
-	va_list ap;
-
-	va_start(ap, fmt);
-	(void)vsnprintf(detail, sizeof(detail), fmt, ap);
-	va_end(ap);
-	if (p->n_warnings == p->size_warnings)
-		p->warnings = grown(p->arena, p->warnings, p->n_warnings, &p->size_warnings, sizeof(*p->warnings));
-	p->warnings[p->n_warnings++] = (struct ddl_warning){
-		.code = arena_str(p->arena, str_z(code)),
-		.table = arena_str(p->arena, table),
-		.column = arena_str(p->arena, column),
-		.detail = arena_str(p->arena, str_z(detail)),
-		.rows = -1,
-	};
-}
-
-/* ---- pieces ------------------------------------------------------------------------------------------ */
-
-static void put_names(struct strbuf *out, const struct str *names, size_t n)
-{
-	strbuf_putc(out, '(');
-	for (size_t i = 0; i < n; i++) {
-		if (i > 0)
-			strbuf_puts(out, ", ");
-		dialect_quote_ident(out, names[i]);
-	}
-	strbuf_putc(out, ')');
-}
-
-const char *ddl_on_delete(const struct foreign_key *fk)
-{
-	static const char *const words[] = {"CASCADE", "RESTRICT", "SET NULL", "SET DEFAULT", "NO ACTION"};
-
-	for (size_t i = 0; i < ARRAY_LEN(words); i++)
-		if (str_ieq_z(fk->on_delete, words[i]))
-			return words[i];
-	return words[0];
-}
-
-void ddl_foreign_key(const struct foreign_key *fk, struct strbuf *out)
-{
-	strbuf_puts(out, "FOREIGN KEY ");
-	put_names(out, &fk->column, 1);
-	strbuf_puts(out, " REFERENCES ");
-	dialect_quote_table(out, fk->to_schema, fk->to_table);
-	strbuf_putc(out, ' ');
-	put_names(out, &fk->to_column, 1);
-	strbuf_printf(out, " ON DELETE %s", ddl_on_delete(fk));
-}
-
-void ddl_check_body(const struct schema_check *c, struct strbuf *out)
-{
-	dialect_quote_ident(out, c->column);
-	strbuf_puts(out, " IN (");
-	for (size_t i = 0; i < c->n_values; i++) {
-		if (i > 0)
-			strbuf_puts(out, ", ");
-		strbuf_put(out, c->values[i]); /* literals: schema validation lets nothing else pass */
-	}
-	strbuf_putc(out, ')');
-}
-
-static void create_index(const struct model *m, const struct schema_index *x, const char *concurrently,
-			 struct strbuf *out)
-{
-	strbuf_printf(out, "CREATE %sINDEX %sIF NOT EXISTS ", x->unique ? "UNIQUE " : "", concurrently);
-	dialect_quote_ident(out, x->name);
-	strbuf_puts(out, " ON ");
-	dialect_quote_table(out, m->schema_name, m->table);
-	strbuf_putc(out, ' ');
-	put_names(out, x->columns, x->n_columns);
-}
-
-void ddl_create_index(const struct model *m, const struct schema_index *x, struct strbuf *out)
-{
-	create_index(m, x, "", out);
-}
-
-void ddl_create_index_concurrently(const struct model *m, const struct schema_index *x, struct strbuf *out)
-{
-	create_index(m, x, "CONCURRENTLY ", out);
-}
-
-void ddl_add_check(const struct model *m, const struct schema_check *c, struct strbuf *out)
-{
-	strbuf_puts(out, "ALTER TABLE ");
-	dialect_quote_table(out, m->schema_name, m->table);
-	strbuf_puts(out, " ADD CONSTRAINT ");
-	dialect_quote_ident(out, c->name);
-	strbuf_puts(out, " CHECK (");
-	ddl_check_body(c, out);
-	strbuf_putc(out, ')');
-}
-
-static bool contains(struct str s, const char *z)
-{
-	return s.len > 0 && memmem(s.p, s.len, z, strlen(z)) != NULL;
-}
-
-void ddl_create_enum(const struct column *c, struct strbuf *out)
-{
-	char tag[32] = "$ferro$";
-	struct strbuf type;
-
-	strbuf_init(&type, 0);
-	strbuf_puts(&type, "CREATE TYPE ");
-	dialect_quote_ident(&type, c->enum_type_name);
-	strbuf_puts(&type, " AS ENUM (");
-	for (size_t i = 0; i < json_array_size(c->enum_values); i++) {
-		if (i > 0)
-			strbuf_puts(&type, ", ");
-		dialect_put_literal(&dialect_postgres, &type, json_str(json_array_get(c->enum_values, i)));
-	}
-	strbuf_puts(&type, ")");
-	/* a dollar quote ends at its tag, so the tag must not occur inside */
-	for (int i = 1; contains(strbuf_str(&type), tag); i++)
-		(void)snprintf(tag, sizeof(tag), "$ferro%d$", i);
-	strbuf_printf(out, "DO %s BEGIN ", tag);
-	strbuf_put(out, strbuf_str(&type));
-	strbuf_printf(out, "; EXCEPTION WHEN duplicate_object THEN NULL; END %s", tag);
-	strbuf_done(&type);
-}
-
-bool ddl_inline_unique(const struct model *m, const struct schema_index *x)
-{
-	const struct column *c = x->n_columns == 1 ? model_column(m, x->columns[0]) : NULL;
-
-	return c != NULL && c->unique;
-}
-
 /* ---- CREATE TABLE ------------------------------------------------------------------------------------ */
+
+static void put_collation(const struct column *c, struct strbuf *out)
+{
+	if (c->collation.p == NULL)
+		return;
+	strbuf_puts(out, " COLLATE ");
+	dialect_quote_ident(out, c->collation);
+}
+
+/* A strict table knows five types. */
+static const char *strict_type(const struct column *c)
+{
+	const enum logical_type t = c->logical;
+
+	if (t == LT_INTEGER || t == LT_BOOLEAN)
+		return "INTEGER";
+	if (t == LT_NUMBER || t == LT_DECIMAL)
+		return "REAL";
+	return t == LT_BINARY ? "BLOB" : t == LT_UNKNOWN ? "ANY" : "TEXT";
+}
 
 static bool sqlite_column(const struct model *m, const struct column *c, struct strbuf *out, struct err *err)
 {
 	/* AUTOINCREMENT is SQLite's only on a column declared exactly INTEGER */
 	if (c->autoincrement)
 		strbuf_puts(out, "integer");
+	else if (c->sqlite_type.p != NULL)
+		strbuf_put(out, c->sqlite_type);
+	else if (m->strict)
+		strbuf_puts(out, strict_type(c));
 	else if (!ddl_column_type(&dialect_sqlite, c, out, err))
 		return false;
+	put_collation(c, out);
 	if (!ddl_column_fill(&dialect_sqlite, m, c, out, err))
 		return false;
 	if (!c->nullable)
@@ -202,6 +64,7 @@ static bool postgres_column(const struct model *m, const struct column *c, struc
 							   : "serial");
 	else if (!ddl_column_type(&dialect_postgres, c, out, err))
 		return false;
+	put_collation(c, out);
 	if (!ddl_column_fill(&dialect_postgres, m, c, out, err))
 		return false;
 	if (c->primary_key && m->n_pk == 1)
@@ -323,14 +186,10 @@ bool ddl_create_table(const struct dialect *d, const struct model *m, const bool
 		strbuf_puts(out, ", ");
 		ddl_foreign_key(&m->fks[i], out);
 	}
-	for (size_t i = 0; d->id == DIALECT_SQLITE && i < m->n_checks; i++) {
-		strbuf_puts(out, ", CONSTRAINT ");
-		dialect_quote_ident(out, m->checks[i].name);
-		strbuf_puts(out, " CHECK (");
-		ddl_check_body(&m->checks[i], out);
-		strbuf_putc(out, ')');
-	}
+	if (!ddl_table_constraints(d, m, out, err))
+		return false;
 	strbuf_puts(out, " )");
+	ddl_table_options(d, m, out);
 	return true;
 }
 
@@ -342,27 +201,57 @@ static void add_and_reset(struct ddl_plan *p, enum ddl_kind kind, struct str tab
 	strbuf_reset(b);
 }
 
-void ddl_post_create(const struct dialect *d, const struct model *m, struct ddl_plan *p)
+/* One index, which SQLite may not have at all: then that is said. */
+static bool post_index(const struct dialect *d, const struct model *m, const struct schema_index *x, struct ddl_plan *p,
+		       struct err *err)
 {
 	struct strbuf b;
+	bool ok = true;
+
+	if (d->id == DIALECT_SQLITE && x->method.p != NULL) {
+		ddl_plan_warn(p, "index_not_made", m->table, STR_NONE,
+			      "%.*s: the index \"%.*s\" is of the method \"%.*s\", which SQLite does not have",
+			      STR_FMT(m->table), STR_FMT(x->name), STR_FMT(x->method));
+		return true;
+	}
+	strbuf_init(&b, 0);
+	ok = ddl_index(d, m, x, "", &b, err);
+	if (ok)
+		add_and_reset(p, DDL_CREATE_INDEX, m->table, &b);
+	strbuf_done(&b);
+	return ok;
+}
+
+bool ddl_post_create(const struct dialect *d, const struct model *m, struct ddl_plan *p, struct err *err)
+{
+	struct strbuf b;
+	bool ok = true;
 
 	p->schema_name = m->schema_name;
+	for (size_t i = 0; ok && i < m->n_indexes; i++)
+		ok = post_index(d, m, &m->indexes[i], p, err);
+	for (size_t i = 0; ok && i < m->n_uniques; i++)
+		if (!ddl_inline_unique(m, &m->uniques[i]))
+			ok = post_index(d, m, &m->uniques[i], p, err);
 	strbuf_init(&b, 0);
-	for (size_t i = 0; i < m->n_indexes; i++) {
-		ddl_create_index(m, &m->indexes[i], &b);
-		add_and_reset(p, DDL_CREATE_INDEX, m->table, &b);
-	}
-	for (size_t i = 0; i < m->n_uniques; i++) {
-		if (ddl_inline_unique(m, &m->uniques[i]))
-			continue;
-		ddl_create_index(m, &m->uniques[i], &b);
-		add_and_reset(p, DDL_CREATE_INDEX, m->table, &b);
-	}
-	for (size_t i = 0; d->id == DIALECT_POSTGRES && i < m->n_checks; i++) {
-		ddl_add_check(m, &m->checks[i], &b);
+	for (size_t i = 0; ok && d->id == DIALECT_POSTGRES && i < m->n_checks; i++) {
+		ok = ddl_add_check(m, &m->checks[i], &b, err);
 		add_and_reset(p, DDL_ADD_CHECK, m->table, &b);
 	}
+	for (size_t i = 0; ok && d->id == DIALECT_POSTGRES && i < m->n_exclusions; i++) {
+		ok = ddl_add_exclusion(m, &m->exclusions[i], &b, err);
+		add_and_reset(p, DDL_ADD_CHECK, m->table, &b);
+	}
+	for (size_t i = 0; ok && d->id == DIALECT_POSTGRES && i <= m->n_columns; i++) {
+		const struct column *c = i > 0 ? &m->columns[i - 1] : NULL;
+
+		if ((c != NULL ? c->comment.p : m->comment.p) == NULL)
+			continue;
+		ddl_comment(m, c, &b);
+		add_and_reset(p, DDL_COMMENT, m->table, &b);
+	}
 	strbuf_done(&b);
+	return ok;
 }
 
 #define NOT_PLACED SIZE_MAX
@@ -409,11 +298,32 @@ void ddl_order(const struct schema *s, size_t *order)
 	mem_free(place);
 }
 
-/* Whether CREATE TABLE alone makes the column a possible target of a foreign key. */
-static bool is_key(const struct model *m, struct str column)
+/* Whether a constraint of CREATE TABLE is over exactly these columns. */
+static bool is_whole(const struct model *m, const struct str *columns, size_t n)
 {
-	const struct column *c = model_column(m, column);
+	size_t hits = 0;
 
+	for (size_t i = 0; i < m->n_pk && n == m->n_pk; i++)
+		for (size_t k = 0; k < n; k++)
+			hits += str_eq(m->pk[i]->name, columns[k]);
+	for (size_t i = 0; i < m->n_uniques && hits < n; i++) {
+		const struct schema_index *x = &m->uniques[i];
+
+		hits = 0;
+		for (size_t j = 0; j < x->n_columns && x->constraint && x->n_columns == n; j++)
+			for (size_t k = 0; k < n; k++)
+				hits += str_eq(x->columns[j], columns[k]);
+	}
+	return hits == n;
+}
+
+/* Whether CREATE TABLE alone makes the columns a possible target of a foreign key. */
+static bool is_key(const struct model *m, const struct foreign_key *fk)
+{
+	const struct column *c = model_column(m, fk->to_column);
+
+	if (fk->n_columns > 1)
+		return is_whole(m, fk->to_columns, fk->n_columns);
 	return c != NULL && (c->unique || (c->primary_key && m->n_pk == 1));
 }
 
@@ -437,7 +347,7 @@ static void decide_foreign_keys(struct creation *c, size_t i)
 		size_t t = target != NULL ? (size_t)(target - c->s->models) : 0;
 
 		c->inline_fk[i][k] = c->d->id == DIALECT_SQLITE || target == NULL || c->there[t] ||
-				     (c->place[t] <= c->place[i] && is_key(target, m->fks[k].to_column));
+				     (c->place[t] <= c->place[i] && is_key(target, &m->fks[k]));
 	}
 }
 
@@ -476,6 +386,50 @@ static void create_enums(struct creation *c)
 		}
 	}
 	map_done(&seen);
+}
+
+/* Those that stand by themselves; a column's own comes with it. */
+static void create_sequences(struct creation *c)
+{
+	struct map seen;
+
+	map_init(&seen);
+	for (size_t n = 0; n < c->s->n_models; n++) {
+		const struct model *m = &c->s->models[c->order[n]];
+
+		for (size_t k = 0; !c->there[c->order[n]] && k < m->n_columns; k++) {
+			struct column *col = &m->columns[k];
+
+			if (col->sequence.p == NULL || map_put(&seen, col->sequence, col) != NULL)
+				continue;
+			strbuf_puts(&c->b, "CREATE SEQUENCE IF NOT EXISTS ");
+			dialect_quote_ident(&c->b, col->sequence);
+			if (col->sequence_increment != 0)
+				strbuf_printf(&c->b, " INCREMENT BY %lld", (long long)col->sequence_increment);
+			if (col->sequence_start != 0)
+				strbuf_printf(&c->b, " START WITH %lld", (long long)col->sequence_start);
+			add_and_reset(c->p, DDL_CREATE_TYPE, STR_NONE, &c->b);
+		}
+	}
+	map_done(&seen);
+}
+
+static bool create_types(struct creation *c, struct err *err)
+{
+	struct map seen;
+	bool ok = true;
+
+	map_init(&seen);
+	for (size_t n = 0; ok && n < c->s->n_models; n++) {
+		const struct model *m = &c->s->models[c->order[n]];
+
+		for (size_t k = 0; ok && !c->there[c->order[n]] && k < m->n_columns; k++)
+			ok = m->columns[k].type_json == NULL ||
+			     ddl_create_types(c->p, &seen, m->columns[k].db_type, m->columns[k].type_json,
+					      m->columns[k].enum_values, err);
+	}
+	map_done(&seen);
+	return ok;
 }
 
 static void add_foreign_keys(struct creation *c, size_t i)
@@ -543,7 +497,7 @@ bool ddl_create_all(const struct dialect *d, const struct schema *s, bool (*exis
 		    void *arg, struct ddl_plan *p, struct err *err)
 {
 	struct creation c = {.d = d, .s = s, .p = p};
-	bool ok;
+	bool ok = true;
 
 	if (d->id == DIALECT_SQLITE && !sqlite_tables_distinct(s, err))
 		return false;
@@ -560,11 +514,13 @@ bool ddl_create_all(const struct dialect *d, const struct schema *s, bool (*exis
 	if (d->id == DIALECT_POSTGRES) {
 		create_schemas(&c);
 		create_enums(&c);
+		create_sequences(&c);
+		ok = create_types(&c, err);
 	}
-	ok = create_tables(&c, err);
+	ok = ok && create_tables(&c, err);
 	for (size_t n = 0; ok && n < s->n_models; n++)
 		if (!c.there[c.order[n]])
-			ddl_post_create(d, &s->models[c.order[n]], p);
+			ok = ddl_post_create(d, &s->models[c.order[n]], p, err);
 	for (size_t n = 0; ok && n < s->n_models; n++)
 		if (!c.there[c.order[n]])
 			add_foreign_keys(&c, c.order[n]);

@@ -20,6 +20,7 @@ enum ddl_kind {
 	DDL_CREATE_INDEX,
 	DDL_ADD_CHECK,
 	DDL_ADD_FOREIGN_KEY,
+	DDL_COMMENT,
 	DDL_OTHER
 };
 struct ddl_about {
@@ -64,21 +65,37 @@ void ddl_alter_type(const struct column *c, struct strbuf *out);
 bool ddl_column_definition(const struct dialect *d, const struct model *m, const struct column *c, struct strbuf *out,
 			   struct err *err) MUST_CHECK;
 
-/* FOREIGN KEY ("c") REFERENCES "t" ("id") ON DELETE X */
+/* FOREIGN KEY ("c") REFERENCES "t" ("id") ON DELETE X, and what else the key says */
 void ddl_foreign_key(const struct foreign_key *fk, struct strbuf *out);
-/* "c" IN ('a', 'b') */
-void ddl_check_body(const struct schema_check *c, struct strbuf *out);
-/* CREATE [UNIQUE ]INDEX IF NOT EXISTS "n" ON "t" ("a", "b") */
-void ddl_create_index(const struct model *m, const struct schema_index *x, struct strbuf *out);
-/* The same with CONCURRENTLY: PostgreSQL, outside transactions. */
-void ddl_create_index_concurrently(const struct model *m, const struct schema_index *x, struct strbuf *out);
-/* ALTER TABLE "t" ADD CONSTRAINT "n" CHECK (...): PostgreSQL. */
-void ddl_add_check(const struct model *m, const struct schema_check *c, struct strbuf *out);
+/* "c" IN ('a', 'b'), or the expression. False: ERR_INVALID_SCHEMA, it is none by the dialect's tokens. */
+bool ddl_check_body(const struct dialect *d, const struct schema_check *c, struct strbuf *out,
+		    struct err *err) MUST_CHECK;
+/* CREATE [UNIQUE ]INDEX <concurrently>IF NOT EXISTS "n" ON "t" ("a", "b") ...; `concurrently` is "" or "CONCURRENTLY ",
+ * which is PostgreSQL's, outside transactions. False as above. */
+bool ddl_index(const struct dialect *d, const struct model *m, const struct schema_index *x, const char *concurrently,
+	       struct strbuf *out, struct err *err) MUST_CHECK;
+/* ALTER TABLE "t" ADD CONSTRAINT "n" CHECK (...), EXCLUDE USING ... (...), UNIQUE (...): PostgreSQL. False as above. */
+bool ddl_add_check(const struct model *m, const struct schema_check *c, struct strbuf *out, struct err *err) MUST_CHECK;
+bool ddl_add_exclusion(const struct model *m, const struct schema_index *x, struct strbuf *out,
+		       struct err *err) MUST_CHECK;
+void ddl_add_unique(const struct model *m, const struct schema_index *x, struct strbuf *out);
+/* COMMENT ON TABLE or (c not NULL) COLUMN ... IS the model's; none: NULL. PostgreSQL. */
+void ddl_comment(const struct model *m, const struct column *c, struct strbuf *out);
+/* What stands behind the columns and keys in CREATE TABLE: ", CONSTRAINT ..." and so on; and behind its ")". */
+bool ddl_table_constraints(const struct dialect *d, const struct model *m, struct strbuf *out,
+			   struct err *err) MUST_CHECK;
+void ddl_table_options(const struct dialect *d, const struct model *m, struct strbuf *out);
 /* DO block that makes the column's enum type unless it is there: PostgreSQL. */
 void ddl_create_enum(const struct column *c, struct strbuf *out);
-/* ON DELETE word in capitals; CASCADE when absent; static. */
+/* Statements for the type of that name and for those that it is made of, unless `seen` (a set of names) has them;
+ * `type` is what the model says of it (schema_type_read), `labels` are an enum's. False: ERR_INVALID_SCHEMA, a domain's
+ * expression is none. PostgreSQL. */
+bool ddl_create_types(struct ddl_plan *p, struct map *seen, struct str name, const json_t *type, const json_t *labels,
+		      struct err *err) MUST_CHECK;
+/* ON DELETE word in capitals; CASCADE when absent; static. The same of ON UPDATE; NO ACTION when absent. */
 const char *ddl_on_delete(const struct foreign_key *fk);
-/* A unique that CREATE TABLE holds inline: one column, flagged unique. */
+const char *ddl_on_update(const struct foreign_key *fk);
+/* A unique that CREATE TABLE holds: one column, flagged unique, or a constraint. */
 bool ddl_inline_unique(const struct model *m, const struct schema_index *x);
 
 /* CREATE TABLE of one model; `inline_fk` decides per foreign key (NULL: all; circular ones come later by ALTER on
@@ -87,8 +104,9 @@ bool ddl_inline_unique(const struct model *m, const struct schema_index *x);
 bool ddl_create_table(const struct dialect *d, const struct model *m, const bool *inline_fk, struct strbuf *out,
 		      struct err *err) MUST_CHECK;
 
-/* Indexes, standalone uniques and (PostgreSQL) checks of one model, one statement each. */
-void ddl_post_create(const struct dialect *d, const struct model *m, struct ddl_plan *p);
+/* Indexes, standalone uniques and (PostgreSQL) checks, exclusions and comments of one model, one statement each. False:
+ * ERR_INVALID_SCHEMA, an expression of them is none by the dialect's tokens. */
+bool ddl_post_create(const struct dialect *d, const struct model *m, struct ddl_plan *p, struct err *err) MUST_CHECK;
 
 /* Dependency order: self references ignored, circles broken. Writes n_models indices into s->models to `order`. */
 void ddl_order(const struct schema *s, size_t *order);

@@ -64,7 +64,7 @@ bool ddl_column_type(const struct dialect *d, const struct column *c, struct str
 
 bool ddl_column_serial(const struct model *m, const struct column *c)
 {
-	if (c->fill.generated != GENERATED_NOT)
+	if (c->fill.generated != GENERATED_NOT || c->sequence.p != NULL)
 		return false;
 	return c->autoincrement || (c->fill.default_sql.p != NULL && c->logical == LT_INTEGER &&
 				    schema_sql_serial(c->fill.default_sql, m->table, c->name));

@@ -175,3 +175,20 @@ void catalog_add_name(struct catalog *c, const struct str **list, size_t *n, str
 	names[(*n)++] = catalog_text(c, name);
 	*list = names;
 }
+
+struct index_key *catalog_add_key(struct catalog *c, struct live_index *x)
+{
+	struct index_key *keys = catalog_more(c->arena, x->keys, x->n_keys, sizeof(*keys));
+
+	x->keys = keys;
+	keys[x->n_keys] = (struct index_key){0};
+	return &keys[x->n_keys++];
+}
+
+void catalog_add_thing(struct catalog *c, struct live_table *t, struct value kind, struct value name)
+{
+	struct live_thing *things = catalog_more(c->arena, t->things, t->n_things, sizeof(*things));
+
+	things[t->n_things++] = (struct live_thing){catalog_text(c, kind), catalog_text(c, name)};
+	t->things = things;
+}

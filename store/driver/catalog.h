@@ -42,6 +42,10 @@ struct live_foreign_key *catalog_add_fk(struct catalog *c, struct live_table *t)
 void catalog_add_check(struct catalog *c, struct live_table *t, struct str name, struct str expression);
 /* Rows of an index come one a column: the index of that name, which is the table's last or a new one. */
 struct live_index *catalog_index(struct catalog *c, struct live_table *t, struct value name, bool *ret_new);
+/* One more key of an index; it is the caller's to fill. */
+struct index_key *catalog_add_key(struct catalog *c, struct live_index *x);
+/* One more of what no model says. */
+void catalog_add_thing(struct catalog *c, struct live_table *t, struct value kind, struct value name);
 /* One more name at the end of a list. */
 void catalog_add_name(struct catalog *c, const struct str **list, size_t *n, struct value name);
 

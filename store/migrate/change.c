@@ -26,6 +26,7 @@ static const struct {
 	[CHANGE_DROP_FOREIGN_KEY] = {"drop_foreign_key", "ACCESS EXCLUSIVE", false, false, true},
 	/* there is no DROP VALUE */
 	[CHANGE_ADD_ENUM_VALUE] = {"add_enum_value", "NONE", false, false, false},
+	[CHANGE_COMMENT] = {"comment", "SHARE UPDATE EXCLUSIVE", false, false, true},
 	[CHANGE_DROP_COLUMN] = {"drop_column", "ACCESS EXCLUSIVE", false, true, false},
 };
 

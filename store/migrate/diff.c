@@ -1,14 +1,11 @@
-/* Comparison of live objects with wanted ones: types by vocabulary (PostgreSQL) or storage class (SQLite), indexes,
- * checks, keys. */
+/* Comparison of live objects with wanted ones: names, and types by vocabulary (PostgreSQL) or storage class (SQLite).
+ */
 #include "store/migrate/diff.h"
 
 #include <string.h>
 
-#include "service/base/limits.h"
 #include "service/base/num.h"
 #include "store/ddl/ddl.h"
-#include "store/migrate/live_literal.h"
-#include "store/schema/schema_names.h"
 
 #include "service/base/banned.h"
 
@@ -69,13 +66,6 @@ static bool contains(struct str s, const char *word)
 		if (eq_ignoring_case(str_n(s.p + i, n), str_n(word, n)))
 			return true;
 	return false;
-}
-
-static bool starts(struct str s, const char *word)
-{
-	size_t n = strlen(word);
-
-	return s.len >= n && eq_ignoring_case(str_n(s.p, n), str_n(word, n));
 }
 
 /* The N of "(N)" in the type, 0 when there is none. */
@@ -362,198 +352,4 @@ struct alter_effect diff_alter_effect(const struct live_column *live, const stru
 	    (have == ST_DOUBLE && wanted == ST_NUMERIC))
 		return (struct alter_effect){true, false};
 	return (struct alter_effect){true, true};
-}
-
-/* ---- indexes, checks, keys --------------------------------------------------------------------------- */
-
-bool diff_index_owned(const struct live_index *x)
-{
-	return !x->partial && !x->expression && !x->special && (starts(x->name, "idx_") || starts(x->name, "uq_"));
-}
-
-bool diff_covers(const struct dialect *d, const struct live_index *x, struct str column)
-{
-	for (size_t i = 0; i < x->n_columns; i++)
-		if (live_name_eq(d, x->columns[i], column))
-			return true;
-	return false;
-}
-
-static bool same_order(const struct dialect *d, const struct live_index *x, const struct schema_index *want)
-{
-	if (x->n_columns != want->n_columns)
-		return false;
-	for (size_t i = 0; i < x->n_columns; i++)
-		if (!live_name_eq(d, x->columns[i], want->columns[i]))
-			return false;
-	return true;
-}
-
-static bool same_set(const struct dialect *d, const struct live_index *x, const struct schema_index *want)
-{
-	if (x->n_columns != want->n_columns)
-		return false;
-	for (size_t i = 0; i < want->n_columns; i++)
-		if (!diff_covers(d, x, want->columns[i]))
-			return false;
-	return true;
-}
-
-/* Whether the live index, whatever its name, does what the entry asks for. A unique does not care for the order. */
-static bool equivalent(const struct dialect *d, const struct live_index *x, const struct schema_index *want)
-{
-	if (x->partial || x->expression || x->special || x->invalid)
-		return false;
-	if (want->unique)
-		return x->unique && same_set(d, x, want);
-	return !x->unique && diff_index_owned(x) && same_order(d, x, want);
-}
-
-/* The live name is the wanted one, which may have been cut to what PostgreSQL takes (SQLite has longer ones). */
-static bool named(const struct dialect *d, struct str live, struct str want, enum artifact kind)
-{
-	struct arena a;
-	bool same;
-
-	if (live_name_eq(d, live, want))
-		return true;
-	if (live.len <= LIMIT_NAME_BYTES)
-		return false;
-	arena_init(&a);
-	same = live_name_eq(d, schema_artifact_fit(&a, kind, live), want);
-	arena_done(&a);
-	return same;
-}
-
-static bool index_named(const struct dialect *d, const struct live_index *x, const struct schema_index *want)
-{
-	return named(d, x->name, want->name, want->unique ? ARTIFACT_UNIQUE : ARTIFACT_INDEX);
-}
-
-static bool same_index(const struct dialect *d, const struct live_index *x, const struct schema_index *want)
-{
-	return !x->partial && !x->expression && !x->special && !x->invalid && x->unique == want->unique &&
-	       (same_order(d, x, want) || (x->origin != LIVE_INDEX_CREATED && same_set(d, x, want)));
-}
-
-const struct live_index *diff_find_index(const struct dialect *d, const struct live_table *t,
-					 const struct schema_index *want, bool *ret_same)
-{
-	const struct live_index *found = NULL;
-
-	*ret_same = false;
-	for (size_t i = 0; i < t->n_indexes && found == NULL; i++)
-		if (index_named(d, &t->indexes[i], want)) {
-			found = &t->indexes[i];
-			*ret_same = same_index(d, found, want);
-		}
-	for (size_t i = 0; i < t->n_indexes && found == NULL; i++)
-		if (equivalent(d, &t->indexes[i], want)) {
-			found = &t->indexes[i];
-			*ret_same = true;
-		}
-	return found;
-}
-
-bool diff_index_wanted(const struct dialect *d, const struct model *m, const struct live_index *x)
-{
-	for (size_t i = 0; i < m->n_indexes; i++)
-		if (index_named(d, x, &m->indexes[i]) || equivalent(d, x, &m->indexes[i]))
-			return true;
-	for (size_t i = 0; i < m->n_uniques; i++)
-		if (index_named(d, x, &m->uniques[i]) || equivalent(d, x, &m->uniques[i]))
-			return true;
-	return false;
-}
-
-static bool lists_values(const struct dialect *d, const struct live_check *live, struct str column)
-{
-	struct literal_check c;
-	struct arena a;
-	bool lists;
-
-	arena_init(&a);
-	lists = literal_check_read(&a, live->expression, &c) && live_name_eq(d, c.column, column);
-	arena_done(&a);
-	return lists;
-}
-
-/* Whether the value is one of the wanted ones; PostgreSQL quotes negative numbers. */
-static bool allows(struct arena *a, const struct schema_check *want, const struct literal *value)
-{
-	for (size_t i = 0; i < want->n_values; i++)
-		if (str_eq(value->text, want->values[i]) ||
-		    (want->values[i].p[0] == '-' && str_eq(literal_text(a, value), want->values[i])))
-			return true;
-	return false;
-}
-
-bool diff_same_check(const struct dialect *d, const struct live_check *live, const struct schema_check *want)
-{
-	struct literal_check c;
-	struct arena a;
-	bool same;
-
-	arena_init(&a);
-	same = literal_check_read(&a, live->expression, &c) && live_name_eq(d, c.column, want->column) &&
-	       c.n_values == want->n_values;
-	for (size_t i = 0; same && i < c.n_values; i++)
-		same = allows(&a, want, &c.values[i]);
-	arena_done(&a);
-	return same;
-}
-
-const struct live_check *diff_find_check(const struct dialect *d, const struct live_table *t,
-					 const struct schema_check *want, bool *ret_same)
-{
-	*ret_same = true;
-	for (size_t i = 0; i < t->n_checks; i++)
-		if (diff_same_check(d, &t->checks[i], want))
-			return &t->checks[i];
-	*ret_same = false;
-	for (size_t i = 0; i < t->n_checks; i++)
-		if (named(d, t->checks[i].name, want->name, ARTIFACT_CHECK))
-			return &t->checks[i];
-	for (size_t i = 0; i < t->n_checks && d->id == DIALECT_SQLITE; i++)
-		if (t->checks[i].name.p == NULL && lists_values(d, &t->checks[i], want->column))
-			return &t->checks[i];
-	return NULL;
-}
-
-/* The column that the key points at; STR_NONE: it is not known here. */
-static struct str points_at(const struct dialect *d, const struct live_schema *l, const struct live_foreign_key *fk)
-{
-	const struct live_table *to;
-	struct str only = STR_NONE;
-
-	if (fk->n_to_columns > 0)
-		return fk->to_columns[0];
-	to = live_find_table_at(d, l, fk->to_schema, fk->to_table);
-	for (size_t i = 0; to != NULL && i < to->n_columns; i++)
-		if (to->columns[i].pk_position == 1)
-			only = to->columns[i].name;
-	return only;
-}
-
-const struct live_foreign_key *diff_find_foreign_key(const struct dialect *d, const struct live_schema *l,
-						     const struct live_table *t, const struct foreign_key *want,
-						     bool *ret_same)
-{
-	const struct live_foreign_key *found = NULL;
-
-	*ret_same = false;
-	for (size_t i = 0; i < t->n_fks && !*ret_same; i++) {
-		const struct live_foreign_key *fk = &t->fks[i];
-		const struct str action = fk->on_delete.p != NULL ? fk->on_delete : STR("NO ACTION");
-		struct str to;
-
-		if (fk->n_columns != 1 || !live_name_eq(d, fk->columns[0], want->column) ||
-		    !live_name_eq(d, fk->to_table, want->to_table) || !str_eq(fk->to_schema, want->to_schema))
-			continue;
-		to = points_at(d, l, fk);
-		*ret_same = str_ieq_z(action, ddl_on_delete(want)) &&
-			    (to.p == NULL || live_name_eq(d, to, want->to_column));
-		found = fk;
-	}
-	return found;
 }

@@ -13,6 +13,11 @@
 #include "store/dialect/dialect.h"
 #include "store/schema/schema.h"
 
+/* Something by kind and name. */
+struct live_thing {
+	struct str kind, name;
+};
+
 struct live_type;
 
 /* A part of a type that has names, or the values of an enum. */
@@ -29,6 +34,11 @@ struct live_type {
 	struct live_type_part inner;  /* of an array, range, multirange (its bounds) or domain; its name is not set */
 	struct live_type_part *parts; /* of a composite or enum */
 	size_t n_parts;
+	/* What a domain says of its own. */
+	bool not_null;
+	struct str default_text;         /* STR_NONE: none */
+	const struct live_thing *checks; /* their names, and as kind their expressions */
+	size_t n_checks;
 };
 
 struct live_column {
@@ -51,6 +61,9 @@ struct live_column {
 	const struct live_type *made_of; /* PostgreSQL: NULL: nothing is known beyond its name */
 	bool native_enum;                /* PostgreSQL: type is an enum type */
 	struct str collation;            /* STR_NONE: the database's own */
+	struct str comment;
+	struct str sequence; /* PostgreSQL: that its default counts with, though it is not its own; STR_NONE: none */
+	int64_t sequence_start, sequence_increment;
 	/* Rows whose value the model's type would cut, round, refuse or take for something else, and the key of one of
 	 * them; -1: not looked at. */
 	int64_t lossy_rows;
@@ -75,6 +88,14 @@ struct live_index {
 	bool invalid;              /* PostgreSQL: left behind by a build that failed */
 	const struct str *columns; /* in index order */
 	size_t n_columns;
+	/* The whole of it; NULL where nobody has looked. `columns` are those of them that are columns. */
+	const struct index_key *keys;
+	size_t n_keys;
+	const struct str *include;
+	size_t n_include;
+	struct str predicate, method; /* STR_NONE: all rows; btree */
+	bool nulls_not_distinct, exclusion, deferrable, deferred;
+	bool more;      /* and something that none of this says: storage parameters, ... */
 	struct str sql; /* SQLite: CREATE INDEX text; STR_NONE for automatic ones */
 };
 
@@ -87,11 +108,14 @@ struct live_foreign_key {
 	const struct str *to_columns; /* n_to_columns 0: the target's primary key (SQLite) */
 	size_t n_to_columns;
 	struct str on_delete, on_update; /* "CASCADE", "NO ACTION", ...; STR_NONE: NO ACTION */
+	bool match_full, deferrable, deferred;
+	bool more; /* and something that none of this says: NOT VALID, SET NULL of some columns, ... */
 };
 
 struct live_check {
 	struct str name;       /* STR_NONE: anonymous */
 	struct str expression; /* without CHECK and its parentheses */
+	bool more;             /* NOT VALID, NO INHERIT */
 };
 
 struct live_table {
@@ -113,6 +137,11 @@ struct live_table {
 	const struct str *triggers; /* SQLite: CREATE TRIGGER texts */
 	size_t n_triggers;
 	struct str sql; /* SQLite: the CREATE TABLE text */
+	struct str comment;
+	bool strict, without_rowid; /* SQLite */
+	/* What it has that no model says ("trigger", "policy", ...), each with its name, perhaps. */
+	const struct live_thing *things;
+	size_t n_things;
 };
 
 /* What is no ordinary table, but has a name that a table cannot have then. */

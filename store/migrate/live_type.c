@@ -25,6 +25,30 @@ static bool said_by_name(const struct live_type *t)
 	return t == NULL || t->kind == 'b' || (t->kind == 'a' && said_by_name(t->inner.of));
 }
 
+/* What a domain adds to its base. */
+static void put_domain(json_t *o, const struct live_type *t)
+{
+	json_t *domain = json_object(), *checks = json_array();
+
+	for (size_t i = 0; i < t->n_checks; i++) {
+		json_t *check = json_object();
+
+		set_text(check, "name", t->checks[i].name);
+		set_text(check, "expression", t->checks[i].kind);
+		(void)json_array_append_new(checks, check);
+	}
+	if (t->not_null)
+		(void)json_object_set_new(domain, "not_null", json_true());
+	if (t->default_text.p != NULL)
+		set_text(domain, "default_sql", t->default_text);
+	if (t->n_checks > 0)
+		(void)json_object_set(domain, "checks", checks);
+	if (json_object_size(domain) > 0)
+		(void)json_object_set(o, "domain", domain);
+	json_decref(checks);
+	json_decref(domain);
+}
+
 /* Ranges that are built in are known by their names. Recurses as deep as types are made of types. */
 static void put_made_of(json_t *o, const struct live_type *t)
 {
@@ -37,6 +61,7 @@ static void put_made_of(json_t *o, const struct live_type *t)
 	(void)json_object_set_new(o, "type_kind", json_string(kinds[(unsigned char)t->kind]));
 	if (t->kind == 'd') {
 		(void)json_object_set_new(o, "base_type", type_json(&t->inner));
+		put_domain(o, t);
 	} else if (t->kind != 'c' && t->kind != 'e') {
 		(void)json_object_set_new(o, "element", type_json(&t->inner));
 	} else {

@@ -45,9 +45,13 @@ static void refuse_taken_names(struct planner *pl)
 static bool plan_tables(struct planner *pl, struct err *err)
 {
 	static const enum change_kind as[] = {
-		[DDL_CREATE_SCHEMA] = CHANGE_CREATE_SCHEMA, [DDL_CREATE_TYPE] = CHANGE_CREATE_TYPE,
-		[DDL_CREATE_TABLE] = CHANGE_CREATE_TABLE,   [DDL_CREATE_INDEX] = CHANGE_CREATE_INDEX,
-		[DDL_ADD_CHECK] = CHANGE_ADD_CHECK,         [DDL_ADD_FOREIGN_KEY] = CHANGE_ADD_FOREIGN_KEY,
+		[DDL_CREATE_SCHEMA] = CHANGE_CREATE_SCHEMA,
+		[DDL_CREATE_TYPE] = CHANGE_CREATE_TYPE,
+		[DDL_CREATE_TABLE] = CHANGE_CREATE_TABLE,
+		[DDL_CREATE_INDEX] = CHANGE_CREATE_INDEX,
+		[DDL_ADD_CHECK] = CHANGE_ADD_CHECK,
+		[DDL_ADD_FOREIGN_KEY] = CHANGE_ADD_FOREIGN_KEY,
+		[DDL_COMMENT] = CHANGE_COMMENT,
 	};
 	struct ddl_plan created;
 
@@ -55,6 +59,9 @@ static bool plan_tables(struct planner *pl, struct err *err)
 	ddl_plan_init(&created, pl->a);
 	if (!ddl_create_all(pl->d, pl->s, table_exists, pl, &created, err))
 		return false;
+	for (size_t i = 0; i < created.n_warnings; i++)
+		ddl_plan_warn(&pl->p->notes, arena_strz(pl->a, created.warnings[i].code), created.warnings[i].table,
+			      created.warnings[i].column, "%.*s", STR_FMT(created.warnings[i].detail));
 	for (size_t i = 0; i < created.n_statements; i++) {
 		struct change *c;
 

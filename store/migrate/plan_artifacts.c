@@ -64,14 +64,21 @@ static void drop_index(struct planner *pl, const struct table_pair *tp, struct s
 		as_concurrent(made);
 }
 
+static void refuse_sql(struct planner *pl, const struct table_pair *tp, const struct err *err)
+{
+	strbuf_reset(&pl->b);
+	planner_refuse(pl, tp->m->table, STR_NONE, "cannot be migrated: %s", err->detail);
+}
+
 static void create_index(struct planner *pl, const struct table_pair *tp, const struct schema_index *x)
 {
 	struct change *made;
+	struct err err;
 
-	if (concurrently(pl))
-		ddl_create_index_concurrently(tp->m, x, &pl->b);
-	else
-		ddl_create_index(tp->m, x, &pl->b);
+	if (!ddl_index(pl->d, tp->m, x, concurrently(pl) ? "CONCURRENTLY " : "", &pl->b, &err)) {
+		refuse_sql(pl, tp, &err);
+		return;
+	}
 	made = planner_emit(pl, CHANGE_CREATE_INDEX, tp->m->table, x->n_columns == 1 ? x->columns[0] : STR_NONE);
 	if (!concurrently(pl))
 		return;
@@ -89,6 +96,13 @@ static void plan_index(struct planner *pl, const struct table_pair *tp, const st
 
 	if (live != NULL && same)
 		return;
+	if (pl->d->id == DIALECT_SQLITE && x->method.p != NULL) {
+		planner_warn(pl, "index_not_made", tp->m->table, STR_NONE,
+			     "has an index \"%.*s\" in the model of the method \"%.*s\", which SQLite does not have",
+			     STR_FMT(x->name), STR_FMT(x->method));
+		planner_warned_object(pl, x->name);
+		return;
+	}
 	if (live != NULL && live->origin != LIVE_INDEX_CREATED) {
 		planner_warn(
 			pl, "index_drift", tp->m->table, STR_NONE,
@@ -161,6 +175,7 @@ static void drop_constraint(struct planner *pl, const struct table_pair *tp, str
 
 static void plan_check(struct planner *pl, const struct table_pair *tp, const struct schema_check *c)
 {
+	struct err err;
 	bool same;
 	const struct live_check *live = diff_find_check(pl->d, tp->t, c, &same);
 
@@ -179,8 +194,10 @@ static void plan_check(struct planner *pl, const struct table_pair *tp, const st
 	}
 	if (live != NULL)
 		drop_constraint(pl, tp, live->name, CHANGE_DROP_CHECK, c->column);
-	ddl_add_check(tp->m, c, &pl->b);
-	(void)planner_emit(pl, CHANGE_ADD_CHECK, tp->m->table, c->column);
+	if (ddl_add_check(tp->m, c, &pl->b, &err))
+		(void)planner_emit(pl, CHANGE_ADD_CHECK, tp->m->table, c->column);
+	else
+		refuse_sql(pl, tp, &err);
 }
 
 static bool check_wanted(const struct planner *pl, const struct table_pair *tp, const struct live_check *k)
@@ -245,9 +262,7 @@ static void plan_foreign_key(struct planner *pl, const struct table_pair *tp, co
 static bool foreign_key_wanted(const struct planner *pl, const struct table_pair *tp, const struct live_foreign_key *fk)
 {
 	for (size_t i = 0; i < tp->m->n_fks; i++)
-		if (fk->n_columns == 1 && live_name_eq(pl->d, fk->columns[0], tp->m->fks[i].column) &&
-		    live_name_eq(pl->d, fk->to_table, tp->m->fks[i].to_table) &&
-		    str_eq(fk->to_schema, tp->m->fks[i].to_schema))
+		if (diff_foreign_key_starts(pl->d, fk, &tp->m->fks[i]))
 			return true;
 	/* one over a column that goes, goes with it */
 	for (size_t i = 0; i < fk->n_columns; i++) {
@@ -276,6 +291,62 @@ static void plan_foreign_keys(struct planner *pl, const struct table_pair *tp)
 	}
 }
 
+/* ---- exclusions and comments: PostgreSQL's ----------------------------------------------------------- */
+
+static void plan_exclusion(struct planner *pl, const struct table_pair *tp, const struct schema_index *x)
+{
+	struct err err;
+	bool same;
+	const struct live_index *live = diff_find_index(pl->d, tp->t, x, &same);
+
+	if (live != NULL && same)
+		return;
+	if (live != NULL)
+		drop_constraint(pl, tp, live->name, CHANGE_DROP_CHECK, STR_NONE);
+	if (ddl_add_exclusion(tp->m, x, &pl->b, &err))
+		(void)planner_emit(pl, CHANGE_ADD_CHECK, tp->m->table, STR_NONE);
+	else
+		refuse_sql(pl, tp, &err);
+}
+
+static void plan_exclusions(struct planner *pl, const struct table_pair *tp)
+{
+	for (size_t i = 0; i < tp->m->n_exclusions; i++)
+		plan_exclusion(pl, tp, &tp->m->exclusions[i]);
+	for (size_t i = 0; i < tp->t->n_indexes; i++) {
+		const struct live_index *x = &tp->t->indexes[i];
+		bool wanted = !x->exclusion;
+
+		for (size_t k = 0; k < tp->m->n_exclusions && !wanted; k++)
+			wanted = str_eq(x->name, tp->m->exclusions[k].name);
+		if (wanted)
+			continue;
+		planner_warn(
+			pl, "exclusion_not_in_model", tp->m->table, STR_NONE,
+			"has the exclusion constraint \"%.*s\" in the database, and not in the model, which allows "
+			"what the database refuses",
+			STR_FMT(x->name));
+		planner_warned_object(pl, x->name);
+	}
+}
+
+/* What a model says of it; a comment that only the database has takes nothing from anybody. */
+static void plan_comments(struct planner *pl, const struct table_pair *tp)
+{
+	for (size_t i = 0; i <= tp->m->n_columns; i++) {
+		const struct column *c = i > 0 ? &tp->m->columns[i - 1] : NULL;
+		const struct live_column *live = c != NULL ? live_find_column(pl->d, tp->t, c->name) : NULL;
+		const struct str want = c != NULL ? c->comment : tp->m->comment;
+
+		if (want.p == NULL || str_eq(want, c == NULL      ? tp->t->comment
+						   : live != NULL ? live->comment
+								  : STR_NONE))
+			continue;
+		ddl_comment(tp->m, c, &pl->b);
+		(void)planner_emit(pl, CHANGE_COMMENT, tp->m->table, c != NULL ? c->name : STR_NONE);
+	}
+}
+
 void plan_artifacts(struct planner *pl, const struct table_pair *tp)
 {
 	plan_primary_key(pl, tp);
@@ -286,6 +357,10 @@ void plan_artifacts(struct planner *pl, const struct table_pair *tp)
 	plan_foreign_uniques(pl, tp);
 	plan_checks(pl, tp);
 	plan_foreign_keys(pl, tp);
+	if (pl->d->id != DIALECT_POSTGRES)
+		return;
+	plan_exclusions(pl, tp);
+	plan_comments(pl, tp);
 }
 
 /* ---- enum types -------------------------------------------------------------------------------------- */

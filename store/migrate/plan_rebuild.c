@@ -219,6 +219,7 @@ static void drop_nth(struct table_edit *e, enum table_piece_kind kind, size_t n)
 /* Added keys and checks; one that says something else than the model's goes first. */
 static void edit_constraints(struct planner *pl, const struct table_pair *tp, struct table_edit *e)
 {
+	struct err err;
 	bool same;
 
 	for (size_t i = 0; i < tp->m->n_fks; i++) {
@@ -243,7 +244,8 @@ static void edit_constraints(struct planner *pl, const struct table_pair *tp, st
 		strbuf_puts(&pl->b, "CONSTRAINT ");
 		dialect_quote_ident(&pl->b, c->name);
 		strbuf_puts(&pl->b, " CHECK (");
-		ddl_check_body(c, &pl->b);
+		if (!ddl_check_body(pl->d, c, &pl->b, &err))
+			planner_refuse(pl, tp->m->table, STR_NONE, "cannot be rebuilt: %s", err.detail);
 		strbuf_putc(&pl->b, ')');
 		table_edit_add_constraint(e, written(pl));
 	}

@@ -299,6 +299,7 @@ static size_t read_piece(struct reader *r, size_t item, size_t at, size_t end)
 			continue;
 		p->autoincrement = p->autoincrement || is(r, i, "AUTOINCREMENT");
 		p->deferrable = p->deferrable || (is(r, i, "DEFERRABLE") && !is(r, i - 1, "NOT"));
+		p->deferred = p->deferred || (is(r, i, "DEFERRED") && is(r, i - 1, "INITIALLY"));
 		p->conflict = p->conflict || (is(r, i, "CONFLICT") && is(r, i - 1, "ON"));
 		p->descending = p->descending || (is(r, i, "DESC") && p->kind == PIECE_PRIMARY_KEY);
 	}

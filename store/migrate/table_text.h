@@ -36,7 +36,7 @@ struct table_piece {
 	struct str expression;     /* CHECK, GENERATED: without its parentheses; COLLATE: the collation */
 	const struct str *columns; /* that it stands at or lists */
 	size_t n_columns;
-	bool autoincrement, deferrable, conflict, descending;
+	bool autoincrement, deferrable, deferred, conflict, descending;
 };
 
 /* What stands between two commas of the body. */

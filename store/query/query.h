@@ -138,6 +138,9 @@ struct query *query_by_pk(struct arena *a, const struct schema *s, const struct 
  * cannot be: ERR_RECORD_NOT_FOUND is the caller's choice, here ERR_INVALID_VALUE. */
 bool query_key_from_text(struct arena *a, const struct dialect *d, const struct model *m, struct str text,
 			 struct value **ret, struct err *err) MUST_CHECK;
+/* The same of the parts, m->n_pk of them. */
+bool query_key_from_parts(struct arena *a, const struct dialect *d, const struct model *m, const struct str *parts,
+			  struct value **ret, struct err *err) MUST_CHECK;
 
 /* The identity map's key text of a decoded row (full shape): unambiguous for every pk type. In the arena. */
 struct str query_identity_key(struct arena *a, const struct model *m, const struct value *key);
@@ -190,8 +193,13 @@ bool record_no_identity(struct arena *a, const struct model *m, const struct rec
 /* What an update sets. PATCH (RECORD_PARTIAL): the columns that were sent. PUT (RECORD_REPLACE): all others, too, but
  * for keys, identities and what is only read: to the database's default, to the schema's, to null. Both: what ferrod
  * fills by itself at a change. Nothing for a PATCH of nothing. In the arena. (record_fill.c) */
+/* defaults: of the database's columns, by the model's (STR_NONE: none); NULL: not asked for. */
 void record_update_set(struct arena *a, const struct dialect *d, const struct model *m, const struct record_row *row,
-		       unsigned how, struct query_set **ret, size_t *ret_n);
+		       unsigned how, const struct str *defaults, struct query_set **ret, size_t *ret_n);
+/* Does a PUT have to ask the database for its defaults? SQLite, where the model does not say them. */
+bool record_asks_defaults(const struct dialect *d, const struct model *m, const struct record_row *row);
+/* Rows of name and default (perhaps null) of SQLite's columns. */
+bool record_lower_defaults(struct arena *a, const struct model *m, struct stmt *ret, struct err *err) MUST_CHECK;
 /* Adds to the set of an update what ferrod fills by itself at a change. */
 void query_set_fill(struct arena *a, const struct dialect *d, const struct model *m, struct query_set **set, size_t *n);
 /* The time now as a value of the column, which is one of time. */

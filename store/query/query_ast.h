@@ -219,6 +219,8 @@ enum set_fill {
 struct query_set {
 	const struct column *column;
 	enum set_fill fill; /* but for SET_GIVEN in place of what follows */
+	struct str
+		default_sql; /* SQLite, of SET_DEFAULT: what the database says it is; STR_NONE: what the model says */
 	struct value value;
 	const struct query_expr *expr; /* not NULL: in place of the value */
 };

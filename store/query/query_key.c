@@ -62,8 +62,7 @@ static bool split_key(const struct model *m, struct str text, struct str *parts)
 bool query_key_from_text(struct arena *a, const struct dialect *d, const struct model *m, struct str text,
 			 struct value **ret, struct err *err)
 {
-	struct value *values = arena_array(a, m->n_pk, sizeof(*values));
-	struct str *parts = arena_array(a, m->n_pk, sizeof(*parts));
+	struct str *parts = arena_array(a, m->n_pk + 1, sizeof(*parts));
 
 	if (m->n_pk == 0)
 		return err_set(err, ERR_INVALID_QUERY, "model \"%.*s\" has no primary key", STR_FMT(m->name));
@@ -73,6 +72,14 @@ bool query_key_from_text(struct arena *a, const struct dialect *d, const struct 
 	if (m->n_pk > 1 && !split_key(m, text, parts))
 		return err_set(err, ERR_INVALID_VALUE, "the key of model \"%.*s\" has %zu parts, joined by commas",
 			       STR_FMT(m->name), m->n_pk);
+	return query_key_from_parts(a, d, m, parts, ret, err);
+}
+
+bool query_key_from_parts(struct arena *a, const struct dialect *d, const struct model *m, const struct str *parts,
+			  struct value **ret, struct err *err)
+{
+	struct value *values = arena_array(a, m->n_pk, sizeof(*values));
+
 	for (size_t i = 0; i < m->n_pk; i++)
 		if (!codec_bind_stored_text(a, d, m->pk[i], parts[i], "", &values[i], err)) {
 			err->has_pointer = false;

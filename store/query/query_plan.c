@@ -174,6 +174,18 @@ static bool is_time(const struct query_node *node)
 	       node->n_values > 0 && node->values[0].kind != VALUE_NULL && query_time_values(c, node);
 }
 
+/* SQLite: values that stand for a text and a blob. */
+static size_t n_either(const struct query_node *node)
+{
+	size_t n = 0;
+
+	if (node->op != OP_EQ && node->op != OP_NE && node->op != OP_IN && node->op != OP_NOT_IN)
+		return 0;
+	for (size_t i = 0; i < node->n_values; i++)
+		n += node->values[i].kind == VALUE_TEXT && !str_is_utf8(node->values[i].u.s);
+	return n;
+}
+
 static void key_leaf(struct plan_key *k, const struct query_node *node)
 {
 	plan_key_column(k, node->column);
@@ -184,7 +196,7 @@ static void key_leaf(struct plan_key *k, const struct query_node *node)
 	plan_key_expr(k, node->operand);
 	plan_key_number(k, node->n_values);
 	plan_key_number(k, node->n_values > 0 ? trait_of(node) : 0);
-	plan_key_number(k, (uint64_t)node->stored << 1 | is_time(node));
+	plan_key_number(k, (uint64_t)n_either(node) << 2 | (uint64_t)node->stored << 1 | is_time(node));
 	if (node->op == OP_MATCH)
 		plan_key_number(k, (node->config.p != NULL ? 2U : 0U) | (node->model != NULL ? 1U : 0U));
 	for (size_t i = 1; i < node->n_values && node->values[i].kind == VALUE_JSON; i++)

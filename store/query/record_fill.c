@@ -26,10 +26,28 @@ static bool has_default(const struct dialect *d, const struct column *c)
 	       (c->fill.default_sql.p != NULL && schema_sql_expression(DIALECT_SQLITE, c->fill.default_sql, &why));
 }
 
-/* What PUT makes of a column that was not sent. */
-static bool reset(const struct dialect *d, const struct column *c, const struct record_row *row, struct query_set *ret)
+/* Its default is the database's secret. */
+static bool is_unknown(const struct dialect *d, const struct column *c)
 {
-	*ret = (struct query_set){.column = c};
+	return d->id == DIALECT_SQLITE && c->fill.database_default && !c->autoincrement && !has_default(d, c);
+}
+
+bool record_asks_defaults(const struct dialect *d, const struct model *m, const struct record_row *row)
+{
+	for (size_t i = 0; i < m->n_columns; i++)
+		if (is_unknown(d, &m->columns[i]) && !row->sent[i] && !m->columns[i].primary_key &&
+		    !column_only_read(&m->columns[i]))
+			return true;
+	return false;
+}
+
+/* What PUT makes of a column that was not sent. */
+static bool reset(const struct dialect *d, const struct column *c, const struct record_row *row,
+		  const struct str *defaults, struct query_set *ret)
+{
+	const char *why;
+
+	*ret = (struct query_set){.column = c, .default_sql = STR_NONE};
 	if (c->primary_key || c->autoincrement || c->fill.now_on_create || column_only_read(c) ||
 	    c->fill.generated == GENERATED_IDENTITY)
 		return false;
@@ -37,14 +55,19 @@ static bool reset(const struct dialect *d, const struct column *c, const struct 
 		ret->fill = SET_DEFAULT;
 		return true;
 	}
-	if (c->fill.database_default)
+	if (defaults != NULL && defaults[c->index].p != NULL && is_unknown(d, c)) {
+		ret->fill = SET_DEFAULT;
+		ret->default_sql = defaults[c->index];
+		return schema_sql_expression(DIALECT_SQLITE, ret->default_sql, &why);
+	}
+	if (c->fill.database_default && (defaults == NULL || !c->nullable || !is_unknown(d, c)))
 		return false;
 	ret->value = row->given[c->index] ? row->values[c->index] : value_null();
 	return row->given[c->index] || c->nullable;
 }
 
 static bool entry(struct arena *a, const struct dialect *d, const struct column *c, const struct record_row *row,
-		  unsigned how, struct query_set *ret)
+		  unsigned how, const struct str *defaults, struct query_set *ret)
 {
 	if (c->primary_key && (how & RECORD_REPLACE) != 0)
 		return false;
@@ -54,11 +77,11 @@ static bool entry(struct arena *a, const struct dialect *d, const struct column 
 		*ret = (struct query_set){.column = c, .value = row->values[c->index]};
 		return true;
 	}
-	return (how & RECORD_REPLACE) != 0 && !row->sent[c->index] && reset(d, c, row, ret);
+	return (how & RECORD_REPLACE) != 0 && !row->sent[c->index] && reset(d, c, row, defaults, ret);
 }
 
 void record_update_set(struct arena *a, const struct dialect *d, const struct model *m, const struct record_row *row,
-		       unsigned how, struct query_set **ret, size_t *ret_n)
+		       unsigned how, const struct str *defaults, struct query_set **ret, size_t *ret_n)
 {
 	struct query_set *set = arena_array(a, m->n_columns + 1, sizeof(*set));
 	bool any = (how & RECORD_REPLACE) != 0;
@@ -67,7 +90,7 @@ void record_update_set(struct arena *a, const struct dialect *d, const struct mo
 	for (size_t i = 0; i < m->n_columns && !any; i++)
 		any = row->given[i];
 	for (size_t i = 0; i < m->n_columns && any; i++)
-		n += entry(a, d, &m->columns[i], row, how, &set[n]);
+		n += entry(a, d, &m->columns[i], row, how, defaults, &set[n]);
 	*ret = set;
 	*ret_n = n;
 }

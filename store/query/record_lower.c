@@ -46,7 +46,8 @@ static bool is_unique(const struct insert *in)
 		if (same_set(in, m->uniques[i].columns, m->uniques[i].n_columns))
 			return true;
 	for (size_t i = 0; i < m->n_indexes; i++)
-		if (m->indexes[i].unique && same_set(in, m->indexes[i].columns, m->indexes[i].n_columns))
+		if (schema_index_keeps_unique(&m->indexes[i]) &&
+		    same_set(in, m->indexes[i].columns, m->indexes[i].n_columns))
 			return true;
 	return false;
 }

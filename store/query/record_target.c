@@ -230,6 +230,20 @@ bool record_lower_triggers(struct arena *a, const struct dialect *d, const struc
 	return true;
 }
 
+bool record_lower_defaults(struct arena *a, const struct model *m, struct stmt *ret, struct err *err)
+{
+	struct sql s;
+
+	sql_init(&s, a, &dialect_sqlite);
+	sql_put(&s, "SELECT name, dflt_value FROM pragma_table_xinfo(");
+	sql_param(&s, value_text(m->table));
+	sql_put(&s, ")");
+	if (!sql_finish(&s, STMT_READ, ret, err))
+		return false;
+	ret->n_columns = 2;
+	return true;
+}
+
 bool record_lower_index(struct arena *a, const struct dialect *d, const struct model *m, struct str name,
 			struct stmt *ret, struct err *err)
 {

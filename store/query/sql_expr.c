@@ -468,7 +468,7 @@ static void put_fill(struct sql *s, const struct query_set *set)
 		sql_put(s, "DEFAULT");
 	} else { /* SQLite has no word for it in an UPDATE; record_fill.c has lexed the expression */
 		sql_put(s, "(");
-		sql_puts(s, set->column->fill.default_sql);
+		sql_puts(s, set->default_sql.p != NULL ? set->default_sql : set->column->fill.default_sql);
 		sql_put(s, ")");
 	}
 }

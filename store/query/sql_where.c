@@ -71,6 +71,21 @@ static void put_is_null(struct sql *s, const struct condition *c, bool null)
 		sql_put(s, null ? " IS NULL" : " IS NOT NULL");
 }
 
+/* SQLite: bytes that are no UTF-8 are answered alike, be they a blob or a text. */
+static bool either_class(const struct sql *s, struct value v)
+{
+	return !sql_on_postgres(s) && v.kind == VALUE_TEXT && !str_is_utf8(v.u.s);
+}
+
+static void put_list_value(struct sql *s, const struct condition *c, struct value v)
+{
+	sql_value(s, c, v);
+	if (!either_class(s, v))
+		return;
+	sql_put(s, ", ");
+	sql_param(s, value_bytes(v.u.s));
+}
+
 static void put_compare(struct sql *s, const struct condition *c, const char *sign)
 {
 	const enum query_op op = c->node->op;
@@ -85,6 +100,13 @@ static void put_compare(struct sql *s, const struct condition *c, const char *si
 	}
 	if (sql_plain_text(s, c, sign))
 		return;
+	if ((op == OP_EQ || op == OP_NE) && c->node->operand == NULL && either_class(s, c->node->values[0])) {
+		sql_subject(s, c);
+		sql_put(s, op == OP_EQ ? " IN (" : " NOT IN (");
+		put_list_value(s, c, c->node->values[0]);
+		sql_put(s, ")");
+		return;
+	}
 	sql_subject(s, c);
 	sql_put(s, sign);
 	put_operand(s, c);
@@ -122,7 +144,7 @@ static void put_in(struct sql *s, const struct condition *c, bool negated)
 	for (size_t i = 0; i < c->node->n_values; i++) {
 		if (i > 0)
 			sql_put(s, ", ");
-		sql_value(s, c, c->node->values[i]);
+		put_list_value(s, c, c->node->values[i]);
 	}
 	sql_put(s, ")");
 }
@@ -276,6 +298,7 @@ struct place {
 	const struct query *q;
 	enum node_kind parent; /* the operator around; NODE_LEAF: none. Parentheses only where kinds mix. */
 	bool negated;          /* what is wanted is that the node is false, not that it is true */
+	bool deep;             /* SQLite's parser has little room: see is_deep */
 };
 
 static void put_node(struct sql *s, const struct query_node *node, struct place at);
@@ -422,9 +445,30 @@ static bool has_relation(const struct query_node *node)
 	return false;
 }
 
+static size_t height(const struct query_node *node)
+{
+	size_t left, right;
+
+	if (node->kind == NODE_NOT)
+		return height(node->left) + 1;
+	if (node->kind != NODE_AND && node->kind != NODE_OR)
+		return 1;
+	left = height(node->left);
+	right = height(node->right);
+	return (left > right ? left : right) + 1;
+}
+
+/* SQLite's parser has a stack of 100 entries, of which a nested right side takes three and NOT two. A tall tree is
+ * written with its taller sides first, which take one, and with NOT at its leaves. */
+static bool is_deep(const struct sql *s, const struct query_node *node)
+{
+	return !sql_on_postgres(s) && (node->kind == NODE_NOT || node->kind == NODE_AND || node->kind == NODE_OR) &&
+	       height(node) > 12;
+}
+
 static void put_not(struct sql *s, const struct query_node *node, struct place at)
 {
-	if (at.negated || has_relation(node->left)) {
+	if (at.negated || at.deep || has_relation(node->left)) {
 		at.negated = !at.negated;
 		put_node(s, node->left, at);
 		return;
@@ -438,6 +482,7 @@ static void put_not(struct sql *s, const struct query_node *node, struct place a
 static void put_node(struct sql *s, const struct query_node *node, struct place at)
 {
 	const struct condition c = {at.q, node};
+	const struct query_node *first = node->left, *second = node->right;
 	enum node_kind kind = node->kind;
 	bool mixed;
 
@@ -459,10 +504,14 @@ static void put_node(struct sql *s, const struct query_node *node, struct place 
 			kind = kind == NODE_AND ? NODE_OR : NODE_AND;
 		mixed = at.parent != NODE_LEAF && at.parent != kind;
 		at.parent = kind;
+		if (at.deep && height(second) > height(first)) {
+			first = node->right;
+			second = node->left;
+		}
 		sql_put(s, mixed ? "(" : "");
-		put_node(s, node->left, at);
+		put_node(s, first, at);
 		sql_put(s, kind == NODE_AND ? " AND " : " OR ");
-		put_node(s, node->right, at);
+		put_node(s, second, at);
 		sql_put(s, mixed ? ")" : "");
 		return;
 	}
@@ -473,7 +522,10 @@ static void put_roots(struct sql *s, const struct query *q, const struct query_n
 	for (size_t i = 0; i < n; i++) {
 		if (i > 0)
 			sql_put(s, " AND ");
-		put_node(s, roots[i], (struct place){.q = q, .parent = alone && n == 1 ? NODE_LEAF : NODE_AND});
+		put_node(s, roots[i],
+			 (struct place){.q = q,
+					.parent = alone && n == 1 ? NODE_LEAF : NODE_AND,
+					.deep = is_deep(s, roots[i])});
 	}
 }
 

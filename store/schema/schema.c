@@ -299,3 +299,14 @@ const char *relation_kind_name(enum relation_kind kind)
 
 	return names[kind];
 }
+
+bool schema_index_plain(const struct schema_index *x)
+{
+	return x->keys == NULL && x->n_include == 0 && x->predicate.p == NULL && x->method.p == NULL &&
+	       !x->nulls_not_distinct && !x->constraint && !x->deferrable;
+}
+
+bool schema_index_keeps_unique(const struct schema_index *x)
+{
+	return x->unique && x->predicate.p == NULL && (x->keys == NULL || x->n_keys == x->n_columns);
+}

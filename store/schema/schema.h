@@ -131,7 +131,12 @@ struct column {
 	struct str enum_type_name;                   /* STR_NONE: absent */
 	bool postgres_native_enum, has_postgres_native_enum;
 	struct column_fill fill;
-	enum time_spelling spelling; /* of a datetime on SQLite */
+	struct str sqlite_type; /* ours: the type's words in SQLite's CREATE TABLE; STR_NONE: those of its storage */
+	/* Ours: what its default counts with, where that is a sequence of PostgreSQL's that stands by itself. */
+	struct str sequence;
+	int64_t sequence_start, sequence_increment; /* 0: 1 */
+	struct str collation, comment;              /* ours; STR_NONE: the database's own; none */
+	enum time_spelling spelling;                /* of a datetime on SQLite */
 	/* A type of PostgreSQL's that is no word of SchemaIR; db_type names it: text (inet), another shape (logical
 	 * unknown), or a domain, which is to all intents what it is based on. */
 	bool own_type;
@@ -147,24 +152,53 @@ struct column {
 };
 
 struct foreign_key {
-	struct str column, to_table, to_column;
+	struct str column, to_table, to_column; /* the first pair of its columns */
+	const struct str *columns, *to_columns; /* ours where there are several; the first pair is the one above */
+	size_t n_columns;
 	struct str to_schema;    /* ours; STR_NONE: the search path's */
 	struct str on_delete;    /* as given; STR_NONE: null (CASCADE at emission) */
+	struct str on_update;    /* ours; STR_NONE: NO ACTION */
+	struct str match;        /* ours: "FULL"; STR_NONE: SIMPLE */
+	bool deferrable;         /* ours: checked at the end of the transaction when that is asked for */
+	bool deferred;           /* ours: and it is, unless told otherwise */
 	struct str name;         /* metadata */
 	struct str related_name; /* ours; STR_NONE: <model>_set */
 };
 
+enum nulls_place { INDEX_NULLS_NATIVE, INDEX_NULLS_FIRST, INDEX_NULLS_LAST };
+
+/* Ours: one key of an index that is more than a list of columns. */
+struct index_key {
+	struct str column;     /* STR_NONE: an expression */
+	struct str expression; /* SQL, without parentheses around it */
+	bool descending;
+	enum nulls_place nulls;
+	struct str collation, op_class; /* STR_NONE: the column's, the type's */
+	struct str operator;            /* of an exclusion constraint: what no two rows may be to each other */
+};
+
 struct schema_index {
 	struct str name;
-	const struct str *columns;
+	const struct str *columns; /* with keys: those of them that are columns */
 	size_t n_columns;
 	bool unique; /* of an index; true for entries of `uniques` */
+	/* the rest is ours, and what has any of it is no part of the fingerprint */
+	const struct index_key *keys; /* NULL: the columns are all there is to it */
+	size_t n_keys;
+	const struct str *include; /* columns that it carries besides */
+	size_t n_include;
+	struct str predicate;    /* SQL; STR_NONE: it is over all rows */
+	struct str method;       /* "gin", ...; STR_NONE: btree */
+	bool nulls_not_distinct; /* of a unique */
+	bool constraint;         /* of a unique: a constraint of the table, not an index beside it */
+	bool deferrable, deferred;
 };
 
 struct schema_check {
 	struct str name, column;
 	const struct str *values; /* rendered SQL literals: 'a', 1, true */
 	size_t n_values;
+	struct str expression; /* ours: SQL, instead of column and values; no part of the fingerprint */
 };
 
 enum relation_kind { REL_FORWARD, REL_REVERSE, REL_ONE_TO_ONE, REL_MANY_TO_MANY };
@@ -182,6 +216,9 @@ struct relation {
 	struct str column, to_column;
 	bool local; /* `column` is this model's */
 	bool to_one;
+	/* The pairs of a key over several columns, the first one among them; NULL: there is only that. */
+	const struct str *columns, *to_columns;
+	size_t n_columns;
 	/* MANY_TO_MANY: the join table and its two columns; the keys they point at. */
 	struct str through, source_column, target_column;
 	struct str source_key, target_key;
@@ -220,6 +257,10 @@ struct model {
 	size_t n_indexes, n_uniques;
 	struct schema_check *checks;
 	size_t n_checks;
+	struct schema_index *exclusions; /* ours: what EXCLUDE says, PostgreSQL's; their keys have operators */
+	size_t n_exclusions;
+	struct str comment;         /* ours; STR_NONE: none */
+	bool strict, without_rowid; /* ours: of a table of SQLite's */
 	struct relation *relations;
 	size_t n_relations;
 	struct map columns_by_name;  /* -> struct column */
@@ -271,6 +312,10 @@ bool model_kind_is_table(enum model_kind kind);
 const char *model_kind_name(enum model_kind kind);
 bool model_kind_from_name(struct str name, enum model_kind *ret) MUST_CHECK;
 const struct column *model_column(const struct model *m, struct str name);
+/* Whether two rows never have the same values in the unique index's columns: it is over them alone and all rows. */
+bool schema_index_keeps_unique(const struct schema_index *x);
+/* Whether it is a list of columns and nothing else. */
+bool schema_index_plain(const struct schema_index *x);
 const struct relation *model_relation(const struct model *m, struct str name);
 
 /* "identity", "identity_always", "always"; static; NULL for GENERATED_NOT. */
@@ -297,7 +342,7 @@ bool schema_type_by_name(struct arena *a, struct column *c);
 bool schema_type_read(struct arena *a, const json_t *o, struct column *c, const char **ret_pointer,
 		      const char **ret_wrong) MUST_CHECK;
 /* What it looks at in a column besides db_type, and whether any of it is there. */
-#define SCHEMA_TYPE_MEMBERS 4
+#define SCHEMA_TYPE_MEMBERS 5
 extern const char *const schema_type_members[SCHEMA_TYPE_MEMBERS];
 bool schema_type_said(const json_t *o);
 /* From a logical word and format alone; ST_UNRESOLVED when it says nothing. */

@@ -30,7 +30,9 @@ static int by_fk(const void *x, const void *y)
 
 	if (order == 0)
 		order = str_cmp(f->to_table, g->to_table);
-	return order != 0 ? order : str_cmp(f->to_column, g->to_column);
+	if (order == 0)
+		order = str_cmp(f->to_column, g->to_column);
+	return order != 0 ? order : str_cmp(f->name, g->name);
 }
 
 static int by_model(const void *x, const void *y)
@@ -101,6 +103,7 @@ void schema_sort(struct schema_build *b)
 		sort(m->indexes, m->n_indexes, sizeof(*m->indexes), by_index);
 		sort(m->uniques, m->n_uniques, sizeof(*m->uniques), by_index);
 		sort(m->checks, m->n_checks, sizeof(*m->checks), by_check);
+		sort(m->exclusions, m->n_exclusions, sizeof(*m->exclusions), by_index);
 		settle(s, m);
 		s->n_models++;
 		map_put(&s->by_name, m->name, m);
@@ -171,6 +174,21 @@ static void set_fill(json_t *o, const struct column_fill *f)
 		(void)json_object_set_new(o, "position", json_integer(f->position));
 }
 
+static void set_sequence(json_t *o, const struct column *c)
+{
+	json_t *sequence;
+
+	if (c->sequence.p == NULL)
+		return;
+	sequence = json_object();
+	set_text(sequence, "name", c->sequence);
+	if (c->sequence_start != 0)
+		(void)json_object_set_new(sequence, "start", json_integer(c->sequence_start));
+	if (c->sequence_increment != 0)
+		(void)json_object_set_new(sequence, "increment", json_integer(c->sequence_increment));
+	(void)json_object_set_new(o, "sequence", sequence);
+}
+
 static json_t *column_json(const struct column *c, bool additions)
 {
 	json_t *o = json_object();
@@ -194,6 +212,10 @@ static json_t *column_json(const struct column *c, bool additions)
 		set_bool(o, "postgres_native_enum", c->postgres_native_enum);
 	if (additions) {
 		set_fill(o, &c->fill);
+		set_given(o, "sqlite_type", c->sqlite_type);
+		set_sequence(o, c);
+		set_given(o, "collation", c->collation);
+		set_given(o, "comment", c->comment);
 		if (c->type_json != NULL)
 			(void)json_object_update(o, (json_t *)(uintptr_t)c->type_json);
 		if (c->uuid_hex)
@@ -202,6 +224,12 @@ static json_t *column_json(const struct column *c, bool additions)
 			(void)json_object_set_new(o, "spelling", json_string(time_spelling_name(c->spelling)));
 	}
 	return o;
+}
+
+static void set_deferral(json_t *o, bool deferrable, bool deferred)
+{
+	set_true(o, "deferrable", deferrable);
+	set_true(o, "initially_deferred", deferred);
 }
 
 static json_t *fk_json(const struct foreign_key *fk, bool additions)
@@ -213,14 +241,36 @@ static json_t *fk_json(const struct foreign_key *fk, bool additions)
 	set_text(o, "to_column", fk->to_column);
 	set_text(o, "on_delete", fk->on_delete);
 	set_text(o, "name", fk->name);
-	if (additions)
-		set_given(o, "related_name", fk->related_name);
-	if (additions)
-		set_given(o, "to_schema", fk->to_schema);
+	if (!additions)
+		return o;
+	if (fk->n_columns > 1) {
+		(void)json_object_set_new(o, "columns", texts(fk->columns, fk->n_columns));
+		(void)json_object_set_new(o, "to_columns", texts(fk->to_columns, fk->n_columns));
+	}
+	set_given(o, "on_update", fk->on_update);
+	set_given(o, "match", fk->match);
+	set_deferral(o, fk->deferrable, fk->deferred);
+	set_given(o, "related_name", fk->related_name);
+	set_given(o, "to_schema", fk->to_schema);
 	return o;
 }
 
-static json_t *index_json(const struct schema_index *x, bool with_unique)
+static json_t *key_json(const struct index_key *k)
+{
+	json_t *o = json_object();
+
+	set_given(o, "column", k->column);
+	set_given(o, "expression", k->expression);
+	set_true(o, "descending", k->descending);
+	if (k->nulls != INDEX_NULLS_NATIVE)
+		(void)json_object_set_new(o, "nulls", json_string(k->nulls == INDEX_NULLS_FIRST ? "first" : "last"));
+	set_given(o, "collation", k->collation);
+	set_given(o, "operator_class", k->op_class);
+	set_given(o, "operator", k->operator);
+	return o;
+}
+
+static json_t *index_json(const struct schema_index *x, bool with_unique, bool additions)
 {
 	json_t *o = json_object();
 
@@ -228,6 +278,22 @@ static json_t *index_json(const struct schema_index *x, bool with_unique)
 	(void)json_object_set_new(o, "columns", texts(x->columns, x->n_columns));
 	if (with_unique)
 		set_bool(o, "unique", x->unique);
+	if (!additions)
+		return o;
+	if (x->keys != NULL) {
+		json_t *keys = json_array();
+
+		for (size_t i = 0; i < x->n_keys; i++)
+			(void)json_array_append_new(keys, key_json(&x->keys[i]));
+		(void)json_object_set_new(o, "keys", keys);
+	}
+	if (x->n_include > 0)
+		(void)json_object_set_new(o, "include", texts(x->include, x->n_include));
+	set_given(o, "where", x->predicate);
+	set_given(o, "method", x->method);
+	set_true(o, "nulls_not_distinct", x->nulls_not_distinct);
+	set_true(o, "constraint", x->constraint);
+	set_deferral(o, x->deferrable, x->deferred);
 	return o;
 }
 
@@ -236,9 +302,29 @@ static json_t *check_json(const struct schema_check *c)
 	json_t *o = json_object();
 
 	set_text(o, "name", c->name);
+	if (c->expression.p != NULL) {
+		set_text(o, "expression", c->expression);
+		return o;
+	}
 	set_text(o, "column", c->column);
 	(void)json_object_set_new(o, "values", texts(c->values, c->n_values));
 	return o;
+}
+
+/* What the reference's form can say of it, less perhaps than there is. */
+static bool is_sayable(const struct schema_index *x)
+{
+	return x->keys == NULL && x->predicate.p == NULL && x->method.p == NULL;
+}
+
+static json_t *indexes_json(const struct schema_index *list, size_t n, bool with_unique, bool additions)
+{
+	json_t *a = json_array();
+
+	for (size_t i = 0; i < n; i++)
+		if (additions || is_sayable(&list[i]))
+			(void)json_array_append_new(a, index_json(&list[i], with_unique, additions));
+	return a;
 }
 
 static json_t *relation_json(const struct relation *r)
@@ -257,27 +343,34 @@ static json_t *relation_json(const struct relation *r)
 	return o;
 }
 
+/* What only its database says of a table. */
+static void set_table(json_t *o, const struct model *m)
+{
+	if (m->n_exclusions > 0)
+		(void)json_object_set_new(o, "exclusions", indexes_json(m->exclusions, m->n_exclusions, false, true));
+	set_given(o, "comment", m->comment);
+	set_true(o, "strict", m->strict);
+	set_true(o, "without_rowid", m->without_rowid);
+}
+
 static json_t *plain_or_full(const struct model *m, bool additions)
 {
-	json_t *o = json_object(), *columns = json_array(), *fks = json_array(), *indexes = json_array();
-	json_t *uniques = json_array(), *checks = json_array();
+	json_t *o = json_object(), *columns = json_array(), *fks = json_array(), *checks = json_array();
 
 	for (size_t i = 0; i < m->n_columns; i++)
 		(void)json_array_append_new(columns, column_json(&m->columns[i], additions));
 	for (size_t i = 0; i < m->n_fks; i++)
-		(void)json_array_append_new(fks, fk_json(&m->fks[i], additions));
-	for (size_t i = 0; i < m->n_indexes; i++)
-		(void)json_array_append_new(indexes, index_json(&m->indexes[i], true));
-	for (size_t i = 0; i < m->n_uniques; i++)
-		(void)json_array_append_new(uniques, index_json(&m->uniques[i], false));
+		if (additions || m->fks[i].n_columns <= 1)
+			(void)json_array_append_new(fks, fk_json(&m->fks[i], additions));
 	for (size_t i = 0; i < m->n_checks; i++)
-		(void)json_array_append_new(checks, check_json(&m->checks[i]));
+		if (additions || m->checks[i].expression.p == NULL)
+			(void)json_array_append_new(checks, check_json(&m->checks[i]));
 	set_text(o, "model_name", m->name);
 	set_text(o, "table_name", m->table);
 	(void)json_object_set_new(o, "columns", columns);
 	(void)json_object_set_new(o, "foreign_keys", fks);
-	(void)json_object_set_new(o, "indexes", indexes);
-	(void)json_object_set_new(o, "uniques", uniques);
+	(void)json_object_set_new(o, "indexes", indexes_json(m->indexes, m->n_indexes, true, additions));
+	(void)json_object_set_new(o, "uniques", indexes_json(m->uniques, m->n_uniques, false, additions));
 	(void)json_object_set_new(o, "checks", checks);
 	if (additions && (m->n_sets > 1 || m->sets[0].len > 0))
 		set_text(o, "set", m->sets[0]);
@@ -298,6 +391,7 @@ static json_t *plain_or_full(const struct model *m, bool additions)
 			(void)json_object_set_new(o, "excluded", texts(m->excluded, m->n_excluded));
 		if (m->n_key > 0)
 			(void)json_object_set_new(o, "key", texts(m->key, m->n_key));
+		set_table(o, m);
 		if (m->origin != NULL)
 			(void)json_object_set_new(o, "origin", json_string(m->origin));
 	}

@@ -40,7 +40,8 @@ const struct column *schema_single_pk(const struct model *m)
 const struct schema_index *schema_single(const struct schema_index *list, size_t n, struct str column)
 {
 	for (size_t i = 0; i < n; i++)
-		if (list[i].n_columns == 1 && str_eq(list[i].columns[0], column))
+		if (list[i].n_columns == 1 && str_eq(list[i].columns[0], column) &&
+		    (schema_index_plain(&list[i]) || (list[i].keys == NULL && schema_index_keeps_unique(&list[i]))))
 			return &list[i];
 	return NULL;
 }
@@ -151,16 +152,23 @@ static void complete_names(struct schema_build *b, struct model *m)
 	}
 	for (size_t i = 0; i < m->n_fks; i++) {
 		struct foreign_key *fk = &m->fks[i];
-		const struct str parts[] = {fk->column, fk->to_table};
+		struct str *parts = arena_array(b->scratch, fk->n_columns + 2, sizeof(*parts));
+		size_t n = 0;
 
+		for (size_t k = 0; k < fk->n_columns; k++)
+			parts[n++] = fk->columns[k];
+		if (n == 0)
+			parts[n++] = fk->column;
+		parts[n++] = fk->to_table;
 		if (fk->name.p == NULL)
-			fk->name = schema_artifact_name(a, ARTIFACT_FOREIGN_KEY, m->table, parts, ARRAY_LEN(parts));
+			fk->name = schema_artifact_name(a, ARTIFACT_FOREIGN_KEY, m->table, parts, n);
 	}
 }
 
 static bool same_entry(const struct schema_index *x, const struct schema_index *y)
 {
-	if (x->n_columns != y->n_columns || x->unique != y->unique || !str_eq(x->name, y->name))
+	if (x->n_columns != y->n_columns || x->unique != y->unique || !str_eq(x->name, y->name) ||
+	    !schema_index_plain(x) || !schema_index_plain(y))
 		return false;
 	for (size_t i = 0; i < x->n_columns; i++)
 		if (!str_eq(x->columns[i], y->columns[i]))

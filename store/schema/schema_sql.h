@@ -37,4 +37,16 @@ bool schema_sql_index(struct str sql, struct str *ret_entries, struct str *ret_p
  */
 bool schema_sql_type_name(struct str s) MUST_CHECK;
 
+/* Is it an operator's signs ("&&", "="), none of which begins a comment? */
+bool schema_sql_operator(struct str s) MUST_CHECK;
+
+/* The expression without the parentheses that are around all of it. Borrowed. */
+struct str schema_sql_bare(enum dialect_id d, struct str s);
+
+/* One entry of an index, as schema_sql_index has it: *rest goes past it and its comma. False: there is none left. */
+bool schema_sql_entry(enum dialect_id d, struct str *rest, struct str *ret) MUST_CHECK;
+
+/* What an entry of SQLite's is over: without its COLLATE, ASC and DESC, and parentheses around it. Borrowed. */
+struct str schema_sql_entry_expression(enum dialect_id d, struct str entry);
+
 #endif

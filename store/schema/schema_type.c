@@ -174,7 +174,8 @@ bool schema_type_by_name(struct arena *a, struct column *c)
 	} else if (is_number_of_system(s)) {
 		c->logical = LT_INTEGER;
 	} else if (!range_by_name(a, c)) {
-		c->own_type = !storage_of(a, s, &c->storage, &c->length);
+		c->own_type = !storage_of(a, s, &c->storage, &c->length) &&
+			      !storage_of(a, bare_name(s), &c->storage, &c->length);
 		c->logical = c->own_type ? LT_STRING : logical_from_storage(c->storage);
 		finish(c);
 		return !c->own_type;
@@ -346,7 +347,7 @@ static bool read_type(struct reading *r, const json_t *v, struct column *c, cons
 	return ok;
 }
 
-const char *const schema_type_members[SCHEMA_TYPE_MEMBERS] = {"type_kind", "element", "fields", "base_type"};
+const char *const schema_type_members[SCHEMA_TYPE_MEMBERS] = {"type_kind", "element", "fields", "base_type", "domain"};
 
 bool schema_type_said(const json_t *o)
 {

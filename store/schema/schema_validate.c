@@ -56,8 +56,52 @@ static void check_fill(struct schema_build *b, const struct draft *d, size_t i, 
 	for (size_t k = 0; f->lock_version && k < i; k++)
 		if (d->m->columns[k].fill.lock_version)
 			schema_fault(b, at, "the model has two columns with lock_version");
+	if (c->sqlite_type.len > 0 && !schema_sql_type_name(c->sqlite_type))
+		schema_fault(b, at, "the sqlite_type of column \"%.*s\" is no name of a type", STR_FMT(c->name));
 	if (c->db_type.p != NULL && !schema_sql_type_name(c->db_type))
 		schema_fault(b, at, "the db_type of column \"%.*s\" is no name of a type", STR_FMT(c->name));
+}
+
+/* SQL of a model must be one expression on a database at least, and not everybody may give it. */
+static void check_expression(struct schema_build *b, const struct draft *d, struct str sql, const char *what,
+			     const char *at)
+{
+	const char *why;
+
+	if (sql.p == NULL)
+		return;
+	if (!schema_sql_expression(DIALECT_SQLITE, sql, &why) && !schema_sql_expression(DIALECT_POSTGRES, sql, &why))
+		schema_fault(b, at, "the %s is no SQL expression: %s", what, why);
+	else if (!d->kept && !b->may_sql && b->sql_given == NULL && !schema_sql_harmless(sql, STR_NONE, STR_NONE))
+		b->sql_given = json_pointer_key(b->scratch, at, str_z(what));
+}
+
+/* The domains among the types that a type is made of. */
+static void check_domains(struct schema_build *b, const struct draft *d, const json_t *type, const char *at)
+{
+	const json_t *domain = json_object_get(type, "domain"), *checks = json_object_get(domain, "checks");
+	const json_t *sql = json_object_get(domain, "default_sql"), *fields = json_object_get(type, "fields");
+
+	if (domain != NULL && (!json_is_object(domain) || (sql != NULL && !plain_string(sql)) ||
+			       (checks != NULL && !json_is_array(checks))))
+		schema_fault(b, at, "\"domain\" must be an object of not_null, default_sql and checks");
+	else if (plain_string(sql))
+		check_expression(b, d, json_str(sql), "default_sql", at);
+	for (size_t i = 0; i < json_array_size(checks); i++) {
+		const json_t *check = json_array_get(checks, i);
+
+		if (!plain_string(json_object_get(check, "name")) ||
+		    !plain_string(json_object_get(check, "expression")))
+			schema_fault(b, at, "a check of the domain must have a name and an expression");
+		else
+			check_expression(b, d, json_str(json_object_get(check, "expression")), "expression", at);
+	}
+	if (json_is_object(json_object_get(type, "element")))
+		check_domains(b, d, json_object_get(type, "element"), at);
+	if (json_is_object(json_object_get(type, "base_type")))
+		check_domains(b, d, json_object_get(type, "base_type"), at);
+	for (size_t i = 0; i < json_array_size(fields); i++)
+		check_domains(b, d, json_array_get(fields, i), at);
 }
 
 static void check_column(struct schema_build *b, const struct draft *d, size_t i, struct map *names)
@@ -68,6 +112,8 @@ static void check_column(struct schema_build *b, const struct draft *d, size_t i
 	if (taken(names, c->name))
 		schema_fault(b, at, "column \"%.*s\" is there twice", STR_FMT(c->name));
 	check_fill(b, d, i, at);
+	if (c->type_json != NULL)
+		check_domains(b, d, c->type_json, at);
 	if (c->autoincrement && !c->primary_key)
 		schema_fault(b, at, "column \"%.*s\" cannot be autoincrement: it is not the primary key",
 			     STR_FMT(c->name));
@@ -83,7 +129,7 @@ static void check_column(struct schema_build *b, const struct draft *d, size_t i
 			schema_fault(b, at, "value %zu of the native enum must be a string without NUL", k);
 }
 
-static bool on_delete_known(struct str word)
+static bool action_known(struct str word)
 {
 	static const char *const words[] = {"CASCADE", "RESTRICT", "SET NULL", "SET DEFAULT", "NO ACTION"};
 
@@ -93,24 +139,58 @@ static bool on_delete_known(struct str word)
 	return word.p == NULL;
 }
 
+static bool same_columns(const struct foreign_key *x, const struct foreign_key *y)
+{
+	bool same = x->n_columns == y->n_columns && str_eq(x->column, y->column) && str_eq(x->to_column, y->to_column);
+
+	for (size_t i = 1; same && i < x->n_columns; i++)
+		same = str_eq(x->columns[i], y->columns[i]) && str_eq(x->to_columns[i], y->to_columns[i]);
+	return same;
+}
+
+static void check_pair(struct schema_build *b, const struct draft *d, const struct foreign_key *fk, struct str column,
+		       struct str to, const char *at)
+{
+	const struct draft *target = schema_draft_of_key(b, fk);
+
+	if (schema_find_column(d->m, column) == NULL)
+		schema_fault(b, at, "the foreign key's column \"%.*s\" is not in the model", STR_FMT(column));
+	if (target != NULL && !target->broken && schema_find_column(target->m, to) == NULL)
+		schema_fault(b, at, "the foreign key points at column \"%.*s\", which table \"%.*s\" does not have",
+			     STR_FMT(to), STR_FMT(fk->to_table));
+}
+
 static void check_foreign_key(struct schema_build *b, const struct draft *d, size_t i)
 {
 	const struct foreign_key *fk = &d->m->fks[i];
-	const struct draft *target = schema_draft_of_key(b, fk);
-	const struct column *c = schema_find_column(d->m, fk->column);
 	const char *at = schema_element_pointer(b, d, "foreign_keys", i);
 
-	if (c == NULL)
-		schema_fault(b, at, "the foreign key's column \"%.*s\" is not in the model", STR_FMT(fk->column));
-	if (target != NULL && !target->broken && schema_find_column(target->m, fk->to_column) == NULL)
-		schema_fault(b, at, "the foreign key points at column \"%.*s\", which table \"%.*s\" does not have",
-			     STR_FMT(fk->to_column), STR_FMT(fk->to_table));
-	if (!on_delete_known(fk->on_delete))
+	check_pair(b, d, fk, fk->column, fk->to_column, at);
+	for (size_t k = 1; k < fk->n_columns; k++)
+		check_pair(b, d, fk, fk->columns[k], fk->to_columns[k], at);
+	if (!action_known(fk->on_delete))
 		schema_fault(b, at, "\"on_delete\" must be CASCADE, RESTRICT, SET NULL, SET DEFAULT or NO ACTION");
+	if (!action_known(fk->on_update))
+		schema_fault(b, at, "\"on_update\" must be CASCADE, RESTRICT, SET NULL, SET DEFAULT or NO ACTION");
 	for (size_t k = 0; k < i; k++)
-		if (str_eq(d->m->fks[k].column, fk->column) && str_eq(d->m->fks[k].to_table, fk->to_table) &&
-		    str_eq(d->m->fks[k].to_column, fk->to_column))
+		if (str_eq(d->m->fks[k].to_table, fk->to_table) && str_eq(d->m->fks[k].to_schema, fk->to_schema) &&
+		    same_columns(&d->m->fks[k], fk))
 			schema_fault(b, at, "the same foreign key is there twice");
+}
+
+static void check_keys(struct schema_build *b, const struct draft *d, const struct schema_index *x, const char *at)
+{
+	for (size_t k = 0; k < x->n_keys; k++) {
+		const struct index_key *key = &x->keys[k];
+
+		check_expression(b, d, key->expression, "expression", at);
+		if (key->operator.p != NULL && !schema_sql_operator(key->operator))
+			schema_fault(b, at, "\"%.*s\" is no operator", STR_FMT(key->operator));
+	}
+	check_expression(b, d, x->predicate, "where", at);
+	for (size_t k = 0; k < x->n_include; k++)
+		if (schema_find_column(d->m, x->include[k]) == NULL)
+			schema_fault(b, at, "column \"%.*s\" is not in the model", STR_FMT(x->include[k]));
 }
 
 static void check_index(struct schema_build *b, const struct draft *d, const char *array, const struct schema_index *x,
@@ -118,10 +198,11 @@ static void check_index(struct schema_build *b, const struct draft *d, const cha
 {
 	const char *at = schema_element_pointer(b, d, array, i);
 
+	check_keys(b, d, x, at);
 	for (size_t k = 0; k < x->n_columns; k++) {
 		if (schema_find_column(d->m, x->columns[k]) == NULL)
 			schema_fault(b, at, "column \"%.*s\" is not in the model", STR_FMT(x->columns[k]));
-		for (size_t j = 0; j < k; j++)
+		for (size_t j = 0; j < k && x->keys == NULL; j++)
 			if (str_eq(x->columns[j], x->columns[k]))
 				schema_fault(b, at, "column \"%.*s\" is there twice", STR_FMT(x->columns[k]));
 	}
@@ -153,7 +234,8 @@ static void check_check(struct schema_build *b, const struct draft *d, size_t i,
 	const struct schema_check *c = &d->m->checks[i];
 	const char *at = schema_element_pointer(b, d, "checks", i);
 
-	if (schema_find_column(d->m, c->column) == NULL)
+	check_expression(b, d, c->expression, "expression", at);
+	if (c->expression.p == NULL && schema_find_column(d->m, c->column) == NULL)
 		schema_fault(b, at, "the check's column \"%.*s\" is not in the model", STR_FMT(c->column));
 	for (size_t k = 0; k < c->n_values; k++)
 		if (!is_literal(c->values[k]))
@@ -214,6 +296,12 @@ static void validate_model(struct schema_build *b, const struct draft *d, struct
 		check_named(b, d, "uniques", &m->uniques[i], i, relations);
 	for (size_t i = 0; i < m->n_checks; i++)
 		check_check(b, d, i, &checks);
+	for (size_t i = 0; i < m->n_exclusions; i++) {
+		check_index(b, d, "exclusions", &m->exclusions[i], i);
+		if (taken(relations, model_place(b->scratch, m->schema_name, m->exclusions[i].name)))
+			schema_fault(b, schema_element_pointer(b, d, "exclusions", i), "the name \"%.*s\" is taken",
+				     STR_FMT(m->exclusions[i].name));
+	}
 	for (size_t i = 0; i < m->n_key; i++)
 		if (schema_find_column(m, m->key[i]) == NULL)
 			schema_fault(b, schema_element_pointer(b, d, "key", i), "column \"%.*s\" is not in the model",

@@ -167,8 +167,8 @@ static struct live_table table_of(struct arena *a, const json_t *o)
 	t.n_checks = json_array_size(checks);
 	t.checks = arena_array(a, t.n_checks, sizeof(*t.checks));
 	for (size_t i = 0; i < t.n_checks; i++)
-		t.checks[i] = (struct live_check){text(json_array_get(checks, i), "name"),
-						  text(json_array_get(checks, i), "expression")};
+		t.checks[i] = (struct live_check){.name = text(json_array_get(checks, i), "name"),
+						  .expression = text(json_array_get(checks, i), "expression")};
 	t.triggers = texts(a, o, "triggers", &t.n_triggers);
 	if (t.sql.p == NULL)
 		t.sql = create_text(a, &t);

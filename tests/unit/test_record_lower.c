@@ -154,7 +154,7 @@ static void replacing_clears_the_rest(void **state UNUSED)
 	size_t n;
 
 	assert_true(take("{\"name\":\"n\"}", false, &r));
-	record_update_set(&arena, &dialect_sqlite, item, &r, RECORD_REPLACE, &set, &n);
+	record_update_set(&arena, &dialect_sqlite, item, &r, RECORD_REPLACE, NULL, &set, &n);
 	assert_non_null(entry(set, n, "note"));
 	assert_int_equal(entry(set, n, "note")->value.kind, VALUE_NULL);
 	assert_int_equal(entry(set, n, "stock")->value.u.i, 100);
@@ -162,7 +162,7 @@ static void replacing_clears_the_rest(void **state UNUSED)
 	assert_null(entry(set, n, "token")); /* cannot be null */
 	assert_true(str_eq(entry(set, n, "name")->value.u.s, STR("n")));
 	assert_true(take("{\"name\":\"n\"}", true, &r));
-	record_update_set(&arena, &dialect_sqlite, item, &r, RECORD_PARTIAL, &set, &n);
+	record_update_set(&arena, &dialect_sqlite, item, &r, RECORD_PARTIAL, NULL, &set, &n);
 	assert_int_equal(n, 1);
 }
 

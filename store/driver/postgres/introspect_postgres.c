@@ -9,6 +9,7 @@
 
 #include "service/base/clock.h"
 #include "store/driver/catalog.h"
+#include "store/schema/schema_sql.h"
 #include "store/driver/postgres/introspect_types.h"
 
 #include "service/base/banned.h"
@@ -61,26 +62,39 @@ static const char enums_sql[] = PLACE
 	"JOIN pg_catalog.pg_enum e ON e.enumtypid = a.atttypid AND pg_catalog.pg_type_is_visible(a.atttypid) " ORDER
 	"a.attnum, e.enumsortorder";
 
+/* Keys first, then what the index carries besides. */
 static const char indexes_sql[] = PLACE
-	"i.relname::text, x.indisunique, x.indisprimary, "
-	"EXISTS (SELECT 1 FROM pg_catalog.pg_constraint k WHERE k.conindid = x.indexrelid AND k.conrelid = c.oid "
-	"AND k.contype IN ('u', 'x')), x.indpred IS NOT NULL, a.attname::text, "
-	"NOT x.indisvalid, m.amname <> 'btree' OR x.indnatts <> x.indnkeyatts OR x.indoption[u.place - 1] <> 0 "
-	"OR NOT o.opcdefault OR (x.indcollation[u.place - 1] <> 0 AND x.indcollation[u.place - 1] <> a.attcollation) "
-	"OR COALESCE((pg_catalog.to_jsonb(x) ->> 'indnullsnotdistinct')::boolean, false) " TABLES
+	"i.relname::text, x.indisunique, x.indisprimary, k.contype::text, "
+	"pg_catalog.pg_get_expr(x.indpred, x.indrelid), a.attname::text, NOT x.indisvalid, "
+	"CASE WHEN u.attnum = 0 THEN pg_catalog.pg_get_indexdef(x.indexrelid, u.place::integer, false) END, "
+	"u.place > x.indnkeyatts, COALESCE(x.indoption[u.place - 1], 0)::bigint, "
+	"CASE WHEN NOT o.opcdefault THEN o.opcname::text END, "
+	"CASE WHEN x.indcollation[u.place - 1] <> COALESCE(a.attcollation, d.oid) THEN l.collname::text END, "
+	"NULLIF(m.amname, 'btree')::text, "
+	"COALESCE((pg_catalog.to_jsonb(x) ->> 'indnullsnotdistinct')::boolean, false), "
+	"COALESCE(k.condeferrable, false), COALESCE(k.condeferred, false), p.oprname::text, "
+	"i.reloptions IS NOT NULL OR EXISTS (SELECT 1 FROM pg_catalog.pg_attribute v WHERE v.attrelid = i.oid AND "
+	"v.attoptions IS NOT NULL) OR x.indisprimary AND x.indnatts <> x.indnkeyatts " TABLES
 	"JOIN pg_catalog.pg_index x ON x.indrelid = c.oid JOIN pg_catalog.pg_class i ON i.oid = x.indexrelid "
 	"JOIN pg_catalog.pg_am m ON m.oid = i.relam "
+	"LEFT JOIN pg_catalog.pg_constraint k ON k.conindid = x.indexrelid AND k.conrelid = c.oid "
+	"AND k.contype IN ('u', 'x') "
 	"CROSS JOIN LATERAL pg_catalog.unnest(x.indkey::pg_catalog.int2[]) WITH ORDINALITY u(attnum, place) "
 	"LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = u.attnum AND u.attnum <> 0 "
 	"LEFT JOIN pg_catalog.pg_opclass o ON o.oid = x.indclass[u.place - 1] "
-	"WHERE u.place <= x.indnkeyatts " ORDER "i.relname COLLATE \"C\", u.place";
+	"LEFT JOIN pg_catalog.pg_collation l ON l.oid = x.indcollation[u.place - 1] "
+	"LEFT JOIN pg_catalog.pg_collation d ON d.collname = 'default' "
+	"AND d.collnamespace = 'pg_catalog'::pg_catalog.regnamespace "
+	"LEFT JOIN pg_catalog.pg_operator p ON p.oid = k.conexclop[u.place] " ORDER "i.relname COLLATE \"C\", u.place";
 
 #define RULE(column) \
 	"CASE " column " WHEN 'c' THEN 'CASCADE' WHEN 'r' THEN 'RESTRICT' WHEN 'n' THEN 'SET NULL' " \
 	"WHEN 'd' THEN 'SET DEFAULT' ELSE 'NO ACTION' END"
 static const char fks_sql[] = PLACE "k.conname::text, r.relname::text, " RULE("k.confdeltype") ", " RULE(
 	"k.confupdtype") ", a.attname::text, b.attname::text, NULLIF(rn.nspname, "
-			 "pg_catalog.current_schema())::text " TABLES
+			 "pg_catalog.current_schema())::text, k.confmatchtype = 'f', k.condeferrable, "
+			 "k.condeferred, NOT k.convalidated OR "
+			 "(pg_catalog.to_jsonb(k) ->> 'confdelsetcols') IS NOT NULL " TABLES
 			 "JOIN pg_catalog.pg_constraint k ON k.conrelid = c.oid AND k.contype = 'f' AND "
 			 "k.conparentid = 0 "
 			 "JOIN pg_catalog.pg_class r ON r.oid = k.confrelid "
@@ -93,8 +107,48 @@ static const char fks_sql[] = PLACE "k.conname::text, r.relname::text, " RULE("k
 			 "k.conname COLLATE \"C\", u.place";
 
 static const char checks_sql[] = PLACE
-	"k.conname::text, pg_catalog.pg_get_expr(k.conbin, c.oid) " TABLES
+	"k.conname::text, pg_catalog.pg_get_expr(k.conbin, c.oid), NOT k.convalidated OR k.connoinherit " TABLES
 	"JOIN pg_catalog.pg_constraint k ON k.conrelid = c.oid AND k.contype = 'c' " ORDER "k.conname COLLATE \"C\"";
+
+/* Comments, and collations that are not the type's; of the table itself (no name) its comment. */
+static const char remarks_sql[] = PLACE
+	"a.attname::text, CASE WHEN a.attcollation <> t.typcollation THEN l.collname::text END, e.description " TABLES
+	"JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped "
+	"JOIN pg_catalog.pg_type t ON t.oid = a.atttypid "
+	"LEFT JOIN pg_catalog.pg_collation l ON l.oid = a.attcollation "
+	"LEFT JOIN pg_catalog.pg_description e ON e.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass "
+	"AND e.objoid = c.oid AND e.objsubid = a.attnum "
+	"WHERE a.attcollation <> t.typcollation OR e.description IS NOT NULL " ORDER "a.attnum";
+static const char table_remarks_sql[] =
+	PLACE "NULL::text, NULL::text, e.description " TABLES
+	      "JOIN pg_catalog.pg_description e ON e.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass "
+	      "AND e.objoid = c.oid AND e.objsubid = 0 " BY_TABLE;
+
+/* Sequences that a column's default counts with, and that are not its own. */
+static const char sequences_sql[] = PLACE
+	"a.attname::text, s.relname::text, q.seqstart, q.seqincrement " TABLES
+	"JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped "
+	"JOIN pg_catalog.pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum "
+	"JOIN pg_catalog.pg_depend p ON p.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass AND p.objid = d.oid "
+	"AND p.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass "
+	"JOIN pg_catalog.pg_class s ON s.oid = p.refobjid AND s.relkind = 'S' "
+	"JOIN pg_catalog.pg_sequence q ON q.seqrelid = s.oid "
+	"WHERE NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend o WHERE o.classid = p.refclassid AND o.objid = s.oid "
+	"AND o.refclassid = p.refclassid AND o.refobjid = c.oid AND o.refobjsubid = a.attnum AND o.deptype = "
+	"'a') " ORDER "a.attnum";
+
+/* What a table has that no model says. */
+static const char things_sql[] = PLACE
+	"x.kind, x.name " TABLES "CROSS JOIN LATERAL ("
+	"SELECT 'trigger', g.tgname::text FROM pg_catalog.pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal "
+	"UNION ALL SELECT 'policy', o.polname::text FROM pg_catalog.pg_policy o WHERE o.polrelid = c.oid "
+	"UNION ALL SELECT 'rule', r.rulename::text FROM pg_catalog.pg_rewrite r WHERE r.ev_class = c.oid "
+	"AND r.rulename <> '_RETURN' "
+	"UNION ALL SELECT 'parent', h.inhparent::pg_catalog.regclass::text FROM pg_catalog.pg_inherits h "
+	"WHERE h.inhrelid = c.oid "
+	"UNION ALL SELECT 'persistence', 'UNLOGGED' WHERE c.relpersistence = 'u' "
+	"UNION ALL SELECT 'partition key', pg_catalog.pg_get_partkeydef(c.oid) WHERE c.relkind = 'p' "
+	") x(kind, name) " ORDER "x.kind COLLATE \"C\", x.name COLLATE \"C\"";
 
 /* One of the catalog's "char" letters. */
 static bool is_char(struct value v, char letter)
@@ -159,6 +213,34 @@ static void on_enum(struct catalog *c, const struct value *row)
 		catalog_add_name(c, &col->enum_values, &col->n_enum_values, row[2]);
 }
 
+/* Behind the index's own members: one key, or a column that it carries besides. */
+static void on_key(struct catalog *c, struct live_index *x, const struct value *row)
+{
+	const int64_t option = catalog_int(row[10]);
+	struct index_key *k;
+
+	if (catalog_bool(row[9])) {
+		x->special = true;
+		catalog_add_name(c, &x->include, &x->n_include, row[6]);
+		return;
+	}
+	k = catalog_add_key(c, x);
+	k->column = catalog_text(c, row[6]);
+	if (k->column.p == NULL)
+		k->expression = arena_str(c->arena, schema_sql_bare(DIALECT_POSTGRES, row[8].u.s));
+	k->descending = (option & 1) != 0;
+	if (k->descending != ((option & 2) != 0)) /* DESC puts them first by itself */
+		k->nulls = (option & 2) != 0 ? INDEX_NULLS_FIRST : INDEX_NULLS_LAST;
+	k->op_class = catalog_text(c, row[11]);
+	k->collation = catalog_text(c, row[12]);
+	k->operator= catalog_text(c, row[17]);
+	x->special = x->special || option != 0 || k->op_class.p != NULL || k->collation.p != NULL;
+	if (k->column.p != NULL)
+		catalog_add_name(c, &x->columns, &x->n_columns, row[6]);
+	else
+		x->expression = true;
+}
+
 static void on_index(struct catalog *c, const struct value *row)
 {
 	struct live_table *t = next_table(c, &row);
@@ -169,18 +251,61 @@ static void on_index(struct catalog *c, const struct value *row)
 		return;
 	x = catalog_index(c, t, row[1], &is_new);
 	if (is_new) {
-		x->origin = catalog_bool(row[3])   ? LIVE_INDEX_PRIMARY
-			    : catalog_bool(row[4]) ? LIVE_INDEX_UNIQUE
-						   : LIVE_INDEX_CREATED;
+		x->origin = catalog_bool(row[3])        ? LIVE_INDEX_PRIMARY
+			    : row[4].kind == VALUE_TEXT ? LIVE_INDEX_UNIQUE
+							: LIVE_INDEX_CREATED;
+		x->exclusion = is_char(row[4], 'x');
 		x->unique = catalog_bool(row[2]);
-		x->partial = catalog_bool(row[5]);
+		x->partial = row[5].kind == VALUE_TEXT;
+		if (x->partial)
+			x->predicate = arena_str(c->arena, schema_sql_bare(DIALECT_POSTGRES, row[5].u.s));
 		x->invalid = catalog_bool(row[7]);
+		x->method = catalog_text(c, row[13]);
+		x->nulls_not_distinct = catalog_bool(row[14]);
+		x->deferrable = catalog_bool(row[15]);
+		x->deferred = catalog_bool(row[16]);
+		x->more = catalog_bool(row[18]);
+		x->special = x->method.p != NULL || x->nulls_not_distinct;
 	}
-	x->special = x->special || catalog_bool(row[8]);
-	if (row[6].kind == VALUE_TEXT)
-		catalog_add_name(c, &x->columns, &x->n_columns, row[6]);
-	else
-		x->expression = true;
+	on_key(c, x, row);
+}
+
+static void on_remark(struct catalog *c, const struct value *row)
+{
+	struct live_table *t = next_table(c, &row);
+	struct live_column *col;
+
+	if (t == NULL)
+		return;
+	if (row[1].kind != VALUE_TEXT) {
+		t->comment = catalog_text(c, row[3]);
+		return;
+	}
+	col = catalog_column(c, t, row[1].u.s);
+	if (col == NULL)
+		return;
+	col->collation = catalog_text(c, row[2]);
+	col->comment = catalog_text(c, row[3]);
+}
+
+static void on_sequence(struct catalog *c, const struct value *row)
+{
+	struct live_table *t = next_table(c, &row);
+	struct live_column *col = t != NULL ? catalog_column(c, t, row[1].u.s) : NULL;
+
+	if (col == NULL)
+		return;
+	col->sequence = catalog_text(c, row[2]);
+	col->sequence_start = catalog_int(row[3]);
+	col->sequence_increment = catalog_int(row[4]);
+}
+
+static void on_thing(struct catalog *c, const struct value *row)
+{
+	struct live_table *t = next_table(c, &row);
+
+	if (t != NULL)
+		catalog_add_thing(c, t, row[1], row[2]);
 }
 
 static void on_fk(struct catalog *c, const struct value *row)
@@ -197,6 +322,10 @@ static void on_fk(struct catalog *c, const struct value *row)
 		fk->on_delete = catalog_text(c, row[3]);
 		fk->on_update = catalog_text(c, row[4]);
 		fk->to_schema = catalog_text(c, row[7]);
+		fk->match_full = catalog_bool(row[8]);
+		fk->deferrable = catalog_bool(row[9]);
+		fk->deferred = catalog_bool(row[10]);
+		fk->more = catalog_bool(row[11]);
 	}
 	fk = &t->fks[t->n_fks - 1];
 	catalog_add_name(c, &fk->columns, &fk->n_columns, row[5]);
@@ -207,8 +336,10 @@ static void on_check(struct catalog *c, const struct value *row)
 {
 	struct live_table *t = next_table(c, &row);
 
-	if (t != NULL)
-		catalog_add_check(c, t, row[1].u.s, row[2].kind == VALUE_TEXT ? row[2].u.s : STR(""));
+	if (t == NULL)
+		return;
+	catalog_add_check(c, t, row[1].u.s, row[2].kind == VALUE_TEXT ? row[2].u.s : STR(""));
+	t->checks[t->n_checks - 1].more = catalog_bool(row[3]);
 }
 
 static void put_schemas(const struct introspect_scope *scope, struct strbuf *b)
@@ -290,9 +421,13 @@ bool postgres_introspect(struct driver_conn *conn, const struct introspect_scope
 
 	*ret = (struct live_schema){0};
 	if (!read_columns(&c, scope, tables, err) || !ask(&c, scope, tables, others_sql, "Ttt", on_other, err) ||
-	    !ask(&c, scope, tables, indexes_sql, "TttbbbbTbB", on_index, err) ||
-	    !ask(&c, scope, tables, fks_sql, "TtttttttT", on_fk, err) ||
-	    !ask(&c, scope, tables, checks_sql, "TttT", on_check, err) ||
+	    !ask(&c, scope, tables, indexes_sql, "TttbbTTTbTbiTTTbbbTb", on_index, err) ||
+	    !ask(&c, scope, tables, fks_sql, "TtttttttTbbbb", on_fk, err) ||
+	    !ask(&c, scope, tables, remarks_sql, "TtTTT", on_remark, err) ||
+	    !ask(&c, scope, tables, table_remarks_sql, "TtTTt", on_remark, err) ||
+	    !ask(&c, scope, tables, sequences_sql, "Ttttii", on_sequence, err) ||
+	    !ask(&c, scope, tables, things_sql, "TttT", on_thing, err) ||
+	    !ask(&c, scope, tables, checks_sql, "TttTb", on_check, err) ||
 	    (scope->views && !read_columns(&v, scope, views, err)))
 		return false;
 	ret->views = seen.tables;

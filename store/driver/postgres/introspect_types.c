@@ -1,6 +1,8 @@
 /* See introspect_types.h. */
 #include "store/driver/postgres/introspect_types.h"
 
+#include "store/schema/schema_sql.h"
+
 #include "service/base/banned.h"
 
 /* Ranges that are built in are known by their names; an array is one by its element, which knows it. */
@@ -123,6 +125,38 @@ static bool put_ids(const struct catalog *c, struct strbuf *b)
 	return any;
 }
 
+static const char domains_sql[] =
+	"SELECT t.oid::bigint, t.typnotnull, t.typdefault, k.conname::text, pg_catalog.pg_get_expr(k.conbin, 0) "
+	"FROM pg_catalog.pg_type t LEFT JOIN pg_catalog.pg_constraint k ON k.contypid = t.oid AND k.contype = 'c' "
+	"WHERE t.typtype = 'd' AND t.oid >= 16384 ORDER BY t.oid, k.conname COLLATE \"C\"";
+
+static void on_domain(struct catalog *c, const struct value *row)
+{
+	struct live_type *t = (struct live_type *)(uintptr_t)find(c->more, catalog_int(row[0]));
+	struct live_thing *checks;
+
+	if (t == NULL)
+		return;
+	t->not_null = catalog_bool(row[1]);
+	t->default_text = catalog_text(c, row[2]);
+	if (row[3].kind != VALUE_TEXT || row[4].kind != VALUE_TEXT)
+		return;
+	checks = catalog_more(c->arena, t->checks, t->n_checks, sizeof(*checks));
+	checks[t->n_checks++] = (struct live_thing){
+		.kind = arena_str(c->arena, schema_sql_bare(DIALECT_POSTGRES, row[4].u.s)),
+		.name = catalog_text(c, row[3]),
+	};
+	t->checks = checks;
+}
+
+static bool has_domains(const struct types *all)
+{
+	for (size_t i = 0; i < all->n; i++)
+		if (all->list[i].type.kind == 'd')
+			return true;
+	return false;
+}
+
 bool postgres_introspect_types(struct catalog *c, struct err *err)
 {
 	struct types all = {0};
@@ -142,6 +176,8 @@ bool postgres_introspect_types(struct catalog *c, struct err *err)
 	c->more = &all;
 	if (ok && str_ends(strbuf_str(&b), STR("p.place")))
 		ok = catalog_query(c, strbuf_str(&b), "itTTi", on_part, err);
+	if (ok && has_domains(&all))
+		ok = catalog_query(c, str_z(domains_sql), "ibTTT", on_domain, err);
 	c->more = outer;
 	strbuf_done(&b);
 	if (ok)

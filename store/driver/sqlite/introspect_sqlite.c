@@ -12,6 +12,7 @@
 #include "store/driver/sqlite/sqlite_internal.h"
 #include "store/migrate/diff.h"
 #include "store/migrate/table_text.h"
+#include "store/schema/schema_sql.h"
 
 #include "service/base/banned.h"
 
@@ -52,7 +53,7 @@ static const char views_sql[] =
 	"WHERE l.schema = 'main' AND l.type IN ('view', 'virtual') AND @T ORDER BY m.name";
 
 static const char triggers_sql[] =
-	"SELECT tbl_name, sql FROM sqlite_schema WHERE type = 'trigger' ORDER BY tbl_name, rowid";
+	"SELECT tbl_name, sql, name FROM sqlite_schema WHERE type = 'trigger' ORDER BY tbl_name, rowid";
 
 static void put_tables(const struct introspect_scope *scope, struct strbuf *b)
 {
@@ -124,6 +125,7 @@ static void on_index(struct catalog *c, const struct value *row)
 	struct live_table *t = catalog_table(c, row[0]);
 	const struct live_column *col;
 	struct live_index *x;
+	struct index_key *k;
 	bool is_new;
 
 	if (t == NULL)
@@ -138,15 +140,44 @@ static void on_index(struct catalog *c, const struct value *row)
 		x->sql = catalog_text(c, row[6]);
 	}
 	x->special = x->special || catalog_bool(row[7]);
+	k = catalog_add_key(c, x);
+	k->descending = catalog_bool(row[7]);
+	col = row[5].kind == VALUE_TEXT ? catalog_column(c, t, row[5].u.s) : NULL;
+	if (x->origin == LIVE_INDEX_CREATED && (col != NULL || row[5].kind != VALUE_TEXT) &&
+	    row[8].kind == VALUE_TEXT &&
+	    !live_name_eq(&dialect_sqlite, row[8].u.s,
+			  col != NULL && col->collation.p != NULL ? col->collation : STR("BINARY"))) {
+		x->special = true;
+		k->collation = catalog_text(c, row[8]);
+	}
 	if (row[5].kind != VALUE_TEXT) {
 		x->expression = true;
 		return;
 	}
-	col = catalog_column(c, t, row[5].u.s);
-	x->special = x->special || (x->origin == LIVE_INDEX_CREATED && col != NULL && row[8].kind == VALUE_TEXT &&
-				    !live_name_eq(&dialect_sqlite, row[8].u.s,
-						  col->collation.p != NULL ? col->collation : STR("BINARY")));
+	k->column = catalog_text(c, row[5]);
 	catalog_add_name(c, &x->columns, &x->n_columns, row[5]);
+}
+
+/* Expressions and predicates, which only the text of CREATE INDEX tells. */
+static void read_index_text(struct catalog *c, struct live_index *x)
+{
+	struct index_key *keys = (struct index_key *)(uintptr_t)x->keys;
+	struct str entries, entry;
+
+	if (x->sql.p == NULL || !(x->partial || x->expression) || !schema_sql_index(x->sql, &entries, &x->predicate))
+		return;
+	x->predicate =
+		x->predicate.p != NULL ? arena_str(c->arena, schema_sql_bare(DIALECT_SQLITE, x->predicate)) : STR_NONE;
+	for (size_t i = 0; i < x->n_keys && schema_sql_entry(DIALECT_SQLITE, &entries, &entry); i++)
+		if (keys[i].column.p == NULL)
+			keys[i].expression = arena_str(c->arena, schema_sql_entry_expression(DIALECT_SQLITE, entry));
+}
+
+static void read_index_texts(struct catalog *c)
+{
+	for (size_t i = 0; i < c->live->n_tables; i++)
+		for (size_t k = 0; k < c->live->tables[i].n_indexes; k++)
+			read_index_text(c, &c->live->tables[i].indexes[k]);
 }
 
 static void on_fk(struct catalog *c, const struct value *row)
@@ -173,8 +204,10 @@ static void on_trigger(struct catalog *c, const struct value *row)
 {
 	struct live_table *t = catalog_table(c, row[0]);
 
-	if (t != NULL)
-		catalog_add_name(c, &t->triggers, &t->n_triggers, row[1]);
+	if (t == NULL)
+		return;
+	catalog_add_name(c, &t->triggers, &t->n_triggers, row[1]);
+	catalog_add_thing(c, t, value_text(STR("trigger")), row[2]);
 }
 
 static size_t n_keys(const struct table_text *text)
@@ -196,8 +229,11 @@ static void on_piece(struct catalog *c, struct live_table *t, const struct table
 		catalog_add_check(c, t, p->name, p->expression);
 		break;
 	case PIECE_FOREIGN_KEY:
-		if (fk != NULL)
+		if (fk != NULL) {
 			fk->name = arena_str(c->arena, p->name);
+			fk->deferrable = p->deferrable;
+			fk->deferred = p->deferred;
+		}
 		break;
 	case PIECE_PRIMARY_KEY:
 		col = p->autoincrement && p->n_columns == 1 ? catalog_column(c, t, p->columns[0]) : NULL;
@@ -232,6 +268,8 @@ static void read_texts(struct catalog *c)
 		wait_may_step_aside();
 		arena_init(&scratch);
 		table_text_read(&scratch, t->sql, &text);
+		t->strict = text.strict;
+		t->without_rowid = text.without_rowid;
 		keys_match = n_keys(&text) == t->n_fks;
 		for (size_t k = 0; k < text.n_pieces; k++) {
 			const struct table_piece *p = &text.pieces[k];
@@ -417,7 +455,7 @@ static bool read_views(const struct catalog *of, const struct introspect_scope *
 			return false;
 	of->live->views = seen.tables;
 	of->live->n_views = seen.n_tables;
-	return catalog_query(&c, str_z(triggers_sql), "tT", on_view_trigger, err);
+	return catalog_query(&c, str_z(triggers_sql), "tTt", on_view_trigger, err);
 }
 
 bool sqlite_introspect(struct driver_conn *conn, const struct introspect_scope *scope, struct arena *a,
@@ -431,7 +469,9 @@ bool sqlite_introspect(struct driver_conn *conn, const struct introspect_scope *
 	    !ask(&c, scope, columns_sql, "ttTiTii", on_column, err) || !ask(&c, scope, fks_sql, "titTTTTi", on_fk, err))
 		return false;
 	read_texts(&c);
-	return ask(&c, scope, indexes_sql, "ttitiTTiT", on_index, err) && read_spellings(&c, err) &&
-	       catalog_query(&c, str_z(triggers_sql), "tT", on_trigger, err) &&
+	if (!ask(&c, scope, indexes_sql, "ttitiTTiT", on_index, err))
+		return false;
+	read_index_texts(&c);
+	return read_spellings(&c, err) && catalog_query(&c, str_z(triggers_sql), "tTt", on_trigger, err) &&
 	       (!scope->views || read_views(&c, scope, err));
 }

@@ -1,0 +1,242 @@
+/* SchemaIR JSON -> what a table has beside its columns: foreign keys, indexes, uniques, checks, exclusions. */
+#include "store/schema/schema_artifacts.h"
+
+#include "service/base/banned.h"
+
+/* ---- foreign keys ---- */
+
+/* `columns` and `to_columns` of a key over several; or the one pair that the reference knows. */
+static void parse_pairs(struct parse *p, struct foreign_key *fk)
+{
+	size_t n_to = 0;
+
+	if (parse_member(p, "columns") == NULL) {
+		(void)parse_name(p, "column", true, LIMIT_NAME_BYTES, &fk->column);
+		(void)parse_name(p, "to_column", false, LIMIT_NAME_BYTES, &fk->to_column);
+		(void)parse_member(p, "to_columns");
+		return;
+	}
+	fk->columns = parse_strings(p, "columns", &fk->n_columns);
+	fk->to_columns = parse_strings(p, "to_columns", &n_to);
+	(void)parse_member(p, "column");
+	(void)parse_member(p, "to_column");
+	if (fk->columns == NULL || fk->to_columns == NULL)
+		return;
+	if (fk->n_columns != n_to) {
+		parse_fault(p, "to_columns", "must name a column for each of \"columns\"");
+		return;
+	}
+	fk->column = fk->columns[0];
+	fk->to_column = fk->to_columns[0];
+	if (fk->n_columns > 1)
+		return;
+	fk->n_columns = 0;
+	fk->columns = fk->to_columns = NULL;
+}
+
+static void parse_deferral(struct parse *p, bool *ret_deferrable, bool *ret_deferred)
+{
+	(void)parse_bool(p, "deferrable", ret_deferrable);
+	(void)parse_bool(p, "initially_deferred", ret_deferred);
+	if (*ret_deferred && !*ret_deferrable)
+		parse_fault(p, "initially_deferred", "is for what is deferrable");
+}
+
+static void parse_foreign_keys(struct parse *model)
+{
+	struct model *m = model->d->m;
+	const json_t *list = parse_array(model, "foreign_keys", LIMIT_COLUMNS);
+	struct parse p;
+
+	if (list == NULL || json_array_size(list) == 0)
+		return;
+	m->n_fks = json_array_size(list);
+	m->fks = arena_array(model->b->arena, m->n_fks, sizeof(*m->fks));
+	for (size_t i = 0; i < m->n_fks; i++) {
+		struct foreign_key *fk = &m->fks[i];
+
+		if (!parse_enter(&p, model, list, "foreign_keys", i))
+			continue;
+		parse_pairs(&p, fk);
+		(void)parse_name(&p, "to_table", true, LIMIT_NAME_BYTES, &fk->to_table);
+		(void)parse_str(&p, "on_delete", &fk->on_delete);
+		(void)parse_str(&p, "on_update", &fk->on_update);
+		if (parse_str(&p, "match", &fk->match) && !str_ieq_z(fk->match, "FULL"))
+			parse_fault(&p, "match", "must be FULL");
+		parse_deferral(&p, &fk->deferrable, &fk->deferred);
+		(void)parse_name(&p, "name", false, 0, &fk->name);
+		(void)parse_name(&p, "related_name", false, PARSE_MODEL_NAME, &fk->related_name);
+		(void)parse_name(&p, "to_schema", false, LIMIT_NAME_BYTES, &fk->to_schema);
+		parse_leave(&p, false);
+	}
+}
+
+/* ---- indexes ---- */
+
+static void parse_key(struct parse *p, struct index_key *k)
+{
+	struct str nulls = STR_NONE;
+
+	(void)parse_name(p, "column", false, LIMIT_NAME_BYTES, &k->column);
+	(void)parse_name(p, "expression", false, 0, &k->expression);
+	(void)parse_bool(p, "descending", &k->descending);
+	(void)parse_name(p, "collation", false, 0, &k->collation);
+	(void)parse_name(p, "operator_class", false, 0, &k->op_class);
+	(void)parse_name(p, "operator", false, 0, &k->operator);
+	if (parse_name(p, "nulls", false, 0, &nulls)) {
+		k->nulls = str_eq_z(nulls, "first")  ? INDEX_NULLS_FIRST
+			   : str_eq_z(nulls, "last") ? INDEX_NULLS_LAST
+						     : INDEX_NULLS_NATIVE;
+		if (k->nulls == INDEX_NULLS_NATIVE)
+			parse_fault(p, "nulls", "must be first or last");
+	}
+	if ((k->column.p == NULL) == (k->expression.p == NULL))
+		parse_fault(p, "column", "or else \"expression\" is what a key is");
+	parse_leave(p, true);
+}
+
+/* The columns among the keys. */
+static void columns_of_keys(struct schema_build *b, struct schema_index *x)
+{
+	struct str *names = arena_array(b->arena, x->n_keys, sizeof(*names));
+
+	x->n_columns = 0;
+	for (size_t i = 0; i < x->n_keys; i++)
+		if (x->keys[i].column.p != NULL)
+			names[x->n_columns++] = x->keys[i].column;
+	x->columns = names;
+}
+
+static void parse_keys(struct parse *index, struct schema_index *x)
+{
+	const json_t *list = parse_array(index, "keys", LIMIT_COLUMNS);
+	struct index_key *keys;
+	struct parse p;
+
+	if (list == NULL)
+		return;
+	if (json_array_size(list) == 0) {
+		parse_fault(index, "keys", "must not be empty");
+		return;
+	}
+	x->n_keys = json_array_size(list);
+	keys = arena_array(index->b->arena, x->n_keys, sizeof(*keys));
+	for (size_t i = 0; i < x->n_keys; i++)
+		if (parse_enter(&p, index, list, "keys", i))
+			parse_key(&p, &keys[i]);
+	x->keys = keys;
+	columns_of_keys(index->b, x);
+}
+
+static void parse_index(struct parse *p, struct schema_index *x)
+{
+	(void)parse_name(p, "name", false, 0, &x->name);
+	parse_keys(p, x);
+	if (x->keys == NULL)
+		x->columns = parse_strings(p, "columns", &x->n_columns);
+	else
+		(void)parse_member(p, "columns");
+	if (parse_member(p, "include") != NULL)
+		x->include = parse_strings(p, "include", &x->n_include);
+	(void)parse_name(p, "where", false, 0, &x->predicate);
+	(void)parse_name(p, "method", false, LIMIT_NAME_BYTES, &x->method);
+	if (x->method.p != NULL && str_ieq_z(x->method, "btree"))
+		x->method = STR_NONE;
+	parse_deferral(p, &x->deferrable, &x->deferred);
+}
+
+/* `indexes` or `uniques`; one place more than columns stays free for implied entries. */
+static void parse_indexes(struct parse *model, const char *key, bool uniques, struct schema_index **ret, size_t *ret_n)
+{
+	const json_t *list = parse_array(model, key, LIMIT_COLUMNS);
+	size_t n = list != NULL ? json_array_size(list) : 0;
+	struct parse p;
+
+	*ret = arena_array(model->b->arena, n + model->d->m->n_columns, sizeof(**ret));
+	for (size_t i = 0; i < n; i++) {
+		struct schema_index *x = &(*ret)[i];
+
+		if (!parse_enter(&p, model, list, key, i))
+			continue;
+		parse_index(&p, x);
+		x->unique = uniques;
+		if (!uniques)
+			(void)parse_bool(&p, "unique", &x->unique);
+		(void)parse_bool(&p, "nulls_not_distinct", &x->nulls_not_distinct);
+		(void)parse_bool(&p, "constraint", &x->constraint);
+		if (x->constraint && (!uniques || x->keys != NULL || x->predicate.p != NULL))
+			parse_fault(&p, "constraint", "is for a unique over columns and all rows");
+		if (x->deferrable && !x->constraint)
+			parse_fault(&p, "deferrable", "is for a constraint");
+		if (uniques && !schema_index_keeps_unique(x))
+			parse_fault(&p, "where", "and expressions are for \"indexes\", whose \"unique\" may be true");
+		parse_leave(&p, false);
+	}
+	*ret_n = n;
+}
+
+static void parse_exclusions(struct parse *model)
+{
+	struct model *m = model->d->m;
+	const json_t *list = parse_array(model, "exclusions", LIMIT_COLUMNS);
+	struct parse p;
+
+	if (list == NULL || json_array_size(list) == 0)
+		return;
+	m->n_exclusions = json_array_size(list);
+	m->exclusions = arena_array(model->b->arena, m->n_exclusions, sizeof(*m->exclusions));
+	for (size_t i = 0; i < m->n_exclusions; i++) {
+		struct schema_index *x = &m->exclusions[i];
+
+		if (!parse_enter(&p, model, list, "exclusions", i))
+			continue;
+		parse_index(&p, x);
+		if (x->name.p == NULL)
+			parse_fault(&p, "name", "is missing");
+		for (size_t k = 0; k < x->n_keys; k++)
+			if (x->keys[k].operator.p == NULL)
+				parse_fault(&p, "keys", "of an exclusion have an \"operator\" each");
+		if (x->keys == NULL)
+			parse_fault(&p, "keys", "is missing");
+		parse_leave(&p, true);
+	}
+}
+
+/* ---- checks ---- */
+
+static void parse_checks(struct parse *model)
+{
+	struct model *m = model->d->m;
+	const json_t *list = parse_array(model, "checks", LIMIT_COLUMNS);
+	struct parse p;
+
+	if (list == NULL || json_array_size(list) == 0)
+		return;
+	m->n_checks = json_array_size(list);
+	m->checks = arena_array(model->b->arena, m->n_checks, sizeof(*m->checks));
+	for (size_t i = 0; i < m->n_checks; i++) {
+		struct schema_check *c = &m->checks[i];
+
+		if (!parse_enter(&p, model, list, "checks", i))
+			continue;
+		if (parse_name(&p, "expression", false, 0, &c->expression)) {
+			(void)parse_name(&p, "name", true, 0, &c->name);
+		} else {
+			(void)parse_name(&p, "name", false, 0, &c->name);
+			(void)parse_name(&p, "column", true, LIMIT_NAME_BYTES, &c->column);
+			c->values = parse_strings(&p, "values", &c->n_values);
+		}
+		parse_leave(&p, false);
+	}
+}
+
+void schema_parse_artifacts(struct parse *model)
+{
+	struct model *m = model->d->m;
+
+	parse_foreign_keys(model);
+	parse_indexes(model, "indexes", false, &m->indexes, &m->n_indexes);
+	parse_indexes(model, "uniques", true, &m->uniques, &m->n_uniques);
+	parse_checks(model);
+	parse_exclusions(model);
+}

@@ -1,0 +1,305 @@
+"""Ten databases that other tools have made, walked from end to end: read, found, paged, written, made again elsewhere."""
+import contextlib
+import importlib
+import json
+import sqlite3
+import types
+import urllib.parse
+
+import pytest
+
+from support.schema import introspect, migrate, quiet, register, run
+
+NAMES = ["django", "rails", "prisma", "sqlalchemy", "ecto", "supabase", "hibernate", "laravel", "weblog", "warehouse"]
+SCHEMAS = {name: importlib.import_module(f"foreign.{name}") for name in NAMES}
+CASES = [(name, kind) for name in NAMES for kind in ("sqlite", "postgres") if getattr(SCHEMAS[name], kind.upper())]
+
+
+def text_of(name, kind):
+    return getattr(SCHEMAS[name], kind.upper())
+
+
+def fill(backend, text):
+    if backend.name == "postgres":
+        backend.pg.psql(text, backend.database)
+        return
+    with contextlib.closing(sqlite3.connect(backend.path)) as db:
+        db.executescript(text)
+        db.commit()
+
+
+def options_of(name):
+    schemas = getattr(SCHEMAS[name], "SCHEMAS", None)
+    return {"schemas": schemas} if schemas else {}
+
+
+@pytest.fixture(params=CASES, ids=lambda case: f"{case[0]}-{case[1]}")
+def walk(request, server):
+    """The database, connected and registered: .models by name, .schema (the module), .conn, .answer of introspection."""
+    name, kind = request.param
+    conn = request.getfixturevalue(f"{kind}_conn")
+    fill(conn.backend, text_of(name, kind))
+    register(conn.client)
+    answer = introspect(conn, register=True, **options_of(name))
+    models = {m["model_name"]: m for m in answer["payload"]["models"]}
+    new = {table: {**record, **getattr(SCHEMAS[name], f"NEW_{kind.upper()}", {}).get(table, {})} for table, record in SCHEMAS[name].NEW.items()}
+    yield types.SimpleNamespace(name=name, kind=kind, conn=conn, client=conn.client, models=models, answer=answer, new=new, module=SCHEMAS[name])
+    register(conn.client)
+
+
+def key_of(model):
+    return model.get("key") or [c["name"] for c in model["columns"] if c["primary_key"]]
+
+
+def quoted(model):
+    table = '"' + model["table_name"].replace('"', '""') + '"'
+    return f'"{model["schema"]}".{table}' if model.get("schema") else table
+
+
+def is_table(model):
+    return model.get("kind", "table") in ("table", "partitioned")
+
+
+def path_of(model):
+    return f"/v1/models/{urllib.parse.quote(model['model_name'], safe='')}/records"
+
+
+def rows_of(walk, model):
+    return walk.client.post("/v1/query", {"model_name": model["model_name"]}, params=walk.conn.using).expect(200).json()["rows"]
+
+
+def batch(walk, steps):
+    """The bodies of the steps' answers; each must do."""
+    answer = walk.client.post("/v1/batch", {"steps": steps, "atomic": False}, params=walk.conn.using, validate=False).expect(200).json()
+    return answer["results"]
+
+
+def leaf(column, value):
+    return {"node_kind": "leaf", "column": column, "operator": "==", "value": value}
+
+
+def both(nodes):
+    out = nodes[0]
+    for node in nodes[1:]:
+        out = {"node_kind": "compound", "operator": "AND", "left": out, "right": node}
+    return [out]
+
+
+def same(one, other):
+    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+
+
+def test_read_found_and_paged(walk):
+    """Every table is listed whole; each row is found by what it was answered with, column by column; pages go both ways."""
+    assert {m for m in walk.models if is_table(walk.models[m])} == set(walk.new) and len(walk.new) >= 12
+    wrong = []
+    for model in walk.models.values():
+        rows = rows_of(walk, model)
+        assert len(rows) == int(run(walk.conn.backend, f"SELECT count(*) FROM {quoted(model)}")[0][0])
+        assert rows or not is_table(model), f"{model['model_name']} has no row"
+        wrong += found_by_own_answers(walk, model, rows)
+        wrong += paged(walk, model, rows)
+    assert not wrong, "\n".join(map(str, wrong[:40]))
+
+
+def found_by_own_answers(walk, model, rows):
+    asked, steps = [], []
+    for row in rows:
+        for column, value in row.items():
+            if column in unequal(walk):
+                continue
+            asked.append((column, row))
+            steps.append({"op": "query", "query": {"model_name": model["model_name"], "where": [leaf(column, value)]}})
+    wrong = []
+    for start in range(0, len(steps), 1000):
+        for (column, row), result in zip(asked[start:], batch(walk, steps[start:start + 1000])):
+            if result["status"] != 200:
+                wrong.append((model["model_name"], column, row[column], result["error"]["detail"]))
+            elif not any(same(row, found) for found in result["body"]["rows"]):
+                wrong.append((model["model_name"], column, row[column], "not found by what was answered"))
+            elif not all(same(row[column], found[column]) for found in result["body"]["rows"] if column not in ("email", "subject", "dur")):
+                wrong.append((model["model_name"], column, row[column], result["body"]["rows"]))
+    return wrong
+
+
+def unequal(walk):
+    """Columns of types that have neither equality nor order in the database."""
+    return getattr(walk.module, "NO_EQUALITY", ())
+
+
+def paged(walk, model, rows):
+    """By the key and by each column, forward to the end and back to the start."""
+    wrong = []
+    if not key_of(model):
+        return wrong
+    for number, column in enumerate(c["name"] for c in model["columns"] if c["logical_type"] != "json" and c["name"] not in unequal(walk)):
+        order = [{"column": column, "direction": "desc" if number % 2 else "asc"}]
+        seen, pages, cursor = [], [], None
+        while True:
+            body = {"model_name": model["model_name"], "order_by": order, "limit": 2, **({"cursor": cursor} if cursor else {})}
+            answer = walk.client.post("/v1/query", body, params=walk.conn.using, validate=False)
+            if answer.status != 200:
+                wrong.append((model["model_name"], column, "page", answer.text[:300]))
+                break
+            page = answer.json()
+            pages.append(page)
+            seen += page["rows"]
+            cursor = page.get("next_cursor")
+            if not cursor or len(pages) > len(rows):
+                break
+        if sorted(map(json.dumps, seen)) != sorted(map(json.dumps, rows)):
+            wrong.append((model["model_name"], column, "pages", seen))
+        elif len(pages) > 1:
+            body = {"model_name": model["model_name"], "order_by": order, "limit": 2, "cursor": pages[-1]["prev_cursor"]}
+            back = walk.client.post("/v1/query", body, params=walk.conn.using, validate=False)
+            if back.status != 200 or back.json()["rows"] != pages[-2]["rows"]:
+                wrong.append((model["model_name"], column, "back", back.text[:300], pages[-2]["rows"]))
+    return wrong
+
+
+def whole(walk, model):
+    """The rows as the database itself shows them."""
+    names = [shown(walk, c) for c in model["columns"] if not self_moving(c)]
+    return sorted(run(walk.conn.backend, f"SELECT {', '.join(names)} FROM {quoted(model)}"))
+
+
+def shown(walk, column):
+    """The column as SQL that tells its value exactly; instants and documents may be spelled anew."""
+    name = f'"{column["name"]}"'
+    if column["logical_type"] == "json":
+        return f"json({name})" if walk.kind == "sqlite" else f"{name}::jsonb"
+    if walk.kind == "postgres":
+        return name
+    if column["logical_type"] == "datetime":
+        return f"CASE typeof({name}) WHEN 'integer' THEN strftime('%Y-%m-%d %H:%M:%f', {name} / 1000.0, 'unixepoch') ELSE strftime('%Y-%m-%d %H:%M:%f', {name}) END"
+    if column["logical_type"] == "time":
+        return f"strftime('%H:%M:%f', {name})"
+    return f"typeof({name}), quote({name})"
+
+
+def self_moving(column):
+    return column.get("on_update") or column.get("lock_version") or column["name"] == "updated_at"
+
+
+def test_written(walk):
+    """A row that says only what a person would is made; patched and put back as it was answered, it stays; it goes again."""
+    wrong = []
+    for name, record in walk.new.items():
+        model = walk.models[name]
+        try:
+            create_and_change(walk, model, record)
+        except AssertionError as error:
+            wrong.append(f"{name}: {str(error)[:700]}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_written_as_answered(walk):
+    """What a read answered is taken back, and what is stored stays what it was."""
+    wrong = []
+    for model in [m for m in walk.models.values() if is_table(m) and key_of(m)]:
+        was = whole(walk, model)
+        for row in rows_of(walk, model):
+            key = ",".join(urllib.parse.quote(str(row[k]), safe="") for k in key_of(model))
+            if not key:
+                continue
+            for verb in ("PATCH", "PUT"):
+                path = f"{path_of(model)}/{key}"
+                said = walk.client.get(path, params=walk.conn.using, validate=False).expect(200).body
+                answer = walk.client.request(verb, path, raw=said, params=walk.conn.using, headers={"Prefer": "identity=override"}, validate=False)
+                if answer.status != 200:
+                    wrong.append((model["model_name"], key, answer.text[:300]))
+        if whole(walk, model) != was:
+            wrong.append((model["model_name"], [(x, y) for x, y in zip(was, whole(walk, model)) if x != y]))
+    assert not wrong, "\n".join(map(str, wrong))
+
+
+def create_and_change(walk, model, record):
+    before = len(rows_of(walk, model))
+    made = walk.client.post(path_of(model), record, params=walk.conn.using).expect(201)
+    row, location = made.json(), made.header("Location")
+    for column, value in record.items():
+        assert same(row[column], value) or isinstance(value, (str, float)), (column, value, row[column])
+    if not key_of(model):
+        assert location is None and len(rows_of(walk, model)) == before + 1
+        walk.client.post(path_of(model), {"records": [{k: v for k, v in row.items() if k not in filled(model)}]}, params=walk.conn.using)
+        for body in ("update", "delete"):
+            query = {"model_name": model["model_name"], "where": both([leaf(c, v) for c, v in record.items()])}
+            if body == "update":
+                query = {"query": query, "set": record}
+            walk.client.post(f"/v1/query/{body}", query, params=walk.conn.using).expect(200)
+        return
+    read = walk.client.get(location, params=walk.conn.using).expect(200)
+    assert same(read.json(), row), (read.json(), row)
+    was = whole(walk, model)
+    for verb in (walk.client.patch, walk.client.put):
+        sent = {k: v for k, v in walk.client.get(location, params=walk.conn.using).json().items()}
+        answer = verb(location, sent, params=walk.conn.using, headers={"Prefer": "identity=override"}).expect(200).json()
+        moved = {c["name"] for c in model["columns"] if self_moving(c)}
+        assert same({k: v for k, v in answer.items() if k not in moved}, {k: v for k, v in row.items() if k not in moved}), (answer, row)
+        assert whole(walk, model) == was
+    walk.client.delete(location, params=walk.conn.using).expect(204)
+    walk.client.get(location, params=walk.conn.using).problem(404, "record_not_found")
+    if name_of(model) not in getattr(walk.module, "CHANGES_ELSEWHERE", ()):
+        assert len(rows_of(walk, model)) == before
+
+
+def name_of(model):
+    return model["model_name"]
+
+
+def filled(model):
+    return {c["name"] for c in model["columns"] if c.get("database_default") or c.get("generated")}
+
+
+@pytest.fixture
+def twin(walk):
+    """An empty database of the same kind, connected."""
+    if walk.kind == "sqlite":
+        backend = types.SimpleNamespace(name="sqlite", path=walk.conn.backend.path + ".twin", url=f"sqlite:{walk.conn.backend.path}.twin?mode=rwc")
+    else:
+        database = walk.conn.backend.pg.create_database()
+        backend = types.SimpleNamespace(name="postgres", pg=walk.conn.backend.pg, database=database, url=walk.conn.backend.pg.url(database))
+    name = walk.conn.name + "_twin"
+    walk.client.post("/v1/connections", {"name": name, "url": backend.url}).expect(201)
+    yield types.SimpleNamespace(name=name, client=walk.client, using={"using": name}, backend=backend)
+    walk.client.delete(f"/v1/connections/{name}?force=true").expect(204)
+    if walk.kind == "postgres":
+        backend.pg.drop_database(backend.database)
+
+
+def comparable(answer):
+    """What tables say; of views there is nothing to make elsewhere."""
+    return [m for m in answer["payload"]["models"] if is_table(m)]
+
+
+def test_made_again_elsewhere(walk, twin):
+    """No drift after introspection; the DDL of the models makes the same database, which introspects to the same models."""
+    told = {(w["table"], w.get("object")) for w in walk.answer.get("warnings", []) if w["code"] == "not_expressible"}
+    assert told == getattr(walk.module, "TOLD", set())
+    quiet(walk.conn)
+    quiet(walk.conn, destructive=True, rebuild=True)
+    if walk.kind == "postgres":
+        needs = getattr(walk.module, "NEEDS", "")
+        run(twin.backend, needs or "SELECT 1")
+    made = walk.client.post("/v1/create-tables", twin.using).expect(200).json()
+    assert made["warnings"] == [], made["warnings"]
+    again = introspect(twin, **options_of(walk.name))
+    first = {m["model_name"]: m for m in comparable(walk.answer)}
+    for model in comparable(again):
+        was = first.pop(model["model_name"])
+        for part, said in unspelled(was).items():
+            assert unspelled(model).get(part) == said, (model["model_name"], differences(said, unspelled(model).get(part)))
+        assert unspelled(model).keys() == unspelled(was).keys()
+    assert not first
+    quiet(twin)
+
+
+def differences(one, other):
+    if not isinstance(one, list) or not isinstance(other, list):
+        return one, other
+    return [x for x in one if x not in other], [x for x in other if x not in one]
+
+
+def unspelled(model):
+    """Spellings are found in rows, and the twin has none."""
+    return {**model, "columns": [{k: v for k, v in c.items() if k != "spelling"} for c in model["columns"]]}
