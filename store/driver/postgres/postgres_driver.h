@@ -131,6 +131,7 @@ struct pg_cursor {
 	bool raw, autocommit, reads;
 	bool several;     /* raw text that looks like more than one statement */
 	bool deallocates; /* raw text that may drop our prepared statements */
+	bool alters;      /* raw text that may change tables */
 	bool whole;       /* all rows arrive in one result */
 	bool leaves;      /* raw text that may leave something in the session, behind a pooler */
 	char first[16];   /* raw text: its first word */
@@ -281,6 +282,8 @@ enum commit_fate pg_commit_fate(struct driver_conn *base, const struct commit_ma
 /* postgres_plain.c */
 struct pg_plain *pg_plain_create(void);
 void pg_plain_destroy(struct pg_plain *x);
+/* Tables may have changed. Any thread. */
+void pg_plain_forget(struct pg_plain *x);
 /* As driver->plain. */
 bool pg_plain_known(struct driver_db *db, const struct stmt *s);
 /* driver->prepare: pg_prepare, and the session is to be put back after a statement on a table that is not plain. */

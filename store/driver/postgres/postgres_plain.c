@@ -4,7 +4,8 @@
  * says nothing; what such a function sets must not stay on a pooled connection. Only what the server itself brings is
  * trusted: functions of pg_catalog that are not volatile, and the few volatile ones that leave nothing behind.
  *
- * What was found is looked up again after a while, for a table may be altered by others.
+ * What was found is looked up again after a while, for a table may be altered by others; after a caller's own DDL at
+ * once.
  */
 #include <string.h>
 
@@ -60,7 +61,8 @@ struct pg_plain *pg_plain_create(void)
 	return x;
 }
 
-void pg_plain_destroy(struct pg_plain *x)
+/* The lock is held, or nobody else is there. */
+static void empty(struct pg_plain *x)
 {
 	struct relation *r;
 
@@ -69,6 +71,19 @@ void pg_plain_destroy(struct pg_plain *x)
 		mem_free(r);
 	}
 	map_done(&x->by_name);
+}
+
+void pg_plain_forget(struct pg_plain *x)
+{
+	mutex_lock(&x->lock);
+	empty(x);
+	map_init(&x->by_name);
+	mutex_unlock(&x->lock);
+}
+
+void pg_plain_destroy(struct pg_plain *x)
+{
+	empty(x);
 	mutex_done(&x->lock);
 	mem_free(x);
 }
@@ -90,15 +105,17 @@ static void keep(struct pg_plain *x, struct str table, bool plain)
 {
 	mutex_lock(&x->lock);
 	struct relation *r = map_get(&x->by_name, table);
-	if (r == NULL && x->by_name.n < LIMIT_PLAIN_TABLES) {
+	if (r == NULL && x->by_name.n >= LIMIT_PLAIN_TABLES) { /* those in use are soon there again */
+		empty(x);
+		map_init(&x->by_name);
+	}
+	if (r == NULL) {
 		r = mem_alloc(sizeof(*r));
 		r->name = str_n(mem_strndup(table.p, table.len), table.len);
 		(void)map_put(&x->by_name, r->name, r);
 	}
-	if (r != NULL) {
-		r->plain = plain;
-		r->seen_ns = clock_coarse_ns();
-	}
+	r->plain = plain;
+	r->seen_ns = clock_coarse_ns();
 	mutex_unlock(&x->lock);
 }
 
