@@ -33,5 +33,5 @@ def test_links_and_targets_exist():
         for target in re.findall(r"\]\(([^)#:]+)\)", text):
             assert (ROOT / target).exists(), f"{name}: {target}"
         makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-        for target in re.findall(r"`make ([a-z-]+)", text):
-            assert re.search(rf"^(?:[a-z-]+ )*{target}(?: [a-z-]+)*:", makefile, re.M), f"{name}: make {target}"
+        for target in re.findall(r"`make ([a-z0-9-]+)", text):
+            assert re.search(rf"^(?:[a-z0-9-]+ )*{target}(?: [a-z0-9-]+)*:", makefile, re.M), f"{name}: make {target}"
