@@ -218,6 +218,24 @@ def test_keys_and_relations_of_such_types(postgres_conn):
     assert conn.client.post("/v1/models/host/get-or-create", {"where": {"addr": "10.0.0.1"}, "defaults": {"owner": "nobody"}}, params=conn.using).expect(200).json()["created"] is False
 
 
+def test_a_range_and_an_array_as_keys(postgres_conn):
+    conn = postgres_conn
+    run(conn.backend, """CREATE TABLE stay (span int4range PRIMARY KEY, v text); CREATE TABLE pairs (a int[], b text, v text, PRIMARY KEY (a, b));
+        INSERT INTO stay VALUES ('[1,5)', 'x'), ('empty', 'y'); INSERT INTO pairs VALUES ('{1,2}', 'k,l', 'x')""")
+    register(conn.client)
+    introspect(conn, register=True)
+    made = conn.client.post("/v1/models/stay/records", {"span": {"lower": 7, "upper": 9}, "v": "z"}, params=conn.using).expect(201)
+    assert made.json()["span"] == {"lower": 7, "upper": 9, "bounds": "[)"}
+    assert conn.client.get(made.header("Location"), params=conn.using).expect(200).json()["v"] == "z"
+    for text in ("[1,5)", '{"lower":1,"upper":5,"bounds":"[)"}', '{"lower": 0, "upper": 4, "bounds": "(]"}'):
+        assert conn.client.get(f"/v1/models/stay/records/{quote(text, safe='')}", params=conn.using).expect(200).json()["v"] == "x"
+    conn.client.patch(f"/v1/models/stay/records/{quote('empty')}", {"v": "w"}, params=conn.using).expect(200)
+    made = conn.client.post("/v1/models/pairs/records", {"a": [3], "b": "q", "v": "z"}, params=conn.using).expect(201)
+    assert conn.client.get(made.header("Location"), params=conn.using).expect(200).json() == {"a": [3], "b": "q", "v": "z"}
+    put = conn.client.put(made.header("Location"), {"a": [3], "b": "q", "v": "put"}, params=conn.using).expect(200)
+    assert put.json()["v"] == "put"
+
+
 def test_a_model_by_hand_makes_such_columns(postgres_conn):
     conn = postgres_conn
     register(conn.client, model("Booking", column("ip", "string", db_type="inet"), column("span", "unknown", db_type="tstzrange"), column("ids", "unknown", db_type="bigint[]"),
