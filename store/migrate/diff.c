@@ -300,6 +300,9 @@ static enum type_drift postgres_drift(const struct live_column *live, const stru
 
 	if (live->native_enum)
 		return DRIFT_NONE;
+	/* what an older envelope's DDL has made of a type that no db_type says is no drift from a newer one's */
+	if (want->postgres_native_enum && !want->has_postgres_native_enum && want->db_type.p == NULL)
+		return DRIFT_NONE;
 	if (want->postgres_native_enum)
 		return DRIFT_ENUM;
 	if (want->own_type)
@@ -307,6 +310,9 @@ static enum type_drift postgres_drift(const struct live_column *live, const stru
 	if (!postgres_storage(live->type, &have, &length))
 		return is_text(wanted) ? DRIFT_NONE : DRIFT_UNKNOWN;
 	if (have == wanted && length == want->length)
+		return DRIFT_NONE;
+	if (want->db_type.p == NULL &&
+	    ((have == ST_JSON && wanted == ST_JSONB) || (have == ST_VARCHAR && wanted == ST_TIME)))
 		return DRIFT_NONE;
 	if (have == ST_JSONB && wanted == ST_JSON)
 		return DRIFT_NONE; /* the better of the two holds what json holds */

@@ -199,6 +199,7 @@ struct schema_check {
 	const struct str *values; /* rendered SQL literals: 'a', 1, true */
 	size_t n_values;
 	struct str expression; /* ours: SQL, instead of column and values; no part of the fingerprint */
+	bool built;            /* of literals and columns, from a predicate of version 3 */
 };
 
 enum relation_kind { REL_FORWARD, REL_REVERSE, REL_ONE_TO_ONE, REL_MANY_TO_MANY };
@@ -260,6 +261,7 @@ struct model {
 	struct schema_index *exclusions; /* ours: what EXCLUDE says, PostgreSQL's; their keys have operators */
 	size_t n_exclusions;
 	struct str comment;         /* ours; STR_NONE: none */
+	int ir_version;             /* ours: of the envelope that it came in; from 3 on its tables are made as Ferro 0.26 does */
 	bool strict, without_rowid; /* ours: of a table of SQLite's */
 	struct relation *relations;
 	size_t n_relations;

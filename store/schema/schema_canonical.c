@@ -348,6 +348,8 @@ static void set_table(json_t *o, const struct model *m)
 {
 	if (m->n_exclusions > 0)
 		(void)json_object_set_new(o, "exclusions", indexes_json(m->exclusions, m->n_exclusions, false, true));
+	if (m->ir_version >= 3)
+		(void)json_object_set_new(o, "ir_version", json_integer(m->ir_version));
 	set_given(o, "comment", m->comment);
 	set_true(o, "strict", m->strict);
 	set_true(o, "without_rowid", m->without_rowid);
