@@ -314,6 +314,10 @@ bool model_kind_is_table(enum model_kind kind);
 const char *model_kind_name(enum model_kind kind);
 bool model_kind_from_name(struct str name, enum model_kind *ret) MUST_CHECK;
 const struct column *model_column(const struct model *m, struct str name);
+/* How many pairs of columns link the records (not through a join table): of this model's side, and of the target's. */
+size_t relation_n_pairs(const struct relation *r);
+struct str relation_here(const struct relation *r, size_t i);
+struct str relation_there(const struct relation *r, size_t i);
 /* Whether two rows never have the same values in the unique index's columns: it is over them alone and all rows. */
 bool schema_index_keeps_unique(const struct schema_index *x);
 /* Whether it is a list of columns and nothing else. */

@@ -335,6 +335,8 @@ static json_t *relation_json(const struct relation *r)
 	(void)json_object_set_new(o, "kind", json_string(relation_kind_name(r->kind)));
 	set_text(o, "target", r->target_name);
 	set_given(o, "column", r->column);
+	if (r->n_columns > 1)
+		(void)json_object_set_new(o, "columns", texts(r->columns, r->n_columns));
 	set_given(o, "through", r->through);
 	set_given(o, "source_column", r->source_column);
 	set_given(o, "target_column", r->target_column);

@@ -292,6 +292,7 @@ static void parse_relation(struct parse *p, struct relation_decl *r)
 
 	r->pointer = p->pointer;
 	(void)parse_member(p, "derived");
+	(void)parse_member(p, "columns");
 	(void)parse_name(p, "name", true, PARSE_MODEL_NAME, &r->name);
 	(void)parse_name(p, "target", true, PARSE_MODEL_NAME, &r->target);
 	(void)parse_name(p, "column", false, LIMIT_NAME_BYTES, &r->column);
