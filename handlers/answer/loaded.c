@@ -19,7 +19,7 @@ struct link {
 struct loaded_relation {
 	const struct query_include *inc;
 	struct loaded child;
-	struct map links;          /* text of the link value -> struct link */
+	struct map links;           /* text of the link value -> struct link */
 	const struct column **here; /* the parent's side of the link, n_here columns */
 	size_t n_here;
 };

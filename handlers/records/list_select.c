@@ -288,8 +288,8 @@ void url_read_links(struct arena *a, struct query *q)
 			const struct column *c = model_column(q->model, key);
 			if (c == NULL || is_read(q, c))
 				continue;
-			extra[q->n_extra] = (struct query_item){.column = c,
-								.name = arena_printf(a, "ferro_link%zu", q->n_extra)};
+			extra[q->n_extra] =
+				(struct query_item){.column = c, .name = arena_printf(a, "ferro_link%zu", q->n_extra)};
 			q->n_extra++;
 		}
 	}

@@ -129,7 +129,8 @@ bool handle_connect(struct request *req, struct response *res, struct err *err)
 	if (!connection_open(&store->connections, &q.o, req->deadline, &conn, err))
 		return false;
 	bool migrate = q.auto_migrate || q.updates || q.destructive;
-	bool ok = (!conn->exactly_once || once_prepare(conn, req->deadline, err)) && (!migrate || connect_migrate(req, &q, conn, &migration, err)) &&
+	bool ok = (!conn->exactly_once || once_prepare(conn, req->deadline, err)) &&
+		  (!migrate || connect_migrate(req, &q, conn, &migration, err)) &&
 		  told_connect(request_app(req)->told, conn, &q.o, principal_name(req), &told, err);
 	if (!ok) {
 		connection_close(conn);

@@ -190,8 +190,8 @@ static bool migrate_now(struct item *it, struct err *err)
 bool item_bring_up(struct item *it, bool migrate, int64_t deadline, struct err *err)
 {
 	return connection_prove(it->conn, deadline, err) &&
-	       (!it->conn->exactly_once || once_prepare(it->conn, clock_deadline(60), err)) && (!migrate || migrate_now(it, err)) &&
-	       introspect_now(it, clock_deadline(60), err);
+	       (!it->conn->exactly_once || once_prepare(it->conn, clock_deadline(60), err)) &&
+	       (!migrate || migrate_now(it, err)) && introspect_now(it, clock_deadline(60), err);
 }
 
 /* What a database that is being made, or started, says, or one that is in use. */

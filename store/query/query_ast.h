@@ -166,8 +166,8 @@ struct query_each {
 	const struct column *const *links; /* of a link over several columns, `link` among them; NULL: it is the one */
 	size_t n_links;
 	const struct query_m2m *join; /* its source_id is not used; NULL: link is the model's own */
-	const struct value *values; /* one a link's column */
-	size_t n_values;            /* at least one */
+	const struct value *values;   /* one a link's column */
+	size_t n_values;              /* at least one */
 };
 
 struct query_include {

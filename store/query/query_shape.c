@@ -381,10 +381,9 @@ static bool check_includes(const struct check *c)
 			const struct column *column = model_column(q->model, key);
 
 			if (column != NULL && !selected(q, column, NULL) && !read_besides(q, column))
-				return err_set_at(
-					c->err, ERR_INVALID_QUERY, c->pointer,
-					"\"select\" must name column \"%.*s\" to include relation \"%.*s\"",
-					STR_FMT(key), STR_FMT(r->name));
+				return err_set_at(c->err, ERR_INVALID_QUERY, c->pointer,
+						  "\"select\" must name column \"%.*s\" to include relation \"%.*s\"",
+						  STR_FMT(key), STR_FMT(r->name));
 		}
 	}
 	return true;

@@ -260,8 +260,8 @@ struct model {
 	size_t n_checks;
 	struct schema_index *exclusions; /* ours: what EXCLUDE says, PostgreSQL's; their keys have operators */
 	size_t n_exclusions;
-	struct str comment;         /* ours; STR_NONE: none */
-	int ir_version;             /* ours: of the envelope that it came in; from 3 on its tables are made as Ferro 0.26 does */
+	struct str comment; /* ours; STR_NONE: none */
+	int ir_version; /* ours: of the envelope that it came in; from 3 on its tables are made as Ferro 0.26 does */
 	bool strict, without_rowid; /* ours: of a table of SQLite's */
 	struct relation *relations;
 	size_t n_relations;

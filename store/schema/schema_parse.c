@@ -204,7 +204,7 @@ static size_t label_length(const struct column *c)
 static void take_version_3(struct parse *p, struct column *c)
 {
 	static const char *const sqlite[] = {
-		[LT_DECIMAL] = "NUMERIC", [LT_DATETIME] = "DATETIME", [LT_DATE] = "DATE", [LT_TIME] = "TIME",
+		[LT_DECIMAL] = "NUMERIC", [LT_DATETIME] = "DATETIME", [LT_DATE] = "DATE",  [LT_TIME] = "TIME",
 		[LT_UUID] = "CHAR(32)",   [LT_JSON] = "JSON",         [LT_UNKNOWN] = NULL,
 	};
 	const size_t longest = label_length(c);

@@ -6,8 +6,8 @@
  *   reverse  on the target: related_name, else "<model>_set" in lower case; "<model>_<column less _id>_set" where a
  * model has several such keys to one target; to_one (kind one_to_one) when the column is unique
  *
- * What still collides gets _2, _3, ... in the order of models and columns: the same set always yields the same names. A key
- * over several columns makes a forward relation named as its target's table.
+ * What still collides gets _2, _3, ... in the order of models and columns: the same set always yields the same names. A
+ * key over several columns makes a forward relation named as its target's table.
  */
 #include "store/schema/schema_build.h"
 
