@@ -133,6 +133,10 @@ $(BUILD)/tests/golden/%: $(BUILD)/obj/tests/golden/%.o $(SUPPORT_OBJ) $(LIB)
 	@mkdir -p $(@D)
 	@echo '  LINK $@'
 	@$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(ALL_LIBS)
+$(BUILD)/tests/bench/%: $(BUILD)/obj/tests/bench/%.o $(LIB)
+	@mkdir -p $(@D)
+	@echo '  LINK $@'
+	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(ALL_LIBS)
 $(BUILD)/tests/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(REPLAY_OBJ) $(LIB)
 	@mkdir -p $(@D)
 	@echo '  LINK $@'
@@ -146,7 +150,7 @@ $(BUILD)/tests/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(REPLAY_OBJ) $(LIB)
 
 RUN_TESTS = $(PYTHON) -B tests/support/run_tests.py --build $(BUILD)
 
-.PHONY: run test unit golden api isolation soak lint fuzz-replay asan tsan faults bench profile
+.PHONY: run test unit golden api isolation soak lint fuzz-replay asan tsan faults bench bench-json profile
 run: ## install what is missing, build, serve (ARGS="--listen 127.0.0.1:9000")
 	@.ci/deps run
 	@$(MAKE) --no-print-directory -j$$(nproc 2>/dev/null || echo 2) build
@@ -207,6 +211,11 @@ clients-test: ## public linters over the API description; generated clients (Typ
 	@$(MAKE) --no-print-directory build
 	@$(PYTHON) -B tests/clients/run.py --build $(BUILD)
 
+.PHONY: nodes-test
+nodes-test: build ## several nodes behind HAProxy are drained, killed, paused (SECONDS=300 BEFORE=older-binary ONLY=1,2,... LAME=--lame)
+	@FERROD_BIN=$(abspath $(BIN)) $(PYTHON) -B -u tests/nodes/run.py --seconds $(or $(SECONDS),300) $(if $(ONLY),--only $(ONLY)) \
+		$(if $(BEFORE),--before $(BEFORE)) $(LAME)
+
 .PHONY: docker-test
 docker-test: ## build the Dockerfile without an engine, run it read-only, compose file and HAProxy pair too (root; BASE_TREE=)
 	@.ci/deps run test docker
@@ -256,6 +265,9 @@ bench: ## the performance bars (BARS=http,sqlite,write,pg,lanes,bulk,stream,memo
 	@.ci/deps run bench
 	@$(MAKE) --no-print-directory build
 	@$(PYTHON) -B tests/bench/bench.py --bin $(BIN)
+
+bench-json: $(BUILD)/tests/bench/json_readers ## what readers of JSON cost, against jansson alone
+	@$<
 
 profile: ## where a request's instructions go (REQUEST=hello|get|hit|query|rows|insert|pgget|pgquery|pgrows|pginsert), under callgrind
 	@.ci/deps run bench

@@ -11,10 +11,15 @@
 	{ \
 		.method = HTTP_##m, .path = p, .operation_id = op, .handler = fn, .scope = SCOPE_##s, .body = BODY_##b \
 	}
+#define ROUTE_WORK(m, p, op, fn, s, b) \
+	{ \
+		.method = HTTP_##m, .path = p, .operation_id = op, .handler = fn, .scope = SCOPE_##s, \
+		.body = BODY_##b, .works = true \
+	}
 #define ROUTE_ROWS(m, p, op, fn, s, b) \
 	{ \
 		.method = HTTP_##m, .path = p, .operation_id = op, .handler = fn, .scope = SCOPE_##s, \
-		.body = BODY_##b, .rows = true \
+		.body = BODY_##b, .works = true, .rows = true \
 	}
 #define ROUTE_TYPE(m, p, op, fn, s, type) \
 	{ \
@@ -105,31 +110,31 @@ static const struct route_def routes[] = {
 	ROUTE(POST, "/v1/transactions/{id}/rollback", "rollback_transaction", handle_tx_rollback, READ, OPTIONAL),
 	/* queries */
 	ROUTE_ROWS(POST, "/v1/query", "query", handle_query, READ, JSON),
-	ROUTE(POST, "/v1/query/first", "query_first", handle_query_first, READ, JSON),
-	ROUTE(POST, "/v1/query/count", "query_count", handle_query_count, READ, JSON),
-	ROUTE(POST, "/v1/query/exists", "query_exists", handle_query_exists, READ, JSON),
-	ROUTE(POST, "/v1/query/update", "query_update", once_handle_query_update, WRITE, JSON),
-	ROUTE(POST, "/v1/query/delete", "query_delete", once_handle_query_delete, WRITE, JSON),
-	ROUTE(POST, "/v1/query/explain", "query_explain", handle_query_explain, READ, JSON),
+	ROUTE_WORK(POST, "/v1/query/first", "query_first", handle_query_first, READ, JSON),
+	ROUTE_WORK(POST, "/v1/query/count", "query_count", handle_query_count, READ, JSON),
+	ROUTE_WORK(POST, "/v1/query/exists", "query_exists", handle_query_exists, READ, JSON),
+	ROUTE_WORK(POST, "/v1/query/update", "query_update", once_handle_query_update, WRITE, JSON),
+	ROUTE_WORK(POST, "/v1/query/delete", "query_delete", once_handle_query_delete, WRITE, JSON),
+	ROUTE_WORK(POST, "/v1/query/explain", "query_explain", handle_query_explain, READ, JSON),
 	/* records */
-	ROUTE(POST, RECORDS, "create_records", once_handle_records_create, WRITE, BULK),
+	ROUTE_WORK(POST, RECORDS, "create_records", once_handle_records_create, WRITE, BULK),
 	ROUTE_ROWS(GET, RECORDS, "list_records", handle_records_list, READ, NONE),
-	ROUTE(GET, RECORD, "get_record", handle_record_get, READ, NONE),
-	ROUTE(PUT, RECORD, "save_record", once_handle_record_put, WRITE, JSON),
-	ROUTE(PATCH, RECORD, "update_record", once_handle_record_patch, WRITE, JSON),
-	ROUTE(DELETE, RECORD, "delete_record", once_handle_record_delete, WRITE, NONE),
-	ROUTE(POST, RECORD "/refresh", "refresh_record", handle_record_refresh, READ, OPTIONAL),
-	ROUTE(POST, "/v1/models/{model}/get-or-create", "get_or_create", once_handle_get_or_create, WRITE, JSON),
-	ROUTE(POST, "/v1/models/{model}/update-or-create", "update_or_create", once_handle_update_or_create, WRITE,
-	      JSON),
+	ROUTE_WORK(GET, RECORD, "get_record", handle_record_get, READ, NONE),
+	ROUTE_WORK(PUT, RECORD, "save_record", once_handle_record_put, WRITE, JSON),
+	ROUTE_WORK(PATCH, RECORD, "update_record", once_handle_record_patch, WRITE, JSON),
+	ROUTE_WORK(DELETE, RECORD, "delete_record", once_handle_record_delete, WRITE, NONE),
+	ROUTE_WORK(POST, RECORD "/refresh", "refresh_record", handle_record_refresh, READ, OPTIONAL),
+	ROUTE_WORK(POST, "/v1/models/{model}/get-or-create", "get_or_create", once_handle_get_or_create, WRITE, JSON),
+	ROUTE_WORK(POST, "/v1/models/{model}/update-or-create", "update_or_create", once_handle_update_or_create, WRITE,
+		   JSON),
 	ROUTE_ROWS(GET, RECORD "/{relation}", "get_related", handle_relation_get, READ, NONE),
-	ROUTE(PUT, RECORD "/{relation}", "add_links", once_handle_relation_add, WRITE, JSON),
-	ROUTE(DELETE, RECORD "/{relation}", "remove_links", once_handle_relation_remove, WRITE, OPTIONAL),
-	ROUTE(POST, "/v1/batch", "batch", once_handle_batch, ANY, JSON),
+	ROUTE_WORK(PUT, RECORD "/{relation}", "add_links", once_handle_relation_add, WRITE, JSON),
+	ROUTE_WORK(DELETE, RECORD "/{relation}", "remove_links", once_handle_relation_remove, WRITE, OPTIONAL),
+	ROUTE_WORK(POST, "/v1/batch", "batch", once_handle_batch, ANY, JSON),
 	/* raw SQL */
-	ROUTE(POST, "/v1/sql/execute", "sql_execute", once_handle_sql_execute, SQL, JSON),
+	ROUTE_WORK(POST, "/v1/sql/execute", "sql_execute", once_handle_sql_execute, SQL, JSON),
 	ROUTE_ROWS(POST, "/v1/sql/fetch-all", "sql_fetch_all", once_handle_sql_fetch_all, SQL, JSON),
-	ROUTE(POST, "/v1/sql/fetch-one", "sql_fetch_one", once_handle_sql_fetch_one, SQL, JSON),
+	ROUTE_WORK(POST, "/v1/sql/fetch-one", "sql_fetch_one", once_handle_sql_fetch_one, SQL, JSON),
 };
 
 struct route_table routes_table(void)

@@ -80,13 +80,13 @@ void supervisor_notify(const char *state)
 	close(fd);
 }
 
-void supervisor_block_signals(sigset_t *set)
+void supervisor_block_signals(sigset_t *ret)
 {
-	sigemptyset(set);
-	sigaddset(set, SIGTERM);
-	sigaddset(set, SIGINT);
-	sigaddset(set, SIGHUP);
-	pthread_sigmask(SIG_BLOCK, set, NULL); /* before the first thread: they inherit it */
+	sigemptyset(ret);
+	sigaddset(ret, SIGTERM);
+	sigaddset(ret, SIGINT);
+	sigaddset(ret, SIGHUP);
+	pthread_sigmask(SIG_BLOCK, ret, NULL); /* before the first thread: they inherit it */
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN); /* a file at its size limit is an error of the write, not the end of the process */
 }

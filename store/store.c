@@ -60,6 +60,21 @@ void store_end_connection(struct store *s, struct connection *c)
 	fiber_unshield();
 }
 
+bool store_reset_connection(struct store *s, struct str name, struct err *err)
+{
+	struct connection *c;
+
+	if (!connection_get(&s->connections, name, &c, err))
+		return false;
+	fiber_shield();
+	session_end_all(s->sessions, c, SESSION_RESET);
+	tx_end_connection(s->transactions, c);
+	pool_refresh(c->pool);
+	fiber_unshield();
+	connection_unref(c);
+	return true;
+}
+
 void store_reset(struct store *s, const struct connection_set *fresh)
 {
 	struct connection **all;

@@ -62,6 +62,9 @@ void store_reset(struct store *s, const struct connection_set *fresh);
 /* What has been taken out of the registry: its transactions and sessions end as expired, then its pool. Takes the
  * reference. Parks. */
 void store_end_connection(struct store *s, struct connection *c);
+/* Of one connection that stays: its transactions and sessions end as expired, its pooled connections are replaced.
+ * ERR_CONNECTION_NOT_FOUND. Parks. */
+bool store_reset_connection(struct store *s, struct str name, struct err *err) MUST_CHECK;
 /* What store_disconnect would say. */
 bool store_may_disconnect(const struct connection *c, bool force, struct err *err) MUST_CHECK;
 /* Disconnect. ERR_CONNECTION_IN_USE unless force; forced, its sessions and transactions end as expired. */

@@ -332,6 +332,8 @@ void rows_close(struct rows_writer *w, const struct rows_tail *tail)
 		return;
 	if (w->media == MEDIA_NDJSON)
 		strbuf_printf(w->out, "{\"$end\":{\"row_count\":%lld", (long long)w->n_rows);
+	if (w->media == MEDIA_NDJSON && w->c->tx_state != NULL)
+		out_str(w->out, "transaction", str_z(w->c->tx_state));
 	if (tail->next_cursor.p != NULL)
 		out_str(w->out, "next_cursor", tail->next_cursor);
 	if (tail->prev_cursor.p != NULL)

@@ -58,7 +58,7 @@ static bool stream(struct context *c, struct page *p, struct rows_tail *tail, st
 	rows_model(&w, c, p->run, &shape, p->n_visible);
 	w.n_max = p->active ? p->limit : 0;
 	struct row_sink sink = rows_sink(&w);
-	bool ok = context_run(c, &stmt, &sink, NULL, err) && context_commit(c, err);
+	bool ok = context_run(c, &stmt, &sink, NULL, err) && context_finish(c, err);
 	if (ok) {
 		rows_end(&w);
 		page_tail(p, &shape, w.first, w.last, w.more, tail);
@@ -105,7 +105,7 @@ static bool hold(struct context *c, struct page *p, struct rows_tail *tail, stru
 	bool more;
 	if (p->run->n_includes > 0 && c->req->accept == MEDIA_CSV)
 		return err_set_at(err, ERR_INVALID_QUERY, "/include", "rows with relations have no CSV form");
-	if (!read_page(c, p, &l, &more, err) || !context_commit(c, err))
+	if (!read_page(c, p, &l, &more, err) || !context_finish(c, err))
 		return false;
 	rows_model(&w, c, p->run, &l.shape, p->n_visible);
 	bool ok = true;

@@ -511,7 +511,7 @@ bool handle_batch(struct request *req, struct response *res, struct err *err)
 	if (!context_close(&b->c, ok, err))
 		return false;
 	strbuf_putc(b->out, ']');
-	out_bool(b->out, "committed", !in_tx && !b->c.undo);
+	out_bool(b->out, "committed", (!in_tx || (b->c.tx_state != NULL && b->c.commits)) && !b->c.undo);
 	strbuf_putc(b->out, '}');
 	return true;
 }

@@ -6,6 +6,7 @@
 #include "handlers/resources/url_policy.h"
 #include "service/base/clock.h"
 #include "store/connection/connect_json.h"
+#include "store/exec/coordination.h"
 #include "store/once/once.h"
 
 #include "service/base/banned.h"
@@ -128,6 +129,7 @@ bool handle_connect(struct request *req, struct response *res, struct err *err)
 		return connect_again(req, res, &q, conn, err);
 	if (!connection_open(&store->connections, &q.o, req->deadline, &conn, err))
 		return false;
+	coordination_find(conn, req->deadline);
 	bool migrate = q.auto_migrate || q.updates || q.destructive;
 	bool ok = (!conn->exactly_once || once_prepare(conn, req->deadline, err)) &&
 		  (!migrate || connect_migrate(req, &q, conn, &migration, err)) &&
@@ -254,13 +256,23 @@ bool handle_set_default(struct request *req, struct response *res, struct err *e
 	return true;
 }
 
+/* As the whole reset: what is told goes, what is declared is connected anew. */
+static bool reset_one(struct request *req, struct str name, struct err *err)
+{
+	struct app *app = request_app(req);
+	if (told_disconnect(app->told, name, true, principal_name(req), err))
+		return true;
+	if (err->code == ERR_DECLARED)
+		return store_reset_connection(app->store, name, err);
+	return err->code == ERR_CONNECTION_NOT_FOUND;
+}
+
 /* A key with a list of connections resets those, and nothing of others. */
 static bool reset_own(struct request *req, struct err *err)
 {
 	const struct principal *p = req->principal;
 	for (size_t i = 0; i < p->n_connections; i++)
-		if (!told_disconnect(request_app(req)->told, p->connections[i], true, p->name, err) &&
-		    err->code != ERR_CONNECTION_NOT_FOUND && err->code != ERR_DECLARED)
+		if (!reset_one(req, p->connections[i], err))
 			return false;
 	return true;
 }

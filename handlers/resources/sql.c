@@ -181,7 +181,7 @@ static bool fetch(struct sql_request *q, struct rows_writer *w, struct row_sink 
 	bool ok = run(q, &sink, &result, err);
 	if (ok)
 		w->notices = arena_str(&q->c.req->arena, result.notices);
-	ok = ok && context_commit(&q->c, err);
+	ok = ok && context_finish(&q->c, err);
 	if (ok) {
 		rows_end(w);
 		rows_close(w, NULL);

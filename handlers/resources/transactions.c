@@ -3,20 +3,13 @@
 #include "handlers/unit/reached.h"
 #include "handlers/handlers.h"
 #include "handlers/answer/render.h"
+#include "handlers/unit/tx_request.h"
 
 #include "service/base/banned.h"
 
-#define TX_TIMEOUT_MAX_S 86400.0
-
 static void read_isolation(struct json_reader *r, struct str word, enum tx_isolation *ret)
 {
-	if (str_eq_z(word, "read_committed"))
-		*ret = TX_ISO_READ_COMMITTED;
-	else if (str_eq_z(word, "repeatable_read"))
-		*ret = TX_ISO_REPEATABLE_READ;
-	else if (str_eq_z(word, "serializable"))
-		*ret = TX_ISO_SERIALIZABLE;
-	else
+	if (!tx_request_isolation(word, ret))
 		json_reader_fault(r, "isolation",
 				  "expected \"read_committed\", \"repeatable_read\" or \"serializable\"");
 }
@@ -26,7 +19,6 @@ static bool read_begin(struct request *req, struct str *using, struct tx_options
 	struct json_reader r;
 	json_t *doc;
 	struct str isolation = STR_NONE;
-	double max_s = request_app(req)->store->options.tx_timeout_max_s;
 	if (!request_options(req, true, &doc, err))
 		return false;
 	json_reader_init(&r, &req->arena, doc, "", err);
@@ -34,7 +26,7 @@ static bool read_begin(struct request *req, struct str *using, struct tx_options
 	if (json_reader_str(&r, "isolation", &isolation))
 		read_isolation(&r, isolation, &o->isolation);
 	json_reader_bool(&r, "read_only", &o->read_only);
-	json_reader_number(&r, "timeout_seconds", 0.001, max_s > 0 ? max_s : TX_TIMEOUT_MAX_S, &o->timeout_s);
+	json_reader_number(&r, "timeout_seconds", 0.001, tx_request_timeout_max(req->app), &o->timeout_s);
 	if (req->tx_id.p != NULL && (isolation.p != NULL || o->read_only || o->timeout_s > 0))
 		json_reader_fault(&r, NULL, "a savepoint takes no options; they are those of its transaction");
 	return json_reader_done(&r);

@@ -3,6 +3,7 @@
 #include "handlers/unit/lost_commit.h"
 #include "handlers/unit/reached.h"
 #include "handlers/unit/sql_mask.h"
+#include "handlers/unit/tx_request.h"
 
 #include "service/base/clock.h"
 #include "service/base/log.h"
@@ -26,6 +27,16 @@ void header_set(struct response *res, const char *name, struct str value)
 		}
 	}
 	response_header(res, name, value);
+}
+
+static void header_drop(struct response *res, const char *name)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < res->n_headers; i++) {
+		if (!str_ieq_z(res->headers[i].name, name))
+			res->headers[n++] = res->headers[i];
+	}
+	res->n_headers = n;
 }
 
 bool prefers(struct response *res, enum prefer_bit bit)
@@ -158,6 +169,27 @@ static bool enter_route(struct context *c, const struct route_request *q, struct
 	return false;
 }
 
+/* Enters session and transaction, or opens one. */
+static bool enter(struct context *c, const struct context_spec *spec, struct err *err)
+{
+	struct request *req = c->req;
+	struct route_request q = {.session_id = req->session_id,
+				  .tx_id = req->tx_id,
+				  .owner = principal_name(req),
+				  .deadline = c->deadline};
+	struct tx_options o;
+	c->opens = req->tx_new.p != NULL;
+	if ((c->opens && !tx_request_read(req, &o, err)) || !merge_using(req, spec->using, &q.using, err) ||
+	    (q.session_id.p == NULL && q.tx_id.p == NULL && !connection_seen(req, q.using, err)) ||
+	    !enter_route(c, &q, err))
+		return false;
+	if (principal_connection(req, c->route.conn->name, err) &&
+	    (!c->opens || tx_request_open(req, &c->route, &o, c->deadline, err)))
+		return true;
+	route_release(c->store, &c->route);
+	return false;
+}
+
 bool context_open(struct context *c, struct request *req, struct response *res, const struct context_spec *spec,
 		  struct err *err)
 {
@@ -171,18 +203,8 @@ bool context_open(struct context *c, struct request *req, struct response *res, 
 		return false;
 	if (prefers(res, PREFER_TIMEOUT))
 		c->deadline = clock_min(c->deadline, clock_deadline(req->prefer.timeout_s));
-	struct route_request q = {.session_id = req->session_id,
-				  .tx_id = req->tx_id,
-				  .owner = principal_name(req),
-				  .deadline = c->deadline};
-	if (!merge_using(req, spec->using, &q.using, err) ||
-	    (q.session_id.p == NULL && q.tx_id.p == NULL && !connection_seen(req, q.using, err)) ||
-	    !enter_route(c, &q, err))
+	if (!enter(c, spec, err))
 		return false;
-	if (!principal_connection(req, c->route.conn->name, err)) {
-		route_release(c->store, &c->route);
-		return false;
-	}
 	if (req->principal != NULL)
 		connection_used_by(c->route.conn, req->principal->name);
 	struct schema *s = schema_registry_get(&c->store->models);
@@ -194,8 +216,12 @@ bool context_open(struct context *c, struct request *req, struct response *res, 
 			c->session_map = c->route.tx != NULL ? tx_imap(c->route.tx) : c->route.session->imap;
 		c->imap = c->session_map;
 	}
-	if (c->route.tx != NULL)
-		header_set(res, "Ferro-Transaction", req->tx_id);
+	if (c->route.tx != NULL) {
+		c->ends = req->tx_end.p != NULL;
+		c->commits = c->ends && str_eq_z(req->tx_end, "commit");
+		req->tx_left = arena_str(&req->arena, str_z(tx_id(c->route.tx)));
+		header_set(res, "Ferro-Transaction", req->tx_left);
+	}
 	return true;
 }
 
@@ -322,7 +348,8 @@ bool context_tells(const struct context *c, struct str sql)
 
 void context_batch(struct context *c, bool writes)
 {
-	begin_write(c, true);
+	/* no savepoint where all of the transaction goes with the batch */
+	begin_write(c, c->route.tx == NULL || !(c->opens || (c->ends && c->commits)));
 	c->exec.reads_only = !writes && !c->once;
 	open_map(c, writes && reads_for_itself(c), true);
 }
@@ -333,9 +360,22 @@ bool context_commit(struct context *c, struct err *err)
 	return !c->in_unit || c->once || end_unit(c, !c->undo, &undone, err);
 }
 
-/* It lives on, elsewhere, until the answer is in it. */
+/* What the answer and those who keep it are told. */
+static void tell_end(struct context *c, bool committed)
+{
+	c->tx_state = committed ? "committed" : "rolled_back";
+	c->req->tx_left = STR_NONE;
+	c->req->tx_undone = !committed;
+	if (!response_streaming(c->res))
+		header_set(c->res, "Ferro-Transaction-State", str_z(c->tx_state));
+}
+
+/* It lives on, elsewhere, until the answer is in it, which is told now how the transaction will have ended: it is
+ * committed with the work, so it says what is true if it is ever read. */
 static void hold(struct context *c)
 {
+	if (c->ends)
+		tell_end(c, c->commits);
 	struct context *held = arena_alloc(&c->req->arena, sizeof(*held));
 	*held = *c;
 	held->once = false;
@@ -353,6 +393,62 @@ void context_abandon(struct context *c, const struct err *why)
 		(void)!end_unit(c, false, why, &ignored);
 }
 
+static bool end_transaction(struct context *c, struct err *err)
+{
+	struct commit_mark lost;
+	const int64_t from = clock_mono_ns();
+	const bool ok = tx_finish(c->store->transactions, c->route.tx, c->commits, c->deadline, &lost, err);
+	c->req->db_ns += clock_mono_ns() - from;
+	c->ends = false;
+	if (ok) {
+		tell_end(c, c->commits);
+		return true;
+	}
+	if (lost.is_set && c->req->lost != NULL)
+		lost_commit_set(c->req->lost, c->route.conn->name, &lost);
+	c->opens = false; /* what is left of it is no more this request's to undo */
+	c->tx_state = NULL;
+	header_drop(c->res, "Ferro-Transaction-State");
+	if (err->outcome == ERR_OUTCOME_ROLLED_BACK)
+		tell_end(c, false);
+	return false;
+}
+
+/* The request has failed, and its transaction with it. */
+static void undo_transaction(struct context *c, struct err *err)
+{
+	struct commit_mark lost;
+	struct err ignored;
+	const bool undone = tx_finish(c->store->transactions, c->route.tx, false, c->deadline, &lost, &ignored);
+	if (!undone)
+		return; /* a statement of the client's, or the server, has ended it, and *err says how */
+	if (err->outcome == ERR_OUTCOME_NONE || err->outcome == ERR_OUTCOME_COMMITTED)
+		err->outcome = ERR_OUTCOME_ROLLED_BACK;
+	tell_end(c, false);
+}
+
+bool context_finish(struct context *c, struct err *err)
+{
+	if (c->once) { /* see hold */
+		if (c->ends)
+			tell_end(c, c->commits);
+		return true;
+	}
+	return context_commit(c, err) && (!c->ends || end_transaction(c, err));
+}
+
+static bool close_work(struct context *c, bool ok, struct err *err)
+{
+	if (ok && context_finish(c, err))
+		return true;
+	context_abandon(c, err);
+	if (err->code == ERR_STATEMENT_TIMEOUT && c->route.tx != NULL)
+		tx_stopped(c->store->transactions, c->route.tx, err);
+	if (c->opens || (c->ends && c->commits))
+		undo_transaction(c, err);
+	return false;
+}
+
 bool context_close(struct context *c, bool ok, struct err *err)
 {
 	if (ok && c->in_unit && c->once) {
@@ -360,12 +456,10 @@ bool context_close(struct context *c, bool ok, struct err *err)
 		return true;
 	}
 	c->once = false;
-	if (ok)
-		ok = context_commit(c, err);
-	else
-		context_abandon(c, err);
-	if (!ok && err->code == ERR_STATEMENT_TIMEOUT && c->route.tx != NULL)
-		tx_stopped(c->store->transactions, c->route.tx, err);
+	const bool given = response_streaming(c->res);
+	ok = close_work(c, ok, err);
+	if (!ok && c->req->tx_new.p != NULL && !given)
+		header_drop(c->res, "Ferro-Transaction");
 	if (c->route.session != NULL)
 		session_info_header(c->res, c->route.session);
 	route_release(c->store, &c->route);

@@ -35,8 +35,11 @@ struct context {
 	struct exec exec;
 	int64_t deadline;
 	bool in_unit;
-	bool once; /* the unit stays open for the answer */
-	bool undo; /* Prefer: tx=rollback on a write */
+	bool once;            /* the unit stays open for the answer */
+	bool undo;            /* Prefer: tx=rollback on a write */
+	bool opens;           /* the route's transaction is this request's own until it is answered */
+	bool ends, commits;   /* it ends with this request's work, by commit or by rollback */
+	const char *tx_state; /* how it ended: "committed" or "rolled_back"; NULL: not by this request */
 };
 
 /* What Ferro-Session-Info tells. */
@@ -87,6 +90,9 @@ void context_batch(struct context *c, bool writes);
 bool context_is_once(const struct context *c);
 /* Ends the unit before the answer is rendered, so that a failed commit is never answered with success. May park. */
 bool context_commit(struct context *c, struct err *err) MUST_CHECK;
+/* The same for the last of the request's work, before the end of the answer is written: ends the transaction, too,
+ * where the request does that (Ferro-Transaction-End). May park. */
+bool context_finish(struct context *c, struct err *err) MUST_CHECK;
 /* Ends an open unit without keeping what it did, because of *why; nothing when there is none. May park. */
 void context_abandon(struct context *c, const struct err *why);
 /* One statement of the unit; sink and ret may be NULL. */

@@ -122,7 +122,7 @@ static void record(struct kept *k, const struct response *res)
 /* What is known of work that ended well; inside a transaction its end decides. */
 static enum err_outcome outcome_of(const struct request *req)
 {
-	bool kept = req->tx_id.p == NULL && (req->prefer.given & PREFER_TX_ROLLBACK) == 0;
+	bool kept = req->tx_left.p == NULL && (req->prefer.given & PREFER_TX_ROLLBACK) == 0;
 	return kept ? ERR_OUTCOME_COMMITTED : ERR_OUTCOME_NONE;
 }
 
@@ -131,6 +131,11 @@ static enum err_outcome outcome_of(const struct request *req)
 static bool judge(struct kept *k, struct response *res, bool *ok, const struct err *err)
 {
 	bool streaming = response_streaming(res);
+	if (res->req->tx_undone &&
+	    (*ok || (err->outcome != ERR_OUTCOME_UNKNOWN && err->outcome != ERR_OUTCOME_COMMITTED)))
+		return false;
+	if (res->req->tx_left.p != NULL)
+		snprintf(k->tx, sizeof(k->tx), "%.*s", STR_FMT(res->req->tx_left));
 	if (!*ok) {
 		int status = problem_status(err->code);
 		if (err->cancelled || streaming || status >= 500 || status == 429 || problem_retryable(err->code)) {
@@ -228,6 +233,35 @@ static void look_again(struct request *req, struct lost_commit lost, const uint8
 	kept_resolve(scope, &lost.mark, fate);
 }
 
+enum tx_says { TX_SAYS_STANDS, TX_SAYS_UNDONE, TX_SAYS_NOTHING };
+
+/* What became of the transaction that an answer's work is part of. */
+static enum tx_says ask_transaction(const struct request *req, struct kept *k)
+{
+	enum tx_phase phase;
+	if (k->tx[0] == '\0')
+		return TX_SAYS_STANDS;
+	if (!tx_fate(request_app(req)->store->transactions, str_z(k->tx), &phase))
+		return TX_SAYS_NOTHING;
+	if (phase == TX_COMMITTED)
+		k->tx[0] = '\0';
+	return phase == TX_ROLLED_BACK || phase == TX_EXPIRED ? TX_SAYS_UNDONE : TX_SAYS_STANDS;
+}
+
+static bool give_kept(const struct kept *k, struct response *res, enum tx_says says, struct err *err)
+{
+	if (says == TX_SAYS_NOTHING)
+		return err_set(
+			err, ERR_IDEMPOTENCY_KEY_REUSED,
+			"the first request with this Idempotency-Key ran in a transaction that ended so long ago "
+			"that nobody knows how: look at what it would have written, and send it again under "
+			"another key if it is not there");
+	if (k->bare && !tell(k, err))
+		return false;
+	replay(k, res);
+	return true;
+}
+
 /* Finds the key's answer, or makes the caller its first request (*ret_first). Parks. */
 static bool enter(struct request *req, struct response *res, const uint8_t scope[KEPT_DIGEST], struct body_digest *d,
 		  struct kept **ret_first, struct err *err)
@@ -270,9 +304,12 @@ static bool enter(struct request *req, struct response *res, const uint8_t scope
 			continue;
 		}
 		if (!k->running) {
-			ok = !k->bare || tell(k, err);
-			if (ok)
-				replay(k, res);
+			const enum tx_says says = ask_transaction(req, k);
+			if (says == TX_SAYS_UNDONE) {
+				kept_forget(k);
+				continue;
+			}
+			ok = give_kept(k, res, says, err);
 			break;
 		}
 		ok = kept_wait(k, req->deadline, err);

@@ -219,7 +219,10 @@ void kept_answered(struct kept *k)
 void kept_forget(struct kept *k)
 {
 	struct kept_owner *o = k->owner;
-	ended(k);
+	if (k->running)
+		ended(k);
+	else
+		unlink_kept(k);
 	bury(k);
 	release_owner(o);
 }
@@ -234,10 +237,7 @@ void kept_resolve(const uint8_t *scope, const struct commit_mark *m, enum commit
 		k->outcome = ERR_OUTCOME_COMMITTED;
 		k->lost.mark.is_set = false;
 	} else if (fate == COMMIT_FATE_ROLLED_BACK) {
-		struct kept_owner *o = k->owner;
-		unlink_kept(k);
-		bury(k);
-		release_owner(o);
+		kept_forget(k);
 	}
 }
 

@@ -12,6 +12,7 @@
 #include "service/base/str.h"
 #include "service/base/wait.h"
 #include "handlers/unit/lost_commit.h"
+#include "store/session/tx_types.h"
 
 #define KEPT_DIGEST 32 /* bytes of SHA-256 */
 
@@ -43,6 +44,7 @@ struct kept {
 	bool withheld;               /* nor will it be, when it comes */
 	enum err_outcome outcome;    /* of the work, for when the answer cannot be given */
 	struct lost_commit lost;     /* of an unknown one: by what the database can be asked */
+	char tx[TX_ID_BYTES];        /* the transaction that its work is part of, whose end decides; "": none */
 	int status;
 	char *content_type; /* owned, or NULL */
 	char *bytes;        /* owned */

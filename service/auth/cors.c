@@ -6,12 +6,12 @@
 
 static const char allow_headers[] = "Accept, Authorization, Cache-Control, Content-Encoding, Content-Type, "
 				    "Ferro-Catalog, Ferro-Node, Ferro-Session, "
-				    "Ferro-Transaction, Idempotency-Key, If-Match, "
+				    "Ferro-Transaction, Ferro-Transaction-End, Idempotency-Key, If-Match, "
 				    "If-None-Match, Prefer, X-Request-Id";
 static const char expose_headers[] =
 	"Allow, ETag, Ferro-Answer, Ferro-Catalog, Ferro-Identity, Ferro-Node, Ferro-Session, "
-	"Ferro-Session-Info, Ferro-Session-Resumed, Ferro-Transaction, Idempotency-Replayed, Location, "
-	"Preference-Applied, Retry-After, Server-Timing, WWW-Authenticate, X-Request-Id";
+	"Ferro-Session-Info, Ferro-Session-Resumed, Ferro-Transaction, Ferro-Transaction-State, Idempotency-Replayed, "
+	"Location, Preference-Applied, Retry-After, Server-Timing, WWW-Authenticate, X-Request-Id";
 
 bool cors_listed(struct str origins, struct str origin, bool any)
 {

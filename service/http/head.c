@@ -399,6 +399,11 @@ static void session_facts(struct request *req)
 {
 	req->session_id = request_header(req, "Ferro-Session");
 	req->tx_id = request_header(req, "Ferro-Transaction");
+	req->tx_end = request_header(req, "Ferro-Transaction-End");
+	if (str_eq_z(req->tx_id, "new") || str_starts(req->tx_id, STR("new;"))) {
+		req->tx_new = req->tx_id;
+		req->tx_id = STR_NONE;
+	}
 	struct str cache = request_header_list(req, "Cache-Control"), item;
 	while (str_split(&cache, ',', &item))
 		if (str_ieq_z(str_trim(item), "no-cache"))
@@ -439,11 +444,26 @@ static bool check_draining(const struct exchange *x, struct err *err)
 	const struct request *req = &x->req;
 	const struct route_def *r = req->route;
 	bool page = r->scope == SCOPE_NONE || (r->scope == SCOPE_ANY && r->body == BODY_NONE);
-	if (!wire_draining(x) || page || req->session_id.p != NULL || req->tx_id.p != NULL)
+	const bool open = req->session_id.p != NULL || req->tx_id.p != NULL;
+	if (!wire_draining(x) || page || (open && req->tx_new.p == NULL))
 		return true;
 	(void)err_set(err, ERR_SHUTTING_DOWN, "the server is draining; ask another one");
 	err->outcome = ERR_OUTCOME_NOT_STARTED;
 	return false;
+}
+
+/* Transactions are opened and ended around work. */
+static bool transaction_ok(const struct request *req, struct err *err)
+{
+	const char *what = req->tx_new.p != NULL ? "Ferro-Transaction: new" : "Ferro-Transaction-End";
+	if (req->tx_new.p == NULL && req->tx_end.p == NULL)
+		return true;
+	if (!req->route->works)
+		return err_set(err, ERR_INVALID_REQUEST, "%s is for requests that read or write", what);
+	if (req->tx_end.p != NULL && !str_eq_z(req->tx_end, "commit") && !str_eq_z(req->tx_end, "rollback"))
+		return err_set(err, ERR_INVALID_REQUEST, "Ferro-Transaction-End is commit or rollback");
+	return req->tx_new.p != NULL || req->tx_id.p != NULL ||
+	       err_set(err, ERR_INVALID_REQUEST, "Ferro-Transaction-End without a transaction: send Ferro-Transaction");
 }
 
 bool head_check(struct exchange *x, const char *method, const char *version, struct err *err)
@@ -497,5 +517,5 @@ bool head_check(struct exchange *x, const char *method, const char *version, str
 	if (!negotiate(req, err) || !check_draining(x, err))
 		return false;
 	set_deadline(req, o->request_timeout_s);
-	return parse_args(req, err);
+	return transaction_ok(req, err) && parse_args(req, err);
 }

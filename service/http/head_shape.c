@@ -96,8 +96,8 @@ static bool target_formed(const struct exchange *x, struct str method)
 static bool single(struct str name)
 {
 	static const char *const names[] = {
-		"Host",   "Authorization",   "Content-Type", "Ferro-Session", "Ferro-Transaction",
-		"Origin", "Idempotency-Key", "Expect"};
+		"Host",   "Authorization",   "Content-Type", "Ferro-Session",        "Ferro-Transaction",
+		"Origin", "Idempotency-Key", "Expect",       "Ferro-Transaction-End"};
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
 		if (str_ieq_z(name, names[i]))
 			return true;

@@ -84,6 +84,10 @@ struct request {
 	struct request_once
 		*once; /* of one whose answer may be kept with its write (handlers/unit/context.h); or NULL */
 	struct str session_id, tx_id; /* Ferro-Session, Ferro-Transaction; STR_NONE: not given */
+	struct str tx_new;  /* Ferro-Transaction, when it asks for a new one ("new", "new;..."): not in tx_id then */
+	struct str tx_end;  /* Ferro-Transaction-End; STR_NONE: not given */
+	struct str tx_left; /* the open transaction that its work was left in; STR_NONE: none */
+	bool tx_undone;     /* its work was rolled back with its transaction */
 	struct prefer prefer;
 	enum media accept;        /* negotiated among what the route offers */
 	struct lost_commit *lost; /* NULL, or gets the commit that was lost (handlers/unit/lost_commit.h); borrowed */

@@ -135,6 +135,7 @@ struct introspect_scope {
 
 /* How the transaction of a migration begins. */
 struct migrate_begin {
+	bool leases;         /* PostgreSQL: by a row in place of an advisory lock */
 	bool plan_only;      /* nothing will be written: no lock against other migrations */
 	bool rebuild;        /* SQLite: tables may be rebuilt */
 	int64_t lock_ns;     /* until when others are waited for: ERR_DATABASE_BUSY then */
@@ -225,6 +226,10 @@ struct driver {
 	 * it writes. */
 	bool (*begin)(struct driver_conn *c, enum tx_isolation iso, bool read_only, int64_t deadline_ns,
 		      struct err *err) MUST_CHECK;
+	/* The same without a round trip: BEGIN travels with the first statement, whose error is its own then, too.
+	 * NULL: begin costs none (SQLite). */
+	bool (*begin_later)(struct driver_conn *c, enum tx_isolation iso, bool read_only, int64_t deadline_ns,
+			    struct err *err) MUST_CHECK;
 	/* The same for one that will write, after reading or not: what others lock is waited for now, while nothing has
 	 * been read yet that they may change. NULL: begin will do. */
 	bool (*begin_write)(struct driver_conn *c, int64_t deadline_ns, struct err *err) MUST_CHECK;

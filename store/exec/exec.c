@@ -67,6 +67,9 @@ static bool open_unit(struct exec *x, struct driver_conn *c, struct err *err)
 	} else if (c->driver->begin_write != NULL && !x->reads_only) {
 		if (!c->driver->begin_write(c, deadline, err))
 			return false;
+	} else if (c->driver->begin_later != NULL) {
+		if (!c->driver->begin_later(c, TX_ISO_DEFAULT, false, deadline, err))
+			return false;
 	} else if (!c->driver->begin(c, TX_ISO_DEFAULT, false, deadline, err)) {
 		return false;
 	}

@@ -111,6 +111,15 @@ static bool reserve(struct tx_table *t, const struct connection *conn, struct se
 	return ok;
 }
 
+/* Of one that its first request opens, BEGIN may travel with that one's first statement. */
+static bool begin(const struct tx_root *root, struct driver_conn *c, const struct tx_options *o, int64_t deadline,
+		  struct err *err)
+{
+	return root->nascent && c->driver->begin_later != NULL
+		       ? c->driver->begin_later(c, o->isolation, o->read_only, deadline, err)
+		       : c->driver->begin(c, o->isolation, o->read_only, deadline, err);
+}
+
 static bool start(struct tx_root *root, const struct tx_options *o, int64_t deadline, struct err *err)
 {
 	struct driver_conn *c;
@@ -118,7 +127,7 @@ static bool start(struct tx_root *root, const struct tx_options *o, int64_t dead
 	if (!pool_lease(root->conn->pool, LEASE_READ, deadline, &root->lease, err))
 		return false;
 	c = root->lease.conn;
-	if (!c->driver->begin(c, o->isolation, o->read_only, deadline, err)) {
+	if (!begin(root, c, o, deadline, err)) {
 		lease_release(&root->lease);
 		return false;
 	}
@@ -137,8 +146,9 @@ static bool reads_for_itself(const struct connection *conn, const struct tx_opti
 	       o->isolation == TX_ISO_SERIALIZABLE;
 }
 
-bool tx_begin(struct tx_table *t, struct connection *conn, struct session *session, struct str owner,
-	      const struct tx_options *o, int64_t deadline, struct arena *a, struct tx_view *ret, struct err *err)
+/* *ret: a reference of the caller's, who has its turn. */
+static bool open_root(struct tx_table *t, struct connection *conn, struct session *session, struct str owner,
+		      const struct tx_options *o, bool nascent, int64_t deadline, struct tx **ret, struct err *err)
 {
 	struct tx_root *root;
 	bool ok, closed;
@@ -147,8 +157,10 @@ bool tx_begin(struct tx_table *t, struct connection *conn, struct session *sessi
 	if (!reserve(t, conn, session, owner, o, err))
 		return false;
 	root = root_create(t, conn, session, owner, o);
+	root->nascent = nascent;
 	tx = node_create(&t->sessions->mint, root, NULL);
 	ok = start(root, o, deadline, err);
+	ok = ok && tx_take_turn(t, tx, deadline, 0, err); /* nobody else knows it */
 	mutex_lock(t->lock);
 	if (ok && session != NULL && session->end != SESSION_OPEN)
 		ok = session_gone(t->sessions, str_z(session->id), session->owner, &closed, err);
@@ -158,7 +170,7 @@ bool tx_begin(struct tx_table *t, struct connection *conn, struct session *sessi
 	if (ok) {
 		tx->imap = session != NULL ? imap_over(session->imap, reads_for_itself(conn, o), false) : NULL;
 		tx_publish(t, tx);
-		tx_view_open(tx, a, ret);
+		*ret = tx_ref(tx);
 	} else {
 		root->ended = 1;
 		unreserve(t, conn, session, owner);
@@ -169,6 +181,35 @@ bool tx_begin(struct tx_table *t, struct connection *conn, struct session *sessi
 		tx_unref(tx);
 	}
 	return ok;
+}
+
+bool tx_begin(struct tx_table *t, struct connection *conn, struct session *session, struct str owner,
+	      const struct tx_options *o, int64_t deadline, struct arena *a, struct tx_view *ret, struct err *err)
+{
+	struct tx *tx;
+
+	if (!open_root(t, conn, session, owner, o, false, deadline, &tx, err))
+		return false;
+	mutex_lock(t->lock);
+	tx_view_open(tx, a, ret);
+	mutex_unlock(t->lock);
+	tx_give_turn(tx->root);
+	tx_unref(tx);
+	return true;
+}
+
+bool tx_open(struct tx_table *t, struct connection *conn, struct session *session, struct str owner,
+	     const struct tx_options *o, int64_t deadline, struct tx **ret, struct err *err)
+{
+	if (!open_root(t, conn, session, owner, o, true, deadline, ret, err))
+		return false;
+	(*ret)->root->may_commit = false;
+	return true;
+}
+
+const char *tx_id(const struct tx *tx)
+{
+	return tx->id;
 }
 
 bool tx_savepoint(struct tx_table *t, struct tx *parent, int64_t deadline, struct arena *a, struct tx_view *ret,
@@ -323,6 +364,16 @@ static void amend(struct tx_table *t, struct tx *tx, enum tx_phase phase)
 	mutex_unlock(t->lock);
 }
 
+enum tx_phase tx_settled(struct tx_table *t, struct tx *tx)
+{
+	struct tx_root *root = tx->root;
+	const enum tx_phase phase = root->lease.conn != NULL ? tx_verdict(root) : tx->phase;
+
+	if (phase > TX_ABORTED && !__atomic_load_n(&root->ended, __ATOMIC_ACQUIRE))
+		follow(t, root, phase);
+	return phase;
+}
+
 void tx_leave(struct tx_table *t, struct tx *tx)
 {
 	struct tx_root *root;
@@ -331,10 +382,11 @@ void tx_leave(struct tx_table *t, struct tx *tx)
 	if (tx == NULL)
 		return;
 	root = tx->root;
+	__atomic_store_n(&root->nascent, false, __ATOMIC_RELAXED);
 	if (root->lease.conn != NULL) {
 		phase = tx_verdict(root);
 		if (__atomic_load_n(&root->ended, __ATOMIC_ACQUIRE)) {
-			if (phase == TX_COMMITTED || phase == TX_UNKNOWN)
+			if (root->doomed && (phase == TX_COMMITTED || phase == TX_UNKNOWN))
 				amend(t, tx, phase);
 		} else if (phase > TX_ABORTED) {
 			follow(t, root, phase);

@@ -27,6 +27,12 @@ bool tx_begin(struct tx_table *t, struct connection *conn, struct session *sessi
 	      const struct tx_options *o, int64_t deadline, struct arena *a, struct tx_view *ret,
 	      struct err *err) MUST_CHECK;
 
+/* The same for a request that works in it at once: *ret is as of tx_enter. Give back with tx_leave. */
+bool tx_open(struct tx_table *t, struct connection *conn, struct session *session, struct str owner,
+	     const struct tx_options *o, int64_t deadline, struct tx **ret, struct err *err) MUST_CHECK;
+/* As long as tx is the caller's. */
+const char *tx_id(const struct tx *tx);
+
 /* A savepoint inside the innermost open transaction `parent`, whose turn the caller holds (tx_enter). The new one is
  * innermost then: the caller's own `parent` is good for tx_leave only. ERR_TRANSACTION_LIMIT. Parks. */
 bool tx_savepoint(struct tx_table *t, struct tx *parent, int64_t deadline, struct arena *a, struct tx_view *ret,
@@ -61,6 +67,14 @@ int64_t tx_deadline(const struct tx *tx);
  * ERR_TRANSACTION_EXPIRED, ERR_TRANSACTIONS_OPEN (commit of an outer one), ERR_TOO_MANY_REQUESTS. */
 bool tx_end(struct tx_table *t, struct str id, const struct session *session, struct str owner, bool commit,
 	    int64_t deadline, enum tx_phase *ret, struct err *err) MUST_CHECK;
+
+/* The same by a request that works in it (tx_enter, tx_open) and has done its last work there: tx is good for tx_leave
+ * only afterwards. One that a statement of the request's has ended in that way already is no error; the other way it is
+ * ERR_TRANSACTION_ENDED. Of a commit whose outcome stays unknown *ret_lost is what the database can be asked by. */
+bool tx_finish(struct tx_table *t, struct tx *tx, bool commit, int64_t deadline, struct commit_mark *ret_lost,
+	       struct err *err) MUST_CHECK;
+/* What became of one, whoever it is that asks. False: nobody knows (any more). */
+bool tx_fate(struct tx_table *t, struct str id, enum tx_phase *ret);
 
 /* What it is or became; also of ended ones (tombstones). Ends one past its timeout first: may park.
  * ERR_TRANSACTION_NOT_FOUND. */

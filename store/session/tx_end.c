@@ -217,6 +217,30 @@ static enum end_step end_check(struct tx_table *t, struct tx *tx, bool commit, e
 	return END_GO;
 }
 
+/* With the turn held. */
+static bool end_held(struct tx_table *t, struct tx *tx, bool commit, int64_t deadline, enum tx_phase *ret,
+		     enum end_step *ret_step, struct err *err)
+{
+	const struct session *s = tx->root->session;
+	bool ok;
+
+	mutex_lock(t->lock);
+	*ret_step = end_check(t, tx, commit, ret, err);
+	mutex_unlock(t->lock);
+	if (*ret_step != END_GO)
+		return *ret_step == END_DONE;
+	ok = finish(t, tx, commit, deadline, err);
+	mutex_lock(t->lock);
+	tx->root->committing = false;
+	/* what ended meanwhile has spared this one */
+	if (!tx->root->ended && s != NULL && s->end != SESSION_OPEN)
+		(void)tx_doom(t, tx->root, TX_EXPIRED, TX_WHY_SESSION);
+	mutex_unlock(t->lock);
+	if (ok)
+		*ret = commit ? TX_COMMITTED : TX_ROLLED_BACK;
+	return ok;
+}
+
 bool tx_end(struct tx_table *t, struct str id, const struct session *session, struct str owner, bool commit,
 	    int64_t deadline, enum tx_phase *ret, struct err *err)
 {
@@ -238,26 +262,31 @@ bool tx_end(struct tx_table *t, struct str id, const struct session *session, st
 		tx_unref(tx);
 		return false;
 	}
-	mutex_lock(t->lock);
-	step = end_check(t, tx, commit, ret, err);
-	mutex_unlock(t->lock);
-	ok = step == END_DONE;
-	if (step == END_GO) {
-		ok = finish(t, tx, commit, deadline, err);
-		mutex_lock(t->lock);
-		tx->root->committing = false;
-		/* what ended meanwhile has spared this one */
-		if (!tx->root->ended && session != NULL && session->end != SESSION_OPEN)
-			(void)tx_doom(t, tx->root, TX_EXPIRED, TX_WHY_SESSION);
-		mutex_unlock(t->lock);
-		if (ok)
-			*ret = commit ? TX_COMMITTED : TX_ROLLED_BACK;
-	}
+	ok = end_held(t, tx, commit, deadline, ret, &step, err);
 	tx_give_turn(tx->root);
 	if (!ok && step == END_GO && commit && err->outcome == ERR_OUTCOME_UNKNOWN)
 		ask_fate(t, id, tx->root, deadline, err);
 	tx_unref(tx);
 	return ok;
+}
+
+bool tx_finish(struct tx_table *t, struct tx *tx, bool commit, int64_t deadline, struct commit_mark *ret_lost,
+	       struct err *err)
+{
+	struct tx_root *root = tx->root;
+	enum end_step step;
+	enum tx_phase phase;
+	bool ok;
+
+	*ret_lost = (struct commit_mark){0};
+	(void)tx_settled(t, tx);
+	ok = end_held(t, tx, commit, deadline, &phase, &step, err);
+	if (ok || step != END_GO || !commit || err->outcome != ERR_OUTCOME_UNKNOWN)
+		return ok;
+	ask_fate(t, str_z(tx->id), root, deadline, err);
+	if (err->outcome == ERR_OUTCOME_UNKNOWN)
+		*ret_lost = root->mark;
+	return false;
 }
 
 void tx_end_session(struct tx_table *t, struct session *s, bool expired)

@@ -36,6 +36,7 @@ struct tx_root {
 	unsigned n_savepoints;           /* ever made: names them */
 	struct commit_mark mark;         /* with the turn: of a commit that is under way */
 	bool read_only;
+	bool nascent;    /* atomic: the request that opened it has not been answered, so nobody is told of it */
 	bool committing; /* under the table's lock: its end is being decided by the database */
 	bool doomed;     /* set before `ended`: the server ended it; its end undoes what the session's map has of it */
 	bool may_commit; /* with the turn: the client's statement that runs now may be a COMMIT */
@@ -129,6 +130,8 @@ bool tx_doom_if_over(struct tx_table *t, struct tx_root *root);
 bool tx_take_turn(struct tx_table *t, struct tx *tx, int64_t deadline, size_t n_max, struct err *err) MUST_CHECK;
 /* Gives the turn back; gives the connection back too once the transaction has ended. Parks then. */
 void tx_give_turn(struct tx_root *root);
+/* The same, and the table follows when a statement of the client's has ended it. The turn is held. */
+enum tx_phase tx_settled(struct tx_table *t, struct tx *tx);
 /* What the engine says of the transaction: TX_OPEN, TX_ABORTED or how it ended. The turn is held. */
 enum tx_phase tx_verdict(const struct tx_root *root);
 /* All open nodes are open or aborted. The lock is held. */

@@ -214,6 +214,22 @@ enum tx_phase tx_grave_phase(struct tx_table *t, const struct tx_grave *g)
 	return fate(t, g)->phase;
 }
 
+bool tx_fate(struct tx_table *t, struct str id, enum tx_phase *ret)
+{
+	const struct tx_grave *g = NULL;
+
+	mutex_lock(t->lock);
+	const struct tx *tx = map_get(&t->open, id);
+	if (tx == NULL)
+		g = (const struct tx_grave *)(void *)graveyard_find(&t->dead, id);
+	if (tx != NULL)
+		*ret = tx->phase;
+	else if (g != NULL)
+		*ret = tx_grave_phase(t, g);
+	mutex_unlock(t->lock);
+	return tx != NULL || g != NULL;
+}
+
 static const char *phase_word(enum tx_phase phase)
 {
 	static const char *const words[] = {
@@ -356,7 +372,8 @@ size_t tx_list(struct tx_table *t, const struct session *session, struct arena *
 	mutex_lock(t->lock);
 	found = arena_array(a, t->open.n + 1, sizeof(struct tx *));
 	while ((tx = map_next(&t->open, &pos)) != NULL) {
-		if (session == NULL || tx->root->session == session)
+		if ((session == NULL || tx->root->session == session) &&
+		    !__atomic_load_n(&tx->root->nascent, __ATOMIC_RELAXED))
 			found[n++] = tx;
 	}
 	qsort(found, n, sizeof(struct tx *), by_seq);

@@ -90,6 +90,24 @@ def test_a_bound_admin_key_is_bound_here_too(house):
     assert names(root) == {"Note"}
 
 
+def test_a_bound_admin_key_and_the_catalog(tmp_path):
+    """What it reloads tells it of its own connections; what it resets is there again, without its sessions."""
+    keys, catalog = Keys(tmp_path), tmp_path / "catalog.json"
+    keys.add("bound", ["admin"], ["shop"])
+
+    def declare(*names, **more):
+        catalog.write_text(json.dumps({"connections": [{"name": n, "url": f"sqlite:{tmp_path}/{n}.db?mode=rwc"} for n in names], **more}), encoding="utf-8")
+    declare("shop")
+    with Server("--keys-file", str(keys.path), "--catalog", str(catalog)) as server, keys.client(server.port, "bound") as c:
+        declare("shop", "office", introspect=[{"using": "office"}, {"using": "shop"}])
+        answer = c.post("/v1/catalog/reload").expect(200)
+        assert "office" not in answer.text and answer.json()["added"] == ["introspect:shop"] and answer.json()["unchanged"] == ["connection:shop"]
+        session = c.session(using="shop")
+        c.post("/v1/reset").expect(204)
+        session.get("/v1/session").problem(410, "session_expired")
+        c.session(using="shop").get("/v1/session").expect(200)
+
+
 def test_a_bound_key_learns_no_names_of_sets(house):
     """They may be those of connections."""
     one, two, root = caller(house, "one"), caller(house, "two"), caller(house, "root")

@@ -263,6 +263,9 @@ def test_while_it_drains(tmp_path):
                 fresh.get("/healthz").expect(200)
         session.get("/v1/session").expect(200)
         session.post("/v1/sessions").problem(503, "shutting_down")
+        for client in (session, kept):
+            answer = client.post("/v1/sql/execute", {"sql": "SELECT 1"}, headers={"Ferro-Transaction": "new"})
+            assert answer.problem(503, "shutting_down")["outcome"] == "not_started"
         inside.post(f"/v1/transactions/{inside.headers['Ferro-Transaction']}/commit").expect(200)
         thread.join(120)
     assert [answer.status for answer in answers] == [200], answers[0].body

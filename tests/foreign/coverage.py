@@ -52,7 +52,7 @@ def differences(foreign, said, used):
 
 
 def run(foreign):
-    """Of each operation PER_OPERATION cases (FERROD_FOREIGN_CASES) a database."""
+    """Of each operation PER_OPERATION cases (FERROD_FOREIGN_CASES) a database; all that was found stays in --work."""
     python, used = foreign.venv("venv-schemathesis", SCHEMATHESIS) / "python", set()
     postgres = Postgres()
     try:
@@ -64,6 +64,7 @@ def run(foreign):
                     client.post("/v1/models/User/records", {"name": "Ada", "age": 36}).expect(201)
                 said = json.loads(foreign.run(python, foreign.root / "tests/foreign/coverage_cases.py", f"http://127.0.0.1:{server.port}", KEY, str(PER_OPERATION)))
                 assert server.alive, server.log()[-4000:]
+            (foreign.work / f"coverage-{backend}.json").write_text(json.dumps(said, indent=1), encoding="utf-8")
             yield f"{backend} ({said['sent']} requests to {said['operations']} operations)", differences(foreign, said, used)
     finally:
         postgres.destroy()

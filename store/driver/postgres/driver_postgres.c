@@ -129,6 +129,8 @@ static enum tx_state tx_state(struct driver_conn *base)
 
 	if (base->broken)
 		return TX_STATE_UNKNOWN;
+	if (c->opening[0] != '\0')
+		return TX_STATE_OPEN;
 	switch (PQtransactionStatus(c->pg)) {
 	case PQTRANS_IDLE:
 		return TX_STATE_NONE;
@@ -143,14 +145,15 @@ static enum tx_state tx_state(struct driver_conn *base)
 	return TX_STATE_UNKNOWN;
 }
 
+static const char *const levels[] = {
+	[TX_ISO_DEFAULT] = "",
+	[TX_ISO_READ_COMMITTED] = " ISOLATION LEVEL READ COMMITTED",
+	[TX_ISO_REPEATABLE_READ] = " ISOLATION LEVEL REPEATABLE READ",
+	[TX_ISO_SERIALIZABLE] = " ISOLATION LEVEL SERIALIZABLE",
+};
+
 static bool begin(struct driver_conn *base, enum tx_isolation iso, bool read_only, int64_t deadline_ns, struct err *err)
 {
-	static const char *const levels[] = {
-		[TX_ISO_DEFAULT] = "",
-		[TX_ISO_READ_COMMITTED] = " ISOLATION LEVEL READ COMMITTED",
-		[TX_ISO_REPEATABLE_READ] = " ISOLATION LEVEL REPEATABLE READ",
-		[TX_ISO_SERIALIZABLE] = " ISOLATION LEVEL SERIALIZABLE",
-	};
 	struct pg_conn *c = pg_conn(base);
 	char sql[640];
 	const int n = snprintf(sql, sizeof(sql), "BEGIN%s%s%s", levels[iso], read_only ? " READ ONLY" : "",
@@ -166,11 +169,27 @@ static bool begin(struct driver_conn *base, enum tx_isolation iso, bool read_onl
 	return false;
 }
 
+/* Behind a pooler the settings of a transaction are statements of their own, which no pipeline takes in one text. */
+static bool begin_later(struct driver_conn *base, enum tx_isolation iso, bool read_only, int64_t deadline_ns,
+			struct err *err)
+{
+	struct pg_conn *c = pg_conn(base);
+
+	if (c->pooled)
+		return begin(base, iso, read_only, deadline_ns, err);
+	if (!pg_usable(c, deadline_ns, err))
+		return false;
+	c->unclean = false;
+	(void)snprintf(c->opening, sizeof(c->opening), "BEGIN%s%s", levels[iso], read_only ? " READ ONLY" : "");
+	return true;
+}
+
 static void rollback(struct driver_conn *base)
 {
 	struct pg_conn *c = pg_conn(base);
 	struct err ignored;
 
+	c->opening[0] = '\0';
 	if (base->broken || PQtransactionStatus(c->pg) == PQTRANS_IDLE)
 		return;
 	fiber_shield();
@@ -198,6 +217,11 @@ static bool commit(struct driver_conn *base, int64_t deadline_ns, struct err *er
 	if (tx_state(base) == TX_STATE_ABORTED) {
 		rollback(base);
 		return fail_aborted(err);
+	}
+	if (c->opening[0] != '\0') { /* nothing was in it */
+		c->opening[0] = '\0';
+		base->n_commits++;
+		return true;
 	}
 	strbuf_init(&sql, 0);
 	if (c->unclean)
@@ -357,6 +381,7 @@ const struct driver driver_postgres = {
 	.load_abort = pg_load_abort,
 	.simple = simple,
 	.begin = begin,
+	.begin_later = begin_later,
 	.commit = commit,
 	.commit_mark = pg_commit_mark,
 	.commit_fate = pg_commit_fate,

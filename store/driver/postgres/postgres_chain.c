@@ -13,6 +13,8 @@ static bool ask(struct pg_conn *c, int64_t deadline_ns, char *ret, size_t size, 
 	enum pg_io io;
 
 	ret[0] = '\0';
+	if (!pg_open_now(c, deadline_ns, err))
+		return false;
 	if (PQtransactionStatus(c->pg) != PQTRANS_INTRANS)
 		return true;
 	if (PQsendQuery(c->pg, "SELECT pg_catalog.now()") != 1)

@@ -16,8 +16,6 @@
 
 #include "service/base/banned.h"
 
-/* Statements that the server is told to forget with one that it has to prepare. */
-#define DEAD_PER_PREPARE 8
 /* How rows come that are not wanted all at once. libpq 17 hands out a few in one result, which spares a result's cost
  * for each; few, so that wide rows do not add up (the server sends small ones by the 8 KiB in any case). */
 #define CHUNK_ROWS 8
@@ -30,103 +28,6 @@
 #endif
 /* Rows left over are read for so long before the statement is cancelled instead. */
 #define LEFTOVER_NS (20 * CLOCK_NS_PER_MS)
-
-/* What was sent and is to be read before the statement's own results. */
-struct started {
-	struct pg_stmt *hit; /* the cached statement that runs */
-	uint64_t id;         /* the statement that is prepared on the way; 0: none */
-	size_t n_dead;       /* DEALLOCATEs before it */
-	bool pooled;         /* as postgres_pooled.c sends it */
-};
-
-static bool check_raw(struct pg_conn *c, const struct stmt *s, struct err *err)
-{
-	struct pg_sql_facts facts;
-
-	pg_sql_scan(s->sql, &facts);
-	if (strcmp(facts.first, "copy") == 0)
-		return err_set(err, ERR_SQL_ERROR, "COPY is not available here: read with SELECT, write with INSERT");
-	if (facts.complete && !facts.several && facts.n_params != s->n_params)
-		return err_set(err, ERR_INVALID_PARAMETERS, "the statement takes %zu parameters, but %zu were given",
-			       facts.n_params, s->n_params);
-	c->cur.several = facts.several;
-	c->cur.reads = facts.reads;
-	c->cur.deallocates = strcmp(facts.first, "deallocate") == 0 || strcmp(facts.first, "discard") == 0;
-	memcpy(c->cur.first, facts.first, sizeof(facts.first));
-	if (pg_pooled_refuses(c, &facts, s->sql, err))
-		return false;
-	/* No look at the text tells what a view, a default or a trigger calls. Behind a pooler what it has set is put
-	 * back in the same transaction. */
-	c->cur.leaves = c->pooled;
-	c->base.session_dirty = !c->pooled;
-	c->unclean = c->pooled;
-	pg_pooled_forget(c);
-	return true;
-}
-
-bool pg_send_deallocate(struct pg_conn *c, uint64_t id)
-{
-#ifdef LIBPQ_HAS_CLOSE_PREPARED
-	char name[PG_NAME_BYTES];
-
-	pg_stmt_name(id, name);
-	return PQsendClosePrepared(c->pg, name) == 1;
-#else
-	char sql[PG_NAME_BYTES + 16] = "DEALLOCATE ";
-
-	pg_stmt_name(id, sql + strlen(sql));
-	return PQsendQueryParams(c->pg, sql, 0, NULL, NULL, NULL, NULL, 0) == 1;
-#endif
-}
-
-static bool send_prepared(struct pg_conn *c, uint64_t id)
-{
-	const struct pg_params *p = &c->params;
-	char name[PG_NAME_BYTES];
-
-	pg_stmt_name(id, name);
-	return PQsendQueryPrepared(c->pg, name, (int)p->n, p->values, p->lengths, p->formats, 0) == 1;
-}
-
-/* The key that was just looked up starts with the text and its NUL. */
-static bool send_pipeline(struct pg_conn *c, struct started *st)
-{
-	struct pg_cache *k = &c->cache;
-	char name[PG_NAME_BYTES];
-
-	st->id = ++k->last_id;
-	st->n_dead = k->n_dead < DEAD_PER_PREPARE ? k->n_dead : DEAD_PER_PREPARE;
-	pg_stmt_name(st->id, name);
-	if (PQenterPipelineMode(c->pg) != 1)
-		return false;
-	c->n_syncs = 1;
-	for (size_t i = 0; i < st->n_dead; i++)
-		if (!pg_send_deallocate(c, k->dead[k->n_dead - 1 - i]))
-			return false;
-	return PQsendPrepare(c->pg, name, k->key.p, (int)c->params.n, c->params.types) == 1 &&
-	       send_prepared(c, st->id) && PQpipelineSync(c->pg) == 1;
-}
-
-static bool send_stmt(struct pg_conn *c, const struct stmt *s, struct pg_flight *f, struct started *st)
-{
-	bool fits = false;
-
-	memset(st, 0, sizeof(*st));
-	if (c->pooled) {
-		st->pooled = c->cur.autocommit && !f->bare;
-		return st->pooled ? pg_pooled_send(c, s, f) : pg_send_once(c, s);
-	}
-	if (s->cache)
-		st->hit = pg_cache_find(&c->cache, s, &fits);
-	if (st->hit != NULL) {
-		c->base.cache_hits++;
-		return send_prepared(c, st->hit->id);
-	}
-	if (!fits)
-		return pg_send_once(c, s);
-	c->base.cache_misses++;
-	return send_pipeline(c, st);
-}
 
 /* The time of the statement is over, but not its request's: one that has committed and waits for a standby only is left
  * to it. A server that waits so has told nothing yet, not even what the statement did. */
@@ -183,7 +84,7 @@ static enum pg_io read_before(struct pg_conn *c, PGresult **ret_error)
 }
 
 /* Reads up to the first result of the statement itself, or of the step that failed. */
-static enum pg_io read_first(struct pg_conn *c, const struct started *st, const struct pg_flight *f, PGresult **ret)
+static enum pg_io read_first(struct pg_conn *c, const struct pg_started *st, const struct pg_flight *f, PGresult **ret)
 {
 	struct pg_cache *k = &c->cache;
 
@@ -194,6 +95,12 @@ static enum pg_io read_first(struct pg_conn *c, const struct started *st, const 
 			return io;
 	}
 
+	if (st->opens) {
+		enum pg_io io = read_before(c, ret);
+
+		if (io != PG_IO_OK || *ret != NULL)
+			return io;
+	}
 	for (size_t i = 0; i < st->n_dead; i++) {
 		enum pg_io io = read_before(c, ret);
 
@@ -297,7 +204,7 @@ static void open_rows(struct pg_cursor *cur, PGresult *res)
 
 /* A cached plan whose table has changed, or a statement that somebody else has dropped: prepared anew it may well run.
  */
-static bool is_stale(const struct started *st, const PGresult *res)
+static bool is_stale(const struct pg_started *st, const PGresult *res)
 {
 	const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
 
@@ -306,7 +213,7 @@ static bool is_stale(const struct started *st, const PGresult *res)
 	return strcmp(state, "26000") == 0 || (st->hit != NULL && strcmp(state, "0A000") == 0);
 }
 
-static void forget_stale(struct pg_conn *c, const struct started *st, const PGresult *res)
+static void forget_stale(struct pg_conn *c, const struct pg_started *st, const PGresult *res)
 {
 	const bool gone = strcmp(PQresultErrorField(res, PG_DIAG_SQLSTATE), "26000") == 0;
 
@@ -332,7 +239,7 @@ static bool take_first(struct pg_conn *c, PGresult *res, struct err *err)
 }
 
 /* May what has failed succeed when it is sent anew? */
-static bool worth_another(struct pg_conn *c, struct started *st, struct pg_flight *f, const PGresult *res)
+static bool worth_another(struct pg_conn *c, struct pg_started *st, struct pg_flight *f, const PGresult *res)
 {
 	if (c->pooled)
 		return st->pooled && pg_pooled_again(c, f, res);
@@ -342,14 +249,29 @@ static bool worth_another(struct pg_conn *c, struct started *st, struct pg_fligh
 	return f->attempt++ == 0 || !c->cur.autocommit;
 }
 
+/* The transaction that a statement has begun and failed in for no fault of its own is begun anew. */
+static bool reopen(struct pg_conn *c, const char *opening, struct err *err)
+{
+	const uint64_t n_rollbacks = c->base.n_rollbacks;
+
+	if (!pg_simple(c, "ROLLBACK", clock_mono_ns() + PG_CLEANUP_NS, NULL, err))
+		return false;
+	c->base.n_rollbacks = n_rollbacks;
+	memcpy(c->opening, opening, sizeof(c->opening));
+	return true;
+}
+
 static bool start(struct pg_conn *c, const struct stmt *s, struct pg_flight *f, struct err *err)
 {
-	struct started st;
+	struct pg_started st;
 	PGresult *res = NULL;
 	bool again;
 	enum pg_io io;
+	char opening[sizeof(c->opening)];
 
-	if (!send_stmt(c, s, f, &st))
+	memcpy(opening, c->opening, sizeof(opening));
+
+	if (!pg_send_stmt(c, s, f, &st))
 		return give_up(c, PG_IO_LOST, err);
 	io = read_first(c, &st, f, &res);
 	if (io != PG_IO_OK)
@@ -363,7 +285,10 @@ static bool start(struct pg_conn *c, const struct stmt *s, struct pg_flight *f, 
 	(void)fail(c, res, err);
 	if (!again || c->base.broken)
 		return false;
-	if (!c->cur.autocommit) {
+	if (st.opens && f->attempt == 1) {
+		if (!reopen(c, opening, err))
+			return false;
+	} else if (!c->cur.autocommit) {
 		(void)err_set(err, ERR_SERIALIZATION_FAILURE, "a table changed while the transaction ran: try again");
 		return false;
 	}
@@ -385,7 +310,7 @@ bool pg_prepare(struct driver_conn *base, const struct stmt *s, int64_t deadline
 	cur->reads = s->access == STMT_READ;
 	if (memchr(s->sql.p, '\0', s->sql.len) != NULL)
 		return err_set(err, ERR_SQL_ERROR, "the statement holds the character U+0000");
-	if (s->raw && !check_raw(c, s, err))
+	if (s->raw && !pg_check_raw(c, s, err))
 		return false;
 	if (!pg_params_set(&c->params, s, err) || !pg_ready(c, deadline_ns, err))
 		return false;
@@ -393,7 +318,7 @@ bool pg_prepare(struct driver_conn *base, const struct stmt *s, int64_t deadline
 	cur->base.conn = base;
 	cur->base.read_only = cur->reads;
 	cur->raw = s->raw;
-	cur->autocommit = PQtransactionStatus(c->pg) == PQTRANS_IDLE;
+	cur->autocommit = PQtransactionStatus(c->pg) == PQTRANS_IDLE && c->opening[0] == '\0';
 	cur->whole = s->quick;
 	cur->done = false;
 	cur->deadline = deadline_ns;

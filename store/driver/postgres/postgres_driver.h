@@ -23,6 +23,7 @@
  *   postgres_settings.c  the settings of every session
  *   postgres_io.c        waiting, draining
  *   postgres_cancel.c    requests to cancel a statement
+ *   postgres_send.c      what leaves when a statement starts
  *   postgres_cursor.c    prepare, step, finish
  *   postgres_batch.c     several quick statements in one pipeline
  *   postgres_pooled.c    what is different behind a pooler
@@ -159,10 +160,11 @@ struct pg_conn {
 	bool unclean;                      /* pooled: the transaction may leave something in the session */
 	uint64_t known[PG_NAMES_MAX / 64]; /* pooled: names that have run on this very connection, by their place */
 	bool loading;                      /* COPY FROM STDIN runs; `text` holds rows not sent yet */
-	char tx_began[48];                 /* now() before a statement that divides */
-	bool at_end;                       /* the last result was the end of a statement's */
-	int n_syncs;  /* pipeline: sync points not yet answered; 0 and not in a pipeline otherwise */
-	bool guarded; /* the server bounds each statement and each wait for a lock: postgres_batch.c */
+	char opening[96];  /* BEGIN and its words, which travel with the next statement; "": none waits */
+	char tx_began[48]; /* now() before a statement that divides */
+	bool at_end;       /* the last result was the end of a statement's */
+	int n_syncs;       /* pipeline: sync points not yet answered; 0 and not in a pipeline otherwise */
+	bool guarded;      /* the server bounds each statement and each wait for a lock: postgres_batch.c */
 	char version[32];
 	bool has_history; /* of these two */
 	uint64_t cluster;
@@ -215,6 +217,8 @@ bool pg_usable(struct pg_conn *c, int64_t deadline_ns, struct err *err) MUST_CHE
 bool pg_ready(struct pg_conn *c, int64_t deadline_ns, struct err *err) MUST_CHECK;
 /* Runs a text by the simple protocol; the last command tag goes to tag (may be NULL). Parks. */
 bool pg_simple(struct pg_conn *c, const char *sql, int64_t deadline_ns, char tag[32], struct err *err) MUST_CHECK;
+/* The BEGIN that waits for a statement is sent by itself. Parks. */
+bool pg_open_now(struct pg_conn *c, int64_t deadline_ns, struct err *err) MUST_CHECK;
 /* Queues a statement without a name; the text is kept in c->text. */
 bool pg_send_once(struct pg_conn *c, const struct stmt *s) MUST_CHECK;
 /* To be told how each statement ended that began inside a transaction: tag NULL when it failed. Counts the
@@ -239,6 +243,22 @@ bool pg_cancel_settled(struct pg_cancel *x, int64_t deadline);
  * knows. Parks. */
 bool pg_cancel_waits_for_standby(struct pg_cancel *x, int64_t deadline);
 
+/* postgres_send.c */
+/* What was sent and is to be read before the statement's own results. */
+struct pg_started {
+	struct pg_stmt *hit; /* the cached statement that runs */
+	uint64_t id;         /* the statement that is prepared on the way; 0: none */
+	size_t n_dead;       /* DEALLOCATEs before it */
+	bool opens;          /* BEGIN before all of it */
+	bool pooled;         /* as postgres_pooled.c sends it */
+};
+/* Looks at a client's own text and notes in c->cur what is told from it. */
+bool pg_check_raw(struct pg_conn *c, const struct stmt *s, struct err *err) MUST_CHECK;
+/* Sends the statement whose parameters are set. */
+bool pg_send_stmt(struct pg_conn *c, const struct stmt *s, struct pg_flight *f, struct pg_started *st) MUST_CHECK;
+/* Queues the order to forget a statement. */
+bool pg_send_deallocate(struct pg_conn *c, uint64_t id) MUST_CHECK;
+
 /* postgres_cursor.c */
 bool pg_prepare(struct driver_conn *base, const struct stmt *s, int64_t deadline_ns, struct cursor **ret,
 		struct err *err) MUST_CHECK;
@@ -247,8 +267,6 @@ void pg_finish(struct cursor *base);
 /* What a short read with one parameter answers, cached by its text: one row of one boolean; no row: false. Parks. */
 bool pg_ask(struct driver_conn *base, struct str sql, struct str param, int64_t deadline_ns, bool *ret,
 	    struct err *err) MUST_CHECK;
-/* Queues the order to forget a statement. */
-bool pg_send_deallocate(struct pg_conn *c, uint64_t id) MUST_CHECK;
 /* Rows that a statement changed; those that it read do not count. */
 int64_t pg_count_affected(const char *tag);
 void pg_cursor_done(struct pg_cursor *cur);

@@ -96,7 +96,7 @@ bool pg_commit_mark(struct driver_conn *base, int64_t deadline_ns, struct commit
 	bool ok;
 
 	*ret = (struct commit_mark){.cluster = c->cluster, .timeline = c->timeline};
-	if (!c->has_history)
+	if (!c->has_history || c->opening[0] != '\0')
 		return true;
 	arena_init(&arena);
 	ok = ask(c, &s, deadline_ns, &arena, words, err);

@@ -333,9 +333,40 @@ static enum pg_io simple_results(struct pg_conn *c, int64_t deadline, char tag[3
 	}
 }
 
+bool pg_open_now(struct pg_conn *c, int64_t deadline_ns, struct err *err)
+{
+	char sql[sizeof(c->opening)];
+
+	if (c->opening[0] == '\0')
+		return true;
+	memcpy(sql, c->opening, sizeof(sql));
+	c->opening[0] = '\0';
+	if (pg_simple(c, sql, deadline_ns, NULL, err)) {
+		if (PQtransactionStatus(c->pg) == PQTRANS_INTRANS)
+			return true;
+		(void)pg_fail_answer(c, "a transaction that did not begin", false, err);
+	}
+	c->base.n_rollbacks++; /* there is none */
+	err->outcome = ERR_OUTCOME_NOT_STARTED;
+	return false;
+}
+
+/* The text, behind the BEGIN that waits for one. */
+static bool send_simple(struct pg_conn *c, const char *sql)
+{
+	if (c->opening[0] == '\0')
+		return PQsendQuery(c->pg, sql) == 1;
+	strbuf_reset(&c->text);
+	strbuf_puts(&c->text, c->opening);
+	strbuf_puts(&c->text, "; ");
+	strbuf_puts(&c->text, sql);
+	c->opening[0] = '\0';
+	return !strbuf_failed(&c->text) && PQsendQuery(c->pg, c->text.p) == 1;
+}
+
 bool pg_simple(struct pg_conn *c, const char *sql, int64_t deadline_ns, char tag[32], struct err *err)
 {
-	const bool autocommit = PQtransactionStatus(c->pg) == PQTRANS_IDLE;
+	const bool autocommit = PQtransactionStatus(c->pg) == PQTRANS_IDLE && c->opening[0] == '\0';
 	char unused[32];
 	bool ok, ended;
 	enum pg_io io;
@@ -344,7 +375,7 @@ bool pg_simple(struct pg_conn *c, const char *sql, int64_t deadline_ns, char tag
 	tag[0] = '\0';
 	if (!pg_ready(c, deadline_ns, err))
 		return false;
-	if (PQsendQuery(c->pg, sql) != 1)
+	if (!send_simple(c, sql))
 		return pg_give_up(c, PG_IO_LOST, autocommit, NULL, err);
 	io = simple_results(c, deadline_ns, tag, &ok, autocommit, err);
 	if (io == PG_IO_OK) {

@@ -74,7 +74,7 @@ bool pg_load_begin(struct driver_conn *base, struct str table, struct str sql, i
 	*ret_began = fits;
 	if (!fits)
 		return true;
-	if (!pg_ready(c, deadline_ns, err))
+	if (!pg_ready(c, deadline_ns, err) || !pg_open_now(c, deadline_ns, err))
 		return false;
 	strbuf_reset(&c->text);
 	strbuf_put(&c->text, sql);
