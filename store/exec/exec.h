@@ -57,7 +57,8 @@ struct exec {
 	bool tells; /* of an atomic one on a lease of its own: a commit whose connection is lost is asked for. Set
 		       behind exec_begin */
 	bool started;
-	/* Of an atomic one: what it does first, each time its transaction begins. Set behind exec_begin; NULL: nothing */
+	/* Of an atomic one: what it does first, each time its transaction begins. Set behind exec_begin; NULL: nothing
+	 */
 	bool (*opened)(void *arg, struct exec *x, struct err *err);
 	void *opened_arg;
 	struct commit_mark lost;         /* by exec_end: of such a commit of which nothing is known yet, see fate.h */
