@@ -306,7 +306,7 @@ bool pg_prepare(struct driver_conn *base, const struct stmt *s, int64_t deadline
 	assert(!cur->active);
 	cur->leaves = c->leaves;
 	c->leaves = false;
-	cur->several = cur->deallocates = false;
+	cur->several = cur->deallocates = cur->alters = false;
 	cur->reads = s->access == STMT_READ;
 	if (memchr(s->sql.p, '\0', s->sql.len) != NULL)
 		return err_set(err, ERR_SQL_ERROR, "the statement holds the character U+0000");
@@ -389,6 +389,8 @@ static bool end(struct pg_conn *c, struct err *err)
 		pg_count_end(c, cur->tag);
 	if (cur->divides && strcmp(cur->tag, "ROLLBACK") == 0 && !pg_chain_after(c, cur->deadline, err))
 		return false;
+	if (cur->alters)
+		pg_plain_forget(c->base.db->plain);
 	if (cur->deallocates)
 		pg_cache_clear(&c->cache, true);
 	return !c->base.unreplicated || pg_fail_unreplicated(c, err);
