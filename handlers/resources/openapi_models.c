@@ -1,6 +1,6 @@
 /*
- * The description of the models at hand: what /openapi.json says in general of records, filters and relations, said once
- * more for each registered model by its own names and types, for clients that are generated from it.
+ * The description of the models at hand: what /openapi.json says in general of records, filters and relations, said
+ * once more for each registered model by its own names and types, for clients that are generated from it.
  */
 #include "handlers/resources/openapi_models.h"
 
@@ -242,8 +242,9 @@ static json_t *parameter(struct str name, const char *description, json_t *schem
 /* Names that parameters of their own have: the column is reached with a dot before it. */
 static bool is_parameter(struct str name)
 {
-	static const char *const names[] = {"using", "order", "select", "include", "limit", "offset", "cursor", "or",
-					    "and",   "not",   "on_conflict", "conflict_columns", "conflict_index"};
+	static const char *const names[] = {
+		"using", "order", "select",      "include",          "limit",         "offset", "cursor", "or",
+		"and",   "not",   "on_conflict", "conflict_columns", "conflict_index"};
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
 		if (str_eq_z(name, names[i]))
 			return true;
@@ -385,7 +386,10 @@ static void put_record(struct describing *d, const struct model *m)
 {
 	static const struct {
 		const char *method, *suffix, *takes;
-	} methods[] = {{"get", "_get", NULL}, {"put", "_save", "_given"}, {"patch", "_update", "_changed"}, {"delete", "_delete", NULL}};
+	} methods[] = {{"get", "_get", NULL},
+		       {"put", "_save", "_given"},
+		       {"patch", "_update", "_changed"},
+		       {"delete", "_delete", NULL}};
 	json_t *item = path_item(d, true);
 	for (size_t i = 0; i < (m->read_only ? 1 : ARRAY_LEN(methods)); i++) {
 		json_t *o = operation(d, RECORD_PATH, methods[i].method, component(d, m, methods[i].suffix));
@@ -429,7 +433,8 @@ static void describe(struct describing *d, const struct model *m)
 		put_record(d, m);
 }
 
-void openapi_describe_models(struct arena *a, const struct schema *s, struct str set_name, struct str using, json_t *doc)
+void openapi_describe_models(struct arena *a, const struct schema *s, struct str set_name, struct str using,
+			     json_t *doc)
 {
 	json_t *paths = json_object_get(doc, "paths");
 	struct describing d = {.a = a, .s = s, .set = set_name, .using = using, .paths = paths};
