@@ -81,15 +81,29 @@ bool pg_history_find(struct pg_conn *c, int64_t deadline_ns, struct err *err)
 	return ok || !c->base.broken;
 }
 
+static void set_mark(const struct pg_conn *c, struct str xid, struct str waits, struct commit_mark *ret)
+{
+	*ret = (struct commit_mark){.cluster = c->cluster, .timeline = c->timeline};
+	ret->is_set = xid.p != NULL && number(xid, &ret->xid);
+	ret->asks = waits.p != NULL;
+	ret->waits = ret->asks && str_eq_z(waits, "waits");
+}
+
+static struct str cell(const PGresult *res, int column)
+{
+	return PQgetisnull(res, 0, column) ? STR_NONE : str_z(PQgetvalue(res, 0, column));
+}
+
+void pg_mark_read(const struct pg_conn *c, const PGresult *res, struct commit_mark *ret)
+{
+	if (PQntuples(res) == 1 && PQnfields(res) == 2 && PQfformat(res, 0) == 0 && PQfformat(res, 1) == 0)
+		set_mark(c, cell(res, 0), cell(res, 1), ret);
+}
+
 bool pg_commit_mark(struct driver_conn *base, int64_t deadline_ns, struct commit_mark *ret, struct err *err)
 {
-	const struct stmt s = {.sql = STR("SELECT pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text, "
-					  "CASE WHEN pg_catalog.current_setting('synchronous_commit') NOT IN ('off', "
-					  "'local') THEN CASE WHEN " HAS_STANDBY " THEN 'waits' ELSE 'asks' END END"),
-			       .access = STMT_READ,
-			       .cache = true,
-			       .quick = true,
-			       .n_columns = 2};
+	const struct stmt s = {
+		.sql = STR(PG_MARK_SQL), .access = STMT_READ, .cache = true, .quick = true, .n_columns = 2};
 	struct pg_conn *c = pg_conn(base);
 	struct str words[2];
 	struct arena arena;
@@ -100,9 +114,8 @@ bool pg_commit_mark(struct driver_conn *base, int64_t deadline_ns, struct commit
 		return true;
 	arena_init(&arena);
 	ok = ask(c, &s, deadline_ns, &arena, words, err);
-	ret->is_set = ok && words[0].p != NULL && number(words[0], &ret->xid);
-	ret->asks = ok && words[1].p != NULL;
-	ret->waits = ret->asks && str_eq_z(words[1], "waits");
+	if (ok)
+		set_mark(c, words[0], words[1], ret);
 	arena_done(&arena);
 	return ok;
 }
