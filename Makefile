@@ -211,6 +211,11 @@ clients-test: ## public linters over the API description; generated clients (Typ
 	@$(MAKE) --no-print-directory build
 	@$(PYTHON) -B tests/clients/run.py --build $(BUILD)
 
+.PHONY: nodes-test
+nodes-test: build ## several nodes behind HAProxy are drained, killed, paused (SECONDS=300 BEFORE=older-binary ONLY=1,2,... LAME=--lame)
+	@FERROD_BIN=$(abspath $(BIN)) $(PYTHON) -B -u tests/nodes/run.py --seconds $(or $(SECONDS),300) $(if $(ONLY),--only $(ONLY)) \
+		$(if $(BEFORE),--before $(BEFORE)) $(LAME)
+
 .PHONY: docker-test
 docker-test: ## build the Dockerfile without an engine, run it read-only, compose file and HAProxy pair too (root; BASE_TREE=)
 	@.ci/deps run test docker

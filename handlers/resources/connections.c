@@ -6,6 +6,7 @@
 #include "handlers/resources/url_policy.h"
 #include "service/base/clock.h"
 #include "store/connection/connect_json.h"
+#include "store/exec/coordination.h"
 #include "store/once/once.h"
 
 #include "service/base/banned.h"
@@ -128,8 +129,10 @@ bool handle_connect(struct request *req, struct response *res, struct err *err)
 		return connect_again(req, res, &q, conn, err);
 	if (!connection_open(&store->connections, &q.o, req->deadline, &conn, err))
 		return false;
+	coordination_find(conn, req->deadline);
 	bool migrate = q.auto_migrate || q.updates || q.destructive;
-	bool ok = (!conn->exactly_once || once_prepare(conn, req->deadline, err)) && (!migrate || connect_migrate(req, &q, conn, &migration, err)) &&
+	bool ok = (!conn->exactly_once || once_prepare(conn, req->deadline, err)) &&
+		  (!migrate || connect_migrate(req, &q, conn, &migration, err)) &&
 		  told_connect(request_app(req)->told, conn, &q.o, principal_name(req), &told, err);
 	if (!ok) {
 		connection_close(conn);

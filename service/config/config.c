@@ -141,8 +141,7 @@ static const struct setting settings[] = {
 	 "bytes of the answers kept for Idempotency-Keys of one API key (all callers without keys count as one); of "
 	 "the "
 	 "oldest beyond it, only that they were given"},
-	{"idempotency_hours", TYPE_INT, AT(idempotency_hours), 1, 87600, TEXT_OF(LIMIT_IDEMPOTENCY_HOURS), NULL,
-	 false,
+	{"idempotency_hours", TYPE_INT, AT(idempotency_hours), 1, 87600, TEXT_OF(LIMIT_IDEMPOTENCY_HOURS), NULL, false,
 	 "on connections that are exactly_once answers for Idempotency-Keys are kept in the database for so many "
 	 "hours"},
 	{"idempotency_entries", TYPE_INT, AT(idempotency_entries), 1, 1e8, TEXT_OF(LIMIT_IDEMPOTENCY_ENTRIES), NULL,

@@ -1,4 +1,5 @@
 /* One declared connection: prove, migrate, introspect, follow. */
+#include "store/exec/coordination.h"
 #include "store/once/once.h"
 #include "store/catalog/bring_up.h"
 
@@ -187,11 +188,17 @@ static bool migrate_now(struct item *it, struct err *err)
 	return ok;
 }
 
+static bool found_out(struct connection *conn, int64_t deadline)
+{
+	coordination_find(conn, deadline);
+	return true;
+}
+
 bool item_bring_up(struct item *it, bool migrate, int64_t deadline, struct err *err)
 {
-	return connection_prove(it->conn, deadline, err) &&
-	       (!it->conn->exactly_once || once_prepare(it->conn, clock_deadline(60), err)) && (!migrate || migrate_now(it, err)) &&
-	       introspect_now(it, clock_deadline(60), err);
+	return connection_prove(it->conn, deadline, err) && found_out(it->conn, deadline) &&
+	       (!it->conn->exactly_once || once_prepare(it->conn, clock_deadline(60), err)) &&
+	       (!migrate || migrate_now(it, err)) && introspect_now(it, clock_deadline(60), err);
 }
 
 /* What a database that is being made, or started, says, or one that is in use. */

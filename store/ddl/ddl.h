@@ -49,6 +49,9 @@ void ddl_plan_warn(struct ddl_plan *p, const char *code, struct str table, struc
  * ERR_INVALID_SCHEMA for an unresolved type. */
 bool ddl_column_type(const struct dialect *d, const struct column *c, struct strbuf *out, struct err *err) MUST_CHECK;
 
+/* The digits and the places behind the point of "numeric(8,3)" or "decimal(8)"; false: the type has none. */
+bool ddl_numeric_places(struct str type, int64_t *ret_digits, int64_t *ret_places) MUST_CHECK;
+
 /* " DEFAULT (...)", " GENERATED ALWAYS AS ..." of a column that the database fills; nothing for others. False:
  * ERR_INVALID_SCHEMA when the column's expression is none by the dialect's tokens. */
 bool ddl_column_fill(const struct dialect *d, const struct model *m, const struct column *c, struct strbuf *out,

@@ -1,6 +1,7 @@
 /* How a column's type is spelled: one row a storage type (reference 6.1). */
 #include "store/ddl/ddl.h"
 
+#include "service/base/num.h"
 #include "store/schema/schema_sql.h"
 
 #include "service/base/banned.h"
@@ -32,6 +33,33 @@ static const struct {
 	[ST_UNRESOLVED] = {NULL, NULL, NULL, false},
 };
 
+bool ddl_numeric_places(struct str type, int64_t *ret_digits, int64_t *ret_places)
+{
+	struct str word, rest = type, digits, places;
+
+	*ret_places = 0;
+	if (!str_split(&rest, '(', &word) || rest.p == NULL || rest.len == 0 || rest.p[rest.len - 1] != ')')
+		return false;
+	word = str_trim(word);
+	if (!str_ieq_z(word, "numeric") && !str_ieq_z(word, "decimal"))
+		return false;
+	places = str_n(rest.p, rest.len - 1);
+	(void)str_split(&places, ',', &digits);
+	return num_parse_int(str_trim(digits), ret_digits) && *ret_digits > 0 &&
+	       (places.p == NULL || num_parse_int(str_trim(places), ret_places));
+}
+
+/* PostgreSQL's numeric with its digits and places, where the model says how many. */
+static bool put_numeric(const struct column *c, struct strbuf *out)
+{
+	int64_t digits, places;
+
+	if (c->storage != ST_NUMERIC || c->db_type.p == NULL || !ddl_numeric_places(c->db_type, &digits, &places))
+		return false;
+	strbuf_printf(out, "numeric(%lld,%lld)", (long long)digits, (long long)places);
+	return true;
+}
+
 static void put_spelling(const struct column *c, const char *word, struct strbuf *out)
 {
 	strbuf_puts(out, word);
@@ -58,6 +86,8 @@ bool ddl_column_type(const struct dialect *d, const struct column *c, struct str
 		return err_set(err, ERR_INVALID_SCHEMA,
 			       "unresolvable type on column \"%.*s\": unknown logical_type \"%.*s\"; give a db_type",
 			       STR_FMT(c->name), STR_FMT(c->logical_word));
+	if (d->id == DIALECT_POSTGRES && put_numeric(c, out))
+		return true;
 	put_spelling(c, d->id == DIALECT_SQLITE ? spellings[c->storage].sqlite : spellings[c->storage].postgres, out);
 	return true;
 }
@@ -104,6 +134,6 @@ void ddl_alter_type(const struct column *c, struct strbuf *out)
 		dialect_quote_ident(out, c->enum_type_name);
 	else if (c->own_type)
 		strbuf_put(out, c->db_type);
-	else if (c->storage != ST_UNRESOLVED)
+	else if (c->storage != ST_UNRESOLVED && !put_numeric(c, out))
 		put_spelling(c, spellings[c->storage].alter, out);
 }

@@ -135,6 +135,7 @@ struct introspect_scope {
 
 /* How the transaction of a migration begins. */
 struct migrate_begin {
+	bool leases;         /* PostgreSQL: by a row in place of an advisory lock */
 	bool plan_only;      /* nothing will be written: no lock against other migrations */
 	bool rebuild;        /* SQLite: tables may be rebuilt */
 	int64_t lock_ns;     /* until when others are waited for: ERR_DATABASE_BUSY then */

@@ -314,6 +314,7 @@ static bool commit(struct run *r, struct err *err)
 static bool in_transaction(struct run *r, struct err *err)
 {
 	const struct migrate_begin how = {
+		.leases = __atomic_load_n(&r->conn->leases, __ATOMIC_RELAXED) != 0,
 		.plan_only = r->q->dry_run,
 		.rebuild = r->q->options.rebuild,
 		.lock_ns = r->lock_ns,

@@ -14,6 +14,8 @@ static const struct {
 	[CHANGE_CREATE_TABLE] = {"create_table", "NONE", false, false, true},
 	[CHANGE_ADD_COLUMN] = {"add_column", "ACCESS EXCLUSIVE", false, false, true},
 	[CHANGE_DROP_DEFAULT] = {"drop_default", "ACCESS EXCLUSIVE", false, false, true},
+	[CHANGE_SET_DEFAULT] = {"set_default", "ACCESS EXCLUSIVE", false, false, true},
+	[CHANGE_SET_IDENTITY] = {"set_identity", "ACCESS EXCLUSIVE", false, false, true},
 	[CHANGE_ALTER_TYPE] = {"alter_type", "ACCESS EXCLUSIVE", true, false, true},
 	[CHANGE_SET_NOT_NULL] = {"set_not_null", "ACCESS EXCLUSIVE", false, false, true},
 	[CHANGE_DROP_NOT_NULL] = {"drop_not_null", "ACCESS EXCLUSIVE", false, false, true},

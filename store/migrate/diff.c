@@ -293,6 +293,16 @@ static enum type_drift own_drift(const struct live_column *live, const struct co
 	return same ? DRIFT_NONE : DRIFT_UNKNOWN;
 }
 
+/* Of two numerics: has the model digits and places of its own, and the database others? */
+static bool other_places(struct str live, struct str want)
+{
+	int64_t digits, places, live_digits, live_places;
+
+	if (want.p == NULL || !ddl_numeric_places(want, &digits, &places))
+		return false;
+	return !ddl_numeric_places(live, &live_digits, &live_places) || digits != live_digits || places != live_places;
+}
+
 static enum type_drift postgres_drift(const struct live_column *live, const struct column *want)
 {
 	enum storage_type have, wanted = postgres_type(want->storage);
@@ -307,7 +317,7 @@ static enum type_drift postgres_drift(const struct live_column *live, const stru
 	if (!postgres_storage(live->type, &have, &length))
 		return is_text(wanted) ? DRIFT_NONE : DRIFT_UNKNOWN;
 	if (have == wanted && length == want->length)
-		return DRIFT_NONE;
+		return have == ST_NUMERIC && other_places(live->type, want->db_type) ? DRIFT_TYPE : DRIFT_NONE;
 	if (have == ST_JSONB && wanted == ST_JSON)
 		return DRIFT_NONE; /* the better of the two holds what json holds */
 	if (want->enum_type_name.p != NULL)
@@ -328,6 +338,19 @@ static int integer_rank(enum storage_type t)
 	return t == ST_SMALLINT ? 1 : t == ST_INT ? 2 : t == ST_BIGINT ? 3 : 0;
 }
 
+/* More digits on both sides of the point lose nothing; the same places, and nothing is written anew. */
+static struct alter_effect numeric_effect(struct str live, struct str want)
+{
+	int64_t digits, places, live_digits, live_places;
+
+	if (want.p == NULL || !ddl_numeric_places(want, &digits, &places))
+		return (struct alter_effect){false, false};
+	if (!ddl_numeric_places(live, &live_digits, &live_places))
+		return (struct alter_effect){true, true};
+	return (struct alter_effect){places != live_places || digits < live_digits,
+				     places < live_places || digits - places < live_digits - live_places};
+}
+
 struct alter_effect diff_alter_effect(const struct live_column *live, const struct column *want)
 {
 	enum storage_type have = ST_UNRESOLVED, wanted = postgres_type(want->storage);
@@ -336,6 +359,8 @@ struct alter_effect diff_alter_effect(const struct live_column *live, const stru
 
 	if (!postgres_storage(live->type, &have, &length))
 		return (struct alter_effect){true, true};
+	if (have == ST_NUMERIC && wanted == ST_NUMERIC)
+		return numeric_effect(live->type, want->db_type);
 	/* varchar and text are stored alike; a limit that does not shrink is only a check that always holds */
 	unlimited = wanted == ST_TEXT || (wanted == ST_VARCHAR && want->length == 0);
 	if ((have == ST_TEXT || have == ST_VARCHAR) && unlimited)

@@ -22,8 +22,9 @@
 /* ---- columns ----------------------------------------------------------------------------------------- */
 
 /* The db_type where the logical type alone would mean another one. */
-static struct str db_type_of(const struct live_builder *b, enum storage_type st, int64_t length)
+static struct str db_type_of(const struct live_builder *b, enum storage_type st, int64_t length, struct str type)
 {
+	int64_t digits, places;
 	static const char *const words[] = {
 		[ST_SMALLINT] = "smallint",   [ST_BIGINT] = "bigint", [ST_TEXT] = "text",   [ST_UUID] = "uuid",
 		[ST_TIMESTAMP] = "timestamp", [ST_TIME] = "time",     [ST_JSONB] = "jsonb", [ST_UNRESOLVED] = NULL,
@@ -31,6 +32,8 @@ static struct str db_type_of(const struct live_builder *b, enum storage_type st,
 
 	if (length > 0 && (st == ST_VARCHAR || st == ST_CHAR))
 		return arena_printf(b->a, "%s(%lld)", st == ST_VARCHAR ? "varchar" : "char", (long long)length);
+	if (b->d->id == DIALECT_POSTGRES && st == ST_NUMERIC && ddl_numeric_places(type, &digits, &places))
+		return arena_printf(b->a, "numeric(%lld,%lld)", (long long)digits, (long long)places);
 	return str_z(words[st]);
 }
 
@@ -146,7 +149,7 @@ static json_t *column_ir(struct live_builder *b, const struct live_table *t, con
 				     : st == ST_TEXT && is_json(b, t, c) ? LT_JSON
 									 : logical_from_storage(st);
 	const bool counts = counts_up(b, t, c, lt);
-	const struct str db_type = own || c->native_enum ? STR_NONE : db_type_of(b, st, length);
+	const struct str db_type = own || c->native_enum ? STR_NONE : db_type_of(b, st, length, c->type);
 
 	live_set(o, "name", live_text(c->name));
 	live_set(o, "logical_type", json_string(logical_type_name(lt)));

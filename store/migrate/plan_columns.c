@@ -1,10 +1,12 @@
 /* Columns of a table that is changed in place: added, altered (PostgreSQL) or warned about (SQLite), dropped. */
 #include "store/migrate/plan_columns.h"
+#include "store/migrate/plan_fill.h"
 
 #include <string.h>
 
 #include "service/base/num.h"
 #include "store/codec/codec.h"
+#include "store/migrate/live_literal.h"
 #include "store/migrate/plan_loss.h"
 #include "store/migrate/plan_needed.h"
 
@@ -68,6 +70,18 @@ struct str plan_default_literal(struct planner *pl, const struct column *c)
 	return out;
 }
 
+/* SQLite: what of a column that fills itself ALTER TABLE takes; a rebuild takes everything. */
+static bool addable_in_place(const struct planner *pl, const struct table_pair *tp, const struct column *c)
+{
+	struct literal l;
+
+	if (pl->d->id != DIALECT_SQLITE || pl->o.rebuild || c->fill.default_sql.p == NULL)
+		return true;
+	if (c->fill.generated == GENERATED_ALWAYS)
+		return c->fill.computed_on_read;
+	return tp->t->rows == 0 || literal_read(c->fill.default_sql, &l);
+}
+
 bool plan_can_add(struct planner *pl, const struct table_pair *tp, const struct column *c)
 {
 	if (c->primary_key) {
@@ -75,7 +89,14 @@ bool plan_can_add(struct planner *pl, const struct table_pair *tp, const struct 
 			       "is a primary key column, which cannot be added to an existing table");
 		return false;
 	}
-	if (c->nullable || tp->t->rows == 0 || plan_default_literal(pl, c).p != NULL)
+	if (!addable_in_place(pl, tp, c)) {
+		planner_refuse(pl, tp->m->table, c->name,
+			       "has a default that is no literal, or is computed and stored: SQLite cannot add such a "
+			       "column to a table with rows; migrate with rebuild");
+		return false;
+	}
+	if (c->nullable || tp->t->rows == 0 || plan_fill_clause(pl, tp, c).len > 0 ||
+	    plan_default_literal(pl, c).p != NULL)
 		return true;
 	planner_refuse(pl, tp->m->table, c->name,
 		       "is NOT NULL and has no literal default, so rows that are there cannot get a value: make it "
@@ -119,13 +140,15 @@ static void put_inline_key(struct planner *pl, const struct table_pair *tp, cons
 
 static void add_column(struct planner *pl, const struct table_pair *tp, const struct column *c)
 {
-	struct str literal = c->nullable || tp->t->rows == 0 ? STR_NONE : plan_default_literal(pl, c);
+	const struct str fill = plan_fill_clause(pl, tp, c);
+	struct str literal = fill.len > 0 || c->nullable || tp->t->rows == 0 ? STR_NONE : plan_default_literal(pl, c);
 	bool inline_unique = c->unique && pl->d->id == DIALECT_POSTGRES;
 	struct change *made;
 
 	alter_table(pl, tp, "ADD COLUMN", c->name);
 	strbuf_putc(&pl->b, ' ');
 	planner_put_type(pl, c, &pl->b);
+	strbuf_put(&pl->b, fill);
 	if (!c->nullable)
 		strbuf_puts(&pl->b, " NOT NULL");
 	if (literal.p != NULL) {
@@ -283,7 +306,10 @@ void plan_columns(struct planner *pl, const struct table_pair *tp)
 		const struct column *c = &m->columns[i];
 		const struct live_column *live = live_find_column(pl->d, tp->t, c->name);
 
-		if (live == NULL || c->primary_key || live->pk_position > 0)
+		if (live == NULL)
+			continue;
+		plan_fill(pl, tp, c, live);
+		if (c->primary_key || live->pk_position > 0)
 			continue;
 		plan_type(pl, tp, c, live);
 		plan_nullability(pl, tp, c, live);

@@ -7,6 +7,7 @@
 #include "store/migrate/plan_rebuild.h"
 
 #include "store/migrate/plan_columns.h"
+#include "store/migrate/plan_fill.h"
 #include "store/migrate/plan_loss.h"
 #include "store/migrate/plan_needed.h"
 #include "store/migrate/table_edit.h"
@@ -72,6 +73,7 @@ static bool has_work(const struct planner *pl, const struct table_pair *tp)
 		const struct column *c = changeable(tp, live);
 
 		if (tp->converts[i] || (c != NULL && c->nullable != live->nullable) ||
+		    (c != NULL && plan_default_differs(pl, tp, c, live)) ||
 		    (plan_drops(pl, tp->m, live) && constrained(pl, tp, live->name)))
 			return true;
 	}
@@ -158,6 +160,18 @@ static void edit_null(struct table_edit *e, const struct table_item *item, bool 
 		table_edit_replace(e, (struct text_span){item->type.to, item->type.to}, STR(" NOT NULL"));
 }
 
+static void edit_default(struct planner *pl, struct table_edit *e, const struct table_item *item,
+			 const struct column *c)
+{
+	for (size_t i = 0; i < e->text->n_pieces; i++)
+		if (&e->text->items[e->text->pieces[i].item] == item && e->text->pieces[i].kind == PIECE_DEFAULT)
+			table_edit_drop_piece(e, i);
+	strbuf_puts(&pl->b, " DEFAULT (");
+	strbuf_put(&pl->b, c->fill.default_sql);
+	strbuf_putc(&pl->b, ')');
+	table_edit_replace(e, (struct text_span){item->type.to, item->type.to}, written(pl));
+}
+
 static void edit_column(struct planner *pl, const struct table_pair *tp, struct table_edit *e, size_t i)
 {
 	const struct live_column *live = &tp->t->columns[i];
@@ -178,6 +192,8 @@ static void edit_column(struct planner *pl, const struct table_pair *tp, struct 
 	}
 	if (c->nullable != live->nullable)
 		edit_null(e, item, c->nullable);
+	if (plan_default_differs(pl, tp, c, live))
+		edit_default(pl, e, item, c);
 }
 
 static bool all_stay(const struct planner *pl, const struct table_pair *tp, const struct table_piece *p)
@@ -255,11 +271,13 @@ static void edit_constraints(struct planner *pl, const struct table_pair *tp, st
 static void put_new_column(struct planner *pl, const struct table_pair *tp, const struct table_text *text,
 			   const struct column *c)
 {
-	struct str literal = c->nullable || tp->t->rows == 0 ? STR_NONE : plan_default_literal(pl, c);
+	const struct str fill = plan_fill_clause(pl, tp, c);
+	struct str literal = fill.len > 0 || c->nullable || tp->t->rows == 0 ? STR_NONE : plan_default_literal(pl, c);
 
 	dialect_quote_ident(&pl->b, c->name);
 	strbuf_putc(&pl->b, ' ');
 	put_type(pl, text, c);
+	strbuf_put(&pl->b, fill);
 	if (!c->nullable)
 		strbuf_puts(&pl->b, " NOT NULL");
 	if (literal.p != NULL) {

@@ -249,6 +249,37 @@ static bool bind_operands(const struct leaf *l, struct value *ret)
 	return true;
 }
 
+/* Bytes that are no UTF-8 are answered alike, whether SQLite has them as a text or as a blob. */
+static bool either_class(const struct leaf *l, struct value v)
+{
+	return l->dialect->id == DIALECT_SQLITE && v.kind == VALUE_TEXT && l->type->logical != LT_JSON &&
+	       !str_is_utf8(v.u.s);
+}
+
+/* So both are looked for. */
+static void bind_either(const struct leaf *l, struct query_node *ret, struct value *values)
+{
+	struct value *both;
+	size_t n = 0;
+
+	if (ret->op != OP_EQ && ret->op != OP_NE && ret->op != OP_IN && ret->op != OP_NOT_IN &&
+	    ret->op != OP_DISTINCT && ret->op != OP_NOT_DISTINCT)
+		return;
+	for (size_t i = 0; i < ret->n_values; i++)
+		n += either_class(l, values[i]);
+	if (n == 0)
+		return;
+	both = arena_array(l->arena, ret->n_values + n, sizeof(*both));
+	memcpy(both, values, ret->n_values * sizeof(*both));
+	n = ret->n_values;
+	for (size_t i = 0; i < ret->n_values; i++)
+		if (either_class(l, values[i]))
+			both[n++] = value_bytes(values[i].u.s);
+	ret->values = both;
+	ret->n_values = n;
+	ret->op = ret->op == OP_EQ ? OP_IN : ret->op == OP_NE ? OP_NOT_IN : ret->op;
+}
+
 bool query_bind_leaf(const struct leaf *given, struct query_node *ret)
 {
 	struct leaf own = *given, *l = &own;
@@ -267,5 +298,6 @@ bool query_bind_leaf(const struct leaf *given, struct query_node *ret)
 	ret->kind = NODE_LEAF;
 	ret->op = l->op;
 	ret->values = values;
+	bind_either(l, ret, values);
 	return true;
 }

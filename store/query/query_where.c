@@ -37,10 +37,17 @@ bool query_leaf_from_text(struct arena *a, const struct dialect *d, const struct
 const struct query_node *query_leaf_equal(struct arena *a, const struct column *c, struct value v)
 {
 	struct query_node *node = arena_alloc(a, sizeof(*node));
-	struct value *values = arena_alloc(a, sizeof(*values));
+	struct value *values = arena_array(a, 2, sizeof(*values));
+	/* of bytes that are no UTF-8 nobody who was answered them knows whether SQLite has a text or a blob */
+	const bool either = v.kind == VALUE_TEXT && !str_is_utf8(v.u.s);
 
-	*values = v;
-	*node = (struct query_node){.kind = NODE_LEAF, .op = OP_EQ, .column = c, .values = values, .n_values = 1};
+	values[0] = v;
+	values[1] = value_bytes(v.u.s);
+	*node = (struct query_node){.kind = NODE_LEAF,
+				    .op = either ? OP_IN : OP_EQ,
+				    .column = c,
+				    .values = values,
+				    .n_values = either ? 2 : 1};
 	return node;
 }
 

@@ -49,9 +49,14 @@ static bool one_form(const struct column *c)
 	return c->fill.position == 0 && (c->logical != LT_DATETIME || c->spelling == TIME_FERROD);
 }
 
+bool sql_time_has_forms(const struct sql *s, const struct column *c)
+{
+	return sql_is_time(s, c) && !one_form(c);
+}
+
 void sql_time_same_before(struct sql *s, const struct column *c)
 {
-	if (!sql_is_time(s, c) || one_form(c))
+	if (!sql_time_has_forms(s, c))
 		return;
 	if (c->logical == LT_DATETIME)
 		sql_put(s, "ferro_time_text(");
@@ -61,7 +66,7 @@ void sql_time_same_before(struct sql *s, const struct column *c)
 
 void sql_time_same_after(struct sql *s, const struct column *c)
 {
-	if (!sql_is_time(s, c) || one_form(c))
+	if (!sql_time_has_forms(s, c))
 		return;
 	if (c->logical == LT_DATETIME)
 		sql_put(s, arena_printf(s->arena, ", %d, %d)", has_unit(c) ? (int)c->spelling : (int)TIME_MIXED,
@@ -114,26 +119,38 @@ static void put_text_range(struct sql *s, const struct range *r)
 	sql_put(s, ")");
 }
 
-static void put_unit_range(struct sql *s, const struct range *r, enum time_spelling unit)
+static void put_unit_range(struct sql *s, const struct range *r, enum time_spelling unit, const char *before)
 {
 	const size_t i = (size_t)unit - TIME_UNIX;
 
-	sql_put(s, " OR (");
+	sql_put(s, before);
+	sql_put(s, "(");
 	put_value(s, r, " >= ", value_double(r->has_low ? r->low.low[i] : -time_unit_end(unit)));
 	sql_put(s, " AND ");
 	put_value(s, r, " <= ", value_double(r->has_high ? r->high.high[i] : time_unit_end(unit)));
 	sql_put(s, ")");
 }
 
-/* One range a class of stored values and unit of numbers. */
+/* One range a class of stored values and unit of numbers. Where texts are expected, a row of text is done with numbers,
+ * all of which are below any text, at once. */
 static void put_classes(struct sql *s, const struct range *r)
 {
+	const bool texts = !has_unit(r->column) && r->column->spelling != TIME_MIXED;
+	const char *before = texts ? "" : " OR ";
+
 	sql_put(s, "(");
 	put_text_range(s, r);
-	for (int unit = TIME_UNIX; unit <= TIME_JULIAN; unit++)
-		if (!has_unit(r->column) || unit == (int)r->column->spelling)
-			put_unit_range(s, r, (enum time_spelling)unit);
-	sql_put(s, ")");
+	if (texts) {
+		sql_put(s, " OR (");
+		put_column(s, r, " < '' AND (");
+	}
+	for (int unit = TIME_UNIX; unit <= TIME_JULIAN; unit++) {
+		if (has_unit(r->column) && unit != (int)r->column->spelling)
+			continue;
+		put_unit_range(s, r, (enum time_spelling)unit, before);
+		before = " OR ";
+	}
+	sql_put(s, texts ? ")))" : ")");
 }
 
 static double least(const struct range *r)

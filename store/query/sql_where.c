@@ -124,6 +124,16 @@ static void put_distinct(struct sql *s, const struct condition *c)
 		sql_put(s, json ? " AS jsonb)" : "");
 		return;
 	}
+	if (c->node->n_values == 2) { /* a text or a blob, see bind_either */
+		for (size_t i = 0; i < 2; i++) {
+			sql_put(s, i == 0 ? "(" : negated ? " OR " : " AND ");
+			sql_subject(s, c);
+			sql_put(s, negated ? " IS " : " IS NOT ");
+			sql_value(s, c, c->node->values[i]);
+		}
+		sql_put(s, ")");
+		return;
+	}
 	sql_put(s, json ? "ferro_json(" : "");
 	sql_subject(s, c);
 	sql_put(s, json ? ")" : "");

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import pytest
 
-from support.schema import column, introspect, model, register, run
+from support.schema import column, introspect, model, quiet, register, run
 
 TYPES = """
 CREATE EXTENSION hstore; CREATE EXTENSION citext; CREATE EXTENSION ltree; CREATE SCHEMA billing; CREATE TYPE billing.mood AS ENUM ('sad', 'it is');
@@ -82,7 +82,7 @@ def test_types_are_introspected_by_their_names(table):
         assert found["logical_type"] == logical and found.get("db_type") == plain.get(kind, kind), (kind, found)
     by_type = {c.get("db_type"): c for c in table.model.values()}
     assert by_type["posint"]["type_kind"] == "domain" and by_type["posint"]["base_type"] == "bigint"
-    assert by_type["whole"]["base_type"] == {"db_type": "posint", "type_kind": "domain", "base_type": "bigint"}
+    assert {"db_type": "posint", "type_kind": "domain", "base_type": "bigint"}.items() <= by_type["whole"]["base_type"].items()
     assert by_type["price"]["base_type"] == "numeric(8,2)" and by_type["span"]["base_type"] == "daterange"
     assert by_type["floats"]["type_kind"] == "range" and by_type["floats"]["element"] == "double precision"
     assert by_type["billing.mood"]["enum_values"] == ["sad", "it is"] and by_type["billing.mood"]["type_kind"] == "enum"
@@ -90,8 +90,7 @@ def test_types_are_introspected_by_their_names(table):
     assert by_type["pair"]["fields"] == [{"name": "a", "db_type": "integer"}, {"name": "b c", "db_type": "text"}, {"name": "at", "db_type": "timestamp with time zone"},
                                          {"name": "big", "db_type": "bigint[]"}]
     assert by_type["holder"]["fields"][0] == {"name": "inner_pair", "db_type": "pair", "type_kind": "composite", "fields": by_type["pair"]["fields"]}
-    # what was read is taken back as it is
-    assert table.client.get("/v1/models/p").expect(200).json()["columns"]
+    quiet(table, dry_run=True, updates=True)
 
 
 @pytest.mark.parametrize("way", ["put", "patch", "create", "bulk", "ndjson"])
@@ -216,6 +215,24 @@ def test_keys_and_relations_of_such_types(postgres_conn):
     rows = conn.client.post("/v1/query", {"model_name": "seen", "include": names, "order_by": [{"column": "id"}]}, params=conn.using).expect(200).json()["rows"]
     assert sorted(str(row[name] and row[name]["addr"]) for row in rows for name in names) == ["10.0.0.0/24", "10.0.0.1", "10.0.0.1", "None"]
     assert conn.client.post("/v1/models/host/get-or-create", {"where": {"addr": "10.0.0.1"}, "defaults": {"owner": "nobody"}}, params=conn.using).expect(200).json()["created"] is False
+
+
+def test_a_range_and_an_array_as_keys(postgres_conn):
+    conn = postgres_conn
+    run(conn.backend, """CREATE TABLE stay (span int4range PRIMARY KEY, v text); CREATE TABLE pairs (a int[], b text, v text, PRIMARY KEY (a, b));
+        INSERT INTO stay VALUES ('[1,5)', 'x'), ('empty', 'y'); INSERT INTO pairs VALUES ('{1,2}', 'k,l', 'x')""")
+    register(conn.client)
+    introspect(conn, register=True)
+    made = conn.client.post("/v1/models/stay/records", {"span": {"lower": 7, "upper": 9}, "v": "z"}, params=conn.using).expect(201)
+    assert made.json()["span"] == {"lower": 7, "upper": 9, "bounds": "[)"}
+    assert conn.client.get(made.header("Location"), params=conn.using).expect(200).json()["v"] == "z"
+    for text in ("[1,5)", '{"lower":1,"upper":5,"bounds":"[)"}', '{"lower": 0, "upper": 4, "bounds": "(]"}'):
+        assert conn.client.get(f"/v1/models/stay/records/{quote(text, safe='')}", params=conn.using).expect(200).json()["v"] == "x"
+    conn.client.patch(f"/v1/models/stay/records/{quote('empty')}", {"v": "w"}, params=conn.using).expect(200)
+    made = conn.client.post("/v1/models/pairs/records", {"a": [3], "b": "q", "v": "z"}, params=conn.using).expect(201)
+    assert conn.client.get(made.header("Location"), params=conn.using).expect(200).json() == {"a": [3], "b": "q", "v": "z"}
+    put = conn.client.put(made.header("Location"), {"a": [3], "b": "q", "v": "put"}, params=conn.using).expect(200)
+    assert put.json()["v"] == "put"
 
 
 def test_a_model_by_hand_makes_such_columns(postgres_conn):

@@ -1,4 +1,5 @@
 """The README's tour, run as printed in one shell against a server of its own: what it shows is what comes."""
+import fnmatch
 import re
 import subprocess
 
@@ -13,6 +14,16 @@ def test_tour_does_what_it_says():
                               text=True, timeout=120, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
     check_tour(done.stdout)
+
+
+def test_the_tour_leaves_nothing_for_git():
+    """What it makes in the working directory is ignored, and the program's own files are."""
+    with Server() as server:
+        subprocess.run(["bash", "-c", tour_script(f"http://127.0.0.1:{server.port}")], cwd=server.dir, capture_output=True, timeout=120, check=False)
+        made = {path.name for path in server.dir.iterdir()} - {"stderr"}
+    patterns = [line for line in (ROOT / ".gitignore").read_text(encoding="utf-8").split("\n") if line]
+    assert any(name.startswith("shop.db") for name in made)
+    assert {name for name in made if not any(fnmatch.fnmatch(name, pattern) for pattern in patterns)} == set()
 
 
 def test_every_command_is_rehearsed():
@@ -33,5 +44,5 @@ def test_links_and_targets_exist():
         for target in re.findall(r"\]\(([^)#:]+)\)", text):
             assert (ROOT / target).exists(), f"{name}: {target}"
         makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-        for target in re.findall(r"`make ([a-z-]+)", text):
-            assert re.search(rf"^(?:[a-z-]+ )*{target}(?: [a-z-]+)*:", makefile, re.M), f"{name}: make {target}"
+        for target in re.findall(r"`make ([a-z0-9-]+)", text):
+            assert re.search(rf"^(?:[a-z0-9-]+ )*{target}(?: [a-z0-9-]+)*:", makefile, re.M), f"{name}: make {target}"

@@ -35,7 +35,7 @@ def house(tmp_path):
 
 def stored(client, number):
     with sqlite3.connect(client.path) as db:
-        row = db.execute("SELECT typeof(label), CAST(label AS BLOB), typeof(n), n, typeof(raw), CAST(raw AS BLOB) FROM odd WHERE id = ?", (number,)).fetchone()
+        row = db.execute("SELECT typeof(label), CAST(label AS BLOB), typeof(n), CAST(n AS BLOB), typeof(raw), CAST(raw AS BLOB) FROM odd WHERE id = ?", (number,)).fetchone()
     db.close()
     return row
 
@@ -197,3 +197,81 @@ def test_tagged_values_in_urls(house):
     plain = '{"$text": 1}'
     assert house.get(f"/v1/models/keyed/records/{quote(plain, safe='')}").expect(200).json()["k"] == plain
     assert house.get("/v1/models/odd/records", params={"raw": 'eq.{"$text":"text"}'}).expect(200).json()["rows"][0]["id"] == 2
+
+
+@pytest.fixture(params=["text", "blob"])
+def stranger(house, request):
+    """A row whose cell, and a table whose key, are bytes that are no UTF-8, of that storage class."""
+    literal = f"CAST(x'{BAD.hex()}' AS TEXT)" if request.param == "text" else f"x'{BAD.hex()}'"
+    with sqlite3.connect(house.path) as db:
+        db.execute(f"UPDATE odd SET label = {literal}, n = {literal} WHERE id = 1")
+        db.execute("CREATE TABLE keyed (k text PRIMARY KEY, b integer)")
+        db.execute(f"INSERT INTO keyed VALUES ({literal}, 1), ('plain', 2)")
+        db.execute("CREATE TABLE child (id integer PRIMARY KEY, keyed_k text REFERENCES keyed (k))")
+        db.execute(f"INSERT INTO child VALUES (1, {literal}), (2, 'plain')")
+    db.close()
+    house.post("/v1/introspect", {"register": True}).expect(200)
+    house.kind = request.param
+    return house
+
+
+def ids(client, node, negated=False):
+    where = [{"node_kind": "not", "child": node}] if negated else [node]
+    rows = client.post("/v1/query", {"model_name": "odd", "where": where}).expect(200).json()["rows"]
+    return sorted(row["id"] for row in rows)
+
+
+@pytest.mark.parametrize("column", ["label", "n"])
+def test_bytes_that_are_no_text_are_found_whatever_class_they_have(stranger, column):
+    leaf = {"node_kind": "leaf", "column": column, "value": TAGGED}
+    assert stranger.get("/v1/models/odd/records/1").expect(200).json()[column] == TAGGED
+    assert ids(stranger, leaf | {"operator": "=="}) == [1]
+    assert ids(stranger, leaf | {"operator": "=="}, negated=True) == [2, 3]
+    assert ids(stranger, leaf | {"operator": "!="}) == [2, 3]
+    assert ids(stranger, leaf | {"operator": "IN", "value": [TAGGED]}) == [1]
+    assert ids(stranger, leaf | {"operator": "NOT IN", "value": [TAGGED]}) == [2, 3]
+    assert ids(stranger, leaf | {"operator": "is_not_distinct"}) == [1]
+    assert ids(stranger, leaf | {"operator": "is_distinct"}) == [2, 3, 4]
+    text = json.dumps(TAGGED)
+    for params, found in (({column: f"eq.{text}"}, [1]), ({column: f"neq.{text}"}, [2, 3]),
+                          ({"or": f"({column}.eq.{json.dumps(text)})"}, [1])):
+        assert sorted(r["id"] for r in stranger.get("/v1/models/odd/records", params=params).expect(200).json()["rows"]) == found, params
+
+
+def test_writes_of_it_reach_it(stranger):
+    where = [{"node_kind": "leaf", "column": "label", "operator": "==", "value": TAGGED}]
+    query = {"model_name": "odd", "where": where}
+    assert stranger.post("/v1/query/count", query).expect(200).json()["count"] == 1
+    before = stored(stranger, 1)
+    for method in ("patch", "put"):
+        row = stranger.get("/v1/models/odd/records/1").expect(200)
+        getattr(stranger, method)("/v1/models/odd/records/1", row.json(), headers={"If-Match": row.header("ETag")}).expect(200)
+        assert stored(stranger, 1) == before
+    stranger.post("/v1/models/odd/get-or-create", {"where": {"label": TAGGED}, "defaults": {"id": 77}}).expect(200)
+    assert stranger.post("/v1/query/update", {"query": query, "set": {"x": 9.5}}).expect(200).json()["rows_affected"] == 1
+    assert stranger.post("/v1/query/delete", query).expect(200).json()["rows_affected"] == 1
+
+
+def test_a_key_of_it_leads_to_its_row(stranger):
+    path = "/v1/models/keyed/records/" + quote(json.dumps(TAGGED), safe="")
+    with stranger.session() as session:
+        for use in (stranger, session):
+            assert use.get(path).expect(200).json() == {"k": TAGGED, "b": 1}
+        assert session.get("/v1/models/keyed/records").expect(200).json()["rows"]
+        assert session.patch(path, {"b": 5}).expect(200).json() == {"k": TAGGED, "b": 5}
+        assert session.get(path).expect(200).json() == {"k": TAGGED, "b": 5}
+        session.delete("/v1/session")
+    assert stranger.put(path, {"k": TAGGED, "b": 6}).expect(200).json() == {"k": TAGGED, "b": 6}
+    steps = [{"op": "get", "model": "keyed", "pk": TAGGED}, {"op": "get", "model": "keyed", "pk": [TAGGED]}]
+    results = stranger.post("/v1/batch", {"steps": steps}).expect(200).json()["results"]
+    assert [r["status"] for r in results] == [200, 200], results
+    row, = stranger.get("/v1/models/child/records", params={"id": "eq.1"}).expect(200).json()["rows"]
+    assert row["keyed_k"] == TAGGED
+    with sqlite3.connect(stranger.path) as db:
+        assert db.execute("SELECT typeof(k), b FROM keyed ORDER BY b").fetchall() == [("text", 2), (stranger.kind, 6)]
+    db.close()
+    with sqlite3.connect(stranger.path) as db:
+        db.execute("DELETE FROM child")
+    db.close()
+    stranger.delete(path).expect(204)
+    stranger.get(path).problem(404, "record_not_found")

@@ -150,6 +150,7 @@ static void end(void)
 {
 	server_stop(all.server);
 	idempotency_done();
+	node_destroy(all.app.node);
 	told_destroy(all.app.told);
 	declared_destroy(all.app.declared);
 	store_destroy(all.app.store);
@@ -201,7 +202,24 @@ static void report(void *arg, const struct declared_report *r)
 	(void)r;
 }
 
-/* Nothing is declared, nothing is kept. */
+static bool no_answer(void *arg, struct str url, int64_t ns, struct arena *a, struct str *ret_instance)
+{
+	(void)arg;
+	(void)url;
+	(void)ns;
+	(void)a;
+	(void)ret_instance;
+	return false;
+}
+
+static void node_report(void *arg, const char *event, struct str detail)
+{
+	(void)arg;
+	(void)event;
+	(void)detail;
+}
+
+/* Nothing is declared, nothing is kept, and no other server is there. */
 static void begin_telling(void)
 {
 	struct err err;
@@ -217,6 +235,14 @@ static void begin_telling(void)
 	    !declared_create(all.app.store, &from, &hooks, catalog, NULL, &all.app.declared, &err))
 		abort();
 	all.app.told = told_create(all.app.store, all.app.declared, NULL, &told);
+	const struct node_options node = {.name = STR("fuzz"),
+					  .url = STR(""),
+					  .version = STR(""),
+					  .spawn = spawn,
+					  .ask = no_answer,
+					  .report = node_report};
+	if (!node_create(all.app.store, NULL, &node, &all.app.node, &err))
+		abort();
 }
 
 static int listen_local(void)

@@ -80,6 +80,10 @@ LAST = '#include "service/base/banned.h"\n'
     ("store/a.c", "#include <sqlite3.h>\n" + LAST, "not for this file"),
     ("store/driver/sqlite/driver_sqlite.c", "#include <libpq-fe.h>\n" + LAST, "not for this file"),
     ("store/ddl/a.c", '#include "store/exec/exec.h"\n' + LAST, "reaches a driver"),
+    ("handlers/query/a.c", '#include "handlers/records/a.h"\n' + LAST, "rooms do not see each other"),
+    ("handlers/unit/a.c", '#include "handlers/records/a.h"\n' + LAST, "below the rooms"),
+    ("store/connection/a.c", '#include "store/exec/exec.h"\n' + LAST, "neither exec nor session"),
+    ("store/driver/sqlite/a.c", '#include "store/exec/exec.h"\n' + LAST, "its own folder"),
     ("store/a.c", "#include <stdio.h>\n", "the last include"),
     ("store/a.c", LAST + "\nvoid f(char *p)\n{\n\tstrcpy(p, p);\n}\n", "banned"),
     ("store/a.c", LAST + "\nvoid f(char *p)\n{\n\tfree(p);\n}\n", "outside service/base"),
@@ -92,13 +96,34 @@ LAST = '#include "service/base/banned.h"\n'
 def test_layers_refuses(tmp_path, path, text, breach):
     for name, content in {
         "service/base/banned.h": "", "service/http/router.h": "", "store/store.h": "", "store/driver/driver.h": "",
-        "store/exec/exec.h": '#include "store/driver/driver.h"\n', path: text,
+        "store/exec/exec.h": '#include "store/driver/driver.h"\n', "handlers/records/a.h": "", path: text,
     }.items():
         target = tmp_path / name
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(content)
     found = load_layers().Tree(tmp_path).check()
     assert len([fault for fault in found if breach in fault]) == 1, found
+
+
+F = LAST + "\nvoid f(void)\n{\n\tg();\n}\n"
+G = LAST + "\nvoid g(void)\n{\n\th();\n}\n"
+
+
+@pytest.mark.parametrize("files, circle", [
+    ({"store/a.h": '#include "store/b.h"\n', "store/b.h": '#include "store/a.h"\n'}, "circle of includes: store/a store/b"),
+    ({"store/a.h": "", "store/b.h": "", "store/a.c": '#include "store/b.h"\n' + LAST, "store/b.c": '#include "store/a.h"\n' + LAST},
+     "circle of includes: store/a store/b"),
+    ({"store/a.c": F, "store/b.c": G.replace("h()", "f()")}, "circle of calls: store/a store/b"),
+    ({"store/a.c": F, "store/b.c": G, "store/c.c": F.replace("f(", "h(").replace("g()", "f()")}, "circle of calls: store/a store/b store/c"),
+    ({"store/a.c": F, "store/b.c": G}, None),
+    ({"store/a.c": F, "store/b.c": G.replace("h()", "f()").replace("void g", "static void f(void)\n{\n}\n\nvoid g")}, None),
+], ids=["headers", "sources", "calls", "three", "none", "a function of its own"])
+def test_circles_are_found(tmp_path, files, circle):
+    for name, text in {"service/base/banned.h": "", **files}.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    found = [fault.split(": ", 1)[1] for fault in load_layers().Tree(tmp_path).check() if "circle" in fault]
+    assert found == ([circle] if circle else [])
 
 
 def test_layers_admits(tmp_path):

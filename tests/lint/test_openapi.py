@@ -143,6 +143,13 @@ def test_every_json_body_of_a_request_has_an_example():
                 assert "example" in media or "examples" in media, operation["operationId"]
 
 
+def test_no_description_became_a_member():
+    """`{description: one, two}` has a member named two."""
+    for where, node in walk(DOCUMENT):
+        if isinstance(node, dict) and "/example" not in where:
+            assert [key for key in node if " " in str(key)] == [], where
+
+
 def test_the_number_of_tries_is_the_codes():
     tries = re.search(r"#define ATTEMPTS (\d+)", (ROOT / "handlers/batch/batch.c").read_text(encoding="utf-8")).group(1)
     batch = next(operation for _, _, operation in OPERATIONS if operation["operationId"] == "batch")

@@ -331,6 +331,7 @@ static void cancel(struct driver_conn *base)
 static void forget(struct driver_conn *base)
 {
 	pg_cache_clear(&pg_conn(base)->cache, false);
+	pg_plain_forget(base->db->plain);
 }
 
 static const char *server_version(struct driver_conn *base)

@@ -10,6 +10,10 @@
 
 /* "ferrod": the one lock of all migrations of a database, whoever runs them. */
 #define LOCK_KEY "112585897832292"
+/* A row that is locked until the transaction ends: store/exec/coordination.h makes the table. */
+#define LEASE_SQL \
+	"INSERT INTO _ferrod_lease (name, taken) VALUES ('migration', 1) ON CONFLICT (name) DO UPDATE SET taken = " \
+	"_ferrod_lease.taken + 1"
 
 /* Columns of tables on which something else hangs: what PostgreSQL would drop along in silence (an
  * index with an expression or a predicate, a check over several columns), what it does not know of (the text of a
@@ -115,8 +119,9 @@ bool postgres_migrate_begin(struct driver_conn *c, const struct migrate_begin *h
 		return false;
 	if (how->plan_only)
 		return true;
-	if (!c->driver->simple(c, STR("SELECT pg_catalog.pg_advisory_xact_lock(" LOCK_KEY ")"), how->deadline_ns,
-			       &lock)) {
+	if (!c->driver->simple(
+		    c, how->leases ? STR(LEASE_SQL) : STR("SELECT pg_catalog.pg_advisory_xact_lock(" LOCK_KEY ")"),
+		    how->deadline_ns, &lock)) {
 		*err = lock;
 		if (lock.code == ERR_DATABASE_BUSY)
 			(void)err_set(err, ERR_DATABASE_BUSY,

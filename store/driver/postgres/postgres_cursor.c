@@ -320,7 +320,7 @@ bool pg_prepare(struct driver_conn *base, const struct stmt *s, int64_t deadline
 	assert(!cur->active);
 	cur->leaves = c->leaves;
 	c->leaves = false;
-	cur->several = cur->deallocates = false;
+	cur->several = cur->deallocates = cur->alters = false;
 	cur->closes = c->closing;
 	cur->mark = c->closing ? c->closing_mark : NULL;
 	c->closing = false;
@@ -465,6 +465,8 @@ static bool end(struct pg_conn *c, struct err *err)
 		pg_count_end(c, cur->tag);
 	if (cur->divides && strcmp(cur->tag, "ROLLBACK") == 0 && !pg_chain_after(c, cur->deadline, err))
 		return false;
+	if (cur->alters)
+		pg_plain_forget(c->base.db->plain);
 	if (cur->deallocates)
 		pg_cache_clear(&c->cache, true);
 	return !c->base.unreplicated || pg_fail_unreplicated(c, err);

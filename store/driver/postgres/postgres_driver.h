@@ -27,7 +27,9 @@
  *   postgres_cursor.c    prepare, step, finish
  *   postgres_batch.c     several quick statements in one pipeline
  *   postgres_pooled.c    what is different behind a pooler
- *   postgres_plain.c     tables that leave nothing in a session
+ *   postgres_plain.c     tables that leave nothing in a session, looked at
+ *   postgres_known.c     and remembered
+ *   postgres_mark.c      by what such a transaction is known afterwards
  *   postgres_fate.c      transactions whose connection was lost while they committed
  *   postgres_load.c      COPY FROM STDIN
  *   postgres_cache.c     the prepared statements of a connection
@@ -48,7 +50,7 @@
 #define PG_CACHE_KEY_MAX (32 * 1024)
 
 struct pg_names; /* postgres_pooled.c */
-struct pg_plain; /* postgres_plain.c */
+struct pg_plain; /* postgres_known.c */
 
 struct driver_db {
 	const struct dsn *dsn; /* borrowed */
@@ -131,6 +133,7 @@ struct pg_cursor {
 	bool raw, autocommit, reads;
 	bool several;             /* raw text that looks like more than one statement */
 	bool deallocates;         /* raw text that may drop our prepared statements */
+	bool alters;              /* raw text that may change tables */
 	bool whole;               /* all rows arrive in one result */
 	bool leaves;              /* raw text that may leave something in the session, behind a pooler */
 	char first[16];           /* raw text: its first word */
@@ -284,6 +287,8 @@ bool pg_history_find(struct pg_conn *c, int64_t deadline_ns, struct err *err) MU
 	"SELECT pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text, " \
 	"CASE WHEN pg_catalog.current_setting('synchronous_commit') NOT IN ('off', 'local') THEN CASE WHEN " \
 	"pg_catalog.current_setting('synchronous_standby_names') <> '' THEN 'waits' ELSE 'asks' END END"
+/* postgres_mark.c */
+void pg_mark_set(const struct pg_conn *c, struct str xid, struct str waits, struct commit_mark *ret);
 void pg_mark_read(const struct pg_conn *c, const PGresult *res, struct commit_mark *ret);
 bool pg_commit_mark(struct driver_conn *base, int64_t deadline_ns, struct commit_mark *ret, struct err *err) MUST_CHECK;
 enum commit_fate pg_commit_fate(struct driver_conn *base, const struct commit_mark *m, int64_t deadline_ns);
@@ -291,6 +296,11 @@ enum commit_fate pg_commit_fate(struct driver_conn *base, const struct commit_ma
 /* postgres_plain.c */
 struct pg_plain *pg_plain_create(void);
 void pg_plain_destroy(struct pg_plain *x);
+/* Tables may have changed. Any thread, like the next two. */
+void pg_plain_forget(struct pg_plain *x);
+/* Is the table plain? False: that is not known, or no more. */
+bool pg_plain_get(struct pg_plain *x, struct str table, bool *ret_plain);
+void pg_plain_keep(struct pg_plain *x, struct str table, bool plain);
 /* As driver->plain. */
 bool pg_plain_known(struct driver_db *db, const struct stmt *s);
 /* driver->prepare: pg_prepare, and the session is to be put back after a statement on a table that is not plain. */

@@ -81,25 +81,6 @@ bool pg_history_find(struct pg_conn *c, int64_t deadline_ns, struct err *err)
 	return ok || !c->base.broken;
 }
 
-static void set_mark(const struct pg_conn *c, struct str xid, struct str waits, struct commit_mark *ret)
-{
-	*ret = (struct commit_mark){.cluster = c->cluster, .timeline = c->timeline};
-	ret->is_set = xid.p != NULL && number(xid, &ret->xid);
-	ret->asks = waits.p != NULL;
-	ret->waits = ret->asks && str_eq_z(waits, "waits");
-}
-
-static struct str cell(const PGresult *res, int column)
-{
-	return PQgetisnull(res, 0, column) ? STR_NONE : str_z(PQgetvalue(res, 0, column));
-}
-
-void pg_mark_read(const struct pg_conn *c, const PGresult *res, struct commit_mark *ret)
-{
-	if (PQntuples(res) == 1 && PQnfields(res) == 2 && PQfformat(res, 0) == 0 && PQfformat(res, 1) == 0)
-		set_mark(c, cell(res, 0), cell(res, 1), ret);
-}
-
 bool pg_commit_mark(struct driver_conn *base, int64_t deadline_ns, struct commit_mark *ret, struct err *err)
 {
 	const struct stmt s = {
@@ -115,7 +96,7 @@ bool pg_commit_mark(struct driver_conn *base, int64_t deadline_ns, struct commit
 	arena_init(&arena);
 	ok = ask(c, &s, deadline_ns, &arena, words, err);
 	if (ok)
-		set_mark(c, words[0], words[1], ret);
+		pg_mark_set(c, words[0], words[1], ret);
 	arena_done(&arena);
 	return ok;
 }

@@ -83,7 +83,7 @@ assert.equal(ended.state, "rolled_back");
 const counted = good(await ferrod.POST("/v1/sql/fetch-one", {
 	params: using, body: { sql: "SELECT count(*) AS n FROM member WHERE age = 36" },
 }));
-assert.equal(counted.row?.["n"], 1);
+assert.deepEqual(counted.row, { n: 1 });
 
 const refused = await ferrod.POST("/v1/query", {
 	params: using, body: { model_name: "Member", where: [{ node_kind: "leaf", column: "shoe", operator: "==", value: 1 }] },
