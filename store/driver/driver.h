@@ -297,6 +297,10 @@ struct driver {
 	/* The client's end of the connection, as the system has it ("10.0.0.7", "[fe80::1]"; a local socket:
 	 * "127.0.0.1"). Never parks. NULL: there is none (SQLite). */
 	bool (*local_address)(struct driver_conn *c, char ret[64]);
+	/* Copies the database's file while others write it (sqlite_backup.h). NULL: the database has means of its own.
+	 */
+	bool (*backup)(const char *from, const char *to, int64_t deadline_ns, int64_t *ret_bytes,
+		       struct err *err) MUST_CHECK;
 	/* The turn that a lease takes before it writes; borrowed for the db's life. NULL member: writers need none. */
 	struct turn *(*writer_turn)(struct driver_db *db);
 };

@@ -117,8 +117,7 @@ static void test_effective_types(void **state UNUSED)
 		{"'logical_type':'integer'", LT_INTEGER, ST_INT, 0},
 		{"'logical_type':'integer','db_type':'bigint'", LT_INTEGER, ST_BIGINT, 0},
 		{"'logical_type':'string','db_type':' VARCHAR( 32 ) '", LT_STRING, ST_VARCHAR, 32},
-		{"'logical_type':'string','db_type':'varchar(0)'", LT_STRING, ST_UNRESOLVED,
-		 0}, /* a name like any other */
+		{"'logical_type':'string','db_type':'varchar(0)'", LT_STRING, ST_VARCHAR, 0},
 		{"'logical_type':'integer','db_type':'varchar(x)'", LT_INTEGER, ST_INT, 0},
 		{"'logical_type':'uuid'", LT_UUID, ST_UUID_LOGICAL, 0},
 		{"'logical_type':'uuid','db_type':'uuid'", LT_UUID, ST_UUID, 0},
