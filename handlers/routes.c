@@ -85,6 +85,7 @@ static const struct route_def routes[] = {
 	ROUTE(GET, "/v1/connections/{name}", "get_connection", handle_connection, READ, NONE),
 	ROUTE(DELETE, "/v1/connections/{name}", "disconnect", handle_disconnect, ADMIN, NONE),
 	ROUTE(POST, "/v1/connections/{name}/check", "check_connection", handle_connection_check, READ, OPTIONAL),
+	ROUTE(POST, "/v1/connections/{name}/backup", "backup_connection", handle_connection_backup, ADMIN, OPTIONAL),
 	ROUTE(PUT, "/v1/default-connection", "set_default_connection", handle_set_default, ADMIN, JSON),
 	ROUTE(POST, "/v1/reset", "reset_engine", handle_reset, ADMIN, OPTIONAL),
 	/* the catalog */
