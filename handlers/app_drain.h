@@ -1,5 +1,5 @@
-/* The end of a server in good order: proxies notice, other servers of its state go on with its sessions. Borrows all that
- * it is given. */
+/* The end of a server in good order: proxies notice, other servers of its state go on with its sessions. Borrows all
+ * that it is given. */
 #ifndef FERROD_HANDLERS_APP_DRAIN_H
 #define FERROD_HANDLERS_APP_DRAIN_H
 

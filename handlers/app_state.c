@@ -4,6 +4,7 @@
 #include "handlers/answer/cursor_seal.h"
 
 #include "handlers/resources/url_policy.h"
+#include "service/base/clock.h"
 #include "service/base/log.h"
 #include "store/state/export.h"
 
@@ -111,6 +112,35 @@ bool app_state_open(struct app *app, const struct app_state_options *o, struct e
 					  .ask = o->ask,
 					  .report = node_report};
 	return node_create(app->store, state, &node, &app->node, err) && told_restore(app->told, err);
+}
+
+static bool state_file(const struct app *app, const struct app_state_options *o, struct arena *a, const char **ret,
+		       struct err *err)
+{
+	const struct state_options how = options(app, o, a);
+	struct dsn dsn;
+	if (!dsn_parse(a, how.url, &dsn, err))
+		return false;
+	if (dsn.dialect != DIALECT_SQLITE || dsn.mode == SQLITE_MODE_MEMORY || dsn.path.len == 0)
+		return err_set(err, ERR_INVALID_REQUEST,
+			       "the state is no file of SQLite; PostgreSQL has pg_dump and pg_basebackup");
+	*ret = arena_strz(a, dsn.path);
+	return true;
+}
+
+bool app_backup(const struct app *app, const struct app_state_options *o, const char *const names[2], FILE *out,
+		struct err *err)
+{
+	const char *from = names[0];
+	struct arena a;
+	int64_t bytes;
+	arena_init(&a);
+	const bool ok = (strcmp(from, "state") != 0 || state_file(app, o, &a, &from, err)) &&
+			driver_sqlite.backup(from, names[1], CLOCK_NEVER, &bytes, err);
+	if (ok)
+		fprintf(out, "%lld bytes\n", (long long)bytes);
+	arena_done(&a);
+	return ok;
 }
 
 bool app_state_export(const struct app *app, const struct app_state_options *o, FILE *out, struct err *err)

@@ -27,6 +27,11 @@ bool app_state_open(struct app *app, const struct app_state_options *o, struct e
 /* declared_hooks.report: a log line. */
 void app_report(void *arg, const struct declared_report *r);
 
+/* `ferrod backup FROM TO`: copies a file of SQLite, or the one of the state (FROM is "state"), while servers write it,
+ * and says how large it is. ERR_INVALID_REQUEST and what the copying says. Blocks. */
+bool app_backup(const struct app *app, const struct app_state_options *o, const char *const names[2], FILE *out,
+		struct err *err) MUST_CHECK;
+
 /* `ferrod state export`: the app has its policy and nothing else. */
 bool app_state_export(const struct app *app, const struct app_state_options *o, FILE *out, struct err *err) MUST_CHECK;
 

@@ -38,6 +38,8 @@ HANDLER(handle_models);
 HANDLER(handle_model);
 HANDLER(handle_models_clear);
 HANDLER(handle_model_remove);
+/* backup.c */
+HANDLER(handle_connection_backup);
 /* nodes.c */
 HANDLER(handle_nodes);
 /* catalog.c */

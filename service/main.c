@@ -533,6 +533,8 @@ static int run(struct process *p)
 		return check_config(p);
 	case CONFIG_STATE_EXPORT:
 		return app_state_export(&p->app, &state, stdout, &err) ? EXIT_SUCCESS : usage_error(&err);
+	case CONFIG_BACKUP:
+		return app_backup(&p->app, &state, p->config.backup, stdout, &err) ? EXIT_SUCCESS : usage_error(&err);
 	case CONFIG_HEALTHCHECK:
 		return healthcheck(p->config.listen, p->config.tls_cert_file.len > 0, &err) ? EXIT_SUCCESS : fail(&err);
 	case CONFIG_SERVE:
@@ -547,7 +549,7 @@ static int run(struct process *p)
 static bool read_catalog(struct process *p, struct err *err)
 {
 	const bool wanted = p->config.action == CONFIG_SERVE || p->config.action == CONFIG_CHECK;
-	if (p->config.action == CONFIG_STATE_EXPORT)
+	if (p->config.action == CONFIG_STATE_EXPORT || p->config.action == CONFIG_BACKUP)
 		return fill_app(p, err);
 	const struct catalog_source from = catalog_source(p);
 	if (wanted && (!fill_app(p, err) || !catalog_read(&from, &p->catalog, err)))

@@ -168,7 +168,7 @@ static bool read_body(struct context *c, const json_t *v, const char *pointer, s
 		json_reader_fault(&r, "index", "stands in place of `columns`, not beside them");
 	if (ret->action.p != NULL && !str_eq_z(ret->action, "update") && !str_eq_z(ret->action, "ignore"))
 		json_reader_fault(&r, "action", "is update (the default) or ignore");
-	if (ret->set != NULL && str_eq_z(ret->action, "ignore"))
+	if (ret->set != NULL && ret->action.p != NULL && str_eq_z(ret->action, "ignore"))
 		json_reader_fault(&r, "set", "goes with the action update");
 	return json_reader_done(&r);
 }
@@ -185,7 +185,7 @@ bool insert_options_body(struct context *c, const struct model *m, const json_t 
 		return err_set_at(err, ERR_INVALID_REQUEST, pointer, "the URL says it already");
 	if (!read_body(c, on_conflict, pointer, &body, err))
 		return false;
-	o->conflict = str_eq_z(body.action, "ignore") ? RECORD_IGNORE : RECORD_UPDATE;
+	o->conflict = body.action.p != NULL && str_eq_z(body.action, "ignore") ? RECORD_IGNORE : RECORD_UPDATE;
 	if (body.columns != NULL && !body_columns(c, m, body.columns, pointer, o, err))
 		return false;
 	if (body.index.p != NULL && !find_index(c, m, body.index, o, &found, err))

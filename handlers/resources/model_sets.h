@@ -11,8 +11,8 @@ bool models_own_set(const struct request *req, struct str *ret, struct err *err)
 /* ERR_FORBIDDEN unless the key may change that set. */
 bool models_may_change(const struct request *req, struct str set, struct err *err) MUST_CHECK;
 /* Makes a model's form what the caller is to see: a key that is bound to sets learns no names of others, for they may
- * be those of connections. req: a struct request. For schema_write. */
-void models_seen(void *req, json_t *m);
+ * be those of connections. arg: a struct request. For schema_write. */
+void models_seen(void *arg, json_t *m);
 /* The name of the model's set, as far as the caller may know it; borrowed from the model. */
 struct str models_set_seen(const struct request *req, const struct model *m);
 /* The same for the error of a change. Always false. */

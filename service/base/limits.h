@@ -26,7 +26,7 @@
 #define LIMIT_SQLITE_VALUE_BYTES 268435456 /* one text or blob, and one row */
 #define LIMIT_HTTP_CONNECTIONS 20000
 #define LIMIT_HTTP_IDLE_S 75
-#define LIMIT_BODY_WAIT_S 5 /* a bulk create waits for its body */
+#define LIMIT_BODY_WAIT_S 5    /* a bulk create waits for its body */
 #define LIMIT_DRAIN_NOTICE_S 5 /* with a state that servers share */
 #define LIMIT_DRAIN_S 30
 #define LIMIT_TOMBSTONE_S 900 /* ended sessions and transactions are remembered */

@@ -141,8 +141,7 @@ static const struct setting settings[] = {
 	 "bytes of the answers kept for Idempotency-Keys of one API key (all callers without keys count as one); of "
 	 "the "
 	 "oldest beyond it, only that they were given"},
-	{"idempotency_hours", TYPE_INT, AT(idempotency_hours), 1, 87600, TEXT_OF(LIMIT_IDEMPOTENCY_HOURS), NULL,
-	 false,
+	{"idempotency_hours", TYPE_INT, AT(idempotency_hours), 1, 87600, TEXT_OF(LIMIT_IDEMPOTENCY_HOURS), NULL, false,
 	 "on connections that are exactly_once answers for Idempotency-Keys are kept in the database for so many "
 	 "hours"},
 	{"idempotency_entries", TYPE_INT, AT(idempotency_entries), 1, 1e8, TEXT_OF(LIMIT_IDEMPOTENCY_ENTRIES), NULL,
@@ -401,6 +400,12 @@ static bool load_flags(struct config *c, int argc, char **argv, const char **con
 			i++;
 			continue;
 		}
+		if (strcmp(argv[i], "backup") == 0 && i + 2 < argc) {
+			c->action = CONFIG_BACKUP;
+			c->backup[0] = argv[++i];
+			c->backup[1] = argv[++i];
+			continue;
+		}
 		if (!str_starts(value, STR("--")))
 			return unknown(c, argv[i], err);
 		value = str_n(value.p + 2, value.len - 2);
@@ -491,6 +496,7 @@ void config_print_help(FILE *out)
 	      "       ferrod check-config | healthcheck | state export [SETTING...]\n"
 	      "       ferrod key new --name NAME --scopes A,B [--connections C,D] [--sets E,F] [--append FILE]\n"
 	      "       ferrod key seal\n"
+	      "       ferrod backup FILE|state TARGET [SETTING...]\n"
 	      "       ferrod --version | --print-settings | --print-routes\n\n"
 	      "Serves SQLite and PostgreSQL databases over HTTP. Each setting is a flag, an environment\n"
 	      "variable, or a member of the JSON object in the file of --config (or FERROD_CONFIG); a flag\n"

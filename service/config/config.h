@@ -24,12 +24,14 @@ enum config_action {
 	CONFIG_PRINT_ROUTES,
 	CONFIG_CHECK,
 	CONFIG_STATE_EXPORT,
+	CONFIG_BACKUP,
 	CONFIG_HEALTHCHECK
 };
 
 struct config {
 	struct arena arena; /* owns every span below */
 	enum config_action action;
+	const char *backup[2]; /* of CONFIG_BACKUP: from (a file, or "state"), to; borrowed from argv */
 	struct str listen, default_url, log_level, log_format, allow_urls, sqlite_dir, keys_file, keys, admin_key;
 	struct str catalog, state_url, state_key_file, state_url_file, node, node_url;
 	struct str cors_origins, tls_cert_file, tls_key_file, tls_min_version, compression;

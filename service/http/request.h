@@ -80,8 +80,9 @@ struct request {
 	int64_t handler_ns;                /* monotonic: the handler started; 0: refused before */
 	int64_t deadline;                  /* monotonic */
 	const struct principal *principal; /* NULL: no keys are configured */
-	struct str session_ref;       /* for logs: names the session without being good for anything; STR_NONE: none */
-	struct request_once *once;    /* of one whose answer may be kept with its write (handlers/unit/context.h); or NULL */
+	struct str session_ref; /* for logs: names the session without being good for anything; STR_NONE: none */
+	struct request_once
+		*once; /* of one whose answer may be kept with its write (handlers/unit/context.h); or NULL */
 	struct str session_id, tx_id; /* Ferro-Session, Ferro-Transaction; STR_NONE: not given */
 	struct str tx_new;  /* Ferro-Transaction, when it asks for a new one ("new", "new;..."): not in tx_id then */
 	struct str tx_end;  /* Ferro-Transaction-End; STR_NONE: not given */

@@ -97,7 +97,7 @@ struct exchange {
 	bool waits_for_watch; /* in loop->parked: not old enough to watch its client */
 	bool reads_chunks;    /* in loop->chunked */
 	struct exchange *chunked_prev, *chunked_next;
-	struct str authority; /* of a target in absolute form; STR_NONE: it has none */
+	struct str authority;            /* of a target in absolute form; STR_NONE: it has none */
 	uintptr_t target_at, target_end; /* where the library has it */
 	size_t body_limit, body_seen;
 	int64_t content_length; /* -1: not stated */

@@ -32,11 +32,11 @@ struct connection {
 	struct reader_set *readers;               /* owned: the connections that reads of one loop turn share */
 	const struct connection_sharing *sharing; /* who made them */
 	bool identity_map;
-	int leases; /* atomic: its advisory locks do nothing, see store/exec/coordination.h */
+	int leases;        /* atomic: its advisory locks do nothing, see store/exec/coordination.h */
 	bool exactly_once; /* answers of writes with an Idempotency-Key are kept in its database */
-	struct str url; /* as it was given: secret; in the arena */
-	int kept;       /* atomic: it is in the state */
-	int restored;   /* atomic: told to an earlier life; gives way once to a connect under its name */
+	struct str url;    /* as it was given: secret; in the arena */
+	int kept;          /* atomic: it is in the state */
+	int restored;      /* atomic: told to an earlier life; gives way once to a connect under its name */
 	enum connection_origin origin;
 	const char *declared_in;            /* the catalog's file, when declared; in the arena */
 	bool unnamed;                       /* made by an unnamed connect */

@@ -1,6 +1,7 @@
 /*
  * One server among those that share a state: its name and heartbeat, and the sessions that outlive it; without a shared
- * state it is alone, and its requests pay nothing. The composition root owns it; what it lists lives in the caller's arena.
+ * state it is alone, and its requests pay nothing. The composition root owns it; what it lists lives in the caller's
+ * arena.
  */
 #ifndef FERROD_STORE_NODE_NODE_H
 #define FERROD_STORE_NODE_NODE_H

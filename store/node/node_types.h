@@ -1,4 +1,5 @@
-/* What is said to and by a node; node.h has what it does. Spans are borrowed, those of answers in the caller's arena. */
+/* What is said to and by a node; node.h has what it does. Spans are borrowed, those of answers in the caller's arena.
+ */
 #ifndef FERROD_STORE_NODE_NODE_TYPES_H
 #define FERROD_STORE_NODE_NODE_TYPES_H
 

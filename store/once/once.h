@@ -1,7 +1,7 @@
 /*
  * Exactly once: the table _ferrod_once in the database of the writes themselves, so that an answer is kept if and only
- * if its write is. A row is made before the work, which makes a second request with the key wait for the first, and gets
- * the answer after it. Rows that come from here are in the caller's arena.
+ * if its write is. A row is made before the work, which makes a second request with the key wait for the first, and
+ * gets the answer after it. Rows that come from here are in the caller's arena.
  */
 #ifndef FERROD_STORE_ONCE_ONCE_H
 #define FERROD_STORE_ONCE_ONCE_H
@@ -10,8 +10,8 @@
 
 /* key (hash of caller, operation, arguments and Idempotency-Key), body (hash; '' until it is known), at_us, status (0:
  * no answer yet), content_type, headers (JSON), answer (NULL: it was too large) */
-/* key (hash of caller, operation, arguments and Idempotency-Key), body (hash; '' until it is known), at_us, status (0: no
- * answer yet), content_type, headers (JSON), answer (NULL: it was too large) */
+/* key (hash of caller, operation, arguments and Idempotency-Key), body (hash; '' until it is known), at_us, status (0:
+ * no answer yet), content_type, headers (JSON), answer (NULL: it was too large) */
 #define ONCE_TABLE "_ferrod_once"
 
 /* Makes the table where it is not there. ERR_DATABASE_FORBIDDEN, with the DDL for somebody who may. Parks. */

@@ -381,6 +381,7 @@ static void write_key(struct plan_key *k, const struct query *q, const struct qu
 		plan_key_column(k, set[i].column);
 		plan_key_number(k, set[i].fill);
 		plan_key_expr(k, set[i].expr);
+		plan_key_number(k, set[i].value.kind == VALUE_NULL);
 		k->too_long = k->too_long || set[i].default_sql.p != NULL;
 	}
 }

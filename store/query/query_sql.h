@@ -60,6 +60,8 @@ bool sql_time_ordered(const struct sql *s, const struct column *c);
 /* What stands before and behind such a value where it is compared with others; nothing where it is none. */
 void sql_time_before(struct sql *s, const struct column *c);
 void sql_time_after(struct sql *s, const struct column *c);
+/* May the values of the column be written in several forms? */
+bool sql_time_has_forms(const struct sql *s, const struct column *c);
 /* The same where equal times are to be one value of an answer: groups, DISTINCT, extremes. */
 void sql_time_same_before(struct sql *s, const struct column *c);
 void sql_time_same_after(struct sql *s, const struct column *c);

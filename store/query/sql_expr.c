@@ -473,6 +473,33 @@ static void put_fill(struct sql *s, const struct query_set *set)
 	}
 }
 
+/* A column without zones has the instant, one with zones also whether there is one. */
+static void put_compared(struct sql *s, const struct column *c, const struct value *v)
+{
+	const bool zones = c->logical == LT_DATETIME && c->storage != ST_TIMESTAMP;
+
+	zones ? sql_time_same_before(s, c) : sql_time_before(s, c);
+	if (v != NULL)
+		sql_param(s, *v);
+	else
+		sql_column(s, c->name);
+	zones ? sql_time_same_after(s, c) : sql_time_after(s, c);
+}
+
+/* A time that is the one that is there leaves it as it is written. */
+static void put_time(struct sql *s, const struct query_set *set)
+{
+	sql_put(s, "CASE WHEN ");
+	put_compared(s, set->column, NULL);
+	sql_put(s, " = ");
+	put_compared(s, set->column, &set->value);
+	sql_put(s, " THEN ");
+	sql_column(s, set->column->name);
+	sql_put(s, " ELSE ");
+	sql_param(s, set->value);
+	sql_put(s, " END");
+}
+
 void sql_set(struct sql *s, const struct query_set *set)
 {
 	sql_ident(s, set->column->name);
@@ -481,6 +508,8 @@ void sql_set(struct sql *s, const struct query_set *set)
 		put_fill(s, set);
 	else if (set->expr != NULL)
 		sql_expr(s, set->expr);
+	else if (sql_time_has_forms(s, set->column) && set->value.kind != VALUE_NULL)
+		put_time(s, set);
 	else
 		sql_param(s, set->value);
 }

@@ -49,9 +49,14 @@ static bool one_form(const struct column *c)
 	return c->fill.position == 0 && (c->logical != LT_DATETIME || c->spelling == TIME_FERROD);
 }
 
+bool sql_time_has_forms(const struct sql *s, const struct column *c)
+{
+	return sql_is_time(s, c) && !one_form(c);
+}
+
 void sql_time_same_before(struct sql *s, const struct column *c)
 {
-	if (!sql_is_time(s, c) || one_form(c))
+	if (!sql_time_has_forms(s, c))
 		return;
 	if (c->logical == LT_DATETIME)
 		sql_put(s, "ferro_time_text(");
@@ -61,7 +66,7 @@ void sql_time_same_before(struct sql *s, const struct column *c)
 
 void sql_time_same_after(struct sql *s, const struct column *c)
 {
-	if (!sql_is_time(s, c) || one_form(c))
+	if (!sql_time_has_forms(s, c))
 		return;
 	if (c->logical == LT_DATETIME)
 		sql_put(s, arena_printf(s->arena, ", %d, %d)", has_unit(c) ? (int)c->spelling : (int)TIME_MIXED,

@@ -1,6 +1,7 @@
 /*
  * What servers that share a state keep in it of themselves and of their sessions. Times are microseconds of the state's
- * clock, so that nobody's own has to be right; a session is named by the hash of its id. Answers are in the caller's arena.
+ * clock, so that nobody's own has to be right; a session is named by the hash of its id. Answers are in the caller's
+ * arena.
  */
 #ifndef FERROD_STORE_STATE_STATE_NODES_H
 #define FERROD_STORE_STATE_STATE_NODES_H

@@ -148,6 +148,8 @@ def test_without_descriptors_clients_are_answered_and_told_why():
             sqlite3.connect(path).execute("CREATE TABLE t (i)")
             problem = early.post("/v1/connections", {"url": f"sqlite:{path}", "name": "x"}).problem(503, "database_unavailable")
             assert "EMFILE" in problem["detail"], problem
+            problem = early.post("/v1/connections", {"url": "postgres://127.0.0.1:1/x", "name": "x"}).problem(503, "database_unavailable")
+            assert "EMFILE" in problem["detail"], problem
         wait_for(lambda: server.events("descriptors_exhausted"), 10, "its line in the log")
         assert len(server.events("descriptors_exhausted")) <= 2
         assert "EMFILE" in server.events("descriptors_exhausted")[0]["message"]

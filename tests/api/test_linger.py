@@ -1,4 +1,5 @@
 """Who is refused while it still sends gets to read why: the connection lingers, bounded in time, bytes and number."""
+import contextlib
 import os
 import re
 import socket
@@ -45,8 +46,16 @@ def converse(port, head, pieces, pause=0.0, wrap=None):
 
 @pytest.mark.parametrize("pieces, pause", [(600, 0), (10, 0.05)], ids=["fast", "slow"])
 @pytest.mark.parametrize("head, status", BY_ITSELF.values(), ids=BY_ITSELF.keys())
-def test_what_the_library_refuses_is_read_by_those_who_still_send(server, head, status, pieces, pause):
+def test_what_the_library_refuses_is_read_by_those_who_still_send(server, strict_library, head, status, pieces, pause):
     """The kernel reset the connection, for what they had sent was never read."""
+    if strict_library and head == BY_ITSELF["no request line"][0]:  # since 1.0 it has no answer to what is no HTTP at all
+        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as s:
+            s.sendall(head)
+            with contextlib.suppress(ConnectionError):
+                s.sendall(PIECE * pieces)
+            with contextlib.suppress(ConnectionError):
+                assert s.recv(65536) == b""
+        return
     assert converse(server.port, head, pieces, pause)[0] in (status, 400)
 
 

@@ -1,4 +1,6 @@
 """What one caller's statement sets in the database session never reaches another caller, whatever called it."""
+import time
+
 import pytest
 
 from support.client import Client
@@ -94,9 +96,19 @@ def test_raw_sql(one, sql, inside):
     assert rows.expect(200).json()["rows"] == [{"s": "on", "locks": 0}]
 
 
-def test_a_table_that_becomes_a_trap_is_noticed(one):
-    client = one(TRAPS["trigger"].split(";")[0])
-    client.post("/v1/models/Trap/records", {"id": 1}).expect(201)
+@pytest.mark.parametrize("by", ["us", "others"])
+def test_a_table_that_becomes_a_trap_is_noticed(one, by):
+    """By a caller's own DDL at once, by others' within ten seconds."""
+    table, trigger = TRAPS["trigger"].split(";")
+    client = one(table)
+    for key in (1, 2):
+        client.post("/v1/models/Trap/records", {"id": key}).expect(201)  # it is known to be harmless
+    if by == "us":
+        client.post("/v1/sql/execute", {"sql": trigger}).expect(200)
+    else:
+        one.psql(trigger)
+        time.sleep(10.5)
+    client.post("/v1/models/Trap/records", {"id": 3})
     next_is_here(client, one)
 
 

@@ -145,3 +145,29 @@ def test_dates_and_times_of_day_of_others(table):
         row = table.client.get(f"/v1/models/post/records/{number}", params=table.using).expect(200).json()
         assert table.client.put(f"/v1/models/post/records/{number}", row, params=table.using).expect(200).json() == row
         assert number in found(leaf("day", "==", row["day"]))
+
+
+def test_what_is_written_back_stays_as_it_was_written(table):
+    """One form of many in a column: PUT and PATCH of the answered row leave it, another time is written in the column's."""
+    rows = ["(1, '2026-01-02 03:04:05', '2026-01-02 00:00:00', '03:04')", "(2, 1767323045, '2026-01-02', '03:04:05.500')", "(3, '2026-01-02T05:04:05+02:00', 1767312000, '03:04:05')",
+            "(4, '2026-01-02T03:04:05.000Z', NULL, NULL)", "(5, '2026-01-02', '2026-01-02T00:00:00Z', '23:59:59.000000')"]
+    table.make("CREATE TABLE post (id integer PRIMARY KEY, at datetime, day date, t time)", f"INSERT INTO post VALUES {', '.join(rows)}")
+
+    def held():
+        with sqlite3.connect(table.backend.path) as db:
+            found = db.execute("SELECT id, at, typeof(at), day, t FROM post ORDER BY id").fetchall()
+        db.close()
+        return found
+    before = held()
+    for number in range(1, 6):
+        path = f"/v1/models/post/records/{number}"
+        row = table.client.get(path, params=table.using).expect(200).json()
+        assert table.client.put(path, row, params=table.using).expect(200).json() == row
+        assert table.client.patch(path, {k: row[k] for k in ("at", "day", "t")}, params=table.using).expect(200).json() == row
+        found = table.client.post("/v1/models/post/get-or-create", {"where": {"at": row["at"], "day": row["day"]}}, params=table.using).expect(200).json()
+        assert found["created"] is False
+    update = {"query": {"model_name": "post", "where": [leaf("id", ">", 0)]}, "set": {"day": "2026-01-02"}}
+    table.client.post("/v1/query/update", update, params=table.using).expect(200)
+    assert [row[:3] for row in held()] == [row[:3] for row in before] and held()[0][3] == "2026-01-02 00:00:00" and held()[3][3] == "2026-01-02"
+    table.client.patch("/v1/models/post/records/1", {"at": "2026-01-02T03:04:06", "day": None}, params=table.using).expect(200)
+    assert held()[0][1:4] == ("2026-01-02T03:04:06.000000", "text", None)

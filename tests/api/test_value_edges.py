@@ -119,3 +119,21 @@ def test_arrays_of_any_depth_the_database_takes(postgres_conn):
         assert made["v"] == value
     with pytest.raises(AssertionError):
         postgres_conn.client.post("/v1/models/a/records", {"id": 9, "v": [value]}, params=postgres_conn.using).expect(201)
+
+
+def test_related_conditions_as_deep_as_the_database_takes(conn):
+    """SQLite's parser has an end that PostgreSQL's has not: it is told as what it is."""
+    run(conn.backend, "CREATE TABLE node (id integer PRIMARY KEY, up_id integer REFERENCES node (id))")
+    conn.client.put("/v1/models", {"models": []}).expect(200)
+    introspect(conn, register=True)
+    conn.client.post("/v1/models/node/records", {"records": [{"id": 1, "up_id": 1}, {"id": 2}]}, params=conn.using).expect(201)
+    for depth, taken in ((7, True), (25, conn.backend.name == "postgres")):
+        for quantifier in ("any", "none"):
+            node = leaf("id", "==", 1)
+            for n in range(depth):
+                node = {"node_kind": "relation", "relation": "up", "quantifier": quantifier if n == 0 else "any", "where": [node]}
+            answer = conn.client.post("/v1/query", {"model_name": "node", "where": [node]}, params=conn.using)
+            if not taken:
+                answer.problem(422, "invalid_query")
+            else:
+                assert [r["id"] for r in answer.expect(200).json()["rows"]] == ([1] if quantifier == "any" else [])

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The performance bars, measured: ferrod and the floors it is held against, interleaved, medians of several rounds.
 
-Environment: BARS=http,sqlite,write,pg,lanes,bulk,stream,memory,scale (groups; default all), ROUNDS=5, SECONDS_PER_LEG=2.
+Environment: BARS=http,sqlite,write,pg,lanes,bulk,stream,memory,scale,asking,large (groups; default all), ROUNDS=5, SECONDS_PER_LEG=2.
 Everything listens on 127.0.0.1 and every process that is started here is stopped by its pid. The figures go to stdout as a
 table and to build/<variant>/bench.json.
 """
@@ -26,6 +26,7 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 import asking  # noqa: E402
+import large  # noqa: E402
 from support.client import Client  # noqa: E402
 from support.pg import Postgres  # noqa: E402
 from support.process import free_port  # noqa: E402
@@ -35,7 +36,7 @@ TICK = os.sysconf("SC_CLK_TCK")
 ROWS = 100_000
 STREAM_ROWS = 1_000_000
 BULK_ROWS = 10_000
-GROUPS = ("http", "sqlite", "write", "pg", "lanes", "bulk", "stream", "memory", "scale", "asking")
+GROUPS = ("http", "sqlite", "write", "pg", "lanes", "bulk", "stream", "memory", "scale", "asking", "large")
 COLUMNS = [
     {"name": "id", "logical_type": "integer", "primary_key": True, "autoincrement": True},
     {"name": "name", "logical_type": "string"},
@@ -74,6 +75,12 @@ BARS = {
     "sqlite_relation": ("asking", "SQLite, relation filter over 100,000 rows: time against the same by hand", 1.3, 1.1, "max", "x"),
     "sqlite_path": ("asking", "SQLite, JSON path filter over 100,000 rows: time against the same by hand", 1.3, 1.1, "max", "x"),
     "pg_relation": ("asking", "PostgreSQL, relation filter over 100,000 rows: time against the same by hand", 1.3, 1.1, "max", "x"),
+    "sqlite_introspect": ("large", "SQLite, 1,500 tables of 23 columns introspected", 3, 1, "max", "s"),
+    "sqlite_introspect_mib": ("large", "SQLite, memory over idle while they are, three times in a row", 64, 48, "max", "MiB"),
+    "sqlite_create": ("large", "SQLite, 1,500 tables of 23 columns made", 10, 3, "max", "s"),
+    "pg_introspect": ("large", "PostgreSQL, 1,500 tables of 23 columns introspected", 3, 1, "max", "s"),
+    "pg_introspect_mib": ("large", "PostgreSQL, memory over idle while they are, three times in a row", 64, 48, "max", "MiB"),
+    "pg_create": ("large", "PostgreSQL, 1,500 tables of 23 columns made", 10, 6, "max", "s"),
     "pg_path": ("asking", "PostgreSQL, JSON path filter over 100,000 rows: time against the same by hand", 1.3, 1.1, "max", "x"),
     "collapse": ("scale", "120 to 1,000 connections: worst rps against 120", 0.5, 0.8, "min", "x"),
 }
@@ -478,6 +485,8 @@ class Bench:
             self.set("stream_pg", self.stream("pg"))
         if "asking" in groups:
             asking.run(self, short)
+        if "large" in groups:
+            large.run(self, short)
         if "memory" in groups:
             self.memory(rounds)
         if "scale" in groups:

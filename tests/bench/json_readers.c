@@ -99,14 +99,17 @@ int main(void)
 {
 	struct strbuf b;
 
-	all("record, 9 members", STR("{\"id\":12345,\"name\":\"Ada Lovelace\",\"email\":\"ada@example.org\",\"age\":36,"
-				     "\"active\":true,\"score\":98.5,\"team\":null,\"at\":\"2026-01-02T03:04:05Z\",\"note\":\"x\"}"));
-	all("record, long numbers", STR("{\"price\":0.1234567890123456789012345,\"wei\":123456789012345678901234567890.5,"
-					"\"n\":9007199254740993,\"rate\":1.25,\"k\":\"v\"}"));
+	all("record, 9 members",
+	    STR("{\"id\":12345,\"name\":\"Ada Lovelace\",\"email\":\"ada@example.org\",\"age\":36,"
+		"\"active\":true,\"score\":98.5,\"team\":null,\"at\":\"2026-01-02T03:04:05Z\",\"note\":\"x\"}"));
+	all("record, long numbers",
+	    STR("{\"price\":0.1234567890123456789012345,\"wei\":123456789012345678901234567890.5,"
+		"\"n\":9007199254740993,\"rate\":1.25,\"k\":\"v\"}"));
 	strbuf_init(&b, 0);
 	strbuf_putc(&b, '[');
 	for (int i = 0; i < 20000; i++)
-		strbuf_printf(&b, "%s{\"id\":%d,\"name\":\"row %d\",\"x\":%d.25,\"ok\":true}", i > 0 ? "," : "", i, i, i);
+		strbuf_printf(&b, "%s{\"id\":%d,\"name\":\"row %d\",\"x\":%d.25,\"ok\":true}", i > 0 ? "," : "", i, i,
+			      i);
 	strbuf_putc(&b, ']');
 	all("1 MB of small objects", strbuf_str(&b));
 	strbuf_reset(&b);

@@ -19,6 +19,7 @@ class Ledger:
         self.acked, self.unknown = {}, set()      # note -> id; notes of transactions whose commit nobody can tell
         self.longest, self.longest_503 = 0.0, 0.0
         self.resumed = collections.Counter()
+        self.slowest = None                       # the story of the longest one, when it took long
 
     def count(self, status, kind=None):
         with self.lock:
@@ -76,11 +77,17 @@ class Caller:
 
     def until_answered(self, method, path, body=None, good=(200, 201, 204), **headers):
         """Repeats what was not answered, or is retryable; None once the run is over or the request can never succeed."""
-        began, first_503 = time.monotonic(), None
+        began, first_503, story = time.monotonic(), None, []
         while time.monotonic() - began < 60:
+            sent = time.monotonic()
             status, answer, document = self.send(method, path, body, **headers)
+            story.append((round(sent - began, 2), round(time.monotonic() - sent, 2), status, document and document.get("code"), self.node))
+            if status != 503:
+                first_503 = None
             if status in good:
                 with self.ledger.lock:
+                    if time.monotonic() - began > max(self.ledger.longest, 6):
+                        self.ledger.slowest = (method, path, self.session[:2] if self.session else None, story[:3], len(story), story[-12:])
                     self.ledger.longest = max(self.ledger.longest, time.monotonic() - began)
                 return document if document is not None else {}
             if status == 421:

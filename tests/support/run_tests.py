@@ -89,7 +89,7 @@ class Runner:
             command = ["valgrind", "--quiet", "--error-exitcode=99", "--leak-check=full", "--errors-for-leak-kinds=definite",
                        "--show-leak-kinds=definite", "--trace-children=no"] + command
         code, output = run(self.under + command, dict(self.env, CMOCKA_MESSAGE_OUTPUT="TAP"),
-                           PROGRAM_SECONDS * (3 if self.valgrind or self.under else 1))
+                           PROGRAM_SECONDS * (3 if self.valgrind or self.under or self.build.name in ("asan", "tsan") else 1))
         count = parse_tap(code, output)
         if count.failed:
             show(f"{path.relative_to(self.build)} (exit code {code})", output)

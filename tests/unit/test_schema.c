@@ -117,8 +117,7 @@ static void test_effective_types(void **state UNUSED)
 		{"'logical_type':'integer'", LT_INTEGER, ST_INT, 0},
 		{"'logical_type':'integer','db_type':'bigint'", LT_INTEGER, ST_BIGINT, 0},
 		{"'logical_type':'string','db_type':' VARCHAR( 32 ) '", LT_STRING, ST_VARCHAR, 32},
-		{"'logical_type':'string','db_type':'varchar(0)'", LT_STRING, ST_UNRESOLVED,
-		 0}, /* a name like any other */
+		{"'logical_type':'string','db_type':'varchar(0)'", LT_STRING, ST_VARCHAR, 0},
 		{"'logical_type':'integer','db_type':'varchar(x)'", LT_INTEGER, ST_INT, 0},
 		{"'logical_type':'uuid'", LT_UUID, ST_UUID_LOGICAL, 0},
 		{"'logical_type':'uuid','db_type':'uuid'", LT_UUID, ST_UUID, 0},
@@ -243,7 +242,7 @@ static void test_names(void **state UNUSED)
 static void test_envelope_refusals(void **state UNUSED)
 {
 	refused("{'ir_kind':'query','ir_version':1,'payload':{'models':[]}}", "/ir_kind", "schema");
-	refused("{'ir_kind':'schema','ir_version':2,'payload':{'models':[]}}", "/ir_version", "1");
+	refused("{'ir_kind':'schema','ir_version':4,'payload':{'models':[]}}", "/ir_version", "1");
 	refused("{'ir_kind':'schema','payload':{'models':[]}}", "/ir_version", "1");
 	refused("{'ir_kind':'schema','ir_version':1}", "/payload", "object");
 	refused("{'ir_kind':'schema','ir_version':1,'payload':{'models':{}}}", "/payload/models", "array");

@@ -4,7 +4,9 @@
  */
 #include "store/driver/postgres/postgres_driver.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "service/base/banned.h"
 
@@ -234,6 +236,15 @@ static struct str plain_text(const char *message)
 	return ret;
 }
 
+/* libpq tells it in the system's words only. */
+static bool no_descriptor(const char *message, struct err *err)
+{
+	(void)err_set(err, ERR_DATABASE_UNAVAILABLE, "%s: the server has no file descriptor left to connect with",
+		      strstr(message, strerror(EMFILE)) != NULL ? "EMFILE" : "ENFILE");
+	err->outcome = ERR_OUTCOME_NOT_STARTED;
+	return false;
+}
+
 bool pg_fail_connect(const struct dsn *dsn, const PGconn *pg, struct err *err)
 {
 	const char *message = pg != NULL ? PQerrorMessage(pg) : "";
@@ -242,6 +253,8 @@ bool pg_fail_connect(const struct dsn *dsn, const PGconn *pg, struct err *err)
 	struct arena arena;
 	struct str text;
 
+	if (strstr(message, strerror(EMFILE)) != NULL || strstr(message, strerror(ENFILE)) != NULL)
+		return no_descriptor(message, err);
 	arena_init(&arena);
 	if (find_state(message, state, &text)) {
 		if (strncmp(state, "28", 2) == 0 || strcmp(state, "3D000") == 0 || strcmp(state, "42501") == 0)

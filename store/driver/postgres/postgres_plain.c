@@ -4,27 +4,14 @@
  * says nothing; what such a function sets must not stay on a pooled connection. Only what the server itself brings is
  * trusted: functions of pg_catalog that are not volatile, and the few volatile ones that leave nothing behind.
  *
- * What was found is looked up again after a while, for a table may be altered by others.
+ * What was found is looked up again after a while, for a table may be altered by others; after a caller's own DDL at
+ * once.
  */
 #include <string.h>
 
-#include "service/base/clock.h"
-#include "service/base/limits.h"
-#include "service/base/mem.h"
 #include "store/driver/postgres/postgres_driver.h"
 
 #include "service/base/banned.h"
-
-struct relation {
-	struct str name; /* owned */
-	bool plain;
-	int64_t seen_ns;
-};
-
-struct pg_plain {
-	struct mutex lock;
-	struct map by_name;
-};
 
 /* $1: the quoted name. Cascades write other tables, partitions and children are tables of their own. */
 static const char plain_sql[] =
@@ -51,63 +38,12 @@ static const char plain_sql[] =
 	"p.proname NOT IN ('nextval', 'gen_random_uuid', 'uuidv4', 'uuidv7', 'random', 'clock_timestamp', 'timeofday', "
 	"'txid_current', 'pg_current_xact_id')))";
 
-struct pg_plain *pg_plain_create(void)
-{
-	struct pg_plain *x = mem_alloc(sizeof(*x));
-
-	mutex_init(&x->lock);
-	map_init(&x->by_name);
-	return x;
-}
-
-void pg_plain_destroy(struct pg_plain *x)
-{
-	struct relation *r;
-
-	for (size_t pos = 0; (r = map_next(&x->by_name, &pos)) != NULL;) {
-		mem_free((char *)(uintptr_t)r->name.p);
-		mem_free(r);
-	}
-	map_done(&x->by_name);
-	mutex_done(&x->lock);
-	mem_free(x);
-}
-
-/* False: not known, or no more. */
-static bool known(struct pg_plain *x, struct str table, bool *ret_plain)
-{
-	bool found;
-
-	mutex_lock(&x->lock);
-	const struct relation *r = map_get(&x->by_name, table);
-	found = r != NULL && clock_coarse_ns() - r->seen_ns < LIMIT_PLAIN_NS;
-	*ret_plain = found && r->plain;
-	mutex_unlock(&x->lock);
-	return found;
-}
-
-static void keep(struct pg_plain *x, struct str table, bool plain)
-{
-	mutex_lock(&x->lock);
-	struct relation *r = map_get(&x->by_name, table);
-	if (r == NULL && x->by_name.n < LIMIT_PLAIN_TABLES) {
-		r = mem_alloc(sizeof(*r));
-		r->name = str_n(mem_strndup(table.p, table.len), table.len);
-		(void)map_put(&x->by_name, r->name, r);
-	}
-	if (r != NULL) {
-		r->plain = plain;
-		r->seen_ns = clock_coarse_ns();
-	}
-	mutex_unlock(&x->lock);
-}
-
 bool pg_plain_known(struct driver_db *db, const struct stmt *s)
 {
 	bool plain;
 
 	for (size_t i = 0; i < s->n_tables; i++)
-		if (!known(db->plain, s->tables[i], &plain) || !plain)
+		if (!pg_plain_get(db->plain, s->tables[i], &plain) || !plain)
 			return false;
 	return true;
 }
@@ -143,10 +79,10 @@ static bool all_plain(struct pg_conn *c, const struct stmt *s, int64_t deadline,
 	for (size_t i = 0; i < s->n_tables; i++) {
 		bool plain;
 
-		if (!known(c->base.db->plain, s->tables[i], &plain)) {
+		if (!pg_plain_get(c->base.db->plain, s->tables[i], &plain)) {
 			if (!look(c, s->tables[i], deadline, &plain, err))
 				return false;
-			keep(c->base.db->plain, s->tables[i], plain);
+			pg_plain_keep(c->base.db->plain, s->tables[i], plain);
 		}
 		*ret = *ret && plain;
 	}
@@ -157,12 +93,15 @@ bool pg_plain_prepare(struct driver_conn *base, const struct stmt *s, int64_t de
 		      struct err *err)
 {
 	struct pg_conn *c = pg_conn(base);
+	const bool closing = c->closing; /* COMMIT travels with the statement, not with a question about it */
 	bool plain;
 
+	c->closing = false;
 	if (!all_plain(c, s, deadline_ns, &plain, err)) {
 		err->outcome = ERR_OUTCOME_NOT_STARTED;
 		return false;
 	}
+	c->closing = closing;
 	if (!plain && c->pooled) {
 		c->leaves = c->unclean = true;
 		pg_pooled_forget(c);

@@ -8,6 +8,7 @@
 #include "service/base/wait.h"
 #include "store/driver/introspect.h"
 #include "store/driver/sqlite/sqlite_file.h"
+#include "store/driver/sqlite/sqlite_backup.h"
 #include "store/driver/sqlite/sqlite_internal.h"
 
 #include "service/base/banned.h"
@@ -337,6 +338,7 @@ const struct driver driver_sqlite = {
 	.forget = sqlite_forget,
 	.server_version = sqlite_server_version,
 	.list_tables = sqlite_list_tables,
+	.backup = sqlite_backup,
 	.introspect = sqlite_introspect,
 	.migrate_begin = sqlite_migrate_begin,
 	.migrate_uses = sqlite_migrate_uses,

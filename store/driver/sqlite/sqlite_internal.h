@@ -35,6 +35,7 @@
  *   sqlite_case.c     lower and upper case in all of Unicode
  *   introspect_sqlite.c, migrate_sqlite.c, uses_sqlite.c   what migrations need (store/driver/introspect.h)
  *   fault_sqlite.c    SQLite's allocations, made to fail on purpose
+ *   sqlite_backup.c   copies of a file that others write
  *   sqlite_error.c    result codes and messages to struct err
  */
 
