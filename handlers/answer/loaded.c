@@ -19,8 +19,9 @@ struct link {
 struct loaded_relation {
 	const struct query_include *inc;
 	struct loaded child;
-	struct map links;          /* text of the link value -> struct link */
-	const struct column *here; /* the parent's side of the link */
+	struct map links;           /* text of the link value -> struct link */
+	const struct column **here; /* the parent's side of the link, n_here columns */
+	size_t n_here;
 };
 
 /* ---- rows into memory ---- */
@@ -100,31 +101,69 @@ static void free_links(void *arg)
 	map_done(arg);
 }
 
+/* Values as one text that no others have. */
+static struct str values_text(struct arena *a, const struct value *values, size_t n)
+{
+	struct strbuf b;
+	if (n == 1)
+		return value_text_key(a, values[0]);
+	strbuf_init(&b, 0);
+	for (size_t i = 0; i < n; i++) {
+		const struct str part = value_text_key(a, values[i]);
+		strbuf_int(&b, (int64_t)part.len); /* the length says where a part ends, whatever it holds */
+		strbuf_putc(&b, ':');
+		strbuf_put(&b, part);
+	}
+	struct str text = arena_str(a, strbuf_str(&b));
+	strbuf_done(&b);
+	return text;
+}
+
+/* The link's values among those of a row, as one text; STR_NONE: one of them is null, or was not read. */
+static struct str link_text(struct arena *a, const struct loaded_relation *r, const struct result_shape *shape,
+			    const struct value *row)
+{
+	struct value *values = arena_array(a, r->n_here, sizeof(*values));
+	for (size_t i = 0; i < r->n_here; i++) {
+		size_t at = shape_index(shape, r->here[i]);
+		if (at >= shape->n || row[at].kind == VALUE_NULL)
+			return STR_NONE;
+		values[i] = row[at];
+	}
+	return values_text(a, values, r->n_here);
+}
+
 /* One link per distinct value of the parents; their parameters for each->link. */
 static bool collect_links(struct loaded *l, struct loaded_relation *r, struct query_each *each, struct err *err)
 {
 	struct arena *a = &l->c->req->arena;
-	size_t at = shape_index(&l->shape, r->here);
-	struct value *values = arena_array(a, l->n_rows + 1, sizeof(*values));
+	struct value *values = arena_array(a, l->n_rows * r->n_here + 1, sizeof(*values));
 	size_t n = 0;
 	map_init(&r->links);
 	arena_on_done(a, free_links, &r->links);
-	for (size_t i = 0; i < l->n_rows && at < l->shape.n; i++) {
-		struct value v = l->rows[i][at];
-		if (v.kind == VALUE_NULL)
-			continue;
-		struct str key = value_text_key(a, v);
-		if (map_get(&r->links, key) != NULL)
+	for (size_t i = 0; i < l->n_rows; i++) {
+		struct str key = link_text(a, r, &l->shape, l->rows[i]);
+		if (key.p == NULL || map_get(&r->links, key) != NULL)
 			continue;
 		struct link *k = arena_alloc(a, sizeof(*k));
-		if (!value_rebind(a, l->q->dialect, each->link, v, &k->value, err))
-			return false;
 		(void)map_put(&r->links, key, k);
-		values[n++] = k->value;
+		for (size_t c = 0; c < r->n_here; c++) {
+			const struct column *there = each->links != NULL ? each->links[c] : each->link;
+			struct value v = l->rows[i][shape_index(&l->shape, r->here[c])];
+			if (!value_rebind(a, l->q->dialect, there, v, &values[n * r->n_here + c], err))
+				return false;
+		}
+		n++;
 	}
 	each->values = values;
 	each->n_values = n;
 	return true;
+}
+
+/* The same of a child's row, whose last columns are the link's. */
+static struct str child_text(struct arena *a, const struct loaded_relation *r, const struct value *row)
+{
+	return values_text(a, row + r->child.shape.n - r->n_here, r->n_here);
 }
 
 /* Reads the child's rows for the link values, in as few statements as parameters allow. */
@@ -141,7 +180,7 @@ static bool read_children(struct loaded_relation *r, struct context *c, struct q
 	for (size_t from = 0; from < n; from += LINKS_MAX) {
 		struct stmt stmt;
 		struct row_sink sink = {.row = keep_row, .arg = child};
-		each->values = values + from;
+		each->values = values + from * r->n_here;
 		each->n_values = n - from < LINKS_MAX ? n - from : LINKS_MAX;
 		if (!query_lower_each(a, q, each, &stmt, &child->shape, err))
 			return false;
@@ -150,7 +189,7 @@ static bool read_children(struct loaded_relation *r, struct context *c, struct q
 			return false;
 	}
 	for (size_t i = 0; i < child->n_rows; i++) {
-		struct link *k = map_get(&r->links, value_text_key(a, child->raw[i][child->shape.n - 1]));
+		struct link *k = map_get(&r->links, child_text(a, r, child->raw[i]));
 		if (k != NULL)
 			link_add(a, k, i);
 	}
@@ -161,8 +200,15 @@ static bool read_children(struct loaded_relation *r, struct context *c, struct q
 static bool load_by_key(struct loaded *l, struct loaded_relation *r, struct err *err)
 {
 	const struct relation *rel = r->inc->relation;
-	struct query_each each = {.link = model_column(rel->target, rel->local ? rel->to_column : rel->column)};
-	r->here = model_column(l->q->model, rel->local ? rel->column : rel->to_column);
+	const size_t n = relation_n_pairs(rel);
+	const struct column **there = arena_array(&l->c->req->arena, n, sizeof(const struct column *));
+	r->here = arena_array(&l->c->req->arena, n, sizeof(const struct column *));
+	r->n_here = n;
+	for (size_t i = 0; i < n; i++) {
+		there[i] = model_column(rel->target, relation_there(rel, i));
+		r->here[i] = model_column(l->q->model, relation_here(rel, i));
+	}
+	struct query_each each = {.link = there[0], .links = there, .n_links = n};
 	return collect_links(l, r, &each, err) && read_children(r, l->c, &each, err);
 }
 
@@ -179,7 +225,9 @@ static bool load_through(struct loaded *l, struct loaded_relation *r, struct err
 		return err_set(err, ERR_INVALID_QUERY, "the join table of relation \"%.*s\" is not registered",
 			       STR_FMT(rel->name));
 	struct query_each each = {.link = model_column(join, rel->source_column), .join = &m2m};
-	r->here = model_column(l->q->model, rel->source_key);
+	r->here = arena_alloc(&l->c->req->arena, sizeof(const struct column *));
+	r->here[0] = model_column(l->q->model, rel->source_key);
+	r->n_here = 1;
 	return collect_links(l, r, &each, err) && read_children(r, l->c, &each, err);
 }
 
@@ -217,10 +265,8 @@ void loaded_write_relations(struct strbuf *b, const struct loaded *l, size_t i, 
 	arena_init(&scratch);
 	for (size_t n = 0; n < l->q->n_includes; n++) {
 		const struct loaded_relation *r = &l->relations[n];
-		size_t at = shape_index(&l->shape, r->here);
-		const struct link *k = NULL;
-		if (at < l->shape.n && l->rows[i][at].kind != VALUE_NULL)
-			k = map_get(&r->links, value_text_key(&scratch, l->rows[i][at]));
+		const struct str key = link_text(&scratch, r, &l->shape, l->rows[i]);
+		const struct link *k = key.p != NULL ? map_get(&r->links, key) : NULL;
 		strbuf_putc(b, ',');
 		strbuf_json_string(b, r->inc->name);
 		strbuf_putc(b, ':');

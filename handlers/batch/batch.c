@@ -293,6 +293,13 @@ static bool too_large(const struct batch *b, const struct batch_step *s, struct 
 	return false;
 }
 
+/* Is there room for all that the step may answer, and nothing that refuses it afterwards? */
+static bool answers_briefly(const struct batch *b, const struct batch_step *s)
+{
+	return s->op == STEP_SQL_EXECUTE && (b->req->prefer.given & PREFER_MAX_AFFECTED) == 0 &&
+	       b->out->len + LIMIT_RESPONSE_CHUNK < LIMIT_BATCH_ANSWER_BYTES;
+}
+
 /* Runs step i; its body goes to `body`. */
 static bool run_step(struct batch *b, size_t i, struct strbuf *body, int *ret_status, struct err *err)
 {
@@ -305,6 +312,8 @@ static bool run_step(struct batch *b, size_t i, struct strbuf *body, int *ret_st
 			return false;
 		arena_on_done(&b->req->arena, decref, doc);
 	}
+	if (b->atomic && i + 1 == b->n && answers_briefly(b, s))
+		context_last(&b->c);
 	body->cap = b->out->len < LIMIT_BATCH_ANSWER_BYTES ? LIMIT_BATCH_ANSWER_BYTES - b->out->len : 1;
 	if (!step_run(&b->c, s->op, doc, body, ret_status, err))
 		return false;

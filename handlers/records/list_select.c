@@ -274,18 +274,23 @@ static bool is_read(const struct query *q, const struct column *c)
 
 void url_read_links(struct arena *a, struct query *q)
 {
-	struct query_item *extra = arena_array(a, q->n_extra + q->n_includes + 1, sizeof(*extra));
+	size_t room = q->n_extra + 1;
+	for (size_t i = 0; i < q->n_includes; i++)
+		room += relation_n_pairs(q->includes[i].relation);
+	struct query_item *extra = arena_array(a, room, sizeof(*extra));
 	for (size_t i = 0; i < q->n_extra; i++)
 		extra[i] = q->extra[i];
 	q->extra = extra;
 	for (size_t i = 0; q->n_select > 0 && i < q->n_includes; i++) {
 		const struct relation *r = q->includes[i].relation;
-		struct str key = r->kind == REL_MANY_TO_MANY ? r->source_key : r->local ? r->column : r->to_column;
-		const struct column *c = model_column(q->model, key);
-		if (c == NULL || is_read(q, c))
-			continue;
-		extra[q->n_extra] =
-			(struct query_item){.column = c, .name = arena_printf(a, "ferro_link%zu", q->n_extra)};
-		q->n_extra++;
+		for (size_t k = 0; k < relation_n_pairs(r); k++) {
+			struct str key = r->kind == REL_MANY_TO_MANY ? r->source_key : relation_here(r, k);
+			const struct column *c = model_column(q->model, key);
+			if (c == NULL || is_read(q, c))
+				continue;
+			extra[q->n_extra] =
+				(struct query_item){.column = c, .name = arena_printf(a, "ferro_link%zu", q->n_extra)};
+			q->n_extra++;
+		}
 	}
 }

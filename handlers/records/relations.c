@@ -81,15 +81,18 @@ static bool related_query(struct relation_request *q, struct query **ret, struct
 					  .source_id = v};
 		query->m2m = m2m;
 	} else {
-		const struct column *there = model_column(rel->target, rel->local ? rel->to_column : rel->column);
-		if (!link_value(q, rel->local ? rel->column : rel->to_column, there, &v, err))
-			return false;
-		if (v.kind == VALUE_NULL)
-			return true;
-		const struct query_node **where = arena_alloc(a, sizeof(const struct query_node *));
-		where[0] = query_leaf_equal(a, there, v);
+		const size_t n = relation_n_pairs(rel);
+		const struct query_node **where = arena_array(a, n, sizeof(const struct query_node *));
+		for (size_t i = 0; i < n; i++) {
+			const struct column *there = model_column(rel->target, relation_there(rel, i));
+			if (!link_value(q, relation_here(rel, i), there, &v, err))
+				return false;
+			if (v.kind == VALUE_NULL)
+				return true;
+			where[i] = query_leaf_equal(a, there, v);
+		}
 		query->where = where;
-		query->n_where = 1;
+		query->n_where = n;
 	}
 	*ret = query;
 	return true;

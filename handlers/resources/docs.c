@@ -1,5 +1,7 @@
 /* The API description, the docs page and a page for every problem code, all carried in the binary. */
 #include "handlers/handlers.h"
+#include "handlers/resources/openapi_models.h"
+#include "handlers/unit/context.h"
 #include "openapi/assets.h"
 #include "service/base/num.h"
 #include "service/http/compression.h"
@@ -58,9 +60,30 @@ static void page_headers(struct response *res)
 	response_header(res, "Referrer-Policy", STR("no-referrer"));
 }
 
+/* With the models at hand, of a set and on a connection, perhaps. */
+static bool with_models(struct request *req, struct response *res, struct err *err)
+{
+	struct schema *s;
+	json_t *doc;
+	if (!json_parse(&req->arena, str_n(openapi_json, (size_t)openapi_json_len), &doc, err))
+		return false;
+	s = schema_registry_get(&request_app(req)->store->models);
+	openapi_describe_models(&req->arena, s, request_arg(req, "set"), request_arg(req, "using"), doc);
+	schema_unref(s);
+	response_header(res, "Cache-Control", STR("no-store"));
+	json_write(response_json(res, 200), doc, true);
+	return true;
+}
+
 bool handle_openapi_json(struct request *req, struct response *res, struct err *err)
 {
-	(void)err;
+	const struct str models = request_arg(req, "models");
+	if (!request_args_known(req, (const char *const[]){"models", "set", "using", NULL}, err))
+		return false;
+	if (models.p != NULL && !str_eq_z(models, "true") && !str_eq_z(models, "false"))
+		return err_set(err, ERR_INVALID_PARAMETERS, "\"models\" is true or false");
+	if (str_eq_z(models, "true"))
+		return with_models(req, res, err);
 	return asset(req, res, "application/json", openapi_json, openapi_json_len);
 }
 

@@ -144,6 +144,8 @@ bool handle_sql_execute(struct request *req, struct response *res, struct err *e
 		return false;
 	int64_t bound = affected_bound(res);
 	context_write_raw(&q.c, bound >= 0 || context_tells(&q.c, q.stmt.sql));
+	if (bound < 0)
+		context_last(&q.c);
 	bool ok = run(&q, NULL, &result, err) && affected_within(result.affected, bound, err);
 	const struct str notices = ok ? arena_str(&req->arena, result.notices) : STR_NONE;
 	if (!context_close(&q.c, ok, err))

@@ -249,7 +249,7 @@ static enum imap_end map_end(const struct context *c, bool commit, bool ok, cons
 {
 	if (commit && ok)
 		return IMAP_COMMITTED;
-	if (!commit && c->exec.atomic)
+	if (!commit && c->exec.atomic && why->outcome != ERR_OUTCOME_UNKNOWN)
 		return IMAP_ROLLED_BACK;
 	return why->outcome == ERR_OUTCOME_ROLLED_BACK || why->outcome == ERR_OUTCOME_NOT_STARTED ? IMAP_ROLLED_BACK
 												  : IMAP_UNKNOWN;
@@ -419,12 +419,23 @@ static void undo_transaction(struct context *c, struct err *err)
 {
 	struct commit_mark lost;
 	struct err ignored;
+	if (err->outcome == ERR_OUTCOME_UNKNOWN) { /* of a COMMIT that travelled */
+		tx_ask(c->store->transactions, c->route.tx, c->deadline, &lost, err);
+		if (lost.is_set && c->req->lost != NULL)
+			lost_commit_set(c->req->lost, c->route.conn->name, &lost);
+		return;
+	}
 	const bool undone = tx_finish(c->store->transactions, c->route.tx, false, c->deadline, &lost, &ignored);
 	if (!undone)
 		return; /* a statement of the client's, or the server, has ended it, and *err says how */
 	if (err->outcome == ERR_OUTCOME_NONE || err->outcome == ERR_OUTCOME_COMMITTED)
 		err->outcome = ERR_OUTCOME_ROLLED_BACK;
 	tell_end(c, false);
+}
+
+void context_last(struct context *c)
+{
+	c->exec.last = !c->undo && !c->once && (c->route.tx == NULL ? c->exec.atomic : c->ends && c->commits);
 }
 
 bool context_finish(struct context *c, struct err *err)

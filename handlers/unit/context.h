@@ -93,6 +93,9 @@ bool context_commit(struct context *c, struct err *err) MUST_CHECK;
 /* The same for the last of the request's work, before the end of the answer is written: ends the transaction, too,
  * where the request does that (Ferro-Transaction-End). May park. */
 bool context_finish(struct context *c, struct err *err) MUST_CHECK;
+/* The statement that runs next is the request's last one, and nothing of its answer is refused any more: where the
+ * request ends its transaction, or its unit is one, COMMIT travels with it. */
+void context_last(struct context *c);
 /* Ends an open unit without keeping what it did, because of *why; nothing when there is none. May park. */
 void context_abandon(struct context *c, const struct err *why);
 /* One statement of the unit; sink and ret may be NULL. */

@@ -507,8 +507,14 @@ bool head_check(struct exchange *x, const char *method, const char *version, str
 		return false;
 	if (req->route == &router_options)
 		return true;
-	if (req->route->scope != SCOPE_NONE && o->authenticate != NULL && !o->authenticate(o->app, req, err))
-		return false;
+	const bool guarded = req->route->query_reads && req->query.len > 0;
+	if ((req->route->scope != SCOPE_NONE || guarded) && o->authenticate != NULL &&
+	    !o->authenticate(o->app, req, err))
+		return guarded && err->code == ERR_UNAUTHENTICATED
+			       ? err_set(err, ERR_FORBIDDEN, "a description of models needs a key with the scope read")
+			       : false;
+	if (guarded && !principal_has(req, SCOPE_READ))
+		return err_set(err, ERR_FORBIDDEN, "a description of models needs a key with the scope read");
 	if (!principal_has(req, req->route->scope))
 		return err_set(err, ERR_FORBIDDEN, "the key lacks the scope \"%s\" that %s needs",
 			       scope_name(req->route->scope), req->route->operation_id);

@@ -30,6 +30,7 @@ struct route_def {
 	enum body_rule body;
 	bool html_too;            /* who accepts text/html alone is answered, too */
 	bool works;               /* reads or writes: may open a transaction and end one */
+	bool query_reads;         /* open, but with a query it needs the scope read */
 	bool rows;                /* also offers application/x-ndjson and text/csv */
 	const char *content_type; /* what it offers instead of application/json; NULL: application/json */
 };

@@ -49,7 +49,7 @@ static bool sqlite_column(const struct model *m, const struct column *c, struct 
 		return false;
 	if (!c->nullable)
 		strbuf_puts(out, " NOT NULL");
-	if (c->unique)
+	if (c->unique && m->ir_version < 3)
 		strbuf_puts(out, " UNIQUE");
 	if (c->primary_key && m->n_pk == 1)
 		strbuf_puts(out, c->autoincrement ? " PRIMARY KEY AUTOINCREMENT" : " PRIMARY KEY");
@@ -71,7 +71,7 @@ static bool postgres_column(const struct model *m, const struct column *c, struc
 		strbuf_puts(out, " PRIMARY KEY");
 	if (!c->nullable)
 		strbuf_puts(out, " NOT NULL");
-	if (c->unique)
+	if (c->unique && m->ir_version < 3)
 		strbuf_puts(out, " UNIQUE");
 	return true;
 }
@@ -184,6 +184,11 @@ bool ddl_create_table(const struct dialect *d, const struct model *m, const bool
 		if (inline_fk != NULL && !inline_fk[i])
 			continue;
 		strbuf_puts(out, ", ");
+		if (m->ir_version >= 3) {
+			strbuf_puts(out, "CONSTRAINT ");
+			dialect_quote_ident(out, m->fks[i].name);
+			strbuf_putc(out, ' ');
+		}
 		ddl_foreign_key(&m->fks[i], out);
 	}
 	if (!ddl_table_constraints(d, m, out, err))
@@ -234,7 +239,7 @@ bool ddl_post_create(const struct dialect *d, const struct model *m, struct ddl_
 		if (!ddl_inline_unique(m, &m->uniques[i]))
 			ok = post_index(d, m, &m->uniques[i], p, err);
 	strbuf_init(&b, 0);
-	for (size_t i = 0; ok && d->id == DIALECT_POSTGRES && i < m->n_checks; i++) {
+	for (size_t i = 0; ok && d->id == DIALECT_POSTGRES && m->ir_version < 3 && i < m->n_checks; i++) {
 		ok = ddl_add_check(m, &m->checks[i], &b, err);
 		add_and_reset(p, DDL_ADD_CHECK, m->table, &b);
 	}
@@ -324,7 +329,7 @@ static bool is_key(const struct model *m, const struct foreign_key *fk)
 
 	if (fk->n_columns > 1)
 		return is_whole(m, fk->to_columns, fk->n_columns);
-	return c != NULL && (c->unique || (c->primary_key && m->n_pk == 1));
+	return c != NULL && ((c->unique && m->ir_version < 3) || (c->primary_key && m->n_pk == 1));
 }
 
 struct creation {

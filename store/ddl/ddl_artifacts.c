@@ -155,7 +155,7 @@ bool ddl_inline_unique(const struct model *m, const struct schema_index *x)
 {
 	const struct column *c = x->n_columns == 1 ? model_column(m, x->columns[0]) : NULL;
 
-	return x->constraint || (c != NULL && c->unique);
+	return x->constraint || (c != NULL && c->unique && m->ir_version < 3);
 }
 
 static void put_unique(const struct dialect *d, const struct schema_index *x, struct strbuf *out)
@@ -246,7 +246,7 @@ bool ddl_table_constraints(const struct dialect *d, const struct model *m, struc
 		strbuf_puts(out, ", ");
 		put_unique(d, x, out);
 	}
-	for (size_t i = 0; d->id == DIALECT_SQLITE && i < m->n_checks; i++) {
+	for (size_t i = 0; (d->id == DIALECT_SQLITE || m->ir_version >= 3) && i < m->n_checks; i++) {
 		strbuf_puts(out, ", CONSTRAINT ");
 		dialect_quote_ident(out, m->checks[i].name);
 		strbuf_puts(out, " CHECK (");

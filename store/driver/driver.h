@@ -235,6 +235,11 @@ struct driver {
 	 * been read yet that they may change. NULL: begin will do. */
 	bool (*begin_write)(struct driver_conn *c, int64_t deadline_ns, struct err *err) MUST_CHECK;
 	bool (*commit)(struct driver_conn *c, int64_t deadline_ns, struct err *err) MUST_CHECK;
+	/* The next statement takes COMMIT along, and before it the mark for ret_mark (NULL: none is wanted; else it
+	 * stays until the statement's end): n_commits or n_rollbacks tells what came of it, both that nobody knows. A
+	 * statement that fails leaves the transaction as ever. False: not here, nothing is noted. NULL: never (SQLite).
+	 */
+	bool (*commit_next)(struct driver_conn *c, struct commit_mark *ret_mark);
 	/* NULL: nobody could be asked (SQLite, which loses no connection). Before a commit: the open transaction's
 	 * mark, not set when it has written nothing, or cannot be asked for. A failure is the transaction's. Parks. */
 	bool (*commit_mark)(struct driver_conn *c, int64_t deadline_ns, struct commit_mark *ret,

@@ -159,6 +159,22 @@ static bool step_all(struct run *r, const struct driver *driver, struct cursor *
 	}
 }
 
+/* COMMIT travels with the statement. A transaction of the unit's own that is to tell what became of it has a flight for
+ * that. */
+static void take_commit_along(struct exec *x, const struct stmt *s, struct driver_conn *c)
+{
+	struct commit_mark *mark = NULL;
+	const bool last = x->last;
+
+	x->last = x->closing = false;
+	if (!last || c->driver->commit_next == NULL || (s->raw && stmt_is_transaction(s->sql)))
+		return;
+	if (x->route->tx != NULL ? x->atomic || !tx_will_commit(x->route->tx, &mark)
+				 : !x->started || x->tells || x->opened != NULL)
+		return;
+	x->closing = c->driver->commit_next(c, mark);
+}
+
 static bool run_on(struct run *r, struct driver_conn *c, struct err *err)
 {
 	const int64_t deadline = exec_statement_deadline(r->x, c);
@@ -171,6 +187,7 @@ static bool run_on(struct run *r, struct driver_conn *c, struct err *err)
 	c->since_ns = r->x->since_ns;
 	c->n_notices = 0;
 	strbuf_reset(&c->notices);
+	take_commit_along(r->x, r->s, c);
 	if (!driver->prepare(c, r->s, deadline, &cur, err))
 		return false;
 	/* Raw SQL shows only now that it writes; it has not stepped yet, so on SQLite it holds no snapshot of its own
@@ -248,6 +265,8 @@ static bool check_transaction(struct exec *x, struct driver_conn *c, bool ok, st
 /* What became of the work, as far as the driver cannot know it. */
 static void judge(const struct exec *x, const struct stmt *s, bool started, struct err *err)
 {
+	if (x->closing && err->outcome == ERR_OUTCOME_UNKNOWN)
+		return;
 	if (s->access == STMT_READ && !x->atomic)
 		err->outcome = ERR_OUTCOME_NONE;
 	else if (x->atomic && started)
@@ -281,8 +300,10 @@ static bool run_once(struct run *r, struct err *err)
 	started = ok;
 	if (ok)
 		ok = run_on(r, c, err);
+	if (ok && r->x->closing && r->x->route->tx == NULL && c->n_commits != r->x->n_commits)
+		r->x->started = false; /* it is committed */
 	/* after a failure, too: it may have ended the transaction on its way */
-	if (r->s->raw && started && !check_transaction(r->x, c, ok, err))
+	if (r->s->raw && started && !r->x->closing && !check_transaction(r->x, c, ok, err))
 		ok = false;
 	book(r, from, sink_ns);
 	return ok;

@@ -57,6 +57,10 @@ struct exec {
 	bool tells; /* of an atomic one on a lease of its own: a commit whose connection is lost is asked for. Set
 		       behind exec_begin */
 	bool started;
+	/* Set by who knows: the next statement is the last, and nothing refuses it afterwards. COMMIT travels with it
+	 * where that can be: of the route's transaction, or of the unit's own. */
+	bool last;
+	bool closing; /* it did */
 	/* Of an atomic one: what it does first, each time its transaction begins. Set behind exec_begin; NULL: nothing
 	 */
 	bool (*opened)(void *arg, struct exec *x, struct err *err);

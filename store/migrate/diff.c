@@ -310,6 +310,9 @@ static enum type_drift postgres_drift(const struct live_column *live, const stru
 
 	if (live->native_enum)
 		return DRIFT_NONE;
+	/* what an older envelope's DDL has made of a type that no db_type says is no drift from a newer one's */
+	if (want->postgres_native_enum && !want->has_postgres_native_enum && want->db_type.p == NULL)
+		return DRIFT_NONE;
 	if (want->postgres_native_enum)
 		return DRIFT_ENUM;
 	if (want->own_type)
@@ -318,6 +321,9 @@ static enum type_drift postgres_drift(const struct live_column *live, const stru
 		return is_text(wanted) ? DRIFT_NONE : DRIFT_UNKNOWN;
 	if (have == wanted && length == want->length)
 		return have == ST_NUMERIC && other_places(live->type, want->db_type) ? DRIFT_TYPE : DRIFT_NONE;
+	if (want->db_type.p == NULL &&
+	    ((have == ST_JSON && wanted == ST_JSONB) || (have == ST_VARCHAR && wanted == ST_TIME)))
+		return DRIFT_NONE;
 	if (have == ST_JSONB && wanted == ST_JSON)
 		return DRIFT_NONE; /* the better of the two holds what json holds */
 	if (want->enum_type_name.p != NULL)

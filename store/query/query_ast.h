@@ -163,9 +163,11 @@ struct query;
 /* The values that rows are wanted for: of a column of the query's model, or of the join table's source column. */
 struct query_each {
 	const struct column *link;
+	const struct column *const *links; /* of a link over several columns, `link` among them; NULL: it is the one */
+	size_t n_links;
 	const struct query_m2m *join; /* its source_id is not used; NULL: link is the model's own */
-	const struct value *values;
-	size_t n_values; /* at least one */
+	const struct value *values;   /* one a link's column */
+	size_t n_values;              /* at least one */
 };
 
 struct query_include {

@@ -9,7 +9,17 @@
 #define LINK_NAME "ferro_link"
 #define ROW_NAME "ferro_row"
 
-static void put_link(struct sql *s, const struct query *q, const struct query_each *e)
+static size_t n_links(const struct query_each *e)
+{
+	return e->links != NULL ? e->n_links : 1;
+}
+
+static const struct column *link_at(const struct query_each *e, size_t i)
+{
+	return e->links != NULL ? e->links[i] : e->link;
+}
+
+static void put_link(struct sql *s, const struct query *q, const struct query_each *e, size_t i)
 {
 	if (e->join != NULL) {
 		sql_ident(s, e->join->join_table);
@@ -18,7 +28,7 @@ static void put_link(struct sql *s, const struct query *q, const struct query_ea
 	} else {
 		sql_ident(s, q->model->table);
 		sql_put(s, ".");
-		sql_ident(s, e->link->name);
+		sql_ident(s, link_at(e, i)->name);
 	}
 }
 
@@ -26,11 +36,11 @@ static void put_link(struct sql *s, const struct query *q, const struct query_ea
 static void each_shape(struct arena *a, const struct query *q, const struct query_each *e, struct result_shape *ret)
 {
 	const size_t shown = q->n_select != 0 ? q->n_select : q->model->n_columns, n = shown + q->n_extra;
-	struct column *decode = arena_array(a, n + 1, sizeof(*decode));
+	struct column *decode = arena_array(a, n + n_links(e), sizeof(*decode));
 
-	*ret = (struct result_shape){.n = n + 1, .decode = decode, .full = q->n_select == 0};
-	ret->columns = arena_array(a, n + 1, sizeof(*ret->columns));
-	ret->names = arena_array(a, n + 1, sizeof(*ret->names));
+	*ret = (struct result_shape){.n = n + n_links(e), .decode = decode, .full = q->n_select == 0};
+	ret->columns = arena_array(a, ret->n, sizeof(*ret->columns));
+	ret->names = arena_array(a, ret->n, sizeof(*ret->names));
 	for (size_t i = 0; i < n; i++) {
 		const struct query_item *item = i >= shown         ? &q->extra[i - shown]
 						: q->n_select != 0 ? &q->select[i]
@@ -41,9 +51,11 @@ static void each_shape(struct arena *a, const struct query *q, const struct quer
 		decode[i] = ret->columns[i] != NULL ? *ret->columns[i] : item->expr->type;
 		decode[i].name = ret->names[i];
 	}
-	ret->columns[n] = NULL;
-	ret->names[n] = STR(LINK_NAME);
-	decode[n] = *e->link;
+	for (size_t i = 0; i < n_links(e); i++) {
+		ret->columns[n + i] = NULL;
+		ret->names[n + i] = i == 0 ? STR(LINK_NAME) : arena_printf(a, LINK_NAME "%zu", i + 1);
+		decode[n + i] = *link_at(e, i);
+	}
 }
 
 /* Which rows come first must be settled for a limit to mean something: the key closes the order. */
@@ -76,23 +88,59 @@ static void put_shown(struct sql *s, const struct query *q)
 	sql_items(s, q->extra, q->n_extra, false, false);
 }
 
+/* All links, a comma between them; `named`: as what they are read. */
+static void put_all_links(struct sql *s, const struct query *q, const struct query_each *e, bool named)
+{
+	for (size_t i = 0; i < n_links(e); i++) {
+		sql_put(s, i > 0 ? ", " : "");
+		put_link(s, q, e, i);
+		if (!named)
+			continue;
+		sql_put(s, " AS ");
+		sql_ident(s, i == 0 ? STR(LINK_NAME) : arena_printf(s->arena, LINK_NAME "%zu", i + 1));
+	}
+}
+
+/* (a, b) IN ((?, ?), ...); SQLite wants VALUES before them. */
+static void put_several(struct sql *s, const struct query *q, const struct query_each *e)
+{
+	const size_t n = n_links(e);
+
+	sql_put(s, "(");
+	put_all_links(s, q, e, false);
+	sql_put(s, sql_on_postgres(s) ? ") IN (" : ") IN (VALUES ");
+	for (size_t i = 0; i < e->n_values; i++) {
+		sql_put(s, i > 0 ? ", (" : "(");
+		for (size_t k = 0; k < n; k++) {
+			sql_put(s, k > 0 ? ", " : "");
+			sql_param(s, e->values[i * n + k]);
+		}
+		sql_put(s, ")");
+	}
+	sql_put(s, ")");
+}
+
 /* "SELECT columns, link" up to WHERE. */
 static void put_rows(struct sql *s, const struct query *q, const struct query_each *e, bool numbered)
 {
 	sql_put(s, "SELECT ");
 	put_shown(s, q);
 	sql_put(s, ", ");
-	put_link(s, q, e);
-	sql_put(s, " AS \"" LINK_NAME "\"");
+	put_all_links(s, q, e, true);
 	if (numbered) {
 		sql_put(s, ", ROW_NUMBER() OVER (PARTITION BY ");
-		put_link(s, q, e);
+		put_all_links(s, q, e, false);
 		sql_order_window(s, q);
 		sql_put(s, ") AS \"" ROW_NAME "\"");
 	}
 	sql_from(s, q);
 	sql_put(s, " WHERE ");
-	put_link(s, q, e);
+	if (n_links(e) > 1) {
+		put_several(s, q, e);
+		sql_and_where(s, q);
+		return;
+	}
+	put_link(s, q, e, 0);
 	sql_put(s, " IN (");
 	for (size_t i = 0; i < e->n_values; i++) {
 		if (i > 0)

@@ -113,6 +113,11 @@ static void key_relation(struct plan_key *k, const struct relation *r)
 	plan_key_number(k, (uint64_t)r->kind << 1 | r->local);
 	key_str(k, r->kind == REL_MANY_TO_MANY ? r->source_column : r->column);
 	key_str(k, r->kind == REL_MANY_TO_MANY ? r->target_column : r->to_column);
+	plan_key_number(k, r->n_columns);
+	for (size_t i = 1; i < r->n_columns; i++) {
+		key_str(k, r->columns[i]);
+		key_str(k, r->to_columns[i]);
+	}
 	if (r->kind != REL_MANY_TO_MANY)
 		return;
 	key_str(k, r->through);

@@ -375,13 +375,16 @@ static bool check_includes(const struct check *c)
 
 	for (size_t i = 0; q->n_select != 0 && i < q->n_includes; i++) {
 		const struct relation *r = q->includes[i].relation;
-		struct str key = r->kind == REL_MANY_TO_MANY ? r->source_key : r->local ? r->column : r->to_column;
-		const struct column *column = model_column(q->model, key);
 
-		if (column != NULL && !selected(q, column, NULL) && !read_besides(q, column))
-			return err_set_at(c->err, ERR_INVALID_QUERY, c->pointer,
-					  "\"select\" must name column \"%.*s\" to include relation \"%.*s\"",
-					  STR_FMT(key), STR_FMT(r->name));
+		for (size_t k = 0; k < relation_n_pairs(r); k++) {
+			struct str key = r->kind == REL_MANY_TO_MANY ? r->source_key : relation_here(r, k);
+			const struct column *column = model_column(q->model, key);
+
+			if (column != NULL && !selected(q, column, NULL) && !read_besides(q, column))
+				return err_set_at(c->err, ERR_INVALID_QUERY, c->pointer,
+						  "\"select\" must name column \"%.*s\" to include relation \"%.*s\"",
+						  STR_FMT(key), STR_FMT(r->name));
+		}
 	}
 	return true;
 }

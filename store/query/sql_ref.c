@@ -170,9 +170,12 @@ static void put_reference(struct sql *s, const struct query_expr *e, size_t at)
 	sql_put(s, " AS ");
 	sql_ident(s, s->qualifier);
 	sql_put(s, " WHERE ");
-	sql_column(s, r->local ? r->to_column : r->column);
-	sql_put(s, " = ");
-	put_dotted(s, outer, r->local ? r->column : r->to_column);
+	for (size_t i = 0; i < relation_n_pairs(r); i++) {
+		sql_put(s, i > 0 ? " AND " : "");
+		sql_column(s, relation_there(r, i));
+		sql_put(s, " = ");
+		put_dotted(s, outer, relation_here(r, i));
+	}
 	sql_put(s, r->local ? ")" : " LIMIT 1)");
 	s->qualifier = saved;
 }
@@ -199,6 +202,19 @@ void sql_join_target(struct sql *s, const struct relation *r, struct str through
 	put_dotted(s, through, r->target_column);
 }
 
+/* The related record's side (or its join row's) is that of the row. */
+static void put_links(struct sql *s, const struct relation *r, struct str there, struct str here)
+{
+	const bool through = r->kind == REL_MANY_TO_MANY;
+
+	for (size_t i = 0; i < (through ? 1 : relation_n_pairs(r)); i++) {
+		sql_put(s, i > 0 ? " AND " : "");
+		put_dotted(s, there, through ? r->source_column : relation_there(r, i));
+		sql_put(s, " = ");
+		put_dotted(s, here, through ? r->source_key : relation_here(r, i));
+	}
+}
+
 void sql_counted(struct sql *s, const struct query_expr *e)
 {
 	const struct relation *r = e->hops[0];
@@ -222,18 +238,14 @@ void sql_counted(struct sql *s, const struct query_expr *e)
 			sql_put(s, " AS ");
 			sql_ident(s, s->qualifier);
 			sql_put(s, " ON ");
-			sql_column(s, through ? r->source_column : r->local ? r->to_column : r->column);
-			sql_put(s, " = ");
-			put_dotted(s, here, through ? r->source_key : r->local ? r->column : r->to_column);
+			put_links(s, r, s->qualifier, here);
 		}
 		if (through)
 			sql_join_target(s, r, s->qualifier);
 	}
 	r = e->hops[0];
 	sql_put(s, " WHERE ");
-	put_dotted(s, source, r->kind == REL_MANY_TO_MANY ? r->source_column : r->local ? r->to_column : r->column);
-	sql_put(s, " = ");
-	put_dotted(s, outer, r->kind == REL_MANY_TO_MANY ? r->source_key : r->local ? r->column : r->to_column);
+	put_links(s, r, source, outer);
 	s->conditions(s, e->when, e->n_when, " AND ");
 	sql_put(s, ")");
 	s->qualifier = saved;

@@ -364,12 +364,40 @@ static void put_link(struct sql *s, const struct relation *r, struct str table)
 	sql_ident(s, r->kind == REL_MANY_TO_MANY ? r->source_column : r->local ? r->to_column : r->column);
 }
 
+/* [NOT] EXISTS (SELECT 1 FROM related WHERE the links are equal AND ...) */
+static void put_exists(struct sql *s, const struct query_node *node, enum inner how, bool negated)
+{
+	const struct relation *r = node->relation;
+	const bool through = r->kind == REL_MANY_TO_MANY;
+	struct str outer, table, saved;
+
+	sql_put(s, negated ? "NOT EXISTS (SELECT 1" : "EXISTS (SELECT 1");
+	saved = put_related_from(s, r, &outer, &table);
+	for (size_t i = 0; i < (through ? 1 : relation_n_pairs(r)); i++) {
+		sql_put(s, i > 0 ? " AND " : " WHERE ");
+		sql_ident(s, table);
+		sql_put(s, ".");
+		sql_ident(s, through ? r->source_column : relation_there(r, i));
+		sql_put(s, " = ");
+		sql_ident(s, outer);
+		sql_put(s, ".");
+		sql_ident(s, through ? r->source_key : relation_here(r, i));
+	}
+	put_inner(s, node, how, " AND ");
+	sql_put(s, ")");
+	s->qualifier = saved;
+}
+
 /* link IN (SELECT ...): reads the related records once, or goes by an index of the link, as the database sees fit. */
 static void put_in_related(struct sql *s, const struct query_node *node, enum inner how, bool negated)
 {
 	const struct relation *r = node->relation;
 	struct str outer, table, saved;
 
+	if (r->n_columns > 1) {
+		put_exists(s, node, how, negated);
+		return;
+	}
 	sql_column(s, link_here(r));
 	sql_put(s, negated ? " NOT IN (SELECT " : " IN (SELECT ");
 	put_link(s, r, sql_next_alias(s)); /* made below, with the FROM that declares it */
@@ -389,27 +417,16 @@ static void put_in_related(struct sql *s, const struct query_node *node, enum in
 static void put_none(struct sql *s, const struct query_node *node, enum inner how)
 {
 	const struct relation *r = node->relation;
-	struct str outer, table, saved;
 
-	if (!sql_on_postgres(s)) {
-		sql_put(s, "(");
-		sql_column(s, link_here(r));
-		sql_put(s, " IS NULL OR ");
-		put_in_related(s, node, how, true);
-		sql_put(s, ")");
+	if (sql_on_postgres(s) || r->n_columns > 1) {
+		put_exists(s, node, how, true);
 		return;
 	}
-	sql_put(s, "NOT EXISTS (SELECT 1");
-	saved = put_related_from(s, r, &outer, &table);
-	sql_put(s, " WHERE ");
-	put_link(s, r, table);
-	sql_put(s, " = ");
-	sql_ident(s, outer);
-	sql_put(s, ".");
-	sql_ident(s, link_here(r));
-	put_inner(s, node, how, " AND ");
+	sql_put(s, "(");
+	sql_column(s, link_here(r));
+	sql_put(s, " IS NULL OR ");
+	put_in_related(s, node, how, true);
 	sql_put(s, ")");
-	s->qualifier = saved;
 }
 
 static void put_relation(struct sql *s, const struct query_node *node, bool negated)

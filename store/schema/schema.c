@@ -310,3 +310,22 @@ bool schema_index_keeps_unique(const struct schema_index *x)
 {
 	return x->unique && x->predicate.p == NULL && (x->keys == NULL || x->n_keys == x->n_columns);
 }
+
+size_t relation_n_pairs(const struct relation *r)
+{
+	return r->n_columns > 1 ? r->n_columns : 1;
+}
+
+struct str relation_here(const struct relation *r, size_t i)
+{
+	if (r->n_columns <= 1)
+		return r->local ? r->column : r->to_column;
+	return r->local ? r->columns[i] : r->to_columns[i];
+}
+
+struct str relation_there(const struct relation *r, size_t i)
+{
+	if (r->n_columns <= 1)
+		return r->local ? r->to_column : r->column;
+	return r->local ? r->to_columns[i] : r->columns[i];
+}

@@ -199,6 +199,7 @@ struct schema_check {
 	const struct str *values; /* rendered SQL literals: 'a', 1, true */
 	size_t n_values;
 	struct str expression; /* ours: SQL, instead of column and values; no part of the fingerprint */
+	bool built;            /* of literals and columns, from a predicate of version 3 */
 };
 
 enum relation_kind { REL_FORWARD, REL_REVERSE, REL_ONE_TO_ONE, REL_MANY_TO_MANY };
@@ -259,7 +260,8 @@ struct model {
 	size_t n_checks;
 	struct schema_index *exclusions; /* ours: what EXCLUDE says, PostgreSQL's; their keys have operators */
 	size_t n_exclusions;
-	struct str comment;         /* ours; STR_NONE: none */
+	struct str comment; /* ours; STR_NONE: none */
+	int ir_version; /* ours: of the envelope that it came in; from 3 on its tables are made as Ferro 0.26 does */
 	bool strict, without_rowid; /* ours: of a table of SQLite's */
 	struct relation *relations;
 	size_t n_relations;
@@ -312,6 +314,10 @@ bool model_kind_is_table(enum model_kind kind);
 const char *model_kind_name(enum model_kind kind);
 bool model_kind_from_name(struct str name, enum model_kind *ret) MUST_CHECK;
 const struct column *model_column(const struct model *m, struct str name);
+/* How many pairs of columns link the records (not through a join table): of this model's side, and of the target's. */
+size_t relation_n_pairs(const struct relation *r);
+struct str relation_here(const struct relation *r, size_t i);
+struct str relation_there(const struct relation *r, size_t i);
 /* Whether two rows never have the same values in the unique index's columns: it is over them alone and all rows. */
 bool schema_index_keeps_unique(const struct schema_index *x);
 /* Whether it is a list of columns and nothing else. */

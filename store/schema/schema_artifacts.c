@@ -1,6 +1,10 @@
 /* SchemaIR JSON -> what a table has beside its columns: foreign keys, indexes, uniques, checks, exclusions. */
 #include "store/schema/schema_artifacts.h"
 
+#include "service/base/strbuf.h"
+#include "store/dialect/dialect.h"
+#include "store/schema/schema_sql.h"
+
 #include "service/base/banned.h"
 
 /* ---- foreign keys ---- */
@@ -204,18 +208,122 @@ static void parse_exclusions(struct parse *model)
 
 /* ---- checks ---- */
 
+/* Tokens of a predicate are SQL literals already. */
+static bool put_token(struct strbuf *out, const json_t *v)
+{
+	if (!json_is_string(v) || !schema_sql_harmless(json_str(v), STR_NONE, STR_NONE))
+		return false;
+	strbuf_put(out, json_str(v));
+	return true;
+}
+
+static bool put_column(struct strbuf *out, const json_t *v)
+{
+	if (!json_is_string(v) || json_string_length(v) == 0)
+		return false;
+	dialect_quote_ident(out, json_str(v));
+	return true;
+}
+
+static bool put_list(struct strbuf *out, const json_t *o)
+{
+	const json_t *values = json_object_get(o, "values");
+	bool ok = put_column(out, json_object_get(o, "column")) && json_array_size(values) > 0;
+
+	strbuf_puts(out, " IN (");
+	for (size_t i = 0; ok && i < json_array_size(values); i++) {
+		strbuf_puts(out, i > 0 ? ", " : "");
+		ok = put_token(out, json_array_get(values, i));
+	}
+	strbuf_putc(out, ')');
+	return ok;
+}
+
+static bool put_comparison(struct strbuf *out, const json_t *o)
+{
+	static const struct {
+		const char *word, *sign;
+	} signs[] = {{"eq", " = "}, {"ne", " <> "}, {"lt", " < "}, {"le", " <= "}, {"gt", " > "}, {"ge", " >= "}};
+	const json_t *other = json_object_get(o, "other");
+	const struct str op = json_str(json_object_get(o, "op")), kind = json_str(json_object_get(other, "kind"));
+	const char *sign = NULL;
+
+	for (size_t i = 0; i < ARRAY_LEN(signs); i++)
+		if (str_eq_z(op, signs[i].word))
+			sign = signs[i].sign;
+	if (sign == NULL || !put_column(out, json_object_get(o, "column")))
+		return false;
+	strbuf_puts(out, sign);
+	return str_eq_z(kind, "column") ? put_column(out, json_object_get(other, "name"))
+					: put_token(out, json_object_get(other, "token"));
+}
+
+/* The reference's predicate as SQL, each part in parentheses. Recurses as deep as JSON may be. */
+static bool put_predicate(struct strbuf *out, const json_t *o)
+{
+	const struct str kind = json_str(json_object_get(o, "kind"));
+	const bool both = str_eq_z(kind, "and") || str_eq_z(kind, "or");
+	bool ok = false;
+
+	strbuf_putc(out, '(');
+	if (both) {
+		ok = put_predicate(out, json_object_get(o, "left"));
+		strbuf_puts(out, str_eq_z(kind, "and") ? " AND " : " OR ");
+		ok = ok && put_predicate(out, json_object_get(o, "right"));
+	} else if (str_eq_z(kind, "not")) {
+		strbuf_puts(out, "NOT ");
+		ok = put_predicate(out, json_object_get(o, "child"));
+	} else if (str_eq_z(kind, "is_null") || str_eq_z(kind, "is_not_null")) {
+		ok = put_column(out, json_object_get(o, "column"));
+		strbuf_puts(out, str_eq_z(kind, "is_null") ? " IS NULL" : " IS NOT NULL");
+	} else if (str_eq_z(kind, "cmp")) {
+		ok = put_comparison(out, o);
+	} else if (str_eq_z(kind, "in")) {
+		ok = put_list(out, o);
+	} else if (str_eq_z(kind, "like")) {
+		ok = put_column(out, json_object_get(o, "column"));
+		strbuf_puts(out, " LIKE ");
+		ok = ok && put_token(out, json_object_get(o, "pattern"));
+	}
+	strbuf_putc(out, ')');
+	return ok;
+}
+
+/* Version 3's. What comes of one is a check with an expression, which anybody may give: it is built of literals. */
+static void parse_table_checks(struct parse *model)
+{
+	struct model *m = model->d->m;
+	const json_t *list = parse_array(model, "table_checks", LIMIT_COLUMNS);
+	struct parse p;
+
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		struct schema_check *c = &m->checks[m->n_checks++];
+		struct strbuf sql;
+
+		if (!parse_enter(&p, model, list, "table_checks", i))
+			continue;
+		(void)parse_name(&p, "name", true, 0, &c->name);
+		strbuf_init(&sql, 0);
+		if (!put_predicate(&sql, parse_member(&p, "predicate")))
+			parse_fault(&p, "predicate", "must be and, or, not, is_null, is_not_null, cmp, in or like");
+		c->expression = arena_str(model->b->arena, schema_sql_bare(DIALECT_SQLITE, strbuf_str(&sql)));
+		strbuf_done(&sql);
+		c->built = true;
+		parse_leave(&p, false);
+	}
+}
+
 static void parse_checks(struct parse *model)
 {
 	struct model *m = model->d->m;
 	const json_t *list = parse_array(model, "checks", LIMIT_COLUMNS);
 	struct parse p;
 
-	if (list == NULL || json_array_size(list) == 0)
-		return;
-	m->n_checks = json_array_size(list);
-	m->checks = arena_array(model->b->arena, m->n_checks, sizeof(*m->checks));
-	for (size_t i = 0; i < m->n_checks; i++) {
-		struct schema_check *c = &m->checks[i];
+	const json_t *table = parse_array(model, "table_checks", LIMIT_COLUMNS);
+
+	m->checks = arena_array(model->b->arena, json_array_size(list) + json_array_size(table), sizeof(*m->checks));
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		struct schema_check *c = &m->checks[m->n_checks++];
 
 		if (!parse_enter(&p, model, list, "checks", i))
 			continue;
@@ -238,5 +346,6 @@ void schema_parse_artifacts(struct parse *model)
 	parse_indexes(model, "indexes", false, &m->indexes, &m->n_indexes);
 	parse_indexes(model, "uniques", true, &m->uniques, &m->n_uniques);
 	parse_checks(model);
+	parse_table_checks(model);
 	parse_exclusions(model);
 }

@@ -41,6 +41,7 @@ struct schema_build {
 	struct map by_table;     /* -> struct draft, after parsing */
 	struct err_fault *faults;
 	size_t n_faults;       /* may exceed LIMIT_ERR_FAULTS: only the first ones are kept */
+	int ir_version;        /* of the envelope; 0: it said none */
 	bool may_sql;          /* who gave the document may give SQL of any kind */
 	bool may_catalogs;     /* who gave it may reach the database's own catalogs */
 	struct str set;        /* that the document's models are of */

@@ -335,6 +335,8 @@ static json_t *relation_json(const struct relation *r)
 	(void)json_object_set_new(o, "kind", json_string(relation_kind_name(r->kind)));
 	set_text(o, "target", r->target_name);
 	set_given(o, "column", r->column);
+	if (r->n_columns > 1)
+		(void)json_object_set_new(o, "columns", texts(r->columns, r->n_columns));
 	set_given(o, "through", r->through);
 	set_given(o, "source_column", r->source_column);
 	set_given(o, "target_column", r->target_column);
@@ -348,6 +350,8 @@ static void set_table(json_t *o, const struct model *m)
 {
 	if (m->n_exclusions > 0)
 		(void)json_object_set_new(o, "exclusions", indexes_json(m->exclusions, m->n_exclusions, false, true));
+	if (m->ir_version >= 3)
+		(void)json_object_set_new(o, "ir_version", json_integer(m->ir_version));
 	set_given(o, "comment", m->comment);
 	set_true(o, "strict", m->strict);
 	set_true(o, "without_rowid", m->without_rowid);

@@ -7,6 +7,8 @@
 
 #include "service/base/banned.h"
 
+#define IR_VERSION_MAX 3
+
 /* What the faults amount to; false when there is one. */
 static bool verdict(struct schema_build *b, struct err *err)
 {
@@ -50,7 +52,8 @@ static bool build(struct schema_build *b, struct schema **ret, struct err *err)
 /* The array of models of an envelope or a bare payload; NULL: faults were noted. */
 static const json_t *find_models(struct schema_build *b, const json_t *doc)
 {
-	static const char *const of_envelope[] = {"ir_kind", "ir_version", "payload", "fingerprint", "warnings", NULL};
+	static const char *const of_envelope[] = {"ir_kind",  "ir_version", "payload", "fingerprint",
+						  "warnings", "replaces",   NULL};
 	static const char *const of_payload[] = {"dialect_agnostic", "models", NULL};
 	static const char *const of_bare[] = {"dialect_agnostic", "models", "fingerprint", "warnings", NULL};
 	const json_t *payload = doc, *agnostic, *models;
@@ -63,8 +66,11 @@ static const json_t *find_models(struct schema_build *b, const json_t *doc)
 
 		if (!json_is_string(kind) || !str_eq_z(json_str(kind), "schema"))
 			schema_fault(b, "/ir_kind", "\"ir_kind\" must be \"schema\"");
-		if (!json_is_integer(version) || json_integer_value(version) != 1)
-			schema_fault(b, "/ir_version", "\"ir_version\" must be 1");
+		if (!json_is_integer(version) || json_integer_value(version) < 1 ||
+		    json_integer_value(version) > IR_VERSION_MAX)
+			schema_fault(b, "/ir_version", "\"ir_version\" must be 1 to %d", IR_VERSION_MAX);
+		else
+			b->ir_version = (int)json_integer_value(version);
 		schema_unknown_members(b, doc, "", of_envelope);
 		payload = json_object_get(doc, "payload");
 		at = "/payload";

@@ -184,6 +184,47 @@ static void parse_sequence(struct parse *column, struct column *c)
 	parse_leave(&p, true);
 }
 
+/* The longest label; 0: they are no texts. */
+static size_t label_length(const struct column *c)
+{
+	size_t longest = 0;
+
+	for (size_t i = 0; i < json_array_size(c->enum_values); i++) {
+		const json_t *v = json_array_get(c->enum_values, i);
+
+		if (!json_is_string(v))
+			return 0;
+		if (json_string_length(v) > longest)
+			longest = json_string_length(v);
+	}
+	return longest;
+}
+
+/* What the types of a version 3 envelope mean where no db_type says it. */
+static void take_version_3(struct parse *p, struct column *c)
+{
+	static const char *const sqlite[] = {
+		[LT_DECIMAL] = "NUMERIC", [LT_DATETIME] = "DATETIME", [LT_DATE] = "DATE",  [LT_TIME] = "TIME",
+		[LT_UUID] = "CHAR(32)",   [LT_JSON] = "JSON",         [LT_UNKNOWN] = NULL,
+	};
+	const size_t longest = label_length(c);
+
+	if (p->d->m->ir_version < 3 || c->db_type.p != NULL)
+		return;
+	if (c->storage == ST_JSON)
+		c->storage = ST_JSONB;
+	if (c->storage == ST_TIME_LOGICAL)
+		c->storage = ST_TIME;
+	if (longest > 0 && c->enum_type_name.p != NULL && !c->has_postgres_native_enum)
+		c->postgres_native_enum = true;
+	if (c->sqlite_type.p != NULL)
+		return;
+	if (longest > 0)
+		c->sqlite_type = arena_printf(p->b->arena, "varchar(%zu)", longest);
+	else
+		c->sqlite_type = str_z(sqlite[c->logical]);
+}
+
 static void parse_column(struct parse *p, struct column *c, struct column_given *ret_given)
 {
 	const json_t *v;
@@ -219,6 +260,7 @@ static void parse_column(struct parse *p, struct column *c, struct column_given 
 	} else {
 		c->logical = effective_logical(c);
 	}
+	take_version_3(p, c);
 	parse_spelling(p, c);
 	parse_leave(p, false);
 }
@@ -250,6 +292,7 @@ static void parse_relation(struct parse *p, struct relation_decl *r)
 
 	r->pointer = p->pointer;
 	(void)parse_member(p, "derived");
+	(void)parse_member(p, "columns");
 	(void)parse_name(p, "name", true, PARSE_MODEL_NAME, &r->name);
 	(void)parse_name(p, "target", true, PARSE_MODEL_NAME, &r->target);
 	(void)parse_name(p, "column", false, LIMIT_NAME_BYTES, &r->column);
@@ -344,6 +387,9 @@ void schema_parse_model(struct schema_build *b, const json_t *obj, const char *p
 	(void)parse_name(&p, "model_name", true, PARSE_MODEL_NAME, &d->m->name);
 	(void)parse_name(&p, "table_name", false, LIMIT_NAME_BYTES, &d->m->table);
 	parse_kind(&p);
+	d->m->ir_version = (int)parse_int(&p, "ir_version");
+	if (d->m->ir_version == 0 && !kept)
+		d->m->ir_version = b->ir_version;
 	(void)parse_str(&p, "comment", &d->m->comment);
 	(void)parse_bool(&p, "strict", &d->m->strict);
 	(void)parse_bool(&p, "without_rowid", &d->m->without_rowid);

@@ -6,12 +6,14 @@
  *   reverse  on the target: related_name, else "<model>_set" in lower case; "<model>_<column less _id>_set" where a
  * model has several such keys to one target; to_one (kind one_to_one) when the column is unique
  *
- * What still collides gets _2, _3, ... in the order of models and columns: the same set always yields the same names.
+ * What still collides gets _2, _3, ... in the order of models and columns: the same set always yields the same names. A
+ * key over several columns makes a forward relation named as its target's table.
  */
 #include "store/schema/schema_build.h"
 
 #include <stdlib.h>
 
+#include "service/base/strbuf.h"
 #include "service/base/wait.h"
 
 #include "service/base/banned.h"
@@ -19,7 +21,8 @@
 static const struct foreign_key *find_fk(const struct model *m, struct str column, struct str to_table)
 {
 	for (size_t i = 0; i < m->n_fks; i++)
-		if ((column.p == NULL || str_eq(m->fks[i].column, column)) && str_eq(m->fks[i].to_table, to_table))
+		if (m->fks[i].n_columns <= 1 && (column.p == NULL || str_eq(m->fks[i].column, column)) &&
+		    str_eq(m->fks[i].to_table, to_table))
 			return &m->fks[i];
 	return NULL;
 }
@@ -162,10 +165,40 @@ static struct str free_name(struct schema_build *b, const struct model *m, struc
 	return tried;
 }
 
+/* "<name>_by_<column>_<column>" */
+static struct str by_columns(struct schema_build *b, struct str name, const struct foreign_key *fk)
+{
+	struct strbuf s;
+	struct str out;
+
+	strbuf_init(&s, 0);
+	strbuf_put(&s, name);
+	strbuf_puts(&s, "_by");
+	for (size_t i = 0; i < fk->n_columns; i++) {
+		strbuf_putc(&s, '_');
+		strbuf_put(&s, fk->columns[i]);
+	}
+	out = arena_str(b->arena, strbuf_str(&s));
+	strbuf_done(&s);
+	return out;
+}
+
+/* A key over several columns is called after its target; after the columns, too, where there are several to that. */
+static struct str composite_name(struct schema_build *b, const struct model *m, const struct foreign_key *fk)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < m->n_fks; i++)
+		n += m->fks[i].n_columns > 1 && str_eq(m->fks[i].to_table, fk->to_table);
+	if (n > 1 || !name_free(m, fk->to_table))
+		return free_name(b, m, by_columns(b, fk->to_table, fk));
+	return fk->to_table;
+}
+
 static void derive_forward(struct schema_build *b, struct model *m, const struct foreign_key *fk,
 			   const struct model *target)
 {
-	struct str name = stem(fk->column);
+	struct str name = fk->n_columns > 1 ? composite_name(b, m, fk) : stem(fk->column);
 
 	if (!name_free(m, name))
 		name = free_name(b, m, arena_printf(b->arena, "%.*s_ref", STR_FMT(fk->column)));
@@ -176,9 +209,33 @@ static void derive_forward(struct schema_build *b, struct model *m, const struct
 		.target = target,
 		.column = fk->column,
 		.to_column = fk->to_column,
+		.columns = fk->columns,
+		.to_columns = fk->to_columns,
+		.n_columns = fk->n_columns,
 		.local = true,
 		.to_one = true,
 	};
+}
+
+/* Whether the key's columns name at most one row: they have the whole of the primary key or of a unique in them. */
+static bool columns_unique(const struct model *m, const struct foreign_key *fk)
+{
+	size_t hits = 0;
+
+	for (size_t i = 0; i < fk->n_columns; i++)
+		for (size_t k = 0; k < m->n_pk; k++)
+			hits += str_eq(m->pk[k]->name, fk->columns[i]);
+	if (m->n_pk > 0 && hits == m->n_pk)
+		return true;
+	for (size_t u = 0; u < m->n_uniques; u++) {
+		hits = 0;
+		for (size_t i = 0; i < fk->n_columns; i++)
+			for (size_t k = 0; k < m->uniques[u].n_columns; k++)
+				hits += str_eq(m->uniques[u].columns[k], fk->columns[i]);
+		if (hits == m->uniques[u].n_columns && schema_index_keeps_unique(&m->uniques[u]))
+			return true;
+	}
+	return false;
 }
 
 /* The relation of `target` back to m; a related_name that is taken is a fault, a made name steps aside. */
@@ -186,7 +243,7 @@ static void derive_reverse(struct schema_build *b, const struct draft *d, const 
 			   struct model *target)
 {
 	const struct model *m = d->m;
-	bool unique = schema_column_unique(m, fk->column);
+	bool unique = fk->n_columns > 1 ? columns_unique(m, fk) : schema_column_unique(m, fk->column);
 	struct str name = fk->related_name;
 
 	if (name.p != NULL && !name_free(target, name)) {
@@ -197,7 +254,9 @@ static void derive_reverse(struct schema_build *b, const struct draft *d, const 
 	if (name.p == NULL) {
 		struct str model = schema_lower(b->arena, m->name);
 
-		if (count_fks(m, target->table) > 1)
+		if (fk->n_columns > 1 && count_fks(m, target->table) > 1)
+			name = by_columns(b, arena_printf(b->arena, "%.*s_set", STR_FMT(model)), fk);
+		else if (count_fks(m, target->table) > 1)
 			name = arena_printf(b->arena, "%.*s_%.*s_set", STR_FMT(model), STR_FMT(stem(fk->column)));
 		else
 			name = arena_printf(b->arena, "%.*s_set", STR_FMT(model));
@@ -210,6 +269,9 @@ static void derive_reverse(struct schema_build *b, const struct draft *d, const 
 		.target = m,
 		.column = fk->column,
 		.to_column = fk->to_column,
+		.columns = fk->columns,
+		.to_columns = fk->to_columns,
+		.n_columns = fk->n_columns,
 		.local = false,
 		.to_one = unique,
 	};
@@ -222,7 +284,15 @@ static struct model *target_of(const struct schema_build *b, const struct foreig
 	return d != NULL ? d->m : NULL;
 }
 
-/* Room for every relation that can come to be: declared ones, one per foreign key out and one per foreign key in. */
+/* For the other side of a many-to-many. */
+static void make_room_beyond(const struct schema_build *b, struct str target, size_t *room)
+{
+	for (size_t i = 0; i < b->n; i++)
+		room[i] += str_eq(b->drafts[i].m->name, target);
+}
+
+/* Room for every relation that can come to be: declared ones, their other sides, one per foreign key out and one per
+ * foreign key in. */
 static void make_room(struct schema_build *b)
 {
 	size_t *room = arena_array(b->scratch, b->n, sizeof(*room));
@@ -231,6 +301,9 @@ static void make_room(struct schema_build *b)
 		const struct draft *d = &b->drafts[i];
 
 		room[i] += d->n_decls + d->m->n_fks;
+		for (size_t k = 0; k < d->n_decls; k++)
+			if (d->decls[k].kind == REL_MANY_TO_MANY)
+				make_room_beyond(b, d->decls[k].target, room);
 		for (size_t k = 0; k < d->m->n_fks; k++) {
 			const struct draft *target = schema_draft_of_key(b, &d->m->fks[k]);
 
@@ -251,10 +324,50 @@ static void derive(struct schema_build *b, struct draft *d, bool reverse, bool n
 
 		if (target == NULL || (reverse && (fk->related_name.p != NULL) != named))
 			continue;
-		if (!reverse && !covered(d->m, target, fk->column, true))
+		if (!reverse && (fk->n_columns > 1 || !covered(d->m, target, fk->column, true)))
 			derive_forward(b, d->m, fk, target);
-		if (reverse && !covered(target, d->m, fk->column, false))
+		if (reverse && (fk->n_columns > 1 || !covered(target, d->m, fk->column, false)))
 			derive_reverse(b, d, fk, target);
+	}
+}
+
+/* Whether the target has the other side of a many-to-many already. */
+static bool has_other_side(const struct model *m, const struct relation *r)
+{
+	for (size_t i = 0; i < r->target->n_relations; i++) {
+		const struct relation *x = &r->target->relations[i];
+
+		if (x->kind == REL_MANY_TO_MANY && x->target == m && str_eq(x->through, r->through) &&
+		    str_eq(x->source_column, r->target_column) && str_eq(x->target_column, r->source_column))
+			return true;
+	}
+	return false;
+}
+
+/* Who declares one side of a many-to-many has both. */
+static void derive_other_sides(struct schema_build *b, struct model *m)
+{
+	const size_t n = m->n_relations; /* one of its own to itself would be found again */
+
+	for (size_t i = 0; i < n; i++) {
+		const struct relation *r = &m->relations[i];
+		struct model *target = (struct model *)(uintptr_t)r->target;
+		struct str name;
+
+		if (r->kind != REL_MANY_TO_MANY || !r->declared || has_other_side(m, r))
+			continue;
+		name = arena_printf(b->arena, "%.*s_set", STR_FMT(schema_lower(b->arena, m->name)));
+		target->relations[target->n_relations++] = (struct relation){
+			.name = free_name(b, target, name),
+			.kind = REL_MANY_TO_MANY,
+			.target_name = m->name,
+			.target = m,
+			.through = r->through,
+			.source_column = r->target_column,
+			.target_column = r->source_column,
+			.source_key = r->target_key,
+			.target_key = r->source_key,
+		};
 	}
 }
 
@@ -280,6 +393,8 @@ void schema_relate(struct schema_build *b)
 		derive(b, &b->drafts[i], false, false);
 	for (size_t i = 0; i < b->n; i++)
 		derive(b, &b->drafts[i], true, false);
+	for (size_t i = 0; i < b->n; i++)
+		derive_other_sides(b, b->drafts[i].m);
 	for (size_t i = 0; i < b->n; i++)
 		if (b->drafts[i].m->n_relations > 1)
 			qsort(b->drafts[i].m->relations, b->drafts[i].m->n_relations, sizeof(struct relation), by_name);

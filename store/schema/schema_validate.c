@@ -234,7 +234,8 @@ static void check_check(struct schema_build *b, const struct draft *d, size_t i,
 	const struct schema_check *c = &d->m->checks[i];
 	const char *at = schema_element_pointer(b, d, "checks", i);
 
-	check_expression(b, d, c->expression, "expression", at);
+	if (!c->built)
+		check_expression(b, d, c->expression, "expression", at);
 	if (c->expression.p == NULL && schema_find_column(d->m, c->column) == NULL)
 		schema_fault(b, at, "the check's column \"%.*s\" is not in the model", STR_FMT(c->column));
 	for (size_t k = 0; k < c->n_values; k++)

@@ -207,6 +207,17 @@ bool tx_open(struct tx_table *t, struct connection *conn, struct session *sessio
 	return true;
 }
 
+bool tx_will_commit(struct tx *tx, struct commit_mark **ret_mark)
+{
+	struct tx_root *root = tx->root;
+
+	if (tx->parent != NULL || __atomic_load_n(&root->ended, __ATOMIC_ACQUIRE))
+		return false;
+	root->may_commit = root->closing = true;
+	*ret_mark = root->read_only ? NULL : &root->mark;
+	return true;
+}
+
 const char *tx_id(const struct tx *tx)
 {
 	return tx->id;
@@ -341,7 +352,7 @@ static void follow(struct tx_table *t, struct tx_root *root, enum tx_phase phase
 	mutex_lock(t->lock);
 	if (!root->ended) {
 		tx_set_aborted(root, false); /* it cannot have been when it could commit */
-		tx_bury(t, root->top, phase, lost ? TX_WHY_LOST : TX_WHY_RAW);
+		tx_bury(t, root->top, phase, lost ? TX_WHY_LOST : root->closing ? TX_WHY_CLIENT : TX_WHY_RAW);
 	}
 	mutex_unlock(t->lock);
 	if (phase != TX_COMMITTED)

@@ -76,6 +76,12 @@ bool tx_finish(struct tx_table *t, struct tx *tx, bool commit, int64_t deadline,
 /* What became of one, whoever it is that asks. False: nobody knows (any more). */
 bool tx_fate(struct tx_table *t, struct str id, enum tx_phase *ret);
 
+/* The statement that runs next takes COMMIT along. False: not in a savepoint. *ret_mark: for the mark of the commit,
+ * NULL when none is wanted. With the turn held; tx_finish follows. */
+bool tx_will_commit(struct tx *tx, struct commit_mark **ret_mark) MUST_CHECK;
+/* After a commit that travelled so and whose outcome is unknown: asks the database, and *err says it. Parks. */
+void tx_ask(struct tx_table *t, struct tx *tx, int64_t deadline, struct commit_mark *ret_lost, struct err *err);
+
 /* What it is or became; also of ended ones (tombstones). Ends one past its timeout first: may park.
  * ERR_TRANSACTION_NOT_FOUND. */
 bool tx_lookup(struct tx_table *t, struct str id, const struct session *session, struct str owner, struct arena *a,

@@ -289,6 +289,16 @@ bool tx_finish(struct tx_table *t, struct tx *tx, bool commit, int64_t deadline,
 	return false;
 }
 
+void tx_ask(struct tx_table *t, struct tx *tx, int64_t deadline, struct commit_mark *ret_lost, struct err *err)
+{
+	*ret_lost = (struct commit_mark){0};
+	if (tx_settled(t, tx) != TX_UNKNOWN)
+		return;
+	ask_fate(t, str_z(tx->id), tx->root, deadline, err);
+	if (err->outcome == ERR_OUTCOME_UNKNOWN)
+		*ret_lost = tx->root->mark;
+}
+
 void tx_end_session(struct tx_table *t, struct session *s, bool expired)
 {
 	struct tx *doomed;

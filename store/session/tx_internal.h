@@ -39,6 +39,7 @@ struct tx_root {
 	bool nascent;    /* atomic: the request that opened it has not been answered, so nobody is told of it */
 	bool committing; /* under the table's lock: its end is being decided by the database */
 	bool doomed;     /* set before `ended`: the server ended it; its end undoes what the session's map has of it */
+	bool closing;    /* with the turn: that statement takes our own COMMIT along */
 	bool may_commit; /* with the turn: the client's statement that runs now may be a COMMIT */
 	int ended;       /* atomic; set under the table's lock */
 	size_t owner_len;

@@ -132,7 +132,7 @@ FAULTS = [
     ({"models": [model("A", uniques=[{"columns": []}])]}, "/models/0/uniques/0/columns"),
     ({"models": [model("A", checks=[{"column": "no", "values": ["1"]}])]}, "/models/0/checks/0"),
     ({"ir_kind": "query", "ir_version": 1, "payload": {"models": []}}, "/ir_kind"),
-    ({"ir_kind": "schema", "ir_version": 2, "payload": {"models": []}}, "/ir_version"),
+    ({"ir_kind": "schema", "ir_version": 4, "payload": {"models": []}}, "/ir_version"),
     ({"ir_kind": "schema", "ir_version": 1, "payload": {"models": [7]}}, "/payload/models/0"),
 ]
 

@@ -1,6 +1,9 @@
 """The README's tour, run as printed in one shell against a server of its own: what it shows is what comes."""
+import contextlib
 import fnmatch
+import os
 import re
+import sqlite3
 import subprocess
 
 from support.process import ROOT
@@ -16,6 +19,20 @@ def test_tour_does_what_it_says():
     check_tour(done.stdout)
 
 
+def test_a_database_that_is_brought(postgres_backend):
+    """A Django project's file and a Rails application's dump, walked as the page says."""
+    from foreign import django, rails
+    with Server() as server:
+        with contextlib.closing(sqlite3.connect(server.dir / "bakery.sqlite3")) as db:
+            db.executescript(django.SQLITE)
+            db.commit()
+        postgres_backend.pg.psql(rails.POSTGRES, postgres_backend.database)
+        done = subprocess.run(["bash", "-c", tour_script(f"http://127.0.0.1:{server.port}", "bring")], cwd=server.dir, capture_output=True, text=True,
+                              timeout=120, check=False, env={**os.environ, "FORUM": postgres_backend.url})
+        assert done.returncode == 0, done.stdout + done.stderr
+    check_tour(done.stdout, "bring")
+
+
 def test_the_tour_leaves_nothing_for_git():
     """What it makes in the working directory is ignored, and the program's own files are."""
     with Server() as server:
@@ -27,11 +44,11 @@ def test_the_tour_leaves_nothing_for_git():
 
 
 def test_every_command_is_rehearsed():
-    """Shell blocks stand only where a test runs them: the tour here, the deployment in tests/docker/run.py, the client in
+    """Shell blocks stand only where a test runs them: the tour and the database that is brought here, the deployment in tests/docker/run.py, the client in
     tests/clients/run.py, the first page in tests/systems/first_page.py."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     rest = text
-    for mark in ("first", "tour", "client", "secrets", "compose", "pair"):
+    for mark in ("first", "tour", "bring", "client", "secrets", "compose", "pair"):
         start, end = rest.index(f"<!-- {mark} -->"), rest.index(f"<!-- end of {mark} -->")
         assert start < end and "```sh" in rest[start:end], mark
         rest = rest[:start] + rest[end:]

@@ -163,7 +163,7 @@ def test_a_failure_with_rollback_leaves_it(db, session):
     end(tx, "rollback")
 
 
-def test_what_is_refused_before_it_ran_is_rolled_back_too(db, session):
+def test_what_is_refused_unrun_is_rolled_back_too(db, session):
     """A body without sense, with commit: the transaction is gone all the same, once it was entered."""
     tx = begin(session)
     mark(tx, 1)
@@ -217,6 +217,44 @@ def test_prefer_rollback_and_max_affected_inside(db, session):
     tx.post("/v1/sql/execute", {"sql": "DELETE FROM marks"}, headers={**COMMIT, "Prefer": "max-affected=1"}).problem(
         409, "max_affected_exceeded")
     assert state(tx) == "rolled_back" and numbers(session) == [1, 2]
+
+
+def test_the_commit_of_a_batch(db, session):
+    """COMMIT travels with the last step: a deferred constraint that fails there undoes all of it, and so does the step itself."""
+    sql(session, "CREATE TABLE owner (id integer PRIMARY KEY)")
+    sql(session, "CREATE TABLE owned (id integer PRIMARY KEY, owner_id integer REFERENCES owner (id) DEFERRABLE INITIALLY DEFERRED)")
+    first = {"op": "sql.execute", "sql": "INSERT INTO marks VALUES (1)"}
+    good = {"op": "sql.execute", "sql": "INSERT INTO marks VALUES (2)"}
+    for bad, code, status in (({"op": "sql.execute", "sql": "INSERT INTO owned VALUES (1, 5)"}, "foreign_key_violation", 409),
+                              (first, "unique_violation", 409),
+                              ({"op": "sql.execute", "sql": "INSERT INTO nowhere VALUES (1)"}, "sql_error", 400)):
+        problem = session.post("/v1/batch", {"steps": [first, bad]}).problem(status, code)
+        assert problem["outcome"] == "rolled_back"
+        assert numbers(session) == [] and rows(session, "SELECT id FROM owned") == [] and gauges(db)[:2] == (0, 0)
+    assert session.post("/v1/batch", {"steps": [first, good]}).expect(200).json()["committed"] is True
+    assert numbers(session) == [1, 2]
+    answer = session.post("/v1/batch", {"steps": [good]}, headers={"Prefer": "tx=rollback"})
+    answer.problem(409, "unique_violation")
+    three = {"op": "sql.execute", "sql": "INSERT INTO marks VALUES (3)"}
+    assert session.post("/v1/batch", {"steps": [three]}, headers={"Prefer": "tx=rollback"}).expect(200).json()["committed"] is False
+    session.post("/v1/batch", {"steps": [{"op": "sql.execute", "sql": "DELETE FROM marks"}]},
+                 headers={"Prefer": "max-affected=1"}).problem(409, "max_affected_exceeded")
+    assert numbers(session) == [1, 2]
+
+
+def test_a_plan_that_is_stale_at_the_last_moment(db, session):
+    """What is prepared is prepared anew, with BEGIN and COMMIT around it, when its table has changed."""
+    if db.backend.name != "postgres":
+        pytest.skip("SQLite does so by itself")
+    text = "INSERT INTO marks SELECT * FROM source RETURNING n"
+    sql(session, "CREATE TABLE source (n integer)")
+    for n in (1, 2, 3):
+        sql(session, "DELETE FROM source")
+        sql(session, f"INSERT INTO source VALUES ({n})")
+        answer = session.post("/v1/sql/execute", {"sql": text}, headers={**NEW, **COMMIT}).expect(200)
+        assert answer.header("Ferro-Transaction-State") == "committed"
+        sql(session, f"ALTER TABLE source ALTER n TYPE {'bigint' if n == 1 else 'integer'}")
+    assert numbers(session) == [1, 2, 3]
 
 
 # ---- models and the identity map ----

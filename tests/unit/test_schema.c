@@ -242,7 +242,7 @@ static void test_names(void **state UNUSED)
 static void test_envelope_refusals(void **state UNUSED)
 {
 	refused("{'ir_kind':'query','ir_version':1,'payload':{'models':[]}}", "/ir_kind", "schema");
-	refused("{'ir_kind':'schema','ir_version':2,'payload':{'models':[]}}", "/ir_version", "1");
+	refused("{'ir_kind':'schema','ir_version':4,'payload':{'models':[]}}", "/ir_version", "1");
 	refused("{'ir_kind':'schema','payload':{'models':[]}}", "/ir_version", "1");
 	refused("{'ir_kind':'schema','ir_version':1}", "/payload", "object");
 	refused("{'ir_kind':'schema','ir_version':1,'payload':{'models':{}}}", "/payload/models", "array");

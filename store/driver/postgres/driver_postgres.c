@@ -246,6 +246,18 @@ static bool commit(struct driver_conn *base, int64_t deadline_ns, struct err *er
 	return false;
 }
 
+/* Behind a pooler, what a client's statement may have left is put back before COMMIT, in texts of their own. */
+static bool commit_next(struct driver_conn *base, struct commit_mark *ret_mark)
+{
+	struct pg_conn *c = pg_conn(base);
+
+	if (c->pooled || tx_state(base) != TX_STATE_OPEN)
+		return false;
+	c->closing = true;
+	c->closing_mark = c->has_history ? ret_mark : NULL;
+	return true;
+}
+
 static bool ping(struct driver_conn *base, int64_t deadline_ns, struct err *err)
 {
 	return pg_simple(pg_conn(base), "", deadline_ns, NULL, err);
@@ -384,6 +396,7 @@ const struct driver driver_postgres = {
 	.begin = begin,
 	.begin_later = begin_later,
 	.commit = commit,
+	.commit_next = commit_next,
 	.commit_mark = pg_commit_mark,
 	.commit_fate = pg_commit_fate,
 	.rollback = rollback,

@@ -155,6 +155,10 @@ static bool fail(struct pg_conn *c, PGresult *res, struct err *err)
 		/* a procedure may have committed on its way */
 		if (cur->autocommit && !cur->raw && pg_is_fatal(res))
 			err->outcome = ERR_OUTCOME_ROLLED_BACK;
+		/* the server's own last word is about the statement; a loss without one may be of the COMMIT behind it
+		 */
+		if (cur->closes && c->base.broken && !pg_is_fatal(res))
+			err->outcome = ERR_OUTCOME_UNKNOWN;
 		if (cur->several && strcmp(err->sqlstate, "42601") == 0)
 			(void)err_set(err, ERR_SQL_ERROR, "the text holds more than one statement: send one a call");
 	}
@@ -166,10 +170,24 @@ static bool fail(struct pg_conn *c, PGresult *res, struct err *err)
 	return false;
 }
 
+/* What became of a COMMIT whose answer was not read: both counts say that nobody knows. */
+static void count_unread(struct pg_conn *c, struct err *err)
+{
+	if (!c->cur.closes)
+		return;
+	if (!c->base.broken && PQtransactionStatus(c->pg) != PQTRANS_IDLE)
+		return; /* it was never come to */
+	c->base.n_commits += !c->base.broken;
+	c->base.n_rollbacks += !c->base.broken;
+	err->outcome = ERR_OUTCOME_UNKNOWN;
+}
+
 static bool give_up(struct pg_conn *c, enum pg_io why, struct err *err)
 {
 	c->cur.done = true;
-	return pg_give_up(c, why, c->cur.autocommit, NULL, err);
+	(void)pg_give_up(c, why, c->cur.autocommit, NULL, err);
+	count_unread(c, err);
+	return false;
 }
 
 static void grow(struct pg_cursor *cur, size_t n)
@@ -307,6 +325,9 @@ bool pg_prepare(struct driver_conn *base, const struct stmt *s, int64_t deadline
 	cur->leaves = c->leaves;
 	c->leaves = false;
 	cur->several = cur->deallocates = cur->alters = false;
+	cur->closes = c->closing;
+	cur->mark = c->closing ? c->closing_mark : NULL;
+	c->closing = false;
 	cur->reads = s->access == STMT_READ;
 	if (memchr(s->sql.p, '\0', s->sql.len) != NULL)
 		return err_set(err, ERR_SQL_ERROR, "the statement holds the character U+0000");
@@ -324,6 +345,7 @@ bool pg_prepare(struct driver_conn *base, const struct stmt *s, int64_t deadline
 	cur->deadline = deadline_ns;
 	cur->n_expected = s->n_columns;
 	cur->divides = s->raw && !cur->autocommit && stmt_is_transaction(s->sql);
+	cur->closes = cur->closes && !cur->divides && !cur->autocommit;
 	if (cur->divides && !pg_chain_before(c, deadline_ns, err))
 		return false;
 	if (!start(c, s, &flight, err))
@@ -361,6 +383,63 @@ static void keep_tag(struct pg_cursor *cur)
 		(void)snprintf(cur->tag, sizeof(cur->tag), "%s", tag);
 }
 
+/* Behind the statement's last result: its end, the mark, and the COMMIT, whose failure (a deferred constraint's) is
+ * *ret_error. */
+static enum pg_io read_commit(struct pg_conn *c, PGresult **ret_error)
+{
+	PGresult *res;
+	enum pg_io io = next(c, &res);
+
+	*ret_error = NULL;
+	if (io == PG_IO_OK && res != NULL) { /* the statement fails after its last row */
+		*ret_error = res;
+		return io;
+	}
+	while (io == PG_IO_OK && c->cur.mark != NULL && (io = next(c, &res)) == PG_IO_OK && res != NULL) {
+		if (PQresultStatus(res) == PGRES_TUPLES_OK || PQresultStatus(res) == ROWS_STATUS)
+			pg_mark_read(c, res, c->cur.mark);
+		if (!is_rows(res)) {
+			*ret_error = res;
+			return io;
+		}
+		PQclear(res);
+	}
+	if (io == PG_IO_OK)
+		io = next(c, &res);
+	if (io != PG_IO_OK || res == NULL)
+		return io == PG_IO_OK ? PG_IO_LOST : io;
+	if (PQresultStatus(res) != PGRES_COMMAND_OK) {
+		*ret_error = res;
+		return io;
+	}
+	c->base.n_commits += strcmp(PQcmdStatus(res), "COMMIT") == 0;
+	c->base.n_rollbacks += strcmp(PQcmdStatus(res), "COMMIT") != 0;
+	c->cur.closes = false; /* read */
+	PQclear(res);
+	return io;
+}
+
+/* Reads to the end; *ret_error: what failed. */
+static enum pg_io read_end(struct pg_conn *c, PGresult **ret_error)
+{
+	PGresult *more = NULL;
+	enum pg_io io = PG_IO_OK;
+
+	*ret_error = NULL;
+	if (c->cur.closes)
+		io = read_commit(c, ret_error);
+	if (io != PG_IO_OK)
+		return io;
+	io = pg_drain(c, c->cur.deadline, &more);
+	if (io == PG_IO_TIMEOUT && *ret_error == NULL && more == NULL && may_wait_on(c))
+		io = pg_drain(c, c->cur.deadline, &more);
+	if (*ret_error == NULL)
+		*ret_error = more;
+	else
+		PQclear(more);
+	return io;
+}
+
 /* After the last result: whatever still fails (a deferred constraint, at the implicit commit) comes now. */
 static bool end(struct pg_conn *c, struct err *err)
 {
@@ -370,22 +449,23 @@ static bool end(struct pg_conn *c, struct err *err)
 
 	keep_tag(cur);
 	cur->base.affected = pg_count_affected(cur->tag);
-	io = pg_drain(c, cur->deadline, &error);
-	if (io == PG_IO_TIMEOUT && error == NULL && may_wait_on(c))
-		io = pg_drain(c, cur->deadline, &error);
+	const bool closes = cur->closes;
+	io = read_end(c, &error);
 	cur->done = true;
 	if (error != NULL) {
 		(void)pg_fail(c, error, cur->raw, cur->autocommit, err);
 		PQclear(error);
 		if (io != PG_IO_OK)
 			c->base.broken = true;
+		if (closes && c->base.broken)
+			err->outcome = ERR_OUTCOME_UNKNOWN;
 		if (!cur->autocommit)
 			pg_count_end(c, NULL);
 		return false;
 	}
 	if (io != PG_IO_OK)
 		return give_up(c, io, err);
-	if (!cur->autocommit)
+	if (!cur->autocommit && !closes)
 		pg_count_end(c, cur->tag);
 	if (cur->divides && strcmp(cur->tag, "ROLLBACK") == 0 && !pg_chain_after(c, cur->deadline, err))
 		return false;
@@ -456,6 +536,7 @@ static void drop_rest(struct pg_conn *c)
 	PQclear(error);
 	if (io != PG_IO_OK)
 		(void)pg_give_up(c, io, cur->autocommit, NULL, &ignored);
+	count_unread(c, &ignored);
 }
 
 void pg_finish(struct cursor *base)

@@ -29,6 +29,7 @@
  *   postgres_pooled.c    what is different behind a pooler
  *   postgres_plain.c     tables that leave nothing in a session, looked at
  *   postgres_known.c     and remembered
+ *   postgres_mark.c      by what such a transaction is known afterwards
  *   postgres_fate.c      transactions whose connection was lost while they committed
  *   postgres_load.c      COPY FROM STDIN
  *   postgres_cache.c     the prepared statements of a connection
@@ -130,14 +131,16 @@ struct pg_cursor {
 	bool active; /* between prepare and finish */
 	bool done;   /* every result has been read */
 	bool raw, autocommit, reads;
-	bool several;     /* raw text that looks like more than one statement */
-	bool deallocates; /* raw text that may drop our prepared statements */
-	bool alters;      /* raw text that may change tables */
-	bool whole;       /* all rows arrive in one result */
-	bool leaves;      /* raw text that may leave something in the session, behind a pooler */
-	char first[16];   /* raw text: its first word */
-	bool divides;     /* raw text inside a transaction that may end it: tx_began says which one it was */
-	char tag[64];     /* of the command, as far as it has come */
+	bool several;             /* raw text that looks like more than one statement */
+	bool deallocates;         /* raw text that may drop our prepared statements */
+	bool alters;              /* raw text that may change tables */
+	bool whole;               /* all rows arrive in one result */
+	bool leaves;              /* raw text that may leave something in the session, behind a pooler */
+	char first[16];           /* raw text: its first word */
+	bool closes;              /* COMMIT travels with it */
+	struct commit_mark *mark; /* and the mark before it: gets it; NULL: does not */
+	bool divides;             /* raw text inside a transaction that may end it: tx_began says which one it was */
+	char tag[64];             /* of the command, as far as it has come */
 	int64_t deadline;
 	size_t n_expected;    /* columns; 0: any */
 	PGresult *meta;       /* owned: holds the column names */
@@ -162,11 +165,13 @@ struct pg_conn {
 	bool unclean;                      /* pooled: the transaction may leave something in the session */
 	uint64_t known[PG_NAMES_MAX / 64]; /* pooled: names that have run on this very connection, by their place */
 	bool loading;                      /* COPY FROM STDIN runs; `text` holds rows not sent yet */
-	char opening[96];  /* BEGIN and its words, which travel with the next statement; "": none waits */
-	char tx_began[48]; /* now() before a statement that divides */
-	bool at_end;       /* the last result was the end of a statement's */
-	int n_syncs;       /* pipeline: sync points not yet answered; 0 and not in a pipeline otherwise */
-	bool guarded;      /* the server bounds each statement and each wait for a lock: postgres_batch.c */
+	char opening[96]; /* BEGIN and its words, which travel with the next statement; "": none waits */
+	bool closing;     /* the next statement takes COMMIT along */
+	struct commit_mark *closing_mark; /* and the mark, when somebody wants it; borrowed */
+	char tx_began[48];                /* now() before a statement that divides */
+	bool at_end;                      /* the last result was the end of a statement's */
+	int n_syncs;  /* pipeline: sync points not yet answered; 0 and not in a pipeline otherwise */
+	bool guarded; /* the server bounds each statement and each wait for a lock: postgres_batch.c */
 	char version[32];
 	bool has_history; /* of these two */
 	uint64_t cluster;
@@ -277,6 +282,14 @@ void pg_cursor_done(struct pg_cursor *cur);
 /* Learns the cluster and the timeline that the connection writes to, if they can be had. False: the connection is lost.
  * Parks. */
 bool pg_history_find(struct pg_conn *c, int64_t deadline_ns, struct err *err) MUST_CHECK;
+/* The statement that asks for it, and its answer. */
+#define PG_MARK_SQL \
+	"SELECT pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text, " \
+	"CASE WHEN pg_catalog.current_setting('synchronous_commit') NOT IN ('off', 'local') THEN CASE WHEN " \
+	"pg_catalog.current_setting('synchronous_standby_names') <> '' THEN 'waits' ELSE 'asks' END END"
+/* postgres_mark.c */
+void pg_mark_set(const struct pg_conn *c, struct str xid, struct str waits, struct commit_mark *ret);
+void pg_mark_read(const struct pg_conn *c, const PGresult *res, struct commit_mark *ret);
 bool pg_commit_mark(struct driver_conn *base, int64_t deadline_ns, struct commit_mark *ret, struct err *err) MUST_CHECK;
 enum commit_fate pg_commit_fate(struct driver_conn *base, const struct commit_mark *m, int64_t deadline_ns);
 

@@ -83,13 +83,8 @@ bool pg_history_find(struct pg_conn *c, int64_t deadline_ns, struct err *err)
 
 bool pg_commit_mark(struct driver_conn *base, int64_t deadline_ns, struct commit_mark *ret, struct err *err)
 {
-	const struct stmt s = {.sql = STR("SELECT pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text, "
-					  "CASE WHEN pg_catalog.current_setting('synchronous_commit') NOT IN ('off', "
-					  "'local') THEN CASE WHEN " HAS_STANDBY " THEN 'waits' ELSE 'asks' END END"),
-			       .access = STMT_READ,
-			       .cache = true,
-			       .quick = true,
-			       .n_columns = 2};
+	const struct stmt s = {
+		.sql = STR(PG_MARK_SQL), .access = STMT_READ, .cache = true, .quick = true, .n_columns = 2};
 	struct pg_conn *c = pg_conn(base);
 	struct str words[2];
 	struct arena arena;
@@ -100,9 +95,8 @@ bool pg_commit_mark(struct driver_conn *base, int64_t deadline_ns, struct commit
 		return true;
 	arena_init(&arena);
 	ok = ask(c, &s, deadline_ns, &arena, words, err);
-	ret->is_set = ok && words[0].p != NULL && number(words[0], &ret->xid);
-	ret->asks = ok && words[1].p != NULL;
-	ret->waits = ret->asks && str_eq_z(words[1], "waits");
+	if (ok)
+		pg_mark_set(c, words[0], words[1], ret);
 	arena_done(&arena);
 	return ok;
 }

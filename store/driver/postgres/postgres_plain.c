@@ -93,12 +93,15 @@ bool pg_plain_prepare(struct driver_conn *base, const struct stmt *s, int64_t de
 		      struct err *err)
 {
 	struct pg_conn *c = pg_conn(base);
+	const bool closing = c->closing; /* COMMIT travels with the statement, not with a question about it */
 	bool plain;
 
+	c->closing = false;
 	if (!all_plain(c, s, deadline_ns, &plain, err)) {
 		err->outcome = ERR_OUTCOME_NOT_STARTED;
 		return false;
 	}
+	c->closing = closing;
 	if (!plain && c->pooled) {
 		c->leaves = c->unclean = true;
 		pg_pooled_forget(c);

@@ -77,6 +77,18 @@ static bool send_prepare(struct pg_conn *c, struct pg_started *st)
 	return PQsendPrepare(c->pg, name, k->key.p, (int)c->params.n, c->params.types) == 1 && send_prepared(c, st->id);
 }
 
+static bool send_text(struct pg_conn *c, const char *sql)
+{
+	return PQsendQueryParams(c->pg, sql, 0, NULL, NULL, NULL, NULL, 0) == 1;
+}
+
+/* The server says the mark before it begins to commit, so that it is here when the commit's own answer is lost. */
+static bool send_commit(struct pg_conn *c)
+{
+	return (c->cur.mark == NULL || (send_text(c, PG_MARK_SQL) && PQsendFlushRequest(c->pg) == 1)) &&
+	       send_text(c, "COMMIT");
+}
+
 /* In one flight, with the BEGIN that waits: the statement, and its preparation when it is not prepared. */
 static bool send_pipeline(struct pg_conn *c, const struct stmt *s, bool prepares, struct pg_started *st)
 {
@@ -85,7 +97,7 @@ static bool send_pipeline(struct pg_conn *c, const struct stmt *s, bool prepares
 	st->opens = c->opening[0] != '\0';
 	c->n_syncs = ok ? 1 : 0;
 	if (st->opens)
-		ok = ok && PQsendQueryParams(c->pg, c->opening, 0, NULL, NULL, NULL, NULL, 0) == 1;
+		ok = ok && send_text(c, c->opening);
 	if (prepares)
 		ok = ok && send_prepare(c, st);
 	else if (st->hit != NULL)
@@ -93,6 +105,8 @@ static bool send_pipeline(struct pg_conn *c, const struct stmt *s, bool prepares
 	else
 		ok = ok && pg_send_once(c, s);
 	c->opening[0] = '\0';
+	if (c->cur.closes)
+		ok = ok && send_commit(c);
 	return ok && PQpipelineSync(c->pg) == 1;
 }
 
@@ -109,7 +123,7 @@ bool pg_send_stmt(struct pg_conn *c, const struct stmt *s, struct pg_flight *f, 
 		st->hit = pg_cache_find(&c->cache, s, &fits);
 	c->base.cache_hits += st->hit != NULL;
 	c->base.cache_misses += st->hit == NULL && fits;
-	if ((st->hit == NULL && fits) || c->opening[0] != '\0')
+	if ((st->hit == NULL && fits) || c->opening[0] != '\0' || c->cur.closes)
 		return send_pipeline(c, s, st->hit == NULL && fits, st);
 	return st->hit != NULL ? send_prepared(c, st->hit->id) : pg_send_once(c, s);
 }
