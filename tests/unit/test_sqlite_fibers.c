@@ -333,7 +333,8 @@ static void recurse(void *arg)
 		if (sql(g.a, texts[i], SECONDS(20), &e))
 			n_ok++;
 		else
-			assert_int_equal(e.code, ERR_SQL_ERROR);
+			assert_true(e.code == ERR_SQL_ERROR ||
+				    e.code == ERR_INVALID_QUERY); /* the parser, of our own SQL */
 	}
 	assert_true(n_ok >= 6);
 	leave();
