@@ -134,3 +134,28 @@ def test_statements_that_run_in_no_transaction_do_with_a_key(cut):
         steps = {"atomic": False, "steps": [{"op": "sql.execute", "sql": sql.replace("item_i", "item_j")}]}
         results = cut.client.post("/v1/batch", steps, headers={"Idempotency-Key": uuid.uuid4().hex}).expect(200).json()["results"]
         assert results[0]["status"] == 200, results
+
+
+@pytest.mark.parametrize("when, truth", [("after", "committed"), ("before", "rolled_back")])
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_commit_that_travelled_with_its_statement(cut, when, truth, alone):
+    """`Ferro-Transaction-End: commit`: one flight for both. What the answer says is true, or that nobody knows; so is what is asked
+    later."""
+    tx = None if alone else cut.client.post("/v1/transactions").expect(201).json()["transaction_id"]
+    headers = {"Ferro-Transaction": tx or "new", "Ferro-Transaction-End": "commit"}
+    cut.cut = when
+    problem = cut.client.post("/v1/sql/execute", {"sql": "INSERT INTO item VALUES (1)"}, headers=headers).problem(
+        503, "database_unavailable")
+    assert problem["outcome"] in (truth, "unknown"), problem
+    wait_for(lambda: cut.count() == ("1" if when == "after" else "0"), 20, "the server's own end")
+    if tx:
+        assert cut.client.get(f"/v1/transactions/{tx}").expect(200).json()["state"] in (truth, "unknown")
+
+
+def test_a_batch_whose_commit_travelled(cut):
+    steps = [{"op": "sql.execute", "sql": f"INSERT INTO item VALUES ({n})"} for n in (1, 2)]
+    cut.client.get("/v1/models/Item/records").expect(200)
+    cut.cut = "after"
+    problem = cut.client.post("/v1/batch", {"steps": steps}).problem(503, "database_unavailable")
+    assert problem["outcome"] == "unknown"
+    wait_for(lambda: cut.count() == "2", 20, "the server's own end")

@@ -155,6 +155,10 @@ static bool fail(struct pg_conn *c, PGresult *res, struct err *err)
 		/* a procedure may have committed on its way */
 		if (cur->autocommit && !cur->raw && pg_is_fatal(res))
 			err->outcome = ERR_OUTCOME_ROLLED_BACK;
+		/* the server's own last word is about the statement; a loss without one may be of the COMMIT behind it
+		 */
+		if (cur->closes && c->base.broken && !pg_is_fatal(res))
+			err->outcome = ERR_OUTCOME_UNKNOWN;
 		if (cur->several && strcmp(err->sqlstate, "42601") == 0)
 			(void)err_set(err, ERR_SQL_ERROR, "the text holds more than one statement: send one a call");
 	}

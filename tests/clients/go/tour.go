@@ -56,7 +56,7 @@ func register(ctx context.Context, client *ferrod.ClientWithResponses, name stri
 			{Name: "age", LogicalType: "integer", Nullable: ptr(true)},
 		},
 	}}}) == nil, "the schema does not encode")
-	registered := try(client.ReplaceModelsWithResponse(ctx, schema))
+	registered := try(client.ReplaceModelsWithResponse(ctx, nil, schema))
 	must(registered.JSON200 != nil, "models: %s", registered.Body)
 	must(registered.JSON200.Payload.Models[0].TableName == "guest", "table %q", registered.JSON200.Payload.Models[0].TableName)
 
@@ -77,8 +77,9 @@ func query(ctx context.Context, client *ferrod.ClientWithResponses, name string)
 	session := opened.HTTPResponse.Header.Get("Ferro-Session")
 
 	var old ferrod.QueryNode
+	age := "age"
 	must(old.FromQueryLeaf(ferrod.QueryLeaf{
-		NodeKind: ferrod.Leaf, Column: "age", Operator: ferrod.QueryLeafOperatorGreaterThan, Value: 40,
+		NodeKind: ferrod.Leaf, Column: &age, Operator: ferrod.QueryLeafOperatorGreaterThan, Value: 40,
 	}) == nil, "the leaf does not encode")
 	var body ferrod.QueryInput
 	must(body.FromQueryPayload(ferrod.QueryPayload{ModelName: "Guest", Where: &[]ferrod.QueryNode{old}}) == nil, "the query does not encode")
@@ -115,9 +116,10 @@ func transaction(ctx context.Context, client *ferrod.ClientWithResponses, name, 
 }
 
 func refusal(ctx context.Context, client *ferrod.ClientWithResponses, name string) {
+	shoe := "shoe"
 	var leaf ferrod.QueryNode
 	must(leaf.FromQueryLeaf(ferrod.QueryLeaf{
-		NodeKind: ferrod.Leaf, Column: "shoe", Operator: ferrod.QueryLeafOperatorEqualEqual, Value: 1,
+		NodeKind: ferrod.Leaf, Column: &shoe, Operator: ferrod.QueryLeafOperatorEqualEqual, Value: 1,
 	}) == nil, "the leaf does not encode")
 	var body ferrod.QueryInput
 	must(body.FromQueryPayload(ferrod.QueryPayload{ModelName: "Guest", Where: &[]ferrod.QueryNode{leaf}}) == nil, "the query does not encode")

@@ -50,11 +50,11 @@ final class Tour {
 			new ColumnInput().name("age").logicalType("integer").nullable(true),
 			new ColumnInput().name("big").logicalType("integer").dbType("bigint").nullable(true)));
 		ModelsApi models = new ModelsApi(client);
-		models.replaceModels(new SchemaInput(new SchemaPayloadInput().models(List.of(model))));
-		must(models.createTables(name, null, null, null, null).getApplied(), "create-tables");
+		models.replaceModels(new SchemaInput(new SchemaPayloadInput().models(List.of(model))), null);
+		must(models.createTables(name, null, null, null, null, null).getApplied(), "create-tables");
 		Map<String, Object> many = Map.of("records", List.of(
 			Map.of("name", "Ada", "age", 36, "big", 5_000_000_000L), Map.of("name", "Grace", "age", 85)));
-		Map<String, Object> created = records().createRecords("Pilot", many, name, null, null, null, null, null, null);
+		Map<String, Object> created = records().createRecords("Pilot", many, name, null, null, null, null, null, null, null, null, null);
 		must(((Number) created.get("rows_inserted")).intValue() == 2, created);
 	}
 
@@ -65,16 +65,17 @@ final class Tour {
 	private void query(String session) throws ApiException {
 		QueryLeaf leaf = new QueryLeaf().nodeKind(QueryLeaf.NodeKindEnum.LEAF).column("age").operator(QueryLeaf.OperatorEnum.GREATER_THAN).value(40);
 		QueryPayload payload = new QueryPayload().modelName("Pilot").where(List.of(new QueryNode(leaf)));
-		Rows found = new QueryApi(client).query(new QueryInput(payload), null, session, null, null, null);
+		Rows found = new QueryApi(client).query(new QueryInput(payload), null, session, null, null, null, null, null);
 		must(found.getRowCount() == 1 && "Grace".equals(found.getRows().get(0).get("name")), found);
-		Rows listed = records().listRecords("Pilot", name, null, null, null, null, Map.of("age", "gte.30", "name", "eq.Ada"), null, null, 5L, null, null);
+		Rows listed = records().listRecords("Pilot", name, null, null, null, null, null, null, Map.of("age", "gte.30", "name", "eq.Ada"), null, null, null,
+			5L, null, null);
 		must(listed.getRowCount() == 1, listed);
 		must(((Number) listed.getRows().get(0).get("big")).longValue() == 5_000_000_000L, listed);
 	}
 
 	private void identity(String session) throws ApiException {
 		for (String expected : List.of("miss", "hit")) {
-			ApiResponse<Map<String, Object>> one = records().getRecordWithHttpInfo("Pilot", "1", null, session, null, null, null, null);
+			ApiResponse<Map<String, Object>> one = records().getRecordWithHttpInfo("Pilot", "1", null, session, null, null, null, null, null, null);
 			must("Ada".equals(one.getData().get("name")), one.getData());
 			must(one.getHeaders().entrySet().stream().anyMatch(header -> header.getKey().equalsIgnoreCase("Ferro-Identity")
 				&& header.getValue().equals(List.of(expected))), one.getHeaders());
@@ -83,19 +84,19 @@ final class Tour {
 
 	private void transaction(String session) throws ApiException {
 		TransactionsApi transactions = new TransactionsApi(client);
-		String id = transactions.beginTransaction(null, session, null, null, null, null).getTransactionId();
-		records().updateRecord("Pilot", "1", Map.of("age", 37), null, session, id, null, null, null);
-		must("rolled_back".equals(transactions.rollbackTransaction(id, session, null).getState().getValue()), id);
-		Map<String, Object> counted = new SqlApi(client).sqlFetchOne(new SqlRequest().sql("SELECT count(*) AS n FROM pilot WHERE age = 36"),
-			name, null, null, null, null).getRow();
+		String id = transactions.beginTransaction(null, session, null, null, null, null, null).getTransactionId();
+		records().updateRecord("Pilot", "1", Map.of("age", 37), null, session, null, id, null, null, null, null, null);
+		must("rolled_back".equals(transactions.rollbackTransaction(id, session, null, null).getState().getValue()), id);
+		Map<?, ?> counted = (Map<?, ?>) new SqlApi(client).sqlFetchOne(new SqlRequest().sql("SELECT count(*) AS n FROM pilot WHERE age = 36"),
+			name, null, null, null, null, null, null).getRow();
 		must(counted != null && ((Number) counted.get("n")).intValue() == 1, counted);
 		CountStep step = new CountStep().op(CountStep.OpEnum.COUNT).query(Map.of("model_name", "Pilot"));
-		must(new QueryApi(client).batch(new BatchRequest().steps(List.of(new BatchStep(step))), name, null, null, null, null, null).getResults().size() == 1, "batch");
+		must(new QueryApi(client).batch(new BatchRequest().steps(List.of(new BatchStep(step))), name, null, null, null, null, null, null, null).getResults().size() == 1, "batch");
 	}
 
 	private void refusal() {
 		try {
-			records().getRecord("Pilot", "77", name, null, null, null, null, null);
+			records().getRecord("Pilot", "77", name, null, null, null, null, null, null, null);
 			throw new IllegalStateException("a record that is not there was answered");
 		} catch (ApiException e) {
 			must(e.getCode() == 404, e);
