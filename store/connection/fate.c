@@ -28,6 +28,13 @@ void fate_tell(enum commit_fate fate, struct err *err)
 			      "may not have been replicated, and be lost if that server is");
 		err->outcome = ERR_OUTCOME_UNKNOWN;
 		return;
+	case COMMIT_FATE_WAITING:
+		(void)err_set(err, ERR_DATABASE_UNAVAILABLE,
+			      "the database connection was lost while the transaction committed; it is still under way "
+			      "on the server that runs it, where it is to wait for a synchronous standby: it may not "
+			      "have been replicated, and be lost if that server is");
+		err->outcome = ERR_OUTCOME_UNKNOWN;
+		return;
 	case COMMIT_FATE_COMMITTED:
 	case COMMIT_FATE_ROLLED_BACK:
 		(void)err_set(err, ERR_DATABASE_UNAVAILABLE,

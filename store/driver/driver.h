@@ -44,8 +44,9 @@ struct commit_mark {
 enum commit_fate {
 	COMMIT_FATE_UNKNOWN,
 	COMMIT_FATE_COMMITTED,
-	COMMIT_FATE_LOCAL, /* committed on the server that ran it; whether a standby has it that it was to wait for,
-			      is not known */
+	COMMIT_FATE_LOCAL,   /* committed on the server that ran it; whether a standby has it that it was to wait for,
+				is not known */
+	COMMIT_FATE_WAITING, /* still under way there, where it is to wait for a standby */
 	COMMIT_FATE_ROLLED_BACK
 };
 
