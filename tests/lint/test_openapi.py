@@ -168,6 +168,7 @@ def test_generators_find_what_they_need():
         elif kinds[0] == "integer":
             assert node.get("format") == "int64", where
         assert "const" not in node, f"{where}: a one-value enum"
+        assert len([kind for kind in kinds if kind != "null"]) <= 1 or not {"items", "properties"} & set(node), f"{where}: of several types"
         for key in ("oneOf", "anyOf"):
             for variant in node.get(key, []) if isinstance(node.get(key), list) else []:
                 assert variant.get("type") != "object" or "properties" not in variant, f"{where}: a variant without a name"
