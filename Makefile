@@ -223,7 +223,7 @@ docker-test: ## build the Dockerfile without an engine, run it read-only, compos
 	@$(PYTHON) -B tests/docker/run.py --build $(BUILD) $(if $(BASE_TREE),--base $(BASE_TREE))
 
 .PHONY: foreign-test
-foreign-test: ## what others made judges the server: llhttp's request cases, schemathesis' coverage phase (PART=framing|coverage)
+foreign-test: ## what others made judges the server: llhttp's request cases, schemathesis' coverage phase (PART=framing|coverage|tools)
 	@.ci/deps run test foreign
 	@$(MAKE) --no-print-directory build
 	@$(PYTHON) -B tests/foreign/run.py --build $(BUILD) $(if $(PART),--only $(PART))

@@ -52,6 +52,12 @@ static bool tell(const struct kept *k, struct err *err)
 			"%s failed (%d) while it committed; it is committed on the server that ran it, but may not "
 			"have been replicated, and be lost if that server is: it is not done again",
 			first, k->status);
+	else if (k->lost.waits)
+		(void)err_set(
+			err, ERR_IDEMPOTENCY_KEY_REUSED,
+			"%s failed (%d) while it committed, and whether it did is not known; it was to wait for a "
+			"synchronous standby and may not have been replicated: it is not done again",
+			first, k->status);
 	else
 		(void)err_set(err, ERR_IDEMPOTENCY_KEY_REUSED,
 			      "%s failed (%d) while it committed, and whether it did is not known: look at what it "

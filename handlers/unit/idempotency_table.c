@@ -233,6 +233,7 @@ void kept_resolve(const uint8_t *scope, const struct commit_mark *m, enum commit
 	if (k == NULL || k->running || !k->lost.mark.is_set || k->lost.mark.xid != m->xid)
 		return;
 	k->lost.local = fate == COMMIT_FATE_LOCAL;
+	k->lost.waits = fate == COMMIT_FATE_WAITING;
 	if (fate == COMMIT_FATE_COMMITTED) {
 		k->outcome = ERR_OUTCOME_COMMITTED;
 		k->lost.mark.is_set = false;

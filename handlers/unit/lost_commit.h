@@ -11,6 +11,7 @@
 struct lost_commit {
 	struct commit_mark mark; /* is_set: there is one */
 	bool local;              /* it is committed on its server, see COMMIT_FATE_LOCAL */
+	bool waits;              /* it was to wait for a standby, and nothing else is known */
 	char connection[LIMIT_CONNECTION_NAME + 1];
 };
 

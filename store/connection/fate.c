@@ -9,11 +9,13 @@ enum commit_fate fate_ask(struct pool *p, const struct commit_mark *m, int64_t d
 	struct lease lease = {0};
 	struct err ignored;
 
-	if (!m->is_set || !pool_lease(p, LEASE_READ, deadline, &lease, &ignored))
+	if (!m->is_set)
 		return COMMIT_FATE_UNKNOWN;
+	if (!pool_lease(p, LEASE_READ, deadline, &lease, &ignored))
+		return m->waits ? COMMIT_FATE_WAITING : COMMIT_FATE_UNKNOWN;
 	fate = lease.conn->driver->commit_fate(lease.conn, m, deadline);
 	lease_release(&lease);
-	return fate;
+	return fate == COMMIT_FATE_UNKNOWN && m->waits ? COMMIT_FATE_WAITING : fate;
 }
 
 void fate_tell(enum commit_fate fate, struct err *err)
@@ -30,9 +32,8 @@ void fate_tell(enum commit_fate fate, struct err *err)
 		return;
 	case COMMIT_FATE_WAITING:
 		(void)err_set(err, ERR_DATABASE_UNAVAILABLE,
-			      "the database connection was lost while the transaction committed; it is still under way "
-			      "on the server that runs it, where it is to wait for a synchronous standby: it may not "
-			      "have been replicated, and be lost if that server is");
+			      "the database was lost while the transaction committed; whether it did is not known, and "
+			      "it was to wait for a synchronous standby: it may not have been replicated");
 		err->outcome = ERR_OUTCOME_UNKNOWN;
 		return;
 	case COMMIT_FATE_COMMITTED:

@@ -7,7 +7,7 @@
 #include "store/connection/pool.h"
 
 /* Asking takes no longer, however much is left of the request's time. */
-#define FATE_NS (3 * CLOCK_NS_PER_S)
+#define FATE_NS (5 * CLOCK_NS_PER_S)
 
 /* COMMIT_FATE_UNKNOWN, too, when nobody can be asked until the deadline (monotonic), or the mark is not set. Parks. */
 enum commit_fate fate_ask(struct pool *p, const struct commit_mark *m, int64_t deadline);

@@ -46,7 +46,7 @@ enum commit_fate {
 	COMMIT_FATE_COMMITTED,
 	COMMIT_FATE_LOCAL,   /* committed on the server that ran it; whether a standby has it that it was to wait for,
 				is not known */
-	COMMIT_FATE_WAITING, /* still under way there, where it is to wait for a standby */
+	COMMIT_FATE_WAITING, /* unknown, of one that was to wait for a standby */
 	COMMIT_FATE_ROLLED_BACK
 };
 

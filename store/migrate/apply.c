@@ -207,20 +207,31 @@ static void copy_name(char out[128], struct str name)
 	(void)snprintf(out, 128, "%.*s", STR_FMT(name));
 }
 
+/* " of table ..., column ..."; "" of what belongs to no table, a type for one. */
+static void say_where(const struct change *ch, char *out, size_t size)
+{
+	size_t len = 0;
+
+	out[0] = '\0';
+	if (ch->table.len > 0)
+		len = (size_t)snprintf(out, size, " of table \"%.*s\"", STR_FMT(ch->table));
+	if (ch->column.p != NULL && len < size)
+		(void)snprintf(out + len, size - len, ", column \"%.*s\"", STR_FMT(ch->column));
+}
+
 static bool refuse(struct run *r, const struct change *ch, struct err *err)
 {
 	const struct err cause = *err;
-	char where[300] = "";
+	char where[300];
 
 	if (cause.code == ERR_DATABASE_BUSY)
 		return busy(r, ch->table, err);
 	if (!is_refusal(cause.code))
 		return false;
-	if (ch->column.p != NULL)
-		(void)snprintf(where, sizeof(where), ", column \"%.*s\"", STR_FMT(ch->column));
+	say_where(ch, where, sizeof(where));
 	(void)err_set(err, ERR_MIGRATION_REFUSED,
-		      "%s of table \"%.*s\"%s failed: %.600s; nothing was changed: mend the data or the model",
-		      change_kind_name(ch->kind), STR_FMT(ch->table), where, cause.detail);
+		      "%s%s failed: %.600s; nothing was changed: mend the data or the model",
+		      change_kind_name(ch->kind), where, cause.detail);
 	memcpy(err->constraint, cause.constraint, sizeof(err->constraint));
 	memcpy(err->sqlstate, cause.sqlstate, sizeof(err->sqlstate));
 	memcpy(err->column, cause.column, sizeof(err->column));

@@ -191,7 +191,7 @@ def test_sessions_transactions_and_records(db):
         assert len(session.get("/v1/session").expect(200).json()["transactions"]) == 1
         session.delete("/v1/session?rollback=true").expect(204)
     model = f"Idem{uuid.uuid4().hex[:8]}"
-    db.client.post("/v1/models", {"models": [{"model_name": model, "columns": [
+    db.client.put("/v1/models", {"models": [{"model_name": model, "columns": [
         {"name": "id", "logical_type": "integer", "primary_key": True}]}]}).expect(200)
     db.client.post("/v1/create-tables", {"using": db.name}).expect(200)
     headers = key()
@@ -393,7 +393,7 @@ def test_what_writes_the_models_is_kept_too(db):
 def test_the_same_request_spelt_otherwise_is_the_same(conn):
     """A trailing slash, percent-encoding and the order of arguments do not make another request."""
     model = f"U{uuid.uuid4().hex[:8]}"
-    conn.client.post("/v1/models", {"models": [{"model_name": model, "columns": [
+    conn.client.put("/v1/models", {"models": [{"model_name": model, "columns": [
         {"name": "id", "logical_type": "integer", "primary_key": True, "autoincrement": True},
         {"name": "n", "logical_type": "integer"}]}]}).expect(200)
     conn.client.post("/v1/create-tables", {"using": conn.name}).expect(200)

@@ -148,7 +148,7 @@ def test_a_commit_that_is_lost_while_it_waits_is_unknown(alone, lonely, road, en
     """The server says `committed` of what no standby has, or that it is under way: it is not told as more than that."""
     cutter = Cutter(lonely.port)
     client = alone(port=cutter.own_port, acquire_timeout_seconds=2)
-    headers = {"Idempotency-Key": "a-commit-that-waits"}
+    headers = {"Idempotency-Key": f"a-commit-that-waits-{ended}"}
     if road == "managed":
         tx = client.post("/v1/transactions", {}).expect(201).json()["transaction_id"]
         client.post(RECORDS, {"id": 2, "n": 2}, headers={"Ferro-Transaction": tx}).expect(201)

@@ -20,6 +20,27 @@ GENERATOR = "7.25.0"  # of openapi-generator, from Maven Central
 CODEGEN = "github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen@v2.8.2"
 SECONDS = 900
 
+MODELS = {"models": [
+    {"model_name": "Writer", "columns": [{"name": "id", "logical_type": "integer", "primary_key": True}, {"name": "name", "logical_type": "string"},
+                                         {"name": "born", "logical_type": "date", "nullable": True}]},
+    {"model_name": "Novel", "columns": [{"name": "id", "logical_type": "integer", "primary_key": True}, {"name": "writer_id", "logical_type": "integer"}],
+     "foreign_keys": [{"column": "writer_id", "to_table": "writer"}]}]}
+MODELS_TS = """
+import type { components, paths } from "./described";
+type Writer = components["schemas"]["Model_Writer"];
+type Novel = components["schemas"]["Model_Novel"];
+export const shown = (w: Writer): [number, string, string | null] => [w.id, w.name, w.born];
+export const of = (n: Novel): string | undefined => n.writer?.name;
+export const given: components["schemas"]["Model_Writer_given"] = { name: "Ann" };
+export const asked: paths["/v1/models/Writer/records"]["get"]["parameters"]["query"] = { name: "eq.Ann" };
+// @ts-expect-error there is no such member
+export const wrong = (w: Writer) => w.nobody;
+// @ts-expect-error a name must be given
+export const lacking: components["schemas"]["Model_Writer_given"] = {};
+// @ts-expect-error it is a text
+export const number: components["schemas"]["Model_Writer_given"] = { name: 1 };
+"""
+
 
 def run(*command, cwd, env=None):
     done = subprocess.run([str(part) for part in command], cwd=cwd, env={**os.environ, **(env or {})}, capture_output=True, text=True,
@@ -79,6 +100,20 @@ class Clients:
             "--default-non-nullable=false", cwd=self.typescript)
         run(self.bin("tsc"), "-p", ".", cwd=self.typescript)
         self.tour(["node", "out/tour.js"], self.typescript, "ts", "TypeScript")
+
+    def check_models_typescript(self):
+        """Of a document with the models at hand: the client knows a record's members, and that there are no others."""
+        from support.client import Client
+        place = self.work / "models"
+        place.mkdir(exist_ok=True)
+        with Client(self.port) as client:
+            client.put("/v1/models", MODELS, params={"set": "clients"}).expect(200)
+            document = place / "models.json"
+            document.write_bytes(client.get("/openapi.json?models=true&set=clients", validate=False).expect(200).body)
+            client.put("/v1/models", {"models": []}, params={"set": "clients"}).expect(200)
+        run(self.bin("openapi-typescript"), document, "-o", place / "described.d.ts", "--default-non-nullable=false", cwd=self.typescript)
+        (place / "models.ts").write_text(MODELS_TS, encoding="utf-8")
+        run(self.bin("tsc"), "--noEmit", "--strict", "--skipLibCheck", "--module", "nodenext", place / "models.ts", cwd=self.typescript)
 
     def check_go_client(self):
         env = {"GOBIN": str(self.work / "bin"), "GOFLAGS": "-mod=mod", "GOTOOLCHAIN": "local"}
@@ -158,6 +193,7 @@ class Clients:
                 self.fetch_documents(server)
                 self.port = server.port
                 for check in (self.check_redocly, self.check_spectral, self.check_spec_validator, self.check_typescript_client,
+                              self.check_models_typescript,
                               self.check_go_client, self.check_java_client, self.check_rust_client, self.check_python_client,
                               self.check_readme):
                     if self.only and check.__name__[6:] not in self.only:

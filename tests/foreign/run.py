@@ -43,8 +43,8 @@ class Foreign:
 
 
 def parts():
-    from foreign import framing, coverage
-    return {"framing": framing.run, "coverage": coverage.run}
+    from foreign import framing, coverage, tools
+    return {"framing": framing.run, "coverage": coverage.run, "tools": tools.run}
 
 
 def main():

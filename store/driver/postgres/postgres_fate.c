@@ -142,6 +142,6 @@ enum commit_fate pg_commit_fate(struct driver_conn *base, const struct commit_ma
 
 		if (!again || clock_mono_ns() + LOOK_AGAIN_NS >= deadline_ns ||
 		    wait_until(clock_mono_ns() + LOOK_AGAIN_NS) == WAIT_CANCELLED)
-			return again && m->waits ? COMMIT_FATE_WAITING : fate;
+			return fate;
 	}
 }
