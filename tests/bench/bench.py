@@ -54,7 +54,7 @@ LONG_SQL = "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE
 BARS = {
     "hello_cpu": ("http", "hello: CPU per request against a bare epoll responder", 1.6, 1.3, "max", "x"),
     "sqlite_get": ("sqlite", "SQLite, one record by key over GET: rps against hello", 0.55, 0.75, "min", "x"),
-    "identity_hit": ("sqlite", "the same from the identity map: rps against hello", 0.75, 0.9, "min", "x"),
+    "identity_hit": ("sqlite", "the same from the identity map: rps against hello", 0.85, 0.9, "min", "x"),
     "sqlite_query": ("sqlite", "SQLite, POST /v1/query by key: rps against hello", 0.40, 0.55, "min", "x"),
     "sqlite_rows": ("sqlite", "SQLite, 100 rows: CPU against bare C loop + hello", 2.0, 1.5, "max", "x"),
     "pg_get": ("pg", "PostgreSQL, one record by key: rps against pgbench -S", 0.65, 1.0, "min", "x"),
