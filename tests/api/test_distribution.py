@@ -75,6 +75,18 @@ def test_the_first_request_works(backend, tmp_path):
         assert len(app.get("/v1/models/Note/records").expect(200).json()["rows"]) == 1
 
 
+def test_what_the_readme_says(backend, tmp_path):
+    rehearsal = Rehearsal(tmp_path, backend.url if backend.name == "postgres" else None)
+    with rehearsal.start() as server:
+        wait_for(lambda: rehearsal.ready(server), 20, "readiness")
+        script = compose.commands("compose", rehearsal.secrets).replace("localhost:8080", f"127.0.0.1:{server.port}")
+        done = subprocess.run(["bash", "-euc", script], capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        said = [json.loads(line) for line in done.stdout.splitlines()]
+    assert said[1]["rows"] == [{"id": 1, "text": "kept by PostgreSQL"}]
+    assert [model["name"] for model in said[2]["models"]] == ["Note"] and "model:Note" in said[3]["unchanged"]
+
+
 def test_ferrod_before_its_database(tmp_path):
     """Nothing waits for PostgreSQL: ferrod is up, not ready, and ready when PostgreSQL is."""
     assert "postgres" not in compose.services()["ferrod"]["depends_on"]

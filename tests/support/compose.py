@@ -5,6 +5,7 @@ import subprocess
 
 import yaml
 
+from . import readme
 from .process import ROOT
 
 SECRETS, CATALOG = "/run/secrets", "/etc/ferrod/catalog"
@@ -44,3 +45,8 @@ def copy_catalog(target, secrets):
     target.mkdir()
     for path in sorted((ROOT / "catalog").iterdir()):
         (target / path.name).write_text(path.read_text(encoding="utf-8").replace(SECRETS, str(secrets)), encoding="utf-8")
+
+
+def commands(mark, secrets):
+    """The README's commands of a part; `docker compose exec` runs here, its secrets lie in that directory."""
+    return "docker() { shift 4; \"$@\"; }\n" + readme.commands(mark).replace(SECRETS, str(secrets))
