@@ -206,7 +206,7 @@ soak: build ## money moves for ten minutes while clients and backends die, ident
 	@FERROD_BIN=$(abspath $(BIN)) $(PYTHON) -B -u tests/soak/identity.py --seconds $${FERROD_MATRIX_SECONDS:-600}
 
 .PHONY: clients-test
-clients-test: ## public linters over the API description; generated clients (TypeScript, Go) drive the server
+clients-test: ## public linters over the API description; generated clients (TypeScript, Go, Java, Rust, Python) drive the server
 	@.ci/deps run test clients
 	@$(MAKE) --no-print-directory build
 	@$(PYTHON) -B tests/clients/run.py --build $(BUILD)
