@@ -206,7 +206,7 @@ soak: build ## money moves for ten minutes while clients and backends die, ident
 	@FERROD_BIN=$(abspath $(BIN)) $(PYTHON) -B -u tests/soak/identity.py --seconds $${FERROD_MATRIX_SECONDS:-600}
 
 .PHONY: clients-test
-clients-test: ## public linters over the API description; generated clients (TypeScript, Go) drive the server
+clients-test: ## public linters over the API description; generated clients (TypeScript, Go, Java, Rust, Python) drive the server
 	@.ci/deps run test clients
 	@$(MAKE) --no-print-directory build
 	@$(PYTHON) -B tests/clients/run.py --build $(BUILD)
@@ -217,7 +217,7 @@ nodes-test: build ## several nodes behind HAProxy are drained, killed, paused (S
 		$(if $(BEFORE),--before $(BEFORE)) $(LAME)
 
 .PHONY: docker-test
-docker-test: ## build the Dockerfile without an engine, run it read-only, compose file and HAProxy pair too (root; BASE_TREE=)
+docker-test: ## build the Dockerfile without an engine, run it read-only, compose file, HAProxy pair and Kubernetes file too (root; BASE_TREE=)
 	@.ci/deps run test docker
 	@$(MAKE) --no-print-directory build
 	@$(PYTHON) -B tests/docker/run.py --build $(BUILD) $(if $(BASE_TREE),--base $(BASE_TREE))
@@ -243,7 +243,7 @@ arm64-test: ## cross-built for aarch64, unit and golden tests under qemu-user, i
 	@$(SYSTEMS) arm64
 
 .PHONY: metrics-test
-metrics-test: ## promtool judges a live /metrics on which both databases have left their marks
+metrics-test: ## promtool judges a live /metrics on which both databases have left their marks, and the alerts
 	@.ci/deps run test metrics
 	@$(MAKE) --no-print-directory build
 	@FERROD_BIN=$(abspath $(BIN)) $(PYTHON) -B tests/support/metrics.py
@@ -282,7 +282,7 @@ PREFIX ?= /usr/local
 BINDIR ?= $(PREFIX)/bin
 UNITDIR ?= $(PREFIX)/lib/systemd/system
 .PHONY: install
-install: build ## binary, manual page, systemd units, completions (DESTDIR=, PREFIX=/usr/local)
+install: build ## binary, manual page, systemd units, completions, alerts and examples (DESTDIR=, PREFIX=/usr/local)
 	@$(PYTHON) -B service/dist/man.py $(BIN) $(BUILD)/gen/ferrod.8
 	install -D -m 755 $(BIN) $(DESTDIR)$(BINDIR)/ferrod
 	install -D -m 644 $(BUILD)/gen/ferrod.8 $(DESTDIR)$(PREFIX)/share/man/man8/ferrod.8
@@ -290,6 +290,8 @@ install: build ## binary, manual page, systemd units, completions (DESTDIR=, PRE
 	install -D -m 644 service/dist/_ferrod $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_ferrod
 	install -D -m 644 service/dist/ferrod.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/ferrod.fish
 	install -D -m 644 service/dist/ferrod.socket $(DESTDIR)$(UNITDIR)/ferrod.socket
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/ferrod service/dist/haproxy.cfg service/dist/kubernetes.yaml \
+		service/dist/alerts.yml service/dist/dashboard.json
 	sed 's|@BINDIR@|$(BINDIR)|' service/dist/ferrod.service > $(BUILD)/gen/ferrod.service
 	install -D -m 644 $(BUILD)/gen/ferrod.service $(DESTDIR)$(UNITDIR)/ferrod.service
 

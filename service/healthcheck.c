@@ -16,7 +16,7 @@
 
 #define TIMEOUT_S 3
 
-static const char request[] = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+#define GET(path) "GET " path " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
 /* "0.0.0.0:8080" is asked at 127.0.0.1. The settings have been checked: the address is well formed but for its port. */
 static bool target(struct str listen, struct sockaddr_storage *ret, socklen_t *ret_len)
@@ -52,10 +52,10 @@ static bool target(struct str listen, struct sockaddr_storage *ret, socklen_t *r
 	return inet_pton(AF_INET6, host, &in6->sin6_addr) == 1;
 }
 
-static size_t ask(int fd, char *buf, size_t size)
+static size_t ask(int fd, struct str request, char *buf, size_t size)
 {
 	size_t n = 0;
-	if (send(fd, request, sizeof(request) - 1, MSG_NOSIGNAL) != (ssize_t)(sizeof(request) - 1))
+	if (send(fd, request.p, request.len, MSG_NOSIGNAL) != (ssize_t)request.len)
 		return 0;
 	while (n < size) {
 		ssize_t got = recv(fd, buf + n, size - n, 0);
@@ -66,7 +66,7 @@ static size_t ask(int fd, char *buf, size_t size)
 	return n;
 }
 
-static size_t ask_tls(int fd, char *buf, size_t size)
+static size_t ask_tls(int fd, struct str request, char *buf, size_t size)
 {
 	gnutls_session_t session;
 	gnutls_certificate_credentials_t credentials;
@@ -80,7 +80,7 @@ static size_t ask_tls(int fd, char *buf, size_t size)
 	gnutls_transport_set_int(session, fd);
 	if (gnutls_set_default_priority(session) == 0 &&
 	    gnutls_credentials_set(session, GNUTLS_CRD_CERTIFICATE, credentials) == 0 &&
-	    gnutls_handshake(session) == 0 && gnutls_record_send(session, request, sizeof(request) - 1) > 0) {
+	    gnutls_handshake(session) == 0 && gnutls_record_send(session, request.p, request.len) > 0) {
 		while (n < size) {
 			ssize_t got = gnutls_record_recv(session, buf + n, size - n);
 			if (got <= 0)
@@ -94,7 +94,8 @@ static size_t ask_tls(int fd, char *buf, size_t size)
 }
 
 /* Connects within the time, and each wait of the exchange gets as much. 0: no answer. */
-static size_t exchange(const struct sockaddr *sa, socklen_t len, bool tls, int timeout_ms, char *buf, size_t size)
+static size_t exchange(const struct sockaddr *sa, socklen_t len, bool tls, struct str request, int timeout_ms,
+		       char *buf, size_t size)
 {
 	const struct timeval timeout = {.tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms % 1000 * 1000};
 	size_t n = 0;
@@ -104,7 +105,7 @@ static size_t exchange(const struct sockaddr *sa, socklen_t len, bool tls, int t
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)); /* bounds connect too */
 	if (connect(fd, sa, len) == 0)
-		n = tls ? ask_tls(fd, buf, size) : ask(fd, buf, size);
+		n = tls ? ask_tls(fd, request, buf, size) : ask(fd, request, buf, size);
 	close(fd);
 	return n;
 }
@@ -115,7 +116,7 @@ static bool is_200(const char *buf, size_t n)
 	return n >= sizeof(good) - 1 && memcmp(buf, good, sizeof(good) - 1) == 0;
 }
 
-bool healthcheck(struct str listen, bool tls, struct err *err)
+bool healthcheck(struct str listen, bool tls, bool ready, struct err *err)
 {
 	struct sockaddr_storage sa;
 	socklen_t len;
@@ -124,8 +125,10 @@ bool healthcheck(struct str listen, bool tls, struct err *err)
 		return err_set(err, ERR_INVALID_REQUEST, "cannot check \"%.*s\": want ADDRESS:PORT with a port",
 			       STR_FMT(listen));
 	const size_t n =
-		exchange((const struct sockaddr *)(const void *)&sa, len, tls, TIMEOUT_S * 1000, buf, sizeof(buf));
-	return is_200(buf, n) || err_set(err, ERR_INTERNAL_ERROR, "no healthy ferrod at %.*s", STR_FMT(listen));
+		exchange((const struct sockaddr *)(const void *)&sa, len, tls,
+			 ready ? STR(GET("/readyz")) : STR(GET("/healthz")), TIMEOUT_S * 1000, buf, sizeof(buf));
+	return is_200(buf, n) ||
+	       err_set(err, ERR_INTERNAL_ERROR, "no %s ferrod at %.*s", ready ? "ready" : "healthy", STR_FMT(listen));
 }
 
 /* ---- another server ---- */
@@ -146,7 +149,8 @@ static void ask_peer(void *arg)
 	struct addrinfo *found;
 	if (getaddrinfo(q->host, q->port, &hints, &found) != 0)
 		return;
-	q->n = exchange(found->ai_addr, found->ai_addrlen, q->tls, q->timeout_ms, q->buf, sizeof(q->buf));
+	q->n = exchange(found->ai_addr, found->ai_addrlen, q->tls, STR(GET("/healthz")), q->timeout_ms, q->buf,
+			sizeof(q->buf));
 	freeaddrinfo(found);
 }
 

@@ -12,10 +12,10 @@
 #include "service/base/macros.h"
 #include "service/base/str.h"
 
-/* GET /healthz at the `listen` address (any-address: loopback of its family), over TLS when `tls` (whose certificate is
- * not checked: it is this machine that is asked). False: anything but 200 within a few seconds; the detail is one line.
- * Blocks. */
-bool healthcheck(struct str listen, bool tls, struct err *err) MUST_CHECK;
+/* GET /healthz (`ready`: /readyz) at the `listen` address (any-address: loopback of its family), over TLS when `tls`
+ * (whose certificate is not checked: it is this machine that is asked). False: anything but 200 within a few seconds;
+ * the detail is one line. Blocks. */
+bool healthcheck(struct str listen, bool tls, bool ready, struct err *err) MUST_CHECK;
 
 /* Asks the server at that URL ("http://HOST:PORT") for its instance (node_options.ask): nothing but its /healthz is
  * asked, and TLS proves nobody's name, for the answer is compared with what the state says. *ret_instance: in the

@@ -536,7 +536,11 @@ static int run(struct process *p)
 	case CONFIG_BACKUP:
 		return app_backup(&p->app, &state, p->config.backup, stdout, &err) ? EXIT_SUCCESS : usage_error(&err);
 	case CONFIG_HEALTHCHECK:
-		return healthcheck(p->config.listen, p->config.tls_cert_file.len > 0, &err) ? EXIT_SUCCESS : fail(&err);
+	case CONFIG_HEALTHCHECK_READY:
+		return healthcheck(p->config.listen, p->config.tls_cert_file.len > 0,
+				   p->config.action == CONFIG_HEALTHCHECK_READY, &err)
+			       ? EXIT_SUCCESS
+			       : fail(&err);
 	case CONFIG_SERVE:
 		break;
 	}

@@ -395,6 +395,10 @@ static bool load_flags(struct config *c, int argc, char **argv, const char **con
 		struct str value = str_z(argv[i]), flag;
 		if (action_of(argv[i], &c->action))
 			continue;
+		if (c->action == CONFIG_HEALTHCHECK && strcmp(argv[i], "ready") == 0) {
+			c->action = CONFIG_HEALTHCHECK_READY;
+			continue;
+		}
 		if (strcmp(argv[i], "state") == 0 && i + 1 < argc && strcmp(argv[i + 1], "export") == 0) {
 			c->action = CONFIG_STATE_EXPORT;
 			i++;
@@ -493,7 +497,7 @@ void config_print_help(FILE *out)
 {
 	char flag[80], env[80];
 	fputs("usage: ferrod [--config FILE] [SETTING...]\n"
-	      "       ferrod check-config | healthcheck | state export [SETTING...]\n"
+	      "       ferrod check-config | healthcheck [ready] | state export [SETTING...]\n"
 	      "       ferrod key new --name NAME --scopes A,B [--connections C,D] [--sets E,F] [--append FILE]\n"
 	      "       ferrod key seal\n"
 	      "       ferrod backup FILE|state TARGET [SETTING...]\n"

@@ -21,7 +21,9 @@ _ferrod()
 		mapfile -t COMPREPLY < <(compgen -W "--name --scopes --connections --sets --append" -- "$cur")
 		return
 	fi
-	mapfile -t COMPREPLY < <(compgen -W "check-config healthcheck key state help version --config --version --help
+	local ready=""
+	[[ $prev == healthcheck ]] && ready=ready
+	mapfile -t COMPREPLY < <(compgen -W "$ready check-config healthcheck key state help version --config --version --help
 		$(env -i PATH="$PATH" "${COMP_WORDS[0]}" --help 2>/dev/null | sed -n 's/^  \(--[a-z0-9-]*\).*/\1/p')" -- "$cur")
 }
 complete -F _ferrod ferrod

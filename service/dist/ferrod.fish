@@ -14,6 +14,7 @@ complete -c ferrod -n 'not __ferrod_is_key' -l compression -x -a 'auto on off'
 complete -c ferrod -n 'not __ferrod_is_key' -l tls-min-version -x -a '1.2 1.3'
 complete -c ferrod -n __ferrod_is_key -f -a 'new seal'
 complete -c ferrod -n '__fish_seen_subcommand_from state' -f -a export
+complete -c ferrod -n '__fish_seen_subcommand_from healthcheck' -f -a ready
 complete -c ferrod -n __ferrod_is_key -l name -x
 complete -c ferrod -n __ferrod_is_key -l scopes -x -a '(__fish_append , read write schema sql admin)'
 complete -c ferrod -n __ferrod_is_key -l connections -x

@@ -17,6 +17,7 @@ ferrod \- SQLite and PostgreSQL databases over HTTP and JSON
 .RI [ SETTING ...]
 .br
 .B ferrod healthcheck
+.RB [ ready ]
 .RI [ SETTING ...]
 .br
 .B ferrod key new \-\-name
@@ -51,7 +52,9 @@ of the running server. It logs to standard error only.
 Reads the settings, the key file and the certificate as a start would, and says what is wrong in one line.
 .TP
 .B healthcheck
-Asks the server with these settings for /healthz; for containers.
+Asks the server with these settings for /healthz, or with
+.B ready
+for /readyz; for containers.
 .TP
 .B key new
 Prints a fresh API key and its entry for the key file; with \-\-append, puts the entry into that file itself.

@@ -137,7 +137,7 @@ struct live_column *catalog_add_column(struct catalog *c, struct live_table *t, 
 
 	t->columns = catalog_more(c->arena, t->columns, t->n_columns, sizeof(*t->columns));
 	col = &t->columns[t->n_columns++];
-	*col = (struct live_column){.name = catalog_text(c, name), .lossy_rows = -1};
+	*col = (struct live_column){.name = catalog_text(c, name), .lossy_rows = -1, .default_same = -1};
 	return col;
 }
 

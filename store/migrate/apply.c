@@ -82,8 +82,14 @@ static bool plan(struct run *r, struct err *err)
 static bool plan_counted(struct run *r, struct err *err)
 {
 	struct migration_plan *p = &r->ret->plan;
-	const bool ok = plan(r, err);
+	bool ok = plan(r, err), asked = false;
 
+	if (!ok && err->code != ERR_MIGRATION_REFUSED)
+		return false;
+	if (!run_defaults(r, &asked, err))
+		return false;
+	if (asked)
+		ok = plan(r, err);
 	if (!ok && err->code != ERR_MIGRATION_REFUSED)
 		return false;
 	if (ok && p->n_changes == 0 && p->n_probes == 0)

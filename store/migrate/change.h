@@ -49,8 +49,9 @@ struct migrate_options {
 };
 
 /* A look at the data that a change of type depends on. Its one row: how many rows would lose, the key of one of them.
- */
+ * Or, of_default, a look at what two literals are to the database. Its one row: 1 where they are the same, else 0. */
 struct plan_probe {
+	bool of_default;
 	struct str schema_name, table, column;
 	struct str prepare; /* a statement to run first; STR_NONE: none */
 	struct str query;
@@ -58,7 +59,8 @@ struct plan_probe {
 
 struct migration_plan {
 	struct arena *arena;
-	struct plan_probe *probes; /* wanted before a plan is final: of columns whose lossy_rows are not known */
+	struct plan_probe
+		*probes; /* wanted before a plan is final: of columns whose lossy_rows or default_same are not known */
 	size_t n_probes, size_probes;
 	struct change *changes;
 	size_t n_changes, size_changes;

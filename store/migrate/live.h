@@ -68,6 +68,8 @@ struct live_column {
 	 * them; -1: not looked at. */
 	int64_t lossy_rows;
 	struct str lossy_key;
+	/* PostgreSQL: 1: the model's default is the same value in other words, 0: it is another; -1: not looked at. */
+	int64_t default_same;
 	const struct str *enum_values;
 	size_t n_enum_values;
 };

@@ -3,7 +3,6 @@
 
 #include <string.h>
 
-#include "store/codec/codec.h"
 #include "store/ddl/ddl.h"
 #include "store/migrate/live_literal.h"
 #include "store/schema/schema_sql.h"
@@ -147,13 +146,21 @@ static void form(struct str s, struct strbuf *ret)
 	strbuf_done(&once);
 }
 
+/* No default is NULL, to both databases. */
+static bool is_null(struct str sql)
+{
+	struct literal l;
+
+	return sql.p == NULL || (literal_read(sql, &l) && l.kind == LITERAL_NULL);
+}
+
 bool plan_same_sql(struct str x, struct str y)
 {
 	struct strbuf one, other;
 	bool same;
 
 	if (x.p == NULL || y.p == NULL)
-		return x.p == NULL && y.p == NULL;
+		return is_null(x) && is_null(y);
 	form(x, &one);
 	form(y, &other);
 	same = !strbuf_failed(&one) && !strbuf_failed(&other) && str_eq(strbuf_str(&one), strbuf_str(&other));
@@ -186,18 +193,47 @@ static void alter(struct planner *pl, const struct table_pair *tp, const struct 
 	strbuf_puts(&pl->b, what);
 }
 
-/* Are both literals of one value of the column? PostgreSQL keeps '2026-01-01' of a timestamp as '2026-01-01 00:00:00'.
- */
-static bool same_value(const struct planner *pl, const struct column *c, struct str x, struct str y)
+/* Is the column's type one whose name can be written as it is, and that runs nothing of its owner's on a value? */
+static bool is_plain_type(const struct live_column *live)
 {
-	struct literal one, other;
-	struct value a, b;
-	struct err ignored;
+	return !live->native_enum &&
+	       (live->made_of == NULL || live->made_of->kind == 'a' || live->made_of->kind == 'b');
+}
 
-	return x.p != NULL && y.p != NULL && literal_read(x, &one) && literal_read(y, &other) &&
-	       one.kind == LITERAL_TEXT && other.kind == LITERAL_TEXT &&
-	       codec_bind_text(pl->a, pl->d, c, literal_text(pl->a, &one), "", &a, &ignored) &&
-	       codec_bind_text(pl->a, pl->d, c, literal_text(pl->a, &other), "", &b, &ignored) && value_equal(a, b);
+static void put_value(struct planner *pl, const struct live_column *live, struct str literal)
+{
+	strbuf_puts(&pl->b, "CAST(CAST((");
+	strbuf_put(&pl->b, literal);
+	strbuf_puts(&pl->b, ") AS ");
+	strbuf_put(&pl->b, live->type);
+	strbuf_puts(&pl->b, ") AS pg_catalog.text)");
+}
+
+/* PostgreSQL keeps a literal as the value that it is of the column's type: '2026-01-01' of a timestamp is '2026-01-01
+ * 00:00:00' from then on. Only it knows whether two are one; until it was asked, they are not. */
+static bool same_value(struct planner *pl, const struct table_pair *tp, const struct column *c,
+		       const struct live_column *live)
+{
+	struct plan_probe p = {
+		.of_default = true, .schema_name = tp->t->schema_name, .table = tp->t->name, .column = live->name};
+	const char *why;
+
+	if (live->default_same >= 0)
+		return live->default_same > 0;
+	if (live->default_text.p == NULL || !is_plain_type(live) || !schema_sql_literal(c->fill.default_sql) ||
+	    !schema_sql_literal(live->default_text) ||
+	    !schema_sql_expression(DIALECT_POSTGRES, c->fill.default_sql, &why) ||
+	    !schema_sql_expression(DIALECT_POSTGRES, live->default_text, &why))
+		return false;
+	strbuf_puts(&pl->b, "SELECT CAST(CASE WHEN ");
+	put_value(pl, live, c->fill.default_sql);
+	strbuf_puts(&pl->b, " IS NOT DISTINCT FROM ");
+	put_value(pl, live, live->default_text);
+	strbuf_puts(&pl->b, " THEN 1 ELSE 0 END AS pg_catalog.int8)");
+	p.query = arena_str(pl->a, strbuf_str(&pl->b));
+	strbuf_reset(&pl->b);
+	planner_probe(pl, &p);
+	return false;
 }
 
 static void plan_default(struct planner *pl, const struct table_pair *tp, const struct column *c,
@@ -215,7 +251,7 @@ static void plan_default(struct planner *pl, const struct table_pair *tp, const 
 		return;
 	}
 	if (live->generated || live->identity || plan_same_sql(c->fill.default_sql, live->default_text) ||
-	    same_value(pl, c, c->fill.default_sql, live->default_text))
+	    same_value(pl, tp, c, live))
 		return;
 	if (!schema_sql_expression(pl->d->id, c->fill.default_sql, &why)) {
 		planner_warn(pl, "default_drift", tp->m->table, c->name,

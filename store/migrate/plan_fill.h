@@ -6,7 +6,7 @@
 #include "store/migrate/plan_build.h"
 
 /* Do two expressions say the same? The database keeps one in words of its own: blanks, cases, casts and parentheses
- * around it do not count. Two absent ones are the same. Pure. */
+ * around it do not count. An absent one is NULL. Pure. */
 bool plan_same_sql(struct str x, struct str y);
 
 /* SQLite: has the column another default than the model says, which a rebuild can give it? */

@@ -118,6 +118,37 @@ static struct live_column *probed(struct run *r, const struct plan_probe *p)
 	return NULL;
 }
 
+/* The database's own words say what is wrong, not where. */
+static bool no_default(const struct plan_probe *p, struct err *err)
+{
+	const struct err cause = *err;
+
+	if (cause.code != ERR_INVALID_VALUE)
+		return false;
+	(void)err_set(err, ERR_INVALID_VALUE, "the default of %.*s.%.*s in the model is none of its type: %s",
+		      STR_FMT(p->table), STR_FMT(p->column), cause.detail);
+	(void)snprintf(err->sqlstate, sizeof(err->sqlstate), "%s", cause.sqlstate);
+	return false;
+}
+
+bool run_defaults(struct run *r, bool *ret_asked, struct err *err)
+{
+	const struct migration_plan *p = &r->ret->plan;
+
+	*ret_asked = false;
+	for (size_t i = 0; i < p->n_probes; i++) {
+		struct live_column *c = p->probes[i].of_default ? probed(r, &p->probes[i]) : NULL;
+
+		if (c == NULL)
+			continue;
+		if (!query_int(r, p->probes[i].query, &c->default_same, err))
+			return no_default(&p->probes[i], err);
+		*ret_asked = true;
+		wait_step_aside();
+	}
+	return true;
+}
+
 static bool run_probes(struct run *r, struct err *err)
 {
 	const struct migration_plan *p = &r->ret->plan;
@@ -126,7 +157,7 @@ static bool run_probes(struct run *r, struct err *err)
 		const struct plan_probe *probe = &p->probes[i];
 		struct live_column *c = probed(r, probe);
 
-		if (c == NULL)
+		if (c == NULL || probe->of_default)
 			continue;
 		if ((probe->prepare.p != NULL && !r->c->driver->simple(r->c, probe->prepare, r->q->deadline, err)) ||
 		    !query_first(r, probe->query, &c->lossy_rows, &c->lossy_key, err))

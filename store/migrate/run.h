@@ -21,6 +21,10 @@ struct run {
 /* Whether something that hangs on columns may be in the way of the plan, or break by it. */
 bool run_touches_columns(const struct migration_plan *p);
 
+/* Asks PostgreSQL which of the plan's defaults are those it has, in other words; *ret_asked: one at least was in doubt,
+ * and the plan is to be made anew. Into r->live. Parks. */
+bool run_defaults(struct run *r, bool *ret_asked, struct err *err) MUST_CHECK;
+
 /* Looks at what the plan so far depends on: rows of the tables that it touches (when it was refused, of all wanted
  * ones), what changes of type would cost, what hangs on columns. Into r->live. Parks. */
 bool run_look(struct run *r, bool refused, struct err *err) MUST_CHECK;

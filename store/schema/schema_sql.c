@@ -225,6 +225,19 @@ bool schema_sql_harmless(struct str s, struct str table, struct str column)
 	return (is_literal(&l) || is_current(&l) || is_nextval(&l, table, column)) && casts(&l) && l.kind == TOKEN_END;
 }
 
+bool schema_sql_literal(struct str s)
+{
+	struct lexer l = {.d = DIALECT_POSTGRES, .s = schema_sql_bare(DIALECT_POSTGRES, s)};
+
+	(void)lex_next(&l);
+	if (is_literal(&l))
+		return casts(&l) && l.kind == TOKEN_END;
+	if (l.kind != TOKEN_WORD || lex_next(&l) != TOKEN_TEXT)
+		return false;
+	(void)lex_next(&l);
+	return casts(&l) && l.kind == TOKEN_END;
+}
+
 bool schema_sql_serial(struct str s, struct str table, struct str column)
 {
 	struct lexer l = {.d = DIALECT_POSTGRES, .s = str_trim(s)};

@@ -24,6 +24,10 @@ bool schema_sql_expression(enum dialect_id d, struct str s, const char **ret_why
  */
 bool schema_sql_harmless(struct str s, struct str table, struct str column) MUST_CHECK;
 
+/* Is the PostgreSQL expression a literal and nothing more: with its type before it (date '2026-01-01'), with casts
+ * behind it? */
+bool schema_sql_literal(struct str s) MUST_CHECK;
+
 /* Is the expression nextval of the sequence that `table` has for `column`, which serial makes? */
 bool schema_sql_serial(struct str s, struct str table, struct str column) MUST_CHECK;
 

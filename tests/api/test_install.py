@@ -24,6 +24,11 @@ def tree(tmp_path_factory):
     return target
 
 
+def test_examples_are_installed(tree):
+    for name in ("haproxy.cfg", "kubernetes.yaml", "alerts.yml", "dashboard.json"):
+        assert (tree / SHARE / "ferrod" / name).read_bytes() == (ROOT / "service/dist" / name).read_bytes()
+
+
 def test_manual_names_every_setting(tree):
     page = (tree / SHARE / "man/man8/ferrod.8").read_text(encoding="utf-8").replace("\\-", "-")
     for row in json.loads(run_binary("--print-settings")[1]):
@@ -64,7 +69,7 @@ FLAGS = {row["flag"] for row in json.loads(run_binary("--print-settings")[1])}
 # what stands on the line, and what is offered
 OFFERS = [
     ("check", {"check-config"}), ("--log-l", {"--log-level"}), ("--", FLAGS), ("--log-level ", {"debug", "info", "warn", "error"}),
-    ("--compression ", {"auto", "on", "off"}), ("key ", {"new", "seal"}), ("state ", {"export"}),
+    ("--compression ", {"auto", "on", "off"}), ("key ", {"new", "seal"}), ("state ", {"export"}), ("healthcheck ", {"ready"}),
     ("key new --", {"--name", "--scopes", "--connections", "--sets", "--append"}), ("key new --scopes ", {"read", "write", "schema", "sql", "admin"})]
 
 
@@ -74,7 +79,7 @@ def test_fish_completes(tree, line, offers):
     script = f"set -x PATH {tree}/{BINDIR} $PATH; source {tree}/{SHARE}/fish/vendor_completions.d/ferrod.fish; complete -C 'ferrod {line}'"
     done = subprocess.run(["fish", "--no-config", "-c", script], capture_output=True, text=True, check=True, timeout=60, cwd=tree)
     got = {text.split("\t")[0] for text in done.stdout.split("\n") if text}
-    assert offers <= got and (line in ("--", "state ") or line.startswith("key new") or got == offers), (got, done.stderr)
+    assert offers <= got and (line in ("--", "state ", "healthcheck ") or line.startswith("key new") or got == offers), (got, done.stderr)
 
 
 @pytest.mark.skipif(shutil.which("zsh") is None, reason="no zsh")
@@ -88,7 +93,7 @@ def test_zsh_completes(tree, line, offers):
         source {tree}/{SHARE}/zsh/site-functions/_ferrod"""
     done = subprocess.run(["zsh", "-f", "-c", script], capture_output=True, text=True, check=True, timeout=60, cwd=tree)
     got = set(done.stdout.split())
-    assert offers <= got and (line == "--" or got == offers), (got, done.stderr)
+    assert offers <= got and (line in ("--", "healthcheck ") or got == offers), (got, done.stderr)
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze")

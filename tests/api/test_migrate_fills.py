@@ -59,6 +59,38 @@ def test_the_database_keeps_it_in_words_of_its_own(postgres_conn, spelled):
     assert planned(postgres_conn) == ([], [])
 
 
+LITERALS = [
+    ("timestamp", "'2026-01-01'"), ("timestamp with time zone", "'2026-01-01'"), ("timestamp", "timestamp '2026-01-01'"),
+    ("date", "'Jan 2, 2026'"), ("interval", "'90 minutes'"), ("numeric", "1.50"), ("numeric", "'1.50'"), ("numeric(8,3)", "1.5"),
+    ("numeric", "1e3"), ("double precision", "1.50"), ("integer", "'7'"), ("bigint", "5000000000"), ("boolean", "'t'"), ("boolean", "TRUE"),
+    ("jsonb", "'{}'"), ("jsonb", """'{"a":1,  "b":[1,2]}'"""), ("json", """'{"a":1}'"""), ("text[]", "'{ a, b }'"), ("integer[]", "'{1, 2}'::integer[]"),
+    ("bytea", "'abc'"), ("uuid", "'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11'"), ("text", "'it''s'"), ("text", "E'a\\nb'"), ("text", "NULL"),
+    ("varchar(5)", "'ab'"), ("char(5)", "'ab'"), ("bit(3)", "B'101'"), ("inet", "'10.0.0.1/32'")]
+
+
+@pytest.mark.parametrize("kind, spelled", LITERALS)
+def test_a_literal_in_other_words_is_set_once(postgres_conn, kind, spelled):
+    live(postgres_conn, f"CREATE TABLE t (id integer PRIMARY KEY, a {kind})", a={"default_sql": spelled, "database_default": True})
+    migrate(postgres_conn)
+    assert planned(postgres_conn) == ([], [])
+    assert migrate(postgres_conn)["statements"] == []
+
+
+@pytest.mark.parametrize("kind, made, wanted", [
+    ("timestamp", "'2026-01-01'", "'2026-01-02'"), ("jsonb", "'{}'", "'[]'"), ("numeric", "1.5", "1.51"), ("boolean", "'t'", "'f'"),
+    ("text", "'now()'", "now()"), ("text", "'a'", "'A'"), ("text", "'a '", "'a'")])
+def test_another_literal_is_another(postgres_conn, kind, made, wanted):
+    live(postgres_conn, f"CREATE TABLE t (id integer PRIMARY KEY, a {kind} DEFAULT {made})", a={"default_sql": wanted})
+    assert planned(postgres_conn) == ([f'ALTER TABLE "t" ALTER COLUMN "a" SET DEFAULT {wanted}'], [])
+
+
+def test_a_literal_that_the_type_refuses_is_said(postgres_conn):
+    live(postgres_conn, "CREATE TABLE t (id integer PRIMARY KEY, a date DEFAULT '2026-01-01')", a={"default_sql": "'2026-13-45'"})
+    for dry_run in (True, False):
+        answer = postgres_conn.client.post("/v1/migrate", {**postgres_conn.using, "dry_run": dry_run})
+        assert "t.a" in answer.problem(422, "invalid_value")["detail"]
+
+
 def test_what_only_the_database_has_is_no_difference(conn):
     """A model that says nothing of defaults is at peace with any."""
     run(conn.backend, "CREATE TABLE t (id integer PRIMARY KEY, a integer DEFAULT 5)")

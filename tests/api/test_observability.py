@@ -91,8 +91,21 @@ def test_healthcheck():
         assert run_binary("healthcheck", "--listen", f"127.0.0.1:{server.port}") == (0, "", "")
         assert run_binary("healthcheck", "--listen", f"0.0.0.0:{server.port}")[0] == 0
         port = server.port
-    code, out, err = run_binary("healthcheck", "--listen", f"127.0.0.1:{port}")
-    assert code == 1 and out == "" and len(err.strip().splitlines()) == 1
+    for more in ((), ("ready",)):
+        code, out, err = run_binary("healthcheck", *more, "--listen", f"127.0.0.1:{port}")
+        assert code == 1 and out == "" and len(err.strip().splitlines()) == 1
+
+
+def test_healthcheck_of_readiness(tmp_path):
+    """A server whose declared database does not answer is up, and not ready."""
+    (tmp_path / "catalog.json").write_text('{"connections": [{"name": "late", "url": "postgres://x@127.0.0.1:1/x", "default": true}]}')
+    with Server("--catalog", str(tmp_path / "catalog.json")) as server:
+        listen = ("--listen", f"127.0.0.1:{server.port}")
+        assert run_binary("healthcheck", *listen)[0] == 0
+        code, out, err = run_binary("healthcheck", "ready", *listen)
+        assert code == 1 and out == "" and len(err.strip().splitlines()) == 1
+    with Server() as server:
+        assert run_binary("healthcheck", "ready", "--listen", f"127.0.0.1:{server.port}") == (0, "", "")
 
 
 def test_secrets_come_as_files(tmp_path):

@@ -162,6 +162,35 @@ def test_quotas_of_a_key(tmp_path):
             assert (first.json() == last.json()) == again
 
 
+def test_idempotency_bytes_quota_at_its_edge(tmp_path, backend):
+    """Two answers of 200 bytes: who has 400 keeps both, who has a byte less the newer one; the setting counts for who has no quota."""
+    keys = Keys(tmp_path)
+    for name, most in (("whole", 400), ("lacks", 399), ("none", None)):
+        keys.add(name, ["sql"])
+        if most is not None:
+            keys.entries[-1]["quotas"] = {"idempotency_bytes_per_key": most}
+    keys.write()
+    with Server("--keys-file", str(keys.path), "--default-url", backend.url, "--idempotency-bytes", "200") as server:
+        def post(client, text, headers):
+            return client.post("/v1/sql/fetch-one", {"sql": f"SELECT '{text}' AS t"}, headers=headers)
+
+        def ask(client, key):
+            answer = post(client, text, {"Idempotency-Key": key})
+            if answer.status == 422:
+                assert "too large to keep" in answer.problem(422, "idempotency_key_reused")["detail"]
+                return "told"
+            assert len(answer.expect(200).body) == 200
+            return "kept" if answer.header("Idempotency-Replayed") == "true" else "first"
+
+        text = "x" * (200 - len(post(keys.client(server.port, "none"), "", {}).expect(200).body))
+        for name, kept in (("whole", ["kept", "kept"]), ("lacks", ["told", "kept"]), ("none", ["told", "kept"])):
+            client = keys.client(server.port, name)
+            assert [ask(client, key) for key in "ab"] == ["first", "first"]
+            assert [ask(client, key) for key in "ab"] == kept, name
+            assert ask(client, "c") == "first"
+            assert [ask(client, key) for key in "abc"] == ["told", *kept], name
+
+
 def test_transactions_quota_wins_over_the_setting(tmp_path):
     keys = Keys(tmp_path)
     keys.add("a", ["read"])

@@ -17,9 +17,8 @@ import tempfile
 import time
 import traceback
 
-import yaml
-
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+KUBERNETES_VALIDATE = "kubernetes-validate==1.37.0"
 COMPOSE_GO = "github.com/compose-spec/compose-go/v2/cmd@v2.16.2"
 SECONDS = 1500
 OVER_BASE_MB = 30
@@ -40,11 +39,10 @@ def megabytes(path):
     return int(run("du", "-sxb", path).split()[0]) / 1e6
 
 
-def readme(mark):
-    """The shell commands between <!-- mark --> and <!-- end of mark --> of the README."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    text = text[text.index(f"<!-- {mark} -->"):text.index(f"<!-- end of {mark} -->")]
-    return "".join(part.split("```", 1)[0] for part in text.split("```sh\n")[1:])
+def readme(mark, secrets):
+    """The README's commands; `docker compose exec` runs here, its secrets lie in that directory."""
+    from support.compose import commands
+    return commands(mark, secrets)
 
 
 class Image:
@@ -93,7 +91,7 @@ class Container:
 
     numbers = iter(range(1, 100))
 
-    def __init__(self, image, env=None, secrets=None, hosts=""):
+    def __init__(self, image, env=None, secrets=None, hosts="", catalog=None, check=None):
         self.image, self.dir = image, image.scratch / f"container-{next(self.numbers)}"
         self.env = dict(pair.split("=", 1) for pair in image.config["Env"])
         self.env.update(env or {})
@@ -103,7 +101,7 @@ class Container:
         os.chown(self.volume, inside.st_uid, inside.st_gid)
         self.volume.chmod(inside.st_mode & 0o777)
         (self.dir / "hosts").write_text(f"127.0.0.1 localhost\n{hosts}")
-        self.secrets = sorted(secrets.iterdir()) if secrets else []
+        self.secrets, self.catalog, self.check = secrets, catalog, check
         self.log = open(self.dir / "log", "wb")
         self.process = None
 
@@ -112,9 +110,9 @@ class Container:
         mounts = [f"mount --bind {root} {root}", f"mount -o remount,bind,ro {root}", f"mount --rbind /dev {root}/dev",
                   f"mount -t proc proc {root}/proc", f"mount --bind {self.dir}/hosts {root}/etc/hosts",
                   f"mount --bind {self.volume} {root}/var/lib/ferrod", f"mount -t tmpfs -o mode=755 tmpfs {root}/run/secrets"]
-        for secret in self.secrets:  # one by one, as engines do
-            inside = root / "run/secrets" / secret.name
-            mounts += [f"touch {inside}", f"mount --bind -o ro {secret} {inside}"]
+        for outside, inside in ((self.secrets, "run/secrets"), (self.catalog, "etc/ferrod/catalog")):
+            if outside:
+                mounts += [f"mount --bind {outside} {root}/{inside}", f"mount -o remount,bind,ro {root}/{inside}"]
         uid, gid = self.image.config["User"].split(":")
         script = " && ".join(mounts) + f" && exec chroot --userspec={uid}:{gid} --groups= {root} \"$@\""
         return ["unshare", "--mount", "sh", "-c", script, "sh", "env", "-i", "-C", self.image.config["WorkingDir"],
@@ -124,9 +122,10 @@ class Container:
         return subprocess.run(self.command(*arguments), capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL)
 
     def start(self):
+        """Until the image's check passes, or that of the compose file."""
         self.process = subprocess.Popen(self.command(*self.image.config["Entrypoint"]), stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
         deadline = time.monotonic() + 60
-        check = self.image.config["Healthcheck"]["Test"]
+        check = self.check or self.image.config["Healthcheck"]["Test"]
         assert check[0] == "CMD", check
         while self.exec(*check[1:]).returncode != 0:
             assert self.process.poll() is None, f"ferrod ended:\n{self.text()}"
@@ -154,7 +153,8 @@ class Checks:
     def __init__(self, options, scratch):
         self.scratch, self.image = scratch, Image(scratch, options.base, options.roots.resolve())
         self.binary = (ROOT / options.build / "ferrod").resolve()
-        self.compose = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))
+        from support import compose
+        self.services = compose.services()
         self.secrets = scratch / "checkout" / "secrets"
 
     def client(self, port):
@@ -163,9 +163,10 @@ class Checks:
         return Client(port, {"Authorization": f"Bearer {key}"})
 
     def prepare(self):
-        """Secrets, as the README makes them."""
-        self.secrets.parent.mkdir()
-        run("bash", "-euc", readme("secrets"), cwd=self.secrets.parent)
+        """Secrets, as the service of that name makes them."""
+        from support.compose import make_secrets
+        self.secrets.mkdir(parents=True)
+        make_secrets(self.secrets)
 
     # ---- what is checked ----
 
@@ -173,7 +174,8 @@ class Checks:
         self.image.make_base()
         started = time.monotonic()
         self.image.build()
-        (self.image.root / "run/secrets").mkdir(exist_ok=True)  # mount points, as engines make them
+        for point in ("run/secrets", "etc/ferrod/catalog"):  # as engines make them
+            (self.image.root / point).mkdir(parents=True, exist_ok=True)
         (self.image.root / "etc/hosts").touch()
         whole, base = megabytes(self.image.root), self.image.base_size
         print(f"  image {whole:.0f} MB, {whole - base:+.0f} MB over its base of {base:.0f} MB, built in {time.monotonic() - started:.0f} s")
@@ -215,15 +217,39 @@ class Checks:
         broken.write_text((ROOT / "compose.yaml").read_text().replace("depends_on:", "depends_upon:"))
         assert run(tools / "cmd", broken, check=False).returncode != 0, "a wrong file passes"
         known = {row["env"] for row in json.loads(run(self.binary, "--print-settings"))}
-        services = self.compose["services"]
         for name in ("ferrod", "ferrod-a", "ferrod-b"):
-            assert set(services[name]["environment"]) <= known
-            assert services[name]["depends_on"]["postgres"]["condition"] == "service_healthy"
-            assert services[name]["read_only"] is True
-        assert {pathlib.Path(secret["file"]).name for secret in self.compose["secrets"].values()} == {path.name for path in self.secrets.iterdir()}
+            assert set(self.services[name]["environment"]) <= known
+
+    def check_kubernetes(self):
+        """By the schemas of the Kubernetes API, which know every field."""
+        venv = self.scratch / "venv"
+        run(sys.executable, "-m", "venv", venv)
+        run(venv / "bin/pip", "install", "--quiet", KUBERNETES_VALIDATE)
+        judge, path = venv / "bin/kubernetes-validate", ROOT / "service/dist/kubernetes.yaml"
+        run(judge, "--strict", path)
+        broken = self.scratch / "broken-kubernetes.yaml"
+        broken.write_text(path.read_text().replace("serviceName:", "serviceNam:"))
+        assert run(judge, "--strict", broken, check=False).returncode != 0, "a wrong file passes"
+
+    def check_secrets(self):
+        """The service "secrets" as the image runs it: as root without any of root's rights, the volume alone to write to."""
+        service, volume = self.services["secrets"], self.scratch / "made"
+        volume.mkdir(mode=0o755)
+        root = self.image.root
+        script = " && ".join([f"mount --bind {root} {root}", f"mount -o remount,bind,ro {root}", f"mount --rbind /dev {root}/dev",
+                              f"mount --bind {volume} {root}/run/secrets", f"mount -t tmpfs tmpfs {root}/tmp",
+                              f"exec chroot {root} setpriv --bounding-set=-all --inh-caps=-all --no-new-privs env -C {service['working_dir']} \"$@\""])
+        for _ in range(2):   # the second time all is there
+            run("unshare", "--mount", "sh", "-euc", script, "sh", *service["entrypoint"], *service["command"])
+            made = {path.name: path.read_text() for path in volume.iterdir()}
+            assert set(made) == {path.name for path in self.secrets.iterdir()} and all(made.values())
+            assert made == getattr(self, "made", made)
+            self.made = made
+        shutil.rmtree(self.secrets)
+        shutil.copytree(volume, self.secrets)
 
     def check_compose_settings(self):
-        """The compose file's ferrod with its environment and the README's secrets, PostgreSQL by its name there, the README's calls."""
+        """The compose file's ferrod with its environment, catalog and check, PostgreSQL by its name there, the README's calls, nothing before them."""
         from support.pg import Postgres
         postgres = Postgres()
         try:
@@ -237,13 +263,14 @@ class Checks:
             shutil.copytree(self.secrets, mounted)
             # the role that is asked for its password, and the port: all that differs from the file
             (mounted / "database_url").write_text(f"postgres://guarded:{password}@postgres:{postgres.port}/{database}")
-            env = dict(self.compose["services"]["ferrod"]["environment"])
+            env = dict(self.services["ferrod"]["environment"])
             port = free_port()
             env["FERROD_LISTEN"] = env["FERROD_LISTEN"].replace(":8080", f":{port}")
-            with Container(self.image, env, mounted, hosts="127.0.0.1 postgres\n") as container:
-                said = run("bash", "-euc", readme("compose").replace("localhost:8080", f"127.0.0.1:{port}"), cwd=self.secrets.parent)
+            with Container(self.image, env, mounted, hosts="127.0.0.1 postgres\n", catalog=ROOT / "catalog",
+                           check=self.services["ferrod"]["healthcheck"]["test"]) as container:
+                said = run("bash", "-euc", readme("compose", mounted).replace("localhost:8080", f"127.0.0.1:{port}"))
                 lines = said.splitlines()
-                assert "PostgreSQL" in lines[0] and json.loads(lines[-1])["rows"] == [{"id": 1, "text": "kept by PostgreSQL"}], said
+                assert json.loads(lines[1])["rows"] == [{"id": 1, "text": "kept by PostgreSQL"}], said
                 assert postgres.psql("SELECT text FROM note", database) == "kept by PostgreSQL"
                 assert password not in container.text()
                 container.stop()
@@ -258,13 +285,14 @@ class Checks:
         mounted = self.scratch / "pair"
         shutil.copytree(self.secrets, mounted)
         (mounted / "database_url").write_text(f"postgres://ferrod@127.0.0.1:{postgres.port}/{postgres.create_database()}")
-        env = {key: value for key, value in self.compose["services"]["ferrod-a"]["environment"].items() if key != "FERROD_SQLITE_DIR"}
+        env = {key: value for key, value in self.services["ferrod-a"]["environment"].items() if key != "FERROD_SQLITE_DIR"}
         proxied = {"HAPROXY_BIND": f"127.0.0.1:{ports['front']}", "FERROD_A": f"127.0.0.1:{ports['a']}", "FERROD_B": f"127.0.0.1:{ports['b']}"}
-        assert set(proxied) == set(self.compose["services"]["haproxy"]["environment"])
+        assert set(proxied) == set(self.services["haproxy"]["environment"])
         config = ROOT / "service/dist/haproxy.cfg"
         run("haproxy", "-c", "-f", config, env=proxied)
-        with Container(self.image, {**env, "FERROD_NODE": "a", "FERROD_LISTEN": f"0.0.0.0:{ports['a']}"}, mounted) as a, \
-                Container(self.image, {**env, "FERROD_NODE": "b", "FERROD_LISTEN": f"0.0.0.0:{ports['b']}"}, mounted):
+        more = {"catalog": ROOT / "catalog", "check": self.services["ferrod-a"]["healthcheck"]["test"]}
+        with Container(self.image, {**env, "FERROD_NODE": "a", "FERROD_LISTEN": f"0.0.0.0:{ports['a']}"}, mounted, **more) as a, \
+                Container(self.image, {**env, "FERROD_NODE": "b", "FERROD_LISTEN": f"0.0.0.0:{ports['b']}"}, mounted, **more):
             haproxy = subprocess.Popen(["haproxy", "-db", "-f", str(config)], env={**os.environ, **proxied}, stdin=subprocess.DEVNULL,
                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             try:
@@ -311,10 +339,10 @@ class Checks:
                                          headers={"Idempotency-Key": key}).expect(200)
                     replayed.append(answer.header("Idempotency-Replayed"))
             assert replayed == [None, "true", "true"], replayed
-        commands = readme("pair")
+        commands = readme("pair", self.secrets)
         for shown, name in ((8081, "a"), (8082, "b"), (8090, "front")):
             commands = commands.replace(f"localhost:{shown}", f"127.0.0.1:{ports[name]}")
-        run("bash", "-euc", commands, cwd=self.secrets.parent)
+        run("bash", "-euc", commands)
         # one goes: its sessions go on at the other, and new ones open there
         a.stop()
         assert [get_session(s).status for s in sessions] == [200] * 8
@@ -322,12 +350,11 @@ class Checks:
 
     def all(self):
         os.environ["FERROD_BIN"] = str(self.binary)
-        sys.path.insert(0, str(ROOT / "tests"))
         global free_port
         from support.process import free_port
         self.prepare()
         passed = failed = 0
-        for check in (self.check_compose_file, self.check_image, self.check_container, self.check_compose_settings, self.check_pair):
+        for check in (self.check_compose_file, self.check_kubernetes, self.check_image, self.check_secrets, self.check_container, self.check_compose_settings, self.check_pair):
             try:
                 check()
                 passed += 1
@@ -350,6 +377,7 @@ def main():
     if os.getuid() != 0:
         print("docker-test: wants root (debootstrap, chroot)", file=sys.stderr)
         return 2
+    sys.path.insert(0, str(ROOT / "tests"))
     scratch = pathlib.Path(tempfile.mkdtemp(prefix="ferrod-docker-"))
     scratch.chmod(0o755)
     checks = Checks(options, scratch)

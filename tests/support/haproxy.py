@@ -13,6 +13,10 @@ CONFIG = ROOT / "service/dist/haproxy.cfg"
 
 
 class Haproxy:
+    @staticmethod
+    def available():
+        return bool(shutil.which("haproxy")) or os.path.exists("/usr/sbin/haproxy")
+
     def __init__(self, a, b):
         """a, b: ports of the nodes "a" and "b", which may be there later."""
         self.port = free_port()

@@ -1,10 +1,12 @@
-"""`make metrics-test`: promtool's judgement of a live /metrics."""
+"""`make metrics-test`: promtool's judgement of a live /metrics and of the alerts."""
 import subprocess
 import sys
+import tempfile
 
 sys.path.insert(0, __file__.rsplit("/", 2)[0])
 from support.client import Client  # noqa: E402
 from support.pg import Postgres  # noqa: E402
+from support.process import ROOT  # noqa: E402
 from support.server import Server  # noqa: E402
 
 
@@ -29,6 +31,11 @@ def judged(text):
     return done.returncode, done.stdout + done.stderr
 
 
+def judged_rules(path):
+    done = subprocess.run(["promtool", "check", "rules", str(path)], capture_output=True, text=True, timeout=60, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
 def main():
     postgres = Postgres()
     try:
@@ -44,7 +51,15 @@ def main():
             assert judged(text + "ferrod_broken{ 1\n")[0] != 0, "promtool takes anything"
     finally:
         postgres.destroy()
-    print("2 passed, 0 failed, 0 skipped")
+    alerts = ROOT / "service/dist/alerts.yml"
+    code, said = judged_rules(alerts)
+    print(f"alerts: {said.strip()}")
+    assert code == 0, "promtool does not like them"
+    with tempfile.NamedTemporaryFile("w", suffix=".yml") as broken:
+        broken.write(alerts.read_text(encoding="utf-8").replace("rate(", "rat(", 1))
+        broken.flush()
+        assert judged_rules(broken.name)[0] != 0, "promtool takes any rule"
+    print("3 passed, 0 failed, 0 skipped")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 What debootstrap made is kept as it came (RELEASE.tar) beside the downloaded packages, so that a second run loads nothing; the root
 itself is unpacked from it. Mirror and proxy are those of this machine's apt. Wants root.
 """
+import fcntl
 import os
 import pathlib
 import shutil
@@ -44,13 +45,15 @@ def apt_settings():
 def unpack(release, store, tree):
     """What debootstrap makes of a release, laid in `tree`; made once, and kept in `store`."""
     kept = store / f"{release}.tar"
-    if not kept.exists():
-        made = store / f"{release}-made"
-        shutil.rmtree(made, ignore_errors=True)
-        output("debootstrap", "--variant=minbase", release, made, mirror(release))
-        output("tar", "-cf", f"{kept}.new", "-C", made, "--numeric-owner", "--xattrs", ".")
-        pathlib.Path(f"{kept}.new").rename(kept)
-        shutil.rmtree(made)
+    with open(store / f"{release}.lock", "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # one of those beside each other makes it
+        if not kept.exists():
+            made = store / f"{release}-made"
+            shutil.rmtree(made, ignore_errors=True)
+            output("debootstrap", "--variant=minbase", release, made, mirror(release))
+            output("tar", "-cf", f"{kept}.new", "-C", made, "--numeric-owner", "--xattrs", ".")
+            pathlib.Path(f"{kept}.new").rename(kept)
+            shutil.rmtree(made)
     tree.mkdir(exist_ok=True)
     tree.chmod(0o755)
     output("tar", "-xf", kept, "-C", tree, "--numeric-owner", "--xattrs")
@@ -62,7 +65,7 @@ class Root:
     def __init__(self, release, store, name):
         self.release, self.store = release, pathlib.Path(store).resolve()
         self.tree = self.store / f"{release}-{name}"
-        self.archives = self.store / f"{release}-archives"
+        self.archives = self.store / f"{release}-{name}-archives"  # its own: apt locks it, and targets run beside each other
 
     def make(self, fresh):
         """The root, new or (not `fresh`) as an earlier run has left it."""
