@@ -16,7 +16,7 @@ import pytest
 from support import run_tests
 from support.client import Client
 from support.keys import Keys
-from support.process import BINARY, ROOT, die_with_parent, wait_for
+from support.process import BINARY, ROOT, die_with_parent, free_port, wait_for
 from support.server import Server, run_binary
 
 
@@ -213,3 +213,37 @@ def test_an_old_library_before_the_network_is_logged():
         assert bool(server.events("old_http_library")) == old
     with Server() as server:
         assert not server.events("old_http_library")
+
+
+def test_what_is_down_is_named_and_no_more(pg, tmp_path):
+    """URLs are for admins: who has no key learns neither host nor login nor database, by /readyz or another way; the log says all."""
+    secret = f"postgres://secretive@127.0.0.1:{free_port()}/hidden"
+    (tmp_path / "catalog.json").write_text(json.dumps({"connections": [
+        {"name": "far", "url": secret, "default": True}, {"name": "named", "url": "postgres://secretive@secretive.invalid/hidden"},
+        {"name": "wrong", "url": pg.url("hidden", user="secretive")}]}))
+    with Server("--catalog", str(tmp_path / "catalog.json")) as server, Client(server.port) as c:
+        wait_for(lambda: len(server.events("connection_waiting")) >= 3, 20, "three tries")
+        for answer in (c.get("/readyz"), c.post("/v1/sql/execute", {"sql": "SELECT 1"}), c.post("/v1/sessions", {"using": "named"}),
+                       c.post("/v1/connections/wrong/check")):
+            detail = answer.problem(503, "database_unavailable")["detail"]
+            assert "cannot be connected" in detail and not any(word in detail for word in ("postgres", "127.0.0.1", "secretive", "hidden")), detail
+        assert all(f"'{name}'" in c.get("/readyz").json()["detail"] for name in ("far", "named", "wrong"))
+        c.post("/v1/catalog/reload").expect(200)
+        assert "secretive" not in c.get("/readyz").text
+        assert "secretive" in server.log() and "hidden" in server.log()
+
+
+def test_a_catalog_of_many_connections_is_read_again(tmp_path):
+    """Room was made for one: three ended the process, which three that are down show."""
+    catalog = tmp_path / "catalog.json"
+
+    def write(first, last):
+        catalog.write_text(json.dumps({"connections": [{"name": f"c{n}", "url": f"sqlite:c{n}.db?mode=rwc"} for n in range(first, last)]}))
+
+    write(0, 60)
+    with Server("--catalog", str(catalog)) as server, Client(server.port) as c:
+        for first, last, counts in ((0, 60, (0, 0, 60)), (30, 90, (30, 30, 30)), (0, 1, (1, 60, 0))):
+            write(first, last)
+            told = c.post("/v1/catalog/reload").expect(200).json()
+            assert tuple(len(told[kind]) for kind in ("added", "removed", "unchanged")) == counts and not told["changed"]
+        assert [row["name"] for row in c.get("/v1/catalog").json()["connections"] if row["origin"] == "declared"] == ["c0"]
