@@ -26,10 +26,28 @@ from support.server import Server, run_binary
     (["help"], 0, "--listen"), (["version"], 0, "libmicrohttpd"), (["-v"], 0, "libmicrohttpd"), (["-h"], 0, "--listen"),
     (["--lisen", "127.0.0.1:0"], 2, 'did you mean "--listen"?'), (["--access_lgo"], 2, 'did you mean "--access-log"?'),
     (["--body-byte=5"], 2, 'did you mean "--body-bytes"?'), (["helathcheck"], 2, 'did you mean "healthcheck"?'),
+    (["help", "key"], 0, "--listen"), (["bakup"], 2, 'did you mean "backup"?'), (["backup", "a.db"], 2, "usage: ferrod backup"),
+    (["state"], 2, "usage: ferrod state export"), (["--listen", "127.0.0.1:0", "key", "new"], 2, "see --help"),
     (["--versoin"], 2, 'did you mean "--version"?'), (["--nothing-of-the-kind"], 2, "see --help"), (["serve"], 2, "see --help")])
 def test_words(words, code, text):
     got, out, err = run_binary(*words)
     assert got == code and text in (out if code == 0 else err), (out, err)
+
+
+def test_near_words_elsewhere(tmp_path):
+    """Of the environment and of a configuration file, as of flags; and a state that is not there is none, nor is it made."""
+    assert 'did you mean "FERROD_ACCESS_LOG"?' in run_binary("check-config", env={"FERROD_ACES_LOG": "1"})[2]
+    (tmp_path / "config.json").write_text('{"acess_log": true}')
+    assert 'did you mean "access_log"?' in run_binary("check-config", "--config", str(tmp_path / "config.json"))[2]
+    for url in (f"sqlite:{tmp_path}/none.db?mode=rwc", "sqlite::memory:"):
+        code, _, error = run_binary("state", "export", "--state-url", url)
+        assert (code, error) == (2, f"ferrod: there is no state in {url}\n")
+    assert not (tmp_path / "none.db").exists()
+
+
+def test_a_database_without_a_state(pg):
+    code, _, error = run_binary("state", "export", "--state-url", pg.url(pg.create_database()))
+    assert code == 2 and "there is no state in postgres" in error and len(error.splitlines()) == 1, error
 
 
 @pytest.mark.parametrize("words, logged", [
