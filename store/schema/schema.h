@@ -287,8 +287,8 @@ struct schema {
 	bool dialect_agnostic;           /* of the payload; kept, means nothing here */
 	struct schema_warning *warnings; /* of the document it was made from, LIMIT_SCHEMA_WARNINGS at most */
 	size_t n_warnings;
-	char fingerprint[65]; /* SHA-256 hex of the canonical v1 envelope without our additions */
-	uint64_t generation;  /* of the registry when it was published */
+	struct schema_print *print; /* the fingerprint, once somebody has asked for it */
+	uint64_t generation;        /* of the registry when it was published */
 };
 
 /* Another reference to s; returns s. Any thread. */
@@ -305,6 +305,13 @@ const struct model *schema_model_at(const struct schema *s, struct str schema_na
 struct str model_place(struct arena *a, struct str schema_name, struct str table);
 /* The model's canonical form with our additions (relations), as answered; the caller's. */
 json_t *schema_model_json(const struct model *m);
+/* The same without members that mean what their absence means: short, to be kept and read back; the caller's. */
+json_t *schema_model_short_json(const struct model *m);
+/* SHA-256, hex, of the canonical v1 envelope without our additions; made when it is first asked for, borrowed from s.
+ * Any thread; parks. */
+const char *schema_fingerprint(const struct schema *s);
+/* Do both say the same of every model, our additions among it? */
+bool schema_same(const struct schema *a, const struct schema *b);
 /* Writes the canonical envelope of all with relations and fingerprint, as answered; a tree a model at a time, which
  * `seen` (may be NULL) may still change. Parks. */
 void schema_write(struct strbuf *b, const struct schema *s, void (*seen)(void *arg, json_t *model), void *arg);
