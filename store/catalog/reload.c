@@ -48,7 +48,7 @@ static bool same_json(const json_t *a, const json_t *b)
 
 static bool same_models(const struct schema *a, const struct schema *b)
 {
-	return a == b || (a != NULL && b != NULL && strcmp(a->fingerprint, b->fingerprint) == 0);
+	return a == b || (a != NULL && b != NULL && schema_same(a, b));
 }
 
 static const json_t *introspect_json(const struct item *it)
