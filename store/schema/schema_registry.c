@@ -282,7 +282,7 @@ static void write_told(const struct schema_registry *r, const struct schema *s, 
 		if (file_of(r->declared, s->models[i].name) != NULL)
 			continue;
 		wait_may_step_aside();
-		m = schema_model_json(&s->models[i]);
+		m = schema_model_short_json(&s->models[i]);
 		if (b->len > 1)
 			strbuf_putc(b, ',');
 		json_write(b, m, true);

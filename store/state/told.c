@@ -373,7 +373,7 @@ bool told_reset(struct told *t, int64_t deadline, struct str who, struct err *er
 
 static bool keep_models(struct told *t, const struct schema_staged *s, struct str who, struct err *err)
 {
-	struct state_change change = {.models = strbuf_str(&s->told), .fingerprint = s->schema->fingerprint};
+	struct state_change change = {.models = strbuf_str(&s->told), .fingerprint = schema_fingerprint(s->schema)};
 	return t->state == NULL || keep(t, &change, who, err);
 }
 
