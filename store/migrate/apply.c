@@ -164,23 +164,6 @@ static bool look_around(struct run *r, struct err *err)
 	return true;
 }
 
-/* What has been renamed by now stands before the rest. */
-static void put_first(struct run *r, const struct migration_plan *renames)
-{
-	struct migration_plan *p = &r->ret->plan;
-	const size_t n = renames->n_changes + p->n_changes;
-	struct change *list;
-
-	if (renames->n_changes == 0)
-		return;
-	list = arena_array(r->a, n, sizeof(*list));
-	memcpy(list, renames->changes, renames->n_changes * sizeof(*list));
-	if (p->n_changes > 0)
-		memcpy(list + renames->n_changes, p->changes, p->n_changes * sizeof(*list));
-	p->changes = list;
-	p->n_changes = p->size_changes = n;
-}
-
 static bool refuse(struct run *r, const struct change *ch, struct err *err);
 
 /* New names are given before anything is compared: what a rebuild, a look at the data or an index needs of a table is
@@ -220,7 +203,7 @@ static bool prepare(struct run *r, struct err *err)
 
 	if (!look_around(r, err) || !rename_first(r, &renames, err) || !plan_counted(r, err))
 		return false;
-	put_first(r, &renames);
+	plan_after_renames(&r->ret->plan, &renames);
 	plan_hash(r->conn->dialect, &r->ret->plan, r->ret->plan_hash);
 	if (r->q->plan_hash.p == NULL || str_eq_z(r->q->plan_hash, r->ret->plan_hash))
 		return true;

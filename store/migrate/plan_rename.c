@@ -1,6 +1,8 @@
 /* See plan_rename.h. */
 #include "store/migrate/plan_rename.h"
 
+#include <string.h>
+
 #include "service/base/limits.h"
 #include "store/migrate/plan_build.h"
 #include "store/schema/schema_names.h"
@@ -356,4 +358,19 @@ bool plan_renames(struct arena *a, const struct dialect *d, const struct schema 
 	}
 	strbuf_done(&pl.b);
 	return planner_verdict(ret, err);
+}
+
+void plan_after_renames(struct migration_plan *p, const struct migration_plan *renames)
+{
+	const size_t n = renames->n_changes + p->n_changes;
+	struct change *list;
+
+	if (renames->n_changes == 0)
+		return;
+	list = arena_array(p->arena, n, sizeof(*list));
+	memcpy(list, renames->changes, renames->n_changes * sizeof(*list));
+	if (p->n_changes > 0)
+		memcpy(list + renames->n_changes, p->changes, p->n_changes * sizeof(*list));
+	p->changes = list;
+	p->n_changes = p->size_changes = n;
 }
