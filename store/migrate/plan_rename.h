@@ -1,5 +1,6 @@
 /* What gives tables, columns, what hangs on them and labels the names that models say they have had others before. It
- * runs before anything else is compared: a plan is made of what is there then. */
+ * runs before anything else is compared: a plan is made of what is there then. Pure; the plan is owned
+ * by the caller's arena. */
 #ifndef FERROD_STORE_MIGRATE_PLAN_RENAME_H
 #define FERROD_STORE_MIGRATE_PLAN_RENAME_H
 
