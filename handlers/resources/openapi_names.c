@@ -9,25 +9,29 @@
 static const char *const suffixes[] = {"",        "_list", "_row",  "_given",  "_changed", "_or_null", "_where",
 				       "_create", "_get",  "_save", "_update", "_delete",  "_related"};
 
-/* A generator makes ModelShopItem of Model_shop_item and of Model_ShopItem. */
-static struct str squashed(struct arena *a, struct str name)
+/* ModelShopItem of Model_shop_item and of Model_ShopItem alike. */
+struct str describing_squashed(struct arena *a, struct str name)
 {
 	char *p = arena_alloc(a, name.len + 1);
 	size_t n = 0;
-	for (size_t i = 0; i < name.len; i++)
-		if (name.p[i] != '_')
-			p[n++] = name.p[i] >= 'A' && name.p[i] <= 'Z' ? (char)(name.p[i] - 'A' + 'a') : name.p[i];
+	for (size_t i = 0; i < name.len; i++) {
+		const char c = name.p[i];
+		if (c >= 'A' && c <= 'Z')
+			p[n++] = (char)(c - 'A' + 'a');
+		else if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || (unsigned char)c >= 0x80)
+			p[n++] = c;
+	}
 	return str_n(p, n);
 }
 
 static void take(struct describing *d, struct str name)
 {
-	(void)map_put(&d->taken, squashed(d->a, name), d);
+	(void)map_put(&d->taken, describing_squashed(d->a, name), d);
 }
 
 static bool is_taken(struct describing *d, struct str name)
 {
-	return map_get(&d->taken, squashed(d->a, name)) != NULL;
+	return map_get(&d->taken, describing_squashed(d->a, name)) != NULL;
 }
 
 static struct str numbered(struct arena *a, struct str name, size_t n)

@@ -27,6 +27,8 @@ void describing_done(struct describing *d);
 
 /* The model's component; STR_NONE: it is not described. */
 struct str described_as(const struct describing *d, const struct model *m);
+/* What a generator that knows neither case nor punctuation makes of a name; in the arena. */
+struct str describing_squashed(struct arena *a, struct str name);
 /* A name that nothing has yet: this one, or with a number. */
 struct str describing_name(struct describing *d, struct str wanted);
 

@@ -29,28 +29,50 @@ static json_t *text_schema(void)
 	return o;
 }
 
-/* Names that parameters of their own have: the column is reached with a dot before it. */
-static bool is_parameter(struct str name)
-{
-	static const char *const names[] = {
-		"using", "order", "select", "include", "limit",       "offset",           "cursor",
-		"or",    "and",   "not",    "filter",  "on_conflict", "conflict_columns", "conflict_index"};
-	for (size_t i = 0; i < ARRAY_LEN(names); i++)
-		if (str_eq_z(name, names[i]))
-			return true;
-	return false;
-}
+/* What generators make of the names that the operations' own parameters have. */
+static const char *const general_names[] = {"using",
+					    "ferrosession",
+					    "ferrocatalog",
+					    "ferrotransaction",
+					    "ferrotransactionend",
+					    "cachecontrol",
+					    "prefer",
+					    "idempotencykey",
+					    "order",
+					    "select",
+					    "include",
+					    "limit",
+					    "offset",
+					    "cursor",
+					    "filter",
+					    "or",
+					    "and",
+					    "not",
+					    "onconflict",
+					    "conflictcolumns",
+					    "conflictindex",
+					    "pk"};
 
 /* Where the filters of a model go: into the components, or, as references to those, into an operation. */
 struct filters {
 	struct describing *d;
 	struct str model;
 	json_t *components, *references; /* one of them NULL */
+	struct map taken;
 	size_t n;
 };
 
+/* True once for what generators make of the name. */
+static bool take_name(struct filters *f, struct str name)
+{
+	const struct str squashed = describing_squashed(f->d->scratch, name);
+	return map_get(&f->taken, squashed) == NULL && map_put(&f->taken, squashed, f) == NULL;
+}
+
 static void put_filter(struct filters *f, struct str name, const char *says)
 {
+	if (f->n >= LIMIT_DESCRIBED_FILTERS)
+		return;
 	const struct str key = arena_printf(f->d->scratch, "%.*s_where_%zu", STR_FMT(f->model), ++f->n);
 	if (f->components != NULL)
 		(void)json_object_set_new(f->components, key.p, parameter(name, says, text_schema()));
@@ -58,31 +80,52 @@ static void put_filter(struct filters *f, struct str name, const char *says)
 		(void)json_array_append_new(f->references, component_ref("parameters", key, ""));
 }
 
-/* A related record's columns, or whether there are such records. A column of that very name goes first. */
-static void put_relation_filters(struct filters *f, const struct model *m, const struct relation *r)
+/* One that looks like something else is reached with a dot before it, which generators spell out. */
+static void put_column(struct filters *f, struct str name)
+{
+	if (take_name(f, name))
+		put_filter(f, name, SAYS_COLUMN);
+	else if (take_name(f, arena_printf(f->d->scratch, "dot%.*s", STR_FMT(name))))
+		put_filter(f, arena_printf(f->d->scratch, ".%.*s", STR_FMT(name)), SAYS_COLUMN);
+}
+
+/* Whether there are related records of which something is true. */
+static void put_quantifiers(struct filters *f, const struct relation *r)
 {
 	static const char *const quantifiers[] = {"any", "none", "all"};
-	struct arena *a = f->d->scratch;
-	for (size_t i = 0; !r->to_one && i < ARRAY_LEN(quantifiers); i++)
-		put_filter(f, arena_printf(a, "%.*s!%s", STR_FMT(r->name), quantifiers[i]), SAYS_RELATED);
-	for (size_t i = 0; r->to_one && i < r->target->n_columns; i++) {
+	for (size_t i = 0; i < ARRAY_LEN(quantifiers); i++) {
+		const struct str name = arena_printf(f->d->scratch, "%.*s!%s", STR_FMT(r->name), quantifiers[i]);
+		if (take_name(f, name))
+			put_filter(f, name, SAYS_RELATED);
+	}
+}
+
+/* The related record's columns; writer.id is writer_id, and a column of that very name goes first. */
+static void put_related_columns(struct filters *f, const struct relation *r)
+{
+	for (size_t i = 0; i < r->target->n_columns; i++) {
 		const struct str name =
-			arena_printf(a, "%.*s.%.*s", STR_FMT(r->name), STR_FMT(r->target->columns[i].name));
-		if (model_column(m, name) == NULL)
+			arena_printf(f->d->scratch, "%.*s.%.*s", STR_FMT(r->name), STR_FMT(r->target->columns[i].name));
+		if (take_name(f, name))
 			put_filter(f, name, SAYS_COLUMN);
 	}
 }
 
+/* What there is no room or no name for is said with the general filter. */
 static void put_all(struct filters *f, const struct model *m)
 {
-	for (size_t i = 0; i < m->n_columns; i++) {
-		const struct str name = m->columns[i].name;
-		put_filter(f, is_parameter(name) ? arena_printf(f->d->scratch, ".%.*s", STR_FMT(name)) : name,
-			   SAYS_COLUMN);
-	}
+	map_init(&f->taken);
+	for (size_t i = 0; i < ARRAY_LEN(general_names); i++)
+		(void)take_name(f, str_z(general_names[i]));
+	for (size_t i = 0; i < m->n_columns; i++)
+		put_column(f, m->columns[i].name);
 	for (size_t i = 0; i < m->n_relations; i++)
-		if (described_as(f->d, m->relations[i].target).p != NULL)
-			put_relation_filters(f, m, &m->relations[i]);
+		if (!m->relations[i].to_one && described_as(f->d, m->relations[i].target).p != NULL)
+			put_quantifiers(f, &m->relations[i]);
+	for (size_t i = 0; i < m->n_relations; i++)
+		if (m->relations[i].to_one && described_as(f->d, m->relations[i].target).p != NULL)
+			put_related_columns(f, &m->relations[i]);
+	map_done(&f->taken);
 }
 
 void openapi_put_filters(struct describing *d, const struct model *m, json_t *parameters)

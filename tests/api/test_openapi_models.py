@@ -29,6 +29,11 @@ def newer(schema):
     return {**schema, "type": [schema["type"], "null"]} if schema.pop("nullable", False) is True and "type" in schema else schema
 
 
+def plain(name):
+    """What a generator that knows neither case nor punctuation makes of a parameter's name."""
+    return "".join(c for c in name.replace(".", "dot", 1 if name[0] == "." else 0) if c.isalnum()).lower()
+
+
 def parameters(doc, operation):
     """Of an operation, by name."""
     named = doc["components"]["parameters"]
@@ -78,11 +83,27 @@ def test_every_described_filter_is_one(conn):
                 conn.client.get(f"/v1/models/{model}/records", params={**conn.using, p["name"]: value}).expect(200)
 
 
+@pytest.mark.parametrize("columns", [163, 164, 165, 195, 230])
+def test_an_operation_has_at_most_200_filters_by_name(client, columns):
+    """Columns, then the quantifiers of relations, then related records' columns; a Java method takes no more than 255 arguments."""
+    register(client, model("Wide", *(column(f"c{n:03d}") for n in range(columns)), column("up_id", "integer"), foreign_keys=[{"column": "up_id", "to_table": "up"}]),
+             model("Up", *(column(f"u{n:02d}") for n in range(30)), column("wide_id", "integer"), foreign_keys=[{"column": "wide_id", "to_table": "wide"}]))
+    doc = described(client)
+    found = parameters(doc, doc["paths"]["/v1/models/Wide/records"]["get"])
+    by_name = [name for name, p in found.items() if p.get("description", "?")[0] in "`C" and name not in ("order", "include", "select", "cursor", "Cache-Control")]
+    own = [name for name in by_name if name[0] == "c" or name in ("id", "up_id")]
+    assert len(by_name) == min(200, columns + 2 + 3 + 31) and len(own) == min(200, columns + 2)
+    assert ("up_set!any" in by_name) == (columns < 197) and "filter" in found
+    register(client)
+
+
 @pytest.mark.parametrize("path", DOCUMENTS)
 def test_no_two_names_are_alike(client, path):
     """Neither among each other nor with what the general description has, whatever a generator makes of case and underscores."""
     names = ["shop_item", "ShopItem", "Shop_item", "shop_item_list", "Input", "B\u00fccher", "B\u00dfcher", "Author_2", "Author", "author"]
-    register(client, *(model(name, table_name=f"t{number}") for number, name in enumerate(names)))
+    columns = [column(name) for name in ("a_b", "aB", "prefer", "cursor", "Using", "gr\u00f6\u00dfe", "gr\u00fc\u00dfe", "part.id")]
+    register(client, *(model(name, *columns, column("part_id", "integer"), table_name=f"t{number}", foreign_keys=[{"column": "part_id", "to_table": "t0"}])
+                       for number, name in enumerate(names)))
     doc = described(client, path)
     schemas = doc["components"]["schemas"]
     squashed = [name.replace("_", "").lower() for name in schemas]
@@ -92,6 +113,10 @@ def test_no_two_names_are_alike(client, path):
     assert len(set(listed)) == len(names) and all(ref.rsplit("/", 1)[-1] in schemas for ref in listed)
     ids = [o["operationId"].replace("_", "").lower() for item in doc["paths"].values() for o in item.values() if isinstance(o, dict) and "operationId" in o]
     assert len(ids) == len(set(ids))
+    for path, item in doc["paths"].items():
+        if path.startswith("/v1/models/") and "get" in item and "/models/{" not in path:
+            found = [plain(p) for p in parameters(doc, item["get"])]
+            assert len(found) == len(set(found)) and (not path.endswith("/records") or {"ab", "dotab", "dotprefer", "dotcursor", "dotusing"} <= set(found))
     register(client)
 
 
