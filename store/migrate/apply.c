@@ -298,14 +298,37 @@ static bool refuse_concurrent(struct run *r, const struct change *ch, size_t n_d
 	return false;
 }
 
+/* One by one, or all at once where each is a round trip; *ret_failed: which of them did. */
+static bool run_changes(struct run *r, const struct change *const *changes, size_t n, size_t *ret_failed,
+			struct err *err)
+{
+	const struct driver *driver = r->c->driver;
+	struct str *sqls;
+
+	*ret_failed = 0;
+	for (; driver->simple_all == NULL && *ret_failed < n; ++*ret_failed)
+		if (!driver->simple(r->c, changes[*ret_failed]->statement, r->q->deadline, err))
+			return false;
+	if (driver->simple_all == NULL || n == 0)
+		return true;
+	sqls = arena_array(r->a, n, sizeof(*sqls));
+	for (size_t i = 0; i < n; i++)
+		sqls[i] = changes[i]->statement;
+	return driver->simple_all(r->c, sqls, n, r->q->deadline, ret_failed, err);
+}
+
 static bool execute(struct run *r, struct err *err)
 {
 	const struct migration_plan *p = &r->ret->plan;
 	const struct driver *driver = r->c->driver;
+	const struct change **changes = arena_array(r->a, p->n_changes + 1, sizeof(const struct change *));
+	size_t n = 0, failed;
 
 	for (size_t i = 0; i < p->n_changes; i++)
-		if (!p->changes[i].concurrent && !driver->simple(r->c, p->changes[i].statement, r->q->deadline, err))
-			return refuse(r, &p->changes[i], err);
+		if (!p->changes[i].concurrent)
+			changes[n++] = &p->changes[i];
+	if (!run_changes(r, changes, n, &failed, err))
+		return refuse(r, changes[failed], err);
 	if (!nothing_broke(r, err))
 		return false;
 	return !p->rebuilds || driver->migrate_check == NULL || driver->migrate_check(r->c, r->q->deadline, err);
