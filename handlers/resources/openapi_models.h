@@ -1,4 +1,5 @@
-/* The description with the models at hand, for clients that are generated from it; streamed, a model at a time. */
+/* The description with the models at hand, for clients that are generated from it; streamed, a model at a time. Owns
+ * nothing. */
 #ifndef FERROD_HANDLERS_OPENAPI_MODELS_H
 #define FERROD_HANDLERS_OPENAPI_MODELS_H
 

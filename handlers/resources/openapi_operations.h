@@ -1,4 +1,5 @@
-/* One model's operations in a description: the general ones of records, with its own filters and schemas. */
+/* One model's operations in a description: the general ones of records, with its own filters and schemas. Owns nothing:
+ * what it makes is the caller's. */
 #ifndef FERROD_HANDLERS_OPENAPI_OPERATIONS_H
 #define FERROD_HANDLERS_OPENAPI_OPERATIONS_H
 

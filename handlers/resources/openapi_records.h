@@ -1,4 +1,5 @@
-/* One model's records as schemas of a description: answered, given, changed, listed. */
+/* One model's records as schemas of a description: answered, given, changed, listed. Owns nothing: what it makes is the
+ * caller's. */
 #ifndef FERROD_HANDLERS_OPENAPI_RECORDS_H
 #define FERROD_HANDLERS_OPENAPI_RECORDS_H
 
