@@ -1,5 +1,5 @@
 /* What the reference's versions 2 and 3 say of how a model came to be: renames, what is retired, what makes values.
- * What is read lives in the schema; nothing else is kept. */
+ * Owns nothing: what is read lives in the schema. */
 #ifndef FERROD_STORE_SCHEMA_SCHEMA_HISTORY_H
 #define FERROD_STORE_SCHEMA_SCHEMA_HISTORY_H
 
