@@ -36,9 +36,14 @@ static bool key_valid(struct str key)
 static bool tell(const struct kept *k, struct err *err)
 {
 	static const char first[] = "the first request with this Idempotency-Key";
+	static const char *const gone[] = {
+		[KEPT_WHY_SIZE] = "was too large to keep",
+		[KEPT_WHY_ROOM] = "is not kept any more: newer ones took its place (idempotency_bytes_per_key)",
+		[KEPT_WHY_RIGHTS] = "is withheld, for your rights have changed since",
+	};
 	if (k->status < 400)
-		(void)err_set(err, ERR_IDEMPOTENCY_KEY_REUSED,
-			      "%s succeeded (%d), but its answer was too large to keep", first, k->status);
+		(void)err_set(err, ERR_IDEMPOTENCY_KEY_REUSED, "%s succeeded (%d), but its answer %s", first, k->status,
+			      gone[k->why]);
 	else if (k->status < 500)
 		(void)err_set(err, ERR_IDEMPOTENCY_KEY_REUSED, "%s failed (%d), and its answer is not kept any more",
 			      first, k->status);

@@ -427,5 +427,12 @@ const char *json_pointer_key(struct arena *a, const char *pointer, struct str ke
 
 const char *json_pointer_index(struct arena *a, const char *pointer, size_t index)
 {
-	return arena_printf(a, "%s/%zu", pointer, index).p;
+	char digits[24];
+	const size_t at = strlen(pointer), n = num_format_int((int64_t)index, digits);
+	char *ret = arena_alloc(a, at + 1 + n + 1);
+
+	memcpy(ret, pointer, at);
+	ret[at] = '/';
+	memcpy(ret + at + 1, digits, n);
+	return ret;
 }

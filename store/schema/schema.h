@@ -141,6 +141,7 @@ struct column {
 	 * unknown), or a domain, which is to all intents what it is based on. */
 	bool own_type;
 	struct str base_type; /* ours; of a domain: what it is based on, as declared. STR_NONE: it is none */
+	struct str bare_type; /* and at the bottom of it, where domains stand on domains */
 	enum column_shape shape;
 	/* Of an array ("text[]"), a range or a multirange: a column of its elements' or bounds' type, named like the
 	 * column; NULL otherwise. */
@@ -286,8 +287,8 @@ struct schema {
 	bool dialect_agnostic;           /* of the payload; kept, means nothing here */
 	struct schema_warning *warnings; /* of the document it was made from, LIMIT_SCHEMA_WARNINGS at most */
 	size_t n_warnings;
-	char fingerprint[65]; /* SHA-256 hex of the canonical v1 envelope without our additions */
-	uint64_t generation;  /* of the registry when it was published */
+	struct schema_print *print; /* the fingerprint, once somebody has asked for it */
+	uint64_t generation;        /* of the registry when it was published */
 };
 
 /* Another reference to s; returns s. Any thread. */
@@ -304,6 +305,13 @@ const struct model *schema_model_at(const struct schema *s, struct str schema_na
 struct str model_place(struct arena *a, struct str schema_name, struct str table);
 /* The model's canonical form with our additions (relations), as answered; the caller's. */
 json_t *schema_model_json(const struct model *m);
+/* The same without members that mean what their absence means: short, to be kept and read back; the caller's. */
+json_t *schema_model_short_json(const struct model *m);
+/* SHA-256, hex, of the canonical v1 envelope without our additions; made when it is first asked for, borrowed from s.
+ * Any thread; parks. */
+const char *schema_fingerprint(const struct schema *s);
+/* Do both say the same of every model, our additions among it? */
+bool schema_same(const struct schema *a, const struct schema *b);
 /* Writes the canonical envelope of all with relations and fingerprint, as answered; a tree a model at a time, which
  * `seen` (may be NULL) may still change. Parks. */
 void schema_write(struct strbuf *b, const struct schema *s, void (*seen)(void *arg, json_t *model), void *arg);
@@ -351,6 +359,15 @@ bool schema_type_read(struct arena *a, const json_t *o, struct column *c, const 
 #define SCHEMA_TYPE_MEMBERS 5
 extern const char *const schema_type_members[SCHEMA_TYPE_MEMBERS];
 bool schema_type_said(const json_t *o);
+/* PostgreSQL: the type that values of the column are cast to, to be compared, where its own has no equality that tells
+ * all its values apart (circles are equal when their areas are) or none at all; STR_NONE: they are compared as they
+ * are. Static, or borrowed from c. */
+struct str column_compared_as(const struct column *c);
+/* Whether its values have an order there, by < and ORDER BY alike. */
+bool column_ordered(const struct column *c);
+/* The name by which a value's text becomes one of the column's type. */
+struct str column_own_type(const struct column *c);
+
 /* From a logical word and format alone; ST_UNRESOLVED when it says nothing. */
 enum storage_type storage_from_logical(struct str logical_word, struct str format);
 /* The logical type whose values a storage type holds. */

@@ -249,7 +249,7 @@ static json_t *told_of(const struct schema_registry *r, const struct schema *s)
 
 	for (size_t i = 0; i < s->n_models; i++)
 		if (file_of(r->declared, s->models[i].name) == NULL)
-			(void)json_array_append_new(told, schema_model_json(&s->models[i]));
+			(void)json_array_append_new(told, schema_model_short_json(&s->models[i]));
 	return told;
 }
 

@@ -378,7 +378,7 @@ static bool keep_models(struct told *t, const struct schema_staged *s, struct st
 		return true;
 	strbuf_init(&b, 0);
 	json_write(&b, s->told, true);
-	struct state_change change = {.models = strbuf_str(&b), .fingerprint = s->schema->fingerprint};
+	struct state_change change = {.models = strbuf_str(&b), .fingerprint = schema_fingerprint(s->schema)};
 	const bool ok = keep(t, &change, who, err);
 	strbuf_done(&b);
 	return ok;

@@ -72,6 +72,7 @@ BARS = {
     "keepalive": ("memory", "10,000 idle keep-alive connections", 160.0, 100.0, "max", "MiB"),
     "idle": ("memory", "idle memory after start", 12.0, 8.0, "max", "MiB"),
     "start": ("memory", "start to first answer", 100.0, 30.0, "max", "ms"),
+    "start_models": ("memory", "the same with 1,000 kept models of 23 columns", 100.0, 60.0, "max", "ms"),
     "sqlite_relation": ("asking", "SQLite, relation filter over 100,000 rows: time against the same by hand", 1.3, 1.1, "max", "x"),
     "sqlite_path": ("asking", "SQLite, JSON path filter over 100,000 rows: time against the same by hand", 1.3, 1.1, "max", "x"),
     "pg_relation": ("asking", "PostgreSQL, relation filter over 100,000 rows: time against the same by hand", 1.3, 1.1, "max", "x"),
@@ -379,11 +380,11 @@ class Bench:
 
     # ---- memory ----
 
-    def fresh(self):
+    def fresh(self, *args):
         """A server on a known port, and the milliseconds to its first answer."""
         port = free_port()
         start = time.monotonic()
-        server = Server(listen=f"127.0.0.1:{port}", wait=False, binary=self.server_binary)
+        server = Server(*args, listen=f"127.0.0.1:{port}", wait=False, binary=self.server_binary)
         while True:
             try:
                 with socket.create_connection(("127.0.0.1", port)) as s:
@@ -403,11 +404,27 @@ class Bench:
                 time.sleep(0.5)
                 self.leg("start", lambda: {"ms": took, "mib": status_kib(server.process.pid, "VmRSS") / 1024})
         self.set("start", self.median("start", "ms"))
+        self.set("start_models", self.start_with_models(rounds))
         self.set("idle", self.median("start", "mib"))
         with self.fresh()[0] as server:
             self.set("keepalive", self.idle_connections(server))
         with self.fresh()[0] as server:
             self.set("sessions", self.idle_sessions(server))
+
+    def start_with_models(self, rounds):
+        state = ("--state-url", f"sqlite:{self.sqlite_path}.state?mode=rwc")
+        wide = [COLUMNS[0]] + [{"name": f"c{n}", "logical_type": "string", "nullable": True} for n in range(22)]
+        server, _ = self.fresh(*state)
+        with server, Client(server.port, validate=False) as client:
+            for at in range(0, 1000, 250):
+                models = [{"model_name": f"M{n}", "columns": wide} for n in range(at, at + 250)]
+                client.put(f"/v1/models?set=s{at}", {"models": models}).expect(200)
+        times = []
+        for _ in range(rounds):
+            server, took = self.fresh(*state)
+            with server:
+                times.append(took)
+        return statistics.median(times)
 
     def idle_connections(self, server):
         before = status_kib(server.process.pid, "VmRSS")
