@@ -365,5 +365,6 @@ void pg_close(struct driver_conn *base)
 	pg_params_done(&c->params);
 	strbuf_done(&c->base.notices);
 	strbuf_done(&c->text);
+	pg_raw_done(c);
 	mem_free(c);
 }
