@@ -351,7 +351,7 @@ static bool deliver(struct exec *x, struct batch_item *item, const struct row_si
 	}
 	result->affected = cur->affected;
 	result->last_insert_id = cur->last_insert_id;
-	result->read_only = item->stmt->access == STMT_READ;
+	result->read_only = result->only_read = item->stmt->access == STMT_READ;
 	driver->batch_drop(item);
 	arena_done(&arena);
 	return ok;
@@ -414,11 +414,33 @@ static bool run_alone(struct run *r, struct err *err)
 	const bool ok = run_once(r, err);
 
 	lane_learn(x->route->conn->lanes, x->route->conn->pool, r->s, worked_ns(x) - before);
+	if (ok && r->s->raw)
+		lane_learn_raw(x->route->conn->lanes, x->route->conn->pool, r->s, worked_ns(x) - before,
+			       r->result->rows);
 	if (ok || !fresh || !worth_another(r, err))
 		return ok;
 	lease_release(&x->lease);
 	x->started = false;
 	return run_once(r, err);
+}
+
+/* A client's own statement that may go in company does, as the read that it is; else as what it is. */
+static bool run_raw(struct run *r, bool *ret_done, struct err *err)
+{
+	const struct stmt *raw = r->s;
+	const struct exec *x = r->x;
+	struct stmt read;
+	bool ok;
+
+	*ret_done = false;
+	if (x->route->tx != NULL || x->atomic || x->lease.conn != NULL ||
+	    !lane_fits_raw(x->route->conn->lanes, x->route->conn->pool, raw, &read))
+		return true;
+	r->s = &read;
+	ok = pool_driver(x->route->conn->pool)->run_batch == NULL ? run_shared(r, ret_done, err)
+								  : run_in_lane(r, ret_done, err);
+	r->s = raw;
+	return ok;
 }
 
 static bool run_statement(struct exec *x, const struct stmt *s, struct row_sink *sink, struct exec_result *ret,
@@ -431,7 +453,13 @@ static bool run_statement(struct exec *x, const struct stmt *s, struct row_sink 
 
 	if (x->route->tx != NULL && !tx_check(x->route->tx, s->raw ? s->sql : STR_NONE, err))
 		return false;
-	bool ok = run_quick(&r, &done, err);
+	struct stmt hashed;
+	if (s->raw && s->hash == 0) {
+		hashed = *s;
+		hashed.hash = stmt_hash(s);
+		s = r.s = &hashed;
+	}
+	bool ok = s->raw ? run_raw(&r, &done, err) : run_quick(&r, &done, err);
 	if (ok && !done)
 		ok = run_alone(&r, err);
 	if (!ok) {

@@ -177,6 +177,8 @@ struct pg_conn {
 	bool closing;     /* the next statement takes COMMIT along */
 	struct commit_mark *closing_mark; /* and the mark, when somebody wants it; borrowed */
 	char tx_began[48];                /* now() before a statement that divides */
+	bool by_rows;                     /* rows of the last statement by itself came a few at a time */
+	int pieces;                       /* reads that are left of a bounded answer; -1: no bound */
 	bool at_end;                      /* the last result was the end of a statement's */
 	int n_syncs;     /* pipeline: sync points not yet answered; 0 and not in a pipeline otherwise */
 	char *wanted[4]; /* owned: keys of postgres_proof.c to be asked for when the session has been put back */
@@ -326,9 +328,9 @@ bool pg_plain_prepare(struct driver_conn *base, const struct stmt *s, int64_t de
 enum raw_kind pg_raw_kind(struct driver_db *db, const struct stmt *s);
 /* Is it known that the client's statement leaves nothing in the session? If not, it is noted to be asked for. */
 bool pg_raw_clean(struct pg_conn *c, const struct stmt *s);
-/* Asks for what was noted; the session has just been put back. Parks. */
+/* postgres_prove.c: asks for what was noted; the session has just been put back. Parks. */
 void pg_raw_learn(struct pg_conn *c, int64_t deadline_ns);
-/* Forgets what was noted. */
+/* postgres_proof.c: forgets what was noted. */
 void pg_raw_done(struct pg_conn *c);
 /* postgres_known.c: what is kept of it. A key begins with one of these; an empty one: nothing can be proven. */
 #define PG_KEY_READS 'r'
@@ -355,10 +357,16 @@ bool pg_pooled_again(struct pg_conn *c, struct pg_flight *f, const PGresult *res
 /* Does the statement need a session of its own? Then *err says so. */
 bool pg_pooled_refuses(struct pg_conn *c, const struct pg_sql_facts *facts, struct str sql, struct err *err);
 
+/* An item's result: what came, and its cells, read once and for all. */
+struct pg_batch_answer {
+	PGresult *res;
+	struct value cells[];
+};
 /* postgres_batch.c */
 void pg_run_batch(struct driver_conn *base, struct batch_item *const *items, size_t n, int64_t deadline_ns);
 void pg_run_writes(struct driver_conn *base, struct batch_item *const *items, size_t n, int64_t deadline_ns);
 bool pg_groups(const struct driver_db *db);
+/* postgres_batch_result.c */
 struct cursor *pg_batch_cursor(struct batch_item *item, struct arena *a);
 bool pg_batch_step(struct cursor *cur);
 void pg_batch_drop(struct batch_item *item);
