@@ -443,6 +443,11 @@ static bool run_raw(struct run *r, bool *ret_done, struct err *err)
 	return ok;
 }
 
+bool exec_only_reads(const struct route *r, const struct stmt *s)
+{
+	return pool_raw_kind(r->conn->pool, s) == RAW_SHARES;
+}
+
 static bool run_statement(struct exec *x, const struct stmt *s, struct row_sink *sink, struct exec_result *ret,
 			  struct err *err)
 {

@@ -168,7 +168,8 @@ bool sqlite_stmt_create(struct sqlite_conn *c, struct str sql, bool persistent, 
 	st->hides_path = c->saw_paths;
 	st->inserts = c->saw_insert;
 	st->taints = c->saw_taint;
-	if (c->raw && persistent && st->cur.read_only && !c->saw_beyond && !st->heavy && sqlite3_column_count(h) > 0)
+	if (c->raw && persistent && st->cur.read_only && !c->saw_beyond && !st->heavy && sqlite3_column_count(h) > 0 &&
+	    sqlite3_stmt_isexplain(h) == 0)
 		sqlite_proof_keep(c, sql, (size_t)sqlite3_bind_parameter_count(h));
 	if (ret_tail != NULL)
 		*ret_tail = str_n(tail, (size_t)(text.p + text.len - tail));
