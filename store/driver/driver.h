@@ -278,6 +278,9 @@ struct driver {
 	/* Begins the transaction of a migration, holding the lock that keeps other migrations (any process's) out until
 	 * it ends. Whatever it returns, the caller ends the transaction and calls migrate_end. Parks. */
 	bool (*migrate_begin)(struct driver_conn *c, const struct migrate_begin *how, struct err *err) MUST_CHECK;
+	/* Whether what follows renames: then what hangs on a table follows it, which a rebuild must not have. NULL: it
+	 * always does. */
+	bool (*migrate_renaming)(struct driver_conn *c, bool renaming, struct err *err);
 	/* Until when each statement that follows waits for others' locks. NULL: only the first one of a transaction
 	 * waits. Parks. */
 	bool (*migrate_patience)(struct driver_conn *c, int64_t lock_ns, int64_t deadline_ns,
