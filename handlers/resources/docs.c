@@ -142,6 +142,8 @@ bool handle_docs_module(struct request *req, struct response *res, struct err *e
 		{"schema.js", docs_schema, &docs_schema_len},
 		{"connections.js", docs_connections, &docs_connections_len},
 		{"models.js", docs_models, &docs_models_len},
+		{"records.js", docs_records, &docs_records_len},
+		{"tables.js", docs_tables, &docs_tables_len},
 		{"query.js", docs_query, &docs_query_len},
 		{"migrate.js", docs_migrate, &docs_migrate_len},
 	};
