@@ -94,6 +94,8 @@ static bool check_container(const struct leaf *l)
 				: operators[l->op].containers == ON_RANGE ? "needs a column of ranges"
 									  : "needs a column of documents, arrays or "
 									    "ranges");
+	if (c == CONTAINER_ARRAY && column_compared_as(l->type).p != NULL)
+		return fault(l, "needs elements of a type that has an equality");
 	if (l->dialect->id == DIALECT_SQLITE && c != CONTAINER_JSON)
 		return fault(l, "works on JSON columns only on SQLite, which has no arrays and ranges");
 	return true;
@@ -117,7 +119,9 @@ bool query_check_operator(const struct leaf *l)
 	}
 	return err_set_at(l->err, ERR_INVALID_QUERY, l->pointer,
 			  "operator %s needs a column whose values are %s; \"%.*s\" is of type %s",
-			  operators[l->op].word, why, STR_FMT(l->name), logical_type_name(l->type->logical));
+			  operators[l->op].word, why, STR_FMT(l->name),
+			  l->type->own_type ? arena_strz(l->arena, l->type->db_type)
+					    : logical_type_name(l->type->logical));
 }
 
 static bool check_count(const struct leaf *l)

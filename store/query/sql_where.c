@@ -19,9 +19,7 @@ static void put_operand(struct sql *s, const struct condition *c)
 		sql_value(s, c, c->node->values[0]);
 		return;
 	}
-	sql_time_before(s, sql_subject_type(c));
-	sql_expr(s, c->node->operand);
-	sql_time_after(s, sql_subject_type(c));
+	sql_operand(s, c, c->node->operand);
 }
 
 static void put_json_compare(struct sql *s, const struct condition *c, const char *sign)

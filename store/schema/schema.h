@@ -141,6 +141,7 @@ struct column {
 	 * unknown), or a domain, which is to all intents what it is based on. */
 	bool own_type;
 	struct str base_type; /* ours; of a domain: what it is based on, as declared. STR_NONE: it is none */
+	struct str bare_type; /* and at the bottom of it, where domains stand on domains */
 	enum column_shape shape;
 	/* Of an array ("text[]"), a range or a multirange: a column of its elements' or bounds' type, named like the
 	 * column; NULL otherwise. */
@@ -358,6 +359,15 @@ bool schema_type_read(struct arena *a, const json_t *o, struct column *c, const 
 #define SCHEMA_TYPE_MEMBERS 5
 extern const char *const schema_type_members[SCHEMA_TYPE_MEMBERS];
 bool schema_type_said(const json_t *o);
+/* PostgreSQL: the type that values of the column are cast to, to be compared, where its own has no equality that tells
+ * all its values apart (circles are equal when their areas are) or none at all; STR_NONE: they are compared as they
+ * are. Static, or borrowed from c. */
+struct str column_compared_as(const struct column *c);
+/* Whether its values have an order there, by < and ORDER BY alike. */
+bool column_ordered(const struct column *c);
+/* The name by which a value's text becomes one of the column's type. */
+struct str column_own_type(const struct column *c);
+
 /* From a logical word and format alone; ST_UNRESOLVED when it says nothing. */
 enum storage_type storage_from_logical(struct str logical_word, struct str format);
 /* The logical type whose values a storage type holds. */

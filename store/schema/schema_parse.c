@@ -252,7 +252,7 @@ static void parse_column(struct parse *p, struct column *c, struct column_given 
 	parse_sequence(p, c);
 	(void)parse_name(p, "collation", false, LIMIT_NAME_BYTES * 2, &c->collation);
 	(void)parse_str(p, "comment", &c->comment);
-	c->base_type = STR_NONE;
+	c->base_type = c->bare_type = STR_NONE;
 	if (c->db_type.p == NULL || !storage_from_token(c->db_type, &c->storage, &c->length)) {
 		c->storage = storage_from_logical(c->logical_word, c->format);
 		c->logical = effective_logical(c);
