@@ -13,6 +13,7 @@
 
 #define ATTEMPTS 6    /* of an atomic batch that runs into other writers */
 #define BACKOFF_MS 10 /* doubled at each attempt, with jitter */
+#define UNDONE_MAX 3  /* with others it shared a transaction with; then it has one of its own */
 
 static const struct {
 	const char *word;
@@ -416,11 +417,23 @@ static bool back_off(const struct batch *b, int attempt)
 	return until < b->c.deadline && wait_until(until) == WAIT_TIMEOUT;
 }
 
+/* It has not remained, nobody has heard of it, and nothing is wrong with it. */
+static bool undone_with_others(struct batch *b, const struct err *err, int *n)
+{
+	const bool undone = (err->again != ERR_AGAIN_NO || b->req->undone) && !err->cancelled;
+	b->req->undone = false;
+	if (undone && (err->again == ERR_AGAIN_ALONE || ++*n == UNDONE_MAX))
+		b->req->alone = true;
+	return undone;
+}
+
 static bool run_atomic(struct batch *b, struct err *err)
 {
-	for (int attempt = 0;; attempt++) {
+	int undone = 0;
+	for (int attempt = 0;;) {
 		struct driver_conn *dc;
 		context_batch(&b->c, b->writes);
+		b->c.exec.joins = !b->req->alone;
 		/* Who writes, or may, takes the turn before it reads: what it has read stays true. Who only reads
 		 * holds up no writer. */
 		bool ok = (!(b->writes || b->raw) || exec_conn(&b->c.exec, LEASE_WRITE, &dc, err)) && run_all(b, err);
@@ -430,7 +443,9 @@ static bool run_atomic(struct batch *b, struct err *err)
 			context_abandon(&b->c, err);
 		if (ok)
 			return true;
-		if (!worth_retrying(b, err) || attempt + 1 == ATTEMPTS || !back_off(b, attempt))
+		if (undone_with_others(b, err, &undone))
+			continue;
+		if (!worth_retrying(b, err) || ++attempt == ATTEMPTS || !back_off(b, attempt - 1))
 			break;
 	}
 	if (err->outcome == ERR_OUTCOME_NONE)

@@ -82,7 +82,7 @@ bool handle_openapi_json(struct request *req, struct response *res, struct err *
 		return false;
 	if (models.p != NULL && !str_eq_z(models, "true") && !str_eq_z(models, "false"))
 		return err_set(err, ERR_INVALID_PARAMETERS, "\"models\" is true or false");
-	if (str_eq_z(models, "true"))
+	if (models.p != NULL && str_eq_z(models, "true"))
 		return with_models(req, res, err);
 	return asset(req, res, "application/json", openapi_json, openapi_json_len);
 }

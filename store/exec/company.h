@@ -1,0 +1,48 @@
+/*
+ * Company: whole units of work that write to one SQLite database share a transaction, and so its sync. Each runs in a
+ * savepoint when it is its turn and is undone alone; none is told of before the commit that holds it. A set is owned by
+ * its connection (registry.h); who takes part owns its seat.
+ */
+#ifndef FERROD_STORE_COMPANY_H
+#define FERROD_STORE_COMPANY_H
+
+#include "store/connection/pool.h"
+#include "store/exec/lane_stats.h"
+
+/*
+ * Each loop has its own: the first who comes leases the writer and begins, those who come meanwhile wait for their
+ * turn, and who has run waits for the commit, which the last one makes. What undoes all of it (an interrupted
+ * statement, a full disk, OR ROLLBACK) undoes those who have run before it as well, of whom nobody has heard: their
+ * error is `again`, see err.h. One that has been undone alone waits too: what it has seen may not have remained.
+ */
+
+struct company_set;
+struct party;
+
+struct company_set *company_set_create(void);
+/* Nobody takes part in any. */
+void company_set_destroy(struct company_set *s);
+
+/* Zero: none. */
+struct company_seat {
+	struct company_set *set;
+	struct party *party;
+	bool alone;          /* nobody had run in the party before: nothing that it saw can go */
+	struct lease *lease; /* the party's, to run on until company_leave */
+};
+
+/* Do units of that pool gain by it? In a fiber only. */
+bool company_fits(const struct pool *p);
+/* The turn in a transaction, which has the writer and begins with a savepoint. Errors as of pool_lease. Parks. */
+bool company_enter(struct company_set *s, struct pool *p, int64_t deadline, struct company_seat *ret,
+		   struct err *err) MUST_CHECK;
+/* Keeps or undoes what has run since company_enter, and waits until it is known what became of the transaction. keep:
+ * false is an error with an outcome, or `again`. Without keep: false means `again`, since what has been seen has not
+ * remained. The seat is zero afterwards. Parks, shielded. */
+bool company_leave(struct company_seat *seat, bool keep, struct err *err) MUST_CHECK;
+
+/* statements: the units; round_trips: the transactions that held them; again: those that were undone with others. Any
+ * thread. */
+void company_stats(const struct company_set *s, struct lane_stats *ret);
+
+#endif
