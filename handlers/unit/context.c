@@ -329,7 +329,8 @@ static void begin_write(struct context *c, bool atomic)
 void context_write(struct context *c, bool atomic)
 {
 	context_write_raw(c, atomic || tells(c));
-	c->exec.joins = c->once && !c->req->body_streams && !c->req->alone;
+	if (c->once && !c->req->body_streams && !c->req->alone)
+		c->exec.joins = num_hash(str_z(c->req->route->operation_id)) | 1;
 }
 
 void context_write_raw(struct context *c, bool atomic)

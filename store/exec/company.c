@@ -8,7 +8,10 @@
 #include "service/base/banned.h"
 
 #define SEATS_MAX 64
-#define OPEN_NS (20 * CLOCK_NS_PER_MS) /* who has run first is not kept waiting by ever more others */
+#define UNIT_NS (500 * CLOCK_NS_PER_MS) /* a unit that takes longer is undone, with all, and goes alone */
+#define SUSPECTS 256                    /* a power of two */
+#define SUSPECT_RUNS 200                /* so often */
+#define OPEN_NS (20 * CLOCK_NS_PER_MS)  /* who has run first is not kept waiting by ever more others */
 
 /* Waits for its turn, or for the commit; on the stack of whoever waits. */
 struct guest {
@@ -38,6 +41,7 @@ struct party {
 struct company_set {
 	struct party *open[FIBER_LOOPS_MAX]; /* that still takes guests; NULL: none */
 	struct lane_stats stats[FIBER_LOOPS_MAX];
+	uint8_t suspects[FIBER_LOOPS_MAX][SUSPECTS]; /* runs left, by kind */
 };
 
 struct company_set *company_set_create(void)
@@ -71,10 +75,21 @@ void company_stats(const struct company_set *s, struct lane_stats *ret)
 	}
 }
 
-bool company_fits(const struct pool *p)
+static uint8_t *suspect_of(struct company_set *s, uint64_t kind)
 {
-	return fiber_current() != NULL && fiber_loop_number() >= 0 && pool_driver(p)->part_begin != NULL &&
-	       pool_groups_writes(p);
+	return &s->suspects[fiber_loop_number()][kind & (SUSPECTS - 1)];
+}
+
+bool company_fits(struct company_set *s, const struct pool *p, uint64_t kind)
+{
+	if (fiber_current() == NULL || fiber_loop_number() < 0 || pool_driver(p)->part_begin == NULL ||
+	    !pool_groups_writes(p))
+		return false;
+	uint8_t *left = suspect_of(s, kind);
+	if (*left == 0)
+		return true;
+	(*left)--;
+	return false;
 }
 
 /* ---- guests ---- */
@@ -232,7 +247,8 @@ static bool come(struct company_set *s, struct pool *pool, int64_t deadline, str
 	return ok;
 }
 
-bool company_enter(struct company_set *s, struct pool *p, int64_t deadline, struct company_seat *ret, struct err *err)
+bool company_enter(struct company_set *s, struct pool *p, uint64_t kind, int64_t deadline, struct company_seat *ret,
+		   struct err *err)
 {
 	const int64_t turn_by = clock_min(deadline, clock_deadline(pool_get_config(p)->acquire_timeout_s));
 	struct party *party;
@@ -244,8 +260,12 @@ bool company_enter(struct company_set *s, struct pool *p, int64_t deadline, stru
 		if (!again)
 			return false;
 	} while (true);
-	*ret = (struct company_seat){
-		.set = s, .party = party, .alone = party->ran.head == NULL, .lease = &party->lease};
+	*ret = (struct company_seat){.set = s,
+				     .party = party,
+				     .alone = party->ran.head == NULL,
+				     .lease = &party->lease,
+				     .kind = kind,
+				     .until_ns = clock_mono_ns() + UNIT_NS};
 	if (party->lease.conn->driver->part_begin(party->lease.conn, deadline, err))
 		return true;
 	const struct err why = *err;
@@ -296,6 +316,8 @@ bool company_leave(struct company_seat *seat, bool keep, struct err *err)
 	fiber_shield();
 	add(&stats_here(s)->statements, 1);
 	c->company = false;
+	if (!open || seat->shy)
+		*suspect_of(s, seat->kind) = SUSPECT_RUNS;
 	if (open && keep)
 		ok = c->driver->part_end(c, err);
 	else if (open)

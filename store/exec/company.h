@@ -27,14 +27,18 @@ void company_set_destroy(struct company_set *s);
 struct company_seat {
 	struct company_set *set;
 	struct party *party;
-	bool alone;          /* nobody had run in the party before: nothing that it saw can go */
+	bool alone; /* nobody had run in the party before: nothing that it saw can go */
+	uint64_t kind;
+	bool shy;            /* set by who runs in it: its kind is to have its transactions for itself for a while */
+	int64_t until_ns;    /* the time that the others have for it */
 	struct lease *lease; /* the party's, to run on until company_leave */
 };
 
-/* Do units of that pool gain by it? In a fiber only. */
-bool company_fits(const struct pool *p);
+/* Does a unit gain by it? kind: names units that do the same, of which one that was slow, or ended all, goes alone for
+ * a while. In a fiber only. */
+bool company_fits(struct company_set *s, const struct pool *p, uint64_t kind);
 /* The turn in a transaction, which has the writer and begins with a savepoint. Errors as of pool_lease. Parks. */
-bool company_enter(struct company_set *s, struct pool *p, int64_t deadline, struct company_seat *ret,
+bool company_enter(struct company_set *s, struct pool *p, uint64_t kind, int64_t deadline, struct company_seat *ret,
 		   struct err *err) MUST_CHECK;
 /* Keeps or undoes what has run since company_enter, and waits until it is known what became of the transaction. keep:
  * false is an error with an outcome, or `again`. Without keep: false means `again`, since what has been seen has not

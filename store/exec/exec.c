@@ -53,6 +53,8 @@ int64_t exec_statement_deadline(const struct exec *x, const struct driver_conn *
 
 	if (x->route->tx != NULL)
 		deadline = clock_min(deadline, tx_deadline(x->route->tx));
+	if (x->seat.party != NULL)
+		deadline = clock_min(deadline, x->seat.until_ns);
 	if (c->statement_timeout_ns > 0 && c->statement_timeout_ns < CLOCK_NEVER - now)
 		deadline = clock_min(deadline, now + c->statement_timeout_ns);
 	return deadline;
@@ -98,8 +100,9 @@ static bool acquire(struct exec *x, enum lease_mode mode, struct driver_conn **r
 		struct pool *p = x->route->conn->pool;
 
 		assert(x->route->tx == NULL);
-		if (x->joins && want == LEASE_WRITE && company_fits(p)) {
-			ok = company_enter(x->route->conn->companies, p, x->deadline, &x->seat, err);
+		struct company_set *companies = x->route->conn->companies;
+		if (x->joins != 0 && want == LEASE_WRITE && company_fits(companies, p, x->joins)) {
+			ok = company_enter(companies, p, x->joins, x->deadline, &x->seat, err);
 			l = lease_of(x);
 		} else {
 			ok = pool_lease(p, want, x->deadline, l, err);
@@ -288,6 +291,21 @@ static void judge(const struct exec *x, const struct stmt *s, bool started, stru
 		err->outcome = ERR_OUTCOME_ROLLED_BACK; /* by exec_end, which always follows */
 }
 
+/* What those who share its transaction cannot wait for, or bear, is run again, alone. */
+static void spare_company(struct exec *x, struct err *err)
+{
+	const int64_t now = clock_mono_ns();
+
+	if (x->seat.party == NULL)
+		return;
+	if (err->code == ERR_STATEMENT_TIMEOUT && !err->cancelled && now >= x->seat.until_ns && now < x->deadline) {
+		(void)err_set(err, ERR_SERIALIZATION_FAILURE, "the statement took too long for those beside it");
+		err->outcome = ERR_OUTCOME_ROLLED_BACK;
+		err->again = ERR_AGAIN_ALONE;
+	}
+	x->seat.shy |= err->again == ERR_AGAIN_ALONE;
+}
+
 /* The time below exec without the wait for a connection. */
 static int64_t worked_ns(const struct exec *x)
 {
@@ -442,6 +460,7 @@ static bool run_statement(struct exec *x, const struct stmt *s, struct row_sink 
 		ok = run_alone(&r, err);
 	if (!ok) {
 		judge(x, s, x->started, err);
+		spare_company(x, err);
 		return false;
 	}
 	if (ret != NULL)

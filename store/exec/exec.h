@@ -57,11 +57,11 @@ struct exec {
 	bool reads_only; /* of an atomic one: nothing in it will write. Set behind exec_begin by who knows */
 	/* Of an atomic one that writes and waits for nobody in between (a client, another database): it may share its
 	 * transaction. Set behind exec_begin by who runs it again when it is told to (err.again). */
-	bool joins;
-	bool again;  /* by exec_end, of one that was not to be committed: what it has seen has not remained */
-	bool probes; /* it only looks whether the database answers (LEASE_PROBE). Set in the same way */
-	bool tells;  /* of an atomic one on a lease of its own: a commit whose connection is lost is asked for. Set
-			behind exec_begin */
+	uint64_t joins; /* its kind (company_fits); 0: it does not */
+	bool again;     /* by exec_end, of one that was not to be committed: what it has seen has not remained */
+	bool probes;    /* it only looks whether the database answers (LEASE_PROBE). Set in the same way */
+	bool tells;     /* of an atomic one on a lease of its own: a commit whose connection is lost is asked for. Set
+			   behind exec_begin */
 	bool started;
 	/* Set by who knows: the next statement is the last, and nothing refuses it afterwards. COMMIT travels with it
 	 * where that can be: of the route's transaction, or of the unit's own. */

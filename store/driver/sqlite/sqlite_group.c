@@ -16,6 +16,8 @@
 
 #include "service/base/banned.h"
 
+#define RAW_NS (500 * CLOCK_NS_PER_MS) /* a client's own statement that takes longer goes by itself */
+
 /* The rows that a statement returned. */
 struct write_result {
 	struct arena arena; /* of all that follows */
@@ -148,15 +150,32 @@ static void undone(const struct write_job *j)
 	}
 }
 
-/* A client's own statement keeps its own time, for nobody knows how long it takes. */
-static int64_t deadline_of(const struct write_job *j, const struct batch_item *item)
+/* Nobody knows how long a client's own statement takes: it keeps its own time, of which the others give it only some.
+ */
+static int64_t own_deadline(const struct write_job *j, const struct batch_item *item)
 {
 	const int64_t timeout = j->conn->statement_timeout_ns;
 
 	if (!item->stmt->raw)
-		return j->deadline_ns;
-	const int64_t own = clock_min(item->deadline_ns, timeout > 0 ? clock_mono_ns() + timeout : CLOCK_NEVER);
-	return clock_min(j->deadline_ns, own);
+		return CLOCK_NEVER;
+	return clock_min(item->deadline_ns, timeout > 0 ? clock_mono_ns() + timeout : CLOCK_NEVER);
+}
+
+static int64_t shared_deadline(const struct write_job *j, const struct batch_item *item)
+{
+	return item->stmt->raw ? clock_min(j->deadline_ns, clock_mono_ns() + RAW_NS) : j->deadline_ns;
+}
+
+/* What stopped it may have been the others' time, not its own: then it is to run again. */
+static void stopped(struct batch_item *item, int64_t own_ns, int64_t shared_ns)
+{
+	if (!item->failed || item->err.code != ERR_STATEMENT_TIMEOUT)
+		return;
+	item->slow = true;
+	if (shared_ns <= own_ns) {
+		item->failed = false;
+		item->again = true;
+	}
 }
 
 static bool run_in_savepoint(const struct write_job *j, struct batch_item *item)
@@ -167,12 +186,11 @@ static bool run_in_savepoint(const struct write_job *j, struct batch_item *item)
 	if (!sqlite_run(c, STR("SAVEPOINT ferrod_item"), true, j->deadline_ns, &err))
 		return false;
 	sqlite_part_fresh(c);
-	run_item(j->conn, item, deadline_of(j, item));
-	item->slow = sqlite3_get_autocommit(c->h) != 0 || (item->failed && item->err.code == ERR_STATEMENT_TIMEOUT);
-	if (sqlite3_get_autocommit(c->h)) {
-		/* what stopped it may have been the group's time, not its own */
-		if (item->failed && item->err.code == ERR_STATEMENT_TIMEOUT && clock_mono_ns() >= j->deadline_ns)
-			item->failed = false;
+	const int64_t own_ns = own_deadline(j, item), shared_ns = shared_deadline(j, item);
+	run_item(j->conn, item, clock_min(own_ns, shared_ns));
+	stopped(item, own_ns, shared_ns);
+	if (sqlite3_get_autocommit(c->h)) { /* it has ended all of it */
+		item->slow = true;
 		return false;
 	}
 	if (!item->failed && !item->again && !sqlite_part_clean(c, &item->err)) {
