@@ -166,13 +166,15 @@ static void move_on(struct company_set *s, struct party *p)
 	wake_all(&p->waiting, true);
 }
 
-static bool begin(struct party *p, struct pool *pool, int64_t deadline, struct err *err)
+static bool begin(struct party *p, struct pool *pool, const struct company_guest *who, int64_t deadline,
+		  struct err *err)
 {
 	wait_yield(); /* who comes in the same turn of the loop takes part */
 	if (!pool_lease(pool, LEASE_WRITE, deadline, &p->lease, err))
 		return false;
 	const struct driver *driver = p->lease.conn->driver;
-	if (!driver->begin_write(p->lease.conn, deadline, err)) {
+	p->lease.conn->since_ns = who->since_ns;
+	if (!driver->begin_write(p->lease.conn, who->deadline, err)) {
 		err->outcome = ERR_OUTCOME_NOT_STARTED;
 		lease_release(&p->lease);
 		return false;
@@ -221,8 +223,8 @@ static bool wait_for_turn(struct party *p, struct pool *pool, int64_t deadline, 
 }
 
 /* Takes part in the open party, or opens one. */
-static bool come(struct company_set *s, struct pool *pool, int64_t deadline, struct party **ret, bool *ret_again,
-		 struct err *err)
+static bool come(struct company_set *s, struct pool *pool, const struct company_guest *who, int64_t deadline,
+		 struct party **ret, bool *ret_again, struct err *err)
 {
 	struct party *p = *open_here(s);
 	struct guest g = {0};
@@ -237,7 +239,7 @@ static bool come(struct company_set *s, struct pool *pool, int64_t deadline, str
 	} else {
 		p = *open_here(s) = party_create();
 		p->n_seats = p->n_inside = 1;
-		ok = begin(p, pool, deadline, err);
+		ok = begin(p, pool, who, deadline, err);
 		if (!ok)
 			move_on(s, p);
 	}
@@ -247,15 +249,15 @@ static bool come(struct company_set *s, struct pool *pool, int64_t deadline, str
 	return ok;
 }
 
-bool company_enter(struct company_set *s, struct pool *p, uint64_t kind, int64_t deadline, struct company_seat *ret,
+bool company_enter(struct company_set *s, struct pool *p, const struct company_guest *who, struct company_seat *ret,
 		   struct err *err)
 {
-	const int64_t turn_by = clock_min(deadline, clock_deadline(pool_get_config(p)->acquire_timeout_s));
+	const int64_t turn_by = clock_min(who->deadline, clock_deadline(pool_get_config(p)->acquire_timeout_s));
 	struct party *party;
 	bool again;
 
 	do {
-		if (come(s, p, turn_by, &party, &again, err))
+		if (come(s, p, who, turn_by, &party, &again, err))
 			break;
 		if (!again)
 			return false;
@@ -264,9 +266,9 @@ bool company_enter(struct company_set *s, struct pool *p, uint64_t kind, int64_t
 				     .party = party,
 				     .alone = party->ran.head == NULL,
 				     .lease = &party->lease,
-				     .kind = kind,
+				     .kind = who->kind,
 				     .until_ns = clock_mono_ns() + UNIT_NS};
-	if (party->lease.conn->driver->part_begin(party->lease.conn, deadline, err))
+	if (party->lease.conn->driver->part_begin(party->lease.conn, who->deadline, err))
 		return true;
 	const struct err why = *err;
 	(void)!company_leave(ret, false, err);

@@ -23,6 +23,12 @@ struct company_set *company_set_create(void);
 /* Nobody takes part in any. */
 void company_set_destroy(struct company_set *s);
 
+struct company_guest {
+	uint64_t kind;
+	int64_t deadline; /* of its request */
+	int64_t since_ns; /* as of driver_conn.since_ns */
+};
+
 /* Zero: none. */
 struct company_seat {
 	struct company_set *set;
@@ -38,7 +44,7 @@ struct company_seat {
  * a while. In a fiber only. */
 bool company_fits(struct company_set *s, const struct pool *p, uint64_t kind);
 /* The turn in a transaction, which has the writer and begins with a savepoint. Errors as of pool_lease. Parks. */
-bool company_enter(struct company_set *s, struct pool *p, uint64_t kind, int64_t deadline, struct company_seat *ret,
+bool company_enter(struct company_set *s, struct pool *p, const struct company_guest *who, struct company_seat *ret,
 		   struct err *err) MUST_CHECK;
 /* Keeps or undoes what has run since company_enter, and waits until it is known what became of the transaction. keep:
  * false is an error with an outcome, or `again`. Without keep: false means `again`, since what has been seen has not

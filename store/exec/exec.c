@@ -102,7 +102,9 @@ static bool acquire(struct exec *x, enum lease_mode mode, struct driver_conn **r
 		assert(x->route->tx == NULL);
 		struct company_set *companies = x->route->conn->companies;
 		if (x->joins != 0 && want == LEASE_WRITE && company_fits(companies, p, x->joins)) {
-			ok = company_enter(companies, p, x->joins, x->deadline, &x->seat, err);
+			const struct company_guest who = {
+				.kind = x->joins, .deadline = x->deadline, .since_ns = x->since_ns};
+			ok = company_enter(companies, p, &who, &x->seat, err);
 			l = lease_of(x);
 		} else {
 			ok = pool_lease(p, want, x->deadline, l, err);
