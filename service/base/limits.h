@@ -51,6 +51,7 @@
 #define LIMIT_PLANS 500           /* lowered statements cached per loop */
 #define LIMIT_PLAN_BYTES 8192     /* longer ones are not */
 #define LIMIT_MODELS 10000
+#define LIMIT_DESCRIBED_FILTERS 200           /* of an operation by name: a Java method takes 255 arguments */
 #define LIMIT_CATALOG_FILE (16 * 1024 * 1024) /* bytes of one file of the catalog */
 #define LIMIT_CATALOG_VALUE (64 * 1024)       /* bytes of a file that a ${file:} of it names */
 #define LIMIT_COLUMNS 1600                    /* PostgreSQL's MaxHeapAttributeNumber */

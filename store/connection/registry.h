@@ -132,6 +132,9 @@ void connection_declare_default(struct connection_registry *r, struct connection
 /* Serves nothing until connection_unhold: what needs it is refused with ERR_DATABASE_UNAVAILABLE and `why`. Any thread.
  */
 void connection_hold(struct connection *c, const char *why);
+/* What anybody may read of an error that holds a connection: nothing of its URL, hosts or logins. Static, or borrowed
+ * from err. */
+const char *connection_hold_reason(const struct err *err);
 void connection_unhold(struct connection *c);
 /* False while it is held. */
 bool connection_available(struct connection *c, struct err *err) MUST_CHECK;

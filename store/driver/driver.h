@@ -225,6 +225,11 @@ struct driver {
 
 	/* Runs statements without parameters or rows (BEGIN, DDL). Unprepared. */
 	bool (*simple)(struct driver_conn *c, struct str sql, int64_t deadline_ns, struct err *err) MUST_CHECK;
+	/* The same, one after the other in an open transaction and few round trips: each is one statement, and the
+	 * first that fails ends it; *ret_done have been run by then. NULL: simple costs no round trip (SQLite). Parks.
+	 */
+	bool (*simple_all)(struct driver_conn *c, const struct str *sqls, size_t n, int64_t deadline_ns,
+			   size_t *ret_done, struct err *err) MUST_CHECK;
 
 	/* BEGIN in the dialect's words. SQLite: deferred (read_only or not); the caller holds the writer's turn before
 	 * it writes. */
@@ -282,6 +287,9 @@ struct driver {
 	/* Begins the transaction of a migration, holding the lock that keeps other migrations (any process's) out until
 	 * it ends. Whatever it returns, the caller ends the transaction and calls migrate_end. Parks. */
 	bool (*migrate_begin)(struct driver_conn *c, const struct migrate_begin *how, struct err *err) MUST_CHECK;
+	/* Whether what follows renames: then what hangs on a table follows it, which a rebuild must not have. NULL: it
+	 * always does. */
+	bool (*migrate_renaming)(struct driver_conn *c, bool renaming, struct err *err);
 	/* Until when each statement that follows waits for others' locks. NULL: only the first one of a transaction
 	 * waits. Parks. */
 	bool (*migrate_patience)(struct driver_conn *c, int64_t lock_ns, int64_t deadline_ns,

@@ -378,14 +378,28 @@ static size_t live_place(const struct live_column *live, struct str value)
 	return SIZE_MAX;
 }
 
+/* What the model says is retired may stay in the type. */
+static size_t skip_retired(const struct column *c, const struct live_column *live, size_t next)
+{
+	for (size_t i = 0; i < json_array_size(c->retired_labels) && next < live->n_enum_values;) {
+		const bool same = str_eq(json_str(json_array_get(c->retired_labels, i)), live->enum_values[next]);
+
+		next += same;
+		i = same ? 0 : i + 1;
+	}
+	return next;
+}
+
 /* Whether the labels that are there stand in the model, in their order. */
 static bool labels_stay(const struct column *c, const struct live_column *live)
 {
 	size_t next = 0;
 
-	for (size_t i = 0; i < json_array_size(c->enum_values) && next < live->n_enum_values; i++)
-		next += str_eq(label(c, i), live->enum_values[next]);
-	return next == live->n_enum_values;
+	for (size_t i = 0; i < json_array_size(c->enum_values); i++) {
+		next = skip_retired(c, live, next);
+		next += next < live->n_enum_values && str_eq(label(c, i), live->enum_values[next]);
+	}
+	return skip_retired(c, live, next) == live->n_enum_values;
 }
 
 /* Several columns may have one type; its label is added once. */

@@ -346,6 +346,7 @@ const struct driver driver_sqlite = {
 	.migrate_begin = sqlite_migrate_begin,
 	.migrate_uses = sqlite_migrate_uses,
 	.migrate_check = sqlite_migrate_check,
+	.migrate_renaming = sqlite_migrate_renaming,
 	.migrate_end = sqlite_migrate_end,
 	.stale = sqlite_stale,
 	.tidy = sqlite_tidy,

@@ -133,6 +133,8 @@ static bool sql_error(struct sqlite_conn *c, struct str sql, struct err *err)
 
 	if (!c->raw && str_eq_z(msg, "integer overflow")) /* as PostgreSQL says it of the same */
 		return err_set(err, ERR_INVALID_VALUE, "a number is out of its column's range");
+	if (!c->raw && str_eq_z(msg, "division by zero"))
+		return err_set(err, ERR_INVALID_VALUE, "division by zero");
 	if (!c->raw && str_eq_z(msg, "parser stack overflow")) /* of subqueries in subqueries */
 		return err_set(err, ERR_INVALID_QUERY,
 			       "conditions on related records are nested deeper than SQLite's parser takes");

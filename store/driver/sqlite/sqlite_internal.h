@@ -89,6 +89,7 @@ struct sqlite_conn {
 	bool raw;          /* the statement prepared last is a client's own */
 	bool query_only;   /* a read-only transaction runs */
 	bool migrating;    /* sorting for an index or dropping a table is one step of SQLite's machine, however long */
+	bool rebuilding;   /* and may rebuild tables */
 	bool tainted;      /* a setting or temporary object may be left: never reset, only closed */
 	int64_t changes_before; /* sqlite3_total_changes64 when the transaction, or the statement on its own, began */
 	bool like_case;         /* PRAGMA case_sensitive_like, which would bring SQLite's own LIKE back */
