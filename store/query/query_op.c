@@ -51,6 +51,8 @@ static const struct {
 	[OP_ADJACENT] = {"adjacent", OPERANDS_ONE, 0, ON_RANGE, true},
 	[OP_LEFT_OF] = {"left_of", OPERANDS_ONE, 0, ON_RANGE, true},
 	[OP_RIGHT_OF] = {"right_of", OPERANDS_ONE, 0, ON_RANGE, true},
+	[OP_NOT_LEFT] = {"not_extends_left", OPERANDS_ONE, 0, ON_RANGE, true},
+	[OP_NOT_RIGHT] = {"not_extends_right", OPERANDS_ONE, 0, ON_RANGE, true},
 	[OP_MATCH] = {"match", OPERANDS_ONE, CODEC_LIKE, 0, false},
 };
 
@@ -284,6 +286,16 @@ static void bind_either(const struct leaf *l, struct query_node *ret, struct val
 	ret->op = ret->op == OP_EQ ? OP_IN : ret->op == OP_NE ? OP_NOT_IN : ret->op;
 }
 
+/* A list of documents in a URL is one text. */
+static size_t most_values(const struct leaf *l)
+{
+	size_t n = l->n + 1;
+
+	for (size_t i = 0; l->texts != NULL && l->op == OP_OVERLAP && i < l->texts[0].len; i++)
+		n += l->texts[0].p[i] == ',';
+	return n;
+}
+
 bool query_bind_leaf(const struct leaf *given, struct query_node *ret)
 {
 	struct leaf own = *given, *l = &own;
@@ -294,7 +306,7 @@ bool query_bind_leaf(const struct leaf *given, struct query_node *ret)
 		return false;
 	if (l->n > l->dialect->params_max)
 		return fault(l, "has more values than one statement takes");
-	values = arena_array(l->arena, l->n + 1, sizeof(*values));
+	values = arena_array(l->arena, most_values(l), sizeof(*values));
 	ret->n_values = l->n;
 	if (!(operators[l->op].containers != 0 ? query_bind_container(l, values, &ret->n_values)
 					       : bind_operands(l, values)))

@@ -188,9 +188,9 @@ void sql_json_equal(struct sql *s, const struct condition *c, struct value v)
 /* ---- documents, arrays and ranges ---- */
 
 static const char *const container_signs[] = {
-	[OP_CONTAINS] = " @> ",  [OP_CONTAINED] = " <@ ", [OP_OVERLAP] = " && ",
-	[OP_HAS_KEY] = " ? ",    [OP_HAS_ANY] = " ?| ",   [OP_HAS_ALL] = " ?& ",
-	[OP_ADJACENT] = " -|- ", [OP_LEFT_OF] = " << ",   [OP_RIGHT_OF] = " >> ",
+	[OP_CONTAINS] = " @> ", [OP_CONTAINED] = " <@ ", [OP_OVERLAP] = " && ",   [OP_HAS_KEY] = " ? ",
+	[OP_HAS_ANY] = " ?| ",  [OP_HAS_ALL] = " ?& ",   [OP_ADJACENT] = " -|- ", [OP_LEFT_OF] = " << ",
+	[OP_RIGHT_OF] = " >> ", [OP_NOT_LEFT] = " &> ",  [OP_NOT_RIGHT] = " &< ",
 };
 
 static void put_json_operator(struct sql *s, const struct condition *c, struct value v)
@@ -216,18 +216,28 @@ static void put_json_operator(struct sql *s, const struct condition *c, struct v
 	sql_put(s, ")");
 }
 
-static void put_json_container(struct sql *s, const struct condition *c)
+/* SQLite bounds how deep an expression is: many are halved. */
+static void put_any_document(struct sql *s, const struct condition *c, const struct value *values, size_t n)
 {
-	const size_t n = c->node->n_values;
-
-	if (n == 0)
-		sql_put(s, "1 = 0");
 	sql_put(s, n > 1 ? "(" : "");
-	for (size_t i = 0; i < n; i++) {
+	if (n > 32) {
+		put_any_document(s, c, values, n / 2);
+		sql_put(s, " OR ");
+		put_any_document(s, c, values + n / 2, n - n / 2);
+	}
+	for (size_t i = 0; n <= 32 && i < n; i++) {
 		sql_put(s, i > 0 ? " OR " : "");
-		put_json_operator(s, c, c->node->values[i]);
+		put_json_operator(s, c, values[i]);
 	}
 	sql_put(s, n > 1 ? ")" : "");
+}
+
+static void put_json_container(struct sql *s, const struct condition *c)
+{
+	if (c->node->n_values == 0)
+		sql_put(s, "1 = 0");
+	else
+		put_any_document(s, c, c->node->values, c->node->n_values);
 }
 
 /* A domain over an enum has no operators, the enum has. */

@@ -284,6 +284,8 @@ static void put_operator(struct sql *s, const struct condition *c)
 	case OP_ADJACENT:
 	case OP_LEFT_OF:
 	case OP_RIGHT_OF:
+	case OP_NOT_LEFT:
+	case OP_NOT_RIGHT:
 		sql_container(s, c);
 		return;
 	case OP_MATCH:

@@ -149,7 +149,14 @@ struct column {
 	const struct column *fields; /* of a composite */
 	size_t n_fields;
 	const json_t *type_json; /* ours: what was said of all that, to be said again; NULL: nothing */
-	bool uuid_hex;           /* ours, never part of the fingerprint: a uuid on SQLite is 32 digits, no hyphens */
+	/* Of versions 2 and 3: what came before, and what is no more. */
+	struct str renamed_from;      /* the column's old name; STR_NONE: it has none */
+	const json_t *renamed_labels; /* {"enum_class", "labels": {new: old}}; NULL: none */
+	const json_t *retired_labels; /* labels that are read and no longer written; NULL: none */
+	struct str default_factory;   /* what makes a value where none is given; STR_NONE: nothing */
+	bool random_uuid;             /* and that is a new UUID */
+	bool retired;                 /* only while it is read: the table has it, the model has not */
+	bool uuid_hex; /* ours, never part of the fingerprint: a uuid on SQLite is 32 digits, no hyphens */
 };
 
 struct foreign_key {
@@ -261,7 +268,8 @@ struct model {
 	size_t n_checks;
 	struct schema_index *exclusions; /* ours: what EXCLUDE says, PostgreSQL's; their keys have operators */
 	size_t n_exclusions;
-	struct str comment; /* ours; STR_NONE: none */
+	struct str comment;      /* ours; STR_NONE: none */
+	struct str renamed_from; /* the table's old name; STR_NONE: it has none */
 	int ir_version; /* ours: of the envelope that it came in; from 3 on its tables are made as Ferro 0.26 does */
 	bool strict, without_rowid; /* ours: of a table of SQLite's */
 	struct relation *relations;

@@ -218,6 +218,16 @@ static void set_column_short(json_t *o, const struct column *c)
 	set_given(o, "format", c->format);
 }
 
+static void set_history(json_t *o, const struct column *c)
+{
+	set_given(o, "renamed_from", c->renamed_from);
+	set_given(o, "default_factory", c->default_factory);
+	if (c->renamed_labels != NULL)
+		(void)json_object_set_new(o, "enum_renamed_labels", share(c->renamed_labels));
+	if (c->retired_labels != NULL)
+		(void)json_object_set_new(o, "enum_retired_labels", share(c->retired_labels));
+}
+
 static json_t *column_json(const struct column *c, enum form form)
 {
 	json_t *o = json_object();
@@ -240,6 +250,7 @@ static json_t *column_json(const struct column *c, enum form form)
 		set_sequence(o, c);
 		set_given(o, "collation", c->collation);
 		set_given(o, "comment", c->comment);
+		set_history(o, c);
 		if (c->type_json != NULL)
 			(void)json_object_update(o, (json_t *)(uintptr_t)c->type_json);
 		if (c->uuid_hex)
@@ -376,6 +387,7 @@ static void set_table(json_t *o, const struct model *m)
 		(void)json_object_set_new(o, "exclusions", indexes_json(m->exclusions, m->n_exclusions, false, true));
 	if (m->ir_version >= 3)
 		(void)json_object_set_new(o, "ir_version", json_integer(m->ir_version));
+	set_given(o, "renamed_from", m->renamed_from);
 	set_given(o, "comment", m->comment);
 	set_true(o, "strict", m->strict);
 	set_true(o, "without_rowid", m->without_rowid);

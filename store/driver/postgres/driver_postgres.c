@@ -414,6 +414,7 @@ const struct driver driver_postgres = {
 	.load_end = pg_load_end,
 	.load_abort = pg_load_abort,
 	.simple = simple,
+	.simple_all = pg_simple_all,
 	.begin = begin,
 	.begin_later = begin_later,
 	.commit = commit,

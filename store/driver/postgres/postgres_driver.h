@@ -26,6 +26,7 @@
  *   postgres_send.c      what leaves when a statement starts
  *   postgres_cursor.c    prepare, step, finish
  *   postgres_batch.c     several quick statements in one pipeline
+ *   postgres_steps.c     the statements of a migration, many in a flight
  *   postgres_pooled.c    what is different behind a pooler
  *   postgres_plain.c     tables that leave nothing in a session, looked at
  *   postgres_known.c     and remembered
@@ -370,6 +371,10 @@ bool pg_groups(const struct driver_db *db);
 struct cursor *pg_batch_cursor(struct batch_item *item, struct arena *a);
 bool pg_batch_step(struct cursor *cur);
 void pg_batch_drop(struct batch_item *item);
+
+/* postgres_steps.c: see driver.h */
+bool pg_simple_all(struct driver_conn *base, const struct str *sqls, size_t n, int64_t deadline_ns, size_t *ret_done,
+		   struct err *err) MUST_CHECK;
 
 /* postgres_load.c: see driver.h */
 bool pg_load_begin(struct driver_conn *base, struct str table, struct str sql, int64_t deadline_ns, bool *ret_began,
