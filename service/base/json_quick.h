@@ -1,6 +1,7 @@
 /*
  * The usual JSON text in one pass: a tree of jansson's values, built without its reader, which takes a byte at a time
- * and costs three times as much. Declines what is wrong or rare, so that json.c, which alone includes this, says what.
+ * and costs three times as much. Declines what is wrong or rare, so that json.c, its only user, says what; the caller
+ * owns the tree.
  */
 #ifndef FERROD_BASE_JSON_QUICK_H
 #define FERROD_BASE_JSON_QUICK_H
