@@ -68,6 +68,7 @@
 #define LIMIT_PACK_BYTES 1024                       /* answers over it are compressed where the client accepts */
 #define LIMIT_RESPONSE_CHUNK (64 * 1024)            /* bytes buffered before an answer starts to stream */
 #define LIMIT_BATCH_ANSWER_BYTES (64 * 1024 * 1024) /* the results of a batch */
+#define LIMIT_SHARED_ROW_BYTES (1024 * 1024)        /* rows of a write that are kept until the commit it shares */
 #define LIMIT_SQL_BYTES (1024 * 1024)
 
 /* How long a PostgreSQL table counts as one that calls no functions of its own, and of how many that is kept. */

@@ -18,12 +18,14 @@ static void create_shared(struct connection *c)
 {
 	c->lanes = lane_set_create();
 	c->readers = reader_set_create();
+	c->companies = company_set_create();
 }
 
 static void destroy_shared(struct connection *c)
 {
 	lane_set_destroy(c->lanes);
 	reader_set_unref(c->readers);
+	company_set_destroy(c->companies);
 }
 
 const struct connection_sharing exec_sharing = {create_shared, destroy_shared};
@@ -39,7 +41,9 @@ void exec_begin(struct exec *x, const struct route *r, int64_t deadline, bool at
 
 static struct lease *lease_of(struct exec *x)
 {
-	return x->route->tx != NULL ? tx_lease(x->route->tx) : &x->lease;
+	if (x->route->tx != NULL)
+		return tx_lease(x->route->tx);
+	return x->seat.party != NULL ? x->seat.lease : &x->lease;
 }
 
 int64_t exec_statement_deadline(const struct exec *x, const struct driver_conn *c)
@@ -49,6 +53,8 @@ int64_t exec_statement_deadline(const struct exec *x, const struct driver_conn *
 
 	if (x->route->tx != NULL)
 		deadline = clock_min(deadline, tx_deadline(x->route->tx));
+	if (x->seat.party != NULL)
+		deadline = clock_min(deadline, x->seat.until_ns);
 	if (c->statement_timeout_ns > 0 && c->statement_timeout_ns < CLOCK_NEVER - now)
 		deadline = clock_min(deadline, now + c->statement_timeout_ns);
 	return deadline;
@@ -64,6 +70,8 @@ static bool open_unit(struct exec *x, struct driver_conn *c, struct err *err)
 	if (x->route->tx != NULL) {
 		if (!c->driver->simple(c, STR("SAVEPOINT " EXEC_SAVEPOINT), deadline, err))
 			return false;
+	} else if (x->seat.party != NULL) {
+		; /* it is in one */
 	} else if (c->driver->begin_write != NULL && !x->reads_only) {
 		if (!c->driver->begin_write(c, deadline, err))
 			return false;
@@ -89,8 +97,18 @@ static bool acquire(struct exec *x, enum lease_mode mode, struct driver_conn **r
 	bool ok = true;
 
 	if (l->conn == NULL) {
+		struct pool *p = x->route->conn->pool;
+
 		assert(x->route->tx == NULL);
-		ok = pool_lease(x->route->conn->pool, want, x->deadline, l, err);
+		struct company_set *companies = x->route->conn->companies;
+		if (x->joins != 0 && want == LEASE_WRITE && company_fits(companies, p, x->joins)) {
+			const struct company_guest who = {
+				.kind = x->joins, .deadline = x->deadline, .since_ns = x->since_ns};
+			ok = company_enter(companies, p, &who, &x->seat, err);
+			l = lease_of(x);
+		} else {
+			ok = pool_lease(p, want, x->deadline, l, err);
+		}
 	} else if (want == LEASE_WRITE) {
 		ok = lease_upgrade(l, x->deadline, err);
 	}
@@ -205,6 +223,8 @@ static bool run_on(struct run *r, struct driver_conn *c, struct err *err)
 		r->result->read_only = cur->read_only;
 		r->result->only_read = cur->read_only && cur->n_columns > 0;
 		r->result->notices = strbuf_str(&c->notices);
+		if (cur->joins && r->x->route->tx == NULL)
+			lane_learn_joins(r->x->route->conn->lanes, r->x->route->conn->pool, r->s);
 	}
 	driver->finish(cur);
 	return ok;
@@ -271,6 +291,21 @@ static void judge(const struct exec *x, const struct stmt *s, bool started, stru
 		err->outcome = ERR_OUTCOME_NONE;
 	else if (x->atomic && started)
 		err->outcome = ERR_OUTCOME_ROLLED_BACK; /* by exec_end, which always follows */
+}
+
+/* What those who share its transaction cannot wait for, or bear, is run again, alone. */
+static void spare_company(struct exec *x, struct err *err)
+{
+	const int64_t now = clock_mono_ns();
+
+	if (x->seat.party == NULL)
+		return;
+	if (err->code == ERR_STATEMENT_TIMEOUT && !err->cancelled && now >= x->seat.until_ns && now < x->deadline) {
+		(void)err_set(err, ERR_SERIALIZATION_FAILURE, "the statement took too long for those beside it");
+		err->outcome = ERR_OUTCOME_ROLLED_BACK;
+		err->again = ERR_AGAIN_ALONE;
+	}
+	x->seat.shy |= err->again == ERR_AGAIN_ALONE;
 }
 
 /* The time below exec without the wait for a connection. */
@@ -350,7 +385,11 @@ static bool run_in_lane(struct run *r, bool *ret_done, struct err *err)
 	struct pool *p = r->x->route->conn->pool;
 	const int64_t from = clock_mono_ns();
 	struct batch_item item;
-	bool ok = lane_run(r->x->route->conn->lanes, p, r->s, r->x->deadline, &item, err);
+	struct stmt known = *r->s;
+
+	if (known.access == STMT_UNKNOWN) /* lane_fits knows better */
+		known.access = STMT_WRITE;
+	bool ok = lane_run(r->x->route->conn->lanes, p, &known, r->x->deadline, &item, err);
 
 	book(r, from, r->sink_ns);
 	*ret_done = ok || !item.again;
@@ -387,7 +426,7 @@ static bool run_quick(struct run *r, bool *ret_done, struct err *err)
 	*ret_done = false;
 	if (x->route->tx != NULL || x->atomic || x->lease.conn != NULL || !lane_fits(x->route->conn->lanes, p, r->s))
 		return true;
-	if (r->s->access == STMT_READ && pool_driver(p)->run_batch == NULL)
+	if (!r->s->raw && r->s->access == STMT_READ && pool_driver(p)->run_batch == NULL)
 		return run_shared(r, ret_done, err);
 	return run_in_lane(r, ret_done, err);
 }
@@ -423,6 +462,7 @@ static bool run_statement(struct exec *x, const struct stmt *s, struct row_sink 
 		ok = run_alone(&r, err);
 	if (!ok) {
 		judge(x, s, x->started, err);
+		spare_company(x, err);
 		return false;
 	}
 	if (ret != NULL)

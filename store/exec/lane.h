@@ -36,6 +36,10 @@ bool lane_fits(struct lane_set *s, struct pool *p, const struct stmt *stmt);
 bool lane_run(struct lane_set *s, struct pool *p, const struct stmt *stmt, int64_t deadline, struct batch_item *ret,
 	      struct err *err) MUST_CHECK;
 
+/* A client's own statement has shown, by itself, that it writes and may share a transaction (cursor.joins): from now on
+ * it fits where SQLite's writes go together, until it is told to go alone. */
+void lane_learn_joins(struct lane_set *s, struct pool *p, const struct stmt *stmt);
+
 /* Tells how long a statement took by itself: slow ones leave the lane, quick ones come back to it. */
 void lane_learn(struct lane_set *s, struct pool *p, const struct stmt *stmt, int64_t ns);
 

@@ -19,6 +19,7 @@
  *   sqlite_db.c       per-database state: file name, anchor of an in-memory database
  *   sqlite_file.c     files as they lie on the disk: the writer's turn, and what happens when one is replaced
  *   sqlite_tx.c       transactions
+ *   sqlite_part.c     parts of transactions that several requests share
  *   sqlite_stmt.c     statements: cache, parameters, steps (sqlite_stmt.h)
  *   sqlite_row.c      their columns and rows
  *   sqlite_text.c     their texts
@@ -94,6 +95,7 @@ struct sqlite_conn {
 	bool like_case;         /* PRAGMA case_sensitive_like, which would bring SQLite's own LIKE back */
 	bool saw_insert;        /* by the authorizer, while preparing */
 	bool saw_taint;
+	bool saw_alone; /* what shares no transaction: words about transactions, settings, counts of the connection */
 	bool saw_busy;  /* PRAGMA busy_timeout, with a time or (-1) without */
 	bool saw_paths; /* PRAGMA database_list */
 	int64_t saw_busy_ms;
@@ -127,6 +129,16 @@ int64_t sqlite_db_locked(struct driver_db *db, int64_t now_ns);
 /* It is not, or not any more. */
 void sqlite_db_unlocked(struct driver_db *db);
 bool sqlite_db_locked_out(struct driver_db *db);
+
+/* ---- sqlite_part.c ---- */
+
+bool sqlite_part_begin(struct driver_conn *base, int64_t deadline_ns, struct err *err) MUST_CHECK;
+bool sqlite_part_end(struct driver_conn *base, struct err *err) MUST_CHECK;
+void sqlite_part_undo(struct driver_conn *base);
+/* What is counted (changes(), last_insert_rowid()) begins here. */
+void sqlite_part_fresh(struct sqlite_conn *c);
+/* Are all foreign keys met? Else the error that a commit would give. */
+bool sqlite_part_clean(struct sqlite_conn *c, struct err *err) MUST_CHECK;
 
 /* ---- sqlite_stmt.c ---- */
 
