@@ -68,7 +68,7 @@ static bool description(struct request *req, struct response *res, struct str te
 		return false;
 	if (models.p != NULL && !str_eq_z(models, "true") && !str_eq_z(models, "false"))
 		return err_set(err, ERR_INVALID_PARAMETERS, "\"models\" is true or false");
-	if (str_eq_z(models, "true"))
+	if (models.p != NULL && str_eq_z(models, "true"))
 		return openapi_with_models(req, res, text, old, err);
 	if (request_arg(req, "set").p != NULL || request_arg(req, "using").p != NULL)
 		return err_set(err, ERR_INVALID_PARAMETERS, "\"set\" and \"using\" go with models=true");
@@ -142,6 +142,8 @@ bool handle_docs_module(struct request *req, struct response *res, struct err *e
 		{"schema.js", docs_schema, &docs_schema_len},
 		{"connections.js", docs_connections, &docs_connections_len},
 		{"models.js", docs_models, &docs_models_len},
+		{"records.js", docs_records, &docs_records_len},
+		{"tables.js", docs_tables, &docs_tables_len},
 		{"query.js", docs_query, &docs_query_len},
 		{"migrate.js", docs_migrate, &docs_migrate_len},
 	};

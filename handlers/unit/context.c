@@ -276,6 +276,7 @@ static void close_map(struct context *c, enum imap_end how)
 static bool end_unit(struct context *c, bool commit, const struct err *why, struct err *err)
 {
 	bool ok = exec_end(&c->exec, commit, err);
+	c->req->undone |= c->exec.again;
 	c->in_unit = c->once = false;
 	if (!ok && c->exec.lost.is_set)
 		lost_commit_set(c->req->lost, c->route.conn->name, &c->exec.lost);
@@ -324,9 +325,12 @@ static void begin_write(struct context *c, bool atomic)
 	c->req->once->used = true;
 }
 
+/* One whose answer is kept with it is run again by who keeps it (idempotency.c). */
 void context_write(struct context *c, bool atomic)
 {
 	context_write_raw(c, atomic || tells(c));
+	if (c->once && !c->req->body_streams && !c->req->alone)
+		c->exec.joins = num_hash(str_z(c->req->route->operation_id)) | 1;
 }
 
 void context_write_raw(struct context *c, bool atomic)

@@ -6,6 +6,7 @@
 
 #include "store/migrate/plan_columns.h"
 #include "store/migrate/plan_rebuild.h"
+#include "store/migrate/plan_said.h"
 
 #include "service/base/banned.h"
 
@@ -291,7 +292,7 @@ static void plan_foreign_keys(struct planner *pl, const struct table_pair *tp)
 	}
 }
 
-/* ---- exclusions and comments: PostgreSQL's ----------------------------------------------------------- */
+/* ---- exclusions: PostgreSQL's -------------------------------------------------------------------------- */
 
 static void plan_exclusion(struct planner *pl, const struct table_pair *tp, const struct schema_index *x)
 {
@@ -330,23 +331,6 @@ static void plan_exclusions(struct planner *pl, const struct table_pair *tp)
 	}
 }
 
-/* What a model says of it; a comment that only the database has takes nothing from anybody. */
-static void plan_comments(struct planner *pl, const struct table_pair *tp)
-{
-	for (size_t i = 0; i <= tp->m->n_columns; i++) {
-		const struct column *c = i > 0 ? &tp->m->columns[i - 1] : NULL;
-		const struct live_column *live = c != NULL ? live_find_column(pl->d, tp->t, c->name) : NULL;
-		const struct str want = c != NULL ? c->comment : tp->m->comment;
-
-		if (want.p == NULL || str_eq(want, c == NULL      ? tp->t->comment
-						   : live != NULL ? live->comment
-								  : STR_NONE))
-			continue;
-		ddl_comment(tp->m, c, &pl->b);
-		(void)planner_emit(pl, CHANGE_COMMENT, tp->m->table, c != NULL ? c->name : STR_NONE);
-	}
-}
-
 void plan_artifacts(struct planner *pl, const struct table_pair *tp)
 {
 	plan_primary_key(pl, tp);
@@ -357,10 +341,9 @@ void plan_artifacts(struct planner *pl, const struct table_pair *tp)
 	plan_foreign_uniques(pl, tp);
 	plan_checks(pl, tp);
 	plan_foreign_keys(pl, tp);
-	if (pl->d->id != DIALECT_POSTGRES)
-		return;
-	plan_exclusions(pl, tp);
-	plan_comments(pl, tp);
+	if (pl->d->id == DIALECT_POSTGRES)
+		plan_exclusions(pl, tp);
+	plan_said(pl, tp);
 }
 
 /* ---- enum types -------------------------------------------------------------------------------------- */

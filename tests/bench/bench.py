@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The performance bars, measured: ferrod and the floors it is held against, interleaved, medians of several rounds.
 
-Environment: BARS=http,sqlite,write,pg,lanes,bulk,stream,memory,scale,asking,large,held (groups; default all), ROUNDS=5, SECONDS_PER_LEG=2.
+Environment: BARS=http,sqlite,write,pg,lanes,bulk,stream,memory,scale,asking,once,large,held (groups; default all), ROUNDS=5, SECONDS_PER_LEG=2.
 Everything listens on 127.0.0.1 and every process that is started here is stopped by its pid. The figures go to stdout as a
 table and to build/<variant>/bench.json.
 """
@@ -28,6 +28,7 @@ sys.path.insert(0, str(HERE.parent))
 import asking  # noqa: E402
 import held  # noqa: E402
 import large  # noqa: E402
+import once  # noqa: E402
 from support.client import Client  # noqa: E402
 from support.pg import Postgres  # noqa: E402
 from support.process import free_port  # noqa: E402
@@ -37,7 +38,7 @@ TICK = os.sysconf("SC_CLK_TCK")
 ROWS = 100_000
 STREAM_ROWS = 1_000_000
 BULK_ROWS = 10_000
-GROUPS = ("http", "sqlite", "write", "pg", "lanes", "bulk", "stream", "memory", "scale", "asking", "large", "held")
+GROUPS = ("http", "sqlite", "write", "pg", "lanes", "bulk", "stream", "memory", "scale", "asking", "once", "large", "held")
 COLUMNS = [
     {"name": "id", "logical_type": "integer", "primary_key": True, "autoincrement": True},
     {"name": "name", "logical_type": "string"},
@@ -77,6 +78,8 @@ BARS = {
     "sqlite_relation": ("asking", "SQLite, relation filter over 100,000 rows: time against the same by hand", 1.3, 1.1, "max", "x"),
     "sqlite_path": ("asking", "SQLite, JSON path filter over 100,000 rows: time against the same by hand", 1.3, 1.1, "max", "x"),
     "pg_relation": ("asking", "PostgreSQL, relation filter over 100,000 rows: time against the same by hand", 1.3, 1.1, "max", "x"),
+    "sqlite_once": ("once", "SQLite, a write kept exactly once: CPU against the same without a key", 3.0, 1.6, "max", "x"),
+    "pg_once": ("once", "PostgreSQL, a write kept exactly once: CPU against the same without a key", 3.0, 1.6, "max", "x"),
     "sqlite_introspect": ("large", "SQLite, 1,500 tables of 23 columns introspected", 3, 1, "max", "s"),
     "sqlite_introspect_mib": ("large", "SQLite, memory over idle while they are, three times in a row", 64, 48, "max", "MiB"),
     "sqlite_create": ("large", "SQLite, 1,500 tables of 23 columns made", 10, 3, "max", "s"),
@@ -164,17 +167,17 @@ class Bench:
     def pid(self):
         return self.server.process.pid
 
-    def wrk(self, method, path, body=None, headers=None, connections=64, seconds=None, port=None, pid=None):
+    def wrk(self, method, path, body=None, headers=None, connections=64, seconds=None, port=None, pid=None, script=""):
         """Runs wrk; {"rps", "cpu_us", "p99_ms", "pg_us"}."""
-        script = self.dir / "wrk.lua"
+        file = self.dir / "wrk.lua"
         lines = [f'wrk.method = "{method}"']
         if body is not None:
             lines += [f"wrk.body = [[{json.dumps(body)}]]", 'wrk.headers["Content-Type"] = "application/json"']
         lines += [f'wrk.headers["{k}"] = "{v}"' for k, v in (headers or {}).items()]
-        script.write_text("\n".join(lines) + "\n")
+        file.write_text("\n".join(lines) + "\n" + script)
         pid = pid or self.pid
         cpu, pg_cpu = cpu_seconds(pid), pg_cpu_seconds(self.pg) if self.pg else 0
-        text = output("wrk", "-t2", f"-c{connections}", f"-d{seconds or self.seconds}s", "--latency", "-s", str(script),
+        text = output("wrk", "-t2", f"-c{connections}", f"-d{seconds or self.seconds}s", "--latency", "-s", str(file),
                       f"http://127.0.0.1:{port or self.server.port}{path}")
         cpu = cpu_seconds(pid) - cpu
         pg_cpu = (pg_cpu_seconds(self.pg) if self.pg else 0) - pg_cpu
@@ -491,9 +494,9 @@ class Bench:
             s.close()
 
     def run(self, groups, rounds):
-        if groups & {"sqlite", "write", "lanes", "bulk", "stream", "memory", "scale", "asking"}:
+        if groups & {"sqlite", "write", "lanes", "bulk", "stream", "memory", "scale", "asking", "once"}:
             self.setup_sqlite()
-        if groups & {"pg", "lanes", "bulk", "stream", "asking"}:
+        if groups & {"pg", "lanes", "bulk", "stream", "asking", "once"}:
             self.setup_pg()
             self.client.put("/v1/models", MODELS).expect(200)
         if groups & {"http", "sqlite", "write", "pg"}:
@@ -511,6 +514,8 @@ class Bench:
             self.set("stream_pg", self.stream("pg"))
         if "asking" in groups:
             asking.run(self, short)
+        if "once" in groups:
+            once.run(self, rounds)
         if "large" in groups:
             large.run(self, short)
         if "held" in groups:
