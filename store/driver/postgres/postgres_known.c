@@ -29,11 +29,8 @@ struct text {
 struct pg_plain {
 	struct mutex lock;
 	struct map by_name;
-<<<<<<< HEAD
 	uint64_t n_forgotten; /* how often all of it was */
-=======
 	struct map proofs, texts;
->>>>>>> main
 };
 
 struct pg_plain *pg_plain_create(void)
