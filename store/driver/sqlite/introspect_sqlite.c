@@ -461,18 +461,11 @@ static bool read_views(const struct catalog *of, const struct introspect_scope *
 /* Whether the statement can be made; *ret_lacks: it cannot, for what SQLite has not been given here. */
 static void try_statement(struct sqlite_conn *c, struct str sql, struct str *ret_lacks)
 {
-	static const char *const lacks[] = {"no such collation sequence", "no such function", "unknown function",
-					    "no such module"};
 	sqlite3_stmt *st = NULL;
-	struct str said;
 
 	c->internal = true;
-	if (sqlite3_prepare_v2(c->h, sql.p, (int)sql.len, &st, NULL) != SQLITE_OK) {
-		said = str_z(sqlite3_errmsg(c->h));
-		for (size_t i = 0; i < ARRAY_LEN(lacks); i++)
-			if (str_starts(said, str_z(lacks[i])))
-				*ret_lacks = said;
-	}
+	if (sqlite3_prepare_v2(c->h, sql.p, (int)sql.len, &st, NULL) != SQLITE_OK && sqlite_lacks(sqlite3_errmsg(c->h)))
+		*ret_lacks = str_z(sqlite3_errmsg(c->h));
 	(void)sqlite3_finalize(st);
 	c->internal = false;
 }
