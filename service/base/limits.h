@@ -74,5 +74,10 @@
 /* How long a PostgreSQL table counts as one that calls no functions of its own, and of how many that is kept. */
 #define LIMIT_PLAIN_NS (10 * INT64_C(1000000000))
 #define LIMIT_PLAIN_TABLES 10000
+/* The same for texts of clients: of how many sets of names it is kept what they are, and of how many texts (and how
+ * long ones) which set is theirs. */
+#define LIMIT_PROOFS 2000
+#define LIMIT_PROOF_TEXTS 4000
+#define LIMIT_PROOF_BYTES 8192
 
 #endif

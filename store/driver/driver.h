@@ -51,6 +51,14 @@ enum commit_fate {
 	COMMIT_FATE_ROLLED_BACK
 };
 
+/* What is known of a client's own statement by its text and the database's catalog. */
+enum raw_kind {
+	RAW_UNKNOWN, /* nothing, or nothing any more */
+	RAW_OTHER,
+	RAW_CLEAN, /* it leaves nothing in the session */
+	RAW_SHARES /* and it has no effect but its rows: it may go in company */
+};
+
 /* Per-database state shared by the connections of one pool: the name of an in-memory database, its anchor connection.
  * Made by driver->db_open, opaque to all others. */
 struct driver_db;
@@ -200,6 +208,8 @@ struct driver {
 	/* Is it known that none of the statement's tables calls what could leave something in the session? NULL:
 	 * nothing could (SQLite). Any thread, never parks. */
 	bool (*plain)(struct driver_db *db, const struct stmt *s);
+	/* What is known of a client's own statement outside a transaction. Any thread, never parks. */
+	enum raw_kind (*raw_kind)(struct driver_db *db, const struct stmt *s);
 	/* Is run_batch to be used? NULL: yes. */
 	bool (*groups_reads)(const struct driver_db *db);
 	/* Is there anything to gain by run_writes? */

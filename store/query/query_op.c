@@ -1,6 +1,7 @@
 /* The operators' table, and operands of every kind but of the containers (query_container.c). */
 #include "store/query/query_op.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "service/base/num.h"
@@ -255,32 +256,67 @@ static bool bind_operands(const struct leaf *l, struct value *ret)
 	return true;
 }
 
-/* Bytes that are no UTF-8 are answered alike, whether SQLite has them as a text or as a blob. */
-static bool either_class(const struct leaf *l, struct value v)
+/* Whether the column keeps a number as such: SQLite makes text of it where the column is one of texts. */
+static bool keeps_numbers(const struct column *c)
 {
-	return l->dialect->id == DIALECT_SQLITE && v.kind == VALUE_TEXT && l->type->logical != LT_JSON &&
-	       !str_is_utf8(v.u.s);
+	static const char *const texts[] = {"char", "clob", "text"};
+	bool of_text = c->sqlite_type.p == NULL;
+
+	for (size_t i = 0; i < ARRAY_LEN(texts) && !of_text; i++)
+		for (size_t k = 0; k + 4 <= c->sqlite_type.len && !of_text; k++)
+			of_text = str_ieq_z(str_n(c->sqlite_type.p + k, 4), texts[i]);
+	return c->fill.position > 0 && c->logical != LT_JSON && (c->logical != LT_STRING || !of_text);
+}
+
+/* The digits of a URL, where a text and a number of them are two values. */
+static bool number_of_url(const struct leaf *l, struct str s, struct value *ret)
+{
+	int64_t i;
+	double d;
+
+	if (l->texts == NULL || l->type->logical != LT_STRING)
+		return false;
+	if (num_parse_int(s, &i))
+		*ret = value_int(i);
+	else if (num_parse_double(s, &d) && isfinite(d))
+		*ret = value_double(d);
+	else
+		return false;
+	return true;
+}
+
+/* Bytes that are no UTF-8 are answered alike, whether SQLite has them as a text or as a blob; so are infinite numbers
+ * and the words for them. */
+static bool other_class(const struct leaf *l, struct value v, struct value *ret)
+{
+	if (l->dialect->id != DIALECT_SQLITE || v.kind != VALUE_TEXT || l->type->logical == LT_JSON)
+		return false;
+	*ret = value_bytes(v.u.s);
+	if (!str_is_utf8(v.u.s))
+		return true;
+	*ret = value_double(str_starts(v.u.s, STR("-")) ? -(double)INFINITY : (double)INFINITY);
+	return keeps_numbers(l->type) &&
+	       (str_eq_z(v.u.s, "Infinity") || str_eq_z(v.u.s, "-Infinity") || number_of_url(l, v.u.s, ret));
 }
 
 /* So both are looked for. */
 static void bind_either(const struct leaf *l, struct query_node *ret, struct value *values)
 {
-	struct value *both;
+	struct value *both, other;
 	size_t n = 0;
 
 	if (ret->op != OP_EQ && ret->op != OP_NE && ret->op != OP_IN && ret->op != OP_NOT_IN &&
 	    ret->op != OP_DISTINCT && ret->op != OP_NOT_DISTINCT)
 		return;
 	for (size_t i = 0; i < ret->n_values; i++)
-		n += either_class(l, values[i]);
+		n += other_class(l, values[i], &other);
 	if (n == 0)
 		return;
-	both = arena_array(l->arena, ret->n_values + n, sizeof(*both));
+	both = arena_array(l->arena, ret->n_values + n + 1, sizeof(*both));
 	memcpy(both, values, ret->n_values * sizeof(*both));
 	n = ret->n_values;
 	for (size_t i = 0; i < ret->n_values; i++)
-		if (either_class(l, values[i]))
-			both[n++] = value_bytes(values[i].u.s);
+		n += other_class(l, values[i], &both[n]);
 	ret->values = both;
 	ret->n_values = n;
 	ret->op = ret->op == OP_EQ ? OP_IN : ret->op == OP_NE ? OP_NOT_IN : ret->op;

@@ -98,7 +98,8 @@ static void put_compare(struct sql *s, const struct condition *c, const char *si
 	}
 	if (sql_plain_text(s, c, sign))
 		return;
-	if ((op == OP_EQ || op == OP_NE) && c->node->operand == NULL && either_class(s, c->node->values[0])) {
+	if ((op == OP_EQ || op == OP_NE) && c->node->operand == NULL && !c->node->stored &&
+	    either_class(s, c->node->values[0])) {
 		sql_subject(s, c);
 		sql_put(s, op == OP_EQ ? " IN (" : " NOT IN (");
 		put_list_value(s, c, c->node->values[0]);

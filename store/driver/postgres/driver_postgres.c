@@ -340,12 +340,16 @@ static bool reset(struct driver_conn *base, int64_t deadline_ns)
 		return false;
 	fiber_shield();
 	ok = put_back(c, deadline, &others) && (!others || discard(c, deadline));
+	if (ok) {
+		c->guarded = false;
+		pg_raw_learn(c, deadline);
+	}
 	fiber_unshield();
 	if (ok)
-		base->session_dirty = c->guarded = false;
+		base->session_dirty = false;
 	else
 		base->broken = true;
-	return ok;
+	return ok && !base->broken;
 }
 
 static void cancel(struct driver_conn *base)
@@ -410,6 +414,7 @@ const struct driver driver_postgres = {
 	.run_writes = pg_run_writes,
 	.many_writers = true,
 	.plain = pg_plain_known,
+	.raw_kind = pg_raw_kind,
 	.groups_reads = pg_groups,
 	.groups_writes = pg_groups,
 	.batch_cursor = pg_batch_cursor,
