@@ -83,7 +83,7 @@ void state_tell(struct state *s)
 	struct unit u;
 	struct err ignored;
 
-	if (!state_shared(s) || !can_hear(s->conn->pool))
+	if (!state_is_postgres(s) || !can_hear(s->conn->pool))
 		return;
 	/* after the commit, for a server that cannot would undo it; whoever does not hear of it finds it */
 	arena_init(&a);
