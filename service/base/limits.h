@@ -9,6 +9,7 @@
 #define LIMIT_BODY_BYTES (8 * 1024 * 1024)          /* request body */
 #define LIMIT_BULK_BODY_BYTES (1024L * 1024 * 1024) /* bulk create body */
 #define LIMIT_JSON_VALUES 200000                    /* of one document of a request */
+#define LIMIT_HELD_BYTES 67108864                   /* of rows that a request holds before it answers */
 #define LIMIT_DRAIN_GRACE_S 5                       /* what the drain has cancelled may take to end */
 #define LIMIT_URI_BYTES 4096                        /* request target */
 #define LIMIT_HEADER_BYTES 8192                     /* request line and header block */
@@ -74,5 +75,10 @@
 /* How long a PostgreSQL table counts as one that calls no functions of its own, and of how many that is kept. */
 #define LIMIT_PLAIN_NS (10 * INT64_C(1000000000))
 #define LIMIT_PLAIN_TABLES 10000
+/* The same for texts of clients: of how many sets of names it is kept what they are, and of how many texts (and how
+ * long ones) which set is theirs. */
+#define LIMIT_PROOFS 2000
+#define LIMIT_PROOF_TEXTS 4000
+#define LIMIT_PROOF_BYTES 8192
 
 #endif

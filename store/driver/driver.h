@@ -13,6 +13,7 @@
 #include "service/base/arena.h"
 #include "service/base/err.h"
 #include "service/base/macros.h"
+#include "service/base/wait.h"
 #include "store/dialect/dialect.h"
 #include "store/stmt.h"
 #include "store/value.h"
@@ -48,6 +49,14 @@ enum commit_fate {
 				is not known */
 	COMMIT_FATE_WAITING, /* unknown, of one that was to wait for a standby */
 	COMMIT_FATE_ROLLED_BACK
+};
+
+/* What is known of a client's own statement by its text and the database's catalog. */
+enum raw_kind {
+	RAW_UNKNOWN, /* nothing, or nothing any more */
+	RAW_OTHER,
+	RAW_CLEAN, /* it leaves nothing in the session */
+	RAW_SHARES /* and it has no effect but its rows: it may go in company */
 };
 
 /* Per-database state shared by the connections of one pool: the name of an in-memory database, its anchor connection.
@@ -199,6 +208,8 @@ struct driver {
 	/* Is it known that none of the statement's tables calls what could leave something in the session? NULL:
 	 * nothing could (SQLite). Any thread, never parks. */
 	bool (*plain)(struct driver_db *db, const struct stmt *s);
+	/* What is known of a client's own statement outside a transaction. Any thread, never parks. */
+	enum raw_kind (*raw_kind)(struct driver_db *db, const struct stmt *s);
 	/* Is run_batch to be used? NULL: yes. */
 	bool (*groups_reads)(const struct driver_db *db);
 	/* Is there anything to gain by run_writes? */
@@ -315,6 +326,11 @@ struct driver {
 	/* The client's end of the connection, as the system has it ("10.0.0.7", "[fe80::1]"; a local socket:
 	 * "127.0.0.1"). Never parks. NULL: there is none (SQLite). */
 	bool (*local_address)(struct driver_conn *c, char ret[64]);
+	/* From now on the connection hears what is told on the channel, a word; it is nobody else's until it is reset.
+	 * `notified` waits for that: WAIT_READY also when the connection is lost (broken). Park. NULL: there is no such
+	 * thing (SQLite). */
+	bool (*listen)(struct driver_conn *c, struct str channel, int64_t deadline_ns, struct err *err) MUST_CHECK;
+	enum wait_result (*notified)(struct driver_conn *c, int64_t deadline_ns);
 	/* Copies the database's file while others write it (sqlite_backup.h). NULL: the database has means of its own.
 	 */
 	bool (*backup)(const char *from, const char *to, int64_t deadline_ns, int64_t *ret_bytes,

@@ -129,8 +129,12 @@ struct run {
 	const struct row_sink *sink;
 	struct exec_result *result;
 	int64_t sink_ns;
+	int64_t seen_ns; /* a time not long before the sink's next row, if this has been one run since */
+	uint64_t fiber_run;
 	bool delivered; /* the sink has seen something: no second try */
 };
+
+#define ROWS_A_LOOK 16 /* rows, of which one is timed for all */
 
 static bool give_columns(struct run *r, const struct cursor *cur, struct err *err)
 {
@@ -145,16 +149,25 @@ static bool give_columns(struct run *r, const struct cursor *cur, struct err *er
 	return ok;
 }
 
+/* The clock costs as much as a small row. One row in sixteen is timed and stands for all of them; a row whose sink has
+ * parked is timed alone. */
 static bool give_row(struct run *r, const struct cursor *cur, bool *ret_stop, struct err *err)
 {
-	const int64_t from = clock_coarse_ns();
+	const bool timed = r->result->rows++ % ROWS_A_LOOK == 0 || fiber_runs() != r->fiber_run;
+	int64_t took;
 	bool ok;
 
-	r->result->rows++;
 	if (r->sink->row == NULL)
 		return true;
+	if (timed) {
+		r->seen_ns = clock_mono_ns();
+		r->fiber_run = fiber_runs();
+	}
 	ok = r->sink->row(r->sink->arg, cur->row, cur->n_columns, ret_stop, err);
-	r->sink_ns += clock_coarse_ns() - from;
+	if (!timed && fiber_runs() == r->fiber_run)
+		return ok;
+	took = clock_mono_ns() - r->seen_ns;
+	r->sink_ns += fiber_runs() == r->fiber_run ? took * ROWS_A_LOOK : took;
 	return ok;
 }
 
@@ -314,8 +327,8 @@ static int64_t worked_ns(const struct exec *x)
 	return x->db_ns - x->lease_ns;
 }
 
-/* Books the time since `from`, the sink's share since sink_ns was noted taken off: that comes from the coarse clock,
- * which may run ahead by a tick. */
+/* Books the time since `from`, the sink's share since sink_ns was noted taken off: that is an estimate, and may be more
+ * than all there was. */
 static void book(struct run *r, int64_t from, int64_t sink_ns)
 {
 	const int64_t own_ns = clock_mono_ns() - from - (r->sink_ns - sink_ns);
@@ -373,7 +386,7 @@ static bool deliver(struct exec *x, struct batch_item *item, const struct row_si
 	}
 	result->affected = cur->affected;
 	result->last_insert_id = cur->last_insert_id;
-	result->read_only = item->stmt->access == STMT_READ;
+	result->read_only = result->only_read = item->stmt->access == STMT_READ;
 	driver->batch_drop(item);
 	arena_done(&arena);
 	return ok;
@@ -440,11 +453,38 @@ static bool run_alone(struct run *r, struct err *err)
 	const bool ok = run_once(r, err);
 
 	lane_learn(x->route->conn->lanes, x->route->conn->pool, r->s, worked_ns(x) - before);
+	if (ok && r->s->raw)
+		lane_learn_raw(x->route->conn->lanes, x->route->conn->pool, r->s, worked_ns(x) - before,
+			       r->result->rows);
 	if (ok || !fresh || !worth_another(r, err))
 		return ok;
 	lease_release(&x->lease);
 	x->started = false;
 	return run_once(r, err);
+}
+
+/* A client's own statement that may go in company does, as the read that it is; else as what it is. */
+static bool run_raw(struct run *r, bool *ret_done, struct err *err)
+{
+	const struct stmt *raw = r->s;
+	const struct exec *x = r->x;
+	struct stmt read;
+	bool ok;
+
+	*ret_done = false;
+	if (x->route->tx != NULL || x->atomic || x->lease.conn != NULL ||
+	    !lane_fits_raw(x->route->conn->lanes, x->route->conn->pool, raw, &read))
+		return true;
+	r->s = &read;
+	ok = pool_driver(x->route->conn->pool)->run_batch == NULL ? run_shared(r, ret_done, err)
+								  : run_in_lane(r, ret_done, err);
+	r->s = raw;
+	return ok;
+}
+
+bool exec_only_reads(const struct route *r, const struct stmt *s)
+{
+	return pool_raw_kind(r->conn->pool, s) == RAW_SHARES;
 }
 
 static bool run_statement(struct exec *x, const struct stmt *s, struct row_sink *sink, struct exec_result *ret,
@@ -457,7 +497,15 @@ static bool run_statement(struct exec *x, const struct stmt *s, struct row_sink 
 
 	if (x->route->tx != NULL && !tx_check(x->route->tx, s->raw ? s->sql : STR_NONE, err))
 		return false;
-	bool ok = run_quick(&r, &done, err);
+	struct stmt hashed;
+	if (s->raw && s->hash == 0) {
+		hashed = *s;
+		hashed.hash = stmt_hash(s);
+		s = r.s = &hashed;
+	}
+	bool ok = !s->raw || run_raw(&r, &done, err);
+	if (ok && (!s->raw || !done))
+		ok = run_quick(&r, &done, err);
 	if (ok && !done)
 		ok = run_alone(&r, err);
 	if (!ok) {
@@ -518,56 +566,4 @@ bool exec_simple(struct exec *x, struct str sql, struct err *err)
 	if (!ok && x->atomic && x->started)
 		err->outcome = ERR_OUTCOME_ROLLED_BACK;
 	return ok;
-}
-
-/* ---- loads ---- */
-
-bool exec_can_load(const struct exec *x)
-{
-	return pool_driver(x->route->conn->pool)->load_begin != NULL;
-}
-
-/* Books a call of a load. */
-static bool loaded(struct exec *x, int64_t from, bool ok, struct err *err)
-{
-	x->db_ns += clock_mono_ns() - from;
-	if (ok)
-		return true;
-	if (x->atomic && x->started)
-		err->outcome = ERR_OUTCOME_ROLLED_BACK;
-	connection_count_error(x->route->conn, err->sqlstate);
-	return false;
-}
-
-bool exec_load_begin(struct exec *x, struct str table, struct str sql, bool *ret_began, struct err *err)
-{
-	struct driver_conn *c;
-	int64_t from;
-	bool ok;
-
-	assert(x->atomic && x->loading == NULL);
-	if (!exec_conn(x, LEASE_WRITE, &c, err))
-		return false;
-	from = clock_mono_ns();
-	ok = c->driver->load_begin(c, table, sql, exec_statement_deadline(x, c), ret_began, err);
-	if (ok && *ret_began)
-		x->loading = c;
-	return loaded(x, from, ok, err);
-}
-
-bool exec_load_rows(struct exec *x, const struct load *l, struct err *err)
-{
-	struct driver_conn *c = x->loading;
-	const int64_t from = clock_mono_ns();
-
-	return loaded(x, from, c->driver->load_rows(c, l, exec_statement_deadline(x, c), err), err);
-}
-
-bool exec_load_end(struct exec *x, int64_t *ret_rows, struct err *err)
-{
-	struct driver_conn *c = x->loading;
-	const int64_t from = clock_mono_ns();
-
-	x->loading = NULL;
-	return loaded(x, from, c->driver->load_end(c, exec_statement_deadline(x, c), ret_rows, err), err);
 }

@@ -89,6 +89,9 @@ void exec_begin(struct exec *x, const struct route *r, int64_t deadline, bool at
 bool exec_run(struct exec *x, const struct stmt *s, struct row_sink *sink, struct exec_result *ret,
 	      struct err *err) MUST_CHECK;
 
+/* Is a client's own statement known to have no effect but its rows? Never parks. */
+bool exec_only_reads(const struct route *r, const struct stmt *s);
+
 /* A load inserts rows of one shape, any number of them, in this atomic unit (driver.h, struct driver.load_begin); no
  * other statement runs until exec_load_end. *ret_began, table: as of load_begin. A unit that ends before is rolled
  * back. Only where exec_can_load says so. Errors as of exec_run. All park. */

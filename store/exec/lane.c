@@ -22,12 +22,16 @@
 #define JOINING 1024                          /* a power of two: clients' own statements that are known to */
 #define SUSPECT_RUNS 8                        /* a suspect goes by itself so often, then it is quick again */
 #define SLOW_RUNS 200                         /* the same for one that was slow by itself */
-#define BATCH_NS (5 * CLOCK_NS_PER_S)         /* a transaction's time; what is not done by then goes by itself */
-#define READS_NS (2 * CLOCK_NS_PER_S)         /* the same for a round trip of reads */
+#define TRIED_RUNS 2                          /* quick ones by itself, before a client's own statement goes along */
+#define TRIED_NS (20 * CLOCK_NS_PER_MS)
+#define TRIED_ROWS 1000
+#define BATCH_NS (5 * CLOCK_NS_PER_S) /* a transaction's time; what is not done by then goes by itself */
+#define READS_NS (2 * CLOCK_NS_PER_S) /* the same for a round trip of reads */
 
 struct lane {
 	struct lane_queue reads, writes;
 	uint8_t suspects[SUSPECTS]; /* runs left outside the lane, by hash of the statement */
+	uint8_t tried[SUSPECTS];    /* quick runs of clients' own statements outside the lane, up to TRIED_RUNS */
 	uint64_t *joining;          /* JOINING hashes, by their last bits; NULL until there is one */
 	struct lane_spare spare;
 };
@@ -149,12 +153,39 @@ bool lane_fits(struct lane_set *s, struct pool *p, const struct stmt *stmt)
 	return l != NULL && !is_suspect(l, stmt);
 }
 
+bool lane_fits_raw(struct lane_set *s, struct pool *p, const struct stmt *raw, struct stmt *ret)
+{
+	struct lane *l = raw->cache && fiber_current() != NULL ? lane_here(s, p) : NULL;
+
+	if (l == NULL || l->tried[stmt_hash(raw) & (SUSPECTS - 1)] < TRIED_RUNS ||
+	    (!pool_groups_reads(p) && pool_driver(p)->snapshot_open == NULL) || pool_raw_kind(p, raw) != RAW_SHARES ||
+	    is_suspect(l, raw))
+		return false;
+	*ret = *raw;
+	ret->access = STMT_READ;
+	ret->quick = true;
+	return true;
+}
+
 void lane_learn(struct lane_set *s, struct pool *p, const struct stmt *stmt, int64_t ns)
 {
 	struct lane *l = (stmt->quick || stmt->raw) && fiber_current() != NULL ? lane_here(s, p) : NULL;
 
 	if (l != NULL && ns > SLOW_ALONE_NS)
 		*suspect_of(l, stmt) = SLOW_RUNS;
+}
+
+void lane_learn_raw(struct lane_set *s, struct pool *p, const struct stmt *raw, int64_t ns, int64_t rows)
+{
+	struct lane *l = fiber_current() != NULL ? lane_here(s, p) : NULL;
+	uint8_t *tried = l != NULL ? &l->tried[stmt_hash(raw) & (SUSPECTS - 1)] : NULL;
+
+	if (tried == NULL)
+		return;
+	if (ns > TRIED_NS || rows > TRIED_ROWS)
+		*tried = 0;
+	else if (*tried < TRIED_RUNS)
+		(*tried)++;
 }
 
 /* Counters have one writer, this loop, and readers anywhere. */

@@ -103,6 +103,15 @@ static void db_set_pooler(struct driver_db *db, enum pooler pooler)
 	__atomic_store_n(&db->found, POOLER_AUTO, __ATOMIC_RELAXED);
 }
 
+static bool listen_to(struct driver_conn *base, struct str channel, int64_t deadline_ns, struct err *err)
+{
+	char sql[64];
+
+	(void)snprintf(sql, sizeof(sql), "LISTEN %.*s", STR_FMT(channel));
+	base->session_dirty = true;
+	return pg_simple(pg_conn(base), sql, deadline_ns, NULL, err);
+}
+
 static bool local_address(struct driver_conn *conn, char ret[64])
 {
 	struct sockaddr_storage sa = {0};
@@ -331,12 +340,16 @@ static bool reset(struct driver_conn *base, int64_t deadline_ns)
 		return false;
 	fiber_shield();
 	ok = put_back(c, deadline, &others) && (!others || discard(c, deadline));
+	if (ok) {
+		c->guarded = false;
+		pg_raw_learn(c, deadline);
+	}
 	fiber_unshield();
 	if (ok)
-		base->session_dirty = c->guarded = false;
+		base->session_dirty = false;
 	else
 		base->broken = true;
-	return ok;
+	return ok && !base->broken;
 }
 
 static void cancel(struct driver_conn *base)
@@ -390,6 +403,8 @@ const struct driver driver_postgres = {
 	.db_set_pooler = db_set_pooler,
 	.db_pooler = db_pooler,
 	.local_address = local_address,
+	.listen = listen_to,
+	.notified = pg_notified,
 	.open = pg_open,
 	.close = pg_close,
 	.prepare = pg_plain_prepare,
@@ -399,6 +414,7 @@ const struct driver driver_postgres = {
 	.run_writes = pg_run_writes,
 	.many_writers = true,
 	.plain = pg_plain_known,
+	.raw_kind = pg_raw_kind,
 	.groups_reads = pg_groups,
 	.groups_writes = pg_groups,
 	.batch_cursor = pg_batch_cursor,

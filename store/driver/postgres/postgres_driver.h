@@ -75,6 +75,14 @@ struct pg_sql_facts {
 
 void pg_sql_scan(struct str sql, struct pg_sql_facts *ret);
 
+#define PG_NAMES_IN_TEXT 160
+#define PG_NAME_WORD 'w'
+#define PG_NAME_OPERATOR 'o'
+/* Appends every name that the text may mean, each once: a letter that says what it is, the name, a line's end. False:
+ * the text may mean more than is seen here, or holds more than PG_NAMES_IN_TEXT. *ret_reads: no word in it writes or
+ * locks rows. */
+bool pg_sql_names(struct str sql, struct arena *a, struct strbuf *ret, bool *ret_reads) MUST_CHECK;
+
 struct pg_cancel; /* postgres_cancel.c */
 
 struct pg_stmt {
@@ -170,8 +178,12 @@ struct pg_conn {
 	bool closing;     /* the next statement takes COMMIT along */
 	struct commit_mark *closing_mark; /* and the mark, when somebody wants it; borrowed */
 	char tx_began[48];                /* now() before a statement that divides */
+	bool by_rows;                     /* rows of the last statement by itself came a few at a time */
+	int pieces;                       /* reads that are left of a bounded answer; -1: no bound */
 	bool at_end;                      /* the last result was the end of a statement's */
-	int n_syncs;  /* pipeline: sync points not yet answered; 0 and not in a pipeline otherwise */
+	int n_syncs;     /* pipeline: sync points not yet answered; 0 and not in a pipeline otherwise */
+	char *wanted[4]; /* owned: keys of postgres_proof.c to be asked for when the session has been put back */
+	size_t n_wanted;
 	bool guarded; /* the server bounds each statement and each wait for a lock: postgres_batch.c */
 	char version[32];
 	bool has_history; /* of these two */
@@ -211,6 +223,8 @@ enum pg_io { PG_IO_OK, PG_IO_LOST, PG_IO_TIMEOUT, PG_IO_CANCELLED };
 /* The next result (NULL as in PQgetResult: the end of one statement's). Parks. */
 enum pg_io pg_next(struct pg_conn *c, int64_t deadline_ns, PGresult **ret) MUST_CHECK;
 /* Sends what libpq has buffered, taking in what the server says meanwhile. Parks. */
+/* driver->notified. */
+enum wait_result pg_notified(struct driver_conn *base, int64_t deadline_ns);
 enum pg_io pg_flush(struct pg_conn *c, int64_t deadline_ns) MUST_CHECK;
 /* Reads and drops everything until the connection is idle again, but the first error: *ret_error is the caller's to
  * clear, NULL when there was none, set whatever is returned. Parks. */
@@ -299,14 +313,40 @@ struct pg_plain *pg_plain_create(void);
 void pg_plain_destroy(struct pg_plain *x);
 /* Tables may have changed. Any thread, like the next two. */
 void pg_plain_forget(struct pg_plain *x);
-/* Is the table plain? False: that is not known, or no more. */
-bool pg_plain_get(struct pg_plain *x, struct str table, bool *ret_plain);
-void pg_plain_keep(struct pg_plain *x, struct str table, bool plain);
+/* Is the table plain? False: that is not known, or no more. *ret_since: for pg_plain_keep. */
+bool pg_plain_get(struct pg_plain *x, struct str table, bool *ret_plain, uint64_t *ret_since);
+/* What was found by a look that began after pg_plain_get said `since`: nothing is kept of one that tables may have
+ * changed under. Of LIMIT_PLAIN_TABLES at most; one more, and only that one is known. */
+void pg_plain_keep(struct pg_plain *x, struct str table, bool plain, uint64_t since);
 /* As driver->plain. */
 bool pg_plain_known(struct driver_db *db, const struct stmt *s);
 /* driver->prepare: pg_prepare, and the session is to be put back after a statement on a table that is not plain. */
 bool pg_plain_prepare(struct driver_conn *base, const struct stmt *s, int64_t deadline_ns, struct cursor **ret,
 		      struct err *err) MUST_CHECK;
+
+/* postgres_proof.c */
+/* Functions of the server that are volatile and leave nothing in the session, for IN (...). */
+#define PG_LEAVES_NOTHING \
+	"'nextval', 'gen_random_uuid', 'uuidv4', 'uuidv7', 'random', 'clock_timestamp', 'timeofday', 'txid_current', " \
+	"'pg_current_xact_id'"
+/* driver->raw_kind */
+enum raw_kind pg_raw_kind(struct driver_db *db, const struct stmt *s);
+/* Is it known that the client's statement leaves nothing in the session? If not, it is noted to be asked for. */
+bool pg_raw_clean(struct pg_conn *c, const struct stmt *s);
+/* postgres_prove.c: asks for what was noted; the session has just been put back. Parks. */
+void pg_raw_learn(struct pg_conn *c, int64_t deadline_ns);
+/* postgres_proof.c: forgets what was noted. */
+void pg_raw_done(struct pg_conn *c);
+/* postgres_known.c: what is kept of it. A key begins with one of these; an empty one: nothing can be proven. */
+#define PG_KEY_READS 'r'
+#define PG_KEY_WRITES 'm'
+/* Appends the key of a text; false: it is not kept. */
+bool pg_proof_text(struct pg_plain *x, const struct stmt *s, struct strbuf *ret_key);
+void pg_proof_keep_text(struct pg_plain *x, const struct stmt *s, struct str key);
+/* ret_wanted, unless NULL: this call is one that is to find out, since what is known ages, or the key has come again
+ * and nothing is known; then RAW_UNKNOWN. */
+enum raw_kind pg_proof_get(struct pg_plain *x, struct str key, bool *ret_wanted);
+void pg_proof_keep(struct pg_plain *x, struct str key, enum raw_kind kind);
 
 /* postgres_pooled.c */
 struct pg_names *pg_names_create(void);
@@ -322,10 +362,16 @@ bool pg_pooled_again(struct pg_conn *c, struct pg_flight *f, const PGresult *res
 /* Does the statement need a session of its own? Then *err says so. */
 bool pg_pooled_refuses(struct pg_conn *c, const struct pg_sql_facts *facts, struct str sql, struct err *err);
 
+/* An item's result: what came, and its cells, read once and for all. */
+struct pg_batch_answer {
+	PGresult *res;
+	struct value cells[];
+};
 /* postgres_batch.c */
 void pg_run_batch(struct driver_conn *base, struct batch_item *const *items, size_t n, int64_t deadline_ns);
 void pg_run_writes(struct driver_conn *base, struct batch_item *const *items, size_t n, int64_t deadline_ns);
 bool pg_groups(const struct driver_db *db);
+/* postgres_batch_result.c */
 struct cursor *pg_batch_cursor(struct batch_item *item, struct arena *a);
 bool pg_batch_step(struct cursor *cur);
 void pg_batch_drop(struct batch_item *item);

@@ -315,6 +315,7 @@ const struct driver driver_sqlite = {
 	.db_close = sqlite_db_close,
 	.open = sqlite_open,
 	.close = sqlite_close,
+	.raw_kind = sqlite_raw_kind,
 	.prepare = sqlite_prepare,
 	.step = sqlite_step,
 	.finish = sqlite_finish,

@@ -27,6 +27,7 @@
  *   sqlite_group.c    writes of many requests in one transaction
  *   sqlite_snapshot.c reads of many requests in one transaction
  *   sqlite_wait.c     how a connection waits: busy, progress, offloaded steps
+ *   sqlite_proof.c    clients' texts that only read
  *   sqlite_policy.c   the authorizer: what SQL may not do, and what a connection must not be reused after
  *   sqlite_function.c functions of SQLite in linear time and in steps: instr, replace, trim, hex, randomblob
  *   sqlite_time.c     instants in the spellings of others
@@ -61,6 +62,7 @@ struct driver_db {
 	int64_t own_locked_ns;    /* atomic; the same */
 	struct sqlite_file *file; /* atomic; that lay under the path when it was opened last; NULL before */
 	struct sqlite_past *past; /* all of them; under the lock of the files */
+	struct sqlite_proofs *proofs;
 };
 
 /* Why a running statement was stopped by us. */
@@ -99,6 +101,7 @@ struct sqlite_conn {
 	bool saw_busy;  /* PRAGMA busy_timeout, with a time or (-1) without */
 	bool saw_paths; /* PRAGMA database_list */
 	int64_t saw_busy_ms;
+	bool saw_beyond;                    /* more than reads: sqlite_proof.c */
 	bool saw_heavy;                     /* one step may compute for long: it is not made by the loop */
 	bool wal;                           /* readers and the writer do not block each other */
 	sqlite3_stmt *st_begin, *st_commit; /* of snapshots; NULL until the first one */
@@ -129,6 +132,17 @@ int64_t sqlite_db_locked(struct driver_db *db, int64_t now_ns);
 /* It is not, or not any more. */
 void sqlite_db_unlocked(struct driver_db *db);
 bool sqlite_db_locked_out(struct driver_db *db);
+
+/* ---- sqlite_proof.c ---- */
+
+struct sqlite_proofs *sqlite_proofs_create(void);
+void sqlite_proofs_destroy(struct sqlite_proofs *x);
+/* A client's text that takes so many parameters has been proven to read only. */
+void sqlite_proof_keep(struct sqlite_conn *c, struct str sql, size_t n_params);
+/* Does what the authorizer is asked for belong to a read that may go in company? */
+bool sqlite_proof_allows(int action, const char *one, const char *two);
+/* driver->raw_kind */
+enum raw_kind sqlite_raw_kind(struct driver_db *db, const struct stmt *s);
 
 /* ---- sqlite_part.c ---- */
 

@@ -188,6 +188,7 @@ static int on_authorize(void *arg, int action, const char *one, const char *two,
 
 	if (c->internal)
 		return SQLITE_OK;
+	c->saw_beyond |= !sqlite_proof_allows(action, one, two);
 	switch (action) {
 	case SQLITE_INSERT:
 		if (trigger == NULL && one != NULL && strncasecmp(one, "sqlite_", 7) != 0)
@@ -239,7 +240,8 @@ static int on_authorize(void *arg, int action, const char *one, const char *two,
 
 void sqlite_policy_begin(struct sqlite_conn *c)
 {
-	c->saw_insert = c->saw_alone = c->saw_taint = c->saw_heavy = c->saw_busy = c->saw_paths = false;
+	c->saw_beyond = c->saw_insert = c->saw_alone = c->saw_taint = false;
+	c->saw_heavy = c->saw_busy = c->saw_paths = false;
 }
 
 void sqlite_policy_authorize(struct sqlite_conn *c)

@@ -168,6 +168,9 @@ bool sqlite_stmt_create(struct sqlite_conn *c, struct str sql, bool persistent, 
 	st->hides_path = c->saw_paths;
 	st->inserts = c->saw_insert;
 	st->taints = c->saw_taint;
+	if (c->raw && persistent && st->cur.read_only && !c->saw_beyond && !st->heavy && sqlite3_column_count(h) > 0 &&
+	    sqlite3_stmt_isexplain(h) == 0)
+		sqlite_proof_keep(c, sql, (size_t)sqlite3_bind_parameter_count(h));
 	st->alone = c->saw_alone || c->saw_taint;
 	st->cur.joins = c->raw && !st->cur.read_only && !st->alone && !st->heavy;
 	if (ret_tail != NULL)
