@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """The performance bars, measured: ferrod and the floors it is held against, interleaved, medians of several rounds.
 
-Environment: BARS=http,sqlite,write,pg,lanes,bulk,stream,memory,scale,asking,once,large,held (groups; default all), ROUNDS=5, SECONDS_PER_LEG=2.
+Environment: BARS=http,sqlite,write,pg,lanes,bulk,stream,memory,scale,asking,once,raw,export,large,held (groups; default
+all), ROUNDS=5, SECONDS_PER_LEG=2.
 Everything listens on 127.0.0.1 and every process that is started here is stopped by its pid. The figures go to stdout as a
 table and to build/<variant>/bench.json.
 """
