@@ -261,7 +261,7 @@ faults: ## allocations and driver calls fail one by one through the API paths, u
 tsan: ## everything under ThreadSanitizer
 	@$(MAKE) --no-print-directory test VARIANT=tsan
 
-bench: ## the performance bars (BARS=http,sqlite,write,pg,lanes,bulk,stream,memory,scale ROUNDS=5)
+bench: ## the performance bars (BARS=http,sqlite,write,pg,lanes,bulk,stream,memory,scale,asking,large,held ROUNDS=5)
 	@.ci/deps run bench
 	@$(MAKE) --no-print-directory build
 	@$(PYTHON) -B tests/bench/bench.py --bin $(BIN)

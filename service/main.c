@@ -187,6 +187,7 @@ static bool fill_app(struct process *p, struct err *err)
 		p->allow_urls[p->app.n_allow_urls++] = str_trim(word);
 	}
 	p->app.allow_url_files = p->config.allow_url_files;
+	p->app.held_bytes = (size_t)p->config.held_bytes;
 	p->app.csv_formula_guard = p->config.csv_formula_guard;
 	if (p->config.require_database_tls)
 		driver_postgres_require_tls();

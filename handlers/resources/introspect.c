@@ -10,6 +10,7 @@
 
 struct introspection {
 	struct str using;
+	struct str set; /* that takes what is registered; STR_NONE: the caller's own */
 	struct live_ir_options options;
 	struct introspect_scope scope;
 	bool reg;
@@ -83,6 +84,9 @@ static bool read_request(struct request *req, struct introspection *q, struct er
 	json_reader_init(&r, &req->arena, doc, "", err);
 	json_reader_str(&r, "using", &q->using);
 	json_reader_bool(&r, "register", &q->reg);
+	json_reader_str(&r, "set", &q->set);
+	if (q->set.p != NULL && !q->reg)
+		json_reader_fault(&r, "set", "goes with register: true");
 	q->options.tables = read_names(&r, "tables", &q->options.n_tables);
 	q->options.exclude = read_names(&r, "exclude", &q->options.n_exclude);
 	q->scope.schemas = read_names(&r, "schemas", &q->scope.n_schemas);
@@ -94,9 +98,20 @@ static bool read_request(struct request *req, struct introspection *q, struct er
 	return json_reader_done(&r);
 }
 
+struct reading {
+	struct live_builder *ir;
+	struct arena *scratch; /* that all of it is in */
+};
+
+/* After the last one nobody looks at the database's own form again, which is as large as the models are. */
 static json_t *next_model(void *arg)
 {
-	return live_ir_next(arg);
+	const struct reading *r = arg;
+	json_t *model = live_ir_next(r->ir);
+
+	if (model == NULL)
+		arena_done(r->scratch);
+	return model;
 }
 
 /* The canonical form of what the database has, in *ret. What it is made of is in `scratch`. */
@@ -111,19 +126,21 @@ static bool read_schema(struct context *c, struct introspection *q, struct arena
 	if (!migrate_introspect_scope(c->route.conn, &q->scope, c->deadline, scratch, &live, err) ||
 	    !live_ir_open(scratch, c->route.conn->dialect, &live, &q->options, &q->notes, &ir, err))
 		return false;
-	const struct schema_feed feed = {.next = next_model, .arg = ir, .n_max = live.n_tables + live.n_views};
+	struct reading reading = {.ir = ir, .scratch = scratch};
+	const struct schema_feed feed = {.next = next_model, .arg = &reading, .n_max = live.n_tables + live.n_views};
 	const struct schema_source from = {.feed = &feed, .may_sql = true, .may_catalogs = true, .trusts_sets = true};
 	return schema_from_source(NULL, &from, a, ret, err);
 }
 
 /* What SQL there is, the database has already. */
-static bool register_found(struct context *c, const struct schema *found, struct err *err)
+static bool register_found(struct context *c, const struct schema *found, struct str set, struct err *err)
 {
-	struct schema_edit edit = {.models = found, .how = {.may_sql = true, .may_catalogs = true}};
+	struct schema_edit edit = {.models = found, .how = {.may_sql = true, .may_catalogs = true, .set = set}};
+	const bool ok = set.p != NULL ? models_set_name(set, err) && models_may_change(c->req, set, err)
+				      : models_own_set(c->req, &edit.how.set, err);
 
-	return models_own_set(c->req, &edit.how.set, err) &&
-	       (told_models(c->app->told, &edit, principal_name(c->req), &c->req->arena, NULL, err) ||
-		models_refused(c->req, err));
+	return ok && (told_models(c->app->told, &edit, principal_name(c->req), &c->req->arena, NULL, err) ||
+		      models_refused(c->req, err));
 }
 
 static bool introspect(struct context *c, struct introspection *q, struct schema **ret, struct err *err)
@@ -141,7 +158,7 @@ static bool introspect(struct context *c, struct introspection *q, struct schema
 	arena_done(&scratch); /* as large as what is made of it: it is gone before more is made of that */
 	if (ok)
 		arena_on_done(&c->req->arena, unref, *ret);
-	return ok && (!q->reg || register_found(c, *ret, err));
+	return ok && (!q->reg || register_found(c, *ret, q->set, err));
 }
 
 bool handle_introspect(struct request *req, struct response *res, struct err *err)

@@ -223,6 +223,8 @@ enum pg_io { PG_IO_OK, PG_IO_LOST, PG_IO_TIMEOUT, PG_IO_CANCELLED };
 /* The next result (NULL as in PQgetResult: the end of one statement's). Parks. */
 enum pg_io pg_next(struct pg_conn *c, int64_t deadline_ns, PGresult **ret) MUST_CHECK;
 /* Sends what libpq has buffered, taking in what the server says meanwhile. Parks. */
+/* driver->notified. */
+enum wait_result pg_notified(struct driver_conn *base, int64_t deadline_ns);
 enum pg_io pg_flush(struct pg_conn *c, int64_t deadline_ns) MUST_CHECK;
 /* Reads and drops everything until the connection is idle again, but the first error: *ret_error is the caller's to
  * clear, NULL when there was none, set whatever is returned. Parks. */
@@ -311,9 +313,11 @@ struct pg_plain *pg_plain_create(void);
 void pg_plain_destroy(struct pg_plain *x);
 /* Tables may have changed. Any thread, like the next two. */
 void pg_plain_forget(struct pg_plain *x);
-/* Is the table plain? False: that is not known, or no more. */
-bool pg_plain_get(struct pg_plain *x, struct str table, bool *ret_plain);
-void pg_plain_keep(struct pg_plain *x, struct str table, bool plain);
+/* Is the table plain? False: that is not known, or no more. *ret_since: for pg_plain_keep. */
+bool pg_plain_get(struct pg_plain *x, struct str table, bool *ret_plain, uint64_t *ret_since);
+/* What was found by a look that began after pg_plain_get said `since`: nothing is kept of one that tables may have
+ * changed under. Of LIMIT_PLAIN_TABLES at most; one more, and only that one is known. */
+void pg_plain_keep(struct pg_plain *x, struct str table, bool plain, uint64_t since);
 /* As driver->plain. */
 bool pg_plain_known(struct driver_db *db, const struct stmt *s);
 /* driver->prepare: pg_prepare, and the session is to be put back after a statement on a table that is not plain. */

@@ -284,11 +284,21 @@ static void read_texts(struct catalog *c)
 
 #define SPELLING_ROWS "1000"
 
+/* Six digits that a fraction needs are either form's: with a fraction always, or where there is one. */
+static bool is_either(struct str one, struct str other)
+{
+	return str_eq_z(one, "either") && (str_eq_z(other, "ferrod") || str_eq_z(other, "iso"));
+}
+
 static void on_spelling(struct catalog *c, const struct value *row)
 {
 	struct str *found = c->more;
+	const struct str now = catalog_text(c, row[0]);
 
-	*found = found->p == NULL ? catalog_text(c, row[0]) : STR("mixed");
+	if (found->p == NULL || is_either(*found, now))
+		*found = now;
+	else if (!is_either(now, *found))
+		*found = STR("mixed");
 }
 
 static bool begins_index(const struct live_table *t, const struct live_column *col)
@@ -326,12 +336,14 @@ static bool read_spelling(struct catalog *c, const struct live_table *t, struct 
 		put_extreme(&b, t, col, "min");
 		put_extreme(&b, t, col, "max");
 	}
-	strbuf_puts(&b, ") WHERE a IS NOT NULL GROUP BY 1 LIMIT 2");
+	strbuf_puts(&b, ") WHERE a IS NOT NULL GROUP BY 1 LIMIT 3");
 	sql = arena_str(c->arena, strbuf_str(&b));
 	strbuf_done(&b);
 	c->more = &col->spelling;
 	ok = catalog_query(c, sql, "t", on_spelling, err);
 	c->more = NULL;
+	if (str_eq_z(col->spelling, "either"))
+		col->spelling = STR("ferrod");
 	return ok;
 }
 
@@ -458,6 +470,43 @@ static bool read_views(const struct catalog *of, const struct introspect_scope *
 	return catalog_query(&c, str_z(triggers_sql), "tTt", on_view_trigger, err);
 }
 
+/* Whether the statement can be made; *ret_lacks: it cannot, for what SQLite has not been given here. */
+static void try_statement(struct sqlite_conn *c, struct str sql, struct str *ret_lacks)
+{
+	sqlite3_stmt *st = NULL;
+
+	c->internal = true;
+	if (sqlite3_prepare_v2(c->h, sql.p, (int)sql.len, &st, NULL) != SQLITE_OK && sqlite_lacks(sqlite3_errmsg(c->h)))
+		*ret_lacks = str_z(sqlite3_errmsg(c->h));
+	(void)sqlite3_finalize(st);
+	c->internal = false;
+}
+
+/* A table that needs a collation or a function of the program that made it can be neither read nor written whole. */
+static void find_unusable(struct catalog *c)
+{
+	static const char *const words[] = {"EXPLAIN SELECT * FROM ", "EXPLAIN INSERT INTO "};
+
+	for (size_t i = 0; i < c->live->n_tables; i++) {
+		struct live_table *t = &c->live->tables[i];
+
+		wait_may_step_aside();
+		for (size_t k = 0; k < ARRAY_LEN(words); k++) {
+			struct str lacks = STR_NONE;
+			struct strbuf sql;
+
+			strbuf_init(&sql, 0);
+			strbuf_puts(&sql, words[k]);
+			dialect_quote_ident(&sql, t->name);
+			strbuf_puts(&sql, k == 1 ? " DEFAULT VALUES" : "");
+			try_statement(sqlite_conn_of(c->conn), strbuf_str(&sql), &lacks);
+			strbuf_done(&sql);
+			if (lacks.p != NULL)
+				t->unreadable = arena_str(c->arena, lacks);
+		}
+	}
+}
+
 bool sqlite_introspect(struct driver_conn *conn, const struct introspect_scope *scope, struct arena *a,
 		       int64_t deadline_ns, struct live_schema *ret, struct err *err)
 {
@@ -472,6 +521,8 @@ bool sqlite_introspect(struct driver_conn *conn, const struct introspect_scope *
 	if (!ask(&c, scope, indexes_sql, "ttitiTTiT", on_index, err))
 		return false;
 	read_index_texts(&c);
+	if (scope->views)
+		find_unusable(&c);
 	return read_spellings(&c, err) && catalog_query(&c, str_z(triggers_sql), "tTt", on_trigger, err) &&
 	       (!scope->views || read_views(&c, scope, err));
 }
