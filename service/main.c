@@ -451,6 +451,7 @@ static int serve(struct process *p)
 		.cache_kib = (size_t)p->config.sqlite_cache_kib,
 		.value_bytes = (size_t)p->config.sqlite_value_bytes,
 		.heap_bytes = p->config.sqlite_heap_bytes,
+		.match_terms = (size_t)p->config.sqlite_match_terms,
 	});
 	struct store_options so = store_options(&p->config);
 	p->app.store = store_create(&so);

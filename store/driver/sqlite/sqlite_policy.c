@@ -158,12 +158,14 @@ static int on_pragma(struct sqlite_conn *c, const char *name, const char *value)
 	return SQLITE_OK;
 }
 
-/* What ferrod writes itself is known to be short, what others wrote (raw SQL, views, triggers) is not. */
+/* What ferrod writes itself is known to be short, but for a search; what others wrote (raw SQL, views, triggers) is
+ * not. */
 static int on_function(struct sqlite_conn *c, const char *name, bool foreign)
 {
 	if (any_of(name, forbidden_functions, ARRAY_LEN(forbidden_functions)))
 		return SQLITE_DENY;
-	if (foreign && !any_of(name, light_functions, ARRAY_LEN(light_functions)))
+	c->saw_match |= strcasecmp(name, "match") == 0;
+	if (strcasecmp(name, "match") == 0 || (foreign && !any_of(name, light_functions, ARRAY_LEN(light_functions))))
 		c->saw_heavy = true;
 	return SQLITE_OK;
 }
@@ -188,6 +190,9 @@ static int on_authorize(void *arg, int action, const char *one, const char *two,
 	case SQLITE_INSERT:
 		if (trigger == NULL && one != NULL && strncasecmp(one, "sqlite_", 7) != 0)
 			c->saw_insert = true;
+		return SQLITE_OK;
+	case SQLITE_UPDATE:
+		c->saw_update = true;
 		return SQLITE_OK;
 	case SQLITE_DELETE:
 	case SQLITE_ANALYZE:
@@ -230,7 +235,7 @@ static int on_authorize(void *arg, int action, const char *one, const char *two,
 
 void sqlite_policy_begin(struct sqlite_conn *c)
 {
-	c->saw_insert = c->saw_taint = c->saw_heavy = c->saw_busy = c->saw_paths = false;
+	c->saw_insert = c->saw_update = c->saw_match = c->saw_taint = c->saw_heavy = c->saw_busy = c->saw_paths = false;
 }
 
 void sqlite_policy_authorize(struct sqlite_conn *c)

@@ -165,8 +165,11 @@ bool sqlite_stmt_create(struct sqlite_conn *c, struct str sql, bool persistent, 
 	st->cur.conn = &c->base;
 	st->cur.read_only = sqlite3_stmt_readonly(h) != 0;
 	st->heavy = c->saw_heavy || (c->raw && memmem(text.p, text.len, "||", 2) != NULL);
+	if (!st->heavy && !c->internal && (c->raw || !st->cur.read_only))
+		st->heavy = sqlite_virtual_used(c, str_n(text.p, (size_t)(tail - text.p)));
 	st->hides_path = c->saw_paths;
 	st->inserts = c->saw_insert;
+	st->searches = c->saw_match && !c->saw_insert && !c->saw_update;
 	st->taints = c->saw_taint;
 	if (ret_tail != NULL)
 		*ret_tail = str_n(tail, (size_t)(text.p + text.len - tail));
@@ -182,6 +185,7 @@ void sqlite_stmt_start(struct sqlite_stmt *st)
 		c->tainted = true;
 		c->base.session_dirty = true;
 	}
+	sqlite_wait_look(c, st->heavy);
 	st->in_use = true;
 	st->ended = st->stepped = st->row_waits = false;
 	st->was_in_tx = !sqlite3_get_autocommit(c->h);
@@ -256,6 +260,9 @@ static bool bind_all(struct sqlite_stmt *st, const struct stmt *s, struct err *e
 			if (from == n)
 				return err_set(err, ERR_INVALID_PARAMETERS, "parameter '%.100s' is missing", name + 1);
 		}
+		if (st->searches && s->params[from].kind == VALUE_TEXT &&
+		    sqlite_tokenizers_too_many(s->params[from].u.s))
+			return sqlite_error(st->c, SQLITE_TOOBIG, STR_NONE, err);
 		rc = bind_one(st->h, (int)i + 1, &s->params[from]);
 		if (rc != SQLITE_OK)
 			return sqlite_error(st->c, rc, STR_NONE, err);
@@ -292,6 +299,8 @@ static int step_here(struct sqlite_stmt *st)
 static bool advance(struct sqlite_stmt *st, bool *ret_row, struct err *err)
 {
 	struct sqlite_conn *c = st->c;
+
+	c->reads = st->cur.read_only;
 	const int rc = st->heavy && fiber_current() != NULL ? sqlite_ahead_step(st) : step_here(st);
 
 	st->stepped = true;

@@ -13,6 +13,7 @@ struct sqlite_stmt {
 	bool cached, in_use;
 	bool heavy;      /* see sqlite_conn.saw_heavy */
 	bool hides_path; /* the rows of PRAGMA database_list name files of the server */
+	bool searches;   /* its texts are full-text queries, or short */
 	bool inserts;    /* puts rows into a table by itself */
 	bool taints;     /* see sqlite_conn.tainted */
 	bool stepped;    /* at least once since it was started */
