@@ -4,11 +4,12 @@
 #include <string.h>
 
 #include "store/schema/schema_lex.h"
+#include "store/schema/schema_tree_form.h"
 #include "store/schema/schema_tree_type.h"
 
 #include "service/base/banned.h"
 
-#define DEPTH_MAX 60
+#define DEPTH_MAX TREE_DEPTH_MAX
 
 struct reader {
 	struct arena *a;
@@ -29,51 +30,6 @@ static struct tree *fail(struct reader *r)
 	*t = (struct tree){0};
 	r->failed = true;
 	return t;
-}
-
-static struct tree *leaf(struct reader *r, enum tree_kind kind, struct str text)
-{
-	struct tree *t = arena_alloc(r->a, sizeof(*t));
-
-	*t = (struct tree){.kind = kind, .text = text};
-	return t;
-}
-
-static void add(struct reader *r, struct tree *t, struct tree *below)
-{
-	if (t->last != NULL)
-		t->last->next = below;
-	else
-		t->first = below;
-	t->last = below;
-	t->depth = below->depth + 1 > t->depth ? below->depth + 1 : t->depth;
-	r->failed |= t->depth > DEPTH_MAX;
-}
-
-static struct tree *node(struct reader *r, enum tree_kind kind, struct str text, struct tree *one, struct tree *two)
-{
-	struct tree *t = leaf(r, kind, text);
-
-	if (one != NULL)
-		add(r, t, one);
-	if (two != NULL)
-		add(r, t, two);
-	return t;
-}
-
-static struct tree *op(struct reader *r, const char *z, struct tree *one, struct tree *two)
-{
-	return node(r, TREE_OP, str_z(z), one, two);
-}
-
-/* A tree that stands at two places: what is below is shared, for nothing changes it. */
-static struct tree *again(struct reader *r, const struct tree *t)
-{
-	struct tree *copy = leaf(r, t->kind, t->text);
-
-	*copy = *t;
-	copy->next = NULL;
-	return copy;
 }
 
 static bool says(struct reader *r, const char *word)
@@ -158,11 +114,11 @@ static void list(struct reader *r, struct tree *t, char end)
 		const char *word = separating(r);
 
 		if (word != NULL || lex_sign(&r->l, '*')) {
-			add(r, t, leaf(r, TREE_WORD, word != NULL ? str_z(word) : STR("*")));
+			tree_add(t, tree_leaf(r->a, TREE_WORD, word != NULL ? str_z(word) : STR("*")));
 			(void)lex_next(&r->l);
 			continue;
 		}
-		add(r, t, expression(r, NOTHING));
+		tree_add(t, expression(r, NOTHING));
 		goes_on = take_sign(r, ',') ? !lex_sign(&r->l, end) : separating(r) != NULL;
 	}
 	expect_sign(r, end);
@@ -170,22 +126,22 @@ static void list(struct reader *r, struct tree *t, char end)
 
 static struct tree *case_of(struct reader *r)
 {
-	struct tree *t = leaf(r, TREE_OP, STR("case"));
+	struct tree *t = tree_leaf(r->a, TREE_OP, STR("case"));
 
 	if (!says(r, "when"))
-		add(r, t, op(r, "of", expression(r, NOTHING), NULL));
+		tree_add(t, tree_op(r->a, "of", expression(r, NOTHING), NULL));
 	while (!r->failed && take_word(r, "when")) {
 		struct tree *when = expression(r, NOTHING);
 
 		expect_word(r, "then");
-		add(r, t, op(r, "when", when, expression(r, NOTHING)));
+		tree_add(t, tree_op(r->a, "when", when, expression(r, NOTHING)));
 	}
 	if (take_word(r, "else")) {
 		struct tree *other = expression(r, NOTHING);
 
 		/* PostgreSQL writes it where it was left out */
 		if (!tree_is_null(other))
-			add(r, t, op(r, "else", other, NULL));
+			tree_add(t, tree_op(r->a, "else", other, NULL));
 	}
 	expect_word(r, "end");
 	return t;
@@ -197,7 +153,7 @@ static struct tree *cast(struct reader *r, struct tree *of, struct str type)
 
 	r->failed |= type.p == NULL;
 	t = r->l.d == DIALECT_POSTGRES ? tree_without_cast(r->a, of, type) : NULL;
-	return t != NULL ? t : node(r, TREE_CAST, type, of, NULL);
+	return t != NULL ? t : tree_node(r->a, TREE_CAST, type, of, NULL);
 }
 
 static struct tree *cast_of(struct reader *r)
@@ -223,6 +179,15 @@ static struct str dotted(struct reader *r, struct str name)
 		(void)lex_next(&r->l);
 	}
 	return name;
+}
+
+/* position(a IN b) */
+static void place_of(struct reader *r, struct tree *call)
+{
+	tree_add(call, expression(r, MATCHES));
+	if (take_word(r, "in"))
+		tree_add(call, expression(r, NOTHING));
+	expect_sign(r, ')');
 }
 
 /* A name, with others before it; what follows says what it is of. */
@@ -254,21 +219,26 @@ static struct tree *named(struct reader *r)
 	}
 	name = dotted(r, name);
 	if (lex_sign(&r->l, '(')) {
-		struct tree *call = leaf(r, TREE_CALL, name);
+		struct tree *call = tree_leaf(r->a, TREE_CALL, name);
 
 		(void)lex_next(&r->l);
-		list(r, call, ')');
+		if (r->l.d == DIALECT_POSTGRES && str_eq_z(name, "position"))
+			place_of(r, call);
+		else
+			list(r, call, ')');
+		if (r->l.d == DIALECT_POSTGRES && str_eq_z(name, "trim"))
+			tree_trim(r->a, call);
 		return call;
 	}
 	for (size_t i = 0; bare && i < ARRAY_LEN(values); i++)
 		if (str_eq_z(name, values[i]))
-			return leaf(r, TREE_WORD, name);
-	return leaf(r, TREE_NAME, name);
+			return tree_leaf(r->a, TREE_WORD, name);
+	return tree_leaf(r->a, TREE_NAME, name);
 }
 
 static struct tree *in_parentheses(struct reader *r)
 {
-	struct tree *t = leaf(r, TREE_OP, STR("row"));
+	struct tree *t = tree_leaf(r->a, TREE_OP, STR("row"));
 
 	list(r, t, ')');
 	if (t->first == NULL || r->failed)
@@ -283,7 +253,7 @@ static struct tree *primary(struct reader *r)
 	if (take_sign(r, '('))
 		return in_parentheses(r);
 	if (r->l.kind == TOKEN_NUMBER) {
-		t = leaf(r, TREE_NUMBER, lower(r, r->l.text));
+		t = tree_leaf(r->a, TREE_NUMBER, lower(r, r->l.text));
 		(void)lex_next(&r->l);
 		return t;
 	}
@@ -297,7 +267,7 @@ static struct tree *primary(struct reader *r)
 	if (take_word(r, "cast"))
 		return cast_of(r);
 	if (r->l.d == DIALECT_POSTGRES && take_word(r, "array")) {
-		t = leaf(r, TREE_OP, STR("array"));
+		t = tree_leaf(r->a, TREE_OP, STR("array"));
 		expect_sign(r, '[');
 		list(r, t, ']');
 		return t;
@@ -340,16 +310,6 @@ static int strength(enum dialect_id d, const char *z)
 	return OTHER;
 }
 
-/* x IN (...), x = ANY (ARRAY[...]): one value is compared, more are a set. */
-static struct tree *among(struct reader *r, struct tree *x, struct tree *set, bool not )
-{
-	if (set->first != NULL && set->first->next == NULL)
-		return op(r, not ? "<>" : "=", x, set->first);
-	set->text = STR("set");
-	set->kind = TREE_OP;
-	return op(r, not ? "not in" : "in", x, set);
-}
-
 static struct tree *compare(struct reader *r, struct tree *x, const char *z, int above)
 {
 	const bool any = says(r, "any") || says(r, "some"), all = says(r, "all");
@@ -364,42 +324,12 @@ static struct tree *compare(struct reader *r, struct tree *x, const char *z, int
 			y = y->first;
 		if (y->kind == TREE_OP && str_eq_z(y->text, "array") && y->first != NULL &&
 		    strcmp(z, any ? "=" : "<>") == 0)
-			return among(r, x, y, all);
-		y = op(r, any ? "any" : "all", y, NULL);
+			return tree_among(r->a, r->l.d, x, y, all);
+		y = tree_op(r->a, any ? "any" : "all", y, NULL);
 	} else {
 		y = expression(r, above);
 	}
-	if (strcmp(z, "!=") == 0)
-		z = "<>";
-	if (strcmp(z, "==") == 0)
-		z = "=";
-	static const char *const words[][2] = {
-		{"~~", "like"}, {"!~~", "not like"}, {"~~*", "ilike"}, {"!~~*", "not ilike"}};
-	for (size_t i = 0; r->l.d == DIALECT_POSTGRES && i < ARRAY_LEN(words); i++)
-		if (strcmp(z, words[i][0]) == 0)
-			z = words[i][1];
-	return node(r, TREE_OP, arena_str(r->a, str_z(z)), x, y);
-}
-
-/* AND and OR of any number: how they are put together does not count. */
-static struct tree *joined(struct reader *r, const char *z, struct tree *x, struct tree *y)
-{
-	struct tree *t = leaf(r, TREE_OP, str_z(z)), *const both[] = {x, y};
-
-	for (size_t i = 0; i < 2; i++) {
-		struct tree *next, *each = both[i];
-
-		if (each->kind != TREE_OP || !str_eq_z(each->text, z)) {
-			add(r, t, each);
-			continue;
-		}
-		for (each = each->first; each != NULL; each = next) {
-			next = each->next;
-			each->next = NULL;
-			add(r, t, each);
-		}
-	}
-	return t;
+	return tree_compare(r->a, r->l.d, str_z(z), x, y);
 }
 
 /* SQLite has LIKE and its kin beside =. */
@@ -408,38 +338,53 @@ static int matches(const struct reader *r)
 	return r->l.d == DIALECT_POSTGRES ? MATCHES : IS;
 }
 
-static struct tree *between(struct reader *r, struct tree *x, bool not )
+static struct tree *between(struct reader *r, struct tree *x, bool negated)
 {
 	struct tree *low = expression(r, matches(r)), *high;
 
 	expect_word(r, "and");
 	high = expression(r, matches(r));
-	if (not )
-		return joined(r, "or", op(r, "<", x, low), op(r, ">", again(r, x), high));
-	return joined(r, "and", op(r, ">=", x, low), op(r, "<=", again(r, x), high));
+	if (negated)
+		return tree_joined(r->a, "or", tree_op(r->a, "<", x, low),
+				   tree_op(r->a, ">", tree_again(r->a, x), high));
+	return tree_joined(r->a, "and", tree_op(r->a, ">=", x, low), tree_op(r->a, "<=", tree_again(r->a, x), high));
+}
+
+/* PostgreSQL knows it as a regular expression. */
+static struct tree *similar(struct reader *r, struct tree *x, bool negated)
+{
+	struct tree *pattern;
+
+	expect_word(r, "to");
+	pattern = tree_node(r->a, TREE_CALL, STR("similar_to_escape"), expression(r, MATCHES), NULL);
+	if (take_word(r, "escape"))
+		tree_add(pattern, expression(r, MATCHES));
+	return tree_op(r->a, negated ? "!~" : "~", x, pattern);
 }
 
 /* LIKE and its kin, with or without NOT before them; NULL: none of them. */
-static struct tree *matching(struct reader *r, struct tree *x, bool not )
+static struct tree *matching(struct reader *r, struct tree *x, bool negated)
 {
 	static const char *const words[] = {"like", "ilike", "glob", "regexp", "match"};
 	struct tree *t;
 
 	if (take_word(r, "between"))
-		return between(r, x, not );
+		return between(r, x, negated);
+	if (r->l.d == DIALECT_POSTGRES && take_word(r, "similar"))
+		return similar(r, x, negated);
 	if (take_word(r, "in")) {
-		struct tree *set = leaf(r, TREE_OP, STR("set"));
+		struct tree *set = tree_leaf(r->a, TREE_OP, STR("set"));
 
 		expect_sign(r, '(');
 		list(r, set, ')');
-		return among(r, x, set, not );
+		return tree_among(r->a, r->l.d, x, set, negated);
 	}
 	for (size_t i = 0; i < ARRAY_LEN(words); i++)
 		if (take_word(r, words[i])) {
-			t = op(r, arena_printf(r->a, "%s%s", not ? "not " : "", words[i]).p, x,
-			       expression(r, matches(r)));
+			t = tree_op(r->a, arena_printf(r->a, "%s%s", negated ? "not " : "", words[i]).p, x,
+				    expression(r, matches(r)));
 			if (take_word(r, "escape"))
-				add(r, t, expression(r, matches(r)));
+				tree_add(t, expression(r, matches(r)));
 			return t;
 		}
 	return NULL;
@@ -447,15 +392,15 @@ static struct tree *matching(struct reader *r, struct tree *x, bool not )
 
 static struct tree *is(struct reader *r, struct tree *x)
 {
-	const bool not = take_word(r, "not");
+	const bool negated = take_word(r, "not");
 
 	if (take_word(r, "null"))
-		return op(r, not ? "is not null" : "is null", x, NULL);
+		return tree_op(r->a, negated ? "is not null" : "is null", x, NULL);
 	if (take_word(r, "distinct")) {
 		expect_word(r, "from");
-		return op(r, not ? "is not distinct" : "is distinct", x, expression(r, IS));
+		return tree_op(r->a, negated ? "is not distinct" : "is distinct", x, expression(r, IS));
 	}
-	return op(r, not ? "is not" : "is", x, expression(r, IS));
+	return tree_op(r->a, negated ? "is not" : "is", x, expression(r, IS));
 }
 
 /* NOT NULL of SQLite, NOT LIKE, NOT IN. */
@@ -465,7 +410,7 @@ static struct tree *not_what(struct reader *r, struct tree *x)
 
 	(void)lex_next(&r->l);
 	if (r->l.d == DIALECT_SQLITE && take_word(r, "null"))
-		return op(r, "is not null", x, NULL);
+		return tree_op(r->a, "is not null", x, NULL);
 	t = matching(r, x, true);
 	return t != NULL ? t : fail(r);
 }
@@ -476,15 +421,15 @@ static struct tree *by_word(struct reader *r, struct tree *x, int above, bool *r
 
 	*ret_more = true;
 	if (above < OR && take_word(r, "or"))
-		return joined(r, "or", x, expression(r, OR));
+		return tree_joined(r->a, "or", x, expression(r, OR));
 	if (above < AND && take_word(r, "and"))
-		return joined(r, "and", x, expression(r, AND));
+		return tree_joined(r->a, "and", x, expression(r, AND));
 	if (above < IS && take_word(r, "is"))
 		return is(r, x);
 	if (above < IS && take_word(r, "isnull"))
-		return op(r, "is null", x, NULL);
+		return tree_op(r->a, "is null", x, NULL);
 	if (above < IS && take_word(r, "notnull"))
-		return op(r, "is not null", x, NULL);
+		return tree_op(r->a, "is not null", x, NULL);
 	if (above < matches(r) && says(r, "not"))
 		return not_what(r, x);
 	if (above < matches(r) && (t = matching(r, x, false)) != NULL)
@@ -492,13 +437,13 @@ static struct tree *by_word(struct reader *r, struct tree *x, int above, bool *r
 	if (above < AT && r->l.d == DIALECT_POSTGRES && take_word(r, "at")) {
 		expect_word(r, "time");
 		expect_word(r, "zone");
-		return op(r, "at time zone", x, expression(r, AT));
+		return tree_op(r->a, "at time zone", x, expression(r, AT));
 	}
 	if (above < COLLATES && take_word(r, "collate")) {
-		t = leaf(r, TREE_NAME, name_of(r));
+		t = tree_leaf(r->a, TREE_NAME, name_of(r));
 		(void)lex_next(&r->l);
 		t->text = dotted(r, t->text);
-		return op(r, "collate", x, t);
+		return tree_op(r->a, "collate", x, t);
 	}
 	*ret_more = false;
 	return x;
@@ -512,10 +457,10 @@ static struct tree *close_by(struct reader *r, struct tree *x)
 			expect_sign(r, ':');
 			x = cast(r, x, tree_type(r->a, &r->l));
 		} else if (take_sign(r, '[')) {
-			x = op(r, "element", x, expression(r, NOTHING));
+			x = tree_op(r->a, "element", x, expression(r, NOTHING));
 			expect_sign(r, ']');
 		} else if (take_sign(r, '.')) {
-			x = op(r, "field", x, leaf(r, TREE_NAME, name_of(r)));
+			x = tree_op(r->a, "field", x, tree_leaf(r->a, TREE_NAME, name_of(r)));
 			(void)lex_next(&r->l);
 		} else {
 			break;
@@ -530,16 +475,16 @@ static struct tree *before(struct reader *r)
 	struct tree *x;
 
 	if (take_word(r, "not"))
-		return op(r, "not", expression(r, NOT), NULL);
+		return tree_op(r->a, "not", expression(r, NOT), NULL);
 	if (r->l.kind != TOKEN_SIGN || strchr("+-~@!|", r->l.text.p[0]) == NULL)
 		return close_by(r, primary(r));
 	operator_of(r, z, sizeof(z));
 	x = expression(r, z[0] == '-' || z[0] == '+' || r->l.d == DIALECT_SQLITE ? SIGNS : OTHER);
 	if (strcmp(z, "-") == 0 && x->kind == TREE_NUMBER && x->text.len > 0 && x->text.p[0] != '-')
-		return leaf(r, TREE_NUMBER, arena_printf(r->a, "-%.*s", STR_FMT(x->text)));
+		return tree_leaf(r->a, TREE_NUMBER, arena_printf(r->a, "-%.*s", STR_FMT(x->text)));
 	if (strcmp(z, "+") == 0 && x->kind == TREE_NUMBER)
 		return x;
-	return node(r, TREE_OP, arena_printf(r->a, "sign %s", z), x, NULL);
+	return tree_node(r->a, TREE_OP, arena_printf(r->a, "sign %s", z), x, NULL);
 }
 
 static struct tree *expression(struct reader *r, int above)
@@ -580,5 +525,5 @@ struct tree *tree_read(struct arena *a, enum dialect_id d, struct str sql)
 
 	(void)lex_next(&r.l);
 	t = expression(&r, NOTHING);
-	return r.failed || r.l.kind != TOKEN_END ? NULL : t;
+	return r.failed || r.l.kind != TOKEN_END || t->depth > DEPTH_MAX ? NULL : t;
 }
