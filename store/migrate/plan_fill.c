@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "store/ddl/ddl.h"
+#include "store/migrate/live_literal.h"
 #include "store/schema/schema_sql.h"
 #include "store/schema/schema_sql_same.h"
 
@@ -49,6 +50,23 @@ static void put_value(struct planner *pl, const struct live_column *live, struct
 	strbuf_puts(&pl->b, ") AS pg_catalog.text)");
 }
 
+/* 'now' of a time was the moment at which the default was set, and nothing else since. */
+static bool was_a_moment(const struct column *c, struct str live)
+{
+	static const char *const words[] = {"now", "today", "tomorrow", "yesterday"};
+	struct literal l;
+	struct str s;
+
+	if ((c->logical != LT_DATETIME && c->logical != LT_DATE && c->logical != LT_TIME) ||
+	    !literal_read(c->fill.default_sql, &l) || l.kind != LITERAL_TEXT || !schema_sql_literal(live))
+		return false;
+	s = str_trim(str_n(l.text.p + 1, l.text.len - 2));
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		if (str_ieq_z(s, words[i]))
+			return true;
+	return false;
+}
+
 /* PostgreSQL keeps a literal as the value that it is of the column's type: '2026-01-01' of a timestamp is '2026-01-01
  * 00:00:00' from then on. Only it knows whether two are one; until it was asked, they are not. */
 static bool same_value(struct planner *pl, const struct table_pair *tp, const struct column *c,
@@ -60,6 +78,8 @@ static bool same_value(struct planner *pl, const struct table_pair *tp, const st
 
 	if (live->default_same >= 0)
 		return live->default_same > 0;
+	if (live->default_text.p != NULL && was_a_moment(c, live->default_text))
+		return true;
 	if (live->default_text.p == NULL || !is_plain_type(live) || !schema_sql_literal(c->fill.default_sql) ||
 	    !schema_sql_literal(live->default_text) ||
 	    !schema_sql_expression(DIALECT_POSTGRES, c->fill.default_sql, &why) ||
