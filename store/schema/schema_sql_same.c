@@ -1,58 +1,22 @@
 /* See schema_sql_same.h: both texts are read into trees (schema_tree.h), which are compared. */
 #include "store/schema/schema_sql_same.h"
 
-#include <string.h>
-
+#include "store/schema/schema_instant.h"
 #include "store/schema/schema_lex.h"
 #include "store/schema/schema_tree.h"
 #include "store/schema/schema_tree_type.h"
 
 #include "service/base/banned.h"
 
-/* Without what changes no instant: the T, a zone that is UTC, a fraction of zeroes; midnight where there is no time. */
-static struct str instant(struct arena *a, struct str s)
-{
-	char *p = arena_alloc(a, s.len + 10);
-	size_t n = s.len;
-
-	memcpy(p, s.p, n);
-	if (n > 10 && (p[10] == 'T' || p[10] == 't'))
-		p[10] = ' ';
-	if (n > 10 && (p[n - 1] == 'Z' || p[n - 1] == 'z'))
-		n--;
-	else if (n > 13 && memcmp(p + n - 3, "+00", 3) == 0)
-		n -= 3;
-	else if (n > 16 && memcmp(p + n - 6, "+00:00", 6) == 0)
-		n -= 6;
-	if (n > 0 && memchr(p, '.', n) != NULL) {
-		while (p[n - 1] == '0')
-			n--;
-		n -= p[n - 1] == '.';
-	}
-	if (n == 16 || n == 5) {
-		memcpy(p + n, ":00", 3);
-		n += 3;
-	}
-	if (n == 10) {
-		memcpy(p + n, " 00:00:00", 9);
-		n += 9;
-	}
-	return str_n(p, n);
-}
-
 static bool same_text(const struct tree *x, const struct tree *y)
 {
-	struct arena a;
-	bool same;
-
 	if (str_eq(x->text, y->text))
 		return true;
-	if (x->kind != TREE_TEXT || !(x->of_time || y->of_time))
+	if (x->kind != TREE_TEXT)
 		return false;
-	arena_init(&a);
-	same = str_eq(instant(&a, x->text), instant(&a, y->text));
-	arena_done(&a);
-	return same;
+	if (x->of_interval || y->of_interval)
+		return interval_same(x->text, y->text);
+	return (x->of_time || y->of_time) && instant_same(x->text, y->text);
 }
 
 static bool same_tree(const struct tree *x, const struct tree *y)

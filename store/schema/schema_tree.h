@@ -30,7 +30,7 @@ struct tree {
 	struct tree *first, *last, *next; /* below it; beside it */
 	unsigned depth;                   /* levels below it */
 	bool was_cast;                    /* a literal that a type was named for */
-	bool of_time;                     /* and it was one of times: PostgreSQL keeps the instant, not its spelling */
+	bool of_time, of_interval;        /* and it was one of these: PostgreSQL keeps the value, not its spelling */
 };
 
 /* NULL: it is not of the forms that are known, or too deep. */

@@ -272,6 +272,7 @@ static struct tree *literal_of(struct arena *a, struct tree *of, struct str type
 	*t = *of;
 	t->was_cast = true;
 	t->of_time = type.len >= 4 && memcmp(type.p, "time", 4) == 0;
+	t->of_interval = str_eq_z(type, "interval");
 	if (memchr(type.p, '(', type.len) != NULL || (of->was_cast && !is_wider(type)))
 		return NULL;
 	if (of->kind == TREE_NUMBER)

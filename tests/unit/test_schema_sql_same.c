@@ -102,6 +102,10 @@ static void test_what_postgres_makes_of_it(void **state)
 		{"t > '10:30:00.500'", "(t > '10:30:00.5'::time without time zone)"},
 		{"(v, s) = ('a', 'b')", "(((v)::text = 'a'::text) AND (s = 'b'::text))"},
 		{"ts + interval '1 day' > now()", "((ts + '1 day'::interval) > now())"},
+		{"ts + interval '1 day'", "(ts + 'P1D'::interval)"},
+		{"ts + '1 year 2 months 3 days 04:05:06.5'::interval", "(ts + 'P1Y2M3DT4H5M6.5S'::interval)"},
+		{"ts + interval '90 minutes'", "(ts + '01:30:00'::interval)"},
+		{"ts - interval '-1 hour'", "(ts - '-01:00:00'::interval)"},
 	};
 
 	(void)state;
@@ -155,6 +159,10 @@ static void test_what_only_looks_alike_in_postgres(void **state)
 		{"tags[1]", "tags[2]"},
 		{"(a).b", "a.b"},
 		{"count(DISTINCT a)", "count(a)"},
+		{"ts + interval '1 day'", "ts + interval '24 hours'"},
+		{"ts + interval '1 month'", "ts + 'PT1M'::interval"},
+		{"ts + interval '1 day'", "ts + interval 'odd'"},
+		{"ts + interval 'P1D'", "ts + interval 'P1'"},
 		{"b IN (a, c)", "((b = a) AND (b = c))"},
 		{"ts > '2026-01-01'", "ts > '2026-01-02 00:00:00+00'::timestamp with time zone"},
 		{"ts > '2026-01-01'", "ts > '2026-01-01 00:00:00-05'::timestamp with time zone"},
