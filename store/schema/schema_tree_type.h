@@ -1,11 +1,11 @@
 /*
- * Literals and types in expressions (schema_tree.h). Pure; what is given is in the arena.
+ * Literals and types in expressions (schema_tree_form.h). Pure; what is given is in the arena.
  */
 #ifndef FERROD_STORE_SCHEMA_SCHEMA_TREE_TYPE_H
 #define FERROD_STORE_SCHEMA_SCHEMA_TREE_TYPE_H
 
 #include "store/schema/schema_lex.h"
-#include "store/schema/schema_tree.h"
+#include "store/schema/schema_tree_form.h"
 
 /* The text with each doubled quote made one; quote 0: as it is. */
 struct str tree_unquote(struct arena *a, struct str s, char quote);
