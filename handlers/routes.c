@@ -55,6 +55,11 @@ ONCE(handle_sql_execute)
 ONCE(handle_sql_fetch_all)
 ONCE(handle_sql_fetch_one)
 
+#define DESCRIPTION(path_, id, handler_) \
+	{ \
+		.method = HTTP_GET, .path = (path_), .operation_id = (id), .handler = (handler_), .scope = SCOPE_NONE, \
+		.body = BODY_NONE, .query_reads = true \
+	}
 #define RECORDS "/v1/models/{model}/records"
 #define RECORD "/v1/models/{model}/records/{pk}"
 
@@ -65,15 +70,9 @@ static const struct route_def routes[] = {
 	ROUTE(GET, "/readyz", "readyz", handle_readyz, NONE, NONE),
 	ROUTE(GET, "/version", "version", handle_version, ANY, NONE),
 	ROUTE_TYPE(GET, "/metrics", "metrics", handle_metrics, ANY, "text/plain; version=0.0.4; charset=utf-8"),
-	{.method = HTTP_GET,
-	 .path = "/openapi.json",
-	 .operation_id = "openapi_json",
-	 .handler = handle_openapi_json,
-	 .scope = SCOPE_NONE,
-	 .body = BODY_NONE,
-	 .query_reads = true},
+	DESCRIPTION("/openapi.json", "openapi_json", handle_openapi_json),
 	ROUTE_TYPE(GET, "/openapi.yaml", "openapi_yaml", handle_openapi_yaml, NONE, "application/yaml"),
-	ROUTE(GET, "/openapi-3.0.json", "openapi_30_json", handle_openapi_30_json, NONE, NONE),
+	DESCRIPTION("/openapi-3.0.json", "openapi_30_json", handle_openapi_30_json),
 	ROUTE_TYPE(GET, "/docs", "docs", handle_docs, NONE, "text/html; charset=utf-8"),
 	ROUTE_TYPE(GET, "/docs/style.css", "docs_style", handle_docs_style, NONE, "text/css; charset=utf-8"),
 	ROUTE_TYPE(GET, "/docs/{module}", "docs_module", handle_docs_module, NONE, "text/javascript; charset=utf-8"),

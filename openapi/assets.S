@@ -29,6 +29,8 @@
 	asset docs_schema, openapi/docs/schema.js
 	asset docs_connections, openapi/docs/connections.js
 	asset docs_models, openapi/docs/models.js
+	asset docs_records, openapi/docs/records.js
+	asset docs_tables, openapi/docs/tables.js
 	asset docs_query, openapi/docs/query.js
 	asset docs_migrate, openapi/docs/migrate.js
 

@@ -21,6 +21,8 @@
 	X(docs_schema) \
 	X(docs_connections) \
 	X(docs_models) \
+	X(docs_records) \
+	X(docs_tables) \
 	X(docs_query) \
 	X(docs_migrate)
 

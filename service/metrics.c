@@ -223,4 +223,7 @@ void metrics_write(struct strbuf *b)
 	metrics_family(b, "ferrod_loop_longest_turn_seconds", "gauge",
 		       "Longest time in which an event loop looked for no events.");
 	strbuf_printf(b, "ferrod_loop_longest_turn_seconds %.6f\n", (double)loop_longest_turn_ns() / 1e9);
+	metrics_family(b, "ferrod_loop_longest_turn_cpu_seconds", "gauge",
+		       "Most processor time of an event loop's turn, whatever else the machine did; 0: under 5 ms.");
+	strbuf_printf(b, "ferrod_loop_longest_turn_cpu_seconds %.6f\n", (double)loop_longest_turn_cpu_ns() / 1e9);
 }

@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 
+#include "service/base/mem.h"
 #include "service/base/num.h"
 
 #include "service/base/banned.h"
@@ -12,11 +13,32 @@
 static uint8_t the_key[CRYPTO_KEY_BYTES];
 static bool has_key;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
+static pthread_key_t mine; /* each thread's handle under the key */
+
+static void destroy(void *m)
+{
+	crypto_mac_destroy(m);
+}
 
 static void make_key(void)
 {
 	if (!has_key)
 		num_random(the_key, sizeof(the_key));
+	if (pthread_key_create(&mine, destroy) != 0)
+		mem_fail();
+}
+
+static struct crypto_mac *mac(void)
+{
+	struct crypto_mac *m;
+	pthread_once(&once, make_key);
+	m = pthread_getspecific(mine);
+	if (m != NULL)
+		return m;
+	m = crypto_mac_create(the_key);
+	if (pthread_setspecific(mine, m) != 0)
+		mem_fail();
+	return m;
 }
 
 void cursor_seal_key(const uint8_t key[CRYPTO_KEY_BYTES])
@@ -27,10 +49,9 @@ void cursor_seal_key(const uint8_t key[CRYPTO_KEY_BYTES])
 
 static void sign(struct str text, uint8_t ret[SIGNATURE_BYTES])
 {
-	uint8_t mac[32];
-	pthread_once(&once, make_key);
-	crypto_mac(the_key, text, mac);
-	memcpy(ret, mac, SIGNATURE_BYTES);
+	uint8_t whole[32];
+	crypto_mac_of(mac(), text, whole);
+	memcpy(ret, whole, SIGNATURE_BYTES);
 }
 
 struct str cursor_seal(struct arena *a, struct str text)
@@ -64,14 +85,14 @@ static bool decode(struct arena *a, struct str in, struct str *ret)
 bool cursor_unseal(struct arena *a, struct str cursor, struct str *ret_text)
 {
 	struct str bytes;
-	uint8_t mac[SIGNATURE_BYTES];
+	uint8_t signature[SIGNATURE_BYTES];
 	uint8_t differs = 0;
 	if (cursor.len == 0 || !decode(a, cursor, &bytes) || bytes.len < SIGNATURE_BYTES)
 		return false;
 	const struct str text = str_n(bytes.p + SIGNATURE_BYTES, bytes.len - SIGNATURE_BYTES);
-	sign(text, mac);
+	sign(text, signature);
 	for (size_t i = 0; i < SIGNATURE_BYTES; i++)
-		differs |= (uint8_t)(mac[i] ^ (uint8_t)bytes.p[i]);
+		differs |= (uint8_t)(signature[i] ^ (uint8_t)bytes.p[i]);
 	*ret_text = text;
 	return differs == 0;
 }

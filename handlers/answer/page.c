@@ -1,6 +1,8 @@
 /* Keyset pages. A cursor is sealed JSON: {"b": binding, "d": "n"|"p", "v": [order column values]}. */
 #include "handlers/answer/page.h"
 
+#include <math.h>
+
 #include "handlers/answer/cursor_seal.h"
 #include "handlers/answer/values.h"
 #include "service/base/num.h"
@@ -84,12 +86,12 @@ static bool is_read(const struct query *q, const struct query_order *o)
 	return false;
 }
 
-/* Times of SQLite are one thing in an answer and many in a file: a cursor has them as they are stored. */
+/* A value of SQLite's need not be of its column's type, and one answer may stand for several: a cursor has them as they
+ * are stored, by their class. Only rowids are whole numbers in any case. */
 static bool needs_stored(const struct query *q, const struct query_order *o)
 {
 	const struct column *c = o->column;
-	return c != NULL && q->dialect->id == DIALECT_SQLITE &&
-	       (c->logical == LT_DATETIME || c->logical == LT_DATE || c->logical == LT_TIME);
+	return c != NULL && q->dialect->id == DIALECT_SQLITE && !(c->autoincrement && c->logical == LT_INTEGER);
 }
 
 /* What the cursor needs is read, though not shown. */
@@ -144,6 +146,40 @@ static bool bad_cursor(const char *pointer, struct arena *a, struct err *err)
 			  "this is no cursor of this query: filter and order must be those of the answer it came from");
 }
 
+/* What JSON has no word for: texts that are no UTF-8 and infinite numbers. Blobs are tagged already. */
+static void write_stored(struct strbuf *b, struct value v)
+{
+	static const struct value_format plain = {0};
+	if (v.kind == VALUE_TEXT && !str_is_utf8(v.u.s)) {
+		strbuf_puts(b, "{\"t\":\"");
+		strbuf_base64(b, v.u.s);
+		strbuf_puts(b, "\"}");
+	} else if (v.kind == VALUE_DOUBLE && isinf(v.u.d)) {
+		strbuf_puts(b, v.u.d > 0 ? "{\"r\":1}" : "{\"r\":-1}");
+	} else {
+		value_write_json(b, v, &plain);
+	}
+}
+
+static bool read_stored(struct arena *a, const json_t *in, struct value *ret)
+{
+	const json_t *text = json_object_get(in, "t"), *infinite = json_object_get(in, "r");
+	struct err ignored;
+	size_t len;
+	if (json_is_string(text)) {
+		uint8_t *out = arena_alloc(a, json_string_length(text) / 4 * 3 + 1);
+		if (!num_base64_decode(json_str(text), out, &len))
+			return false;
+		*ret = value_text(str_n((const char *)out, len));
+		return true;
+	}
+	if (json_is_integer(infinite)) {
+		*ret = value_double(json_integer_value(infinite) > 0 ? (double)INFINITY : -(double)INFINITY);
+		return true;
+	}
+	return codec_bind_raw(a, in, "", ret, &ignored);
+}
+
 /* The cursor's values as parameters for the order's columns. */
 static bool read_cursor(struct page *p, struct value **ret, struct err *err)
 {
@@ -167,7 +203,7 @@ static bool read_cursor(struct page *p, struct value **ret, struct err *err)
 		const struct column *type = o->column != NULL ? o->column : &o->expr->type;
 		const json_t *value = json_array_get(values, i);
 		/* what the database holds is not always what the column takes: a row must not stop the walk */
-		if (needs_stored(q, o) ? !codec_bind_raw(p->arena, value, "", &v[i], &ignored)
+		if (needs_stored(q, o) ? !read_stored(p->arena, value, &v[i])
 				       : !query_bind_value(p->arena, q->dialect, type, value, &v[i], &ignored) &&
 						 !codec_bind_raw(p->arena, value, "", &v[i], &ignored))
 			return false;
@@ -224,7 +260,10 @@ struct str page_cursor(struct page *p, const struct result_shape *shape, const s
 							   : order_index(p->run, shape, &p->base->order[i]);
 		if (i > 0)
 			strbuf_putc(&b, ',');
-		value_write_json(&b, at < shape->n ? row[at] : value_null(), &plain);
+		if (p->stored[i] != SIZE_MAX)
+			write_stored(&b, at < shape->n ? row[at] : value_null());
+		else
+			value_write_json(&b, at < shape->n ? row[at] : value_null(), &plain);
 	}
 	strbuf_puts(&b, "]}");
 	struct str s = STR_NONE;

@@ -13,6 +13,7 @@
 
 #define ATTEMPTS 6    /* of an atomic batch that runs into other writers */
 #define BACKOFF_MS 10 /* doubled at each attempt, with jitter */
+#define UNDONE_MAX 3  /* with others it shared a transaction with; then it has one of its own */
 
 static const struct {
 	const char *word;
@@ -55,6 +56,7 @@ struct batch {
 	struct batch_step *steps;
 	size_t n;
 	bool atomic, writes, raw;
+	uint64_t kind; /* of those that do the same with other values; not 0 */
 	struct str using;
 	struct strbuf *out; /* the results */
 };
@@ -152,6 +154,12 @@ static bool check_undoable(const struct batch *b, const struct batch_step *s, co
 			  "with Prefer: tx=rollback no statement may begin, end or divide a transaction");
 }
 
+static struct str sql_or(const json_t *doc, struct str other)
+{
+	const json_t *sql = json_object_get(doc, "sql");
+	return json_is_string(sql) ? json_str(sql) : other;
+}
+
 /* What can be known of a step before anything runs: its operation, names, references, scope. */
 static bool read_step(struct batch *b, size_t i, json_t *doc, struct err *err)
 {
@@ -188,6 +196,7 @@ static bool read_step(struct batch *b, size_t i, json_t *doc, struct err *err)
 	s->scope = ops[k].scope;
 	if (!check_undoable(b, s, r.pointer, err))
 		return false;
+	b->kind = b->kind * 31 + num_hash(sql_or(doc, word));
 	b->writes = b->writes || ops[k].scope == SCOPE_WRITE || s->op == STEP_SQL_EXECUTE;
 	b->raw = b->raw || ops[k].scope == SCOPE_SQL;
 	if (!principal_has(b->req, ops[k].scope))
@@ -215,10 +224,12 @@ static bool read_batch(struct batch *b, struct err *err)
 	if (!json_reader_done(&r))
 		return false;
 	b->steps = arena_array(&b->req->arena, b->n, sizeof(*b->steps));
+	b->kind = 1;
 	for (size_t i = 0; i < b->n; i++) {
 		if (!read_step(b, i, json_array_get(steps, i), err))
 			return false;
 	}
+	b->kind |= 1;
 	return true;
 }
 
@@ -416,11 +427,23 @@ static bool back_off(const struct batch *b, int attempt)
 	return until < b->c.deadline && wait_until(until) == WAIT_TIMEOUT;
 }
 
+/* It has not remained, nobody has heard of it, and nothing is wrong with it. */
+static bool undone_with_others(struct batch *b, const struct err *err, int *n)
+{
+	const bool undone = (err->again != ERR_AGAIN_NO || b->req->undone) && !err->cancelled;
+	b->req->undone = false;
+	if (undone && (err->again == ERR_AGAIN_ALONE || ++*n == UNDONE_MAX))
+		b->req->alone = true;
+	return undone;
+}
+
 static bool run_atomic(struct batch *b, struct err *err)
 {
-	for (int attempt = 0;; attempt++) {
+	int undone = 0;
+	for (int attempt = 0;;) {
 		struct driver_conn *dc;
 		context_batch(&b->c, b->writes);
+		b->c.exec.joins = b->req->alone ? 0 : b->kind;
 		/* Who writes, or may, takes the turn before it reads: what it has read stays true. Who only reads
 		 * holds up no writer. */
 		bool ok = (!(b->writes || b->raw) || exec_conn(&b->c.exec, LEASE_WRITE, &dc, err)) && run_all(b, err);
@@ -430,7 +453,9 @@ static bool run_atomic(struct batch *b, struct err *err)
 			context_abandon(&b->c, err);
 		if (ok)
 			return true;
-		if (!worth_retrying(b, err) || attempt + 1 == ATTEMPTS || !back_off(b, attempt))
+		if (undone_with_others(b, err, &undone))
+			continue;
+		if (!worth_retrying(b, err) || ++attempt == ATTEMPTS || !back_off(b, attempt - 1))
 			break;
 	}
 	if (err->outcome == ERR_OUTCOME_NONE)

@@ -29,6 +29,8 @@ static const struct op_word {
 	{"ov", OP_OVERLAP, OP_OVERLAP},
 	{"sl", OP_LEFT_OF, OP_LEFT_OF},
 	{"sr", OP_RIGHT_OF, OP_RIGHT_OF},
+	{"nxl", OP_NOT_LEFT, OP_NOT_LEFT},
+	{"nxr", OP_NOT_RIGHT, OP_NOT_RIGHT},
 	{"adj", OP_ADJACENT, OP_ADJACENT},
 	{"fts", OP_MATCH, OP_MATCH},
 	{"plfts", OP_MATCH, OP_MATCH},
@@ -449,6 +451,6 @@ bool url_condition(struct url_filter *f, struct str value, const struct query_no
 	if (!read_op(value, &o))
 		return url_malformed(f,
 				     "the operators are eq, neq, gt, gte, lt, lte, like, ilike, match, imatch, in, is, "
-				     "isdistinct, cs, cd, ov, sl, sr, adj, fts, plfts, phfts and wfts");
+				     "isdistinct, cs, cd, ov, sl, sr, nxl, nxr, adj, fts, plfts, phfts and wfts");
 	return leaf_of(f, e, &o, ret);
 }

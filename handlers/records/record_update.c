@@ -48,12 +48,13 @@ static bool check_guard(struct record_request *r, const struct value *row, struc
 	return true;
 }
 
-/* Bytes in a column of something else were a blob or a text that is not UTF-8, and what they are they stay. */
+/* Bytes in a column of something else were a blob or a text that is not UTF-8, and "Infinity" may have been a number;
+ * what they are they stay. */
 static bool either_class(const struct record_request *r, const struct record_row *row, size_t i)
 {
 	const struct value v = row->values[i];
 	return row->given[i] && r->c->route.conn->dialect->id == DIALECT_SQLITE && v.kind == VALUE_TEXT &&
-	       !str_is_utf8(v.u.s);
+	       (!str_is_utf8(v.u.s) || str_eq_z(v.u.s, "Infinity") || str_eq_z(v.u.s, "-Infinity"));
 }
 
 /* Does the body state what is only read, what only that row can hold, or the count of writes that it knows? */

@@ -60,43 +60,35 @@ static void page_headers(struct response *res)
 	response_header(res, "Referrer-Policy", STR("no-referrer"));
 }
 
-/* With the models at hand, of a set and on a connection, perhaps. */
-static bool with_models(struct request *req, struct response *res, struct err *err)
-{
-	struct schema *s;
-	json_t *doc;
-	if (!json_parse(&req->arena, str_n(openapi_json, (size_t)openapi_json_len), &doc, err))
-		return false;
-	s = schema_registry_get(&request_app(req)->store->models);
-	openapi_describe_models(&req->arena, s, request_arg(req, "set"), request_arg(req, "using"), doc);
-	schema_unref(s);
-	response_header(res, "Cache-Control", STR("no-store"));
-	json_write(response_json(res, 200), doc, true);
-	return true;
-}
-
-bool handle_openapi_json(struct request *req, struct response *res, struct err *err)
+/* A description in JSON; with the models at hand, of a set and on a connection, perhaps. */
+static bool description(struct request *req, struct response *res, struct str text, bool old, struct err *err)
 {
 	const struct str models = request_arg(req, "models");
 	if (!request_args_known(req, (const char *const[]){"models", "set", "using", NULL}, err))
 		return false;
 	if (models.p != NULL && !str_eq_z(models, "true") && !str_eq_z(models, "false"))
 		return err_set(err, ERR_INVALID_PARAMETERS, "\"models\" is true or false");
-	if (str_eq_z(models, "true"))
-		return with_models(req, res, err);
-	return asset(req, res, "application/json", openapi_json, openapi_json_len);
+	if (models.p != NULL && str_eq_z(models, "true"))
+		return openapi_with_models(req, res, text, old, err);
+	if (request_arg(req, "set").p != NULL || request_arg(req, "using").p != NULL)
+		return err_set(err, ERR_INVALID_PARAMETERS, "\"set\" and \"using\" go with models=true");
+	return asset(req, res, "application/json", text.p, text.len);
+}
+
+bool handle_openapi_json(struct request *req, struct response *res, struct err *err)
+{
+	return description(req, res, str_n(openapi_json, (size_t)openapi_json_len), false, err);
 }
 
 bool handle_openapi_30_json(struct request *req, struct response *res, struct err *err)
 {
-	(void)err;
-	return asset(req, res, "application/json", openapi_30_json, openapi_30_json_len);
+	return description(req, res, str_n(openapi_30_json, (size_t)openapi_30_json_len), true, err);
 }
 
 bool handle_openapi_yaml(struct request *req, struct response *res, struct err *err)
 {
-	(void)err;
-	return asset(req, res, "application/yaml", openapi_yaml, openapi_yaml_len);
+	return request_args_known(req, (const char *const[]){NULL}, err) &&
+	       asset(req, res, "application/yaml", openapi_yaml, openapi_yaml_len);
 }
 
 /* ---- where to go from here ---- */
@@ -150,6 +142,8 @@ bool handle_docs_module(struct request *req, struct response *res, struct err *e
 		{"schema.js", docs_schema, &docs_schema_len},
 		{"connections.js", docs_connections, &docs_connections_len},
 		{"models.js", docs_models, &docs_models_len},
+		{"records.js", docs_records, &docs_records_len},
+		{"tables.js", docs_tables, &docs_tables_len},
 		{"query.js", docs_query, &docs_query_len},
 		{"migrate.js", docs_migrate, &docs_migrate_len},
 	};

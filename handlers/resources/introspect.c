@@ -99,38 +99,31 @@ static json_t *next_model(void *arg)
 	return live_ir_next(arg);
 }
 
-/* The canonical form of what the database has. Both it and what it is made of are large: the latter is in `scratch`, to
- * be gone before the answer is written. */
+/* The canonical form of what the database has, in *ret. What it is made of is in `scratch`. */
 static bool read_schema(struct context *c, struct introspection *q, struct arena *scratch, struct schema **ret,
 			struct err *err)
 {
 	struct arena *a = &c->req->arena;
 	struct live_schema live;
 	struct live_builder *ir;
-	json_t *doc;
 
 	live_ir_tables(a, &q->options, &q->scope.tables, &q->scope.n_tables);
-	if (!migrate_introspect_scope(c->route.conn, &q->scope, c->deadline, scratch, &live, err))
-		return false;
-	if (q->reg) {
-		if (!live_ir(scratch, c->route.conn->dialect, &live, &q->options, &q->notes, &doc, err) ||
-		    !schema_from_json(doc, NULL, a, ret, err))
-			return false;
-		struct schema_edit found = {.doc = doc,
-					    .how = {.may_sql = true, .may_catalogs = true}}; /* what SQL there is, the
-												database has already */
-		if (models_own_set(c->req, &found.how.set, err) &&
-		    (told_models(c->app->told, &found, principal_name(c->req), a, NULL, err) ||
-		     models_refused(c->req, err)))
-			return true;
-		schema_unref(*ret);
-		return false;
-	}
-	if (!live_ir_open(scratch, c->route.conn->dialect, &live, &q->options, &q->notes, &ir, err))
+	if (!migrate_introspect_scope(c->route.conn, &q->scope, c->deadline, scratch, &live, err) ||
+	    !live_ir_open(scratch, c->route.conn->dialect, &live, &q->options, &q->notes, &ir, err))
 		return false;
 	const struct schema_feed feed = {.next = next_model, .arg = ir, .n_max = live.n_tables + live.n_views};
 	const struct schema_source from = {.feed = &feed, .may_sql = true, .may_catalogs = true, .trusts_sets = true};
 	return schema_from_source(NULL, &from, a, ret, err);
+}
+
+/* What SQL there is, the database has already. */
+static bool register_found(struct context *c, const struct schema *found, struct err *err)
+{
+	struct schema_edit edit = {.models = found, .how = {.may_sql = true, .may_catalogs = true}};
+
+	return models_own_set(c->req, &edit.how.set, err) &&
+	       (told_models(c->app->told, &edit, principal_name(c->req), &c->req->arena, NULL, err) ||
+		models_refused(c->req, err));
 }
 
 static bool introspect(struct context *c, struct introspection *q, struct schema **ret, struct err *err)
@@ -145,10 +138,10 @@ static bool introspect(struct context *c, struct introspection *q, struct schema
 			       "introspection reads what is committed: send the request without Ferro-Transaction");
 	arena_init(&scratch);
 	const bool ok = read_schema(c, q, &scratch, ret, err);
-	arena_done(&scratch);
+	arena_done(&scratch); /* as large as what is made of it: it is gone before more is made of that */
 	if (ok)
 		arena_on_done(&c->req->arena, unref, *ret);
-	return ok;
+	return ok && (!q->reg || register_found(c, *ret, err));
 }
 
 bool handle_introspect(struct request *req, struct response *res, struct err *err)

@@ -2,6 +2,7 @@
 #include "handlers/unit/context.h"
 #include "handlers/handlers.h"
 #include "service/metrics.h"
+#include "store/exec/company.h"
 #include "store/exec/lane.h"
 #include "store/query/query.h"
 #include "store/exec/reader.h"
@@ -100,21 +101,22 @@ static void write_lanes(struct strbuf *b, struct connection **conns, size_t n)
 	static const struct {
 		const char *name, *help;
 	} figures[] = {
-		{"ferrod_lane_statements_total", "Statements that went through the quick lane."},
+		{"ferrod_lane_statements_total", "Statements, or whole units of work, that shared round trips or transactions."},
 		{"ferrod_lane_round_trips_total", "Round trips, of SQLite writes transactions, that carried them."},
-		{"ferrod_lane_again_total", "Statements of the quick lane that were run again by themselves."},
+		{"ferrod_lane_again_total", "Those that were run again by themselves, or once more with others."},
 	};
 	for (size_t f = 0; f < ARRAY_LEN(figures); f++) {
 		metrics_family(b, figures[f].name, "counter", figures[f].help);
 		for (size_t i = 0; i < n; i++) {
-			struct lane_stats st[2];
+			static const char *const kinds[] = {"read", "write", "unit"};
+			struct lane_stats st[3];
 			lane_stats(conns[i]->lanes, &st[0], &st[1]);
 			reader_stats(conns[i]->readers, &st[0]);
-			for (size_t k = 0; k < 2; k++) {
+			company_stats(conns[i]->companies, &st[2]);
+			for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
 				const uint64_t values[] = {st[k].statements, st[k].round_trips, st[k].again};
 				strbuf_printf(b, "%s{connection=\"%.*s\",kind=\"%s\"} %llu\n", figures[f].name,
-					      STR_FMT(conns[i]->name), k == 0 ? "read" : "write",
-					      (unsigned long long)values[f]);
+					      STR_FMT(conns[i]->name), kinds[k], (unsigned long long)values[f]);
 			}
 		}
 	}

@@ -8,6 +8,20 @@ static bool bound(const struct request *req)
 	return req->principal != NULL && req->principal->sets != NULL;
 }
 
+bool models_set_name(struct str set, struct err *err)
+{
+	if (set.len > LIMIT_NAME_BYTES)
+		return err_set(err, ERR_INVALID_PARAMETERS, "the name of a set has at most %d bytes", LIMIT_NAME_BYTES);
+	for (size_t i = 0; i < set.len; i++) {
+		const char c = set.p[i];
+		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+		      (c != '\0' && strchr("_-.", c) != NULL)))
+			return err_set(err, ERR_INVALID_PARAMETERS,
+				       "the name of a set is of letters, digits, _, - and .");
+	}
+	return true;
+}
+
 bool models_may_change(const struct request *req, struct str set, struct err *err)
 {
 	return principal_has_set(req, set) || err_set(err, ERR_FORBIDDEN,

@@ -5,6 +5,8 @@
 #include "handlers/unit/context.h"
 #include "store/schema/schema.h"
 
+/* ERR_INVALID_PARAMETERS: no set has such a name. */
+bool models_set_name(struct str set, struct err *err) MUST_CHECK;
 /* The set that a change of models without ?set= is about: the one without a name, or the first one of a key that is
  * bound to sets. ERR_FORBIDDEN: it is bound to none. */
 bool models_own_set(const struct request *req, struct str *ret, struct err *err) MUST_CHECK;

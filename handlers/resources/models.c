@@ -40,16 +40,7 @@ static bool set_of(const struct request *req, struct str *ret, struct err *err)
 		return false;
 	if (ret->p == NULL)
 		return models_own_set(req, ret, err);
-	if (ret->len > LIMIT_NAME_BYTES)
-		return err_set(err, ERR_INVALID_PARAMETERS, "the name of a set has at most %d bytes", LIMIT_NAME_BYTES);
-	for (size_t i = 0; i < ret->len; i++) {
-		const char c = ret->p[i];
-		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-		      strchr("_-.", c) != NULL))
-			return err_set(err, ERR_INVALID_PARAMETERS,
-				       "the name of a set is of letters, digits, _, - and .");
-	}
-	return models_may_change(req, *ret, err);
+	return models_set_name(*ret, err) && models_may_change(req, *ret, err);
 }
 
 static bool apply(struct request *req, struct response *res, bool replace_all, struct err *err)

@@ -171,7 +171,7 @@ static bool must_be_undoable(const struct sql_request *q, const struct rows_writ
 		return false;
 	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
 		if (str_ieq_z(word, words[i]))
-			return true;
+			return !exec_only_reads(&q->c.route, &q->stmt);
 	}
 	return word.len == 0;
 }

@@ -276,6 +276,7 @@ static void close_map(struct context *c, enum imap_end how)
 static bool end_unit(struct context *c, bool commit, const struct err *why, struct err *err)
 {
 	bool ok = exec_end(&c->exec, commit, err);
+	c->req->undone |= c->exec.again;
 	c->in_unit = c->once = false;
 	if (!ok && c->exec.lost.is_set)
 		lost_commit_set(c->req->lost, c->route.conn->name, &c->exec.lost);
@@ -324,9 +325,12 @@ static void begin_write(struct context *c, bool atomic)
 	c->req->once->used = true;
 }
 
+/* One whose answer is kept with it is run again by who keeps it (idempotency.c). */
 void context_write(struct context *c, bool atomic)
 {
 	context_write_raw(c, atomic || tells(c));
+	if (c->once && !c->req->body_streams && !c->req->alone)
+		c->exec.joins = num_hash(str_z(c->req->route->operation_id)) | 1;
 }
 
 void context_write_raw(struct context *c, bool atomic)
@@ -479,12 +483,14 @@ bool context_close(struct context *c, bool ok, struct err *err)
 
 /* What SQLite says against a search is about the query, not about our SQL: the table is none that is searched, or the
  * words are not as its grammar wants them. */
-static void name_search(struct err *err)
+static void name_search(const struct stmt *s, struct err *err)
 {
+	static const char match[] = "\" MATCH ";
 	const struct str said = str_z(err->detail);
-	if (err->code != ERR_SQL_ERROR)
+	if (err->code != ERR_SQL_ERROR || memmem(s->sql.p, s->sql.len, match, sizeof(match) - 1) == NULL)
 		return;
-	if (str_starts(said, STR("unable to use function MATCH")))
+	/* the column that stands for a whole row, and the rank, are there only */
+	if (str_starts(said, STR("unable to use function MATCH")) || str_starts(said, STR("no such column: ")))
 		(void)err_set(err, ERR_INVALID_QUERY, "match works on FTS5 tables only on SQLite");
 	else if (str_starts(said, STR("fts5: ")) || str_starts(said, STR("unterminated string")))
 		(void)err_set(err, ERR_INVALID_QUERY, "FTS5 does not understand what is searched for");
@@ -499,7 +505,7 @@ bool context_run(struct context *c, const struct stmt *s, struct row_sink *sink,
 		imap_write_begin(c->unit_map, NULL, IMAP_EVERYTHING, STR_NONE);
 	if (!exec_run(&c->exec, s, sink != NULL ? sink : &nothing, &result, err)) {
 		if (!s->raw)
-			name_search(err);
+			name_search(s, err);
 		return false;
 	}
 	if (s->raw)

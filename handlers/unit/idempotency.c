@@ -19,6 +19,8 @@
 
 #include "service/base/banned.h"
 
+#define UNDONE_MAX 3 /* with others; then the work has its transactions for itself */
+
 static size_t answer_max = LIMIT_IDEMPOTENCY_ANSWER_BYTES;
 
 static bool key_valid(struct str key)
@@ -36,9 +38,14 @@ static bool key_valid(struct str key)
 static bool tell(const struct kept *k, struct err *err)
 {
 	static const char first[] = "the first request with this Idempotency-Key";
+	static const char *const gone[] = {
+		[KEPT_WHY_SIZE] = "was too large to keep",
+		[KEPT_WHY_ROOM] = "is not kept any more: newer ones took its place (idempotency_bytes_per_key)",
+		[KEPT_WHY_RIGHTS] = "is withheld, for your rights have changed since",
+	};
 	if (k->status < 400)
-		(void)err_set(err, ERR_IDEMPOTENCY_KEY_REUSED,
-			      "%s succeeded (%d), but its answer was too large to keep", first, k->status);
+		(void)err_set(err, ERR_IDEMPOTENCY_KEY_REUSED, "%s succeeded (%d), but its answer %s", first, k->status,
+			      gone[k->why]);
 	else if (k->status < 500)
 		(void)err_set(err, ERR_IDEMPOTENCY_KEY_REUSED, "%s failed (%d), and its answer is not kept any more",
 			      first, k->status);
@@ -410,6 +417,32 @@ static void forget(struct kept *first)
 	kept_unlock();
 }
 
+/* The work, with its answer in its own unit where its connection keeps those; again when it was undone with others that
+ * it shared a transaction with. *ret_with_write: it is kept there, or was. */
+static bool run_first(struct request *req, struct response *res, handler_fn work, const uint8_t scope[KEPT_DIGEST],
+		      struct body_digest *d, bool *ret_with_write, struct err *err)
+{
+	const size_t n_headers = res->n_headers;
+	for (int tries = 0;; tries++) {
+		struct once o;
+		once_start(&o, req, hex_of(&req->arena, scope), d->known ? hex_of(&req->arena, d->bytes) : STR(""),
+			   answer_max);
+		bool ok = work(req, res, err);
+		*ret_with_write = o.hook.used;
+		if (o.hook.used)
+			ok = end_once(&o, res, d, ok, err);
+		req->once = NULL;
+		if (ok || (err->again == ERR_AGAIN_NO && !req->undone) || err->cancelled || response_streaming(res))
+			return ok;
+		req->undone = false;
+		req->alone = err->again == ERR_AGAIN_ALONE || tries == UNDONE_MAX;
+		res->status = 0;
+		res->content_type = NULL;
+		res->n_headers = n_headers;
+		strbuf_reset(&res->body);
+	}
+}
+
 bool idempotent(struct request *req, struct response *res, handler_fn work, struct err *err)
 {
 	struct str key = request_header(req, "Idempotency-Key");
@@ -429,13 +462,8 @@ bool idempotent(struct request *req, struct response *res, handler_fn work, stru
 	res->collect = answer_max;
 	first->lost = (struct lost_commit){.connection = ""};
 	req->lost = &first->lost;
-	struct once o;
-	once_start(&o, req, hex_of(&req->arena, scope), d.known ? hex_of(&req->arena, d.bytes) : STR(""), answer_max);
-	bool ok = work(req, res, err);
-	const bool with_write = o.hook.used;
-	if (with_write)
-		ok = end_once(&o, res, &d, ok, err);
-	req->once = NULL;
+	bool with_write;
+	bool ok = run_first(req, res, work, scope, &d, &with_write, err);
 	req->lost = NULL;
 	if (with_write)
 		forget(first);

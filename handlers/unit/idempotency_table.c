@@ -130,13 +130,19 @@ static void drop_oldest(struct kept_owner *o)
 	bury(k);
 }
 
-/* The oldest answer goes, the entry stays. */
-static void strip_oldest(struct kept_owner *o)
+/* The entry stays without its answer. */
+static void strip(struct kept *k, enum kept_why why)
+{
+	free_answer(k);
+	k->bare = true;
+	k->why = why;
+}
+
+static void strip_oldest(struct kept_owner *o, enum kept_why why)
 {
 	struct kept *k = o->full;
 	o->bytes -= k->size;
-	free_answer(k);
-	k->bare = true;
+	strip(k, why);
 	o->full = next_full(k->next);
 }
 
@@ -145,7 +151,7 @@ static void prune(struct kept_owner *o, int64_t now)
 	while (o->head != NULL && (o->n_kept > o->most.entries || now - o->head->kept_ns > KEPT_NS))
 		drop_oldest(o);
 	while (o->full != NULL && o->bytes > o->most.bytes)
-		strip_oldest(o);
+		strip_oldest(o, KEPT_WHY_ROOM);
 }
 
 struct kept *kept_find(const uint8_t *scope)
@@ -197,10 +203,10 @@ void kept_answered(struct kept *k)
 {
 	struct kept_owner *o = k->owner;
 	ended(k);
-	if (k->withheld && !k->bare) {
-		free_answer(k);
-		k->bare = true;
-	}
+	if (k->withheld && !k->bare)
+		strip(k, KEPT_WHY_RIGHTS);
+	if (!k->bare && k->size > o->most.bytes) /* would push out all others, and then itself */
+		strip(k, KEPT_WHY_SIZE);
 	k->kept_ns = clock_mono_ns();
 	k->prev = o->tail;
 	if (o->tail != NULL)
@@ -272,7 +278,7 @@ void kept_withhold(struct str owner)
 	struct kept_owner *o = map_get(&table.owners, owner);
 	struct kept *k;
 	while (o != NULL && o->full != NULL)
-		strip_oldest(o);
+		strip_oldest(o, KEPT_WHY_RIGHTS);
 	for (size_t pos = 0; o != NULL && o->n_running > 0 && (k = map_next(&table.by_scope, &pos)) != NULL;)
 		k->withheld = k->withheld || (k->running && k->owner == o);
 	kept_unlock();

@@ -31,6 +31,13 @@ struct kept_header {
 	size_t len;
 };
 
+/* Why the answer of work that ended well is not there. */
+enum kept_why {
+	KEPT_WHY_SIZE,   /* it streamed, or is beyond what one answer or all of its caller's may have */
+	KEPT_WHY_ROOM,   /* newer ones of its caller took its place */
+	KEPT_WHY_RIGHTS, /* its caller has fewer rights than when it came */
+};
+
 /* One key's first request: running, or answered. */
 struct kept {
 	struct kept_owner *owner;
@@ -41,6 +48,7 @@ struct kept {
 	size_t n_waiting;
 	struct kept_waiter *waiters; /* not woken yet; under the lock */
 	bool bare;                   /* the answer itself is not kept */
+	enum kept_why why;           /* of a bare one */
 	bool withheld;               /* nor will it be, when it comes */
 	enum err_outcome outcome;    /* of the work, for when the answer cannot be given */
 	struct lost_commit lost;     /* of an unknown one: by what the database can be asked */

@@ -20,7 +20,7 @@ let leave = null;
 let first = true;
 
 async function show() {
-	const [, name = "connections", argument] = location.hash.split("/");
+	const [, name = "connections", argument, more] = location.hash.split("/");
 	const key = sections[name] ? name : "connections";
 	const [title, view] = sections[key];
 	leave?.();
@@ -28,7 +28,7 @@ async function show() {
 	replace(document.getElementById("tabs"), Object.entries(sections).map(([id, [text]]) =>
 		h("a", {href: `#/${id}`, "aria-current": id === key && "page"}, text)));
 	document.title = `${title} · ferrod`;
-	const done = await view(main, argument && decodeURIComponent(argument));
+	const done = await view(main, argument && decodeURIComponent(argument), more && decodeURIComponent(more));
 	if (typeof done === "function")
 		leave = done;
 	if (!first)

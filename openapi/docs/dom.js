@@ -55,14 +55,14 @@ export function notice(error) {
 		problem.sqlstate && h("p", {class: "quiet"}, "SQLSTATE ", h("code", null, problem.sqlstate)));
 }
 
-/** Rows (objects) as a table that scrolls inside its frame and can be reached by keyboard. */
-export function table(rows, {columns, caption, most = 500} = {}) {
+/** Rows (objects, or arrays with numbers for columns and titles over them) as a table that scrolls inside its frame and can be reached by keyboard. */
+export function table(rows, {columns, titles, caption, most = 500} = {}) {
 	const names = columns ?? [...new Set(rows.slice(0, most).flatMap(Object.keys))];
-	if (rows.length === 0)
+	if (rows.length === 0 && !titles)
 		return h("p", {class: "quiet"}, "No rows.");
 	return h("div", {class: "scroll", tabindex: "0", role: "region", "aria-label": caption ?? "Rows"},
 		h("table", {class: "rows"},
-			h("thead", null, h("tr", null, names.map((name) => h("th", {scope: "col"}, name)))),
+			h("thead", null, h("tr", null, names.map((name, i) => h("th", {scope: "col"}, titles?.[i] ?? name)))),
 			h("tbody", null, rows.slice(0, most).map((row) => h("tr", null, names.map((name) => cell(row[name])))))),
 		rows.length > most && h("p", {class: "quiet"}, `${rows.length - most} more rows are not shown.`));
 }

@@ -25,13 +25,24 @@ function rowsOf(data) {
 	return null;
 }
 
+/** Rows that come as arrays keep columns of one name apart, and tell their columns when there is no row. */
+function rowsTable(data, rows) {
+	if (!rows.every(Array.isArray) || !Array.isArray(data.columns))
+		return table(rows, {caption: "Result"});
+	const titles = data.columns.map((c) => c.type ? [c.name, " ", h("small", {class: "quiet"}, c.type)] : c.name);
+	return table(rows, {caption: "Result", columns: data.columns.map((_, i) => i), titles});
+}
+
+const notices = (data) => (data?.notices ?? []).map((n) =>
+	h("div", {class: "notice"}, h("code", null, n.severity), " ", n.message, " ", h("span", {class: "quiet"}, n.code)));
+
 function show(result, answer) {
 	const rows = rowsOf(answer.data);
 	const facts = [rows && `${rows.length} ${rows.length === 1 ? "row" : "rows"}`, `${answer.ms.toFixed(1)} ms`,
 		answer.headers.get("Server-Timing"), answer.headers.get("Ferro-Session-Info")].filter(Boolean);
 	const raw = h("pre", {tabindex: "0"});
 	replace(result, h("p", {class: "quiet facts"}, facts.join(" · ")),
-		rows ? table(rows, {caption: "Result"}) : h("pre", {tabindex: "0"}, pretty(answer.data)),
+		notices(answer.data), rows ? rowsTable(answer.data, rows) : h("pre", {tabindex: "0"}, pretty(answer.data)),
 		rows && h("details", {ontoggle: () => replace(raw, pretty(answer.data))}, h("summary", null, "JSON"), raw));
 	say(facts[0]);
 }
@@ -66,7 +77,7 @@ export function queryView(root) {
 			const values = parse(args.value || "[]", "arguments");
 			if (!Array.isArray(values) || values.length > 0)
 				body.args = values;
-			return call("POST", `/v1/sql/${kept.verb}`, {session, query, body, whole: true});
+			return call("POST", `/v1/sql/${kept.verb}`, {session, query, body, whole: true, headers: {Prefer: kept.verb === "execute" ? "int64=string" : "rows=arrays, int64=string"}});
 		});
 		const text = editor(kept.sql, {id: "sql", label: "SQL", rows: 6, run: go});
 		const args = h("input", {class: "code", value: kept.args, id: "args", autocomplete: "off"});
@@ -79,7 +90,8 @@ export function queryView(root) {
 		const go = () => run(() => {
 			kept.ir = text.value;
 			const {query, session} = route();
-			return call("POST", `/v1/query${kept.irVerb}`, {session, query, body: parse(text.value, "the query"), whole: true});
+			return call("POST", `/v1/query${kept.irVerb}`, {session, query, body: parse(text.value, "the query"), whole: true,
+				headers: {Prefer: "int64=string"}});
 		});
 		const text = editor(kept.ir, {id: "ir", label: "QueryIR", rows: 14, run: go});
 		if (!kept.ir)

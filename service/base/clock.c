@@ -17,6 +17,14 @@ int64_t clock_mono_ns(void)
 	return (int64_t)t.tv_sec * CLOCK_NS_PER_S + t.tv_nsec;
 }
 
+int64_t clock_thread_cpu_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (int64_t)t.tv_sec * CLOCK_NS_PER_S + t.tv_nsec;
+}
+
 int64_t clock_coarse_ns(void)
 {
 	struct timespec t;

@@ -17,6 +17,9 @@
 /* CLOCK_MONOTONIC now. */
 int64_t clock_mono_ns(void);
 
+/* What the calling thread has had of processors so far; a system call. */
+int64_t clock_thread_cpu_ns(void);
+
 /* The same to a few milliseconds, for a fraction of the cost: sums of many differences come out right. */
 int64_t clock_coarse_ns(void);
 

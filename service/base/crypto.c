@@ -75,3 +75,31 @@ void crypto_mac(const uint8_t key[CRYPTO_KEY_BYTES], struct str text, uint8_t re
 	if (gnutls_hmac_fast(GNUTLS_MAC_SHA256, key, CRYPTO_KEY_BYTES, text.p, text.len, ret) != 0)
 		mem_fail();
 }
+
+struct crypto_mac {
+	gnutls_hmac_hd_t h;
+};
+
+struct crypto_mac *crypto_mac_create(const uint8_t key[CRYPTO_KEY_BYTES])
+{
+	struct crypto_mac *m = mem_alloc(sizeof(*m));
+	if (gnutls_hmac_init(&m->h, GNUTLS_MAC_SHA256, key, CRYPTO_KEY_BYTES) != 0)
+		mem_fail();
+	return m;
+}
+
+void crypto_mac_destroy(struct crypto_mac *m)
+{
+	uint8_t ignored[32];
+	if (m == NULL)
+		return;
+	gnutls_hmac_deinit(m->h, ignored);
+	mem_free(m);
+}
+
+void crypto_mac_of(struct crypto_mac *m, struct str text, uint8_t ret[32])
+{
+	if (gnutls_hmac(m->h, text.p, text.len) != 0)
+		mem_fail();
+	gnutls_hmac_output(m->h, ret); /* and begins anew */
+}

@@ -26,4 +26,10 @@ bool crypto_open(struct arena *a, const uint8_t key[CRYPTO_KEY_BYTES], struct st
 /* HMAC-SHA-256 (RFC 2104) of text under the key. */
 void crypto_mac(const uint8_t key[CRYPTO_KEY_BYTES], struct str text, uint8_t ret[32]);
 
+/* The same again and again under one key, without setting it up each time. One thread at a time; never NULL. */
+struct crypto_mac;
+struct crypto_mac *crypto_mac_create(const uint8_t key[CRYPTO_KEY_BYTES]);
+void crypto_mac_destroy(struct crypto_mac *m);
+void crypto_mac_of(struct crypto_mac *m, struct str text, uint8_t ret[32]);
+
 #endif

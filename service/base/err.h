@@ -89,6 +89,13 @@ enum err_outcome {
 	ERR_OUTCOME_UNKNOWN
 };
 
+/* Of work that has not remained and of which nobody has heard: who can runs it again. */
+enum err_again {
+	ERR_AGAIN_NO,
+	ERR_AGAIN,      /* it was undone with others, see store/exec/company.h */
+	ERR_AGAIN_ALONE /* it can share no transaction */
+};
+
 /* One of several faults in a document; both strings live in the arena of whoever lists them. */
 struct err_fault {
 	const char *pointer; /* RFC 6901 JSON Pointer */
@@ -99,6 +106,7 @@ struct err_fault {
 struct err {
 	enum err_code code;
 	enum err_outcome outcome;
+	enum err_again again;
 	bool cancelled;    /* the client went away: nobody reads the answer */
 	int status;        /* 0: the code's own */
 	int retry_after_s; /* 0: the code's own default */

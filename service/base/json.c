@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "service/base/fault.h"
+#include "service/base/json_quick.h"
 #include "service/base/limits.h"
 #include "service/base/mem.h"
 #include "service/base/num.h"
@@ -162,12 +163,35 @@ static json_t *load_whole(struct arena *a, struct str text, size_t n_carried, bo
 	return v != NULL && !starved ? json_number_place(v, &carried, steps) : v;
 }
 
+/* What is short and usual. NULL: to be looked at closely. */
+static json_t *quick(struct arena *a, struct str text, size_t values_max)
+{
+	json_t *v;
+
+	starved = false;
+	parsing = true;
+	v = json_quick(a, text, values_max);
+	parsing = false;
+	if (v != NULL && starved) {
+		json_decref(v);
+		v = NULL;
+	}
+	return v;
+}
+
 static bool parse(struct arena *a, struct str text, size_t values_max, json_t **ret, struct err *err)
 {
 	struct measure m;
 	json_error_t e;
-	json_t *v;
+	json_t *v = quick(a, text, values_max);
 
+	if (v != NULL) {
+		arena_on_done(a, decref_cleanup, v);
+		*ret = v;
+		return true;
+	}
+	if (starved)
+		return err_oom(err);
 	if (str_trim(text).len == 0)
 		return err_set(err, ERR_INVALID_JSON, "the body is empty");
 	/* No JSON text has one, but jansson 2.14 takes it for the end and does not look at what follows. */
@@ -403,5 +427,12 @@ const char *json_pointer_key(struct arena *a, const char *pointer, struct str ke
 
 const char *json_pointer_index(struct arena *a, const char *pointer, size_t index)
 {
-	return arena_printf(a, "%s/%zu", pointer, index).p;
+	char digits[24];
+	const size_t at = strlen(pointer), n = num_format_int((int64_t)index, digits);
+	char *ret = arena_alloc(a, at + 1 + n + 1);
+
+	memcpy(ret, pointer, at);
+	ret[at] = '/';
+	memcpy(ret + at + 1, digits, n);
+	return ret;
 }

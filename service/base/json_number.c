@@ -93,6 +93,11 @@ static json_t *number_new(struct arena *a, struct str token)
 	return &node->json;
 }
 
+json_t *json_number_node(struct arena *a, struct str token)
+{
+	return is_number(token) ? number_new(a, token) : NULL;
+}
+
 void json_number_extract(struct arena *a, struct str text, size_t n, bool steps, char **ret,
 			 struct json_carried_list *ret_list)
 {

@@ -21,11 +21,14 @@ struct str json_number_token(const json_t *v);
 /* A deep copy with the digits of its numbers, which live in `a`; new reference. */
 json_t *json_dup(struct arena *a, const json_t *v) MUST_CHECK;
 
-/* ---- of json.c alone ---- */
+/* ---- of json.c and json_quick.c alone ---- */
 
 /* Passes the number that begins at text.p[at] (a digit or a minus sign); returns the place behind it. *ret_carried: it
  * is one whose digits are carried. */
 size_t json_number_skip(struct str text, size_t at, bool *ret_carried);
+
+/* The node of a number whose digits are carried, in `a`, or NULL when the text is none. */
+json_t *json_number_node(struct arena *a, struct str token) MUST_CHECK;
 
 /* A number whose digits are carried, and its place among all numbers of the text. */
 struct json_carried {

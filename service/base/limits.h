@@ -52,6 +52,7 @@
 #define LIMIT_PLANS 500           /* lowered statements cached per loop */
 #define LIMIT_PLAN_BYTES 8192     /* longer ones are not */
 #define LIMIT_MODELS 10000
+#define LIMIT_DESCRIBED_FILTERS 200           /* of an operation by name: a Java method takes 255 arguments */
 #define LIMIT_CATALOG_FILE (16 * 1024 * 1024) /* bytes of one file of the catalog */
 #define LIMIT_CATALOG_VALUE (64 * 1024)       /* bytes of a file that a ${file:} of it names */
 #define LIMIT_COLUMNS 1600                    /* PostgreSQL's MaxHeapAttributeNumber */
@@ -68,10 +69,16 @@
 #define LIMIT_PACK_BYTES 1024                       /* answers over it are compressed where the client accepts */
 #define LIMIT_RESPONSE_CHUNK (64 * 1024)            /* bytes buffered before an answer starts to stream */
 #define LIMIT_BATCH_ANSWER_BYTES (64 * 1024 * 1024) /* the results of a batch */
+#define LIMIT_SHARED_ROW_BYTES (1024 * 1024)        /* rows of a write that are kept until the commit it shares */
 #define LIMIT_SQL_BYTES (1024 * 1024)
 
 /* How long a PostgreSQL table counts as one that calls no functions of its own, and of how many that is kept. */
 #define LIMIT_PLAIN_NS (10 * INT64_C(1000000000))
 #define LIMIT_PLAIN_TABLES 10000
+/* The same for texts of clients: of how many sets of names it is kept what they are, and of how many texts (and how
+ * long ones) which set is theirs. */
+#define LIMIT_PROOFS 2000
+#define LIMIT_PROOF_TEXTS 4000
+#define LIMIT_PROOF_BYTES 8192
 
 #endif

@@ -149,11 +149,28 @@ static bool is_ascii(struct str s)
 	return (word_at(s.p + s.len - sizeof(uint64_t)) & HIGH_BITS) == 0;
 }
 
+/* Of fewer than eight bytes: the halves may overlap. */
+static bool is_short_ascii(struct str s)
+{
+	uint32_t first, last;
+
+	if (s.len < sizeof(first)) {
+		unsigned char all = 0;
+
+		for (size_t i = 0; i < s.len; i++)
+			all |= (unsigned char)s.p[i];
+		return all < 0x80;
+	}
+	memcpy(&first, s.p, sizeof(first));
+	memcpy(&last, s.p + s.len - sizeof(last), sizeof(last));
+	return ((first | last) & (uint32_t)HIGH_BITS) == 0;
+}
+
 bool str_is_utf8(struct str s)
 {
 	size_t i = 0;
 
-	if (s.len >= sizeof(uint64_t) && is_ascii(s))
+	if (LIKELY(s.len < sizeof(uint64_t) ? is_short_ascii(s) : is_ascii(s)))
 		return true;
 	while (i < s.len) {
 		uint32_t cp;

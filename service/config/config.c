@@ -281,6 +281,24 @@ static bool set_json(struct config *c, const struct setting *s, const json_t *v,
 		       json_type_name(v));
 }
 
+/* ", did you mean ...?", when there is a near one. */
+static const char *hint(struct config *c, const struct nearest *near, const char *otherwise)
+{
+	return near->found == NULL || str_eq_z(near->word, near->found)
+		       ? otherwise
+		       : arena_printf(&c->arena, "; did you mean \"%s\"?", near->found).p;
+}
+
+/* Always false. */
+static bool unknown_key(struct config *c, const char *origin, struct str key, struct err *err)
+{
+	struct nearest near = {.word = key};
+	for (size_t i = 0; i < ARRAY_LEN(settings); i++)
+		nearest_consider(&near, settings[i].key);
+	return err_set(err, ERR_INVALID_REQUEST, "%s: unknown setting \"%.*s\"%s", origin, STR_FMT(key),
+		       hint(c, &near, ""));
+}
+
 static bool load_file(struct config *c, const char *path, struct err *err)
 {
 	struct str text;
@@ -298,7 +316,7 @@ static bool load_file(struct config *c, const char *path, struct err *err)
 	{
 		const struct setting *s = find(str_z(key));
 		if (s == NULL)
-			return err_set(err, ERR_INVALID_REQUEST, "%s: unknown setting \"%s\"", origin, key);
+			return unknown_key(c, origin, str_z(key), err);
 		if (!set_json(c, s, v, origin, err))
 			return false;
 	}
@@ -306,6 +324,26 @@ static bool load_file(struct config *c, const char *path, struct err *err)
 }
 
 /* ---- the environment ---- */
+
+static void env_name(const struct setting *s, char *buf, size_t size)
+{
+	snprintf(buf, size, "FERROD_%s", s->key);
+	for (char *p = buf; *p != '\0'; p++)
+		*p = (char)toupper((unsigned char)*p);
+}
+
+/* Always false. */
+static bool unknown_env(struct config *c, struct str name, struct err *err)
+{
+	struct nearest near = {.word = name};
+	for (size_t i = 0; i < ARRAY_LEN(settings); i++) {
+		char *text = arena_alloc(&c->arena, 80);
+		env_name(&settings[i], text, 80);
+		nearest_consider(&near, text);
+	}
+	return err_set(err, ERR_INVALID_REQUEST, "environment: unknown setting \"%.*s\"%s", STR_FMT(name),
+		       hint(c, &near, ""));
+}
 
 static bool load_env(struct config *c, char **env, struct err *err)
 {
@@ -319,8 +357,7 @@ static bool load_env(struct config *c, char **env, struct err *err)
 			*p = (char)tolower((unsigned char)*p);
 		const struct setting *s = find(key);
 		if (s == NULL)
-			return err_set(err, ERR_INVALID_REQUEST, "environment: unknown setting \"%.*s\"",
-				       STR_FMT(name));
+			return unknown_env(c, name, err);
 		if (!set_value(c, s, rest, "environment", err))
 			return false;
 	}
@@ -368,20 +405,20 @@ static bool unknown(struct config *c, const char *arg, struct err *err)
 	struct str word = str_z(arg), flag;
 	(void)str_split(&word, '=', &flag);
 	struct nearest near = {.word = flag};
+	static const char *const more[] = {"--config", "key", "backup", "state"};
 	for (size_t i = 0; i < ARRAY_LEN(actions); i++)
 		nearest_consider(&near, actions[i].word);
-	nearest_consider(&near, "--config");
-	nearest_consider(&near, "key");
+	for (size_t i = 0; i < ARRAY_LEN(more); i++)
+		nearest_consider(&near, more[i]);
 	for (size_t i = 0; str_starts(flag, STR("--")) && i < ARRAY_LEN(settings); i++) {
 		char *text = (char *)(uintptr_t)arena_printf(&c->arena, "--%s", settings[i].key).p;
 		for (char *p = text; *p != '\0'; p++)
 			*p = *p == '_' ? '-' : *p;
 		nearest_consider(&near, text);
 	}
-	return err_set(err, ERR_INVALID_REQUEST, "unknown %s \"%.*s\"; %s%s%s",
+	return err_set(err, ERR_INVALID_REQUEST, "unknown %s \"%.*s\"%s",
 		       str_starts(flag, STR("--")) ? "flag" : "argument", STR_FMT(flag),
-		       near.found != NULL ? "did you mean \"" : "see --help", near.found != NULL ? near.found : "",
-		       near.found != NULL ? "\"?" : "");
+		       hint(c, &near, "; see --help"));
 }
 
 static bool is_truth(const char *word)
@@ -390,27 +427,43 @@ static bool is_truth(const char *word)
 	       strcmp(word, "0") == 0;
 }
 
+/* A command of several words, of which *at is the first; it becomes the last. */
+static bool load_command(struct config *c, int argc, char **argv, int *at, struct err *err)
+{
+	const int i = *at;
+	if (strcmp(argv[i], "backup") == 0) {
+		if (i + 2 >= argc || argv[i + 1][0] == '-' || argv[i + 2][0] == '-')
+			return err_set(err, ERR_INVALID_REQUEST, "usage: ferrod backup FILE|state TARGET [SETTING...]");
+		c->action = CONFIG_BACKUP;
+		c->backup[0] = argv[i + 1];
+		c->backup[1] = argv[i + 2];
+		*at = i + 2;
+		return true;
+	}
+	if (i + 1 >= argc || strcmp(argv[i + 1], "export") != 0)
+		return err_set(err, ERR_INVALID_REQUEST, "usage: ferrod state export [SETTING...]");
+	c->action = CONFIG_STATE_EXPORT;
+	*at = i + 1;
+	return true;
+}
+
 /* Applies the flags, or (only_config) just finds --config. */
 static bool load_flags(struct config *c, int argc, char **argv, const char **config_file, bool only_config,
 		       struct err *err)
 {
 	for (int i = 1; i < argc; i++) {
 		struct str value = str_z(argv[i]), flag;
+		if (c->action == CONFIG_HELP)
+			return true; /* about whatever word */
 		if (action_of(argv[i], &c->action))
 			continue;
 		if (c->action == CONFIG_HEALTHCHECK && strcmp(argv[i], "ready") == 0) {
 			c->action = CONFIG_HEALTHCHECK_READY;
 			continue;
 		}
-		if (strcmp(argv[i], "state") == 0 && i + 1 < argc && strcmp(argv[i + 1], "export") == 0) {
-			c->action = CONFIG_STATE_EXPORT;
-			i++;
-			continue;
-		}
-		if (strcmp(argv[i], "backup") == 0 && i + 2 < argc) {
-			c->action = CONFIG_BACKUP;
-			c->backup[0] = argv[++i];
-			c->backup[1] = argv[++i];
+		if (strcmp(argv[i], "state") == 0 || strcmp(argv[i], "backup") == 0) {
+			if (!load_command(c, argc, argv, &i, err))
+				return false;
 			continue;
 		}
 		if (!str_starts(value, STR("--")))
@@ -487,13 +540,6 @@ static void flag_name(const struct setting *s, char *buf, size_t size)
 	snprintf(buf, size, "--%s", s->key);
 	for (char *p = buf + 2; *p != '\0'; p++)
 		*p = *p == '_' ? '-' : *p;
-}
-
-static void env_name(const struct setting *s, char *buf, size_t size)
-{
-	snprintf(buf, size, "FERROD_%s", s->key);
-	for (char *p = buf; *p != '\0'; p++)
-		*p = (char)toupper((unsigned char)*p);
 }
 
 void config_print_help(FILE *out)

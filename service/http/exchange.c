@@ -19,6 +19,7 @@
 #include "service/http/packing.h"
 #include "service/http/problem.h"
 #include "service/http/stream.h"
+#include "service/http/tls.h"
 
 #include "service/base/banned.h"
 
@@ -262,8 +263,26 @@ static void refuse(struct exchange *x)
 	finish(x);
 }
 
-/* The library has no answer to give in that state: it is written past it, where there is no TLS between. What the
- * client still sends is read for a while, lest the kernel resets the connection before the answer is read. */
+static bool say(struct exchange *x, int fd, struct str text)
+{
+	const union MHD_ConnectionInfo *info;
+	if (x->loop->server->options.tls_priorities == NULL)
+		return send(fd, text.p, text.len, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)text.len;
+	info = MHD_get_connection_info(x->conn, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+	return info != NULL && info->tls_session != NULL && tls_say_last(info->tls_session, text);
+}
+
+static void end(struct exchange *x)
+{
+	struct MHD_Connection *conn = x->conn;
+	bool entered;
+	wire_end(x, &entered);
+	if (entered)
+		linger_entered(conn);
+}
+
+/* The library has no answer to give in that state: it is written past it. What the client still sends is read for a
+ * while, lest the kernel resets the connection before the answer is read. */
 static void say_and_end(void *arg)
 {
 	struct exchange *x = arg;
@@ -276,15 +295,14 @@ static void say_and_end(void *arg)
 		      "Connection: close\r\nContent-Length: %zu\r\n\r\n%.*s",
 		      x->res.status, MHD_get_reason_phrase_for((unsigned)x->res.status), STR_FMT(x->req.id),
 		      x->res.body.len, STR_FMT(strbuf_str(&x->res.body)));
-	said = fd >= 0 && x->loop->server->options.tls_priorities == NULL &&
-	       send(fd, text.p, text.len, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)text.len;
+	said = fd >= 0 && !strbuf_failed(&text) && say(x, fd, strbuf_str(&text));
 	strbuf_done(&text);
 	if (said) {
 		shutdown(fd, SHUT_WR);
 		linger_drop_rest(fd);
 	}
 	x->suspended = false;
-	wire_end(x);
+	end(x);
 }
 
 /* x is suspended in the library alone. */
@@ -297,7 +315,7 @@ static void end_jam(struct exchange *x)
 		loop_spawn(x->loop->loop, say_and_end, x);
 		return;
 	}
-	wire_end(x); /* a handler hears of it when the library does */
+	end(x); /* a handler hears of it when the library does */
 }
 
 void exchange_end_jams(struct wire_loop *l)

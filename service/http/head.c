@@ -102,7 +102,7 @@ static bool parse_args(struct request *req, struct err *err)
 	return true;
 }
 
-/* ---- preferences (RFC 7240): unknown or malformed ones are ignored, but for the one that guards ---- */
+/* ---- preferences (RFC 7240): unknown or malformed ones are ignored, but for those that guard ---- */
 
 static bool parse_preference(struct prefer *p, struct str token, struct err *err)
 {
@@ -125,11 +125,16 @@ static bool parse_preference(struct prefer *p, struct str token, struct err *err
 		p->given |= PREFER_INT64_STRING;
 	else if (str_ieq_z(name, "rows") && str_eq_z(value, "arrays"))
 		p->given |= PREFER_ROWS_ARRAYS;
-	else if (str_ieq_z(name, "tx") && str_eq_z(value, "rollback"))
-		p->given |= PREFER_TX_ROLLBACK;
 	else if (str_ieq_z(name, "identity") && str_eq_z(value, "override"))
 		p->given |= PREFER_IDENTITY_OVERRIDE;
-	else if (str_ieq_z(name, "timeout") && num_parse_double(value, &seconds) && seconds > 0 && seconds < 1e9) {
+	else if (str_ieq_z(name, "tx")) {
+		if (str_eq_z(value, "rollback"))
+			p->given |= PREFER_TX_ROLLBACK;
+		else if (!str_eq_z(value, "commit"))
+			return err_set(err, ERR_INVALID_PARAMETERS, "Prefer: tx takes \"rollback\", or \"commit\"");
+	} else if (str_ieq_z(name, "timeout")) {
+		if (!num_parse_double(value, &seconds) || !(seconds > 0 && seconds < 1e9))
+			return err_set(err, ERR_INVALID_PARAMETERS, "Prefer: timeout takes seconds, more than 0");
 		p->given |= PREFER_TIMEOUT;
 		p->timeout_s = seconds;
 	} else if (str_ieq_z(name, "max-affected")) {
@@ -341,8 +346,9 @@ static bool frames(struct str name)
 }
 
 /* Whether all would agree where the body ends, say a proxy before us: its length stated once or more in the same way,
- * or chunks. Else what is a body to the one is a request to the other. */
-static bool framing_clear(const struct request *req)
+ * or chunks, which HTTP/1.0 does not know (RFC 9112 section 6.1). Else what is a body to the one is a request to the
+ * other. */
+static bool framing_clear(const struct request *req, const char *version)
 {
 	struct str length = STR_NONE, coding = STR_NONE;
 	for (size_t i = 0; i < req->n_headers; i++) {
@@ -356,10 +362,10 @@ static bool framing_clear(const struct request *req)
 		else
 			return false;
 	}
-	return length.p == NULL || coding.p == NULL;
+	return coding.p == NULL || (length.p == NULL && strcmp(version, "HTTP/1.0") != 0);
 }
 
-static void body_facts(struct exchange *x)
+static void body_facts(struct exchange *x, const char *version)
 {
 	struct request *req = &x->req;
 	struct str length = request_header(req, "Content-Length");
@@ -368,7 +374,7 @@ static void body_facts(struct exchange *x)
 		x->content_length =
 			INT64_MAX; /* libmicrohttpd refuses malformed ones; these are too large for an int64 */
 	struct str coding = request_header(req, "Transfer-Encoding");
-	x->unclear = !framing_clear(req);
+	x->unclear = !framing_clear(req, version);
 	x->has_body = x->content_length > 0 || coding.p != NULL || x->unclear;
 	x->expects_continue = str_ieq_z(request_header(req, "Expect"), "100-continue");
 	req->values_max = x->loop->server->options.json_values;
@@ -479,7 +485,7 @@ bool head_check(struct exchange *x, const char *method, const char *version, str
 		fault = 0;
 	fault_arm((long)fault);
 #endif
-	body_facts(x);
+	body_facts(x, version);
 	const bool shaped = head_shaped(x, method, version, err);
 	trim_values(req);
 	req->id = request_id(req);
@@ -492,8 +498,9 @@ bool head_check(struct exchange *x, const char *method, const char *version, str
 		return false;
 	}
 	if (x->unclear)
-		return err_set(err, ERR_INVALID_REQUEST,
-			       "a body ends as one Content-Length says, or is Transfer-Encoding: chunked");
+		return err_set(
+			err, ERR_INVALID_REQUEST,
+			"a body ends as one Content-Length says, or (in HTTP/1.1) is Transfer-Encoding: chunked");
 	if (req->path.len + req->query.len + (req->query.p != NULL) > o->uri_bytes)
 		return err_set(err, ERR_URI_TOO_LONG, "the URL is longer than %zu bytes", o->uri_bytes);
 	if (c.bytes > o->header_bytes || x->head_bytes + HEAD_RESERVE_BYTES > wire_bytes(o->header_bytes))

@@ -82,11 +82,17 @@ static bool target_clean(struct str s)
 	return true;
 }
 
-/* RFC 9112 section 3.2. A target of CONNECT has nothing of ours behind it, and what follows the head is no request. */
+static bool has_fragment(struct str s)
+{
+	return s.len > 0 && memchr(s.p, '#', s.len) != NULL;
+}
+
+/* RFC 9112 section 3.2: no fragment, which others cut off or take for the path. A target of CONNECT has nothing of ours
+ * behind it, and what follows the head is no request. */
 static bool target_formed(const struct exchange *x, struct str method)
 {
 	const struct str path = x->req.path;
-	return !str_eq_z(method, "CONNECT") &&
+	return !str_eq_z(method, "CONNECT") && !has_fragment(path) && !has_fragment(x->req.query) &&
 	       (x->authority.p != NULL || str_eq_z(path, "*") || (path.len > 0 && path.p[0] == '/'));
 }
 
@@ -96,8 +102,9 @@ static bool target_formed(const struct exchange *x, struct str method)
 static bool single(struct str name)
 {
 	static const char *const names[] = {
-		"Host",   "Authorization",   "Content-Type", "Ferro-Session",        "Ferro-Transaction",
-		"Origin", "Idempotency-Key", "Expect",       "Ferro-Transaction-End"};
+		"Host",         "Authorization",   "Content-Type", "Ferro-Session",         "Ferro-Transaction",
+		"Origin",       "Idempotency-Key", "Expect",       "Ferro-Transaction-End", "Sec-Fetch-Site",
+		"Ferro-Catalog"};
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
 		if (str_ieq_z(name, names[i]))
 			return true;
@@ -120,10 +127,13 @@ static const char *repeated(const struct request *req)
 
 static bool port_valid(struct str port)
 {
-	for (size_t i = 0; i < port.len; i++)
+	unsigned int n = 0;
+	for (size_t i = 0; i < port.len; i++) {
 		if (port.p[i] < '0' || port.p[i] > '9')
 			return false;
-	return port.len <= 5;
+		n = 10 * n + (unsigned int)(port.p[i] - '0');
+	}
+	return port.len <= 5 && n <= UINT16_MAX;
 }
 
 /* RFC 3986 section 3.2 without userinfo: a name or address, perhaps a port. An empty one is a host, too. */
@@ -188,7 +198,8 @@ bool head_shaped(const struct exchange *x, const char *method, const char *versi
 	if (!target_clean(req->path) || !target_clean(req->query))
 		return err_set(err, ERR_INVALID_REQUEST, "the target has characters that must be percent-encoded");
 	if (!target_formed(x, str_z(method)))
-		return err_set(err, ERR_INVALID_REQUEST, "the target is neither a path nor an http URL");
+		return err_set(err, ERR_INVALID_REQUEST,
+			       "the target is neither a path nor an http URL without a fragment");
 	const char *twice = alike ? repeated(req) : NULL;
 	if (twice != NULL)
 		return err_set(err, ERR_INVALID_REQUEST, "the header \"%.40s\" is there more than once", twice);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -18,6 +19,7 @@
 
 struct peer {
 	bool answered; /* its last request, and by us */
+	bool entered;  /* into the library's epoll set, by us */
 };
 
 void linger_drop_rest(int fd)
@@ -76,6 +78,20 @@ void linger_answered(struct MHD_Connection *conn, bool by_us)
 		p->answered = by_us;
 }
 
+void linger_entered(struct MHD_Connection *conn)
+{
+	struct peer *p = peer_of(conn);
+	if (p != NULL)
+		p->entered = true;
+}
+
+static void take_out(struct wire_loop *l, int fd)
+{
+	const union MHD_DaemonInfo *info = MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+	if (info != NULL)
+		(void)epoll_ctl(info->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+}
+
 /* Is there a client that may not have got all of its answer? */
 static bool may_lose(int fd, const struct peer *p)
 {
@@ -89,6 +105,8 @@ void linger_closed(struct wire_loop *l, struct MHD_Connection *conn, void **cont
 	const union MHD_ConnectionInfo *info = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CONNECTION_FD);
 	struct peer *p = *context;
 	*context = NULL;
+	if (p != NULL && p->entered && info != NULL && info->connect_fd >= 0)
+		take_out(l, info->connect_fd);
 	if (p != NULL && info != NULL && info->connect_fd >= 0 && may_lose(info->connect_fd, p)) {
 		(void)shutdown(info->connect_fd, SHUT_WR);
 		linger_on(l, info->connect_fd);

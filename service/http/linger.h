@@ -18,6 +18,8 @@ void linger_drop_rest(int fd);
  * has sent what nobody has read. */
 void linger_opened(void **context);
 void linger_answered(struct MHD_Connection *conn, bool by_us);
+/* Its socket was entered into the library's epoll set by wire_end. */
+void linger_entered(struct MHD_Connection *conn);
 void linger_closed(struct wire_loop *l, struct MHD_Connection *conn, void **context);
 
 #endif

@@ -20,7 +20,8 @@
 /* The most time that long computations are owed. */
 #define ASIDE_NS_MAX (2 * CLOCK_NS_PER_MS)
 #define ASIDE_WAIT_MS 1
-#define LOG_BATCH_BYTES 1024 /* of lines in a turn: the loop is busy */
+#define CPU_LOOK_NS (5 * CLOCK_NS_PER_MS) /* a look at the thread's processor time is too dear for each turn */
+#define LOG_BATCH_BYTES 1024              /* of lines in a turn: the loop is busy */
 
 struct spawn {
 	void (*fn)(void *arg);
@@ -57,6 +58,8 @@ struct loop {
 	struct loop *next_running;       /* guarded by running.lock */
 	atomic_int_least64_t turn_since; /* 0: it waits */
 	atomic_int_least64_t turn_ns_max;
+	int64_t cpu, cpu_looked; /* the thread's processor time when it was last looked at, and when that was */
+	atomic_int_least64_t turn_cpu_ns_max;
 	atomic_uint_least64_t n_turns;
 };
 
@@ -324,17 +327,43 @@ static void leave_running(struct loop *l)
 
 static void turn_begins(struct loop *l, int64_t now)
 {
+	if (now - l->cpu_looked >= CPU_LOOK_NS) {
+		l->cpu = clock_thread_cpu_ns();
+		l->cpu_looked = now;
+	}
 	atomic_store_explicit(&l->turn_since, now, memory_order_relaxed);
 	/* one writer: whole values are enough */
 	atomic_store_explicit(&l->n_turns, atomic_load_explicit(&l->n_turns, memory_order_relaxed) + 1,
 			      memory_order_relaxed);
 }
 
+static void raise_max(atomic_int_least64_t *max, int64_t ns)
+{
+	if (ns > atomic_load_explicit(max, memory_order_relaxed))
+		atomic_store_explicit(max, ns, memory_order_relaxed);
+}
+
 static void turn_ends(struct loop *l, int64_t now)
 {
 	const int64_t since = atomic_load_explicit(&l->turn_since, memory_order_relaxed);
-	if (since != 0 && now - since > atomic_load_explicit(&l->turn_ns_max, memory_order_relaxed))
-		atomic_store_explicit(&l->turn_ns_max, now - since, memory_order_relaxed);
+	if (since == 0)
+		return;
+	raise_max(&l->turn_ns_max, now - since);
+	/* it had no more of a processor than it took */
+	if (now - since >= CPU_LOOK_NS && now - since > atomic_load_explicit(&l->turn_cpu_ns_max, memory_order_relaxed))
+		raise_max(&l->turn_cpu_ns_max, clock_thread_cpu_ns() - l->cpu);
+}
+
+int64_t loop_longest_turn_cpu_ns(void)
+{
+	int64_t longest = 0;
+	pthread_mutex_lock(&running.lock);
+	for (struct loop *l = running.head; l != NULL; l = l->next_running) {
+		const int64_t ns = atomic_load_explicit(&l->turn_cpu_ns_max, memory_order_relaxed);
+		longest = longest > ns ? longest : ns;
+	}
+	pthread_mutex_unlock(&running.lock);
+	return longest;
 }
 
 int64_t loop_longest_turn_ns(void)

@@ -59,6 +59,9 @@ void loop_unwatch(struct loop *l, struct loop_watch *w);
 /* The longest turn of any loop that runs, the present ones included: time in which a loop looked for no events. Any
  * thread. */
 int64_t loop_longest_turn_ns(void);
+/* The most processor time of a turn that has ended, which does not grow with what else the machine does. It may hold up
+ * to 5 ms of the turns just before; of turns shorter than that nothing is known. Any thread. */
+int64_t loop_longest_turn_cpu_ns(void);
 
 /* Calls fn for each loop that is in a turn: its number, the turn's number, and for how long. Any thread; loops wait for
  * its end before they begin or end, not between turns. */

@@ -88,6 +88,8 @@ struct request {
 	struct str tx_end;  /* Ferro-Transaction-End; STR_NONE: not given */
 	struct str tx_left; /* the open transaction that its work was left in; STR_NONE: none */
 	bool tx_undone;     /* its work was rolled back with its transaction */
+	bool undone;        /* what a unit of its work has seen has not remained: its failure says nothing */
+	bool alone;         /* its units share no transaction with others */
 	struct prefer prefer;
 	enum media accept;        /* negotiated among what the route offers */
 	struct lost_commit *lost; /* NULL, or gets the commit that was lost (handlers/unit/lost_commit.h); borrowed */

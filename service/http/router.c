@@ -93,8 +93,10 @@ static size_t add_depth(struct route_table *t, size_t depth, size_t at)
 	for (size_t n_params = 0; n_params <= REQUEST_PARAMS_MAX; n_params++)
 		for (size_t i = 0; i < t->n_routes; i++) {
 			const struct str path = str_z(t->routes[i].path);
-			if (depth_of(path) == depth && count_of(path, '{') == n_params)
-				t->by_depth[at++] = (uint16_t)i;
+			if (depth_of(path) != depth || count_of(path, '{') != n_params)
+				continue;
+			t->written[at] = n_params == 0 ? (uint16_t)path.len : 0;
+			t->by_depth[at++] = (uint16_t)i;
 		}
 	return at;
 }
@@ -153,6 +155,8 @@ enum route_match router_match(const struct route_table *t, struct request *req, 
 		const struct route_def *r = &t->routes[t->by_depth[i]];
 		struct str raw[REQUEST_PARAMS_MAX];
 		size_t n;
+		if (t->written[i] != 0 && t->written[i] != path.len)
+			continue;
 		if (!match_template(r->path, path, raw, &n))
 			continue;
 		if (n > n_params)

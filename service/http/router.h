@@ -49,6 +49,7 @@ struct route_table {
 	size_t n_routes;
 	uint16_t by_depth[ROUTES_MAX];      /* indices into routes: by depth, then in the table's order */
 	uint16_t from[ROUTE_DEPTH_MAX + 2]; /* of a depth in by_depth, and where the next one starts */
+	uint16_t written[ROUTES_MAX]; /* of each in by_depth: the bytes of a path without parameters; 0: it has some */
 };
 
 /* The table over an array that is borrowed for the process's life; every route has a path of up to ROUTE_DEPTH_MAX

@@ -146,3 +146,11 @@ uintptr_t tls_retriever(void)
 	gnutls_certificate_retrieve_function2 *const fn = retrieve;
 	return (uintptr_t)fn;
 }
+
+bool tls_say_last(void *session, struct str text)
+{
+	if (gnutls_record_send(session, text.p, text.len) != (ssize_t)text.len)
+		return false;
+	(void)gnutls_bye(session, GNUTLS_SHUT_WR); /* that it was all; if it cannot leave, the socket's end says so */
+	return true;
+}

@@ -17,6 +17,9 @@ void tls_done(void);
 
 /* GnuTLS priorities: forward secrecy and authenticated ciphers only, from min_version ("1.2" or "1.3") on. Static. */
 const char *tls_priorities(struct str min_version);
+/* Sends the text, the last that its client gets to read, on a session (gnutls_session_t) on which nothing is on its
+ * way; whether it has left. Never waits. */
+bool tls_say_last(void *session, struct str text) MUST_CHECK;
 /* The gnutls_certificate_retrieve_function2 that answers with what tls_load read last, as a number. */
 uintptr_t tls_retriever(void);
 

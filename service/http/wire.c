@@ -185,14 +185,13 @@ int64_t wire_watch_parked(struct wire_loop *l, int64_t now)
 /* The library forgets the socket of a suspended connection and takes it up again once it has read all that is there,
  * which it never does here: that the socket is at its end is told to it by an entry in its epoll set as it makes them
  * itself, in every 0.9 there will ever be. */
-void wire_end(struct exchange *x)
+void wire_end(struct exchange *x, bool *ret_entered)
 {
 	const union MHD_DaemonInfo *info = MHD_get_daemon_info(x->loop->daemon, MHD_DAEMON_INFO_EPOLL_FD);
 	struct epoll_event ev = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = x->conn};
 	const int fd = wire_socket(x);
 	wire_cut(x);
 	MHD_resume_connection(x->conn);
-	if (info != NULL && fd >= 0)
-		(void)epoll_ctl(info->epoll_fd, EPOLL_CTL_ADD, fd, &ev);
+	*ret_entered = info != NULL && fd >= 0 && epoll_ctl(info->epoll_fd, EPOLL_CTL_ADD, fd, &ev) == 0;
 	loop_kick(x->loop->loop);
 }

@@ -153,7 +153,9 @@ int64_t wire_watch_parked(struct wire_loop *l, int64_t now);
 
 /* Ends the connection: the client is gone, or as good as. */
 void wire_cut(struct exchange *x);
-/* The same for one that the library has suspended and would not look at again. */
-void wire_end(struct exchange *x);
+/* The same for one that the library has suspended and would not look at again. *ret_entered: its socket is in the
+ * library's epoll set, of which the library knows nothing: it is to come out as the connection closes (linger_closed),
+ * for whoever has a duplicate of it keeps it in there, with an address that nobody has any more. */
+void wire_end(struct exchange *x, bool *ret_entered);
 
 #endif

@@ -83,7 +83,7 @@ static void bring_up(struct keeper *k)
 		if (!item_current(it) || err.code == ERR_SHUTTING_DOWN)
 			return;
 		const bool passes = bring_up_transient(&err);
-		connection_hold(it->conn, err.detail);
+		connection_hold(it->conn, connection_hold_reason(&err));
 		if (!told || !passes)
 			report(k, passes ? DECLARED_WAITING : DECLARED_FAILED, &err);
 		told = true;
@@ -308,7 +308,7 @@ static void serve_again(struct declared *d, struct item *it, bool was_up, int64_
 		__atomic_store_n(&it->up, 1, __ATOMIC_RELEASE);
 		connection_unhold(it->conn);
 	} else if (was_up) {
-		connection_hold(it->conn, err.detail);
+		connection_hold(it->conn, connection_hold_reason(&err));
 	}
 	declared_keep(d, it);
 }

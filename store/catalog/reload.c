@@ -17,7 +17,7 @@ struct step {
 	bool kept;              /* old's connection goes on, with other limits maybe */
 	bool bring_up;          /* something is to be done before it serves */
 	bool ready;             /* it was done, or there was nothing to do */
-	const char *why;        /* what its database said, when not; in the arena */
+	const char *why;        /* what anybody may read of it, when not; in the arena */
 };
 
 struct reload {
@@ -48,7 +48,7 @@ static bool same_json(const json_t *a, const json_t *b)
 
 static bool same_models(const struct schema *a, const struct schema *b)
 {
-	return a == b || (a != NULL && b != NULL && strcmp(a->fingerprint, b->fingerprint) == 0);
+	return a == b || (a != NULL && b != NULL && schema_same(a, b));
 }
 
 static const json_t *introspect_json(const struct item *it)
@@ -93,7 +93,7 @@ static bool carry_out(struct reload *r, struct step *s, struct err *err)
 		return true;
 	}
 	if (bring_up_transient(&why) && !why.cancelled) {
-		s->why = arena_strz(r->a, str_z(why.detail));
+		s->why = arena_strz(r->a, str_z(connection_hold_reason(&why)));
 		return true;
 	}
 	const struct catalog_place *at = &s->item->spec->at;
@@ -106,7 +106,7 @@ static bool carry_out(struct reload *r, struct step *s, struct err *err)
 static bool prepare(struct reload *r, struct err *err)
 {
 	const struct declared_hooks *h = &r->d->hooks;
-	struct item_list list = {.items = arena_array(r->a, r->n + 1, sizeof(struct item *)), .n = r->n};
+	struct item_list list = {.items = arena_array(r->a, r->next->n_connections + 1, sizeof(struct item *))};
 	r->keys_ready = h->keys_prepare(h->arg, r->next->keys, &r->keys, err);
 	if (!r->keys_ready) {
 		(void)catalog_key_fault(r->next, err);

@@ -278,6 +278,8 @@ unsigned codec_traits(const struct column *c)
 {
 	unsigned traits = rules[c->logical].traits;
 
+	if (c->own_type && !column_ordered(c))
+		traits &= ~(unsigned)(CODEC_ORDERED | CODEC_EXTREMES);
 	if (c->enum_values != NULL)
 		traits &= ~(unsigned)(CODEC_CONCAT | CODEC_ARITHMETIC);
 	if (!codec_stored_as_text(c))

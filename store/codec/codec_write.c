@@ -193,10 +193,10 @@ static inline void put_prefix(char *p, struct str prefix)
 static void put_large(struct strbuf *b, struct arena *scratch, const struct codec_writer *w, const struct value *v)
 {
 	switch ((enum how)w->how[v->kind]) {
-	case HOW_DATETIME: /* the text is none, or no uuid */
-	case HOW_UUID:
+	case HOW_UUID: /* the text is none */
 		value_write_text(b, v->u.s);
 		return;
+	case HOW_DATETIME:    /* in a form of somebody else's, or none */
 	case HOW_BOOL_OF_INT: /* neither 0 nor 1 */
 	case HOW_DECODE:
 		codec_write_decoded(b, w->column, codec_decode(scratch, w->dialect, w->column, *v), w->fmt);

@@ -103,6 +103,8 @@ enum pooler pool_pooler(const struct pool *p);
 bool pool_groups_reads(const struct pool *p);
 /* Is the statement known to leave nothing in the session it runs in? */
 bool pool_plain(const struct pool *p, const struct stmt *s);
+/* What is known of a client's own statement. */
+enum raw_kind pool_raw_kind(const struct pool *p, const struct stmt *s);
 /* Do autocommit writes of several requests gain by sharing a transaction? */
 bool pool_groups_writes(const struct pool *p);
 /* Version of the server as last seen; "" before the first connect. Copied to buf. */

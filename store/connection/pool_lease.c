@@ -75,6 +75,11 @@ bool pool_plain(const struct pool *p, const struct stmt *s)
 	return p->driver->plain == NULL || p->driver->plain(p->db, s);
 }
 
+enum raw_kind pool_raw_kind(const struct pool *p, const struct stmt *s)
+{
+	return p->driver->raw_kind != NULL ? p->driver->raw_kind(p->db, s) : RAW_UNKNOWN;
+}
+
 bool pool_groups_writes(const struct pool *p)
 {
 	return p->driver->groups_writes != NULL && p->driver->groups_writes(p->db);

@@ -188,12 +188,14 @@ static bool validate(struct connection_registry *r, struct connection *c, const 
 	return true;
 }
 
+#define FAILED "DB Connection failed for "
+
 /* Says which URL it was, without its secrets. */
 static bool failed(const struct connection *c, struct err *err)
 {
 	struct err same = *err;
 
-	(void)err_set(err, same.code, "DB Connection failed for %.*s: %s", STR_FMT(c->dsn.redacted), same.detail);
+	(void)err_set(err, same.code, FAILED "%.*s: %s", STR_FMT(c->dsn.redacted), same.detail);
 	memcpy(same.detail, err->detail, sizeof(same.detail));
 	*err = same;
 	return false;
@@ -364,6 +366,13 @@ void connection_declare_default(struct connection_registry *r, struct connection
 }
 
 /* ---- not served yet ---- */
+
+const char *connection_hold_reason(const struct err *err)
+{
+	return err->code == ERR_DATABASE_UNAVAILABLE || strncmp(err->detail, FAILED, strlen(FAILED)) == 0
+		       ? "it cannot be connected; the log says why"
+		       : err->detail;
+}
 
 void connection_hold(struct connection *c, const char *why)
 {

@@ -17,8 +17,9 @@
 /* Where a connection comes from: the catalog, a call, or the setting default_url. */
 enum connection_origin { CONNECTION_TOLD, CONNECTION_DECLARED, CONNECTION_BUILT_IN };
 
-struct lane_set;   /* store/exec/lane.h */
-struct reader_set; /* store/exec/reader.h */
+struct lane_set;    /* store/exec/lane.h */
+struct reader_set;  /* store/exec/reader.h */
+struct company_set; /* store/exec/company.h */
 
 struct connection {
 	int refs; /* atomic */
@@ -30,6 +31,7 @@ struct connection {
 	struct pool *pool;
 	struct lane_set *lanes;                   /* owned: queues of quick statements */
 	struct reader_set *readers;               /* owned: the connections that reads of one loop turn share */
+	struct company_set *companies;            /* owned: transactions that units of work share */
 	const struct connection_sharing *sharing; /* who made them */
 	bool identity_map;
 	int leases;        /* atomic: its advisory locks do nothing, see store/exec/coordination.h */
@@ -67,7 +69,7 @@ struct connect_options {
 
 /* Makes and frees what statements of one connection share, of which this room knows nothing. */
 struct connection_sharing {
-	void (*create)(struct connection *c);  /* sets lanes and readers; the pool is there */
+	void (*create)(struct connection *c);  /* sets lanes, readers and companies; the pool is there */
 	void (*destroy)(struct connection *c); /* nobody uses them any more */
 };
 
@@ -130,6 +132,9 @@ void connection_declare_default(struct connection_registry *r, struct connection
 /* Serves nothing until connection_unhold: what needs it is refused with ERR_DATABASE_UNAVAILABLE and `why`. Any thread.
  */
 void connection_hold(struct connection *c, const char *why);
+/* What anybody may read of an error that holds a connection: nothing of its URL, hosts or logins. Static, or borrowed
+ * from err. */
+const char *connection_hold_reason(const struct err *err);
 void connection_unhold(struct connection *c);
 /* False while it is held. */
 bool connection_available(struct connection *c, struct err *err) MUST_CHECK;

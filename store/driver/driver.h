@@ -50,6 +50,14 @@ enum commit_fate {
 	COMMIT_FATE_ROLLED_BACK
 };
 
+/* What is known of a client's own statement by its text and the database's catalog. */
+enum raw_kind {
+	RAW_UNKNOWN, /* nothing, or nothing any more */
+	RAW_OTHER,
+	RAW_CLEAN, /* it leaves nothing in the session */
+	RAW_SHARES /* and it has no effect but its rows: it may go in company */
+};
+
 /* Per-database state shared by the connections of one pool: the name of an in-memory database, its anchor connection.
  * Made by driver->db_open, opaque to all others. */
 struct driver_db;
@@ -70,7 +78,9 @@ struct driver_conn {
 	 * exec before each statement of a client's own. */
 	struct strbuf notices;
 	unsigned n_notices;
-	bool session_dirty;       /* raw SQL ran: `reset` before the next lease */
+	bool session_dirty; /* raw SQL ran: `reset` before the next lease */
+	bool company; /* others share the transaction: a client's statement that could tell, or end it, is refused with
+			 ERR_AGAIN_ALONE */
 	struct driver_conn *next; /* the pool's list */
 	uint64_t cache_hits, cache_misses;
 	/* Top-level transactions that have ended on this connection, whoever's SQL ended them; never reset. Counted
@@ -97,6 +107,7 @@ struct cursor {
 	int64_t affected;                    /* rows changed; valid once step has answered "no row" */
 	int64_t last_insert_id;              /* SQLite; 0: none */
 	bool read_only;                      /* the engine says that the statement writes nothing (SQLite) */
+	bool joins; /* a client's own: it may share a transaction with others (see driver_conn.company) */
 };
 
 /* One of several quick statements that share a round trip or, SQLite's writes, a transaction. */
@@ -111,7 +122,7 @@ struct batch_item {
 	 * itself */
 	void *result; /* owned by whoever holds the item: batch_drop */
 	bool failed, again;
-	bool slow;      /* again, for it took too long: better by itself in future, too */
+	bool slow;      /* it took too long, or ended what it shared with others: better by itself in future */
 	struct err err; /* when failed; last (lane.c) */
 };
 
@@ -196,6 +207,8 @@ struct driver {
 	/* Is it known that none of the statement's tables calls what could leave something in the session? NULL:
 	 * nothing could (SQLite). Any thread, never parks. */
 	bool (*plain)(struct driver_db *db, const struct stmt *s);
+	/* What is known of a client's own statement outside a transaction. Any thread, never parks. */
+	enum raw_kind (*raw_kind)(struct driver_db *db, const struct stmt *s);
 	/* Is run_batch to be used? NULL: yes. */
 	bool (*groups_reads)(const struct driver_db *db);
 	/* Is there anything to gain by run_writes? */
@@ -222,6 +235,11 @@ struct driver {
 
 	/* Runs statements without parameters or rows (BEGIN, DDL). Unprepared. */
 	bool (*simple)(struct driver_conn *c, struct str sql, int64_t deadline_ns, struct err *err) MUST_CHECK;
+	/* The same, one after the other in an open transaction and few round trips: each is one statement, and the
+	 * first that fails ends it; *ret_done have been run by then. NULL: simple costs no round trip (SQLite). Parks.
+	 */
+	bool (*simple_all)(struct driver_conn *c, const struct str *sqls, size_t n, int64_t deadline_ns,
+			   size_t *ret_done, struct err *err) MUST_CHECK;
 
 	/* BEGIN in the dialect's words. SQLite: deferred (read_only or not); the caller holds the writer's turn before
 	 * it writes. */
@@ -246,6 +264,12 @@ struct driver {
 			    struct err *err) MUST_CHECK;
 	/* Afterwards, on any connection: waits for one that is still under way. Parks. */
 	enum commit_fate (*commit_fate)(struct driver_conn *c, const struct commit_mark *m, int64_t deadline_ns);
+	/* A part of an open transaction that others share, which is kept or undone by itself. What is kept leaves
+	 * nothing behind that could make the commit fail: foreign keys that are not met undo the part. part_undo may
+	 * have to roll back all of it. NULL: transactions are not shared (PostgreSQL). Park. */
+	bool (*part_begin)(struct driver_conn *c, int64_t deadline_ns, struct err *err) MUST_CHECK;
+	bool (*part_end)(struct driver_conn *c, struct err *err) MUST_CHECK;
+	void (*part_undo)(struct driver_conn *c);
 	/* Rolls back whatever is open; never leaves a transaction open (marks the connection broken instead). Shielded.
 	 */
 	void (*rollback)(struct driver_conn *c);
@@ -273,6 +297,9 @@ struct driver {
 	/* Begins the transaction of a migration, holding the lock that keeps other migrations (any process's) out until
 	 * it ends. Whatever it returns, the caller ends the transaction and calls migrate_end. Parks. */
 	bool (*migrate_begin)(struct driver_conn *c, const struct migrate_begin *how, struct err *err) MUST_CHECK;
+	/* Whether what follows renames: then what hangs on a table follows it, which a rebuild must not have. NULL: it
+	 * always does. */
+	bool (*migrate_renaming)(struct driver_conn *c, bool renaming, struct err *err);
 	/* Until when each statement that follows waits for others' locks. NULL: only the first one of a transaction
 	 * waits. Parks. */
 	bool (*migrate_patience)(struct driver_conn *c, int64_t lock_ns, int64_t deadline_ns,

@@ -21,6 +21,8 @@ bool sqlite_migrate_uses(struct driver_conn *c, struct arena *a, int64_t deadlin
 			 struct err *err) MUST_CHECK;
 bool sqlite_migrate_begin(struct driver_conn *c, const struct migrate_begin *how, struct err *err) MUST_CHECK;
 bool sqlite_migrate_check(struct driver_conn *c, int64_t deadline_ns, struct err *err) MUST_CHECK;
+/* See driver.h. */
+bool sqlite_migrate_renaming(struct driver_conn *base, bool renaming, struct err *err) MUST_CHECK;
 void sqlite_migrate_end(struct driver_conn *base);
 
 #endif

@@ -18,12 +18,14 @@ static void create_shared(struct connection *c)
 {
 	c->lanes = lane_set_create();
 	c->readers = reader_set_create();
+	c->companies = company_set_create();
 }
 
 static void destroy_shared(struct connection *c)
 {
 	lane_set_destroy(c->lanes);
 	reader_set_unref(c->readers);
+	company_set_destroy(c->companies);
 }
 
 const struct connection_sharing exec_sharing = {create_shared, destroy_shared};
@@ -39,7 +41,9 @@ void exec_begin(struct exec *x, const struct route *r, int64_t deadline, bool at
 
 static struct lease *lease_of(struct exec *x)
 {
-	return x->route->tx != NULL ? tx_lease(x->route->tx) : &x->lease;
+	if (x->route->tx != NULL)
+		return tx_lease(x->route->tx);
+	return x->seat.party != NULL ? x->seat.lease : &x->lease;
 }
 
 int64_t exec_statement_deadline(const struct exec *x, const struct driver_conn *c)
@@ -49,6 +53,8 @@ int64_t exec_statement_deadline(const struct exec *x, const struct driver_conn *
 
 	if (x->route->tx != NULL)
 		deadline = clock_min(deadline, tx_deadline(x->route->tx));
+	if (x->seat.party != NULL)
+		deadline = clock_min(deadline, x->seat.until_ns);
 	if (c->statement_timeout_ns > 0 && c->statement_timeout_ns < CLOCK_NEVER - now)
 		deadline = clock_min(deadline, now + c->statement_timeout_ns);
 	return deadline;
@@ -64,6 +70,8 @@ static bool open_unit(struct exec *x, struct driver_conn *c, struct err *err)
 	if (x->route->tx != NULL) {
 		if (!c->driver->simple(c, STR("SAVEPOINT " EXEC_SAVEPOINT), deadline, err))
 			return false;
+	} else if (x->seat.party != NULL) {
+		; /* it is in one */
 	} else if (c->driver->begin_write != NULL && !x->reads_only) {
 		if (!c->driver->begin_write(c, deadline, err))
 			return false;
@@ -89,8 +97,18 @@ static bool acquire(struct exec *x, enum lease_mode mode, struct driver_conn **r
 	bool ok = true;
 
 	if (l->conn == NULL) {
+		struct pool *p = x->route->conn->pool;
+
 		assert(x->route->tx == NULL);
-		ok = pool_lease(x->route->conn->pool, want, x->deadline, l, err);
+		struct company_set *companies = x->route->conn->companies;
+		if (x->joins != 0 && want == LEASE_WRITE && company_fits(companies, p, x->joins)) {
+			const struct company_guest who = {
+				.kind = x->joins, .deadline = x->deadline, .since_ns = x->since_ns};
+			ok = company_enter(companies, p, &who, &x->seat, err);
+			l = lease_of(x);
+		} else {
+			ok = pool_lease(p, want, x->deadline, l, err);
+		}
 	} else if (want == LEASE_WRITE) {
 		ok = lease_upgrade(l, x->deadline, err);
 	}
@@ -111,8 +129,12 @@ struct run {
 	const struct row_sink *sink;
 	struct exec_result *result;
 	int64_t sink_ns;
+	int64_t seen_ns; /* a time not long before the sink's next row, if this has been one run since */
+	uint64_t fiber_run;
 	bool delivered; /* the sink has seen something: no second try */
 };
+
+#define ROWS_A_LOOK 16 /* rows, of which one is timed for all */
 
 static bool give_columns(struct run *r, const struct cursor *cur, struct err *err)
 {
@@ -127,16 +149,25 @@ static bool give_columns(struct run *r, const struct cursor *cur, struct err *er
 	return ok;
 }
 
+/* The clock costs as much as a small row. One row in sixteen is timed and stands for all of them; a row whose sink has
+ * parked is timed alone. */
 static bool give_row(struct run *r, const struct cursor *cur, bool *ret_stop, struct err *err)
 {
-	const int64_t from = clock_coarse_ns();
+	const bool timed = r->result->rows++ % ROWS_A_LOOK == 0 || fiber_runs() != r->fiber_run;
+	int64_t took;
 	bool ok;
 
-	r->result->rows++;
 	if (r->sink->row == NULL)
 		return true;
+	if (timed) {
+		r->seen_ns = clock_mono_ns();
+		r->fiber_run = fiber_runs();
+	}
 	ok = r->sink->row(r->sink->arg, cur->row, cur->n_columns, ret_stop, err);
-	r->sink_ns += clock_coarse_ns() - from;
+	if (!timed && fiber_runs() == r->fiber_run)
+		return ok;
+	took = clock_mono_ns() - r->seen_ns;
+	r->sink_ns += fiber_runs() == r->fiber_run ? took * ROWS_A_LOOK : took;
 	return ok;
 }
 
@@ -205,6 +236,8 @@ static bool run_on(struct run *r, struct driver_conn *c, struct err *err)
 		r->result->read_only = cur->read_only;
 		r->result->only_read = cur->read_only && cur->n_columns > 0;
 		r->result->notices = strbuf_str(&c->notices);
+		if (cur->joins && r->x->route->tx == NULL)
+			lane_learn_joins(r->x->route->conn->lanes, r->x->route->conn->pool, r->s);
 	}
 	driver->finish(cur);
 	return ok;
@@ -273,14 +306,29 @@ static void judge(const struct exec *x, const struct stmt *s, bool started, stru
 		err->outcome = ERR_OUTCOME_ROLLED_BACK; /* by exec_end, which always follows */
 }
 
+/* What those who share its transaction cannot wait for, or bear, is run again, alone. */
+static void spare_company(struct exec *x, struct err *err)
+{
+	const int64_t now = clock_mono_ns();
+
+	if (x->seat.party == NULL)
+		return;
+	if (err->code == ERR_STATEMENT_TIMEOUT && !err->cancelled && now >= x->seat.until_ns && now < x->deadline) {
+		(void)err_set(err, ERR_SERIALIZATION_FAILURE, "the statement took too long for those beside it");
+		err->outcome = ERR_OUTCOME_ROLLED_BACK;
+		err->again = ERR_AGAIN_ALONE;
+	}
+	x->seat.shy |= err->again == ERR_AGAIN_ALONE;
+}
+
 /* The time below exec without the wait for a connection. */
 static int64_t worked_ns(const struct exec *x)
 {
 	return x->db_ns - x->lease_ns;
 }
 
-/* Books the time since `from`, the sink's share since sink_ns was noted taken off: that comes from the coarse clock,
- * which may run ahead by a tick. */
+/* Books the time since `from`, the sink's share since sink_ns was noted taken off: that is an estimate, and may be more
+ * than all there was. */
 static void book(struct run *r, int64_t from, int64_t sink_ns)
 {
 	const int64_t own_ns = clock_mono_ns() - from - (r->sink_ns - sink_ns);
@@ -338,7 +386,7 @@ static bool deliver(struct exec *x, struct batch_item *item, const struct row_si
 	}
 	result->affected = cur->affected;
 	result->last_insert_id = cur->last_insert_id;
-	result->read_only = item->stmt->access == STMT_READ;
+	result->read_only = result->only_read = item->stmt->access == STMT_READ;
 	driver->batch_drop(item);
 	arena_done(&arena);
 	return ok;
@@ -350,7 +398,11 @@ static bool run_in_lane(struct run *r, bool *ret_done, struct err *err)
 	struct pool *p = r->x->route->conn->pool;
 	const int64_t from = clock_mono_ns();
 	struct batch_item item;
-	bool ok = lane_run(r->x->route->conn->lanes, p, r->s, r->x->deadline, &item, err);
+	struct stmt known = *r->s;
+
+	if (known.access == STMT_UNKNOWN) /* lane_fits knows better */
+		known.access = STMT_WRITE;
+	bool ok = lane_run(r->x->route->conn->lanes, p, &known, r->x->deadline, &item, err);
 
 	book(r, from, r->sink_ns);
 	*ret_done = ok || !item.again;
@@ -387,7 +439,7 @@ static bool run_quick(struct run *r, bool *ret_done, struct err *err)
 	*ret_done = false;
 	if (x->route->tx != NULL || x->atomic || x->lease.conn != NULL || !lane_fits(x->route->conn->lanes, p, r->s))
 		return true;
-	if (r->s->access == STMT_READ && pool_driver(p)->run_batch == NULL)
+	if (!r->s->raw && r->s->access == STMT_READ && pool_driver(p)->run_batch == NULL)
 		return run_shared(r, ret_done, err);
 	return run_in_lane(r, ret_done, err);
 }
@@ -401,11 +453,38 @@ static bool run_alone(struct run *r, struct err *err)
 	const bool ok = run_once(r, err);
 
 	lane_learn(x->route->conn->lanes, x->route->conn->pool, r->s, worked_ns(x) - before);
+	if (ok && r->s->raw)
+		lane_learn_raw(x->route->conn->lanes, x->route->conn->pool, r->s, worked_ns(x) - before,
+			       r->result->rows);
 	if (ok || !fresh || !worth_another(r, err))
 		return ok;
 	lease_release(&x->lease);
 	x->started = false;
 	return run_once(r, err);
+}
+
+/* A client's own statement that may go in company does, as the read that it is; else as what it is. */
+static bool run_raw(struct run *r, bool *ret_done, struct err *err)
+{
+	const struct stmt *raw = r->s;
+	const struct exec *x = r->x;
+	struct stmt read;
+	bool ok;
+
+	*ret_done = false;
+	if (x->route->tx != NULL || x->atomic || x->lease.conn != NULL ||
+	    !lane_fits_raw(x->route->conn->lanes, x->route->conn->pool, raw, &read))
+		return true;
+	r->s = &read;
+	ok = pool_driver(x->route->conn->pool)->run_batch == NULL ? run_shared(r, ret_done, err)
+								  : run_in_lane(r, ret_done, err);
+	r->s = raw;
+	return ok;
+}
+
+bool exec_only_reads(const struct route *r, const struct stmt *s)
+{
+	return pool_raw_kind(r->conn->pool, s) == RAW_SHARES;
 }
 
 static bool run_statement(struct exec *x, const struct stmt *s, struct row_sink *sink, struct exec_result *ret,
@@ -418,11 +497,20 @@ static bool run_statement(struct exec *x, const struct stmt *s, struct row_sink 
 
 	if (x->route->tx != NULL && !tx_check(x->route->tx, s->raw ? s->sql : STR_NONE, err))
 		return false;
-	bool ok = run_quick(&r, &done, err);
+	struct stmt hashed;
+	if (s->raw && s->hash == 0) {
+		hashed = *s;
+		hashed.hash = stmt_hash(s);
+		s = r.s = &hashed;
+	}
+	bool ok = !s->raw || run_raw(&r, &done, err);
+	if (ok && (!s->raw || !done))
+		ok = run_quick(&r, &done, err);
 	if (ok && !done)
 		ok = run_alone(&r, err);
 	if (!ok) {
 		judge(x, s, x->started, err);
+		spare_company(x, err);
 		return false;
 	}
 	if (ret != NULL)
@@ -478,56 +566,4 @@ bool exec_simple(struct exec *x, struct str sql, struct err *err)
 	if (!ok && x->atomic && x->started)
 		err->outcome = ERR_OUTCOME_ROLLED_BACK;
 	return ok;
-}
-
-/* ---- loads ---- */
-
-bool exec_can_load(const struct exec *x)
-{
-	return pool_driver(x->route->conn->pool)->load_begin != NULL;
-}
-
-/* Books a call of a load. */
-static bool loaded(struct exec *x, int64_t from, bool ok, struct err *err)
-{
-	x->db_ns += clock_mono_ns() - from;
-	if (ok)
-		return true;
-	if (x->atomic && x->started)
-		err->outcome = ERR_OUTCOME_ROLLED_BACK;
-	connection_count_error(x->route->conn, err->sqlstate);
-	return false;
-}
-
-bool exec_load_begin(struct exec *x, struct str table, struct str sql, bool *ret_began, struct err *err)
-{
-	struct driver_conn *c;
-	int64_t from;
-	bool ok;
-
-	assert(x->atomic && x->loading == NULL);
-	if (!exec_conn(x, LEASE_WRITE, &c, err))
-		return false;
-	from = clock_mono_ns();
-	ok = c->driver->load_begin(c, table, sql, exec_statement_deadline(x, c), ret_began, err);
-	if (ok && *ret_began)
-		x->loading = c;
-	return loaded(x, from, ok, err);
-}
-
-bool exec_load_rows(struct exec *x, const struct load *l, struct err *err)
-{
-	struct driver_conn *c = x->loading;
-	const int64_t from = clock_mono_ns();
-
-	return loaded(x, from, c->driver->load_rows(c, l, exec_statement_deadline(x, c), err), err);
-}
-
-bool exec_load_end(struct exec *x, int64_t *ret_rows, struct err *err)
-{
-	struct driver_conn *c = x->loading;
-	const int64_t from = clock_mono_ns();
-
-	x->loading = NULL;
-	return loaded(x, from, c->driver->load_end(c, exec_statement_deadline(x, c), ret_rows, err), err);
 }

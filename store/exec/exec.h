@@ -8,6 +8,7 @@
 
 #include "store/connection/registry.h"
 #include "store/driver/driver.h"
+#include "store/exec/company.h"
 #include "store/session/session.h"
 #include "store/session/tx.h"
 #include "store/stmt.h"
@@ -48,14 +49,19 @@ extern const struct connection_sharing exec_sharing;
  */
 struct exec {
 	const struct route *route;
-	int64_t deadline;   /* monotonic */
-	int64_t since_ns;   /* for driver_conn.since_ns */
-	struct lease lease; /* own lease, when the route has no transaction */
-	bool atomic;        /* BEGIN before the first statement (own lease), or a savepoint inside a transaction */
-	bool reads_only;    /* of an atomic one: nothing in it will write. Set behind exec_begin by who knows */
-	bool probes;        /* it only looks whether the database answers (LEASE_PROBE). Set in the same way */
-	bool tells; /* of an atomic one on a lease of its own: a commit whose connection is lost is asked for. Set
-		       behind exec_begin */
+	int64_t deadline;         /* monotonic */
+	int64_t since_ns;         /* for driver_conn.since_ns */
+	struct lease lease;       /* own lease, when the route has no transaction */
+	struct company_seat seat; /* in place of it: a transaction that is shared with others, see company.h */
+	bool atomic;     /* BEGIN before the first statement (own lease), or a savepoint inside a transaction */
+	bool reads_only; /* of an atomic one: nothing in it will write. Set behind exec_begin by who knows */
+	/* Of an atomic one that writes and waits for nobody in between (a client, another database): it may share its
+	 * transaction. Set behind exec_begin by who runs it again when it is told to (err.again). */
+	uint64_t joins; /* its kind (company_fits); 0: it does not */
+	bool again;     /* by exec_end, of one that was not to be committed: what it has seen has not remained */
+	bool probes;    /* it only looks whether the database answers (LEASE_PROBE). Set in the same way */
+	bool tells;     /* of an atomic one on a lease of its own: a commit whose connection is lost is asked for. Set
+			   behind exec_begin */
 	bool started;
 	/* Set by who knows: the next statement is the last, and nothing refuses it afterwards. COMMIT travels with it
 	 * where that can be: of the route's transaction, or of the unit's own. */
@@ -82,6 +88,9 @@ void exec_begin(struct exec *x, const struct route *r, int64_t deadline, bool at
  * database_busy, database_unavailable ...). */
 bool exec_run(struct exec *x, const struct stmt *s, struct row_sink *sink, struct exec_result *ret,
 	      struct err *err) MUST_CHECK;
+
+/* Is a client's own statement known to have no effect but its rows? Never parks. */
+bool exec_only_reads(const struct route *r, const struct stmt *s);
 
 /* A load inserts rows of one shape, any number of them, in this atomic unit (driver.h, struct driver.load_begin); no
  * other statement runs until exec_load_end. *ret_began, table: as of load_begin. A unit that ends before is rolled

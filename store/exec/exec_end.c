@@ -106,6 +106,23 @@ static void ask_fate(struct exec *x, struct err *err)
 		x->lost.is_set = false;
 }
 
+/* Its part of a transaction that others share. */
+static bool end_shared(struct exec *x, bool commit, struct err *err)
+{
+	const bool late = commit && clock_mono_ns() >= x->deadline;
+	struct err lost;
+	const bool ok = company_leave(&x->seat, commit && !late, commit && !late ? err : &lost);
+
+	if (commit && !late)
+		return ok;
+	x->again = !ok;
+	if (!late)
+		return true;
+	(void)err_set(err, ERR_STATEMENT_TIMEOUT, "the time allowed was over before the work was committed");
+	err->outcome = ERR_OUTCOME_ROLLED_BACK;
+	return false;
+}
+
 bool exec_end(struct exec *x, bool commit, struct err *err)
 {
 	const int64_t from = clock_mono_ns();
@@ -116,7 +133,9 @@ bool exec_end(struct exec *x, bool commit, struct err *err)
 		x->loading->driver->load_abort(x->loading);
 		x->loading = NULL;
 	}
-	if (x->route->tx == NULL) {
+	if (x->seat.party != NULL) {
+		ok = end_shared(x, commit, err);
+	} else if (x->route->tx == NULL) {
 		ok = end_own(x, commit, err);
 		lease_release(&x->lease);
 		if (x->lost.is_set)

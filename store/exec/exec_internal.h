@@ -1,4 +1,4 @@
-/* Shared by exec.c (statements) and exec_end.c (how a unit ends) only. Owns nothing. */
+/* Shared by exec.c (statements), exec_load.c (loads) and exec_end.c (how a unit ends) only. Owns nothing. */
 #ifndef FERROD_STORE_EXEC_INTERNAL_H
 #define FERROD_STORE_EXEC_INTERNAL_H
 

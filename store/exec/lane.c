@@ -19,14 +19,20 @@
 #define ITEM_NS (2 * CLOCK_NS_PER_MS)
 #define SLOW_ALONE_NS (100 * CLOCK_NS_PER_MS) /* most of it may be the wait for a busy machine */
 #define SUSPECTS 512                          /* a power of two */
+#define JOINING 1024                          /* a power of two: clients' own statements that are known to */
 #define SUSPECT_RUNS 8                        /* a suspect goes by itself so often, then it is quick again */
 #define SLOW_RUNS 200                         /* the same for one that was slow by itself */
-#define BATCH_NS (5 * CLOCK_NS_PER_S)         /* a transaction's time; what is not done by then goes by itself */
-#define READS_NS (2 * CLOCK_NS_PER_S)         /* the same for a round trip of reads */
+#define TRIED_RUNS 2                          /* quick ones by itself, before a client's own statement goes along */
+#define TRIED_NS (20 * CLOCK_NS_PER_MS)
+#define TRIED_ROWS 1000
+#define BATCH_NS (5 * CLOCK_NS_PER_S) /* a transaction's time; what is not done by then goes by itself */
+#define READS_NS (2 * CLOCK_NS_PER_S) /* the same for a round trip of reads */
 
 struct lane {
 	struct lane_queue reads, writes;
 	uint8_t suspects[SUSPECTS]; /* runs left outside the lane, by hash of the statement */
+	uint8_t tried[SUSPECTS];    /* quick runs of clients' own statements outside the lane, up to TRIED_RUNS */
+	uint64_t *joining;          /* JOINING hashes, by their last bits; NULL until there is one */
 	struct lane_spare spare;
 };
 
@@ -47,6 +53,7 @@ void lane_set_destroy(struct lane_set *s)
 		if (s->lanes[i] == NULL)
 			continue;
 		lane_spare_done(&s->lanes[i]->spare);
+		mem_free(s->lanes[i]->joining);
 		mem_free(s->lanes[i]);
 	}
 	mem_free(s);
@@ -91,9 +98,51 @@ static uint8_t *suspect_of(struct lane *l, const struct stmt *stmt)
 	return &l->suspects[stmt_hash(stmt) & (SUSPECTS - 1)];
 }
 
+/* Is it known to write, and to bear company? The driver looks again when it prepares it there. */
+static bool joins(const struct lane *l, const struct stmt *stmt)
+{
+	const uint64_t hash = stmt_hash(stmt);
+
+	return l->joining != NULL && l->joining[hash & (JOINING - 1)] == hash;
+}
+
+void lane_learn_joins(struct lane_set *s, struct pool *p, const struct stmt *stmt)
+{
+	const bool shares = pool_driver(p)->part_begin != NULL && pool_groups_writes(p);
+	struct lane *l = shares && stmt->cache && fiber_current() != NULL ? lane_here(s, p) : NULL;
+
+	if (l == NULL)
+		return;
+	if (l->joining == NULL)
+		l->joining = mem_alloc(JOINING * sizeof(*l->joining));
+	l->joining[stmt_hash(stmt) & (JOINING - 1)] = stmt_hash(stmt);
+}
+
+/* Of a statement that could go with others: does it go by itself for a while? */
+static bool is_suspect(struct lane *l, const struct stmt *stmt)
+{
+	uint8_t *left = suspect_of(l, stmt);
+
+	if (*left == 0)
+		return false;
+	(*left)--;
+	return true;
+}
+
+static bool raw_fits(struct lane_set *s, struct pool *p, const struct stmt *stmt)
+{
+	struct lane *l = pool_groups_writes(p) ? lane_here(s, p) : NULL;
+
+	return l != NULL && joins(l, stmt) && !is_suspect(l, stmt);
+}
+
 bool lane_fits(struct lane_set *s, struct pool *p, const struct stmt *stmt)
 {
-	if (!stmt->quick || !stmt->cache || stmt->access == STMT_UNKNOWN || fiber_current() == NULL)
+	if (!stmt->cache || fiber_current() == NULL)
+		return false;
+	if (stmt->raw)
+		return raw_fits(s, p, stmt);
+	if (!stmt->quick || stmt->access == STMT_UNKNOWN)
 		return false;
 	const struct driver *driver = pool_driver(p);
 	if (stmt->access == STMT_READ ? !pool_groups_reads(p) && driver->snapshot_open == NULL : !pool_groups_writes(p))
@@ -101,21 +150,42 @@ bool lane_fits(struct lane_set *s, struct pool *p, const struct stmt *stmt)
 	if (!pool_plain(p, stmt)) /* not known yet, or to be put back afterwards */
 		return false;
 	struct lane *l = lane_here(s, p);
-	if (l == NULL)
+	return l != NULL && !is_suspect(l, stmt);
+}
+
+bool lane_fits_raw(struct lane_set *s, struct pool *p, const struct stmt *raw, struct stmt *ret)
+{
+	struct lane *l = raw->cache && fiber_current() != NULL ? lane_here(s, p) : NULL;
+
+	if (l == NULL || l->tried[stmt_hash(raw) & (SUSPECTS - 1)] < TRIED_RUNS ||
+	    (!pool_groups_reads(p) && pool_driver(p)->snapshot_open == NULL) || pool_raw_kind(p, raw) != RAW_SHARES ||
+	    is_suspect(l, raw))
 		return false;
-	uint8_t *left = suspect_of(l, stmt);
-	if (*left == 0)
-		return true;
-	(*left)--;
-	return false;
+	*ret = *raw;
+	ret->access = STMT_READ;
+	ret->quick = true;
+	return true;
 }
 
 void lane_learn(struct lane_set *s, struct pool *p, const struct stmt *stmt, int64_t ns)
 {
-	struct lane *l = stmt->quick && fiber_current() != NULL ? lane_here(s, p) : NULL;
+	struct lane *l = (stmt->quick || stmt->raw) && fiber_current() != NULL ? lane_here(s, p) : NULL;
 
 	if (l != NULL && ns > SLOW_ALONE_NS)
 		*suspect_of(l, stmt) = SLOW_RUNS;
+}
+
+void lane_learn_raw(struct lane_set *s, struct pool *p, const struct stmt *raw, int64_t ns, int64_t rows)
+{
+	struct lane *l = fiber_current() != NULL ? lane_here(s, p) : NULL;
+	uint8_t *tried = l != NULL ? &l->tried[stmt_hash(raw) & (SUSPECTS - 1)] : NULL;
+
+	if (tried == NULL)
+		return;
+	if (ns > TRIED_NS || rows > TRIED_ROWS)
+		*tried = 0;
+	else if (*tried < TRIED_RUNS)
+		(*tried)++;
 }
 
 /* Counters have one writer, this loop, and readers anywhere. */

@@ -30,14 +30,25 @@ void lane_set_destroy(struct lane_set *s);
  * writes that gain by going together, else with the reads of its turn (reader.h); in a fiber, not known as slow. */
 bool lane_fits(struct lane_set *s, struct pool *p, const struct stmt *stmt);
 
+/* The same of a client's own statement, which is known to have no effect but its rows, and was quick and short when it
+ * last ran by itself: *ret is the read that it is then. */
+bool lane_fits_raw(struct lane_set *s, struct pool *p, const struct stmt *raw, struct stmt *ret);
+
 /* Runs it. True: item->result holds rows (driver->batch_cursor, then driver->batch_drop). False with item.again: not
  * run, the caller takes the ordinary way. False otherwise: *err, item.err is not set. `deadline` is the request's.
  * Parks. */
 bool lane_run(struct lane_set *s, struct pool *p, const struct stmt *stmt, int64_t deadline, struct batch_item *ret,
 	      struct err *err) MUST_CHECK;
 
+/* A client's own statement has shown, by itself, that it writes and may share a transaction (cursor.joins): from now on
+ * it fits where SQLite's writes go together, until it is told to go alone. */
+void lane_learn_joins(struct lane_set *s, struct pool *p, const struct stmt *stmt);
+
 /* Tells how long a statement took by itself: slow ones leave the lane, quick ones come back to it. */
 void lane_learn(struct lane_set *s, struct pool *p, const struct stmt *stmt, int64_t ns);
+
+/* The same of a client's own statement that answered so many rows. */
+void lane_learn_raw(struct lane_set *s, struct pool *p, const struct stmt *raw, int64_t ns, int64_t rows);
 
 void lane_stats(const struct lane_set *s, struct lane_stats *ret_reads, struct lane_stats *ret_writes);
 

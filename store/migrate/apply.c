@@ -9,6 +9,7 @@
 #include "service/base/fiber.h"
 #include "service/base/wait.h"
 #include "store/migrate/locks.h"
+#include "store/migrate/plan_rename.h"
 #include "store/migrate/run.h"
 #include "store/session/session.h"
 
@@ -152,15 +153,57 @@ static void leave_out_own(struct live_schema *live)
 	live->n_tables = n;
 }
 
-static bool prepare(struct run *r, struct err *err)
+static bool look_around(struct run *r, struct err *err)
 {
 	const struct introspect_scope scope = scope_of(r);
 
+	r->live = (struct live_schema){0};
 	if (!r->c->driver->introspect(r->c, &scope, r->a, r->q->deadline, &r->live, err))
 		return false;
 	leave_out_own(&r->live);
-	if (!plan_counted(r, err))
+	return true;
+}
+
+static bool refuse(struct run *r, const struct change *ch, struct err *err);
+
+/* New names are given before anything is compared: what a rebuild, a look at the data or an index needs of a table is
+ * read of it as it is then. A dry run does the same and takes it back. */
+static bool rename_first(struct run *r, struct migration_plan *ret, struct err *err)
+{
+	const struct driver *driver = r->c->driver;
+
+	*ret = (struct migration_plan){0};
+	if (!r->q->options.updates && !r->q->options.destructive)
+		return true;
+	if (!plan_renames(r->a, r->conn->dialect, r->s, &r->live, ret, err) || !run_due(r, ret, err))
 		return false;
+	if (ret->n_changes == 0)
+		return true;
+	r->needs_writer = r->q->dry_run && !r->writing;
+	if (r->needs_writer)
+		return err_set(err, ERR_DATABASE_BUSY, "the plan renames, which takes the writer's turn");
+	if (driver->migrate_renaming != NULL && !driver->migrate_renaming(r->c, true, err))
+		return false;
+	for (size_t i = 0; i < ret->n_changes; i++) {
+		if (driver->migrate_patience != NULL &&
+		    !driver->migrate_patience(r->c, clock_mono_ns() + step_ns(r), r->q->deadline, err))
+			return false;
+		if (!driver->simple(r->c, ret->changes[i].statement, r->q->deadline, err))
+			return refuse(r, &ret->changes[i], err);
+		ret->changes[i].done = true;
+	}
+	if (driver->migrate_renaming != NULL && !driver->migrate_renaming(r->c, false, err))
+		return false;
+	return look_around(r, err);
+}
+
+static bool prepare(struct run *r, struct err *err)
+{
+	struct migration_plan renames;
+
+	if (!look_around(r, err) || !rename_first(r, &renames, err) || !plan_counted(r, err))
+		return false;
+	plan_after_renames(&r->ret->plan, &renames);
 	plan_hash(r->conn->dialect, &r->ret->plan, r->ret->plan_hash);
 	if (r->q->plan_hash.p == NULL || str_eq_z(r->q->plan_hash, r->ret->plan_hash))
 		return true;
@@ -298,14 +341,37 @@ static bool refuse_concurrent(struct run *r, const struct change *ch, size_t n_d
 	return false;
 }
 
+/* One by one, or all at once where each is a round trip; *ret_failed: which of them did. */
+static bool run_changes(struct run *r, const struct change *const *changes, size_t n, size_t *ret_failed,
+			struct err *err)
+{
+	const struct driver *driver = r->c->driver;
+	struct str *sqls;
+
+	*ret_failed = 0;
+	for (; driver->simple_all == NULL && *ret_failed < n; ++*ret_failed)
+		if (!driver->simple(r->c, changes[*ret_failed]->statement, r->q->deadline, err))
+			return false;
+	if (driver->simple_all == NULL || n == 0)
+		return true;
+	sqls = arena_array(r->a, n, sizeof(*sqls));
+	for (size_t i = 0; i < n; i++)
+		sqls[i] = changes[i]->statement;
+	return driver->simple_all(r->c, sqls, n, r->q->deadline, ret_failed, err);
+}
+
 static bool execute(struct run *r, struct err *err)
 {
 	const struct migration_plan *p = &r->ret->plan;
 	const struct driver *driver = r->c->driver;
+	const struct change **changes = arena_array(r->a, p->n_changes + 1, sizeof(const struct change *));
+	size_t n = 0, failed;
 
 	for (size_t i = 0; i < p->n_changes; i++)
-		if (!p->changes[i].concurrent && !driver->simple(r->c, p->changes[i].statement, r->q->deadline, err))
-			return refuse(r, &p->changes[i], err);
+		if (!p->changes[i].concurrent && !p->changes[i].done)
+			changes[n++] = &p->changes[i];
+	if (!run_changes(r, changes, n, &failed, err))
+		return refuse(r, changes[failed], err);
 	if (!nothing_broke(r, err))
 		return false;
 	return !p->rebuilds || driver->migrate_check == NULL || driver->migrate_check(r->c, r->q->deadline, err);
@@ -332,7 +398,7 @@ static bool in_transaction(struct run *r, struct err *err)
 {
 	const struct migrate_begin how = {
 		.leases = __atomic_load_n(&r->conn->leases, __ATOMIC_RELAXED) != 0,
-		.plan_only = r->q->dry_run,
+		.plan_only = r->q->dry_run && !r->writing,
 		.rebuild = r->q->options.rebuild,
 		.lock_ns = r->lock_ns,
 		.deadline_ns = r->q->deadline,
@@ -449,7 +515,7 @@ static bool attempt(struct run *r, bool *ret_again, struct err *err)
 	bool ok;
 
 	*ret_again = false;
-	if (!lease(r, r->q->dry_run ? LEASE_READ : LEASE_WRITE, &l, err))
+	if (!lease(r, r->q->dry_run && !r->writing ? LEASE_READ : LEASE_WRITE, &l, err))
 		return false;
 	r->c = l.conn;
 	/* a table of any size may have to be rewritten: the request's own deadline is the only one */
@@ -461,8 +527,8 @@ static bool attempt(struct run *r, bool *ret_again, struct err *err)
 		r->c->driver->migrate_end(r->c);
 	fiber_unshield();
 	r->c->statement_timeout_ns = timeout_ns;
-	*ret_again = !ok && r->c->broken && err->code == ERR_DATABASE_UNAVAILABLE && r->live.n_tables == 0 &&
-		     r->ret->plan.n_changes == 0;
+	*ret_again = !ok && !r->needs_writer && r->c->broken && err->code == ERR_DATABASE_UNAVAILABLE &&
+		     r->live.n_tables == 0 && r->ret->plan.n_changes == 0;
 	if ((ok || err->outcome == ERR_OUTCOME_UNKNOWN || err->outcome == ERR_OUTCOME_COMMITTED) && !r->q->dry_run &&
 	    r->ret->plan.n_changes > 0) {
 		pool_refresh(r->conn->pool);
@@ -485,6 +551,11 @@ bool migrate_run(struct connection *conn, const struct schema *s, const struct m
 	ok = attempt(&r, &again, err);
 	if (again)
 		ok = attempt(&r, &again, err);
+	if (!ok && r.needs_writer) {
+		r.writing = true;
+		ddl_plan_init(&ret->plan.notes, a);
+		ok = attempt(&r, &again, err);
+	}
 	ret->applied = ok && !q->dry_run;
 	ret->db_ns = clock_mono_ns() - began;
 	return ok;

@@ -30,6 +30,12 @@ static const struct {
 	[CHANGE_ADD_ENUM_VALUE] = {"add_enum_value", "NONE", false, false, false},
 	[CHANGE_COMMENT] = {"comment", "SHARE UPDATE EXCLUSIVE", false, false, true},
 	[CHANGE_DROP_COLUMN] = {"drop_column", "ACCESS EXCLUSIVE", false, true, false},
+	[CHANGE_RENAME_TABLE] = {"rename_table", "ACCESS EXCLUSIVE", false, false, true},
+	[CHANGE_RENAME_COLUMN] = {"rename_column", "ACCESS EXCLUSIVE", false, false, true},
+	[CHANGE_RENAME_INDEX] = {"rename_index", "SHARE UPDATE EXCLUSIVE", false, false, true},
+	[CHANGE_RENAME_CONSTRAINT] = {"rename_constraint", "ACCESS EXCLUSIVE", false, false, true},
+	[CHANGE_RENAME_SEQUENCE] = {"rename_sequence", "NONE", false, false, true},
+	[CHANGE_RENAME_LABEL] = {"rename_label", "ROW EXCLUSIVE", false, false, true},
 };
 
 const char *change_kind_name(enum change_kind k)

@@ -25,7 +25,13 @@ enum change_kind {
 	CHANGE_DROP_FOREIGN_KEY,
 	CHANGE_ADD_ENUM_VALUE,
 	CHANGE_COMMENT,
-	CHANGE_DROP_COLUMN
+	CHANGE_DROP_COLUMN,
+	CHANGE_RENAME_TABLE,
+	CHANGE_RENAME_COLUMN,
+	CHANGE_RENAME_INDEX,
+	CHANGE_RENAME_CONSTRAINT,
+	CHANGE_RENAME_SEQUENCE,
+	CHANGE_RENAME_LABEL
 };
 
 struct change {
@@ -38,6 +44,8 @@ struct change {
 	bool reversible;
 	int64_t rows_affected; /* rows written or lost; -1: unknown */
 	bool concurrent;       /* runs by itself after the transaction, and keeps nobody from the table */
+	bool done;             /* it has run already, in this transaction */
+	struct str count;      /* the rows that it is about, as a query; STR_NONE: it is due in any case */
 	struct str cleanup;    /* of a concurrent one: what is to run when it fails; STR_NONE: nothing */
 };
 

@@ -65,14 +65,16 @@ static bool of_time(const json_t *column)
 	return type != NULL && (str_eq_z(str_z(type), "datetime") || str_eq_z(str_z(type), "date"));
 }
 
-/* What the tool that made the table would fill by itself. */
+/* What the tool that made the table would fill by itself. Where Prisma has pushed its tables, and in those of its like,
+ * nothing but the names tells: in their spelling, required, and without a default. */
 static void propose(const struct live_fill *f, const struct live_column *c, json_t *o)
 {
 	static const char *const made[] = {"created_at", "created_on", NULL};
 	static const char *const changed[] = {"updated_at", "updated_on", NULL};
 	static const char *const prisma_changed[] = {"updatedAt", "updated_at", NULL};
-	const bool update = (f->rails && is_named(c, changed)) || (f->prisma && is_named(c, prisma_changed));
-	const bool create = f->rails && is_named(c, made);
+	const bool update = (f->rails && is_named(c, changed)) || (f->prisma && is_named(c, prisma_changed)) ||
+			    (!c->nullable && str_eq_z(c->name, "updatedAt"));
+	const bool create = (f->rails && is_named(c, made)) || (!c->nullable && str_eq_z(c->name, "createdAt"));
 	const char *type = json_string_value(json_object_get(o, "logical_type"));
 
 	if ((create || update) && of_time(o) && !has_default(c)) {

@@ -9,16 +9,27 @@
 #include "store/migrate/plan_build.h"
 #include "store/migrate/plan_columns.h"
 #include "store/migrate/plan_rebuild.h"
+#include "store/migrate/plan_rename.h"
 
 #include "service/base/banned.h"
 
 /* ---- missing tables ---------------------------------------------------------------------------------- */
 
+/* Or it is there by its old name, which a migration with updates changes first. */
 static bool table_exists(void *arg, const struct model *m)
 {
 	const struct planner *pl = arg;
 
-	return live_find_model(pl->d, pl->live, m) != NULL;
+	return live_find_model(pl->d, pl->live, m) != NULL || plan_rename_due(pl->d, pl->live, m);
+}
+
+static void warn_of_renames(struct planner *pl)
+{
+	for (size_t i = 0; i < pl->s->n_models; i++)
+		if (plan_rename_due(pl->d, pl->live, &pl->s->models[i]))
+			planner_warn(pl, "pending_rename", pl->s->models[i].table, STR_NONE,
+				     "is there as \"%.*s\" still and is not created: migrate, which renames it",
+				     STR_FMT(pl->s->models[i].renamed_from));
 }
 
 /* CREATE TABLE IF NOT EXISTS would pass over what has the name, and there would still be no table. */
@@ -56,6 +67,7 @@ static bool plan_tables(struct planner *pl, struct err *err)
 	struct ddl_plan created;
 
 	refuse_taken_names(pl);
+	warn_of_renames(pl);
 	ddl_plan_init(&created, pl->a);
 	if (!ddl_create_all(pl->d, pl->s, table_exists, pl, &created, err))
 		return false;
@@ -164,15 +176,5 @@ bool plan_migration(struct arena *a, const struct dialect *d, const struct schem
 	pl.o.updates = o->updates || o->destructive;
 	ok = plan_tables(&pl, err) && (!pl.o.updates || plan_existing(&pl, err));
 	strbuf_done(&pl.b);
-	if (!ok || ret->n_refusals == 0)
-		return ok;
-	(void)err_set(err, ERR_MIGRATION_REFUSED, "%s", ret->refusals[0].detail);
-	if (ret->n_refusals > 1)
-		(void)err_set(err, ERR_MIGRATION_REFUSED, "%s (and %zu more refusals)", ret->refusals[0].detail,
-			      ret->n_refusals - 1);
-	err->faults = ret->refusals;
-	err->n_faults = ret->n_refusals;
-	(void)snprintf(err->table, sizeof(err->table), "%.*s", STR_FMT(ret->refused_table));
-	(void)snprintf(err->column, sizeof(err->column), "%.*s", STR_FMT(ret->refused_column));
-	return false;
+	return ok && planner_verdict(ret, err);
 }

@@ -6,6 +6,7 @@
 
 #include "store/migrate/plan_columns.h"
 #include "store/migrate/plan_rebuild.h"
+#include "store/migrate/plan_said.h"
 
 #include "service/base/banned.h"
 
@@ -291,7 +292,7 @@ static void plan_foreign_keys(struct planner *pl, const struct table_pair *tp)
 	}
 }
 
-/* ---- exclusions and comments: PostgreSQL's ----------------------------------------------------------- */
+/* ---- exclusions: PostgreSQL's -------------------------------------------------------------------------- */
 
 static void plan_exclusion(struct planner *pl, const struct table_pair *tp, const struct schema_index *x)
 {
@@ -330,23 +331,6 @@ static void plan_exclusions(struct planner *pl, const struct table_pair *tp)
 	}
 }
 
-/* What a model says of it; a comment that only the database has takes nothing from anybody. */
-static void plan_comments(struct planner *pl, const struct table_pair *tp)
-{
-	for (size_t i = 0; i <= tp->m->n_columns; i++) {
-		const struct column *c = i > 0 ? &tp->m->columns[i - 1] : NULL;
-		const struct live_column *live = c != NULL ? live_find_column(pl->d, tp->t, c->name) : NULL;
-		const struct str want = c != NULL ? c->comment : tp->m->comment;
-
-		if (want.p == NULL || str_eq(want, c == NULL      ? tp->t->comment
-						   : live != NULL ? live->comment
-								  : STR_NONE))
-			continue;
-		ddl_comment(tp->m, c, &pl->b);
-		(void)planner_emit(pl, CHANGE_COMMENT, tp->m->table, c != NULL ? c->name : STR_NONE);
-	}
-}
-
 void plan_artifacts(struct planner *pl, const struct table_pair *tp)
 {
 	plan_primary_key(pl, tp);
@@ -357,10 +341,9 @@ void plan_artifacts(struct planner *pl, const struct table_pair *tp)
 	plan_foreign_uniques(pl, tp);
 	plan_checks(pl, tp);
 	plan_foreign_keys(pl, tp);
-	if (pl->d->id != DIALECT_POSTGRES)
-		return;
-	plan_exclusions(pl, tp);
-	plan_comments(pl, tp);
+	if (pl->d->id == DIALECT_POSTGRES)
+		plan_exclusions(pl, tp);
+	plan_said(pl, tp);
 }
 
 /* ---- enum types -------------------------------------------------------------------------------------- */
@@ -378,14 +361,28 @@ static size_t live_place(const struct live_column *live, struct str value)
 	return SIZE_MAX;
 }
 
+/* What the model says is retired may stay in the type. */
+static size_t skip_retired(const struct column *c, const struct live_column *live, size_t next)
+{
+	for (size_t i = 0; i < json_array_size(c->retired_labels) && next < live->n_enum_values;) {
+		const bool same = str_eq(json_str(json_array_get(c->retired_labels, i)), live->enum_values[next]);
+
+		next += same;
+		i = same ? 0 : i + 1;
+	}
+	return next;
+}
+
 /* Whether the labels that are there stand in the model, in their order. */
 static bool labels_stay(const struct column *c, const struct live_column *live)
 {
 	size_t next = 0;
 
-	for (size_t i = 0; i < json_array_size(c->enum_values) && next < live->n_enum_values; i++)
-		next += str_eq(label(c, i), live->enum_values[next]);
-	return next == live->n_enum_values;
+	for (size_t i = 0; i < json_array_size(c->enum_values); i++) {
+		next = skip_retired(c, live, next);
+		next += next < live->n_enum_values && str_eq(label(c, i), live->enum_values[next]);
+	}
+	return skip_retired(c, live, next) == live->n_enum_values;
 }
 
 /* Several columns may have one type; its label is added once. */

@@ -105,3 +105,18 @@ void planner_warned_object(struct planner *pl, struct str name)
 {
 	pl->p->notes.warnings[pl->p->notes.n_warnings - 1].object = name.len > 0 ? name : STR_NONE;
 }
+
+bool planner_verdict(const struct migration_plan *p, struct err *err)
+{
+	if (p->n_refusals == 0)
+		return true;
+	(void)err_set(err, ERR_MIGRATION_REFUSED, "%s", p->refusals[0].detail);
+	if (p->n_refusals > 1)
+		(void)err_set(err, ERR_MIGRATION_REFUSED, "%s (and %zu more refusals)", p->refusals[0].detail,
+			      p->n_refusals - 1);
+	err->faults = p->refusals;
+	err->n_faults = p->n_refusals;
+	(void)snprintf(err->table, sizeof(err->table), "%.*s", STR_FMT(p->refused_table));
+	(void)snprintf(err->column, sizeof(err->column), "%.*s", STR_FMT(p->refused_column));
+	return false;
+}

@@ -30,6 +30,8 @@ struct change *planner_emit(struct planner *pl, enum change_kind kind, struct st
 /* The column's type into out; types_known has seen to it that there is one. */
 void planner_put_type(const struct planner *pl, const struct column *c, struct strbuf *out);
 void planner_refuse(struct planner *pl, struct str table, struct str column, const char *fmt, ...) PRINTF_LIKE(4, 5);
+/* What the refusals amount to: false with err set when there is one. */
+bool planner_verdict(const struct migration_plan *p, struct err *err) MUST_CHECK;
 /* A look at the data that the plan depends on. Borrowed texts live in the plan's arena. */
 void planner_probe(struct planner *pl, const struct plan_probe *probe);
 /* The last warning is about this object; STR_NONE: it has no name. */

@@ -167,6 +167,22 @@ static bool run_probes(struct run *r, struct err *err)
 	return true;
 }
 
+bool run_due(struct run *r, struct migration_plan *renames, struct err *err)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < renames->n_changes; i++) {
+		struct change *ch = &renames->changes[i];
+
+		if (ch->count.p != NULL && !query_int(r, ch->count, &ch->rows_affected, err))
+			return false;
+		if (ch->count.p == NULL || ch->rows_affected > 0)
+			renames->changes[n++] = *ch;
+	}
+	renames->n_changes = n;
+	return true;
+}
+
 bool run_touches_columns(const struct migration_plan *p)
 {
 	for (size_t i = 0; i < p->n_changes; i++)

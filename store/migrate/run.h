@@ -15,6 +15,8 @@ struct run {
 	struct migrate_result *ret;
 	int64_t lock_ns;      /* until when the connection and the migrations' lock are waited for */
 	int64_t wait_left_ns; /* then: how much longer tables' locks are */
+	bool needs_writer;    /* a dry run that renames, and could not: once more, with the writer's turn */
+	bool writing;         /* so it has it */
 	bool stepped_back;    /* a table's lock was not to be had in a step */
 };
 
@@ -24,6 +26,9 @@ bool run_touches_columns(const struct migration_plan *p);
 /* Asks PostgreSQL which of the plan's defaults are those it has, in other words; *ret_asked: one at least was in doubt,
  * and the plan is to be made anew. Into r->live. Parks. */
 bool run_defaults(struct run *r, bool *ret_asked, struct err *err) MUST_CHECK;
+
+/* Leaves out of the renames those that no row needs. Parks. */
+bool run_due(struct run *r, struct migration_plan *renames, struct err *err) MUST_CHECK;
 
 /* Looks at what the plan so far depends on: rows of the tables that it touches (when it was refused, of all wanted
  * ones), what changes of type would cost, what hangs on columns. Into r->live. Parks. */

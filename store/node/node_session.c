@@ -17,6 +17,7 @@
 #define BACKENDS_SECONDS 2   /* backends that are told to end get so long */
 #define USE_SLACK_US 6000000 /* a last use may be so much later than what is kept of it */
 #define TRIES 4
+#define HANDED_NS (400 * CLOCK_NS_PER_MS) /* a node that drains hands a session that it was asked for over again */
 
 static bool silent_state(struct err *err)
 {
@@ -147,7 +148,7 @@ static bool open_here(struct node *n, struct connection *conn, struct str id, st
 	return session_adopt(n->store->sessions, conn, owner, &o, err);
 }
 
-enum step { STEP_DONE, STEP_AGAIN, STEP_FAILED };
+enum step { STEP_DONE, STEP_AGAIN, STEP_SOON, STEP_FAILED };
 
 static enum step take_it(struct node *n, struct str id, struct str owner, const struct state_session *was,
 			 int64_t deadline, struct arena *a, struct node_found *ret, struct err *err)
@@ -198,7 +199,7 @@ static bool is_over(const struct state_session *x, struct node_found *ret, struc
 }
 
 static enum step resolve_once(struct node *n, struct str id, struct str owner, int64_t deadline, struct arena *a,
-			      struct node_found *ret, struct err *err)
+			      bool patient, struct node_found *ret, struct err *err)
 {
 	char hash[SESSION_HASH_BYTES], whose[SESSION_HASH_BYTES];
 	struct state_session x;
@@ -215,6 +216,8 @@ static enum step resolve_once(struct node *n, struct str id, struct str owner, i
 	const bool mine = str_eq(x.node, n->me.name) && str_eq(x.instance, n->me.instance);
 	const bool alive = x.node_known && x.node_age_us <= STATE_DEAD_US;
 	if (x.phase == STATE_SESSION_OPEN && alive && !mine) {
+		if (x.node_draining && patient)
+			return STEP_SOON;
 		const struct state_node other = {.name = x.node, .instance = x.instance, .url = x.node_url};
 		(void)not_here(n, &other, a, ret, err);
 		return STEP_FAILED;
@@ -231,13 +234,18 @@ static bool resolve(struct node *n, struct str id, struct str owner, int64_t dea
 	enum step step = STEP_AGAIN;
 	if (draining && turn_take(&n->turn, deadline, 0, NULL) != WAIT_READY)
 		return err_set(err, ERR_SHUTTING_DOWN, "the server is draining; ask another one");
-	for (int i = 0; i < TRIES && step == STEP_AGAIN; i++)
-		step = resolve_once(n, id, owner, deadline, a, ret, err);
+	const int64_t handed = clock_min(deadline, clock_mono_ns() + HANDED_NS);
+	for (int i = 0; i < TRIES && (step == STEP_AGAIN || step == STEP_SOON); i += step == STEP_AGAIN) {
+		if (step == STEP_SOON && wait_until(clock_mono_ns() + LOOK_NS) == WAIT_CANCELLED)
+			break;
+		step = resolve_once(n, id, owner, deadline, a, !draining && clock_mono_ns() < handed, ret, err);
+	}
 	if (draining)
 		turn_give(&n->turn);
-	if (step == STEP_AGAIN) {
+	if (step == STEP_AGAIN || step == STEP_SOON) {
 		(void)err_set(err, ERR_DATABASE_UNAVAILABLE, "several nodes go on with the session; try again");
 		err->outcome = ERR_OUTCOME_NOT_STARTED;
+		err->cancelled = step == STEP_SOON;
 	}
 	return step == STEP_DONE;
 }

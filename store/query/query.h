@@ -202,6 +202,8 @@ bool record_asks_defaults(const struct dialect *d, const struct model *m, const 
 bool record_lower_defaults(struct arena *a, const struct model *m, struct stmt *ret, struct err *err) MUST_CHECK;
 /* Adds to the set of an update what ferrod fills by itself at a change. */
 void query_set_fill(struct arena *a, const struct dialect *d, const struct model *m, struct query_set **set, size_t *n);
+/* A label that the model says is retired is written no more: ERR_INVALID_VALUE. */
+bool record_may_write_label(const struct column *c, const json_t *v, const char *pointer, struct err *err) MUST_CHECK;
 /* The time now as a value of the column, which is one of time. */
 bool record_now(struct arena *a, const struct dialect *d, const struct column *c, struct value *ret,
 		struct err *err) MUST_CHECK;

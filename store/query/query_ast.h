@@ -40,6 +40,8 @@ enum query_op {
 	OP_ADJACENT,
 	OP_LEFT_OF,
 	OP_RIGHT_OF,
+	OP_NOT_LEFT, /* nothing of it lies to the left of the other */
+	OP_NOT_RIGHT,
 	OP_MATCH
 };
 

@@ -145,17 +145,27 @@ static bool bind_documents(const struct leaf *l, struct value *ret, size_t *ret_
 {
 	const bool elements = l->op == OP_ANY || l->op == OP_OVERLAP;
 
-	for (size_t i = 0; i < l->n; i++) {
-		const json_t *v;
+	const json_t *only = NULL, *v;
+	size_t n = l->n;
 
-		if (!json_operand(l, i, &v))
+	/* a URL's text is the list of them */
+	if (l->texts != NULL && l->op == OP_OVERLAP && !json_operand(l, 0, &only))
+		return false;
+	if (json_is_array(only))
+		n = json_array_size(only);
+	if (n > l->dialect->params_max)
+		return err_set_at(l->err, ERR_INVALID_QUERY, l->pointer,
+				  "operator %s has more values than one statement takes", l->word);
+	for (size_t i = 0; i < n; i++) {
+		v = json_is_array(only) ? json_array_get(only, i) : NULL;
+		if (v == NULL && !json_operand(l, i, &v))
 			return false;
 		ret[i] = value_json(document(l, v, elements));
 		if (l->dialect->id == DIALECT_POSTGRES && strstr(arena_strz(l->arena, ret[i].u.s), "\\u0000") != NULL)
 			return err_set_at(l->err, ERR_INVALID_VALUE, l->value_pointer,
 					  "a text with a NUL character is nowhere in this database");
 	}
-	*ret_n = l->n;
+	*ret_n = n;
 	return true;
 }
 
@@ -232,12 +242,18 @@ static bool bind_elements(const struct leaf *l, struct value *ret)
 
 static bool bind_array(const struct leaf *l, struct value *ret)
 {
+	struct err ignored;
+	json_t *doc;
+
 	if (l->texts != NULL && l->n == 1 && (l->op == OP_ANY || (l->texts[0].len > 0 && l->texts[0].p[0] == '{'))) {
 		*ret = value_text(l->texts[0]);
 		return without_nul(l->texts[0], l->value_pointer, l->err);
 	}
+	if (l->texts != NULL && l->n == 1 && json_parse(l->arena, l->texts[0], &doc, &ignored) && json_is_array(doc))
+		return codec_bind(l->arena, l->dialect, l->type, doc, l->value_pointer, ret, l->err);
 	if (l->texts != NULL)
-		return err_set_at(l->err, ERR_INVALID_VALUE, l->value_pointer, "an array is needed here, as in {a,b}");
+		return err_set_at(l->err, ERR_INVALID_VALUE, l->value_pointer,
+				  "an array is needed here, as in {a,b} or [\"a\",\"b\"]");
 	return bind_elements(l, ret);
 }
 

@@ -1,6 +1,7 @@
 /* The operators' table, and operands of every kind but of the containers (query_container.c). */
 #include "store/query/query_op.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "service/base/num.h"
@@ -51,6 +52,8 @@ static const struct {
 	[OP_ADJACENT] = {"adjacent", OPERANDS_ONE, 0, ON_RANGE, true},
 	[OP_LEFT_OF] = {"left_of", OPERANDS_ONE, 0, ON_RANGE, true},
 	[OP_RIGHT_OF] = {"right_of", OPERANDS_ONE, 0, ON_RANGE, true},
+	[OP_NOT_LEFT] = {"not_extends_left", OPERANDS_ONE, 0, ON_RANGE, true},
+	[OP_NOT_RIGHT] = {"not_extends_right", OPERANDS_ONE, 0, ON_RANGE, true},
 	[OP_MATCH] = {"match", OPERANDS_ONE, CODEC_LIKE, 0, false},
 };
 
@@ -94,6 +97,8 @@ static bool check_container(const struct leaf *l)
 				: operators[l->op].containers == ON_RANGE ? "needs a column of ranges"
 									  : "needs a column of documents, arrays or "
 									    "ranges");
+	if (c == CONTAINER_ARRAY && column_compared_as(l->type).p != NULL)
+		return fault(l, "needs elements of a type that has an equality");
 	if (l->dialect->id == DIALECT_SQLITE && c != CONTAINER_JSON)
 		return fault(l, "works on JSON columns only on SQLite, which has no arrays and ranges");
 	return true;
@@ -117,7 +122,9 @@ bool query_check_operator(const struct leaf *l)
 	}
 	return err_set_at(l->err, ERR_INVALID_QUERY, l->pointer,
 			  "operator %s needs a column whose values are %s; \"%.*s\" is of type %s",
-			  operators[l->op].word, why, STR_FMT(l->name), logical_type_name(l->type->logical));
+			  operators[l->op].word, why, STR_FMT(l->name),
+			  l->type->own_type ? arena_strz(l->arena, l->type->db_type)
+					    : logical_type_name(l->type->logical));
 }
 
 static bool check_count(const struct leaf *l)
@@ -249,35 +256,80 @@ static bool bind_operands(const struct leaf *l, struct value *ret)
 	return true;
 }
 
-/* Bytes that are no UTF-8 are answered alike, whether SQLite has them as a text or as a blob. */
-static bool either_class(const struct leaf *l, struct value v)
+/* Whether the column keeps a number as such: SQLite makes text of it where the column is one of texts. */
+static bool keeps_numbers(const struct column *c)
 {
-	return l->dialect->id == DIALECT_SQLITE && v.kind == VALUE_TEXT && l->type->logical != LT_JSON &&
-	       !str_is_utf8(v.u.s);
+	static const char *const texts[] = {"char", "clob", "text"};
+	bool of_text = c->sqlite_type.p == NULL;
+
+	for (size_t i = 0; i < ARRAY_LEN(texts) && !of_text; i++)
+		for (size_t k = 0; k + 4 <= c->sqlite_type.len && !of_text; k++)
+			of_text = str_ieq_z(str_n(c->sqlite_type.p + k, 4), texts[i]);
+	return c->fill.position > 0 && c->logical != LT_JSON && (c->logical != LT_STRING || !of_text);
+}
+
+/* The digits of a URL, where a text and a number of them are two values. */
+static bool number_of_url(const struct leaf *l, struct str s, struct value *ret)
+{
+	int64_t i;
+	double d;
+
+	if (l->texts == NULL || l->type->logical != LT_STRING)
+		return false;
+	if (num_parse_int(s, &i))
+		*ret = value_int(i);
+	else if (num_parse_double(s, &d) && isfinite(d))
+		*ret = value_double(d);
+	else
+		return false;
+	return true;
+}
+
+/* Bytes that are no UTF-8 are answered alike, whether SQLite has them as a text or as a blob; so are infinite numbers
+ * and the words for them. */
+static bool other_class(const struct leaf *l, struct value v, struct value *ret)
+{
+	if (l->dialect->id != DIALECT_SQLITE || v.kind != VALUE_TEXT || l->type->logical == LT_JSON)
+		return false;
+	*ret = value_bytes(v.u.s);
+	if (!str_is_utf8(v.u.s))
+		return true;
+	*ret = value_double(str_starts(v.u.s, STR("-")) ? -(double)INFINITY : (double)INFINITY);
+	return keeps_numbers(l->type) &&
+	       (str_eq_z(v.u.s, "Infinity") || str_eq_z(v.u.s, "-Infinity") || number_of_url(l, v.u.s, ret));
 }
 
 /* So both are looked for. */
 static void bind_either(const struct leaf *l, struct query_node *ret, struct value *values)
 {
-	struct value *both;
+	struct value *both, other;
 	size_t n = 0;
 
 	if (ret->op != OP_EQ && ret->op != OP_NE && ret->op != OP_IN && ret->op != OP_NOT_IN &&
 	    ret->op != OP_DISTINCT && ret->op != OP_NOT_DISTINCT)
 		return;
 	for (size_t i = 0; i < ret->n_values; i++)
-		n += either_class(l, values[i]);
+		n += other_class(l, values[i], &other);
 	if (n == 0)
 		return;
-	both = arena_array(l->arena, ret->n_values + n, sizeof(*both));
+	both = arena_array(l->arena, ret->n_values + n + 1, sizeof(*both));
 	memcpy(both, values, ret->n_values * sizeof(*both));
 	n = ret->n_values;
 	for (size_t i = 0; i < ret->n_values; i++)
-		if (either_class(l, values[i]))
-			both[n++] = value_bytes(values[i].u.s);
+		n += other_class(l, values[i], &both[n]);
 	ret->values = both;
 	ret->n_values = n;
 	ret->op = ret->op == OP_EQ ? OP_IN : ret->op == OP_NE ? OP_NOT_IN : ret->op;
+}
+
+/* A list of documents in a URL is one text. */
+static size_t most_values(const struct leaf *l)
+{
+	size_t n = l->n + 1;
+
+	for (size_t i = 0; l->texts != NULL && l->op == OP_OVERLAP && i < l->texts[0].len; i++)
+		n += l->texts[0].p[i] == ',';
+	return n;
 }
 
 bool query_bind_leaf(const struct leaf *given, struct query_node *ret)
@@ -290,7 +342,7 @@ bool query_bind_leaf(const struct leaf *given, struct query_node *ret)
 		return false;
 	if (l->n > l->dialect->params_max)
 		return fault(l, "has more values than one statement takes");
-	values = arena_array(l->arena, l->n + 1, sizeof(*values));
+	values = arena_array(l->arena, most_values(l), sizeof(*values));
 	ret->n_values = l->n;
 	if (!(operators[l->op].containers != 0 ? query_bind_container(l, values, &ret->n_values)
 					       : bind_operands(l, values)))

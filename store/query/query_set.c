@@ -41,6 +41,8 @@ bool query_set_member(const struct expr_scope *s, const json_t *v, const char *p
 		return parse_computed(s, v, pointer, ret);
 	if (c->logical != LT_JSON)
 		v = query_untyped(v);
+	if (c->retired_labels != NULL && !record_may_write_label(c, v, pointer, s->p->err))
+		return false;
 	if (json_is_null(v) && (!c->nullable || c->primary_key))
 		return query_not_null(s->p->err, pointer, s->model, c);
 	return query_bind(s->p->arena, s->p->dialect, c, v, pointer, &ret->value, s->p->err);

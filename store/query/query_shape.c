@@ -290,10 +290,18 @@ static bool refuse(const struct check *c, const char *member, const char *why)
 			  "\"%s\" %s", member, why);
 }
 
-/* PostgreSQL's json cannot be compared, so neither grouped nor made distinct. */
+static const char no_equality[] =
+	"does not work on columns of JSON or of a type that has no equality: name the columns in \"select\"";
+
+/* What cannot be compared by itself (PostgreSQL's json, points) is neither grouped nor made distinct. */
+static bool comparable_type(const struct column *c)
+{
+	return c->logical != LT_JSON && (column_compared_as(c).p == NULL || c->enum_values != NULL);
+}
+
 static bool comparable(const struct query_item *i)
 {
-	return (i->column != NULL ? i->column : &i->expr->type)->logical != LT_JSON;
+	return comparable_type(i->column != NULL ? i->column : &i->expr->type);
 }
 
 /* Is it one of the groups' columns? A computed one must be that very one. */
@@ -332,7 +340,7 @@ static bool check_groups(const struct check *c)
 			return refuse(c, "select", "may only name columns of \"group_by\" here");
 	for (size_t i = 0; i < q->n_group_by; i++)
 		if (!comparable(&q->group_by[i]))
-			return refuse(c, "group_by", "cannot name a JSON column");
+			return refuse(c, "group_by", "cannot name a column of JSON or of a type that has no equality");
 	for (size_t i = 0; i < q->n_order; i++)
 		if ((q->order[i].column != NULL || q->order[i].expr != NULL) &&
 		    !grouped(q, q->order[i].column, q->order[i].expr))
@@ -350,10 +358,10 @@ static bool check_distinct(const struct check *c)
 		return refuse(c, "cursor", "does not go with \"distinct\"");
 	for (size_t i = 0; i < q->n_select; i++)
 		if (!comparable(&q->select[i]))
-			return refuse(c, "distinct", "does not work on JSON columns: name the columns in \"select\"");
+			return refuse(c, "distinct", no_equality);
 	for (size_t i = 0; q->n_select == 0 && i < q->model->n_columns; i++)
-		if (q->model->columns[i].logical == LT_JSON)
-			return refuse(c, "distinct", "does not work on JSON columns: name the columns in \"select\"");
+		if (!comparable_type(&q->model->columns[i]))
+			return refuse(c, "distinct", no_equality);
 	for (size_t i = 0; q->n_select != 0 && i < q->n_order; i++)
 		if (!selected(q, q->order[i].column, q->order[i].expr))
 			return refuse(c, "order_by", "may only name columns of \"select\" when they are distinct");

@@ -202,7 +202,8 @@ static bool parse_leaf(const struct tree *t, const json_t *obj, const char *poin
 			p->err, ERR_INVALID_QUERY, json_pointer_key(p->arena, pointer, STR("operator")),
 			"unknown operator; == != < <= > >= IN, NOT IN, LIKE, NOT LIKE, ILIKE, NOT ILIKE, "
 			"BETWEEN, IS NULL, IS NOT NULL, is_distinct, is_not_distinct, regex, iregex, contains, "
-			"contained, overlap, any, has_key, has_any, has_all, adjacent, left_of, right_of and match "
+			"contained, overlap, any, has_key, has_any, has_all, adjacent, left_of, right_of, "
+			"not_extends_left, not_extends_right and match "
 			"are known");
 	node->op = l.op;
 	if (!leaf_target(t, obj, pointer, node, type) || !parse_config(t, obj, pointer, node))

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "service/base/clock.h"
+#include "service/base/num.h"
 #include "store/query/query_parse.h"
 
 #include "service/base/banned.h"
@@ -72,6 +73,16 @@ static bool take_stored(const struct record *r, const struct column *c, const js
 	return r->sent[c->index];
 }
 
+bool record_may_write_label(const struct column *c, const json_t *v, const char *pointer, struct err *err)
+{
+	for (size_t i = 0; json_is_string(v) && i < json_array_size(c->retired_labels); i++)
+		if (json_equal(v, json_array_get(c->retired_labels, i)))
+			return err_set_at(err, ERR_INVALID_VALUE, pointer,
+					  "this label of column \"%.*s\" is retired: it is read, and no longer written",
+					  STR_FMT(c->name));
+	return true;
+}
+
 /* Pointers are only made for faults: a bulk of records has many columns. */
 static bool take_member(const struct record *r, const struct column *c, const json_t *v)
 {
@@ -84,6 +95,8 @@ static bool take_member(const struct record *r, const struct column *c, const js
 		if (!c->nullable || c->primary_key)
 			return query_not_null(r->err, column_pointer(r, c), r->model, c);
 	}
+	if (c->retired_labels != NULL && !record_may_write_label(c, v, column_pointer(r, c), r->err))
+		return false;
 	if (!codec_bind(r->arena, r->dialect, c, v, "", &r->values[c->index], r->err))
 		return take_stored(r, c, v);
 	r->given[c->index] = r->sent[c->index] = true;
@@ -120,6 +133,23 @@ bool record_now(struct arena *a, const struct dialect *d, const struct column *c
 	return codec_bind_text(a, d, c, s, "", ret, err);
 }
 
+/* A new UUID, version 4. */
+static bool take_uuid(const struct record *r, const struct column *c)
+{
+	uint8_t bits[16];
+	char hex[33];
+
+	num_random(bits, sizeof(bits));
+	bits[6] = (uint8_t)((bits[6] & 0x0f) | 0x40);
+	bits[8] = (uint8_t)((bits[8] & 0x3f) | 0x80);
+	num_hex(bits, sizeof(bits), hex);
+	r->given[c->index] = true;
+	return codec_bind_text(
+		r->arena, r->dialect, c,
+		arena_printf(r->arena, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16, hex + 20), "",
+		&r->values[c->index], r->err);
+}
+
 /* What binding says against a default is of no account: r->err only counts when false is returned. */
 static bool take_default(const struct record *r, const struct column *c)
 {
@@ -129,6 +159,8 @@ static bool take_default(const struct record *r, const struct column *c)
 		r->given[c->index] = true;
 		return record_now(r->arena, r->dialect, c, &r->values[c->index], r->err);
 	}
+	if (c->random_uuid)
+		return take_uuid(r, c);
 	if (c->fill.read_only || c->fill.database_default)
 		return true;
 	if (c->fill.lock_version && c->default_value == NULL) {

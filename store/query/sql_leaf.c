@@ -1,6 +1,8 @@
 /* Leaves on documents, arrays, ranges and texts that are searched. */
 #include "store/query/sql_leaf.h"
 
+#include <string.h>
+
 #include "store/query/query_container.h"
 #include "store/query/query_op.h"
 
@@ -29,10 +31,45 @@ static bool by_time(const struct sql *s, const struct condition *c)
 	return sql_is_time(s, type) && compares(c->node->op) && !(c->node->stored && sql_time_ordered(s, type));
 }
 
+/* What both sides are cast to; STR_NONE: nothing. */
+static struct str compared_as(const struct sql *s, const struct condition *c)
+{
+	const struct column *type = sql_subject_type(c);
+
+	return sql_on_postgres(s) && type != NULL && compares(c->node->op) ? column_compared_as(type) : STR_NONE;
+}
+
+static void put_as(struct sql *s, struct str type)
+{
+	sql_put(s, " AS ");
+	sql_put(s, arena_strz(s->arena, type));
+	sql_put(s, ")");
+}
+
+/* Their operators are those of numbers, whose texts are others. */
+static bool is_reference(struct str type)
+{
+	return str_starts(type, STR("reg")) && memchr(type.p, '(', type.len) == NULL;
+}
+
+void sql_operand(struct sql *s, const struct condition *c, const struct query_expr *e)
+{
+	const struct str as = compared_as(s, c);
+
+	sql_put(s, as.p != NULL ? "CAST(" : "");
+	sql_time_before(s, sql_subject_type(c));
+	sql_expr(s, e);
+	sql_time_after(s, sql_subject_type(c));
+	if (as.p != NULL)
+		put_as(s, as);
+}
+
 void sql_subject(struct sql *s, const struct condition *c)
 {
 	const bool time = by_time(s, c);
+	const struct str as = compared_as(s, c);
 
+	sql_put(s, as.p != NULL ? "CAST(" : "");
 	if (time)
 		sql_time_before(s, sql_subject_type(c));
 	if (c->node->column != NULL)
@@ -43,14 +80,25 @@ void sql_subject(struct sql *s, const struct condition *c)
 		sql_aggregate(s, &c->q->aggregates[c->node->aggregate]);
 	if (time)
 		sql_time_after(s, sql_subject_type(c));
+	if (as.p != NULL)
+		put_as(s, as);
 }
 
 void sql_value(struct sql *s, const struct condition *c, struct value v)
 {
 	const struct column *type = sql_subject_type(c);
 
+	const struct str as = compared_as(s, c);
+
+	if (as.p != NULL) {
+		sql_put(s, "CAST(");
+		put_cast_param(s, v, column_own_type(type));
+		put_as(s, as);
+		return;
+	}
 	/* beside a composite, a parameter would be any record, which has no text form */
-	if (sql_on_postgres(s) && type != NULL && type->shape == SHAPE_COMPOSITE && type->own_type) {
+	if (sql_on_postgres(s) && type != NULL && type->own_type &&
+	    (type->shape == SHAPE_COMPOSITE || is_reference(type->db_type))) {
 		put_cast_param(s, v, type->db_type);
 		return;
 	}
@@ -140,9 +188,9 @@ void sql_json_equal(struct sql *s, const struct condition *c, struct value v)
 /* ---- documents, arrays and ranges ---- */
 
 static const char *const container_signs[] = {
-	[OP_CONTAINS] = " @> ",  [OP_CONTAINED] = " <@ ", [OP_OVERLAP] = " && ",
-	[OP_HAS_KEY] = " ? ",    [OP_HAS_ANY] = " ?| ",   [OP_HAS_ALL] = " ?& ",
-	[OP_ADJACENT] = " -|- ", [OP_LEFT_OF] = " << ",   [OP_RIGHT_OF] = " >> ",
+	[OP_CONTAINS] = " @> ", [OP_CONTAINED] = " <@ ", [OP_OVERLAP] = " && ",   [OP_HAS_KEY] = " ? ",
+	[OP_HAS_ANY] = " ?| ",  [OP_HAS_ALL] = " ?& ",   [OP_ADJACENT] = " -|- ", [OP_LEFT_OF] = " << ",
+	[OP_RIGHT_OF] = " >> ", [OP_NOT_LEFT] = " &> ",  [OP_NOT_RIGHT] = " &< ",
 };
 
 static void put_json_operator(struct sql *s, const struct condition *c, struct value v)
@@ -168,18 +216,42 @@ static void put_json_operator(struct sql *s, const struct condition *c, struct v
 	sql_put(s, ")");
 }
 
-static void put_json_container(struct sql *s, const struct condition *c)
+/* SQLite bounds how deep an expression is: many are halved. */
+static void put_any_document(struct sql *s, const struct condition *c, const struct value *values, size_t n)
 {
-	const size_t n = c->node->n_values;
-
-	if (n == 0)
-		sql_put(s, "1 = 0");
 	sql_put(s, n > 1 ? "(" : "");
-	for (size_t i = 0; i < n; i++) {
+	if (n > 32) {
+		put_any_document(s, c, values, n / 2);
+		sql_put(s, " OR ");
+		put_any_document(s, c, values + n / 2, n - n / 2);
+	}
+	for (size_t i = 0; n <= 32 && i < n; i++) {
 		sql_put(s, i > 0 ? " OR " : "");
-		put_json_operator(s, c, c->node->values[i]);
+		put_json_operator(s, c, values[i]);
 	}
 	sql_put(s, n > 1 ? ")" : "");
+}
+
+static void put_json_container(struct sql *s, const struct condition *c)
+{
+	if (c->node->n_values == 0)
+		sql_put(s, "1 = 0");
+	else
+		put_any_document(s, c, c->node->values, c->node->n_values);
+}
+
+/* A domain over an enum has no operators, the enum has. */
+static void put_any(struct sql *s, const struct condition *c, struct str element)
+{
+	const struct column *e = sql_subject_type(c)->element;
+	const struct str as = column_compared_as(e);
+
+	put_cast_param(s, c->node->values[0], as.p != NULL ? as : element);
+	sql_put(s, as.p != NULL ? " = ANY (CAST(" : " = ANY (");
+	sql_subject(s, c);
+	if (as.p != NULL)
+		put_as(s, arena_printf(s->arena, "%.*s[]", STR_FMT(as)));
+	sql_put(s, ")");
 }
 
 void sql_container(struct sql *s, const struct condition *c)
@@ -198,10 +270,7 @@ void sql_container(struct sql *s, const struct condition *c)
 		return;
 	}
 	if (c->node->op == OP_ANY) {
-		put_cast_param(s, v, element);
-		sql_put(s, " = ANY (");
-		sql_subject(s, c);
-		sql_put(s, ")");
+		put_any(s, c, element);
 		return;
 	}
 	sql_subject(s, c);

@@ -9,6 +9,8 @@ struct condition {
 	const struct query_node *node;
 };
 
+/* An expression on the right side. */
+void sql_operand(struct sql *s, const struct condition *c, const struct query_expr *e);
 /* The left side: the column, the expression, or in HAVING the aggregate. */
 void sql_subject(struct sql *s, const struct condition *c);
 /* A value that it is compared with. */

@@ -19,9 +19,7 @@ static void put_operand(struct sql *s, const struct condition *c)
 		sql_value(s, c, c->node->values[0]);
 		return;
 	}
-	sql_time_before(s, sql_subject_type(c));
-	sql_expr(s, c->node->operand);
-	sql_time_after(s, sql_subject_type(c));
+	sql_operand(s, c, c->node->operand);
 }
 
 static void put_json_compare(struct sql *s, const struct condition *c, const char *sign)
@@ -100,7 +98,8 @@ static void put_compare(struct sql *s, const struct condition *c, const char *si
 	}
 	if (sql_plain_text(s, c, sign))
 		return;
-	if ((op == OP_EQ || op == OP_NE) && c->node->operand == NULL && either_class(s, c->node->values[0])) {
+	if ((op == OP_EQ || op == OP_NE) && c->node->operand == NULL && !c->node->stored &&
+	    either_class(s, c->node->values[0])) {
 		sql_subject(s, c);
 		sql_put(s, op == OP_EQ ? " IN (" : " NOT IN (");
 		put_list_value(s, c, c->node->values[0]);
@@ -286,6 +285,8 @@ static void put_operator(struct sql *s, const struct condition *c)
 	case OP_ADJACENT:
 	case OP_LEFT_OF:
 	case OP_RIGHT_OF:
+	case OP_NOT_LEFT:
+	case OP_NOT_RIGHT:
 		sql_container(s, c);
 		return;
 	case OP_MATCH:

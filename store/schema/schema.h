@@ -141,6 +141,7 @@ struct column {
 	 * unknown), or a domain, which is to all intents what it is based on. */
 	bool own_type;
 	struct str base_type; /* ours; of a domain: what it is based on, as declared. STR_NONE: it is none */
+	struct str bare_type; /* and at the bottom of it, where domains stand on domains */
 	enum column_shape shape;
 	/* Of an array ("text[]"), a range or a multirange: a column of its elements' or bounds' type, named like the
 	 * column; NULL otherwise. */
@@ -148,7 +149,14 @@ struct column {
 	const struct column *fields; /* of a composite */
 	size_t n_fields;
 	const json_t *type_json; /* ours: what was said of all that, to be said again; NULL: nothing */
-	bool uuid_hex;           /* ours, never part of the fingerprint: a uuid on SQLite is 32 digits, no hyphens */
+	/* Of versions 2 and 3: what came before, and what is no more. */
+	struct str renamed_from;      /* the column's old name; STR_NONE: it has none */
+	const json_t *renamed_labels; /* {"enum_class", "labels": {new: old}}; NULL: none */
+	const json_t *retired_labels; /* labels that are read and no longer written; NULL: none */
+	struct str default_factory;   /* what makes a value where none is given; STR_NONE: nothing */
+	bool random_uuid;             /* and that is a new UUID */
+	bool retired;                 /* only while it is read: the table has it, the model has not */
+	bool uuid_hex; /* ours, never part of the fingerprint: a uuid on SQLite is 32 digits, no hyphens */
 };
 
 struct foreign_key {
@@ -260,7 +268,8 @@ struct model {
 	size_t n_checks;
 	struct schema_index *exclusions; /* ours: what EXCLUDE says, PostgreSQL's; their keys have operators */
 	size_t n_exclusions;
-	struct str comment; /* ours; STR_NONE: none */
+	struct str comment;      /* ours; STR_NONE: none */
+	struct str renamed_from; /* the table's old name; STR_NONE: it has none */
 	int ir_version; /* ours: of the envelope that it came in; from 3 on its tables are made as Ferro 0.26 does */
 	bool strict, without_rowid; /* ours: of a table of SQLite's */
 	struct relation *relations;
@@ -286,8 +295,8 @@ struct schema {
 	bool dialect_agnostic;           /* of the payload; kept, means nothing here */
 	struct schema_warning *warnings; /* of the document it was made from, LIMIT_SCHEMA_WARNINGS at most */
 	size_t n_warnings;
-	char fingerprint[65]; /* SHA-256 hex of the canonical v1 envelope without our additions */
-	uint64_t generation;  /* of the registry when it was published */
+	struct schema_print *print; /* the fingerprint, once somebody has asked for it */
+	uint64_t generation;        /* of the registry when it was published */
 };
 
 /* Another reference to s; returns s. Any thread. */
@@ -304,6 +313,13 @@ const struct model *schema_model_at(const struct schema *s, struct str schema_na
 struct str model_place(struct arena *a, struct str schema_name, struct str table);
 /* The model's canonical form with our additions (relations), as answered; the caller's. */
 json_t *schema_model_json(const struct model *m);
+/* The same without members that mean what their absence means: short, to be kept and read back; the caller's. */
+json_t *schema_model_short_json(const struct model *m);
+/* SHA-256, hex, of the canonical v1 envelope without our additions; made when it is first asked for, borrowed from s.
+ * Any thread; parks. */
+const char *schema_fingerprint(const struct schema *s);
+/* Do both say the same of every model, our additions among it? */
+bool schema_same(const struct schema *a, const struct schema *b);
 /* Writes the canonical envelope of all with relations and fingerprint, as answered; a tree a model at a time, which
  * `seen` (may be NULL) may still change. Parks. */
 void schema_write(struct strbuf *b, const struct schema *s, void (*seen)(void *arg, json_t *model), void *arg);
@@ -351,6 +367,15 @@ bool schema_type_read(struct arena *a, const json_t *o, struct column *c, const 
 #define SCHEMA_TYPE_MEMBERS 5
 extern const char *const schema_type_members[SCHEMA_TYPE_MEMBERS];
 bool schema_type_said(const json_t *o);
+/* PostgreSQL: the type that values of the column are cast to, to be compared, where its own has no equality that tells
+ * all its values apart (circles are equal when their areas are) or none at all; STR_NONE: they are compared as they
+ * are. Static, or borrowed from c. */
+struct str column_compared_as(const struct column *c);
+/* Whether its values have an order there, by < and ORDER BY alike. */
+bool column_ordered(const struct column *c);
+/* The name by which a value's text becomes one of the column's type. */
+struct str column_own_type(const struct column *c);
+
 /* From a logical word and format alone; ST_UNRESOLVED when it says nothing. */
 enum storage_type storage_from_logical(struct str logical_word, struct str format);
 /* The logical type whose values a storage type holds. */

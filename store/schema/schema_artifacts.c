@@ -3,6 +3,7 @@
 
 #include "service/base/strbuf.h"
 #include "store/dialect/dialect.h"
+#include "store/schema/schema_history.h"
 #include "store/schema/schema_sql.h"
 
 #include "service/base/banned.h"
@@ -69,6 +70,7 @@ static void parse_foreign_keys(struct parse *model)
 			parse_fault(&p, "match", "must be FULL");
 		parse_deferral(&p, &fk->deferrable, &fk->deferred);
 		(void)parse_name(&p, "name", false, 0, &fk->name);
+		schema_parse_key_history(&p, fk);
 		(void)parse_name(&p, "related_name", false, PARSE_MODEL_NAME, &fk->related_name);
 		(void)parse_name(&p, "to_schema", false, LIMIT_NAME_BYTES, &fk->to_schema);
 		parse_leave(&p, false);

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "service/base/mutex.h"
 #include "service/base/num.h"
 #include "service/base/wait.h"
 
@@ -189,19 +190,52 @@ static void set_sequence(json_t *o, const struct column *c)
 	(void)json_object_set_new(o, "sequence", sequence);
 }
 
-static json_t *column_json(const struct column *c, bool additions)
-{
-	json_t *o = json_object();
+/* What is said of a model: what the reference knows; that and our additions; or so much of it that it reads back the
+ * same. */
+enum form { FORM_PLAIN, FORM_FULL, FORM_SHORT };
 
-	set_text(o, "name", c->name);
-	set_text(o, "logical_type", c->logical_word);
-	set_bool(o, "nullable", c->nullable);
+/* The members that every column has. */
+static void set_column(json_t *o, const struct column *c)
+{
 	set_bool(o, "primary_key", c->primary_key);
 	set_bool(o, "autoincrement", c->autoincrement);
 	set_bool(o, "unique", c->unique);
 	set_bool(o, "index", c->index_flag);
 	(void)json_object_set_new(o, "default", share(c->default_value));
 	set_text(o, "format", c->format);
+}
+
+/* A key's autoincrement is said in any case: where it is left out, it may be completed. */
+static void set_column_short(json_t *o, const struct column *c)
+{
+	set_true(o, "primary_key", c->primary_key);
+	if (c->primary_key || c->autoincrement)
+		set_bool(o, "autoincrement", c->autoincrement);
+	set_true(o, "unique", c->unique);
+	set_true(o, "index", c->index_flag);
+	if (c->default_value != NULL)
+		(void)json_object_set_new(o, "default", share(c->default_value));
+	set_given(o, "format", c->format);
+}
+
+static void set_history(json_t *o, const struct column *c)
+{
+	set_given(o, "renamed_from", c->renamed_from);
+	set_given(o, "default_factory", c->default_factory);
+	if (c->renamed_labels != NULL)
+		(void)json_object_set_new(o, "enum_renamed_labels", share(c->renamed_labels));
+	if (c->retired_labels != NULL)
+		(void)json_object_set_new(o, "enum_retired_labels", share(c->retired_labels));
+}
+
+static json_t *column_json(const struct column *c, enum form form)
+{
+	json_t *o = json_object();
+
+	set_text(o, "name", c->name);
+	set_text(o, "logical_type", c->logical_word);
+	set_bool(o, "nullable", c->nullable);
+	(form == FORM_SHORT ? set_column_short : set_column)(o, c);
 	set_given(o, "db_type", c->db_type);
 	if (c->has_db_type_explicit)
 		set_bool(o, "db_type_explicit", c->db_type_explicit);
@@ -210,12 +244,13 @@ static json_t *column_json(const struct column *c, bool additions)
 	set_given(o, "enum_type_name", c->enum_type_name);
 	if (c->has_postgres_native_enum)
 		set_bool(o, "postgres_native_enum", c->postgres_native_enum);
-	if (additions) {
+	if (form != FORM_PLAIN) {
 		set_fill(o, &c->fill);
 		set_given(o, "sqlite_type", c->sqlite_type);
 		set_sequence(o, c);
 		set_given(o, "collation", c->collation);
 		set_given(o, "comment", c->comment);
+		set_history(o, c);
 		if (c->type_json != NULL)
 			(void)json_object_update(o, (json_t *)(uintptr_t)c->type_json);
 		if (c->uuid_hex)
@@ -352,17 +387,19 @@ static void set_table(json_t *o, const struct model *m)
 		(void)json_object_set_new(o, "exclusions", indexes_json(m->exclusions, m->n_exclusions, false, true));
 	if (m->ir_version >= 3)
 		(void)json_object_set_new(o, "ir_version", json_integer(m->ir_version));
+	set_given(o, "renamed_from", m->renamed_from);
 	set_given(o, "comment", m->comment);
 	set_true(o, "strict", m->strict);
 	set_true(o, "without_rowid", m->without_rowid);
 }
 
-static json_t *plain_or_full(const struct model *m, bool additions)
+static json_t *model_json(const struct model *m, enum form form)
 {
+	const bool additions = form != FORM_PLAIN;
 	json_t *o = json_object(), *columns = json_array(), *fks = json_array(), *checks = json_array();
 
 	for (size_t i = 0; i < m->n_columns; i++)
-		(void)json_array_append_new(columns, column_json(&m->columns[i], additions));
+		(void)json_array_append_new(columns, column_json(&m->columns[i], form));
 	for (size_t i = 0; i < m->n_fks; i++)
 		if (additions || m->fks[i].n_columns <= 1)
 			(void)json_array_append_new(fks, fk_json(&m->fks[i], additions));
@@ -404,7 +441,12 @@ static json_t *plain_or_full(const struct model *m, bool additions)
 
 json_t *schema_model_json(const struct model *m)
 {
-	return plain_or_full(m, true);
+	return model_json(m, FORM_FULL);
+}
+
+json_t *schema_model_short_json(const struct model *m)
+{
+	return model_json(m, FORM_SHORT);
 }
 
 /* What goes around the models; members are sorted by name. */
@@ -414,8 +456,20 @@ static void put_opening(struct strbuf *b, const struct schema *s)
 		      s->dialect_agnostic ? "true" : "false");
 }
 
+/* Only some ask for it, and it costs as much as all else of a set, so that a start need not wait for it. */
+struct schema_print {
+	int made; /* atomic */
+	struct mutex lock;
+	char hex[65];
+};
+
+static void print_done(void *print)
+{
+	mutex_done(&((struct schema_print *)print)->lock);
+}
+
 /* A tree a model, so that there is never one of all of them. */
-static void fingerprint(struct schema *s)
+static void make_print(const struct schema *s, char ret[65])
 {
 	struct num_sha256 sum;
 	struct strbuf b;
@@ -426,7 +480,7 @@ static void fingerprint(struct schema *s)
 	strbuf_putc(&b, '{');
 	put_opening(&b, s);
 	for (size_t i = 0; i < s->n_models; i++) {
-		json_t *m = plain_or_full(&s->models[i], false);
+		json_t *m = model_json(&s->models[i], FORM_PLAIN);
 
 		wait_may_step_aside();
 		if (i > 0)
@@ -439,13 +493,52 @@ static void fingerprint(struct schema *s)
 	strbuf_puts(&b, "]}}");
 	num_sha256_add(&sum, strbuf_str(&b));
 	num_sha256_end(&sum, digest);
-	num_hex(digest, sizeof(digest), s->fingerprint);
+	num_hex(digest, sizeof(digest), ret);
 	strbuf_done(&b);
+}
+
+/* Made without the lock, since it may step aside; two that ask at once make the same. */
+const char *schema_fingerprint(const struct schema *s)
+{
+	struct schema_print *p = s->print;
+	char hex[65];
+
+	if (__atomic_load_n(&p->made, __ATOMIC_ACQUIRE) == 0) {
+		make_print(s, hex);
+		mutex_lock(&p->lock);
+		if (p->made == 0)
+			memcpy(p->hex, hex, sizeof(hex));
+		__atomic_store_n(&p->made, 1, __ATOMIC_RELEASE);
+		mutex_unlock(&p->lock);
+	}
+	return p->hex;
+}
+
+static bool same_model(const struct model *x, const struct model *y)
+{
+	json_t *a = schema_model_json(x), *b = schema_model_json(y);
+
+	/* where it comes from says nothing of what it is */
+	(void)json_object_del(a, "origin");
+	(void)json_object_del(b, "origin");
+	const bool same = json_equal(a, b) != 0;
+	json_decref(a);
+	json_decref(b);
+	return same;
+}
+
+bool schema_same(const struct schema *a, const struct schema *b)
+{
+	bool same = a->n_models == b->n_models;
+
+	for (size_t i = 0; same && a != b && i < a->n_models; i++)
+		same = same_model(&a->models[i], &b->models[i]);
+	return same;
 }
 
 void schema_write(struct strbuf *b, const struct schema *s, void (*seen)(void *arg, json_t *model), void *arg)
 {
-	strbuf_printf(b, "{\"fingerprint\":\"%s\",", s->fingerprint);
+	strbuf_printf(b, "{\"fingerprint\":\"%s\",", schema_fingerprint(s));
 	put_opening(b, s);
 	for (size_t i = 0; i < s->n_models; i++) {
 		json_t *m = schema_model_json(&s->models[i]);
@@ -463,5 +556,9 @@ void schema_write(struct strbuf *b, const struct schema *s, void (*seen)(void *a
 
 void schema_finish(struct schema_build *b)
 {
-	fingerprint(b->s);
+	struct schema_print *p = arena_alloc(&b->s->arena, sizeof(*p));
+
+	mutex_init(&p->lock);
+	arena_on_done(&b->s->arena, print_done, p);
+	b->s->print = p;
 }

@@ -1,5 +1,6 @@
 /* SchemaIR JSON -> draft models: shapes and types only. What is left out stays zero for schema_complete. */
 #include "store/schema/schema_artifacts.h"
+#include "store/schema/schema_history.h"
 #include "store/schema/schema_reader.h"
 
 #include <string.h>
@@ -177,7 +178,7 @@ static void parse_sequence(struct parse *column, struct column *c)
 	}
 	p.obj = v;
 	p.pointer = json_pointer_key(p.b->scratch, column->pointer, STR("sequence"));
-	p.n_asked = 0;
+	p.n_asked = p.n_missed = 0;
 	(void)parse_name(&p, "name", true, 0, &c->sequence);
 	c->sequence_start = parse_int(&p, "start");
 	c->sequence_increment = parse_int(&p, "increment");
@@ -252,7 +253,8 @@ static void parse_column(struct parse *p, struct column *c, struct column_given 
 	parse_sequence(p, c);
 	(void)parse_name(p, "collation", false, LIMIT_NAME_BYTES * 2, &c->collation);
 	(void)parse_str(p, "comment", &c->comment);
-	c->base_type = STR_NONE;
+	schema_parse_history(p, c);
+	c->base_type = c->bare_type = STR_NONE;
 	if (c->db_type.p == NULL || !storage_from_token(c->db_type, &c->storage, &c->length)) {
 		c->storage = storage_from_logical(c->logical_word, c->format);
 		c->logical = effective_logical(c);
@@ -263,6 +265,32 @@ static void parse_column(struct parse *p, struct column *c, struct column_given 
 	take_version_3(p, c);
 	parse_spelling(p, c);
 	parse_leave(p, false);
+}
+
+/* A retired column is in the table and not in the model. */
+static void leave_out_retired(struct parse *model, struct column_given *given)
+{
+	struct model *m = model->d->m;
+	struct str *excluded = arena_array(model->b->arena, m->n_excluded + m->n_columns, sizeof(*excluded));
+	size_t n = 0, n_excluded = m->n_excluded;
+
+	for (size_t i = 0; i < n_excluded; i++)
+		excluded[i] = m->excluded[i];
+	for (size_t i = 0; i < m->n_columns; i++) {
+		if (m->columns[i].retired) {
+			excluded[n_excluded++] = m->columns[i].name;
+			continue;
+		}
+		m->columns[n] = m->columns[i];
+		given[n++] = given[i];
+	}
+	if (n == 0)
+		parse_fault(model, "columns", "must not all be retired");
+	if (n == m->n_columns)
+		return;
+	m->n_columns = n;
+	m->excluded = excluded;
+	m->n_excluded = n_excluded;
 }
 
 static void parse_columns(struct parse *model)
@@ -283,6 +311,7 @@ static void parse_columns(struct parse *model)
 	for (size_t i = 0; i < m->n_columns; i++)
 		if (parse_enter(&p, model, list, "columns", i))
 			parse_column(&p, &m->columns[i], &given[i]);
+	leave_out_retired(model, given);
 }
 
 static void parse_relation(struct parse *p, struct relation_decl *r)
@@ -390,6 +419,7 @@ void schema_parse_model(struct schema_build *b, const json_t *obj, const char *p
 	d->m->ir_version = (int)parse_int(&p, "ir_version");
 	if (d->m->ir_version == 0 && !kept)
 		d->m->ir_version = b->ir_version;
+	schema_parse_model_history(&p);
 	(void)parse_str(&p, "comment", &d->m->comment);
 	(void)parse_bool(&p, "strict", &d->m->strict);
 	(void)parse_bool(&p, "without_rowid", &d->m->without_rowid);

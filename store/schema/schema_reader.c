@@ -20,6 +20,8 @@ const json_t *parse_member(struct parse *p, const char *key)
 
 	if (v != NULL && p->n_asked < PARSE_MEMBERS)
 		p->asked[p->n_asked++] = key;
+	else if (v == NULL && p->n_missed < PARSE_MEMBERS)
+		p->missed[p->n_missed++] = key;
 
 	return v != NULL && !json_is_null(v) ? v : NULL;
 }
@@ -102,10 +104,79 @@ static bool among(const char *const *list, size_t n, const char *key)
 	return false;
 }
 
-static void unknown_member(struct schema_build *b, const char *pointer, const char *key)
+#define NEAR_BYTES 40 /* names of members are shorter */
+#define NEAR_EDITS 2
+
+static size_t least(size_t a, size_t b)
 {
-	schema_warn(b, "unknown_member", json_pointer_key(b->scratch, pointer, str_z(key)),
-		    "\"%.100s\" is no member that is known here: nothing heeds it", key);
+	return a < b ? a : b;
+}
+
+/* A name without its case and what only parts its words. */
+static size_t folded(const char *name, char *out)
+{
+	size_t n = 0;
+
+	for (; *name != '\0'; name++) {
+		if (*name == '_' || *name == '-')
+			continue;
+		if (n == NEAR_BYTES)
+			return NEAR_BYTES + 1;
+		out[n++] = *name >= 'A' && *name <= 'Z' ? (char)(*name - 'A' + 'a') : *name;
+	}
+	return n;
+}
+
+/* How many letters are other, missing, too many, or have changed places with the next. */
+static size_t edits(const char *one, const char *other)
+{
+	char a[NEAR_BYTES], b[NEAR_BYTES];
+	size_t d[NEAR_BYTES + 1][NEAR_BYTES + 1];
+	const size_t n = folded(one, a), m = folded(other, b);
+
+	if (n > NEAR_BYTES || m > NEAR_BYTES)
+		return NEAR_BYTES;
+	for (size_t i = 0; i <= n; i++)
+		d[i][0] = i;
+	for (size_t k = 0; k <= m; k++)
+		d[0][k] = k;
+	for (size_t i = 1; i <= n; i++)
+		for (size_t k = 1; k <= m; k++) {
+			d[i][k] = least(least(d[i - 1][k], d[i][k - 1]) + 1, d[i - 1][k - 1] + (a[i - 1] != b[k - 1]));
+			if (i > 1 && k > 1 && a[i - 1] == b[k - 2] && a[i - 2] == b[k - 1])
+				d[i][k] = least(d[i][k], d[i - 2][k - 2] + 1);
+		}
+	return d[n][m];
+}
+
+/* The member that was meant; NULL: none is near. A short name has little to go by. */
+static const char *nearest(const char *const *known, size_t n, const char *key)
+{
+	const size_t most = least(NEAR_EDITS, strlen(key) / 3);
+	const char *found = NULL;
+	size_t best = most + 1;
+
+	for (size_t i = 0; i < n; i++) {
+		const size_t far = edits(known[i], key);
+		if (far < best) {
+			best = far;
+			found = known[i];
+		}
+	}
+	return found;
+}
+
+static void unknown_member(struct schema_build *b, const char *pointer, const char *key, const char *meant)
+{
+	const char *at = json_pointer_key(b->scratch, pointer, str_z(key));
+
+	if (meant != NULL)
+		schema_warn(b, "unknown_member", at,
+			    "\"%.100s\" is no member that is known here: nothing heeds it; is \"%s\" meant?", key,
+			    meant);
+	else
+		schema_warn(b, "unknown_member", at, "\"%.100s\" is no member that is known here: nothing heeds it",
+			    key);
 }
 
 void schema_unknown_members(struct schema_build *b, const json_t *o, const char *pointer, const char *const *known)
@@ -116,7 +187,11 @@ void schema_unknown_members(struct schema_build *b, const json_t *o, const char 
 
 	while (known[n] != NULL)
 		n++;
-	json_object_foreach((json_t *)(uintptr_t)o, key, v) if (!among(known, n, key)) unknown_member(b, pointer, key);
+	json_object_foreach((json_t *)(uintptr_t)o, key, v)
+	{
+		if (!among(known, n, key))
+			unknown_member(b, pointer, key, nearest(known, n, key));
+	}
 }
 
 /* Once all that can be there was asked for: the rest is a warning, or a fault in what is an addition of ours. */
@@ -134,7 +209,7 @@ void parse_leave(struct parse *p, bool ours)
 		if (ours)
 			parse_fault(p, key, "is no member that is known here");
 		else
-			unknown_member(p->b, p->pointer, key);
+			unknown_member(p->b, p->pointer, key, nearest(p->missed, p->n_missed, key));
 	}
 }
 
@@ -175,7 +250,7 @@ bool parse_enter(struct parse *p, const struct parse *model, const json_t *array
 	*p = *model;
 	p->obj = json_array_get(array, i);
 	p->pointer = json_pointer_index(model->b->scratch, at, i);
-	p->n_asked = 0;
+	p->n_asked = p->n_missed = 0;
 	if (json_is_object(p->obj))
 		return true;
 	schema_fault(p->b, p->pointer, "must be an object, not %s", json_type_name(p->obj));

@@ -16,8 +16,10 @@ struct parse {
 	struct draft *d;
 	const json_t *obj;
 	const char *pointer;
-	const char *asked[PARSE_MEMBERS]; /* members that the reader has looked for: any other is unknown to it */
+	const char *asked[PARSE_MEMBERS]; /* members that the reader has looked for and found: others are unknown */
 	size_t n_asked;
+	const char *missed[PARSE_MEMBERS]; /* and that are not there: one of them may have been meant */
+	size_t n_missed;
 };
 
 /* Notes a fault of the member, which breaks the draft. */

@@ -4,6 +4,7 @@
 
 #include "service/base/clock.h"
 #include "service/base/mem.h"
+#include "service/base/wait.h"
 #include "store/schema/schema_json.h"
 
 #include "service/base/banned.h"
@@ -201,6 +202,28 @@ static bool all_told(const struct schema_registry *r, const json_t *doc, struct 
 	return true;
 }
 
+/* The same of models that are no document. */
+static bool all_told_models(const struct schema_registry *r, const struct schema *models, struct err *err)
+{
+	for (size_t i = 0; r->declared != NULL && i < models->n_models; i++)
+		if (file_of(r->declared, models->models[i].name) != NULL)
+			return declared(r, models->models[i].name, err);
+	return true;
+}
+
+/* Models of a set, one by one. */
+struct walk {
+	const struct schema *models;
+	size_t next;
+};
+
+static json_t *next_model(void *arg)
+{
+	struct walk *w = arg;
+
+	return w->next < w->models->n_models ? schema_model_json(&w->models->models[w->next++]) : NULL;
+}
+
 /* Is the model that is to go in no set but those of the edit? One that is not there is for others to miss. */
 static bool of_own_sets(const struct schema *s, const struct schema_edit *e, struct err *err)
 {
@@ -222,17 +245,23 @@ static bool of_own_sets(const struct schema *s, const struct schema_edit *e, str
 static bool make(const struct schema_registry *r, const struct schema_edit *e, struct arena *scratch,
 		 struct schema **ret, struct err *err)
 {
-	const struct schema_source from = {.base = r->current,
-					   .may_sql = e->how.may_sql,
-					   .may_catalogs = e->how.may_catalogs,
-					   .set = e->how.set,
-					   .trusts_sets = e->how.trusts_sets,
-					   .replaces = e->how.replace_all,
-					   .declared = base_of(r->declared)};
+	struct schema_source from = {.base = r->current,
+				     .may_sql = e->how.may_sql,
+				     .may_catalogs = e->how.may_catalogs,
+				     .set = e->how.set,
+				     .trusts_sets = e->how.trusts_sets,
+				     .replaces = e->how.replace_all,
+				     .declared = base_of(r->declared)};
 
-	if (e->doc != NULL) {
-		return all_told(r, e->doc, scratch, err) && schema_from_source(e->doc, &from, scratch, ret, err);
+	if (e->models != NULL) {
+		struct walk walk = {.models = e->models};
+		const struct schema_feed feed = {.next = next_model, .arg = &walk, .n_max = e->models->n_models};
+
+		from.feed = &feed;
+		return all_told_models(r, e->models, err) && schema_from_source(NULL, &from, scratch, ret, err);
 	}
+	if (e->doc != NULL)
+		return all_told(r, e->doc, scratch, err) && schema_from_source(e->doc, &from, scratch, ret, err);
 	if (e->remove.p != NULL) {
 		if (file_of(r->declared, e->remove) != NULL)
 			return declared(r, e->remove, err);
@@ -243,17 +272,26 @@ static bool make(const struct schema_registry *r, const struct schema_edit *e, s
 	return schema_from_json(nothing, base_of(r->declared), scratch, ret, err);
 }
 
-static json_t *told_of(const struct schema_registry *r, const struct schema *s)
+/* Each model is written and forgotten: a tree of all of them would be twenty times their text. */
+static void write_told(const struct schema_registry *r, const struct schema *s, struct strbuf *b)
 {
-	json_t *told = json_array();
+	strbuf_putc(b, '[');
+	for (size_t i = 0; i < s->n_models; i++) {
+		json_t *m;
 
-	for (size_t i = 0; i < s->n_models; i++)
-		if (file_of(r->declared, s->models[i].name) == NULL)
-			(void)json_array_append_new(told, schema_model_json(&s->models[i]));
-	return told;
+		if (file_of(r->declared, s->models[i].name) != NULL)
+			continue;
+		wait_may_step_aside();
+		m = schema_model_short_json(&s->models[i]);
+		if (b->len > 1)
+			strbuf_putc(b, ',');
+		json_write(b, m, true);
+		json_decref(m);
+	}
+	strbuf_putc(b, ']');
 }
 
-bool schema_registry_stage(struct schema_registry *r, const struct schema_edit *e, struct arena *scratch,
+bool schema_registry_stage(struct schema_registry *r, const struct schema_edit *e, bool keeps, struct arena *scratch,
 			   struct schema_staged *ret, struct err *err)
 {
 	struct schema *s = NULL;
@@ -261,8 +299,12 @@ bool schema_registry_stage(struct schema_registry *r, const struct schema_edit *
 	if (!begin_change(r, err))
 		return false;
 	bool ok = make(r, e, scratch, &s, err);
-	if (ok)
-		*ret = (struct schema_staged){.schema = s, .told = told_of(r, s), .base = r->generation};
+	if (ok) {
+		*ret = (struct schema_staged){.schema = s, .base = r->generation};
+		strbuf_init(&ret->told, 0);
+		if (keeps)
+			write_told(r, s, &ret->told);
+	}
 	turn_give(&r->changing);
 	return ok;
 }
@@ -283,7 +325,7 @@ bool schema_registry_publish(struct schema_registry *r, const struct schema_stag
 void schema_staged_done(struct schema_staged *s)
 {
 	schema_unref(s->schema);
-	json_decref(s->told);
+	strbuf_done(&s->told);
 	*s = (struct schema_staged){0};
 }
 

@@ -7,6 +7,7 @@
 #define FERROD_STORE_SCHEMA_SCHEMA_REGISTRY_H
 
 #include "service/base/mutex.h"
+#include "service/base/strbuf.h"
 #include "store/schema/schema.h"
 
 /* What the catalog declares; immutable once it is the registry's. */
@@ -57,7 +58,8 @@ bool schema_registry_apply(struct schema_registry *r, const json_t *doc, const s
 			   struct arena *scratch, struct schema **ret, struct err *err) MUST_CHECK;
 /* A change of the told models on its way: made, looked at (and kept), then published. */
 struct schema_edit {
-	const json_t *doc; /* schema_registry_apply's; NULL: one of the others */
+	const json_t *doc;           /* schema_registry_apply's; NULL: one of the others */
+	const struct schema *models; /* in place of doc, for those who hold no document: they join as it would */
 	struct schema_change how;
 	struct str remove;      /* a model's name; STR_NONE and no doc: all of them */
 	const struct str *sets; /* what is removed must be of these sets alone, else ERR_FORBIDDEN; NULL: of any */
@@ -65,11 +67,12 @@ struct schema_edit {
 };
 struct schema_staged {
 	struct schema *schema; /* the whole set; owned reference */
-	json_t *told;          /* its told models, an array; owned reference */
+	struct strbuf told;    /* its told models as JSON, an array; empty unless it keeps them */
 	uint64_t base;         /* of the set that it was made from */
 };
-/* Makes it, publishes nothing. Errors of apply and remove. Give it back with schema_staged_done. */
-bool schema_registry_stage(struct schema_registry *r, const struct schema_edit *e, struct arena *scratch,
+/* Makes it, publishes nothing; `keeps`: and writes what is told down. Errors of apply and remove. Give it back with
+ * schema_staged_done. */
+bool schema_registry_stage(struct schema_registry *r, const struct schema_edit *e, bool keeps, struct arena *scratch,
 			   struct schema_staged *ret, struct err *err) MUST_CHECK;
 /* Publishes it, unless another set has been published since. */
 bool schema_registry_publish(struct schema_registry *r, const struct schema_staged *s) MUST_CHECK;

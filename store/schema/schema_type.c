@@ -97,7 +97,7 @@ static struct column *part(struct arena *a, struct str name, struct str db_type)
 	c->db_type = db_type;
 	c->storage = ST_UNRESOLVED;
 	c->logical = LT_UNKNOWN;
-	c->format = c->enum_type_name = c->base_type = STR_NONE;
+	c->format = c->enum_type_name = c->base_type = c->bare_type = STR_NONE;
 	c->fill.default_sql = STR_NONE;
 	return c;
 }
@@ -289,6 +289,7 @@ static bool read_base(struct reading *r, const json_t *o, struct column *c, cons
 		return false;
 	take_base(c, base);
 	c->base_type = base->db_type;
+	c->bare_type = base->bare_type.p != NULL ? base->bare_type : base->db_type;
 	c->own_type = true;
 	return true;
 }
@@ -354,6 +355,70 @@ static bool read_type(struct reading *r, const json_t *v, struct column *c, cons
 		(void)schema_type_by_name(r->arena, c);
 	finish(c);
 	return ok;
+}
+
+/* ---- what they are compared by ---- */
+
+struct str column_own_type(const struct column *c)
+{
+	return c->bare_type.p != NULL ? c->bare_type : c->db_type;
+}
+
+static bool is_among(struct str name, const char *const *list, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (str_ieq_z(name, list[i]))
+			return true;
+	return false;
+}
+
+/* Types that are built in and that no index can be made of. */
+static bool by_text(const struct column *c)
+{
+	static const char *const names[] = {"point",     "line",          "lseg",        "box",    "path",
+					    "polygon",   "circle",        "xml",         "cid",    "jsonpath",
+					    "refcursor", "txid_snapshot", "pg_snapshot", "aclitem"};
+
+	return c->own_type && is_among(column_own_type(c), names, ARRAY_LEN(names));
+}
+
+static bool part_by_text(const struct column *c)
+{
+	return c->storage == ST_JSON || column_compared_as(c).p != NULL;
+}
+
+/* Recurses as deep as types are made of types, which reading them bounds. */
+struct str column_compared_as(const struct column *c)
+{
+	const struct str name = column_own_type(c);
+
+	if (!c->own_type || name.p == NULL)
+		return STR_NONE;
+	if (c->shape == SHAPE_ARRAY && c->element->storage == ST_JSON)
+		return STR("jsonb[]");
+	if (c->shape == SHAPE_ARRAY)
+		return part_by_text(c->element) && c->element->enum_values == NULL ? STR("text") : STR_NONE;
+	for (size_t i = 0; i < c->n_fields; i++)
+		if (part_by_text(&c->fields[i]) && c->fields[i].enum_values == NULL)
+			return STR("text");
+	if (c->shape == SHAPE_PLAIN && c->bare_type.p != NULL && c->enum_values != NULL)
+		return name; /* a domain over an enum has no operators */
+	return by_text(c) ? STR("text") : STR_NONE;
+}
+
+/* hstore has an order that no sign names. */
+bool column_ordered(const struct column *c)
+{
+	const struct str as = column_compared_as(c);
+
+	if (as.p != NULL)
+		return !str_eq_z(as, "text") && !str_eq_z(as, "jsonb[]");
+	if (c->shape == SHAPE_ARRAY)
+		return c->element->shape == SHAPE_HSTORE || column_ordered(c->element);
+	for (size_t i = 0; i < c->n_fields; i++)
+		if (c->fields[i].shape != SHAPE_HSTORE && !column_ordered(&c->fields[i]))
+			return false;
+	return c->shape != SHAPE_HSTORE && !(c->own_type && str_ieq_z(column_own_type(c), "xid"));
 }
 
 const char *const schema_type_members[SCHEMA_TYPE_MEMBERS] = {"type_kind", "element", "fields", "base_type", "domain"};

@@ -5,6 +5,7 @@
 
 #include "service/base/num.h"
 #include "service/base/wait.h"
+#include "store/schema/schema_history.h"
 #include "store/schema/schema_sql.h"
 
 #include "service/base/banned.h"
@@ -358,6 +359,7 @@ void schema_validate(struct schema_build *b)
 			validate_model(b, &b->drafts[i], &relations);
 	}
 	validate_enums(b);
+	schema_check_history(b);
 	map_done(&models);
 	map_done(&relations);
 }

@@ -177,13 +177,25 @@ static bool begin_life(struct unit *u, struct err *err)
 	       state_put_meta(u, "version", STR("1"), err) && state_put_meta(u, "life", str_z(u->s->life), err);
 }
 
+static bool no_table(const struct err *err)
+{
+	return strcmp(err->sqlstate, "42P01") == 0 || strcmp(err->sqlstate, "3F000") == 0 ||
+	       strstr(err->detail, "no such table") != NULL;
+}
+
+/* Always false. */
+static bool no_state(const struct state *s, struct err *err)
+{
+	return err_set(err, ERR_INVALID_REQUEST, "there is no state in %.*s", STR_FMT(s->conn->dsn.redacted));
+}
+
 static bool prepare(struct unit *u, bool read_only, struct err *err)
 {
 	struct rows r;
 	if (!read_only && !create_tables(u, err))
 		return false;
 	if (!state_run(u, "SELECT name, value FROM ~meta", NULL, 0, &r, NULL, err))
-		return false;
+		return read_only && no_table(err) ? no_state(u->s, err) : false;
 	const struct str format = state_meta(&r, "format"), life = state_meta(&r, "life");
 	if (!check_format(u->s, format, err) || !check_key(u, state_meta(&r, "word"), read_only, err))
 		return false;
@@ -245,6 +257,13 @@ static bool open_all(struct state *s, const struct state_options *o, struct err 
 	if (!connection_create(&s->registry, &c, &s->conn, err))
 		return false;
 	const bool file = !state_is_postgres(s) && s->conn->dsn.mode != SQLITE_MODE_MEMORY;
+	if (file && o->read_only) {
+		arena_init(&a);
+		const bool there = access(arena_strz(&a, s->conn->dsn.path), F_OK) == 0;
+		arena_done(&a);
+		if (!there)
+			return no_state(s, err);
+	}
 	if ((file && !o->read_only && !lock_file(s, err)) ||
 	    !connection_prove(s->conn, clock_deadline(STATE_SECONDS), err) || !find_key(s, o, err))
 		return false;

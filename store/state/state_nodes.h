@@ -61,6 +61,7 @@ struct state_session {
 	bool node_known;   /* the node has a row, of this instance */
 	int64_t node_age_us;
 	struct str node_url;
+	bool node_draining;
 };
 
 /* A new one; created_us and used_us are set by the state's clock. */

@@ -45,7 +45,8 @@ static struct state_session session_of(const struct str c[STATE_CELLS])
 				      .now_us = state_cell_int(c[13]),
 				      .node_known = c[14].p != NULL,
 				      .node_age_us = state_cell_int(c[14]),
-				      .node_url = c[15]};
+				      .node_url = c[15],
+				      .node_draining = state_cell_int(c[16]) != 0};
 }
 
 bool state_session_get(struct state *s, struct arena *a, struct str id, bool *ret_found, struct state_session *ret,
@@ -55,12 +56,13 @@ bool state_session_get(struct state *s, struct arena *a, struct str id, bool *re
 	struct unit u;
 	struct rows r;
 	state_unit_begin(&u, s, a, false);
-	bool ok = state_run(&u,
-			    "SELECT s.node, s.instance, s.phase, s.owner, s.connection, s.created_us, s.used_us, "
-			    "s.idle_us, s.life_us, s.ended_us, s.why, s.origin, s.undone, " NOW ", " NOW
-			    " - n.seen_us, n.url FROM ~sessions s LEFT JOIN ~nodes n ON n.name = s.node AND n.instance "
-			    "= s.instance WHERE s.id = ?",
-			    &param, 1, &r, NULL, err);
+	bool ok = state_run(
+		&u,
+		"SELECT s.node, s.instance, s.phase, s.owner, s.connection, s.created_us, s.used_us, "
+		"s.idle_us, s.life_us, s.ended_us, s.why, s.origin, s.undone, " NOW ", " NOW
+		" - n.seen_us, n.url, n.draining FROM ~sessions s LEFT JOIN ~nodes n ON n.name = s.node AND n.instance "
+		"= s.instance WHERE s.id = ?",
+		&param, 1, &r, NULL, err);
 	ok = state_unit_end(&u, ok, err);
 	*ret_found = ok && r.n > 0;
 	if (*ret_found) {

@@ -373,15 +373,8 @@ bool told_reset(struct told *t, int64_t deadline, struct str who, struct err *er
 
 static bool keep_models(struct told *t, const struct schema_staged *s, struct str who, struct err *err)
 {
-	struct strbuf b;
-	if (t->state == NULL)
-		return true;
-	strbuf_init(&b, 0);
-	json_write(&b, s->told, true);
-	struct state_change change = {.models = strbuf_str(&b), .fingerprint = s->schema->fingerprint};
-	const bool ok = keep(t, &change, who, err);
-	strbuf_done(&b);
-	return ok;
+	struct state_change change = {.models = strbuf_str(&s->told), .fingerprint = schema_fingerprint(s->schema)};
+	return t->state == NULL || keep(t, &change, who, err);
 }
 
 struct editing {
@@ -397,7 +390,7 @@ static bool try_models(struct told *t, void *arg, struct err *err)
 	/* introspected models may be published at any time: then the edit is made again, on top of them */
 	for (int tries = 0; tries < TRIES; tries++) {
 		struct schema_staged s;
-		if (!schema_registry_stage(&t->store->models, x->edit, x->scratch, &s, err))
+		if (!schema_registry_stage(&t->store->models, x->edit, t->state != NULL, x->scratch, &s, err))
 			return false;
 		const bool kept = keep_models(t, &s, x->who, err);
 		const bool published = kept && schema_registry_publish(&t->store->models, &s);

@@ -139,7 +139,7 @@ def test_fewer_rights_end_transactions_and_kept_answers(house, change):
     answer = worker.post("/v1/sql/fetch-all", {"sql": "SELECT 'secret' AS s", "using": "two"}, headers=once)
     assert "secret" not in answer.text or answer.header("Idempotency-Replayed") is None
     if change == "scope":
-        answer.problem(422, "idempotency_key_reused")
+        assert "rights have changed" in answer.problem(422, "idempotency_key_reused")["detail"]
         problem = inside.post("/v1/query", {"model_name": "Note"}).problem(410, "transaction_expired")
         assert "rights" in problem["detail"]
     elif change == "gone":

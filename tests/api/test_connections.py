@@ -8,7 +8,7 @@ import pytest
 
 from support.client import Client
 from support.process import free_port, wait_for
-from support.server import Server
+from support.server import Server, run_binary
 from support.tables import MARKER, create_tables, insert, query, sql
 
 
@@ -435,3 +435,26 @@ def test_require_auth(client, pg):
             assert answer.status in (403, 503) and answer.json()["code"] in ("database_forbidden", "database_unavailable"), answer.body
     problem = client.post("/v1/connections", {"name": "ra", "url": pg.url(query="require_aut=none")}).problem(400, "invalid_url")
     assert "require_aut" in problem["detail"] and "libpq 16" not in problem["detail"]
+
+
+def test_a_libpq_that_lacks_a_guard_says_so_at_the_start(client, pg, tmp_path):
+    """What libpq would refuse, or drop without a word, is one line and exit 2, wherever the URL stands."""
+    libpq = client.get("/version").expect(200).json()["libpq"]
+    database = pg.create_database()
+    asked, plain = pg.url(database, query="require_auth=none"), pg.url(database)
+    catalog = {url: tmp_path / f"{number}.json" for number, url in enumerate((asked, plain))}
+    for url, path in catalog.items():
+        path.write_text(json.dumps({"connections": [{"name": "ra", "url": url}]}))
+    for env, url, said in (({}, asked, '"require_auth" needs'), ({"PGREQUIREAUTH": "none"}, plain, "PGREQUIREAUTH is set, which needs"),
+                           ({"PGSSLCERTMODE": "allow"}, plain, "PGSSLCERTMODE is set, which needs")):
+        for where in (("--default-url", url), ("--catalog", str(catalog[url])), ("--state-url", url)):
+            if int(libpq.split(".", maxsplit=1)[0]) >= 16:
+                with Server(*where, env=env) as server:
+                    assert server.port
+                continue
+            code, _, error = run_binary("--listen", "127.0.0.1:0", *where, env=env)
+            lines = error.strip().splitlines()
+            assert code == 2 and len(lines) == 1 and f"{said} libpq 16 or later, and this one is {libpq}" in lines[0], (where, error)
+        if said.startswith("PG") and int(libpq.split(".", maxsplit=1)[0]) < 16:
+            with Server(env=env) as server, Client(server.port) as other:  # SQLite alone is served
+                assert said in connect(other, url, "ra").problem(400, "invalid_url")["detail"]

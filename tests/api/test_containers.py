@@ -31,6 +31,7 @@ CASES = [
     ("tags", "any", "a", [1, 4]), ("nums", "any", 2, [1, 4]), ("nums", "contains", [], [1, 2, 4]), ("span", "contains", 5, [2]),
     ("span", "contains", {"lower": 2, "upper": 3}, [1]), ("span", "contained", {"lower": 0, "upper": None}, [1, 2, 4]), ("span", "overlap", "[4,6)", [1, 2]),
     ("span", "adjacent", "[9,12)", [2]), ("span", "left_of", {"lower": 5, "upper": None}, [1]), ("span", "right_of", "[1,5)", [2]),
+    ("span", "not_extends_left", "[4,5)", [2]), ("span", "not_extends_right", {"lower": 2, "upper": 5}, [1]),
     ("body", "regex", "^[Tt]he", [1]), ("body", "regex", "DOG", []), ("body", "iregex", "dog", [2, 4]), ("body", "match", "cat", [1, 2]),
     ("body", "match", "cat -sat", [2]), ("body", "match", '"cat sat"', [1]), ("body", "match", "dog or sat", [1, 2, 4]),
 ]
@@ -55,6 +56,8 @@ def test_in_urls_and_updates(thing):
         return [r["id"] for r in thing.client.get(f"/v1/models/Thing/records?select=id&order=id&using={thing.name}&{quote(url, safe='=&')}").expect(200).json()["rows"]]
     assert listed("tags=cs.{a}") == [1, 4] and listed("tags=cd.{a,b}") == [2, 4] and listed("tags=not.ov.{b}") == [1]
     assert listed("span=cs.5") == [2] and listed("span=ov.[4,6)") == [1, 2] and listed("span=adj.[9,12)") == [2] and listed("span=sl.[5,9)") == [1]
+    assert listed("span=sr.[1,5)") == [2] and listed("span=nxl.[4,5)") == [2] and listed("span=nxr.[2,5)") == [1]
+    assert listed('tags=cs.["b,c"]') == [1] and listed('tags=ov.["b","x"]') == [2, 4] and listed("nums=cs.[2]") == [1, 4]
     assert listed("body=imatch.DOG") == [2, 4] and listed("body=match.^The") == [1] and listed("body=fts(english).cat") == [1, 2]
     assert listed("body=wfts(english).dog or sat") == [1, 2, 4] and listed("body=phfts(english).cat sat") == [1] and listed("body=not.fts(english).cat") == [4]
 
@@ -99,8 +102,34 @@ def test_match_needs_a_table_that_is_searched(conn):
     query = {"model_name": "Plain", "where": [leaf("body", "match", "cat")]}
     problem = conn.client.post("/v1/query", query, params=conn.using).problem(422, "invalid_query")
     assert "FTS5" in problem["detail"]
+    whole = {"model_name": "Plain", "where": [{"node_kind": "leaf", "operator": "match", "value": "cat"}]}
+    for query in (whole, {**query, "order_by": [{"rank": True}]}):
+        assert "FTS5" in conn.client.post("/v1/query", query, params=conn.using).problem(422, "invalid_query")["detail"]
     conn.client.post("/v1/sql/execute", {"sql": "CREATE VIRTUAL TABLE searched USING fts5(body)"}, params=conn.using).expect(200)
     conn.client.put("/v1/models", {"models": [{"model_name": "Searched", "columns": [
         {"name": "rowid", "logical_type": "integer", "primary_key": True}, COLUMNS[4]]}]}).expect(200)
     broken = {"model_name": "Searched", "where": [leaf("body", "match", '"open')]}
     conn.client.post("/v1/query", broken, params=conn.using).problem(422, "invalid_query")
+
+
+def test_lists_of_documents_in_urls(conn):
+    """On both databases a JSON column is asked as an array is: by PostgreSQL's notation and by JSON's."""
+    model = {"model_name": "Doc", "columns": [COLUMNS[0], {"name": "tags", "logical_type": "json", "nullable": True}, {"name": "n", "logical_type": "integer", "nullable": True}]}
+    conn.client.put("/v1/models", {"models": [model]}).expect(200)
+    conn.client.post("/v1/create-tables", params=conn.using).expect(200)
+    rows = [{"id": 1, "tags": ["a", "b,c"], "n": 3}, {"id": 2, "tags": ["b"]}, {"id": 3, "tags": None}, {"id": 4, "tags": ["a", 7]}, {"id": 5, "tags": [["a"]]}]
+    conn.client.post("/v1/models/Doc/records", {"records": rows}, params=conn.using).expect(201)
+    for url, expected in (("tags=ov.{a,x}", [1, 4]), ('tags=ov.["a","x"]', [1, 4]), ('tags=ov.{"b,c",b}', [1, 2]), ("tags=ov.[7]", [4]), ("tags=ov.{}", []),
+                          ('tags=ov.[["a"]]', [5]), ("tags=cs.{a}", [1, 4]), ('tags=cs.["a",7]', [4]), ("tags=not.ov.{a,b}", [5]), ("tags=cd.{a,b}", [2])):
+        answer = conn.client.get(f"/v1/models/Doc/records?select=id&order=id&{quote(url, safe='=&')}", params=conn.using).expect(200).json()
+        assert [r["id"] for r in answer["rows"]] == expected, url
+    many = ",".join(str(n) for n in range(500))
+    assert conn.client.get(f"/v1/models/Doc/records?select=id&tags=ov.{quote(f'[{many}]')}", params=conn.using).expect(200).json()["row_count"] == 1
+
+
+def test_a_division_by_zero_is_the_same_fault_on_both(conn):
+    conn.client.put("/v1/models", {"models": [{"model_name": "Doc", "columns": [COLUMNS[0], {"name": "n", "logical_type": "integer", "nullable": True}]}]}).expect(200)
+    conn.client.post("/v1/create-tables", params=conn.using).expect(200)
+    conn.client.post("/v1/models/Doc/records", {"id": 1, "n": 3}, params=conn.using).expect(201)
+    query = {"model_name": "Doc", "select": [{"expr": {"$div": [{"$column": "n"}, {"$sub": [{"$column": "n"}, 3]}]}, "as": "q"}]}
+    assert "division by zero" in conn.client.post("/v1/query", query, params=conn.using).problem(422, "invalid_value")["detail"]

@@ -134,6 +134,23 @@ def test_tables_of_rails_and_prisma(conn):
     run(conn.backend, f'DROP TABLE schema_migrations;\nCREATE TABLE _prisma_migrations (id int);\nCREATE TABLE p (id int, "updatedAt" {when} NOT NULL)')
     found = fills(introspect(conn))
     assert found["p"]["updatedAt"]["on_update"] == "now" and "lock_version" not in found["post"]["lock_version"]
+    assert "on_create" not in found["post"]["created_at"] and found["post"]["updated_at"]["on_update"] == "now"
+
+
+def test_tables_that_prisma_pushed(conn):
+    """`prisma db push` leaves no table of its own: its spelling, a column that is required and has no default, has to do."""
+    when = "datetime" if conn.backend.name == "sqlite" else "timestamp(3)"
+    run(conn.backend, f'CREATE TABLE "User" (id int PRIMARY KEY, "createdAt" {when} NOT NULL, "updatedAt" {when} NOT NULL, updated_at {when} NOT NULL DEFAULT CURRENT_TIMESTAMP)')
+    run(conn.backend, f'CREATE TABLE seen (id int PRIMARY KEY, "createdAt" {when}, "updatedAt" {when} NOT NULL DEFAULT CURRENT_TIMESTAMP, "updatedBy" {when} NOT NULL)')
+    found = fills(introspect(conn, register=True))
+    user, seen = found["User"], found["seen"]
+    assert user["createdAt"].get("on_create") == "now" and "on_update" not in user["createdAt"]
+    assert (user["updatedAt"].get("on_create"), user["updatedAt"].get("on_update")) == ("now", "now") and "on_update" not in user["updated_at"]
+    assert not any(column.get("on_create") or column.get("on_update") for column in seen.values())
+    made = conn.client.post("/v1/models/User/records", {"id": 1}, params=conn.using).expect(201).json()
+    assert made["createdAt"] == made["updatedAt"]
+    moved = conn.client.patch("/v1/models/User/records/1", {}, params=conn.using).expect(200).json()
+    assert moved["createdAt"] == made["createdAt"]
 
 
 # ---- writing around them ----

@@ -2,6 +2,7 @@
 import contextlib
 import importlib
 import json
+import re
 import sqlite3
 import types
 import urllib.parse
@@ -128,33 +129,39 @@ def unequal(walk):
 
 
 def paged(walk, model, rows):
-    """By the key and by each column, forward to the end and back to the start."""
+    """By each column: forward to the end, and back to the start, three pages or so each way."""
     wrong = []
     if not key_of(model):
         return wrong
     for number, column in enumerate(c["name"] for c in model["columns"] if c["logical_type"] != "json" and c["name"] not in unequal(walk)):
-        order = [{"column": column, "direction": "desc" if number % 2 else "asc"}]
-        seen, pages, cursor = [], [], None
-        while True:
-            body = {"model_name": model["model_name"], "order_by": order, "limit": 2, **({"cursor": cursor} if cursor else {})}
-            answer = walk.client.post("/v1/query", body, params=walk.conn.using, validate=False)
-            if answer.status != 200:
-                wrong.append((model["model_name"], column, "page", answer.text[:300]))
-                break
-            page = answer.json()
-            pages.append(page)
-            seen += page["rows"]
-            cursor = page.get("next_cursor")
-            if not cursor or len(pages) > len(rows):
-                break
-        if sorted(map(json.dumps, seen)) != sorted(map(json.dumps, rows)):
-            wrong.append((model["model_name"], column, "pages", seen))
-        elif len(pages) > 1:
-            body = {"model_name": model["model_name"], "order_by": order, "limit": 2, "cursor": pages[-1]["prev_cursor"]}
-            back = walk.client.post("/v1/query", body, params=walk.conn.using, validate=False)
-            if back.status != 200 or back.json()["rows"] != pages[-2]["rows"]:
-                wrong.append((model["model_name"], column, "back", back.text[:300], pages[-2]["rows"]))
+        query = {"model_name": model["model_name"], "order_by": [{"column": column, "direction": "desc" if number % 2 else "asc"}],
+                 "limit": max(1, -(-len(rows) // 3))}
+        try:
+            there = follow(walk, query, "next_cursor", None, len(rows))
+            back = follow(walk, query, "prev_cursor", there[-1].get("prev_cursor"), len(rows)) if len(there) > 1 else []
+        except AssertionError as error:
+            wrong.append((model["model_name"], column, str(error)[:400]))
+            continue
+        if sorted(json.dumps(row) for page in there for row in page["rows"]) != sorted(map(json.dumps, rows)):
+            wrong.append((model["model_name"], column, "pages", [page["rows"] for page in there]))
+        if [page["rows"] for page in back] != [page["rows"] for page in there[-2::-1]]:
+            wrong.append((model["model_name"], column, "back", [page["rows"] for page in back], [page["rows"] for page in there]))
+        if "prev_cursor" in there[0] or "next_cursor" in there[-1]:
+            wrong.append((model["model_name"], column, "a cursor past the end"))
     return wrong
+
+
+def follow(walk, query, member, cursor, most):
+    """The pages from a cursor on (none: the first), as far as that member leads."""
+    pages = []
+    while len(pages) <= most:
+        body = {**query, **({"cursor": cursor} if cursor else {})}
+        page = walk.client.post("/v1/query", body, params=walk.conn.using, validate=False).expect(200).json()
+        pages.append(page)
+        cursor = page.get(member)
+        if not cursor:
+            return pages
+    raise AssertionError(f"{member} leads on and on")
 
 
 def whole(walk, model):
@@ -164,17 +171,15 @@ def whole(walk, model):
 
 
 def shown(walk, column):
-    """The column as SQL that tells its value exactly; instants and documents may be spelled anew."""
+    """The column as SQL that tells its value exactly; documents may be spelled anew, and times where more than one spelling
+    is met: in mixed columns, and in those to which the database's default gives another than their rows have."""
     name = f'"{column["name"]}"'
     if column["logical_type"] == "json":
         return f"json({name})" if walk.kind == "sqlite" else f"{name}::jsonb"
-    if walk.kind == "postgres":
-        return name
-    if column["logical_type"] == "datetime":
+    several = column.get("spelling") == "mixed" or column.get("database_default")
+    if walk.kind == "sqlite" and several and column["logical_type"] == "datetime":
         return f"CASE typeof({name}) WHEN 'integer' THEN strftime('%Y-%m-%d %H:%M:%f', {name} / 1000.0, 'unixepoch') ELSE strftime('%Y-%m-%d %H:%M:%f', {name}) END"
-    if column["logical_type"] == "time":
-        return f"strftime('%H:%M:%f', {name})"
-    return f"typeof({name}), quote({name})"
+    return name if walk.kind == "postgres" else f"typeof({name}), quote({name})"
 
 
 def self_moving(column):
@@ -237,10 +242,41 @@ def create_and_change(walk, model, record):
         moved = {c["name"] for c in model["columns"] if self_moving(c)}
         assert same({k: v for k, v in answer.items() if k not in moved}, {k: v for k, v in row.items() if k not in moved}), (answer, row)
         assert whole(walk, model) == was
+    changed_and_back(walk, model, location, row)
     walk.client.delete(location, params=walk.conn.using).expect(204)
     walk.client.get(location, params=walk.conn.using).problem(404, "record_not_found")
     if name_of(model) not in getattr(walk.module, "CHANGES_ELSEWHERE", ()):
         assert len(rows_of(walk, model)) == before
+
+
+def movable(walk, model):
+    """Columns that may take any other row's value: of no key, and in no index or rule of uniqueness."""
+    fixed = set(key_of(model))
+    for rule in model["indexes"] + model["uniques"] + model.get("exclusions", []):
+        if rule.get("unique", True):
+            text = json.dumps(rule)
+            fixed |= {c["name"] for c in model["columns"] if re.search(rf"\b{re.escape(c['name'])}\b", text)}
+    return [c["name"] for c in model["columns"] if c["name"] not in fixed and not c["unique"] and not c.get("read_only") and not self_moving(c) and
+            not c.get("on_create")]
+
+
+def changed_and_back(walk, model, location, row):
+    """A PATCH gives the record what others have, as that was answered; a PUT of what it was makes it that again."""
+    was = whole(walk, model)
+    counted = {c["name"] for c in model["columns"] if c.get("read_only") or c.get("on_update") or c.get("lock_version")}
+    # "0000-00-00" is what the database itself gives, no date: it goes by not being given
+    first = {k: v for k, v in row.items() if k not in counted and not str(v).startswith("0000-")}
+    for other in rows_of(walk, model)[:3]:
+        values = {name: other[name] for name in movable(walk, model) if not str(other[name]).startswith("0000-")}
+        if not values:
+            return
+        answer = walk.client.patch(location, values, params=walk.conn.using).expect(200).json()
+        assert same({name: answer[name] for name in values}, values), (answer, values)
+        assert same(walk.client.get(location, params=walk.conn.using).expect(200).json(), answer)
+        answer = walk.client.put(location, first, params=walk.conn.using, headers={"Prefer": "identity=override"}).expect(200).json()
+        stays = {k: v for k, v in first.items() if not any(c["name"] == k and self_moving(c) for c in model["columns"])}
+        assert same({k: answer[k] for k in stays}, stays), (answer, stays)
+        assert whole(walk, model) == was
 
 
 def name_of(model):
@@ -273,16 +309,16 @@ def comparable(answer):
 
 
 def test_made_again_elsewhere(walk, twin):
-    """No drift after introspection; the DDL of the models makes the same database, which introspects to the same models."""
+    """No drift after introspection; the DDL, run by hand, makes the same database, which introspects to the same models."""
     told = {(w["table"], w.get("object")) for w in walk.answer.get("warnings", []) if w["code"] == "not_expressible"}
     assert told == getattr(walk.module, "TOLD", set())
     quiet(walk.conn)
     quiet(walk.conn, destructive=True, rebuild=True)
     if walk.kind == "postgres":
-        needs = getattr(walk.module, "NEEDS", "")
-        run(twin.backend, needs or "SELECT 1")
+        run(twin.backend, getattr(walk.module, "NEEDS", "") or "SELECT 1")
+    fill(twin.backend, walk.client.get("/v1/ddl", params={"dialect": walk.kind}, headers={"Accept": "application/sql"}).expect(200).text)
     made = walk.client.post("/v1/create-tables", twin.using).expect(200).json()
-    assert made["warnings"] == [], made["warnings"]
+    assert (made["statements"], made["warnings"]) == ([], []), made
     again = introspect(twin, **options_of(walk.name))
     first = {m["model_name"]: m for m in comparable(walk.answer)}
     for model in comparable(again):

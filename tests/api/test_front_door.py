@@ -16,7 +16,7 @@ import pytest
 from support import run_tests
 from support.client import Client
 from support.keys import Keys
-from support.process import BINARY, ROOT, die_with_parent, wait_for
+from support.process import BINARY, ROOT, die_with_parent, free_port, wait_for
 from support.server import Server, run_binary
 
 
@@ -26,10 +26,28 @@ from support.server import Server, run_binary
     (["help"], 0, "--listen"), (["version"], 0, "libmicrohttpd"), (["-v"], 0, "libmicrohttpd"), (["-h"], 0, "--listen"),
     (["--lisen", "127.0.0.1:0"], 2, 'did you mean "--listen"?'), (["--access_lgo"], 2, 'did you mean "--access-log"?'),
     (["--body-byte=5"], 2, 'did you mean "--body-bytes"?'), (["helathcheck"], 2, 'did you mean "healthcheck"?'),
+    (["help", "key"], 0, "--listen"), (["bakup"], 2, 'did you mean "backup"?'), (["backup", "a.db"], 2, "usage: ferrod backup"),
+    (["state"], 2, "usage: ferrod state export"), (["--listen", "127.0.0.1:0", "key", "new"], 2, "see --help"),
     (["--versoin"], 2, 'did you mean "--version"?'), (["--nothing-of-the-kind"], 2, "see --help"), (["serve"], 2, "see --help")])
 def test_words(words, code, text):
     got, out, err = run_binary(*words)
     assert got == code and text in (out if code == 0 else err), (out, err)
+
+
+def test_near_words_elsewhere(tmp_path):
+    """Of the environment and of a configuration file, as of flags; and a state that is not there is none, nor is it made."""
+    assert 'did you mean "FERROD_ACCESS_LOG"?' in run_binary("check-config", env={"FERROD_ACES_LOG": "1"})[2]
+    (tmp_path / "config.json").write_text('{"acess_log": true}')
+    assert 'did you mean "access_log"?' in run_binary("check-config", "--config", str(tmp_path / "config.json"))[2]
+    for url in (f"sqlite:{tmp_path}/none.db?mode=rwc", "sqlite::memory:"):
+        code, _, error = run_binary("state", "export", "--state-url", url)
+        assert (code, error) == (2, f"ferrod: there is no state in {url}\n")
+    assert not (tmp_path / "none.db").exists()
+
+
+def test_a_database_without_a_state(pg):
+    code, _, error = run_binary("state", "export", "--state-url", pg.url(pg.create_database()))
+    assert code == 2 and "there is no state in postgres" in error and len(error.splitlines()) == 1, error
 
 
 @pytest.mark.parametrize("words, logged", [
@@ -213,3 +231,37 @@ def test_an_old_library_before_the_network_is_logged():
         assert bool(server.events("old_http_library")) == old
     with Server() as server:
         assert not server.events("old_http_library")
+
+
+def test_what_is_down_is_named_and_no_more(pg, tmp_path):
+    """URLs are for admins: who has no key learns neither host nor login nor database, by /readyz or another way; the log says all."""
+    secret = f"postgres://secretive@127.0.0.1:{free_port()}/hidden"
+    (tmp_path / "catalog.json").write_text(json.dumps({"connections": [
+        {"name": "far", "url": secret, "default": True}, {"name": "named", "url": "postgres://secretive@secretive.invalid/hidden"},
+        {"name": "wrong", "url": pg.url("hidden", user="secretive")}]}))
+    with Server("--catalog", str(tmp_path / "catalog.json")) as server, Client(server.port) as c:
+        wait_for(lambda: len(server.events("connection_waiting")) >= 3, 20, "three tries")
+        for answer in (c.get("/readyz"), c.post("/v1/sql/execute", {"sql": "SELECT 1"}), c.post("/v1/sessions", {"using": "named"}),
+                       c.post("/v1/connections/wrong/check")):
+            detail = answer.problem(503, "database_unavailable")["detail"]
+            assert "cannot be connected" in detail and not any(word in detail for word in ("postgres", "127.0.0.1", "secretive", "hidden")), detail
+        assert all(f"'{name}'" in c.get("/readyz").json()["detail"] for name in ("far", "named", "wrong"))
+        c.post("/v1/catalog/reload").expect(200)
+        assert "secretive" not in c.get("/readyz").text
+        assert "secretive" in server.log() and "hidden" in server.log()
+
+
+def test_a_catalog_of_many_connections_is_read_again(tmp_path):
+    """Room was made for one: three ended the process, which three that are down show."""
+    catalog = tmp_path / "catalog.json"
+
+    def write(first, last):
+        catalog.write_text(json.dumps({"connections": [{"name": f"c{n}", "url": f"sqlite:c{n}.db?mode=rwc"} for n in range(first, last)]}))
+
+    write(0, 60)
+    with Server("--catalog", str(catalog)) as server, Client(server.port) as c:
+        for first, last, counts in ((0, 60, (0, 0, 60)), (30, 90, (30, 30, 30)), (0, 1, (1, 60, 0))):
+            write(first, last)
+            told = c.post("/v1/catalog/reload").expect(200).json()
+            assert tuple(len(told[kind]) for kind in ("added", "removed", "unchanged")) == counts and not told["changed"]
+        assert [row["name"] for row in c.get("/v1/catalog").json()["connections"] if row["origin"] == "declared"] == ["c0"]

@@ -49,6 +49,11 @@ MALFORMED = {
     "path in Host": b"GET /healthz HTTP/1.1\r\nHost: localhost/x\r\n\r\n",
     "list of hosts": b"GET /healthz HTTP/1.1\r\nHost: localhost, evil\r\n\r\n",
     "port that is none": b"GET /healthz HTTP/1.1\r\nHost: localhost:80x\r\n\r\n",
+    "port beyond all ports": b"GET /healthz HTTP/1.1\r\nHost: localhost:65536\r\n\r\n",
+    "fragment behind the path": b"GET /healthz#/v1/reset HTTP/1.1\r\n" + HOST + b"\r\n" + REST,
+    "fragment behind the query": b"GET /healthz?a=b#c HTTP/1.1\r\n" + HOST + b"\r\n" + REST,
+    "chunks in HTTP/1.0": b"POST /v1/query HTTP/1.0\r\n" + HOST + b"Content-Type: application/json\r\nConnection: keep-alive\r\n"
+                          b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + REST,
     "name behind an address": b"GET /healthz HTTP/1.1\r\nHost: [::1].evil.example\r\n\r\n",
     "open bracket": b"GET /healthz HTTP/1.1\r\nHost: [::1\r\n\r\n",
     "target of another host": b"GET http://other.example/healthz HTTP/1.1\r\n" + HOST + b"\r\n",
@@ -59,6 +64,8 @@ MALFORMED = {
     "two credentials": b"GET /healthz HTTP/1.1\r\n" + HOST + b"Authorization: Bearer a\r\nAuthorization: Bearer b\r\n\r\n",
     "two keys": b"GET /healthz HTTP/1.1\r\n" + HOST + b"Idempotency-Key: a\r\nIdempotency-Key: b\r\n\r\n",
     "two origins": b"GET /healthz HTTP/1.1\r\n" + HOST + b"Origin: http://localhost\r\nOrigin: http://evil.example\r\n\r\n",
+    "two sites": b"POST /v1/sessions HTTP/1.1\r\n" + HOST + b"Sec-Fetch-Site: same-origin\r\nSec-Fetch-Site: cross-site\r\nContent-Length: 0\r\n\r\n",
+    "two catalogs": b"GET /v1/models HTTP/1.1\r\n" + HOST + b"Ferro-Catalog: a\r\nFerro-Catalog: b\r\n\r\n",
     "two types": b"GET /healthz HTTP/1.1\r\n" + HOST + b"Content-Type: application/json\r\nContent-Type: text/plain\r\n\r\n",
 }
 
@@ -130,6 +137,17 @@ def test_a_guard_that_cannot_be_read_is_refused(client, value):
     """It was dropped, and the write went ahead without it."""
     answer = client.post("/v1/query/delete", {"model_name": "User"}, headers={"Prefer": f"return=minimal, max-affected={value}"})
     answer.problem(400, "invalid_parameters")
+
+
+@pytest.mark.parametrize("value", ["tx=rolback", "tx=Rollback", "tx", "tx=commit, tx=undo", "timeout=-1", "timeout=0", "timeout=soon", "timeout", "timeout=nan"])
+def test_a_dry_run_or_a_time_that_cannot_be_read_is_refused(client, value):
+    """A misspelt dry run wrote in earnest."""
+    client.post("/v1/query/delete", {"model_name": "User"}, headers={"Prefer": value}).problem(400, "invalid_parameters")
+
+
+def test_other_preferences_are_not_minded(client):
+    answer = client.get("/v1/models", headers={"Prefer": "respond-async, return=nothing, tx=commit, foo=\"bar\"; x=y, handling=lenient"}).expect(200)
+    assert answer.header("Preference-Applied") is None
 
 
 # ---- pages of others ----

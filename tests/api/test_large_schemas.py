@@ -79,6 +79,22 @@ def test_introspection_takes_little_and_takes_it_once(served):
     assert server.rss_kib() - idle < growth_bound(56 * MIB)
 
 
+def test_what_is_registered_is_held_once(served):
+    """Beside the models themselves there is never more than one other form of them in memory; nor for a dry run."""
+    server, client = served
+    pid = server.process.pid
+    idle = server.rss_kib()
+    for _ in range(2):
+        _, peak, seconds = introspect(server, client, register=True)
+        assert peak - idle < growth_bound(120 * MIB) and seconds < SECONDS, (peak - idle, seconds)
+    assert len(client.get("/v1/models").expect(200).json()["payload"]["models"]) == large_schema.TABLES
+    for _ in range(2):
+        forget_peak(pid)
+        plan = client.post("/v1/migrate", {"dry_run": True}).expect(200).json()
+        assert plan["statements"] == []
+        assert peak_kib(pid) - idle < growth_bound(120 * MIB), peak_kib(pid) - idle
+
+
 def test_one_table_has_the_cost_of_one(served):
     server, client = served
     idle = server.rss_kib()

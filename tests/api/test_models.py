@@ -293,6 +293,14 @@ def test_unknown_members_are_told(client):
         got = send("/v1/models", given).expect(200).json()
         assert {w["pointer"] for w in got["warnings"]} == expected
         assert {w["code"] for w in got["warnings"]} == {"unknown_member"}
+        meant = {w["pointer"].rsplit("/", 1)[-1]: w["detail"].partition("; is ")[2] for w in got["warnings"]}
+        assert meant == {"modles": '"models" meant?', "polices": "", "nulable": '"nullable" meant?', "on_delet": '"on_delete" meant?',
+                         "uniqe": '"unique" meant?', "nmae": '"name" meant?', "a~1b": ""}
+    near = {"primaryKey": "primary_key", "Nullable": "nullable", "defualt": "default", "logical-type": "", "x": "", "y" * 200: "", "idnex": "index"}
+    got = put(client, {**model("M"), "columns": [{"name": "id", "logical_type": "integer", "primary_key": True}, {"name": "n", "logical_type": "integer", **dict.fromkeys(near, 1)}],
+                       "tablename": "m", "foreignKeys": []}).expect(200).json()
+    meant = {w["pointer"].rsplit("/", 1)[-1]: w["detail"].partition('; is "')[2].partition('"')[0] for w in got["warnings"]}
+    assert meant == {**near, "tablename": "table_name", "foreignKeys": "foreign_keys"}
     assert "warnings" not in client.get("/v1/models").expect(200).json()
     envelope = {"ir_kind": "schema", "ir_version": 1, "payload": {"models": [model("M")], "x": 1}, "y": 2}
     got = client.put("/v1/models", envelope).expect(200).json()

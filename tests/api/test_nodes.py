@@ -353,6 +353,21 @@ def test_a_draining_node_takes_back_what_nobody_adopted(pair):
     pair.b.get("/v1/session", headers=h).expect(200)
 
 
+def test_what_a_draining_node_took_back_is_handed_over_again(pair):
+    """Proxies change their way in mid-drain: who asks the other node waits a moment for the session, and is not sent back."""
+    hold = {"Ferro-Session": pair.a.post("/v1/sessions").expect(201).header("Ferro-Session")}
+    pair.a.post("/v1/transactions", headers=hold).expect(201)     # keeps the drain going
+    kept = [{"Ferro-Session": pair.a.post("/v1/sessions").expect(201).header("Ferro-Session")} for _ in range(20)]
+    pair.nodes["a"].process.send_signal(signal.SIGTERM)
+    wait_for(lambda: pair.b.get("/v1/nodes").json()["nodes"][0]["draining"], 5, "the drain")
+    a = pair.client("a")
+    for headers in kept:
+        for _ in range(5):
+            a.get("/v1/session", headers=headers).expect(200)
+        assert pair.b.get("/v1/session", headers=headers).expect(200).header("Ferro-Session-Resumed") == "a"
+    pair.b.get("/v1/session", headers=hold).problem(421, "wrong_node")
+
+
 def test_many_sessions_at_once(pair):
     """A dead node's sessions go on, each of them once."""
     sessions = [pair.a.post("/v1/sessions").expect(201).header("Ferro-Session") for _ in range(60)]

@@ -26,7 +26,11 @@ def test_a_database_that_is_brought(postgres_backend):
         with contextlib.closing(sqlite3.connect(server.dir / "bakery.sqlite3")) as db:
             db.executescript(django.SQLITE)
             db.commit()
-        postgres_backend.pg.psql(rails.POSTGRES, postgres_backend.database)
+        pg = postgres_backend.pg
+        original = pg.create_database()
+        pg.psql(rails.POSTGRES, original)
+        dump = subprocess.run(["pg_dump", "--no-owner", pg.url(original)], capture_output=True, text=True, timeout=60, check=True)
+        (server.dir / "forum.sql").write_text(dump.stdout, encoding="utf-8")
         done = subprocess.run(["bash", "-c", tour_script(f"http://127.0.0.1:{server.port}", "bring")], cwd=server.dir, capture_output=True, text=True,
                               timeout=120, check=False, env={**os.environ, "FORUM": postgres_backend.url})
         assert done.returncode == 0, done.stdout + done.stderr

@@ -177,7 +177,8 @@ def test_idempotency_bytes_quota_at_its_edge(tmp_path, backend):
         def ask(client, key):
             answer = post(client, text, {"Idempotency-Key": key})
             if answer.status == 422:
-                assert "too large to keep" in answer.problem(422, "idempotency_key_reused")["detail"]
+                problem = answer.problem(422, "idempotency_key_reused")
+                assert "newer ones took its place (idempotency_bytes_per_key)" in problem["detail"] and problem["outcome"] == "committed"
                 return "told"
             assert len(answer.expect(200).body) == 200
             return "kept" if answer.header("Idempotency-Replayed") == "true" else "first"
@@ -189,6 +190,12 @@ def test_idempotency_bytes_quota_at_its_edge(tmp_path, backend):
             assert [ask(client, key) for key in "ab"] == kept, name
             assert ask(client, "c") == "first"
             assert [ask(client, key) for key in "abc"] == ["told", *kept], name
+        # one that has no room by itself is given once, and takes no other's
+        client, text = keys.client(server.port, "none"), text + "y"
+        post(client, text, {"Idempotency-Key": "d"}).expect(200)
+        assert "too large to keep" in post(client, text, {"Idempotency-Key": "d"}).problem(422, "idempotency_key_reused")["detail"]
+        text = text[:-1]
+        assert [ask(client, key) for key in "bc"] == ["told", "kept"]
 
 
 def test_transactions_quota_wins_over_the_setting(tmp_path):

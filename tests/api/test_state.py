@@ -110,6 +110,24 @@ def test_connections_models_and_the_default_survive_kill_9(node, tmp_path):
     assert c.get("/v1/connections").json()["default"] == "default"
 
 
+def test_models_come_back_as_they_were(node):
+    """What a model leaves unsaid when it is kept means the same when it is read back."""
+    c = node.start()
+    c.post("/v1/models", {"models": [
+        {"model_name": "Plain", "columns": [{"name": "code", "logical_type": "integer", "primary_key": True, "autoincrement": False},
+                                            {"name": "flag", "logical_type": "boolean", "default": False},
+                                            {"name": "nothing", "logical_type": "string", "nullable": True, "default": None}]},
+        {"model_name": "Pair", "columns": [{"name": "a", "logical_type": "integer", "primary_key": True},
+                                           {"name": "b", "logical_type": "string", "primary_key": True, "unique": True, "index": True},
+                                           {"name": "at", "logical_type": "string", "format": "date-time", "default": ""}]},
+        model("Counted")]}).expect(200)
+    told = c.get("/v1/models").json()
+    columns = {m["model_name"]: {x["name"]: x for x in m["columns"]} for m in told["payload"]["models"]}
+    assert columns["Counted"]["id"]["autoincrement"] is True and columns["Plain"]["code"]["autoincrement"] is False
+    c = node.again()
+    assert c.get("/v1/models").json() == told
+
+
 def test_an_unnamed_connect_and_a_reset_survive(node, tmp_path):
     c = node.start()
     c.post("/v1/connections", {"url": f"sqlite:{tmp_path}/unnamed.db?mode=rwc"}).expect(201)

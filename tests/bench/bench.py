@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The performance bars, measured: ferrod and the floors it is held against, interleaved, medians of several rounds.
 
-Environment: BARS=http,sqlite,write,pg,lanes,bulk,stream,memory,scale,asking,large (groups; default all), ROUNDS=5, SECONDS_PER_LEG=2.
+Environment: BARS=http,sqlite,write,pg,lanes,bulk,stream,memory,scale,asking,once,large (groups; default all), ROUNDS=5, SECONDS_PER_LEG=2.
 Everything listens on 127.0.0.1 and every process that is started here is stopped by its pid. The figures go to stdout as a
 table and to build/<variant>/bench.json.
 """
@@ -27,6 +27,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 import asking  # noqa: E402
 import large  # noqa: E402
+import once  # noqa: E402
 from support.client import Client  # noqa: E402
 from support.pg import Postgres  # noqa: E402
 from support.process import free_port  # noqa: E402
@@ -36,7 +37,7 @@ TICK = os.sysconf("SC_CLK_TCK")
 ROWS = 100_000
 STREAM_ROWS = 1_000_000
 BULK_ROWS = 10_000
-GROUPS = ("http", "sqlite", "write", "pg", "lanes", "bulk", "stream", "memory", "scale", "asking", "large")
+GROUPS = ("http", "sqlite", "write", "pg", "lanes", "bulk", "stream", "memory", "scale", "asking", "once", "large")
 COLUMNS = [
     {"name": "id", "logical_type": "integer", "primary_key": True, "autoincrement": True},
     {"name": "name", "logical_type": "string"},
@@ -72,9 +73,12 @@ BARS = {
     "keepalive": ("memory", "10,000 idle keep-alive connections", 160.0, 100.0, "max", "MiB"),
     "idle": ("memory", "idle memory after start", 12.0, 8.0, "max", "MiB"),
     "start": ("memory", "start to first answer", 100.0, 30.0, "max", "ms"),
+    "start_models": ("memory", "the same with 1,000 kept models of 23 columns", 100.0, 60.0, "max", "ms"),
     "sqlite_relation": ("asking", "SQLite, relation filter over 100,000 rows: time against the same by hand", 1.3, 1.1, "max", "x"),
     "sqlite_path": ("asking", "SQLite, JSON path filter over 100,000 rows: time against the same by hand", 1.3, 1.1, "max", "x"),
     "pg_relation": ("asking", "PostgreSQL, relation filter over 100,000 rows: time against the same by hand", 1.3, 1.1, "max", "x"),
+    "sqlite_once": ("once", "SQLite, a write kept exactly once: CPU against the same without a key", 3.0, 1.6, "max", "x"),
+    "pg_once": ("once", "PostgreSQL, a write kept exactly once: CPU against the same without a key", 3.0, 1.6, "max", "x"),
     "sqlite_introspect": ("large", "SQLite, 1,500 tables of 23 columns introspected", 3, 1, "max", "s"),
     "sqlite_introspect_mib": ("large", "SQLite, memory over idle while they are, three times in a row", 64, 48, "max", "MiB"),
     "sqlite_create": ("large", "SQLite, 1,500 tables of 23 columns made", 10, 3, "max", "s"),
@@ -154,17 +158,17 @@ class Bench:
     def pid(self):
         return self.server.process.pid
 
-    def wrk(self, method, path, body=None, headers=None, connections=64, seconds=None, port=None, pid=None):
+    def wrk(self, method, path, body=None, headers=None, connections=64, seconds=None, port=None, pid=None, script=""):
         """Runs wrk; {"rps", "cpu_us", "p99_ms", "pg_us"}."""
-        script = self.dir / "wrk.lua"
+        file = self.dir / "wrk.lua"
         lines = [f'wrk.method = "{method}"']
         if body is not None:
             lines += [f"wrk.body = [[{json.dumps(body)}]]", 'wrk.headers["Content-Type"] = "application/json"']
         lines += [f'wrk.headers["{k}"] = "{v}"' for k, v in (headers or {}).items()]
-        script.write_text("\n".join(lines) + "\n")
+        file.write_text("\n".join(lines) + "\n" + script)
         pid = pid or self.pid
         cpu, pg_cpu = cpu_seconds(pid), pg_cpu_seconds(self.pg) if self.pg else 0
-        text = output("wrk", "-t2", f"-c{connections}", f"-d{seconds or self.seconds}s", "--latency", "-s", str(script),
+        text = output("wrk", "-t2", f"-c{connections}", f"-d{seconds or self.seconds}s", "--latency", "-s", str(file),
                       f"http://127.0.0.1:{port or self.server.port}{path}")
         cpu = cpu_seconds(pid) - cpu
         pg_cpu = (pg_cpu_seconds(self.pg) if self.pg else 0) - pg_cpu
@@ -379,11 +383,11 @@ class Bench:
 
     # ---- memory ----
 
-    def fresh(self):
+    def fresh(self, *args):
         """A server on a known port, and the milliseconds to its first answer."""
         port = free_port()
         start = time.monotonic()
-        server = Server(listen=f"127.0.0.1:{port}", wait=False, binary=self.server_binary)
+        server = Server(*args, listen=f"127.0.0.1:{port}", wait=False, binary=self.server_binary)
         while True:
             try:
                 with socket.create_connection(("127.0.0.1", port)) as s:
@@ -403,11 +407,27 @@ class Bench:
                 time.sleep(0.5)
                 self.leg("start", lambda: {"ms": took, "mib": status_kib(server.process.pid, "VmRSS") / 1024})
         self.set("start", self.median("start", "ms"))
+        self.set("start_models", self.start_with_models(rounds))
         self.set("idle", self.median("start", "mib"))
         with self.fresh()[0] as server:
             self.set("keepalive", self.idle_connections(server))
         with self.fresh()[0] as server:
             self.set("sessions", self.idle_sessions(server))
+
+    def start_with_models(self, rounds):
+        state = ("--state-url", f"sqlite:{self.sqlite_path}.state?mode=rwc")
+        wide = [COLUMNS[0]] + [{"name": f"c{n}", "logical_type": "string", "nullable": True} for n in range(22)]
+        server, _ = self.fresh(*state)
+        with server, Client(server.port, validate=False) as client:
+            for at in range(0, 1000, 250):
+                models = [{"model_name": f"M{n}", "columns": wide} for n in range(at, at + 250)]
+                client.put(f"/v1/models?set=s{at}", {"models": models}).expect(200)
+        times = []
+        for _ in range(rounds):
+            server, took = self.fresh(*state)
+            with server:
+                times.append(took)
+        return statistics.median(times)
 
     def idle_connections(self, server):
         before = status_kib(server.process.pid, "VmRSS")
@@ -465,9 +485,9 @@ class Bench:
             s.close()
 
     def run(self, groups, rounds):
-        if groups & {"sqlite", "write", "lanes", "bulk", "stream", "memory", "scale", "asking"}:
+        if groups & {"sqlite", "write", "lanes", "bulk", "stream", "memory", "scale", "asking", "once"}:
             self.setup_sqlite()
-        if groups & {"pg", "lanes", "bulk", "stream", "asking"}:
+        if groups & {"pg", "lanes", "bulk", "stream", "asking", "once"}:
             self.setup_pg()
             self.client.put("/v1/models", MODELS).expect(200)
         if groups & {"http", "sqlite", "write", "pg"}:
@@ -485,6 +505,8 @@ class Bench:
             self.set("stream_pg", self.stream("pg"))
         if "asking" in groups:
             asking.run(self, short)
+        if "once" in groups:
+            once.run(self, rounds)
         if "large" in groups:
             large.run(self, short)
         if "memory" in groups:

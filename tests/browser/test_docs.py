@@ -1,13 +1,11 @@
 """The docs page and console in headless Chromium: they load without a word on the console, connect, query, show rows."""
-import base64
 import json
-import os
-import pathlib
 
 import pytest
 
 from support import browser as chromium
 from support.client import Client
+from support.console import go, rows, shot
 from support.server import Server
 
 pytestmark = pytest.mark.skipif(bool(chromium.missing()), reason=f"not installed: {chromium.missing()}")
@@ -44,28 +42,6 @@ def page(served, _browser):
     _browser.cdp("Emulation.setEmulatedMedia", features=[])
     _browser.cdp("Emulation.clearDeviceMetricsOverride")
     assert _browser.console() == []
-
-
-def go(page, section):
-    page.run("location.hash = arguments[0]", f"#/{section}")
-    page.wait("return document.getElementById('main').dataset.section === arguments[0]", section.split("/")[0])
-
-
-def rows(page, selector):
-    """The cells of the table there."""
-    return page.wait("""const refused = document.querySelector(arguments[0] + " .notice.bad");
-        if (refused)
-            return refused.innerText;
-        const rows = [...document.querySelectorAll(arguments[0] + ' tbody tr')];
-        return rows.length > 0 && rows.map((row) => [...row.cells].map((cell) => cell.innerText));""", selector)
-
-
-def shot(page, name):
-    """Pictures for whoever wants to look: FERROD_SCREENSHOTS names a directory."""
-    directory = os.environ.get("FERROD_SCREENSHOTS")
-    if directory:
-        pathlib.Path(directory).mkdir(parents=True, exist_ok=True)
-        (pathlib.Path(directory) / f"{name}.png").write_bytes(base64.b64decode(page.call("GET", "/screenshot")))
 
 
 def test_every_section_loads_from_this_server_alone(page, served):

@@ -21,31 +21,21 @@ CODEGEN = "github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen@v2.8.2"
 SECONDS = 900
 
 MODELS = {"models": [
-    {"model_name": "Writer", "columns": [{"name": "id", "logical_type": "integer", "primary_key": True}, {"name": "name", "logical_type": "string"},
-                                         {"name": "born", "logical_type": "date", "nullable": True}]},
-    {"model_name": "Novel", "columns": [{"name": "id", "logical_type": "integer", "primary_key": True}, {"name": "writer_id", "logical_type": "integer"}],
-     "foreign_keys": [{"column": "writer_id", "to_table": "writer"}]}]}
-MODELS_TS = """
-import type { components, paths } from "./described";
-type Writer = components["schemas"]["Model_Writer"];
-type Novel = components["schemas"]["Model_Novel"];
-export const shown = (w: Writer): [number, string, string | null] => [w.id, w.name, w.born];
-export const of = (n: Novel): string | undefined => n.writer?.name;
-export const given: components["schemas"]["Model_Writer_given"] = { name: "Ann" };
-export const asked: paths["/v1/models/Writer/records"]["get"]["parameters"]["query"] = { name: "eq.Ann" };
-// @ts-expect-error there is no such member
-export const wrong = (w: Writer) => w.nobody;
-// @ts-expect-error a name must be given
-export const lacking: components["schemas"]["Model_Writer_given"] = {};
-// @ts-expect-error it is a text
-export const number: components["schemas"]["Model_Writer_given"] = { name: 1 };
-"""
+    {"model_name": "Writer", "columns": [
+        {"name": "id", "logical_type": "integer", "primary_key": True}, {"name": "name", "logical_type": "string"},
+        {"name": "born", "logical_type": "date", "nullable": True}, {"name": "fee", "logical_type": "decimal", "nullable": True},
+        {"name": "token", "logical_type": "uuid", "nullable": True}, {"name": "face", "logical_type": "binary", "nullable": True},
+        {"name": "limit", "logical_type": "integer", "nullable": True}]},
+    {"model_name": "Novel", "columns": [
+        {"name": "id", "logical_type": "integer", "primary_key": True}, {"name": "title", "logical_type": "string"},
+        {"name": "writer_id", "logical_type": "integer"}], "foreign_keys": [{"column": "writer_id", "to_table": "writer"}]}]}
+WRONG_JAVA = "final class Wrong { static Object of(org.openapitools.client.model.ModelWriter w) { return w.%s(); } }\n"
 
 
-def run(*command, cwd, env=None):
+def run(*command, cwd, env=None, code=0):
     done = subprocess.run([str(part) for part in command], cwd=cwd, env={**os.environ, **(env or {})}, capture_output=True, text=True,
                           timeout=SECONDS, check=False, stdin=subprocess.DEVNULL)
-    assert done.returncode == 0, f"{command[0]} ended with {done.returncode}:\n{(done.stdout + done.stderr)[-6000:]}"
+    assert done.returncode == code, f"{command[0]} ended with {done.returncode}:\n{(done.stdout + done.stderr)[-6000:]}"
     return done.stdout
 
 
@@ -87,13 +77,16 @@ class Clients:
     def check_spectral(self):
         run(self.bin("spectral"), "lint", f"--ruleset={HERE}/spectral.yaml", "--fail-severity=hint", self.documents["openapi.yaml"], cwd=self.work)
 
-    def check_spec_validator(self):
+    def validate(self, path):
         venv = self.work / "venv"
         if not (venv / "bin/openapi-spec-validator").exists():
             run(sys.executable, "-m", "venv", venv, cwd=self.work)
             run(venv / "bin/pip", "install", "--quiet", "--disable-pip-version-check", VALIDATOR, cwd=self.work)
+        run(venv / "bin/openapi-spec-validator", path, cwd=self.work)
+
+    def check_spec_validator(self):
         for path in self.documents.values():
-            run(venv / "bin/openapi-spec-validator", path, cwd=self.work)
+            self.validate(path)
 
     def check_typescript_client(self):
         run(self.bin("openapi-typescript"), self.documents["openapi.json"], "-o", self.typescript / "ferrod.d.ts",
@@ -101,31 +94,77 @@ class Clients:
         run(self.bin("tsc"), "-p", ".", cwd=self.typescript)
         self.tour(["node", "out/tour.js"], self.typescript, "ts", "TypeScript")
 
-    def check_models_typescript(self):
-        """Of a document with the models at hand: the client knows a record's members, and that there are no others."""
+    # ---- the models at hand: a client knows a record's members, and that there are no others ----
+
+    def models_document(self, name, place):
+        """The description with the models, which have tables in both databases; the connections' names."""
         from support.client import Client
-        place = self.work / "models"
-        place.mkdir(exist_ok=True)
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir()
         with Client(self.port) as client:
             client.put("/v1/models", MODELS, params={"set": "clients"}).expect(200)
-            document = place / "models.json"
-            document.write_bytes(client.get("/openapi.json?models=true&set=clients", validate=False).expect(200).body)
-            client.put("/v1/models", {"models": []}, params={"set": "clients"}).expect(200)
-        run(self.bin("openapi-typescript"), document, "-o", place / "described.d.ts", "--default-non-nullable=false", cwd=self.typescript)
-        (place / "models.ts").write_text(MODELS_TS, encoding="utf-8")
-        run(self.bin("tsc"), "--noEmit", "--strict", "--skipLibCheck", "--module", "nodenext", place / "models.ts", cwd=self.typescript)
+            document = place / f"models-{name}"
+            document.write_bytes(client.get(f"/{name}?models=true&set=clients", validate=False).expect(200).body)
+            names = []
+            for backend, url in self.databases.items():
+                names.append(f"{place.name.replace('-', '_')}_{backend}")
+                client.post("/v1/connections", {"name": names[-1], "url": url}).expect(201)
+                client.post("/v1/create-tables", {"using": names[-1]}).expect(200)
+        self.validate(document)
+        return document, names
 
-    def check_go_client(self):
+    def drive_models(self, command, cwd, names, language):
+        for name in names:
+            said = run(*command, f"http://127.0.0.1:{self.port}", name, cwd=cwd)
+            assert f"the {language} models are done on {name}" in said, said
+
+    def check_models_typescript(self):
+        document, names = self.models_document("openapi.json", self.work / "models-typescript")
+        run(self.bin("openapi-typescript"), document, "-o", self.typescript / "described.d.ts", "--default-non-nullable=false", cwd=self.typescript)
+        shutil.copy(HERE / "models/models.ts", self.typescript)
+        run(self.bin("tsc"), "--strict", "--skipLibCheck", "--target", "es2022", "--module", "nodenext", "--types", "node", "--outDir", "out-models",
+            "models.ts", cwd=self.typescript)
+        self.drive_models(["node", "out-models/models.js"], self.typescript, names, "TypeScript")
+
+    def check_models_java(self):
+        place = self.work / "models-java"
+        document, names = self.models_document("openapi.json", place)
+        path = self.java_client(document, place / "client")
+        shutil.copy(HERE / "models/Models.java", place)
+        run("javac", "-Xlint:all,-processing,-classfile", "-Werror", "-cp", path, "-d", "out", "Models.java", cwd=place)
+        for member, code in (("getName", 0), ("getNobody", 1)):
+            (place / "Wrong.java").write_text(WRONG_JAVA % member, encoding="utf-8")
+            run("javac", "-cp", path, "-d", "out", "Wrong.java", cwd=place, code=code)
+        self.drive_models(["java", "-cp", f"out:{path}", "Models"], place, names, "Java")
+
+    def check_models_go(self):
+        place = self.work / "models-go"
+        document, names = self.models_document("openapi-3.0.json", place)
+        env = self.install_codegen()
+        for name in ("go.mod", "go.sum", "oapi-codegen.yaml"):
+            shutil.copy(HERE / "go" / name, place)
+        shutil.copy(HERE / "models/models.go", place)
+        (place / "ferrod").mkdir()
+        run(self.work / "bin/oapi-codegen", "-config", "oapi-codegen.yaml", document, cwd=place)
+        run("go", "vet", "./...", cwd=place, env=env)
+        run("go", "build", "-o", "models", ".", cwd=place, env=env)
+        self.drive_models(["./models"], place, names, "Go")
+
+    def install_codegen(self):
         env = {"GOBIN": str(self.work / "bin"), "GOFLAGS": "-mod=mod", "GOTOOLCHAIN": "local"}
         if not (self.work / "bin/oapi-codegen").exists():
             run("go", "install", CODEGEN, cwd=self.work, env=env)
+        return env
+
+    def check_go_client(self):
+        env = self.install_codegen()
         (self.go / "ferrod").mkdir(exist_ok=True)
         run(self.work / "bin/oapi-codegen", "-config", "oapi-codegen.yaml", self.documents["openapi-3.0.json"], cwd=self.go)
         run("go", "vet", "./...", cwd=self.go, env=env)
         run("go", "build", "-o", "tour", ".", cwd=self.go, env=env)
         self.tour(["./tour"], self.go, "go", "Go")
 
-    def generate(self, language, target):
+    def generate(self, language, target, document=None):
         """A client as openapi-generator makes it of /openapi.json, all its options at their defaults."""
         coordinates = f"org.openapitools:openapi-generator-cli:{GENERATOR}"
         jar = self.work / f"openapi-generator-cli-{GENERATOR}.jar"
@@ -134,14 +173,17 @@ class Clients:
             run("mvn", "-q", "-B", "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy", f"-Dartifact={coordinates}",
                 f"-DoutputDirectory={self.work}", cwd=self.work)
         shutil.rmtree(target, ignore_errors=True)
-        run("java", "-jar", jar, "generate", "-g", language, "-i", self.documents["openapi.json"], "-o", target, cwd=self.work)
+        run("java", "-jar", jar, "generate", "-g", language, "-i", document or self.documents["openapi.json"], "-o", target, cwd=self.work)
 
-    def check_java_client(self):
-        client = self.java / "client"
-        self.generate("java", client)
+    def java_client(self, document, client):
+        """Generated and compiled; its class path."""
+        self.generate("java", client, document)
         run("mvn", "-q", "-B", "-DskipTests", "-Dmaven.javadoc.skip=true", "package", "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies",
             "-DincludeScope=runtime", f"-DoutputDirectory={client}/target/lib", cwd=client)
-        path = f"{client}/target/classes:{client}/target/lib/*"
+        return f"{client}/target/classes:{client}/target/lib/*"
+
+    def check_java_client(self):
+        path = self.java_client(self.documents["openapi.json"], self.java / "client")
         run("javac", "-Xlint:all,-processing,-classfile", "-Werror", "-cp", path, "-d", self.java / "out", "Tour.java", cwd=self.java)
         self.tour(["java", "-cp", f"{self.java}/out:{path}", "Tour"], self.java, "java", "Java")
 
@@ -193,7 +235,7 @@ class Clients:
                 self.fetch_documents(server)
                 self.port = server.port
                 for check in (self.check_redocly, self.check_spectral, self.check_spec_validator, self.check_typescript_client,
-                              self.check_models_typescript,
+                              self.check_models_typescript, self.check_models_java, self.check_models_go,
                               self.check_go_client, self.check_java_client, self.check_rust_client, self.check_python_client,
                               self.check_readme):
                     if self.only and check.__name__[6:] not in self.only:

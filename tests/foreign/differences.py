@@ -24,6 +24,8 @@ METHODS = "methods that llhttp does not know are answered like others"
 MINOR = "HTTP/1.2 is taken for HTTP/1.1"
 HOST = "HTTP/1.1 without `Host`, or with a target of another host or with userinfo, is refused"
 TARGETS = "CONNECT, and a target that is neither a path nor an http URL, are refused"
+FRAGMENTS = "a target with a fragment is refused"
+OLD_CHUNKS = "chunks in HTTP/1.0 are refused"
 BLANKS = "two blanks in the request line are refused"
 CODING = "any coding but one `chunked`, a list of one with empty members too, is refused"
 SAME = "a length that is there twice with the same value is one length"
@@ -42,6 +44,7 @@ DIFFERENCES = [
     Difference(HEADS, r"version b'HTTP/1\.2'", "laxer", MINOR),
     Difference(HEADS, r"no Host|target b'http://(localhost:80|a:b@localhost/healthz|)'", "stricter", HOST),
     Difference(HEADS, r"CONNECT|target b'ftp://localhost/'", "stricter", TARGETS),
+    Difference(HEADS, r"target b'/healthz(\?a=b)?#f'", "stricter", FRAGMENTS),
     Difference(HEADS, r"version b' HTTP/1\.1'", "stricter", BLANKS),
     Difference(HEADS, r"(empty line|bare LF) before|value b'a\\r\\n'", "stricter", EMPTY, "new"),
     Difference(LENGTHS, r"length twice", "laxer", SAME),
@@ -51,6 +54,7 @@ DIFFERENCES = [
     Difference(CODINGS, r"coding b'(, ?|(identity|gzip|deflate|x|trailers), |)chunked'|coding b' ?'|two codings, chunked last|an empty coding (before|behind)", "stricter", CODING),
     Difference(CODINGS, r"coding b' chunked '", "stricter", AROUND, "old"),
     Difference(CODINGS, r"coding b'\\tchunked\\t'", "laxer", TABS, "new"),
+    Difference(CODINGS, r"chunks in HTTP/1\.0.*", "stricter", OLD_CHUNKS),
     Difference(CHUNKS, r"trailer .*", "laxer", TRAILERS),
     Difference(CHUNKS, r"size b'1c; ?a?( =b|=\\xe4|=\"b|\\x00|\\x01|\\rb|\\xe4)?'|size b'1c;a=\"b'|last b'0;.*|size b.1c;a.*", "laxer", EXTENSIONS, "old"),
     Difference(CHUNKS, r"(size|chunk|last chunk|body) ends in .*\\n.*|data shorter than its size", "laxer", LF, "old"),

@@ -1,146 +1,29 @@
 """Object-relational mappers of others: each creates and fills a database, ferrod introspects it and writes, and the
-mapper's own models read back what ferrod wrote. Django and SQLAlchemy on both databases, Drizzle on PostgreSQL (what it has
-for SQLite comes as binaries of its own)."""
+mapper's own models read back what ferrod wrote. Django, SQLAlchemy, Prisma, Drizzle and Rails (ActiveRecord as Debian has
+it), each on both databases. Their programs are in apps/: `make` creates and fills, `read` tells the books as JSON."""
 import json
+import pathlib
+import shutil
+import traceback
 
 from support.client import Client
 from support.pg import Postgres
 from support.server import Server
 
+APPS = pathlib.Path(__file__).parent / "apps"
 DJANGO = "Django==5.2.8"
 SQLALCHEMY = "SQLAlchemy==2.0.44"
 PSYCOPG = "psycopg[binary]==3.2.12"
-DRIZZLE = ("drizzle-orm@0.44.7", "drizzle-kit@0.31.6", "pg@8.16.3")
+DRIZZLE = ("drizzle-orm@0.44.7", "drizzle-kit@0.31.6", "pg@8.16.3", "@libsql/client@0.15.15")
+# 6.19 is the last whose schema engine comes as WebAssembly in the package; others load a binary from elsewhere
+PRISMA = ("prisma@6.19.3", "@prisma/client@6.19.3", "@prisma/adapter-pg@6.19.3", "@prisma/adapter-libsql@6.19.3")
 
-DJANGO_APP = '''
-import json, sys, uuid, datetime, decimal
-import django
-from django.conf import settings
-kind, target, step = sys.argv[1:4]
-base = {"ENGINE": "django.db.backends.sqlite3", "NAME": target} if kind == "sqlite" else {
-    "ENGINE": "django.db.backends.postgresql", **json.loads(target)}
-settings.configure(DATABASES={"default": base}, INSTALLED_APPS=["django.contrib.contenttypes", "django.contrib.auth"], USE_TZ=True,
-                   DEFAULT_AUTO_FIELD="django.db.models.BigAutoField")
-django.setup()
-from django.core.management import call_command
-from django.db import connection, models
-
-class Shelf(models.Model):
-    label = models.CharField(max_length=20, unique=True)
-    class Meta: app_label = "books"; db_table = "books_shelf"
-
-class Book(models.Model):
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
-    title = models.CharField(max_length=80)
-    price = models.DecimalField(max_digits=8, decimal_places=2)
-    printed = models.DateTimeField()
-    day = models.DateField(null=True)
-    at = models.TimeField(null=True)
-    meta = models.JSONField(default=dict)
-    good = models.BooleanField(default=True)
-    cover = models.BinaryField(null=True)
-    stock = models.PositiveIntegerField(default=0)
-    shelf = models.ForeignKey(Shelf, null=True, on_delete=models.SET_NULL)
-    class Meta: app_label = "books"; db_table = "books_book"
-
-if step == "make":
-    call_command("migrate", verbosity=0)
-    with connection.schema_editor() as editor:
-        editor.create_model(Shelf); editor.create_model(Book)
-    shelf = Shelf.objects.create(label="top")
-    utc = datetime.timezone.utc
-    for n in range(4):
-        Book.objects.create(id=uuid.UUID(int=n + 1), title=f"Book {n}", price=decimal.Decimal("1.50") + n, day=datetime.date(2026, 1, n + 1),
-            printed=datetime.datetime(2026, 1, 2, 3, 4, n, 123456 if n % 2 else 0, utc), at=datetime.time(1, 2, n), meta={"n": n, "deep": [None, 1.5]},
-            cover=bytes([n, 255]), shelf=shelf if n else None)
-else:
-    print(json.dumps([[str(b.id), b.title, str(b.price), b.printed.isoformat(), str(b.day), str(b.at), b.meta, b.good,
-                       b.cover and bytes(b.cover).hex(), b.stock, b.shelf and b.shelf.label] for b in Book.objects.order_by("id").select_related("shelf")]))
-'''
-
-SQLALCHEMY_APP = '''
-import datetime, decimal, enum, json, sys, uuid
-import sqlalchemy as sa
-from sqlalchemy.orm import DeclarativeBase, Session, mapped_column, relationship
-kind, target, step = sys.argv[1:4]
-engine = sa.create_engine(target)
-class Base(DeclarativeBase): pass
-class State(enum.Enum):
-    idle = "idle"
-    busy = "busy"
-class Shelf(Base):
-    __tablename__ = "shelf"
-    id = mapped_column(sa.Integer, primary_key=True)
-    label = mapped_column(sa.String(20), unique=True)
-class Book(Base):
-    __tablename__ = "book"
-    id = mapped_column(sa.Uuid, primary_key=True, default=uuid.uuid4)
-    title = mapped_column(sa.String(80), nullable=False)
-    price = mapped_column(sa.Numeric(8, 2), nullable=False)
-    printed = mapped_column(sa.DateTime, nullable=False)
-    day = mapped_column(sa.Date)
-    at = mapped_column(sa.Time)
-    meta = mapped_column("meta", sa.JSON)
-    good = mapped_column(sa.Boolean, nullable=False, default=True)
-    cover = mapped_column(sa.LargeBinary)
-    state = mapped_column(sa.Enum(State), nullable=False, default=State.idle)
-    shelf_id = mapped_column(sa.ForeignKey("shelf.id"))
-    shelf = relationship(Shelf)
-if step == "make":
-    Base.metadata.create_all(engine)
-    with Session(engine) as session:
-        shelf = Shelf(label="top")
-        for n in range(4):
-            session.add(Book(id=uuid.UUID(int=n + 1), title=f"Book {n}", price=decimal.Decimal("1.50") + n, day=datetime.date(2026, 1, n + 1),
-                printed=datetime.datetime(2026, 1, 2, 3, 4, n, 123456 if n % 2 else 0), at=datetime.time(1, 2, n), meta={"n": n, "deep": [None, 1.5]},
-                cover=bytes([n, 255]), shelf=shelf if n else None))
-        session.commit()
-else:
-    with Session(engine) as session:
-        print(json.dumps([[str(b.id), b.title, str(b.price), b.printed.isoformat(), str(b.day), str(b.at), b.meta, b.good,
-                           b.cover and b.cover.hex(), b.state.value, b.shelf and b.shelf.label] for b in session.scalars(sa.select(Book).order_by(Book.id))]))
-'''
-
-DRIZZLE_APP = r'''
-const { drizzle } = require("drizzle-orm/node-postgres");
-const { Client } = require("pg");
-const { pgTable, pgEnum, serial, uuid, varchar, numeric, timestamp, date, time, jsonb, boolean, integer, index } = require("drizzle-orm/pg-core");
-const { asc, sql } = require("drizzle-orm");
-const { generateDrizzleJson, generateMigration } = require("drizzle-kit/api");
-
-const state = pgEnum("state", ["idle", "busy"]);
-const shelf = pgTable("shelf", { id: serial("id").primaryKey(), label: varchar("label", { length: 20 }).notNull().unique() });
-const book = pgTable("book", {
-  id: uuid("id").primaryKey().defaultRandom(), title: varchar("title", { length: 80 }).notNull(),
-  price: numeric("price", { precision: 8, scale: 2 }).notNull(), printed: timestamp("printed", { withTimezone: true }).notNull(),
-  day: date("day"), at: time("at"), meta: jsonb("meta"), good: boolean("good").notNull().default(true),
-  tags: varchar("tags", { length: 20 }).array(), state: state("state").notNull().default("idle"),
-  shelfId: integer("shelf_id").references(() => shelf.id, { onDelete: "set null" }),
-}, (t) => [index("book_title_lower").on(sql`lower(${t.title})`), index("book_printed_desc").on(t.printed.desc())]);
-const schema = { state, shelf, book };
-
-(async () => {
-  const [target, step] = process.argv.slice(2);
-  const client = new Client({ connectionString: target });
-  await client.connect();
-  const db = drizzle(client, { schema });
-  if (step === "make") {
-    for (const text of await generateMigration(generateDrizzleJson({}), generateDrizzleJson(schema))) await client.query(text);
-    const [top] = await db.insert(shelf).values({ label: "top" }).returning();
-    for (let n = 0; n < 4; n++)
-      await db.insert(book).values({ id: `00000000-0000-0000-0000-00000000000${n + 1}`, title: `Book ${n}`, price: `${n + 1}.50`,
-        printed: new Date(Date.UTC(2026, 0, 2, 3, 4, n, n % 2 ? 123 : 0)), day: `2026-01-0${n + 1}`, at: `01:02:0${n}`,
-        meta: { n, deep: [null, 1.5] }, tags: n ? ["a", "b c"] : null, shelfId: n ? top.id : null });
-  } else {
-    const rows = await db.select().from(book).orderBy(asc(book.id));
-    console.log(JSON.stringify(rows.map((b) => [b.id, b.title, b.price, b.printed.toISOString(), b.day, b.at, b.meta, b.good, b.tags, b.state, b.shelfId])));
-  }
-  await client.end();
-})().catch((error) => { console.error(error); process.exit(1); });
-'''
-
-NEW = {"id": "00000000-0000-0000-0000-000000000009", "title": "New ü", "price": "9.25", "printed": "2026-05-05T05:05:05.5", "day": "2026-05-05",
-       "at": "05:05:05", "meta": {"new": [1, None]}, "good": False, "cover": "AP8="}
+ID = "00000000-0000-0000-0000-000000000009"
+# what ferrod is given of a new book, and what the mapper then reads of it
+NEW = {"id": ID, "title": "New ü", "price": "9.25", "printed": "2026-05-05T05:05:05.5", "day": "2026-05-05", "at": "05:05:05",
+       "meta": {"new": [1, None]}, "good": False, "cover": "AP8="}
+SAID = {"id": ID, "title": "New ü", "price": "9.25", "printed": "2026-05-05T05:05:05.500Z", "day": "2026-05-05", "at": "05:05:05",
+        "meta": {"new": [1, None]}, "good": False, "cover": "00ff"}
 
 
 def walk(client, name, url, model, new):
@@ -165,7 +48,7 @@ def walk(client, name, url, model, new):
         seen, cursor = seen + page["rows"], page.get("next_cursor")
         if not cursor:
             break
-    if sorted(r["id"] for r in seen) != sorted(r["id"] for r in rows):
+    if sorted(str(r["id"]) for r in seen) != sorted(str(r["id"]) for r in rows):
         wrong.append(f"pages: {[r['id'] for r in seen]}")
     client.post(f"/v1/models/{model}/records", new, params=using).expect(201)
     first = rows[0]["id"]
@@ -176,62 +59,123 @@ def walk(client, name, url, model, new):
     return wrong
 
 
-def judge(before, after, new):
+def judge(before, after, said):
     """What the mapper read before and after: the new row, the patched one, the one put back as it was, and the one gone."""
-    if [r[0] for r in after] != [r[0] for r in before[:3]] + [NEW["id"]]:
+    if [r[0] for r in after] != [r[0] for r in before[:3]] + [said[0]]:
         return [f"rows: {[r[0] for r in after]}"]
     wrong = []
     if after[0][1] != "Patched" or after[0][2:] != before[0][2:]:
         wrong.append(f"patched: {after[0]} was {before[0]}")
     wrong += [f"changed: {now} was {was}" for was, now in zip(before[1:3], after[1:3]) if was != now]
-    if after[3][1:9] != new:
-        wrong.append(f"new: {after[3][1:9]} is not {new}")
+    if after[3][:len(said)] != said:
+        wrong.append(f"new: {after[3]} is not {said}")
     return wrong
 
 
-def walked(client, name, url, model, new, script, said):
+def walked(client, name, url, model, new, said, script):
     script("make")
     before = json.loads(script("read"))
     wrong = walk(client, name, url, model, new)
-    return wrong + judge(before, json.loads(script("read")), [new["title"], new["price"], said, new["day"], new["at"], new["meta"], new["good"], "00ff"][:8 if "cover" in new else 7]
-                         + ([] if "cover" in new else [["x"]]))
+    return wrong + judge(before, json.loads(script("read")), list(said.values()))
 
 
-def python_tools(foreign, server, client, postgres):
-    bins = foreign.venv("tools", DJANGO, SQLALCHEMY, PSYCOPG)
-    for tool, app, model, zone, extra in (("django", DJANGO_APP, "books_book", "+00:00", {"stock": 1}),
-                                          ("sqlalchemy", SQLALCHEMY_APP, "book", "", {"state": "busy"})):
-        for kind in ("sqlite", "postgres"):
-            database = postgres.create_database() if kind == "postgres" else f"{server.dir}/{tool}.db"
-            url = postgres.url(database) if kind == "postgres" else f"sqlite:{database}?mode=rw"
-            target = database
-            if tool == "django" and kind == "postgres":
-                target = json.dumps({"NAME": database, "USER": "ferrod", "HOST": "127.0.0.1", "PORT": str(postgres.port)})
-            elif tool == "sqlalchemy":
-                target = f"sqlite:///{database}" if kind == "sqlite" else url.replace("postgres://", "postgresql+psycopg://")
-            new = {**NEW, **extra, "printed": NEW["printed"] + ("Z" if zone and kind == "postgres" else "")}
+class Place:
+    """A fresh database of one tool: its name, where the tool finds it, and where ferrod does."""
 
-            def script(step, app=app, kind=kind, target=target):
-                return foreign.run(bins / "python", "-", kind, target, step, text=app)
-            yield f"{tool} on {kind}", walked(client, f"{tool}_{kind}", url, model, new, script, f"2026-05-05T05:05:05.500000{zone}")
+    def __init__(self, tool, kind, server, postgres):
+        self.name, self.kind = f"{tool}_{kind}", kind
+        self.database = postgres.create_database() if kind == "postgres" else f"{server.dir}/{tool}.db"
+        self.url = postgres.url(self.database) if kind == "postgres" else f"sqlite:{self.database}?mode=rw"
+        self.port = postgres.port
 
 
-def drizzle(foreign, client, postgres):
-    place = foreign.work / "drizzle"
+def django(foreign, client, place):
+    python = foreign.venv("tools", DJANGO, SQLALCHEMY, PSYCOPG) / "python"
+    target = place.database
+    if place.kind == "postgres":
+        target = json.dumps({"NAME": place.database, "USER": "ferrod", "HOST": "127.0.0.1", "PORT": str(place.port)})
+    new = {**NEW, "stock": 1, "printed": NEW["printed"] + ("Z" if place.kind == "postgres" else "")}
+    said = {**SAID, "printed": "2026-05-05T05:05:05.500000+00:00", "stock": 1, "shelf": None}
+    return walked(client, place.name, place.url, "books_book", new, said,
+                  lambda step: foreign.run(python, APPS / "django_app.py", place.kind, target, step))
+
+
+def sqlalchemy(foreign, client, place):
+    python = foreign.venv("tools", DJANGO, SQLALCHEMY, PSYCOPG) / "python"
+    target = f"sqlite:///{place.database}" if place.kind == "sqlite" else place.url.replace("postgres://", "postgresql+psycopg://")
+    said = {**SAID, "printed": "2026-05-05T05:05:05.500000", "state": "busy"}
+    return walked(client, place.name, place.url, "book", {**NEW, "state": "busy"}, said,
+                  lambda step: foreign.run(python, APPS / "sqlalchemy_app.py", place.kind, target, step))
+
+
+def packages(foreign, tool, *wanted):
+    """The packages of npm, in a directory in which those of the databases lie."""
+    place = foreign.work / tool
     place.mkdir(exist_ok=True)
-    (place / "app.cjs").write_text(DRIZZLE_APP, encoding="utf-8")
-    if not (place / "node_modules").exists():
-        foreign.run("npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", place, *DRIZZLE)
-    url = postgres.url(postgres.create_database())
-    new = {**{k: v for k, v in NEW.items() if k != "cover"}, "printed": NEW["printed"] + "Z", "state": "busy", "tags": ["x"]}
-    return walked(client, "drizzle", url, "book", new, lambda step: foreign.run("node", "app.cjs", url, step, cwd=place), "2026-05-05T05:05:05.500Z")
+    have = place / "have.json"
+    if not have.exists() or json.loads(have.read_text()) != list(wanted):
+        foreign.run("npm", "install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", place, *wanted)
+        have.write_text(json.dumps(wanted))
+    return place
+
+
+def drizzle(foreign, client, place):
+    where = packages(foreign, "drizzle", *DRIZZLE)
+    app = f"drizzle_{place.kind}.cjs"
+    shutil.copy(APPS / app, where)
+    if place.kind == "postgres":
+        new = {**{k: v for k, v in NEW.items() if k != "cover"}, "printed": NEW["printed"] + "Z", "state": "busy", "tags": ["x"]}
+        said = {**{k: v for k, v in SAID.items() if k != "cover"}, "tags": ["x"], "state": "busy"}
+    else:  # its times are numbers, its documents texts, its booleans integers
+        new = {**NEW, "printed": 1777957505500, "meta": json.dumps(NEW["meta"]), "good": 0, "state": "busy", "weight": 0.5}
+        said = {**SAID, "state": "busy", "weight": 0.5}
+    target = place.url if place.kind == "postgres" else place.database
+    return walked(client, place.name, place.url, "book", new, said, lambda step: foreign.run("node", app, target, step, cwd=where))
+
+
+def prisma(foreign, client, place):
+    """Tables as `prisma db push` makes them; the client with a driver of JavaScript and a query compiler of WebAssembly."""
+    where = packages(foreign, "prisma", *PRISMA) / place.kind
+    where.mkdir(exist_ok=True)
+    shutil.copy(APPS / f"prisma_{place.kind}.prisma", where / "schema.prisma")
+    shutil.copy(APPS / "prisma.config.mjs", where)
+    shutil.copy(APPS / "prisma_app.cjs", where)
+    env = {"DATABASE_URL": place.url if place.kind == "postgres" else f"file:{place.database}", "CHECKPOINT_DISABLE": "1", "PRISMA_HIDE_UPDATE_MESSAGE": "1"}
+
+    def script(step):
+        if step == "make":
+            tool = where.parent / "node_modules/.bin/prisma"
+            foreign.run(tool, "generate", cwd=where, env=env)
+            foreign.run(tool, "db", "push", "--skip-generate", cwd=where, env=env)
+        return foreign.run("node", "prisma_app.cjs", step, cwd=where, env=env)
+    postgres = place.kind == "postgres"
+    new = {**NEW, "printed": NEW["printed"] + "Z", "state": "busy", **({"tags": ["x"]} if postgres else {"day": "2026-05-05T00:00:00Z", "at": "1970-01-01T05:05:05Z"})}
+    return walked(client, place.name, place.url, "Book", new, {**SAID, "state": "busy", "tags": ["x"] if postgres else None, "times": True}, script)
+
+
+def rails(foreign, client, place):
+    target = place.database
+    if place.kind == "postgres":
+        target = json.dumps({"database": place.database, "username": "ferrod", "host": "127.0.0.1", "port": place.port})
+    new = {**{k: v for k, v in NEW.items() if k != "id"}, "state": 1}
+    said = {**SAID, "id": 5, "printed": "2026-05-05T05:05:05.500000Z", "state": "busy", "shelf": None, "times": True}
+    return walked(client, place.name, place.url, "books", new, said, lambda step: foreign.run("ruby", APPS / "rails_app.rb", place.kind, target, step))
+
+
+def outcome(tool, *arguments):
+    """What went wrong; a tool that fails keeps none of the others from their turn."""
+    try:
+        return tool(*arguments)
+    except Exception:
+        return [traceback.format_exc()]
 
 
 def run(foreign):
     postgres = Postgres()
     try:
         with Server() as server, Client(server.port, validate=False) as client:
-            yield from python_tools(foreign, server, client, postgres)
-            yield "drizzle on postgres", drizzle(foreign, client, postgres)
+            for tool in (django, sqlalchemy, drizzle, prisma, rails):
+                for kind in ("sqlite", "postgres"):
+                    yield f"{tool.__name__} on {kind}", outcome(tool, foreign, client, Place(tool.__name__, kind, server, postgres))
     finally:
         postgres.destroy()

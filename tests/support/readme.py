@@ -40,4 +40,4 @@ def check_tour(output, mark="tour"):
     steps, got = tour(mark), re.split(r"^@@ \d+\n", output, flags=re.M)[1:]
     assert len(steps) > 2
     for (lines, shown), said in zip(steps, got, strict=True):
-        assert said == shown, lines
+        assert said == shown, f"{lines}says\n{said}"

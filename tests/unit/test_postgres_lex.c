@@ -7,6 +7,9 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
+#include <string.h>
+
 #include "store/driver/postgres/postgres_driver.h"
 
 static struct pg_sql_facts scan(const char *sql)
@@ -131,11 +134,92 @@ static void test_prefixes(void **state)
 	}
 }
 
+/* The names of a text on one line; "-": it may mean more than is seen. Without those of key words' operators. */
+static const char *names(const char *sql)
+{
+	static char out[8192];
+	struct arena a;
+	struct strbuf b;
+	bool reads;
+
+	arena_init(&a);
+	strbuf_init(&b, 0);
+	if (pg_sql_names(str_z(sql), &a, &b, &reads)) {
+		const char *behind = strstr(b.p, "o!~\n");
+
+		(void)snprintf(out, sizeof(out), "%s%s", reads ? "" : "writes ", behind + 4);
+		for (char *p = out; *p != '\0'; p++)
+			*p = *p == '\n' ? ' ' : *p;
+	} else {
+		(void)snprintf(out, sizeof(out), "-");
+	}
+	strbuf_done(&b);
+	arena_done(&a);
+	return out;
+}
+
+static void test_names(void **state)
+{
+	(void)state;
+	assert_string_equal(names("SELECT F(a.\"B c\") FROM t -- g(\n/* h() */"), "wselect wf wa wB c wfrom wt ");
+	assert_string_equal(names("SELECT 'f(1)', $$ g() $$, E'\\'h()', b'1', $1, 1.5e3"), "wselect ");
+	assert_string_equal(names("select 1 <-> 2"), "wselect o<- o<-> o- o-> ");
+	assert_string_equal(names("select a+/* x */-b"), "wselect wa o+ wb o- ");
+	assert_string_equal(names("select x::mood"), "wselect wx wmood ");
+	assert_string_equal(names("UPDATE t SET a = 1"), "writes wupdate wt wset wa ");
+	assert_string_equal(names("SELECT a FROM t FOR SHARE"), "writes wselect wa wfrom wt wfor wshare ");
+	assert_string_equal(names("SELECT f INTO x FROM t"), "writes wselect wf winto wx wfrom wt ");
+}
+
+static void test_names_that_are_not_seen(void **state)
+{
+	static const char *const texts[] = {
+		"SELECT mood'a'",
+		"SELECT U&\"f\\006f\"(1)",
+		"SELECT U&\"d!0066\" UESCAPE '!'",
+		"SELECT \"a\"\"b\"()",
+		"SELECT \"\"",
+		"SELECT '\\', f(1), ''",
+		"SELECT \xC3\xA4(1)",
+		"SELECT 1or(f(1))",
+		"SELECT 'a",
+		"SELECT \"a",
+		"SELECT 1 +-+-+-+-+ 2",
+		"SELECT a23456789012345678901234567890123456789012345678901234567890123x()",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		if (names(texts[i])[0] != '-')
+			fail_msg("%s: %s", texts[i], names(texts[i]));
+}
+
+/* So many names, and not one more. */
+static void test_names_at_their_bound(void **state)
+{
+	char sql[4096] = "SELECT";
+	size_t len = strlen(sql), n_names = 13; /* operators of key words, and the first word */
+
+	(void)state;
+	for (; n_names < PG_NAMES_IN_TEXT; n_names++)
+		len += (size_t)snprintf(sql + len, sizeof(sql) - len, " a%zu", n_names);
+	assert_true(names(sql)[0] == 'w');
+	(void)snprintf(sql + len, sizeof(sql) - len, " b");
+	assert_string_equal(names(sql), "-");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_params),   cmocka_unit_test(test_complete), cmocka_unit_test(test_several),
-		cmocka_unit_test(test_harmless), cmocka_unit_test(test_reads),    cmocka_unit_test(test_prefixes),
+		cmocka_unit_test(test_params),
+		cmocka_unit_test(test_complete),
+		cmocka_unit_test(test_several),
+		cmocka_unit_test(test_harmless),
+		cmocka_unit_test(test_reads),
+		cmocka_unit_test(test_prefixes),
+		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_names_that_are_not_seen),
+		cmocka_unit_test(test_names_at_their_bound),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

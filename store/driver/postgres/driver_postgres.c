@@ -18,15 +18,18 @@
 
 #include "service/base/banned.h"
 
-/* What libpq does not understand yet, it will from some version on. */
+/* What libpq understands from some version on. */
+static const struct {
+	const char *option;
+	int since;
+	const char *env; /* guards that an older one would drop without a word */
+} newer[] = {
+	{"require_auth", 16, "PGREQUIREAUTH"}, {"sslcertmode", 16, "PGSSLCERTMODE"}, {"gssdelegation", 16, NULL},
+	{"load_balance_hosts", 16, NULL},      {"sslnegotiation", 17, NULL},         {"min_protocol_version", 18, NULL},
+	{"max_protocol_version", 18, NULL},    {"scram_client_key", 18, NULL},       {"scram_server_key", 18, NULL}};
+
 static bool not_valid(struct str text, struct err *err)
 {
-	static const struct {
-		const char *option;
-		int since;
-	} newer[] = {{"require_auth", 16},         {"sslcertmode", 16},      {"gssdelegation", 16},
-		     {"load_balance_hosts", 16},   {"sslnegotiation", 17},   {"min_protocol_version", 18},
-		     {"max_protocol_version", 18}, {"scram_client_key", 18}, {"scram_server_key", 18}};
 	for (size_t i = 0; i < ARRAY_LEN(newer) && PQlibVersion() / 10000 < newer[i].since; i++) {
 		char quoted[32];
 		(void)snprintf(quoted, sizeof(quoted), "\"%s\"", newer[i].option);
@@ -36,6 +39,19 @@ static bool not_valid(struct str text, struct err *err)
 				       quoted, newer[i].since, driver_postgres_version());
 	}
 	return err_set(err, ERR_INVALID_URL, "the database URL is not valid: %.*s", STR_FMT(text));
+}
+
+/* The environment is part of every URL. */
+static bool environment_valid(struct err *err)
+{
+	for (size_t i = 0; i < ARRAY_LEN(newer) && PQlibVersion() / 10000 < newer[i].since; i++) {
+		const char *set = newer[i].env != NULL ? getenv(newer[i].env) : NULL;
+		if (set != NULL && set[0] != '\0')
+			return err_set(err, ERR_INVALID_URL,
+				       "%s is set, which needs libpq %d or later, and this one is %s", newer[i].env,
+				       newer[i].since, driver_postgres_version());
+	}
+	return true;
 }
 
 static bool db_open(const struct dsn *dsn, struct driver_db **ret, struct err *err)
@@ -56,7 +72,7 @@ static bool db_open(const struct dsn *dsn, struct driver_db **ret, struct err *e
 		PQfreemem(message);
 		return false;
 	}
-	const bool enough = pg_tls_enough(options, err);
+	const bool enough = pg_tls_enough(options, err) && environment_valid(err);
 	PQconninfoFree(options);
 	if (!enough)
 		return false;
@@ -315,12 +331,16 @@ static bool reset(struct driver_conn *base, int64_t deadline_ns)
 		return false;
 	fiber_shield();
 	ok = put_back(c, deadline, &others) && (!others || discard(c, deadline));
+	if (ok) {
+		c->guarded = false;
+		pg_raw_learn(c, deadline);
+	}
 	fiber_unshield();
 	if (ok)
-		base->session_dirty = c->guarded = false;
+		base->session_dirty = false;
 	else
 		base->broken = true;
-	return ok;
+	return ok && !base->broken;
 }
 
 static void cancel(struct driver_conn *base)
@@ -383,6 +403,7 @@ const struct driver driver_postgres = {
 	.run_writes = pg_run_writes,
 	.many_writers = true,
 	.plain = pg_plain_known,
+	.raw_kind = pg_raw_kind,
 	.groups_reads = pg_groups,
 	.groups_writes = pg_groups,
 	.batch_cursor = pg_batch_cursor,
@@ -393,6 +414,7 @@ const struct driver driver_postgres = {
 	.load_end = pg_load_end,
 	.load_abort = pg_load_abort,
 	.simple = simple,
+	.simple_all = pg_simple_all,
 	.begin = begin,
 	.begin_later = begin_later,
 	.commit = commit,

@@ -34,6 +34,9 @@
 #include "service/base/banned.h"
 
 #define BATCH_MAX 64
+/* The answer to a client's own statement is read in at most so many pieces, of 16 KB or what a wide row takes. A longer
+ * one is given up with its connection: it is no quick read, and would be held in memory as a whole. */
+#define ANSWER_PIECES 128
 /* Statements that the server is told to forget before a batch: as many as the one before may have pushed out. */
 #define DEAD_PER_BATCH BATCH_MAX
 /* Milliseconds; to the end of the session, for the next pipeline may well run on the same connection (pg_ready). */
@@ -43,6 +46,7 @@
 
 /* What was sent for an item. */
 struct sent {
+	bool raw;         /* a client's own */
 	bool prepares;    /* a Parse of its own travels before it, and has not been answered */
 	uint64_t id;      /* 0: nothing was sent */
 	size_t n_columns; /* the statement's, which may be gone when the answer comes */
@@ -59,18 +63,6 @@ struct pipeline {
 	bool stale;                    /* plans are older than their tables */
 	bool ends;                     /* the server has said that it ends the connection: what follows was not run */
 	const struct batch_item *late; /* its time was over and the server was asked to cancel */
-};
-
-/* An item's result: what came, and its cells, read once and for all. */
-struct answer {
-	PGresult *res;
-	struct value cells[];
-};
-
-struct batch_cursor {
-	struct cursor base;
-	struct value *next; /* borrowed from the item */
-	size_t rows_left;
 };
 
 /* ---- sending ---- */
@@ -94,6 +86,7 @@ static bool send_item(struct pg_conn *c, struct batch_item *item, struct sent *s
 	}
 	st->prepares = hit == NULL;
 	st->n_columns = item->stmt->n_columns;
+	st->raw = item->stmt->raw;
 	if (hit != NULL) {
 		c->base.cache_hits++;
 		st->id = hit->id;
@@ -163,7 +156,10 @@ static bool send_prologue(struct pipeline *p)
 	const size_t n_dead = k->n_dead < DEAD_PER_BATCH ? k->n_dead : DEAD_PER_BATCH;
 
 	p->guards = p->writes && !p->c->guarded;
-	p->prologue = p->guards || n_dead > 0;
+	/* a mode that was set for the statement before outlives it up to the first answer in a pipeline: that is this
+	 * one's sync point */
+	p->prologue = p->guards || n_dead > 0 || p->c->by_rows;
+	p->c->by_rows = false;
 	if (p->guards && PQsendQueryParams(p->c->pg, GUARD_SQL, 0, NULL, NULL, NULL, NULL, 0) != 1)
 		return false;
 	for (size_t i = 0; i < n_dead; i++)
@@ -240,7 +236,7 @@ static bool has_state(const PGresult *res, const char *want)
 /* Takes res, a failure. Of a batch of reads the first is the item's own; what was aborted by it runs again. A cached
  * plan that its table has outgrown is no failure either: all plans of this connection are made anew. Nor is one that
  * the server does not know (any more), one that has hit the guard, or was cancelled in another's place. */
-static void judge_failure(struct pipeline *p, struct batch_item *item, PGresult *res)
+static void judge_failure(struct pipeline *p, struct batch_item *item, bool raw, PGresult *res)
 {
 	const bool unknown = has_state(res, "26000"), stale = has_state(res, "0A000");
 	const bool guard = has_state(res, "55P03") || (has_state(res, "57014") && item != p->late);
@@ -252,7 +248,7 @@ static void judge_failure(struct pipeline *p, struct batch_item *item, PGresult 
 	p->stale = p->stale || stale;
 	item->slow = guard;
 	if (PQresultStatus(res) != PGRES_PIPELINE_ABORTED && !unknown && !stale && !guard) {
-		(void)pg_fail(p->c, res, false, true, &item->err);
+		(void)pg_fail(p->c, res, raw, true, &item->err);
 		if (pg_is_fatal(res)) {
 			p->ends = true;
 			if (!executed)
@@ -265,10 +261,10 @@ static void judge_failure(struct pipeline *p, struct batch_item *item, PGresult 
 }
 
 /* Takes res. NULL: no memory, and res is gone. */
-static struct answer *answer_of(PGresult *res)
+static struct pg_batch_answer *answer_of(PGresult *res)
 {
 	const size_t n = (size_t)PQntuples(res) * (size_t)PQnfields(res);
-	struct answer *a = mem_try(NULL, sizeof(*a) + n * sizeof(a->cells[0]));
+	struct pg_batch_answer *a = mem_try(NULL, sizeof(*a) + n * sizeof(a->cells[0]));
 
 	if (a == NULL)
 		PQclear(res);
@@ -281,7 +277,7 @@ static struct answer *answer_of(PGresult *res)
 static void take_result(struct pipeline *p, struct batch_item *item, const struct sent *st, PGresult *res)
 {
 	const char *fault = NULL;
-	struct answer *a;
+	struct pg_batch_answer *a;
 
 	if (PQresultStatus(res) == PGRES_TUPLES_OK)
 		fault = pg_columns_fault(res, st->n_columns);
@@ -311,7 +307,7 @@ static void judge(struct pipeline *p, struct batch_item *item, const struct sent
 	}
 	if (st->prepares || has_state(res, "26000"))
 		pg_cache_lost(&p->c->cache, st->id);
-	judge_failure(p, item, res);
+	judge_failure(p, item, st->raw, res);
 }
 
 /* The NULL that ends a statement's results. */
@@ -380,7 +376,7 @@ static enum pg_io read_sync(struct pipeline *p, struct batch_item *item)
 			PQclear(res);
 			continue;
 		}
-		judge_failure(p, item, res);
+		judge_failure(p, item, false, res);
 	}
 }
 
@@ -426,9 +422,14 @@ static void read_all(struct pipeline *p)
 	PGresult *error;
 	struct err ignored;
 
-	for (size_t i = 0; i < p->n && io == PG_IO_OK; i++)
+	for (size_t i = 0; i < p->n && io == PG_IO_OK; i++) {
+		p->c->pieces = p->sent[i].raw ? ANSWER_PIECES : -1;
 		if (p->sent[i].id != 0)
 			io = read_item(p, p->items[i], &p->sent[i]);
+		if (io != PG_IO_OK && p->c->pieces == 0)
+			p->items[i]->slow = true; /* too long an answer */
+	}
+	p->c->pieces = -1;
 	if (io == PG_IO_OK) {
 		io = pg_drain(p->c, p->deadline, &error);
 		PQclear(error);
@@ -552,48 +553,4 @@ void pg_run_writes(struct driver_conn *base, struct batch_item *const *items, si
 	}
 	read_writes(&p);
 	fiber_unshield();
-}
-
-/* ---- reading a result ---- */
-
-struct cursor *pg_batch_cursor(struct batch_item *item, struct arena *a)
-{
-	struct batch_cursor *cur = arena_alloc(a, sizeof(*cur));
-	struct answer *answer = item->result;
-	const size_t n = (size_t)PQnfields(answer->res);
-	struct cursor_column *columns = arena_array(a, n + 1, sizeof(*columns));
-
-	for (size_t i = 0; i < n; i++) {
-		columns[i].name = str_z(PQfname(answer->res, (int)i));
-		columns[i].type_oid = PQftype(answer->res, (int)i);
-	}
-	cur->next = answer->cells;
-	cur->rows_left = (size_t)PQntuples(answer->res);
-	cur->base.n_columns = n;
-	cur->base.columns = columns;
-	cur->base.row = cur->next;
-	cur->base.affected = pg_count_affected(PQcmdStatus(answer->res));
-	return &cur->base;
-}
-
-bool pg_batch_step(struct cursor *base)
-{
-	struct batch_cursor *cur = (struct batch_cursor *)(void *)base;
-
-	if (cur->rows_left == 0)
-		return false;
-	cur->rows_left--;
-	base->row = cur->next;
-	cur->next += base->n_columns;
-	return true;
-}
-
-void pg_batch_drop(struct batch_item *item)
-{
-	struct answer *a = item->result;
-
-	if (a != NULL)
-		PQclear(a->res);
-	mem_free(a);
-	item->result = NULL;
 }

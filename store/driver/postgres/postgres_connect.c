@@ -328,6 +328,7 @@ bool pg_open(struct driver_db *db, int64_t deadline_ns, struct driver_conn **ret
 	if (!connect_any(&a, deadline_ns, err))
 		return false;
 	c = mem_alloc(sizeof(*c));
+	c->pieces = -1;
 	c->base.driver = &driver_postgres;
 	c->base.db = db;
 	c->base.opened_ns = clock_mono_ns();
@@ -365,5 +366,6 @@ void pg_close(struct driver_conn *base)
 	pg_params_done(&c->params);
 	strbuf_done(&c->base.notices);
 	strbuf_done(&c->text);
+	pg_raw_done(c);
 	mem_free(c);
 }

@@ -116,7 +116,7 @@ static enum pg_io read_first(struct pg_conn *c, const struct pg_started *st, con
 		pg_cache_add(k, st->id);
 	}
 	if (!c->cur.whole)
-		(void)ROWS_MODE(c->pg);
+		c->by_rows = ROWS_MODE(c->pg) == 1;
 	return next(c, ret);
 }
 

@@ -26,6 +26,7 @@
  *   postgres_send.c      what leaves when a statement starts
  *   postgres_cursor.c    prepare, step, finish
  *   postgres_batch.c     several quick statements in one pipeline
+ *   postgres_steps.c     the statements of a migration, many in a flight
  *   postgres_pooled.c    what is different behind a pooler
  *   postgres_plain.c     tables that leave nothing in a session, looked at
  *   postgres_known.c     and remembered
@@ -73,6 +74,14 @@ struct pg_sql_facts {
 };
 
 void pg_sql_scan(struct str sql, struct pg_sql_facts *ret);
+
+#define PG_NAMES_IN_TEXT 160
+#define PG_NAME_WORD 'w'
+#define PG_NAME_OPERATOR 'o'
+/* Appends every name that the text may mean, each once: a letter that says what it is, the name, a line's end. False:
+ * the text may mean more than is seen here, or holds more than PG_NAMES_IN_TEXT. *ret_reads: no word in it writes or
+ * locks rows. */
+bool pg_sql_names(struct str sql, struct arena *a, struct strbuf *ret, bool *ret_reads) MUST_CHECK;
 
 struct pg_cancel; /* postgres_cancel.c */
 
@@ -169,8 +178,12 @@ struct pg_conn {
 	bool closing;     /* the next statement takes COMMIT along */
 	struct commit_mark *closing_mark; /* and the mark, when somebody wants it; borrowed */
 	char tx_began[48];                /* now() before a statement that divides */
+	bool by_rows;                     /* rows of the last statement by itself came a few at a time */
+	int pieces;                       /* reads that are left of a bounded answer; -1: no bound */
 	bool at_end;                      /* the last result was the end of a statement's */
-	int n_syncs;  /* pipeline: sync points not yet answered; 0 and not in a pipeline otherwise */
+	int n_syncs;     /* pipeline: sync points not yet answered; 0 and not in a pipeline otherwise */
+	char *wanted[4]; /* owned: keys of postgres_proof.c to be asked for when the session has been put back */
+	size_t n_wanted;
 	bool guarded; /* the server bounds each statement and each wait for a lock: postgres_batch.c */
 	char version[32];
 	bool has_history; /* of these two */
@@ -307,6 +320,30 @@ bool pg_plain_known(struct driver_db *db, const struct stmt *s);
 bool pg_plain_prepare(struct driver_conn *base, const struct stmt *s, int64_t deadline_ns, struct cursor **ret,
 		      struct err *err) MUST_CHECK;
 
+/* postgres_proof.c */
+/* Functions of the server that are volatile and leave nothing in the session, for IN (...). */
+#define PG_LEAVES_NOTHING \
+	"'nextval', 'gen_random_uuid', 'uuidv4', 'uuidv7', 'random', 'clock_timestamp', 'timeofday', 'txid_current', " \
+	"'pg_current_xact_id'"
+/* driver->raw_kind */
+enum raw_kind pg_raw_kind(struct driver_db *db, const struct stmt *s);
+/* Is it known that the client's statement leaves nothing in the session? If not, it is noted to be asked for. */
+bool pg_raw_clean(struct pg_conn *c, const struct stmt *s);
+/* postgres_prove.c: asks for what was noted; the session has just been put back. Parks. */
+void pg_raw_learn(struct pg_conn *c, int64_t deadline_ns);
+/* postgres_proof.c: forgets what was noted. */
+void pg_raw_done(struct pg_conn *c);
+/* postgres_known.c: what is kept of it. A key begins with one of these; an empty one: nothing can be proven. */
+#define PG_KEY_READS 'r'
+#define PG_KEY_WRITES 'm'
+/* Appends the key of a text; false: it is not kept. */
+bool pg_proof_text(struct pg_plain *x, const struct stmt *s, struct strbuf *ret_key);
+void pg_proof_keep_text(struct pg_plain *x, const struct stmt *s, struct str key);
+/* ret_wanted, unless NULL: this call is one that is to find out, since what is known ages, or the key has come again
+ * and nothing is known; then RAW_UNKNOWN. */
+enum raw_kind pg_proof_get(struct pg_plain *x, struct str key, bool *ret_wanted);
+void pg_proof_keep(struct pg_plain *x, struct str key, enum raw_kind kind);
+
 /* postgres_pooled.c */
 struct pg_names *pg_names_create(void);
 void pg_names_destroy(struct pg_names *names);
@@ -321,13 +358,23 @@ bool pg_pooled_again(struct pg_conn *c, struct pg_flight *f, const PGresult *res
 /* Does the statement need a session of its own? Then *err says so. */
 bool pg_pooled_refuses(struct pg_conn *c, const struct pg_sql_facts *facts, struct str sql, struct err *err);
 
+/* An item's result: what came, and its cells, read once and for all. */
+struct pg_batch_answer {
+	PGresult *res;
+	struct value cells[];
+};
 /* postgres_batch.c */
 void pg_run_batch(struct driver_conn *base, struct batch_item *const *items, size_t n, int64_t deadline_ns);
 void pg_run_writes(struct driver_conn *base, struct batch_item *const *items, size_t n, int64_t deadline_ns);
 bool pg_groups(const struct driver_db *db);
+/* postgres_batch_result.c */
 struct cursor *pg_batch_cursor(struct batch_item *item, struct arena *a);
 bool pg_batch_step(struct cursor *cur);
 void pg_batch_drop(struct batch_item *item);
+
+/* postgres_steps.c: see driver.h */
+bool pg_simple_all(struct driver_conn *base, const struct str *sqls, size_t n, int64_t deadline_ns, size_t *ret_done,
+		   struct err *err) MUST_CHECK;
 
 /* postgres_load.c: see driver.h */
 bool pg_load_begin(struct driver_conn *base, struct str table, struct str sql, int64_t deadline_ns, bool *ret_began,

@@ -70,6 +70,9 @@ static enum pg_io wait_result_ready(struct pg_conn *c, int64_t deadline)
 		io = wait_socket(c, (short)(POLLIN | (unsent > 0 ? POLLOUT : 0)), deadline);
 		if (io != PG_IO_OK)
 			return io;
+		if (c->pieces == 0)
+			return PG_IO_LOST;
+		c->pieces -= c->pieces > 0;
 		/* false: the connection is gone; PQgetResult tells what the server said last */
 		if (!PQconsumeInput(c->pg))
 			return PG_IO_OK;

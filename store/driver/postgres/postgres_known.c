@@ -1,4 +1,4 @@
-/* What is known of tables (postgres_plain.c says how): the harmless and the others, by name. */
+/* What is known of tables (postgres_plain.c says how), by name, and of clients' texts (postgres_proof.c). */
 #include "service/base/clock.h"
 #include "service/base/limits.h"
 #include "service/base/mem.h"
@@ -12,9 +12,24 @@ struct relation {
 	int64_t seen_ns;
 };
 
+/* Of a set of names that texts hold. */
+struct proof {
+	struct str key; /* owned */
+	enum raw_kind kind;
+	int64_t seen_ns;  /* when the catalog said so */
+	int64_t asked_ns; /* when somebody set out to ask; 0: never */
+};
+
+/* Which set is a text's. */
+struct text {
+	struct str sql, key; /* owned, one behind the other; an empty key: it has none */
+	size_t n_params;
+};
+
 struct pg_plain {
 	struct mutex lock;
 	struct map by_name;
+	struct map proofs, texts;
 };
 
 struct pg_plain *pg_plain_create(void)
@@ -23,6 +38,8 @@ struct pg_plain *pg_plain_create(void)
 
 	mutex_init(&x->lock);
 	map_init(&x->by_name);
+	map_init(&x->proofs);
+	map_init(&x->texts);
 	return x;
 }
 
@@ -38,10 +55,35 @@ static void empty(struct pg_plain *x)
 	map_done(&x->by_name);
 }
 
+static void empty_proofs(struct pg_plain *x)
+{
+	struct proof *p;
+
+	for (size_t pos = 0; (p = map_next(&x->proofs, &pos)) != NULL;) {
+		mem_free((char *)(uintptr_t)p->key.p);
+		mem_free(p);
+	}
+	map_done(&x->proofs);
+	map_init(&x->proofs);
+}
+
+static void empty_texts(struct pg_plain *x)
+{
+	struct text *t;
+
+	for (size_t pos = 0; (t = map_next(&x->texts, &pos)) != NULL;) {
+		mem_free((char *)(uintptr_t)t->sql.p);
+		mem_free(t);
+	}
+	map_done(&x->texts);
+	map_init(&x->texts);
+}
+
 void pg_plain_forget(struct pg_plain *x)
 {
 	mutex_lock(&x->lock);
 	empty(x);
+	empty_proofs(x);
 	map_init(&x->by_name);
 	mutex_unlock(&x->lock);
 }
@@ -49,6 +91,8 @@ void pg_plain_forget(struct pg_plain *x)
 void pg_plain_destroy(struct pg_plain *x)
 {
 	empty(x);
+	empty_proofs(x);
+	empty_texts(x);
 	mutex_done(&x->lock);
 	mem_free(x);
 }
@@ -81,5 +125,86 @@ void pg_plain_keep(struct pg_plain *x, struct str table, bool plain)
 	}
 	r->plain = plain;
 	r->seen_ns = clock_coarse_ns();
+	mutex_unlock(&x->lock);
+}
+
+/* ---- clients' texts ---- */
+
+bool pg_proof_text(struct pg_plain *x, const struct stmt *s, struct strbuf *ret_key)
+{
+	mutex_lock(&x->lock);
+	const struct text *t = map_get_hashed(&x->texts, s->sql, stmt_hash(s));
+	const bool found = t != NULL && t->n_params == s->n_params;
+	if (found)
+		strbuf_put(ret_key, t->key);
+	mutex_unlock(&x->lock);
+	return found;
+}
+
+void pg_proof_keep_text(struct pg_plain *x, const struct stmt *s, struct str key)
+{
+	const uint64_t hash = stmt_hash(s);
+	struct text *t;
+	char *copy;
+
+	mutex_lock(&x->lock);
+	if (x->texts.n >= LIMIT_PROOF_TEXTS)
+		empty_texts(x);
+	if (map_get_hashed(&x->texts, s->sql, hash) == NULL) {
+		copy = mem_alloc(s->sql.len + key.len + 1);
+		memcpy(copy, s->sql.p, s->sql.len);
+		memcpy(copy + s->sql.len, key.p, key.len);
+		t = mem_alloc(sizeof(*t));
+		*t = (struct text){str_n(copy, s->sql.len), str_n(copy + s->sql.len, key.len), s->n_params};
+		(void)map_put_hashed(&x->texts, t->sql, hash, t);
+	}
+	mutex_unlock(&x->lock);
+}
+
+static struct proof *add_proof(struct pg_plain *x, struct str key)
+{
+	struct proof *p = mem_alloc(sizeof(*p));
+
+	if (x->proofs.n >= LIMIT_PROOFS) /* those in use are soon there again */
+		empty_proofs(x);
+	p->key = str_n(mem_strndup(key.p, key.len), key.len);
+	(void)map_put(&x->proofs, p->key, p);
+	return p;
+}
+
+/* One that has come once may never come again. Before the time is over one caller looks again while others go on. */
+enum raw_kind pg_proof_get(struct pg_plain *x, struct str key, bool *ret_wanted)
+{
+	const int64_t now = clock_coarse_ns();
+	enum raw_kind kind = RAW_UNKNOWN;
+	bool asks;
+
+	mutex_lock(&x->lock);
+	struct proof *p = map_get(&x->proofs, key);
+	if (p == NULL && ret_wanted != NULL)
+		add_proof(x, key);
+	if (p != NULL) {
+		const bool fresh = p->kind != RAW_UNKNOWN && now - p->seen_ns < LIMIT_PLAIN_NS;
+
+		asks = p->asked_ns == 0 || now - p->asked_ns > LIMIT_PLAIN_NS / 2;
+		if (fresh && !asks)
+			kind = p->kind;
+		if (ret_wanted != NULL && asks) {
+			p->asked_ns = now;
+			*ret_wanted = true;
+		}
+	}
+	mutex_unlock(&x->lock);
+	return kind;
+}
+
+void pg_proof_keep(struct pg_plain *x, struct str key, enum raw_kind kind)
+{
+	mutex_lock(&x->lock);
+	struct proof *p = map_get(&x->proofs, key);
+	if (p == NULL)
+		p = add_proof(x, key);
+	p->kind = kind;
+	p->seen_ns = p->asked_ns = clock_coarse_ns();
 	mutex_unlock(&x->lock);
 }

@@ -213,6 +213,7 @@ enum token { TOK_END, TOK_WORD, TOK_QUOTED, TOK_OTHER };
 struct scan {
 	struct str sql;
 	size_t pos;
+	size_t start;  /* of the token that was read last */
 	bool open;     /* a quote or comment has no end */
 	size_t param;  /* of a placeholder, else 0 */
 	char word[32]; /* TOK_WORD: lower case; "" when longer */
@@ -345,6 +346,7 @@ static enum token next(struct scan *s)
 
 	s->param = 0;
 	skip_blank(s);
+	s->start = s->pos;
 	if (s->pos >= s->sql.len)
 		return TOK_END;
 	c = at(s, s->pos);
@@ -434,4 +436,146 @@ void pg_sql_scan(struct str sql, struct pg_sql_facts *ret)
 	ret->harmless = harmless && ret->complete && !ret->several && one_of(ret->first, starts, ARRAY_LEN(starts));
 	ret->reads = ret->harmless && (strcmp(ret->first, "select") == 0 || strcmp(ret->first, "values") == 0 ||
 				       strcmp(ret->first, "table") == 0);
+}
+
+/* ---- the names in a text ---- */
+
+#define NAME_BYTES 63 /* a longer one is cut by the server */
+#define RUN_BYTES 8   /* of operators' characters in a row */
+
+/* Operators that key words stand for: IN, BETWEEN, NULLIF, LIKE, SIMILAR TO, ... */
+static const char *const implied[] = {"=", "<>", "<", ">", "<=", ">=", "~~", "!~~", "~~*", "!~~*", "~", "!~"};
+
+struct names {
+	struct str *list;
+	size_t n, max;
+	struct arena *arena;
+	bool reads; /* nothing in it writes or locks rows */
+};
+
+static bool add_name(struct names *names, char kind, struct str text, bool lower)
+{
+	char *copy = arena_alloc(names->arena, text.len + 2);
+
+	copy[0] = kind;
+	for (size_t i = 0; i < text.len; i++) {
+		const char c = text.p[i];
+
+		copy[i + 1] = lower && c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+	}
+	const struct str name = str_n(copy, text.len + 1);
+	for (size_t i = 0; i < names->n; i++)
+		if (str_eq(names->list[i], name))
+			return true;
+	if (names->n == names->max)
+		return false;
+	names->list[names->n++] = name;
+	return true;
+}
+
+/* How the server divides a run of operators' characters is not looked at: any part may be one. */
+static bool add_run(struct names *names, struct str run)
+{
+	bool ok = run.len <= RUN_BYTES;
+
+	for (size_t from = 0; ok && from < run.len; from++)
+		for (size_t len = 1; ok && from + len <= run.len; len++)
+			ok = add_name(names, PG_NAME_OPERATOR, str_n(run.p + from, len), false);
+	return ok;
+}
+
+static bool add_word(struct names *names, struct str text)
+{
+	static const char *const writes[] = {"into", "insert", "update", "delete", "merge", "share"};
+
+	for (size_t i = 0; i < text.len; i++)
+		if ((unsigned char)text.p[i] >= 0x80) /* how the server folds it is the locale's */
+			return false;
+	for (size_t i = 0; i < ARRAY_LEN(writes); i++)
+		names->reads = names->reads && !str_ieq_z(text, writes[i]);
+	/* UESCAPE: a quoted name may be another than it looks */
+	return text.len <= NAME_BYTES && !str_ieq_z(text, "uescape") && add_name(names, PG_NAME_WORD, text, true);
+}
+
+static bool has_any(struct str text, const char *set)
+{
+	for (size_t i = 0; i < text.len; i++)
+		if (strchr(set, text.p[i]) != NULL)
+			return true;
+	return false;
+}
+
+/* A quoted name without quotes in it; not U&"...", whose escapes are not read here. */
+static bool add_quoted(struct names *names, struct str sql, size_t start, struct str text)
+{
+	const struct str name = text.len > 2 ? str_n(text.p + 1, text.len - 2) : STR_NONE;
+
+	return name.len > 0 && name.len <= NAME_BYTES && !has_any(name, "\"\\\n") &&
+	       (start == 0 || sql.p[start - 1] != '&') && add_name(names, PG_NAME_WORD, name, false);
+}
+
+/* A literal, whose end must be the same whatever standard_conforming_strings is; a word before it is its type. */
+static bool plain_literal(struct str text)
+{
+	const char first = (char)(text.p[0] | 0x20);
+
+	if (text.p[0] == '\'')
+		return !has_any(text, "\\");
+	return text.len > 1 && text.p[1] == '\'' && strchr("ebxn", first) != NULL;
+}
+
+/* A number that no word is glued to. */
+static bool plain_number(struct str text)
+{
+	for (size_t i = 0; i < text.len; i++)
+		if (!is_digit(text.p[i]) && text.p[i] != '.' && (text.p[i] | 0x20) != 'e')
+			return false;
+	return true;
+}
+
+static bool add_other(struct names *names, struct scan *s, struct str *run, struct str text)
+{
+	const char c = text.p[0];
+
+	if (text.len == 1 && strchr("+-*/<>=~!@#%^&|`?", c) != NULL) {
+		if (run->len == 0 || run->p + run->len != text.p) {
+			if (!add_run(names, *run))
+				return false;
+			*run = str_n(text.p, 0);
+		}
+		run->len++;
+		return true;
+	}
+	if (c == '$' || is_digit(c))
+		return s->param > 0 || c == '$' || plain_number(text);
+	return text.len == 1 ? (unsigned char)c < 0x80 : plain_literal(text);
+}
+
+bool pg_sql_names(struct str sql, struct arena *a, struct strbuf *ret, bool *ret_reads)
+{
+	struct scan s = {.sql = sql};
+	struct str list[PG_NAMES_IN_TEXT], run = STR_NONE;
+	struct names names = {.list = list, .max = ARRAY_LEN(list), .arena = a, .reads = true};
+	bool ok = true;
+	enum token t;
+
+	for (size_t i = 0; i < ARRAY_LEN(implied); i++)
+		ok = ok && add_name(&names, PG_NAME_OPERATOR, str_z(implied[i]), false);
+	while (ok && (t = next(&s)) != TOK_END) {
+		const struct str text = str_n(sql.p + s.start, s.pos - s.start);
+
+		if (t == TOK_WORD)
+			ok = add_word(&names, text);
+		else if (t == TOK_QUOTED)
+			ok = add_quoted(&names, sql, s.start, text);
+		else
+			ok = add_other(&names, &s, &run, text);
+	}
+	ok = ok && !s.open && add_run(&names, run);
+	for (size_t i = 0; ok && i < names.n; i++) {
+		strbuf_put(ret, names.list[i]);
+		strbuf_putc(ret, '\n');
+	}
+	*ret_reads = names.reads;
+	return ok && !strbuf_failed(ret);
 }

@@ -27,6 +27,8 @@ static const char plain_sql[] =
 	"SELECT EXISTS (SELECT 1 FROM r WHERE r.oid IS NOT NULL) AND NOT EXISTS (SELECT 1 FROM r "
 	"JOIN pg_catalog.pg_class c ON c.oid = r.oid WHERE c.relkind <> 'r' OR c.relhasrules OR c.relrowsecurity "
 	"OR c.relhassubclass) "
+	"AND NOT EXISTS (SELECT 1 FROM r JOIN pg_catalog.pg_statistic_ext x ON x.stxrelid = r.oid "
+	"WHERE 'e' = ANY (x.stxkind)) "
 	"AND NOT EXISTS (SELECT 1 FROM r JOIN pg_catalog.pg_trigger t ON t.tgrelid = r.oid AND NOT t.tgisinternal) "
 	"AND NOT EXISTS (SELECT 1 FROM r JOIN pg_catalog.pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 "
 	"AND NOT a.attisdropped JOIN pg_catalog.pg_type t ON t.oid = a.atttypid AND t.typtype = 'd') "
@@ -35,8 +37,7 @@ static const char plain_sql[] =
 	"'g') f(id) "
 	"LEFT JOIN pg_catalog.pg_proc p ON p.oid = f.id[1]::pg_catalog.oid "
 	"WHERE p.oid IS NULL OR p.pronamespace <> 'pg_catalog'::pg_catalog.regnamespace OR (p.provolatile = 'v' AND "
-	"p.proname NOT IN ('nextval', 'gen_random_uuid', 'uuidv4', 'uuidv7', 'random', 'clock_timestamp', 'timeofday', "
-	"'txid_current', 'pg_current_xact_id')))";
+	"p.proname NOT IN (" PG_LEAVES_NOTHING ")))";
 
 bool pg_plain_known(struct driver_db *db, const struct stmt *s)
 {

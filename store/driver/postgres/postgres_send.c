@@ -29,8 +29,10 @@ bool pg_check_raw(struct pg_conn *c, const struct stmt *s, struct err *err)
 	c->cur.alters = strcmp(facts.first, "create") == 0 || strcmp(facts.first, "alter") == 0 ||
 			strcmp(facts.first, "drop") == 0 || strcmp(facts.first, "do") == 0 ||
 			strcmp(facts.first, "call") == 0;
-	/* No look at the text tells what a view, a default or a trigger calls. Behind a pooler what it has set is put
-	 * back in the same transaction. */
+	if (pg_raw_clean(c, s))
+		return true;
+	/* No look at the text alone tells what a view, a default or a trigger calls. Behind a pooler what it has set is
+	 * put back in the same transaction. */
 	c->cur.leaves = c->pooled;
 	c->base.session_dirty = !c->pooled;
 	c->unclean = c->pooled;

@@ -45,9 +45,19 @@ bool sqlite_migrate_begin(struct driver_conn *base, const struct migrate_begin *
 	if (how->plan_only)
 		return base->driver->begin(base, TX_ISO_DEFAULT, true, how->deadline_ns, err);
 	c->migrating = true;
+	c->rebuilding = how->rebuild;
 	if (how->rebuild && !set(c, "PRAGMA foreign_keys=OFF; PRAGMA legacy_alter_table=ON"))
 		return sqlite_error(c, sqlite3_errcode(c->h), STR_NONE, err);
 	return begin_immediate(base, how, err);
+}
+
+bool sqlite_migrate_renaming(struct driver_conn *base, bool renaming, struct err *err)
+{
+	struct sqlite_conn *c = sqlite_conn_of(base);
+
+	if (!c->rebuilding || set(c, renaming ? "PRAGMA legacy_alter_table=OFF" : "PRAGMA legacy_alter_table=ON"))
+		return true;
+	return sqlite_error(c, sqlite3_errcode(c->h), STR_NONE, err);
 }
 
 void sqlite_migrate_end(struct driver_conn *base)

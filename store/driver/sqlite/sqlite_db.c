@@ -123,6 +123,7 @@ bool sqlite_db_open(const struct dsn *dsn, struct driver_db **ret, struct err *e
 		db->open_flags |= SQLITE_OPEN_NOFOLLOW;
 	mutex_init(&db->lock);
 	turn_init(&db->own_turn);
+	db->proofs = sqlite_proofs_create();
 	*ret = db;
 	return true;
 }
@@ -134,6 +135,7 @@ void sqlite_db_close(struct driver_db *db)
 	sqlite3_close_v2(db->anchor);
 	sqlite_file_forget(db);
 	turn_done(&db->own_turn);
+	sqlite_proofs_destroy(db->proofs);
 	mutex_done(&db->lock);
 	mem_free(db->file_name);
 	mem_free(db->path);

@@ -133,7 +133,10 @@ static bool sql_error(struct sqlite_conn *c, struct str sql, struct err *err)
 
 	if (!c->raw && str_eq_z(msg, "integer overflow")) /* as PostgreSQL says it of the same */
 		return err_set(err, ERR_INVALID_VALUE, "a number is out of its column's range");
-	if (!c->raw && str_eq_z(msg, "parser stack overflow")) /* of subqueries in subqueries */
+	if (!c->raw && str_eq_z(msg, "division by zero"))
+		return err_set(err, ERR_INVALID_VALUE, "division by zero");
+	/* of subqueries in subqueries; a parser whose stack grows (since 3.46) goes on to the bound on expressions */
+	if (!c->raw && (str_eq_z(msg, "parser stack overflow") || str_starts(msg, STR("Expression tree is too large"))))
 		return err_set(err, ERR_INVALID_QUERY,
 			       "conditions on related records are nested deeper than SQLite's parser takes");
 	(void)err_set(err, ERR_SQL_ERROR, "%.*s", STR_FMT(msg));

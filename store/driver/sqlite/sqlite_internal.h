@@ -19,6 +19,7 @@
  *   sqlite_db.c       per-database state: file name, anchor of an in-memory database
  *   sqlite_file.c     files as they lie on the disk: the writer's turn, and what happens when one is replaced
  *   sqlite_tx.c       transactions
+ *   sqlite_part.c     parts of transactions that several requests share
  *   sqlite_stmt.c     statements: cache, parameters, steps (sqlite_stmt.h)
  *   sqlite_row.c      their columns and rows
  *   sqlite_text.c     their texts
@@ -26,6 +27,7 @@
  *   sqlite_group.c    writes of many requests in one transaction
  *   sqlite_snapshot.c reads of many requests in one transaction
  *   sqlite_wait.c     how a connection waits: busy, progress, offloaded steps
+ *   sqlite_proof.c    clients' texts that only read
  *   sqlite_policy.c   the authorizer: what SQL may not do, and what a connection must not be reused after
  *   sqlite_function.c functions of SQLite in linear time and in steps: instr, replace, trim, hex, randomblob
  *   sqlite_time.c     instants in the spellings of others
@@ -63,6 +65,7 @@ struct driver_db {
 	int64_t own_locked_ns;    /* atomic; the same */
 	struct sqlite_file *file; /* atomic; that lay under the path when it was opened last; NULL before */
 	struct sqlite_past *past; /* all of them; under the lock of the files */
+	struct sqlite_proofs *proofs;
 };
 
 /* Why a running statement was stopped by us. */
@@ -91,15 +94,18 @@ struct sqlite_conn {
 	bool raw;          /* the statement prepared last is a client's own */
 	bool query_only;   /* a read-only transaction runs */
 	bool migrating;    /* sorting for an index or dropping a table is one step of SQLite's machine, however long */
+	bool rebuilding;   /* and may rebuild tables */
 	bool tainted;      /* a setting or temporary object may be left: never reset, only closed */
 	int64_t changes_before; /* sqlite3_total_changes64 when the transaction, or the statement on its own, began */
 	bool like_case;         /* PRAGMA case_sensitive_like, which would bring SQLite's own LIKE back */
 	bool saw_insert;        /* by the authorizer, while preparing */
 	bool saw_update, saw_match;
 	bool saw_taint;
+	bool saw_alone; /* what shares no transaction: words about transactions, settings, counts of the connection */
 	bool saw_busy;  /* PRAGMA busy_timeout, with a time or (-1) without */
 	bool saw_paths; /* PRAGMA database_list */
 	int64_t saw_busy_ms;
+	bool saw_beyond;                   /* more than reads: sqlite_proof.c */
 	bool saw_heavy;                    /* one step may compute for long: it is not made by the loop */
 	bool reads;                        /* the statement that is stepped writes nothing */
 	unsigned words;                    /* tokenized, all in all */
@@ -139,6 +145,27 @@ int64_t sqlite_db_locked(struct driver_db *db, int64_t now_ns);
 /* It is not, or not any more. */
 void sqlite_db_unlocked(struct driver_db *db);
 bool sqlite_db_locked_out(struct driver_db *db);
+
+/* ---- sqlite_proof.c ---- */
+
+struct sqlite_proofs *sqlite_proofs_create(void);
+void sqlite_proofs_destroy(struct sqlite_proofs *x);
+/* A client's text that takes so many parameters has been proven to read only. */
+void sqlite_proof_keep(struct sqlite_conn *c, struct str sql, size_t n_params);
+/* Does what the authorizer is asked for belong to a read that may go in company? */
+bool sqlite_proof_allows(int action, const char *one, const char *two);
+/* driver->raw_kind */
+enum raw_kind sqlite_raw_kind(struct driver_db *db, const struct stmt *s);
+
+/* ---- sqlite_part.c ---- */
+
+bool sqlite_part_begin(struct driver_conn *base, int64_t deadline_ns, struct err *err) MUST_CHECK;
+bool sqlite_part_end(struct driver_conn *base, struct err *err) MUST_CHECK;
+void sqlite_part_undo(struct driver_conn *base);
+/* What is counted (changes(), last_insert_rowid()) begins here. */
+void sqlite_part_fresh(struct sqlite_conn *c);
+/* Are all foreign keys met? Else the error that a commit would give. */
+bool sqlite_part_clean(struct sqlite_conn *c, struct err *err) MUST_CHECK;
 
 /* ---- sqlite_stmt.c ---- */
 

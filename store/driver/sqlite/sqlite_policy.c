@@ -120,6 +120,8 @@ static const char *const light_functions[] = {
 	"unlikely",
 	"zeroblob",
 };
+/* What they tell counts more than the statement's own unit of work. */
+static const char *const telling_functions[] = {"changes", "last_insert_rowid", "total_changes"};
 static const char *const forbidden_functions[] = {"load_extension", "fts3_tokenizer", "sqlite_log"};
 
 /* As SQLite reads a pragma's argument. */
@@ -132,6 +134,7 @@ static bool is_true(const char *value)
 
 static int on_pragma(struct sqlite_conn *c, const char *name, const char *value)
 {
+	c->saw_alone = true;
 	if (any_of(name, forbidden_pragmas, ARRAY_LEN(forbidden_pragmas)))
 		return SQLITE_DENY;
 	if (c->query_only && value != NULL && strcasecmp(name, "query_only") == 0)
@@ -164,6 +167,7 @@ static int on_function(struct sqlite_conn *c, const char *name, bool foreign)
 {
 	if (any_of(name, forbidden_functions, ARRAY_LEN(forbidden_functions)))
 		return SQLITE_DENY;
+	c->saw_alone |= any_of(name, telling_functions, ARRAY_LEN(telling_functions));
 	c->saw_match |= strcasecmp(name, "match") == 0;
 	if (strcasecmp(name, "match") == 0 || (foreign && !any_of(name, light_functions, ARRAY_LEN(light_functions))))
 		c->saw_heavy = true;
@@ -186,6 +190,7 @@ static int on_authorize(void *arg, int action, const char *one, const char *two,
 
 	if (c->internal)
 		return SQLITE_OK;
+	c->saw_beyond |= !sqlite_proof_allows(action, one, two);
 	switch (action) {
 	case SQLITE_INSERT:
 		if (trigger == NULL && one != NULL && strncasecmp(one, "sqlite_", 7) != 0)
@@ -203,7 +208,12 @@ static int on_authorize(void *arg, int action, const char *one, const char *two,
 		return SQLITE_OK;
 	case SQLITE_READ:
 		return on_read(one, trigger != NULL) ? SQLITE_OK : SQLITE_DENY;
+	case SQLITE_TRANSACTION:
+	case SQLITE_SAVEPOINT:
+		c->saw_alone = true;
+		return SQLITE_OK;
 	case SQLITE_ATTACH:
+		c->saw_alone = true;
 		/* VACUUM attaches an unnamed file of its own while it runs */
 		return c->stepping && one != NULL && one[0] == '\0' ? SQLITE_OK : SQLITE_DENY;
 	case SQLITE_DETACH:
@@ -235,7 +245,8 @@ static int on_authorize(void *arg, int action, const char *one, const char *two,
 
 void sqlite_policy_begin(struct sqlite_conn *c)
 {
-	c->saw_insert = c->saw_update = c->saw_match = c->saw_taint = c->saw_heavy = c->saw_busy = c->saw_paths = false;
+	c->saw_beyond = c->saw_insert = c->saw_update = c->saw_match = c->saw_alone = c->saw_taint = false;
+	c->saw_heavy = c->saw_busy = c->saw_paths = false;
 }
 
 void sqlite_policy_authorize(struct sqlite_conn *c)

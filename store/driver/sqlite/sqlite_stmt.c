@@ -171,6 +171,11 @@ bool sqlite_stmt_create(struct sqlite_conn *c, struct str sql, bool persistent, 
 	st->inserts = c->saw_insert;
 	st->searches = c->saw_match && !c->saw_insert && !c->saw_update;
 	st->taints = c->saw_taint;
+	if (c->raw && persistent && st->cur.read_only && !c->saw_beyond && !st->heavy && sqlite3_column_count(h) > 0 &&
+	    sqlite3_stmt_isexplain(h) == 0)
+		sqlite_proof_keep(c, sql, (size_t)sqlite3_bind_parameter_count(h));
+	st->alone = c->saw_alone || c->saw_taint;
+	st->cur.joins = c->raw && !st->cur.read_only && !st->alone && !st->heavy;
 	if (ret_tail != NULL)
 		*ret_tail = str_n(tail, (size_t)(text.p + text.len - tail));
 	*ret = st;
@@ -371,6 +376,17 @@ static bool from_cache(struct sqlite_conn *c, const struct stmt *s, struct sqlit
 	return true;
 }
 
+/* It has not run. */
+static bool go_alone(struct sqlite_stmt *st, struct err *err)
+{
+	if (!st->cached)
+		stmt_destroy(st);
+	(void)err_set(err, ERR_SERIALIZATION_FAILURE, "the statement can share no transaction");
+	err->outcome = ERR_OUTCOME_NOT_STARTED;
+	err->again = ERR_AGAIN_ALONE;
+	return false;
+}
+
 bool sqlite_prepare(struct driver_conn *base, const struct stmt *s, int64_t deadline_ns, struct cursor **ret,
 		    struct err *err)
 {
@@ -398,6 +414,8 @@ bool sqlite_prepare(struct driver_conn *base, const struct stmt *s, int64_t dead
 		if (s->cache && !st->taints && !c->saw_busy && map_get(&c->by_sql, s->sql) == NULL)
 			cache_add(c, st, s->sql);
 	}
+	if (base->company && s->raw && st->alone)
+		return go_alone(st, err);
 	sqlite_stmt_start(st);
 	if (!bind_all(st, s, err)) {
 		sqlite_finish(&st->cur);

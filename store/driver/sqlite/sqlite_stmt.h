@@ -16,6 +16,7 @@ struct sqlite_stmt {
 	bool searches;   /* its texts are full-text queries, or short */
 	bool inserts;    /* puts rows into a table by itself */
 	bool taints;     /* see sqlite_conn.tainted */
+	bool alone;      /* see sqlite_conn.saw_alone */
 	bool stepped;    /* at least once since it was started */
 	bool row_waits;  /* the first step gave a row that the caller has not seen */
 	bool ended;      /* done or failed: another step would run it anew */

@@ -1,0 +1,97 @@
+/*
+ * What a client's own text can do, proven before it is planned: planning runs what is labelled IMMUTABLE. Every word of
+ * the text counts as everything that it could be, a relation, a function, a type, in whatever schema, and every run of
+ * operators' characters as each operator in it; so neither the search path nor the grammar matters. If all of these are
+ * plain tables and the server's own functions, operators and types, and no cast of others' making lies between them,
+ * then nothing of others' making runs. What is not proven goes its own way, and the session is put back behind it.
+ *
+ * The catalog is asked on a connection that has just been put back, for what a client sets in a transaction could
+ * change the question's meaning.
+ */
+#include "store/driver/postgres/postgres_driver.h"
+
+#include "service/base/banned.h"
+
+/* $1: the names, a line each, behind a letter that says what they are. Objects of others' making have numbers from
+ * 16384 on. */
+#define NAMES \
+	"WITH RECURSIVE l(w) AS (SELECT pg_catalog.unnest(pg_catalog.string_to_array($1, pg_catalog.chr(10)))), " \
+	"words(w) AS (SELECT pg_catalog.substr(w, 2)::pg_catalog.name FROM l WHERE pg_catalog.substr(w, 1, 1) = " \
+	"'w'), " \
+	"ops(w) AS (SELECT pg_catalog.substr(w, 2)::pg_catalog.name FROM l WHERE pg_catalog.substr(w, 1, 1) = 'o'), " \
+	"named(oid) AS (SELECT c.oid FROM words JOIN pg_catalog.pg_class c ON c.relname = words.w " \
+	"WHERE c.relkind NOT IN ('i', 'I', 't')), "
+#define AS_THEY_ARE "r(oid) AS (SELECT n.oid FROM named n), "
+/* A write's cascades write other tables. */
+#define WITH_CASCADES \
+	"r(oid) AS (SELECT n.oid FROM named n UNION SELECT k.conrelid FROM r JOIN pg_catalog.pg_constraint k " \
+	"ON k.confrelid = r.oid AND k.contype = 'f' AND (k.confdeltype IN ('c', 'n', 'd') " \
+	"OR k.confupdtype IN ('c', 'n', 'd'))), "
+#define EXPRESSIONS \
+	"e(tree) AS (SELECT d.adbin::pg_catalog.text FROM r JOIN pg_catalog.pg_attrdef d ON d.adrelid = r.oid UNION " \
+	"ALL SELECT k.conbin::pg_catalog.text FROM r JOIN pg_catalog.pg_constraint k ON k.conrelid = r.oid " \
+	"WHERE k.conbin IS NOT NULL UNION ALL " \
+	"SELECT pg_catalog.concat(x.indexprs::pg_catalog.text, x.indpred::pg_catalog.text) FROM r " \
+	"JOIN pg_catalog.pg_index x ON x.indrelid = r.oid), " \
+	"types(oid) AS (SELECT a.atttypid FROM r JOIN pg_catalog.pg_attribute a ON a.attrelid = r.oid AND a.attnum > " \
+	"0 " \
+	"AND NOT a.attisdropped UNION SELECT c.reltype FROM r JOIN pg_catalog.pg_class c ON c.oid = r.oid UNION " \
+	"SELECT t.oid FROM words JOIN pg_catalog.pg_type t ON t.typname = words.w) "
+#define RELATIONS_PLAIN \
+	"NOT EXISTS (SELECT 1 FROM r JOIN pg_catalog.pg_class c ON c.oid = r.oid WHERE c.relkind <> 'r' " \
+	"OR c.relhasrules OR c.relrowsecurity OR c.relhassubclass) " \
+	"AND NOT EXISTS (SELECT 1 FROM r JOIN pg_catalog.pg_statistic_ext x ON x.stxrelid = r.oid " \
+	"WHERE 'e' = ANY (x.stxkind)) "
+#define NO_TRIGGERS \
+	"AND NOT EXISTS (SELECT 1 FROM r JOIN pg_catalog.pg_trigger t ON t.tgrelid = r.oid AND NOT t.tgisinternal) "
+/* The server's own, enumerations and their arrays, and the rows of the tables. */
+#define TYPES_PLAIN \
+	"AND NOT EXISTS (SELECT 1 FROM types JOIN pg_catalog.pg_type t ON t.oid = types.oid WHERE t.typtype = 'd' " \
+	"OR (t.oid >= 16384 AND t.typtype <> 'e' AND NOT (t.typtype = 'c' AND t.typrelid IN (SELECT oid FROM r)) " \
+	"AND NOT (t.typtype = 'b' AND EXISTS (SELECT 1 FROM pg_catalog.pg_type x WHERE x.oid = t.typelem " \
+	"AND x.typtype = 'e')))) " \
+	"AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_cast k WHERE k.oid >= 16384 " \
+	"AND (k.castsource < 16384 OR k.castsource IN (SELECT oid FROM types)) " \
+	"AND (k.casttarget < 16384 OR k.casttarget IN (SELECT oid FROM types))) "
+#define OPERATORS_PLAIN \
+	"AND NOT EXISTS (SELECT 1 FROM ops JOIN pg_catalog.pg_operator o ON o.oprname = ops.w WHERE o.oid >= 16384) "
+#define EXPRESSIONS_PLAIN \
+	"AND NOT EXISTS (SELECT 1 FROM e WHERE e.tree LIKE '%COERCETODOMAIN%') " \
+	"AND NOT EXISTS (SELECT 1 FROM e, LATERAL pg_catalog.regexp_matches(e.tree, '(?:funcid|aggfnoid) ([0-9]+)', " \
+	"'g') f(id) LEFT JOIN pg_catalog.pg_proc p ON p.oid = f.id[1]::pg_catalog.oid WHERE p.oid IS NULL " \
+	"OR p.oid >= 16384 OR p.pronamespace <> 'pg_catalog'::pg_catalog.regnamespace OR (p.provolatile = 'v' AND " \
+	"p.proname NOT IN (" PG_LEAVES_NOTHING "))) "
+/* Input functions of types check domains by their number; and some functions run what a string of theirs names. */
+#define FUNCTIONS_PLAIN(volatile_ones) \
+	"AND NOT EXISTS (SELECT 1 FROM words JOIN pg_catalog.pg_proc p ON p.proname = words.w WHERE p.oid >= 16384 " \
+	"OR p.pronamespace <> 'pg_catalog'::pg_catalog.regnamespace OR " volatile_ones " " \
+	"OR 2275 = ANY (p.proargtypes) OR 2281 = ANY (p.proargtypes) " \
+	"OR p.proname LIKE '%\\_to\\_xml%' OR p.proname LIKE 'pg\\_input\\_%')"
+
+static const char shares_sql[] = NAMES AS_THEY_ARE EXPRESSIONS
+	"SELECT " RELATIONS_PLAIN TYPES_PLAIN OPERATORS_PLAIN EXPRESSIONS_PLAIN FUNCTIONS_PLAIN("p.provolatile = 'v'");
+static const char clean_sql[] = NAMES WITH_CASCADES EXPRESSIONS
+	"SELECT " RELATIONS_PLAIN NO_TRIGGERS TYPES_PLAIN OPERATORS_PLAIN EXPRESSIONS_PLAIN FUNCTIONS_PLAIN(
+		"(p.provolatile = 'v' AND p.proname NOT IN (" PG_LEAVES_NOTHING "))");
+
+/* One that cannot be asked for (the role may not, the time is over) is as good as not proven. */
+static void find_out(struct pg_conn *c, struct str key, int64_t deadline)
+{
+	const struct str names = str_n(key.p + 1, key.len - 1);
+	enum raw_kind kind = RAW_OTHER;
+	struct err ignored;
+	bool yes = false;
+
+	if (key.p[0] == PG_KEY_READS && pg_ask(&c->base, str_z(shares_sql), names, deadline, &yes, &ignored) && yes)
+		kind = RAW_SHARES;
+	else if (!c->base.broken && pg_ask(&c->base, str_z(clean_sql), names, deadline, &yes, &ignored) && yes)
+		kind = RAW_CLEAN;
+	pg_proof_keep(c->base.db->plain, key, kind);
+}
+
+void pg_raw_learn(struct pg_conn *c, int64_t deadline_ns)
+{
+	for (size_t i = 0; i < c->n_wanted && !c->base.broken; i++)
+		find_out(c, str_z(c->wanted[i]), deadline_ns);
+	pg_raw_done(c);
+}
