@@ -232,7 +232,7 @@ foreign-test: ## what others made judges the server: llhttp's request cases, sch
 ROOTS ?= build/roots
 SYSTEMS = ROOTS=$(ROOTS) $(PYTHON) -B tests/systems/run.py
 .PHONY: debian13-test first-page-test arm64-test
-debian13-test: ## the suites of make test in a Debian 13 root, with its compiler, libraries and PostgreSQL (root; T="api -- tests/api/test_x.py")
+debian13-test: ## the suites of make test in a Debian 13 root, with its compiler, libraries and PostgreSQL (root; T="api -- tests/api/test_x.py", T="foreign framing coverage")
 	@.ci/deps systems
 	@$(SYSTEMS) suite --release trixie -- $(T)
 first-page-test: ## README's first page from git clone on Debian 12 and 13, as root and as a user (root)
@@ -261,7 +261,7 @@ faults: ## allocations and driver calls fail one by one through the API paths, u
 tsan: ## everything under ThreadSanitizer
 	@$(MAKE) --no-print-directory test VARIANT=tsan
 
-bench: ## the performance bars (BARS=http,sqlite,write,pg,lanes,bulk,stream,memory,scale ROUNDS=5)
+bench: ## the performance bars (BARS=http,sqlite,write,pg,lanes,bulk,stream,memory,scale,asking,large,held ROUNDS=5)
 	@.ci/deps run bench
 	@$(MAKE) --no-print-directory build
 	@$(PYTHON) -B tests/bench/bench.py --bin $(BIN)

@@ -25,6 +25,7 @@ struct app {
 	size_t n_allow_urls;
 	struct str sqlite_dir; /* absolute directory of SQLite files, no link on the way to it; STR_NONE: anywhere */
 	struct str sqlite_dir_given; /* the same as the operator wrote it; no trailing slash */
+	size_t held_bytes;           /* of rows that a request holds before it answers; 0: no bound */
 	bool csv_formula_guard;      /* CSV texts that look like formulas get an apostrophe */
 	bool allow_url_files;        /* PostgreSQL URLs may name files of the server */
 };

@@ -1,6 +1,7 @@
 /* Draining, step by step. */
 #include "handlers/app_drain.h"
 
+#include <math.h>
 #include <time.h>
 
 #include "service/base/clock.h"
@@ -48,14 +49,25 @@ static bool no_transactions(struct app *app)
 	return session_open_transactions(app->store->sessions) == 0;
 }
 
-void app_drain(struct app *app, const struct app_drain *d, const sigset_t *signals)
+#define REST_S 1.0
+
+/* What is left of all the time that a drain may take, or a moment: running requests get no more, or the watchdog would
+ * end the process. */
+static double left(const struct app *app, const struct app_drain *d, int64_t began)
 {
+	const double rest = app_drain_seconds(app, d) - (double)(clock_mono_ns() - began) / 1e9;
+	return fmin(fmax(rest, REST_S), d->drain_s);
+}
+
+double app_drain(struct app *app, const struct app_drain *d, const sigset_t *signals)
+{
+	const int64_t began = clock_mono_ns();
 	const double notice_s = notice_seconds(app, d);
 	__atomic_store_n(d->draining, 1, __ATOMIC_RELAXED);
 	node_drain(app->node);
 	bool hurry = notice_s > 0 && give_notice(app, signals, clock_deadline(notice_s), NULL, false);
 	if (!node_shares(app->node))
-		return;
+		return left(app, d, began);
 	server_refuse_new(d->server);
 	hand_over(app);
 	hurry = hurry ||
@@ -63,4 +75,5 @@ void app_drain(struct app *app, const struct app_drain *d, const sigset_t *signa
 	__atomic_store_n(d->leaving, 1, __ATOMIC_RELAXED);
 	if (!hurry && notice_s > 0)
 		(void)give_notice(app, signals, clock_deadline(notice_s), NULL, true);
+	return left(app, d, began);
 }

@@ -20,7 +20,7 @@ double app_drain_seconds(const struct app *app, const struct app_drain *d);
 /* New work is taken until every proxy has noticed (drain_notice_seconds); then sessions are handed over, those with
  * transactions when these have ended; then the proxies get as long to notice that. A second signal of the set (SIGTERM,
  * SIGINT) ends the waiting. Without a shared state: nothing but the first wait. On a plain thread; server_drain is
- * next, then node_leave. */
-void app_drain(struct app *app, const struct app_drain *d, const sigset_t *signals);
+ * next, with the seconds that are returned, then node_leave. */
+double app_drain(struct app *app, const struct app_drain *d, const sigset_t *signals);
 
 #endif

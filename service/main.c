@@ -187,6 +187,7 @@ static bool fill_app(struct process *p, struct err *err)
 		p->allow_urls[p->app.n_allow_urls++] = str_trim(word);
 	}
 	p->app.allow_url_files = p->config.allow_url_files;
+	p->app.held_bytes = (size_t)p->config.held_bytes;
 	p->app.csv_formula_guard = p->config.csv_formula_guard;
 	if (p->config.require_database_tls)
 		driver_postgres_require_tls();
@@ -439,6 +440,7 @@ static int serve(struct process *p)
 	struct err err;
 	sigset_t signals;
 	int code = EXIT_USAGE;
+	double left = 0.001;
 	p->routes = routes_table();
 	metrics_init(&p->routes);
 	configure_log(&p->config);
@@ -475,10 +477,10 @@ static int serve(struct process *p)
 		wait_for_end(p, &signals);
 		supervisor_notify("STOPPING=1");
 		const struct app_drain d = drain_options(p);
-		app_drain(&p->app, &d, &signals);
+		left = app_drain(&p->app, &d, &signals);
 		code = EXIT_SUCCESS;
 	}
-	server_drain(p->server, code == EXIT_SUCCESS ? p->config.drain_seconds : 0.001);
+	server_drain(p->server, left);
 	server_stop(p->server);
 	node_leave(p->app.node);
 	watchdog_stop();

@@ -26,12 +26,24 @@ struct loaded_relation {
 
 /* ---- rows into memory ---- */
 
+/* The arena has all that the request has read so far, in whatever step and at whatever level. */
+static bool has_room(const struct context *c, const struct arena *a, struct err *err)
+{
+	const size_t most = c->app->held_bytes;
+	return most == 0 || a->total <= most ||
+	       err_set(err, ERR_PAYLOAD_TOO_LARGE,
+		       "the rows that this request holds before it answers take more than %zu bytes (held_bytes): ask "
+		       "for fewer at a time, by a limit of the page and of what it includes",
+		       most);
+}
+
 static bool keep_row(void *arg, const struct value *values, size_t n, bool *ret_stop, struct err *err)
 {
 	struct loaded *l = arg;
 	struct arena *a = &l->c->req->arena;
 	(void)ret_stop;
-	(void)err;
+	if (!has_room(l->c, a, err))
+		return false;
 	if (l->n_rows == l->size) {
 		size_t size = l->size > 0 ? l->size * 2 : 64;
 		const struct value **rows = arena_array(a, size, sizeof(const struct value *));

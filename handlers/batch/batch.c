@@ -291,17 +291,35 @@ static void decref(void *arg)
 }
 
 /* Outside a unit of its own a raw statement's writes stand, whatever becomes of its rows. */
-static bool too_large(const struct batch *b, const struct batch_step *s, struct err *err)
+static bool refuse_result(const struct batch *b, const struct batch_step *s, struct err *err)
 {
 	bool sql = s->op == STEP_SQL_FETCH_ALL || s->op == STEP_SQL_FETCH_ONE;
-	(void)err_set(err, ERR_INVALID_REQUEST,
-		      "the results of a batch may have %d bytes in all: this step's do not fit",
-		      LIMIT_BATCH_ANSWER_BYTES);
 	if (b->c.exec.atomic)
 		err->outcome = ERR_OUTCOME_ROLLED_BACK;
 	else if (sql)
 		err->outcome = ERR_OUTCOME_COMMITTED;
 	return false;
+}
+
+static bool too_large(const struct batch *b, const struct batch_step *s, struct err *err)
+{
+	(void)err_set(err, ERR_INVALID_REQUEST,
+		      "the results of a batch may have %d bytes in all: this step's do not fit",
+		      LIMIT_BATCH_ANSWER_BYTES);
+	return refuse_result(b, s, err);
+}
+
+/* For the steps that refer to it; a tree of values takes many times their text. */
+static bool keep_result(const struct batch *b, struct batch_step *s, struct str text, struct err *err)
+{
+	if (json_parse_body(&b->req->arena, text, b->req->values_max, &s->body, err))
+		return true;
+	if (err->code != ERR_PAYLOAD_TOO_LARGE)
+		return false;
+	(void)err_set(err, ERR_PAYLOAD_TOO_LARGE,
+		      "a result that another step refers to holds at most %zu JSON values (json_values)",
+		      b->req->values_max);
+	return refuse_result(b, s, err);
 }
 
 /* Is there room for all that the step may answer, and nothing that refuses it afterwards? */
@@ -330,7 +348,7 @@ static bool run_step(struct batch *b, size_t i, struct strbuf *body, int *ret_st
 		return false;
 	if (strbuf_failed(body) || body->len > body->cap) /* memory that it had before knows no cap */
 		return too_large(b, s, err);
-	return !s->needed || json_parse(&b->req->arena, strbuf_str(body), &s->body, err);
+	return !s->needed || keep_result(b, s, strbuf_str(body), err);
 }
 
 static void begin_result(struct batch *b, size_t i)

@@ -10,6 +10,7 @@
 
 struct introspection {
 	struct str using;
+	struct str set; /* that takes what is registered; STR_NONE: the caller's own */
 	struct live_ir_options options;
 	struct introspect_scope scope;
 	bool reg;
@@ -83,6 +84,9 @@ static bool read_request(struct request *req, struct introspection *q, struct er
 	json_reader_init(&r, &req->arena, doc, "", err);
 	json_reader_str(&r, "using", &q->using);
 	json_reader_bool(&r, "register", &q->reg);
+	json_reader_str(&r, "set", &q->set);
+	if (q->set.p != NULL && !q->reg)
+		json_reader_fault(&r, "set", "goes with register: true");
 	q->options.tables = read_names(&r, "tables", &q->options.n_tables);
 	q->options.exclude = read_names(&r, "exclude", &q->options.n_exclude);
 	q->scope.schemas = read_names(&r, "schemas", &q->scope.n_schemas);
@@ -117,13 +121,14 @@ static bool read_schema(struct context *c, struct introspection *q, struct arena
 }
 
 /* What SQL there is, the database has already. */
-static bool register_found(struct context *c, const struct schema *found, struct err *err)
+static bool register_found(struct context *c, const struct schema *found, struct str set, struct err *err)
 {
-	struct schema_edit edit = {.models = found, .how = {.may_sql = true, .may_catalogs = true}};
+	struct schema_edit edit = {.models = found, .how = {.may_sql = true, .may_catalogs = true, .set = set}};
+	const bool ok = set.p != NULL ? models_set_name(set, err) && models_may_change(c->req, set, err)
+				      : models_own_set(c->req, &edit.how.set, err);
 
-	return models_own_set(c->req, &edit.how.set, err) &&
-	       (told_models(c->app->told, &edit, principal_name(c->req), &c->req->arena, NULL, err) ||
-		models_refused(c->req, err));
+	return ok && (told_models(c->app->told, &edit, principal_name(c->req), &c->req->arena, NULL, err) ||
+		      models_refused(c->req, err));
 }
 
 static bool introspect(struct context *c, struct introspection *q, struct schema **ret, struct err *err)
@@ -141,7 +146,7 @@ static bool introspect(struct context *c, struct introspection *q, struct schema
 	arena_done(&scratch); /* as large as what is made of it: it is gone before more is made of that */
 	if (ok)
 		arena_on_done(&c->req->arena, unref, *ret);
-	return ok && (!q->reg || register_found(c, *ret, err));
+	return ok && (!q->reg || register_found(c, *ret, q->set, err));
 }
 
 bool handle_introspect(struct request *req, struct response *res, struct err *err)

@@ -61,12 +61,13 @@ export async function liveTables(place, refresh) {
 	const register = h("input", {type: "checkbox", id: "introspect-register"});
 	const schemas = h("input", {id: "introspect-schemas", autocomplete: "off", placeholder: "those of the search path"});
 	const exclude = h("input", {id: "introspect-exclude", autocomplete: "off", placeholder: "users.password, sessions"});
+	const set = h("input", {id: "introspect-set", autocomplete: "off", pattern: "[A-Za-z0-9_.\\-]*", placeholder: "the one without a name"});
 	const kinds = KINDS.map(([kind, text]) => [kind, text, h("input", {type: "checkbox", id: `introspect-${kind}`, checked: USUAL.includes(kind)})]);
 	const result = h("div", {id: "live"});
 	const run = async () => {
 		const body = {register: register.checked, kinds: kinds.filter(([, , box]) => box.checked).map(([kind]) => kind),
 			...(words(schemas.value).length > 0 && {schemas: words(schemas.value)}),
-			...(words(exclude.value).length > 0 && {exclude: words(exclude.value)}), ...(state.connection && {using: state.connection})};
+			...(words(exclude.value).length > 0 && {exclude: words(exclude.value)}), ...(register.checked && set.value && {set: set.value}), ...(state.connection && {using: state.connection})};
 		try {
 			replace(result, found(await call("POST", "/v1/introspect", {body})));
 			if (register.checked)
@@ -78,6 +79,7 @@ export async function liveTables(place, refresh) {
 	if (await offers("POST", "/v1/introspect"))
 		replace(place, h("section", {class: "card"}, h("h2", null, "Tables of the database"),
 			h("div", {class: "line"}, field("Schemas", schemas), field("Leave out tables and columns", exclude)),
-			h("div", {class: "line checks"}, kinds.map(([, text, box]) => field(text, box))), field("Register them as models too", register),
+			h("div", {class: "line checks"}, kinds.map(([, text, box]) => field(text, box))), h("div", {class: "line"},
+				field("Register them as models too", register), field("in the set", set)),
 			h("p", {class: "buttons"}, h("button", {type: "button", id: "introspect", onclick: run}, "Read the live database")), result));
 }

@@ -74,6 +74,9 @@ static const struct setting settings[] = {
 	 "largest body of a bulk create"},
 	{"json_values", TYPE_INT, AT(json_values), 1000, 1e9, TEXT_OF(LIMIT_JSON_VALUES), NULL, false,
 	 "JSON values (numbers, texts, arrays, ...) in one document of a request; each takes some 50 bytes of memory"},
+	{"held_bytes", TYPE_INT, AT(held_bytes), 0, 1e12, TEXT_OF(LIMIT_HELD_BYTES), NULL, false,
+	 "memory for the rows that one request holds before it answers: pages with includes, steps of a batch; 0: no "
+	 "bound"},
 	{"loop_stall_seconds", TYPE_SECONDS, AT(loop_stall_seconds), 0, 3600, "1", NULL, false,
 	 "an event loop that has not turned for so long is logged; 0: none is"},
 	{"uri_bytes", TYPE_INT, AT(uri_bytes), 256, 65536, TEXT_OF(LIMIT_URI_BYTES), NULL, false,

@@ -132,6 +132,20 @@ static bool leaf_target(const struct tree *t, const json_t *obj, const char *poi
 	return true;
 }
 
+/* SQLite finds rows by an index for values alone, in whatever form rows may have them: the time is one, as it is now.
+ */
+static bool take_now(struct leaf *l, struct query_node *ret)
+{
+	struct value *now = arena_alloc(l->arena, sizeof(*now));
+
+	if (!record_now(l->arena, l->dialect, l->type, now, l->err))
+		return false;
+	ret->operand = NULL;
+	ret->values = now;
+	ret->n_values = 1;
+	return true;
+}
+
 /* One value that the database computes. */
 static bool leaf_operand(const struct tree *t, struct leaf *l, const json_t *v, struct query_node *ret)
 {
@@ -143,7 +157,7 @@ static bool leaf_operand(const struct tree *t, struct leaf *l, const json_t *v, 
 	if (!query_check_operator(l) || !query_parse_expr(&scope, v, l->type, l->value_pointer, &ret->operand))
 		return false;
 	ret->kind = NODE_LEAF;
-	return true;
+	return ret->operand->kind != EXPR_NOW || l->dialect->id != DIALECT_SQLITE || take_now(l, ret);
 }
 
 /* The operands: absent, one, or a list where the operator takes several. */

@@ -149,8 +149,16 @@ def test_introspected_models_are_of_the_keys_own_set(house, backend):
     one.post("/v1/introspect", {"using": "one", "tables": ["thing"], "register": True}).expect(200)
     assert "one" in {s for ss in sets(root).values() for s in ss}
     one.post("/v1/introspect", {"using": "one", "tables": ["note"], "names": {"note": "Note"}, "register": True}).problem(409, "model_conflict")
+    one.post("/v1/introspect", {"using": "one", "tables": ["thing"], "register": True, "set": "two"}).problem(403, "forbidden")
+    one.post("/v1/introspect", {"using": "one", "tables": ["thing"], "register": True, "set": "one"}).expect(200)
     one.delete("/v1/models").expect(204)
     assert names(root) == {"Note"}
+    # nor does a description tell of others' sets
+    root.post("/v1/introspect", {"using": "one", "tables": ["thing"], "register": True, "set": "two"}).expect(200)
+    for path in ("/openapi.json", "/openapi-3.0.json"):
+        caller(house, "one").get(f"{path}?models=true&set=two").problem(404, "model_not_found")
+        caller(house, "one").get(f"{path}?models=true&using=two").problem(403, "forbidden")
+        root.get(f"{path}?models=true&set=two", validate=False).expect(200)
 
 
 def test_the_default_connections_dialect_is_not_told(house):

@@ -269,6 +269,67 @@ def test_identity_map(c):
     session.delete("/v1/session").expect(204)
 
 
+def shelf(c, n):
+    """An owner, and so many that are its."""
+    models = [{"model_name": "Owner", "columns": [{"name": "id", "logical_type": "integer", "primary_key": True}]},
+              {"model_name": "Owned", "columns": [{"name": "id", "logical_type": "integer", "primary_key": True}, {"name": "owner_id", "logical_type": "integer"}],
+               "foreign_keys": [{"column": "owner_id", "to_table": "owner", "to_column": "id"}]}]
+    c.put("/v1/models", {"models": models}).expect(200)
+    c.post("/v1/create-tables").expect(200)
+    c.post("/v1/models/Owner/records", {"id": 1}).expect(201)
+    c.post("/v1/models/Owned/records", {"records": [{"id": i, "owner_id": 1} for i in range(1, n + 1)]}).expect(201)
+
+
+def test_rows_that_a_request_holds(postgres_backend, tmp_path):
+    """Included rows, pages with includes and the steps of a batch together have one bound; what streams has none."""
+    for url in ("sqlite::memory:", postgres_backend.url):
+        with Server("--held-bytes", "2000000", "--json-values", "1000000", "--default-url", url) as own, Client(own.port) as c:
+            shelf(c, 20000)
+
+            def owned(n):
+                return {"model_name": "Owner", "include": [{"relation": "owned_set", "limit": n}]}
+
+            def fits(n):
+                answer = c.post("/v1/query", owned(n))
+                if answer.status == 200:
+                    assert len(answer.json()["rows"][0]["owned_set"]) == n
+                    return True
+                assert "held_bytes" in answer.problem(413, "payload_too_large")["detail"]
+                return False
+            low, high = 1000, 20000
+            assert fits(low) and not fits(high)
+            while high - low > 500:
+                middle = (low + high) // 2
+                low, high = (middle, high) if fits(middle) else (low, middle)
+            assert 5000 < low < 15000  # some 170 bytes a row
+            step = {"op": "query", "query": {"model_name": "Owned", "limit": low // 2}}
+            c.post("/v1/batch", {"steps": [step]}).expect(200)
+            problem = c.post("/v1/batch", {"steps": [step, step, step]}).problem(413, "payload_too_large")
+            assert problem["step"] in (1, 2)
+            c.post("/v1/query", {"model_name": "Owned", "include": ["owner"]}).problem(413, "payload_too_large")
+            assert len(c.post("/v1/query", {"model_name": "Owned", "include": ["owner"], "limit": 1000}).expect(200).json()["rows"]) == 1000
+            assert len(c.post("/v1/query", {"model_name": "Owned"}).expect(200).json()["rows"]) == 20000
+    with Server("--held-bytes", "0") as own, Client(own.port) as c:
+        shelf(c, 20000)
+        assert len(c.post("/v1/query", {"model_name": "Owner", "include": ["owned_set"]}).expect(200).json()["rows"][0]["owned_set"]) == 20000
+
+
+def test_results_that_steps_refer_to():
+    """Their values are counted like those of a document; of a result that nobody refers to they are not."""
+    with Server("--json-values", "5000") as own, Client(own.port) as c:
+        shelf(c, 4000)
+
+        def steps(n):
+            return [{"op": "query", "as": "a", "query": {"model_name": "Owned", "select": ["id"], "limit": n}},
+                    {"op": "query", "query": {"model_name": "Owned", "where": [
+                        {"node_kind": "leaf", "column": "id", "operator": "==", "value": {"$ref": f"a.rows.{n - 1}.id"}}]}}]
+        most = (5000 - 10) // 2  # a row is an object and a number; beside them the answer, its list and its count
+        assert len(c.post("/v1/batch", {"steps": steps(most - 10)}).expect(200).json()["results"][1]["body"]["rows"]) == 1
+        problem = c.post("/v1/batch", {"steps": steps(most + 10)}).problem(413, "payload_too_large")
+        assert problem["step"] == 0 and "json_values" in problem["detail"] and problem["outcome"] == "rolled_back"
+        c.post("/v1/batch", {"steps": steps(most + 10)[:1]}).expect(200)
+
+
 def test_client_connections():
     with Server("--loops", "1", "--http-connections", "10") as server:
         held = []

@@ -84,3 +84,33 @@ def test_sets_are_kept(tmp_path):
         before = registered(c)
     with Server("--state-url", f"sqlite:{tmp_path}/state.db?mode=rwc") as second, Client(second.port) as c:
         assert registered(c) == before == {"User": ["billing", "shop"], "Invoice": ["billing"]}
+
+
+def test_introspection_registers_into_a_set(conn):
+    """What one service finds in its database is its own: a PUT of another's set leaves it, one of its own replaces it."""
+    client, using = conn.client, conn.using
+    client.delete("/v1/models").expect(204)
+    client.post("/v1/sql/execute", {"sql": "CREATE TABLE crumb (id integer PRIMARY KEY, n integer)", **using}).expect(200)
+    client.post("/v1/introspect", {**using, "register": True, "set": "bakery"}).expect(200)
+    put(client, None, model("Note")).expect(200)
+    put(client, "shop", model("Order")).expect(200)
+    assert registered(client) == {"crumb": ["bakery"], "Note": [""], "Order": ["shop"]}
+    client.post("/v1/introspect", {**using, "register": True}).expect(200)
+    assert sorted(registered(client)["crumb"]) == ["", "bakery"]
+    put(client, None).expect(200)
+    assert registered(client) == {"crumb": ["bakery"], "Order": ["shop"]}
+    client.post("/v1/sql/execute", {"sql": "ALTER TABLE crumb ADD COLUMN more integer", **using}).expect(200)
+    problem = client.post("/v1/introspect", {**using, "register": True, "set": "shop"}).problem(409, "model_conflict")
+    assert '"bakery"' in problem["detail"]
+    client.post("/v1/introspect", {**using, "register": True, "set": "bakery"}).expect(200)
+    assert [c["name"] for c in client.get("/v1/models/crumb").json()["columns"]] == ["id", "more", "n"]
+    answer = client.post("/v1/introspect", {**using, "set": "bakery"})
+    answer.problem(400, "invalid_request")
+    assert answer.pointers() == ["/set"]
+    for name in ("a b", "a\0b", "x" * 64):
+        client.request("POST", "/v1/introspect", {**using, "register": True, "set": name}, validate=False).problem(400, "invalid_parameters")
+    client.post("/v1/introspect", {**using, "register": True, "set": "x" * 63}).expect(200)
+    assert sorted(registered(client)["crumb"]) == ["bakery", "x" * 63]
+    put(client, "x" * 63).expect(200)
+    put(client, "bakery").expect(200)
+    put(client, "shop").expect(200)

@@ -1,6 +1,8 @@
 """Several nodes on one PostgreSQL state: names and heartbeats, and sessions that outlive the node that opened them."""
+import contextlib
 import os
 import signal
+import threading
 import time
 import types
 
@@ -366,6 +368,30 @@ def test_what_a_draining_node_took_back_is_handed_over_again(pair):
             a.get("/v1/session", headers=headers).expect(200)
         assert pair.b.get("/v1/session", headers=headers).expect(200).header("Ferro-Session-Resumed") == "a"
     pair.b.get("/v1/session", headers=hold).problem(421, "wrong_node")
+
+
+def test_a_transaction_in_use_does_not_outlast_the_drain(cluster):
+    """What was given to its transactions is not given to its requests once more: the watchdog ended the process, exit 1."""
+    cluster.start("a", "--drain-seconds", "7")
+    cluster.start("b")
+    a, _ = cluster.told("a")
+    session = a.session()
+    inside, slow = session.transaction(), "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 200000) SELECT count(*) AS n FROM c"
+
+    def work():
+        with contextlib.suppress(OSError), Client(cluster.nodes["a"].port, inside.headers, validate=False) as own:
+            while own.post("/v1/sql/fetch-one", {"sql": slow}).status == 200:
+                pass
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    began = time.monotonic()
+    cluster.nodes["a"].process.send_signal(signal.SIGTERM)
+    code, _ = cluster.nodes["a"].wait(40)
+    assert code == 0 and time.monotonic() - began < 14, cluster.nodes["a"].log()[-2000:]
+    for thread in threads:
+        thread.join(20)
+    assert cluster.client("b").get("/v1/session", headers={"Ferro-Session": session.headers["Ferro-Session"]}).status == 200
 
 
 def test_many_sessions_at_once(pair):

@@ -10,10 +10,17 @@ MODELS = [
                                         {"name": "name", "logical_type": "string", "unique": True}]},
     {"model_name": "Thing", "columns": [
         {"name": "id", "logical_type": "integer", "primary_key": True}, {"name": "owner_id", "logical_type": "integer", "nullable": True, "index": True},
-        {"name": "rank", "logical_type": "integer"}, {"name": "label", "logical_type": "string"}],
+        {"name": "rank", "logical_type": "integer"}, {"name": "label", "logical_type": "string"},
+        {"name": "at", "logical_type": "datetime", "nullable": True, "index": True}, {"name": "day", "logical_type": "date", "nullable": True, "index": True}],
      "indexes": [{"name": "idx_thing_rank_id", "columns": ["rank", "id"], "unique": False}],
      "foreign_keys": [{"column": "owner_id", "to_table": "owner", "to_column": "id"}]},
 ]
+
+
+def time_of(n):
+    """Each hundredth in the past, the others to come."""
+    year = 2001 if n % 100 == 0 else 2901
+    return {"at": f"{year}-02-03T04:05:{n % 60:02}Z", "day": f"{year}-02-{n % 27 + 1:02}"}
 
 
 @pytest.fixture
@@ -21,7 +28,7 @@ def many(conn):
     conn.client.put("/v1/models", {"models": MODELS}).expect(200)
     conn.client.post("/v1/create-tables", params=conn.using).expect(200)
     conn.client.post("/v1/models/Owner/records", {"records": [{"id": n, "name": f"o{n}"} for n in range(1, 501)]}, params=conn.using).expect(201)
-    things = [{"id": n, "owner_id": n % 500 + 1, "rank": n * 7919 % 20000, "label": f"l{n}"} for n in range(1, 20001)]
+    things = [{"id": n, "owner_id": n % 500 + 1, "rank": n * 7919 % 20000, "label": f"l{n}", **time_of(n)} for n in range(1, 20001)]
     conn.client.post("/v1/models/Thing/records", {"records": things}, params=conn.using).expect(201)
     conn.client.post("/v1/sql/execute", {"sql": "ANALYZE"}, params=conn.using).expect(200)
 
@@ -52,6 +59,17 @@ def test_related_records_are_found_by_their_index(many):
         {"node_kind": "relation", "relation": "thing_set", "quantifier": "any", "where": [leaf("id", "==", 5)]}]}, params=many.using)
     plan = json.dumps(answer.expect(200).json()["plan"])
     assert "SCAN thing" not in plan and ('"Relation Name": "thing"' not in plan or "Index" in plan), plan
+
+
+@pytest.mark.parametrize("column", ["at", "day"])
+def test_the_time_now_is_found_by_an_index(many, column):
+    for operator, limit in (("<", 200), ("<=", 200), (">", 19800), (">=", 19800)):
+        where = [leaf(column, operator, {"$now": True})]
+        answer = many.client.post("/v1/query/count", {"model_name": "Thing", "where": where}, params=many.using).expect(200).json()
+        assert answer == {"count": limit}, where
+        if limit == 200:
+            plan = many.plan(where=where)
+            assert uses(many, plan, f"idx_thing_{column}"), plan
 
 
 def test_a_page_begins_where_its_index_says(many):

@@ -108,6 +108,24 @@ def test_limits_of_documents_and_predicates(conn):
     conn.client.get(f"{path}?or=({quote(url)})", params=conn.using).expect(400)
 
 
+def test_documents_beyond_the_limits_are_read(conn):
+    """What others have stored deeper than a request may be, or with NUL in a name, comes as it is and stays; it cannot be sent."""
+    deep = "[" * 200 + "]" * 200
+    odd = [] if conn.backend.name == "postgres" else ['{"a\\u0000b": 1}']
+    rows = ", ".join(f"({n}, 0, '{d}')" for n, d in enumerate([deep, *odd], 1))
+    run(conn.backend, f"CREATE TABLE j (id integer PRIMARY KEY, n integer, d json);\nINSERT INTO j VALUES {rows}")
+    conn.client.put("/v1/models", {"models": []}).expect(200)
+    introspect(conn, register=True)
+    path = "/v1/models/j/records"
+    for number, text in enumerate([deep, *odd], 1):
+        said = conn.client.get(f"{path}/{number}", params=conn.using, validate=False).expect(200).body
+        assert text.encode() in said and text.encode() in conn.client.get(path, params=conn.using, validate=False).expect(200).body
+        assert text.encode() in conn.client.get(path, params=conn.using, headers={"Accept": "application/x-ndjson"}, validate=False).expect(200).body
+        assert text.encode() in conn.client.patch(f"{path}/{number}", {"n": 5}, params=conn.using, validate=False).expect(200).body
+        conn.client.request("PUT", f"{path}/{number}", None, raw=said, headers={"Content-Type": "application/json"}, params=conn.using).problem(400, "invalid_json")
+        assert run(conn.backend, f"SELECT d, n FROM j WHERE id = {number}") == [[text, "5"]]
+
+
 def test_arrays_of_any_depth_the_database_takes(postgres_conn):
     run(postgres_conn.backend, "CREATE TABLE a (id int PRIMARY KEY, v int[])")
     postgres_conn.client.put("/v1/models", {"models": []}).expect(200)

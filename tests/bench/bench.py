@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The performance bars, measured: ferrod and the floors it is held against, interleaved, medians of several rounds.
 
-Environment: BARS=http,sqlite,write,pg,lanes,bulk,stream,memory,scale,asking,once,large (groups; default all), ROUNDS=5, SECONDS_PER_LEG=2.
+Environment: BARS=http,sqlite,write,pg,lanes,bulk,stream,memory,scale,asking,once,large,held (groups; default all), ROUNDS=5, SECONDS_PER_LEG=2.
 Everything listens on 127.0.0.1 and every process that is started here is stopped by its pid. The figures go to stdout as a
 table and to build/<variant>/bench.json.
 """
@@ -26,6 +26,7 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 import asking  # noqa: E402
+import held  # noqa: E402
 import large  # noqa: E402
 import once  # noqa: E402
 from support.client import Client  # noqa: E402
@@ -37,7 +38,7 @@ TICK = os.sysconf("SC_CLK_TCK")
 ROWS = 100_000
 STREAM_ROWS = 1_000_000
 BULK_ROWS = 10_000
-GROUPS = ("http", "sqlite", "write", "pg", "lanes", "bulk", "stream", "memory", "scale", "asking", "once", "large")
+GROUPS = ("http", "sqlite", "write", "pg", "lanes", "bulk", "stream", "memory", "scale", "asking", "once", "large", "held")
 COLUMNS = [
     {"name": "id", "logical_type": "integer", "primary_key": True, "autoincrement": True},
     {"name": "name", "logical_type": "string"},
@@ -85,7 +86,15 @@ BARS = {
     "pg_introspect": ("large", "PostgreSQL, 1,500 tables of 23 columns introspected", 3, 1, "max", "s"),
     "pg_introspect_mib": ("large", "PostgreSQL, memory over idle while they are, three times in a row", 64, 48, "max", "MiB"),
     "pg_create": ("large", "PostgreSQL, 1,500 tables of 23 columns made", 10, 6, "max", "s"),
+    "pg_create_psql": ("large", "the same: time against psql with the same statements, one transaction", 1.3, 1.1, "max", "x"),
+    "sqlite_create_floor": ("large", "SQLite, 1,500 tables made: time against the same statements in one script", 2, 1.5, "max", "x"),
     "pg_path": ("asking", "PostgreSQL, JSON path filter over 100,000 rows: time against the same by hand", 1.3, 1.1, "max", "x"),
+    "sqlite_held_include": ("held", "SQLite, 1,000,000 rows by an include (refused): peak memory over idle", 80, 72, "max", "MiB"),
+    "sqlite_held_reference": ("held", "SQLite, 1,000,000 rows by a batch's reference (refused): peak memory over idle", 80, 72, "max", "MiB"),
+    "sqlite_held_map": ("held", "SQLite, 1,000,000 rows by an identity map: peak memory over idle", 32, 24, "max", "MiB"),
+    "pg_held_include": ("held", "PostgreSQL, 1,000,000 rows by an include (refused): peak memory over idle", 80, 72, "max", "MiB"),
+    "pg_held_reference": ("held", "PostgreSQL, 1,000,000 rows by a batch's reference (refused): peak memory over idle", 80, 72, "max", "MiB"),
+    "pg_held_map": ("held", "PostgreSQL, 1,000,000 rows by an identity map: peak memory over idle", 32, 24, "max", "MiB"),
     "collapse": ("scale", "120 to 1,000 connections: worst rps against 120", 0.5, 0.8, "min", "x"),
 }
 
@@ -509,6 +518,8 @@ class Bench:
             once.run(self, rounds)
         if "large" in groups:
             large.run(self, short)
+        if "held" in groups:
+            held.run(self)
         if "memory" in groups:
             self.memory(rounds)
         if "scale" in groups:

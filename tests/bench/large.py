@@ -4,6 +4,8 @@ from support.client import Client
 from support.pg import Postgres
 from support.server import Server
 
+import sqlite3
+import subprocess
 import time
 
 
@@ -18,7 +20,7 @@ def took(client, path, body):
     return time.monotonic() - start
 
 
-def measured(bench, name, url, empty, rounds):
+def measured(bench, name, url, empty, by_hand, rounds):
     with Server(binary=bench.server_binary) as server, Client(server.port, timeout=300, validate=False) as client:
         client.post("/v1/connections", {"name": "large", "url": url, "default": True}).expect(201)
         took(client, "/v1/introspect", {"tables": ["table_0001"]})
@@ -27,21 +29,43 @@ def measured(bench, name, url, empty, rounds):
             bench.leg(f"{name} introspect", lambda: {"s": took(client, "/v1/introspect", {}), "mib": (peak_kib(server.process.pid) - idle) / 1024})
             bench.leg(f"{name} introspect one", lambda: {"s": took(client, "/v1/introspect", {"tables": ["table_0777"]})})
         took(client, "/v1/introspect", {"register": True})
-        client.post("/v1/connections", {"name": "empty", "url": empty}).expect(201)
-        bench.leg(f"{name} create", lambda: {"s": took(client, "/v1/create-tables", {"using": "empty"})})
+        dialect = "sqlite" if name == "sqlite" else "postgres"
+        made = client.get(f"/v1/ddl?dialect={dialect}").expect(200).text
+        for n in range(rounds):
+            client.post("/v1/connections", {"name": f"empty{n}", "url": empty(n)}).expect(201)
+            bench.leg(f"{name} create", lambda n=n: {"s": took(client, "/v1/create-tables", {"using": f"empty{n}"})})
+            bench.leg(f"{name} create by hand", lambda n=n: {"s": by_hand(n, made)})
     bench.set(f"{name}_introspect", bench.median(f"{name} introspect", "s"))
     bench.set(f"{name}_introspect_mib", max(f["mib"] for f in bench.legs[f"{name} introspect"]))
     bench.set(f"{name}_create", bench.median(f"{name} create", "s"))
+    bench.set("sqlite_create_floor" if name == "sqlite" else "pg_create_psql", bench.ratio(f"{name} create", f"{name} create by hand", "s"))
+
+
+def script(path, text):
+    start = time.monotonic()
+    with sqlite3.connect(path) as db:
+        db.executescript(f"BEGIN;{text}COMMIT;")
+    db.close()
+    return time.monotonic() - start
+
+
+def psql(url, text):
+    start = time.monotonic()
+    subprocess.run(["psql", "-q", "-X", "-1", "-v", "ON_ERROR_STOP=1", "-o", "/dev/null", url], input=text, text=True, check=True)
+    return time.monotonic() - start
 
 
 def run(bench, rounds):
     path = bench.dir / "large.db"
     large_schema.make_sqlite(path)
-    measured(bench, "sqlite", f"sqlite:{path}", f"sqlite:{bench.dir}/empty.db?mode=rwc", rounds)
+    measured(bench, "sqlite", f"sqlite:{path}", lambda n: f"sqlite:{bench.dir}/empty{n}.db?mode=rwc",
+             lambda n, text: script(bench.dir / f"hand{n}.db", text), rounds)
     postgres = Postgres(max_locks_per_transaction="8192")
     try:
         large_schema.make_postgres(postgres, "postgres")
-        postgres.psql("CREATE DATABASE empty")
-        measured(bench, "pg", postgres.url(), postgres.url("empty"), rounds)
+        for n in range(rounds):
+            postgres.psql(f"CREATE DATABASE empty{n}")
+            postgres.psql(f"CREATE DATABASE hand{n}")
+        measured(bench, "pg", postgres.url(), lambda n: postgres.url(f"empty{n}"), lambda n, text: psql(postgres.url(f"hand{n}"), text), rounds)
     finally:
         postgres.destroy()

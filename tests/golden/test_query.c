@@ -176,7 +176,8 @@ static void run(struct arena *a, const struct schema *s, const struct dialect *d
 		fail_msg("%s (%s):\n  want %s\n  got  %.*s", name, d->name, json_string_value(sql),
 			 STR_FMT(l.stmt.sql));
 	got = params_text(a, &l.stmt);
-	if (!str_eq(got, str_z(golden_text(a, params))))
+	/* null: they tell of the time when this runs */
+	if (!json_is_null(params) && !str_eq(got, str_z(golden_text(a, params))))
 		fail_msg("%s (%s): parameters\n  want %s\n  got  %.*s", name, d->name, golden_text(a, params),
 			 STR_FMT(got));
 	check_shape(c, &l);

@@ -311,9 +311,11 @@ struct pg_plain *pg_plain_create(void);
 void pg_plain_destroy(struct pg_plain *x);
 /* Tables may have changed. Any thread, like the next two. */
 void pg_plain_forget(struct pg_plain *x);
-/* Is the table plain? False: that is not known, or no more. */
-bool pg_plain_get(struct pg_plain *x, struct str table, bool *ret_plain);
-void pg_plain_keep(struct pg_plain *x, struct str table, bool plain);
+/* Is the table plain? False: that is not known, or no more. *ret_since: for pg_plain_keep. */
+bool pg_plain_get(struct pg_plain *x, struct str table, bool *ret_plain, uint64_t *ret_since);
+/* What was found by a look that began after pg_plain_get said `since`: nothing is kept of one that tables may have
+ * changed under. Of LIMIT_PLAIN_TABLES at most; one more, and only that one is known. */
+void pg_plain_keep(struct pg_plain *x, struct str table, bool plain, uint64_t since);
 /* As driver->plain. */
 bool pg_plain_known(struct driver_db *db, const struct stmt *s);
 /* driver->prepare: pg_prepare, and the session is to be put back after a statement on a table that is not plain. */

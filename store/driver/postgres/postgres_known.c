@@ -29,6 +29,7 @@ struct text {
 struct pg_plain {
 	struct mutex lock;
 	struct map by_name;
+	uint64_t n_forgotten; /* how often all of it was */
 	struct map proofs, texts;
 };
 
@@ -85,6 +86,7 @@ void pg_plain_forget(struct pg_plain *x)
 	empty(x);
 	empty_proofs(x);
 	map_init(&x->by_name);
+	x->n_forgotten++;
 	mutex_unlock(&x->lock);
 }
 
@@ -98,7 +100,7 @@ void pg_plain_destroy(struct pg_plain *x)
 }
 
 /* False: not known, or no more. */
-bool pg_plain_get(struct pg_plain *x, struct str table, bool *ret_plain)
+bool pg_plain_get(struct pg_plain *x, struct str table, bool *ret_plain, uint64_t *ret_since)
 {
 	bool found;
 
@@ -106,13 +108,18 @@ bool pg_plain_get(struct pg_plain *x, struct str table, bool *ret_plain)
 	const struct relation *r = map_get(&x->by_name, table);
 	found = r != NULL && clock_coarse_ns() - r->seen_ns < LIMIT_PLAIN_NS;
 	*ret_plain = found && r->plain;
+	*ret_since = x->n_forgotten;
 	mutex_unlock(&x->lock);
 	return found;
 }
 
-void pg_plain_keep(struct pg_plain *x, struct str table, bool plain)
+void pg_plain_keep(struct pg_plain *x, struct str table, bool plain, uint64_t since)
 {
 	mutex_lock(&x->lock);
+	if (x->n_forgotten != since) {
+		mutex_unlock(&x->lock);
+		return;
+	}
 	struct relation *r = map_get(&x->by_name, table);
 	if (r == NULL && x->by_name.n >= LIMIT_PLAIN_TABLES) { /* those in use are soon there again */
 		empty(x);

@@ -41,10 +41,11 @@ static const char plain_sql[] =
 
 bool pg_plain_known(struct driver_db *db, const struct stmt *s)
 {
+	uint64_t since;
 	bool plain;
 
 	for (size_t i = 0; i < s->n_tables; i++)
-		if (!pg_plain_get(db->plain, s->tables[i], &plain) || !plain)
+		if (!pg_plain_get(db->plain, s->tables[i], &plain, &since) || !plain)
 			return false;
 	return true;
 }
@@ -78,12 +79,13 @@ static bool all_plain(struct pg_conn *c, const struct stmt *s, int64_t deadline,
 {
 	*ret = true;
 	for (size_t i = 0; i < s->n_tables; i++) {
+		uint64_t since;
 		bool plain;
 
-		if (!pg_plain_get(c->base.db->plain, s->tables[i], &plain)) {
+		if (!pg_plain_get(c->base.db->plain, s->tables[i], &plain, &since)) {
 			if (!look(c, s->tables[i], deadline, &plain, err))
 				return false;
-			pg_plain_keep(c->base.db->plain, s->tables[i], plain);
+			pg_plain_keep(c->base.db->plain, s->tables[i], plain, since);
 		}
 		*ret = *ret && plain;
 	}
