@@ -13,6 +13,7 @@
 #include "service/base/arena.h"
 #include "service/base/err.h"
 #include "service/base/macros.h"
+#include "service/base/wait.h"
 #include "store/dialect/dialect.h"
 #include "store/stmt.h"
 #include "store/value.h"
@@ -325,6 +326,11 @@ struct driver {
 	/* The client's end of the connection, as the system has it ("10.0.0.7", "[fe80::1]"; a local socket:
 	 * "127.0.0.1"). Never parks. NULL: there is none (SQLite). */
 	bool (*local_address)(struct driver_conn *c, char ret[64]);
+	/* From now on the connection hears what is told on the channel, a word; it is nobody else's until it is reset.
+	 * `notified` waits for that: WAIT_READY also when the connection is lost (broken). Park. NULL: there is no such
+	 * thing (SQLite). */
+	bool (*listen)(struct driver_conn *c, struct str channel, int64_t deadline_ns, struct err *err) MUST_CHECK;
+	enum wait_result (*notified)(struct driver_conn *c, int64_t deadline_ns);
 	/* Copies the database's file while others write it (sqlite_backup.h). NULL: the database has means of its own.
 	 */
 	bool (*backup)(const char *from, const char *to, int64_t deadline_ns, int64_t *ret_bytes,

@@ -101,6 +101,12 @@ static void add_fk(struct live_builder *b, const struct live_table *t, const str
 		live_note(b, t->name, fk->columns[0], fk->name, "a foreign key to what is not there");
 		return;
 	}
+	if (to == NULL && fk->to_schema.p != NULL)
+		ddl_plan_warn(b->notes, "not_introspected", t->name, from[0],
+			      "%.*s.%.*s refers to \"%.*s\".\"%.*s\", whose schema was not read: the key stands in the "
+			      "model, "
+			      "and makes no relation",
+			      STR_FMT(t->name), STR_FMT(from[0]), STR_FMT(fk->to_schema), STR_FMT(table));
 	if (fk->more)
 		live_note(b, t->name, from[0], fk->name,
 			  "a foreign key that is not valid for all rows, or sets some of its columns only");

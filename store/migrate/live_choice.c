@@ -23,22 +23,6 @@ static bool missing(struct err *err, const char *pointer, struct str name)
 	return err_set_at(err, ERR_INVALID_REQUEST, pointer, "the database has no table \"%.*s\"", STR_FMT(name));
 }
 
-bool live_choice_check(const struct dialect *d, const struct live_schema *live, const struct live_ir_options *o,
-		       struct err *err)
-{
-	char pointer[32];
-
-	for (size_t i = 0; i < o->n_tables; i++) {
-		(void)snprintf(pointer, sizeof(pointer), "/tables/%zu", i);
-		if (!is_there(d, live, o->tables[i]))
-			return missing(err, pointer, o->tables[i]);
-	}
-	for (size_t i = 0; i < o->n_names; i++)
-		if (!is_there(d, live, o->names[i].table))
-			return missing(err, "/names", o->names[i].table);
-	return true;
-}
-
 /* The text is [schema.]table[.column]; column STR_NONE: without one. */
 static bool spells(const struct dialect *d, struct str text, const struct live_table *t, struct str column)
 {
@@ -65,6 +49,52 @@ static bool spells(const struct dialect *d, struct str text, const struct live_t
 	return same;
 }
 
+static bool names_part_of(const struct dialect *d, struct str text, const struct live_table *t)
+{
+	bool found = spells(d, text, t, STR_NONE);
+
+	for (size_t i = 0; i < t->n_columns && !found; i++)
+		found = spells(d, text, t, t->columns[i].name);
+	return found;
+}
+
+/* What shall stay away and is spelled wrongly would not. */
+static bool check_exclude(const struct dialect *d, const struct live_schema *live, const struct live_ir_options *o,
+			  struct err *err)
+{
+	char pointer[32];
+
+	for (size_t i = 0; i < o->n_exclude && o->tables == NULL; i++) {
+		bool found = false;
+
+		for (size_t k = 0; k < live->n_tables && !found; k++)
+			found = names_part_of(d, o->exclude[i], &live->tables[k]);
+		for (size_t k = 0; k < live->n_views && !found; k++)
+			found = names_part_of(d, o->exclude[i], &live->views[k]);
+		(void)snprintf(pointer, sizeof(pointer), "/exclude/%zu", i);
+		if (!found)
+			return err_set_at(err, ERR_INVALID_REQUEST, pointer,
+					  "the database has no table and no column \"%.*s\"", STR_FMT(o->exclude[i]));
+	}
+	return true;
+}
+
+bool live_choice_check(const struct dialect *d, const struct live_schema *live, const struct live_ir_options *o,
+		       struct err *err)
+{
+	char pointer[32];
+
+	for (size_t i = 0; i < o->n_tables; i++) {
+		(void)snprintf(pointer, sizeof(pointer), "/tables/%zu", i);
+		if (!is_there(d, live, o->tables[i]))
+			return missing(err, pointer, o->tables[i]);
+	}
+	for (size_t i = 0; i < o->n_names; i++)
+		if (!is_there(d, live, o->names[i].table))
+			return missing(err, "/names", o->names[i].table);
+	return check_exclude(d, live, o, err);
+}
+
 bool live_choice_has(const struct dialect *d, const struct live_ir_options *o, const struct live_table *t)
 {
 	const unsigned kinds = o->kinds != 0 ? o->kinds : KINDS_USUAL;
@@ -87,8 +117,20 @@ bool live_choice_excludes(const struct dialect *d, const struct live_ir_options 
 	return false;
 }
 
-static struct str wanted_name(struct arena *a, const struct dialect *d, const struct live_ir_options *o,
-			      const struct live_table *t, const struct map *taken)
+static bool is_current(const struct dialect *d, const struct live_schema *live, const struct live_ir_options *o,
+		       struct str name)
+{
+	for (size_t i = 0; i < live->n_tables + live->n_views; i++) {
+		const struct live_table *t = i < live->n_tables ? &live->tables[i] : &live->views[i - live->n_tables];
+
+		if (t->schema_name.p == NULL && live_name_eq(d, t->name, name) && live_choice_has(d, o, t))
+			return true;
+	}
+	return false;
+}
+
+static struct str wanted_name(struct arena *a, const struct dialect *d, const struct live_schema *live,
+			      const struct live_ir_options *o, const struct live_table *t, const struct map *taken)
 {
 	for (size_t i = 0; i < o->n_names; i++)
 		if (spells(d, o->names[i].table, t, STR_NONE))
@@ -99,16 +141,17 @@ static struct str wanted_name(struct arena *a, const struct dialect *d, const st
 		if (live_name_eq(d, m->table, t->name) && str_eq(m->schema_name, t->schema_name))
 			return m->name;
 	}
-	if (t->schema_name.p != NULL && map_get(taken, t->name) != NULL)
+	/* the current schema's keeps its name, whichever comes first */
+	if (t->schema_name.p != NULL && (map_get(taken, t->name) != NULL || is_current(d, live, o, t->name)))
 		return arena_printf(a, "%.*s.%.*s", STR_FMT(t->schema_name), STR_FMT(t->name));
 	return t->name;
 }
 
-struct str live_choice_name(struct arena *a, const struct dialect *d, const struct live_ir_options *o,
-			    const struct live_table *t, struct map *taken)
+struct str live_choice_name(struct arena *a, const struct dialect *d, const struct live_schema *live,
+			    const struct live_ir_options *o, const struct live_table *t, struct map *taken)
 {
 	static char mark;
-	const struct str name = wanted_name(a, d, o, t, taken);
+	const struct str name = wanted_name(a, d, live, o, t, taken);
 
 	map_put(taken, name, &mark);
 	return name;

@@ -31,7 +31,7 @@ bool live_choice_excludes(const struct dialect *d, const struct live_ir_options 
 			  struct str column);
 
 /* The model's name; `taken` has those given so far, and gets it. In the arena, or borrowed. */
-struct str live_choice_name(struct arena *a, const struct dialect *d, const struct live_ir_options *o,
-			    const struct live_table *t, struct map *taken);
+struct str live_choice_name(struct arena *a, const struct dialect *d, const struct live_schema *live,
+			    const struct live_ir_options *o, const struct live_table *t, struct map *taken);
 
 #endif

@@ -210,7 +210,7 @@ static json_t *model_ir(struct live_builder *b, const struct live_table *t)
 {
 	json_t *o = json_object(), *excluded = json_array();
 
-	live_set(o, "model_name", live_text(live_choice_name(b->a, b->d, b->o, t, &b->models)));
+	live_set(o, "model_name", live_text(live_choice_name(b->a, b->d, b->live, b->o, t, &b->models)));
 	live_set(o, "table_name", live_text(t->name));
 	if (t->schema_name.p != NULL)
 		live_set(o, "schema", live_text(t->schema_name));

@@ -487,6 +487,8 @@ bool state_write(struct state *s, int64_t version, const struct state_change *c,
 				    c->choose_default && c->default_name.p != NULL ? c->default_name : STR(""), err);
 	ok = state_unit_end(&u, ok, err);
 	arena_done(&a);
+	if (ok)
+		state_tell(s);
 	if (ok || err->code == ERR_SERIALIZATION_FAILURE)
 		return ok;
 	return unwritable(err);

@@ -12,7 +12,6 @@
 #define WAIT_SECONDS 30.0  /* for the others' tellings */
 #define TRIES_SECONDS 10.0 /* when other servers change the state while a telling is kept */
 #define TRIES 8            /* when models of ours changed while they were kept */
-#define POLL_NS (400 * CLOCK_NS_PER_MS)
 #define BEHIND_SECONDS 5.0
 #define LOOK_NS (20 * CLOCK_NS_PER_MS)
 
@@ -426,8 +425,10 @@ static void poll_once(struct told *t)
 static void poll_state(void *arg)
 {
 	struct told *t = arg;
-	while (wait_until(clock_mono_ns() + POLL_NS) != WAIT_CANCELLED)
+	struct state_watch *w = state_watch_create(t->state);
+	while (state_await(w) != WAIT_CANCELLED)
 		poll_once(t);
+	state_watch_destroy(w);
 }
 
 void told_start(struct told *t)

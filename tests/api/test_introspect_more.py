@@ -1,5 +1,7 @@
 """More than the tables of one schema: other schemas, views, partitions, virtual tables; what is chosen and how it is named."""
+import contextlib
 import json
+import sqlite3
 
 from support.schema import column, columns_of, introspect, migrate, model, quiet, register, run
 from support.tables import insert, sql
@@ -212,5 +214,41 @@ def test_names_and_exclusions(conn):
     assert "password_hash" in columns_of(conn.backend, "users"), "what stays out is not dropped"
     assert all(c["kind"] != "drop_column" for c in answer["changes"])
     insert(conn.client, conn.name, "User", [{"id": 2, "mail": "c"}])
-    for bad in ({"names": {"nobody": "X"}}, {"names": {"users": 1}}, {"exclude": "users"}, {"tables": ["nobody"]}):
+    for bad in ({"names": {"nobody": "X"}}, {"names": {"users": 1}}, {"exclude": "users"}, {"tables": ["nobody"]}, {"exclude": ["users.pasword_hash"]}, {"exclude": ["secret"]}):
         conn.client.post("/v1/introspect", {**conn.using, **bad}).problem(400, "invalid_request")
+
+
+def test_a_table_that_needs_what_is_not_here_is_out_alone(sqlite_conn):
+    """A collation or a function of the program that made it; the others are read, written and rebuilt."""
+    conn = sqlite_conn
+    with contextlib.closing(sqlite3.connect(conn.backend.path)) as db:
+        db.create_collation("house", lambda a, b: (a > b) - (a < b))
+        db.create_function("known", 1, lambda a: 1, deterministic=True)
+        db.execute("CREATE TABLE sorted (id integer PRIMARY KEY, v text COLLATE house UNIQUE)")
+        db.execute("CREATE TABLE checked (id integer PRIMARY KEY, v text CHECK (known(v)))")
+        db.execute("CREATE TABLE plain (id integer PRIMARY KEY, v text NOT NULL)")
+        db.commit()
+    register(conn.client)
+    answer = introspect(conn, register=True)
+    assert list(models_of(answer)) == ["plain"]
+    assert {(w["code"], w["table"]) for w in answer["warnings"]} == {("not_readable", "checked"), ("not_readable", "sorted")}
+    assert {word for w in answer["warnings"] for word in ("house", "known") if word in w["detail"]} == {"house", "known"}
+    conn.client.post("/v1/models/plain/records", {"v": "x"}, params=conn.using).expect(201)
+    models = answer["payload"]["models"]
+    models[0]["columns"][1]["nullable"] = True
+    register(conn.client, *models)
+    assert {c["kind"] for c in migrate(conn, rebuild=True)["changes"]} == {"rebuild_table"}
+    assert rows(conn, "plain") == [{"id": 1, "v": "x"}]
+
+
+def test_the_current_schema_keeps_the_name_wherever_it_stands(postgres_conn):
+    """In the list of schemas, and of theirs in the order of their names."""
+    conn = postgres_conn
+    run(conn.backend, "CREATE SCHEMA a; CREATE TABLE a.t (id int PRIMARY KEY, n text); CREATE TABLE t (id int PRIMARY KEY, a_id int REFERENCES a.t (id))")
+    register(conn.client)
+    for schemas in (["a", "public"], ["public", "a"]):
+        got = models_of(introspect(conn, schemas=schemas, register=True))
+        assert sorted(got) == ["a.t", "t"] and got["a.t"]["schema"] == "a" and "schema" not in got["t"]
+    alone = introspect(conn)
+    assert [(w["code"], w["table"], w["column"]) for w in alone["warnings"]] == [("not_introspected", "t", "a_id")]
+    assert "a" in alone["warnings"][0]["detail"] and [r for r in models_of(alone)["t"]["relations"] if r["kind"] == "forward"] == []

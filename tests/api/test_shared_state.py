@@ -66,6 +66,34 @@ def test_a_change_is_seen_within_a_second(pair):
     seen(pair.a, [], [])
 
 
+def ears(pair):
+    """Backends of the state's database that hear."""
+    return [int(pid) for pid in pair.backend.pg.psql(
+        "SELECT pid FROM pg_stat_activity WHERE query = 'LISTEN ferrod_state' AND datname = current_database()", pair.backend.database).split()]
+
+
+def test_changes_are_told(pair):
+    """By LISTEN and NOTIFY: with nothing but the look for what was missed, ten would take 25 seconds."""
+    wait_for(lambda: len(ears(pair)) == 2, 10, "two that listen")
+    started = time.monotonic()
+    for n in range(10):
+        pair.a.put("/v1/models", {"models": [model(f"M{n}")]}).expect(200)
+        seen(pair.b, [], [f"M{n}"], 20)
+    assert time.monotonic() - started < 12
+
+
+def test_what_was_told_to_nobody_is_found(pair):
+    """The connection that hears is lost in between, and heard again on another."""
+    wait_for(lambda: len(ears(pair)) == 2, 10, "two that listen")
+    before = set(ears(pair))
+    pair.backend.pg.psql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = 'LISTEN ferrod_state'", pair.backend.database)
+    pair.a.put("/v1/models", {"models": [model("Unheard")]}).expect(200)
+    seen(pair.b, [], ["Unheard"], 10)
+    wait_for(lambda: len(ears(pair)) == 2 and not before & set(ears(pair)), 20, "two that listen anew")
+    pair.a.put("/v1/models", {"models": [model("Heard")]}).expect(200)
+    seen(pair.b, [], ["Heard"], 10)
+
+
 def test_with_ferro_catalog_it_is_seen_at_once(pair):
     """Never model_not_found on the other server."""
     connect(pair.a, pair.url, default=True)

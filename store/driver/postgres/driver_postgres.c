@@ -103,6 +103,15 @@ static void db_set_pooler(struct driver_db *db, enum pooler pooler)
 	__atomic_store_n(&db->found, POOLER_AUTO, __ATOMIC_RELAXED);
 }
 
+static bool listen_to(struct driver_conn *base, struct str channel, int64_t deadline_ns, struct err *err)
+{
+	char sql[64];
+
+	(void)snprintf(sql, sizeof(sql), "LISTEN %.*s", STR_FMT(channel));
+	base->session_dirty = true;
+	return pg_simple(pg_conn(base), sql, deadline_ns, NULL, err);
+}
+
 static bool local_address(struct driver_conn *conn, char ret[64])
 {
 	struct sockaddr_storage sa = {0};
@@ -394,6 +403,8 @@ const struct driver driver_postgres = {
 	.db_set_pooler = db_set_pooler,
 	.db_pooler = db_pooler,
 	.local_address = local_address,
+	.listen = listen_to,
+	.notified = pg_notified,
 	.open = pg_open,
 	.close = pg_close,
 	.prepare = pg_plain_prepare,

@@ -223,6 +223,8 @@ enum pg_io { PG_IO_OK, PG_IO_LOST, PG_IO_TIMEOUT, PG_IO_CANCELLED };
 /* The next result (NULL as in PQgetResult: the end of one statement's). Parks. */
 enum pg_io pg_next(struct pg_conn *c, int64_t deadline_ns, PGresult **ret) MUST_CHECK;
 /* Sends what libpq has buffered, taking in what the server says meanwhile. Parks. */
+/* driver->notified. */
+enum wait_result pg_notified(struct driver_conn *base, int64_t deadline_ns);
 enum pg_io pg_flush(struct pg_conn *c, int64_t deadline_ns) MUST_CHECK;
 /* Reads and drops everything until the connection is idle again, but the first error: *ret_error is the caller's to
  * clear, NULL when there was none, set whatever is returned. Parks. */

@@ -79,6 +79,29 @@ static enum pg_io wait_result_ready(struct pg_conn *c, int64_t deadline)
 	}
 }
 
+/* PostgreSQL manual, 34.9: the input is taken in, then what is told is asked for. */
+enum wait_result pg_notified(struct driver_conn *base, int64_t deadline_ns)
+{
+	struct pg_conn *c = pg_conn(base);
+
+	for (;;) {
+		PGnotify *n = PQnotifies(c->pg);
+		const bool told = n != NULL;
+
+		for (; n != NULL; n = PQnotifies(c->pg))
+			PQfreemem(n);
+		if (told || base->broken)
+			return WAIT_READY;
+		const enum pg_io io =
+			clock_mono_ns() < deadline_ns ? wait_socket(c, POLLIN, deadline_ns) : PG_IO_TIMEOUT;
+		if (io == PG_IO_TIMEOUT)
+			return WAIT_TIMEOUT;
+		if (io == PG_IO_CANCELLED)
+			return WAIT_CANCELLED;
+		base->broken = io == PG_IO_LOST || !PQconsumeInput(c->pg) || PQstatus(c->pg) == CONNECTION_BAD;
+	}
+}
+
 enum pg_io pg_flush(struct pg_conn *c, int64_t deadline_ns)
 {
 	int unsent;

@@ -458,6 +458,43 @@ static bool read_views(const struct catalog *of, const struct introspect_scope *
 	return catalog_query(&c, str_z(triggers_sql), "tTt", on_view_trigger, err);
 }
 
+/* Whether the statement can be made; *ret_lacks: it cannot, for what SQLite has not been given here. */
+static void try_statement(struct sqlite_conn *c, struct str sql, struct str *ret_lacks)
+{
+	sqlite3_stmt *st = NULL;
+
+	c->internal = true;
+	if (sqlite3_prepare_v2(c->h, sql.p, (int)sql.len, &st, NULL) != SQLITE_OK && sqlite_lacks(sqlite3_errmsg(c->h)))
+		*ret_lacks = str_z(sqlite3_errmsg(c->h));
+	(void)sqlite3_finalize(st);
+	c->internal = false;
+}
+
+/* A table that needs a collation or a function of the program that made it can be neither read nor written whole. */
+static void find_unusable(struct catalog *c)
+{
+	static const char *const words[] = {"EXPLAIN SELECT * FROM ", "EXPLAIN INSERT INTO "};
+
+	for (size_t i = 0; i < c->live->n_tables; i++) {
+		struct live_table *t = &c->live->tables[i];
+
+		wait_may_step_aside();
+		for (size_t k = 0; k < ARRAY_LEN(words); k++) {
+			struct str lacks = STR_NONE;
+			struct strbuf sql;
+
+			strbuf_init(&sql, 0);
+			strbuf_puts(&sql, words[k]);
+			dialect_quote_ident(&sql, t->name);
+			strbuf_puts(&sql, k == 1 ? " DEFAULT VALUES" : "");
+			try_statement(sqlite_conn_of(c->conn), strbuf_str(&sql), &lacks);
+			strbuf_done(&sql);
+			if (lacks.p != NULL)
+				t->unreadable = arena_str(c->arena, lacks);
+		}
+	}
+}
+
 bool sqlite_introspect(struct driver_conn *conn, const struct introspect_scope *scope, struct arena *a,
 		       int64_t deadline_ns, struct live_schema *ret, struct err *err)
 {
@@ -472,6 +509,8 @@ bool sqlite_introspect(struct driver_conn *conn, const struct introspect_scope *
 	if (!ask(&c, scope, indexes_sql, "ttitiTTiT", on_index, err))
 		return false;
 	read_index_texts(&c);
+	if (scope->views)
+		find_unusable(&c);
 	return read_spellings(&c, err) && catalog_query(&c, str_z(triggers_sql), "tTt", on_trigger, err) &&
 	       (!scope->views || read_views(&c, scope, err));
 }

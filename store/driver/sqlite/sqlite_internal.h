@@ -307,6 +307,8 @@ void sqlite_policy_begin(struct sqlite_conn *c);
 
 /* ---- sqlite_error.c ---- */
 
+/* Whether SQLite says that it has not been given a function, a collation or a module. */
+bool sqlite_lacks(const char *said);
 /* Fills err from the connection's last error; sql (may be STR_NONE) gives the position. Marks c broken when it is.
  * Returns false. */
 bool sqlite_error(struct sqlite_conn *c, int rc, struct str sql, struct err *err);
