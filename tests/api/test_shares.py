@@ -212,6 +212,14 @@ def test_transactions_quota_wins_over_the_setting(tmp_path):
 SLOW = "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT count(*) AS n FROM c"
 
 
+def slow(client):
+    """Runs for three seconds, once nobody who only looks is in its place."""
+    answer = client.post("/v1/sql/fetch-one", {"sql": SLOW}, headers={"Prefer": "timeout=3"})
+    while answer.status == 429:
+        answer = client.post("/v1/sql/fetch-one", {"sql": SLOW}, headers={"Prefer": "timeout=3"})
+    answer.expect(504)
+
+
 def test_requests_per_key(tmp_path):
     """Two at once by the setting, one by the entry; what has been answered, or given up, counts no more."""
     keys = Keys(tmp_path)
@@ -221,8 +229,7 @@ def test_requests_per_key(tmp_path):
     keys.write()
     with Server("--keys-file", str(keys.path), "--default-url", "sqlite::memory:", "--requests-per-key", "2", "--statement-timeout-seconds", "20") as server:
         for name, most in (("a", 2), ("b", 1)):
-            running = [threading.Thread(target=lambda: keys.client(server.port, name).post(
-                "/v1/sql/fetch-one", {"sql": SLOW}, headers={"Prefer": "timeout=3"}).expect(504)) for _ in range(most)]
+            running = [threading.Thread(target=slow, args=(keys.client(server.port, name),)) for _ in range(most)]
             client = keys.client(server.port, name)
             for _ in range(5):
                 client.get("/v1/models").expect(200)

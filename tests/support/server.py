@@ -17,6 +17,12 @@ START_SECONDS = 30
 STOP_SECONDS = 60
 
 
+def sanitized():
+    """Does the binary carry a sanitizer?"""
+    data = BINARY.read_bytes()
+    return b"__asan_init" in data or b"__tsan_init" in data
+
+
 class Server:
     """Server(args...) starts; with wait=False it returns at once (for processes that shall refuse to start)."""
 

@@ -180,7 +180,7 @@ static bool check_integrity(struct sqlite_conn *c, const char *sql, struct err *
 	bool ok = false;
 
 	run_check(&j);
-	if (j.rc == SQLITE_ERROR && sqlite_lacks(sqlite3_errmsg(c->h))) {
+	if ((j.rc & 0xff) == SQLITE_ERROR && sqlite_lacks(sqlite3_errmsg(c->h))) {
 		(void)sqlite3_finalize(j.st);
 		return sql != NULL || check_each(c, err);
 	}
