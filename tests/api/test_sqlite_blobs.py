@@ -92,7 +92,7 @@ def test_where_it_is_written_anew_it_is_a_blob(house):
     house.patch("/v1/models/t/records/6", {"b": ODD}).expect(200)
     house.put("/v1/models/t/records/21", {"b": ODD}).expect(201)
     house.put("/v1/models/t/records/7", {"b": ODD}).expect(200)
-    house.post("/v1/models/t/records", [{"id": 22, "b": ODD}, {"id": 23, "b": "//4="}]).expect(201)
+    house.post("/v1/models/t/records", {"records": [{"id": 22, "b": ODD}, {"id": 23, "b": "//4="}]}).expect(201)
     where = [{"node_kind": "leaf", "column": "id", "operator": "==", "value": 9}]
     house.post("/v1/query/update", {"query": {"model_name": "t", "where": where}, "set": {"b": ODD}}).expect(200)
     assert [stored(house, n) for n in (20, 6, 21, 7, 22, 23, 9)] == [blob] * 7
