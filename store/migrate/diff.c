@@ -293,7 +293,7 @@ static bool is_timed(enum storage_type t)
 static bool other_digits(enum storage_type t, struct str live, struct str want)
 {
 	return (t == ST_NUMERIC && other_places(live, want)) ||
-	       (is_timed(t) && ddl_time_places(live) != ddl_time_places(want));
+	       (is_timed(t) && want.p != NULL && ddl_time_places(live) != ddl_time_places(want));
 }
 
 /* Dimensions are no part of a type there, and one type may be spelled in several ways. */

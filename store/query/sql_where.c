@@ -84,6 +84,22 @@ static void put_list_value(struct sql *s, const struct condition *c, struct valu
 	sql_param(s, value_bytes(v.u.s));
 }
 
+/* They are as large as the text: the blob, which lies behind all texts, is neither more nor less. */
+static void put_order_of_either(struct sql *s, const struct condition *c, const char *sign)
+{
+	const bool more = c->node->op == OP_GT;
+
+	sql_put(s, "(");
+	sql_subject(s, c);
+	sql_put(s, sign);
+	put_operand(s, c);
+	sql_put(s, more ? " AND " : " OR ");
+	sql_subject(s, c);
+	sql_put(s, more ? " <> " : " = ");
+	sql_param(s, value_bytes(c->node->values[0].u.s));
+	sql_put(s, ")");
+}
+
 static void put_compare(struct sql *s, const struct condition *c, const char *sign)
 {
 	const enum query_op op = c->node->op;
@@ -104,6 +120,11 @@ static void put_compare(struct sql *s, const struct condition *c, const char *si
 		sql_put(s, op == OP_EQ ? " IN (" : " NOT IN (");
 		put_list_value(s, c, c->node->values[0]);
 		sql_put(s, ")");
+		return;
+	}
+	if ((op == OP_GT || op == OP_LE) && c->node->operand == NULL && !c->node->stored &&
+	    either_class(s, c->node->values[0])) {
+		put_order_of_either(s, c, sign);
 		return;
 	}
 	sql_subject(s, c);

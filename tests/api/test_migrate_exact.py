@@ -105,14 +105,20 @@ def test_places_of_seconds_are_introspected_and_made(postgres_conn):
     quiet(conn)
 
 
-@pytest.mark.parametrize("name, kind", [("a", "timestamp(2)"), ("a", "timestamp"), ("b", "timestamptz"), ("c", "time(5)"), ("d", "timestamp(1)"), ("e", "time(0)"),
-                                        ("f", "timestamptz(5)")])
+@pytest.mark.parametrize("name, kind", [("a", "timestamp(2)"), ("a", "timestamp"), ("b", "timestamptz"), ("c", "time(5)"), ("d", "timestamp(1)"), ("e", "time(0)")])
 def test_other_places_of_seconds_are_a_difference(postgres_conn, name, kind):
     conn = postgres_conn
     timed(conn)
     run(conn.backend, f"ALTER TABLE t ALTER COLUMN {name} TYPE {kind}")
     assert [c["kind"] for c in migrate(conn)["changes"]] == ["alter_type"]
     assert columns_of(conn.backend, "t")[name] == KEPT[name]
+    quiet(conn)
+
+
+def test_a_model_that_says_no_type_leaves_it_to_the_database(postgres_conn):
+    conn = postgres_conn
+    timed(conn)
+    run(conn.backend, "ALTER TABLE t ALTER COLUMN f TYPE timestamptz(5)")
     quiet(conn)
 
 
