@@ -98,9 +98,20 @@ static bool read_request(struct request *req, struct introspection *q, struct er
 	return json_reader_done(&r);
 }
 
+struct reading {
+	struct live_builder *ir;
+	struct arena *scratch; /* that all of it is in */
+};
+
+/* After the last one nobody looks at the database's own form again, which is as large as the models are. */
 static json_t *next_model(void *arg)
 {
-	return live_ir_next(arg);
+	const struct reading *r = arg;
+	json_t *model = live_ir_next(r->ir);
+
+	if (model == NULL)
+		arena_done(r->scratch);
+	return model;
 }
 
 /* The canonical form of what the database has, in *ret. What it is made of is in `scratch`. */
@@ -115,7 +126,8 @@ static bool read_schema(struct context *c, struct introspection *q, struct arena
 	if (!migrate_introspect_scope(c->route.conn, &q->scope, c->deadline, scratch, &live, err) ||
 	    !live_ir_open(scratch, c->route.conn->dialect, &live, &q->options, &q->notes, &ir, err))
 		return false;
-	const struct schema_feed feed = {.next = next_model, .arg = ir, .n_max = live.n_tables + live.n_views};
+	struct reading reading = {.ir = ir, .scratch = scratch};
+	const struct schema_feed feed = {.next = next_model, .arg = &reading, .n_max = live.n_tables + live.n_views};
 	const struct schema_source from = {.feed = &feed, .may_sql = true, .may_catalogs = true, .trusts_sets = true};
 	return schema_from_source(NULL, &from, a, ret, err);
 }

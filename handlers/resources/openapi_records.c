@@ -85,6 +85,8 @@ static json_t *column_schema(const struct describing *d, const struct column *c)
 		put_json(o, "readOnly", json_true());
 	if (c->comment.p != NULL && str_is_utf8(c->comment))
 		put_json(o, "description", json_text(c->comment));
+	else if (c->logical == LT_NUMBER)
+		put_json(o, "description", json_string("NaN, Infinity and -Infinity come as texts."));
 	return o;
 }
 

@@ -78,13 +78,17 @@ static void set_enum(json_t *o, const struct live_column *c)
 
 static bool indexed_by_rule(struct live_builder *b, const struct live_table *t, const struct live_column *c)
 {
-	const struct str rule = schema_artifact_name(b->a, ARTIFACT_INDEX, t->name, &c->name, 1);
+	struct str rule = STR_NONE;
 
 	for (size_t i = 0; i < t->n_indexes; i++) {
 		const struct live_index *x = &t->indexes[i];
 
-		if (!x->unique && !x->partial && !x->expression && !x->special && !x->invalid && x->n_columns == 1 &&
-		    str_eq(x->name, rule) && live_name_eq(b->d, x->columns[0], c->name))
+		if (x->unique || x->partial || x->expression || x->special || x->invalid || x->n_columns != 1 ||
+		    !live_name_eq(b->d, x->columns[0], c->name))
+			continue;
+		if (rule.p == NULL)
+			rule = schema_artifact_name(b->a, ARTIFACT_INDEX, t->name, &c->name, 1);
+		if (str_eq(x->name, rule))
 			return true;
 	}
 	return false;
@@ -93,11 +97,13 @@ static bool indexed_by_rule(struct live_builder *b, const struct live_table *t, 
 /* Text that the table takes only when it is JSON. */
 static bool is_json(const struct live_builder *b, const struct live_table *t, const struct live_column *c)
 {
-	const struct str plain = arena_printf(b->a, "json_valid(\"%.*s\")", STR_FMT(c->name));
-	const struct str or_null =
-		arena_printf(b->a, "json_valid(\"%.*s\") OR \"%.*s\" IS NULL", STR_FMT(c->name), STR_FMT(c->name));
+	struct str plain, or_null;
 
-	for (size_t i = 0; b->d->id == DIALECT_SQLITE && i < t->n_checks; i++)
+	if (b->d->id != DIALECT_SQLITE || t->n_checks == 0)
+		return false;
+	plain = arena_printf(b->a, "json_valid(\"%.*s\")", STR_FMT(c->name));
+	or_null = arena_printf(b->a, "json_valid(\"%.*s\") OR \"%.*s\" IS NULL", STR_FMT(c->name), STR_FMT(c->name));
+	for (size_t i = 0; i < t->n_checks; i++)
 		if (schema_sql_same(b->d->id, t->checks[i].expression, plain) ||
 		    schema_sql_same(b->d->id, t->checks[i].expression, or_null))
 			return true;

@@ -8,6 +8,7 @@ import pytest
 
 from support.client import Client
 from support.fake_pg import (BOOL, BYTEA, FLOAT8, INT8, JSON, JSONB, TEXT, Answer, FakePostgres, message, notice)
+from support.turns import TURN_SECONDS, longest_turn, no_long_turn
 from support.vanish import growth_bound
 
 ITEM = {"model_name": "Item", "columns": [
@@ -249,7 +250,8 @@ def test_floods_of_what_nobody_asked_for_are_dropped(server, lie, kind):
             peak.append(memory(server))
     watcher = threading.Thread(target=watch)
     watcher.start()
-    rows = client.post("/v1/sql/fetch-all", {"sql": "select 1"}).expect(200).json()["rows"]
+    with no_long_turn(client, growth_bound(1)):
+        rows = client.post("/v1/sql/fetch-all", {"sql": "select 1"}).expect(200).json()["rows"]
     done.set()
     watcher.join()
     assert rows == [{"a": "b"}]
@@ -263,6 +265,7 @@ def test_rows_of_very_many_columns_hold_no_loop(server, lie, road):
     arrays = {"Prefer": "rows=arrays"}  # many have a name of others
     client, fake = lie(lambda sql: wide if "select 1" in sql else None)
     longest, done = [0.0], threading.Event()
+    before = longest_turn(client)[1]
 
     def ping():
         with client.clone() as other:
@@ -284,3 +287,4 @@ def test_rows_of_very_many_columns_hold_no_loop(server, lie, road):
         for one in others:
             one.join()
     assert longest[0] < 0.5, longest
+    assert longest_turn(client)[1] <= max(before, TURN_SECONDS * growth_bound(1))

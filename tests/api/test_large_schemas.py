@@ -8,6 +8,7 @@ from support import large_schema
 from support.client import Client
 from support.pg import Postgres
 from support.server import Server
+from support.turns import TURN_SECONDS, longest_turn
 from support.vanish import growth_bound
 
 MIB = 1024
@@ -93,6 +94,31 @@ def test_what_is_registered_is_held_once(served):
         plan = client.post("/v1/migrate", {"dry_run": True}).expect(200).json()
         assert plan["statements"] == []
         assert peak_kib(pid) - idle < growth_bound(120 * MIB), peak_kib(pid) - idle
+
+
+def test_work_on_them_lets_others_run(large):
+    """Introspection, registration, plans and documents of all of it step aside: no turn takes much of a processor."""
+    with Server("--loops", "1", "--json-values", "2000000") as server, Client(server.port, timeout=300, validate=False) as client:
+        client.post("/v1/connections", {"url": large[0], "pool": {"statement_timeout_seconds": 120}}).expect(201)
+
+        def longest(after):
+            found = longest_turn(client)[1]
+            assert found < TURN_SECONDS * growth_bound(1), (after, found)
+        client.post("/v1/introspect", {}).expect(200)
+        longest("introspection")
+        said = client.post("/v1/introspect", {"register": True}).expect(200).body
+        longest("registration")
+        client.get("/v1/models").expect(200)
+        client.get("/v1/ddl?dialect=postgres").expect(200)
+        longest("documents of it")
+        client.get("/openapi.json?models=true").expect(200)
+        longest("its description")
+        client.post("/v1/migrate", {"dry_run": True}).expect(200)
+        longest("a dry run")
+        client.put("/v1/models", raw=said).expect(200)
+        longest("its replacement")
+        client.delete("/v1/models").expect(204)
+        longest("its end")
 
 
 def test_one_table_has_the_cost_of_one(served):

@@ -1,7 +1,6 @@
 """No request keeps others from a loop for long, whatever it holds; a loop that stands all the same is logged, and ends with the process."""
 import json
 import os
-import re
 import signal
 import subprocess
 import threading
@@ -12,17 +11,10 @@ import pytest
 from support.client import Client
 from support.process import BINARY, die_with_parent, wait_for
 from support.server import Server
+from support.turns import TURN_SECONDS, longest_turn
 
-TURN_SECONDS = 0.25
 TRIES = 3  # others use the machine, too
 MIB = 1024 * 1024
-
-
-def longest_turn(client):
-    """Of a loop of the server: in seconds, and in seconds of a processor."""
-    text = client.get("/metrics").expect(200).text
-    return [float(re.search(rf"^ferrod_loop_longest_turn_{name} ([0-9.e+-]+)$", text, re.MULTILINE).group(1))
-            for name in ("seconds", "cpu_seconds")]
 
 
 def assert_turns_stay_short(work, *flags):

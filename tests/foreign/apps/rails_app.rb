@@ -13,7 +13,7 @@ class Book < ActiveRecord::Base
 end
 
 if step == "make"
-  ActiveRecord::Schema.verbose = false
+  ActiveRecord::Migration.verbose = false
   ActiveRecord::Schema.define(version: 2026_01_02_000000) do
     create_table(:shelves) { |t| t.string :label, limit: 20, null: false, index: { unique: true } }
     create_table :books do |t|
