@@ -210,7 +210,9 @@ bool sqlite_error(struct sqlite_conn *c, int rc, struct str sql, struct err *err
 			       "longer than "
 			       "it takes, or a full-text query has more words than sqlite_match_terms allows");
 	case SQLITE_AUTH:
-		return err_set(err, ERR_SQL_ERROR, "not authorized: this statement is not allowed here");
+		return err_set(err, ERR_SQL_ERROR, "%s",
+			       c->saw_own_savepoint ? STMT_OWN_SAVEPOINT
+						    : "not authorized: this statement is not allowed here");
 	case SQLITE_MISUSE:
 		return err_set(err, ERR_INTERNAL_ERROR, "SQLite was called out of order");
 	default:

@@ -169,6 +169,7 @@ bool sqlite_stmt_create(struct sqlite_conn *c, struct str sql, bool persistent, 
 		st->heavy = sqlite_virtual_used(c, str_n(text.p, (size_t)(tail - text.p)));
 	st->hides_path = c->saw_paths;
 	st->inserts = c->saw_insert;
+	st->own_savepoint = c->saw_own_savepoint;
 	st->searches = c->saw_match && !c->saw_insert && !c->saw_update;
 	st->taints = c->saw_taint;
 	if (c->raw && persistent && st->cur.read_only && !c->saw_beyond && !st->heavy && sqlite3_column_count(h) > 0 &&
@@ -416,6 +417,8 @@ bool sqlite_prepare(struct driver_conn *base, const struct stmt *s, int64_t dead
 	}
 	if (base->company && s->raw && st->alone)
 		return go_alone(st, err);
+	if (s->raw && st->own_savepoint)
+		return err_set(err, ERR_SQL_ERROR, "%s", STMT_OWN_SAVEPOINT);
 	sqlite_stmt_start(st);
 	if (!bind_all(st, s, err)) {
 		sqlite_finish(&st->cur);
@@ -450,6 +453,7 @@ bool sqlite_simple(struct driver_conn *base, struct str sql, int64_t deadline_ns
 	struct sqlite_stmt *st;
 	bool row, ok = true;
 
+	c->raw = false;
 	sqlite_wait_begin(c, deadline_ns);
 	for (sql = sqlite_skip_blank(sql); ok && sql.len > 0; sql = sqlite_skip_blank(sql)) {
 		if (!sqlite_stmt_create(c, sql, false, &st, &sql, err))
