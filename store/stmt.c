@@ -147,3 +147,31 @@ bool stmt_takes_own_savepoint(struct str sql)
 	(void)word_follows(&sql, "savepoint");
 	return is_own_name(sql);
 }
+
+/* Does the word stand anywhere in the text, be it in a name or a comment? */
+static bool holds_word(struct str s, const char *word)
+{
+	const size_t n = strlen(word);
+
+	for (size_t i = 0; i + n <= s.len; i++)
+		if (str_ieq_z(str_n(s.p + i, n), word))
+			return true;
+	return false;
+}
+
+bool stmt_is_undoable_ddl(struct str sql)
+{
+	static const char *const words[] = {"create", "drop", "alter", "comment", "grant", "revoke", "truncate"};
+	/* what these say is done at once, or piece by piece */
+	static const char *const alone[] = {"concurrently", "database", "tablespace", "subscription",
+					    "system",       "type",     "partition"};
+	struct str rest = sql;
+	const struct str word = first_word(&rest);
+	bool found = false;
+
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		found |= str_ieq_z(word, words[i]);
+	for (size_t i = 0; found && i < ARRAY_LEN(alone); i++)
+		found = !holds_word(rest, alone[i]);
+	return found;
+}
