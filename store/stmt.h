@@ -35,6 +35,7 @@ struct stmt {
 	enum stmt_param_type param_type;
 	bool cache; /* keep the prepared statement (false for DDL and one-off raw SQL) */
 	bool quick; /* a key or unique lookup, or a small limit over an index: fit for a shared pipeline */
+	bool small; /* a read of few rows, perhaps over no index: quick if its times say so */
 	bool raw;   /* client's own SQL: state it sets must not reach another client */
 	/* Of generated statements: the tables that they read or write. Borrowed. What these call is not known from the
 	 * text: see driver->plain. */

@@ -426,7 +426,7 @@ static bool run_shared(struct run *r, bool *ret_done, struct err *err)
 	if (*ret_done)
 		book(r, from, 0);
 	if (reader != NULL)
-		lane_learn(r->x->route->conn->lanes, p, r->s, worked_ns(r->x) - before);
+		lane_learn(r->x->route->conn->lanes, p, r->s, worked_ns(r->x) - before, r->result->rows);
 	return ok;
 }
 
@@ -452,10 +452,7 @@ static bool run_alone(struct run *r, struct err *err)
 	const int64_t before = worked_ns(x);
 	const bool ok = run_once(r, err);
 
-	lane_learn(x->route->conn->lanes, x->route->conn->pool, r->s, worked_ns(x) - before);
-	if (ok && r->s->raw)
-		lane_learn_raw(x->route->conn->lanes, x->route->conn->pool, r->s, worked_ns(x) - before,
-			       r->result->rows);
+	lane_learn(x->route->conn->lanes, x->route->conn->pool, r->s, worked_ns(x) - before, r->result->rows);
 	if (ok || !fresh || !worth_another(r, err))
 		return ok;
 	lease_release(&x->lease);

@@ -22,8 +22,9 @@
 #define JOINING 1024                          /* a power of two: clients' own statements that are known to */
 #define SUSPECT_RUNS 8                        /* a suspect goes by itself so often, then it is quick again */
 #define SLOW_RUNS 200                         /* the same for one that was slow by itself */
-#define TRIED_RUNS 2                          /* quick ones by itself, before a client's own statement goes along */
-#define TRIED_NS (20 * CLOCK_NS_PER_MS)
+#define TRIED_RUNS 2                          /* quick runs by itself, before what may be slow goes along */
+#define TRIED_NS (5 * CLOCK_NS_PER_MS)        /* a quick one is at most so long; one over UNTRIED_NS undoes them */
+#define UNTRIED_NS (20 * CLOCK_NS_PER_MS)
 #define TRIED_ROWS 1000
 #define BATCH_NS (5 * CLOCK_NS_PER_S) /* a transaction's time; what is not done by then goes by itself */
 #define READS_NS (2 * CLOCK_NS_PER_S) /* the same for a round trip of reads */
@@ -31,7 +32,7 @@
 struct lane {
 	struct lane_queue reads, writes;
 	uint8_t suspects[SUSPECTS]; /* runs left outside the lane, by hash of the statement */
-	uint8_t tried[SUSPECTS];    /* quick runs of clients' own statements outside the lane, up to TRIED_RUNS */
+	uint8_t tried[SUSPECTS];    /* quick runs outside the lane, up to TRIED_RUNS, of what may be slow */
 	uint64_t *joining;          /* JOINING hashes, by their last bits; NULL until there is one */
 	struct lane_spare spare;
 };
@@ -136,13 +137,20 @@ static bool raw_fits(struct lane_set *s, struct pool *p, const struct stmt *stmt
 	return l != NULL && joins(l, stmt) && !is_suspect(l, stmt);
 }
 
+static bool was_tried(struct lane_set *s, const struct pool *p, const struct stmt *stmt)
+{
+	const struct lane *l = lane_here(s, p);
+
+	return l != NULL && l->tried[stmt_hash(stmt) & (SUSPECTS - 1)] >= TRIED_RUNS;
+}
+
 bool lane_fits(struct lane_set *s, struct pool *p, const struct stmt *stmt)
 {
 	if (!stmt->cache || fiber_current() == NULL)
 		return false;
 	if (stmt->raw)
 		return raw_fits(s, p, stmt);
-	if (!stmt->quick || stmt->access == STMT_UNKNOWN)
+	if (stmt->access == STMT_UNKNOWN || (!stmt->quick && !(stmt->small && was_tried(s, p, stmt))))
 		return false;
 	const struct driver *driver = pool_driver(p);
 	if (stmt->access == STMT_READ ? !pool_groups_reads(p) && driver->snapshot_open == NULL : !pool_groups_writes(p))
@@ -157,9 +165,8 @@ bool lane_fits_raw(struct lane_set *s, struct pool *p, const struct stmt *raw, s
 {
 	struct lane *l = raw->cache && fiber_current() != NULL ? lane_here(s, p) : NULL;
 
-	if (l == NULL || l->tried[stmt_hash(raw) & (SUSPECTS - 1)] < TRIED_RUNS ||
-	    (!pool_groups_reads(p) && pool_driver(p)->snapshot_open == NULL) || pool_raw_kind(p, raw) != RAW_SHARES ||
-	    is_suspect(l, raw))
+	if (l == NULL || !was_tried(s, p, raw) || (!pool_groups_reads(p) && pool_driver(p)->snapshot_open == NULL) ||
+	    pool_raw_kind(p, raw) != RAW_SHARES || is_suspect(l, raw))
 		return false;
 	*ret = *raw;
 	ret->access = STMT_READ;
@@ -167,25 +174,28 @@ bool lane_fits_raw(struct lane_set *s, struct pool *p, const struct stmt *raw, s
 	return true;
 }
 
-void lane_learn(struct lane_set *s, struct pool *p, const struct stmt *stmt, int64_t ns)
+/* How quick a run by itself was of what may be slow. */
+static void try_out(struct lane *l, const struct stmt *stmt, int64_t ns, int64_t rows)
 {
-	struct lane *l = (stmt->quick || stmt->raw) && fiber_current() != NULL ? lane_here(s, p) : NULL;
+	uint8_t *tried = &l->tried[stmt_hash(stmt) & (SUSPECTS - 1)];
 
-	if (l != NULL && ns > SLOW_ALONE_NS)
-		*suspect_of(l, stmt) = SLOW_RUNS;
+	if (ns > UNTRIED_NS || rows > TRIED_ROWS)
+		*tried = 0;
+	else if (ns <= TRIED_NS && *tried < TRIED_RUNS)
+		(*tried)++;
 }
 
-void lane_learn_raw(struct lane_set *s, struct pool *p, const struct stmt *raw, int64_t ns, int64_t rows)
+void lane_learn(struct lane_set *s, struct pool *p, const struct stmt *stmt, int64_t ns, int64_t rows)
 {
-	struct lane *l = fiber_current() != NULL ? lane_here(s, p) : NULL;
-	uint8_t *tried = l != NULL ? &l->tried[stmt_hash(raw) & (SUSPECTS - 1)] : NULL;
+	const bool may_go = stmt->quick || stmt->raw || stmt->small;
+	struct lane *l = may_go && fiber_current() != NULL ? lane_here(s, p) : NULL;
 
-	if (tried == NULL)
+	if (l == NULL)
 		return;
-	if (ns > TRIED_NS || rows > TRIED_ROWS)
-		*tried = 0;
-	else if (*tried < TRIED_RUNS)
-		(*tried)++;
+	if (ns > SLOW_ALONE_NS)
+		*suspect_of(l, stmt) = SLOW_RUNS;
+	if (!stmt->quick)
+		try_out(l, stmt, ns, rows);
 }
 
 /* Counters have one writer, this loop, and readers anywhere. */

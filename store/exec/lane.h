@@ -44,11 +44,9 @@ bool lane_run(struct lane_set *s, struct pool *p, const struct stmt *stmt, int64
  * it fits where SQLite's writes go together, until it is told to go alone. */
 void lane_learn_joins(struct lane_set *s, struct pool *p, const struct stmt *stmt);
 
-/* Tells how long a statement took by itself: slow ones leave the lane, quick ones come back to it. */
-void lane_learn(struct lane_set *s, struct pool *p, const struct stmt *stmt, int64_t ns);
-
-/* The same of a client's own statement that answered so many rows. */
-void lane_learn_raw(struct lane_set *s, struct pool *p, const struct stmt *raw, int64_t ns, int64_t rows);
+/* Tells how long a statement took by itself that answered so many rows, or with the reads of its turn: slow ones leave
+ * the lane, quick ones come back to it; one that may be slow goes along once it was quick by itself. */
+void lane_learn(struct lane_set *s, struct pool *p, const struct stmt *stmt, int64_t ns, int64_t rows);
 
 void lane_stats(const struct lane_set *s, struct lane_stats *ret_reads, struct lane_stats *ret_writes);
 

@@ -189,6 +189,12 @@ static bool is_quick(const struct query *q)
 	return true;
 }
 
+/* Few rows, of however many that are looked at. */
+static bool is_small(const struct query *q)
+{
+	return q->has_limit && q->limit <= QUICK_LIMIT && q->lock == QUERY_LOCK_NONE;
+}
+
 /* ---- reads ---- */
 
 /* Everything between the select list and ORDER BY. */
@@ -248,6 +254,7 @@ bool query_lower_select(struct arena *a, const struct query *q, struct stmt *ret
 		return true;
 	}
 	ret->quick = quick;
+	ret->small = is_small(q);
 	query_shape(a, q, ret_shape);
 	ret->n_columns = ret_shape->n;
 	plan_keep(&key, ret, ret_shape);
@@ -262,6 +269,7 @@ static bool finish_scalar(struct sql *s, const struct plan_key *key, bool quick,
 	if (s->plan != NULL)
 		return true;
 	ret->quick = quick;
+	ret->small = true;
 	ret->n_columns = 1;
 	plan_keep(key, ret, NULL);
 	return true;

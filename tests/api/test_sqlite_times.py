@@ -5,6 +5,7 @@ import sqlite3
 import pytest
 
 from support.client import Client
+from support.schema import run
 from support.server import Server
 
 MOMENTS = [datetime.datetime(2026, 1, 1, 8), datetime.datetime(2026, 1, 2, 9), datetime.datetime(2026, 1, 2, 9, 0, 0, 500000),
@@ -167,3 +168,21 @@ def test_declared_spelling(client, tmp_path):
     c.put("/v1/models", {"models": [{"model_name": "post", "table_name": "post", "columns": columns}]}).problem(422, "invalid_schema")
     columns[0]["spelling"], columns[1]["spelling"] = "space", "space"
     c.put("/v1/models", {"models": [{"model_name": "post", "table_name": "post", "columns": columns}]}).problem(422, "invalid_schema")
+
+
+@pytest.mark.parametrize("rows, expected", [
+    (["2026-01-02T03:04:05Z", "2026-01-02T03:04:05.12Z", "2026-01-02T03:04:05.123456Z"], "iso"), (["2026-01-02T03:04:05", "2026-01-02T03:04:05.123456"], "iso"),
+    (["2026-01-02T03:04:05.123456", "2026-01-02T03:04:06.000001"], "ferrod"), (["2026-01-02T03:04:05.120000Z", "2026-01-02T03:04:05.123456Z"], "ferrod"),
+    (["2026-01-02T03:04:05.000000", "2026-01-02T03:04:05"], "mixed"), (["2026-01-02T03:04:05.123456", "2026-01-02 03:04:05"], "mixed"),
+    (["2026-01-02T03:04:05.123456", "2026-01-02T03:04:05", "2026-01-02T03:04:05.000000"], "mixed"),
+])
+def test_fractions_where_there_is_one_may_have_six_digits(sqlite_conn, rows, expected):
+    """As the reference writes them; six digits that no fraction needs are somebody else's."""
+    conn = sqlite_conn
+    run(conn.backend, "CREATE TABLE e (id integer PRIMARY KEY, at datetime);\n" + ";\n".join(f"INSERT INTO e (at) VALUES ('{row}')" for row in rows))
+    conn.client.delete("/v1/models").expect(204)
+    columns = conn.client.post("/v1/introspect", {**conn.using, "register": True}).expect(200).json()["payload"]["models"][0]["columns"]
+    assert next(c for c in columns if c["name"] == "at").get("spelling", "ferrod") == expected
+    seen = [r["id"] for r in conn.client.get("/v1/models/e/records?order=at", params=conn.using).expect(200).json()["rows"]]
+    instants = [(row.replace(" ", "T").rstrip("Z").partition(".")[::2], n) for n, row in enumerate(rows, 1)]
+    assert seen == [n for _, n in sorted(((head, f"{fraction:0<6}"), n) for (head, fraction), n in instants)]

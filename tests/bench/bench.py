@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """The performance bars, measured: ferrod and the floors it is held against, interleaved, medians of several rounds.
 
-Environment: BARS=http,sqlite,write,pg,lanes,bulk,stream,memory,scale,asking,once,large,held (groups; default all), ROUNDS=5, SECONDS_PER_LEG=2.
+Environment: BARS=http,sqlite,write,pg,lanes,bulk,stream,memory,scale,asking,once,raw,export,large,held (groups; default
+all), ROUNDS=5, SECONDS_PER_LEG=2.
 Everything listens on 127.0.0.1 and every process that is started here is stopped by its pid. The figures go to stdout as a
 table and to build/<variant>/bench.json.
 """
@@ -29,6 +30,7 @@ import asking  # noqa: E402
 import held  # noqa: E402
 import large  # noqa: E402
 import once  # noqa: E402
+import raw  # noqa: E402
 from support.client import Client  # noqa: E402
 from support.pg import Postgres  # noqa: E402
 from support.process import free_port  # noqa: E402
@@ -38,7 +40,7 @@ TICK = os.sysconf("SC_CLK_TCK")
 ROWS = 100_000
 STREAM_ROWS = 1_000_000
 BULK_ROWS = 10_000
-GROUPS = ("http", "sqlite", "write", "pg", "lanes", "bulk", "stream", "memory", "scale", "asking", "once", "large", "held")
+GROUPS = ("http", "sqlite", "write", "pg", "lanes", "bulk", "stream", "memory", "scale", "asking", "once", "raw", "export", "large", "held")
 COLUMNS = [
     {"name": "id", "logical_type": "integer", "primary_key": True, "autoincrement": True},
     {"name": "name", "logical_type": "string"},
@@ -61,13 +63,13 @@ BARS = {
     "sqlite_rows": ("sqlite", "SQLite, 100 rows: CPU against bare C loop + hello", 2.0, 1.5, "max", "x"),
     "pg_get": ("pg", "PostgreSQL, one record by key: rps against pgbench -S", 0.65, 1.0, "min", "x"),
     "pg_cpu": ("pg", "the same: PostgreSQL CPU per query against pgbench -S", 0.7, 0.5, "max", "x"),
-    "pg_rows": ("pg", "PostgreSQL, 100 rows: rps against pgbench with the same SQL", 0.50, 0.75, "min", "x"),
-    "pg_insert": ("pg", "PostgreSQL single-row inserts: rps against pgbench -c 8", 0.6, 0.9, "min", "x"),
+    "pg_rows": ("pg", "PostgreSQL, 100 rows: rps against pgbench with the same SQL", 0.65, 0.8, "min", "x"),
+    "pg_insert": ("pg", "PostgreSQL single-row inserts: rps against pgbench -c 8", 0.7, 0.9, "min", "x"),
     "pg_sleep": ("lanes", "8 x pg_sleep(2) beside point reads: p99 against quiet", 2.0, 1.5, "max", "x"),
     "sqlite_long": ("lanes", "4 x long SQLite query beside point reads: rps against quiet", 0.35, 0.5, "min", "x"),
     "sqlite_write": ("write", "SQLite single-row writes, FULL sync: rps against bare C commits", 1.0, 5.0, "min", "x"),
-    "bulk_pg": ("bulk", "bulk create of 10,000 rows: time against COPY", 6.0, 2.0, "max", "x"),
-    "bulk_sqlite": ("bulk", "bulk create of 10,000 rows: time against prepared inserts", 4.0, 2.0, "max", "x"),
+    "bulk_pg": ("bulk", "bulk create of 10,000 rows: time against COPY", 1.5, 1.2, "max", "x"),
+    "bulk_sqlite": ("bulk", "bulk create of 10,000 rows: time against prepared inserts", 1.8, 1.4, "max", "x"),
     "stream_sqlite": ("stream", "1,000,000 rows as NDJSON from SQLite: peak memory over idle", 16.0, 4.0, "max", "MiB"),
     "stream_pg": ("stream", "1,000,000 rows as NDJSON from PostgreSQL: peak memory over idle", 16.0, 4.0, "max", "MiB"),
     "sessions": ("memory", "10,000 idle sessions with ten mapped records each", 64.0, 32.0, "max", "MiB"),
@@ -89,6 +91,7 @@ BARS = {
     "pg_create_psql": ("large", "the same: time against psql with the same statements, one transaction", 1.3, 1.1, "max", "x"),
     "sqlite_create_floor": ("large", "SQLite, 1,500 tables made: time against the same statements in one script", 2, 1.5, "max", "x"),
     "pg_path": ("asking", "PostgreSQL, JSON path filter over 100,000 rows: time against the same by hand", 1.3, 1.1, "max", "x"),
+    **raw.BARS,
     "sqlite_held_include": ("held", "SQLite, 1,000,000 rows by an include (refused): peak memory over idle", 80, 72, "max", "MiB"),
     "sqlite_held_reference": ("held", "SQLite, 1,000,000 rows by a batch's reference (refused): peak memory over idle", 80, 72, "max", "MiB"),
     "sqlite_held_map": ("held", "SQLite, 1,000,000 rows by an identity map: peak memory over idle", 32, 24, "max", "MiB"),
@@ -167,7 +170,8 @@ class Bench:
     def pid(self):
         return self.server.process.pid
 
-    def wrk(self, method, path, body=None, headers=None, connections=64, seconds=None, port=None, pid=None, script=""):
+    def wrk(self, method, path, body=None, headers=None, connections=64, seconds=None, port=None, pid=None, script="",
+            threads=2):
         """Runs wrk; {"rps", "cpu_us", "p99_ms", "pg_us"}."""
         file = self.dir / "wrk.lua"
         lines = [f'wrk.method = "{method}"']
@@ -177,7 +181,7 @@ class Bench:
         file.write_text("\n".join(lines) + "\n" + script)
         pid = pid or self.pid
         cpu, pg_cpu = cpu_seconds(pid), pg_cpu_seconds(self.pg) if self.pg else 0
-        text = output("wrk", "-t2", f"-c{connections}", f"-d{seconds or self.seconds}s", "--latency", "-s", str(file),
+        text = output("wrk", f"-t{threads}", f"-c{connections}", f"-d{seconds or self.seconds}s", "--latency", "-s", str(file),
                       f"http://127.0.0.1:{port or self.server.port}{path}")
         cpu = cpu_seconds(pid) - cpu
         pg_cpu = (pg_cpu_seconds(self.pg) if self.pg else 0) - pg_cpu
@@ -494,9 +498,9 @@ class Bench:
             s.close()
 
     def run(self, groups, rounds):
-        if groups & {"sqlite", "write", "lanes", "bulk", "stream", "memory", "scale", "asking", "once"}:
+        if groups & {"sqlite", "write", "lanes", "bulk", "stream", "memory", "scale", "asking", "once", "raw", "export"}:
             self.setup_sqlite()
-        if groups & {"pg", "lanes", "bulk", "stream", "asking", "once"}:
+        if groups & {"pg", "lanes", "bulk", "stream", "asking", "once", "raw", "export"}:
             self.setup_pg()
             self.client.put("/v1/models", MODELS).expect(200)
         if groups & {"http", "sqlite", "write", "pg"}:
@@ -516,6 +520,10 @@ class Bench:
             asking.run(self, short)
         if "once" in groups:
             once.run(self, rounds)
+        if "raw" in groups:
+            raw.run(self, rounds)
+        if "export" in groups:
+            raw.run_export(self, rounds)
         if "large" in groups:
             large.run(self, short)
         if "held" in groups:

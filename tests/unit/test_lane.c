@@ -180,7 +180,7 @@ static void fitting(void *arg)
 	s.cache = false;
 	g.n_failed += lane_fits(lanes, g.pool, &s);
 	s.cache = true;
-	lane_learn(lanes, g.pool, &s, CLOCK_NS_PER_S); /* it was slow: by itself for a while, and then again */
+	lane_learn(lanes, g.pool, &s, CLOCK_NS_PER_S, 1); /* it was slow: by itself for a while, and then again */
 	g.n_failed += lane_fits(lanes, g.pool, &s);
 	for (int i = 0; i < 1000 && g.n_right == 1; i++)
 		g.n_right += lane_fits(lanes, g.pool, &s);
@@ -191,6 +191,43 @@ static void test_what_fits(void **state)
 	(void)state;
 	assert_false(lane_fits(g.lanes, g.pool, &g.stmt)); /* not on a fiber */
 	run(fitting);
+	assert_int_equal(g.n_failed, 0);
+	assert_int_equal(g.n_right, 2);
+}
+
+static void tried(struct stmt *s, int64_t ns, int64_t rows)
+{
+	lane_learn(g.lanes, g.pool, s, ns, rows);
+	lane_learn(g.lanes, g.pool, s, ns, rows);
+}
+
+/* A read of few rows that may be slow goes along once it was quick twice, and no more when it was slow. */
+static void trying(void *arg)
+{
+	struct stmt s = g.stmt;
+
+	(void)arg;
+	s.quick = false;
+	s.small = true;
+	g.n_failed += lane_fits(g.lanes, g.pool, &s);
+	lane_learn(g.lanes, g.pool, &s, CLOCK_NS_PER_MS, 10);
+	g.n_failed += lane_fits(g.lanes, g.pool, &s);
+	lane_learn(g.lanes, g.pool, &s, CLOCK_NS_PER_MS, 10);
+	g.n_right += lane_fits(g.lanes, g.pool, &s);
+	lane_learn(g.lanes, g.pool, &s, 21 * CLOCK_NS_PER_MS, 10);
+	g.n_failed += lane_fits(g.lanes, g.pool, &s);
+	tried(&s, 6 * CLOCK_NS_PER_MS, 10); /* neither quick nor slow: as before */
+	g.n_failed += lane_fits(g.lanes, g.pool, &s);
+	tried(&s, CLOCK_NS_PER_MS, 1000);
+	g.n_right += lane_fits(g.lanes, g.pool, &s);
+	lane_learn(g.lanes, g.pool, &s, CLOCK_NS_PER_MS, 1001); /* too many rows */
+	g.n_failed += lane_fits(g.lanes, g.pool, &s);
+}
+
+static void test_what_may_be_slow_is_tried(void **state)
+{
+	(void)state;
+	run(trying);
 	assert_int_equal(g.n_failed, 0);
 	assert_int_equal(g.n_right, 2);
 }
@@ -207,6 +244,7 @@ int main(void)
 		TEST(test_a_leader_goes_on_without_its_client),
 		TEST(test_no_connection_is_everybodys_failure),
 		TEST(test_what_fits),
+		TEST(test_what_may_be_slow_is_tried),
 	};
 	fibers_abort_on_failure();
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -340,7 +340,7 @@ bool pg_prepare(struct driver_conn *base, const struct stmt *s, int64_t deadline
 	cur->base.read_only = cur->reads;
 	cur->raw = s->raw;
 	cur->autocommit = PQtransactionStatus(c->pg) == PQTRANS_IDLE && c->opening[0] == '\0';
-	cur->whole = s->quick;
+	cur->whole = s->quick || s->small;
 	cur->done = false;
 	cur->deadline = deadline_ns;
 	cur->n_expected = s->n_columns;

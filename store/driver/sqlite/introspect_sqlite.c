@@ -284,11 +284,21 @@ static void read_texts(struct catalog *c)
 
 #define SPELLING_ROWS "1000"
 
+/* Six digits that a fraction needs are either form's: with a fraction always, or where there is one. */
+static bool is_either(struct str one, struct str other)
+{
+	return str_eq_z(one, "either") && (str_eq_z(other, "ferrod") || str_eq_z(other, "iso"));
+}
+
 static void on_spelling(struct catalog *c, const struct value *row)
 {
 	struct str *found = c->more;
+	const struct str now = catalog_text(c, row[0]);
 
-	*found = found->p == NULL ? catalog_text(c, row[0]) : STR("mixed");
+	if (found->p == NULL || is_either(*found, now))
+		*found = now;
+	else if (!is_either(now, *found))
+		*found = STR("mixed");
 }
 
 static bool begins_index(const struct live_table *t, const struct live_column *col)
@@ -326,12 +336,14 @@ static bool read_spelling(struct catalog *c, const struct live_table *t, struct 
 		put_extreme(&b, t, col, "min");
 		put_extreme(&b, t, col, "max");
 	}
-	strbuf_puts(&b, ") WHERE a IS NOT NULL GROUP BY 1 LIMIT 2");
+	strbuf_puts(&b, ") WHERE a IS NOT NULL GROUP BY 1 LIMIT 3");
 	sql = arena_str(c->arena, strbuf_str(&b));
 	strbuf_done(&b);
 	c->more = &col->spelling;
 	ok = catalog_query(c, sql, "t", on_spelling, err);
 	c->more = NULL;
+	if (str_eq_z(col->spelling, "either"))
+		col->spelling = STR("ferrod");
 	return ok;
 }
 

@@ -88,12 +88,23 @@ static void ferro_time_text(sqlite3_context *ctx, int n, sqlite3_value **args)
 	sqlite3_result_text(ctx, out, -1, SQLITE_TRANSIENT);
 }
 
+/* The last of six digits: where it is no zero, who writes fractions only where there is one writes six as well. */
+static bool needs_six(struct value v)
+{
+	const size_t last = sizeof("2026-01-02T03:04:05.123456") - 2;
+
+	return v.kind == VALUE_TEXT && v.u.s.len > last && v.u.s.p[last] != '0';
+}
+
+/* The word of a spelling, or "either" of ferrod and iso. */
 static void ferro_time_spelling(sqlite3_context *ctx, int n, sqlite3_value **args)
 {
 	struct value v;
 
 	(void)n;
-	if (read_value(args[0], &v))
+	if (read_value(args[0], &v) && time_spelling_of(v) == TIME_FERROD && needs_six(v))
+		sqlite3_result_text(ctx, "either", -1, SQLITE_STATIC);
+	else if (read_value(args[0], &v))
 		sqlite3_result_text(ctx, time_spelling_name(time_spelling_of(v)), -1, SQLITE_STATIC);
 	else if (sqlite3_value_type(args[0]) != SQLITE_NULL)
 		sqlite3_result_text(ctx, time_spelling_name(TIME_MIXED), -1, SQLITE_STATIC);
