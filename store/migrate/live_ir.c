@@ -247,8 +247,8 @@ static json_t *table_ir(struct live_builder *b, const struct live_table *t)
 		if (b->o->kinds == 0 && b->o->tables == NULL && !model_kind_is_table(t->kind) &&
 		    !live_choice_excludes(b->d, b->o, t, STR_NONE))
 			ddl_plan_warn(b->notes, "not_introspected", t->name, STR_NONE,
-				      "%.*s is a %s: it becomes a model when \"kinds\" or \"tables\" names it",
-				      STR_FMT(t->name), model_kind_name(t->kind));
+				      "%.*s is a %s table: it becomes a model when \"kinds\" or \"tables\" names it",
+				      STR_FMT(t->name), t->kind == MODEL_FOREIGN_TABLE ? "foreign" : "virtual");
 		return NULL;
 	}
 	if (t->unreadable.p != NULL)

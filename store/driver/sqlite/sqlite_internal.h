@@ -90,12 +90,13 @@ struct sqlite_conn {
 		offloaded; /* the parked fiber that a thread of the pool steps for; NULL: stepped by the fiber itself */
 	bool stepping;     /* inside sqlite3_step: what VACUUM attaches is its own */
 	bool committed;    /* the commit hook ran; counted by sqlite_settle */
-	bool rolled_back;  /* the rollback hook ran */
-	bool raw;          /* the statement prepared last is a client's own */
-	bool query_only;   /* a read-only transaction runs */
-	bool migrating;    /* sorting for an index or dropping a table is one step of SQLite's machine, however long */
-	bool rebuilding;   /* and may rebuild tables */
-	bool tainted;      /* a setting or temporary object may be left: never reset, only closed */
+	bool step_committed; /* it ran in the step before */
+	bool rolled_back;    /* the rollback hook ran */
+	bool raw;            /* the statement prepared last is a client's own */
+	bool query_only;     /* a read-only transaction runs */
+	bool migrating;  /* sorting for an index or dropping a table is one step of SQLite's machine, however long */
+	bool rebuilding; /* and may rebuild tables */
+	bool tainted;    /* a setting or temporary object may be left: never reset, only closed */
 	int64_t changes_before; /* sqlite3_total_changes64 when the transaction, or the statement on its own, began */
 	bool like_case;         /* PRAGMA case_sensitive_like, which would bring SQLite's own LIKE back */
 	bool saw_insert;        /* by the authorizer, while preparing */

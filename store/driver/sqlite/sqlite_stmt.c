@@ -321,9 +321,11 @@ static bool advance(struct sqlite_stmt *st, bool *ret_row, struct err *err)
 		return true;
 	}
 	(void)sqlite_error(c, rc, STR_NONE, err);
-	/* a statement on its own is undone; an interrupted write or a full disk ends even a whole transaction */
+	/* a statement on its own is undone, but for what FAIL leaves of it; an interrupted write or a full disk ends
+	 * even a whole transaction */
 	if (sqlite3_get_autocommit(c->h))
-		err->outcome = ERR_OUTCOME_ROLLED_BACK;
+		err->outcome = (rc & 0xff) == SQLITE_CONSTRAINT && c->step_committed ? ERR_OUTCOME_COMMITTED
+										     : ERR_OUTCOME_ROLLED_BACK;
 	return false;
 }
 

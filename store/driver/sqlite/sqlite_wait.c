@@ -171,6 +171,7 @@ static void note_locks(struct sqlite_conn *c, int rc, bool wrote)
 /* The hook runs before the commit is done: it may still fail, and counting one too many is harmless. */
 static void count_commit(struct sqlite_conn *c)
 {
+	c->step_committed = c->committed;
 	if (!c->committed)
 		return;
 	c->committed = false;
