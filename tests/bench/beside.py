@@ -20,13 +20,13 @@ INDEXED = {"models": [{"model_name": "Grown", "columns": [
 
 @contextlib.contextmanager
 def working(works):
-    """Each of them again and again, on a thread of its own."""
+    """Each of them again and again, on a thread of its own, until it says that it is done."""
     stop, faults = threading.Event(), []
 
     def run(work):
         try:
-            while not stop.is_set():
-                work()
+            while not stop.is_set() and not work():
+                pass
         except BaseException as fault:  # noqa: BLE001
             faults.append(fault)
     threads = [threading.Thread(target=run, args=(work,)) for work in works]
@@ -56,20 +56,23 @@ def transaction(bench):
 
 
 def migration(bench):
-    with Client(bench.server.port, validate=False) as client:
+    """Once: each has the pool open its connections anew."""
+    with Client(bench.server.port, validate=False, timeout=60) as client:
         client.post("/v1/migrate", {"using": "pg", "concurrently": True}).expect(200)
-        client.post("/v1/sql/execute?using=pg", {"sql": "DROP INDEX CONCURRENTLY grown_n"}).expect(200)
+    return True
 
 
 def run(bench, rounds):
+    bench.client.close()  # idle for longer than the server keeps it
     export = bench.dir / "export.json"
     export.write_text(json.dumps({"using": "pg", "sql": f"SELECT i AS id, 'item ' || i AS name FROM generate_series(1, {ROWS}) i"}))
     load = bench.dir / "load.ndjson"
     load.write_text((json.dumps(NEW) + "\n") * 50_000)
-    bench.pg.psql(f"CREATE TABLE grown AS SELECT i::bigint AS id, i::bigint * 7 AS n, 'a note' AS note FROM generate_series(1, {ROWS}) i;"
+    bench.pg.psql(f"CREATE TABLE grown AS SELECT i::bigint AS id, i::bigint * 7 AS n, 'a note' AS note FROM generate_series(1, {10 * ROWS}) i;"
                   "ALTER TABLE grown ADD PRIMARY KEY (id), ALTER n SET NOT NULL", "bench")
     bench.client.put("/v1/models?set=grown", INDEXED).expect(200)
     migration(bench)  # what it has to do to the other tables is done
+    unindex = "DROP INDEX CONCURRENTLY grown_n"
     asks = ("-H", "Content-Type: application/json", "-H", "Accept: application/x-ndjson", "--data-binary", f"@{export}")
     loads = ("-H", "Content-Type: application/x-ndjson", "--data-binary", f"@{load}")
     others = {"4 exports": [lambda: curl(bench, "/v1/sql/fetch-all", *asks)] * 4,
@@ -81,6 +84,7 @@ def run(bench, rounds):
         bench.leg(name, lambda: bench.wrk("GET", "/v1/models/Item/records/777?using=pg"))
     for _ in range(rounds):
         read("quiet")
+        bench.pg.psql(unindex, "bench")
         for name, works in others.items():
             with working(works):
                 read(f"beside {name}")

@@ -154,6 +154,7 @@ def timed(*command):
 
 
 def run_export(bench, rounds):
+    bench.client.close()  # idle for longer than the server keeps it
     columns = "SELECT i AS id, 'item ' || i AS name, 'a note about item ' || i AS note, i * 0.25 AS price, i * 7 % 1000 AS qty FROM "
     recursive = f"(WITH RECURSIVE r(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM r WHERE i < {EXPORT_ROWS}) SELECT i FROM r)"
     bench.client.post("/v1/sql/execute", {"using": "lite", "sql": "CREATE TABLE exported AS " + columns + recursive}).expect(200)
