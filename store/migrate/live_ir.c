@@ -35,6 +35,14 @@ static struct str db_type_of(const struct live_builder *b, enum storage_type st,
 		return arena_printf(b->a, "%s(%lld)", st == ST_VARCHAR ? "varchar" : "char", (long long)length);
 	if (b->d->id == DIALECT_POSTGRES && st == ST_NUMERIC && ddl_numeric_places(type, &digits, &places))
 		return arena_printf(b->a, "numeric(%lld,%lld)", (long long)digits, (long long)places);
+	if (b->d->id == DIALECT_POSTGRES &&
+	    (st == ST_TIMESTAMP || st == ST_TIMESTAMPTZ || st == ST_DATETIME_LOGICAL || st == ST_TIME) &&
+	    ddl_time_places(type) < ddl_time_places(STR_NONE))
+		return arena_printf(b->a, "%s(%lld)",
+				    st == ST_TIME        ? "time"
+				    : st == ST_TIMESTAMP ? "timestamp"
+							 : "timestamptz",
+				    (long long)ddl_time_places(type));
 	return str_z(words[st]);
 }
 
