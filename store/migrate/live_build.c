@@ -85,6 +85,8 @@ enum storage_type live_storage_of(const struct live_builder *b, const struct liv
 		*ret_length = 32;
 		return ST_CHAR;
 	}
+	if (b->d->id == DIALECT_SQLITE && st == ST_UUID_LOGICAL && str_eq_z(c->spelling, "string"))
+		return ST_TEXT;
 	if (b->d->id == DIALECT_SQLITE)
 		return st == ST_TIMESTAMP && c->zones ? ST_TIMESTAMPTZ : st;
 	/* the spellings that the logical types have on PostgreSQL */

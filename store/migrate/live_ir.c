@@ -154,6 +154,20 @@ static void note_order(struct live_builder *b, const struct live_table *t, const
 			STR_FMT(t->name), STR_FMT(c->name), STR_FMT(c->spelling));
 }
 
+/* Of a column declared as one of uuids. */
+static void note_uuids(struct live_builder *b, const struct live_table *t, const struct live_column *c)
+{
+	enum storage_type st;
+	int64_t length;
+
+	if (b->d->id == DIALECT_SQLITE && str_eq_z(c->spelling, "string") &&
+	    live_type_storage(b->d, c->type, &st, &length) && st == ST_UUID_LOGICAL)
+		ddl_plan_warn(b->notes, "mixed_uuids", t->name, c->name,
+			      "%.*s.%.*s: uuids are written in more than one way there (with hyphens, without, in "
+			      "capitals): they are strings, each found by the text that is stored",
+			      STR_FMT(t->name), STR_FMT(c->name));
+}
+
 static json_t *column_ir(struct live_builder *b, const struct live_table *t, const struct live_column *c)
 {
 	json_t *o = json_object();
@@ -191,6 +205,7 @@ static json_t *column_ir(struct live_builder *b, const struct live_table *t, con
 		live_set(o, "spelling", live_text(c->spelling));
 	if (c->spelling.p != NULL && lt == LT_DATETIME)
 		note_order(b, t, c);
+	note_uuids(b, t, c);
 	return o;
 }
 

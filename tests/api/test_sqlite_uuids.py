@@ -90,3 +90,31 @@ def test_an_empty_column_takes_hyphens(house):
     house.post("/v1/introspect", {"register": True}).expect(200)
     house.post("/v1/models/owner/records", {"id": HEX}).expect(201)
     assert run(house, "SELECT id FROM owner") == [(ASKED,)]
+
+
+@pytest.mark.parametrize("other", [HEX[:-1] + "2", ASKED.upper()])
+def test_a_declared_uuid_of_several_spellings_is_found_and_kept_as_stored(house, other):
+    run(house, "CREATE TABLE owner (id UUID NOT NULL PRIMARY KEY, name text)", "CREATE TABLE thing (id integer PRIMARY KEY, owner_id uuid REFERENCES owner (id))",
+        ("INSERT INTO owner VALUES (?, 'a'), (?, 'b')", (ASKED, other)), ("INSERT INTO thing VALUES (1, ?), (2, ?)", (ASKED, other)))
+    answer = house.post("/v1/introspect", {"register": True}).expect(200).json()
+    assert [(w["table"], w["column"]) for w in answer["warnings"] if w["code"] == "mixed_uuids"] == [("owner", "id"), ("thing", "owner_id")]
+    assert column(house, "owner", "id")["logical_type"] == "string"
+    for number, text in ((1, ASKED), (2, other)):
+        assert house.get(f"/v1/models/thing/records/{number}").expect(200).json()["owner_id"] == text
+        assert house.get(f"/v1/models/owner/records/{text}").expect(200).json()["id"] == text
+        assert [r["id"] for r in house.get("/v1/models/thing/records", params={"owner_id": f"eq.{text}"}).expect(200).json()["rows"]] == [number]
+        house.put(f"/v1/models/thing/records/{number}", {"id": number, "owner_id": text}).expect(200)
+        house.put(f"/v1/models/owner/records/{text}", {"id": text, "name": "c"}).expect(200)
+    rows = house.post("/v1/query", {"model_name": "thing", "include": ["owner"], "order_by": [{"column": "id", "direction": "asc"}]}).expect(200).json()["rows"]
+    assert [r["owner"]["id"] for r in rows] == [ASKED, other]
+    assert run(house, "SELECT owner_id FROM thing ORDER BY id") == run(house, "SELECT id FROM owner ORDER BY rowid") == [(ASKED,), (other,)]
+    assert house.post("/v1/models/owner/records", {"id": NEW, "name": "n"}).expect(201).json()["id"] == NEW
+    assert house.post("/v1/migrate", {"dry_run": True, "updates": True}).expect(200).json().get("statements", []) == []
+
+
+@pytest.mark.parametrize("stored, spelling", [(HEX, "hex"), (ASKED, "hyphens")])
+def test_what_is_no_uuid_beside_uuids_changes_no_spelling(house, stored, spelling):
+    run(house, "CREATE TABLE owner (id UUID NOT NULL PRIMARY KEY)", ("INSERT INTO owner VALUES (?), ('x'), (?)", (stored, b"\x01")))
+    house.post("/v1/introspect", {"register": True}).expect(200)
+    assert column(house, "owner", "id").get("spelling", "hyphens") == spelling
+    assert house.get(f"/v1/models/owner/records/{ASKED}").expect(200).json() == {"id": ASKED}

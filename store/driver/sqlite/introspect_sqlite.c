@@ -360,16 +360,31 @@ static const char uuid_spelling_sql[] =
 	"SELECT CASE WHEN typeof(a) = 'text' AND length(a) = 32 AND a NOT GLOB '*[^0-9a-f]*' THEN 'hex' "
 	"WHEN typeof(a) = 'text' AND length(a) = 36 AND length(replace(a, '-', '')) = 32 AND "
 	"substr(a, 9, 1) || substr(a, 14, 1) || substr(a, 19, 1) || substr(a, 24, 1) = '----' AND a NOT GLOB "
-	"'*[^0-9a-f-]*' THEN 'hyphens' ELSE 'string' END FROM (SELECT ";
+	"'*[^0-9a-f-]*' THEN 'hyphens' WHEN typeof(a) = 'text' AND length(a) IN (32, 36) AND "
+	"length(replace(a, '-', '')) = 32 AND a NOT GLOB '*[^0-9a-fA-F-]*' THEN 'string' ELSE 'none' END FROM (SELECT ";
+
+/* Beside a uuid, what is none is answered as it is stored, and found by that. */
+static void on_declared_uuid(struct catalog *c, const struct value *row)
+{
+	struct str *found = c->more;
+	const struct str now = catalog_text(c, row[0]);
+
+	if (found->p == NULL || str_eq_z(*found, "none"))
+		*found = now;
+	else if (!str_eq_z(now, "none"))
+		*found = STR("string");
+}
 
 static void on_uuid(struct catalog *c, const struct value *row)
 {
 	struct str *found = c->more;
+	const struct str now = catalog_text(c, row[0]);
 
-	*found = found->p == NULL ? catalog_text(c, row[0]) : STR("string");
+	*found = found->p == NULL && !str_eq_z(now, "none") ? now : STR("string");
 }
 
-/* Of all rows: lookups know one spelling only. "string": not all are uuids of one, which CHAR(32) need not be. */
+/* Of all rows: lookups know one spelling only. "string": there are uuids of several, whose own text alone finds them;
+ * or, where only the values tell (CHAR(32)), not all are uuids. */
 static bool read_uuid_spelling(struct catalog *c, const struct live_table *t, struct live_column *col, bool declared,
 			       struct err *err)
 {
@@ -386,9 +401,9 @@ static bool read_uuid_spelling(struct catalog *c, const struct live_table *t, st
 	sql = arena_str(c->arena, strbuf_str(&b));
 	strbuf_done(&b);
 	c->more = &col->spelling;
-	ok = catalog_query(c, sql, "t", on_uuid, err);
+	ok = catalog_query(c, sql, "t", declared ? on_declared_uuid : on_uuid, err);
 	c->more = NULL;
-	if (col->spelling.p == NULL || (declared && str_eq_z(col->spelling, "string")))
+	if (col->spelling.p == NULL || str_eq_z(col->spelling, "none"))
 		col->spelling = STR("hyphens");
 	return ok;
 }
