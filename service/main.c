@@ -448,12 +448,11 @@ static int serve(struct process *p)
 	offload_init((unsigned)p->config.offload_threads);
 	const struct idempotency_limits once = idempotency_limits(&p->config);
 	idempotency_configure(&once);
-	driver_sqlite_configure(&(struct sqlite_options){
-		.busy_timeout_s = p->config.busy_timeout_seconds,
-		.cache_kib = (size_t)p->config.sqlite_cache_kib,
-		.value_bytes = (size_t)p->config.sqlite_value_bytes,
-		.heap_bytes = p->config.sqlite_heap_bytes,
-	});
+	driver_sqlite_configure(&(struct sqlite_options){.busy_timeout_s = p->config.busy_timeout_seconds,
+							 .cache_kib = (size_t)p->config.sqlite_cache_kib,
+							 .value_bytes = (size_t)p->config.sqlite_value_bytes,
+							 .heap_bytes = p->config.sqlite_heap_bytes,
+							 .match_terms = (size_t)p->config.sqlite_match_terms});
 	struct store_options so = store_options(&p->config);
 	p->app.store = store_create(&so);
 	struct server_options opts = server_options(p);

@@ -54,6 +54,15 @@ static inline uint64_t stmt_hash(const struct stmt *s)
 /* Does the text begin with a word that begins, ends or divides a transaction (BEGIN, START, COMMIT, END, ROLLBACK,
  * ABORT, SAVEPOINT, RELEASE, PREPARE TRANSACTION), whatever blanks and comments stand before it? */
 bool stmt_is_transaction(struct str sql);
+#define STMT_OWN_SAVEPOINT "savepoints named ferrod_... and sp_ with a number are ferrod's own: choose another name"
+/* Is it a name that ferrod gives to savepoints of its own (ferrod_..., sp_1)? */
+bool stmt_is_own_savepoint(struct str name);
+/* Does the text set, release or go back to such a savepoint? What a unit of work did could not be told any more. By
+ * PostgreSQL's spelling of names; SQLite's authorizer knows the name itself. */
+bool stmt_takes_own_savepoint(struct str sql);
+/* PostgreSQL: does the text, by its words, change the schema in a way that may be part of a transaction? Where they
+ * leave it open it does not. */
+bool stmt_is_undoable_ddl(struct str sql);
 /* The first word of the statement, behind comments; len 0: something else stands there. Borrows. */
 struct str stmt_first_word(struct str sql);
 

@@ -91,7 +91,18 @@ static bool is_read(const struct query *q, const struct query_order *o)
 static bool needs_stored(const struct query *q, const struct query_order *o)
 {
 	const struct column *c = o->column;
-	return c != NULL && q->dialect->id == DIALECT_SQLITE && !(c->autoincrement && c->logical == LT_INTEGER);
+	return q->dialect->id == DIALECT_SQLITE &&
+	       (c != NULL ? !(c->autoincrement && c->logical == LT_INTEGER) : o->expr != NULL);
+}
+
+static const struct query_expr *stored_form(struct arena *a, const struct query_order *o)
+{
+	if (o->column != NULL)
+		return query_stored(a, o->column);
+	struct query_expr *e = arena_alloc(a, sizeof(*e));
+	*e = *o->expr;
+	e->type.logical = LT_UNKNOWN;
+	return e;
 }
 
 /* What the cursor needs is read, though not shown. */
@@ -110,7 +121,7 @@ static void read_order_columns(struct page *p, struct arena *a, struct query *q)
 		if (!as_stored && is_read(q, o))
 			continue;
 		extra[q->n_extra] = (struct query_item){.column = as_stored ? NULL : o->column,
-							.expr = as_stored ? query_stored(a, o->column) : o->expr,
+							.expr = as_stored ? stored_form(a, o) : o->expr,
 							.name = arena_printf(a, "ferro_order%zu", q->n_extra)};
 		q->n_extra++;
 	}

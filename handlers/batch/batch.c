@@ -446,13 +446,13 @@ static bool back_off(const struct batch *b, int attempt)
 }
 
 /* It has not remained, nobody has heard of it, and nothing is wrong with it. */
-static bool undone_with_others(struct batch *b, const struct err *err, int *n)
+static bool undone_with_others(struct batch *b, bool ok, const struct err *err, int *n)
 {
-	const bool undone = (err->again != ERR_AGAIN_NO || b->req->undone) && !err->cancelled;
+	const bool undone = b->req->undone || (!ok && err->again != ERR_AGAIN_NO);
 	b->req->undone = false;
-	if (undone && (err->again == ERR_AGAIN_ALONE || ++*n == UNDONE_MAX))
+	if (undone && ((!ok && err->again == ERR_AGAIN_ALONE) || ++*n == UNDONE_MAX))
 		b->req->alone = true;
-	return undone;
+	return undone && (ok || !err->cancelled);
 }
 
 static bool run_atomic(struct batch *b, struct err *err)
@@ -469,10 +469,10 @@ static bool run_atomic(struct batch *b, struct err *err)
 			ok = context_commit(&b->c, err);
 		else
 			context_abandon(&b->c, err);
+		if (undone_with_others(b, ok, err, &undone)) /* one with Prefer: tx=rollback that went well, too */
+			continue;
 		if (ok)
 			return true;
-		if (undone_with_others(b, err, &undone))
-			continue;
 		if (!worth_retrying(b, err) || ++attempt == ATTEMPTS || !back_off(b, attempt - 1))
 			break;
 	}

@@ -101,7 +101,8 @@ static void write_lanes(struct strbuf *b, struct connection **conns, size_t n)
 	static const struct {
 		const char *name, *help;
 	} figures[] = {
-		{"ferrod_lane_statements_total", "Statements, or whole units of work, that shared round trips or transactions."},
+		{"ferrod_lane_statements_total",
+		 "Statements, or whole units of work, that shared round trips or transactions."},
 		{"ferrod_lane_round_trips_total", "Round trips, of SQLite writes transactions, that carried them."},
 		{"ferrod_lane_again_total", "Those that were run again by themselves, or once more with others."},
 	};

@@ -347,7 +347,8 @@ bool context_tells(const struct context *c, struct str sql)
 		if (str_ieq_z(word, words[i]))
 			return true;
 	}
-	return false;
+	/* DO and CALL may commit by themselves, which they cannot within a transaction: what they did stays unknown */
+	return tells(c) && stmt_is_undoable_ddl(sql);
 }
 
 void context_batch(struct context *c, bool writes)

@@ -432,10 +432,11 @@ static bool run_first(struct request *req, struct response *res, handler_fn work
 		if (o.hook.used)
 			ok = end_once(&o, res, d, ok, err);
 		req->once = NULL;
-		if (ok || (err->again == ERR_AGAIN_NO && !req->undone) || err->cancelled || response_streaming(res))
+		const bool undone = req->undone || (!ok && err->again != ERR_AGAIN_NO);
+		if (!undone || (!ok && err->cancelled) || response_streaming(res))
 			return ok;
 		req->undone = false;
-		req->alone = err->again == ERR_AGAIN_ALONE || tries == UNDONE_MAX;
+		req->alone = (!ok && err->again == ERR_AGAIN_ALONE) || tries >= UNDONE_MAX;
 		res->status = 0;
 		res->content_type = NULL;
 		res->n_headers = n_headers;

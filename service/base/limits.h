@@ -25,6 +25,7 @@
 #define LIMIT_TX_IDLE_S 60
 #define LIMIT_BUSY_TIMEOUT_S 5             /* SQLite: other processes' locks */
 #define LIMIT_SQLITE_VALUE_BYTES 268435456 /* one text or blob, and one row */
+#define LIMIT_SQLITE_MATCH_TERMS 256       /* of one full-text query */
 #define LIMIT_HTTP_CONNECTIONS 20000
 #define LIMIT_HTTP_IDLE_S 75
 #define LIMIT_BODY_WAIT_S 5    /* a bulk create waits for its body */

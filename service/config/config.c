@@ -113,6 +113,9 @@ static const struct setting settings[] = {
 	 "413"},
 	{"sqlite_heap_bytes", TYPE_INT, AT(sqlite_heap_bytes), 0, 1e13, "0", NULL, false,
 	 "SQLite: memory of all its connections together; 0: unbounded"},
+	{"sqlite_match_terms", TYPE_INT, AT(sqlite_match_terms), 0, 1e6, TEXT_OF(LIMIT_SQLITE_MATCH_TERMS), NULL, false,
+	 "SQLite: words of one full-text query, which may have a quarter as many phrases; more are answered 413; 0: "
+	 "unbounded"},
 	{"sessions", TYPE_INT, AT(sessions), 1, 1e7, TEXT_OF(LIMIT_SESSIONS), NULL, false, "open sessions"},
 	{"sessions_per_key", TYPE_INT, AT(sessions_per_key), 1, 1e7, TEXT_OF(LIMIT_SESSIONS), NULL, false,
 	 "open sessions of one API key (all callers without keys count as one)"},

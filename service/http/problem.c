@@ -97,9 +97,10 @@ static const struct problem_def defs[ERR_N_CODES] = {
 				     "The detail says why and when."},
 	[ERR_PRECONDITION_FAILED] = {412, false, 0, "Precondition failed",
 				     "The record has changed since its ETag was read."},
-	[ERR_PAYLOAD_TOO_LARGE] = {413, false, 0, "Too large",
-				   "The detail says what is: the body (body_bytes) or a value in SQLite "
-				   "(sqlite_value_bytes). The limits are configurable."},
+	[ERR_PAYLOAD_TOO_LARGE] =
+		{413, false, 0, "Too large",
+		 "The detail says what is: the body (body_bytes), or in SQLite a value "
+		 "(sqlite_value_bytes) or a full-text query (sqlite_match_terms). The limits are configurable."},
 	[ERR_URI_TOO_LONG] = {414, false, 0, "The URL is too long", "The limit is configurable (uri_bytes)."},
 	[ERR_HEADERS_TOO_LARGE] = {431, false, 0, "The headers are too large",
 				   "The limit is configurable (header_bytes)."},

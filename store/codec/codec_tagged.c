@@ -25,7 +25,7 @@ struct value codec_tagged(struct arena *a, const char *tag, struct value v)
 	return value_json(s);
 }
 
-static bool untagged(struct arena *a, const json_t *in, bool binary, struct value *ret)
+static bool untagged(struct arena *a, const json_t *in, struct value *ret)
 {
 	const json_t *text = json_object_size(in) == 1 ? json_object_get(in, "$text") : NULL;
 	const json_t *bytes = json_object_size(in) == 1 ? json_object_get(in, "$bytes") : NULL;
@@ -44,7 +44,7 @@ static bool untagged(struct arena *a, const json_t *in, bool binary, struct valu
 	if (!num_base64_decode(s, out, &len))
 		return false;
 	s = str_n((const char *)out, len);
-	*ret = binary || str_is_utf8(s) ? value_bytes(s) : value_text(s);
+	*ret = str_is_utf8(s) ? value_bytes(s) : value_text(s);
 	return true;
 }
 
@@ -53,7 +53,7 @@ bool codec_untagged(struct arena *a, const struct column *c, const json_t *in, s
 	struct value v;
 
 	/* a document is never answered like that */
-	if (!untagged(a, in, c->logical == LT_BINARY, &v) || (c->logical == LT_JSON && json_text_valid(v.u.s)))
+	if (!untagged(a, in, &v) || (c->logical == LT_JSON && json_text_valid(v.u.s)))
 		return false;
 	*ret = v;
 	return true;

@@ -51,6 +51,9 @@ bool ddl_column_type(const struct dialect *d, const struct column *c, struct str
 
 /* The digits and the places behind the point of "numeric(8,3)" or "decimal(8)"; false: the type has none. */
 bool ddl_numeric_places(struct str type, int64_t *ret_digits, int64_t *ret_places) MUST_CHECK;
+/* The places of the seconds of "timestamp(3)", "time(0) without time zone", ...; 6, PostgreSQL's own, where the type
+ * has none or more. */
+int64_t ddl_time_places(struct str type);
 
 /* " DEFAULT (...)", " GENERATED ALWAYS AS ..." of a column that the database fills; nothing for others. False:
  * ERR_INVALID_SCHEMA when the column's expression is none by the dialect's tokens. */

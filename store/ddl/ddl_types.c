@@ -49,6 +49,32 @@ bool ddl_numeric_places(struct str type, int64_t *ret_digits, int64_t *ret_place
 	       (places.p == NULL || num_parse_int(str_trim(places), ret_places));
 }
 
+#define TIME_PLACES 6
+
+int64_t ddl_time_places(struct str type)
+{
+	struct str head, places, rest = type;
+	int64_t n;
+
+	if (type.p == NULL || !str_split(&rest, '(', &head) || rest.p == NULL || !str_split(&rest, ')', &places) ||
+	    rest.p == NULL || !num_parse_int(str_trim(places), &n) || n < 0 || n > TIME_PLACES)
+		return TIME_PLACES;
+	return n;
+}
+
+/* A time of PostgreSQL's, where the model says how exact. */
+static bool put_time(const struct column *c, struct strbuf *out)
+{
+	const bool of_day = c->storage == ST_TIME;
+	const int64_t places = ddl_time_places(c->db_type);
+
+	if ((!of_day && c->storage != ST_TIMESTAMP && c->storage != ST_TIMESTAMPTZ) || places == TIME_PLACES)
+		return false;
+	strbuf_printf(out, "%s(%lld)%s", of_day ? "time" : "timestamp", (long long)places,
+		      c->storage == ST_TIMESTAMPTZ ? " with time zone" : "");
+	return true;
+}
+
 /* PostgreSQL's numeric with its digits and places, where the model says how many. */
 static bool put_numeric(const struct column *c, struct strbuf *out)
 {
@@ -86,7 +112,7 @@ bool ddl_column_type(const struct dialect *d, const struct column *c, struct str
 		return err_set(err, ERR_INVALID_SCHEMA,
 			       "unresolvable type on column \"%.*s\": unknown logical_type \"%.*s\"; give a db_type",
 			       STR_FMT(c->name), STR_FMT(c->logical_word));
-	if (d->id == DIALECT_POSTGRES && put_numeric(c, out))
+	if (d->id == DIALECT_POSTGRES && (put_numeric(c, out) || put_time(c, out)))
 		return true;
 	put_spelling(c, d->id == DIALECT_SQLITE ? spellings[c->storage].sqlite : spellings[c->storage].postgres, out);
 	return true;
@@ -134,6 +160,6 @@ void ddl_alter_type(const struct column *c, struct strbuf *out)
 		dialect_quote_ident(out, c->enum_type_name);
 	else if (c->own_type)
 		strbuf_put(out, c->db_type);
-	else if (c->storage != ST_UNRESOLVED && !put_numeric(c, out))
+	else if (c->storage != ST_UNRESOLVED && !put_numeric(c, out) && !put_time(c, out))
 		put_spelling(c, spellings[c->storage].alter, out);
 }

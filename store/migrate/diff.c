@@ -274,6 +274,28 @@ static bool is_text(enum storage_type t)
 	return t == ST_TEXT || t == ST_VARCHAR || t == ST_CHAR;
 }
 
+/* Of two numerics: has the model digits and places of its own, and the database others? */
+static bool other_places(struct str live, struct str want)
+{
+	int64_t digits, places, live_digits, live_places;
+
+	if (want.p == NULL || !ddl_numeric_places(want, &digits, &places))
+		return false;
+	return !ddl_numeric_places(live, &live_digits, &live_places) || digits != live_digits || places != live_places;
+}
+
+static bool is_timed(enum storage_type t)
+{
+	return t == ST_TIMESTAMP || t == ST_TIMESTAMPTZ || t == ST_TIME;
+}
+
+/* Of two columns of one storage: does one take digits that the other does not? */
+static bool other_digits(enum storage_type t, struct str live, struct str want)
+{
+	return (t == ST_NUMERIC && other_places(live, want)) ||
+	       (is_timed(t) && want.p != NULL && ddl_time_places(live) != ddl_time_places(want));
+}
+
 /* Dimensions are no part of a type there, and one type may be spelled in several ways. */
 static enum type_drift own_drift(const struct live_column *live, const struct column *want)
 {
@@ -286,21 +308,13 @@ static enum type_drift own_drift(const struct live_column *live, const struct co
 	if (!same && have.shape == SHAPE_ARRAY && want->shape == SHAPE_ARRAY) {
 		const struct column *x = have.element, *y = want->element;
 
-		same = x->storage != ST_UNRESOLVED && !y->own_type ? x->storage == y->storage && x->length == y->length
-								   : eq_ignoring_case(x->db_type, y->db_type);
+		same = x->storage != ST_UNRESOLVED && !y->own_type
+			       ? x->storage == y->storage && x->length == y->length &&
+					 !other_digits(x->storage, x->db_type, y->db_type)
+			       : eq_ignoring_case(x->db_type, y->db_type);
 	}
 	arena_done(&a);
 	return same ? DRIFT_NONE : DRIFT_UNKNOWN;
-}
-
-/* Of two numerics: has the model digits and places of its own, and the database others? */
-static bool other_places(struct str live, struct str want)
-{
-	int64_t digits, places, live_digits, live_places;
-
-	if (want.p == NULL || !ddl_numeric_places(want, &digits, &places))
-		return false;
-	return !ddl_numeric_places(live, &live_digits, &live_places) || digits != live_digits || places != live_places;
 }
 
 static enum type_drift postgres_drift(const struct live_column *live, const struct column *want)
@@ -320,7 +334,7 @@ static enum type_drift postgres_drift(const struct live_column *live, const stru
 	if (!postgres_storage(live->type, &have, &length))
 		return is_text(wanted) ? DRIFT_NONE : DRIFT_UNKNOWN;
 	if (have == wanted && length == want->length)
-		return have == ST_NUMERIC && other_places(live->type, want->db_type) ? DRIFT_TYPE : DRIFT_NONE;
+		return other_digits(have, live->type, want->db_type) ? DRIFT_TYPE : DRIFT_NONE;
 	if (want->db_type.p == NULL &&
 	    ((have == ST_JSON && wanted == ST_JSONB) || (have == ST_VARCHAR && wanted == ST_TIME)))
 		return DRIFT_NONE;
@@ -367,6 +381,11 @@ struct alter_effect diff_alter_effect(const struct live_column *live, const stru
 		return (struct alter_effect){true, true};
 	if (have == ST_NUMERIC && wanted == ST_NUMERIC)
 		return numeric_effect(live->type, want->db_type);
+	if (have == wanted && is_timed(have)) {
+		const bool less = ddl_time_places(want->db_type) < ddl_time_places(live->type);
+
+		return (struct alter_effect){less, less};
+	}
 	/* varchar and text are stored alike; a limit that does not shrink is only a check that always holds */
 	unlimited = wanted == ST_TEXT || (wanted == ST_VARCHAR && want->length == 0);
 	if ((have == ST_TEXT || have == ST_VARCHAR) && unlimited)

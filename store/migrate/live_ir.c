@@ -26,14 +26,23 @@ static struct str db_type_of(const struct live_builder *b, enum storage_type st,
 {
 	int64_t digits, places;
 	static const char *const words[] = {
-		[ST_SMALLINT] = "smallint",   [ST_BIGINT] = "bigint", [ST_TEXT] = "text",   [ST_UUID] = "uuid",
-		[ST_TIMESTAMP] = "timestamp", [ST_TIME] = "time",     [ST_JSONB] = "jsonb", [ST_UNRESOLVED] = NULL,
+		[ST_SMALLINT] = "smallint", [ST_BIGINT] = "bigint",       [ST_TEXT] = "text",
+		[ST_UUID] = "uuid",         [ST_TIMESTAMP] = "timestamp", [ST_TIME] = "time",
+		[ST_JSONB] = "jsonb",       [ST_UNRESOLVED] = NULL,       [ST_TIMESTAMPTZ] = "timestamptz",
 	};
 
 	if (length > 0 && (st == ST_VARCHAR || st == ST_CHAR))
 		return arena_printf(b->a, "%s(%lld)", st == ST_VARCHAR ? "varchar" : "char", (long long)length);
 	if (b->d->id == DIALECT_POSTGRES && st == ST_NUMERIC && ddl_numeric_places(type, &digits, &places))
 		return arena_printf(b->a, "numeric(%lld,%lld)", (long long)digits, (long long)places);
+	if (b->d->id == DIALECT_POSTGRES &&
+	    (st == ST_TIMESTAMP || st == ST_TIMESTAMPTZ || st == ST_DATETIME_LOGICAL || st == ST_TIME) &&
+	    ddl_time_places(type) < ddl_time_places(STR_NONE))
+		return arena_printf(b->a, "%s(%lld)",
+				    st == ST_TIME        ? "time"
+				    : st == ST_TIMESTAMP ? "timestamp"
+							 : "timestamptz",
+				    (long long)ddl_time_places(type));
 	return str_z(words[st]);
 }
 
@@ -239,8 +248,8 @@ static json_t *table_ir(struct live_builder *b, const struct live_table *t)
 		if (b->o->kinds == 0 && b->o->tables == NULL && !model_kind_is_table(t->kind) &&
 		    !live_choice_excludes(b->d, b->o, t, STR_NONE))
 			ddl_plan_warn(b->notes, "not_introspected", t->name, STR_NONE,
-				      "%.*s is a %s: it becomes a model when \"kinds\" or \"tables\" names it",
-				      STR_FMT(t->name), model_kind_name(t->kind));
+				      "%.*s is a %s table: it becomes a model when \"kinds\" or \"tables\" names it",
+				      STR_FMT(t->name), t->kind == MODEL_FOREIGN_TABLE ? "foreign" : "virtual");
 		return NULL;
 	}
 	if (t->unreadable.p != NULL)

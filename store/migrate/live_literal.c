@@ -3,6 +3,10 @@
 
 #include <string.h>
 
+#include "service/base/num.h"
+#include "store/schema/schema_lex.h"
+#include "store/schema/schema_tree_type.h"
+
 #include "service/base/banned.h"
 
 #define MAX_DEPTH 16
@@ -11,6 +15,7 @@
 struct cursor_at {
 	struct str s;
 	size_t at;
+	size_t n_casts; /* of the operand that was read last */
 };
 
 static void blank(struct cursor_at *c)
@@ -81,24 +86,50 @@ static bool quoted(struct cursor_at *c, char open, char end, struct str *ret)
 	return false;
 }
 
-/* ::type, any number of them. */
-static void casts(struct cursor_at *c)
+/* Does a cast to the type leave what it is given as it is, but for its type? */
+static bool keeps(struct str type)
 {
-	struct str ignored;
+	static const char *const types[] = {"text", "character varying", "character varying[]", "text[]"};
 
-	while (eat(c, "::")) {
-		for (;;) {
-			if (quoted(c, '"', '"', &ignored) || eat(c, ".") || eat(c, "[]"))
-				continue;
-			if (eat(c, "(")) {
-				while (!eat(c, ")") && c->at < c->s.len)
-					c->at++;
-				continue;
-			}
-			if (word(c).len == 0)
-				break;
-		}
+	for (size_t i = 0; i < ARRAY_LEN(types); i++)
+		if (str_eq_z(type, types[i]))
+			return true;
+	return false;
+}
+
+/* character varying(N) with room for so many bytes. */
+static bool has_room(struct str type, size_t bytes)
+{
+	struct str head, rest = type;
+	int64_t n;
+
+	(void)str_split(&rest, '(', &head);
+	return str_eq_z(head, "character varying") && rest.len > 1 && num_parse_int(str_n(rest.p, rest.len - 1), &n) &&
+	       n >= 0 && (uint64_t)n >= bytes;
+}
+
+/* ::type, any number of them: the first one names the type of a literal of so many bytes, more must leave it as it is.
+ * False: what stands there is no type, or changes the value. */
+static bool casts(struct cursor_at *c, size_t bytes)
+{
+	struct lexer l = {.d = DIALECT_POSTGRES, .s = c->s};
+	struct arena a;
+	bool ok = true;
+
+	arena_init(&a);
+	for (; ok && eat(c, "::"); c->n_casts++) {
+		struct str type;
+
+		l.at = c->at;
+		(void)lex_next(&l);
+		type = tree_type(&a, &l);
+		ok = type.p != NULL && l.kind != TOKEN_BROKEN &&
+		     (keeps(type) || has_room(type, bytes) ||
+		      (c->n_casts == 0 && memchr(type.p, '(', type.len) == NULL));
+		c->at = l.kind == TOKEN_END ? c->s.len : (size_t)(l.text.p - c->s.p);
 	}
+	arena_done(&a);
+	return ok;
 }
 
 static bool number(struct cursor_at *c, struct literal *ret)
@@ -129,12 +160,27 @@ static bool number(struct cursor_at *c, struct literal *ret)
 	return false;
 }
 
+static size_t bytes_of(const struct literal *l)
+{
+	size_t n = l->text.len;
+
+	if (l->kind != LITERAL_TEXT)
+		return n;
+	for (size_t i = 1; i + 2 < l->text.len; i++)
+		if (l->text.p[i] == '\'' && l->text.p[i + 1] == '\'') {
+			n--;
+			i++;
+		}
+	return n - 2;
+}
+
 static bool literal(struct cursor_at *c, int depth, struct literal *ret)
 {
 	struct str text;
 
 	if (depth > MAX_DEPTH)
 		return false;
+	c->n_casts = 0;
 	if (eat(c, "(")) {
 		if (!literal(c, depth + 1, ret) || !eat(c, ")"))
 			return false;
@@ -149,8 +195,7 @@ static bool literal(struct cursor_at *c, int depth, struct literal *ret)
 	} else if (!number(c, ret)) {
 		return false;
 	}
-	casts(c);
-	return true;
+	return casts(c, bytes_of(ret));
 }
 
 static bool at_end(struct cursor_at *c)
@@ -191,6 +236,7 @@ static bool column(struct arena *a, struct cursor_at *c, int depth, struct str *
 
 	if (depth > MAX_DEPTH)
 		return false;
+	c->n_casts = 0;
 	if (eat(c, "(")) {
 		if (!column(a, c, depth + 1, ret) || !eat(c, ")"))
 			return false;
@@ -201,8 +247,7 @@ static bool column(struct arena *a, struct cursor_at *c, int depth, struct str *
 		if (ret->len == 0)
 			return false;
 	}
-	casts(c);
-	return true;
+	return casts(c, SIZE_MAX);
 }
 
 static bool add_value(struct arena *a, struct cursor_at *c, struct literal_check *out)
@@ -242,8 +287,8 @@ static bool array(struct arena *a, struct cursor_at *c, int depth, struct litera
 	} else if (!eat(c, "(") || !array(a, c, depth + 1, out) || !eat(c, ")")) {
 		return false;
 	}
-	casts(c);
-	return true;
+	c->n_casts = 0;
+	return casts(c, SIZE_MAX);
 }
 
 static bool membership(struct arena *a, struct cursor_at *c, int depth, struct literal_check *out)

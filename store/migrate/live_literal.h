@@ -14,7 +14,7 @@ struct literal {
 };
 
 /* The whole expression is one literal, perhaps in parentheses or with PostgreSQL's casts: 'draft'::character varying.
- */
+ * Casts that make another value of it ('now'::text::timestamp, 'abc'::varchar(2)) make it none. */
 bool literal_read(struct str expression, struct literal *ret) MUST_CHECK;
 
 /* The content of a TEXT literal; in the arena. */

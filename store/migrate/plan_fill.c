@@ -6,168 +6,9 @@
 #include "store/ddl/ddl.h"
 #include "store/migrate/live_literal.h"
 #include "store/schema/schema_sql.h"
+#include "store/schema/schema_sql_same.h"
 
 #include "service/base/banned.h"
-
-/* ---- comparing expressions ---------------------------------------------------------------------------- */
-
-static bool is_word(char c)
-{
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '$' ||
-	       (c & 0x80) != 0;
-}
-
-/* Behind the quoted text or name that begins at i. */
-static size_t skip_quoted(struct str s, size_t i)
-{
-	const char quote = s.p[i++];
-
-	while (i < s.len) {
-		if (s.p[i++] != quote)
-			continue;
-		if (i == s.len || s.p[i] != quote)
-			break;
-		i++;
-	}
-	return i;
-}
-
-static size_t skip_blanks(struct str s, size_t i)
-{
-	while (i < s.len && memchr(" \t\r\n\f", s.p[i], 5) != NULL)
-		i++;
-	return i;
-}
-
-static bool word_at(struct str s, size_t i, const char *word, size_t *ret_end)
-{
-	const size_t n = strlen(word);
-
-	*ret_end = i + n;
-	return s.len - i >= n && str_ieq_z(str_n(s.p + i, n), word) && (i + n == s.len || !is_word(s.p[i + n]));
-}
-
-/* Behind the type's name that begins at i: its words, schema, modifier and brackets. */
-static size_t skip_type(struct str s, size_t i)
-{
-	static const char *const second[] = {"precision", "varying", "without", "with", "time", "zone"};
-	bool more = true;
-
-	i = skip_blanks(s, i);
-	while (i < s.len && (is_word(s.p[i]) || s.p[i] == '.' || s.p[i] == '"'))
-		i = s.p[i] == '"' ? skip_quoted(s, i) : i + 1;
-	while (more) {
-		const size_t at = skip_blanks(s, i);
-		size_t end;
-
-		more = false;
-		if (at < s.len && s.p[at] == '(') {
-			while (i < s.len && s.p[i++] != ')')
-				;
-			more = i < s.len;
-		}
-		for (size_t k = 0; !more && at < s.len && k < ARRAY_LEN(second); k++)
-			if (word_at(s, at, second[k], &end)) {
-				i = end;
-				more = true;
-			}
-	}
-	while (i < s.len && (s.p[i] == '[' || s.p[i] == ']'))
-		i++;
-	return i;
-}
-
-/* The text without blanks, casts and cases, but for what is quoted; words stay apart. */
-static void bring(struct str s, struct strbuf *out)
-{
-	for (size_t i = skip_blanks(s, 0); i < s.len; i = skip_blanks(s, i)) {
-		const char c = s.p[i];
-		size_t end;
-
-		if (c == '\'' || c == '"') {
-			end = skip_quoted(s, i);
-			strbuf_put(out, str_n(s.p + i, end - i));
-			i = end;
-		} else if (c == ':' && i + 1 < s.len && s.p[i + 1] == ':') {
-			i = skip_type(s, i + 2);
-		} else if (word_at(s, i, "pg_catalog", &end) && end < s.len && s.p[end] == '.') {
-			i = end + 1;
-		} else if (is_word(c)) {
-			for (strbuf_putc(out, ' '); i < s.len && is_word(s.p[i]); i++)
-				strbuf_putc(out, s.p[i] >= 'A' && s.p[i] <= 'Z' ? (char)(s.p[i] - 'A' + 'a') : s.p[i]);
-			strbuf_putc(out, ' ');
-		} else {
-			strbuf_putc(out, c);
-			i++;
-		}
-	}
-}
-
-/* Does the parenthesis that the text begins with end it? */
-static bool enclosed(struct str s)
-{
-	size_t depth = 0;
-
-	if (s.len < 2 || s.p[0] != '(')
-		return false;
-	for (size_t i = 0; i < s.len;) {
-		if (s.p[i] == '\'' || s.p[i] == '"') {
-			i = skip_quoted(s, i);
-			continue;
-		}
-		depth += s.p[i] == '(';
-		depth -= s.p[i] == ')';
-		if (depth == 0)
-			return i + 1 == s.len;
-		i++;
-	}
-	return false;
-}
-
-/* A number in quotes is that number: '-1'::integer is how PostgreSQL keeps -1. */
-static struct str bare(struct str s)
-{
-	for (s = str_trim(s); enclosed(s);)
-		s = str_trim(str_n(s.p + 1, s.len - 2));
-	if (s.len > 2 && s.p[0] == '\'' && skip_quoted(s, 0) == s.len && s.p[1] == '-')
-		return str_n(s.p + 1, s.len - 2);
-	return s;
-}
-
-/* The form in which two texts are compared: brought twice, for what casts were around. */
-static void form(struct str s, struct strbuf *ret)
-{
-	struct strbuf once;
-
-	strbuf_init(ret, 0);
-	strbuf_init(&once, 0);
-	bring(s, &once);
-	bring(bare(strbuf_str(&once)), ret);
-	strbuf_done(&once);
-}
-
-/* No default is NULL, to both databases. */
-static bool is_null(struct str sql)
-{
-	struct literal l;
-
-	return sql.p == NULL || (literal_read(sql, &l) && l.kind == LITERAL_NULL);
-}
-
-bool plan_same_sql(struct str x, struct str y)
-{
-	struct strbuf one, other;
-	bool same;
-
-	if (x.p == NULL || y.p == NULL)
-		return is_null(x) && is_null(y);
-	form(x, &one);
-	form(y, &other);
-	same = !strbuf_failed(&one) && !strbuf_failed(&other) && str_eq(strbuf_str(&one), strbuf_str(&other));
-	strbuf_done(&one);
-	strbuf_done(&other);
-	return same;
-}
 
 /* ---- differences -------------------------------------------------------------------------------------- */
 
@@ -181,7 +22,7 @@ bool plan_default_differs(const struct planner *pl, const struct table_pair *tp,
 			  const struct live_column *live)
 {
 	return pl->d->id == DIALECT_SQLITE && says_default(tp, c) && !live->generated && !live->autoincrement &&
-	       !plan_same_sql(c->fill.default_sql, live->default_text);
+	       !schema_sql_same_default(pl->d->id, c->fill.default_sql, live->default_text);
 }
 
 static void alter(struct planner *pl, const struct table_pair *tp, const struct column *c, const char *what)
@@ -209,6 +50,23 @@ static void put_value(struct planner *pl, const struct live_column *live, struct
 	strbuf_puts(&pl->b, ") AS pg_catalog.text)");
 }
 
+/* 'now' of a time was the moment at which the default was set, and nothing else since. */
+static bool was_a_moment(const struct column *c, struct str live)
+{
+	static const char *const words[] = {"now", "today", "tomorrow", "yesterday"};
+	struct literal l;
+	struct str s;
+
+	if ((c->logical != LT_DATETIME && c->logical != LT_DATE && c->logical != LT_TIME) ||
+	    !literal_read(c->fill.default_sql, &l) || l.kind != LITERAL_TEXT || !schema_sql_literal(live))
+		return false;
+	s = str_trim(str_n(l.text.p + 1, l.text.len - 2));
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		if (str_ieq_z(s, words[i]))
+			return true;
+	return false;
+}
+
 /* PostgreSQL keeps a literal as the value that it is of the column's type: '2026-01-01' of a timestamp is '2026-01-01
  * 00:00:00' from then on. Only it knows whether two are one; until it was asked, they are not. */
 static bool same_value(struct planner *pl, const struct table_pair *tp, const struct column *c,
@@ -220,6 +78,8 @@ static bool same_value(struct planner *pl, const struct table_pair *tp, const st
 
 	if (live->default_same >= 0)
 		return live->default_same > 0;
+	if (live->default_text.p != NULL && was_a_moment(c, live->default_text))
+		return true;
 	if (live->default_text.p == NULL || !is_plain_type(live) || !schema_sql_literal(c->fill.default_sql) ||
 	    !schema_sql_literal(live->default_text) ||
 	    !schema_sql_expression(DIALECT_POSTGRES, c->fill.default_sql, &why) ||
@@ -250,8 +110,8 @@ static void plan_default(struct planner *pl, const struct table_pair *tp, const 
 				     STR_FMT(c->fill.default_sql));
 		return;
 	}
-	if (live->generated || live->identity || plan_same_sql(c->fill.default_sql, live->default_text) ||
-	    same_value(pl, tp, c, live))
+	if (live->generated || live->identity ||
+	    schema_sql_same_default(pl->d->id, c->fill.default_sql, live->default_text) || same_value(pl, tp, c, live))
 		return;
 	if (!schema_sql_expression(pl->d->id, c->fill.default_sql, &why)) {
 		planner_warn(pl, "default_drift", tp->m->table, c->name,
@@ -301,7 +161,7 @@ static void plan_generated(struct planner *pl, const struct table_pair *tp, cons
 			     : "is computed by the database, which refuses the values that the model allows: "
 			       "declare it as \"generated\": \"always\"");
 	else if (want && c->fill.default_sql.p != NULL && live->generation.p != NULL &&
-		 !plan_same_sql(c->fill.default_sql, live->generation))
+		 !schema_sql_same_default(pl->d->id, c->fill.default_sql, live->generation))
 		planner_warn(pl, "generated_drift", tp->m->table, c->name,
 			     "is computed as %.*s in the database and as %.*s in the model: that cannot be changed in "
 			     "place; drop it and let it be added, or change the model",

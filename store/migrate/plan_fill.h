@@ -5,10 +5,6 @@
 
 #include "store/migrate/plan_build.h"
 
-/* Do two expressions say the same? The database keeps one in words of its own: blanks, cases, casts and parentheses
- * around it do not count. An absent one is NULL. Pure. */
-bool plan_same_sql(struct str x, struct str y);
-
 /* SQLite: has the column another default than the model says, which a rebuild can give it? */
 bool plan_default_differs(const struct planner *pl, const struct table_pair *tp, const struct column *c,
 			  const struct live_column *live);

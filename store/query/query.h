@@ -50,9 +50,9 @@ bool query_bind_value(struct arena *a, const struct dialect *d, const struct col
 /* column = value, or IS NULL; checks nothing. */
 const struct query_node *query_leaf_equal(struct arena *a, const struct column *c, struct value v);
 
-/* e op *v (or no value: NULL, which is borrowed); checks nothing. */
-const struct query_node *query_leaf_expr(struct arena *a, const struct query_expr *e, enum query_op op,
-					 const struct value *v);
+/* e op *v (or no value: NULL, which is borrowed), a place in an order: *v is as e gives it; checks nothing. */
+const struct query_node *query_leaf_place(struct arena *a, const struct query_expr *e, enum query_op op,
+					  const struct value *v);
 /* What of the related records holds; borrows `where`. */
 const struct query_node *query_relation_node(struct arena *a, const struct relation *r, enum quantifier q,
 					     const struct query_node *const *where, size_t n);

@@ -26,7 +26,7 @@ static const struct query_node *leaf(struct arena *a, const struct query_order *
 	struct query_node *node;
 
 	if (o->column == NULL)
-		return query_leaf_expr(a, o->expr, op, v);
+		return query_leaf_place(a, o->expr, op, v);
 	node = arena_alloc(a, sizeof(*node));
 	*node = (struct query_node){
 		.kind = NODE_LEAF, .op = op, .column = o->column, .values = v, .n_values = v != NULL, .stored = true};

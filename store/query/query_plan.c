@@ -184,7 +184,8 @@ static size_t n_either(const struct query_node *node)
 {
 	size_t n = 0;
 
-	if (node->op != OP_EQ && node->op != OP_NE && node->op != OP_IN && node->op != OP_NOT_IN)
+	if (node->op != OP_EQ && node->op != OP_NE && node->op != OP_IN && node->op != OP_NOT_IN && node->op != OP_GT &&
+	    node->op != OP_LE)
 		return 0;
 	for (size_t i = 0; i < node->n_values; i++)
 		n += node->values[i].kind == VALUE_TEXT && !str_is_utf8(node->values[i].u.s);

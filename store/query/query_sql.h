@@ -44,6 +44,8 @@ void sql_join_table(struct sql *s, struct str name);
 /* "table"."name" or "name", as the qualifier says. */
 void sql_column(struct sql *s, struct str name);
 void sql_param(struct sql *s, struct value v);
+/* What is to be stored in the column. */
+void sql_written(struct sql *s, const struct column *c, struct value v);
 /* Column names joined by ", ". */
 void sql_columns(struct sql *s, const struct column *const *columns, size_t n);
 

@@ -51,12 +51,13 @@ const struct query_node *query_leaf_equal(struct arena *a, const struct column *
 	return node;
 }
 
-const struct query_node *query_leaf_expr(struct arena *a, const struct query_expr *e, enum query_op op,
-					 const struct value *v)
+const struct query_node *query_leaf_place(struct arena *a, const struct query_expr *e, enum query_op op,
+					  const struct value *v)
 {
 	struct query_node *node = arena_alloc(a, sizeof(*node));
 
-	*node = (struct query_node){.kind = NODE_LEAF, .op = op, .expr = e, .values = v, .n_values = v != NULL};
+	*node = (struct query_node){
+		.kind = NODE_LEAF, .op = op, .expr = e, .values = v, .n_values = v != NULL, .stored = true};
 	return query_settle(a, node);
 }
 

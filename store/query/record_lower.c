@@ -222,7 +222,7 @@ static void put_row(struct sql *s, const struct insert *in, const struct record_
 			continue;
 		sql_put(s, first ? "(" : ", ");
 		first = false;
-		sql_param(s, row->values[i]);
+		sql_written(s, &in->model->columns[i], row->values[i]);
 	}
 	sql_put(s, ")");
 }

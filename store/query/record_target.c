@@ -77,7 +77,7 @@ static void put_in_the_way(struct sql *s, const struct model *m, const struct re
 		for (size_t i = 0; i < m->n_columns; i++) {
 			sql_put(s, i > 0 ? ", " : "(");
 			if (rows[k].given[i])
-				sql_param(s, rows[k].values[i]);
+				sql_written(s, &m->columns[i], rows[k].values[i]);
 			else
 				sql_put(s, "NULL");
 		}
@@ -104,7 +104,7 @@ static void put_equal(struct sql *s, const struct model *m, const struct record_
 		sql_put(s, i > 0 ? " AND " : "");
 		sql_ident(s, columns[i]->name);
 		sql_put(s, " = ");
-		sql_param(s, row->values[columns[i]->index]);
+		sql_written(s, columns[i], row->values[columns[i]->index]);
 	}
 	if (t->predicate.p == NULL)
 		return;

@@ -511,5 +511,5 @@ void sql_set(struct sql *s, const struct query_set *set)
 	else if (sql_time_has_forms(s, set->column) && set->value.kind != VALUE_NULL)
 		put_time(s, set);
 	else
-		sql_param(s, set->value);
+		sql_written(s, set->column, set->value);
 }

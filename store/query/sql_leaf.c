@@ -297,3 +297,23 @@ void sql_match(struct sql *s, const struct condition *c)
 	sql_put(s, " MATCH ");
 	sql_param(s, c->node->values[0]);
 }
+
+bool sql_either_class(const struct sql *s, struct value v)
+{
+	return !sql_on_postgres(s) && v.kind == VALUE_TEXT && !str_is_utf8(v.u.s);
+}
+
+void sql_order_of_either(struct sql *s, const struct condition *c, const char *sign)
+{
+	const bool more = c->node->op == OP_GT;
+
+	sql_put(s, "(");
+	sql_subject(s, c);
+	sql_put(s, sign);
+	sql_value(s, c, c->node->values[0]);
+	sql_put(s, more ? " AND " : " OR ");
+	sql_subject(s, c);
+	sql_put(s, more ? " <> " : " = ");
+	sql_param(s, value_bytes(c->node->values[0].u.s));
+	sql_put(s, ")");
+}

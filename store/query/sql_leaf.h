@@ -31,4 +31,9 @@ bool sql_time_range(struct sql *s, const struct condition *c);
 void sql_container(struct sql *s, const struct condition *c);
 void sql_match(struct sql *s, const struct condition *c);
 
+/* SQLite: bytes that are no UTF-8, which are answered alike, be they a blob or a text? */
+bool sql_either_class(const struct sql *s, struct value v);
+/* The column is more than such a value, or not: the blob, which lies behind all texts, is as large as the text. */
+void sql_order_of_either(struct sql *s, const struct condition *c, const char *sign);
+
 #endif

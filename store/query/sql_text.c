@@ -148,6 +148,14 @@ void sql_param(struct sql *s, struct value v)
 		dialect_placeholder(s->dialect, &s->text, s->n_params);
 }
 
+void sql_written(struct sql *s, const struct column *c, struct value v)
+{
+	/* bytes that are no UTF-8: what finds either is a text */
+	if (!sql_on_postgres(s) && c->logical == LT_BINARY && v.kind == VALUE_TEXT && !str_is_utf8(v.u.s))
+		v = value_bytes(v.u.s);
+	sql_param(s, v);
+}
+
 void sql_columns(struct sql *s, const struct column *const *columns, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {

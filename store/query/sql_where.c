@@ -69,16 +69,10 @@ static void put_is_null(struct sql *s, const struct condition *c, bool null)
 		sql_put(s, null ? " IS NULL" : " IS NOT NULL");
 }
 
-/* SQLite: bytes that are no UTF-8 are answered alike, be they a blob or a text. */
-static bool either_class(const struct sql *s, struct value v)
-{
-	return !sql_on_postgres(s) && v.kind == VALUE_TEXT && !str_is_utf8(v.u.s);
-}
-
 static void put_list_value(struct sql *s, const struct condition *c, struct value v)
 {
 	sql_value(s, c, v);
-	if (!either_class(s, v))
+	if (!sql_either_class(s, v))
 		return;
 	sql_put(s, ", ");
 	sql_param(s, value_bytes(v.u.s));
@@ -99,11 +93,16 @@ static void put_compare(struct sql *s, const struct condition *c, const char *si
 	if (sql_plain_text(s, c, sign))
 		return;
 	if ((op == OP_EQ || op == OP_NE) && c->node->operand == NULL && !c->node->stored &&
-	    either_class(s, c->node->values[0])) {
+	    sql_either_class(s, c->node->values[0])) {
 		sql_subject(s, c);
 		sql_put(s, op == OP_EQ ? " IN (" : " NOT IN (");
 		put_list_value(s, c, c->node->values[0]);
 		sql_put(s, ")");
+		return;
+	}
+	if ((op == OP_GT || op == OP_LE) && c->node->operand == NULL && !c->node->stored &&
+	    sql_either_class(s, c->node->values[0])) {
+		sql_order_of_either(s, c, sign);
 		return;
 	}
 	sql_subject(s, c);

@@ -220,6 +220,41 @@ static bool sized_token(struct str token, const char *word, int64_t *ret_length)
 	return num_parse_int(str_trim(str_n(rest.p, rest.len - 1)), ret_length) && *ret_length > 0;
 }
 
+/* "timestamp(3)", "time(0) without time zone", "timestamp with time zone": how exact it is does not change what it is.
+ */
+static bool timed_token(struct str token, enum storage_type *ret)
+{
+	static const struct {
+		const char *word, *tail;
+		enum storage_type type;
+	} words[] = {
+		{"timestamp", "", ST_TIMESTAMP},
+		{"timestamp", "without time zone", ST_TIMESTAMP},
+		{"timestamp", "with time zone", ST_TIMESTAMPTZ},
+		{"timestamptz", "", ST_TIMESTAMPTZ},
+		{"time", "", ST_TIME},
+		{"time", "without time zone", ST_TIME},
+	};
+	struct str head, places, rest = token;
+	int64_t n;
+
+	(void)str_split(&rest, '(', &head);
+	if (rest.p == NULL) { /* no places: behind the first word stands the rest */
+		rest = token;
+		(void)str_split(&rest, ' ', &head);
+	} else if (!str_split(&rest, ')', &places) || rest.p == NULL || !num_parse_int(str_trim(places), &n) || n < 0) {
+		return false;
+	}
+	rest = rest.p != NULL ? str_trim(rest) : STR("");
+	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+		if (!str_ieq_z(str_trim(head), words[i].word) || !str_ieq_z(rest, words[i].tail))
+			continue;
+		*ret = words[i].type;
+		return true;
+	}
+	return false;
+}
+
 bool storage_from_token(struct str token, enum storage_type *ret, int64_t *ret_length)
 {
 	static const struct {
@@ -256,6 +291,10 @@ bool storage_from_token(struct str token, enum storage_type *ret, int64_t *ret_l
 			*ret_length = 0;
 			return true;
 		}
+	}
+	if (timed_token(token, ret)) {
+		*ret_length = 0;
+		return true;
 	}
 	if (sized_token(token, "varchar", &length))
 		*ret = ST_VARCHAR;

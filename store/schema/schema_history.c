@@ -1,6 +1,8 @@
 /* See schema_history.h. */
 #include "store/schema/schema_history.h"
 
+#include <string.h>
+
 #include "service/base/banned.h"
 
 static void decref(void *arg)
@@ -114,6 +116,43 @@ static void check_columns(struct schema_build *b, const struct draft *d)
 	}
 }
 
+static bool is_label(const struct column *c, const json_t *label)
+{
+	for (size_t i = 0; i < json_array_size(c->enum_values); i++)
+		if (json_equal(json_array_get(c->enum_values, i), label))
+			return true;
+	return false;
+}
+
+static bool is_claimed(const json_t *labels, const char *by, const json_t *old)
+{
+	const char *key;
+	json_t *v;
+
+	json_object_foreach((json_t *)(uintptr_t)labels, key,
+			    v) if (strcmp(key, by) != 0 && json_equal(v, old)) return true;
+	return false;
+}
+
+/* Rows with a label that is still one would become another's with every migration. */
+static void check_labels(struct schema_build *b, const struct draft *d, size_t i)
+{
+	const struct column *c = &d->m->columns[i];
+	const json_t *labels = json_object_get(c->renamed_labels, "labels");
+	const char *key;
+	json_t *old;
+
+	json_object_foreach((json_t *)(uintptr_t)labels, key, old)
+	{
+		const bool there = json_is_string(old) && is_label(c, old);
+
+		if (there || (json_is_string(old) && is_claimed(labels, key, old)))
+			schema_fault(b, schema_element_pointer(b, d, "columns", i),
+				     "label \"%.100s\" cannot be renamed from \"%.100s\": %s", key,
+				     json_string_value(old), there ? "it is a label still" : "another label was, too");
+	}
+}
+
 void schema_check_history(struct schema_build *b)
 {
 	struct map tables, claims;
@@ -130,6 +169,8 @@ void schema_check_history(struct schema_build *b)
 		if (d->broken)
 			continue;
 		check_columns(b, d);
+		for (size_t k = 0; k < d->m->n_columns; k++)
+			check_labels(b, d, k);
 		if (d->m->renamed_from.p == NULL || str_eq(d->m->renamed_from, d->m->table))
 			continue;
 		old = model_place(b->scratch, d->m->schema_name, d->m->renamed_from);

@@ -151,3 +151,41 @@ bool lex_says(const struct lexer *l, const char *z)
 {
 	return l->kind == TOKEN_WORD && str_ieq_z(l->text, z);
 }
+
+/* SQLite has these of more than one sign. */
+static size_t operator_of_sqlite(const char *p, size_t n)
+{
+	static const char *const all[] = {"->>", "->", "||", "<<", ">>", "<=", ">=", "<>", "==", "!="};
+
+	for (size_t i = 0; i < ARRAY_LEN(all); i++)
+		if (n >= strlen(all[i]) && memcmp(p, all[i], strlen(all[i])) == 0)
+			return strlen(all[i]);
+	return 1;
+}
+
+/* PostgreSQL takes as many as there are; but + and - at the end are signs of what follows, unless one of those before
+ * is none of the standard's. */
+static size_t operator_of_postgres(const char *p, size_t n)
+{
+	bool own = false;
+
+	for (size_t i = 0; i < n; i++)
+		own |= strchr("~!@#%^&|?", p[i]) != NULL;
+	while (!own && n > 1 && (p[n - 1] == '+' || p[n - 1] == '-'))
+		n--;
+	return n;
+}
+
+size_t lex_operator(const struct lexer *l)
+{
+	const char *p = l->text.p, *end = l->s.p + l->s.len;
+	size_t n = 0;
+
+	if (l->kind != TOKEN_SIGN)
+		return 0;
+	while (p + n < end && p[n] != '\0' && strchr("+-*/<>=~!@#%^&|?", p[n]) != NULL)
+		n++;
+	if (n == 0)
+		return 0;
+	return l->d == DIALECT_SQLITE ? operator_of_sqlite(p, n) : operator_of_postgres(p, n);
+}

@@ -26,5 +26,7 @@ enum token lex_next(struct lexer *l);
 /* Is the token that sign, that word in any case? */
 bool lex_sign(const struct lexer *l, char c);
 bool lex_says(const struct lexer *l, const char *z);
+/* How many signs, each a token, make up the operator that begins with this one; 0: none does. */
+size_t lex_operator(const struct lexer *l);
 
 #endif

@@ -119,6 +119,15 @@ static struct str bare_name(struct str s)
 	return str_trim(s);
 }
 
+/* "time(1) with time zone" is not what "time" is. */
+static bool has_zone(struct str s)
+{
+	static const char end[] = "with time zone";
+	const size_t n = sizeof(end) - 1;
+
+	return s.len > n && str_ieq_z(str_n(s.p + s.len - n, n), end);
+}
+
 static struct column *element_of(struct arena *a, const struct column *c, struct str db_type)
 {
 	struct column *e = part(a, c->name, db_type);
@@ -175,7 +184,7 @@ bool schema_type_by_name(struct arena *a, struct column *c)
 		c->logical = LT_INTEGER;
 	} else if (!range_by_name(a, c)) {
 		c->own_type = !storage_of(a, s, &c->storage, &c->length) &&
-			      !storage_of(a, bare_name(s), &c->storage, &c->length);
+			      (has_zone(s) || !storage_of(a, bare_name(s), &c->storage, &c->length));
 		c->logical = c->own_type ? LT_STRING : logical_from_storage(c->storage);
 		finish(c);
 		return !c->own_type;

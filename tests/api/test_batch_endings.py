@@ -126,3 +126,32 @@ def test_a_managed_transaction_follows_and_chain(postgres_conn, text, outcome):
     ident = begin(postgres_conn)
     postgres_conn.client.post("/v1/sql/execute", {"sql": text}, headers={"Ferro-Transaction": ident}).expect(200)
     assert state(postgres_conn, ident) == outcome
+
+
+# ---- savepoints of ferrod's own ----
+
+OWN = ["SAVEPOINT ferrod_unit", 'savepoint "ferrod_unit"', "RELEASE ferrod_unit", "RELEASE SAVEPOINT Ferrod_Unit", "ROLLBACK TO ferrod_unit", "ROLLBACK TRANSACTION TO SAVEPOINT ferrod_part",
+       "SAVEPOINT ferrod_part", "RELEASE SAVEPOINT ferrod_item", "/* a */ SAVEPOINT -- b\n sp_1", "ROLLBACK TO sp_12"]
+
+
+@pytest.mark.parametrize("text", OWN)
+@pytest.mark.parametrize("managed", [False, True])
+def test_savepoints_of_ferrods_own_are_not_touched(db, text, managed):
+    """With them a step could undo others, or keep what a failed batch is said to have undone."""
+    session = db.client.session(using=db.name) if managed else None
+    at = session.transaction() if managed else db.client
+    for n in range(2):  # the second time ferrod's own statement is one that is known
+        for steps in ([put("one"), raw(text), put("two")], [put("one"), raw(text), raw("nonsense")]):
+            body = at.post("/v1/batch", {"steps": steps, **({} if managed else {"using": db.name})}).problem(400, "sql_error")
+            assert body["outcome"] == "rolled_back" and body["step"] == 1 and "ferrod's own" in body["detail"], body
+        at.post("/v1/batch", {"steps": [put(f"kept {n}")], **({} if managed else {"using": db.name})}).expect(200)
+    if managed:
+        at.post(f"/v1/transactions/{at.headers['Ferro-Transaction']}/commit").expect(200)
+        session.delete("/v1/session")
+    assert stored(db) == ["kept 0", "kept 1"]
+
+
+@pytest.mark.parametrize("text", ["SAVEPOINT sp_x", "SAVEPOINT ferrod", "SAVEPOINT sp_", 'SAVEPOINT "a ferrod_"'])
+def test_other_names_are_the_clients(db, text):
+    batch(db, put("one"), raw(text), put("two")).expect(200)
+    assert stored(db) == ["one", "two"]

@@ -21,6 +21,7 @@ def cut(server, postgres_backend):
         client.put("/v1/models", {"models": [ITEM]}).expect(200)
         cutter.client = client
         cutter.written = lambda: postgres_backend.pg.psql("SELECT count(*) FROM item WHERE id = 1", postgres_backend.database)
+        cutter.tables = lambda: postgres_backend.pg.psql("SELECT count(*) FROM pg_tables WHERE tablename = 'made'", postgres_backend.database)
         cutter.count = lambda: postgres_backend.pg.psql("SELECT count(*) FROM item", postgres_backend.database)
         yield cutter
         client.delete("/v1/connections/cut?force=true")
@@ -65,6 +66,7 @@ ROADS = {
     "raw": ("/v1/sql/execute", {"sql": "INSERT INTO item VALUES (1)"}),
     "raw-rows": ("/v1/sql/fetch-all", {"sql": "INSERT INTO item VALUES (1) RETURNING id"}),
     "raw-select": ("/v1/sql/fetch-one", {"sql": "SELECT put()"}),
+    "raw-ddl": ("/v1/sql/execute", {"sql": "CREATE TABLE made AS SELECT 1 AS n"}),
 }
 
 
@@ -75,6 +77,8 @@ def cut_road(cut, request):
     if request.node.callspec.params["road"] == "update":
         cut.sql("INSERT INTO item VALUES (7)")
     cut.stands = lambda: cut.written() == "1"
+    if request.node.callspec.params["road"] == "raw-ddl":
+        cut.stands = lambda: cut.tables() == "1"
     return cut
 
 
@@ -129,7 +133,8 @@ def test_another_quick_write_stays_unknown_and_costs_nothing_more(cut, road):
 
 
 def test_statements_that_run_in_no_transaction_do_with_a_key(cut):
-    for sql in ("VACUUM item", "CREATE INDEX CONCURRENTLY item_i ON item (id)", "DO 'BEGIN COMMIT; END'"):
+    for sql in ("VACUUM item", "CREATE INDEX CONCURRENTLY item_i ON item (id)", "DO 'BEGIN COMMIT; END'", "REINDEX TABLE CONCURRENTLY item",
+                "DROP INDEX CONCURRENTLY IF EXISTS item_none", "CREATE OR REPLACE PROCEDURE ended() LANGUAGE plpgsql AS 'BEGIN COMMIT; END'", "CALL ended()", "DROP PROCEDURE IF EXISTS ended"):
         cut.client.post("/v1/sql/execute", {"sql": sql}, headers={"Idempotency-Key": uuid.uuid4().hex}).expect(200)
         steps = {"atomic": False, "steps": [{"op": "sql.execute", "sql": sql.replace("item_i", "item_j")}]}
         results = cut.client.post("/v1/batch", steps, headers={"Idempotency-Key": uuid.uuid4().hex}).expect(200).json()["results"]

@@ -120,6 +120,10 @@ def test_hints_that_are_done_or_wrong(conn):
     for models, pointer in (([both, NEW[1]], "/payload/models/0/columns/1"), ([twice, NEW[1]], "/payload/models/0/columns/4"), ([NEW[0], OLD[0], NEW[1]], "/payload/models/0"),
                             ([NEW[0], {**NEW[0], "model_name": "Third", "table_name": "third"}, NEW[1]], "/payload/models/1")):
         assert pointer in [e["pointer"] for e in put(conn, models).problem(422, "invalid_schema")["errors"]], pointer
+    for labels in ({"blue": "ok"}, {"blue": "ok", "ok": "blue"}, {"blue": "sad", "ok": "sad"}):
+        mood = {**NEW[0]["columns"][3], "enum_renamed_labels": {"labels": labels}}
+        faults = put(conn, [{**NEW[0], "columns": [*NEW[0]["columns"][:3], mood]}, NEW[1]]).problem(422, "invalid_schema")["errors"]
+        assert "/payload/models/0/columns/3" in [e["pointer"] for e in faults], labels
     kept = conn.client.get("/v1/models").json()
     assert kept["payload"]["models"][0]["renamed_from"] == "writer"
     conn.client.put("/v1/models", kept).expect(200)

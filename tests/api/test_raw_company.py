@@ -283,6 +283,7 @@ TRAPS = {
     "generated column": ("CREATE TABLE g (a int, b int GENERATED ALWAYS AS (loud(a)) STORED)", "SELECT count(b) AS x FROM g"),
     "the server's own": ("", "SELECT set_config('ferro.trap', 'sprung', false) AS x"),
     "a lock": ("", "SELECT pg_advisory_lock(5)::text AS x"),
+    "the transaction's number": ("", "SELECT txid_current()::text AS x"),
     "a row's lock": ("", "SELECT n FROM item WHERE id = 1 FOR UPDATE"),
     "a write within": ("", "WITH w AS (UPDATE item SET n = n WHERE id = 1 RETURNING n) SELECT n FROM w"),
     "a string that ends elsewhere": ("", "SELECT 'a\\' AS x, loud(1) AS y, '' AS z"),

@@ -266,6 +266,53 @@ def test_reads_within_see_their_own_unit(shared):
     assert rows(shared, "SELECT balance FROM account WHERE id = 1") == [(1000 + CLIENTS * 25,)]
 
 
+@pytest.mark.parametrize("sql", ["INSERT OR FAIL INTO kept SELECT ? UNION ALL SELECT ?", "INSERT INTO raised SELECT ? UNION ALL SELECT ?"],
+                         ids=["or-fail", "raise-fail"])
+def test_what_fail_leaves(shared, sql):
+    """What came before stays: that is told, and is so whoever was beside it."""
+    with sqlite3.connect(shared.path) as db:
+        db.executescript("CREATE TABLE kept (n INTEGER PRIMARY KEY); INSERT INTO kept VALUES (5); CREATE TABLE raised (n INTEGER PRIMARY KEY);"
+                         "CREATE TRIGGER raises BEFORE INSERT ON raised WHEN new.n = 5 BEGIN SELECT RAISE(FAIL, 'five'); END")
+
+    def known(i):  # as one that writes and bears company, by each loop
+        return lambda c: c.post("/v1/sql/execute", {"sql": sql, "args": [1000 + 2 * i, 1001 + 2 * i]}).expect(200)
+
+    def game(i):
+        def play(c):
+            answers = [c.post("/v1/sql/execute", {"sql": sql, "args": [10_000 * i + n, 5]}) for n in range(30)]
+            return {(a.status, a.json()["outcome"]) for a in answers}
+        return play
+    for i in range(20):
+        together(shared, [known(i)])
+    answers = together(shared, [*movers(CLIENTS), *(game(i) for i in range(1, 9))])
+    assert sum(answers[:CLIENTS], collections.Counter()) == {200: CLIENTS * 40}
+    for seen in answers[CLIENTS:]:
+        assert {outcome for _, outcome in seen} == {"committed"} and len(seen) == 1, seen
+    table = "kept" if "kept" in sql else "raised"
+    assert rows(shared, f"SELECT count(*) FROM {table} WHERE n >= 10000") == [(8 * 30,)]
+    all_there(shared)
+
+
+def test_what_a_trial_has_seen_remains(shared):
+    """A batch with Prefer: tx=rollback, too, runs again when what it has read went with another's work."""
+    looks = {"steps": [step("INSERT INTO log (n) VALUES (1)"),
+                       {"op": "sql.fetch_one", "sql": "SELECT (SELECT n FROM log WHERE n > 1 ORDER BY id DESC) AS n"}]}
+
+    def trial(c):
+        answers = [c.post("/v1/batch", looks, headers={"Prefer": "tx=rollback"}).expect(200).json() for _ in range(60)]
+        return {a["results"][1]["body"]["row"]["n"] for a in answers} - {None}
+
+    def grows(c):  # by another row each time that it runs
+        for _ in range(60):
+            c.post("/v1/batch", {"steps": [step("INSERT INTO log (n) VALUES (2 + abs(random() % 1000000000000))")]}).expect(200)
+
+    def ends(c):  # by another text each time: one that has ended all goes alone for a while
+        for n in range(60):
+            c.post("/v1/batch", {"steps": [step(f"INSERT INTO gate (n) VALUES (13 + {n} - {n})")]})
+    seen = together(shared, [trial] * 6 + [grows] * 6 + [ends] * 2)[:6]
+    assert set().union(*seen) <= {n for (n,) in rows(shared, "SELECT n FROM log")}
+
+
 def test_exactly_once_in_company(shared, tmp_path):
     """Writes with their answers: each once, its answer found again, whoever was beside it."""
     with Client(shared.port) as c:

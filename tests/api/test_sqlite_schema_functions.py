@@ -72,18 +72,3 @@ def test_expressions_of_an_index(house, index):
                 answer = client.post("/v1/models/T/records", {"a": value})
                 assert answer.status in (201, 400, 413, 504), answer.body[:300]
         assert pulse.longest < TURN, pulse.longest
-
-
-FTS = ("snippet(f, 0, '<', '>', '…', 60)", "highlight(f, 0, '<', '>')", "bm25(f)")
-FTS4 = ("snippet(f, '<', '>', '…', 0, 60)", "offsets(f)", "matchinfo(f, 'pcnalx')")
-
-
-@pytest.mark.parametrize("module, call", [("fts5", c) for c in FTS] + [("fts4", c) for c in FTS4])
-def test_functions_of_full_text_search(house, module, call):
-    server = house(f"CREATE VIRTUAL TABLE f USING {module}(a)")
-    with Client(server.port, timeout=120) as client:
-        client.post("/v1/sql/execute", {"sql": "INSERT INTO f (a) VALUES (replace(hex(zeroblob(20000)), '00', 'a b '))", "args": []}).expect(200)
-        with Pulse(server.port) as pulse:
-            answer = client.post("/v1/sql/fetch-all", {"sql": f"SELECT length({call}) AS n FROM f WHERE f MATCH 'a AND b'", "args": []})
-        assert answer.status in (200, 400, 413, 504), answer.body[:300]
-        assert pulse.longest < TURN, (pulse.longest, answer.status)

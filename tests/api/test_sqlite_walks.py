@@ -92,3 +92,28 @@ def test_a_list_answers_what_a_record_does(tables):
             if kind != "blob" and row["v"] is not None and "\0" not in text:
                 listed = tables.client.get(f"/v1/models/{name}/records?v=eq.{quote(text, safe='')}", params=tables.using).expect(200).json()
                 assert row["id"] in ids(listed), (kind, row)
+
+
+@pytest.mark.parametrize("kind", ["text", "numeric", "datetime", ""])
+def test_no_related_row_stops_a_walk(sqlite_conn, kind):
+    """By a column of the record that is pointed at, two records of each and one of none; and by an expression of it."""
+    conn = sqlite_conn
+    run(conn.backend, f"CREATE TABLE p (id integer PRIMARY KEY, v {kind});\nCREATE TABLE t (id integer PRIMARY KEY, p_id integer REFERENCES p (id));\n" +
+        ";\n".join(f"INSERT INTO p (v) VALUES ({value})" for value in VALUES) + ";\nINSERT INTO t (p_id) SELECT id FROM p UNION ALL SELECT id FROM p UNION ALL SELECT NULL")
+    register(conn.client)
+    introspect(conn, register=True)
+
+    def ask(body):
+        return conn.client.post("/v1/query", {"model_name": "t", **body}, params=conn.using, validate=False).expect(200).json()
+    for place in ({"column": "v", "relation": "p"}, {"expr": {"$coalesce": [{"$column": "v", "relation": "p"}, {"$column": "v", "relation": "p"}]}}):
+        for direction in ("asc", "desc"):
+            query = {"order_by": [{**place, "direction": direction}], "select": ["id"], "limit": 3}
+            whole = ids(ask({**query, "limit": 100}))
+            pages = [ask(query)]
+            while "next_cursor" in pages[-1] and len(pages) < 30:
+                pages.append(ask({**query, "cursor": pages[-1]["next_cursor"]}))
+            assert [i for page in pages for i in ids(page)] == whole and len(whole) == 2 * len(VALUES) + 1, (place, direction)
+            back = [pages[-1]]
+            while "prev_cursor" in back[-1] and len(back) < 30:
+                back.append(ask({**query, "cursor": back[-1]["prev_cursor"]}))
+            assert [i for page in back[::-1] for i in ids(page)] == whole, (place, direction)

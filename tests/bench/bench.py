@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The performance bars, measured: ferrod and the floors it is held against, interleaved, medians of several rounds.
 
-Environment: BARS=http,sqlite,write,pg,lanes,bulk,stream,memory,scale,asking,once,raw,export,large,held (groups; default
+Environment: BARS=http,sqlite,write,pg,lanes,bulk,stream,memory,scale,asking,once,raw,export,beside,large,held (groups; default
 all), ROUNDS=5, SECONDS_PER_LEG=2.
 Everything listens on 127.0.0.1 and every process that is started here is stopped by its pid. The figures go to stdout as a
 table and to build/<variant>/bench.json.
@@ -27,6 +27,7 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 import asking  # noqa: E402
+import beside  # noqa: E402
 import held  # noqa: E402
 import large  # noqa: E402
 import once  # noqa: E402
@@ -40,7 +41,7 @@ TICK = os.sysconf("SC_CLK_TCK")
 ROWS = 100_000
 STREAM_ROWS = 1_000_000
 BULK_ROWS = 10_000
-GROUPS = ("http", "sqlite", "write", "pg", "lanes", "bulk", "stream", "memory", "scale", "asking", "once", "raw", "export", "large", "held")
+GROUPS = ("http", "sqlite", "write", "pg", "lanes", "bulk", "stream", "memory", "scale", "asking", "once", "raw", "export", "beside", "large", "held")
 COLUMNS = [
     {"name": "id", "logical_type": "integer", "primary_key": True, "autoincrement": True},
     {"name": "name", "logical_type": "string"},
@@ -91,13 +92,14 @@ BARS = {
     "pg_create_psql": ("large", "the same: time against psql with the same statements, one transaction", 1.3, 1.1, "max", "x"),
     "sqlite_create_floor": ("large", "SQLite, 1,500 tables made: time against the same statements in one script", 2, 1.5, "max", "x"),
     "pg_path": ("asking", "PostgreSQL, JSON path filter over 100,000 rows: time against the same by hand", 1.3, 1.1, "max", "x"),
-    **raw.BARS,
+    **raw.BARS, **beside.BARS,
     "sqlite_held_include": ("held", "SQLite, 1,000,000 rows by an include (refused): peak memory over idle", 80, 72, "max", "MiB"),
     "sqlite_held_reference": ("held", "SQLite, 1,000,000 rows by a batch's reference (refused): peak memory over idle", 80, 72, "max", "MiB"),
     "sqlite_held_map": ("held", "SQLite, 1,000,000 rows by an identity map: peak memory over idle", 32, 24, "max", "MiB"),
     "pg_held_include": ("held", "PostgreSQL, 1,000,000 rows by an include (refused): peak memory over idle", 80, 72, "max", "MiB"),
     "pg_held_reference": ("held", "PostgreSQL, 1,000,000 rows by a batch's reference (refused): peak memory over idle", 80, 72, "max", "MiB"),
     "pg_held_map": ("held", "PostgreSQL, 1,000,000 rows by an identity map: peak memory over idle", 32, 24, "max", "MiB"),
+    "growth": ("scale", "rps at 1 session against 100,000, 5,000 models, 10,000 clients", 0.9, 1.0, "min", "x"),
     "collapse": ("scale", "120 to 1,000 connections: worst rps against 120", 0.5, 0.8, "min", "x"),
 }
 
@@ -477,30 +479,10 @@ class Bench:
                 self.leg(f"{n} connections", lambda n=n: self.wrk("GET", "/v1/models/Item/records/777", connections=n))
         self.set("collapse", min(self.ratio(f"{n} connections", "120 connections", "rps") for n in counts))
 
-    def growth(self):
-        """What one read costs as models, sessions and idle connections grow."""
-        def get(name):
-            self.leg(name, lambda: self.wrk("GET", "/v1/models/Item/records/777"))
-
-        self.client.close()  # idle since the set-up, for longer than the server keeps it
-        get("grown by nothing")
-        wide = [{"name": "id", "logical_type": "integer", "primary_key": True}]
-        wide += [{"name": f"c{i}", "logical_type": "string", "nullable": True} for i in range(59)]
-        many = [{"model_name": f"M{i}", "columns": wide} for i in range(1000)]
-        self.client.put("/v1/models", {"models": MODELS["models"] + many}).expect(200)
-        get("+ 1,000 models")
-        for _ in range(9_000):
-            self.client.post("/v1/sessions", {"using": "lite"}).expect(201)
-        get("+ 9,000 sessions")
-        sockets = [socket.create_connection(("127.0.0.1", self.server.port)) for _ in range(9_000)]
-        get("+ 9,000 clients")
-        for s in sockets:
-            s.close()
-
     def run(self, groups, rounds):
-        if groups & {"sqlite", "write", "lanes", "bulk", "stream", "memory", "scale", "asking", "once", "raw", "export"}:
+        if groups & {"sqlite", "write", "lanes", "bulk", "stream", "memory", "scale", "asking", "once", "raw", "export", "beside"}:
             self.setup_sqlite()
-        if groups & {"pg", "lanes", "bulk", "stream", "asking", "once", "raw", "export"}:
+        if groups & {"pg", "lanes", "bulk", "stream", "asking", "once", "raw", "export", "beside"}:
             self.setup_pg()
             self.client.put("/v1/models", MODELS).expect(200)
         if groups & {"http", "sqlite", "write", "pg"}:
@@ -524,6 +506,8 @@ class Bench:
             raw.run(self, rounds)
         if "export" in groups:
             raw.run_export(self, rounds)
+        if "beside" in groups:
+            beside.run(self, short)
         if "large" in groups:
             large.run(self, short)
         if "held" in groups:
@@ -532,7 +516,7 @@ class Bench:
             self.memory(rounds)
         if "scale" in groups:
             self.scale(short)
-            self.growth()
+            beside.growth(self, MODELS)
 
 
 # ---- the answer ----

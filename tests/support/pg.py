@@ -31,6 +31,7 @@ SETTINGS = {
     "lc_messages": "C",
     "listen_addresses": "127.0.0.1",
 }
+PSQL_ENV = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
 HBA = """\
 local all all trust
 host all guarded 127.0.0.1/32 scram-sha-256
@@ -187,11 +188,32 @@ class Postgres:
 
     # ---- use ----
 
+    def _psql_command(self, database):
+        return [str(self.bin / "psql"), "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", str(self.dir), "-p",
+                str(self.port), "-U", "ferrod", "-d", database]
+
     def _run_psql(self, sql, database):
-        return subprocess.run(
-            [str(self.bin / "psql"), "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", str(self.dir), "-p",
-             str(self.port), "-U", "ferrod", "-d", database, "-c", sql],
-            check=False, capture_output=True, text=True, cwd="/", env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"})
+        return subprocess.run(self._psql_command(database) + ["-c", sql], check=False, capture_output=True, text=True, cwd="/", env=PSQL_ENV)
+
+    @contextlib.contextmanager
+    def asking(self, database):
+        """Yields what `psql` does, on one session: a process for each question would cost more than the answers."""
+        process = subprocess.Popen(self._psql_command(database), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                   text=True, cwd="/", env=PSQL_ENV)
+
+        def ask(sql):
+            end = f"end {uuid.uuid4().hex}\n"
+            process.stdin.write(f"{sql}\n;\n\\echo {end}")
+            process.stdin.flush()
+            lines = []
+            while (line := process.stdout.readline()) != end:
+                assert line, f"psql: {''.join(lines)}"
+                lines.append(line)
+            return "".join(lines).rstrip("\n")
+        try:
+            yield ask
+        finally:
+            process.communicate()
 
     def psql(self, sql, database="postgres"):
         """Runs SQL as the superuser over the socket; returns the unaligned text of its rows."""

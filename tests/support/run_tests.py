@@ -6,6 +6,7 @@ Ends with 1 when something failed, or when a suite that must hold tests held non
 """
 import argparse
 import contextlib
+import json
 import os
 import pathlib
 import re
@@ -75,6 +76,7 @@ class Runner:
     def __init__(self, options):
         self.build = ROOT / options.build
         self.valgrind = options.valgrind
+        self.lock, self.slowest = threading.Lock(), []
         self.under = [options.under] if options.under else []
         self.extra = options.extra
         self.env = dict(os.environ, **SANITIZER_ENV)
@@ -134,13 +136,39 @@ class Runner:
             return sum(pool.map(lambda shard: self.pytest_on(suite, shard + where), shards), Count())
 
     def shards(self, files, n):
-        """Whole files in n parts of about the same length; each part runs beside the others with servers of its own."""
+        """Whole files in n parts that take about as long, as far as an earlier run has told; each part runs beside the others with
+        servers of its own."""
+        seconds = self.told_durations()
+        known = [path for path in files if str(path.relative_to(ROOT)) in seconds]
+        per_byte = sum(seconds[str(p.relative_to(ROOT))] for p in known) / max(1, sum(p.stat().st_size for p in known)) if known else 1
+        takes = {path: seconds.get(str(path.relative_to(ROOT)), path.stat().st_size * per_byte) for path in files}
         parts = [[0, []] for _ in range(min(n, len(files)))]
-        for path in sorted(files, key=lambda path: -path.stat().st_size):
+        for path in sorted(files, key=lambda path: -takes[path]):
             least = min(parts, key=lambda part: part[0])
-            least[0] += path.stat().st_size
+            least[0] += takes[path]
             least[1].append(str(path.relative_to(ROOT)))
         return [sorted(part[1]) for part in parts]
+
+    def durations(self, suites):
+        """Keeps how long each file took, and which tests took longest, for who wants to look and for the next run's parts."""
+        tests = []
+        for case in suites.iter("testcase"):
+            path = "tests/" + case.get("classname").replace(".", "/") + ".py"
+            if (ROOT / path).exists():
+                tests.append((float(case.get("time")), path, case.get("name")))
+        with self.lock:
+            files = self.told_durations()
+            for path in {test[1] for test in tests}:
+                files[path] = round(sum(test[0] for test in tests if test[1] == path), 1)
+            self.slowest = sorted(self.slowest + tests, reverse=True)[:15]
+            (self.build / "durations.json").write_text(json.dumps(
+                {"slowest": [f"{took:.1f} s {path}::{name}" for took, path, name in self.slowest], "files": files}, indent=1), encoding="utf-8")
+
+    def told_durations(self):
+        try:
+            return json.loads((self.build / "durations.json").read_text(encoding="utf-8"))["files"]
+        except (OSError, ValueError, KeyError):
+            return {}
 
     def pytest_on(self, suite, where):
         with tempfile.TemporaryDirectory(prefix="ferrod-tests-") as scratch:
@@ -151,9 +179,12 @@ class Runner:
             if code not in (0, 5):
                 show(f"pytest tests/{suite} (exit code {code})", output)
             try:
-                suites = ElementTree.parse(report).getroot().iter("testsuite")
+                root = ElementTree.parse(report).getroot()
             except (OSError, ElementTree.ParseError):
                 return Count(failed=1)
+            if not self.extra:  # those of a part of a file would tell nothing of it
+                self.durations(root)
+            suites = root.iter("testsuite")
             total = Count()
             for found in suites:
                 failed = int(found.get("failures")) + int(found.get("errors"))

@@ -174,6 +174,23 @@ static void test_literals(void **state UNUSED)
 		{"TRUE", "true", LITERAL_BOOL},
 		{"NULL::\"my type\"", "null", LITERAL_NULL},
 		{"'{}'::jsonb", "{}", LITERAL_TEXT},
+		{"'a'::pg_catalog.\"char\"", "a", LITERAL_TEXT},
+		{"('a'::character varying)::text", "a", LITERAL_TEXT},
+		{"'12:00:00'::time without time zone", "12:00:00", LITERAL_TEXT},
+		{"'{}'::timestamp with time zone[]", "{}", LITERAL_TEXT},
+		{"('now'::text)::timestamp without time zone", NULL, LITERAL_NULL},
+		{"'now'::text::date", NULL, LITERAL_NULL},
+		{"1.7::numeric::integer", NULL, LITERAL_NULL},
+		{"'abc'::character varying(2)", NULL, LITERAL_NULL},
+		{"'a'::text or true", NULL, LITERAL_NULL},
+		{"'a'::text between 'b' and 'c'", NULL, LITERAL_NULL},
+		{"'a'::text collate \"C\"", NULL, LITERAL_NULL},
+		{"'a'::", NULL, LITERAL_NULL},
+		{"'a'::text.", NULL, LITERAL_NULL},
+		{"'a'::1", NULL, LITERAL_NULL},
+		{"'a'::text[", NULL, LITERAL_NULL},
+		{"'a'::timestamp with", NULL, LITERAL_NULL},
+		{"'a'::'b'", NULL, LITERAL_NULL},
 		{"now()", NULL, LITERAL_NULL},
 		{"1 + 1", NULL, LITERAL_NULL},
 		{"CURRENT_TIMESTAMP", NULL, LITERAL_NULL},
@@ -190,7 +207,8 @@ static void test_literals(void **state UNUSED)
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		const bool ok = literal_read(str_z(cases[i].text), &l);
 
-		assert_int_equal(ok, cases[i].value != NULL);
+		if (ok != (cases[i].value != NULL))
+			fail_msg("%s", cases[i].text);
 		if (!ok)
 			continue;
 		assert_int_equal(l.kind, cases[i].kind);

@@ -56,8 +56,7 @@ static void same(struct str text)
 static void what_is_usual_is_taken(void **state UNUSED)
 {
 	static const char *const texts[] = {
-		"{\"sql\":\"SELECT \\\"a\\\"\\n\\t\\\\ \\/ \\b\\f\\r FROM t WHERE id = "
-		"?\",\"params\":[1,-2,null,true,false]}",
+		"{\"sql\":\"SELECT \\\"a\\\"\\n\\t\\\\ \\/ \\b\\f\\r FROM t\",\"params\":[1,-2,null,true,false]}",
 		" { \"a\" : [ ] , \"b\" : { } , \"\" : \"\" } \r\n",
 		"[[[]],{},\"\xC3\xA4\xE2\x82\xAC\xF0\x9F\x98\x80 and more than sixteen bytes\",123456789012345678,-0]",
 		"\"text of many bytes, with \\\"quotes\\\" far behind the first block of sixteen\"",

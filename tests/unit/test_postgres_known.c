@@ -42,6 +42,21 @@ static void test_bound(void **state)
 	pg_plain_destroy(x);
 }
 
+static void test_a_proof_that_is_older_than_a_change(void **state)
+{
+	struct pg_plain *x = pg_plain_create();
+	const struct str key = STR("rwselect\nwt\n");
+	const uint64_t since = pg_plain_since(x);
+
+	(void)state;
+	pg_plain_forget(x);
+	pg_proof_keep(x, key, RAW_SHARES, since);
+	assert_int_equal(pg_proof_get(x, key, NULL), RAW_UNKNOWN);
+	pg_proof_keep(x, key, RAW_SHARES, pg_plain_since(x));
+	assert_int_equal(pg_proof_get(x, key, NULL), RAW_SHARES);
+	pg_plain_destroy(x);
+}
+
 /* Somebody's DDL between a look and its being kept. */
 static void test_a_look_that_is_older_than_a_change(void **state)
 {
@@ -108,6 +123,7 @@ int main(void)
 	const struct CMUnitTest pure[] = {
 		cmocka_unit_test(test_bound),
 		cmocka_unit_test(test_a_look_that_is_older_than_a_change),
+		cmocka_unit_test(test_a_proof_that_is_older_than_a_change),
 	};
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_answers_at_the_bound, test_open, test_close),

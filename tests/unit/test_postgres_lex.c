@@ -180,6 +180,7 @@ static void test_names_that_are_not_seen(void **state)
 		"SELECT \"a\"\"b\"()",
 		"SELECT \"\"",
 		"SELECT '\\', f(1), ''",
+		"SELECT n'\\', f(1), n''",
 		"SELECT \xC3\xA4(1)",
 		"SELECT 1or(f(1))",
 		"SELECT 'a",

@@ -331,6 +331,8 @@ bool pg_prepare(struct driver_conn *base, const struct stmt *s, int64_t deadline
 	cur->reads = s->access == STMT_READ;
 	if (memchr(s->sql.p, '\0', s->sql.len) != NULL)
 		return err_set(err, ERR_SQL_ERROR, "the statement holds the character U+0000");
+	if (s->raw && stmt_takes_own_savepoint(s->sql))
+		return err_set(err, ERR_SQL_ERROR, "%s", STMT_OWN_SAVEPOINT);
 	if (s->raw && !pg_check_raw(c, s, err))
 		return false;
 	if (!pg_params_set(&c->params, s, err) || !pg_ready(c, deadline_ns, err))

@@ -346,7 +346,9 @@ void pg_proof_keep_text(struct pg_plain *x, const struct stmt *s, struct str key
 /* ret_wanted, unless NULL: this call is one that is to find out, since what is known ages, or the key has come again
  * and nothing is known; then RAW_UNKNOWN. */
 enum raw_kind pg_proof_get(struct pg_plain *x, struct str key, bool *ret_wanted);
-void pg_proof_keep(struct pg_plain *x, struct str key, enum raw_kind kind);
+/* Not what was asked for before all was forgotten last. since: pg_plain_since, from before the question. */
+void pg_proof_keep(struct pg_plain *x, struct str key, enum raw_kind kind, uint64_t since);
+uint64_t pg_plain_since(struct pg_plain *x);
 
 /* postgres_pooled.c */
 struct pg_names *pg_names_create(void);

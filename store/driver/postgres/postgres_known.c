@@ -205,9 +205,21 @@ enum raw_kind pg_proof_get(struct pg_plain *x, struct str key, bool *ret_wanted)
 	return kind;
 }
 
-void pg_proof_keep(struct pg_plain *x, struct str key, enum raw_kind kind)
+uint64_t pg_plain_since(struct pg_plain *x)
 {
 	mutex_lock(&x->lock);
+	const uint64_t since = x->n_forgotten;
+	mutex_unlock(&x->lock);
+	return since;
+}
+
+void pg_proof_keep(struct pg_plain *x, struct str key, enum raw_kind kind, uint64_t since)
+{
+	mutex_lock(&x->lock);
+	if (x->n_forgotten != since) {
+		mutex_unlock(&x->lock);
+		return;
+	}
 	struct proof *p = map_get(&x->proofs, key);
 	if (p == NULL)
 		p = add_proof(x, key);

@@ -519,9 +519,9 @@ static bool plain_literal(struct str text)
 {
 	const char first = (char)(text.p[0] | 0x20);
 
-	if (text.p[0] == '\'')
-		return !has_any(text, "\\");
-	return text.len > 1 && text.p[1] == '\'' && strchr("ebxn", first) != NULL;
+	if (text.p[0] == '\'' || first == 'n')
+		return (text.p[0] == '\'' || (text.len > 1 && text.p[1] == '\'')) && !has_any(text, "\\");
+	return text.len > 1 && text.p[1] == '\'' && strchr("ebx", first) != NULL;
 }
 
 /* A number that no word is glued to. */

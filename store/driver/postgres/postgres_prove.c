@@ -69,7 +69,9 @@
 	"OR p.proname LIKE '%\\_to\\_xml%' OR p.proname LIKE 'pg\\_input\\_%')"
 
 static const char shares_sql[] = NAMES AS_THEY_ARE EXPRESSIONS
-	"SELECT " RELATIONS_PLAIN TYPES_PLAIN OPERATORS_PLAIN EXPRESSIONS_PLAIN FUNCTIONS_PLAIN("p.provolatile = 'v'");
+	"SELECT " RELATIONS_PLAIN TYPES_PLAIN OPERATORS_PLAIN EXPRESSIONS_PLAIN FUNCTIONS_PLAIN(
+		/* stable by their label, but those that share the transaction would be told the same number */
+		"(p.provolatile = 'v' OR p.proname IN ('txid_current', 'pg_current_xact_id'))");
 static const char clean_sql[] = NAMES WITH_CASCADES EXPRESSIONS
 	"SELECT " RELATIONS_PLAIN NO_TRIGGERS TYPES_PLAIN OPERATORS_PLAIN EXPRESSIONS_PLAIN FUNCTIONS_PLAIN(
 		"(p.provolatile = 'v' AND p.proname NOT IN (" PG_LEAVES_NOTHING "))");
@@ -78,6 +80,7 @@ static const char clean_sql[] = NAMES WITH_CASCADES EXPRESSIONS
 static void find_out(struct pg_conn *c, struct str key, int64_t deadline)
 {
 	const struct str names = str_n(key.p + 1, key.len - 1);
+	const uint64_t since = pg_plain_since(c->base.db->plain);
 	enum raw_kind kind = RAW_OTHER;
 	struct err ignored;
 	bool yes = false;
@@ -86,7 +89,7 @@ static void find_out(struct pg_conn *c, struct str key, int64_t deadline)
 		kind = RAW_SHARES;
 	else if (!c->base.broken && pg_ask(&c->base, str_z(clean_sql), names, deadline, &yes, &ignored) && yes)
 		kind = RAW_CLEAN;
-	pg_proof_keep(c->base.db->plain, key, kind);
+	pg_proof_keep(c->base.db->plain, key, kind, since);
 }
 
 void pg_raw_learn(struct pg_conn *c, int64_t deadline_ns)

@@ -29,6 +29,7 @@ void driver_sqlite_configure(const struct sqlite_options *o)
 	fault_sqlite_init();
 #endif
 	options = *o;
+	sqlite_tokenizers_configure(o->match_terms);
 	if (o->heap_bytes > 0)
 		(void)sqlite3_hard_heap_limit64(o->heap_bytes);
 }
@@ -57,6 +58,7 @@ static void sqlite_close(struct driver_conn *base)
 	sqlite_forget(base);
 	sqlite_snapshot_done(c);
 	sqlite_function_done(c);
+	sqlite_virtual_done(c);
 	map_done(&c->by_sql);
 	sqlite_file_leave(c);
 	mem_free(c);
@@ -153,6 +155,8 @@ static void open_job(void *arg)
 	if (j->rc == SQLITE_OK)
 		j->rc = sqlite_case_register(c);
 	if (j->rc == SQLITE_OK)
+		j->rc = sqlite_tokenizers_register(c);
+	if (j->rc == SQLITE_OK)
 		j->rc = setup(c);
 	if (j->rc == SQLITE_OK && !sqlite_file_opened(c))
 		j->fault = SQLITE_FILE_GONE;
@@ -200,6 +204,7 @@ static bool sqlite_open(struct driver_db *db, int64_t deadline_ns, struct driver
 	c->busy_timeout_ns = busy_timeout_ns();
 	c->deadline_ns = deadline_ns;
 	c->base.since_ns = c->base.opened_ns;
+	c->virtual_schema = -1;
 	map_init(&c->by_sql);
 	open_file(&j, deadline_ns);
 	if (j.rc != SQLITE_OK || j.fault != SQLITE_FILE_FINE) {

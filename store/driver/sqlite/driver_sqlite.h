@@ -10,6 +10,7 @@ struct sqlite_options {
 	size_t cache_kib;      /* page cache of each connection; 0: SQLite's default */
 	size_t value_bytes;    /* largest text, blob or row; 0: SQLite's default */
 	int64_t heap_bytes;    /* all of SQLite's memory in this process; 0: unbounded */
+	size_t match_terms;    /* of one full-text query; 0: unbounded */
 };
 
 /* For connections opened from now on. Before the first open. */

@@ -51,7 +51,7 @@ static void fill_job(void *arg)
 	size_t bytes = 0;
 
 	for (;;) {
-		a->rc = sqlite3_step(st->h);
+		a->rc = sqlite_wait_one(st->c, st->h);
 		if (!st->stepped && (a->rc == SQLITE_ROW || a->rc == SQLITE_DONE))
 			sqlite_stmt_columns(st);
 		if (a->rc != SQLITE_ROW)

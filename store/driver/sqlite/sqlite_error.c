@@ -178,6 +178,8 @@ bool sqlite_error(struct sqlite_conn *c, int rc, struct str sql, struct err *err
 	if (rc == SQLITE_BUSY_SNAPSHOT)
 		return err_set(err, ERR_SERIALIZATION_FAILURE,
 			       "the database changed after this transaction had read from it; roll back and try again");
+	if ((rc & 0xff) == SQLITE_ERROR && c->match_refused)
+		rc = SQLITE_TOOBIG;
 	switch (rc & 0xff) {
 	case SQLITE_BUSY:
 	case SQLITE_LOCKED:
@@ -204,10 +206,13 @@ bool sqlite_error(struct sqlite_conn *c, int rc, struct str sql, struct err *err
 		return err_oom(err);
 	case SQLITE_TOOBIG:
 		return err_set(err, ERR_PAYLOAD_TOO_LARGE,
-			       "a text, blob or row is larger than sqlite_value_bytes allows, or a function's argument "
-			       "longer than it takes");
+			       "a text, blob or row is larger than sqlite_value_bytes allows, a function's argument "
+			       "longer than "
+			       "it takes, or a full-text query has more words than sqlite_match_terms allows");
 	case SQLITE_AUTH:
-		return err_set(err, ERR_SQL_ERROR, "not authorized: this statement is not allowed here");
+		return err_set(err, ERR_SQL_ERROR, "%s",
+			       c->saw_own_savepoint ? STMT_OWN_SAVEPOINT
+						    : "not authorized: this statement is not allowed here");
 	case SQLITE_MISUSE:
 		return err_set(err, ERR_INTERNAL_ERROR, "SQLite was called out of order");
 	default:

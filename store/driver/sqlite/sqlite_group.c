@@ -137,15 +137,17 @@ void sqlite_batch_drop(struct batch_item *item)
 
 /* ---- the transaction ---- */
 
-/* Nothing of the transaction has remained. */
-static void undone(const struct write_job *j)
+/* Nothing of the transaction has remained, nor of what a statement may have failed on. culprit: whose failure ended it;
+ * NULL: none's. */
+static void undone(const struct write_job *j, const struct batch_item *culprit)
 {
 	for (size_t i = 0; i < j->n; i++) {
 		struct batch_item *item = j->items[i];
 
-		if (item->failed)
+		if (item->failed && (item == culprit || item->err.code == ERR_STATEMENT_TIMEOUT))
 			continue;
 		sqlite_batch_drop(item);
+		item->failed = false;
 		item->again = true;
 	}
 }
@@ -178,6 +180,30 @@ static void stopped(struct batch_item *item, int64_t own_ns, int64_t shared_ns)
 	}
 }
 
+/* What FAIL leaves of a client's own statement stays when it runs by itself, and only SQLite knows whether it would. */
+static bool may_leave_some(const struct batch_item *item)
+{
+	return item->stmt->raw && (item->err.code == ERR_UNIQUE_VIOLATION || item->err.code == ERR_CHECK_VIOLATION ||
+				   item->err.code == ERR_NOT_NULL_VIOLATION || item->err.code == ERR_SQL_ERROR);
+}
+
+static bool undo_failed(struct sqlite_conn *c, struct batch_item *item)
+{
+	struct err err;
+
+	if (!sqlite_run(c, STR("ROLLBACK TO ferrod_item"), true, CLOCK_NEVER, &err))
+		return false;
+	if (!item->failed)
+		return true;
+	if (may_leave_some(item)) {
+		item->failed = false;
+		item->again = true;
+	} else if (item->err.outcome == ERR_OUTCOME_NONE) {
+		item->err.outcome = ERR_OUTCOME_ROLLED_BACK;
+	}
+	return true;
+}
+
 static bool run_in_savepoint(const struct write_job *j, struct batch_item *item)
 {
 	struct sqlite_conn *c = sqlite_conn_of(j->conn);
@@ -197,7 +223,7 @@ static bool run_in_savepoint(const struct write_job *j, struct batch_item *item)
 		sqlite_batch_drop(item);
 		item->failed = true;
 	}
-	if ((item->failed || item->again) && !sqlite_run(c, STR("ROLLBACK TO ferrod_item"), true, CLOCK_NEVER, &err))
+	if ((item->failed || item->again) && !undo_failed(c, item))
 		return false;
 	return sqlite_run(c, STR("RELEASE ferrod_item"), true, CLOCK_NEVER, &err);
 }
@@ -215,6 +241,7 @@ static void run_job(void *arg)
 {
 	const struct write_job *j = arg;
 	struct sqlite_conn *c = sqlite_conn_of(j->conn);
+	const struct batch_item *culprit = NULL;
 	struct err err;
 	bool ok;
 
@@ -224,13 +251,15 @@ static void run_job(void *arg)
 		return;
 	}
 	ok = sqlite_run(c, STR("BEGIN IMMEDIATE"), true, j->deadline_ns, &err);
-	for (size_t i = 0; ok && i < j->n; i++)
+	for (size_t i = 0; ok && i < j->n; i++) {
 		ok = run_in_savepoint(j, j->items[i]);
+		culprit = ok ? NULL : j->items[i];
+	}
 	ok = ok && sqlite_run(c, STR("COMMIT"), true, CLOCK_NEVER, &err);
 	if (ok)
 		return;
 	sqlite_rollback(j->conn);
-	undone(j);
+	undone(j, culprit);
 }
 
 void sqlite_run_writes(struct driver_conn *base, struct batch_item *const *items, size_t n, int64_t deadline_ns)

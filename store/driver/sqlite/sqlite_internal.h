@@ -35,6 +35,9 @@
  *   sqlite_pattern.c  their patterns
  *   sqlite_json.c     functions on documents that SQLite lacks
  *   sqlite_case.c     lower and upper case in all of Unicode
+ *   sqlite_tokenizer.c   full-text search: its tokenizers, with breaks
+ *   sqlite_fts5.c, sqlite_rank.c, sqlite_match.c   its functions in linear time (sqlite_match.h)
+ *   sqlite_virtual.c  does a statement touch virtual tables?
  *   introspect_sqlite.c, migrate_sqlite.c, uses_sqlite.c   what migrations need (store/driver/introspect.h)
  *   fault_sqlite.c    SQLite's allocations, made to fail on purpose
  *   sqlite_backup.c   copies of a file that others write
@@ -87,22 +90,34 @@ struct sqlite_conn {
 		offloaded; /* the parked fiber that a thread of the pool steps for; NULL: stepped by the fiber itself */
 	bool stepping;     /* inside sqlite3_step: what VACUUM attaches is its own */
 	bool committed;    /* the commit hook ran; counted by sqlite_settle */
-	bool rolled_back;  /* the rollback hook ran */
-	bool raw;          /* the statement prepared last is a client's own */
-	bool query_only;   /* a read-only transaction runs */
-	bool migrating;    /* sorting for an index or dropping a table is one step of SQLite's machine, however long */
-	bool rebuilding;   /* and may rebuild tables */
-	bool tainted;      /* a setting or temporary object may be left: never reset, only closed */
+	bool step_committed; /* it ran in the step before */
+	bool rolled_back;    /* the rollback hook ran */
+	bool raw;            /* the statement prepared last is a client's own */
+	bool query_only;     /* a read-only transaction runs */
+	bool migrating;  /* sorting for an index or dropping a table is one step of SQLite's machine, however long */
+	bool rebuilding; /* and may rebuild tables */
+	bool tainted;    /* a setting or temporary object may be left: never reset, only closed */
 	int64_t changes_before; /* sqlite3_total_changes64 when the transaction, or the statement on its own, began */
 	bool like_case;         /* PRAGMA case_sensitive_like, which would bring SQLite's own LIKE back */
 	bool saw_insert;        /* by the authorizer, while preparing */
+	bool saw_update, saw_match;
+	bool saw_own_savepoint; /* its name is one of ours, which a client's text may not say */
 	bool saw_taint;
 	bool saw_alone; /* what shares no transaction: words about transactions, settings, counts of the connection */
 	bool saw_busy;  /* PRAGMA busy_timeout, with a time or (-1) without */
 	bool saw_paths; /* PRAGMA database_list */
 	int64_t saw_busy_ms;
-	bool saw_beyond;                    /* more than reads: sqlite_proof.c */
-	bool saw_heavy;                     /* one step may compute for long: it is not made by the loop */
+	bool saw_beyond;                   /* more than reads: sqlite_proof.c */
+	bool saw_heavy;                    /* one step may compute for long: it is not made by the loop */
+	bool reads;                        /* the statement that is stepped writes nothing */
+	unsigned words;                    /* tokenized, all in all */
+	size_t match_terms, match_phrases; /* of full-text queries since the last look at the progress */
+	const char *match_at, *match_end;  /* that FTS3's tokenizer has opened last; compared only */
+	size_t text_words;                 /* of it */
+	bool match_refused;                /* what runs was a query of too many words */
+	sqlite3_stmt *st_schema;           /* of sqlite_virtual.c; NULL until used */
+	int64_t virtual_schema;            /* version of the schema that has_virtual is of; -1: not known */
+	bool has_virtual;
 	bool wal;                           /* readers and the writer do not block each other */
 	sqlite3_stmt *st_begin, *st_commit; /* of snapshots; NULL until the first one */
 	sqlite3 *helper;                    /* of sqlite_function.c, with its statement; NULL until used */
@@ -209,6 +224,8 @@ void sqlite_wait_init(struct sqlite_conn *c);
 void sqlite_wait_busy(struct sqlite_conn *c);
 /* Begins a call: deadline (the earlier of it and the statement timeout), no stop yet. */
 void sqlite_wait_begin(struct sqlite_conn *c, int64_t deadline_ns);
+/* sqlite3_step, here and now. */
+int sqlite_wait_one(struct sqlite_conn *c, sqlite3_stmt *st);
 /* sqlite3_step, off the loop when it may sync a file. */
 int sqlite_wait_step(struct sqlite_conn *c, sqlite3_stmt *st);
 /* The same for a statement that yields rows and writes nothing: there is nothing to sync. was_in_tx: when it started.
@@ -224,6 +241,30 @@ void sqlite_settle(struct sqlite_conn *c);
 
 /* Called by functions now and then while they compute: what on_progress does between them. False: give up. */
 bool sqlite_wait_pause(void *conn);
+/* The connection whose statement this thread is stepping; NULL: none. */
+struct sqlite_conn *sqlite_wait_stepping(void);
+/* How often SQLite looks at the progress of what runs now: more often where what is counted between two looks is
+ * bounded. */
+void sqlite_wait_look(struct sqlite_conn *c, bool often);
+
+/* ---- sqlite_tokenizer.c, sqlite_fts5.c ---- */
+
+/* Terms of a full-text query at most; 0: any number. Before the first open. */
+void sqlite_tokenizers_configure(size_t terms);
+/* Is the text too long a full-text query? FTS5 offers no place to count the words of tables that name no tokenizer, so
+ * that what is bound to a statement which only searches is counted before it runs. */
+bool sqlite_tokenizers_too_many(struct str text);
+/* Put ours in place of SQLite's. Return a result code. */
+int sqlite_tokenizers_register(struct sqlite_conn *c);
+int sqlite_fts5_register(struct sqlite_conn *c, fts5_api *api);
+
+/* ---- sqlite_virtual.c ---- */
+
+/* Does the statement, or a trigger that it fires, search or write virtual tables of the schema? When it cannot be told:
+ * yes. */
+bool sqlite_virtual_used(struct sqlite_conn *c, struct str sql);
+/* Frees what it has used. */
+void sqlite_virtual_done(struct sqlite_conn *c);
 
 /* ---- sqlite_function.c ---- */
 

@@ -161,13 +161,15 @@ static int on_pragma(struct sqlite_conn *c, const char *name, const char *value)
 	return SQLITE_OK;
 }
 
-/* What ferrod writes itself is known to be short, what others wrote (raw SQL, views, triggers) is not. */
+/* What ferrod writes itself is known to be short, but for a search; what others wrote (raw SQL, views, triggers) is
+ * not. */
 static int on_function(struct sqlite_conn *c, const char *name, bool foreign)
 {
 	if (any_of(name, forbidden_functions, ARRAY_LEN(forbidden_functions)))
 		return SQLITE_DENY;
 	c->saw_alone |= any_of(name, telling_functions, ARRAY_LEN(telling_functions));
-	if (foreign && !any_of(name, light_functions, ARRAY_LEN(light_functions)))
+	c->saw_match |= strcasecmp(name, "match") == 0;
+	if (strcasecmp(name, "match") == 0 || (foreign && !any_of(name, light_functions, ARRAY_LEN(light_functions))))
 		c->saw_heavy = true;
 	return SQLITE_OK;
 }
@@ -194,6 +196,9 @@ static int on_authorize(void *arg, int action, const char *one, const char *two,
 		if (trigger == NULL && one != NULL && strncasecmp(one, "sqlite_", 7) != 0)
 			c->saw_insert = true;
 		return SQLITE_OK;
+	case SQLITE_UPDATE:
+		c->saw_update = true;
+		return SQLITE_OK;
 	case SQLITE_DELETE:
 	case SQLITE_ANALYZE:
 	case SQLITE_REINDEX:
@@ -203,8 +208,11 @@ static int on_authorize(void *arg, int action, const char *one, const char *two,
 		return SQLITE_OK;
 	case SQLITE_READ:
 		return on_read(one, trigger != NULL) ? SQLITE_OK : SQLITE_DENY;
-	case SQLITE_TRANSACTION:
 	case SQLITE_SAVEPOINT:
+		c->saw_alone = true;
+		c->saw_own_savepoint |= two != NULL && stmt_is_own_savepoint(str_z(two));
+		return c->saw_own_savepoint && c->raw ? SQLITE_DENY : SQLITE_OK;
+	case SQLITE_TRANSACTION:
 		c->saw_alone = true;
 		return SQLITE_OK;
 	case SQLITE_ATTACH:
@@ -240,8 +248,8 @@ static int on_authorize(void *arg, int action, const char *one, const char *two,
 
 void sqlite_policy_begin(struct sqlite_conn *c)
 {
-	c->saw_beyond = c->saw_insert = c->saw_alone = c->saw_taint = false;
-	c->saw_heavy = c->saw_busy = c->saw_paths = false;
+	c->saw_beyond = c->saw_insert = c->saw_update = c->saw_match = c->saw_alone = c->saw_taint = false;
+	c->saw_own_savepoint = c->saw_heavy = c->saw_busy = c->saw_paths = false;
 }
 
 void sqlite_policy_authorize(struct sqlite_conn *c)

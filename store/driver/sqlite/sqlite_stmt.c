@@ -165,8 +165,12 @@ bool sqlite_stmt_create(struct sqlite_conn *c, struct str sql, bool persistent, 
 	st->cur.conn = &c->base;
 	st->cur.read_only = sqlite3_stmt_readonly(h) != 0;
 	st->heavy = c->saw_heavy || (c->raw && memmem(text.p, text.len, "||", 2) != NULL);
+	if (!st->heavy && !c->internal && (c->raw || !st->cur.read_only))
+		st->heavy = sqlite_virtual_used(c, str_n(text.p, (size_t)(tail - text.p)));
 	st->hides_path = c->saw_paths;
 	st->inserts = c->saw_insert;
+	st->own_savepoint = c->saw_own_savepoint;
+	st->searches = c->saw_match && !c->saw_insert && !c->saw_update;
 	st->taints = c->saw_taint;
 	if (c->raw && persistent && st->cur.read_only && !c->saw_beyond && !st->heavy && sqlite3_column_count(h) > 0 &&
 	    sqlite3_stmt_isexplain(h) == 0)
@@ -187,6 +191,7 @@ void sqlite_stmt_start(struct sqlite_stmt *st)
 		c->tainted = true;
 		c->base.session_dirty = true;
 	}
+	sqlite_wait_look(c, st->heavy);
 	st->in_use = true;
 	st->ended = st->stepped = st->row_waits = false;
 	st->was_in_tx = !sqlite3_get_autocommit(c->h);
@@ -261,6 +266,9 @@ static bool bind_all(struct sqlite_stmt *st, const struct stmt *s, struct err *e
 			if (from == n)
 				return err_set(err, ERR_INVALID_PARAMETERS, "parameter '%.100s' is missing", name + 1);
 		}
+		if (st->searches && s->params[from].kind == VALUE_TEXT &&
+		    sqlite_tokenizers_too_many(s->params[from].u.s))
+			return sqlite_error(st->c, SQLITE_TOOBIG, STR_NONE, err);
 		rc = bind_one(st->h, (int)i + 1, &s->params[from]);
 		if (rc != SQLITE_OK)
 			return sqlite_error(st->c, rc, STR_NONE, err);
@@ -297,6 +305,8 @@ static int step_here(struct sqlite_stmt *st)
 static bool advance(struct sqlite_stmt *st, bool *ret_row, struct err *err)
 {
 	struct sqlite_conn *c = st->c;
+
+	c->reads = st->cur.read_only;
 	const int rc = st->heavy && fiber_current() != NULL ? sqlite_ahead_step(st) : step_here(st);
 
 	st->stepped = true;
@@ -311,9 +321,11 @@ static bool advance(struct sqlite_stmt *st, bool *ret_row, struct err *err)
 		return true;
 	}
 	(void)sqlite_error(c, rc, STR_NONE, err);
-	/* a statement on its own is undone; an interrupted write or a full disk ends even a whole transaction */
+	/* a statement on its own is undone, but for what FAIL leaves of it; an interrupted write or a full disk ends
+	 * even a whole transaction */
 	if (sqlite3_get_autocommit(c->h))
-		err->outcome = ERR_OUTCOME_ROLLED_BACK;
+		err->outcome = (rc & 0xff) == SQLITE_CONSTRAINT && c->step_committed ? ERR_OUTCOME_COMMITTED
+										     : ERR_OUTCOME_ROLLED_BACK;
 	return false;
 }
 
@@ -407,6 +419,8 @@ bool sqlite_prepare(struct driver_conn *base, const struct stmt *s, int64_t dead
 	}
 	if (base->company && s->raw && st->alone)
 		return go_alone(st, err);
+	if (s->raw && st->own_savepoint)
+		return err_set(err, ERR_SQL_ERROR, "%s", STMT_OWN_SAVEPOINT);
 	sqlite_stmt_start(st);
 	if (!bind_all(st, s, err)) {
 		sqlite_finish(&st->cur);
@@ -441,6 +455,7 @@ bool sqlite_simple(struct driver_conn *base, struct str sql, int64_t deadline_ns
 	struct sqlite_stmt *st;
 	bool row, ok = true;
 
+	c->raw = false;
 	sqlite_wait_begin(c, deadline_ns);
 	for (sql = sqlite_skip_blank(sql); ok && sql.len > 0; sql = sqlite_skip_blank(sql)) {
 		if (!sqlite_stmt_create(c, sql, false, &st, &sql, err))

@@ -11,14 +11,16 @@ struct sqlite_stmt {
 	char *sql; /* the key in the cache; owned; NULL when never cached */
 	size_t sql_len;
 	bool cached, in_use;
-	bool heavy;      /* see sqlite_conn.saw_heavy */
-	bool hides_path; /* the rows of PRAGMA database_list name files of the server */
-	bool inserts;    /* puts rows into a table by itself */
-	bool taints;     /* see sqlite_conn.tainted */
-	bool alone;      /* see sqlite_conn.saw_alone */
-	bool stepped;    /* at least once since it was started */
-	bool row_waits;  /* the first step gave a row that the caller has not seen */
-	bool ended;      /* done or failed: another step would run it anew */
+	bool heavy;         /* see sqlite_conn.saw_heavy */
+	bool hides_path;    /* the rows of PRAGMA database_list name files of the server */
+	bool own_savepoint; /* ours, whoever has the same text */
+	bool searches;      /* its texts are full-text queries, or short */
+	bool inserts;       /* puts rows into a table by itself */
+	bool taints;        /* see sqlite_conn.tainted */
+	bool alone;         /* see sqlite_conn.saw_alone */
+	bool stepped;       /* at least once since it was started */
+	bool row_waits;     /* the first step gave a row that the caller has not seen */
+	bool ended;         /* done or failed: another step would run it anew */
 	bool was_in_tx;
 	int64_t changes_before;
 	struct cursor_column *columns; /* columns_size each; owned */

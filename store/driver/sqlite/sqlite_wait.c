@@ -17,12 +17,21 @@
 
 /* Virtual machine steps between two looks at the deadline; each look lets other fibers run. */
 #define PROGRESS_STEPS 5000
+#define PROGRESS_STEPS_OFTEN 64
 #define BUSY_FIRST_NS CLOCK_NS_PER_MS
 #define BUSY_MAX_NS (25 * CLOCK_NS_PER_MS)
 #define BUSY_DOUBLINGS 5
 
 /* One for all databases: several connections may have one file open. */
 static uint64_t write_epoch; /* atomic */
+
+/* Set while sqlite3_step runs. Whoever has parked inside it finds what the loop's other fibers have left. */
+static _Thread_local struct sqlite_conn *stepping;
+
+struct sqlite_conn *sqlite_wait_stepping(void)
+{
+	return stepping;
+}
 
 static void block_until(int64_t time_ns)
 {
@@ -61,11 +70,32 @@ static int on_busy(void *arg, int n)
 		c->stop = SQLITE_STOP_CANCELLED;
 		return 0;
 	}
-	if (wait_until(until) == WAIT_CANCELLED && !c->shielded) {
+	const struct sqlite_conn *const before = stepping;
+	const bool cancelled = wait_until(until) == WAIT_CANCELLED;
+	stepping = before != NULL ? c : NULL;
+	if (cancelled && !c->shielded) {
 		c->stop = SQLITE_STOP_CANCELLED;
 		return 0;
 	}
 	return 1;
+}
+
+/* False: the statement is to stop. */
+static bool goes_on(struct sqlite_conn *c)
+{
+	const struct sqlite_conn *const before = stepping;
+
+	/* SQLite counts the steps of a statement over all its runs: the first call may come at once */
+	if (c->n_progress++ > 0 && fiber_current() != NULL)
+		wait_step_aside();
+	stepping = before != NULL ? c : NULL;
+	if (c->shielded)
+		return true;
+	if (c->offloaded != NULL ? fiber_cancel_asked(c->offloaded) : fiber_cancelled())
+		c->stop = SQLITE_STOP_CANCELLED;
+	else if (c->deadline_ns != CLOCK_NEVER && clock_mono_ns() >= c->deadline_ns)
+		c->stop = SQLITE_STOP_DEADLINE;
+	return c->stop == SQLITE_STOP_NONE;
 }
 
 /* Nonzero stops the statement (SQLITE_INTERRUPT). */
@@ -73,21 +103,18 @@ static int on_progress(void *arg)
 {
 	struct sqlite_conn *c = arg;
 
-	/* SQLite counts the steps of a statement over all its runs: the first call may come at once */
-	if (c->n_progress++ > 0 && fiber_current() != NULL)
-		wait_step_aside();
-	if (c->shielded)
-		return 0;
-	if (c->offloaded != NULL ? fiber_cancel_asked(c->offloaded) : fiber_cancelled())
-		c->stop = SQLITE_STOP_CANCELLED;
-	else if (c->deadline_ns != CLOCK_NEVER && clock_mono_ns() >= c->deadline_ns)
-		c->stop = SQLITE_STOP_DEADLINE;
-	return c->stop != SQLITE_STOP_NONE;
+	c->match_terms = c->match_phrases = 0;
+	return goes_on(c) ? 0 : 1;
 }
 
 bool sqlite_wait_pause(void *conn)
 {
-	return on_progress(conn) == 0;
+	return goes_on(conn);
+}
+
+void sqlite_wait_look(struct sqlite_conn *c, bool often)
+{
+	sqlite3_progress_handler(c->h, often ? PROGRESS_STEPS_OFTEN : PROGRESS_STEPS, on_progress, c);
 }
 
 /* Zero: let it commit. */
@@ -115,7 +142,7 @@ void sqlite_wait_init(struct sqlite_conn *c)
 {
 	c->deadline_ns = CLOCK_NEVER;
 	sqlite_wait_busy(c);
-	sqlite3_progress_handler(c->h, PROGRESS_STEPS, on_progress, c);
+	sqlite_wait_look(c, false);
 	(void)sqlite3_commit_hook(c->h, on_commit, c);
 	(void)sqlite3_rollback_hook(c->h, on_rollback, c);
 }
@@ -128,6 +155,8 @@ void sqlite_wait_begin(struct sqlite_conn *c, int64_t deadline_ns)
 	c->stop = SQLITE_STOP_NONE;
 	c->busy = false;
 	c->n_progress = 0;
+	c->match_terms = c->match_phrases = 0;
+	c->match_refused = false;
 }
 
 /* Whoever gets on although it had to wait, or writes, has found no lock of others in its way. */
@@ -142,6 +171,7 @@ static void note_locks(struct sqlite_conn *c, int rc, bool wrote)
 /* The hook runs before the commit is done: it may still fail, and counting one too many is harmless. */
 static void count_commit(struct sqlite_conn *c)
 {
+	c->step_committed = c->committed;
 	if (!c->committed)
 		return;
 	c->committed = false;
@@ -179,15 +209,24 @@ static bool may_offload(const struct sqlite_conn *c, sqlite3_stmt *st)
 }
 
 struct step_job {
+	struct sqlite_conn *c;
 	sqlite3_stmt *st;
 	int rc;
 };
+
+int sqlite_wait_one(struct sqlite_conn *c, sqlite3_stmt *st)
+{
+	stepping = c;
+	const int rc = sqlite3_step(st);
+	stepping = NULL;
+	return rc;
+}
 
 static void step_job(void *arg)
 {
 	struct step_job *j = arg;
 
-	j->rc = sqlite3_step(j->st);
+	j->rc = sqlite_wait_one(j->c, j->st);
 }
 
 static void reset_job(void *arg)
@@ -199,7 +238,7 @@ static void reset_job(void *arg)
 
 int sqlite_wait_step(struct sqlite_conn *c, sqlite3_stmt *st)
 {
-	struct step_job j = {.st = st, .rc = SQLITE_OK};
+	struct step_job j = {.c = c, .st = st, .rc = SQLITE_OK};
 	const bool was_in_tx = !sqlite3_get_autocommit(c->h);
 
 	c->stepping = true;
@@ -220,7 +259,7 @@ int sqlite_wait_step(struct sqlite_conn *c, sqlite3_stmt *st)
 int sqlite_wait_read(struct sqlite_conn *c, sqlite3_stmt *st, bool was_in_tx)
 {
 	c->stepping = true;
-	const int rc = sqlite3_step(st);
+	const int rc = sqlite_wait_one(c, st);
 	c->stepping = false;
 	note_locks(c, rc, false);
 	if (rc != SQLITE_ROW) {
@@ -246,7 +285,7 @@ void sqlite_wait_compute(struct sqlite_conn *c, void (*fn)(void *arg), void *arg
 
 void sqlite_wait_reset(struct sqlite_conn *c, sqlite3_stmt *st)
 {
-	struct step_job j = {.st = st, .rc = SQLITE_OK};
+	struct step_job j = {.c = c, .st = st, .rc = SQLITE_OK};
 	const bool was_in_tx = !sqlite3_get_autocommit(c->h);
 
 	if (sqlite3_stmt_busy(st) && may_offload(c, st))
