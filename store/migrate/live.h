@@ -57,6 +57,7 @@ struct live_column {
 	struct str generation;           /* what a generated column is computed from; STR_NONE: unknown */
 	bool generated_virtual;          /* computed when it is read */
 	struct str spelling;             /* SQLite: of its instants (enum time_spelling's word); STR_NONE: not found */
+	bool zones;                      /* SQLite: its instants all say their zone, whatever the type's name says */
 	int64_t type_id;                 /* PostgreSQL: the type's oid */
 	const struct live_type *made_of; /* PostgreSQL: NULL: nothing is known beyond its name */
 	bool native_enum;                /* PostgreSQL: type is an enum type */

@@ -86,7 +86,7 @@ enum storage_type live_storage_of(const struct live_builder *b, const struct liv
 		return ST_CHAR;
 	}
 	if (b->d->id == DIALECT_SQLITE)
-		return st;
+		return st == ST_TIMESTAMP && c->zones ? ST_TIMESTAMPTZ : st;
 	/* the spellings that the logical types have on PostgreSQL */
 	if (st == ST_UUID)
 		return ST_UUID_LOGICAL;

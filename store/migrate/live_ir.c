@@ -26,8 +26,9 @@ static struct str db_type_of(const struct live_builder *b, enum storage_type st,
 {
 	int64_t digits, places;
 	static const char *const words[] = {
-		[ST_SMALLINT] = "smallint",   [ST_BIGINT] = "bigint", [ST_TEXT] = "text",   [ST_UUID] = "uuid",
-		[ST_TIMESTAMP] = "timestamp", [ST_TIME] = "time",     [ST_JSONB] = "jsonb", [ST_UNRESOLVED] = NULL,
+		[ST_SMALLINT] = "smallint", [ST_BIGINT] = "bigint",       [ST_TEXT] = "text",
+		[ST_UUID] = "uuid",         [ST_TIMESTAMP] = "timestamp", [ST_TIME] = "time",
+		[ST_JSONB] = "jsonb",       [ST_UNRESOLVED] = NULL,       [ST_TIMESTAMPTZ] = "timestamptz",
 	};
 
 	if (length > 0 && (st == ST_VARCHAR || st == ST_CHAR))

@@ -186,3 +186,32 @@ def test_fractions_where_there_is_one_may_have_six_digits(sqlite_conn, rows, exp
     seen = [r["id"] for r in conn.client.get("/v1/models/e/records?order=at", params=conn.using).expect(200).json()["rows"]]
     instants = [(row.replace(" ", "T").rstrip("Z").partition(".")[::2], n) for n, row in enumerate(rows, 1)]
     assert seen == [n for _, n in sorted(((head, f"{fraction:0<6}"), n) for (head, fraction), n in instants)]
+
+
+def type_of(c):
+    return next(column for column in c.get("/v1/models/post").expect(200).json()["columns"] if column["name"] == "at").get("db_type")
+
+
+@pytest.mark.parametrize("declared", ["datetime", "TIMESTAMP", "datetime_text"])
+@pytest.mark.parametrize("rows, spelled, written", [
+    (["2026-01-02T09:00:00Z", "2026-01-02T09:00:00.5Z"], "iso", "2026-03-04T05:06:07Z"),
+    (["2026-01-02T09:00:00.000000Z"], "ferrod", "2026-03-04T05:06:07.000000Z"),
+    (["2026-01-02T09:00:00Z", "2026-01-02 10:00:00+02:00", "2026-01-02T09:00:00.000Z"], "mixed", "2026-03-04T05:06:07.000000Z"),
+])
+def test_a_zone_that_every_row_says_is_written_whatever_the_types_name(client, tmp_path, declared, rows, spelled, written):
+    c = house_with(tmp_path, client, [*enumerate(rows, 1), (9, None)], declared)
+    assert (spelling(c), type_of(c)) == (spelled, "timestamptz")
+    for number, asked in ((20, "2026-03-04T05:06:07"), (21, "2026-03-04T05:06:07Z"), (22, "2026-03-04T07:06:07+02:00")):
+        answer = c.post("/v1/models/post/records", {"id": number, "at": asked}).expect(201).json()
+        assert (stored(c, number), answer["at"]) == (written, "2026-03-04T05:06:07Z")
+    c.patch("/v1/models/post/records/20", {"at": rows[0].replace("Z", "")}).expect(200)
+    assert stored(c, 20) == rows[0] if spelled != "mixed" else stored(c, 20) == "2026-01-02T09:00:00.000000Z"
+    assert ids(c, "at=eq.2026-03-04T05:06:07&order=id") == ids(c, "at=eq.2026-03-04T05:06:07Z&order=id") == [21, 22]
+    assert c.post("/v1/migrate", {"dry_run": True, "updates": True}).expect(200).json().get("statements", []) == []
+
+
+@pytest.mark.parametrize("rows", [["2026-01-02T09:00:00Z", "2026-01-02T09:00:00"], ["2026-01-02T09:00:00"], []])
+def test_a_zone_that_not_every_row_says_is_not_added(client, tmp_path, rows):
+    c = house_with(tmp_path, client, list(enumerate(rows, 1)))
+    assert type_of(c) == "timestamp"
+    assert c.post("/v1/models/post/records", {"id": 20, "at": "2026-03-04T05:06:07Z"}).expect(201).json()["at"] == "2026-03-04T05:06:07"

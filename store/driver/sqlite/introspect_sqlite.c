@@ -292,14 +292,20 @@ static bool is_either(struct str one, struct str other)
 
 static void on_spelling(struct catalog *c, const struct value *row)
 {
-	struct str *found = c->more;
+	struct live_column *col = c->more;
+	struct str *found = &col->spelling;
 	const struct str now = catalog_text(c, row[0]);
 
+	col->zones = (found->p == NULL || col->zones) && catalog_bool(row[1]);
 	if (found->p == NULL || is_either(*found, now))
 		*found = now;
 	else if (!is_either(now, *found))
 		*found = STR("mixed");
 }
+
+/* Of one value, a: does it say its zone? */
+static const char has_zone_sql[] =
+	"typeof(a) = 'text' AND (substr(a, -1) IN ('Z', 'z') OR substr(a, -6) GLOB '[+-][0-9][0-9]:[0-9][0-9]')";
 
 static bool begins_index(const struct live_table *t, const struct live_column *col)
 {
@@ -327,7 +333,7 @@ static bool read_spelling(struct catalog *c, const struct live_table *t, struct 
 	bool ok;
 
 	strbuf_init(&b, 0);
-	strbuf_puts(&b, "SELECT ferro_time_spelling(a) FROM (SELECT a FROM (SELECT ");
+	strbuf_printf(&b, "SELECT ferro_time_spelling(a), min(%s) FROM (SELECT a FROM (SELECT ", has_zone_sql);
 	dialect_quote_ident(&b, col->name);
 	strbuf_puts(&b, " AS a FROM ");
 	dialect_quote_ident(&b, t->name);
@@ -336,14 +342,16 @@ static bool read_spelling(struct catalog *c, const struct live_table *t, struct 
 		put_extreme(&b, t, col, "min");
 		put_extreme(&b, t, col, "max");
 	}
-	strbuf_puts(&b, ") WHERE a IS NOT NULL GROUP BY 1 LIMIT 3");
+	strbuf_puts(&b, ") WHERE a IS NOT NULL GROUP BY 1");
 	sql = arena_str(c->arena, strbuf_str(&b));
 	strbuf_done(&b);
-	c->more = &col->spelling;
-	ok = catalog_query(c, sql, "t", on_spelling, err);
+	c->more = col;
+	ok = catalog_query(c, sql, "ti", on_spelling, err);
 	c->more = NULL;
 	if (str_eq_z(col->spelling, "either"))
 		col->spelling = STR("ferrod");
+	if (str_eq_z(col->spelling, "js") || str_eq_z(col->spelling, "offset"))
+		col->zones = false; /* these say it by themselves */
 	return ok;
 }
 
