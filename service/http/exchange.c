@@ -305,6 +305,19 @@ static void say_and_end(void *arg)
 	end(x);
 }
 
+/* What comes when the loop's fibers have ended can be carried out by none. */
+static void start_or_refuse(struct exchange *x)
+{
+	if (!x->loop->stopping) {
+		start(x);
+		return;
+	}
+	x->refused = true;
+	(void)err_set(&x->err, ERR_SHUTTING_DOWN, "the server ends; ask another one");
+	x->err.outcome = ERR_OUTCOME_NOT_STARTED;
+	refuse(x);
+}
+
 /* x is suspended in the library alone. */
 static void end_jam(struct exchange *x)
 {
@@ -374,7 +387,7 @@ enum MHD_Result exchange_on_request(void *cls, struct MHD_Connection *conn, cons
 	}
 	if (*upload_size > 0) {
 		if (body_put(x, upload, *upload_size))
-			start(x);
+			start_or_refuse(x);
 		*upload_size = 0;
 		return x->body_seen > x->body_limit + LINGER_BYTES ? end_endless(x) : MHD_YES;
 	}
@@ -387,7 +400,7 @@ enum MHD_Result exchange_on_request(void *cls, struct MHD_Connection *conn, cons
 		if (x->refused)
 			refuse(x);
 		else
-			start(x);
+			start_or_refuse(x);
 	}
 	if (x->state == EXCHANGE_DONE || x->stream.started)
 		return x->queued ? MHD_YES : stream_queue(x);

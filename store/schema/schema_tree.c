@@ -392,15 +392,19 @@ static struct tree *matching(struct reader *r, struct tree *x, bool negated)
 
 static struct tree *is(struct reader *r, struct tree *x)
 {
-	const bool negated = take_word(r, "not");
+	const bool negated = take_word(r, "not"), binary = r->l.d == DIALECT_SQLITE;
 
-	if (take_word(r, "null"))
+	if (!binary && take_word(r, "null"))
 		return tree_op(r->a, negated ? "is not null" : "is null", x, NULL);
 	if (take_word(r, "distinct")) {
 		expect_word(r, "from");
 		return tree_op(r->a, negated ? "is not distinct" : "is distinct", x, expression(r, IS));
 	}
-	return tree_op(r->a, negated ? "is not" : "is", x, expression(r, IS));
+	struct tree *y = expression(r, IS);
+	/* to SQLite x IS NULL & y is x IS (NULL & y) */
+	if (binary && y != NULL && y->kind == TREE_WORD && str_eq_z(y->text, "null"))
+		return tree_op(r->a, negated ? "is not null" : "is null", x, NULL);
+	return tree_op(r->a, negated ? "is not" : "is", x, y);
 }
 
 /* NOT NULL of SQLite, NOT LIKE, NOT IN. */

@@ -1,11 +1,25 @@
 """The suites of `make test` on another Debian."""
 import os
+import pathlib
+import shutil
 
 from systems.root import Root
 
 DIRECTORY = "/src"
 VERSIONS = ("cat /etc/debian_version; gcc --version | head -1; pkg-config --modversion libmicrohttpd libpq sqlite3; "
             "ls -d /usr/lib/postgresql/*")
+
+
+def pip_settings(root):
+    """How this machine's pip reaches its index: its environment and its file, and whom it trusts."""
+    found = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
+    bundle, config = pathlib.Path(found.get("PIP_CERT") or "/etc/ssl/certs/ca-certificates.crt"), pathlib.Path("/etc/pip.conf")
+    if bundle.is_file():
+        shutil.copy(bundle, root.tree / "etc/pip-trusts.crt")
+        found["PIP_CERT"] = "/etc/pip-trusts.crt"
+    if config.is_file():
+        shutil.copy(config, root.tree / "etc/pip.conf")
+    return found
 
 
 def run(options):
@@ -22,6 +36,7 @@ def run(options):
             code = root.shown("make", "test", directory=DIRECTORY, env=env)
         elif code == 0 and foreign:
             code = root.shown("make", "-j2", "build", directory=DIRECTORY)
+            env.update(pip_settings(root))
             only = [word for part in options.rest[1:] for word in ("--only", part)]
             code = code or root.shown("/usr/bin/python3", "-B", "tests/foreign/run.py", "--build", "build/release", *only, directory=DIRECTORY, env=env)
         elif code == 0:

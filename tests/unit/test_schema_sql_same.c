@@ -212,6 +212,8 @@ static void test_sqlite(void **state)
 		{"'A'", "'a'"},
 		{"datetime('now')", "datetime('now', 'localtime')"},
 		{"a IS b", "a = b"},
+		{"a IS NULL & b", "(a IS NULL) & b"},
+		{"a IS NOT NULL > b", "(a IS NOT NULL) > b"},
 		{"a LIKE 'x' ESCAPE '!'", "a LIKE 'x'"},
 		{"x'ab'", "'ab'"},
 	};
