@@ -1,6 +1,7 @@
 /* Reading catalogs: see catalog.h. */
 #include "store/driver/catalog.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "service/base/wait.h"
@@ -29,6 +30,15 @@ static bool has_kinds(const struct cursor *cur, const char *kinds)
 		if (!is_kind(cur->row[i], kinds[i]))
 			return false;
 	return true;
+}
+
+bool catalog_absent_schema(const struct introspect_scope *scope, size_t i, struct err *err)
+{
+	char pointer[32];
+
+	(void)snprintf(pointer, sizeof(pointer), "/schemas/%zu", i);
+	return err_set_at(err, ERR_INVALID_REQUEST, pointer, "the database has no schema \"%.*s\"",
+			  STR_FMT(scope->schemas[i]));
 }
 
 bool catalog_query(struct catalog *c, struct str sql, const char *kinds, catalog_row row, struct err *err)

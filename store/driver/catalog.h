@@ -26,6 +26,9 @@ typedef void (*catalog_row)(struct catalog *c, const struct value *row);
  * connection is broken. Parks. */
 bool catalog_query(struct catalog *c, struct str sql, const char *kinds, catalog_row row, struct err *err) MUST_CHECK;
 
+/* ERR_INVALID_REQUEST at the place of a schema that is asked for and is not there; false. */
+bool catalog_absent_schema(const struct introspect_scope *scope, size_t i, struct err *err);
+
 /* One more of what is no ordinary table. */
 void catalog_other(struct catalog *c, struct value schema_name, struct value name, struct value kind);
 

@@ -201,6 +201,12 @@ def test_refusals(conn):
     missing = conn.client.post("/v1/introspect", {**conn.using, "tables": ["nowhere"]})
     missing.problem(400, "invalid_request")
     assert missing.pointers() == ["/tables/0"]
+    there = "main" if conn.backend.name == "sqlite" else "public"
+    absent = conn.client.post("/v1/introspect", {**conn.using, "schemas": [there, "no'where", "nor here"]})
+    absent.problem(400, "invalid_request")
+    assert absent.pointers() == ["/schemas/1"]
+    conn.client.post("/v1/introspect", {**conn.using, "schemas": [there]}).expect(200)
+    conn.client.post("/v1/introspect", {**conn.using, "schemas": []}).expect(200)
     conn.client.post("/v1/introspect", {**conn.using, "tables": [1]}).problem(400, "invalid_request")
     conn.client.post("/v1/introspect", {**conn.using, "table": []}).problem(400, "invalid_request")
     tx = conn.client.transaction(**conn.using)

@@ -411,6 +411,39 @@ static bool read_columns(struct catalog *c, const struct introspect_scope *scope
 	       ask(c, scope, relations, enums_sql, "Tttt", on_enum, err) && postgres_introspect_types(c, err);
 }
 
+static void on_absent(struct catalog *c, const struct value *row)
+{
+	int64_t *first = c->more;
+
+	if (*first < 0 || catalog_int(row[0]) < *first)
+		*first = catalog_int(row[0]);
+}
+
+/* A schema that is asked for and is not there is no empty one. */
+static bool schemas_there(struct catalog *c, const struct introspect_scope *scope, struct err *err)
+{
+	int64_t first = -1;
+	struct strbuf b;
+	bool ok;
+
+	if (!scope->listed_only || scope->n_schemas == 0)
+		return true;
+	strbuf_init(&b, 0);
+	strbuf_puts(&b, "SELECT s.i FROM (VALUES ");
+	for (size_t i = 0; i < scope->n_schemas; i++) {
+		strbuf_printf(&b, "%s(%zu::int8, ", i > 0 ? ", " : "", i);
+		dialect_put_literal(&dialect_postgres, &b, scope->schemas[i]);
+		strbuf_puts(&b, "::text)");
+	}
+	strbuf_puts(&b, ") s (i, name) WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_namespace n WHERE n.nspname::text = "
+			"s.name)");
+	c->more = &first;
+	ok = catalog_query(c, strbuf_str(&b), "i", on_absent, err);
+	c->more = NULL;
+	strbuf_done(&b);
+	return ok && (first < 0 || catalog_absent_schema(scope, (size_t)first, err));
+}
+
 bool postgres_introspect(struct driver_conn *conn, const struct introspect_scope *scope, struct arena *a,
 			 int64_t deadline_ns, struct live_schema *ret, struct err *err)
 {
@@ -420,7 +453,8 @@ bool postgres_introspect(struct driver_conn *conn, const struct introspect_scope
 	struct catalog v = {.conn = conn, .arena = a, .deadline = deadline_ns, .live = &seen};
 
 	*ret = (struct live_schema){0};
-	if (!read_columns(&c, scope, tables, err) || !ask(&c, scope, tables, others_sql, "Ttt", on_other, err) ||
+	if (!schemas_there(&c, scope, err) || !read_columns(&c, scope, tables, err) ||
+	    !ask(&c, scope, tables, others_sql, "Ttt", on_other, err) ||
 	    !ask(&c, scope, tables, indexes_sql, "TttbbTTTbTbiTTTbbbTb", on_index, err) ||
 	    !ask(&c, scope, tables, fks_sql, "TtttttttTbbbb", on_fk, err) ||
 	    !ask(&c, scope, tables, remarks_sql, "TtTTT", on_remark, err) ||

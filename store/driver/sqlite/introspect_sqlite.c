@@ -536,6 +536,9 @@ bool sqlite_introspect(struct driver_conn *conn, const struct introspect_scope *
 	struct catalog c = {.conn = conn, .arena = a, .deadline = deadline_ns, .live = ret};
 
 	*ret = (struct live_schema){0};
+	for (size_t i = 0; scope->listed_only && i < scope->n_schemas; i++)
+		if (!str_ieq_z(scope->schemas[i], "main"))
+			return catalog_absent_schema(scope, i, err);
 	if (!ask(&c, scope, tables_sql, "tT", on_table, err) ||
 	    !catalog_query(&c, str_z(others_sql), "tt", on_other, err) ||
 	    !ask(&c, scope, columns_sql, "ttTiTii", on_column, err) || !ask(&c, scope, fks_sql, "titTTTTi", on_fk, err))
