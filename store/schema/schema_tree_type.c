@@ -277,6 +277,8 @@ static struct tree *literal_of(struct arena *a, struct tree *of, struct str type
 		return NULL;
 	if (of->kind == TREE_NUMBER)
 		return is_number_type(type) ? t : NULL;
+	if (of->kind == TREE_WORD && !tree_is_null(of))
+		return str_eq_z(type, "boolean") ? t : NULL;
 	if (of->kind == TREE_TEXT && is_number_type(type) && num_parse_double(of->text, &ignored))
 		t->kind = TREE_NUMBER;
 	if (of->kind == TREE_TEXT && str_eq_z(type, "boolean") &&
@@ -292,5 +294,6 @@ struct tree *tree_without_cast(struct arena *a, struct tree *of, struct str type
 	if (of->kind == TREE_TEXT || of->kind == TREE_NUMBER || tree_is_null(of) ||
 	    (of->kind == TREE_WORD && (str_eq_z(of->text, "true") || str_eq_z(of->text, "false"))))
 		return literal_of(a, of, type);
-	return is_wider(type) ? of : NULL;
+	/* to character it is cut of its blanks, and never written unasked */
+	return is_wider(type) && !str_eq_z(type, "character") ? of : NULL;
 }
