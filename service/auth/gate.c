@@ -69,10 +69,19 @@ static struct running *running_of(struct gate *g, struct str name)
 	return r;
 }
 
+/* One request that is counted; in its arena. */
+struct counted {
+	struct running *of; /* NULL: it counts no more */
+};
+
 static void answered(void *arg)
 {
-	struct running *r = arg;
+	struct counted *c = arg;
+	struct running *r = c->of;
+	if (r == NULL)
+		return;
 	struct gate *g = r->gate;
+	c->of = NULL;
 	mutex_lock(&g->counting);
 	if (--r->n == 0) {
 		(void)map_remove(&g->running, str_n(r->name, r->len));
@@ -92,7 +101,11 @@ static bool has_room(struct gate *g, struct request *req, struct err *err)
 	r->n += ok;
 	mutex_unlock(&g->counting);
 	if (ok) {
-		arena_on_done(&req->arena, answered, r);
+		struct counted *c = arena_alloc(&req->arena, sizeof(*c));
+		c->of = r;
+		req->answered = answered;
+		req->answered_arg = c;
+		arena_on_done(&req->arena, answered, c);
 		return true;
 	}
 	(void)err_set(err, ERR_TOO_MANY_REQUESTS, "%lld requests of this key run already, which is as many as may",

@@ -195,6 +195,8 @@ static void finish(struct exchange *x)
 #endif
 	x->state = EXCHANGE_DONE;
 	x->done_ns = clock_mono_ns();
+	if (x->req.answered != NULL)
+		x->req.answered(x->req.answered_arg);
 	count(x);
 	access_log(x);
 }

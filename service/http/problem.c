@@ -100,7 +100,8 @@ static const struct problem_def defs[ERR_N_CODES] = {
 	[ERR_PAYLOAD_TOO_LARGE] =
 		{413, false, 0, "Too large",
 		 "The detail says what is: the body (body_bytes), or in SQLite a value "
-		 "(sqlite_value_bytes) or a full-text query (sqlite_match_terms). The limits are configurable."},
+		 "(sqlite_value_bytes) or a full-text query (sqlite_match_terms), or the rows that a request "
+		 "holds (held_bytes). The limits are configurable."},
 	[ERR_URI_TOO_LONG] = {414, false, 0, "The URL is too long", "The limit is configurable (uri_bytes)."},
 	[ERR_HEADERS_TOO_LARGE] = {431, false, 0, "The headers are too large",
 				   "The limit is configurable (header_bytes)."},

@@ -95,6 +95,10 @@ struct request {
 	struct lost_commit *lost; /* NULL, or gets the commit that was lost (handlers/unit/lost_commit.h); borrowed */
 	bool no_cache;            /* Cache-Control: no-cache */
 	int64_t db_ns, lease_ns;  /* for Server-Timing; handlers add to them */
+	/* Called once, when the answer is complete and before its client can have it; NULL: nothing waits for that. One
+	 * that ends without an answer is told of by its arena's end. */
+	void (*answered)(void *arg);
+	void *answered_arg;
 };
 
 /* One of 64 bits that a header's name is known by, whatever its case. */

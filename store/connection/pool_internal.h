@@ -38,6 +38,7 @@ struct pool {
 	int64_t n_idle, n_leased, n_opening;
 	struct pool_waiter *head, *tail;
 	int64_t n_waiting, n_upgrading;
+	int64_t n_queued; /* atomic: for the writer's turn; they hold no connection, or wait to write on theirs */
 	int64_t n_probes; /* of those who wait, see LEASE_PROBE */
 	uint64_t generation;
 	bool closed;

@@ -116,7 +116,9 @@ static struct turn *turn_of(const struct pool *p)
 
 static bool take_turn(struct pool *p, struct turn *t, int64_t deadline, struct err *err)
 {
+	__atomic_add_fetch(&p->n_queued, 1, __ATOMIC_RELAXED);
 	const enum wait_result r = turn_take(t, deadline, 0, NULL);
+	__atomic_sub_fetch(&p->n_queued, 1, __ATOMIC_RELAXED);
 
 	return r == WAIT_READY || pool_gave_up(p, LEASE_WRITE, r, err);
 }
@@ -438,7 +440,7 @@ void pool_stats(struct pool *p, struct pool_stats *ret)
 	const int64_t resting = __atomic_load_n(&p->n_resting, __ATOMIC_RELAXED);
 	ret->in_use = p->n_leased > resting ? p->n_leased - resting : 0;
 	ret->idle = p->n_idle + p->n_leased - ret->in_use;
-	ret->waiting = p->n_waiting;
+	ret->waiting = p->n_waiting + __atomic_load_n(&p->n_queued, __ATOMIC_RELAXED);
 	mutex_unlock(&p->lock);
 }
 

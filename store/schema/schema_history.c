@@ -107,7 +107,8 @@ static void check_columns(struct schema_build *b, const struct draft *d)
 			const struct column *other = &d->m->columns[k];
 			const bool there = k != i && str_eq(other->name, c->renamed_from);
 
-			if (there || (k < i && str_eq(other->renamed_from, c->renamed_from)))
+			if (there ||
+			    (k < i && other->renamed_from.p != NULL && str_eq(other->renamed_from, c->renamed_from)))
 				schema_fault(b, schema_element_pointer(b, d, "columns", i),
 					     "\"%.*s\" cannot be renamed from \"%.*s\": %s", STR_FMT(c->name),
 					     STR_FMT(c->renamed_from),

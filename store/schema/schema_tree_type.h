@@ -10,7 +10,7 @@
 /* The text with each doubled quote made one; quote 0: as it is. */
 struct str tree_unquote(struct arena *a, struct str s, char quote);
 /* A literal in quotes, of whatever kind. */
-struct tree *tree_literal(struct arena *a, enum dialect_id d, struct str token);
+struct tree *tree_literal(struct arena *a, enum dialect_id d, struct str s);
 bool tree_is_null(const struct tree *t);
 /* The type that the lexer stands on, by one of its names; it stands behind it then. Absent: there is none. */
 struct str tree_type(struct arena *a, struct lexer *l);

@@ -153,11 +153,12 @@ static bool check_each(struct sqlite_conn *c, struct err *err)
 	c->internal = true;
 	rc = sqlite3_prepare_v2(c->h, "SELECT name FROM sqlite_schema WHERE type = 'table' AND rootpage > 0", -1, &st,
 				NULL);
-	while (rc == SQLITE_OK && (rc = sqlite3_step(st)) == SQLITE_ROW) {
+	for (rc = rc == SQLITE_OK ? sqlite3_step(st) : rc; rc == SQLITE_ROW; rc = sqlite3_step(st)) {
 		strbuf_put(&names, column_text(st, 0));
 		strbuf_putc(&names, '\0');
-		rc = SQLITE_OK;
 	}
+	if (rc != SQLITE_DONE)
+		ok = sqlite_error(c, rc, STR_NONE, err);
 	(void)sqlite3_finalize(st);
 	c->internal = false;
 	for (size_t at = 0; at < names.len && ok; at += strlen(names.p + at) + 1) {
