@@ -48,6 +48,8 @@ void schema_warn(struct schema_build *b, const char *code, const char *pointer, 
 	char detail[512];
 	va_list ap;
 
+	if (b->kept)
+		return;
 	if (s->warnings == NULL)
 		s->warnings = arena_array(b->arena, LIMIT_SCHEMA_WARNINGS, sizeof(*s->warnings));
 	if (++b->n_warnings > LIMIT_SCHEMA_WARNINGS) {

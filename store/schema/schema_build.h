@@ -48,6 +48,7 @@ struct schema_build {
 	bool trusts_sets;      /* the document says itself which sets its models are of */
 	const char *sql_given; /* else: where the first one stands that not anybody may give; NULL: there is none */
 	size_t n_warnings;     /* may exceed LIMIT_SCHEMA_WARNINGS: the last one kept counts the rest */
+	bool kept;             /* what is read was said before: it is not warned of again */
 };
 
 void schema_build_init(struct schema_build *b, struct arena *scratch);

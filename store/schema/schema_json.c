@@ -123,7 +123,9 @@ static void parse_kept(struct schema_build *b, const struct model *m)
 {
 	json_t *json = schema_model_json(m);
 
+	b->kept = true;
 	schema_parse_model(b, json, b->set_pointer, true);
+	b->kept = false;
 	json_decref(json);
 }
 
