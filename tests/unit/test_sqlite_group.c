@@ -172,6 +172,7 @@ static void a_deferred_fault_is_its_own(void **state)
 	assert_false(g.items[2].failed);
 	assert_int_equal(number("SELECT COUNT(*) FROM child WHERE t = 7"), 2);
 	assert_int_equal(number("SELECT COUNT(*) FROM child"), 2);
+	drop_all();
 	run("INSERT INTO child VALUES (?)", (int64_t[]){8}, 1, SECONDS(5));
 	assert_true(g.items[0].failed);
 	assert_int_equal(g.items[0].err.code, ERR_FOREIGN_KEY_VIOLATION);
