@@ -297,21 +297,21 @@ def test_the_oldest_answers_go_but_not_what_is_known(small_store):
 
 
 def test_when_the_outcome_is_unknown_nothing_runs_again(postgres_conn):
-    """The connection breaks under a statement that has no number to ask for: whether it was done cannot be known, so its
+    """The connection breaks under one that may commit on its way and so has no number to ask for: its outcome is not known, so its
     key does not do it again."""
     conn = postgres_conn
     conn.client.post("/v1/sql/execute", {"sql": "CREATE TABLE marks (n integer)", "using": conn.name}).expect(200)
     conn.backend.pg.psql("CHECKPOINT")    # the table outlives the crash below
     headers = key()
-    body = {"sql": "CREATE TABLE more AS SELECT 1 AS n FROM pg_sleep(20)", "using": conn.name}
+    body = {"sql": "DO $$ BEGIN CREATE TABLE more (n integer); PERFORM pg_sleep(20); END $$", "using": conn.name}
     answers = []
     running = threading.Thread(target=lambda: answers.append(
         Client(conn.client.port).post("/v1/sql/execute", body, headers=headers)))
     running.start()
     pg = conn.backend.pg
-    wait_for(lambda: pg.psql("SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'CREATE TABLE more%'"
+    wait_for(lambda: pg.psql("SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'DO %more%'"
                              f" AND datname = '{conn.backend.database}'") == "1", 10, "the statement")
-    pids = pg.psql(f"SELECT pid FROM pg_stat_activity WHERE datname = '{conn.backend.database}' AND query LIKE 'CREATE TABLE more%'")
+    pids = pg.psql(f"SELECT pid FROM pg_stat_activity WHERE datname = '{conn.backend.database}' AND query LIKE 'DO %more%'")
     for pid in pids.split():
         os.kill(int(pid), signal.SIGKILL)       # no last word: the whole server starts again
     running.join()
