@@ -70,11 +70,11 @@ bool state_load(struct state *s, struct arena *a, struct state_content *ret, str
 bool state_version(struct state *s, int64_t *ret, struct err *err) MUST_CHECK;
 
 /* Waits for word of a change by any server (WAIT_READY), or until it is time to look for one that was missed
- * (WAIT_TIMEOUT), 5 s at most. The watch is its fiber's own. Parks. */
+ * (WAIT_TIMEOUT), 5 s at most; soon: much less, for the last look has failed. The watch is its fiber's own. Parks. */
 struct state_watch;
 struct state_watch *state_watch_create(struct state *s);
 void state_watch_destroy(struct state_watch *w);
-enum wait_result state_await(struct state_watch *w);
+enum wait_result state_await(struct state_watch *w, bool soon);
 /* Gives word of a change that is kept; servers that do not hear it find it. Parks. */
 void state_tell(struct state *s);
 

@@ -61,7 +61,7 @@ static bool hear(struct state_watch *w, bool *ret_began)
 	return *ret_began;
 }
 
-enum wait_result state_await(struct state_watch *w)
+enum wait_result state_await(struct state_watch *w, bool soon)
 {
 	bool began;
 
@@ -70,7 +70,8 @@ enum wait_result state_await(struct state_watch *w)
 	if (began)
 		return WAIT_READY;
 	lease_rest(&w->lease, true);
-	const enum wait_result r = w->lease.conn->driver->notified(w->lease.conn, clock_mono_ns() + MISSED_NS);
+	const enum wait_result r =
+		w->lease.conn->driver->notified(w->lease.conn, clock_mono_ns() + (soon ? POLL_NS : MISSED_NS));
 	lease_rest(&w->lease, false);
 	if (w->lease.conn->broken)
 		w->again_ns = 0;

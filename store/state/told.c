@@ -411,23 +411,29 @@ bool told_models(struct told *t, const struct schema_edit *e, struct str who, st
 
 /* ---- other servers ---- */
 
-static void poll_once(struct told *t)
+/* False: it is to be tried again soon. */
+static bool poll_once(struct told *t)
 {
 	int64_t version;
 	struct err err;
-	if (!state_version(t->state, &version, &err) || version == __atomic_load_n(&t->version, __ATOMIC_ACQUIRE) ||
-	    !enter(t, &err))
-		return;
-	(void)!sync(t, &err); /* what failed is tried again at the next turn */
+	if (!state_version(t->state, &version, &err))
+		return false;
+	if (version == __atomic_load_n(&t->version, __ATOMIC_ACQUIRE))
+		return true;
+	if (!enter(t, &err))
+		return false;
+	const bool ok = sync(t, &err);
 	leave(t);
+	return ok;
 }
 
 static void poll_state(void *arg)
 {
 	struct told *t = arg;
 	struct state_watch *w = state_watch_create(t->state);
-	while (state_await(w) != WAIT_CANCELLED)
-		poll_once(t);
+	bool ok = true;
+	while (state_await(w, !ok) != WAIT_CANCELLED)
+		ok = poll_once(t);
 	state_watch_destroy(w);
 }
 
