@@ -165,7 +165,9 @@ bool sqlite_stmt_create(struct sqlite_conn *c, struct str sql, bool persistent, 
 	st->cur.conn = &c->base;
 	st->cur.read_only = sqlite3_stmt_readonly(h) != 0;
 	st->heavy = c->saw_heavy || (c->raw && memmem(text.p, text.len, "||", 2) != NULL);
-	if (!st->heavy && !c->internal && (c->raw || !st->cur.read_only))
+	/* who makes all of a migration's statements makes the long ones too */
+	const bool by_thread = c->migrating && fiber_current() == NULL;
+	if (!st->heavy && !c->internal && !by_thread && (c->raw || !st->cur.read_only))
 		st->heavy = sqlite_virtual_used(c, str_n(text.p, (size_t)(tail - text.p)));
 	st->hides_path = c->saw_paths;
 	st->inserts = c->saw_insert;
