@@ -262,8 +262,10 @@ bool pg_usable(struct pg_conn *c, int64_t deadline_ns, struct err *err)
 {
 	bool refused = true;
 
-	if (c->base.broken || PQstatus(c->pg) != CONNECTION_OK ||
-	    (PQtransactionStatus(c->pg) == PQTRANS_IDLE && !peer_is_there(c))) {
+	if (pg_ahead_left(c) > 0) {
+		(void)pg_fail_answer(c, "a flight that was not read to its end", false, err);
+	} else if (c->base.broken || PQstatus(c->pg) != CONNECTION_OK ||
+		   (PQtransactionStatus(c->pg) == PQTRANS_IDLE && !peer_is_there(c))) {
 		c->base.broken = true;
 		(void)err_set(err, ERR_DATABASE_UNAVAILABLE, "the connection to the database was lost");
 	} else if (fiber_cancelled()) {
