@@ -212,7 +212,7 @@ def test_a_client_that_leaves_in_the_middle(road):
     """Nothing of it remains, nothing of it runs on, and the connection goes on."""
     body = b'{"using": "road", "steps": [{"op": "sql.execute", "sql": "INSERT INTO t (id) VALUES (1)"}, {"op": "sql.execute", "sql": "SELECT pg_sleep(60)"}, {"op": "sql.execute", "sql": "INSERT INTO t (id) VALUES (2)"}]}'
     one = socket.create_connection(("127.0.0.1", road.client.port))
-    one.sendall(b"POST /v1/batch HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    one.sendall(b"POST /v1/batch HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
     sleeps = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)%' AND state = 'active' AND pid <> pg_backend_pid()"
     wait_for(lambda: road.psql(sleeps) == "1", 20, "it runs")
     one.close()
@@ -222,13 +222,26 @@ def test_a_client_that_leaves_in_the_middle(road):
 
 
 def test_a_step_that_takes_too_long(road):
-    road.client.patch("/v1/connections/road", {"pool": {"statement_timeout_seconds": 0.5}}) if False else None
     began = time.monotonic()
-    problem = road.batch(put(1), raw("SELECT pg_sleep(60)"), put(2), headers={"Prefer": "wait=1"}).json()
+    problem = road.batch(put(1), raw("SELECT pg_sleep(60)"), put(2), headers={"Prefer": "timeout=1"}).json()
     assert time.monotonic() - began < 20
     assert problem["code"] == "statement_timeout" and problem["outcome"] == "rolled_back" and problem["step"] == 1, problem
     road.batch(put(3), put(4)).expect(200)
     assert road.ids() == [3, 4]
+
+
+def test_the_pools_time_for_a_statement(road):
+    """What travels together has its time together; the one that took it is named."""
+    road.client.delete("/v1/connections/road?force=true")
+    url = f"postgres://ferrod@127.0.0.1:{road.port}/{road.psql('SELECT current_database()')}?sslmode=disable"
+    road.client.post("/v1/connections", {"name": "road", "url": url, "pool": {"max_connections": 1, "statement_timeout_seconds": 0.7}}).expect(201)
+    road.batch(raw("SELECT pg_sleep(0.5)"), put(1), raw("SELECT pg_sleep(0.5)")).expect(200)
+    began = time.monotonic()
+    problem = road.batch(put(2), put(3), raw("SELECT pg_sleep(60)"), put(4)).json()
+    assert time.monotonic() - began < 20
+    assert (problem["code"], problem["outcome"], problem["step"]) == ("statement_timeout", "rolled_back", 2), problem
+    road.batch(put(5), put(6)).expect(200)
+    assert road.ids() == [1, 5, 6]
 
 
 @pytest.mark.parametrize("when, kept", [("before", []), ("after", [1, 2, 3])])

@@ -47,8 +47,12 @@ static bool fail(struct pg_conn *c, PGresult *res, struct err *err)
 	if (pg_flight_commits(c) && c->base.broken && !pg_is_fatal(res))
 		err->outcome = ERR_OUTCOME_UNKNOWN;
 	PQclear(res);
+	const enum pg_io stopped = c->ahead.stopped;
+	const bool received = strcmp(err->sqlstate, "57014") == 0;
 	if (!c->base.broken)
-		pg_flight_settle(c);
+		pg_flight_settle(c, received);
+	if (stopped != PG_IO_OK && received)
+		pg_say_stopped(stopped, err);
 	if (!cur->autocommit)
 		pg_count_end(c, NULL);
 	return false;
@@ -226,6 +230,11 @@ static void set_up(struct pg_conn *c, const struct stmt *s, bool autocommit, int
 	cur->whole = s->quick || s->small;
 	cur->done = false;
 	cur->deadline = deadline_ns;
+	/* what is told of it may come with the last of its flight only */
+	const size_t n_others = c->ahead.n_stmts > 1 ? c->ahead.n_stmts - 1 : pg_ahead_left(c);
+	if (n_others > 0 && c->base.statement_timeout_ns > 0)
+		cur->deadline = clock_min(c->base.request_deadline_ns,
+					  deadline_ns + (int64_t)n_others * c->base.statement_timeout_ns);
 	cur->n_expected = s->n_columns;
 	cur->divides = s->raw && !autocommit && stmt_is_transaction(s->sql);
 }
@@ -326,9 +335,10 @@ static bool end(struct pg_conn *c, struct err *err)
 	io = pg_flight_end(c, &error);
 	cur->done = true;
 	if (error != NULL && io == PG_IO_OK && !alone)
-		pg_flight_settle(c);
+		pg_flight_settle(c, false);
 	if (error != NULL) {
-		pg_ahead_forget(c);
+		if (io == PG_IO_OK)
+			(void)!pg_flight_over(c, false);
 		(void)pg_fail(c, error, cur->raw, cur->autocommit, err);
 		PQclear(error);
 		if (io != PG_IO_OK)
@@ -341,6 +351,8 @@ static bool end(struct pg_conn *c, struct err *err)
 	}
 	if (io != PG_IO_OK)
 		return give_up(c, io, err);
+	if (alone && pg_travels(c) && !pg_flight_over(c, false))
+		return pg_fail_answer(c, "a request to stop that is not answered", closes, err);
 	if (!cur->autocommit && !closes)
 		pg_count_end(c, cur->tag);
 	if (cur->divides && strcmp(cur->tag, "ROLLBACK") == 0 && !pg_chain_after(c, cur->deadline, err))
@@ -411,6 +423,8 @@ static void drop_rest(struct pg_conn *c)
 	if (io != PG_IO_OK)
 		(void)pg_give_up(c, io, cur->autocommit, NULL, &ignored);
 	pg_flight_unread(c, &ignored);
+	if (pg_travels(c) && !c->base.broken)
+		(void)!pg_flight_over(c, false);
 }
 
 /* Of one with others behind it in its flight. An error of its own is told to nobody, as ever: the transaction is
@@ -424,7 +438,7 @@ static void drop_own(struct pg_conn *c)
 	if (io != PG_IO_OK)
 		(void)give_up(c, io, &ignored);
 	else if (error != NULL)
-		pg_flight_settle(c);
+		pg_flight_settle(c, false);
 	PQclear(error);
 }
 

@@ -159,14 +159,18 @@ struct pg_ahead_item {
 	struct pg_told told;
 };
 
+enum pg_io { PG_IO_OK, PG_IO_LOST, PG_IO_TIMEOUT, PG_IO_CANCELLED };
+
 struct pg_ahead {
 	const struct stmt *const *stmts; /* noted for the next statement, which is the first of them; n_stmts 0: none */
 	size_t n_stmts;
 	struct pg_ahead_item *items; /* owned; DRIVER_AHEAD_MAX, or NULL */
 	size_t n, at;                /* sent; those before `at` have had their turn */
-	bool closes;                 /* COMMIT behind the last of them */
-	struct commit_mark *mark;    /* see pg_cursor.mark */
-	uint64_t mark_id;            /* the question for the mark is prepared on the way; 0: it is not */
+	enum pg_io stopped;          /* it was asked to stop, because of that; PG_IO_OK: it was not */
+	int64_t stop_until;
+	bool closes;              /* COMMIT behind the last of them */
+	struct commit_mark *mark; /* see pg_cursor.mark */
+	uint64_t mark_id;         /* the question for the mark is prepared on the way; 0: it is not */
 };
 
 enum pg_cell { PG_CELL_TEXT, PG_CELL_BOOL, PG_CELL_INT, PG_CELL_DOUBLE, PG_CELL_BYTES, PG_CELL_JSON };
@@ -260,7 +264,6 @@ extern const char *const pg_leavings[];
 void pg_commit_clean_sql(struct strbuf *b);
 
 /* postgres_io.c */
-enum pg_io { PG_IO_OK, PG_IO_LOST, PG_IO_TIMEOUT, PG_IO_CANCELLED };
 /* The next result (NULL as in PQgetResult: the end of one statement's). Parks. */
 enum pg_io pg_next(struct pg_conn *c, int64_t deadline_ns, PGresult **ret) MUST_CHECK;
 /* Sends what libpq has buffered, taking in what the server says meanwhile. Parks. */
@@ -274,6 +277,11 @@ enum pg_io pg_drain(struct pg_conn *c, int64_t deadline_ns, PGresult **ret_error
  * fails. *err says what happened, with the outcome of a statement that was its own transaction. *ret_ended, when not
  * NULL: it had ended successfully all the same. False. */
 bool pg_give_up(struct pg_conn *c, enum pg_io why, bool autocommit, bool *ret_ended, struct err *err);
+/* After a request to cancel: waits until its signal can hit no other statement; received: it has hit one. The
+ * connection is idle. False: it may still come. Parks. */
+bool pg_cancel_over(struct pg_conn *c, bool received, int64_t deadline_ns) MUST_CHECK;
+/* The error of a statement that was cancelled, because of a timeout or of its request's end. */
+void pg_say_stopped(enum pg_io why, struct err *err);
 /* Refuses before anything is sent: deadline over, request cancelled, connection dead. err->outcome: not started. */
 bool pg_usable(struct pg_conn *c, int64_t deadline_ns, struct err *err) MUST_CHECK;
 /* The same for a statement that runs by itself: the guard of the pipelines is taken off. Parks. */
@@ -335,9 +343,17 @@ enum pg_io pg_flight_first(struct pg_conn *c, const struct pg_started *st, const
 enum pg_io pg_flight_end(struct pg_conn *c, PGresult **ret_error) MUST_CHECK;
 /* Drops what has not been read of it, others' results not. */
 enum pg_io pg_flight_skip(struct pg_conn *c, PGresult **ret_error) MUST_CHECK;
+/* Has what runs now travelled with others? Then the server holds back what it has to say until all are done. */
+static inline bool pg_travels(const struct pg_conn *c)
+{
+	return c->ahead.n > 0;
+}
 /* Nothing is running any more, or the connection is broken; what travelled along has had no turn, and gets none. Parks.
  */
-void pg_flight_settle(struct pg_conn *c);
+void pg_flight_settle(struct pg_conn *c, bool received);
+/* All of the flight has been read. False: the connection is broken, for a request to stop it may hit what runs next.
+ * received: that has hit something. Parks. */
+bool pg_flight_over(struct pg_conn *c, bool received) MUST_CHECK;
 /* Is COMMIT on its way whose answer was not read? */
 bool pg_flight_commits(const struct pg_conn *c);
 /* What became of that COMMIT, when the flight was not read to its end: both counts say that nobody knows. */

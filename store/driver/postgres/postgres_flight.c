@@ -34,12 +34,36 @@ static bool may_wait_on(struct pg_conn *c)
 	return commits;
 }
 
+/* The server holds back what it has to say of the first until the last is done. One that takes too long is asked to
+ * stop, and what it says then is read: which of them was stopped shows in its turn. */
+static enum pg_io next_of_stopped(struct pg_conn *c, enum pg_io why, PGresult **ret)
+{
+	struct pg_ahead *a = &c->ahead;
+	enum pg_io io = why;
+
+	fiber_shield();
+	if (a->stopped == PG_IO_OK) {
+		a->stop_until = clock_mono_ns() + PG_GRACE_NS;
+		if (pg_cancel_send(c->cancel))
+			a->stopped = why;
+	}
+	if (a->stopped != PG_IO_OK)
+		io = pg_next(c, a->stop_until, ret);
+	fiber_unshield();
+	return io;
+}
+
 enum pg_io pg_flight_next(struct pg_conn *c, PGresult **ret)
 {
-	enum pg_io io = pg_next(c, c->cur.deadline, ret);
+	enum pg_io io;
 
+	if (c->ahead.stopped != PG_IO_OK)
+		return next_of_stopped(c, c->ahead.stopped, ret);
+	io = pg_next(c, c->cur.deadline, ret);
 	if (io == PG_IO_TIMEOUT && may_wait_on(c))
 		io = pg_next(c, c->cur.deadline, ret);
+	if (pg_travels(c) && (io == PG_IO_TIMEOUT || io == PG_IO_CANCELLED))
+		io = next_of_stopped(c, io, ret);
 	return io;
 }
 
@@ -150,6 +174,7 @@ void pg_ahead_forget(struct pg_conn *c)
 	a->n = a->at = 0;
 	a->mark_id = 0;
 	a->closes = false;
+	a->stopped = PG_IO_OK;
 }
 
 void pg_ahead_drop(struct pg_conn *c)
@@ -169,7 +194,20 @@ void pg_ahead_drop(struct pg_conn *c)
 
 /* ---- ends ---- */
 
-void pg_flight_settle(struct pg_conn *c)
+bool pg_flight_over(struct pg_conn *c, bool received)
+{
+	bool ok = true;
+
+	fiber_shield();
+	if (c->ahead.stopped != PG_IO_OK)
+		ok = pg_cancel_over(c, received, clock_mono_ns() + PG_GRACE_NS);
+	fiber_unshield();
+	pg_ahead_forget(c);
+	c->base.broken = c->base.broken || !ok;
+	return ok;
+}
+
+void pg_flight_settle(struct pg_conn *c, bool received)
 {
 	PGresult *error;
 	enum pg_io io;
@@ -180,6 +218,8 @@ void pg_flight_settle(struct pg_conn *c)
 	PQclear(error);
 	if (io != PG_IO_OK)
 		c->base.broken = true;
+	else
+		(void)!pg_flight_over(c, received);
 	pg_ahead_forget(c);
 }
 
@@ -270,7 +310,7 @@ enum pg_io pg_flight_end(struct pg_conn *c, PGresult **ret_error)
 		io = read_commit(c, ret_error);
 	if (io != PG_IO_OK)
 		return io;
-	io = pg_drain(c, c->cur.deadline, &more);
+	io = pg_drain(c, c->ahead.stopped != PG_IO_OK ? c->ahead.stop_until : c->cur.deadline, &more);
 	if (io == PG_IO_TIMEOUT && *ret_error == NULL && more == NULL && may_wait_on(c))
 		io = pg_drain(c, c->cur.deadline, &more);
 	if (*ret_error == NULL)
