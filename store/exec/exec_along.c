@@ -8,6 +8,13 @@ void exec_ahead(struct exec *x, const struct stmt *const *stmts, size_t n, bool 
 {
 	const bool fits = x->atomic && x->route->tx == NULL && x->seat.party == NULL;
 
+	/* one that may end the transaction goes by itself: what came of it is looked at before anything follows */
+	for (size_t i = 0; i < n; i++) {
+		if (stmts[i]->raw && stmt_is_transaction(stmts[i]->sql)) {
+			n = i;
+			last = false;
+		}
+	}
 	x->ahead = stmts;
 	x->n_ahead = fits && n > 1 ? n : 0;
 	x->ahead_last = last && !x->tells && x->opened == NULL;

@@ -268,6 +268,8 @@ static bool prepare(struct pg_conn *c, const struct stmt *s, bool closes, int64_
 		return false;
 	set_up(c, s, PQtransactionStatus(c->pg) == PQTRANS_IDLE && c->opening[0] == '\0', deadline_ns);
 	cur->closes = closes && !cur->divides && !cur->autocommit;
+	if (cur->divides || cur->autocommit)
+		c->ahead.n_stmts = 0;
 	return (!cur->divides || pg_chain_before(c, deadline_ns, err)) && start(c, s, &flight, err);
 }
 
