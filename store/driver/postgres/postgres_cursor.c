@@ -264,7 +264,8 @@ static bool prepare(struct pg_conn *c, const struct stmt *s, bool closes, int64_
 	struct pg_cursor *cur = &c->cur;
 	struct pg_flight flight = {.attempt = 0};
 
-	if (!pg_check(c, s, err) || !pg_ready(c, deadline_ns, err))
+	if (!pg_check(c, s, err) || !pg_ready(c, deadline_ns, err) ||
+	    (s->raw && !pg_bytes_fit(c, s, deadline_ns, err)))
 		return false;
 	set_up(c, s, PQtransactionStatus(c->pg) == PQTRANS_IDLE && c->opening[0] == '\0', deadline_ns);
 	cur->closes = closes && !cur->divides && !cur->autocommit;

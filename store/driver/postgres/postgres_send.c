@@ -159,6 +159,15 @@ static bool may_follow(const struct pg_told *told, bool raw)
 	return !told->alters && may_close(told, raw);
 }
 
+/* What bytes are taken for is asked first (postgres_bytes.c). */
+static bool has_bytes(const struct stmt *s)
+{
+	for (size_t i = 0; i < s->n_params; i++)
+		if (s->params[i].kind == VALUE_BYTES)
+			return true;
+	return false;
+}
+
 /* What travels along behind the first statement. *ret_all: nothing of it was left behind. */
 static bool send_ahead(struct pg_conn *c, bool raw, bool *ret_all)
 {
@@ -174,7 +183,7 @@ static bool send_ahead(struct pg_conn *c, bool raw, bool *ret_all)
 		struct pg_ahead_item *item = &a->items[a->n];
 		bool fits;
 
-		if ((s->raw && stmt_is_transaction(s->sql)) || !pg_check(c, s, &ignored))
+		if ((s->raw && (stmt_is_transaction(s->sql) || has_bytes(s))) || !pg_check(c, s, &ignored))
 			break;
 		*item = (struct pg_ahead_item){.s = s, .told = c->cur.told, .started = {.added = true}};
 		look_up(c, s, &fits, &item->started);
