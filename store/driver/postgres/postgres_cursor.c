@@ -335,7 +335,8 @@ bool pg_prepare(struct driver_conn *base, const struct stmt *s, int64_t deadline
 		return err_set(err, ERR_SQL_ERROR, "%s", STMT_OWN_SAVEPOINT);
 	if (s->raw && !pg_check_raw(c, s, err))
 		return false;
-	if (!pg_params_set(&c->params, s, err) || !pg_ready(c, deadline_ns, err))
+	if (!pg_params_set(&c->params, s, err) || !pg_ready(c, deadline_ns, err) ||
+	    (s->raw && !pg_bytes_fit(c, s, deadline_ns, err)))
 		return false;
 	memset(&cur->base, 0, sizeof(cur->base));
 	cur->base.conn = base;

@@ -35,6 +35,7 @@
  *   postgres_load.c      COPY FROM STDIN
  *   postgres_cache.c     the prepared statements of a connection
  *   postgres_value.c     parameters out
+ *   postgres_bytes.c     bytes that are text's parameters
  *   postgres_answer.c    cells in: the one reader of what a server answers
  *   postgres_error.c     SQLSTATE -> struct err
  *   introspect_postgres.c, introspect_types.c,
@@ -412,6 +413,11 @@ void pg_put_double(double d, char *out);
 /* The letter of a parameter's type in a cache key. */
 char pg_param_letter(const struct stmt *s, size_t i);
 enum pg_cell pg_cell_of(Oid type);
+
+/* postgres_bytes.c */
+/* Are the bytes among a raw statement's parameters, which are set, meant by it as bytes? Else ERR_INVALID_PARAMETERS
+ * with the argument's place. Parks; a BEGIN that waits is sent. */
+bool pg_bytes_fit(struct pg_conn *c, const struct stmt *s, int64_t deadline_ns, struct err *err) MUST_CHECK;
 
 /* postgres_answer.c */
 /* For an answer that cannot be (`what`: a noun): an internal error, the connection is broken; an autocommit statement's
