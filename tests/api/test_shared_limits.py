@@ -62,7 +62,7 @@ def test_units_that_are_gathered_share(tmp_path):
 def test_writes_that_are_not_done_in_time_go_by_themselves(tmp_path, seconds, again):
     """Another process holds the file's lock for longer than the writes have together, and for less than each has."""
     with served(tmp_path, "--shared-write-seconds", seconds, "--busy-timeout-seconds", "60") as server:
-        create = [lambda c: c.post("/v1/models/Log/records", {"n": 1}).status] * CLIENTS
+        create = [lambda c: c.post("/v1/models/log/records", {"n": 1}).status] * CLIENTS
         with contextlib.closing(sqlite3.connect(server.path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             end = threading.Timer(1.0, lambda: None)
@@ -86,7 +86,7 @@ def test_a_read_with_less_time_than_a_round_trip_goes_by_itself(postgres_backend
         def shared(times, **headers):
             before = shared_figures(server, "read")["statements"]
             for _ in range(times):
-                c.get("/v1/models/Trip/records/1", headers=headers).expect(404)
+                c.get("/v1/models/trip/records/1", headers=headers).problem(404, "record_not_found")
             return shared_figures(server, "read")["statements"] - before
         wait_for(lambda: shared(1) == 1, 20, "what is known of the table")
         assert shared(5, Prefer=f"timeout={timeout}") == goes
