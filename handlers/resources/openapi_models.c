@@ -124,20 +124,6 @@ static bool write_part(struct writing *w, const char *key, const json_t *v)
 
 /* ---- what is asked for ---- */
 
-/* A key that is bound to sets learns of no others. */
-static bool set_is_there(const struct request *req, const struct schema *s, struct str set, struct err *err)
-{
-	if (set.p == NULL)
-		return true;
-	if (!models_set_name(set, err))
-		return false;
-	for (size_t i = 0; principal_has_set(req, set) && i < s->n_models; i++)
-		for (size_t k = 0; k < s->models[i].n_sets; k++)
-			if (str_eq(s->models[i].sets[k], set))
-				return true;
-	return err_set(err, ERR_MODEL_NOT_FOUND, "no registered model is of the set \"%.*s\"", STR_FMT(set));
-}
-
 static bool connection_is_there(const struct request *req, struct str using, struct err *err)
 {
 	struct connection *conn;
@@ -154,7 +140,7 @@ static bool answer(struct request *req, struct response *res, const struct descr
 {
 	struct writing w = {.d = *d, .res = res, .err = err};
 	struct arena scratch;
-	if (!set_is_there(req, d->s, d->set, err) || !connection_is_there(req, d->using, err))
+	if (!models_set_is_there(req, d->s, d->set, err) || !connection_is_there(req, d->using, err))
 		return false;
 	arena_init(&scratch);
 	w.d.scratch = &scratch;

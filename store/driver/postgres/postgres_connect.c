@@ -359,6 +359,7 @@ void pg_close(struct driver_conn *base)
 		(void)pg_cancel_send(c->cancel);
 	pg_cancel_unref(c->cancel);
 	pg_cursor_done(&c->cur);
+	mem_free(c->ahead.items);
 	PQfinish(c->pg);
 	pg_cache_done(&c->cache);
 	pg_params_done(&c->params);
