@@ -80,6 +80,7 @@ struct sqlite_conn {
 	int64_t deadline_ns;      /* of what runs now */
 	int64_t busy_until_ns;    /* of the lock that is waited for */
 	int64_t busy_timeout_ns;
+	int64_t unit_ns; /* of a client's own statement in a transaction that it shares */
 	enum sqlite_stop stop;
 	unsigned n_progress; /* calls of the progress handler in this run of a statement */
 	bool shielded;       /* a rollback runs: neither deadline nor cancellation */
