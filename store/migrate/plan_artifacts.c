@@ -17,15 +17,31 @@ static bool is_new(const struct planner *pl, const struct table_pair *tp, struct
 
 /* ---- the primary key --------------------------------------------------------------------------------- */
 
+/* Others refer to it, and hold values of its type. */
+static void warn_key_type(struct planner *pl, const struct table_pair *tp, const struct column *c,
+			  const struct live_column *live)
+{
+	const struct str want = planner_expected_type(pl, tp->t, live, c);
+
+	planner_warn(pl, "type_drift", tp->m->table, c->name,
+		     "is of the primary key, declared '%.*s' in the database, and the model expects '%.*s': a key's "
+		     "type is not changed; declare the type that the column has, or convert it with SQL of your own",
+		     STR_FMT(live->type), STR_FMT(want));
+}
+
 static void plan_primary_key(struct planner *pl, const struct table_pair *tp)
 {
 	for (size_t i = 0; i < tp->m->n_columns; i++) {
 		const struct column *c = &tp->m->columns[i];
 		const struct live_column *live = live_find_column(pl->d, tp->t, c->name);
 
-		if (live != NULL && c->primary_key && live->pk_position == 0)
+		if (live == NULL || !c->primary_key)
+			continue;
+		if (live->pk_position == 0)
 			planner_warn(pl, "primary_key_drift", tp->m->table, c->name,
 				     "is of the primary key in the model, and not in the database: a key is not moved");
+		else if (planner_drift(pl, tp->t, live, c) != DRIFT_NONE)
+			warn_key_type(pl, tp, c, live);
 	}
 	for (size_t i = 0; i < tp->t->n_columns; i++) {
 		const struct live_column *live = &tp->t->columns[i];
