@@ -304,6 +304,10 @@ static void judge(const struct exec *x, const struct stmt *s, bool started, stru
 		err->outcome = ERR_OUTCOME_NONE;
 	else if (x->atomic && started)
 		err->outcome = ERR_OUTCOME_ROLLED_BACK; /* by exec_end, which always follows */
+	/* what a procedure has committed on its way stays; whether it did, nothing tells */
+	else if (s->raw && x->route->tx == NULL && err->outcome == ERR_OUTCOME_ROLLED_BACK &&
+		 x->route->conn->dialect->id == DIALECT_POSTGRES && stmt_may_commit_some(s->sql))
+		err->outcome = ERR_OUTCOME_UNKNOWN;
 }
 
 /* What those who share its transaction cannot wait for, or bear, is run again, alone. */

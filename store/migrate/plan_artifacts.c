@@ -73,11 +73,13 @@ static void as_concurrent(struct change *c)
 static void drop_index(struct planner *pl, const struct table_pair *tp, struct str name)
 {
 	struct change *made;
+	/* PostgreSQL drops no index over partitions in any other way; it takes a moment */
+	const bool beside = concurrently(pl) && tp->t->kind != MODEL_PARTITIONED;
 
-	strbuf_puts(&pl->b, concurrently(pl) ? "DROP INDEX CONCURRENTLY IF EXISTS " : "DROP INDEX IF EXISTS ");
+	strbuf_puts(&pl->b, beside ? "DROP INDEX CONCURRENTLY IF EXISTS " : "DROP INDEX IF EXISTS ");
 	dialect_quote_table(&pl->b, tp->m->schema_name, name);
 	made = planner_emit(pl, CHANGE_DROP_INDEX, tp->m->table, STR_NONE);
-	if (concurrently(pl))
+	if (beside)
 		as_concurrent(made);
 }
 
@@ -120,11 +122,20 @@ static void plan_index(struct planner *pl, const struct table_pair *tp, const st
 		planner_warned_object(pl, x->name);
 		return;
 	}
+	if (concurrently(pl) && tp->t->kind == MODEL_PARTITIONED) {
+		planner_warn(
+			pl, "index_not_made", tp->m->table, STR_NONE,
+			"lacks the index \"%.*s\" of the model: it is partitioned, and PostgreSQL builds no index "
+			"over partitions concurrently; migrate without that, which keeps writers waiting meanwhile",
+			STR_FMT(x->name));
+		planner_warned_object(pl, x->name);
+		return;
+	}
 	if (live != NULL && live->origin != LIVE_INDEX_CREATED) {
 		planner_warn(
 			pl, "index_drift", tp->m->table, STR_NONE,
-			"has the constraint \"%.*s\" with other columns than the model's unique of that name, and it "
-			"is not taken away: give the model's another name, or drop the constraint",
+			"has the constraint \"%.*s\" with other columns, or in another order, than the model's unique "
+			"of that name, and it is not taken away: give the model's another name, or drop the constraint",
 			STR_FMT(live->name));
 		planner_warned_object(pl, live->name);
 		return;
