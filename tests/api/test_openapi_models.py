@@ -121,6 +121,25 @@ def test_no_two_names_are_alike(client, path):
 
 
 @pytest.mark.parametrize("path", DOCUMENTS)
+def test_a_name_never_goes_over_to_another_model(client, path):
+    """What was generated of a description means what it meant, or is no more, whatever models come and go beside."""
+    def names(*wanted):
+        register(client, *(model(name, column("a"), table_name=f"t_{name.encode().hex()}") for name in wanted))
+        doc = described(client, path)
+        return {name: doc["paths"][f"/v1/models/{name}/records"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]["$ref"].rsplit("/", 1)[-1] for name in wanted}
+    groups = [["shop_item"], ["shop_item", "Other"], ["shop_item", "ShopItem"], ["ShopItem"], ["Shop_Item", "shop_item", "ShopItem", "Other"], ["shop", "shop_list", "Shop"], ["shop"], ["Input", "shop_list"], ["shop_item"]]
+    meant, seen = {}, {}
+    for group in groups:
+        found = names(*group)
+        assert len(set(found.values())) == len(group)
+        for name, component in found.items():
+            assert meant.setdefault(component, name) == name, (component, group)
+            seen.setdefault(name, set()).add(component)
+    assert seen["Other"] == {"Model_Other_list"} and "Model_shop_item_list" in seen["shop_item"] and all(len(s) <= 2 for s in seen.values()), seen
+    register(client)
+
+
+@pytest.mark.parametrize("path", DOCUMENTS)
 def test_many_models_are_streamed(client, path):
     count = 400
     register(client, *(model(f"Part{n}", *(column(f"column_{i}", nullable=True) for i in range(20)), column("part_id", "integer", nullable=True),
