@@ -94,6 +94,7 @@ struct sqlite_conn {
 	bool rolled_back;    /* the rollback hook ran */
 	bool raw;            /* the statement prepared last is a client's own */
 	bool query_only;     /* a read-only transaction runs */
+	bool within;         /* what runs is a savepoint of ours inside a transaction: its end syncs nothing */
 	bool migrating;  /* sorting for an index or dropping a table is one step of SQLite's machine, however long */
 	bool rebuilding; /* and may rebuild tables */
 	bool tainted;    /* a setting or temporary object may be left: never reset, only closed */

@@ -456,14 +456,19 @@ bool sqlite_simple(struct driver_conn *base, struct str sql, int64_t deadline_ns
 	bool row, ok = true;
 
 	c->raw = false;
+	/* savepoints of ours are never a transaction's outermost part */
+	c->within = !sqlite3_get_autocommit(c->h) &&
+		    (str_starts(sql, STR("SAVEPOINT ")) || str_starts(sql, STR("RELEASE ")));
 	sqlite_wait_begin(c, deadline_ns);
 	for (sql = sqlite_skip_blank(sql); ok && sql.len > 0; sql = sqlite_skip_blank(sql)) {
-		if (!sqlite_stmt_create(c, sql, false, &st, &sql, err))
-			return false;
+		ok = sqlite_stmt_create(c, sql, false, &st, &sql, err);
+		if (!ok)
+			break;
 		sqlite_stmt_start(st);
 		for (row = true; ok && row;)
 			ok = sqlite_step(&st->cur, &row, err);
 		sqlite_finish(&st->cur);
 	}
+	c->within = false;
 	return ok;
 }

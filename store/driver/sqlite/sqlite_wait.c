@@ -201,7 +201,7 @@ static void count_end(struct sqlite_conn *c, bool was_in_tx)
  * at the progress handler. */
 static bool may_offload(const struct sqlite_conn *c, sqlite3_stmt *st)
 {
-	if (!c->base.db->is_file || fiber_current() == NULL)
+	if (!c->base.db->is_file || c->within || fiber_current() == NULL)
 		return false;
 	if (sqlite3_get_autocommit(c->h))
 		return !sqlite3_stmt_readonly(st);
