@@ -22,18 +22,9 @@ bool sqlite_part_clean(struct sqlite_conn *c, struct err *err)
 	return false;
 }
 
-/* A word about the savepoint, which has the whole transaction around it. */
-static bool run(struct sqlite_conn *c, struct str sql, int64_t deadline_ns, struct err *err)
-{
-	c->within = !sqlite3_get_autocommit(c->h);
-	const bool ok = sqlite_run(c, sql, true, deadline_ns, err);
-	c->within = false;
-	return ok;
-}
-
 bool sqlite_part_begin(struct driver_conn *base, int64_t deadline_ns, struct err *err)
 {
-	if (!run(sqlite_conn_of(base), STR("SAVEPOINT ferrod_part"), deadline_ns, err))
+	if (!sqlite_run(sqlite_conn_of(base), STR("SAVEPOINT ferrod_part"), true, deadline_ns, err))
 		return false;
 	sqlite_part_fresh(sqlite_conn_of(base));
 	base->company = true;
@@ -47,8 +38,8 @@ void sqlite_part_undo(struct driver_conn *base)
 
 	base->company = false;
 	c->shielded = true;
-	const bool ok = run(c, STR("ROLLBACK TO ferrod_part"), CLOCK_NEVER, &ignored) &&
-			run(c, STR("RELEASE ferrod_part"), CLOCK_NEVER, &ignored);
+	const bool ok = sqlite_run(c, STR("ROLLBACK TO ferrod_part"), true, CLOCK_NEVER, &ignored) &&
+			sqlite_run(c, STR("RELEASE ferrod_part"), true, CLOCK_NEVER, &ignored);
 	c->shielded = false;
 	if (!ok)
 		sqlite_rollback(base);
@@ -59,7 +50,7 @@ bool sqlite_part_end(struct driver_conn *base, struct err *err)
 	struct sqlite_conn *c = sqlite_conn_of(base);
 
 	base->company = false;
-	if (sqlite_part_clean(c, err) && run(c, STR("RELEASE ferrod_part"), CLOCK_NEVER, err))
+	if (sqlite_part_clean(c, err) && sqlite_run(c, STR("RELEASE ferrod_part"), true, CLOCK_NEVER, err))
 		return true;
 	sqlite_part_undo(base);
 	err->outcome = ERR_OUTCOME_ROLLED_BACK;
