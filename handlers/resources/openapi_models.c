@@ -78,55 +78,47 @@ static void write_tags(struct writing *w, const json_t *general)
 	strbuf_putc(b, ']');
 }
 
-static bool write_components(struct writing *w, const json_t *general)
+/* An object of the general description, some of whose members are written by us. */
+static bool write_members(struct writing *w, const json_t *general,
+			  bool (*ours)(struct writing *, const char *key, const json_t *v))
 {
 	struct strbuf *b = &w->res->body;
 	const char *key;
 	json_t *v;
-	bool ok = true, first = true;
+	bool first = true;
 	json_object_foreach((json_t *)(uintptr_t)general, key, v)
 	{
 		strbuf_puts(b, first ? "{\"" : ",\"");
 		strbuf_puts(b, key);
 		strbuf_puts(b, "\":");
 		first = false;
-		if (str_eq_z(str_z(key), "schemas"))
-			ok = write_object(w, v, openapi_put_records);
-		else if (str_eq_z(str_z(key), "parameters"))
-			ok = write_object(w, v, openapi_put_filters);
-		else
-			json_write(b, v, false);
-		if (!ok)
+		if (!ours(w, key, v))
 			return false;
 	}
 	strbuf_putc(b, '}');
 	return true;
 }
 
-static bool write_document(struct writing *w)
+static bool write_component(struct writing *w, const char *key, const json_t *v)
 {
-	struct strbuf *b = &w->res->body;
-	const char *key;
-	json_t *v;
-	bool ok = true, first = true;
-	json_object_foreach((json_t *)(uintptr_t)w->d.general, key, v)
-	{
-		strbuf_puts(b, first ? "{\"" : ",\"");
-		strbuf_puts(b, key);
-		strbuf_puts(b, "\":");
-		first = false;
-		if (str_eq_z(str_z(key), "paths"))
-			ok = write_object(w, v, openapi_put_operations);
-		else if (str_eq_z(str_z(key), "components"))
-			ok = write_components(w, v);
-		else if (str_eq_z(str_z(key), "tags"))
-			write_tags(w, v);
-		else
-			json_write(b, v, false);
-		if (!ok)
-			return false;
-	}
-	strbuf_putc(b, '}');
+	if (strcmp(key, "schemas") == 0)
+		return write_object(w, v, openapi_put_records);
+	if (strcmp(key, "parameters") == 0)
+		return write_object(w, v, openapi_put_filters);
+	json_write(&w->res->body, v, false);
+	return true;
+}
+
+static bool write_part(struct writing *w, const char *key, const json_t *v)
+{
+	if (strcmp(key, "paths") == 0)
+		return write_object(w, v, openapi_put_operations);
+	if (strcmp(key, "components") == 0)
+		return write_members(w, v, write_component);
+	if (strcmp(key, "tags") == 0)
+		write_tags(w, v);
+	else
+		json_write(&w->res->body, v, false);
 	return true;
 }
 
@@ -155,7 +147,7 @@ static bool answer(struct request *req, struct response *res, const struct descr
 	describing_init(&w.d);
 	response_header(res, "Cache-Control", STR("no-store"));
 	(void)response_json(res, 200);
-	const bool ok = write_document(&w);
+	const bool ok = write_members(&w, w.d.general, write_part);
 	describing_done(&w.d);
 	arena_done(&scratch);
 	return ok;

@@ -4,13 +4,11 @@
 #include <math.h>
 #include <string.h>
 
+#include "service/base/limits.h"
 #include "service/base/num.h"
 #include "store/query/query_parse.h"
 
 #include "service/base/banned.h"
-
-/* SQLITE_MAX_LIKE_PATTERN_LENGTH, as the library is built everywhere. */
-#define SQLITE_PATTERN_BYTES 50000
 
 #define ON_JSON (1U << CONTAINER_JSON)
 #define ON_ARRAY (1U << CONTAINER_ARRAY)
@@ -160,9 +158,9 @@ static bool bind_pattern(const struct leaf *l, const json_t *v, const char *poin
 		escapes++;
 	if (escapes % 2 != 0)
 		return err_set_at(l->err, ERR_INVALID_VALUE, pointer, "the pattern ends in the escape character \\");
-	if (l->dialect->id == DIALECT_SQLITE && s.len > SQLITE_PATTERN_BYTES)
+	if (l->dialect->id == DIALECT_SQLITE && s.len > LIMIT_PATTERN_BYTES)
 		return err_set_at(l->err, ERR_INVALID_VALUE, pointer, "patterns on SQLite have at most %d bytes",
-				  SQLITE_PATTERN_BYTES);
+				  LIMIT_PATTERN_BYTES);
 	return codec_bind_pattern(l->arena, l->dialect, l->type, s, pointer, ret, l->err);
 }
 

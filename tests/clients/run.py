@@ -147,7 +147,7 @@ class Clients:
         place = self.work / "models-go"
         document, names = self.models_document("openapi-3.0.json", place)
         env = self.install_codegen()
-        for name in ("go.mod", "go.sum", "oapi-codegen.yaml"):
+        for name in ("go.mod", "go.sum", "oapi-codegen.yaml", "help.go"):
             shutil.copy(HERE / "go" / name, place)
         shutil.copy(HERE / "models/models.go", place)
         (place / "ferrod").mkdir()

@@ -130,7 +130,7 @@ static bool comes_out(const struct pg_conn *c, const struct stranger *x, const P
 	bool reads = false;
 
 	for (size_t i = 0; i < ARRAY_LEN(words); i++)
-		reads = reads || strcmp(c->cur.first, words[i]) == 0;
+		reads = reads || strcmp(c->cur.told.first, words[i]) == 0;
 	for (int i = 0; reads && i < PQnfields(strange) && i < PQnfields(plain); i++)
 		if ((PQftype(strange, i) == x->type || PQftype(strange, i) == x->array) &&
 		    PQftype(plain, i) != PQftype(strange, i))
