@@ -274,7 +274,7 @@ static bool sqlite_other_values(const struct live_column *live, const struct col
 	if (have == ST_NUMERIC && want->storage == ST_NUMERIC)
 		return sqlite_other_places(live->type, want);
 	if (is_text(have) && is_text(want->storage))
-		return want->db_type.p != NULL && length != want->length;
+		return want->db_type.p != NULL && want->length > 0 && length != want->length;
 	return temporal_kind(have) != 0 && temporal_kind(want->storage) != 0 &&
 	       temporal_kind(have) != temporal_kind(want->storage);
 }

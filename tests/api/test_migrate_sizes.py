@@ -48,7 +48,7 @@ def test_a_narrower_type_of_sqlite_is_a_difference(sqlite_conn, live, wanted, fi
 
 @pytest.mark.parametrize("live, wanted", [
     ("numeric(8,3)", {"logical": "decimal"}), ("numeric(8,3)", {"logical": "decimal", "db_type": "numeric"}), ("numeric", {"logical": "decimal", "db_type": "numeric(8,3)"}),
-    ("DECIMAL(8, 3)", {"logical": "decimal", "db_type": "numeric(8,3)"}), ("varchar(20)", {"logical": "string"}), ("datetime_text", {"logical": "datetime"}),
+    ("DECIMAL(8, 3)", {"logical": "decimal", "db_type": "numeric(8,3)"}), ("varchar(20)", {"logical": "string"}), ("varchar(20)", {"logical": "string", "db_type": "text"}), ("datetime_text", {"logical": "datetime"}),
     ("DATE", {"logical": "date", "db_type": "date"}), ("varchar", {"logical": "time"})])
 def test_what_a_model_does_not_say_of_a_size_is_no_difference(sqlite_conn, live, wanted):
     more = dict(wanted)
