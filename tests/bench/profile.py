@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Where the instructions of one kind of request go: ferrod under callgrind, a few seconds of load, the count a request by function.
 
-Environment: REQUEST=hello|get|hit|query|rows|insert|pgget|pgquery|pgrows|pginsert (default get). Times do not matter here, so a busy machine does not either.
+Environment: REQUEST=hello|get|hit|query|rows|insert|pgget|pgquery|pgrows|pginsert (default get); PROFILE_SECONDS (5).
+Times do not matter here, so a busy machine does not either.
 Instructions in the kernel are not counted; "rep stos" (clearing memory) counts every byte.
 """
 import json
@@ -61,7 +62,7 @@ def main():
         profile.wrk(*request, connections=16, seconds=2)
         before = profile.answered()
         profile.count(True)
-        profile.wrk(*request, connections=16, seconds=5)
+        profile.wrk(*request, connections=16, seconds=int(os.environ.get("PROFILE_SECONDS") or 5))
         profile.count(False)
         time.sleep(0.2)
         n = profile.answered() - before - 1
