@@ -240,9 +240,8 @@ struct driver {
 
 	/* Runs statements without parameters or rows (BEGIN, DDL). Unprepared. */
 	bool (*simple)(struct driver_conn *c, struct str sql, int64_t deadline_ns, struct err *err) MUST_CHECK;
-	/* The same, one after the other in an open transaction and few round trips: each is one statement, and the
-	 * first that fails ends it; *ret_done have been run by then. NULL: simple costs no round trip (SQLite). Parks.
-	 */
+	/* The same, one after the other in an open transaction and few round trips, on SQLite by one thread: each is
+	 * one statement, and the first that fails ends it; *ret_done have been run by then. Parks. */
 	bool (*simple_all)(struct driver_conn *c, const struct str *sqls, size_t n, int64_t deadline_ns,
 			   size_t *ret_done, struct err *err) MUST_CHECK;
 

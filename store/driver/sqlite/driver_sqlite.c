@@ -335,6 +335,7 @@ const struct driver driver_sqlite = {
 	.batch_step = sqlite_batch_step,
 	.batch_drop = sqlite_batch_drop,
 	.simple = sqlite_simple,
+	.simple_all = sqlite_simple_all,
 	.begin = sqlite_begin,
 	.begin_write = sqlite_begin_write,
 	.part_begin = sqlite_part_begin,
