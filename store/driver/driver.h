@@ -218,8 +218,9 @@ struct driver {
 	bool (*groups_reads)(const struct driver_db *db);
 	/* Is there anything to gain by run_writes? */
 	bool (*groups_writes)(const struct driver_db *db);
-	/* A cursor over the item's result, in the arena; it belongs to no connection. Goes through batch_step. */
-	struct cursor *(*batch_cursor)(struct batch_item *item, struct arena *a);
+	/* A cursor over the item's result, valid until batch_drop; it belongs to no connection. Goes through
+	 * batch_step; columns have names when the statement is a client's own. */
+	struct cursor *(*batch_cursor)(struct batch_item *item);
 	bool (*batch_step)(struct cursor *cur);
 	/* Frees the result; no-op without one. Any thread. */
 	void (*batch_drop)(struct batch_item *item);

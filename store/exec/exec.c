@@ -374,11 +374,9 @@ static bool deliver(struct exec *x, struct batch_item *item, const struct row_si
 		    struct err *err)
 {
 	const struct driver *driver = pool_driver(x->route->conn->pool);
-	struct arena arena;
+	struct cursor *cur = driver->batch_cursor(item);
 	bool stop = false, ok = true;
 
-	arena_init(&arena);
-	struct cursor *cur = driver->batch_cursor(item, &arena);
 	if (sink->columns != NULL)
 		ok = sink->columns(sink->arg, cur->columns, cur->n_columns, err);
 	while (ok && !stop && driver->batch_step(cur)) {
@@ -389,7 +387,6 @@ static bool deliver(struct exec *x, struct batch_item *item, const struct row_si
 	result->last_insert_id = cur->last_insert_id;
 	result->read_only = result->only_read = item->stmt->access == STMT_READ;
 	driver->batch_drop(item);
-	arena_done(&arena);
 	return ok;
 }
 

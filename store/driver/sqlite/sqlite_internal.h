@@ -209,7 +209,7 @@ enum tx_state sqlite_tx_state(struct driver_conn *base);
 
 bool sqlite_groups_writes(const struct driver_db *db);
 void sqlite_run_writes(struct driver_conn *base, struct batch_item *const *items, size_t n, int64_t deadline_ns);
-struct cursor *sqlite_batch_cursor(struct batch_item *item, struct arena *a);
+struct cursor *sqlite_batch_cursor(struct batch_item *item);
 bool sqlite_batch_step(struct cursor *cur);
 void sqlite_batch_drop(struct batch_item *item);
 
