@@ -225,6 +225,11 @@ static void alter_type(struct planner *pl, const struct table_pair *tp, const st
 	made->rows_affected = effect.rewrites ? tp->t->rows : 0;
 }
 
+static bool says_size(struct str type)
+{
+	return memchr(type.p, '(', type.len) != NULL;
+}
+
 /* SQLite: a rebuild has looked at the data, and said already why the column keeps its type. */
 static bool judged(const struct planner *pl, const struct live_column *live)
 {
@@ -266,7 +271,7 @@ static void plan_type(struct planner *pl, const struct table_pair *tp, const str
 		planner_warn(pl, "type_drift", tp->m->table, c->name,
 			     "is declared '%.*s' and the model expects '%.*s': SQLite cannot change a type in place; "
 			     "migrate with rebuild",
-			     STR_FMT(live->type), STR_FMT(want));
+			     STR_FMT(says_size(want) ? live->type : have), STR_FMT(want));
 }
 
 static void plan_nullability(struct planner *pl, const struct table_pair *tp, const struct column *c,
