@@ -68,9 +68,9 @@ static size_t count_digits(uint64_t v)
 	return n + (v >= tens[n]);
 }
 
-static const char pairs[] = "00010203040506070809101112131415161718192021222324252627282930313233343536373839"
-			    "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
-			    "8081828384858687888990919293949596979899";
+static const char decimals[] = "00010203040506070809101112131415161718192021222324252627282930313233343536373839"
+			       "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
+			       "8081828384858687888990919293949596979899";
 
 /* What is frequent has four digits at most. */
 static inline size_t format_small(unsigned v, char *buf)
@@ -79,13 +79,13 @@ static inline size_t format_small(unsigned v, char *buf)
 	char *p = buf;
 
 	if (v >= 1000) {
-		memcpy(p, pairs + (size_t)high * 2, 2);
+		memcpy(p, decimals + (size_t)high * 2, 2);
 		p += 2;
 	} else if (v >= 100) {
 		*p++ = (char)('0' + high);
 	}
 	if (v >= 10) {
-		memcpy(p, pairs + (size_t)low * 2, 2);
+		memcpy(p, decimals + (size_t)low * 2, 2);
 		p += 2;
 	} else {
 		*p++ = (char)('0' + low);
@@ -106,10 +106,10 @@ size_t num_format_int(int64_t v, char buf[24])
 	*p = '\0';
 	for (; rest >= 100; rest /= 100) {
 		p -= 2;
-		memcpy(p, pairs + rest % 100 * 2, 2);
+		memcpy(p, decimals + rest % 100 * 2, 2);
 	}
 	if (rest >= 10)
-		memcpy(p - 2, pairs + rest * 2, 2);
+		memcpy(p - 2, decimals + rest * 2, 2);
 	else
 		p[-1] = (char)('0' + rest);
 	return len;
@@ -201,12 +201,17 @@ int num_hex_digit(char c)
 
 void num_hex(const uint8_t *bytes, size_t n, char *out)
 {
-	static const char digits[] = "0123456789abcdef";
+	static const char pairs[] = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
+				    "202122232425262728292a2b2c2d2e2f303132333435363738393a3b3c3d3e3f"
+				    "404142434445464748494a4b4c4d4e4f505152535455565758595a5b5c5d5e5f"
+				    "606162636465666768696a6b6c6d6e6f707172737475767778797a7b7c7d7e7f"
+				    "808182838485868788898a8b8c8d8e8f909192939495969798999a9b9c9d9e9f"
+				    "a0a1a2a3a4a5a6a7a8a9aaabacadaeafb0b1b2b3b4b5b6b7b8b9babbbcbdbebf"
+				    "c0c1c2c3c4c5c6c7c8c9cacbcccdcecfd0d1d2d3d4d5d6d7d8d9dadbdcdddedf"
+				    "e0e1e2e3e4e5e6e7e8e9eaebecedeeeff0f1f2f3f4f5f6f7f8f9fafbfcfdfeff";
 
-	for (size_t i = 0; i < n; i++) {
-		*out++ = digits[bytes[i] >> 4];
-		*out++ = digits[bytes[i] & 15];
-	}
+	for (size_t i = 0; i < n; i++, out += 2)
+		memcpy(out, pairs + 2 * (size_t)bytes[i], 2);
 	*out = '\0';
 }
 

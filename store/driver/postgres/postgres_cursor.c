@@ -129,7 +129,8 @@ static bool refuse_answer(struct pg_conn *c, const char *what, struct err *err)
 static bool take_first(struct pg_conn *c, PGresult *res, struct err *err)
 {
 	struct pg_cursor *cur = &c->cur;
-	const char *fault = PQresultStatus(res) != PGRES_COMMAND_OK ? pg_columns_fault(res, cur->n_expected) : NULL;
+	const char *fault =
+		PQresultStatus(res) != PGRES_COMMAND_OK ? pg_columns_fault(res, cur->n_expected, true) : NULL;
 
 	if (fault == NULL) {
 		open_rows(cur, res);
@@ -264,8 +265,7 @@ static bool prepare(struct pg_conn *c, const struct stmt *s, bool closes, int64_
 	struct pg_cursor *cur = &c->cur;
 	struct pg_flight flight = {.attempt = 0};
 
-	if (!pg_check(c, s, err) || !pg_ready(c, deadline_ns, err) ||
-	    (s->raw && !pg_bytes_fit(c, s, deadline_ns, err)))
+	if (!pg_check(c, s, err) || !pg_ready(c, deadline_ns, err) || (s->raw && !pg_bytes_fit(c, s, deadline_ns, err)))
 		return false;
 	set_up(c, s, PQtransactionStatus(c->pg) == PQTRANS_IDLE && c->opening[0] == '\0', deadline_ns);
 	cur->closes = closes && !cur->divides && !cur->autocommit;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "service/base/json.h"
+#include "service/base/json_number.h"
 
 #include "service/base/banned.h"
 
@@ -90,13 +91,13 @@ static bool equal_objects(struct call *c, const json_t *a, const json_t *b)
 	return true;
 }
 
-/* Recurses as deep as the documents, which parsing bounds. 1 and 1.0 are one number. */
+/* Recurses as deep as the documents, which parsing bounds. */
 static bool equal(struct call *c, const json_t *a, const json_t *b)
 {
 	if (!go_on(c))
 		return false;
-	if (json_is_number(a) && json_is_number(b) && json_typeof(a) != json_typeof(b))
-		return json_number_value(a) >= json_number_value(b) && json_number_value(a) <= json_number_value(b);
+	if (json_is_number(a) && json_is_number(b))
+		return json_number_equal(a, b);
 	if (json_typeof(a) != json_typeof(b))
 		return false;
 	if (json_is_object(a))
