@@ -190,22 +190,6 @@ static bool step_all(struct run *r, const struct driver *driver, struct cursor *
 	}
 }
 
-/* COMMIT travels with the statement. A transaction of the unit's own that is to tell what became of it has a flight for
- * that. */
-static void take_commit_along(struct exec *x, const struct stmt *s, struct driver_conn *c)
-{
-	struct commit_mark *mark = NULL;
-	const bool last = x->last;
-
-	x->last = x->closing = false;
-	if (!last || c->driver->commit_next == NULL || (s->raw && stmt_is_transaction(s->sql)))
-		return;
-	if (x->route->tx != NULL ? x->atomic || !tx_will_commit(x->route->tx, &mark)
-				 : !x->started || x->tells || x->opened != NULL)
-		return;
-	x->closing = c->driver->commit_next(c, mark);
-}
-
 static bool run_on(struct run *r, struct driver_conn *c, struct err *err)
 {
 	const int64_t deadline = exec_statement_deadline(r->x, c);
@@ -218,7 +202,7 @@ static bool run_on(struct run *r, struct driver_conn *c, struct err *err)
 	c->since_ns = r->x->since_ns;
 	c->n_notices = 0;
 	strbuf_reset(&c->notices);
-	take_commit_along(r->x, r->s, c);
+	exec_take_commit_along(r->x, r->s, c);
 	if (!driver->prepare(c, r->s, deadline, &cur, err))
 		return false;
 	/* Raw SQL shows only now that it writes; it has not stepped yet, so on SQLite it holds no snapshot of its own
@@ -362,7 +346,7 @@ static bool run_once(struct run *r, struct err *err)
 	if (ok)
 		ok = run_on(r, c, err);
 	if (ok && r->x->closing && r->x->route->tx == NULL && c->n_commits != r->x->n_commits)
-		r->x->started = false; /* it is committed */
+		r->x->started = r->x->lost.is_set = false; /* it is committed */
 	/* after a failure, too: it may have ended the transaction on its way */
 	if (r->s->raw && started && !r->x->closing && !check_transaction(r->x, c, ok, err))
 		ok = false;
@@ -513,6 +497,7 @@ static bool run_statement(struct exec *x, const struct stmt *s, struct row_sink 
 		hashed.hash = stmt_hash(s);
 		s = r.s = &hashed;
 	}
+	x->foreign |= s->raw;
 	bool ok = !s->raw || run_raw(&r, &done, err);
 	if (ok && (!s->raw || !done))
 		ok = run_quick(&r, &done, err);
@@ -521,6 +506,7 @@ static bool run_statement(struct exec *x, const struct stmt *s, struct row_sink 
 	if (!ok) {
 		judge(x, s, x->started, err);
 		spare_company(x, err);
+		exec_along_failed(x, err);
 		return false;
 	}
 	if (ret != NULL)
@@ -575,5 +561,7 @@ bool exec_simple(struct exec *x, struct str sql, struct err *err)
 	x->db_ns += clock_mono_ns() - from;
 	if (!ok && x->atomic && x->started)
 		err->outcome = ERR_OUTCOME_ROLLED_BACK;
+	if (!ok)
+		exec_along_failed(x, err);
 	return ok;
 }

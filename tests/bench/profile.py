@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Where the instructions of one kind of request go: ferrod under callgrind, a few seconds of load, the count a request by function.
 
-Environment: REQUEST=hello|get|hit|query|rows|insert|pgget|pgquery|pgrows|pginsert (default get). Times do not matter here, so a busy machine does not either.
+Environment: REQUEST=hello|get|hit|query|rows|insert|once|pgget|pgquery|pgrows|pginsert|pgonce (default get). Times do not matter here, so a busy machine does not either.
 Instructions in the kernel are not counted; "rep stos" (clearing memory) counts every byte.
 """
 import json
@@ -15,6 +15,7 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 import bench  # noqa: E402
+import once  # noqa: E402
 from support.client import Client  # noqa: E402
 from support.server import Server  # noqa: E402
 
@@ -50,6 +51,11 @@ def main():
         profile.setup_sqlite()
         if kind.startswith("pg"):
             profile.setup_pg()
+        script = ""
+        if kind.endswith("once"):
+            url = profile.pg.url("bench") if kind == "pgonce" else f"sqlite:{profile.sqlite_path}"
+            profile.client.post("/v1/connections", {"name": "kept", "url": url, "exactly_once": True, "pool": {"max_connections": 16}}).expect(201)
+            script = once.keys()
         request = {"hello": ("GET", "/healthz"), "get": ("GET", "/v1/models/Item/records/777"),
                    "hit": ("GET", "/v1/models/Item/records/777", None, profile.session),
                    "query": ("POST", "/v1/query", bench.BY_KEY), "rows": ("POST", "/v1/query", bench.HUNDRED),
@@ -57,11 +63,13 @@ def main():
                    "pgget": ("GET", "/v1/models/Item/records/777?using=pg"),
                    "pgquery": ("POST", "/v1/query?using=pg", bench.BY_KEY),
                    "pgrows": ("POST", "/v1/query?using=pg", bench.HUNDRED),
-                   "pginsert": ("POST", "/v1/models/Written/records?using=pg", bench.NEW)}[kind]
-        profile.wrk(*request, connections=16, seconds=2)
+                   "pginsert": ("POST", "/v1/models/Written/records?using=pg", bench.NEW),
+                   "once": ("POST", "/v1/models/Written/records?using=kept", bench.NEW),
+                   "pgonce": ("POST", "/v1/models/Written/records?using=kept", bench.NEW)}[kind]
+        profile.wrk(*request, connections=16, seconds=2, script=script)
         before = profile.answered()
         profile.count(True)
-        profile.wrk(*request, connections=16, seconds=5)
+        profile.wrk(*request, connections=16, seconds=5, script=once.keys() if script else "")
         profile.count(False)
         time.sleep(0.2)
         n = profile.answered() - before - 1

@@ -215,6 +215,7 @@ static void rollback(struct driver_conn *base)
 	struct err ignored;
 
 	c->opening[0] = '\0';
+	pg_along_forget(c);
 	if (base->broken || PQtransactionStatus(c->pg) == PQTRANS_IDLE)
 		return;
 	fiber_shield();
@@ -244,9 +245,16 @@ static bool commit(struct driver_conn *base, int64_t deadline_ns, struct err *er
 		return fail_aborted(err);
 	}
 	if (c->opening[0] != '\0') { /* nothing was in it */
-		c->opening[0] = '\0';
-		base->n_commits++;
-		return true;
+		if (!c->along.waits) {
+			c->opening[0] = '\0';
+			base->n_commits++;
+			return true;
+		}
+		if (!pg_open_now(c, deadline_ns, err)) {
+			rollback(base);
+			err->outcome = ERR_OUTCOME_ROLLED_BACK;
+			return false;
+		}
 	}
 	strbuf_init(&sql, 0);
 	if (c->unclean)
@@ -430,6 +438,7 @@ const struct driver driver_postgres = {
 	.begin_later = begin_later,
 	.commit = commit,
 	.commit_next = commit_next,
+	.before_next = pg_along_note,
 	.commit_mark = pg_commit_mark,
 	.commit_fate = pg_commit_fate,
 	.rollback = rollback,

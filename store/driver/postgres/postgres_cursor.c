@@ -63,8 +63,9 @@ static bool is_rows(const PGresult *res)
 }
 
 /* The results of a step before the statement's own, and the NULL after them. *ret_error: it failed. Its rows, if any,
- * may come one by one: a mode that is set for one statement outlives it in some versions of libpq. */
-static enum pg_io read_before(struct pg_conn *c, PGresult **ret_error)
+ * may come one by one: a mode that is set for one statement outlives it in some versions of libpq. mark: gets what the
+ * first of them says of the transaction; NULL: they say nothing. */
+static enum pg_io read_before(struct pg_conn *c, struct commit_mark *mark, PGresult **ret_error)
 {
 	*ret_error = NULL;
 	for (size_t n = 0;; n++) {
@@ -79,37 +80,47 @@ static enum pg_io read_before(struct pg_conn *c, PGresult **ret_error)
 			*ret_error = res;
 			return PG_IO_OK;
 		}
+		if (mark != NULL && n == 0)
+			pg_mark_read(c, res, mark);
 		PQclear(res);
 	}
+}
+
+/* Of what comes before anything of the statement's own. */
+static enum pg_io read_opening(struct pg_conn *c, const struct pg_started *st, const struct pg_flight *f,
+			       PGresult **ret)
+{
+	enum pg_io io = PG_IO_OK;
+
+	*ret = NULL;
+	for (size_t n = (st->pooled ? f->n_before : 0) + st->opens; n > 0 && io == PG_IO_OK && *ret == NULL; n--)
+		io = read_before(c, NULL, ret);
+	size_t left = io == PG_IO_OK && *ret == NULL ? st->n_along : 0;
+	const bool along = left > 0;
+	for (; left > 0 && io == PG_IO_OK && *ret == NULL; left--)
+		io = read_before(c, left == 1 && c->has_history ? &c->base.mark : NULL, ret);
+	if (along && io == PG_IO_OK)
+		pg_along_done(c, *ret, left == 0);
+	return io;
 }
 
 /* Reads up to the first result of the statement itself, or of the step that failed. */
 static enum pg_io read_first(struct pg_conn *c, const struct pg_started *st, const struct pg_flight *f, PGresult **ret)
 {
 	struct pg_cache *k = &c->cache;
+	const enum pg_io opened = read_opening(c, st, f, ret);
 
-	for (size_t i = 0; st->pooled && i < f->n_before; i++) {
-		enum pg_io io = read_before(c, ret);
-
-		if (io != PG_IO_OK || *ret != NULL)
-			return io;
-	}
-
-	if (st->opens) {
-		enum pg_io io = read_before(c, ret);
-
-		if (io != PG_IO_OK || *ret != NULL)
-			return io;
-	}
+	if (opened != PG_IO_OK || *ret != NULL)
+		return opened;
 	for (size_t i = 0; i < st->n_dead; i++) {
-		enum pg_io io = read_before(c, ret);
+		enum pg_io io = read_before(c, NULL, ret);
 
 		if (io != PG_IO_OK || *ret != NULL)
 			return io;
 		k->n_dead--; /* they were sent from the end */
 	}
 	if (st->id != 0) {
-		enum pg_io io = read_before(c, ret);
+		enum pg_io io = read_before(c, NULL, ret);
 
 		if (io != PG_IO_OK || *ret != NULL)
 			return io;
@@ -261,7 +272,7 @@ static bool worth_another(struct pg_conn *c, struct pg_started *st, struct pg_fl
 {
 	if (c->pooled)
 		return st->pooled && pg_pooled_again(c, f, res);
-	if (!is_stale(st, res))
+	if ((st->n_along > 0 && c->along.failed) || !is_stale(st, res))
 		return false;
 	forget_stale(c, st, res);
 	return f->attempt++ == 0 || !c->cur.autocommit;
@@ -286,6 +297,7 @@ static bool start(struct pg_conn *c, const struct stmt *s, struct pg_flight *f, 
 	bool again;
 	enum pg_io io;
 	char opening[sizeof(c->opening)];
+	const bool along = c->along.waits;
 
 	memcpy(opening, c->opening, sizeof(opening));
 
@@ -306,6 +318,7 @@ static bool start(struct pg_conn *c, const struct stmt *s, struct pg_flight *f, 
 	if (st.opens && f->attempt == 1) {
 		if (!reopen(c, opening, err))
 			return false;
+		c->along.waits = along;
 	} else if (!c->cur.autocommit) {
 		(void)err_set(err, ERR_SERIALIZATION_FAILURE, "a table changed while the transaction ran: try again");
 		return false;
@@ -355,18 +368,6 @@ bool pg_prepare(struct driver_conn *base, const struct stmt *s, int64_t deadline
 	cur->active = true;
 	*ret = &cur->base;
 	return true;
-}
-
-int64_t pg_count_affected(const char *tag)
-{
-	int64_t n;
-
-	if (strncmp(tag, "INSERT", 6) != 0 && strncmp(tag, "UPDATE", 6) != 0 && strncmp(tag, "DELETE", 6) != 0 &&
-	    strncmp(tag, "MERGE", 5) != 0)
-		return 0;
-	/* PQcmdTuples would tell the connection of a tag without a number, and the result may have outlived it */
-	tag = strrchr(tag, ' ');
-	return tag != NULL && num_parse_int(str_z(tag + 1), &n) && n > 0 ? n : 0;
 }
 
 static void drop_row(struct pg_cursor *cur)

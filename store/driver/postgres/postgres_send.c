@@ -100,6 +100,8 @@ static bool send_pipeline(struct pg_conn *c, const struct stmt *s, bool prepares
 	c->n_syncs = ok ? 1 : 0;
 	if (st->opens)
 		ok = ok && send_text(c, c->opening);
+	if (c->along.waits)
+		ok = ok && pg_along_send(c, &st->n_along);
 	if (prepares)
 		ok = ok && send_prepare(c, st);
 	else if (st->hit != NULL)
