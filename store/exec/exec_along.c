@@ -1,4 +1,5 @@
-/* What travels in the flight of a unit's statement: a write in front of its first one, COMMIT behind its last. */
+/* What travels with a statement: another in front of a unit's first one, COMMIT behind the last one, and the statements
+ * that are known to follow. */
 #include "service/base/clock.h"
 #include "service/base/fiber.h"
 #include "store/connection/fate.h"
@@ -16,8 +17,44 @@ bool exec_before(struct exec *x, const struct stmt *s)
 	return x->before;
 }
 
+void exec_ahead(struct exec *x, const struct stmt *const *stmts, size_t n, bool last)
+{
+	const bool fits = x->atomic && x->route->tx == NULL && x->seat.party == NULL;
+
+	/* one that may end the transaction goes by itself: what came of it is looked at before anything follows */
+	for (size_t i = 0; i < n; i++) {
+		if (stmts[i]->raw && stmt_is_transaction(stmts[i]->sql)) {
+			n = i;
+			last = false;
+		}
+	}
+	x->ahead = stmts;
+	x->n_ahead = fits && n > 1 ? n : 0;
+	x->ahead_last = last && !x->tells && x->opened == NULL;
+}
+
+bool exec_travels(const struct exec *x)
+{
+	const struct driver_conn *c = x->lease.conn;
+
+	return c != NULL && c->driver->ahead_left != NULL && c->driver->ahead_left(c) > 0;
+}
+
+/* What follows leaves with the statement, or the statement has left with another already. */
+static void take_ahead_along(struct exec *x, struct driver_conn *c)
+{
+	if (x->n_ahead == 0 && !exec_travels(x)) {
+		x->ahead_closing = false;
+	} else if (x->n_ahead > 0) {
+		x->ahead_closing = c->driver->ahead != NULL && c->driver->ahead(c, x->ahead, x->n_ahead) &&
+				   x->ahead_last && c->driver->commit_next(c, NULL);
+		x->n_ahead = 0;
+	}
+	x->closing |= x->ahead_closing;
+}
+
 /* The mark of a unit's own transaction that is to tell what became of it travels, too. */
-void exec_take_commit_along(struct exec *x, const struct stmt *s, struct driver_conn *c)
+static void take_commit_along(struct exec *x, const struct stmt *s, struct driver_conn *c)
 {
 	struct commit_mark *mark = NULL;
 	const bool last = x->last;
@@ -34,6 +71,12 @@ void exec_take_commit_along(struct exec *x, const struct stmt *s, struct driver_
 		mark = x->tells && !(x->before && c->mark.is_set) ? &x->lost : NULL;
 	}
 	x->closing = c->driver->commit_next(c, mark);
+}
+
+void exec_take_along(struct exec *x, const struct stmt *s, struct driver_conn *c)
+{
+	take_commit_along(x, s, c);
+	take_ahead_along(x, c);
 }
 
 void exec_ask_fate(struct exec *x, struct err *err)

@@ -16,11 +16,11 @@ struct stmt;
 /* Until when a statement of the unit may run on that connection, monotonic. */
 int64_t exec_statement_deadline(const struct exec *x, const struct driver_conn *c);
 
-/* Before a statement starts: COMMIT goes with it where the unit says so and that can be. */
-void exec_take_commit_along(struct exec *x, const struct stmt *s, struct driver_conn *c);
 /* A statement has failed: perhaps by what went along with it. Parks. */
 void exec_along_failed(struct exec *x, struct err *err);
 /* Of a commit whose connection was lost: what the database says of it. It stays lost while that is not known. Parks. */
 void exec_ask_fate(struct exec *x, struct err *err);
+/* exec_along.c: before s is prepared on c, notes what travels with it. */
+void exec_take_along(struct exec *x, const struct stmt *s, struct driver_conn *c);
 
 #endif

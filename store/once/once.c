@@ -130,9 +130,22 @@ static bool look(struct exec *x, struct arena *a, struct str key, int64_t since_
 }
 
 /* A write without rows. */
-static struct stmt write_of(struct str sql, const struct value *params, size_t n)
+static struct stmt write_of(const char *sql, const struct value *params, size_t n)
 {
-	return (struct stmt){.sql = sql, .params = params, .n_params = n, .access = STMT_WRITE, .cache = true};
+	return (struct stmt){.sql = str_z(sql), .params = params, .n_params = n, .access = STMT_WRITE, .cache = true};
+}
+
+/* *ret: rows that it has written. */
+static bool write_row(struct exec *x, const char *sql, const struct value *params, size_t n, int64_t *ret,
+		      struct err *err)
+{
+	const struct stmt s = write_of(sql, params, n);
+	struct row_sink nobody = {0};
+	struct exec_result result;
+	if (!exec_run(x, &s, &nobody, &result, err))
+		return false;
+	*ret = result.affected;
+	return true;
 }
 
 /* What is cheapest is no way for an old row, nor on a connection that has not prepared it. */
@@ -140,7 +153,7 @@ static bool goes_along(struct exec *x, const struct once_row *mine)
 {
 	static const char sql[] = "INSERT INTO " ONCE_TABLE " (key, body, at_us, status) VALUES ($1, $2, $3, 0)";
 	const struct value params[] = {value_text(mine->key), value_text(mine->body), value_int(clock_real_us())};
-	const struct stmt s = write_of(str_n(sql, sizeof(sql) - 1), params, ARRAY_LEN(params));
+	const struct stmt s = write_of(sql, params, ARRAY_LEN(params));
 	return exec_before(x, &s);
 }
 
@@ -157,14 +170,10 @@ static bool put_first(struct exec *x, const struct once_row *mine, int64_t since
 		"body = excluded.body, at_us = excluded.at_us, status = 0 WHERE " ONCE_TABLE ".at_us < ?";
 	const struct value params[] = {value_text(mine->key), value_text(mine->body), value_int(clock_real_us()),
 				       value_int(since_us)};
-	const struct stmt s =
-		write_of(is_postgres(x) ? str_n(postgres, sizeof(postgres) - 1) : str_n(sqlite, sizeof(sqlite) - 1),
-			 params, ARRAY_LEN(params));
-	struct row_sink nobody = {0};
-	struct exec_result result;
-	if (!exec_run(x, &s, &nobody, &result, err))
+	int64_t n;
+	if (!write_row(x, is_postgres(x) ? postgres : sqlite, params, ARRAY_LEN(params), &n, err))
 		return false;
-	*ret_first = result.affected > 0;
+	*ret_first = n > 0;
 	return true;
 }
 
@@ -209,17 +218,9 @@ static bool fill(struct exec *x, const struct once_row *mine, int64_t *ret_affec
 				       value_text(mine->headers),
 				       mine->answer.p != NULL ? value_bytes(mine->answer) : value_null(),
 				       value_text(mine->key)};
-	const struct stmt s =
-		write_of(is_postgres(x) ? str_n(postgres, sizeof(postgres) - 1) : str_n(sqlite, sizeof(sqlite) - 1),
-			 params, ARRAY_LEN(params));
-	struct row_sink nobody = {0};
-	struct exec_result result;
 	/* a client's own statements could have taken the row away, which shows before COMMIT only */
 	x->last = x->last && x->route->tx == NULL && !x->foreign;
-	if (!exec_run(x, &s, &nobody, &result, err))
-		return false;
-	*ret_affected = result.affected;
-	return true;
+	return write_row(x, is_postgres(x) ? postgres : sqlite, params, ARRAY_LEN(params), ret_affected, err);
 }
 
 /* The whole row (SQLite). */
@@ -240,13 +241,7 @@ static bool put_last(struct exec *x, const struct once_row *mine, int64_t since_
 				       value_text(mine->headers),
 				       mine->answer.p != NULL ? value_bytes(mine->answer) : value_null(),
 				       value_int(since_us)};
-	const struct stmt s = write_of(str_n(sql, sizeof(sql) - 1), params, ARRAY_LEN(params));
-	struct row_sink nobody = {0};
-	struct exec_result result;
-	if (!exec_run(x, &s, &nobody, &result, err))
-		return false;
-	*ret_affected = result.affected;
-	return true;
+	return write_row(x, sql, params, ARRAY_LEN(params), ret_affected, err);
 }
 
 bool once_end(struct exec *x, enum once_way way, const struct once_row *mine, int64_t since_us, struct err *err)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Where the instructions of one kind of request go: ferrod under callgrind, a few seconds of load, the count a request by function.
 
-Environment: REQUEST=hello|get|hit|query|rows|insert|once|pgget|pgquery|pgrows|pginsert|pgonce (default get). Times do not matter here, so a busy machine does not either.
+Environment: REQUEST=hello|get|hit|query|rows|insert|raw|batch|pgget|pgquery|pgrows|pginsert|once|pgonce (default get). Times do not matter here, so a busy machine does not either.
 Instructions in the kernel are not counted; "rep stos" (clearing memory) counts every byte.
 """
 import json
@@ -16,6 +16,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 import bench  # noqa: E402
 import once  # noqa: E402
+import raw  # noqa: E402
 from support.client import Client  # noqa: E402
 from support.server import Server  # noqa: E402
 
@@ -51,25 +52,26 @@ def main():
         profile.setup_sqlite()
         if kind.startswith("pg"):
             profile.setup_pg()
-        script = ""
         if kind.endswith("once"):
             url = profile.pg.url("bench") if kind == "pgonce" else f"sqlite:{profile.sqlite_path}"
             profile.client.post("/v1/connections", {"name": "kept", "url": url, "exactly_once": True, "pool": {"max_connections": 16}}).expect(201)
-            script = once.keys()
         request = {"hello": ("GET", "/healthz"), "get": ("GET", "/v1/models/Item/records/777"),
                    "hit": ("GET", "/v1/models/Item/records/777", None, profile.session),
                    "query": ("POST", "/v1/query", bench.BY_KEY), "rows": ("POST", "/v1/query", bench.HUNDRED),
                    "insert": ("POST", "/v1/models/Written/records", bench.NEW),
+                   "raw": ("POST", "/v1/sql/execute", raw.INSERT),
+                   "batch": ("POST", "/v1/batch", raw.lite_updates()),
                    "pgget": ("GET", "/v1/models/Item/records/777?using=pg"),
                    "pgquery": ("POST", "/v1/query?using=pg", bench.BY_KEY),
                    "pgrows": ("POST", "/v1/query?using=pg", bench.HUNDRED),
                    "pginsert": ("POST", "/v1/models/Written/records?using=pg", bench.NEW),
                    "once": ("POST", "/v1/models/Written/records?using=kept", bench.NEW),
                    "pgonce": ("POST", "/v1/models/Written/records?using=kept", bench.NEW)}[kind]
+        script = raw.own_rows(request[2]) if kind == "batch" else once.keys() if kind.endswith("once") else ""
         profile.wrk(*request, connections=16, seconds=2, script=script)
         before = profile.answered()
         profile.count(True)
-        profile.wrk(*request, connections=16, seconds=5, script=once.keys() if script else "")
+        profile.wrk(*request, connections=16, seconds=5, script=once.keys() if kind.endswith("once") else script)
         profile.count(False)
         time.sleep(0.2)
         n = profile.answered() - before - 1

@@ -35,18 +35,6 @@ const char *pg_columns_fault(const PGresult *res, size_t n_expected)
 	return NULL;
 }
 
-int64_t pg_count_affected(const char *tag)
-{
-	int64_t n;
-
-	if (strncmp(tag, "INSERT", 6) != 0 && strncmp(tag, "UPDATE", 6) != 0 && strncmp(tag, "DELETE", 6) != 0 &&
-	    strncmp(tag, "MERGE", 5) != 0)
-		return 0;
-	/* PQcmdTuples would tell the connection of a tag without a number, and the result may have outlived it */
-	tag = strrchr(tag, ' ');
-	return tag != NULL && num_parse_int(str_z(tag + 1), &n) && n > 0 ? n : 0;
-}
-
 /* ---- bytea ---- */
 
 static bool is_octal(char c)
