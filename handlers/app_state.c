@@ -136,7 +136,7 @@ bool app_backup(const struct app *app, const struct app_state_options *o, const 
 	int64_t bytes;
 	arena_init(&a);
 	const bool ok = (strcmp(from, "state") != 0 || state_file(app, o, &a, &from, err)) &&
-			driver_sqlite.backup(from, names[1], CLOCK_NEVER, &bytes, err);
+			driver_sqlite.backup(from, NULL, names[1], CLOCK_NEVER, &bytes, err);
 	if (ok)
 		fprintf(out, "%lld bytes\n", (long long)bytes);
 	arena_done(&a);

@@ -94,8 +94,8 @@ const struct setting settings[] = {
 	{"sqlite_heap_bytes", TYPE_INT, AT(sqlite_heap_bytes), 0, 1e13, "0", NULL, false,
 	 "SQLite: memory of all its connections together; 0: unbounded"},
 	{"sqlite_match_terms", TYPE_INT, AT(sqlite_match_terms), 0, 1e6, TEXT_OF(LIMIT_SQLITE_MATCH_TERMS), NULL, false,
-	 "SQLite: words of one full-text query, which may have a quarter as many phrases; more are answered 413; 0: "
-	 "unbounded"},
+	 "SQLite: words of one full-text query, which may have a quarter as many phrases, and its square root near "
+	 "each other; more are answered 413; 0: unbounded"},
 	{"shared_trip_seconds", TYPE_SECONDS, AT(shared_trip_seconds), 0.01, 3600, TEXT_OF(LIMIT_SHARED_TRIP_S), NULL,
 	 false,
 	 "PostgreSQL: a round trip that quick statements of several requests share; one that has less time goes by "

@@ -288,6 +288,10 @@ static void judge(const struct exec *x, const struct stmt *s, bool started, stru
 		err->outcome = ERR_OUTCOME_NONE;
 	else if (x->atomic && started)
 		err->outcome = ERR_OUTCOME_ROLLED_BACK; /* by exec_end, which always follows */
+	/* what a procedure has committed on its way stays; whether it did, nothing tells */
+	else if (s->raw && x->route->tx == NULL && err->outcome == ERR_OUTCOME_ROLLED_BACK &&
+		 x->route->conn->dialect->id == DIALECT_POSTGRES && stmt_may_commit_some(s->sql))
+		err->outcome = ERR_OUTCOME_UNKNOWN;
 }
 
 /* What those who share its transaction cannot wait for, or bear, is run again, alone. */
@@ -370,11 +374,9 @@ static bool deliver(struct exec *x, struct batch_item *item, const struct row_si
 		    struct err *err)
 {
 	const struct driver *driver = pool_driver(x->route->conn->pool);
-	struct arena arena;
+	struct cursor *cur = driver->batch_cursor(item);
 	bool stop = false, ok = true;
 
-	arena_init(&arena);
-	struct cursor *cur = driver->batch_cursor(item, &arena);
 	if (sink->columns != NULL)
 		ok = sink->columns(sink->arg, cur->columns, cur->n_columns, err);
 	while (ok && !stop && driver->batch_step(cur)) {
@@ -385,7 +387,6 @@ static bool deliver(struct exec *x, struct batch_item *item, const struct row_si
 	result->last_insert_id = cur->last_insert_id;
 	result->read_only = result->only_read = item->stmt->access == STMT_READ;
 	driver->batch_drop(item);
-	arena_done(&arena);
 	return ok;
 }
 

@@ -5,10 +5,9 @@
  */
 #include "store/driver/postgres/postgres_driver.h"
 
-#include <stdio.h>
-
 #include "service/base/limits.h"
 #include "service/base/mem.h"
+#include "service/base/num.h"
 
 #include "service/base/banned.h"
 
@@ -142,5 +141,6 @@ void pg_cache_done(struct pg_cache *k)
 
 void pg_stmt_name(uint64_t id, char buf[PG_NAME_BYTES])
 {
-	(void)snprintf(buf, PG_NAME_BYTES, "f%llu", (unsigned long long)id);
+	buf[0] = 'f';
+	(void)num_format_int((int64_t)(id & INT64_MAX), buf + 1);
 }

@@ -129,7 +129,8 @@ static bool refuse_answer(struct pg_conn *c, const char *what, struct err *err)
 static bool take_first(struct pg_conn *c, PGresult *res, struct err *err)
 {
 	struct pg_cursor *cur = &c->cur;
-	const char *fault = PQresultStatus(res) != PGRES_COMMAND_OK ? pg_columns_fault(res, cur->n_expected) : NULL;
+	const char *fault =
+		PQresultStatus(res) != PGRES_COMMAND_OK ? pg_columns_fault(res, cur->n_expected, true) : NULL;
 
 	if (fault == NULL) {
 		open_rows(cur, res);

@@ -106,7 +106,7 @@ struct pg_cache {
 	uint64_t hash;
 };
 
-#define PG_NAME_BYTES 24
+#define PG_NAME_BYTES 25 /* a letter and a number */
 
 #define PG_POOLED_NAME_BYTES 40
 
@@ -477,7 +477,11 @@ bool pg_pooled_refuses(struct pg_conn *c, const struct pg_sql_facts *facts, stru
 
 /* An item's result: what came, and its cells, read once and for all. */
 struct pg_batch_answer {
+	struct cursor cur; /* first; belongs to no connection */
 	PGresult *res;
+	struct value *next; /* the row that comes next */
+	size_t rows_left;
+	struct cursor_column *columns; /* behind the cells */
 	struct value cells[];
 };
 /* postgres_batch.c */
@@ -485,7 +489,7 @@ void pg_run_batch(struct driver_conn *base, struct batch_item *const *items, siz
 void pg_run_writes(struct driver_conn *base, struct batch_item *const *items, size_t n, int64_t deadline_ns);
 bool pg_groups(const struct driver_db *db);
 /* postgres_batch_result.c */
-struct cursor *pg_batch_cursor(struct batch_item *item, struct arena *a);
+struct cursor *pg_batch_cursor(struct batch_item *item);
 bool pg_batch_step(struct cursor *cur);
 void pg_batch_drop(struct batch_item *item);
 
@@ -538,7 +542,7 @@ bool pg_fail_answer(struct pg_conn *c, const char *what, bool autocommit, struct
 /* Rows that a statement changed; those that it read do not count. */
 int64_t pg_count_affected(const char *tag);
 /* What is wrong with the columns of an answer; n_expected 0: any number of them. Static text, NULL: nothing. */
-const char *pg_columns_fault(const PGresult *res, size_t n_expected);
+const char *pg_columns_fault(const PGresult *res, size_t n_expected, bool names);
 /* The cell of a row, checked; bytes are decoded inside res and may be read once. False: it is no value of its type. */
 bool pg_cell_value(PGresult *res, int row, int column, enum pg_cell cell, struct value *ret) MUST_CHECK;
 /* All cells of an answer, row by row, into ret, which has room for them; once. What is wrong with them: static text,
