@@ -258,6 +258,9 @@ void sqlite_tokenizers_configure(size_t terms);
 /* Is the text too long a full-text query? FTS5 offers no place to count the words of tables that name no tokenizer, so
  * that what is bound to a statement which only searches is counted before it runs. */
 bool sqlite_tokenizers_too_many(struct str text);
+/* Does a text that may hold such a query have more phrases in one NEAR group than are looked for, whose time grows with
+ * their square? */
+bool sqlite_tokenizers_too_near(struct str text);
 /* Put ours in place of SQLite's. Return a result code. */
 int sqlite_tokenizers_register(struct sqlite_conn *c);
 int sqlite_fts5_register(struct sqlite_conn *c, fts5_api *api);
