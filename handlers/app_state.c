@@ -47,7 +47,7 @@ void app_report(void *arg, const struct declared_report *r)
 
 static struct state_options options(const struct app *app, const struct app_state_options *o, struct arena *a)
 {
-	struct state_options ret = {.url = o->url, .key_file = o->key_file};
+	struct state_options ret = {.url = o->url, .key_file = o->key_file, .listen_s = o->listen_s};
 	struct str beside = o->default_url;
 	struct err ignored;
 	if (!o->named) {

@@ -79,7 +79,9 @@ struct driver_conn {
 	 * exec before each statement of a client's own. */
 	struct strbuf notices;
 	unsigned n_notices;
-	bool session_dirty; /* raw SQL ran: `reset` before the next lease */
+	bool session_dirty;      /* raw SQL ran: `reset` before the next lease */
+	bool refused;            /* PostgreSQL: by before_next */
+	struct commit_mark mark; /* likewise, of its transaction */
 	bool company; /* others share the transaction: a client's statement that could tell, or end it, is refused with
 			 ERR_AGAIN_ALONE */
 	struct driver_conn *next; /* the pool's list */
@@ -263,6 +265,11 @@ struct driver {
 	 * statement that fails leaves the transaction as ever. False: not here, nothing is noted. NULL: never (SQLite).
 	 */
 	bool (*commit_next)(struct driver_conn *c, struct commit_mark *ret_mark);
+	/* The next statement takes this one along, in front of it: a cached INSERT without RETURNING. For a transaction
+	 * that has begun by begin_later and has run nothing yet. Where it fails so does the next statement, unrun;
+	 * c->refused then: it broke a unique constraint, or is to be prepared anew. c->mark is what it says of the
+	 * transaction where it has succeeded. False: not here, nothing is noted. NULL: never (SQLite). Never parks. */
+	bool (*before_next)(struct driver_conn *c, const struct stmt *s);
 	/* In an open transaction: the next statement is stmts[0], and the others follow it in order, with nothing
 	 * between. They leave with it, and behind the last of them the COMMIT of commit_next; each is prepared in its
 	 * turn all the same, with the same text and values, and its answer is there then. One that fails ends them

@@ -350,7 +350,7 @@ static bool run_once(struct run *r, struct err *err)
 	if (ok)
 		ok = run_on(r, c, err);
 	if (ok && r->x->closing && r->x->route->tx == NULL && c->n_commits != r->x->n_commits)
-		r->x->started = false; /* it is committed */
+		r->x->started = r->x->lost.is_set = false; /* it is committed */
 	/* after a failure, too: it may have ended the transaction on its way */
 	if (r->s->raw && started && !r->x->closing && !check_transaction(r->x, c, ok, err))
 		ok = false;
@@ -498,6 +498,7 @@ static bool run_statement(struct exec *x, const struct stmt *s, struct row_sink 
 		hashed.hash = stmt_hash(s);
 		s = r.s = &hashed;
 	}
+	x->foreign |= s->raw;
 	bool ok = !s->raw || run_raw(&r, &done, err);
 	if (ok && (!s->raw || !done))
 		ok = run_quick(&r, &done, err);
@@ -506,6 +507,7 @@ static bool run_statement(struct exec *x, const struct stmt *s, struct row_sink 
 	if (!ok) {
 		judge(x, s, x->started, err);
 		spare_company(x, err);
+		exec_along_failed(x, err);
 		return false;
 	}
 	if (ret != NULL)
@@ -560,5 +562,7 @@ bool exec_simple(struct exec *x, struct str sql, struct err *err)
 	x->db_ns += clock_mono_ns() - from;
 	if (!ok && x->atomic && x->started)
 		err->outcome = ERR_OUTCOME_ROLLED_BACK;
+	if (!ok)
+		exec_along_failed(x, err);
 	return ok;
 }

@@ -145,7 +145,7 @@ static bool worth_another(struct pg_conn *c, struct pg_started *st, struct pg_fl
 {
 	if (c->pooled)
 		return st->pooled && pg_pooled_again(c, f, res);
-	if (!is_stale(st, res))
+	if ((st->n_along > 0 && c->along.failed) || !is_stale(st, res))
 		return false;
 	forget_stale(c, st, res);
 	return f->attempt++ == 0 || !c->cur.autocommit;
@@ -165,6 +165,7 @@ static bool reopen(struct pg_conn *c, const char *opening, struct err *err)
 
 static bool start(struct pg_conn *c, const struct stmt *s, struct pg_flight *f, struct err *err)
 {
+	const bool along = c->along.waits;
 	struct pg_started st;
 	PGresult *res = NULL;
 	bool again;
@@ -190,6 +191,7 @@ static bool start(struct pg_conn *c, const struct stmt *s, struct pg_flight *f, 
 	if (st.opens && f->attempt == 1) {
 		if (!reopen(c, opening, err))
 			return false;
+		c->along.waits = along;
 	} else if (!c->cur.autocommit) {
 		(void)err_set(err, ERR_SERIALIZATION_FAILURE, "a table changed while the transaction ran: try again");
 		return false;

@@ -206,8 +206,8 @@ static bool may_offload(const struct sqlite_conn *c, sqlite3_stmt *st)
 {
 	if (!c->base.db->is_file || fiber_current() == NULL)
 		return false;
-	if (sqlite3_get_autocommit(c->h))
-		return !sqlite3_stmt_readonly(st);
+	if (sqlite3_get_autocommit(c->h)) /* BEGIN IMMEDIATE is said to write, but waits for a lock at most */
+		return !c->begins && !sqlite3_stmt_readonly(st);
 	if (c->divides && !c->migrating && c->virtual_schema >= 0 && !c->has_virtual)
 		return false;
 	return sqlite3_column_count(st) == 0 && (c->migrating || sqlite3_stmt_readonly(st));
