@@ -112,6 +112,62 @@ def test_long_documents_let_others_run(name):
     assert_turns_stay_short(work)
 
 
+def test_a_record_of_a_bulk_body_is_a_document_too(conn):
+    """Its values are counted, a line's and an array's."""
+    c = conn.client
+    c.put("/v1/models", {"models": [DOC]}).expect(200)
+    c.post("/v1/create-tables", {}, params=conn.using).expect(200)
+    for lines in (True, False):
+        def send(key, n, lines=lines):
+            line = b'{"id":%d,"d":[' % key + b"1," * (n - 4) + b"1]}"  # the object, its number, the array and its elements
+            return c.post("/v1/models/Doc/records", raw=line if lines else b'{"records":[' + line + b"]}", params=conn.using,
+                          headers={"Content-Type": "application/x-ndjson" if lines else "application/json"})
+        send(1 + lines, 200000).expect(201)
+        assert "record 0" in send(3 + lines, 200001).problem(413, "payload_too_large")["detail"]
+
+
+DOC = {"model_name": "Doc", "columns": [{"name": "id", "logical_type": "integer", "primary_key": True},
+                                        {"name": "d", "logical_type": "json", "nullable": True}]}
+MANY = {"empty arrays": b"[" + b"[]," * (2 * MIB) + b"1]", "numbers": b"[" + b"12," * (2 * MIB) + b"1]"}
+
+
+@pytest.mark.parametrize("form", ["lines", "list", "one"])
+@pytest.mark.parametrize("name", MANY)
+def test_documents_of_very_many_values_are_read_in_steps(name, form):
+    """Where so many may be: a record's document, whichever way it comes."""
+    body = b'{"id":1,"d":' + MANY[name] + b"}"
+
+    def work(client, _):
+        client.put("/v1/models", {"models": [DOC]}).expect(200)
+        client.post("/v1/create-tables").expect(200)
+        client.post("/v1/models/Doc/records", raw=b'{"records":[' + body + b"]}" if form == "list" else body,
+                    headers={"Content-Type": "application/x-ndjson" if form == "lines" else "application/json"}).expect(201)
+    assert_turns_stay_short(work, "--json-values", "10000000")
+
+
+# ---- large values ----
+
+LARGE = {"sqlite": {"text": "SELECT replace(hex(zeroblob(%d)), '00', 'é') AS v", "quotes": "SELECT replace(hex(zeroblob(%d)), '0', '\"') AS v",
+                    "bytes": "SELECT zeroblob(2 * %d) AS v", "no text": "SELECT CAST(zeroblob(%d) AS TEXT) || CAST(x'ff' AS TEXT) AS v"},
+         "postgres": {"text": "SELECT repeat('é', %d) AS v", "quotes": "SELECT repeat('\"', 2 * %d) AS v",
+                      "bytes": "SELECT decode(repeat('ab', %d), 'hex') AS v", "document": "SELECT ('[' || repeat('[],', %d / 2) || '1]')::json AS v",
+                      "text in a document": "SELECT ('\"' || repeat('x', 2 * %d) || '\"')::json AS v"}}
+SHAPES = [(kind, shape) for kind, shapes in LARGE.items() for shape in shapes]
+
+
+@pytest.mark.parametrize("kind, shape", SHAPES, ids=["-".join(s) for s in SHAPES])
+def test_large_values_let_others_run(request, kind, shape):
+    """One of 160 MB takes longer than a turn may, to look at and to write."""
+    backend = request.getfixturevalue(f"{kind}_backend")
+    sql = LARGE[kind][shape] % 80000000
+
+    def work(client, _):
+        for media in ("application/json", "text/csv"):
+            answer = client.post("/v1/sql/fetch-all", {"sql": sql}, headers={"Accept": media, "Prefer": "timeout=120"})
+            assert answer.status == 200 and len(answer.body) > 80000000, answer.body[:300]
+    assert_turns_stay_short(work, "--default-url", backend.url, "--request-timeout-seconds", "120")
+
+
 # ---- models ----
 
 def models(n):

@@ -65,7 +65,7 @@ def one(values):
     return [values]
 
 
-ODD_ERROR = b"SERROR\0VERROR\0C23505\0M\xff\xfe\"\\" + b"\xc3" * 3000 + b"\0t" + b"\xe2\x82\xac" * 400 + b"\0n\xff\"\0c\xf0\x9f\0D\xff\0H\xff\0P-9\0\0"
+ODD_ERROR = b"SERROR\0VERROR\0C58030\0M\xff\xfe\"\\" + b"\xc3" * 3000 + b"\0t" + b"\xe2\x82\xac" * 400 + b"\0n\xff\"\0c\xf0\x9f\0D\xff\0H\xff\0P-9\0\0"
 
 # what becomes of the columns, of each row, and of the command's tag (None: an error comes in its place)
 LIES = {

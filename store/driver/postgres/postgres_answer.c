@@ -149,7 +149,7 @@ static bool read_json(struct str s, struct value *ret)
 	const enum json_text kind = json_text_check(s);
 
 	*ret = kind == JSON_TEXT_VALID ? value_json(s) : value_text(s);
-	return kind == JSON_TEXT_VALID || (kind == JSON_TEXT_TOO_DEEP && str_is_utf8(s));
+	return kind == JSON_TEXT_VALID || (kind == JSON_TEXT_TOO_DEEP && value_is_utf8(s));
 }
 
 /* Bytes are left as their text. */
@@ -171,7 +171,7 @@ static bool read_cell(struct str s, enum pg_cell cell, struct value *ret)
 		break;
 	}
 	*ret = value_text(s);
-	return str_is_utf8(s);
+	return value_is_utf8(s);
 }
 
 bool pg_cell_value(PGresult *res, int row, int column, enum pg_cell cell, struct value *ret)
