@@ -278,7 +278,7 @@ static bool end_unit(struct context *c, bool commit, const struct err *why, stru
 	bool ok = exec_end(&c->exec, commit, err);
 	c->req->undone |= c->exec.again;
 	c->in_unit = c->once = false;
-	if (!ok && c->exec.lost.is_set)
+	if ((!ok || !commit) && c->exec.lost.is_set)
 		lost_commit_set(c->req->lost, c->route.conn->name, &c->exec.lost);
 	close_map(c, map_end(c, commit, ok, commit ? err : why));
 	c->req->db_ns += c->exec.db_ns;
@@ -329,6 +329,7 @@ static void begin_write(struct context *c, bool atomic)
 void context_write(struct context *c, bool atomic)
 {
 	context_write_raw(c, atomic || tells(c));
+	c->exec.generated = true;
 	if (c->once && !c->req->body_streams && !c->req->alone)
 		c->exec.joins = num_hash(str_z(c->req->route->operation_id)) | 1;
 }
@@ -441,6 +442,11 @@ static void undo_transaction(struct context *c, struct err *err)
 void context_last(struct context *c)
 {
 	c->exec.last = !c->undo && !c->once && (c->route.tx == NULL ? c->exec.atomic : c->ends && c->commits);
+}
+
+void context_ahead(struct context *c, const struct stmt *const *stmts, size_t n, bool last)
+{
+	exec_ahead(&c->exec, stmts, n, last && !c->undo && !c->once);
 }
 
 bool context_finish(struct context *c, struct err *err)

@@ -1,9 +1,11 @@
 /* Values of SQLite that are not of their column's type, on the wire. */
 #include "store/codec/codec_rules.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "service/base/num.h"
+#include "store/codec/codec.h"
 #include "store/codec/json_text.h"
 
 #include "service/base/banned.h"
@@ -23,6 +25,14 @@ struct value codec_tagged(struct arena *a, const char *tag, struct value v)
 	s = arena_str(a, strbuf_str(&b));
 	strbuf_done(&b);
 	return value_json(s);
+}
+
+bool codec_is_infinite(const json_t *v)
+{
+	const json_t *word = json_object_size(v) == 1 ? json_object_get(v, CODEC_NUMBER) : NULL;
+	const struct str s = json_is_string(word) ? json_str(word) : STR("");
+
+	return str_eq(s, STR("Infinity")) || str_eq(s, STR("-Infinity"));
 }
 
 static bool untagged(struct arena *a, const json_t *in, struct value *ret)
@@ -52,6 +62,12 @@ bool codec_untagged(struct arena *a, const struct column *c, const json_t *in, s
 {
 	struct value v;
 
+	if ((c->logical == LT_BINARY || c->logical == LT_JSON) && codec_is_infinite(in)) {
+		const char *word = json_string_value(json_object_get(in, CODEC_NUMBER));
+
+		*ret = value_double(word[0] == '-' ? -(double)INFINITY : (double)INFINITY);
+		return true;
+	}
 	/* a document is never answered like that */
 	if (!untagged(a, in, &v) || (c->logical == LT_JSON && json_text_valid(v.u.s)))
 		return false;
@@ -65,4 +81,21 @@ bool codec_untagged_text(struct arena *a, const struct column *c, struct str in,
 	json_t *doc;
 
 	return str_starts(in, STR("{\"$")) && json_parse(a, in, &doc, &ignored) && codec_untagged(a, c, doc, ret);
+}
+
+bool codec_number_survives(const struct column *c, const json_t *v)
+{
+	static const char *const texts[] = {"char", "clob", "text", "blob"};
+	bool as_text = c->sqlite_type.len == 0 || json_number_token(v).p == NULL, same;
+	json_t *kept;
+
+	for (size_t i = 0; i < ARRAY_LEN(texts) && !as_text; i++)
+		for (size_t k = 0; k + 4 <= c->sqlite_type.len && !as_text; k++)
+			as_text = str_ieq_z(str_n(c->sqlite_type.p + k, 4), texts[i]);
+	if (as_text)
+		return true;
+	kept = json_real(json_real_value(v)); /* NULL: it is infinite */
+	same = kept != NULL && json_number_equal(v, kept);
+	json_decref(kept);
+	return same;
 }

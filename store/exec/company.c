@@ -3,15 +3,14 @@
 
 #include "service/base/clock.h"
 #include "service/base/fiber.h"
+#include "service/base/limits.h"
 #include "service/base/mem.h"
+#include "store/exec/sharing.h"
 
 #include "service/base/banned.h"
 
-#define SEATS_MAX 64
-#define UNIT_NS (500 * CLOCK_NS_PER_MS) /* a unit that takes longer is undone, with all, and goes alone */
-#define SUSPECTS 256                    /* a power of two */
-#define SUSPECT_RUNS 200                /* so often */
-#define OPEN_NS (20 * CLOCK_NS_PER_MS)  /* who has run first is not kept waiting by ever more others */
+#define SUSPECTS 256     /* a power of two */
+#define SUSPECT_RUNS 200 /* a unit that took too long goes alone so often */
 
 /* Waits for its turn, or for the commit; on the stack of whoever waits. */
 struct guest {
@@ -231,7 +230,8 @@ static bool come(struct company_set *s, struct pool *pool, const struct company_
 	bool ok;
 
 	*ret_again = false;
-	if (p != NULL && p->n_seats < SEATS_MAX && (!p->begun || clock_mono_ns() - p->began_ns < OPEN_NS)) {
+	if (p != NULL && p->n_seats < LIMIT_SHARED_STATEMENTS &&
+	    (!p->begun || clock_mono_ns() - p->began_ns < sharing.gather_ns)) {
 		p->n_seats++;
 		p->n_inside++;
 		ok = wait_for_turn(p, pool, deadline, &g, err);
@@ -267,7 +267,7 @@ bool company_enter(struct company_set *s, struct pool *p, const struct company_g
 				     .alone = party->ran.head == NULL,
 				     .lease = &party->lease,
 				     .kind = who->kind,
-				     .until_ns = clock_mono_ns() + UNIT_NS};
+				     .until_ns = clock_mono_ns() + sharing.unit_ns};
 	if (party->lease.conn->driver->part_begin(party->lease.conn, who->deadline, err))
 		return true;
 	const struct err why = *err;
@@ -284,23 +284,33 @@ static void pass_on(struct company_set *s, struct party *p)
 	struct driver_conn *c = p->lease.conn;
 	struct guest *g;
 
-	if (c->driver->tx_state(c) == TX_STATE_OPEN && clock_mono_ns() - p->began_ns < OPEN_NS &&
+	if (c->driver->tx_state(c) == TX_STATE_OPEN && clock_mono_ns() - p->began_ns < sharing.gather_ns &&
 	    (g = first(&p->waiting)) != NULL)
 		event_set(&g->woken);
 	else
 		end(s, p);
 }
 
+/* Always false. */
+static bool undone(struct err *err)
+{
+	(void)err_set(err, ERR_SERIALIZATION_FAILURE,
+		      "it was undone with the work of another that it shared a transaction with; send it again");
+	err->outcome = ERR_OUTCOME_ROLLED_BACK;
+	err->again = ERR_AGAIN;
+	return false;
+}
+
+/* Has anything that it saw of the others' not remained? */
+static bool saw_what_went(const struct party *p, bool alone)
+{
+	return (p->again || p->failed) && !alone;
+}
+
 static bool verdict(const struct party *p, bool keep, bool alone, struct err *err)
 {
-	if (p->again && (keep || !alone)) {
-		(void)err_set(
-			err, ERR_SERIALIZATION_FAILURE,
-			"it was undone with the work of another that it shared a transaction with; send it again");
-		err->outcome = ERR_OUTCOME_ROLLED_BACK;
-		err->again = ERR_AGAIN;
-		return false;
-	}
+	if (keep ? p->again : saw_what_went(p, alone))
+		return undone(err);
 	if (p->failed && keep)
 		*err = p->err;
 	return !(p->failed && keep);
@@ -341,8 +351,8 @@ bool company_leave(struct company_seat *seat, bool keep, struct err *err)
 			;
 	if (waits && ok)
 		ok = verdict(p, keep, seat->alone, err);
-	else if (waits && p->again) /* its own failure was about what has not remained */
-		ok = verdict(p, true, false, err);
+	else if (waits && saw_what_went(p, seat->alone)) /* its own failure was about what has not remained */
+		ok = undone(err);
 	add(&stats_here(s)->again, !ok && err->again != ERR_AGAIN_NO);
 	party_left(p);
 	fiber_unshield();

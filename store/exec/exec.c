@@ -190,22 +190,6 @@ static bool step_all(struct run *r, const struct driver *driver, struct cursor *
 	}
 }
 
-/* COMMIT travels with the statement. A transaction of the unit's own that is to tell what became of it has a flight for
- * that. */
-static void take_commit_along(struct exec *x, const struct stmt *s, struct driver_conn *c)
-{
-	struct commit_mark *mark = NULL;
-	const bool last = x->last;
-
-	x->last = x->closing = false;
-	if (!last || c->driver->commit_next == NULL || (s->raw && stmt_is_transaction(s->sql)))
-		return;
-	if (x->route->tx != NULL ? x->atomic || !tx_will_commit(x->route->tx, &mark)
-				 : !x->started || x->tells || x->opened != NULL)
-		return;
-	x->closing = c->driver->commit_next(c, mark);
-}
-
 static bool run_on(struct run *r, struct driver_conn *c, struct err *err)
 {
 	const int64_t deadline = exec_statement_deadline(r->x, c);
@@ -218,7 +202,7 @@ static bool run_on(struct run *r, struct driver_conn *c, struct err *err)
 	c->since_ns = r->x->since_ns;
 	c->n_notices = 0;
 	strbuf_reset(&c->notices);
-	take_commit_along(r->x, r->s, c);
+	exec_take_along(r->x, r->s, c);
 	if (!driver->prepare(c, r->s, deadline, &cur, err))
 		return false;
 	/* Raw SQL shows only now that it writes; it has not stepped yet, so on SQLite it holds no snapshot of its own
@@ -304,6 +288,10 @@ static void judge(const struct exec *x, const struct stmt *s, bool started, stru
 		err->outcome = ERR_OUTCOME_NONE;
 	else if (x->atomic && started)
 		err->outcome = ERR_OUTCOME_ROLLED_BACK; /* by exec_end, which always follows */
+	/* what a procedure has committed on its way stays; whether it did, nothing tells */
+	else if (s->raw && x->route->tx == NULL && err->outcome == ERR_OUTCOME_ROLLED_BACK &&
+		 x->route->conn->dialect->id == DIALECT_POSTGRES && stmt_may_commit_some(s->sql))
+		err->outcome = ERR_OUTCOME_UNKNOWN;
 }
 
 /* What those who share its transaction cannot wait for, or bear, is run again, alone. */
@@ -362,7 +350,7 @@ static bool run_once(struct run *r, struct err *err)
 	if (ok)
 		ok = run_on(r, c, err);
 	if (ok && r->x->closing && r->x->route->tx == NULL && c->n_commits != r->x->n_commits)
-		r->x->started = false; /* it is committed */
+		r->x->started = r->x->lost.is_set = false; /* it is committed */
 	/* after a failure, too: it may have ended the transaction on its way */
 	if (r->s->raw && started && !r->x->closing && !check_transaction(r->x, c, ok, err))
 		ok = false;
@@ -386,11 +374,9 @@ static bool deliver(struct exec *x, struct batch_item *item, const struct row_si
 		    struct err *err)
 {
 	const struct driver *driver = pool_driver(x->route->conn->pool);
-	struct arena arena;
+	struct cursor *cur = driver->batch_cursor(item);
 	bool stop = false, ok = true;
 
-	arena_init(&arena);
-	struct cursor *cur = driver->batch_cursor(item, &arena);
 	if (sink->columns != NULL)
 		ok = sink->columns(sink->arg, cur->columns, cur->n_columns, err);
 	while (ok && !stop && driver->batch_step(cur)) {
@@ -401,7 +387,6 @@ static bool deliver(struct exec *x, struct batch_item *item, const struct row_si
 	result->last_insert_id = cur->last_insert_id;
 	result->read_only = result->only_read = item->stmt->access == STMT_READ;
 	driver->batch_drop(item);
-	arena_done(&arena);
 	return ok;
 }
 
@@ -513,6 +498,7 @@ static bool run_statement(struct exec *x, const struct stmt *s, struct row_sink 
 		hashed.hash = stmt_hash(s);
 		s = r.s = &hashed;
 	}
+	x->foreign |= s->raw;
 	bool ok = !s->raw || run_raw(&r, &done, err);
 	if (ok && (!s->raw || !done))
 		ok = run_quick(&r, &done, err);
@@ -521,6 +507,7 @@ static bool run_statement(struct exec *x, const struct stmt *s, struct row_sink 
 	if (!ok) {
 		judge(x, s, x->started, err);
 		spare_company(x, err);
+		exec_along_failed(x, err);
 		return false;
 	}
 	if (ret != NULL)
@@ -575,5 +562,7 @@ bool exec_simple(struct exec *x, struct str sql, struct err *err)
 	x->db_ns += clock_mono_ns() - from;
 	if (!ok && x->atomic && x->started)
 		err->outcome = ERR_OUTCOME_ROLLED_BACK;
+	if (!ok)
+		exec_along_failed(x, err);
 	return ok;
 }

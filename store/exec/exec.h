@@ -67,10 +67,20 @@ struct exec {
 	 * where that can be: of the route's transaction, or of the unit's own. */
 	bool last;
 	bool closing; /* it did */
+	/* By exec_ahead: statements that follow each other, the next one first; n_ahead 0: not known, or on their way.
+	 */
+	const struct stmt *const *ahead;
+	size_t n_ahead;
+	bool ahead_last;    /* nothing follows them, see `last` */
+	bool ahead_closing; /* COMMIT travels behind them */
 	/* Of an atomic one: what it does first, each time its transaction begins. Set behind exec_begin; NULL: nothing
 	 */
 	bool (*opened)(void *arg, struct exec *x, struct err *err);
 	void *opened_arg;
+	bool before;                     /* something went along with its first statement, see exec_before */
+	bool foreign;                    /* a client's own statement has run in it */
+	bool generated;                  /* none will. Set behind exec_begin by who knows */
+	bool asked;                      /* what became of its commit */
 	struct commit_mark lost;         /* by exec_end: of such a commit of which nothing is known yet, see fate.h */
 	uint64_t n_commits, n_rollbacks; /* the connection's counts when an atomic unit began */
 	struct driver_conn *loading;     /* a load runs there */
@@ -89,6 +99,14 @@ void exec_begin(struct exec *x, const struct route *r, int64_t deadline, bool at
 bool exec_run(struct exec *x, const struct stmt *s, struct row_sink *sink, struct exec_result *ret,
 	      struct err *err) MUST_CHECK;
 
+/* The next n statements of an atomic unit with a transaction of its own, in order, nothing between them: they may leave
+ * in one flight, at the first one's exec_run, and each is given to exec_run in its turn all the same, with the same
+ * text and values. last: they are its last, and nothing refuses any of them afterwards. Borrowed until the unit ends.
+ */
+void exec_ahead(struct exec *x, const struct stmt *const *stmts, size_t n, bool last);
+/* Have statements left whose turn has not come? */
+bool exec_travels(const struct exec *x);
+
 /* Is a client's own statement known to have no effect but its rows? Never parks. */
 bool exec_only_reads(const struct route *r, const struct stmt *s);
 
@@ -99,6 +117,10 @@ bool exec_can_load(const struct exec *x);
 bool exec_load_begin(struct exec *x, struct str table, struct str sql, bool *ret_began, struct err *err) MUST_CHECK;
 bool exec_load_rows(struct exec *x, const struct load *l, struct err *err) MUST_CHECK;
 bool exec_load_end(struct exec *x, int64_t *ret_rows, struct err *err) MUST_CHECK;
+
+/* In `opened`: this write goes along with the statement that is about to run, in front of it and in its flight, where
+ * that can be. A duplicate key fails that statement, unrun, with ERR_SERIALIZATION_FAILURE and err.again. */
+bool exec_before(struct exec *x, const struct stmt *s) MUST_CHECK;
 
 /* DDL and the like: unprepared, no rows. */
 bool exec_simple(struct exec *x, struct str sql, struct err *err) MUST_CHECK;

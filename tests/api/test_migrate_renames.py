@@ -3,7 +3,7 @@ import uuid
 
 import pytest
 
-from support.schema import migrate, quiet, run
+from support.schema import column, migrate, model, quiet, register, run
 
 OLD = [
     {"model_name": "Writer", "table_name": "writer", "columns": [
@@ -151,6 +151,23 @@ def test_what_is_retired_and_what_makes_values(conn):
     assert many["rows_inserted"] == 2
 
 
+@pytest.mark.parametrize("more", [{}, {"destructive": True, "rebuild": True}])
+def test_a_type_of_labels_is_not_renamed_and_that_is_said(postgres_conn, more):
+    """No hint names a type's old name: it stays, with its rows, and the warning says how to rename it; done so, there is no difference."""
+    conn = postgres_conn
+    put(conn, OLD).expect(200)
+    conn.client.post("/v1/create-tables", conn.using).expect(200)
+    conn.client.post("/v1/models/Writer/records", {"nick": "Ann", "mood": "sad"}, params=conn.using).expect(201)
+    columns = [{**c, "enum_type_name": "feeling"} if c["name"] == "mood" else c for c in OLD[0]["columns"]]
+    put(conn, [{**OLD[0], "columns": columns}, OLD[1]]).expect(200)
+    answer = migrate(conn, **more)
+    assert answer["statements"] == [] and [(w["code"], w["table"], w["column"]) for w in answer["warnings"]] == [("enum_drift", "writer", "mood")]
+    assert "ALTER TYPE" in answer["warnings"][0]["detail"]
+    assert conn.client.get("/v1/models/Writer/records/1", params=conn.using).expect(200).json()["mood"] == "sad"
+    run(conn.backend, "ALTER TYPE mood RENAME TO feeling")
+    quiet(conn, **more)
+
+
 def test_what_cannot_be_kept_is_refused_or_warned_of(conn):
     guarded = {**NEW[0], "row_security": {"force": True, "policies": [{"name": "own", "command": "all", "restrictive": False, "expr": {"kind": "raw", "using": "true"}}]}}
     problem = put(conn, [guarded, NEW[1]]).problem(422, "invalid_schema")
@@ -160,3 +177,22 @@ def test_what_cannot_be_kept_is_refused_or_warned_of(conn):
     assert [(w["code"], w["pointer"]) for w in answer["warnings"]] == [("unknown_default_factory", "/payload/models/0/columns/1/default_factory")]
     other = {"model_name": "Other", "columns": [{"name": "id", "logical_type": "integer", "primary_key": True}]}
     assert "warnings" not in conn.client.post("/v1/models", {"models": [other]}).expect(200).json()  # it was said
+
+
+def test_a_trigger_that_speaks_of_the_old_name(conn):
+    """SQLite writes it anew; PostgreSQL does not know what its function says: refused by its name, before anything runs."""
+    run(conn.backend, "CREATE TABLE t (id integer PRIMARY KEY, a integer, c integer);\nCREATE TABLE log (x integer);\nCREATE VIEW w AS SELECT a FROM t")
+    body = "INSERT INTO log VALUES (NEW.a)"
+    postgres = conn.backend.name == "postgres"
+    run(conn.backend, f"CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body}; RETURN NEW; END $$; CREATE TRIGGER told AFTER INSERT OR UPDATE OF a ON t "
+                      "FOR EACH ROW EXECUTE FUNCTION f()" if postgres else f"CREATE TRIGGER told AFTER INSERT ON t BEGIN {body}; END")
+    register(conn.client, model("T", column("b", "integer", renamed_from="a"), column("c", "integer")))
+    if postgres:
+        for dry_run in (True, False):
+            problem = conn.client.post("/v1/migrate", {**conn.using, "dry_run": dry_run}).problem(422, "migration_refused")
+            assert '"told"' in problem["detail"] and (problem["table"], problem["column"]) == ("t", "a")
+        run(conn.backend, "CREATE OR REPLACE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO log VALUES (NEW.b); RETURN NEW; END $$")
+    assert len(migrate(conn)["statements"]) == 1
+    run(conn.backend, "INSERT INTO t VALUES (1, 5, 6)")
+    assert run(conn.backend, "SELECT x FROM log") == [["5"]] and run(conn.backend, "SELECT a FROM w" if postgres else "SELECT b FROM w") == [["5"]]
+    quiet(conn)

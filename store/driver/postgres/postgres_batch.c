@@ -29,16 +29,16 @@
 
 #include "service/base/clock.h"
 #include "service/base/fiber.h"
+#include "service/base/limits.h"
 #include "service/base/mem.h"
 
 #include "service/base/banned.h"
 
-#define BATCH_MAX 64
 /* The answer to a client's own statement is read in at most so many pieces, of 16 KB or what a wide row takes. A longer
  * one is given up with its connection: it is no quick read, and would be held in memory as a whole. */
 #define ANSWER_PIECES 128
 /* Statements that the server is told to forget before a batch: as many as the one before may have pushed out. */
-#define DEAD_PER_BATCH BATCH_MAX
+#define DEAD_PER_BATCH LIMIT_SHARED_STATEMENTS
 /* Milliseconds; to the end of the session, for the next pipeline may well run on the same connection (pg_ready). */
 #define GUARD_SQL \
 	"SELECT pg_catalog.set_config('lock_timeout', '50', false), " \
@@ -263,13 +263,16 @@ static void judge_failure(struct pipeline *p, struct batch_item *item, bool raw,
 /* Takes res. NULL: no memory, and res is gone. */
 static struct pg_batch_answer *answer_of(PGresult *res)
 {
-	const size_t n = (size_t)PQntuples(res) * (size_t)PQnfields(res);
-	struct pg_batch_answer *a = mem_try(NULL, sizeof(*a) + n * sizeof(a->cells[0]));
+	const size_t n_columns = (size_t)PQnfields(res), n = (size_t)PQntuples(res) * n_columns;
+	struct pg_batch_answer *a =
+		mem_try(NULL, sizeof(*a) + n * sizeof(a->cells[0]) + n_columns * sizeof(*a->columns));
 
-	if (a == NULL)
+	if (a == NULL) {
 		PQclear(res);
-	else
-		a->res = res;
+		return NULL;
+	}
+	a->res = res;
+	a->columns = (struct cursor_column *)(void *)(a->cells + n);
 	return a;
 }
 
@@ -280,7 +283,7 @@ static void take_result(struct pipeline *p, struct batch_item *item, const struc
 	struct pg_batch_answer *a;
 
 	if (PQresultStatus(res) == PGRES_TUPLES_OK)
-		fault = pg_columns_fault(res, st->n_columns);
+		fault = pg_columns_fault(res, st->n_columns, st->raw);
 	item->result = a = answer_of(res);
 	if (a == NULL) {
 		item->failed = true;
@@ -445,11 +448,12 @@ static void read_all(struct pipeline *p)
 
 void pg_run_batch(struct driver_conn *base, struct batch_item *const *items, size_t n, int64_t deadline_ns)
 {
-	struct sent sent[BATCH_MAX] = {0};
+	struct sent sent[LIMIT_SHARED_STATEMENTS]; /* n are used, and cleared */
 	struct pipeline p = {.c = pg_conn(base), .items = items, .sent = sent, .n = n, .deadline = deadline_ns};
 	struct err ignored;
 
-	assert(n <= BATCH_MAX);
+	assert(n <= LIMIT_SHARED_STATEMENTS);
+	memset(sent, 0, n * sizeof(*sent));
 	fiber_shield(); /* the items are other requests', too */
 	if (!p.c->pooled && pg_usable(p.c, deadline_ns, &ignored) && PQenterPipelineMode(p.c->pg) == 1) {
 		if (send_prologue(&p) && send_reads(&p))
@@ -536,11 +540,12 @@ bool pg_groups(const struct driver_db *db)
 
 void pg_run_writes(struct driver_conn *base, struct batch_item *const *items, size_t n, int64_t deadline_ns)
 {
-	struct sent sent[BATCH_MAX] = {0};
+	struct sent sent[LIMIT_SHARED_STATEMENTS]; /* n are used, and cleared */
 	struct pipeline p = {.c = pg_conn(base), .items = items, .sent = sent, .n = n, .writes = true};
 	struct err ignored;
 
-	assert(n <= BATCH_MAX);
+	assert(n <= LIMIT_SHARED_STATEMENTS);
+	memset(sent, 0, n * sizeof(*sent));
 	fiber_shield();
 	p.deadline = deadline_ns;
 	if (!p.c->pooled && pg_usable(p.c, deadline_ns, &ignored) && PQenterPipelineMode(p.c->pg) == 1) {

@@ -24,7 +24,9 @@
  *   postgres_io.c        waiting, draining
  *   postgres_told.c      what a server says unasked
  *   postgres_cancel.c    requests to cancel a statement
- *   postgres_send.c      what leaves when a statement starts
+ *   postgres_send.c      what leaves when a statement starts, and what travels along
+ *   postgres_along.c     a statement that goes in front of it
+ *   postgres_flight.c    what comes back of it
  *   postgres_cursor.c    prepare, step, finish
  *   postgres_batch.c     several quick statements in one pipeline
  *   postgres_steps.c     the statements of a migration, many in a flight
@@ -36,6 +38,7 @@
  *   postgres_load.c      COPY FROM STDIN
  *   postgres_cache.c     the prepared statements of a connection
  *   postgres_value.c     parameters out
+ *   postgres_bytes.c     bytes that are text's parameters
  *   postgres_answer.c    cells in: the one reader of what a server answers
  *   postgres_error.c     SQLSTATE -> struct err
  *   introspect_postgres.c, introspect_types.c,
@@ -104,7 +107,7 @@ struct pg_cache {
 	uint64_t hash;
 };
 
-#define PG_NAME_BYTES 24
+#define PG_NAME_BYTES 25 /* a letter and a number */
 
 #define PG_POOLED_NAME_BYTES 40
 
@@ -133,20 +136,70 @@ struct pg_params {
 	size_t text_size;
 };
 
+/* What was sent for a statement and is to be read before its own results. */
+struct pg_started {
+	struct pg_stmt *hit; /* the cached statement that runs */
+	uint64_t id;         /* the statement that is prepared on the way; 0: none */
+	size_t n_dead;       /* DEALLOCATEs before it */
+	bool opens;          /* BEGIN before all of it */
+	size_t n_along;      /* results of another statement behind that */
+	bool pooled;         /* as postgres_pooled.c sends it */
+	bool added;          /* `id` is in the cache already: others of its flight may run it, too */
+};
+
+/* What the text of a statement tells. */
+struct pg_told {
+	bool reads;
+	bool several;     /* raw text that looks like more than one statement */
+	bool deallocates; /* raw text that may drop our prepared statements */
+	bool alters;      /* raw text that may change tables */
+	char first[16];   /* raw text: its first word */
+};
+
+/* A statement that was sent behind another and whose turn has not come. */
+struct pg_ahead_item {
+	const struct stmt *s; /* borrowed, see driver->ahead */
+	struct pg_started started;
+	struct pg_told told;
+};
+
+enum pg_io { PG_IO_OK, PG_IO_LOST, PG_IO_TIMEOUT, PG_IO_CANCELLED };
+
+struct pg_ahead {
+	const struct stmt *const *stmts; /* noted for the next statement, which is the first of them; n_stmts 0: none */
+	size_t n_stmts;
+	struct pg_ahead_item *items; /* owned; DRIVER_AHEAD_MAX, or NULL */
+	size_t n, at;                /* sent; those before `at` have had their turn */
+	enum pg_io stopped;          /* it was asked to stop, because of that; PG_IO_OK: it was not */
+	int64_t stop_until;
+	bool closes;              /* COMMIT behind the last of them */
+	struct commit_mark *mark; /* see pg_cursor.mark */
+	uint64_t mark_id;         /* the question for the mark is prepared on the way; 0: it is not */
+};
+
 enum pg_cell { PG_CELL_TEXT, PG_CELL_BOOL, PG_CELL_INT, PG_CELL_DOUBLE, PG_CELL_BYTES, PG_CELL_JSON };
+
+/* A statement that travels with the next one. */
+struct pg_along {
+	bool waits;
+	uint64_t id;       /* prepared as "f<id>" */
+	bool prepares;     /* on its way */
+	struct strbuf key; /* of that, for the cache */
+	uint64_t hash;
+	bool failed;       /* the last one that was sent did */
+	struct strbuf sql; /* scratch */
+	struct pg_params params;
+};
 
 /* The one statement that may run on a connection. */
 struct pg_cursor {
 	struct cursor base;
 	bool active; /* between prepare and finish */
 	bool done;   /* every result has been read */
-	bool raw, autocommit, reads;
-	bool several;             /* raw text that looks like more than one statement */
-	bool deallocates;         /* raw text that may drop our prepared statements */
-	bool alters;              /* raw text that may change tables */
+	bool raw, autocommit;
+	struct pg_told told;
 	bool whole;               /* all rows arrive in one result */
 	bool leaves;              /* raw text that may leave something in the session, behind a pooler */
-	char first[16];           /* raw text: its first word */
 	bool closes;              /* COMMIT travels with it */
 	struct commit_mark *mark; /* and the mark before it: gets it; NULL: does not */
 	bool divides;             /* raw text inside a transaction that may end it: tx_began says which one it was */
@@ -169,6 +222,7 @@ struct pg_conn {
 	struct pg_cache cache;
 	struct pg_params params;
 	struct pg_cursor cur;
+	struct pg_ahead ahead;
 	struct strbuf text;                /* scratch: a statement with its NUL */
 	bool pooled;                       /* a pooler in transaction mode is between, or cannot be ruled out */
 	bool leaves;                       /* pooled: the statement that is prepared next may leave something */
@@ -176,10 +230,12 @@ struct pg_conn {
 	uint64_t known[PG_NAMES_MAX / 64]; /* pooled: names that have run on this very connection, by their place */
 	bool loading;                      /* COPY FROM STDIN runs; `text` holds rows not sent yet */
 	char opening[96]; /* BEGIN and its words, which travel with the next statement; "": none waits */
-	bool closing;     /* the next statement takes COMMIT along */
+	struct pg_along along;
+	bool closing;                     /* the next statement takes COMMIT along */
 	struct commit_mark *closing_mark; /* and the mark, when somebody wants it; borrowed */
 	char tx_began[48];                /* now() before a statement that divides */
 	bool by_rows;                     /* rows of the last statement by itself came a few at a time */
+	int64_t seen_ns;                  /* when the server was last seen to be there, by peer_is_there */
 	int pieces;                       /* reads that are left of a bounded answer; -1: no bound */
 	unsigned n_blind;                 /* reads, while rows were sent, of which nothing could be taken yet */
 	uint64_t n_told;                  /* notices and notifications */
@@ -197,6 +253,12 @@ struct pg_conn {
 static inline struct pg_conn *pg_conn(struct driver_conn *c)
 {
 	return (struct pg_conn *)(void *)c;
+}
+
+/* Statements that were sent and whose turn has not come. */
+static inline size_t pg_ahead_left(const struct pg_conn *c)
+{
+	return c->ahead.n - c->ahead.at;
 }
 
 /* postgres_connect.c */
@@ -229,7 +291,6 @@ size_t pg_told_drop(PGconn *pg);
 bool pg_told_too_much(const PGconn *pg);
 
 /* postgres_io.c */
-enum pg_io { PG_IO_OK, PG_IO_LOST, PG_IO_TIMEOUT, PG_IO_CANCELLED };
 /* The next result (NULL as in PQgetResult: the end of one statement's). Parks. */
 enum pg_io pg_next(struct pg_conn *c, int64_t deadline_ns, PGresult **ret) MUST_CHECK;
 /* driver->notified. */
@@ -243,6 +304,11 @@ enum pg_io pg_drain(struct pg_conn *c, int64_t deadline_ns, PGresult **ret_error
  * fails. *err says what happened, with the outcome of a statement that was its own transaction. *ret_ended, when not
  * NULL: it had ended successfully all the same. False. */
 bool pg_give_up(struct pg_conn *c, enum pg_io why, bool autocommit, bool *ret_ended, struct err *err);
+/* After a request to cancel: waits until its signal can hit no other statement; received: it has hit one. The
+ * connection is idle. False: it may still come. Parks. */
+bool pg_cancel_over(struct pg_conn *c, bool received, int64_t deadline_ns) MUST_CHECK;
+/* The error of a statement that was cancelled, because of a timeout or of its request's end. */
+void pg_say_stopped(enum pg_io why, struct err *err);
 /* Refuses before anything is sent: deadline over, request cancelled, connection dead. err->outcome: not started. */
 bool pg_usable(struct pg_conn *c, int64_t deadline_ns, struct err *err) MUST_CHECK;
 /* The same for a statement that runs by itself: the guard of the pipelines is taken off. Parks. */
@@ -276,20 +342,67 @@ bool pg_cancel_settled(struct pg_cancel *x, int64_t deadline);
 bool pg_cancel_waits_for_standby(struct pg_cancel *x, int64_t deadline);
 
 /* postgres_send.c */
-/* What was sent and is to be read before the statement's own results. */
-struct pg_started {
-	struct pg_stmt *hit; /* the cached statement that runs */
-	uint64_t id;         /* the statement that is prepared on the way; 0: none */
-	size_t n_dead;       /* DEALLOCATEs before it */
-	bool opens;          /* BEGIN before all of it */
-	bool pooled;         /* as postgres_pooled.c sends it */
-};
-/* Looks at a client's own text and notes in c->cur what is told from it. */
-bool pg_check_raw(struct pg_conn *c, const struct stmt *s, struct err *err) MUST_CHECK;
-/* Sends the statement whose parameters are set. */
+/* Refuses what no server needs to see, notes in c->cur what is told from the text, and sets the parameters. */
+bool pg_check(struct pg_conn *c, const struct stmt *s, struct err *err) MUST_CHECK;
+/* Sends the statement that was checked, and behind it those of c->ahead that may travel along. */
 bool pg_send_stmt(struct pg_conn *c, const struct stmt *s, struct pg_flight *f, struct pg_started *st) MUST_CHECK;
 /* Queues the order to forget a statement. */
 bool pg_send_deallocate(struct pg_conn *c, uint64_t id) MUST_CHECK;
+
+/* postgres_along.c */
+/* driver->before_next */
+bool pg_along_note(struct driver_conn *base, const struct stmt *s);
+/* None waits any more. */
+void pg_along_forget(struct pg_conn *c);
+/* Queues the one that waits. *ret_n: how many results come before anything that is queued behind it. */
+bool pg_along_send(struct pg_conn *c, size_t *ret_n) MUST_CHECK;
+/* It was sent, and what it came to has been read: error, or NULL. prepared: the server knows it from now on. */
+void pg_along_done(struct pg_conn *c, const PGresult *error, bool prepared);
+
+/* postgres_flight.c: of the cursor's statement, within its time. All that return pg_io park. */
+/* How rows come that are not wanted all at once. libpq 17 hands out a few in one result, which spares a result's cost
+ * for each; few, so that wide rows do not add up (the server sends small ones by the 8 KiB in any case). */
+#define PG_CHUNK_ROWS 8
+#ifdef LIBPQ_HAS_CHUNK_MODE
+#define PG_ROWS_MODE(pg) PQsetChunkedRowsMode(pg, PG_CHUNK_ROWS)
+#define PG_ROWS_STATUS PGRES_TUPLES_CHUNK
+#else
+#define PG_ROWS_MODE(pg) PQsetSingleRowMode(pg)
+#define PG_ROWS_STATUS PGRES_SINGLE_TUPLE
+#endif
+bool pg_is_rows(const PGresult *res);
+/* Its next result; NULL: the end of them. */
+enum pg_io pg_flight_next(struct pg_conn *c, PGresult **ret) MUST_CHECK;
+/* Up to its first one, or that of the step before it that failed. */
+enum pg_io pg_flight_first(struct pg_conn *c, const struct pg_started *st, const struct pg_flight *f,
+			   PGresult **ret) MUST_CHECK;
+/* Behind its last one: to the end of the flight; where others travel along, to its own end. *ret_error: what failed. */
+enum pg_io pg_flight_end(struct pg_conn *c, PGresult **ret_error) MUST_CHECK;
+/* Drops what has not been read of it, others' results not. */
+enum pg_io pg_flight_skip(struct pg_conn *c, PGresult **ret_error) MUST_CHECK;
+/* Has what runs now travelled with others? Then the server holds back what it has to say until all are done. */
+static inline bool pg_travels(const struct pg_conn *c)
+{
+	return c->ahead.n > 0;
+}
+/* Nothing is running any more, or the connection is broken; what travelled along has had no turn, and gets none. Parks.
+ */
+void pg_flight_settle(struct pg_conn *c, bool received);
+/* All of the flight has been read. False: the connection is broken, for a request to stop it may hit what runs next.
+ * received: that has hit something. Parks. */
+bool pg_flight_over(struct pg_conn *c, bool received) MUST_CHECK;
+/* Is COMMIT on its way whose answer was not read? */
+bool pg_flight_commits(const struct pg_conn *c);
+/* What became of that COMMIT, when the flight was not read to its end: both counts say that nobody knows. */
+void pg_flight_unread(struct pg_conn *c, struct err *err);
+/* driver->ahead */
+bool pg_ahead(struct driver_conn *base, const struct stmt *const *stmts, size_t n);
+/* The one whose turn it is has to be s: NULL when it is not. */
+const struct pg_ahead_item *pg_ahead_take(struct pg_conn *c, const struct stmt *s);
+/* Those that have had no turn get none: the flight has ended. */
+void pg_ahead_forget(struct pg_conn *c);
+/* What is left of the flight ends unread: its unit is rolled back. Parks. */
+void pg_ahead_drop(struct pg_conn *c);
 
 /* postgres_cursor.c */
 bool pg_prepare(struct driver_conn *base, const struct stmt *s, int64_t deadline_ns, struct cursor **ret,
@@ -299,8 +412,6 @@ void pg_finish(struct cursor *base);
 /* What a short read with one parameter answers, cached by its text: one row of one boolean; no row: false. Parks. */
 bool pg_ask(struct driver_conn *base, struct str sql, struct str param, int64_t deadline_ns, bool *ret,
 	    struct err *err) MUST_CHECK;
-/* Rows that a statement changed; those that it read do not count. */
-int64_t pg_count_affected(const char *tag);
 void pg_cursor_done(struct pg_cursor *cur);
 
 /* postgres_fate.c: see driver.h */
@@ -308,10 +419,11 @@ void pg_cursor_done(struct pg_cursor *cur);
  * Parks. */
 bool pg_history_find(struct pg_conn *c, int64_t deadline_ns, struct err *err) MUST_CHECK;
 /* The statement that asks for it, and its answer. */
-#define PG_MARK_SQL \
-	"SELECT pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text, " \
+#define PG_MARK_COLUMNS \
+	"pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text, " \
 	"CASE WHEN pg_catalog.current_setting('synchronous_commit') NOT IN ('off', 'local') THEN CASE WHEN " \
 	"pg_catalog.current_setting('synchronous_standby_names') <> '' THEN 'waits' ELSE 'asks' END END"
+#define PG_MARK_SQL "SELECT " PG_MARK_COLUMNS
 /* postgres_mark.c */
 void pg_mark_set(const struct pg_conn *c, struct str xid, struct str waits, struct commit_mark *ret);
 void pg_mark_read(const struct pg_conn *c, const PGresult *res, struct commit_mark *ret);
@@ -376,7 +488,11 @@ bool pg_pooled_refuses(struct pg_conn *c, const struct pg_sql_facts *facts, stru
 
 /* An item's result: what came, and its cells, read once and for all. */
 struct pg_batch_answer {
+	struct cursor cur; /* first; belongs to no connection */
 	PGresult *res;
+	struct value *next; /* the row that comes next */
+	size_t rows_left;
+	struct cursor_column *columns; /* behind the cells */
 	struct value cells[];
 };
 /* postgres_batch.c */
@@ -384,7 +500,7 @@ void pg_run_batch(struct driver_conn *base, struct batch_item *const *items, siz
 void pg_run_writes(struct driver_conn *base, struct batch_item *const *items, size_t n, int64_t deadline_ns);
 bool pg_groups(const struct driver_db *db);
 /* postgres_batch_result.c */
-struct cursor *pg_batch_cursor(struct batch_item *item, struct arena *a);
+struct cursor *pg_batch_cursor(struct batch_item *item);
 bool pg_batch_step(struct cursor *cur);
 void pg_batch_drop(struct batch_item *item);
 
@@ -406,6 +522,8 @@ void pg_cache_done(struct pg_cache *k);
 struct pg_stmt *pg_cache_find(struct pg_cache *k, const struct stmt *s, bool *ret_fits);
 /* The server has prepared `id` for the key looked up last, or will have; evicts the oldest. */
 void pg_cache_add(struct pg_cache *k, uint64_t id);
+/* The same for a key that was looked up before another. */
+void pg_cache_put(struct pg_cache *k, uint64_t id, struct str key, uint64_t hash);
 /* Drops an entry; gone: the server has dropped it already. */
 void pg_cache_drop(struct pg_cache *k, struct pg_stmt *p, bool gone);
 /* The server does not know a statement that was added before it had answered. */
@@ -423,12 +541,19 @@ void pg_put_double(double d, char *out);
 char pg_param_letter(const struct stmt *s, size_t i);
 enum pg_cell pg_cell_of(Oid type);
 
+/* postgres_bytes.c */
+/* Are the bytes among a raw statement's parameters, which are set, meant by it as bytes? Else ERR_INVALID_PARAMETERS
+ * with the argument's place. Parks; a BEGIN that waits is sent. */
+bool pg_bytes_fit(struct pg_conn *c, const struct stmt *s, int64_t deadline_ns, struct err *err) MUST_CHECK;
+
 /* postgres_answer.c */
 /* For an answer that cannot be (`what`: a noun): an internal error, the connection is broken; an autocommit statement's
  * outcome is unknown. Always false. */
 bool pg_fail_answer(struct pg_conn *c, const char *what, bool autocommit, struct err *err);
+/* Rows that a statement changed; those that it read do not count. */
+int64_t pg_count_affected(const char *tag);
 /* What is wrong with the columns of an answer; n_expected 0: any number of them. Static text, NULL: nothing. */
-const char *pg_columns_fault(const PGresult *res, size_t n_expected);
+const char *pg_columns_fault(const PGresult *res, size_t n_expected, bool names);
 /* The cell of a row, checked; bytes are decoded inside res and may be read once. False: it is no value of its type. */
 bool pg_cell_value(PGresult *res, int row, int column, enum pg_cell cell, struct value *ret) MUST_CHECK;
 /* All cells of an answer, row by row, into ret, which has room for them; once. What is wrong with them: static text,

@@ -186,6 +186,31 @@ enum pg_io pg_drain(struct pg_conn *c, int64_t deadline_ns, PGresult **ret_error
 
 /* ---- giving up ---- */
 
+bool pg_cancel_over(struct pg_conn *c, bool received, int64_t deadline_ns)
+{
+	PGresult *error;
+
+	if (!pg_cancel_settled(c->cancel, deadline_ns))
+		return false;
+	if (received)
+		return true;
+	/* The statement was over before: the signal may still be on its way. A round trip receives it. */
+	if (PQsendQuery(c->pg, "") != 1)
+		return false;
+	const enum pg_io io = pg_drain(c, deadline_ns, &error);
+	PQclear(error);
+	return io == PG_IO_OK;
+}
+
+void pg_say_stopped(enum pg_io why, struct err *err)
+{
+	if (why == PG_IO_CANCELLED)
+		(void)err_set(err, ERR_STATEMENT_TIMEOUT, "the request was cancelled while its statement ran");
+	else
+		(void)err_set(err, ERR_STATEMENT_TIMEOUT, "the statement took longer than allowed and was cancelled");
+	err->cancelled = why == PG_IO_CANCELLED;
+}
+
 /* Reads the connection idle again after a request to cancel. *ret_ended: the statement succeeded all the same. */
 static bool cancel_and_drain(struct pg_conn *c, bool *ret_ended)
 {
@@ -202,16 +227,7 @@ static bool cancel_and_drain(struct pg_conn *c, bool *ret_ended)
 	cancelled = state != NULL && strcmp(state, "57014") == 0;
 	*ret_ended = error == NULL;
 	PQclear(error);
-	if (io != PG_IO_OK || !pg_cancel_settled(c->cancel, deadline))
-		return false;
-	if (cancelled)
-		return true;
-	/* The statement was over before: the signal may still be on its way. A round trip receives it. */
-	if (PQsendQuery(c->pg, "") != 1)
-		return false;
-	io = pg_drain(c, deadline, &error);
-	PQclear(error);
-	return io == PG_IO_OK;
+	return io == PG_IO_OK && pg_cancel_over(c, cancelled, deadline);
 }
 
 bool pg_give_up(struct pg_conn *c, enum pg_io why, bool autocommit, bool *ret_ended, struct err *err)
@@ -232,11 +248,7 @@ bool pg_give_up(struct pg_conn *c, enum pg_io why, bool autocommit, bool *ret_en
 			*ret_ended = ended;
 	}
 	fiber_unshield();
-	if (why == PG_IO_CANCELLED)
-		(void)err_set(err, ERR_STATEMENT_TIMEOUT, "the request was cancelled while its statement ran");
-	else
-		(void)err_set(err, ERR_STATEMENT_TIMEOUT, "the statement took longer than allowed and was cancelled");
-	err->cancelled = why == PG_IO_CANCELLED;
+	pg_say_stopped(why, err);
 	err->outcome = autocommit ? outcome : ERR_OUTCOME_NONE;
 	if (autocommit && c->base.unreplicated) {
 		(void)pg_fail_unreplicated(c, err);
@@ -257,9 +269,17 @@ bool pg_fail_unreplicated(struct pg_conn *c, struct err *err)
 
 /* ---- sending --------------------------------------------------------------------------------------- */
 
+/* One look holds for the statement that follows at once. */
+#define SEEN_NS CLOCK_NS_PER_MS
+
 /* A connection that the server has closed while it was idle shows as readable. One system call that does not wait. */
 static bool peer_is_there(struct pg_conn *c)
 {
+	const int64_t now = clock_mono_ns();
+
+	if (now - c->seen_ns < SEEN_NS)
+		return true;
+	c->seen_ns = now;
 	for (int i = 0; i < 4; i++) {
 		char byte;
 		ssize_t n = recv(PQsocket(c->pg), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
@@ -277,8 +297,10 @@ bool pg_usable(struct pg_conn *c, int64_t deadline_ns, struct err *err)
 {
 	bool refused = true;
 
-	if (c->base.broken || PQstatus(c->pg) != CONNECTION_OK ||
-	    (PQtransactionStatus(c->pg) == PQTRANS_IDLE && !peer_is_there(c))) {
+	if (pg_ahead_left(c) > 0) {
+		(void)pg_fail_answer(c, "a flight that was not read to its end", false, err);
+	} else if (c->base.broken || PQstatus(c->pg) != CONNECTION_OK ||
+		   (PQtransactionStatus(c->pg) == PQTRANS_IDLE && !peer_is_there(c))) {
 		c->base.broken = true;
 		(void)err_set(err, ERR_DATABASE_UNAVAILABLE, "the connection to the database was lost");
 	} else if (fiber_cancelled()) {
@@ -374,6 +396,31 @@ static enum pg_io simple_results(struct pg_conn *c, int64_t deadline, char tag[3
 	}
 }
 
+/* What was to go along with a statement, by itself. */
+static bool along_now(struct pg_conn *c, int64_t deadline_ns, struct err *err)
+{
+	PGresult *error = NULL;
+	enum pg_io io = PG_IO_LOST;
+	size_t n;
+
+	if (!c->along.waits)
+		return true;
+	if (PQenterPipelineMode(c->pg) == 1) {
+		c->n_syncs = 1;
+		if (pg_along_send(c, &n) && PQpipelineSync(c->pg) == 1)
+			io = pg_drain(c, deadline_ns, &error);
+	}
+	if (io == PG_IO_OK || error != NULL)
+		pg_along_done(c, error, error == NULL);
+	if (error != NULL) {
+		(void)pg_fail(c, error, false, false, err);
+		PQclear(error);
+		c->base.broken |= io != PG_IO_OK;
+		return false;
+	}
+	return io == PG_IO_OK || pg_give_up(c, io, false, NULL, err);
+}
+
 bool pg_open_now(struct pg_conn *c, int64_t deadline_ns, struct err *err)
 {
 	char sql[sizeof(c->opening)];
@@ -382,9 +429,12 @@ bool pg_open_now(struct pg_conn *c, int64_t deadline_ns, struct err *err)
 		return true;
 	memcpy(sql, c->opening, sizeof(sql));
 	c->opening[0] = '\0';
+	const bool along = c->along.waits;
+	c->along.waits = false;
 	if (pg_simple(c, sql, deadline_ns, NULL, err)) {
+		c->along.waits = along;
 		if (PQtransactionStatus(c->pg) == PQTRANS_INTRANS)
-			return true;
+			return along_now(c, deadline_ns, err);
 		(void)pg_fail_answer(c, "a transaction that did not begin", false, err);
 	}
 	c->base.n_rollbacks++; /* there is none */
@@ -414,7 +464,7 @@ bool pg_simple(struct pg_conn *c, const char *sql, int64_t deadline_ns, char tag
 
 	tag = tag != NULL ? tag : unused;
 	tag[0] = '\0';
-	if (!pg_ready(c, deadline_ns, err))
+	if (!pg_ready(c, deadline_ns, err) || (c->along.waits && !pg_open_now(c, deadline_ns, err)))
 		return false;
 	if (!send_simple(c, sql))
 		return pg_give_up(c, PG_IO_LOST, autocommit, NULL, err);

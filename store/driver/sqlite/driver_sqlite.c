@@ -21,7 +21,8 @@
 #define FILE_POLL_NS (10 * CLOCK_NS_PER_MS)
 
 static struct sqlite_options options = {.busy_timeout_s = LIMIT_BUSY_TIMEOUT_S,
-					.value_bytes = LIMIT_SQLITE_VALUE_BYTES}; /* before the first open */
+					.value_bytes = LIMIT_SQLITE_VALUE_BYTES,
+					.unit_s = LIMIT_SHARED_UNIT_S}; /* before the first open */
 
 void driver_sqlite_configure(const struct sqlite_options *o)
 {
@@ -202,6 +203,7 @@ static bool sqlite_open(struct driver_db *db, int64_t deadline_ns, struct driver
 	c->base.db = db;
 	c->base.opened_ns = clock_mono_ns();
 	c->busy_timeout_ns = busy_timeout_ns();
+	c->unit_ns = (int64_t)(options.unit_s * (double)CLOCK_NS_PER_S);
 	c->deadline_ns = deadline_ns;
 	c->base.since_ns = c->base.opened_ns;
 	c->virtual_schema = -1;
@@ -247,20 +249,28 @@ static bool sqlite_stale(struct driver_conn *base)
 	return sqlite_file_moved(sqlite_conn_of(base));
 }
 
+struct tidy_job {
+	struct sqlite_conn *c;
+	bool done;
+};
+
 static void tidy_job(void *arg)
 {
-	sqlite_file_tidy(arg);
+	struct tidy_job *j = arg;
+
+	j->done = sqlite_file_tidy(j->c);
 }
 
-static void sqlite_tidy(struct driver_conn *base)
+static bool sqlite_tidy(struct driver_conn *base)
 {
-	struct sqlite_conn *c = sqlite_conn_of(base);
+	struct tidy_job j = {.c = sqlite_conn_of(base), .done = true};
 
 	if (!base->db->is_file)
-		return;
-	c->impatient = c->shielded = true;
-	offload(tidy_job, c);
-	c->impatient = c->shielded = false;
+		return true;
+	j.c->impatient = j.c->shielded = true;
+	offload(tidy_job, &j);
+	j.c->impatient = j.c->shielded = false;
+	return j.done;
 }
 
 static void sqlite_cancel(struct driver_conn *base)
@@ -333,6 +343,7 @@ const struct driver driver_sqlite = {
 	.batch_step = sqlite_batch_step,
 	.batch_drop = sqlite_batch_drop,
 	.simple = sqlite_simple,
+	.simple_all = sqlite_simple_all,
 	.begin = sqlite_begin,
 	.begin_write = sqlite_begin_write,
 	.part_begin = sqlite_part_begin,

@@ -80,6 +80,7 @@ struct sqlite_conn {
 	int64_t deadline_ns;      /* of what runs now */
 	int64_t busy_until_ns;    /* of the lock that is waited for */
 	int64_t busy_timeout_ns;
+	int64_t unit_ns; /* of a client's own statement in a transaction that it shares */
 	enum sqlite_stop stop;
 	unsigned n_progress; /* calls of the progress handler in this run of a statement */
 	bool shielded;       /* a rollback runs: neither deadline nor cancellation */
@@ -101,16 +102,19 @@ struct sqlite_conn {
 	bool like_case;         /* PRAGMA case_sensitive_like, which would bring SQLite's own LIKE back */
 	bool saw_insert;        /* by the authorizer, while preparing */
 	bool saw_update, saw_match;
+	bool saw_divide;        /* SAVEPOINT or RELEASE */
 	bool saw_own_savepoint; /* its name is one of ours, which a client's text may not say */
 	bool saw_taint;
 	bool saw_alone; /* what shares no transaction: words about transactions, settings, counts of the connection */
 	bool saw_busy;  /* PRAGMA busy_timeout, with a time or (-1) without */
 	bool saw_paths; /* PRAGMA database_list */
 	int64_t saw_busy_ms;
-	bool saw_beyond;                   /* more than reads: sqlite_proof.c */
-	bool saw_heavy;                    /* one step may compute for long: it is not made by the loop */
-	bool reads;                        /* the statement that is stepped writes nothing */
-	unsigned words;                    /* tokenized, all in all */
+	bool saw_beyond;   /* more than reads: sqlite_proof.c */
+	bool saw_heavy;    /* one step may compute for long: it is not made by the loop */
+	bool reads;        /* the statement that is stepped writes nothing */
+	bool divides;      /* it begins or ends a savepoint within a transaction, which is brief and syncs nothing */
+	bool savepoint_tx; /* a SAVEPOINT began the transaction: RELEASE may commit it */
+	unsigned words;    /* tokenized, all in all */
 	size_t match_terms, match_phrases; /* of full-text queries since the last look at the progress */
 	const char *match_at, *match_end;  /* that FTS3's tokenizer has opened last; compared only */
 	size_t text_words;                 /* of it */
@@ -205,7 +209,7 @@ enum tx_state sqlite_tx_state(struct driver_conn *base);
 
 bool sqlite_groups_writes(const struct driver_db *db);
 void sqlite_run_writes(struct driver_conn *base, struct batch_item *const *items, size_t n, int64_t deadline_ns);
-struct cursor *sqlite_batch_cursor(struct batch_item *item, struct arena *a);
+struct cursor *sqlite_batch_cursor(struct batch_item *item);
 bool sqlite_batch_step(struct cursor *cur);
 void sqlite_batch_drop(struct batch_item *item);
 
@@ -254,6 +258,9 @@ void sqlite_tokenizers_configure(size_t terms);
 /* Is the text too long a full-text query? FTS5 offers no place to count the words of tables that name no tokenizer, so
  * that what is bound to a statement which only searches is counted before it runs. */
 bool sqlite_tokenizers_too_many(struct str text);
+/* Does a text that may hold such a query have more phrases in one NEAR group than are looked for, whose time grows with
+ * their square? */
+bool sqlite_tokenizers_too_near(struct str text);
 /* Put ours in place of SQLite's. Return a result code. */
 int sqlite_tokenizers_register(struct sqlite_conn *c);
 int sqlite_fts5_register(struct sqlite_conn *c, fts5_api *api);
