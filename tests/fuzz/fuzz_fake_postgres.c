@@ -333,20 +333,18 @@ static void op_flights(struct run *r)
 	fate_tell(fate_ask(r->conn->pool, &mark, soon()), &r->err);
 }
 
-static void op_once(struct run *r)
+static void keep_once(struct run *r, enum once_way way)
 {
 	struct once_row mine = {.key = STR("k"), .body = STR("b"), .status = 200, .content_type = STR("text/plain")};
 	struct route route = {.conn = r->conn};
 	struct once_row kept = {0};
 	struct strbuf *b = &r->out;
-	bool first = false, more;
+	bool first = false;
 
-	coordination_find(r->conn, soon());
-	either(once_prepare(r->conn, soon(), &r->err));
 	exec_begin(&r->exec, &route, soon(), true);
-	bool ok = once_begin(&r->exec, &r->arena, &mine, 1, &first, &kept, &r->err);
+	bool ok = once_begin(&r->exec, &r->arena, &mine, 1, &way, &first, &kept, &r->err);
 	if (ok && first)
-		ok = once_end(&r->exec, &mine, &r->err);
+		ok = once_end(&r->exec, way, &mine, 1, &r->err);
 	if (ok && !first) {
 		strbuf_json_string(b, kept.body.p != NULL ? kept.body : STR(""));
 		strbuf_putc(b, ',');
@@ -355,6 +353,16 @@ static void op_once(struct run *r)
 		strbuf_putc(b, ',');
 	}
 	either(exec_end(&r->exec, ok, &r->err));
+}
+
+static void op_once(struct run *r)
+{
+	bool more;
+
+	coordination_find(r->conn, soon());
+	either(once_prepare(r->conn, soon(), &r->err));
+	keep_once(r, ONCE_ROW_FIRST);
+	keep_once(r, ONCE_ROW_ALONG);
 	either(once_forget(r->conn, 1, soon(), &more, &r->err));
 }
 
@@ -371,11 +379,8 @@ static bool nobody_is_dead(const struct state_node *rival UNUSED)
 	return false;
 }
 
-static const struct state_node me = {.name = {"n", 1},
-				     .instance = {"i", 1},
-				     .url = {"u", 1},
-				     .version = {"1", 1},
-				     .boot = {"b", 1}};
+static const struct state_node me = {
+	.name = {"n", 1}, .instance = {"i", 1}, .url = {"u", 1}, .version = {"1", 1}, .boot = {"b", 1}};
 
 static void ask_of_nodes(struct run *r, struct state *s)
 {
