@@ -296,7 +296,7 @@ static void op_company(struct run *r)
 	driver_postgres.run_batch(lease.conn, &list, 1, soon());
 	lease_release(&lease);
 	if (!item.failed && !item.again) {
-		struct cursor *cur = driver_postgres.batch_cursor(&item, &r->arena);
+		struct cursor *cur = driver_postgres.batch_cursor(&item);
 
 		while (cur->n_columns != 0 && driver_postgres.batch_step(cur))
 			(void)write_cells(&s, cur->row, cur->n_columns, &stop, &r->err);
