@@ -333,24 +333,41 @@ static void op_flights(struct run *r)
 	fate_tell(fate_ask(r->conn->pool, &mark, soon()), &r->err);
 }
 
+struct once_ask {
+	struct run *r;
+	struct once_row mine, kept;
+	enum once_way way;
+	bool first;
+};
+
+/* As the unit's transaction begins. */
+static bool ask_once(void *arg, struct exec *x, struct err *err)
+{
+	struct once_ask *o = arg;
+
+	return once_begin(x, &o->r->arena, &o->mine, 1, &o->way, &o->first, &o->kept, err);
+}
+
 static void keep_once(struct run *r, enum once_way way)
 {
-	struct once_row mine = {.key = STR("k"), .body = STR("b"), .status = 200, .content_type = STR("text/plain")};
+	const struct stmt work = {.sql = STR("insert into t values (1)"), .access = STMT_WRITE};
+	struct once_ask o = {.r = r, .mine = {.key = STR("k"), .body = STR("b"), .status = 200}, .way = way};
 	struct route route = {.conn = r->conn};
-	struct once_row kept = {0};
-	struct strbuf *b = &r->out;
-	bool first = false;
+	struct row_sink nobody = {0};
+	struct exec_result result;
 
+	o.mine.content_type = STR("text/plain");
 	exec_begin(&r->exec, &route, soon(), true);
-	bool ok = once_begin(&r->exec, &r->arena, &mine, 1, &way, &first, &kept, &r->err);
-	if (ok && first)
-		ok = once_end(&r->exec, way, &mine, 1, &r->err);
-	if (ok && !first) {
-		strbuf_json_string(b, kept.body.p != NULL ? kept.body : STR(""));
-		strbuf_putc(b, ',');
-		value_write_json(b, kept.answer.p != NULL ? value_bytes(kept.answer) : value_null(),
-				 &(struct value_format){0});
-		strbuf_putc(b, ',');
+	r->exec.opened = ask_once;
+	r->exec.opened_arg = &o;
+	bool ok = exec_run(&r->exec, &work, &nobody, &result, &r->err);
+	if (ok && o.first)
+		ok = once_end(&r->exec, o.way, &o.mine, 1, &r->err);
+	if (ok && !o.first) {
+		strbuf_json_string(&r->out, o.kept.body.p != NULL ? o.kept.body : STR(""));
+		strbuf_putc(&r->out, ',');
+		value_write_json(&r->out, o.kept.answer.p != NULL ? value_bytes(o.kept.answer) : value_null(), NULL);
+		strbuf_putc(&r->out, ',');
 	}
 	either(exec_end(&r->exec, ok, &r->err));
 }
