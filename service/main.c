@@ -140,6 +140,7 @@ static struct server_options server_options(struct process *p)
 		.body_bytes = (size_t)c->body_bytes,
 		.bulk_body_bytes = (size_t)c->bulk_body_bytes,
 		.json_values = (size_t)c->json_values,
+		.long_percent = (unsigned)c->long_percent,
 		.uri_bytes = (size_t)c->uri_bytes,
 		.header_bytes = (size_t)c->header_bytes,
 		.http_connections = (unsigned)c->http_connections,

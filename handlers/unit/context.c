@@ -217,6 +217,7 @@ bool context_open(struct context *c, struct request *req, struct response *res, 
 		c->imap = c->session_map;
 	}
 	if (c->route.tx != NULL) {
+		req->holds = true;
 		c->ends = req->tx_end.p != NULL;
 		c->commits = c->ends && str_eq_z(req->tx_end, "commit");
 		req->tx_left = arena_str(&req->arena, str_z(tx_id(c->route.tx)));
@@ -317,6 +318,7 @@ static void begin_write(struct context *c, bool atomic)
 	c->once = context_is_once(c);
 	exec_begin(&c->exec, &c->route, c->deadline, atomic || c->undo || c->once);
 	c->exec.tells = tells(c);
+	c->req->holds = c->req->holds || c->route.conn->dialect->id == DIALECT_SQLITE; /* the writer */
 	c->in_unit = true;
 	if (!c->once)
 		return;

@@ -77,6 +77,8 @@ static const struct setting settings[] = {
 	{"held_bytes", TYPE_INT, AT(held_bytes), 0, 1e12, TEXT_OF(LIMIT_HELD_BYTES), NULL, false,
 	 "memory for the rows that one request holds before it answers: pages with includes, steps of a batch; 0: no "
 	 "bound"},
+	{"long_percent", TYPE_INT, AT(long_percent), 1, 100, TEXT_OF(LIMIT_LONG_PERCENT), NULL, false,
+	 "of a loop's time that streams and bulk bodies get while short requests are being served; 100: no bound"},
 	{"loop_stall_seconds", TYPE_SECONDS, AT(loop_stall_seconds), 0, 3600, "1", NULL, false,
 	 "an event loop that has not turned for so long is logged; 0: none is"},
 	{"uri_bytes", TYPE_INT, AT(uri_bytes), 256, 65536, TEXT_OF(LIMIT_URI_BYTES), NULL, false,
@@ -145,8 +147,7 @@ static const struct setting settings[] = {
 	 "largest answer that is kept for an Idempotency-Key; of a larger one, only that it was given"},
 	{"idempotency_bytes", TYPE_INT, AT(idempotency_bytes), 0, 1e12, "67108864", NULL, false,
 	 "bytes of the answers kept for Idempotency-Keys of one API key (all callers without keys count as one); of "
-	 "the "
-	 "oldest beyond it, only that they were given"},
+	 "the oldest beyond it, only that they were given"},
 	{"idempotency_hours", TYPE_INT, AT(idempotency_hours), 1, 87600, TEXT_OF(LIMIT_IDEMPOTENCY_HOURS), NULL, false,
 	 "on connections that are exactly_once answers for Idempotency-Keys are kept in the database for so many "
 	 "hours"},

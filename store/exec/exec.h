@@ -49,7 +49,8 @@ extern const struct connection_sharing exec_sharing;
  */
 struct exec {
 	const struct route *route;
-	int64_t deadline;         /* monotonic */
+	int64_t deadline;         /* monotonic; exec_deadline */
+	int64_t held_ns;          /* what its fiber had been held by when it began */
 	int64_t since_ns;         /* for driver_conn.since_ns */
 	struct lease lease;       /* own lease, when the route has no transaction */
 	struct company_seat seat; /* in place of it: a transaction that is shared with others, see company.h */

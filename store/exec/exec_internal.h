@@ -10,6 +10,8 @@ struct exec;
 /* A unit inside a transaction; units do not nest. */
 #define EXEC_SAVEPOINT "ferrod_unit"
 
+/* Until when the unit may go on, monotonic: put off by what its fiber has been held since it began (fiber_held). */
+int64_t exec_deadline(const struct exec *x);
 /* Until when a statement of the unit may run on that connection, monotonic. */
 int64_t exec_statement_deadline(const struct exec *x, const struct driver_conn *c);
 
