@@ -318,7 +318,6 @@ static void begin_write(struct context *c, bool atomic)
 	c->once = context_is_once(c);
 	exec_begin(&c->exec, &c->route, c->deadline, atomic || c->undo || c->once);
 	c->exec.tells = tells(c);
-	c->req->holds = c->req->holds || c->route.conn->dialect->id == DIALECT_SQLITE; /* the writer */
 	c->in_unit = true;
 	if (!c->once)
 		return;
@@ -331,6 +330,7 @@ static void begin_write(struct context *c, bool atomic)
 void context_write(struct context *c, bool atomic)
 {
 	context_write_raw(c, atomic || tells(c));
+	c->req->holds = c->req->holds || c->route.conn->dialect->id == DIALECT_SQLITE; /* the writer's turn */
 	if (c->once && !c->req->body_streams && !c->req->alone)
 		c->exec.joins = num_hash(str_z(c->req->route->operation_id)) | 1;
 }

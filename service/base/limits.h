@@ -10,7 +10,7 @@
 #define LIMIT_BULK_BODY_BYTES (1024L * 1024 * 1024) /* bulk create body */
 #define LIMIT_JSON_VALUES 200000                    /* of one document of a request */
 #define LIMIT_HELD_BYTES 67108864                   /* of rows that a request holds before it answers */
-#define LIMIT_LONG_PERCENT 10                       /* of a loop's time, for long requests beside short ones */
+#define LIMIT_LONG_PERCENT 5                        /* of a loop's time, for long requests beside short ones */
 #define LIMIT_DRAIN_GRACE_S 5                       /* what the drain has cancelled may take to end */
 #define LIMIT_URI_BYTES 4096                        /* request target */
 #define LIMIT_HEADER_BYTES 8192                     /* request line and header block */

@@ -4,11 +4,13 @@
 
 #include "service/base/clock.h"
 #include "service/base/wait.h"
+#include "service/metrics.h"
 
 #include "service/base/banned.h"
 
 #define PERIOD_NS (50 * CLOCK_NS_PER_MS)
 #define ABOUT_NS CLOCK_NS_PER_MS      /* clients that ask again and again are about between two requests, too */
+#define COUNTED_NS CLOCK_NS_PER_MS    /* what is shorter is no rest */
 #define LOOK_NS (2 * CLOCK_NS_PER_MS) /* who rests looks that often whether they are */
 
 struct rest {
@@ -123,6 +125,8 @@ void give_way(struct exchange *x)
 	leave(w, &r);
 	const int64_t now = clock_mono_ns();
 	take_turn(x, used, now);
+	metrics_add(METRIC_LONG_RESTS, now - from >= COUNTED_NS);
+	metrics_add(METRIC_LONG_REST_MS, (uint64_t)((now - from + COUNTED_NS / 2) / CLOCK_NS_PER_MS));
 	x->cpu_ns = cpu;
 	fiber_held(now - from);
 	if (x->req.deadline < CLOCK_NEVER - (now - from))
