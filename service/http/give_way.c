@@ -111,7 +111,8 @@ static void take_turn(struct exchange *x, int64_t used_ns, int64_t now)
 void give_way(struct exchange *x)
 {
 	struct give_way *w = &x->loop->ways;
-	if (x->loop->server->options.long_percent >= 100 || x->req.holds)
+	const unsigned percent = x->loop->server->options.long_percent;
+	if (percent == 0 || percent >= 100 || x->req.holds)
 		return;
 	const int64_t cpu = fiber_cpu_ns();
 	if (x->short_period != 0 && cpu < LIMIT_SHORT_NS)

@@ -3,7 +3,7 @@
  * processor, is long: while short ones are being served, by whichever loop, the long ones of a loop together get
  * long_percent of its time, in turn. Meanwhile what feeds them (a statement's server, the client's upload) and whoever
  * takes their answers waits in its turn, and leaves the processors to others. Nobody short about: they rest no more.
- * Loop thread only; all state is the loop's.
+ * Loop thread only; the state is owned by the loop (wire.h).
  */
 #ifndef FERROD_SERVICE_GIVE_WAY_H
 #define FERROD_SERVICE_GIVE_WAY_H
