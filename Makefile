@@ -269,7 +269,7 @@ bench: ## the performance bars (BARS=http,sqlite,write,pg,lanes,bulk,stream,memo
 bench-json: $(BUILD)/tests/bench/json_readers ## what readers of JSON cost, against jansson alone
 	@$<
 
-profile: ## where a request's instructions go (REQUEST=hello|get|hit|query|rows|insert|pgget|pgquery|pgrows|pginsert), under callgrind
+profile: ## where a request's instructions go (REQUEST=hello|get|hit|query|rows|insert|raw|batch|pgget|pgquery|pgrows|pginsert), under callgrind
 	@.ci/deps run bench
 	@$(MAKE) --no-print-directory build
 	@$(PYTHON) -B tests/bench/profile.py $(BIN)

@@ -35,6 +35,7 @@
 #include "service/http/watchdog.h"
 #include "store/connection/dsn.h"
 #include "store/driver/sqlite/driver_sqlite.h"
+#include "store/exec/sharing.h"
 #include "store/state/seal.h"
 #include "store/store.h"
 #include "service/version.h"
@@ -101,12 +102,21 @@ static struct store_options store_options(const struct config *c)
 	return o;
 }
 
-static struct idempotency_limits idempotency_limits(const struct config *c)
+/* What is told to the process's own parts. */
+static void configure(const struct config *c)
 {
-	return (struct idempotency_limits){.hours = c->idempotency_hours,
-					   .answer_bytes = (size_t)c->idempotency_answer_bytes,
-					   .entries = (size_t)c->idempotency_entries,
-					   .bytes = (size_t)c->idempotency_bytes};
+	idempotency_configure(&(struct idempotency_limits){.hours = c->idempotency_hours,
+							   .answer_bytes = (size_t)c->idempotency_answer_bytes,
+							   .entries = (size_t)c->idempotency_entries,
+							   .bytes = (size_t)c->idempotency_bytes});
+	sharing_configure(&(struct sharing_limits){c->shared_trip_seconds, c->shared_write_seconds,
+						   c->shared_unit_seconds, c->shared_gather_seconds});
+	driver_sqlite_configure(&(struct sqlite_options){.busy_timeout_s = c->busy_timeout_seconds,
+							 .cache_kib = (size_t)c->sqlite_cache_kib,
+							 .value_bytes = (size_t)c->sqlite_value_bytes,
+							 .heap_bytes = c->sqlite_heap_bytes,
+							 .match_terms = (size_t)c->sqlite_match_terms,
+							 .unit_s = c->shared_unit_seconds});
 }
 
 static struct key_sources key_sources(const struct config *c, const json_t *catalog)
@@ -447,13 +457,7 @@ static int serve(struct process *p)
 	configure_log(&p->config);
 	supervisor_block_signals(&signals);
 	offload_init((unsigned)p->config.offload_threads);
-	const struct idempotency_limits once = idempotency_limits(&p->config);
-	idempotency_configure(&once);
-	driver_sqlite_configure(&(struct sqlite_options){.busy_timeout_s = p->config.busy_timeout_seconds,
-							 .cache_kib = (size_t)p->config.sqlite_cache_kib,
-							 .value_bytes = (size_t)p->config.sqlite_value_bytes,
-							 .heap_bytes = p->config.sqlite_heap_bytes,
-							 .match_terms = (size_t)p->config.sqlite_match_terms});
+	configure(&p->config);
 	struct store_options so = store_options(&p->config);
 	p->app.store = store_create(&so);
 	struct server_options opts = server_options(p);
@@ -587,11 +591,7 @@ int main(int argc, char **argv)
 		return usage_error(&err);
 	p.argc = argc;
 	p.argv = argv;
-	int code = EXIT_USAGE;
-	if (read_catalog(&p, &err))
-		code = run(&p);
-	else
-		usage_error(&err);
+	const int code = read_catalog(&p, &err) ? run(&p) : usage_error(&err);
 	catalog_unref(p.catalog);
 	gate_destroy(p.gate);
 	tls_done();

@@ -3,11 +3,10 @@
 
 #include "handlers/answer/values.h"
 #include "handlers/unit/mapped.h"
+#include "service/base/limits.h"
 #include "store/codec/codec_int64.h"
 
 #include "service/base/banned.h"
-
-#define LINKS_MAX 10000 /* link values of one statement: below every database's parameter limit */
 
 /* Rows of the child that belong to one link value, in the child's order. */
 struct link {
@@ -189,11 +188,11 @@ static bool read_children(struct loaded_relation *r, struct context *c, struct q
 	child->c = c;
 	child->q = q;
 	child->n_visible = query_n_visible(q);
-	for (size_t from = 0; from < n; from += LINKS_MAX) {
+	for (size_t from = 0; from < n; from += LIMIT_LINKS) {
 		struct stmt stmt;
 		struct row_sink sink = {.row = keep_row, .arg = child};
 		each->values = values + from * r->n_here;
-		each->n_values = n - from < LINKS_MAX ? n - from : LINKS_MAX;
+		each->n_values = n - from < LIMIT_LINKS ? n - from : LIMIT_LINKS;
 		if (!query_lower_each(a, q, each, &stmt, &child->shape, err))
 			return false;
 		mapped_begin(c, q->model, q->lock, &child->read);

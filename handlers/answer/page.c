@@ -5,11 +5,10 @@
 
 #include "handlers/answer/cursor_seal.h"
 #include "handlers/answer/values.h"
+#include "service/base/limits.h"
 #include "service/base/num.h"
 
 #include "service/base/banned.h"
-
-#define CURSOR_BYTES ((size_t)1024 * 1024) /* long texts may be part of the order */
 
 /* Filter and order, whatever the page: two queries with the same digest see the same sequence of rows. */
 static bool bind_page(struct page *p, struct err *err)
@@ -198,7 +197,7 @@ static bool read_cursor(struct page *p, struct value **ret, struct err *err)
 	struct str text;
 	json_t *doc;
 	struct err ignored;
-	if (q->cursor.len > CURSOR_BYTES || !cursor_unseal(p->arena, q->cursor, &text) ||
+	if (q->cursor.len > LIMIT_CURSOR_BYTES || !cursor_unseal(p->arena, q->cursor, &text) ||
 	    !json_parse(p->arena, text, &doc, &ignored))
 		return false;
 	const json_t *binding = json_object_get(doc, "b");
@@ -264,7 +263,7 @@ struct str page_cursor(struct page *p, const struct result_shape *shape, const s
 	struct value_format plain = {0};
 	if (!bind_page(p, &ignored))
 		return STR_NONE;
-	strbuf_init(&b, CURSOR_BYTES);
+	strbuf_init(&b, LIMIT_CURSOR_BYTES);
 	strbuf_printf(&b, "{\"b\":\"%s\",\"d\":\"%s\",\"v\":[", p->binding, backward ? "p" : "n");
 	for (size_t i = 0; i < p->base->n_order; i++) {
 		const size_t at = p->stored[i] != SIZE_MAX ? n_before(p->run) + p->stored[i]
@@ -280,7 +279,7 @@ struct str page_cursor(struct page *p, const struct result_shape *shape, const s
 	struct str s = STR_NONE;
 	if (!strbuf_failed(&b)) {
 		s = cursor_seal(p->arena, strbuf_str(&b));
-		if (s.len > CURSOR_BYTES)
+		if (s.len > LIMIT_CURSOR_BYTES)
 			s = STR_NONE;
 	}
 	strbuf_done(&b);

@@ -34,33 +34,6 @@ static const struct {
 	{"get", STEP_GET, SCOPE_READ},
 };
 
-enum step_state { STEP_PENDING, STEP_OK, STEP_FAILED, STEP_SKIPPED };
-enum condition { IF_ALWAYS, IF_OK, IF_FAILED, IF_EMPTY, IF_NONEMPTY };
-
-struct batch_step {
-	json_t *doc;
-	struct str as;
-	enum step_op op;
-	enum scope scope; /* that it needs */
-	enum condition condition;
-	size_t on; /* the step that the condition is about */
-	bool has_refs;
-	bool needed; /* a later step looks at its answer */
-	enum step_state state;
-	json_t *body; /* parsed answer of a needed step, in the arena */
-};
-
-struct batch {
-	struct context c;
-	struct request *req;
-	struct batch_step *steps;
-	size_t n;
-	bool atomic, writes, raw;
-	uint64_t kind; /* of those that do the same with other values; not 0 */
-	struct str using;
-	struct strbuf *out; /* the results */
-};
-
 /* ---- reading ---- */
 
 static bool name_valid(struct str s)
@@ -74,16 +47,6 @@ static bool name_valid(struct str s)
 			return false;
 	}
 	return true;
-}
-
-/* The step of that name before number `before`; `before` when there is none. */
-static size_t find_step(const struct batch *b, size_t before, struct str name)
-{
-	for (size_t i = before; i-- > 0;) {
-		if (b->steps[i].as.p != NULL && str_eq(b->steps[i].as, name))
-			return i;
-	}
-	return before;
 }
 
 struct ref_check {
@@ -102,9 +65,11 @@ static bool check_ref(void *arg, struct str ref)
 	if (ref.p == NULL)
 		return false;
 	(void)str_split(&rest, '.', &name);
-	size_t i = find_step(k->b, k->step, name);
+	size_t i = batch_find_step(k->b, k->step, name);
 	if (i < k->step) {
+		struct batch_step *s = &k->b->steps[k->step];
 		k->b->steps[i].needed = true;
+		s->after = s->after > i ? s->after : i + 1;
 		return true;
 	}
 	k->bad = name;
@@ -127,11 +92,13 @@ static void read_condition(struct batch *b, struct json_reader *r, size_t i)
 	json_reader_require(&c, "step");
 	json_reader_str(&c, "is", &is);
 	json_reader_require(&c, "is");
-	s->on = find_step(b, i, name);
+	s->on = batch_find_step(b, i, name);
 	if (name.p != NULL && s->on == i)
 		json_reader_fault(&c, "step", "no earlier step has that name");
-	else if (name.p != NULL)
+	if (name.p != NULL && s->on < i) {
 		b->steps[s->on].needed = true;
+		s->after = s->on + 1;
+	}
 	for (size_t k = IF_OK; k < ARRAY_LEN(words); k++) {
 		if (str_eq_z(is, words[k]))
 			s->condition = (enum condition)k;
@@ -176,7 +143,7 @@ static bool read_step(struct batch *b, size_t i, json_t *doc, struct err *err)
 		k++;
 	if (word.p != NULL && k == ARRAY_LEN(ops))
 		json_reader_fault(&r, "op", "there is no operation of that name");
-	if (json_reader_str(&r, "as", &s->as) && (!name_valid(s->as) || find_step(b, i, s->as) < i))
+	if (json_reader_str(&r, "as", &s->as) && (!name_valid(s->as) || batch_find_step(b, i, s->as) < i))
 		json_reader_fault(&r, "as",
 				  "a name is 1 to 64 letters, digits, _ or -, and no two steps have the same");
 	read_condition(b, &r, i);
@@ -235,61 +202,6 @@ static bool read_batch(struct batch *b, struct err *err)
 
 /* ---- running ---- */
 
-/* Does the answer hold nothing: no row, no count, nothing affected? */
-static bool body_empty(const json_t *body)
-{
-	static const char *const counts[] = {"row_count", "count", "rows_affected", "rows_inserted"};
-	for (size_t i = 0; i < ARRAY_LEN(counts); i++) {
-		const json_t *v = json_object_get(body, counts[i]);
-		if (json_is_integer(v))
-			return json_integer_value(v) == 0;
-	}
-	if (json_is_false(json_object_get(body, "exists")))
-		return true;
-	return json_object_size(body) == 1 && json_is_null(json_object_get(body, "row"));
-}
-
-static bool wanted(const struct batch *b, const struct batch_step *s)
-{
-	if (s->condition == IF_ALWAYS)
-		return true;
-	const struct batch_step *on = &b->steps[s->on];
-	switch (s->condition) {
-	case IF_OK:
-		return on->state == STEP_OK;
-	case IF_FAILED:
-		return on->state == STEP_FAILED;
-	case IF_EMPTY:
-		return on->state == STEP_OK && body_empty(on->body);
-	case IF_NONEMPTY:
-		return on->state == STEP_OK && !body_empty(on->body);
-	case IF_ALWAYS:
-		break;
-	}
-	return true;
-}
-
-struct finder {
-	const struct batch *b;
-	size_t step;
-};
-
-static json_t *find_ref(void *arg, struct str ref)
-{
-	const struct finder *f = arg;
-	struct str name;
-	(void)str_split(&ref, '.', &name);
-	size_t i = find_step(f->b, f->step, name);
-	if (i == f->step || f->b->steps[i].state != STEP_OK)
-		return NULL;
-	return ref.p != NULL ? batch_walk(f->b->steps[i].body, ref) : f->b->steps[i].body;
-}
-
-static void decref(void *arg)
-{
-	json_decref(arg);
-}
-
 /* Outside a unit of its own a raw statement's writes stand, whatever becomes of its rows. */
 static bool refuse_result(const struct batch *b, const struct batch_step *s, struct err *err)
 {
@@ -322,26 +234,15 @@ static bool keep_result(const struct batch *b, struct batch_step *s, struct str 
 	return refuse_result(b, s, err);
 }
 
-/* Is there room for all that the step may answer, and nothing that refuses it afterwards? */
-static bool answers_briefly(const struct batch *b, const struct batch_step *s)
-{
-	return s->op == STEP_SQL_EXECUTE && (b->req->prefer.given & PREFER_MAX_AFFECTED) == 0 &&
-	       b->out->len + LIMIT_RESPONSE_CHUNK < LIMIT_BATCH_ANSWER_BYTES;
-}
-
 /* Runs step i; its body goes to `body`. */
 static bool run_step(struct batch *b, size_t i, struct strbuf *body, int *ret_status, struct err *err)
 {
 	struct batch_step *s = &b->steps[i];
-	json_t *doc = s->doc;
-	if (s->has_refs) {
-		struct finder f = {.b = b, .step = i};
-		doc = batch_resolve(&b->req->arena, s->doc, find_ref, &f, err);
-		if (doc == NULL)
-			return false;
-		arena_on_done(&b->req->arena, decref, doc);
-	}
-	if (b->atomic && i + 1 == b->n && answers_briefly(b, s))
+	json_t *doc = batch_doc(b, i, err);
+	if (doc == NULL)
+		return false;
+	batch_look_ahead(b, i);
+	if (b->atomic && i + 1 == b->n && batch_answers_briefly(b, s, 1))
 		context_last(&b->c);
 	body->cap = b->out->len < LIMIT_BATCH_ANSWER_BYTES ? LIMIT_BATCH_ANSWER_BYTES - b->out->len : 1;
 	if (!step_run(&b->c, s->op, doc, body, ret_status, err))
@@ -377,7 +278,7 @@ static void write_skipped(struct batch *b, size_t i)
 /* Its condition does not hold. */
 static bool skipped(struct batch *b, size_t i)
 {
-	if (wanted(b, &b->steps[i]))
+	if (batch_wanted(b, &b->steps[i]))
 		return false;
 	b->steps[i].state = STEP_SKIPPED;
 	write_skipped(b, i);

@@ -8,8 +8,6 @@
 
 #include "service/base/banned.h"
 
-#define INCLUDE_DEPTH 8
-
 bool url_number(const struct url_filter *f, struct str text, bool *ret_has, int64_t *ret)
 {
 	if (!num_parse_int(text, ret) || *ret < 0)
@@ -136,7 +134,7 @@ static bool include_option(const struct url_filter *f, struct query *q, struct s
 static bool include_at(const struct url_filter *f, struct query *q, struct str text, unsigned depth)
 {
 	struct str part, name, inner;
-	if (depth == INCLUDE_DEPTH)
+	if (depth == LIMIT_INCLUDE_DEPTH)
 		return url_malformed(f, "the relations are nested too deep");
 	while (url_part(&text, &part)) {
 		struct url_filter there = *f;
@@ -230,7 +228,7 @@ static bool select_at(const struct url_filter *f, struct query *q, struct str te
 	struct str part;
 	size_t twice;
 	bool all = false;
-	if (depth == INCLUDE_DEPTH)
+	if (depth == LIMIT_INCLUDE_DEPTH)
 		return url_malformed(f, "the relations are nested too deep");
 	if (count_parts(text) > LIMIT_COLUMNS)
 		return url_malformed(f, "too many columns");

@@ -3,7 +3,9 @@
 
 #include "handlers/handlers.h"
 #include "handlers/answer/render.h"
+#include "handlers/resources/model_sets.h"
 #include "service/base/clock.h"
+#include "store/schema/schema_subset.h"
 
 #include "service/base/banned.h"
 
@@ -85,10 +87,21 @@ void out_migration(struct strbuf *b, const struct migrate_result *m)
 	strbuf_putc(b, ']');
 }
 
+/* The registered models that it is about: those of the set, or all. */
+static bool models_meant(struct request *req, const struct schema *all, struct str set, const struct schema **ret,
+			 struct err *err)
+{
+	if (!models_set_is_there(req, all, set, err))
+		return false;
+	*ret = set.p != NULL ? schema_of_set(all, set, &req->arena) : all;
+	return true;
+}
+
 /* On the connection that the request is routed to; a migration is a transaction of its own. */
-static bool run(struct request *req, struct response *res, const struct context_spec *spec,
+static bool run(struct request *req, struct response *res, const struct context_spec *spec, struct str set,
 		const struct migrate_request *q, struct migrate_result *ret, struct err *err)
 {
+	const struct schema *meant;
 	struct context c;
 	memset(ret, 0, sizeof(*ret));
 	if (!context_open(&c, req, res, spec, err))
@@ -99,20 +112,23 @@ static bool run(struct request *req, struct response *res, const struct context_
 			     "a migration is a transaction of its own: end this one first, or send the request without "
 			     "Ferro-Transaction");
 	else
-		ok = migrate_run(c.route.conn, c.schema, q, &req->arena, ret, err);
+		ok = models_meant(req, c.schema, set, &meant, err) &&
+		     migrate_run(c.route.conn, meant, q, &req->arena, ret, err);
 	if (c.route.tx == NULL)
 		req->db_ns += ret->db_ns;
 	return context_close(&c, ok, err);
 }
 
-/* The body's members, of which `using` is read. */
-static bool options_begin(struct json_reader *r, struct request *req, struct context_spec *spec, struct err *err)
+/* The body's members, of which `using` and `set` are read. */
+static bool options_begin(struct json_reader *r, struct request *req, struct context_spec *spec, struct str *ret_set,
+			  struct err *err)
 {
 	json_t *doc;
 	if (!request_options(req, true, &doc, err))
 		return false;
 	json_reader_init(r, &req->arena, doc, "", err);
 	json_reader_str(r, "using", &spec->using);
+	json_reader_str(r, "set", ret_set);
 	return true;
 }
 
@@ -122,9 +138,10 @@ bool handle_create_tables(struct request *req, struct response *res, struct err 
 	struct migrate_request q = {.deadline = migrate_deadline(req)};
 	struct migrate_result m;
 	struct json_reader r;
-	if (!options_begin(&r, req, &spec, err))
+	struct str set = STR_NONE;
+	if (!options_begin(&r, req, &spec, &set, err))
 		return false;
-	if (!json_reader_done(&r) || !run(req, res, &spec, &q, &m, err))
+	if (!json_reader_done(&r) || !run(req, res, &spec, set, &q, &m, err))
 		return false;
 	struct strbuf *b = response_json(res, 200);
 	strbuf_putc(b, '{');
@@ -149,7 +166,8 @@ bool handle_migrate(struct request *req, struct response *res, struct err *err)
 	struct migrate_request q = {.options = {.updates = true}, .deadline = migrate_deadline(req)};
 	struct migrate_result m;
 	struct json_reader r;
-	if (!options_begin(&r, req, &spec, err))
+	struct str set = STR_NONE;
+	if (!options_begin(&r, req, &spec, &set, err))
 		return false;
 	json_reader_bool(&r, "updates", &q.options.updates);
 	json_reader_bool(&r, "destructive", &q.options.destructive);
@@ -158,7 +176,7 @@ bool handle_migrate(struct request *req, struct response *res, struct err *err)
 	json_reader_bool(&r, "dry_run", &q.dry_run);
 	if (json_reader_str(&r, "plan_hash", &q.plan_hash))
 		check_hash(&r, q.plan_hash);
-	if (!json_reader_done(&r) || !run(req, res, &spec, &q, &m, err))
+	if (!json_reader_done(&r) || !run(req, res, &spec, set, &q, &m, err))
 		return false;
 	struct strbuf *b = response_json(res, 200);
 	strbuf_putc(b, '{');
@@ -187,14 +205,16 @@ static bool wanted_dialect(struct request *req, struct response *res, const stru
 
 bool handle_ddl(struct request *req, struct response *res, struct err *err)
 {
-	static const char *const args[] = {"dialect", NULL};
+	static const char *const args[] = {"dialect", "set", NULL};
+	const struct schema *meant;
 	const struct dialect *d;
 	struct ddl_plan plan;
 	if (!request_args_routed(req, args, err) || !wanted_dialect(req, res, &d, err))
 		return false;
 	struct schema *s = schema_registry_get(&request_app(req)->store->models);
 	ddl_plan_init(&plan, &req->arena);
-	bool ok = ddl_create_all(d, s, NULL, NULL, &plan, err);
+	bool ok = models_meant(req, s, request_arg(req, "set"), &meant, err) &&
+		  ddl_create_all(d, meant, NULL, NULL, &plan, err);
 	schema_unref(s);
 	if (!ok)
 		return false;

@@ -1,6 +1,8 @@
 /* See model_sets.h. */
 #include "handlers/resources/model_sets.h"
 
+#include "store/schema/schema_subset.h"
+
 #include "service/base/banned.h"
 
 static bool bound(const struct request *req)
@@ -27,6 +29,18 @@ bool models_may_change(const struct request *req, struct str set, struct err *er
 	return principal_has_set(req, set) || err_set(err, ERR_FORBIDDEN,
 						      "this key may change the models of its own sets only: \"sets\" "
 						      "of its entry, or else its connections");
+}
+
+bool models_set_is_there(const struct request *req, const struct schema *s, struct str set, struct err *err)
+{
+	if (set.p == NULL)
+		return true;
+	if (!models_set_name(set, err))
+		return false;
+	for (size_t i = 0; principal_has_set(req, set) && i < s->n_models; i++)
+		if (model_of_set(&s->models[i], set))
+			return true;
+	return err_set(err, ERR_MODEL_NOT_FOUND, "no registered model is of the set \"%.*s\"", STR_FMT(set));
 }
 
 bool models_own_set(const struct request *req, struct str *ret, struct err *err)

@@ -12,6 +12,9 @@ bool models_set_name(struct str set, struct err *err) MUST_CHECK;
 bool models_own_set(const struct request *req, struct str *ret, struct err *err) MUST_CHECK;
 /* ERR_FORBIDDEN unless the key may change that set. */
 bool models_may_change(const struct request *req, struct str set, struct err *err) MUST_CHECK;
+/* Has a registered model that set (STR_NONE: any)? ERR_INVALID_PARAMETERS: no set has such a name; ERR_MODEL_NOT_FOUND:
+ * none has it, or the key is bound to other sets, and learns of no others. */
+bool models_set_is_there(const struct request *req, const struct schema *s, struct str set, struct err *err) MUST_CHECK;
 /* Makes a model's form what the caller is to see: a key that is bound to sets learns no names of others, for they may
  * be those of connections. arg: a struct request. For schema_write. */
 void models_seen(void *arg, json_t *m);

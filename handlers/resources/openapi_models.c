@@ -78,73 +78,51 @@ static void write_tags(struct writing *w, const json_t *general)
 	strbuf_putc(b, ']');
 }
 
-static bool write_components(struct writing *w, const json_t *general)
+/* An object of the general description, some of whose members are written by us. */
+static bool write_members(struct writing *w, const json_t *general,
+			  bool (*ours)(struct writing *, const char *key, const json_t *v))
 {
 	struct strbuf *b = &w->res->body;
 	const char *key;
 	json_t *v;
-	bool ok = true, first = true;
+	bool first = true;
 	json_object_foreach((json_t *)(uintptr_t)general, key, v)
 	{
 		strbuf_puts(b, first ? "{\"" : ",\"");
 		strbuf_puts(b, key);
 		strbuf_puts(b, "\":");
 		first = false;
-		if (str_eq_z(str_z(key), "schemas"))
-			ok = write_object(w, v, openapi_put_records);
-		else if (str_eq_z(str_z(key), "parameters"))
-			ok = write_object(w, v, openapi_put_filters);
-		else
-			json_write(b, v, false);
-		if (!ok)
+		if (!ours(w, key, v))
 			return false;
 	}
 	strbuf_putc(b, '}');
 	return true;
 }
 
-static bool write_document(struct writing *w)
+static bool write_component(struct writing *w, const char *key, const json_t *v)
 {
-	struct strbuf *b = &w->res->body;
-	const char *key;
-	json_t *v;
-	bool ok = true, first = true;
-	json_object_foreach((json_t *)(uintptr_t)w->d.general, key, v)
-	{
-		strbuf_puts(b, first ? "{\"" : ",\"");
-		strbuf_puts(b, key);
-		strbuf_puts(b, "\":");
-		first = false;
-		if (str_eq_z(str_z(key), "paths"))
-			ok = write_object(w, v, openapi_put_operations);
-		else if (str_eq_z(str_z(key), "components"))
-			ok = write_components(w, v);
-		else if (str_eq_z(str_z(key), "tags"))
-			write_tags(w, v);
-		else
-			json_write(b, v, false);
-		if (!ok)
-			return false;
-	}
-	strbuf_putc(b, '}');
+	if (strcmp(key, "schemas") == 0)
+		return write_object(w, v, openapi_put_records);
+	if (strcmp(key, "parameters") == 0)
+		return write_object(w, v, openapi_put_filters);
+	json_write(&w->res->body, v, false);
+	return true;
+}
+
+static bool write_part(struct writing *w, const char *key, const json_t *v)
+{
+	if (strcmp(key, "paths") == 0)
+		return write_object(w, v, openapi_put_operations);
+	if (strcmp(key, "components") == 0)
+		return write_members(w, v, write_component);
+	if (strcmp(key, "tags") == 0)
+		write_tags(w, v);
+	else
+		json_write(&w->res->body, v, false);
 	return true;
 }
 
 /* ---- what is asked for ---- */
-
-/* A key that is bound to sets learns of no others. */
-static bool set_is_there(const struct request *req, const struct schema *s, struct str set, struct err *err)
-{
-	if (set.p == NULL)
-		return true;
-	if (!models_set_name(set, err))
-		return false;
-	for (size_t i = 0; principal_has_set(req, set) && i < s->n_models; i++)
-		for (size_t k = 0; k < s->models[i].n_sets; k++)
-			if (str_eq(s->models[i].sets[k], set))
-				return true;
-	return err_set(err, ERR_MODEL_NOT_FOUND, "no registered model is of the set \"%.*s\"", STR_FMT(set));
-}
 
 static bool connection_is_there(const struct request *req, struct str using, struct err *err)
 {
@@ -162,14 +140,14 @@ static bool answer(struct request *req, struct response *res, const struct descr
 {
 	struct writing w = {.d = *d, .res = res, .err = err};
 	struct arena scratch;
-	if (!set_is_there(req, d->s, d->set, err) || !connection_is_there(req, d->using, err))
+	if (!models_set_is_there(req, d->s, d->set, err) || !connection_is_there(req, d->using, err))
 		return false;
 	arena_init(&scratch);
 	w.d.scratch = &scratch;
 	describing_init(&w.d);
 	response_header(res, "Cache-Control", STR("no-store"));
 	(void)response_json(res, 200);
-	const bool ok = write_document(&w);
+	const bool ok = write_members(&w, w.d.general, write_part);
 	describing_done(&w.d);
 	arena_done(&scratch);
 	return ok;

@@ -21,7 +21,8 @@ struct describing {
 };
 
 /* Names the models of the set: letters, digits and _, no two alike for generators that know neither case nor _, none
- * like one of the general description's. Parks. */
+ * like one of the general description's. A name never goes over to another model: where two would have one, each has a
+ * mark of its own. Parks. */
 void describing_init(struct describing *d);
 void describing_done(struct describing *d);
 
@@ -29,7 +30,7 @@ void describing_done(struct describing *d);
 struct str described_as(const struct describing *d, const struct model *m);
 /* What a generator that knows neither case nor punctuation makes of a name; in the arena. */
 struct str describing_squashed(struct arena *a, struct str name);
-/* A name that nothing has yet: this one, or with a number. */
+/* A name that nothing has yet: this one, or with a mark that is made of it. */
 struct str describing_name(struct describing *d, struct str wanted);
 
 /* An object's member; o takes v. */

@@ -106,14 +106,56 @@ static json_t *perhaps(const struct describing *d, struct str name)
 	return o;
 }
 
+/* How many of a record's members generators that know neither case nor _ make one of, by that name: `once` or more. */
+static const char once = 0, often = 0;
+
+static void count_member(struct describing *d, struct str name, struct map *members)
+{
+	const struct str key = describing_squashed(d->scratch, name);
+	const char *n = map_get(members, key) == NULL ? &once : &often;
+	(void)map_put(members, key, (char *)(uintptr_t)n);
+}
+
+static void count_members(struct describing *d, const struct model *m, struct map *members)
+{
+	for (size_t i = 0; i < m->n_columns; i++)
+		count_member(d, m->columns[i].name, members);
+	for (size_t i = 0; i < m->n_relations; i++)
+		if (described_as(d, m->relations[i].target).p != NULL)
+			count_member(d, m->relations[i].name, members);
+}
+
+/* Not one of them has the name: whatever came beside could take it over. */
+static bool is_alike(struct describing *d, struct str name, const struct map *members)
+{
+	return map_get(members, describing_squashed(d->scratch, name)) == &often;
+}
+
+/* They are there all the same. */
+static void tell_of_alike(struct describing *d, const struct model *m, const struct map *members, json_t *o)
+{
+	struct strbuf b;
+	strbuf_init(&b, 0);
+	for (size_t i = 0; i < m->n_columns; i++)
+		if (is_alike(d, m->columns[i].name, members))
+			strbuf_printf(&b, "%s`%.*s`", b.len > 0 ? ", " : "", STR_FMT(m->columns[i].name));
+	if (b.len > 0) {
+		put_json(o, "additionalProperties", json_true());
+		put_json(o, "description",
+			 json_sprintf("Beside these it has %.*s, which case or _ alone tells apart from another.",
+				      STR_FMT(strbuf_str(&b))));
+	}
+	strbuf_done(&b);
+}
+
 /* What `include` hangs below a record. */
-static void put_relations(struct describing *d, const struct model *m, json_t *properties)
+static void put_relations(struct describing *d, const struct model *m, const struct map *members, json_t *properties)
 {
 	for (size_t i = 0; i < m->n_relations; i++) {
 		const struct relation *r = &m->relations[i];
 		const struct str target = described_as(d, r->target);
 		json_t *o;
-		if (target.p == NULL)
+		if (target.p == NULL || is_alike(d, r->name, members))
 			continue;
 		if (r->to_one) {
 			o = perhaps(d, target);
@@ -138,16 +180,21 @@ enum form { ANSWERED, GIVEN, CHANGED };
 static json_t *record_schema(struct describing *d, const struct model *m, enum form form)
 {
 	json_t *o = typed("object", NULL), *properties = json_object(), *required = json_array();
+	struct map members;
+	map_init(&members);
+	count_members(d, m, &members);
 	for (size_t i = 0; i < m->n_columns; i++) {
 		const struct column *c = &m->columns[i];
-		if (form != ANSWERED && c->fill.read_only)
+		if ((form != ANSWERED && c->fill.read_only) || is_alike(d, c->name, &members))
 			continue;
 		(void)json_object_set_new(properties, arena_strz(d->scratch, c->name), column_schema(d, c));
 		if (form == ANSWERED || (form == GIVEN && must_be_given(c)))
 			(void)json_array_append_new(required, json_text(c->name));
 	}
 	if (form == ANSWERED)
-		put_relations(d, m, properties);
+		put_relations(d, m, &members, properties);
+	tell_of_alike(d, m, &members, o);
+	map_done(&members);
 	put_json(o, "properties", properties);
 	if (json_array_size(required) > 0)
 		put_json(o, "required", required);

@@ -68,20 +68,26 @@ static void put_notices(struct strbuf *out, struct str notices)
 	strbuf_putc(out, '}');
 }
 
-bool step_sql(struct step *s)
+bool step_sql_stmt(struct step *s, struct stmt *ret)
 {
-	struct stmt stmt = {.access = STMT_UNKNOWN, .param_type = STMT_PARAM_BY_KIND, .raw = true, .cache = true};
 	const json_t *args = NULL;
-	struct exec_result result;
-	json_reader_str(&s->r, "sql", &stmt.sql);
+	*ret = (struct stmt){.access = STMT_UNKNOWN, .param_type = STMT_PARAM_BY_KIND, .raw = true, .cache = true};
+	json_reader_str(&s->r, "sql", &ret->sql);
 	json_reader_require(&s->r, "sql");
 	json_reader_any(&s->r, "args", &args);
-	if (!sql_check(&s->r, &stmt, args) || !json_reader_done(&s->r) || !sql_bind(step_arena(s), args, &stmt, s->err))
+	if (!sql_check(&s->r, ret, args) || !json_reader_done(&s->r) || !sql_bind(step_arena(s), args, ret, s->err))
 		return false;
-	if (!sql_undoable(s->c, &stmt, s->err) || !sql_numbers(s->c, &stmt, s->err))
+	if (!sql_undoable(s->c, ret, s->err) || !sql_numbers(s->c, ret, s->err))
 		return false;
-	if (stmt.param_names != NULL && s->c->route.conn->dialect->id != DIALECT_SQLITE)
-		return sql_no_names(s->err);
+	return ret->param_names == NULL || s->c->route.conn->dialect->id == DIALECT_SQLITE || sql_no_names(s->err);
+}
+
+bool step_sql(struct step *s)
+{
+	struct stmt stmt;
+	struct exec_result result;
+	if (!step_sql_stmt(s, &stmt))
+		return false;
 	struct sql_rows rows = {.out = s->out,
 				.arena = step_arena(s),
 				.fmt = context_format(s->c->res),

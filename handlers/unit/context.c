@@ -445,6 +445,11 @@ void context_last(struct context *c)
 	c->exec.last = !c->undo && !c->once && (c->route.tx == NULL ? c->exec.atomic : c->ends && c->commits);
 }
 
+void context_ahead(struct context *c, const struct stmt *const *stmts, size_t n, bool last)
+{
+	exec_ahead(&c->exec, stmts, n, last && !c->undo && !c->once);
+}
+
 bool context_finish(struct context *c, struct err *err)
 {
 	if (c->once) { /* see hold */

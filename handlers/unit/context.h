@@ -96,6 +96,9 @@ bool context_finish(struct context *c, struct err *err) MUST_CHECK;
 /* The statement that runs next is the request's last one, and nothing of its answer is refused any more: where the
  * request ends its transaction, or its unit is one, COMMIT travels with it. */
 void context_last(struct context *c);
+/* The n statements that run next, one after the other (exec_ahead), where the unit has a transaction of its own. last:
+ * they are the request's last, see context_last. */
+void context_ahead(struct context *c, const struct stmt *const *stmts, size_t n, bool last);
 /* Ends an open unit without keeping what it did, because of *why; nothing when there is none. May park. */
 void context_abandon(struct context *c, const struct err *why);
 /* One statement of the unit; sink and ret may be NULL. */

@@ -9,10 +9,9 @@
 
 #include "service/auth/keys.h"
 #include "service/base/json.h"
+#include "service/base/limits.h"
 
 #include "service/base/banned.h"
-
-#define FILE_BYTES_MAX (4 * 1024 * 1024)
 
 static const char usage[] = "usage: ferrod key new --name NAME --scopes read,write,... [--connections a,b] [--sets "
 			    "a,b] [--append KEYS_FILE]";
@@ -31,9 +30,9 @@ static bool read_keys(struct arena *a, const char *path, json_t **ret, struct er
 	if (f == NULL && errno != ENOENT)
 		return file_error("read", path, err);
 	if (f != NULL) {
-		char *buf = arena_alloc(a, FILE_BYTES_MAX);
-		const size_t n = fread(buf, 1, FILE_BYTES_MAX, f);
-		const bool bad = ferror(f) != 0 || n == FILE_BYTES_MAX;
+		char *buf = arena_alloc(a, LIMIT_KEYS_FILE);
+		const size_t n = fread(buf, 1, LIMIT_KEYS_FILE, f);
+		const bool bad = ferror(f) != 0 || n == LIMIT_KEYS_FILE;
 		fclose(f);
 		if (bad)
 			return file_error("read", path, err);

@@ -4,6 +4,7 @@
 #include <strings.h>
 #include <time.h>
 
+#include "service/base/limits.h"
 #include "service/base/num.h"
 
 #include "service/base/banned.h"
@@ -80,8 +81,8 @@ static void read_hashes(struct json_reader *r, struct key *k)
 		return;
 	if (has_one && !read_hash(k, one))
 		json_reader_fault(r, NULL, "\"hash\" %s", form);
-	if (has_many && (json_array_size(many) == 0 || json_array_size(many) > KEY_SECRETS_MAX))
-		json_reader_fault(r, "hashes", "takes one to %d", KEY_SECRETS_MAX);
+	if (has_many && (json_array_size(many) == 0 || json_array_size(many) > LIMIT_KEY_SECRETS))
+		json_reader_fault(r, "hashes", "takes one to %d", LIMIT_KEY_SECRETS);
 	for (size_t i = 0; !r->failed && i < json_array_size(many); i++) {
 		const json_t *v = json_array_get(many, i);
 		if (!json_is_string(v) || !read_hash(k, json_str(v)))

@@ -4,8 +4,7 @@
 
 #include "service/auth/auth.h"
 #include "service/base/json.h"
-
-#define KEY_SECRETS_MAX 8 /* valid at a time, so that one can be replaced while the other is in use */
+#include "service/base/limits.h"
 
 /* A secret as it is kept: SHA-256 over salt and text. */
 struct key_secret {
@@ -16,7 +15,7 @@ struct key_secret {
 
 struct key {
 	struct principal principal;
-	struct key_secret secrets[KEY_SECRETS_MAX];
+	struct key_secret secrets[LIMIT_KEY_SECRETS];
 	size_t n_secrets;
 	int64_t expires_us; /* instant; INT64_MAX: never */
 };

@@ -9,13 +9,13 @@
 
 #include "service/auth/key_entry.h"
 #include "service/base/clock.h"
+#include "service/base/limits.h"
 #include "service/base/mem.h"
 #include "service/base/num.h"
 
 #include "service/base/banned.h"
 
 #define SALT_BYTES 16
-#define FILE_BYTES_MAX (4 * 1024 * 1024)
 
 struct key_set {
 	struct arena arena;
@@ -47,9 +47,9 @@ static bool read_file(struct arena *a, struct str path, struct str *ret, struct 
 	FILE *f = fopen(arena_strz(a, path), "rbe");
 	if (f == NULL)
 		return err_set(err, ERR_INVALID_REQUEST, "cannot read the keys file: %s", strerror(errno));
-	char *buf = arena_alloc(a, FILE_BYTES_MAX);
-	size_t n = fread(buf, 1, FILE_BYTES_MAX, f);
-	bool bad = ferror(f) != 0 || n == FILE_BYTES_MAX;
+	char *buf = arena_alloc(a, LIMIT_KEYS_FILE);
+	size_t n = fread(buf, 1, LIMIT_KEYS_FILE, f);
+	bool bad = ferror(f) != 0 || n == LIMIT_KEYS_FILE;
 	fclose(f);
 	if (bad)
 		return err_set(err, ERR_INVALID_REQUEST, "cannot read the keys file");

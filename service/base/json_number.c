@@ -198,6 +198,95 @@ struct str json_number_token(const json_t *v)
 	return ((const struct number *)(const void *)v)->token;
 }
 
+/* A number as 0.ddd with a power of ten: where its digits begin and end in the text, among which a point may stand. */
+struct decimal {
+	struct str digits; /* from the first that is not 0 to the last; none: zero */
+	int64_t power;
+	bool negative;
+};
+
+#define POWER_MAX (INT64_MAX / 4) /* no number's digits are as many */
+
+static int64_t power_of(struct str s)
+{
+	int64_t n;
+
+	if (s.len > 0 && s.p[0] == '+')
+		s = str_n(s.p + 1, s.len - 1);
+	if (s.len == 0)
+		return 0;
+	if (num_parse_int(s, &n) && n > -POWER_MAX && n < POWER_MAX)
+		return n;
+	return s.p[0] == '-' ? -POWER_MAX : POWER_MAX;
+}
+
+static struct decimal decimal_of(struct str s)
+{
+	struct decimal d = {.negative = s.p[0] == '-'};
+	size_t at = d.negative, whole = 0, first = 0, last = 0, n = 0;
+
+	for (; at < s.len && s.p[at] != 'e' && s.p[at] != 'E'; at++) {
+		if (s.p[at] == '.') {
+			whole = n + 1; /* one more than there are, so that 0 is none */
+			continue;
+		}
+		n++;
+		if (s.p[at] == '0')
+			continue;
+		if (last == 0) {
+			first = at;
+			d.power = (int64_t)n;
+		}
+		last = at + 1;
+	}
+	if (last == 0)
+		return (struct decimal){0};
+	d.power = (whole > 0 ? (int64_t)whole - 1 : (int64_t)n) - d.power +
+		  (at < s.len ? power_of(str_n(s.p + at + 1, s.len - at - 1)) : 0);
+	d.digits = str_n(s.p + first, last - first);
+	return d;
+}
+
+/* The digits alone; a point does not count. */
+static bool same_digits(struct str a, struct str b)
+{
+	size_t i = 0, k = 0;
+
+	for (;;) {
+		i += i < a.len && a.p[i] == '.';
+		k += k < b.len && b.p[k] == '.';
+		if (i == a.len || k == b.len)
+			return i == a.len && k == b.len;
+		if (a.p[i++] != b.p[k++])
+			return false;
+	}
+}
+
+static struct str text_of(const json_t *v, char buf[NUM_DOUBLE_BYTES])
+{
+	const struct str token = json_number_token(v);
+
+	if (token.p != NULL)
+		return token;
+	if (json_is_integer(v))
+		(void)num_format_int(json_integer_value(v), buf);
+	else
+		(void)num_format_double(json_real_value(v), buf);
+	return str_z(buf);
+}
+
+bool json_number_equal(const json_t *a, const json_t *b)
+{
+	char of_a[NUM_DOUBLE_BYTES], of_b[NUM_DOUBLE_BYTES];
+	struct decimal x, y;
+
+	if (json_is_integer(a) && json_is_integer(b))
+		return json_integer_value(a) == json_integer_value(b);
+	x = decimal_of(text_of(a, of_a));
+	y = decimal_of(text_of(b, of_b));
+	return x.negative == y.negative && x.power == y.power && same_digits(x.digits, y.digits);
+}
+
 static json_t *dup_array(struct arena *a, const json_t *v)
 {
 	json_t *copy = json_array();

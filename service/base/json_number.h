@@ -18,6 +18,8 @@
  * real to all others; STR_NONE for any other value. Valid as long as the arena of its document. json_deep_copy makes a
  * plain double of it, json_dup does not. */
 struct str json_number_token(const json_t *v);
+/* Are two numbers the same to their last digit, however they are written (1, 1.0, 10e-1)? */
+bool json_number_equal(const json_t *a, const json_t *b);
 /* A deep copy with the digits of its numbers, which live in `a`; new reference. */
 json_t *json_dup(struct arena *a, const json_t *v) MUST_CHECK;
 

@@ -1,11 +1,11 @@
 /*
  * Every bound of the daemon, in one place. A limit that an operator may change is the default of a row of the settings
- * table (service/config/config.c) and is named there; the others are compile-time caps. Owns nothing.
+ * table (service/config/settings.c) and is named there; the others are compile-time caps. Owns nothing.
  */
 #ifndef FERROD_BASE_LIMITS_H
 #define FERROD_BASE_LIMITS_H
 
-/* defaults of settings (service/config/config.c) */
+/* defaults of settings (service/config/settings.c) */
 #define LIMIT_BODY_BYTES (8 * 1024 * 1024)          /* request body */
 #define LIMIT_BULK_BODY_BYTES (1024L * 1024 * 1024) /* bulk create body */
 #define LIMIT_JSON_VALUES 200000                    /* of one document of a request */
@@ -27,6 +27,10 @@
 #define LIMIT_BUSY_TIMEOUT_S 5             /* SQLite: other processes' locks */
 #define LIMIT_SQLITE_VALUE_BYTES 268435456 /* one text or blob, and one row */
 #define LIMIT_SQLITE_MATCH_TERMS 256       /* of one full-text query */
+#define LIMIT_SHARED_TRIP_S 2              /* PostgreSQL: a round trip that requests share */
+#define LIMIT_SHARED_WRITE_S 5             /* SQLite: a transaction that single writes share */
+#define LIMIT_SHARED_UNIT_S 0.5            /* SQLite: a unit of work in a transaction that it shares */
+#define LIMIT_SHARED_GATHER_S 0.02         /* SQLite: such a transaction takes more units for so long */
 #define LIMIT_HTTP_CONNECTIONS 20000
 #define LIMIT_HTTP_IDLE_S 75
 #define LIMIT_BODY_WAIT_S 5    /* a bulk create waits for its body */
@@ -41,18 +45,21 @@
 #define LIMIT_IDEMPOTENCY_ENTRIES 10000                  /* keys remembered of one caller */
 
 /* compile-time caps */
-#define LIMIT_JSON_DEPTH 64       /* nesting of any request document */
-#define LIMIT_PREDICATE_DEPTH 48  /* nesting of a predicate tree */
-#define LIMIT_RELATION_DEPTH 8    /* relations in a row of one reference */
-#define LIMIT_PATH_STEPS 64       /* steps of a path into a document */
-#define LIMIT_EXPR_ARGS 100       /* operands of one expression */
-#define LIMIT_NAME_BYTES 63       /* names in the database: PostgreSQL's NAMEDATALEN - 1 */
-#define LIMIT_CONNECTION_NAME 64  /* bytes of a connection's name */
-#define LIMIT_CONNECTIONS 1000    /* named connections */
-#define LIMIT_POOL_MAX 1000       /* max_connections of one pool */
-#define LIMIT_STATEMENT_CACHE 100 /* prepared statements cached per database connection */
-#define LIMIT_PLANS 500           /* lowered statements cached per loop */
-#define LIMIT_PLAN_BYTES 8192     /* longer ones are not */
+#define LIMIT_JSON_DEPTH 64        /* nesting of any request document */
+#define LIMIT_PREDICATE_DEPTH 48   /* nesting of a predicate tree */
+#define LIMIT_RELATION_DEPTH 8     /* relations in a row of one reference */
+#define LIMIT_PATH_STEPS 64        /* steps of a path into a document */
+#define LIMIT_EXPR_ARGS 100        /* operands of one expression */
+#define LIMIT_NAME_BYTES 63        /* names in the database: PostgreSQL's NAMEDATALEN - 1 */
+#define LIMIT_CONNECTION_NAME 64   /* bytes of a connection's name */
+#define LIMIT_CONNECTIONS 1000     /* named connections */
+#define LIMIT_POOL_MAX 1000        /* max_connections of one pool */
+#define LIMIT_STATEMENT_CACHE 100  /* prepared statements cached per database connection */
+#define LIMIT_PLANS 500            /* lowered statements cached per loop */
+#define LIMIT_PLAN_BYTES 8192      /* longer ones are not */
+#define LIMIT_SHARED_STATEMENTS 64 /* of one round trip or transaction that requests share */
+#define LIMIT_PIPELINE_WRITES 8    /* PostgreSQL: writes that are sent one behind the other */
+#define LIMIT_PIPELINE_BYTES 65536 /* the parameters of one of them */
 #define LIMIT_MODELS 10000
 #define LIMIT_DESCRIBED_FILTERS 200           /* of an operation by name: a Java method takes 255 arguments */
 #define LIMIT_CATALOG_FILE (16 * 1024 * 1024) /* bytes of one file of the catalog */
@@ -74,6 +81,26 @@
 #define LIMIT_RESPONSE_CHUNK (64 * 1024)            /* bytes buffered before an answer starts to stream */
 #define LIMIT_BATCH_ANSWER_BYTES (64 * 1024 * 1024) /* the results of a batch */
 #define LIMIT_SHARED_ROW_BYTES (1024 * 1024)        /* rows of a write that are kept until the commit it shares */
+#define LIMIT_QUERY_ARGS 256                        /* query arguments of one request */
+#define LIMIT_INCLUDE_DEPTH 8                       /* includes within includes */
+#define LIMIT_INCLUDES 20    /* of relations that are included more than once, under other names */
+#define LIMIT_AGGREGATES 100 /* of one query */
+#define LIMIT_COMPUTED 100   /* computed columns of an answer, beside the model's */
+#define LIMIT_LINKS 10000    /* link values of one statement: below every database's parameter limit */
+#define LIMIT_CURSOR_BYTES ((size_t)1024 * 1024) /* long texts may be part of the order */
+#define LIMIT_PATTERN_BYTES 50000                /* of LIKE in SQLite: its own SQLITE_MAX_LIKE_PATTERN_LENGTH */
+#define LIMIT_TOMBSTONES 100000                  /* ended sessions and transactions that are remembered at most */
+#define LIMIT_KEY_SECRETS \
+	8 /* of one key that are valid at a time, so that one can be replaced while the other is in use */
+#define LIMIT_KEYS_FILE (4 * 1024 * 1024)     /* bytes of a file of keys */
+#define LIMIT_CONFIG_FILE (1024 * 1024)       /* bytes of the configuration file */
+#define LIMIT_LINGER_BYTES (64 * 1024 * 1024) /* of a body that nobody reads */
+#define LIMIT_LINGERS 256                     /* connections of one loop that are read past their answer at a time */
+#define LIMIT_MODEL_NAME 255                  /* bytes of a model's or relation's name */
+#define LIMIT_NOTICES 100                     /* of PostgreSQL that are told with one answer */
+#define LIMIT_NOTICE_BYTES 8192               /* of one of them, and of all together but for the last */
+#define LIMIT_NEEDLE_BYTES ((size_t)1 << 20)  /* SQLite: what instr and replace look for in longer texts */
+#define LIMIT_TRIM_BYTES ((size_t)64 << 10)   /* SQLite: of what trim takes off */
 #define LIMIT_SQL_BYTES (1024 * 1024)
 
 /* How long a PostgreSQL table counts as one that calls no functions of its own, and of how many that is kept. */

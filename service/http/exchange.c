@@ -9,6 +9,7 @@
 #include "service/auth/auth.h"
 #include "service/base/clock.h"
 #include "service/base/fault.h"
+#include "service/base/limits.h"
 #include "service/base/log.h"
 #include "service/base/mem.h"
 #include "service/metrics.h"
@@ -394,7 +395,7 @@ enum MHD_Result exchange_on_request(void *cls, struct MHD_Connection *conn, cons
 		if (body_put(x, upload, *upload_size))
 			start_or_refuse(x);
 		*upload_size = 0;
-		return x->body_seen > x->body_limit + LINGER_BYTES ? end_endless(x) : MHD_YES;
+		return x->body_seen > x->body_limit + LIMIT_LINGER_BYTES ? end_endless(x) : MHD_YES;
 	}
 	body_end(x);
 	if (x->state == EXCHANGE_READING) {

@@ -11,13 +11,12 @@
 #include "service/auth/auth.h"
 #include "service/base/clock.h"
 #include "service/base/fault.h"
+#include "service/base/limits.h"
 #include "service/base/num.h"
 #include "service/auth/cors.h"
 #include "service/http/head_shape.h"
 
 #include "service/base/banned.h"
-
-#define ARGS_MAX 256
 
 /* ---- collecting ---- */
 
@@ -80,8 +79,8 @@ static bool parse_args(struct request *req, struct err *err)
 		n += rest.p[i] == '&';
 	if (rest.len == 0)
 		return true;
-	if (n >= ARGS_MAX)
-		return err_set(err, ERR_INVALID_PARAMETERS, "more than %d query arguments", ARGS_MAX);
+	if (n >= LIMIT_QUERY_ARGS)
+		return err_set(err, ERR_INVALID_PARAMETERS, "more than %d query arguments", LIMIT_QUERY_ARGS);
 	req->args = arena_array(&req->arena, n + 1, sizeof(*req->args));
 	struct str pair;
 	while (str_split(&rest, '&', &pair)) {

@@ -9,13 +9,13 @@
 #include <unistd.h>
 
 #include "service/base/clock.h"
+#include "service/base/limits.h"
 #include "service/base/mem.h"
 #include "service/base/wait.h"
 
 #include "service/base/banned.h"
 
 #define LINGER_NS (5 * CLOCK_NS_PER_S)
-#define LINGERS_MAX 256 /* of a loop at a time */
 
 struct peer {
 	bool answered; /* its last request, and by us */
@@ -27,7 +27,7 @@ void linger_drop_rest(int fd)
 	static _Thread_local char sink[65536];
 	const int64_t deadline = clock_mono_ns() + LINGER_NS;
 	size_t total = 0;
-	while (total < LINGER_BYTES && wait_fd(fd, POLLIN, deadline, NULL) == WAIT_READY) {
+	while (total < LIMIT_LINGER_BYTES && wait_fd(fd, POLLIN, deadline, NULL) == WAIT_READY) {
 		const ssize_t n = recv(fd, sink, sizeof(sink), MSG_DONTWAIT);
 		if (n <= 0)
 			break;
@@ -51,7 +51,7 @@ static void linger(void *arg)
 
 void linger_on(struct wire_loop *l, int fd)
 {
-	const int own = fd >= 0 && !l->stopping && l->n_lingering < LINGERS_MAX ? fcntl(fd, F_DUPFD_CLOEXEC, 3) : -1;
+	const int own = fd >= 0 && !l->stopping && l->n_lingering < LIMIT_LINGERS ? fcntl(fd, F_DUPFD_CLOEXEC, 3) : -1;
 	if (own < 0)
 		return;
 	struct lingering *g = mem_alloc(sizeof(*g));

@@ -1,6 +1,7 @@
 /* The event loop. Events are marked first and fibers run afterwards, so that no event of a batch names a wait that is
  * gone. */
 #include "service/http/loop.h"
+#include "service/http/timers.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -38,11 +39,12 @@ struct loop {
 	pthread_t thread;
 	bool running;
 	int epfd, evfd;
+	bool *asleep; /* n_asleep, by descriptor: it was waited for, and stands in epfd without events */
+	size_t n_asleep;
 	struct loop_client client;
 	bool client_due;
 	struct fiber *ready_head, *ready_tail; /* this thread's */
-	struct loop_wait **heap;               /* timers, earliest first */
-	size_t n_heap, size_heap;
+	struct timers timers;
 	struct fiber *aside_head, *aside_tail; /* compute for long */
 	int64_t aside_ns;                      /* that they may still have while others are busy; negative: a debt */
 	int64_t aside_since;                   /* others have had the time since then */
@@ -70,61 +72,6 @@ static struct {
 } running = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static _Thread_local struct loop *current;
-
-/* ---- timers: a binary heap of waits ---- */
-
-static void heap_set(struct loop *l, size_t i, struct loop_wait *w)
-{
-	l->heap[i] = w;
-	w->heap_index = i;
-}
-
-static void heap_up(struct loop *l, size_t i, struct loop_wait *w)
-{
-	while (i > 0 && l->heap[(i - 1) / 2]->deadline > w->deadline) {
-		heap_set(l, i, l->heap[(i - 1) / 2]);
-		i = (i - 1) / 2;
-	}
-	heap_set(l, i, w);
-}
-
-static void heap_down(struct loop *l, size_t i, struct loop_wait *w)
-{
-	for (;;) {
-		size_t child = 2 * i + 1;
-		if (child >= l->n_heap)
-			break;
-		if (child + 1 < l->n_heap && l->heap[child + 1]->deadline < l->heap[child]->deadline)
-			child++;
-		if (l->heap[child]->deadline >= w->deadline)
-			break;
-		heap_set(l, i, l->heap[child]);
-		i = child;
-	}
-	heap_set(l, i, w);
-}
-
-static void heap_add(struct loop *l, struct loop_wait *w)
-{
-	if (l->n_heap == l->size_heap) {
-		l->size_heap = l->size_heap > 0 ? l->size_heap * 2 : 64;
-		l->heap = mem_realloc(l->heap, l->size_heap * sizeof(struct loop_wait *));
-	}
-	heap_up(l, l->n_heap++, w);
-}
-
-static void heap_remove(struct loop *l, struct loop_wait *w)
-{
-	size_t i = w->heap_index;
-	w->heap_index = SIZE_MAX;
-	struct loop_wait *last = l->heap[--l->n_heap];
-	if (last == w)
-		return;
-	if (i > 0 && l->heap[(i - 1) / 2]->deadline > last->deadline)
-		heap_up(l, i, last);
-	else
-		heap_down(l, i, last);
-}
 
 /* ---- what fibers call ---- */
 
@@ -172,15 +119,40 @@ static void post_aside(struct fiber_loop *base, struct fiber *f)
 	push(&l->aside_head, &l->aside_tail, f);
 }
 
+/* A descriptor that is waited for again and again stays in epfd between two waits (EPOLLONESHOT): one call a wait in
+ * place of two. One that was closed meanwhile has left it, and its number may be another's. */
+static bool listen_on(struct loop *l, int fd, struct epoll_event *ev)
+{
+	const bool asleep = (size_t)fd < l->n_asleep && l->asleep[fd];
+
+	if (asleep)
+		l->asleep[fd] = false;
+	return (asleep && epoll_ctl(l->epfd, EPOLL_CTL_MOD, fd, ev) == 0) ||
+	       epoll_ctl(l->epfd, EPOLL_CTL_ADD, fd, ev) == 0;
+}
+
+static void fall_asleep(struct loop *l, int fd)
+{
+	const size_t n = (size_t)fd + 1;
+
+	if (n > l->n_asleep) {
+		const size_t size = n < 64 ? 64 : 2 * n;
+		l->asleep = mem_realloc(l->asleep, size * sizeof(*l->asleep));
+		memset(l->asleep + l->n_asleep, 0, (size - l->n_asleep) * sizeof(*l->asleep));
+		l->n_asleep = size;
+	}
+	l->asleep[fd] = true;
+}
+
 static void arm(struct fiber_loop *base, struct loop_wait *w)
 {
 	struct loop *l = from_base(base);
 	if (w->deadline != CLOCK_NEVER)
-		heap_add(l, w);
+		timers_add(&l->timers, w);
 	if (w->fd < 0)
 		return;
 	struct epoll_event ev = {.events = w->events | EPOLLONESHOT, .data.u64 = (uint64_t)((uintptr_t)w | EVENT_WAIT)};
-	if (epoll_ctl(l->epfd, EPOLL_CTL_ADD, w->fd, &ev) != 0) {
+	if (!listen_on(l, w->fd, &ev)) {
 		w->fd = -1;
 		w->revents = w->events; /* the next call on the descriptor says what is wrong */
 	}
@@ -190,8 +162,10 @@ static void disarm(struct fiber_loop *base, struct loop_wait *w)
 {
 	struct loop *l = from_base(base);
 	if (w->heap_index != SIZE_MAX)
-		heap_remove(l, w);
-	if (w->fd >= 0)
+		timers_remove(&l->timers, w);
+	if (w->fd >= 0 && w->revents != 0)
+		fall_asleep(l, w->fd);
+	else if (w->fd >= 0)
 		epoll_ctl(l->epfd, EPOLL_CTL_DEL, w->fd, NULL);
 }
 
@@ -238,7 +212,8 @@ void loop_destroy(struct loop *l)
 	if (l->evfd >= 0)
 		close(l->evfd);
 	mutex_done(&l->lock);
-	mem_free(l->heap);
+	timers_done(&l->timers);
+	mem_free(l->asleep);
 	mem_free(l);
 }
 
@@ -293,7 +268,7 @@ struct loop *loop_current(void)
 void loop_watch(struct loop *l, struct loop_watch *w, unsigned events)
 {
 	struct epoll_event ev = {.events = events | EPOLLONESHOT, .data.u64 = (uint64_t)((uintptr_t)w | EVENT_WATCH)};
-	w->active = epoll_ctl(l->epfd, EPOLL_CTL_ADD, w->fd, &ev) == 0;
+	w->active = listen_on(l, w->fd, &ev);
 }
 
 void loop_unwatch(struct loop *l, struct loop_watch *w)
@@ -442,9 +417,9 @@ static void take_event(struct loop *l, const struct epoll_event *ev)
 
 static void fire_timers(struct loop *l, int64_t now)
 {
-	while (l->n_heap > 0 && l->heap[0]->deadline <= now) {
-		struct loop_wait *w = l->heap[0];
-		heap_remove(l, w);
+	while (l->timers.n > 0 && l->timers.heap[0]->deadline <= now) {
+		struct loop_wait *w = l->timers.heap[0];
+		timers_remove(&l->timers, w);
 		w->timed_out = true;
 		fiber_ready(w->fiber);
 	}
@@ -506,7 +481,7 @@ static int turn_timeout_ms(struct loop *l, int64_t now)
 		return 0;
 	if (l->aside_head != NULL)
 		return l->aside_waits ? ASIDE_WAIT_MS : 0;
-	int64_t due = l->n_heap > 0 ? l->heap[0]->deadline : CLOCK_NEVER;
+	int64_t due = l->timers.n > 0 ? l->timers.heap[0]->deadline : CLOCK_NEVER;
 	if (l->client.due != NULL)
 		due = clock_min(due, l->client.due(l->client.arg));
 	if (due == CLOCK_NEVER)

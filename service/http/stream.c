@@ -10,6 +10,9 @@
 #include "service/base/banned.h"
 
 #define LIBRARY_HEAD_BYTES 192
+#define HEAD_VALUE_BYTES 512 /* of one header */
+#define HEAD_TEXT_BYTES 2048 /* of headers that are handed to the library together; more are more times */
+#define HEAD_HEADERS_MAX 24
 
 static struct exchange *exchange_of(struct response *res)
 {
@@ -40,24 +43,64 @@ static ssize_t on_read(void *cls, uint64_t pos, char *buf, size_t max)
 	return (ssize_t)n;
 }
 
-/* The head that is being put together; `room` is what the connection's memory still has for it. */
+/*
+ * The head that is being put together; `room` is what the connection's memory still has for it. Each header costs the
+ * library three allocations and as many passes over its text, so all of ours travel in the value of the first one, one
+ * line behind the other. As it takes no line ends from us, they are blanks until it has its copy.
+ */
 struct head {
 	struct MHD_Response *r;
 	size_t room;
+	const char *first; /* name of the header whose value the others stand in; static */
+	size_t len, n_ends;
+	uint16_t ends[HEAD_HEADERS_MAX]; /* where in `text` the lines end */
+	char text[HEAD_TEXT_BYTES];
 };
 
-static void add(struct head *h, const char *name, struct str value)
+static void put(struct head *h, struct str s)
 {
-	char buf[512];
-	const size_t n = strlen(name) + value.len + 4;
+	memcpy(h->text + h->len, s.p, s.len);
+	h->len += s.len;
+}
+
+/* What has gathered goes to the library. */
+static void hand_in(struct head *h)
+{
+	char *own;
+	if (h->first == NULL)
+		return;
+	h->text[h->len] = '\0';
+	/* its copy, which is const to us by courtesy alone */
+	own = MHD_add_response_header(h->r, h->first, h->text) == MHD_YES
+		      ? (char *)(uintptr_t)MHD_get_response_header(h->r, h->first)
+		      : NULL;
+	for (size_t i = 0; own != NULL && i < h->n_ends; i++)
+		memcpy(own + h->ends[i], "\r\n", 2);
+	h->first = NULL;
+	h->len = h->n_ends = 0;
+}
+
+static void add(struct head *h, struct str name, struct str value)
+{
+	const size_t n = name.len + value.len + 4;
 	/* Location of a long key: too long to be of use to anybody; and the library sends nothing when a head does not
 	 * fit */
-	if (value.len >= sizeof(buf) || n > h->room)
+	if (value.len >= HEAD_VALUE_BYTES || n > h->room || value.len == 0 ||
+	    memchr(value.p, '\n', value.len) != NULL || memchr(value.p, '\r', value.len) != NULL ||
+	    memchr(value.p, '\0', value.len) != NULL)
 		return;
-	memcpy(buf, value.p, value.len);
-	buf[value.len] = '\0';
+	if (h->len + n >= sizeof(h->text) || h->n_ends == HEAD_HEADERS_MAX)
+		hand_in(h);
 	h->room -= n;
-	(void)MHD_add_response_header(h->r, name, buf);
+	if (h->first == NULL) {
+		h->first = name.p;
+	} else {
+		h->ends[h->n_ends++] = (uint16_t)h->len;
+		put(h, STR("  "));
+		put(h, name);
+		put(h, STR(": "));
+	}
+	put(h, value);
 }
 
 static void add_timing(struct head *h, const struct exchange *x)
@@ -70,7 +113,7 @@ static void add_timing(struct head *h, const struct exchange *x)
 	memcpy(text + n, ", total;dur=", 12);
 	n += 12;
 	n += num_format_ms(now - req->start_ns, text + n);
-	add(h, "Server-Timing", str_n(text, n));
+	add(h, STR("Server-Timing"), str_n(text, n));
 }
 
 /* Beside the library's own: status line, Date, Connection, Content-Length or Transfer-Encoding. */
@@ -107,19 +150,24 @@ enum MHD_Result stream_queue(struct exchange *x)
 							  MHD_RESPMEM_PERSISTENT);
 	if (r == NULL)
 		return MHD_NO;
-	struct head h = {.r = r, .room = head_room(x)};
+	struct head h; /* its text is not cleared */
+	h.r = r;
+	h.room = head_room(x);
+	h.first = NULL;
+	h.len = h.n_ends = 0;
 	/* an empty answer of a path with a type of its own, say the SQL of no models, is still of that type */
 	const bool typed = x->req.route->content_type != NULL && res->status == 200;
 	if (res->content_type != NULL && (res->body.len > 0 || x->stream.started || x->stream.dropped > 0 || typed))
-		add(&h, "Content-Type", str_z(res->content_type));
-	add(&h, "X-Request-Id", x->req.id);
+		add(&h, STR("Content-Type"), str_z(res->content_type));
+	add(&h, STR("X-Request-Id"), x->req.id);
 	for (size_t i = 0; i < res->n_headers; i++)
-		add(&h, res->headers[i].name.p, res->headers[i].value);
+		add(&h, res->headers[i].name, res->headers[i].value);
 	if (x->loop->server->options.tls_priorities != NULL)
-		add(&h, "Strict-Transport-Security", STR("max-age=31536000"));
+		add(&h, STR("Strict-Transport-Security"), STR("max-age=31536000"));
 	if (str_starts(x->req.path, STR("/v1/")))
-		add(&h, "Cache-Control", STR("no-store"));
+		add(&h, STR("Cache-Control"), STR("no-store"));
 	add_timing(&h, x); /* last: it may be missed when there is no room */
+	hand_in(&h);
 	if (x->unclear || wire_draining(x))
 		(void)MHD_add_response_header(r, "Connection", "close");
 	enum MHD_Result ok = MHD_queue_response(x->conn, (unsigned)res->status, r);

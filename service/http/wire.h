@@ -139,8 +139,6 @@ static inline size_t wire_bytes(size_t header_bytes)
 	return header_bytes + (records > HEADER_RECORDS_BYTES ? records : HEADER_RECORDS_BYTES) + HEAD_RESERVE_BYTES;
 }
 
-#define LINGER_BYTES (64 * 1024 * 1024) /* of a body that nobody reads */
-
 /* A fresh exchange of the loop's, perhaps one that was used before; wire_free. */
 struct exchange *wire_new(struct wire_loop *l);
 /* The library has let go of it and its fiber has ended. */

@@ -42,6 +42,10 @@ bool codec_bind(struct arena *a, const struct dialect *d, const struct column *c
 bool codec_bind_text(struct arena *a, const struct dialect *d, const struct column *c, struct str in,
 		     const char *pointer, struct value *ret, struct err *err) MUST_CHECK;
 
+/* Is it {"$number": "Infinity"} or {"$number": "-Infinity"}: such a number of SQLite's in a column of bytes or of
+ * documents, where a string is something else? */
+bool codec_is_infinite(const json_t *v);
+
 /*
  * codec_bind, and on SQLite, whose columns hold whatever they are given, also what reads answer of a value that is not
  * of its column's type: a string or a number, as it is. For values that are compared with what is stored. _text: for

@@ -45,10 +45,10 @@ static struct value decode_number(const struct decode *d, struct value in)
 {
 	double v;
 
-	(void)d;
 	if (in.kind == VALUE_INT && in.u.i >= -(INT64_C(1) << 53) && in.u.i <= INT64_C(1) << 53)
 		return value_double((double)in.u.i);
-	if (in.kind == VALUE_TEXT && num_parse_double(in.u.s, &v))
+	/* a word in a file stays that word: it is not found as a number */
+	if (in.kind == VALUE_TEXT && num_parse_double(in.u.s, &v) && (isfinite(v) || !d->sqlite))
 		return value_double(v);
 	return in;
 }
@@ -190,7 +190,7 @@ static struct value decode_binary(const struct decode *d, struct value in)
 }
 
 /* Would the document be read as something else: null, or what says of itself how it is written? */
-static bool is_ambiguous(struct arena *a, struct str s)
+static bool is_ambiguous(struct arena *a, bool sqlite, struct str s)
 {
 	static const char *const forms[] = {"$json", "$text", "$bytes"};
 	struct err ignored;
@@ -209,7 +209,7 @@ static bool is_ambiguous(struct arena *a, struct str s)
 	for (size_t i = 0; json_object_size(v) == 1 && i < ARRAY_LEN(forms); i++)
 		if (json_object_get(v, forms[i]) != NULL)
 			return true;
-	return false;
+	return sqlite && codec_is_infinite(v);
 }
 
 /* {"$json": X}, where X alone would not be taken for the document that it is. */
@@ -218,7 +218,7 @@ static struct value document(const struct decode *d, struct str s)
 	struct strbuf b;
 	struct value v;
 
-	if (!is_ambiguous(d->arena, s))
+	if (!is_ambiguous(d->arena, d->sqlite, s))
 		return value_json(s);
 	strbuf_init(&b, 0);
 	strbuf_puts(&b, "{\"$json\":");
@@ -289,12 +289,26 @@ unsigned codec_traits(const struct column *c)
 	return c->logical == LT_JSON ? traits : traits | CODEC_LIKE;
 }
 
+/* In SQLite a column has what others put into it. The word of an infinite number means that number, where no string
+ * means something else: there it is tagged, as the text of that spelling is elsewhere. */
+static bool is_misread(const struct column *c, struct value in)
+{
+	const bool strings = c->logical == LT_BINARY || c->logical == LT_JSON;
+
+	if (in.kind == VALUE_DOUBLE)
+		return strings && isinf(in.u.d);
+	return in.kind == VALUE_TEXT && !strings && c->logical != LT_STRING &&
+	       (str_eq(in.u.s, STR("Infinity")) || str_eq(in.u.s, STR("-Infinity")));
+}
+
 struct value codec_decode(struct arena *a, const struct dialect *d, const struct column *c, struct value in)
 {
 	const struct decode ctx = {a, c, d->id == DIALECT_SQLITE};
 
 	if (in.kind == VALUE_NULL)
 		return in;
+	if (ctx.sqlite && is_misread(c, in))
+		return codec_tagged(a, in.kind == VALUE_TEXT ? "$text" : CODEC_NUMBER, in);
 	in = rules[c->logical].decode(&ctx, in);
 	if (ctx.sqlite && in.kind == VALUE_BYTES && c->logical != LT_BINARY)
 		return codec_tagged(a, "$bytes", in);

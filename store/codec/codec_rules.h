@@ -15,12 +15,16 @@ bool codec_uuid(struct str in, char out[CODEC_UUID_BYTES]) MUST_CHECK;
 /* Takes the hyphens out of what codec_uuid has written. */
 void codec_uuid_hex(char uuid[CODEC_UUID_BYTES]);
 
-/* {"$bytes": base64} or {"$text": text}: a value of SQLite's that is not of its column's type. A document in the arena.
- */
+/* The tag of an infinite number where a string is a document, or bytes. */
+#define CODEC_NUMBER "$number"
+
+/* {"$bytes": base64}, {"$text": text} or {"$number": "Infinity"}: a value of SQLite's that is not of its column's type.
+ * A document in the arena. */
 struct value codec_tagged(struct arena *a, const char *tag, struct value v);
 
 /* The value that such a document stands for: $text is text; $bytes is a blob, or text where it is not UTF-8, for a text
- * that is UTF-8 is answered as a string. False: it is no such document, or in a json column a document like others. */
+ * that is UTF-8 is answered as a string; $number is one in columns of bytes and of documents. False: it is no such
+ * document, or in a json column a document like others. */
 bool codec_untagged(struct arena *a, const struct column *c, const json_t *in, struct value *ret);
 
 /* The same for what came as text: a filter in a URL, a key. */

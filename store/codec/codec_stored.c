@@ -23,6 +23,18 @@ static bool number_of_text(const struct column *c, struct str in, struct value *
 	return true;
 }
 
+/* The word of an infinite number is one, where no string is something of the column's own. */
+static bool infinite(const struct column *c, struct str word, struct value *ret)
+{
+	const bool minus = str_eq(word, STR("-Infinity"));
+
+	if (c->logical == LT_STRING || c->logical == LT_BINARY || c->logical == LT_JSON ||
+	    (!minus && !str_eq(word, STR("Infinity"))))
+		return false;
+	*ret = value_double(minus ? -(double)INFINITY : (double)INFINITY);
+	return true;
+}
+
 bool codec_bind_stored(struct arena *a, const struct dialect *d, const struct column *c, const json_t *in,
 		       const char *pointer, struct value *ret, struct err *err)
 {
@@ -34,6 +46,8 @@ bool codec_bind_stored(struct arena *a, const struct dialect *d, const struct co
 		*ret = value_int(json_integer_value(in));
 	else if (json_is_real(in) && isfinite(json_number_value(in)))
 		*ret = value_double(json_number_value(in));
+	else if (json_is_string(in) && infinite(c, json_str(in), ret))
+		return true;
 	else if (json_is_string(in) && c->logical != LT_BINARY)
 		*ret = value_text(json_str(in));
 	else
@@ -48,7 +62,7 @@ bool codec_bind_stored_text(struct arena *a, const struct dialect *d, const stru
 		return true;
 	if (d->id != DIALECT_SQLITE || c->fill.position == 0 || c->logical == LT_JSON)
 		return false;
-	if (number_of_text(c, in, ret))
+	if (number_of_text(c, in, ret) || infinite(c, in, ret))
 		return true;
 	*ret = value_text(in);
 	return c->logical != LT_BINARY;

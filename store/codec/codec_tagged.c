@@ -1,9 +1,11 @@
 /* Values of SQLite that are not of their column's type, on the wire. */
 #include "store/codec/codec_rules.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "service/base/num.h"
+#include "store/codec/codec.h"
 #include "store/codec/json_text.h"
 
 #include "service/base/banned.h"
@@ -23,6 +25,14 @@ struct value codec_tagged(struct arena *a, const char *tag, struct value v)
 	s = arena_str(a, strbuf_str(&b));
 	strbuf_done(&b);
 	return value_json(s);
+}
+
+bool codec_is_infinite(const json_t *v)
+{
+	const json_t *word = json_object_size(v) == 1 ? json_object_get(v, CODEC_NUMBER) : NULL;
+	const struct str s = json_is_string(word) ? json_str(word) : STR("");
+
+	return str_eq(s, STR("Infinity")) || str_eq(s, STR("-Infinity"));
 }
 
 static bool untagged(struct arena *a, const json_t *in, struct value *ret)
@@ -52,6 +62,12 @@ bool codec_untagged(struct arena *a, const struct column *c, const json_t *in, s
 {
 	struct value v;
 
+	if ((c->logical == LT_BINARY || c->logical == LT_JSON) && codec_is_infinite(in)) {
+		const char *word = json_string_value(json_object_get(in, CODEC_NUMBER));
+
+		*ret = value_double(word[0] == '-' ? -(double)INFINITY : (double)INFINITY);
+		return true;
+	}
 	/* a document is never answered like that */
 	if (!untagged(a, in, &v) || (c->logical == LT_JSON && json_text_valid(v.u.s)))
 		return false;

@@ -52,6 +52,8 @@ static void choose(struct codec_writer *w)
 
 	if (!postgres && w->column->logical != LT_BINARY)
 		how[VALUE_BYTES] = HOW_DECODE;
+	if (!postgres && (w->column->logical == LT_BINARY || w->column->logical == LT_JSON))
+		how[VALUE_DOUBLE] = HOW_DECODE;
 	switch (w->column->logical) {
 	case LT_INTEGER:
 		how[VALUE_TEXT] = how[VALUE_DOUBLE] = HOW_DECODE;
@@ -98,7 +100,7 @@ static void choose(struct codec_writer *w)
 		how[VALUE_TEXT] = how[VALUE_BYTES] = how[VALUE_JSON] = HOW_DECODE;
 		return;
 	case LT_UNKNOWN:
-		if (postgres && w->column->shape != SHAPE_PLAIN)
+		if (!postgres || w->column->shape != SHAPE_PLAIN)
 			how[VALUE_TEXT] = HOW_DECODE;
 		return;
 	}
@@ -193,9 +195,7 @@ static inline void put_prefix(char *p, struct str prefix)
 static void put_large(struct strbuf *b, struct arena *scratch, const struct codec_writer *w, const struct value *v)
 {
 	switch ((enum how)w->how[v->kind]) {
-	case HOW_UUID: /* the text is none */
-		value_write_text(b, v->u.s);
-		return;
+	case HOW_UUID:        /* the text is none */
 	case HOW_DATETIME:    /* in a form of somebody else's, or none */
 	case HOW_BOOL_OF_INT: /* neither 0 nor 1 */
 	case HOW_DECODE:

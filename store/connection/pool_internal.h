@@ -35,6 +35,7 @@ struct pool {
 	int64_t n_resting; /* atomic: leases on which nothing runs, see lease_rest */
 	struct mutex lock; /* of all that follows */
 	struct driver_conn *idle;
+	const struct driver_conn *wrote; /* that had the writer's turn last; compared only, it may be gone */
 	int64_t n_idle, n_leased, n_opening;
 	struct pool_waiter *head, *tail;
 	int64_t n_waiting, n_upgrading;

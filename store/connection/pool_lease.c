@@ -216,12 +216,14 @@ static void put_idle(struct pool *p, struct driver_conn *c)
 	pool_dispatch(p);
 }
 
-static void put(struct pool *p, struct driver_conn *c, bool ok)
+static void put(struct pool *p, struct driver_conn *c, bool ok, bool wrote)
 {
 	const int64_t now = clock_mono_ns();
 	bool keep;
 
 	mutex_lock(&p->lock);
+	if (wrote)
+		p->wrote = c;
 	p->stats.cache_hits += c->cache_hits;
 	p->stats.cache_misses += c->cache_misses;
 	c->cache_hits = c->cache_misses = 0;
@@ -259,9 +261,9 @@ void lease_release(struct lease *l)
 	*l = (struct lease){0};
 	fiber_shield();
 	ok = clean(p, c);
+	put(p, c, ok, turn != NULL); /* before the turn: the next writer is to find it */
 	if (turn != NULL)
 		turn_give(turn);
-	put(p, c, ok);
 	if (resting) /* it was idle to others all the time */
 		__atomic_sub_fetch(&p->n_resting, 1, __ATOMIC_RELAXED);
 	fiber_unshield();
@@ -420,7 +422,7 @@ void pool_tick(struct pool *p)
 	while (want_more(p, &retry)) {
 		if (!pool_open_slot(p, retry, clock_mono_ns() + OPEN_TIMEOUT_NS, &c, &err))
 			break;
-		put(p, c, true);
+		put(p, c, true, false);
 	}
 }
 

@@ -24,11 +24,19 @@ struct pool_waiter {
 
 /* ---- under the lock ---- */
 
-static struct driver_conn *take_idle(struct pool *p)
+/* Whoever writes gets the connection that wrote last, if it is there: what others commit empties a connection's page
+ * cache. */
+static struct driver_conn *take_idle(struct pool *p, enum lease_mode mode)
 {
-	struct driver_conn *c = p->idle;
+	struct driver_conn **at = &p->idle;
+	struct driver_conn *c;
 
-	p->idle = c->next;
+	while (mode == LEASE_WRITE && *at != NULL && *at != p->wrote)
+		at = &(*at)->next;
+	if (*at == NULL)
+		at = &p->idle;
+	c = *at;
+	*at = c->next;
 	c->next = NULL;
 	p->n_idle--;
 	p->n_leased++;
@@ -89,7 +97,7 @@ void pool_dispatch(struct pool *p)
 
 	for (w = p->head; w != NULL && p->idle != NULL; w = next) {
 		next = w->next;
-		w->conn = take_idle(p);
+		w->conn = take_idle(p, w->mode);
 		wake(p, w, GRANT_CONN);
 	}
 	for (w = p->head; w != NULL; w = next) {
@@ -273,7 +281,7 @@ static enum grant get_grant(struct pool *p, struct pool_waiter *w, int64_t deadl
 		(void)pool_closed_error(w->err);
 		grant = GRANT_FAILED;
 	} else if (p->head == NULL && p->idle != NULL) {
-		w->conn = take_idle(p);
+		w->conn = take_idle(p, w->mode);
 		grant = GRANT_CONN;
 	} else if ((p->head == NULL || w->mode == LEASE_PROBE) && pool_take_slot(p, w->mode, &w->retry)) {
 		grant = GRANT_OPEN;

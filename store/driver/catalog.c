@@ -8,6 +8,28 @@
 
 #include "service/base/banned.h"
 
+static void put_names(const struct introspect_scope *scope, const struct dialect *d, struct strbuf *b)
+{
+	for (size_t i = 0; i < scope->n_tables; i++) {
+		strbuf_puts(b, i > 0 ? ", " : "");
+		dialect_put_literal(d, b, scope->tables[i]);
+	}
+}
+
+void catalog_put_tables(const struct introspect_scope *scope, const struct dialect *d, const char *const texts[3],
+			struct strbuf *b)
+{
+	if (scope->n_tables == 0) {
+		strbuf_puts(b, "true");
+		return;
+	}
+	strbuf_puts(b, texts[0]);
+	put_names(scope, d, b);
+	strbuf_puts(b, texts[1]);
+	put_names(scope, d, b);
+	strbuf_puts(b, texts[2]);
+}
+
 static bool is_kind(struct value v, char letter)
 {
 	switch (letter | 0x20) {

@@ -29,6 +29,11 @@ bool catalog_query(struct catalog *c, struct str sql, const char *kinds, catalog
 /* ERR_INVALID_REQUEST at the place of a schema that is asked for and is not there; false. */
 bool catalog_absent_schema(const struct introspect_scope *scope, size_t i, struct err *err);
 
+/* The condition on the tables that are asked for: their names as literals, twice, within the three texts; "true": all
+ * are. */
+void catalog_put_tables(const struct introspect_scope *scope, const struct dialect *d, const char *const texts[3],
+			struct strbuf *b);
+
 /* One more of what is no ordinary table. */
 void catalog_other(struct catalog *c, struct value schema_name, struct value name, struct value kind);
 

@@ -165,6 +165,9 @@ struct migrate_begin {
 	int64_t deadline_ns; /* of the whole */
 };
 
+/* Statements that travel in one flight; fewer than a connection keeps prepared. */
+#define DRIVER_AHEAD_MAX 64
+
 struct driver {
 	const char *name; /* "sqlite", "postgres" */
 	const struct dialect *dialect;
@@ -246,9 +249,8 @@ struct driver {
 
 	/* Runs statements without parameters or rows (BEGIN, DDL). Unprepared. */
 	bool (*simple)(struct driver_conn *c, struct str sql, int64_t deadline_ns, struct err *err) MUST_CHECK;
-	/* The same, one after the other in an open transaction and few round trips: each is one statement, and the
-	 * first that fails ends it; *ret_done have been run by then. NULL: simple costs no round trip (SQLite). Parks.
-	 */
+	/* The same, one after the other in an open transaction and few round trips, on SQLite by one thread: each is
+	 * one statement, and the first that fails ends it; *ret_done have been run by then. Parks. */
 	bool (*simple_all)(struct driver_conn *c, const struct str *sqls, size_t n, int64_t deadline_ns,
 			   size_t *ret_done, struct err *err) MUST_CHECK;
 
@@ -269,6 +271,14 @@ struct driver {
 	 * statement that fails leaves the transaction as ever. False: not here, nothing is noted. NULL: never (SQLite).
 	 */
 	bool (*commit_next)(struct driver_conn *c, struct commit_mark *ret_mark);
+	/* In an open transaction: the next statement is stmts[0], and the others follow it in order, with nothing
+	 * between. They leave with it, and behind the last of them the COMMIT of commit_next; each is prepared in its
+	 * turn all the same, with the same text and values, and its answer is there then. One that fails ends them
+	 * all, and nothing behind it has run. What may not travel goes by itself, and so do those behind it. Borrowed
+	 * until none is left, or the transaction has ended. False: not here. NULL: never (SQLite). */
+	bool (*ahead)(struct driver_conn *c, const struct stmt *const *stmts, size_t n);
+	/* How many have left and have not been prepared. */
+	size_t (*ahead_left)(const struct driver_conn *c);
 	/* NULL: nobody could be asked (SQLite, which loses no connection). Before a commit: the open transaction's
 	 * mark, not set when it has written nothing, or cannot be asked for. A failure is the transaction's. Parks. */
 	bool (*commit_mark)(struct driver_conn *c, int64_t deadline_ns, struct commit_mark *ret,

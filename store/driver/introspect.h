@@ -23,6 +23,8 @@ bool sqlite_migrate_begin(struct driver_conn *c, const struct migrate_begin *how
 bool sqlite_migrate_check(struct driver_conn *c, int64_t deadline_ns, struct err *err) MUST_CHECK;
 /* See driver.h. */
 bool sqlite_migrate_renaming(struct driver_conn *base, bool renaming, struct err *err) MUST_CHECK;
+bool sqlite_simple_all(struct driver_conn *base, const struct str *sqls, size_t n, int64_t deadline_ns,
+		       size_t *ret_done, struct err *err) MUST_CHECK;
 void sqlite_migrate_end(struct driver_conn *base);
 
 #endif

@@ -3,15 +3,14 @@
 
 #include "service/base/clock.h"
 #include "service/base/fiber.h"
+#include "service/base/limits.h"
 #include "service/base/mem.h"
+#include "store/exec/sharing.h"
 
 #include "service/base/banned.h"
 
-#define SEATS_MAX 64
-#define UNIT_NS (500 * CLOCK_NS_PER_MS) /* a unit that takes longer is undone, with all, and goes alone */
-#define SUSPECTS 256                    /* a power of two */
-#define SUSPECT_RUNS 200                /* so often */
-#define OPEN_NS (20 * CLOCK_NS_PER_MS)  /* who has run first is not kept waiting by ever more others */
+#define SUSPECTS 256     /* a power of two */
+#define SUSPECT_RUNS 200 /* a unit that took too long goes alone so often */
 
 /* Waits for its turn, or for the commit; on the stack of whoever waits. */
 struct guest {
@@ -231,7 +230,8 @@ static bool come(struct company_set *s, struct pool *pool, const struct company_
 	bool ok;
 
 	*ret_again = false;
-	if (p != NULL && p->n_seats < SEATS_MAX && (!p->begun || clock_mono_ns() - p->began_ns < OPEN_NS)) {
+	if (p != NULL && p->n_seats < LIMIT_SHARED_STATEMENTS &&
+	    (!p->begun || clock_mono_ns() - p->began_ns < sharing.gather_ns)) {
 		p->n_seats++;
 		p->n_inside++;
 		ok = wait_for_turn(p, pool, deadline, &g, err);
@@ -267,7 +267,7 @@ bool company_enter(struct company_set *s, struct pool *p, const struct company_g
 				     .alone = party->ran.head == NULL,
 				     .lease = &party->lease,
 				     .kind = who->kind,
-				     .until_ns = clock_mono_ns() + UNIT_NS};
+				     .until_ns = clock_mono_ns() + sharing.unit_ns};
 	if (party->lease.conn->driver->part_begin(party->lease.conn, who->deadline, err))
 		return true;
 	const struct err why = *err;
@@ -284,7 +284,7 @@ static void pass_on(struct company_set *s, struct party *p)
 	struct driver_conn *c = p->lease.conn;
 	struct guest *g;
 
-	if (c->driver->tx_state(c) == TX_STATE_OPEN && clock_mono_ns() - p->began_ns < OPEN_NS &&
+	if (c->driver->tx_state(c) == TX_STATE_OPEN && clock_mono_ns() - p->began_ns < sharing.gather_ns &&
 	    (g = first(&p->waiting)) != NULL)
 		event_set(&g->woken);
 	else

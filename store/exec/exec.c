@@ -201,22 +201,6 @@ static bool step_all(struct run *r, const struct driver *driver, struct cursor *
 	}
 }
 
-/* COMMIT travels with the statement. A transaction of the unit's own that is to tell what became of it has a flight for
- * that. */
-static void take_commit_along(struct exec *x, const struct stmt *s, struct driver_conn *c)
-{
-	struct commit_mark *mark = NULL;
-	const bool last = x->last;
-
-	x->last = x->closing = false;
-	if (!last || c->driver->commit_next == NULL || (s->raw && stmt_is_transaction(s->sql)))
-		return;
-	if (x->route->tx != NULL ? x->atomic || !tx_will_commit(x->route->tx, &mark)
-				 : !x->started || x->tells || x->opened != NULL)
-		return;
-	x->closing = c->driver->commit_next(c, mark);
-}
-
 static bool run_on(struct run *r, struct driver_conn *c, struct err *err)
 {
 	const int64_t deadline = exec_statement_deadline(r->x, c);
@@ -230,7 +214,7 @@ static bool run_on(struct run *r, struct driver_conn *c, struct err *err)
 	c->since_ns = r->x->since_ns;
 	c->n_notices = 0;
 	strbuf_reset(&c->notices);
-	take_commit_along(r->x, r->s, c);
+	exec_take_along(r->x, r->s, c);
 	if (!driver->prepare(c, r->s, deadline, &cur, err))
 		return false;
 	/* Raw SQL shows only now that it writes; it has not stepped yet, so on SQLite it holds no snapshot of its own

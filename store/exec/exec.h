@@ -68,6 +68,12 @@ struct exec {
 	 * where that can be: of the route's transaction, or of the unit's own. */
 	bool last;
 	bool closing; /* it did */
+	/* By exec_ahead: statements that follow each other, the next one first; n_ahead 0: not known, or on their way.
+	 */
+	const struct stmt *const *ahead;
+	size_t n_ahead;
+	bool ahead_last;    /* nothing follows them, see `last` */
+	bool ahead_closing; /* COMMIT travels behind them */
 	/* Of an atomic one: what it does first, each time its transaction begins. Set behind exec_begin; NULL: nothing
 	 */
 	bool (*opened)(void *arg, struct exec *x, struct err *err);
@@ -89,6 +95,14 @@ void exec_begin(struct exec *x, const struct route *r, int64_t deadline, bool at
  * database_busy, database_unavailable ...). */
 bool exec_run(struct exec *x, const struct stmt *s, struct row_sink *sink, struct exec_result *ret,
 	      struct err *err) MUST_CHECK;
+
+/* The next n statements of an atomic unit with a transaction of its own, in order, nothing between them: they may leave
+ * in one flight, at the first one's exec_run, and each is given to exec_run in its turn all the same, with the same
+ * text and values. last: they are its last, and nothing refuses any of them afterwards. Borrowed until the unit ends.
+ */
+void exec_ahead(struct exec *x, const struct stmt *const *stmts, size_t n, bool last);
+/* Have statements left whose turn has not come? */
+bool exec_travels(const struct exec *x);
 
 /* Is a client's own statement known to have no effect but its rows? Never parks. */
 bool exec_only_reads(const struct route *r, const struct stmt *s);

@@ -15,4 +15,7 @@ int64_t exec_deadline(const struct exec *x);
 /* Until when a statement of the unit may run on that connection, monotonic. */
 int64_t exec_statement_deadline(const struct exec *x, const struct driver_conn *c);
 
+/* exec_along.c: before s is prepared on c, notes what travels with it. */
+void exec_take_along(struct exec *x, const struct stmt *s, struct driver_conn *c);
+
 #endif

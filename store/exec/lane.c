@@ -4,18 +4,17 @@
 
 #include "service/base/clock.h"
 #include "service/base/fiber.h"
+#include "service/base/limits.h"
 #include "service/base/mem.h"
 #include "service/base/num.h"
 #include "service/base/wait.h"
 #include "store/exec/lane_queue.h"
+#include "store/exec/sharing.h"
 
 #include "service/base/banned.h"
 
-#define BATCH_MAX 64
-#define PIPELINE_MAX 8                   /* writes that are sent one behind the other */
-#define PIPELINE_BYTES (64 * 1024)       /* the parameters of one of them */
-#define PIPELINE_NS (2 * CLOCK_NS_PER_S) /* one that has less time left goes by itself */
-#define SLOW_NS (50 * CLOCK_NS_PER_MS)   /* a round trip over that, and ITEM_NS a statement, has a slow one in it */
+/* What tells quick statements from slow ones; the bounds of what they share are settings (sharing.h, limits.h). */
+#define SLOW_NS (50 * CLOCK_NS_PER_MS) /* a round trip over that, and ITEM_NS a statement, has a slow one in it */
 #define ITEM_NS (2 * CLOCK_NS_PER_MS)
 #define SLOW_ALONE_NS (100 * CLOCK_NS_PER_MS) /* most of it may be the wait for a busy machine */
 #define SUSPECTS 512                          /* a power of two */
@@ -26,8 +25,6 @@
 #define TRIED_NS (5 * CLOCK_NS_PER_MS)        /* a quick one is at most so long; one over UNTRIED_NS undoes them */
 #define UNTRIED_NS (20 * CLOCK_NS_PER_MS)
 #define TRIED_ROWS 1000
-#define BATCH_NS (5 * CLOCK_NS_PER_S) /* a transaction's time; what is not done by then goes by itself */
-#define READS_NS (2 * CLOCK_NS_PER_S) /* the same for a round trip of reads */
 
 struct lane {
 	struct lane_queue reads, writes;
@@ -65,12 +62,12 @@ struct trip {
 	struct lane *lane;
 	struct lane_queue *q;
 	const struct driver *driver;
-	struct lane_waiter *ws[BATCH_MAX]; /* NULL: answered and gone */
-	struct batch_item *items[BATCH_MAX];
+	struct lane_waiter *ws[LIMIT_SHARED_STATEMENTS]; /* NULL: answered and gone */
+	struct batch_item *items[LIMIT_SHARED_STATEMENTS];
 	size_t n;
-	int64_t deadline;            /* of the leader, who stays to the end */
-	int64_t last_ns;             /* when the one before was done */
-	int64_t waits[PIPELINE_MAX]; /* for the answers of those behind the first, in order of size */
+	int64_t deadline;                     /* of the leader, who stays to the end */
+	int64_t last_ns;                      /* when the one before was done */
+	int64_t waits[LIMIT_PIPELINE_WRITES]; /* for the answers of those behind the first, in order of size */
 	size_t n_waits;
 };
 
@@ -220,11 +217,11 @@ static void board(struct trip *t, struct lane_waiter *w)
 static void take(struct trip *t, struct lane_waiter *self)
 {
 	struct lane_queue *q = t->q;
-	size_t max = BATCH_MAX;
+	size_t max = LIMIT_SHARED_STATEMENTS;
 
 	if (q->pipelines) {
 		max = lane_queue_share(q);
-		max = max < PIPELINE_MAX ? max : PIPELINE_MAX;
+		max = max < LIMIT_PIPELINE_WRITES ? max : LIMIT_PIPELINE_WRITES;
 		board(t, self);
 	}
 	lane_end_boarding(q, self);
@@ -307,12 +304,13 @@ static void run(struct trip *t, struct driver_conn *c)
 	const int64_t from = t->last_ns = clock_mono_ns();
 
 	if (!t->q->writes) {
-		const int64_t timeout = c->statement_timeout_ns > 0 ? c->statement_timeout_ns : READS_NS;
-		t->driver->run_batch(c, t->items, t->n, clock_min(t->deadline, from + clock_min(timeout, READS_NS)));
+		const int64_t timeout = c->statement_timeout_ns > 0 ? c->statement_timeout_ns : sharing.trip_ns;
+		t->driver->run_batch(c, t->items, t->n,
+				     clock_min(t->deadline, from + clock_min(timeout, sharing.trip_ns)));
 	} else {
 		for (size_t i = 0; t->q->pipelines && i < t->n; i++)
 			t->items[i]->done = answered;
-		t->driver->run_writes(c, t->items, t->n, from + BATCH_NS);
+		t->driver->run_writes(c, t->items, t->n, from + sharing.write_ns);
 	}
 	if (!t->q->pipelines)
 		suspect_all(t, clock_mono_ns() - from);
@@ -465,14 +463,14 @@ static bool fits_pipeline(const struct pool *p, const struct stmt *stmt, int64_t
 		if (v->kind == VALUE_TEXT || v->kind == VALUE_BYTES || v->kind == VALUE_JSON)
 			bytes += v->u.s.len;
 	}
-	return bytes <= PIPELINE_BYTES && (seconds <= 0 || seconds * 1e9 >= (double)PIPELINE_NS) &&
-	       deadline - clock_mono_ns() >= PIPELINE_NS;
+	return bytes <= LIMIT_PIPELINE_BYTES && (seconds <= 0 || seconds * 1e9 >= (double)sharing.trip_ns) &&
+	       deadline - clock_mono_ns() >= sharing.trip_ns;
 }
 
 /* A round trip of reads may take so long, and cutting it off costs the connection. */
 static bool has_time(int64_t deadline)
 {
-	return deadline == CLOCK_NEVER || deadline - clock_mono_ns() >= READS_NS;
+	return deadline == CLOCK_NEVER || deadline - clock_mono_ns() >= sharing.trip_ns;
 }
 
 bool lane_run(struct lane_set *s, struct pool *p, const struct stmt *stmt, int64_t deadline, struct batch_item *ret,

@@ -341,23 +341,19 @@ static bool refuse_concurrent(struct run *r, const struct change *ch, size_t n_d
 	return false;
 }
 
-/* One by one, or all at once where each is a round trip; *ret_failed: which of them did. */
+/* *ret_failed: which of them did. */
 static bool run_changes(struct run *r, const struct change *const *changes, size_t n, size_t *ret_failed,
 			struct err *err)
 {
-	const struct driver *driver = r->c->driver;
 	struct str *sqls;
 
 	*ret_failed = 0;
-	for (; driver->simple_all == NULL && *ret_failed < n; ++*ret_failed)
-		if (!driver->simple(r->c, changes[*ret_failed]->statement, r->q->deadline, err))
-			return false;
-	if (driver->simple_all == NULL || n == 0)
+	if (n == 0)
 		return true;
 	sqls = arena_array(r->a, n, sizeof(*sqls));
 	for (size_t i = 0; i < n; i++)
 		sqls[i] = changes[i]->statement;
-	return driver->simple_all(r->c, sqls, n, r->q->deadline, ret_failed, err);
+	return r->c->driver->simple_all(r->c, sqls, n, r->q->deadline, ret_failed, err);
 }
 
 static bool execute(struct run *r, struct err *err)

@@ -430,7 +430,8 @@ static void plan_labels(struct planner *pl, const struct table_pair *tp, const s
 		planner_warn(
 			pl, "enum_drift", tp->m->table, c->name,
 			"is of the enum \"%.*s\" in the database and of \"%.*s\" in the model: one is not changed into "
-			"the other",
+			"the other, and a type is not renamed; if it is the same, rename it with ALTER TYPE ... RENAME "
+			"TO, or keep its name in the model",
 			STR_FMT(live->type), STR_FMT(c->enum_type_name));
 		return;
 	}

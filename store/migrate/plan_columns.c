@@ -138,16 +138,12 @@ static void put_inline_key(struct planner *pl, const struct table_pair *tp, cons
 	}
 }
 
-static void add_column(struct planner *pl, const struct table_pair *tp, const struct column *c)
+bool plan_put_filled(struct planner *pl, const struct table_pair *tp, const struct column *c)
 {
 	const struct str fill = plan_fill_clause(pl, tp, c);
-	struct str literal = fill.len > 0 || c->nullable || tp->t->rows == 0 ? STR_NONE : plan_default_literal(pl, c);
-	bool inline_unique = c->unique && pl->d->id == DIALECT_POSTGRES;
-	struct change *made;
+	const struct str literal =
+		fill.len > 0 || c->nullable || tp->t->rows == 0 ? STR_NONE : plan_default_literal(pl, c);
 
-	alter_table(pl, tp, "ADD COLUMN", c->name);
-	strbuf_putc(&pl->b, ' ');
-	planner_put_type(pl, c, &pl->b);
 	strbuf_put(&pl->b, fill);
 	if (!c->nullable)
 		strbuf_puts(&pl->b, " NOT NULL");
@@ -155,12 +151,24 @@ static void add_column(struct planner *pl, const struct table_pair *tp, const st
 		strbuf_puts(&pl->b, " DEFAULT ");
 		strbuf_put(&pl->b, literal);
 	}
+	return literal.p != NULL;
+}
+
+static void add_column(struct planner *pl, const struct table_pair *tp, const struct column *c)
+{
+	bool inline_unique = c->unique && pl->d->id == DIALECT_POSTGRES;
+	struct change *made;
+
+	alter_table(pl, tp, "ADD COLUMN", c->name);
+	strbuf_putc(&pl->b, ' ');
+	planner_put_type(pl, c, &pl->b);
+	const bool backfills = plan_put_filled(pl, tp, c);
 	if (inline_unique)
 		strbuf_puts(&pl->b, " UNIQUE");
 	put_inline_key(pl, tp, c);
 	made = planner_emit(pl, CHANGE_ADD_COLUMN, tp->m->table, c->name);
-	made->rows_affected = literal.p != NULL ? tp->t->rows : 0;
-	if (literal.p != NULL && pl->d->id == DIALECT_POSTGRES) {
+	made->rows_affected = backfills ? tp->t->rows : 0;
+	if (backfills && pl->d->id == DIALECT_POSTGRES) {
 		alter_table(pl, tp, "ALTER COLUMN", c->name);
 		strbuf_puts(&pl->b, " DROP DEFAULT");
 		(void)planner_emit(pl, CHANGE_DROP_DEFAULT, tp->m->table, c->name);

@@ -10,6 +10,9 @@
 /* The literal that backfills a new column: SQL text of its default, or STR_NONE when it has no literal
  * one. */
 struct str plan_default_literal(struct planner *pl, const struct column *c);
+/* Behind the type of a column that is new: what fills it, whether it may be null, and the default that backfills it;
+ * false: there is no such default. */
+bool plan_put_filled(struct planner *pl, const struct table_pair *tp, const struct column *c);
 /* Whether the column can be added (else the refusal is noted): not a key, and something to backfill where that is
  * needed. */
 bool plan_can_add(struct planner *pl, const struct table_pair *tp, const struct column *c);

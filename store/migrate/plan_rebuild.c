@@ -271,19 +271,10 @@ static void edit_constraints(struct planner *pl, const struct table_pair *tp, st
 static void put_new_column(struct planner *pl, const struct table_pair *tp, const struct table_text *text,
 			   const struct column *c)
 {
-	const struct str fill = plan_fill_clause(pl, tp, c);
-	struct str literal = fill.len > 0 || c->nullable || tp->t->rows == 0 ? STR_NONE : plan_default_literal(pl, c);
-
 	dialect_quote_ident(&pl->b, c->name);
 	strbuf_putc(&pl->b, ' ');
 	put_type(pl, text, c);
-	strbuf_put(&pl->b, fill);
-	if (!c->nullable)
-		strbuf_puts(&pl->b, " NOT NULL");
-	if (literal.p != NULL) {
-		strbuf_puts(&pl->b, " DEFAULT ");
-		strbuf_put(&pl->b, literal);
-	}
+	(void)plan_put_filled(pl, tp, c);
 }
 
 /* False: a column that must be added cannot be (the refusal is noted). */

@@ -124,6 +124,19 @@ static bool look(struct exec *x, struct arena *a, struct str key, bool *ret_foun
 	return true;
 }
 
+/* *ret: rows that it has written. */
+static bool write_row(struct exec *x, const char *sql, const struct value *params, size_t n, int64_t *ret,
+		      struct err *err)
+{
+	const struct stmt s = {.sql = str_z(sql), .params = params, .n_params = n, .access = STMT_WRITE, .cache = true};
+	struct row_sink nobody = {0};
+	struct exec_result result;
+	if (!exec_run(x, &s, &nobody, &result, err))
+		return false;
+	*ret = result.affected;
+	return true;
+}
+
 bool once_begin(struct exec *x, struct arena *a, const struct once_row *mine, int64_t since_us, bool *ret_first,
 		struct once_row *ret_kept, struct err *err)
 {
@@ -137,18 +150,11 @@ bool once_begin(struct exec *x, struct arena *a, const struct once_row *mine, in
 		"body = excluded.body, at_us = excluded.at_us, status = 0 WHERE " ONCE_TABLE ".at_us < ?";
 	const struct value params[] = {value_text(mine->key), value_text(mine->body), value_int(clock_real_us()),
 				       value_int(since_us)};
-	const struct stmt s = {.sql = is_postgres(x) ? str_n(postgres, sizeof(postgres) - 1)
-						     : str_n(sqlite, sizeof(sqlite) - 1),
-			       .params = params,
-			       .n_params = ARRAY_LEN(params),
-			       .access = STMT_WRITE,
-			       .cache = true};
-	struct row_sink nobody = {0};
-	struct exec_result result;
 	bool found;
-	if (!exec_run(x, &s, &nobody, &result, err))
+	int64_t n;
+	if (!write_row(x, is_postgres(x) ? postgres : sqlite, params, ARRAY_LEN(params), &n, err))
 		return false;
-	*ret_first = result.affected > 0;
+	*ret_first = n > 0;
 	if (*ret_first)
 		return true;
 	if (!look(x, a, mine->key, &found, ret_kept, err))
@@ -172,18 +178,11 @@ bool once_end(struct exec *x, const struct once_row *mine, struct err *err)
 				       value_text(mine->headers),
 				       mine->answer.p != NULL ? value_bytes(mine->answer) : value_null(),
 				       value_text(mine->key)};
-	const struct stmt s = {.sql = is_postgres(x) ? str_n(postgres, sizeof(postgres) - 1)
-						     : str_n(sqlite, sizeof(sqlite) - 1),
-			       .params = params,
-			       .n_params = ARRAY_LEN(params),
-			       .access = STMT_WRITE,
-			       .cache = true};
-	struct row_sink nobody = {0};
-	struct exec_result result;
-	if (!exec_run(x, &s, &nobody, &result, err))
+	int64_t n;
+	if (!write_row(x, is_postgres(x) ? postgres : sqlite, params, ARRAY_LEN(params), &n, err))
 		return false;
-	return result.affected == 1 || err_set(err, ERR_SERIALIZATION_FAILURE,
-					       "the request's row in " ONCE_TABLE " was taken away while it ran");
+	return n == 1 || err_set(err, ERR_SERIALIZATION_FAILURE,
+				 "the request's row in " ONCE_TABLE " was taken away while it ran");
 }
 
 bool once_forget(struct connection *c, int64_t before_us, int64_t deadline, bool *ret_more, struct err *err)

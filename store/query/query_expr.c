@@ -74,7 +74,7 @@ bool query_is_expr(const json_t *v)
 	if (json_object_get(v, "$column") != NULL || is_reference(v))
 		return true;
 	return json_object_size(v) == 1 && first_key(v)[0] == '$' && strcmp(first_key(v), "$json") != 0 &&
-	       strcmp(first_key(v), "$bytes") != 0 && strcmp(first_key(v), "$text") != 0;
+	       strcmp(first_key(v), "$bytes") != 0 && strcmp(first_key(v), "$text") != 0 && !codec_is_infinite(v);
 }
 
 static struct column simple(enum logical_type logical, enum storage_type storage)

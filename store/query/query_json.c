@@ -7,8 +7,6 @@
 
 #include "service/base/banned.h"
 
-#define INCLUDE_DEPTH_MAX 8
-#define INCLUDES_MAX 20   /* of relations that are included more than once, under other names */
 #define IR_VERSION_MAX 14 /* of the reference's QueryIR */
 
 /* `using` is the request's: who calls has read it. */
@@ -373,10 +371,10 @@ bool query_parse_includes(struct query_parse *p, struct query *q, const json_t *
 	if (q->n_includes != 0)
 		return err_set_at(p->err, ERR_INVALID_QUERY, pointer,
 				  "\"include\" and \"materialization\" exclude each other");
-	if (p->include_depth == INCLUDE_DEPTH_MAX)
+	if (p->include_depth == LIMIT_INCLUDE_DEPTH)
 		return err_set_at(p->err, ERR_INVALID_QUERY, pointer, "\"include\" is nested deeper than %d levels",
-				  INCLUDE_DEPTH_MAX);
-	if (n > q->model->n_relations + INCLUDES_MAX)
+				  LIMIT_INCLUDE_DEPTH);
+	if (n > q->model->n_relations + LIMIT_INCLUDES)
 		return err_set_at(p->err, ERR_INVALID_QUERY, pointer, "more relations than model \"%.*s\" has",
 				  STR_FMT(q->model->name));
 	p->include_depth++;

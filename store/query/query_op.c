@@ -4,13 +4,11 @@
 #include <math.h>
 #include <string.h>
 
+#include "service/base/limits.h"
 #include "service/base/num.h"
 #include "store/query/query_parse.h"
 
 #include "service/base/banned.h"
-
-/* SQLITE_MAX_LIKE_PATTERN_LENGTH, as the library is built everywhere. */
-#define SQLITE_PATTERN_BYTES 50000
 
 #define ON_JSON (1U << CONTAINER_JSON)
 #define ON_ARRAY (1U << CONTAINER_ARRAY)
@@ -160,9 +158,9 @@ static bool bind_pattern(const struct leaf *l, const json_t *v, const char *poin
 		escapes++;
 	if (escapes % 2 != 0)
 		return err_set_at(l->err, ERR_INVALID_VALUE, pointer, "the pattern ends in the escape character \\");
-	if (l->dialect->id == DIALECT_SQLITE && s.len > SQLITE_PATTERN_BYTES)
+	if (l->dialect->id == DIALECT_SQLITE && s.len > LIMIT_PATTERN_BYTES)
 		return err_set_at(l->err, ERR_INVALID_VALUE, pointer, "patterns on SQLite have at most %d bytes",
-				  SQLITE_PATTERN_BYTES);
+				  LIMIT_PATTERN_BYTES);
 	return codec_bind_pattern(l->arena, l->dialect, l->type, s, pointer, ret, l->err);
 }
 
@@ -256,7 +254,7 @@ static bool bind_operands(const struct leaf *l, struct value *ret)
 	return true;
 }
 
-/* Whether the column keeps a number as such: SQLite makes text of it where the column is one of texts. */
+/* Whether a column of strings keeps a number as such: SQLite makes text of it where the column is one of texts. */
 static bool keeps_numbers(const struct column *c)
 {
 	static const char *const texts[] = {"char", "clob", "text"};
@@ -265,7 +263,7 @@ static bool keeps_numbers(const struct column *c)
 	for (size_t i = 0; i < ARRAY_LEN(texts) && !of_text; i++)
 		for (size_t k = 0; k + 4 <= c->sqlite_type.len && !of_text; k++)
 			of_text = str_ieq_z(str_n(c->sqlite_type.p + k, 4), texts[i]);
-	return c->fill.position > 0 && c->logical != LT_JSON && (c->logical != LT_STRING || !of_text);
+	return c->fill.position > 0 && !of_text;
 }
 
 /* The digits of a URL, where a text and a number of them are two values. */
@@ -285,8 +283,8 @@ static bool number_of_url(const struct leaf *l, struct str s, struct value *ret)
 	return true;
 }
 
-/* Bytes that are no UTF-8 are answered alike, whether SQLite has them as a text or as a blob; so are infinite numbers
- * and the words for them. */
+/* Bytes that are no UTF-8 are answered alike, whether SQLite has them as a text or as a blob; so are, in a column of
+ * strings, infinite numbers and the words for them. */
 static bool other_class(const struct leaf *l, struct value v, struct value *ret)
 {
 	if (l->dialect->id != DIALECT_SQLITE || v.kind != VALUE_TEXT || l->type->logical == LT_JSON)
@@ -295,7 +293,7 @@ static bool other_class(const struct leaf *l, struct value v, struct value *ret)
 	if (!str_is_utf8(v.u.s))
 		return true;
 	*ret = value_double(str_starts(v.u.s, STR("-")) ? -(double)INFINITY : (double)INFINITY);
-	return keeps_numbers(l->type) &&
+	return l->type->logical == LT_STRING && keeps_numbers(l->type) &&
 	       (str_eq_z(v.u.s, "Infinity") || str_eq_z(v.u.s, "-Infinity") || number_of_url(l, v.u.s, ret));
 }
 

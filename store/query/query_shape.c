@@ -10,9 +10,6 @@
 
 #include "service/base/banned.h"
 
-#define AGGREGATES_MAX 100
-#define ITEMS_MAX 100 /* computed columns of an answer, beside the model's */
-
 static const struct {
 	const char *word;
 	unsigned trait; /* what the column must be good for; 0: any column */
@@ -87,9 +84,9 @@ static bool parse_aggregates(struct query_parse *p, struct query *q, const json_
 {
 	size_t n = json_array_size(list);
 
-	if (n > AGGREGATES_MAX)
+	if (n > LIMIT_AGGREGATES)
 		return err_set_at(p->err, ERR_INVALID_QUERY, pointer, "a query has at most %d aggregates",
-				  AGGREGATES_MAX);
+				  LIMIT_AGGREGATES);
 	q->aggregates = arena_array(p->arena, n, sizeof(*q->aggregates));
 	for (size_t i = 0; i < n; i++) {
 		const json_t *obj;
@@ -224,7 +221,7 @@ static bool parse_items(struct query_parse *p, const struct model *m, const json
 	struct query_item *items;
 	size_t k = 0, twice;
 
-	if (n > m->n_columns + ITEMS_MAX)
+	if (n > m->n_columns + LIMIT_COMPUTED)
 		return err_set_at(p->err, ERR_INVALID_QUERY, pointer, "more columns than model \"%.*s\" has",
 				  STR_FMT(m->name));
 	items = arena_array(p->arena, n + m->n_columns, sizeof(*items));

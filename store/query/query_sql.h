@@ -94,6 +94,8 @@ void sql_search(struct sql *s, const struct query_node *match);
 void sql_path_param(struct sql *s, const struct query_step *steps, size_t n);
 /* SQLite: name(column, path), of a column without a path the whole document. */
 void sql_json_call(struct sql *s, const char *name, const struct query_expr *e);
+/* SQLite: column -> path, the text of what is there. */
+void sql_json_at(struct sql *s, const struct query_expr *e);
 /* A name for a related table that no other of the statement has; what follows is qualified with it. Give what it
  * returned back to the qualifier. */
 struct str sql_enter(struct sql *s, struct str *ret_outer);

@@ -129,27 +129,35 @@ void sql_subject_document(struct sql *s, const struct condition *c)
 /* ---- documents on SQLite ---- */
 
 /* A scalar at a path, without building text: the type says what the value, which SQLite has no booleans for, is. The
- * value is looked at first, since it is seldom the one. */
+ * value is looked at first, since it is seldom the one; a number's last digits then, which SQLite does not compare. */
 static void put_json_scalar(struct sql *s, const struct query_expr *e, struct value v)
 {
 	const char first = v.u.s.p[0];
-	const bool word = first == 't' || first == 'f' || first == 'n';
+	const bool word = first == 't' || first == 'f' || first == 'n', number = !word && first != '"';
 
 	sql_put(s, "CASE WHEN json_valid(");
 	sql_column(s, e->column->name);
 	sql_put(s, ") THEN ");
-	if (!word) {
+	if (!word) { /* numbers as doubles: a long integer and the same with a point are one */
+		sql_put(s, number ? "CAST(" : "");
 		sql_json_call(s, "json_extract", e);
-		sql_put(s, " = json_extract(");
+		sql_put(s, number ? " AS REAL) = CAST(json_extract(" : " = json_extract(");
 		sql_param(s, v);
-		sql_put(s, ", '$') AND ");
+		sql_put(s, number ? ", '$') AS REAL) AND " : ", '$') AND ");
 	}
-	sql_json_call(s, "json_type", e);
-	sql_put(s, first == 't'   ? " = 'true'"
-		   : first == 'f' ? " = 'false'"
-		   : first == 'n' ? " = 'null'"
-		   : first == '"' ? " = 'text'"
-				  : " IN ('integer', 'real')");
+	if (!number) {
+		sql_json_call(s, "json_type", e);
+		sql_put(s, first == 't'   ? " = 'true'"
+			   : first == 'f' ? " = 'false'"
+			   : first == 'n' ? " = 'null'"
+					  : " = 'text'");
+	} else {
+		sql_put(s, "ferro_json_equal(");
+		sql_json_at(s, e);
+		sql_put(s, ", ");
+		sql_param(s, v);
+		sql_put(s, ")");
+	}
 	sql_put(s, " END");
 }
 

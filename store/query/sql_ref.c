@@ -98,7 +98,7 @@ void sql_json_call(struct sql *s, const char *name, const struct query_expr *e)
 	sql_put(s, ")");
 }
 
-static void put_arrow(struct sql *s, const struct query_expr *e)
+void sql_json_at(struct sql *s, const struct query_expr *e)
 {
 	sql_column(s, e->column->name);
 	sql_put(s, " -> ");
@@ -113,7 +113,7 @@ static void put_path_sqlite(struct sql *s, const struct query_expr *e)
 	sql_put(s, ") THEN ");
 	switch (e->path_type) {
 	case PATH_JSON:
-		put_arrow(s, e);
+		sql_json_at(s, e);
 		break;
 	case PATH_TEXT: /* ->> shows booleans as numbers */
 		sql_put(s, "CASE ");
@@ -121,7 +121,7 @@ static void put_path_sqlite(struct sql *s, const struct query_expr *e)
 		sql_put(s, " WHEN 'text' THEN ");
 		sql_json_call(s, "json_extract", e);
 		sql_put(s, " WHEN 'null' THEN NULL ELSE ");
-		put_arrow(s, e);
+		sql_json_at(s, e);
 		sql_put(s, " END");
 		break;
 	case PATH_NUMBER:

@@ -132,11 +132,10 @@ static void put_distinct(struct sql *s, const struct condition *c)
 		sql_put(s, ")");
 		return;
 	}
-	sql_put(s, json ? "ferro_json(" : "");
+	if (json)
+		sql_put(s, negated ? "ferro_json_same(" : "NOT ferro_json_same(");
 	sql_subject(s, c);
-	sql_put(s, json ? ")" : "");
-	sql_put(s, negated ? " IS " : " IS NOT ");
-	sql_put(s, json ? "ferro_json(" : "");
+	sql_put(s, json ? ", " : negated ? " IS " : " IS NOT ");
 	put_operand(s, c);
 	sql_put(s, json ? ")" : "");
 }

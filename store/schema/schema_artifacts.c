@@ -1,6 +1,7 @@
 /* SchemaIR JSON -> what a table has beside its columns: foreign keys, indexes, uniques, checks, exclusions. */
 #include "store/schema/schema_artifacts.h"
 
+#include "service/base/limits.h"
 #include "service/base/strbuf.h"
 #include "store/dialect/dialect.h"
 #include "store/schema/schema_history.h"
@@ -71,7 +72,7 @@ static void parse_foreign_keys(struct parse *model)
 		parse_deferral(&p, &fk->deferrable, &fk->deferred);
 		(void)parse_name(&p, "name", false, 0, &fk->name);
 		schema_parse_key_history(&p, fk);
-		(void)parse_name(&p, "related_name", false, PARSE_MODEL_NAME, &fk->related_name);
+		(void)parse_name(&p, "related_name", false, LIMIT_MODEL_NAME, &fk->related_name);
 		(void)parse_name(&p, "to_schema", false, LIMIT_NAME_BYTES, &fk->to_schema);
 		parse_leave(&p, false);
 	}

@@ -1,5 +1,6 @@
 /* SchemaIR JSON -> draft models: shapes and types only. What is left out stays zero for schema_complete. */
 #include "store/schema/schema_artifacts.h"
+#include "service/base/limits.h"
 #include "store/schema/schema_history.h"
 #include "store/schema/schema_reader.h"
 
@@ -322,8 +323,8 @@ static void parse_relation(struct parse *p, struct relation_decl *r)
 	r->pointer = p->pointer;
 	(void)parse_member(p, "derived");
 	(void)parse_member(p, "columns");
-	(void)parse_name(p, "name", true, PARSE_MODEL_NAME, &r->name);
-	(void)parse_name(p, "target", true, PARSE_MODEL_NAME, &r->target);
+	(void)parse_name(p, "name", true, LIMIT_MODEL_NAME, &r->name);
+	(void)parse_name(p, "target", true, LIMIT_MODEL_NAME, &r->target);
 	(void)parse_name(p, "column", false, LIMIT_NAME_BYTES, &r->column);
 	(void)parse_name(p, "through", false, LIMIT_NAME_BYTES, &r->through);
 	(void)parse_name(p, "source_column", false, LIMIT_NAME_BYTES, &r->source_column);
@@ -413,7 +414,7 @@ void schema_parse_model(struct schema_build *b, const json_t *obj, const char *p
 		d->broken = true;
 		return;
 	}
-	(void)parse_name(&p, "model_name", true, PARSE_MODEL_NAME, &d->m->name);
+	(void)parse_name(&p, "model_name", true, LIMIT_MODEL_NAME, &d->m->name);
 	(void)parse_name(&p, "table_name", false, LIMIT_NAME_BYTES, &d->m->table);
 	parse_kind(&p);
 	d->m->ir_version = (int)parse_int(&p, "ir_version");

@@ -7,7 +7,6 @@
 
 #include "store/schema/schema_build.h"
 
-#define PARSE_MODEL_NAME 255
 #define PARSE_MEMBERS 64 /* that a reader looks for in one object */
 
 /* One object under the reader's eyes. */

@@ -1,6 +1,7 @@
 /* Tombstones: a map by id and a queue by age. */
 #include "store/session/graveyard.h"
 
+#include "service/base/limits.h"
 #include "service/base/mem.h"
 
 #include "service/base/banned.h"
@@ -31,7 +32,7 @@ void graveyard_done(struct graveyard *y)
 
 void graveyard_add(struct graveyard *y, struct grave *g)
 {
-	while (y->by_id.n >= GRAVEYARD_MAX)
+	while (y->by_id.n >= LIMIT_TOMBSTONES)
 		forget_oldest(y);
 	g->younger = NULL;
 	if (y->youngest != NULL)

@@ -9,7 +9,6 @@
 #include "store/session/mint.h"
 
 #define GRAVE_ID_BYTES MINT_TX_BYTES
-#define GRAVEYARD_MAX 100000 /* tombstones kept at most */
 
 /* Embedded first in the owner's struct, which is one mem_alloc block. */
 struct grave {

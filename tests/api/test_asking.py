@@ -3,7 +3,7 @@ from urllib.parse import quote
 
 import pytest
 
-from support.shared import shared_connection
+from support.shared import shared_fixture
 from support.tables import leaf
 
 MODELS = [
@@ -85,10 +85,7 @@ def with_questions(conn):
     return conn
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgres"])
-def _shared(request, _holder, _postgres):
-    with shared_connection(_holder.get(), _postgres, request.param, prepare) as shared:
-        yield with_questions(shared)
+_shared = shared_fixture(prepare, with_questions)
 
 
 @pytest.fixture

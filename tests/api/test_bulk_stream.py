@@ -12,7 +12,7 @@ from support.library import column, key, model
 from support.process import wait_for
 from support.raw import RawConnection
 from support.server import Server
-from support.shared import shared_connection
+from support.shared import shared_tables
 from support.tables import create_tables, leaf, query, sql
 from support.vanish import growth_bound
 
@@ -24,12 +24,7 @@ WINDOW = 128 * 1024
 LINES = {"Content-Type": "application/x-ndjson"}
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgres"])
-def _shared(request, _holder, _postgres):
-    def prepare(conn):
-        create_tables(conn.client, conn.name, ITEM)
-    with shared_connection(_holder.get(), _postgres, request.param, prepare) as conn:
-        yield conn
+_shared = shared_tables(ITEM)
 
 
 @pytest.fixture

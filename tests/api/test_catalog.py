@@ -8,18 +8,11 @@ import time
 
 import pytest
 
-from support.catalog import AUTHOR, BOOK, RELATED, CatalogFiles, everything, model, reload, shop
+from support.catalog import AUTHOR, BOOK, RELATED, catalog, everything, model, reload, shop
 from support.client import Client
 from support.pg import Postgres
 from support.process import wait_for
 from support.server import Server, run_binary
-
-
-@pytest.fixture
-def catalog(tmp_path):
-    directory = tmp_path / "catalog"
-    directory.mkdir()
-    return CatalogFiles(directory)
 
 
 # ---- start ----

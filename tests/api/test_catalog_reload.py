@@ -4,16 +4,9 @@ import threading
 
 import pytest
 
-from support.catalog import AUTHOR, BOOK, RELATED, CatalogFiles, everything, model, reload, shop
+from support.catalog import AUTHOR, BOOK, RELATED, catalog, everything, model, reload, shop
 from support.client import Client
 from support.process import wait_for
-
-
-@pytest.fixture
-def catalog(tmp_path):
-    directory = tmp_path / "catalog"
-    directory.mkdir()
-    return CatalogFiles(directory)
 
 
 # ---- reload ----

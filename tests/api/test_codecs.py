@@ -12,8 +12,8 @@ import pytest
 
 from support.evaluator import parse_instant
 from support.library import column, key, model
-from support.shared import shared_connection
-from support.tables import create_tables, leaf, query
+from support.shared import shared_tables
+from support.tables import leaf, query
 
 SEED = int(os.environ.get("FERROD_CODEC_SEED", "41"))
 COUNT = int(os.environ.get("FERROD_CODEC_VALUES", "150"))
@@ -27,12 +27,7 @@ ALL = model("All", key(), *(column(name, logical, nullable=True, **more) for nam
 PATH = "/v1/models/All/records"
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgres"])
-def _shared(request, _holder, _postgres):
-    def prepare(conn):
-        create_tables(conn.client, conn.name, ALL)
-    with shared_connection(_holder.get(), _postgres, request.param, prepare) as conn:
-        yield conn
+_shared = shared_tables(ALL)
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import random
 import pytest
 
 from support.library import column, key, model
-from support.shared import shared_connection
-from support.tables import create_tables, insert, leaf, query, sql
+from support.shared import shared_tables
+from support.tables import insert, leaf, query, sql
 
 ROW = model("Row", key(), column("n", "integer", nullable=True), column("s", "string", nullable=True), column("x", "number", nullable=True),
             column("d", "decimal", nullable=True), column("at", "datetime", nullable=True), column("b", "boolean", nullable=True),
@@ -23,12 +23,7 @@ def rows():
     return [{"id": n, **{name: None if r.random() < 0.25 else r.choice(values) for name, values in pick.items()}} for n in range(1, 60)]
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgres"])
-def _shared(request, _holder, _postgres):
-    def prepare(conn):
-        create_tables(conn.client, conn.name, ROW, PAIR)
-    with shared_connection(_holder.get(), _postgres, request.param, prepare) as conn:
-        yield conn
+_shared = shared_tables(ROW, PAIR)
 
 
 @pytest.fixture

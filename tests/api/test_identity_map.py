@@ -8,7 +8,7 @@ from support.library import column, key, model, refer
 from support.process import wait_for
 from support.server import Server
 from support.client import Client
-from support.shared import shared_connection
+from support.shared import shared_fixture
 from support.tables import create_tables, insert, leaf, query, sql
 
 THING = model("Thing", key(), column("label", "string", nullable=True), column("n", "integer", nullable=True),
@@ -29,10 +29,7 @@ def prepare(conn):
     create_tables(conn.client, conn.name, *MODELS)
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgres"])
-def _shared(request, _holder, _postgres):
-    with shared_connection(_holder.get(), _postgres, request.param, prepare) as conn:
-        yield conn
+_shared = shared_fixture(prepare)
 
 
 class Session:

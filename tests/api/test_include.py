@@ -5,17 +5,14 @@ import re
 import pytest
 
 from support.library import AUTHORS, BOOKS, LINKS, PROFILES, REVIEWS, SHELVES, TAGS, fill
-from support.shared import shared_connection
+from support.shared import shared_fixture
 from support.tables import insert, leaf, query, sql
 
 AUTHOR = {a["id"]: a for a in AUTHORS}
 TAG = {t["label"]: t for t in TAGS}
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgres"])
-def _library(request, _holder, _postgres):
-    with shared_connection(_holder.get(), _postgres, request.param, fill) as conn:
-        yield conn
+_library = shared_fixture(fill)
 
 
 @pytest.fixture

@@ -74,6 +74,28 @@ def test_references_updates_and_filters(db):
     assert [r["id"] for r in found.json()["rows"]] == [1]
 
 
+ALIKE = [["123456789012345678901234567890", "1.2345678901234567890123456789e29"], ["123456789012345678901234567891"], ["0.1", "0.10", "1e-1"], ["0.1000000000000000055"], ["1e400", "10e399"],
+         ["1e401"], ["9007199254740993", "9007199254740993.0"], ["9007199254740992"], ["-0", "0", "0.0"]]
+
+
+@pytest.mark.parametrize("where", ["", "path", "inside"])
+def test_numbers_are_found_by_their_last_digit(db, where):
+    """In a document, at a path and as the document's part, whatever the spelling; neighbours that doubles do not tell apart are not."""
+    tokens = [token for group in ALIKE for token in group]
+    for number, token in enumerate(tokens, 1):
+        db.send("POST", "/v1/models/t/records", f'{{"id":{number},"b":{{"x":{{"y":{token}}}}}}}').expect(201)
+    for number, token in enumerate(tokens, 1):
+        group = next(g for g in ALIKE if token in g)
+        value, more = {"": (f'{{"$json":{{"x":{{"y":{token}}}}}}}', ""), "path": (token, ',"path":["x","y"]'), "inside": (f'{{"$json":{{"y":{token}}}}}', ',"path":["x"]')}[where]
+        for operator, expected in (("==", True), ("is_not_distinct", True), ("!=", False), ("is_distinct", False)):
+            leaf = f'{{"node_kind":"leaf","column":"b","operator":"{operator}","value":{value}{more}}}'
+            rows = db.send("POST", "/v1/query", f'{{"model_name":"t","where":[{leaf}],"select":["id"],"order_by":[{{"column":"id","direction":"asc"}}]}}').expect(200).json()["rows"]
+            assert [r["id"] for r in rows] == [n for n, other in enumerate(tokens, 1) if (other in group) == expected], (token, operator)
+    contains = '{"node_kind":"leaf","column":"b","operator":"contains","value":{"$json":{"x":{"y":123456789012345678901234567891}}}}'
+    rows = db.send("POST", "/v1/query", f'{{"model_name":"t","where":[{contains}]}}').expect(200).json()["rows"]
+    assert [r["id"] for r in rows] == [3]
+
+
 @pytest.mark.parametrize("column, token", [("n", BIG), ("n", "1.5"), ("n", "1e30"), ("f", "1e400"), ("n", "-9223372036854775809")])
 def test_what_no_column_of_that_kind_holds(db, column, token):
     answer = db.send("POST", "/v1/models/t/records", f'{{"id":1,"{column}":{token}}}')

@@ -1,7 +1,4 @@
-"""Databases of very many tables: what introspection, create-tables and models of them cost in memory and time."""
-import os
-import time
-
+"""Databases of very many tables: what introspection, create-tables and models of them cost in memory; in time, see tests/bench/large.py."""
 import pytest
 
 from support import large_schema
@@ -12,8 +9,6 @@ from support.turns import TURN_SECONDS, longest_turn
 from support.vanish import growth_bound
 
 MIB = 1024
-# generous, for whoever else uses the machine: a tenth of what the trees of such a database once took per processor
-SECONDS = 3
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])
@@ -49,19 +44,12 @@ def forget_peak(pid):
         refs.write("5")
 
 
-def cpu_seconds(pid):
-    with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
-        fields = stat.read().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def introspect(server, client, **body):
-    """The answer, the peak of memory over idle in KiB and the processor's seconds that it took."""
+    """The answer, and the peak of memory in KiB."""
     pid = server.process.pid
     forget_peak(pid)
-    spent = cpu_seconds(pid)
     answer = client.post("/v1/introspect", body).expect(200).json()
-    return answer, peak_kib(pid), cpu_seconds(pid) - spent
+    return answer, peak_kib(pid)
 
 
 def test_introspection_takes_little_and_takes_it_once(served):
@@ -69,10 +57,9 @@ def test_introspection_takes_little_and_takes_it_once(served):
     idle = server.rss_kib()
     peaks = []
     for _ in range(3):
-        answer, peak, seconds = introspect(server, client)
+        answer, peak = introspect(server, client)
         models = answer["payload"]["models"]
         assert len(models) == large_schema.TABLES and {len(m["columns"]) for m in models} == {large_schema.COLUMNS}
-        assert seconds < SECONDS
         peaks.append(peak - idle)
     assert peaks[0] < growth_bound(64 * MIB), peaks
     assert max(peaks) < growth_bound(64 * MIB), peaks
@@ -86,8 +73,8 @@ def test_what_is_registered_is_held_once(served):
     pid = server.process.pid
     idle = server.rss_kib()
     for _ in range(2):
-        _, peak, seconds = introspect(server, client, register=True)
-        assert peak - idle < growth_bound(120 * MIB) and seconds < SECONDS, (peak - idle, seconds)
+        _, peak = introspect(server, client, register=True)
+        assert peak - idle < growth_bound(120 * MIB), peak - idle
     assert len(client.get("/v1/models").expect(200).json()["payload"]["models"]) == large_schema.TABLES
     for _ in range(2):
         forget_peak(pid)
@@ -124,21 +111,17 @@ def test_work_on_them_lets_others_run(large):
 def test_one_table_has_the_cost_of_one(served):
     server, client = served
     idle = server.rss_kib()
-    started = time.monotonic()
-    answer, peak, seconds = introspect(server, client, tables=["table_0777"])
-    assert time.monotonic() - started < SECONDS
+    answer, peak = introspect(server, client, tables=["table_0777"])
     model, = answer["payload"]["models"]
     assert model["foreign_keys"][0]["to_table"] == "table_0776" and len(model["columns"]) == large_schema.COLUMNS
-    assert seconds < 0.2 and peak - idle < growth_bound(8 * MIB), (seconds, peak - idle)
+    assert peak - idle < growth_bound(8 * MIB), peak - idle
 
 
 def test_tables_are_made_of_what_was_read(served, large):
     server, client = served
     client.post("/v1/introspect", {"register": True}).expect(200)
     client.post("/v1/connections", {"name": "empty", "url": large[1]}).expect(201)
-    spent = cpu_seconds(server.process.pid)
     made = client.post("/v1/create-tables", {"using": "empty"}).expect(200).json()
     assert len(made["statements"]) >= 3 * large_schema.TABLES and not made["warnings"]
-    assert cpu_seconds(server.process.pid) - spent < 10
     again = client.post("/v1/migrate", {"using": "empty", "dry_run": True}).expect(200).json()
     assert again["statements"] == [] and again["warnings"] == []

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from support.shared import shared_connection
+from support.shared import shared_fixture
 from support.tables import PERSON, create_tables, insert
 
 PEOPLE = [
@@ -19,13 +19,12 @@ PEOPLE = [
 RECORDS = "/v1/models/Person/records"
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgres"])
-def _shared(request, _holder, _postgres):
-    def prepare(conn):
-        create_tables(conn.client, conn.name, PERSON)
-        insert(conn.client, conn.name, "Person", PEOPLE)
-    with shared_connection(_holder.get(), _postgres, request.param, prepare) as conn:
-        yield conn
+def prepare(conn):
+    create_tables(conn.client, conn.name, PERSON)
+    insert(conn.client, conn.name, "Person", PEOPLE)
+
+
+_shared = shared_fixture(prepare)
 
 
 @pytest.fixture

@@ -151,6 +151,23 @@ def test_what_is_retired_and_what_makes_values(conn):
     assert many["rows_inserted"] == 2
 
 
+@pytest.mark.parametrize("more", [{}, {"destructive": True, "rebuild": True}])
+def test_a_type_of_labels_is_not_renamed_and_that_is_said(postgres_conn, more):
+    """No hint names a type's old name: it stays, with its rows, and the warning says how to rename it; done so, there is no difference."""
+    conn = postgres_conn
+    put(conn, OLD).expect(200)
+    conn.client.post("/v1/create-tables", conn.using).expect(200)
+    conn.client.post("/v1/models/Writer/records", {"nick": "Ann", "mood": "sad"}, params=conn.using).expect(201)
+    columns = [{**c, "enum_type_name": "feeling"} if c["name"] == "mood" else c for c in OLD[0]["columns"]]
+    put(conn, [{**OLD[0], "columns": columns}, OLD[1]]).expect(200)
+    answer = migrate(conn, **more)
+    assert answer["statements"] == [] and [(w["code"], w["table"], w["column"]) for w in answer["warnings"]] == [("enum_drift", "writer", "mood")]
+    assert "ALTER TYPE" in answer["warnings"][0]["detail"]
+    assert conn.client.get("/v1/models/Writer/records/1", params=conn.using).expect(200).json()["mood"] == "sad"
+    run(conn.backend, "ALTER TYPE mood RENAME TO feeling")
+    quiet(conn, **more)
+
+
 def test_what_cannot_be_kept_is_refused_or_warned_of(conn):
     guarded = {**NEW[0], "row_security": {"force": True, "policies": [{"name": "own", "command": "all", "restrictive": False, "expr": {"kind": "raw", "using": "true"}}]}}
     problem = put(conn, [guarded, NEW[1]]).problem(422, "invalid_schema")

@@ -114,3 +114,60 @@ def test_introspection_registers_into_a_set(conn):
     put(client, "x" * 63).expect(200)
     put(client, "bakery").expect(200)
     put(client, "shop").expect(200)
+
+
+def test_a_service_makes_and_migrates_its_own_set(conn):
+    """Of others nothing is made, changed, dropped or warned of; the sets of one server may have databases of their own."""
+    client, using = conn.client, conn.using
+    client.delete("/v1/models").expect(204)
+    put(client, "shop", model("Buyer", "name"), model("Order", "state", foreign_keys=[])).expect(200)
+    put(client, "billing", model("Invoice", "total"), model("Buyer", "name")).expect(200)
+    put(client, None, model("Note", "text")).expect(200)
+
+    def tables():
+        return {m["table_name"] for m in client.post("/v1/introspect", using).expect(200).json()["payload"]["models"]}
+    for dialect in ("sqlite", "postgres"):
+        text = client.get("/v1/ddl", params={"dialect": dialect, "set": "shop"}).expect(200).text
+        assert '"buyer"' in text and '"order"' in text and "invoice" not in text and "note" not in text
+        assert '"note"' in client.get("/v1/ddl", params={"dialect": dialect, "set": ""}).expect(200).text
+    plan = client.post("/v1/migrate", {**using, "set": "shop", "dry_run": True}).expect(200).json()
+    assert {c["table"] for c in plan["changes"]} == {"buyer", "order"} and tables() == set()
+    assert client.post("/v1/migrate", {**using, "set": "billing", "plan_hash": plan["plan_hash"]}).problem(409, "migration_conflict")
+    done = client.post("/v1/migrate", {**using, "set": "shop", "plan_hash": plan["plan_hash"]}).expect(200).json()
+    assert done["statements"] == plan["statements"] and tables() == {"buyer", "order"}
+    client.post("/v1/create-tables", {**using, "set": "billing"}).expect(200)
+    assert tables() == {"buyer", "order", "invoice"}
+    # a change of another's model waits for that other
+    put(client, "shop", model("Buyer", "name"), model("Order", "state", "more")).expect(200)
+    for wanted in ("billing", ""):
+        quiet = client.post("/v1/migrate", {**using, "set": wanted, "destructive": True, "dry_run": True}).expect(200).json()
+        assert {c["table"] for c in quiet["changes"]} <= {"note"} and quiet["warnings"] == []
+    assert [c["column"] for c in client.post("/v1/migrate", {**using, "set": "shop"}).expect(200).json()["changes"]] == ["more"]
+    everything = client.post("/v1/migrate", {**using, "set": None}).expect(200).json()
+    assert {c["table"] for c in everything["changes"]} == {"note"} and tables() == {"buyer", "order", "invoice", "note"}
+    for path in ("/v1/migrate", "/v1/create-tables"):
+        assert "nobody" in client.post(path, {**using, "set": "nobody"}).problem(404, "model_not_found")["detail"]
+        client.request("POST", path, {**using, "set": "a b"}, validate=False).problem(400, "invalid_parameters")
+        client.request("POST", path, {**using, "set": 5}, validate=False).problem(400, "invalid_request")
+    client.get("/v1/ddl", params={"dialect": "sqlite", "set": "nobody"}).problem(404, "model_not_found")
+    for name in ("shop", "billing", None):
+        put(client, name).expect(200)
+
+
+def test_a_key_into_the_table_of_another_set(conn):
+    """The other's table is there, or the database says what is missing."""
+    client, using = conn.client, conn.using
+    client.delete("/v1/models").expect(204)
+    key = {"columns": [{"name": "id", "logical_type": "integer", "primary_key": True}, {"name": "buyer_id", "logical_type": "integer"}],
+           "foreign_keys": [{"column": "buyer_id", "to_table": "buyer"}]}
+    put(client, "shop", model("Buyer", "name")).expect(200)
+    put(client, "billing", {**model("Invoice"), **key}).expect(200)
+    if conn.backend.name == "postgres":
+        client.post("/v1/create-tables", {**using, "set": "billing"}).problem(422, "migration_refused")
+    client.post("/v1/create-tables", {**using, "set": "shop"}).expect(200)
+    client.post("/v1/create-tables", {**using, "set": "billing"}).expect(200)
+    answer = client.post("/v1/migrate", {**using, "set": "billing"}).expect(200).json()
+    assert (answer["statements"], answer["warnings"]) == ([], [])
+    client.post("/v1/models/Invoice/records", {"buyer_id": 5}, params=using).problem(409, "foreign_key_violation")
+    put(client, "billing").expect(200)
+    put(client, "shop").expect(200)

@@ -121,6 +121,49 @@ def test_no_two_names_are_alike(client, path):
 
 
 @pytest.mark.parametrize("path", DOCUMENTS)
+def test_a_name_never_goes_over_to_another_model(client, path):
+    """What was generated of a description means what it meant, or is no more, whatever models come and go beside."""
+    def names(*wanted):
+        register(client, *(model(name, column("a"), table_name=f"t_{name.encode().hex()}") for name in wanted))
+        doc = described(client, path)
+        return {name: doc["paths"][f"/v1/models/{name}/records"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]["$ref"].rsplit("/", 1)[-1] for name in wanted}
+    groups = [["shop_item"], ["shop_item", "Other"], ["shop_item", "ShopItem"], ["ShopItem"], ["Shop_Item", "shop_item", "ShopItem", "Other"], ["shop", "shop_list", "Shop"], ["shop"], ["Input", "shop_list"], ["shop_item"]]
+    meant, seen = {}, {}
+    for group in groups:
+        found = names(*group)
+        assert len(set(found.values())) == len(group)
+        for name, component in found.items():
+            assert meant.setdefault(component, name) == name, (component, group)
+            seen.setdefault(name, set()).add(component)
+    assert seen["Other"] == {"Model_Other_list"} and "Model_shop_item_list" in seen["shop_item"] and all(len(s) <= 2 for s in seen.values()), seen
+    register(client)
+
+
+@pytest.mark.parametrize("path", DOCUMENTS)
+def test_members_that_case_or_underscores_alone_tell_apart(conn, path):
+    """Java has one name for them: none of them has it, all of them come, and filters reach each."""
+    odd = model("Odd", column("a_b"), column("aB", "integer"), column("other"), column("odd_id", "integer"), column("Odd", "integer"), foreign_keys=[{"column": "odd_id", "to_table": "odd"}])
+    register(conn.client, odd if conn.backend.name == "postgres" else {**odd, "columns": [c for c in odd["columns"] if c["name"] != "aB"] + [column("a_B_", "integer")]})
+    second = "aB" if conn.backend.name == "postgres" else "a_B_"
+    conn.client.post("/v1/create-tables", conn.using).expect(200)
+    doc = described(conn.client, path)
+    for part in ("", "_given", "_changed"):
+        schema = doc["components"]["schemas"]["Model_Odd" + part]
+        members = [name.replace("_", "").lower() for name in schema["properties"]]
+        assert len(members) == len(set(members)) and {"a_b", second, "Odd", "odd"}.isdisjoint(schema["properties"]) and {"id", "other", "odd_id"} <= set(schema["properties"])
+        assert schema["additionalProperties"] is True and all(f"`{name}`" in schema["description"] for name in ("a_b", second, "Odd"))
+        assert set(schema.get("required", [])) <= set(schema["properties"])
+    made = conn.client.post("/v1/models/Odd/records", {"a_b": "x", second: 5, "other": "y"}, params=conn.using).expect(201).json()
+    assert (made["a_b"], made[second]) == ("x", 5)
+    components = newer(doc["components"]) if path == DOCUMENTS[1] else doc["components"]
+    jsonschema.validate(made, {"$ref": "#/components/schemas/Model_Odd", "components": components})
+    for name, p in parameters(doc, doc["paths"]["/v1/models/Odd/records"]["get"]).items():
+        if name.strip(".") in ("a_b", second):
+            assert conn.client.get("/v1/models/Odd/records", params={**conn.using, name: "not.is.null"}).expect(200).json()["row_count"] == 1, p
+    register(conn.client)
+
+
+@pytest.mark.parametrize("path", DOCUMENTS)
 def test_many_models_are_streamed(client, path):
     count = 400
     register(client, *(model(f"Part{n}", *(column(f"column_{i}", nullable=True) for i in range(20)), column("part_id", "integer", nullable=True),

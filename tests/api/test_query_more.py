@@ -6,7 +6,7 @@ import json
 import pytest
 
 from support.library import column, key, model
-from support.shared import shared_connection
+from support.shared import shared_fixture
 from support.tables import create_tables, insert, leaf, query
 
 SALE = model("Sale", key(), column("region", "string", nullable=True), column("n", "integer", nullable=True), column("price", "decimal", nullable=True),
@@ -23,13 +23,12 @@ SALES = [
     {"id": 7, "region": "été", "n": None, "price": None, "x": None, "day": None, "ok": None}]
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgres"])
-def _shared(request, _holder, _postgres):
-    def prepare(conn):
-        create_tables(conn.client, conn.name, SALE)
-        insert(conn.client, conn.name, "Sale", SALES)
-    with shared_connection(_holder.get(), _postgres, request.param, prepare) as conn:
-        yield conn
+def prepare(conn):
+    create_tables(conn.client, conn.name, SALE)
+    insert(conn.client, conn.name, "Sale", SALES)
+
+
+_shared = shared_fixture(prepare)
 
 
 @pytest.fixture

@@ -3,16 +3,11 @@ import threading
 
 import pytest
 
-from support.shared import shared_connection
-from support.tables import PERSON, create_tables, insert, leaf, query, sql
+from support.shared import shared_tables
+from support.tables import PERSON, insert, leaf, query, sql
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgres"])
-def _shared(request, _holder, _postgres):
-    def prepare(conn):
-        create_tables(conn.client, conn.name, PERSON)
-    with shared_connection(_holder.get(), _postgres, request.param, prepare) as conn:
-        yield conn
+_shared = shared_tables(PERSON)
 
 
 @pytest.fixture

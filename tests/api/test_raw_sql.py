@@ -7,19 +7,18 @@ import json
 
 import pytest
 
-from support.shared import shared_connection
+from support.shared import shared_fixture
 from support.tables import sql
 
 EVENT = "CREATE TABLE event (id INTEGER PRIMARY KEY, kind TEXT, n BIGINT, x DOUBLE PRECISION, data {blob}, ok BOOLEAN)"
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgres"])
-def _shared(request, _holder, _postgres):
-    def prepare(conn):
-        blob = "BLOB" if conn.backend.name == "sqlite" else "BYTEA"
-        sql(conn.client, EVENT.format(blob=blob), using=conn.name, verb="execute").expect(200)
-    with shared_connection(_holder.get(), _postgres, request.param, prepare) as conn:
-        yield conn
+def prepare(conn):
+    blob = "BLOB" if conn.backend.name == "sqlite" else "BYTEA"
+    sql(conn.client, EVENT.format(blob=blob), using=conn.name, verb="execute").expect(200)
+
+
+_shared = shared_fixture(prepare)
 
 
 @pytest.fixture

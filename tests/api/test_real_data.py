@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from support.shared import shared_connection
+from support.shared import shared_fixture
 from support.tables import both, either, leaf, query
 from test_iso_codes import Loaded
 
@@ -105,10 +105,7 @@ RELATED = [
      "SELECT s.code, s.parent_id, p.name AS parent FROM subdivision s JOIN subdivision p ON p.code = s.parent_id WHERE s.name LIKE '%ia' ORDER BY s.code")]
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgres"])
-def _shared(request, _holder, _postgres):
-    with shared_connection(_holder.get(), _postgres, request.param, lambda conn: Loaded(conn.client, conn.name, conn.backend).load()) as conn:
-        yield conn
+_shared = shared_fixture(lambda conn: Loaded(conn.client, conn.name, conn.backend).load())
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import json
 import pytest
 
 from support.library import column, key, model
-from support.shared import shared_connection
-from support.tables import create_tables, sql
+from support.shared import shared_tables
+from support.tables import sql
 
 USER = model("User", key(), column("username", "string", unique=True), column("email", "string", nullable=True),
              column("active", "boolean", default=True), column("age", "integer", nullable=True), column("note", "string", default="-"))
@@ -17,12 +17,7 @@ MODELS = [USER, TOKEN, PLAIN, KEYLESS, FIXED]
 USERS = "/v1/models/User/records"
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgres"])
-def _shared(request, _holder, _postgres):
-    def prepare(conn):
-        create_tables(conn.client, conn.name, *MODELS)
-    with shared_connection(_holder.get(), _postgres, request.param, prepare) as conn:
-        yield conn
+_shared = shared_tables(*MODELS)
 
 
 class Api:

@@ -4,8 +4,8 @@ import json
 import pytest
 
 from support.library import column, key, model
-from support.shared import shared_connection
-from support.tables import create_tables, leaf, query, sql
+from support.shared import shared_tables
+from support.tables import leaf, query, sql
 
 ITEM = model("Item", key(), column("name", "string", nullable=True), column("n", "integer", nullable=True), column("flag", "boolean", default=True),
              column("code", "string", nullable=True, unique=True))
@@ -13,12 +13,7 @@ RECORDS = "/v1/models/Item/records"
 LINES = {"Content-Type": "application/x-ndjson"}
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgres"])
-def _shared(request, _holder, _postgres):
-    def prepare(conn):
-        create_tables(conn.client, conn.name, ITEM)
-    with shared_connection(_holder.get(), _postgres, request.param, prepare) as conn:
-        yield conn
+_shared = shared_tables(ITEM)
 
 
 @pytest.fixture

@@ -2,14 +2,11 @@
 import pytest
 
 from support.library import AUTHORS, BOOKS, LINKS, REVIEWS, column, fill, key, model, refer
-from support.shared import shared_connection
+from support.shared import shared_fixture
 from support.tables import create_tables, insert, leaf, query, sql
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgres"])
-def _reading(request, _holder, _postgres):
-    with shared_connection(_holder.get(), _postgres, request.param, fill) as conn:
-        yield with_readers(conn)
+_reading = shared_fixture(fill, with_readers)
 
 
 @pytest.fixture

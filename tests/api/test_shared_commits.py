@@ -5,12 +5,12 @@ PostgreSQL has many writers and no such transactions: there each unit commits by
 import collections
 import re
 import sqlite3
-import threading
 
 import pytest
 
 from support.client import Client
 from support.server import Server
+from support.together import shared_figures, together
 
 CLIENTS = 12
 TABLES = """
@@ -39,29 +39,6 @@ def shared(tmp_path):
 def rows(server, sql):
     with sqlite3.connect(server.path) as db:
         return db.execute(sql).fetchall()
-
-
-def figures(server, kind):
-    with Client(server.port) as c:
-        text = c.get("/metrics").text
-    return {name: int(re.search(rf'^ferrod_lane_{name}_total{{connection="default",kind="{kind}"}} (\d+)$', text, re.M)[1])
-            for name in ("statements", "round_trips", "again")}
-
-
-def together(server, games):
-    """Runs each of them on a client of its own, all at once; what they return, in their order."""
-    results, start = [None] * len(games), threading.Barrier(len(games))
-
-    def play(i, game):
-        with Client(server.port, validate=False) as c:
-            start.wait()
-            results[i] = game(c)
-    threads = [threading.Thread(target=play, args=pair) for pair in enumerate(games)]
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join()
-    return results
 
 
 def step(sql, *args, **more):
@@ -93,7 +70,7 @@ def test_batches_share_transactions(shared):
     answers = together(shared, movers(CLIENTS))
     assert sum(answers, collections.Counter()) == {200: CLIENTS * 40}
     all_there(shared)
-    f = figures(shared, "unit")
+    f = shared_figures(shared, "unit")
     assert f["statements"] == CLIENTS * 40 and f["round_trips"] < f["statements"] and f["again"] == 0, f
 
 
@@ -106,7 +83,7 @@ def test_raw_writes_share_transactions(shared):
     assert sorted(ids) == list(range(1, CLIENTS * 40 + 1)) and all(a["rows_affected"] == 1 for each in answers for a in each)
     for each in answers:  # a client's own come one after the other
         assert [a["last_insert_id"] for a in each] == sorted(a["last_insert_id"] for a in each)
-    f = figures(shared, "write")
+    f = shared_figures(shared, "write")
     assert f["statements"] > CLIENTS * 30 and f["round_trips"] < f["statements"], f
 
 
@@ -131,11 +108,11 @@ def test_many_rows_go_alone(shared):
         return lambda c: [len(c.post("/v1/sql/fetch-one", {"sql": sql, "args": [size]}).expect(200).json()["row"]["bytes"]["$bytes"])
                           for _ in range(5)]
     together(shared, [game(10)])
-    before = figures(shared, "write")["again"]
+    before = shared_figures(shared, "write")["again"]
     sizes = [1000, 1024 * 1024 - 4096, 1024 * 1024 + 1]
     for size, lengths in zip(sizes, together(shared, [game(s) for s in sizes])):
         assert lengths == [4 * -(-size // 3)] * 5
-    assert figures(shared, "write")["again"] > before
+    assert shared_figures(shared, "write")["again"] > before
     assert rows(shared, "SELECT count(*) FROM log") == [(20,)]
 
 
@@ -201,7 +178,7 @@ def test_foreign_keys_are_met_by_each(shared, kind):
     assert sum(answers, collections.Counter()) == {200: CLIENTS * 40} and families == {200}
     assert orphans == {(409, "foreign_key_violation", "rolled_back")}
     assert rows(shared, "SELECT count(*) FROM child WHERE parent_id = 77") == [(0,)]
-    assert figures(shared, "unit")["again"] == 0
+    assert shared_figures(shared, "unit")["again"] == 0
 
 
 @pytest.mark.parametrize("kind", ["raw", "batch"])

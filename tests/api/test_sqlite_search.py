@@ -7,11 +7,12 @@ import time
 import pytest
 
 from support.client import Client
-from support.server import Server
+from support.server import Server, patience
 
 from test_sqlite_limits import SANITIZED, TURN, Pulse
 
 REPEATS = 60_000 if SANITIZED else 600_000  # of two words
+TIME = patience(10)  # of a statement: what ends is told from what goes on for hours
 WORDS = ["a", "b", "c", "dd", "é", "run", "running", "x"]
 BETWEEN = [" ", " ", " ", ". ", ": ", "\n", ".  ", ", ", "   "]
 TABLES = {"plain": "a, b", "porter": "a, b, tokenize='porter'", "trigram": "a, b, tokenize='trigram'", "ascii": "a, b, tokenize='ascii'",
@@ -80,7 +81,7 @@ def test_overlapping_words_are_marked_as_one():
 
 @pytest.fixture(scope="module")
 def house():
-    with Server("--loops", "1", "--default-url", "sqlite::memory:", "--statement-timeout-seconds", "10") as server, Client(server.port, timeout=300) as client:
+    with Server("--loops", "1", "--default-url", "sqlite::memory:", "--statement-timeout-seconds", str(TIME)) as server, Client(server.port, timeout=300) as client:
         for module in ("fts5", "fts4"):
             run(client, f"CREATE VIRTUAL TABLE {module} USING {module}(a)")
             run(client, f"INSERT INTO {module} (a) VALUES (replace(hex(zeroblob({REPEATS})), '00', 'a b '))")
@@ -97,12 +98,11 @@ FTS4 = ("snippet(fts4, '<', '>', '…', 0, 60)", "offsets(fts4)", "matchinfo(fts
 
 @pytest.mark.parametrize("module, call", [("fts5", c) for c in FTS5] + [("fts4", c) for c in FTS4])
 def test_functions_of_a_document_of_a_million_words(house, module, call):
+    """Within a statement's time, where what looked at each word for each other one would take hours."""
     with Pulse(house.port) as pulse:
-        started = time.monotonic()
         answer = house.post("/v1/sql/fetch-all", {"sql": f"SELECT length({call}) AS n FROM {module} WHERE {module} MATCH 'a AND b'", "args": []})
-        took = time.monotonic() - started
     assert pulse.longest < TURN, pulse.longest
-    assert answer.status == 200 and took < 10, (answer.body[:300], took)
+    assert answer.status == 200, answer.body[:300]
 
 
 @pytest.mark.parametrize("call", FTS5)
@@ -111,10 +111,11 @@ def test_hostile_queries_end_with_their_time(house, call):
     for query in (" OR ".join(["a"] * 60), '"' + "a b " * 60 + '"'):
         with Pulse(house.port) as pulse:
             started = time.monotonic()
-            answer = house.post("/v1/sql/fetch-all", {"sql": f"SELECT length({call}) AS n FROM fts5 WHERE fts5 MATCH ?", "args": [query]})
+            answer = house.post("/v1/sql/fetch-all", {"sql": f"SELECT length({call}) AS n FROM fts5 WHERE fts5 MATCH ?", "args": [query]},
+                                headers={"Prefer": "timeout=10"})
             took = time.monotonic() - started
         assert answer.status in (200, 504), answer.body[:300]
-        assert pulse.longest < TURN and took < 20, (pulse.longest, took)
+        assert pulse.longest < TURN and took < patience(20), (pulse.longest, took)
 
 
 @pytest.mark.parametrize("sql", [

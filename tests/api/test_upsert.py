@@ -4,8 +4,8 @@ import threading
 import pytest
 
 from support.library import column, key, model
-from support.shared import shared_connection
-from support.tables import create_tables, sql
+from support.shared import shared_tables
+from support.tables import sql
 
 USER = model("User", key(), column("username", "string", unique=True), column("team", "string", nullable=True), column("seat", "integer", nullable=True),
              column("active", "boolean", default=True), uniques=[{"columns": ["team", "seat"]}])
@@ -13,12 +13,7 @@ FREE = model("Free", key(), column("name", "string"), column("n", "integer", nul
 RECORDS = "/v1/models/User/records"
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgres"])
-def _shared(request, _holder, _postgres):
-    def prepare(conn):
-        create_tables(conn.client, conn.name, USER, FREE)
-    with shared_connection(_holder.get(), _postgres, request.param, prepare) as conn:
-        yield conn
+_shared = shared_tables(USER, FREE)
 
 
 @pytest.fixture

@@ -21,7 +21,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -85,9 +84,13 @@ BARS = {
     "pg_once": ("once", "PostgreSQL, a write kept exactly once: CPU against the same without a key", 3.0, 1.6, "max", "x"),
     "sqlite_introspect": ("large", "SQLite, 1,500 tables of 23 columns introspected", 3, 1, "max", "s"),
     "sqlite_introspect_mib": ("large", "SQLite, memory over idle while they are, three times in a row", 64, 48, "max", "MiB"),
+    "sqlite_introspect_one": ("large", "SQLite, one of them introspected: processor time", 0.2, 0.1, "max", "s"),
+    "sqlite_register": ("large", "SQLite, all of them introspected and registered: processor time", 3, 2, "max", "s"),
     "sqlite_create": ("large", "SQLite, 1,500 tables of 23 columns made", 10, 3, "max", "s"),
     "pg_introspect": ("large", "PostgreSQL, 1,500 tables of 23 columns introspected", 3, 1, "max", "s"),
     "pg_introspect_mib": ("large", "PostgreSQL, memory over idle while they are, three times in a row", 64, 48, "max", "MiB"),
+    "pg_introspect_one": ("large", "PostgreSQL, one of them introspected: processor time", 0.2, 0.1, "max", "s"),
+    "pg_register": ("large", "PostgreSQL, all of them introspected and registered: processor time", 3, 2, "max", "s"),
     "pg_create": ("large", "PostgreSQL, 1,500 tables of 23 columns made", 10, 6, "max", "s"),
     "pg_create_psql": ("large", "the same: time against psql with the same statements, one transaction", 1.3, 1.1, "max", "x"),
     "sqlite_create_floor": ("large", "SQLite, 1,500 tables made: time against the same statements in one script", 2, 1.5, "max", "x"),
@@ -320,23 +323,10 @@ class Bench:
     @contextlib.contextmanager
     def slow(self, n, path, body):
         """n clients that send that request again and again."""
-        stop = threading.Event()
-
-        def run():
-            with Client(self.server.port, validate=False) as client:
-                while not stop.is_set():
-                    client.post(path, body)
-
-        threads = [threading.Thread(target=run) for _ in range(n)]
-        for thread in threads:
-            thread.start()
-        time.sleep(0.3)
-        try:
-            yield
-        finally:
-            stop.set()
-            for thread in threads:
-                thread.join()
+        with contextlib.ExitStack() as stack:
+            clients = [stack.enter_context(Client(self.server.port, validate=False)) for _ in range(n)]
+            with beside.working([lambda client=client: client.post(path, body) is None for client in clients]):
+                yield
 
     def lanes(self, rounds):
         for _ in range(rounds):

@@ -4,6 +4,7 @@ from support.client import Client
 from support.pg import Postgres
 from support.server import Server
 
+import os
 import sqlite3
 import subprocess
 import time
@@ -12,6 +13,19 @@ import time
 def peak_kib(pid):
     with open(f"/proc/{pid}/status", encoding="ascii") as status:
         return next(int(line.split()[1]) for line in status if line.startswith("VmHWM:"))
+
+
+def cpu_seconds(pid):
+    with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
+        fields = stat.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def cpu(server, client, path, body):
+    """The server's own, whatever else the machine does."""
+    spent = cpu_seconds(server.process.pid)
+    client.post(path, body).expect(200)
+    return cpu_seconds(server.process.pid) - spent
 
 
 def took(client, path, body):
@@ -27,8 +41,8 @@ def measured(bench, name, url, empty, by_hand, rounds):
         idle = server.rss_kib()
         for _ in range(rounds):
             bench.leg(f"{name} introspect", lambda: {"s": took(client, "/v1/introspect", {}), "mib": (peak_kib(server.process.pid) - idle) / 1024})
-            bench.leg(f"{name} introspect one", lambda: {"s": took(client, "/v1/introspect", {"tables": ["table_0777"]})})
-        took(client, "/v1/introspect", {"register": True})
+            bench.leg(f"{name} introspect one", lambda: {"cpu_s": cpu(server, client, "/v1/introspect", {"tables": ["table_0777"]})})
+            bench.leg(f"{name} register", lambda: {"cpu_s": cpu(server, client, "/v1/introspect", {"register": True})})
         dialect = "sqlite" if name == "sqlite" else "postgres"
         made = client.get(f"/v1/ddl?dialect={dialect}").expect(200).text
         for n in range(rounds):
@@ -37,6 +51,8 @@ def measured(bench, name, url, empty, by_hand, rounds):
             bench.leg(f"{name} create by hand", lambda n=n: {"s": by_hand(n, made)})
     bench.set(f"{name}_introspect", bench.median(f"{name} introspect", "s"))
     bench.set(f"{name}_introspect_mib", max(f["mib"] for f in bench.legs[f"{name} introspect"]))
+    bench.set(f"{name}_introspect_one", bench.median(f"{name} introspect one", "cpu_s"))
+    bench.set(f"{name}_register", bench.median(f"{name} register", "cpu_s"))
     bench.set(f"{name}_create", bench.median(f"{name} create", "s"))
     bench.set("sqlite_create_floor" if name == "sqlite" else "pg_create_psql", bench.ratio(f"{name} create", f"{name} create by hand", "s"))
 

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Where the instructions of one kind of request go: ferrod under callgrind, a few seconds of load, the count a request by function.
 
-Environment: REQUEST=hello|get|hit|query|rows|insert|pgget|pgquery|pgrows|pginsert (default get). Times do not matter here, so a busy machine does not either.
+Environment: REQUEST=hello|get|hit|query|rows|insert|raw|rawinsert|batch|list|include|relation|upsert|export (default get), all but
+hello and hit with "pg" before them for PostgreSQL, and pgtx (a transaction in two requests). Times do not matter here, so a busy machine does not either.
 Instructions in the kernel are not counted; "rep stos" (clearing memory) counts every byte.
 """
 import json
@@ -42,6 +43,51 @@ class Profile(bench.Bench):
         return sum(int(n) for n in re.findall(r"^ferrod_requests_total\{.* (\d+)$", text, re.M))
 
 
+OWNED = [{"model_name": "Owner", "columns": [{"name": "id", "logical_type": "integer", "primary_key": True}, {"name": "name", "logical_type": "string"}],
+          "relations": [{"name": "things", "kind": "reverse", "target": "Thing", "column": "owner_id"}]},
+         {"model_name": "Thing", "columns": [{"name": "id", "logical_type": "integer", "primary_key": True},
+                                             {"name": "owner_id", "logical_type": "integer", "index": True}, {"name": "note", "logical_type": "string"}],
+          "relations": [{"name": "owner", "kind": "forward", "target": "Owner", "column": "owner_id"}],
+          "foreign_keys": [{"column": "owner_id", "to_table": "owner", "to_column": "id"}]}]
+RELATED = {"model_name": "Thing", "where": [{"node_kind": "leaf", "column": "name", "relation": "owner", "operator": "==", "value": "owner 7"}], "limit": 20}
+
+
+def owned(profile, using):
+    """20 owners with 20 things each."""
+    profile.client.put("/v1/models?set=owned", {"models": OWNED}).expect(200)
+    profile.client.post("/v1/create-tables", {"using": using}).expect(200)
+    for path, rows in (("Owner", [{"id": n, "name": f"owner {n}"} for n in range(1, 21)]),
+                       ("Thing", [{"id": n, "owner_id": n % 20 + 1, "note": f"a note about thing {n}"} for n in range(1, 401)])):
+        profile.client.post(f"/v1/models/{path}/records?using={using}", {"records": rows}).expect(201)
+
+
+def requests(profile, kind):
+    """What wrk sends, and how."""
+    using, of = ("pg", kind[2:]) if kind.startswith("pg") else ("lite", kind)
+    at, place = f"?using={using}", "$1" if using == "pg" else "?"
+    if of in ("include", "relation", "upsert"):
+        owned(profile, using)
+    export = {"sql": "SELECT id, name, note, price, qty FROM item WHERE id <= 2000"}
+    insert = {**bench.raw.INSERT, "sql": bench.raw.INSERT["sql"] if using == "lite" else "INSERT INTO written (name, qty, price) VALUES ($1, $2, $3)"}
+    update = {**bench.raw.UPDATES["steps"][1], "sql": bench.raw.UPDATES["steps"][1]["sql"].replace("$1", place)}
+    batch = {"atomic": True, "steps": [update, update]}
+    if of == "tx":
+        return ("POST", "/v1/sql/execute?using=pg", {}), {"connections": 16, "threads": 16, "script": bench.raw.TWO_REQUESTS}
+    ndjson = {"Accept": "application/x-ndjson"}
+    found = {"hello": ("GET", "/healthz"), "hit": ("GET", "/v1/models/Item/records/777", None, getattr(profile, "session", None)),
+             "get": ("GET", "/v1/models/Item/records/777" + at), "query": ("POST", "/v1/query" + at, bench.BY_KEY),
+             "rows": ("POST", "/v1/query" + at, bench.HUNDRED), "insert": ("POST", "/v1/models/Written/records" + at, bench.NEW),
+             "raw": ("POST", "/v1/sql/fetch-one" + at, {**bench.raw.ONE, "sql": bench.raw.ONE["sql"].replace("$1", place)}),
+             "rawinsert": ("POST", "/v1/sql/execute" + at, insert), "batch": ("POST", "/v1/batch" + at, batch),
+             "list": ("GET", f"/v1/models/Item/records{at}&qty=lt.900&limit=20&order=id"),
+             "include": ("POST", "/v1/query" + at, {"model_name": "Owner", "include": ["things"], "limit": 5}),
+             "relation": ("POST", "/v1/query" + at, RELATED),
+             "upsert": ("POST", f"/v1/models/Owner/records{at}&on_conflict=update&conflict_columns=id", {"id": 7, "name": "owner 7"}),
+             "export": ("POST", "/v1/sql/fetch-all" + at, export, ndjson)}[of]
+    script = bench.raw.own_rows(batch) if of == "batch" else ""
+    return found, {"connections": 16, "script": script}
+
+
 def main():
     binary = sys.argv[1] if len(sys.argv) > 1 else "build/release/ferrod"
     kind = os.environ.get("REQUEST") or "get"
@@ -50,18 +96,11 @@ def main():
         profile.setup_sqlite()
         if kind.startswith("pg"):
             profile.setup_pg()
-        request = {"hello": ("GET", "/healthz"), "get": ("GET", "/v1/models/Item/records/777"),
-                   "hit": ("GET", "/v1/models/Item/records/777", None, profile.session),
-                   "query": ("POST", "/v1/query", bench.BY_KEY), "rows": ("POST", "/v1/query", bench.HUNDRED),
-                   "insert": ("POST", "/v1/models/Written/records", bench.NEW),
-                   "pgget": ("GET", "/v1/models/Item/records/777?using=pg"),
-                   "pgquery": ("POST", "/v1/query?using=pg", bench.BY_KEY),
-                   "pgrows": ("POST", "/v1/query?using=pg", bench.HUNDRED),
-                   "pginsert": ("POST", "/v1/models/Written/records?using=pg", bench.NEW)}[kind]
-        profile.wrk(*request, connections=16, seconds=2)
+        request, more = requests(profile, kind)
+        profile.wrk(*request, seconds=2, **more)
         before = profile.answered()
         profile.count(True)
-        profile.wrk(*request, connections=16, seconds=5)
+        profile.wrk(*request, seconds=5, **more)
         profile.count(False)
         time.sleep(0.2)
         n = profile.answered() - before - 1

@@ -74,6 +74,12 @@ def own_rows(body):
     return OWN_ROWS % text.replace("%", "%%").replace('"args": [1]', '"args": [%d]')
 
 
+def lite_updates():
+    lite = json.loads(json.dumps(UPDATES).replace("$1", "?"))
+    lite["steps"][0]["sql"] = lite["steps"][1]["sql"]
+    return lite
+
+
 def two_requests(bench):
     figures = bench.wrk("POST", "/v1/sql/execute?using=pg", {}, script=TWO_REQUESTS, threads=64)
     time.sleep(2.5)  # those that were open when wrk ended
@@ -91,8 +97,7 @@ def setup(bench):
 
 def run(bench, rounds):
     setup(bench)
-    lite = json.loads(json.dumps(UPDATES).replace("$1", "?"))
-    lite["steps"][0]["sql"] = lite["steps"][1]["sql"]
+    lite = lite_updates()
     pg = {**UPDATES, "steps": [UPDATES["steps"][1]] * 2}
     for _ in range(rounds):
         bench.leg("pg raw one", lambda: bench.wrk("POST", "/v1/sql/fetch-one?using=pg", ONE))

@@ -27,23 +27,6 @@ def served():
         yield server
 
 
-@pytest.fixture(scope="module")
-def _browser():
-    with chromium.Browser() as browser:
-        yield browser
-
-
-@pytest.fixture
-def page(served, _browser):
-    _browser.open(f"http://127.0.0.1:{served.port}/docs")
-    _browser.run("sessionStorage.clear(); location.hash = ''; location.reload()")
-    _browser.wait("return document.getElementById('main')?.dataset.section === 'connections'")
-    yield _browser
-    _browser.cdp("Emulation.setEmulatedMedia", features=[])
-    _browser.cdp("Emulation.clearDeviceMetricsOverride")
-    assert _browser.console() == []
-
-
 def test_every_section_loads_from_this_server_alone(page, served):
     for section in SECTIONS:
         go(page, section)

@@ -47,12 +47,6 @@ INSERT INTO tag VALUES (''), ('a');
 MODELS = {"sqlite": {"account", "line", "seen", "tag", "words"}, "postgres": {"account", "billing.account", "line", "seen", "sums", "log", "tag"}}
 
 
-@pytest.fixture(scope="module")
-def _browser():
-    with chromium.Browser() as browser:
-        yield browser
-
-
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])
 def served(request):
     """The server, with one of the databases as its default connection: .kind, .account (the model with the key of two)."""
@@ -71,15 +65,6 @@ def served(request):
             client.post("/v1/connections", {"name": "shop", "url": url, "default": True}).expect(201)
         server.kind, server.account = request.param, "account" if request.param == "sqlite" else "billing.account"
         yield server
-
-
-@pytest.fixture
-def page(served, _browser):
-    _browser.open(f"http://127.0.0.1:{served.port}/docs")
-    _browser.run("sessionStorage.clear(); location.hash = ''; location.reload()")
-    _browser.wait("return document.getElementById('main')?.dataset.section === 'connections'")
-    yield _browser
-    assert _browser.console() == []
 
 
 @pytest.fixture

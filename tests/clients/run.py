@@ -28,7 +28,11 @@ MODELS = {"models": [
         {"name": "limit", "logical_type": "integer", "nullable": True}]},
     {"model_name": "Novel", "columns": [
         {"name": "id", "logical_type": "integer", "primary_key": True}, {"name": "title", "logical_type": "string"},
-        {"name": "writer_id", "logical_type": "integer"}], "foreign_keys": [{"column": "writer_id", "to_table": "writer"}]}]}
+        {"name": "writer_id", "logical_type": "integer"}], "foreign_keys": [{"column": "writer_id", "to_table": "writer"}]},
+    # what case or _ alone tells apart, as databases have it
+    *({"model_name": name, "table_name": f"item_{number}", "columns": [
+        {"name": "id", "logical_type": "integer", "primary_key": True}, {"name": "pen_name", "logical_type": "string"}, {"name": "penName_", "logical_type": "integer"},
+        {"name": "kept", "logical_type": "string"}]} for number, name in enumerate(("Shop_item", "ShopItem", "shop_item_list")))]}
 WRONG_JAVA = "final class Wrong { static Object of(org.openapitools.client.model.ModelWriter w) { return w.%s(); } }\n"
 
 
@@ -132,6 +136,8 @@ class Clients:
         path = self.java_client(document, place / "client")
         shutil.copy(HERE / "models/Models.java", place)
         run("javac", "-Xlint:all,-processing,-classfile", "-Werror", "-cp", path, "-d", "out", "Models.java", cwd=place)
+        alike = sorted(path.stem for path in (place / "client/src/main/java/org/openapitools/client/model").glob("ModelShop*Given.java"))
+        assert len(alike) == 3 == len({name.lower() for name in alike}), alike
         for member, code in (("getName", 0), ("getNobody", 1)):
             (place / "Wrong.java").write_text(WRONG_JAVA % member, encoding="utf-8")
             run("javac", "-cp", path, "-d", "out", "Wrong.java", cwd=place, code=code)
@@ -141,7 +147,7 @@ class Clients:
         place = self.work / "models-go"
         document, names = self.models_document("openapi-3.0.json", place)
         env = self.install_codegen()
-        for name in ("go.mod", "go.sum", "oapi-codegen.yaml"):
+        for name in ("go.mod", "go.sum", "oapi-codegen.yaml", "help.go"):
             shutil.copy(HERE / "go" / name, place)
         shutil.copy(HERE / "models/models.go", place)
         (place / "ferrod").mkdir()

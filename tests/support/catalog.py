@@ -1,6 +1,8 @@
 """Catalogs of the tests: their files, and models that stand in them."""
 import json
 
+import pytest
+
 from support.server import Server
 
 AUTHOR = {"model_name": "Author", "columns": [
@@ -44,3 +46,11 @@ def reload(c):
 def everything(c):
     return {kind: {entry["name"]: (entry["origin"], entry.get("file")) for entry in c.get("/v1/catalog").expect(200).json()[kind]}
             for kind in ("connections", "models")}
+
+
+@pytest.fixture
+def catalog(tmp_path):
+    """An empty directory of files that are to come."""
+    directory = tmp_path / "catalog"
+    directory.mkdir()
+    return CatalogFiles(directory)

@@ -7,12 +7,12 @@ import socket
 import subprocess
 import tempfile
 
-from .process import ROOT, die_with_parent, free_port, wait_for
+from .process import ROOT, Owned, die_with_parent, free_port, wait_for
 
 CONFIG = ROOT / "service/dist/haproxy.cfg"
 
 
-class Haproxy:
+class Haproxy(Owned):
     @staticmethod
     def available():
         return bool(shutil.which("haproxy")) or os.path.exists("/usr/sbin/haproxy")
@@ -35,11 +35,3 @@ class Haproxy:
 
     def log(self):
         return (self.dir / "log").read_text(errors="replace")
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.kill()
-        self.process.wait(20)
-        shutil.rmtree(self.dir, ignore_errors=True)

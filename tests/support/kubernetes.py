@@ -23,6 +23,6 @@ def haproxy_for(text):
     for short, name in NODES.items():
         text = re.sub(rf"\b{short}~", f"{name}~", text)
         text = text.replace(f"-m str {short} }}", f"-m str {name} }}")
-        text = re.sub(rf"\bserver {short} ", f"server {name} ", text)
+        text = re.sub(rf"(\bserver |\bferrods/){short}\b", rf"\g<1>{name}", text)
         text = text.replace(f'"{short}"', f'"{name}"').replace(f"node_{short}", f"node_{name}")
     return text

@@ -8,10 +8,10 @@ import socket
 import subprocess
 import tempfile
 
-from .process import die_with_parent, free_port, wait_for
+from .process import Owned, die_with_parent, free_port, wait_for
 
 
-class PgBouncer:
+class PgBouncer(Owned):
     def __init__(self, pg, **settings):
         self.binary = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
         self.pg, self.port = pg, free_port()
@@ -39,11 +39,3 @@ class PgBouncer:
 
     def url(self, database, query=""):
         return f"postgres://ferrod@127.0.0.1:{self.port}/{database}{query}"
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.kill()
-        self.process.wait(20)
-        shutil.rmtree(self.dir, ignore_errors=True)

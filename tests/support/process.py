@@ -2,6 +2,7 @@
 import ctypes
 import os
 import pathlib
+import shutil
 import socket
 import time
 
@@ -44,3 +45,15 @@ def wait_for(condition, seconds=10.0, what="the condition"):
             return value
         assert time.monotonic() < deadline, f"{what} did not come true within {seconds} s"
         time.sleep(0.02)
+
+
+class Owned:
+    """A process of the tests' own with a directory: .process, .dir; both are gone at the end of a with."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait(20)
+        shutil.rmtree(self.dir, ignore_errors=True)

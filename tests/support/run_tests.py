@@ -5,6 +5,7 @@ api, browser (pytest). One line a suite, what failed in full, and as the last li
 Ends with 1 when something failed, or when a suite that must hold tests held none.
 """
 import argparse
+import collections
 import contextlib
 import json
 import os
@@ -76,7 +77,7 @@ class Runner:
     def __init__(self, options):
         self.build = ROOT / options.build
         self.valgrind = options.valgrind
-        self.lock, self.slowest = threading.Lock(), []
+        self.lock, self.slowest, self.reasons = threading.Lock(), [], collections.Counter()
         self.under = [options.under] if options.under else []
         self.extra = options.extra
         self.env = dict(os.environ, **SANITIZER_ENV)
@@ -184,9 +185,10 @@ class Runner:
                 return Count(failed=1)
             if not self.extra:  # those of a part of a file would tell nothing of it
                 self.durations(root)
-            suites = root.iter("testsuite")
+            with self.lock:
+                self.reasons.update(skip.get("message") for skip in root.iter("skipped"))
             total = Count()
-            for found in suites:
+            for found in root.iter("testsuite"):
                 failed = int(found.get("failures")) + int(found.get("errors"))
                 skipped = int(found.get("skipped"))
                 total += Count(int(found.get("tests")) - failed - skipped, failed, skipped)
@@ -276,6 +278,8 @@ def main():
             count.failed = 1
         total += count
         print(f"{name:<8} {count}  ({time.monotonic() - started:.1f} s)", flush=True)
+    for reason, times in runner.reasons.most_common():
+        print(f"skipped {times}: {reason}")
     print(total)
     return 1 if total.failed else 0
 

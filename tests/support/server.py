@@ -1,4 +1,5 @@
 """A running ferrod: its own scratch directory, a port of the kernel's choice, its log lines kept."""
+import functools
 import http.client
 import json
 import os
@@ -17,10 +18,16 @@ START_SECONDS = 30
 STOP_SECONDS = 60
 
 
+@functools.cache
 def sanitized():
     """Does the binary carry a sanitizer?"""
     data = BINARY.read_bytes()
     return b"__asan_init" in data or b"__tsan_init" in data
+
+
+def patience(seconds):
+    """The time that something may take where the test is about what it waits for, not how fast it is."""
+    return seconds * 8 if sanitized() else seconds
 
 
 class Server:

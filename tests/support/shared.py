@@ -5,7 +5,10 @@ import shutil
 import tempfile
 import types
 
+import pytest
+
 from .client import Client
+from .tables import create_tables
 
 _numbers = itertools.count(1)
 
@@ -31,3 +34,17 @@ def shared_connection(server, postgres, kind, prepare):
         shutil.rmtree(directory, ignore_errors=True)
     else:
         postgres.drop_database(database)
+
+
+def shared_fixture(prepare, dress=lambda conn: conn):
+    """A module's own fixture, on each database in turn: what `dress` makes of a connection that `prepare` has filled once."""
+    @pytest.fixture(scope="module", params=["sqlite", "postgres"])
+    def shared(request, _holder, _postgres):
+        with shared_connection(_holder.get(), _postgres, request.param, prepare) as conn:
+            yield dress(conn)
+    return shared
+
+
+def shared_tables(*models):
+    """The same with the tables of models."""
+    return shared_fixture(lambda conn: create_tables(conn.client, conn.name, *models))

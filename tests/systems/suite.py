@@ -30,7 +30,7 @@ def run(options):
         root.lay_sources(DIRECTORY)
         root.run("sh", "-c", "command -v make > /dev/null || { apt-get update -q && apt-get install -y -q --no-install-recommends make; }")
         foreign = options.rest[:1] == ["foreign"]  # what others made judges that system's build; names of parts may follow
-        code = code or root.shown(".ci/deps", "run", "test", *(["foreign"] if foreign else []), directory=DIRECTORY)
+        code = code or root.shown(".ci/deps", "run", "test", "whole", *(["foreign"] if foreign else []), directory=DIRECTORY)
         print(f"{release}: {' '.join(root.run('sh', '-c', VERSIONS).split())}", flush=True)
         if code == 0 and not options.rest:
             code = root.shown("make", "test", directory=DIRECTORY, env=env)

@@ -151,6 +151,39 @@ static void numbers_keep_their_digits(void **state UNUSED)
 	assert_true(json_real_value(json_array_get(v, 2)) > 1e308);
 }
 
+static void numbers_are_equal_by_their_value(void **state)
+{
+	static const char *const groups[] = {
+		"[1,1.0,10e-1,0.1e1,1e0,1E+0,0.0001e4]",
+		"[0,-0,0.0,0e99,-0.00e-5]",
+		"[123456789012345678901234567890.5,12345678901234567890123456789.05e1]",
+		"[123456789012345678901234567890.6]",
+		"[1e400,10e399,0.1e401]",
+		"[1e401]",
+		"[-1,-1.0]",
+		"[0.1,0.10]",
+		"[0.1000000000000000055]",
+		"[9223372036854775807,9223372036854775807.0]",
+		"[9223372036854775808]",
+		"[1e99999999999999999999]",
+		"[1e-99999999999999999999]",
+		"[101,1.01e2]",
+		"[11]",
+	};
+
+	(void)state;
+	for (size_t g = 0; g < ARRAY_LEN(groups); g++) {
+		for (size_t h = 0; h < ARRAY_LEN(groups); h++) {
+			const json_t *a = parse(str_z(groups[g])), *b = parse(str_z(groups[h]));
+
+			for (size_t i = 0; i < json_array_size(a); i++)
+				for (size_t k = 0; k < json_array_size(b); k++)
+					assert_int_equal(json_number_equal(json_array_get(a, i), json_array_get(b, k)),
+							 g == h);
+		}
+	}
+}
+
 static void writes(const char *text, bool sorted, const char *expected)
 {
 	struct strbuf b;
@@ -403,6 +436,7 @@ int main(void)
 		TEST(the_text_is_never_quoted),
 		TEST(depth_is_bounded),
 		TEST(numbers_keep_their_digits),
+		TEST(numbers_are_equal_by_their_value),
 		TEST(writing_is_compact),
 		TEST(canonical_form_is_pythons),
 		TEST(the_reference_fingerprint_comes_out),

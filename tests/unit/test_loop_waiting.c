@@ -353,15 +353,82 @@ static void test_offload_from_many_and_without_a_pool(void **state)
 	assert_int_equal(atomic_load(&n), 21 * 20 + 1);
 }
 
+/* ---- one descriptor, waited for again ---- */
+
+static void wait_again_and_again(void *arg)
+{
+	int a[2], b[2];
+	char c;
+
+	(void)arg;
+	EXPECT(pipe(a) == 0);
+	for (int i = 0; i < 3; i++) {
+		EXPECT(wait_fd(a[0], POLLIN, IN_MS(10), NULL) == WAIT_TIMEOUT);
+		EXPECT(write(a[1], "x", 1) == 1);
+		EXPECT(wait_fd(a[0], POLLIN, CLOCK_NEVER, NULL) == WAIT_READY);
+		EXPECT(wait_fd(a[0], POLLIN, CLOCK_NEVER, NULL) == WAIT_READY); /* still */
+		EXPECT(read(a[0], &c, 1) == 1);
+	}
+	/* what comes while nobody waits wakes nobody, and is there afterwards */
+	EXPECT(write(a[1], "x", 1) == 1);
+	EXPECT(wait_until(IN_MS(10)) == WAIT_TIMEOUT);
+	EXPECT(wait_fd(a[0], POLLIN, CLOCK_NEVER, NULL) == WAIT_READY);
+	/* the number is another file's */
+	EXPECT(close(a[0]) == 0 && close(a[1]) == 0 && pipe(b) == 0);
+	EXPECT(b[0] == a[0]);
+	EXPECT(wait_fd(b[0], POLLIN, IN_MS(10), NULL) == WAIT_TIMEOUT);
+	EXPECT(write(b[1], "x", 1) == 1);
+	EXPECT(wait_fd(b[0], POLLIN, CLOCK_NEVER, NULL) == WAIT_READY);
+	EXPECT(close(b[1]) == 0 && read(b[0], &c, 1) == 1);
+	EXPECT(wait_fd(b[0], POLLIN, CLOCK_NEVER, NULL) == WAIT_READY); /* its end */
+	EXPECT(close(b[0]) == 0);
+	done();
+}
+
+static void test_one_descriptor_again_and_again(void **state)
+{
+	(void)state;
+	loop_spawn(g.loop[0], wait_again_and_again, NULL);
+	await(1);
+}
+
+static void wait_once(void *arg)
+{
+	EXPECT(wait_fd(*(const int *)arg, POLLIN, IN_MS(10000), NULL) == WAIT_READY);
+	done();
+}
+
+/* It wanders from loop to loop, as a connection of a pool does. */
+static void test_one_descriptor_by_turns(void **state)
+{
+	int p[2];
+
+	(void)state;
+	assert_int_equal(pipe(p), 0);
+	assert_int_equal(write(p[1], "x", 1), 1);
+	for (int i = 0; i < 6; i++) {
+		loop_spawn(g.loop[i % 2], wait_once, &p[0]);
+		await(i + 1);
+	}
+	(void)close(p[0]);
+	(void)close(p[1]);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_deadlines_come_in_their_order),        TEST(test_cancel_and_shield),
-		TEST(test_cancel_all_holds_for_those_to_come),   TEST(test_turns_go_by_arrival),
-		TEST(test_who_gives_up_leaves_the_queue),        TEST(test_grants_and_deadlines_that_meet),
-		TEST(test_a_fiber_sets_a_plain_threads_event),   TEST(test_offload_parks_and_is_never_abandoned),
+		TEST(test_deadlines_come_in_their_order),
+		TEST(test_one_descriptor_again_and_again),
+		TEST(test_one_descriptor_by_turns),
+		TEST(test_cancel_and_shield),
+		TEST(test_cancel_all_holds_for_those_to_come),
+		TEST(test_turns_go_by_arrival),
+		TEST(test_who_gives_up_leaves_the_queue),
+		TEST(test_grants_and_deadlines_that_meet),
+		TEST(test_a_fiber_sets_a_plain_threads_event),
+		TEST(test_offload_parks_and_is_never_abandoned),
 		TEST(test_offload_from_many_and_without_a_pool),
 	};
 	fibers_abort_on_failure();

@@ -57,6 +57,41 @@ static void turn_and_connection_do_not_deadlock(void **state)
 	assert_int_equal(stats().size, 1);
 }
 
+/* Its page cache is as the database is; what another has committed would empty it. */
+static void who_writes_gets_the_connection_that_wrote_last(void **state)
+{
+	struct lease readers[3], w = {0};
+	const struct driver_conn *wrote;
+
+	(void)state;
+	fake.has_turn = true;
+	make_pool(3, 5);
+	for (size_t i = 0; i < ARRAY_LEN(readers); i++)
+		readers[i] = lease();
+	wrote = readers[1].conn;
+	assert_true(lease_upgrade(&readers[1], CLOCK_NEVER, &err));
+	lease_release(&readers[1]);
+	lease_release(&readers[0]);
+	lease_release(&readers[2]); /* the last one that is idle is the next one for a reader */
+	for (int i = 0; i < 3; i++) {
+		assert_true(pool_lease(pool, LEASE_WRITE, CLOCK_NEVER, &w, &err));
+		assert_ptr_equal(w.conn, wrote);
+		readers[0] = lease();
+		assert_ptr_not_equal(readers[0].conn, wrote);
+		lease_release(&w);
+		lease_release(&readers[0]);
+	}
+	readers[0] = lease(), readers[1] = lease(), readers[2] = lease();
+	for (size_t i = 0; i < ARRAY_LEN(readers); i++)
+		if (readers[i].conn != wrote)
+			lease_release(&readers[i]);
+	assert_true(pool_lease(pool, LEASE_WRITE, CLOCK_NEVER, &w, &err)); /* it is in use: any other does */
+	assert_ptr_not_equal(w.conn, wrote);
+	lease_release(&w);
+	for (size_t i = 0; i < ARRAY_LEN(readers); i++)
+		lease_release(&readers[i]);
+}
+
 /* ---- SQLite under load ----------------------------------------------------------------------------- */
 
 #define WRITERS 4
@@ -154,6 +189,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(writers_take_turns),
 		TEST(turn_and_connection_do_not_deadlock),
+		TEST(who_writes_gets_the_connection_that_wrote_last),
 		TEST(sqlite_loses_no_update),
 	};
 

@@ -325,6 +325,109 @@ static void commits_leave_the_loop(void **state)
 	sql_ok(g.b, "SELECT CASE WHEN (SELECT count(*) FROM t) = 25 THEN 1 ELSE abs(-9223372036854775807 - 1) END");
 }
 
+/* How often others had the loop meanwhile. */
+static uint64_t parks(const char *text)
+{
+	const uint64_t before = fiber_runs();
+
+	sql_ok(g.a, text);
+	return fiber_runs() - before;
+}
+
+static void divide(void *arg)
+{
+	uint64_t before;
+	struct err e;
+
+	(void)arg;
+	must(lite->begin_write(g.a, SECONDS(5), &e), &e, "begin");
+	sql_ok(g.a, "INSERT INTO t VALUES (1)");
+	assert_int_equal(parks("SAVEPOINT s"), 0);
+	assert_int_equal(parks("RELEASE s"), 0);
+	before = fiber_runs();
+	must(lite->part_begin(g.a, SECONDS(5), &e) && lite->part_end(g.a, &e), &e, "a part");
+	assert_int_equal(fiber_runs(), before);
+	must(lite->commit(g.a, SECONDS(5), &e), &e, "commit");
+	assert_true(fiber_runs() > before);
+	/* what begins with a savepoint is committed with it */
+	sql_ok(g.a, "SAVEPOINT s");
+	sql_ok(g.a, "INSERT INTO t VALUES (2)");
+	assert_true(parks("RELEASE s") > 0);
+	assert_int_equal(lite->tx_state(g.a), TX_STATE_NONE);
+	/* virtual tables store at a savepoint what they have gathered */
+	sql_ok(g.a, "CREATE VIRTUAL TABLE words USING fts5(word)");
+	must(lite->begin_write(g.a, SECONDS(5), &e), &e, "begin");
+	assert_true(parks("SAVEPOINT s") > 0);
+	must(lite->commit(g.a, SECONDS(5), &e), &e, "commit");
+	leave();
+}
+
+static void what_divides_a_transaction_stays_on_the_loop(void **state)
+{
+	(void)state;
+	open_both(file_url());
+	sql_ok(g.a, "CREATE TABLE t(x)");
+	run_both(divide, NULL);
+}
+
+/* ---- statements of a migration ---- */
+
+#define MANY 50
+
+static void migrate(void *arg)
+{
+	const struct migrate_begin how = {.lock_ns = SECONDS(5), .deadline_ns = SECONDS(20)};
+	struct str sqls[MANY];
+	size_t n_done;
+	uint64_t before;
+	struct err e;
+
+	(void)arg;
+	for (int i = 0; i < MANY; i++)
+		sqls[i] = str_z(arena_printf(&g.arena, "CREATE TABLE t%d(x)", i).p);
+	must(lite->migrate_begin(g.a, &how, &e), &e, "begin");
+	before = fiber_runs();
+	must(lite->simple_all(g.a, sqls, MANY, SECONDS(20), &n_done, &e), &e, "all");
+	assert_int_equal(n_done, MANY);
+	assert_true(fiber_runs() - before < MANY / 2);
+	must(lite->commit(g.a, SECONDS(5), &e), &e, "commit");
+	lite->migrate_end(g.a);
+	must(lite->migrate_begin(g.a, &how, &e), &e, "begin");
+	sqls[0] = STR("CREATE TABLE other(x)");
+	sqls[1] = STR("CREATE TABLE t3(x)");
+	assert_false(lite->simple_all(g.a, sqls, 3, SECONDS(20), &n_done, &e));
+	assert_int_equal(n_done, 1);
+	assert_int_equal(e.code, ERR_SQL_ERROR);
+	g.first = fiber_current();
+	g.locked = true;
+	sqls[1] = STR("CREATE TABLE endless AS " COUNT_TO ") SELECT n FROM r");
+	sqls[0] = STR("SELECT 1");
+	assert_false(lite->simple_all(g.a, sqls, 2, SECONDS(100), &n_done, &e));
+	assert_int_equal(n_done, 1);
+	assert_true(e.cancelled);
+	lite->rollback(g.a);
+	lite->migrate_end(g.a);
+	sql_ok(g.a, "SELECT x FROM t49");
+	leave();
+}
+
+static void give_up_migrating(void *arg)
+{
+	(void)arg;
+	while (!g.locked)
+		(void)wait_until(clock_mono_ns() + CLOCK_NS_PER_MS);
+	(void)wait_until(clock_mono_ns() + 20 * CLOCK_NS_PER_MS);
+	fiber_cancel(g.first);
+	leave();
+}
+
+static void one_thread_makes_all_of_a_migration(void **state)
+{
+	(void)state;
+	open_both(file_url());
+	run_both(migrate, give_up_migrating);
+}
+
 /* ---- the stack ---- */
 
 /* head, n times part, tail */
@@ -401,6 +504,8 @@ int main(void)
 		TEST(a_writer_waits_for_a_reader_in_memory),
 		TEST(what_is_lent_puts_a_deadline_off),
 		TEST(commits_leave_the_loop),
+		TEST(what_divides_a_transaction_stays_on_the_loop),
+		TEST(one_thread_makes_all_of_a_migration),
 		TEST(deep_recursion_stays_on_the_stack),
 	};
 

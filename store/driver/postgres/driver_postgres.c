@@ -154,7 +154,7 @@ static enum tx_state tx_state(struct driver_conn *base)
 
 	if (base->broken)
 		return TX_STATE_UNKNOWN;
-	if (c->opening[0] != '\0')
+	if (c->opening[0] != '\0' || pg_ahead_left(c) > 0)
 		return TX_STATE_OPEN;
 	switch (PQtransactionStatus(c->pg)) {
 	case PQTRANS_IDLE:
@@ -215,6 +215,8 @@ static void rollback(struct driver_conn *base)
 	struct err ignored;
 
 	c->opening[0] = '\0';
+	if (!base->broken && !c->cur.active && pg_ahead_left(c) > 0)
+		pg_ahead_drop(c);
 	if (base->broken || PQtransactionStatus(c->pg) == PQTRANS_IDLE)
 		return;
 	fiber_shield();
@@ -281,6 +283,11 @@ static bool commit_next(struct driver_conn *base, struct commit_mark *ret_mark)
 	c->closing = true;
 	c->closing_mark = c->has_history ? ret_mark : NULL;
 	return true;
+}
+
+static size_t ahead_left(const struct driver_conn *base)
+{
+	return pg_ahead_left((const struct pg_conn *)(const void *)base);
 }
 
 static bool ping(struct driver_conn *base, int64_t deadline_ns, struct err *err)
@@ -430,6 +437,8 @@ const struct driver driver_postgres = {
 	.begin_later = begin_later,
 	.commit = commit,
 	.commit_next = commit_next,
+	.ahead = pg_ahead,
+	.ahead_left = ahead_left,
 	.commit_mark = pg_commit_mark,
 	.commit_fate = pg_commit_fate,
 	.rollback = rollback,

@@ -360,22 +360,13 @@ static void put_schemas(const struct introspect_scope *scope, struct strbuf *b)
 
 static void put_tables(const struct introspect_scope *scope, struct strbuf *b)
 {
-	struct strbuf names;
+	static const char *const texts[] = {
+		"(c.relname IN (",
+		") OR c.oid IN (SELECT f.confrelid FROM pg_catalog.pg_constraint f JOIN pg_catalog.pg_class t "
+		"ON t.oid = f.conrelid AND t.relname IN (",
+		") WHERE f.contype = 'f'))"};
 
-	if (scope->n_tables == 0) {
-		strbuf_puts(b, "true");
-		return;
-	}
-	strbuf_init(&names, 0);
-	for (size_t i = 0; i < scope->n_tables; i++) {
-		strbuf_puts(&names, i > 0 ? ", " : "");
-		dialect_put_literal(&dialect_postgres, &names, scope->tables[i]);
-	}
-	strbuf_printf(b,
-		      "(c.relname IN (%.*s) OR c.oid IN (SELECT f.confrelid FROM pg_catalog.pg_constraint f JOIN "
-		      "pg_catalog.pg_class t ON t.oid = f.conrelid AND t.relname IN (%.*s) WHERE f.contype = 'f'))",
-		      STR_FMT(strbuf_str(&names)), STR_FMT(strbuf_str(&names)));
-	strbuf_done(&names);
+	catalog_put_tables(scope, &dialect_postgres, texts, b);
 }
 
 static bool ask(struct catalog *c, const struct introspect_scope *scope, const char *kinds_of_relation, const char *sql,

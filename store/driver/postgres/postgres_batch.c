@@ -29,16 +29,16 @@
 
 #include "service/base/clock.h"
 #include "service/base/fiber.h"
+#include "service/base/limits.h"
 #include "service/base/mem.h"
 
 #include "service/base/banned.h"
 
-#define BATCH_MAX 64
 /* The answer to a client's own statement is read in at most so many pieces, of 16 KB or what a wide row takes. A longer
  * one is given up with its connection: it is no quick read, and would be held in memory as a whole. */
 #define ANSWER_PIECES 128
 /* Statements that the server is told to forget before a batch: as many as the one before may have pushed out. */
-#define DEAD_PER_BATCH BATCH_MAX
+#define DEAD_PER_BATCH LIMIT_SHARED_STATEMENTS
 /* Milliseconds; to the end of the session, for the next pipeline may well run on the same connection (pg_ready). */
 #define GUARD_SQL \
 	"SELECT pg_catalog.set_config('lock_timeout', '50', false), " \
@@ -445,11 +445,12 @@ static void read_all(struct pipeline *p)
 
 void pg_run_batch(struct driver_conn *base, struct batch_item *const *items, size_t n, int64_t deadline_ns)
 {
-	struct sent sent[BATCH_MAX] = {0};
+	struct sent sent[LIMIT_SHARED_STATEMENTS]; /* n are used, and cleared */
 	struct pipeline p = {.c = pg_conn(base), .items = items, .sent = sent, .n = n, .deadline = deadline_ns};
 	struct err ignored;
 
-	assert(n <= BATCH_MAX);
+	assert(n <= LIMIT_SHARED_STATEMENTS);
+	memset(sent, 0, n * sizeof(*sent));
 	fiber_shield(); /* the items are other requests', too */
 	if (!p.c->pooled && pg_usable(p.c, deadline_ns, &ignored) && PQenterPipelineMode(p.c->pg) == 1) {
 		if (send_prologue(&p) && send_reads(&p))
@@ -536,11 +537,12 @@ bool pg_groups(const struct driver_db *db)
 
 void pg_run_writes(struct driver_conn *base, struct batch_item *const *items, size_t n, int64_t deadline_ns)
 {
-	struct sent sent[BATCH_MAX] = {0};
+	struct sent sent[LIMIT_SHARED_STATEMENTS]; /* n are used, and cleared */
 	struct pipeline p = {.c = pg_conn(base), .items = items, .sent = sent, .n = n, .writes = true};
 	struct err ignored;
 
-	assert(n <= BATCH_MAX);
+	assert(n <= LIMIT_SHARED_STATEMENTS);
+	memset(sent, 0, n * sizeof(*sent));
 	fiber_shield();
 	p.deadline = deadline_ns;
 	if (!p.c->pooled && pg_usable(p.c, deadline_ns, &ignored) && PQenterPipelineMode(p.c->pg) == 1) {

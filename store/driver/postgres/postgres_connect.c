@@ -8,6 +8,7 @@
 
 #include "service/base/clock.h"
 #include "service/base/fiber.h"
+#include "service/base/limits.h"
 #include "service/base/mem.h"
 #include "service/base/num.h"
 #include "service/base/wait.h"
@@ -280,9 +281,6 @@ static void keep_version(struct pg_conn *c)
 	c->version[n] = '\0';
 }
 
-#define NOTICES_MAX 100
-#define NOTICES_BYTES 8192
-
 /* What goes beyond the bounds is dropped: a function may tell something a row. */
 static void keep_notice(struct pg_conn *c, const PGresult *res)
 {
@@ -292,8 +290,8 @@ static void keep_notice(struct pg_conn *c, const PGresult *res)
 	struct strbuf *b = &c->base.notices;
 	const size_t before = b->len;
 
-	if (severity == NULL || code == NULL || message == NULL || c->base.n_notices == NOTICES_MAX ||
-	    strlen(message) > NOTICES_BYTES)
+	if (severity == NULL || code == NULL || message == NULL || c->base.n_notices == LIMIT_NOTICES ||
+	    strlen(message) > LIMIT_NOTICE_BYTES)
 		return;
 	strbuf_puts(b, before > 0 ? ",{\"severity\":" : "{\"severity\":");
 	strbuf_json_string(b, str_z(severity));
@@ -302,7 +300,7 @@ static void keep_notice(struct pg_conn *c, const PGresult *res)
 	strbuf_puts(b, ",\"message\":");
 	strbuf_json_string(b, str_z(message));
 	strbuf_putc(b, '}');
-	if (b->len > NOTICES_BYTES)
+	if (b->len > LIMIT_NOTICE_BYTES)
 		strbuf_truncate(b, before);
 	else
 		c->base.n_notices++;
@@ -361,6 +359,7 @@ void pg_close(struct driver_conn *base)
 		(void)pg_cancel_send(c->cancel);
 	pg_cancel_unref(c->cancel);
 	pg_cursor_done(&c->cur);
+	mem_free(c->ahead.items);
 	PQfinish(c->pg);
 	pg_cache_done(&c->cache);
 	pg_params_done(&c->params);

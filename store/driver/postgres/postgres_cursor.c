@@ -1,7 +1,7 @@
 /*
  * A running statement: prepare, step, finish. A statement that is not prepared yet travels in one pipeline with
  * whatever the server has to forget first, so that it costs no round trip of its own. The first result is read before
- * prepare returns; rows come one result a row or a few (ROWS_MODE), so that memory stays flat, or all in one (quick
+ * prepare returns; rows come one result a row or a few (PG_ROWS_MODE), so that memory stays flat, or all in one (quick
  * statements).
  */
 #include "store/driver/postgres/postgres_driver.h"
@@ -16,123 +16,8 @@
 
 #include "service/base/banned.h"
 
-/* How rows come that are not wanted all at once. libpq 17 hands out a few in one result, which spares a result's cost
- * for each; few, so that wide rows do not add up (the server sends small ones by the 8 KiB in any case). */
-#define CHUNK_ROWS 8
-#ifdef LIBPQ_HAS_CHUNK_MODE
-#define ROWS_MODE(pg) PQsetChunkedRowsMode(pg, CHUNK_ROWS)
-#define ROWS_STATUS PGRES_TUPLES_CHUNK
-#else
-#define ROWS_MODE(pg) PQsetSingleRowMode(pg)
-#define ROWS_STATUS PGRES_SINGLE_TUPLE
-#endif
 /* Rows left over are read for so long before the statement is cancelled instead. */
 #define LEFTOVER_NS (20 * CLOCK_NS_PER_MS)
-
-/* The time of the statement is over, but not its request's: one that has committed and waits for a standby only is left
- * to it. A server that waits so has told nothing yet, not even what the statement did. */
-static bool may_wait_on(struct pg_conn *c)
-{
-	const int64_t now = clock_mono_ns();
-	bool commits;
-
-	if (!c->cur.autocommit || c->cur.reads || c->base.request_deadline_ns <= now)
-		return false;
-	fiber_shield();
-	commits = pg_cancel_waits_for_standby(c->cancel, clock_min(now + PG_GRACE_NS, c->base.request_deadline_ns));
-	fiber_unshield();
-	if (commits)
-		c->cur.deadline = c->base.request_deadline_ns;
-	return commits;
-}
-
-static enum pg_io next(struct pg_conn *c, PGresult **ret)
-{
-	enum pg_io io = pg_next(c, c->cur.deadline, ret);
-
-	if (io == PG_IO_TIMEOUT && may_wait_on(c))
-		io = pg_next(c, c->cur.deadline, ret);
-	return io;
-}
-
-static bool is_rows(const PGresult *res)
-{
-	const ExecStatusType status = PQresultStatus(res);
-
-	return status == ROWS_STATUS || status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK;
-}
-
-/* The results of a step before the statement's own, and the NULL after them. *ret_error: it failed. Its rows, if any,
- * may come one by one: a mode that is set for one statement outlives it in some versions of libpq. */
-static enum pg_io read_before(struct pg_conn *c, PGresult **ret_error)
-{
-	*ret_error = NULL;
-	for (size_t n = 0;; n++) {
-		PGresult *res;
-		enum pg_io io = next(c, &res);
-
-		if (io != PG_IO_OK)
-			return io;
-		if (res == NULL)
-			return n > 0 ? PG_IO_OK : PG_IO_LOST;
-		if (!is_rows(res)) {
-			*ret_error = res;
-			return PG_IO_OK;
-		}
-		PQclear(res);
-	}
-}
-
-/* Reads up to the first result of the statement itself, or of the step that failed. */
-static enum pg_io read_first(struct pg_conn *c, const struct pg_started *st, const struct pg_flight *f, PGresult **ret)
-{
-	struct pg_cache *k = &c->cache;
-
-	for (size_t i = 0; st->pooled && i < f->n_before; i++) {
-		enum pg_io io = read_before(c, ret);
-
-		if (io != PG_IO_OK || *ret != NULL)
-			return io;
-	}
-
-	if (st->opens) {
-		enum pg_io io = read_before(c, ret);
-
-		if (io != PG_IO_OK || *ret != NULL)
-			return io;
-	}
-	for (size_t i = 0; i < st->n_dead; i++) {
-		enum pg_io io = read_before(c, ret);
-
-		if (io != PG_IO_OK || *ret != NULL)
-			return io;
-		k->n_dead--; /* they were sent from the end */
-	}
-	if (st->id != 0) {
-		enum pg_io io = read_before(c, ret);
-
-		if (io != PG_IO_OK || *ret != NULL)
-			return io;
-		pg_cache_add(k, st->id);
-	}
-	if (!c->cur.whole)
-		c->by_rows = ROWS_MODE(c->pg) == 1;
-	return next(c, ret);
-}
-
-/* Nothing is running any more, or the connection is broken. */
-static void settle(struct pg_conn *c)
-{
-	PGresult *error;
-	enum pg_io io;
-
-	fiber_shield();
-	io = pg_drain(c, clock_mono_ns() + PG_GRACE_NS, &error);
-	fiber_unshield();
-	PQclear(error);
-	if (io != PG_IO_OK)
-		c->base.broken = true;
-}
 
 /* Takes res, which is a failure or not understood. Always false. */
 static bool fail(struct pg_conn *c, PGresult *res, struct err *err)
@@ -155,38 +40,30 @@ static bool fail(struct pg_conn *c, PGresult *res, struct err *err)
 		/* a procedure may have committed on its way */
 		if (cur->autocommit && !cur->raw && pg_is_fatal(res))
 			err->outcome = ERR_OUTCOME_ROLLED_BACK;
-		/* the server's own last word is about the statement; a loss without one may be of the COMMIT behind it
-		 */
-		if (cur->closes && c->base.broken && !pg_is_fatal(res))
-			err->outcome = ERR_OUTCOME_UNKNOWN;
-		if (cur->several && strcmp(err->sqlstate, "42601") == 0)
+		if (cur->told.several && strcmp(err->sqlstate, "42601") == 0)
 			(void)err_set(err, ERR_SQL_ERROR, "the text holds more than one statement: send one a call");
 	}
+	/* the server's own last word is about the statement; a loss without one may be of the COMMIT behind it */
+	if (pg_flight_commits(c) && c->base.broken && !pg_is_fatal(res))
+		err->outcome = ERR_OUTCOME_UNKNOWN;
 	PQclear(res);
+	const enum pg_io stopped = c->ahead.stopped;
+	const bool received = strcmp(err->sqlstate, "57014") == 0;
 	if (!c->base.broken)
-		settle(c);
+		pg_flight_settle(c, received);
+	if (stopped != PG_IO_OK && received)
+		pg_say_stopped(stopped, err);
 	if (!cur->autocommit)
 		pg_count_end(c, NULL);
 	return false;
-}
-
-/* What became of a COMMIT whose answer was not read: both counts say that nobody knows. */
-static void count_unread(struct pg_conn *c, struct err *err)
-{
-	if (!c->cur.closes)
-		return;
-	if (!c->base.broken && PQtransactionStatus(c->pg) != PQTRANS_IDLE)
-		return; /* it was never come to */
-	c->base.n_commits += !c->base.broken;
-	c->base.n_rollbacks += !c->base.broken;
-	err->outcome = ERR_OUTCOME_UNKNOWN;
 }
 
 static bool give_up(struct pg_conn *c, enum pg_io why, struct err *err)
 {
 	c->cur.done = true;
 	(void)pg_give_up(c, why, c->cur.autocommit, NULL, err);
-	count_unread(c, err);
+	pg_flight_unread(c, err);
+	pg_ahead_forget(c);
 	return false;
 }
 
@@ -241,6 +118,13 @@ static void forget_stale(struct pg_conn *c, const struct pg_started *st, const P
 		pg_cache_clear(&c->cache, true);
 }
 
+/* The answer cannot be, and the connection is given up: what of it has committed, or will, is not known. */
+static bool refuse_answer(struct pg_conn *c, const char *what, struct err *err)
+{
+	c->cur.done = true;
+	return pg_fail_answer(c, what, c->cur.autocommit || pg_flight_commits(c), err);
+}
+
 /* Takes the first result of rows, or refuses it. */
 static bool take_first(struct pg_conn *c, PGresult *res, struct err *err)
 {
@@ -252,8 +136,7 @@ static bool take_first(struct pg_conn *c, PGresult *res, struct err *err)
 		return true;
 	}
 	PQclear(res);
-	cur->done = true;
-	return pg_fail_answer(c, fault, cur->autocommit, err);
+	return refuse_answer(c, fault, err);
 }
 
 /* May what has failed succeed when it is sent anew? */
@@ -291,10 +174,10 @@ static bool start(struct pg_conn *c, const struct stmt *s, struct pg_flight *f, 
 
 	if (!pg_send_stmt(c, s, f, &st))
 		return give_up(c, PG_IO_LOST, err);
-	io = read_first(c, &st, f, &res);
+	io = pg_flight_first(c, &st, f, &res);
 	if (io != PG_IO_OK)
 		return give_up(c, io, err);
-	if (res != NULL && is_rows(res)) {
+	if (res != NULL && pg_is_rows(res)) {
 		if (st.pooled)
 			pg_pooled_done(c, f);
 		return take_first(c, res, err);
@@ -311,7 +194,84 @@ static bool start(struct pg_conn *c, const struct stmt *s, struct pg_flight *f, 
 		return false;
 	}
 	c->cur.done = false;
-	return start(c, s, f, err);
+	/* others' may have been set since, which travelled along */
+	return pg_params_set(&c->params, s, err) && start(c, s, f, err);
+}
+
+/* One that has left with another. */
+static bool take_turn(struct pg_conn *c, const struct pg_ahead_item *item, struct err *err)
+{
+	const struct pg_flight none = {.attempt = 0};
+	PGresult *res = NULL;
+	const enum pg_io io = pg_flight_first(c, &item->started, &none, &res);
+
+	if (io != PG_IO_OK)
+		return give_up(c, io, err);
+	if (res != NULL && pg_is_rows(res))
+		return take_first(c, res, err);
+	const bool stale = is_stale(&item->started, res);
+	(void)fail(c, res, err);
+	if (!stale || c->base.broken)
+		return false;
+	pg_cache_clear(&c->cache, false);
+	return err_set(err, ERR_SERIALIZATION_FAILURE, "a table changed while the transaction ran: try again");
+}
+
+/* The cursor of s; what is told from its text is there. */
+static void set_up(struct pg_conn *c, const struct stmt *s, bool autocommit, int64_t deadline_ns)
+{
+	struct pg_cursor *cur = &c->cur;
+
+	memset(&cur->base, 0, sizeof(cur->base));
+	cur->base.conn = &c->base;
+	cur->base.read_only = cur->told.reads;
+	cur->raw = s->raw;
+	cur->autocommit = autocommit;
+	cur->whole = s->quick || s->small;
+	cur->done = false;
+	cur->deadline = deadline_ns;
+	/* what is told of it may come with the last of its flight only */
+	const size_t n_others = c->ahead.n_stmts > 1 ? c->ahead.n_stmts - 1 : pg_ahead_left(c);
+	if (n_others > 0 && c->base.statement_timeout_ns > 0)
+		cur->deadline = clock_min(c->base.request_deadline_ns,
+					  deadline_ns + (int64_t)n_others * c->base.statement_timeout_ns);
+	cur->n_expected = s->n_columns;
+	cur->divides = s->raw && !autocommit && stmt_is_transaction(s->sql);
+}
+
+static bool prepare_sent(struct pg_conn *c, const struct stmt *s, int64_t deadline_ns, struct err *err)
+{
+	struct pg_cursor *cur = &c->cur;
+	const struct pg_ahead_item *item = pg_ahead_take(c, s);
+
+	if (item == NULL) {
+		const bool commits = c->ahead.closes;
+
+		pg_ahead_forget(c);
+		return pg_fail_answer(c, "a statement that is not the one that was sent", commits, err);
+	}
+	cur->told = item->told;
+	set_up(c, s, false, deadline_ns);
+	cur->closes = c->ahead.closes && pg_ahead_left(c) == 0;
+	cur->mark = c->ahead.mark;
+	if (cur->closes)
+		c->ahead.closes = false;
+	return take_turn(c, item, err);
+}
+
+static bool prepare(struct pg_conn *c, const struct stmt *s, bool closes, int64_t deadline_ns, struct err *err)
+{
+	struct pg_cursor *cur = &c->cur;
+	struct pg_flight flight = {.attempt = 0};
+
+	if (!pg_check(c, s, err) || !pg_ready(c, deadline_ns, err) ||
+	    (s->raw && !pg_bytes_fit(c, s, deadline_ns, err)))
+		return false;
+	set_up(c, s, PQtransactionStatus(c->pg) == PQTRANS_IDLE && c->opening[0] == '\0', deadline_ns);
+	cur->closes = closes && !cur->divides && !cur->autocommit;
+	if (cur->divides || cur->autocommit)
+		c->ahead.n_stmts = 0;
+	return (!cur->divides || pg_chain_before(c, deadline_ns, err)) && start(c, s, &flight, err);
 }
 
 bool pg_prepare(struct driver_conn *base, const struct stmt *s, int64_t deadline_ns, struct cursor **ret,
@@ -319,42 +279,22 @@ bool pg_prepare(struct driver_conn *base, const struct stmt *s, int64_t deadline
 {
 	struct pg_conn *c = pg_conn(base);
 	struct pg_cursor *cur = &c->cur;
-	struct pg_flight flight = {.attempt = 0};
+	const bool closes = c->closing;
+	bool ok;
 
 	assert(!cur->active);
 	cur->leaves = c->leaves;
-	c->leaves = false;
-	cur->several = cur->deallocates = cur->alters = false;
-	cur->closes = c->closing;
-	cur->mark = c->closing ? c->closing_mark : NULL;
-	c->closing = false;
-	cur->reads = s->access == STMT_READ;
-	if (memchr(s->sql.p, '\0', s->sql.len) != NULL)
-		return err_set(err, ERR_SQL_ERROR, "the statement holds the character U+0000");
-	if (s->raw && stmt_takes_own_savepoint(s->sql))
-		return err_set(err, ERR_SQL_ERROR, "%s", STMT_OWN_SAVEPOINT);
-	if (s->raw && !pg_check_raw(c, s, err))
-		return false;
-	if (!pg_params_set(&c->params, s, err) || !pg_ready(c, deadline_ns, err))
-		return false;
-	memset(&cur->base, 0, sizeof(cur->base));
-	cur->base.conn = base;
-	cur->base.read_only = cur->reads;
-	cur->raw = s->raw;
-	cur->autocommit = PQtransactionStatus(c->pg) == PQTRANS_IDLE && c->opening[0] == '\0';
-	cur->whole = s->quick || s->small;
-	cur->done = false;
-	cur->deadline = deadline_ns;
-	cur->n_expected = s->n_columns;
-	cur->divides = s->raw && !cur->autocommit && stmt_is_transaction(s->sql);
-	cur->closes = cur->closes && !cur->divides && !cur->autocommit;
-	if (cur->divides && !pg_chain_before(c, deadline_ns, err))
-		return false;
-	if (!start(c, s, &flight, err))
-		return false;
-	cur->active = true;
+	cur->closes = c->leaves = c->closing = false;
+	if (pg_ahead_left(c) > 0) {
+		ok = prepare_sent(c, s, deadline_ns, err);
+	} else {
+		cur->mark = closes ? c->closing_mark : NULL;
+		ok = prepare(c, s, closes, deadline_ns, err);
+	}
+	c->ahead.n_stmts = 0;
+	cur->active = ok;
 	*ret = &cur->base;
-	return true;
+	return ok;
 }
 
 int64_t pg_count_affected(const char *tag)
@@ -385,63 +325,6 @@ static void keep_tag(struct pg_cursor *cur)
 		(void)snprintf(cur->tag, sizeof(cur->tag), "%s", tag);
 }
 
-/* Behind the statement's last result: its end, the mark, and the COMMIT, whose failure (a deferred constraint's) is
- * *ret_error. */
-static enum pg_io read_commit(struct pg_conn *c, PGresult **ret_error)
-{
-	PGresult *res;
-	enum pg_io io = next(c, &res);
-
-	*ret_error = NULL;
-	if (io == PG_IO_OK && res != NULL) { /* the statement fails after its last row */
-		*ret_error = res;
-		return io;
-	}
-	while (io == PG_IO_OK && c->cur.mark != NULL && (io = next(c, &res)) == PG_IO_OK && res != NULL) {
-		if (PQresultStatus(res) == PGRES_TUPLES_OK || PQresultStatus(res) == ROWS_STATUS)
-			pg_mark_read(c, res, c->cur.mark);
-		if (!is_rows(res)) {
-			*ret_error = res;
-			return io;
-		}
-		PQclear(res);
-	}
-	if (io == PG_IO_OK)
-		io = next(c, &res);
-	if (io != PG_IO_OK || res == NULL)
-		return io == PG_IO_OK ? PG_IO_LOST : io;
-	if (PQresultStatus(res) != PGRES_COMMAND_OK) {
-		*ret_error = res;
-		return io;
-	}
-	c->base.n_commits += strcmp(PQcmdStatus(res), "COMMIT") == 0;
-	c->base.n_rollbacks += strcmp(PQcmdStatus(res), "COMMIT") != 0;
-	c->cur.closes = false; /* read */
-	PQclear(res);
-	return io;
-}
-
-/* Reads to the end; *ret_error: what failed. */
-static enum pg_io read_end(struct pg_conn *c, PGresult **ret_error)
-{
-	PGresult *more = NULL;
-	enum pg_io io = PG_IO_OK;
-
-	*ret_error = NULL;
-	if (c->cur.closes)
-		io = read_commit(c, ret_error);
-	if (io != PG_IO_OK)
-		return io;
-	io = pg_drain(c, c->cur.deadline, &more);
-	if (io == PG_IO_TIMEOUT && *ret_error == NULL && more == NULL && may_wait_on(c))
-		io = pg_drain(c, c->cur.deadline, &more);
-	if (*ret_error == NULL)
-		*ret_error = more;
-	else
-		PQclear(more);
-	return io;
-}
-
 /* After the last result: whatever still fails (a deferred constraint, at the implicit commit) comes now. */
 static bool end(struct pg_conn *c, struct err *err)
 {
@@ -451,15 +334,19 @@ static bool end(struct pg_conn *c, struct err *err)
 
 	keep_tag(cur);
 	cur->base.affected = pg_count_affected(cur->tag);
-	const bool closes = cur->closes;
-	io = read_end(c, &error);
+	const bool closes = cur->closes, alone = pg_ahead_left(c) == 0;
+	io = pg_flight_end(c, &error);
 	cur->done = true;
+	if (error != NULL && io == PG_IO_OK && !alone)
+		pg_flight_settle(c, false);
 	if (error != NULL) {
+		if (io == PG_IO_OK)
+			(void)!pg_flight_over(c, false);
 		(void)pg_fail(c, error, cur->raw, cur->autocommit, err);
 		PQclear(error);
 		if (io != PG_IO_OK)
 			c->base.broken = true;
-		if (closes && c->base.broken)
+		if ((closes || pg_flight_commits(c)) && c->base.broken)
 			err->outcome = ERR_OUTCOME_UNKNOWN;
 		if (!cur->autocommit)
 			pg_count_end(c, NULL);
@@ -467,13 +354,15 @@ static bool end(struct pg_conn *c, struct err *err)
 	}
 	if (io != PG_IO_OK)
 		return give_up(c, io, err);
+	if (alone && pg_travels(c) && !pg_flight_over(c, false))
+		return pg_fail_answer(c, "a request to stop that is not answered", closes, err);
 	if (!cur->autocommit && !closes)
 		pg_count_end(c, cur->tag);
 	if (cur->divides && strcmp(cur->tag, "ROLLBACK") == 0 && !pg_chain_after(c, cur->deadline, err))
 		return false;
-	if (cur->alters)
+	if (cur->told.alters)
 		pg_plain_forget(c->base.db->plain);
-	if (cur->deallocates)
+	if (cur->told.deallocates)
 		pg_cache_clear(&c->cache, true);
 	return !c->base.unreplicated || pg_fail_unreplicated(c, err);
 }
@@ -487,18 +376,17 @@ static bool next_result(struct pg_conn *c, struct err *err)
 
 	keep_tag(cur);
 	drop_row(cur);
-	io = next(c, &res);
+	io = pg_flight_next(c, &res);
 	if (io != PG_IO_OK)
 		return give_up(c, io, err);
-	if (res == NULL || !is_rows(res))
+	if (res == NULL || !pg_is_rows(res))
 		return fail(c, res, err);
 	cur->res = res;
 	cur->next_row = 0;
 	cur->n_rows = PQntuples(res);
 	if (cur->n_rows == 0 || (size_t)PQnfields(res) == cur->base.n_columns)
 		return true;
-	cur->done = true;
-	return pg_fail_answer(c, "rows of one statement with different columns", cur->autocommit, err);
+	return refuse_answer(c, "rows of one statement with different columns", err);
 }
 
 bool pg_step(struct cursor *base, bool *ret_row, struct err *err)
@@ -510,15 +398,14 @@ bool pg_step(struct cursor *base, bool *ret_row, struct err *err)
 	if (cur->done)
 		return true;
 	driver_take_loan(&c->base, &cur->deadline);
-	if (cur->next_row >= cur->n_rows && PQresultStatus(cur->res) == ROWS_STATUS && !next_result(c, err))
+	if (cur->next_row >= cur->n_rows && PQresultStatus(cur->res) == PG_ROWS_STATUS && !next_result(c, err))
 		return false;
 	if (cur->next_row >= cur->n_rows)
 		return end(c, err);
 	for (size_t i = 0; i < cur->base.n_columns; i++) {
 		if (pg_cell_value(cur->res, cur->next_row, (int)i, cur->cells[i], &cur->row[i]))
 			continue;
-		cur->done = true;
-		return pg_fail_answer(c, "a value that is none of its type", cur->autocommit, err);
+		return refuse_answer(c, "a value that is none of its type", err);
 	}
 	cur->next_row++;
 	*ret_row = true;
@@ -530,7 +417,7 @@ bool pg_step(struct cursor *base, bool *ret_row, struct err *err)
 static void drop_rest(struct pg_conn *c)
 {
 	struct pg_cursor *cur = &c->cur;
-	const bool expendable = cur->autocommit && cur->reads;
+	const bool expendable = cur->autocommit && cur->told.reads;
 	const int64_t until = clock_mono_ns() + LEFTOVER_NS;
 	PGresult *error;
 	struct err ignored;
@@ -539,7 +426,24 @@ static void drop_rest(struct pg_conn *c)
 	PQclear(error);
 	if (io != PG_IO_OK)
 		(void)pg_give_up(c, io, cur->autocommit, NULL, &ignored);
-	count_unread(c, &ignored);
+	pg_flight_unread(c, &ignored);
+	if (pg_travels(c) && !c->base.broken)
+		(void)!pg_flight_over(c, false);
+}
+
+/* Of one with others behind it in its flight. An error of its own is told to nobody, as ever: the transaction is
+ * aborted, which the next statement shows. */
+static void drop_own(struct pg_conn *c)
+{
+	PGresult *error;
+	struct err ignored;
+	const enum pg_io io = pg_flight_skip(c, &error);
+
+	if (io != PG_IO_OK)
+		(void)give_up(c, io, &ignored);
+	else if (error != NULL)
+		pg_flight_settle(c, false);
+	PQclear(error);
 }
 
 void pg_finish(struct cursor *base)
@@ -551,7 +455,9 @@ void pg_finish(struct cursor *base)
 		return;
 	c = pg_conn(base->conn);
 	cur = &c->cur;
-	if (!cur->done && !c->base.broken)
+	if (!cur->done && !c->base.broken && pg_ahead_left(c) > 0)
+		drop_own(c);
+	else if (!cur->done && !c->base.broken)
 		drop_rest(c);
 	drop_row(cur);
 	PQclear(cur->meta);

@@ -23,7 +23,8 @@
  *   postgres_settings.c  the settings of every session
  *   postgres_io.c        waiting, draining
  *   postgres_cancel.c    requests to cancel a statement
- *   postgres_send.c      what leaves when a statement starts
+ *   postgres_send.c      what leaves when a statement starts, and what travels along
+ *   postgres_flight.c    what comes back of it
  *   postgres_cursor.c    prepare, step, finish
  *   postgres_batch.c     several quick statements in one pipeline
  *   postgres_steps.c     the statements of a migration, many in a flight
@@ -35,6 +36,7 @@
  *   postgres_load.c      COPY FROM STDIN
  *   postgres_cache.c     the prepared statements of a connection
  *   postgres_value.c     parameters out
+ *   postgres_bytes.c     bytes that are text's parameters
  *   postgres_answer.c    cells in: the one reader of what a server answers
  *   postgres_error.c     SQLSTATE -> struct err
  *   introspect_postgres.c, introspect_types.c,
@@ -132,6 +134,46 @@ struct pg_params {
 	size_t text_size;
 };
 
+/* What was sent for a statement and is to be read before its own results. */
+struct pg_started {
+	struct pg_stmt *hit; /* the cached statement that runs */
+	uint64_t id;         /* the statement that is prepared on the way; 0: none */
+	size_t n_dead;       /* DEALLOCATEs before it */
+	bool opens;          /* BEGIN before all of it */
+	bool pooled;         /* as postgres_pooled.c sends it */
+	bool added;          /* `id` is in the cache already: others of its flight may run it, too */
+};
+
+/* What the text of a statement tells. */
+struct pg_told {
+	bool reads;
+	bool several;     /* raw text that looks like more than one statement */
+	bool deallocates; /* raw text that may drop our prepared statements */
+	bool alters;      /* raw text that may change tables */
+	char first[16];   /* raw text: its first word */
+};
+
+/* A statement that was sent behind another and whose turn has not come. */
+struct pg_ahead_item {
+	const struct stmt *s; /* borrowed, see driver->ahead */
+	struct pg_started started;
+	struct pg_told told;
+};
+
+enum pg_io { PG_IO_OK, PG_IO_LOST, PG_IO_TIMEOUT, PG_IO_CANCELLED };
+
+struct pg_ahead {
+	const struct stmt *const *stmts; /* noted for the next statement, which is the first of them; n_stmts 0: none */
+	size_t n_stmts;
+	struct pg_ahead_item *items; /* owned; DRIVER_AHEAD_MAX, or NULL */
+	size_t n, at;                /* sent; those before `at` have had their turn */
+	enum pg_io stopped;          /* it was asked to stop, because of that; PG_IO_OK: it was not */
+	int64_t stop_until;
+	bool closes;              /* COMMIT behind the last of them */
+	struct commit_mark *mark; /* see pg_cursor.mark */
+	uint64_t mark_id;         /* the question for the mark is prepared on the way; 0: it is not */
+};
+
 enum pg_cell { PG_CELL_TEXT, PG_CELL_BOOL, PG_CELL_INT, PG_CELL_DOUBLE, PG_CELL_BYTES, PG_CELL_JSON };
 
 /* The one statement that may run on a connection. */
@@ -139,13 +181,10 @@ struct pg_cursor {
 	struct cursor base;
 	bool active; /* between prepare and finish */
 	bool done;   /* every result has been read */
-	bool raw, autocommit, reads;
-	bool several;             /* raw text that looks like more than one statement */
-	bool deallocates;         /* raw text that may drop our prepared statements */
-	bool alters;              /* raw text that may change tables */
+	bool raw, autocommit;
+	struct pg_told told;
 	bool whole;               /* all rows arrive in one result */
 	bool leaves;              /* raw text that may leave something in the session, behind a pooler */
-	char first[16];           /* raw text: its first word */
 	bool closes;              /* COMMIT travels with it */
 	struct commit_mark *mark; /* and the mark before it: gets it; NULL: does not */
 	bool divides;             /* raw text inside a transaction that may end it: tx_began says which one it was */
@@ -168,6 +207,7 @@ struct pg_conn {
 	struct pg_cache cache;
 	struct pg_params params;
 	struct pg_cursor cur;
+	struct pg_ahead ahead;
 	struct strbuf text;                /* scratch: a statement with its NUL */
 	bool pooled;                       /* a pooler in transaction mode is between, or cannot be ruled out */
 	bool leaves;                       /* pooled: the statement that is prepared next may leave something */
@@ -196,6 +236,12 @@ static inline struct pg_conn *pg_conn(struct driver_conn *c)
 	return (struct pg_conn *)(void *)c;
 }
 
+/* Statements that were sent and whose turn has not come. */
+static inline size_t pg_ahead_left(const struct pg_conn *c)
+{
+	return c->ahead.n - c->ahead.at;
+}
+
 /* postgres_connect.c */
 bool pg_open(struct driver_db *db, int64_t deadline_ns, struct driver_conn **ret, struct err *err) MUST_CHECK;
 void pg_close(struct driver_conn *base);
@@ -219,7 +265,6 @@ extern const char *const pg_leavings[];
 void pg_commit_clean_sql(struct strbuf *b);
 
 /* postgres_io.c */
-enum pg_io { PG_IO_OK, PG_IO_LOST, PG_IO_TIMEOUT, PG_IO_CANCELLED };
 /* The next result (NULL as in PQgetResult: the end of one statement's). Parks. */
 enum pg_io pg_next(struct pg_conn *c, int64_t deadline_ns, PGresult **ret) MUST_CHECK;
 /* Sends what libpq has buffered, taking in what the server says meanwhile. Parks. */
@@ -233,6 +278,11 @@ enum pg_io pg_drain(struct pg_conn *c, int64_t deadline_ns, PGresult **ret_error
  * fails. *err says what happened, with the outcome of a statement that was its own transaction. *ret_ended, when not
  * NULL: it had ended successfully all the same. False. */
 bool pg_give_up(struct pg_conn *c, enum pg_io why, bool autocommit, bool *ret_ended, struct err *err);
+/* After a request to cancel: waits until its signal can hit no other statement; received: it has hit one. The
+ * connection is idle. False: it may still come. Parks. */
+bool pg_cancel_over(struct pg_conn *c, bool received, int64_t deadline_ns) MUST_CHECK;
+/* The error of a statement that was cancelled, because of a timeout or of its request's end. */
+void pg_say_stopped(enum pg_io why, struct err *err);
 /* Refuses before anything is sent: deadline over, request cancelled, connection dead. err->outcome: not started. */
 bool pg_usable(struct pg_conn *c, int64_t deadline_ns, struct err *err) MUST_CHECK;
 /* The same for a statement that runs by itself: the guard of the pipelines is taken off. Parks. */
@@ -266,20 +316,57 @@ bool pg_cancel_settled(struct pg_cancel *x, int64_t deadline);
 bool pg_cancel_waits_for_standby(struct pg_cancel *x, int64_t deadline);
 
 /* postgres_send.c */
-/* What was sent and is to be read before the statement's own results. */
-struct pg_started {
-	struct pg_stmt *hit; /* the cached statement that runs */
-	uint64_t id;         /* the statement that is prepared on the way; 0: none */
-	size_t n_dead;       /* DEALLOCATEs before it */
-	bool opens;          /* BEGIN before all of it */
-	bool pooled;         /* as postgres_pooled.c sends it */
-};
-/* Looks at a client's own text and notes in c->cur what is told from it. */
-bool pg_check_raw(struct pg_conn *c, const struct stmt *s, struct err *err) MUST_CHECK;
-/* Sends the statement whose parameters are set. */
+/* Refuses what no server needs to see, notes in c->cur what is told from the text, and sets the parameters. */
+bool pg_check(struct pg_conn *c, const struct stmt *s, struct err *err) MUST_CHECK;
+/* Sends the statement that was checked, and behind it those of c->ahead that may travel along. */
 bool pg_send_stmt(struct pg_conn *c, const struct stmt *s, struct pg_flight *f, struct pg_started *st) MUST_CHECK;
 /* Queues the order to forget a statement. */
 bool pg_send_deallocate(struct pg_conn *c, uint64_t id) MUST_CHECK;
+
+/* postgres_flight.c: of the cursor's statement, within its time. All that return pg_io park. */
+/* How rows come that are not wanted all at once. libpq 17 hands out a few in one result, which spares a result's cost
+ * for each; few, so that wide rows do not add up (the server sends small ones by the 8 KiB in any case). */
+#define PG_CHUNK_ROWS 8
+#ifdef LIBPQ_HAS_CHUNK_MODE
+#define PG_ROWS_MODE(pg) PQsetChunkedRowsMode(pg, PG_CHUNK_ROWS)
+#define PG_ROWS_STATUS PGRES_TUPLES_CHUNK
+#else
+#define PG_ROWS_MODE(pg) PQsetSingleRowMode(pg)
+#define PG_ROWS_STATUS PGRES_SINGLE_TUPLE
+#endif
+bool pg_is_rows(const PGresult *res);
+/* Its next result; NULL: the end of them. */
+enum pg_io pg_flight_next(struct pg_conn *c, PGresult **ret) MUST_CHECK;
+/* Up to its first one, or that of the step before it that failed. */
+enum pg_io pg_flight_first(struct pg_conn *c, const struct pg_started *st, const struct pg_flight *f,
+			   PGresult **ret) MUST_CHECK;
+/* Behind its last one: to the end of the flight; where others travel along, to its own end. *ret_error: what failed. */
+enum pg_io pg_flight_end(struct pg_conn *c, PGresult **ret_error) MUST_CHECK;
+/* Drops what has not been read of it, others' results not. */
+enum pg_io pg_flight_skip(struct pg_conn *c, PGresult **ret_error) MUST_CHECK;
+/* Has what runs now travelled with others? Then the server holds back what it has to say until all are done. */
+static inline bool pg_travels(const struct pg_conn *c)
+{
+	return c->ahead.n > 0;
+}
+/* Nothing is running any more, or the connection is broken; what travelled along has had no turn, and gets none. Parks.
+ */
+void pg_flight_settle(struct pg_conn *c, bool received);
+/* All of the flight has been read. False: the connection is broken, for a request to stop it may hit what runs next.
+ * received: that has hit something. Parks. */
+bool pg_flight_over(struct pg_conn *c, bool received) MUST_CHECK;
+/* Is COMMIT on its way whose answer was not read? */
+bool pg_flight_commits(const struct pg_conn *c);
+/* What became of that COMMIT, when the flight was not read to its end: both counts say that nobody knows. */
+void pg_flight_unread(struct pg_conn *c, struct err *err);
+/* driver->ahead */
+bool pg_ahead(struct driver_conn *base, const struct stmt *const *stmts, size_t n);
+/* The one whose turn it is has to be s: NULL when it is not. */
+const struct pg_ahead_item *pg_ahead_take(struct pg_conn *c, const struct stmt *s);
+/* Those that have had no turn get none: the flight has ended. */
+void pg_ahead_forget(struct pg_conn *c);
+/* What is left of the flight ends unread: its unit is rolled back. Parks. */
+void pg_ahead_drop(struct pg_conn *c);
 
 /* postgres_cursor.c */
 bool pg_prepare(struct driver_conn *base, const struct stmt *s, int64_t deadline_ns, struct cursor **ret,
@@ -412,6 +499,11 @@ void pg_put_double(double d, char *out);
 /* The letter of a parameter's type in a cache key. */
 char pg_param_letter(const struct stmt *s, size_t i);
 enum pg_cell pg_cell_of(Oid type);
+
+/* postgres_bytes.c */
+/* Are the bytes among a raw statement's parameters, which are set, meant by it as bytes? Else ERR_INVALID_PARAMETERS
+ * with the argument's place. Parks; a BEGIN that waits is sent. */
+bool pg_bytes_fit(struct pg_conn *c, const struct stmt *s, int64_t deadline_ns, struct err *err) MUST_CHECK;
 
 /* postgres_answer.c */
 /* For an answer that cannot be (`what`: a noun): an internal error, the connection is broken; an autocommit statement's

@@ -171,6 +171,31 @@ enum pg_io pg_drain(struct pg_conn *c, int64_t deadline_ns, PGresult **ret_error
 
 /* ---- giving up ---- */
 
+bool pg_cancel_over(struct pg_conn *c, bool received, int64_t deadline_ns)
+{
+	PGresult *error;
+
+	if (!pg_cancel_settled(c->cancel, deadline_ns))
+		return false;
+	if (received)
+		return true;
+	/* The statement was over before: the signal may still be on its way. A round trip receives it. */
+	if (PQsendQuery(c->pg, "") != 1)
+		return false;
+	const enum pg_io io = pg_drain(c, deadline_ns, &error);
+	PQclear(error);
+	return io == PG_IO_OK;
+}
+
+void pg_say_stopped(enum pg_io why, struct err *err)
+{
+	if (why == PG_IO_CANCELLED)
+		(void)err_set(err, ERR_STATEMENT_TIMEOUT, "the request was cancelled while its statement ran");
+	else
+		(void)err_set(err, ERR_STATEMENT_TIMEOUT, "the statement took longer than allowed and was cancelled");
+	err->cancelled = why == PG_IO_CANCELLED;
+}
+
 /* Reads the connection idle again after a request to cancel. *ret_ended: the statement succeeded all the same. */
 static bool cancel_and_drain(struct pg_conn *c, bool *ret_ended)
 {
@@ -187,16 +212,7 @@ static bool cancel_and_drain(struct pg_conn *c, bool *ret_ended)
 	cancelled = state != NULL && strcmp(state, "57014") == 0;
 	*ret_ended = error == NULL;
 	PQclear(error);
-	if (io != PG_IO_OK || !pg_cancel_settled(c->cancel, deadline))
-		return false;
-	if (cancelled)
-		return true;
-	/* The statement was over before: the signal may still be on its way. A round trip receives it. */
-	if (PQsendQuery(c->pg, "") != 1)
-		return false;
-	io = pg_drain(c, deadline, &error);
-	PQclear(error);
-	return io == PG_IO_OK;
+	return io == PG_IO_OK && pg_cancel_over(c, cancelled, deadline);
 }
 
 bool pg_give_up(struct pg_conn *c, enum pg_io why, bool autocommit, bool *ret_ended, struct err *err)
@@ -217,11 +233,7 @@ bool pg_give_up(struct pg_conn *c, enum pg_io why, bool autocommit, bool *ret_en
 			*ret_ended = ended;
 	}
 	fiber_unshield();
-	if (why == PG_IO_CANCELLED)
-		(void)err_set(err, ERR_STATEMENT_TIMEOUT, "the request was cancelled while its statement ran");
-	else
-		(void)err_set(err, ERR_STATEMENT_TIMEOUT, "the statement took longer than allowed and was cancelled");
-	err->cancelled = why == PG_IO_CANCELLED;
+	pg_say_stopped(why, err);
 	err->outcome = autocommit ? outcome : ERR_OUTCOME_NONE;
 	if (autocommit && c->base.unreplicated) {
 		(void)pg_fail_unreplicated(c, err);
@@ -262,8 +274,10 @@ bool pg_usable(struct pg_conn *c, int64_t deadline_ns, struct err *err)
 {
 	bool refused = true;
 
-	if (c->base.broken || PQstatus(c->pg) != CONNECTION_OK ||
-	    (PQtransactionStatus(c->pg) == PQTRANS_IDLE && !peer_is_there(c))) {
+	if (pg_ahead_left(c) > 0) {
+		(void)pg_fail_answer(c, "a flight that was not read to its end", false, err);
+	} else if (c->base.broken || PQstatus(c->pg) != CONNECTION_OK ||
+		   (PQtransactionStatus(c->pg) == PQTRANS_IDLE && !peer_is_there(c))) {
 		c->base.broken = true;
 		(void)err_set(err, ERR_DATABASE_UNAVAILABLE, "the connection to the database was lost");
 	} else if (fiber_cancelled()) {

@@ -7,6 +7,8 @@
 
 #include "store/driver/postgres/postgres_driver.h"
 
+#include "service/base/limits.h"
+
 #include "service/base/banned.h"
 
 /* What may stand before a parenthesis without calling a function that could change the session: key words, types, and
@@ -440,8 +442,7 @@ void pg_sql_scan(struct str sql, struct pg_sql_facts *ret)
 
 /* ---- the names in a text ---- */
 
-#define NAME_BYTES 63 /* a longer one is cut by the server */
-#define RUN_BYTES 8   /* of operators' characters in a row */
+#define RUN_BYTES 8 /* of operators' characters in a row */
 
 /* Operators that key words stand for: IN, BETWEEN, NULLIF, LIKE, SIMILAR TO, ... */
 static const char *const implied[] = {"=", "<>", "<", ">", "<=", ">=", "~~", "!~~", "~~*", "!~~*", "~", "!~"};
@@ -494,7 +495,7 @@ static bool add_word(struct names *names, struct str text)
 	for (size_t i = 0; i < ARRAY_LEN(writes); i++)
 		names->reads = names->reads && !str_ieq_z(text, writes[i]);
 	/* UESCAPE: a quoted name may be another than it looks */
-	return text.len <= NAME_BYTES && !str_ieq_z(text, "uescape") && add_name(names, PG_NAME_WORD, text, true);
+	return text.len <= LIMIT_NAME_BYTES && !str_ieq_z(text, "uescape") && add_name(names, PG_NAME_WORD, text, true);
 }
 
 static bool has_any(struct str text, const char *set)
@@ -510,7 +511,7 @@ static bool add_quoted(struct names *names, struct str sql, size_t start, struct
 {
 	const struct str name = text.len > 2 ? str_n(text.p + 1, text.len - 2) : STR_NONE;
 
-	return name.len > 0 && name.len <= NAME_BYTES && !has_any(name, "\"\\\n") &&
+	return name.len > 0 && name.len <= LIMIT_NAME_BYTES && !has_any(name, "\"\\\n") &&
 	       (start == 0 || sql.p[start - 1] != '&') && add_name(names, PG_NAME_WORD, name, false);
 }
 

@@ -96,15 +96,19 @@ bool pg_plain_prepare(struct driver_conn *base, const struct stmt *s, int64_t de
 		      struct err *err)
 {
 	struct pg_conn *c = pg_conn(base);
-	const bool closing = c->closing; /* COMMIT travels with the statement, not with a question about it */
+	/* COMMIT, and what follows, travels with the statement, not with a question about it */
+	const bool closing = c->closing;
+	const size_t n_stmts = c->ahead.n_stmts;
 	bool plain;
 
 	c->closing = false;
+	c->ahead.n_stmts = 0;
 	if (!all_plain(c, s, deadline_ns, &plain, err)) {
 		err->outcome = ERR_OUTCOME_NOT_STARTED;
 		return false;
 	}
 	c->closing = closing;
+	c->ahead.n_stmts = n_stmts;
 	if (!plain && c->pooled) {
 		c->leaves = c->unclean = true;
 		pg_pooled_forget(c);

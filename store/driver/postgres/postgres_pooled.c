@@ -161,7 +161,7 @@ bool pg_pooled_again(struct pg_conn *c, struct pg_flight *f, const PGresult *res
 
 	if (state == NULL)
 		return false;
-	if (c->cur.raw && strcmp(state, "25001") == 0 && !f->bare && runs_outside(c->cur.first))
+	if (c->cur.raw && strcmp(state, "25001") == 0 && !f->bare && runs_outside(c->cur.told.first))
 		return f->bare = true;
 	if (!f->named)
 		return false;

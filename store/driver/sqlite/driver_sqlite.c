@@ -21,7 +21,8 @@
 #define FILE_POLL_NS (10 * CLOCK_NS_PER_MS)
 
 static struct sqlite_options options = {.busy_timeout_s = LIMIT_BUSY_TIMEOUT_S,
-					.value_bytes = LIMIT_SQLITE_VALUE_BYTES}; /* before the first open */
+					.value_bytes = LIMIT_SQLITE_VALUE_BYTES,
+					.unit_s = LIMIT_SHARED_UNIT_S}; /* before the first open */
 
 void driver_sqlite_configure(const struct sqlite_options *o)
 {
@@ -202,6 +203,7 @@ static bool sqlite_open(struct driver_db *db, int64_t deadline_ns, struct driver
 	c->base.db = db;
 	c->base.opened_ns = clock_mono_ns();
 	c->busy_timeout_ns = busy_timeout_ns();
+	c->unit_ns = (int64_t)(options.unit_s * (double)CLOCK_NS_PER_S);
 	c->deadline_ns = deadline_ns;
 	c->base.since_ns = c->base.opened_ns;
 	c->virtual_schema = -1;
@@ -333,6 +335,7 @@ const struct driver driver_sqlite = {
 	.batch_step = sqlite_batch_step,
 	.batch_drop = sqlite_batch_drop,
 	.simple = sqlite_simple,
+	.simple_all = sqlite_simple_all,
 	.begin = sqlite_begin,
 	.begin_write = sqlite_begin_write,
 	.part_begin = sqlite_part_begin,

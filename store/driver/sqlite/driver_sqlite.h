@@ -11,6 +11,7 @@ struct sqlite_options {
 	size_t value_bytes;    /* largest text, blob or row; 0: SQLite's default */
 	int64_t heap_bytes;    /* all of SQLite's memory in this process; 0: unbounded */
 	size_t match_terms;    /* of one full-text query; 0: unbounded */
+	double unit_s;         /* a client's own statement that takes longer shares no transaction */
 };
 
 /* For connections opened from now on. Before the first open. */

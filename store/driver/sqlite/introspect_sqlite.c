@@ -57,23 +57,13 @@ static const char triggers_sql[] =
 
 static void put_tables(const struct introspect_scope *scope, struct strbuf *b)
 {
-	struct strbuf names;
+	static const char *const texts[] = {
+		"(m.name COLLATE NOCASE IN (",
+		") OR m.name COLLATE NOCASE IN (SELECT k.\"table\" FROM sqlite_schema t JOIN "
+		"pragma_foreign_key_list(t.name) k WHERE t.type = 'table' AND t.name COLLATE NOCASE IN (",
+		")))"};
 
-	if (scope->n_tables == 0) {
-		strbuf_puts(b, "true");
-		return;
-	}
-	strbuf_init(&names, 0);
-	for (size_t i = 0; i < scope->n_tables; i++) {
-		strbuf_puts(&names, i > 0 ? ", " : "");
-		dialect_quote_literal(&names, scope->tables[i]);
-	}
-	strbuf_printf(b,
-		      "(m.name COLLATE NOCASE IN (%.*s) OR m.name COLLATE NOCASE IN (SELECT k.\"table\" FROM "
-		      "sqlite_schema t JOIN pragma_foreign_key_list(t.name) k WHERE t.type = 'table' AND t.name "
-		      "COLLATE NOCASE IN (%.*s)))",
-		      STR_FMT(strbuf_str(&names)), STR_FMT(strbuf_str(&names)));
-	strbuf_done(&names);
+	catalog_put_tables(scope, &dialect_sqlite, texts, b);
 }
 
 static bool ask(struct catalog *c, const struct introspect_scope *scope, const char *sql, const char *kinds,

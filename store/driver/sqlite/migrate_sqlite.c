@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "service/base/clock.h"
+#include "service/base/fiber.h"
 #include "service/base/wait.h"
 #include "store/driver/sqlite/sqlite_internal.h"
 
@@ -58,6 +59,46 @@ bool sqlite_migrate_renaming(struct driver_conn *base, bool renaming, struct err
 	if (!c->rebuilding || set(c, renaming ? "PRAGMA legacy_alter_table=OFF" : "PRAGMA legacy_alter_table=ON"))
 		return true;
 	return sqlite_error(c, sqlite3_errcode(c->h), STR_NONE, err);
+}
+
+/* Statements for one thread of the pool: thousands of short ones would spend more on the way there and back. */
+struct all_job {
+	struct driver_conn *c;
+	const struct str *sqls;
+	size_t n, n_done;
+	int64_t deadline_ns;
+	bool ok;
+	struct err *err;
+};
+
+static void all_job(void *arg)
+{
+	struct all_job *j = arg;
+	struct sqlite_conn *c = sqlite_conn_of(j->c);
+
+	for (j->ok = true; j->ok && j->n_done < j->n; j->n_done += j->ok) {
+		if (j->n_done > 0 && !sqlite_wait_pause(c))
+			j->ok = sqlite_error(c, SQLITE_INTERRUPT, STR_NONE, j->err);
+		else
+			j->ok = sqlite_simple(j->c, j->sqls[j->n_done], j->deadline_ns, j->err);
+	}
+}
+
+bool sqlite_simple_all(struct driver_conn *base, const struct str *sqls, size_t n, int64_t deadline_ns,
+		       size_t *ret_done, struct err *err)
+{
+	struct all_job j = {.c = base, .sqls = sqls, .n = n, .deadline_ns = deadline_ns, .err = err};
+	struct sqlite_conn *c = sqlite_conn_of(base);
+
+	if (base->db->is_file && c->migrating && fiber_current() != NULL) {
+		c->offloaded = fiber_shielded() ? NULL : fiber_current();
+		offload(all_job, &j);
+		c->offloaded = NULL;
+	} else {
+		all_job(&j);
+	}
+	*ret_done = j.n_done;
+	return j.ok;
 }
 
 void sqlite_migrate_end(struct driver_conn *base)

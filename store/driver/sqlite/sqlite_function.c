@@ -5,6 +5,7 @@
  * on is run off the loop (sqlite_policy.c says which).
  */
 #include "store/driver/sqlite/sqlite_internal.h"
+#include "service/base/limits.h"
 #include "store/driver/sqlite/sqlite_pattern.h"
 
 #include <errno.h>
@@ -14,9 +15,7 @@
 
 #include "service/base/banned.h"
 
-#define STEP_BYTES ((size_t)1 << 20)      /* between two pauses */
-#define NEEDLE_MAX ((size_t)1 << 20)      /* what instr and replace look for in longer texts */
-#define TRIM_CHARS_MAX ((size_t)64 << 10) /* bytes of what trim takes off */
+#define STEP_BYTES ((size_t)1 << 20) /* between two pauses */
 #define SHORT_NEEDLE 16
 
 int sqlite_functions_add(struct sqlite_conn *c, const struct sqlite_function *functions, size_t n)
@@ -99,8 +98,8 @@ static const char *find_in(const char *p, size_t n, struct str needle)
 	return NULL;
 }
 
-/* Where needle (not empty, at most NEEDLE_MAX) is in the text from `from` on; *ret NULL: nowhere. *budget: bytes to the
- * next pause. False: given up, the error is set. */
+/* Where needle (not empty, at most LIMIT_NEEDLE_BYTES) is in the text from `from` on; *ret NULL: nowhere. *budget:
+ * bytes to the next pause. False: given up, the error is set. */
 static bool find(sqlite3_context *ctx, struct str text, size_t from, struct str needle, size_t *budget,
 		 const char **ret)
 {
@@ -125,7 +124,7 @@ static bool find(sqlite3_context *ctx, struct str text, size_t from, struct str 
 
 static bool needle_fits(sqlite3_context *ctx, struct str needle, struct str text)
 {
-	if (needle.len <= NEEDLE_MAX || needle.len > text.len)
+	if (needle.len <= LIMIT_NEEDLE_BYTES || needle.len > text.len)
 		return true;
 	sqlite3_result_error_toobig(ctx);
 	return false;
@@ -318,7 +317,7 @@ static bool read_taken(sqlite3_context *ctx, struct str set, struct taken *ret)
 {
 	const unsigned char *p = (const unsigned char *)set.p, *end = p + set.len;
 
-	if (set.len > TRIM_CHARS_MAX) {
+	if (set.len > LIMIT_TRIM_BYTES) {
 		sqlite3_result_error_toobig(ctx);
 		return false;
 	}

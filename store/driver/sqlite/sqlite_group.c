@@ -16,8 +16,6 @@
 
 #include "service/base/banned.h"
 
-#define RAW_NS (500 * CLOCK_NS_PER_MS) /* a client's own statement that takes longer goes by itself */
-
 /* The rows that a statement returned. */
 struct write_result {
 	struct arena arena; /* of all that follows */
@@ -165,7 +163,8 @@ static int64_t own_deadline(const struct write_job *j, const struct batch_item *
 
 static int64_t shared_deadline(const struct write_job *j, const struct batch_item *item)
 {
-	return item->stmt->raw ? clock_min(j->deadline_ns, clock_mono_ns() + RAW_NS) : j->deadline_ns;
+	return item->stmt->raw ? clock_min(j->deadline_ns, clock_mono_ns() + sqlite_conn_of(j->conn)->unit_ns)
+			       : j->deadline_ns;
 }
 
 /* What stopped it may have been the others' time, not its own: then it is to run again. */

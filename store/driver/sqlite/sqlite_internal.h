@@ -80,6 +80,7 @@ struct sqlite_conn {
 	int64_t deadline_ns;      /* of what runs now */
 	int64_t busy_until_ns;    /* of the lock that is waited for */
 	int64_t busy_timeout_ns;
+	int64_t unit_ns; /* of a client's own statement in a transaction that it shares */
 	enum sqlite_stop stop;
 	unsigned n_progress; /* calls of the progress handler in this run of a statement */
 	bool shielded;       /* a rollback runs: neither deadline nor cancellation */
@@ -101,16 +102,19 @@ struct sqlite_conn {
 	bool like_case;         /* PRAGMA case_sensitive_like, which would bring SQLite's own LIKE back */
 	bool saw_insert;        /* by the authorizer, while preparing */
 	bool saw_update, saw_match;
+	bool saw_divide;        /* SAVEPOINT or RELEASE */
 	bool saw_own_savepoint; /* its name is one of ours, which a client's text may not say */
 	bool saw_taint;
 	bool saw_alone; /* what shares no transaction: words about transactions, settings, counts of the connection */
 	bool saw_busy;  /* PRAGMA busy_timeout, with a time or (-1) without */
 	bool saw_paths; /* PRAGMA database_list */
 	int64_t saw_busy_ms;
-	bool saw_beyond;                   /* more than reads: sqlite_proof.c */
-	bool saw_heavy;                    /* one step may compute for long: it is not made by the loop */
-	bool reads;                        /* the statement that is stepped writes nothing */
-	unsigned words;                    /* tokenized, all in all */
+	bool saw_beyond;   /* more than reads: sqlite_proof.c */
+	bool saw_heavy;    /* one step may compute for long: it is not made by the loop */
+	bool reads;        /* the statement that is stepped writes nothing */
+	bool divides;      /* it begins or ends a savepoint within a transaction, which is brief and syncs nothing */
+	bool savepoint_tx; /* a SAVEPOINT began the transaction: RELEASE may commit it */
+	unsigned words;    /* tokenized, all in all */
 	size_t match_terms, match_phrases; /* of full-text queries since the last look at the progress */
 	const char *match_at, *match_end;  /* that FTS3's tokenizer has opened last; compared only */
 	size_t text_words;                 /* of it */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "service/base/json.h"
+#include "service/base/json_number.h"
 
 #include "service/base/banned.h"
 
@@ -37,12 +38,25 @@ static struct str text_of(sqlite3_value *v)
 	return str_n(p, p != NULL ? (size_t)sqlite3_value_bytes(v) : 0);
 }
 
+static void drop(void *doc)
+{
+	json_decref(doc);
+}
+
+/* A number is told to its last digit, which its text is not. */
 static const json_t *parse(struct arena *a, sqlite3_value *v)
 {
-	struct str text = text_of(v);
+	struct str text = STR_NONE;
 	struct err ignored;
 	json_t *doc;
 
+	if (sqlite3_value_type(v) == SQLITE_FLOAT) {
+		doc = json_real(sqlite3_value_double(v)); /* NULL: it is infinite */
+		if (doc != NULL)
+			arena_on_done(a, drop, doc);
+		return doc;
+	}
+	text = text_of(v);
 	return text.p != NULL && json_parse(a, text, &doc, &ignored) ? doc : NULL;
 }
 
@@ -77,13 +91,13 @@ static bool equal_objects(struct call *c, const json_t *a, const json_t *b)
 	return true;
 }
 
-/* Recurses as deep as the documents, which parsing bounds. 1 and 1.0 are one number. */
+/* Recurses as deep as the documents, which parsing bounds. */
 static bool equal(struct call *c, const json_t *a, const json_t *b)
 {
 	if (!go_on(c))
 		return false;
-	if (json_is_number(a) && json_is_number(b) && json_typeof(a) != json_typeof(b))
-		return json_number_value(a) >= json_number_value(b) && json_number_value(a) <= json_number_value(b);
+	if (json_is_number(a) && json_is_number(b))
+		return json_number_equal(a, b);
 	if (json_typeof(a) != json_typeof(b))
 		return false;
 	if (json_is_object(a))
@@ -149,6 +163,20 @@ static void answer(struct call *c, bool yes)
 		sqlite3_result_int(c->ctx, yes);
 }
 
+static bool is_number(sqlite3_value *v)
+{
+	return sqlite3_value_type(v) == SQLITE_FLOAT || sqlite3_value_type(v) == SQLITE_INTEGER;
+}
+
+/* One of them at least is no document: an infinite number is equal to itself, and to no text. */
+static bool equal_values(sqlite3_value *a, sqlite3_value *b)
+{
+	if (is_number(a) || is_number(b))
+		return is_number(a) && is_number(b) && sqlite3_value_double(a) >= sqlite3_value_double(b) &&
+		       sqlite3_value_double(a) <= sqlite3_value_double(b);
+	return str_eq(text_of(a), text_of(b));
+}
+
 static void json_equal_function(sqlite3_context *ctx, int n, sqlite3_value **args)
 {
 	struct call c;
@@ -157,8 +185,19 @@ static void json_equal_function(sqlite3_context *ctx, int n, sqlite3_value **arg
 	if (begin(&c, ctx, args))
 		answer(&c, equal(&c, c.a, c.b));
 	else if (sqlite3_value_type(args[0]) != SQLITE_NULL && sqlite3_value_type(args[1]) != SQLITE_NULL)
-		answer(&c, str_eq(text_of(args[0]), text_of(args[1])));
+		answer(&c, equal_values(args[0], args[1]));
 	arena_done(&c.arena);
+}
+
+/* The same of what may be NULL, which is equal to itself. */
+static void json_same_function(sqlite3_context *ctx, int n, sqlite3_value **args)
+{
+	const bool nothing = sqlite3_value_type(args[0]) == SQLITE_NULL;
+
+	if (nothing || sqlite3_value_type(args[1]) == SQLITE_NULL)
+		sqlite3_result_int(ctx, nothing && sqlite3_value_type(args[1]) == SQLITE_NULL);
+	else
+		json_equal_function(ctx, n, args);
 }
 
 static void contains_function(sqlite3_context *ctx, int n, sqlite3_value **args)
@@ -228,28 +267,6 @@ static void answer_json(sqlite3_context *ctx, struct strbuf *b)
 	else
 		sqlite3_result_text64(ctx, b->p, b->len, SQLITE_TRANSIENT, SQLITE_UTF8);
 	strbuf_done(b);
-}
-
-/* One spelling for equal documents; whole numbers that are written as others are the only ones to differ. */
-static void canonical_function(sqlite3_context *ctx, int n, sqlite3_value **args)
-{
-	struct arena a;
-	const json_t *doc;
-	struct strbuf b;
-
-	(void)n;
-	if (sqlite3_value_type(args[0]) == SQLITE_NULL)
-		return;
-	arena_init(&a);
-	doc = parse(&a, args[0]);
-	if (doc == NULL) {
-		sqlite3_result_value(ctx, args[0]);
-	} else {
-		strbuf_init(&b, 0);
-		json_write(&b, doc, true);
-		answer_json(ctx, &b);
-	}
-	arena_done(&a);
 }
 
 static void put_members(struct strbuf *b, const json_t *obj, const json_t *without)
@@ -359,7 +376,7 @@ static void nonzero_function(sqlite3_context *ctx, int n, sqlite3_value **args)
 int sqlite_json_register(struct sqlite_conn *c)
 {
 	static const struct sqlite_function functions[] = {
-		{"ferro_json", 1, canonical_function, SQLITE_DETERMINISTIC},
+		{"ferro_json_same", 2, json_same_function, SQLITE_DETERMINISTIC},
 		{"ferro_json_equal", 2, json_equal_function, SQLITE_DETERMINISTIC},
 		{"ferro_json_contains", 2, contains_function, SQLITE_DETERMINISTIC},
 		{"ferro_json_contained", 2, contained_function, SQLITE_DETERMINISTIC},

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <wctype.h>
 
+#include "service/base/limits.h"
 #include "service/base/mem.h"
 
 #include "service/base/banned.h"
@@ -273,7 +274,7 @@ enum pattern_fault pattern_compile(struct str text, const struct pattern_syntax 
 	enum pattern_fault fault = PATTERN_NO_MEMORY;
 	struct pattern *p;
 
-	if (text.len > PATTERN_BYTES_MAX)
+	if (text.len > LIMIT_PATTERN_BYTES)
 		return PATTERN_TOO_COMPLEX;
 	(void)pthread_once(&unicode_once, load_unicode);
 	p = try_zeroed(sizeof(*p));

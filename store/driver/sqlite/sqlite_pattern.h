@@ -12,7 +12,6 @@
 #include "service/base/str.h"
 
 /* Bytes of a pattern, and characters of one piece (between two `%`) that holds wildcards. */
-#define PATTERN_BYTES_MAX 50000
 #define PATTERN_WILD_MAX 1024
 
 enum pattern_fold { PATTERN_FOLD_NONE, PATTERN_FOLD_ASCII, PATTERN_FOLD_UNICODE };

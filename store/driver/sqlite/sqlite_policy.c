@@ -210,6 +210,7 @@ static int on_authorize(void *arg, int action, const char *one, const char *two,
 		return on_read(one, trigger != NULL) ? SQLITE_OK : SQLITE_DENY;
 	case SQLITE_SAVEPOINT:
 		c->saw_alone = true;
+		c->saw_divide = one != NULL && strcmp(one, "ROLLBACK") != 0;
 		c->saw_own_savepoint |= two != NULL && stmt_is_own_savepoint(str_z(two));
 		return c->saw_own_savepoint && c->raw ? SQLITE_DENY : SQLITE_OK;
 	case SQLITE_TRANSACTION:
@@ -236,6 +237,7 @@ static int on_authorize(void *arg, int action, const char *one, const char *two,
 	case SQLITE_CREATE_TRIGGER:
 	case SQLITE_CREATE_VIEW:
 	case SQLITE_CREATE_VTABLE:
+		c->has_virtual |= action == SQLITE_CREATE_VTABLE;
 		c->saw_heavy |= c->raw;
 		/* "CREATE TABLE temp.x" */
 		if (schema != NULL && strcasecmp(schema, "temp") == 0)
@@ -249,7 +251,7 @@ static int on_authorize(void *arg, int action, const char *one, const char *two,
 void sqlite_policy_begin(struct sqlite_conn *c)
 {
 	c->saw_beyond = c->saw_insert = c->saw_update = c->saw_match = c->saw_alone = c->saw_taint = false;
-	c->saw_own_savepoint = c->saw_heavy = c->saw_busy = c->saw_paths = false;
+	c->saw_divide = c->saw_own_savepoint = c->saw_heavy = c->saw_busy = c->saw_paths = false;
 }
 
 void sqlite_policy_authorize(struct sqlite_conn *c)

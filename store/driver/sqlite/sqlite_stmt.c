@@ -165,11 +165,14 @@ bool sqlite_stmt_create(struct sqlite_conn *c, struct str sql, bool persistent, 
 	st->cur.conn = &c->base;
 	st->cur.read_only = sqlite3_stmt_readonly(h) != 0;
 	st->heavy = c->saw_heavy || (c->raw && memmem(text.p, text.len, "||", 2) != NULL);
-	if (!st->heavy && !c->internal && (c->raw || !st->cur.read_only))
+	/* who makes all of a migration's statements makes the long ones too */
+	const bool by_thread = c->migrating && fiber_current() == NULL;
+	if (!st->heavy && !c->internal && !by_thread && (c->raw || !st->cur.read_only))
 		st->heavy = sqlite_virtual_used(c, str_n(text.p, (size_t)(tail - text.p)));
 	st->hides_path = c->saw_paths;
 	st->inserts = c->saw_insert;
 	st->own_savepoint = c->saw_own_savepoint;
+	st->divides = c->saw_divide;
 	st->searches = c->saw_match && !c->saw_insert && !c->saw_update;
 	st->taints = c->saw_taint;
 	if (c->raw && persistent && st->cur.read_only && !c->saw_beyond && !st->heavy && sqlite3_column_count(h) > 0 &&
@@ -198,6 +201,7 @@ void sqlite_stmt_start(struct sqlite_stmt *st)
 	if (!st->was_in_tx) { /* what is counted from here on is this caller's */
 		c->changes_before = sqlite3_total_changes64(c->h);
 		sqlite3_set_last_insert_rowid(c->h, 0);
+		c->savepoint_tx = st->divides;
 	}
 	st->changes_before = sqlite3_total_changes64(c->h);
 	st->cur.affected = 0;
@@ -307,6 +311,7 @@ static bool advance(struct sqlite_stmt *st, bool *ret_row, struct err *err)
 	struct sqlite_conn *c = st->c;
 
 	c->reads = st->cur.read_only;
+	c->divides = st->divides && st->was_in_tx && !c->savepoint_tx;
 	const int rc = st->heavy && fiber_current() != NULL ? sqlite_ahead_step(st) : step_here(st);
 
 	st->stepped = true;

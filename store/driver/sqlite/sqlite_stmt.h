@@ -14,6 +14,7 @@ struct sqlite_stmt {
 	bool heavy;         /* see sqlite_conn.saw_heavy */
 	bool hides_path;    /* the rows of PRAGMA database_list name files of the server */
 	bool own_savepoint; /* ours, whoever has the same text */
+	bool divides;       /* SAVEPOINT or RELEASE */
 	bool searches;      /* its texts are full-text queries, or short */
 	bool inserts;       /* puts rows into a table by itself */
 	bool taints;        /* see sqlite_conn.tainted */

@@ -197,14 +197,16 @@ static void count_end(struct sqlite_conn *c, bool was_in_tx)
 }
 
 /* A commit syncs: that of a statement on its own, and what ends a transaction (among statements that write nothing by
- * SQLite's reckoning and yield no rows are COMMIT and RELEASE). What a migration does may compute long without a look
- * at the progress handler. */
+ * SQLite's reckoning and yield no rows are COMMIT, and RELEASE of the savepoint that began one). What a migration does
+ * may compute long without a look at the progress handler, and so may virtual tables at a savepoint. */
 static bool may_offload(const struct sqlite_conn *c, sqlite3_stmt *st)
 {
 	if (!c->base.db->is_file || fiber_current() == NULL)
 		return false;
 	if (sqlite3_get_autocommit(c->h))
 		return !sqlite3_stmt_readonly(st);
+	if (c->divides && !c->migrating && c->virtual_schema >= 0 && !c->has_virtual)
+		return false;
 	return sqlite3_column_count(st) == 0 && (c->migrating || sqlite3_stmt_readonly(st));
 }
 

@@ -5,26 +5,10 @@ package main
 import (
 	"context"
 	"fmt"
-	"log"
 	"os"
 
 	"example.test/tour/ferrod"
 )
-
-func ptr[T any](v T) *T { return &v }
-
-func must(ok bool, format string, args ...any) {
-	if !ok {
-		log.Fatalf(format, args...)
-	}
-}
-
-func try[T any](v T, err error) T {
-	if err != nil {
-		log.Fatal(err)
-	}
-	return v
-}
 
 func main() {
 	base, url, name := os.Args[1], os.Args[2], os.Args[3]

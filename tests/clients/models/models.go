@@ -5,27 +5,11 @@ package main
 import (
 	"context"
 	"fmt"
-	"log"
 	"os"
 	"strconv"
 
 	"example.test/tour/ferrod"
 )
-
-func ptr[T any](v T) *T { return &v }
-
-func must(ok bool, format string, args ...any) {
-	if !ok {
-		log.Fatalf(format, args...)
-	}
-}
-
-func try[T any](v T, err error) T {
-	if err != nil {
-		log.Fatal(err)
-	}
-	return v
-}
 
 func main() {
 	base, using := os.Args[1], os.Args[2]
