@@ -47,7 +47,7 @@ void app_report(void *arg, const struct declared_report *r)
 
 static struct state_options options(const struct app *app, const struct app_state_options *o, struct arena *a)
 {
-	struct state_options ret = {.url = o->url, .key_file = o->key_file};
+	struct state_options ret = {.url = o->url, .key_file = o->key_file, .listen_s = o->listen_s};
 	struct str beside = o->default_url;
 	struct err ignored;
 	if (!o->named) {
@@ -136,7 +136,7 @@ bool app_backup(const struct app *app, const struct app_state_options *o, const 
 	int64_t bytes;
 	arena_init(&a);
 	const bool ok = (strcmp(from, "state") != 0 || state_file(app, o, &a, &from, err)) &&
-			driver_sqlite.backup(from, names[1], CLOCK_NEVER, &bytes, err);
+			driver_sqlite.backup(from, NULL, names[1], CLOCK_NEVER, &bytes, err);
 	if (ok)
 		fprintf(out, "%lld bytes\n", (long long)bytes);
 	arena_done(&a);

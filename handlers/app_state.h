@@ -12,6 +12,7 @@
 struct app_state_options {
 	struct str url;                     /* "": nothing is kept */
 	struct str key_file;                /* "": see state.h */
+	double listen_s;                    /* of state_options */
 	struct str default_url;             /* of the built-in connection: an unnamed state lies beside it */
 	struct str node, node_url, version; /* of node_options */
 	bool (*ask)(void *arg, struct str url, int64_t ns, struct arena *a, struct str *ret_instance);

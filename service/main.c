@@ -338,6 +338,7 @@ static struct app_state_options state_settings(struct process *p)
 	const struct config *c = &p->config;
 	return (struct app_state_options){.url = c->state_url,
 					  .key_file = c->state_key_file,
+					  .listen_s = c->state_listen_seconds,
 					  .default_url = c->default_url,
 					  .node = c->node,
 					  .node_url = c->node_url,

@@ -159,6 +159,19 @@ static bool holds_word(struct str s, const char *word)
 	return false;
 }
 
+bool stmt_may_commit_some(struct str sql)
+{
+	static const char *const words[] = {"call", "do", "vacuum", "reindex", "cluster"};
+	struct str rest = sql;
+	const struct str word = first_word(&rest);
+
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		if (str_ieq_z(word, words[i]))
+			return true;
+	return (str_ieq_z(word, "create") || str_ieq_z(word, "drop") || str_ieq_z(word, "alter")) &&
+	       holds_word(rest, "concurrently");
+}
+
 bool stmt_is_undoable_ddl(struct str sql)
 {
 	static const char *const words[] = {"create", "drop", "alter", "comment", "grant", "revoke", "truncate"};

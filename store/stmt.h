@@ -60,6 +60,9 @@ bool stmt_is_own_savepoint(struct str name);
 /* Does the text set, release or go back to such a savepoint? What a unit of work did could not be told any more. By
  * PostgreSQL's spelling of names; SQLite's authorizer knows the name itself. */
 bool stmt_takes_own_savepoint(struct str sql);
+/* PostgreSQL: may the statement, where it runs in no transaction, commit some of what it does before it fails
+ * (procedures, DO, what works table by table)? */
+bool stmt_may_commit_some(struct str sql);
 /* PostgreSQL: does the text, by its words, change the schema in a way that may be part of a transaction? Where they
  * leave it open it does not. */
 bool stmt_is_undoable_ddl(struct str sql);

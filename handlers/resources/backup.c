@@ -65,6 +65,19 @@ static bool give_bytes(struct response *res, int fd, struct err *err)
 	return n == 0 || err_set(err, ERR_INTERNAL_ERROR, "the copy cannot be read");
 }
 
+/* Whoever replaces the file meanwhile is waited for by nobody: there is no copy then. */
+static bool copy_to(struct request *req, const struct connection *conn, const char *to, int64_t *ret_bytes,
+		    struct err *err)
+{
+	struct driver_conn *held;
+	const char *from = arena_strz(&req->arena, conn->dsn.path);
+	if (!pool_open_aside(conn->pool, req->deadline, &held, err))
+		return false;
+	const bool ok = conn->driver->backup(from, held, to, req->deadline, ret_bytes, err);
+	pool_close_aside(conn->pool, held);
+	return ok;
+}
+
 /* A file beside the database that nobody knows by name. */
 static bool stream_copy(struct request *req, struct response *res, const struct connection *conn, struct err *err)
 {
@@ -74,7 +87,7 @@ static bool stream_copy(struct request *req, struct response *res, const struct 
 	num_random(bytes, sizeof(bytes));
 	num_hex(bytes, sizeof(bytes), word);
 	const char *copy = arena_printf(&req->arena, "%.*s.backup-%s", STR_FMT(conn->dsn.path), word).p;
-	if (!conn->driver->backup(arena_strz(&req->arena, conn->dsn.path), copy, req->deadline, &size, err))
+	if (!copy_to(req, conn, copy, &size, err))
 		return false;
 	const int fd = open(copy, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	(void)unlink(copy);
@@ -92,8 +105,7 @@ static bool write_copy(struct request *req, struct response *res, const struct c
 {
 	struct str to;
 	int64_t size;
-	if (!target(req, path, &to, err) ||
-	    !conn->driver->backup(arena_strz(&req->arena, conn->dsn.path), to.p, req->deadline, &size, err))
+	if (!target(req, path, &to, err) || !copy_to(req, conn, to.p, &size, err))
 		return false;
 	struct strbuf *b = response_json(res, 201);
 	strbuf_putc(b, '{');

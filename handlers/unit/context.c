@@ -279,7 +279,7 @@ static bool end_unit(struct context *c, bool commit, const struct err *why, stru
 	bool ok = exec_end(&c->exec, commit, err);
 	c->req->undone |= c->exec.again;
 	c->in_unit = c->once = false;
-	if (!ok && c->exec.lost.is_set)
+	if ((!ok || !commit) && c->exec.lost.is_set)
 		lost_commit_set(c->req->lost, c->route.conn->name, &c->exec.lost);
 	close_map(c, map_end(c, commit, ok, commit ? err : why));
 	c->req->db_ns += c->exec.db_ns;
@@ -331,6 +331,7 @@ void context_write(struct context *c, bool atomic)
 {
 	context_write_raw(c, atomic || tells(c));
 	c->req->holds = c->req->holds || c->route.conn->dialect->id == DIALECT_SQLITE; /* the writer's turn */
+	c->exec.generated = true;
 	if (c->once && !c->req->body_streams && !c->req->alone)
 		c->exec.joins = num_hash(str_z(c->req->route->operation_id)) | 1;
 }

@@ -423,10 +423,11 @@ static bool run_first(struct request *req, struct response *res, handler_fn work
 		      struct body_digest *d, bool *ret_with_write, struct err *err)
 {
 	const size_t n_headers = res->n_headers;
+	const bool whole = !req->body_streams;
 	for (int tries = 0;; tries++) {
 		struct once o;
 		once_start(&o, req, hex_of(&req->arena, scope), d->known ? hex_of(&req->arena, d->bytes) : STR(""),
-			   answer_max);
+			   answer_max, tries == 0 && whole);
 		bool ok = work(req, res, err);
 		*ret_with_write = o.hook.used;
 		if (o.hook.used)
@@ -436,6 +437,7 @@ static bool run_first(struct request *req, struct response *res, handler_fn work
 		if (!undone || (!ok && err->cancelled) || response_streaming(res))
 			return ok;
 		req->undone = false;
+		req->body_read &= !whole;
 		req->alone = (!ok && err->again == ERR_AGAIN_ALONE) || tries >= UNDONE_MAX;
 		res->status = 0;
 		res->content_type = NULL;

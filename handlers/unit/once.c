@@ -24,7 +24,11 @@ static bool opened(void *arg, struct exec *x, struct err *err)
 	struct once *o = arg;
 	bool first;
 	x->opened = NULL; /* once a transaction; set again with the next unit */
-	const bool ok = once_begin(x, &o->req->arena, &o->mine, clock_real_us() - keep_us, &first, &o->kept, err);
+	o->since_us = clock_real_us() - keep_us;
+	if (o->tried && o->way == ONCE_ROW_ALONG)
+		o->way = ONCE_ROW_FIRST;
+	o->tried = true;
+	const bool ok = once_begin(x, &o->req->arena, &o->mine, o->since_us, &o->way, &first, &o->kept, err);
 	x->opened = opened;
 	if (!ok)
 		return false;
@@ -32,10 +36,13 @@ static bool opened(void *arg, struct exec *x, struct err *err)
 	return first || err_set(err, ERR_IDEMPOTENCY_KEY_REUSED, "the first request's answer is there");
 }
 
-void once_start(struct once *o, struct request *req, struct str key, struct str body, size_t answer_max)
+void once_start(struct once *o, struct request *req, struct str key, struct str body, size_t answer_max, bool again)
 {
-	*o = (struct once){
-		.hook = {.opened = opened}, .req = req, .mine = {.key = key, .body = body}, .answer_max = answer_max};
+	*o = (struct once){.hook = {.opened = opened},
+			   .req = req,
+			   .mine = {.key = key, .body = body},
+			   .answer_max = answer_max,
+			   .way = again ? ONCE_ROW_ALONG : ONCE_ROW_FIRST};
 	req->once = &o->hook;
 }
 
@@ -69,7 +76,18 @@ static bool put_answer(struct once *o, struct context *held, struct response *re
 	o->mine.content_type = !large && res->content_type != NULL ? str_z(res->content_type) : STR("");
 	o->mine.headers = large ? STR("[]") : headers_text(&o->req->arena, res);
 	o->mine.answer = large ? STR_NONE : res->body.p != NULL ? strbuf_str(&res->body) : STR("");
-	return once_end(&held->exec, &o->mine, err);
+	held->exec.last = !held->undo;
+	return once_end(&held->exec, o->way, &o->mine, o->since_us, err);
+}
+
+/* What stands in the answer's head about what was written, which was not. */
+static void drop_heads(struct response *res)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < res->n_headers; i++)
+		if (!str_ieq_z(res->headers[i].name, "Location") && !str_ieq_z(res->headers[i].name, "ETag"))
+			res->headers[n++] = res->headers[i];
+	res->n_headers = n;
 }
 
 /* The answer goes into the unit, and the unit is committed, whoever has gone away meanwhile. */
@@ -80,6 +98,8 @@ static bool commit(struct once *o, struct response *res, struct str body, struct
 	fiber_shield();
 	const bool put = put_answer(o, held, res, body, err);
 	const bool ok = context_close(held, put, err);
+	if (!ok)
+		drop_heads(res);
 	fiber_unshield();
 	return ok;
 }

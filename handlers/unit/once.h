@@ -12,10 +12,14 @@ struct once {
 	struct once_row mine, kept;
 	bool found; /* an earlier request's answer is there: kept */
 	size_t answer_max;
+	int64_t since_us; /* older answers count as gone */
+	enum once_way way;
+	bool tried; /* the quick way: once */
 };
 
-/* Before the work; key and body in hexadecimal (body "": it is still coming in). Sets req->once. */
-void once_start(struct once *o, struct request *req, struct str key, struct str body, size_t answer_max);
+/* Before the work; key and body in hexadecimal (body "": it is still coming in). again: the work can be run again when
+ * it says so (err.again). Sets req->once. */
+void once_start(struct once *o, struct request *req, struct str key, struct str body, size_t answer_max, bool again);
 /* After the work, which ended as `ok` says, when hook.used: its answer and its write are committed together, or neither
  * is. body: the hash of all of it. Returns what is true then. Parks. */
 bool once_finish(struct once *o, struct response *res, struct str body, bool ok, struct err *err) MUST_CHECK;

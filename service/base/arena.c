@@ -106,22 +106,33 @@ static struct arena_block *add_block(struct arena *a, size_t n)
 	return b;
 }
 
+/* Where the head has no room. */
+static __attribute__((noinline)) void *alloc_elsewhere(struct arena *a, size_t room)
+{
+	struct arena_block *b;
+
+	if (room > SIZE_MAX / 2)
+		mem_fail();
+	b = add_block(a, room);
+	b->used = room;
+	return b->data;
+}
+
 /* Memory that is not zeroed. */
-static void *alloc_raw(struct arena *a, size_t n)
+static inline void *alloc_raw(struct arena *a, size_t n)
 {
 	const size_t align = alignof(max_align_t);
 	struct arena_block *b = a->head;
-	size_t room;
-	void *p;
+	/* a size that wraps around becomes one that no head has room for */
+	const size_t room = n <= SIZE_MAX / 2 ? ((n | (n == 0)) + align - 1) & ~(align - 1) : n;
 
-	if (n > SIZE_MAX / 2)
-		mem_fail();
-	room = n != 0 ? (n + align - 1) / align * align : align;
-	if (b == NULL || b->size - b->used < room)
-		b = add_block(a, room);
-	p = b->data + b->used;
-	b->used += room;
-	return p;
+	if (LIKELY(b != NULL && b->size - b->used >= room)) {
+		void *p = b->data + b->used;
+
+		b->used += room;
+		return p;
+	}
+	return alloc_elsewhere(a, room);
 }
 
 void *arena_alloc(struct arena *a, size_t n)

@@ -36,8 +36,9 @@
 #define LIMIT_BODY_WAIT_S 5    /* a bulk create waits for its body */
 #define LIMIT_DRAIN_NOTICE_S 5 /* with a state that servers share */
 #define LIMIT_DRAIN_S 30
-#define LIMIT_TOMBSTONE_S 900 /* ended sessions and transactions are remembered */
-#define LIMIT_TX_QUEUE 64     /* requests waiting for one transaction */
+#define LIMIT_STATE_LISTEN_S 5 /* longest wait before the state's word of changes is asked for again */
+#define LIMIT_TOMBSTONE_S 900  /* ended sessions and transactions are remembered */
+#define LIMIT_TX_QUEUE 64      /* requests waiting for one transaction */
 #define LIMIT_BATCH_STEPS 1000
 #define LIMIT_IDEMPOTENCY_ANSWER_BYTES (8 * 1024 * 1024) /* the largest answer kept for an Idempotency-Key */
 #define LIMIT_IDEMPOTENCY_BYTES (64 * 1024 * 1024)       /* all of one caller's */

@@ -20,13 +20,6 @@ static char lower(char c)
 
 bool str_ieq(struct str a, struct str b)
 {
-	return a.len == b.len && (a.len == 0 || strncasecmp(a.p, b.p, a.len) == 0);
-}
-
-bool str_ieq_z(struct str a, const char *z)
-{
-	struct str b = str_z(z);
-
 	if (a.len != b.len)
 		return false;
 	if (a.len == 0 || memcmp(a.p, b.p, a.len) == 0) /* mostly */

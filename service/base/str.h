@@ -44,9 +44,14 @@ static inline bool str_eq_z(struct str a, const char *z)
 /* Byte order, shorter first on a tie: the order of Python's sorted() over UTF-8 text. */
 int str_cmp(struct str a, struct str b);
 
-/* ASCII case-insensitive equality with a NUL-terminated string. */
-bool str_ieq_z(struct str a, const char *z);
+/* ASCII case-insensitive equality; the second: with a NUL-terminated string. */
 bool str_ieq(struct str a, struct str b);
+static inline bool str_ieq_z(struct str a, const char *z)
+{
+	const struct str b = str_z(z);
+
+	return a.len == b.len && str_ieq(a, b);
+}
 
 bool str_starts(struct str s, struct str prefix);
 bool str_ends(struct str s, struct str suffix);

@@ -31,6 +31,9 @@ const struct setting settings[] = {
 	{"state_key_file", TYPE_STRING, AT(state_key_file), 0, 0, "", NULL, false,
 	 "file of one or two keys (ferrod key seal) under which the state's secrets are sealed; empty: made beside an "
 	 "SQLite state"},
+	{"state_listen_seconds", TYPE_SECONDS, AT(state_listen_seconds), 0.25, 86400, TEXT_OF(LIMIT_STATE_LISTEN_S),
+	 NULL, false,
+	 "where a shared state refuses to tell of changes, or is away, it is asked again after so long at most"},
 	{"node", TYPE_STRING, AT(node), 0, 0, "", NULL, false,
 	 "this server's name among those that share its state, 1 to 32 of a-z, 0-9 and -; empty: made of the host's "
 	 "name and the state"},
@@ -53,8 +56,7 @@ const struct setting settings[] = {
 	{"json_values", TYPE_INT, AT(json_values), 1000, 1e9, TEXT_OF(LIMIT_JSON_VALUES), NULL, false,
 	 "JSON values (numbers, texts, arrays, ...) in one document of a request; each takes some 50 bytes of memory"},
 	{"held_bytes", TYPE_INT, AT(held_bytes), 0, 1e12, TEXT_OF(LIMIT_HELD_BYTES), NULL, false,
-	 "memory for the rows that one request holds before it answers: pages with includes, steps of a batch; 0: no "
-	 "bound"},
+	 "memory for the rows that one request holds before it answers: pages with includes, steps of a batch; 0: any"},
 	{"long_percent", TYPE_INT, AT(long_percent), 1, 100, TEXT_OF(LIMIT_LONG_PERCENT), NULL, false,
 	 "of a loop's time that streams and bulk bodies get while short requests are being served; 100: no bound"},
 	{"loop_stall_seconds", TYPE_SECONDS, AT(loop_stall_seconds), 0, 3600, "1", NULL, false,
@@ -94,8 +96,8 @@ const struct setting settings[] = {
 	{"sqlite_heap_bytes", TYPE_INT, AT(sqlite_heap_bytes), 0, 1e13, "0", NULL, false,
 	 "SQLite: memory of all its connections together; 0: unbounded"},
 	{"sqlite_match_terms", TYPE_INT, AT(sqlite_match_terms), 0, 1e6, TEXT_OF(LIMIT_SQLITE_MATCH_TERMS), NULL, false,
-	 "SQLite: words of one full-text query, which may have a quarter as many phrases; more are answered 413; 0: "
-	 "unbounded"},
+	 "SQLite: words of one full-text query, which may have a quarter as many phrases, and its square root near "
+	 "each other; more are answered 413; 0: unbounded"},
 	{"shared_trip_seconds", TYPE_SECONDS, AT(shared_trip_seconds), 0.01, 3600, TEXT_OF(LIMIT_SHARED_TRIP_S), NULL,
 	 false,
 	 "PostgreSQL: a round trip that quick statements of several requests share; one that has less time goes by "
@@ -141,8 +143,7 @@ const struct setting settings[] = {
 	 "the "
 	 "oldest beyond it, only that they were given"},
 	{"idempotency_hours", TYPE_INT, AT(idempotency_hours), 1, 87600, TEXT_OF(LIMIT_IDEMPOTENCY_HOURS), NULL, false,
-	 "on connections that are exactly_once answers for Idempotency-Keys are kept in the database for so many "
-	 "hours"},
+	 "on exactly_once connections answers for Idempotency-Keys are kept in the database for so many hours"},
 	{"idempotency_entries", TYPE_INT, AT(idempotency_entries), 1, 1e8, TEXT_OF(LIMIT_IDEMPOTENCY_ENTRIES), NULL,
 	 false, "Idempotency-Keys that are remembered of one API key; the oldest beyond it are forgotten"},
 	{"identity_map_entries", TYPE_INT, AT(identity_map_entries), 0, 1e8, TEXT_OF(LIMIT_IMAP_ENTRIES), NULL, false,

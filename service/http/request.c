@@ -11,7 +11,7 @@ struct str request_header_find(const struct request *req, const char *name)
 	return STR_NONE;
 }
 
-struct str request_header_list(struct request *req, const char *name)
+struct str request_header_join(struct request *req, const char *name)
 {
 	struct str all = request_header(req, name);
 	bool first = true;

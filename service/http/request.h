@@ -120,7 +120,13 @@ static inline struct str request_header(const struct request *req, const char *n
 /* A number that the client's address is known by: the address of IPv4, the network (/64) of IPv6; 0: it has none. */
 uint64_t request_address(const struct request *req);
 /* All of that name as one list, separated by commas (RFC 9110 section 5.3); in the arena when there are several. */
-struct str request_header_list(struct request *req, const char *name);
+struct str request_header_join(struct request *req, const char *name);
+static inline struct str request_header_list(struct request *req, const char *name)
+{
+	if ((req->header_set & request_header_bit(str_z(name))) == 0)
+		return STR_NONE;
+	return request_header_join(req, name);
+}
 /* First query argument of that name; STR_NONE when absent; an empty value has p != NULL. */
 struct str request_arg(const struct request *req, const char *name);
 /* true when present as "true" or "1" or empty; absent or "false" or "0": false; else ERR_INVALID_PARAMETERS. */

@@ -73,6 +73,33 @@ static bool match_template(const char *t, struct str path, struct str *params, s
 	return p == end;
 }
 
+/* The eight bytes of a path there, zeros behind its end. */
+static uint64_t word_of(struct str path)
+{
+	uint64_t w = 0;
+	if (path.len >= ROUTE_WORD_AT + sizeof(w))
+		memcpy(&w, path.p + ROUTE_WORD_AT, sizeof(w));
+	else if (path.len > ROUTE_WORD_AT)
+		memcpy(&w, path.p + ROUTE_WORD_AT, path.len - ROUTE_WORD_AT);
+	return w;
+}
+
+/* What a path must have there to match: no more than a first look, which most templates do not survive. */
+static struct route_word template_word(struct str template)
+{
+	const char *brace = memchr(template.p, '{', template.len);
+	char mask[sizeof(uint64_t)] = {0};
+	struct route_word w = {0};
+	for (size_t i = 0; i < sizeof(mask); i++) {
+		const size_t at = ROUTE_WORD_AT + i;
+		/* behind the end of one without parameters there is nothing */
+		mask[i] = brace == NULL || template.p + at < brace ? (char)0xff : 0;
+	}
+	memcpy(&w.mask, mask, sizeof(mask));
+	w.bits = word_of(template) & w.mask;
+	return w;
+}
+
 static size_t count_of(struct str path, char c)
 {
 	size_t n = 0;
@@ -96,6 +123,7 @@ static size_t add_depth(struct route_table *t, size_t depth, size_t at)
 			if (depth_of(path) != depth || count_of(path, '{') != n_params)
 				continue;
 			t->written[at] = n_params == 0 ? (uint16_t)path.len : 0;
+			t->words[at] = template_word(path);
 			t->by_depth[at++] = (uint16_t)i;
 		}
 	return at;
@@ -149,12 +177,15 @@ enum route_match router_match(const struct route_table *t, struct request *req, 
 	size_t n_params = SIZE_MAX; /* of the very path; others that fit have more */
 	unsigned allowed = 0;
 	const size_t depth = depth_of(path);
+	const uint64_t word = word_of(path);
 	if (depth > ROUTE_DEPTH_MAX)
 		return ROUTE_NO_PATH;
 	for (size_t i = t->from[depth]; i < t->from[depth + 1]; i++) {
 		const struct route_def *r = &t->routes[t->by_depth[i]];
 		struct str raw[REQUEST_PARAMS_MAX];
 		size_t n;
+		if (((word ^ t->words[i].bits) & t->words[i].mask) != 0)
+			continue;
 		if (t->written[i] != 0 && t->written[i] != path.len)
 			continue;
 		if (!match_template(r->path, path, raw, &n))

@@ -41,6 +41,7 @@ struct route_def {
 extern const struct route_def router_unrouted, router_options;
 
 #define ROUTES_MAX 256
+#define ROUTE_WORD_AT 4    /* behind "/v1/", where most paths begin to differ */
 #define ROUTE_DEPTH_MAX 15 /* slashes of a path; deeper ones match nothing */
 
 /* A parameter is a whole segment, so a path only ever matches templates with as many slashes. */
@@ -50,6 +51,9 @@ struct route_table {
 	uint16_t by_depth[ROUTES_MAX];      /* indices into routes: by depth, then in the table's order */
 	uint16_t from[ROUTE_DEPTH_MAX + 2]; /* of a depth in by_depth, and where the next one starts */
 	uint16_t written[ROUTES_MAX]; /* of each in by_depth: the bytes of a path without parameters; 0: it has some */
+	struct route_word {
+		uint64_t bits, mask;
+	} words[ROUTES_MAX]; /* of each in by_depth: eight bytes from ROUTE_WORD_AT on, those before a parameter */
 };
 
 /* The table over an array that is borrowed for the process's life; every route has a path of up to ROUTE_DEPTH_MAX

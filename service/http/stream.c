@@ -80,14 +80,13 @@ static void hand_in(struct head *h)
 	h->len = h->n_ends = 0;
 }
 
+/* A value that is known to be of one line. */
 static void add(struct head *h, struct str name, struct str value)
 {
 	const size_t n = name.len + value.len + 4;
 	/* Location of a long key: too long to be of use to anybody; and the library sends nothing when a head does not
 	 * fit */
-	if (value.len >= HEAD_VALUE_BYTES || n > h->room || value.len == 0 ||
-	    memchr(value.p, '\n', value.len) != NULL || memchr(value.p, '\r', value.len) != NULL ||
-	    memchr(value.p, '\0', value.len) != NULL)
+	if (value.len >= HEAD_VALUE_BYTES || n > h->room || value.len == 0)
 		return;
 	if (h->len + n >= sizeof(h->text) || h->n_ends == HEAD_HEADERS_MAX)
 		hand_in(h);
@@ -101,6 +100,13 @@ static void add(struct head *h, struct str name, struct str value)
 		put(h, STR(": "));
 	}
 	put(h, value);
+}
+
+/* A line's end in a value would make another header of what follows, and a NUL would end all of them. */
+static bool is_line(struct str s)
+{
+	return s.len == 0 || (memchr(s.p, '\n', s.len) == NULL && memchr(s.p, '\r', s.len) == NULL &&
+			      memchr(s.p, '\0', s.len) == NULL);
 }
 
 static void add_timing(struct head *h, const struct exchange *x)
@@ -161,7 +167,8 @@ enum MHD_Result stream_queue(struct exchange *x)
 		add(&h, STR("Content-Type"), str_z(res->content_type));
 	add(&h, STR("X-Request-Id"), x->req.id);
 	for (size_t i = 0; i < res->n_headers; i++)
-		add(&h, res->headers[i].name, res->headers[i].value);
+		if (is_line(res->headers[i].value))
+			add(&h, res->headers[i].name, res->headers[i].value);
 	if (x->loop->server->options.tls_priorities != NULL)
 		add(&h, STR("Strict-Transport-Security"), STR("max-age=31536000"));
 	if (str_starts(x->req.path, STR("/v1/")))

@@ -123,13 +123,19 @@ static bool introspect(struct item *it, int64_t deadline, struct str signature, 
 {
 	const struct live_ir_options o = {
 		.tables = it->introspect->tables, .n_tables = it->introspect->n_tables, .known = it->catalog->schema};
+	struct introspect_scope scope = {.views = true,
+					 .search_path = it->introspect->schemas == NULL,
+					 .listed_only = it->introspect->schemas != NULL,
+					 .schemas = it->introspect->schemas,
+					 .n_schemas = it->introspect->n_schemas};
 	struct live_schema live;
 	struct ddl_plan notes;
 	struct arena a;
 	json_t *doc;
 	arena_init(&a);
 	ddl_plan_init(&notes, &a);
-	const bool ok = migrate_introspect(it->conn, deadline, &a, &live, err) &&
+	live_ir_tables(&a, &o, &scope.tables, &scope.n_tables);
+	const bool ok = migrate_introspect_scope(it->conn, &scope, deadline, &a, &live, err) &&
 			live_ir(&a, it->conn->dialect, &live, &o, &notes, &doc, err);
 	if (ok)
 		keep_found(it, json_object_get(doc, "models"), signature);

@@ -341,26 +341,20 @@ static bool knows_connection(const struct catalog *c, struct str name)
 	return false;
 }
 
-/* What is introspected is the schema in which the connection's own statements look: no other one can be asked for. */
+/* Which schemas PostgreSQL has shows when it answers. SQLite has one. */
 static void check_schemas(const struct catalog *c, const struct catalog_introspect *x, struct json_reader *r)
 {
-	struct arena *a = r->arena;
 	struct dsn dsn;
 	struct err ignored;
-	struct str own = STR("public");
-	for (size_t i = 0; i < c->n_connections; i++) {
-		if (!str_eq(c->connections[i].options.name, x->using))
-			continue;
-		if (dsn_parse(a, c->connections[i].options.url, &dsn, &ignored) && dsn.dialect == DIALECT_SQLITE)
-			own = STR("main");
-		else if (dsn.search_path.p != NULL)
-			own = dsn.search_path;
-	}
-	if (x->schemas != NULL && (x->n_schemas != 1 || !str_eq(x->schemas[0], own)))
-		json_reader_fault(r, "schemas",
-				  "this version introspects the connection's own schema only, which is \"%.*s\" (of "
-				  "PostgreSQL: ferro_search_path in its URL)",
-				  STR_FMT(own));
+	bool sqlite = false;
+	for (size_t i = 0; i < c->n_connections; i++)
+		if (str_eq(c->connections[i].options.name, x->using))
+			sqlite = dsn_parse(r->arena, c->connections[i].options.url, &dsn, &ignored) &&
+				 dsn.dialect == DIALECT_SQLITE;
+	for (size_t i = 0; sqlite && i < x->n_schemas; i++)
+		if (!str_ieq_z(x->schemas[i], "main"))
+			json_reader_fault(r, "schemas", "SQLite has the schema \"main\", and no \"%.*s\"",
+					  STR_FMT(x->schemas[i]));
 }
 
 static bool read_introspect(struct catalog *c, struct catalog_introspect *x, struct err *err)

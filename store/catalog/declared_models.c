@@ -8,7 +8,14 @@
 struct compose {
 	json_t *models;
 	struct map names, tables; /* of the models so far */
+	struct arena *scratch;
 };
+
+/* Tables of one name in two schemas are two. */
+static struct str place(const struct compose *c, struct str schema, struct str table)
+{
+	return arena_printf(c->scratch, "%.*s.%.*s", STR_FMT(schema), STR_FMT(table));
+}
 
 static struct str text_of(const json_t *model, const char *member)
 {
@@ -21,7 +28,8 @@ static void add_explicit(struct compose *c, const struct schema *s, const json_t
 	(void)json_array_extend(c->models, (json_t *)(uintptr_t)models);
 	for (size_t i = 0; i < s->n_models; i++) {
 		(void)map_put(&c->names, s->models[i].name, (void *)(uintptr_t)&s->models[i]);
-		(void)map_put(&c->tables, s->models[i].table, (void *)(uintptr_t)&s->models[i]);
+		(void)map_put(&c->tables, place(c, s->models[i].schema_name, s->models[i].table),
+			      (void *)(uintptr_t)&s->models[i]);
 	}
 }
 
@@ -31,7 +39,8 @@ static void add_found(struct compose *c, const json_t *found)
 	size_t i;
 	json_array_foreach(found, i, m)
 	{
-		const struct str name = text_of(m, "model_name"), table = text_of(m, "table_name");
+		const struct str name = text_of(m, "model_name");
+		const struct str table = place(c, text_of(m, "schema"), text_of(m, "table_name"));
 		if (map_get(&c->names, name) != NULL || map_get(&c->tables, table) != NULL)
 			continue;
 		(void)json_array_append(c->models, m);
@@ -65,9 +74,9 @@ static void name_files(const struct catalog *c, const struct item_list *list, st
 bool declared_models(const struct catalog *c, const struct item_list *list, struct schema_declared **ret,
 		     struct err *err)
 {
-	struct compose all = {.models = json_array()};
 	json_t **kept;
 	struct arena scratch;
+	struct compose all = {.models = json_array(), .scratch = &scratch};
 	struct schema *s = NULL;
 	bool any = false, ok = true;
 	arena_init(&scratch);

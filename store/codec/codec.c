@@ -333,6 +333,9 @@ static bool json_json(const struct bind *b, const json_t *in)
 
 	if (s.p == NULL)
 		return err_oom(b->err);
+	if (!on_postgres(b) && !codec_number_survives(b->column, inside != NULL ? inside : in))
+		return takes(b, "a number of 15 significant digits where it is the whole document: SQLite makes a "
+				"double of it");
 	if (on_postgres(b) && b->column->storage == ST_JSONB && memmem(s.p, s.len, "\\u0000", 6) != NULL)
 		return takes(b, "JSON without NUL characters");
 	return give(b, value_json(s));

@@ -30,6 +30,10 @@ bool codec_untagged(struct arena *a, const struct column *c, const json_t *in, s
 /* The same for what came as text: a filter in a URL, a key. */
 bool codec_untagged_text(struct arena *a, const struct column *c, struct str in, struct value *ret);
 
+/* Does SQLite keep a document that is this number, and nothing else? A column that is declared JSON has an affinity for
+ * numbers: what looks like one is kept as an integer or a double, whatever its digits. */
+bool codec_number_survives(const struct column *c, const json_t *v);
+
 /* Is the column text, varchar or char in the database, whatever it means? */
 bool codec_stored_as_text(const struct column *c);
 

@@ -82,3 +82,20 @@ bool codec_untagged_text(struct arena *a, const struct column *c, struct str in,
 
 	return str_starts(in, STR("{\"$")) && json_parse(a, in, &doc, &ignored) && codec_untagged(a, c, doc, ret);
 }
+
+bool codec_number_survives(const struct column *c, const json_t *v)
+{
+	static const char *const texts[] = {"char", "clob", "text", "blob"};
+	bool as_text = c->sqlite_type.len == 0 || json_number_token(v).p == NULL, same;
+	json_t *kept;
+
+	for (size_t i = 0; i < ARRAY_LEN(texts) && !as_text; i++)
+		for (size_t k = 0; k + 4 <= c->sqlite_type.len && !as_text; k++)
+			as_text = str_ieq_z(str_n(c->sqlite_type.p + k, 4), texts[i]);
+	if (as_text)
+		return true;
+	kept = json_real(json_real_value(v)); /* NULL: it is infinite */
+	same = kept != NULL && json_number_equal(v, kept);
+	json_decref(kept);
+	return same;
+}

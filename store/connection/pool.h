@@ -78,6 +78,11 @@ void lease_rest(struct lease *l, bool resting);
  * struct is zero afterwards; no-op on a zero lease. May park (shielded). */
 void lease_release(struct lease *l);
 
+/* A connection beside those of the pool, which takes no place among them, but is one to the file that lies there: for
+ * work that opens the file by its name. pool_close_aside ends it. Errors as of pool_lease. Park. */
+bool pool_open_aside(struct pool *p, int64_t deadline, struct driver_conn **ret, struct err *err) MUST_CHECK;
+void pool_close_aside(struct pool *p, struct driver_conn *c);
+
 /* Every connection is replaced: idle ones now, leased ones when they return. Never waits. */
 void pool_refresh(struct pool *p);
 

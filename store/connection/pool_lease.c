@@ -191,6 +191,47 @@ bool lease_upgrade(struct lease *l, int64_t deadline, struct err *err)
 	return ok;
 }
 
+/* ---- beside it ---- */
+
+void pool_refresh(struct pool *p)
+{
+	struct driver_conn *list;
+
+	mutex_lock(&p->lock);
+	p->generation++;
+	list = take_all_idle(p);
+	pool_dispatch(p);
+	mutex_unlock(&p->lock);
+	close_all(p, list);
+}
+
+/* The idle connections go when their database does not lie there any more: what does is not opened before. */
+static void drop_stale(struct pool *p)
+{
+	bool stale;
+
+	if (p->driver->stale == NULL)
+		return;
+	mutex_lock(&p->lock);
+	stale = p->idle != NULL && p->driver->stale(p->idle);
+	mutex_unlock(&p->lock);
+	if (stale)
+		pool_refresh(p);
+}
+
+bool pool_open_aside(struct pool *p, int64_t deadline, struct driver_conn **ret, struct err *err)
+{
+	drop_stale(p); /* what is idle there would be waited for */
+	return p->driver->open(p->db, clock_min(deadline, clock_deadline(pool_cfg(p)->acquire_timeout_s)), ret, err);
+}
+
+void pool_close_aside(struct pool *p, struct driver_conn *c)
+{
+	fiber_shield();
+	p->driver->close(c);
+	fiber_unshield();
+}
+
 /* ---- giving back ---- */
 
 /* What a client left behind is cleared. False: only closing clears it. */
@@ -284,18 +325,6 @@ void pool_close(struct pool *p)
 	close_all(p, list);
 }
 
-void pool_refresh(struct pool *p)
-{
-	struct driver_conn *list;
-
-	mutex_lock(&p->lock);
-	p->generation++;
-	list = take_all_idle(p);
-	pool_dispatch(p);
-	mutex_unlock(&p->lock);
-	close_all(p, list);
-}
-
 void pool_reconfigure(struct pool *p, const struct pool_config *cfg)
 {
 	struct pool_settings *fresh = mem_alloc(sizeof(*fresh));
@@ -350,20 +379,6 @@ static bool want_more(struct pool *p, bool *ret_retry)
 	return ret;
 }
 
-/* The idle connections go when their database does not lie there any more: what does is not opened before. */
-static void drop_stale(struct pool *p)
-{
-	bool stale;
-
-	if (p->driver->stale == NULL)
-		return;
-	mutex_lock(&p->lock);
-	stale = p->idle != NULL && p->driver->stale(p->idle);
-	mutex_unlock(&p->lock);
-	if (stale)
-		pool_refresh(p);
-}
-
 /* Takes an idle connection out of a pool that nobody has used for a while, once after each use. */
 static struct driver_conn *take_to_tidy(struct pool *p)
 {
@@ -403,7 +418,11 @@ static void tidy(struct pool *p)
 
 	if (c == NULL)
 		return;
-	p->driver->tidy(c);
+	if (!p->driver->tidy(c)) {
+		mutex_lock(&p->lock);
+		p->tidied_ns = 0;
+		mutex_unlock(&p->lock);
+	}
 	put_back(p, c);
 }
 

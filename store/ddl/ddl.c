@@ -13,7 +13,7 @@
 
 /* ---- CREATE TABLE ------------------------------------------------------------------------------------ */
 
-static void put_collation(const struct column *c, struct strbuf *out)
+void ddl_collation(const struct column *c, struct strbuf *out)
 {
 	if (c->collation.p == NULL)
 		return;
@@ -21,8 +21,7 @@ static void put_collation(const struct column *c, struct strbuf *out)
 	dialect_quote_ident(out, c->collation);
 }
 
-/* A strict table knows five types. */
-static const char *strict_type(const struct column *c)
+const char *ddl_strict_type(const struct column *c)
 {
 	const enum logical_type t = c->logical;
 
@@ -41,10 +40,10 @@ static bool sqlite_column(const struct model *m, const struct column *c, struct 
 	else if (c->sqlite_type.p != NULL)
 		strbuf_put(out, c->sqlite_type);
 	else if (m->strict)
-		strbuf_puts(out, strict_type(c));
+		strbuf_puts(out, ddl_strict_type(c));
 	else if (!ddl_column_type(&dialect_sqlite, c, out, err))
 		return false;
-	put_collation(c, out);
+	ddl_collation(c, out);
 	if (!ddl_column_fill(&dialect_sqlite, m, c, out, err))
 		return false;
 	if (!c->nullable)
@@ -64,7 +63,7 @@ static bool postgres_column(const struct model *m, const struct column *c, struc
 							   : "serial");
 	else if (!ddl_column_type(&dialect_postgres, c, out, err))
 		return false;
-	put_collation(c, out);
+	ddl_collation(c, out);
 	if (!ddl_column_fill(&dialect_postgres, m, c, out, err))
 		return false;
 	if (c->primary_key && m->n_pk == 1)

@@ -49,11 +49,19 @@ void ddl_plan_warn(struct ddl_plan *p, const char *code, struct str table, struc
  * ERR_INVALID_SCHEMA for an unresolved type. */
 bool ddl_column_type(const struct dialect *d, const struct column *c, struct strbuf *out, struct err *err) MUST_CHECK;
 
+/* The type of a column of a STRICT table of SQLite's, which knows five. */
+const char *ddl_strict_type(const struct column *c);
+
+/* " COLLATE ..."; nothing where the column has the database's own. */
+void ddl_collation(const struct column *c, struct strbuf *out);
+
 /* The digits and the places behind the point of "numeric(8,3)" or "decimal(8)"; false: the type has none. */
 bool ddl_numeric_places(struct str type, int64_t *ret_digits, int64_t *ret_places) MUST_CHECK;
 /* The places of the seconds of "timestamp(3)", "time(0) without time zone", ...; 6, PostgreSQL's own, where the type
  * has none or more. */
 int64_t ddl_time_places(struct str type);
+/* Whether a number of PostgreSQL's so named has half the digits of a double precision. */
+bool ddl_single_precision(struct str type);
 
 /* " DEFAULT (...)", " GENERATED ALWAYS AS ..." of a column that the database fills; nothing for others. False:
  * ERR_INVALID_SCHEMA when the column's expression is none by the dialect's tokens. */

@@ -86,6 +86,26 @@ static bool put_numeric(const struct column *c, struct strbuf *out)
 	return true;
 }
 
+bool ddl_single_precision(struct str type)
+{
+	type = str_trim(type);
+	return str_ieq_z(type, "real") || str_ieq_z(type, "float4");
+}
+
+static bool put_real(const struct column *c, struct strbuf *out)
+{
+	if (c->storage != ST_DOUBLE || c->db_type.p == NULL || !ddl_single_precision(c->db_type))
+		return false;
+	strbuf_puts(out, "real");
+	return true;
+}
+
+/* PostgreSQL's types that say how much they hold. */
+static bool put_exact(const struct column *c, struct strbuf *out)
+{
+	return put_numeric(c, out) || put_time(c, out) || put_real(c, out);
+}
+
 static void put_spelling(const struct column *c, const char *word, struct strbuf *out)
 {
 	strbuf_puts(out, word);
@@ -112,7 +132,7 @@ bool ddl_column_type(const struct dialect *d, const struct column *c, struct str
 		return err_set(err, ERR_INVALID_SCHEMA,
 			       "unresolvable type on column \"%.*s\": unknown logical_type \"%.*s\"; give a db_type",
 			       STR_FMT(c->name), STR_FMT(c->logical_word));
-	if (d->id == DIALECT_POSTGRES && (put_numeric(c, out) || put_time(c, out)))
+	if (d->id == DIALECT_POSTGRES && put_exact(c, out))
 		return true;
 	put_spelling(c, d->id == DIALECT_SQLITE ? spellings[c->storage].sqlite : spellings[c->storage].postgres, out);
 	return true;
@@ -160,6 +180,6 @@ void ddl_alter_type(const struct column *c, struct strbuf *out)
 		dialect_quote_ident(out, c->enum_type_name);
 	else if (c->own_type)
 		strbuf_put(out, c->db_type);
-	else if (c->storage != ST_UNRESOLVED && !put_numeric(c, out) && !put_time(c, out))
+	else if (c->storage != ST_UNRESOLVED && !put_exact(c, out))
 		put_spelling(c, spellings[c->storage].alter, out);
 }

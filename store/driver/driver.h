@@ -81,7 +81,9 @@ struct driver_conn {
 	 * exec before each statement of a client's own. */
 	struct strbuf notices;
 	unsigned n_notices;
-	bool session_dirty; /* raw SQL ran: `reset` before the next lease */
+	bool session_dirty;      /* raw SQL ran: `reset` before the next lease */
+	bool refused;            /* PostgreSQL: by before_next */
+	struct commit_mark mark; /* likewise, of its transaction */
 	bool company; /* others share the transaction: a client's statement that could tell, or end it, is refused with
 			 ERR_AGAIN_ALONE */
 	struct driver_conn *next; /* the pool's list */
@@ -126,6 +128,7 @@ struct batch_item {
 	const struct stmt *stmt; /* borrowed until the call first parks (its request may leave); by SQLite's run_writes
 				  * until it returns */
 	int64_t deadline_ns;     /* of its request: PostgreSQL's run_writes cancels what still runs then */
+	int64_t since_ns;        /* when it came; writes without a pipeline only: as of driver_conn.since_ns */
 	/* Called by run_writes as soon as this item's fate is known, or NULL; the item is not touched afterwards.
 	 * SQLite knows them all at once, when it returns, and does not call it. */
 	void (*done)(struct batch_item *item);
@@ -227,8 +230,9 @@ struct driver {
 	bool (*groups_reads)(const struct driver_db *db);
 	/* Is there anything to gain by run_writes? */
 	bool (*groups_writes)(const struct driver_db *db);
-	/* A cursor over the item's result, in the arena; it belongs to no connection. Goes through batch_step. */
-	struct cursor *(*batch_cursor)(struct batch_item *item, struct arena *a);
+	/* A cursor over the item's result, valid until batch_drop; it belongs to no connection. Goes through
+	 * batch_step; columns have names when the statement is a client's own. */
+	struct cursor *(*batch_cursor)(struct batch_item *item);
 	bool (*batch_step)(struct cursor *cur);
 	/* Frees the result; no-op without one. Any thread. */
 	void (*batch_drop)(struct batch_item *item);
@@ -271,6 +275,11 @@ struct driver {
 	 * statement that fails leaves the transaction as ever. False: not here, nothing is noted. NULL: never (SQLite).
 	 */
 	bool (*commit_next)(struct driver_conn *c, struct commit_mark *ret_mark);
+	/* The next statement takes this one along, in front of it: a cached INSERT without RETURNING. For a transaction
+	 * that has begun by begin_later and has run nothing yet. Where it fails so does the next statement, unrun;
+	 * c->refused then: it broke a unique constraint, or is to be prepared anew. c->mark is what it says of the
+	 * transaction where it has succeeded. False: not here, nothing is noted. NULL: never (SQLite). Never parks. */
+	bool (*before_next)(struct driver_conn *c, const struct stmt *s);
 	/* In an open transaction: the next statement is stmts[0], and the others follow it in order, with nothing
 	 * between. They leave with it, and behind the last of them the COMMIT of commit_next; each is prepared in its
 	 * turn all the same, with the same text and values, and its answer is there then. One that fails ends them
@@ -338,9 +347,9 @@ struct driver {
 	/* Is the database that c has open not the one any more that its URL leads to? Cheap; asked at each lease. NULL:
 	 * that cannot be. */
 	bool (*stale)(struct driver_conn *c);
-	/* Cleans up after a time of work, on an idle connection of a pool that nobody uses. Parks. NULL: nothing to do.
-	 */
-	void (*tidy)(struct driver_conn *c);
+	/* Cleans up after a time of work, on an idle connection of a pool that nobody uses. False: others were in the
+	 * way; to be tried again. Parks. NULL: nothing to do. */
+	bool (*tidy)(struct driver_conn *c);
 	/* Does somebody outside this process hold a lock that its writers wait for? Any thread. NULL: no such locks. */
 	bool (*locked_out)(struct driver_db *db);
 	/* The client's end of the connection, as the system has it ("10.0.0.7", "[fe80::1]"; a local socket:
@@ -353,8 +362,8 @@ struct driver {
 	enum wait_result (*notified)(struct driver_conn *c, int64_t deadline_ns);
 	/* Copies the database's file while others write it (sqlite_backup.h). NULL: the database has means of its own.
 	 */
-	bool (*backup)(const char *from, const char *to, int64_t deadline_ns, int64_t *ret_bytes,
-		       struct err *err) MUST_CHECK;
+	bool (*backup)(const char *from, struct driver_conn *held, const char *to, int64_t deadline_ns,
+		       int64_t *ret_bytes, struct err *err) MUST_CHECK;
 	/* The turn that a lease takes before it writes; borrowed for the db's life. NULL member: writers need none. */
 	struct turn *(*writer_turn)(struct driver_db *db);
 };

@@ -291,16 +291,26 @@ static void pass_on(struct company_set *s, struct party *p)
 		end(s, p);
 }
 
+/* Always false. */
+static bool undone(struct err *err)
+{
+	(void)err_set(err, ERR_SERIALIZATION_FAILURE,
+		      "it was undone with the work of another that it shared a transaction with; send it again");
+	err->outcome = ERR_OUTCOME_ROLLED_BACK;
+	err->again = ERR_AGAIN;
+	return false;
+}
+
+/* Has anything that it saw of the others' not remained? */
+static bool saw_what_went(const struct party *p, bool alone)
+{
+	return (p->again || p->failed) && !alone;
+}
+
 static bool verdict(const struct party *p, bool keep, bool alone, struct err *err)
 {
-	if (p->again && (keep || !alone)) {
-		(void)err_set(
-			err, ERR_SERIALIZATION_FAILURE,
-			"it was undone with the work of another that it shared a transaction with; send it again");
-		err->outcome = ERR_OUTCOME_ROLLED_BACK;
-		err->again = ERR_AGAIN;
-		return false;
-	}
+	if (keep ? p->again : saw_what_went(p, alone))
+		return undone(err);
 	if (p->failed && keep)
 		*err = p->err;
 	return !(p->failed && keep);
@@ -341,8 +351,8 @@ bool company_leave(struct company_seat *seat, bool keep, struct err *err)
 			;
 	if (waits && ok)
 		ok = verdict(p, keep, seat->alone, err);
-	else if (waits && p->again) /* its own failure was about what has not remained */
-		ok = verdict(p, true, false, err);
+	else if (waits && saw_what_went(p, seat->alone)) /* its own failure was about what has not remained */
+		ok = undone(err);
 	add(&stats_here(s)->again, !ok && err->again != ERR_AGAIN_NO);
 	party_left(p);
 	fiber_unshield();

@@ -300,6 +300,10 @@ static void judge(const struct exec *x, const struct stmt *s, bool started, stru
 		err->outcome = ERR_OUTCOME_NONE;
 	else if (x->atomic && started)
 		err->outcome = ERR_OUTCOME_ROLLED_BACK; /* by exec_end, which always follows */
+	/* what a procedure has committed on its way stays; whether it did, nothing tells */
+	else if (s->raw && x->route->tx == NULL && err->outcome == ERR_OUTCOME_ROLLED_BACK &&
+		 x->route->conn->dialect->id == DIALECT_POSTGRES && stmt_may_commit_some(s->sql))
+		err->outcome = ERR_OUTCOME_UNKNOWN;
 }
 
 /* What those who share its transaction cannot wait for, or bear, is run again, alone. */
@@ -359,7 +363,7 @@ static bool run_once(struct run *r, struct err *err)
 	if (ok)
 		ok = run_on(r, c, err);
 	if (ok && r->x->closing && r->x->route->tx == NULL && c->n_commits != r->x->n_commits)
-		r->x->started = false; /* it is committed */
+		r->x->started = r->x->lost.is_set = false; /* it is committed */
 	/* after a failure, too: it may have ended the transaction on its way */
 	if (r->s->raw && started && !r->x->closing && !check_transaction(r->x, c, ok, err))
 		ok = false;
@@ -383,11 +387,9 @@ static bool deliver(struct exec *x, struct batch_item *item, const struct row_si
 		    struct err *err)
 {
 	const struct driver *driver = pool_driver(x->route->conn->pool);
-	struct arena arena;
+	struct cursor *cur = driver->batch_cursor(item);
 	bool stop = false, ok = true;
 
-	arena_init(&arena);
-	struct cursor *cur = driver->batch_cursor(item, &arena);
 	if (sink->columns != NULL)
 		ok = sink->columns(sink->arg, cur->columns, cur->n_columns, err);
 	while (ok && !stop && driver->batch_step(cur)) {
@@ -398,7 +400,6 @@ static bool deliver(struct exec *x, struct batch_item *item, const struct row_si
 	result->last_insert_id = cur->last_insert_id;
 	result->read_only = result->only_read = item->stmt->access == STMT_READ;
 	driver->batch_drop(item);
-	arena_done(&arena);
 	return ok;
 }
 
@@ -510,6 +511,7 @@ static bool run_statement(struct exec *x, const struct stmt *s, struct row_sink 
 		hashed.hash = stmt_hash(s);
 		s = r.s = &hashed;
 	}
+	x->foreign |= s->raw;
 	bool ok = !s->raw || run_raw(&r, &done, err);
 	if (ok && (!s->raw || !done))
 		ok = run_quick(&r, &done, err);
@@ -518,6 +520,7 @@ static bool run_statement(struct exec *x, const struct stmt *s, struct row_sink 
 	if (!ok) {
 		judge(x, s, x->started, err);
 		spare_company(x, err);
+		exec_along_failed(x, err);
 		return false;
 	}
 	if (ret != NULL)
@@ -572,5 +575,7 @@ bool exec_simple(struct exec *x, struct str sql, struct err *err)
 	x->db_ns += clock_mono_ns() - from;
 	if (!ok && x->atomic && x->started)
 		err->outcome = ERR_OUTCOME_ROLLED_BACK;
+	if (!ok)
+		exec_along_failed(x, err);
 	return ok;
 }

@@ -78,6 +78,10 @@ struct exec {
 	 */
 	bool (*opened)(void *arg, struct exec *x, struct err *err);
 	void *opened_arg;
+	bool before;                     /* something went along with its first statement, see exec_before */
+	bool foreign;                    /* a client's own statement has run in it */
+	bool generated;                  /* none will. Set behind exec_begin by who knows */
+	bool asked;                      /* what became of its commit */
 	struct commit_mark lost;         /* by exec_end: of such a commit of which nothing is known yet, see fate.h */
 	uint64_t n_commits, n_rollbacks; /* the connection's counts when an atomic unit began */
 	struct driver_conn *loading;     /* a load runs there */
@@ -114,6 +118,10 @@ bool exec_can_load(const struct exec *x);
 bool exec_load_begin(struct exec *x, struct str table, struct str sql, bool *ret_began, struct err *err) MUST_CHECK;
 bool exec_load_rows(struct exec *x, const struct load *l, struct err *err) MUST_CHECK;
 bool exec_load_end(struct exec *x, int64_t *ret_rows, struct err *err) MUST_CHECK;
+
+/* In `opened`: this write goes along with the statement that is about to run, in front of it and in its flight, where
+ * that can be. A duplicate key fails that statement, unrun, with ERR_SERIALIZATION_FAILURE and err.again. */
+bool exec_before(struct exec *x, const struct stmt *s) MUST_CHECK;
 
 /* DDL and the like: unprepared, no rows. */
 bool exec_simple(struct exec *x, struct str sql, struct err *err) MUST_CHECK;

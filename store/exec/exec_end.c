@@ -93,19 +93,6 @@ static bool end_own(struct exec *x, bool commit, struct err *err)
 	return false;
 }
 
-/* Of a commit whose connection was lost: what the database says of it. It stays lost while that is not known. */
-static void ask_fate(struct exec *x, struct err *err)
-{
-	enum commit_fate fate;
-
-	fiber_shield();
-	fate = fate_ask(x->route->conn->pool, &x->lost, clock_min(exec_deadline(x), clock_mono_ns() + FATE_NS));
-	fiber_unshield();
-	fate_tell(fate, err);
-	if (fate == COMMIT_FATE_COMMITTED || fate == COMMIT_FATE_ROLLED_BACK)
-		x->lost.is_set = false;
-}
-
 /* Its part of a transaction that others share. */
 static bool end_shared(struct exec *x, bool commit, struct err *err)
 {
@@ -123,8 +110,19 @@ static bool end_shared(struct exec *x, bool commit, struct err *err)
 	return false;
 }
 
+/* A quick statement shared what it ran on (lane.h, reader.h): there is nothing to end. */
+static bool holds_nothing(const struct exec *x)
+{
+	return x->route->tx == NULL && x->lease.conn == NULL && x->seat.party == NULL && x->loading == NULL &&
+	       !x->lost.is_set;
+}
+
 bool exec_end(struct exec *x, bool commit, struct err *err)
 {
+	if (holds_nothing(x)) {
+		x->started = false;
+		return true;
+	}
 	const int64_t from = clock_mono_ns();
 	bool ok = true;
 
@@ -138,8 +136,8 @@ bool exec_end(struct exec *x, bool commit, struct err *err)
 	} else if (x->route->tx == NULL) {
 		ok = end_own(x, commit, err);
 		lease_release(&x->lease);
-		if (x->lost.is_set)
-			ask_fate(x, err);
+		if (x->lost.is_set && !x->asked)
+			exec_ask_fate(x, err);
 	} else if (x->started) {
 		ok = end_savepoint(x, commit, err);
 	}

@@ -1,11 +1,14 @@
-/* Shared by exec.c (statements), exec_load.c (loads) and exec_end.c (how a unit ends) only. Owns nothing. */
+/* Shared by exec.c (statements), exec_along.c (what travels with them), exec_load.c (loads) and exec_end.c (how a unit
+ * ends) only. Owns nothing. */
 #ifndef FERROD_STORE_EXEC_INTERNAL_H
 #define FERROD_STORE_EXEC_INTERNAL_H
 
 #include <stdint.h>
 
 struct driver_conn;
+struct err;
 struct exec;
+struct stmt;
 
 /* A unit inside a transaction; units do not nest. */
 #define EXEC_SAVEPOINT "ferrod_unit"
@@ -15,6 +18,10 @@ int64_t exec_deadline(const struct exec *x);
 /* Until when a statement of the unit may run on that connection, monotonic. */
 int64_t exec_statement_deadline(const struct exec *x, const struct driver_conn *c);
 
+/* A statement has failed: perhaps by what went along with it. Parks. */
+void exec_along_failed(struct exec *x, struct err *err);
+/* Of a commit whose connection was lost: what the database says of it. It stays lost while that is not known. Parks. */
+void exec_ask_fate(struct exec *x, struct err *err);
 /* exec_along.c: before s is prepared on c, notes what travels with it. */
 void exec_take_along(struct exec *x, const struct stmt *s, struct driver_conn *c);
 

@@ -21,6 +21,7 @@ static bool loaded(struct exec *x, int64_t from, bool ok, struct err *err)
 	if (x->atomic && x->started)
 		err->outcome = ERR_OUTCOME_ROLLED_BACK;
 	connection_count_error(x->route->conn, err->sqlstate);
+	exec_along_failed(x, err);
 	return false;
 }
 

@@ -310,6 +310,9 @@ static void run(struct trip *t, struct driver_conn *c)
 	} else {
 		for (size_t i = 0; t->q->pipelines && i < t->n; i++)
 			t->items[i]->done = answered;
+		/* who came first may have waited for another trip's lock already */
+		for (size_t i = 0; !t->q->pipelines && i < t->n; i++)
+			c->since_ns = clock_min(c->since_ns, t->items[i]->since_ns);
 		t->driver->run_writes(c, t->items, t->n, from + sharing.write_ns);
 	}
 	if (!t->q->pipelines)
@@ -489,6 +492,8 @@ bool lane_run(struct lane_set *s, struct pool *p, const struct stmt *stmt, int64
 	w->item.stmt = stmt;
 	w->item.deadline_ns = deadline;
 	w->deadline = wait_deadline(p, stmt, deadline);
+	if (q->writes && !q->pipelines)
+		w->item.since_ns = clock_mono_ns();
 	event_init(&w->done);
 	lane_queue_append(q, w);
 	if (q->n_leaders < q->n_leaders_max) {

@@ -175,7 +175,7 @@ static bool rename_first(struct run *r, struct migration_plan *ret, struct err *
 	*ret = (struct migration_plan){0};
 	if (!r->q->options.updates && !r->q->options.destructive)
 		return true;
-	if (!plan_renames(r->a, r->conn->dialect, r->s, &r->live, ret, err) || !run_due(r, ret, err))
+	if (!run_plan_renames(r, ret, err) || !run_due(r, ret, err))
 		return false;
 	if (ret->n_changes == 0)
 		return true;

@@ -229,6 +229,56 @@ static enum storage_type sqlite_type(enum storage_type t)
 	return t == ST_UUID_LOGICAL ? ST_UUID : t == ST_TIME_LOGICAL ? ST_TIME : t;
 }
 
+static bool is_text(enum storage_type t)
+{
+	return t == ST_TEXT || t == ST_VARCHAR || t == ST_CHAR;
+}
+
+/* Of the instants: what a value is part of; 0: it is none. */
+static int temporal_kind(enum storage_type t)
+{
+	switch ((int)t) {
+	case ST_DATE:
+		return 1;
+	case ST_TIME:
+	case ST_TIME_LOGICAL:
+		return 2;
+	case ST_TIMESTAMP:
+	case ST_TIMESTAMPTZ:
+	case ST_DATETIME_LOGICAL:
+		return 3;
+	default:
+		return 0;
+	}
+}
+
+/* Of two numerics: does each have digits and places of its own, and are they others? */
+static bool sqlite_other_places(struct str live, const struct column *want)
+{
+	int64_t digits, places, live_digits, live_places;
+
+	return ((want->sqlite_type.p != NULL && ddl_numeric_places(want->sqlite_type, &digits, &places)) ||
+		(want->db_type.p != NULL && ddl_numeric_places(want->db_type, &digits, &places))) &&
+	       ddl_numeric_places(live, &live_digits, &live_places) && (digits != live_digits || places != live_places);
+}
+
+/* One storage class, and yet the values of one are not all values of the other. What a model does not say of a type's
+ * size is no difference: SQLite does not mind it either. */
+static bool sqlite_other_values(const struct live_column *live, const struct column *want)
+{
+	enum storage_type have;
+	int64_t length;
+
+	if (!sqlite_storage(live->type, &have, &length))
+		return false;
+	if (have == ST_NUMERIC && want->storage == ST_NUMERIC)
+		return sqlite_other_places(live->type, want);
+	if (is_text(have) && is_text(want->storage))
+		return want->db_type.p != NULL && want->length > 0 && length != want->length;
+	return temporal_kind(have) != 0 && temporal_kind(want->storage) != 0 &&
+	       temporal_kind(have) != temporal_kind(want->storage);
+}
+
 /* Whether introspection makes the wanted type of the live one: then they are equal by definition, whatever the word
  * says about affinity ("BINARY", "", "STRING", "INET"). */
 static bool sqlite_reads_as(const struct live_column *live, const struct column *want)
@@ -247,6 +297,8 @@ static enum type_drift sqlite_drift(const struct live_column *live, const struct
 	struct err ignored;
 	enum storage_class have = sqlite_class(live->type), wanted = CLASS_NUMERIC;
 
+	if (sqlite_other_values(live, want))
+		return DRIFT_TYPE;
 	if (sqlite_reads_as(live, want))
 		return DRIFT_NONE;
 	strbuf_init(&spelling, 0);
@@ -269,11 +321,6 @@ static enum storage_type postgres_type(enum storage_type t)
 	return t == ST_TIME_LOGICAL ? ST_VARCHAR : t;
 }
 
-static bool is_text(enum storage_type t)
-{
-	return t == ST_TEXT || t == ST_VARCHAR || t == ST_CHAR;
-}
-
 /* Of two numerics: has the model digits and places of its own, and the database others? */
 static bool other_places(struct str live, struct str want)
 {
@@ -293,6 +340,7 @@ static bool is_timed(enum storage_type t)
 static bool other_digits(enum storage_type t, struct str live, struct str want)
 {
 	return (t == ST_NUMERIC && other_places(live, want)) ||
+	       (t == ST_DOUBLE && want.p != NULL && ddl_single_precision(live) != ddl_single_precision(want)) ||
 	       (is_timed(t) && want.p != NULL && ddl_time_places(live) != ddl_time_places(want));
 }
 
@@ -322,8 +370,12 @@ static enum type_drift postgres_drift(const struct live_column *live, const stru
 	enum storage_type have, wanted = postgres_type(want->storage);
 	int64_t length;
 
+	/* a model that only speaks of a text takes the labels for texts */
 	if (live->native_enum)
-		return DRIFT_NONE;
+		return want->postgres_native_enum || want->enum_type_name.p != NULL || want->own_type ||
+				       (is_text(wanted) && want->db_type.p == NULL)
+			       ? DRIFT_NONE
+			       : DRIFT_UNKNOWN;
 	/* what an older envelope's DDL has made of a type that no db_type says is no drift from a newer one's */
 	if (want->postgres_native_enum && !want->has_postgres_native_enum && want->db_type.p == NULL)
 		return DRIFT_NONE;
@@ -338,7 +390,7 @@ static enum type_drift postgres_drift(const struct live_column *live, const stru
 	if (want->db_type.p == NULL &&
 	    ((have == ST_JSON && wanted == ST_JSONB) || (have == ST_VARCHAR && wanted == ST_TIME)))
 		return DRIFT_NONE;
-	if (have == ST_JSONB && wanted == ST_JSON)
+	if (want->db_type.p == NULL && have == ST_JSONB && wanted == ST_JSON)
 		return DRIFT_NONE; /* the better of the two holds what json holds */
 	if (want->enum_type_name.p != NULL)
 		return DRIFT_ENUM;

@@ -151,8 +151,7 @@ static bool same_index(const struct dialect *d, const struct live_index *x, cons
 {
 	if (!live_is_plain(x) || !want_is_plain(want))
 		return same_whole(d, x, want);
-	return !x->invalid && x->unique == want->unique &&
-	       (same_order(d, x, want) || (x->origin != LIVE_INDEX_CREATED && same_set(d, x, want)));
+	return !x->invalid && x->unique == want->unique && same_order(d, x, want);
 }
 
 const struct live_index *diff_find_index(const struct dialect *d, const struct live_table *t,

@@ -160,6 +160,9 @@ struct live_use {
 	struct str schema_name, table, column;
 };
 
+/* The kind of one that names the column in a text of its own, which no rename changes. */
+#define LIVE_USE_TEXT "function of the trigger"
+
 /* A view or trigger that cannot be used as the database is, and why. */
 struct live_broken {
 	struct str kind, name, why;

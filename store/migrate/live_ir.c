@@ -43,6 +43,8 @@ static struct str db_type_of(const struct live_builder *b, enum storage_type st,
 				    : st == ST_TIMESTAMP ? "timestamp"
 							 : "timestamptz",
 				    (long long)ddl_time_places(type));
+	if (b->d->id == DIALECT_POSTGRES && st == ST_DOUBLE && ddl_single_precision(type))
+		return STR("real");
 	return str_z(words[st]);
 }
 

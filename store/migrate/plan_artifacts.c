@@ -17,15 +17,31 @@ static bool is_new(const struct planner *pl, const struct table_pair *tp, struct
 
 /* ---- the primary key --------------------------------------------------------------------------------- */
 
+/* Others refer to it, and hold values of its type. */
+static void warn_key_type(struct planner *pl, const struct table_pair *tp, const struct column *c,
+			  const struct live_column *live)
+{
+	const struct str want = planner_expected_type(pl, tp->t, live, c);
+
+	planner_warn(pl, "type_drift", tp->m->table, c->name,
+		     "is of the primary key, declared '%.*s' in the database, and the model expects '%.*s': a key's "
+		     "type is not changed; declare the type that the column has, or convert it with SQL of your own",
+		     STR_FMT(live->type), STR_FMT(want));
+}
+
 static void plan_primary_key(struct planner *pl, const struct table_pair *tp)
 {
 	for (size_t i = 0; i < tp->m->n_columns; i++) {
 		const struct column *c = &tp->m->columns[i];
 		const struct live_column *live = live_find_column(pl->d, tp->t, c->name);
 
-		if (live != NULL && c->primary_key && live->pk_position == 0)
+		if (live == NULL || !c->primary_key)
+			continue;
+		if (live->pk_position == 0)
 			planner_warn(pl, "primary_key_drift", tp->m->table, c->name,
 				     "is of the primary key in the model, and not in the database: a key is not moved");
+		else if (planner_drift(pl, tp->t, live, c) != DRIFT_NONE)
+			warn_key_type(pl, tp, c, live);
 	}
 	for (size_t i = 0; i < tp->t->n_columns; i++) {
 		const struct live_column *live = &tp->t->columns[i];
@@ -57,11 +73,13 @@ static void as_concurrent(struct change *c)
 static void drop_index(struct planner *pl, const struct table_pair *tp, struct str name)
 {
 	struct change *made;
+	/* PostgreSQL drops no index over partitions in any other way; it takes a moment */
+	const bool beside = concurrently(pl) && tp->t->kind != MODEL_PARTITIONED;
 
-	strbuf_puts(&pl->b, concurrently(pl) ? "DROP INDEX CONCURRENTLY IF EXISTS " : "DROP INDEX IF EXISTS ");
+	strbuf_puts(&pl->b, beside ? "DROP INDEX CONCURRENTLY IF EXISTS " : "DROP INDEX IF EXISTS ");
 	dialect_quote_table(&pl->b, tp->m->schema_name, name);
 	made = planner_emit(pl, CHANGE_DROP_INDEX, tp->m->table, STR_NONE);
-	if (concurrently(pl))
+	if (beside)
 		as_concurrent(made);
 }
 
@@ -104,11 +122,20 @@ static void plan_index(struct planner *pl, const struct table_pair *tp, const st
 		planner_warned_object(pl, x->name);
 		return;
 	}
+	if (concurrently(pl) && tp->t->kind == MODEL_PARTITIONED) {
+		planner_warn(
+			pl, "index_not_made", tp->m->table, STR_NONE,
+			"lacks the index \"%.*s\" of the model: it is partitioned, and PostgreSQL builds no index "
+			"over partitions concurrently; migrate without that, which keeps writers waiting meanwhile",
+			STR_FMT(x->name));
+		planner_warned_object(pl, x->name);
+		return;
+	}
 	if (live != NULL && live->origin != LIVE_INDEX_CREATED) {
 		planner_warn(
 			pl, "index_drift", tp->m->table, STR_NONE,
-			"has the constraint \"%.*s\" with other columns than the model's unique of that name, and it "
-			"is not taken away: give the model's another name, or drop the constraint",
+			"has the constraint \"%.*s\" with other columns, or in another order, than the model's unique "
+			"of that name, and it is not taken away: give the model's another name, or drop the constraint",
 			STR_FMT(live->name));
 		planner_warned_object(pl, live->name);
 		return;

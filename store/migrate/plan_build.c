@@ -43,10 +43,62 @@ struct change *planner_emit(struct planner *pl, enum change_kind kind, struct st
 void planner_put_type(const struct planner *pl, const struct column *c, struct strbuf *out)
 {
 	struct err err;
-	bool ok = ddl_column_type(pl->d, c, out, &err);
+	bool ok;
+
+	if (pl->d->id == DIALECT_SQLITE && c->sqlite_type.p != NULL && !c->autoincrement) {
+		strbuf_put(out, c->sqlite_type);
+		return;
+	}
+	ok = ddl_column_type(pl->d, c, out, &err);
 
 	assert(ok);
 	(void)ok;
+}
+
+void planner_put_type_in(const struct planner *pl, const struct live_table *t, const struct column *c,
+			 struct strbuf *out)
+{
+	if (pl->d->id == DIALECT_SQLITE && t->strict && c->sqlite_type.p == NULL)
+		strbuf_puts(out, ddl_strict_type(c));
+	else
+		planner_put_type(pl, c, out);
+}
+
+void planner_put_converted(const struct planner *pl, const struct live_table *t, const struct live_column *live,
+			   const struct column *c, struct strbuf *out)
+{
+	int64_t digits, places;
+
+	if (pl->d->id == DIALECT_SQLITE && !t->strict && c->sqlite_type.p == NULL && c->storage == ST_NUMERIC &&
+	    c->db_type.p != NULL && ddl_numeric_places(live->type, &digits, &places) &&
+	    ddl_numeric_places(c->db_type, &digits, &places))
+		strbuf_printf(out, "numeric(%lld,%lld)", (long long)digits, (long long)places);
+	else
+		planner_put_type_in(pl, t, c, out);
+}
+
+enum type_drift planner_drift(const struct planner *pl, const struct live_table *t, const struct live_column *live,
+			      const struct column *c)
+{
+	if (pl->d->id == DIALECT_SQLITE && t->strict && str_ieq_z(live->type, ddl_strict_type(c)))
+		return DRIFT_NONE;
+	return diff_type(pl->d, live, c);
+}
+
+struct str planner_expected_type(const struct planner *pl, const struct live_table *t, const struct live_column *live,
+				 const struct column *c)
+{
+	struct strbuf b;
+	struct str out;
+
+	strbuf_init(&b, 0);
+	if (pl->d->id == DIALECT_SQLITE)
+		planner_put_converted(pl, t, live, c, &b);
+	else
+		ddl_alter_type(c, &b);
+	out = arena_str(pl->a, strbuf_str(&b));
+	strbuf_done(&b);
+	return out;
 }
 
 void planner_refuse(struct planner *pl, struct str table, struct str column, const char *fmt, ...)

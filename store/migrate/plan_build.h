@@ -29,6 +29,18 @@ struct table_pair {
 struct change *planner_emit(struct planner *pl, enum change_kind kind, struct str table, struct str column);
 /* The column's type into out; types_known has seen to it that there is one. */
 void planner_put_type(const struct planner *pl, const struct column *c, struct strbuf *out);
+/* The same of a column of t, which may be STRICT. */
+void planner_put_type_in(const struct planner *pl, const struct live_table *t, const struct column *c,
+			 struct strbuf *out);
+/* The same of one that is there with another: SQLite's numbers keep having digits, where they had some. */
+void planner_put_converted(const struct planner *pl, const struct live_table *t, const struct live_column *live,
+			   const struct column *c, struct strbuf *out);
+/* Where the live column's type and the model's differ: diff_type, but that a STRICT table has no other words. */
+enum type_drift planner_drift(const struct planner *pl, const struct live_table *t, const struct live_column *live,
+			      const struct column *c);
+/* The type that the model expects, as warnings spell it: text in the arena. */
+struct str planner_expected_type(const struct planner *pl, const struct live_table *t, const struct live_column *live,
+				 const struct column *c);
 void planner_refuse(struct planner *pl, struct str table, struct str column, const char *fmt, ...) PRINTF_LIKE(4, 5);
 /* What the refusals amount to: false with err set when there is one. */
 bool planner_verdict(const struct migration_plan *p, struct err *err) MUST_CHECK;

@@ -161,7 +161,8 @@ static void add_column(struct planner *pl, const struct table_pair *tp, const st
 
 	alter_table(pl, tp, "ADD COLUMN", c->name);
 	strbuf_putc(&pl->b, ' ');
-	planner_put_type(pl, c, &pl->b);
+	planner_put_type_in(pl, tp->t, c, &pl->b);
+	ddl_collation(c, &pl->b);
 	const bool backfills = plan_put_filled(pl, tp, c);
 	if (inline_unique)
 		strbuf_puts(&pl->b, " UNIQUE");
@@ -186,22 +187,6 @@ static void add_column(struct planner *pl, const struct table_pair *tp, const st
 				     "does the same",
 				     STR_FMT(x->name));
 	}
-}
-
-/* The type that the model expects, as text in the arena. */
-static struct str expected(struct planner *pl, const struct column *c)
-{
-	struct strbuf b;
-	struct str out;
-
-	strbuf_init(&b, 0);
-	if (pl->d->id == DIALECT_SQLITE)
-		planner_put_type(pl, c, &b);
-	else
-		ddl_alter_type(c, &b);
-	out = arena_str(pl->a, strbuf_str(&b));
-	strbuf_done(&b);
-	return out;
 }
 
 static struct str declared(struct planner *pl, const struct live_column *live)
@@ -240,6 +225,11 @@ static void alter_type(struct planner *pl, const struct table_pair *tp, const st
 	made->rows_affected = effect.rewrites ? tp->t->rows : 0;
 }
 
+static bool says_size(struct str type)
+{
+	return memchr(type.p, '(', type.len) != NULL;
+}
+
 /* SQLite: a rebuild has looked at the data, and said already why the column keeps its type. */
 static bool judged(const struct planner *pl, const struct live_column *live)
 {
@@ -249,7 +239,7 @@ static bool judged(const struct planner *pl, const struct live_column *live)
 static void plan_type(struct planner *pl, const struct table_pair *tp, const struct column *c,
 		      const struct live_column *live)
 {
-	enum type_drift drift = diff_type(pl->d, live, c);
+	enum type_drift drift = planner_drift(pl, tp->t, live, c);
 	struct str have, want;
 
 	if (drift == DRIFT_NONE || judged(pl, live))
@@ -259,7 +249,7 @@ static void plan_type(struct planner *pl, const struct table_pair *tp, const str
 		return;
 	}
 	have = declared(pl, live);
-	want = expected(pl, c);
+	want = planner_expected_type(pl, tp->t, live, c);
 	if (drift == DRIFT_TIMEZONE)
 		planner_warn(
 			pl, "timezone_drift", tp->m->table, c->name,
@@ -273,16 +263,15 @@ static void plan_type(struct planner *pl, const struct table_pair *tp, const str
 			     "other; declare the type that the column has, or convert it with SQL of your own",
 			     STR_FMT(have), STR_FMT(c->enum_type_name));
 	else if (drift == DRIFT_UNKNOWN)
-		planner_warn(
-			pl, "type_drift", tp->m->table, c->name,
-			"is declared '%.*s', a type that models cannot express, and the model expects '%.*s': declare "
-			"the type that the column has, or convert it with SQL of your own",
-			STR_FMT(have), STR_FMT(want));
+		planner_warn(pl, "type_drift", tp->m->table, c->name,
+			     "is declared '%.*s' and the model expects '%.*s', into which it is not changed by itself: "
+			     "declare the type that the column has, or convert it with SQL of your own",
+			     STR_FMT(have), STR_FMT(want));
 	else
 		planner_warn(pl, "type_drift", tp->m->table, c->name,
 			     "is declared '%.*s' and the model expects '%.*s': SQLite cannot change a type in place; "
 			     "migrate with rebuild",
-			     STR_FMT(have), STR_FMT(want));
+			     STR_FMT(says_size(want) ? live->type : have), STR_FMT(want));
 }
 
 static void plan_nullability(struct planner *pl, const struct table_pair *tp, const struct column *c,

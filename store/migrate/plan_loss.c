@@ -87,12 +87,38 @@ static void put_formatted(struct strbuf *b, const char *fmt, struct str name)
 	strbuf_puts(b, p);
 }
 
-static void put_sqlite(struct planner *pl, const struct table_pair *tp, const struct column *c, struct str name)
+/* What is no day, or no time of day, alone: the rest of it would not be seen any more. */
+static const char date_test[] = " OR (typeof(%1$s) = 'text' AND time(%1$s) <> '00:00:00')";
+static const char time_test[] = " OR (typeof(%1$s) = 'text' AND date(%1$s) <> '2000-01-01')";
+
+/* What the new type has no room for, though SQLite keeps it. */
+static void put_sizes(struct strbuf *b, const struct column *c, struct str name)
+{
+	int64_t digits, places;
+	bool sized = c->sqlite_type.p != NULL && ddl_numeric_places(c->sqlite_type, &digits, &places);
+
+	if (c->storage == ST_NUMERIC && !sized)
+		sized = c->db_type.p != NULL && ddl_numeric_places(c->db_type, &digits, &places);
+	if (c->storage == ST_NUMERIC && sized) {
+		put_formatted(b, " OR (typeof(%1$s) IN ('integer', 'real') AND (", name);
+		put_formatted(b, "round(%1$s, ", name);
+		strbuf_printf(b, "%lld) <> ", (long long)places);
+		put_formatted(b, "%1$s OR abs(%1$s) >= ", name);
+		strbuf_printf(b, "1e%lld))", (long long)(digits - places));
+	}
+	if ((c->storage == ST_VARCHAR || c->storage == ST_CHAR) && c->length > 0) {
+		put_formatted(b, " OR (typeof(%1$s) = 'text' AND length(%1$s) > ", name);
+		strbuf_printf(b, "%lld)", (long long)c->length);
+	}
+}
+
+static void put_sqlite(struct planner *pl, const struct table_pair *tp, const struct column *c,
+		       const struct live_column *live, struct str name)
 {
 	struct strbuf type;
 
 	strbuf_init(&type, 0);
-	planner_put_type(pl, c, &type);
+	planner_put_converted(pl, tp->t, live, c, &type);
 	strbuf_puts(&pl->b, "SELECT count(*), max(");
 	(void)put_key(pl, tp->t, &pl->b);
 	strbuf_puts(&pl->b, ") FROM ");
@@ -103,6 +129,11 @@ static void put_sqlite(struct planner *pl, const struct table_pair *tp, const st
 	put_formatted(&pl->b, affinity_test(strbuf_str(&type), c), name);
 	if (is_temporal(c))
 		put_formatted(&pl->b, temporal_test, name);
+	if (c->logical == LT_DATE)
+		put_formatted(&pl->b, date_test, name);
+	if (c->logical == LT_TIME)
+		put_formatted(&pl->b, time_test, name);
+	put_sizes(&pl->b, c, name);
 	strbuf_putc(&pl->b, ')');
 	strbuf_done(&type);
 }
@@ -229,7 +260,7 @@ static void probe(struct planner *pl, const struct table_pair *tp, const struct 
 	strbuf_init(&name, 0);
 	dialect_quote_ident(&name, live->name);
 	if (pl->d->id == DIALECT_SQLITE) {
-		put_sqlite(pl, tp, c, strbuf_str(&name));
+		put_sqlite(pl, tp, c, live, strbuf_str(&name));
 		p.query = taken(pl);
 	} else {
 		put_postgres(pl, tp, c, live, strbuf_str(&name));
@@ -243,22 +274,15 @@ static void probe(struct planner *pl, const struct table_pair *tp, const struct 
 static void warn(struct planner *pl, const struct table_pair *tp, const struct column *c,
 		 const struct live_column *live)
 {
-	struct strbuf want;
+	const struct str want = planner_expected_type(pl, tp->t, live, c);
 
-	strbuf_init(&want, 0);
-	if (pl->d->id == DIALECT_SQLITE)
-		planner_put_type(pl, c, &want);
-	else
-		ddl_alter_type(c, &want);
 	planner_warn(
 		pl, "would_lose_data", tp->m->table, c->name,
 		"is declared '%.*s' and the model expects '%.*s': %lld row%s would lose data by that%s%.*s; migrate "
 		"with destructive to convert them nevertheless",
-		STR_FMT(live->type), STR_FMT(strbuf_str(&want)), (long long)live->lossy_rows,
-		live->lossy_rows == 1 ? "" : "s", live->lossy_key.len > 0 ? ", one of them with the key " : "",
-		STR_FMT(live->lossy_key));
+		STR_FMT(live->type), STR_FMT(want), (long long)live->lossy_rows, live->lossy_rows == 1 ? "" : "s",
+		live->lossy_key.len > 0 ? ", one of them with the key " : "", STR_FMT(live->lossy_key));
 	planner_warned_rows(pl, live->lossy_rows, live->lossy_key);
-	strbuf_done(&want);
 }
 
 enum loss plan_loss(struct planner *pl, const struct table_pair *tp, const struct column *c,

@@ -42,7 +42,7 @@ static void judge_types(struct planner *pl, struct table_pair *tp)
 		const struct column *c = changeable(tp, &tp->t->columns[i]);
 		enum loss loss;
 
-		if (c == NULL || diff_type(pl->d, &tp->t->columns[i], c) == DRIFT_NONE)
+		if (c == NULL || planner_drift(pl, tp->t, &tp->t->columns[i], c) == DRIFT_NONE)
 			continue;
 		loss = plan_loss(pl, tp, c, &tp->t->columns[i]);
 		tp->converts[i] = loss != LOSS_REFUSED;
@@ -107,38 +107,6 @@ bool plan_keeps_index(const struct planner *pl, const struct table_pair *tp, con
 
 /* ---- CREATE TABLE ------------------------------------------------------------------------------------ */
 
-/* A type that a STRICT table takes, by what the word would have stored. */
-static const char *strict_type(const struct column *c)
-{
-	switch (c->logical) {
-	case LT_INTEGER:
-	case LT_BOOLEAN:
-		return "INTEGER";
-	case LT_NUMBER:
-	case LT_DECIMAL:
-		return "REAL";
-	case LT_BINARY:
-		return "BLOB";
-	case LT_STRING:
-	case LT_DATETIME:
-	case LT_DATE:
-	case LT_TIME:
-	case LT_UUID:
-	case LT_JSON:
-	case LT_UNKNOWN:
-		break;
-	}
-	return "TEXT";
-}
-
-static void put_type(struct planner *pl, const struct table_text *text, const struct column *c)
-{
-	if (text->strict)
-		strbuf_puts(&pl->b, strict_type(c));
-	else
-		planner_put_type(pl, c, &pl->b);
-}
-
 /* What is in the buffer, which is empty then. */
 static struct str written(struct planner *pl)
 {
@@ -187,7 +155,7 @@ static void edit_column(struct planner *pl, const struct table_pair *tp, struct 
 	if (tp->converts[i]) {
 		if (item->type.from == item->type.to)
 			strbuf_putc(&pl->b, ' ');
-		put_type(pl, e->text, c);
+		planner_put_converted(pl, tp->t, live, c, &pl->b);
 		table_edit_replace(e, item->type, written(pl));
 	}
 	if (c->nullable != live->nullable)
@@ -268,12 +236,12 @@ static void edit_constraints(struct planner *pl, const struct table_pair *tp, st
 }
 
 /* A column that is new; ADD COLUMN would leave the same definition. */
-static void put_new_column(struct planner *pl, const struct table_pair *tp, const struct table_text *text,
-			   const struct column *c)
+static void put_new_column(struct planner *pl, const struct table_pair *tp, const struct column *c)
 {
 	dialect_quote_ident(&pl->b, c->name);
 	strbuf_putc(&pl->b, ' ');
-	put_type(pl, text, c);
+	planner_put_type_in(pl, tp->t, c, &pl->b);
+	ddl_collation(c, &pl->b);
 	(void)plan_put_filled(pl, tp, c);
 }
 
@@ -294,7 +262,7 @@ static bool put_create(struct planner *pl, const struct table_pair *tp, const st
 		if (live_find_column(pl->d, tp->t, c->name) != NULL)
 			continue;
 		ok = plan_can_add(pl, tp, c) && ok;
-		put_new_column(pl, tp, text, c);
+		put_new_column(pl, tp, c);
 		definition = written(pl);
 		table_edit_add_column(&e, definition);
 	}

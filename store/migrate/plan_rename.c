@@ -81,13 +81,32 @@ static void rename_table(struct planner *pl, const struct moved *v)
 	planner_emit(pl, CHANGE_RENAME_TABLE, v->m->table, STR_NONE);
 }
 
+/* PostgreSQL's views and constraints know columns by themselves; what is a text to it goes on naming the old one. */
+static bool named_in_texts(struct planner *pl, const struct moved *v, struct str old, struct str name)
+{
+	for (size_t i = 0; i < pl->live->n_uses; i++) {
+		const struct live_use *u = &pl->live->uses[i];
+
+		if (!str_eq_z(u->kind, LIVE_USE_TEXT) || !str_eq(u->schema_name, v->t->schema_name) ||
+		    !str_eq(u->table, v->t->name) || !str_eq(u->column, old))
+			continue;
+		planner_refuse(
+			pl, v->t->name, old,
+			"cannot be renamed to \"%.*s\": the %.*s \"%.*s\" speaks of it by its old name, and would "
+			"fail at the next row; change it first",
+			STR_FMT(name), STR_FMT(u->kind), STR_FMT(u->name));
+		return true;
+	}
+	return false;
+}
+
 static void rename_columns(struct planner *pl, const struct moved *v)
 {
 	for (size_t i = 0; i < v->m->n_columns; i++) {
 		const struct column *c = &v->m->columns[i];
 		const struct str old = live_name(pl, v, c->name);
 
-		if (str_eq(old, c->name))
+		if (str_eq(old, c->name) || named_in_texts(pl, v, old, c->name))
 			continue;
 		put_table(pl, "ALTER TABLE ", v->m);
 		strbuf_puts(&pl->b, " RENAME COLUMN ");

@@ -173,8 +173,7 @@ void plan_said(struct planner *pl, const struct table_pair *tp)
 			plan_comment(pl, tp, c, live != NULL ? live->comment : STR_NONE);
 		if (live == NULL)
 			continue;
-		if (!tp->rebuilt)
-			plan_collation(pl, tp, c, live);
+		plan_collation(pl, tp, c, live);
 		plan_makeup(pl, tp, c, live);
 	}
 	for (size_t i = 0; i < tp->m->n_uniques && postgres; i++)

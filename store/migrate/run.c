@@ -2,6 +2,7 @@
 #include "store/migrate/run.h"
 
 #include "service/base/wait.h"
+#include "store/migrate/plan_rename.h"
 
 #include "service/base/banned.h"
 
@@ -165,6 +166,21 @@ static bool run_probes(struct run *r, struct err *err)
 		wait_step_aside();
 	}
 	return true;
+}
+
+/* SQLite changes the texts of views and triggers with a name. */
+bool run_plan_renames(struct run *r, struct migration_plan *ret, struct err *err)
+{
+	bool columns = false;
+
+	if (!plan_renames(r->a, r->conn->dialect, r->s, &r->live, ret, err))
+		return false;
+	for (size_t i = 0; i < ret->n_changes; i++)
+		columns = columns || ret->changes[i].kind == CHANGE_RENAME_COLUMN;
+	if (!columns || r->conn->dialect->id != DIALECT_POSTGRES)
+		return true;
+	return r->c->driver->migrate_uses(r->c, r->a, r->q->deadline, &r->live, err) &&
+	       plan_renames(r->a, r->conn->dialect, r->s, &r->live, ret, err);
 }
 
 bool run_due(struct run *r, struct migration_plan *renames, struct err *err)

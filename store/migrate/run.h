@@ -27,6 +27,8 @@ bool run_touches_columns(const struct migration_plan *p);
  * and the plan is to be made anew. Into r->live. Parks. */
 bool run_defaults(struct run *r, bool *ret_asked, struct err *err) MUST_CHECK;
 
+/* The new names that the models ask for; refused where what the database has as a text speaks of the old ones. */
+bool run_plan_renames(struct run *r, struct migration_plan *ret, struct err *err) MUST_CHECK;
 /* Leaves out of the renames those that no row needs. Parks. */
 bool run_due(struct run *r, struct migration_plan *renames, struct err *err) MUST_CHECK;
 

@@ -7,7 +7,7 @@
 #include "service/base/banned.h"
 
 #define FORGET_ROWS 500 /* at a time */
-#define COLUMNS 6
+#define COLUMNS 7
 
 static bool is_postgres(const struct exec *x)
 {
@@ -19,7 +19,7 @@ static const char ddl_postgres[] = "CREATE TABLE IF NOT EXISTS " ONCE_TABLE
 				   "NOT NULL, status bigint NOT NULL, content_type text, headers text, answer bytea)";
 static const char ddl_sqlite[] =
 	"CREATE TABLE IF NOT EXISTS " ONCE_TABLE " (key TEXT PRIMARY KEY, body TEXT NOT NULL, at_us INTEGER NOT NULL, "
-	"status INTEGER NOT NULL, content_type TEXT, headers TEXT, answer BLOB) WITHOUT ROWID";
+	"status INTEGER NOT NULL, content_type TEXT, headers TEXT, answer BLOB)";
 static const char index_ddl[] = "CREATE INDEX IF NOT EXISTS " ONCE_TABLE "_at ON " ONCE_TABLE " (at_us)";
 
 /* One unit of its own. */
@@ -72,6 +72,7 @@ bool once_prepare(struct connection *c, int64_t deadline, struct err *err)
 struct reading {
 	struct arena *a;
 	struct once_row *row;
+	int64_t since_us;
 	bool found;
 };
 
@@ -80,41 +81,45 @@ static struct str text_of(struct arena *a, const struct value *v)
 	return v->kind == VALUE_TEXT || v->kind == VALUE_BYTES ? arena_str(a, v->u.s) : STR_NONE;
 }
 
+static int64_t number_of(const struct value *v)
+{
+	return v->kind == VALUE_INT ? v->u.i : 0;
+}
+
 static bool take_row(void *arg, const struct value *values, size_t n, bool *ret_stop, struct err *err)
 {
 	struct reading *r = arg;
-	int64_t status = 0;
 	(void)ret_stop;
 	(void)err;
-	if (n != COLUMNS)
+	if (n != COLUMNS || number_of(&values[6]) < r->since_us)
 		return true;
-	if (values[1].kind == VALUE_INT)
-		status = values[1].u.i;
-	*r->row = (struct once_row){
-		.key = r->row->key,
-		.body = text_of(r->a, &values[0]),
-		.status = status,
-		.content_type = text_of(r->a, &values[2]),
-		.headers = text_of(r->a, &values[3]),
-		.answer = values[5].kind == VALUE_INT && values[5].u.i == 0 ? STR_NONE : text_of(r->a, &values[4])};
-	if (r->row->answer.p == NULL && values[5].kind == VALUE_INT && values[5].u.i != 0)
+	*r->row = (struct once_row){.key = r->row->key,
+				    .body = text_of(r->a, &values[0]),
+				    .status = number_of(&values[1]),
+				    .content_type = text_of(r->a, &values[2]),
+				    .headers = text_of(r->a, &values[3]),
+				    .answer = number_of(&values[5]) == 0 ? STR_NONE : text_of(r->a, &values[4])};
+	if (r->row->answer.p == NULL && number_of(&values[5]) != 0)
 		r->row->answer = STR("");
 	r->found = true;
 	return true;
 }
 
-static bool look(struct exec *x, struct arena *a, struct str key, bool *ret_found, struct once_row *ret,
-		 struct err *err)
+static bool look(struct exec *x, struct arena *a, struct str key, int64_t since_us, bool *ret_found,
+		 struct once_row *ret, struct err *err)
 {
-	const char *sql =
-		is_postgres(x)
-			? "SELECT body, status, content_type, headers, answer, CAST(CASE WHEN answer IS NULL THEN "
-			  "0 ELSE 1 END AS bigint) FROM " ONCE_TABLE " WHERE key = $1"
-			: "SELECT body, status, content_type, headers, answer, answer IS NOT NULL FROM " ONCE_TABLE
-			  " WHERE key = ?";
+	static const char postgres[] = "SELECT body, status, content_type, headers, answer, CAST(CASE WHEN answer IS "
+				       "NULL THEN 0 ELSE 1 END AS bigint), at_us FROM " ONCE_TABLE " WHERE key = $1";
+	static const char sqlite[] = "SELECT body, status, content_type, headers, answer, answer IS NOT NULL, at_us "
+				     "FROM " ONCE_TABLE " WHERE key = ?";
 	const struct value param = value_text(key);
-	const struct stmt s = {.sql = str_z(sql), .params = &param, .n_params = 1, .access = STMT_READ};
-	struct reading r = {.a = a, .row = ret};
+	const struct stmt s = {.sql = is_postgres(x) ? str_n(postgres, sizeof(postgres) - 1)
+						     : str_n(sqlite, sizeof(sqlite) - 1),
+			       .params = &param,
+			       .n_params = 1,
+			       .access = STMT_READ,
+			       .cache = true};
+	struct reading r = {.a = a, .row = ret, .since_us = since_us};
 	struct row_sink sink = {.row = take_row, .arg = &r};
 	struct exec_result result;
 	ret->key = key;
@@ -124,11 +129,17 @@ static bool look(struct exec *x, struct arena *a, struct str key, bool *ret_foun
 	return true;
 }
 
+/* A write without rows. */
+static struct stmt write_of(const char *sql, const struct value *params, size_t n)
+{
+	return (struct stmt){.sql = str_z(sql), .params = params, .n_params = n, .access = STMT_WRITE, .cache = true};
+}
+
 /* *ret: rows that it has written. */
 static bool write_row(struct exec *x, const char *sql, const struct value *params, size_t n, int64_t *ret,
 		      struct err *err)
 {
-	const struct stmt s = {.sql = str_z(sql), .params = params, .n_params = n, .access = STMT_WRITE, .cache = true};
+	const struct stmt s = write_of(sql, params, n);
 	struct row_sink nobody = {0};
 	struct exec_result result;
 	if (!exec_run(x, &s, &nobody, &result, err))
@@ -137,8 +148,17 @@ static bool write_row(struct exec *x, const char *sql, const struct value *param
 	return true;
 }
 
-bool once_begin(struct exec *x, struct arena *a, const struct once_row *mine, int64_t since_us, bool *ret_first,
-		struct once_row *ret_kept, struct err *err)
+/* What is cheapest is no way for an old row, nor on a connection that has not prepared it. */
+static bool goes_along(struct exec *x, const struct once_row *mine)
+{
+	static const char sql[] = "INSERT INTO " ONCE_TABLE " (key, body, at_us, status) VALUES ($1, $2, $3, 0)";
+	const struct value params[] = {value_text(mine->key), value_text(mine->body), value_int(clock_real_us())};
+	const struct stmt s = write_of(sql, params, ARRAY_LEN(params));
+	return exec_before(x, &s);
+}
+
+/* *ret_first: there was none, or an old one. */
+static bool put_first(struct exec *x, const struct once_row *mine, int64_t since_us, bool *ret_first, struct err *err)
 {
 	static const char postgres[] =
 		"INSERT INTO " ONCE_TABLE
@@ -150,21 +170,41 @@ bool once_begin(struct exec *x, struct arena *a, const struct once_row *mine, in
 		"body = excluded.body, at_us = excluded.at_us, status = 0 WHERE " ONCE_TABLE ".at_us < ?";
 	const struct value params[] = {value_text(mine->key), value_text(mine->body), value_int(clock_real_us()),
 				       value_int(since_us)};
-	bool found;
 	int64_t n;
 	if (!write_row(x, is_postgres(x) ? postgres : sqlite, params, ARRAY_LEN(params), &n, err))
 		return false;
 	*ret_first = n > 0;
+	return true;
+}
+
+bool once_begin(struct exec *x, struct arena *a, const struct once_row *mine, int64_t since_us, enum once_way *way,
+		bool *ret_first, struct once_row *ret_kept, struct err *err)
+{
+	bool found;
+	*ret_first = true;
+	if (x->route->tx == NULL && !is_postgres(x) && x->generated) {
+		*way = ONCE_ROW_LAST;
+		if (!look(x, a, mine->key, since_us, &found, ret_kept, err))
+			return false;
+		*ret_first = !found;
+		return true;
+	}
+	if (*way == ONCE_ROW_ALONG && goes_along(x, mine))
+		return true;
+	*way = ONCE_ROW_FIRST;
+	if (!put_first(x, mine, since_us, ret_first, err))
+		return false;
 	if (*ret_first)
 		return true;
-	if (!look(x, a, mine->key, &found, ret_kept, err))
+	if (!look(x, a, mine->key, 0, &found, ret_kept, err))
 		return false;
 	/* the first one was undone between the two, or this transaction's snapshot is older than it */
 	return found || err_set(err, ERR_SERIALIZATION_FAILURE,
 				"a request with this Idempotency-Key ended a moment ago; send it again");
 }
 
-bool once_end(struct exec *x, const struct once_row *mine, struct err *err)
+/* What the row that is there gets. */
+static bool fill(struct exec *x, const struct once_row *mine, int64_t *ret_affected, struct err *err)
 {
 	static const char postgres[] =
 		"UPDATE " ONCE_TABLE " SET body = $1, status = $2, content_type = $3, headers = $4, "
@@ -178,11 +218,43 @@ bool once_end(struct exec *x, const struct once_row *mine, struct err *err)
 				       value_text(mine->headers),
 				       mine->answer.p != NULL ? value_bytes(mine->answer) : value_null(),
 				       value_text(mine->key)};
-	int64_t n;
-	if (!write_row(x, is_postgres(x) ? postgres : sqlite, params, ARRAY_LEN(params), &n, err))
+	/* a client's own statements could have taken the row away, which shows before COMMIT only */
+	x->last = x->last && x->route->tx == NULL && !x->foreign;
+	return write_row(x, is_postgres(x) ? postgres : sqlite, params, ARRAY_LEN(params), ret_affected, err);
+}
+
+/* The whole row (SQLite). */
+static bool put_last(struct exec *x, const struct once_row *mine, int64_t since_us, int64_t *ret_affected,
+		     struct err *err)
+{
+	static const char sql[] =
+		"INSERT INTO " ONCE_TABLE
+		" (key, body, at_us, status, content_type, headers, answer) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT "
+		"(key) DO UPDATE SET body = excluded.body, at_us = excluded.at_us, status = excluded.status, "
+		"content_type = excluded.content_type, headers = excluded.headers, answer = excluded.answer "
+		"WHERE " ONCE_TABLE ".at_us < ?";
+	const struct value params[] = {value_text(mine->key),
+				       value_text(mine->body),
+				       value_int(clock_real_us()),
+				       value_int(mine->status),
+				       value_text(mine->content_type),
+				       value_text(mine->headers),
+				       mine->answer.p != NULL ? value_bytes(mine->answer) : value_null(),
+				       value_int(since_us)};
+	return write_row(x, sql, params, ARRAY_LEN(params), ret_affected, err);
+}
+
+bool once_end(struct exec *x, enum once_way way, const struct once_row *mine, int64_t since_us, struct err *err)
+{
+	int64_t affected = 0;
+	if (!(way == ONCE_ROW_LAST ? put_last(x, mine, since_us, &affected, err) : fill(x, mine, &affected, err)))
 		return false;
-	return n == 1 || err_set(err, ERR_SERIALIZATION_FAILURE,
-				 "the request's row in " ONCE_TABLE " was taken away while it ran");
+	if (affected == 1)
+		return true;
+	(void)err_set(err, ERR_SERIALIZATION_FAILURE,
+		      "the request's row in " ONCE_TABLE " was taken away while it ran");
+	err->outcome = ERR_OUTCOME_ROLLED_BACK;
+	return false;
 }
 
 bool once_forget(struct connection *c, int64_t before_us, int64_t deadline, bool *ret_more, struct err *err)

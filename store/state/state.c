@@ -283,6 +283,7 @@ bool state_open(const struct state_options *o, struct state **ret, struct err *e
 	struct state *s = mem_alloc(sizeof(*s));
 	connection_registry_init(&s->registry, &exec_sharing);
 	s->lock_fd = -1;
+	s->listen_ns = (int64_t)(o->listen_s * (double)CLOCK_NS_PER_S);
 	if (!open_all(s, o, err)) {
 		state_close(s);
 		return false;

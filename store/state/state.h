@@ -23,6 +23,7 @@ struct state_options {
 	struct str url;
 	struct str key_file; /* "": beside an SQLite state, none for PostgreSQL */
 	bool read_only;      /* to look at it while a server has it */
+	double listen_s;     /* where word of changes is refused or lost, it is asked for again after so long at most */
 };
 
 /* Opens it, makes or upgrades its tables, and proves the key. ERR_INVALID_VALUE: it is there and cannot be used (of a

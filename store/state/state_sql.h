@@ -14,8 +14,9 @@ struct state {
 	struct seal seal;
 	char life[33]; /* hexadecimal */
 	bool resealed;
-	int lock_fd;    /* -1: none */
-	char *make_key; /* owned: the file of a key that is made with the first tables; NULL: none */
+	int64_t listen_ns; /* of state_options.listen_s */
+	int lock_fd;       /* -1: none */
+	char *make_key;    /* owned: the file of a key that is made with the first tables; NULL: none */
 };
 
 /* One unit of work; texts have ~ for the tables' prefix and ? for parameters. */

@@ -1,4 +1,6 @@
 """Batches whose raw steps end the transaction they run in: the answer says what became of it, as the engine saw it."""
+import uuid
+
 import pytest
 
 from support.schema import run
@@ -126,6 +128,41 @@ def test_a_managed_transaction_follows_and_chain(postgres_conn, text, outcome):
     ident = begin(postgres_conn)
     postgres_conn.client.post("/v1/sql/execute", {"sql": text}, headers={"Ferro-Transaction": ident}).expect(200)
     assert state(postgres_conn, ident) == outcome
+
+
+# ---- what commits on its way ----
+
+PIECEMEAL = ["CALL p()", "/* x */ call p()", "DO $$ BEGIN INSERT INTO t (v) VALUES ('one'); COMMIT; RAISE EXCEPTION 'no'; END $$"]
+
+
+@pytest.mark.parametrize("text", PIECEMEAL)
+def test_a_procedure_that_commits_and_fails(postgres_conn, text):
+    """What it has committed stays, and nobody says that it was rolled back."""
+    db = postgres_conn
+    run(db.backend, "CREATE TABLE t (id serial PRIMARY KEY, v text); CREATE PROCEDURE p() LANGUAGE plpgsql AS $$ BEGIN INSERT INTO t (v) VALUES ('one'); COMMIT; "
+                    "INSERT INTO t (v) VALUES ('two'); RAISE EXCEPTION 'no'; END $$")
+    for n, headers in enumerate((None, {"Idempotency-Key": uuid.uuid4().hex})):
+        problem = db.client.post("/v1/sql/execute", {"sql": text, "using": db.name}, headers=headers).problem(400, "sql_error")
+        assert problem["outcome"] == "unknown" and stored(db) == ["one"] * (n + 1)
+    loose = batch(db, raw(text), atomic=False).expect(200).json()["results"][0]
+    assert loose["error"]["outcome"] == "unknown" and stored(db) == ["one"] * 3
+    # where there is a transaction it is undone with it: a procedure cannot end that
+    assert batch(db, put("x"), raw(text)).problem(400, "sql_error")["outcome"] == "rolled_back" and stored(db) == ["one"] * 3
+
+
+def test_a_procedure_that_commits_and_takes_too_long(postgres_conn):
+    db = postgres_conn
+    run(db.backend, "CREATE TABLE t (id serial PRIMARY KEY, v text)")
+    text = "DO $$ BEGIN INSERT INTO t (v) VALUES ('one'); COMMIT; PERFORM pg_sleep(20); END $$"
+    answer = db.client.post("/v1/sql/execute", {"sql": text, "using": db.name}, headers={"Prefer": "timeout=1"})
+    assert answer.problem(504, "statement_timeout")["outcome"] == "unknown" and stored(db) == ["one"]
+
+
+def test_an_index_that_is_left_half_made(postgres_conn):
+    db = postgres_conn
+    run(db.backend, "CREATE TABLE t (id serial PRIMARY KEY, v text); INSERT INTO t (v) VALUES ('one'), ('one')")
+    problem = db.client.post("/v1/sql/execute", {"sql": "CREATE UNIQUE INDEX CONCURRENTLY half ON t (v)", "using": db.name}).problem(409, "unique_violation")
+    assert problem["outcome"] == "unknown" and run(db.backend, "SELECT indisvalid FROM pg_index WHERE indexrelid = 'half'::regclass") == [["f"]]
 
 
 # ---- savepoints of ferrod's own ----

@@ -145,8 +145,7 @@ FAULTS = [
     ({"connections": [OK], "introspect": [{"using": "a", "tables": [1]}]}, "/introspect/0/tables"),
     ({"connections": [OK], "introspect": [{"using": "a"}, {"using": "a"}]}, "/introspect/1/using"),
     ({"connections": [OK], "introspect": [{"using": "a", "schemas": ["public"]}]}, "/introspect/0/schemas"),
-    ({"connections": [{"name": "a", "url": "postgres://h/d"}], "introspect": [{"using": "a", "schemas": ["public", "x"]}]},
-     "/introspect/0/schemas"),
+    ({"connections": [OK], "introspect": [{"using": "a", "schemas": ["main", 7]}]}, "/introspect/0/schemas"),
     ({"keys": [{"name": "x"}]}, "/keys/0/hash"),
 ]
 
@@ -333,6 +332,45 @@ def test_introspected_models(backend, catalog):
         catalog("a", connections=[{"name": "legacy", "url": backend.url, "default": True}], models=[model("Own")])
         assert reload(c)["removed"] == ["introspect:legacy"]
         assert sorted(everything(c)["models"]) == ["Own"]
+
+
+def test_introspected_schemas(backend, catalog):
+    """Those that are named, and no other: their tables and views become models, which are read, written and followed."""
+    schema = "main" if backend.name == "sqlite" else "billing"
+    connection = {"name": "legacy", "url": backend.url, "default": True}
+    with Server("--default-url", backend.url) as server, Client(server.port) as c:
+        sql = lambda text: c.post("/v1/sql/execute", {"sql": text}).expect(200)  # noqa: E731
+        if backend.name == "postgres":
+            sql("CREATE SCHEMA billing")
+            sql("CREATE TABLE elsewhere (id integer PRIMARY KEY)")
+        sql(f"CREATE TABLE {schema}.invoices (id integer PRIMARY KEY, total integer)")
+        sql(f"CREATE VIEW {schema}.large AS SELECT id, total FROM {schema}.invoices WHERE total > 10")
+    catalog("a", connections=[connection], introspect=[{"using": "legacy", "schemas": [schema]}])
+    with catalog.start() as server, Client(server.port) as c:
+        assert sorted(everything(c)["models"]) == ["invoices", "large"]
+        c.post("/v1/models/invoices/records", {"id": 1, "total": 20}).expect(201)
+        assert c.get("/v1/models/large/records").expect(200).json()["rows"][0]["total"] == 20
+        assert c.get("/v1/models/invoices").expect(200).json().get("schema") == (None if schema == "main" else schema)
+        c.post("/v1/sql/execute", {"sql": f"ALTER TABLE {schema}.invoices ADD COLUMN paid integer"}).expect(200)
+        c.post("/v1/sql/execute", {"sql": f"CREATE TABLE {schema}.lines (id integer PRIMARY KEY)"}).expect(200)
+        wait_for(lambda: "lines" in everything(c)["models"], 10, "the new table")
+        assert "paid" in [x["name"] for x in c.get("/v1/models/invoices").json()["columns"]]
+        if backend.name == "postgres":  # several; of namesakes the first keeps the name
+            c.post("/v1/sql/execute", {"sql": "CREATE TABLE invoices (id integer PRIMARY KEY, own integer)"}).expect(200)
+            catalog("a", connections=[connection], introspect=[{"using": "legacy", "schemas": ["public", "billing"]}])
+            assert reload(c)["changed"] == ["introspect:legacy"]
+            assert {"elsewhere", "invoices", "billing.invoices", "lines"} <= set(everything(c)["models"])
+            assert "own" in [x["name"] for x in c.get("/v1/models/invoices").json()["columns"]]
+            catalog("a", connections=[connection], introspect=[{"using": "legacy"}])
+            reload(c)
+            assert sorted(everything(c)["models"]) == ["elsewhere", "invoices"]
+
+
+def test_a_schema_that_is_not_there_is_said(postgres_backend, catalog):
+    catalog("a", connections=[{"name": "legacy", "url": postgres_backend.url, "default": True}], introspect=[{"using": "legacy", "schemas": ["public", "nowhere"]}])
+    with catalog.start() as server, Client(server.port) as c:
+        detail = c.get("/readyz").problem(503, "database_unavailable")["detail"]
+        assert "legacy" in detail and "nowhere" in detail
 
 
 def test_a_table_that_is_not_there_is_said(backend, catalog):

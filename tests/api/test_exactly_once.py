@@ -1,7 +1,5 @@
 """Connections that are exactly_once: the answer for an Idempotency-Key is in the database of its write, or neither is."""
 import json
-
-
 import sqlite3
 import threading
 import time
@@ -11,6 +9,7 @@ import uuid
 import pytest
 
 from support.client import Client
+from support.cutter import Cutter
 from support.process import wait_for
 from support.server import Server
 
@@ -154,7 +153,7 @@ def test_two_that_run_at_once(two):
     """The second waits for the first and gets its answer."""
     h, answers = key(), []
     slow = "INSERT INTO item (note) SELECT 'slow' FROM (SELECT pg_sleep(1)) s" if two.backend.name == "postgres" else \
-        "INSERT INTO item (note) WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < 3000000) SELECT 'slow' FROM r WHERE n = 3000000"
+        "INSERT INTO item (note) WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < 1000000) SELECT 'slow' FROM r WHERE n = 1000000"
 
     def send(c):
         answers.append(c.post("/v1/sql/execute", {"sql": slow}, headers=h))
@@ -167,6 +166,38 @@ def test_two_that_run_at_once(two):
     assert [a.status for a in answers] == [200] * 6, [a.body for a in answers]
     assert sum(a.header("Idempotency-Replayed") == "true" for a in answers) == 5
     assert two.count("item") == 1
+
+
+@pytest.mark.parametrize("name", ["create", "bulk", "put", "query update", "batch", "sql"])
+def test_many_that_run_at_once(two, name):
+    """Whatever of them comes first, in whichever server: each is done once, and all get the one answer."""
+    method, path, body = WRITES[name]
+    two.a.post("/v1/models/Item/records", {"id": 1, "note": "0"}).expect(201)
+    if two.backend.name == "postgres":
+        two.sql("SELECT setval('item_id_seq', 100)")
+    keys, answers, n_rows = [key() for _ in range(8)], {}, []
+    together = threading.Barrier(6)
+
+    def send(who):
+        with Client(two.servers[who % 2].port) as c:
+            for h in keys:
+                together.wait(20)
+                got = c.request(method, path, body, headers=h)
+                answers.setdefault(h["Idempotency-Key"], []).append((got.status, got.body, got.header("Idempotency-Replayed")))
+
+    n_rows.append(two.count("item"))
+    threads = [threading.Thread(target=send, args=(i,)) for i in range(6)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join(120)
+    assert len(answers) == len(keys)
+    for seen in answers.values():
+        assert len({(status, text) for status, text, _ in seen}) == 1 and seen[0][0] in (200, 201), seen
+        assert sorted(str(replayed) for _, _, replayed in seen) == ["None"] + ["true"] * 5
+    each = {"create": 1, "bulk": 100, "put": 0, "query update": 0, "batch": 2, "sql": 1}[name]
+    assert two.count("item") == n_rows[0] + each * len(keys) + (name == "put")
+    assert two.count("_ferrod_once") == len(keys)
 
 
 def test_in_a_transaction_of_the_client_s_the_row_comes_and_goes_with_it(two):
@@ -266,7 +297,59 @@ def test_in_a_session_the_map_follows(two):
     assert s.get("/v1/models/Item/records/1").expect(200).json()["note"] == "z"
 
 
-def test_a_ledger_under_kill_9(house):
+def test_a_row_that_is_taken_away_undoes_its_request(two):
+    """By statements of the client's own, beside its write: then it could be done twice."""
+    body = {"steps": [{"op": "create", "model": "Item", "record": {"note": "x"}}, {"op": "sql.execute", "sql": "DELETE FROM _ferrod_once"}]}
+    assert two.a.post("/v1/batch", body, headers=key()).problem(409, "serialization_failure")["outcome"] == "rolled_back"
+    assert two.count("item") == 0 and two.count("_ferrod_once") == 0
+
+
+@pytest.fixture
+def cut(server, postgres_backend):
+    """A way to a PostgreSQL that can be cut around COMMIT."""
+    cutter = Cutter(postgres_backend.pg.port)
+    with Client(server.port, timeout=60) as client:
+        url = f"postgres://ferrod@127.0.0.1:{cutter.own_port}/{postgres_backend.database}?sslmode=disable&gssencmode=disable"
+        client.post("/v1/connections", {"name": "cut", "url": url, "exactly_once": True, "pool": {"max_connections": 1}}).expect(201)
+        client.put("/v1/models", {"models": MODELS}).expect(200)
+        client.post("/v1/create-tables", {"using": "cut"}).expect(200)
+        cutter.client = client
+        cutter.rows = lambda: postgres_backend.pg.psql("SELECT count(*) FROM item", postgres_backend.database)
+        yield cutter
+        client.delete("/v1/connections/cut?force=true").expect(204)
+    cutter.listener.close()
+
+
+@pytest.mark.parametrize("when, outcome, rows", [("before", "rolled_back", "0"), ("after", "committed", "1")])
+@pytest.mark.parametrize("name", ["create", "bulk", "batch", "sql"])
+def test_a_commit_whose_connection_is_lost(cut, name, when, outcome, rows):
+    """The refusal says what became of it, and the next request with the key gets the answer, or does the work."""
+    method, path, body = WRITES[name]
+    each = {"create": 1, "bulk": 100, "batch": 2, "sql": 1}[name]
+    send = lambda h: cut.client.request(method, f"{path}?using=cut", body, headers=h)  # noqa: E731
+    assert send(key()).status in (200, 201)  # all is prepared
+    h = key()
+    cut.cut = when
+    assert send(h).problem(503, "database_unavailable")["outcome"] == outcome
+    assert int(cut.rows()) == each * (1 + int(rows))
+    again = send(h)
+    assert again.status in (200, 201) and (again.header("Idempotency-Replayed") == "true") is (when == "after")
+    assert int(cut.rows()) == each * 2
+
+
+def test_a_write_takes_two_flights(cut):
+    """BEGIN, the key and the write; the answer and COMMIT."""
+    method, path, body = WRITES["create"]
+    for _ in range(2):
+        cut.client.request(method, f"{path}?using=cut", body, headers=key()).expect(201)
+    cut.statements.clear()
+    cut.client.request(method, f"{path}?using=cut", body, headers=key()).expect(201)
+    assert len(cut.statements) == 2, cut.statements
+    assert b"BEGIN" in cut.statements[0] and b"COMMIT" in cut.statements[1]
+
+
+@pytest.mark.parametrize("how", ["create", "batch"])
+def test_a_ledger_under_kill_9(house, how):
     """Clients that repeat until they are answered, servers that die all the time: each deposit is there once."""
     c = house.start(fresh=True)
     c.post("/v1/models/Item/records", {"id": 1, "note": "0"}).expect(201)
@@ -274,12 +357,14 @@ def test_a_ledger_under_kill_9(house):
 
     def deposit(who):
         for n in range(25):
-            body = {"steps": [{"op": "create", "model": "Item", "record": {"note": f"{who}-{n}"}}]}
+            record = {"note": f"{who}-{n}"}
+            path, body = ("/v1/models/Item/records", record) if how == "create" else \
+                ("/v1/batch", {"steps": [{"op": "create", "model": "Item", "record": record}]})
             h = {"Idempotency-Key": f"{who}-{n}"}
             while not stop.is_set():
                 try:
                     with Client(port[0], validate=False) as own:
-                        if own.post("/v1/batch", body, headers=h).status == 200:
+                        if own.post(path, body, headers=h).status in (200, 201):
                             done.append((who, n))
                             break
                 except OSError:

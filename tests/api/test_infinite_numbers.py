@@ -102,6 +102,27 @@ def test_it_can_be_written_where_a_string_is_something_else(tables, kind):
             client.post(f"/v1/models/{name}/records", {"id": 300, "v": wrong}, params=using).problem(422, "invalid_value")
 
 
+@pytest.mark.parametrize("kind", ["json", "jsontext"])
+def test_a_document_that_is_a_number_keeps_its_digits_or_is_refused(sqlite_conn, kind):
+    """A column declared JSON has an affinity for numbers: SQLite would make a double of it, or an infinite one. Inside of a document they stay."""
+    conn = sqlite_conn
+    run(conn.backend, f"CREATE TABLE nums (id integer PRIMARY KEY, d {kind})")
+    introspect(conn, register=True)
+    model = conn.client.get("/v1/models/nums").expect(200).json()
+    if kind == "jsontext":  # kept as texts
+        model["columns"] = [{**c, "logical_type": "json", "db_type": None} if c["name"] == "d" else c for c in model["columns"]]
+        conn.client.put("/v1/models", {"models": [model]}).expect(200)
+    send = lambda number, text: conn.client.post("/v1/models/nums/records", raw=f'{{"id":{number},"d":{text}}}'.encode(), params=conn.using, headers={"Content-Type": "application/json"})  # noqa: E731
+    for number, text in enumerate(("12345678901234567890123", "0.1000000000000000055", "1e400", "-1e-400"), 1):
+        if kind == "json":
+            assert send(number, text).expect(422, "invalid_value").pointers() == ["/d"], text
+        else:
+            assert f'"d":{text}' in send(number, text).expect(201).text
+        assert f'"d":[{text}]' in send(number + 10, f"[{text}]").expect(201).text
+    for number, text in enumerate(("1.5", "9223372036854775807", "0.30000000000000004", "1e300", "-0.5"), 20):
+        assert send(number, text).expect(201).json()["d"] == json.loads(text)
+
+
 def test_keys_of_such_a_kind(sqlite_conn):
     conn = sqlite_conn
     run(conn.backend, "CREATE TABLE keyed (k blob PRIMARY KEY, n integer);\nINSERT INTO keyed VALUES (9e999, 1), (x'" + SIX.hex() + "', 2), ('Infinity', 3)")

@@ -159,6 +159,18 @@ def test_a_constraint_of_the_name_that_is_another(postgres_conn):
     assert answer["statements"] == [] and {w["object"] for w in answer["warnings"]} == {"mine"}
 
 
+def test_a_constraint_of_the_name_in_another_order(postgres_conn):
+    """It refuses the same, and serves other queries."""
+    conn = postgres_conn
+    run(conn.backend, "CREATE TABLE t (id integer PRIMARY KEY, a text, b text, CONSTRAINT mine UNIQUE (b, a))")
+    wanted = lambda *columns: register(conn.client, model("T", column("a", db_type="text"), column("b", db_type="text"), uniques=[{"name": "mine", "columns": list(columns)}]))
+    wanted("a", "b")
+    answer = migrate(conn)
+    assert (answer["statements"], codes(answer)) == ([], ["index_drift"]) and answer["warnings"][0]["object"] == "mine"
+    wanted("b", "a")
+    quiet(conn)
+
+
 # ---- no phantoms ----
 
 def test_long_names_on_sqlite(sqlite_conn):
@@ -192,6 +204,27 @@ def test_partitions_are_reached_by_their_parent(postgres_conn):
     assert run(conn.backend, "SELECT format_type(atttypid, -1) FROM pg_attribute WHERE attrelid = 'p_2_1'::regclass "
                              "AND attname = 'v'") == [["bigint"]]
     quiet(conn)
+
+
+def test_indexes_over_partitions_are_not_built_concurrently(postgres_conn):
+    """PostgreSQL cannot: that is said, and the rest is done; without it they are made, with all that partitions take."""
+    conn = postgres_conn
+    run(conn.backend, """CREATE TABLE p (id int, at date, v int, PRIMARY KEY (id, at)) PARTITION BY RANGE (at);
+        CREATE TABLE p_1 PARTITION OF p FOR VALUES FROM ('2026-01-01') TO ('2027-01-01'); INSERT INTO p VALUES (1, '2026-05-05', 7);
+        CREATE INDEX idx_p_old ON p (v, id)""")
+    register(conn.client)
+    got = introspect(conn, register=True)["payload"]["models"][0]
+    got.update(indexes=[], uniques=[{"name": "uq_p_at_v", "columns": ["at", "v"]}],
+               columns=[{**c, "nullable": c["nullable"] and c["name"] != "v"} for c in got["columns"]] + [column("added", "integer", index=True)],
+               checks=[{"name": "ck_p_v", "column": "v", "values": ["7", "8"]}])
+    register(conn.client, got)
+    for _ in range(2):
+        answer = migrate(conn, concurrently=True, destructive=True)
+        assert {(w["code"], w["object"]) for w in answer["warnings"]} == {("index_not_made", "idx_p_added"), ("index_not_made", "uq_p_at_v")}
+    assert run(conn.backend, "SELECT count(*) FROM pg_indexes WHERE indexname = 'idx_p_old'") == [["0"]]
+    assert sorted(kinds(migrate(conn))) == ["create_index", "create_index"]
+    assert run(conn.backend, "SELECT bool_and(indisvalid) FROM pg_index WHERE indrelid IN ('p'::regclass, 'p_1'::regclass)") == [["t"]]
+    quiet(conn, concurrently=True)
 
 
 # ---- waiting ----

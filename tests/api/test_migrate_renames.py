@@ -3,7 +3,7 @@ import uuid
 
 import pytest
 
-from support.schema import migrate, quiet, run
+from support.schema import column, migrate, model, quiet, register, run
 
 OLD = [
     {"model_name": "Writer", "table_name": "writer", "columns": [
@@ -177,3 +177,22 @@ def test_what_cannot_be_kept_is_refused_or_warned_of(conn):
     assert [(w["code"], w["pointer"]) for w in answer["warnings"]] == [("unknown_default_factory", "/payload/models/0/columns/1/default_factory")]
     other = {"model_name": "Other", "columns": [{"name": "id", "logical_type": "integer", "primary_key": True}]}
     assert "warnings" not in conn.client.post("/v1/models", {"models": [other]}).expect(200).json()  # it was said
+
+
+def test_a_trigger_that_speaks_of_the_old_name(conn):
+    """SQLite writes it anew; PostgreSQL does not know what its function says: refused by its name, before anything runs."""
+    run(conn.backend, "CREATE TABLE t (id integer PRIMARY KEY, a integer, c integer);\nCREATE TABLE log (x integer);\nCREATE VIEW w AS SELECT a FROM t")
+    body = "INSERT INTO log VALUES (NEW.a)"
+    postgres = conn.backend.name == "postgres"
+    run(conn.backend, f"CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body}; RETURN NEW; END $$; CREATE TRIGGER told AFTER INSERT OR UPDATE OF a ON t "
+                      "FOR EACH ROW EXECUTE FUNCTION f()" if postgres else f"CREATE TRIGGER told AFTER INSERT ON t BEGIN {body}; END")
+    register(conn.client, model("T", column("b", "integer", renamed_from="a"), column("c", "integer")))
+    if postgres:
+        for dry_run in (True, False):
+            problem = conn.client.post("/v1/migrate", {**conn.using, "dry_run": dry_run}).problem(422, "migration_refused")
+            assert '"told"' in problem["detail"] and (problem["table"], problem["column"]) == ("t", "a")
+        run(conn.backend, "CREATE OR REPLACE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO log VALUES (NEW.b); RETURN NEW; END $$")
+    assert len(migrate(conn)["statements"]) == 1
+    run(conn.backend, "INSERT INTO t VALUES (1, 5, 6)")
+    assert run(conn.backend, "SELECT x FROM log") == [["5"]] and run(conn.backend, "SELECT a FROM w" if postgres else "SELECT b FROM w") == [["5"]]
+    quiet(conn)

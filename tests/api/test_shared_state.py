@@ -7,6 +7,7 @@ import pytest
 
 from support.client import Client
 from support.process import wait_for
+from support.relay import Relay
 from support.server import Server, patience, run_binary
 
 
@@ -92,6 +93,53 @@ def test_what_was_told_to_nobody_is_found(pair):
     wait_for(lambda: len(ears(pair)) == 2 and not before & set(ears(pair)), 20, "two that listen anew")
     pair.a.put("/v1/models", {"models": [model("Heard")]}).expect(200)
     seen(pair.b, [], ["Heard"], 10)
+
+
+def hears_again(pair):
+    """After the state was away for a while, too: what is told is seen at once, not found later."""
+    wait_for(lambda: len(ears(pair)) == 2, 15, "two that listen again")
+
+
+class Refusing:
+    """A way to the state on which LISTEN is refused, and counted."""
+
+    def __init__(self, pg):
+        self.refuses, self.asked = True, []
+        self.relay = Relay(pg.port, self.change)
+
+    def change(self, data):
+        if b"LISTEN ferrod" not in data:
+            return data
+        self.asked.append(time.monotonic())
+        return data.replace(b"LISTEN ferrod", b"L1STEN ferrod") if self.refuses else data
+
+
+@pytest.mark.parametrize("setting,least,most", [("0.25", 8, 40), ("60", 1, 7)])
+def test_listen_is_asked_for_again(postgres_backend, setting, least, most):
+    """Where it is refused, changes are found; it is asked for again, after longer pauses up to the setting, and used once it is there."""
+    pg = postgres_backend.pg
+    way = Refusing(pg)
+    url = postgres_backend.url.replace(f":{pg.port}/", f":{way.relay.port}/")
+    args = ["--state-url", url, "--default-url", "", "--drain-notice-seconds", "0", "--state-listen-seconds", setting]
+    with Server("--node", "a", *args) as one, Server("--node", "b", *args) as two, Client(one.port) as a, Client(two.port) as b:
+        way.asked.clear()
+        began = time.monotonic()
+        for n in range(10):
+            a.put("/v1/models", {"models": [model(f"M{n}")]}).expect(200)
+            seen(b, [], [f"M{n}"], 3)
+        time.sleep(max(0, 6 - (time.monotonic() - began)))
+        asked = sum(at <= began + 6 for at in way.asked)
+        assert 2 * least <= asked <= 2 * most, asked
+        if setting == "0.25":
+            way.refuses = False
+            wait_for(lambda: len(ears(types.SimpleNamespace(backend=postgres_backend))) == 2, 10, "two that listen")
+    way.relay.close()
+
+
+@pytest.mark.parametrize("setting", ["0.24", "86401", "soon"])
+def test_how_long_it_is_not_asked_for_has_bounds(setting):
+    code, _, err = run_binary("check-config", "--state-listen-seconds", setting)
+    assert code == 2 and "state_listen_seconds" in err.replace("-", "_")
 
 
 def test_with_ferro_catalog_it_is_seen_at_once(pair):
@@ -181,3 +229,4 @@ def test_a_state_that_is_away_for_a_while(pair):
     pg.start()
     wait_for(lambda: pair.a.post("/v1/models", {"models": [model("M")]}).status == 200, 5, "the state")
     seen(pair.b, ["shop"], ["M"], seconds=4)
+    hears_again(pair)

@@ -194,3 +194,77 @@ def test_log_is_truncated_when_idle(house):
     wait_for(lambda: os.path.getsize(wal) == 0, 15, "the log is truncated")
     create(house, 5).expect(201)
     assert len(content(house.path)) == 1902
+
+
+def replace(house, tmp_path, labels=("new",)):
+    make(tmp_path / "next.db", labels)
+    os.rename(house.path, tmp_path / "before.db")
+    os.rename(tmp_path / "next.db", house.path)
+
+
+def test_a_backup_is_the_first_to_notice(house, tmp_path):
+    """It copies the new file, and brings nothing of the old one's log into either."""
+    for n in range(2, 60):
+        create(house, n).expect(201)
+    replace(house, tmp_path)
+    (tmp_path / "copy.db").write_bytes(house.post("/v1/connections/f/backup").expect(200).body)
+    assert content(tmp_path / "copy.db") == {1: "new"}
+    assert label(house) == "new"
+    assert set(content(tmp_path / "before.db")) == set(range(1, 60)) and content(house.path) == {1: "new"}
+
+
+def test_a_backup_over_a_replacement(house, tmp_path):
+    """There is no copy of half of one file, and what it holds open costs the new file nothing."""
+    house.post("/v1/sql/execute", {"sql": "CREATE TABLE filler (x)"}).expect(200)
+    for _ in range(4):
+        house.post("/v1/sql/execute", {"sql": "INSERT INTO filler SELECT randomblob(40000) FROM (WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1500) SELECT i FROM n)"}).expect(200)
+    wait_for(lambda: os.path.getsize(str(house.path) + "-wal") == 0, 15, "the log is truncated")
+    answers = []
+
+    def copy():
+        with Client(house.server.port, timeout=120, validate=False) as other:
+            answers.append(other.post("/v1/connections/f/backup"))
+
+    thread = threading.Thread(target=copy)
+    thread.start()
+    wait_for(lambda: [p for p in os.listdir(tmp_path) if "backup-" in p] or answers, 20, "the copy is begun")
+    replace(house, tmp_path)
+    for n in range(2, 40):
+        wait_for(lambda: create(house, n, "new").status in (201, 409), 10, "the new file is used")
+    thread.join()
+    if answers[0].status != 200:
+        answers[0].problem(503, "database_unavailable")
+    assert set(content(house.path)) == set(range(1, 40)) and content(tmp_path / "before.db") == {1: "old"}
+    house.delete("/v1/connections/f?force=true").expect(204)
+    assert set(content(house.path)) == set(range(1, 40))
+    assert not [p for p in os.listdir(tmp_path) if "backup-" in p]
+
+
+@pytest.mark.parametrize("first", ["reader", "writer"])
+def test_a_pool_that_only_reads_keeps_the_log_from_nobody(house, tmp_path, first):
+    """Its connections cannot empty the log: whichever pool lets go first, another does."""
+    house.post("/v1/connections", {"name": "g", "url": f"sqlite:{house.path}?mode=ro"}).expect(201)
+    look = {"sql": "SELECT label FROM marker WHERE id = 1", "using": "g"}
+    for n in range(2, 40):
+        create(house, n).expect(201)
+    assert house.post("/v1/sql/fetch-all", look).expect(200).json()["rows"] == [{"label": "old"}]
+    replace(house, tmp_path)
+    calls = [lambda: house.post("/v1/sql/fetch-all", look).expect(200).json()["rows"][0]["label"], lambda: label(house)]
+    for call in calls if first == "reader" else calls[::-1]:
+        assert call() == "new"
+    create(house, 2, "new").expect(201)
+    assert set(content(tmp_path / "before.db")) == set(range(1, 40))
+    assert content(house.path) == {1: "new", 2: "new"}
+
+
+def test_log_is_truncated_when_idle_though_another_was_in_the_way(house):
+    wal = str(house.path) + "-wal"
+    reader = sqlite3.connect(house.path, isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM marker").fetchone()
+    house.post("/v1/models/Marker/records", {"records": [{"id": n, "label": "x" * 2000} for n in range(100, 2000)]}).expect(201)
+    time.sleep(6)
+    assert os.path.getsize(wal) > 1000000
+    reader.execute("COMMIT")
+    wait_for(lambda: os.path.getsize(wal) == 0, 15, "the log is truncated")
+    reader.close()

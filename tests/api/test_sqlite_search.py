@@ -177,6 +177,20 @@ def test_words_of_a_query_at_the_edge(columns):
         assert run(client, names % ", ".join(["('a b c')"] * 200)).json()["rows"] == [{"n": 200}]
 
 
+def test_phrases_near_each_other_at_the_edge():
+    """What those cost grows with their square: 40 allow for six of them, and a distance."""
+    with Server("--default-url", "sqlite::memory:", "--sqlite-match-terms", "40") as server, Client(server.port) as client:
+        run(client, "CREATE VIRTUAL TABLE f USING fts5(a)")
+        run(client, "INSERT INTO f (a) VALUES ('a b c')")
+        for n in (6, 7):
+            for query in (f"NEAR({' '.join(['a'] * n)}, 10)", f"b AND NEAR ( {' '.join(['b'] * n)}, 10) OR c", "NEAR(" + ' "b c"' * n + ", 3)"):
+                for sql, args in (("f MATCH ?", [query]), ("f = ?", [query]), (f"f MATCH '{query}'", [])):
+                    answer = client.post("/v1/sql/fetch-all", {"sql": f"SELECT count(*) AS n FROM f WHERE {sql}", "args": args})
+                    assert answer.status == 200 if n == 6 else refused(answer), (n, query, sql, answer.body)
+        run(client, "INSERT INTO f (a) VALUES (?)", "NEAR(" + "a " * 100 + ")")  # documents say what they want
+        assert run(client, "SELECT count(*) AS n FROM f WHERE a LIKE '%NEAR(%'").json()["rows"] == [{"n": 1}]
+
+
 def test_models_search_within_the_same_bound():
     model = {"model_name": "F", "table_name": "f", "columns": [{"name": "a", "logical_type": "string", "nullable": True}]}
     with Server("--default-url", "sqlite::memory:", "--sqlite-match-terms", "40") as server, Client(server.port) as client:

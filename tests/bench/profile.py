@@ -2,7 +2,8 @@
 """Where the instructions of one kind of request go: ferrod under callgrind, a few seconds of load, the count a request by function.
 
 Environment: REQUEST=hello|get|hit|query|rows|insert|raw|rawinsert|batch|list|include|relation|upsert|export (default get), all but
-hello and hit with "pg" before them for PostgreSQL, and pgtx (a transaction in two requests). Times do not matter here, so a busy machine does not either.
+hello and hit with "pg" before them for PostgreSQL, and pgtx (a transaction in two requests). PROFILE_SECONDS (5). Times do not
+matter here, so a busy machine does not either.
 Instructions in the kernel are not counted; "rep stos" (clearing memory) counts every byte.
 """
 import json
@@ -100,7 +101,7 @@ def main():
         profile.wrk(*request, seconds=2, **more)
         before = profile.answered()
         profile.count(True)
-        profile.wrk(*request, seconds=5, **more)
+        profile.wrk(*request, seconds=int(os.environ.get("PROFILE_SECONDS") or 5), **more)
         profile.count(False)
         time.sleep(0.2)
         n = profile.answered() - before - 1

@@ -333,7 +333,7 @@ static void op_batch(struct run *r, bool writes)
 	lease_release(&lease);
 	for (size_t i = 0; i < ARRAY_LEN(items); i++) {
 		if (!items[i].failed && !items[i].again) {
-			struct cursor *cur = driver_postgres.batch_cursor(&items[i], &r->arena);
+			struct cursor *cur = driver_postgres.batch_cursor(&items[i]);
 
 			if (cur->n_columns != 0)
 				while (driver_postgres.batch_step(cur))

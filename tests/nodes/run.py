@@ -11,7 +11,6 @@ import pathlib
 import re
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import threading
@@ -334,8 +333,7 @@ def rolled(options):
     if not options.before:
         return "skipped: name the older binary with --before"
     with Cluster(options.lame) as x:
-        node = ["--help"]
-        knows = "--node " in subprocess.run([options.before, *node], capture_output=True, text=True, check=False).stdout
+        knows = "--node " in run_binary("--help", binary=options.before)[1]
 
         def older(name):
             if knows:
@@ -376,6 +374,7 @@ def rolled(options):
             t.join(60)
         there = set(x.notes())
         assert set(done) <= there
+        assert not failed or not knows, f"{len(failed)} of {len(done)} not acknowledged"  # one without nodes knows no drain
         return f"three rolls of both nodes under load: {len(done)} writes acknowledged, all there; {len(failed)} not acknowledged"
 
 

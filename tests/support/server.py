@@ -153,10 +153,10 @@ class Server:
             self.kill()
 
 
-def run_binary(*args, env=None, seconds=30, cwd="/"):
+def run_binary(*args, env=None, seconds=30, cwd="/", binary=BINARY):
     """Runs the binary to its end: (exit code, stdout, stderr). For --help, --print-routes, refused starts."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("FERROD_", "PG"))}
     environment.update(env or {})
-    done = subprocess.run([str(BINARY), *args], cwd=cwd, env=environment, capture_output=True, text=True, timeout=seconds,
+    done = subprocess.run([str(binary), *args], cwd=cwd, env=environment, capture_output=True, text=True, timeout=seconds,
                           check=False, stdin=subprocess.DEVNULL)
     return done.returncode, done.stdout, done.stderr

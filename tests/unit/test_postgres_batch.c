@@ -214,12 +214,12 @@ static void test_a_failing_write_harms_no_other(void **state)
 		assert_int_equal(g.items[6].err.code, ERR_SQL_ERROR);
 		assert_string_equal(g.items[6].err.sqlstate, "42P01");
 		assert_int_equal(g.items[8].err.code, ERR_NOT_NULL_VIOLATION);
-		struct cursor *cur = pg->batch_cursor(&g.items[5], &g.arena);
+		struct cursor *cur = pg->batch_cursor(&g.items[5]);
 		assert_true(pg->batch_step(cur));
 		assert_int_equal(cur->row[0].u.i, 5);
 		assert_int_equal(cur->affected, 1);
 		assert_false(pg->batch_step(cur));
-		assert_int_equal(pg->batch_cursor(&g.items[7], &g.arena)->affected, 1);
+		assert_int_equal(pg->batch_cursor(&g.items[7])->affected, 1);
 		assert_fates("+rr+r+r+r+");
 		assert_false(g.c->broken);
 		assert_int_equal(pg->tx_state(g.c), TX_STATE_NONE);
@@ -262,7 +262,7 @@ static void test_a_stale_plan(void **state)
 	assert_true(is_there(2) && is_there(3));
 	assert_ok(one(g.other, "DELETE FROM t WHERE id = 1", NULL));
 	WRITE("INSERT INTO t VALUES (1) RETURNING *");
-	assert_int_equal(pg->batch_cursor(&g.items[0], &g.arena)->n_columns, 4);
+	assert_int_equal(pg->batch_cursor(&g.items[0])->n_columns, 4);
 	assert_fates("+");
 }
 
@@ -427,7 +427,7 @@ static void test_a_stale_plan_of_a_read(void **state)
 	READ("SELECT * FROM t", "SELECT 1");
 	assert_fates("aa");
 	READ("SELECT * FROM t", "SELECT 1");
-	assert_int_equal(pg->batch_cursor(&g.items[0], &g.arena)->n_columns, 4);
+	assert_int_equal(pg->batch_cursor(&g.items[0])->n_columns, 4);
 	assert_fates("++");
 }
 

@@ -86,7 +86,7 @@ static void assert_returned(size_t i, int64_t want)
 
 	assert_false(g.items[i].failed);
 	assert_false(g.items[i].again);
-	cur = lite->batch_cursor(&g.items[i], &g.arena);
+	cur = lite->batch_cursor(&g.items[i]);
 	assert_int_equal(cur->n_columns, 1);
 	assert_true(lite->batch_step(cur));
 	assert_int_equal(cur->row[0].u.i, want);

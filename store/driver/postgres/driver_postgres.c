@@ -215,6 +215,7 @@ static void rollback(struct driver_conn *base)
 	struct err ignored;
 
 	c->opening[0] = '\0';
+	pg_along_forget(c);
 	if (!base->broken && !c->cur.active && pg_ahead_left(c) > 0)
 		pg_ahead_drop(c);
 	if (base->broken || PQtransactionStatus(c->pg) == PQTRANS_IDLE)
@@ -246,9 +247,16 @@ static bool commit(struct driver_conn *base, int64_t deadline_ns, struct err *er
 		return fail_aborted(err);
 	}
 	if (c->opening[0] != '\0') { /* nothing was in it */
-		c->opening[0] = '\0';
-		base->n_commits++;
-		return true;
+		if (!c->along.waits) {
+			c->opening[0] = '\0';
+			base->n_commits++;
+			return true;
+		}
+		if (!pg_open_now(c, deadline_ns, err)) {
+			rollback(base);
+			err->outcome = ERR_OUTCOME_ROLLED_BACK;
+			return false;
+		}
 	}
 	strbuf_init(&sql, 0);
 	if (c->unclean)
@@ -437,6 +445,7 @@ const struct driver driver_postgres = {
 	.begin_later = begin_later,
 	.commit = commit,
 	.commit_next = commit_next,
+	.before_next = pg_along_note,
 	.ahead = pg_ahead,
 	.ahead_left = ahead_left,
 	.commit_mark = pg_commit_mark,

@@ -25,6 +25,11 @@
 	"FROM pg_catalog.pg_depend d " ON_COLUMN( \
 		"d.refobjid") "JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.refobjsubid "
 
+/* The text of trigger t's function speaks of the new or old row's column. */
+#define NAMES_IT \
+	"p.prosrc ~* ('\\m(new|old)\\s*\\.\\s*\"?' || pg_catalog.regexp_replace(a.attname::text, " \
+	"'([^a-zA-Z0-9_])', '\\\\\\1', 'g') || '\"?(\\W|$)')"
+
 static const char uses_sql[] =
 	"SELECT DISTINCT CASE v.relkind WHEN 'm' THEN 'materialized view' ELSE 'view' END, v.relname::text, "
 	"c.relname::text, "
@@ -32,16 +37,15 @@ static const char uses_sql[] =
 	"JOIN pg_catalog.pg_rewrite r ON r.oid = d.objid AND d.classid = "
 	"'pg_catalog.pg_rewrite'::regclass JOIN pg_catalog.pg_class v ON v.oid = r.ev_class WHERE d.refclassid = "
 	"'pg_catalog.pg_class'::regclass AND d.refobjsubid > 0 AND v.oid <> c.oid "
-	"UNION SELECT 'trigger', t.tgname::text, c.relname::text, a.attname::text, NULLIF(n.nspname, "
+	"UNION SELECT CASE WHEN " NAMES_IT " THEN '" LIVE_USE_TEXT
+	"' ELSE 'trigger' END, t.tgname::text, c.relname::text, a.attname::text, NULLIF(n.nspname, "
 	"pg_catalog.current_schema())::text FROM pg_catalog.pg_trigger "
 	"t " ON_COLUMN(
 		"t.tgrelid") "JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid "
 			     "JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT "
 			     "a.attisdropped "
-			     "WHERE NOT t.tgisinternal AND (a.attnum = ANY (t.tgattr::pg_catalog.int2[]) OR p.prosrc "
-			     "~* ('\\m(new|old)\\s*\\.\\s*\"?' "
-			     "|| pg_catalog.regexp_replace(a.attname::text, '([^a-zA-Z0-9_])', '\\\\\\1', 'g') || "
-			     "'\"?(\\W|$)')) "
+			     "WHERE NOT t.tgisinternal AND (a.attnum = ANY (t.tgattr::pg_catalog.int2[]) OR " NAMES_IT
+			     ") "
 			     "UNION SELECT 'index', i.relname::text, c.relname::text, a.attname::text, "
 			     "NULLIF(n.nspname, pg_catalog.current_schema())::text " DEPENDS
 			     "JOIN pg_catalog.pg_index x ON "

@@ -20,7 +20,7 @@ bool pg_fail_answer(struct pg_conn *c, const char *what, bool autocommit, struct
 
 /* ---- columns ---- */
 
-const char *pg_columns_fault(const PGresult *res, size_t n_expected)
+const char *pg_columns_fault(const PGresult *res, size_t n_expected, bool names)
 {
 	const int n = PQnfields(res);
 
@@ -29,7 +29,7 @@ const char *pg_columns_fault(const PGresult *res, size_t n_expected)
 	for (int i = 0; i < n; i++) {
 		if (PQfformat(res, i) != 0)
 			return "a column in binary";
-		if (!str_is_utf8(str_z(PQfname(res, i))))
+		if (names && !str_is_utf8(str_z(PQfname(res, i))))
 			return "a column whose name is not UTF-8";
 	}
 	return NULL;

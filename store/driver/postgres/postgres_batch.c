@@ -263,13 +263,16 @@ static void judge_failure(struct pipeline *p, struct batch_item *item, bool raw,
 /* Takes res. NULL: no memory, and res is gone. */
 static struct pg_batch_answer *answer_of(PGresult *res)
 {
-	const size_t n = (size_t)PQntuples(res) * (size_t)PQnfields(res);
-	struct pg_batch_answer *a = mem_try(NULL, sizeof(*a) + n * sizeof(a->cells[0]));
+	const size_t n_columns = (size_t)PQnfields(res), n = (size_t)PQntuples(res) * n_columns;
+	struct pg_batch_answer *a =
+		mem_try(NULL, sizeof(*a) + n * sizeof(a->cells[0]) + n_columns * sizeof(*a->columns));
 
-	if (a == NULL)
+	if (a == NULL) {
 		PQclear(res);
-	else
-		a->res = res;
+		return NULL;
+	}
+	a->res = res;
+	a->columns = (struct cursor_column *)(void *)(a->cells + n);
 	return a;
 }
 
@@ -280,7 +283,7 @@ static void take_result(struct pipeline *p, struct batch_item *item, const struc
 	struct pg_batch_answer *a;
 
 	if (PQresultStatus(res) == PGRES_TUPLES_OK)
-		fault = pg_columns_fault(res, st->n_columns);
+		fault = pg_columns_fault(res, st->n_columns, st->raw);
 	item->result = a = answer_of(res);
 	if (a == NULL) {
 		item->failed = true;

@@ -4,41 +4,34 @@
 
 #include "service/base/banned.h"
 
-struct batch_cursor {
-	struct cursor base;
-	struct value *next; /* borrowed from the item */
-	size_t rows_left;
-};
-
-struct cursor *pg_batch_cursor(struct batch_item *item, struct arena *a)
+struct cursor *pg_batch_cursor(struct batch_item *item)
 {
-	struct batch_cursor *cur = arena_alloc(a, sizeof(*cur));
-	struct pg_batch_answer *answer = item->result;
-	const size_t n = (size_t)PQnfields(answer->res);
-	struct cursor_column *columns = arena_array(a, n + 1, sizeof(*columns));
+	struct pg_batch_answer *a = item->result;
+	const size_t n = (size_t)PQnfields(a->res);
+	const bool raw = item->stmt->raw;
 
-	for (size_t i = 0; i < n; i++) {
-		columns[i].name = str_z(PQfname(answer->res, (int)i));
-		columns[i].type_oid = PQftype(answer->res, (int)i);
-	}
-	cur->next = answer->cells;
-	cur->rows_left = (size_t)PQntuples(answer->res);
-	cur->base.n_columns = n;
-	cur->base.columns = columns;
-	cur->base.row = cur->next;
-	cur->base.affected = pg_count_affected(PQcmdStatus(answer->res));
-	return &cur->base;
+	/* names are for a client's own statement alone, and looked through there (postgres_batch.c) */
+	for (size_t i = 0; i < n; i++)
+		a->columns[i] = (struct cursor_column){.name = raw ? str_z(PQfname(a->res, (int)i)) : STR_NONE,
+						       .type_oid = PQftype(a->res, (int)i)};
+	a->next = a->cells;
+	a->rows_left = (size_t)PQntuples(a->res);
+	a->cur = (struct cursor){.n_columns = n,
+				 .columns = a->columns,
+				 .row = a->cells,
+				 .affected = pg_count_affected(PQcmdStatus(a->res))};
+	return &a->cur;
 }
 
 bool pg_batch_step(struct cursor *base)
 {
-	struct batch_cursor *cur = (struct batch_cursor *)(void *)base;
+	struct pg_batch_answer *a = CONTAINER_OF(base, struct pg_batch_answer, cur);
 
-	if (cur->rows_left == 0)
+	if (a->rows_left == 0)
 		return false;
-	cur->rows_left--;
-	base->row = cur->next;
-	cur->next += base->n_columns;
+	a->rows_left--;
+	base->row = a->next;
+	a->next += base->n_columns;
 	return true;
 }
 

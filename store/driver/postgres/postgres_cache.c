@@ -5,10 +5,9 @@
  */
 #include "store/driver/postgres/postgres_driver.h"
 
-#include <stdio.h>
-
 #include "service/base/limits.h"
 #include "service/base/mem.h"
+#include "service/base/num.h"
 
 #include "service/base/banned.h"
 
@@ -105,11 +104,16 @@ void pg_cache_lost(struct pg_cache *k, uint64_t id)
 
 void pg_cache_add(struct pg_cache *k, uint64_t id)
 {
+	pg_cache_put(k, id, strbuf_str(&k->key), k->hash);
+}
+
+void pg_cache_put(struct pg_cache *k, uint64_t id, struct str key, uint64_t hash)
+{
 	struct pg_stmt *p = mem_alloc(sizeof(*p));
 
-	p->key.p = mem_strndup(k->key.p, k->key.len); /* copies inner NULs too */
-	p->key.len = k->key.len;
-	p->hash = k->hash;
+	p->key.p = mem_strndup(key.p, key.len); /* copies inner NULs too */
+	p->key.len = key.len;
+	p->hash = hash;
 	p->id = id;
 	if (k->n >= LIMIT_STATEMENT_CACHE)
 		pg_cache_drop(k, k->oldest, false);
@@ -137,5 +141,6 @@ void pg_cache_done(struct pg_cache *k)
 
 void pg_stmt_name(uint64_t id, char buf[PG_NAME_BYTES])
 {
-	(void)snprintf(buf, PG_NAME_BYTES, "f%llu", (unsigned long long)id);
+	buf[0] = 'f';
+	(void)num_format_int((int64_t)(id & INT64_MAX), buf + 1);
 }

@@ -333,6 +333,8 @@ bool pg_open(struct driver_db *db, int64_t deadline_ns, struct driver_conn **ret
 	c->pg = a.pg;
 	pg_cache_init(&c->cache);
 	strbuf_init(&c->text, 0);
+	strbuf_init(&c->along.key, 0);
+	strbuf_init(&c->along.sql, 0);
 	strbuf_init(&c->base.notices, 0);
 	(void)PQsetErrorVerbosity(c->pg, PQERRORS_DEFAULT);
 	(void)PQsetNoticeReceiver(c->pg, take_notice, c);
@@ -363,6 +365,9 @@ void pg_close(struct driver_conn *base)
 	PQfinish(c->pg);
 	pg_cache_done(&c->cache);
 	pg_params_done(&c->params);
+	pg_params_done(&c->along.params);
+	strbuf_done(&c->along.key);
+	strbuf_done(&c->along.sql);
 	strbuf_done(&c->base.notices);
 	strbuf_done(&c->text);
 	pg_raw_done(c);

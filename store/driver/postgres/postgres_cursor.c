@@ -129,7 +129,8 @@ static bool refuse_answer(struct pg_conn *c, const char *what, struct err *err)
 static bool take_first(struct pg_conn *c, PGresult *res, struct err *err)
 {
 	struct pg_cursor *cur = &c->cur;
-	const char *fault = PQresultStatus(res) != PGRES_COMMAND_OK ? pg_columns_fault(res, cur->n_expected) : NULL;
+	const char *fault =
+		PQresultStatus(res) != PGRES_COMMAND_OK ? pg_columns_fault(res, cur->n_expected, true) : NULL;
 
 	if (fault == NULL) {
 		open_rows(cur, res);
@@ -144,7 +145,7 @@ static bool worth_another(struct pg_conn *c, struct pg_started *st, struct pg_fl
 {
 	if (c->pooled)
 		return st->pooled && pg_pooled_again(c, f, res);
-	if (!is_stale(st, res))
+	if ((st->n_along > 0 && c->along.failed) || !is_stale(st, res))
 		return false;
 	forget_stale(c, st, res);
 	return f->attempt++ == 0 || !c->cur.autocommit;
@@ -164,6 +165,7 @@ static bool reopen(struct pg_conn *c, const char *opening, struct err *err)
 
 static bool start(struct pg_conn *c, const struct stmt *s, struct pg_flight *f, struct err *err)
 {
+	const bool along = c->along.waits;
 	struct pg_started st;
 	PGresult *res = NULL;
 	bool again;
@@ -189,6 +191,7 @@ static bool start(struct pg_conn *c, const struct stmt *s, struct pg_flight *f, 
 	if (st.opens && f->attempt == 1) {
 		if (!reopen(c, opening, err))
 			return false;
+		c->along.waits = along;
 	} else if (!c->cur.autocommit) {
 		(void)err_set(err, ERR_SERIALIZATION_FAILURE, "a table changed while the transaction ran: try again");
 		return false;
@@ -264,8 +267,7 @@ static bool prepare(struct pg_conn *c, const struct stmt *s, bool closes, int64_
 	struct pg_cursor *cur = &c->cur;
 	struct pg_flight flight = {.attempt = 0};
 
-	if (!pg_check(c, s, err) || !pg_ready(c, deadline_ns, err) ||
-	    (s->raw && !pg_bytes_fit(c, s, deadline_ns, err)))
+	if (!pg_check(c, s, err) || !pg_ready(c, deadline_ns, err) || (s->raw && !pg_bytes_fit(c, s, deadline_ns, err)))
 		return false;
 	set_up(c, s, PQtransactionStatus(c->pg) == PQTRANS_IDLE && c->opening[0] == '\0', deadline_ns);
 	cur->closes = closes && !cur->divides && !cur->autocommit;

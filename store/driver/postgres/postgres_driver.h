@@ -24,6 +24,7 @@
  *   postgres_io.c        waiting, draining
  *   postgres_cancel.c    requests to cancel a statement
  *   postgres_send.c      what leaves when a statement starts, and what travels along
+ *   postgres_along.c     a statement that goes in front of it
  *   postgres_flight.c    what comes back of it
  *   postgres_cursor.c    prepare, step, finish
  *   postgres_batch.c     several quick statements in one pipeline
@@ -105,7 +106,7 @@ struct pg_cache {
 	uint64_t hash;
 };
 
-#define PG_NAME_BYTES 24
+#define PG_NAME_BYTES 25 /* a letter and a number */
 
 #define PG_POOLED_NAME_BYTES 40
 
@@ -140,6 +141,7 @@ struct pg_started {
 	uint64_t id;         /* the statement that is prepared on the way; 0: none */
 	size_t n_dead;       /* DEALLOCATEs before it */
 	bool opens;          /* BEGIN before all of it */
+	size_t n_along;      /* results of another statement behind that */
 	bool pooled;         /* as postgres_pooled.c sends it */
 	bool added;          /* `id` is in the cache already: others of its flight may run it, too */
 };
@@ -175,6 +177,18 @@ struct pg_ahead {
 };
 
 enum pg_cell { PG_CELL_TEXT, PG_CELL_BOOL, PG_CELL_INT, PG_CELL_DOUBLE, PG_CELL_BYTES, PG_CELL_JSON };
+
+/* A statement that travels with the next one. */
+struct pg_along {
+	bool waits;
+	uint64_t id;       /* prepared as "f<id>" */
+	bool prepares;     /* on its way */
+	struct strbuf key; /* of that, for the cache */
+	uint64_t hash;
+	bool failed;       /* the last one that was sent did */
+	struct strbuf sql; /* scratch */
+	struct pg_params params;
+};
 
 /* The one statement that may run on a connection. */
 struct pg_cursor {
@@ -215,7 +229,8 @@ struct pg_conn {
 	uint64_t known[PG_NAMES_MAX / 64]; /* pooled: names that have run on this very connection, by their place */
 	bool loading;                      /* COPY FROM STDIN runs; `text` holds rows not sent yet */
 	char opening[96]; /* BEGIN and its words, which travel with the next statement; "": none waits */
-	bool closing;     /* the next statement takes COMMIT along */
+	struct pg_along along;
+	bool closing;                     /* the next statement takes COMMIT along */
 	struct commit_mark *closing_mark; /* and the mark, when somebody wants it; borrowed */
 	char tx_began[48];                /* now() before a statement that divides */
 	bool by_rows;                     /* rows of the last statement by itself came a few at a time */
@@ -323,6 +338,16 @@ bool pg_send_stmt(struct pg_conn *c, const struct stmt *s, struct pg_flight *f, 
 /* Queues the order to forget a statement. */
 bool pg_send_deallocate(struct pg_conn *c, uint64_t id) MUST_CHECK;
 
+/* postgres_along.c */
+/* driver->before_next */
+bool pg_along_note(struct driver_conn *base, const struct stmt *s);
+/* None waits any more. */
+void pg_along_forget(struct pg_conn *c);
+/* Queues the one that waits. *ret_n: how many results come before anything that is queued behind it. */
+bool pg_along_send(struct pg_conn *c, size_t *ret_n) MUST_CHECK;
+/* It was sent, and what it came to has been read: error, or NULL. prepared: the server knows it from now on. */
+void pg_along_done(struct pg_conn *c, const PGresult *error, bool prepared);
+
 /* postgres_flight.c: of the cursor's statement, within its time. All that return pg_io park. */
 /* How rows come that are not wanted all at once. libpq 17 hands out a few in one result, which spares a result's cost
  * for each; few, so that wide rows do not add up (the server sends small ones by the 8 KiB in any case). */
@@ -376,8 +401,6 @@ void pg_finish(struct cursor *base);
 /* What a short read with one parameter answers, cached by its text: one row of one boolean; no row: false. Parks. */
 bool pg_ask(struct driver_conn *base, struct str sql, struct str param, int64_t deadline_ns, bool *ret,
 	    struct err *err) MUST_CHECK;
-/* Rows that a statement changed; those that it read do not count. */
-int64_t pg_count_affected(const char *tag);
 void pg_cursor_done(struct pg_cursor *cur);
 
 /* postgres_fate.c: see driver.h */
@@ -385,10 +408,11 @@ void pg_cursor_done(struct pg_cursor *cur);
  * Parks. */
 bool pg_history_find(struct pg_conn *c, int64_t deadline_ns, struct err *err) MUST_CHECK;
 /* The statement that asks for it, and its answer. */
-#define PG_MARK_SQL \
-	"SELECT pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text, " \
+#define PG_MARK_COLUMNS \
+	"pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text, " \
 	"CASE WHEN pg_catalog.current_setting('synchronous_commit') NOT IN ('off', 'local') THEN CASE WHEN " \
 	"pg_catalog.current_setting('synchronous_standby_names') <> '' THEN 'waits' ELSE 'asks' END END"
+#define PG_MARK_SQL "SELECT " PG_MARK_COLUMNS
 /* postgres_mark.c */
 void pg_mark_set(const struct pg_conn *c, struct str xid, struct str waits, struct commit_mark *ret);
 void pg_mark_read(const struct pg_conn *c, const PGresult *res, struct commit_mark *ret);
@@ -453,7 +477,11 @@ bool pg_pooled_refuses(struct pg_conn *c, const struct pg_sql_facts *facts, stru
 
 /* An item's result: what came, and its cells, read once and for all. */
 struct pg_batch_answer {
+	struct cursor cur; /* first; belongs to no connection */
 	PGresult *res;
+	struct value *next; /* the row that comes next */
+	size_t rows_left;
+	struct cursor_column *columns; /* behind the cells */
 	struct value cells[];
 };
 /* postgres_batch.c */
@@ -461,7 +489,7 @@ void pg_run_batch(struct driver_conn *base, struct batch_item *const *items, siz
 void pg_run_writes(struct driver_conn *base, struct batch_item *const *items, size_t n, int64_t deadline_ns);
 bool pg_groups(const struct driver_db *db);
 /* postgres_batch_result.c */
-struct cursor *pg_batch_cursor(struct batch_item *item, struct arena *a);
+struct cursor *pg_batch_cursor(struct batch_item *item);
 bool pg_batch_step(struct cursor *cur);
 void pg_batch_drop(struct batch_item *item);
 
@@ -483,6 +511,8 @@ void pg_cache_done(struct pg_cache *k);
 struct pg_stmt *pg_cache_find(struct pg_cache *k, const struct stmt *s, bool *ret_fits);
 /* The server has prepared `id` for the key looked up last, or will have; evicts the oldest. */
 void pg_cache_add(struct pg_cache *k, uint64_t id);
+/* The same for a key that was looked up before another. */
+void pg_cache_put(struct pg_cache *k, uint64_t id, struct str key, uint64_t hash);
 /* Drops an entry; gone: the server has dropped it already. */
 void pg_cache_drop(struct pg_cache *k, struct pg_stmt *p, bool gone);
 /* The server does not know a statement that was added before it had answered. */
@@ -509,8 +539,10 @@ bool pg_bytes_fit(struct pg_conn *c, const struct stmt *s, int64_t deadline_ns, 
 /* For an answer that cannot be (`what`: a noun): an internal error, the connection is broken; an autocommit statement's
  * outcome is unknown. Always false. */
 bool pg_fail_answer(struct pg_conn *c, const char *what, bool autocommit, struct err *err);
+/* Rows that a statement changed; those that it read do not count. */
+int64_t pg_count_affected(const char *tag);
 /* What is wrong with the columns of an answer; n_expected 0: any number of them. Static text, NULL: nothing. */
-const char *pg_columns_fault(const PGresult *res, size_t n_expected);
+const char *pg_columns_fault(const PGresult *res, size_t n_expected, bool names);
 /* The cell of a row, checked; bytes are decoded inside res and may be read once. False: it is no value of its type. */
 bool pg_cell_value(PGresult *res, int row, int column, enum pg_cell cell, struct value *ret) MUST_CHECK;
 /* All cells of an answer, row by row, into ret, which has room for them; once. What is wrong with them: static text,

@@ -75,8 +75,9 @@ bool pg_is_rows(const PGresult *res)
 }
 
 /* The results of a step before the statement's own, and the NULL after them. *ret_error: it failed. Its rows, if any,
- * may come one by one: a mode that is set for one statement outlives it in some versions of libpq. */
-static enum pg_io read_before(struct pg_conn *c, PGresult **ret_error)
+ * may come one by one: a mode that is set for one statement outlives it in some versions of libpq. mark: gets what the
+ * first of them says of the transaction; NULL: they say nothing. */
+static enum pg_io read_before(struct pg_conn *c, struct commit_mark *mark, PGresult **ret_error)
 {
 	*ret_error = NULL;
 	for (size_t n = 0;; n++) {
@@ -91,24 +92,44 @@ static enum pg_io read_before(struct pg_conn *c, PGresult **ret_error)
 			*ret_error = res;
 			return PG_IO_OK;
 		}
+		if (mark != NULL && n == 0)
+			pg_mark_read(c, res, mark);
 		PQclear(res);
 	}
+}
+
+/* BEGIN, or what a pooler is told, and what goes along. */
+static enum pg_io read_opening(struct pg_conn *c, size_t n, size_t n_along, PGresult **ret_error)
+{
+	enum pg_io io = PG_IO_OK;
+
+	*ret_error = NULL;
+	for (; n > 0 && io == PG_IO_OK && *ret_error == NULL; n--)
+		io = read_before(c, NULL, ret_error);
+	if (n_along == 0 || io != PG_IO_OK || *ret_error != NULL)
+		return io;
+	for (; n_along > 0 && io == PG_IO_OK && *ret_error == NULL; n_along--)
+		io = read_before(c, n_along == 1 && c->has_history ? &c->base.mark : NULL, ret_error);
+	if (io == PG_IO_OK)
+		pg_along_done(c, *ret_error, n_along == 0);
+	return io;
 }
 
 /* The steps before the statement itself. *ret_error: the one that failed. */
 static enum pg_io read_steps(struct pg_conn *c, const struct pg_started *st, const struct pg_flight *f,
 			     PGresult **ret_error)
 {
-	const size_t n_before = st->pooled ? f->n_before : 0;
-	const size_t n = n_before + st->opens + st->n_dead + (st->id != 0);
+	const size_t n_before = (st->pooled ? f->n_before : 0) + st->opens;
+	const size_t n = st->n_dead + (st->id != 0);
+	enum pg_io io = read_opening(c, n_before, st->n_along, ret_error);
 
-	*ret_error = NULL;
+	if (io != PG_IO_OK || *ret_error != NULL)
+		return io;
 	for (size_t i = 0; i < n; i++) {
-		const enum pg_io io = read_before(c, ret_error);
-
+		io = read_before(c, NULL, ret_error);
 		if (io != PG_IO_OK || *ret_error != NULL)
 			return io;
-		if (!st->added && i >= n_before + st->opens && i < n_before + st->opens + st->n_dead)
+		if (!st->added && i < st->n_dead)
 			c->cache.n_dead--; /* they were sent from the end */
 	}
 	return PG_IO_OK;
@@ -269,7 +290,7 @@ static enum pg_io read_commit(struct pg_conn *c, PGresult **ret_error)
 		return io;
 	}
 	if (io == PG_IO_OK && c->ahead.mark_id != 0) {
-		io = read_before(c, ret_error);
+		io = read_before(c, NULL, ret_error);
 		if (io != PG_IO_OK || *ret_error != NULL)
 			return io;
 		c->ahead.mark_id = 0;

@@ -373,6 +373,31 @@ static enum pg_io simple_results(struct pg_conn *c, int64_t deadline, char tag[3
 	}
 }
 
+/* What was to go along with a statement, by itself. */
+static bool along_now(struct pg_conn *c, int64_t deadline_ns, struct err *err)
+{
+	PGresult *error = NULL;
+	enum pg_io io = PG_IO_LOST;
+	size_t n;
+
+	if (!c->along.waits)
+		return true;
+	if (PQenterPipelineMode(c->pg) == 1) {
+		c->n_syncs = 1;
+		if (pg_along_send(c, &n) && PQpipelineSync(c->pg) == 1)
+			io = pg_drain(c, deadline_ns, &error);
+	}
+	if (io == PG_IO_OK || error != NULL)
+		pg_along_done(c, error, error == NULL);
+	if (error != NULL) {
+		(void)pg_fail(c, error, false, false, err);
+		PQclear(error);
+		c->base.broken |= io != PG_IO_OK;
+		return false;
+	}
+	return io == PG_IO_OK || pg_give_up(c, io, false, NULL, err);
+}
+
 bool pg_open_now(struct pg_conn *c, int64_t deadline_ns, struct err *err)
 {
 	char sql[sizeof(c->opening)];
@@ -381,9 +406,12 @@ bool pg_open_now(struct pg_conn *c, int64_t deadline_ns, struct err *err)
 		return true;
 	memcpy(sql, c->opening, sizeof(sql));
 	c->opening[0] = '\0';
+	const bool along = c->along.waits;
+	c->along.waits = false;
 	if (pg_simple(c, sql, deadline_ns, NULL, err)) {
+		c->along.waits = along;
 		if (PQtransactionStatus(c->pg) == PQTRANS_INTRANS)
-			return true;
+			return along_now(c, deadline_ns, err);
 		(void)pg_fail_answer(c, "a transaction that did not begin", false, err);
 	}
 	c->base.n_rollbacks++; /* there is none */
@@ -413,7 +441,7 @@ bool pg_simple(struct pg_conn *c, const char *sql, int64_t deadline_ns, char tag
 
 	tag = tag != NULL ? tag : unused;
 	tag[0] = '\0';
-	if (!pg_ready(c, deadline_ns, err))
+	if (!pg_ready(c, deadline_ns, err) || (c->along.waits && !pg_open_now(c, deadline_ns, err)))
 		return false;
 	if (!send_simple(c, sql))
 		return pg_give_up(c, PG_IO_LOST, autocommit, NULL, err);

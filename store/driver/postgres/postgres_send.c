@@ -208,6 +208,8 @@ static bool send_pipeline(struct pg_conn *c, const struct stmt *s, bool fits, st
 	c->n_syncs = ok ? 1 : 0;
 	if (st->opens)
 		ok = ok && send_text(c, c->opening);
+	if (c->along.waits)
+		ok = ok && pg_along_send(c, &st->n_along);
 	ok = ok && send_itself(c, s, fits, st);
 	c->opening[0] = '\0';
 	ok = ok && send_ahead(c, s->raw, &all);

@@ -249,20 +249,28 @@ static bool sqlite_stale(struct driver_conn *base)
 	return sqlite_file_moved(sqlite_conn_of(base));
 }
 
+struct tidy_job {
+	struct sqlite_conn *c;
+	bool done;
+};
+
 static void tidy_job(void *arg)
 {
-	sqlite_file_tidy(arg);
+	struct tidy_job *j = arg;
+
+	j->done = sqlite_file_tidy(j->c);
 }
 
-static void sqlite_tidy(struct driver_conn *base)
+static bool sqlite_tidy(struct driver_conn *base)
 {
-	struct sqlite_conn *c = sqlite_conn_of(base);
+	struct tidy_job j = {.c = sqlite_conn_of(base), .done = true};
 
 	if (!base->db->is_file)
-		return;
-	c->impatient = c->shielded = true;
-	offload(tidy_job, c);
-	c->impatient = c->shielded = false;
+		return true;
+	j.c->impatient = j.c->shielded = true;
+	offload(tidy_job, &j);
+	j.c->impatient = j.c->shielded = false;
+	return j.done;
 }
 
 static void sqlite_cancel(struct driver_conn *base)

@@ -11,6 +11,8 @@
 #include "service/base/clock.h"
 #include "service/base/fiber.h"
 #include "service/base/wait.h"
+#include "store/driver/sqlite/sqlite_file.h"
+#include "store/driver/sqlite/sqlite_internal.h"
 
 #include "service/base/banned.h"
 
@@ -22,7 +24,16 @@ struct copying {
 	sqlite3 *source, *target;
 	sqlite3_backup *backup;
 	int rc;
+	struct sqlite_conn *held;
+	bool moved;
 };
+
+/* What lies under the name now has nothing to do with what is, or was to be, read. */
+static bool moved(struct copying *k)
+{
+	k->moved = k->moved || (k->held != NULL && sqlite_file_moved(k->held));
+	return k->moved;
+}
 
 /* What is read from now on is of this moment: the source's pages do not change below the backup. */
 static int hold_snapshot(sqlite3 *db)
@@ -38,6 +49,9 @@ static void open_both(void *arg)
 {
 	struct copying *k = arg;
 	k->rc = sqlite3_open_v2(k->from, &k->source, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+	/* before the first read, which takes the write-ahead log that lies beside for the file's own */
+	if (k->rc == SQLITE_OK && moved(k))
+		k->rc = SQLITE_CANTOPEN;
 	if (k->rc == SQLITE_OK)
 		(void)sqlite3_busy_timeout(k->source, BUSY_MS);
 	if (k->rc == SQLITE_OK)
@@ -79,7 +93,7 @@ static bool copy(struct copying *k, int64_t deadline, struct err *err)
 {
 	offload(open_both, k);
 	while (k->rc == SQLITE_OK || k->rc == SQLITE_BUSY || k->rc == SQLITE_LOCKED) {
-		if (k->backup == NULL || clock_mono_ns() >= deadline || fiber_cancelled())
+		if (k->backup == NULL || clock_mono_ns() >= deadline || fiber_cancelled() || moved(k))
 			break;
 		if (k->rc != SQLITE_OK)
 			(void)wait_until(clock_mono_ns() + 10 * CLOCK_NS_PER_MS);
@@ -89,7 +103,10 @@ static bool copy(struct copying *k, int64_t deadline, struct err *err)
 	offload(close_both, k);
 	if (k->rc == SQLITE_DONE)
 		return true;
-	if (late)
+	if (k->moved)
+		(void)err_set(err, ERR_DATABASE_UNAVAILABLE,
+			      "the database file was moved away or replaced; what lies there now is another one");
+	else if (late)
 		(void)err_set(err, ERR_STATEMENT_TIMEOUT, "the time allowed was over before the copy was complete");
 	else
 		(void)err_set(err, ERR_DATABASE_UNAVAILABLE, "the database could not be copied: %s",
@@ -98,9 +115,10 @@ static bool copy(struct copying *k, int64_t deadline, struct err *err)
 	return false;
 }
 
-bool sqlite_backup(const char *from, const char *to, int64_t deadline_ns, int64_t *ret_bytes, struct err *err)
+bool sqlite_backup(const char *from, struct driver_conn *held, const char *to, int64_t deadline_ns, int64_t *ret_bytes,
+		   struct err *err)
 {
-	struct copying k = {.from = from, .to = to};
+	struct copying k = {.from = from, .to = to, .held = held != NULL ? sqlite_conn_of(held) : NULL};
 	struct stat st;
 	if (!make_file(to, err))
 		return false;

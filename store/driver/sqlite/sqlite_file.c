@@ -282,7 +282,8 @@ static bool keep_back(struct sqlite_conn *c)
 	struct sqlite_file *f = c->file;
 	bool kept;
 
-	if (!c->wal || !sqlite_file_moved(c))
+	/* one that may not write empties no log, and would keep the others from it */
+	if (!c->wal || sqlite3_db_readonly(c->h, "main") != 0 || !sqlite_file_moved(c))
 		return false;
 	detach(c);
 	mutex_lock(&files_lock);
@@ -309,17 +310,19 @@ void sqlite_file_leave(struct sqlite_conn *c)
 	file_unref(f);
 }
 
-void sqlite_file_tidy(struct sqlite_conn *c)
+bool sqlite_file_tidy(struct sqlite_conn *c)
 {
 	struct stat st;
+	int rc = SQLITE_OK;
 	char *wal;
 
 	if (!c->wal || c->file == NULL || sqlite3_db_readonly(c->h, "main") != 0)
-		return;
+		return true;
 	wal = wal_name(c->file->path);
 	if (stat(wal, &st) == 0 && st.st_size > 0)
-		(void)sqlite3_wal_checkpoint_v2(c->h, "main", SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+		rc = sqlite3_wal_checkpoint_v2(c->h, "main", SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
 	mem_free(wal);
+	return (rc & 0xff) != SQLITE_BUSY;
 }
 
 void sqlite_file_forget(struct driver_db *db)

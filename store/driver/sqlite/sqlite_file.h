@@ -44,8 +44,9 @@ void sqlite_file_leave(struct sqlite_conn *c);
 bool sqlite_file_moved(const struct sqlite_conn *c);
 /* The same, as far as somebody has seen; costs nothing. */
 bool sqlite_file_seen_moved(const struct sqlite_conn *c);
-/* Empties the log of a file that nothing uses at the moment, so that it does not keep its largest size. Blocks. */
-void sqlite_file_tidy(struct sqlite_conn *c);
+/* Empties the log of a file that nothing of ours uses at the moment, so that it does not keep its largest size. False:
+ * somebody else does. Blocks. */
+bool sqlite_file_tidy(struct sqlite_conn *c);
 /* The db ends. */
 void sqlite_file_forget(struct driver_db *db);
 

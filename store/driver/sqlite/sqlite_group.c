@@ -104,11 +104,10 @@ static void run_item(struct driver_conn *c, struct batch_item *item, int64_t dea
 		sqlite_batch_drop(item);
 }
 
-struct cursor *sqlite_batch_cursor(struct batch_item *item, struct arena *a)
+struct cursor *sqlite_batch_cursor(struct batch_item *item)
 {
 	struct write_result *r = item->result;
 
-	(void)a;
 	return &r->cur;
 }
 

@@ -209,7 +209,7 @@ enum tx_state sqlite_tx_state(struct driver_conn *base);
 
 bool sqlite_groups_writes(const struct driver_db *db);
 void sqlite_run_writes(struct driver_conn *base, struct batch_item *const *items, size_t n, int64_t deadline_ns);
-struct cursor *sqlite_batch_cursor(struct batch_item *item, struct arena *a);
+struct cursor *sqlite_batch_cursor(struct batch_item *item);
 bool sqlite_batch_step(struct cursor *cur);
 void sqlite_batch_drop(struct batch_item *item);
 
@@ -258,6 +258,9 @@ void sqlite_tokenizers_configure(size_t terms);
 /* Is the text too long a full-text query? FTS5 offers no place to count the words of tables that name no tokenizer, so
  * that what is bound to a statement which only searches is counted before it runs. */
 bool sqlite_tokenizers_too_many(struct str text);
+/* Does a text that may hold such a query have more phrases in one NEAR group than are looked for, whose time grows with
+ * their square? */
+bool sqlite_tokenizers_too_near(struct str text);
 /* Put ours in place of SQLite's. Return a result code. */
 int sqlite_tokenizers_register(struct sqlite_conn *c);
 int sqlite_fts5_register(struct sqlite_conn *c, fts5_api *api);

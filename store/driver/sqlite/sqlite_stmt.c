@@ -169,6 +169,10 @@ bool sqlite_stmt_create(struct sqlite_conn *c, struct str sql, bool persistent, 
 	const bool by_thread = c->migrating && fiber_current() == NULL;
 	if (!st->heavy && !c->internal && !by_thread && (c->raw || !st->cur.read_only))
 		st->heavy = sqlite_virtual_used(c, str_n(text.p, (size_t)(tail - text.p)));
+	if (st->heavy && st->cur.read_only && sqlite_tokenizers_too_near(text)) {
+		stmt_destroy(st);
+		return sqlite_error(c, SQLITE_TOOBIG, STR_NONE, err);
+	}
 	st->hides_path = c->saw_paths;
 	st->inserts = c->saw_insert;
 	st->own_savepoint = c->saw_own_savepoint;
@@ -270,8 +274,9 @@ static bool bind_all(struct sqlite_stmt *st, const struct stmt *s, struct err *e
 			if (from == n)
 				return err_set(err, ERR_INVALID_PARAMETERS, "parameter '%.100s' is missing", name + 1);
 		}
-		if (st->searches && s->params[from].kind == VALUE_TEXT &&
-		    sqlite_tokenizers_too_many(s->params[from].u.s))
+		if (s->params[from].kind == VALUE_TEXT &&
+		    ((st->searches && sqlite_tokenizers_too_many(s->params[from].u.s)) ||
+		     (st->heavy && st->cur.read_only && sqlite_tokenizers_too_near(s->params[from].u.s))))
 			return sqlite_error(st->c, SQLITE_TOOBIG, STR_NONE, err);
 		rc = bind_one(st->h, (int)i + 1, &s->params[from]);
 		if (rc != SQLITE_OK)

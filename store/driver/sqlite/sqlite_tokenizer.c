@@ -50,6 +50,53 @@ static bool is_term(struct str text, size_t i, bool quoted)
 	return true;
 }
 
+/* Where a NEAR group begins at i: behind its parenthesis; 0: none does. */
+static size_t near_begins(struct str text, size_t i)
+{
+	static const char word[] = "NEAR";
+	size_t at = i + sizeof(word) - 1;
+
+	if (at > text.len || !str_eq_z(str_n(text.p + i, sizeof(word) - 1), word) || (i > 0 && is_word(text.p[i - 1])))
+		return 0;
+	while (at < text.len && (text.p[at] == ' ' || (text.p[at] >= '\t' && text.p[at] <= '\r')))
+		at++;
+	return at < text.len && text.p[at] == '(' ? at + 1 : 0;
+}
+
+/* Of the group whose phrases begin at i; their distance is counted as one. */
+static size_t near_phrases(struct str text, size_t i)
+{
+	size_t phrases = 0;
+	bool quoted = false;
+
+	for (; i < text.len && (quoted || text.p[i] != ')'); i++) {
+		const bool begins = is_word(text.p[i]) && !is_word(text.p[i - 1]);
+
+		phrases += !quoted && (begins || text.p[i] == '"');
+		quoted ^= text.p[i] == '"';
+	}
+	return phrases;
+}
+
+bool sqlite_tokenizers_too_near(struct str text)
+{
+	const char *at = text.p;
+	size_t i;
+
+	while (terms_max > 0 && text.len > 0 &&
+	       (at = memmem(at, (size_t)(text.p + text.len - at), "NEAR", 4)) != NULL) {
+		i = near_begins(text, (size_t)(at - text.p));
+		if (i > 0) {
+			const size_t n = near_phrases(text, i);
+
+			if (n > 1 && (n - 1) * (n - 1) > terms_max)
+				return true;
+		}
+		at++;
+	}
+	return false;
+}
+
 bool sqlite_tokenizers_too_many(struct str text)
 {
 	size_t terms = 0, phrases = 0;
@@ -57,6 +104,8 @@ bool sqlite_tokenizers_too_many(struct str text)
 
 	if (terms_max == 0 || text.len <= terms_max / TERMS_A_PHRASE)
 		return false;
+	if (sqlite_tokenizers_too_near(text))
+		return true;
 	for (size_t i = 0; i < text.len && !too_many(terms, phrases); i++) {
 		const bool begins = is_term(text, i, quoted);
 

@@ -159,10 +159,11 @@ void sqlite_wait_begin(struct sqlite_conn *c, int64_t deadline_ns)
 	c->match_refused = false;
 }
 
-/* Whoever gets on although it had to wait, or writes, has found no lock of others in its way. */
+/* Whoever gets on although it had to wait, or writes, has found no lock of others in its way. Where there is no
+ * write-ahead log only a commit has: it waits for those who read, and they for a writer of our own. */
 static void note_locks(struct sqlite_conn *c, int rc, bool wrote)
 {
-	if ((rc == SQLITE_ROW || rc == SQLITE_DONE) && (c->busy || wrote)) {
+	if ((rc == SQLITE_ROW || rc == SQLITE_DONE) && (c->wal ? c->busy || wrote : c->committed)) {
 		c->busy = false;
 		sqlite_db_unlocked(c->base.db);
 	}
