@@ -430,6 +430,12 @@ void fiber_ready(struct fiber *f)
 		f->loop->post(f->loop, f);
 }
 
+void fiber_ready_soon(struct fiber *f)
+{
+	if (atomic_exchange(&f->queued, 1) == 0)
+		f->loop->post_soon(f->loop, f);
+}
+
 void fiber_step_aside(void)
 {
 	struct fiber *f = thread.current;

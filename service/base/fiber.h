@@ -38,8 +38,11 @@ struct loop_turn_end {
 struct fiber_loop {
 	/* Puts a fiber of this loop on the ready list; callable from any thread. */
 	void (*post)(struct fiber_loop *loop, struct fiber *f);
-	/* The same for one that computes for long: it runs when the loop has nothing else to do, and as long as others
-	 * do at most. Loop thread only. */
+	/* The same, but in this turn still, before what comes from outside is looked at, unless the turn has lasted for
+	 * long. Loop thread only. */
+	void (*post_soon)(struct fiber_loop *loop, struct fiber *f);
+	/* The same as post for one that computes for long: it runs when the loop has nothing else to do, and as long as
+	 * others do at most. Loop thread only. */
 	void (*post_aside)(struct fiber_loop *loop, struct fiber *f);
 	/* Registers w; when its fd is ready or its deadline has come, the loop marks w and resumes w->fiber. Loop
 	 * thread only. A descriptor that epoll cannot watch counts as ready at once. */
@@ -73,6 +76,9 @@ void fiber_park(void);
 
 /* Makes f runnable; any thread. Waking a fiber that is running or ended is harmless. */
 void fiber_ready(struct fiber *f);
+
+/* The same for a fiber of the calling thread's loop that what the loop does now is handed on to (post_soon). */
+void fiber_ready_soon(struct fiber *f);
 
 /* Parks the running fiber until the loop has served others (post_aside). */
 void fiber_step_aside(void);

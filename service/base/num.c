@@ -68,11 +68,36 @@ static size_t count_digits(uint64_t v)
 	return n + (v >= tens[n]);
 }
 
+static const char decimals[] = "00010203040506070809101112131415161718192021222324252627282930313233343536373839"
+			       "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
+			       "8081828384858687888990919293949596979899";
+
+/* What is frequent has four digits at most. */
+static inline size_t format_small(unsigned v, char *buf)
+{
+	const unsigned high = v / 100, low = v % 100;
+	char *p = buf;
+
+	if (v >= 1000) {
+		memcpy(p, decimals + (size_t)high * 2, 2);
+		p += 2;
+	} else if (v >= 100) {
+		*p++ = (char)('0' + high);
+	}
+	if (v >= 10) {
+		memcpy(p, decimals + (size_t)low * 2, 2);
+		p += 2;
+	} else {
+		*p++ = (char)('0' + low);
+	}
+	*p = '\0';
+	return (size_t)(p - buf);
+}
+
 size_t num_format_int(int64_t v, char buf[24])
 {
-	static const char pairs[] = "00010203040506070809101112131415161718192021222324252627282930313233343536373839"
-				    "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
-				    "8081828384858687888990919293949596979899";
+	if ((uint64_t)v < 10000)
+		return format_small((unsigned)v, buf);
 	uint64_t rest = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
 	const size_t len = count_digits(rest) + (v < 0);
 	char *p = buf + len;
@@ -81,10 +106,10 @@ size_t num_format_int(int64_t v, char buf[24])
 	*p = '\0';
 	for (; rest >= 100; rest /= 100) {
 		p -= 2;
-		memcpy(p, pairs + rest % 100 * 2, 2);
+		memcpy(p, decimals + rest % 100 * 2, 2);
 	}
 	if (rest >= 10)
-		memcpy(p - 2, pairs + rest * 2, 2);
+		memcpy(p - 2, decimals + rest * 2, 2);
 	else
 		p[-1] = (char)('0' + rest);
 	return len;

@@ -166,6 +166,12 @@ void event_set(struct event *e)
 	pthread_mutex_unlock(&plain_lock);
 }
 
+void event_set_soon(struct event *e)
+{
+	__atomic_store_n(&e->set, 1, __ATOMIC_RELEASE);
+	fiber_ready_soon(e->fiber);
+}
+
 static enum wait_result event_wait_blocking(struct event *e, int64_t deadline)
 {
 	enum wait_result res = WAIT_READY;

@@ -60,6 +60,8 @@ void event_init(struct event *e);
 
 /* Sets it and wakes the waiter. Any thread. */
 void event_set(struct event *e);
+/* The same for a fiber of the calling thread's loop: it runs in this turn of the loop still (fiber_ready_soon). */
+void event_set_soon(struct event *e);
 
 /* Waits until it is set (WAIT_READY), the deadline, or cancellation. */
 enum wait_result event_wait(struct event *e, int64_t deadline_ns) MUST_CHECK;

@@ -21,6 +21,7 @@
 /* The most time that long computations are owed. */
 #define ASIDE_NS_MAX (2 * CLOCK_NS_PER_MS)
 #define ASIDE_WAIT_MS 1
+#define SOON_NS CLOCK_NS_PER_MS           /* of a turn, in which what runs is handed on before events are looked at */
 #define CPU_LOOK_NS (5 * CLOCK_NS_PER_MS) /* a look at the thread's processor time is too dear for each turn */
 #define LOG_BATCH_BYTES 1024              /* of lines in a turn: the loop is busy */
 
@@ -44,6 +45,7 @@ struct loop {
 	struct loop_client client;
 	bool client_due;
 	struct fiber *ready_head, *ready_tail; /* this thread's */
+	struct fiber *soon;                    /* before those */
 	struct timers timers;
 	struct fiber *aside_head, *aside_tail; /* compute for long */
 	int64_t aside_ns;                      /* that they may still have while others are busy; negative: a debt */
@@ -113,10 +115,20 @@ static void post(struct fiber_loop *base, struct fiber *f)
 	mutex_unlock(&l->lock);
 }
 
-static void post_aside(struct fiber_loop *base, struct fiber *f)
+static void post_soon(struct fiber_loop *base, struct fiber *f)
 {
 	struct loop *l = from_base(base);
-	push(&l->aside_head, &l->aside_tail, f);
+	if (clock_mono_ns() - atomic_load_explicit(&l->turn_since, memory_order_relaxed) >= SOON_NS) {
+		post(base, f);
+		return;
+	}
+	*fiber_link(f) = l->soon;
+	l->soon = f;
+}
+
+static void post_aside(struct fiber_loop *base, struct fiber *f)
+{
+	push(&from_base(base)->aside_head, &from_base(base)->aside_tail, f);
 }
 
 /* A descriptor that is waited for again and again stays in epfd between two waits (EPOLLONESHOT): one call a wait in
@@ -171,9 +183,8 @@ static void disarm(struct fiber_loop *base, struct loop_wait *w)
 
 static void at_turn_end(struct fiber_loop *base, struct loop_turn_end *e)
 {
-	struct loop *l = from_base(base);
-	e->next = l->ends;
-	l->ends = e;
+	e->next = from_base(base)->ends;
+	from_base(base)->ends = e;
 }
 
 /* ---- life ---- */
@@ -187,8 +198,12 @@ static bool add_fd(struct loop *l, int fd, enum event_kind kind)
 bool loop_create(struct loop **ret, struct err *err)
 {
 	struct loop *l = mem_alloc(sizeof(*l));
-	l->base = (struct fiber_loop){
-		.post = post, .post_aside = post_aside, .arm = arm, .disarm = disarm, .at_turn_end = at_turn_end};
+	l->base = (struct fiber_loop){.post = post,
+				      .post_soon = post_soon,
+				      .post_aside = post_aside,
+				      .arm = arm,
+				      .disarm = disarm,
+				      .at_turn_end = at_turn_end};
 	l->client.fd = -1;
 	mutex_init(&l->lock);
 	atomic_store(&l->stop, false);
@@ -428,12 +443,11 @@ static void fire_timers(struct loop *l, int64_t now)
 /* Those that are ready now; the ones they wake run in the next turn, after a look at epoll. */
 static void run_ready(struct loop *l)
 {
-	struct fiber *f = l->ready_head;
+	struct fiber *list = l->ready_head, *f;
 	l->ready_head = l->ready_tail = NULL;
-	while (f != NULL) {
-		struct fiber *next = *fiber_link(f);
+	while ((f = l->soon != NULL ? l->soon : list) != NULL) {
+		*(l->soon != NULL ? &l->soon : &list) = *fiber_link(f);
 		(void)fiber_resume(f);
-		f = next;
 	}
 }
 
@@ -477,7 +491,7 @@ static void end_turn(struct loop *l)
 
 static int turn_timeout_ms(struct loop *l, int64_t now)
 {
-	if (l->ready_head != NULL || l->client_due || l->ends != NULL)
+	if (l->ready_head != NULL || l->soon != NULL || l->client_due || l->ends != NULL)
 		return 0;
 	if (l->aside_head != NULL)
 		return l->aside_waits ? ASIDE_WAIT_MS : 0;
@@ -544,7 +558,7 @@ void loop_run(struct loop *l)
 			l->cancelled = true;
 			fiber_cancel_all();
 		}
-		const bool busy = n > 0 || l->ready_head != NULL;
+		const bool busy = n > 0 || l->ready_head != NULL || l->soon != NULL;
 		run_ready(l);
 		if (l->client.run != NULL && (l->client_due || l->client.due(l->client.arg) <= now)) {
 			l->client_due = false;

@@ -286,7 +286,7 @@ static void pass_on(struct company_set *s, struct party *p)
 
 	if (c->driver->tx_state(c) == TX_STATE_OPEN && clock_mono_ns() - p->began_ns < sharing.gather_ns &&
 	    (g = first(&p->waiting)) != NULL)
-		event_set(&g->woken);
+		event_set_soon(&g->woken);
 	else
 		end(s, p);
 }

@@ -108,6 +108,20 @@ def test_a_bound_admin_key_and_the_catalog(tmp_path):
         c.session(using="shop").get("/v1/session").expect(200)
 
 
+def test_a_bound_key_migrates_its_own_set(house):
+    """And is told of another's what it is told of one that is not there."""
+    one, two = caller(house, "one"), caller(house, "two")
+    two.put("/v1/models", {"models": [model("Invoice")]}).expect(200)
+    one.put("/v1/models", {"models": [model("Order")]}).expect(200)
+    plan = one.post("/v1/migrate", {"using": "one", "set": "one"}).expect(200).json()
+    assert {c["table"] for c in plan["changes"]} == {"order"}
+    assert '"order"' in one.get("/v1/ddl", params={"dialect": "sqlite", "set": "one"}).expect(200).text
+    for name in ("two", "", "nowhere"):
+        for path in ("/v1/migrate", "/v1/create-tables"):
+            assert one.post(path, {"using": "one", "set": name}).problem(404, "model_not_found")["detail"] == f'no registered model is of the set "{name}"'
+        one.get("/v1/ddl", params={"dialect": "sqlite", "set": name}).problem(404, "model_not_found")
+
+
 def test_a_bound_key_learns_no_names_of_sets(house):
     """They may be those of connections."""
     one, two, root = caller(house, "one"), caller(house, "two"), caller(house, "root")

@@ -353,6 +353,90 @@ static void test_offload_from_many_and_without_a_pool(void **state)
 	assert_int_equal(atomic_load(&n), 21 * 20 + 1);
 }
 
+/* ---- handing on ---- */
+
+static struct {
+	struct event turn[2];
+	bool stop, one_left;
+	int n;
+} ring;
+
+static void wait_and_note(void *arg)
+{
+	const int *i = arg;
+
+	event_init(&ring.turn[*i]);
+	EXPECT(event_wait(&ring.turn[*i], CLOCK_NEVER) == WAIT_READY);
+	note(*i + 1);
+	done();
+}
+
+static void wake_both(void *arg)
+{
+	(void)arg;
+	note(0);
+	event_set(&ring.turn[1]);
+	event_set_soon(&ring.turn[0]);
+	wait_yield();
+	note(3);
+	done();
+}
+
+static void test_who_is_handed_on_to_comes_first(void **state)
+{
+	static int places[] = {0, 1};
+
+	(void)state;
+	loop_spawn(g.loop[0], wait_and_note, &places[0]);
+	loop_spawn(g.loop[0], wait_and_note, &places[1]);
+	loop_spawn(g.loop[0], wake_both, NULL);
+	await(3);
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(g.order[i], i);
+}
+
+static void hand_on_for_ever(void *arg)
+{
+	const int i = *(const int *)arg;
+	struct event *mine = &ring.turn[i], *other = &ring.turn[1 - i];
+
+	event_init(mine);
+	if (i == 1)
+		event_set_soon(other);
+	for (;; ring.n++) {
+		EXPECT(event_wait(mine, CLOCK_NEVER) == WAIT_READY);
+		event_init(mine);
+		if (ring.stop && ring.one_left)
+			break;
+		ring.one_left = ring.stop;
+		event_set_soon(other);
+		if (ring.stop)
+			break;
+	}
+	done();
+}
+
+static void stop_them(void *arg)
+{
+	(void)arg;
+	EXPECT(wait_until(IN_MS(20)) == WAIT_TIMEOUT);
+	ring.stop = true;
+	done();
+}
+
+static void test_handing_on_holds_nobody_up(void **state)
+{
+	static int places[] = {0, 1};
+
+	(void)state;
+	memset(&ring, 0, sizeof(ring));
+	loop_spawn(g.loop[0], stop_them, NULL);
+	loop_spawn(g.loop[0], hand_on_for_ever, &places[0]);
+	loop_spawn(g.loop[0], hand_on_for_ever, &places[1]);
+	await(3);
+	assert_true(ring.n > 2);
+}
+
 /* ---- one descriptor, waited for again ---- */
 
 static void wait_again_and_again(void *arg)
@@ -419,6 +503,8 @@ static void test_one_descriptor_by_turns(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(test_who_is_handed_on_to_comes_first),
+		TEST(test_handing_on_holds_nobody_up),
 		TEST(test_deadlines_come_in_their_order),
 		TEST(test_one_descriptor_again_and_again),
 		TEST(test_one_descriptor_by_turns),

@@ -67,6 +67,13 @@ static void integers_print(void **state UNUSED)
 	}
 	num_format_int(INT64_MIN, buf);
 	assert_string_equal(buf, "-9223372036854775808");
+	for (int i = -10100; i <= 10100; i++) {
+		char by_libc[24];
+
+		(void)snprintf(by_libc, sizeof(by_libc), "%d", i);
+		assert_int_equal(num_format_int(i, buf), strlen(by_libc));
+		assert_string_equal(buf, by_libc);
+	}
 }
 
 static void doubles_read(void **state UNUSED)

@@ -340,7 +340,9 @@ static void divide(void *arg)
 	struct err e;
 
 	(void)arg;
+	before = fiber_runs();
 	must(lite->begin_write(g.a, SECONDS(5), &e), &e, "begin");
+	assert_int_equal(fiber_runs(), before);
 	sql_ok(g.a, "INSERT INTO t VALUES (1)");
 	assert_int_equal(parks("SAVEPOINT s"), 0);
 	assert_int_equal(parks("RELEASE s"), 0);

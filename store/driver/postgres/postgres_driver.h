@@ -234,6 +234,7 @@ struct pg_conn {
 	struct commit_mark *closing_mark; /* and the mark, when somebody wants it; borrowed */
 	char tx_began[48];                /* now() before a statement that divides */
 	bool by_rows;                     /* rows of the last statement by itself came a few at a time */
+	int64_t seen_ns;                  /* when the server was last seen to be there, by peer_is_there */
 	int pieces;                       /* reads that are left of a bounded answer; -1: no bound */
 	bool at_end;                      /* the last result was the end of a statement's */
 	int n_syncs;     /* pipeline: sync points not yet answered; 0 and not in a pipeline otherwise */

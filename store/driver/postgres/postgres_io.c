@@ -254,9 +254,17 @@ bool pg_fail_unreplicated(struct pg_conn *c, struct err *err)
 
 /* ---- sending --------------------------------------------------------------------------------------- */
 
+/* One look holds for the statement that follows at once. */
+#define SEEN_NS CLOCK_NS_PER_MS
+
 /* A connection that the server has closed while it was idle shows as readable. One system call that does not wait. */
 static bool peer_is_there(struct pg_conn *c)
 {
+	const int64_t now = clock_mono_ns();
+
+	if (now - c->seen_ns < SEEN_NS)
+		return true;
+	c->seen_ns = now;
 	for (int i = 0; i < 4; i++) {
 		char byte;
 		ssize_t n = recv(PQsocket(c->pg), &byte, 1, MSG_PEEK | MSG_DONTWAIT);

@@ -102,6 +102,7 @@ struct sqlite_conn {
 	bool like_case;         /* PRAGMA case_sensitive_like, which would bring SQLite's own LIKE back */
 	bool saw_insert;        /* by the authorizer, while preparing */
 	bool saw_update, saw_match;
+	bool saw_begin;         /* BEGIN */
 	bool saw_divide;        /* SAVEPOINT or RELEASE */
 	bool saw_own_savepoint; /* its name is one of ours, which a client's text may not say */
 	bool saw_taint;
@@ -113,6 +114,7 @@ struct sqlite_conn {
 	bool saw_heavy;    /* one step may compute for long: it is not made by the loop */
 	bool reads;        /* the statement that is stepped writes nothing */
 	bool divides;      /* it begins or ends a savepoint within a transaction, which is brief and syncs nothing */
+	bool begins;       /* it begins a transaction: the file is not written */
 	bool savepoint_tx; /* a SAVEPOINT began the transaction: RELEASE may commit it */
 	unsigned words;    /* tokenized, all in all */
 	size_t match_terms, match_phrases; /* of full-text queries since the last look at the progress */

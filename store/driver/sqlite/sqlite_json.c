@@ -46,7 +46,7 @@ static void drop(void *doc)
 /* A number is told to its last digit, which its text is not. */
 static const json_t *parse(struct arena *a, sqlite3_value *v)
 {
-	struct str text = STR_NONE;
+	struct str text;
 	struct err ignored;
 	json_t *doc;
 

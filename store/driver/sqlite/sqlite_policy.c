@@ -215,6 +215,7 @@ static int on_authorize(void *arg, int action, const char *one, const char *two,
 		return c->saw_own_savepoint && c->raw ? SQLITE_DENY : SQLITE_OK;
 	case SQLITE_TRANSACTION:
 		c->saw_alone = true;
+		c->saw_begin = one != NULL && strcmp(one, "BEGIN") == 0;
 		return SQLITE_OK;
 	case SQLITE_ATTACH:
 		c->saw_alone = true;
@@ -251,7 +252,7 @@ static int on_authorize(void *arg, int action, const char *one, const char *two,
 void sqlite_policy_begin(struct sqlite_conn *c)
 {
 	c->saw_beyond = c->saw_insert = c->saw_update = c->saw_match = c->saw_alone = c->saw_taint = false;
-	c->saw_divide = c->saw_own_savepoint = c->saw_heavy = c->saw_busy = c->saw_paths = false;
+	c->saw_begin = c->saw_divide = c->saw_own_savepoint = c->saw_heavy = c->saw_busy = c->saw_paths = false;
 }
 
 void sqlite_policy_authorize(struct sqlite_conn *c)

@@ -177,6 +177,7 @@ bool sqlite_stmt_create(struct sqlite_conn *c, struct str sql, bool persistent, 
 	st->inserts = c->saw_insert;
 	st->own_savepoint = c->saw_own_savepoint;
 	st->divides = c->saw_divide;
+	st->begins = c->saw_begin;
 	st->searches = c->saw_match && !c->saw_insert && !c->saw_update;
 	st->taints = c->saw_taint;
 	if (c->raw && persistent && st->cur.read_only && !c->saw_beyond && !st->heavy && sqlite3_column_count(h) > 0 &&
@@ -316,6 +317,7 @@ static bool advance(struct sqlite_stmt *st, bool *ret_row, struct err *err)
 	struct sqlite_conn *c = st->c;
 
 	c->reads = st->cur.read_only;
+	c->begins = st->begins && c->wal;
 	c->divides = st->divides && st->was_in_tx && !c->savepoint_tx;
 	const int rc = st->heavy && fiber_current() != NULL ? sqlite_ahead_step(st) : step_here(st);
 

@@ -15,6 +15,7 @@ struct sqlite_stmt {
 	bool hides_path;    /* the rows of PRAGMA database_list name files of the server */
 	bool own_savepoint; /* ours, whoever has the same text */
 	bool divides;       /* SAVEPOINT or RELEASE */
+	bool begins;        /* BEGIN */
 	bool searches;      /* its texts are full-text queries, or short */
 	bool inserts;       /* puts rows into a table by itself */
 	bool taints;        /* see sqlite_conn.tainted */

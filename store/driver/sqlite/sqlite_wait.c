@@ -159,11 +159,13 @@ void sqlite_wait_begin(struct sqlite_conn *c, int64_t deadline_ns)
 	c->match_refused = false;
 }
 
-/* Whoever gets on although it had to wait, or writes, has found no lock of others in its way. Where there is no
+/* Whoever gets on although it had to wait, or writes, has found no lock of others in its way. In a file without
  * write-ahead log only a commit has: it waits for those who read, and they for a writer of our own. */
 static void note_locks(struct sqlite_conn *c, int rc, bool wrote)
 {
-	if ((rc == SQLITE_ROW || rc == SQLITE_DONE) && (c->wal ? c->busy || wrote : c->committed)) {
+	const bool by_commit = c->base.db->is_file && !c->wal;
+
+	if ((rc == SQLITE_ROW || rc == SQLITE_DONE) && (by_commit ? c->committed : c->busy || wrote)) {
 		c->busy = false;
 		sqlite_db_unlocked(c->base.db);
 	}
@@ -204,8 +206,8 @@ static bool may_offload(const struct sqlite_conn *c, sqlite3_stmt *st)
 {
 	if (!c->base.db->is_file || fiber_current() == NULL)
 		return false;
-	if (sqlite3_get_autocommit(c->h))
-		return !sqlite3_stmt_readonly(st);
+	if (sqlite3_get_autocommit(c->h)) /* BEGIN IMMEDIATE is said to write, but waits for a lock at most */
+		return !c->begins && !sqlite3_stmt_readonly(st);
 	if (c->divides && !c->migrating && c->virtual_schema >= 0 && !c->has_virtual)
 		return false;
 	return sqlite3_column_count(st) == 0 && (c->migrating || sqlite3_stmt_readonly(st));
