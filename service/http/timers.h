@@ -1,5 +1,5 @@
-/* The waits of a loop that have a deadline, earliest first. The loop owns the heap, and its thread alone touches it; who
- * waits owns the wait (service/base/fiber.h). */
+/* The waits of a loop that have a deadline, earliest first. The loop owns the heap, and its thread alone touches it;
+ * who waits owns the wait (service/base/fiber.h). */
 #ifndef FERROD_HTTP_TIMERS_H
 #define FERROD_HTTP_TIMERS_H
 

@@ -1,7 +1,7 @@
 """What several nodes on one state must survive, with real processes: run.py [--only 1,3] [--seconds N] [--lame] [--before BINARY].
 
-Each scenario prints its figures; the last line is the total. --lame: the database's advisory locks do nothing, as behind some
-that speak PostgreSQL's protocol. --seconds: how long the ledger is kept in the soak (scenario 3).
+Each scenario prints its figures; the last line is the total. --lame: the database's advisory locks do nothing, and the state's
+refuses LISTEN, as do some that speak PostgreSQL's protocol. --seconds: how long the ledger is kept in the soak (scenario 3).
 """
 import argparse
 import contextlib
@@ -26,6 +26,7 @@ from support.haproxy import Haproxy  # noqa: E402
 from support.pg import Postgres  # noqa: E402
 from support.pgbouncer import PgBouncer  # noqa: E402
 from support.process import BINARY, free_port, wait_for  # noqa: E402
+from support.relay import Relay  # noqa: E402
 from support.server import Server, run_binary  # noqa: E402
 
 MODEL = {"model_name": "Entry", "columns": [{"name": "id", "logical_type": "integer", "primary_key": True},
@@ -42,6 +43,10 @@ def make_lame(pg, database):
                 f"CREATE FUNCTION pg_catalog.{signature} RETURNS void LANGUAGE sql AS 'SELECT NULL'", database)
 
 
+def refuse_listen(data):
+    return data.replace(b"LISTEN ferrod", b"L1STEN ferrod")
+
+
 class Cluster:
     """Nodes "a" and "b" with ports of their own, on one state and one data database, behind the proxy."""
 
@@ -55,6 +60,10 @@ class Cluster:
         self.bouncer = PgBouncer(self.pg, default_pool_size=20) if pooled else None
         door = self.bouncer or self.pg
         self.urls = door.url(self.state), door.url(self.data)
+        self.way = Relay(door.port, refuse_listen) if lame else None
+        if lame:
+            self.urls = self.urls[0].replace(f":{door.port}/", f":{self.way.port}/"), self.urls[1]
+            assert f":{self.way.port}/" in self.urls[0]
         (self.dir / "key").write_text(run_binary("key", "seal")[1])
         self.ports = {"a": free_port(), "b": free_port()}
         self.nodes = {}
@@ -111,6 +120,8 @@ class Cluster:
                 server.process.send_signal(signal.SIGCONT)
                 server.kill()
         self.proxy.__exit__()
+        if self.way:
+            self.way.close()
         if self.bouncer:
             self.bouncer.__exit__()
         self.pg.destroy()
