@@ -47,13 +47,6 @@ static struct lease *lease_of(struct exec *x)
 	return x->seat.party != NULL ? x->seat.lease : &x->lease;
 }
 
-int64_t exec_deadline(const struct exec *x)
-{
-	const int64_t held = fiber_held_ns() - x->held_ns;
-
-	return x->deadline < CLOCK_NEVER - held ? x->deadline + held : CLOCK_NEVER;
-}
-
 int64_t exec_statement_deadline(const struct exec *x, const struct driver_conn *c)
 {
 	int64_t deadline = exec_deadline(x);
