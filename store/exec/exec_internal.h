@@ -5,10 +5,6 @@
 
 #include <stdint.h>
 
-#include "service/base/clock.h"
-#include "service/base/fiber.h"
-#include "store/exec/exec.h"
-
 struct driver_conn;
 struct err;
 struct exec;
@@ -16,14 +12,6 @@ struct stmt;
 
 /* A unit inside a transaction; units do not nest. */
 #define EXEC_SAVEPOINT "ferrod_unit"
-
-/* Until when the unit may go on, monotonic: put off by what its fiber has been held since it began (fiber_held). */
-static inline int64_t exec_deadline(const struct exec *x)
-{
-	const int64_t held = fiber_held_ns() - x->held_ns;
-
-	return x->deadline < CLOCK_NEVER - held ? x->deadline + held : CLOCK_NEVER;
-}
 
 /* Until when a statement of the unit may run on that connection, monotonic. */
 int64_t exec_statement_deadline(const struct exec *x, const struct driver_conn *c);
