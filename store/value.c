@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "service/base/num.h"
+#include "service/base/wait.h"
 
 #include "service/base/banned.h"
 
@@ -72,12 +73,69 @@ static void write_double(struct strbuf *b, double d)
 		strbuf_json_double(b, d);
 }
 
+/* The first of what is left, which ends with a character; 0: nothing is left. */
+static size_t part_of(struct str rest)
+{
+	size_t n = VALUE_PART_BYTES;
+
+	if (rest.len <= n)
+		return rest.len;
+	for (int i = 0; i < 3 && ((unsigned char)rest.p[n] & 0xC0) == 0x80; i++)
+		n--;
+	return n;
+}
+
+bool value_is_utf8(struct str s)
+{
+	while (s.len > 0) {
+		const size_t n = part_of(s);
+
+		if (!str_is_utf8(str_n(s.p, n)))
+			return false;
+		s = str_n(s.p + n, s.len - n);
+		if (s.len > 0)
+			wait_may_step_aside();
+	}
+	return true;
+}
+
+void value_write_large(struct strbuf *b, struct str s)
+{
+	const size_t before = b->len;
+	bool good = true;
+
+	strbuf_putc(b, '"');
+	for (struct str rest = s; good && rest.len > 0;) {
+		const size_t n = part_of(rest);
+
+		good = strbuf_json_part(b, str_n(rest.p, n));
+		rest = str_n(rest.p + n, rest.len - n);
+		wait_may_step_aside();
+	}
+	strbuf_putc(b, '"');
+	if (good || strbuf_failed(b))
+		return;
+	strbuf_truncate(b, before);
+	value_write_tagged(b, s);
+}
+
+#define BASE64_PART (VALUE_PART_BYTES / 3 * 3) /* which needs no padding */
+
+void value_write_base64(struct strbuf *b, struct str s)
+{
+	for (; s.len > BASE64_PART; s = str_n(s.p + BASE64_PART, s.len - BASE64_PART)) {
+		strbuf_base64(b, str_n(s.p, BASE64_PART));
+		wait_may_step_aside();
+	}
+	strbuf_base64(b, s);
+}
+
 static void write_bytes(struct strbuf *b, struct str s, bool tag)
 {
 	if (tag)
 		strbuf_put(b, STR("{\"$bytes\":"));
 	strbuf_putc(b, '"');
-	strbuf_base64(b, s);
+	value_write_base64(b, s);
 	strbuf_putc(b, '"');
 	if (tag)
 		strbuf_putc(b, '}');
@@ -88,6 +146,15 @@ void value_write_tagged(struct strbuf *b, struct str s)
 	write_bytes(b, s, true);
 }
 
+static void write_plainly(struct strbuf *b, struct str s)
+{
+	for (; s.len > VALUE_PART_BYTES; s = str_n(s.p + VALUE_PART_BYTES, s.len - VALUE_PART_BYTES)) {
+		strbuf_put(b, str_n(s.p, VALUE_PART_BYTES));
+		wait_may_step_aside();
+	}
+	strbuf_put(b, s);
+}
+
 /* A document goes out as it is, but never with a line break: one row of NDJSON is one line. */
 static void write_document(struct strbuf *b, struct str s)
 {
@@ -95,12 +162,14 @@ static void write_document(struct strbuf *b, struct str s)
 	size_t from = 0;
 
 	if (s.len == 0 || (memchr(s.p, '\n', s.len) == NULL && memchr(s.p, '\r', s.len) == NULL)) {
-		strbuf_put(b, s.len != 0 ? s : STR("null"));
+		write_plainly(b, s.len != 0 ? s : STR("null"));
 		return;
 	}
 	for (size_t i = 0; i < s.len; i++) {
 		char c = s.p[i];
 
+		if (i % VALUE_PART_BYTES == VALUE_PART_BYTES - 1)
+			wait_may_step_aside();
 		if (in_string && c == '\\') {
 			i++;
 		} else if (c == '"') {
@@ -111,7 +180,7 @@ static void write_document(struct strbuf *b, struct str s)
 		}
 	}
 	if (from < s.len)
-		strbuf_put(b, str_n(s.p + from, s.len - from));
+		write_plainly(b, str_n(s.p + from, s.len - from));
 }
 
 void value_write_json(struct strbuf *b, struct value v, const struct value_format *fmt)

@@ -78,16 +78,28 @@ struct value_format {
 	bool tag_bytes;       /* BYTES as {"$bytes": "..."} (raw SQL) instead of a bare base64 string */
 };
 
-/* {"$bytes": base64} */
+/* Base64 without quotes. Parks, when it is large. */
+void value_write_base64(struct strbuf *b, struct str s);
+/* {"$bytes": base64}. Parks, when it is large. */
 void value_write_tagged(struct strbuf *b, struct str s);
-/* A text as JSON; one that is not UTF-8, which SQLite may hold, tagged as bytes. */
+/* Values that are larger take the processor for long: what looks at or writes one of them parks now and then. */
+#define VALUE_PART_BYTES ((size_t)1 << 20)
+
+/* Is it UTF-8? Parks. */
+bool value_is_utf8(struct str s);
+/* value_write_text of a large one. */
+void value_write_large(struct strbuf *b, struct str s);
+
+/* A text as JSON; one that is not UTF-8, which SQLite may hold, tagged as bytes. Parks, when it is large. */
 static inline void value_write_text(struct strbuf *b, struct str s)
 {
-	if (!strbuf_json_text(b, s))
+	if (UNLIKELY(s.len > VALUE_PART_BYTES))
+		value_write_large(b, s);
+	else if (!strbuf_json_text(b, s))
 		value_write_tagged(b, s);
 }
 
-/* Appends the JSON form. Doubles that are not finite become "NaN", "Infinity", "-Infinity". */
+/* Appends the JSON form. Doubles that are not finite become "NaN", "Infinity", "-Infinity". Parks, when it is large. */
 void value_write_json(struct strbuf *b, struct value v, const struct value_format *fmt);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include "handlers/answer/raw_columns.h"
 #include "handlers/unit/mapped.h"
+#include "service/base/wait.h"
 
 #include "service/base/banned.h"
 
@@ -31,15 +32,27 @@ static void start(struct rows_writer *w, struct context *c)
 	}
 }
 
+/* At byte i of a text, which may be a large one. */
+static inline void may_step(size_t i)
+{
+	if (i % VALUE_PART_BYTES == VALUE_PART_BYTES - 1)
+		wait_may_step_aside();
+}
+
 /* RFC 4180: quoted when it must be. guard: no spreadsheet takes the text for a formula. */
 static void csv_text(struct strbuf *b, struct str s, bool guard)
 {
 	bool plain = !(guard && s.len > 0 && strchr("=+-@\t\r", s.p[0]) != NULL && s.p[0] != '\0');
 	const bool guarded = !plain;
-	for (size_t i = 0; i < s.len && plain; i++)
+	for (size_t i = 0; i < s.len && plain; i++) {
 		plain = s.p[i] != '"' && s.p[i] != ',' && s.p[i] != '\n' && s.p[i] != '\r';
+		may_step(i);
+	}
 	if (plain && s.len > 0) {
-		strbuf_put(b, s);
+		for (size_t i = 0; i < s.len; i += VALUE_PART_BYTES) {
+			strbuf_put(b, str_n(s.p + i, s.len - i < VALUE_PART_BYTES ? s.len - i : VALUE_PART_BYTES));
+			wait_may_step_aside();
+		}
 		return;
 	}
 	strbuf_putc(b, '"');
@@ -49,6 +62,7 @@ static void csv_text(struct strbuf *b, struct str s, bool guard)
 		if (s.p[i] == '"')
 			strbuf_putc(b, '"');
 		strbuf_putc(b, s.p[i]);
+		may_step(i);
 	}
 	strbuf_putc(b, '"');
 }
@@ -70,7 +84,7 @@ static void csv_value(struct rows_writer *w, struct value v)
 	case VALUE_NULL:
 		return;
 	case VALUE_TEXT:
-		if (str_is_utf8(v.u.s))
+		if (value_is_utf8(v.u.s))
 			csv_text(w->out, v.u.s, w->c->app->csv_formula_guard);
 		else
 			csv_tagged(w->out, v);
@@ -79,7 +93,7 @@ static void csv_value(struct rows_writer *w, struct value v)
 		csv_text(w->out, v.u.s, w->c->app->csv_formula_guard);
 		return;
 	case VALUE_BYTES:
-		strbuf_base64(w->out, v.u.s);
+		value_write_base64(w->out, v.u.s);
 		return;
 	case VALUE_BOOL:
 	case VALUE_INT:

@@ -12,6 +12,7 @@ void bulk_reader_init(struct bulk_reader *r, struct arena *a, struct str text, s
 {
 	*r = (struct bulk_reader){.req = req, .piece = text};
 	r->value_max = req != NULL ? req->body_max : text.len;
+	r->values_max = req != NULL ? req->values_max : SIZE_MAX; /* of a list that was parsed: bounded before */
 	if (lines)
 		json_split_lines(&r->split, r->value_max);
 	else
@@ -83,7 +84,10 @@ bool bulk_fault(const struct bulk_reader *r, struct arena *a, struct err *err)
 
 bool bulk_parse(const struct bulk_reader *r, struct arena *a, json_t **ret, struct err *err)
 {
-	if (!json_parse(a, r->record, ret, err)) {
+	if (!json_parse_body(a, r->record, r->values_max, ret, err)) {
+		if (err->code == ERR_PAYLOAD_TOO_LARGE)
+			return err_set(err, ERR_PAYLOAD_TOO_LARGE, "record %zu holds more than %zu JSON values",
+				       r->n_read - 1, r->values_max);
 		if (err->code == ERR_INVALID_JSON)
 			err_set_at(err, ERR_INVALID_JSON, "", "record %zu is not valid JSON", r->n_read - 1);
 		return bulk_fault(r, a, err);

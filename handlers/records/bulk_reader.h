@@ -20,6 +20,7 @@ struct bulk_reader {
 	struct str piece;    /* what has arrived and is not read yet; borrowed */
 	struct str record;   /* text of the record that was read last; valid until the next one is read */
 	size_t value_max;    /* bytes of one record */
+	size_t values_max;   /* JSON values of one record */
 	size_t n_read;       /* records */
 };
 
@@ -34,7 +35,8 @@ bool bulk_reader_init_list(struct bulk_reader *r, struct arena *a, const json_t 
  * ERR_PAYLOAD_TOO_LARGE for a record that is too long; errors of request_body_next. May park. */
 bool bulk_next(struct bulk_reader *r, bool *ret_any, struct err *err) MUST_CHECK;
 
-/* Parses the record that was read last into `a`. ERR_INVALID_JSON, ERR_INVALID_REQUEST for one that is no object. */
+/* Parses the record that was read last into `a`. ERR_INVALID_JSON, ERR_INVALID_REQUEST for one that is no object,
+ * ERR_PAYLOAD_TOO_LARGE for one of too many values. May park. */
 bool bulk_parse(const struct bulk_reader *r, struct arena *a, json_t **ret, struct err *err) MUST_CHECK;
 
 /* Puts the pointer of the record that was read last ("/records/3" or "/3") before that of a fault in it. Always false.

@@ -120,7 +120,7 @@ static bool read_create(struct request *req, struct create_body *b, struct err *
 	rest = b->head;
 	b->lines = b->head.len > 0 && is_ndjson(req);
 	if (!b->lines && json_split_opens_behind(&rest, STR("on_conflict"), &options)) {
-		if (!json_parse(&req->arena, options, &parsed, err))
+		if (!json_parse_body(&req->arena, options, req->values_max, &parsed, err))
 			return false;
 		b->on_conflict = parsed;
 	}

@@ -264,7 +264,7 @@ static inline __attribute__((always_inline)) size_t copy_plain(char *out, struct
 	return special_bytes(w) != 0 ? i : s.len;
 }
 
-/* The string from its first byte on that may not be plain, and the quote behind it. False: it is ill-formed. */
+/* The string from its first byte on that may not be plain. False: it is ill-formed. */
 static __attribute__((noinline)) bool put_escaped(struct strbuf *b, struct str s, size_t i)
 {
 	bool good = true;
@@ -279,7 +279,6 @@ static __attribute__((noinline)) bool put_escaped(struct strbuf *b, struct str s
 			i += put_special(b, s, i);
 		}
 	}
-	strbuf_putc(b, '"');
 	return good;
 }
 
@@ -296,8 +295,12 @@ static inline __attribute__((always_inline)) bool put_json_string(struct strbuf 
 	p[0] = '"';
 	n = copy_plain(p + 1, s);
 	b->len += 1 + n;
-	if (UNLIKELY(n < s.len))
-		return put_escaped(b, s, n);
+	if (UNLIKELY(n < s.len)) {
+		const bool good = put_escaped(b, s, n);
+
+		strbuf_putc(b, '"');
+		return good;
+	}
 	p[1 + n] = '"';
 	p[2 + n] = '\0';
 	b->len++;
@@ -317,6 +320,19 @@ bool strbuf_json_text(struct strbuf *b, struct str s)
 		return true;
 	strbuf_truncate(b, before);
 	return false;
+}
+
+bool strbuf_json_part(struct strbuf *b, struct str s)
+{
+	if (s.len > SIZE_MAX / 4 || !ensure(b, s.len + 1)) {
+		b->failed = true;
+		return true;
+	}
+	const size_t n = s.len > 0 ? copy_plain(b->p + b->len, s) : 0;
+
+	b->len += n;
+	b->p[b->len] = '\0';
+	return n == s.len || put_escaped(b, s, n);
 }
 
 void strbuf_json_double(struct strbuf *b, double v)

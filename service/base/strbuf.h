@@ -102,6 +102,10 @@ void strbuf_json_string(struct strbuf *b, struct str s);
 /* The same, but false and nothing written when s is no well-formed UTF-8. */
 bool strbuf_json_text(struct strbuf *b, struct str s) MUST_CHECK;
 
+/* A part of such a string, without quotes; it neither begins nor ends inside a character. False: it is ill-formed, and
+ * what was written of it is to be cut off. */
+bool strbuf_json_part(struct strbuf *b, struct str s) MUST_CHECK;
+
 /* A JSON number in the shortest form that reads back as v; v must be finite. Integral values below
  * 1e16 print with ".0" (as Python and jansson do). */
 void strbuf_json_double(struct strbuf *b, double v);

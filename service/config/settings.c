@@ -54,7 +54,8 @@ const struct setting settings[] = {
 	{"bulk_body_bytes", TYPE_INT, AT(bulk_body_bytes), 1024, 1e12, "1073741824", NULL, false,
 	 "largest body of a bulk create"},
 	{"json_values", TYPE_INT, AT(json_values), 1000, 1e9, TEXT_OF(LIMIT_JSON_VALUES), NULL, false,
-	 "JSON values (numbers, texts, arrays, ...) in one document of a request; each takes some 50 bytes of memory"},
+	 "JSON values (numbers, texts, arrays, ...) in one document of a request, or in one record of a bulk "
+	 "create; each takes some 50 bytes of memory"},
 	{"held_bytes", TYPE_INT, AT(held_bytes), 0, 1e12, TEXT_OF(LIMIT_HELD_BYTES), NULL, false,
 	 "memory for the rows that one request holds before it answers: pages with includes, steps of a batch; 0: any"},
 	{"loop_stall_seconds", TYPE_SECONDS, AT(loop_stall_seconds), 0, 3600, "1", NULL, false,

@@ -228,13 +228,18 @@ void problem_write(struct strbuf *b, const struct err *err, struct str instance)
 	strbuf_putc(b, '}');
 }
 
-/* A problem does not say what would have been honoured. */
+/* A problem does not say what would have been honoured, nor where a record would be that a commit has not kept. */
 static void drop_applied(struct response *res)
 {
+	static const char *const names[] = {"Preference-Applied", "Location", "ETag"};
 	size_t n = 0;
-	for (size_t i = 0; i < res->n_headers; i++)
-		if (!str_ieq_z(res->headers[i].name, "Preference-Applied"))
+	for (size_t i = 0; i < res->n_headers; i++) {
+		bool stays = true;
+		for (size_t k = 0; k < ARRAY_LEN(names); k++)
+			stays = stays && !str_ieq_z(res->headers[i].name, names[k]);
+		if (stays)
 			res->headers[n++] = res->headers[i];
+	}
 	res->n_headers = n;
 }
 

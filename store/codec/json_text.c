@@ -3,6 +3,9 @@
 
 #include <stdint.h>
 
+#include "service/base/wait.h"
+#include "store/value.h"
+
 #include "service/base/banned.h"
 
 #define DEPTH_MAX 1024
@@ -77,6 +80,8 @@ static bool scan_string(struct scan *t)
 	while (t->at < t->s.len) {
 		unsigned char c = (unsigned char)t->s.p[t->at++];
 
+		if (t->at % VALUE_PART_BYTES == 0)
+			wait_may_step_aside();
 		if (c == '"')
 			return true;
 		if (c < 0x20)
@@ -223,11 +228,16 @@ enum json_text json_text_check(struct str text)
 	struct scan t = {.s = text};
 	bool more = true;
 
-	while (more)
+	for (size_t look = VALUE_PART_BYTES; more;) {
 		if (!scan_value(&t) || !scan_after(&t, &more))
 			return t.too_deep ? JSON_TEXT_TOO_DEEP : JSON_TEXT_INVALID;
+		if (t.at >= look) {
+			look = t.at + VALUE_PART_BYTES;
+			wait_may_step_aside();
+		}
+	}
 	skip_space(&t);
-	return t.at == t.s.len && str_is_utf8(text) ? JSON_TEXT_VALID : JSON_TEXT_INVALID;
+	return t.at == t.s.len && value_is_utf8(text) ? JSON_TEXT_VALID : JSON_TEXT_INVALID;
 }
 
 bool json_text_valid(struct str text)

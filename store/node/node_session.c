@@ -48,8 +48,8 @@ static bool await_fresh(const struct node *n, int64_t deadline, struct err *err)
 static bool answers(const struct node *n, const struct state_node *other, struct arena *a)
 {
 	struct str instance;
-	return other->url.len > 0 && n->hooks.ask(n->hooks.arg, other->url, NODE_ASK_NS, a, &instance) &&
-	       str_eq(instance, other->instance);
+	return other->url.len > 0 && node_name_valid(other->name) &&
+	       n->hooks.ask(n->hooks.arg, other->url, NODE_ASK_NS, a, &instance) && str_eq(instance, other->instance);
 }
 
 /* It beats, so it may only be adopted once it does not: who asks is sent there, or told to come back. */
@@ -144,7 +144,7 @@ static bool open_here(struct node *n, struct connection *conn, struct str id, st
 	const struct session_left_over o = {.id = id,
 					    .idle_timeout_us = was->idle_us,
 					    .max_lifetime_us = was->life_us,
-					    .age_us = was->now_us - was->created_us};
+					    .age_us = clock_max(0, was->now_us - was->created_us)};
 	return session_adopt(n->store->sessions, conn, owner, &o, err);
 }
 
@@ -213,6 +213,10 @@ static enum step resolve_once(struct node *n, struct str id, struct str owner, i
 		return STEP_FAILED;
 	if (!found || !str_eq_z(x.owner, whose))
 		return STEP_DONE; /* nobody's: session_enter says so */
+	if (!node_name_valid(x.node)) {
+		(void)err_set(err, ERR_INTERNAL_ERROR, "the state names a node that cannot be");
+		return STEP_FAILED;
+	}
 	const bool mine = str_eq(x.node, n->me.name) && str_eq(x.instance, n->me.instance);
 	const bool alive = x.node_known && x.node_age_us <= STATE_DEAD_US;
 	if (x.phase == STATE_SESSION_OPEN && alive && !mine) {
@@ -308,8 +312,9 @@ static enum err_outcome outcome_in(struct node *n, struct str tx_id, struct str 
 	if (!state_session_get(n->state, a, arena_str(a, str_z(hash)), &found, &x, &ignored) || !found)
 		return ERR_OUTCOME_UNKNOWN;
 	session_hash(tx_id, hash);
-	return memmem(x.undone.p, x.undone.len, hash, SESSION_HASH_BYTES - 1) != NULL ? ERR_OUTCOME_ROLLED_BACK
-										      : ERR_OUTCOME_UNKNOWN;
+	return x.undone.len > 0 && memmem(x.undone.p, x.undone.len, hash, SESSION_HASH_BYTES - 1) != NULL
+		       ? ERR_OUTCOME_ROLLED_BACK
+		       : ERR_OUTCOME_UNKNOWN;
 }
 
 void node_lost_tx(struct node *n, struct str tx_id, struct str session_id, struct str owner, struct arena *a,

@@ -75,11 +75,10 @@ static bool create_tables(struct unit *u, struct err *err)
 		"CREATE INDEX IF NOT EXISTS sessions_by_node ON ~sessions (node, instance, phase)",
 	};
 	if (state_is_postgres(u->s)) {
-		struct rows ignored;
 		if (!state_run(u,
 			       "SELECT pg_advisory_xact_lock(" /* servers that start together make them once */
 			       "7306010)",
-			       NULL, 0, &ignored, NULL, err) ||
+			       NULL, 0, NULL, NULL, err) ||
 		    !exec_simple(&u->x, STR("CREATE SCHEMA IF NOT EXISTS ferrod"), err))
 			return false;
 	}
@@ -122,7 +121,7 @@ static struct str kept_url(const struct state *s, struct arena *a, struct str na
 /* Everything is sealed under the first key from now on. */
 static bool reseal(struct unit *u, struct err *err)
 {
-	struct rows r;
+	struct rows r = {.kinds = "tt"};
 	struct state *s = u->s;
 	if (!state_run(u, "SELECT name, url FROM ~connections", NULL, 0, &r, NULL, err))
 		return false;
@@ -189,9 +188,21 @@ static bool no_state(const struct state *s, struct err *err)
 	return err_set(err, ERR_INVALID_REQUEST, "there is no state in %.*s", STR_FMT(s->conn->dsn.redacted));
 }
 
+/* It goes into headers and conditions: what begin_life does not write is no life. */
+static bool take_life(struct state *s, struct str life, struct err *err)
+{
+	if (life.len == 0 || life.len >= sizeof(s->life) ||
+	    strspn(life.p, "0123456789abcdef") < life.len) /* it ends with a NUL, being in the arena */
+		return err_set(err, ERR_INVALID_VALUE, "the state at %.*s has no life that this version knows",
+			       STR_FMT(s->conn->dsn.redacted));
+	memcpy(s->life, life.p, life.len);
+	s->life[life.len] = '\0';
+	return true;
+}
+
 static bool prepare(struct unit *u, bool read_only, struct err *err)
 {
-	struct rows r;
+	struct rows r = {.kinds = "tt"};
 	if (!read_only && !create_tables(u, err))
 		return false;
 	if (!state_run(u, "SELECT name, value FROM ~meta", NULL, 0, &r, NULL, err))
@@ -201,8 +212,7 @@ static bool prepare(struct unit *u, bool read_only, struct err *err)
 		return false;
 	if (format.p == NULL && !read_only)
 		return begin_life(u, err);
-	(void)snprintf(u->s->life, sizeof(u->s->life), "%.*s", STR_FMT(life.p != NULL ? life : STR("0")));
-	return true;
+	return take_life(u->s, life.p != NULL ? life : STR("0"), err);
 }
 
 /* An SQLite state has one server: a file beside it is locked as long as the process lives. */
@@ -314,7 +324,7 @@ static bool shared_word(struct unit *u, struct str *ret, struct err *err)
 {
 	uint8_t word[CRYPTO_KEY_BYTES];
 	char hex[2 * sizeof(word) + 1];
-	struct rows r;
+	struct rows r = {.kinds = "tt"};
 	num_random(word, sizeof(word));
 	num_hex(word, sizeof(word), hex);
 	const struct value param = value_text(str_z(hex));
@@ -365,20 +375,20 @@ bool state_local_address(struct state *s, char ret[64], struct err *err)
 
 static bool load(struct unit *u, struct state_content *ret, struct err *err)
 {
-	struct rows m, c, models;
+	struct rows m = {.kinds = "tt"}, c = {.kinds = "ttt"}, models = {.kinds = "ti"};
 	if (!state_run(u, "SELECT name, value FROM ~meta", NULL, 0, &m, NULL, err) ||
 	    !state_run(u, "SELECT name, url, options FROM ~connections ORDER BY name", NULL, 0, &c, NULL, err) ||
 	    !state_run(u, "SELECT told, version FROM ~models WHERE told IS NOT NULL ORDER BY version DESC LIMIT 1",
 		       NULL, 0, &models, NULL, err))
 		return false;
-	if (!num_parse_int(state_meta(&m, "version"), &ret->version))
-		return err_set(err, ERR_DATABASE_UNAVAILABLE, "the state has no version");
+	if (!state_version_of(state_meta(&m, "version"), &ret->version, err))
+		return false;
 	ret->default_name = state_meta(&m, "default");
 	if (ret->default_name.len == 0)
 		ret->default_name = STR_NONE;
 	ret->models = models.n > 0 ? models.cells[0][0] : STR_NONE;
-	if (models.n > 0 && !num_parse_int(models.cells[0][1], &ret->models_version))
-		return err_set(err, ERR_DATABASE_UNAVAILABLE, "the state's models have no version");
+	if (models.n > 0 && !state_version_of(models.cells[0][1], &ret->models_version, err))
+		return false;
 	ret->connections = arena_array(u->a, c.n + 1, sizeof(*ret->connections));
 	for (size_t i = 0; i < c.n; i++) {
 		struct state_connection *x = &ret->connections[ret->n_connections++];
@@ -404,13 +414,13 @@ bool state_version(struct state *s, int64_t *ret, struct err *err)
 {
 	struct arena a;
 	struct unit u;
-	struct rows r;
+	struct rows r = {.kinds = "t"};
 	arena_init(&a);
 	state_unit_begin(&u, s, &a, false);
 	bool ok = state_run(&u, "SELECT value FROM ~meta WHERE name = 'version'", NULL, 0, &r, NULL, err);
 	ok = state_unit_end(&u, ok, err);
-	if (ok && (r.n != 1 || !num_parse_int(r.cells[0][0], ret)))
-		ok = err_set(err, ERR_DATABASE_UNAVAILABLE, "the state has no version");
+	if (ok)
+		ok = state_version_of(r.n == 1 ? r.cells[0][0] : STR_NONE, ret, err);
 	arena_done(&a);
 	return ok;
 }

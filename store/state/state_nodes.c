@@ -10,6 +10,7 @@
 #define COLUMNS \
 	"name, instance, url, version, boot, pid, started_us, seen_us, " NOW " - seen_us, beats, draining, sessions, " \
 	"transactions"
+#define KINDS "tttttiiiiiiii"
 
 static struct state_node node_of(const struct str cells[STATE_CELLS])
 {
@@ -51,7 +52,7 @@ static bool try_claim(struct unit *u, const struct state_node *me, bool (*dead)(
 		      bool *ret_claimed, struct state_node *ret_rival, struct err *err)
 {
 	const struct value name = value_text(me->name);
-	struct rows r;
+	struct rows r = {.kinds = KINDS};
 	if (!state_run(u, "SELECT " COLUMNS " FROM ~nodes WHERE name = ? FOR UPDATE", &name, 1, &r, NULL, err))
 		return false;
 	if (r.n > 0)
@@ -77,7 +78,7 @@ bool state_node_beat(struct state *s, const struct state_node *me, bool *ret_min
 				       value_text(me->url),     value_text(me->name),    value_text(me->instance)};
 	struct arena a;
 	struct unit u;
-	struct rows r;
+	struct rows r = {.kinds = "T"};
 	arena_init(&a);
 	state_unit_begin_within(&u, s, &a, false, STATE_DEAD_US / 1e6);
 	bool ok = state_run(&u,
@@ -110,7 +111,7 @@ bool state_node_leave(struct state *s, const struct state_node *me, struct err *
 bool state_node_list(struct state *s, struct arena *a, struct state_node **ret, size_t *ret_n, struct err *err)
 {
 	struct unit u;
-	struct rows r;
+	struct rows r = {.kinds = KINDS};
 	state_unit_begin(&u, s, a, false);
 	bool ok = state_run(&u, "SELECT " COLUMNS " FROM ~nodes ORDER BY name", NULL, 0, &r, NULL, err);
 	ok = state_unit_end(&u, ok, err);
@@ -126,7 +127,7 @@ bool state_node_find(struct state *s, struct arena *a, struct str name, bool *re
 {
 	const struct value param = value_text(name);
 	struct unit u;
-	struct rows r;
+	struct rows r = {.kinds = KINDS};
 	state_unit_begin(&u, s, a, false);
 	bool ok = state_run(&u, "SELECT " COLUMNS " FROM ~nodes WHERE name = ?", &param, 1, &r, NULL, err);
 	ok = state_unit_end(&u, ok, err);

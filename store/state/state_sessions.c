@@ -54,7 +54,7 @@ bool state_session_get(struct state *s, struct arena *a, struct str id, bool *re
 {
 	const struct value param = value_text(id);
 	struct unit u;
-	struct rows r;
+	struct rows r = {.kinds = "ttittiiiiiittiITI"};
 	state_unit_begin(&u, s, a, false);
 	bool ok = state_run(
 		&u,
@@ -77,7 +77,7 @@ bool state_session_get(struct state *s, struct arena *a, struct str id, bool *re
 static bool is_dead(struct unit *u, const struct state_session *was, bool *ret, struct err *err)
 {
 	const struct value params[] = {value_text(was->node), value_text(was->instance)};
-	struct rows r;
+	struct rows r = {.kinds = "i"};
 	if (!state_run(u, "SELECT " NOW " - seen_us FROM ~nodes WHERE name = ? AND instance = ? FOR UPDATE", params, 2,
 		       &r, NULL, err))
 		return false;
@@ -186,7 +186,7 @@ bool state_sessions_mine(struct state *s, struct arena *a, const struct state_no
 {
 	const struct value params[] = {value_text(me->name), value_text(me->instance)};
 	struct unit u;
-	struct rows r;
+	struct rows r = {.kinds = "t"};
 	state_unit_begin(&u, s, a, false);
 	bool ok = state_run(&u, "SELECT id FROM ~sessions WHERE node = ? AND instance = ? AND phase = 0", params, 2, &r,
 			    NULL, err);

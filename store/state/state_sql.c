@@ -46,12 +46,28 @@ struct str state_native(const struct unit *u, const char *text)
 	return out;
 }
 
+static bool is_kind(struct value v, char letter)
+{
+	if (v.kind == VALUE_NULL)
+		return letter < 'a';
+	return v.kind == ((letter | 0x20) == 'i' ? VALUE_INT : VALUE_TEXT);
+}
+
+static bool fits(const struct rows *r, const struct value *values, size_t n)
+{
+	bool ok = n == strlen(r->kinds) && n <= STATE_CELLS;
+	for (size_t i = 0; ok && i < n; i++)
+		ok = is_kind(values[i], r->kinds[i]);
+	return ok;
+}
+
 static bool take_row(void *arg, const struct value *values, size_t n, bool *ret_stop, struct err *err)
 {
 	struct rows *r = arg;
 	char digits[24];
 	(void)ret_stop;
-	(void)err;
+	if (!fits(r, values, n))
+		return err_set(err, ERR_INTERNAL_ERROR, "the state answered what cannot be");
 	if (r->n == r->size) {
 		const size_t size = r->size == 0 ? 16 : 2 * r->size;
 		struct str(*more)[STATE_CELLS] = arena_array(r->a, size, sizeof(*more));
@@ -65,9 +81,9 @@ static bool take_row(void *arg, const struct value *values, size_t n, bool *ret_
 		*cell = STR_NONE;
 		if (i >= n || values[i].kind == VALUE_NULL)
 			continue;
-		*cell = arena_str(r->a, values[i].kind == VALUE_INT
-						? str_n(digits, num_format_int(values[i].u.i, digits))
-						: values[i].u.s);
+		*cell = values[i].kind == VALUE_INT
+				? arena_str(r->a, str_n(digits, num_format_int(values[i].u.i, digits)))
+				: arena_str(r->a, values[i].u.s);
 	}
 	r->n++;
 	return true;
@@ -76,11 +92,15 @@ static bool take_row(void *arg, const struct value *values, size_t n, bool *ret_
 bool state_run(struct unit *u, const char *text, const struct value *params, size_t n, struct rows *ret,
 	       int64_t *ret_affected, struct err *err)
 {
-	const struct stmt s = {.sql = state_native(u, text), .params = params, .n_params = n, .access = STMT_WRITE};
+	const struct stmt s = {.sql = state_native(u, text),
+			       .params = params,
+			       .n_params = n,
+			       .n_columns = ret != NULL ? strlen(ret->kinds) : 0,
+			       .access = STMT_WRITE};
 	struct row_sink sink = {.row = ret != NULL ? take_row : NULL, .arg = ret};
 	struct exec_result result;
 	if (ret != NULL)
-		*ret = (struct rows){.a = u->a};
+		*ret = (struct rows){.kinds = ret->kinds, .a = u->a};
 	if (!exec_run(&u->x, &s, &sink, &result, err))
 		return false;
 	if (ret_affected != NULL)
@@ -107,6 +127,18 @@ struct str state_meta(const struct rows *r, const char *name)
 
 int64_t state_cell_int(struct str cell)
 {
+	const int64_t most = INT64_MAX / 2000;
 	int64_t n;
-	return cell.p != NULL && num_parse_int(cell, &n) ? n : 0;
+	if (cell.p == NULL || !num_parse_int(cell, &n))
+		return 0;
+	return clock_max(-most, clock_min(n, most));
+}
+
+bool state_version_of(struct str cell, int64_t *ret, struct err *err)
+{
+	int64_t n;
+	if (cell.p == NULL || !num_parse_int(cell, &n) || n < 1 || n > INT64_MAX / 2)
+		return err_set(err, ERR_DATABASE_UNAVAILABLE, "the state has no version");
+	*ret = n;
+	return true;
 }

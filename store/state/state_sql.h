@@ -27,8 +27,11 @@ struct unit {
 	struct arena *a;
 };
 
-/* Rows as texts, in the arena. */
+/* Rows as texts, in the arena. The state's database is believed as little as any other. */
 struct rows {
+	/* Set by who asks, a letter a column: t text, i integer; a capital may be null, too. Rows of another shape are
+	 * ERR_INTERNAL_ERROR. */
+	const char *kinds;
 	struct arena *a;
 	struct str (*cells)[STATE_CELLS];
 	size_t n, size;
@@ -44,11 +47,14 @@ void state_unit_begin_within(struct unit *u, struct state *s, struct arena *a, b
 bool state_unit_end(struct unit *u, bool ok, struct err *err) MUST_CHECK;
 /* The database's own text, in the arena. */
 struct str state_native(const struct unit *u, const char *text);
-/* ret and ret_affected may be NULL. */
+/* ret and ret_affected may be NULL; of ret only `kinds` is read. */
 bool state_run(struct unit *u, const char *text, const struct value *params, size_t n, struct rows *ret,
 	       int64_t *ret_affected, struct err *err) MUST_CHECK;
-/* The number in a cell; 0 where there is none. */
+/* The number in a cell; 0 where there is none. One that is no time of this world is the first or last that is: sums and
+ * differences of two of them hold in nanoseconds, too. */
 int64_t state_cell_int(struct str cell);
+/* A version of the state: 1 and more, so that there is always a next one. */
+bool state_version_of(struct str cell, int64_t *ret, struct err *err) MUST_CHECK;
 bool state_put_meta(struct unit *u, const char *name, struct str value, struct err *err) MUST_CHECK;
 /* Of rows (name, value); STR_NONE: there is none. */
 struct str state_meta(const struct rows *r, const char *name);

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from support.client import Client
-from support.fake_pg import (BOOL, BYTEA, FLOAT8, INT8, JSON, JSONB, TEXT, Answer, FakePostgres, message, notice)
+from support.fake_pg import (BOOL, BYTEA, FLOAT8, INT8, JSON, JSONB, TEXT, Answer, FakePostgres, description, message, notice)
 from support.server import patience
 from support.turns import TURN_SECONDS, longest_turn, no_long_turn
 from support.vanish import growth_bound
@@ -198,6 +198,19 @@ def test_each_catalog_query_with_short_rows(server, lie, at, path):
     assert answer.status == 500 and answer.json()["code"] == "internal_error", answer.body
 
 
+OTHERS = {"no column": Answer([], [[]], before=description(Answer())), "none": Answer(), "null": Answer([("a", BOOL)], [[None]]),
+          "two": Answer([("a", BOOL), ("b", BOOL)], [["f", "f"]]), "bytes": Answer([("a", BOOL)], [[b"f\xff"]], formats=[1])}
+
+
+@pytest.mark.parametrize("others", OTHERS)
+def test_what_a_session_that_is_put_back_answers(server, lie, others):
+    """After a client's own statement it is asked for prepared statements of others."""
+    client, fake = lie(lambda sql: OTHERS[others] if "from_sql" in sql else None)
+    for _ in range(2):
+        assert client.post("/v1/sql/execute", {"sql": "SET datestyle = 'German'"}).status in (200, 503)
+        assert server.alive
+
+
 def test_what_the_server_says_of_itself_is_shown_harmlessly(lie):
     client, fake = lie(lambda sql: Answer(tag="X", before=b"S" + (4 + 22).to_bytes(4, "big") + b"server_version\0\xff\"\\{}\1\0") if "select 1" in sql else None)
     client.post("/v1/sql/execute", {"sql": "select 1"})
@@ -259,9 +272,80 @@ def test_floods_of_what_nobody_asked_for_are_dropped(server, lie, kind):
     assert max(peak, default=0) < before + growth_bound(64)
 
 
-@pytest.mark.parametrize("road", ["fetch-all", "batch"])
+def settings(n, size=1):
+    """So many different settings that a server may tell of unasked."""
+    return b"".join(message(b"S", b"setting%d\0" % i + b"x" * size + b"\0") for i in range(n))
+
+
+SETTINGS = {"very many": lambda: settings(400000), "long ones": lambda: settings(8000, 25000)}
+
+
+@pytest.mark.parametrize("kind", SETTINGS)
+def test_a_flood_of_settings_ends_the_connection(server, lie, kind):
+    """libpq keeps them all, and walks them for each."""
+    flood = SETTINGS[kind]()
+    client, fake = lie(lambda sql: Answer([("a", TEXT)], [["b"]], before=flood) if "select 1" in sql else None)
+    before = memory(server)
+    with no_long_turn(client, growth_bound(1)):
+        client.post("/v1/sql/fetch-all", {"sql": "select 1"}).problem(503, "database_unavailable")
+        client.post("/v1/sql/execute", {"sql": "select 2"}).expect(200)
+    assert memory(server) < before + growth_bound(64)
+
+
+GREETINGS = {"notifications": [FLOODS["NOTIFY"] * 1000] * 100, "settings": [settings(400000)], "long settings": [settings(8000, 25000)]}
+
+
+@pytest.mark.parametrize("kind", GREETINGS)
+def test_a_flood_before_the_first_word_is_dropped_or_ends_it(server, kind):
+    with FakePostgres(lambda sql: None, greeting=GREETINGS[kind]) as fake, Client(server.port) as client:
+        before = memory(server)
+        peak, done = [before], threading.Event()
+
+        def watch():
+            while not done.wait(0.01):
+                peak.append(memory(server))
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        with no_long_turn(client, growth_bound(1)):
+            answer = client.post("/v1/connections", {"name": "flood", "url": fake.url, "pool": {"acquire_timeout_seconds": 20}})
+        done.set()
+        watcher.join()
+        client.delete("/v1/connections/flood?force=true")
+        assert answer.status == (201 if kind == "notifications" else 503), answer.body
+        assert max(peak) < before + growth_bound(64), max(peak) - before
+
+
+def test_what_is_said_while_rows_are_sent_is_not_kept(server, lie):
+    """A server that takes no rows of a load, and talks instead."""
+    def answer(sql):
+        if sql.startswith("COPY"):
+            fake.talks = True
+            return Answer(tag="", before=message(b"G", b"\0\0\0"))
+        if "row_security_active" in sql:
+            return Answer([("a", BOOL)], [["t"]])
+        return None
+    client, fake = lie(answer, statement_timeout_seconds=5)
+    fake.flood = message(b"D", b"\0\1" + (4000).to_bytes(4, "big") + b"x" * 4000) * 250
+    before = memory(server)
+    peak, done = [before], threading.Event()
+
+    def watch():
+        while not done.wait(0.01):
+            peak.append(memory(server))
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    answer = client.post("/v1/models/Item/records", {"records": [{"name": "x" * 2000}] * 20000})
+    done.set()
+    watcher.join()
+    assert answer.status in (500, 503, 504), answer.body
+    assert max(peak) < before + growth_bound(120), max(peak) - before  # the rows are 40 MB
+
+
+@pytest.mark.parametrize("road", ["fetch-all", "batch", "objects"])
 def test_rows_of_very_many_columns_hold_no_loop(server, lie, road):
     names = [(f"column_{i}" if i % 2 else f"name_{i // 2}", TEXT) for i in range(32767)]
+    if road == "objects":
+        names = [(f"column_{i}", TEXT) for i in range(32767)]
     wide = Answer(names, [["x"] * len(names)] * 3)
     arrays = {"Prefer": "rows=arrays"}  # many have a name of others
     client, fake = lie(lambda sql: wide if "select 1" in sql else None)
@@ -282,7 +366,7 @@ def test_rows_of_very_many_columns_hold_no_loop(server, lie, road):
             client.post("/v1/batch", {"steps": [{"op": "sql.fetch_all", "sql": "select 1"}]}, headers=arrays,
                         validate=False).expect(200)
         else:
-            client.post("/v1/sql/fetch-all", {"sql": "select 1"}, headers=arrays, validate=False).expect(200)
+            client.post("/v1/sql/fetch-all", {"sql": "select 1"}, headers=arrays if road == "fetch-all" else None, validate=False).expect(200)
     finally:
         done.set()
         for one in others:

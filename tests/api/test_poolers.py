@@ -8,7 +8,8 @@ import pytest
 
 from support.client import Client
 from support.pgbouncer import PgBouncer
-from support.server import Server
+from support.process import wait_for
+from support.server import Server, run_binary
 
 N_MODELS = 40
 ROWS = 50
@@ -190,6 +191,91 @@ def test_without_a_pooler_none_is_found(postgres_conn):
     url = postgres_conn.backend.url
     answer = postgres_conn.client.post("/v1/connections", {"name": "odd", "url": url, "pool": {"pooler": "session"}})
     assert answer.problem(400, "invalid_request")["errors"][0]["pointer"] == "/pool/pooler"
+
+
+# ---- every road beside every other ----
+
+def check_roads(client, number):
+    """Those that came after the first: each answer is of this client's own rows."""
+    i = number % N_MODELS
+    own, base = f"name_{i}", 100000 + number * 1000
+    model, leaf = f"M{i}", {"node_kind": "leaf", "column": "id", "operator": "==", "value": base}
+    rows = [row(i, base + k) for k in range(40)]
+    session = client.session()
+    for turn in range(3):
+        made = client.post(f"/v1/models/{model}/records", {"records": rows}, headers={"Prefer": "return=representation"}).expect(201).json()
+        assert made["rows_inserted"] == 40 and [r["id"] for r in made["records"]] == [r["id"] for r in rows]
+        assert session.get(f"/v1/models/{model}/records/{base}").expect(200).json() == rows[0]
+        lines = client.post("/v1/query", {"model_name": model, "where": [{**leaf, "operator": ">="}], "order_by": [{"column": "id"}], "limit": 40},
+                            headers={"Accept": "application/x-ndjson"}).expect(200).text.splitlines()
+        assert [json.loads(line) for line in lines[:40]] == rows
+        answer = client.post("/v1/sql/fetch-one", {"sql": f"UPDATE m{i} SET n = -{number} WHERE id = $1 RETURNING n, {own} AS name", "args": [base]},
+                             headers={"Ferro-Transaction": "new"}).expect(200)
+        assert answer.json()["row"] == {"n": -number, "name": rows[0][own]}
+        inside = client.clone(Ferro_Transaction=answer.header("Ferro-Transaction"))
+        assert inside.get(f"/v1/models/{model}/records/{base}").expect(200).json()["n"] == -number
+        inner = inside.post("/v1/transactions").expect(201).json()["transaction_id"]
+        savepoint = client.clone(Ferro_Transaction=inner)
+        savepoint.patch(f"/v1/models/{model}/records/{base}", {"n": 1}).expect(200)
+        savepoint.post(f"/v1/transactions/{inner}/rollback").expect(200)
+        last = inside.post("/v1/query/first", {"model_name": model, "where": [leaf]},
+                           headers={"Ferro-Transaction-End": "commit" if turn else "rollback"}).expect(200)
+        assert last.json()["row"]["n"] == -number
+        steps = [{"op": "sql.fetch_one", "sql": f"SELECT {number} AS who, '{own}' AS what"},
+                 {"op": "get", "model": model, "pk": base + 7, "as": "seven"},
+                 {"op": "sql.fetch_one", "sql": f"SELECT {own} AS name FROM m{i} WHERE n = $1 AND id = $2", "args": [{"$ref": "seven.n"}, base + 7]},
+                 {"op": "count", "query": {"model_name": model, "where": [{**leaf, "operator": ">="}, {**leaf, "operator": "<", "value": base + 40}]}}]
+        for atomic in (True, False):
+            bodies = [r["body"] for r in client.post("/v1/batch", {"steps": steps, "atomic": atomic}).expect(200).json()["results"]]
+            assert bodies[0]["row"] == {"who": number, "what": own} and bodies[1] == rows[7]
+            assert bodies[2]["row"] == {"name": rows[7][own]} and bodies[3]["count"] == 40
+        key = {"Idempotency-Key": f"k{number}-{turn}"}
+        new = row(i, base + 500 + turn)
+        assert client.post(f"/v1/models/{model}/records", new, headers=key).expect(201).json() == new
+        assert client.post(f"/v1/models/{model}/records", new, headers=key).expect(201).json() == new
+        dry = client.post("/v1/query/delete", {"model_name": model, "where": [leaf]}, headers={"Prefer": "tx=rollback"}).expect(200).json()
+        assert dry["rows_affected"] == 1
+        assert client.post("/v1/query/delete", {"model_name": model, "where": [{**leaf, "operator": ">="}, {**leaf, "operator": "<", "value": base + 40}]}
+                           ).expect(200).json()["rows_affected"] == 40
+        session.delete("/v1/session/identity-map").expect(204)
+    session.delete("/v1/session").expect(204)
+
+
+def check_late(client, number):
+    """Statements whose time is over are cancelled, and nobody else's in their place."""
+    for _ in range(4):
+        client.post("/v1/sql/fetch-one", {"sql": f"SELECT pg_sleep(10), {number} AS who"}, headers={"Prefer": "timeout=0.1"}).problem(504, "statement_timeout")
+        assert client.post("/v1/sql/fetch-one", {"sql": f"SELECT {number} AS who"}).expect(200).json()["row"] == {"who": number}
+
+
+@pytest.mark.parametrize("once", [False, True], ids=["kept here", "exactly once"])
+def test_every_road_beside_every_other(bounced, once):
+    client = bounced(default_pool_size=2)
+    if once:
+        shown = client.get("/v1/connections/bounced").expect(200).json()
+        client.delete("/v1/connections/bounced?force=true")
+        client.post("/v1/connections", {"name": "bounced", "url": shown["url"], "default": True, "exactly_once": True,
+                                        "pool": {"max_connections": 32, "acquire_timeout_seconds": 60}}).expect(201)
+    side_by_side(client, 24, check_roads, check_reads, check_roads, check_writes)
+
+
+def test_nobody_is_cancelled_in_anothers_place(bounced):
+    client = bounced(default_pool_size=3)
+    side_by_side(client, 24, check_late, check_reads, check_writes)
+
+
+def test_a_state_behind_a_pooler_is_followed(postgres_backend, tmp_path):
+    """Nothing is heard there, so it is looked for."""
+    with PgBouncer(postgres_backend.pg) as bouncer:
+        key = tmp_path / "key"
+        key.write_text(run_binary("key", "seal")[1])
+        args = ["--state-url", bouncer.url(postgres_backend.database), "--state-key-file", str(key), "--default-url", "", "--drain-notice-seconds", "0"]
+        with Server(*args, "--node", "a") as a, Server(*args, "--node", "b") as b, Client(a.port) as first, Client(b.port) as second:
+            first.post("/v1/connections", {"name": "told", "url": "sqlite::memory:"}).expect(201)
+            first.put("/v1/models", {"models": models()[:1]}).expect(200)
+            wait_for(lambda: second.get("/v1/connections/told", validate=False).status == 200 and second.get("/v1/models/M0", validate=False).status == 200,
+                     10, "what the other was told")
+            assert [n["node"] for n in second.get("/v1/nodes").expect(200).json()["nodes"]] == ["a", "b"]
 
 
 # ---- what is asked for ----

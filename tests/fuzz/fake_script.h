@@ -3,6 +3,7 @@
 #define FERROD_TESTS_FUZZ_FAKE_SCRIPT_H
 
 #include <stdint.h>
+#include <string.h>
 
 #include "service/base/macros.h"
 #include "service/base/strbuf.h"
@@ -141,14 +142,15 @@ static const struct {
 	{'s', write_nothing}, {0, write_bytes},
 };
 
-/* The next piece, up to what says that the server is ready; false: the script is over. */
-static inline bool next_piece(struct script *s, struct strbuf *out)
+/* The next piece, up to a message of one of those kinds, which is *ret_last (0: none); false: the script is over. */
+static inline bool next_piece(struct script *s, struct strbuf *out, const char *ends, char *ret_last)
 {
-	bool any = false, ready = false;
+	bool any = false;
 	struct strbuf body;
 
+	*ret_last = 0;
 	strbuf_init(&body, 0);
-	while (s->p < s->end && !ready) {
+	while (s->p < s->end && *ret_last == 0) {
 		const uint8_t op = take(s);
 
 		any = true;
@@ -165,7 +167,8 @@ static inline bool next_piece(struct script *s, struct strbuf *out)
 		strbuf_putc(out, kind);
 		put_int(out, (uint32_t)body.len + 4 + (op >= 200 ? op - 200U : 0), 4);
 		strbuf_put(out, strbuf_str(&body));
-		ready = kind == 'Z';
+		if (kind != '\0' && strchr(ends, kind) != NULL)
+			*ret_last = kind;
 	}
 	strbuf_done(&body);
 	return any;

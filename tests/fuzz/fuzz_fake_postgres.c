@@ -1,28 +1,28 @@
 /*
- * A PostgreSQL server that says what the input says. The first byte chooses what is asked of the driver, the rest is a
- * script of the server's answers, cut into pieces: one is sent each time the client waits for an answer. Whatever
- * comes, no byte that is not ours is read, and what is written of it is valid JSON.
+ * A PostgreSQL server that says what the input says. The first byte chooses what is asked of the driver and how the
+ * server helps (fake_server.h), the rest is a script of the server's answers, cut into pieces: one is sent each time
+ * the client waits for an answer. Whatever comes, no byte that is not ours is read, and what is written of it is valid
+ * JSON.
  *
  * The script: a byte chooses a message, the bytes behind it fill it in, see `writers`. A message with a correct frame
  * gets deeper than noise does; noise can be had, too.
  */
 #include <errno.h>
-#include <poll.h>
-#include <pthread.h>
-#include <stdio.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #include "service/base/clock.h"
 #include "store/codec/codec.h"
 #include "store/codec/json_text.h"
+#include "store/connection/fate.h"
 #include "store/connection/registry.h"
+#include "store/exec/coordination.h"
 #include "store/exec/exec.h"
 #include "store/migrate/apply.h"
 #include "store/migrate/live_ir.h"
+#include "store/once/once.h"
 #include "store/query/query.h"
-#include "tests/fuzz/fake_script.h"
+#include "store/state/state.h"
+#include "store/state/state_nodes.h"
+#include "tests/fuzz/fake_server.h"
 #include "tests/fuzz/fuzz_common.h"
 
 /* Fibers and the threads that cancel hold what the leak detector does not find at that moment; leaks are for the API
@@ -41,153 +41,7 @@ const char *__lsan_default_suppressions(void)
 	return "leak:PQisBusy\n";
 }
 
-#define PATIENCE_MS 15 /* of the server, for a client that says nothing */
 #define DEADLINE_NS (250 * CLOCK_NS_PER_MS)
-
-/* ---- the server ---- */
-
-static struct {
-	pthread_once_t once;
-	int listener;
-	char url[128];
-	bool pooled; /* no settings are asked for */
-	pthread_mutex_t lock;
-	struct script script; /* under the lock */
-} fake = {.once = PTHREAD_ONCE_INIT, .lock = PTHREAD_MUTEX_INITIALIZER};
-
-static bool read_all(int fd, void *to, size_t n)
-{
-	for (size_t got = 0; got < n;) {
-		const ssize_t r = recv(fd, (char *)to + got, n - got, 0);
-
-		if (r <= 0)
-			return false;
-		got += (size_t)r;
-	}
-	return true;
-}
-
-static bool send_all(int fd, struct str s)
-{
-	for (size_t sent = 0; sent < s.len;) {
-		const ssize_t r = send(fd, s.p + sent, s.len - sent, MSG_NOSIGNAL);
-
-		if (r <= 0)
-			return false;
-		sent += (size_t)r;
-	}
-	return true;
-}
-
-static uint32_t big_endian(const unsigned char *p)
-{
-	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
-
-/* Reads up to what asks for an answer. False: the client has gone; *ret_silent: it says nothing. */
-static bool await_question(int fd, bool *ret_silent)
-{
-	char skip[512];
-
-	*ret_silent = false;
-	for (;;) {
-		struct pollfd p = {.fd = fd, .events = POLLIN};
-		unsigned char head[5];
-
-		if (poll(&p, 1, PATIENCE_MS) == 0) {
-			*ret_silent = true;
-			return true;
-		}
-		if (!read_all(fd, head, sizeof(head)) || big_endian(head + 1) < 4)
-			return false;
-		for (size_t left = big_endian(head + 1) - 4; left > 0;) {
-			const size_t n = left < sizeof(skip) ? left : sizeof(skip);
-
-			if (!read_all(fd, skip, n))
-				return false;
-			left -= n;
-		}
-		if (strchr("QScf", head[0]) != NULL)
-			return true;
-	}
-}
-
-static bool greet(int fd)
-{
-	static const char hello[] = "R\0\0\0\x08\0\0\0\0S\0\0\0\x19server_version\0"
-				    "15.18\0K\0\0\0\x0c\0\0\0\1\0\0\0\2Z\0\0\0\5I";
-	static const char no_history[] = "E\0\0\0\x1aSERROR\0VERROR\0C42501\0\0Z\0\0\0\5I";
-	static const char settings[] = "C\0\0\0\x0dSELECT 1\0Z\0\0\0\5I";
-	unsigned char head[8], rest[1024];
-	bool silent;
-
-	if (!read_all(fd, head, sizeof(head)) || big_endian(head) - 8 > sizeof(rest) ||
-	    !read_all(fd, rest, big_endian(head) - 8))
-		return false;
-	if (big_endian(head + 4) != 196608 || !send_all(fd, str_n(hello, sizeof(hello) - 1)))
-		return false;
-	return fake.pooled ||
-	       (await_question(fd, &silent) && !silent && send_all(fd, str_n(settings, sizeof(settings) - 1)) &&
-		await_question(fd, &silent) && !silent && send_all(fd, str_n(no_history, sizeof(no_history) - 1)));
-}
-
-static bool answer(int fd)
-{
-	struct strbuf piece;
-	bool ok;
-
-	strbuf_init(&piece, 0);
-	pthread_mutex_lock(&fake.lock);
-	ok = next_piece(&fake.script, &piece);
-	pthread_mutex_unlock(&fake.lock);
-	ok = ok && send_all(fd, strbuf_str(&piece));
-	strbuf_done(&piece);
-	return ok;
-}
-
-static void *serve(void *arg)
-{
-	const int fd = (int)(intptr_t)arg;
-	bool silent, asked = false;
-
-	if (greet(fd))
-		while (await_question(fd, &silent)) {
-			asked = asked || !silent;
-			if (asked && !answer(fd))
-				break;
-		}
-	close(fd);
-	return NULL;
-}
-
-static void *accept_all(void *arg UNUSED)
-{
-	for (;;) {
-		const int fd = accept(fake.listener, NULL, NULL);
-		pthread_t t;
-
-		if (fd >= 0 && pthread_create(&t, NULL, serve, (void *)(intptr_t)fd) == 0)
-			pthread_detach(t);
-		else if (fd >= 0)
-			close(fd);
-	}
-	return NULL;
-}
-
-static void start_server(void)
-{
-	struct sockaddr_un at = {.sun_family = AF_UNIX};
-	pthread_t t;
-	const int n = snprintf(at.sun_path + 1, sizeof(at.sun_path) - 1, "ferrod-fuzz-%d/.s.PGSQL.5432", (int)getpid());
-	const socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n);
-
-	(void)snprintf(fake.url, sizeof(fake.url), "postgres://u@%%40ferrod-fuzz-%d/d?sslmode=disable", (int)getpid());
-	fake.listener = socket(AF_UNIX, SOCK_STREAM, 0);
-	if (fake.listener < 0 || bind(fake.listener, (struct sockaddr *)&at, len) != 0 ||
-	    listen(fake.listener, 64) != 0 || pthread_create(&t, NULL, accept_all, NULL) != 0)
-		abort();
-	pthread_detach(t);
-}
 
 /* ---- the client ---- */
 
@@ -420,8 +274,233 @@ static void op_connection(struct run *r)
 	lease_release(&lease);
 }
 
-static void (*const ops[])(struct run *r) = {op_select, op_insert,     op_raw,     op_reads, op_writes,
-					     op_load,   op_introspect, op_migrate, op_plan,  op_connection};
+/* ---- what is asked of a database beside models and SQL ---- */
+
+/* A client's own read, which is found out to go in company; and then it does. */
+static void op_company(struct run *r)
+{
+	struct stmt stmt = {
+		.sql = STR("select name from \"user\""), .access = STMT_UNKNOWN, .raw = true, .cache = true};
+	struct batch_item item = {.stmt = &stmt, .deadline_ns = soon()}, *list = &item;
+	struct lease lease = {0};
+	struct sink s = {r, NULL};
+	bool stop;
+
+	run_stmt(r, &stmt, NULL, false);
+	run_stmt(r, &stmt, NULL, false);
+	const struct route route = {.conn = r->conn};
+	(void)exec_only_reads(&route, &stmt);
+	stmt.access = STMT_READ;
+	if (!pool_lease(r->conn->pool, LEASE_READ, soon(), &lease, &r->err))
+		return;
+	driver_postgres.run_batch(lease.conn, &list, 1, soon());
+	lease_release(&lease);
+	if (!item.failed && !item.again) {
+		struct cursor *cur = driver_postgres.batch_cursor(&item);
+
+		while (cur->n_columns != 0 && driver_postgres.batch_step(cur))
+			(void)write_cells(&s, cur->row, cur->n_columns, &stop, &r->err);
+	}
+	driver_postgres.batch_drop(&item);
+}
+
+/* BEGIN with the first statement, COMMIT with the last, and what became of it. */
+static void op_flights(struct run *r)
+{
+	const struct stmt stmt = {.sql = STR("select 1"), .access = STMT_WRITE};
+	struct commit_mark mark = {0};
+	struct lease lease = {0};
+	struct cursor *cur;
+	bool row = true;
+
+	if (!pool_lease(r->conn->pool, LEASE_WRITE, soon(), &lease, &r->err))
+		return;
+	struct driver_conn *c = lease.conn;
+	bool ok = c->driver->begin_later(c, TX_ISO_DEFAULT, false, soon(), &r->err);
+	for (int i = 0; ok && i < 2; i++) {
+		if (i == 1)
+			ok = c->driver->commit_mark(c, soon(), &mark, &r->err) && c->driver->commit_next(c, &mark);
+		ok = ok && c->driver->prepare(c, &stmt, soon(), &cur, &r->err);
+		if (!ok)
+			break;
+		while ((ok = c->driver->step(cur, &row, &r->err)) && row)
+			continue;
+		c->driver->finish(cur);
+	}
+	c->driver->rollback(c);
+	lease_release(&lease);
+	mark = (struct commit_mark){.is_set = true, .xid = 5, .cluster = 7, .timeline = 1, .waits = true};
+	fate_tell(fate_ask(r->conn->pool, &mark, soon()), &r->err);
+}
+
+struct once_ask {
+	struct run *r;
+	struct once_row mine, kept;
+	enum once_way way;
+	bool first;
+};
+
+/* As the unit's transaction begins. */
+static bool ask_once(void *arg, struct exec *x, struct err *err)
+{
+	struct once_ask *o = arg;
+
+	return once_begin(x, &o->r->arena, &o->mine, 1, &o->way, &o->first, &o->kept, err);
+}
+
+static void keep_once(struct run *r, enum once_way way)
+{
+	const struct stmt work = {.sql = STR("insert into t values (1)"), .access = STMT_WRITE};
+	struct once_ask o = {.r = r, .mine = {.key = STR("k"), .body = STR("b"), .status = 200}, .way = way};
+	struct route route = {.conn = r->conn};
+	struct row_sink nobody = {0};
+	struct exec_result result;
+
+	o.mine.content_type = STR("text/plain");
+	exec_begin(&r->exec, &route, soon(), true);
+	r->exec.opened = ask_once;
+	r->exec.opened_arg = &o;
+	bool ok = exec_run(&r->exec, &work, &nobody, &result, &r->err);
+	if (ok && o.first)
+		ok = once_end(&r->exec, o.way, &o.mine, 1, &r->err);
+	if (ok && !o.first) {
+		strbuf_json_string(&r->out, o.kept.body.p != NULL ? o.kept.body : STR(""));
+		strbuf_putc(&r->out, ',');
+		value_write_json(&r->out, o.kept.answer.p != NULL ? value_bytes(o.kept.answer) : value_null(), NULL);
+		strbuf_putc(&r->out, ',');
+	}
+	either(exec_end(&r->exec, ok, &r->err));
+}
+
+static void op_once(struct run *r)
+{
+	bool more;
+
+	coordination_find(r->conn, soon());
+	either(once_prepare(r->conn, soon(), &r->err));
+	keep_once(r, ONCE_ROW_FIRST);
+	keep_once(r, ONCE_ROW_ALONG);
+	either(once_forget(r->conn, 1, soon(), &more, &r->err));
+}
+
+/* ---- a state ---- */
+
+static void put_text(struct run *r, struct str s)
+{
+	strbuf_json_string(&r->out, s.p != NULL ? s : STR(""));
+	strbuf_putc(&r->out, ',');
+}
+
+static bool nobody_is_dead(const struct state_node *rival UNUSED)
+{
+	return false;
+}
+
+static const struct state_node me = {
+	.name = {"n", 1}, .instance = {"i", 1}, .url = {"u", 1}, .version = {"1", 1}, .boot = {"b", 1}};
+
+static void ask_of_nodes(struct run *r, struct state *s)
+{
+	struct state_node *nodes, rival = {0};
+	bool claimed, mine, found;
+	int64_t version;
+	size_t n;
+
+	if (state_node_claim(s, &r->arena, &me, nobody_is_dead, &claimed, &rival, &r->err))
+		put_text(r, rival.url);
+	either(state_node_beat(s, &me, &mine, &version, &r->err));
+	if (state_node_list(s, &r->arena, &nodes, &n, &r->err))
+		for (size_t i = 0; i < n; i++)
+			put_text(r, nodes[i].version);
+	if (state_node_find(s, &r->arena, me.name, &found, &rival, &r->err) && found)
+		put_text(r, rival.boot);
+	either(state_node_leave(s, &me, &r->err));
+}
+
+static void ask_of_sessions(struct run *r, struct state *s)
+{
+	struct state_session x = {.id = STR("h"), .node = me.name, .instance = me.instance, .owner = STR("o")};
+	struct state_session_change change = {.id = "h"};
+	bool found = false, won;
+	struct str *ids;
+	size_t n;
+
+	either(state_session_put(s, &x, &r->err));
+	if (state_session_get(s, &r->arena, STR("h"), &found, &x, &r->err) && found) {
+		put_text(r, x.undone);
+		put_text(r, x.node_url);
+		/* what is made of its times (node_session.c) */
+		const int64_t ends[] = {x.created_us + x.life_us, x.used_us + x.idle_us, x.now_us - x.created_us};
+		for (size_t i = 0; i < ARRAY_LEN(ends); i++)
+			strbuf_printf(&r->out, "%lld,", (long long)(ends[i] * 1000));
+		either(state_session_adopt(s, &x, &me, &won, &r->err));
+	}
+	either(state_sessions_used(s, &me, &change, 1, &r->err));
+	either(state_sessions_ended(s, &me, &change, 1, &r->err));
+	either(state_sessions_hand(s, &me, &change, 1, &r->err));
+	if (state_sessions_mine(s, &r->arena, &me, &ids, &n, &r->err))
+		for (size_t i = 0; i < n; i++)
+			put_text(r, ids[i]);
+	either(state_sessions_forget(s, 1, &r->err));
+}
+
+static void ask_of_content(struct run *r, struct state *s)
+{
+	const struct state_connection put = {STR("c"), STR("sqlite::memory:"), STR("{}")};
+	const struct state_change change = {
+		.put = &put, .choose_default = true, .models = STR("[]"), .fingerprint = ""};
+	struct state_content content;
+	uint8_t key[CRYPTO_KEY_BYTES];
+	int64_t version = 1;
+
+	if (state_load(s, &r->arena, &content, &r->err)) {
+		version = content.version;
+		put_text(r, content.models);
+		for (size_t i = 0; i < content.n_connections; i++)
+			put_text(r, content.connections[i].url);
+	}
+	either(state_version(s, &version, &r->err));
+	either(state_shared_key(s, STR("p"), key, &r->err));
+	either(state_write(s, version, &change, &version, &r->err));
+	struct state_watch *w = state_watch_create(s);
+	for (int i = 0; i < 3 && !script_over(); i++)
+		(void)state_await(w, true);
+	state_watch_destroy(w);
+}
+
+static void with_state(struct run *r, void (*ask)(struct run *r, struct state *s))
+{
+	const struct state_options o = {.url = str_z(fake.url)};
+	struct state *s;
+
+	if (!state_open(&o, &s, &r->err))
+		return;
+	put_text(r, str_z(state_life(s)));
+	ask(r, s);
+	state_close(s);
+}
+
+static void op_state_content(struct run *r)
+{
+	with_state(r, ask_of_content);
+}
+
+static void op_state_nodes(struct run *r)
+{
+	with_state(r, ask_of_nodes);
+}
+
+static void op_state_sessions(struct run *r)
+{
+	with_state(r, ask_of_sessions);
+}
+
+/* An input says by number which it is: new ones come last. */
+static void (*const ops[])(struct run *r) = {
+	op_select,     op_insert,        op_raw,         op_reads,          op_writes,  op_load,
+	op_introspect, op_migrate,       op_plan,        op_connection,     op_company, op_flights,
+	op_once,       op_state_content, op_state_nodes, op_state_sessions,
+};
 
 /* What was written is a list of JSON values, each with its comma. */
 static void check_output(struct run *r)
@@ -449,6 +528,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	pthread_mutex_lock(&fake.lock);
 	fake.script = (struct script){data + 1, data + size};
 	fake.pooled = (data[0] & 0x80) != 0;
+	fake.helpful = (data[0] & 0x40) != 0;
 	pthread_mutex_unlock(&fake.lock);
 	arena_init(&r.arena);
 	strbuf_init(&r.out, 0);
@@ -458,7 +538,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	o.pool.acquire_timeout_s = 0.2;
 	o.pool.pooler = (data[0] & 0x80) != 0 ? POOLER_TRANSACTION : POOLER_NONE;
 	if (connection_open(&registry, &o, clock_mono_ns() + 5 * CLOCK_NS_PER_S, &r.conn, &r.err)) {
-		ops[(data[0] & 0x7f) % ARRAY_LEN(ops)](&r);
+		ops[(data[0] & 0x3f) % ARRAY_LEN(ops)](&r);
 		check_output(&r);
 		connection_close(r.conn);
 		connection_unref(r.conn);

@@ -61,13 +61,15 @@ def error(refusal):
 
 
 class FakePostgres:
-    def __init__(self, answer, silent_cancel=False):
+    def __init__(self, answer, silent_cancel=False, greeting=()):
+        self.greeting = greeting  # an iterable of raw messages, anew for each connection: what comes with the first words
         self.silent_cancel = silent_cancel  # requests to cancel are taken and never answered
         self.over = threading.Event()
         self.answer = answer
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         self.url = f"postgres://fake@127.0.0.1:{self.port}/fake?sslmode=disable&gssencmode=disable"
+        self.talks, self.flood = False, b""  # from now on it reads nothing more and says that, for ever
         self.statements = []
         self.connections = 0
         self.cancels = 0
@@ -146,8 +148,13 @@ class Peer:
                   *(message(b"S", k + b"\0" + v + b"\0") for k, v in (
                       (b"server_version", b"15.18"), (b"client_encoding", b"UTF8"),
                       (b"standard_conforming_strings", b"on"), (b"server_encoding", b"UTF8"))),
-                  message(b"K", struct.pack("!II", 1, 2)), message(b"Z", b"I"))
+                  message(b"K", struct.pack("!II", 1, 2)))
+        for each in self.server.greeting:
+            self.send(each)
+        self.send(message(b"Z", b"I"))
         while True:
+            while self.server.talks:
+                self.send(self.server.flood)
             kind = self.read(1)
             n, = struct.unpack("!I", self.read(4))
             body = self.read(n - 4)
@@ -203,7 +210,8 @@ class Peer:
         if describe:
             out.append(description(answer) if answer.columns else message(b"n"))
         out += [data(row) for row in answer.rows]
-        out.append(message(b"C", text(answer.tag) + b"\0"))
+        if answer.tag or not answer.before:
+            out.append(message(b"C", text(answer.tag) + b"\0"))
         self.send(*out)
 
     def default(self, sql):

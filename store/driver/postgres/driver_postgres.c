@@ -337,7 +337,7 @@ static bool put_back(struct pg_conn *c, int64_t deadline, bool *ret_others)
 		if (res == NULL)
 			return true;
 		ok = PQresultStatus(res) == PGRES_COMMAND_OK || PQresultStatus(res) == PGRES_TUPLES_OK;
-		*ret_others = !(PQntuples(res) == 1 && strcmp(PQgetvalue(res, 0, 0), "f") == 0);
+		*ret_others = !(PQntuples(res) == 1 && PQnfields(res) == 1 && strcmp(PQgetvalue(res, 0, 0), "f") == 0);
 		PQclear(res);
 	}
 	return false;

@@ -5,6 +5,7 @@
  * not fit is an internal error, and the connection is used no more.
  */
 #include "service/base/num.h"
+#include "service/base/wait.h"
 #include "store/codec/json_text.h"
 #include "store/driver/postgres/postgres_driver.h"
 
@@ -37,6 +38,13 @@ const char *pg_columns_fault(const PGresult *res, size_t n_expected, bool names)
 
 /* ---- bytea ---- */
 
+/* At byte i of a value, which may be a large one. */
+static inline void may_step(size_t i)
+{
+	if (i % VALUE_PART_BYTES == VALUE_PART_BYTES - 1)
+		wait_may_step_aside();
+}
+
 static bool is_octal(char c)
 {
 	return c >= '0' && c <= '7';
@@ -56,12 +64,15 @@ static bool bytea_hex(struct str s)
 static bool bytea_valid(struct str s)
 {
 	if (bytea_hex(s)) {
-		for (size_t i = 2; i < s.len; i++)
+		for (size_t i = 2; i < s.len; i++) {
+			may_step(i);
 			if (!is_hex(s.p[i]))
 				return false;
+		}
 		return s.len % 2 == 0;
 	}
 	for (size_t i = 0; i < s.len; i++) {
+		may_step(i);
 		if (s.p[i] != '\\')
 			continue;
 		if (i + 1 < s.len && s.p[i + 1] == '\\')
@@ -89,11 +100,14 @@ static struct str decode_bytea(char *text, size_t len)
 	size_t n = 0;
 
 	if (bytea_hex(str_n(text, len))) {
-		for (size_t i = 2; i + 1 < len; i += 2)
+		for (size_t i = 2; i + 1 < len; i += 2) {
+			may_step(i + 1);
 			text[n++] = (char)(hex_digit(text[i]) << 4 | hex_digit(text[i + 1]));
+		}
 		return str_n(text, n);
 	}
 	for (size_t i = 0; i < len; i++) {
+		may_step(i);
 		if (text[i] != '\\') {
 			text[n++] = text[i];
 		} else if (text[i + 1] == '\\') {
@@ -149,7 +163,7 @@ static bool read_json(struct str s, struct value *ret)
 	const enum json_text kind = json_text_check(s);
 
 	*ret = kind == JSON_TEXT_VALID ? value_json(s) : value_text(s);
-	return kind == JSON_TEXT_VALID || (kind == JSON_TEXT_TOO_DEEP && str_is_utf8(s));
+	return kind == JSON_TEXT_VALID || (kind == JSON_TEXT_TOO_DEEP && value_is_utf8(s));
 }
 
 /* Bytes are left as their text. */
@@ -171,7 +185,7 @@ static bool read_cell(struct str s, enum pg_cell cell, struct value *ret)
 		break;
 	}
 	*ret = value_text(s);
-	return str_is_utf8(s);
+	return value_is_utf8(s);
 }
 
 bool pg_cell_value(PGresult *res, int row, int column, enum pg_cell cell, struct value *ret)

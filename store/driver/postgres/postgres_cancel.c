@@ -134,8 +134,12 @@ static PGconn *connect_to(const struct pg_cancel *x, int64_t deadline)
 	if (pg != NULL)
 		(void)PQsetNoticeReceiver(pg, ignore_notice, NULL);
 	while (pg != NULL && PQstatus(pg) != CONNECTION_BAD && s != PGRES_POLLING_OK && s != PGRES_POLLING_FAILED &&
-	       wait_socket(PQsocket(pg), s == PGRES_POLLING_READING ? POLLIN : POLLOUT, deadline))
+	       wait_socket(PQsocket(pg), s == PGRES_POLLING_READING ? POLLIN : POLLOUT, deadline)) {
 		s = PQconnectPoll(pg);
+		(void)pg_told_drop(pg);
+		if (pg_told_too_much(pg))
+			s = PGRES_POLLING_FAILED;
+	}
 	if (pg != NULL && s == PGRES_POLLING_OK && PQsetnonblocking(pg, 1) == 0)
 		return pg;
 	PQfinish(pg);
@@ -159,7 +163,8 @@ static char ask_server(PGconn *pg, const struct pg_cancel *x, bool ask, int64_t 
 	for (;;) {
 		const int unsent = PQflush(pg);
 
-		if (unsent < 0)
+		(void)pg_told_drop(pg);
+		if (unsent < 0 || pg_told_too_much(pg))
 			return 0;
 		if (unsent == 0 && !PQisBusy(pg)) {
 			res = PQgetResult(pg);

@@ -66,6 +66,9 @@ static void poll_call(void *arg)
 	struct attempt *a = arg;
 
 	a->poll = PQconnectPoll(a->pg);
+	(void)pg_told_drop(a->pg);
+	if (a->poll == PGRES_POLLING_READING && pg_told_too_much(a->pg))
+		a->poll = PGRES_POLLING_FAILED;
 }
 
 static bool poll_until_ok(struct attempt *a, int64_t deadline, struct err *err)
@@ -313,6 +316,7 @@ static void take_notice(void *arg, const PGresult *res)
 	const char *function = PQresultErrorField(res, PG_DIAG_SOURCE_FUNCTION);
 	struct pg_conn *c = arg;
 
+	c->n_told++;
 	if (function != NULL && strcmp(function, "SyncRepWaitForLSN") == 0)
 		c->base.unreplicated = true;
 	keep_notice(c, res);

@@ -22,6 +22,7 @@
  *   postgres_tls.c       URLs that may not be connected without TLS
  *   postgres_settings.c  the settings of every session
  *   postgres_io.c        waiting, draining
+ *   postgres_told.c      what a server says unasked
  *   postgres_cancel.c    requests to cancel a statement
  *   postgres_send.c      what leaves when a statement starts, and what travels along
  *   postgres_along.c     a statement that goes in front of it
@@ -236,6 +237,8 @@ struct pg_conn {
 	bool by_rows;                     /* rows of the last statement by itself came a few at a time */
 	int64_t seen_ns;                  /* when the server was last seen to be there, by peer_is_there */
 	int pieces;                       /* reads that are left of a bounded answer; -1: no bound */
+	unsigned n_blind;                 /* reads, while rows were sent, of which nothing could be taken yet */
+	uint64_t n_told;                  /* notices and notifications */
 	bool at_end;                      /* the last result was the end of a statement's */
 	int n_syncs;     /* pipeline: sync points not yet answered; 0 and not in a pipeline otherwise */
 	char *wanted[4]; /* owned: keys of postgres_proof.c to be asked for when the session has been put back */
@@ -280,12 +283,19 @@ extern const char *const pg_leavings[];
 /* Behind a pooler: the text that ends a transaction which may have left something. */
 void pg_commit_clean_sql(struct strbuf *b);
 
+/* postgres_told.c: what a server says unasked, which libpq keeps. Of connections, not ours alone, whose answers are
+ * being read or that are being made. */
+/* Drops every notification; how many. */
+size_t pg_told_drop(PGconn *pg);
+/* Has the server told of more settings than any has? */
+bool pg_told_too_much(const PGconn *pg);
+
 /* postgres_io.c */
 /* The next result (NULL as in PQgetResult: the end of one statement's). Parks. */
 enum pg_io pg_next(struct pg_conn *c, int64_t deadline_ns, PGresult **ret) MUST_CHECK;
-/* Sends what libpq has buffered, taking in what the server says meanwhile. Parks. */
 /* driver->notified. */
 enum wait_result pg_notified(struct driver_conn *base, int64_t deadline_ns);
+/* Sends what libpq has buffered, taking in what the server says meanwhile. Parks. */
 enum pg_io pg_flush(struct pg_conn *c, int64_t deadline_ns) MUST_CHECK;
 /* Reads and drops everything until the connection is idle again, but the first error: *ret_error is the caller's to
  * clear, NULL when there was none, set whatever is returned. Parks. */

@@ -31,11 +31,12 @@ static enum pg_io of_wait(enum wait_result r)
 	return PG_IO_CANCELLED;
 }
 
-static enum pg_io wait_socket(struct pg_conn *c, short events, int64_t deadline)
+/* *ret_events (NULL is fine): of the events, those that have come. */
+static enum pg_io wait_socket(struct pg_conn *c, short events, int64_t deadline, short *ret_events)
 {
 	const bool tls = PQsslInUse(c->pg) != 0;
 	const int64_t until = tls ? clock_min(deadline, clock_mono_ns() + TLS_LOOK_NS) : deadline;
-	enum wait_result r = wait_fd(PQsocket(c->pg), events, until, NULL);
+	enum wait_result r = wait_fd(PQsocket(c->pg), events, until, ret_events);
 
 	if (r == WAIT_TIMEOUT && until < deadline)
 		return PG_IO_OK;
@@ -46,10 +47,8 @@ static enum pg_io wait_socket(struct pg_conn *c, short events, int64_t deadline)
 static bool is_busy(struct pg_conn *c)
 {
 	const bool busy = PQisBusy(c->pg) != 0;
-	PGnotify *n;
 
-	while ((n = PQnotifies(c->pg)) != NULL)
-		PQfreemem(n);
+	c->n_told += pg_told_drop(c->pg);
 	return busy;
 }
 
@@ -67,12 +66,14 @@ static enum pg_io wait_result_ready(struct pg_conn *c, int64_t deadline)
 		/* a server that sends faster than we read would never let the wait itself time out */
 		if (clock_mono_ns() >= deadline)
 			return PG_IO_TIMEOUT;
-		io = wait_socket(c, (short)(POLLIN | (unsent > 0 ? POLLOUT : 0)), deadline);
+		io = wait_socket(c, (short)(POLLIN | (unsent > 0 ? POLLOUT : 0)), deadline, NULL);
 		if (io != PG_IO_OK)
 			return io;
 		if (c->pieces == 0)
 			return PG_IO_LOST;
 		c->pieces -= c->pieces > 0;
+		if (pg_told_too_much(c->pg))
+			return PG_IO_LOST;
 		/* false: the connection is gone; PQgetResult tells what the server said last */
 		if (!PQconsumeInput(c->pg))
 			return PG_IO_OK;
@@ -85,21 +86,32 @@ enum wait_result pg_notified(struct driver_conn *base, int64_t deadline_ns)
 	struct pg_conn *c = pg_conn(base);
 
 	for (;;) {
-		PGnotify *n = PQnotifies(c->pg);
-		const bool told = n != NULL;
-
-		for (; n != NULL; n = PQnotifies(c->pg))
-			PQfreemem(n);
-		if (told || base->broken)
+		if (pg_told_drop(c->pg) > 0 || base->broken)
 			return WAIT_READY;
 		const enum pg_io io =
-			clock_mono_ns() < deadline_ns ? wait_socket(c, POLLIN, deadline_ns) : PG_IO_TIMEOUT;
+			clock_mono_ns() < deadline_ns ? wait_socket(c, POLLIN, deadline_ns, NULL) : PG_IO_TIMEOUT;
 		if (io == PG_IO_TIMEOUT)
 			return WAIT_TIMEOUT;
 		if (io == PG_IO_CANCELLED)
 			return WAIT_CANCELLED;
-		base->broken = io == PG_IO_LOST || !PQconsumeInput(c->pg) || PQstatus(c->pg) == CONNECTION_BAD;
+		base->broken = io == PG_IO_LOST || pg_told_too_much(c->pg) || !PQconsumeInput(c->pg) ||
+			       PQstatus(c->pg) == CONNECTION_BAD;
 	}
+}
+
+/* While rows are sent a server may tell things, or refuse them, which takes a read or two. What else comes is nobody's
+ * answer, and would stay in memory until one is looked for; libpq doubles its buffer with each read that fills it. */
+#define BLIND_READS 4
+
+static bool take_in_blindly(struct pg_conn *c, short events)
+{
+	const uint64_t told = c->n_told;
+
+	if (!PQconsumeInput(c->pg))
+		return false;
+	(void)is_busy(c);
+	c->n_blind = c->n_told != told ? 0 : c->n_blind + ((events & POLLIN) != 0);
+	return c->n_blind < BLIND_READS;
 }
 
 enum pg_io pg_flush(struct pg_conn *c, int64_t deadline_ns)
@@ -107,12 +119,14 @@ enum pg_io pg_flush(struct pg_conn *c, int64_t deadline_ns)
 	int unsent;
 
 	while ((unsent = PQflush(c->pg)) > 0) {
-		enum pg_io io =
-			clock_mono_ns() < deadline_ns ? wait_socket(c, POLLIN | POLLOUT, deadline_ns) : PG_IO_TIMEOUT;
+		short events = 0;
+		enum pg_io io = PG_IO_TIMEOUT;
 
+		if (clock_mono_ns() < deadline_ns)
+			io = wait_socket(c, POLLIN | POLLOUT, deadline_ns, &events);
 		if (io != PG_IO_OK)
 			return io;
-		if (!PQconsumeInput(c->pg))
+		if (!take_in_blindly(c, events))
 			return PG_IO_LOST;
 	}
 	return unsent == 0 ? PG_IO_OK : PG_IO_LOST;
@@ -127,6 +141,7 @@ enum pg_io pg_next(struct pg_conn *c, int64_t deadline_ns, PGresult **ret)
 	if (io != PG_IO_OK)
 		return io;
 	*ret = PQgetResult(c->pg);
+	c->n_blind = 0;
 	if (*ret != NULL) {
 		c->at_end = false;
 		return PG_IO_OK;
