@@ -143,13 +143,14 @@ static struct server_options server_options(struct process *p)
 {
 	const struct config *c = &p->config;
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
-	struct server_options o = {
+	return (struct server_options){
 		.listen_fd = p->listen_fd > 0 ? p->listen_fd : 0,
 		.listen = c->listen,
 		.n_loops = (unsigned)(c->loops > 0 ? c->loops : (cores > 0 ? cores : 1)),
 		.body_bytes = (size_t)c->body_bytes,
 		.bulk_body_bytes = (size_t)c->bulk_body_bytes,
 		.json_values = (size_t)c->json_values,
+		.long_percent = (unsigned)c->long_percent,
 		.uri_bytes = (size_t)c->uri_bytes,
 		.header_bytes = (size_t)c->header_bytes,
 		.http_connections = (unsigned)c->http_connections,
@@ -167,7 +168,6 @@ static struct server_options server_options(struct process *p)
 		.cors_origins = c->cors_origins,
 		.tls_priorities = c->tls_cert_file.len > 0 ? tls_priorities(c->tls_min_version) : NULL,
 	};
-	return o;
 }
 
 static void configure_log(const struct config *c)

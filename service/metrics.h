@@ -13,7 +13,10 @@
 	X(RESPONSE_BYTES, "ferrod_response_bytes_total", "Bytes of response bodies written by handlers.") \
 	X(REQUEST_BYTES, "ferrod_request_bytes_total", "Bytes of request bodies read.") \
 	X(CLIENT_GONE, "ferrod_clients_gone_total", "Requests whose client went away before the answer.") \
-	X(STREAMS, "ferrod_streams_total", "Answers that were streamed.")
+	X(STREAMS, "ferrod_streams_total", "Answers that were streamed.") \
+	X(LONG_RESTS, "ferrod_long_rests_total", \
+	  "Times that streams and bulk bodies were held back for short requests.") \
+	X(LONG_REST_MS, "ferrod_long_rest_milliseconds_total", "How long they were, in all.")
 
 #define METRICS_ENUM(id, name, help) METRIC_##id,
 enum metric { METRICS_COUNTERS(METRICS_ENUM) N_METRICS };

@@ -251,6 +251,8 @@ static bool on_columns(void *arg, const struct cursor_column *cols, size_t n, st
 {
 	struct rows_writer *w = arg;
 	static const struct cursor_column none;
+	const struct exec *x = &w->c->exec;
+	w->c->req->holds = w->c->req->holds || x->lease.writer || x->seat.party != NULL;
 	if (w->raw && !w->arrays && w->media != MEDIA_CSV && !raw_columns_distinct(cols, n, err))
 		return false;
 	open_rows(w, n > 0 ? cols : &none, n);

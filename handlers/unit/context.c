@@ -217,6 +217,7 @@ bool context_open(struct context *c, struct request *req, struct response *res, 
 		c->imap = c->session_map;
 	}
 	if (c->route.tx != NULL) {
+		req->holds = true;
 		c->ends = req->tx_end.p != NULL;
 		c->commits = c->ends && str_eq_z(req->tx_end, "commit");
 		req->tx_left = arena_str(&req->arena, str_z(tx_id(c->route.tx)));
@@ -329,6 +330,7 @@ static void begin_write(struct context *c, bool atomic)
 void context_write(struct context *c, bool atomic)
 {
 	context_write_raw(c, atomic || tells(c));
+	c->req->holds = c->req->holds || c->route.conn->dialect->id == DIALECT_SQLITE; /* the writer's turn */
 	c->exec.generated = true;
 	if (c->once && !c->req->body_streams && !c->req->alone)
 		c->exec.joins = num_hash(str_z(c->req->route->operation_id)) | 1;

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "service/base/clock.h"
 #include "service/base/limits.h"
 #include "service/base/mem.h"
 
@@ -62,7 +63,9 @@ struct fiber {
 	atomic_int queued; /* posted and not resumed yet */
 	atomic_int cancelled;
 	int shield;
-	bool live;
+	bool live, metered;
+	int64_t cpu_ns;  /* of processors, while metered, up to its last park */
+	int64_t held_ns; /* see fiber_held */
 #ifdef FIBER_ASAN
 	void *fake_stack;
 #endif
@@ -81,6 +84,7 @@ struct thread {
 	struct fiber *pool;
 	size_t n_pool, n_live;
 	uint64_t n_runs;
+	int64_t cpu_from;   /* the present fiber, metered, has run since then */
 	struct fiber *live; /* started and not ended */
 	bool cancelling;    /* fibers start cancelled */
 	int number;         /* of the loop, from `numbers`; -1: there was none left */
@@ -318,10 +322,14 @@ static bool run(struct fiber *f)
 	void *fake = NULL;
 	thread.current = f;
 	thread.n_runs++;
+	if (f->metered)
+		thread.cpu_from = clock_thread_cpu_ns();
 	leave_main(f, &fake);
 	SWITCH(&thread.main_sp, f->sp);
 	back_on_main(fake);
 	thread.current = NULL;
+	if (f->metered)
+		f->cpu_ns += clock_thread_cpu_ns() - thread.cpu_from;
 	if (f->live)
 		return false;
 	thread.n_live--;
@@ -352,6 +360,8 @@ bool fiber_start(void (*fn)(void *arg), void *arg, struct fiber **ret_parked)
 	f->arg = arg;
 	f->loop = thread.loop;
 	f->shield = 0;
+	f->metered = false;
+	f->held_ns = 0;
 	f->live = true;
 	atomic_store_explicit(&f->cancelled, thread.cancelling ? 1 : 0, memory_order_relaxed);
 	f->prev_live = NULL;
@@ -432,6 +442,28 @@ void fiber_step_aside(void)
 	if (atomic_exchange(&f->queued, 1) == 0)
 		f->loop->post_aside(f->loop, f);
 	fiber_park();
+}
+
+int64_t fiber_cpu_ns(void)
+{
+	struct fiber *f = thread.current;
+	const int64_t now = clock_thread_cpu_ns();
+	if (!f->metered) {
+		f->metered = true;
+		f->cpu_ns = 0;
+		thread.cpu_from = now;
+	}
+	return f->cpu_ns + now - thread.cpu_from;
+}
+
+void fiber_held(int64_t ns)
+{
+	thread.current->held_ns += ns;
+}
+
+int64_t fiber_held_ns(void)
+{
+	return thread.current != NULL ? thread.current->held_ns : 0;
 }
 
 void fiber_cancel(struct fiber *f)

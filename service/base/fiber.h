@@ -83,6 +83,15 @@ void fiber_ready_soon(struct fiber *f);
 /* Parks the running fiber until the loop has served others (post_aside). */
 void fiber_step_aside(void);
 
+/* Processor time that the running fiber has had since it first asked: 0 then. Two system calls a run from then on. In a
+ * fiber only. */
+int64_t fiber_cpu_ns(void);
+
+/* Books that the running fiber was kept waiting for the sake of others alone: whoever bounds the time of its work puts
+ * the bound off by what has been added meanwhile. fiber_held: in a fiber only; fiber_held_ns: 0 outside. */
+void fiber_held(int64_t ns);
+int64_t fiber_held_ns(void);
+
 /* Asks f to stop waiting: wait_* in it answer WAIT_CANCELLED from now on (unless shielded). Any thread. */
 void fiber_cancel(struct fiber *f);
 

@@ -10,6 +10,7 @@
 #define LIMIT_BULK_BODY_BYTES (1024L * 1024 * 1024) /* bulk create body */
 #define LIMIT_JSON_VALUES 200000                    /* of one document of a request */
 #define LIMIT_HELD_BYTES 67108864                   /* of rows that a request holds before it answers */
+#define LIMIT_LONG_PERCENT 5                        /* of a loop's time, for long requests beside short ones */
 #define LIMIT_DRAIN_GRACE_S 5                       /* what the drain has cancelled may take to end */
 #define LIMIT_URI_BYTES 4096                        /* request target */
 #define LIMIT_HEADER_BYTES 8192                     /* request line and header block */
@@ -74,6 +75,8 @@
 #define LIMIT_SQL_PARAMS_PG 65535
 #define LIMIT_BODY_WINDOW (128 * 1024)              /* bytes of a bulk body held before its handler reads them */
 #define LIMIT_BODY_RATE (64 * 1024)                 /* bytes a second that a bulk body must come at in the long run */
+#define LIMIT_SHORT_NS (2 * INT64_C(1000000))       /* processor time of a request that counts as short */
+#define LIMIT_REST_NS INT64_C(1000000000)           /* a long one is held back for so long at a time, at most */
 #define LIMIT_LOAD_SEND (64 * 1024)                 /* bytes of rows sent to PostgreSQL at a time */
 #define LIMIT_PACK_BYTES 1024                       /* answers over it are compressed where the client accepts */
 #define LIMIT_RESPONSE_CHUNK (64 * 1024)            /* bytes buffered before an answer starts to stream */

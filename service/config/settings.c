@@ -58,6 +58,8 @@ const struct setting settings[] = {
 	 "create; each takes some 50 bytes of memory"},
 	{"held_bytes", TYPE_INT, AT(held_bytes), 0, 1e12, TEXT_OF(LIMIT_HELD_BYTES), NULL, false,
 	 "memory for the rows that one request holds before it answers: pages with includes, steps of a batch; 0: any"},
+	{"long_percent", TYPE_INT, AT(long_percent), 1, 100, TEXT_OF(LIMIT_LONG_PERCENT), NULL, false,
+	 "of a loop's time that streams and bulk bodies get while short requests are being served; 100: no bound"},
 	{"loop_stall_seconds", TYPE_SECONDS, AT(loop_stall_seconds), 0, 3600, "1", NULL, false,
 	 "an event loop that has not turned for so long is logged; 0: none is"},
 	{"uri_bytes", TYPE_INT, AT(uri_bytes), 256, 65536, TEXT_OF(LIMIT_URI_BYTES), NULL, false,

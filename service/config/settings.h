@@ -35,7 +35,8 @@ struct config {
 	struct str cors_origins, tls_cert_file, tls_key_file, tls_min_version, compression;
 	struct str default_url_file, admin_key_file; /* their content has become default_url, admin_key */
 	int64_t loops, offload_threads;
-	int64_t body_bytes, bulk_body_bytes, json_values, held_bytes, uri_bytes, header_bytes, http_connections;
+	int64_t body_bytes, bulk_body_bytes, json_values, held_bytes, long_percent, uri_bytes, header_bytes,
+		http_connections;
 	double loop_stall_seconds, transaction_idle_seconds;
 	int64_t sessions, sessions_per_key, transactions_per_session, transaction_queue;
 	int64_t requests_per_key, transactions_per_key, connections_per_key;

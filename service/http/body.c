@@ -13,6 +13,7 @@
 #include "service/base/clock.h"
 #include "service/base/num.h"
 #include "service/base/wait.h"
+#include "service/http/give_way.h"
 #include "service/http/jam.h"
 #include "service/metrics.h"
 
@@ -226,6 +227,7 @@ bool request_body_next(struct request *req, struct str *ret, struct err *err)
 		req->body_read = true;
 	} else {
 		struct exchange *x = exchange_of(req);
+		give_way(x);
 		if (x->upload.coding != CODING_NONE) {
 			if (!next_unpacked(x, ret, err))
 				return false;

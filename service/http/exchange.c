@@ -14,6 +14,7 @@
 #include "service/base/mem.h"
 #include "service/metrics.h"
 #include "service/http/body.h"
+#include "service/http/give_way.h"
 #include "service/http/head.h"
 #include "service/http/jam.h"
 #include "service/http/linger.h"
@@ -229,6 +230,7 @@ static void run_handler(void *arg)
 	struct exchange *x = arg;
 	struct err err;
 	x->req.handler_ns = clock_mono_ns();
+	give_way_begin(x, x->req.handler_ns);
 	bool ok = (x->upload.coding == CODING_NONE || body_unpack(x, &err)) &&
 		  x->req.route->handler(&x->req, &x->res, &err);
 	if (ok && (strbuf_failed(&x->res.body)))
@@ -244,6 +246,7 @@ static void run_handler(void *arg)
 	count_running(x->loop, -1);
 	x->fiber = NULL;
 	finish(x);
+	give_way_end(x, x->done_ns);
 	if (x->conn == NULL && x->seen)
 		wire_free(x);
 	else

@@ -76,6 +76,7 @@ struct request {
 	bool body_streams;   /* BODY_BULK: too large to wait for; read it with request_body_next */
 	bool body_read;      /* request_body_next has handed it out */
 	struct num_sha256 *body_sum;       /* NULL, or gets what request_body_next hands out from now on; borrowed */
+	bool holds;                        /* what others may wait for, a lock or the writer: it gives way to nobody */
 	int64_t start_ns;                  /* monotonic: request line read */
 	int64_t handler_ns;                /* monotonic: the handler started; 0: refused before */
 	int64_t deadline;                  /* monotonic */

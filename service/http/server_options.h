@@ -12,6 +12,7 @@ struct server_options {
 	unsigned n_loops;
 	size_t body_bytes, bulk_body_bytes, uri_bytes, header_bytes;
 	size_t json_values;        /* of one document */
+	unsigned long_percent;     /* service/http/give_way.h; 0, too: no bound */
 	unsigned http_connections; /* over all loops */
 	unsigned http_idle_s;
 	double request_timeout_s; /* a request's deadline */

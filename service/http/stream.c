@@ -4,6 +4,7 @@
 
 #include "service/base/clock.h"
 #include "service/base/num.h"
+#include "service/http/give_way.h"
 #include "service/http/packing.h"
 
 #include "service/base/banned.h"
@@ -249,7 +250,10 @@ bool response_flush(struct response *res, struct err *err)
 			o->before_reply(o->app, &x->req, res);
 		x->stream.started = true;
 	}
-	return hand_over(x, PACK_FLUSH, err);
+	if (!hand_over(x, PACK_FLUSH, err))
+		return false;
+	give_way(x);
+	return true;
 }
 
 bool response_streaming(const struct response *res)

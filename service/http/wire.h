@@ -16,6 +16,17 @@
 #include "service/http/listener.h"
 #include "service/http/server_options.h"
 
+/* Who gives way to whom on a loop; kept by give_way.c. */
+struct give_way {
+	struct {
+		atomic_int_least64_t period;
+		atomic_int n; /* short requests that began in it and run */
+	} begun[2];
+	atomic_int_least64_t ended_ns; /* monotonic: when the last short one was done */
+	int64_t next_ns;               /* the next of those that rest may go on then */
+	struct rest *head, *tail;      /* who rests, in the order of their turns */
+};
+
 struct wire_loop {
 	struct server *server;
 	struct loop *loop;
@@ -34,6 +45,7 @@ struct wire_loop {
 	struct exchange *probed;  /* on trial; NULL: none, or gone meanwhile */
 	size_t n_lingering;       /* sockets that outlive their connection (linger.c) */
 	bool stopping;            /* its fibers have ended */
+	struct give_way ways;
 };
 
 struct server {
@@ -102,6 +114,8 @@ struct exchange {
 	size_t body_limit, body_seen;
 	int64_t content_length; /* -1: not stated */
 	int64_t done_ns;        /* monotonic: the answer was complete */
+	int64_t short_period;   /* give_way.c: it is counted there as a short one; 0: it is not */
+	int64_t cpu_ns;         /* of its fiber, when it gave way last */
 	size_t head_bytes;      /* of a connection's memory, taken by the request's head */
 	struct request_stream upload;
 	struct response_stream stream;

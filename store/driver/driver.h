@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "service/base/arena.h"
+#include "service/base/clock.h"
 #include "service/base/err.h"
 #include "service/base/macros.h"
 #include "service/base/wait.h"
@@ -73,6 +74,7 @@ struct driver_conn {
 	uint64_t generation;   /* of the pool when it was opened; older ones are replaced */
 	int64_t since_ns;      /* when what its user waits for began: others' locks are waited for so long after it */
 	int64_t statement_timeout_ns; /* 0: none but the request's deadline */
+	int64_t lent_ns;              /* set before a step: the statement's time is to be put off by that, once */
 	int64_t request_deadline_ns;  /* set before each prepare: its request's own end, whatever the statement's is */
 	bool unreplicated;            /* PostgreSQL: the last commit's wait for a standby was cancelled */
 	/* PostgreSQL: what the statement had to tell, as JSON objects with commas between them; bounded. Emptied by
@@ -93,6 +95,14 @@ struct driver_conn {
 	 * open then; PREPARE TRANSACTION counts as both: what will become of it is not known. */
 	uint64_t n_commits, n_rollbacks;
 };
+
+/* Puts the running statement's deadline off by what was lent since it was last asked. */
+static inline void driver_take_loan(struct driver_conn *c, int64_t *deadline_ns)
+{
+	if (*deadline_ns < CLOCK_NEVER - c->lent_ns)
+		*deadline_ns += c->lent_ns;
+	c->lent_ns = 0;
+}
 
 /* One column of a running statement. */
 struct cursor_column {

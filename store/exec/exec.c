@@ -35,6 +35,7 @@ void exec_begin(struct exec *x, const struct route *r, int64_t deadline, bool at
 	memset(x, 0, sizeof(*x));
 	x->route = r;
 	x->deadline = deadline;
+	x->held_ns = fiber_held_ns();
 	x->since_ns = r->since_ns != 0 ? r->since_ns : clock_mono_ns();
 	x->atomic = atomic;
 }
@@ -48,7 +49,7 @@ static struct lease *lease_of(struct exec *x)
 
 int64_t exec_statement_deadline(const struct exec *x, const struct driver_conn *c)
 {
-	int64_t deadline = x->deadline;
+	int64_t deadline = exec_deadline(x);
 	const int64_t now = clock_mono_ns();
 
 	if (x->route->tx != NULL)
@@ -103,14 +104,14 @@ static bool acquire(struct exec *x, enum lease_mode mode, struct driver_conn **r
 		struct company_set *companies = x->route->conn->companies;
 		if (x->joins != 0 && want == LEASE_WRITE && company_fits(companies, p, x->joins)) {
 			const struct company_guest who = {
-				.kind = x->joins, .deadline = x->deadline, .since_ns = x->since_ns};
+				.kind = x->joins, .deadline = exec_deadline(x), .since_ns = x->since_ns};
 			ok = company_enter(companies, p, &who, &x->seat, err);
 			l = lease_of(x);
 		} else {
-			ok = pool_lease(p, want, x->deadline, l, err);
+			ok = pool_lease(p, want, exec_deadline(x), l, err);
 		}
 	} else if (want == LEASE_WRITE) {
-		ok = lease_upgrade(l, x->deadline, err);
+		ok = lease_upgrade(l, exec_deadline(x), err);
 	}
 	x->lease_ns += clock_mono_ns() - from;
 	if (!ok) {
@@ -176,6 +177,7 @@ static bool give_row(struct run *r, const struct cursor *cur, bool *ret_stop, st
 static bool step_all(struct run *r, const struct driver *driver, struct cursor *cur, struct err *err)
 {
 	const bool reads = r->s->access == STMT_READ || cur->read_only;
+	int64_t held = fiber_held_ns();
 	bool row, stop = false;
 
 	for (;;) {
@@ -187,6 +189,8 @@ static bool step_all(struct run *r, const struct driver *driver, struct cursor *
 			return false;
 		if (stop && reads)
 			return true;
+		cur->conn->lent_ns += fiber_held_ns() - held;
+		held = fiber_held_ns();
 	}
 }
 
@@ -198,7 +202,8 @@ static bool run_on(struct run *r, struct driver_conn *c, struct err *err)
 	bool ok = true;
 
 	memset(r->result, 0, sizeof(*r->result));
-	c->request_deadline_ns = r->x->deadline;
+	c->request_deadline_ns = exec_deadline(r->x);
+	c->lent_ns = 0;
 	c->since_ns = r->x->since_ns;
 	c->n_notices = 0;
 	strbuf_reset(&c->notices);
@@ -210,7 +215,7 @@ static bool run_on(struct run *r, struct driver_conn *c, struct err *err)
 	if (r->s->access == STMT_UNKNOWN && !cur->read_only) {
 		const int64_t from = clock_mono_ns();
 
-		ok = lease_upgrade(lease_of(r->x), r->x->deadline, err);
+		ok = lease_upgrade(lease_of(r->x), exec_deadline(r->x), err);
 		r->x->lease_ns += clock_mono_ns() - from;
 	}
 	ok = ok && give_columns(r, cur, err) && step_all(r, driver, cur, err);
@@ -301,7 +306,8 @@ static void spare_company(struct exec *x, struct err *err)
 
 	if (x->seat.party == NULL)
 		return;
-	if (err->code == ERR_STATEMENT_TIMEOUT && !err->cancelled && now >= x->seat.until_ns && now < x->deadline) {
+	if (err->code == ERR_STATEMENT_TIMEOUT && !err->cancelled && now >= x->seat.until_ns &&
+	    now < exec_deadline(x)) {
 		(void)err_set(err, ERR_SERIALIZATION_FAILURE, "the statement took too long for those beside it");
 		err->outcome = ERR_OUTCOME_ROLLED_BACK;
 		err->again = ERR_AGAIN_ALONE;
@@ -400,7 +406,7 @@ static bool run_in_lane(struct run *r, bool *ret_done, struct err *err)
 
 	if (known.access == STMT_UNKNOWN) /* lane_fits knows better */
 		known.access = STMT_WRITE;
-	bool ok = lane_run(r->x->route->conn->lanes, p, &known, r->x->deadline, &item, err);
+	bool ok = lane_run(r->x->route->conn->lanes, p, &known, exec_deadline(r->x), &item, err);
 
 	book(r, from, r->sink_ns);
 	*ret_done = ok || !item.again;
@@ -414,7 +420,7 @@ static bool run_shared(struct run *r, bool *ret_done, struct err *err)
 	const int64_t from = clock_mono_ns(), before = worked_ns(r->x);
 	struct driver_conn *c;
 	struct reader *reader;
-	bool ok = reader_enter(r->x->route->conn->readers, p, r->x->deadline, &reader, &c, &r->x->lease_ns, err);
+	bool ok = reader_enter(r->x->route->conn->readers, p, exec_deadline(r->x), &reader, &c, &r->x->lease_ns, err);
 
 	*ret_done = reader != NULL || !ok;
 	if (reader != NULL) {

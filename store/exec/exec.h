@@ -6,6 +6,8 @@
 #ifndef FERROD_STORE_EXEC_H
 #define FERROD_STORE_EXEC_H
 
+#include "service/base/clock.h"
+#include "service/base/fiber.h"
 #include "store/connection/registry.h"
 #include "store/driver/driver.h"
 #include "store/exec/company.h"
@@ -49,7 +51,8 @@ extern const struct connection_sharing exec_sharing;
  */
 struct exec {
 	const struct route *route;
-	int64_t deadline;         /* monotonic */
+	int64_t deadline;         /* monotonic; exec_deadline */
+	int64_t held_ns;          /* what its fiber had been held by when it began */
 	int64_t since_ns;         /* for driver_conn.since_ns */
 	struct lease lease;       /* own lease, when the route has no transaction */
 	struct company_seat seat; /* in place of it: a transaction that is shared with others, see company.h */
@@ -90,6 +93,14 @@ struct exec {
 	struct str slowest_sql;          /* that statement, as long as its owner keeps it */
 	bool slowest_raw;                /* it is a client's own and may hold values */
 };
+
+/* Until when the unit may go on, monotonic: put off by what its fiber has been held since it began (fiber_held). */
+static inline int64_t exec_deadline(const struct exec *x)
+{
+	const int64_t held = fiber_held_ns() - x->held_ns;
+
+	return x->deadline < CLOCK_NEVER - held ? x->deadline + held : CLOCK_NEVER;
+}
 
 /* atomic: all statements of this exec commit together at exec_end(commit = true). */
 void exec_begin(struct exec *x, const struct route *r, int64_t deadline, bool atomic);

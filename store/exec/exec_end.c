@@ -52,11 +52,11 @@ static bool end_savepoint(struct exec *x, bool commit, struct err *err)
 static bool commit_own(struct exec *x, struct driver_conn *c, struct err *err)
 {
 	if (x->tells && c->driver->commit_mark != NULL && !x->reads_only &&
-	    !c->driver->commit_mark(c, x->deadline, &x->lost, err)) {
+	    !c->driver->commit_mark(c, exec_deadline(x), &x->lost, err)) {
 		err->outcome = ERR_OUTCOME_ROLLED_BACK;
 		return false;
 	}
-	if (c->driver->commit(c, x->deadline, err)) {
+	if (c->driver->commit(c, exec_deadline(x), err)) {
 		x->lost.is_set = false;
 		return true;
 	}
@@ -73,7 +73,7 @@ static bool end_own(struct exec *x, bool commit, struct err *err)
 
 	if (c == NULL || (!x->started && c->driver->tx_state(c) == TX_STATE_NONE))
 		return true;
-	if (x->started && commit && clock_mono_ns() < x->deadline) {
+	if (x->started && commit && clock_mono_ns() < exec_deadline(x)) {
 		if (commit_own(x, c, err))
 			return true;
 		/* the driver leaves nothing open; if it could not, this or the connection's end will not */
@@ -96,7 +96,7 @@ static bool end_own(struct exec *x, bool commit, struct err *err)
 /* Its part of a transaction that others share. */
 static bool end_shared(struct exec *x, bool commit, struct err *err)
 {
-	const bool late = commit && clock_mono_ns() >= x->deadline;
+	const bool late = commit && clock_mono_ns() >= exec_deadline(x);
 	struct err lost;
 	const bool ok = company_leave(&x->seat, commit && !late, commit && !late ? err : &lost);
 

@@ -295,6 +295,7 @@ static void begin(void)
 		.n_loops = 1,
 		.body_bytes = 65536,
 		.json_values = LIMIT_JSON_VALUES,
+		.long_percent = LIMIT_LONG_PERCENT,
 		.bulk_body_bytes = 1 << 20,
 		.uri_bytes = LIMIT_URI_BYTES,
 		.header_bytes = LIMIT_HEADER_BYTES,

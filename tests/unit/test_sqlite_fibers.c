@@ -252,6 +252,38 @@ static void a_writer_waits_for_a_reader_in_memory(void **state)
 	run_both(read_slowly, write_meanwhile);
 }
 
+/* Its second row is past its deadline. */
+static bool second_row(int64_t lent_ns, struct err *e)
+{
+	const struct stmt s = {
+		.sql = STR("SELECT 1 UNION ALL SELECT count(*) FROM (" COUNT_TO " WHERE n < 200000) SELECT n FROM r)"),
+		.access = STMT_READ};
+	const int64_t deadline = clock_mono_ns() + 500 * CLOCK_NS_PER_MS;
+	struct cursor *cur;
+	bool row, ok;
+
+	must(lite->prepare(g.a, &s, deadline, &cur, e), e, "prepare");
+	must(lite->step(cur, &row, e), e, "step");
+	(void)wait_until(deadline);
+	g.a->lent_ns = lent_ns;
+	ok = lite->step(cur, &row, e);
+	assert_true(!ok || (row && cur->row[0].u.i == 200000));
+	lite->finish(cur);
+	return ok;
+}
+
+static void what_is_lent_puts_a_deadline_off(void **state)
+{
+	struct err e;
+
+	(void)state;
+	open_both("sqlite::memory:");
+	assert_false(second_row(0, &e));
+	assert_int_equal(e.code, ERR_STATEMENT_TIMEOUT);
+	must(second_row(60 * CLOCK_NS_PER_S, &e), &e, "the second row");
+	assert_int_equal(g.a->lent_ns, 0);
+}
+
 /* ---- commits ---- */
 
 static void write_a_lot(void *arg)
@@ -479,6 +511,7 @@ int main(void)
 		TEST(a_long_query_lets_others_run_and_can_be_cancelled),
 		TEST(a_lock_is_waited_for_by_parking),
 		TEST(a_writer_waits_for_a_reader_in_memory),
+		TEST(what_is_lent_puts_a_deadline_off),
 		TEST(commits_leave_the_loop),
 		TEST(what_divides_a_transaction_stays_on_the_loop),
 		TEST(one_thread_makes_all_of_a_migration),

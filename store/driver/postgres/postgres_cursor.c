@@ -399,6 +399,7 @@ bool pg_step(struct cursor *base, bool *ret_row, struct err *err)
 	*ret_row = false;
 	if (cur->done)
 		return true;
+	driver_take_loan(&c->base, &cur->deadline);
 	if (cur->next_row >= cur->n_rows && PQresultStatus(cur->res) == PG_ROWS_STATUS && !next_result(c, err))
 		return false;
 	if (cur->next_row >= cur->n_rows)

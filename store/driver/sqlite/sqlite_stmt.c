@@ -350,6 +350,7 @@ bool sqlite_step(struct cursor *cur, bool *ret_row, struct err *err)
 		st->row_waits = false;
 		return true;
 	}
+	driver_take_loan(&st->c->base, &st->c->deadline_ns);
 	return advance(st, ret_row, err);
 }
 
