@@ -117,6 +117,7 @@ static bool number(struct json_flat *f, struct json_scalar *ret)
 			return false;
 	}
 	const struct str token = str_n(start, (size_t)(f->p - start));
+	real = real || str_eq(token, STR("-0")); /* no integer has that sign */
 	ret->kind = real ? JSON_SCALAR_REAL : JSON_SCALAR_INT;
 	return real ? num_parse_double(token, &ret->u.d) : n <= DIGITS_MAX && num_parse_int(token, &ret->u.i);
 }

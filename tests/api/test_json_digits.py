@@ -54,6 +54,19 @@ def test_a_document_keeps_every_digit(db):
     assert digits(loaded, "j") == DOC and f'"d":"{PRICE}"' in loaded.text
 
 
+def test_a_zero_keeps_its_sign_on_every_road(db):
+    """A flat record, one with a document beside, one of a body of many, a line, and an integer, which has none; SQLite's own
+    records drop it."""
+    zero = "-0.0" if db.backend.name == "postgres" else "0.0"
+    db.send("POST", "/v1/models/t/records", '{"id":1,"f":-0,"n":-0}').expect(201)
+    db.send("POST", "/v1/models/t/records", '{"id":2,"f":-0,"n":-0,"j":{}}').expect(201)
+    db.send("POST", "/v1/models/t/records", '{"records":[{"id":3,"f":-0,"n":-0}]}').expect(201)
+    db.send("POST", "/v1/models/t/records", '{"id":4,"f":-0,"n":-0}\n', **{"Content-Type": "application/x-ndjson"}).expect(201)
+    for number in range(1, 5):
+        record = db.send("GET", f"/v1/models/t/records/{number}").expect(200).json()
+        assert (str(record["f"]), record["n"]) == (zero, 0), number
+
+
 def test_jsonb_keeps_them_too(db):
     made = db.send("POST", "/v1/models/t/records", f'{{"id":1,"b":{{"price":{PRICE},"wei":{WEI},"u64":{BIG}}}}}').expect(201)
     for token in (PRICE, WEI, BIG):
