@@ -360,11 +360,10 @@ static void put_schemas(const struct introspect_scope *scope, struct strbuf *b)
 
 static void put_tables(const struct introspect_scope *scope, struct strbuf *b)
 {
-	static const char *const texts[] = {
-		"(c.relname IN (",
+	static const char referred[] =
 		") OR c.oid IN (SELECT f.confrelid FROM pg_catalog.pg_constraint f JOIN pg_catalog.pg_class t "
-		"ON t.oid = f.conrelid AND t.relname IN (",
-		") WHERE f.contype = 'f'))"};
+		"ON t.oid = f.conrelid AND t.relname IN (";
+	static const char *const texts[] = {"(c.relname IN (", referred, ") WHERE f.contype = 'f'))"};
 
 	catalog_put_tables(scope, &dialect_postgres, texts, b);
 }
