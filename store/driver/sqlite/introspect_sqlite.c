@@ -57,11 +57,10 @@ static const char triggers_sql[] =
 
 static void put_tables(const struct introspect_scope *scope, struct strbuf *b)
 {
-	static const char *const texts[] = {
-		"(m.name COLLATE NOCASE IN (",
+	static const char referred[] =
 		") OR m.name COLLATE NOCASE IN (SELECT k.\"table\" FROM sqlite_schema t JOIN "
-		"pragma_foreign_key_list(t.name) k WHERE t.type = 'table' AND t.name COLLATE NOCASE IN (",
-		")))"};
+		"pragma_foreign_key_list(t.name) k WHERE t.type = 'table' AND t.name COLLATE NOCASE IN (";
+	static const char *const texts[] = {"(m.name COLLATE NOCASE IN (", referred, ")))"};
 
 	catalog_put_tables(scope, &dialect_sqlite, texts, b);
 }
