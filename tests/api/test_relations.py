@@ -6,6 +6,15 @@ from support.shared import shared_fixture
 from support.tables import create_tables, insert, leaf, query, sql
 
 
+def with_readers(conn):
+    def get(path, **params):
+        return conn.client.get(f"/v1/models/{path}", params={**conn.using, **params})
+    conn.get = get
+    conn.rows = lambda path, **params: get(path, **params).expect(200).json()["rows"]
+    conn.row = lambda path, **params: get(path, **params).expect(200).json()["row"]
+    return conn
+
+
 _reading = shared_fixture(fill, with_readers)
 
 
@@ -20,15 +29,6 @@ def library(conn):
     """One to write to."""
     fill(conn)
     return with_readers(conn)
-
-
-def with_readers(conn):
-    def get(path, **params):
-        return conn.client.get(f"/v1/models/{path}", params={**conn.using, **params})
-    conn.get = get
-    conn.rows = lambda path, **params: get(path, **params).expect(200).json()["rows"]
-    conn.row = lambda path, **params: get(path, **params).expect(200).json()["row"]
-    return conn
 
 
 def titles(rows):
