@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "service/base/clock.h"
@@ -99,19 +100,26 @@ enum wait_result pg_notified(struct driver_conn *base, int64_t deadline_ns)
 	}
 }
 
-/* While rows are sent a server may tell things, or refuse them, which takes a read or two. What else comes is nobody's
- * answer, and would stay in memory until one is looked for; libpq doubles its buffer with each read that fills it. */
-#define BLIND_READS 4
+/* While rows are sent a server may tell things, or refuse them, which takes a read or a few. What else comes is
+ * nobody's answer, and would stay in memory until one is looked for; libpq doubles its buffer with each read that fills
+ * it, and reads by itself wherever it cannot send, so what waits is counted before. */
+#define BLIND_READS 8
+#define BLIND_BYTES (64 * 1024)
 
 static bool take_in_blindly(struct pg_conn *c, short events)
 {
 	const uint64_t told = c->n_told;
+	int waiting = 0;
 
+	if (ioctl(PQsocket(c->pg), FIONREAD, &waiting) == 0 && waiting > 0)
+		c->blind_bytes += (unsigned)waiting;
 	if (!PQconsumeInput(c->pg))
 		return false;
 	(void)is_busy(c);
-	c->n_blind = c->n_told != told ? 0 : c->n_blind + ((events & POLLIN) != 0);
-	return c->n_blind < BLIND_READS;
+	c->n_blind += (events & POLLIN) != 0;
+	if (c->n_told != told)
+		c->n_blind = c->blind_bytes = 0;
+	return c->n_blind < BLIND_READS && c->blind_bytes < BLIND_BYTES;
 }
 
 enum pg_io pg_flush(struct pg_conn *c, int64_t deadline_ns)
@@ -141,7 +149,7 @@ enum pg_io pg_next(struct pg_conn *c, int64_t deadline_ns, PGresult **ret)
 	if (io != PG_IO_OK)
 		return io;
 	*ret = PQgetResult(c->pg);
-	c->n_blind = 0;
+	c->n_blind = c->blind_bytes = 0;
 	if (*ret != NULL) {
 		c->at_end = false;
 		return PG_IO_OK;
