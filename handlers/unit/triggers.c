@@ -72,8 +72,11 @@ static bool ask(struct context *c, const struct model *m, int64_t *ret, struct e
 	if (c->route.tx != NULL && !exec_conn(&c->exec, LEASE_WRITE, &dc, err))
 		return false;
 	if (!record_lower_triggers(&c->req->arena, c->route.conn->dialect, m, &stmt, err) ||
-	    !context_scalar(c, &stmt, ret, err) || (!in_unit && !context_commit(c, err)))
+	    !context_scalar(c, &stmt, ret, err) || (!in_unit && !context_commit(c, err))) {
+		if (!in_unit && c->route.tx == NULL && err->outcome == ERR_OUTCOME_NONE)
+			err->outcome = ERR_OUTCOME_NOT_STARTED; /* the write that asks */
 		return false;
+	}
 	f.facts = *ret;
 	if (c->route.tx == NULL) /* in a transaction they may be its own, and vanish with it */
 		remember(f);

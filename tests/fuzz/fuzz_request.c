@@ -17,6 +17,7 @@
 #include "service/base/clock.h"
 #include "service/base/limits.h"
 #include "service/base/log.h"
+#include "service/base/loop.h"
 #include "service/base/strbuf.h"
 #include "service/base/wait.h"
 #include "service/http/server.h"
@@ -157,6 +158,15 @@ static void end(void)
 	server_destroy(all.server);
 	offload_done();
 	metrics_done();
+}
+
+/* As the process does it: without it what has expired would hold its connection until somebody asks. */
+static void housekeeping(void *arg)
+{
+	(void)arg;
+	do
+		(void)store_tick(all.app.store);
+	while (wait_until(clock_mono_ns() + QUIET_MS * CLOCK_NS_PER_MS) != WAIT_CANCELLED);
 }
 
 static bool bind_url(void *arg, struct arena *a, struct str *url, struct err *err)
@@ -309,7 +319,10 @@ static void begin(void)
 		.routes = all.routes,
 		.app = &all.app};
 	begin_telling();
-	if (!server_create(&o, &all.server, &err) || !server_start(all.server, &err))
+	if (!server_create(&o, &all.server, &err))
+		abort();
+	loop_spawn(server_loop(all.server), housekeeping, NULL);
+	if (!server_start(all.server, &err))
 		abort();
 	atexit(end);
 }
