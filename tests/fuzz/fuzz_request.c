@@ -35,8 +35,8 @@ const char *__asan_default_options(void)
 	return "detect_leaks=0";
 }
 
-/* No input may take longer, whatever else runs on the machine; a migration waits 10 s for a transaction, which nobody ends
- * here. */
+/* No input may take longer, whatever else runs on the machine; a migration waits 10 s for a transaction, which nobody
+ * ends here. */
 #define ANSWER_MS 20000
 #define QUIET_MS 10     /* a request that is not whole: nothing comes */
 #define FRESH_EVERY 200 /* inputs that meet what others have left behind */
