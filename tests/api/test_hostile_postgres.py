@@ -1,4 +1,5 @@
 """A PostgreSQL server that lies: whatever it answers, ferrod keeps its memory, its other connections and its word."""
+import contextlib
 import json
 import pathlib
 import threading
@@ -248,6 +249,25 @@ def memory(server):
     return int(status.split("VmRSS:")[1].split()[0]) // 1024
 
 
+@contextlib.contextmanager
+def grows_by_less_than(server, bound):
+    """MiB, looked at all the while."""
+    before = memory(server)
+    peak, done = [before], threading.Event()
+
+    def watch():
+        while not done.wait(0.01):
+            peak.append(memory(server))
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()
+    assert max(peak) < before + growth_bound(bound), max(peak) - before
+
+
 FLOODS = {"NOTIFY": message(b"A", b"\0\0\0\7channel\0" + b"x" * 4000 + b"\0"), "NOTICE": notice("x" * 4000)}
 
 
@@ -255,21 +275,9 @@ FLOODS = {"NOTIFY": message(b"A", b"\0\0\0\7channel\0" + b"x" * 4000 + b"\0"), "
 def test_floods_of_what_nobody_asked_for_are_dropped(server, lie, kind):
     flood = FLOODS[kind] * 50000  # 200 MB
     client, fake = lie(lambda sql: Answer([("a", TEXT)], [["b"]], before=flood) if "select 1" in sql else None)
-    before = memory(server)
-    peak = []
-    done = threading.Event()
-
-    def watch():
-        while not done.wait(0.02):
-            peak.append(memory(server))
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    with no_long_turn(client, growth_bound(1)):
+    with grows_by_less_than(server, 64), no_long_turn(client, growth_bound(1)):
         rows = client.post("/v1/sql/fetch-all", {"sql": "select 1"}).expect(200).json()["rows"]
-    done.set()
-    watcher.join()
     assert rows == [{"a": "b"}]
-    assert max(peak, default=0) < before + growth_bound(64)
 
 
 def settings(n, size=1):
@@ -298,21 +306,10 @@ GREETINGS = {"notifications": [FLOODS["NOTIFY"] * 1000] * 100, "settings": [sett
 @pytest.mark.parametrize("kind", GREETINGS)
 def test_a_flood_before_the_first_word_is_dropped_or_ends_it(server, kind):
     with FakePostgres(lambda sql: None, greeting=GREETINGS[kind]) as fake, Client(server.port) as client:
-        before = memory(server)
-        peak, done = [before], threading.Event()
-
-        def watch():
-            while not done.wait(0.01):
-                peak.append(memory(server))
-        watcher = threading.Thread(target=watch)
-        watcher.start()
-        with no_long_turn(client, growth_bound(1)):
+        with grows_by_less_than(server, 64), no_long_turn(client, growth_bound(1)):
             answer = client.post("/v1/connections", {"name": "flood", "url": fake.url, "pool": {"acquire_timeout_seconds": 20}})
-        done.set()
-        watcher.join()
         client.delete("/v1/connections/flood?force=true")
         assert answer.status == (201 if kind == "notifications" else 503), answer.body
-        assert max(peak) < before + growth_bound(64), max(peak) - before
 
 
 def test_what_is_said_while_rows_are_sent_is_not_kept(server, lie):
@@ -326,19 +323,9 @@ def test_what_is_said_while_rows_are_sent_is_not_kept(server, lie):
         return None
     client, fake = lie(answer, statement_timeout_seconds=5)
     fake.flood = message(b"D", b"\0\1" + (4000).to_bytes(4, "big") + b"x" * 4000) * 250
-    before = memory(server)
-    peak, done = [before], threading.Event()
-
-    def watch():
-        while not done.wait(0.01):
-            peak.append(memory(server))
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    answer = client.post("/v1/models/Item/records", {"records": [{"name": "x" * 2000}] * 20000})
-    done.set()
-    watcher.join()
+    with grows_by_less_than(server, 120):  # the rows are 40 MB
+        answer = client.post("/v1/models/Item/records", {"records": [{"name": "x" * 2000}] * 20000})
     assert answer.status in (500, 503, 504), answer.body
-    assert max(peak) < before + growth_bound(120), max(peak) - before  # the rows are 40 MB
 
 
 @pytest.mark.parametrize("road", ["fetch-all", "batch", "objects"])

@@ -46,6 +46,22 @@ def writes(client):
     )
 
 
+def queued(port):
+    """What twelve who write side by side are answered, and after how long."""
+    seen = []
+
+    def run(n):
+        with Client(port, timeout=120) as own:
+            seen.append(timed(writes(own)[n % len(writes(own))]))
+    threads = [threading.Thread(target=run, args=(n,)) for n in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(seen) == 12
+    return seen
+
+
 def check(answer, took, busy=BUSY):
     problem = answer.problem(503, "database_busy")
     assert problem["retryable"] and answer.header("Retry-After")
@@ -60,19 +76,7 @@ def test_each_write_waits_once(house):
 
 def test_many_writers_wait_side_by_side(house):
     """Those who queue behind one that waits do not begin to wait when it has given up."""
-    seen = []
-
-    def run(n):
-        with Client(house.server_port, timeout=120) as client:
-            seen.append(timed(writes(client)[n % len(writes(client))]))
-
-    threads = [threading.Thread(target=run, args=(n,)) for n in range(12)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(seen) == 12
-    for answer, took in seen:
+    for answer, took in queued(house.server_port):
         check(answer, took)
     house.other.execute("ROLLBACK")
     for n, call in enumerate(writes(house)):
@@ -179,18 +183,7 @@ def test_a_reader_that_keeps_commits_out(tmp_path):
         client.put("/v1/models", {"models": [MARKER]}).expect(200)
         for call in writes(client):
             check(*timed(call), busy)
-        seen = []
-
-        def run(n):
-            with Client(server.port, timeout=120) as own:
-                seen.append(timed(writes(own)[n % len(writes(own))]))
-        threads = [threading.Thread(target=run, args=(n,)) for n in range(12)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert len(seen) == 12
-        for answer, took in seen:
+        for answer, took in queued(server.port):
             check(answer, took, busy)
         reader.execute("COMMIT")
         for n, call in enumerate(writes(client)):
