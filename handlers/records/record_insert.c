@@ -130,8 +130,10 @@ bool record_insert(struct context *c, const struct model *m, const struct record
 	made->row = r.keep.row;
 	if (made->row != NULL && record_explicit_id(m, row) && !record_sequence(c, m, err))
 		return false;
+	const bool written = made->row != NULL;
 	if (!context_settle(c, m, made->triggers, &made->row, err))
 		return false;
+	made->taken = written && made->row == NULL;
 	if (made->row != NULL)
 		mapped_wrote(c, m, made->row);
 	return true;
