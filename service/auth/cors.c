@@ -9,7 +9,8 @@ static const char allow_headers[] = "Accept, Authorization, Cache-Control, Conte
 				    "Ferro-Transaction, Ferro-Transaction-End, Idempotency-Key, If-Match, "
 				    "If-None-Match, Prefer, traceparent, X-Request-Id";
 static const char expose_headers[] =
-	"Allow, ETag, Ferro-Answer, Ferro-Catalog, Ferro-Identity, Ferro-Node, Ferro-Session, "
+	"Accept-Encoding, Allow, ETag, Ferro-Affected, Ferro-Answer, Ferro-Catalog, Ferro-Identity, Ferro-Node, "
+	"Ferro-Session, "
 	"Ferro-Session-Info, Ferro-Session-Resumed, Ferro-Transaction, Ferro-Transaction-State, Idempotency-Replayed, "
 	"Location, Preference-Applied, Retry-After, Server-Timing, WWW-Authenticate, X-Request-Id";
 
