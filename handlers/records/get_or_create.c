@@ -181,8 +181,8 @@ static bool update_found(struct find *f, const struct value *row, const struct v
 	struct row_keep keep = {.arena = a, .dialect = d, .shape = &shape};
 	struct row_sink sink = row_keep_sink(&keep);
 	struct query *q = f->q;
+	struct value *key = NULL;
 	if (f->m->n_pk > 0) {
-		struct value *key;
 		if (!row_key_values(a, d, f->m, row, &key, err))
 			return false;
 		q = query_by_pk(a, f->c.schema, d, f->m, key);
@@ -200,7 +200,7 @@ static bool update_found(struct find *f, const struct value *row, const struct v
 	if (!context_run(&f->c, &stmt, &sink, NULL, err))
 		return false;
 	const bool changed = keep.row != NULL;
-	if (!context_settle(&f->c, f->m, f->triggers, &keep.row, err))
+	if (!context_settle(&f->c, f->m, f->triggers, key, &keep.row, err))
 		return false;
 	*ret = keep.row;
 	*ret_taken = changed && keep.row == NULL;
@@ -217,7 +217,7 @@ static bool find(struct find *f, bool refresh, const struct value **ret, struct 
 	struct imap_read read;
 	struct value *row;
 	if (refresh)
-		imap_read_begin(&read, f->m->n_pk > 0 ? c->imap : NULL, f->m, IMAP_REFRESH);
+		imap_read_begin(&read, mapped_map(c, f->m), f->m, IMAP_REFRESH);
 	else
 		mapped_begin(c, f->m, f->q->lock, &read);
 	if (!context_first(c, f->q, &shape, &row, err))
@@ -269,13 +269,6 @@ static bool in_the_way(struct find *f, const struct record_row *row, bool *ret, 
 	return true;
 }
 
-/* A trigger took what was made: *ret is what there is all the same, or NULL. */
-static bool taken(struct find *f, const struct value **ret, struct err *err)
-{
-	context_swallowed(&f->c);
-	return find(f, true, ret, err);
-}
-
 /* Finds, or makes. *ret NULL: a trigger took what was made, or changed, and there is none. In a write unit. */
 static bool find_or_make(struct find *f, const struct value **ret, bool *ret_created, struct err *err)
 {
@@ -311,12 +304,22 @@ static bool find_or_make(struct find *f, const struct value **ret, bool *ret_cre
 			*ret_created = true;
 			return true;
 		}
-		if (o.conflict == RECORD_INSERT || made.taken)
-			return taken(f, ret, err);
+		if (made.unknown || made.taken || o.conflict == RECORD_INSERT) {
+			if (!find(f, true, ret, err))
+				return false;
+			*ret_created = made.unknown && *ret != NULL;
+			if (!*ret_created)
+				context_swallowed(&f->c);
+			return true;
+		}
+		if (!has_key)
+			break;
 		if (f->triggers && !in_the_way(f, &row, &blocked, err))
 			return false;
-		if (!blocked)
-			return taken(f, ret, err);
+		if (!blocked) {
+			context_swallowed(&f->c);
+			return find(f, true, ret, err);
+		}
 		if (i > 0) /* it conflicts with a row that `where` does not find: that is an error to show */
 			o.conflict = RECORD_INSERT;
 	}
