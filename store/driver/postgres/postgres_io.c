@@ -152,6 +152,7 @@ enum pg_io pg_next(struct pg_conn *c, int64_t deadline_ns, PGresult **ret)
 	c->n_blind = c->blind_bytes = 0;
 	if (*ret != NULL) {
 		c->at_end = false;
+		pg_pooled_heard(c, *ret);
 		return PG_IO_OK;
 	}
 	/* in a pipeline two ends never follow each other: a server that has answered out of step would be waited for,
