@@ -483,8 +483,6 @@ struct pg_names *pg_names_create(void);
 void pg_names_destroy(struct pg_names *names);
 /* Sends an autocommit statement whose parameters are set. */
 bool pg_pooled_send(struct pg_conn *c, const struct stmt *s, struct pg_flight *f) MUST_CHECK;
-/* Any result of the connection's, as it comes: one that has dropped every prepared statement is noted. */
-void pg_pooled_heard(struct pg_conn *c, const PGresult *res);
 /* Its first result has come. */
 void pg_pooled_done(struct pg_conn *c, const struct pg_flight *f);
 /* It has failed: is another flight to be sent? Nothing has happened then. */

@@ -143,16 +143,6 @@ void pg_pooled_done(struct pg_conn *c, const struct pg_flight *f)
 	mutex_unlock(&names->lock);
 }
 
-void pg_pooled_heard(struct pg_conn *c, const PGresult *res)
-{
-	const char *tag = c->pooled && PQresultStatus(res) == PGRES_COMMAND_OK ? PQcmdStatus((PGresult *)res) : "";
-
-	if (c->nameless || (strcmp(tag, "DEALLOCATE ALL") != 0 && strcmp(tag, "DISCARD ALL") != 0))
-		return;
-	c->nameless = true;
-	c->base.session_dirty = true;
-}
-
 /* A statement that refuses to run inside a transaction leaves nothing in the session either. */
 static bool runs_outside(const char *word)
 {
