@@ -179,8 +179,8 @@ static bool update_found(struct find *f, const struct value *row, const struct v
 	struct row_keep keep = {.arena = a, .dialect = d, .shape = &shape};
 	struct row_sink sink = row_keep_sink(&keep);
 	struct query *q = f->q;
+	struct value *key = NULL;
 	if (f->m->n_pk > 0) {
-		struct value *key;
 		if (!row_key_values(a, d, f->m, row, &key, err))
 			return false;
 		q = query_by_pk(a, f->c.schema, d, f->m, key);
@@ -197,7 +197,7 @@ static bool update_found(struct find *f, const struct value *row, const struct v
 	context_unleash(&f->c, f->triggers);
 	if (!context_run(&f->c, &stmt, &sink, NULL, err))
 		return false;
-	if (!context_settle(&f->c, f->m, f->triggers, &keep.row, err))
+	if (!context_settle(&f->c, f->m, f->triggers, key, &keep.row, err))
 		return false;
 	*ret = keep.row;
 	if (keep.row != NULL)
@@ -213,7 +213,7 @@ static bool find(struct find *f, bool refresh, const struct value **ret, struct 
 	struct imap_read read;
 	struct value *row;
 	if (refresh)
-		imap_read_begin(&read, f->m->n_pk > 0 ? c->imap : NULL, f->m, IMAP_REFRESH);
+		imap_read_begin(&read, mapped_map(c, f->m), f->m, IMAP_REFRESH);
 	else
 		mapped_begin(c, f->m, f->q->lock, &read);
 	if (!context_first(c, f->q, &shape, &row, err))
@@ -268,9 +268,13 @@ static bool find_or_make(struct find *f, const struct value **ret, bool *ret_cre
 			*ret_created = true;
 			return true;
 		}
-		if (o.conflict == RECORD_INSERT) {
-			context_swallowed(&f->c);
-			return find(f, true, ret, err);
+		if (made.unknown || o.conflict == RECORD_INSERT) {
+			if (!find(f, true, ret, err))
+				return false;
+			*ret_created = made.unknown && *ret != NULL;
+			if (!*ret_created)
+				context_swallowed(&f->c);
+			return true;
 		}
 		if (!has_key)
 			break;

@@ -118,7 +118,7 @@ static bool look_before(struct record_request *r, const struct record_row *row, 
 static bool read_row(struct record_request *r, const struct value **ret, struct err *err)
 {
 	struct imap_read read;
-	imap_read_begin(&read, r->c->imap, r->m, IMAP_REFRESH);
+	imap_read_begin(&read, mapped_map(r->c, r->m), r->m, IMAP_REFRESH);
 	return mapped_load(r->c, &read, r->key, r->map_key, ret, err);
 }
 
@@ -185,7 +185,8 @@ static bool update_row(struct record_request *r, const struct record_row *row, u
 	else
 		mapped_write_all(r->c, r->m, what);
 	context_unleash(r->c, r->triggers);
-	if (!context_run(r->c, &stmt, &sink, NULL, err) || !context_settle(r->c, r->m, r->triggers, &keep.row, err))
+	if (!context_run(r->c, &stmt, &sink, NULL, err) ||
+	    !context_settle(r->c, r->m, r->triggers, r->key, &keep.row, err))
 		return false;
 	*ret = keep.row;
 	if (keep.row != NULL)
