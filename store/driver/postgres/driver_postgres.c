@@ -258,10 +258,26 @@ static bool begin_later(struct driver_conn *base, enum tx_isolation iso, bool re
 	return true;
 }
 
+/* Behind a pooler, what a client's statement may have left does not go back by itself, either. */
+static bool send_rollback(struct pg_conn *c)
+{
+	struct strbuf sql;
+	struct err ignored;
+	bool ok, clean;
+
+	strbuf_init(&sql, 0);
+	if (c->unclean)
+		pg_rollback_clean_sql(c, &sql);
+	clean = c->unclean && !strbuf_failed(&sql);
+	ok = pg_simple(c, clean ? sql.p : "ROLLBACK", clock_mono_ns() + PG_CLEANUP_NS, NULL, &ignored);
+	c->base.n_rollbacks += ok && clean; /* it was not the last command of its text */
+	strbuf_done(&sql);
+	return ok;
+}
+
 static void rollback(struct driver_conn *base)
 {
 	struct pg_conn *c = pg_conn(base);
-	struct err ignored;
 
 	c->opening[0] = '\0';
 	pg_along_forget(c);
@@ -270,8 +286,7 @@ static void rollback(struct driver_conn *base)
 	if (base->broken || PQtransactionStatus(c->pg) == PQTRANS_IDLE)
 		return;
 	fiber_shield();
-	if (c->cur.active || tx_state(base) == TX_STATE_UNKNOWN ||
-	    !pg_simple(c, "ROLLBACK", clock_mono_ns() + PG_CLEANUP_NS, NULL, &ignored) ||
+	if (c->cur.active || tx_state(base) == TX_STATE_UNKNOWN || !send_rollback(c) ||
 	    PQtransactionStatus(c->pg) != PQTRANS_IDLE)
 		base->broken = true;
 	fiber_unshield();
@@ -309,7 +324,7 @@ static bool commit(struct driver_conn *base, int64_t deadline_ns, struct err *er
 	}
 	strbuf_init(&sql, 0);
 	if (c->unclean)
-		pg_commit_clean_sql(&sql);
+		pg_commit_clean_sql(c, &sql);
 	fiber_shield(); /* a client that goes away now does not make it any less committed */
 	ok = pg_simple(c, c->unclean && !strbuf_failed(&sql) ? sql.p : "COMMIT", deadline_ns, tag, err);
 	fiber_unshield();
@@ -400,6 +415,8 @@ static bool reset(struct driver_conn *base, int64_t deadline_ns)
 
 	if (!base->session_dirty)
 		return !base->broken;
+	if (c->pooled) /* its names are lost: postgres_pooled.c */
+		return false;
 	if (tx_state(base) != TX_STATE_NONE || c->cur.active)
 		return false;
 	fiber_shield();
