@@ -114,11 +114,9 @@ bool pg_plain_prepare(struct driver_conn *base, const struct stmt *s, int64_t de
 	}
 	c->closing = closing;
 	c->ahead.n_stmts = n_stmts;
-	if (!plain && c->pooled) {
+	if (!plain && c->pooled)
 		c->leaves = c->unclean = true;
-		pg_pooled_forget(c);
-	} else if (!plain) {
+	else if (!plain)
 		base->session_dirty = true;
-	}
 	return pg_prepare(base, s, deadline_ns, ret, err);
 }
