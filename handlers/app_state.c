@@ -6,7 +6,9 @@
 #include "handlers/resources/url_policy.h"
 #include "service/base/clock.h"
 #include "service/base/log.h"
+#include "store/catalog/catalog.h"
 #include "store/state/export.h"
+#include "store/state/seal.h"
 
 #include "service/base/banned.h"
 
@@ -55,6 +57,24 @@ static struct state_options options(const struct app *app, const struct app_stat
 		ret.url = state_default_url(a, beside);
 	}
 	return ret;
+}
+
+bool app_state_check(const struct app *app, const struct app_state_options *o, struct err *err)
+{
+	struct seal seal;
+	struct arena a;
+	struct err why;
+	if (o->node.len > 0 && !node_name_check(o->node, err))
+		return false;
+	if (o->url.len == 0)
+		return true;
+	arena_init(&a);
+	const struct state_options how = options(app, o, &a);
+	const bool ok = (!o->named || catalog_takes_url(&a, how.url, &why)) &&
+			(o->key_file.len == 0 || seal_load(arena_strz(&a, o->key_file), &seal, &why));
+	explicit_bzero(&seal, sizeof(seal));
+	arena_done(&a);
+	return ok || err_set(err, why.code, "cannot open the state: %.500s", why.detail);
 }
 
 static bool open_it(const struct app *app, const struct app_state_options *o, struct state **ret, struct err *err)

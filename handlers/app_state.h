@@ -25,6 +25,10 @@ struct app_state_options {
  * warning. One line otherwise. At start, on a plain thread. */
 bool app_state_open(struct app *app, const struct app_state_options *o, struct err *err) MUST_CHECK;
 
+/* What app_state_open looks at before it opens anything: the node's name, the URL of a state that is named, the file of
+ * its keys. Errors as there. Blocks. */
+bool app_state_check(const struct app *app, const struct app_state_options *o, struct err *err) MUST_CHECK;
+
 /* declared_hooks.report: a log line. */
 void app_report(void *arg, const struct declared_report *r);
 

@@ -21,6 +21,7 @@ bool healthcheck(struct str listen, bool tls, bool ready, struct err *err) MUST_
  * asked, and TLS proves nobody's name, for the answer is compared with what the state says. *ret_instance: in the
  * arena. Each step gets the time. Parks. */
 bool peer_ask(void *unused, struct str url, int64_t ns, struct arena *a, struct str *ret_instance) MUST_CHECK;
+/* Is it such a URL? */
 bool peer_url_valid(struct str url);
 
 #endif

@@ -9,6 +9,7 @@
 
 #include "handlers/app.h"
 #include "handlers/app_drain.h"
+#include "handlers/app_reload.h"
 #include "handlers/app_state.h"
 #include "handlers/unit/idempotency.h"
 #include "handlers/unit/once.h"
@@ -44,21 +45,19 @@
 
 #define EXIT_USAGE 2
 #define BRING_UP_SECONDS 5.0
-#define RELOAD_SECONDS 60.0
 #define TICK_MAX_NS CLOCK_NS_PER_S
 
 struct process {
 	struct config config;
 	struct app app;
 	struct server *server;
-	struct gate *gate; /* SIGHUP changes its keys */
+	struct gate *gate;
+	struct app_reload reload;
 	struct route_table routes;
 	int draining, leaving;
 	struct str allow_urls[64];
 	int listen_fd;           /* inherited; -1: none */
 	struct catalog *catalog; /* as it was read at start */
-	int argc;
-	char **argv;
 };
 
 static int usage_error(const struct err *err)
@@ -119,12 +118,6 @@ static void configure(const struct config *c)
 							 .unit_s = c->shared_unit_seconds});
 }
 
-static struct key_sources key_sources(const struct config *c, const json_t *catalog)
-{
-	return (struct key_sources){
-		.file = c->keys_file, .list = c->keys, .admin_key = c->admin_key, .catalog = catalog};
-}
-
 static bool authenticate(void *arg, struct request *req, struct err *err)
 {
 	struct app *app = arg;
@@ -170,17 +163,6 @@ static struct server_options server_options(struct process *p)
 	};
 }
 
-static void configure_log(const struct config *c)
-{
-	enum log_level level = LOG_INFO;
-	static const char *const words[] = {
-		[LOG_DEBUG] = "debug", [LOG_INFO] = "info", [LOG_WARN] = "warn", [LOG_ERROR] = "error"};
-	for (int i = LOG_DEBUG; i <= LOG_ERROR; i++)
-		if (str_eq_z(c->log_level, words[i]))
-			level = (enum log_level)i;
-	log_configure(level, str_eq_z(c->log_format, "text") ? LOG_TEXT : LOG_JSON);
-}
-
 static bool fill_app(struct process *p, struct err *err)
 {
 	struct str rest = p->config.allow_urls, word;
@@ -221,6 +203,10 @@ static bool check_together(const struct process *p, struct err *err)
 	const struct config *c = &p->config;
 	if ((c->tls_cert_file.len > 0) != (c->tls_key_file.len > 0))
 		return err_set(err, ERR_INVALID_REQUEST, "\"tls_cert_file\" and \"tls_key_file\" go together");
+	if (!cors_check(c->cors_origins, err))
+		return false;
+	if (c->node_url.len > 0 && !peer_url_valid(c->node_url))
+		return err_set(err, ERR_INVALID_REQUEST, "\"node_url\" takes http://HOST:PORT, or https://");
 	if (!gate_has_keys(p->gate) && cors_listed(c->cors_origins, STR("*"), false))
 		return err_set(err, ERR_INVALID_REQUEST,
 			       "\"cors_origins\" * without API keys would let every web page in: list origins");
@@ -243,52 +229,8 @@ static struct catalog_source catalog_source(struct process *p)
 
 static void spawn(void *arg, void (*fn)(void *), void *fn_arg)
 {
-	struct process *p = arg;
-	loop_spawn(server_loop(p->server), fn, fn_arg);
-}
-
-/* The settings are read again with the catalog's keys: both count, or neither. */
-static bool prepare_keys(void *arg, const json_t *catalog, void **ret, struct err *err)
-{
-	struct process *p = arg;
-	struct key_set *keys = NULL;
-	struct config fresh;
-	if (!config_load(p->argc, p->argv, environ, &fresh, err))
-		return false;
-	const struct key_sources from = key_sources(&fresh, catalog);
-	bool ok = keys_load(&from, &keys, err);
-	config_done(&fresh);
-	if (ok && (keys != NULL) != gate_has_keys(p->gate)) {
-		ok = err_set(err, ERR_INVALID_REQUEST,
-			     keys != NULL ? "a server that started without API keys needs a restart to get them"
-					  : "the last API key is gone: a server that started with keys keeps them");
-		keys_destroy(keys);
-	}
-	*ret = keys;
-	return ok;
-}
-
-/* What it began with more rights does not outlive them. */
-static void end_of_narrowed(void *arg, struct str name)
-{
-	struct process *p = arg;
-	session_end_owner(p->app.store->sessions, name, SESSION_RIGHTS);
-	tx_end_owner(p->app.store->transactions, name);
-	idempotency_withhold(name);
-}
-
-static void publish_keys(void *arg, void *prepared)
-{
-	struct process *p = arg;
-	struct key_set *before = gate_swap(p->gate, prepared);
-	keys_narrowed(before, prepared, end_of_narrowed, p);
-	keys_destroy(before);
-}
-
-static void discard_keys(void *arg, void *prepared)
-{
-	(void)arg;
-	keys_destroy(prepared);
+	const struct app_reload *r = arg;
+	loop_spawn(server_loop(r->server), fn, fn_arg);
 }
 
 static bool has_default(const struct catalog *c)
@@ -317,11 +259,11 @@ static bool built_in(struct process *p, struct connect_options *ret, bool *ret_a
 static bool create_declared(struct process *p, struct err *err)
 {
 	const struct catalog_source from = catalog_source(p);
-	const struct declared_hooks hooks = {.arg = p,
+	const struct declared_hooks hooks = {.arg = &p->reload,
 					     .spawn = spawn,
-					     .keys_prepare = prepare_keys,
-					     .keys_publish = publish_keys,
-					     .keys_discard = discard_keys,
+					     .keys_prepare = app_reload_keys_prepare,
+					     .keys_publish = app_reload_keys_publish,
+					     .keys_discard = app_reload_keys_discard,
 					     .report = app_report};
 	struct connect_options o;
 	bool any;
@@ -345,7 +287,7 @@ static struct app_state_options state_settings(struct process *p)
 					  .ask = peer_ask,
 					  .named = c->state_url_given,
 					  .spawn = spawn,
-					  .spawn_arg = p};
+					  .spawn_arg = &p->reload};
 }
 
 /* A database that answers at once is served from the first request on; one that does not holds nobody up. */
@@ -387,43 +329,6 @@ static void log_listening(const struct process *p)
 
 /* ---- signals ---- */
 
-/* On a fiber: it may wait for databases. */
-static void reload_catalog(void *arg)
-{
-	struct process *p = arg;
-	struct declared_changes c;
-	struct arena a;
-	struct err err;
-	arena_init(&a);
-	const bool ok = declared_reload(p->app.declared, clock_deadline(RELOAD_SECONDS), &a, &c, &err);
-	if (!ok)
-		log_msg(LOG_ERROR, "reload_failed", "keys and catalog stay as they were: %s", err.detail);
-	struct log_line l;
-	log_begin(&l, LOG_INFO, "reloaded"); /* the other settings have been */
-	if (ok) {
-		log_int(&l, "added", (int64_t)c.n_added);
-		log_int(&l, "changed", (int64_t)c.n_changed);
-		log_int(&l, "removed", (int64_t)c.n_removed);
-	}
-	log_end(&l);
-	arena_done(&a);
-}
-
-static void reload(struct process *p)
-{
-	struct config fresh;
-	struct err err;
-	if (!config_load(p->argc, p->argv, environ, &fresh, &err)) {
-		log_msg(LOG_ERROR, "reload_failed", "%s", err.detail);
-		return;
-	}
-	configure_log(&fresh);
-	if (p->config.tls_cert_file.len > 0 && !tls_load(fresh.tls_cert_file, fresh.tls_key_file, &err))
-		log_msg(LOG_ERROR, "reload_failed", "the certificate stays as it was: %s", err.detail);
-	config_done(&fresh);
-	loop_spawn(server_loop(p->server), reload_catalog, p);
-}
-
 static struct app_drain drain_options(struct process *p)
 {
 	return (struct app_drain){.server = p->server,
@@ -437,7 +342,7 @@ static void wait_for_end(struct process *p, const sigset_t *signals)
 {
 	int sig = 0;
 	while (sigwait(signals, &sig) == 0 && sig == SIGHUP)
-		reload(p);
+		app_reload(&p->reload);
 	const struct app_drain d = drain_options(p);
 	/* first of all: logging may block */
 	watchdog_end_within(app_drain_seconds(&p->app, &d) + LIMIT_DRAIN_GRACE_S);
@@ -445,6 +350,27 @@ static void wait_for_end(struct process *p, const sigset_t *signals)
 }
 
 /* ---- the whole ---- */
+
+/* What a start looks at before it opens anything. */
+static bool check_start(struct process *p, struct err *err)
+{
+	const struct app_state_options state = state_settings(p);
+	return exposure_check(&p->config, gate_has_keys(p->gate), err) && check_together(p, err) &&
+	       app_state_check(&p->app, &state, err);
+}
+
+/* Everything is there afterwards, and nothing runs yet. */
+static bool assemble(struct process *p, struct err *err)
+{
+	const struct server_options opts = server_options(p);
+	const struct app_state_options state = state_settings(p);
+	if (!check_start(p, err) || !server_create(&opts, &p->server, err))
+		return false;
+	p->reload.gate = p->gate;
+	p->reload.server = p->server;
+	p->reload.tls = p->config.tls_cert_file.len > 0;
+	return create_declared(p, err) && app_state_open(&p->app, &state, err);
+}
 
 static int serve(struct process *p)
 {
@@ -454,17 +380,13 @@ static int serve(struct process *p)
 	double left = 0.001;
 	p->routes = routes_table();
 	metrics_init(&p->routes);
-	configure_log(&p->config);
+	app_configure_log(&p->config);
 	supervisor_block_signals(&signals);
 	offload_init((unsigned)p->config.offload_threads);
 	configure(&p->config);
 	struct store_options so = store_options(&p->config);
 	p->app.store = store_create(&so);
-	struct server_options opts = server_options(p);
-	const struct app_state_options state = state_settings(p);
-	if (!exposure_check(&p->config, gate_has_keys(p->gate), &err) || !check_together(p, &err) ||
-	    !server_create(&opts, &p->server, &err) || !create_declared(p, &err) ||
-	    !app_state_open(&p->app, &state, &err)) {
+	if (!assemble(p, &err)) {
 		usage_error(&err);
 		goto done;
 	}
@@ -505,14 +427,14 @@ static void print_version(void)
 	       server_library_version(), JANSSON_VERSION, driver_sqlite_version(), driver_postgres_version());
 }
 
-/* Everything that a start looks at, short of opening the port and the database. */
+/* Everything that a start looks at, short of opening the port and the databases. */
 static int check_config(struct process *p)
 {
 	struct err err;
 	struct connect_options o;
 	bool any;
-	if (!exposure_check(&p->config, gate_has_keys(p->gate), &err) || !check_together(p, &err) ||
-	    !built_in(p, &o, &any, &err) || (any && !catalog_takes_url(&p->config.arena, o.url, &err)))
+	if (!check_start(p, &err) || !built_in(p, &o, &any, &err) ||
+	    (any && !catalog_takes_url(&p->config.arena, o.url, &err)))
 		return usage_error(&err);
 	puts("the configuration is valid");
 	return EXIT_SUCCESS;
@@ -564,7 +486,7 @@ static bool read_catalog(struct process *p, struct err *err)
 	const struct catalog_source from = catalog_source(p);
 	if (wanted && (!fill_app(p, err) || !catalog_read(&from, &p->catalog, err)))
 		return false;
-	const struct key_sources from_keys = key_sources(&p->config, wanted ? p->catalog->keys : NULL);
+	const struct key_sources from_keys = app_key_sources(&p->config, wanted ? p->catalog->keys : NULL);
 	const struct gate_options gate = gate_options(&p->config);
 	struct key_set *keys = NULL;
 	if (keys_load(&from_keys, &keys, err)) {
@@ -589,8 +511,7 @@ int main(int argc, char **argv)
 		return key_command(argc, argv, &err) ? EXIT_SUCCESS : usage_error(&err);
 	if (!config_load(argc, argv, environ, &p.config, &err))
 		return usage_error(&err);
-	p.argc = argc;
-	p.argv = argv;
+	p.reload = (struct app_reload){.app = &p.app, .argc = argc, .argv = argv};
 	const int code = read_catalog(&p, &err) ? run(&p) : usage_error(&err);
 	catalog_unref(p.catalog);
 	gate_destroy(p.gate);

@@ -44,6 +44,9 @@ struct stmt {
 	/* Columns that its rows must have; 0: not known before (raw SQL). An answer with another number is refused by
 	 * the driver. */
 	size_t n_columns;
+	/* A write whose rows stand for one changed row each, and are for nothing else if `n_columns` is 1: the engine
+	 * counts no changes of SQLite's views, whose triggers do the work. */
+	bool counts_rows;
 };
 
 static inline uint64_t stmt_hash(const struct stmt *s)

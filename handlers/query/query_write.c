@@ -15,6 +15,7 @@ struct returned {
 	struct arena scratch;
 	int64_t n_rows;
 	bool triggers;       /* of the table: rows are read again before they are written */
+	bool ahead;          /* `rows` are those from before the write */
 	struct value **rows; /* then; in the request's arena */
 	size_t size;
 };
@@ -55,16 +56,27 @@ static void keep_row(struct returned *r, const struct value *row, size_t n)
 	r->rows[r->n_rows++] = copy;
 }
 
-/* What triggers have left of the changed rows. */
-static bool settle_rows(struct returned *r, const struct model *m, struct err *err)
+static bool same_row(const struct model *m, const struct value *x, const struct value *y)
+{
+	for (size_t i = 0; i < m->n_columns; i++)
+		if (!value_equal(x[i], y[i]))
+			return false;
+	return true;
+}
+
+/* What triggers have left of the changed rows. n_changed: how many there are; of rows from before the write that are
+ * more than that, those that have changed. */
+static bool settle_rows(struct returned *r, const struct model *m, int64_t n_changed, struct err *err)
 {
 	size_t n = (size_t)r->n_rows;
+	const bool all = !r->ahead || n_changed == r->n_rows;
 	r->n_rows = 0;
 	for (size_t i = 0; i < n; i++) {
-		if (!context_settle(r->c, m, true, &r->rows[i], err))
+		struct value *now = r->rows[i];
+		if (!context_settle(r->c, m, true, NULL, &now, err))
 			return false;
-		if (r->rows[i] != NULL)
-			write_row(r, r->rows[i]);
+		if (now != NULL && (all || !same_row(m, r->rows[i], now)))
+			write_row(r, now);
 	}
 	return true;
 }
@@ -100,6 +112,34 @@ bool query_write_set(struct context *c, struct query_write *w, const json_t *set
 				   set != NULL ? "/set" : w->q->set_pointer, &w->set, &w->n_set, err);
 }
 
+/* SQLite: RETURNING shows no column of a view that the update does not set, so the rows are found before it. */
+static bool looks_ahead(const struct context *c, const struct query_write *w, bool *ret, struct err *err)
+{
+	const struct model *m = w->q->model;
+	*ret = c->route.conn->dialect->id == DIALECT_SQLITE && m->kind == MODEL_VIEW && w->n_set > 0;
+	if (*ret && m->n_pk == 0)
+		return err_set(
+			err, ERR_INVALID_QUERY,
+			"SQLite does not tell what became of a view's rows: say in its model which columns are its "
+			"key, or ask without Prefer: return=representation");
+	for (size_t i = 0; *ret && i < w->n_set; i++) {
+		for (size_t k = 0; k < m->n_pk; k++)
+			if (w->set[i].column == m->pk[k])
+				return err_set(err, ERR_INVALID_QUERY,
+					       "SQLite does not tell what became of a view's rows, and this changes "
+					       "their keys: ask without Prefer: return=representation");
+	}
+	return true;
+}
+
+static bool look_ahead(struct returned *r, const struct query *q, struct err *err)
+{
+	struct row_sink sink = {.row = returned_row, .arg = r};
+	struct stmt stmt;
+	return query_lower_select(&r->c->req->arena, q, &stmt, &r->shape, err) &&
+	       context_run(r->c, &stmt, &sink, NULL, err);
+}
+
 bool write_query(struct context *c, struct query_write *w, struct strbuf *rows, int64_t *ret_affected, struct err *err)
 {
 	struct arena *a = &c->req->arena;
@@ -111,7 +151,15 @@ bool write_query(struct context *c, struct query_write *w, struct strbuf *rows, 
 	bool triggers = false;
 	if ((returning || c->imap != NULL) && !context_triggers(c, w->q->model, &triggers, err))
 		return false;
-	r.triggers = triggers && w->n_set > 0; /* a deleted row is answered as it was */
+	if (returning && !looks_ahead(c, w, &r.ahead, err))
+		return false;
+	r.triggers = r.ahead || (triggers && w->n_set > 0); /* a deleted row is answered as it was */
+	arena_init(&r.scratch);
+	if (r.ahead && !look_ahead(&r, w->q, err)) {
+		arena_done(&r.scratch);
+		return false;
+	}
+	returning = returning && !r.ahead;
 	if (w->n_set > 0 ? !query_lower_update(a, w->q, w->set, w->n_set, returning, &stmt, &r.shape, err)
 			 : !query_lower_delete(a, w->q, returning, &stmt, &r.shape, err))
 		return false;
@@ -119,14 +167,15 @@ bool write_query(struct context *c, struct query_write *w, struct strbuf *rows, 
 	for (size_t i = 0; i < w->n_set && what == MAPPED_ROWS; i++)
 		what = mapped_column(c, w->q->model, w->set[i].column);
 	mapped_write_all(c, w->q->model, what);
-	arena_init(&r.scratch);
 	context_unleash(c, triggers);
 	bool ok = context_run(c, &stmt, returning ? &sink : NULL, &result, err);
 	if (ok)
 		context_unleashed(c, triggers);
 	arena_done(&r.scratch);
-	if (!ok || (r.triggers && !settle_rows(&r, w->q->model, err)))
+	if (!ok)
 		return false;
 	*ret_affected = returning ? result.rows : result.affected;
+	if (r.triggers && !settle_rows(&r, w->q->model, *ret_affected, err))
+		return false;
 	return affected_within(*ret_affected, w->max_affected, err);
 }

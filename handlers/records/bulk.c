@@ -87,7 +87,7 @@ static bool returned_row(void *arg, const struct value *values, size_t n, bool *
 static bool settle_chunk(struct bulk *b, struct err *err)
 {
 	for (size_t i = 0; i < b->n_made; i++) {
-		if (!context_settle(b->c, b->m, true, &b->made[i].row, err))
+		if (!context_settle(b->c, b->m, true, NULL, &b->made[i].row, err))
 			return false;
 		if (b->made[i].row != NULL)
 			answer_row(b, b->made[i].row);

@@ -67,7 +67,7 @@ bool record_blocking(struct context *c, const struct model *m, const struct reco
 	if (!record_lower_blocking(keep.arena, keep.dialect, m, row, &o->target, &stmt, &shape, err))
 		return false;
 	struct imap_read read;
-	imap_read_begin(&read, m->n_pk > 0 ? c->imap : NULL, m, IMAP_REFRESH);
+	imap_read_begin(&read, mapped_map(c, m), m, IMAP_REFRESH);
 	if (stmt.sql.len > 0 && !context_run(c, &stmt, &sink, NULL, err))
 		return false;
 	*ret = keep.row;
@@ -95,6 +95,15 @@ static void announce(struct context *c, const struct model *m, const struct reco
 		mapped_write(c, m, query_identity_key(a, m, key));
 	else /* whichever record has the conflicting columns, its key may change */
 		mapped_write_all(c, m, MAPPED_KEYS);
+}
+
+/* SQLite: of a view, only what was given is. */
+static bool key_is_known(const struct model *m, const struct value *row)
+{
+	for (size_t i = 0; i < m->n_pk; i++)
+		if (row[m->pk[i]->index].kind == VALUE_NULL)
+			return false;
+	return true;
 }
 
 bool record_insert(struct context *c, const struct model *m, const struct record_row *row,
@@ -130,8 +139,13 @@ bool record_insert(struct context *c, const struct model *m, const struct record
 	made->row = r.keep.row;
 	if (made->row != NULL && record_explicit_id(m, row) && !record_sequence(c, m, err))
 		return false;
-	if (!context_settle(c, m, made->triggers, &made->row, err))
+	made->unknown = made->row != NULL && !key_is_known(m, made->row);
+	if (made->unknown)
+		made->row = NULL;
+	const bool written = made->row != NULL;
+	if (!context_settle(c, m, made->triggers, NULL, &made->row, err))
 		return false;
+	made->taken = written && made->row == NULL;
 	if (made->row != NULL)
 		mapped_wrote(c, m, made->row);
 	return true;

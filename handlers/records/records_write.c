@@ -42,11 +42,11 @@ static bool create_one(struct context *c, const struct model *m, const json_t *d
 	if (!record_insert(c, m, &row, &o, &made, err))
 		return false;
 	status = made.row != NULL && made.is_new ? 201 : 200;
-	if (made.row == NULL && !not_inserted(c, m, &row, &o, made.triggers, &made.row, err))
+	if (made.row == NULL && !made.unknown && !not_inserted(c, m, &row, &o, made.triggers, &made.row, err))
 		return false;
 	if (!context_commit(c, err))
 		return false;
-	if (made.row == NULL) { /* a trigger took it, or what was in the way was deleted in between: nothing to show */
+	if (made.row == NULL) { /* a trigger took it, or what was in the way was deleted meanwhile: nothing to show */
 		c->res->status = 204;
 		return true;
 	}

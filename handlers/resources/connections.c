@@ -14,6 +14,7 @@
 struct connect_request {
 	struct connect_options o;
 	bool auto_migrate, updates, destructive;
+	struct str set; /* whose models it migrates; STR_NONE: all */
 };
 
 static bool read_connect(struct request *req, struct connect_request *q, struct err *err)
@@ -28,6 +29,7 @@ static bool read_connect(struct request *req, struct connect_request *q, struct 
 	json_reader_bool(&r, "auto_migrate", &q->auto_migrate);
 	json_reader_bool(&r, "migrate_updates", &q->updates);
 	json_reader_bool(&r, "migrate_destructive", &q->destructive);
+	json_reader_str(&r, "set", &q->set);
 	return json_reader_done(&r) && request_args_known(req, context_no_args, err);
 }
 
@@ -46,7 +48,9 @@ static bool connect_migrate(struct request *req, const struct connect_request *q
 	};
 	struct schema *s = schema_registry_get(&request_app(req)->store->models);
 	arena_on_done(&req->arena, unref_schema, s); /* the plan borrows from it */
-	bool ok = migrate_run(conn, s, &m, &req->arena, ret, err);
+	const struct schema *meant;
+	memset(ret, 0, sizeof(*ret));
+	bool ok = migrate_models(req, s, q->set, &meant, err) && migrate_run(conn, meant, &m, &req->arena, ret, err);
 	req->db_ns += ret->db_ns;
 	return ok;
 }

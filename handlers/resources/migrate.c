@@ -87,9 +87,8 @@ void out_migration(struct strbuf *b, const struct migrate_result *m)
 	strbuf_putc(b, ']');
 }
 
-/* The registered models that it is about: those of the set, or all. */
-static bool models_meant(struct request *req, const struct schema *all, struct str set, const struct schema **ret,
-			 struct err *err)
+bool migrate_models(struct request *req, const struct schema *all, struct str set, const struct schema **ret,
+		    struct err *err)
 {
 	if (!models_set_is_there(req, all, set, err))
 		return false;
@@ -112,7 +111,7 @@ static bool run(struct request *req, struct response *res, const struct context_
 			     "a migration is a transaction of its own: end this one first, or send the request without "
 			     "Ferro-Transaction");
 	else
-		ok = models_meant(req, c.schema, set, &meant, err) &&
+		ok = migrate_models(req, c.schema, set, &meant, err) &&
 		     migrate_run(c.route.conn, meant, q, &req->arena, ret, err);
 	if (c.route.tx == NULL)
 		req->db_ns += ret->db_ns;
@@ -213,7 +212,7 @@ bool handle_ddl(struct request *req, struct response *res, struct err *err)
 		return false;
 	struct schema *s = schema_registry_get(&request_app(req)->store->models);
 	ddl_plan_init(&plan, &req->arena);
-	bool ok = models_meant(req, s, request_arg(req, "set"), &meant, err) &&
+	bool ok = migrate_models(req, s, request_arg(req, "set"), &meant, err) &&
 		  ddl_create_all(d, meant, NULL, NULL, &plan, err);
 	schema_unref(s);
 	if (!ok)

@@ -6,7 +6,7 @@
 #ifndef FERROD_HANDLERS_CONTEXT_H
 #define FERROD_HANDLERS_CONTEXT_H
 
-#include "handlers/app.h"
+#include "handlers/unit/answer_head.h"
 #include "service/auth/auth.h"
 #include "service/http/problem.h"
 #include "service/http/request.h"
@@ -42,12 +42,6 @@ struct context {
 	const char *tx_state; /* how it ended: "committed" or "rolled_back"; NULL: not by this request */
 };
 
-/* What Ferro-Session-Info tells. */
-struct session_left {
-	int64_t idle_s, lifetime_s;
-	size_t n_transactions, n_queued;
-};
-
 struct context_spec {
 	struct str using;        /* the body's member; STR_NONE: not given */
 	const char *const *args; /* query arguments that the route knows, NULL-terminated; NULL: checked elsewhere */
@@ -55,9 +49,6 @@ struct context_spec {
 };
 
 extern const char *const context_no_args[];
-
-/* The app of a request. */
-struct app *request_app(const struct request *req);
 
 /* Enters session and transaction, decides the connection, checks that the caller may use it, sets the headers of the
  * session. May park. Every error of route_resolve, ERR_FORBIDDEN, ERR_INVALID_PARAMETERS; on false nothing is to close.
@@ -116,15 +107,6 @@ bool session_of_request(struct request *req, struct response *res, bool required
 			struct err *err) MUST_CHECK;
 void session_done(struct request *req, struct session *s);
 
-/* The value of Ferro-Session-Info, in the arena. */
-struct str session_info(struct arena *a, const struct session_left *left);
-/* Sets Ferro-Session-Info anew (the number of transactions may have changed); nothing once the answer streams. */
-void session_info_header(struct response *res, struct session *s);
-/* Sets or replaces a header; the value lives in the request's arena. */
-void header_set(struct response *res, const char *name, struct str value);
-
-/* Ferro-Catalog on the answer to a change of connections or models. */
-void catalog_header(struct response *res);
 /* Waits until this server has the version that the request's Ferro-Catalog names, if it has one. Errors of told_wait.
  * Parks. */
 bool catalog_reached(struct request *req, struct err *err) MUST_CHECK;
@@ -134,10 +116,5 @@ bool connection_probe(struct connection *conn, int64_t deadline, struct err *err
 
 /* Reads the optional body member "using" of a document that is an object; ERR_INVALID_REQUEST when it is no string. */
 bool using_member(const json_t *doc, struct str *ret, struct err *err) MUST_CHECK;
-
-/* The int64=string preference and its like. */
-struct value_format context_format(struct response *res);
-/* True when the client stated the preference, which is thereby honoured: Preference-Applied names it from now on. */
-bool prefers(struct response *res, enum prefer_bit bit);
 
 #endif

@@ -15,10 +15,15 @@ struct str record_key(struct arena *a, const struct model *m, const struct value
 
 /* ---- reads ---- */
 
+struct imap *mapped_map(const struct context *c, const struct model *m)
+{
+	return m->n_pk > 0 && m->kind != MODEL_VIEW ? c->imap : NULL;
+}
+
 void mapped_begin(const struct context *c, const struct model *m, enum query_lock lock, struct imap_read *r)
 {
 	bool fresh = c->req->no_cache || lock != QUERY_LOCK_NONE;
-	imap_read_begin(r, m->n_pk > 0 ? c->imap : NULL, m, fresh ? IMAP_REFRESH : IMAP_LOOK);
+	imap_read_begin(r, mapped_map(c, m), m, fresh ? IMAP_REFRESH : IMAP_LOOK);
 }
 
 const struct value *mapped_row(struct imap_read *r, struct arena *a, const struct value *row)
@@ -29,7 +34,7 @@ const struct value *mapped_row(struct imap_read *r, struct arena *a, const struc
 const struct value *mapped_look(const struct context *c, const struct model *m, struct str map_key, struct imap_read *r)
 {
 	if (!c->req->no_cache)
-		return imap_get(c->imap, &c->req->arena, m, map_key, r);
+		return imap_get(mapped_map(c, m), &c->req->arena, m, map_key, r);
 	mapped_begin(c, m, QUERY_LOCK_NONE, r);
 	return NULL;
 }
@@ -56,14 +61,26 @@ const char *mapped_origin(const struct context *c)
 
 /* ---- writes ---- */
 
+/* True: m is a view, and what is kept of any model counts as written. */
+static bool wrote_view(struct context *c, const struct model *m)
+{
+	if (m->kind != MODEL_VIEW)
+		return false;
+	for (size_t i = 0; c->unit_map != NULL && i < c->schema->n_models; i++)
+		imap_write_begin(c->unit_map, &c->schema->models[i], IMAP_MODEL, STR_NONE);
+	return true;
+}
+
 void mapped_write(struct context *c, const struct model *m, struct str map_key)
 {
-	imap_write_begin(c->unit_map, m, IMAP_RECORD, map_key);
+	if (!wrote_view(c, m))
+		imap_write_begin(c->unit_map, m, IMAP_RECORD, map_key);
 }
 
 void mapped_insert(struct context *c, const struct model *m)
 {
-	imap_write_begin(c->unit_map, m, IMAP_NEW, STR_NONE);
+	if (!wrote_view(c, m))
+		imap_write_begin(c->unit_map, m, IMAP_NEW, STR_NONE);
 }
 
 /* Does writing rows of `to` so change rows of m? What a foreign key does ON UPDATE is not known. */
@@ -83,7 +100,7 @@ void mapped_write_all(struct context *c, const struct model *m, enum mapped_what
 {
 	struct imap *map = c->unit_map;
 	const struct schema *s = c->schema;
-	if (map == NULL)
+	if (map == NULL || wrote_view(c, m))
 		return;
 	imap_write_begin(map, m, IMAP_MODEL, STR_NONE);
 	if (what == MAPPED_ROWS)
@@ -122,7 +139,7 @@ enum mapped_what mapped_column(const struct context *c, const struct model *m, c
 
 void mapped_wrote(struct context *c, const struct model *m, const struct value *row)
 {
-	if (c->unit_map != NULL && m->n_pk > 0)
+	if (c->unit_map != NULL && m->n_pk > 0 && m->kind != MODEL_VIEW)
 		imap_write_row(c->unit_map, m, record_key(&c->req->arena, m, row), row);
 }
 

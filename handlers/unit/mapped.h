@@ -14,6 +14,8 @@ struct str record_key(struct arena *a, const struct model *m, const struct value
 
 /* ---- reads ---- */
 
+/* The map for rows of m; NULL: they are not kept. A view's are not: what it shows may change with any table. */
+struct imap *mapped_map(const struct context *c, const struct model *m);
 /* A read of full rows of m begins: right before its statement is run. With `lock`, as with Cache-Control: no-cache, the
  * database's word counts. */
 void mapped_begin(const struct context *c, const struct model *m, enum query_lock lock, struct imap_read *r);
@@ -29,7 +31,8 @@ bool mapped_load(struct context *c, struct imap_read *r, const struct value *key
 /* The word of Ferro-Identity for what was not a hit. */
 const char *mapped_origin(const struct context *c);
 
-/* ---- writes, in a unit of writes: each right before its statement is run ---- */
+/* ---- writes, in a unit of writes: each right before its statement is run ----
+ * What is written into a view is written elsewhere: it counts as a write of any record of any model. */
 
 /* One record is written whose key is known. */
 void mapped_write(struct context *c, const struct model *m, struct str map_key);

@@ -115,15 +115,20 @@ void context_unleashed(struct context *c, bool triggers)
 		imap_write_raw(c->unit_map, false);
 }
 
-bool context_settle(struct context *c, const struct model *m, bool triggers, struct value **row, struct err *err)
+bool context_settle(struct context *c, const struct model *m, bool triggers, const struct value *was,
+		    struct value **row, struct err *err)
 {
 	struct value *key, *now;
 
 	context_unleashed(c, triggers);
 	if (!triggers || *row == NULL || m->n_pk == 0)
 		return true;
-	if (!row_key_values(&c->req->arena, c->route.conn->dialect, m, *row, &key, err) ||
-	    !context_record(c, m, key, QUERY_LOCK_NONE, &now, err))
+	if (!row_key_values(&c->req->arena, c->route.conn->dialect, m, *row, &key, err))
+		return false;
+	for (size_t i = 0; was != NULL && i < m->n_pk; i++)
+		if (key[i].kind == VALUE_NULL)
+			key[i] = was[i];
+	if (!context_record(c, m, key, QUERY_LOCK_NONE, &now, err))
 		return false;
 	*row = now;
 	return true;

@@ -8,7 +8,8 @@
 
 #include "handlers/unit/context.h"
 
-/* Whether writes of the model's table run triggers or rules of the database's. Known for a short while, else asked for
+/* Whether writes of the model's table run triggers or rules of the database's, or reach rows that other tables show, too
+ * (PostgreSQL's inheritance). Known for a short while, else asked for
  * in the open unit, or in one of its own. May park. */
 bool context_triggers(struct context *c, const struct model *m, bool *ret, struct err *err) MUST_CHECK;
 
@@ -24,9 +25,11 @@ void context_unleash(struct context *c, bool triggers);
 void context_unleashed(struct context *c, bool triggers);
 
 /* The row as it stands, read again by its key in the open unit where the table has triggers; *row NULL: it does not
- * stand (any more). Nothing is read for a row that is NULL or of a model without a key. Parks. */
-bool context_settle(struct context *c, const struct model *m, bool triggers, struct value **row,
-		    struct err *err) MUST_CHECK;
+ * stand (any more). Nothing is read for a row that is NULL or of a model without a key. was: the key that the row had
+ * before, for the columns of it that RETURNING shows as null (SQLite: those of a view that were not set); NULL: it is a
+ * new one. Parks. */
+bool context_settle(struct context *c, const struct model *m, bool triggers, const struct value *was,
+		    struct value **row, struct err *err) MUST_CHECK;
 
 /* Says that the write changed nothing, though nothing failed: a trigger has taken it. */
 void context_swallowed(struct context *c);

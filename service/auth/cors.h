@@ -10,6 +10,9 @@
 /* Is `origin` (the header's value) one of the comma-separated `origins`? any: "*" counts. */
 bool cors_listed(struct str origins, struct str origin, bool any);
 
+/* Are all of them what a browser sends as Origin, or "*"? ERR_INVALID_REQUEST: one that is not would match nothing. */
+bool cors_check(struct str origins, struct err *err) MUST_CHECK;
+
 /* What every answer carries once origins are configured: Vary, and for a listed origin leave to read the answer and our
  * headers. */
 void cors_headers(struct str origins, const struct request *req, struct response *res);

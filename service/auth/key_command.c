@@ -10,11 +10,12 @@
 #include "service/auth/keys.h"
 #include "service/base/json.h"
 #include "service/base/limits.h"
+#include "service/config/nearest.h"
 
 #include "service/base/banned.h"
 
 static const char usage[] = "usage: ferrod key new --name NAME --scopes read,write,... [--connections a,b] [--sets "
-			    "a,b] [--append KEYS_FILE]";
+			    "a,b] [--append KEYS_FILE]; or: ferrod key seal";
 
 static bool file_error(const char *what, const char *path, struct err *err)
 {
@@ -87,38 +88,62 @@ static bool append(struct arena *a, const char *path, struct str entry, struct e
 	return ok;
 }
 
-static bool parse(int argc, char **argv, struct key_new *k, const char **ret_file)
+/* Always false. */
+static bool unknown(struct str word, const char *const *known, size_t n, struct err *err)
 {
-	if (argc < 3 || strcmp(argv[2], "new") != 0 || argc % 2 != 1)
-		return false;
-	for (int i = 3; i + 1 < argc; i += 2) {
-		if (strcmp(argv[i], "--name") == 0)
-			k->name = str_z(argv[i + 1]);
-		else if (strcmp(argv[i], "--scopes") == 0)
-			k->scopes = str_z(argv[i + 1]);
-		else if (strcmp(argv[i], "--connections") == 0)
-			k->connections = str_z(argv[i + 1]);
-		else if (strcmp(argv[i], "--sets") == 0)
-			k->sets = str_z(argv[i + 1]);
-		else if (strcmp(argv[i], "--append") == 0)
-			*ret_file = argv[i + 1];
-		else
-			return false;
+	const char *const what = str_starts(word, STR("--")) ? "flag" : "argument";
+	struct nearest near = {.word = word};
+	for (size_t i = 0; i < n; i++)
+		nearest_consider(&near, known[i]);
+	if (near.found == NULL)
+		return err_set(err, ERR_INVALID_REQUEST, "unknown %s \"%.*s\"; %s", what, STR_FMT(word), usage);
+	return err_set(err, ERR_INVALID_REQUEST, "unknown %s \"%.*s\"; did you mean \"%s\"?", what, STR_FMT(word),
+		       near.found);
+}
+
+/* `new`, then flags with their values, behind a blank or a '='. */
+static bool parse(int argc, char **argv, struct key_new *k, struct str *ret_file, struct err *err)
+{
+	static const char *const words[] = {"new", "seal"};
+	static const char *const flags[] = {"--name", "--scopes", "--connections", "--sets", "--append"};
+	struct str *const values[] = {&k->name, &k->scopes, &k->connections, &k->sets, ret_file};
+	if (argc < 3 || strcmp(argv[2], "seal") == 0)
+		return err_set(err, ERR_INVALID_REQUEST, "%s", usage);
+	if (strcmp(argv[2], "new") != 0)
+		return unknown(str_z(argv[2]), words, ARRAY_LEN(words), err);
+	for (int i = 3; i < argc; i++) {
+		struct str value = str_z(argv[i]), flag;
+		size_t n = 0;
+		(void)str_split(&value, '=', &flag);
+		while (n < ARRAY_LEN(flags) && !str_eq_z(flag, flags[n]))
+			n++;
+		if (n == ARRAY_LEN(flags))
+			return unknown(flag, flags, ARRAY_LEN(flags), err);
+		if (value.p == NULL && ++i == argc)
+			return err_set(err, ERR_INVALID_REQUEST, "the flag \"%s\" needs a value", flags[n]);
+		*values[n] = value.p != NULL ? value : str_z(argv[i]);
 	}
 	return true;
+}
+
+static bool asks_for_help(int argc, char **argv)
+{
+	return argc >= 3 && (strcmp(argv[argc - 1], "--help") == 0 || strcmp(argv[argc - 1], "-h") == 0 ||
+			     strcmp(argv[2], "help") == 0);
 }
 
 bool key_command(int argc, char **argv, struct err *err)
 {
 	struct key_new k = {.name = STR_NONE, .scopes = STR_NONE, .connections = STR_NONE, .sets = STR_NONE};
-	struct str key = STR_NONE, entry = STR_NONE;
-	const char *file = NULL;
+	struct str key = STR_NONE, entry = STR_NONE, file = STR_NONE;
 	struct arena a;
-	if (!parse(argc, argv, &k, &file))
-		return err_set(err, ERR_INVALID_REQUEST, "%s", usage);
+	if (asks_for_help(argc, argv))
+		return puts(usage) >= 0;
+	if (!parse(argc, argv, &k, &file, err))
+		return false;
 	arena_init(&a);
-	bool ok = keys_new(&a, &k, &key, &entry, err) && (file == NULL || append(&a, file, entry, err));
-	if (ok && file != NULL)
+	bool ok = keys_new(&a, &k, &key, &entry, err) && (file.p == NULL || append(&a, file.p, entry, err));
+	if (ok && file.p != NULL)
 		printf("{\"key\":\"%.*s\"}\n", STR_FMT(key));
 	else if (ok)
 		printf("{\"key\":\"%.*s\",\"entry\":%.*s}\n", STR_FMT(key), STR_FMT(entry));

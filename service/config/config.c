@@ -248,10 +248,15 @@ static bool unknown(struct config *c, const char *arg, struct err *err)
 		       hint(c, &near, "; see --help"));
 }
 
-static bool is_truth(const char *word)
+/* Behind a flag that needs no value: is it one all the same, if a wrong one? */
+static bool is_value(const char *word)
 {
-	return strcmp(word, "true") == 0 || strcmp(word, "false") == 0 || strcmp(word, "1") == 0 ||
-	       strcmp(word, "0") == 0;
+	static const char *const commands[] = {"ready", "state", "backup"};
+	enum config_action ignored;
+	bool command = word[0] == '-' || action_of(word, &ignored);
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+		command |= strcmp(word, commands[i]) == 0;
+	return !command;
 }
 
 /* A command of several words, of which *at is the first; it becomes the last. */
@@ -301,7 +306,7 @@ static bool load_flags(struct config *c, int argc, char **argv, const char **con
 		const struct setting *s = is_config ? NULL : find_flag(c, flag);
 		if (!is_config && s == NULL)
 			return unknown(c, argv[i], err);
-		if (value.p == NULL && s != NULL && s->type == TYPE_BOOL && (i + 1 == argc || !is_truth(argv[i + 1])))
+		if (value.p == NULL && s != NULL && s->type == TYPE_BOOL && (i + 1 == argc || !is_value(argv[i + 1])))
 			value = STR("true");
 		else if (value.p == NULL && i + 1 < argc)
 			value = str_z(argv[++i]);
@@ -377,7 +382,7 @@ void config_print_help(FILE *out)
 	      "       ferrod key new --name NAME --scopes A,B [--connections C,D] [--sets E,F] [--append FILE]\n"
 	      "       ferrod key seal\n"
 	      "       ferrod backup FILE|state TARGET [SETTING...]\n"
-	      "       ferrod --version | --print-settings | --print-routes\n\n"
+	      "       ferrod help | version | --print-settings | --print-routes\n\n"
 	      "Serves SQLite and PostgreSQL databases over HTTP. Each setting is a flag, an environment\n"
 	      "variable, or a member of the JSON object in the file of --config (or FERROD_CONFIG); a flag\n"
 	      "wins over the environment, the environment over the file.\n\n",

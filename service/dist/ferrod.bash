@@ -23,7 +23,7 @@ _ferrod()
 	fi
 	local ready=""
 	[[ $prev == healthcheck ]] && ready=ready
-	mapfile -t COMPREPLY < <(compgen -W "$ready check-config healthcheck key state help version --config --version --help
+	mapfile -t COMPREPLY < <(compgen -W "$ready check-config healthcheck backup key state help version --config --version --help
 		$(env -i PATH="$PATH" "${COMP_WORDS[0]}" --help 2>/dev/null | sed -n 's/^  \(--[a-z0-9-]*\).*/\1/p')" -- "$cur")
 }
 complete -F _ferrod ferrod

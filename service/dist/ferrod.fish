@@ -5,7 +5,7 @@ end
 function __ferrod_is_key
 	contains -- key (commandline -opc)
 end
-complete -c ferrod -n 'not __ferrod_is_key' -f -a 'check-config healthcheck key state help version (__ferrod_settings)'
+complete -c ferrod -n 'not __ferrod_is_key' -f -a 'check-config healthcheck backup key state help version (__ferrod_settings)'
 complete -c ferrod -n 'not __ferrod_is_key' -l config -r -F
 complete -c ferrod -n 'not __ferrod_is_key' -l keys-file -r -F
 complete -c ferrod -n 'not __ferrod_is_key' -l log-level -x -a 'debug info warn error'

@@ -31,9 +31,19 @@ ferrod \- SQLite and PostgreSQL databases over HTTP and JSON
 .RB [ \-\-append
 .IR FILE ]
 .br
-.B ferrod \-\-version
+.B ferrod key seal
+.br
+.B ferrod state export
+.RI [ SETTING ...]
+.br
+.B ferrod backup
+.IR FILE | state
+.I TARGET
+.RI [ SETTING ...]
+.br
+.B ferrod help
 |
-.B \-\-help
+.B version
 |
 .B \-\-print\-settings
 |
@@ -49,7 +59,7 @@ of the running server. It logs to standard error only.
 .SH COMMANDS
 .TP
 .B check\-config
-Reads the settings, the key file and the certificate as a start would, and says what is wrong in one line.
+Reads the settings, the catalog, the keys and the certificate as a start would, and says what is wrong in one line.
 .TP
 .B healthcheck
 Asks the server with these settings for /healthz, or with
@@ -58,6 +68,19 @@ for /readyz; for containers.
 .TP
 .B key new
 Prints a fresh API key and its entry for the key file; with \-\-append, puts the entry into that file itself.
+.TP
+.B key seal
+Prints a fresh key for
+.IR state_key_file .
+.TP
+.B state export
+Prints what is kept in the state as a catalog, with ${env:...} in place of secrets.
+.TP
+.B backup
+Copies an SQLite file, or (state) the one of the state, while servers write it.
+.TP
+.B help, version
+Print the settings, or the versions of the program and its libraries.
 .SH SETTINGS
 Each is a flag, an environment variable, or a member of the JSON object in the file of
 .B \-\-config
@@ -73,7 +96,7 @@ Drain: no new connections, running requests finish within
 open transactions are rolled back.
 .TP
 .B SIGHUP
-Reads keys, certificate and log settings again.
+Reads keys, catalog, certificate and log settings again; a fault is logged, and what it concerns stays as it was.
 .SH SUPERVISION
 A listening socket is inherited as systemd passes it (LISTEN_FDS); READY=1 and STOPPING=1 are sent to NOTIFY_SOCKET.
 .SH EXIT STATUS

@@ -505,7 +505,7 @@ bool head_check(struct exchange *x, const char *method, const char *version, str
 	if (c.bytes > o->header_bytes || x->head_bytes + HEAD_RESERVE_BYTES > wire_bytes(o->header_bytes))
 		return err_set(err, ERR_HEADERS_TOO_LARGE, "the header block is larger than %zu bytes",
 			       o->header_bytes);
-	if (!match_route(x, err) || !parse_prefer(req, err))
+	if (!match_route(x, err))
 		return false;
 	if (x->content_length > 0 && (uint64_t)x->content_length > x->body_limit)
 		return err_set(err, ERR_PAYLOAD_TOO_LARGE, "the body is larger than %zu bytes", x->body_limit);
@@ -529,5 +529,5 @@ bool head_check(struct exchange *x, const char *method, const char *version, str
 	if (!negotiate(req, err) || !check_draining(x, err))
 		return false;
 	set_deadline(req, o->request_timeout_s);
-	return transaction_ok(req, err) && parse_args(req, err);
+	return transaction_ok(req, err) && parse_args(req, err) && parse_prefer(req, err);
 }

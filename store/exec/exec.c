@@ -220,7 +220,7 @@ static bool run_on(struct run *r, struct driver_conn *c, struct err *err)
 	}
 	ok = ok && give_columns(r, cur, err) && step_all(r, driver, cur, err);
 	if (ok) {
-		r->result->affected = cur->affected;
+		r->result->affected = r->s->counts_rows ? r->result->rows : cur->affected;
 		r->result->last_insert_id = cur->last_insert_id;
 		r->result->read_only = cur->read_only;
 		r->result->only_read = cur->read_only && cur->n_columns > 0;
@@ -389,7 +389,7 @@ static bool deliver(struct exec *x, struct batch_item *item, const struct row_si
 		result->rows++;
 		ok = sink->row == NULL || sink->row(sink->arg, cur->row, cur->n_columns, &stop, err);
 	}
-	result->affected = cur->affected;
+	result->affected = item->stmt->counts_rows ? result->rows : cur->affected;
 	result->last_insert_id = cur->last_insert_id;
 	result->read_only = result->only_read = item->stmt->access == STMT_READ;
 	driver->batch_drop(item);

@@ -233,6 +233,12 @@ static void name_it(struct node *n, const struct node_options *o)
 	node_describe_process(&n->arena, &n->me);
 }
 
+bool node_name_check(struct str name, struct err *err)
+{
+	return node_name_valid(name) ||
+	       err_set(err, ERR_INVALID_REQUEST, "\"node\" takes 1 to %d of a-z, 0-9 and -", MINT_NAME_MAX);
+}
+
 bool node_create(struct store *store, struct state *state, const struct node_options *o, struct node **ret,
 		 struct err *err)
 {
@@ -246,20 +252,16 @@ bool node_create(struct store *store, struct state *state, const struct node_opt
 	turn_init(&n->turn);
 	mutex_init(&n->lock);
 	name_it(n, o);
-	if (!node_name_valid(n->me.name))
-		(void)err_set(err, ERR_INVALID_REQUEST, "\"node\" takes 1 to %d of a-z, 0-9 and -", MINT_NAME_MAX);
-	else if (n->state == NULL ||
-		 (node_claim_name(n, err) && state_shared_key(state, STR("transactions"), key, err)))
-		*ret = n;
-	else
+	if (!node_name_check(n->me.name, err))
 		goto fail;
-	if (!node_name_valid(n->me.name))
+	if (n->state != NULL && !(node_claim_name(n, err) && state_shared_key(state, STR("transactions"), key, err)))
 		goto fail;
 	if (n->state != NULL) {
 		mint_init(&m, n->me.name, n->me.instance, key);
 		session_table_share(store->sessions, &m, on_ended, n);
 		driver_postgres_name(arena_printf(&n->arena, "ferrod/%.*s/%s", STR_FMT(n->me.name), n->instance).p);
 	}
+	*ret = n;
 	return true;
 fail:
 	node_destroy(n);

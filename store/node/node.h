@@ -19,6 +19,8 @@
  * alone. Borrows store and state, copies the rest. ERR_INVALID_REQUEST: the name is no name, or is another's. */
 bool node_create(struct store *store, struct state *state, const struct node_options *o, struct node **ret,
 		 struct err *err) MUST_CHECK;
+/* A name that an operator gives. ERR_INVALID_REQUEST: it is none. */
+bool node_name_check(struct str name, struct err *err) MUST_CHECK;
 /* NULL is fine. */
 void node_destroy(struct node *n);
 /* Once the port is known and the loops run. */

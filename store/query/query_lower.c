@@ -397,9 +397,13 @@ static void write_key(struct plan_key *k, const struct query *q, const struct qu
 static bool finish_write(struct sql *s, const struct query *q, const struct plan_key *key, bool returning,
 			 struct stmt *ret, struct result_shape *ret_shape, struct err *err)
 {
+	bool counts = false;
+
 	if (returning) {
 		sql_put(s, " RETURNING ");
 		put_model_columns(s, q->model);
+	} else {
+		counts = sql_count_rows(s, q->model);
 	}
 	if (!sql_finish(s, STMT_WRITE, ret, err))
 		return false;
@@ -410,7 +414,8 @@ static bool finish_write(struct sql *s, const struct query *q, const struct plan
 	if (s->plan != NULL)
 		return true;
 	ret->quick = by_unique_key(q);
-	ret->n_columns = returning ? ret_shape->n : 0;
+	ret->counts_rows = counts;
+	ret->n_columns = returning ? ret_shape->n : counts;
 	plan_keep(key, ret, returning ? ret_shape : NULL);
 	return true;
 }

@@ -55,6 +55,9 @@ bool sql_round_before(struct sql *s, const struct column *c);
 void sql_round_after(struct sql *s, bool rounding);
 
 bool sql_on_postgres(const struct sql *s);
+/* At the end of a write into the model that answers no rows, where the engine does not count them: a row of one column
+ * for each. True: it stands there. */
+bool sql_count_rows(struct sql *s, const struct model *m);
 /* sql_time.c: are the column's values times of SQLite's, in whatever form? c may be NULL here and below. */
 bool sql_is_time(const struct sql *s, const struct column *c);
 /* Is the order of what is stored time order, as far as the column's spelling says? True for what is no time. */

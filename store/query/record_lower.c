@@ -304,6 +304,7 @@ bool record_lower_insert(struct arena *a, const struct dialect *d, const struct 
 	struct insert in = {m, rows, n_rows, how->conflict, how->target.columns, how->target.n_columns, how};
 	const bool tells = how->tells && d->id == DIALECT_POSTGRES;
 	struct plan_key key;
+	bool counts = false;
 	size_t n_given;
 	struct sql s;
 
@@ -336,6 +337,8 @@ bool record_lower_insert(struct arena *a, const struct dialect *d, const struct 
 		put_conflict(&s, &in);
 	if (how->returning)
 		put_returning(&s, m, ret_shape);
+	else
+		counts = sql_count_rows(&s, m);
 	if (tells)
 		sql_put(&s, how->returning
 				    ? ", xmax = 0"
@@ -344,7 +347,8 @@ bool record_lower_insert(struct arena *a, const struct dialect *d, const struct 
 		return false;
 	if (s.plan == NULL) {
 		ret->quick = n_rows == 1;
-		ret->n_columns = (how->returning ? ret_shape->n : 0) + tells;
+		ret->counts_rows = counts;
+		ret->n_columns = (how->returning ? ret_shape->n : 0) + tells + counts;
 		plan_keep(&key, ret, how->returning ? ret_shape : NULL);
 	}
 	return true;

@@ -216,7 +216,11 @@ bool record_lower_triggers(struct arena *a, const struct dialect *d, const struc
 			"t.tgenabled <> 'D' AND (t.tgrelid = c.oid OR t.tgrelid IN (SELECT p.relid FROM "
 			"pg_catalog.pg_partition_tree(c.oid) p))) OR EXISTS (SELECT 1 FROM pg_catalog.pg_rewrite r "
 			"WHERE "
-			"r.ev_class = c.oid AND r.ev_type <> '1') THEN 1 ELSE 0 END + CASE WHEN EXISTS (SELECT 1 FROM "
+			"r.ev_class = c.oid AND r.ev_type <> '1') OR EXISTS (SELECT 1 FROM pg_catalog.pg_inherits i "
+			"WHERE "
+			"i.inhrelid = c.oid OR (i.inhparent = c.oid AND EXISTS (SELECT 1 FROM pg_catalog.pg_class k "
+			"WHERE "
+			"k.oid = c.oid AND k.relkind = 'r'))) THEN 1 ELSE 0 END + CASE WHEN EXISTS (SELECT 1 FROM "
 			"pg_catalog.pg_class k WHERE k.oid = c.oid AND k.relkind = 'r') THEN 2 ELSE 0 END)::bigint "
 			"FROM "
 			"(SELECT pg_catalog.to_regclass(");

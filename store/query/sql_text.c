@@ -165,6 +165,14 @@ void sql_columns(struct sql *s, const struct column *const *columns, size_t n)
 	}
 }
 
+bool sql_count_rows(struct sql *s, const struct model *m)
+{
+	if (sql_on_postgres(s) || m->kind != MODEL_VIEW)
+		return false;
+	sql_put(s, " RETURNING 1");
+	return true;
+}
+
 bool sql_on_postgres(const struct sql *s)
 {
 	return s->dialect->id == DIALECT_POSTGRES;

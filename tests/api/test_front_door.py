@@ -27,7 +27,12 @@ from support.server import Server, run_binary
     (["--lisen", "127.0.0.1:0"], 2, 'did you mean "--listen"?'), (["--access_lgo"], 2, 'did you mean "--access-log"?'),
     (["--body-byte=5"], 2, 'did you mean "--body-bytes"?'), (["helathcheck"], 2, 'did you mean "healthcheck"?'),
     (["help", "key"], 0, "--listen"), (["bakup"], 2, 'did you mean "backup"?'), (["backup", "a.db"], 2, "usage: ferrod backup"),
-    (["state"], 2, "usage: ferrod state export"), (["--listen", "127.0.0.1:0", "key", "new"], 2, "see --help"),
+    (["state"], 2, "usage: ferrod state export"), (["--access-log", "flase"], 2, '"access_log" takes true or false'),
+    (["key", "--help"], 0, "usage: ferrod key new"), (["key"], 2, "usage: ferrod key new"), (["key", "sea"], 2, 'did you mean "seal"?'), (["key", "nothing"], 2, "usage: ferrod key new"),
+    (["key", "new", "--nmae", "a", "--scopes", "read"], 2, 'unknown flag "--nmae"; did you mean "--name"?'), (["key", "new", "--name"], 2, "needs a value"),
+    (["key", "new", "--name", "a", "--scope=read"], 2, 'did you mean "--scopes"?'), (["key", "new", "--name=a", "--scopes=read"], 0, '"scopes":["read"]'),
+    (["key", "seal", "more"], 2, "usage: ferrod key new"), (["help"], 0, "ferrod help | version"),
+    (["--listen", "127.0.0.1:0", "key", "new"], 2, "see --help"),
     (["--versoin"], 2, 'did you mean "--version"?'), (["--nothing-of-the-kind"], 2, "see --help"), (["serve"], 2, "see --help")])
 def test_words(words, code, text):
     got, out, err = run_binary(*words)
@@ -43,6 +48,49 @@ def test_near_words_elsewhere(tmp_path):
         code, _, error = run_binary("state", "export", "--state-url", url)
         assert (code, error) == (2, f"ferrod: there is no state in {url}\n")
     assert not (tmp_path / "none.db").exists()
+
+
+# what cannot be used as it is, and what is said of it
+UNUSABLE = [
+    (["--node", "A"], '"node" takes 1 to 32 of a-z, 0-9 and -'), (["--node", "a" * 33], '"node" takes 1 to 32'),
+    (["--node-url", "here"], '"node_url" takes http://HOST:PORT'), (["--node-url", "http://"], '"node_url" takes http://HOST:PORT'),
+    (["--state-url", "foo:bar"], "cannot open the state: "), (["--state-url", "postgres://h/d?nope=1"], 'parameter: "nope"'),
+    (["--state-key-file", "nowhere.key"], 'cannot read the key file "nowhere.key"'),
+    (["--require-database-tls", "--state-url", "postgres://u@db.example/x"], "sslmode=verify-full"),
+    *((["--cors-origins", origin], "is no origin as browsers send it") for origin in (
+        "app.example", "https://app.example/", "https://a.example, https://App.example", "https://a.example:443", "http://a.example:80",
+        "null", "https://", "https://*.example", "https://me@a.example", "https://a.example,,https://b.example"))]
+
+
+@pytest.mark.parametrize("words, said", UNUSABLE)
+def test_a_check_says_what_a_start_would(tmp_path, words, said):
+    """It called good what the start refused, and an origin that no browser sends was taken by both."""
+    told = [run_binary(*command, *words, cwd=str(tmp_path)) for command in (["check-config"], ["--listen", "127.0.0.1:0"])]
+    for code, out, error in told:
+        assert (code, out) == (2, "") and said in error and len(error.splitlines()) == 1, error
+    assert told[0] == told[1] and list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("tail, said", [
+    (":99999/d", "invalid port number"), (":5432,b:secret/d", "invalid port number"), ("/d?port=0", "invalid port number"),
+    ("/d?sslmode=wild", 'invalid sslmode value: "wild"'), ("/d?channel_binding=yes", "invalid channel_binding value"),
+    ("/d?target_session_attrs=primry", 'invalid target_session_attrs value: "primry"'), ("/d?gssencmode=off", "invalid gssencmode value")])
+def test_an_address_that_can_never_be_connected_ends_the_start(tmp_path, tail, said):
+    """It served, was never ready, and the check called it good."""
+    (tmp_path / "catalog.json").write_text(json.dumps({"connections": [{"name": "a", "url": f"postgres://u@127.0.0.1{tail}"}]}))
+    for words in (["--default-url", f"postgres://u@127.0.0.1{tail}"], ["--catalog", "catalog.json"]):
+        for command in (["check-config"], ["--listen", "127.0.0.1:0"]):
+            code, _, error = run_binary(*command, *words, cwd=str(tmp_path))
+            assert code == 2 and f"the database URL is not valid: {said}" in error and "secret" not in error.split("not valid:")[1], error
+            assert len(error.splitlines()) == 1
+    assert not run_binary("check-config", "--default-url", "postgres://u@a:5433,b:,c/d?sslmode=verify-ca&target_session_attrs=any")[0]
+
+
+def test_a_check_takes_what_a_start_takes(tmp_path):
+    words = ["--node", "a-1", "--node-url", "https://node.example:8443", "--state-url", f"sqlite:{tmp_path}/none.db?mode=rwc",
+             "--cors-origins", "https://app.example, http://localhost:5173,tauri://localhost,http://[::1]:3000,https://app.example:80"]
+    assert run_binary("check-config", *words, cwd=str(tmp_path)) == (0, "the configuration is valid\n", "")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_database_without_a_state(pg):

@@ -33,8 +33,25 @@ def test_manual_names_every_setting(tree):
     page = (tree / SHARE / "man/man8/ferrod.8").read_text(encoding="utf-8").replace("\\-", "-")
     for row in json.loads(run_binary("--print-settings")[1]):
         assert f'.BR {row["flag"]} " ({row["env"]})"' in page
-    for word in ("check-config", "healthcheck", "key new", "SIGHUP", "EXIT STATUS"):
+    for word in ("SIGHUP", "EXIT STATUS"):
         assert word in page
+
+
+# every command that the program's own help names
+COMMANDS = {"check-config", "healthcheck", "state export", "key new", "key seal", "backup", "help", "version"}
+
+
+def test_every_command_is_offered_and_explained(tree):
+    """`backup` was in no completion, and half of them not in the manual."""
+    usage = run_binary("help")[1].split("\n\n")[0]
+    said = set(re.findall(r"(?:ferrod|\|) ([a-z][a-z-]*(?: (?:new|seal|export))?)", usage))
+    assert said == COMMANDS
+    page = (tree / SHARE / "man/man8/ferrod.8").read_text(encoding="utf-8").replace("\\-", "-").split(".SH COMMANDS")
+    for command in COMMANDS:
+        assert command in re.sub(r"[^a-z \n-]", "", page[0]).replace("\n", " ") and command in page[1], command
+    for path in ("bash-completion/completions/ferrod", "zsh/site-functions/_ferrod", "fish/vendor_completions.d/ferrod.fish"):
+        text = (tree / SHARE / path).read_text(encoding="utf-8")
+        assert {word for command in COMMANDS for word in command.split()} <= set(re.findall(r"[a-z-]+", text)), path
 
 
 def test_completion_offers_words_and_settings(tree):

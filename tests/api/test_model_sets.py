@@ -154,6 +154,28 @@ def test_a_service_makes_and_migrates_its_own_set(conn):
         put(client, name).expect(200)
 
 
+def test_who_connects_makes_the_tables_of_its_own_set(client, backend):
+    """Connected with a migration of a set, a database has the tables of that set alone, at start as on later ones."""
+    put(client, "shop", model("Order", "state")).expect(200)
+    put(client, "billing", model("Invoice", "total")).expect(200)
+    request = {"name": f"own_{backend.name}", "url": backend.url, "auto_migrate": True, "set": "shop"}
+
+    def connected(status, **more):
+        return {c["table"] for c in client.post("/v1/connections", {**request, **more}).expect(status).json()["migration"]["changes"]}
+    try:
+        for wrong, status, code in (("nobody", 404, "model_not_found"), ("a b", 400, "invalid_parameters")):
+            client.request("POST", "/v1/connections", {**request, "set": wrong}, validate=status == 404).problem(status, code)
+            client.get(f"/v1/connections/{request['name']}").problem(404, "connection_not_found")
+        assert connected(201) == {"order"}
+        put(client, "shop", model("Order", "state"), model("Item")).expect(200)
+        assert connected(200) == {"item"}
+        assert connected(200, set="billing", auto_migrate=False, migrate_updates=True) == {"invoice"}
+        assert connected(200, set=None) == set()
+        client.post("/v1/connections", {**request, "set": "nobody"}).problem(404, "model_not_found")
+    finally:
+        client.delete(f"/v1/connections/{request['name']}", params={"force": "true"})
+
+
 def test_a_key_into_the_table_of_another_set(conn):
     """The other's table is there, or the database says what is missing."""
     client, using = conn.client, conn.using

@@ -22,6 +22,26 @@ def test_routes_are_those_described():
     assert sorted(out.splitlines()) == described_routes()
 
 
+# answers to any request; they travel without being listed
+SIMPLE = {"Cache-Control", "Content-Type", "Vary"}
+
+
+def test_pages_of_other_origins_may_send_and_read_every_header_that_is_described():
+    """`Ferro-Affected` could not be read by them."""
+    text = (ROOT / "service/auth/cors.c").read_text(encoding="utf-8")
+    allowed, exposed = ({name.strip() for name in "".join(re.findall(r'"([^"]*)"', body)).split(",")}
+                        for body in re.findall(r"\w+_headers\[\] =([^;]*);", text))
+    sent, read = set(), set()
+    for path, item in PATHS.items():
+        for operation in (item[method] for method in METHODS if method in item):
+            parameters = map(CONTRACT.resolve, item.get("parameters", []) + operation.get("parameters", []))
+            sent |= {parameter["name"] for parameter in parameters if parameter["in"] == "header"}
+            for response in map(CONTRACT.resolve, operation["responses"].values()):
+                read |= set(response.get("headers", {}))
+    assert sent | {"Authorization", "Content-Type", "traceparent", "X-Request-Id"} <= allowed
+    assert read - SIMPLE <= exposed
+
+
 def test_problem_codes_are_unique():
     codes = error_codes()
     assert codes and len(codes) == len(set(codes))
