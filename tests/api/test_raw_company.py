@@ -234,9 +234,9 @@ CREATE FUNCTION loud(x int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS
 CREATE FUNCTION loud(x text) RETURNS int LANGUAGE plpgsql IMMUTABLE AS
     $$ BEGIN PERFORM set_config('ferro.trap', 'sprung', false); RETURN 1; END $$;
 """
-# itself no read that goes along: pg_locks calls what is volatile
+# itself no read that goes along: what it calls is volatile
 SPRUNG = ("SELECT current_setting('ferro.trap', true) AS trap, "
-          "(SELECT count(*) FROM pg_locks WHERE locktype = 'advisory') AS locks")
+          "(SELECT count(*) FROM pg_lock_status() WHERE locktype = 'advisory') AS locks")
 TRAPS = {
     "function": ("", "SELECT loud(1)"),
     "function in a column's notation": ("CREATE FUNCTION note(i item) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT loud(1)'",
