@@ -109,33 +109,44 @@
 #define TOLD_APART "(p.provolatile = 'v' OR p.proname IN ('txid_current', 'pg_current_xact_id'))"
 #define LEAVES_SOMETHING "(p.provolatile = 'v' AND p.proname NOT IN (" PG_LEAVES_NOTHING "))"
 
-/* Together one statement, in pieces that compilers have to take. */
-static const char shares_sql[] = NAMES WITH_VIEWS EXPRESSIONS
-	"SELECT " RELATIONS_PLAIN("c.relkind NOT IN ('r', 'v') OR (c.relkind = 'r' AND c.relhasrules)")
-		TYPES_PLAIN ORDERS_PLAIN OPERATORS_PLAIN EXPRESSIONS_PLAIN;
-static const char shares_rest_sql[] = FUNCTIONS_PLAIN(TOLD_APART) VIEWS_PLAIN(TOLD_APART);
-static const char clean_sql[] = NAMES WITH_CASCADES WITHOUT_VIEWS EXPRESSIONS "SELECT " RELATIONS_PLAIN(
-	"c.relkind <> 'r' OR c.relhasrules")
-	NO_TRIGGERS TYPES_PLAIN ORDERS_PLAIN OPERATORS_PLAIN EXPRESSIONS_PLAIN FUNCTIONS_PLAIN(LEAVES_SOMETHING);
+/* Each is one statement, in pieces no longer than compilers have to take. */
+static const char *const shares_sql[] = {
+	NAMES WITH_VIEWS EXPRESSIONS "SELECT ",
+	RELATIONS_PLAIN("c.relkind NOT IN ('r', 'v') OR (c.relkind = 'r' AND c.relhasrules)"),
+	TYPES_PLAIN ORDERS_PLAIN OPERATORS_PLAIN EXPRESSIONS_PLAIN,
+	FUNCTIONS_PLAIN(TOLD_APART),
+	VIEWS_PLAIN(TOLD_APART),
+	NULL};
+static const char *const clean_sql[] = {NAMES WITH_CASCADES WITHOUT_VIEWS EXPRESSIONS "SELECT ",
+					RELATIONS_PLAIN("c.relkind <> 'r' OR c.relhasrules") NO_TRIGGERS,
+					TYPES_PLAIN ORDERS_PLAIN OPERATORS_PLAIN EXPRESSIONS_PLAIN,
+					FUNCTIONS_PLAIN(LEAVES_SOMETHING), NULL};
 
-/* One that cannot be asked for (the role may not, the time is over) is as good as not proven. */
+/* False: it cannot be asked for (the role may not, the time is over), which is as good as not proven. */
+static bool is_so(struct pg_conn *c, const char *const *pieces, struct str names, int64_t deadline)
+{
+	struct strbuf sql;
+	struct err ignored;
+	bool yes = false, ok;
+
+	strbuf_init(&sql, 0);
+	while (*pieces != NULL)
+		strbuf_puts(&sql, *pieces++);
+	ok = !c->base.broken && pg_ask(&c->base, strbuf_str(&sql), names, deadline, &yes, &ignored);
+	strbuf_done(&sql);
+	return ok && yes;
+}
+
 static void find_out(struct pg_conn *c, struct str key, int64_t deadline)
 {
 	const struct str names = str_n(key.p + 1, key.len - 1);
-	struct strbuf shares;
 	const uint64_t since = pg_plain_since(c->base.db->plain);
 	enum raw_kind kind = RAW_OTHER;
-	struct err ignored;
-	bool yes = false;
 
-	strbuf_init(&shares, 0);
-	strbuf_puts(&shares, shares_sql);
-	strbuf_puts(&shares, shares_rest_sql);
-	if (key.p[0] == PG_KEY_READS && pg_ask(&c->base, strbuf_str(&shares), names, deadline, &yes, &ignored) && yes)
+	if (key.p[0] == PG_KEY_READS && is_so(c, shares_sql, names, deadline))
 		kind = RAW_SHARES;
-	else if (!c->base.broken && pg_ask(&c->base, str_z(clean_sql), names, deadline, &yes, &ignored) && yes)
+	else if (is_so(c, clean_sql, names, deadline))
 		kind = RAW_CLEAN;
-	strbuf_done(&shares);
 	pg_proof_keep(c->base.db->plain, key, kind, since);
 }
 
