@@ -41,7 +41,7 @@
 	"NOT EXISTS (SELECT 1 FROM r JOIN pg_catalog.pg_class c ON c.oid = r.oid WHERE c.relkind <> 'r' " \
 	"OR c.relhasrules OR c.relrowsecurity OR c.relhassubclass) " \
 	"AND NOT EXISTS (SELECT 1 FROM r JOIN pg_catalog.pg_statistic_ext x ON x.stxrelid = r.oid " \
-	"WHERE 'e' = ANY (x.stxkind)) "
+	"WHERE 'e' = ANY (x.stxkind)) " PG_INDEXES_PLAIN
 #define NO_TRIGGERS \
 	"AND NOT EXISTS (SELECT 1 FROM r JOIN pg_catalog.pg_trigger t ON t.tgrelid = r.oid AND NOT t.tgisinternal) "
 /* The server's own, enumerations and their arrays, and the rows of the tables. */
