@@ -142,8 +142,10 @@ bool record_insert(struct context *c, const struct model *m, const struct record
 	made->unknown = made->row != NULL && !key_is_known(m, made->row);
 	if (made->unknown)
 		made->row = NULL;
+	const bool written = made->row != NULL;
 	if (!context_settle(c, m, made->triggers, NULL, &made->row, err))
 		return false;
+	made->taken = written && made->row == NULL;
 	if (made->row != NULL)
 		mapped_wrote(c, m, made->row);
 	return true;

@@ -6,9 +6,10 @@
 
 struct record_made {
 	bool triggers;     /* given: whether the table has some (triggers.h) */
-	struct value *row; /* as it stands, decoded, in the arena; NULL: nothing was written */
+	struct value *row; /* as it stands, decoded, in the arena; NULL: nothing was written, or taken */
 	bool is_new;       /* false: a row that was there was written over */
 	bool unknown;      /* `row` is NULL, for a trigger that stands for the write has not said under which key */
+	bool taken;        /* it was written, and then a trigger took it away */
 };
 
 /* Inserts one row and reads it back; moves the sequence after an explicit id. In an open unit, which is atomic where

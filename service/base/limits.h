@@ -105,6 +105,9 @@
 #define LIMIT_TRIM_BYTES ((size_t)64 << 10)   /* SQLite: of what trim takes off */
 #define LIMIT_SQL_BYTES (1024 * 1024)
 
+/* What became of a commit that was lost is asked for no longer, however much is left of the request's time. */
+#define LIMIT_FATE_NS (5 * INT64_C(1000000000))
+
 /* How long a PostgreSQL table counts as one that calls no functions of its own, and of how many that is kept. */
 #define LIMIT_PLAIN_NS (10 * INT64_C(1000000000))
 #define LIMIT_PLAIN_TABLES 10000

@@ -1,7 +1,5 @@
 """Behind PgBouncer in transaction mode: one request never runs another's statement, and nothing that is set reaches others."""
 import json
-import re
-import subprocess
 import threading
 
 import pytest
@@ -321,63 +319,25 @@ def test_a_declared_connection_takes_another_pooler(postgres_backend, tmp_path):
             session = client.post("/v1/sql/execute", {"sql": "LISTEN told", "using": "asked"})
             assert (session.status == 200) == (pooler == "none"), session.body   # wants a connection of its own
 
+# ---- however many names it keeps ----
 
-# ---- names ----
-
-def through(bouncer, postgres, text):
-    """What somebody else's client, which has no names of ferrod's, is answered through the pooler: lines."""
-    done = subprocess.run([str(postgres.pg.bin / "psql"), "-XAtqc", text, bouncer.url(postgres.database)], capture_output=True, text=True, timeout=60, check=True)
-    return done.stdout.splitlines()
-
-
-@pytest.fixture
-def named(server, postgres_backend):
-    """Two servers behind one pooler that has one connection of the database's for both."""
-    postgres_backend.pg.psql("".join(f"CREATE TABLE m{i} (id int PRIMARY KEY, n int NOT NULL, name_{i} text NOT NULL);INSERT INTO m{i} VALUES (1, 1000 + {i}, 'm{i}-1');" for i in range(N_MODELS)), postgres_backend.database)
-    with PgBouncer(postgres_backend.pg, default_pool_size=1) as bouncer, Server() as other, Client(server.port) as first, Client(other.port) as second:
-        for client in (first, second):
-            client.post("/v1/connections", {"name": "named", "url": bouncer.url(postgres_backend.database), "default": True, "pool": {"acquire_timeout_seconds": 30}}).expect(201)
-            client.put("/v1/models", {"models": models()}).expect(200)
-        yield first, second, lambda text: through(bouncer, postgres_backend, text)
-        first.delete("/v1/connections/named?force=true").expect(204)
-        first.put("/v1/default-connection", {"name": "default"}).expect(200)
+# each a client's statement, and the status it has
+OWN = [("SELECT 1/0", 400), ("SELECT no_such()", 400), ("SET work_mem = '8MB'", 200), ("PREPARE own AS SELECT 1", 200),
+       ('PREPARE "of ""mine" AS SELECT 1', 200), ('PREPARE "prepare" AS SELECT 1', 200), ("INSERT INTO m1 SELECT * FROM m1", 409),
+       ("DO $$ BEGIN EXECUTE 'PREPARE hidden AS SELECT 1'; END $$", 200)]
 
 
-NAMES = "SELECT name || ' ' || statement FROM pg_prepared_statements"
+def check_own(client, number):
+    """What a client says itself, that fails and that does not, beside what others ask for."""
+    for turn in range(6):
+        sql, status = OWN[(number + turn) % len(OWN)]
+        client.post("/v1/sql/execute", {"sql": sql}).expect(status)
+        assert client.get(f"/v1/models/M{turn}/records/{number + 1}").expect(200).json() == row(turn, number + 1)
 
 
-def test_names_are_of_texts_of_ours_and_few(named):
-    """A hash of 128 bits each, 256 at most, none of raw SQL or of what runs in a transaction; what comes after them runs without."""
-    first, second, ask = named
-    for client in (first, second):
-        for i in range(300):
-            conditions = "&".join(f"n=gte.{k}" for k in range(i // N_MODELS + 1))
-            assert client.get(f"/v1/models/M{i % N_MODELS}/records?{conditions}&id=eq.1").expect(200).json()["rows"] == [row(i % N_MODELS, 1)]
-    tx = {"Ferro-Transaction": first.post("/v1/transactions").expect(201).json()["transaction_id"]}
-    assert first.get("/v1/models/M1/records?name_1=eq.m1-1&n=lt.100000", headers=tx).expect(200).json()["row_count"] == 1
-    first.post(f"/v1/transactions/{tx['Ferro-Transaction']}/commit").expect(200)
-    listed = [line.split(" ", 1) for line in ask(NAMES)]
-    assert 200 < len(listed) <= 256 and all(re.fullmatch("f[0-9a-f]{32}", name) for name, _ in listed), (len(listed), listed[:3])
-    assert not any("name_1" in text and "<" in text for _, text in listed)
-    for _ in range(3):
-        raw = {"sql": "SELECT 'marker' AS m WHERE $1 = 1", "args": [1]}
-        assert first.post("/v1/sql/fetch-all", raw).expect(200).json()["row_count"] == 1
-        assert not any("marker" in line for line in ask(NAMES))
-    assert first.get("/v1/models/M0/records?id=eq.1&n=gte.0").expect(200).json()["rows"] == [row(0, 1)]
-
-
-def test_a_name_that_is_gone_or_there_is_sent_again(named):
-    """26000: somebody has forgotten all names; 42P05: another server has made it. Neither is seen, outside a transaction or in one."""
-    first, second, ask = named
-    for _ in range(3):
-        for client in (first, second):
-            assert client.get("/v1/models/M3/records/1").expect(200).json() == row(3, 1)
-            assert client.patch("/v1/models/M4/records/1", {"n": 1004}).expect(200).json() == row(4, 1)
-        assert any("m3" in line for line in ask(NAMES))
-        ask("DEALLOCATE ALL")
-    for client in (second, first):
-        tx = {"Ferro-Transaction": client.post("/v1/transactions").expect(201).json()["transaction_id"]}
-        for _ in range(3):
-            assert client.get("/v1/models/M3/records/1", headers=tx).expect(200).json() == row(3, 1)
-            client.patch("/v1/models/M4/records/1", {"n": 1004}, headers=tx).expect(200)
-        assert client.post(f"/v1/transactions/{tx['Ferro-Transaction']}/commit").expect(200).json()["state"] == "committed"
+@pytest.mark.parametrize("kept_names", [0, 3, 200] if PgBouncer.keeps_names() else [None])
+def test_however_many_names_pgbouncer_keeps(bounced, kept_names):
+    """None at all, fewer than there are, and its own number: two of the server's connections for all."""
+    client = bounced(**({} if kept_names is None else {"max_prepared_statements": kept_names}))
+    side_by_side(client, 24, check_reads, check_own, check_writes)
+    side_by_side(client, 12, check_reads, check_roads, check_own)

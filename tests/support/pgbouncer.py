@@ -2,6 +2,7 @@
 import contextlib
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -11,9 +12,18 @@ import tempfile
 from .process import Owned, die_with_parent, free_port, wait_for
 
 
+BINARY = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
+
+
 class PgBouncer(Owned):
+    @staticmethod
+    def keeps_names():
+        """Does it know the setting by which the names of each client are kept apart (1.21 and later; 1.24: by default)?"""
+        said = subprocess.run([BINARY, "--version"], capture_output=True, text=True, timeout=20, check=True).stdout
+        return tuple(int(n) for n in re.match(r"PgBouncer (\d+)\.(\d+)", said).groups()) >= (1, 21)
+
     def __init__(self, pg, **settings):
-        self.binary = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
+        self.binary = BINARY
         self.pg, self.port = pg, free_port()
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="ferrod-pgbouncer-"))
         (self.dir / "users").write_text('"ferrod" ""\n')

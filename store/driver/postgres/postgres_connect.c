@@ -249,6 +249,20 @@ static bool find_pooler(struct pg_conn *c, int64_t deadline, struct err *err)
 	return ok;
 }
 
+/* Without it what SQL prepares is dropped with all else, and no name is used (postgres_pooled.c). */
+static bool find_plpgsql(struct pg_conn *c, int64_t deadline, struct err *err)
+{
+	static const char sql[] =
+		"SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_language l WHERE l.lanname = $1::pg_catalog.name "
+		"AND pg_catalog.has_language_privilege(l.oid, 'USAGE'))";
+	const bool ok = pg_ask(&c->base, str_z(sql), STR("plpgsql"), deadline, &c->has_plpgsql, err);
+
+	c->nameless = !c->has_plpgsql;
+	if (!ok)
+		err->outcome = ERR_OUTCOME_NOT_STARTED;
+	return ok;
+}
+
 /* Finds out what is between; without a pooler the session is put where it is needed. */
 static bool settle_in(struct pg_conn *c, int64_t deadline, struct err *err)
 {
@@ -265,7 +279,7 @@ static bool settle_in(struct pg_conn *c, int64_t deadline, struct err *err)
 	if (c->pooled)
 		pg_cancel_pooled(c->cancel);
 	if (c->pooled)
-		return true;
+		return find_plpgsql(c, deadline, err);
 	return apply_settings(c, deadline, err) &&
 	       (PQserverVersion(c->pg) < 130000 || pg_history_find(c, deadline, err));
 }

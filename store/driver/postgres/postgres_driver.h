@@ -119,7 +119,8 @@ struct pg_flight {
 	int attempt;
 	bool parses; /* a Parse travels with it */
 	bool named;
-	bool bare; /* refuses to run in a transaction, which all that travels with it would make */
+	bool is_new; /* could be named and has not run before */
+	bool bare;   /* refuses to run in a transaction, which all that travels with it would make */
 	uint8_t digest[16];
 	char name[PG_POOLED_NAME_BYTES];
 	size_t n_before; /* results before its own */
@@ -227,7 +228,9 @@ struct pg_conn {
 	bool pooled;                       /* a pooler in transaction mode is between, or cannot be ruled out */
 	bool leaves;                       /* pooled: the statement that is prepared next may leave something */
 	bool unclean;                      /* pooled: the transaction may leave something in the session */
-	uint64_t known[PG_NAMES_MAX / 64]; /* pooled: names that have run on this very connection, by their place */
+	bool has_plpgsql;                  /* pooled: the role may run it */
+	bool nameless;                     /* pooled: whatever the pooler knew of names, it may know no more */
+	uint64_t known[PG_NAMES_MAX / 64]; /* pooled: names whose Parse was sent on this connection, by their place */
 	bool loading;                      /* COPY FROM STDIN runs; `text` holds rows not sent yet */
 	char opening[96]; /* BEGIN and its words, which travel with the next statement; "": none waits */
 	struct pg_along along;
@@ -280,8 +283,11 @@ bool pg_chain_after(struct pg_conn *c, int64_t deadline_ns, struct err *err) MUS
 void pg_settings_texts(struct driver_db *db);
 /* What a statement may have left in the session, but for prepared statements; ends with NULL. */
 extern const char *const pg_leavings[];
-/* Behind a pooler: the text that ends a transaction which may have left something. */
-void pg_commit_clean_sql(struct strbuf *b);
+/* Behind a pooler: the statement that drops what SQL has prepared. Static. */
+const char *pg_drop_prepared(const struct pg_conn *c);
+/* Behind a pooler: the texts that end a transaction which may have left something. */
+void pg_commit_clean_sql(const struct pg_conn *c, struct strbuf *b);
+void pg_rollback_clean_sql(const struct pg_conn *c, struct strbuf *b);
 
 /* postgres_told.c: what a server says unasked, which libpq keeps. Of connections, not ours alone, whose answers are
  * being read or that are being made. */
@@ -451,6 +457,14 @@ bool pg_plain_prepare(struct driver_conn *base, const struct stmt *s, int64_t de
 #define PG_LEAVES_NOTHING \
 	"'nextval', 'gen_random_uuid', 'uuidv4', 'uuidv7', 'random', 'clock_timestamp', 'timeofday', 'txid_current', " \
 	"'pg_current_xact_id'"
+/* The relations of r have no index whose operators or support functions are in a language but "internal" and "c". */
+#define PG_INDEXES_PLAIN \
+	"AND NOT EXISTS (SELECT 1 FROM r JOIN pg_catalog.pg_index x ON x.indrelid = r.oid, " \
+	"LATERAL pg_catalog.unnest(x.indclass) k(oid) JOIN pg_catalog.pg_opclass o ON o.oid = k.oid, " \
+	"LATERAL (SELECT m.amproc::pg_catalog.oid FROM pg_catalog.pg_amproc m WHERE m.amprocfamily = o.opcfamily " \
+	"UNION ALL SELECT q.oprcode::pg_catalog.oid FROM pg_catalog.pg_amop a JOIN pg_catalog.pg_operator q " \
+	"ON q.oid = a.amopopr WHERE a.amopfamily = o.opcfamily) f(oid) JOIN pg_catalog.pg_proc p ON p.oid = f.oid " \
+	"WHERE p.prolang NOT IN (12, 13)) "
 /* driver->raw_kind */
 enum raw_kind pg_raw_kind(struct driver_db *db, const struct stmt *s);
 /* Is it known that the client's statement leaves nothing in the session? If not, it is noted to be asked for. */
@@ -477,8 +491,6 @@ struct pg_names *pg_names_create(void);
 void pg_names_destroy(struct pg_names *names);
 /* Sends an autocommit statement whose parameters are set. */
 bool pg_pooled_send(struct pg_conn *c, const struct stmt *s, struct pg_flight *f) MUST_CHECK;
-/* What a client says may have made the session forget every name. */
-void pg_pooled_forget(struct pg_conn *c);
 /* Its first result has come. */
 void pg_pooled_done(struct pg_conn *c, const struct pg_flight *f);
 /* It has failed: is another flight to be sent? Nothing has happened then. */

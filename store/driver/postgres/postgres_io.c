@@ -140,6 +140,18 @@ enum pg_io pg_flush(struct pg_conn *c, int64_t deadline_ns)
 	return unsent == 0 ? PG_IO_OK : PG_IO_LOST;
 }
 
+/* Behind a pooler, one that has dropped every prepared statement ends the names of the connection, as the pooler may
+ * (postgres_pooled.c). */
+static void hear(struct pg_conn *c, PGresult *res)
+{
+	const char *tag = c->pooled && PQresultStatus(res) == PGRES_COMMAND_OK ? PQcmdStatus(res) : "";
+
+	if (c->nameless || (strcmp(tag, "DEALLOCATE ALL") != 0 && strcmp(tag, "DISCARD ALL") != 0))
+		return;
+	c->nameless = true;
+	c->base.session_dirty = true;
+}
+
 enum pg_io pg_next(struct pg_conn *c, int64_t deadline_ns, PGresult **ret)
 {
 	enum pg_io io = PG_IO_OK;
@@ -152,6 +164,7 @@ enum pg_io pg_next(struct pg_conn *c, int64_t deadline_ns, PGresult **ret)
 	c->n_blind = c->blind_bytes = 0;
 	if (*ret != NULL) {
 		c->at_end = false;
+		hear(c, *ret);
 		return PG_IO_OK;
 	}
 	/* in a pipeline two ends never follow each other: a server that has answered out of step would be waited for,

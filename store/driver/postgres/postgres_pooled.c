@@ -5,11 +5,18 @@
  *   - what a session needs set travels with each flight, for its transaction only;
  *   - what a client's own SQL may have left is put back in the same transaction;
  *   - a prepared statement is named by a hash of its text and parameter types, so that a name means one text for
- *     everybody. Each connection to the pooler prepares it once: PgBouncer since 1.21 keeps the names of each of its
- *     clients apart, and ends the connection of one that runs what it has not prepared itself. Without that it may be
- *     there or not: a flight that guesses wrong (26000, 42P05) has done nothing and is sent again, in the end without a
- *     name. Only statements of ours outside transactions are named, for either error would abort one; at most
- *     PG_NAMES_MAX a pool, and never deallocated.
+ *     everybody. A pooler that hands names on as they come has it on the one server connection and not on the other: a
+ *     flight that guesses wrong (26000, 42P05, and the server tells the very name) has done nothing and is sent again,
+ *     in the end without a name. One that keeps the names of each of its clients apart (PgBouncer since 1.21) takes
+ *     down a name when it reads the Parse, whatever the server says to it, and ends the connection of a client that
+ *     parses a name twice or runs one that it has not parsed. So a connection parses a name once, and again only when
+ *     the server has told the name itself, which it cannot know of such a pooler's client. Only statements of ours
+ *     outside transactions that have run before are named, for either error would abort one; at most PG_NAMES_MAX a
+ *     pool, and never deallocated.
+ *
+ * DEALLOCATE ALL is never sent: on the server it takes other clients' statements, too, of which such a pooler knows
+ * nothing (1.21), or which it must prepare again (1.22 and later). A client's SQL that says so ends the names of the
+ * connection it was said on, and the connection when it is given back.
  */
 #include <stdio.h>
 #include <strings.h>
@@ -62,19 +69,15 @@ static bool knows(const struct pg_conn *c, size_t place)
 	return (c->known[place / 64] >> place % 64 & 1) != 0;
 }
 
-void pg_pooled_forget(struct pg_conn *c)
-{
-	memset(c->known, 0, sizeof(c->known));
-}
-
-/* May the flight be named, and does the server probably know the name? */
+/* Gives the flight its name, unless it has to do without; what has not run before is to have one the next time. */
 static bool choose_name(struct pg_conn *c, const struct stmt *s, struct pg_flight *f)
 {
 	struct pg_names *names = c->base.db->names;
 	uint8_t digest[32];
 	bool fits = false, usable;
 
-	if (s->raw || !s->cache || f->attempt >= ATTEMPTS_NAMED)
+	f->is_new = false;
+	if (s->raw || !s->cache || c->nameless || f->attempt >= ATTEMPTS_NAMED)
 		return false;
 	(void)pg_cache_find(&c->cache, s, &fits); /* writes the key */
 	if (!fits)
@@ -85,9 +88,15 @@ static bool choose_name(struct pg_conn *c, const struct stmt *s, struct pg_fligh
 	num_hex(digest, DIGEST_BYTES, f->name + 1);
 	mutex_lock(&names->lock);
 	const struct entry *e = find(names, f->digest);
-	usable = e != NULL ? !e->retired : names->n < PG_NAMES_MAX;
-	if (f->attempt == 0)
-		f->parses = e == NULL || !knows(c, (size_t)(e - names->entries));
+	f->is_new = e == NULL;
+	usable = e != NULL && !e->retired;
+	if (usable) {
+		const size_t place = (size_t)(e - names->entries);
+
+		if (f->attempt == 0)
+			f->parses = !knows(c, place);
+		c->known[place / 64] |= (uint64_t)1 << place % 64; /* from the sending on, not from an answer */
+	}
 	mutex_unlock(&names->lock);
 	return usable;
 }
@@ -118,9 +127,7 @@ bool pg_pooled_send(struct pg_conn *c, const struct stmt *s, struct pg_flight *f
 	}
 	for (size_t i = 0; ok && c->cur.leaves && pg_leavings[i] != NULL; i++)
 		ok = send_text(c, pg_leavings[i]);
-	ok = ok && (!c->cur.leaves || send_text(c, "DEALLOCATE ALL"));
-	if (c->cur.leaves)
-		pg_pooled_forget(c);
+	ok = ok && (!c->cur.leaves || send_text(c, pg_drop_prepared(c)));
 	return ok && PQpipelineSync(c->pg) == 1;
 }
 
@@ -128,18 +135,11 @@ void pg_pooled_done(struct pg_conn *c, const struct pg_flight *f)
 {
 	struct pg_names *names = c->base.db->names;
 
-	if (!f->named)
+	if (!f->is_new)
 		return;
 	mutex_lock(&names->lock);
-	struct entry *e = find(names, f->digest);
-	if (e == NULL && names->n < PG_NAMES_MAX) {
-		e = &names->entries[names->n++];
-		memcpy(e->digest, f->digest, DIGEST_BYTES);
-	}
-	if (e != NULL && !c->cur.leaves) {
-		const size_t place = (size_t)(e - names->entries);
-		c->known[place / 64] |= (uint64_t)1 << place % 64;
-	}
+	if (names->n < PG_NAMES_MAX && find(names, f->digest) == NULL)
+		memcpy(names->entries[names->n++].digest, f->digest, DIGEST_BYTES);
 	mutex_unlock(&names->lock);
 }
 
@@ -165,9 +165,17 @@ bool pg_pooled_again(struct pg_conn *c, struct pg_flight *f, const PGresult *res
 		return f->bare = true;
 	if (!f->named)
 		return false;
-	f->attempt++;
-	if (strcmp(state, f->parses ? "42P05" : "26000") == 0) {
-		f->parses = !f->parses; /* though another of the server's connections may answer the next time */
+	if (strcmp(state, "42P05") == 0 || strcmp(state, "26000") == 0) {
+		const char *told = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
+		const bool wrong = strcmp(state, f->parses ? "42P05" : "26000") == 0;
+
+		if (wrong && told != NULL && strstr(told, f->name) != NULL) {
+			f->attempt++;
+			f->parses =
+				!f->parses; /* though another of the server's connections may answer the next time */
+		} else {
+			f->attempt = ATTEMPTS_NAMED; /* a name of the pooler's own that the server has lost, or has */
+		}
 		return true;
 	}
 	if (strcmp(state, "0A000") != 0)

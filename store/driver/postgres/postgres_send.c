@@ -36,7 +36,6 @@ static bool check_raw(struct pg_conn *c, const struct stmt *s, struct err *err)
 	c->cur.leaves = c->pooled;
 	c->base.session_dirty = !c->pooled;
 	c->unclean = c->pooled;
-	pg_pooled_forget(c);
 	return true;
 }
 

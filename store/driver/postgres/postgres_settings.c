@@ -71,8 +71,32 @@ void pg_settings_texts(struct driver_db *db)
 	strbuf_puts(&db->reset, "; SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_prepared_statements WHERE from_sql)");
 }
 
-void pg_commit_clean_sql(struct strbuf *b)
+/* What was prepared by SQL, each by its name: those of the protocol are ours, and the pooler's. */
+static const char drop_by_name[] =
+	"DO 'DECLARE r record; BEGIN "
+	"FOR r IN SELECT s.name AS n FROM pg_catalog.pg_prepared_statements s WHERE s.from_sql LOOP "
+	"EXECUTE pg_catalog.concat(''DEALLOCATE \"'', pg_catalog.replace(r.n, ''\"'', ''\"\"''), ''\"''); "
+	"END LOOP; END' LANGUAGE plpgsql";
+
+const char *pg_drop_prepared(const struct pg_conn *c)
+{
+	return c->has_plpgsql ? drop_by_name : "DEALLOCATE ALL";
+}
+
+static void put_clean(const struct pg_conn *c, struct strbuf *b)
 {
 	put_leavings(b);
-	strbuf_puts(b, "DEALLOCATE ALL; COMMIT");
+	strbuf_puts(b, pg_drop_prepared(c));
+}
+
+void pg_commit_clean_sql(const struct pg_conn *c, struct strbuf *b)
+{
+	put_clean(c, b);
+	strbuf_puts(b, "; COMMIT");
+}
+
+void pg_rollback_clean_sql(const struct pg_conn *c, struct strbuf *b)
+{
+	strbuf_puts(b, "ROLLBACK; ");
+	put_clean(c, b);
 }
