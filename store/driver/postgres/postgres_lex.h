@@ -5,6 +5,7 @@
 #ifndef FERROD_STORE_DRIVER_POSTGRES_LEX_H
 #define FERROD_STORE_DRIVER_POSTGRES_LEX_H
 
+#include "service/base/arena.h"
 #include "service/base/strbuf.h"
 
 struct pg_sql_facts {
