@@ -37,6 +37,7 @@
 #include "store/connection/dsn.h"
 #include "store/driver/sqlite/driver_sqlite.h"
 #include "store/exec/sharing.h"
+#include "store/migrate/apply.h"
 #include "store/state/seal.h"
 #include "store/store.h"
 #include "service/version.h"
@@ -44,7 +45,6 @@
 #include "service/base/banned.h"
 
 #define EXIT_USAGE 2
-#define BRING_UP_SECONDS 5.0
 #define TICK_MAX_NS CLOCK_NS_PER_S
 
 struct process {
@@ -110,6 +110,7 @@ static void configure(const struct config *c)
 							   .bytes = (size_t)c->idempotency_bytes});
 	sharing_configure(&(struct sharing_limits){c->shared_trip_seconds, c->shared_write_seconds,
 						   c->shared_unit_seconds, c->shared_gather_seconds});
+	migrate_configure(c->migrate_wait_seconds);
 	driver_sqlite_configure(&(struct sqlite_options){.busy_timeout_s = c->busy_timeout_seconds,
 							 .cache_kib = (size_t)c->sqlite_cache_kib,
 							 .value_bytes = (size_t)c->sqlite_value_bytes,
@@ -293,7 +294,7 @@ static struct app_state_options state_settings(struct process *p)
 /* A database that answers at once is served from the first request on; one that does not holds nobody up. */
 static void bring_up(struct process *p)
 {
-	const int64_t deadline = clock_deadline(BRING_UP_SECONDS);
+	const int64_t deadline = clock_deadline(LIMIT_BRING_UP_S);
 	declared_start(p->app.declared);
 	told_start(p->app.told);
 	loop_spawn(server_loop(p->server), once_upkeep, &p->app);
