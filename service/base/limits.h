@@ -37,6 +37,7 @@
 #define LIMIT_HTTP_CONNECTIONS 20000
 #define LIMIT_HTTP_IDLE_S 75
 #define LIMIT_BODY_WAIT_S 5    /* a bulk create waits for its body */
+#define LIMIT_BRING_UP_S 5     /* a start waits for databases before it takes connections */
 #define LIMIT_DRAIN_NOTICE_S 5 /* with a state that servers share */
 #define LIMIT_DRAIN_S 30
 #define LIMIT_STATE_LISTEN_S 5 /* longest wait before the state's word of changes is asked for again */
@@ -118,7 +119,6 @@
 
 /* Times that are nobody's setting: what something may take, or how long it pauses before the next try. */
 #define LIMIT_LINGER_NS (5 * CLOCK_NS_PER_S)       /* an answered connection is read on, so that its answer arrives */
-#define LIMIT_BRING_UP_S 5.0                       /* a start waits for its databases, then it serves without them */
 #define LIMIT_RELOAD_S 60.0                        /* a reload of the catalog */
 #define LIMIT_TRY_S 5.0                            /* one attempt to reach a declared database */
 #define LIMIT_ADOPT_S 1.0                          /* the same, while other servers' changes wait */
