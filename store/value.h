@@ -66,6 +66,44 @@ static inline struct value value_json(struct str s)
 	return (struct value){.kind = VALUE_JSON, .u.s = s};
 }
 
+/*
+ * The same in place, for cells of rows: a value that is assigned as a whole is put together on the stack and read back
+ * from there in wider pieces than it was written in, for which the processor has to wait.
+ */
+static inline void value_set_null(struct value *v)
+{
+	v->kind = VALUE_NULL;
+	v->number = false;
+	v->u.s = (struct str){NULL, 0};
+}
+static inline void value_set_bool(struct value *v, bool b)
+{
+	v->kind = VALUE_BOOL;
+	v->number = false;
+	v->u.i = 0;
+	v->u.b = b;
+}
+static inline void value_set_int(struct value *v, int64_t i)
+{
+	v->kind = VALUE_INT;
+	v->number = false;
+	v->u.i = i;
+}
+static inline void value_set_double(struct value *v, double d)
+{
+	v->kind = VALUE_DOUBLE;
+	v->number = false;
+	v->u.d = d;
+}
+/* TEXT, BYTES or JSON. */
+static inline void value_set_str(struct value *v, enum value_kind kind, const char *p, size_t len)
+{
+	v->kind = kind;
+	v->number = false;
+	v->u.s.p = p;
+	v->u.s.len = len;
+}
+
 /* A copy whose bytes live in the arena. */
 struct value value_dup(struct arena *a, struct value v);
 

@@ -169,8 +169,26 @@ static bool lock_search(struct find *f, struct err *err)
 	return turns_take(&f->c, &number, 1, err);
 }
 
-/* Applies the defaults to the row that is there. */
-static bool update_found(struct find *f, const struct value *row, const struct value **ret, struct err *err)
+/* The values to set on a row that is there: a count of writes that they state is held against its own, and goes on. */
+static bool set_on(struct find *f, const struct value *row, struct query_set **ret, struct err *err)
+{
+	struct query_set *set = arena_array(&f->c.req->arena, f->n_set + 1, sizeof(*set));
+	memcpy(set, f->set, f->n_set * sizeof(*set));
+	*ret = set;
+	for (size_t i = 0; i < f->n_set; i++) {
+		if (!set[i].column->fill.lock_version || set[i].fill == SET_COUNT || set[i].expr != NULL)
+			continue;
+		if (!record_count_stands(&f->c, set[i].column, set[i].value, row, err))
+			return false;
+		set[i] = (struct query_set){.column = set[i].column, .fill = SET_COUNT};
+	}
+	return true;
+}
+
+/* Applies the defaults to the row that is there. *ret NULL: it was deleted, or a trigger has kept it as it is, or
+ * (*ret_taken) has taken away what was changed. */
+static bool update_found(struct find *f, const struct value *row, const struct value **ret, bool *ret_taken,
+			 struct err *err)
 {
 	struct arena *a = &f->c.req->arena;
 	const struct dialect *d = f->c.route.conn->dialect;
@@ -179,13 +197,16 @@ static bool update_found(struct find *f, const struct value *row, const struct v
 	struct row_keep keep = {.arena = a, .dialect = d, .shape = &shape};
 	struct row_sink sink = row_keep_sink(&keep);
 	struct query *q = f->q;
+	struct query_set *set;
 	struct value *key = NULL;
+	if (!set_on(f, row, &set, err))
+		return false;
 	if (f->m->n_pk > 0) {
 		if (!row_key_values(a, d, f->m, row, &key, err))
 			return false;
 		q = query_by_pk(a, f->c.schema, d, f->m, key);
 	}
-	if (!query_lower_update(a, q, f->set, f->n_set, true, &stmt, &shape, err))
+	if (!query_lower_update(a, q, set, f->n_set, true, &stmt, &shape, err))
 		return false;
 	enum mapped_what what = f->m->n_pk > 0 ? MAPPED_ROWS : MAPPED_KEYS;
 	for (size_t i = 0; i < f->n_set && what == MAPPED_ROWS; i++)
@@ -197,9 +218,11 @@ static bool update_found(struct find *f, const struct value *row, const struct v
 	context_unleash(&f->c, f->triggers);
 	if (!context_run(&f->c, &stmt, &sink, NULL, err))
 		return false;
+	const bool changed = keep.row != NULL;
 	if (!context_settle(&f->c, f->m, f->triggers, key, &keep.row, err))
 		return false;
 	*ret = keep.row;
+	*ret_taken = changed && keep.row == NULL;
 	if (keep.row != NULL)
 		mapped_wrote(&f->c, f->m, keep.row);
 	return true;
@@ -222,13 +245,56 @@ static bool find(struct find *f, bool refresh, const struct value **ret, struct 
 	return true;
 }
 
-/* Finds, or makes. *ret NULL: a trigger took what was made, and there is none. In a write unit. */
+/* The row that was found, as the update leaves it. *ret_done false: it was deleted meanwhile. */
+static bool change(struct find *f, const struct value **row, bool *ret_done, struct err *err)
+{
+	const struct value *now = NULL;
+	bool taken;
+	*ret_done = true;
+	if (f->n_set == 0)
+		return true;
+	if (!update_found(f, *row, &now, &taken, err))
+		return false;
+	if (now == NULL) {
+		if (!find(f, true, &now, err))
+			return false;
+		*ret_done = taken || now != NULL;
+		if (*ret_done)
+			context_swallowed(&f->c);
+	}
+	*row = now;
+	return true;
+}
+
+/* Nothing was inserted although the table has triggers: does one of the model's keys say why? A trigger may have done
+ * what it does, which is not to be done again. */
+static bool in_the_way(struct find *f, const struct record_row *row, bool *ret, struct err *err)
+{
+	struct insert_options o = {.conflict = RECORD_IGNORE};
+	struct value *other;
+	if (f->m->n_pk > 0 && !record_blocking(&f->c, f->m, row, &o, &other, err))
+		return false;
+	*ret = f->m->n_pk > 0 && other != NULL;
+	for (size_t i = 0; !*ret && i < f->m->n_uniques; i++) {
+		const struct schema_index *u = &f->m->uniques[i];
+		const struct column **columns = arena_array(&f->c.req->arena, u->n_columns, sizeof(*columns));
+		for (size_t k = 0; k < u->n_columns; k++)
+			columns[k] = model_column(f->m, u->columns[k]);
+		o.target = (struct record_target){.columns = columns, .n_columns = u->n_columns};
+		if (!record_blocking(&f->c, f->m, row, &o, &other, err))
+			return false;
+		*ret = other != NULL;
+	}
+	return true;
+}
+
+/* Finds, or makes. *ret NULL: a trigger took what was made, or changed, and there is none. In a write unit. */
 static bool find_or_make(struct find *f, const struct value **ret, bool *ret_created, struct err *err)
 {
 	struct record_row row;
 	struct insert_options o;
 	struct record_made made;
-	bool parsed = false;
+	bool parsed = false, done, blocked = true;
 	*ret_created = false;
 	f->q->lock = f->update ? QUERY_LOCK_UPDATE : QUERY_LOCK_NONE;
 	bool has_key = has_conflict_key(f);
@@ -241,20 +307,9 @@ static bool find_or_make(struct find *f, const struct value **ret, bool *ret_cre
 		if (!find(f, true, ret, err))
 			return false;
 		if (*ret != NULL) {
-			const struct value *now = NULL;
-			if (f->n_set == 0)
-				return true;
-			if (!update_found(f, *ret, &now, err))
+			if (!change(f, ret, &done, err))
 				return false;
-			if (now == NULL) { /* deleted meanwhile, or a trigger has kept it as it is */
-				if (!find(f, true, ret, err))
-					return false;
-				now = *ret;
-				if (now != NULL)
-					context_swallowed(&f->c);
-			}
-			*ret = now;
-			if (now != NULL)
+			if (done)
 				return true;
 		}
 		if (!parsed && !new_record(f, &row, err))
@@ -268,7 +323,7 @@ static bool find_or_make(struct find *f, const struct value **ret, bool *ret_cre
 			*ret_created = true;
 			return true;
 		}
-		if (made.unknown || o.conflict == RECORD_INSERT) {
+		if (made.unknown || made.taken || o.conflict == RECORD_INSERT) {
 			if (!find(f, true, ret, err))
 				return false;
 			*ret_created = made.unknown && *ret != NULL;
@@ -278,6 +333,12 @@ static bool find_or_make(struct find *f, const struct value **ret, bool *ret_cre
 		}
 		if (!has_key)
 			break;
+		if (f->triggers && !in_the_way(f, &row, &blocked, err))
+			return false;
+		if (!blocked) {
+			context_swallowed(&f->c);
+			return find(f, true, ret, err);
+		}
 		if (i > 0) /* it conflicts with a row that `where` does not find: that is an error to show */
 			o.conflict = RECORD_INSERT;
 	}

@@ -156,7 +156,8 @@ static bool ask_defaults(struct record_request *r, const struct record_row *row,
 	return record_lower_defaults(a, r->m, &stmt, err) && context_run(r->c, &stmt, &sink, NULL, err);
 }
 
-/* UPDATE of the record; *ret NULL: there is no such record, or a trigger has kept it from being changed. */
+/* UPDATE of the record; *ret NULL: there is no such record, or a trigger has kept it from being changed, or
+ * (r->swallowed) has taken away what was changed. */
 static bool update_row(struct record_request *r, const struct record_row *row, unsigned how, const struct value **ret,
 		       struct err *err)
 {
@@ -185,10 +186,13 @@ static bool update_row(struct record_request *r, const struct record_row *row, u
 	else
 		mapped_write_all(r->c, r->m, what);
 	context_unleash(r->c, r->triggers);
-	if (!context_run(r->c, &stmt, &sink, NULL, err) ||
-	    !context_settle(r->c, r->m, r->triggers, r->key, &keep.row, err))
+	if (!context_run(r->c, &stmt, &sink, NULL, err))
+		return false;
+	const bool changed = keep.row != NULL;
+	if (!context_settle(r->c, r->m, r->triggers, r->key, &keep.row, err))
 		return false;
 	*ret = keep.row;
+	r->swallowed = changed && keep.row == NULL;
 	if (keep.row != NULL)
 		mapped_wrote(r->c, r->m, keep.row);
 	return true;
@@ -200,7 +204,7 @@ static bool update_there(struct record_request *r, const struct record_row *row,
 {
 	if (!update_row(r, row, how, ret, err))
 		return false;
-	if (*ret != NULL)
+	if (*ret != NULL || r->swallowed)
 		return true;
 	if (!read_row(r, ret, err))
 		return false;
@@ -238,11 +242,14 @@ static bool patch(struct record_request *r, const json_t *doc, struct err *err)
 	 * change */
 	if (!update_there(r, &row, RECORD_PARTIAL, &now, err) || !context_commit(r->c, err))
 		return false;
-	if (now == NULL)
+	if (now == NULL && !r->swallowed)
 		return record_missing(r->m, err);
 	if (r->swallowed)
 		context_swallowed(r->c);
-	record_answer(r->c, r->m, now, 200);
+	if (now == NULL)
+		r->c->res->status = 204;
+	else
+		record_answer(r->c, r->m, now, 200);
 	return true;
 }
 

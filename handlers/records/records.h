@@ -15,7 +15,7 @@ struct record_request {
 	struct value *key;  /* m->n_pk */
 	struct str map_key; /* of the identity map */
 	bool triggers;      /* of the table: set by record_write_unit */
-	bool swallowed;     /* by a trigger: the write changed nothing */
+	bool swallowed;     /* by a trigger: the record stands as it did, or what was written is not there */
 };
 
 /* Opens the context, resolves model and key. On false nothing is to close. */
@@ -36,7 +36,7 @@ void record_answer(struct context *c, const struct model *m, const struct value 
 
 /* Starts a unit of writes; guarded: atomic, and on SQLite with the writer's turn from the start. Parks. */
 bool record_write_unit(struct context *c, bool guarded, struct err *err) MUST_CHECK;
-/* What PUT does: replaces the record of r->key or creates it; *ret_status 200 or 201. *ret NULL: a trigger took the new
+/* What PUT does: replaces the record of r->key or creates it; *ret_status 200 or 201. *ret NULL: a trigger took the
  * record. `doc` gets the key's members. In an open guarded unit, r->triggers set. ERR_PRECONDITION_FAILED. Parks. */
 bool record_save(struct record_request *r, json_t *doc, const struct value **ret, int *ret_status,
 		 struct err *err) MUST_CHECK;

@@ -135,8 +135,7 @@ static void record(struct kept *k, const struct response *res)
 /* What is known of work that ended well; inside a transaction its end decides. */
 static enum err_outcome outcome_of(const struct request *req)
 {
-	bool kept = req->tx_left.p == NULL && (req->prefer.given & PREFER_TX_ROLLBACK) == 0;
-	return kept ? ERR_OUTCOME_COMMITTED : ERR_OUTCOME_NONE;
+	return req->tx_left.p == NULL ? ERR_OUTCOME_COMMITTED : ERR_OUTCOME_NONE;
 }
 
 /* Fills the entry with what is to be remembered: of a failure that may pass, only that its work may stand. false:
@@ -144,7 +143,8 @@ static enum err_outcome outcome_of(const struct request *req)
 static bool judge(struct kept *k, struct response *res, bool *ok, const struct err *err)
 {
 	bool streaming = response_streaming(res);
-	if (res->req->tx_undone &&
+	/* what was undone is no answer to who sends it for good */
+	if ((res->req->tx_undone || (res->req->prefer.given & PREFER_TX_ROLLBACK) != 0) &&
 	    (*ok || (err->outcome != ERR_OUTCOME_UNKNOWN && err->outcome != ERR_OUTCOME_COMMITTED)))
 		return false;
 	if (res->req->tx_left.p != NULL)
@@ -233,13 +233,12 @@ static bool forgotten(struct err *err)
  * `lost` is a copy, for the lock is given back meanwhile and the entry may go. Parks. */
 static void look_again(struct request *req, struct lost_commit lost, const uint8_t scope[KEPT_DIGEST])
 {
-	const int64_t until = clock_min(req->deadline, clock_mono_ns() + FATE_NS);
 	enum commit_fate fate = COMMIT_FATE_UNKNOWN;
 	struct connection *conn;
 	struct err ignored;
 	kept_unlock();
 	if (connection_get(&request_app(req)->store->connections, str_z(lost.connection), &conn, &ignored)) {
-		fate = fate_ask(conn->pool, &lost.mark, until);
+		fate = fate_ask(conn->pool, &lost.mark, req->deadline);
 		connection_unref(conn);
 	}
 	kept_lock();

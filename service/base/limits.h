@@ -34,6 +34,7 @@
 #define LIMIT_HTTP_CONNECTIONS 20000
 #define LIMIT_HTTP_IDLE_S 75
 #define LIMIT_BODY_WAIT_S 5    /* a bulk create waits for its body */
+#define LIMIT_BRING_UP_S 5     /* a start waits for databases before it takes connections */
 #define LIMIT_DRAIN_NOTICE_S 5 /* with a state that servers share */
 #define LIMIT_DRAIN_S 30
 #define LIMIT_STATE_LISTEN_S 5 /* longest wait before the state's word of changes is asked for again */
@@ -103,6 +104,9 @@
 #define LIMIT_NEEDLE_BYTES ((size_t)1 << 20)  /* SQLite: what instr and replace look for in longer texts */
 #define LIMIT_TRIM_BYTES ((size_t)64 << 10)   /* SQLite: of what trim takes off */
 #define LIMIT_SQL_BYTES (1024 * 1024)
+
+/* What became of a commit that was lost is asked for no longer, however much is left of the request's time. */
+#define LIMIT_FATE_NS (5 * INT64_C(1000000000))
 
 /* How long a PostgreSQL table counts as one that calls no functions of its own, and of how many that is kept. */
 #define LIMIT_PLAIN_NS (10 * INT64_C(1000000000))

@@ -252,6 +252,9 @@ static size_t format_plain(double v, char buf[NUM_DOUBLE_BYTES])
 		if (product >= 1e15 - 1)
 			return 0;
 		scaled = (int64_t)(product + 0.5);
+		/* product is off by two roundings at most: a division, which is slow, is for those it may be */
+		if (fabs(product - (double)scaled) > product * 0x1p-50)
+			continue;
 		if ((double)scaled / tens[k] != v) /* exact comparison is the point */
 			continue;
 		n = num_format_int(scaled, digits);

@@ -201,13 +201,40 @@ static void write_faults(struct strbuf *b, const struct err *err)
 	strbuf_putc(b, ']');
 }
 
+/* Does the detail name the member that the pointer leads to? */
+static bool says_where(const struct err *err)
+{
+	const char *const slash = strrchr(err->pointer, '/');
+	const char *const name = slash != NULL ? slash + 1 : "";
+	const size_t len = strlen(name);
+	if (len == 0 || strstr(err->detail, err->pointer) != NULL)
+		return true;
+	for (const char *at = strstr(err->detail, name); at != NULL; at = strstr(at + 1, name))
+		if (at > err->detail && at[-1] == '"' && at[len] == '"')
+			return true;
+	return false;
+}
+
+/* One sentence that can be read by itself. */
+static void write_detail(struct strbuf *b, const struct err *err)
+{
+	const char *const detail = err->detail[0] != '\0' ? err->detail : defs[err->code].help;
+	char text[sizeof(err->pointer) + sizeof(err->detail) + 2];
+	if (err->n_faults == 0 && err->has_pointer && !says_where(err)) {
+		snprintf(text, sizeof(text), "%s: %s", err->pointer, detail);
+		strbuf_json_string(b, str_z(text));
+	} else {
+		strbuf_json_string(b, str_z(detail));
+	}
+}
+
 void problem_write(struct strbuf *b, const struct err *err, struct str instance)
 {
 	const struct problem_def *d = &defs[err->code];
 	strbuf_printf(b,
 		      "{\"type\":\"/problems/%s\",\"title\":\"%s\",\"status\":%d,\"detail\":", err_code_name(err->code),
 		      d->title, err->status != 0 ? err->status : d->status);
-	strbuf_json_string(b, str_z(err->detail[0] != '\0' ? err->detail : d->help));
+	write_detail(b, err);
 	strbuf_puts(b, ",\"instance\":");
 	strbuf_json_string(b, instance);
 	strbuf_printf(b, ",\"code\":\"%s\"", err_code_name(err->code));

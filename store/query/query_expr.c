@@ -77,6 +77,27 @@ bool query_is_expr(const json_t *v)
 	       strcmp(first_key(v), "$bytes") != 0 && strcmp(first_key(v), "$text") != 0 && !codec_is_infinite(v);
 }
 
+const char *query_expr_beside(const json_t *v)
+{
+	const char *key, *other = NULL;
+	const json_t *ignored;
+	bool is_word = false;
+
+	if (json_object_size(v) < 2 || json_object_get(v, "$column") != NULL)
+		return NULL;
+	json_object_foreach((json_t *)(uintptr_t)v, key, ignored)
+	{
+		bool here = false;
+
+		for (size_t i = 0; !here && i < ARRAY_LEN(words); i++)
+			here = strcmp(words[i].word, key) == 0;
+		if (!here || is_word)
+			other = other != NULL ? other : key;
+		is_word |= here;
+	}
+	return is_word ? other : NULL;
+}
+
 static struct column simple(enum logical_type logical, enum storage_type storage)
 {
 	return (struct column){.logical = logical,

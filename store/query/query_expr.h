@@ -16,6 +16,9 @@ struct expr_scope {
  * the column holds documents the words are known ones or refused, and {"$json": X} is X. */
 bool query_is_expr(const json_t *v);
 
+/* The member that an object has beside an expression's word, which makes it neither; borrowed. NULL: there is none. */
+const char *query_expr_beside(const json_t *v);
+
 /* hint: the type of what the value goes to or is compared with; NULL: unknown. What is no expression is a value of that
  * type. ERR_INVALID_QUERY, ERR_INVALID_VALUE, ERR_UNKNOWN_COLUMN. */
 bool query_parse_expr(const struct expr_scope *s, const json_t *v, const struct column *hint, const char *pointer,

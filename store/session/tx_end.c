@@ -177,7 +177,7 @@ static bool finish(struct tx_table *t, struct tx *tx, bool commit, int64_t deadl
 static void ask_fate(struct tx_table *t, struct str id, const struct tx_root *root, int64_t deadline, struct err *err)
 {
 	fiber_shield();
-	fate_tell(tx_resolve(t, id, root->conn, clock_min(deadline, clock_mono_ns() + FATE_NS)), err);
+	fate_tell(tx_resolve(t, id, root->conn, deadline), err);
 	fiber_unshield();
 }
 

@@ -349,6 +349,18 @@ def test_updates_of_documents(fresh):
     assert meta({"$set_path": {"path": ["v"], "value": {"$json": {"$add": 1}}}}, 3) == {"first": 1, "v": {"$add": 1}}
 
 
+@pytest.mark.parametrize("value,beside", [({"$merge": {"a": 1}, "b": 1}, "b"), ({"b": 1, "$now": True}, "b"),
+                                          ({"$merge": {"a": 1}, "$append": 1}, "$append")])
+def test_an_expression_with_more_beside_it_is_no_document(fresh, value, beside):
+    where = {"model_name": "Post", "where": [leaf("id", "==", 1)]}
+    before = fresh.client.get("/v1/models/Post/records/1", params=fresh.using).json()["meta"]
+    answer = fresh.client.post("/v1/query/update", {"query": where, "set": {"meta": value}}, params=fresh.using)
+    assert answer.problem(422, "invalid_query")["errors"][0]["pointer"] == f"/set/meta/{beside}"
+    assert fresh.client.get("/v1/models/Post/records/1", params=fresh.using).json()["meta"] == before
+    fresh.client.post("/v1/query/update", {"query": where, "set": {"meta": {"$json": value}}}, params=fresh.using).expect(200)
+    assert fresh.client.get("/v1/models/Post/records/1", params=fresh.using).json()["meta"] == value
+
+
 def test_one_division_by_zero_is_an_error_on_both(fresh):
     answer = fresh.client.post("/v1/query/update", {"query": {"model_name": "Post", "where": [leaf("id", "==", 1)]}, "set": {"views": {"$div": 0}}},
                               params=fresh.using)

@@ -71,6 +71,21 @@ def test_a_check_says_what_a_start_would(tmp_path, words, said):
     assert told[0] == told[1] and list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("tail, said", [
+    (":99999/d", "invalid port number"), (":5432,b:secret/d", "invalid port number"), ("/d?port=0", "invalid port number"),
+    ("/d?sslmode=wild", 'invalid sslmode value: "wild"'), ("/d?channel_binding=yes", "invalid channel_binding value"),
+    ("/d?target_session_attrs=primry", 'invalid target_session_attrs value: "primry"'), ("/d?gssencmode=off", "invalid gssencmode value")])
+def test_an_address_that_can_never_be_connected_ends_the_start(tmp_path, tail, said):
+    """It served, was never ready, and the check called it good."""
+    (tmp_path / "catalog.json").write_text(json.dumps({"connections": [{"name": "a", "url": f"postgres://u@127.0.0.1{tail}"}]}))
+    for words in (["--default-url", f"postgres://u@127.0.0.1{tail}"], ["--catalog", "catalog.json"]):
+        for command in (["check-config"], ["--listen", "127.0.0.1:0"]):
+            code, _, error = run_binary(*command, *words, cwd=str(tmp_path))
+            assert code == 2 and f"the database URL is not valid: {said}" in error and "secret" not in error.split("not valid:")[1], error
+            assert len(error.splitlines()) == 1
+    assert not run_binary("check-config", "--default-url", "postgres://u@a:5433,b:,c/d?sslmode=verify-ca&target_session_attrs=any")[0]
+
+
 def test_a_check_takes_what_a_start_takes(tmp_path):
     words = ["--node", "a-1", "--node-url", "https://node.example:8443", "--state-url", f"sqlite:{tmp_path}/none.db?mode=rwc",
              "--cors-origins", "https://app.example, http://localhost:5173,tauri://localhost,http://[::1]:3000,https://app.example:80"]

@@ -30,6 +30,21 @@ def test_description_is_the_file_in_the_tree(client):
     assert client.get("/openapi.json").expect(200).json() == load_document()
 
 
+@pytest.mark.parametrize("path, body, detail", [
+    ("/v1/connections", {"name": "x", "uri": "sqlite::memory:"}, "/url: missing member"),
+    ("/v1/connections", {"url": "sqlite::memory:", "pool": {"max_connections": "5"}}, "/pool/max_connections: must be an integer, not string"),
+    ("/v1/connections", {"url": "sqlite::memory:", "pol": {}}, "/pol: unknown member"),
+    ("/v1/batch", {"steps": [{"op": "sql.exec"}]}, "/steps/0/op: there is no operation of that name"),
+    ("/v1/batch", {"steps": ["x"]}, "/steps/0: "),
+    ("/v1/query", {"model": "Book"}, "/model: no such member is known here"),
+    ("/v1/query", {"model_name": 5}, '"model_name" must be a string')])
+def test_the_detail_says_where(client, path, body, detail):
+    """`missing member` was all that it said: which, was to be read beside it."""
+    problem = client.post(path, body).json()
+    assert problem["detail"].startswith(detail), problem["detail"]
+    assert problem["errors"][0]["detail"] == problem["detail"].removeprefix(problem["errors"][0]["pointer"] + ": ")
+
+
 def test_every_problem_code_has_a_page(client):
     index = client.get("/problems").expect(200).text
     for code in error_codes():

@@ -96,6 +96,42 @@ def test_raw_sql(one, sql, inside):
     assert rows.expect(200).json()["rows"] == [{"s": "on", "locks": 0}]
 
 
+# what a column's type or an index's operators call: (SQL, type of the column, what is written, the same as text)
+WITHIN = {
+    "array of domains": ("", "d[]", ["a"], "{a}"),
+    "composite": ("CREATE TYPE c AS (a int, b d);", "c", {"a": 1, "b": "x"}, "(1,x)"),
+    "array of composites": ("CREATE TYPE c AS (a int, b d);", "c[]", [{"a": 1, "b": "x"}], '{"(1,x)"}'),
+    "range": ("CREATE TYPE r AS RANGE (subtype = text, subtype_opclass = o);", "r", {"lower": "a", "upper": "b"}, "[a,b)"),
+    "operator class": ("", "text", "x", "x"),
+}
+
+
+@pytest.mark.parametrize("road", ["create", "raw"])
+@pytest.mark.parametrize("what", WITHIN)
+def test_types_and_operator_classes(one, what, road):
+    sql, kind, value, words = WITHIN[what]
+    text = "PERFORM set_config('search_path', 'elsewhere, public', false)"
+    client = one(f"""
+        CREATE FUNCTION strays(text) RETURNS bool LANGUAGE plpgsql AS $$ BEGIN {text}; RETURN true; END $$;
+        CREATE FUNCTION compared(text, text) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN {text};
+            RETURN pg_catalog.bttextcmp($1, $2); END $$;
+        CREATE DOMAIN d AS text CHECK (strays(VALUE));
+        CREATE OPERATOR CLASS o FOR TYPE text USING btree AS OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=,
+            OPERATOR 5 >, FUNCTION 1 compared(text, text);
+        {sql}
+        CREATE TABLE odd (id int PRIMARY KEY, v {kind}); {"CREATE INDEX ON odd (v o);" if what == "operator class" else ""}
+        INSERT INTO odd VALUES (1, NULL), (2, NULL)""" + (", (3, 'b')" if kind == "text" else ""))
+    models = client.post("/v1/introspect", {"tables": ["odd"]}).expect(200).json()["payload"]["models"]
+    client.post("/v1/models", {"models": models}).expect(200)
+    for key in range(11, 16):  # a client's own text is proven after a few runs
+        if road == "create":
+            client.post("/v1/models/odd/records", {"id": key, "v": value}).expect(201)
+        else:
+            client.post("/v1/sql/execute", {"sql": "INSERT INTO odd VALUES ($1, $2)", "args": [key, words]}).expect(200)
+            client.post("/v1/sql/fetch-all", {"sql": "SELECT id FROM odd WHERE v >= $1::text::" + kind, "args": [words]}).expect(200)
+        next_is_here(client, one, key)
+
+
 @pytest.mark.parametrize("by", ["us", "others"])
 def test_a_table_that_becomes_a_trap_is_noticed(one, by):
     """By a caller's own DDL at once, by others' within ten seconds."""

@@ -20,6 +20,14 @@ CREATE TRIGGER taft AFTER INSERT OR UPDATE OF v ON aft FOR EACH ROW EXECUTE FUNC
 CREATE TABLE gone (id serial PRIMARY KEY, v text); CREATE TABLE kept (id int, v text);
 CREATE FUNCTION f_gone() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO kept VALUES (OLD.id, OLD.v); RETURN OLD; END $$;
 CREATE TRIGGER tgone BEFORE DELETE ON gone FOR EACH ROW EXECUTE FUNCTION f_gone(); INSERT INTO gone (v) VALUES ('x');
+CREATE TABLE red (id serial PRIMARY KEY, v text UNIQUE);
+CREATE TRIGGER tred BEFORE INSERT ON red FOR EACH ROW EXECUTE FUNCTION f_red();
+CREATE TABLE task (id int PRIMARY KEY, state text, n int); CREATE TABLE archive (id int, state text);
+CREATE FUNCTION f_task() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO archive VALUES (NEW.id, NEW.state);
+  IF NEW.state = 'moved' THEN UPDATE task SET id = id + 1000, state = 'there' WHERE id = NEW.id;
+  ELSE DELETE FROM task WHERE id = NEW.id; END IF; RETURN NULL; END $$;
+CREATE TRIGGER ttask AFTER INSERT OR UPDATE ON task FOR EACH ROW WHEN (NEW.state IN ('moved', 'done')) EXECUTE FUNCTION f_task();
+INSERT INTO task SELECT i, 'open', 0 FROM generate_series(1, 9) i;
 CREATE TABLE o (id serial PRIMARY KEY, item text);
 CREATE FUNCTION f_say() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
   IF NEW.item = 'own state' THEN RAISE EXCEPTION 'said so' USING ERRCODE = 'ZZ001'; END IF;
@@ -43,6 +51,17 @@ CREATE TABLE gone (id integer PRIMARY KEY, v text);
 CREATE TABLE kept (id int, v text);
 INSERT INTO gone VALUES (1, 'x');
 CREATE TRIGGER tgone BEFORE DELETE ON gone BEGIN INSERT INTO kept VALUES (OLD.id, OLD.v); END;
+CREATE TABLE red (id integer PRIMARY KEY, v text UNIQUE);
+CREATE TRIGGER tredu BEFORE INSERT ON red BEGIN INSERT INTO ev_child (v) VALUES (NEW.v); SELECT RAISE(IGNORE); END;
+CREATE TABLE task (id integer PRIMARY KEY, state text, n int);
+CREATE TABLE archive (id int, state text);
+CREATE TRIGGER tmoved AFTER UPDATE ON task WHEN NEW.state = 'moved' BEGIN
+  INSERT INTO archive VALUES (NEW.id, NEW.state); UPDATE task SET id = id + 1000, state = 'there' WHERE id = NEW.id; END;
+CREATE TRIGGER tdone AFTER UPDATE ON task WHEN NEW.state = 'done' BEGIN
+  INSERT INTO archive VALUES (NEW.id, NEW.state); DELETE FROM task WHERE id = NEW.id; END;
+CREATE TRIGGER tnew AFTER INSERT ON task WHEN NEW.state = 'done' BEGIN
+  INSERT INTO archive VALUES (NEW.id, NEW.state); DELETE FROM task WHERE id = NEW.id; END;
+INSERT INTO task WITH RECURSIVE r(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM r WHERE i < 9) SELECT i, 'open', 0 FROM r;
 CREATE TABLE o (id integer PRIMARY KEY, item text);
 CREATE TRIGGER tsay BEFORE INSERT ON o BEGIN SELECT RAISE(ABORT, 'stock too low'); END"""
 
@@ -86,6 +105,41 @@ def test_get_or_create_of_what_is_not_made(db, verb):
     answer = db.send("POST", f"lockd/{verb}", {"where": {"id": 5}, "defaults": {"v": "x"}}).expect(200)
     assert answer.json() == {"record": None, "created": False} and answer.header("Ferro-Affected") == "0"
     assert db.send("POST", f"lockd/{verb}", {"where": {"v": "old"}}).expect(200).json()["record"] == {"id": 1, "v": "old"}
+
+
+@pytest.mark.parametrize("verb", ["get-or-create", "update-or-create"])
+def test_what_is_sent_elsewhere_is_sent_once(db, verb):
+    """That nothing was inserted is no reason to try again: the trigger has done its work."""
+    for key, (n, where) in enumerate((n, where) for n in (1, 2) for where in ({"v": f"u{n}"}, {"id": 100 + n})):
+        answer = db.send("POST", f"red/{verb}", {"where": where, "defaults": {"v": f"u{n}"}}).expect(200)
+        assert answer.json() == {"record": None, "created": False} and answer.header("Ferro-Affected") == "0"
+        assert db.count("ev_child") == key + 1
+
+
+@pytest.mark.parametrize("state", ["moved", "done"])
+def test_what_a_trigger_takes_away_was_written_once(db, state):
+    """An AFTER trigger that files the record elsewhere: no 404, for it was there, and no second one is made in its place."""
+    changes = [lambda: db.send("PATCH", "task/records/1", {"state": state}),
+               lambda: db.send("PATCH", "task/records/2", {"state": state}, If_Match=db.send("GET", "task/records/2").header("ETag")),
+               lambda: db.send("PATCH", "task/records/3", {"state": state}, Prefer="return=minimal"),
+               lambda: db.send("PUT", "task/records/4", {"state": state}),
+               lambda: db.send("PUT", "task/records/5", {"state": state, "n": 1}, If_Match="*")]
+    for n, change in enumerate(changes, 1):
+        answer = change().expect(204)
+        assert answer.body == b"" and answer.header("Ferro-Affected") == "0"
+        assert db.count("archive") == n
+        db.send("PATCH", f"task/records/{n}", {"state": state}).problem(404, "record_not_found")
+    answer = db.send("POST", "task/update-or-create", {"where": {"id": 6}, "defaults": {"state": state}}).expect(200)
+    assert answer.json() == {"record": None, "created": False} and answer.header("Ferro-Affected") == "0"
+    step = {"op": "save", "model": "task", "pk": 7, "record": {"state": state}}
+    answer = db.client.post("/v1/batch", {"steps": [step]}, params=db.using).expect(200).json()
+    assert answer == {"results": [{"status": 204, "body": None}], "committed": True}
+    assert db.count("archive") == 7 and db.count("task") == (9 if state == "moved" else 2)
+    if state == "done":
+        answer = db.send("POST", "task/get-or-create", {"where": {"id": 20}, "defaults": {"state": state}}).expect(200)
+        assert answer.json() == {"record": None, "created": False} and db.count("archive") == 8
+        assert db.send("PUT", "task/records/21", {"state": state}).expect(204).header("Ferro-Affected") == "0"
+        assert db.count("archive") == 9
 
 
 def test_an_update_that_is_vetoed(db):

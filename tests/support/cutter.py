@@ -2,6 +2,8 @@
 import socket
 import threading
 
+from .process import at_once
+
 
 class Cutter:
     """A way to a PostgreSQL on which the next COMMIT loses its connection: before it arrives, or before its answer does."""
@@ -11,7 +13,7 @@ class Cutter:
         self.down = False  # no new connections
         self.open = []  # sockets
         self.statements = []  # what went to the server
-        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener = at_once(socket.create_server(("127.0.0.1", 0)))
         threading.Thread(target=self.accept, daemon=True).start()
 
     @property
@@ -27,7 +29,7 @@ class Cutter:
             if self.down:
                 client.close()
                 continue
-            server = socket.create_connection(("127.0.0.1", self.port))
+            server = at_once(socket.create_connection(("127.0.0.1", self.port)))
             self.open += [client, server]
             for pair in ((client, server, True), (server, client, False)):
                 threading.Thread(target=self.pump, args=pair, daemon=True).start()

@@ -12,6 +12,7 @@
 #include "service/base/clock.h"
 #include "service/base/fiber.h"
 #include "service/base/mem.h"
+#include "service/base/num.h"
 #include "store/driver/catalog.h"
 #include "store/driver/introspect.h"
 #include "store/driver/postgres/postgres_driver.h"
@@ -54,6 +55,61 @@ static bool environment_valid(struct err *err)
 	return true;
 }
 
+/* Is it one of the words between the bars? */
+static bool is_word(struct str word, const char *words)
+{
+	struct str rest = str_z(words), one;
+	while (str_split(&rest, '|', &one))
+		if (str_eq(one, word))
+			return true;
+	return false;
+}
+
+static bool ports_valid(struct str list)
+{
+	int64_t port;
+	for (struct str one; list.len > 0 && str_split(&list, ',', &one);)
+		if (one.len > 0 && !(num_parse_int(str_trim(one), &port) && port >= 1 && port <= 65535))
+			return false;
+	return true;
+}
+
+/* Always false; the text is shown without secrets, which a URL that is ill put together may have anywhere. */
+static bool refuse(const struct dsn *dsn, const char *text, struct err *err)
+{
+	struct arena a;
+	arena_init(&a);
+	(void)!not_valid(str_trim(dsn_scrub(&a, dsn, str_z(text))), err);
+	arena_done(&a);
+	return false;
+}
+
+/* Values that libpq parses without a look at them, and refuses when it connects, which at a start is too late. */
+static bool values_valid(const struct dsn *dsn, const PQconninfoOption *options, struct err *err)
+{
+	static const struct {
+		const char *option, *words;
+	} known[] = {{"sslmode", "disable|allow|prefer|require|verify-ca|verify-full"},
+		     {"channel_binding", "disable|prefer|require"},
+		     {"gssencmode", "disable|prefer|require"},
+		     {"target_session_attrs", "any|read-write|read-only|primary|standby|prefer-standby"}};
+	char text[256];
+	for (const PQconninfoOption *o = options; o->keyword != NULL; o++) {
+		const struct str value = o->val != NULL ? str_z(o->val) : STR("");
+		bool fine = value.len == 0 || strcmp(o->keyword, "port") != 0 || ports_valid(value);
+		for (size_t i = 0; i < ARRAY_LEN(known) && value.len > 0; i++)
+			fine = fine && (strcmp(o->keyword, known[i].option) != 0 || is_word(value, known[i].words));
+		if (fine)
+			continue;
+		/* a port that is none may be what was meant to be a password */
+		if (strcmp(o->keyword, "port") == 0)
+			return refuse(dsn, "invalid port number", err);
+		(void)snprintf(text, sizeof(text), "invalid %s value: \"%.100s\"", o->keyword, value.p);
+		return refuse(dsn, text, err);
+	}
+	return true;
+}
+
 static bool db_open(const struct dsn *dsn, struct driver_db **ret, struct err *err)
 {
 	char *message = NULL;
@@ -61,20 +117,13 @@ static bool db_open(const struct dsn *dsn, struct driver_db **ret, struct err *e
 	struct driver_db *db;
 
 	if (options == NULL) {
-		struct arena arena;
-		struct str text;
-
-		arena_init(&arena);
-		text = dsn_scrub(&arena, dsn, str_z(message != NULL ? message : "not understood"));
-		text = str_trim(text);
-		(void)!not_valid(text, err);
-		arena_done(&arena);
+		(void)!refuse(dsn, message != NULL ? message : "not understood", err);
 		PQfreemem(message);
 		return false;
 	}
-	const bool enough = pg_tls_enough(options, err) && environment_valid(err);
+	const bool ok = values_valid(dsn, options, err) && pg_tls_enough(options, err) && environment_valid(err);
 	PQconninfoFree(options);
-	if (!enough)
+	if (!ok)
 		return false;
 	db = mem_alloc(sizeof(*db));
 	db->dsn = dsn;

@@ -129,7 +129,7 @@ static bool read_bool(struct str s, struct value *ret)
 {
 	if (s.len != 1 || (s.p[0] != 't' && s.p[0] != 'f'))
 		return false;
-	*ret = value_bool(s.p[0] == 't');
+	value_set_bool(ret, s.p[0] == 't');
 	return true;
 }
 
@@ -139,7 +139,7 @@ static bool read_int(struct str s, struct value *ret)
 
 	if (!num_parse_int(s, &i))
 		return false;
-	*ret = value_int(i);
+	value_set_int(ret, i);
 	return true;
 }
 
@@ -149,9 +149,9 @@ static bool read_double(struct str s, struct value *ret)
 	double d;
 
 	if (num_parse_double(s, &d))
-		*ret = value_double(d);
+		value_set_double(ret, d);
 	else if (str_eq(s, STR("NaN")) || str_eq(s, STR("Infinity")) || str_eq(s, STR("-Infinity")))
-		*ret = value_text(s);
+		value_set_str(ret, VALUE_TEXT, s.p, s.len);
 	else
 		return false;
 	return true;
@@ -179,12 +179,12 @@ static bool read_cell(struct str s, enum pg_cell cell, struct value *ret)
 	case PG_CELL_JSON:
 		return read_json(s, ret);
 	case PG_CELL_BYTES:
-		*ret = value_bytes(s);
+		value_set_str(ret, VALUE_BYTES, s.p, s.len);
 		return bytea_valid(s);
 	case PG_CELL_TEXT:
 		break;
 	}
-	*ret = value_text(s);
+	value_set_str(ret, VALUE_TEXT, s.p, s.len);
 	return value_is_utf8(s);
 }
 
@@ -193,9 +193,10 @@ bool pg_cell_value(PGresult *res, int row, int column, enum pg_cell cell, struct
 	const int len = PQgetlength(res, row, column);
 	char *text;
 
-	*ret = value_null();
-	if (len == 0 && PQgetisnull(res, row, column)) /* a null has no length */
+	if (len == 0 && PQgetisnull(res, row, column)) { /* a null has no length */
+		value_set_null(ret);
 		return true;
+	}
 	text = PQgetvalue(res, row, column);
 	if (!read_cell(str_n(text, (size_t)len), cell, ret))
 		return false;

@@ -457,6 +457,14 @@ bool pg_plain_prepare(struct driver_conn *base, const struct stmt *s, int64_t de
 #define PG_LEAVES_NOTHING \
 	"'nextval', 'gen_random_uuid', 'uuidv4', 'uuidv7', 'random', 'clock_timestamp', 'timeofday', 'txid_current', " \
 	"'pg_current_xact_id'"
+/* The relations of r have no index whose operators or support functions are in a language but "internal" and "c". */
+#define PG_INDEXES_PLAIN \
+	"AND NOT EXISTS (SELECT 1 FROM r JOIN pg_catalog.pg_index x ON x.indrelid = r.oid, " \
+	"LATERAL pg_catalog.unnest(x.indclass) k(oid) JOIN pg_catalog.pg_opclass o ON o.oid = k.oid, " \
+	"LATERAL (SELECT m.amproc::pg_catalog.oid FROM pg_catalog.pg_amproc m WHERE m.amprocfamily = o.opcfamily " \
+	"UNION ALL SELECT q.oprcode::pg_catalog.oid FROM pg_catalog.pg_amop a JOIN pg_catalog.pg_operator q " \
+	"ON q.oid = a.amopopr WHERE a.amopfamily = o.opcfamily) f(oid) JOIN pg_catalog.pg_proc p ON p.oid = f.oid " \
+	"WHERE p.prolang NOT IN (12, 13)) "
 /* driver->raw_kind */
 enum raw_kind pg_raw_kind(struct driver_db *db, const struct stmt *s);
 /* Is it known that the client's statement leaves nothing in the session? If not, it is noted to be asked for. */

@@ -1,8 +1,10 @@
 /*
  * Which tables call nothing that could change the session of whoever reads or writes them. A view, a trigger, a
  * default, a check, an index on an expression, a policy, a domain may call any function, of which the statement's text
- * says nothing; what such a function sets must not stay on a pooled connection. Only what the server itself brings is
- * trusted: functions of pg_catalog that are not volatile, and the few volatile ones that leave nothing behind.
+ * says nothing, and so may a domain within an array, a row or a range, and the operator class of an index. What such a
+ * function sets must not stay on a pooled connection. Only what the server itself brings is trusted: functions of
+ * pg_catalog that are not volatile, and the few volatile ones that leave nothing behind; of types and operator classes
+ * those of extensions written in C, too.
  *
  * What was found is looked up again after a while, for a table may be altered by others; after a caller's own DDL at
  * once.
@@ -23,15 +25,18 @@ static const char plain_sql[] =
 	"SELECT k.conbin::pg_catalog.text FROM r JOIN pg_catalog.pg_constraint k ON k.conrelid = r.oid "
 	"WHERE k.conbin IS NOT NULL UNION ALL "
 	"SELECT concat(x.indexprs::pg_catalog.text, x.indpred::pg_catalog.text) FROM r "
-	"JOIN pg_catalog.pg_index x ON x.indrelid = r.oid) "
+	"JOIN pg_catalog.pg_index x ON x.indrelid = r.oid), "
+	"types(oid) AS (SELECT a.atttypid FROM r JOIN pg_catalog.pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 "
+	"AND NOT a.attisdropped UNION SELECT t.typelem FROM types JOIN pg_catalog.pg_type t ON t.oid = types.oid "
+	"WHERE t.typelem <> 0) "
 	"SELECT EXISTS (SELECT 1 FROM r WHERE r.oid IS NOT NULL) AND NOT EXISTS (SELECT 1 FROM r "
 	"JOIN pg_catalog.pg_class c ON c.oid = r.oid WHERE c.relkind <> 'r' OR c.relhasrules OR c.relrowsecurity "
 	"OR c.relhassubclass) "
 	"AND NOT EXISTS (SELECT 1 FROM r JOIN pg_catalog.pg_statistic_ext x ON x.stxrelid = r.oid "
 	"WHERE 'e' = ANY (x.stxkind)) "
 	"AND NOT EXISTS (SELECT 1 FROM r JOIN pg_catalog.pg_trigger t ON t.tgrelid = r.oid AND NOT t.tgisinternal) "
-	"AND NOT EXISTS (SELECT 1 FROM r JOIN pg_catalog.pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 "
-	"AND NOT a.attisdropped JOIN pg_catalog.pg_type t ON t.oid = a.atttypid AND t.typtype = 'd') "
+	"AND NOT EXISTS (SELECT 1 FROM types JOIN pg_catalog.pg_type t ON t.oid = types.oid WHERE t.typtype = 'd' "
+	"OR (t.oid >= 16384 AND t.typtype NOT IN ('b', 'e'))) " PG_INDEXES_PLAIN
 	"AND NOT EXISTS (SELECT 1 FROM e WHERE e.tree LIKE '%COERCETODOMAIN%') "
 	"AND NOT EXISTS (SELECT 1 FROM e, LATERAL pg_catalog.regexp_matches(e.tree, '(?:funcid|aggfnoid) ([0-9]+)', "
 	"'g') f(id) "

@@ -36,31 +36,33 @@ void sqlite_stmt_columns(struct sqlite_stmt *st)
  * column instead of being looked for by each call for its type, its bytes and their number. */
 void sqlite_stmt_row(struct sqlite_stmt *st)
 {
-	for (size_t i = 0; i < st->cur.n_columns; i++) {
+	const size_t n = st->cur.n_columns;
+
+	for (size_t i = 0; i < n; i++) {
 		struct value *v = &st->values[i];
 		sqlite3_value *column = sqlite3_column_value(st->h, (int)i);
 		const char *p;
 
 		switch (sqlite3_value_type(column)) {
 		case SQLITE_INTEGER:
-			*v = value_int(sqlite3_value_int64(column));
+			value_set_int(v, sqlite3_value_int64(column));
 			break;
 		case SQLITE_FLOAT:
-			*v = value_double(sqlite3_value_double(column));
+			value_set_double(v, sqlite3_value_double(column));
 			break;
 		case SQLITE_TEXT:
 			p = (const char *)sqlite3_value_text(column);
-			*v = value_text(str_n(p != NULL ? p : "", (size_t)sqlite3_value_bytes(column)));
+			value_set_str(v, VALUE_TEXT, p != NULL ? p : "", (size_t)sqlite3_value_bytes(column));
 			break;
 		case SQLITE_BLOB:
 			p = sqlite3_value_blob(column);
-			*v = value_bytes(str_n(p != NULL ? p : "", (size_t)sqlite3_value_bytes(column)));
+			value_set_str(v, VALUE_BYTES, p != NULL ? p : "", (size_t)sqlite3_value_bytes(column));
 			break;
 		default:
-			*v = value_null();
+			value_set_null(v);
 			break;
 		}
 	}
-	if (st->hides_path && st->cur.n_columns == DATABASE_LIST_COLUMNS)
-		st->values[DATABASE_LIST_FILE] = value_text(STR(""));
+	if (st->hides_path && n == DATABASE_LIST_COLUMNS)
+		value_set_str(&st->values[DATABASE_LIST_FILE], VALUE_TEXT, "", 0);
 }
