@@ -143,8 +143,8 @@ static bool open_sockets(struct server *s, struct err *err)
 		return share_socket(s, &a, err);
 	int probe = listen_on(&a, false);
 	if (probe < 0)
-		return err_set(err, ERR_INTERNAL_ERROR, "cannot listen on %.*s: %s", STR_FMT(s->options.listen),
-			       strerror(errno));
+		return err_set(err, ERR_INTERNAL_ERROR, "cannot listen on %.*s: %s%s", STR_FMT(s->options.listen),
+			       strerror(errno), errno == EADDRINUSE ? "; --listen names another address" : "");
 	set_port(&a, probe);
 	close(probe);
 	s->loopback = address_is_loopback(&a);
