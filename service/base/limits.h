@@ -34,6 +34,7 @@
 #define LIMIT_HTTP_CONNECTIONS 20000
 #define LIMIT_HTTP_IDLE_S 75
 #define LIMIT_BODY_WAIT_S 5    /* a bulk create waits for its body */
+#define LIMIT_BRING_UP_S 5     /* a start waits for databases before it takes connections */
 #define LIMIT_DRAIN_NOTICE_S 5 /* with a state that servers share */
 #define LIMIT_DRAIN_S 30
 #define LIMIT_STATE_LISTEN_S 5 /* longest wait before the state's word of changes is asked for again */

@@ -78,6 +78,9 @@ const struct setting settings[] = {
 	 "a client that takes nothing of its answer for so long loses it"},
 	{"compression", TYPE_STRING, AT(compression), 0, 0, "auto", "auto|on|off", false,
 	 "answers over 1 KiB go as gzip or zstd to clients that accept it; auto: to those of other machines"},
+	{"bring_up_seconds", TYPE_SECONDS, AT(bring_up_seconds), 0, 3600, TEXT_OF(LIMIT_BRING_UP_S), NULL, false,
+	 "a start tries every database once before it takes connections, but waits no longer than this for those that "
+	 "do not answer"},
 	{"drain_notice_seconds", TYPE_SECONDS, AT(drain_notice_seconds), -1, 3600, "-1", NULL, false,
 	 "after SIGTERM new work is still taken for so long, so that every proxy has seen /readyz; -1: 5 with a state "
 	 "that servers share, else 0"},

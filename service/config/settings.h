@@ -43,6 +43,7 @@ struct config {
 	int64_t idempotency_hours, idempotency_answer_bytes, idempotency_bytes, idempotency_entries;
 	int64_t identity_map_entries, identity_map_bytes, rate_limit_per_second, rate_limit_burst;
 	int64_t sqlite_cache_kib, sqlite_value_bytes, sqlite_heap_bytes, sqlite_match_terms;
+	double bring_up_seconds;
 	double drain_notice_seconds; /* negative: not given */
 	double state_listen_seconds;
 	double http_idle_seconds, request_timeout_seconds, body_wait_seconds, write_timeout_seconds, drain_seconds;
