@@ -4,14 +4,13 @@
 
 #include "service/base/clock.h"
 #include "service/base/fiber.h"
+#include "service/base/limits.h"
 #include "service/base/mem.h"
 #include "store/connection/fate.h"
 #include "store/session/tx.h"
 #include "store/session/tx_internal.h"
 
 #include "service/base/banned.h"
-
-#define ROLLBACK_NS (5 * CLOCK_NS_PER_S) /* what undoing gets, however late the request is */
 
 static bool savepoint_sql(const struct tx *tx, const char *verb, int64_t deadline, struct err *err)
 {
@@ -52,7 +51,7 @@ static struct tx *top_of(struct tx *tx)
  * protected can only be undone with everything. */
 static void undo_savepoint(struct tx_table *t, struct tx *tx)
 {
-	const int64_t deadline = clock_mono_ns() + ROLLBACK_NS;
+	const int64_t deadline = clock_mono_ns() + LIMIT_UNDO_NS;
 	struct tx_root *root = tx->root;
 	struct err e;
 
@@ -306,7 +305,7 @@ void tx_end_session(struct tx_table *t, struct session *s, bool expired)
 	mutex_lock(t->lock);
 	(void)tx_doom_session(t, s, expired, &doomed);
 	mutex_unlock(t->lock);
-	tx_settle(doomed, TX_SETTLE_NS);
+	tx_settle(doomed, LIMIT_SETTLE_NS);
 }
 
 #define SWEEP_BATCH 64
@@ -365,7 +364,7 @@ static size_t sweep(struct tx_table *t, const struct sweep *s, int64_t *due)
 	if (timed)
 		graveyard_forget(&t->dead, now - (int64_t)(t->tombstone_s * (double)CLOCK_NS_PER_S));
 	mutex_unlock(t->lock);
-	tx_settle(doomed, timed ? 0 : TX_SETTLE_NS);
+	tx_settle(doomed, timed ? 0 : LIMIT_SETTLE_NS);
 	return n;
 }
 

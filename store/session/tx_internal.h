@@ -153,7 +153,4 @@ void tx_settle(struct tx *doomed, int64_t wait_ns);
 /* The same for one, without a list or a reference to drop. */
 void tx_settle_root(struct tx_root *root, int64_t wait_ns);
 
-/* How long the end of a session waits for a request that runs in one of its transactions. */
-#define TX_SETTLE_NS (2 * CLOCK_NS_PER_S)
-
 #endif

@@ -11,6 +11,7 @@
 
 #include "service/base/clock.h"
 #include "service/base/fiber.h"
+#include "service/base/limits.h"
 #include "service/base/mem.h"
 #include "service/base/num.h"
 #include "store/driver/catalog.h"
@@ -269,7 +270,7 @@ static bool send_rollback(struct pg_conn *c)
 	if (c->unclean)
 		pg_rollback_clean_sql(c, &sql);
 	clean = c->unclean && !strbuf_failed(&sql);
-	ok = pg_simple(c, clean ? sql.p : "ROLLBACK", clock_mono_ns() + PG_CLEANUP_NS, NULL, &ignored);
+	ok = pg_simple(c, clean ? sql.p : "ROLLBACK", clock_mono_ns() + LIMIT_CLEANUP_NS, NULL, &ignored);
 	c->base.n_rollbacks += ok && clean; /* it was not the last command of its text */
 	strbuf_done(&sql);
 	return ok;
@@ -409,7 +410,7 @@ static bool put_back(struct pg_conn *c, int64_t deadline, bool *ret_others)
 
 static bool reset(struct driver_conn *base, int64_t deadline_ns)
 {
-	const int64_t deadline = clock_min(deadline_ns, clock_mono_ns() + PG_CLEANUP_NS);
+	const int64_t deadline = clock_min(deadline_ns, clock_mono_ns() + LIMIT_CLEANUP_NS);
 	struct pg_conn *c = pg_conn(base);
 	bool ok, others = false;
 

@@ -11,6 +11,7 @@
 
 #include "service/base/clock.h"
 #include "service/base/fiber.h"
+#include "service/base/limits.h"
 #include "service/base/mem.h"
 #include "service/base/num.h"
 
@@ -156,7 +157,7 @@ static bool reopen(struct pg_conn *c, const char *opening, struct err *err)
 {
 	const uint64_t n_rollbacks = c->base.n_rollbacks;
 
-	if (!pg_simple(c, "ROLLBACK", clock_mono_ns() + PG_CLEANUP_NS, NULL, err))
+	if (!pg_simple(c, "ROLLBACK", clock_mono_ns() + LIMIT_CLEANUP_NS, NULL, err))
 		return false;
 	c->base.n_rollbacks = n_rollbacks;
 	memcpy(c->opening, opening, sizeof(c->opening));

@@ -47,10 +47,6 @@
  *   postgres_lex.c       what can be told from the text of raw SQL (pure)
  */
 
-/* How long a cancelled statement may take to end before its connection is given up. */
-#define PG_GRACE_NS (2 * CLOCK_NS_PER_S)
-/* Rollback and reset. */
-#define PG_CLEANUP_NS (5 * CLOCK_NS_PER_S)
 /* Longer texts are not worth keeping prepared on every connection. */
 #define PG_CACHE_KEY_MAX (32 * 1024)
 

@@ -10,6 +10,7 @@
 
 #include "service/base/clock.h"
 #include "service/base/fiber.h"
+#include "service/base/limits.h"
 #include "service/base/mem.h"
 
 #include "service/base/banned.h"
@@ -27,7 +28,7 @@ static bool may_wait_on(struct pg_conn *c)
 	if (!c->cur.autocommit || c->cur.told.reads || c->base.request_deadline_ns <= now)
 		return false;
 	fiber_shield();
-	commits = pg_cancel_waits_for_standby(c->cancel, clock_min(now + PG_GRACE_NS, c->base.request_deadline_ns));
+	commits = pg_cancel_waits_for_standby(c->cancel, clock_min(now + LIMIT_GRACE_NS, c->base.request_deadline_ns));
 	fiber_unshield();
 	if (commits)
 		c->cur.deadline = c->base.request_deadline_ns;
@@ -43,7 +44,7 @@ static enum pg_io next_of_stopped(struct pg_conn *c, enum pg_io why, PGresult **
 
 	fiber_shield();
 	if (a->stopped == PG_IO_OK) {
-		a->stop_until = clock_mono_ns() + PG_GRACE_NS;
+		a->stop_until = clock_mono_ns() + LIMIT_GRACE_NS;
 		if (pg_cancel_send(c->cancel))
 			a->stopped = why;
 	}
@@ -221,7 +222,7 @@ bool pg_flight_over(struct pg_conn *c, bool received)
 
 	fiber_shield();
 	if (c->ahead.stopped != PG_IO_OK)
-		ok = pg_cancel_over(c, received, clock_mono_ns() + PG_GRACE_NS);
+		ok = pg_cancel_over(c, received, clock_mono_ns() + LIMIT_GRACE_NS);
 	fiber_unshield();
 	pg_ahead_forget(c);
 	c->base.broken = c->base.broken || !ok;
@@ -234,7 +235,7 @@ void pg_flight_settle(struct pg_conn *c, bool received)
 	enum pg_io io;
 
 	fiber_shield();
-	io = pg_drain(c, clock_mono_ns() + PG_GRACE_NS, &error);
+	io = pg_drain(c, clock_mono_ns() + LIMIT_GRACE_NS, &error);
 	fiber_unshield();
 	PQclear(error);
 	if (io != PG_IO_OK)
