@@ -387,12 +387,22 @@ static bool discard(struct pg_conn *c, int64_t deadline)
 	return ok;
 }
 
-/* The same but for prepared statements, which are dear: ours stay. *ret_others: there are some that are not ours. */
-static bool put_back(struct pg_conn *c, int64_t deadline, bool *ret_others)
+/* Ours, all of them, and no other's? */
+static bool only_ours(const struct pg_conn *c, const PGresult *res)
+{
+	int64_t n;
+
+	return PQntuples(res) == 1 && PQnfields(res) == 1 && num_parse_int(str_z(PQgetvalue(res, 0, 0)), &n) &&
+	       n >= (int64_t)(c->cache.n + c->cache.n_dead);
+}
+
+/* The same but for prepared statements, which are dear: ours stay. *ret_anew: some are not ours, or some of ours are
+ * gone, which the next ones who want them would find out in mid-transaction. */
+static bool put_back(struct pg_conn *c, int64_t deadline, bool *ret_anew)
 {
 	bool ok = PQsendQuery(c->pg, c->base.db->reset.p) == 1;
 
-	*ret_others = true;
+	*ret_anew = true;
 	while (ok) {
 		PGresult *res;
 
@@ -401,7 +411,7 @@ static bool put_back(struct pg_conn *c, int64_t deadline, bool *ret_others)
 		if (res == NULL)
 			return true;
 		ok = PQresultStatus(res) == PGRES_COMMAND_OK || PQresultStatus(res) == PGRES_TUPLES_OK;
-		*ret_others = !(PQntuples(res) == 1 && PQnfields(res) == 1 && strcmp(PQgetvalue(res, 0, 0), "f") == 0);
+		*ret_anew = !only_ours(c, res);
 		PQclear(res);
 	}
 	return false;
@@ -411,7 +421,7 @@ static bool reset(struct driver_conn *base, int64_t deadline_ns)
 {
 	const int64_t deadline = clock_min(deadline_ns, clock_mono_ns() + PG_CLEANUP_NS);
 	struct pg_conn *c = pg_conn(base);
-	bool ok, others = false;
+	bool ok, anew = false;
 
 	if (!base->session_dirty)
 		return !base->broken;
@@ -420,7 +430,7 @@ static bool reset(struct driver_conn *base, int64_t deadline_ns)
 	if (tx_state(base) != TX_STATE_NONE || c->cur.active)
 		return false;
 	fiber_shield();
-	ok = put_back(c, deadline, &others) && (!others || discard(c, deadline));
+	ok = put_back(c, deadline, &anew) && (!anew || discard(c, deadline));
 	if (ok) {
 		c->guarded = false;
 		pg_raw_learn(c, deadline);

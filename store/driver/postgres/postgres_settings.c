@@ -67,8 +67,9 @@ void pg_settings_texts(struct driver_db *db)
 	strbuf_put(&db->begin, strbuf_str(&db->path));
 	put_leavings(&db->reset);
 	pg_settings_sql(db->dsn, "false", &db->reset);
-	/* last: is there a prepared statement that is not ours? */
-	strbuf_puts(&db->reset, "; SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_prepared_statements WHERE from_sql)");
+	/* last: how many prepared statements are there; -1: one is not ours */
+	strbuf_puts(&db->reset, "; SELECT CASE WHEN pg_catalog.bool_or(from_sql) THEN -1 ELSE pg_catalog.count(*) END "
+				"FROM pg_catalog.pg_prepared_statements");
 }
 
 /* What was prepared by SQL, each by its name: those of the protocol are ours, and the pooler's. */
