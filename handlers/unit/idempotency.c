@@ -233,13 +233,12 @@ static bool forgotten(struct err *err)
  * `lost` is a copy, for the lock is given back meanwhile and the entry may go. Parks. */
 static void look_again(struct request *req, struct lost_commit lost, const uint8_t scope[KEPT_DIGEST])
 {
-	const int64_t until = clock_min(req->deadline, clock_mono_ns() + FATE_NS);
 	enum commit_fate fate = COMMIT_FATE_UNKNOWN;
 	struct connection *conn;
 	struct err ignored;
 	kept_unlock();
 	if (connection_get(&request_app(req)->store->connections, str_z(lost.connection), &conn, &ignored)) {
-		fate = fate_ask(conn->pool, &lost.mark, until);
+		fate = fate_ask(conn->pool, &lost.mark, req->deadline);
 		connection_unref(conn);
 	}
 	kept_lock();

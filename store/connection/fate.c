@@ -1,6 +1,9 @@
 /* See fate.h. */
 #include "store/connection/fate.h"
 
+#include "service/base/clock.h"
+#include "service/base/limits.h"
+
 #include "service/base/banned.h"
 
 enum commit_fate fate_ask(struct pool *p, const struct commit_mark *m, int64_t deadline)
@@ -11,6 +14,7 @@ enum commit_fate fate_ask(struct pool *p, const struct commit_mark *m, int64_t d
 
 	if (!m->is_set)
 		return COMMIT_FATE_UNKNOWN;
+	deadline = clock_min(deadline, clock_mono_ns() + LIMIT_FATE_NS);
 	if (!pool_lease(p, LEASE_READ, deadline, &lease, &ignored))
 		return m->waits ? COMMIT_FATE_WAITING : COMMIT_FATE_UNKNOWN;
 	fate = lease.conn->driver->commit_fate(lease.conn, m, deadline);

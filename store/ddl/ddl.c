@@ -355,6 +355,7 @@ static void decide_foreign_keys(struct creation *c, size_t i)
 	}
 }
 
+/* Of the tables, and of the types and sequences of their columns. */
 static void create_schemas(struct creation *c)
 {
 	struct map seen;
@@ -369,6 +370,9 @@ static void create_schemas(struct creation *c)
 		dialect_quote_ident(&c->b, m->schema_name);
 		add_and_reset(c->p, DDL_CREATE_SCHEMA, STR_NONE, &c->b);
 	}
+	for (size_t n = 0; n < c->s->n_models; n++)
+		for (size_t k = 0; !c->there[c->order[n]] && k < c->s->models[c->order[n]].n_columns; k++)
+			ddl_create_schemas(c->p, &seen, &c->s->models[c->order[n]].columns[k]);
 	map_done(&seen);
 }
 
@@ -401,19 +405,8 @@ static void create_sequences(struct creation *c)
 	for (size_t n = 0; n < c->s->n_models; n++) {
 		const struct model *m = &c->s->models[c->order[n]];
 
-		for (size_t k = 0; !c->there[c->order[n]] && k < m->n_columns; k++) {
-			struct column *col = &m->columns[k];
-
-			if (col->sequence.p == NULL || map_put(&seen, col->sequence, col) != NULL)
-				continue;
-			strbuf_puts(&c->b, "CREATE SEQUENCE IF NOT EXISTS ");
-			dialect_quote_ident(&c->b, col->sequence);
-			if (col->sequence_increment != 0)
-				strbuf_printf(&c->b, " INCREMENT BY %lld", (long long)col->sequence_increment);
-			if (col->sequence_start != 0)
-				strbuf_printf(&c->b, " START WITH %lld", (long long)col->sequence_start);
-			add_and_reset(c->p, DDL_CREATE_TYPE, STR_NONE, &c->b);
-		}
+		for (size_t k = 0; !c->there[c->order[n]] && k < m->n_columns; k++)
+			ddl_create_sequence(c->p, &seen, &m->columns[k]);
 	}
 	map_done(&seen);
 }

@@ -106,6 +106,13 @@ void ddl_create_enum(const struct column *c, struct strbuf *out);
  * expression is none. PostgreSQL. */
 bool ddl_create_types(struct ddl_plan *p, struct map *seen, struct str name, const json_t *type, const json_t *labels,
 		      struct err *err) MUST_CHECK;
+/* Statements for the schemas of the column's type, of the types that it is made of and of its sequence, where their
+ * names say one that `seen` does not have; they do nothing where the schema is there already, whoever may make one. */
+void ddl_create_schemas(struct ddl_plan *p, struct map *seen, const struct column *c);
+/* The statement for the sequence that the column counts with, where it stands by itself and `seen` does not have it. */
+void ddl_create_sequence(struct ddl_plan *p, struct map *seen, const struct column *c);
+/* All that a column needs before it is added: schemas, sequence, types. PostgreSQL. As ddl_create_types. */
+bool ddl_create_needs(struct ddl_plan *p, const struct column *c, struct err *err) MUST_CHECK;
 /* ON DELETE word in capitals; CASCADE when absent; static. The same of ON UPDATE; NO ACTION when absent. */
 const char *ddl_on_delete(const struct foreign_key *fk);
 const char *ddl_on_update(const struct foreign_key *fk);

@@ -25,6 +25,25 @@ static void put_guarded(struct str statement, struct strbuf *out)
 	strbuf_printf(out, "; EXCEPTION WHEN duplicate_object THEN NULL; END %s", tag);
 }
 
+/* The statement in `b` becomes one that does nothing where PostgreSQL's function finds that name: not even ask whether
+ * its user may make such a thing. */
+static void put_unless(struct str function, struct str name, struct strbuf *b)
+{
+	struct strbuf guarded;
+
+	strbuf_init(&guarded, 0);
+	strbuf_puts(&guarded, "IF pg_catalog.");
+	strbuf_put(&guarded, function);
+	strbuf_putc(&guarded, '(');
+	dialect_put_literal(&dialect_postgres, &guarded, name);
+	strbuf_puts(&guarded, ") IS NULL THEN ");
+	strbuf_put(&guarded, strbuf_str(b));
+	strbuf_puts(&guarded, "; END IF");
+	strbuf_reset(b);
+	put_guarded(strbuf_str(&guarded), b);
+	strbuf_done(&guarded);
+}
+
 static void put_labels(struct strbuf *out, const json_t *labels)
 {
 	strbuf_puts(out, " AS ENUM (");
@@ -129,11 +148,114 @@ static bool create_parts(struct ddl_plan *p, struct map *seen, const json_t *typ
 	return ok;
 }
 
+/* The schema that a type's name, as PostgreSQL writes it, begins with; STR_NONE: there is none. */
+static struct str name_schema(struct arena *a, struct str name)
+{
+	const bool quoted = name.len > 0 && name.p[0] == '"';
+	char *text = arena_alloc(a, name.len + 1);
+	size_t i = quoted, n = 0;
+
+	for (; i < name.len; i++) {
+		if (quoted && name.p[i] == '"' && (++i == name.len || name.p[i] != '"'))
+			break;
+		if (!quoted && name.p[i] == '.')
+			break;
+		text[n++] = name.p[i];
+	}
+	return i < name.len && name.p[i] == '.' ? str_n(text, n) : STR_NONE;
+}
+
+static void create_schema(struct ddl_plan *p, struct map *seen, struct str name)
+{
+	struct strbuf quoted, b;
+
+	if (name.p == NULL || map_put(seen, name, seen) != NULL)
+		return;
+	strbuf_init(&quoted, 0);
+	strbuf_init(&b, 0);
+	dialect_quote_ident(&quoted, name);
+	strbuf_puts(&b, "CREATE SCHEMA ");
+	strbuf_put(&b, strbuf_str(&quoted));
+	put_unless(STR("to_regnamespace"), strbuf_str(&quoted), &b);
+	ddl_plan_add(p, DDL_CREATE_SCHEMA, STR_NONE, strbuf_str(&b));
+	strbuf_done(&b);
+	strbuf_done(&quoted);
+}
+
+static void type_schemas(struct ddl_plan *p, struct map *seen, struct str name, const json_t *type)
+{
+	static const char *const members[] = {"element", "base_type"};
+	const json_t *fields = json_object_get(type, "fields");
+
+	for (size_t i = 0; i < ARRAY_LEN(members); i++) {
+		const json_t *part = json_object_get(type, members[i]);
+
+		if (json_is_object(part))
+			type_schemas(p, seen, part_name(part), part);
+	}
+	for (size_t i = 0; i < json_array_size(fields); i++)
+		type_schemas(p, seen, part_name(json_array_get(fields, i)), json_array_get(fields, i));
+	if (json_object_get(type, "type_kind") != NULL)
+		create_schema(p, seen, name_schema(p->arena, name));
+}
+
+void ddl_create_schemas(struct ddl_plan *p, struct map *seen, const struct column *c)
+{
+	create_schema(p, seen, c->sequence_schema);
+	if (c->type_json != NULL)
+		type_schemas(p, seen, c->db_type, c->type_json);
+}
+
+void ddl_create_sequence(struct ddl_plan *p, struct map *seen, const struct column *c)
+{
+	struct strbuf name, b;
+
+	if (c->sequence.p == NULL)
+		return;
+	strbuf_init(&name, 0);
+	strbuf_init(&b, 0);
+	dialect_quote_table(&name, c->sequence_schema, c->sequence);
+	if (map_put(seen, arena_str(p->arena, strbuf_str(&name)), seen) == NULL) {
+		strbuf_printf(&b, "CREATE SEQUENCE %s", c->sequence_schema.p == NULL ? "IF NOT EXISTS " : "");
+		strbuf_put(&b, strbuf_str(&name));
+		if (c->sequence_increment != 0)
+			strbuf_printf(&b, " INCREMENT BY %lld", (long long)c->sequence_increment);
+		if (c->sequence_start != 0)
+			strbuf_printf(&b, " START WITH %lld", (long long)c->sequence_start);
+		if (c->sequence_schema.p != NULL)
+			put_unless(STR("to_regclass"), strbuf_str(&name), &b);
+		ddl_plan_add(p, DDL_CREATE_TYPE, STR_NONE, strbuf_str(&b));
+	}
+	strbuf_done(&b);
+	strbuf_done(&name);
+}
+
+bool ddl_create_needs(struct ddl_plan *p, const struct column *c, struct err *err)
+{
+	struct map seen;
+	struct strbuf b;
+	bool ok = true;
+
+	map_init(&seen);
+	ddl_create_schemas(p, &seen, c);
+	if (c->postgres_native_enum) {
+		strbuf_init(&b, 0);
+		ddl_create_enum(c, &b);
+		ddl_plan_add(p, DDL_CREATE_TYPE, STR_NONE, strbuf_str(&b));
+		strbuf_done(&b);
+	}
+	ddl_create_sequence(p, &seen, c);
+	if (c->type_json != NULL)
+		ok = ddl_create_types(p, &seen, c->db_type, c->type_json, c->enum_values, err);
+	map_done(&seen);
+	return ok;
+}
+
 bool ddl_create_types(struct ddl_plan *p, struct map *seen, struct str name, const json_t *type, const json_t *labels,
 		      struct err *err)
 {
 	const char *kind = json_string_value(json_object_get(type, "type_kind"));
-	struct strbuf made, b;
+	struct strbuf made;
 	bool ok = true, makes = true;
 
 	if (!create_parts(p, seen, type, err))
@@ -155,10 +277,8 @@ bool ddl_create_types(struct ddl_plan *p, struct map *seen, struct str name, con
 	else
 		makes = false; /* arrays come with their elements, multiranges with their ranges */
 	if (ok && makes) {
-		strbuf_init(&b, 0);
-		put_guarded(strbuf_str(&made), &b);
-		ddl_plan_add(p, DDL_CREATE_TYPE, STR_NONE, strbuf_str(&b));
-		strbuf_done(&b);
+		put_unless(STR("to_regtype"), name, &made);
+		ddl_plan_add(p, DDL_CREATE_TYPE, STR_NONE, strbuf_str(&made));
 	}
 	strbuf_done(&made);
 	return ok;

@@ -85,7 +85,7 @@ void exec_ask_fate(struct exec *x, struct err *err)
 
 	x->asked = true;
 	fiber_shield();
-	fate = fate_ask(x->route->conn->pool, &x->lost, clock_min(exec_deadline(x), clock_mono_ns() + FATE_NS));
+	fate = fate_ask(x->route->conn->pool, &x->lost, exec_deadline(x));
 	fiber_unshield();
 	fate_tell(fate, err);
 	if (fate == COMMIT_FATE_COMMITTED || fate == COMMIT_FATE_ROLLED_BACK)

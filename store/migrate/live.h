@@ -64,6 +64,7 @@ struct live_column {
 	struct str collation;            /* STR_NONE: the database's own */
 	struct str comment;
 	struct str sequence; /* PostgreSQL: that its default counts with, though it is not its own; STR_NONE: none */
+	struct str sequence_schema; /* STR_NONE: it is found without */
 	int64_t sequence_start, sequence_increment;
 	/* Rows whose value the model's type would cut, round, refuse or take for something else, and the key of one of
 	 * them; -1: not looked at. */

@@ -134,10 +134,13 @@ static void set_sequence(const struct live_column *c, json_t *o)
 {
 	json_t *sequence;
 
-	if (c->sequence.p == NULL || !live_name_fits(c->sequence))
+	if (c->sequence.p == NULL || !live_name_fits(c->sequence) ||
+	    (c->sequence_schema.p != NULL && !live_name_fits(c->sequence_schema)))
 		return;
 	sequence = json_object();
 	live_set(sequence, "name", live_text(c->sequence));
+	if (c->sequence_schema.p != NULL)
+		live_set(sequence, "schema", live_text(c->sequence_schema));
 	if (c->sequence_start != 1)
 		live_set(sequence, "start", json_integer(c->sequence_start));
 	if (c->sequence_increment != 1)

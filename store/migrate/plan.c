@@ -137,7 +137,8 @@ static bool plan_existing(struct planner *pl, struct err *err)
 	for (size_t i = 0; i < n; i++) {
 		wait_may_step_aside();
 		pl->schema_name = pairs[i].m->schema_name;
-		plan_enum_types(pl, &pairs[i]);
+		if (!plan_types(pl, &pairs[i], err))
+			return false;
 	}
 	for (size_t i = 0; i < n; i++) {
 		wait_may_step_aside();

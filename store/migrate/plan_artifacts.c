@@ -474,20 +474,35 @@ static void plan_labels(struct planner *pl, const struct table_pair *tp, const s
 		add_labels(pl, c, live);
 }
 
-void plan_enum_types(struct planner *pl, const struct table_pair *tp)
+/* What a column that is to be added is made with, where the database may lack it. */
+static bool plan_needs(struct planner *pl, const struct column *c, struct err *err)
+{
+	struct ddl_plan needs;
+
+	ddl_plan_init(&needs, pl->a);
+	if (!ddl_create_needs(&needs, c, err))
+		return false;
+	for (size_t i = 0; i < needs.n_statements; i++) {
+		if (emitted(pl, needs.statements[i]))
+			continue;
+		strbuf_put(&pl->b, needs.statements[i]);
+		(void)planner_emit(pl,
+				   needs.about[i].kind == DDL_CREATE_SCHEMA ? CHANGE_CREATE_SCHEMA : CHANGE_CREATE_TYPE,
+				   STR_NONE, STR_NONE);
+	}
+	return true;
+}
+
+bool plan_types(struct planner *pl, const struct table_pair *tp, struct err *err)
 {
 	for (size_t i = 0; pl->d->id == DIALECT_POSTGRES && i < tp->m->n_columns; i++) {
 		const struct column *c = &tp->m->columns[i];
 		const struct live_column *live = live_find_column(pl->d, tp->t, c->name);
 
-		if (!c->postgres_native_enum)
-			continue;
-		if (live != NULL) {
-			if (live->native_enum)
-				plan_labels(pl, tp, c, live);
-			continue;
-		}
-		ddl_create_enum(c, &pl->b);
-		(void)planner_emit(pl, CHANGE_CREATE_TYPE, STR_NONE, STR_NONE);
+		if (live == NULL && !plan_needs(pl, c, err))
+			return false;
+		if (live != NULL && c->postgres_native_enum && live->native_enum)
+			plan_labels(pl, tp, c, live);
 	}
+	return true;
 }

@@ -7,8 +7,9 @@
 
 #include "store/migrate/plan_build.h"
 
-/* PostgreSQL: the enum types of columns that are to be added, and the labels that those of older columns lack. */
-void plan_enum_types(struct planner *pl, const struct table_pair *tp);
+/* PostgreSQL: the types of columns that are to be added, their schemas and sequences, and the labels that the enums of
+ * older columns lack. False: ERR_INVALID_SCHEMA, as ddl_create_needs. */
+bool plan_types(struct planner *pl, const struct table_pair *tp, struct err *err) MUST_CHECK;
 
 /* Indexes, uniques, checks and foreign keys that are missing or say something else; and a warning for each difference
  * that stays. */

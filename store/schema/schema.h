@@ -133,7 +133,7 @@ struct column {
 	struct column_fill fill;
 	struct str sqlite_type; /* ours: the type's words in SQLite's CREATE TABLE; STR_NONE: those of its storage */
 	/* Ours: what its default counts with, where that is a sequence of PostgreSQL's that stands by itself. */
-	struct str sequence;
+	struct str sequence, sequence_schema;       /* STR_NONE: that of the search path */
 	int64_t sequence_start, sequence_increment; /* 0: 1 */
 	struct str collation, comment;              /* ours; STR_NONE: the database's own; none */
 	enum time_spelling spelling;                /* of a datetime on SQLite */

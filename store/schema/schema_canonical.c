@@ -183,6 +183,8 @@ static void set_sequence(json_t *o, const struct column *c)
 		return;
 	sequence = json_object();
 	set_text(sequence, "name", c->sequence);
+	if (c->sequence_schema.p != NULL)
+		set_text(sequence, "schema", c->sequence_schema);
 	if (c->sequence_start != 0)
 		(void)json_object_set_new(sequence, "start", json_integer(c->sequence_start));
 	if (c->sequence_increment != 0)

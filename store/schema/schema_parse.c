@@ -181,6 +181,7 @@ static void parse_sequence(struct parse *column, struct column *c)
 	p.pointer = json_pointer_key(p.b->scratch, column->pointer, STR("sequence"));
 	p.n_asked = p.n_missed = 0;
 	(void)parse_name(&p, "name", true, 0, &c->sequence);
+	(void)parse_name(&p, "schema", false, 0, &c->sequence_schema);
 	c->sequence_start = parse_int(&p, "start");
 	c->sequence_increment = parse_int(&p, "increment");
 	parse_leave(&p, true);

@@ -13,7 +13,7 @@ from support.haproxy import Haproxy
 from support.kubernetes import NODES, one
 from support.process import free_port, wait_for
 from support.relay import Relay
-from support.server import Server
+from support.server import Server, stop_soon
 
 pytestmark = pytest.mark.skipif(not Haproxy.available(), reason="no haproxy")
 PODS = list(NODES.values())
@@ -78,11 +78,7 @@ def pods(pg, tmp_path, request):
         wait_for(lambda: made.client().get(proxied, validate=False).status == 200, 20, "HAProxy's probe")
         wait_for(made.both, 20, "both pods behind HAProxy")
         yield made
-        for server in made.servers.values():
-            if server.alive:
-                server.process.send_signal(signal.SIGTERM)
-                wait_for(lambda server=server: server.events("draining"), 10, "the drain")
-                server.stop()  # the second signal: nobody needs to notice
+        stop_soon([server for server in made.servers.values() if server.alive])
     for relay in made.relays:
         relay.close()
 

@@ -166,6 +166,18 @@ def test_ddl_goldens(client, dialect, case):
     assert statements == case[dialect]
 
 
+def test_ddl_for_the_connection_of_the_request(conn):
+    """What this answers when the dialect is left out was in part not described."""
+    client = conn.client
+    put(client, {"model_name": "DdlUser", "columns": [column("id", "integer", primary_key=True)]}).expect(200)
+    tx = client.transaction(using=conn.name)
+    answer = tx.get("/v1/ddl").expect(200)
+    assert ("serial" in answer.text) == (conn.backend.name == "postgres") and answer.header("Ferro-Transaction")
+    tx.post(f"/v1/transactions/{tx.headers['Ferro-Transaction']}/rollback").expect(200)
+    client.get("/v1/ddl?using=no-name").problem(400, "invalid_connection_name")
+    client.clone(Ferro_Transaction="none").get("/v1/ddl").problem(404, "transaction_not_found")
+
+
 @pytest.mark.parametrize("dialect", ["sqlite", "postgres"])
 def test_ddl_of_the_shadow_vector(client, dialect):
     expected = vector(f"shadow_{dialect}")["create_table"][0]

@@ -10,7 +10,7 @@ import pytest
 
 from support.client import Client
 from support.process import wait_for
-from support.server import Server, patience, run_binary
+from support.server import Server, patience, run_binary, stop_soon
 
 MODEL = {"model_name": "Item", "columns": [{"name": "id", "logical_type": "integer", "primary_key": True},
                                            {"name": "note", "logical_type": "string", "nullable": True}]}
@@ -53,10 +53,10 @@ class Cluster:
     def close(self):
         for c in self.clients:
             c.close()
-        for server in self.nodes.values():
-            if server.alive:
-                server.process.send_signal(signal.SIGCONT)
-                server.stop()
+        alive = [server for server in self.nodes.values() if server.alive]
+        for server in alive:
+            server.process.send_signal(signal.SIGCONT)
+        stop_soon(alive)
 
 
 @pytest.fixture

@@ -234,9 +234,9 @@ CREATE FUNCTION loud(x int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS
 CREATE FUNCTION loud(x text) RETURNS int LANGUAGE plpgsql IMMUTABLE AS
     $$ BEGIN PERFORM set_config('ferro.trap', 'sprung', false); RETURN 1; END $$;
 """
-# itself no read that goes along: it asks a view
+# itself no read that goes along: what it calls is volatile
 SPRUNG = ("SELECT current_setting('ferro.trap', true) AS trap, "
-          "(SELECT count(*) FROM pg_locks WHERE locktype = 'advisory') AS locks")
+          "(SELECT count(*) FROM pg_lock_status() WHERE locktype = 'advisory') AS locks")
 TRAPS = {
     "function": ("", "SELECT loud(1)"),
     "function in a column's notation": ("CREATE FUNCTION note(i item) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT loud(1)'",
@@ -277,6 +277,49 @@ TRAPS = {
                                          "SELECT m FROM s.v LIMIT 1"),
     "view in a string": ("CREATE VIEW v AS SELECT id, loud(n) AS m FROM item",
                          "SELECT table_to_xml('v'::regclass, false, false, '')::text AS x"),
+    "view of a view": ("CREATE VIEW w AS SELECT id, loud(n) AS m FROM item; CREATE VIEW v AS SELECT id, m FROM w", "SELECT m FROM v LIMIT 1"),
+    "view's condition": ("CREATE VIEW v AS SELECT id FROM item WHERE loud(n) > 0", "SELECT id FROM v LIMIT 1"),
+    "view's subquery": ("CREATE VIEW v AS SELECT id, (SELECT max(loud(i.n)) FROM item i) AS m FROM item", "SELECT m FROM v LIMIT 1"),
+    "view's order": ("CREATE VIEW v AS SELECT id FROM item ORDER BY loud(n)", "SELECT id FROM v LIMIT 1"),
+    "view's call of the server's": ("CREATE VIEW v AS SELECT set_config('ferro.trap', 'sprung', false) AS x", "SELECT x FROM v"),
+    "view's call by name": ("CREATE VIEW v AS SELECT query_to_xml('SELECT loud(1)', false, false, '')::text AS x", "SELECT x FROM v"),
+    "view's rows from a function": ("CREATE VIEW v AS SELECT x FROM loud(1) AS x", "SELECT x FROM v"),
+    "view's window": ("CREATE FUNCTION seen(int, int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT loud($2)';"
+                      "CREATE AGGREGATE last_seen(int) (sfunc = seen, stype = int, initcond = '0');"
+                      "CREATE VIEW v AS SELECT last_seen(n) OVER (ORDER BY id) AS m FROM item", "SELECT m FROM v LIMIT 1"),
+    "view's operator": ("CREATE FUNCTION op(int, int) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT loud($1) = $2';"
+                        "CREATE OPERATOR === (leftarg = int, rightarg = int, function = op);"
+                        "CREATE VIEW v AS SELECT id FROM item WHERE n === 2", "SELECT id FROM v LIMIT 1"),
+    "view's operator of any": ("CREATE FUNCTION op(int, int) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT loud($1) = $2';"
+                               "CREATE OPERATOR === (leftarg = int, rightarg = int, function = op);"
+                               "CREATE VIEW v AS SELECT id FROM item WHERE n === ANY (ARRAY[2, 4])", "SELECT id FROM v LIMIT 1"),
+    "view's cast": ("CREATE TYPE mood AS ENUM ('a', 'b'); CREATE FUNCTION to_int(mood) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT loud(1)';"
+                    "CREATE CAST (mood AS int) WITH FUNCTION to_int(mood) AS IMPLICIT; CREATE TABLE moods (m mood); INSERT INTO moods VALUES ('a');"
+                    "CREATE VIEW v AS SELECT m::int AS x FROM moods", "SELECT x FROM v"),
+    "view's domain": ("CREATE DOMAIN small AS int CHECK (loud(VALUE) > 0); CREATE VIEW v AS SELECT n::small AS m FROM item", "SELECT m FROM v LIMIT 1"),
+    "view's domain of a literal": ("CREATE DOMAIN small AS int CHECK (loud(VALUE) > 0); CREATE VIEW v AS SELECT '5'::text::small AS m", "SELECT m FROM v"),
+    "view's domain by its number": ("CREATE DOMAIN small AS int CHECK (loud(VALUE) > 0); CREATE VIEW v AS SELECT domain_in('5', "
+                                    "(SELECT oid FROM pg_type WHERE typname = 'sma' || 'll'), -1)::text AS x", "SELECT x FROM v"),
+    "view's domain in a table of XML": ("CREATE DOMAIN small AS int CHECK (loud(VALUE) > 0); CREATE VIEW v AS SELECT x.m FROM "
+                                        "XMLTABLE('/a' PASSING xml '<a>5</a>' COLUMNS m small PATH '.') x", "SELECT m FROM v"),
+    "view of a row policy": ("CREATE TABLE kept (n int); INSERT INTO kept VALUES (1); ALTER TABLE kept ENABLE ROW LEVEL SECURITY;"
+                             "ALTER TABLE kept FORCE ROW LEVEL SECURITY; CREATE POLICY p ON kept USING (loud(n) > 0);"
+                             "CREATE VIEW v AS SELECT n FROM kept", "SELECT n FROM v LIMIT 1"),
+    "view of a generated column": ("CREATE TABLE g (a int, b int GENERATED ALWAYS AS (loud(a)) STORED); CREATE VIEW v AS SELECT b FROM g",
+                                   "SELECT count(b) AS x FROM v"),
+    "view of rows with a lock": ("CREATE VIEW v AS SELECT n FROM item WHERE id = 1 FOR UPDATE", "SELECT n FROM v"),
+    "view of the transaction's number": ("CREATE VIEW v AS SELECT txid_current()::text AS x", "SELECT x FROM v"),
+    "view that is rewritten": ("CREATE VIEW v AS SELECT 1 AS x; CREATE RULE \"_RETURN2\" AS ON INSERT TO v DO INSTEAD SELECT loud(1);"
+                               "CREATE VIEW w AS SELECT loud(1) AS y, x FROM v", "SELECT x FROM w"),
+    "order of the server's type": (
+        "CREATE FUNCTION j_cmp(json, json) RETURNS int LANGUAGE plpgsql IMMUTABLE AS "
+        "$$ BEGIN PERFORM loud(1); RETURN 0; END $$;"
+        + "".join(f"CREATE FUNCTION j_{name}(json, json) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT j_cmp($1, $2) {op} 0';"
+                  f"CREATE OPERATOR {op} (leftarg = json, rightarg = json, function = j_{name});"
+                  for name, op in (("lt", "<"), ("le", "<="), ("eq", "="), ("ge", ">="), ("gt", ">")))
+        + "CREATE OPERATOR CLASS j_ops DEFAULT FOR TYPE json USING btree AS OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, "
+        "OPERATOR 5 >, FUNCTION 1 j_cmp(json, json); CREATE TABLE docs (j json); INSERT INTO docs VALUES ('1'), ('2')",
+        "SELECT j::text AS x FROM docs ORDER BY j LIMIT 1"),
     "row policy": ("ALTER TABLE item ENABLE ROW LEVEL SECURITY; ALTER TABLE item FORCE ROW LEVEL SECURITY;"
                    "CREATE POLICY p ON item USING (loud(id) > 0)", "SELECT n FROM item LIMIT 1"),
     "index's predicate": ("CREATE INDEX x ON item (id) WHERE loud(1) > 0", "SELECT n FROM item WHERE id = 3"),
@@ -312,6 +355,37 @@ SOUND = ["SELECT id, n FROM item WHERE id = 3", "SELECT \"n\" FROM public.item W
 @pytest.mark.parametrize("sql", SOUND)
 def test_what_the_server_brings_goes_along(pg_own, sql):
     warm(pg_own(connections=2), sql, [])
+
+
+VIEWS = {
+    "of a table": ("CREATE VIEW v AS SELECT id, n AS m FROM item", "SELECT m FROM v WHERE id = 3"),
+    "of a view": ("CREATE VIEW w AS SELECT id, n AS m FROM item WHERE n > 2; CREATE VIEW v AS SELECT w.id, i.n FROM w JOIN item i USING (id)",
+                  "SELECT n FROM v WHERE id = 3"),
+    "that computes": ("CREATE VIEW v AS WITH x AS (SELECT id, n, row_number() OVER (ORDER BY id DESC) AS r FROM item) SELECT id, "
+                      "CASE WHEN n IN (2, 4) THEN upper('few') ELSE coalesce(n::text, '') || '!' END AS t, r FROM x "
+                      "UNION ALL SELECT 0, 'x', count(*) FROM item ORDER BY 1", "SELECT t, r FROM v WHERE id = 3"),
+    "of moods": ("CREATE TYPE mood AS ENUM ('a', 'b'); CREATE TABLE moods (m mood); INSERT INTO moods VALUES ('a');"
+                 "CREATE VIEW v AS SELECT m FROM moods WHERE m = 'a'::mood", "SELECT m FROM v"),
+    "of names that look like another's tree": ("CREATE VIEW v AS SELECT n AS \"{ROWMARKCLAUSE :funcid 99999999}\" FROM item", "SELECT * FROM v LIMIT 1"),
+}
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_view_of_plain_tables_goes_along(pg_own, view):
+    setup, sql = VIEWS[view]
+    warm(pg_own(setup, connections=2), sql, [])
+
+
+def test_a_view_that_is_made_anew_is_noticed(pg_own):
+    own = pg_own(LOUD + "CREATE VIEW v AS SELECT id, n FROM item", connections=1)
+    sql = "SELECT n FROM v WHERE id = 3"
+    warm(own, sql, [])
+    own.run("CREATE OR REPLACE VIEW v AS SELECT id, loud(n) AS n FROM item")
+    before = own.reads()
+    for _ in range(12):
+        own.run(sql, road="fetch-one")
+        assert own.run(SPRUNG, road="fetch-all")["rows"][0]["trap"] in (None, "")
+    assert own.reads() == before
 
 
 def test_a_table_that_becomes_a_view_is_noticed(pg_own):

@@ -164,7 +164,9 @@ def test_a_commit_that_is_lost_while_it_waits_is_unknown(alone, lonely, road, en
     is_unknown(finished(pending))
     assert not ended or lonely.psql("SELECT count(*) FROM item WHERE n = 2") == "1", "it was committed here"
     if road == "managed":
+        began = time.monotonic()
         assert client.get(f"/v1/transactions/{tx}").json()["state"] == "unknown"
+        assert time.monotonic() - began < patience(20), "it was asked for until the request's end"
     else:
         problem = client.post(RECORDS, {"id": 2, "n": 2}, headers=headers).problem(422, "idempotency_key_reused")
         assert problem["outcome"] == "unknown" and "replicated" in problem["detail"], problem

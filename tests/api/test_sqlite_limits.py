@@ -94,15 +94,16 @@ def test_every_function_leaves_the_loop_free(house):
         else:
             over = " OVER ()" if name in WINDOW else ""
             texts = [f"SELECT length(CAST({name}({', '.join(a)}){over} AS TEXT)) FROM big_t, big_w, big_j, big_o" for a in calls(name, n)]
-        for text in dict.fromkeys(texts):
-            with Pulse(house.port) as pulse:
+        longest = ("", 0.0)
+        with Pulse(house.port) as pulse:
+            for text in dict.fromkeys(texts):
                 started = time.monotonic()
                 answer = one(house, text)
-                took = time.monotonic() - started
-            statuses.add(answer.status)
-            assert answer.status in (200, 400, 413, 504), (text, answer.body)
-            if pulse.longest > TURN or took > 10:
-                slow.append((text, round(pulse.longest, 2), round(took, 2)))
+                longest = max(longest, (text, time.monotonic() - started), key=lambda each: each[1])
+                statuses.add(answer.status)
+                assert answer.status in (200, 400, 413, 504), (text, answer.body)
+        if pulse.longest > TURN or longest[1] > 10:
+            slow.append((name, round(pulse.longest, 2), longest))
     assert not slow
     assert {200, 400, 413} <= statuses
 

@@ -18,6 +18,9 @@ from support.process import wait_for
 from support.server import Server, run_binary
 
 
+NOTICE = ["--drain-notice-seconds", "0.05"]  # of a shared state: twice five seconds otherwise, at each end of a server
+
+
 def model(name, **more):
     return {"model_name": name, "columns": [{"name": "id", "logical_type": "integer", "primary_key": True}], **more}
 
@@ -57,7 +60,7 @@ def node(request, tmp_path):
     if request.param == "postgres":
         pg = request.getfixturevalue("postgres_backend")
         state = pg.url
-    args = ["--default-url", f"sqlite:{tmp_path}/default.db?mode=rwc", "--state-url", state, "--state-key-file", str(key)]
+    args = ["--default-url", f"sqlite:{tmp_path}/default.db?mode=rwc", "--state-url", state, "--state-key-file", str(key), *NOTICE]
     made = Node(args, tmp_path)
     made.kind, made.state, made.key = request.param, state, key
     yield made
@@ -286,7 +289,7 @@ def test_bad_key_files(node, text):
 def test_without_a_key_a_postgres_state_keeps_no_password(postgres_backend, pg, tmp_path):
     """It is answered that it is not kept, and it is not."""
     postgres_backend.pg.psql("DROP ROLE IF EXISTS keeper; CREATE ROLE keeper LOGIN PASSWORD 'hunter2hunter2'")
-    made = Node(["--default-url", f"sqlite:{tmp_path}/d.db?mode=rwc", "--state-url", postgres_backend.url], tmp_path)
+    made = Node(["--default-url", f"sqlite:{tmp_path}/d.db?mode=rwc", "--state-url", postgres_backend.url, *NOTICE], tmp_path)
     c = made.start()
     host = postgres_backend.url.split("://", 1)[1].split("@")[-1]
     answer = connect(c, f"postgres://keeper:hunter2hunter2@{host}")

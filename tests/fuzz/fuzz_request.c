@@ -311,7 +311,8 @@ static void begin(void)
 		.routes = all.routes,
 		.app = &all.app};
 	begin_telling();
-	if (!server_create(&o, &all.server, &err) || !server_start(all.server, &err))
+	if (!server_create(&o, &all.server, &err) || !server_start(all.server, &err) ||
+	    !server_listen(all.server, &err))
 		abort();
 	atexit(end);
 }

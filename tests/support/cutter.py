@@ -2,6 +2,17 @@
 import socket
 import threading
 
+from .process import at_once
+
+
+def runs(data, word):
+    """Does the piece run BEGIN, or COMMIT: by its text, or by the name that it was given?"""
+    name = b"ferrod_" + word.lower()
+    named = b"\0" + name + (b"_" if word == b"BEGIN" else b"\0")
+    if word == b"COMMIT":
+        data = data.replace(name + b"\0COMMIT\0", b"")  # is prepared
+    return word in data or named in data
+
 
 class Cutter:
     """A way to a PostgreSQL on which the next COMMIT loses its connection: before it arrives, or before its answer does."""
@@ -11,7 +22,7 @@ class Cutter:
         self.down = False  # no new connections
         self.open = []  # sockets
         self.statements = []  # what went to the server
-        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener = at_once(socket.create_server(("127.0.0.1", 0)))
         threading.Thread(target=self.accept, daemon=True).start()
 
     @property
@@ -27,7 +38,7 @@ class Cutter:
             if self.down:
                 client.close()
                 continue
-            server = socket.create_connection(("127.0.0.1", self.port))
+            server = at_once(socket.create_connection(("127.0.0.1", self.port)))
             self.open += [client, server]
             for pair in ((client, server, True), (server, client, False)):
                 threading.Thread(target=self.pump, args=pair, daemon=True).start()
@@ -46,7 +57,7 @@ class Cutter:
             while data := source.recv(65536):
                 if asks:
                     self.statements.append(data)
-                if asks and self.cut == "before" and b"COMMIT" in data:
+                if asks and self.cut == "before" and runs(data, b"COMMIT"):
                     break
                 if not asks and self.cut == "after" and b"COMMIT\0" in data:
                     break

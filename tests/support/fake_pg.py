@@ -11,6 +11,8 @@ import socket
 import struct
 import threading
 
+from .process import at_once
+
 TEXT, BOOL, INT8, FLOAT8, BYTEA, JSON, JSONB = 25, 16, 20, 701, 17, 114, 3802
 
 
@@ -66,7 +68,7 @@ class FakePostgres:
         self.silent_cancel = silent_cancel  # requests to cancel are taken and never answered
         self.over = threading.Event()
         self.answer = answer
-        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener = at_once(socket.create_server(("127.0.0.1", 0)))
         self.port = self.listener.getsockname()[1]
         self.url = f"postgres://fake@127.0.0.1:{self.port}/fake?sslmode=disable&gssencmode=disable"
         self.talks, self.flood = False, b""  # from now on it reads nothing more and says that, for ever

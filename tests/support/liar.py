@@ -12,6 +12,8 @@ import socket
 import struct
 import threading
 
+from .process import at_once
+
 BOOL, INT8, TEXT, JSON, FLOAT8 = 16, 20, 25, 114, 701
 
 
@@ -97,7 +99,7 @@ class Liar:
         self.lie, self.at, self.seen, self.told = None, 0, 0, False
         self.lock = threading.Lock()
         self.open = []
-        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener = at_once(socket.create_server(("127.0.0.1", 0)))
         threading.Thread(target=self.accept, daemon=True).start()
 
     def url(self, backend):
@@ -124,7 +126,7 @@ class Liar:
                 client, _ = self.listener.accept()
             except OSError:
                 return
-            server = socket.create_connection(("127.0.0.1", self.port))
+            server = at_once(socket.create_connection(("127.0.0.1", self.port)))
             self.open += [client, server]
             threading.Thread(target=self.pump, args=(client, server), daemon=True).start()
             threading.Thread(target=self.relay, args=(server, client), daemon=True).start()

@@ -3,12 +3,14 @@ import contextlib
 import socket
 import threading
 
+from .process import at_once
+
 
 class Relay:
     def __init__(self, port, change):
         """change(data): what is sent on of what came in one piece; None breaks the connection off."""
         self.target, self.change = port, change
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+        self.listener = at_once(socket.create_server(("127.0.0.1", 0), backlog=512))
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self.accept, daemon=True).start()
 
@@ -22,7 +24,7 @@ class Relay:
 
     def serve(self, client):
         try:
-            server = socket.create_connection(("127.0.0.1", self.target))
+            server = at_once(socket.create_connection(("127.0.0.1", self.target)))
         except OSError:  # nobody is there: the client is to see that
             client.close()
             return

@@ -70,7 +70,8 @@ def parse_tap(code, output):
     return Count(passed, failed, skipped)
 
 
-SHARDS = 3  # of the api suite: its tests wait more than they compute
+SHARDS = 3  # of the api and isolation suites: their tests wait more than they compute
+SHARDED = ("api", "isolation")  # one division of both when both are asked for
 
 
 class Runner:
@@ -125,16 +126,30 @@ class Runner:
             return sum(pool.map(self.program, binaries), Count())
 
     def pytest(self, suite):
-        where = [argument for argument in self.extra if argument] if suite == "api" else []
+        return self.together([suite])[suite]
+
+    def together(self, suites):
+        """Several suites of pytest in one division: {suite: its count}."""
+        where = [argument for argument in self.extra if argument] if suites == ["api"] else []
         if any(argument.startswith("tests/") for argument in where):
-            return self.pytest_on(suite, where)
-        files = [path for folder in [suite] + (["fault"] if suite == "api" else [])
-                 for path in sorted((ROOT / "tests" / folder).rglob("test_*.py"))]
-        if not files:
-            return Count()
-        shards = self.shards(files, SHARDS if suite == "api" else 1)
+            return {"api": self.pytest_on("api", where)}
+        suite_of = {path: suite for suite in suites for folder in [suite] + (["fault"] if suite == "api" else [])
+                    for path in sorted((ROOT / "tests" / folder).rglob("test_*.py"))}
+        counts = {suite: Count() for suite in suites}
+        if not suite_of:
+            return counts
+
+        def run_shard(shard):
+            """One pytest for each suite of the shard, one after the other: each has fixtures of its own."""
+            for suite in suites:
+                files = [str(path.relative_to(ROOT)) for path in shard if suite_of[path] == suite]
+                count = self.pytest_on(suite, files + where) if files else Count()
+                with self.lock:
+                    counts[suite] += count
+        shards = self.shards(list(suite_of), SHARDS if set(suites) & set(SHARDED) else 1)
         with ThreadPoolExecutor(max_workers=len(shards)) as pool:
-            return sum(pool.map(lambda shard: self.pytest_on(suite, shard + where), shards), Count())
+            list(pool.map(run_shard, shards))
+        return counts
 
     def shards(self, files, n):
         """Whole files in n parts that take about as long, as far as an earlier run has told; each part runs beside the others with
@@ -147,7 +162,7 @@ class Runner:
         for path in sorted(files, key=lambda path: -takes[path]):
             least = min(parts, key=lambda part: part[0])
             least[0] += takes[path]
-            least[1].append(str(path.relative_to(ROOT)))
+            least[1].append(path)
         return [sorted(part[1]) for part in parts]
 
     def durations(self, suites):
@@ -220,7 +235,13 @@ class Runner:
             show("tests/lint/layers.py", output)
         return Count(passed=1) if code == 0 else Count(failed=1)
 
-    def suite(self, name):
+    def suite(self, name, beside=()):
+        """{suite: count}: of it, and of those that run in one division with it."""
+        if beside:
+            return self.together([name, *beside])
+        return {name: self.alone(name)}
+
+    def alone(self, name):
         if name == "fuzz":
             return self.fuzz()
         if name == "lint":
@@ -269,16 +290,21 @@ def main():
     options = parser.parse_args(arguments)
     options.extra = extra
     runner = Runner(options)
-    total = Count()
+    total, told = Count(), set()
+    sharded = [name for name in options.suites if name in SHARDED and not extra]
     for name in options.suites:
+        if name in told:
+            continue
         started = time.monotonic()
         with Signs(name):
-            count = runner.suite(name)
-        if count.passed + count.failed + count.skipped == 0 and name != "fuzz":
-            print(f"{name}: holds no tests")
-            count.failed = 1
-        total += count
-        print(f"{name:<8} {count}  ({time.monotonic() - started:.1f} s)", flush=True)
+            counts = runner.suite(name, [other for other in sharded if other != name] if name in sharded else ())
+        for each, count in counts.items():
+            told.add(each)
+            if count.passed + count.failed + count.skipped == 0 and each != "fuzz":
+                print(f"{each}: holds no tests")
+                count.failed = 1
+            total += count
+            print(f"{each:<8} {count}  ({time.monotonic() - started:.1f} s{', with ' + name if each != name else ''})", flush=True)
     for reason, times in runner.reasons.most_common():
         print(f"skipped {times}: {reason}")
     print(total)

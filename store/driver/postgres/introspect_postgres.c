@@ -68,8 +68,9 @@ static const char indexes_sql[] = PLACE
 	"pg_catalog.pg_get_expr(x.indpred, x.indrelid), a.attname::text, NOT x.indisvalid, "
 	"CASE WHEN u.attnum = 0 THEN pg_catalog.pg_get_indexdef(x.indexrelid, u.place::integer, false) END, "
 	"u.place > x.indnkeyatts, COALESCE(x.indoption[u.place - 1], 0)::bigint, "
-	"CASE WHEN NOT o.opcdefault THEN o.opcname::text END, "
-	"CASE WHEN x.indcollation[u.place - 1] <> COALESCE(a.attcollation, d.oid) THEN l.collname::text END, "
+	"CASE WHEN NOT o.opcdefault AND pg_catalog.pg_opclass_is_visible(o.oid) THEN o.opcname::text END, "
+	"CASE WHEN x.indcollation[u.place - 1] <> COALESCE(a.attcollation, d.oid) "
+	"AND pg_catalog.pg_collation_is_visible(l.oid) THEN l.collname::text END, "
 	"NULLIF(m.amname, 'btree')::text, "
 	"COALESCE((pg_catalog.to_jsonb(x) ->> 'indnullsnotdistinct')::boolean, false), "
 	"COALESCE(k.condeferrable, false), COALESCE(k.condeferred, false), p.oprname::text, "
@@ -111,14 +112,16 @@ static const char checks_sql[] = PLACE
 	"JOIN pg_catalog.pg_constraint k ON k.conrelid = c.oid AND k.contype = 'c' " ORDER "k.conname COLLATE \"C\"";
 
 /* Comments, and collations that are not the type's; of the table itself (no name) its comment. */
-static const char remarks_sql[] = PLACE
-	"a.attname::text, CASE WHEN a.attcollation <> t.typcollation THEN l.collname::text END, e.description " TABLES
-	"JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped "
-	"JOIN pg_catalog.pg_type t ON t.oid = a.atttypid "
-	"LEFT JOIN pg_catalog.pg_collation l ON l.oid = a.attcollation "
-	"LEFT JOIN pg_catalog.pg_description e ON e.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass "
-	"AND e.objoid = c.oid AND e.objsubid = a.attnum "
-	"WHERE a.attcollation <> t.typcollation OR e.description IS NOT NULL " ORDER "a.attnum";
+static const char remarks_sql[] =
+	PLACE "a.attname::text, CASE WHEN a.attcollation <> t.typcollation AND "
+	      "pg_catalog.pg_collation_is_visible(l.oid) THEN "
+	      "l.collname::text END, e.description " TABLES
+	      "JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped "
+	      "JOIN pg_catalog.pg_type t ON t.oid = a.atttypid "
+	      "LEFT JOIN pg_catalog.pg_collation l ON l.oid = a.attcollation "
+	      "LEFT JOIN pg_catalog.pg_description e ON e.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass "
+	      "AND e.objoid = c.oid AND e.objsubid = a.attnum "
+	      "WHERE a.attcollation <> t.typcollation OR e.description IS NOT NULL " ORDER "a.attnum";
 static const char table_remarks_sql[] =
 	PLACE "NULL::text, NULL::text, e.description " TABLES
 	      "JOIN pg_catalog.pg_description e ON e.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass "
@@ -126,7 +129,9 @@ static const char table_remarks_sql[] =
 
 /* Sequences that a column's default counts with, and that are not its own. */
 static const char sequences_sql[] = PLACE
-	"a.attname::text, s.relname::text, q.seqstart, q.seqincrement " TABLES
+	"a.attname::text, s.relname::text, q.seqstart, q.seqincrement, "
+	"CASE WHEN NOT pg_catalog.pg_table_is_visible(s.oid) THEN (SELECT y.nspname::text "
+	"FROM pg_catalog.pg_namespace y WHERE y.oid = s.relnamespace) END " TABLES
 	"JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped "
 	"JOIN pg_catalog.pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum "
 	"JOIN pg_catalog.pg_depend p ON p.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass AND p.objid = d.oid "
@@ -137,6 +142,12 @@ static const char sequences_sql[] = PLACE
 	"AND o.refclassid = p.refclassid AND o.refobjid = c.oid AND o.refobjsubid = a.attnum AND o.deptype = "
 	"'a') " ORDER "a.attnum";
 
+/* What the table and its indexes stand on, of those of others' making. */
+#define STANDS_ON \
+	"SELECT d.refobjid FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass " \
+	"AND d.objid = ANY (ARRAY(SELECT c.oid UNION ALL SELECT x.indexrelid FROM pg_catalog.pg_index x " \
+	"WHERE x.indrelid = c.oid)) AND d.refclassid = "
+
 /* What a table has that no model says. */
 static const char things_sql[] = PLACE
 	"x.kind, x.name " TABLES "CROSS JOIN LATERAL ("
@@ -146,6 +157,14 @@ static const char things_sql[] = PLACE
 	"AND r.rulename <> '_RETURN' "
 	"UNION ALL SELECT 'parent', h.inhparent::pg_catalog.regclass::text FROM pg_catalog.pg_inherits h "
 	"WHERE h.inhrelid = c.oid "
+	"UNION ALL SELECT 'collation off the search path', l.collnamespace::pg_catalog.regnamespace::text || '.' || "
+	"pg_catalog.quote_ident(l.collname) FROM pg_catalog.pg_collation l WHERE l.oid IN (" STANDS_ON
+	"'pg_catalog.pg_collation'::pg_catalog.regclass) AND NOT pg_catalog.pg_collation_is_visible(l.oid) "
+	"UNION ALL SELECT 'operator class off the search path', o.opcnamespace::pg_catalog.regnamespace::text || '.' "
+	"|| "
+	"pg_catalog.quote_ident(o.opcname) FROM pg_catalog.pg_opclass o WHERE o.oid IN (" STANDS_ON
+	"'pg_catalog.pg_opclass'::pg_catalog.regclass) AND NOT o.opcdefault "
+	"AND NOT pg_catalog.pg_opclass_is_visible(o.oid) "
 	"UNION ALL SELECT 'persistence', 'UNLOGGED' WHERE c.relpersistence = 'u' "
 	"UNION ALL SELECT 'partition key', pg_catalog.pg_get_partkeydef(c.oid) WHERE c.relkind = 'p' "
 	") x(kind, name) " ORDER "x.kind COLLATE \"C\", x.name COLLATE \"C\"";
@@ -298,6 +317,7 @@ static void on_sequence(struct catalog *c, const struct value *row)
 	col->sequence = catalog_text(c, row[2]);
 	col->sequence_start = catalog_int(row[3]);
 	col->sequence_increment = catalog_int(row[4]);
+	col->sequence_schema = catalog_text(c, row[5]);
 }
 
 static void on_thing(struct catalog *c, const struct value *row)
@@ -449,7 +469,7 @@ bool postgres_introspect(struct driver_conn *conn, const struct introspect_scope
 	    !ask(&c, scope, tables, fks_sql, "TtttttttTbbbb", on_fk, err) ||
 	    !ask(&c, scope, tables, remarks_sql, "TtTTT", on_remark, err) ||
 	    !ask(&c, scope, tables, table_remarks_sql, "TtTTt", on_remark, err) ||
-	    !ask(&c, scope, tables, sequences_sql, "Ttttii", on_sequence, err) ||
+	    !ask(&c, scope, tables, sequences_sql, "TtttiiT", on_sequence, err) ||
 	    !ask(&c, scope, tables, things_sql, "TttT", on_thing, err) ||
 	    !ask(&c, scope, tables, checks_sql, "TttTb", on_check, err) ||
 	    (scope->views && !read_columns(&v, scope, views, err)))
