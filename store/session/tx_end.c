@@ -125,7 +125,7 @@ static bool commit_root(struct tx_table *t, struct tx *tx, int64_t deadline, str
 		err->outcome = ERR_OUTCOME_ROLLED_BACK;
 		return false;
 	}
-	if (c->driver->commit_mark != NULL && !root->read_only &&
+	if (c->driver->commit_mark != NULL && !root->read_only && !tx_knows_mark(root) &&
 	    !c->driver->commit_mark(c, deadline, &root->mark, err)) {
 		undo_all(t, root, tx, c->broken ? TX_WHY_LOST : TX_WHY_FAILED);
 		err->outcome = ERR_OUTCOME_ROLLED_BACK;
@@ -282,6 +282,7 @@ bool tx_finish(struct tx_table *t, struct tx *tx, bool commit, int64_t deadline,
 	ok = end_held(t, tx, commit, deadline, &phase, &step, err);
 	if (ok || step != END_GO || !commit || err->outcome != ERR_OUTCOME_UNKNOWN)
 		return ok;
+	tx_release_ended(root);
 	ask_fate(t, str_z(tx->id), root, deadline, err);
 	if (err->outcome == ERR_OUTCOME_UNKNOWN)
 		*ret_lost = root->mark;
@@ -293,6 +294,7 @@ void tx_ask(struct tx_table *t, struct tx *tx, int64_t deadline, struct commit_m
 	*ret_lost = (struct commit_mark){0};
 	if (tx_settled(t, tx) != TX_UNKNOWN)
 		return;
+	tx_release_ended(tx->root);
 	ask_fate(t, str_z(tx->id), tx->root, deadline, err);
 	if (err->outcome == ERR_OUTCOME_UNKNOWN)
 		*ret_lost = tx->root->mark;
