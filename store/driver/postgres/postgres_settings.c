@@ -67,8 +67,9 @@ void pg_settings_texts(struct driver_db *db)
 	strbuf_put(&db->begin, strbuf_str(&db->path));
 	put_leavings(&db->reset);
 	pg_settings_sql(db->dsn, "false", &db->reset);
-	/* last: is there a prepared statement that is not ours? */
-	strbuf_puts(&db->reset, "; SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_prepared_statements WHERE from_sql)");
+	/* last: is there a prepared statement that is not ours, and how many of ours are there? */
+	strbuf_puts(&db->reset, "; SELECT COALESCE(pg_catalog.bool_or(from_sql), false), pg_catalog.count(*) "
+				"FROM pg_catalog.pg_prepared_statements");
 }
 
 /* What was prepared by SQL, each by its name: those of the protocol are ours, and the pooler's. */
