@@ -37,6 +37,7 @@
 #include "store/connection/dsn.h"
 #include "store/driver/sqlite/driver_sqlite.h"
 #include "store/exec/sharing.h"
+#include "store/migrate/apply.h"
 #include "store/state/seal.h"
 #include "store/store.h"
 #include "service/version.h"
@@ -109,6 +110,7 @@ static void configure(const struct config *c)
 							   .bytes = (size_t)c->idempotency_bytes});
 	sharing_configure(&(struct sharing_limits){c->shared_trip_seconds, c->shared_write_seconds,
 						   c->shared_unit_seconds, c->shared_gather_seconds});
+	migrate_configure(c->migrate_wait_seconds);
 	driver_sqlite_configure(&(struct sqlite_options){.busy_timeout_s = c->busy_timeout_seconds,
 							 .cache_kib = (size_t)c->sqlite_cache_kib,
 							 .value_bytes = (size_t)c->sqlite_value_bytes,

@@ -91,6 +91,8 @@ const struct setting settings[] = {
 	 "a statement's time, unless the connection's pool says otherwise; 0: unbounded"},
 	{"busy_timeout_seconds", TYPE_SECONDS, AT(busy_timeout_seconds), 0, 3600, TEXT_OF(LIMIT_BUSY_TIMEOUT_S), NULL,
 	 false, "SQLite: wait for locks of other processes"},
+	{"migrate_wait_seconds", TYPE_SECONDS, AT(migrate_wait_seconds), 0.1, 86400, TEXT_OF(LIMIT_MIGRATE_WAIT_S),
+	 NULL, false, "a migration waits so long in all for locks and transactions of others"},
 	{"sqlite_cache_kib", TYPE_INT, AT(sqlite_cache_kib), 16, 1e9, "2000", NULL, false,
 	 "SQLite: page cache per pooled connection"},
 	{"sqlite_value_bytes", TYPE_INT, AT(sqlite_value_bytes), 1024, 1e9, TEXT_OF(LIMIT_SQLITE_VALUE_BYTES), NULL,

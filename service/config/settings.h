@@ -50,7 +50,7 @@ struct config {
 	double session_idle_timeout_seconds, session_max_lifetime_seconds, transaction_timeout_seconds,
 		tombstone_seconds;
 	double slow_statement_seconds;
-	double statement_timeout_seconds, busy_timeout_seconds;
+	double statement_timeout_seconds, busy_timeout_seconds, migrate_wait_seconds;
 	double shared_trip_seconds, shared_write_seconds, shared_unit_seconds, shared_gather_seconds;
 	bool default_url_given, state_url_given; /* by flag, environment or file */
 	bool access_log, insecure_no_auth, public_metrics, allow_url_files, csv_formula_guard;

@@ -137,8 +137,8 @@ static bool share_socket(struct server *s, const struct address *a, struct err *
 
 static bool cannot_listen(const struct server *s, struct err *err)
 {
-	return err_set(err, ERR_INTERNAL_ERROR, "cannot listen on %.*s: %s", STR_FMT(s->options.listen),
-		       strerror(errno));
+	return err_set(err, ERR_INTERNAL_ERROR, "cannot listen on %.*s: %s%s", STR_FMT(s->options.listen),
+		       strerror(errno), errno == EADDRINUSE ? "; --listen names another address" : "");
 }
 
 /* *a: its port becomes the real one. */

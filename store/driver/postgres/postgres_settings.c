@@ -67,8 +67,8 @@ void pg_settings_texts(struct driver_db *db)
 	strbuf_put(&db->begin, strbuf_str(&db->path));
 	put_leavings(&db->reset);
 	pg_settings_sql(db->dsn, "false", &db->reset);
-	/* last: how many prepared statements are there; -1: one is not ours */
-	strbuf_puts(&db->reset, "; SELECT CASE WHEN pg_catalog.bool_or(from_sql) THEN -1 ELSE pg_catalog.count(*) END "
+	/* last: is there a prepared statement that is not ours, and how many of ours are there? */
+	strbuf_puts(&db->reset, "; SELECT COALESCE(pg_catalog.bool_or(from_sql), false), pg_catalog.count(*) "
 				"FROM pg_catalog.pg_prepared_statements");
 }
 
@@ -84,7 +84,7 @@ const char *pg_drop_prepared(const struct pg_conn *c)
 	return c->has_plpgsql ? drop_by_name : "DEALLOCATE ALL";
 }
 
-static void put_clean(const struct pg_conn *c, struct strbuf *b)
+void pg_clean_sql(const struct pg_conn *c, struct strbuf *b)
 {
 	put_leavings(b);
 	strbuf_puts(b, pg_drop_prepared(c));
@@ -92,12 +92,12 @@ static void put_clean(const struct pg_conn *c, struct strbuf *b)
 
 void pg_commit_clean_sql(const struct pg_conn *c, struct strbuf *b)
 {
-	put_clean(c, b);
+	pg_clean_sql(c, b);
 	strbuf_puts(b, "; COMMIT");
 }
 
 void pg_rollback_clean_sql(const struct pg_conn *c, struct strbuf *b)
 {
 	strbuf_puts(b, "ROLLBACK; ");
-	put_clean(c, b);
+	pg_clean_sql(c, b);
 }
