@@ -5,12 +5,11 @@
 
 #include "handlers/unit/idempotency.h"
 #include "service/base/clock.h"
+#include "service/base/limits.h"
 #include "service/base/log.h"
 #include "service/http/tls.h"
 
 #include "service/base/banned.h"
-
-#define RELOAD_SECONDS 60.0
 
 struct key_sources app_key_sources(const struct config *c, const json_t *catalog)
 {
@@ -84,7 +83,7 @@ static void reload_catalog(void *arg)
 	struct arena a;
 	struct err err;
 	arena_init(&a);
-	const bool ok = declared_reload(r->app->declared, clock_deadline(RELOAD_SECONDS), &a, &c, &err);
+	const bool ok = declared_reload(r->app->declared, clock_deadline(LIMIT_RELOAD_S), &a, &c, &err);
 	if (!ok)
 		log_msg(LOG_ERROR, "reload_failed", "keys and catalog stay as they were: %s", err.detail);
 	struct log_line l;

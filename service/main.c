@@ -37,6 +37,7 @@
 #include "store/connection/dsn.h"
 #include "store/driver/sqlite/driver_sqlite.h"
 #include "store/exec/sharing.h"
+#include "store/migrate/apply.h"
 #include "store/state/seal.h"
 #include "store/store.h"
 #include "service/version.h"
@@ -44,7 +45,6 @@
 #include "service/base/banned.h"
 
 #define EXIT_USAGE 2
-#define BRING_UP_SECONDS 5.0
 #define TICK_MAX_NS CLOCK_NS_PER_S
 
 struct process {
@@ -110,6 +110,7 @@ static void configure(const struct config *c)
 							   .bytes = (size_t)c->idempotency_bytes});
 	sharing_configure(&(struct sharing_limits){c->shared_trip_seconds, c->shared_write_seconds,
 						   c->shared_unit_seconds, c->shared_gather_seconds});
+	migrate_configure(c->migrate_wait_seconds);
 	driver_sqlite_configure(&(struct sqlite_options){.busy_timeout_s = c->busy_timeout_seconds,
 							 .cache_kib = (size_t)c->sqlite_cache_kib,
 							 .value_bytes = (size_t)c->sqlite_value_bytes,
@@ -290,10 +291,11 @@ static struct app_state_options state_settings(struct process *p)
 					  .spawn_arg = &p->reload};
 }
 
-/* A database that answers at once is served from the first request on; one that does not holds nobody up. */
+/* Nobody is told to come again for what is about to be served: databases are tried once before the first request. One
+ * that does not answer, or migrates for long, holds nobody up for more than a moment. */
 static void bring_up(struct process *p)
 {
-	const int64_t deadline = clock_deadline(BRING_UP_SECONDS);
+	const int64_t deadline = clock_mono_ns() + (int64_t)(p->config.bring_up_seconds * 1e9);
 	declared_start(p->app.declared);
 	told_start(p->app.told);
 	loop_spawn(server_loop(p->server), once_upkeep, &p->app);
@@ -392,11 +394,14 @@ static int serve(struct process *p)
 	}
 	loop_spawn(server_loop(p->server), housekeeping, p);
 	if (!server_start(p->server, &err)) {
-		code = EXIT_FAILURE;
+		code = fail(&err);
+		goto stop;
+	}
+	watchdog_start(p->config.loop_stall_seconds);
+	bring_up(p);
+	if (!server_listen(p->server, &err)) {
 		usage_error(&err);
 	} else {
-		watchdog_start(p->config.loop_stall_seconds);
-		bring_up(p);
 		log_listening(p);
 		supervisor_notify("READY=1");
 		wait_for_end(p, &signals);
@@ -405,6 +410,7 @@ static int serve(struct process *p)
 		left = app_drain(&p->app, &d, &signals);
 		code = EXIT_SUCCESS;
 	}
+stop:
 	server_drain(p->server, left);
 	server_stop(p->server);
 	node_leave(p->app.node);

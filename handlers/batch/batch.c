@@ -6,14 +6,13 @@
 #include "handlers/handlers.h"
 #include "handlers/answer/render.h"
 #include "service/base/clock.h"
+#include "service/base/limits.h"
 #include "service/base/num.h"
 #include "service/base/wait.h"
 
 #include "service/base/banned.h"
 
-#define ATTEMPTS 6    /* of an atomic batch that runs into other writers */
-#define BACKOFF_MS 10 /* doubled at each attempt, with jitter */
-#define UNDONE_MAX 3  /* with others it shared a transaction with; then it has one of its own */
+#define UNDONE_MAX 3 /* with others it shared a transaction with; then it has one of its own */
 
 static const struct {
 	const char *word;
@@ -341,7 +340,7 @@ static bool back_off(const struct batch *b, int attempt)
 {
 	uint32_t random;
 	num_random(&random, sizeof(random));
-	int64_t span = (int64_t)(BACKOFF_MS << attempt) * CLOCK_NS_PER_MS;
+	int64_t span = (int64_t)(LIMIT_BATCH_PAUSE_MS << attempt) * CLOCK_NS_PER_MS;
 	int64_t until = clock_mono_ns() + span / 2 + (int64_t)(random % 1000) * (span / 2) / 1000;
 	return until < b->c.deadline && wait_until(until) == WAIT_TIMEOUT;
 }
@@ -374,7 +373,7 @@ static bool run_atomic(struct batch *b, struct err *err)
 			continue;
 		if (ok)
 			return true;
-		if (!worth_retrying(b, err) || ++attempt == ATTEMPTS || !back_off(b, attempt - 1))
+		if (!worth_retrying(b, err) || ++attempt == LIMIT_BATCH_TRIES || !back_off(b, attempt - 1))
 			break;
 	}
 	if (err->outcome == ERR_OUTCOME_NONE)

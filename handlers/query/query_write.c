@@ -65,17 +65,17 @@ static bool same_row(const struct model *m, const struct value *x, const struct 
 }
 
 /* What triggers have left of the changed rows. n_changed: how many there are; of rows from before the write that are
- * more than that, those that have changed. */
-static bool settle_rows(struct returned *r, const struct model *m, int64_t n_changed, struct err *err)
+ * more than that, those that have changed. Those that were deleted are answered as they were. */
+static bool settle_rows(struct returned *r, const struct model *m, bool deleted, int64_t n_changed, struct err *err)
 {
 	size_t n = (size_t)r->n_rows;
 	const bool all = !r->ahead || n_changed == r->n_rows;
 	r->n_rows = 0;
 	for (size_t i = 0; i < n; i++) {
 		struct value *now = r->rows[i];
-		if (!context_settle(r->c, m, true, NULL, &now, err))
+		if (!deleted && !context_settle(r->c, m, true, NULL, &now, err))
 			return false;
-		if (now != NULL && (all || !same_row(m, r->rows[i], now)))
+		if (now != NULL && (all || deleted || !same_row(m, r->rows[i], now)))
 			write_row(r, now);
 	}
 	return true;
@@ -112,16 +112,19 @@ bool query_write_set(struct context *c, struct query_write *w, const json_t *set
 				   set != NULL ? "/set" : w->q->set_pointer, &w->set, &w->n_set, err);
 }
 
-/* SQLite: RETURNING shows no column of a view that the update does not set, so the rows are found before it. */
+/* SQLite: RETURNING shows no column of a view that the update does not set, and there is none on virtual tables, so the
+ * rows are found before the write. */
 static bool looks_ahead(const struct context *c, const struct query_write *w, bool *ret, struct err *err)
 {
 	const struct model *m = w->q->model;
-	*ret = c->route.conn->dialect->id == DIALECT_SQLITE && m->kind == MODEL_VIEW && w->n_set > 0;
-	if (*ret && m->n_pk == 0)
-		return err_set(
-			err, ERR_INVALID_QUERY,
-			"SQLite does not tell what became of a view's rows: say in its model which columns are its "
-			"key, or ask without Prefer: return=representation");
+	const bool all = m->kind == MODEL_VIRTUAL;
+	*ret = c->route.conn->dialect->id == DIALECT_SQLITE && (all || (m->kind == MODEL_VIEW && w->n_set > 0));
+	if (*ret && w->n_set > 0 && m->n_pk == 0)
+		return err_set(err, ERR_INVALID_QUERY, "SQLite does not tell what became of the rows of a %s: %s",
+			       all ? "virtual table" : "view",
+			       all ? "ask without Prefer: return=representation"
+				   : "say in its model which columns are its key, or ask without Prefer: "
+				     "return=representation");
 	for (size_t i = 0; *ret && i < w->n_set; i++) {
 		for (size_t k = 0; k < m->n_pk; k++)
 			if (w->set[i].column == m->pk[k])
@@ -175,7 +178,7 @@ bool write_query(struct context *c, struct query_write *w, struct strbuf *rows, 
 	if (!ok)
 		return false;
 	*ret_affected = returning ? result.rows : result.affected;
-	if (r.triggers && !settle_rows(&r, w->q->model, *ret_affected, err))
+	if (r.triggers && !settle_rows(&r, w->q->model, w->n_set == 0, *ret_affected, err))
 		return false;
 	return affected_within(*ret_affected, w->max_affected, err);
 }

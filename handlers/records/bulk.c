@@ -110,7 +110,7 @@ static bool insert_chunk(struct bulk *b, struct err *err)
 					      .override_identity = b->o.override_identity,
 					      .returning = b->representation,
 					      .tells = b->tells};
-	int64_t there = 0, n;
+	int64_t there = 0, n, before = b->inserted + b->updated;
 	if (upsert && !b->tells && !record_count_there(b->c, b->m, b->rows, b->n_rows, &b->o, &there, err))
 		return false;
 	if (!record_lower_insert(&b->arena, b->c->route.conn->dialect, b->m, b->rows, b->n_rows, &how, &stmt, &shape,
@@ -123,6 +123,9 @@ static bool insert_chunk(struct bulk *b, struct err *err)
 		b->updated += there;
 		b->inserted += n - there;
 	}
+	if (upsert && b->inserted + b->updated - before < (int64_t)b->n_rows &&
+	    !record_counts_stand(b->c, b->m, b->rows, b->n_rows, &b->o, err))
+		return false;
 	return settle_chunk(b, err);
 }
 

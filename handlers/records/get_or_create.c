@@ -169,6 +169,22 @@ static bool lock_search(struct find *f, struct err *err)
 	return turns_take(&f->c, &number, 1, err);
 }
 
+/* The values to set on a row that is there: a count of writes that they state is held against its own, and goes on. */
+static bool set_on(struct find *f, const struct value *row, struct query_set **ret, struct err *err)
+{
+	struct query_set *set = arena_array(&f->c.req->arena, f->n_set + 1, sizeof(*set));
+	memcpy(set, f->set, f->n_set * sizeof(*set));
+	*ret = set;
+	for (size_t i = 0; i < f->n_set; i++) {
+		if (!set[i].column->fill.lock_version || set[i].fill == SET_COUNT || set[i].expr != NULL)
+			continue;
+		if (!record_count_stands(&f->c, set[i].column, set[i].value, row, err))
+			return false;
+		set[i] = (struct query_set){.column = set[i].column, .fill = SET_COUNT};
+	}
+	return true;
+}
+
 /* Applies the defaults to the row that is there. *ret NULL: it was deleted, or a trigger has kept it as it is, or
  * (*ret_taken) has taken away what was changed. */
 static bool update_found(struct find *f, const struct value *row, const struct value **ret, bool *ret_taken,
@@ -181,13 +197,16 @@ static bool update_found(struct find *f, const struct value *row, const struct v
 	struct row_keep keep = {.arena = a, .dialect = d, .shape = &shape};
 	struct row_sink sink = row_keep_sink(&keep);
 	struct query *q = f->q;
+	struct query_set *set;
 	struct value *key = NULL;
+	if (!set_on(f, row, &set, err))
+		return false;
 	if (f->m->n_pk > 0) {
 		if (!row_key_values(a, d, f->m, row, &key, err))
 			return false;
 		q = query_by_pk(a, f->c.schema, d, f->m, key);
 	}
-	if (!query_lower_update(a, q, f->set, f->n_set, true, &stmt, &shape, err))
+	if (!query_lower_update(a, q, set, f->n_set, true, &stmt, &shape, err))
 		return false;
 	enum mapped_what what = f->m->n_pk > 0 ? MAPPED_ROWS : MAPPED_KEYS;
 	for (size_t i = 0; i < f->n_set && what == MAPPED_ROWS; i++)

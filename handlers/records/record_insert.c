@@ -1,6 +1,7 @@
 /* One row into its table and back: see record_insert.h. */
 #include "handlers/records/record_insert.h"
 
+#include "handlers/answer/values.h"
 #include "handlers/unit/mapped.h"
 #include "handlers/unit/reads.h"
 #include "handlers/unit/triggers.h"
@@ -76,6 +77,32 @@ bool record_blocking(struct context *c, const struct model *m, const struct reco
 	return true;
 }
 
+bool record_count_stands(struct context *c, const struct column *col, struct value stated, const struct value *there,
+			 struct err *err)
+{
+	struct value now;
+	if (!value_rebind(&c->req->arena, c->route.conn->dialect, col, there[col->index], &now, err))
+		return false;
+	return value_equal(now, stated) || err_set(err, ERR_PRECONDITION_FAILED,
+						   "the record has been written since the lock version that was sent");
+}
+
+bool record_counts_stand(struct context *c, const struct model *m, const struct record_row *rows, size_t n,
+			 const struct insert_options *o, struct err *err)
+{
+	const struct column *count = NULL;
+	for (size_t i = 0; i < m->n_columns && n > 0 && o->n_set == 0; i++)
+		if (m->columns[i].fill.lock_version && rows[0].sent != NULL && rows[0].sent[i])
+			count = &m->columns[i];
+	for (size_t i = 0; count != NULL && i < n; i++) {
+		struct value *there;
+		if (!record_blocking(c, m, &rows[i], o, &there, err) ||
+		    (there != NULL && !record_count_stands(c, count, rows[i].values[count->index], there, err)))
+			return false;
+	}
+	return true;
+}
+
 /* Tells the map what is about to be written. */
 static void announce(struct context *c, const struct model *m, const struct record_row *row,
 		     const struct insert_options *o)
@@ -137,6 +164,8 @@ bool record_insert(struct context *c, const struct model *m, const struct record
 	if (!context_run(c, &stmt, &sink, NULL, err))
 		return false;
 	made->row = r.keep.row;
+	if (made->row == NULL && upsert && !record_counts_stand(c, m, row, 1, o, err))
+		return false;
 	if (made->row != NULL && record_explicit_id(m, row) && !record_sequence(c, m, err))
 		return false;
 	made->unknown = made->row != NULL && !key_is_known(m, made->row);

@@ -19,6 +19,13 @@ bool record_insert(struct context *c, const struct model *m, const struct record
 /* The row that was in the way of one that was not inserted; *ret NULL: none is (any more). In an open unit. Parks. */
 bool record_blocking(struct context *c, const struct model *m, const struct record_row *row,
 		     const struct insert_options *o, struct value **ret, struct err *err) MUST_CHECK;
+/* After an upsert that has not written all of its rows: ERR_PRECONDITION_FAILED if one of them states a count of writes
+ * (lock_version) that is not that of the row in its way. In an open unit. Parks. */
+bool record_counts_stand(struct context *c, const struct model *m, const struct record_row *rows, size_t n,
+			 const struct insert_options *o, struct err *err) MUST_CHECK;
+/* The same of one value, beside the row that is there. */
+bool record_count_stands(struct context *c, const struct column *col, struct value stated, const struct value *there,
+			 struct err *err) MUST_CHECK;
 /* How many of the rows, which have different keys, are there already: of an upsert into SQLite. In an open unit. */
 bool record_count_there(struct context *c, const struct model *m, const struct record_row *rows, size_t n,
 			const struct insert_options *o, int64_t *ret, struct err *err) MUST_CHECK;

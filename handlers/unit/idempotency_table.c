@@ -9,8 +9,6 @@
 
 #include "service/base/banned.h"
 
-#define KEPT_NS (INT64_C(24) * 3600 * CLOCK_NS_PER_S)
-
 /* One caller's room; it is there while it has entries. */
 struct kept_owner {
 	struct str name; /* owned */
@@ -148,7 +146,7 @@ static void strip_oldest(struct kept_owner *o, enum kept_why why)
 
 static void prune(struct kept_owner *o, int64_t now)
 {
-	while (o->head != NULL && (o->n_kept > o->most.entries || now - o->head->kept_ns > KEPT_NS))
+	while (o->head != NULL && (o->n_kept > o->most.entries || now - o->head->kept_ns > LIMIT_IDEMPOTENCY_NS))
 		drop_oldest(o);
 	while (o->full != NULL && o->bytes > o->most.bytes)
 		strip_oldest(o, KEPT_WHY_ROOM);
@@ -158,7 +156,7 @@ struct kept *kept_find(const uint8_t *scope)
 {
 	struct str key = str_n((const char *)scope, KEPT_DIGEST);
 	struct kept *k = map_get(&table.by_scope, key);
-	if (k == NULL || k->running || clock_mono_ns() - k->kept_ns <= KEPT_NS)
+	if (k == NULL || k->running || clock_mono_ns() - k->kept_ns <= LIMIT_IDEMPOTENCY_NS)
 		return k;
 	struct kept_owner *o = k->owner;
 	prune(o, clock_mono_ns());

@@ -5,6 +5,8 @@
 #ifndef FERROD_BASE_LIMITS_H
 #define FERROD_BASE_LIMITS_H
 
+#include "service/base/clock.h"
+
 /* defaults of settings (service/config/settings.c) */
 #define LIMIT_BODY_BYTES (8 * 1024 * 1024)          /* request body */
 #define LIMIT_BULK_BODY_BYTES (1024L * 1024 * 1024) /* bulk create body */
@@ -27,6 +29,7 @@
 #define LIMIT_BUSY_TIMEOUT_S 5             /* SQLite: other processes' locks */
 #define LIMIT_SQLITE_VALUE_BYTES 268435456 /* one text or blob, and one row */
 #define LIMIT_SQLITE_MATCH_TERMS 256       /* of one full-text query */
+#define LIMIT_MIGRATE_WAIT_S 10            /* a migration waits for others in all */
 #define LIMIT_SHARED_TRIP_S 2              /* PostgreSQL: a round trip that requests share */
 #define LIMIT_SHARED_WRITE_S 5             /* SQLite: a transaction that single writes share */
 #define LIMIT_SHARED_UNIT_S 0.5            /* SQLite: a unit of work in a transaction that it shares */
@@ -34,6 +37,7 @@
 #define LIMIT_HTTP_CONNECTIONS 20000
 #define LIMIT_HTTP_IDLE_S 75
 #define LIMIT_BODY_WAIT_S 5    /* a bulk create waits for its body */
+#define LIMIT_BRING_UP_S 5     /* a start waits for databases before it takes connections */
 #define LIMIT_DRAIN_NOTICE_S 5 /* with a state that servers share */
 #define LIMIT_DRAIN_S 30
 #define LIMIT_STATE_LISTEN_S 5 /* longest wait before the state's word of changes is asked for again */
@@ -104,9 +108,6 @@
 #define LIMIT_TRIM_BYTES ((size_t)64 << 10)   /* SQLite: of what trim takes off */
 #define LIMIT_SQL_BYTES (1024 * 1024)
 
-/* What became of a commit that was lost is asked for no longer, however much is left of the request's time. */
-#define LIMIT_FATE_NS (5 * INT64_C(1000000000))
-
 /* How long a PostgreSQL table counts as one that calls no functions of its own, and of how many that is kept. */
 #define LIMIT_PLAIN_NS (10 * INT64_C(1000000000))
 #define LIMIT_PLAIN_TABLES 10000
@@ -115,5 +116,43 @@
 #define LIMIT_PROOFS 2000
 #define LIMIT_PROOF_TEXTS 4000
 #define LIMIT_PROOF_BYTES 8192
+
+/* Times that are nobody's setting: what something may take, or how long it pauses before the next try. */
+#define LIMIT_LINGER_NS (5 * CLOCK_NS_PER_S)       /* an answered connection is read on, so that its answer arrives */
+#define LIMIT_RELOAD_S 60.0                        /* a reload of the catalog */
+#define LIMIT_TRY_S 5.0                            /* one attempt to reach a declared database */
+#define LIMIT_ADOPT_S 1.0                          /* the same, while other servers' changes wait */
+#define LIMIT_TRY_PAUSE_NS (100 * CLOCK_NS_PER_MS) /* between two attempts; twice as long after each */
+#define LIMIT_TRY_PAUSE_MAX_NS CLOCK_NS_PER_S
+#define LIMIT_DECLARED_TURN_S 30.0 /* changes of what is declared wait for one another */
+#define LIMIT_TELL_TURN_S 30.0     /* what callers tell waits for what others tell */
+#define LIMIT_TELL_TRIES_S 10.0    /* and is kept within that, when other servers change the state meanwhile */
+#define LIMIT_BEHIND_S 5.0         /* a request waits for the state that its Ferro-Catalog names */
+#define LIMIT_STATE_S 5.0          /* one unit of work on the state, unless the caller has less */
+#define LIMIT_BEAT_WAIT_S 2.0      /* a request waits for this node's next beat */
+#define LIMIT_KNOWN_WAIT_S 1.5     /* and for a connection that was told to another node a moment ago */
+#define LIMIT_BACKENDS_END_S 2     /* a dead node's backends get, to end */
+#define LIMIT_CLAIM_S 20.0         /* a start waits for rivals of its name, one after the other */
+#define LIMIT_POOL_OPEN_NS (10 * CLOCK_NS_PER_S)    /* opening a connection that nobody waits for yet */
+#define LIMIT_POOL_PING_NS (5 * CLOCK_NS_PER_S)     /* asking one whether it lives, or its reset */
+#define LIMIT_POOL_UNASKED_NS (10 * CLOCK_NS_PER_S) /* one idle for longer is asked before it is used */
+#define LIMIT_POOL_PAUSE_NS (50 * CLOCK_NS_PER_MS)  /* before the next attempt to open one; twice as long after each */
+#define LIMIT_POOL_PAUSE_MAX_NS CLOCK_NS_PER_S
+#define LIMIT_CONNECT_MIN_NS (2 * CLOCK_NS_PER_S) /* one host of a PostgreSQL URL gets no less; nor from libpq */
+#define LIMIT_CANCEL_NS (2 * CLOCK_NS_PER_S)      /* a request to cancel: connecting, and its answer */
+#define LIMIT_GRACE_NS \
+	(2 * CLOCK_NS_PER_S) /* a cancelled statement may take to end before its connection is given up */
+#define LIMIT_CLEANUP_NS (5 * CLOCK_NS_PER_S) /* rollback and reset of a PostgreSQL session */
+#define LIMIT_UNDO_NS (5 * CLOCK_NS_PER_S)    /* undoing, however late the request is */
+#define LIMIT_SETTLE_NS (2 * CLOCK_NS_PER_S)  /* the end of a session waits for what runs in one of its transactions */
+#define LIMIT_FATE_NS (5 * CLOCK_NS_PER_S)    /* what became of a commit that was lost is asked for */
+#define LIMIT_MIGRATE_STEP_NS \
+	(2 * CLOCK_NS_PER_S) /* a migration waits for tables' locks at a time: who wants to read queues behind it \
+				meanwhile */
+#define LIMIT_MIGRATE_PAUSE_NS (500 * CLOCK_NS_PER_MS) /* then everything is given back, and they get through */
+#define LIMIT_BATCH_TRIES 6                            /* of an atomic batch that runs into other writers */
+#define LIMIT_BATCH_PAUSE_MS 10 /* between the first two; twice as long after each, with jitter */
+#define LIMIT_IDEMPOTENCY_NS (24 * 3600 * CLOCK_NS_PER_S) /* an answer for an Idempotency-Key is kept in memory */
+#define LIMIT_KEEPER_MS 1000 /* SQLite: at the end of a pool other processes may read from the log */
 
 #endif

@@ -78,6 +78,9 @@ const struct setting settings[] = {
 	 "a client that takes nothing of its answer for so long loses it"},
 	{"compression", TYPE_STRING, AT(compression), 0, 0, "auto", "auto|on|off", false,
 	 "answers over 1 KiB go as gzip or zstd to clients that accept it; auto: to those of other machines"},
+	{"bring_up_seconds", TYPE_SECONDS, AT(bring_up_seconds), 0, 3600, TEXT_OF(LIMIT_BRING_UP_S), NULL, false,
+	 "a start tries every database once before it takes connections, but waits no longer than this for those that "
+	 "do not answer"},
 	{"drain_notice_seconds", TYPE_SECONDS, AT(drain_notice_seconds), -1, 3600, "-1", NULL, false,
 	 "after SIGTERM new work is still taken for so long, so that every proxy has seen /readyz; -1: 5 with a state "
 	 "that servers share, else 0"},
@@ -88,6 +91,8 @@ const struct setting settings[] = {
 	 "a statement's time, unless the connection's pool says otherwise; 0: unbounded"},
 	{"busy_timeout_seconds", TYPE_SECONDS, AT(busy_timeout_seconds), 0, 3600, TEXT_OF(LIMIT_BUSY_TIMEOUT_S), NULL,
 	 false, "SQLite: wait for locks of other processes"},
+	{"migrate_wait_seconds", TYPE_SECONDS, AT(migrate_wait_seconds), 0.1, 86400, TEXT_OF(LIMIT_MIGRATE_WAIT_S),
+	 NULL, false, "a migration waits so long in all for locks and transactions of others"},
 	{"sqlite_cache_kib", TYPE_INT, AT(sqlite_cache_kib), 16, 1e9, "2000", NULL, false,
 	 "SQLite: page cache per pooled connection"},
 	{"sqlite_value_bytes", TYPE_INT, AT(sqlite_value_bytes), 1024, 1e9, TEXT_OF(LIMIT_SQLITE_VALUE_BYTES), NULL,

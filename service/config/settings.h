@@ -43,13 +43,14 @@ struct config {
 	int64_t idempotency_hours, idempotency_answer_bytes, idempotency_bytes, idempotency_entries;
 	int64_t identity_map_entries, identity_map_bytes, rate_limit_per_second, rate_limit_burst;
 	int64_t sqlite_cache_kib, sqlite_value_bytes, sqlite_heap_bytes, sqlite_match_terms;
+	double bring_up_seconds;
 	double drain_notice_seconds; /* negative: not given */
 	double state_listen_seconds;
 	double http_idle_seconds, request_timeout_seconds, body_wait_seconds, write_timeout_seconds, drain_seconds;
 	double session_idle_timeout_seconds, session_max_lifetime_seconds, transaction_timeout_seconds,
 		tombstone_seconds;
 	double slow_statement_seconds;
-	double statement_timeout_seconds, busy_timeout_seconds;
+	double statement_timeout_seconds, busy_timeout_seconds, migrate_wait_seconds;
 	double shared_trip_seconds, shared_write_seconds, shared_unit_seconds, shared_gather_seconds;
 	bool default_url_given, state_url_given; /* by flag, environment or file */
 	bool access_log, insecure_no_auth, public_metrics, allow_url_files, csv_formula_guard;

@@ -15,8 +15,6 @@
 
 #include "service/base/banned.h"
 
-#define LINGER_NS (5 * CLOCK_NS_PER_S)
-
 struct peer {
 	bool answered; /* its last request, and by us */
 	bool entered;  /* into the library's epoll set, by us */
@@ -25,7 +23,7 @@ struct peer {
 void linger_drop_rest(int fd)
 {
 	static _Thread_local char sink[65536];
-	const int64_t deadline = clock_mono_ns() + LINGER_NS;
+	const int64_t deadline = clock_mono_ns() + LIMIT_LINGER_NS;
 	size_t total = 0;
 	while (total < LIMIT_LINGER_BYTES && wait_fd(fd, POLLIN, deadline, NULL) == WAIT_READY) {
 		const ssize_t n = recv(fd, sink, sizeof(sink), MSG_DONTWAIT);

@@ -88,8 +88,9 @@ bool server_address_is_loopback(struct str listen, bool *ret, struct err *err)
 	return true;
 }
 
-/* reuse_port false: proves that nobody else listens there (two servers of ours would share a port without noticing). */
-static int listen_on(const struct address *a, bool reuse_port)
+/* Bound: nobody can connect before it listens. reuse_port false: proves that nobody else listens there (two servers of
+ * ours would share a port without noticing). */
+static int bind_to(const struct address *a, bool reuse_port)
 {
 	int one = 1;
 	int fd = socket(a->sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -97,7 +98,7 @@ static int listen_on(const struct address *a, bool reuse_port)
 		return -1;
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) != 0 ||
 	    (reuse_port && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) != 0) ||
-	    bind(fd, (const struct sockaddr *)(const void *)&a->sa, a->len) != 0 || listen(fd, BACKLOG) != 0) {
+	    bind(fd, (const struct sockaddr *)(const void *)&a->sa, a->len) != 0) {
 		int saved = errno;
 		close(fd);
 		errno = saved;
@@ -134,6 +135,23 @@ static bool share_socket(struct server *s, const struct address *a, struct err *
 	return true;
 }
 
+static bool cannot_listen(const struct server *s, struct err *err)
+{
+	return err_set(err, ERR_INTERNAL_ERROR, "cannot listen on %.*s: %s%s", STR_FMT(s->options.listen),
+		       strerror(errno), errno == EADDRINUSE ? "; --listen names another address" : "");
+}
+
+/* *a: its port becomes the real one. */
+static bool nobody_listens(const struct server *s, struct address *a, struct err *err)
+{
+	const int probe = bind_to(a, false);
+	if (probe < 0)
+		return cannot_listen(s, err);
+	set_port(a, probe);
+	close(probe);
+	return true;
+}
+
 static bool open_sockets(struct server *s, struct err *err)
 {
 	struct address a;
@@ -141,21 +159,31 @@ static bool open_sockets(struct server *s, struct err *err)
 		return false;
 	if (s->options.listen_fd > 0)
 		return share_socket(s, &a, err);
-	int probe = listen_on(&a, false);
-	if (probe < 0)
-		return err_set(err, ERR_INTERNAL_ERROR, "cannot listen on %.*s: %s", STR_FMT(s->options.listen),
-			       strerror(errno));
-	set_port(&a, probe);
-	close(probe);
+	if (!nobody_listens(s, &a, err))
+		return false;
 	s->loopback = address_is_loopback(&a);
 	s->port = ntohs(((const struct sockaddr_in *)(const void *)&a.sa)->sin_port); /* same place in both families */
 	for (unsigned i = 0; i < s->n_loops; i++) {
-		const int fd = listen_on(&a, true);
+		const int fd = bind_to(&a, true);
 		listener_init(&s->loops[i].listener, fd, connections_of_loop(s));
 		if (fd < 0)
-			return err_set(err, ERR_INTERNAL_ERROR, "cannot listen on %.*s: %s", STR_FMT(s->options.listen),
-				       strerror(errno));
+			return cannot_listen(s, err);
 	}
+	return true;
+}
+
+/* Another process may have begun to listen since they were bound. */
+static bool listen_all(const struct server *s, struct err *err)
+{
+	struct address a = {.len = sizeof(a.sa)};
+	if (s->options.listen_fd > 0)
+		return true;
+	set_port(&a, s->loops[0].listener.watch.fd);
+	if (!nobody_listens(s, &a, err))
+		return false;
+	for (unsigned i = 0; i < s->n_loops; i++)
+		if (listen(s->loops[i].listener.watch.fd, BACKLOG) != 0)
+			return cannot_listen(s, err);
 	return true;
 }
 
@@ -233,7 +261,6 @@ static bool start_daemon(struct wire_loop *l, struct err *err)
 	l->listener.take = take_connection;
 	l->listener.arg = l;
 	l->listener.plain = !tls;
-	listener_start(&l->listener);
 	return true;
 }
 
@@ -288,6 +315,26 @@ bool server_start(struct server *s, struct err *err)
 	return true;
 }
 
+/* Fibers of the loop, whose thread alone may do it. */
+static void start_listener(void *arg)
+{
+	listener_start(arg);
+}
+
+static void stop_listener(void *arg)
+{
+	listener_stop(arg);
+}
+
+bool server_listen(struct server *s, struct err *err)
+{
+	if (!listen_all(s, err))
+		return false;
+	for (unsigned i = 0; i < s->n_loops; i++)
+		loop_spawn(s->loops[i].loop, start_listener, &s->loops[i].listener);
+	return true;
+}
+
 unsigned server_port(const struct server *s)
 {
 	return s->port;
@@ -315,12 +362,6 @@ static void pause_ms(long ms)
 {
 	struct timespec ts = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
 	nanosleep(&ts, NULL);
-}
-
-/* A fiber of the loop, whose thread alone may do it. */
-static void stop_listener(void *arg)
-{
-	listener_stop(arg);
 }
 
 static void stop_accepting(struct server *s)

@@ -10,12 +10,15 @@
 
 struct server;
 
-/* Binds and listens (nothing is served before server_start). ERR_INVALID_REQUEST for an address that cannot be parsed,
- * ERR_INTERNAL_ERROR for one that cannot be bound: the detail is one clear line. options are copied, spans borrowed. */
+/* Binds: whoever connects before server_listen is refused, but at an inherited socket, where they wait.
+ * ERR_INVALID_REQUEST for an address that cannot be parsed, ERR_INTERNAL_ERROR for one that cannot be bound: the detail
+ * is one clear line. options are copied, spans borrowed. */
 bool server_create(const struct server_options *o, struct server **ret, struct err *err) MUST_CHECK;
 
-/* Starts a thread per loop. */
+/* Starts a thread per loop: fibers run, connections are not taken yet. */
 bool server_start(struct server *s, struct err *err) MUST_CHECK;
+/* Takes connections from now on. After server_start, once. ERR_INTERNAL_ERROR: somebody else listens there by now. */
+bool server_listen(struct server *s, struct err *err) MUST_CHECK;
 
 /* The port in use (the real one after ":0"). */
 unsigned server_port(const struct server *s);

@@ -2,16 +2,12 @@
 #include "store/catalog/declared.h"
 
 #include "service/base/clock.h"
+#include "service/base/limits.h"
 #include "service/base/mem.h"
 #include "store/catalog/declared_impl.h"
 
 #include "service/base/banned.h"
 
-#define TRY_SECONDS 5.0   /* one attempt to reach a database */
-#define ADOPT_SECONDS 1.0 /* the same, while the others' changes wait */
-#define TURN_SECONDS 30.0
-#define PAUSE_MIN_NS (100 * CLOCK_NS_PER_MS)
-#define PAUSE_MAX_NS CLOCK_NS_PER_S
 #define FOLLOW_NS (2 * CLOCK_NS_PER_S) /* how often introspected tables are looked at */
 
 void item_list_done(struct item_list *list)
@@ -69,11 +65,11 @@ static bool publish_found(struct keeper *k, struct err *err)
 static void bring_up(struct keeper *k)
 {
 	struct item *it = k->item;
-	int64_t pause = PAUSE_MIN_NS;
+	int64_t pause = LIMIT_TRY_PAUSE_NS;
 	bool told = false;
 	struct err err;
 	while (item_current(it)) {
-		if (item_bring_up(it, true, clock_deadline(TRY_SECONDS), &err) && publish_found(k, &err)) {
+		if (item_bring_up(it, true, clock_deadline(LIMIT_TRY_S), &err) && publish_found(k, &err)) {
 			__atomic_store_n(&it->up, 1, __ATOMIC_RELEASE);
 			connection_unhold(it->conn);
 			if (told)
@@ -90,7 +86,7 @@ static void bring_up(struct keeper *k)
 		first_done(k);
 		if (!passes || wait_until(clock_mono_ns() + pause) == WAIT_CANCELLED)
 			return;
-		pause = clock_min(2 * pause, PAUSE_MAX_NS);
+		pause = clock_min(2 * pause, LIMIT_TRY_PAUSE_MAX_NS);
 	}
 }
 
@@ -104,7 +100,7 @@ static void follow(struct keeper *k)
 	       wait_until(clock_mono_ns() + FOLLOW_NS) != WAIT_CANCELLED) {
 		if (!item_current(it))
 			return;
-		if (item_follow(it, clock_deadline(TRY_SECONDS), &changed, &err) &&
+		if (item_follow(it, clock_deadline(LIMIT_TRY_S), &changed, &err) &&
 		    (!changed || publish_found(k, &err))) {
 			told = false;
 			continue;
@@ -164,7 +160,7 @@ static bool files_open(const struct declared *d, struct err *err)
 		const struct item *it = d->list.items[i];
 		struct err why;
 		if (it->conn->dsn.dialect != DIALECT_SQLITE ||
-		    connection_prove(it->conn, clock_deadline(TRY_SECONDS), &why) || bring_up_transient(&why))
+		    connection_prove(it->conn, clock_deadline(LIMIT_TRY_S), &why) || bring_up_transient(&why))
 			continue;
 		if (it->spec == NULL)
 			return err_set(err, why.code, "%s", why.detail);
@@ -237,7 +233,7 @@ bool declared_adopt(struct declared *d, const struct connect_options *o, struct 
 {
 	struct connection *conn, *replaced;
 	struct err why;
-	if (turn_take(&d->turn, clock_deadline(TURN_SECONDS), 0, NULL) != WAIT_READY)
+	if (turn_take(&d->turn, clock_deadline(LIMIT_DECLARED_TURN_S), 0, NULL) != WAIT_READY)
 		return err_set(err, ERR_DATABASE_BUSY, "the catalog is being reloaded");
 	if (!connection_create(&d->store->connections, o, &conn, err)) {
 		turn_give(&d->turn);
@@ -247,7 +243,7 @@ bool declared_adopt(struct declared *d, const struct connect_options *o, struct 
 	conn->kept = 1;
 	connection_hold(conn, "its database has not answered yet");
 	/* of a server that runs, one that answers is served at once */
-	if (d->started && connection_prove(conn, clock_deadline(ADOPT_SECONDS), &why)) {
+	if (d->started && connection_prove(conn, clock_deadline(LIMIT_ADOPT_S), &why)) {
 		connection_unhold(conn);
 		__atomic_store_n(&it->up, 1, __ATOMIC_RELEASE);
 	}
@@ -304,7 +300,7 @@ static bool fresh_item(struct declared *d, const struct item *old, struct item_l
 static void serve_again(struct declared *d, struct item *it, bool was_up, int64_t deadline)
 {
 	struct err err;
-	if (was_up && item_bring_up(it, false, clock_min(deadline, clock_deadline(TRY_SECONDS)), &err)) {
+	if (was_up && item_bring_up(it, false, clock_min(deadline, clock_deadline(LIMIT_TRY_S)), &err)) {
 		__atomic_store_n(&it->up, 1, __ATOMIC_RELEASE);
 		connection_unhold(it->conn);
 	} else if (was_up) {

@@ -3,12 +3,11 @@
  * brought up unregistered, the models are put together, the keys checked. Then all of it is published.
  */
 #include "service/base/clock.h"
+#include "service/base/limits.h"
 #include "service/base/mem.h"
 #include "store/catalog/declared_impl.h"
 
 #include "service/base/banned.h"
-
-#define TRY_SECONDS 5.0
 
 /* One connection of the new catalog, on its way. */
 struct step {
@@ -88,7 +87,7 @@ static bool carry_out(struct reload *r, struct step *s, struct err *err)
 	struct err why;
 	if (!s->bring_up)
 		return true;
-	if (item_bring_up(s->item, true, clock_deadline(TRY_SECONDS), &why)) {
+	if (item_bring_up(s->item, true, clock_deadline(LIMIT_TRY_S), &why)) {
 		s->ready = true;
 		return true;
 	}

@@ -448,6 +448,8 @@ bool codec_bind(struct arena *a, const struct dialect *d, const struct column *c
 
 	if (d->id == DIALECT_SQLITE && json_is_object(in) && codec_untagged(a, c, in, ret))
 		return true;
+	if (d->id == DIALECT_SQLITE && json_is_number(in) && codec_untyped(c, in, ret))
+		return true;
 	if (json_is_string(in) && rule->digits_only)
 		return takes(&b, "true or false");
 	if (json_is_string(in) && !rule->own_strings)

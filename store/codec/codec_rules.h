@@ -27,7 +27,11 @@ struct value codec_tagged(struct arena *a, const char *tag, struct value v);
  * document, or in a json column a document like others. */
 bool codec_untagged(struct arena *a, const struct column *c, const json_t *in, struct value *ret);
 
-/* The same for what came as text: a filter in a URL, a key. */
+/* A number for a column of SQLite's that declares no type, and has values of any; false: it declares one, or the number
+ * has more digits than SQLite keeps. */
+bool codec_untyped(const struct column *c, const json_t *in, struct value *ret);
+
+/* codec_untagged for what came as text: a filter in a URL, a key. */
 bool codec_untagged_text(struct arena *a, const struct column *c, struct str in, struct value *ret);
 
 /* Does SQLite keep a document that is this number, and nothing else? A column that is declared JSON has an affinity for

@@ -83,19 +83,39 @@ bool codec_untagged_text(struct arena *a, const struct column *c, struct str in,
 	return str_starts(in, STR("{\"$")) && json_parse(a, in, &doc, &ignored) && codec_untagged(a, c, doc, ret);
 }
 
+/* Has the double of the number its digits? */
+static bool keeps_digits(const json_t *v)
+{
+	json_t *kept = json_real(json_real_value(v)); /* NULL: it is infinite */
+	const bool same = kept != NULL && json_number_equal(v, kept);
+
+	json_decref(kept);
+	return same;
+}
+
+bool codec_untyped(const struct column *c, const json_t *in, struct value *ret)
+{
+	if (c->logical != LT_STRING || c->sqlite_type.p == NULL ||
+	    (c->sqlite_type.len > 0 && !str_ieq_z(c->sqlite_type, "any")))
+		return false;
+	if (json_is_integer(in))
+		*ret = value_int(json_integer_value(in));
+	else if (keeps_digits(in))
+		*ret = value_double(json_real_value(in));
+	else
+		return false;
+	return true;
+}
+
 bool codec_number_survives(const struct column *c, const json_t *v)
 {
 	static const char *const texts[] = {"char", "clob", "text", "blob"};
-	bool as_text = c->sqlite_type.len == 0 || json_number_token(v).p == NULL, same;
-	json_t *kept;
+	bool as_text = c->sqlite_type.len == 0 || json_number_token(v).p == NULL;
 
 	for (size_t i = 0; i < ARRAY_LEN(texts) && !as_text; i++)
 		for (size_t k = 0; k + 4 <= c->sqlite_type.len && !as_text; k++)
 			as_text = str_ieq_z(str_n(c->sqlite_type.p + k, 4), texts[i]);
 	if (as_text)
 		return true;
-	kept = json_real(json_real_value(v)); /* NULL: it is infinite */
-	same = kept != NULL && json_number_equal(v, kept);
-	json_decref(kept);
-	return same;
+	return keeps_digits(v);
 }

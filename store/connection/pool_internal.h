@@ -16,9 +16,6 @@
  * driver is only called without the lock.
  */
 
-/* A ping. */
-#define POOL_CHECK_TIMEOUT_NS (5 * CLOCK_NS_PER_S)
-
 struct pool_waiter;
 
 struct pool_settings {

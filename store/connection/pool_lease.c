@@ -3,12 +3,12 @@
 
 #include "service/base/clock.h"
 #include "service/base/fiber.h"
+#include "service/base/limits.h"
 #include "service/base/mem.h"
 #include "store/connection/pool_internal.h"
 
 #include "service/base/banned.h"
 
-#define OPEN_TIMEOUT_NS (10 * CLOCK_NS_PER_S) /* by housekeeping */
 #define TIDY_AFTER_NS (2 * CLOCK_NS_PER_S)
 
 /* ---- life ---- */
@@ -241,7 +241,7 @@ static bool clean(struct pool *p, struct driver_conn *c)
 		p->driver->rollback(c);
 	if (c->broken)
 		return false;
-	if (c->session_dirty && !p->driver->reset(c, clock_mono_ns() + POOL_CHECK_TIMEOUT_NS))
+	if (c->session_dirty && !p->driver->reset(c, clock_mono_ns() + LIMIT_POOL_PING_NS))
 		return false;
 	c->session_dirty = false;
 	return !c->broken && p->driver->tx_state(c) == TX_STATE_NONE;
@@ -439,7 +439,7 @@ void pool_tick(struct pool *p)
 	drop_stale(p);
 	tidy(p);
 	while (want_more(p, &retry)) {
-		if (!pool_open_slot(p, retry, clock_mono_ns() + OPEN_TIMEOUT_NS, &c, &err))
+		if (!pool_open_slot(p, retry, clock_mono_ns() + LIMIT_POOL_OPEN_NS, &c, &err))
 			break;
 		put(p, c, true, false);
 	}

@@ -1,14 +1,11 @@
 /* Who gets which connection: grants, waiters, opening with backoff. How it works: pool_internal.h. */
 #include "service/base/clock.h"
+#include "service/base/limits.h"
 #include "store/connection/pool_internal.h"
 
 #include "service/base/banned.h"
 
-#define BACKOFF_FIRST_NS (50 * CLOCK_NS_PER_MS)
-#define BACKOFF_MAX_NS CLOCK_NS_PER_S
 #define BACKOFF_DOUBLINGS 6
-/* A connection idle for longer is asked whether it lives before it is used. */
-#define CHECK_IDLE_NS (10 * CLOCK_NS_PER_S)
 
 enum grant { GRANT_NONE, GRANT_CONN, GRANT_OPEN, GRANT_FAILED };
 
@@ -152,9 +149,9 @@ static void not_opened(struct pool *p, const struct err *err)
 
 	if (err->cancelled)
 		return;
-	pause = p->n_failures < BACKOFF_DOUBLINGS ? BACKOFF_FIRST_NS << p->n_failures : BACKOFF_MAX_NS;
+	pause = p->n_failures < BACKOFF_DOUBLINGS ? LIMIT_POOL_PAUSE_NS << p->n_failures : LIMIT_POOL_PAUSE_MAX_NS;
 	p->n_failures++;
-	p->retry_ns = clock_mono_ns() + clock_min(pause, BACKOFF_MAX_NS);
+	p->retry_ns = clock_mono_ns() + clock_min(pause, LIMIT_POOL_PAUSE_MAX_NS);
 	if (p->n_leased + p->n_idle == 0)
 		pool_fail_waiters(p, err);
 }
@@ -220,7 +217,7 @@ static bool fit(struct pool *p, struct driver_conn *c, int64_t deadline, struct 
 
 	mutex_lock(&p->lock);
 	old = pool_outdated(p, c, now);
-	check = now - c->idle_since_ns > CHECK_IDLE_NS || c->idle_since_ns <= p->suspect_ns;
+	check = now - c->idle_since_ns > LIMIT_POOL_UNASKED_NS || c->idle_since_ns <= p->suspect_ns;
 	mutex_unlock(&p->lock);
 	if (!old && p->driver->stale != NULL && p->driver->stale(c)) {
 		mutex_lock(&p->lock);
@@ -229,7 +226,7 @@ static bool fit(struct pool *p, struct driver_conn *c, int64_t deadline, struct 
 		pool_discard(p, c);
 		return false;
 	}
-	if (!old && (!check || p->driver->ping(c, clock_min(deadline, now + POOL_CHECK_TIMEOUT_NS), err)))
+	if (!old && (!check || p->driver->ping(c, clock_min(deadline, now + LIMIT_POOL_PING_NS), err)))
 		return true;
 	if (!old && !err->cancelled) {
 		mutex_lock(&p->lock);

@@ -83,6 +83,7 @@ struct driver_conn {
 	unsigned n_notices;
 	bool session_dirty;      /* raw SQL ran: `reset` before the next lease */
 	bool refused;            /* PostgreSQL: by before_next */
+	bool marks;              /* set before begin_later: `mark` is asked for with the first statement */
 	struct commit_mark mark; /* likewise, of its transaction */
 	bool company; /* others share the transaction: a client's statement that could tell, or end it, is refused with
 			 ERR_AGAIN_ALONE */

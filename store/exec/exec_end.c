@@ -3,6 +3,7 @@
 
 #include "service/base/clock.h"
 #include "service/base/fiber.h"
+#include "service/base/limits.h"
 #include "store/connection/fate.h"
 #include "store/exec/exec.h"
 #include "store/exec/exec_internal.h"
@@ -10,12 +11,11 @@
 #include "service/base/banned.h"
 
 /* Undoing may take that long, whatever is left of the request's time. */
-#define UNDO_NS (5 * CLOCK_NS_PER_S)
 
 /* Undoes the unit inside its transaction. When even that fails, nothing of the transaction can be trusted. */
 static void undo_savepoint(struct driver_conn *c)
 {
-	const int64_t deadline = clock_mono_ns() + UNDO_NS;
+	const int64_t deadline = clock_mono_ns() + LIMIT_UNDO_NS;
 	struct err ignored;
 
 	fiber_shield();

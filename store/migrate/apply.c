@@ -7,6 +7,7 @@
 
 #include "service/base/clock.h"
 #include "service/base/fiber.h"
+#include "service/base/limits.h"
 #include "service/base/wait.h"
 #include "store/migrate/locks.h"
 #include "store/migrate/plan_rename.h"
@@ -15,12 +16,18 @@
 
 #include "service/base/banned.h"
 
-/* Others are waited for that long in all. */
-#define WAIT_NS (10 * CLOCK_NS_PER_S)
-/* And so long at a time: whoever wants to read the table queues behind us meanwhile. Then everything is given back, and
- * they get through before the next try. */
-#define WAIT_STEP_NS (2 * CLOCK_NS_PER_S)
-#define WAIT_PAUSE_NS (500 * CLOCK_NS_PER_MS)
+/* Others are waited for that long in all; LIMIT_MIGRATE_STEP_NS at a time. */
+static double wait_s = LIMIT_MIGRATE_WAIT_S;
+
+void migrate_configure(double seconds)
+{
+	wait_s = seconds;
+}
+
+static int64_t wait_ns(void)
+{
+	return (int64_t)(wait_s * (double)CLOCK_NS_PER_S);
+}
 
 /* ---- locks ------------------------------------------------------------------------------------------- */
 
@@ -30,16 +37,16 @@ static bool busy(struct run *r, struct str table, struct err *err)
 
 	r->stepped_back = true;
 	(void)err_set(err, ERR_DATABASE_BUSY,
-		      "another transaction held a lock on table \"%.*s\", and a migration waits %d s for others in "
+		      "another transaction held a lock on table \"%.*s\", and a migration waits %.15g s for others in "
 		      "all; nothing was changed: end it or try again",
-		      STR_FMT(table), (int)(WAIT_NS / CLOCK_NS_PER_S));
+		      STR_FMT(table), wait_s);
 	(void)snprintf(err->sqlstate, sizeof(err->sqlstate), "%s", cause.sqlstate);
 	return false;
 }
 
 static int64_t step_ns(const struct run *r)
 {
-	return r->wait_left_ns < WAIT_STEP_NS ? r->wait_left_ns : WAIT_STEP_NS;
+	return r->wait_left_ns < LIMIT_MIGRATE_STEP_NS ? r->wait_left_ns : LIMIT_MIGRATE_STEP_NS;
 }
 
 static bool lock_table(struct run *r, const struct table_lock *l, struct err *err)
@@ -468,12 +475,12 @@ static bool in_steps(struct run *r, struct err *err)
 	for (;;) {
 		if (in_transaction(r, err))
 			break;
-		if (!r->stepped_back || err->cancelled || r->c->broken || r->wait_left_ns <= WAIT_PAUSE_NS ||
+		if (!r->stepped_back || err->cancelled || r->c->broken || r->wait_left_ns <= LIMIT_MIGRATE_PAUSE_NS ||
 		    clock_mono_ns() >= r->q->deadline)
 			return false;
-		if (wait_until(clock_min(clock_mono_ns() + WAIT_PAUSE_NS, r->q->deadline)) == WAIT_CANCELLED)
+		if (wait_until(clock_min(clock_mono_ns() + LIMIT_MIGRATE_PAUSE_NS, r->q->deadline)) == WAIT_CANCELLED)
 			return false;
-		r->wait_left_ns -= WAIT_PAUSE_NS;
+		r->wait_left_ns -= LIMIT_MIGRATE_PAUSE_NS;
 		ddl_plan_init(&r->ret->plan.notes, r->a);
 	}
 	return r->q->dry_run || !has_concurrent(&r->ret->plan) || execute_concurrent(r, err);
@@ -494,9 +501,9 @@ static bool lease(struct run *r, enum lease_mode mode, struct lease *l, struct e
 			return false;
 		(void)err_set(
 			err, ERR_DATABASE_BUSY,
-			"another transaction was open on the database for %d s; nothing was changed: end it or try "
+			"another transaction was open on the database for %.15g s; nothing was changed: end it or try "
 			"again",
-			(int)(WAIT_NS / CLOCK_NS_PER_S));
+			wait_s);
 		err->outcome = ERR_OUTCOME_NOT_STARTED;
 		return false;
 	}
@@ -539,7 +546,7 @@ bool migrate_run(struct connection *conn, const struct schema *s, const struct m
 		 struct migrate_result *ret, struct err *err)
 {
 	const int64_t began = clock_mono_ns();
-	struct run r = {.conn = conn, .s = s, .q = q, .a = a, .ret = ret, .lock_ns = began + WAIT_NS};
+	struct run r = {.conn = conn, .s = s, .q = q, .a = a, .ret = ret, .lock_ns = began + wait_ns()};
 	bool again, ok;
 
 	*ret = (struct migrate_result){0};
@@ -569,7 +576,7 @@ bool migrate_introspect_scope(struct connection *conn, const struct introspect_s
 			      struct arena *a, struct live_schema *ret, struct err *err)
 {
 	const struct migrate_begin how = {
-		.plan_only = true, .lock_ns = clock_mono_ns() + WAIT_NS, .deadline_ns = deadline};
+		.plan_only = true, .lock_ns = clock_mono_ns() + wait_ns(), .deadline_ns = deadline};
 	struct lease l = {0};
 	bool ok = false;
 

@@ -8,9 +8,12 @@
 #include "store/connection/registry.h"
 #include "store/migrate/migration.h"
 
+/* How long a migration waits for others in all, in seconds; once, before the first. */
+void migrate_configure(double seconds);
+
 /*
  * Brings the database of conn towards s, in a transaction of its own on a connection of its own. Parks; waits for
- * others (migrations, transactions, writers) ten seconds at most. When it returns false nothing has changed
+ * others (migrations, transactions, writers) no longer than is configured. When it returns false nothing has changed
  * (err->outcome says when that is not known) and ret->plan.notes has the warnings so far: ERR_MIGRATION_REFUSED    the
  * planner's refusals, or a statement that the data or the database refused (with table, column and sqlstate)
  *   ERR_MIGRATION_CONFLICT   plan_hash is that of another plan

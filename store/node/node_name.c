@@ -8,13 +8,12 @@
 #include <unistd.h>
 
 #include "service/base/clock.h"
+#include "service/base/limits.h"
 #include "service/base/num.h"
 #include "service/base/wait.h"
 #include "store/node/node_internal.h"
 
 #include "service/base/banned.h"
-
-#define CLAIM_SECONDS 20.0 /* for rivals that come one after the other */
 
 bool node_name_valid(struct str name)
 {
@@ -114,7 +113,7 @@ static bool taken(const struct node *n, const struct state_node *rival, struct e
 
 bool node_claim_name(struct node *n, struct err *err)
 {
-	const int64_t end = clock_deadline(CLAIM_SECONDS);
+	const int64_t end = clock_deadline(LIMIT_CLAIM_S);
 	char instance[17] = "";
 	int64_t beats = 0;
 	bool claimed = false, ok = true;

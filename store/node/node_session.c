@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "service/base/clock.h"
+#include "service/base/limits.h"
 #include "service/base/num.h"
 #include "service/base/wait.h"
 #include "store/exec/exec.h"
@@ -12,9 +13,6 @@
 #include "service/base/banned.h"
 
 #define LOOK_NS (10 * CLOCK_NS_PER_MS)
-#define FRESH_SECONDS 2.0    /* a request waits so long for this node's next beat */
-#define KNOWN_SECONDS 1.5    /* and so long for a connection that was told to another a moment ago */
-#define BACKENDS_SECONDS 2   /* backends that are told to end get so long */
 #define USE_SLACK_US 6000000 /* a last use may be so much later than what is kept of it */
 #define TRIES 4
 #define HANDED_NS (400 * CLOCK_NS_PER_MS) /* a node that drains hands a session that it was asked for over again */
@@ -30,7 +28,7 @@ static bool silent_state(struct err *err)
 /* The beating fiber is at it; nobody else asks. */
 static bool await_fresh(const struct node *n, int64_t deadline, struct err *err)
 {
-	deadline = clock_min(deadline, clock_deadline(FRESH_SECONDS));
+	deadline = clock_min(deadline, clock_deadline(LIMIT_BEAT_WAIT_S));
 	while (!node_fresh(n)) {
 		if (clock_mono_ns() >= deadline)
 			return silent_state(err);
@@ -98,7 +96,7 @@ static bool end_backends(struct connection *conn, const struct state_session *wa
 			       .params = &name,
 			       .n_params = 1,
 			       .access = STMT_WRITE};
-	const int64_t end = clock_deadline(BACKENDS_SECONDS);
+	const int64_t end = clock_deadline(LIMIT_BACKENDS_END_S);
 	struct route route = {.conn = conn};
 	for (;;) {
 		size_t there = 0;
@@ -124,7 +122,7 @@ static bool end_backends(struct connection *conn, const struct state_session *wa
 static bool connection_of(const struct node *n, const struct state_session *was, int64_t deadline,
 			  struct connection **ret, struct err *err)
 {
-	deadline = clock_min(deadline, clock_deadline(KNOWN_SECONDS));
+	deadline = clock_min(deadline, clock_deadline(LIMIT_KNOWN_WAIT_S));
 	while (!connection_get(&n->store->connections, was->connection, ret, err)) {
 		if (clock_mono_ns() >= deadline)
 			return err_set(err, ERR_SESSION_EXPIRED,

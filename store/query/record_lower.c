@@ -128,6 +128,28 @@ static void put_set(struct sql *s, const struct insert *in)
 	s->qualifier = STR_NONE;
 }
 
+/* The count of writes that the rows state; NULL: none, or something else decides what becomes of it. */
+static const struct column *stated_count(const struct insert *in)
+{
+	for (size_t i = 0; in->how->n_set == 0 && in->rows[0].sent != NULL && i < in->model->n_columns; i++)
+		if (in->model->columns[i].fill.lock_version && in->rows[0].sent[i])
+			return &in->model->columns[i];
+	return NULL;
+}
+
+/* A row whose count is another one is not written over. */
+static void put_guard(struct sql *s, const struct insert *in)
+{
+	const struct column *count = stated_count(in);
+
+	if (count == NULL)
+		return;
+	sql_put(s, " WHERE ");
+	put_own(s, in->model, count->name);
+	sql_put(s, sql_on_postgres(s) ? " IS NOT DISTINCT FROM \"excluded\"." : " IS \"excluded\".");
+	sql_ident(s, count->name);
+}
+
 static void put_update(struct sql *s, const struct insert *in)
 {
 	const struct column *same = any_column(in->model);
@@ -145,8 +167,10 @@ static void put_update(struct sql *s, const struct insert *in)
 			sql_put(s, ", ");
 		put_change(s, in, &in->model->columns[i]);
 	}
-	if (n > 0)
+	if (n > 0) {
+		put_guard(s, in);
 		return;
+	}
 	/* nothing to change, but the row that is there is to be locked and returned */
 	sql_ident(s, same->name);
 	sql_put(s, " = ");
@@ -283,6 +307,7 @@ static void insert_key(struct plan_key *k, const struct dialect *d, const struct
 	plan_key_begin(k, PLAN_INSERT, d, in->model);
 	plan_key_number(k, (uint64_t)in->conflict << 3 | bits);
 	plan_key_number(k, in->n_target);
+	plan_key_number(k, in->conflict == RECORD_UPDATE && stated_count(in) != NULL);
 	for (size_t i = 0; i < in->n_target; i++)
 		plan_key_column(k, in->target[i]);
 	for (size_t i = 0; i < in->model->n_columns; i += 8) {

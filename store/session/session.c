@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "service/base/clock.h"
+#include "service/base/limits.h"
 #include "service/base/mem.h"
 #include "service/base/num.h"
 #include "store/session/session_internal.h"
@@ -283,7 +284,7 @@ bool session_enter(struct session_table *t, struct str id, struct str owner, str
 		}
 	}
 	mutex_unlock(&t->lock);
-	tx_settle(doomed, TX_SETTLE_NS);
+	tx_settle(doomed, LIMIT_SETTLE_NS);
 	session_unref(ended);
 	if (s == NULL)
 		return false;
@@ -324,7 +325,7 @@ bool session_close(struct session_table *t, struct str id, struct str owner, boo
 		ok = true;
 	}
 	mutex_unlock(&t->lock);
-	tx_settle(doomed, TX_SETTLE_NS);
+	tx_settle(doomed, LIMIT_SETTLE_NS);
 	session_unref(ended);
 	return ok;
 }
@@ -373,7 +374,7 @@ static size_t sweep(struct session_table *t, const struct sweep *w, int64_t *due
 	if (w->why == SESSION_OPEN)
 		graveyard_forget(&t->dead, now - ns_of(t->limits.tombstone_s));
 	mutex_unlock(&t->lock);
-	tx_settle(doomed, TX_SETTLE_NS);
+	tx_settle(doomed, LIMIT_SETTLE_NS);
 	for (size_t i = 0; i < n; i++)
 		session_unref(found[i]);
 	return n;

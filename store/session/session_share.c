@@ -2,6 +2,7 @@
 #include "store/session/session_share.h"
 
 #include "service/base/clock.h"
+#include "service/base/limits.h"
 #include "service/base/num.h"
 #include "store/session/session_internal.h"
 #include "store/session/tx_internal.h"
@@ -150,7 +151,7 @@ size_t session_part(struct session_table *t, struct arena *a, bool all, struct s
 		use_of(found[i], now, &(*ret)[i]);
 		(*ret)[i].undone = hashes_of(a, doomed, found[i]);
 	}
-	tx_settle(doomed, TX_SETTLE_NS);
+	tx_settle(doomed, LIMIT_SETTLE_NS);
 	for (size_t i = 0; i < n; i++)
 		session_unref(found[i]);
 	return n;
@@ -183,7 +184,7 @@ void session_keep_only(struct session_table *t, const struct map *hashes)
 	for (size_t i = 0; i < n; i++)
 		session_take_out(t, found[i], SESSION_MOVED, &doomed);
 	mutex_unlock(&t->lock);
-	tx_settle(doomed, TX_SETTLE_NS);
+	tx_settle(doomed, LIMIT_SETTLE_NS);
 	for (size_t i = 0; i < n; i++)
 		session_unref(found[i]);
 	arena_done(&a);

@@ -127,6 +127,8 @@ static bool start(struct tx_root *root, const struct tx_options *o, int64_t dead
 	if (!pool_lease(root->conn->pool, LEASE_READ, deadline, &root->lease, err))
 		return false;
 	c = root->lease.conn;
+	c->mark.is_set = false;
+	c->marks = root->nascent && !o->read_only;
 	if (!begin(root, c, o, deadline, err)) {
 		lease_release(&root->lease);
 		return false;
@@ -214,7 +216,7 @@ bool tx_will_commit(struct tx *tx, struct commit_mark **ret_mark)
 	if (tx->parent != NULL || __atomic_load_n(&root->ended, __ATOMIC_ACQUIRE))
 		return false;
 	root->may_commit = root->closing = true;
-	*ret_mark = root->read_only ? NULL : &root->mark;
+	*ret_mark = root->read_only || tx_knows_mark(root) ? NULL : &root->mark;
 	return true;
 }
 

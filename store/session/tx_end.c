@@ -4,14 +4,13 @@
 
 #include "service/base/clock.h"
 #include "service/base/fiber.h"
+#include "service/base/limits.h"
 #include "service/base/mem.h"
 #include "store/connection/fate.h"
 #include "store/session/tx.h"
 #include "store/session/tx_internal.h"
 
 #include "service/base/banned.h"
-
-#define ROLLBACK_NS (5 * CLOCK_NS_PER_S) /* what undoing gets, however late the request is */
 
 static bool savepoint_sql(const struct tx *tx, const char *verb, int64_t deadline, struct err *err)
 {
@@ -52,7 +51,7 @@ static struct tx *top_of(struct tx *tx)
  * protected can only be undone with everything. */
 static void undo_savepoint(struct tx_table *t, struct tx *tx)
 {
-	const int64_t deadline = clock_mono_ns() + ROLLBACK_NS;
+	const int64_t deadline = clock_mono_ns() + LIMIT_UNDO_NS;
 	struct tx_root *root = tx->root;
 	struct err e;
 
@@ -126,7 +125,7 @@ static bool commit_root(struct tx_table *t, struct tx *tx, int64_t deadline, str
 		err->outcome = ERR_OUTCOME_ROLLED_BACK;
 		return false;
 	}
-	if (c->driver->commit_mark != NULL && !root->read_only &&
+	if (c->driver->commit_mark != NULL && !root->read_only && !tx_knows_mark(root) &&
 	    !c->driver->commit_mark(c, deadline, &root->mark, err)) {
 		undo_all(t, root, tx, c->broken ? TX_WHY_LOST : TX_WHY_FAILED);
 		err->outcome = ERR_OUTCOME_ROLLED_BACK;
@@ -283,6 +282,7 @@ bool tx_finish(struct tx_table *t, struct tx *tx, bool commit, int64_t deadline,
 	ok = end_held(t, tx, commit, deadline, &phase, &step, err);
 	if (ok || step != END_GO || !commit || err->outcome != ERR_OUTCOME_UNKNOWN)
 		return ok;
+	tx_release_ended(root);
 	ask_fate(t, str_z(tx->id), root, deadline, err);
 	if (err->outcome == ERR_OUTCOME_UNKNOWN)
 		*ret_lost = root->mark;
@@ -294,6 +294,7 @@ void tx_ask(struct tx_table *t, struct tx *tx, int64_t deadline, struct commit_m
 	*ret_lost = (struct commit_mark){0};
 	if (tx_settled(t, tx) != TX_UNKNOWN)
 		return;
+	tx_release_ended(tx->root);
 	ask_fate(t, str_z(tx->id), tx->root, deadline, err);
 	if (err->outcome == ERR_OUTCOME_UNKNOWN)
 		*ret_lost = tx->root->mark;
@@ -306,7 +307,7 @@ void tx_end_session(struct tx_table *t, struct session *s, bool expired)
 	mutex_lock(t->lock);
 	(void)tx_doom_session(t, s, expired, &doomed);
 	mutex_unlock(t->lock);
-	tx_settle(doomed, TX_SETTLE_NS);
+	tx_settle(doomed, LIMIT_SETTLE_NS);
 }
 
 #define SWEEP_BATCH 64
@@ -365,7 +366,7 @@ static size_t sweep(struct tx_table *t, const struct sweep *s, int64_t *due)
 	if (timed)
 		graveyard_forget(&t->dead, now - (int64_t)(t->tombstone_s * (double)CLOCK_NS_PER_S));
 	mutex_unlock(t->lock);
-	tx_settle(doomed, timed ? 0 : TX_SETTLE_NS);
+	tx_settle(doomed, timed ? 0 : LIMIT_SETTLE_NS);
 	return n;
 }
 

@@ -135,6 +135,11 @@ void tx_give_turn(struct tx_root *root);
 enum tx_phase tx_settled(struct tx_table *t, struct tx *tx);
 /* What the engine says of the transaction: TX_OPEN, TX_ABORTED or how it ended. The turn is held. */
 enum tx_phase tx_verdict(const struct tx_root *root);
+/* Of one that has ended: gives its connection back, which others may wait for. The turn is held. */
+void tx_release_ended(struct tx_root *root);
+/* Has its mark come with its first statement, and has nothing run since that may change what it says? Then root->mark
+ * is set. The turn is held. */
+bool tx_knows_mark(struct tx_root *root);
 /* All open nodes are open or aborted. The lock is held. */
 void tx_set_aborted(struct tx_root *root, bool aborted);
 
@@ -152,8 +157,5 @@ void tx_settle(struct tx *doomed, int64_t wait_ns);
 
 /* The same for one, without a list or a reference to drop. */
 void tx_settle_root(struct tx_root *root, int64_t wait_ns);
-
-/* How long the end of a session waits for a request that runs in one of its transactions. */
-#define TX_SETTLE_NS (2 * CLOCK_NS_PER_S)
 
 #endif

@@ -37,6 +37,12 @@ static bool has_lease(struct tx_root *root)
 	return has;
 }
 
+void tx_release_ended(struct tx_root *root)
+{
+	if (__atomic_load_n(&root->ended, __ATOMIC_ACQUIRE) && has_lease(root))
+		release(root);
+}
+
 static void used(struct tx_root *root, bool now)
 {
 	__atomic_store_n(&root->idle_since, now ? CLOCK_NEVER : clock_mono_ns(), __ATOMIC_RELAXED);
@@ -46,8 +52,7 @@ void tx_give_turn(struct tx_root *root)
 {
 	used(root, false);
 	do {
-		if (__atomic_load_n(&root->ended, __ATOMIC_ACQUIRE) && has_lease(root))
-			release(root);
+		tx_release_ended(root);
 		turn_give(&root->turn);
 		/* whoever ended it meanwhile found the turn taken and has left the connection to its holder */
 	} while (__atomic_load_n(&root->ended, __ATOMIC_ACQUIRE) && has_lease(root) && turn_try(&root->turn));
@@ -76,6 +81,16 @@ enum tx_phase tx_verdict(const struct tx_root *root)
 	}
 	/* lost: the server rolls back what had not been asked to commit */
 	return root->may_commit ? TX_UNKNOWN : TX_ROLLED_BACK;
+}
+
+bool tx_knows_mark(struct tx_root *root)
+{
+	const struct driver_conn *c = root->lease.conn;
+
+	if (!c->mark.is_set || c->session_dirty)
+		return false;
+	root->mark = c->mark;
+	return true;
 }
 
 bool tx_doom(struct tx_table *t, struct tx_root *root, enum tx_phase phase, enum tx_why why)

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "service/base/clock.h"
+#include "service/base/limits.h"
 #include "service/base/mem.h"
 #include "service/base/num.h"
 #include "store/state/state_sql.h"
@@ -275,7 +276,7 @@ static bool open_all(struct state *s, const struct state_options *o, struct err 
 			return no_state(s, err);
 	}
 	if ((file && !o->read_only && !lock_file(s, err)) ||
-	    !connection_prove(s->conn, clock_deadline(STATE_SECONDS), err) || !find_key(s, o, err))
+	    !connection_prove(s->conn, clock_deadline(LIMIT_STATE_S), err) || !find_key(s, o, err))
 		return false;
 	bool ok = false;
 	for (int tries = 0; !ok && tries < TRIES && (tries == 0 || raced(err)); tries++) {

@@ -2,6 +2,7 @@
 #include "store/state/state_sql.h"
 
 #include "service/base/clock.h"
+#include "service/base/limits.h"
 #include "service/base/num.h"
 
 #include "service/base/banned.h"
@@ -19,7 +20,7 @@ void state_unit_begin_within(struct unit *u, struct state *s, struct arena *a, b
 
 void state_unit_begin(struct unit *u, struct state *s, struct arena *a, bool atomic)
 {
-	state_unit_begin_within(u, s, a, atomic, STATE_SECONDS);
+	state_unit_begin_within(u, s, a, atomic, LIMIT_STATE_S);
 }
 
 bool state_unit_end(struct unit *u, bool ok, struct err *err)

@@ -5,8 +5,7 @@
 #include "store/exec/exec.h"
 #include "store/state/seal.h"
 
-#define STATE_SECONDS 5.0 /* for one unit of work, unless the caller has less */
-#define STATE_CELLS 17    /* columns of a row that is read */
+#define STATE_CELLS 17 /* columns of a row that is read */
 
 struct state {
 	struct connection_registry registry; /* of its own connection only */

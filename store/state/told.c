@@ -3,16 +3,14 @@
 
 #include "service/base/clock.h"
 #include "service/base/fiber.h"
+#include "service/base/limits.h"
 #include "service/base/mem.h"
 #include "service/base/num.h"
 #include "store/connection/connect_json.h"
 
 #include "service/base/banned.h"
 
-#define WAIT_SECONDS 30.0  /* for the others' tellings */
-#define TRIES_SECONDS 10.0 /* when other servers change the state while a telling is kept */
-#define TRIES 8            /* when models of ours changed while they were kept */
-#define BEHIND_SECONDS 5.0
+#define TRIES 8 /* when models of ours changed while they were kept */
 #define LOOK_NS (20 * CLOCK_NS_PER_MS)
 
 struct told {
@@ -49,7 +47,7 @@ void told_destroy(struct told *t)
 
 static bool enter(struct told *t, struct err *err)
 {
-	const enum wait_result r = turn_take(&t->turn, clock_deadline(WAIT_SECONDS), 0, NULL);
+	const enum wait_result r = turn_take(&t->turn, clock_deadline(LIMIT_TELL_TURN_S), 0, NULL);
 	if (r == WAIT_READY) {
 		fiber_shield(); /* a caller that goes away must not part what is kept from what is published */
 		return true;
@@ -253,7 +251,7 @@ static bool tell(struct told *t, telling_fn fn, void *arg, struct err *err)
 	if (!enter(t, err))
 		return false;
 	/* each time another's was kept, so together they go on; a slower server may lose many times in a row */
-	const int64_t end = clock_deadline(TRIES_SECONDS);
+	const int64_t end = clock_deadline(LIMIT_TELL_TRIES_S);
 	bool ok = fn(t, arg, err);
 	while (!ok && t->state != NULL && err->code == ERR_SERIALIZATION_FAILURE && sync(t, err)) {
 		if (clock_mono_ns() >= end) {
@@ -469,7 +467,7 @@ bool told_wait(struct told *t, struct str version, int64_t deadline, struct err 
 	    !str_eq_z(life, life_of(t)))
 		return err_set(err, ERR_PRECONDITION_FAILED,
 			       "Ferro-Catalog is that of another state: what it speaks of is not known here");
-	deadline = clock_min(deadline, clock_deadline(BEHIND_SECONDS));
+	deadline = clock_min(deadline, clock_deadline(LIMIT_BEHIND_S));
 	while (position(t) < wanted) {
 		if (clock_mono_ns() >= deadline)
 			return err_set(err, ERR_CATALOG_BEHIND,

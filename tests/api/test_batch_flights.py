@@ -7,7 +7,7 @@ import uuid
 import pytest
 
 from support.client import Client
-from support.cutter import Cutter
+from support.cutter import Cutter, runs
 from support.fake_pg import Answer, FakePostgres, Refuse
 from support.process import wait_for
 from support.schema import run
@@ -51,14 +51,14 @@ def flights(road, *steps, n=1, **more):
     answer = road.batch(*steps, **more).expect(200).json()
     seen = [s for s in list(road.statements) if s]
     assert len(seen) == n, seen
-    assert b"BEGIN" in seen[0] and b"COMMIT" in seen[-1], seen
+    assert runs(seen[0], b"BEGIN") and runs(seen[-1], b"COMMIT"), seen
     return answer, seen
 
 
 def test_one_flight(road):
     answer, seen = flights(road, put(1001), put(1002), raw("UPDATE t SET v = 'y' WHERE id IN ($1, $2)", 1001, 1002))
     assert answer == {"results": [{"status": 200, "body": {"rows_affected": n}} for n in (1, 1, 2)], "committed": True}
-    assert seen[0].index(b"BEGIN") < seen[0].index(b"COMMIT")
+    assert seen[0].index(b"ferrod_begin_0\0") < seen[0].index(b"ferrod_commit\0")
     assert road.ids() == [1001, 1002]
 
 

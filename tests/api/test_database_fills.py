@@ -2,6 +2,7 @@
 import pytest
 
 from support.keys import Keys
+from support.library import column, key, model
 from support.schema import columns_of, introspect, run
 from support.server import Server
 
@@ -246,6 +247,36 @@ def test_identity_always(postgres_conn):
     send("PATCH", "records/88", {"id": 89}).problem(422, "invalid_value")
     send("POST", "records", {"records": [{"id": 1000 + i, "n": "x"} for i in range(300)]}, **over).expect(201)
     assert send("POST", "records", {"n": "next"}).expect(201).json()["id"] > 1299, "the sequence follows"
+
+
+def test_a_stale_count_of_writes_is_refused_by_every_write(conn):
+    """Stated and not that of the row that is there: 412, and nothing of the request is done."""
+    client, using = conn.client, conn.using
+    client.put("/v1/models", {"models": [model("L", key(), column("n", "string", unique=True), column("v", "integer", nullable=True),
+                                               column("lv", "integer", lock_version=True))]}).expect(200)
+    client.post("/v1/create-tables", using).expect(200)
+    path, upsert = "/v1/models/L/records", {**using, "on_conflict": "update", "conflict_columns": "n"}
+    for name in ("a", "b"):
+        client.post(path, {"n": name}, params=using).expect(201)
+    client.patch(f"{path}/1", {"v": 1}, params=using).expect(200)
+
+    def there():
+        return [(r["n"], r["v"], r["lv"]) for r in client.get(path, params={**using, "order": "id"}).expect(200).json()["rows"]]
+    assert there() == [("a", 1, 1), ("b", None, 0)]
+    stale = [client.post(path, {"n": "a", "v": 9, "lv": 0}, params=upsert),
+             client.post(path, {"records": [{"n": "b", "v": 9, "lv": 0}, {"n": "c", "lv": 5}, {"n": "a", "v": 9, "lv": 0}]}, params=upsert),
+             client.post("/v1/models/L/update-or-create", {"where": {"n": "a"}, "defaults": {"v": 9, "lv": 7}}, params=using),
+             client.post("/v1/batch", {**using, "steps": [{"op": "save", "model": "L", "pk": 1, "record": {"n": "a", "lv": 0}}]})]
+    for answer in stale:
+        assert "lock version" in answer.problem(412, "precondition_failed")["detail"]
+    assert there() == [("a", 1, 1), ("b", None, 0)]
+    client.post(path, {"n": "a", "v": 2, "lv": 1}, params=upsert).expect(200)
+    many = client.post(path, {"records": [{"n": "a", "v": 3, "lv": 2}, {"n": "b", "v": 3, "lv": 0}, {"n": "c", "lv": 5}]}, params=upsert).expect(201)
+    assert many.json() == {"rows_inserted": 1, "rows_updated": 2}
+    answer = client.post("/v1/models/L/update-or-create", {"where": {"n": "a"}, "defaults": {"v": 4, "lv": 3}}, params=using).expect(200).json()
+    assert (answer["created"], answer["record"]["lv"], answer["record"]["v"]) == (False, 4, 4)
+    client.post(path, {"n": "b", "v": 8}, params=upsert).expect(200)  # who states none writes over any
+    assert there() == [("a", 4, 4), ("b", 8, 2), ("c", None, 5)]
 
 
 def test_what_ferrod_fills_itself(conn):

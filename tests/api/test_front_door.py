@@ -86,6 +86,11 @@ def test_an_address_that_can_never_be_connected_ends_the_start(tmp_path, tail, s
     assert not run_binary("check-config", "--default-url", "postgres://u@a:5433,b:,c/d?sslmode=verify-ca&target_session_attrs=any")[0]
 
 
+def test_a_port_that_is_taken(server, tmp_path):
+    code, _, error = run_binary("--listen", f"127.0.0.1:{server.port}", cwd=str(tmp_path))
+    assert code == 2 and f"127.0.0.1:{server.port}: Address already in use; --listen names another address" in error
+
+
 def test_a_check_takes_what_a_start_takes(tmp_path):
     words = ["--node", "a-1", "--node-url", "https://node.example:8443", "--state-url", f"sqlite:{tmp_path}/none.db?mode=rwc",
              "--cors-origins", "https://app.example, http://localhost:5173,tauri://localhost,http://[::1]:3000,https://app.example:80"]

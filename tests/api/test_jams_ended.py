@@ -9,7 +9,7 @@ import time
 import pytest
 
 from support.certs import Authority
-from support.process import wait_for
+from support.process import at_once, wait_for
 from support.server import Server, patience
 from test_hostile_peers import CHUNKED, JAMS, processor_seconds
 
@@ -39,7 +39,7 @@ def house(request, ca):
 
         @contextlib.contextmanager
         def connected():
-            with socket.create_connection(("127.0.0.1", server.port), timeout=30) as plain:
+            with at_once(socket.create_connection(("127.0.0.1", server.port), timeout=30)) as plain:
                 with trusting.wrap_socket(plain) if trusting else plain as s:
                     yield s
         server.connected = connected

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from support.certs import Authority
-from support.process import wait_for
+from support.process import at_once, wait_for
 from support.server import Server
 
 HOST = b"Host: localhost\r\n"
@@ -30,7 +30,7 @@ BY_ITSELF = {
 
 def converse(port, head, pieces, pause=0.0, wrap=None):
     """All is sent, then all is read: an error of the socket's is the test's."""
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as plain, (wrap(plain) if wrap else plain) as s:
+    with at_once(socket.create_connection(("127.0.0.1", port), timeout=20)) as plain, (wrap(plain) if wrap else plain) as s:
         s.sendall(head)
         for _ in range(pieces):
             s.sendall(PIECE)
@@ -49,7 +49,7 @@ def converse(port, head, pieces, pause=0.0, wrap=None):
 def test_what_the_library_refuses_is_read_by_those_who_still_send(server, strict_library, head, status, pieces, pause):
     """The kernel reset the connection, for what they had sent was never read."""
     if strict_library and head == BY_ITSELF["no request line"][0]:  # since 1.0 it has no answer to what is no HTTP at all
-        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as s:
+        with at_once(socket.create_connection(("127.0.0.1", server.port), timeout=20)) as s:
             s.sendall(head)
             with contextlib.suppress(ConnectionError):
                 s.sendall(PIECE * pieces)
@@ -91,7 +91,7 @@ def test_lingering_has_a_bound():
         before = descriptors()
         held = []
         for _ in range(400):
-            s = socket.create_connection(("127.0.0.1", server.port), timeout=20)
+            s = at_once(socket.create_connection(("127.0.0.1", server.port), timeout=20))
             s.sendall(b"GET /healthz HTTP/7.1\r\n" + HOST + b"\r\n")
             assert s.recv(20).startswith(b"HTTP/1.1 505")
             held.append(s)

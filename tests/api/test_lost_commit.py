@@ -4,7 +4,7 @@ import uuid
 import pytest
 
 from support.client import Client
-from support.cutter import Cutter
+from support.cutter import Cutter, runs
 from support.process import wait_for
 
 ITEM = {"model_name": "Item", "columns": [{"name": "id", "logical_type": "integer", "primary_key": True}]}
@@ -155,6 +155,101 @@ def test_a_commit_that_travelled_with_its_statement(cut, when, truth, alone):
     wait_for(lambda: cut.count() == ("1" if when == "after" else "0"), 20, "the server's own end")
     if tx:
         assert cut.client.get(f"/v1/transactions/{tx}").expect(200).json()["state"] in (truth, "unknown")
+
+
+PUT = "INSERT INTO item VALUES ({})"
+MARK = b"pg_current_xact_id_if_assigned()"
+RUN = b"E\0\0\0\t\0\0\0\0\0"  # Execute, of all rows
+
+
+def execute(cut, work, **headers):
+    """work: a text, or a number to put in."""
+    body = {"sql": PUT.format("$1"), "args": [work]} if isinstance(work, int) else {"sql": work}
+    return cut.client.post("/v1/sql/execute", body, headers={k.replace("_", "-"): v for k, v in headers.items()})
+
+
+def two_requests(cut, first, last, between=None):
+    """A transaction of them: its end, and what went to the server."""
+    del cut.statements[:]
+    tx = execute(cut, first, Ferro_Transaction="new").expect(200).header("Ferro-Transaction")
+    if between:
+        execute(cut, between, Ferro_Transaction=tx).expect(200)
+    end = execute(cut, last, Ferro_Transaction=tx, Ferro_Transaction_End="commit")
+    return end, [s for s in list(cut.statements) if s]
+
+
+@pytest.mark.parametrize("when, truth", [("after", "committed"), ("before", "rolled_back")])
+def test_a_mark_that_came_with_the_first_statement(cut, when, truth):
+    """Two flights, and what the first one told is enough to ask by."""
+    for n in range(10, 20, 2):  # by the last one all is prepared and proven
+        end, seen = two_requests(cut, n, n + 1)
+        end.expect(200)
+    assert len(seen) == 2 and runs(seen[0], b"BEGIN") and runs(seen[1], b"COMMIT"), seen
+    assert (seen[0].count(RUN), seen[1].count(RUN)) == (3, 2), seen
+    tx = execute(cut, 20, Ferro_Transaction="new").expect(200).header("Ferro-Transaction")
+    cut.cut = when
+    problem = execute(cut, 1, Ferro_Transaction=tx, Ferro_Transaction_End="commit").problem(503, "database_unavailable")
+    assert problem["outcome"] == truth, problem
+    assert cut.count() == ("12" if when == "after" else "10")
+    assert cut.client.get(f"/v1/transactions/{tx}").expect(200).json()["state"] == truth
+
+
+def test_a_mark_is_asked_for_again_where_it_may_have_changed(cut):
+    """A setting decides what a commit waits for: behind what may have set it another look is taken, with COMMIT."""
+    for n in range(10, 30, 2):
+        end, seen = two_requests(cut, n, n + 1, "SET LOCAL synchronous_commit = off")
+        end.expect(200)
+        commit = [s for s in seen if runs(s, b"COMMIT")]
+        assert len(commit) == 1 and MARK in commit[0], seen
+    assert cut.count() == "20"
+
+
+@pytest.mark.parametrize("road", ["transaction", "batch", "autocommit"])
+def test_words_that_were_forgotten_behind_our_back(cut, road):
+    """A function of the client's own forgets what is prepared: nothing after it fails."""
+    cut.client.post("/v1/sql/execute", {"sql": "CREATE FUNCTION forget() RETURNS int LANGUAGE plpgsql AS "
+                                               "$$ BEGIN EXECUTE 'DEALLOCATE ALL'; RETURN 1; END $$"}).expect(200)
+    n = iter(range(10, 1000))
+
+    def work():
+        for _ in range(3):
+            two_requests(cut, next(n), next(n))[0].expect(200)
+            steps = [{"op": "sql.execute", "sql": "INSERT INTO item VALUES ($1)", "args": [next(n)]} for _ in range(2)]
+            cut.client.post("/v1/batch", {"steps": steps}).expect(200)
+
+    for _ in range(3):
+        work()
+        if road == "transaction":
+            two_requests(cut, next(n), PUT.format(next(n)), "SELECT forget()")[0].expect(200)
+            two_requests(cut, "SELECT forget()", PUT.format(next(n)))[0].expect(200)
+            two_requests(cut, next(n), "SELECT forget()")[0].expect(200)
+        elif road == "batch":
+            steps = [{"op": "sql.execute", "sql": sql} for sql in (PUT.format(next(n)), "SELECT forget()", PUT.format(next(n)))]
+            cut.client.post("/v1/batch", {"steps": steps}).expect(200)
+        else:
+            cut.client.post("/v1/sql/execute", {"sql": "SELECT forget()"}).expect(200)
+    work()
+    assert cut.count() == str(next(n) - 10)
+    del cut.statements[:]
+    for sql in ("SELECT set_config('a.b', 'c', false)", "SELECT 1 / 0", "SELECT set_config('a.b', 'd', false)"):
+        execute(cut, sql)
+        execute(cut, next(n)).expect(200)
+    assert not any(b"DISCARD ALL" in s for s in cut.statements)  # what is there still is kept
+
+
+def test_each_kind_of_transaction_has_a_word_of_its_own(cut):
+    n = 0
+    for _ in range(3):
+        for level in ("read_committed", "repeatable_read", "serializable"):
+            for only in ("", ";read-only"):
+                headers = {"Ferro-Transaction": f"new;isolation={level}{only}"}
+                ask = {"sql": "SELECT current_setting('transaction_isolation') AS i, current_setting('transaction_read_only') AS r"}
+                answer = cut.client.post("/v1/sql/fetch-one", ask, headers=headers).expect(200)
+                assert answer.json()["row"] == {"i": level.replace("_", " "), "r": "on" if only else "off"}
+                headers = {"Ferro-Transaction": answer.header("Ferro-Transaction"), "Ferro-Transaction-End": "commit"}
+                cut.client.post("/v1/sql/execute", {"sql": "SELECT 1" if only else PUT.format(n)}, headers=headers).expect(200)
+                n += not only
+    assert cut.count() == str(n)
 
 
 def test_a_batch_whose_commit_travelled(cut):

@@ -10,7 +10,7 @@ import pytest
 from support.client import Client
 from support.process import wait_for
 from support.schema import column, columns_of, migrate, model, quiet, register, run, whole_schema
-from support.server import Server
+from support.server import Server, patience
 from support.tables import sql
 from support.vanish import growth_bound
 
@@ -72,6 +72,22 @@ def test_open_transactions_are_waited_for_only_so_long(server, sqlite_conn, post
         assert sorted(columns_of(conn.backend, "held")) == ["a", "b", "id"]
         assert run(conn.backend, "SELECT a FROM held") == [["x"]]
         quiet(conn)
+
+
+def test_how_long_others_are_waited_for_is_a_setting(backend):
+    with Server("--migrate-wait-seconds", "0.8") as server, Client(server.port) as client:
+        conn = types.SimpleNamespace(backend=backend, client=client, using={"using": "held"}, name="held")
+        client.post("/v1/connections", {"name": "held", "url": backend.url}).expect(201)
+        register(client, model("Held", column("a")))
+        migrate(conn)
+        holder = client.transaction(**conn.using)
+        holder.post("/v1/sql/execute", {"sql": "INSERT INTO held (a) VALUES ('x')"}).expect(200)
+        register(client, model("Held", column("a"), column("b")))
+        started = time.monotonic()
+        problem = client.post("/v1/migrate", conn.using).problem(503, "database_busy")
+        assert 0.6 < time.monotonic() - started < patience(6) and "0.8 s" in problem["detail"], problem
+        holder.post(f"/v1/transactions/{holder.headers['Ferro-Transaction']}/commit").expect(200)
+        assert len(migrate(conn)["statements"]) == 1
 
 
 def test_another_process_writes_to_the_sqlite_file(sqlite_backend):

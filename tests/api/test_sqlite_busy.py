@@ -152,17 +152,22 @@ def test_readers_that_are_locked_out(tmp_path):
 def test_a_lock_that_keeps_readers_out(tmp_path):
     """In a rollback journal whoever commits keeps everybody out: what a write asks first waits once, too, and says what became of it."""
     path = tmp_path / "journal.db"
-    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db, \
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db, contextlib.closing(sqlite3.connect(path, isolation_level=None)) as reader, \
             Server("--busy-timeout-seconds", str(BUSY)) as server, Client(server.port) as client:
         assert db.execute("PRAGMA journal_mode=DELETE").fetchone() == ("delete",)
         db.execute("CREATE TABLE marker (id INTEGER PRIMARY KEY, label TEXT)")
         db.execute("INSERT INTO marker VALUES (1, 'one')")
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM marker").fetchall()  # so that ferrod cannot make it WAL
         client.post("/v1/connections", {"name": "f", "url": f"sqlite:{path}", "default": True}).expect(201)
         client.put("/v1/models", {"models": [MARKER]}).expect(200)
+        client.get("/v1/models/Marker/records/1").expect(200)
+        reader.execute("COMMIT")
         db.execute("BEGIN EXCLUSIVE")
         for call in writes(client):
             check(*timed(call))
         db.execute("COMMIT")
+        assert db.execute("PRAGMA journal_mode").fetchone() == ("delete",)
         for n, call in enumerate(writes(client)):
             assert call().status in (200, 201), n
 

@@ -9,6 +9,7 @@ from urllib.parse import quote
 import pytest
 
 from support.client import Client
+from support.schema import run
 from support.server import Server
 
 BAD = b"caf\xe9"  # Latin-1
@@ -275,3 +276,29 @@ def test_a_key_of_it_leads_to_its_row(stranger):
     db.close()
     stranger.delete(path).expect(204)
     stranger.get(path).problem(404, "record_not_found")
+
+
+def test_a_column_without_a_type_takes_numbers(sqlite_conn):
+    """As it has them: what it keeps is of whatever class was sent. A type that says text takes text only, as ever."""
+    conn = sqlite_conn
+    run(conn.backend, "CREATE TABLE eav (id integer PRIMARY KEY, v, w ANY, t text);\nCREATE TABLE strict (id integer PRIMARY KEY, v ANY) STRICT")
+    conn.client.put("/v1/models", {"models": []}).expect(200)
+    conn.client.post("/v1/introspect", {**conn.using, "register": True}).expect(200)
+    path = "/v1/models/eav/records"
+    for number, value in enumerate((3, -1.5, 9007199254740993, "3", "x", {"$bytes": "AA=="}, None), 1):
+        made = conn.client.post(path, {"v": value}, params=conn.using).expect(201).json()
+        assert made["v"] == value and type(made["v"]) is type(value)
+        leaf = {"node_kind": "leaf", "column": "v", "operator": "==" if value is not None else "IS NULL", "value": value}
+        if value is None:
+            del leaf["value"]
+        found = conn.client.post("/v1/query", {"model_name": "eav", "where": [leaf]}, params=conn.using).expect(200).json()["rows"]
+        assert [r["id"] for r in found] == [number]
+        assert conn.client.put(f"{path}/{number}", made, params=conn.using).expect(200).json() == made
+    conn.client.post(path, {"records": [{"w": 4}, {"w": 4.5}]}, params=conn.using).expect(201)
+    assert conn.client.post("/v1/models/strict/records", {"v": 7}, params=conn.using).expect(201).json()["v"] == 7
+    assert conn.client.post("/v1/models/strict/records", {"v": "7"}, params=conn.using).expect(201).json()["v"] == "7"
+    for wrong in ({"v": True}, {"v": [1]}, {"t": 5}):
+        answer = conn.client.request("POST", path, wrong, params=conn.using)
+        answer.problem(422, "invalid_value")
+    answer = conn.client.request("POST", path, raw=b'{"v": 123456789012345678901234567890}', params=conn.using)
+    answer.problem(422, "invalid_value")

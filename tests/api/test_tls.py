@@ -14,7 +14,7 @@ import pytest
 from support.certs import Authority
 from support.client import Client
 from support.pg import Postgres
-from support.process import wait_for
+from support.process import at_once, wait_for
 from support.server import Server, run_binary
 
 MANY = "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c LIMIT 100000) SELECT n, 'some text to fill the line' AS t FROM c"
@@ -65,7 +65,7 @@ def call(connection, method, path, body=None):
 
 def presented(server, ca):
     """The subject of the certificate that a new connection is shown."""
-    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as plain:
+    with at_once(socket.create_connection(("127.0.0.1", server.port), timeout=10)) as plain:
         with context(ca).wrap_socket(plain, server_hostname="localhost") as s:
             return dict(pair[0] for pair in s.getpeercert()["subject"])["commonName"]
 
@@ -117,7 +117,7 @@ def test_many_connections_at_once(house, ca):
 
 
 def test_what_is_no_tls_harms_nobody(house, ca):
-    idle = [socket.create_connection(("127.0.0.1", house.port), timeout=10) for _ in range(20)]
+    idle = [at_once(socket.create_connection(("127.0.0.1", house.port), timeout=10)) for _ in range(20)]
     for number, s in enumerate(idle):
         s.sendall((b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", b"\x16\x03\x01\x02\x00\x01", b"\x00" * 600, b"")[number % 4])
     assert call(connect(house, ca), "GET", "/healthz")[0] == 200
@@ -136,7 +136,7 @@ def test_versions(house, leaf, ca):
         made.set_ciphers("ALL:@SECLEVEL=0")
         made.load_verify_locations(str(ca.root))
         made.minimum_version = made.maximum_version = ssl.TLSVersion.TLSv1_1
-        with socket.create_connection(("127.0.0.1", house.port), timeout=10) as plain:
+        with at_once(socket.create_connection(("127.0.0.1", house.port), timeout=10)) as plain:
             made.wrap_socket(plain, server_hostname="localhost")
     for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
         assert call(connect(house, ca, oldest=version, newest=version), "GET", "/healthz")[0] == 200
@@ -149,7 +149,7 @@ def test_versions(house, leaf, ca):
 def test_no_weak_cipher(house, ca):
     made = context(ca, newest=ssl.TLSVersion.TLSv1_2)
     made.set_ciphers("AES128-SHA:AES256-SHA:AES128-GCM-SHA256:ECDHE-ECDSA-AES128-SHA:ECDHE-RSA-AES256-SHA:@SECLEVEL=0")
-    with pytest.raises((ssl.SSLError, OSError)), socket.create_connection(("127.0.0.1", house.port), timeout=10) as plain:
+    with pytest.raises((ssl.SSLError, OSError)), at_once(socket.create_connection(("127.0.0.1", house.port), timeout=10)) as plain:
         made.wrap_socket(plain, server_hostname="localhost")
 
 

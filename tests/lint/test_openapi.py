@@ -151,7 +151,7 @@ def test_no_description_became_a_member():
 
 
 def test_the_number_of_tries_is_the_codes():
-    tries = re.search(r"#define ATTEMPTS (\d+)", (ROOT / "handlers/batch/batch.c").read_text(encoding="utf-8")).group(1)
+    tries = re.search(r"#define LIMIT_BATCH_TRIES (\d+)", (ROOT / "service/base/limits.h").read_text(encoding="utf-8")).group(1)
     batch = next(operation for _, _, operation in OPERATIONS if operation["operationId"] == "batch")
     assert f"tried up to {tries} times in all" in " ".join(batch["description"].split())
 

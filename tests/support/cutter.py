@@ -5,6 +5,15 @@ import threading
 from .process import at_once
 
 
+def runs(data, word):
+    """Does the piece run BEGIN, or COMMIT: by its text, or by the name that it was given?"""
+    name = b"ferrod_" + word.lower()
+    named = b"\0" + name + (b"_" if word == b"BEGIN" else b"\0")
+    if word == b"COMMIT":
+        data = data.replace(name + b"\0COMMIT\0", b"")  # is prepared
+    return word in data or named in data
+
+
 class Cutter:
     """A way to a PostgreSQL on which the next COMMIT loses its connection: before it arrives, or before its answer does."""
 
@@ -48,7 +57,7 @@ class Cutter:
             while data := source.recv(65536):
                 if asks:
                     self.statements.append(data)
-                if asks and self.cut == "before" and b"COMMIT" in data:
+                if asks and self.cut == "before" and runs(data, b"COMMIT"):
                     break
                 if not asks and self.cut == "after" and b"COMMIT\0" in data:
                     break

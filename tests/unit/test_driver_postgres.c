@@ -12,6 +12,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "service/base/limits.h"
 #include "tests/support/postgres_database.h"
 
 /* ---- values ---------------------------------------------------------------------------------------- */
@@ -309,7 +310,7 @@ static void finish_early(struct driver_conn **c, struct stmt *s)
 		pg->finish(cur);
 		if (!(*c)->broken)
 			break;
-		assert_true(clock_mono_ns() - from >= PG_GRACE_NS);
+		assert_true(clock_mono_ns() - from >= LIMIT_GRACE_NS);
 		pg->close(*c);
 		assert_ok(pg->open(g.db, SECONDS(10), c, &err));
 	}

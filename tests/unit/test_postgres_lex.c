@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "store/driver/postgres/postgres_driver.h"
+#include "store/driver/postgres/postgres_lex.h"
 
 static struct pg_sql_facts scan(const char *sql)
 {

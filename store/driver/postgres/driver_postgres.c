@@ -11,6 +11,7 @@
 
 #include "service/base/clock.h"
 #include "service/base/fiber.h"
+#include "service/base/limits.h"
 #include "service/base/mem.h"
 #include "service/base/num.h"
 #include "store/driver/catalog.h"
@@ -233,7 +234,7 @@ static bool begin(struct driver_conn *base, enum tx_isolation iso, bool read_onl
 	const int n = snprintf(sql, sizeof(sql), "BEGIN%s%s%s", levels[iso], read_only ? " READ ONLY" : "",
 			       c->pooled ? base->db->begin.p : "");
 
-	c->unclean = false;
+	c->unclean = base->marks = base->mark.is_set = false;
 	if (n > 0 && (size_t)n < sizeof(sql) && pg_simple(c, sql, deadline_ns, NULL, err)) {
 		if (PQtransactionStatus(c->pg) == PQTRANS_INTRANS)
 			return true;
@@ -254,6 +255,9 @@ static bool begin_later(struct driver_conn *base, enum tx_isolation iso, bool re
 	if (!pg_usable(c, deadline_ns, err))
 		return false;
 	c->unclean = false;
+	c->marking = base->marks;
+	base->marks = base->mark.is_set = false;
+	c->words.opening = 1 + 2 * (unsigned)iso + (read_only ? 1 : 0);
 	(void)snprintf(c->opening, sizeof(c->opening), "BEGIN%s%s", levels[iso], read_only ? " READ ONLY" : "");
 	return true;
 }
@@ -269,7 +273,7 @@ static bool send_rollback(struct pg_conn *c)
 	if (c->unclean)
 		pg_rollback_clean_sql(c, &sql);
 	clean = c->unclean && !strbuf_failed(&sql);
-	ok = pg_simple(c, clean ? sql.p : "ROLLBACK", clock_mono_ns() + PG_CLEANUP_NS, NULL, &ignored);
+	ok = pg_simple(c, clean ? sql.p : "ROLLBACK", clock_mono_ns() + LIMIT_CLEANUP_NS, NULL, &ignored);
 	c->base.n_rollbacks += ok && clean; /* it was not the last command of its text */
 	strbuf_done(&sql);
 	return ok;
@@ -384,10 +388,12 @@ static bool discard(struct pg_conn *c, int64_t deadline)
 	PQclear(error);
 	strbuf_done(&b);
 	pg_cache_clear(&c->cache, true);
+	pg_words_forget(c);
 	return ok;
 }
 
-/* The same but for prepared statements, which are dear: ours stay. *ret_others: there are some that are not ours. */
+/* The same but for prepared statements, which are dear: ours stay. *ret_others: there are some that are not ours, or
+ * ours are not there any more. */
 static bool put_back(struct pg_conn *c, int64_t deadline, bool *ret_others)
 {
 	bool ok = PQsendQuery(c->pg, c->base.db->reset.p) == 1;
@@ -401,7 +407,8 @@ static bool put_back(struct pg_conn *c, int64_t deadline, bool *ret_others)
 		if (res == NULL)
 			return true;
 		ok = PQresultStatus(res) == PGRES_COMMAND_OK || PQresultStatus(res) == PGRES_TUPLES_OK;
-		*ret_others = !(PQntuples(res) == 1 && PQnfields(res) == 1 && strcmp(PQgetvalue(res, 0, 0), "f") == 0);
+		*ret_others = !(PQntuples(res) == 1 && PQnfields(res) == 2 && strcmp(PQgetvalue(res, 0, 0), "f") == 0 &&
+				pg_all_prepared(c, str_z(PQgetvalue(res, 0, 1))));
 		PQclear(res);
 	}
 	return false;
@@ -409,7 +416,7 @@ static bool put_back(struct pg_conn *c, int64_t deadline, bool *ret_others)
 
 static bool reset(struct driver_conn *base, int64_t deadline_ns)
 {
-	const int64_t deadline = clock_min(deadline_ns, clock_mono_ns() + PG_CLEANUP_NS);
+	const int64_t deadline = clock_min(deadline_ns, clock_mono_ns() + LIMIT_CLEANUP_NS);
 	struct pg_conn *c = pg_conn(base);
 	bool ok, others = false;
 

@@ -215,14 +215,14 @@ static enum pg_io next(struct pipeline *p, const struct batch_item *item, PGresu
 		return io;
 	/* its request has time left: one that has committed and waits for a standby only is left to it */
 	if (item->deadline_ns > clock_mono_ns() &&
-	    pg_cancel_waits_for_standby(p->c->cancel, clock_mono_ns() + PG_GRACE_NS)) {
+	    pg_cancel_waits_for_standby(p->c->cancel, clock_mono_ns() + LIMIT_GRACE_NS)) {
 		p->deadline = item->deadline_ns;
 		io = pg_next(p->c, p->deadline, ret);
 		if (io != PG_IO_TIMEOUT)
 			return io;
 	}
 	p->late = item;
-	p->deadline = clock_mono_ns() + PG_GRACE_NS;
+	p->deadline = clock_mono_ns() + LIMIT_GRACE_NS;
 	return pg_cancel_send(p->c->cancel) ? pg_next(p->c, p->deadline, ret) : io;
 }
 

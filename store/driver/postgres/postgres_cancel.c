@@ -14,6 +14,7 @@
 #include <stdio.h>
 
 #include "service/base/clock.h"
+#include "service/base/limits.h"
 #include "service/base/mem.h"
 #include "service/base/wait.h"
 #include "store/driver/postgres/postgres_driver.h"
@@ -22,8 +23,6 @@
 
 #define WORKERS_MAX 4
 #define PLAIN_MAX 4
-/* For connecting, and for the answer. */
-#define REQUEST_NS (2 * CLOCK_NS_PER_S)
 
 enum phase { PHASE_REST, PHASE_QUEUED, PHASE_SERVED };
 
@@ -238,7 +237,7 @@ static void *plain_main(void *arg)
 /* By the protocol's own request, within a bounded time. */
 static bool cancel_bounded(struct pg_cancel *x)
 {
-	const int64_t deadline = clock_mono_ns() + REQUEST_NS;
+	const int64_t deadline = clock_mono_ns() + LIMIT_CANCEL_NS;
 	PostgresPollingStatusType s = PGRES_POLLING_WRITING;
 
 	if (x->async == NULL || PQcancelStart(x->async) != 1)
@@ -300,7 +299,7 @@ static bool reach(struct worker *w, struct pg_cancel *x)
 	if (here)
 		return true;
 	hang_up(w);
-	w->pg = connect_to(x, clock_mono_ns() + REQUEST_NS);
+	w->pg = connect_to(x, clock_mono_ns() + LIMIT_CANCEL_NS);
 	if (w->pg == NULL)
 		return false;
 	mutex_lock(&x->lock);
@@ -324,7 +323,7 @@ static void serve(struct worker *w, struct pg_cancel *x)
 		return;
 	}
 	if (x->by_pid && reach(w, x)) {
-		word = ask_server(w->pg, x, ask, clock_mono_ns() + REQUEST_NS);
+		word = ask_server(w->pg, x, ask, clock_mono_ns() + LIMIT_CANCEL_NS);
 		if (word == 0)
 			hang_up(w);
 	}

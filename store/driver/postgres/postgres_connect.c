@@ -15,9 +15,6 @@
 
 #include "service/base/banned.h"
 
-/* libpq waits no shorter than that for one host either. */
-#define CONNECT_MIN_NS (2 * CLOCK_NS_PER_S)
-
 struct attempt {
 	const struct dsn *dsn;
 	/* One of the URL's hosts, and what is asked of it; NULL: as the URL says. */
@@ -151,7 +148,8 @@ static void read_hosts(const struct dsn *dsn, struct hosts *h)
 	int64_t seconds;
 
 	if (num_parse_int(option(options, "connect_timeout"), &seconds) && seconds > 0 && seconds < 86400)
-		h->timeout_ns = seconds * CLOCK_NS_PER_S > CONNECT_MIN_NS ? seconds * CLOCK_NS_PER_S : CONNECT_MIN_NS;
+		h->timeout_ns = seconds * CLOCK_NS_PER_S > LIMIT_CONNECT_MIN_NS ? seconds * CLOCK_NS_PER_S
+										: LIMIT_CONNECT_MIN_NS;
 	h->prefer_standby = str_eq_z(option(options, "target_session_attrs"), "prefer-standby");
 	if (split(&h->arena, option(options, "host"), h->host, &n_host) &&
 	    split(&h->arena, option(options, "hostaddr"), h->hostaddr, &n_addr) &&

@@ -11,6 +11,7 @@
 
 #include "service/base/clock.h"
 #include "service/base/fiber.h"
+#include "service/base/limits.h"
 #include "service/base/mem.h"
 #include "service/base/num.h"
 
@@ -151,12 +152,14 @@ static bool worth_another(struct pg_conn *c, struct pg_started *st, struct pg_fl
 	return f->attempt++ == 0 || !c->cur.autocommit;
 }
 
-/* The transaction that a statement has begun and failed in for no fault of its own is begun anew. */
-static bool reopen(struct pg_conn *c, const char *opening, struct err *err)
+/* The transaction that a statement has begun and failed in for no fault of its own is begun anew. n_rollbacks: before
+ * it failed. */
+static bool reopen(struct pg_conn *c, const char *opening, uint64_t n_rollbacks, struct err *err)
 {
-	const uint64_t n_rollbacks = c->base.n_rollbacks;
+	const bool begun = PQtransactionStatus(c->pg) != PQTRANS_IDLE;
 
-	if (!pg_simple(c, "ROLLBACK", clock_mono_ns() + PG_CLEANUP_NS, NULL, err))
+	c->words.off |= !begun; /* BEGIN itself was not known there */
+	if (begun && !pg_simple(c, "ROLLBACK", clock_mono_ns() + LIMIT_CLEANUP_NS, NULL, err))
 		return false;
 	c->base.n_rollbacks = n_rollbacks;
 	memcpy(c->opening, opening, sizeof(c->opening));
@@ -165,6 +168,7 @@ static bool reopen(struct pg_conn *c, const char *opening, struct err *err)
 
 static bool start(struct pg_conn *c, const struct stmt *s, struct pg_flight *f, struct err *err)
 {
+	const uint64_t n_rollbacks = c->base.n_rollbacks;
 	const bool along = c->along.waits;
 	struct pg_started st;
 	PGresult *res = NULL;
@@ -189,14 +193,14 @@ static bool start(struct pg_conn *c, const struct stmt *s, struct pg_flight *f, 
 	if (!again || c->base.broken)
 		return false;
 	if (st.opens && f->attempt == 1) {
-		if (!reopen(c, opening, err))
+		if (!reopen(c, opening, n_rollbacks, err))
 			return false;
 		c->along.waits = along;
 	} else if (!c->cur.autocommit) {
 		(void)err_set(err, ERR_SERIALIZATION_FAILURE, "a table changed while the transaction ran: try again");
 		return false;
 	}
-	c->cur.done = false;
+	c->cur.done = c->cur.marks = false;
 	/* others' may have been set since, which travelled along */
 	return pg_params_set(&c->params, s, err) && start(c, s, f, err);
 }
@@ -231,7 +235,7 @@ static void set_up(struct pg_conn *c, const struct stmt *s, bool autocommit, int
 	cur->raw = s->raw;
 	cur->autocommit = autocommit;
 	cur->whole = s->quick || s->small;
-	cur->done = false;
+	cur->done = cur->marks = false;
 	cur->deadline = deadline_ns;
 	/* what is told of it may come with the last of its flight only */
 	const size_t n_others = c->ahead.n_stmts > 1 ? c->ahead.n_stmts - 1 : pg_ahead_left(c);
@@ -262,10 +266,26 @@ static bool prepare_sent(struct pg_conn *c, const struct stmt *s, int64_t deadli
 	return take_turn(c, item, err);
 }
 
+/* Behind a pooler, what the transaction may have left in the session is put back before its end, whoever says that. */
+static bool clean_up(struct pg_conn *c, int64_t deadline_ns, struct err *err)
+{
+	struct strbuf sql;
+	bool ok;
+
+	if (PQtransactionStatus(c->pg) != PQTRANS_INTRANS)
+		return true;
+	strbuf_init(&sql, 0);
+	pg_clean_sql(c, &sql);
+	ok = strbuf_failed(&sql) ? err_oom(err) : pg_simple(c, sql.p, deadline_ns, NULL, err);
+	strbuf_done(&sql);
+	return ok;
+}
+
 static bool prepare(struct pg_conn *c, const struct stmt *s, bool closes, int64_t deadline_ns, struct err *err)
 {
 	struct pg_cursor *cur = &c->cur;
 	struct pg_flight flight = {.attempt = 0};
+	const bool unclean = c->unclean;
 
 	if (!pg_check(c, s, err) || !pg_ready(c, deadline_ns, err) || (s->raw && !pg_bytes_fit(c, s, deadline_ns, err)))
 		return false;
@@ -273,6 +293,8 @@ static bool prepare(struct pg_conn *c, const struct stmt *s, bool closes, int64_
 	cur->closes = closes && !cur->divides && !cur->autocommit;
 	if (cur->divides || cur->autocommit)
 		c->ahead.n_stmts = 0;
+	if (unclean && cur->divides && stmt_ends_transaction(s->sql) && !clean_up(c, deadline_ns, err))
+		return false;
 	return (!cur->divides || pg_chain_before(c, deadline_ns, err)) && start(c, s, &flight, err);
 }
 

@@ -12,12 +12,13 @@
 #include "service/base/strbuf.h"
 #include "store/connection/dsn.h"
 #include "store/driver/driver.h"
+#include "store/driver/postgres/postgres_lex.h"
 
 /*
  * The files:
  *
  *   driver_postgres.c    the vtable: transactions, reset, ping, lists
- *   postgres_chain.c     which transaction is open
+ *   postgres_chain.c     which of them is open
  *   postgres_connect.c   open, close
  *   postgres_tls.c       URLs that may not be connected without TLS
  *   postgres_settings.c  the settings of every session
@@ -26,6 +27,7 @@
  *   postgres_cancel.c    requests to cancel a statement
  *   postgres_send.c      what leaves when a statement starts, and what travels along
  *   postgres_along.c     a statement that goes in front of it
+ *   postgres_words.c     BEGIN and COMMIT, prepared
  *   postgres_flight.c    what comes back of it
  *   postgres_cursor.c    prepare, step, finish
  *   postgres_batch.c     several quick statements in one pipeline
@@ -47,10 +49,6 @@
  *   postgres_lex.c       what can be told from the text of raw SQL (pure)
  */
 
-/* How long a cancelled statement may take to end before its connection is given up. */
-#define PG_GRACE_NS (2 * CLOCK_NS_PER_S)
-/* Rollback and reset. */
-#define PG_CLEANUP_NS (5 * CLOCK_NS_PER_S)
 /* Longer texts are not worth keeping prepared on every connection. */
 #define PG_CACHE_KEY_MAX (32 * 1024)
 
@@ -66,26 +64,6 @@ struct driver_db {
 	struct strbuf settings, path, begin; /* behind a pooler: before each flight; after BEGIN */
 	struct strbuf reset;                 /* puts a session back */
 };
-
-/* What can be told from the text of a raw statement without knowing the database. */
-struct pg_sql_facts {
-	char first[16];  /* first keyword, lower case, cut */
-	size_t n_params; /* the highest $n */
-	bool complete;   /* every quote and comment is closed */
-	bool several;    /* something follows a semicolon */
-	bool harmless;   /* surely leaves no state in the database session behind */
-	bool reads;      /* surely writes nothing: harmless, and a SELECT, VALUES or TABLE */
-};
-
-void pg_sql_scan(struct str sql, struct pg_sql_facts *ret);
-
-#define PG_NAMES_IN_TEXT 160
-#define PG_NAME_WORD 'w'
-#define PG_NAME_OPERATOR 'o'
-/* Appends every name that the text may mean, each once: a letter that says what it is, the name, a line's end. False:
- * the text may mean more than is seen here, or holds more than PG_NAMES_IN_TEXT. *ret_reads: no word in it writes or
- * locks rows. */
-bool pg_sql_names(struct str sql, struct arena *a, struct strbuf *ret, bool *ret_reads) MUST_CHECK;
 
 struct pg_cancel; /* postgres_cancel.c */
 
@@ -143,6 +121,7 @@ struct pg_started {
 	uint64_t id;         /* the statement that is prepared on the way; 0: none */
 	size_t n_dead;       /* DEALLOCATEs before it */
 	bool opens;          /* BEGIN before all of it */
+	size_t n_words;      /* it, and COMMIT, are prepared on the way: results before that */
 	size_t n_along;      /* results of another statement behind that */
 	bool pooled;         /* as postgres_pooled.c sends it */
 	bool added;          /* `id` is in the cache already: others of its flight may run it, too */
@@ -180,8 +159,17 @@ struct pg_ahead {
 
 enum pg_cell { PG_CELL_TEXT, PG_CELL_BOOL, PG_CELL_INT, PG_CELL_DOUBLE, PG_CELL_BYTES, PG_CELL_JSON };
 
-/* A statement that travels with the next one. */
-struct pg_along {
+/* COMMIT, and BEGIN by isolation level, read only or not: postgres_words.c. */
+#define PG_WORDS 9
+#define PG_WORD_COMMIT 0
+#define PG_WORD_NAME "ferrod_" /* what their names begin with */
+struct pg_words {
+	unsigned known, sent; /* bits: the server has them; they are prepared in the flight that is under way */
+	unsigned opening;     /* the word of pg_conn.opening */
+	bool off;             /* what the server has is not known */
+};
+
+struct pg_along { /* a statement that travels with the next one */
 	bool waits;
 	uint64_t id;       /* prepared as "f<id>" */
 	bool prepares;     /* on its way */
@@ -203,6 +191,7 @@ struct pg_cursor {
 	bool leaves;              /* raw text that may leave something in the session, behind a pooler */
 	bool closes;              /* COMMIT travels with it */
 	struct commit_mark *mark; /* and the mark before it: gets it; NULL: does not */
+	bool marks;               /* the mark alone travels behind it */
 	bool divides;             /* raw text inside a transaction that may end it: tx_began says which one it was */
 	char tag[64];             /* of the command, as far as it has come */
 	int64_t deadline;
@@ -233,6 +222,8 @@ struct pg_conn {
 	uint64_t known[PG_NAMES_MAX / 64]; /* pooled: names whose Parse was sent on this connection, by their place */
 	bool loading;                      /* COPY FROM STDIN runs; `text` holds rows not sent yet */
 	char opening[96]; /* BEGIN and its words, which travel with the next statement; "": none waits */
+	struct pg_words words;
+	bool marking; /* behind the first statement of the transaction travels the question for its mark */
 	struct pg_along along;
 	bool closing;                     /* the next statement takes COMMIT along */
 	struct commit_mark *closing_mark; /* and the mark, when somebody wants it; borrowed */
@@ -285,7 +276,8 @@ void pg_settings_texts(struct driver_db *db);
 extern const char *const pg_leavings[];
 /* Behind a pooler: the statement that drops what SQL has prepared. Static. */
 const char *pg_drop_prepared(const struct pg_conn *c);
-/* Behind a pooler: the texts that end a transaction which may have left something. */
+/* Behind a pooler: the statements that put back what a transaction may have left, and those with its end. */
+void pg_clean_sql(const struct pg_conn *c, struct strbuf *b);
 void pg_commit_clean_sql(const struct pg_conn *c, struct strbuf *b);
 void pg_rollback_clean_sql(const struct pg_conn *c, struct strbuf *b);
 
@@ -355,6 +347,18 @@ bool pg_send_stmt(struct pg_conn *c, const struct stmt *s, struct pg_flight *f, 
 /* Queues the order to forget a statement. */
 bool pg_send_deallocate(struct pg_conn *c, uint64_t id) MUST_CHECK;
 
+/* postgres_words.c */
+/* Queues what of COMMIT and c->opening is to be prepared. *ret_n: how many results come of it. */
+bool pg_words_prepare(struct pg_conn *c, size_t *ret_n) MUST_CHECK;
+/* Those results have been read; not ok: they have not, or were failures. */
+void pg_words_done(struct pg_conn *c, bool ok);
+/* Queues a word, by its name or its text. */
+bool pg_word_send(struct pg_conn *c, unsigned word, const char *text) MUST_CHECK;
+/* The server has forgotten all. */
+void pg_words_forget(struct pg_conn *c);
+/* Does the server have what is prepared, and no more? count: of what it has. */
+bool pg_all_prepared(const struct pg_conn *c, struct str count);
+
 /* postgres_along.c */
 /* driver->before_next */
 bool pg_along_note(struct driver_conn *base, const struct stmt *s);
@@ -407,9 +411,8 @@ bool pg_ahead(struct driver_conn *base, const struct stmt *const *stmts, size_t 
 const struct pg_ahead_item *pg_ahead_take(struct pg_conn *c, const struct stmt *s);
 /* Those that have had no turn get none: the flight has ended. */
 void pg_ahead_forget(struct pg_conn *c);
-/* What is left of the flight ends unread: its unit is rolled back. Parks. */
+/* What is left of the flight ends unread: it is rolled back. */
 void pg_ahead_drop(struct pg_conn *c);
-
 /* postgres_cursor.c */
 bool pg_prepare(struct driver_conn *base, const struct stmt *s, int64_t deadline_ns, struct cursor **ret,
 		struct err *err) MUST_CHECK;
@@ -421,10 +424,9 @@ bool pg_ask(struct driver_conn *base, struct str sql, struct str param, int64_t 
 void pg_cursor_done(struct pg_cursor *cur);
 
 /* postgres_fate.c: see driver.h */
-/* Learns the cluster and the timeline that the connection writes to, if they can be had. False: the connection is lost.
- * Parks. */
+/* Learns the cluster and the timeline that it writes to, if they can be had. False: the connection is lost. Parks. */
 bool pg_history_find(struct pg_conn *c, int64_t deadline_ns, struct err *err) MUST_CHECK;
-/* The statement that asks for it, and its answer. */
+/* The statement that asks for it, and its answer. Not prepared in a dirty session: what is prepared may be gone. */
 #define PG_MARK_COLUMNS \
 	"pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text, " \
 	"CASE WHEN pg_catalog.current_setting('synchronous_commit') NOT IN ('off', 'local') THEN CASE WHEN " \

@@ -83,9 +83,12 @@ bool pg_history_find(struct pg_conn *c, int64_t deadline_ns, struct err *err)
 
 bool pg_commit_mark(struct driver_conn *base, int64_t deadline_ns, struct commit_mark *ret, struct err *err)
 {
-	const struct stmt s = {
-		.sql = STR(PG_MARK_SQL), .access = STMT_READ, .cache = true, .quick = true, .n_columns = 2};
 	struct pg_conn *c = pg_conn(base);
+	const struct stmt s = {.sql = STR(PG_MARK_SQL),
+			       .access = STMT_READ,
+			       .cache = !c->base.session_dirty,
+			       .quick = true,
+			       .n_columns = 2};
 	struct str words[2];
 	struct arena arena;
 	bool ok;

@@ -10,6 +10,7 @@
 
 #include "service/base/clock.h"
 #include "service/base/fiber.h"
+#include "service/base/limits.h"
 #include "service/base/mem.h"
 
 #include "service/base/banned.h"
@@ -27,7 +28,7 @@ static bool may_wait_on(struct pg_conn *c)
 	if (!c->cur.autocommit || c->cur.told.reads || c->base.request_deadline_ns <= now)
 		return false;
 	fiber_shield();
-	commits = pg_cancel_waits_for_standby(c->cancel, clock_min(now + PG_GRACE_NS, c->base.request_deadline_ns));
+	commits = pg_cancel_waits_for_standby(c->cancel, clock_min(now + LIMIT_GRACE_NS, c->base.request_deadline_ns));
 	fiber_unshield();
 	if (commits)
 		c->cur.deadline = c->base.request_deadline_ns;
@@ -43,7 +44,7 @@ static enum pg_io next_of_stopped(struct pg_conn *c, enum pg_io why, PGresult **
 
 	fiber_shield();
 	if (a->stopped == PG_IO_OK) {
-		a->stop_until = clock_mono_ns() + PG_GRACE_NS;
+		a->stop_until = clock_mono_ns() + LIMIT_GRACE_NS;
 		if (pg_cancel_send(c->cancel))
 			a->stopped = why;
 	}
@@ -98,14 +99,17 @@ static enum pg_io read_before(struct pg_conn *c, struct commit_mark *mark, PGres
 	}
 }
 
-/* BEGIN, or what a pooler is told, and what goes along. */
-static enum pg_io read_opening(struct pg_conn *c, size_t n, size_t n_along, PGresult **ret_error)
+/* BEGIN and its preparation, or what a pooler is told, and what goes along. */
+static enum pg_io read_opening(struct pg_conn *c, const struct pg_started *st, size_t n, PGresult **ret_error)
 {
+	size_t n_along = st->n_along;
 	enum pg_io io = PG_IO_OK;
 
 	*ret_error = NULL;
 	for (; n > 0 && io == PG_IO_OK && *ret_error == NULL; n--)
 		io = read_before(c, NULL, ret_error);
+	if (st->n_words > 0)
+		pg_words_done(c, io == PG_IO_OK && *ret_error == NULL);
 	if (n_along == 0 || io != PG_IO_OK || *ret_error != NULL)
 		return io;
 	for (; n_along > 0 && io == PG_IO_OK && *ret_error == NULL; n_along--)
@@ -119,9 +123,9 @@ static enum pg_io read_opening(struct pg_conn *c, size_t n, size_t n_along, PGre
 static enum pg_io read_steps(struct pg_conn *c, const struct pg_started *st, const struct pg_flight *f,
 			     PGresult **ret_error)
 {
-	const size_t n_before = (st->pooled ? f->n_before : 0) + st->opens;
+	const size_t n_before = (st->pooled ? f->n_before : 0) + st->n_words + st->opens;
 	const size_t n = st->n_dead + (st->id != 0);
-	enum pg_io io = read_opening(c, n_before, st->n_along, ret_error);
+	enum pg_io io = read_opening(c, st, n_before, ret_error);
 
 	if (io != PG_IO_OK || *ret_error != NULL)
 		return io;
@@ -221,7 +225,7 @@ bool pg_flight_over(struct pg_conn *c, bool received)
 
 	fiber_shield();
 	if (c->ahead.stopped != PG_IO_OK)
-		ok = pg_cancel_over(c, received, clock_mono_ns() + PG_GRACE_NS);
+		ok = pg_cancel_over(c, received, clock_mono_ns() + LIMIT_GRACE_NS);
 	fiber_unshield();
 	pg_ahead_forget(c);
 	c->base.broken = c->base.broken || !ok;
@@ -234,7 +238,7 @@ void pg_flight_settle(struct pg_conn *c, bool received)
 	enum pg_io io;
 
 	fiber_shield();
-	io = pg_drain(c, clock_mono_ns() + PG_GRACE_NS, &error);
+	io = pg_drain(c, clock_mono_ns() + LIMIT_GRACE_NS, &error);
 	fiber_unshield();
 	PQclear(error);
 	if (io != PG_IO_OK)
@@ -277,9 +281,8 @@ enum pg_io pg_flight_skip(struct pg_conn *c, PGresult **ret_error)
 	}
 }
 
-/* Behind the statement's last result: its end, the mark, and the COMMIT, whose failure (a deferred constraint's) is
- * *ret_error. */
-static enum pg_io read_commit(struct pg_conn *c, PGresult **ret_error)
+/* Behind the statement's last result: its end, and the mark. */
+static enum pg_io read_mark(struct pg_conn *c, struct commit_mark *mark, PGresult **ret_error)
 {
 	PGresult *res;
 	enum pg_io io = pg_flight_next(c, &res);
@@ -295,17 +298,27 @@ static enum pg_io read_commit(struct pg_conn *c, PGresult **ret_error)
 			return io;
 		c->ahead.mark_id = 0;
 	}
-	while (io == PG_IO_OK && c->cur.mark != NULL && (io = pg_flight_next(c, &res)) == PG_IO_OK && res != NULL) {
+	while (io == PG_IO_OK && mark != NULL && (io = pg_flight_next(c, &res)) == PG_IO_OK && res != NULL) {
 		if (PQresultStatus(res) == PGRES_TUPLES_OK || PQresultStatus(res) == PG_ROWS_STATUS)
-			pg_mark_read(c, res, c->cur.mark);
+			pg_mark_read(c, res, mark);
 		if (!pg_is_rows(res)) {
 			*ret_error = res;
 			return io;
 		}
 		PQclear(res);
 	}
-	if (io == PG_IO_OK)
-		io = pg_flight_next(c, &res);
+	return io;
+}
+
+/* And the COMMIT, whose failure (a deferred constraint's) is *ret_error. */
+static enum pg_io read_commit(struct pg_conn *c, PGresult **ret_error)
+{
+	PGresult *res = NULL;
+	enum pg_io io = read_mark(c, c->cur.mark, ret_error);
+
+	if (io != PG_IO_OK || *ret_error != NULL)
+		return io;
+	io = pg_flight_next(c, &res);
 	if (io != PG_IO_OK || res == NULL)
 		return io == PG_IO_OK ? PG_IO_LOST : io;
 	if (PQresultStatus(res) != PGRES_COMMAND_OK) {
@@ -329,6 +342,8 @@ enum pg_io pg_flight_end(struct pg_conn *c, PGresult **ret_error)
 		return pg_flight_skip(c, ret_error);
 	if (c->cur.closes)
 		io = read_commit(c, ret_error);
+	else if (c->cur.marks)
+		io = read_mark(c, &c->base.mark, ret_error);
 	if (io != PG_IO_OK)
 		return io;
 	io = pg_drain(c, c->ahead.stopped != PG_IO_OK ? c->ahead.stop_until : c->cur.deadline, &more);

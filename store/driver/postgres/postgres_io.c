@@ -12,6 +12,7 @@
 
 #include "service/base/clock.h"
 #include "service/base/fiber.h"
+#include "service/base/limits.h"
 #include "service/base/wait.h"
 
 #include "service/base/banned.h"
@@ -235,7 +236,7 @@ void pg_say_stopped(enum pg_io why, struct err *err)
 /* Reads the connection idle again after a request to cancel. *ret_ended: the statement succeeded all the same. */
 static bool cancel_and_drain(struct pg_conn *c, bool *ret_ended)
 {
-	const int64_t deadline = clock_mono_ns() + PG_GRACE_NS;
+	const int64_t deadline = clock_mono_ns() + LIMIT_GRACE_NS;
 	PGresult *error;
 	const char *state;
 	bool cancelled;

@@ -5,7 +5,7 @@
  */
 #include <stdlib.h>
 
-#include "store/driver/postgres/postgres_driver.h"
+#include "store/driver/postgres/postgres_lex.h"
 
 #include "service/base/limits.h"
 

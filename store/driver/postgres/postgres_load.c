@@ -22,7 +22,7 @@ static bool fail(struct pg_conn *c, PGresult *res, struct err *err)
 	if (c->base.broken)
 		return false;
 	fiber_shield();
-	if (pg_drain(c, clock_mono_ns() + PG_GRACE_NS, &error) != PG_IO_OK)
+	if (pg_drain(c, clock_mono_ns() + LIMIT_GRACE_NS, &error) != PG_IO_OK)
 		c->base.broken = true;
 	fiber_unshield();
 	PQclear(error);
@@ -254,7 +254,7 @@ void pg_load_abort(struct driver_conn *base)
 	if (base->broken)
 		return;
 	fiber_shield();
-	if (PQputCopyEnd(c->pg, "given up") != 1 || pg_drain(c, clock_mono_ns() + PG_GRACE_NS, &error) != PG_IO_OK)
+	if (PQputCopyEnd(c->pg, "given up") != 1 || pg_drain(c, clock_mono_ns() + LIMIT_GRACE_NS, &error) != PG_IO_OK)
 		base->broken = true;
 	fiber_unshield();
 	PQclear(error);

@@ -98,11 +98,6 @@ static bool send_prepare(struct pg_conn *c, struct pg_started *st)
 	return send_parse(c, st->id, st->added) && send_prepared(c, st->id);
 }
 
-static bool send_text(struct pg_conn *c, const char *sql)
-{
-	return PQsendQueryParams(c->pg, sql, 0, NULL, NULL, NULL, NULL, 0) == 1;
-}
-
 /* The statement itself. fits: it is to be prepared when it is not. */
 static bool send_itself(struct pg_conn *c, const struct stmt *s, bool fits, struct pg_started *st)
 {
@@ -120,29 +115,36 @@ static void look_up(struct pg_conn *c, const struct stmt *s, bool *ret_fits, str
 	c->base.cache_misses += st->hit == NULL && *ret_fits;
 }
 
-/* The server says the mark before it begins to commit, so that it is here when the commit's own answer is lost. */
 static bool send_mark(struct pg_conn *c)
 {
-	const struct stmt mark = {
-		.sql = STR(PG_MARK_SQL), .access = STMT_READ, .cache = true, .quick = true, .n_columns = 2};
+	const struct stmt mark = {.sql = STR(PG_MARK_SQL),
+				  .access = STMT_READ,
+				  .cache = !c->base.session_dirty,
+				  .quick = true,
+				  .n_columns = 2};
 	struct pg_started st = {.added = true};
 	struct err ignored;
 	bool fits;
 
+	c->ahead.mark_id = 0;
 	if (!pg_params_set(&c->params, &mark, &ignored))
 		return false;
 	look_up(c, &mark, &fits, &st);
+	if (!fits)
+		return pg_send_once(c, &mark);
 	if (st.hit == NULL) { /* nothing may fail before COMMIT that is no fault of the transaction's */
 		c->ahead.mark_id = st.id = ++c->cache.last_id;
 		if (!send_parse(c, st.id, true))
 			return false;
 	}
-	return send_prepared(c, st.hit != NULL ? st.hit->id : st.id) && PQsendFlushRequest(c->pg) == 1;
+	return send_prepared(c, st.hit != NULL ? st.hit->id : st.id);
 }
 
+/* The server says the mark before it begins to commit, so that it is here when the commit's own answer is lost. */
 static bool send_commit(struct pg_conn *c)
 {
-	return (c->cur.mark == NULL || send_mark(c)) && send_text(c, "COMMIT");
+	return (c->cur.mark == NULL || (send_mark(c) && PQsendFlushRequest(c->pg) == 1)) &&
+	       pg_word_send(c, PG_WORD_COMMIT, "COMMIT");
 }
 
 /* May COMMIT be sent behind it? An empty one fails without the server's calling it a failure; and what is prepared must
@@ -156,6 +158,14 @@ static bool may_close(const struct pg_told *told, bool raw)
 static bool may_follow(const struct pg_told *told, bool raw)
 {
 	return !told->alters && may_close(told, raw);
+}
+
+/* May the transaction's mark be asked for behind its first statement? It holds to the end, unless a statement runs that
+ * may change what it says of the commit. */
+static bool may_mark(const struct pg_conn *c, bool raw)
+{
+	return c->marking && c->has_history && !c->base.session_dirty && !c->cur.told.reads && !c->cur.closes &&
+	       c->ahead.n_stmts <= 1 && may_close(&c->cur.told, raw);
 }
 
 /* What bytes are taken for is asked first (postgres_bytes.c). */
@@ -203,10 +213,12 @@ static bool send_pipeline(struct pg_conn *c, const struct stmt *s, bool fits, st
 	bool ok = PQenterPipelineMode(c->pg) == 1, all;
 
 	st->opens = c->opening[0] != '\0';
-	st->added = c->ahead.n_stmts > 1 || c->cur.closes;
+	c->cur.marks = st->opens && may_mark(c, s->raw);
+	c->marking = c->marking && !st->opens;
+	st->added = c->ahead.n_stmts > 1 || c->cur.closes || c->cur.marks;
 	c->n_syncs = ok ? 1 : 0;
 	if (st->opens)
-		ok = ok && send_text(c, c->opening);
+		ok = ok && pg_words_prepare(c, &st->n_words) && pg_word_send(c, c->words.opening, c->opening);
 	if (c->along.waits)
 		ok = ok && pg_along_send(c, &st->n_along);
 	ok = ok && send_itself(c, s, fits, st);
@@ -218,6 +230,8 @@ static bool send_pipeline(struct pg_conn *c, const struct stmt *s, bool fits, st
 		c->ahead.mark = c->cur.mark;
 		ok = !all || send_commit(c);
 	}
+	if (ok && c->cur.marks)
+		ok = send_mark(c);
 	return ok && PQpipelineSync(c->pg) == 1;
 }
 

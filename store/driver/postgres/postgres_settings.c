@@ -67,8 +67,9 @@ void pg_settings_texts(struct driver_db *db)
 	strbuf_put(&db->begin, strbuf_str(&db->path));
 	put_leavings(&db->reset);
 	pg_settings_sql(db->dsn, "false", &db->reset);
-	/* last: is there a prepared statement that is not ours? */
-	strbuf_puts(&db->reset, "; SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_prepared_statements WHERE from_sql)");
+	/* last: is there a prepared statement that is not ours, and how many of ours are there? */
+	strbuf_puts(&db->reset, "; SELECT COALESCE(pg_catalog.bool_or(from_sql), false), pg_catalog.count(*) "
+				"FROM pg_catalog.pg_prepared_statements");
 }
 
 /* What was prepared by SQL, each by its name: those of the protocol are ours, and the pooler's. */
@@ -83,7 +84,7 @@ const char *pg_drop_prepared(const struct pg_conn *c)
 	return c->has_plpgsql ? drop_by_name : "DEALLOCATE ALL";
 }
 
-static void put_clean(const struct pg_conn *c, struct strbuf *b)
+void pg_clean_sql(const struct pg_conn *c, struct strbuf *b)
 {
 	put_leavings(b);
 	strbuf_puts(b, pg_drop_prepared(c));
@@ -91,12 +92,12 @@ static void put_clean(const struct pg_conn *c, struct strbuf *b)
 
 void pg_commit_clean_sql(const struct pg_conn *c, struct strbuf *b)
 {
-	put_clean(c, b);
+	pg_clean_sql(c, b);
 	strbuf_puts(b, "; COMMIT");
 }
 
 void pg_rollback_clean_sql(const struct pg_conn *c, struct strbuf *b)
 {
 	strbuf_puts(b, "ROLLBACK; ");
-	put_clean(c, b);
+	pg_clean_sql(c, b);
 }

@@ -10,6 +10,7 @@
 
 #include "service/base/clock.h"
 #include "service/base/fiber.h"
+#include "service/base/limits.h"
 #include "service/base/wait.h"
 #include "store/driver/sqlite/sqlite_file.h"
 #include "store/driver/sqlite/sqlite_internal.h"
@@ -17,7 +18,6 @@
 #include "service/base/banned.h"
 
 #define STEP_PAGES 1000
-#define BUSY_MS 5000
 
 struct copying {
 	const char *from, *to;
@@ -53,7 +53,7 @@ static void open_both(void *arg)
 	if (k->rc == SQLITE_OK && moved(k))
 		k->rc = SQLITE_CANTOPEN;
 	if (k->rc == SQLITE_OK)
-		(void)sqlite3_busy_timeout(k->source, BUSY_MS);
+		(void)sqlite3_busy_timeout(k->source, LIMIT_BUSY_TIMEOUT_S * 1000);
 	if (k->rc == SQLITE_OK)
 		k->rc = hold_snapshot(k->source);
 	if (k->rc == SQLITE_OK)

@@ -6,12 +6,11 @@
 #include <limits.h>
 #include <stdlib.h>
 
+#include "service/base/limits.h"
 #include "service/base/mem.h"
 #include "service/base/strbuf.h"
 
 #include "service/base/banned.h"
-
-#define KEEPER_WAIT_MS 1000 /* other processes may read from the log */
 
 static struct mutex files_lock = {PTHREAD_MUTEX_INITIALIZER};
 static struct sqlite_file *files;
@@ -78,7 +77,7 @@ static struct sqlite_file *file_get(const struct stat *st, const char *path)
 /* Closes a connection that was kept back. */
 static void empty_log(sqlite3 *keeper)
 {
-	(void)sqlite3_busy_timeout(keeper, KEEPER_WAIT_MS);
+	(void)sqlite3_busy_timeout(keeper, LIMIT_KEEPER_MS);
 	(void)sqlite3_wal_checkpoint_v2(keeper, "main", SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
 	(void)sqlite3_close_v2(keeper);
 }
