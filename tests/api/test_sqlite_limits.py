@@ -156,6 +156,43 @@ def test_eight_hostile_statements_beside_point_reads(house):
     assert len(statuses) == 16 and set(statuses) <= {200, 400, 413, 504}
 
 
+DOUBLED = 13  # each view names the one before twice: 8,192 of the first
+COMPILED = {
+    "views": f"SELECT count(*) FROM v{DOUBLED}", "explained": f"EXPLAIN SELECT count(*) FROM v{DOUBLED}",
+    "with": "WITH c0(a) AS (SELECT 1), " + ", ".join(f"c{i}(a) AS (SELECT x.a FROM c{i - 1} x, c{i - 1} y)" for i in range(1, 16))
+            + " SELECT a FROM c15",
+    "pragma": "PRAGMA table_list", "pragma's rows": "SELECT count(*) FROM pragma_table_list",
+}
+
+
+@pytest.mark.skipif(SANITIZED, reason="the compiler itself takes that long")
+@pytest.mark.parametrize("road", [*COMPILED, "model", "introspection"])
+def test_compiling_leaves_the_loop_free(road):
+    """A short text may keep SQLite's compiler busy for long, and so may a view of a file that others made."""
+    with Server("--loops", "1", "--default-url", "sqlite::memory:") as server, Client(server.port, timeout=120) as client:
+        one(client, "CREATE VIEW v0 AS SELECT 1 AS a").expect(200)
+        for i in range(1, DOUBLED + 1):
+            one(client, f"CREATE VIEW v{i} AS SELECT x.a FROM v{i - 1} x, v{i - 1} y").expect(200)
+        client.put("/v1/models", {"models": [{"model_name": "V", "table_name": f"v{DOUBLED}", "columns": [
+            {"name": "a", "logical_type": "integer", "primary_key": True}]}]}).expect(200)
+        with no_long_turn(client):
+            if road == "model":
+                answer = client.post("/v1/query", {"model_name": "V"}, headers={"Prefer": "timeout=3"})
+            elif road == "introspection":
+                answer = client.post("/v1/introspect", {}, headers={"Prefer": "timeout=3"})
+            else:
+                answer = client.post("/v1/sql/fetch-all", {"sql": COMPILED[road]}, headers={"Prefer": "timeout=3"})
+            assert answer.status in (200, 400, 504)
+
+
+@pytest.mark.skipif(SANITIZED, reason="its values are too large for them")
+@pytest.mark.parametrize("what", ["CAST(z AS real)", "z + 1", "z < replace(z, '0', '1') COLLATE nocase"])
+def test_large_values_that_sql_makes_leave_the_loop_free(what):
+    with Server("--loops", "1", "--default-url", "sqlite::memory:") as server, Client(server.port, timeout=120) as client:
+        with no_long_turn(client):
+            one(client, f"SELECT {what} AS x FROM (SELECT hex(zeroblob(100000000)) AS z)").expect(200)
+
+
 @pytest.mark.skipif(SANITIZED, reason="its values are as large as the limit of the other builds")
 def test_a_value_beyond_the_limit(house):
     fits = one(house, f"SELECT length(zeroblob({VALUE_BYTES})) AS n").expect(200)

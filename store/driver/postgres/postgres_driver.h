@@ -276,7 +276,8 @@ void pg_settings_texts(struct driver_db *db);
 extern const char *const pg_leavings[];
 /* Behind a pooler: the statement that drops what SQL has prepared. Static. */
 const char *pg_drop_prepared(const struct pg_conn *c);
-/* Behind a pooler: the texts that end a transaction which may have left something. */
+/* Behind a pooler: the statements that put back what a transaction may have left, and those with its end. */
+void pg_clean_sql(const struct pg_conn *c, struct strbuf *b);
 void pg_commit_clean_sql(const struct pg_conn *c, struct strbuf *b);
 void pg_rollback_clean_sql(const struct pg_conn *c, struct strbuf *b);
 

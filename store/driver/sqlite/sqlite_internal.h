@@ -110,8 +110,11 @@ struct sqlite_conn {
 	bool saw_busy;  /* PRAGMA busy_timeout, with a time or (-1) without */
 	bool saw_paths; /* PRAGMA database_list */
 	int64_t saw_busy_ms;
-	bool saw_beyond;   /* more than reads: sqlite_proof.c */
-	bool saw_heavy;    /* one step may compute for long: it is not made by the loop */
+	bool saw_beyond;       /* more than reads: sqlite_proof.c */
+	bool saw_heavy;        /* one step may compute for long: it is not made by the loop */
+	bool saw_long;         /* compiling takes longer than compile_left allows: it was given up */
+	unsigned compile_left; /* questions of the compiler's that a loop may still wait for; 0: any number */
+	unsigned compile_asked;
 	bool reads;        /* the statement that is stepped writes nothing */
 	bool divides;      /* it begins or ends a savepoint within a transaction, which is brief and syncs nothing */
 	bool begins;       /* it begins a transaction: the file is not written */
@@ -194,8 +197,8 @@ bool sqlite_run(struct sqlite_conn *c, struct str sql, bool cache, int64_t deadl
 
 /* What is left of the text after white space, comments and semicolons. */
 struct str sqlite_skip_blank(struct str sql);
-/* Are there more SELECTs in it? */
-bool sqlite_text_too_deep(struct str sql);
+/* How many there are in it, at most: words in strings and comments count, too. */
+size_t sqlite_text_selects(struct str sql);
 
 /* ---- sqlite_tx.c: see driver.h ---- */
 

@@ -8,7 +8,11 @@
 #include <stdlib.h>
 #include <strings.h>
 
+#include "service/base/fiber.h"
+
 #include "service/base/banned.h"
+
+#define ASKED_PER_LOOK 64
 
 static bool any_of(const char *word, const char *const *words, size_t n)
 {
@@ -32,8 +36,11 @@ static const char *const forbidden_pragmas[] = {"temp_store_directory", "data_st
 static const char *const heavy_pragmas[] = {
 	"integrity_check", "quick_check", "foreign_key_check", "optimize", "wal_checkpoint", "incremental_vacuum",
 };
+/* They expand the database's views, which takes as long as their author likes, and tell SQLite's compiler only. */
+static const char *const expanding_pragmas[] = {"table_info", "table_list", "table_xinfo"};
 /* Functions that compute little, or in steps (sqlite_function.c, sqlite_like.c). Of any other, one call may take long
- * when its arguments are. */
+ * when its arguments are; or (hex, randomblob, replace, zeroblob) it makes a value so large that whatever is done with
+ * it does: a comparison, a sorting, an addition. */
 static const char *const light_functions[] = {
 	"abs",
 	"acos",
@@ -67,7 +74,6 @@ static const char *const light_functions[] = {
 	"first_value",
 	"floor",
 	"glob",
-	"hex",
 	"ifnull",
 	"iif",
 	"instr",
@@ -96,9 +102,7 @@ static const char *const light_functions[] = {
 	"power",
 	"radians",
 	"random",
-	"randomblob",
 	"rank",
-	"replace",
 	"round",
 	"row_number",
 	"rtrim",
@@ -118,7 +122,6 @@ static const char *const light_functions[] = {
 	"typeof",
 	"unicode",
 	"unlikely",
-	"zeroblob",
 };
 /* What they tell counts more than the statement's own unit of work. */
 static const char *const telling_functions[] = {"changes", "last_insert_rowid", "total_changes"};
@@ -156,6 +159,10 @@ static int on_pragma(struct sqlite_conn *c, const char *name, const char *value)
 		c->saw_paths = true;
 	}
 	c->saw_heavy |= any_of(name, heavy_pragmas, ARRAY_LEN(heavy_pragmas));
+	if (c->compile_left > 0 && any_of(name, expanding_pragmas, ARRAY_LEN(expanding_pragmas))) {
+		c->saw_long = true;
+		return SQLITE_DENY;
+	}
 	if (value != NULL && !any_of(name, asking, ARRAY_LEN(asking)))
 		c->saw_taint = true;
 	return SQLITE_OK;
@@ -183,6 +190,19 @@ static bool on_read(const char *table, bool by_schema)
 	return strcasecmp(table, "sqlite_stmt") != 0 && !(by_schema && strncasecmp(table, "pragma_", 7) == 0);
 }
 
+/* Of each of the compiler's questions: is it to go on? Views, and what WITH names, double with each that names another
+ * one twice: a short text may keep the compiler busy for minutes, which no progress handler sees. */
+static bool may_compile(struct sqlite_conn *c)
+{
+	if (c->compile_left == 1)
+		c->saw_long = true;
+	else if (c->compile_left > 0)
+		c->compile_left--;
+	else if (fiber_current() == NULL && ++c->compile_asked % ASKED_PER_LOOK == 0)
+		return sqlite_wait_pause(c);
+	return !c->saw_long;
+}
+
 static int on_authorize(void *arg, int action, const char *one, const char *two, const char *schema,
 			const char *trigger)
 {
@@ -190,6 +210,8 @@ static int on_authorize(void *arg, int action, const char *one, const char *two,
 
 	if (c->internal)
 		return SQLITE_OK;
+	if (!may_compile(c))
+		return SQLITE_DENY;
 	c->saw_beyond |= !sqlite_proof_allows(action, one, two);
 	switch (action) {
 	case SQLITE_INSERT:
@@ -207,6 +229,7 @@ static int on_authorize(void *arg, int action, const char *one, const char *two,
 		c->saw_heavy |= c->raw;
 		return SQLITE_OK;
 	case SQLITE_READ:
+		c->saw_heavy |= one != NULL && strncasecmp(one, "pragma_table_", 13) == 0;
 		return on_read(one, trigger != NULL) ? SQLITE_OK : SQLITE_DENY;
 	case SQLITE_SAVEPOINT:
 		c->saw_alone = true;
@@ -253,6 +276,7 @@ void sqlite_policy_begin(struct sqlite_conn *c)
 {
 	c->saw_beyond = c->saw_insert = c->saw_update = c->saw_match = c->saw_alone = c->saw_taint = false;
 	c->saw_begin = c->saw_divide = c->saw_own_savepoint = c->saw_heavy = c->saw_busy = c->saw_paths = false;
+	c->saw_long = false;
 }
 
 void sqlite_policy_authorize(struct sqlite_conn *c)

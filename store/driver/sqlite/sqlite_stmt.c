@@ -12,8 +12,15 @@
 #include "service/base/fiber.h"
 #include "service/base/limits.h"
 #include "service/base/mem.h"
+#include "service/base/wait.h"
 
 #include "service/base/banned.h"
+
+/* What a loop's compiler may ask of the authorizer, which it does of each column and SELECT; well below a millisecond.
+ */
+#define COMPILE_QUESTIONS 500
+/* SELECTs of a client's text that a loop compiles: what WITH names, each twice, doubles with each and asks little. */
+#define COMPILE_SELECTS 12
 
 /* ---- life ---- */
 
@@ -132,6 +139,47 @@ static int compile(struct sqlite_conn *c, struct str text, unsigned flags, sqlit
 	return sqlite3_prepare_v3(c->h, text.p, (int)text.len, flags, ret, ret_tail);
 }
 
+struct compile_job {
+	struct sqlite_conn *c;
+	struct str text;
+	unsigned flags;
+	sqlite3_stmt **ret;
+	const char **ret_tail;
+	int rc;
+};
+
+static void compile_job(void *arg)
+{
+	struct compile_job *j = arg;
+
+	j->rc = compile(j->c, j->text, j->flags, j->ret, j->ret_tail);
+}
+
+/* A loop compiles what is compiled at once; what takes longer a thread does, which looks at the clock. */
+static int compile_somewhere(struct sqlite_conn *c, struct str text, unsigned flags, sqlite3_stmt **ret,
+			     const char **ret_tail, bool *ret_long)
+{
+	struct compile_job j = {.c = c, .text = text, .flags = flags, .ret = ret, .ret_tail = ret_tail};
+	const bool on_loop = fiber_current() != NULL;
+
+	*ret_long = on_loop && c->raw && sqlite_text_selects(text) > COMPILE_SELECTS;
+	if (!*ret_long) {
+		c->compile_left = on_loop ? COMPILE_QUESTIONS : 0;
+		compile_job(&j);
+		c->compile_left = 0;
+		*ret_long = c->saw_long;
+	}
+	if (*ret_long) {
+		(void)sqlite3_finalize(*ret);
+		*ret = NULL;
+		sqlite_policy_begin(c);
+		c->offloaded = fiber_shielded() ? NULL : fiber_current();
+		offload_compute(compile_job, &j);
+		c->offloaded = NULL;
+	}
+	return j.rc != SQLITE_OK && c->stop != SQLITE_STOP_NONE ? SQLITE_INTERRUPT : j.rc;
+}
+
 bool sqlite_stmt_create(struct sqlite_conn *c, struct str sql, bool persistent, struct sqlite_stmt **ret,
 			struct str *ret_tail, struct err *err)
 {
@@ -139,6 +187,7 @@ bool sqlite_stmt_create(struct sqlite_conn *c, struct str sql, bool persistent, 
 	struct sqlite_stmt *st;
 	const char *tail = NULL;
 	sqlite3_stmt *h = NULL;
+	bool is_long;
 	int rc;
 
 	if (text.len == 0)
@@ -147,10 +196,10 @@ bool sqlite_stmt_create(struct sqlite_conn *c, struct str sql, bool persistent, 
 		return err_set(err, ERR_SQL_ERROR, "statement is too long");
 	if (memchr(text.p, 0, text.len) != NULL)
 		return err_set(err, ERR_SQL_ERROR, "sql holds a NUL character");
-	if (sqlite_text_too_deep(text))
+	if (sqlite_text_selects(text) > SQLITE_TEXT_SELECTS_MAX)
 		return err_set(err, ERR_SQL_ERROR, "statement has more than %d SELECTs", SQLITE_TEXT_SELECTS_MAX);
 	sqlite_policy_begin(c);
-	rc = compile(c, text, persistent ? SQLITE_PREPARE_PERSISTENT : 0, &h, &tail);
+	rc = compile_somewhere(c, text, persistent ? SQLITE_PREPARE_PERSISTENT : 0, &h, &tail, &is_long);
 	if (rc != SQLITE_OK)
 		return sqlite_error(c, rc, str_n(sql.p, sql.len), err);
 	if (h == NULL)
@@ -164,7 +213,7 @@ bool sqlite_stmt_create(struct sqlite_conn *c, struct str sql, bool persistent, 
 	st->c = c;
 	st->cur.conn = &c->base;
 	st->cur.read_only = sqlite3_stmt_readonly(h) != 0;
-	st->heavy = c->saw_heavy || (c->raw && memmem(text.p, text.len, "||", 2) != NULL);
+	st->heavy = c->saw_heavy || is_long || (c->raw && memmem(text.p, text.len, "||", 2) != NULL);
 	/* who makes all of a migration's statements makes the long ones too */
 	const bool by_thread = c->migrating && fiber_current() == NULL;
 	if (!st->heavy && !c->internal && !by_thread && (c->raw || !st->cur.read_only))

@@ -37,7 +37,7 @@ struct str sqlite_skip_blank(struct str s)
 
 /* SQLite expands common table expressions by recursion, as deep as they refer to each other, and has no limit on it:
  * the number of SELECTs in the text bounds it. Words in strings and comments count, too. */
-bool sqlite_text_too_deep(struct str sql)
+size_t sqlite_text_selects(struct str sql)
 {
 	size_t n = 0;
 
@@ -45,5 +45,5 @@ bool sqlite_text_too_deep(struct str sql)
 		if ((sql.p[i] | 0x20) == 's' && str_ieq_z(str_n(sql.p + i, 6), "select"))
 			n++;
 	}
-	return n > SQLITE_TEXT_SELECTS_MAX;
+	return n;
 }
