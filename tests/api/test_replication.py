@@ -121,7 +121,22 @@ def test_a_managed_transaction_is_unknown(alone, lonely, raw):
         pending = in_background(client, "POST", f"/v1/transactions/{tx}/commit")
     cancel_the_wait(lonely)
     is_unknown(finished(pending))
-    assert client.get(f"/v1/transactions/{tx}").json()["state"] == "unknown"
+    told = client.get(f"/v1/transactions/{tx}").json()
+    assert told["state"] == "unknown" and "replicated" in told["detail"]
+
+
+@pytest.mark.parametrize("opened", [True, False], ids=["in-one", "of-one"])
+def test_an_end_that_travels_with_its_last_write_is_unknown(alone, lonely, opened):
+    """And so it is told afterwards: nobody lost the database."""
+    client = alone()
+    tx = client.post("/v1/transactions", {}).expect(201).json()["transaction_id"] if opened else "new"
+    pending = in_background(client, "POST", RECORDS, {"id": 2, "n": 2},
+                            headers={"Ferro-Transaction": tx, "Ferro-Transaction-End": "commit"})
+    cancel_the_wait(lonely)
+    is_unknown(finished(pending))
+    if opened:
+        told = client.get(f"/v1/transactions/{tx}").json()
+        assert told["state"] == "unknown" and "replicated" in told["detail"] and "lost at" not in told["detail"]
 
 
 @pytest.mark.parametrize("road", ["create", "raw", "bulk", "batch"])
