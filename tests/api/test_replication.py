@@ -139,10 +139,19 @@ def test_an_end_that_travels_with_its_last_write_is_unknown(alone, lonely, opene
         assert told["state"] == "unknown" and "replicated" in told["detail"] and "lost at" not in told["detail"]
 
 
-@pytest.mark.parametrize("road", ["create", "raw", "bulk", "batch"])
+TRAVELLING = {
+    "raw batch": ("POST", "/v1/batch", {"steps": [{"op": "sql.execute", "sql": f"INSERT INTO item VALUES ({n}, 2)"} for n in (2, 3)]}),
+    "end": ("POST", RECORDS, {"id": 2, "n": 2}), "raw end": ROADS["raw"],
+}
+
+
+@pytest.mark.parametrize("road", ["create", "raw", "bulk", "batch", *TRAVELLING])
 def test_a_statement_timeout_leaves_a_commit_that_waits_alone(alone, lonely, road):
+    """Also one that travels with the last statement."""
     client = alone(statement_timeout_seconds=0.3)
-    pending = in_background(client, *ROADS[road])
+    method, path, body = {**ROADS, **TRAVELLING}[road]
+    headers = {"Ferro-Transaction": "new", "Ferro-Transaction-End": "commit"} if road.endswith("end") else {}
+    pending = in_background(client, method, path, body, headers=headers)
     wait_for(lambda: lonely.waiting(), 20, "a commit that waits")
     time.sleep(1.5)
     assert lonely.waiting() and pending["thread"].is_alive()
