@@ -79,6 +79,23 @@ bool stmt_is_transaction(struct str sql)
 	return str_ieq_z(word, "prepare") && str_ieq_z(first_word(&sql), "transaction");
 }
 
+bool stmt_ends_transaction(struct str sql)
+{
+	const struct str word = first_word(&sql);
+	struct str next = first_word(&sql);
+
+	if (str_ieq_z(word, "prepare"))
+		return str_ieq_z(next, "transaction");
+	if (!str_ieq_z(word, "commit") && !str_ieq_z(word, "end") && !str_ieq_z(word, "rollback") &&
+	    !str_ieq_z(word, "abort"))
+		return false;
+	if (str_ieq_z(next, "work") || str_ieq_z(next, "transaction"))
+		next = first_word(&sql);
+	if (str_ieq_z(next, "and"))
+		return !str_ieq_z(first_word(&sql), "chain");
+	return !str_ieq_z(next, "to");
+}
+
 struct str stmt_first_word(struct str sql)
 {
 	return first_word(&sql);

@@ -57,6 +57,8 @@ static inline uint64_t stmt_hash(const struct stmt *s)
 /* Does the text begin with a word that begins, ends or divides a transaction (BEGIN, START, COMMIT, END, ROLLBACK,
  * ABORT, SAVEPOINT, RELEASE, PREPARE TRANSACTION), whatever blanks and comments stand before it? */
 bool stmt_is_transaction(struct str sql);
+/* Would PostgreSQL have no transaction open behind it (no ROLLBACK TO, no AND CHAIN)? */
+bool stmt_ends_transaction(struct str sql);
 #define STMT_OWN_SAVEPOINT "savepoints named ferrod_... and sp_ with a number are ferrod's own: choose another name"
 /* Is it a name that ferrod gives to savepoints of its own (ferrod_..., sp_1)? */
 bool stmt_is_own_savepoint(struct str name);

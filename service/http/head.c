@@ -528,6 +528,7 @@ bool head_check(struct exchange *x, const char *method, const char *version, str
 		return false;
 	if (!negotiate(req, err) || !check_draining(x, err))
 		return false;
-	set_deadline(req, o->request_timeout_s);
-	return transaction_ok(req, err) && parse_args(req, err) && parse_prefer(req, err);
+	const bool ok = transaction_ok(req, err) && parse_args(req, err) && parse_prefer(req, err);
+	set_deadline(req, o->request_timeout_s); /* it is one of the preferences */
+	return ok;
 }

@@ -228,6 +228,73 @@ static void take_version_3(struct parse *p, struct column *c)
 		c->sqlite_type = str_z(sqlite[c->logical]);
 }
 
+#define KINDS(x) (1U << (x))
+#define KINDS_TIME (KINDS(LT_DATETIME) | KINDS(LT_DATE) | KINDS(LT_TIME))
+#define KINDS_ALL (~0U)
+
+/*
+ * Who changes the type of a model that was introspected need not know of `sqlite_type`: a word that means values of
+ * another kind (or, below, of another size) goes, or the table would be made anew as it was, again and again. The first
+ * word counts that the type contains, as for introspection.
+ */
+static bool sqlite_type_fits(struct str type, enum logical_type logical)
+{
+	static const struct {
+		const char *word;
+		unsigned kinds;
+	} words[] = {
+		{"uuid", KINDS_ALL},
+		{"json", KINDS_ALL},
+		{"bool", KINDS(LT_BOOLEAN) | KINDS(LT_INTEGER)},
+		{"date", KINDS_ALL},
+		{"time", KINDS_ALL},
+		{"int", KINDS(LT_INTEGER) | KINDS(LT_BOOLEAN) | KINDS_TIME},
+		{"char", ~(KINDS(LT_INTEGER) | KINDS(LT_NUMBER) | KINDS(LT_BOOLEAN) | KINDS(LT_BINARY))},
+		{"clob", ~(KINDS(LT_INTEGER) | KINDS(LT_NUMBER) | KINDS(LT_BOOLEAN) | KINDS(LT_BINARY))},
+		{"text", ~(KINDS(LT_INTEGER) | KINDS(LT_NUMBER) | KINDS(LT_BOOLEAN) | KINDS(LT_BINARY))},
+		{"blob", ~(KINDS(LT_INTEGER) | KINDS(LT_NUMBER) | KINDS(LT_BOOLEAN) | KINDS(LT_STRING))},
+		{"binary", ~(KINDS(LT_INTEGER) | KINDS(LT_NUMBER) | KINDS(LT_BOOLEAN) | KINDS(LT_STRING))},
+		{"doub", KINDS(LT_NUMBER) | KINDS(LT_DECIMAL) | KINDS_TIME},
+		{"floa", KINDS(LT_NUMBER) | KINDS(LT_DECIMAL) | KINDS_TIME},
+		{"real", KINDS(LT_NUMBER) | KINDS(LT_DECIMAL) | KINDS_TIME},
+		{"num", KINDS(LT_NUMBER) | KINDS(LT_DECIMAL) | KINDS_TIME},
+		{"dec", KINDS(LT_NUMBER) | KINDS(LT_DECIMAL) | KINDS_TIME},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(words) && logical != LT_UNKNOWN; i++) {
+		const size_t n = strlen(words[i].word);
+
+		for (size_t k = 0; k + n <= type.len; k++)
+			if (str_ieq_z(str_n(type.p + k, n), words[i].word))
+				return (words[i].kinds & KINDS(logical)) != 0;
+	}
+	return true;
+}
+
+/* What stands in the type's parentheses, without blanks; len 0: nothing does. */
+static struct str type_size(struct parse *p, struct str type)
+{
+	char *size = arena_alloc(p->b->arena, type.len + 1);
+	size_t n = 0, i = 0;
+
+	while (i < type.len && type.p[i] != '(')
+		i++;
+	for (i++; i < type.len && type.p[i] != ')'; i++)
+		if (type.p[i] != ' ')
+			size[n++] = type.p[i];
+	return str_n(size, n);
+}
+
+static void settle_sqlite_type(struct parse *p, struct column *c)
+{
+	const bool sized = c->sqlite_type.p != NULL && c->db_type.p != NULL &&
+			   (c->logical == LT_STRING || c->logical == LT_DECIMAL) && type_size(p, c->db_type).len > 0;
+
+	if (!sqlite_type_fits(c->sqlite_type, c->logical) ||
+	    (sized && !str_eq(type_size(p, c->db_type), type_size(p, c->sqlite_type))))
+		c->sqlite_type = STR_NONE;
+}
+
 static void parse_column(struct parse *p, struct column *c, struct column_given *ret_given)
 {
 	const json_t *v;
@@ -264,6 +331,7 @@ static void parse_column(struct parse *p, struct column *c, struct column_given 
 	} else {
 		c->logical = effective_logical(c);
 	}
+	settle_sqlite_type(p, c);
 	take_version_3(p, c);
 	parse_spelling(p, c);
 	parse_leave(p, false);

@@ -132,23 +132,54 @@ LEAKS = ["SET search_path = elsewhere", "SET timezone = 'America/New_York'", "SE
          "SET bytea_output = escape", "SET statement_timeout = 1", "SET ROLE guarded"]
 
 
-@pytest.mark.parametrize("inside", [False, True], ids=["alone", "transaction"])
+def seen_by_others(client):
+    """What is to be as if nobody had said anything."""
+    assert client.get("/v1/models/M1/records/3").expect(200).json() == row(1, 3)
+    client.patch("/v1/models/M1/records/4", {"n": 1}).expect(200)
+    seen = client.post("/v1/sql/fetch-all", {"sql": "SELECT current_setting('timezone') AS tz, current_user::text AS who, "
+                                             "(SELECT count(*) FROM pg_prepared_statements WHERE name = 'p') AS p, "
+                                             "current_setting('search_path') AS path"})
+    assert seen.expect(200).json()["rows"] == [{"tz": "UTC", "who": "ferrod", "p": 0, "path": '"$user", public'}]
+
+
+def say(client, *texts):
+    """In a transaction, which the last of them may end."""
+    tx = client.post("/v1/transactions").expect(201).json()["transaction_id"]
+    for sql in texts:
+        client.post("/v1/sql/execute", {"sql": sql}, headers={"Ferro-Transaction": tx}).expect(200)
+    return tx
+
+
+@pytest.mark.parametrize("inside", ["", "commit", "COMMIT"], ids=["alone", "transaction", "said"])
 @pytest.mark.parametrize("sql", LEAKS)
 def test_what_raw_sql_sets_stays_with_it(bounced, sql, inside):
     client = bounced(default_pool_size=1)
     for _ in range(3):
-        if inside:
-            tx = client.post("/v1/transactions").expect(201).json()["transaction_id"]
-            client.post("/v1/sql/execute", {"sql": sql}, headers={"Ferro-Transaction": tx}).expect(200)
-            client.post(f"/v1/transactions/{tx}/commit").expect(200)
+        if inside == "COMMIT":  # a client's own ends the transaction, too
+            client.post(f"/v1/transactions/{say(client, sql, inside)}/rollback")
+        elif inside:
+            client.post(f"/v1/transactions/{say(client, sql)}/commit").expect(200)
         else:
             client.post("/v1/sql/execute", {"sql": sql}).expect(200)
-        assert client.get("/v1/models/M1/records/3").expect(200).json() == row(1, 3)
-        client.patch("/v1/models/M1/records/4", {"n": 1}).expect(200)
-        seen = client.post("/v1/sql/fetch-all", {"sql": "SELECT current_setting('timezone') AS tz, current_user::text AS who, "
-                                                 "(SELECT count(*) FROM pg_prepared_statements WHERE name = 'p') AS p, "
-                                                 "current_setting('search_path') AS path"})
-        assert seen.expect(200).json()["rows"] == [{"tz": "UTC", "who": "ferrod", "p": 0, "path": '"$user", public'}]
+        seen_by_others(client)
+
+
+@pytest.mark.parametrize("end", ["end", "/* to */ COMMIT work", "commit transaction -- and chain", "COMMIT AND NO CHAIN", "ROLLBACK", "abort and no chain",
+                                 "COMMIT AND CHAIN", "ROLLBACK AND CHAIN"])
+def test_whatever_ends_it_what_was_set_goes_before(bounced, end):
+    client = bounced(default_pool_size=1)
+    client.post(f"/v1/transactions/{say(client, 'SET ROLE guarded', 'PREPARE p AS SELECT 1', end)}/rollback")
+    seen_by_others(client)
+
+
+@pytest.mark.parametrize("divide", ["ROLLBACK TO a", "rollback /* and */ work to savepoint a", "RELEASE a"])
+def test_what_does_not_end_it_leaves_what_was_set(bounced, divide):
+    client = bounced(default_pool_size=1)
+    tx = say(client, "SAVEPOINT a", "PREPARE p AS SELECT 7 AS n", divide)
+    answer = client.post("/v1/sql/fetch-all", {"sql": "EXECUTE p"}, headers={"Ferro-Transaction": tx})
+    assert answer.expect(200).json()["rows"] == [{"n": 7}]
+    client.post(f"/v1/transactions/{tx}/rollback")
+    seen_by_others(client)
 
 
 @pytest.mark.parametrize("sql", ["LISTEN news", "SELECT pg_advisory_lock(1)", "SELECT pg_try_advisory_lock_shared(1)"])

@@ -28,6 +28,7 @@ SAID = {"id": ID, "title": "New ü", "price": "9.25", "printed": "2026-05-05T05:
 
 def walk(client, name, url, model, new):
     """Introspects, finds each row by each of its values, pages, and writes; what went wrong."""
+    client.close()    # the tool may have taken longer than the server keeps an idle connection
     client.post("/v1/connections", {"name": name, "url": url}).expect(201)
     client.put("/v1/models", {"models": []}).expect(200)
     client.post("/v1/introspect", {"using": name, "register": True}).expect(200)

@@ -24,6 +24,7 @@
 #include "store/catalog/catalog.h"
 #include "store/catalog/declared.h"
 #include "store/driver/sqlite/driver_sqlite.h"
+#include "store/migrate/apply.h"
 #include "store/state/told.h"
 #include "store/store.h"
 #include "tests/fuzz/fuzz_common.h"
@@ -35,9 +36,7 @@ const char *__asan_default_options(void)
 	return "detect_leaks=0";
 }
 
-/* No input may take longer, whatever else runs on the machine; a migration waits 10 s for a transaction, which nobody
- * ends here. */
-#define ANSWER_MS 20000
+#define ANSWER_MS 10000 /* no input may take longer, whatever else runs on the machine */
 #define QUIET_MS 10     /* a request that is not whole: nothing comes */
 #define FRESH_EVERY 200 /* inputs that meet what others have left behind */
 
@@ -286,6 +285,7 @@ static void begin(void)
 	idempotency_configure(&(struct idempotency_limits){.answer_bytes = 1 << 16, .entries = 100, .bytes = 1 << 18});
 	driver_sqlite_configure(
 		&(struct sqlite_options){.busy_timeout_s = 0.1, .cache_kib = 100, .value_bytes = 1 << 20});
+	migrate_configure(0.2); /* nobody ends transactions here that are in its way */
 	all.app.store = store_create(&so);
 	all.allow_urls[0] = STR("sqlite::memory:"); /* no file and no other host is reached */
 	all.app.allow_urls = all.allow_urls;

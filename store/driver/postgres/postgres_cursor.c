@@ -266,10 +266,26 @@ static bool prepare_sent(struct pg_conn *c, const struct stmt *s, int64_t deadli
 	return take_turn(c, item, err);
 }
 
+/* Behind a pooler, what the transaction may have left in the session is put back before its end, whoever says that. */
+static bool clean_up(struct pg_conn *c, int64_t deadline_ns, struct err *err)
+{
+	struct strbuf sql;
+	bool ok;
+
+	if (PQtransactionStatus(c->pg) != PQTRANS_INTRANS)
+		return true;
+	strbuf_init(&sql, 0);
+	pg_clean_sql(c, &sql);
+	ok = strbuf_failed(&sql) ? err_oom(err) : pg_simple(c, sql.p, deadline_ns, NULL, err);
+	strbuf_done(&sql);
+	return ok;
+}
+
 static bool prepare(struct pg_conn *c, const struct stmt *s, bool closes, int64_t deadline_ns, struct err *err)
 {
 	struct pg_cursor *cur = &c->cur;
 	struct pg_flight flight = {.attempt = 0};
+	const bool unclean = c->unclean;
 
 	if (!pg_check(c, s, err) || !pg_ready(c, deadline_ns, err) || (s->raw && !pg_bytes_fit(c, s, deadline_ns, err)))
 		return false;
@@ -277,6 +293,8 @@ static bool prepare(struct pg_conn *c, const struct stmt *s, bool closes, int64_
 	cur->closes = closes && !cur->divides && !cur->autocommit;
 	if (cur->divides || cur->autocommit)
 		c->ahead.n_stmts = 0;
+	if (unclean && cur->divides && stmt_ends_transaction(s->sql) && !clean_up(c, deadline_ns, err))
+		return false;
 	return (!cur->divides || pg_chain_before(c, deadline_ns, err)) && start(c, s, &flight, err);
 }
 

@@ -276,7 +276,8 @@ void pg_settings_texts(struct driver_db *db);
 extern const char *const pg_leavings[];
 /* Behind a pooler: the statement that drops what SQL has prepared. Static. */
 const char *pg_drop_prepared(const struct pg_conn *c);
-/* Behind a pooler: the texts that end a transaction which may have left something. */
+/* Behind a pooler: the statements that put back what a transaction may have left, and those with its end. */
+void pg_clean_sql(const struct pg_conn *c, struct strbuf *b);
 void pg_commit_clean_sql(const struct pg_conn *c, struct strbuf *b);
 void pg_rollback_clean_sql(const struct pg_conn *c, struct strbuf *b);
 
@@ -449,6 +450,9 @@ bool pg_plain_get(struct pg_plain *x, struct str table, bool *ret_plain, uint64_
 void pg_plain_keep(struct pg_plain *x, struct str table, bool plain, uint64_t since);
 /* As driver->plain. */
 bool pg_plain_known(struct driver_db *db, const struct stmt *s);
+/* Of a statement that travels ahead: is known what its tables are? Where they are not plain, the session is to be put
+ * back. */
+bool pg_plain_seen(struct pg_conn *c, const struct stmt *s);
 /* driver->prepare: pg_prepare, and the session is to be put back after a statement on a table that is not plain. */
 bool pg_plain_prepare(struct driver_conn *base, const struct stmt *s, int64_t deadline_ns, struct cursor **ret,
 		      struct err *err) MUST_CHECK;

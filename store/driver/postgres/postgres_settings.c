@@ -84,7 +84,7 @@ const char *pg_drop_prepared(const struct pg_conn *c)
 	return c->has_plpgsql ? drop_by_name : "DEALLOCATE ALL";
 }
 
-static void put_clean(const struct pg_conn *c, struct strbuf *b)
+void pg_clean_sql(const struct pg_conn *c, struct strbuf *b)
 {
 	put_leavings(b);
 	strbuf_puts(b, pg_drop_prepared(c));
@@ -92,12 +92,12 @@ static void put_clean(const struct pg_conn *c, struct strbuf *b)
 
 void pg_commit_clean_sql(const struct pg_conn *c, struct strbuf *b)
 {
-	put_clean(c, b);
+	pg_clean_sql(c, b);
 	strbuf_puts(b, "; COMMIT");
 }
 
 void pg_rollback_clean_sql(const struct pg_conn *c, struct strbuf *b)
 {
 	strbuf_puts(b, "ROLLBACK; ");
-	put_clean(c, b);
+	pg_clean_sql(c, b);
 }
