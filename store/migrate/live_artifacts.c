@@ -86,6 +86,15 @@ static void set_deferral(json_t *o, bool deferrable, bool deferred)
 	set_true(o, "initially_deferred", deferrable && deferred);
 }
 
+/* Is one of them a column that was asked to stay out? What is over it stays out with it. */
+static bool over_excluded(const struct live_builder *b, const struct live_table *t, const struct str *columns, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (live_choice_excludes(b->d, b->o, t, columns[i]))
+			return true;
+	return false;
+}
+
 static void add_fk(struct live_builder *b, const struct live_table *t, const struct live_foreign_key *fk, json_t *list)
 {
 	const struct live_table *to = live_find_table_at(b->d, b->live, fk->to_schema, fk->to_table);
@@ -97,6 +106,8 @@ static void add_fk(struct live_builder *b, const struct live_table *t, const str
 
 	for (size_t i = 0; i < fk->n_columns && known; i++)
 		known = live_has_column(b, t, fk->columns[i], &from[i]);
+	if (over_excluded(b, t, fk->columns, fk->n_columns))
+		return;
 	if (!known) {
 		live_note(b, t->name, fk->columns[0], fk->name, "a foreign key to what is not there");
 		return;
@@ -255,6 +266,8 @@ static void add_index(struct live_builder *b, const struct live_table *t, const 
 	/* a second one over a column that is unique already adds nothing */
 	if (x->unique && !constraint && !x->partial && !x->expression && x->n_columns == 1 &&
 	    live_inline_unique(b, t, x->columns[0]))
+		return;
+	if (over_excluded(b, t, x->columns, x->n_columns) || over_excluded(b, t, x->include, x->n_include))
 		return;
 	name = index_name(b, t, x);
 	o = !x->invalid && live_name_fits(name) ? index_json(b, t, x, name) : NULL;

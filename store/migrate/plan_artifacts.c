@@ -148,13 +148,13 @@ static void plan_index(struct planner *pl, const struct table_pair *tp, const st
 	create_index(pl, tp, x);
 }
 
-/* It is over a column that goes, and goes with it. */
+/* It is over a column that goes, and goes with it, or over one that stays out. */
 static bool index_goes(const struct planner *pl, const struct table_pair *tp, const struct live_index *x)
 {
 	for (size_t i = 0; i < x->n_columns; i++) {
 		const struct live_column *c = live_find_column(pl->d, tp->t, x->columns[i]);
 
-		if (c != NULL && plan_drops(pl, tp->m, c))
+		if (plan_excludes(pl, tp->m, x->columns[i]) || (c != NULL && plan_drops(pl, tp->m, c)))
 			return true;
 	}
 	return false;
@@ -292,11 +292,11 @@ static bool foreign_key_wanted(const struct planner *pl, const struct table_pair
 	for (size_t i = 0; i < tp->m->n_fks; i++)
 		if (diff_foreign_key_starts(pl->d, fk, &tp->m->fks[i]))
 			return true;
-	/* one over a column that goes, goes with it */
+	/* one over a column that goes, goes with it; one over a column that stays out is not missed */
 	for (size_t i = 0; i < fk->n_columns; i++) {
 		const struct live_column *c = live_find_column(pl->d, tp->t, fk->columns[i]);
 
-		if (c != NULL && plan_drops(pl, tp->m, c))
+		if (plan_excludes(pl, tp->m, fk->columns[i]) || (c != NULL && plan_drops(pl, tp->m, c)))
 			return true;
 	}
 	return false;

@@ -323,7 +323,7 @@ static bool wanted(const struct planner *pl, const struct model *m, struct str c
 	return false;
 }
 
-static bool excluded(const struct planner *pl, const struct model *m, struct str column)
+bool plan_excludes(const struct planner *pl, const struct model *m, struct str column)
 {
 	for (size_t i = 0; i < m->n_excluded; i++)
 		if (live_name_eq(pl->d, m->excluded[i], column))
@@ -333,7 +333,7 @@ static bool excluded(const struct planner *pl, const struct model *m, struct str
 
 bool plan_drops(const struct planner *pl, const struct model *m, const struct live_column *c)
 {
-	return pl->o.destructive && !wanted(pl, m, c->name) && !excluded(pl, m, c->name);
+	return pl->o.destructive && !wanted(pl, m, c->name) && !plan_excludes(pl, m, c->name);
 }
 
 /* What keeps SQLite from dropping the column, or NULL. */

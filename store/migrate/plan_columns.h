@@ -18,6 +18,8 @@ bool plan_put_filled(struct planner *pl, const struct table_pair *tp, const stru
 bool plan_can_add(struct planner *pl, const struct table_pair *tp, const struct column *c);
 /* SQLite: whether the foreign key stands at a column that ADD COLUMN makes: one that may be null. */
 bool plan_inline_key(const struct planner *pl, const struct table_pair *tp, const struct foreign_key *fk);
+/* Whether the column was asked to stay out of the model: what is over it is nothing that the model lacks. */
+bool plan_excludes(const struct planner *pl, const struct model *m, struct str column);
 /* Whether the live column is to go: the model has no such column and the run is destructive. */
 bool plan_drops(const struct planner *pl, const struct model *m, const struct live_column *c);
 /* Added and changed columns of a table that is not rebuilt. */

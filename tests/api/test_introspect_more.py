@@ -219,12 +219,15 @@ def test_rows_of_virtual_tables_that_are_gone_are_shown(sqlite_conn):
 
 def test_names_and_exclusions(conn):
     run(conn.backend, "CREATE TABLE users (id integer PRIMARY KEY, mail text, password_hash text);\n"
-                      "CREATE INDEX idx_users_password_hash ON users (password_hash);\n"
+                      "CREATE INDEX idx_users_password_hash ON users (password_hash);\nCREATE UNIQUE INDEX ux ON users (mail, password_hash);\n"
+                      "CREATE TABLE told (id integer PRIMARY KEY, user_id integer REFERENCES users (id), n integer);\n"
                       "CREATE TABLE secrets (id integer PRIMARY KEY);\nINSERT INTO users VALUES (1, 'a@b', 'x')")
     register(conn.client)
-    ask = {"names": {"users": "User"}, "exclude": ["secrets", "users.password_hash"], "register": True}
-    got = models_of(introspect(conn, **ask))
-    assert list(got) == ["User"] and got["User"]["excluded"] == ["password_hash"]
+    ask = {"names": {"users": "User"}, "exclude": ["secrets", "users.password_hash", "told.user_id"], "register": True}
+    answer = introspect(conn, **ask)
+    assert "warnings" not in answer, "what was asked to stay away is not missed"
+    got = models_of(answer)
+    assert sorted(got) == ["User", "told"] and got["told"]["foreign_keys"] == [] and got["User"]["excluded"] == ["password_hash"]
     assert [c["name"] for c in got["User"]["columns"]] == ["id", "mail"] and got["User"]["indexes"] == []
     assert rows(conn, "User") == [{"id": 1, "mail": "a@b"}]
     assert "password" not in json.dumps(conn.client.get("/v1/models/User/records", params=conn.using).json())
