@@ -17,8 +17,30 @@
 /* Decimal integer with optional '-' and no other byte; false on anything else or overflow. */
 bool num_parse_int(struct str s, int64_t *ret) MUST_CHECK;
 
+/* The same for what is frequent, up to its NUL: at most 18 digits. False: it may be an integer all the same. */
+static inline bool num_parse_short_int(const char *z, int64_t *ret)
+{
+	const bool negative = *z == '-';
+	const char *const first = z + negative, *p = first;
+	int64_t v = 0;
+
+	for (; p - first <= 18; p++) {
+		const unsigned digit = (unsigned char)*p - (unsigned)'0';
+
+		if (digit > 9)
+			break;
+		v = v * 10 + (int64_t)digit;
+	}
+	*ret = negative ? -v : v;
+	return *p == '\0' && p != first && p - first <= 18;
+}
+
 /* A finite or special ("NaN", "Infinity", "-Infinity") double filling all of s; false otherwise. */
 bool num_parse_double(struct str s, double *ret) MUST_CHECK;
+
+/* The same for what is frequent, up to its NUL: at most 15 characters behind a '-', digits with a point or none. False:
+ * it may be a double all the same. */
+bool num_parse_short_double(const char *z, double *ret) MUST_CHECK;
 
 /* Shortest decimal form that reads back as v ("0.1", "1e+22", "100.0"), NUL-terminated; returns its
  * length (< NUM_DOUBLE_BYTES). v must be finite. */

@@ -139,6 +139,29 @@ static bool read_short(struct str s, double *ret)
 	return true;
 }
 
+bool num_parse_short_double(const char *z, double *ret)
+{
+	const bool negative = *z == '-';
+	const char *const first = z + negative, *p = first, *point = NULL;
+	uint64_t digits = 0;
+
+	for (; p - first <= DIGITS_EXACT; p++) {
+		const unsigned digit = (unsigned char)*p - (unsigned)'0';
+
+		if (digit <= 9)
+			digits = digits * 10 + digit;
+		else if (*p == '.' && point == NULL)
+			point = p;
+		else
+			break;
+	}
+	/* at most DIGITS_EXACT digits, and one at least */
+	if (*p != '\0' || p - first > DIGITS_EXACT || p - first == (point != NULL))
+		return false;
+	*ret = scale(digits, point != NULL ? point + 1 - p : 0, negative);
+	return true;
+}
+
 bool num_parse_double(struct str s, double *ret)
 {
 	struct decimal d;

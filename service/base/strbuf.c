@@ -264,6 +264,11 @@ static inline __attribute__((always_inline)) size_t copy_plain(char *out, struct
 	return special_bytes(w) != 0 ? i : s.len;
 }
 
+bool strbuf_copy_plain(char *out, struct str s)
+{
+	return copy_plain(out, s) == s.len;
+}
+
 /* The string from its first byte on that may not be plain. False: it is ill-formed. */
 static __attribute__((noinline)) bool put_escaped(struct strbuf *b, struct str s, size_t i)
 {

@@ -102,6 +102,10 @@ void strbuf_json_string(struct strbuf *b, struct str s);
 /* The same, but false and nothing written when s is no well-formed UTF-8. */
 bool strbuf_json_text(struct strbuf *b, struct str s) MUST_CHECK;
 
+/* Copies s into out, which has room for it. False: something in it cannot stand in a JSON string as it is, or is not
+ * ASCII; then what out holds is of no use. */
+bool strbuf_copy_plain(char *out, struct str s) MUST_CHECK;
+
 /* A part of such a string, without quotes; it neither begins nor ends inside a character. False: it is ill-formed, and
  * what was written of it is to be cut off. */
 bool strbuf_json_part(struct strbuf *b, struct str s) MUST_CHECK;

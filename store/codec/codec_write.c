@@ -154,6 +154,15 @@ static char *put_number_of_int(char *p, int64_t i)
 	return p + num_format_double((double)i, p);
 }
 
+/* A text that is short and plain, as most are. */
+static inline char *put_text(char *p, struct str s)
+{
+	if (s.len > ROOM - 2 || !strbuf_copy_plain(p + 1, s))
+		return NULL;
+	p[0] = p[s.len + 1] = '"';
+	return p + s.len + 2;
+}
+
 /* Writes a value that fits into ROOM at p. NULL: this is none. */
 static inline char *put_small(char *p, const struct value *v, enum how how)
 {
@@ -176,9 +185,10 @@ static inline char *put_small(char *p, const struct value *v, enum how how)
 		return put_datetime(p, v->u.s);
 	case HOW_UUID:
 		return put_uuid(p, v->u.s);
+	case HOW_TEXT:
+		return put_text(p, v->u.s);
 	case HOW_PLAIN:
 	case HOW_DECODE:
-	case HOW_TEXT:
 		break;
 	}
 	return NULL;
@@ -234,7 +244,7 @@ void codec_write_row(struct strbuf *b, struct arena *scratch, const struct codec
 
 		put_prefix(p, w->prefix);
 		p += w->prefix.len;
-		end = how != HOW_TEXT ? put_small(p, v, how) : NULL;
+		end = put_small(p, v, how);
 		if (end != NULL) {
 			p = end;
 			continue;

@@ -189,8 +189,9 @@ static bool step_all(struct run *r, const struct driver *driver, struct cursor *
 			return false;
 		if (stop && reads)
 			return true;
-		cur->conn->lent_ns += fiber_held_ns() - held;
-		held = fiber_held_ns();
+		const int64_t now = fiber_held_ns();
+		cur->conn->lent_ns += now - held;
+		held = now;
 	}
 }
 

@@ -181,8 +181,10 @@ static const char *cast_test(const struct column *c, struct str have)
 	if (str_eq_z(have, "json") && c->storage == ST_JSONB)
 		return "(%1$s::@) IS NULL OR (json_typeof(%1$s) = 'object' AND (SELECT count(*) <> count(DISTINCT k) "
 		       "FROM json_object_keys(%1$s) k))";
-	return no_equality(have) ? "(%1$s::@)::text IS DISTINCT FROM %1$s::text"
-				 : "((%1$s::@)::#) IS DISTINCT FROM %1$s";
+	/* a cast to a length cuts: 'tru' is true again, 'Inf' infinity */
+	if (no_equality(have) || (!was_text(have) && (c->storage == ST_VARCHAR || c->storage == ST_CHAR)))
+		return "(%1$s::@)::text IS DISTINCT FROM %1$s::text";
+	return "((%1$s::@)::#) IS DISTINCT FROM %1$s";
 }
 
 static void put_cast_test(struct strbuf *b, const struct column *c, struct str have, struct str name)

@@ -161,6 +161,25 @@ def test_without_descriptors_clients_are_answered_and_told_why():
         wait_for(served, 10, "service once descriptors are free")
 
 
+@pytest.mark.parametrize("left", range(5))
+def test_a_file_that_lacks_a_descriptor_is_not_said_to_be_missing(tmp_path, left):
+    """An open file has a write-ahead log, and what its readers share: any of the three may be the one that finds none left."""
+    path = tmp_path / "there.db"
+    with contextlib.closing(sqlite3.connect(path)) as other:  # keeps the log
+        other.executescript("PRAGMA journal_mode = WAL; CREATE TABLE t (i)")
+        with Server("--loops", "1", "--default-url", "", under=few(64)) as server, Client(server.port) as early:
+            early.get("/healthz").expect(200)
+            with contextlib.ExitStack() as stack:
+                held = [stack.enter_context(RawConnection(server.port)) for _ in range(80)]
+                wait_for(lambda: server.events("descriptors_exhausted"), 10, "the last descriptor to be taken")
+                for one in held[:left]:
+                    one.socket.close()
+                for n in range(3):
+                    answer = early.post("/v1/connections", {"url": f"sqlite:{path}", "name": f"x{n}"})
+                    if answer.status != 201:
+                        assert "EMFILE" in answer.problem(503, "database_unavailable")["detail"]
+
+
 def test_no_more_connections_than_allowed_are_open_at_a_time():
     """The others wait for their turn."""
     with Server("--loops", "1", "--http-connections", "5") as server:

@@ -21,6 +21,8 @@ NARROWED = [
     ("timestamp", "'2026-01-02 03:04'", {"logical": "date"}, "2026-01-02"),
     ("integer", "7", {"logical": "boolean"}, "t"),
     ("text", "'007'", {"logical": "integer"}, "7"),
+    ("boolean", "true", {"db_type": "char(3)"}, "tru"),
+    ("double precision", "'Infinity'", {"db_type": "varchar(3)"}, "Inf"),
     ("bigint", "5000000000", {"logical": "integer"}, None),
     ("text", "'abc'", {"logical": "integer"}, None),
     ("text", "'2026-01-02T03:04:05+02:00'", {"logical": "datetime", "db_type": "timestamp"}, "2026-01-02 03:04:05"),
@@ -58,7 +60,8 @@ def test_a_narrower_type_is_judged_by_the_rows(postgres_conn, live, value, wante
 FITTING = [("varchar(20)", "'abc'", {"db_type": "varchar(5)"}), ("numeric(6,2)", "3", {"logical": "integer"}),
            ("text", "'-12'", {"logical": "integer"}), ("text", "'2026-01-02 03:04:05'", {"logical": "datetime"}),
            ("text", "'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11'", {"logical": "uuid"}), ("json", "'{\"a\": 1}'",
-            {"logical": "json", "db_type": "jsonb"}), ("bigint", "5", {"logical": "integer", "db_type": "smallint"})]
+            {"logical": "json", "db_type": "jsonb"}), ("boolean", "false", {"db_type": "varchar(5)"}),
+           ("numeric(6,2)", "1.50", {"db_type": "varchar(4)"}), ("uuid", "gen_random_uuid()", {"db_type": "char(40)"}), ("bigint", "5", {"logical": "integer", "db_type": "smallint"})]
 
 
 @pytest.mark.parametrize("live,value,wanted", FITTING, ids=lambda v: str(v)[:24])

@@ -105,6 +105,68 @@ static void doubles_read(void **state UNUSED)
 	assert_false(num_parse_double(str_n(text, sizeof(text)), &v));
 }
 
+/* Whatever the short ways take they read as the long ones do; they leave the rest to them. */
+static void short_ways_read_the_same(void **state UNUSED)
+{
+	static const char *const texts[] = {"",
+					    "-",
+					    ".",
+					    "-.",
+					    "0",
+					    "-0",
+					    "7",
+					    "-7",
+					    "125.25",
+					    "-0.5",
+					    ".5",
+					    "5.",
+					    "-5.",
+					    "1.2.3",
+					    "1..2",
+					    "1-2",
+					    "--1",
+					    "+1",
+					    "1e5",
+					    "NaN",
+					    "0.1",
+					    "0.3",
+					    "1 ",
+					    " 1",
+					    "-1.10",
+					    "00012",
+					    "0.00001",
+					    "Infinity",
+					    "123456789012345",
+					    "1234567890.12345",
+					    "12345678901234.5",
+					    "1234567890123456",
+					    "999999999999999999",
+					    "-999999999999999999",
+					    "1000000000000000000",
+					    "9223372036854775807",
+					    "-9223372036854775808",
+					    "9223372036854775808"};
+	static const size_t n_ints = 9, n_doubles = 15; /* that the short ways take */
+	size_t ints = 0, doubles = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		int64_t a, b;
+		double c, d;
+
+		if (num_parse_short_int(texts[i], &a)) {
+			assert_true(num_parse_int(str_z(texts[i]), &b) && a == b);
+			ints++;
+		}
+		if (num_parse_short_double(texts[i], &c)) {
+			assert_true(num_parse_double(str_z(texts[i]), &d));
+			assert_memory_equal(&c, &d, sizeof(c));
+			doubles++;
+		}
+	}
+	assert_int_equal(ints, n_ints);
+	assert_int_equal(doubles, n_doubles);
+}
+
 /* An exponent and the zeros that make up for it, or for a tenth of it alone. */
 static void zeros_and_exponents_even_out(void **state UNUSED)
 {
@@ -468,6 +530,7 @@ int main(void)
 		cmocka_unit_test(integers_read),
 		cmocka_unit_test(integers_print),
 		cmocka_unit_test(doubles_read),
+		cmocka_unit_test(short_ways_read_the_same),
 		cmocka_unit_test(zeros_and_exponents_even_out),
 		cmocka_unit_test(doubles_print_as_python_does),
 		cmocka_unit_test(doubles_read_back),

@@ -188,16 +188,33 @@ static bool read_cell(struct str s, enum pg_cell cell, struct value *ret)
 	return value_is_utf8(s);
 }
 
+/* A number as it mostly is: short, and up to its NUL, which libpq puts behind each value; a null's is "". */
+static inline bool read_short(const char *z, enum pg_cell cell, struct value *ret)
+{
+	int64_t i;
+	double d;
+
+	if (cell == PG_CELL_INT && num_parse_short_int(z, &i))
+		value_set_int(ret, i);
+	else if (cell == PG_CELL_DOUBLE && num_parse_short_double(z, &d))
+		value_set_double(ret, d);
+	else
+		return false;
+	return true;
+}
+
 bool pg_cell_value(PGresult *res, int row, int column, enum pg_cell cell, struct value *ret)
 {
+	char *text = PQgetvalue(res, row, column);
+
+	if (read_short(text, cell, ret))
+		return true;
 	const int len = PQgetlength(res, row, column);
-	char *text;
 
 	if (len == 0 && PQgetisnull(res, row, column)) { /* a null has no length */
 		value_set_null(ret);
 		return true;
 	}
-	text = PQgetvalue(res, row, column);
 	if (!read_cell(str_n(text, (size_t)len), cell, ret))
 		return false;
 	if (cell == PG_CELL_BYTES)

@@ -159,6 +159,9 @@ static void open_job(void *arg)
 		j->rc = sqlite_tokenizers_register(c);
 	if (j->rc == SQLITE_OK)
 		j->rc = setup(c);
+	/* a file that is there may lack a descriptor for its log, or for what readers of the log share */
+	if ((j->rc & 0xff) == SQLITE_CANTOPEN || (j->rc & 0xff) == SQLITE_IOERR)
+		j->os_error = sqlite3_system_errno(c->h);
 	if (j->rc == SQLITE_OK && !sqlite_file_opened(c))
 		j->fault = SQLITE_FILE_GONE;
 }
