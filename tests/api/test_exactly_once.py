@@ -1,5 +1,6 @@
 """Connections that are exactly_once: the answer for an Idempotency-Key is in the database of its write, or neither is."""
 import json
+import re
 import sqlite3
 import threading
 import time
@@ -346,6 +347,53 @@ def test_a_write_takes_two_flights(cut):
     cut.client.request(method, f"{path}?using=cut", body, headers=key()).expect(201)
     assert len(cut.statements) == 2, cut.statements
     assert runs(cut.statements[0], b"BEGIN") and runs(cut.statements[1], b"COMMIT")
+
+
+@pytest.mark.parametrize("drop", ["DEALLOCATE ALL", "DO $$ BEGIN EXECUTE 'DEALLOCATE ALL'; END $$"])
+@pytest.mark.parametrize("name", ["create", "bulk", "batch", "sql"])
+def test_names_that_a_client_has_dropped(cut, name, drop):
+    """All that is prepared there is gone, the row's statement and the write's: it is prepared again, once."""
+    method, path, body = WRITES[name]
+    send = lambda h: cut.client.request(method, f"{path}?using=cut", body, headers=h)  # noqa: E731
+    for _ in range(3):
+        assert send(key()).status in (200, 201)
+    each = int(cut.rows()) // 3
+    cut.client.post("/v1/sql/execute", {"sql": drop, "using": "cut"}).expect(200)
+    h = key()
+    assert [(a.status in (200, 201), a.header("Idempotency-Replayed")) for a in (send(h), send(h))] == [(True, None), (True, "true")]
+    assert int(cut.rows()) == 4 * each
+    cut.statements.clear()
+    assert send(key()).status in (200, 201)
+    assert not any(b"INSERT INTO _ferrod_once" in text for text in cut.statements)  # it has its name again
+
+
+def test_a_name_that_the_server_does_not_know(cut):
+    """26000, of the row that travels with the write: the flight is undone and goes again, and the write is there once."""
+    method, path, body = WRITES["create"]
+    send = lambda h: cut.client.request(method, f"{path}?using=cut", body, headers=h)  # noqa: E731
+    sent = []
+
+    def note(data):
+        sent.append(data)
+        return data
+    cut.change = note
+    for _ in range(3):
+        send(key()).expect(201)
+    own = re.search(rb"P....(f\d+)\0INSERT INTO _ferrod_once \(key, body, at_us, status\) VALUES \(\$1, \$2, \$3, 0\) RETURNING", b"".join(sent), re.S)[1]
+    lost = []
+
+    def lose(data):
+        if not lost and b"\0" + own + b"\0" in data:
+            lost.append(data)
+            return data.replace(b"\0" + own + b"\0", b"\0g" + own[1:] + b"\0")
+        return data
+    cut.change = lose
+    h = key()
+    send(h).expect(201)
+    assert len(lost) == 1 and cut.rows() == "4"
+    assert send(h).expect(201).header("Idempotency-Replayed") == "true"
+    send(key()).expect(201)
+    assert cut.rows() == "5"
 
 
 @pytest.mark.parametrize("how", ["create", "batch"])

@@ -22,6 +22,7 @@ class Cutter:
         self.down = False  # no new connections
         self.open = []  # sockets
         self.statements = []  # what went to the server
+        self.change = lambda data: data  # what goes there in place of it
         self.listener = at_once(socket.create_server(("127.0.0.1", 0)))
         threading.Thread(target=self.accept, daemon=True).start()
 
@@ -57,6 +58,7 @@ class Cutter:
             while data := source.recv(65536):
                 if asks:
                     self.statements.append(data)
+                    data = self.change(data)
                 if asks and self.cut == "before" and runs(data, b"COMMIT"):
                     break
                 if not asks and self.cut == "after" and b"COMMIT\0" in data:
