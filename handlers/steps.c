@@ -14,11 +14,11 @@ static step_fn *const table[STEP_N_OPS] = {
 	[STEP_CREATE] = step_create,   [STEP_SAVE] = step_keyed,        [STEP_GET] = step_keyed,
 };
 
-/* Of those that run one statement each, and need no other's answer for it: what it is. */
-static bool (*const stmts[STEP_N_OPS])(struct step *s, struct stmt *ret) = {
-	[STEP_SQL_EXECUTE] = step_sql_stmt,
-	[STEP_SQL_FETCH_ALL] = step_sql_stmt,
-	[STEP_SQL_FETCH_ONE] = step_sql_stmt,
+/* Of those that run one statement each, where they do, and need no other's answer for it: what it is. */
+static bool (*const plans[STEP_N_OPS])(struct step *s, struct step_plan *ret) = {
+	[STEP_SQL_EXECUTE] = step_sql_plan, [STEP_SQL_FETCH_ALL] = step_sql_plan, [STEP_SQL_FETCH_ONE] = step_sql_plan,
+	[STEP_COUNT] = step_query_plan,     [STEP_EXISTS] = step_query_plan,      [STEP_UPDATE] = step_query_plan,
+	[STEP_DELETE] = step_query_plan,    [STEP_CREATE] = step_create_plan,
 };
 
 static void begin(struct step *s, json_t *step)
@@ -31,20 +31,22 @@ static void begin(struct step *s, json_t *step)
 	json_reader_object(&s->r, "if", &condition);
 }
 
-bool step_run(struct context *c, enum step_op op, json_t *step, struct strbuf *out, int *ret_status, struct err *err)
+bool step_run(struct context *c, enum step_op op, json_t *step, const struct step_plan *plan, struct strbuf *out,
+	      int *ret_status, struct err *err)
 {
-	struct step s = {.c = c, .op = op, .out = out, .status = ret_status, .err = err};
+	struct step s = {.c = c, .op = op, .plan = plan, .out = out, .status = ret_status, .err = err};
 	*ret_status = 200;
 	begin(&s, step);
 	return table[op](&s);
 }
 
-bool step_stmt(struct context *c, enum step_op op, json_t *step, struct stmt *ret)
+bool step_made(struct context *c, enum step_op op, json_t *step, struct step_plan *ret)
 {
 	struct err ignored;
-	struct step s = {.c = c, .op = op, .err = &ignored};
-	if (stmts[op] == NULL)
+	int status;
+	struct step s = {.c = c, .op = op, .status = &status, .err = &ignored};
+	if (plans[op] == NULL)
 		return false;
 	begin(&s, step);
-	return stmts[op](&s, ret);
+	return plans[op](&s, ret);
 }

@@ -241,10 +241,10 @@ static bool run_step(struct batch *b, size_t i, struct strbuf *body, int *ret_st
 	if (doc == NULL)
 		return false;
 	batch_look_ahead(b, i);
-	if (b->atomic && i + 1 == b->n && batch_answers_briefly(b, s, 1))
+	if (batch_ends(b, i))
 		context_last(&b->c);
 	body->cap = b->out->len < LIMIT_BATCH_ANSWER_BYTES ? LIMIT_BATCH_ANSWER_BYTES - b->out->len : 1;
-	if (!step_run(&b->c, s->op, doc, body, ret_status, err))
+	if (!step_run(&b->c, s->op, doc, s->plan, body, ret_status, err))
 		return false;
 	if (strbuf_failed(body) || body->len > body->cap) /* memory that it had before knows no cap */
 		return too_large(b, s, err);
@@ -308,8 +308,10 @@ static bool run_all(struct batch *b, struct err *err)
 	strbuf_init(&body, 0);
 	strbuf_reset(b->out);
 	strbuf_puts(b->out, "{\"results\":[");
-	for (size_t i = 0; i < b->n; i++)
+	for (size_t i = 0; i < b->n; i++) {
 		b->steps[i].state = STEP_PENDING;
+		b->steps[i].plan = NULL;
+	}
 	for (size_t i = 0; i < b->n && ok; i++) {
 		struct batch_step *s = &b->steps[i];
 		int status;

@@ -18,7 +18,8 @@ struct batch_step {
 	size_t after; /* those before this number it refers to, or its condition does */
 	bool needed;  /* a later step looks at its answer */
 	enum step_state state;
-	json_t *body; /* parsed answer of a needed step, in the arena */
+	struct step_plan *plan; /* made ahead of its turn; NULL: none */
+	json_t *body;           /* parsed answer of a needed step, in the arena */
 };
 
 struct batch {
@@ -52,8 +53,12 @@ size_t batch_find_step(const struct batch *b, size_t before, struct str name);
 bool batch_wanted(const struct batch *b, const struct batch_step *s);
 /* The step's object with its references resolved, as long as the request. NULL: one leads to nothing. */
 json_t *batch_doc(struct batch *b, size_t i, struct err *err);
+/* The one statement that the step will run, where one is sure to be all; else NULL. Its plan is made for that. */
+const struct stmt *batch_stmt(struct batch *b, size_t i);
 /* Is there room for all that the step, and n in all like it, may answer, and nothing that refuses it afterwards? */
 bool batch_answers_briefly(const struct batch *b, const struct batch_step *s, size_t n);
+/* Is step i the last, and nothing refuses its answer: may COMMIT go with its statement? */
+bool batch_ends(struct batch *b, size_t i);
 /* Step i runs next: it and what follows of one statement each, and needs no answer of those in between, may leave for
  * the database together. */
 void batch_look_ahead(struct batch *b, size_t i);

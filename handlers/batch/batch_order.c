@@ -1,5 +1,6 @@
 /* What a step needs of those before it, and thus which of them may travel together. */
 #include "handlers/batch/batch.h"
+#include "handlers/unit/triggers.h"
 
 #include "service/base/banned.h"
 
@@ -81,16 +82,40 @@ json_t *batch_doc(struct batch *b, size_t i, struct err *err)
 
 bool batch_answers_briefly(const struct batch *b, const struct batch_step *s, size_t n)
 {
-	return s->op == STEP_SQL_EXECUTE && (b->req->prefer.given & PREFER_MAX_AFFECTED) == 0 &&
+	return (s->op == STEP_SQL_EXECUTE || s->op == STEP_UPDATE || s->op == STEP_DELETE) &&
+	       (b->req->prefer.given & PREFER_MAX_AFFECTED) == 0 &&
 	       b->out->len + n * LIMIT_RESPONSE_CHUNK < LIMIT_BATCH_ANSWER_BYTES;
 }
 
-static struct stmt *stmt_of(struct batch *b, size_t i)
+const struct stmt *batch_stmt(struct batch *b, size_t i)
 {
-	struct stmt *stmt = arena_alloc(&b->req->arena, sizeof(*stmt));
+	struct batch_step *s = &b->steps[i];
 	struct err ignored;
-	json_t *doc = batch_doc(b, i, &ignored);
-	return doc != NULL && step_stmt(&b->c, b->steps[i].op, doc, stmt) ? stmt : NULL;
+	if (s->plan == NULL) {
+		struct step_plan *plan = arena_alloc(&b->req->arena, sizeof(*plan));
+		json_t *doc = batch_doc(b, i, &ignored);
+		if (doc != NULL && step_made(&b->c, s->op, doc, plan))
+			s->plan = plan;
+	}
+	return s->plan != NULL ? &s->plan->stmt : NULL;
+}
+
+bool batch_ends(struct batch *b, size_t i)
+{
+	const struct batch_step *s = &b->steps[i];
+	if (!b->atomic || i + 1 < b->n || !batch_answers_briefly(b, s, 1))
+		return false;
+	/* nothing is asked before it but what its driver asks */
+	return s->op == STEP_SQL_EXECUTE ||
+	       (b->c.route.tx == NULL && pool_driver(b->c.route.conn->pool)->ahead != NULL && batch_stmt(b, i) != NULL);
+}
+
+/* What was made of steps that have not left may be true no more: an earlier one may have changed a table. */
+static void forget_plans(struct batch *b, size_t i)
+{
+	context_triggers_unpin(&b->c);
+	for (; i < b->n; i++)
+		b->steps[i].plan = NULL;
 }
 
 void batch_look_ahead(struct batch *b, size_t i)
@@ -99,15 +124,18 @@ void batch_look_ahead(struct batch *b, size_t i)
 	const struct stmt **stmts;
 	bool brief = true;
 	size_t n = 0, at = i;
+	if (exec_travels(&b->c.exec))
+		return;
+	forget_plans(b, i);
 	if (!b->atomic || left < 2 || b->steps[i + 1].after > i || b->c.route.tx != NULL ||
-	    pool_driver(b->c.route.conn->pool)->ahead == NULL || exec_travels(&b->c.exec))
+	    pool_driver(b->c.route.conn->pool)->ahead == NULL)
 		return;
 	stmts = arena_array(&b->req->arena, max, sizeof(*stmts));
 	for (; n < max && at < b->n && b->steps[at].after <= i; at++) {
 		const struct batch_step *s = &b->steps[at];
 		if (!batch_wanted(b, s))
 			continue;
-		stmts[n] = stmt_of(b, at);
+		stmts[n] = batch_stmt(b, at);
 		if (stmts[n] == NULL)
 			break;
 		n++;

@@ -4,17 +4,22 @@
 #include "handlers/answer/select.h"
 #include "handlers/query/query_write.h"
 #include "handlers/unit/reads.h"
+#include "handlers/unit/triggers.h"
 
 #include "service/base/banned.h"
+
+static bool scalar_stmt(struct step *s, struct query *q, struct stmt *ret)
+{
+	return s->op == STEP_COUNT ? query_lower_count(step_arena(s), q, ret, s->err)
+				   : query_lower_exists(step_arena(s), q, ret, s->err);
+}
 
 static bool run_scalar(struct step *s, struct query *q)
 {
 	struct stmt stmt;
 	int64_t n;
 	bool counting = s->op == STEP_COUNT;
-	if (!(counting ? query_lower_count(step_arena(s), q, &stmt, s->err)
-		       : query_lower_exists(step_arena(s), q, &stmt, s->err)) ||
-	    !context_scalar(s->c, &stmt, &n, s->err))
+	if (!scalar_stmt(s, q, &stmt) || !context_scalar(s->c, &stmt, &n, s->err))
 		return false;
 	strbuf_putc(s->out, '{');
 	if (counting)
@@ -49,20 +54,27 @@ static bool same_connection(const struct step *s, const json_t *query)
 			  "a batch runs on one connection: name it beside `steps`");
 }
 
-bool step_query(struct step *s)
+static bool read_query(struct step *s, struct query_write *ret)
 {
 	const json_t *query = NULL;
 	const json_t *set = NULL;
-	struct query_write w = {0};
 	const struct dialect *d = s->c->route.conn->dialect;
 	json_reader_object(&s->r, "query", &query);
 	json_reader_require(&s->r, "query");
 	if (s->op == STEP_UPDATE)
 		json_reader_object(&s->r, "set", &set);
 	if (!json_reader_done(&s->r) || !same_connection(s, query) ||
-	    !query_from_json(step_arena(s), s->c->schema, d, query, "/query", &w.q, s->err))
+	    !query_from_json(step_arena(s), s->c->schema, d, query, "/query", &ret->q, s->err))
 		return false;
-	if (!select_lock(s->c, w.q, s->err))
+	return select_lock(s->c, ret->q, s->err) && (s->op != STEP_UPDATE || query_write_set(s->c, ret, set, s->err));
+}
+
+bool step_query(struct step *s)
+{
+	struct query_write w = {0};
+	if (s->plan != NULL)
+		w = *(const struct query_write *)s->plan->own;
+	else if (!read_query(s, &w))
 		return false;
 	if (s->op == STEP_QUERY)
 		return select_held(s->c, w.q, "/query", s->out, s->err);
@@ -70,7 +82,20 @@ bool step_query(struct step *s)
 		return first_held(s->c, w.q, s->out, s->err);
 	if (s->op == STEP_COUNT || s->op == STEP_EXISTS)
 		return run_scalar(s, w.q);
-	if (s->op == STEP_UPDATE && !query_write_set(s->c, &w, set, s->err))
-		return false;
 	return run_write(s, &w);
+}
+
+bool step_query_plan(struct step *s, struct step_plan *ret)
+{
+	struct query_write *w = arena_alloc(step_arena(s), sizeof(*w));
+	bool triggers;
+	if (!read_query(s, w))
+		return false;
+	ret->own = w;
+	if (s->op == STEP_COUNT || s->op == STEP_EXISTS)
+		return scalar_stmt(s, w->q, &ret->stmt);
+	/* whoever has a map is told of triggers first */
+	return query_filtered(s->c->req, w->q, "/query/where", s->err) &&
+	       (s->c->imap == NULL || context_triggers_known(s->c, w->q->model, &triggers)) &&
+	       write_query_stmt(s->c, w, &ret->stmt, s->err);
 }

@@ -6,5 +6,7 @@
 
 /* STEP_QUERY, FIRST, COUNT, EXISTS, UPDATE and DELETE. Parks. */
 bool step_query(struct step *s) MUST_CHECK;
+/* The statement of COUNT, EXISTS, UPDATE or DELETE. Never parks. */
+bool step_query_plan(struct step *s, struct step_plan *ret) MUST_CHECK;
 
 #endif

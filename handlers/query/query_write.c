@@ -143,9 +143,22 @@ static bool look_ahead(struct returned *r, const struct query *q, struct err *er
 	       context_run(r->c, &stmt, &sink, NULL, err);
 }
 
-bool write_query(struct context *c, struct query_write *w, struct strbuf *rows, int64_t *ret_affected, struct err *err)
+static bool lower(struct context *c, const struct query_write *w, bool returning, struct stmt *ret,
+		  struct result_shape *ret_shape, struct err *err)
 {
 	struct arena *a = &c->req->arena;
+	return w->n_set > 0 ? query_lower_update(a, w->q, w->set, w->n_set, returning, ret, ret_shape, err)
+			    : query_lower_delete(a, w->q, returning, ret, ret_shape, err);
+}
+
+bool write_query_stmt(struct context *c, const struct query_write *w, struct stmt *ret, struct err *err)
+{
+	struct result_shape none;
+	return lower(c, w, false, ret, &none, err);
+}
+
+bool write_query(struct context *c, struct query_write *w, struct strbuf *rows, int64_t *ret_affected, struct err *err)
+{
 	struct stmt stmt;
 	struct exec_result result;
 	struct returned r = {.c = c, .out = rows, .fmt = w->fmt};
@@ -163,8 +176,7 @@ bool write_query(struct context *c, struct query_write *w, struct strbuf *rows, 
 		return false;
 	}
 	returning = returning && !r.ahead;
-	if (w->n_set > 0 ? !query_lower_update(a, w->q, w->set, w->n_set, returning, &stmt, &r.shape, err)
-			 : !query_lower_delete(a, w->q, returning, &stmt, &r.shape, err))
+	if (!lower(c, w, returning, &stmt, &r.shape, err))
 		return false;
 	enum mapped_what what = w->n_set > 0 ? MAPPED_ROWS : MAPPED_DELETED;
 	for (size_t i = 0; i < w->n_set && what == MAPPED_ROWS; i++)

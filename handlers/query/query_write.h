@@ -20,6 +20,8 @@ bool query_write_set(struct context *c, struct query_write *w, const json_t *set
 /* ERR_INVALID_QUERY for a query without filter unless the request says ?all=true. */
 bool query_filtered(const struct request *req, const struct query *q, const char *pointer, struct err *err) MUST_CHECK;
 
+/* The statement of a write whose rows are not wanted. */
+bool write_query_stmt(struct context *c, const struct query_write *w, struct stmt *ret, struct err *err) MUST_CHECK;
 /* Runs the write in an open unit, which the caller ends; rows not NULL: changed rows are appended to it, without
  * brackets. ERR_MAX_AFFECTED_EXCEEDED. Parks. */
 bool write_query(struct context *c, struct query_write *w, struct strbuf *rows, int64_t *ret_affected,

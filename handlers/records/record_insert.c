@@ -133,6 +133,25 @@ static bool key_is_known(const struct model *m, const struct value *row)
 	return true;
 }
 
+static struct record_insert_how how_of(const struct insert_options *o, bool tells)
+{
+	return (struct record_insert_how){.conflict = o->conflict,
+					  .target = o->target,
+					  .set = o->set,
+					  .n_set = o->n_set,
+					  .override_identity = o->override_identity,
+					  .returning = true,
+					  .tells = tells};
+}
+
+bool record_insert_stmt(struct context *c, const struct model *m, const struct record_row *row,
+			const struct insert_options *o, struct stmt *ret, struct err *err)
+{
+	const struct record_insert_how how = how_of(o, false);
+	struct result_shape shape;
+	return record_lower_insert(&c->req->arena, c->route.conn->dialect, m, row, 1, &how, ret, &shape, err);
+}
+
 bool record_insert(struct context *c, const struct model *m, const struct record_row *row,
 		   const struct insert_options *o, struct record_made *made, struct err *err)
 {
@@ -143,13 +162,7 @@ bool record_insert(struct context *c, const struct model *m, const struct record
 	bool tells = false;
 	if (upsert && d->id == DIALECT_POSTGRES && !context_plain_table(c, m, &tells, err))
 		return false;
-	const struct record_insert_how how = {.conflict = o->conflict,
-					      .target = o->target,
-					      .set = o->set,
-					      .n_set = o->n_set,
-					      .override_identity = o->override_identity,
-					      .returning = true,
-					      .tells = tells};
+	const struct record_insert_how how = how_of(o, tells);
 	struct made_row r = {
 		.keep = {.arena = &c->req->arena, .dialect = d, .shape = &shape}, .made = made, .tells = how.tells};
 	struct row_sink sink = {.row = take_row, .arg = &r};

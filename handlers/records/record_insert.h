@@ -16,6 +16,10 @@ struct record_made {
  * the table has triggers, and on SQLite for RECORD_UPDATE. Parks. */
 bool record_insert(struct context *c, const struct model *m, const struct record_row *row,
 		   const struct insert_options *o, struct record_made *made, struct err *err) MUST_CHECK;
+/* The statement of a plain one (RECORD_INSERT) into a table without triggers, by a row without an explicit id: it runs
+ * no other. */
+bool record_insert_stmt(struct context *c, const struct model *m, const struct record_row *row,
+			const struct insert_options *o, struct stmt *ret, struct err *err) MUST_CHECK;
 /* The row that was in the way of one that was not inserted; *ret NULL: none is (any more). In an open unit. Parks. */
 bool record_blocking(struct context *c, const struct model *m, const struct record_row *row,
 		     const struct insert_options *o, struct value **ret, struct err *err) MUST_CHECK;

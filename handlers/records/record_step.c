@@ -29,42 +29,67 @@ static bool create_many(struct step *s, const struct model *m, const json_t *rec
 	return bulk_reader_init_list(in, step_arena(s), records, s->err) && bulk_insert(s->c, m, in, o, s->out, s->err);
 }
 
-bool step_create(struct step *s)
+struct create {
+	const struct model *m;
+	const json_t *records; /* or NULL, and row */
+	struct record_row row;
+	struct insert_options o;
+};
+
+static bool read_create(struct step *s, struct create *ret)
 {
 	struct str name = STR_NONE;
 	const json_t *record = NULL;
-	const json_t *records = NULL;
 	const json_t *on_conflict = NULL;
-	const struct model *m;
-	struct record_row row;
-	struct insert_options o = {.conflict = RECORD_INSERT, .override_identity = insert_overrides(s->c)};
-	struct record_made made = {0};
+	*ret = (struct create){.o = {.conflict = RECORD_INSERT, .override_identity = insert_overrides(s->c)}};
 	read_model(s, &name);
 	json_reader_object(&s->r, "record", &record);
-	json_reader_array(&s->r, "records", &records);
+	json_reader_array(&s->r, "records", &ret->records);
 	json_reader_object(&s->r, "on_conflict", &on_conflict);
-	if (on_conflict != NULL && records == NULL)
+	if (on_conflict != NULL && ret->records == NULL)
 		json_reader_fault(&s->r, "on_conflict", "goes with `records`");
-	if ((record == NULL) == (records == NULL))
+	if ((record == NULL) == (ret->records == NULL))
 		json_reader_fault(&s->r, NULL, "create takes `record` or `records`");
-	if (!json_reader_done(&s->r) || !context_model(s->c, name, &m, s->err))
+	if (!json_reader_done(&s->r) || !context_model(s->c, name, &ret->m, s->err))
 		return false;
+	if (on_conflict != NULL && !insert_options_body(s->c, ret->m, on_conflict, "/on_conflict", &ret->o, s->err))
+		return false;
+	return ret->records != NULL ||
+	       record_from_json(step_arena(s), s->c->route.conn->dialect, ret->m, record, "/record",
+				ret->o.override_identity ? RECORD_OVERRIDE : 0, &ret->row, s->err);
+}
+
+bool step_create(struct step *s)
+{
+	struct create k;
+	struct record_made made = {0};
+	if (s->plan == NULL && !read_create(s, &k))
+		return false;
+	if (s->plan != NULL)
+		k = *(const struct create *)s->plan->own;
 	*s->status = 201;
-	if (on_conflict != NULL && !insert_options_body(s->c, m, on_conflict, "/on_conflict", &o, s->err))
-		return false;
-	if (records != NULL)
-		return create_many(s, m, records, &o);
-	if (!record_from_json(step_arena(s), s->c->route.conn->dialect, m, record, "/record",
-			      o.override_identity ? RECORD_OVERRIDE : 0, &row, s->err) ||
-	    !context_triggers(s->c, m, &made.triggers, s->err) || !record_insert(s->c, m, &row, &o, &made, s->err))
+	if (k.records != NULL)
+		return create_many(s, k.m, k.records, &k.o);
+	if (!context_triggers(s->c, k.m, &made.triggers, s->err) ||
+	    !record_insert(s->c, k.m, &k.row, &k.o, &made, s->err))
 		return false;
 	if (made.row == NULL) { /* a trigger took it */
 		*s->status = 204;
 		strbuf_puts(s->out, "null");
 		return true;
 	}
-	put_record(s, m, made.row);
+	put_record(s, k.m, made.row);
 	return true;
+}
+
+bool step_create_plan(struct step *s, struct step_plan *ret)
+{
+	struct create *k = arena_alloc(step_arena(s), sizeof(*k));
+	bool triggers;
+	ret->own = k;
+	/* neither read again, nor its sequence moved */
+	return read_create(s, k) && k->records == NULL && context_triggers_known(s->c, k->m, &triggers) && !triggers &&
+	       !record_explicit_id(k->m, &k->row) && record_insert_stmt(s->c, k->m, &k->row, &k->o, &ret->stmt, s->err);
 }
 
 /* `pk`: a value, or an array of them for a composite key, in the order of the canonical columns; text may be as in a

@@ -6,6 +6,8 @@
 
 /* STEP_CREATE. Parks. */
 bool step_create(struct step *s) MUST_CHECK;
+/* The statement of one that puts in one row, and needs no other. Never parks. */
+bool step_create_plan(struct step *s, struct step_plan *ret) MUST_CHECK;
 /* STEP_SAVE and STEP_GET. Parks. */
 bool step_keyed(struct step *s) MUST_CHECK;
 

@@ -68,7 +68,7 @@ static void put_notices(struct strbuf *out, struct str notices)
 	strbuf_putc(out, '}');
 }
 
-bool step_sql_stmt(struct step *s, struct stmt *ret)
+static bool read_sql(struct step *s, struct stmt *ret)
 {
 	const json_t *args = NULL;
 	*ret = (struct stmt){.access = STMT_UNKNOWN, .param_type = STMT_PARAM_BY_KIND, .raw = true, .cache = true};
@@ -82,11 +82,17 @@ bool step_sql_stmt(struct step *s, struct stmt *ret)
 	return ret->param_names == NULL || s->c->route.conn->dialect->id == DIALECT_SQLITE || sql_no_names(s->err);
 }
 
+bool step_sql_plan(struct step *s, struct step_plan *ret)
+{
+	ret->own = NULL;
+	return read_sql(s, &ret->stmt);
+}
+
 bool step_sql(struct step *s)
 {
 	struct stmt stmt;
 	struct exec_result result;
-	if (!step_sql_stmt(s, &stmt))
+	if (!read_sql(s, &stmt))
 		return false;
 	struct sql_rows rows = {.out = s->out,
 				.arena = step_arena(s),

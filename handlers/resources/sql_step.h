@@ -6,7 +6,7 @@
 
 /* STEP_SQL_*. Parks. */
 bool step_sql(struct step *s) MUST_CHECK;
-/* The one statement that it will run, in the arena. */
-bool step_sql_stmt(struct step *s, struct stmt *ret) MUST_CHECK;
+/* The one statement that it will run. Never parks. */
+bool step_sql_plan(struct step *s, struct step_plan *ret) MUST_CHECK;
 
 #endif

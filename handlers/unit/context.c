@@ -360,7 +360,8 @@ static bool close_work(struct context *c, bool ok, struct err *err)
 	if (ok && context_finish(c, err))
 		return true;
 	context_abandon(c, err);
-	if (err->code == ERR_STATEMENT_TIMEOUT && c->route.tx != NULL)
+	/* nobody stopped a COMMIT of which this says that it may stand */
+	if (err->code == ERR_STATEMENT_TIMEOUT && err->outcome != ERR_OUTCOME_UNKNOWN && c->route.tx != NULL)
 		tx_stopped(c->store->transactions, c->route.tx, err);
 	if (c->opens || (c->ends && c->commits))
 		undo_transaction(c, err);

@@ -33,6 +33,7 @@ struct context {
 	struct imap *session_map; /* the session's or its transaction's, whatever unit is open */
 	struct imap *unit_map;    /* of an open unit of writes: what it has written, over the one below */
 	struct exec exec;
+	struct fact_pin *pins; /* triggers.c: of tables, while statements are on their way */
 	int64_t deadline;
 	bool in_unit;
 	bool once;            /* the unit stays open for the answer */

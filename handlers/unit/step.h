@@ -24,13 +24,21 @@ enum step_op {
 	STEP_N_OPS
 };
 
+/* What a room has made of a step ahead of its turn: the one statement that it will run then, and what is the room's. As
+ * long as the request. */
+struct step_plan {
+	struct stmt stmt;
+	void *own;
+};
+
 struct step {
 	struct context *c;
 	enum step_op op;
-	struct json_reader r; /* of the step's object, references resolved; `op`, `as` and `if` are known */
-	struct strbuf *out;   /* the step's JSON body is appended */
-	int *status;          /* 200 until the step says otherwise */
-	struct err *err;      /* faults point below the step ("/query/where/0") */
+	const struct step_plan *plan; /* NULL: none was made */
+	struct json_reader r;         /* of the step's object, references resolved; `op`, `as` and `if` are known */
+	struct strbuf *out;           /* the step's JSON body is appended */
+	int *status;                  /* 200 until the step says otherwise */
+	struct err *err;              /* faults point below the step ("/query/where/0") */
 };
 
 /* Runs one operation in an open unit. Parks. */

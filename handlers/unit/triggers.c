@@ -56,6 +56,26 @@ static void remember(struct fact f)
 	mutex_unlock(&lock);
 }
 
+/* What statements that are on their way were made by. */
+struct fact_pin {
+	uint64_t table;
+	int64_t facts;
+	struct fact_pin *next;
+};
+
+static bool pinned(const struct context *c, const struct fact *f, int64_t *ret)
+{
+	if (c->exec.n_ahead == 0 && !c->exec.last && !exec_travels(&c->exec))
+		return false;
+	for (const struct fact_pin *p = c->pins; p != NULL; p = p->next) {
+		if (p->table == f->table) {
+			*ret = p->facts;
+			return true;
+		}
+	}
+	return false;
+}
+
 static bool ask(struct context *c, const struct model *m, int64_t *ret, struct err *err)
 {
 	struct fact f = fact_of(c, m);
@@ -63,7 +83,7 @@ static bool ask(struct context *c, const struct model *m, int64_t *ret, struct e
 	const bool in_unit = c->in_unit;
 	struct stmt stmt;
 
-	if (recall(&f, ret))
+	if (pinned(c, &f, ret) || recall(&f, ret))
 		return true;
 	if (!in_unit)
 		context_read(c);
@@ -91,6 +111,27 @@ bool context_triggers(struct context *c, const struct model *m, bool *ret, struc
 		return false;
 	*ret = (known & 1) != 0;
 	return true;
+}
+
+bool context_triggers_known(struct context *c, const struct model *m, bool *ret)
+{
+	const struct fact f = fact_of(c, m);
+	int64_t known;
+
+	if (!pinned(c, &f, &known)) {
+		if (!recall(&f, &known))
+			return false;
+		struct fact_pin *p = arena_alloc(&c->req->arena, sizeof(*p));
+		*p = (struct fact_pin){.table = f.table, .facts = known, .next = c->pins};
+		c->pins = p;
+	}
+	*ret = (known & 1) != 0;
+	return true;
+}
+
+void context_triggers_unpin(struct context *c)
+{
+	c->pins = NULL;
 }
 
 bool context_plain_table(struct context *c, const struct model *m, bool *ret, struct err *err)

@@ -8,10 +8,16 @@
 
 #include "handlers/unit/context.h"
 
-/* Whether writes of the model's table run triggers or rules of the database's, or reach rows that other tables show, too
- * (PostgreSQL's inheritance). Known for a short while, else asked for
- * in the open unit, or in one of its own. May park. */
+/* Whether writes of the model's table run triggers or rules of the database's, or reach rows that other tables show,
+ * too (PostgreSQL's inheritance). Known for a short while, else asked for in the open unit, or in one of its own. May
+ * park. */
 bool context_triggers(struct context *c, const struct model *m, bool *ret, struct err *err) MUST_CHECK;
+
+/* The same if it is known. What it says holds for this request as long as statements are on their way that were made by
+ * it (context_ahead, context_last). Never parks. */
+bool context_triggers_known(struct context *c, const struct model *m, bool *ret) MUST_CHECK;
+/* It holds no more. */
+void context_triggers_unpin(struct context *c);
 
 /* Whether it is a table by itself, whose rows say who wrote them last: no view, no partitioned one. As above. */
 bool context_plain_table(struct context *c, const struct model *m, bool *ret, struct err *err) MUST_CHECK;

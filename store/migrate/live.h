@@ -49,18 +49,18 @@ struct live_column {
 	 * name. */
 	struct str type;
 	bool nullable;
-	struct str default_text; /* expression; STR_NONE: none (nextval of an owned sequence included when there) */
-	size_t pk_position;      /* 1-based place in the primary key; 0: not part of it */
-	bool autoincrement;      /* SQLite: AUTOINCREMENT; PostgreSQL: identity or an owned sequence's nextval */
+	bool autoincrement;             /* SQLite: AUTOINCREMENT; PostgreSQL: identity or an owned sequence's nextval */
 	bool identity, identity_always; /* PostgreSQL; always: and it takes no value */
 	bool generated;
-	struct str generation;           /* what a generated column is computed from; STR_NONE: unknown */
-	bool generated_virtual;          /* computed when it is read */
-	struct str spelling;             /* SQLite: of its instants (enum time_spelling's word); STR_NONE: not found */
-	bool zones;                      /* SQLite: its instants all say their zone, whatever the type's name says */
-	int64_t type_id;                 /* PostgreSQL: the type's oid */
+	bool generated_virtual;  /* computed when it is read */
+	bool zones;              /* SQLite: its instants all say their zone, whatever the type's name says */
+	bool native_enum;        /* PostgreSQL: type is an enum type */
+	struct str default_text; /* expression; STR_NONE: none (nextval of an owned sequence included when there) */
+	size_t pk_position;      /* 1-based place in the primary key; 0: not part of it */
+	struct str generation;   /* what a generated column is computed from; STR_NONE: unknown */
+	struct str spelling;     /* SQLite: of its instants (enum time_spelling's word); STR_NONE: not found */
+	int64_t type_id;         /* PostgreSQL: the type's oid */
 	const struct live_type *made_of; /* PostgreSQL: NULL: nothing is known beyond its name */
-	bool native_enum;                /* PostgreSQL: type is an enum type */
 	struct str collation;            /* STR_NONE: the database's own */
 	struct str comment;
 	struct str sequence; /* PostgreSQL: that its default counts with, though it is not its own; STR_NONE: none */

@@ -119,30 +119,33 @@ struct column {
 	/* The effective one: a recognised db_type decides what values the column holds, but for declared uuid, decimal,
 	 * temporal and json columns with a text-like db_type, which keep their meaning and are stored as text. */
 	enum logical_type logical;
-	struct str logical_word; /* as declared ("integer", "datetime", "object", ...) */
 	enum storage_type storage;
-	int64_t length; /* N of varchar(N), char(N); 0: none */
-	bool nullable, primary_key, autoincrement, unique, index_flag;
-	const json_t *default_value;                 /* NULL: none (JSON null) */
-	struct str format;                           /* STR_NONE: null */
-	struct str db_type;                          /* STR_NONE: absent */
-	bool db_type_explicit, has_db_type_explicit; /* has_: the member was given */
-	const json_t *enum_values;                   /* array, or NULL */
-	struct str enum_type_name;                   /* STR_NONE: absent */
+	enum time_spelling spelling; /* of a datetime on SQLite */
+	enum column_shape shape;
+	/* has_: the member was given */
+	bool nullable, primary_key, autoincrement, unique, index_flag, db_type_explicit, has_db_type_explicit;
 	bool postgres_native_enum, has_postgres_native_enum;
+	/* A type of PostgreSQL's that is no word of SchemaIR; db_type names it: text (inet), another shape (logical
+	 * unknown), or a domain, which is to all intents what it is based on. */
+	bool own_type;
+	bool random_uuid;        /* what makes a value where none is given makes a new UUID */
+	bool retired;            /* only while it is read: the table has it, the model has not */
+	bool uuid_hex;           /* ours, never part of the fingerprint: a uuid on SQLite is 32 digits, no hyphens */
+	struct str logical_word; /* as declared ("integer", "datetime", "object", ...) */
+	int64_t length;          /* N of varchar(N), char(N); 0: none */
+	const json_t *default_value; /* NULL: none (JSON null) */
+	struct str format;           /* STR_NONE: null */
+	struct str db_type;          /* STR_NONE: absent */
+	const json_t *enum_values;   /* array, or NULL */
+	struct str enum_type_name;   /* STR_NONE: absent */
 	struct column_fill fill;
 	struct str sqlite_type; /* ours: the type's words in SQLite's CREATE TABLE; STR_NONE: those of its storage */
 	/* Ours: what its default counts with, where that is a sequence of PostgreSQL's that stands by itself. */
 	struct str sequence, sequence_schema;       /* STR_NONE: that of the search path */
 	int64_t sequence_start, sequence_increment; /* 0: 1 */
 	struct str collation, comment;              /* ours; STR_NONE: the database's own; none */
-	enum time_spelling spelling;                /* of a datetime on SQLite */
-	/* A type of PostgreSQL's that is no word of SchemaIR; db_type names it: text (inet), another shape (logical
-	 * unknown), or a domain, which is to all intents what it is based on. */
-	bool own_type;
 	struct str base_type; /* ours; of a domain: what it is based on, as declared. STR_NONE: it is none */
 	struct str bare_type; /* and at the bottom of it, where domains stand on domains */
-	enum column_shape shape;
 	/* Of an array ("text[]"), a range or a multirange: a column of its elements' or bounds' type, named like the
 	 * column; NULL otherwise. */
 	const struct column *element;
@@ -154,9 +157,6 @@ struct column {
 	const json_t *renamed_labels; /* {"enum_class", "labels": {new: old}}; NULL: none */
 	const json_t *retired_labels; /* labels that are read and no longer written; NULL: none */
 	struct str default_factory;   /* what makes a value where none is given; STR_NONE: nothing */
-	bool random_uuid;             /* and that is a new UUID */
-	bool retired;                 /* only while it is read: the table has it, the model has not */
-	bool uuid_hex; /* ours, never part of the fingerprint: a uuid on SQLite is 32 digits, no hyphens */
 };
 
 struct foreign_key {

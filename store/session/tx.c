@@ -350,11 +350,18 @@ void tx_stopped(struct tx_table *t, struct tx *tx, struct err *err)
 static void follow(struct tx_table *t, struct tx_root *root, enum tx_phase phase)
 {
 	const bool lost = root->lease.conn->broken;
+	const bool unreplicated = phase == TX_UNKNOWN && root->lease.conn->unreplicated;
 
+	if (unreplicated)
+		root->mark.is_set = false; /* the database would say that it is committed */
 	mutex_lock(t->lock);
 	if (!root->ended) {
 		tx_set_aborted(root, false); /* it cannot have been when it could commit */
-		tx_bury(t, root->top, phase, lost ? TX_WHY_LOST : root->closing ? TX_WHY_CLIENT : TX_WHY_RAW);
+		tx_bury(t, root->top, phase,
+			unreplicated    ? TX_WHY_STANDBY
+			: lost          ? TX_WHY_LOST
+			: root->closing ? TX_WHY_CLIENT
+					: TX_WHY_RAW);
 	}
 	mutex_unlock(t->lock);
 	if (phase != TX_COMMITTED)

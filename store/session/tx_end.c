@@ -147,7 +147,7 @@ static bool commit_root(struct tx_table *t, struct tx *tx, int64_t deadline, str
 	}
 	if (c->unreplicated) /* committed here, as the database would say; whether it lasts is what nobody knows */
 		root->mark.is_set = false;
-	bury(t, tx, TX_UNKNOWN, TX_WHY_LOST);
+	bury(t, tx, TX_UNKNOWN, c->unreplicated ? TX_WHY_STANDBY : TX_WHY_LOST);
 	tx_clear_map(root);
 	if (err->code != ERR_DATABASE_UNAVAILABLE && !c->unreplicated)
 		(void)err_set(err, ERR_DATABASE_UNAVAILABLE,

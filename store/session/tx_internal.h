@@ -12,6 +12,7 @@ enum tx_why {
 	TX_WHY_OUTER,
 	TX_WHY_FAILED,
 	TX_WHY_LOST,
+	TX_WHY_STANDBY, /* committed, but not waited for until a standby had it */
 	TX_WHY_TIMEOUT,
 	TX_WHY_SESSION,
 	TX_WHY_CONNECTION,

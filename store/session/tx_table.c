@@ -248,6 +248,15 @@ static void say(const struct tx_grave *g, char *buf, size_t size)
 	char at[CLOCK_RFC3339_BYTES];
 
 	clock_rfc3339(g->ended_us, at);
+	if (g->phase == TX_UNKNOWN && g->why == TX_WHY_STANDBY) {
+		(void)snprintf(
+			buf, size,
+			"the transaction committed at %s on the server that runs it, but the wait for its "
+			"synchronous standby was cancelled: it may not have been replicated, and be lost if that "
+			"server is",
+			at);
+		return;
+	}
 	if (g->phase == TX_UNKNOWN) {
 		(void)snprintf(
 			buf, size,
@@ -270,6 +279,7 @@ static void say(const struct tx_grave *g, char *buf, size_t size)
 	case TX_WHY_FAILED:
 		how = " because its end failed";
 		break;
+	case TX_WHY_STANDBY: /* TX_UNKNOWN only */
 	case TX_WHY_LOST:
 		how = " because its database connection was lost";
 		break;

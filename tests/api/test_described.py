@@ -60,7 +60,7 @@ class Lot:
                 value.pop(name, None)
             else:
                 value[name] = self.random.choice(VALUES)
-        data = (value if isinstance(value, str) else json.dumps(value)).encode()
+        data = (value if isinstance(value, str) else json.dumps(value)).replace("db.example", "127.0.0.1:1").encode()  # no name is looked up
         return ("text/plain" if self.chance(0.02) else kind), (self.random.choice([b"{", b"null", b""]) if self.chance(0.05) else data)
 
     def headers(self):

@@ -121,13 +121,37 @@ def test_a_managed_transaction_is_unknown(alone, lonely, raw):
         pending = in_background(client, "POST", f"/v1/transactions/{tx}/commit")
     cancel_the_wait(lonely)
     is_unknown(finished(pending))
-    assert client.get(f"/v1/transactions/{tx}").json()["state"] == "unknown"
+    told = client.get(f"/v1/transactions/{tx}").json()
+    assert told["state"] == "unknown" and "replicated" in told["detail"]
 
 
-@pytest.mark.parametrize("road", ["create", "raw", "bulk", "batch"])
+@pytest.mark.parametrize("opened", [True, False], ids=["in-one", "of-one"])
+def test_an_end_that_travels_with_its_last_write_is_unknown(alone, lonely, opened):
+    """And so it is told afterwards: nobody lost the database."""
+    client = alone()
+    tx = client.post("/v1/transactions", {}).expect(201).json()["transaction_id"] if opened else "new"
+    pending = in_background(client, "POST", RECORDS, {"id": 2, "n": 2},
+                            headers={"Ferro-Transaction": tx, "Ferro-Transaction-End": "commit"})
+    cancel_the_wait(lonely)
+    is_unknown(finished(pending))
+    if opened:
+        told = client.get(f"/v1/transactions/{tx}").json()
+        assert told["state"] == "unknown" and "replicated" in told["detail"] and "lost at" not in told["detail"]
+
+
+TRAVELLING = {
+    "raw batch": ("POST", "/v1/batch", {"steps": [{"op": "sql.execute", "sql": f"INSERT INTO item VALUES ({n}, 2)"} for n in (2, 3)]}),
+    "end": ("POST", RECORDS, {"id": 2, "n": 2}), "raw end": ROADS["raw"],
+}
+
+
+@pytest.mark.parametrize("road", ["create", "raw", "bulk", "batch", *TRAVELLING])
 def test_a_statement_timeout_leaves_a_commit_that_waits_alone(alone, lonely, road):
+    """Also one that travels with the last statement."""
     client = alone(statement_timeout_seconds=0.3)
-    pending = in_background(client, *ROADS[road])
+    method, path, body = {**ROADS, **TRAVELLING}[road]
+    headers = {"Ferro-Transaction": "new", "Ferro-Transaction-End": "commit"} if road.endswith("end") else {}
+    pending = in_background(client, method, path, body, headers=headers)
     wait_for(lambda: lonely.waiting(), 20, "a commit that waits")
     time.sleep(1.5)
     assert lonely.waiting() and pending["thread"].is_alive()

@@ -228,6 +228,7 @@ class Actor:
         self.idle = patience if "z" in word else None
         self.used = time.monotonic()
         self.tx_ends = float("inf")        # earliest
+        self.late = False                  # a step was not over within the session's idle time
         more = {"idle_timeout_seconds": self.idle} if self.idle else {}
         self.client = conn.client.session(using=conn.name, **more)
         self.conn, self.isolation, self.model_name, self.added = conn, isolation, model_name, 1 + 9 * i
@@ -240,13 +241,14 @@ class Actor:
 
     def step(self, step):
         got = getattr(self, f"do_{'lower' if step.islower() else 'upper'}_{step.lower()}")()
+        self.late = self.doomed()
         self.used = time.monotonic()
         return got
 
     def doomed(self):
         """May a timeout have passed already?"""
         now = time.monotonic()
-        return now > self.tx_ends or (self.idle is not None and now > self.used + 0.9 * self.idle)
+        return self.late or now > self.tx_ends or (self.idle is not None and now > self.used + 0.9 * self.idle)
 
     def inside(self):
         return self.client.clone(Ferro_Transaction=self.chain[-1]) if self.chain else self.client

@@ -450,6 +450,9 @@ bool pg_plain_get(struct pg_plain *x, struct str table, bool *ret_plain, uint64_
 void pg_plain_keep(struct pg_plain *x, struct str table, bool plain, uint64_t since);
 /* As driver->plain. */
 bool pg_plain_known(struct driver_db *db, const struct stmt *s);
+/* Of a statement that travels ahead: is known what its tables are? Where they are not plain, the session is to be put
+ * back. */
+bool pg_plain_seen(struct pg_conn *c, const struct stmt *s);
 /* driver->prepare: pg_prepare, and the session is to be put back after a statement on a table that is not plain. */
 bool pg_plain_prepare(struct driver_conn *base, const struct stmt *s, int64_t deadline_ns, struct cursor **ret,
 		      struct err *err) MUST_CHECK;

@@ -25,7 +25,7 @@ static bool may_wait_on(struct pg_conn *c)
 	const int64_t now = clock_mono_ns();
 	bool commits;
 
-	if (!c->cur.autocommit || c->cur.told.reads || c->base.request_deadline_ns <= now)
+	if ((!c->cur.autocommit && !pg_flight_commits(c)) || c->cur.told.reads || c->base.request_deadline_ns <= now)
 		return false;
 	fiber_shield();
 	commits = pg_cancel_waits_for_standby(c->cancel, clock_min(now + LIMIT_GRACE_NS, c->base.request_deadline_ns));

@@ -113,6 +113,20 @@ bool pg_plain_get(struct pg_plain *x, struct str table, bool *ret_plain, uint64_
 	return found;
 }
 
+bool pg_plain_seen(struct pg_conn *c, const struct stmt *s)
+{
+	bool plain, all = true;
+	uint64_t since;
+
+	for (size_t i = 0; i < s->n_tables; i++) {
+		if (!pg_plain_get(c->base.db->plain, s->tables[i], &plain, &since))
+			return false;
+		all = all && plain;
+	}
+	c->base.session_dirty |= !all;
+	return true;
+}
+
 void pg_plain_keep(struct pg_plain *x, struct str table, bool plain, uint64_t since)
 {
 	mutex_lock(&x->lock);

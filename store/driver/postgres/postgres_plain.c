@@ -106,6 +106,9 @@ bool pg_plain_prepare(struct driver_conn *base, const struct stmt *s, int64_t de
 	const size_t n_stmts = c->ahead.n_stmts;
 	bool plain;
 
+	if (pg_ahead_left(c) > 0) /* it has been looked at when it was sent */
+		return pg_prepare(base, s, deadline_ns, ret, err);
+
 	c->closing = false;
 	c->ahead.n_stmts = 0;
 	if (!all_plain(c, s, deadline_ns, &plain, err)) {

@@ -192,7 +192,8 @@ static bool send_ahead(struct pg_conn *c, bool raw, bool *ret_all)
 		struct pg_ahead_item *item = &a->items[a->n];
 		bool fits;
 
-		if ((s->raw && (stmt_is_transaction(s->sql) || has_bytes(s))) || !pg_check(c, s, &ignored))
+		if ((s->raw && (stmt_is_transaction(s->sql) || has_bytes(s))) || !pg_plain_seen(c, s) ||
+		    !pg_check(c, s, &ignored))
 			break;
 		*item = (struct pg_ahead_item){.s = s, .told = c->cur.told, .started = {.added = true}};
 		look_up(c, s, &fits, &item->started);
