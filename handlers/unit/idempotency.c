@@ -377,7 +377,7 @@ static struct str hex_of(struct arena *a, const uint8_t digest[32])
 }
 
 /* The answer that an earlier request left in the database. */
-static bool found_once(const struct once *o, struct str body, struct response *res, struct err *err)
+static bool found_once(struct once *o, struct str body, struct response *res, struct err *err)
 {
 	if (o->kept.body.len > 0 && !str_eq(o->kept.body, body))
 		return err_set(err, ERR_IDEMPOTENCY_KEY_REUSED, "this Idempotency-Key came with another body before");
@@ -387,8 +387,7 @@ static bool found_once(const struct once *o, struct str body, struct response *r
 		err->outcome = ERR_OUTCOME_COMMITTED;
 		return false;
 	}
-	once_replay(o, res);
-	return true;
+	return once_replay(o, res, err);
 }
 
 /* Its connection keeps answers with their writes: the work is committed with its answer now, or was before, or is
@@ -403,9 +402,9 @@ static bool end_once(struct once *o, struct response *res, struct body_digest *d
 			*err = unread;
 		ok = read;
 	}
-	if (ok && o->found)
-		return found_once(o, body, res, err);
-	return once_finish(o, res, body, ok, err);
+	ok = ok && o->found ? found_once(o, body, res, err) : once_finish(o, res, body, ok, err);
+	once_drop(o);
+	return ok;
 }
 
 /* The next request with its key looks into the database. */

@@ -33,6 +33,8 @@ static bool opened(void *arg, struct exec *x, struct err *err)
 	if (!ok)
 		return false;
 	o->found = !first;
+	if (o->found && x->route->tx == NULL && o->at == NULL)
+		o->at = connection_ref(x->route->conn);
 	return first || err_set(err, ERR_IDEMPOTENCY_KEY_REUSED, "the first request's answer is there");
 }
 
@@ -134,11 +136,20 @@ static void replay_headers(const struct once *o, struct response *res)
 	}
 }
 
-void once_replay(const struct once *o, struct response *res)
+void once_drop(struct once *o)
+{
+	if (o->at != NULL)
+		connection_unref(o->at);
+	o->at = NULL;
+}
+
+bool once_replay(struct once *o, struct response *res, struct err *err)
 {
 	const bool large = o->kept.answer.p == NULL;
 	struct arena *a = &o->req->arena;
 	size_t n = 0;
+	if (o->at != NULL && !once_confirm(o->at, o->mine.key, o->req->deadline, err))
+		return false;
 	/* what the work has set is about a work that was not done */
 	for (size_t i = 0; i < res->n_headers; i++)
 		if (str_ieq_z(res->headers[i].name, "Ferro-Session-Info"))
@@ -154,6 +165,7 @@ void once_replay(const struct once *o, struct response *res)
 		response_header(res, "Ferro-Answer", STR("too-large"));
 	}
 	response_header(res, "Idempotency-Replayed", STR("true"));
+	return true;
 }
 
 /* ---- forgetting ---- */

@@ -10,7 +10,8 @@ struct once {
 	struct request_once hook; /* first: exec.opened gets it */
 	struct request *req;
 	struct once_row mine, kept;
-	bool found; /* an earlier request's answer is there: kept */
+	bool found;            /* an earlier request's answer is there: kept */
+	struct connection *at; /* owned: where it was found, by no transaction of the client's; until once_replay */
 	size_t answer_max;
 	int64_t since_us; /* older answers count as gone */
 	enum once_way way;
@@ -23,8 +24,10 @@ void once_start(struct once *o, struct request *req, struct str key, struct str 
 /* After the work, which ended as `ok` says, when hook.used: its answer and its write are committed together, or neither
  * is. body: the hash of all of it. Returns what is true then. Parks. */
 bool once_finish(struct once *o, struct response *res, struct str body, bool ok, struct err *err) MUST_CHECK;
-/* Gives the kept answer. */
-void once_replay(const struct once *o, struct response *res);
+/* Gives the kept answer, once it is as safe as one that is given now: else the error of a commit. Parks. */
+bool once_replay(struct once *o, struct response *res, struct err *err) MUST_CHECK;
+/* What was found is of no use. */
+void once_drop(struct once *o);
 
 /* How long answers are kept. Before the first request. */
 void once_configure(double hours);

@@ -257,6 +257,18 @@ bool once_end(struct exec *x, enum once_way way, const struct once_row *mine, in
 	return false;
 }
 
+bool once_confirm(struct connection *c, struct str key, int64_t deadline, struct err *err)
+{
+	/* only what writes waits */
+	static const char sql[] = "UPDATE " ONCE_TABLE " SET at_us = at_us WHERE key = $1 AND "
+				  "pg_catalog.current_setting('synchronous_standby_names', true) <> '' AND "
+				  "pg_catalog.current_setting('synchronous_commit', true) NOT IN ('off', 'local')";
+	const struct value param = value_text(key);
+	const struct stmt s = {.sql = str_z(sql), .params = &param, .n_params = 1, .access = STMT_WRITE, .cache = true};
+	struct exec_result result;
+	return c->dsn.dialect != DIALECT_POSTGRES || alone(c, deadline, &s, STR_NONE, &result, err);
+}
+
 bool once_forget(struct connection *c, int64_t before_us, int64_t deadline, bool *ret_more, struct err *err)
 {
 	const bool postgres = c->dsn.dialect == DIALECT_POSTGRES;

@@ -42,6 +42,10 @@ bool once_begin(struct exec *x, struct arena *a, const struct once_row *mine, in
 /* Last of all: what is answered. COMMIT goes with it where the unit says so (exec.last) and that can be. Parks. */
 bool once_end(struct exec *x, enum once_way way, const struct once_row *mine, int64_t since_us,
 	      struct err *err) MUST_CHECK;
+/* Of a row that was found, once the unit that found it has ended: its first transaction is as safe as one that is
+ * answered now. Where commits wait for a standby, that one's wait may have been cut off: this one waits behind it.
+ * Errors of a commit. Parks. */
+bool once_confirm(struct connection *c, struct str key, int64_t deadline, struct err *err) MUST_CHECK;
 /* Deletes some rows of before then. *ret_more: there may be others. Parks. */
 bool once_forget(struct connection *c, int64_t before_us, int64_t deadline, bool *ret_more, struct err *err) MUST_CHECK;
 

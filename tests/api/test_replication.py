@@ -207,3 +207,32 @@ def test_a_commit_that_asks_for_no_standby_is_committed(alone, lonely):
     cutter.cut = "after"
     assert client.post(f"/v1/transactions/{tx}/commit").problem(503, "database_unavailable")["outcome"] == "committed"
     cutter.listener.close()
+
+
+def test_a_replay_is_as_safe_as_a_first_answer(alone, lonely):
+    """The answer is in the database by then, but on no standby: it is not given before a commit behind it was replicated."""
+    client = alone()
+    lonely.wait(False)
+    client.post("/v1/connections", {"name": "once", "url": lonely.url(), "exactly_once": True, "pool": {"max_connections": 2}}).expect(201)
+    lonely.wait(True)
+    request = ("POST", RECORDS + "?using=once", {"id": 2, "n": 2})
+    headers = {"Idempotency-Key": "as-safe"}
+    try:
+        pending = in_background(client, *request, headers=headers)
+        cancel_the_wait(lonely)
+        is_unknown(finished(pending))
+        assert lonely.psql("SET synchronous_commit = local; SELECT count(*) FROM _ferrod_once WHERE status = 201").endswith("1")
+        again = in_background(client, *request, headers=headers)
+        cancel_the_wait(lonely)
+        is_unknown(finished(again))
+        again = in_background(client, *request, headers=headers)
+        wait_for(lambda: lonely.waiting(), 20, "a replay that waits")
+        assert again["thread"].is_alive()
+        lonely.wait(False)
+        answer = finished(again)
+        assert answer.status == 201 and answer.header("Idempotency-Replayed") == "true", answer.body
+        assert lonely.psql("SELECT count(*) FROM item WHERE n = 2") == "1"
+    finally:
+        lonely.wait(False)
+        client.delete("/v1/connections/once?force=true")
+        lonely.psql("DROP TABLE IF EXISTS _ferrod_once")

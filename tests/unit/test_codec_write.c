@@ -124,6 +124,28 @@ static void every_column_writes_what_it_decodes(void **state UNUSED)
 	}
 }
 
+/* Of every length about what is written in one go, plain, and with one byte anywhere that is not. */
+static void texts_of_all_lengths(void **state UNUSED)
+{
+	static const char *const odd[] = {"\"", "\\", "\n", "\x7F", "\xC3\xA4", "\xFF"};
+	static const struct value_format fmt;
+	char text[100];
+
+	for (size_t len = 0; len < 90; len++) {
+		memset(text, 'x', sizeof(text));
+		assert_same(&dialect_sqlite, NULL, value_text(str_n(text, len)), &fmt);
+		for (size_t k = 0; k < ARRAY_LEN(odd); k++) {
+			const size_t n = strlen(odd[k]);
+
+			for (size_t at = 0; at + n <= len; at++) {
+				memset(text, 'x', sizeof(text));
+				memcpy(text + at, odd[k], n);
+				assert_same(&dialect_sqlite, NULL, value_text(str_n(text, len)), &fmt);
+			}
+		}
+	}
+}
+
 static void a_failed_buffer_stays_failed(void **state UNUSED)
 {
 	static const struct value_format fmt;
@@ -146,6 +168,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_column_writes_what_it_decodes),
+		cmocka_unit_test(texts_of_all_lengths),
 		cmocka_unit_test(a_failed_buffer_stays_failed),
 	};
 
