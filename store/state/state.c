@@ -450,6 +450,27 @@ bool state_version(struct state *s, int64_t *ret, struct err *err)
 	return ok;
 }
 
+bool state_readable(struct state *s, double seconds, struct err *err)
+{
+	struct arena a;
+	struct unit u;
+	struct rows r = {.kinds = "tt"};
+	arena_init(&a);
+	state_unit_begin_within(&u, s, &a, false, seconds);
+	bool ok = state_look(&u, "SELECT name, value FROM ~meta", &r, err);
+	ok = state_unit_end(&u, ok, err);
+	if (!ok) {
+		const struct err was = *err;
+		(void)err_set(err, ERR_DATABASE_UNAVAILABLE, "the state cannot be read: %.400s",
+			      no_table(&was) ? "another database lies in its place" : was.detail);
+		err->cancelled = was.cancelled;
+	} else if (!str_eq_z(state_meta(&r, "life").p != NULL ? state_meta(&r, "life") : STR("0"), s->life)) {
+		ok = err_set(err, ERR_DATABASE_UNAVAILABLE, "the state cannot be read: another one lies in its place");
+	}
+	arena_done(&a);
+	return ok;
+}
+
 /* ---- writing ---- */
 
 /* The next version, if the state still has the one that the caller knows. */
