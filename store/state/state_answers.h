@@ -1,7 +1,7 @@
 /*
  * First answers to requests with an Idempotency-Key whose work is in the state itself (tellings, sessions): kept there,
  * sealed, so that they are given again after a restart and by every server of the state. Without a key nothing of it is
- * kept. Times are microseconds of the caller's clock; all of it parks.
+ * kept. Owns nothing: the state is the caller's. Times are microseconds of the caller's clock; all of it parks.
  */
 #ifndef FERROD_STORE_STATE_STATE_ANSWERS_H
 #define FERROD_STORE_STATE_STATE_ANSWERS_H
