@@ -195,3 +195,42 @@ def test_a_reader_that_keeps_commits_out(tmp_path):
             assert call().status in (200, 201), n
         assert client.get("/v1/models/Marker/records/1").expect(200).json()["label"] in ("w", "x")
     reader.close()
+
+
+def one_after_the_other(port, calls, busy):
+    """Each of 48 who begin to write one after the other, for three times as long as a lock is waited for."""
+    seen = []
+
+    def run(n):
+        with Client(port, timeout=120) as own:
+            mine = calls(own)
+            seen.append((n % len(mine), *timed(mine[n % len(mine)])))
+    threads = [threading.Thread(target=run, args=(n,)) for n in range(48)]
+    for thread in threads:
+        thread.start()
+        time.sleep(3 * busy / len(threads))
+    for thread in threads:
+        thread.join()
+    assert len(seen) == len(threads)
+    return seen
+
+
+def in_transactions(client):
+    """A transaction of its own and a write in it; how long both take."""
+    def run():
+        tx = client.post("/v1/transactions").expect(201).json()["transaction_id"]
+        answer = client.post("/v1/models/Marker/records", {"id": 20}, headers={"Ferro-Transaction": tx})
+        client.post(f"/v1/transactions/{tx}/rollback")
+        return answer
+    return (run,)
+
+
+def test_who_comes_one_after_the_other(house):
+    """Each waits from its own beginning: whoever has queued so long leaves, whatever those before it may still wait for."""
+    for n, answer, took in one_after_the_other(house.server_port, lambda c: writes(c) + in_transactions(c), BUSY):
+        problem = answer.problem(503, "database_busy")
+        assert problem["retryable"] and answer.header("Retry-After")
+        assert BUSY * 0.7 < took < BUSY + 0.9, (n, took)
+    house.other.execute("ROLLBACK")
+    for n, call in enumerate(writes(house)):
+        assert call().status in (200, 201), n

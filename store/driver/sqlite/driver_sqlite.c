@@ -42,6 +42,11 @@ static int64_t busy_timeout_ns(void)
 	return s < 86400.0 ? (int64_t)(s * 1e9) : 86400 * CLOCK_NS_PER_S;
 }
 
+static int64_t locked_until(struct driver_db *db, int64_t since_ns)
+{
+	return sqlite_db_locked_until(db, since_ns, busy_timeout_ns());
+}
+
 const char *driver_sqlite_version(void)
 {
 	return sqlite3_libversion();
@@ -371,5 +376,6 @@ const struct driver driver_sqlite = {
 	.stale = sqlite_stale,
 	.tidy = sqlite_tidy,
 	.locked_out = sqlite_db_locked_out,
+	.locked_until = locked_until,
 	.writer_turn = sqlite_db_turn,
 };
