@@ -118,10 +118,22 @@ int64_t pool_wait_until(void *wait)
 {
 	const struct pool_wait *w = wait;
 	const struct driver *driver = w->pool->driver;
+	int64_t until;
 
 	if (w->since_ns == 0 || driver->locked_until == NULL)
 		return w->deadline_ns;
-	return clock_min(w->deadline_ns, driver->locked_until(w->pool->db, w->since_ns));
+	(void)driver->locked_until(w->pool->db, w->since_ns, &until);
+	return clock_min(w->deadline_ns, until);
+}
+
+/* Whoever has the turn, and a lock of others in its way, opens no connection for longer than it waits for that. */
+static int64_t acquire_until(const struct pool *p, int64_t since_ns, int64_t deadline)
+{
+	int64_t until;
+
+	if (since_ns == 0 || p->driver->locked_until == NULL || !p->driver->locked_until(p->db, since_ns, &until))
+		return deadline;
+	return clock_min(deadline, until);
 }
 
 static bool take_turn(struct pool *p, struct turn *t, int64_t since_ns, int64_t deadline, struct err *err)
@@ -165,6 +177,8 @@ bool pool_lease_since(struct pool *p, enum lease_mode mode, int64_t since_ns, in
 	/* the turn first: nobody holds a connection while queueing for it */
 	if (turn != NULL && !take_turn(p, turn, since_ns, deadline, err))
 		return false;
+	if (turn != NULL)
+		deadline = acquire_until(p, since_ns, deadline);
 	if (!pool_acquire(p, mode == LEASE_WRITE && turn == NULL ? LEASE_READ : mode, deadline, &c, err)) {
 		if (turn != NULL)
 			turn_give(turn);

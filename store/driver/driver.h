@@ -354,9 +354,9 @@ struct driver {
 	bool (*tidy)(struct driver_conn *c);
 	/* Does somebody outside this process hold a lock that its writers wait for? Any thread. NULL: no such locks. */
 	bool (*locked_out)(struct driver_db *db);
-	/* Until when one whose work began at since_ns queues behind a writer that waits for such a lock; it may be
-	 * over. While none does: when to ask again. Any thread. NULL likewise. */
-	int64_t (*locked_until)(struct driver_db *db, int64_t since_ns);
+	/* Does the one who has the writer's turn wait for such a lock now? *ret_ns: until when one whose work began at
+	 * since_ns waits with it, which may be over; else when to ask again. Any thread. NULL likewise. */
+	bool (*locked_until)(struct driver_db *db, int64_t since_ns, int64_t *ret_ns);
 	/* The client's end of the connection, as the system has it ("10.0.0.7", "[fe80::1]"; a local socket:
 	 * "127.0.0.1"). Never parks. NULL: there is none (SQLite). */
 	bool (*local_address)(struct driver_conn *c, char ret[64]);

@@ -208,18 +208,22 @@ void sqlite_db_waits(struct driver_db *db, int64_t now_ns)
 
 /* Whoever works in his turn is waited for as long as the pool says: he has no lock of others in his way. One that is
  * met only now is waited for in full, so nobody needs to look before that would be over. */
-int64_t sqlite_db_locked_until(struct driver_db *db, int64_t since_ns, int64_t timeout_ns)
+bool sqlite_db_locked_until(struct driver_db *db, int64_t since_ns, int64_t timeout_ns, int64_t *ret_ns)
 {
 	const struct sqlite_locked *l = locked_of(db);
 	const int64_t now = clock_mono_ns(), locked_ns = __atomic_load_n(&l->since_ns, __ATOMIC_RELAXED);
 
+	if (timeout_ns > 0 && locked_ns != 0 && now - __atomic_load_n(&l->tried_ns, __ATOMIC_RELAXED) < TRIED_NS) {
+		*ret_ns = clock_max(locked_ns, since_ns) + timeout_ns;
+		return true;
+	}
 	if (timeout_ns == 0)
-		return CLOCK_NEVER; /* nobody waits for one */
-	if (locked_ns == 0)
-		return now + clock_max(timeout_ns, LOOK_NS);
-	if (now - __atomic_load_n(&l->tried_ns, __ATOMIC_RELAXED) < TRIED_NS)
-		return clock_max(locked_ns, since_ns) + timeout_ns;
-	return clock_max(since_ns + timeout_ns, now + LOOK_NS);
+		*ret_ns = CLOCK_NEVER; /* nobody waits for one */
+	else if (locked_ns == 0)
+		*ret_ns = now + clock_max(timeout_ns, LOOK_NS);
+	else
+		*ret_ns = clock_max(since_ns + timeout_ns, now + LOOK_NS);
+	return false;
 }
 
 struct turn *sqlite_db_turn(struct driver_db *db)

@@ -165,7 +165,7 @@ bool sqlite_db_locked_out(struct driver_db *db);
 /* The connection that has the writer's turn waits for such a lock now. */
 void sqlite_db_waits(struct driver_db *db, int64_t now_ns);
 /* As of driver->locked_until, where such locks are waited for so long. */
-int64_t sqlite_db_locked_until(struct driver_db *db, int64_t since_ns, int64_t timeout_ns);
+bool sqlite_db_locked_until(struct driver_db *db, int64_t since_ns, int64_t timeout_ns, int64_t *ret_ns);
 
 /* ---- sqlite_proof.c ---- */
 
