@@ -61,6 +61,9 @@ static bool create_tables(struct unit *u, struct err *err)
 		"varchar NOT NULL)",
 		"CREATE TABLE IF NOT EXISTS ~models (version bigint PRIMARY KEY, fingerprint varchar NOT NULL, told_at "
 		"varchar NOT NULL, told_by varchar NOT NULL, told text)",
+		"CREATE TABLE IF NOT EXISTS ~answers (key varchar PRIMARY KEY, owner varchar NOT NULL, body varchar "
+		"NOT NULL, at_us bigint NOT NULL, size bigint NOT NULL, status bigint NOT NULL, content_type varchar "
+		"NOT NULL, answer text NOT NULL)",
 	};
 	/* of servers that share it */
 	static const char *const shared[] = {
@@ -112,6 +115,26 @@ static struct str kept_url(const struct state *s, struct arena *a, struct str na
 	return arena_printf(a, "%s%.*s", sealed, STR_FMT(seal_put(a, &s->seal, name, url)));
 }
 
+static bool reseal_answers(struct unit *u, struct err *err)
+{
+	struct rows r = {.kinds = "tt"};
+	if (!state_run(u, "SELECT key, answer FROM ~answers", NULL, 0, &r, NULL, err))
+		return false;
+	for (size_t i = 0; i < r.n; i++) {
+		const struct str key = r.cells[i][0];
+		struct str plain_text;
+		bool second;
+		/* what neither opens is no answer any more, and goes when it is old */
+		if (!seal_get(u->a, &u->s->seal, key, r.cells[i][1], &plain_text, &second))
+			continue;
+		const struct value params[] = {value_text(seal_put(u->a, &u->s->seal, key, plain_text)),
+					       value_text(key)};
+		if (!state_run(u, "UPDATE ~answers SET answer = ? WHERE key = ?", params, 2, NULL, NULL, err))
+			return false;
+	}
+	return true;
+}
+
 /* Everything is sealed under the first key from now on. */
 static bool reseal(struct unit *u, struct err *err)
 {
@@ -130,7 +153,8 @@ static bool reseal(struct unit *u, struct err *err)
 			return false;
 	}
 	s->resealed = true;
-	return state_put_meta(u, "word", seal_put(u->a, &s->seal, STR("word"), STR(STATE_WORD)), err);
+	return reseal_answers(u, err) &&
+	       state_put_meta(u, "word", seal_put(u->a, &s->seal, STR("word"), STR(STATE_WORD)), err);
 }
 
 static bool check_key(struct unit *u, struct str word, bool read_only, struct err *err)

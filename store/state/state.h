@@ -15,6 +15,7 @@
  *   meta         name, value: format, version, default connection, a sealed word that proves the key
  *   connections  name, url (sealed), options (JSON)
  *   models       version, fingerprint, told_at, told_by, told (JSON; of the last version only)
+ *   answers      first answers to requests with an Idempotency-Key, see state_answers.h
  */
 
 struct state;
