@@ -28,17 +28,18 @@
 	}
 
 /* What writes heeds Idempotency-Key. */
-#define ONCE(fn) \
+#define ONCE_AS(fn, kind) \
 	static bool once_##fn(struct request *req, struct response *res, struct err *err) \
 	{ \
-		return idempotent(req, res, fn, err); \
+		return idempotent(req, res, fn, kind, err); \
 	}
-ONCE(handle_connect)
-ONCE(handle_models_post)
+#define ONCE(fn) ONCE_AS(fn, TOLD_NOT)
+ONCE_AS(handle_connect, TOLD_TELLING)
+ONCE_AS(handle_models_post, TOLD_TELLING)
 ONCE(handle_introspect)
 ONCE(handle_create_tables)
 ONCE(handle_migrate)
-ONCE(handle_session_open)
+ONCE_AS(handle_session_open, TOLD_SESSION)
 ONCE(handle_tx_begin)
 ONCE(handle_query_update)
 ONCE(handle_query_delete)

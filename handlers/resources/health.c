@@ -58,9 +58,12 @@ static bool connections_ready(struct request *req, struct err *err)
 /* Of the server alone: a database that is down takes none of those out that share it. */
 static bool node_ready(const struct app *app, struct err *err)
 {
+	struct state *state = told_state(app->told);
 	if (declared_starting(app->declared) > 0)
 		return err_set(err, ERR_DATABASE_UNAVAILABLE, "the catalog is being applied");
-	return node_in_touch(app->node) || err_set(err, ERR_DATABASE_UNAVAILABLE, "the state does not answer");
+	if (node_shares(app->node)) /* whose heartbeat has just been there */
+		return node_in_touch(app->node) || err_set(err, ERR_DATABASE_UNAVAILABLE, "the state does not answer");
+	return state == NULL || state_readable(state, READY_TIMEOUT_S, err);
 }
 
 bool handle_readyz(struct request *req, struct response *res, struct err *err)

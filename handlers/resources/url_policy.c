@@ -4,6 +4,7 @@
 #include <fnmatch.h>
 
 #include "handlers/answer/render.h"
+#include "service/base/num.h"
 
 #include "service/base/banned.h"
 
@@ -57,6 +58,39 @@ static bool names_key(struct str conninfo, const char *const *keys, size_t n_key
 	return false;
 }
 
+/* Do options set the role? The server takes "-c role=x", "-crole=x", "-Fcrole=x" and "--role=x", '-' for '_', capitals,
+ * and a backslash before any character; a name with a dot is another's. Which text is the option's is libpq's decision:
+ * all that follows a '?' counts. */
+static bool options_set_role(struct arena *a, struct str conninfo)
+{
+	static const char *const names[] = {"role=", "session_authorization="};
+	static const char *const key = "options";
+	struct str head;
+	struct strbuf b;
+	bool sets = false;
+	if (!names_key(conninfo, &key, 1))
+		return false;
+	(void)str_split(&conninfo, '?', &head);
+	strbuf_init(&b, 0);
+	for (size_t i = 0; i < conninfo.len; i++) {
+		char c = conninfo.p[i];
+		if (c == '%' && i + 2 < conninfo.len) {
+			c = (char)(num_hex_digit(conninfo.p[i + 1]) * 16 + num_hex_digit(conninfo.p[i + 2]));
+			i += 2;
+		}
+		if (c != '\\')
+			strbuf_putc(&b, c == '-' ? '_' : c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c);
+	}
+	const struct str text = arena_str(a, strbuf_str(&b));
+	strbuf_done(&b);
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		const size_t n = strlen(names[i]);
+		for (size_t at = 1; at + n <= text.len; at++) /* a key stands before it */
+			sets = sets || (memcmp(text.p + at, names[i], n) == 0 && text.p[at - 1] != '.');
+	}
+	return sets;
+}
+
 /* ---- allow_urls ---- */
 
 /* Which database a PostgreSQL URL or a pattern for some names; each spans as far as the next, '*' does not. */
@@ -104,15 +138,33 @@ static bool port_is_number(struct str host)
 	return true;
 }
 
+static bool says(struct str pattern, const char *word)
+{
+	return memmem(pattern.p, pattern.len, word, strlen(word)) != NULL;
+}
+
+/* Who logs in, or is another from the start, is who the pattern names, if it names any. */
+static bool same_login(struct arena *a, struct str pattern, const struct place *want, struct str conninfo)
+{
+	static const char *const login[] = {"user", "password"};
+	if (want->names_user && names_key(conninfo, login, ARRAY_LEN(login)))
+		return false;
+	return (!want->names_user && !says(pattern, "user=")) || says(pattern, "options=") ||
+	       !options_set_role(a, conninfo);
+}
+
 /* A '*' for the host must not reach into the rest of the URL, nor a parameter send the connection elsewhere. What the
  * URL says is what libpq is given of it. */
 static bool same_place(struct arena *a, struct str pattern, struct str conninfo)
 {
 	static const char *const overriding[] = {"host", "hostaddr", "port", "dbname"};
-	static const char *const login[] = {"user", "password"};
 	struct place want, have;
 	struct str host;
-	if (!find_place(pattern, &want) || str_eq_z(want.hosts, "*"))
+	if (!find_place(pattern, &want))
+		return true;
+	if (!same_login(a, pattern, &want, conninfo))
+		return false;
+	if (str_eq_z(want.hosts, "*"))
 		return true;
 	if (!find_place(conninfo, &have))
 		return false;
@@ -122,12 +174,9 @@ static bool same_place(struct arena *a, struct str pattern, struct str conninfo)
 		return false;
 	for (size_t i = 0; i < ARRAY_LEN(overriding); i++) {
 		const char *named = arena_printf(a, "%s=", overriding[i]).p;
-		if (memmem(pattern.p, pattern.len, named, strlen(named)) == NULL &&
-		    names_key(conninfo, &overriding[i], 1))
+		if (!says(pattern, named) && names_key(conninfo, &overriding[i], 1))
 			return false;
 	}
-	if (want.names_user && names_key(conninfo, login, ARRAY_LEN(login)))
-		return false;
 	/* libpq decodes before it splits a list of hosts */
 	if (have.hosts.len > 0 && memchr(have.hosts.p, '%', have.hosts.len) != NULL)
 		return str_eq(want.hosts, have.hosts);

@@ -444,7 +444,24 @@ static bool run_first(struct request *req, struct response *res, handler_fn work
 	}
 }
 
-bool idempotent(struct request *req, struct response *res, handler_fn work, struct err *err)
+/* The work, unless the state has the key's answer; one that went well is kept there. *ret_known: it is in the state. */
+static bool run_told(struct request *req, struct response *res, handler_fn work, const uint8_t scope[KEPT_DIGEST],
+		     struct body_digest *d, bool *ret_known, struct err *err)
+{
+	const struct str key = hex_of(&req->arena, scope), body = hex_of(&req->arena, d->bytes);
+	bool with_write;
+	if (!told_answer_find(req, res, key, body, ret_known, err))
+		return false;
+	if (*ret_known)
+		return true;
+	const bool ok = run_first(req, res, work, scope, d, &with_write, err);
+	*ret_known = with_write;
+	if (ok && !with_write)
+		told_answer_put(res, key, body, answer_max);
+	return ok;
+}
+
+bool idempotent(struct request *req, struct response *res, handler_fn work, enum told_kind kind, struct err *err)
 {
 	struct str key = request_header(req, "Idempotency-Key");
 	struct kept *first;
@@ -463,10 +480,11 @@ bool idempotent(struct request *req, struct response *res, handler_fn work, stru
 	res->collect = answer_max;
 	first->lost = (struct lost_commit){.connection = ""};
 	req->lost = &first->lost;
-	bool with_write;
-	bool ok = run_first(req, res, work, scope, &d, &with_write, err);
+	bool elsewhere = false; /* its answer, and every next one's */
+	bool ok = d.known && told_answer_kept(req, kind) ? run_told(req, res, work, scope, &d, &elsewhere, err)
+							 : run_first(req, res, work, scope, &d, &elsewhere, err);
 	req->lost = NULL;
-	if (with_write)
+	if (elsewhere)
 		forget(first);
 	else
 		end_first(first, res, &d, &ok, err);
@@ -478,6 +496,7 @@ void idempotency_configure(const struct idempotency_limits *l)
 {
 	answer_max = l->answer_bytes;
 	once_configure((double)l->hours);
+	told_answer_configure((double)l->hours, l->entries, l->bytes);
 	kept_configure(&(struct kept_bounds){.entries = l->entries, .bytes = l->bytes});
 }
 

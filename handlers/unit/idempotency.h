@@ -7,13 +7,15 @@
 #ifndef FERROD_HANDLERS_IDEMPOTENCY_H
 #define FERROD_HANDLERS_IDEMPOTENCY_H
 
+#include "handlers/unit/told_answer.h"
 #include "service/http/request.h"
 
 /* Runs `work` unless the request's key has an answer already. ERR_INVALID_REQUEST for a malformed key,
  * ERR_IDEMPOTENCY_KEY_REUSED when it came with another body, or when its answer is not there although its work
  * stands or may stand. Without the
- * header: just runs. Parks. */
-bool idempotent(struct request *req, struct response *res, handler_fn work, struct err *err) MUST_CHECK;
+ * header: just runs. Answers of what the state keeps are kept there, too. Parks. */
+bool idempotent(struct request *req, struct response *res, handler_fn work, enum told_kind kind,
+		struct err *err) MUST_CHECK;
 
 struct idempotency_limits {
 	int64_t hours;         /* of answers kept with their writes, see once.h */

@@ -48,8 +48,7 @@ void once_start(struct once *o, struct request *req, struct str key, struct str 
 	req->once = &o->hook;
 }
 
-/* [["Name", "value"], ...] */
-static struct str headers_text(struct arena *a, const struct response *res)
+struct str once_headers(struct arena *a, const struct response *res)
 {
 	struct strbuf b;
 	strbuf_init(&b, 0);
@@ -76,7 +75,7 @@ static bool put_answer(struct once *o, struct context *held, struct response *re
 	o->mine.body = body;
 	o->mine.status = res->status != 0 ? res->status : 200;
 	o->mine.content_type = !large && res->content_type != NULL ? str_z(res->content_type) : STR("");
-	o->mine.headers = large ? STR("[]") : headers_text(&o->req->arena, res);
+	o->mine.headers = large ? STR("[]") : once_headers(&o->req->arena, res);
 	o->mine.answer = large ? STR_NONE : res->body.p != NULL ? strbuf_str(&res->body) : STR("");
 	held->exec.last = !held->undo;
 	return once_end(&held->exec, o->way, &o->mine, o->since_us, err);

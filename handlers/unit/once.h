@@ -26,6 +26,8 @@ void once_start(struct once *o, struct request *req, struct str key, struct str 
 bool once_finish(struct once *o, struct response *res, struct str body, bool ok, struct err *err) MUST_CHECK;
 /* Gives the kept answer, once it is as safe as one that is given now: else the error of a commit. Parks. */
 bool once_replay(struct once *o, struct response *res, struct err *err) MUST_CHECK;
+/* Headers of an answer, without those that tell about now: [["Name", "value"], ...], in the arena. */
+struct str once_headers(struct arena *a, const struct response *res);
 /* What was found is of no use. */
 void once_drop(struct once *o);
 

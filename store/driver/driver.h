@@ -170,6 +170,13 @@ struct migrate_begin {
 	int64_t deadline_ns; /* of the whole */
 };
 
+/* What a look at a database reads of it: rows of two texts. A statement that cannot run has none. */
+struct driver_look {
+	const char *sql;
+	void (*row)(void *arg, struct str name, struct str value); /* borrowed for the call */
+	void *arg;
+};
+
 /* Statements that travel in one flight; fewer than a connection keeps prepared. */
 #define DRIVER_AHEAD_MAX 64
 
@@ -186,6 +193,9 @@ struct driver {
 	void (*db_set_pooler)(struct driver_db *db, enum pooler pooler);
 	enum pooler (*db_pooler)(const struct driver_db *db);
 
+	/* What `open` would refuse of a file, which is neither made nor changed; q may be NULL. Errors as of `open`.
+	 * Blocks. NULL member: there is no file to look at (PostgreSQL). */
+	bool (*look)(const struct driver_db *db, const struct driver_look *q, struct err *err) MUST_CHECK;
 	/* Connects. ERR_DATABASE_UNAVAILABLE, ERR_DATABASE_FORBIDDEN, ERR_INVALID_URL (a SQLite file that cannot be
 	 * opened). */
 	bool (*open)(struct driver_db *db, int64_t deadline_ns, struct driver_conn **ret, struct err *err) MUST_CHECK;

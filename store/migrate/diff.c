@@ -383,8 +383,8 @@ static enum type_drift postgres_drift(const struct live_column *live, const stru
 		return DRIFT_ENUM;
 	if (want->own_type)
 		return own_drift(live, want);
-	if (!postgres_storage(live->type, &have, &length))
-		return is_text(wanted) ? DRIFT_NONE : DRIFT_UNKNOWN;
+	if (!postgres_storage(live->type, &have, &length)) /* what says no type takes the text form of any */
+		return is_text(wanted) && want->db_type.p == NULL ? DRIFT_NONE : DRIFT_UNKNOWN;
 	if (have == wanted && length == want->length)
 		return other_digits(have, live->type, want->db_type) ? DRIFT_TYPE : DRIFT_NONE;
 	if (want->db_type.p == NULL &&

@@ -10,7 +10,7 @@ enum type_drift {
 	DRIFT_TYPE,     /* PostgreSQL: ALTER TYPE; SQLite: another storage class */
 	DRIFT_TIMEZONE, /* PostgreSQL: timestamp against timestamptz, never converted by itself */
 	DRIFT_ENUM,     /* PostgreSQL: the model's column is an enum, the live one is something else */
-	DRIFT_UNKNOWN   /* PostgreSQL: a live type outside the vocabulary, wanted as something that is not text */
+	DRIFT_UNKNOWN   /* PostgreSQL: a live type outside the vocabulary, wanted as another */
 };
 
 /* The column's type; primary keys are the caller's business (their drift is ignored). */

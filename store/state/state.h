@@ -15,6 +15,7 @@
  *   meta         name, value: format, version, default connection, a sealed word that proves the key
  *   connections  name, url (sealed), options (JSON)
  *   models       version, fingerprint, told_at, told_by, told (JSON; of the last version only)
+ *   answers      first answers to requests with an Idempotency-Key, see state_answers.h
  */
 
 struct state;
@@ -69,6 +70,9 @@ bool state_load(struct state *s, struct arena *a, struct state_content *ret, str
 
 /* The version alone. Parks. */
 bool state_version(struct state *s, int64_t *ret, struct err *err) MUST_CHECK;
+
+/* Is it there, and the one that was opened? ERR_DATABASE_UNAVAILABLE, without hosts and paths on SQLite. Parks. */
+bool state_readable(struct state *s, double seconds, struct err *err) MUST_CHECK;
 
 /* Waits for word of a change by any server (WAIT_READY), or until it is time to look for one that was missed
  * (WAIT_TIMEOUT), 5 s at most; soon: much less, for the last look has failed. The watch is its fiber's own. Parks. */

@@ -90,14 +90,21 @@ static bool take_row(void *arg, const struct value *values, size_t n, bool *ret_
 	return true;
 }
 
-bool state_run(struct unit *u, const char *text, const struct value *params, size_t n, struct rows *ret,
-	       int64_t *ret_affected, struct err *err)
+/* What runs, beside its text. */
+struct running {
+	const struct value *params;
+	size_t n;
+	enum stmt_access access;
+};
+
+static bool run(struct unit *u, const char *text, const struct running *how, struct rows *ret, int64_t *ret_affected,
+		struct err *err)
 {
 	const struct stmt s = {.sql = state_native(u, text),
-			       .params = params,
-			       .n_params = n,
+			       .params = how->params,
+			       .n_params = how->n,
 			       .n_columns = ret != NULL ? strlen(ret->kinds) : 0,
-			       .access = STMT_WRITE};
+			       .access = how->access};
 	struct row_sink sink = {.row = ret != NULL ? take_row : NULL, .arg = ret};
 	struct exec_result result;
 	if (ret != NULL)
@@ -107,6 +114,19 @@ bool state_run(struct unit *u, const char *text, const struct value *params, siz
 	if (ret_affected != NULL)
 		*ret_affected = result.affected;
 	return true;
+}
+
+bool state_run(struct unit *u, const char *text, const struct value *params, size_t n, struct rows *ret,
+	       int64_t *ret_affected, struct err *err)
+{
+	const struct running how = {params, n, STMT_WRITE};
+	return run(u, text, &how, ret, ret_affected, err);
+}
+
+bool state_look(struct unit *u, const char *text, struct rows *ret, struct err *err)
+{
+	const struct running how = {.access = STMT_READ};
+	return run(u, text, &how, ret, NULL, err);
 }
 
 bool state_put_meta(struct unit *u, const char *name, struct str value, struct err *err)

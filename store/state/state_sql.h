@@ -49,6 +49,8 @@ struct str state_native(const struct unit *u, const char *text);
 /* ret and ret_affected may be NULL; of ret only `kinds` is read. */
 bool state_run(struct unit *u, const char *text, const struct value *params, size_t n, struct rows *ret,
 	       int64_t *ret_affected, struct err *err) MUST_CHECK;
+/* The same for a statement without parameters that reads, beside whoever writes. */
+bool state_look(struct unit *u, const char *text, struct rows *ret, struct err *err) MUST_CHECK;
 /* The number in a cell; 0 where there is none. One that is no time of this world is the first or last that is: sums and
  * differences of two of them hold in nanoseconds, too. */
 int64_t state_cell_int(struct str cell);

@@ -54,6 +54,34 @@ def test_types_of_others_are_no_drift(conn):
     left_alone(conn)
 
 
+UNKNOWN = ["inet", "interval", "money", "xml", "text[]", "int4range", "tsvector", "point", "citextish", "pair", "timetz", "bit(3)"]
+
+
+@pytest.mark.parametrize("wanted", ["varchar(4)", "text", "char(3)", "integer", "numeric(5,2)", "bigint", "uuid", "date", "jsonb", "bytea", "boolean"])
+def test_a_type_that_others_lack_is_told(postgres_conn, wanted):
+    """A model that names another type than one that no logical type stands for: never changed, and never passed over."""
+    conn, columns = postgres_conn, [f"c{i:02}" for i, _ in enumerate(UNKNOWN)]
+    run(conn.backend, POSTGRES_MORE)
+    run(conn.backend, "CREATE TABLE t (id integer PRIMARY KEY, " + ", ".join(f"{name} {kind}" for name, kind in zip(columns, UNKNOWN)) + ")")
+    logical = {"integer": "integer", "bigint": "integer", "numeric(5,2)": "decimal", "uuid": "uuid", "date": "date", "jsonb": "json", "bytea": "binary", "boolean": "boolean"}
+    register(conn.client, model("T", *[column(name, logical.get(wanted, "string"), db_type=wanted, nullable=True) for name in columns]))
+    before = whole_schema(conn.backend)
+    for options in ({"dry_run": True}, *OPTIONS):
+        answer = migrate(conn, **options)
+        assert (answer["statements"], [(w["code"], w["column"]) for w in answer["warnings"]]) == ([], [("type_drift", name) for name in columns]), answer
+    assert "'inet'" in answer["warnings"][0]["detail"]
+    assert whole_schema(conn.backend) == before
+
+
+def test_a_model_that_names_no_type_takes_theirs(postgres_conn):
+    conn, columns = postgres_conn, [f"c{i:02}" for i, _ in enumerate(UNKNOWN)]
+    run(conn.backend, POSTGRES_MORE)
+    run(conn.backend, "CREATE TABLE t (id integer PRIMARY KEY, " + ", ".join(f"{name} {kind}" for name, kind in zip(columns, UNKNOWN)) + ")")
+    register(conn.client, model("T", *[column(name, nullable=True) for name in columns]))
+    for options in OPTIONS:
+        quiet(conn, **options)
+
+
 def test_things_of_others_are_no_drift(conn):
     """Indexes, keys and checks of others, whatever they are called and however much they say."""
     run(conn.backend, """CREATE TABLE base (a integer NOT NULL, b text DEFAULT 'x', c text UNIQUE, PRIMARY KEY (a));

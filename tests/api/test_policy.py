@@ -68,6 +68,14 @@ REACHING = [  # (pattern, a URL that must be refused): each would have reached a
     ("postgresql://reader@db.test/*", "postgresql://reader@db.test/d?sslmode=disable&User=owner&password=x"),
     ("postgresql://reader:*@db.test/*", "postgresql://reader:x@db.test/d?password=y"),
     ("postgresql://app_*@db.test/*", "postgresql://app_1@db.test/d?%75ser=owner"),
+    ("postgresql://reader@*/*", "postgresql://reader@db.test/d?user=owner"),
+    ("postgresql://reader@db.test/*", "postgresql://reader@db.test/d?options=-c%20role%3Downer"),
+    ("postgresql://reader@db.test/*", "postgresql://reader@db.test/d?options=-crole=owner"),
+    ("postgresql://reader@db.test/*", "postgresql://reader@db.test/d?sslmode=disable&options=-c%20Session_Authorization%3Downer"),
+    ("postgresql://reader@db.test/*", "postgresql://reader@db.test/d?options=--session-authorization=owner"),
+    ("postgresql://reader@db.test/*", "postgresql://reader@db.test/d?options=-c%20a.b%3D?%20-Fcr%5Cole%3Downer"),
+    ("postgresql://reader@*/*", "postgresql://reader@db.test/d?options=-crole%3downer"),
+    ("postgresql://db.test/*?user=reader", "postgresql://db.test/d?options=-crole%3Downer&user=reader"),
     ("sqlite:{dir}/*", "sqlite:{dir}/../x.db?mode=rwc"),
     ("sqlite:{dir}/*", "sqlite:{dir}/%2e%2e/x.db?mode=rwc"),
 ]
@@ -95,6 +103,16 @@ def test_patterns_for_postgres(postgres_backend):
     with Server("--allow-urls", f"{base}/*?target_session_attrs=any,{base}/?host=*") as server, Client(server.port) as client:
         refuse(client, url)
         admit(client, url.partition("?")[0] + "?target_session_attrs=any")
+
+
+@pytest.mark.parametrize("pattern, options", [
+    ("postgresql://reader@db.test/*", "-c%20search_path%3Dapp%20-c%20app.role%3Dx"), ("postgresql://db.test/*", "-c%20role%3Downer"),
+    ("postgresql://reader@db.test/*?options=*", "-c%20role%3Downer")])
+def test_options_that_a_pattern_leaves_free(pattern, options):
+    """Nobody listens there: admitted is what is tried."""
+    pattern = pattern.replace("db.test", "127.0.0.1:1")
+    with Server("--allow-urls", pattern) as server, Client(server.port) as client:
+        connect(client, f"postgresql://{'reader@' if 'reader' in pattern else ''}127.0.0.1:1/d?options={options}").problem(503, "database_unavailable")
 
 
 # ---- sqlite_dir ----

@@ -242,6 +242,18 @@ def test_busy_timeout_is_kept_by_ferrod(house):
     assert number(house, "PRAGMA busy_timeout") == 5000
 
 
+def test_busy_timeout_as_a_table_is_refused(house):
+    """It would say 0, as SQLite knows no time of ours."""
+    with house.session() as session:
+        tx = session.transaction()
+        for caller in (house, tx):
+            for what in ("SELECT * FROM pragma_busy_timeout", "SELECT p.timeout FROM (SELECT 1) AS x, pragma_busy_timeout AS p"):
+                assert "not authorized" in one(caller, what).problem(400, "sql_error")["detail"]
+        assert number(tx, "PRAGMA busy_timeout") == 5000
+        session.delete("/v1/session?rollback=true")
+    assert number(house, "SELECT foreign_keys FROM pragma_foreign_keys") == 1
+
+
 def test_busy_timeout_waits_off_the_loop(tmp_path):
     import sqlite3
     path = tmp_path / "busy.db"

@@ -402,3 +402,37 @@ def test_many_tellings_at_once(node, tmp_path):
     catalog = c.get("/v1/catalog").json()
     assert len(done) == 30 and {m for m, _ in done} == {x["name"] for x in catalog["models"]}
     assert {n for _, n in done} < {x["name"] for x in catalog["connections"]}
+
+
+# ---- a state that is gone while its server runs ----
+
+@pytest.mark.parametrize("put, said", [
+    (lambda path, other: None, "was moved away or deleted"),
+    (lambda path, other: sqlite3.connect(path).executescript("CREATE TABLE t (x); PRAGMA user_version = 7").close(), "another database"),
+    (lambda path, other: path.write_bytes(b"no database" * 500), "not a SQLite database"),
+    (lambda path, other: shutil.copy(other, path), "another one lies in its place")], ids=["deleted", "database", "garbage", "state"])
+def test_a_state_that_is_gone_takes_its_server_out(tmp_path, put, said):
+    """/readyz?of=node said ready; the databases answer all the same, and a state that comes back is read."""
+    path, aside, other = (tmp_path / name for name in ("state.db", "aside.db", "other.db"))
+    settings = ["--default-url", f"sqlite:{tmp_path}/default.db?mode=rwc", "--state-url"]
+    with Server(*settings, f"sqlite:{other}?mode=rwc"):
+        pass
+    with Server(*settings, f"sqlite:{path}?mode=rwc") as server, Client(server.port) as c:
+        connect(c, "sqlite::memory:")
+        for _ in range(2):
+            c.get("/readyz?of=node").expect(200)
+            path.rename(aside)
+            put(path, other)
+            assert said in c.get("/readyz?of=node").problem(503, "database_unavailable")["detail"]
+            assert str(tmp_path) not in c.get("/readyz?of=node").text
+            c.get("/readyz").expect(200)
+            for name in (path, path.with_name("state.db-wal"), path.with_name("state.db-shm")):
+                name.unlink(missing_ok=True)
+            aside.rename(path)
+        c.get("/readyz?of=node").expect(200)
+        connect(c, "sqlite::memory:", name="later")
+
+
+def test_without_a_state_there_is_nothing_to_read(tmp_path):
+    with Server("--default-url", f"sqlite:{tmp_path}/default.db?mode=rwc", "--state-url", "") as server, Client(server.port) as c:
+        c.get("/readyz?of=node").expect(200)

@@ -340,6 +340,7 @@ const struct driver driver_sqlite = {
 	.dialect = &dialect_sqlite,
 	.db_open = sqlite_db_open,
 	.db_close = sqlite_db_close,
+	.look = sqlite_look,
 	.open = sqlite_open,
 	.close = sqlite_close,
 	.raw_kind = sqlite_raw_kind,

@@ -36,8 +36,7 @@ static char *plain_name(struct str path)
 	return take_name(&b);
 }
 
-/* Only a URI can say "immutable". */
-static char *immutable_name(struct str path)
+char *sqlite_uri_name(struct str path, const char *query)
 {
 	static const char digits[] = "0123456789ABCDEF";
 	struct strbuf b;
@@ -56,7 +55,7 @@ static char *immutable_name(struct str path)
 			strbuf_putc(&b, digits[c & 15]);
 		}
 	}
-	strbuf_puts(&b, "?immutable=1");
+	strbuf_puts(&b, query);
 	return take_name(&b);
 }
 
@@ -112,7 +111,7 @@ bool sqlite_db_open(const struct dsn *dsn, struct driver_db **ret, struct err *e
 		db->file_name = memory_name();
 		db->open_flags |= SQLITE_OPEN_URI | SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
 	} else if (dsn->immutable) {
-		db->file_name = immutable_name(dsn->path);
+		db->file_name = sqlite_uri_name(dsn->path, "?immutable=1"); /* only a URI can say that */
 		db->open_flags |= SQLITE_OPEN_URI | SQLITE_OPEN_READONLY;
 	} else {
 		db->file_name = plain_name(dsn->path);

@@ -18,6 +18,7 @@
  *   driver_sqlite.c   the vtable: connections, ping, reset
  *   sqlite_db.c       per-database state: file name, anchor of an in-memory database
  *   sqlite_file.c     files as they lie on the disk: the writer's turn, and what happens when one is replaced
+ *   sqlite_look.c     what opening a file would say
  *   sqlite_tx.c       transactions
  *   sqlite_part.c     parts of transactions that several requests share
  *   sqlite_stmt.c     statements: cache, parameters, steps (sqlite_stmt.h)
@@ -151,6 +152,10 @@ static inline struct sqlite_conn *sqlite_conn_of(struct driver_conn *c)
 
 bool sqlite_db_open(const struct dsn *dsn, struct driver_db **ret, struct err *err) MUST_CHECK;
 void sqlite_db_close(struct driver_db *db);
+/* A file's path as a URI with that query; owned by the caller. */
+char *sqlite_uri_name(struct str path, const char *query);
+/* driver.look. */
+bool sqlite_look(const struct driver_db *db, const struct driver_look *q, struct err *err) MUST_CHECK;
 /* Is a file that SQLite keeps beside the database a symbolic link? It would refuse to open one too, but say less. */
 bool sqlite_db_has_linked_sibling(const struct driver_db *db);
 /* After a successful open: the anchor of an in-memory database. Returns a result code. */

@@ -148,6 +148,8 @@ static int on_pragma(struct sqlite_conn *c, const char *name, const char *value)
 		return SQLITE_IGNORE;
 	}
 	if (strcasecmp(name, "busy_timeout") == 0) {
+		if (c->stepping) /* pragma_busy_timeout: SQLite would answer its own time, which is never set */
+			return SQLITE_DENY;
 		/* SQLite puts a handler of its own in the place of ours when it compiles this: sqlite_stmt.c undoes it
 		 */
 		c->saw_busy = true;

@@ -1,0 +1,166 @@
+"""Answers for Idempotency-Keys of requests whose work is in the state: kept there, sealed, for every server of it."""
+import contextlib
+import sqlite3
+import types
+
+import pytest
+
+from support.client import Client
+from support.process import wait_for
+from support.server import Server, run_binary
+
+
+def model(name, **more):
+    return {"model_name": name, "columns": [{"name": "id", "logical_type": "integer", "primary_key": True}], **more}
+
+
+def key(text):
+    return {"Idempotency-Key": text}
+
+
+@pytest.fixture
+def house(backend, tmp_path):
+    """Servers one after the other on one state of either kind, each ended by SIGKILL."""
+    key_file = tmp_path / "key"
+    key_file.write_text(run_binary("key", "seal")[1])
+    state = backend.url if backend.name == "postgres" else f"sqlite:{tmp_path}/state.db?mode=rwc"
+    with contextlib.ExitStack() as at_end:
+        made = types.SimpleNamespace(kind=backend.name, backend=backend, key_file=key_file, dir=tmp_path, keyed=["--state-key-file", str(key_file)])
+
+        def start(*more, node="a"):
+            server = Server("--default-url", "", "--drain-notice-seconds", "0", "--state-url", state, "--node", node, *made.keyed, *more)
+            client = at_end.enter_context(Client(server.port))
+            at_end.callback(lambda: server.alive and server.kill())
+            client.server = server
+            return client
+
+        def again(client, *more, **named):
+            client.server.kill()
+            return start(*more, **named)
+
+        def sql(text):
+            if made.kind == "postgres":
+                return backend.pg.psql(text.replace("~", "ferrod."), backend.database)
+            with contextlib.closing(sqlite3.connect(tmp_path / "state.db")) as db, db:
+                return "\n".join("|".join(map(str, row)) for row in db.execute(text.replace("~", "ferrod_")))
+        made.start, made.again, made.sql, made.file = start, again, sql, f"sqlite:{tmp_path}/shop.db?mode=rwc"
+        yield made
+
+
+def replayed(answer, first):
+    assert answer.status == first.status and answer.body == first.body and answer.header("Idempotency-Replayed") == "true"
+    for name in ("Location", "Content-Type", "Ferro-Catalog", "Ferro-Session"):
+        assert answer.header(name) == first.header(name)
+
+
+def test_they_outlive_their_server(house):
+    """kill -9, and whoever repeats a telling gets its first answer; another body under the key is refused."""
+    c = house.start()
+    shop = {"name": "shop", "url": house.file, "default": True}
+    told = c.post("/v1/connections", shop, headers=key("c")).expect(201)
+    models = c.post("/v1/models", {"models": [model("One")]}, headers=key("m")).expect(200)
+    c.post("/v1/models", {"models": [{"model_name": "Bad"}]}, headers=key("bad")).problem(422, "invalid_schema")
+    session = c.post("/v1/sessions", headers=key("s")).expect(201)
+    c = house.again(c)
+    c.delete("/v1/models/One").expect(204)
+    for _ in range(2):
+        replayed(c.post("/v1/connections", shop, headers=key("c")), told)
+        replayed(c.post("/v1/models", {"models": [model("One")]}, headers=key("m")), models)
+    assert c.get("/v1/catalog").json()["models"] == []     # and nothing was done
+    c.post("/v1/connections", {**shop, "name": "other"}, headers=key("c")).problem(422, "idempotency_key_reused")
+    c.post("/v1/models", {"models": [model("Good")]}, headers=key("bad")).expect(200)   # a refusal was no answer
+    again = c.post("/v1/sessions", headers=key("s"))
+    if house.kind == "postgres":       # it goes on, and so its answer
+        replayed(again, session)
+        c.get("/v1/session", headers={"Ferro-Session": session.header("Ferro-Session")}).expect(200)
+    else:                              # it has ended with its server
+        assert again.expect(201).header("Idempotency-Replayed") is None
+        assert again.header("Ferro-Session") != session.header("Ferro-Session")
+
+
+def test_every_server_of_the_state_gives_them(house):
+    if house.kind == "sqlite":
+        pytest.skip("one server has it")
+    a, b = house.start(node="a"), house.start(node="b")
+    first = a.post("/v1/models", {"models": [model("One")]}, headers=key("m")).expect(200)
+    for c in (b, a, b):
+        replayed(c.post("/v1/models", {"models": [model("One")]}, headers=key("m")), first)
+    assert house.sql("SELECT count(*) FROM ~models") == "1"
+
+
+def test_they_are_sealed_and_sealed_anew(house):
+    c = house.start()
+    shop = {"name": "shop", "url": house.file, "default": True}
+    first = c.post("/v1/connections", shop, headers=key("c")).expect(201)
+    session = c.post("/v1/sessions", headers=key("s")).expect(201).header("Ferro-Session")
+    kept = house.sql("SELECT * FROM ~answers")
+    assert kept.count("\n") == (house.kind == "postgres") and "shop" not in kept and session not in kept
+    old, fresh = house.key_file.read_text(), run_binary("key", "seal")[1]
+    house.key_file.write_text(fresh + old)
+    c = house.again(c)
+    assert c.server.events("state_resealed")
+    house.key_file.write_text(fresh)
+    c = house.again(c)
+    replayed(c.post("/v1/connections", shop, headers=key("c")), first)
+
+
+def test_without_a_key_none_is_kept(house):
+    if house.kind == "sqlite":
+        pytest.skip("it always has one")
+    house.keyed = []
+    c = house.start()
+    c.post("/v1/models", {"models": [model("One")]}, headers=key("m")).expect(200)
+    assert house.sql("SELECT count(*) FROM ~answers") == "0"
+    c = house.again(c)
+    assert c.post("/v1/models", {"models": [model("One")]}, headers=key("m")).expect(200).header("Idempotency-Replayed") is None
+
+
+def test_old_ones_are_gone(house):
+    c = house.start()
+    c.post("/v1/models", {"models": [model("One")]}, headers=key("m")).expect(200)
+    house.sql("UPDATE ~answers SET at_us = at_us - 86399000000")
+    c = house.again(c)
+    assert c.post("/v1/models", {"models": [model("One")]}, headers=key("m")).header("Idempotency-Replayed") == "true"
+    house.sql("UPDATE ~answers SET at_us = at_us - 90000000000")
+    c = house.again(c)
+    assert c.post("/v1/models", {"models": [model("One")]}, headers=key("m")).expect(200).header("Idempotency-Replayed") is None
+    c.post("/v1/models", {"models": [model("Two")]}, headers=key("other")).expect(200)
+    assert house.sql("SELECT count(*) FROM ~answers") == "2"
+
+
+@pytest.mark.parametrize("setting,value,least", [("entries", "3", "3"), ("bytes", "3000", "1")])
+def test_a_caller_has_its_bounds(house, setting, value, least):
+    """The newest stay, as many as there may be."""
+    c = house.start(f"--idempotency-{setting}", value)
+    for n in range(8):
+        c.put("/v1/models", {"models": []}).expect(200)
+        c.post("/v1/models", {"models": [model(f"M{n}")]}, headers=key(f"m{n}")).expect(200)
+    kept = int(house.sql("SELECT count(*) FROM ~answers"))
+    assert int(least) <= kept <= 3 if setting == "entries" else 1 <= kept < 8
+    if setting == "bytes":
+        assert int(house.sql("SELECT sum(size) FROM ~answers")) <= 3000
+    c = house.again(c, f"--idempotency-{setting}", value)
+    for n in (7, 8 - kept):
+        assert c.post("/v1/models", {"models": [model(f"M{n}")]}, headers=key(f"m{n}")).header("Idempotency-Replayed") == "true"
+    assert c.post("/v1/models", {"models": [model(f"M{7 - kept}")]}, headers=key(f"m{7 - kept}")).header("Idempotency-Replayed") is None
+
+
+def test_a_state_that_is_away(house, request):
+    """A refusal that may pass, and the next request with the key runs."""
+    if house.kind == "postgres":
+        pg = house.backend.pg
+        c = house.start()
+        pg.stop()
+        request.addfinalizer(lambda: pg.process is None and pg.start())
+        c.post("/v1/models", {"models": [model("One")]}, headers=key("m")).problem(503, "database_unavailable")
+        pg.start()
+    else:
+        c = house.start("--busy-timeout-seconds", "0.2")
+        c.post("/v1/models", {"models": [model("Zero")]}).expect(200)
+        other = sqlite3.connect(house.dir / "state.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        c.post("/v1/models", {"models": [model("One")]}, headers=key("m")).problem(503, "database_unavailable")
+        other.execute("ROLLBACK")
+        other.close()
+    wait_for(lambda: c.post("/v1/models", {"models": [model("One")]}, headers=key("m")).status == 200, 10, "the state")
+    assert c.post("/v1/models", {"models": [model("One")]}, headers=key("m")).header("Idempotency-Replayed") == "true"
