@@ -9,6 +9,7 @@
 #include "store/catalog/catalog.h"
 #include "store/state/export.h"
 #include "store/state/seal.h"
+#include "store/state/state_peek.h"
 
 #include "service/base/banned.h"
 
@@ -77,6 +78,25 @@ bool app_state_check(const struct app *app, const struct app_state_options *o, s
 	return ok || err_set(err, why.code, "cannot open the state: %.500s", why.detail);
 }
 
+/* What is there is never taken for nothing. */
+static bool must_open(const struct app_state_options *o, const struct err *why)
+{
+	return o->named || o->key_file.len > 0 || why->code == ERR_INVALID_VALUE;
+}
+
+bool app_state_look(const struct app *app, const struct app_state_options *o, struct err *err)
+{
+	struct arena a;
+	struct err why;
+	if (o->url.len == 0)
+		return true;
+	arena_init(&a);
+	const struct state_options how = options(app, o, &a);
+	const bool ok = state_peek(&how, &why) || !must_open(o, &why);
+	arena_done(&a);
+	return ok || err_set(err, why.code, "cannot open the state: %.500s", why.detail);
+}
+
 static bool open_it(const struct app *app, const struct app_state_options *o, struct state **ret, struct err *err)
 {
 	struct arena a;
@@ -92,8 +112,7 @@ static bool open_it(const struct app *app, const struct app_state_options *o, st
 		log_msg(LOG_INFO, "state_resealed", "all secrets are sealed under the first key now");
 	if (ok)
 		return true;
-	/* what is there is never taken for nothing */
-	if (o->named || o->key_file.len > 0 || why.code == ERR_INVALID_VALUE)
+	if (must_open(o, &why))
 		return err_set(err, why.code, "cannot open the state: %.500s", why.detail);
 	log_msg(LOG_WARN, "state_not_kept", "what callers tell ends with this process: %s", why.detail);
 	return true;

@@ -29,6 +29,9 @@ bool app_state_open(struct app *app, const struct app_state_options *o, struct e
  * its keys. Errors as there. Blocks. */
 bool app_state_check(const struct app *app, const struct app_state_options *o, struct err *err) MUST_CHECK;
 
+/* What app_state_open would say of an SQLite state: nothing is made or changed. Errors as there. Blocks. */
+bool app_state_look(const struct app *app, const struct app_state_options *o, struct err *err) MUST_CHECK;
+
 /* declared_hooks.report: a log line. */
 void app_report(void *arg, const struct declared_report *r);
 

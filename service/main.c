@@ -433,14 +433,25 @@ static void print_version(void)
 	       server_library_version(), JANSSON_VERSION, driver_sqlite_version(), driver_postgres_version());
 }
 
-/* Everything that a start looks at, short of opening the port and the databases. */
-static int check_config(struct process *p)
+static bool check_databases(struct process *p, struct err *err)
 {
-	struct err err;
+	const struct store_options so = store_options(&p->config);
 	struct connect_options o;
 	bool any;
-	if (!check_start(p, &err) || !built_in(p, &o, &any, &err) ||
-	    (any && !catalog_takes_url(&p->config.arena, o.url, &err)))
+	configure(&p->config);
+	p->app.store = store_create(&so);
+	const bool ok = built_in(p, &o, &any, err) && declared_check(p->app.store, p->catalog, any ? &o : NULL, err);
+	store_destroy(p->app.store);
+	return ok;
+}
+
+/* Everything that a start looks at, in its order, short of taking the port, making files and asking servers. */
+static int check_config(struct process *p)
+{
+	const struct app_state_options state = state_settings(p);
+	struct err err;
+	if (!check_start(p, &err) || !server_may_listen(p->config.listen, &err) || !check_databases(p, &err) ||
+	    !app_state_look(&p->app, &state, &err))
 		return usage_error(&err);
 	puts("the configuration is valid");
 	return EXIT_SUCCESS;

@@ -135,10 +135,22 @@ static bool share_socket(struct server *s, const struct address *a, struct err *
 	return true;
 }
 
-static bool cannot_listen(const struct server *s, struct err *err)
+static bool cannot_listen(struct str listen, struct err *err)
 {
-	return err_set(err, ERR_INTERNAL_ERROR, "cannot listen on %.*s: %s%s", STR_FMT(s->options.listen),
-		       strerror(errno), errno == EADDRINUSE ? "; --listen names another address" : "");
+	return err_set(err, ERR_INTERNAL_ERROR, "cannot listen on %.*s: %s%s", STR_FMT(listen), strerror(errno),
+		       errno == EADDRINUSE ? "; --listen names another address" : "");
+}
+
+bool server_may_listen(struct str listen, struct err *err)
+{
+	struct address a;
+	if (!parse_address(listen, &a, err))
+		return false;
+	const int fd = bind_to(&a, false);
+	if (fd < 0)
+		return errno == EADDRINUSE || cannot_listen(listen, err);
+	close(fd);
+	return true;
 }
 
 /* *a: its port becomes the real one. */
@@ -146,7 +158,7 @@ static bool nobody_listens(const struct server *s, struct address *a, struct err
 {
 	const int probe = bind_to(a, false);
 	if (probe < 0)
-		return cannot_listen(s, err);
+		return cannot_listen(s->options.listen, err);
 	set_port(a, probe);
 	close(probe);
 	return true;
@@ -167,7 +179,7 @@ static bool open_sockets(struct server *s, struct err *err)
 		const int fd = bind_to(&a, true);
 		listener_init(&s->loops[i].listener, fd, connections_of_loop(s));
 		if (fd < 0)
-			return cannot_listen(s, err);
+			return cannot_listen(s->options.listen, err);
 	}
 	return true;
 }
@@ -183,7 +195,7 @@ static bool listen_all(const struct server *s, struct err *err)
 		return false;
 	for (unsigned i = 0; i < s->n_loops; i++)
 		if (listen(s->loops[i].listener.watch.fd, BACKLOG) != 0)
-			return cannot_listen(s, err);
+			return cannot_listen(s->options.listen, err);
 	return true;
 }
 

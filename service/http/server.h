@@ -44,6 +44,9 @@ void server_destroy(struct server *s);
 /* Whether an address of the `listen` setting is a loopback one. ERR_INVALID_REQUEST when it cannot be parsed. */
 bool server_address_is_loopback(struct str listen, bool *ret, struct err *err) MUST_CHECK;
 
+/* Could a server listen there, if nobody else does at the moment? What server_create says. */
+bool server_may_listen(struct str listen, struct err *err) MUST_CHECK;
+
 /* "0.9.75"; static. */
 const char *server_library_version(void);
 

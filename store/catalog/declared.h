@@ -52,6 +52,10 @@ struct declared_hooks {
 bool declared_create(struct store *store, const struct catalog_source *source, const struct declared_hooks *hooks,
 		     struct catalog *c, const struct connect_options *built_in, struct declared **ret,
 		     struct err *err) MUST_CHECK;
+/* What declared_create would say; files are looked at, and neither made nor changed. The store is of no other use
+ * afterwards. Borrows all. Blocks. */
+bool declared_check(struct store *store, struct catalog *c, const struct connect_options *built_in,
+		    struct err *err) MUST_CHECK;
 /* After the store has been emptied and the loops have ended. NULL is fine. */
 void declared_destroy(struct declared *d);
 

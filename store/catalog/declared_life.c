@@ -153,19 +153,35 @@ static bool add(struct declared *d, const struct connect_options *o, const struc
 	return true;
 }
 
-/* A file that cannot be opened is a fault like any other; what else its database may say is not. */
-static bool files_open(const struct declared *d, struct err *err)
+/* Always false. */
+static bool cannot_open(const struct item *it, const struct err *why, struct err *err)
 {
+	if (it->spec == NULL)
+		return err_set(err, why->code, "%s", why->detail);
+	const struct catalog_place *at = &it->spec->at;
+	return err_set_at(err, why->code, at->pointer, "%s: %s/url: %s", at->file, at->pointer, why->detail);
+}
+
+static bool opens(const struct item *it, struct err *why)
+{
+	return connection_prove(it->conn, clock_deadline(LIMIT_TRY_S), why) || bring_up_transient(why);
+}
+
+/* A file that cannot be opened is a fault like any other; what else its database may say is not. All are looked at
+ * before the first is made; a start believes a look only where opening fails, too. */
+static bool files_open(const struct declared *d, bool look_only, struct err *err)
+{
+	struct err why, ignored;
 	for (size_t i = 0; i < d->list.n; i++) {
 		const struct item *it = d->list.items[i];
-		struct err why;
-		if (it->conn->dsn.dialect != DIALECT_SQLITE ||
-		    connection_prove(it->conn, clock_deadline(LIMIT_TRY_S), &why) || bring_up_transient(&why))
-			continue;
-		if (it->spec == NULL)
-			return err_set(err, why.code, "%s", why.detail);
-		const struct catalog_place *at = &it->spec->at;
-		return err_set_at(err, why.code, at->pointer, "%s: %s/url: %s", at->file, at->pointer, why.detail);
+		if (!connection_look(it->conn, NULL, &why) && !bring_up_transient(&why) &&
+		    (look_only || !opens(it, &ignored)))
+			return cannot_open(it, &why, err);
+	}
+	for (size_t i = 0; !look_only && i < d->list.n; i++) {
+		const struct item *it = d->list.items[i];
+		if (it->conn->dsn.dialect == DIALECT_SQLITE && !opens(it, &why))
+			return cannot_open(it, &why, err);
 	}
 	return true;
 }
@@ -179,7 +195,7 @@ static bool has_name(const struct catalog *c, struct str name)
 	return false;
 }
 
-static bool fill(struct declared *d, const struct connect_options *built_in, struct err *err)
+static bool fill(struct declared *d, const struct connect_options *built_in, bool look_only, struct err *err)
 {
 	const struct catalog *c = d->catalog;
 	d->list.items = mem_array(c->n_connections + 1, sizeof(*d->list.items));
@@ -191,7 +207,15 @@ static bool fill(struct declared *d, const struct connect_options *built_in, str
 			return err_set_at(err, why.code, c->connections[i].at.pointer, "%s: %s: %s",
 					  c->connections[i].at.file, c->connections[i].at.pointer, why.detail);
 	}
-	return files_open(d, err) && (c->schema->n_models == 0 || declared_publish_models(d, err));
+	return files_open(d, look_only, err) && (c->schema->n_models == 0 || declared_publish_models(d, err));
+}
+
+bool declared_check(struct store *store, struct catalog *c, const struct connect_options *built_in, struct err *err)
+{
+	struct declared d = {.store = store, .catalog = c};
+	const bool ok = fill(&d, built_in, true, err);
+	item_list_done(&d.list);
+	return ok;
 }
 
 bool declared_create(struct store *store, const struct catalog_source *source, const struct declared_hooks *hooks,
@@ -204,7 +228,7 @@ bool declared_create(struct store *store, const struct catalog_source *source, c
 	d->hooks = *hooks;
 	d->catalog = catalog_ref(c);
 	turn_init(&d->turn);
-	if (!fill(d, built_in, err)) {
+	if (!fill(d, built_in, false, err)) {
 		declared_destroy(d);
 		return false;
 	}

@@ -211,6 +211,19 @@ bool connection_prove(struct connection *c, int64_t deadline, struct err *err)
 	return true;
 }
 
+bool connection_look(const struct connection *c, const struct driver_look *q, struct err *err)
+{
+	struct driver_db *db;
+
+	if (c->driver->look == NULL)
+		return true;
+	if (!c->driver->db_open(&c->dsn, &db, err))
+		return failed(c, err);
+	const bool ok = c->driver->look(db, q, err);
+	c->driver->db_close(db);
+	return ok || failed(c, err);
+}
+
 bool connection_create(struct connection_registry *r, const struct connect_options *o, struct connection **ret,
 		       struct err *err)
 {

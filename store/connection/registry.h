@@ -103,6 +103,9 @@ bool connection_create(struct connection_registry *r, const struct connect_optio
 		       struct err *err) MUST_CHECK;
 /* Opens one connection to its database: proves the URL, and finds out the file and the server's version. Parks. */
 bool connection_prove(struct connection *c, int64_t deadline, struct err *err) MUST_CHECK;
+/* What proving would say of a file that cannot be opened; it is neither made nor changed. q may be NULL. True for a
+ * database that has none (PostgreSQL). Blocks. */
+bool connection_look(const struct connection *c, const struct driver_look *q, struct err *err) MUST_CHECK;
 /* Creates and proves: connection_register publishes. Parks. *ret: a new reference. */
 bool connection_open(struct connection_registry *r, const struct connect_options *o, int64_t deadline,
 		     struct connection **ret, struct err *err) MUST_CHECK;

@@ -11,14 +11,13 @@
 #include "service/base/mem.h"
 #include "service/base/num.h"
 #include "store/state/state_answers.h"
+#include "store/state/state_check.h"
 #include "store/state/state_sql.h"
 
 #include "service/base/banned.h"
 
-#define FORMAT 1 /* what this version writes */
 #define TRIES 8
 #define RACED_NS (50 * CLOCK_NS_PER_MS)
-#define WORD "ferrod state" /* sealed, it proves the key */
 
 bool state_shared(const struct state *s)
 {
@@ -96,12 +95,6 @@ static bool create_tables(struct unit *u, struct err *err)
 	return true;
 }
 
-static bool wrong_key(const struct state *s, struct err *err)
-{
-	return err_set(err, ERR_INVALID_VALUE, "the state at %.*s is sealed under another key%s",
-		       STR_FMT(s->conn->dsn.redacted), s->seal.n == 0 ? ": name its file with \"state_key_file\"" : "");
-}
-
 static const char sealed[] = "sealed:", plain[] = "plain:";
 
 static bool open_url(const struct state *s, struct arena *a, struct str name, struct str kept, struct str *ret,
@@ -158,7 +151,7 @@ static bool reseal(struct unit *u, struct err *err)
 		struct str url;
 		bool second;
 		if (!open_url(s, u->a, r.cells[i][0], r.cells[i][1], &url, &second))
-			return wrong_key(s, err);
+			return state_wrong_key(s, err);
 		const struct value params[] = {value_text(kept_url(s, u->a, r.cells[i][0], url)),
 					       value_text(r.cells[i][0])};
 		if (!state_run(u, "UPDATE ~connections SET url = ? WHERE name = ?", params, 2, NULL, NULL, err))
@@ -166,33 +159,22 @@ static bool reseal(struct unit *u, struct err *err)
 	}
 	s->resealed = true;
 	return reseal_answers(u, err) &&
-	       state_put_meta(u, "word", seal_put(u->a, &s->seal, STR("word"), STR(WORD)), err);
+	       state_put_meta(u, "word", seal_put(u->a, &s->seal, STR("word"), STR(STATE_WORD)), err);
 }
 
 static bool check_key(struct unit *u, struct str word, bool read_only, struct err *err)
 {
 	struct state *s = u->s;
-	struct str got;
 	bool second = false;
 	if (word.p == NULL && s->make_key != NULL && !read_only && !seal_load_or_make(s->make_key, &s->seal, err))
 		return false;
 	if (word.p == NULL && s->seal.n > 0 && !read_only)
-		return state_put_meta(u, "word", seal_put(u->a, &s->seal, STR("word"), STR(WORD)), err);
+		return state_put_meta(u, "word", seal_put(u->a, &s->seal, STR("word"), STR(STATE_WORD)), err);
 	if (word.p == NULL)
 		return true;
-	if (!seal_get(u->a, &s->seal, STR("word"), word, &got, &second) || !str_eq_z(got, WORD))
-		return wrong_key(s, err);
+	if (!state_check_word(s, u->a, word, &second, err))
+		return false;
 	return read_only || s->seal.n < 2 || reseal(u, err);
-}
-
-static bool check_format(const struct state *s, struct str format, struct err *err)
-{
-	int64_t needs;
-	if (format.p == NULL || (num_parse_int(format, &needs) && needs <= FORMAT))
-		return true;
-	return err_set(err, ERR_INVALID_VALUE,
-		       "the state at %.*s was written by a newer version of ferrod (format %.*s, this one reads %d)",
-		       STR_FMT(s->conn->dsn.redacted), STR_FMT(format), FORMAT);
 }
 
 /* What a state has from its first moment on. */
@@ -218,18 +200,6 @@ static bool no_state(const struct state *s, struct err *err)
 	return err_set(err, ERR_INVALID_REQUEST, "there is no state in %.*s", STR_FMT(s->conn->dsn.redacted));
 }
 
-/* It goes into headers and conditions: what begin_life does not write is no life. */
-static bool take_life(struct state *s, struct str life, struct err *err)
-{
-	if (life.len == 0 || life.len >= sizeof(s->life) ||
-	    strspn(life.p, "0123456789abcdef") < life.len) /* it ends with a NUL, being in the arena */
-		return err_set(err, ERR_INVALID_VALUE, "the state at %.*s has no life that this version knows",
-			       STR_FMT(s->conn->dsn.redacted));
-	memcpy(s->life, life.p, life.len);
-	s->life[life.len] = '\0';
-	return true;
-}
-
 static bool prepare(struct unit *u, bool read_only, struct err *err)
 {
 	struct rows r = {.kinds = "tt"};
@@ -238,11 +208,11 @@ static bool prepare(struct unit *u, bool read_only, struct err *err)
 	if (!state_run(u, "SELECT name, value FROM ~meta", NULL, 0, &r, NULL, err))
 		return read_only && no_table(err) ? no_state(u->s, err) : false;
 	const struct str format = state_meta(&r, "format"), life = state_meta(&r, "life");
-	if (!check_format(u->s, format, err) || !check_key(u, state_meta(&r, "word"), read_only, err))
+	if (!state_check_format(u->s, format, err) || !check_key(u, state_meta(&r, "word"), read_only, err))
 		return false;
 	if (format.p == NULL && !read_only)
 		return begin_life(u, err);
-	return take_life(u->s, life.p != NULL ? life : STR("0"), err);
+	return state_take_life(u->s, life.p != NULL ? life : STR("0"), err);
 }
 
 /* An SQLite state has one server: a file beside it is locked as long as the process lives. */
@@ -254,26 +224,7 @@ static bool lock_file(struct state *s, struct err *err)
 	s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	const bool ok = s->lock_fd >= 0 && flock(s->lock_fd, LOCK_EX | LOCK_NB) == 0;
 	if (!ok)
-		(void)err_set(err, ERR_INVALID_REQUEST, "the state \"%.*s\" %s", STR_FMT(s->conn->dsn.path),
-			      s->lock_fd < 0 ? "cannot be made there" : "is that of another server that runs");
-	arena_done(&a);
-	return ok;
-}
-
-/* The key file that is named, or the one beside an SQLite state; that one is made for a state that has none yet. */
-static bool find_key(struct state *s, const struct state_options *o, struct err *err)
-{
-	struct arena a;
-	bool ok = true;
-	arena_init(&a);
-	const struct str beside = arena_printf(&a, "%.*s.key", STR_FMT(s->conn->dsn.path));
-	const bool file = !state_is_postgres(s) && s->conn->dsn.mode != SQLITE_MODE_MEMORY;
-	if (o->key_file.len > 0)
-		ok = seal_load(arena_strz(&a, o->key_file), &s->seal, err);
-	else if (file && access(beside.p, F_OK) == 0)
-		ok = seal_load(beside.p, &s->seal, err);
-	else if (file)
-		s->make_key = mem_strndup(beside.p, beside.len);
+		(void)!state_no_file(s, s->lock_fd < 0 ? STATE_UNMADE : "is that of another server that runs", err);
 	arena_done(&a);
 	return ok;
 }
@@ -305,7 +256,7 @@ static bool open_all(struct state *s, const struct state_options *o, struct err 
 			return no_state(s, err);
 	}
 	if ((file && !o->read_only && !lock_file(s, err)) ||
-	    !connection_prove(s->conn, clock_deadline(LIMIT_STATE_S), err) || !find_key(s, o, err))
+	    !connection_prove(s->conn, clock_deadline(LIMIT_STATE_S), err) || !state_find_key(s, o->key_file, err))
 		return false;
 	bool ok = false;
 	for (int tries = 0; !ok && tries < TRIES && (tries == 0 || raced(err)); tries++) {
@@ -426,7 +377,7 @@ static bool load(struct unit *u, struct state_content *ret, struct err *err)
 		x->name = c.cells[i][0];
 		x->options = c.cells[i][2];
 		if (!open_url(u->s, u->a, x->name, c.cells[i][1], &x->url, &second))
-			return wrong_key(u->s, err);
+			return state_wrong_key(u->s, err);
 	}
 	return true;
 }

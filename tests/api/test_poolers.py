@@ -164,6 +164,18 @@ def test_what_raw_sql_sets_stays_with_it(bounced, sql, inside):
         seen_by_others(client)
 
 
+def test_a_seed_stays_with_its_caller(bounced):
+    """PostgreSQL's own DISCARD ALL leaves it."""
+    client, numbers = bounced(default_pool_size=1), set()
+    for inside in (False, True) * 2:
+        if inside:
+            client.post(f"/v1/transactions/{say(client, 'SELECT setseed(0.5)')}/commit").expect(200)
+        else:
+            client.post("/v1/sql/execute", {"sql": "SELECT setseed(0.5)"}).expect(200)
+        numbers.add(client.post("/v1/sql/fetch-all", {"sql": "SELECT random() AS r"}).expect(200).json()["rows"][0]["r"])
+    assert len(numbers) == 4
+
+
 @pytest.mark.parametrize("end", ["end", "/* to */ COMMIT work", "commit transaction -- and chain", "COMMIT AND NO CHAIN", "ROLLBACK", "abort and no chain",
                                  "COMMIT AND CHAIN", "ROLLBACK AND CHAIN"])
 def test_whatever_ends_it_what_was_set_goes_before(bounced, end):

@@ -148,6 +148,27 @@ def test_a_table_that_becomes_a_trap_is_noticed(one, by):
     next_is_here(client, one)
 
 
+@pytest.mark.parametrize("road", ["raw", "function", "default", "transaction"])
+def test_a_seed_does_not_decide_the_next_callers_random(one, road):
+    client = one("CREATE FUNCTION seeds() RETURNS int LANGUAGE sql VOLATILE AS $$ SELECT length(setseed(0.5)::text) $$;"
+                 "CREATE TABLE trap (id int PRIMARY KEY, n int DEFAULT seeds())")
+    numbers, seed = set(), {"sql": "SELECT seeds()" if road == "function" else "SELECT setseed(0.5)"}
+    for i in range(3):
+        if road == "default":
+            client.post("/v1/models/Trap/records", {"id": i}).expect(201)
+        elif road == "transaction":
+            tx = client.post("/v1/transactions").expect(201).json()["transaction_id"]
+            client.post("/v1/sql/fetch-all", seed, headers={"Ferro-Transaction": tx}).expect(200)
+            first = client.post("/v1/sql/fetch-all", {"sql": "SELECT random() AS r"}, headers={"Ferro-Transaction": tx}).expect(200).json()["rows"]
+            client.post(f"/v1/transactions/{tx}/commit").expect(200)
+            numbers.add(first[0]["r"])
+            assert len(numbers) == i + 1, "within it, the caller's numbers follow its seed"
+        else:
+            client.post("/v1/sql/fetch-all", seed).expect(200)
+        numbers.add(client.post("/v1/sql/fetch-all", {"sql": "SELECT random() AS r"}).expect(200).json()["rows"][0]["r"])
+    assert len(numbers) == (4 if road == "transaction" else 3)
+
+
 def test_prepared_statements_of_ours_outlive_raw_sql(one):
     """Putting a session back is no reason to prepare everything anew."""
     client = one()

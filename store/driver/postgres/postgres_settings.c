@@ -35,9 +35,21 @@ void pg_settings_sql(const struct dsn *dsn, const char *local, struct strbuf *b)
 	strbuf_truncate(b, b->len - 2); /* the last comma */
 }
 
+/* DISCARD ALL knows nothing of setseed(), after which a caller would know the random() of the next. Operators by their
+ * schema: a search_path of the database's own may put others first. */
+#define RESEED \
+	"pg_catalog.setseed(pg_catalog.float8(pg_catalog.hashtext(pg_catalog.concat(pg_catalog.clock_timestamp(), " \
+	"pg_catalog.pg_backend_pid(), pg_catalog.random()))) OPERATOR(pg_catalog./) 2147483648::pg_catalog.float8)"
+
 const char *const pg_leavings[] = {
-	"SET SESSION AUTHORIZATION DEFAULT",          "RESET ALL",    "CLOSE ALL",         "UNLISTEN *",
-	"SELECT pg_catalog.pg_advisory_unlock_all()", "DISCARD TEMP", "DISCARD SEQUENCES", NULL,
+	"SET SESSION AUTHORIZATION DEFAULT",
+	"RESET ALL",
+	"CLOSE ALL",
+	"UNLISTEN *",
+	"SELECT pg_catalog.pg_advisory_unlock_all(), " RESEED,
+	"DISCARD TEMP",
+	"DISCARD SEQUENCES",
+	NULL,
 };
 
 static void put_leavings(struct strbuf *b)

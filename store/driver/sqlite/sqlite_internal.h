@@ -18,6 +18,7 @@
  *   driver_sqlite.c   the vtable: connections, ping, reset
  *   sqlite_db.c       per-database state: file name, anchor of an in-memory database
  *   sqlite_file.c     files as they lie on the disk: the writer's turn, and what happens when one is replaced
+ *   sqlite_look.c     what opening a file would say
  *   sqlite_tx.c       transactions
  *   sqlite_part.c     parts of transactions that several requests share
  *   sqlite_stmt.c     statements: cache, parameters, steps (sqlite_stmt.h)
@@ -52,19 +53,25 @@ struct sqlite_past {
 	struct sqlite_past *next;
 };
 
+/* What is known of the locks that others hold on a database. */
+struct sqlite_locked {
+	int64_t since_ns; /* atomic; 0: none in the way. See sqlite_db_locked */
+	int64_t tried_ns; /* atomic; when the one who has the writer's turn last looked whether it has gone */
+};
+
 struct driver_db {
 	const struct dsn *dsn; /* borrowed */
 	char *path;            /* of a file; owned, for connections outlive what they were made from by a moment */
 	char *file_name;       /* what SQLite opens; owned */
 	int open_flags;
-	bool is_file;             /* commits sync a disk, opening may block */
-	bool no_links;            /* a symbolic link is never followed to the file */
-	sqlite3 *anchor;          /* keeps an in-memory database alive; NULL before the first open and for files */
-	struct mutex lock;        /* of anchor */
-	struct turn own_turn;     /* until the file is known, and for in-memory databases */
-	int64_t own_locked_ns;    /* atomic; the same */
-	struct sqlite_file *file; /* atomic; that lay under the path when it was opened last; NULL before */
-	struct sqlite_past *past; /* all of them; under the lock of the files */
+	bool is_file;         /* commits sync a disk, opening may block */
+	bool no_links;        /* a symbolic link is never followed to the file */
+	sqlite3 *anchor;      /* keeps an in-memory database alive; NULL before the first open and for files */
+	struct mutex lock;    /* of anchor */
+	struct turn own_turn; /* until the file is known, and for in-memory databases */
+	struct sqlite_locked own_locked; /* the same */
+	struct sqlite_file *file;        /* atomic; that lay under the path when it was opened last; NULL before */
+	struct sqlite_past *past;        /* all of them; under the lock of the files */
 	struct sqlite_proofs *proofs;
 };
 
@@ -145,6 +152,10 @@ static inline struct sqlite_conn *sqlite_conn_of(struct driver_conn *c)
 
 bool sqlite_db_open(const struct dsn *dsn, struct driver_db **ret, struct err *err) MUST_CHECK;
 void sqlite_db_close(struct driver_db *db);
+/* A file's path as a URI with that query; owned by the caller. */
+char *sqlite_uri_name(struct str path, const char *query);
+/* driver.look. */
+bool sqlite_look(const struct driver_db *db, const struct driver_look *q, struct err *err) MUST_CHECK;
 /* Is a file that SQLite keeps beside the database a symbolic link? It would refuse to open one too, but say less. */
 bool sqlite_db_has_linked_sibling(const struct driver_db *db);
 /* After a successful open: the anchor of an in-memory database. Returns a result code. */
@@ -156,6 +167,10 @@ int64_t sqlite_db_locked(struct driver_db *db, int64_t now_ns);
 /* It is not, or not any more. */
 void sqlite_db_unlocked(struct driver_db *db);
 bool sqlite_db_locked_out(struct driver_db *db);
+/* The connection that has the writer's turn waits for such a lock now. */
+void sqlite_db_waits(struct driver_db *db, int64_t now_ns);
+/* As of driver->locked_until, where such locks are waited for so long. */
+bool sqlite_db_locked_until(struct driver_db *db, int64_t since_ns, int64_t timeout_ns, int64_t *ret_ns);
 
 /* ---- sqlite_proof.c ---- */
 
