@@ -10,7 +10,6 @@
 #include "service/base/limits.h"
 #include "service/base/mem.h"
 #include "service/base/num.h"
-#include "store/state/state_answers.h"
 #include "store/state/state_check.h"
 #include "store/state/state_sql.h"
 
@@ -122,18 +121,16 @@ static bool reseal_answers(struct unit *u, struct err *err)
 	if (!state_run(u, "SELECT key, body, status, content_type, answer FROM ~answers", NULL, 0, &r, NULL, err))
 		return false;
 	for (size_t i = 0; i < r.n; i++) {
-		const struct state_answer x = {.key = r.cells[i][0],
-					       .body = r.cells[i][1],
-					       .status = state_cell_int(r.cells[i][2]),
-					       .content_type = r.cells[i][3]};
-		const struct str context = state_answer_context(u->a, &x);
+		const struct str key = r.cells[i][0],
+				 context = state_answer_context(u->a, key, r.cells[i][1], state_cell_int(r.cells[i][2]),
+								r.cells[i][3]);
 		struct str plain_text;
 		bool second;
 		/* what neither opens is no answer any more, and goes when it is old */
 		if (!seal_get(u->a, &u->s->seal, context, r.cells[i][4], &plain_text, &second))
 			continue;
 		const struct value params[] = {value_text(seal_put(u->a, &u->s->seal, context, plain_text)),
-					       value_text(x.key)};
+					       value_text(key)};
 		if (!state_run(u, "UPDATE ~answers SET answer = ? WHERE key = ?", params, 2, NULL, NULL, err))
 			return false;
 	}

@@ -1,16 +1,13 @@
 /* Answers of the state: put, found again, pushed out. */
 #include "store/state/state_answers.h"
 
-#include <inttypes.h>
-
 #include "store/state/state_sql.h"
 
 #include "service/base/banned.h"
 
-struct str state_answer_context(struct arena *a, const struct state_answer *x)
+static struct str context_of(struct arena *a, const struct state_answer *x)
 {
-	return arena_printf(a, "answer %.*s %.*s %" PRId64 " %.*s", STR_FMT(x->key), STR_FMT(x->body), x->status,
-			    STR_FMT(x->content_type));
+	return state_answer_context(a, x->key, x->body, x->status, x->content_type);
 }
 
 /* One sealed text: headers, a line's end, body. */
@@ -21,7 +18,7 @@ static struct str seal_answer(const struct state *s, struct arena *a, const stru
 	strbuf_put(&b, x->headers);
 	strbuf_putc(&b, '\n');
 	strbuf_put(&b, x->text);
-	const struct str out = seal_put(a, &s->seal, state_answer_context(a, x), strbuf_str(&b));
+	const struct str out = seal_put(a, &s->seal, context_of(a, x), strbuf_str(&b));
 	strbuf_done(&b);
 	return out;
 }
@@ -30,7 +27,7 @@ static bool open_answer(const struct state *s, struct arena *a, struct str seale
 {
 	struct str plain;
 	bool second;
-	if (!seal_get(a, &s->seal, state_answer_context(a, ret), sealed, &plain, &second) ||
+	if (!seal_get(a, &s->seal, context_of(a, ret), sealed, &plain, &second) ||
 	    !str_split(&plain, '\n', &ret->headers))
 		return false;
 	ret->text = plain;

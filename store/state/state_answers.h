@@ -27,9 +27,6 @@ struct state_answer {
 bool state_answer_get(struct state *s, struct arena *a, struct str key, int64_t since_us, bool *ret_found,
 		      struct state_answer *ret, struct err *err) MUST_CHECK;
 
-/* What its seal is bound to, so that none stands for another, nor with another head. In the arena. */
-struct str state_answer_context(struct arena *a, const struct state_answer *x);
-
 struct state_answer_bounds {
 	int64_t since_us, entries, bytes; /* the last two: of one owner */
 };
