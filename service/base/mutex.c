@@ -57,7 +57,7 @@ static void unlink_waiter(struct turn *t, struct turn_waiter *w)
 	t->n_waiting--;
 }
 
-enum wait_result turn_take(struct turn *t, int64_t deadline_ns, size_t n_max, bool *ret_full)
+static enum wait_result take(struct turn *t, int64_t (*until)(void *arg), void *arg, size_t n_max, bool *ret_full)
 {
 	struct turn_waiter w = {.has_it = false};
 	if (ret_full != NULL)
@@ -84,7 +84,7 @@ enum wait_result turn_take(struct turn *t, int64_t deadline_ns, size_t n_max, bo
 	t->n_waiting++;
 	mutex_unlock(&t->lock);
 
-	enum wait_result res = event_wait(&w.granted, deadline_ns);
+	enum wait_result res = event_wait_until(&w.granted, until, arg);
 	mutex_lock(&t->lock);
 	if (w.has_it)
 		res = WAIT_READY; /* granted while we gave up: keep it, the caller sees its deadline next */
@@ -92,6 +92,21 @@ enum wait_result turn_take(struct turn *t, int64_t deadline_ns, size_t n_max, bo
 		unlink_waiter(t, &w);
 	mutex_unlock(&t->lock);
 	return res;
+}
+
+static int64_t fixed(void *arg)
+{
+	return *(const int64_t *)arg;
+}
+
+enum wait_result turn_take(struct turn *t, int64_t deadline_ns, size_t n_max, bool *ret_full)
+{
+	return take(t, fixed, &deadline_ns, n_max, ret_full);
+}
+
+enum wait_result turn_take_until(struct turn *t, int64_t (*until)(void *arg), void *arg)
+{
+	return take(t, until, arg, 0, NULL);
 }
 
 bool turn_try(struct turn *t)

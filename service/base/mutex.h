@@ -39,6 +39,8 @@ void turn_done(struct turn *t);
 /* Waits for the turn. n_max: refuse at once (WAIT_TIMEOUT with *ret_full = true when ret_full is not
  * NULL) when that many wait already; 0: no bound. Only WAIT_READY means that the caller holds it. */
 enum wait_result turn_take(struct turn *t, int64_t deadline_ns, size_t n_max, bool *ret_full) MUST_CHECK;
+/* Waits for it as event_wait_until does, in its place all the time. */
+enum wait_result turn_take_until(struct turn *t, int64_t (*until)(void *arg), void *arg) MUST_CHECK;
 /* Takes it only when nobody holds it or waits. */
 bool turn_try(struct turn *t) MUST_CHECK;
 /* Hands it straight to the first waiter, if any. Any thread. */

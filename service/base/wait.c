@@ -206,6 +206,17 @@ enum wait_result event_wait(struct event *e, int64_t deadline_ns)
 	return park_on(&w, &e->set);
 }
 
+enum wait_result event_wait_until(struct event *e, int64_t (*until)(void *arg), void *arg)
+{
+	int64_t deadline = until(arg);
+	enum wait_result r;
+
+	do
+		r = event_wait(e, deadline);
+	while (r == WAIT_TIMEOUT && (deadline = until(arg)) > clock_mono_ns());
+	return r;
+}
+
 /* ---- offload ---- */
 
 struct job {

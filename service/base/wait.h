@@ -65,5 +65,8 @@ void event_set_soon(struct event *e);
 
 /* Waits until it is set (WAIT_READY), the deadline, or cancellation. */
 enum wait_result event_wait(struct event *e, int64_t deadline_ns) MUST_CHECK;
+/* The same until a time that may change: once it has come `until` is asked again, and the wait ends when it names one
+ * that is over. */
+enum wait_result event_wait_until(struct event *e, int64_t (*until)(void *arg), void *arg) MUST_CHECK;
 
 #endif

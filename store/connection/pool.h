@@ -64,11 +64,26 @@ struct pool *pool_ref(struct pool *p);
  * down only one attempt at a time is made, others fail at once or wait for its outcome). Parks. */
 bool pool_lease(struct pool *p, enum lease_mode mode, int64_t deadline, struct lease *ret, struct err *err) MUST_CHECK;
 
+/* As pool_lease, for what began at since_ns (0: as pool_lease): behind a writer that waits for a lock of others it
+ * queues no longer than it would wait for that lock itself, and is ERR_DATABASE_BUSY then. */
+bool pool_lease_since(struct pool *p, enum lease_mode mode, int64_t since_ns, int64_t deadline, struct lease *ret,
+		      struct err *err) MUST_CHECK;
+
+/* A wait for the writer's turn, and, of a struct pool_wait (for event_wait_until), until when it may last as far as is
+ * known now. */
+struct pool_wait {
+	const struct pool *pool;
+	int64_t since_ns; /* as of pool_lease_since */
+	int64_t deadline_ns;
+};
+int64_t pool_wait_until(void *wait);
+
 /* The error of one that waited in vain (`why`: timed out or cancelled) for the lease that another of its loop was to
  * take for both; counted like pool_lease's own. Always false. */
 bool pool_gave_up(struct pool *p, enum lease_mode mode, enum wait_result why, struct err *err);
 
-/* Takes the writer's turn for a lease that reads so far. No-op on PostgreSQL. Parks. */
+/* Takes the writer's turn for a lease that reads so far, for what its connection's since_ns says, as pool_lease_since
+ * does. No-op on PostgreSQL. Parks. */
 bool lease_upgrade(struct lease *l, int64_t deadline, struct err *err) MUST_CHECK;
 
 /* Whoever keeps a lease with nothing running on it says so: to pool_stats it is idle then. Any thread. */

@@ -114,10 +114,34 @@ static struct turn *turn_of(const struct pool *p)
 	return p->driver->writer_turn != NULL ? p->driver->writer_turn(p->db) : NULL;
 }
 
-static bool take_turn(struct pool *p, struct turn *t, int64_t deadline, struct err *err)
+int64_t pool_wait_until(void *wait)
 {
+	const struct pool_wait *w = wait;
+	const struct driver *driver = w->pool->driver;
+	int64_t until;
+
+	if (w->since_ns == 0 || driver->locked_until == NULL)
+		return w->deadline_ns;
+	(void)driver->locked_until(w->pool->db, w->since_ns, &until);
+	return clock_min(w->deadline_ns, until);
+}
+
+/* Whoever has the turn, and a lock of others in its way, opens no connection for longer than it waits for that. */
+static int64_t acquire_until(const struct pool *p, int64_t since_ns, int64_t deadline)
+{
+	int64_t until;
+
+	if (since_ns == 0 || p->driver->locked_until == NULL || !p->driver->locked_until(p->db, since_ns, &until))
+		return deadline;
+	return clock_min(deadline, until);
+}
+
+static bool take_turn(struct pool *p, struct turn *t, int64_t since_ns, int64_t deadline, struct err *err)
+{
+	struct pool_wait wait = {.pool = p, .since_ns = since_ns, .deadline_ns = deadline};
+
 	__atomic_add_fetch(&p->n_queued, 1, __ATOMIC_RELAXED);
-	const enum wait_result r = turn_take(t, deadline, 0, NULL);
+	const enum wait_result r = turn_take_until(t, pool_wait_until, &wait);
 	__atomic_sub_fetch(&p->n_queued, 1, __ATOMIC_RELAXED);
 
 	return r == WAIT_READY || pool_gave_up(p, LEASE_WRITE, r, err);
@@ -139,14 +163,22 @@ bool pool_gave_up(struct pool *p, enum lease_mode mode, enum wait_result why, st
 
 bool pool_lease(struct pool *p, enum lease_mode mode, int64_t deadline, struct lease *ret, struct err *err)
 {
+	return pool_lease_since(p, mode, 0, deadline, ret, err);
+}
+
+bool pool_lease_since(struct pool *p, enum lease_mode mode, int64_t since_ns, int64_t deadline, struct lease *ret,
+		      struct err *err)
+{
 	const int64_t start = clock_mono_ns();
 	struct turn *turn = mode == LEASE_WRITE ? turn_of(p) : NULL;
 	struct driver_conn *c = NULL;
 
 	deadline = clock_min(deadline, clock_deadline(pool_cfg(p)->acquire_timeout_s));
 	/* the turn first: nobody holds a connection while queueing for it */
-	if (turn != NULL && !take_turn(p, turn, deadline, err))
+	if (turn != NULL && !take_turn(p, turn, since_ns, deadline, err))
 		return false;
+	if (turn != NULL)
+		deadline = acquire_until(p, since_ns, deadline);
 	if (!pool_acquire(p, mode == LEASE_WRITE && turn == NULL ? LEASE_READ : mode, deadline, &c, err)) {
 		if (turn != NULL)
 			turn_give(turn);
@@ -159,7 +191,8 @@ bool pool_lease(struct pool *p, enum lease_mode mode, int64_t deadline, struct l
 	p->stats.acquired++;
 	p->stats.acquire_ns += (uint64_t)(clock_mono_ns() - start);
 	mutex_unlock(&p->lock);
-	c->since_ns = start;
+	c->since_ns = since_ns != 0 ? since_ns : start;
+	c->has_turn = turn != NULL;
 	*ret = (struct lease){
 		.pool = pool_ref(p), .conn = c, .writer = turn != NULL, .turn = turn, .since_ns = clock_mono_ns()};
 	return true;
@@ -179,13 +212,13 @@ bool lease_upgrade(struct lease *l, int64_t deadline, struct err *err)
 		p->n_upgrading++;
 		pool_dispatch(p); /* the one who has the turn may wait for a connection */
 		mutex_unlock(&p->lock);
-		ok = take_turn(p, turn, deadline, err);
+		ok = take_turn(p, turn, l->conn->since_ns, deadline, err);
 		mutex_lock(&p->lock);
 		p->n_upgrading--;
 		mutex_unlock(&p->lock);
 	}
 	if (ok) {
-		l->writer = true;
+		l->writer = l->conn->has_turn = true;
 		l->turn = turn;
 	}
 	return ok;
@@ -302,6 +335,7 @@ void lease_release(struct lease *l)
 	*l = (struct lease){0};
 	fiber_shield();
 	ok = clean(p, c);
+	c->has_turn = false;
 	put(p, c, ok, turn != NULL); /* before the turn: the next writer is to find it */
 	if (turn != NULL)
 		turn_give(turn);

@@ -142,12 +142,13 @@ static void opened(struct pool *p, struct driver_conn *c)
 	p->stats.opened++;
 }
 
-/* One could not be opened. With none left that could be waited for, all who wait learn it now. */
+/* One could not be opened. With none left that could be waited for, all who wait learn it now. A lock of others is no
+ * outage: each who opens one waits for it as long as for any. */
 static void not_opened(struct pool *p, const struct err *err)
 {
 	int64_t pause;
 
-	if (err->cancelled)
+	if (err->cancelled || err->code == ERR_DATABASE_BUSY)
 		return;
 	pause = p->n_failures < BACKOFF_DOUBLINGS ? LIMIT_POOL_PAUSE_NS << p->n_failures : LIMIT_POOL_PAUSE_MAX_NS;
 	p->n_failures++;
@@ -328,7 +329,9 @@ bool pool_acquire(struct pool *p, enum lease_mode mode, int64_t deadline, struct
 			if (pool_open_slot(p, w.retry, deadline, ret, err))
 				return true;
 			failed = true;
-			if (err->cancelled || clock_mono_ns() >= deadline || !worth_waiting(p))
+			/* a lock of others has been waited for already, and is in the way of the next one too */
+			if (err->cancelled || err->code == ERR_DATABASE_BUSY || clock_mono_ns() >= deadline ||
+			    !worth_waiting(p))
 				return false;
 			break;
 		case GRANT_NONE:

@@ -73,6 +73,7 @@ struct driver_conn {
 	int64_t idle_since_ns; /* set by the pool */
 	uint64_t generation;   /* of the pool when it was opened; older ones are replaced */
 	int64_t since_ns;      /* when what its user waits for began: others' locks are waited for so long after it */
+	bool has_turn;         /* the writer's, set by the pool: what it waits for holds up all who queue for that */
 	int64_t statement_timeout_ns; /* 0: none but the request's deadline */
 	int64_t lent_ns;              /* set before a step: the statement's time is to be put off by that, once */
 	int64_t request_deadline_ns;  /* set before each prepare: its request's own end, whatever the statement's is */
@@ -363,6 +364,9 @@ struct driver {
 	bool (*tidy)(struct driver_conn *c);
 	/* Does somebody outside this process hold a lock that its writers wait for? Any thread. NULL: no such locks. */
 	bool (*locked_out)(struct driver_db *db);
+	/* Does the one who has the writer's turn wait for such a lock now? *ret_ns: until when one whose work began at
+	 * since_ns waits with it, which may be over; else when to ask again. Any thread. NULL likewise. */
+	bool (*locked_until)(struct driver_db *db, int64_t since_ns, int64_t *ret_ns);
 	/* The client's end of the connection, as the system has it ("10.0.0.7", "[fe80::1]"; a local socket:
 	 * "127.0.0.1"). Never parks. NULL: there is none (SQLite). */
 	bool (*local_address)(struct driver_conn *c, char ret[64]);

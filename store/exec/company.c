@@ -24,12 +24,14 @@ struct guests {
 };
 
 struct party {
+	struct pool *pool; /* borrowed */
 	struct lease lease;
 	struct guests waiting; /* for their turn */
 	struct guests ran;     /* wait for the commit */
 	size_t n_seats;        /* taken, by those who have left again, too */
 	size_t n_inside;       /* who has come and not left: the last one frees it */
 	int64_t began_ns;
+	int64_t since_ns; /* of the oldest work in it: others' locks are waited for so long after it */
 	bool begun;
 	bool kept; /* something in it is to be committed */
 	bool again;
@@ -132,10 +134,11 @@ static void wake_all(struct guests *l, bool again)
 
 /* ---- the party ---- */
 
-static struct party *party_create(void)
+static struct party *party_create(struct pool *pool)
 {
 	struct party *p = mem_alloc(sizeof(*p));
 
+	p->pool = pool;
 	p->waiting.tail = &p->waiting.head;
 	p->ran.tail = &p->ran.head;
 	return p;
@@ -169,15 +172,15 @@ static bool begin(struct party *p, struct pool *pool, const struct company_guest
 		  struct err *err)
 {
 	wait_yield(); /* who comes in the same turn of the loop takes part */
-	if (!pool_lease(pool, LEASE_WRITE, deadline, &p->lease, err))
+	if (!pool_lease_since(pool, LEASE_WRITE, who->since_ns, deadline, &p->lease, err))
 		return false;
 	const struct driver *driver = p->lease.conn->driver;
-	p->lease.conn->since_ns = who->since_ns;
 	if (!driver->begin_write(p->lease.conn, who->deadline, err)) {
 		err->outcome = ERR_OUTCOME_NOT_STARTED;
 		lease_release(&p->lease);
 		return false;
 	}
+	p->since_ns = who->since_ns;
 	p->began_ns = clock_mono_ns();
 	p->begun = true;
 	return true;
@@ -190,6 +193,7 @@ static void end(struct company_set *s, struct party *p)
 
 	move_on(s, p);
 	add(&stats_here(s)->round_trips, 1);
+	c->since_ns = p->since_ns;
 	if (c->driver->tx_state(c) != TX_STATE_OPEN) {
 		p->again = true;
 	} else if (!p->kept) {
@@ -207,11 +211,14 @@ static void end(struct company_set *s, struct party *p)
 /* ---- coming ---- */
 
 /* True: it is its turn. False with g->again: another party is to be looked for; else *err. */
-static bool wait_for_turn(struct party *p, struct pool *pool, int64_t deadline, struct guest *g, struct err *err)
+static bool wait_for_turn(struct party *p, struct pool *pool, const struct company_guest *who, int64_t deadline,
+			  struct guest *g, struct err *err)
 {
+	struct pool_wait wait = {.pool = pool, .since_ns = who->since_ns, .deadline_ns = deadline};
+
 	event_init(&g->woken);
 	append(&p->waiting, g);
-	const enum wait_result r = event_wait(&g->woken, deadline);
+	const enum wait_result r = event_wait_until(&g->woken, pool_wait_until, &wait);
 	if (g->woken.set != 0)
 		return !g->again;
 	drop(&p->waiting, g);
@@ -234,10 +241,10 @@ static bool come(struct company_set *s, struct pool *pool, const struct company_
 	    (!p->begun || clock_mono_ns() - p->began_ns < sharing.gather_ns)) {
 		p->n_seats++;
 		p->n_inside++;
-		ok = wait_for_turn(p, pool, deadline, &g, err);
+		ok = wait_for_turn(p, pool, who, deadline, &g, err);
 		*ret_again = g.again;
 	} else {
-		p = *open_here(s) = party_create();
+		p = *open_here(s) = party_create(pool);
 		p->n_seats = p->n_inside = 1;
 		ok = begin(p, pool, who, deadline, err);
 		if (!ok)
@@ -267,6 +274,7 @@ bool company_enter(struct company_set *s, struct pool *p, const struct company_g
 				     .alone = party->ran.head == NULL,
 				     .lease = &party->lease,
 				     .kind = who->kind,
+				     .since_ns = who->since_ns,
 				     .until_ns = clock_mono_ns() + sharing.unit_ns};
 	if (party->lease.conn->driver->part_begin(party->lease.conn, who->deadline, err))
 		return true;
@@ -307,9 +315,20 @@ static bool saw_what_went(const struct party *p, bool alone)
 	return (p->again || p->failed) && !alone;
 }
 
-static bool verdict(const struct party *p, bool keep, bool alone, struct err *err)
+/* The commit met a lock, and was given up when the oldest work in it had waited long enough: the younger may go on. */
+static bool may_wait_on(const struct party *p, int64_t since_ns)
 {
-	if (keep ? p->again : saw_what_went(p, alone))
+	struct pool_wait wait = {.pool = p->pool, .since_ns = since_ns, .deadline_ns = CLOCK_NEVER};
+
+	if (!p->failed || p->err.code != ERR_DATABASE_BUSY || since_ns <= p->since_ns)
+		return false;
+	const int64_t until = pool_wait_until(&wait);
+	return until < CLOCK_NEVER && until > clock_mono_ns();
+}
+
+static bool verdict(const struct party *p, const struct company_seat *seat, bool keep, struct err *err)
+{
+	if (keep ? p->again || may_wait_on(p, seat->since_ns) : saw_what_went(p, seat->alone))
 		return undone(err);
 	if (p->failed && keep)
 		*err = p->err;
@@ -341,6 +360,8 @@ bool company_leave(struct company_seat *seat, bool keep, struct err *err)
 	}
 	keep = keep && ok;
 	p->kept |= keep;
+	if (keep)
+		p->since_ns = clock_min(p->since_ns, seat->since_ns);
 	event_init(&g.woken);
 	const bool waits = open && (keep || !seat->alone);
 	if (waits)
@@ -350,7 +371,7 @@ bool company_leave(struct company_seat *seat, bool keep, struct err *err)
 		while (event_wait(&g.woken, CLOCK_NEVER) != WAIT_READY)
 			;
 	if (waits && ok)
-		ok = verdict(p, keep, seat->alone, err);
+		ok = verdict(p, seat, keep, err);
 	else if (waits && saw_what_went(p, seat->alone)) /* its own failure was about what has not remained */
 		ok = undone(err);
 	add(&stats_here(s)->again, !ok && err->again != ERR_AGAIN_NO);

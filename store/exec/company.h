@@ -36,6 +36,7 @@ struct company_seat {
 	bool alone; /* nobody had run in the party before: nothing that it saw can go */
 	uint64_t kind;
 	bool shy;            /* set by who runs in it: its kind is to have its transactions for itself for a while */
+	int64_t since_ns;    /* as of driver_conn.since_ns */
 	int64_t until_ns;    /* the time that the others have for it */
 	struct lease *lease; /* the party's, to run on until company_leave */
 };

@@ -108,9 +108,10 @@ static bool acquire(struct exec *x, enum lease_mode mode, struct driver_conn **r
 			ok = company_enter(companies, p, &who, &x->seat, err);
 			l = lease_of(x);
 		} else {
-			ok = pool_lease(p, want, exec_deadline(x), l, err);
+			ok = pool_lease_since(p, want, x->since_ns, exec_deadline(x), l, err);
 		}
 	} else if (want == LEASE_WRITE) {
+		l->conn->since_ns = x->since_ns;
 		ok = lease_upgrade(l, exec_deadline(x), err);
 	}
 	x->lease_ns += clock_mono_ns() - from;

@@ -333,7 +333,8 @@ static void round_trip(struct lane *l, struct lane_queue *q, struct pool *p, str
 
 	/* what comes while the lease is waited for travels along */
 	fiber_shield();
-	const bool ok = pool_lease(p, q->writes ? LEASE_WRITE : LEASE_READ, deadline, &lease, &err);
+	const bool ok =
+		pool_lease_since(p, q->writes ? LEASE_WRITE : LEASE_READ, self->item.since_ns, deadline, &lease, &err);
 	if (!ok && (q->writes || err.code == ERR_POOL_TIMEOUT)) {
 		if (!self->taken) /* by another leader, meanwhile */
 			fail_self(q, self, &err);
@@ -418,12 +419,20 @@ static void give_up_error(const struct lane_queue *q, struct pool *p, bool taken
 	err->cancelled = why == WAIT_CANCELLED;
 }
 
+/* Until when w may wait for its leader, as far as is known now. */
+static int64_t follows_until(const struct lane_queue *q, const struct pool *p, const struct lane_waiter *w)
+{
+	struct pool_wait wait = {.pool = p, .since_ns = w->item.since_ns, .deadline_ns = w->deadline};
+
+	return q->writes && !w->taken ? pool_wait_until(&wait) : w->deadline;
+}
+
 /* Waits until w is finished, leading when asked to. False: gave up; w is freed or will be. */
 static bool follow(struct lane *l, struct lane_queue *q, struct pool *p, struct lane_waiter *w, struct err *err)
 {
 	while (!w->finished) {
 		const int64_t stuck = q->pipelines && !w->taken ? clock_mono_ns() + LANE_STUCK_NS : CLOCK_NEVER;
-		const enum wait_result r = event_wait(&w->done, clock_min(w->deadline, stuck));
+		const enum wait_result r = event_wait(&w->done, clock_min(follows_until(q, p, w), stuck));
 
 		if (r == WAIT_READY) {
 			if (!w->lead)
@@ -433,7 +442,7 @@ static bool follow(struct lane *l, struct lane_queue *q, struct pool *p, struct 
 			lead(l, q, p, w);
 		} else if (r == WAIT_TIMEOUT && lane_may_lead(q, w)) {
 			lead(l, q, p, w);
-		} else if (r == WAIT_TIMEOUT && clock_mono_ns() < w->deadline) {
+		} else if (r == WAIT_TIMEOUT && clock_mono_ns() < follows_until(q, p, w)) {
 			continue;
 		} else if (!(q->writes && w->taken && stay(q, w))) {
 			give_up_error(q, p, w->taken, r, err);

@@ -365,6 +365,15 @@ static enum type_drift own_drift(const struct live_column *live, const struct co
 	return same ? DRIFT_NONE : DRIFT_UNKNOWN;
 }
 
+/* "mood" and "public.mood": which of the two a path leads to is not known here. */
+static bool same_but_for_schema(struct str a, struct str b)
+{
+	const struct str longer = a.len > b.len ? a : b, other = a.len > b.len ? b : a;
+	const size_t more = longer.len - other.len;
+
+	return eq_ignoring_case(str_n(longer.p + more, other.len), other) && (more == 0 || longer.p[more - 1] == '.');
+}
+
 static enum type_drift postgres_drift(const struct live_column *live, const struct column *want)
 {
 	enum storage_type have, wanted = postgres_type(want->storage);
@@ -372,19 +381,25 @@ static enum type_drift postgres_drift(const struct live_column *live, const stru
 
 	/* a model that only speaks of a text takes the labels for texts */
 	if (live->native_enum)
-		return want->postgres_native_enum || want->enum_type_name.p != NULL || want->own_type ||
+		return want->postgres_native_enum || want->enum_type_name.p != NULL ||
+				       (want->own_type && same_but_for_schema(live->type, want->db_type)) ||
 				       (is_text(wanted) && want->db_type.p == NULL)
 			       ? DRIFT_NONE
 			       : DRIFT_UNKNOWN;
 	/* what an older envelope's DDL has made of a type that no db_type says is no drift from a newer one's */
 	if (want->postgres_native_enum && !want->has_postgres_native_enum && want->db_type.p == NULL)
-		return DRIFT_NONE;
+		return postgres_storage(live->type, &have, &length) &&
+				       (is_text(have) || logical_from_storage(have) == want->logical)
+			       ? DRIFT_NONE
+			       : DRIFT_ENUM;
 	if (want->postgres_native_enum)
 		return DRIFT_ENUM;
 	if (want->own_type)
 		return own_drift(live, want);
 	if (!postgres_storage(live->type, &have, &length)) /* what says no type takes the text form of any */
-		return is_text(wanted) && want->db_type.p == NULL ? DRIFT_NONE : DRIFT_UNKNOWN;
+		return want->enum_type_name.p != NULL               ? DRIFT_ENUM
+		       : is_text(wanted) && want->db_type.p == NULL ? DRIFT_NONE
+								    : DRIFT_UNKNOWN;
 	if (have == wanted && length == want->length)
 		return other_digits(have, live->type, want->db_type) ? DRIFT_TYPE : DRIFT_NONE;
 	if (want->db_type.p == NULL &&

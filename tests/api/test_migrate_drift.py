@@ -73,6 +73,29 @@ def test_a_type_that_others_lack_is_told(postgres_conn, wanted):
     assert whole_schema(conn.backend) == before
 
 
+@pytest.mark.parametrize("version", [1, 2, 3])
+@pytest.mark.parametrize("live", ["integer", "date", "inet", "text[]", "boolean"])
+def test_an_enum_over_what_holds_no_labels_is_told(postgres_conn, live, version):
+    conn = postgres_conn
+    run(conn.backend, f"CREATE TABLE t (id integer PRIMARY KEY, a {live}, b varchar)")
+    labels = {"enum_type_name": "shape", "enum_values": ["round", "flat"]}
+    models = [model("T", column("a", **labels), column("b", **labels))]
+    conn.client.put("/v1/models", {"ir_kind": "schema", "ir_version": version, "payload": {"models": models}}).expect(200)
+    for options in OPTIONS:
+        answer = migrate(conn, **options)
+        assert (answer["statements"], [(w["code"], w["column"]) for w in answer["warnings"]]) == ([], [("enum_drift", "a")]), answer
+
+
+def test_another_type_over_labels_is_told(postgres_conn):
+    conn = postgres_conn
+    run(conn.backend, POSTGRES_MORE)
+    run(conn.backend, "CREATE TABLE t (id integer PRIMARY KEY, a mood, b mood, c mood, d mood, e other.mood)")
+    register(conn.client, model("T", column("a", db_type="inet"), column("b", db_type="mood[]"), column("c", db_type="mood"),
+                                column("d", db_type="public.mood"), column("e", db_type="other.mood")))
+    answer = migrate(conn, dry_run=True)
+    assert (answer["statements"], [(w["code"], w["column"]) for w in answer["warnings"]]) == ([], [("type_drift", "a"), ("type_drift", "b")])
+
+
 def test_a_model_that_names_no_type_takes_theirs(postgres_conn):
     conn, columns = postgres_conn, [f"c{i:02}" for i, _ in enumerate(UNKNOWN)]
     run(conn.backend, POSTGRES_MORE)

@@ -195,3 +195,83 @@ def test_a_reader_that_keeps_commits_out(tmp_path):
             assert call().status in (200, 201), n
         assert client.get("/v1/models/Marker/records/1").expect(200).json()["label"] in ("w", "x")
     reader.close()
+
+
+def one_after_the_other(port, calls, busy):
+    """Each of 48 who begin to write one after the other, for three times as long as a lock is waited for."""
+    seen = []
+
+    def run(n):
+        with Client(port, timeout=120) as own:
+            mine = calls(own)
+            seen.append((n % len(mine), *timed(mine[n % len(mine)])))
+    threads = [threading.Thread(target=run, args=(n,)) for n in range(48)]
+    for thread in threads:
+        thread.start()
+        time.sleep(3 * busy / len(threads))
+    for thread in threads:
+        thread.join()
+    assert len(seen) == len(threads)
+    return seen
+
+
+def in_transactions(client):
+    """A transaction of its own and a write in it; how long both take."""
+    def run():
+        tx = client.post("/v1/transactions").expect(201).json()["transaction_id"]
+        answer = client.post("/v1/models/Marker/records", {"id": 20}, headers={"Ferro-Transaction": tx})
+        client.post(f"/v1/transactions/{tx}/rollback")
+        return answer
+    return (run,)
+
+
+def test_who_comes_one_after_the_other(house):
+    """Each waits from its own beginning: whoever has queued so long leaves, whatever those before it may still wait for."""
+    for n, answer, took in one_after_the_other(house.server_port, lambda c: writes(c) + in_transactions(c), BUSY):
+        if n < len(writes(house)):
+            check(answer, took)
+        else:
+            assert answer.problem(503, "database_busy")["retryable"]
+            assert BUSY * 0.7 < took < BUSY + SLACK, took
+    house.other.execute("ROLLBACK")
+    for n, call in enumerate(writes(house)):
+        assert call().status in (200, 201), n
+
+
+def test_commits_that_come_one_after_the_other(tmp_path):
+    """The same where it is the commits that cannot get on: who joins a shared one late keeps nobody longer in it."""
+    path, busy = tmp_path / "journal.db", 2 * BUSY
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db, contextlib.closing(sqlite3.connect(path, isolation_level=None)) as reader, \
+            Server("--busy-timeout-seconds", str(busy)) as server, Client(server.port) as client:
+        db.execute("CREATE TABLE marker (id INTEGER PRIMARY KEY, label TEXT)")
+        db.execute("INSERT INTO marker VALUES (1, 'one')")
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM marker").fetchall()
+        client.post("/v1/connections", {"name": "f", "url": f"sqlite:{path}", "default": True,
+                                        "pool": {"max_connections": 10, "acquire_timeout_seconds": 30}}).expect(201)
+        client.put("/v1/models", {"models": [MARKER]}).expect(200)
+        for _, answer, took in one_after_the_other(server.port, lambda c: writes(c)[2:5], busy):
+            check(answer, took, busy)
+        reader.execute("COMMIT")
+        for n, call in enumerate(writes(client)):
+            assert call().status in (200, 201), n
+
+
+def test_a_writer_of_our_own_is_no_lock_of_others(tmp_path):
+    """Behind a transaction that works, a write waits as long as the pool says, whatever locks others had before."""
+    path = tmp_path / "own.db"
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other, \
+            Server("--busy-timeout-seconds", "0.5") as server, Client(server.port) as client:
+        client.post("/v1/connections", {"name": "f", "url": f"sqlite:{path}?mode=rwc", "default": True,
+                                        "pool": {"max_connections": 10, "acquire_timeout_seconds": 2}}).expect(201)
+        create_tables(client, "f", MARKER)
+        client.post("/v1/models/Marker/records", {"id": 1, "label": "one"}).expect(201)
+        other.execute("BEGIN IMMEDIATE")
+        client.post("/v1/models/Marker/records", {"id": 2}).problem(503, "database_busy")
+        other.execute("ROLLBACK")
+        tx = client.post("/v1/transactions").expect(201).json()["transaction_id"]
+        client.post("/v1/models/Marker/records", {"id": 3}, headers={"Ferro-Transaction": tx}).expect(201)
+        for call in writes(client):
+            answer, took = timed(call)
+            answer.problem(503, "pool_timeout")
+            assert took > 1.9, took

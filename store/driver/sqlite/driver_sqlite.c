@@ -42,6 +42,11 @@ static int64_t busy_timeout_ns(void)
 	return s < 86400.0 ? (int64_t)(s * 1e9) : 86400 * CLOCK_NS_PER_S;
 }
 
+static bool locked_until(struct driver_db *db, int64_t since_ns, int64_t *ret_ns)
+{
+	return sqlite_db_locked_until(db, since_ns, busy_timeout_ns(), ret_ns);
+}
+
 const char *driver_sqlite_version(void)
 {
 	return sqlite3_libversion();
@@ -107,8 +112,10 @@ static int setup(struct sqlite_conn *c)
 	if (db->is_file && !db->dsn->immutable && db->dsn->mode != SQLITE_MODE_RO &&
 	    !sqlite3_db_readonly(c->h, "main") && !is_wal(c->h)) {
 		/* others may have it open in another mode, or the file system may not support it: then it stays as it
-		 * is */
+		 * is. What others have waited for in vain is not waited for anew by each that is opened */
+		c->base.since_ns = 0;
 		(void)sqlite3_exec(c->h, "PRAGMA journal_mode=WAL", NULL, NULL, NULL);
+		c->base.since_ns = c->base.opened_ns;
 	}
 	c->wal = db->is_file && is_wal(c->h);
 	return SQLITE_OK;
@@ -211,7 +218,9 @@ static bool sqlite_open(struct driver_db *db, int64_t deadline_ns, struct driver
 	c->base.since_ns = c->base.opened_ns;
 	c->virtual_schema = -1;
 	map_init(&c->by_sql);
+	c->base.has_turn = true; /* it may be opened for the one who has it */
 	open_file(&j, deadline_ns);
+	c->base.has_turn = false;
 	if (j.rc != SQLITE_OK || j.fault != SQLITE_FILE_FINE) {
 		sqlite_close(&c->base);
 		return j.rc != SQLITE_OK ? sqlite_open_error(j.rc, j.os_error, err) : file_error(j.fault, err);
@@ -372,5 +381,6 @@ const struct driver driver_sqlite = {
 	.stale = sqlite_stale,
 	.tidy = sqlite_tidy,
 	.locked_out = sqlite_db_locked_out,
+	.locked_until = locked_until,
 	.writer_turn = sqlite_db_turn,
 };

@@ -7,10 +7,14 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include "service/base/clock.h"
 #include "service/base/mem.h"
 #include "service/base/strbuf.h"
 
 #include "service/base/banned.h"
+
+#define TRIED_NS (250 * CLOCK_NS_PER_MS) /* a writer that waits for a lock tries more often, on a busy loop too */
+#define LOOK_NS (50 * CLOCK_NS_PER_MS)
 
 static bool refuse_links; /* before the first thread */
 static uint64_t n_memory; /* atomic; makes the names of in-memory databases unique */
@@ -166,25 +170,26 @@ static struct sqlite_file *file_of(struct driver_db *db)
 	return __atomic_load_n(&db->file, __ATOMIC_ACQUIRE);
 }
 
-static int64_t *locked_ns(struct driver_db *db)
+static struct sqlite_locked *locked_of(struct driver_db *db)
 {
 	struct sqlite_file *f = file_of(db);
 
-	return f != NULL ? &f->locked_ns : &db->own_locked_ns;
+	return f != NULL ? &f->locked : &db->own_locked;
 }
 
 int64_t sqlite_db_locked(struct driver_db *db, int64_t now_ns)
 {
 	int64_t since = 0;
 
-	if (__atomic_compare_exchange_n(locked_ns(db), &since, now_ns, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+	if (__atomic_compare_exchange_n(&locked_of(db)->since_ns, &since, now_ns, false, __ATOMIC_RELAXED,
+					__ATOMIC_RELAXED))
 		return now_ns;
 	return since;
 }
 
 void sqlite_db_unlocked(struct driver_db *db)
 {
-	int64_t *at = locked_ns(db);
+	int64_t *at = &locked_of(db)->since_ns;
 
 	if (__atomic_load_n(at, __ATOMIC_RELAXED) != 0)
 		__atomic_store_n(at, 0, __ATOMIC_RELAXED);
@@ -192,7 +197,32 @@ void sqlite_db_unlocked(struct driver_db *db)
 
 bool sqlite_db_locked_out(struct driver_db *db)
 {
-	return __atomic_load_n(locked_ns(db), __ATOMIC_RELAXED) != 0;
+	return __atomic_load_n(&locked_of(db)->since_ns, __ATOMIC_RELAXED) != 0;
+}
+
+void sqlite_db_waits(struct driver_db *db, int64_t now_ns)
+{
+	__atomic_store_n(&locked_of(db)->tried_ns, now_ns, __ATOMIC_RELAXED);
+}
+
+/* Whoever works in his turn is waited for as long as the pool says: he has no lock of others in his way. One that is
+ * met only now is waited for in full, so nobody needs to look before that would be over. */
+bool sqlite_db_locked_until(struct driver_db *db, int64_t since_ns, int64_t timeout_ns, int64_t *ret_ns)
+{
+	const struct sqlite_locked *l = locked_of(db);
+	const int64_t now = clock_mono_ns(), locked_ns = __atomic_load_n(&l->since_ns, __ATOMIC_RELAXED);
+
+	if (timeout_ns > 0 && locked_ns != 0 && now - __atomic_load_n(&l->tried_ns, __ATOMIC_RELAXED) < TRIED_NS) {
+		*ret_ns = clock_max(locked_ns, since_ns) + timeout_ns;
+		return true;
+	}
+	if (timeout_ns == 0)
+		*ret_ns = CLOCK_NEVER; /* nobody waits for one */
+	else if (locked_ns == 0)
+		*ret_ns = now + clock_max(timeout_ns, LOOK_NS);
+	else
+		*ret_ns = clock_max(since_ns + timeout_ns, now + LOOK_NS);
+	return false;
 }
 
 struct turn *sqlite_db_turn(struct driver_db *db)

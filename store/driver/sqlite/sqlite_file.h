@@ -23,7 +23,7 @@ struct sqlite_file {
 	dev_t wal_dev; /* of its log, when the last connection was opened */
 	ino_t wal_ino;
 	struct turn turn;
-	int64_t locked_ns; /* atomic; see sqlite_db_locked */
+	struct sqlite_locked locked;
 	struct sqlite_file *next;
 };
 

@@ -53,19 +53,25 @@ struct sqlite_past {
 	struct sqlite_past *next;
 };
 
+/* What is known of the locks that others hold on a database. */
+struct sqlite_locked {
+	int64_t since_ns; /* atomic; 0: none in the way. See sqlite_db_locked */
+	int64_t tried_ns; /* atomic; when the one who has the writer's turn last looked whether it has gone */
+};
+
 struct driver_db {
 	const struct dsn *dsn; /* borrowed */
 	char *path;            /* of a file; owned, for connections outlive what they were made from by a moment */
 	char *file_name;       /* what SQLite opens; owned */
 	int open_flags;
-	bool is_file;             /* commits sync a disk, opening may block */
-	bool no_links;            /* a symbolic link is never followed to the file */
-	sqlite3 *anchor;          /* keeps an in-memory database alive; NULL before the first open and for files */
-	struct mutex lock;        /* of anchor */
-	struct turn own_turn;     /* until the file is known, and for in-memory databases */
-	int64_t own_locked_ns;    /* atomic; the same */
-	struct sqlite_file *file; /* atomic; that lay under the path when it was opened last; NULL before */
-	struct sqlite_past *past; /* all of them; under the lock of the files */
+	bool is_file;         /* commits sync a disk, opening may block */
+	bool no_links;        /* a symbolic link is never followed to the file */
+	sqlite3 *anchor;      /* keeps an in-memory database alive; NULL before the first open and for files */
+	struct mutex lock;    /* of anchor */
+	struct turn own_turn; /* until the file is known, and for in-memory databases */
+	struct sqlite_locked own_locked; /* the same */
+	struct sqlite_file *file;        /* atomic; that lay under the path when it was opened last; NULL before */
+	struct sqlite_past *past;        /* all of them; under the lock of the files */
 	struct sqlite_proofs *proofs;
 };
 
@@ -161,6 +167,10 @@ int64_t sqlite_db_locked(struct driver_db *db, int64_t now_ns);
 /* It is not, or not any more. */
 void sqlite_db_unlocked(struct driver_db *db);
 bool sqlite_db_locked_out(struct driver_db *db);
+/* The connection that has the writer's turn waits for such a lock now. */
+void sqlite_db_waits(struct driver_db *db, int64_t now_ns);
+/* As of driver->locked_until, where such locks are waited for so long. */
+bool sqlite_db_locked_until(struct driver_db *db, int64_t since_ns, int64_t timeout_ns, int64_t *ret_ns);
 
 /* ---- sqlite_proof.c ---- */
 

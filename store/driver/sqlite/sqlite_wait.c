@@ -58,6 +58,8 @@ static int on_busy(void *arg, int n)
 		c->busy = true;
 		c->busy_until_ns = clock_max(locked_ns, c->base.since_ns) + c->busy_timeout_ns;
 	}
+	if (c->base.has_turn)
+		sqlite_db_waits(c->base.db, now);
 	limit = clock_min(c->busy_until_ns, deadline);
 	if (c->impatient || now >= limit)
 		return 0;
