@@ -117,17 +117,19 @@ static struct str kept_url(const struct state *s, struct arena *a, struct str na
 
 static bool reseal_answers(struct unit *u, struct err *err)
 {
-	struct rows r = {.kinds = "tt"};
-	if (!state_run(u, "SELECT key, answer FROM ~answers", NULL, 0, &r, NULL, err))
+	struct rows r = {.kinds = "ttitt"};
+	if (!state_run(u, "SELECT key, body, status, content_type, answer FROM ~answers", NULL, 0, &r, NULL, err))
 		return false;
 	for (size_t i = 0; i < r.n; i++) {
-		const struct str key = r.cells[i][0];
+		const struct str key = r.cells[i][0],
+				 context = state_answer_context(u->a, key, r.cells[i][1], state_cell_int(r.cells[i][2]),
+								r.cells[i][3]);
 		struct str plain_text;
 		bool second;
 		/* what neither opens is no answer any more, and goes when it is old */
-		if (!seal_get(u->a, &u->s->seal, key, r.cells[i][1], &plain_text, &second))
+		if (!seal_get(u->a, &u->s->seal, context, r.cells[i][4], &plain_text, &second))
 			continue;
-		const struct value params[] = {value_text(seal_put(u->a, &u->s->seal, key, plain_text)),
+		const struct value params[] = {value_text(seal_put(u->a, &u->s->seal, context, plain_text)),
 					       value_text(key)};
 		if (!state_run(u, "UPDATE ~answers SET answer = ? WHERE key = ?", params, 2, NULL, NULL, err))
 			return false;

@@ -5,6 +5,11 @@
 
 #include "service/base/banned.h"
 
+static struct str context_of(struct arena *a, const struct state_answer *x)
+{
+	return state_answer_context(a, x->key, x->body, x->status, x->content_type);
+}
+
 /* One sealed text: headers, a line's end, body. */
 static struct str seal_answer(const struct state *s, struct arena *a, const struct state_answer *x)
 {
@@ -13,7 +18,7 @@ static struct str seal_answer(const struct state *s, struct arena *a, const stru
 	strbuf_put(&b, x->headers);
 	strbuf_putc(&b, '\n');
 	strbuf_put(&b, x->text);
-	const struct str out = seal_put(a, &s->seal, x->key, strbuf_str(&b));
+	const struct str out = seal_put(a, &s->seal, context_of(a, x), strbuf_str(&b));
 	strbuf_done(&b);
 	return out;
 }
@@ -22,7 +27,8 @@ static bool open_answer(const struct state *s, struct arena *a, struct str seale
 {
 	struct str plain;
 	bool second;
-	if (!seal_get(a, &s->seal, ret->key, sealed, &plain, &second) || !str_split(&plain, '\n', &ret->headers))
+	if (!seal_get(a, &s->seal, context_of(a, ret), sealed, &plain, &second) ||
+	    !str_split(&plain, '\n', &ret->headers))
 		return false;
 	ret->text = plain;
 	return true;

@@ -1,6 +1,8 @@
 /* Statements of the state: one text for both databases, rows as texts. */
 #include "store/state/state_sql.h"
 
+#include <inttypes.h>
+
 #include "service/base/clock.h"
 #include "service/base/limits.h"
 #include "service/base/num.h"
@@ -136,6 +138,11 @@ bool state_put_meta(struct unit *u, const char *name, struct str value, struct e
 			 "INSERT INTO ~meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = "
 			 "excluded.value",
 			 params, 2, NULL, NULL, err);
+}
+
+struct str state_answer_context(struct arena *a, struct str key, struct str body, int64_t status, struct str type)
+{
+	return arena_printf(a, "answer %.*s %.*s %" PRId64 " %.*s", STR_FMT(key), STR_FMT(body), status, STR_FMT(type));
 }
 
 struct str state_meta(const struct rows *r, const char *name)

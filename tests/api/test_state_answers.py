@@ -104,6 +104,16 @@ def test_they_are_sealed_and_sealed_anew(house):
     replayed(c.post("/v1/connections", shop, headers=key("c")), first)
 
 
+@pytest.mark.parametrize("change", ["status = 500", "content_type = 'text/html'", "body = 'x'", "answer = 'x'"])
+def test_what_others_have_changed_is_no_answer(house, change):
+    """The state's database is believed as little as any other."""
+    c = house.start()
+    c.post("/v1/models", {"models": [model("One")]}, headers=key("m")).expect(200)
+    house.sql(f"UPDATE ~answers SET {change}")
+    c = house.again(c)
+    assert c.post("/v1/models", {"models": [model("One")]}, headers=key("m")).expect(200).header("Idempotency-Replayed") is None
+
+
 def test_without_a_key_none_is_kept(house):
     if house.kind == "sqlite":
         pytest.skip("it always has one")
