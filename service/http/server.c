@@ -141,16 +141,32 @@ static bool cannot_listen(struct str listen, struct err *err)
 		       errno == EADDRINUSE ? "; --listen names another address" : "");
 }
 
+/* The address is the machine's, so the answer comes at once. */
+static bool somebody_listens(const struct address *a)
+{
+	const int fd = socket(a->sa.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	const bool listens = fd >= 0 && connect(fd, (const struct sockaddr *)(const void *)&a->sa, a->len) == 0;
+	if (fd >= 0)
+		close(fd);
+	return listens;
+}
+
 bool server_may_listen(struct str listen, struct err *err)
 {
 	struct address a;
 	if (!parse_address(listen, &a, err))
 		return false;
 	const int fd = bind_to(&a, false);
-	if (fd < 0)
-		return errno == EADDRINUSE || cannot_listen(listen, err);
-	close(fd);
-	return true;
+	if (fd >= 0) {
+		close(fd);
+		return true;
+	}
+	/* a low port that another has for us, who will be given the socket, is refused before it is found taken */
+	const int why = errno;
+	if (why == EADDRINUSE || (why == EACCES && somebody_listens(&a)))
+		return true;
+	errno = why;
+	return cannot_listen(listen, err);
 }
 
 /* *a: its port becomes the real one. */

@@ -44,7 +44,8 @@ void server_destroy(struct server *s);
 /* Whether an address of the `listen` setting is a loopback one. ERR_INVALID_REQUEST when it cannot be parsed. */
 bool server_address_is_loopback(struct str listen, bool *ret, struct err *err) MUST_CHECK;
 
-/* Could a server listen there, if nobody else does at the moment? What server_create says. */
+/* Could a server listen there? Somebody who does at the moment is no hindrance, it may be us, or whose socket is given
+ * to us. What server_create says. */
 bool server_may_listen(struct str listen, struct err *err) MUST_CHECK;
 
 /* "0.9.75"; static. */

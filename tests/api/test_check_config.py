@@ -3,6 +3,7 @@ import json
 import os
 import pathlib
 import shutil
+import socket
 import sqlite3
 import subprocess
 import tempfile
@@ -353,14 +354,38 @@ def closed_place():
         (place / "closed").chmod(0o755)
 
 
+def ordinary(place, *words):
+    """Runs the program as somebody who is not root."""
+    who = {"user": 65534, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}
+    return subprocess.run([place / "ferrod", *words], cwd="/", capture_output=True, text=True, timeout=30, check=False, env={}, **who)
+
+
 @pytest.mark.parametrize("url, said", [("new.db?mode=rwc", "may not make it in its directory"), ("secret.db", "may not read it"),
                                        ("log.db?mode=ro", "cannot be written to")])
 def test_what_the_server_may_not(closed, url, said):
-    ordinary = {"user": 65534, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}
     told = []
     for command in (["check-config"], ["--listen", "127.0.0.1:0"]):
-        done = subprocess.run([closed / "ferrod", *command, "--default-url", f"sqlite:{closed}/closed/{url}", *NO_STATE], cwd="/",
-                              capture_output=True, text=True, timeout=30, check=False, env={}, **ordinary)
+        done = ordinary(closed, *command, "--default-url", f"sqlite:{closed}/closed/{url}", *NO_STATE)
         assert done.returncode == 2 and said in done.stderr and len(done.stderr.splitlines()) == 1, done
         told.append(done.stderr)
     assert told[0] == told[1]
+
+
+def test_a_port_that_is_another_users(closed):
+    """A low port: refused alike, but by the check not while somebody has it, who may be giving it away."""
+    limit = pathlib.Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
+    if os.geteuid() != 0 or int(limit.read_text()) < 700:
+        pytest.skip("needs a port that root alone may take")
+    words = ["--default-url", "sqlite::memory:", *NO_STATE]
+    with socket.socket() as held:
+        for port in range(601, 699):
+            try:
+                held.bind(("127.0.0.1", port))
+                break
+            except OSError:
+                continue
+        listen = ["--listen", f"127.0.0.1:{held.getsockname()[1]}"]
+        held.listen()
+        assert ordinary(closed, "check-config", *listen, *words).returncode == 0
+    told = [ordinary(closed, *command, *listen, *words) for command in (["check-config"], [])]
+    assert [x.returncode for x in told] == [2, 2] and told[0].stderr == told[1].stderr and "Permission denied" in told[0].stderr, told

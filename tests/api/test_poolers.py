@@ -164,6 +164,13 @@ def test_what_raw_sql_sets_stays_with_it(bounced, sql, inside):
         seen_by_others(client)
 
 
+def test_what_the_server_says_of_our_own_words_is_not_told(bounced):
+    client = bounced(default_pool_size=1)
+    assert "notices" not in client.post("/v1/sql/fetch-all", {"sql": "SELECT 1 AS n"}).expect(200).json()
+    said = client.post("/v1/sql/execute", {"sql": "DO $$ BEGIN RAISE NOTICE 'one'; RAISE WARNING 'two'; END $$"}).expect(200).json()["notices"]
+    assert [notice["message"] for notice in said] == ["one", "two"]
+
+
 def test_a_seed_stays_with_its_caller(bounced):
     """PostgreSQL's own DISCARD ALL leaves it."""
     client, numbers = bounced(default_pool_size=1), set()

@@ -102,12 +102,18 @@ static enum pg_io read_before(struct pg_conn *c, struct commit_mark *mark, PGres
 /* BEGIN and its preparation, or what a pooler is told, and what goes along. */
 static enum pg_io read_opening(struct pg_conn *c, const struct pg_started *st, size_t n, PGresult **ret_error)
 {
+	const size_t told = c->base.notices.len;
+	const unsigned n_told = c->base.n_notices;
 	size_t n_along = st->n_along;
 	enum pg_io io = PG_IO_OK;
 
 	*ret_error = NULL;
 	for (; n > 0 && io == PG_IO_OK && *ret_error == NULL; n--)
 		io = read_before(c, NULL, ret_error);
+	if (c->base.n_notices > n_told) { /* of our own SET LOCAL: its transaction is none that a BEGIN began */
+		strbuf_truncate(&c->base.notices, told);
+		c->base.n_notices = n_told;
+	}
 	if (st->n_words > 0)
 		pg_words_done(c, io == PG_IO_OK && *ret_error == NULL);
 	if (n_along == 0 || io != PG_IO_OK || *ret_error != NULL)
