@@ -38,8 +38,8 @@ def batches(*rows, times=1):
 def test_a_unit_that_takes_longer_goes_by_itself(tmp_path, seconds, again):
     with served(tmp_path, "--shared-unit-seconds", seconds, "--shared-gather-seconds", "60") as server:
         turns = 0
-        while True:  # one that comes before the others is by itself at once
-            answers = together(server, batches(LONG, *[1] * CLIENTS))
+        while True:  # one that comes before the others is by itself at once; the others go on until it comes again
+            answers = together(server, batches(LONG, times=3) + batches(*[1] * CLIENTS, times=10))
             assert {status for each in answers for status in each} == {200}
             turns += 1
             found = shared_figures(server, "unit")["again"] > 0
@@ -47,7 +47,7 @@ def test_a_unit_that_takes_longer_goes_by_itself(tmp_path, seconds, again):
                 break
         assert found == again
         with sqlite3.connect(server.path) as db:
-            assert sorted(n for (n,) in db.execute("SELECT n FROM log")) == [1] * CLIENTS * turns + [LONG] * turns
+            assert sorted(n for (n,) in db.execute("SELECT n FROM log")) == [1] * CLIENTS * 10 * turns + [LONG] * 3 * turns
 
 
 def test_units_that_are_not_gathered_have_transactions_of_their_own(tmp_path):
