@@ -24,7 +24,7 @@ static inline bool num_parse_short_int(const char *z, int64_t *ret)
 	const char *const first = z + negative, *p = first;
 	int64_t v = 0;
 
-	for (; p - first <= 18; p++) {
+	for (; p - first < 18; p++) {
 		const unsigned digit = (unsigned char)*p - (unsigned)'0';
 
 		if (digit > 9)
@@ -32,7 +32,7 @@ static inline bool num_parse_short_int(const char *z, int64_t *ret)
 		v = v * 10 + (int64_t)digit;
 	}
 	*ret = negative ? -v : v;
-	return *p == '\0' && p != first && p - first <= 18;
+	return *p == '\0' && p != first;
 }
 
 /* A finite or special ("NaN", "Infinity", "-Infinity") double filling all of s; false otherwise. */

@@ -37,7 +37,8 @@ void pg_settings_sql(const struct dsn *dsn, const char *local, struct strbuf *b)
 
 /* DISCARD ALL knows nothing of setseed(), after which a caller would know the random() of the next. Operators by their
  * schema: a search_path of the database's own may put others first. */
-#define RESEED \
+#define UNLOCK_AND_RESEED \
+	"SELECT pg_catalog.pg_advisory_unlock_all(), " \
 	"pg_catalog.setseed(pg_catalog.float8(pg_catalog.hashtext(pg_catalog.concat(pg_catalog.clock_timestamp(), " \
 	"pg_catalog.pg_backend_pid(), pg_catalog.random()))) OPERATOR(pg_catalog./) 2147483648::pg_catalog.float8)"
 
@@ -46,7 +47,7 @@ const char *const pg_leavings[] = {
 	"RESET ALL",
 	"CLOSE ALL",
 	"UNLISTEN *",
-	"SELECT pg_catalog.pg_advisory_unlock_all(), " RESEED,
+	UNLOCK_AND_RESEED,
 	"DISCARD TEMP",
 	"DISCARD SEQUENCES",
 	NULL,
