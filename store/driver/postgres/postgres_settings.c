@@ -37,17 +37,17 @@ void pg_settings_sql(const struct dsn *dsn, const char *local, struct strbuf *b)
 
 /* DISCARD ALL knows nothing of setseed(), after which a caller would know the random() of the next. Operators by their
  * schema: a search_path of the database's own may put others first. */
-#define UNLOCK_AND_RESEED \
-	"SELECT pg_catalog.pg_advisory_unlock_all(), " \
-	"pg_catalog.setseed(pg_catalog.float8(pg_catalog.hashtext(pg_catalog.concat(pg_catalog.clock_timestamp(), " \
-	"pg_catalog.pg_backend_pid(), pg_catalog.random()))) OPERATOR(pg_catalog./) 2147483648::pg_catalog.float8)"
+static const char unlock_and_reseed[] =
+	"SELECT pg_catalog.pg_advisory_unlock_all(), "
+	"pg_catalog.setseed(pg_catalog.float8(pg_catalog.hashtext(pg_catalog.concat(pg_catalog.clock_timestamp(), "
+	"pg_catalog.pg_backend_pid(), pg_catalog.random()))) OPERATOR(pg_catalog./) 2147483648::pg_catalog.float8)";
 
 const char *const pg_leavings[] = {
 	"SET SESSION AUTHORIZATION DEFAULT",
 	"RESET ALL",
 	"CLOSE ALL",
 	"UNLISTEN *",
-	UNLOCK_AND_RESEED,
+	unlock_and_reseed,
 	"DISCARD TEMP",
 	"DISCARD SEQUENCES",
 	NULL,
