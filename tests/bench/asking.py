@@ -39,6 +39,7 @@ def setup(bench):
                   + rows.format(document, f"generate_series(1, {bench.n_rows}) i") + "; CREATE INDEX ON asked (owner_id); ANALYZE", "bench")
     models = [dict(m) for m in MODELS]
     models[1] = {**models[1], "columns": models[1]["columns"][:2] + [{"name": "doc", "logical_type": "json", "db_type": "jsonb"}]}
+    bench.client.connection.close()  # it has rested for longer than a server keeps it; the next request opens it anew
     bench.client.put("/v1/models?set=asked", {"models": models}).expect(200)
 
 
