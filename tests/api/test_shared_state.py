@@ -187,7 +187,7 @@ def test_both_tell_at_once_and_nothing_is_lost(pair):
     assert len(done) == 24
     names = sorted(f"c{w}x{n}" for w, n in done), sorted(f"M{w}x{n}" for w, n in done)
     for c in (pair.a, pair.b):
-        seen(c, *names, seconds=20)  # how soon is another test's matter
+        seen(c, *names, seconds=2)
 
 
 def test_a_database_in_memory_is_left_alone_by_others_changes(pair):
