@@ -215,7 +215,9 @@ static bool sync(struct told *t, struct err *err)
 	struct err none;
 	arena_init(&a);
 	bool ok = state_load(t->state, &a, &c, err);
-	if (ok && c.version != t->version) {
+	/* the parts are read one after the other: what is newer than the version is taken, too, or not at all */
+	const bool changed = ok && c.version != t->version;
+	if (changed) {
 		drop_others(t, &a, &c);
 		for (size_t i = 0; ok && i < c.n_connections; i++)
 			ok = restore_connection(t, &a, &c.connections[i], err);
@@ -225,10 +227,10 @@ static bool sync(struct told *t, struct err *err)
 		if (ok && c.default_name.p != NULL)
 			(void)!connection_set_default(&t->store->connections, c.default_name, &none);
 	}
-	if (ok) {
+	if (ok && changed) {
 		t->models_version = c.models_version;
 		__atomic_store_n(&t->version, c.version, __ATOMIC_RELEASE);
-	} else {
+	} else if (!ok) {
 		err->faults = NULL; /* they live in the arena */
 		err->n_faults = 0;
 	}
