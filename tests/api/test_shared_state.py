@@ -190,6 +190,50 @@ def test_both_tell_at_once_and_nothing_is_lost(pair):
         seen(c, *names, seconds=2)
 
 
+def test_what_another_tells_while_the_state_is_read_is_not_written_over(pair):
+    """The parts of a state are read one after the other. A look that waited for a telling of its own server finds the version
+    that it knows, and behind it models that are newer."""
+    pg, database = pair.backend.pg, pair.backend.database
+
+    def waiting(mode):
+        return int(pg.psql(f"SELECT count(*) FROM pg_locks WHERE NOT granted AND mode = '{mode}'", database))
+
+    def tell(name):
+        with Client(pair.a.port) as c:
+            c.post("/v1/models", {"models": [model(name)]}).expect(200)
+    pair.a.post("/v1/models", {"models": [model("M0")]}).expect(200)
+    advance = "UPDATE ferrod.meta SET value = (value::bigint + 1)::text WHERE name = 'version'"
+    with pg.asking(database) as version, pg.asking(database) as row, pg.asking(database) as parts, pg.asking(database) as models:
+        row("BEGIN; SELECT 1 FROM ferrod.models WHERE told IS NOT NULL FOR UPDATE")
+        version("BEGIN; " + advance)
+        telling = threading.Thread(target=tell, args=("M1",))
+        telling.start()
+        wait_for(lambda: waiting("ShareLock") == 1, 10, "a telling that waits for the version")
+        parts("BEGIN; LOCK TABLE ferrod.connections IN ACCESS EXCLUSIVE MODE")
+        version("COMMIT; NOTIFY ferrod_state")
+        wait_for(lambda: waiting("AccessShareLock") == 2, 10, "both servers that read the state")
+        time.sleep(1)  # the look of the one that tells has seen the new version, and waits for its turn
+        parts("ROLLBACK")
+        wait_for(lambda: waiting("ShareLock") == 1, 10, "the telling, in its transaction")
+        locking = threading.Thread(target=models, args=("BEGIN; LOCK TABLE ferrod.models IN ACCESS EXCLUSIVE MODE",))
+        locking.start()
+        wait_for(lambda: waiting("AccessExclusiveLock") == 1, 10, "what waits for the telling's end")
+        row("COMMIT")
+        for thread in (locking, telling):
+            thread.join()
+        wait_for(lambda: waiting("AccessShareLock") >= 1, 10, "a look that has read the version")
+        time.sleep(0.5)  # and the other server's
+        models("CREATE TEMP TABLE was AS SELECT * FROM ferrod.models WHERE told IS NOT NULL; "
+               "UPDATE ferrod.models SET told = NULL WHERE told IS NOT NULL; "
+               "INSERT INTO ferrod.models (version, fingerprint, told_at, told_by, told) SELECT version + 1, fingerprint, told_at, told_by, "
+               "replace(told, '\"M0\"', '\"Other\"') FROM was; " + advance + "; COMMIT; NOTIFY ferrod_state")
+    for c in (pair.a, pair.b):
+        seen(c, [], ["M1", "Other"], seconds=10)
+    tell("M2")
+    for c in (pair.a, pair.b):
+        seen(c, [], ["M1", "M2", "Other"], seconds=10)
+
+
 def test_a_database_in_memory_is_left_alone_by_others_changes(pair):
     connect(pair.a, "sqlite::memory:", "mine", default=True)
     pair.a.post("/v1/sql/execute", {"sql": "CREATE TABLE t (n integer)"}).expect(200)
