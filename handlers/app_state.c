@@ -60,6 +60,11 @@ static struct state_options options(const struct app *app, const struct app_stat
 	return ret;
 }
 
+static bool cannot_open(const struct err *why, struct err *err)
+{
+	return err_set(err, why->code, "cannot open the state: %.500s", why->detail);
+}
+
 bool app_state_check(const struct app *app, const struct app_state_options *o, struct err *err)
 {
 	struct seal seal;
@@ -75,7 +80,7 @@ bool app_state_check(const struct app *app, const struct app_state_options *o, s
 			(o->key_file.len == 0 || seal_load(arena_strz(&a, o->key_file), &seal, &why));
 	explicit_bzero(&seal, sizeof(seal));
 	arena_done(&a);
-	return ok || err_set(err, why.code, "cannot open the state: %.500s", why.detail);
+	return ok || cannot_open(&why, err);
 }
 
 /* What is there is never taken for nothing. */
@@ -84,36 +89,36 @@ static bool must_open(const struct app_state_options *o, const struct err *why)
 	return o->named || o->key_file.len > 0 || why->code == ERR_INVALID_VALUE;
 }
 
-bool app_state_look(const struct app *app, const struct app_state_options *o, struct err *err)
+/* Opens it; ret NULL: looks whether it could be. */
+static bool open_or_look(const struct app *app, const struct app_state_options *o, struct state **ret, struct err *why)
 {
 	struct arena a;
-	struct err why;
-	if (o->url.len == 0)
-		return true;
 	arena_init(&a);
 	const struct state_options how = options(app, o, &a);
-	const bool ok = state_peek(&how, &why) || !must_open(o, &why);
+	const bool ok = ret != NULL ? state_open(&how, ret, why) : state_peek(&how, why);
 	arena_done(&a);
-	return ok || err_set(err, why.code, "cannot open the state: %.500s", why.detail);
+	return ok;
+}
+
+bool app_state_look(const struct app *app, const struct app_state_options *o, struct err *err)
+{
+	struct err why;
+	return o->url.len == 0 || open_or_look(app, o, NULL, &why) || !must_open(o, &why) || cannot_open(&why, err);
 }
 
 static bool open_it(const struct app *app, const struct app_state_options *o, struct state **ret, struct err *err)
 {
-	struct arena a;
 	struct err why;
 	*ret = NULL;
 	if (o->url.len == 0)
 		return true;
-	arena_init(&a);
-	const struct state_options how = options(app, o, &a);
-	const bool ok = state_open(&how, ret, &why);
-	arena_done(&a);
-	if (ok && state_resealed(*ret))
-		log_msg(LOG_INFO, "state_resealed", "all secrets are sealed under the first key now");
-	if (ok)
+	if (open_or_look(app, o, ret, &why)) {
+		if (state_resealed(*ret))
+			log_msg(LOG_INFO, "state_resealed", "all secrets are sealed under the first key now");
 		return true;
+	}
 	if (must_open(o, &why))
-		return err_set(err, why.code, "cannot open the state: %.500s", why.detail);
+		return cannot_open(&why, err);
 	log_msg(LOG_WARN, "state_not_kept", "what callers tell ends with this process: %s", why.detail);
 	return true;
 }
