@@ -212,7 +212,9 @@ clients-test: ## public linters over the API description; generated clients (Typ
 	@$(PYTHON) -B tests/clients/run.py --build $(BUILD)
 
 .PHONY: nodes-test
-nodes-test: build ## several nodes behind HAProxy are drained, killed, paused (SECONDS=300 BEFORE=older-binary ONLY=1,2,... LAME=--lame)
+nodes-test: ## several nodes behind HAProxy are drained, killed, paused (SECONDS=300 BEFORE=older-binary ONLY=1,2,... LAME=--lame)
+	@.ci/deps run test nodes
+	@$(MAKE) --no-print-directory build
 	@FERROD_BIN=$(abspath $(BIN)) $(PYTHON) -B -u tests/nodes/run.py --seconds $(or $(SECONDS),300) $(if $(ONLY),--only $(ONLY)) \
 		$(if $(BEFORE),--before $(BEFORE)) $(LAME)
 

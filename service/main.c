@@ -292,7 +292,7 @@ static struct app_state_options state_settings(struct process *p)
 }
 
 /* Nobody is told to come again for what is about to be served: databases are tried once before the first request. One
- * that does not answer, or migrates for long, holds nobody up for more than a moment. */
+ * that does not answer, or migrates for long, holds nobody up for more than a moment, nor who wants it to end. */
 static void bring_up(struct process *p)
 {
 	const int64_t deadline = clock_mono_ns() + (int64_t)(p->config.bring_up_seconds * 1e9);
@@ -300,7 +300,7 @@ static void bring_up(struct process *p)
 	told_start(p->app.told);
 	loop_spawn(server_loop(p->server), once_upkeep, &p->app);
 	node_start(p->app.node, server_port(p->server), p->config.tls_cert_file.len > 0);
-	while (declared_starting(p->app.declared) > 0 && clock_mono_ns() < deadline)
+	while (declared_starting(p->app.declared) > 0 && clock_mono_ns() < deadline && !supervisor_told_to_end())
 		(void)wait_until(clock_mono_ns() + CLOCK_NS_PER_MS);
 }
 

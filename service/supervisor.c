@@ -90,3 +90,9 @@ void supervisor_block_signals(sigset_t *ret)
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN); /* a file at its size limit is an error of the write, not the end of the process */
 }
+
+bool supervisor_told_to_end(void)
+{
+	sigset_t come;
+	return sigpending(&come) == 0 && (sigismember(&come, SIGTERM) == 1 || sigismember(&come, SIGINT) == 1);
+}

@@ -25,4 +25,7 @@ void supervisor_notify(const char *state);
  * pipe or a file at its size limit is no signal. Before the first thread. */
 void supervisor_block_signals(sigset_t *ret);
 
+/* Has SIGTERM or SIGINT come, for sigwait to take? Any thread of those. */
+bool supervisor_told_to_end(void);
+
 #endif

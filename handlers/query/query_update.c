@@ -21,7 +21,9 @@ static bool run_write(struct context *c, struct query_write *w, struct err *err)
 	bool triggers = false;
 	if (representation && !context_triggers(c, w->q->model, &triggers, err))
 		return false;
-	context_write(c, w->max_affected >= 0 || triggers);
+	/* rows of a virtual table are found by a statement of their own: they are to be those that are written */
+	const bool found_first = representation && w->q->model->kind == MODEL_VIRTUAL;
+	context_write(c, w->max_affected >= 0 || triggers || found_first);
 	if (!write_query(c, w, representation ? b : NULL, &affected, err) || !context_commit(c, err))
 		return false;
 	if (representation)

@@ -92,7 +92,9 @@ bool step_sql(struct step *s)
 {
 	struct stmt stmt;
 	struct exec_result result;
-	if (!read_sql(s, &stmt))
+	if (s->plan != NULL)
+		stmt = s->plan->stmt;
+	else if (!read_sql(s, &stmt))
 		return false;
 	struct sql_rows rows = {.out = s->out,
 				.arena = step_arena(s),

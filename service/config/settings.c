@@ -149,7 +149,8 @@ const struct setting settings[] = {
 	 "the "
 	 "oldest beyond it, only that they were given"},
 	{"idempotency_hours", TYPE_INT, AT(idempotency_hours), 1, 87600, TEXT_OF(LIMIT_IDEMPOTENCY_HOURS), NULL, false,
-	 "on exactly_once connections answers for Idempotency-Keys are kept in the database for so many hours"},
+	 "answers for Idempotency-Keys that are kept in a database (on exactly_once connections) or in the state are "
+	 "kept for so many hours"},
 	{"idempotency_entries", TYPE_INT, AT(idempotency_entries), 1, 1e8, TEXT_OF(LIMIT_IDEMPOTENCY_ENTRIES), NULL,
 	 false, "Idempotency-Keys that are remembered of one API key; the oldest beyond it are forgotten"},
 	{"identity_map_entries", TYPE_INT, AT(identity_map_entries), 0, 1e8, TEXT_OF(LIMIT_IMAP_ENTRIES), NULL, false,

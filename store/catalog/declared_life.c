@@ -94,15 +94,16 @@ static void bring_up(struct keeper *k)
 static void follow(struct keeper *k)
 {
 	struct item *it = k->item;
-	bool changed, told = false;
+	bool changed, unpublished = false, told = false;
 	struct err err;
 	while (it->introspect != NULL && item_current(it) &&
 	       wait_until(clock_mono_ns() + FOLLOW_NS) != WAIT_CANCELLED) {
 		if (!item_current(it))
 			return;
-		if (item_follow(it, clock_deadline(LIMIT_TRY_S), &changed, &err) &&
-		    (!changed || publish_found(k, &err))) {
-			told = false;
+		const bool looked = item_follow(it, clock_deadline(LIMIT_TRY_S), &changed, &err);
+		unpublished |= looked && changed;
+		if (looked && (!unpublished || publish_found(k, &err))) {
+			unpublished = told = false;
 			continue;
 		}
 		if (!told && !err.cancelled && !bring_up_transient(&err)) {

@@ -20,6 +20,7 @@ struct told {
 	struct told_hooks hooks;
 	struct turn turn;                /* of those who change what follows, or what is told */
 	int64_t version, models_version; /* of the state, as far as they are in the registries; version: atomic */
+	int64_t kept;                    /* of the state, as far as we know; beyond version: not published yet */
 };
 
 struct told *told_create(struct store *store, struct declared *declared, struct state *state,
@@ -70,11 +71,9 @@ static bool keep(struct told *t, struct state_change *c, struct str who, struct 
 	if (t->state == NULL)
 		return true;
 	c->who = who;
-	if (!state_write(t->state, t->version, c, &version, err))
+	if (!state_write(t->state, t->kept, c, &version, err))
 		return false;
-	__atomic_store_n(&t->version, version, __ATOMIC_RELEASE);
-	if (c->models.p != NULL)
-		t->models_version = version;
+	t->kept = version;
 	return true;
 }
 
@@ -229,6 +228,7 @@ static bool sync(struct told *t, struct err *err)
 	}
 	if (ok && changed) {
 		t->models_version = c.models_version;
+		t->kept = c.version;
 		__atomic_store_n(&t->version, c.version, __ATOMIC_RELEASE);
 	} else if (!ok) {
 		err->faults = NULL; /* they live in the arena */
@@ -247,11 +247,15 @@ bool told_restore(struct told *t, struct err *err)
 
 typedef bool (*telling_fn)(struct told *t, void *arg, struct err *err);
 
-/* Once it is this one's turn; again on top of what other servers have told meanwhile. */
-static bool tell(struct told *t, telling_fn fn, void *arg, struct err *err)
+/* What a telling has kept and could not publish is read like another server's. */
+static bool settle(struct told *t, struct err *err)
 {
-	if (!enter(t, err))
-		return false;
+	return t->kept == t->version || sync(t, err);
+}
+
+/* On top of what other servers have told meanwhile. The turn is held. */
+static bool tell_now(struct told *t, telling_fn fn, void *arg, struct err *err)
+{
 	/* each time another's was kept, so together they go on; a slower server may lose many times in a row */
 	const int64_t end = clock_deadline(LIMIT_TELL_TRIES_S);
 	bool ok = fn(t, arg, err);
@@ -262,6 +266,20 @@ static bool tell(struct told *t, telling_fn fn, void *arg, struct err *err)
 		}
 		ok = fn(t, arg, err);
 	}
+	if (ok)
+		__atomic_store_n(&t->version, t->kept, __ATOMIC_RELEASE);
+	return ok;
+}
+
+/* Once it is this one's turn. */
+static bool tell(struct told *t, telling_fn fn, void *arg, struct err *err)
+{
+	struct err ignored; /* the next telling meets it */
+	if (!enter(t, err))
+		return false;
+	const bool ok = settle(t, err) && tell_now(t, fn, arg, err);
+	if (!ok)
+		(void)!settle(t, &ignored);
 	leave(t);
 	return ok;
 }
@@ -393,6 +411,8 @@ static bool try_models(struct told *t, void *arg, struct err *err)
 			return false;
 		const bool kept = keep_models(t, &s, x->who, err);
 		const bool published = kept && schema_registry_publish(&t->store->models, &s);
+		if (published)
+			t->models_version = t->kept;
 		if (published && x->ret != NULL)
 			*x->ret = schema_ref(s.schema);
 		schema_staged_done(&s);
@@ -422,7 +442,7 @@ static bool poll_once(struct told *t)
 		return true;
 	if (!enter(t, &err))
 		return false;
-	const bool ok = sync(t, &err);
+	const bool ok = version == t->version || sync(t, &err); /* it may have been a telling of ours */
 	leave(t);
 	return ok;
 }

@@ -1,5 +1,6 @@
 """A start tries its databases before it takes connections, and waits for none of them for long."""
 import contextlib
+import signal
 import socket
 import time
 
@@ -127,6 +128,24 @@ def test_a_port_that_another_one_took_meanwhile(silent, catalog, tmp_path):  # n
         assert code == 2 and "in use" in late.log(), late.log()
         with Client(first.port) as c:
             c.get("/healthz").expect(200)
+
+
+def test_told_to_end_while_it_waits(conn, catalog):  # noqa: F811
+    """For a migration that waits for somebody's transaction: the start is not finished first."""
+    conn.client.post("/v1/sql/execute", {**conn.using, "sql": "CREATE TABLE author (id integer PRIMARY KEY)"}).expect(200)
+    with contextlib.closing(conn.client.transaction(**conn.using)) as holder:
+        holder.post("/v1/sql/execute", {"sql": "INSERT INTO author (id) VALUES (1)"}).expect(200)
+        catalog("a", connections=[shop(conn.backend.url, migrate="updates")], models=[AUTHOR])
+        listen = f"127.0.0.1:{free_port()}"
+        late = Server("--default-url", "", "--catalog", str(catalog.path), "--bring-up-seconds", "300",
+                      "--migrate-wait-seconds", "300", listen=listen, wait=False)
+        wait_for(lambda: bound(listen), 20, "its start")
+        time.sleep(0.5)
+        assert not late.events("listening"), "it waits"
+        late.process.send_signal(signal.SIGTERM)
+        code, _ = late.wait(30)
+        assert code == 0, late.log()
+        holder.post(f"/v1/transactions/{holder.headers['Ferro-Transaction']}/rollback").expect(200)
 
 
 def bound(listen):

@@ -334,6 +334,21 @@ def test_introspected_models(backend, catalog):
         assert sorted(everything(c)["models"]) == ["Own"]
 
 
+def test_what_was_found_and_did_not_fit_is_published_once_it_fits(backend, catalog):
+    with Server("--default-url", backend.url) as server, Client(server.port) as c:
+        c.post("/v1/sql/execute", {"sql": "CREATE TABLE author (id integer PRIMARY KEY)"}).expect(200)
+    catalog("a", connections=[{"name": "legacy", "url": backend.url, "default": True}], introspect=[{"using": "legacy"}])
+    with catalog.start() as server, Client(server.port) as c:
+        told = {**BOOK, "relations": [{"name": "writer", "kind": "forward", "target": "author", "column": "author_id"}]}
+        c.post("/v1/models", {"models": [told]}).expect(200)
+        c.post("/v1/sql/execute", {"sql": "DROP TABLE author"}).expect(200)
+        wait_for(lambda: server.events("introspection_failed"), 10, "a told model that stands on what is gone")
+        time.sleep(2.5)   # another look, which finds nothing new
+        assert len(server.events("introspection_failed")) == 1 and "author" in everything(c)["models"]
+        c.delete("/v1/models/Book").expect(204)
+        wait_for(lambda: "author" not in everything(c)["models"], 10, "the tables as they are")
+
+
 def test_introspected_schemas(backend, catalog):
     """Those that are named, and no other: their tables and views become models, which are read, written and followed."""
     schema = "main" if backend.name == "sqlite" else "billing"

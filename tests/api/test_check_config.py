@@ -268,7 +268,14 @@ def state_of_no_life(place):
     return url, "no life"
 
 
-STATES = [state_elsewhere, state_missing, state_garbage, state_newer, state_key, state_bad_key, state_of_no_life]
+def state_of_half_a_life(place):
+    """The number of a cell's bytes counts, not a NUL in it."""
+    url = kept(place)
+    database(place / "state.db", "UPDATE ferrod_meta SET value = 'ab' || char(0) || 'c' WHERE name = 'life'")
+    return url, "no life"
+
+
+STATES = [state_elsewhere, state_missing, state_garbage, state_newer, state_key, state_bad_key, state_of_no_life, state_of_half_a_life]
 
 
 @pytest.mark.parametrize("fault", STATES, ids=lambda f: f.__name__)

@@ -2,7 +2,9 @@
 import contextlib
 import json
 import sqlite3
+import threading
 
+from support.client import Client
 from support.schema import column, columns_of, introspect, migrate, model, quiet, register, run
 from support.tables import insert, sql
 
@@ -213,6 +215,32 @@ def test_rows_of_virtual_tables_that_are_gone_are_shown(sqlite_conn):
     gone = client.post("/v1/query/delete", delete, params=using, headers=shown).expect(200).json()
     assert gone == {"rows": [{"body": "y", "title": "z"}] * 2, "rows_affected": 2}
     assert rows(sqlite_conn, "ft") == [{"body": "x", "title": "a"}]
+
+
+def test_what_is_shown_of_a_virtual_table_is_what_was_deleted(sqlite_conn):
+    """Found and deleted in one transaction, whoever writes beside."""
+    client, using = sqlite_conn.client, sqlite_conn.using
+    run(sqlite_conn.backend, "CREATE VIRTUAL TABLE ft USING fts5(body)")
+    register(client)
+    introspect(sqlite_conn, register=True, kinds=["virtual"])
+    ended = threading.Event()
+
+    def put():
+        with Client(client.port) as c:
+            while not ended.is_set():
+                c.post("/v1/models/ft/records", {"body": "x"}, params=using).expect(201)
+    writers = [threading.Thread(target=put) for _ in range(3)]
+    for w in writers:
+        w.start()
+    try:
+        for _ in range(200):
+            gone = client.post("/v1/query/delete", {"model_name": "ft"}, params={**using, "all": "true"},
+                               headers={"Prefer": "return=representation"}).expect(200).json()
+            assert len(gone["rows"]) == gone["rows_affected"]
+    finally:
+        ended.set()
+        for w in writers:
+            w.join()
 
 
 # ---- what is chosen, and its names ----

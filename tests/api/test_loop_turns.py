@@ -10,10 +10,11 @@ import pytest
 
 from support.client import Client
 from support.process import BINARY, die_with_parent, wait_for
-from support.server import Server, patience
+from support.server import Server, sanitized
 from support.turns import TURN_SECONDS, longest_turn
 
 TRIES = 3  # others use the machine, too
+BOUND = TURN_SECONDS * (4 if sanitized() else 1)  # a sanitizer's turns take two to three times as long of a processor
 MIB = 1024 * 1024
 
 
@@ -49,10 +50,10 @@ def assert_turns_stay_short(work, *flags):
                 thread.join()
             turn, processor = longest_turn(client)
             found.append((turn, processor, slowest[0]))
-            assert processor < patience(TURN_SECONDS), found
+            assert processor < BOUND or sanitized(), found  # whose memory takes longer still where others fill the caches: tried again
             # the load average tells what began a moment ago a minute late
             load = max(os.getloadavg()[0], sum(running) / max(1, len(running)))
-            if turn < patience(TURN_SECONDS) * max(1, load / os.cpu_count()):
+            if processor < BOUND and turn < BOUND * max(1, load / os.cpu_count()):
                 return
     raise AssertionError(f"longest turns, their processor time, and waits of others, in seconds: {found}")
 

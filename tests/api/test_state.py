@@ -280,6 +280,55 @@ def test_rotation(node, tmp_path):
     assert "sealed under another key" in node.refused()
 
 
+def test_what_another_tells_during_a_rotation_is_not_written_over(postgres_backend, tmp_path):
+    key, pg, database = tmp_path / "key", postgres_backend.pg, postgres_backend.database
+    old, fresh = (run_binary("key", "seal")[1] for _ in range(2))
+    key.write_text(old)
+    made = Node(["--default-url", "", "--state-url", postgres_backend.url, "--state-key-file", str(key), *NOTICE], tmp_path)
+    connect(made.start(), f"sqlite:{tmp_path}/shop.db?mode=rwc")
+    made.kill()
+    key.write_text(fresh + old)
+    moved = f"sqlite:{tmp_path}/moved.db?mode=rwc"
+    with pg.asking(database) as other:
+        other("BEGIN; UPDATE ferrod.meta SET value = (value::bigint + 1)::text WHERE name = 'version'; "
+              f"UPDATE ferrod.connections SET url = 'plain:{moved}'")
+        made.start(wait=False)
+        wait_for(lambda: int(pg.psql("SELECT count(*) FROM pg_locks WHERE NOT granted", database)) > 0, 10, "a start that seals anew")
+        other("COMMIT")
+    wait_for(lambda: made.server.events("listening"), 10, "the server")
+    assert made.server.events("state_resealed")
+    with Client(made.server.events("listening")[0]["port"]) as c:
+        assert c.get("/v1/connections/shop").expect(200).json()["url"] == moved
+    assert "plain:" not in pg.psql("SELECT url FROM ferrod.connections", database)
+    made.server.stop()
+
+
+def test_what_was_kept_and_could_not_be_done_is_done_later(node, postgres_backend, tmp_path):
+    """A reset that waits for a reload for longer than its request may take: the state is without the connection by then."""
+    pg, database = postgres_backend.pg, postgres_backend.database
+    file, table = tmp_path / "catalog.json", model("Locked", table_name="locked")
+
+    def write(columns):
+        file.write_text(json.dumps({"connections": [{"name": "own", "url": postgres_backend.url, "default": True, "migrate": "updates"}],
+                                    "models": [{**table, "columns": table["columns"] + columns}]}))
+    write([])
+    c = node.start("--catalog", str(file))
+    wait_for(lambda: c.get("/v1/models/Locked/records").status == 200, 10, "the table")
+    connect(c, "sqlite::memory:")
+    write([{"name": "more", "logical_type": "integer", "nullable": True}])
+    with pg.asking(database) as other, Client(node.server.port) as second:
+        other("BEGIN; LOCK TABLE locked IN ACCESS EXCLUSIVE MODE")
+        reloading = threading.Thread(target=second.post, args=("/v1/catalog/reload",))
+        reloading.start()
+        wait_for(lambda: int(pg.psql("SELECT count(*) FROM pg_locks WHERE NOT granted", database)) > 0, 10, "a reload that waits")
+        c.post("/v1/reset", headers={"Prefer": "timeout=0.5"}).problem(503, "database_busy")
+        other("ROLLBACK")
+        reloading.join()
+    assert names(c) == {"default": "built_in", "own": "declared"}
+    c = node.again("--catalog", str(file))
+    assert names(c) == {"default": "built_in", "own": "declared"}
+
+
 @pytest.mark.parametrize("text", ["", "short\n", "x" * 44 + "\n", "{0}{0}{0}"])
 def test_bad_key_files(node, text):
     node.key.write_text(text.format(run_binary("key", "seal")[1]))

@@ -165,7 +165,7 @@ def test_without_a_key_none_is_kept(house):
 def test_old_ones_are_gone(house):
     c = house.start()
     c.post("/v1/models", {"models": [model("One")]}, headers=key("m")).expect(200)
-    house.sql("UPDATE ~answers SET at_us = at_us - 86399000000")
+    house.sql("UPDATE ~answers SET at_us = at_us - 86340000000")
     c = house.again(c)
     assert c.post("/v1/models", {"models": [model("One")]}, headers=key("m")).header("Idempotency-Replayed") == "true"
     house.sql("UPDATE ~answers SET at_us = at_us - 90000000000")

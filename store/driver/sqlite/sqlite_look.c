@@ -100,7 +100,8 @@ static void read_rows(sqlite3 *h, const struct driver_look *q)
 		const char *name = (const char *)sqlite3_column_text(st, 0);
 		const char *value = (const char *)sqlite3_column_text(st, 1);
 		if (name != NULL && value != NULL)
-			q->row(q->arg, str_z(name), str_z(value));
+			q->row(q->arg, str_n(name, (size_t)sqlite3_column_bytes(st, 0)),
+			       str_n(value, (size_t)sqlite3_column_bytes(st, 1)));
 	}
 	(void)sqlite3_finalize(st);
 }
