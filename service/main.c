@@ -515,24 +515,34 @@ static bool read_catalog(struct process *p, struct err *err)
 	return false;
 }
 
-int main(int argc, char **argv)
+static int command(struct process *p, int argc, char **argv)
 {
-	static struct process p;
 	struct err err;
-	mem_setup();
 	if (argc == 3 && strcmp(argv[1], "key") == 0 && strcmp(argv[2], "seal") == 0) {
 		seal_print_new(stdout);
 		return EXIT_SUCCESS;
 	}
 	if (argc >= 2 && strcmp(argv[1], "key") == 0)
 		return key_command(argc, argv, &err) ? EXIT_SUCCESS : usage_error(&err);
-	if (!config_load(argc, argv, environ, &p.config, &err))
+	if (!config_load(argc, argv, environ, &p->config, &err))
 		return usage_error(&err);
-	p.reload = (struct app_reload){.app = &p.app, .argc = argc, .argv = argv};
-	const int code = read_catalog(&p, &err) ? run(&p) : usage_error(&err);
-	catalog_unref(p.catalog);
-	gate_destroy(p.gate);
+	p->reload = (struct app_reload){.app = &p->app, .argc = argc, .argv = argv};
+	const int code = read_catalog(p, &err) ? run(p) : usage_error(&err);
+	catalog_unref(p->catalog);
+	gate_destroy(p->gate);
 	tls_done();
-	config_done(&p.config);
+	config_done(&p->config);
 	return code;
+}
+
+int main(int argc, char **argv)
+{
+	static struct process p;
+	mem_setup();
+	const int code = command(&p, argc, argv);
+	/* a key or an export that nobody got is no success */
+	if ((fflush(stdout) == 0 && ferror(stdout) == 0) || code != EXIT_SUCCESS)
+		return code;
+	fputs("ferrod: cannot write to standard output\n", stderr);
+	return EXIT_FAILURE;
 }

@@ -181,7 +181,8 @@ bool record_insert(struct context *c, const struct model *m, const struct record
 		return false;
 	if (made->row != NULL && record_explicit_id(m, row) && !record_sequence(c, m, err))
 		return false;
-	made->unknown = made->row != NULL && !key_is_known(m, made->row);
+	/* without triggers it is no view, and null what the key is (SQLite: INT PRIMARY KEY) */
+	made->unknown = made->triggers && made->row != NULL && !key_is_known(m, made->row);
 	if (made->unknown)
 		made->row = NULL;
 	const bool written = made->row != NULL;

@@ -6,6 +6,7 @@
 #include "service/auth/auth.h"
 #include "service/base/clock.h"
 #include "service/base/fiber.h"
+#include "service/base/json.h"
 #include "service/base/limits.h"
 #include "service/base/log.h"
 #include "store/state/state_answers.h"
@@ -26,6 +27,32 @@ bool told_answer_kept(const struct request *req, enum told_kind kind)
 	return s != NULL && state_seals(s) && (kind == TOLD_TELLING || state_shared(s));
 }
 
+/* Headers, and behind them, as a member that is no header, what the caller might do. */
+static struct str headers_and_rights(struct request *req, const struct response *res)
+{
+	const struct str headers = once_headers(&req->arena, res);
+	struct strbuf b;
+	strbuf_init(&b, 0);
+	strbuf_put(&b, str_n(headers.p, headers.len - 1));
+	strbuf_puts(&b, headers.len > 2 ? "," : "");
+	strbuf_put(&b, principal_rights(req, &req->arena));
+	strbuf_putc(&b, ']');
+	const struct str text = arena_str(&req->arena, strbuf_str(&b));
+	strbuf_done(&b);
+	return text;
+}
+
+/* Its caller may do less than when it was given: narrowed by a reload, a restart, or on another server of the state. */
+static bool withheld(struct request *req, const struct state_answer *kept)
+{
+	struct err none;
+	json_t *list;
+	if (!json_parse(&req->arena, kept->headers, &list, &none))
+		return true;
+	const json_t *last = json_array_get(list, json_array_size(list) - 1);
+	return !principal_still_has(req, json_is_object(last) ? last : NULL);
+}
+
 bool told_answer_find(struct request *req, struct response *res, struct str key, struct str body, bool *ret_found,
 		      struct err *err)
 {
@@ -43,6 +70,14 @@ bool told_answer_find(struct request *req, struct response *res, struct str key,
 		return true;
 	if (!str_eq(kept.body, body))
 		return err_set(err, ERR_IDEMPOTENCY_KEY_REUSED, "this Idempotency-Key came with another body before");
+	if (withheld(req, &kept)) {
+		(void)err_set(err, ERR_IDEMPOTENCY_KEY_REUSED,
+			      "the first request with this Idempotency-Key succeeded (%d), but its answer is withheld, "
+			      "for your rights have changed since",
+			      (int)kept.status);
+		err->outcome = ERR_OUTCOME_COMMITTED;
+		return false;
+	}
 	struct once o = {.req = req,
 			 .kept = {.status = kept.status,
 				  .content_type = kept.content_type,
@@ -66,7 +101,7 @@ void told_answer_put(struct response *res, struct str key, struct str body, size
 				       .body = body,
 				       .status = res->status != 0 ? res->status : 200,
 				       .content_type = res->content_type != NULL ? str_z(res->content_type) : STR(""),
-				       .headers = once_headers(&req->arena, res),
+				       .headers = headers_and_rights(req, res),
 				       .text = res->body.p != NULL ? strbuf_str(&res->body) : STR("")};
 	struct err why;
 	struct log_line l;

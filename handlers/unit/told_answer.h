@@ -15,7 +15,8 @@ enum told_kind {
 /* Does the state keep answers of that kind here? */
 bool told_answer_kept(const struct request *req, enum told_kind kind);
 /* Gives the answer that an earlier request with the key left (*ret_found). key and body: hashes in hexadecimal.
- * ERR_IDEMPOTENCY_KEY_REUSED: it came with another body; ERR_DATABASE_UNAVAILABLE: the state cannot be read. Parks. */
+ * ERR_IDEMPOTENCY_KEY_REUSED: it came with another body, or its caller may do less since; ERR_DATABASE_UNAVAILABLE: the
+ * state cannot be read. Parks. */
 bool told_answer_find(struct request *req, struct response *res, struct str key, struct str body, bool *ret_found,
 		      struct err *err) MUST_CHECK;
 /* Keeps the answer of work that went well. What was told stands, so a failure is logged (answer_not_kept): the answer

@@ -1,6 +1,9 @@
 /* Scopes of the calling principal. Without configured keys there is no principal and everything is allowed. */
 #include "service/auth/auth.h"
 
+#include "service/base/json.h"
+#include "service/base/strbuf.h"
+
 #include "service/base/banned.h"
 
 static const char *const scope_words[] = {
@@ -72,4 +75,84 @@ bool principal_connection(const struct request *req, struct str connection, stru
 {
 	/* the same for one that is there and one that is not; its name may be one that the caller never said */
 	return principal_sees(req, connection) || err_set(err, ERR_FORBIDDEN, "this key may not use that connection");
+}
+
+/* ---- what is kept of rights ---- */
+
+static bool lists(const struct str *names, size_t n, struct str name)
+{
+	for (size_t i = 0; i < n; i++)
+		if (str_eq(names[i], name))
+			return true;
+	return false;
+}
+
+/* Whether a list has all of the other; NULL lists everything. */
+static bool has_all(const struct str *now, size_t n_now, const struct str *was, size_t n_was)
+{
+	if (now == NULL || was == NULL)
+		return now == NULL;
+	for (size_t i = 0; i < n_was; i++)
+		if (!lists(now, n_now, was[i]))
+			return false;
+	return true;
+}
+
+bool principal_covers(const struct principal *now, const struct principal *was)
+{
+	if ((now->scopes & 1u << SCOPE_ADMIN) == 0 && (was->scopes & ~now->scopes) != 0)
+		return false;
+	return has_all(now->connections, now->n_connections, was->connections, was->n_connections) &&
+	       has_all(now->sets, now->n_sets, was->sets, was->n_sets);
+}
+
+static void put_names(struct strbuf *b, const char *member, const struct str *names, size_t n)
+{
+	if (names == NULL)
+		return;
+	strbuf_puts(b, member);
+	for (size_t i = 0; i < n; i++) {
+		strbuf_putc(b, i == 0 ? '[' : ',');
+		strbuf_json_string(b, names[i]);
+	}
+	strbuf_puts(b, n == 0 ? "[]" : "]");
+}
+
+struct str principal_rights(const struct request *req, struct arena *a)
+{
+	const struct principal *p = req->principal;
+	struct strbuf b;
+	if (p == NULL)
+		return STR("{\"scopes\":0}");
+	strbuf_init(&b, 0);
+	strbuf_puts(&b, "{\"scopes\":");
+	strbuf_int(&b, (int64_t)p->scopes);
+	put_names(&b, ",\"connections\":", p->connections, p->n_connections);
+	put_names(&b, ",\"sets\":", p->sets, p->n_sets);
+	strbuf_putc(&b, '}');
+	const struct str text = arena_str(a, strbuf_str(&b));
+	strbuf_done(&b);
+	return text;
+}
+
+static const struct str *names_of(struct arena *a, const json_t *list, size_t *ret_n)
+{
+	*ret_n = json_array_size(list);
+	if (list == NULL)
+		return NULL;
+	struct str *names = arena_array(a, *ret_n + 1, sizeof(*names));
+	for (size_t i = 0; i < *ret_n; i++)
+		names[i] = json_is_string(json_array_get(list, i)) ? json_str(json_array_get(list, i)) : STR("");
+	return names;
+}
+
+bool principal_still_has(struct request *req, const json_t *rights)
+{
+	struct arena *a = &req->arena;
+	struct principal was = {.scopes = (unsigned)json_integer_value(json_object_get(rights, "scopes"))};
+	if (req->principal == NULL)
+		return true;
+	was.connections = names_of(a, json_object_get(rights, "connections"), &was.n_connections);
+	was.sets = names_of(a, json_object_get(rights, "sets"), &was.n_sets);
+	return principal_covers(req->principal, &was);
 }

@@ -42,4 +42,11 @@ bool principal_has_set(const struct request *req, struct str set);
 /* Its quotas; all 0 without keys. */
 struct principal_quotas principal_quotas(const struct request *req);
 
+/* Has `now` all scopes, connections and sets that `was` had? */
+bool principal_covers(const struct principal *now, const struct principal *was);
+/* What the principal may do, as a JSON object to be kept with what it was answered; in the arena, or static. */
+struct str principal_rights(const struct request *req, struct arena *a);
+/* Has the principal all that such an object says? NULL: it says that its key was bound to nothing. */
+bool principal_still_has(struct request *req, const json_t *rights);
+
 #endif

@@ -137,8 +137,10 @@ bool key_command(int argc, char **argv, struct err *err)
 	struct key_new k = {.name = STR_NONE, .scopes = STR_NONE, .connections = STR_NONE, .sets = STR_NONE};
 	struct str key = STR_NONE, entry = STR_NONE, file = STR_NONE;
 	struct arena a;
-	if (asks_for_help(argc, argv))
-		return puts(usage) >= 0;
+	if (asks_for_help(argc, argv)) {
+		puts(usage);
+		return true;
+	}
 	if (!parse(argc, argv, &k, &file, err))
 		return false;
 	arena_init(&a);

@@ -161,40 +161,12 @@ static const struct principal *named(const struct key_set *k, struct str name)
 	return NULL;
 }
 
-static bool lists(const struct str *names, size_t n, struct str name)
-{
-	for (size_t i = 0; i < n; i++)
-		if (str_eq(names[i], name))
-			return true;
-	return false;
-}
-
-/* Whether a list has all of the other; NULL lists everything. */
-static bool has_all(const struct str *now, size_t n_now, const struct str *was, size_t n_was)
-{
-	if (now == NULL || was == NULL)
-		return now == NULL;
-	for (size_t i = 0; i < n_was; i++)
-		if (!lists(now, n_now, was[i]))
-			return false;
-	return true;
-}
-
-/* Whether `now` has all that `was` had. */
-static bool covers(const struct principal *now, const struct principal *was)
-{
-	if ((now->scopes & 1u << SCOPE_ADMIN) == 0 && (was->scopes & ~now->scopes) != 0)
-		return false;
-	return has_all(now->connections, now->n_connections, was->connections, was->n_connections) &&
-	       has_all(now->sets, now->n_sets, was->sets, was->n_sets);
-}
-
 void keys_narrowed(const struct key_set *before, const struct key_set *after, void (*fn)(void *arg, struct str name),
 		   void *arg)
 {
 	for (size_t i = 0; before != NULL && i < before->n; i++) {
 		const struct principal *was = &before->keys[i].principal, *now = named(after, was->name);
-		if (now == NULL || !covers(now, was))
+		if (now == NULL || !principal_covers(now, was))
 			fn(arg, was->name);
 	}
 }

@@ -176,7 +176,7 @@ def test_a_file_that_lacks_a_descriptor_is_not_said_to_be_missing(tmp_path, left
                     one.socket.close()
                 for n in range(3):
                     answer = early.post("/v1/connections", {"url": f"sqlite:{path}", "name": f"x{n}"})
-                    if answer.status != 201:
+                    if answer.status != 201 or left == 0:
                         assert "EMFILE" in answer.problem(503, "database_unavailable")["detail"]
 
 

@@ -5,6 +5,7 @@ import re
 import signal
 import socket
 import sqlite3
+import subprocess
 import threading
 import time
 
@@ -13,7 +14,7 @@ import pytest
 from support.client import Client
 from support.process import ROOT, free_port, wait_for
 from support.raw import RawConnection
-from support.server import Server, run_binary
+from support.server import BINARY, Server, run_binary
 from support.tables import sql
 
 SETTINGS = [row["key"] for row in json.loads(run_binary("--print-settings")[1])]
@@ -34,6 +35,20 @@ def test_help_lists_every_setting():
 def test_version():
     code, out, _ = run_binary("--version")
     assert code == 0 and re.search(r"\d+\.\d+", out)
+
+
+@pytest.mark.parametrize("args", [["help"], ["--version"], ["--print-settings"], ["check-config"], ["key", "--help"], ["key", "seal"],
+                                  ["key", "new", "--name", "a", "--scopes", "read"], ["state", "export"]])
+def test_what_cannot_be_written_is_no_success(args, tmp_path):
+    """The disk is full: a key, or a state's export, is not there."""
+    state = {"FERROD_STATE_URL": f"sqlite:{tmp_path}/state.db?mode=rwc"}
+    with Server(env=state):
+        pass
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([str(BINARY), *args], env={"PATH": os.environ["PATH"], **state}, stdout=full, stderr=subprocess.PIPE,
+                              text=True, timeout=30, check=False, cwd=str(tmp_path))
+    assert (done.returncode, done.stderr) == (1, "ferrod: cannot write to standard output\n")
+    assert run_binary(*args, env=state, cwd=str(tmp_path))[0] == 0
 
 
 REFUSED = [

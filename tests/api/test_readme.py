@@ -31,10 +31,19 @@ def test_a_database_that_is_brought(postgres_backend):
         pg.psql(rails.POSTGRES, original)
         dump = subprocess.run(["pg_dump", "--no-owner", pg.url(original)], capture_output=True, text=True, timeout=60, check=True)
         (server.dir / "forum.sql").write_text(dump.stdout, encoding="utf-8")
+        before = {path.name for path in server.dir.iterdir()}
         done = subprocess.run(["bash", "-c", tour_script(f"http://127.0.0.1:{server.port}", "bring")], cwd=server.dir, capture_output=True, text=True,
                               timeout=120, check=False, env={**os.environ, "FORUM": postgres_backend.url})
         assert done.returncode == 0, done.stdout + done.stderr
+        # SQLite's own stand beside the file that was brought
+        made = {path.name for path in server.dir.iterdir() if not path.name.startswith("bakery.sqlite3")} - before
     check_tour(done.stdout, "bring")
+    assert not_ignored(made) == set()
+
+
+def not_ignored(names):
+    patterns = [line for line in (ROOT / ".gitignore").read_text(encoding="utf-8").split("\n") if line]
+    return {name for name in names if not any(fnmatch.fnmatch(name, pattern) for pattern in patterns)}
 
 
 def test_the_tour_leaves_nothing_for_git():
@@ -42,9 +51,8 @@ def test_the_tour_leaves_nothing_for_git():
     with Server() as server:
         subprocess.run(["bash", "-c", tour_script(f"http://127.0.0.1:{server.port}")], cwd=server.dir, capture_output=True, timeout=120, check=False)
         made = {path.name for path in server.dir.iterdir()} - {"stderr"}
-    patterns = [line for line in (ROOT / ".gitignore").read_text(encoding="utf-8").split("\n") if line]
     assert any(name.startswith("shop.db") for name in made)
-    assert {name for name in made if not any(fnmatch.fnmatch(name, pattern) for pattern in patterns)} == set()
+    assert not_ignored(made) == set()
 
 
 def test_every_command_is_rehearsed():

@@ -156,11 +156,11 @@ def test_eight_hostile_statements_beside_point_reads(house):
     assert len(statuses) == 16 and set(statuses) <= {200, 400, 413, 504}
 
 
-DOUBLED = 13  # each view names the one before twice: 8,192 of the first
+DOUBLED = 14  # each view names the one before twice: 16,384 of the first
 COMPILED = {
     "views": f"SELECT count(*) FROM v{DOUBLED}", "explained": f"EXPLAIN SELECT count(*) FROM v{DOUBLED}",
-    "with": "WITH c0(a) AS (SELECT 1), " + ", ".join(f"c{i}(a) AS (SELECT x.a FROM c{i - 1} x, c{i - 1} y)" for i in range(1, 16))
-            + " SELECT a FROM c15",
+    "with": "WITH c0(a) AS (SELECT 1), " + ", ".join(f"c{i}(a) AS (SELECT x.a FROM c{i - 1} x, c{i - 1} y)" for i in range(1, 18))
+            + " SELECT a FROM c17",
     "pragma": "PRAGMA table_list", "pragma's rows": "SELECT count(*) FROM pragma_table_list",
 }
 

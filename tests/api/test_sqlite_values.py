@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pytest
 
 from support.client import Client
-from support.schema import run
+from support.schema import column, model, register, run
 from support.server import Server
 
 BAD = b"caf\xe9"  # Latin-1
@@ -302,3 +302,16 @@ def test_a_column_without_a_type_takes_numbers(sqlite_conn):
         answer.problem(422, "invalid_value")
     answer = conn.client.request("POST", path, raw=b'{"v": 123456789012345678901234567890}', params=conn.using)
     answer.problem(422, "invalid_value")
+
+
+def test_a_key_that_sqlite_leaves_null_is_answered(sqlite_conn):
+    """INT PRIMARY KEY counts nothing up, and takes null."""
+    client, using = sqlite_conn.client, sqlite_conn.using
+    run(sqlite_conn.backend, "CREATE TABLE loose (id INT PRIMARY KEY, n integer)")
+    register(client, model("Loose", column("n", "integer")))
+    assert client.post("/v1/models/Loose/records", {"n": 1}, params=using).expect(201).json() == {"id": None, "n": 1}
+    step = {"op": "create", "model": "Loose", "record": {"n": 2}}
+    results = client.post("/v1/batch", {**using, "steps": [step]}).expect(200).json()["results"]
+    assert results == [{"status": 201, "body": {"id": None, "n": 2}}]
+    found = client.post("/v1/models/Loose/get-or-create", {"where": {"n": 3}}, params=using).expect(201).json()
+    assert found == {"record": {"id": None, "n": 3}, "created": True}

@@ -6,6 +6,7 @@ import types
 import pytest
 
 from support.client import Client
+from support.keys import Keys
 from support.process import wait_for
 from support.server import Server, run_binary
 
@@ -114,6 +115,42 @@ def test_what_others_have_changed_is_no_answer(house, change):
     assert c.post("/v1/models", {"models": [model("One")]}, headers=key("m")).expect(200).header("Idempotency-Replayed") is None
 
 
+NARROWER = {"connections": {"connections": ["other"]}, "scopes": {"scopes": ["schema", "read"], "connections": ["shop"]}, "sets": {"sets": ["other"]}}
+WIDER = {"scopes": ["admin"], "connections": ["shop", "other"], "sets": ["", "other"]}
+
+
+@pytest.mark.parametrize("change", [*NARROWER, None])
+def test_fewer_rights_withhold_them(house, tmp_path, change):
+    """A key may do less than when it was answered, and its server has been started again since; one that may do more has its answers."""
+    keys = Keys(tmp_path)
+    keys.add("worker", ["admin", "sql"])
+    narrow = NARROWER.get(change, {})
+    keys.entries[0] |= {"connections": ["shop"]} if change != "sets" else {"sets": ["", "other"]}
+    keys.write()
+    shop, told = {"name": "shop", "url": house.file}, {"models": [model("One")]}
+
+    def worker(c):
+        return c.clone(Authorization=f"Bearer {keys.texts['worker']}")
+    first = house.start("--keys-file", str(keys.path))
+    shopped = worker(first).post("/v1/connections", shop, headers=key("c")).expect(201)
+    modelled = worker(first).post("/v1/models", told, headers=key("m")).expect(200)
+    keys.entries[0] |= narrow if change else {k: v for k, v in WIDER.items() if k in keys.entries[0]}
+    keys.write()
+    c = worker(house.again(first, "--keys-file", str(keys.path)))
+    if change is None:
+        replayed(c.post("/v1/connections", shop, headers=key("c")), shopped)
+        replayed(c.post("/v1/models", told, headers=key("m")), modelled)
+        return
+    for path, body, name in (("/v1/connections", shop, "c"), ("/v1/models", told, "m")):
+        if change == "scopes" and path == "/v1/connections":
+            c.post(path, body, headers=key(name)).problem(403, "forbidden")
+            continue
+        problem = c.post(path, body, headers=key(name)).problem(422, "idempotency_key_reused")
+        assert "rights have changed" in problem["detail"] and problem["outcome"] == "committed"
+        # and again
+        c.post(path, body, headers=key(name)).problem(422, "idempotency_key_reused")
+
+
 def test_without_a_key_none_is_kept(house):
     if house.kind == "sqlite":
         pytest.skip("it always has one")
@@ -128,7 +165,7 @@ def test_without_a_key_none_is_kept(house):
 def test_old_ones_are_gone(house):
     c = house.start()
     c.post("/v1/models", {"models": [model("One")]}, headers=key("m")).expect(200)
-    house.sql("UPDATE ~answers SET at_us = at_us - 86399000000")
+    house.sql("UPDATE ~answers SET at_us = at_us - 86340000000")
     c = house.again(c)
     assert c.post("/v1/models", {"models": [model("One")]}, headers=key("m")).header("Idempotency-Replayed") == "true"
     house.sql("UPDATE ~answers SET at_us = at_us - 90000000000")
