@@ -44,57 +44,67 @@ static json_t *text(struct str s)
 	return json_stringn(s.p, s.len);
 }
 
-static json_t *connection_json(struct arena *a, const struct state_content *c, const struct state_connection *x)
+static bool add_connection(struct arena *a, const struct state_content *c, const struct state_connection *x,
+			   json_t *list, struct err *err)
 {
-	json_t *options, *o = json_object();
-	struct err ignored;
+	json_t *options, *o;
+	if (!json_parse(a, x->options, &options, err) || !json_is_object(options))
+		return err_set(err, ERR_INVALID_REQUEST, "the state's connection '%.*s' cannot be read",
+			       STR_FMT(x->name));
+	o = json_object();
 	(void)json_object_set_new(o, "name", text(x->name));
 	(void)json_object_set_new(o, "url", text(placeholders(a, x->name, x->url)));
 	if (c->default_name.p != NULL && str_eq(c->default_name, x->name))
 		(void)json_object_set_new(o, "default", json_true());
-	if (json_parse(a, x->options, &options, &ignored) && json_is_object(options))
-		(void)json_object_update(o, options);
-	return o;
+	(void)json_object_update(o, options);
+	(void)json_array_append_new(list, o);
+	return true;
 }
 
 /* Models as a catalog has them: what says where they came from is not in it. */
-static void add_models(json_t *list, json_t *models)
+static bool add_models(struct arena *a, struct str kept, json_t *list, struct err *err)
 {
-	json_t *m;
+	json_t *models, *m;
 	size_t i;
+	if (kept.p == NULL)
+		return true;
+	if (!json_parse(a, kept, &models, err) || !json_is_array(models))
+		return err_set(err, ERR_INVALID_REQUEST, "the state's models cannot be read");
 	json_array_foreach(models, i, m)
 	{
 		json_t *copy = json_deep_copy(m);
 		(void)json_object_del(copy, "origin");
 		(void)json_array_append_new(list, copy);
 	}
+	return true;
+}
+
+static void write_out(json_t *doc, FILE *out)
+{
+	struct strbuf b;
+	strbuf_init(&b, 0);
+	json_write(&b, doc, false);
+	fprintf(out, "%.*s\n", STR_FMT(strbuf_str(&b)));
+	strbuf_done(&b);
 }
 
 bool state_export(struct state *s, FILE *out, struct err *err)
 {
 	struct state_content c;
 	struct arena a;
-	struct strbuf b;
-	json_t *models;
 	arena_init(&a);
-	if (!state_load(s, &a, &c, err)) {
-		arena_done(&a);
-		return false;
-	}
 	json_t *doc = json_object(), *connections = json_array(), *list = json_array();
-	for (size_t i = 0; i < c.n_connections; i++)
-		(void)json_array_append_new(connections, connection_json(&a, &c, &c.connections[i]));
-	if (c.models.p != NULL && json_parse(&a, c.models, &models, err))
-		add_models(list, models);
 	(void)json_object_set_new(doc, "connections", connections);
 	(void)json_object_set_new(doc, "models", list);
-	strbuf_init(&b, 0);
-	json_write(&b, doc, false);
-	fprintf(out, "%.*s\n", STR_FMT(strbuf_str(&b)));
-	strbuf_done(&b);
+	bool ok = state_load(s, &a, &c, err);
+	for (size_t i = 0; ok && i < c.n_connections; i++)
+		ok = add_connection(&a, &c, &c.connections[i], connections, err);
+	ok = ok && add_models(&a, c.models, list, err);
+	if (ok)
+		write_out(doc, out);
 	json_decref(doc);
 	arena_done(&a);
-	return true;
+	return ok;
 }
 
 struct str state_default_url(struct arena *a, struct str default_url)

@@ -161,7 +161,7 @@ static bool restore_models(struct told *t, struct arena *a, struct str text, str
 	struct schema *s;
 	if (text.p == NULL)
 		return true;
-	if (!json_parse(a, text, &models, err))
+	if (!json_parse(a, text, &models, err) || !json_is_array(models))
 		return err_set(err, ERR_INVALID_REQUEST, "the state's models cannot be read");
 	json_t *doc = json_object();
 	json_t *told = json_array();

@@ -248,6 +248,24 @@ def test_the_export_is_a_catalog(node, tmp_path):
         assert own.get("/v1/models/Book").json()["origin"] == "declared"
 
 
+@pytest.mark.parametrize("table,column,text", [("models", "told", "nothing"), ("models", "told", "{}"), ("connections", "options", "[1]")])
+def test_nothing_of_a_state_that_cannot_be_read_is_left_out(node, request, tmp_path, table, column, text):
+    c = node.start()
+    connect(c, f"sqlite:{tmp_path}/shop.db?mode=rwc")
+    c.post("/v1/models", {"models": [model("Book")]}).expect(200)
+    node.kill()
+    if node.kind == "postgres":
+        backend = request.getfixturevalue("postgres_backend")
+        backend.pg.psql(f"UPDATE ferrod.{table} SET {column} = '{text}'", backend.database)
+    else:
+        db = sqlite3.connect(tmp_path / "state.db", isolation_level=None)
+        db.execute(f"UPDATE ferrod_{table} SET {column} = '{text}'")
+        db.close()
+    code, out, err = run_binary("state", "export", *node.args, cwd=tmp_path)
+    assert code == 2 and out == "" and "cannot be read" in err, (code, out, err)
+    assert "cannot be read" in node.refused()
+
+
 def test_a_key_file_is_made_beside_an_sqlite_state(tmp_path):
     made = Node(["--default-url", f"sqlite:{tmp_path}/d.db?mode=rwc", "--state-url", f"sqlite:{tmp_path}/state.db?mode=rwc"], tmp_path)
     c = made.start()
