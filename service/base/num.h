@@ -17,8 +17,9 @@
 /* Decimal integer with optional '-' and no other byte; false on anything else or overflow. */
 bool num_parse_int(struct str s, int64_t *ret) MUST_CHECK;
 
-/* The same for what is frequent, up to its NUL: at most 18 digits. False: it may be an integer all the same. */
-static inline bool num_parse_short_int(const char *z, int64_t *ret)
+/* The same for what is frequent, up to its NUL: at most 18 digits. How many bytes it has, for there may be more behind
+ * the NUL; 0: it may be an integer all the same. */
+static inline size_t num_parse_short_int(const char *z, int64_t *ret)
 {
 	const bool negative = *z == '-';
 	const char *const first = z + negative, *p = first;
@@ -32,15 +33,15 @@ static inline bool num_parse_short_int(const char *z, int64_t *ret)
 		v = v * 10 + (int64_t)digit;
 	}
 	*ret = negative ? -v : v;
-	return *p == '\0' && p != first;
+	return *p == '\0' && p != first ? (size_t)(p - z) : 0;
 }
 
 /* A finite or special ("NaN", "Infinity", "-Infinity") double filling all of s; false otherwise. */
 bool num_parse_double(struct str s, double *ret) MUST_CHECK;
 
-/* The same for what is frequent, up to its NUL: at most 15 characters behind a '-', digits with a point or none. False:
- * it may be a double all the same. */
-bool num_parse_short_double(const char *z, double *ret) MUST_CHECK;
+/* The same for what is frequent, up to its NUL: at most 15 characters behind a '-', digits with a point or none. How
+ * many bytes it has; 0: it may be a double all the same. */
+size_t num_parse_short_double(const char *z, double *ret) MUST_CHECK;
 
 /* Shortest decimal form that reads back as v ("0.1", "1e+22", "100.0"), NUL-terminated; returns its
  * length (< NUM_DOUBLE_BYTES). v must be finite. */

@@ -139,7 +139,7 @@ static bool read_short(struct str s, double *ret)
 	return true;
 }
 
-bool num_parse_short_double(const char *z, double *ret)
+size_t num_parse_short_double(const char *z, double *ret)
 {
 	const bool negative = *z == '-';
 	const char *const first = z + negative, *p = first, *point = NULL;
@@ -157,9 +157,9 @@ bool num_parse_short_double(const char *z, double *ret)
 	}
 	/* at most DIGITS_EXACT digits, and one at least */
 	if (*p != '\0' || p - first > DIGITS_EXACT || p - first == (point != NULL))
-		return false;
+		return 0;
 	*ret = scale(digits, point != NULL ? point + 1 - p : 0, negative);
-	return true;
+	return (size_t)(p - z);
 }
 
 bool num_parse_double(struct str s, double *ret)

@@ -10,8 +10,6 @@
 
 #include "service/base/banned.h"
 
-/* Undoing may take that long, whatever is left of the request's time. */
-
 /* Undoes the unit inside its transaction. When even that fails, nothing of the transaction can be trusted. */
 static void undo_savepoint(struct driver_conn *c)
 {

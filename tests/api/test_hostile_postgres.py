@@ -109,6 +109,7 @@ CELLS = [
     ("an empty boolean", "done", ""),
     ("an integer that is a word", "id", "one"),
     ("an integer beyond 64 bits", "id", "9223372036854775808"),
+    ("an integer with more behind a NUL", "id", b"1\0002"),
 ]
 
 
@@ -121,7 +122,7 @@ def test_cells_that_are_no_value_of_their_type(lie, what, column, cell):
 
 
 RAW = [("bytes in odd hex", BYTEA, "\\x123"), ("bytes in no hex", BYTEA, "\\xzz"), ("half an escape", BYTEA, "a\\1"),
-       ("an escape past 255", BYTEA, "\\777"), ("no number", FLOAT8, "1.5.2"), ("json", JSON, "[1,]"),
+       ("an escape past 255", BYTEA, "\\777"), ("no number", FLOAT8, "1.5.2"), ("more behind a NUL", FLOAT8, b"1.5\0x"), ("json", JSON, "[1,]"),
        ("text", TEXT, b"\xf8\x88\x80\x80\x80")]
 
 

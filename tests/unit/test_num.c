@@ -153,11 +153,15 @@ static void short_ways_read_the_same(void **state UNUSED)
 		int64_t a, b;
 		double c, d;
 
-		if (num_parse_short_int(texts[i], &a)) {
+		size_t n = num_parse_short_int(texts[i], &a);
+		if (n > 0) {
+			assert_int_equal(n, strlen(texts[i]));
 			assert_true(num_parse_int(str_z(texts[i]), &b) && a == b);
 			ints++;
 		}
-		if (num_parse_short_double(texts[i], &c)) {
+		n = num_parse_short_double(texts[i], &c);
+		if (n > 0) {
+			assert_int_equal(n, strlen(texts[i]));
 			assert_true(num_parse_double(str_z(texts[i]), &d));
 			assert_memory_equal(&c, &d, sizeof(c));
 			doubles++;

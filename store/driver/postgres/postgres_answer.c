@@ -188,29 +188,29 @@ static bool read_cell(struct str s, enum pg_cell cell, struct value *ret)
 	return value_is_utf8(s);
 }
 
-/* A number as it mostly is: short, and up to its NUL, which libpq puts behind each value; a null's is "". */
-static inline bool read_short(const char *z, enum pg_cell cell, struct value *ret)
+/* A number as it mostly is: short, and up to its NUL, which libpq puts behind each value; a null's is "". How many
+ * bytes it has; 0: this is none. */
+static inline size_t read_short(const char *z, enum pg_cell cell, struct value *ret)
 {
+	size_t n = 0;
 	int64_t i;
 	double d;
 
-	if (cell == PG_CELL_INT && num_parse_short_int(z, &i))
+	if (cell == PG_CELL_INT && (n = num_parse_short_int(z, &i)) > 0)
 		value_set_int(ret, i);
-	else if (cell == PG_CELL_DOUBLE && num_parse_short_double(z, &d))
+	else if (cell == PG_CELL_DOUBLE && (n = num_parse_short_double(z, &d)) > 0)
 		value_set_double(ret, d);
-	else
-		return false;
-	return true;
+	return n;
 }
 
 bool pg_cell_value(PGresult *res, int row, int column, enum pg_cell cell, struct value *ret)
 {
 	char *text = PQgetvalue(res, row, column);
-
-	if (read_short(text, cell, ret))
-		return true;
+	const size_t n = read_short(text, cell, ret);
 	const int len = PQgetlength(res, row, column);
 
+	if (n > 0)
+		return n == (size_t)len;                 /* or there is more behind a NUL */
 	if (len == 0 && PQgetisnull(res, row, column)) { /* a null has no length */
 		value_set_null(ret);
 		return true;
