@@ -266,6 +266,15 @@ static bool change(struct find *f, const struct value **row, bool *ret_done, str
 	return true;
 }
 
+/* Has it a unique index that in_the_way cannot look into: over expressions, or over some of the rows? */
+static bool has_other_unique(const struct model *m)
+{
+	bool any = false;
+	for (size_t i = 0; i < m->n_indexes; i++)
+		any = any || m->indexes[i].unique;
+	return any;
+}
+
 /* Nothing was inserted although the table has triggers: does one of the model's keys say why? A trigger may have done
  * what it does, which is not to be done again. */
 static bool in_the_way(struct find *f, const struct record_row *row, bool *ret, struct err *err)
@@ -297,7 +306,8 @@ static bool find_or_make(struct find *f, const struct value **ret, bool *ret_cre
 	bool parsed = false, done, blocked = true;
 	*ret_created = false;
 	f->q->lock = f->update ? QUERY_LOCK_UPDATE : QUERY_LOCK_NONE;
-	bool has_key = has_conflict_key(f);
+	/* with triggers, a conflict that is passed over must not be taken for their work */
+	bool has_key = has_conflict_key(f) && !(f->triggers && has_other_unique(f->m));
 	/* The row that won may conflict by another key than that of `where`: any conflict means to look again. */
 	o = (struct insert_options){.conflict = has_key ? RECORD_IGNORE_ANY : RECORD_INSERT,
 				    .override_identity = insert_overrides(&f->c)};
