@@ -122,12 +122,14 @@ static void put_text_range(struct sql *s, const struct range *r)
 static void put_unit_range(struct sql *s, const struct range *r, enum time_spelling unit, const char *before)
 {
 	const size_t i = (size_t)unit - TIME_UNIX;
+	/* where the unit is known, its numbers end where time does */
+	const double end = time_unit_end(has_unit(r->column) && unit != TIME_JULIAN ? TIME_UNIX_US : unit);
 
 	sql_put(s, before);
 	sql_put(s, "(");
-	put_value(s, r, " >= ", value_double(r->has_low ? r->low.low[i] : -time_unit_end(unit)));
+	put_value(s, r, " >= ", value_double(r->has_low ? r->low.low[i] : -end));
 	sql_put(s, " AND ");
-	put_value(s, r, " <= ", value_double(r->has_high ? r->high.high[i] : time_unit_end(unit)));
+	put_value(s, r, " <= ", value_double(r->has_high ? r->high.high[i] : end));
 	sql_put(s, ")");
 }
 
