@@ -211,16 +211,16 @@ double time_unit_end(enum time_spelling unit)
 struct time_bounds time_bounds(struct arena *a, struct str sortable)
 {
 	const double us = (double)microseconds(sortable.p), julian = us / (double)US_PER_DAY + JULIAN_1970;
+	const double rounded = fabs(us) < 0x1p53 ? 1 : 64; /* of the microseconds themselves */
 	const int64_t days =
 		days_from_date(number(sortable.p, 4), number(sortable.p + 5, 2), number(sortable.p + 8, 2));
 
-	/* wider by what rounding may cost: a unit, of microseconds what the last years have too many digits for, of
-	 * days two milliseconds */
+	/* wider by what rounding may cost: a unit, of days two milliseconds */
 	return (struct time_bounds){
 		.text_low = day_text(a, days - 1),
 		.text_high = day_text(a, days + 2),
-		.low = {us / 1e6 - 1, us / 1e3 - 1, us - 64, julian - 2.5e-8},
-		.high = {us / 1e6 + 1, us / 1e3 + 1, us + 64, julian + 2.5e-8},
+		.low = {us / 1e6 - 1, us / 1e3 - 1, us - rounded, julian - 2.5e-8},
+		.high = {us / 1e6 + 1, us / 1e3 + 1, us + rounded, julian + 2.5e-8},
 	};
 }
 
