@@ -16,9 +16,7 @@ bool sql_is_time(const struct sql *s, const struct column *c)
 
 bool sql_time_ordered(const struct sql *s, const struct column *c)
 {
-	if (!sql_is_time(s, c) || c->logical != LT_DATETIME)
-		return true;
-	return time_spelling_sorts(c->spelling);
+	return !sql_is_time(s, c) || time_spelling_sorts(c->spelling);
 }
 
 static bool has_unit(const struct column *c)
@@ -46,7 +44,7 @@ void sql_time_after(struct sql *s, const struct column *c)
 /* Does every value of the column have one form, as far as anybody knows? */
 static bool one_form(const struct column *c)
 {
-	return c->fill.position == 0 && (c->logical != LT_DATETIME || c->spelling == TIME_FERROD);
+	return c->fill.position == 0 && c->spelling == TIME_FERROD;
 }
 
 bool sql_time_has_forms(const struct sql *s, const struct column *c)
