@@ -231,26 +231,55 @@ static inline bool copy_few(char *out, const char *p, size_t n)
 	return special_bytes(w) != 0;
 }
 
+#ifdef __SSE2__
+/* Is a byte of v special? Compared as signed bytes, those beyond ASCII are below the blank, too. */
+static inline bool special_block(__m128i v)
+{
+	const __m128i special = _mm_or_si128(
+		_mm_cmplt_epi8(v, _mm_set1_epi8(' ')),
+		_mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('"')), _mm_cmpeq_epi8(v, _mm_set1_epi8('\\'))));
+
+	return _mm_movemask_epi8(special) != 0;
+}
+
+/* Copies 8 to 16 bytes as two halves that overlap; true when one of them is special. */
+static inline bool copy_halves(char *out, struct str s)
+{
+	const size_t last = s.len - sizeof(uint64_t);
+	const __m128i low = _mm_loadl_epi64((const __m128i *)(const void *)s.p);
+	const __m128i high = _mm_loadl_epi64((const __m128i *)(const void *)(s.p + last));
+
+	_mm_storel_epi64((__m128i *)(void *)out, low);
+	_mm_storel_epi64((__m128i *)(void *)(out + last), high);
+	return special_block(_mm_unpacklo_epi64(low, high));
+}
+#endif
+
 /* Copies plain bytes of s, a block at a time; what is left at the end is copied as a block that overlaps the one
  * before. Returns how many bytes are good: all, or up to the block that holds one that is not plain. */
 static inline __attribute__((always_inline)) size_t copy_plain(char *out, struct str s)
 {
-	uint64_t w;
 	size_t i = 0;
 
 #ifdef __SSE2__
+	if (s.len < sizeof(uint64_t))
+		return copy_few(out, s.p, s.len) ? 0 : s.len;
+	if (s.len <= sizeof(__m128i))
+		return copy_halves(out, s) ? 0 : s.len;
 	for (; s.len - i >= sizeof(__m128i); i += sizeof(__m128i)) {
 		const __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(s.p + i));
-		/* compared as signed bytes, those beyond ASCII are below the blank, too */
-		const __m128i special = _mm_or_si128(
-			_mm_cmplt_epi8(v, _mm_set1_epi8(' ')),
-			_mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('"')), _mm_cmpeq_epi8(v, _mm_set1_epi8('\\'))));
 
 		_mm_storeu_si128((__m128i *)(void *)(out + i), v);
-		if (_mm_movemask_epi8(special) != 0)
+		if (special_block(v))
 			return i;
 	}
-#endif
+	const __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(s.p + s.len - sizeof(__m128i)));
+
+	_mm_storeu_si128((__m128i *)(void *)(out + s.len - sizeof(v)), v);
+	return special_block(v) ? i : s.len;
+#else
+	uint64_t w;
+
 	for (; s.len - i >= sizeof(w); i += sizeof(w)) {
 		memcpy(&w, s.p + i, sizeof(w));
 		memcpy(out + i, &w, sizeof(w));
@@ -262,6 +291,7 @@ static inline __attribute__((always_inline)) size_t copy_plain(char *out, struct
 	memcpy(&w, s.p + s.len - sizeof(w), sizeof(w));
 	memcpy(out + s.len - sizeof(w), &w, sizeof(w));
 	return special_bytes(w) != 0 ? i : s.len;
+#endif
 }
 
 bool strbuf_copy_plain(char *out, struct str s)
