@@ -120,7 +120,7 @@ struct column {
 	 * temporal and json columns with a text-like db_type, which keep their meaning and are stored as text. */
 	enum logical_type logical;
 	enum storage_type storage;
-	enum time_spelling spelling; /* of a datetime on SQLite */
+	enum time_spelling spelling; /* of a datetime on SQLite; of a date or a time of day: ferrod or mixed */
 	enum column_shape shape;
 	/* has_: the member was given */
 	bool nullable, primary_key, autoincrement, unique, index_flag, db_type_explicit, has_db_type_explicit;

@@ -114,8 +114,10 @@ static void parse_spelling(struct parse *p, struct column *c)
 		parse_fault(p, "spelling",
 			    "must be ferrod, iso, space, space3, space6, js, offset, unix, unix_ms, unix_us, julian or "
 			    "mixed");
-	else if (c->logical != LT_DATETIME)
-		parse_fault(p, "spelling", "only a datetime and a uuid have one");
+	else if ((c->logical == LT_DATE || c->logical == LT_TIME) && i != TIME_FERROD && i != TIME_MIXED)
+		parse_fault(p, "spelling", "of a date or a time of day must be ferrod or mixed");
+	else if (c->logical != LT_DATETIME && c->logical != LT_DATE && c->logical != LT_TIME)
+		parse_fault(p, "spelling", "only a datetime, a date, a time and a uuid have one");
 	else
 		c->spelling = (enum time_spelling)i;
 }
