@@ -82,6 +82,8 @@ static bool is_instant(const struct column *c)
 /* Text and enums are no types to each other there. */
 static bool other_type(const struct column *from, const struct column *to)
 {
+	if (from->home != NULL || to->home != NULL) /* nobody knows */
+		return false;
 	if (from->postgres_native_enum || to->postgres_native_enum)
 		return from->postgres_native_enum != to->postgres_native_enum ||
 		       !str_eq(from->enum_type_name, to->enum_type_name);
@@ -102,7 +104,7 @@ static bool needs_cast(const struct column *from, const struct column *to)
 	case LT_DECIMAL:
 		return is_text(from) != is_text(to);
 	case LT_JSON:
-		return from->storage != to->storage && !(is_text(from) && is_text(to));
+		return is_text(from) && !is_text(to); /* json and jsonb are assigned to each other */
 	case LT_STRING:
 	case LT_UNKNOWN:
 		return other_type(from, to);
@@ -168,6 +170,13 @@ static bool is_stored_time(const struct column *c)
 	return (c->logical == LT_DATETIME || c->logical == LT_TIME) && is_text(c);
 }
 
+/* Has to_jsonb the type's own form? */
+static bool says_itself(const struct column *c)
+{
+	return c->logical == LT_BOOLEAN || c->logical == LT_NUMBER || (c->logical == LT_INTEGER && !c->own_type) ||
+	       (c->logical == LT_UNKNOWN && c->shape != SHAPE_PLAIN);
+}
+
 static void postgres_document_before(struct sql *s, const struct column *from)
 {
 	if (is_native_instant(from))
@@ -180,8 +189,7 @@ static void postgres_document_before(struct sql *s, const struct column *from)
 		sql_put(s, "to_jsonb(regexp_replace(regexp_replace(CAST(");
 	else if (from->logical == LT_BINARY)
 		sql_put(s, "to_jsonb(translate(encode(");
-	else if (from->logical == LT_BOOLEAN || from->logical == LT_NUMBER ||
-		 (from->logical == LT_UNKNOWN && from->shape != SHAPE_PLAIN))
+	else if (says_itself(from))
 		sql_put(s, "to_jsonb(");
 	else
 		sql_put(s, "to_jsonb(CAST(");
@@ -195,8 +203,7 @@ static void postgres_document_after(struct sql *s, const struct column *from)
 		sql_put(s, " AS text), '(\\.[0-9]*[1-9])0+', '\\1'), '\\.0+(Z|$)', '\\1'))");
 	else if (from->logical == LT_BINARY)
 		sql_put(s, ", 'base64'), E'\\n', ''))");
-	else if (from->logical == LT_BOOLEAN || from->logical == LT_NUMBER ||
-		 (from->logical == LT_UNKNOWN && from->shape != SHAPE_PLAIN))
+	else if (says_itself(from))
 		sql_put(s, ")");
 	else if (from->logical == LT_INTEGER)
 		sql_put(s, " AS bigint))");

@@ -6,9 +6,26 @@
 
 /* ---- casts ---- */
 
+/* The type of the column that the value is for, as its table has it; the planner drops the branch. */
+static void put_value_as_there(struct sql *s, const struct query_expr *e)
+{
+	sql_put(s, "CASE WHEN false THEN (SELECT ");
+	sql_ident(s, e->type.name);
+	sql_put(s, " FROM ");
+	sql_table(s, e->type.home);
+	sql_put(s, " LIMIT 0) ELSE ");
+	sql_param(s, e->value);
+	sql_put(s, " END");
+}
+
 static void put_value(struct sql *s, const struct query_expr *e, bool bare)
 {
 	const bool cast = !bare && sql_has_type(s, &e->type);
+
+	if (cast && e->type.home != NULL) {
+		put_value_as_there(s, e);
+		return;
+	}
 
 	sql_put(s, cast ? "CAST(" : "");
 	sql_param(s, e->value);
@@ -24,32 +41,18 @@ static bool makes_document(const struct query_expr *e)
 	return e->kind >= EXPR_APPEND && e->kind <= EXPR_REMOVE_PATH && e->type.logical == LT_JSON;
 }
 
-/* What the values are by themselves: of what changes a document a new one. */
-static struct column type_of(const struct query_expr *e)
-{
-	struct column c = e->type;
-
-	if (!makes_document(e))
-		return c;
-	c.name = STR_NONE;
-	c.storage = ST_JSONB;
-	return c;
-}
-
 static void put_branches(struct sql *s, const struct query_expr *e, const struct column *to);
 
 /* Its values as a column of type `to` holds them. */
 static void put_converted(struct sql *s, const struct query_expr *e, const struct column *to)
 {
-	const struct column from = type_of(e);
-
 	if (e->kind == EXPR_CASE || e->kind == EXPR_COALESCE) {
 		put_branches(s, e, to);
 		return;
 	}
-	sql_convert_before(s, &from, to);
+	sql_convert_before(s, &e->type, to);
 	sql_expr(s, e);
-	sql_convert_after(s, &from, to);
+	sql_convert_after(s, &e->type, to);
 }
 
 void sql_expr_as(struct sql *s, const struct query_expr *e, const struct column *to)
@@ -84,8 +87,12 @@ void sql_document(struct sql *s, const struct query_expr *e)
 
 	if (!sql_on_postgres(s) && e->kind == EXPR_COLUMN && e->n_path > 0 && e->path_type == PATH_NUMBER) {
 		put_number_document(s, e);
-	} else if (e->type.logical != LT_JSON || !sql_on_postgres(s)) {
+	} else if (!sql_on_postgres(s)) {
 		sql_expr_as(s, e, &document);
+	} else if (e->type.logical != LT_JSON) {
+		sql_convert_before(s, &e->type, &document);
+		sql_expr(s, e);
+		sql_convert_after(s, &e->type, &document);
 	} else if (plain && e->n_path == 0) {
 		sql_jsonb(s, e->column);
 	} else if (plain) {
@@ -154,6 +161,35 @@ static void put_call(struct sql *s, const char *name, const struct query_expr *a
 	sql_put(s, cast ? " AS text))" : ")");
 }
 
+/* Is there one that is no value, and text? It tells the type of the values beside it, which may be one of text's kind
+ * that the model does not name: an enum, citext, inet. */
+static bool tells_text(const struct query_expr *e)
+{
+	for (size_t i = 0; i < e->n_args; i++)
+		if (e->args[i]->kind != EXPR_VALUE && e->args[i]->type.logical == LT_STRING)
+			return true;
+	return false;
+}
+
+/* One of several of which one is the result. Of documents one may be json, another jsonb: as the former, which keeps
+ * the text of both. */
+static void put_choice(struct sql *s, const struct query_expr *e, const struct query_expr *arg, const struct column *to)
+{
+	const bool json = sql_on_postgres(s) && to->logical == LT_JSON;
+	const bool document = json && arg->type.logical == LT_JSON;
+	const bool told =
+		sql_on_postgres(s) && arg->type.logical == LT_STRING && to->logical == LT_STRING && tells_text(e);
+
+	sql_put(s, json ? "CAST(" : "");
+	if (arg->kind == EXPR_VALUE && (document || told))
+		put_value(s, arg, true);
+	else if (document)
+		sql_expr(s, arg);
+	else
+		put_converted(s, arg, to);
+	sql_put(s, json ? " AS json)" : "");
+}
+
 static void put_case(struct sql *s, const struct query_expr *e, const struct column *to)
 {
 	sql_put(s, "CASE");
@@ -161,10 +197,10 @@ static void put_case(struct sql *s, const struct query_expr *e, const struct col
 		sql_put(s, " WHEN ");
 		s->conditions(s, &e->when[i], 1, "");
 		sql_put(s, " THEN ");
-		put_converted(s, e->args[i], to);
+		put_choice(s, e, e->args[i], to);
 	}
 	sql_put(s, " ELSE ");
-	put_converted(s, e->args[e->n_args - 1], to);
+	put_choice(s, e, e->args[e->n_args - 1], to);
 	sql_put(s, " END");
 }
 
@@ -177,7 +213,7 @@ static void put_branches(struct sql *s, const struct query_expr *e, const struct
 	sql_put(s, e->n_args > 1 ? "COALESCE(" : "(");
 	for (size_t i = 0; i < e->n_args; i++) {
 		sql_put(s, i > 0 ? ", " : "");
-		put_converted(s, e->args[i], to);
+		put_choice(s, e, e->args[i], to);
 	}
 	sql_put(s, ")");
 }
