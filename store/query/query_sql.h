@@ -83,7 +83,8 @@ void sql_set(struct sql *s, const struct query_set *set);
 /* A column, wherever its relations and path lead; null where they lead nowhere. */
 void sql_reference(struct sql *s, const struct query_expr *e);
 /* PostgreSQL: a column as a document that has operators (json has few); the end of a path from it, step by step, as an
- * index on such an expression would be written: as text or as jsonb. */
+ * index on such an expression would be written: as text or as jsonb. Which of the two the table has, the model may not
+ * know: the cast of what is jsonb is nothing to the planner. */
 void sql_jsonb(struct sql *s, const struct column *c);
 void sql_chain(struct sql *s, const struct query_expr *e, bool last_text);
 /* How many related records the conditions hold for. */

@@ -61,8 +61,24 @@ static void put_type(struct sql *s, const struct column *c)
 		sql_put(s, type_word(s, c));
 }
 
+/* The type of the column that the value is for, as its table has it; the planner drops the branch. */
+static void put_value_as_there(struct sql *s, const struct query_expr *e)
+{
+	sql_put(s, "CASE WHEN false THEN (SELECT ");
+	sql_ident(s, e->type.name);
+	sql_put(s, " FROM ");
+	sql_table(s, e->type.home);
+	sql_put(s, " LIMIT 0) ELSE ");
+	sql_param(s, e->value);
+	sql_put(s, " END");
+}
+
 static void put_value(struct sql *s, const struct query_expr *e, bool bare)
 {
+	if (sql_on_postgres(s) && !bare && e->type.home != NULL) {
+		put_value_as_there(s, e);
+		return;
+	}
 	const bool cast =
 		sql_on_postgres(s) && !bare && (e->type.postgres_native_enum || type_word(s, &e->type) != NULL);
 
@@ -101,11 +117,45 @@ static void put_arguments(struct sql *s, const struct query_expr *e, const char 
 		if (e->args[i]->kind == EXPR_VALUE)
 			put_value(s, e->args[i],
 				  e->args[i]->type.storage == e->args[0]->type.storage && i > 0 &&
-					  e->args[0]->kind == EXPR_COLUMN && e->kind != EXPR_COALESCE &&
-					  e->kind != EXPR_CONCAT);
+					  e->args[0]->kind == EXPR_COLUMN && e->kind != EXPR_CONCAT);
 		else
 			sql_expr(s, e->args[i]);
 	}
+}
+
+/* Is there one that is no value, and text? It tells the type of the values beside it, which may be one of text's kind
+ * that the model does not name: an enum, citext, inet. */
+static bool tells_text(const struct query_expr *e)
+{
+	for (size_t i = 0; i < e->n_args; i++)
+		if (e->args[i]->kind != EXPR_VALUE && e->args[i]->type.logical == LT_STRING)
+			return true;
+	return false;
+}
+
+/* One of several of which one is the result. Of documents one may be json, another jsonb: as the former, which keeps
+ * the text of both. */
+static void put_choice(struct sql *s, const struct query_expr *e, const struct query_expr *arg)
+{
+	const bool json = sql_on_postgres(s) && arg->type.logical == LT_JSON;
+	const bool value = arg->kind == EXPR_VALUE;
+
+	sql_put(s, json ? "CAST(" : "");
+	if (value)
+		put_value(s, arg, json || (arg->type.logical == LT_STRING && tells_text(e)));
+	else
+		sql_expr(s, arg);
+	sql_put(s, json ? " AS json)" : "");
+}
+
+static void put_coalesce(struct sql *s, const struct query_expr *e)
+{
+	sql_put(s, e->n_args > 1 ? "COALESCE(" : "(");
+	for (size_t i = 0; i < e->n_args; i++) {
+		sql_put(s, i > 0 ? ", " : "");
+		put_choice(s, e, e->args[i]);
+	}
+	sql_put(s, ")");
 }
 
 /* SQLite would turn an integer that overflows into a float without a word, and a division by zero into null. */
@@ -157,10 +207,10 @@ static void put_case(struct sql *s, const struct query_expr *e)
 		sql_put(s, " WHEN ");
 		s->conditions(s, &e->when[i], 1, "");
 		sql_put(s, " THEN ");
-		sql_expr(s, e->args[i]);
+		put_choice(s, e, e->args[i]);
 	}
 	sql_put(s, " ELSE ");
-	sql_expr(s, e->args[e->n_args - 1]);
+	put_choice(s, e, e->args[e->n_args - 1]);
 	sql_put(s, " END");
 }
 
@@ -422,9 +472,7 @@ void sql_expr(struct sql *s, const struct query_expr *e)
 		sql_put(s, computing ? ")" : "");
 		break;
 	case EXPR_COALESCE:
-		sql_put(s, e->n_args > 1 ? "COALESCE(" : "(");
-		put_arguments(s, e, ", ");
-		sql_put(s, ")");
+		put_coalesce(s, e);
 		break;
 	case EXPR_LOWER:
 		put_call(s, sql_on_postgres(s) ? "LOWER" : "ferro_lower", e->args[0]);

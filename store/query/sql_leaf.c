@@ -36,7 +36,12 @@ static struct str compared_as(const struct sql *s, const struct condition *c)
 {
 	const struct column *type = sql_subject_type(c);
 
-	return sql_on_postgres(s) && type != NULL && compares(c->node->op) ? column_compared_as(type) : STR_NONE;
+	if (!sql_on_postgres(s) || type == NULL || !compares(c->node->op))
+		return STR_NONE;
+	/* what is computed is a time, the table may have a text */
+	if (type->home != NULL && type->storage == ST_TIME && c->node->operand != NULL)
+		return STR("time");
+	return column_compared_as(type);
 }
 
 static void put_as(struct sql *s, struct str type)
