@@ -162,7 +162,8 @@ static bool order_target(struct query_parse *p, const struct query *q, const jso
 	if (rank)
 		return query_rank(p->arena, q, json_pointer_key(p->arena, pointer, STR("rank")), &ret->expr, p->err);
 	if (expr != NULL)
-		return query_parse_expr(&scope, expr, NULL, json_pointer_key(p->arena, pointer, STR("expr")),
+		return query_expr_alone(p, obj, pointer) &&
+		       query_parse_expr(&scope, expr, NULL, json_pointer_key(p->arena, pointer, STR("expr")),
 					&ret->expr);
 	if (!ref && json_is_string(column) && find_alias(q, json_str(column), &ret->aggregate))
 		return true;

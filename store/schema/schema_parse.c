@@ -218,10 +218,14 @@ static void take_version_3(struct parse *p, struct column *c)
 		return;
 	if (c->storage == ST_JSON)
 		c->storage = ST_JSONB;
-	if (c->storage == ST_TIME_LOGICAL)
+	if (c->storage == ST_TIME_LOGICAL) {
 		c->storage = ST_TIME;
-	if (longest > 0 && c->enum_type_name.p != NULL && !c->has_postgres_native_enum)
+		c->home = p->d->m;
+	}
+	if (longest > 0 && c->enum_type_name.p != NULL && !c->has_postgres_native_enum) {
 		c->postgres_native_enum = true;
+		c->home = p->d->m;
+	}
 	if (c->sqlite_type.p != NULL)
 		return;
 	if (longest > 0)
