@@ -117,7 +117,7 @@ static bool leaf_target(const struct tree *t, const json_t *obj, const char *poi
 			struct column *ret_type)
 {
 	const struct expr_scope scope = {.p = t->p, .model = t->model};
-	const json_t *expr = json_object_get(obj, "expr"), *column = json_object_get(obj, "column");
+	const json_t *expr = query_member(t->p, obj, "expr"), *column = query_member(t->p, obj, "column");
 	const char *at = json_pointer_key(t->p->arena, pointer, STR("expr"));
 
 	if (t->having != NULL)
@@ -186,7 +186,7 @@ static bool leaf_operand(const struct tree *t, struct leaf *l, const json_t *v, 
 /* The operands: absent, one, or a list where the operator takes several. */
 static bool leaf_operands(const struct tree *t, struct leaf *l, const json_t *obj, struct query_node *ret)
 {
-	const json_t *v = json_object_get(obj, "value");
+	const json_t *v = query_member(t->p, obj, "value");
 	const bool typed = v != NULL && query_untyped(v) != v;
 	const enum operands operands = query_operands(l->op);
 
