@@ -71,8 +71,12 @@ bool acting_of(struct request *req, struct route *route, struct err *err)
 	struct str given;
 	if (!acting_possible(req, route->conn, err))
 		return false;
-	if (route->conn->acting == ACTING_NONE)
-		return header_of(req).p == NULL || takes_settings(route->conn, err);
+	if (route->conn->acting == ACTING_NONE) {
+		/* a session may come from a server whose catalog said otherwise */
+		const bool gives =
+			header_of(req).p != NULL || (route->session != NULL && route->session->settings != NULL);
+		return !gives || takes_settings(route->conn, err);
+	}
 	if (!given_of(req, route, &given, err))
 		return false;
 	if (req->given_before && route->session != NULL && !str_eq(req->given, given))

@@ -158,10 +158,10 @@ static bool put_columns(const struct dialect *d, const struct model *m, struct s
 	const struct column **list = in_order(m);
 	bool ok = true;
 
-	for (size_t i = 0; ok && i < m->n_columns; i++) {
+	for (size_t i = 0; ok && i < m->n_columns + m->n_retired; i++) {
 		if (i > 0)
 			strbuf_puts(out, ", ");
-		ok = ddl_column_definition(d, m, list[i], out, err);
+		ok = ddl_column_definition(d, m, i < m->n_columns ? list[i] : model_made_column(m, i), out, err);
 	}
 	mem_free(list);
 	return ok;
@@ -350,6 +350,14 @@ static void decide_foreign_keys(struct creation *c, size_t i)
 	}
 }
 
+/* Columns that the n-th table in the order is made with. */
+static size_t n_made(const struct creation *c, size_t n)
+{
+	const struct model *m = &c->s->models[c->order[n]];
+
+	return c->there[c->order[n]] ? 0 : m->n_columns + m->n_retired;
+}
+
 /* Of the tables, and of the types and sequences of their columns. */
 static void create_schemas(struct creation *c)
 {
@@ -366,8 +374,8 @@ static void create_schemas(struct creation *c)
 		add_and_reset(c->p, DDL_CREATE_SCHEMA, STR_NONE, &c->b);
 	}
 	for (size_t n = 0; n < c->s->n_models; n++)
-		for (size_t k = 0; !c->there[c->order[n]] && k < c->s->models[c->order[n]].n_columns; k++)
-			ddl_create_schemas(c->p, &seen, &c->s->models[c->order[n]].columns[k]);
+		for (size_t k = 0; k < n_made(c, n); k++)
+			ddl_create_schemas(c->p, &seen, model_made_column(&c->s->models[c->order[n]], k));
 	map_done(&seen);
 }
 
@@ -379,10 +387,10 @@ static void create_enums(struct creation *c)
 	for (size_t n = 0; n < c->s->n_models; n++) {
 		const struct model *m = &c->s->models[c->order[n]];
 
-		for (size_t k = 0; !c->there[c->order[n]] && k < m->n_columns; k++) {
-			struct column *col = &m->columns[k];
+		for (size_t k = 0; k < n_made(c, n); k++) {
+			const struct column *col = model_made_column(m, k);
 
-			if (!col->postgres_native_enum || map_put(&seen, col->enum_type_name, col) != NULL)
+			if (!col->postgres_native_enum || map_put(&seen, col->enum_type_name, &seen) != NULL)
 				continue;
 			ddl_create_enum(col, &c->b);
 			add_and_reset(c->p, DDL_CREATE_TYPE, STR_NONE, &c->b);
@@ -400,8 +408,8 @@ static void create_sequences(struct creation *c)
 	for (size_t n = 0; n < c->s->n_models; n++) {
 		const struct model *m = &c->s->models[c->order[n]];
 
-		for (size_t k = 0; !c->there[c->order[n]] && k < m->n_columns; k++)
-			ddl_create_sequence(c->p, &seen, &m->columns[k]);
+		for (size_t k = 0; k < n_made(c, n); k++)
+			ddl_create_sequence(c->p, &seen, model_made_column(m, k));
 	}
 	map_done(&seen);
 }
@@ -415,10 +423,12 @@ static bool create_types(struct creation *c, struct err *err)
 	for (size_t n = 0; ok && n < c->s->n_models; n++) {
 		const struct model *m = &c->s->models[c->order[n]];
 
-		for (size_t k = 0; ok && !c->there[c->order[n]] && k < m->n_columns; k++)
-			ok = m->columns[k].type_json == NULL ||
-			     ddl_create_types(c->p, &seen, m->columns[k].db_type, m->columns[k].type_json,
-					      m->columns[k].enum_values, err);
+		for (size_t k = 0; ok && k < n_made(c, n); k++) {
+			const struct column *col = model_made_column(m, k);
+
+			ok = col->type_json == NULL ||
+			     ddl_create_types(c->p, &seen, col->db_type, col->type_json, col->enum_values, err);
+		}
 	}
 	map_done(&seen);
 	return ok;

@@ -505,8 +505,8 @@ static bool plan_needs(struct planner *pl, const struct column *c, struct err *e
 
 bool plan_types(struct planner *pl, const struct table_pair *tp, struct err *err)
 {
-	for (size_t i = 0; pl->d->id == DIALECT_POSTGRES && i < tp->m->n_columns; i++) {
-		const struct column *c = &tp->m->columns[i];
+	for (size_t i = 0; pl->d->id == DIALECT_POSTGRES && i < tp->m->n_columns + tp->m->n_retired; i++) {
+		const struct column *c = model_made_column(tp->m, i);
 		const struct live_column *live = live_find_column(pl->d, tp->t, c->name);
 
 		if (live == NULL && !plan_needs(pl, c, err))

@@ -297,6 +297,9 @@ void plan_columns(struct planner *pl, const struct table_pair *tp)
 	for (size_t i = 0; i < m->n_columns; i++)
 		if (live_find_column(pl->d, tp->t, m->columns[i].name) == NULL && plan_can_add(pl, tp, &m->columns[i]))
 			add_column(pl, tp, &m->columns[i]);
+	for (size_t i = 0; i < m->n_retired; i++)
+		if (live_find_column(pl->d, tp->t, m->retired[i].name) == NULL)
+			add_column(pl, tp, &m->retired[i]);
 	for (size_t i = 0; i < m->n_columns; i++) {
 		const struct column *c = &m->columns[i];
 		const struct live_column *live = live_find_column(pl->d, tp->t, c->name);
@@ -325,6 +328,9 @@ bool plan_excludes(const struct planner *pl, const struct model *m, struct str c
 {
 	for (size_t i = 0; i < m->n_excluded; i++)
 		if (live_name_eq(pl->d, m->excluded[i], column))
+			return true;
+	for (size_t i = 0; i < m->n_retired; i++)
+		if (live_name_eq(pl->d, m->retired[i].name, column))
 			return true;
 	return false;
 }

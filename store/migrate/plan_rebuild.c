@@ -255,8 +255,8 @@ static bool put_create(struct planner *pl, const struct table_pair *tp, const st
 	table_edit_init(&e, pl->a, text);
 	for (size_t i = 0; i < tp->t->n_columns; i++)
 		edit_column(pl, tp, &e, i);
-	for (size_t i = 0; i < tp->m->n_columns; i++) {
-		const struct column *c = &tp->m->columns[i];
+	for (size_t i = 0; i < tp->m->n_columns + tp->m->n_retired; i++) {
+		const struct column *c = model_made_column(tp->m, i);
 		struct str definition;
 
 		if (live_find_column(pl->d, tp->t, c->name) != NULL)

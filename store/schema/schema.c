@@ -119,6 +119,11 @@ const struct column *model_column(const struct model *m, struct str name)
 	return map_get(&m->columns_by_name, name);
 }
 
+const struct column *model_made_column(const struct model *m, size_t i)
+{
+	return i < m->n_columns ? &m->columns[i] : &m->retired[i - m->n_columns];
+}
+
 const struct relation *model_relation(const struct model *m, struct str name)
 {
 	for (size_t i = 0; i < m->n_relations; i++)

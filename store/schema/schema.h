@@ -129,7 +129,7 @@ struct column {
 	 * unknown), or a domain, which is to all intents what it is based on. */
 	bool own_type;
 	bool random_uuid;        /* what makes a value where none is given makes a new UUID */
-	bool retired;            /* only while it is read: the table has it, the model has not */
+	bool retired;            /* the table has it, the model's records have not */
 	bool uuid_hex;           /* ours, never part of the fingerprint: a uuid on SQLite is 32 digits, no hyphens */
 	struct str logical_word; /* as declared ("integer", "datetime", "object", ...) */
 	int64_t length;          /* N of varchar(N), char(N); 0: none */
@@ -262,6 +262,8 @@ struct model {
 	size_t n_excluded;
 	struct column *columns; /* sorted by name */
 	size_t n_columns;
+	struct column *retired; /* of the table, made with it and left alone since: no record has them */
+	size_t n_retired;
 	const struct column **pk; /* primary key columns, by name */
 	size_t n_pk;
 	struct foreign_key *fks;
@@ -334,6 +336,8 @@ bool model_kind_is_table(enum model_kind kind);
 const char *model_kind_name(enum model_kind kind);
 bool model_kind_from_name(struct str name, enum model_kind *ret) MUST_CHECK;
 const struct column *model_column(const struct model *m, struct str name);
+/* The i-th of the columns that the table is made with: the model's, then the retired ones. */
+const struct column *model_made_column(const struct model *m, size_t i);
 /* How many pairs of columns link the records (not through a join table): of this model's side, and of the target's. */
 size_t relation_n_pairs(const struct relation *r);
 struct str relation_here(const struct relation *r, size_t i);

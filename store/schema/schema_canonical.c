@@ -99,7 +99,10 @@ void schema_sort(struct schema_build *b)
 		wait_may_step_aside();
 		*m = *b->drafts[i].m;
 		b->drafts[i].m = m;
+		for (size_t k = 0; k < m->n_columns; k++)
+			m->columns[k].home = m->columns[k].home != NULL ? m : NULL;
 		sort(m->columns, m->n_columns, sizeof(*m->columns), by_column);
+		sort(m->retired, m->n_retired, sizeof(*m->retired), by_column);
 		sort(m->fks, m->n_fks, sizeof(*m->fks), by_fk);
 		sort(m->indexes, m->n_indexes, sizeof(*m->indexes), by_index);
 		sort(m->uniques, m->n_uniques, sizeof(*m->uniques), by_index);
@@ -224,6 +227,7 @@ static void set_history(json_t *o, const struct column *c)
 {
 	set_given(o, "renamed_from", c->renamed_from);
 	set_given(o, "default_factory", c->default_factory);
+	set_true(o, "retired", c->retired);
 	if (c->renamed_labels != NULL)
 		(void)json_object_set_new(o, "enum_renamed_labels", share(c->renamed_labels));
 	if (c->retired_labels != NULL)
@@ -402,6 +406,8 @@ static json_t *model_json(const struct model *m, enum form form)
 
 	for (size_t i = 0; i < m->n_columns; i++)
 		(void)json_array_append_new(columns, column_json(&m->columns[i], form));
+	for (size_t i = 0; i < m->n_retired; i++)
+		(void)json_array_append_new(columns, column_json(&m->retired[i], form));
 	for (size_t i = 0; i < m->n_fks; i++)
 		if (additions || m->fks[i].n_columns <= 1)
 			(void)json_array_append_new(fks, fk_json(&m->fks[i], additions));

@@ -343,18 +343,18 @@ static void parse_column(struct parse *p, struct column *c, struct column_given 
 	parse_leave(p, false);
 }
 
-/* A retired column is in the table and not in the model. */
+/* A retired column is in the table, where it may be null, and not in the model. */
 static void leave_out_retired(struct parse *model, struct column_given *given)
 {
 	struct model *m = model->d->m;
-	struct str *excluded = arena_array(model->b->arena, m->n_excluded + m->n_columns, sizeof(*excluded));
-	size_t n = 0, n_excluded = m->n_excluded;
+	size_t n = 0;
 
-	for (size_t i = 0; i < n_excluded; i++)
-		excluded[i] = m->excluded[i];
+	m->retired = arena_array(model->b->arena, m->n_columns, sizeof(*m->retired));
 	for (size_t i = 0; i < m->n_columns; i++) {
 		if (m->columns[i].retired) {
-			excluded[n_excluded++] = m->columns[i].name;
+			m->columns[i].nullable = true;
+			m->columns[i].unique = m->columns[i].index_flag = m->columns[i].autoincrement = false;
+			m->retired[m->n_retired++] = m->columns[i];
 			continue;
 		}
 		m->columns[n] = m->columns[i];
@@ -362,11 +362,7 @@ static void leave_out_retired(struct parse *model, struct column_given *given)
 	}
 	if (n == 0)
 		parse_fault(model, "columns", "must not all be retired");
-	if (n == m->n_columns)
-		return;
 	m->n_columns = n;
-	m->excluded = excluded;
-	m->n_excluded = n_excluded;
 }
 
 static void parse_columns(struct parse *model)

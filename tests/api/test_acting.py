@@ -390,6 +390,28 @@ def test_a_session_takes_its_settings_along(tenants):
         tenants.psql("DROP DATABASE " + tenants.database + "_state WITH (FORCE)")
 
 
+def test_a_session_is_refused_where_it_cannot_be_told(tenants, tmp_path):
+    """Adopted by a server whose catalog says that the connection tells nothing: its settings are not dropped."""
+    tenants.psql("CREATE DATABASE " + tenants.database + "_state")
+    shared = ["--default-url", "", "--state-url", f"postgres://ferrod@127.0.0.1:{tenants.pg.port}/{tenants.database}_state"]
+    text = {"sql": "SELECT 1 AS n"}
+    try:
+        for node, acting in (("one", "settings"), ("two", "none")):
+            catalog = tmp_path / f"{node}.json"
+            catalog.write_text(json.dumps({"connections": [{"name": "app", "default": True, "acting": acting,
+                                                            "url": f"postgres://{tenants.user}@127.0.0.1:{tenants.pg.port}/{tenants.database}"}]}))
+            with Server(*shared, "--node", node, "--catalog", str(catalog)) as server, Client(server.port, timeout=30) as c:
+                if node == "one":
+                    told = c.post("/v1/sessions", {"settings": {"app.tenant_id": "a"}}).expect(201).json()["session_id"]
+                    plain = c.post("/v1/sessions").expect(201).json()["session_id"]
+                    c.post("/v1/sql/fetch-one", text, headers={"Ferro-Session": told}).expect(200)
+                else:
+                    c.post("/v1/sql/fetch-one", text, headers={"Ferro-Session": told}).problem(400, "invalid_request")
+                    c.post("/v1/sql/fetch-one", text, headers={"Ferro-Session": plain}).expect(200)
+    finally:
+        tenants.psql("DROP DATABASE " + tenants.database + "_state WITH (FORCE)")
+
+
 # ---- keys ----
 
 @pytest.fixture

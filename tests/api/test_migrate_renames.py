@@ -3,7 +3,7 @@ import uuid
 
 import pytest
 
-from support.schema import column, migrate, model, quiet, register, run
+from support.schema import column, columns_of, migrate, model, quiet, register, run
 
 OLD = [
     {"model_name": "Writer", "table_name": "writer", "columns": [
@@ -196,3 +196,32 @@ def test_a_trigger_that_speaks_of_the_old_name(conn):
     run(conn.backend, "INSERT INTO t VALUES (1, 5, 6)")
     assert run(conn.backend, "SELECT x FROM log") == [["5"]] and run(conn.backend, "SELECT a FROM w" if postgres else "SELECT b FROM w") == [["5"]]
     quiet(conn)
+
+
+@pytest.mark.parametrize("how", ["created", "added", "rebuilt"])
+@pytest.mark.parametrize("version", [1, 3])
+def test_what_is_retired_is_in_the_table(conn, how, version):
+    """In the schema, where it may be null, and out of the records."""
+    columns = [{"name": "id", "logical_type": "integer", "primary_key": True, "nullable": False}, {"name": "label", "logical_type": "string", "nullable": how != "rebuilt"}]
+    gone = [{"name": "gone", "logical_type": "string", "nullable": False, "unique": True, "retired": True},
+            {"name": "mood", "logical_type": "string", "nullable": True, "enum_values": ["sad"], "enum_type_name": "mood", "retired": True}]
+    model = {"model_name": "Thing", "columns": [*columns, *gone]}
+
+    def told(*models):
+        conn.client.put("/v1/models", {"ir_kind": "schema", "ir_version": version, "payload": {"models": list(models)}}).expect(200)
+
+    told(model if how == "created" else {"model_name": "Thing", "columns": [columns[0], {**columns[1], "nullable": True}]})
+    conn.client.post("/v1/create-tables", conn.using).expect(200)
+    told(model)
+    if how != "created":
+        conn.client.post("/v1/migrate", {**conn.using, "rebuild": how == "rebuilt"}).expect(200)
+    assert set(columns_of(conn.backend, "thing")) == {"id", "label", "gone", "mood"}
+    for options in ({}, {"destructive": True}, {"rebuild": True, "destructive": True}):
+        quiet(conn, **options)
+    assert conn.client.post("/v1/models/Thing/records", {"label": "a"}, params=conn.using).expect(201).json() == {"id": 1, "label": "a"}
+    conn.client.post("/v1/models/Thing/records", {"label": "a", "gone": "x"}, params=conn.using).problem(422, "unknown_column")
+    kept = conn.client.get("/v1/models").json()
+    assert [c["name"] for c in kept["payload"]["models"][0]["columns"] if c.get("retired")] == ["gone", "mood"]
+    conn.client.put("/v1/models", kept).expect(200)
+    assert conn.client.get("/v1/models").json() == kept
+    quiet(conn, destructive=True)
