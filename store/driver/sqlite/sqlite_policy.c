@@ -212,6 +212,11 @@ static int on_authorize(void *arg, int action, const char *one, const char *two,
 
 	if (c->internal)
 		return SQLITE_OK;
+	/* inside a step only what others have changed is compiled anew, or what a table with SQL of its own asks */
+	if (c->here && action != SQLITE_PRAGMA) {
+		c->away = c->saw_changed = true;
+		return SQLITE_DENY;
+	}
 	if (!may_compile(c))
 		return SQLITE_DENY;
 	c->saw_beyond |= !sqlite_proof_allows(action, one, two);
@@ -278,7 +283,7 @@ void sqlite_policy_begin(struct sqlite_conn *c)
 {
 	c->saw_beyond = c->saw_insert = c->saw_update = c->saw_match = c->saw_alone = c->saw_taint = false;
 	c->saw_begin = c->saw_divide = c->saw_own_savepoint = c->saw_heavy = c->saw_busy = c->saw_paths = false;
-	c->saw_long = false;
+	c->saw_long = c->saw_too_long = false;
 }
 
 void sqlite_policy_authorize(struct sqlite_conn *c)

@@ -21,6 +21,8 @@
 #define COMPILE_QUESTIONS 500
 /* SELECTs of a client's text that a loop compiles: what WITH names, each twice, doubles with each and asks little. */
 #define COMPILE_SELECTS 12
+/* Bytes of a text that a loop compiles. */
+#define COMPILE_BYTES (64 << 10)
 
 /* ---- life ---- */
 
@@ -151,8 +153,10 @@ struct compile_job {
 static void compile_job(void *arg)
 {
 	struct compile_job *j = arg;
+	const int64_t from = clock_mono_ns();
 
 	j->rc = compile(j->c, j->text, j->flags, j->ret, j->ret_tail);
+	j->c->saw_too_long = sqlite_away_too_long(j->rc, clock_mono_ns() - from);
 }
 
 /* A loop compiles what is compiled at once; what takes longer a thread does, which looks at the clock. */
@@ -162,13 +166,15 @@ static int compile_somewhere(struct sqlite_conn *c, struct str text, unsigned fl
 	struct compile_job j = {.c = c, .text = text, .flags = flags, .ret = ret, .ret_tail = ret_tail};
 	const bool on_loop = fiber_current() != NULL;
 
-	*ret_long = on_loop && c->raw && sqlite_text_selects(text) > COMPILE_SELECTS;
+	*ret_long = on_loop && (text.len > COMPILE_BYTES || (c->raw && sqlite_text_selects(text) > COMPILE_SELECTS));
 	if (!*ret_long) {
 		c->compile_left = on_loop ? COMPILE_QUESTIONS : 0;
+		sqlite_away_compiles(c, on_loop, text.len);
 		compile_job(&j);
 		c->compile_left = 0;
-		*ret_long = c->saw_long;
+		*ret_long = on_loop && (c->saw_long || (j.rc & 0xff) == SQLITE_NOMEM);
 	}
+	sqlite_away_compiles(c, false, text.len);
 	if (*ret_long) {
 		(void)sqlite3_finalize(*ret);
 		*ret = NULL;
@@ -250,7 +256,9 @@ void sqlite_stmt_start(struct sqlite_stmt *st)
 	}
 	sqlite_wait_look(c, st->heavy);
 	st->in_use = true;
-	st->ended = st->stepped = st->row_waits = false;
+	st->ended = st->stepped = st->row_waits = st->pinned = false;
+	st->n_given = st->n_passed = 0;
+	c->away = c->saw_changed = false;
 	st->was_in_tx = !sqlite3_get_autocommit(c->h);
 	if (!st->was_in_tx) { /* what is counted from here on is this caller's */
 		c->changes_before = sqlite3_total_changes64(c->h);
@@ -349,9 +357,21 @@ static void read_result(struct sqlite_stmt *st)
 		st->cur.last_insert_id = sqlite3_last_insert_rowid(h);
 }
 
+/* What a read of its own has begun to see stays as it is from its second row on: see sqlite_away.c. */
+static bool pin(struct sqlite_stmt *st)
+{
+	if (st->was_in_tx || st->n_given != 1 || st->pinned)
+		return true;
+	st->pinned = sqlite_snapshot_pin(st->c);
+	return st->pinned;
+}
+
 static int step_here(struct sqlite_stmt *st)
 {
 	const bool reads = st->cur.read_only && st->cur.n_columns > 0;
+
+	if (reads && fiber_current() != NULL && !pin(st))
+		return sqlite3_errcode(st->c->h);
 	const int rc = reads ? sqlite_wait_read(st->c, st->h, st->was_in_tx) : sqlite_wait_step(st->c, st->h);
 
 	if (!st->stepped && (rc == SQLITE_ROW || rc == SQLITE_DONE))
@@ -361,6 +381,22 @@ static int step_here(struct sqlite_stmt *st)
 	return rc;
 }
 
+/* The loop has given it up, before it wrote anything. */
+static int begin_anew(struct sqlite_stmt *st)
+{
+	struct sqlite_conn *c = st->c;
+
+	(void)sqlite3_reset(st->h);
+	c->away = false;
+	if (c->stop == SQLITE_STOP_AWAY)
+		c->stop = SQLITE_STOP_NONE;
+	st->heavy = true;
+	st->changed = c->saw_changed;
+	st->n_passed = st->n_given;
+	sqlite_wait_look(c, true);
+	return sqlite_ahead_step(st);
+}
+
 static bool advance(struct sqlite_stmt *st, bool *ret_row, struct err *err)
 {
 	struct sqlite_conn *c = st->c;
@@ -368,10 +404,13 @@ static bool advance(struct sqlite_stmt *st, bool *ret_row, struct err *err)
 	c->reads = st->cur.read_only;
 	c->begins = st->begins && c->wal;
 	c->divides = st->divides && st->was_in_tx && !c->savepoint_tx;
-	const int rc = st->heavy && fiber_current() != NULL ? sqlite_ahead_step(st) : step_here(st);
+	int rc = st->heavy && fiber_current() != NULL ? sqlite_ahead_step(st) : step_here(st);
 
+	if (c->away)
+		rc = begin_anew(st);
 	st->stepped = true;
 	if (rc == SQLITE_ROW) {
+		st->n_given++;
 		*ret_row = true;
 		return true;
 	}
@@ -384,7 +423,7 @@ static bool advance(struct sqlite_stmt *st, bool *ret_row, struct err *err)
 	(void)sqlite_error(c, rc, STR_NONE, err);
 	/* a statement on its own is undone, but for what FAIL leaves of it; an interrupted write or a full disk ends
 	 * even a whole transaction */
-	if (sqlite3_get_autocommit(c->h))
+	if (sqlite3_get_autocommit(c->h) || st->pinned)
 		err->outcome = (rc & 0xff) == SQLITE_CONSTRAINT && c->step_committed ? ERR_OUTCOME_COMMITTED
 										     : ERR_OUTCOME_ROLLED_BACK;
 	return false;
@@ -416,8 +455,12 @@ void sqlite_finish(struct cursor *cur)
 	st->ahead = NULL;
 	sqlite_wait_reset(c, st->h);
 	(void)sqlite3_clear_bindings(st->h);
+	if (st->pinned)
+		sqlite_snapshot_close(&c->base);
 	st->in_use = false;
-	if (!st->cached)
+	if (st->cached && st->changed)
+		cache_drop(c, st);
+	else if (!st->cached)
 		stmt_destroy(st);
 	if (c->saw_busy) /* it may have been compiled anew on its way */
 		sqlite_wait_busy(c);
