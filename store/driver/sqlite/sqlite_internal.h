@@ -142,8 +142,9 @@ struct sqlite_conn {
 	size_t text_words;                 /* of it */
 	bool match_refused;                /* what runs was a query of too many words */
 	sqlite3_stmt *st_schema;           /* of sqlite_virtual.c; NULL until used */
-	int64_t virtual_schema;            /* version of the schema that has_virtual is of; -1: not known */
+	int64_t virtual_schema;            /* version of the schema that the next two are of; -1: not known */
 	bool has_virtual;
+	bool has_nested;                    /* views name others, likewise */
 	bool wal;                           /* readers and the writer do not block each other */
 	sqlite3_stmt *st_begin, *st_commit; /* of snapshots; NULL until the first one */
 	sqlite3 *helper;                    /* of sqlite_function.c, with its statement; NULL until used */
@@ -224,6 +225,8 @@ bool sqlite_run(struct sqlite_conn *c, struct str sql, bool cache, int64_t deadl
 struct str sqlite_skip_blank(struct str sql);
 /* How many there are in it, at most: words in strings and comments count, too. */
 size_t sqlite_text_selects(struct str sql);
+/* May it name what it says, again and again (WITH), so that it takes long to compile though it is short? */
+bool sqlite_text_may_double(struct str sql);
 
 /* ---- sqlite_tx.c: see driver.h ---- */
 
@@ -315,6 +318,8 @@ int sqlite_fts5_register(struct sqlite_conn *c, fts5_api *api);
 /* Does the statement, or a trigger that it fires, search or write virtual tables of the schema? When it cannot be told:
  * yes. */
 bool sqlite_virtual_used(struct sqlite_conn *c, struct str sql);
+/* May views take long to compile, for they name each other? When it cannot be told: yes. */
+bool sqlite_virtual_nested(struct sqlite_conn *c);
 /* Frees what it has used. */
 void sqlite_virtual_done(struct sqlite_conn *c);
 

@@ -19,10 +19,10 @@
 /* What a loop's compiler may ask of the authorizer, which it does of each column and SELECT; well below a millisecond.
  */
 #define COMPILE_QUESTIONS 500
-/* SELECTs of a client's text that a loop compiles: what WITH names, each twice, doubles with each and asks little. */
-#define COMPILE_SELECTS 12
 /* Bytes of a text that a loop compiles. */
 #define COMPILE_BYTES (64 << 10)
+/* What took longer to compile, on a thread, is run there too. */
+#define COMPILE_NS (2 * CLOCK_NS_PER_MS)
 
 /* ---- life ---- */
 
@@ -148,15 +148,17 @@ struct compile_job {
 	sqlite3_stmt **ret;
 	const char **ret_tail;
 	int rc;
+	int64_t cpu_ns;
 };
 
 static void compile_job(void *arg)
 {
 	struct compile_job *j = arg;
-	const int64_t from = clock_mono_ns();
+	const int64_t from = clock_thread_cpu_ns();
 
 	j->rc = compile(j->c, j->text, j->flags, j->ret, j->ret_tail);
-	j->c->saw_too_long = sqlite_away_too_long(j->rc, clock_mono_ns() - from);
+	j->cpu_ns = clock_thread_cpu_ns() - from;
+	j->c->saw_too_long = sqlite_away_too_long(j->rc, j->cpu_ns);
 }
 
 /* A loop compiles what is compiled at once; what takes longer a thread does, which looks at the clock. */
@@ -166,22 +168,27 @@ static int compile_somewhere(struct sqlite_conn *c, struct str text, unsigned fl
 	struct compile_job j = {.c = c, .text = text, .flags = flags, .ret = ret, .ret_tail = ret_tail};
 	const bool on_loop = fiber_current() != NULL;
 
-	*ret_long = on_loop && (text.len > COMPILE_BYTES || (c->raw && sqlite_text_selects(text) > COMPILE_SELECTS));
-	if (!*ret_long) {
+	bool away = on_loop && (text.len > COMPILE_BYTES || (c->raw && sqlite_text_may_double(text)) ||
+				(!c->internal && sqlite_virtual_nested(c)));
+
+	*ret_long = false;
+	if (!away) {
 		c->compile_left = on_loop ? COMPILE_QUESTIONS : 0;
 		sqlite_away_compiles(c, on_loop, text.len);
 		compile_job(&j);
 		c->compile_left = 0;
-		*ret_long = on_loop && (c->saw_long || (j.rc & 0xff) == SQLITE_NOMEM);
+		*ret_long = away = on_loop && (c->saw_long || (j.rc & 0xff) == SQLITE_NOMEM);
 	}
 	sqlite_away_compiles(c, false, text.len);
-	if (*ret_long) {
+	if (away) {
 		(void)sqlite3_finalize(*ret);
 		*ret = NULL;
 		sqlite_policy_begin(c);
 		c->offloaded = fiber_shielded() ? NULL : fiber_current();
 		offload_compute(compile_job, &j);
 		c->offloaded = NULL;
+		/* what is so large takes its time to run, and to be put away, too */
+		*ret_long = *ret_long || j.cpu_ns > COMPILE_NS;
 	}
 	return j.rc != SQLITE_OK && c->stop != SQLITE_STOP_NONE ? SQLITE_INTERRUPT : j.rc;
 }
@@ -394,7 +401,12 @@ static int begin_anew(struct sqlite_stmt *st)
 	st->changed = c->saw_changed;
 	st->n_passed = st->n_given;
 	sqlite_wait_look(c, true);
-	return sqlite_ahead_step(st);
+	const int64_t from = clock_mono_ns();
+	const int rc = sqlite_ahead_step(st);
+	if (!st->changed || rc == SQLITE_ROW || rc == SQLITE_DONE)
+		return rc;
+	c->saw_too_long = sqlite_away_too_long(rc, clock_mono_ns() - from);
+	return c->stop != SQLITE_STOP_NONE ? SQLITE_INTERRUPT : rc;
 }
 
 static bool advance(struct sqlite_stmt *st, bool *ret_row, struct err *err)

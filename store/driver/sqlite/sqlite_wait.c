@@ -146,6 +146,7 @@ static void on_rollback(void *arg)
 	struct sqlite_conn *c = arg;
 
 	c->rolled_back = true;
+	c->virtual_schema = -1; /* versions of the schema will be given again */
 }
 
 void sqlite_wait_busy(struct sqlite_conn *c)
