@@ -111,9 +111,10 @@ struct sqlite_conn {
 	bool like_case;         /* PRAGMA case_sensitive_like, which would bring SQLite's own LIKE back */
 	bool saw_insert;        /* by the authorizer, while preparing */
 	bool saw_update, saw_match;
-	bool saw_begin;         /* BEGIN */
-	bool saw_divide;        /* SAVEPOINT or RELEASE */
-	bool saw_own_savepoint; /* its name is one of ours, which a client's text may not say */
+	bool saw_delete, saw_column; /* a DELETE that asks for no column empties its table in one step */
+	bool saw_begin;              /* BEGIN */
+	bool saw_divide;             /* SAVEPOINT or RELEASE */
+	bool saw_own_savepoint;      /* its name is one of ours, which a client's text may not say */
 	bool saw_taint;
 	bool saw_alone; /* what shares no transaction: words about transactions, settings, counts of the connection */
 	bool saw_busy;  /* PRAGMA busy_timeout, with a time or (-1) without */

@@ -229,6 +229,9 @@ static int on_authorize(void *arg, int action, const char *one, const char *two,
 		c->saw_update = true;
 		return SQLITE_OK;
 	case SQLITE_DELETE:
+		c->saw_delete = true;
+		c->saw_heavy |= c->raw;
+		return SQLITE_OK;
 	case SQLITE_ANALYZE:
 	case SQLITE_REINDEX:
 	case SQLITE_ALTER_TABLE:
@@ -236,6 +239,7 @@ static int on_authorize(void *arg, int action, const char *one, const char *two,
 		c->saw_heavy |= c->raw;
 		return SQLITE_OK;
 	case SQLITE_READ:
+		c->saw_column = true;
 		c->saw_heavy |= one != NULL && strncasecmp(one, "pragma_table_", 13) == 0;
 		return on_read(one, trigger != NULL) ? SQLITE_OK : SQLITE_DENY;
 	case SQLITE_SAVEPOINT:
@@ -283,7 +287,7 @@ void sqlite_policy_begin(struct sqlite_conn *c)
 {
 	c->saw_beyond = c->saw_insert = c->saw_update = c->saw_match = c->saw_alone = c->saw_taint = false;
 	c->saw_begin = c->saw_divide = c->saw_own_savepoint = c->saw_heavy = c->saw_busy = c->saw_paths = false;
-	c->saw_long = c->saw_too_long = false;
+	c->saw_long = c->saw_too_long = c->saw_delete = c->saw_column = false;
 }
 
 void sqlite_policy_authorize(struct sqlite_conn *c)

@@ -226,7 +226,8 @@ bool sqlite_stmt_create(struct sqlite_conn *c, struct str sql, bool persistent, 
 	st->c = c;
 	st->cur.conn = &c->base;
 	st->cur.read_only = sqlite3_stmt_readonly(h) != 0;
-	st->heavy = c->saw_heavy || is_long || (c->raw && memmem(text.p, text.len, "||", 2) != NULL);
+	st->heavy = c->saw_heavy || is_long || (c->saw_delete && !c->saw_column) ||
+		    (c->raw && memmem(text.p, text.len, "||", 2) != NULL);
 	/* who makes all of a migration's statements makes the long ones too */
 	const bool by_thread = c->migrating && fiber_current() == NULL;
 	if (!st->heavy && !c->internal && !by_thread && (c->raw || !st->cur.read_only))
