@@ -57,8 +57,12 @@ static bool enter_route(struct context *c, const struct route_request *q, struct
 	do {
 		if (!session_reached(c->req, c->res, &r, err))
 			return false;
-		if (route_resolve(c->store, q, &c->route, err))
+		if (route_resolve(c->store, q, &c->route, err)) {
+			if (c->req->since_ns == 0)
+				c->req->since_ns = c->route.since_ns;
+			c->route.since_ns = c->req->since_ns;
 			return true;
+		}
 	} while (session_again(&r, err));
 	tx_explain(c->req, c->res, c->req->tx_id, err);
 	return false;

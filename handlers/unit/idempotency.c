@@ -486,6 +486,8 @@ bool idempotent(struct request *req, struct response *res, handler_fn work, enum
 		return work(req, res, err);
 	if (!key_valid(key))
 		return err_set(err, ERR_INVALID_REQUEST, "an Idempotency-Key is 1 to 255 visible ASCII characters");
+	if (!req->body_streams) /* the one before, which it may wait for, waits for the same locks */
+		req->since_ns = clock_mono_ns();
 	know_given(req, res);
 	digest_begin(&d, req);
 	same_request(req, key, scope);

@@ -75,11 +75,13 @@ struct request {
 	size_t body_max;     /* bytes of a document that is held whole; its own bound when it streams */
 	bool body_streams;   /* BODY_BULK: too large to wait for; read it with request_body_next */
 	bool body_read;      /* request_body_next has handed it out */
-	struct num_sha256 *body_sum;       /* NULL, or gets what request_body_next hands out from now on; borrowed */
-	bool holds;                        /* what others may wait for, a lock or the writer: it gives way to nobody */
-	int64_t start_ns;                  /* monotonic: request line read */
-	int64_t handler_ns;                /* monotonic: the handler started; 0: refused before */
-	int64_t deadline;                  /* monotonic */
+	struct num_sha256 *body_sum; /* NULL, or gets what request_body_next hands out from now on; borrowed */
+	bool holds;                  /* what others may wait for, a lock or the writer: it gives way to nobody */
+	int64_t start_ns;            /* monotonic: request line read */
+	int64_t handler_ns;          /* monotonic: the handler started; 0: refused before */
+	int64_t deadline;            /* monotonic */
+	int64_t since_ns; /* monotonic: when it first asked for a database, or was to; 0: not yet. Whatever it tries
+			     again, locks of others are waited for from then on */
 	const struct principal *principal; /* NULL: no keys are configured */
 	struct str session_ref; /* for logs: names the session without being good for anything; STR_NONE: none */
 	struct request_once
