@@ -2,7 +2,8 @@
  * First answers: which request is the same, what of an answer is remembered, and how it is given again. An entry stays
  * until it is a day old or too many of its caller came after it; the bytes of its answer may go before (too large, or
  * the oldest of too many), but never the fact that the request was done, so that nothing is written twice. A failure
- * of the server (500 and above) is no answer: the request runs again, unless its work may stand.
+ * of the server (500 and above) is no answer, nor is a refusal of rights: the request runs again, unless its work may
+ * stand.
  */
 #include "handlers/unit/idempotency.h"
 #include "handlers/unit/idempotency_table.h"
@@ -138,6 +139,15 @@ static enum err_outcome outcome_of(const struct request *req)
 	return req->tx_left.p == NULL ? ERR_OUTCOME_COMMITTED : ERR_OUTCOME_NONE;
 }
 
+/* A refusal that is judged anew: it may pass, or was of rights, which are given; and of a connection that keeps answers
+ * with their writes, any. */
+static bool passes(const struct request *req, const struct err *err)
+{
+	const int status = problem_status(err->code);
+	return status >= 500 || status == 401 || status == 403 || status == 429 || problem_retryable(err->code) ||
+	       req->anew;
+}
+
 /* Fills the entry with what is to be remembered: of a failure that may pass, only that its work may stand. false:
  * nothing came of the request; the next one with its key runs. */
 static bool judge(struct kept *k, struct response *res, bool *ok, const struct err *err)
@@ -150,9 +160,8 @@ static bool judge(struct kept *k, struct response *res, bool *ok, const struct e
 	if (res->req->tx_left.p != NULL)
 		snprintf(k->tx, sizeof(k->tx), "%.*s", STR_FMT(res->req->tx_left));
 	if (!*ok) {
-		int status = problem_status(err->code);
-		if (err->cancelled || streaming || status >= 500 || status == 429 || problem_retryable(err->code)) {
-			k->status = status;
+		if (err->cancelled || streaming || passes(res->req, err)) {
+			k->status = problem_status(err->code);
 			k->outcome = err->outcome;
 			k->bare = true;
 			return err->outcome == ERR_OUTCOME_UNKNOWN || err->outcome == ERR_OUTCOME_COMMITTED;

@@ -91,6 +91,7 @@ struct request {
 	bool tx_undone;     /* its work was rolled back with its transaction */
 	bool undone;        /* what a unit of its work has seen has not remained: its failure says nothing */
 	bool alone;         /* its units share no transaction with others */
+	bool anew;          /* its connection keeps answers with their writes: a refusal is none, the next is judged */
 	struct prefer prefer;
 	enum media accept;        /* negotiated among what the route offers */
 	struct lost_commit *lost; /* NULL, or gets the commit that was lost (handlers/unit/lost_commit.h); borrowed */
