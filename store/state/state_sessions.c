@@ -27,11 +27,15 @@ bool state_session_put(struct state *s, const struct state_session *x, struct er
 	return ok;
 }
 
-static struct state_session session_of(const struct str c[STATE_CELLS])
+static bool session_of(const struct str c[STATE_CELLS], struct str id, struct state_session *ret, struct err *err)
 {
-	return (struct state_session){.node = c[0],
+	const int64_t phase = state_cell_int(c[2]);
+	if (phase != STATE_SESSION_OPEN && phase != STATE_SESSION_HANDED && phase != STATE_SESSION_ENDED)
+		return state_unlikely(err);
+	*ret = (struct state_session){.id = id,
+				      .node = c[0],
 				      .instance = c[1],
-				      .phase = (enum state_session_phase)state_cell_int(c[2]),
+				      .phase = (enum state_session_phase)phase,
 				      .owner = c[3],
 				      .connection = c[4],
 				      .created_us = state_cell_int(c[5]),
@@ -47,6 +51,7 @@ static struct state_session session_of(const struct str c[STATE_CELLS])
 				      .node_age_us = state_cell_int(c[14]),
 				      .node_url = c[15],
 				      .node_draining = state_cell_int(c[16]) != 0};
+	return true;
 }
 
 bool state_session_get(struct state *s, struct arena *a, struct str id, bool *ret_found, struct state_session *ret,
@@ -65,11 +70,7 @@ bool state_session_get(struct state *s, struct arena *a, struct str id, bool *re
 		&param, 1, &r, NULL, err);
 	ok = state_unit_end(&u, ok, err);
 	*ret_found = ok && r.n > 0;
-	if (*ret_found) {
-		*ret = session_of(r.cells[0]);
-		ret->id = id;
-	}
-	return ok;
+	return ok && (!*ret_found || session_of(r.cells[0], id, ret, err));
 }
 
 /* The node's row is locked until the end: its next beat comes after the adoption, and then it looks what it has left.
