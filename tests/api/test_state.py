@@ -1,5 +1,6 @@
 """The state: what callers told survives kill -9, sealed; what cannot be kept is refused; a state that cannot be read ends
 the start."""
+import contextlib
 import json
 import os
 import pathlib
@@ -15,6 +16,7 @@ import pytest
 from support.client import Client
 from support.pg import Postgres
 from support.process import wait_for
+from support.relay import Relay
 from support.server import Server, run_binary
 
 
@@ -63,6 +65,8 @@ def node(request, tmp_path):
     args = ["--default-url", f"sqlite:{tmp_path}/default.db?mode=rwc", "--state-url", state, "--state-key-file", str(key), *NOTICE]
     made = Node(args, tmp_path)
     made.kind, made.state, made.key = request.param, state, key
+    if request.param == "postgres":
+        made.pg, made.database = pg.pg, pg.database
     yield made
     if made.server is not None and made.server.alive:
         made.client.close()
@@ -248,6 +252,28 @@ def test_the_export_is_a_catalog(node, tmp_path):
         assert own.get("/v1/models/Book").json()["origin"] == "declared"
 
 
+def test_an_export_is_of_one_moment(postgres_backend, tmp_path):
+    """A connection and a model that are told together, between what an export reads and what it reads next, are both in it or neither."""
+    pg, database, told = postgres_backend.pg, postgres_backend.database, []
+    key = tmp_path / "key"
+    key.write_text(run_binary("key", "seal")[1])
+    args = ["--default-url", "", "--state-key-file", str(key), *NOTICE]
+    with Server(*args, "--state-url", postgres_backend.url) as server, Client(server.port) as c:
+        c.post("/v1/models", {"models": [model("Book")]}).expect(200)
+
+    def tell(data):
+        if b"ferrod.models" in data and not told:
+            told.append(pg.psql("BEGIN; INSERT INTO ferrod.connections VALUES ('late', 'plain:sqlite::memory:', '{}'); "
+                                "UPDATE ferrod.models SET told = replace(told, 'Book', 'Late') WHERE told IS NOT NULL; COMMIT", database))
+        return data
+    way = Relay(pg.port, tell)
+    code, out, err = run_binary("state", "export", *args, "--state-url", postgres_backend.url.replace(f":{pg.port}/", f":{way.port}/"))
+    way.close()
+    assert code == 0 and len(told) == 1, err
+    exported = json.loads(out)
+    assert ([x["name"] for x in exported["connections"]], [x["model_name"] for x in exported["models"]]) == (["late"], ["Late"])
+
+
 @pytest.mark.parametrize("table,column,text", [("models", "told", "nothing"), ("models", "told", "{}"), ("connections", "options", "[1]")])
 def test_nothing_of_a_state_that_cannot_be_read_is_left_out(node, request, tmp_path, table, column, text):
     c = node.start()
@@ -321,8 +347,36 @@ def test_what_another_tells_during_a_rotation_is_not_written_over(postgres_backe
     made.server.stop()
 
 
-def test_what_was_kept_and_could_not_be_done_is_done_later(node, postgres_backend, tmp_path):
-    """A reset that waits for a reload for longer than its request may take: the state is without the connection by then."""
+@contextlib.contextmanager
+def unwritable(node):
+    """Who writes the state waits until the end."""
+    if node.kind == "postgres":
+        with node.pg.asking(node.database) as other:
+            other("BEGIN; UPDATE ferrod.meta SET value = value")
+            yield
+            other("ROLLBACK")
+        return
+    with contextlib.closing(sqlite3.connect(node.dir / "state.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.execute("ROLLBACK")
+
+
+class Beside(threading.Thread):
+    """A request beside others; .answer is what it got."""
+
+    def __init__(self, node, method, path, body=None):
+        super().__init__(daemon=True)
+        self.client, self.call, self.answer = Client(node.server.port), (method, path, body), None
+        self.start()
+
+    def run(self):
+        with self.client as c:
+            self.answer = c.request(*self.call)
+
+
+def test_a_reset_that_is_refused_changes_nothing(node, postgres_backend, tmp_path):
+    """One that waits for a reload for longer than its request may take."""
     pg, database = postgres_backend.pg, postgres_backend.database
     file, table = tmp_path / "catalog.json", model("Locked", table_name="locked")
 
@@ -333,6 +387,7 @@ def test_what_was_kept_and_could_not_be_done_is_done_later(node, postgres_backen
     c = node.start("--catalog", str(file))
     wait_for(lambda: c.get("/v1/models/Locked/records").status == 200, 10, "the table")
     connect(c, "sqlite::memory:")
+    session = c.post("/v1/sessions", {"using": "shop"}).expect(201).header("Ferro-Session")
     write([{"name": "more", "logical_type": "integer", "nullable": True}])
     with pg.asking(database) as other, Client(node.server.port) as second:
         other("BEGIN; LOCK TABLE locked IN ACCESS EXCLUSIVE MODE")
@@ -342,9 +397,69 @@ def test_what_was_kept_and_could_not_be_done_is_done_later(node, postgres_backen
         c.post("/v1/reset", headers={"Prefer": "timeout=0.5"}).problem(503, "database_busy")
         other("ROLLBACK")
         reloading.join()
-    assert names(c) == {"default": "built_in", "own": "declared"}
+    assert names(c) == {"default": "built_in", "own": "declared", "shop": "told"}
+    c.get("/v1/session", headers={"Ferro-Session": session}).expect(200)
     c = node.again("--catalog", str(file))
-    assert names(c) == {"default": "built_in", "own": "declared"}
+    assert names(c) == {"default": "built_in", "own": "declared", "shop": "told"}
+
+
+def in_state(node, sql):
+    """What a statement says there; ~ stands before its tables."""
+    if node.kind == "postgres":
+        return node.pg.psql(sql.replace("~", "ferrod."), node.database)
+    with contextlib.closing(sqlite3.connect(node.dir / "state.db")) as db:
+        return "\n".join(str(row[0]) for row in db.execute(sql.replace("~", "ferrod_")))
+
+
+@pytest.mark.parametrize("what", ["session", "transaction"])
+def test_nothing_is_begun_on_what_is_being_disconnected(node, tmp_path, what):
+    """A disconnect that was found allowed is done once it is kept: what would have refused it is refused meanwhile."""
+    c = node.start("--busy-timeout-seconds", "20")
+    connect(c, f"sqlite:{tmp_path}/shop.db?mode=rwc")
+    with unwritable(node):
+        leaving = Beside(node, "DELETE", "/v1/connections/shop")
+        for _ in range(1000):
+            begun = c.post(f"/v1/{what}s", {"using": "shop"})
+            if begun.status != 201:
+                break
+            if what == "session":    # it was before: the disconnect is asked for again if it met it
+                c.delete("/v1/session", headers={"Ferro-Session": begun.header("Ferro-Session")}).expect(204)
+            else:
+                c.post(f"/v1/transactions/{begun.header('Ferro-Transaction')}/rollback").expect(200)
+            if not leaving.is_alive():
+                leaving = Beside(node, "DELETE", "/v1/connections/shop")
+            time.sleep(0.01)
+        assert begun.problem(503, "database_busy")["outcome"] == "not_started"
+        c.get("/v1/connections/shop").expect(200)
+    leaving.join()
+    leaving.answer.expect(204)
+    assert "shop" not in names(c) and "shop" not in names(node.again())
+
+
+@pytest.mark.parametrize("path,body,table", [("/v1/connections", {"name": "shop", "url": "sqlite::memory:"}, "~connections"),
+                                             ("/v1/models", {"models": [model("One")]}, "~models")])
+def test_what_is_declared_while_it_is_told(node, tmp_path, path, body, table):
+    """Is it found allowed, then it is kept, and a reload waits for that; is it refused, then it is not kept."""
+    file = tmp_path / "catalog.json"
+    file.write_text("{}")
+    c = node.start("--catalog", str(file), "--busy-timeout-seconds", "20")
+    file.write_text(json.dumps({"connections": [{"name": "shop", "url": "sqlite::memory:"}], "models": [model("One")]}))
+    with unwritable(node):
+        telling = Beside(node, "POST", path, body)
+        if node.kind == "postgres":
+            wait_for(lambda: int(node.pg.psql("SELECT count(*) FROM pg_locks WHERE NOT granted", node.database)) > 0, 10, "the telling")
+        else:
+            time.sleep(0.5)
+        reloading = Beside(node, "POST", "/v1/catalog/reload")
+        reloading.join(2)
+    for one in (telling, reloading):
+        one.join()
+    reloading.answer.expect(200)
+    if telling.answer.status not in (200, 201):
+        telling.answer.problem(409, "declared")
+    assert in_state(node, f"SELECT count(*) FROM {table}") == str(int(telling.answer.status < 300))
+    assert names(c)["shop"] == "declared"
+    assert {x["name"]: x["origin"] for x in c.get("/v1/catalog").expect(200).json()["models"]} == {"One": "declared"}
 
 
 @pytest.mark.parametrize("text", ["", "short\n", "x" * 44 + "\n", "{0}{0}{0}"])
