@@ -453,20 +453,21 @@ static bool run_first(struct request *req, struct response *res, handler_fn work
 	}
 }
 
-/* The work, unless the state has the key's answer; one that went well is kept there. *ret_known: it is in the state. */
+/* The work, unless the state has the key's answer, or gets it from another server; one that went well is kept there.
+ * *ret_known: it is in the state. */
 static bool run_told(struct request *req, struct response *res, handler_fn work, const uint8_t scope[KEPT_DIGEST],
 		     struct body_digest *d, bool *ret_known, struct err *err)
 {
 	const struct str key = hex_of(&req->arena, scope), body = hex_of(&req->arena, d->bytes);
+	struct told_claim claim;
 	bool with_write;
-	if (!told_answer_find(req, res, key, body, ret_known, err))
+	if (!told_answer_begin(req, res, key, body, &claim, ret_known, err))
 		return false;
 	if (*ret_known)
 		return true;
 	const bool ok = run_first(req, res, work, scope, d, &with_write, err);
 	*ret_known = with_write;
-	if (ok && !with_write)
-		told_answer_put(res, key, body, answer_max);
+	told_answer_end(res, &claim, ok && !with_write, answer_max);
 	return ok;
 }
 

@@ -22,6 +22,7 @@ struct lost_commit;
 struct num_sha256;
 struct principal;
 struct request_once;
+struct state_claim;
 
 enum http_method { HTTP_GET, HTTP_HEAD, HTTP_POST, HTTP_PUT, HTTP_PATCH, HTTP_DELETE, HTTP_OPTIONS, HTTP_OTHER };
 
@@ -84,7 +85,8 @@ struct request {
 	struct str session_ref; /* for logs: names the session without being good for anything; STR_NONE: none */
 	struct request_once
 		*once; /* of one whose answer may be kept with its write (handlers/unit/context.h); or NULL */
-	struct str session_id, tx_id; /* Ferro-Session, Ferro-Transaction; STR_NONE: not given */
+	const struct state_claim *claim; /* of its Idempotency-Key in the state, under which it tells; NULL: none */
+	struct str session_id, tx_id;    /* Ferro-Session, Ferro-Transaction; STR_NONE: not given */
 	struct str tx_new;  /* Ferro-Transaction, when it asks for a new one ("new", "new;..."): not in tx_id then */
 	struct str tx_end;  /* Ferro-Transaction-End; STR_NONE: not given */
 	struct str tx_left; /* the open transaction that its work was left in; STR_NONE: none */

@@ -11,6 +11,7 @@
 #include "service/base/mem.h"
 #include "service/base/num.h"
 #include "store/state/state_check.h"
+#include "store/state/state_claims.h"
 #include "store/state/state_sql.h"
 
 #include "service/base/banned.h"
@@ -76,6 +77,8 @@ static bool create_tables(struct unit *u, struct err *err)
 		"bigint NOT NULL, used_us bigint NOT NULL, idle_us bigint NOT NULL, life_us bigint NOT NULL, ended_us "
 		"bigint NOT NULL, why bigint NOT NULL, origin varchar NOT NULL, undone text NOT NULL)",
 		"CREATE INDEX IF NOT EXISTS sessions_by_node ON ~sessions (node, instance, phase)",
+		"CREATE TABLE IF NOT EXISTS ~claims (key varchar PRIMARY KEY, body varchar NOT NULL, node varchar NOT "
+		"NULL, instance varchar NOT NULL, till_us bigint NOT NULL)",
 	};
 	if (state_is_postgres(u->s)) {
 		if (!state_run(u,
@@ -505,8 +508,8 @@ bool state_write(struct state *s, int64_t version, const struct state_change *c,
 	struct unit u;
 	arena_init(&a);
 	state_unit_begin(&u, s, &a, true);
-	bool ok = advance(&u, version, ret_version, err) && write_connections(&u, c, err) &&
-		  write_models(&u, *ret_version, c, err);
+	bool ok = state_claim_hold(&u, c->claim, err) && advance(&u, version, ret_version, err) &&
+		  write_connections(&u, c, err) && write_models(&u, *ret_version, c, err);
 	if (ok && (c->choose_default || c->drop_all))
 		ok = state_put_meta(&u, "default",
 				    c->choose_default && c->default_name.p != NULL ? c->default_name : STR(""), err);

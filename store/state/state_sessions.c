@@ -1,5 +1,6 @@
 /* Sessions of the state: who serves them, and what another needs to go on with them. */
 #include "service/base/num.h"
+#include "store/state/state_claims.h"
 #include "store/state/state_nodes.h"
 #include "store/state/state_sql.h"
 
@@ -8,7 +9,7 @@
 #define NOW "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)"
 #define CHANGES_MAX 1000 /* rows of one statement */
 
-bool state_session_put(struct state *s, const struct state_session *x, struct err *err)
+bool state_session_put(struct state *s, const struct state_session *x, const struct state_claim *claim, struct err *err)
 {
 	const struct value params[] = {value_text(x->id),    value_text(x->node),       value_text(x->instance),
 				       value_text(x->owner), value_text(x->connection), value_int(x->idle_us),
@@ -16,8 +17,9 @@ bool state_session_put(struct state *s, const struct state_session *x, struct er
 	struct arena a;
 	struct unit u;
 	arena_init(&a);
-	state_unit_begin(&u, s, &a, false);
-	bool ok = state_run(&u,
+	state_unit_begin(&u, s, &a, claim != NULL);
+	bool ok = state_claim_hold(&u, claim, err) &&
+		  state_run(&u,
 			    "INSERT INTO ~sessions (id, node, instance, phase, owner, connection, created_us, used_us, "
 			    "idle_us, life_us, ended_us, why, origin, undone) VALUES (?, ?, ?, 0, ?, ?, " NOW ", " NOW
 			    ", ?, ?, 0, 0, '', '')",
@@ -210,7 +212,8 @@ bool state_sessions_forget(struct state *s, int64_t keep_us, struct err *err)
 			    "DELETE FROM ~sessions WHERE CASE WHEN phase = 2 THEN ended_us ELSE LEAST(created_us + "
 			    "life_us, used_us + idle_us) END < " NOW " - CAST(? AS bigint)",
 			    &keep, 1, NULL, NULL, err) &&
-		  state_run(&u, "DELETE FROM ~nodes WHERE seen_us < " NOW " - 86400000000", NULL, 0, NULL, NULL, err);
+		  state_run(&u, "DELETE FROM ~nodes WHERE seen_us < " NOW " - 86400000000", NULL, 0, NULL, NULL, err) &&
+		  state_run(&u, "DELETE FROM ~claims WHERE till_us < " NOW, NULL, 0, NULL, NULL, err);
 	ok = state_unit_end(&u, ok, err);
 	arena_done(&a);
 	return ok;

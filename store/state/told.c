@@ -64,12 +64,13 @@ static void leave(struct told *t)
 }
 
 /* Keeps the change; without a state there is nothing to do. The turn is held. */
-static bool keep(struct told *t, struct state_change *c, struct str who, struct err *err)
+static bool keep(struct told *t, struct state_change *c, struct teller who, struct err *err)
 {
 	int64_t version;
 	if (t->state == NULL)
 		return true;
-	c->who = who;
+	c->who = who.name;
+	c->claim = who.claim;
 	if (!state_write(t->state, t->kept, c, &version, err))
 		return false;
 	t->kept = version;
@@ -308,7 +309,7 @@ static bool may_keep(const struct told *t, const struct connection *c)
 struct connecting {
 	struct connection *c;
 	const struct connect_options *o;
-	struct str who;
+	struct teller who;
 	struct told_connection *ret;
 };
 
@@ -330,7 +331,7 @@ static bool try_connect(struct told *t, void *arg, struct err *err)
 	return ok && connection_register(&t->store->connections, x->c, x->o, &x->ret->replaced, err);
 }
 
-bool told_connect(struct told *t, struct connection *c, const struct connect_options *o, struct str who,
+bool told_connect(struct told *t, struct connection *c, const struct connect_options *o, struct teller who,
 		  struct told_connection *ret, struct err *err)
 {
 	struct connecting x = {.c = c, .o = o, .who = who, .ret = ret};
@@ -339,7 +340,8 @@ bool told_connect(struct told *t, struct connection *c, const struct connect_opt
 }
 
 struct naming {
-	struct str name, who;
+	struct str name;
+	struct teller who;
 	bool force;
 };
 
@@ -366,7 +368,7 @@ static bool try_disconnect(struct told *t, void *arg, struct err *err)
 	return ok;
 }
 
-bool told_disconnect(struct told *t, struct str name, bool force, struct str who, struct err *err)
+bool told_disconnect(struct told *t, struct str name, bool force, struct teller who, struct err *err)
 {
 	struct naming x = {.name = name, .who = who, .force = force};
 	return tell(t, try_disconnect, &x, err);
@@ -384,7 +386,7 @@ static bool try_default(struct told *t, void *arg, struct err *err)
 	return ok && keep(t, &change, x->who, err) && connection_set_default(&t->store->connections, x->name, err);
 }
 
-bool told_default(struct told *t, struct str name, struct str who, struct err *err)
+bool told_default(struct told *t, struct str name, struct teller who, struct err *err)
 {
 	struct naming x = {.name = name, .who = who};
 	return tell(t, try_default, &x, err);
@@ -392,7 +394,7 @@ bool told_default(struct told *t, struct str name, struct str who, struct err *e
 
 struct resetting {
 	struct told *t;
-	struct str who;
+	struct teller who;
 	int64_t deadline;
 };
 
@@ -409,7 +411,7 @@ static bool try_reset(struct told *t, void *arg, struct err *err)
 	return declared_reset(t->declared, x->deadline, keep_reset, arg, err);
 }
 
-bool told_reset(struct told *t, int64_t deadline, struct str who, struct err *err)
+bool told_reset(struct told *t, int64_t deadline, struct teller who, struct err *err)
 {
 	struct resetting x = {.t = t, .who = who, .deadline = deadline};
 	return tell(t, try_reset, &x, err);
@@ -417,7 +419,7 @@ bool told_reset(struct told *t, int64_t deadline, struct str who, struct err *er
 
 /* ---- models ---- */
 
-static bool keep_models(struct told *t, const struct schema_staged *s, struct str who, struct err *err)
+static bool keep_models(struct told *t, const struct schema_staged *s, struct teller who, struct err *err)
 {
 	struct state_change change = {.models = strbuf_str(&s->told), .fingerprint = schema_fingerprint(s->schema)};
 	return t->state == NULL || keep(t, &change, who, err);
@@ -425,7 +427,7 @@ static bool keep_models(struct told *t, const struct schema_staged *s, struct st
 
 struct editing {
 	const struct schema_edit *edit;
-	struct str who;
+	struct teller who;
 	struct arena *scratch;
 	struct schema **ret;
 };
@@ -447,7 +449,7 @@ static bool try_models(struct told *t, void *arg, struct err *err)
 	return ok;
 }
 
-bool told_models(struct told *t, const struct schema_edit *e, struct str who, struct arena *scratch,
+bool told_models(struct told *t, const struct schema_edit *e, struct teller who, struct arena *scratch,
 		 struct schema **ret, struct err *err)
 {
 	struct editing x = {.edit = e, .who = who, .scratch = scratch, .ret = ret};
