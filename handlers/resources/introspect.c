@@ -140,7 +140,7 @@ static bool register_found(struct context *c, const struct schema *found, struct
 	const bool ok = set.p != NULL ? models_set_name(set, err) && models_may_change(c->req, set, err)
 				      : models_own_set(c->req, &edit.how.set, err);
 
-	return ok && (told_models(c->app->told, &edit, teller(c->req), &c->req->arena, NULL, err) ||
+	return ok && (told_models(c->app->told, &edit, told_by(c->req), &c->req->arena, NULL, err) ||
 		      models_refused(c->req, err));
 }
 

@@ -10,6 +10,7 @@
 #include "service/base/limits.h"
 #include "service/base/log.h"
 #include "store/state/state_answers.h"
+#include "store/state/state_nodes.h"
 
 #include "service/base/banned.h"
 
@@ -126,7 +127,8 @@ static bool take(struct request *req, struct told_claim *c, struct err *err)
 	bool differs;
 	struct err why;
 	fiber_shield(); /* one that was made is known to be */
-	const bool asked = state_claim_take(state_of(req), &c->claim, most_ns / 1000, &c->held, &differs, &why);
+	const bool asked =
+		state_claim_take(state_of(req), &c->claim, most_ns / 1000, STATE_DEAD_US, &c->held, &differs, &why);
 	fiber_unshield();
 	if (!asked)
 		return unasked(&why, err);
@@ -218,7 +220,7 @@ void told_answer_end(struct response *res, struct told_claim *c, bool ok, size_t
 	res->req->claim = NULL;
 }
 
-struct teller teller(const struct request *req)
+struct teller told_by(const struct request *req)
 {
 	return (struct teller){.name = principal_name(req), .claim = req->claim};
 }

@@ -33,7 +33,7 @@ bool told_answer_begin(struct request *req, struct response *res, struct str key
 void told_answer_end(struct response *res, struct told_claim *c, bool ok, size_t answer_max);
 
 /* Who tells, for told.h. */
-struct teller teller(const struct request *req);
+struct teller told_by(const struct request *req);
 
 /* How long, and of one caller without bounds of its own how many and how much. Before the first request. */
 void told_answer_configure(double hours, size_t entries, size_t bytes);

@@ -1,7 +1,6 @@
 /* Claims of the state: made, taken over from the dead, given up. Only where servers share it. */
 #include "store/state/state_claims.h"
 
-#include "store/state/state_nodes.h"
 #include "store/state/state_sql.h"
 
 #include "service/base/banned.h"
@@ -9,10 +8,10 @@
 #define NOW "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)"
 
 /* One that lives is seen before anything is locked: its row is, while its work is written. */
-static bool take(struct unit *u, const struct state_claim *c, int64_t for_us, bool *ret_mine, bool *ret_other_body,
-		 struct err *err)
+static bool take(struct unit *u, const struct state_claim *c, int64_t for_us, int64_t dead_us, bool *ret_mine,
+		 bool *ret_other_body, struct err *err)
 {
-	const struct value dead = value_int(STATE_DEAD_US), key = value_text(c->key);
+	const struct value dead = value_int(dead_us), key = value_text(c->key);
 	const struct value params[] = {key,
 				       value_text(c->body),
 				       value_text(c->node),
@@ -45,7 +44,7 @@ static bool take(struct unit *u, const struct state_claim *c, int64_t for_us, bo
 	return true;
 }
 
-bool state_claim_take(struct state *s, const struct state_claim *c, int64_t for_us, bool *ret_mine,
+bool state_claim_take(struct state *s, const struct state_claim *c, int64_t for_us, int64_t dead_us, bool *ret_mine,
 		      bool *ret_other_body, struct err *err)
 {
 	struct arena a;
@@ -53,7 +52,7 @@ bool state_claim_take(struct state *s, const struct state_claim *c, int64_t for_
 	*ret_mine = *ret_other_body = false;
 	arena_init(&a);
 	state_unit_begin(&u, s, &a, false);
-	bool ok = take(&u, c, for_us, ret_mine, ret_other_body, err);
+	bool ok = take(&u, c, for_us, dead_us, ret_mine, ret_other_body, err);
 	ok = state_unit_end(&u, ok, err);
 	arena_done(&a);
 	return ok;

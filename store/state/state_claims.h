@@ -7,12 +7,14 @@
 #ifndef FERROD_STORE_STATE_STATE_CLAIMS_H
 #define FERROD_STORE_STATE_STATE_CLAIMS_H
 
-#include "store/state/state.h"
+#include "service/base/err.h"
+#include "service/base/str.h"
 
 /*
  *   claims   key, body (hash), node and instance that have it, till_us
  */
 
+struct state;
 struct unit;
 
 /* Spans are borrowed. */
@@ -22,9 +24,9 @@ struct state_claim {
 	struct str node, instance; /* whose it is */
 };
 
-/* *ret_mine; else another has it, *ret_other_body: for a request with another body. Errors are those of the state's
- * database. */
-bool state_claim_take(struct state *s, const struct state_claim *c, int64_t for_us, bool *ret_mine,
+/* For so long at most; of a node whose beat is older than dead_us it is taken. *ret_mine; else another has it,
+ * *ret_other_body: for a request with another body. Errors are those of the state's database. */
+bool state_claim_take(struct state *s, const struct state_claim *c, int64_t for_us, int64_t dead_us, bool *ret_mine,
 		      bool *ret_other_body, struct err *err) MUST_CHECK;
 /* Nothing came of it, or what came is kept otherwise. */
 bool state_claim_give(struct state *s, const struct state_claim *c, struct err *err) MUST_CHECK;
