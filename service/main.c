@@ -127,8 +127,7 @@ static bool authenticate(void *arg, struct request *req, struct err *err)
 
 static struct gate_options gate_options(const struct config *c)
 {
-	return (struct gate_options){.rate_per_second = c->rate_limit_per_second,
-				     .rate_burst = c->rate_limit_burst,
+	return (struct gate_options){.rate = {c->rate_limit_per_second, c->rate_limit_burst},
 				     .requests_per_key = c->requests_per_key,
 				     .public_metrics = c->public_metrics};
 }

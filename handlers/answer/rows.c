@@ -111,6 +111,26 @@ static void csv_value(struct rows_writer *w, struct value v)
 	strbuf_done(&one);
 }
 
+/* Without columns no prefix opens the row. */
+static void set_ends(struct rows_writer *w)
+{
+	const bool bare = w->n_shown == 0;
+	w->ends = (struct codec_ends){.before = {w->arrays ? '[' : '{'},
+				      .after = {w->arrays ? ']' : '}', '\n'},
+				      .n_before = bare,
+				      .n_after = w->media == MEDIA_NDJSON ? 2 : 1};
+}
+
+/* Commas stand between the rows of a list. */
+static void end_first_row(struct rows_writer *w)
+{
+	if (w->media != MEDIA_JSON)
+		return;
+	w->ends.before[1] = w->ends.before[0];
+	w->ends.before[0] = ',';
+	w->ends.n_before++;
+}
+
 /* Prefixes are built once a statement. */
 static void set_columns(struct rows_writer *w, size_t n, const struct str *names, size_t n_visible)
 {
@@ -136,6 +156,7 @@ static void set_columns(struct rows_writer *w, size_t n, const struct str *names
 	for (size_t i = 0; i < w->n_shown; text += w->columns[i++].prefix.len)
 		w->columns[i].prefix.p = text;
 	w->room = codec_row_room(w->columns, w->n_shown);
+	set_ends(w);
 	if (w->media != MEDIA_CSV)
 		return;
 	for (size_t i = 0; i < w->n_shown; i++) {
@@ -216,16 +237,17 @@ void rows_write(struct rows_writer *w, const struct value *row, struct str extra
 		csv_row(w, row);
 		return;
 	}
-	if (w->media == MEDIA_JSON && w->n_rows > 1)
-		strbuf_putc(w->out, ',');
-	if (w->n_shown == 0)
-		strbuf_putc(w->out, w->arrays ? '[' : '{');
-	codec_write_row(w->out, &w->scratch, w->columns, w->n_shown, w->room, row);
-	if (extra.len > 0)
+	if (extra.len == 0) {
+		codec_write_row(w->out, &w->scratch, w->columns, w->n_shown, w->room, row, &w->ends);
+	} else {
+		struct codec_ends open = w->ends;
+		open.n_after = 0;
+		codec_write_row(w->out, &w->scratch, w->columns, w->n_shown, w->room, row, &open);
 		strbuf_put(w->out, extra);
-	strbuf_putc(w->out, w->arrays ? ']' : '}');
-	if (w->media == MEDIA_NDJSON)
-		strbuf_putc(w->out, '\n');
+		strbuf_put(w->out, str_n(w->ends.after, w->ends.n_after));
+	}
+	if (w->n_rows == 1)
+		end_first_row(w);
 }
 
 static struct value *keep(struct rows_writer *w, const struct value *row)
@@ -296,10 +318,21 @@ static void reserve(struct strbuf *b, size_t row_len, int64_t n_rows)
 		(void)strbuf_reserve(b, bytes);
 }
 
+/* The first row and the last of a page, which is `len` bytes long. */
+static void edge(struct rows_writer *w, const struct value *values, size_t len)
+{
+	/* room for the page at once, if it is much like its first row */
+	if (w->n_rows == 1 && w->n_max > 1)
+		reserve(w->out, len, w->n_max);
+	struct value *row = keep(w, w->direct ? decode(w, values) : w->row);
+	w->first = w->n_rows == 1 ? row : w->first;
+	w->last = w->n_rows == w->n_max ? row : w->last;
+}
+
 static bool on_row(void *arg, const struct value *values, size_t n, bool *ret_stop, struct err *err)
 {
 	struct rows_writer *w = arg;
-	if (n < w->n)
+	if (UNLIKELY(n < w->n))
 		values = pad(w, values, n);
 	if (w->n_max > 0 && w->n_rows == w->n_max) {
 		w->more = true;
@@ -308,17 +341,11 @@ static bool on_row(void *arg, const struct value *values, size_t n, bool *ret_st
 	}
 	const size_t before = w->out->len;
 	rows_write(w, w->direct ? values : mapped_row(&w->read, &w->scratch, decode(w, values)), STR_NONE);
-	/* room for the page at once, if it is much like its first row */
-	if (w->n_rows == 1 && w->n_max > 1)
-		reserve(w->out, w->out->len - before, w->n_max);
-	if (w->n_max > 0 && (w->n_rows == 1 || w->n_rows == w->n_max)) {
-		struct value *row = keep(w, w->direct ? decode(w, values) : w->row);
-		w->first = w->n_rows == 1 ? row : w->first;
-		w->last = w->n_rows == w->n_max ? row : w->last;
-	}
+	if (w->n_max > 0 && (w->n_rows == 1 || w->n_rows == w->n_max))
+		edge(w, values, w->out->len - before);
 	if (w->scratch.total > SCRATCH_BYTES)
 		arena_done(&w->scratch);
-	return response_flush(w->c->res, err);
+	return w->out->len < LIMIT_RESPONSE_CHUNK || response_flush(w->c->res, err);
 }
 
 struct row_sink rows_sink(struct rows_writer *w)

@@ -19,6 +19,7 @@ struct rows_writer {
 	struct strbuf text;           /* the prefixes' bytes */
 	struct codec_writer *columns; /* those that are shown */
 	size_t n_shown, room;         /* of a row: codec_row_room */
+	struct codec_ends ends;       /* of the next row */
 	/* model rows; model NULL: raw rows */
 	const struct model *model;
 	const struct result_shape *shape;

@@ -387,7 +387,7 @@ static bool run_atomic(struct batch *b, struct err *err)
 static bool step_atomic(const struct batch *b, const struct batch_step *s)
 {
 	bool guarded = (b->req->prefer.given & PREFER_MAX_AFFECTED) != 0 &&
-		       (s->op == STEP_UPDATE || s->op == STEP_DELETE || s->op == STEP_SQL_EXECUTE);
+		       (s->op == STEP_UPDATE || s->op == STEP_DELETE || s->scope == SCOPE_SQL);
 	return b->c.route.tx != NULL || s->op == STEP_CREATE || s->op == STEP_SAVE || guarded;
 }
 

@@ -176,11 +176,12 @@ static bool must_be_undoable(const struct sql_request *q, const struct rows_writ
 	return word.len == 0;
 }
 
-static bool fetch(struct sql_request *q, struct rows_writer *w, struct row_sink sink, struct err *err)
+static bool fetch(struct sql_request *q, struct rows_writer *w, struct row_sink sink, int64_t bound, struct err *err)
 {
 	struct exec_result result;
-	context_write_raw(&q->c, must_be_undoable(q, w) || context_tells(&q->c, q->stmt.sql));
-	bool ok = run(q, &sink, &result, err);
+	const bool guarded = bound >= 0 && !exec_only_reads(&q->c.route, &q->stmt);
+	context_write_raw(&q->c, guarded || must_be_undoable(q, w) || context_tells(&q->c, q->stmt.sql));
+	bool ok = run(q, &sink, &result, err) && affected_within(result.affected, bound, err);
 	if (ok)
 		w->notices = arena_str(&q->c.req->arena, result.notices);
 	ok = ok && context_finish(&q->c, err);
@@ -199,16 +200,21 @@ bool handle_sql_fetch_all(struct request *req, struct response *res, struct err 
 	if (!sql_open(&q, req, res, err))
 		return false;
 	rows_raw(&w, &q.c, false);
-	return fetch(&q, &w, rows_sink(&w), err);
+	return fetch(&q, &w, rows_sink(&w), affected_bound(res), err);
+}
+
+static bool first_row(void *arg, const struct value *values, size_t n, bool *ret_stop, struct err *err)
+{
+	struct rows_writer *w = arg;
+	struct row_sink inner = rows_sink(w);
+	return w->n_rows > 0 || inner.row(w, values, n, ret_stop, err);
 }
 
 /* Writes the first row and ends the statement there. */
 static bool only_row(void *arg, const struct value *values, size_t n, bool *ret_stop, struct err *err)
 {
-	struct rows_writer *w = arg;
-	struct row_sink inner = rows_sink(w);
 	*ret_stop = true;
-	return inner.row(w, values, n, ret_stop, err);
+	return first_row(arg, values, n, ret_stop, err);
 }
 
 bool handle_sql_fetch_one(struct request *req, struct response *res, struct err *err)
@@ -219,6 +225,7 @@ bool handle_sql_fetch_one(struct request *req, struct response *res, struct err 
 		return false;
 	rows_raw(&w, &q.c, true);
 	struct row_sink sink = rows_sink(&w);
-	sink.row = only_row;
-	return fetch(&q, &w, sink, err);
+	const int64_t bound = affected_bound(res);
+	sink.row = bound < 0 ? only_row : first_row; /* how many it changed is known at its end */
+	return fetch(&q, &w, sink, bound, err);
 }

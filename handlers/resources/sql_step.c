@@ -17,6 +17,7 @@ struct sql_rows {
 	int64_t n;
 	bool arrays;
 	bool only_one;
+	bool guarded; /* how many rows it changed is looked at, which is known at its end */
 	bool in_unit; /* what was not read to its end is undone */
 };
 
@@ -44,6 +45,8 @@ static bool sql_row(void *arg, const struct value *values, size_t n, bool *ret_s
 {
 	struct sql_rows *rows = arg;
 	(void)err;
+	if (rows->only_one && rows->n > 0)
+		return true;
 	strbuf_puts(rows->out, rows->n++ > 0 ? "," : "");
 	strbuf_putc(rows->out, rows->arrays ? '[' : '{');
 	for (size_t i = 0; i < n; i++) {
@@ -57,7 +60,7 @@ static bool sql_row(void *arg, const struct value *values, size_t n, bool *ret_s
 		value_write_json(rows->out, v, &rows->fmt);
 	}
 	strbuf_putc(rows->out, rows->arrays ? ']' : '}');
-	*ret_stop = rows->only_one || (rows->in_unit && strbuf_failed(rows->out));
+	*ret_stop = (rows->only_one && !rows->guarded) || (rows->in_unit && strbuf_failed(rows->out));
 	return true;
 }
 
@@ -96,17 +99,19 @@ bool step_sql(struct step *s)
 		stmt = s->plan->stmt;
 	else if (!read_sql(s, &stmt))
 		return false;
+	const int64_t bound = affected_bound(s->c->res);
 	struct sql_rows rows = {.out = s->out,
 				.arena = step_arena(s),
 				.fmt = context_format(s->c->res),
 				.arrays = prefers(s->c->res, PREFER_ROWS_ARRAYS),
 				.only_one = s->op == STEP_SQL_FETCH_ONE,
+				.guarded = bound >= 0,
 				.in_unit = s->c->exec.atomic};
 	rows.fmt.tag_bytes = true;
 	struct row_sink sink = {.columns = sql_columns, .row = sql_row, .arg = &rows};
 	if (s->op == STEP_SQL_EXECUTE) {
 		if (!context_run(s->c, &stmt, NULL, &result, s->err) ||
-		    !affected_within(result.affected, affected_bound(s->c->res), s->err))
+		    !affected_within(result.affected, bound, s->err))
 			return false;
 		context_triggers_forget(stmt.sql);
 		strbuf_putc(s->out, '{');
@@ -116,7 +121,7 @@ bool step_sql(struct step *s)
 		put_notices(s->out, result.notices);
 		return true;
 	}
-	if (!context_run(s->c, &stmt, &sink, &result, s->err))
+	if (!context_run(s->c, &stmt, &sink, &result, s->err) || !affected_within(result.affected, bound, s->err))
 		return false;
 	context_triggers_forget(stmt.sql);
 	if (rows.only_one)

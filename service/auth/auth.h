@@ -10,6 +10,7 @@
 /* What its key says of its shares; a member 0: as the settings say. */
 struct principal_quotas {
 	int64_t connections, transactions, sessions, requests, idempotency_entries, idempotency_bytes;
+	int64_t rate_per_second, rate_burst;
 };
 
 struct principal {

@@ -4,7 +4,6 @@
 #include <pthread.h>
 #include <string.h>
 
-#include "service/auth/rate.h"
 #include "service/base/map.h"
 #include "service/base/mem.h"
 #include "service/base/mutex.h"
@@ -17,7 +16,7 @@ struct gate {
 	struct gate_options o;
 	pthread_rwlock_t lock; /* of keys */
 	struct key_set *keys;
-	struct rate *rate;     /* NULL: no limit */
+	struct rate *rate;
 	struct mutex counting; /* of running */
 	struct map running;    /* name -> struct running; of those whose number is bounded */
 };
@@ -37,8 +36,7 @@ struct gate *gate_create(const struct gate_options *o, struct key_set *keys)
 	pthread_rwlock_init(&g->lock, NULL);
 	mutex_init(&g->counting);
 	map_init(&g->running);
-	if (o->rate_per_second > 0)
-		g->rate = rate_create(o->rate_per_second, o->rate_burst);
+	g->rate = rate_create();
 	return g;
 }
 
@@ -116,11 +114,24 @@ static bool has_room(struct gate *g, struct request *req, struct err *err)
 
 /* ---- the whole ---- */
 
+/* Each of the two numbers is the key's own, or else the setting's. */
+static bool is_in_time(struct gate *g, struct request *req, struct err *err)
+{
+	const struct principal_quotas own = principal_quotas(req);
+	struct rate_flow flow = g->o.rate;
+	if (own.rate_per_second > 0)
+		flow.per_second = own.rate_per_second;
+	if (own.rate_burst > 0)
+		flow.burst = own.rate_burst;
+	return flow.per_second == 0 || rate_take(g->rate, principal_name(req), flow, req->start_ns, err);
+}
+
 /* Wrong keys count by address, so that nobody guesses as fast as it likes. */
 static bool refused(struct gate *g, struct request *req, struct err *err)
 {
-	if (g->rate != NULL && err->code == ERR_UNAUTHENTICATED && request_header(req, "Authorization").p != NULL)
-		(void)!rate_take_address(g->rate, request_address(req), req->start_ns, err);
+	if (g->o.rate.per_second > 0 && err->code == ERR_UNAUTHENTICATED &&
+	    request_header(req, "Authorization").p != NULL)
+		(void)!rate_take_address(g->rate, request_address(req), g->o.rate, req->start_ns, err);
 	return false;
 }
 
@@ -136,13 +147,12 @@ bool gate_enter(struct gate *g, struct request *req, struct err *err)
 	req->principal = found;
 	if (!ok)
 		return refused(g, req, err);
-	return (g->rate == NULL || open || rate_take(g->rate, principal_name(req), req->start_ns, err)) &&
-	       has_room(g, req, err);
+	return (open || is_in_time(g, req, err)) && has_room(g, req, err);
 }
 
 bool gate_guards(const struct gate *g)
 {
-	return g->keys != NULL || g->rate != NULL;
+	return g->keys != NULL || g->o.rate.per_second > 0;
 }
 
 bool gate_has_keys(const struct gate *g)

@@ -5,13 +5,14 @@
 #define FERROD_SERVICE_GATE_H
 
 #include "service/auth/keys.h"
+#include "service/auth/rate.h"
 
 struct gate;
 
 struct gate_options {
-	int64_t rate_per_second, rate_burst; /* of rate.h; 0: no limit */
-	int64_t requests_per_key;            /* at once, of a key that says nothing else; 0: any number */
-	bool public_metrics;                 /* what any key may read, nobody needs one for */
+	struct rate_flow rate;    /* of a key that says nothing else; 0 a second: no limit */
+	int64_t requests_per_key; /* at once, of a key that says nothing else; 0: any number */
+	bool public_metrics;      /* what any key may read, nobody needs one for */
 };
 
 /* Takes the keys; NULL: none. */

@@ -10,6 +10,7 @@
 #include "service/base/banned.h"
 
 #define QUOTA_MAX INT64_C(1000000000000)
+#define RATE_MAX 1000000 /* the setting's */
 
 bool key_scope_bit(struct str word, unsigned *bits)
 {
@@ -203,6 +204,8 @@ static void read_quotas(struct json_reader *r, struct arena *a, struct principal
 	json_reader_int(&in, "requests_per_key", 1, QUOTA_MAX, &q->requests);
 	json_reader_int(&in, "idempotency_entries_per_key", 1, QUOTA_MAX, &q->idempotency_entries);
 	json_reader_int(&in, "idempotency_bytes_per_key", 1, QUOTA_MAX, &q->idempotency_bytes);
+	json_reader_int(&in, "rate_limit_per_second_per_key", 1, RATE_MAX, &q->rate_per_second);
+	json_reader_int(&in, "rate_limit_burst_per_key", 1, RATE_MAX, &q->rate_burst);
 	r->failed = !json_reader_done(&in);
 }
 

@@ -12,6 +12,7 @@
 #include "service/base/clock.h"
 #include "service/base/mem.h"
 #include "service/base/num.h"
+#include "service/base/strbuf.h"
 
 #include "service/base/banned.h"
 
@@ -56,19 +57,25 @@ static void put(struct log_line *l, const char *p, size_t n)
 	l->len += n;
 }
 
-/* The separator and the key; false when not even a short value would fit after them. */
+/* The separator and the key, a LOG_KEY; false when not even a short value would fit after them. */
 static bool put_key(struct log_line *l, struct str key)
 {
+	const bool first = l->len == 0;
+
 	if (!l->enabled || !fits(l, key.len + 40))
 		return false;
 	if (l->format == LOG_JSON) {
-		put(l, l->len == 0 ? "{\"" : ",\"", 2);
-		put(l, key.p, key.len);
-		put(l, "\":", 2);
+		char *at = l->buf + l->len;
+
+		for (size_t i = 0; i < key.len; i += LOG_KEY_BLOCK)
+			memcpy(at + i, key.p + i, LOG_KEY_BLOCK);
+		if (first)
+			at[0] = '{';
+		l->len += key.len;
 	} else {
-		if (l->len != 0)
+		if (!first)
 			put(l, " ", 1);
-		put(l, key.p, key.len);
+		put(l, key.p + 2, key.len - 4); /* ,"key": */
 		put(l, "=", 1);
 	}
 	return true;
@@ -105,22 +112,6 @@ static bool needs_quotes(struct str s)
 	return s.len == 0;
 }
 
-#define EACH_BYTE(c) (UINT64_C(0x0101010101010101) * (c))
-#define HIGH_BITS EACH_BYTE(0x80)
-
-/* A high bit somewhere when a byte of w is below `below`, which is at most 0x80. */
-static inline uint64_t bytes_below(uint64_t w, unsigned below)
-{
-	return (w - EACH_BYTE(below)) & ~w & HIGH_BITS;
-}
-
-/* Non-zero when a byte of w is a control, '"', '\\' or not ASCII. */
-static inline uint64_t special_bytes(uint64_t w)
-{
-	return bytes_below(w, ' ') | bytes_below(w ^ EACH_BYTE('"'), 1) | bytes_below(w ^ EACH_BYTE('\\'), 1) |
-	       bytes_below(w ^ EACH_BYTE(0x7F), 1) | (w & HIGH_BITS);
-}
-
 /* What needs no escape, at once; returns where it ended. Room for one character stays. */
 static size_t put_plain(struct log_line *l, struct str s, size_t i)
 {
@@ -128,17 +119,23 @@ static size_t put_plain(struct log_line *l, struct str s, size_t i)
 	const size_t end = s.len - i > room ? i + room : s.len;
 	const size_t from = i;
 
-	for (; end - i >= sizeof(uint64_t); i += sizeof(uint64_t)) {
-		uint64_t w;
-
-		memcpy(&w, s.p + i, sizeof(w));
-		if (special_bytes(w) != 0)
-			break;
-	}
 	while (i < end && s.p[i] >= ' ' && s.p[i] < 0x7F && s.p[i] != '"' && s.p[i] != '\\')
 		i++;
 	put(l, s.p + from, i - from);
 	return i;
+}
+
+/* The usual value: JSON, plain, with room to spare. */
+static bool put_at_once(struct log_line *l, struct str value)
+{
+	char *at = l->buf + l->len;
+
+	if (l->format != LOG_JSON || value.len + CHAR_BYTES > sizeof(l->buf) - TAIL_BYTES - l->len ||
+	    !strbuf_copy_printable(at + 1, value))
+		return false;
+	at[0] = at[value.len + 1] = '"';
+	l->len += value.len + 2;
+	return true;
 }
 
 void log_put_str(struct log_line *l, struct str key, struct str value)
@@ -146,7 +143,7 @@ void log_put_str(struct log_line *l, struct str key, struct str value)
 	size_t i = 0;
 	bool quotes;
 
-	if (!put_key(l, key))
+	if (!put_key(l, key) || put_at_once(l, value))
 		return;
 	quotes = l->format == LOG_JSON || needs_quotes(value);
 	if (quotes)
@@ -162,18 +159,14 @@ void log_put_str(struct log_line *l, struct str key, struct str value)
 
 void log_put_int(struct log_line *l, struct str key, int64_t value)
 {
-	char buf[24];
-
 	if (put_key(l, key))
-		put(l, buf, num_format_int(value, buf));
+		l->len += num_format_int(value, l->buf + l->len);
 }
 
 void log_put_ms(struct log_line *l, struct str key, int64_t ns)
 {
-	char buf[28];
-
 	if (put_key(l, key))
-		put(l, buf, num_format_ms(ns, buf));
+		l->len += num_format_ms(ns, l->buf + l->len);
 }
 
 /* Most lines are of the same second as the thread's last one: only the milliseconds differ. */

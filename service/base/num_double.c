@@ -255,6 +255,37 @@ static void make_powers(void)
 
 /* ---- printing ---- */
 
+/* Is v the decimal that v * tens, rounded, over tens is? `product` is off by two roundings at most: a division, which
+ * is slow, is for those it may be. */
+static inline bool is_decimal(double v, double tens, int64_t *ret)
+{
+	const double product = v * tens;
+	const int64_t scaled = (int64_t)(product + 0.5);
+
+	*ret = scaled;
+	/* exact comparison is the point */
+	return fabs(product - (double)scaled) <= product * 0x1p-50 && (double)scaled / tens == v;
+}
+
+/* Of v below 1e12 and no more than two decimals, as what is counted in money. 0: it has more. */
+static inline size_t format_cents(double v, char buf[NUM_DOUBLE_BYTES])
+{
+	int64_t cents;
+	size_t len;
+
+	if (!is_decimal(v, 100, &cents))
+		return 0;
+	const unsigned rest = (unsigned)(cents % 100);
+
+	len = num_format_int(cents / 100, buf);
+	buf[len] = '.';
+	buf[len + 1] = (char)('0' + rest / 10);
+	buf[len + 2] = (char)('0' + rest % 10);
+	len += rest % 10 != 0 ? 3 : 2;
+	buf[len] = '\0';
+	return len;
+}
+
 /*
  * The quick way for what people write: v with at most six decimals and fifteen digits. Two different decimals of
  * fifteen digits never share a double, so the first that reads back as v is the shortest. Dividing two exact
@@ -263,22 +294,21 @@ static void make_powers(void)
 static size_t format_plain(double v, char buf[NUM_DOUBLE_BYTES])
 {
 	static const double tens[] = {1, 10, 100, 1e3, 1e4, 1e5, 1e6};
+	const bool is_small = v < 1e12;
 	char digits[24];
-	size_t n, len = 0;
+	size_t n, len;
 
 	if (!(v < 1e15 && v >= 1e-4))
 		return 0;
-	for (size_t k = 0; k < ARRAY_LEN(tens); k++) {
-		const double product = v * tens[k];
+	len = is_small ? format_cents(v, buf) : 0;
+	if (len != 0)
+		return len;
+	for (size_t k = is_small ? 3 : 0; k < ARRAY_LEN(tens); k++) {
 		int64_t scaled;
 
-		if (product >= 1e15 - 1)
+		if (v * tens[k] >= 1e15 - 1)
 			return 0;
-		scaled = (int64_t)(product + 0.5);
-		/* product is off by two roundings at most: a division, which is slow, is for those it may be */
-		if (fabs(product - (double)scaled) > product * 0x1p-50)
-			continue;
-		if ((double)scaled / tens[k] != v) /* exact comparison is the point */
+		if (!is_decimal(v, tens[k], &scaled))
 			continue;
 		n = num_format_int(scaled, digits);
 		for (; n <= k; n++) { /* 0.05: "5" -> "005" */

@@ -151,11 +151,13 @@ static inline uint64_t zero_bytes(uint64_t w)
 	return (w - EACH_BYTE(1)) & ~w & HIGH_BITS;
 }
 
-/* Non-zero when a byte of w is a control, '"', '\\' or not ASCII. */
-static inline uint64_t special_bytes(uint64_t w)
+/* Non-zero when a byte of w is a control (DEL when `del`), '"', '\\' or not ASCII. */
+static inline uint64_t special_bytes(uint64_t w, bool del)
 {
 	uint64_t control = (w - EACH_BYTE(0x20)) & ~w & HIGH_BITS;
 
+	if (del)
+		control |= zero_bytes(w ^ EACH_BYTE(0x7F));
 	return control | zero_bytes(w ^ EACH_BYTE('"')) | zero_bytes(w ^ EACH_BYTE('\\')) | (w & HIGH_BITS);
 }
 
@@ -169,7 +171,7 @@ static size_t skip_plain(struct str s, size_t i)
 	while (i < s.len) {
 		for (; s.len - i >= sizeof(w); i += sizeof(w)) {
 			memcpy(&w, p + i, sizeof(w));
-			if (special_bytes(w) != 0)
+			if (special_bytes(w, false) != 0)
 				break;
 		}
 		while (i < s.len && p[i] >= 0x20 && p[i] < 0x80 && p[i] != '"' && p[i] != '\\')
@@ -209,7 +211,7 @@ static size_t put_special(struct strbuf *b, struct str s, size_t i)
 }
 
 /* Copies n < 8 bytes; true when one of them is special. */
-static inline bool copy_few(char *out, const char *p, size_t n)
+static inline bool copy_few(char *out, const char *p, size_t n, bool del)
 {
 	uint32_t first, last;
 	uint64_t w;
@@ -219,7 +221,7 @@ static inline bool copy_few(char *out, const char *p, size_t n)
 		memcpy(&last, p + n - sizeof(last), sizeof(last));
 		memcpy(out, &first, sizeof(first));
 		memcpy(out + n - sizeof(last), &last, sizeof(last));
-		return special_bytes((uint64_t)first << 32 | last) != 0;
+		return special_bytes((uint64_t)first << 32 | last, del) != 0;
 	}
 	if (n == 0)
 		return false;
@@ -228,45 +230,81 @@ static inline bool copy_few(char *out, const char *p, size_t n)
 	out[n - 1] = p[n - 1];
 	w = (uint64_t)(unsigned char)p[0] | (uint64_t)(unsigned char)p[n / 2] << 8 |
 	    (uint64_t)(unsigned char)p[n - 1] << 16 | EACH_BYTE(' ') << 24;
-	return special_bytes(w) != 0;
+	return special_bytes(w, del) != 0;
 }
 
-/* Copies plain bytes of s, a block at a time; what is left at the end is copied as a block that overlaps the one
- * before. Returns how many bytes are good: all, or up to the block that holds one that is not plain. */
-static inline __attribute__((always_inline)) size_t copy_plain(char *out, struct str s)
+#ifdef __SSE2__
+/* Is a byte of v special? Compared as signed bytes, those beyond ASCII are below the blank, too. */
+static inline bool special_block(__m128i v, bool del)
 {
-	uint64_t w;
+	__m128i special = _mm_or_si128(
+		_mm_cmplt_epi8(v, _mm_set1_epi8(' ')),
+		_mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('"')), _mm_cmpeq_epi8(v, _mm_set1_epi8('\\'))));
+
+	if (del)
+		special = _mm_or_si128(special, _mm_cmpeq_epi8(v, _mm_set1_epi8(0x7F)));
+	return _mm_movemask_epi8(special) != 0;
+}
+
+/* Copies 8 to 16 bytes as two halves that overlap; true when one of them is special. */
+static inline bool copy_halves(char *out, struct str s, bool del)
+{
+	const size_t last = s.len - sizeof(uint64_t);
+	const __m128i low = _mm_loadl_epi64((const __m128i *)(const void *)s.p);
+	const __m128i high = _mm_loadl_epi64((const __m128i *)(const void *)(s.p + last));
+
+	_mm_storel_epi64((__m128i *)(void *)out, low);
+	_mm_storel_epi64((__m128i *)(void *)(out + last), high);
+	return special_block(_mm_unpacklo_epi64(low, high), del);
+}
+#endif
+
+/* Copies plain bytes of s, a block at a time; what is left at the end is copied as a block that overlaps the one
+ * before. Returns how many bytes are good: all, or up to the block that holds one that is not plain. `del`: DEL is
+ * none, either. */
+static inline __attribute__((always_inline)) size_t copy_plain(char *out, struct str s, bool del)
+{
 	size_t i = 0;
 
+	if (s.len < sizeof(uint64_t))
+		return copy_few(out, s.p, s.len, del) ? 0 : s.len;
 #ifdef __SSE2__
+	if (s.len <= sizeof(__m128i))
+		return copy_halves(out, s, del) ? 0 : s.len;
 	for (; s.len - i >= sizeof(__m128i); i += sizeof(__m128i)) {
 		const __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(s.p + i));
-		/* compared as signed bytes, those beyond ASCII are below the blank, too */
-		const __m128i special = _mm_or_si128(
-			_mm_cmplt_epi8(v, _mm_set1_epi8(' ')),
-			_mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('"')), _mm_cmpeq_epi8(v, _mm_set1_epi8('\\'))));
 
 		_mm_storeu_si128((__m128i *)(void *)(out + i), v);
-		if (_mm_movemask_epi8(special) != 0)
+		if (special_block(v, del))
 			return i;
 	}
-#endif
+	const __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(s.p + s.len - sizeof(__m128i)));
+
+	_mm_storeu_si128((__m128i *)(void *)(out + s.len - sizeof(v)), v);
+	return special_block(v, del) ? i : s.len;
+#else
+	uint64_t w;
+
 	for (; s.len - i >= sizeof(w); i += sizeof(w)) {
 		memcpy(&w, s.p + i, sizeof(w));
 		memcpy(out + i, &w, sizeof(w));
-		if (special_bytes(w) != 0)
+		if (special_bytes(w, del) != 0)
 			return i;
 	}
-	if (i == 0)
-		return copy_few(out, s.p, s.len) ? 0 : s.len;
 	memcpy(&w, s.p + s.len - sizeof(w), sizeof(w));
 	memcpy(out + s.len - sizeof(w), &w, sizeof(w));
-	return special_bytes(w) != 0 ? i : s.len;
+	return special_bytes(w, del) != 0 ? i : s.len;
+#endif
 }
 
 bool strbuf_copy_plain(char *out, struct str s)
 {
-	return copy_plain(out, s) == s.len;
+	return copy_plain(out, s, false) == s.len;
+}
+
+bool strbuf_copy_printable(char *out, struct str s)
+{
+	return copy_plain(out, s, true) == s.len;
 }
 
 /* The string from its first byte on that may not be plain. False: it is ill-formed. */
@@ -298,7 +336,7 @@ static inline __attribute__((always_inline)) bool put_json_string(struct strbuf 
 	}
 	p = b->p + b->len;
 	p[0] = '"';
-	n = copy_plain(p + 1, s);
+	n = copy_plain(p + 1, s, false);
 	b->len += 1 + n;
 	if (UNLIKELY(n < s.len)) {
 		const bool good = put_escaped(b, s, n);
@@ -333,7 +371,7 @@ bool strbuf_json_part(struct strbuf *b, struct str s)
 		b->failed = true;
 		return true;
 	}
-	const size_t n = s.len > 0 ? copy_plain(b->p + b->len, s) : 0;
+	const size_t n = s.len > 0 ? copy_plain(b->p + b->len, s, false) : 0;
 
 	b->len += n;
 	b->p[b->len] = '\0';

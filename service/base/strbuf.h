@@ -105,6 +105,8 @@ bool strbuf_json_text(struct strbuf *b, struct str s) MUST_CHECK;
 /* Copies s into out, which has room for it. False: something in it cannot stand in a JSON string as it is, or is not
  * ASCII; then what out holds is of no use. */
 bool strbuf_copy_plain(char *out, struct str s) MUST_CHECK;
+/* The same, and false for DEL, too. */
+bool strbuf_copy_printable(char *out, struct str s) MUST_CHECK;
 
 /* A part of such a string, without quotes; it neither begins nor ends inside a character. False: it is ill-formed, and
  * what was written of it is to be cut off. */

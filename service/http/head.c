@@ -471,6 +471,16 @@ static bool transaction_ok(const struct request *req, struct err *err)
 	       err_set(err, ERR_INVALID_REQUEST, "Ferro-Transaction-End without a transaction: send Ferro-Transaction");
 }
 
+/* A dry run of what cannot be undone would be done in earnest. */
+static bool undoable(const struct request *req, struct err *err)
+{
+	return (req->prefer.given & PREFER_TX_ROLLBACK) == 0 || req->route->works || req->method == HTTP_GET ||
+	       req->method == HTTP_HEAD ||
+	       err_set(err, ERR_INVALID_PARAMETERS,
+		       "Prefer: tx=rollback is for requests that read or write records; this one cannot be undone, and "
+		       "nothing was done");
+}
+
 bool head_check(struct exchange *x, const char *method, const char *version, struct err *err)
 {
 	const struct server_options *o = &x->loop->server->options;
@@ -528,7 +538,8 @@ bool head_check(struct exchange *x, const char *method, const char *version, str
 		return false;
 	if (!negotiate(req, err) || !check_draining(x, err))
 		return false;
-	const bool ok = transaction_ok(req, err) && parse_args(req, err) && parse_prefer(req, err);
+	const bool ok =
+		transaction_ok(req, err) && parse_args(req, err) && parse_prefer(req, err) && undoable(req, err);
 	set_deadline(req, o->request_timeout_s); /* it is one of the preferences */
 	return ok;
 }

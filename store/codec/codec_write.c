@@ -225,7 +225,7 @@ static void put_large(struct strbuf *b, struct arena *scratch, const struct code
 
 size_t codec_row_room(const struct codec_writer *writers, size_t n)
 {
-	size_t room = CODEC_PREFIX_SLACK + ROOM;
+	size_t room = CODEC_PREFIX_SLACK + ROOM + sizeof(struct codec_ends);
 
 	for (size_t i = 0; i < n; i++)
 		room += writers[i].prefix.len + ROOM;
@@ -233,10 +233,14 @@ size_t codec_row_room(const struct codec_writer *writers, size_t n)
 }
 
 void codec_write_row(struct strbuf *b, struct arena *scratch, const struct codec_writer *writers, size_t n, size_t room,
-		     const struct value *row)
+		     const struct value *row, const struct codec_ends *ends)
 {
 	char *p = strbuf_reserve(b, room), *end;
 
+	if (p == NULL)
+		return;
+	memcpy(p, ends->before, sizeof(ends->before));
+	p += ends->n_before;
 	for (size_t i = 0; i < n && p != NULL; i++) {
 		const struct codec_writer *w = &writers[i];
 		const struct value *v = &row[w->index];
@@ -256,6 +260,9 @@ void codec_write_row(struct strbuf *b, struct arena *scratch, const struct codec
 			put_large(b, scratch, w, v);
 		p = strbuf_reserve(b, room);
 	}
-	if (p != NULL)
-		strbuf_advance(b, (size_t)(p - b->p) - b->len);
+	if (p == NULL)
+		return;
+	memcpy(p, ends->after, sizeof(ends->after));
+	p += ends->n_after;
+	strbuf_advance(b, (size_t)(p - b->p) - b->len);
 }

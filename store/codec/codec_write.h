@@ -22,16 +22,22 @@ struct codec_writer {
 
 #define CODEC_PREFIX_SLACK 16
 
+/* What stands around a row. */
+struct codec_ends {
+	char before[2], after[2];
+	uint8_t n_before, n_after; /* bytes of them that do */
+};
+
 /* Index and prefix are set before. For values that are decoded already. column: NULL when it is not known. */
 void codec_writer_decoded(struct codec_writer *w, const struct column *column, const struct value_format *fmt);
 /* For values as the database has them. column NULL: rows of a client's own SQL, whose documents are text. */
 void codec_writer(struct codec_writer *w, const struct dialect *d, const struct column *column,
 		  const struct value_format *fmt);
 
-/* Appends prefix and value of n columns. What needs memory on its way takes it from `scratch`. `room`: of
- * codec_row_room. */
+/* Appends prefix and value of n columns between its ends. What needs memory on its way takes it from `scratch`. `room`:
+ * of codec_row_room. */
 void codec_write_row(struct strbuf *b, struct arena *scratch, const struct codec_writer *writers, size_t n, size_t room,
-		     const struct value *row);
+		     const struct value *row, const struct codec_ends *ends);
 
 /* The bytes that a row of these columns takes at most, but for long values; the same for each row. */
 size_t codec_row_room(const struct codec_writer *writers, size_t n);

@@ -95,26 +95,32 @@ static bool is_number(enum time_spelling spelling)
 	return spelling >= TIME_UNIX && spelling <= TIME_JULIAN;
 }
 
+/* How many microseconds a unit has. */
+static int64_t unit_us(enum time_spelling unit)
+{
+	return unit == TIME_UNIX ? US_PER_S : unit == TIME_UNIX_MS ? 1000 : 1;
+}
+
 static bool put_number(double d, enum time_spelling unit, char out[TEMPORAL_BYTES])
 {
-	if (!isfinite(d) || fabs(d) >= 2.6e17)
+	const double per = (double)unit_us(unit), whole = floor(d);
+
+	if (!isfinite(d) || fabs(d) >= 2.6e17 / per)
 		return false;
-	switch ((int)unit) {
-	case TIME_JULIAN: /* SQLite's own reckoning is by milliseconds */
+	if (unit == TIME_JULIAN) /* SQLite's own reckoning is by milliseconds */
 		return d < JULIAN_END && put_microseconds((int64_t)rint((d - JULIAN_1970) * 86400000.0) * 1000, out);
-	case TIME_UNIX:
-		return fabs(d) < 1e12 && put_microseconds((int64_t)rint(d * 1e6), out);
-	case TIME_UNIX_MS:
-		return fabs(d) < 1e15 && put_microseconds((int64_t)rint(d * 1e3), out);
-	default:
-		return put_microseconds((int64_t)d, out);
-	}
+	/* so many microseconds no double holds */
+	return put_microseconds((int64_t)whole * unit_us(unit) + (int64_t)rint((d - whole) * per), out);
 }
 
 /* Exact where a double is not. */
 static bool put_integer(int64_t i, enum time_spelling unit, char out[TEMPORAL_BYTES])
 {
-	return unit == TIME_UNIX_US ? put_microseconds(i, out) : put_number((double)i, unit, out);
+	const int64_t most = INT64_C(260000000000000000) / unit_us(unit);
+
+	if (unit == TIME_JULIAN)
+		return put_number((double)i, unit, out);
+	return i < most && i > -most && put_microseconds(i * unit_us(unit), out);
 }
 
 /* ---- reading ---- */
@@ -136,10 +142,13 @@ static bool put_text(struct str s, char out[TEMPORAL_BYTES])
 bool time_sortable(struct value v, enum time_spelling spelling, char out[TEMPORAL_BYTES])
 {
 	const bool given = is_number(spelling);
+	int64_t i;
 	double d;
 
 	switch (v.kind) {
 	case VALUE_TEXT: /* digits are a number only where numbers are expected */
+		if (given && num_parse_int(v.u.s, &i))
+			return put_integer(i, spelling, out);
 		if (given && num_parse_double(v.u.s, &d))
 			return put_number(d, spelling, out);
 		return put_text(v.u.s, out);
@@ -202,6 +211,7 @@ double time_unit_end(enum time_spelling unit)
 struct time_bounds time_bounds(struct arena *a, struct str sortable)
 {
 	const double us = (double)microseconds(sortable.p), julian = us / (double)US_PER_DAY + JULIAN_1970;
+	const double rounded = fabs(us) < 0x1p53 ? 1 : 64; /* of the microseconds themselves */
 	const int64_t days =
 		days_from_date(number(sortable.p, 4), number(sortable.p + 5, 2), number(sortable.p + 8, 2));
 
@@ -209,8 +219,8 @@ struct time_bounds time_bounds(struct arena *a, struct str sortable)
 	return (struct time_bounds){
 		.text_low = day_text(a, days - 1),
 		.text_high = day_text(a, days + 2),
-		.low = {us / 1e6 - 1, us / 1e3 - 1, us - 1, julian - 2.5e-8},
-		.high = {us / 1e6 + 1, us / 1e3 + 1, us + 1, julian + 2.5e-8},
+		.low = {us / 1e6 - 1, us / 1e3 - 1, us - rounded, julian - 2.5e-8},
+		.high = {us / 1e6 + 1, us / 1e3 + 1, us + rounded, julian + 2.5e-8},
 	};
 }
 

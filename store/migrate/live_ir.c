@@ -159,6 +159,11 @@ static void note_order(struct live_builder *b, const struct live_table *t, const
 			STR_FMT(t->name), STR_FMT(c->name), STR_FMT(c->spelling));
 }
 
+static bool is_time(enum logical_type lt)
+{
+	return lt == LT_DATETIME || lt == LT_DATE || lt == LT_TIME;
+}
+
 /* Of a column declared as one of uuids. */
 static void note_uuids(struct live_builder *b, const struct live_table *t, const struct live_column *c)
 {
@@ -206,9 +211,9 @@ static json_t *column_ir(struct live_builder *b, const struct live_table *t, con
 		live_set(o, "collation", live_text(c->collation));
 	if (c->comment.p != NULL && str_is_utf8(c->comment))
 		live_set(o, "comment", live_text(c->comment));
-	if (c->spelling.p != NULL && (lt == LT_DATETIME || lt == LT_UUID))
+	if (c->spelling.p != NULL && (is_time(lt) || lt == LT_UUID))
 		live_set(o, "spelling", live_text(c->spelling));
-	if (c->spelling.p != NULL && lt == LT_DATETIME)
+	if (c->spelling.p != NULL && is_time(lt))
 		note_order(b, t, c);
 	note_uuids(b, t, c);
 	return o;

@@ -45,17 +45,16 @@ void sql_path_param(struct sql *s, const struct query_step *steps, size_t n)
 
 void sql_jsonb(struct sql *s, const struct column *c)
 {
-	sql_put(s, c->storage == ST_JSONB ? "" : "CAST(");
+	sql_put(s, "CAST(");
 	sql_column(s, c->name);
-	sql_put(s, c->storage == ST_JSONB ? "" : " AS jsonb)");
+	sql_put(s, " AS jsonb)");
 }
 
 void sql_chain(struct sql *s, const struct query_expr *e, bool last_text)
 {
 	const bool text = e->column->storage != ST_JSON && e->column->storage != ST_JSONB;
-	const bool cast = !last_text && e->column->storage == ST_JSON;
 
-	sql_put(s, cast ? "CAST(" : "(");
+	sql_put(s, !last_text ? "CAST(" : "(");
 	if (text)
 		sql_jsonb(s, e->column);
 	else
@@ -67,7 +66,7 @@ void sql_chain(struct sql *s, const struct query_expr *e, bool last_text)
 		sql_param(s, step->key.p != NULL ? value_text(step->key) : value_int(step->index));
 		sql_put(s, step->key.p != NULL ? " AS text)" : " AS integer)");
 	}
-	sql_put(s, cast ? " AS jsonb)" : ")");
+	sql_put(s, !last_text ? " AS jsonb)" : ")");
 }
 
 static void put_path_postgres(struct sql *s, const struct query_expr *e)

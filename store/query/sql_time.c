@@ -16,9 +16,7 @@ bool sql_is_time(const struct sql *s, const struct column *c)
 
 bool sql_time_ordered(const struct sql *s, const struct column *c)
 {
-	if (!sql_is_time(s, c) || c->logical != LT_DATETIME)
-		return true;
-	return time_spelling_sorts(c->spelling);
+	return !sql_is_time(s, c) || time_spelling_sorts(c->spelling);
 }
 
 static bool has_unit(const struct column *c)
@@ -46,7 +44,7 @@ void sql_time_after(struct sql *s, const struct column *c)
 /* Does every value of the column have one form, as far as anybody knows? */
 static bool one_form(const struct column *c)
 {
-	return c->fill.position == 0 && (c->logical != LT_DATETIME || c->spelling == TIME_FERROD);
+	return c->fill.position == 0 && c->spelling == TIME_FERROD;
 }
 
 bool sql_time_has_forms(const struct sql *s, const struct column *c)
@@ -122,12 +120,14 @@ static void put_text_range(struct sql *s, const struct range *r)
 static void put_unit_range(struct sql *s, const struct range *r, enum time_spelling unit, const char *before)
 {
 	const size_t i = (size_t)unit - TIME_UNIX;
+	/* where the unit is known, its numbers end where time does */
+	const double end = time_unit_end(has_unit(r->column) && unit != TIME_JULIAN ? TIME_UNIX_US : unit);
 
 	sql_put(s, before);
 	sql_put(s, "(");
-	put_value(s, r, " >= ", value_double(r->has_low ? r->low.low[i] : -time_unit_end(unit)));
+	put_value(s, r, " >= ", value_double(r->has_low ? r->low.low[i] : -end));
 	sql_put(s, " AND ");
-	put_value(s, r, " <= ", value_double(r->has_high ? r->high.high[i] : time_unit_end(unit)));
+	put_value(s, r, " <= ", value_double(r->has_high ? r->high.high[i] : end));
 	sql_put(s, ")");
 }
 

@@ -120,7 +120,7 @@ struct column {
 	 * temporal and json columns with a text-like db_type, which keep their meaning and are stored as text. */
 	enum logical_type logical;
 	enum storage_type storage;
-	enum time_spelling spelling; /* of a datetime on SQLite */
+	enum time_spelling spelling; /* of a datetime on SQLite; of a date or a time of day: ferrod or mixed */
 	enum column_shape shape;
 	/* has_: the member was given */
 	bool nullable, primary_key, autoincrement, unique, index_flag, db_type_explicit, has_db_type_explicit;
@@ -156,7 +156,11 @@ struct column {
 	struct str renamed_from;      /* the column's old name; STR_NONE: it has none */
 	const json_t *renamed_labels; /* {"enum_class", "labels": {new: old}}; NULL: none */
 	const json_t *retired_labels; /* labels that are read and no longer written; NULL: none */
-	struct str default_factory;   /* what makes a value where none is given; STR_NONE: nothing */
+	/* Where the table may have a text in place of the type that the model, which does not name it, would make
+	 * (version 3 over a table of version 1's): the model, whose table has the type. NULL: the type is the model's.
+	 */
+	const struct model *home;
+	struct str default_factory; /* what makes a value where none is given; STR_NONE: nothing */
 };
 
 struct foreign_key {

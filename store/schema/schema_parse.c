@@ -114,8 +114,10 @@ static void parse_spelling(struct parse *p, struct column *c)
 		parse_fault(p, "spelling",
 			    "must be ferrod, iso, space, space3, space6, js, offset, unix, unix_ms, unix_us, julian or "
 			    "mixed");
-	else if (c->logical != LT_DATETIME)
-		parse_fault(p, "spelling", "only a datetime and a uuid have one");
+	else if ((c->logical == LT_DATE || c->logical == LT_TIME) && i != TIME_FERROD && i != TIME_MIXED)
+		parse_fault(p, "spelling", "of a date or a time of day must be ferrod or mixed");
+	else if (c->logical != LT_DATETIME && c->logical != LT_DATE && c->logical != LT_TIME)
+		parse_fault(p, "spelling", "only a datetime, a date, a time and a uuid have one");
 	else
 		c->spelling = (enum time_spelling)i;
 }
@@ -216,10 +218,14 @@ static void take_version_3(struct parse *p, struct column *c)
 		return;
 	if (c->storage == ST_JSON)
 		c->storage = ST_JSONB;
-	if (c->storage == ST_TIME_LOGICAL)
+	if (c->storage == ST_TIME_LOGICAL) {
 		c->storage = ST_TIME;
-	if (longest > 0 && c->enum_type_name.p != NULL && !c->has_postgres_native_enum)
+		c->home = p->d->m;
+	}
+	if (longest > 0 && c->enum_type_name.p != NULL && !c->has_postgres_native_enum) {
 		c->postgres_native_enum = true;
+		c->home = p->d->m;
+	}
 	if (c->sqlite_type.p != NULL)
 		return;
 	if (longest > 0)

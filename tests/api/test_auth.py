@@ -499,3 +499,37 @@ def test_rate_without_keys():
     with Server("--rate-limit-per-second", "1", "--rate-limit-burst", "3") as server, Client(server.port) as client:
         statuses = [client.get("/v1/models").status for _ in range(10)]
         assert statuses[:3] == [200, 200, 200] and 429 in statuses
+
+
+def test_rates_of_their_own(tmp_path):
+    """A key's own rate and burst in place of the settings, which need not be there; SIGHUP changes them."""
+    keys = Keys(tmp_path)
+    for name, quotas in (("slow", {"rate_limit_per_second_per_key": 1, "rate_limit_burst_per_key": 3}), ("plain", None),
+                         ("second", {"rate_limit_per_second_per_key": 2})):
+        keys.add(name, ["read"])
+        if quotas is not None:
+            keys.entries[-1]["quotas"] = quotas
+    keys.write()
+
+    def passed(client, most):
+        """How many of twenty in a row, at least; more only as time goes by."""
+        answers = [client.get("/v1/models") for _ in range(20)]
+        assert [a.status for a in answers[:most]] == [200] * most
+        for late in (a for a in answers if a.status != 200):
+            assert late.problem(429, "too_many_requests")["retryable"] and int(late.header("Retry-After")) == 1
+        return sum(a.status == 200 for a in answers)
+
+    for settings, plain in (([], 20), (["--rate-limit-per-second", "5", "--rate-limit-burst", "4"], 4)):
+        with Server("--keys-file", str(keys.path), *settings) as server, keys.client(server.port, "slow") as slow, \
+                keys.client(server.port, "plain") as other, keys.client(server.port, "second") as second:
+            assert passed(slow, 3) < 20
+            assert (passed(other, plain) == 20) == (not settings)
+            assert passed(second, 4 if settings else 2) < 20  # the setting's burst, or a second's
+            wait_for(lambda: slow.get("/v1/models").status == 200, 5, "a token")
+            del keys.entries[0]["quotas"]
+            keys.write()
+            server.process.send_signal(signal.SIGHUP)
+            wait_for(lambda: slow.get("/v1/models").status == 200 and
+                     (settings or all(slow.get("/v1/models").status == 200 for _ in range(20))), 10, "other quotas")
+            keys.entries[0]["quotas"] = {"rate_limit_per_second_per_key": 1, "rate_limit_burst_per_key": 3}
+            keys.write()

@@ -463,12 +463,13 @@ def test_scopes(sqlite_backend, tmp_path):
 
 
 @pytest.mark.parametrize("atomic", [True, False])
-@pytest.mark.parametrize("op", ["update", "delete", "sql.execute"])
+@pytest.mark.parametrize("op", ["update", "delete", "sql.execute", "sql.fetch_all", "sql.fetch_one"])
 def test_max_affected_undoes_the_step(db, op, atomic):
     """A step that is not part of an atomic batch was kept although the answer said that nothing was changed."""
     batch(db, create(db, "a", 1), create(db, "b", 2))
     where = query(db, leaf("id", ">", 0))
-    step = {"update": {"query": where, "set": {"age": 9}}, "delete": {"query": where}, "sql.execute": {"sql": f"UPDATE {db.table} SET age = 9"}}[op]
+    raw = f"UPDATE {db.table} SET age = 9" + (" RETURNING age" if "fetch" in op else "")
+    step = {"update": {"query": where, "set": {"age": 9}}, "delete": {"query": where}}.get(op, {"sql": raw})
     prefer = {"Prefer": "max-affected=1"}
     answer = batch(db, {"op": op, **step}, atomic=atomic, headers=prefer, status=409 if atomic else 200)
     problem = answer.json() if atomic else answer.json()["results"][0]["error"]

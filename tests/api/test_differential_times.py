@@ -174,3 +174,98 @@ def test_ranges(postgres_conn):
     operators = ["==", "!=", "contains", "contained", "overlap", "adjacent", "left_of", "right_of", "element", "IS NULL", "IS NOT NULL"]
     conditions = Ranges(f"{SEED}/ranges", "v", operators, lambda r, operator: r.randint(-2, 9) if operator == "element" else one(), wire, ranged)
     check(postgres_conn, conditions, rows, QUERIES)
+
+
+DATES = [lambda t: t.strftime("%Y-%m-%d"), lambda t: t.strftime("%Y-%m-%d 00:00:00"), lambda t: t.strftime("%Y-%m-%dT00:00:00.000Z"), lambda t: t.strftime("%Y-%m-%dT00:00:00"),
+         lambda t: (t - datetime.timedelta(hours=5)).strftime("%Y-%m-%d %H:%M:%S-05:00"), lambda t: micros(t) // 1000000, lambda t: micros(t) // 1000, lambda t: micros(t) / 86400e6 + 2440587.5]
+CLOCKS = [lambda t: t.strftime("%H:%M:%S") + (t.strftime(".%f") if t.microsecond else ""), lambda t: t.strftime("%H:%M:%S.%f"), lambda t: t.strftime("%H:%M:%S.%f")[:-3],
+          lambda t: t.strftime("%H:%M") if t.second == t.microsecond == 0 else t.strftime("%H:%M:%S.%f").rstrip("0").rstrip(".")]
+
+
+def pages(conn, direction, nulls, limit):
+    """All ids in the order of the column and of the key, page by page."""
+    seen, more = [], {"order": f"at.{direction}.{nulls},id", "limit": limit}
+    while True:
+        page = conn.client.get("/v1/models/d/records", params={**conn.using, **more}).expect(200).json()
+        seen += [row["id"] for row in page["rows"]]
+        if page.get("next_cursor") is None:
+            return seen
+        assert len(seen) < 1000
+        more["cursor"] = page["next_cursor"]
+
+
+def check_orders(conn, rows, shown):
+    """rows: values by id; shown: a value as it is answered."""
+    for direction in ("asc", "desc"):
+        for nulls in ("nullsfirst", "nullslast"):
+            there = sorted((v for v in set(rows.values()) if v is not None), reverse=direction == "desc")
+            values = [None] + there if nulls == "nullsfirst" else there + [None]
+            expected = [n for v in values for n in sorted(rows) if rows[n] == v]
+            for limit in (7, 500):
+                assert pages(conn, direction, nulls, limit) == expected, (direction, nulls, limit)
+    query = {"model_name": "d", "aggregates": [{"fn": "min", "column": "at", "as": "low"}, {"fn": "max", "column": "at", "as": "high"}]}
+    there = [v for v in rows.values() if v is not None]
+    assert conn.client.post("/v1/query", query, params=conn.using).expect(200).json()["rows"] == [{"low": shown(min(there)), "high": shown(max(there))}]
+    query = {"model_name": "d", "group_by": ["at"], "aggregates": [{"fn": "count", "as": "n"}], "order_by": [{"column": "at", "nulls": "first"}]}
+    groups = conn.client.post("/v1/query", query, params=conn.using).expect(200).json()["rows"]
+    values = sorted(set(there))
+    assert [(g["at"], g["n"]) for g in groups] == [(None, list(rows.values()).count(None))] * (None in rows.values()) + [(shown(v), there.count(v)) for v in values]
+
+
+def made(conn, kind, texts, indexed):
+    values = ", ".join(f"({n}, {'NULL' if v is None else repr(v)})" for n, v in texts)
+    run(conn.backend, f"CREATE TABLE d (id integer PRIMARY KEY, at {kind});\nINSERT INTO d VALUES {values}" + (";\nCREATE INDEX d_at ON d (at);\nANALYZE" if indexed else ""))
+    conn.client.put("/v1/models", {"models": []}).expect(200)
+    answer = introspect(conn, register=True)
+    column = next(c for c in answer["payload"]["models"][0]["columns"] if c["name"] == "at")
+    return column, [w["column"] for w in answer.get("warnings", []) if w["code"] == "order_without_index"]
+
+
+@pytest.mark.parametrize("indexed", [False, True])
+@pytest.mark.parametrize("kind, forms", [("date", n) for n in [*range(len(DATES)), "all", "texts"]] + [("time", n) for n in [*range(len(CLOCKS)), "all"]])
+def test_days_and_times_of_day_in_every_form(sqlite_conn, kind, forms, indexed):
+    r = random.Random(f"{SEED}/{kind}/{forms}/{indexed}")
+    base = datetime.datetime(2026, 1, 1)
+    if kind == "date":
+        moments = [base + datetime.timedelta(days=r.randint(0, 40)) for _ in range(25)]
+        shown = lambda t: t.strftime("%Y-%m-%d")
+    else:
+        moments = [base + datetime.timedelta(minutes=r.randint(0, 1439), seconds=r.choice([0, 0, 0, 1, 30]), milliseconds=r.choice([0, 0, 0, 250, 500])) for _ in range(25)]
+        shown = lambda t: t.strftime("%H:%M:%S") + (t.strftime(".%f").rstrip("0") if t.microsecond else "")
+    every = DATES if kind == "date" else CLOCKS
+    chosen = {"all": every, "texts": DATES[:5]}.get(forms) or [every[forms]]
+    rows = {n: None if r.random() < 0.15 else r.choice(moments) for n in range(1, 121)}
+    column, warned = made(sqlite_conn, kind, [(n, None if t is None else r.choice(chosen)(t)) for n, t in rows.items()], indexed)
+    own = forms == 0
+    assert (column.get("spelling", "ferrod"), warned) == (("ferrod", []) if own else ("mixed", ["at"]))
+    check_orders(sqlite_conn, rows, shown)
+    step = datetime.timedelta(days=1) if kind == "date" else datetime.timedelta(seconds=1)
+    conditions = Conditions(f"{SEED}/{kind}/{forms}", "at", OPERATORS, lambda r, operator: None if r.random() < 0.1 and operator != "BETWEEN" else r.choice(moments) + r.choice([0, 0, 0, 1, -1]) * step,
+                            lambda t: None if t is None else shown(t), compared)
+    # a step over midnight is another time of day
+    rows = {n: t and base.replace(hour=t.hour, minute=t.minute, second=t.second, microsecond=t.microsecond) if kind == "time" else t for n, t in rows.items()}
+    check(sqlite_conn, conditions, rows, max(QUERIES // 10, 10))
+
+
+@pytest.mark.parametrize("forms", [*range(len(FORMS)), "all", "texts"])
+def test_orders_of_instants_in_every_form(sqlite_conn, forms):
+    r = random.Random(f"{SEED}/orders/{forms}")
+    moments = [datetime.datetime(2026, 1, 1) + datetime.timedelta(minutes=r.choice([0, 1, 60, 719, 1440, 2880, 525600, r.randint(0, 9000)])) for _ in range(25)]
+    chosen = {"all": FORMS, "texts": FORMS[:8]}.get(forms) or [FORMS[forms]]
+    rows = {n: None if r.random() < 0.15 else r.choice(moments) for n in range(1, 121)}
+    made(sqlite_conn, "datetime", [(n, None if t is None else r.choice(chosen)(t)) for n, t in rows.items()], False)
+    answered = {row["id"]: row["at"] for row in sqlite_conn.client.get("/v1/models/d/records?limit=500", params=sqlite_conn.using).expect(200).json()["rows"]}
+    zone = "Z" if all(v is None or v.endswith("Z") for v in answered.values()) else ""
+    if zone or not any(v is not None and v.endswith("Z") for v in answered.values()):
+        check_orders(sqlite_conn, rows, lambda t: t.strftime("%Y-%m-%dT%H:%M:%S") + zone)
+
+
+@pytest.mark.parametrize("kind, spelling, fine", [("date", "mixed", True), ("time", "mixed", True), ("date", "ferrod", True), ("date", "space", False), ("time", "unix", False), ("integer", "mixed", False)])
+def test_days_have_one_spelling_or_several(conn, kind, spelling, fine):
+    columns = [{"name": "id", "logical_type": "integer", "primary_key": True}, {"name": "at", "logical_type": kind, "nullable": True, "spelling": spelling}]
+    answer = conn.client.put("/v1/models", {"models": [{"model_name": "d", "columns": columns}]}, validate=False)
+    if not fine:
+        answer.problem(422, "invalid_schema")
+        return
+    answer.expect(200)
+    assert next(c for c in conn.client.get("/v1/models/d").expect(200).json()["columns"] if c["name"] == "at").get("spelling", "ferrod") == spelling

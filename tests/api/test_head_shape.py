@@ -144,6 +144,28 @@ def test_a_dry_run_or_a_time_that_cannot_be_read_is_refused(client, value):
     client.post("/v1/query/delete", {"model_name": "User"}, headers={"Prefer": value}).problem(400, "invalid_parameters")
 
 
+def test_what_cannot_be_undone_is_no_dry_run(client):
+    """It was done, and kept."""
+    model = {"model_name": "Kept", "columns": [{"name": "id", "logical_type": "integer", "primary_key": True}]}
+    dry = {"Prefer": "tx=rollback"}
+    client.post("/v1/models", {"models": [model]}).expect(200)
+    for method, path, body in (
+            ("PUT", "/v1/models", {"models": []}), ("POST", "/v1/models", {"models": [{**model, "model_name": "More"}]}),
+            ("DELETE", "/v1/models", None), ("DELETE", "/v1/models/Kept", None), ("POST", "/v1/create-tables", {}),
+            ("POST", "/v1/migrate", {}), ("POST", "/v1/introspect", {"register": True}), ("POST", "/v1/reset", None),
+            ("POST", "/v1/connections", {"name": "dry", "url": "sqlite::memory:"}), ("DELETE", "/v1/connections/default?force=true", None),
+            ("PUT", "/v1/default-connection", {"name": "default"}), ("POST", "/v1/connections/default/backup", {"path": "dry.db"}),
+            ("POST", "/v1/sessions", {}), ("POST", "/v1/transactions", {})):
+        client.request(method, path, body, headers=dry).problem(400, "invalid_parameters")
+    assert "Kept" in [m["model_name"] for m in client.get("/v1/models", headers=dry).expect(200).json()["payload"]["models"]]
+    assert "dry" not in [c["name"] for c in client.get("/v1/connections").json()["connections"]]
+    tx = client.post("/v1/transactions", {}).expect(201).json()["transaction_id"]
+    client.post(f"/v1/transactions/{tx}/commit", headers=dry).problem(400, "invalid_parameters")
+    assert client.get(f"/v1/transactions/{tx}").json()["state"] == "open"
+    client.post(f"/v1/transactions/{tx}/rollback").expect(200)
+    client.delete("/v1/models/Kept").expect(204)
+
+
 def test_a_guard_is_looked_at_when_the_caller_is_known():
     with Server("--body-bytes", "1024", env={"FERROD_ADMIN_KEY": "0123456789abcdef"}) as server, Client(server.port) as c:
         known = {"Prefer": "max-affected=-1", "Authorization": "Bearer 0123456789abcdef"}

@@ -238,7 +238,9 @@ def test_a_key_expires(tmp_path):
     ({"hash": None, "hashes": ["sha256$00$" + "0" * 64] * 9}, "hashes"), ({"expires_at": "tomorrow"}, "expires_at"),
     ({"expires_at": "2026-13-01T00:00:00Z"}, "expires_at"), ({"expires_at": "2026-01-01T00:00:00"}, "expires_at"),
     ({"expires_at": "2026-01-01T00:00:00Zx"}, "expires_at"), ({"expires_at": 5}, "expires_at"), ({"sets": "shop"}, "sets"), ({"sets": [1]}, "sets"),
-    ({"quotas": {"requests_per_key": 0}}, "requests_per_key"), ({"quotas": {"pages": 1}}, "pages"), ({"quotas": []}, "quotas")])
+    ({"quotas": {"requests_per_key": 0}}, "requests_per_key"), ({"quotas": {"pages": 1}}, "pages"),
+    ({"quotas": {"rate_limit_per_second_per_key": 0}}, "rate_limit_per_second_per_key"),
+    ({"quotas": {"rate_limit_burst_per_key": 1000001}}, "rate_limit_burst_per_key"), ({"quotas": []}, "quotas")])
 def test_faults_of_an_entry(tmp_path, more, said):
     keys = Keys(tmp_path)
     keys.add("app", ["read"])

@@ -215,3 +215,20 @@ def test_max_affected(db):
     assert db.run("SELECT n FROM event ORDER BY id").json()["rows"] == [{"n": 1}, {"n": 2}]
     answer = run("UPDATE event SET n = 9", "max-affected=2").expect(200)
     assert answer.json()["rows_affected"] == 2 and answer.header("Preference-Applied") == "max-affected=2"
+
+
+@pytest.mark.parametrize("verb, media", [("fetch-all", "application/json"), ("fetch-all", "application/x-ndjson"), ("fetch-all", "text/csv"),
+                                         ("fetch-one", "application/json")])
+def test_max_affected_of_what_answers_rows(db, verb, media):
+    """It was heeded by execute alone: the same statement that tells what it changed went ahead without its guard."""
+    db.run("INSERT INTO event VALUES (1, 'a', 1), (2, 'b', 2), (3, 'c', 3)", verb="execute").expect(200)
+    def run(text, bound):
+        return db.client.post(f"/v1/sql/{verb}", {"sql": text, "using": db.name}, headers={"Prefer": f"max-affected={bound}", "Accept": media})
+    for text in ("DELETE FROM event RETURNING id", "UPDATE event SET n = 9 RETURNING id", "INSERT INTO event SELECT id + 10, kind, n FROM event RETURNING id"):
+        problem = run(text, 2).problem(409, "max_affected_exceeded")
+        assert problem["outcome"] == "rolled_back"
+        assert db.run("SELECT id, n FROM event ORDER BY id").json()["rows"] == [{"id": n, "n": n} for n in (1, 2, 3)]
+    assert run("SELECT id FROM event", 0).expect(200).header("Preference-Applied") == "max-affected=0"
+    answer = run("DELETE FROM event WHERE id > 1 RETURNING id", 2).expect(200)
+    assert answer.header("Preference-Applied") == "max-affected=2"
+    assert db.run("SELECT id FROM event").json()["rows"] == [{"id": 1}]

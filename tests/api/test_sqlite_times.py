@@ -94,7 +94,7 @@ def check_filters(c, moments):
     for number, t in moments.items():
         text = t.isoformat()
         answered = c.get(f"/v1/models/post/records/{number}").expect(200).json()["at"]
-        assert answered.rstrip("Z") == t.strftime("%Y-%m-%dT%H:%M:%S") + fraction(t), (answered, t)
+        assert answered.rstrip("Z") == t.isoformat(timespec="seconds") + fraction(t), (answered, t)
         same = [n for n in sorted(moments) if moments[n] == t]
         for spelled in (text, answered):
             assert ids(c, f"at=eq.{spelled}&order=id") == same, spelled
@@ -215,3 +215,32 @@ def test_a_zone_that_not_every_row_says_is_not_added(client, tmp_path, rows):
     c = house_with(tmp_path, client, list(enumerate(rows, 1)))
     assert type_of(c) == "timestamp"
     assert c.post("/v1/models/post/records", {"id": 20, "at": "2026-03-04T05:06:07Z"}).expect(201).json()["at"] == "2026-03-04T05:06:07"
+
+
+FAR = [datetime.datetime(9999, 12, 31, 23, 59, 59, 999999), datetime.datetime(9999, 12, 31, 23, 59, 59, 999000), datetime.datetime(4821, 12, 26, 16, 0, 0, 1000),
+       datetime.datetime(4821, 12, 26, 16, 0, 0, 1), datetime.datetime(2255, 6, 5, 23, 47, 34, 740993), datetime.datetime(1, 1, 1, 0, 0, 0, 1), datetime.datetime(1, 1, 1, 0, 0, 0, 1000),
+       datetime.datetime(5138, 11, 16, 9, 46, 41), datetime.datetime(9999, 12, 31, 23, 59, 59)]
+
+
+@pytest.mark.parametrize("indexed", [False, True])
+@pytest.mark.parametrize("declared", ["datetime", "text"])
+@pytest.mark.parametrize("form, per", [("unix", 1000000), ("unix_ms", 1000), ("unix_us", 1)])
+def test_numbers_of_far_years_keep_their_digits(client, tmp_path, form, per, declared, indexed):
+    """More digits than a double holds, and more than numbers of an unknown unit may have."""
+    moments = dict(enumerate((t for t in FAR if micros(t) % per == 0), 1))
+    c = house_with(tmp_path, client, [(n, str(micros(t) // per) if declared == "text" else micros(t) // per) for n, t in moments.items()], declared)
+    model = c.get("/v1/models/post").expect(200).json()
+    column = next(column for column in model["columns"] if column["name"] == "at")
+    column.update({"logical_type": "datetime", "db_type": "timestamp", "spelling": form, "index": indexed})
+    if indexed:
+        with sqlite3.connect(c.path) as db:
+            db.execute("CREATE INDEX idx_post_at ON post (at)")
+        db.close()
+    c.put("/v1/models", {"models": [model]}).expect(200)
+    check_filters(c, moments)
+    for number, t in moments.items():
+        before = stored(c, number)
+        c.patch(f"/v1/models/post/records/{number}", {"at": t.isoformat()}).expect(200)
+        assert stored(c, number) == before
+        c.post("/v1/models/post/records", {"id": 100 + number, "at": t.isoformat()}).expect(201)
+        assert stored(c, 100 + number) == (str(before) if declared == "text" else before)

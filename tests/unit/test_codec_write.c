@@ -55,6 +55,8 @@ static const int64_t integers[] = {0,         1,        -1, 42, INT64_C(90071992
 				   INT64_MAX, INT64_MIN};
 static const double doubles[] = {0, -0.0, 1, 0.1, -2.5, 1e22, 1e-7, 5e-324, (double)NAN, HUGE_VAL, -HUGE_VAL, 0x1p60};
 
+static const struct codec_ends alone, listed = {",", "}\n", 1, 2};
+
 static void assert_same(const struct dialect *d, const struct column *c, struct value v, const struct value_format *fmt)
 {
 	static const char prefix[] = "{\"name\":\0padding of the prefix";
@@ -73,12 +75,16 @@ static void assert_same(const struct dialect *d, const struct column *c, struct 
 		v.kind = VALUE_TEXT;
 	value_write_json(&expected, v, fmt);
 	codec_writer(&w, d, c, fmt);
-	codec_write_row(&direct, &arena, &w, 1, codec_row_room(&w, 1), row);
+	codec_write_row(&direct, &arena, &w, 1, codec_row_room(&w, 1), row, &alone);
 	assert_string_equal(direct.p, expected.p);
 	assert_int_equal(direct.len, expected.len);
 	strbuf_reset(&direct);
+	strbuf_truncate(&expected, 0);
+	strbuf_puts(&expected, ",{\"name\":");
+	value_write_json(&expected, v, fmt);
+	strbuf_puts(&expected, "}\n");
 	codec_writer_decoded(&w, NULL, fmt);
-	codec_write_row(&direct, &arena, &w, 1, codec_row_room(&w, 1), (struct value[2]){value_null(), v});
+	codec_write_row(&direct, &arena, &w, 1, codec_row_room(&w, 1), (struct value[2]){value_null(), v}, &listed);
 	assert_string_equal(direct.p, expected.p);
 	strbuf_done(&direct);
 	strbuf_done(&expected);
@@ -158,7 +164,7 @@ static void a_failed_buffer_stays_failed(void **state UNUSED)
 	w.prefix.len = 5;
 	codec_writer_decoded(&w, NULL, &fmt);
 	strbuf_init(&b, 4);
-	codec_write_row(&b, &arena, &w, 1, codec_row_room(&w, 1), &v);
+	codec_write_row(&b, &arena, &w, 1, codec_row_room(&w, 1), &v, &alone);
 	assert_true(strbuf_failed(&b));
 	strbuf_done(&b);
 	arena_done(&arena);

@@ -235,6 +235,29 @@ static void base64_of_rfc_4648(void **state UNUSED)
 	}
 }
 
+/* Each byte at each place of texts of each length about the sizes of blocks; nothing is written beyond the text. */
+static void what_is_copied_plain_is(void **state UNUSED)
+{
+	for (size_t n = 0; n < 40; n++) {
+		for (size_t at = 0; at < (n > 0 ? n : 1); at++) {
+			for (unsigned c = 0; c < 256; c++) {
+				char text[40], out[41];
+				const bool plain = n == 0 || (c >= ' ' && c < 0x80 && c != '"' && c != '\\');
+
+				memset(text, 'x', sizeof(text));
+				memset(out, '#', sizeof(out));
+				text[at] = (char)c;
+				assert_int_equal(strbuf_copy_plain(out, str_n(text, n)), plain);
+				assert_true(!plain || memcmp(out, text, n) == 0);
+				assert_int_equal(strbuf_copy_printable(out, str_n(text, n)),
+						 plain && (n == 0 || c != 0x7F));
+				assert_int_equal(out[n], '#');
+			}
+		}
+	}
+	assert_true(strbuf_copy_plain((char[1]){'#'}, STR_NONE));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -246,6 +269,7 @@ int main(void)
 		cmocka_unit_test(take_gives_the_bytes_away),
 		cmocka_unit_test(json_strings),
 		cmocka_unit_test(json_strings_escape_at_any_offset),
+		cmocka_unit_test(what_is_copied_plain_is),
 		cmocka_unit_test(json_doubles),
 		cmocka_unit_test(base64_of_rfc_4648),
 	};

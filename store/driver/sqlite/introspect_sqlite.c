@@ -314,15 +314,24 @@ static void put_extreme(struct strbuf *b, const struct live_table *t, const stru
 	dialect_quote_ident(b, t->name);
 }
 
+/* Of one value, a: is a day or a time of day written as ferrod does? What is none has no other form. */
+static const char date_sql[] = "CASE WHEN ferro_date(a) IS a THEN 'ferrod' ELSE 'mixed' END";
+static const char clock_sql[] = "CASE WHEN ferro_clock(a) IS a THEN 'ferrod' ELSE 'mixed' END";
+
 /* Of the first rows, and of the least and greatest values: filters know every form, writes take this one. */
-static bool read_spelling(struct catalog *c, const struct live_table *t, struct live_column *col, struct err *err)
+static bool read_spelling(struct catalog *c, const struct live_table *t, struct live_column *col,
+			  enum logical_type logical, struct err *err)
 {
 	struct strbuf b;
 	struct str sql;
 	bool ok;
 
 	strbuf_init(&b, 0);
-	strbuf_printf(&b, "SELECT ferro_time_spelling(a), min(%s) FROM (SELECT a FROM (SELECT ", has_zone_sql);
+	strbuf_printf(&b, "SELECT %s, min(%s) FROM (SELECT a FROM (SELECT ",
+		      logical == LT_DATE   ? date_sql
+		      : logical == LT_TIME ? clock_sql
+					   : "ferro_time_spelling(a)",
+		      has_zone_sql);
 	dialect_quote_ident(&b, col->name);
 	strbuf_puts(&b, " AS a FROM ");
 	dialect_quote_ident(&b, t->name);
@@ -399,6 +408,7 @@ static bool read_uuid_spelling(struct catalog *c, const struct live_table *t, st
 
 static bool read_spellings(struct catalog *c, struct err *err)
 {
+	enum logical_type logical;
 	enum storage_type st;
 	int64_t length;
 
@@ -410,10 +420,11 @@ static bool read_spellings(struct catalog *c, struct err *err)
 
 			if (!live_type_storage(&dialect_sqlite, col->type, &st, &length))
 				continue;
-			if (logical_from_storage(st) == LT_DATETIME && !read_spelling(c, t, col, err))
+			logical = logical_from_storage(st);
+			if ((logical == LT_DATETIME || logical == LT_DATE || logical == LT_TIME) &&
+			    !read_spelling(c, t, col, logical, err))
 				return false;
-			if (logical_from_storage(st) == LT_UUID &&
-			    !read_uuid_spelling(c, t, col, st == ST_UUID_LOGICAL, err))
+			if (logical == LT_UUID && !read_uuid_spelling(c, t, col, st == ST_UUID_LOGICAL, err))
 				return false;
 		}
 	}

@@ -268,7 +268,8 @@ int sqlite_wait_read(struct sqlite_conn *c, sqlite3_stmt *st, bool was_in_tx)
 	c->stepping = true;
 	const int rc = sqlite_wait_one(c, st);
 	c->stepping = false;
-	note_locks(c, rc, false);
+	if (UNLIKELY(c->busy || c->committed))
+		note_locks(c, rc, false);
 	if (rc != SQLITE_ROW) {
 		count_commit(c);
 		count_end(c, was_in_tx);
