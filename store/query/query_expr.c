@@ -181,7 +181,8 @@ static bool parse_operands(struct operands_of *o, const struct column *hint, con
 	for (size_t i = 0; i < o->n && o->word->kind == EXPR_COALESCE; i++)
 		if (o->args[i] != NULL && !check_meeting(o->s, known, o->args[i], pointer_of(o, i, pointer)))
 			return false;
-	if (known == NULL && (o->word->trait & CODEC_ARITHMETIC) == 0)
+	if (known == NULL && hint != NULL && (o->word->trait & CODEC_ARITHMETIC) == 0 &&
+	    (codec_traits(hint) & o->word->trait) == o->word->trait)
 		known = hint;
 	for (size_t i = 0; i < o->n; i++) {
 		if (o->args[i] == NULL && json_is_null(o->list[i]) && o->word->trait != 0)

@@ -167,6 +167,14 @@ struct column query_aggregate_column(const struct query_aggregate *g)
 static const char *const value_kinds[] = {"null",   "bool",  "int",    "float",   "string", "list",
 					  "object", "array", "number", "unknown", "integer"};
 
+bool query_is_value_kind(struct str kind)
+{
+	for (size_t i = 0; i < ARRAY_LEN(value_kinds); i++)
+		if (str_eq_z(kind, value_kinds[i]))
+			return true;
+	return false;
+}
+
 const json_t *query_untyped(const json_t *v)
 {
 	const json_t *kind = json_object_get(v, "kind");
@@ -174,10 +182,9 @@ const json_t *query_untyped(const json_t *v)
 
 	if (!json_is_string(kind) || json_object_size(v) != (inner != NULL ? 2U : 1U))
 		return v;
-	for (size_t i = 0; i < ARRAY_LEN(value_kinds); i++)
-		if (str_eq_z(json_str(kind), value_kinds[i]))
-			return inner != NULL ? inner : i == 0 ? json_null() : v;
-	return v;
+	if (!query_is_value_kind(json_str(kind)))
+		return v;
+	return inner != NULL ? inner : str_eq_z(json_str(kind), value_kinds[0]) ? json_null() : v;
 }
 
 struct query *query_new(struct arena *a, const struct schema *s, const struct dialect *d, const struct model *m)

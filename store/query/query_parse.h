@@ -70,6 +70,8 @@ static inline const json_t *query_member(const struct query_parse *p, const json
 
 /* The value of a typed node {"kind","value"}, or the value itself. */
 const json_t *query_untyped(const json_t *v);
+/* Is that a kind of such a node? */
+bool query_is_value_kind(struct str kind);
 
 /* A member that may be absent or null (*ret = NULL), else of that kind; ERR_INVALID_QUERY. */
 bool query_member_array(struct query_parse *p, const json_t *obj, const char *key, const char *pointer,

@@ -104,6 +104,10 @@ static enum expr_form reference_form(const json_t *v, const struct column *hint,
 			return FORM_REFERENCE;
 		return has_objects(hint) ? FORM_VALUE : FORM_FAULT;
 	}
+	/* {"kind": "int", "value": 1}, where no document can be meant */
+	if (json_is_string(kind) && query_is_value_kind(json_str(kind)) && hint != NULL && hint->logical != LT_JSON &&
+	    !has_objects(hint) && reads_as(v, literal, ret_member) && *ret_member != NULL)
+		return FORM_FAULT;
 	return FORM_VALUE;
 }
 

@@ -87,6 +87,16 @@ def test_a_member_beside_the_references_own(db, kind):
     assert [row["id"] for row in rows] == [1]
 
 
+def test_a_member_beside_a_typed_value(db):
+    for kind, value, name in (("int", 1, "n"), ("string", "a", "t"), ("null", None, "t"), ("bool", True, "b"), ("float", 1.5, "x")):
+        typed = {"kind": kind, "value": value, "x": 1}
+        refused(db.client.post("/v1/query", {"model_name": "d", "where": [leaf(name, typed)]}, params=db.using, validate=False), "/where/0/value/x")
+        refused(db.client.post("/v1/query", {"model_name": "d", "where": [leaf(name, [typed], "IN")]}, params=db.using, validate=False), "/where/0/value/0")
+        refused(db.client.post("/v1/query/update", {"query": {"model_name": "d", "where": [leaf("id", 1)]}, "set": {name: typed}}, params=db.using, validate=False), f"/set/{name}/x")
+        del typed["x"]
+        db.client.post("/v1/query", {"model_name": "d", "where": [leaf(name, typed)]}, params=db.using).expect(200)
+
+
 def test_words_that_are_none(db):
     for value in ({"$uper": "a"}, {"$uper": "a", "x": 1}, {"x": 1, "$uper": "a"}):
         for body, pointer in places(value):
