@@ -2,6 +2,7 @@
 #include "handlers/handlers.h"
 #include "handlers/resources/migrate.h"
 #include "handlers/resources/model_sets.h"
+#include "handlers/unit/told_answer.h"
 #include "handlers/answer/render.h"
 #include "store/migrate/live_ir.h"
 #include "store/schema/schema_json.h"
@@ -139,7 +140,7 @@ static bool register_found(struct context *c, const struct schema *found, struct
 	const bool ok = set.p != NULL ? models_set_name(set, err) && models_may_change(c->req, set, err)
 				      : models_own_set(c->req, &edit.how.set, err);
 
-	return ok && (told_models(c->app->told, &edit, principal_name(c->req), &c->req->arena, NULL, err) ||
+	return ok && (told_models(c->app->told, &edit, told_by(c->req), &c->req->arena, NULL, err) ||
 		      models_refused(c->req, err));
 }
 

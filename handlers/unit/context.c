@@ -104,6 +104,7 @@ bool context_open(struct context *c, struct request *req, struct response *res, 
 		c->deadline = clock_min(c->deadline, clock_deadline(req->prefer.timeout_s));
 	if (!enter(c, spec, err))
 		return false;
+	req->anew = context_is_once(c);
 	if (req->principal != NULL)
 		connection_used_by(c->route.conn, req->principal->name);
 	struct schema *s = schema_registry_get(&c->store->models);

@@ -22,6 +22,7 @@ struct lost_commit;
 struct num_sha256;
 struct principal;
 struct request_once;
+struct state_claim;
 
 enum http_method { HTTP_GET, HTTP_HEAD, HTTP_POST, HTTP_PUT, HTTP_PATCH, HTTP_DELETE, HTTP_OPTIONS, HTTP_OTHER };
 
@@ -86,15 +87,17 @@ struct request {
 	struct str session_ref; /* for logs: names the session without being good for anything; STR_NONE: none */
 	struct request_once
 		*once; /* of one whose answer may be kept with its write (handlers/unit/context.h); or NULL */
-	struct str session_id, tx_id; /* Ferro-Session, Ferro-Transaction; STR_NONE: not given */
-	struct str given;             /* settings, as of handlers/unit/acting.h, when it was looked */
-	bool given_before;            /* whether its answer is kept */
+	const struct state_claim *claim; /* of its Idempotency-Key in the state, under which it tells; NULL: none */
+	struct str session_id, tx_id;    /* Ferro-Session, Ferro-Transaction; STR_NONE: not given */
+	struct str given;                /* settings, as of handlers/unit/acting.h, when it was looked */
+	bool given_before;               /* whether its answer is kept */
 	struct str tx_new;  /* Ferro-Transaction, when it asks for a new one ("new", "new;..."): not in tx_id then */
 	struct str tx_end;  /* Ferro-Transaction-End; STR_NONE: not given */
 	struct str tx_left; /* the open transaction that its work was left in; STR_NONE: none */
 	bool tx_undone;     /* its work was rolled back with its transaction */
 	bool undone;        /* what a unit of its work has seen has not remained: its failure says nothing */
 	bool alone;         /* its units share no transaction with others */
+	bool anew;          /* its connection keeps answers with their writes: a refusal is none, the next is judged */
 	struct prefer prefer;
 	enum media accept;        /* negotiated among what the route offers */
 	struct lost_commit *lost; /* NULL, or gets the commit that was lost (handlers/unit/lost_commit.h); borrowed */

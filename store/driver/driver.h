@@ -175,6 +175,7 @@ struct driver_look {
 	const char *sql;
 	void (*row)(void *arg, struct str name, struct str value); /* borrowed for the call */
 	void *arg;
+	bool opened; /* set: it can be opened, so a failure is one of reading the rows */
 };
 
 /* Statements that travel in one flight; fewer than a connection keeps prepared. */
@@ -195,7 +196,7 @@ struct driver {
 
 	/* What `open` would refuse of a file, which is neither made nor changed; q may be NULL. Errors as of `open`.
 	 * Blocks. NULL member: there is no file to look at (PostgreSQL). */
-	bool (*look)(const struct driver_db *db, const struct driver_look *q, struct err *err) MUST_CHECK;
+	bool (*look)(const struct driver_db *db, struct driver_look *q, struct err *err) MUST_CHECK;
 	/* Connects. ERR_DATABASE_UNAVAILABLE, ERR_DATABASE_FORBIDDEN, ERR_INVALID_URL (a SQLite file that cannot be
 	 * opened). */
 	bool (*open)(struct driver_db *db, int64_t deadline_ns, struct driver_conn **ret, struct err *err) MUST_CHECK;

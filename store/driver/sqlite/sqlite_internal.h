@@ -167,7 +167,7 @@ void sqlite_db_close(struct driver_db *db);
 /* A file's path as a URI with that query; owned by the caller. */
 char *sqlite_uri_name(struct str path, const char *query);
 /* driver.look. */
-bool sqlite_look(const struct driver_db *db, const struct driver_look *q, struct err *err) MUST_CHECK;
+bool sqlite_look(const struct driver_db *db, struct driver_look *q, struct err *err) MUST_CHECK;
 /* Is a file that SQLite keeps beside the database a symbolic link? It would refuse to open one too, but say less. */
 bool sqlite_db_has_linked_sibling(const struct driver_db *db);
 /* After a successful open: the anchor of an in-memory database. Returns a result code. */
