@@ -118,6 +118,19 @@ def test_long_documents_let_others_run(name, road):
     assert_turns_stay_short(work, "--json-values", "10000000", "--body-bytes", str(2 * LONG_BYTES))
 
 
+@pytest.mark.parametrize("where", ["envelope", "model", "column"])
+def test_members_that_nobody_knows_let_others_run(where):
+    """For each of them the one that was meant was looked for, in one turn."""
+    key, odd = {"name": "id", "logical_type": "integer", "primary_key": True}, {f"zz{n}": 1 for n in range(99000)}
+    column, model = {**key, **odd} if where == "column" else key, odd if where == "model" else {}
+    body = {"models": [{"model_name": "M", "columns": [column], **model}], **(odd if where == "envelope" else {})}
+
+    def work(client, _):
+        warnings = client.put("/v1/models", body).expect(200).json()["warnings"]
+        assert len(warnings) == 100 and warnings[-1]["detail"] == "and 98901 more of this and other kinds"
+    assert_turns_stay_short(work)
+
+
 def test_a_record_of_a_bulk_body_is_a_document_too(conn):
     """Its values are counted, a line's and an array's."""
     c = conn.client
