@@ -56,6 +56,7 @@ HANDLER(handle_introspect);
 void sessions_before_reply(void *app, struct request *req, struct response *res);
 HANDLER(handle_session_open);
 HANDLER(handle_session);
+HANDLER(handle_session_patch);
 HANDLER(handle_session_close);
 HANDLER(handle_sessions);
 /* identity_map.c */

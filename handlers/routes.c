@@ -107,6 +107,7 @@ static const struct route_def routes[] = {
 	ROUTE(POST, "/v1/sessions", "open_session", once_handle_session_open, READ, OPTIONAL),
 	ROUTE(GET, "/v1/sessions", "list_sessions", handle_sessions, ADMIN, NONE),
 	ROUTE(GET, "/v1/session", "get_session", handle_session, READ, NONE),
+	ROUTE(PATCH, "/v1/session", "change_session", handle_session_patch, READ, JSON),
 	ROUTE(DELETE, "/v1/session", "close_session", handle_session_close, READ, NONE),
 	ROUTE(DELETE, "/v1/session/identity-map", "clear_identity_map", handle_imap_clear, READ, NONE),
 	ROUTE(DELETE, "/v1/session/identity-map/{model}/{pk}", "evict_instance", handle_imap_evict, READ, NONE),

@@ -47,19 +47,27 @@ void cursor_seal_key(const uint8_t key[CRYPTO_KEY_BYTES])
 	has_key = true;
 }
 
-static void sign(struct str text, uint8_t ret[SIGNATURE_BYTES])
+/* Whose it is stands behind a NUL, which no text has. */
+static void sign(struct arena *a, struct str text, struct str whose, uint8_t ret[SIGNATURE_BYTES])
 {
 	uint8_t whole[32];
+	if (whose.p != NULL) {
+		char *both = arena_alloc(a, text.len + 1 + whose.len + 1);
+		memcpy(both, text.p, text.len);
+		both[text.len] = '\0';
+		memcpy(both + text.len + 1, whose.p, whose.len);
+		text = str_n(both, text.len + 1 + whose.len);
+	}
 	crypto_mac_of(mac(), text, whole);
 	memcpy(ret, whole, SIGNATURE_BYTES);
 }
 
-struct str cursor_seal(struct arena *a, struct str text)
+struct str cursor_seal(struct arena *a, struct str text, struct str whose)
 {
 	const size_t len = SIGNATURE_BYTES + text.len;
 	uint8_t *bytes = arena_alloc(a, len);
 	char *out = arena_alloc(a, len / 3 * 4 + 8);
-	sign(text, bytes);
+	sign(a, text, whose, bytes);
 	memcpy(bytes + SIGNATURE_BYTES, text.p, text.len);
 	num_base64url(bytes, len, out);
 	return str_z(out);
@@ -82,7 +90,7 @@ static bool decode(struct arena *a, struct str in, struct str *ret)
 	return true;
 }
 
-bool cursor_unseal(struct arena *a, struct str cursor, struct str *ret_text)
+bool cursor_unseal(struct arena *a, struct str cursor, struct str whose, struct str *ret_text)
 {
 	struct str bytes;
 	uint8_t signature[SIGNATURE_BYTES];
@@ -90,7 +98,7 @@ bool cursor_unseal(struct arena *a, struct str cursor, struct str *ret_text)
 	if (cursor.len == 0 || !decode(a, cursor, &bytes) || bytes.len < SIGNATURE_BYTES)
 		return false;
 	const struct str text = str_n(bytes.p + SIGNATURE_BYTES, bytes.len - SIGNATURE_BYTES);
-	sign(text, signature);
+	sign(a, text, whose, signature);
 	for (size_t i = 0; i < SIGNATURE_BYTES; i++)
 		differs |= (uint8_t)(signature[i] ^ (uint8_t)bytes.p[i]);
 	*ret_text = text;

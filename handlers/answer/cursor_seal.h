@@ -15,9 +15,10 @@
 /* The key of cursors; without this call it is a random one. Before anything is served. */
 void cursor_seal_key(const uint8_t key[CRYPTO_KEY_BYTES]);
 
-/* Signature and text as base64url, in the arena. */
-struct str cursor_seal(struct arena *a, struct str text);
-/* The text of a sealed cursor, in the arena; false: it is none of ours. */
-bool cursor_unseal(struct arena *a, struct str cursor, struct str *ret_text) MUST_CHECK;
+/* Signature and text as base64url, in the arena. whose: what belongs to it and is not shown; STR_NONE: it is anybody's.
+ */
+struct str cursor_seal(struct arena *a, struct str text, struct str whose);
+/* The text of a cursor that was sealed for the same, in the arena; false: it is none of ours. */
+bool cursor_unseal(struct arena *a, struct str cursor, struct str whose, struct str *ret_text) MUST_CHECK;
 
 #endif

@@ -197,7 +197,7 @@ static bool read_cursor(struct page *p, struct value **ret, struct err *err)
 	struct str text;
 	json_t *doc;
 	struct err ignored;
-	if (q->cursor.len > LIMIT_CURSOR_BYTES || !cursor_unseal(p->arena, q->cursor, &text) ||
+	if (q->cursor.len > LIMIT_CURSOR_BYTES || !cursor_unseal(p->arena, q->cursor, p->whose, &text) ||
 	    !json_parse(p->arena, text, &doc, &ignored))
 		return false;
 	const json_t *binding = json_object_get(doc, "b");
@@ -222,10 +222,12 @@ static bool read_cursor(struct page *p, struct value **ret, struct err *err)
 	return true;
 }
 
-bool page_prepare(struct arena *a, struct query *q, const char *pointer, struct page *ret, struct err *err)
+bool page_prepare(struct arena *a, struct query *q, struct str whose, const char *pointer, struct page *ret,
+		  struct err *err)
 {
 	memset(ret, 0, sizeof(*ret));
 	ret->arena = a;
+	ret->whose = whose;
 	ret->base = ret->run = q;
 	ret->n_visible = query_n_visible(q);
 	ret->limit = q->has_limit && q->limit < INT64_MAX ? q->limit : 0;
@@ -278,7 +280,7 @@ struct str page_cursor(struct page *p, const struct result_shape *shape, const s
 	strbuf_puts(&b, "]}");
 	struct str s = STR_NONE;
 	if (!strbuf_failed(&b)) {
-		s = cursor_seal(p->arena, strbuf_str(&b));
+		s = cursor_seal(p->arena, strbuf_str(&b), p->whose);
 		if (s.len > LIMIT_CURSOR_BYTES)
 			s = STR_NONE;
 	}

@@ -10,6 +10,7 @@
 
 struct page {
 	struct arena *arena;
+	struct str whose;         /* as of cursor_seal.h */
 	const struct query *base; /* as the client gave it, with the tie-breaker */
 	struct query *run;        /* what is to be lowered */
 	bool active;              /* this query has pages */
@@ -22,8 +23,10 @@ struct page {
 };
 
 /* Reads q->cursor and builds the query to run (q itself when it has no pages). `pointer`: where the query stands.
- * ERR_INVALID_QUERY at pointer/cursor for a cursor that is none, or that belongs to another query. */
-bool page_prepare(struct arena *a, struct query *q, const char *pointer, struct page *ret, struct err *err) MUST_CHECK;
+ * `whose`: as of cursor_seal.h. ERR_INVALID_QUERY at pointer/cursor for a cursor that is none, or that belongs to
+ * another query, or to somebody else. */
+bool page_prepare(struct arena *a, struct query *q, struct str whose, const char *pointer, struct page *ret,
+		  struct err *err) MUST_CHECK;
 
 /* The cursor that continues after (or, backward, before) a decoded row of the statement; STR_NONE when it cannot be
  * made. */

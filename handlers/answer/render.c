@@ -222,6 +222,7 @@ void out_connection(struct strbuf *b, struct connection *conn, struct str defaul
 	out_str(b, "origin", str_z(connection_origin_word(conn->origin)));
 	out_bool(b, "identity_map", conn->identity_map);
 	out_bool(b, "exactly_once", conn->exactly_once);
+	out_str(b, "acting", str_z(acting_word(conn->acting)));
 	out_str(b, "coordination", str_z(coordination_word(conn)));
 	out_str(b, "server_version", version[0] != '\0' ? str_z(version) : STR_NONE);
 	out_pool(b, conn);

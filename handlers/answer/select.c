@@ -4,6 +4,7 @@
 #include "handlers/answer/loaded.h"
 #include "handlers/answer/page.h"
 #include "handlers/answer/rows.h"
+#include "handlers/unit/acting.h"
 
 #include "service/base/banned.h"
 
@@ -133,7 +134,8 @@ bool select_held(struct context *c, struct query *q, const char *pointer, struct
 	struct loaded l;
 	struct rows_tail tail = {0};
 	bool more;
-	if (!query_check(q, pointer, err) || !page_prepare(&c->req->arena, q, pointer, &p, err) ||
+	if (!query_check(q, pointer, err) ||
+	    !page_prepare(&c->req->arena, q, acting_whose(c->req, &c->route), pointer, &p, err) ||
 	    !read_page(c, &p, &l, &more, err))
 		return false;
 	struct value_format fmt = context_format(c->res);
@@ -184,7 +186,8 @@ bool select_answer(struct context *c, struct query *q, struct err *err)
 {
 	struct page p;
 	struct rows_tail tail = {0};
-	if (!select_lock(c, q, err) || !query_check(q, "", err) || !page_prepare(&c->req->arena, q, "", &p, err))
+	if (!select_lock(c, q, err) || !query_check(q, "", err) ||
+	    !page_prepare(&c->req->arena, q, acting_whose(c->req, &c->route), "", &p, err))
 		return false;
 	context_read(c);
 	if (!count_all(c, q, &tail, err))

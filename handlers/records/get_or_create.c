@@ -26,6 +26,7 @@ struct find {
 	bool has_null; /* a null in where: no unique key applies */
 	bool update;
 	bool triggers; /* of the table */
+	bool others;   /* it has unique indexes that in_the_way cannot look into, or does not know of */
 };
 
 static bool read_body(struct request *req, struct find *f, struct str *using, struct err *err)
@@ -266,13 +267,19 @@ static bool change(struct find *f, const struct value **row, bool *ret_done, str
 	return true;
 }
 
-/* Has it a unique index that in_the_way cannot look into: over expressions, or over some of the rows? */
-static bool has_other_unique(const struct model *m)
+/* Has it a unique index that in_the_way cannot look into: over expressions, over some of the rows, or one that the
+ * model does not have? */
+static bool find_others(struct find *f, struct err *err)
 {
-	bool any = false;
-	for (size_t i = 0; i < m->n_indexes; i++)
-		any = any || m->indexes[i].unique;
-	return any;
+	int64_t n = 0;
+	if (!f->triggers)
+		return true;
+	if (!context_uniques(&f->c, f->m, &n, err))
+		return false;
+	f->others = n != (int64_t)f->m->n_uniques;
+	for (size_t i = 0; i < f->m->n_indexes; i++)
+		f->others = f->others || f->m->indexes[i].unique;
+	return true;
 }
 
 /* Nothing was inserted although the table has triggers: does one of the model's keys say why? A trigger may have done
@@ -307,7 +314,7 @@ static bool find_or_make(struct find *f, const struct value **ret, bool *ret_cre
 	*ret_created = false;
 	f->q->lock = f->update ? QUERY_LOCK_UPDATE : QUERY_LOCK_NONE;
 	/* with triggers, a conflict that is passed over must not be taken for their work */
-	bool has_key = has_conflict_key(f) && !(f->triggers && has_other_unique(f->m));
+	bool has_key = has_conflict_key(f) && !f->others;
 	/* The row that won may conflict by another key than that of `where`: any conflict means to look again. */
 	o = (struct insert_options){.conflict = has_key ? RECORD_IGNORE_ANY : RECORD_INSERT,
 				    .override_identity = insert_overrides(&f->c)};
@@ -391,8 +398,9 @@ static bool work(struct find *f, struct err *err)
 			return false;
 		}
 	}
-	if (row == NULL && (!context_triggers(&f->c, f->m, &f->triggers, err) || !record_write_unit(&f->c, true, err) ||
-			    !find_or_make(f, &row, &created, err) || !context_commit(&f->c, err)))
+	if (row == NULL && (!context_triggers(&f->c, f->m, &f->triggers, err) || !find_others(f, err) ||
+			    !record_write_unit(&f->c, true, err) || !find_or_make(f, &row, &created, err) ||
+			    !context_commit(&f->c, err)))
 		return false;
 	answer(f, row, created);
 	return true;

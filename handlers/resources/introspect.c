@@ -178,7 +178,7 @@ bool handle_introspect(struct request *req, struct response *res, struct err *er
 	struct schema *s;
 	if (!read_request(req, &q, err))
 		return false;
-	struct context_spec spec = {.using = q.using, .args = context_no_args};
+	struct context_spec spec = {.using = q.using, .args = context_no_args, .as_pool = true};
 	if (!context_open(&c, req, res, &spec, err))
 		return false;
 	bool ok = introspect(&c, &q, &s, err);

@@ -133,7 +133,7 @@ static bool options_begin(struct json_reader *r, struct request *req, struct con
 
 bool handle_create_tables(struct request *req, struct response *res, struct err *err)
 {
-	struct context_spec spec = {.args = context_no_args};
+	struct context_spec spec = {.args = context_no_args, .as_pool = true};
 	struct migrate_request q = {.deadline = migrate_deadline(req)};
 	struct migrate_result m;
 	struct json_reader r;
@@ -161,7 +161,7 @@ static void check_hash(struct json_reader *r, struct str hash)
 
 bool handle_migrate(struct request *req, struct response *res, struct err *err)
 {
-	struct context_spec spec = {.args = context_no_args};
+	struct context_spec spec = {.args = context_no_args, .as_pool = true};
 	struct migrate_request q = {.options = {.updates = true}, .deadline = migrate_deadline(req)};
 	struct migrate_result m;
 	struct json_reader r;
@@ -195,7 +195,7 @@ static bool wanted_dialect(struct request *req, struct response *res, const stru
 		return true;
 	}
 	struct context c;
-	struct context_spec spec = {0};
+	struct context_spec spec = {.as_pool = true};
 	if (!context_open(&c, req, res, &spec, err))
 		return false;
 	*ret = c.route.conn->dialect;

@@ -1,13 +1,18 @@
 /* Sessions: open, look, close, list. */
+#include "handlers/unit/acting.h"
 #include "handlers/unit/context.h"
 #include "handlers/unit/reached.h"
 #include "handlers/handlers.h"
 #include "handlers/answer/render.h"
 #include "service/base/clock.h"
+#include "service/base/wait.h"
 
 #include "service/base/banned.h"
 
-static bool read_open(struct request *req, struct str *using, struct session_options *o, struct err *err)
+#define LOOK_NS (2 * CLOCK_NS_PER_MS) /* between two looks whether others have left a session */
+
+static bool read_open(struct request *req, struct str *using, struct session_options *o, const json_t **ret_settings,
+		      struct err *err)
 {
 	const struct session_limits *limits = &request_app(req)->store->options.sessions;
 	struct json_reader r;
@@ -18,6 +23,9 @@ static bool read_open(struct request *req, struct str *using, struct session_opt
 	json_reader_str(&r, "using", using);
 	json_reader_number(&r, "idle_timeout_seconds", 0.001, limits->max_lifetime_s, &o->idle_timeout_s);
 	json_reader_number(&r, "max_lifetime_seconds", 0.001, limits->max_lifetime_s, &o->max_lifetime_s);
+	json_reader_object(&r, "settings", ret_settings);
+	if (request_header(req, "Ferro-Setting").p != NULL)
+		json_reader_fault(&r, NULL, "a session's settings are the member `settings`, not Ferro-Setting");
 	return json_reader_done(&r) && request_args_routed(req, context_no_args, err) && catalog_reached(req, err);
 }
 
@@ -72,6 +80,23 @@ static bool keep(struct request *req, struct session *s, struct err *err)
 	return false;
 }
 
+/* Their names: values may be what nobody else is to read. Those that the key fixes are among them. */
+static void out_settings(struct request *req, struct strbuf *b, struct str text)
+{
+	struct setting_list all;
+	struct err none;
+	settings_of_text(&req->arena, text, &all);
+	for (size_t i = 0; req->principal != NULL && i < req->principal->settings.n; i++)
+		(void)!setting_put(&req->arena, &all, req->principal->settings.list[i].name, STR(""), &none);
+	out_name(b, "settings");
+	strbuf_putc(b, '[');
+	for (size_t i = 0; i < all.n; i++) {
+		strbuf_puts(b, i > 0 ? "," : "");
+		strbuf_json_string(b, all.list[i].name);
+	}
+	strbuf_putc(b, ']');
+}
+
 bool handle_session_open(struct request *req, struct response *res, struct err *err)
 {
 	struct app *app = request_app(req);
@@ -79,14 +104,16 @@ bool handle_session_open(struct request *req, struct response *res, struct err *
 	struct str using = STR_NONE;
 	struct connection *conn;
 	struct session *s;
-	if (!read_open(req, &using, &o, err))
+	const json_t *settings = NULL;
+	if (!read_open(req, &using, &o, &settings, err))
 		return false;
 	if (app->draining != NULL && __atomic_load_n(app->draining, __ATOMIC_RELAXED) != 0)
 		return err_set(err, ERR_SHUTTING_DOWN, "the server is draining and opens no sessions");
 	if (!session_connection(req, using, &conn, err))
 		return false;
 	o.max_per_owner = (size_t)principal_quotas(req).sessions;
-	bool ok = session_open(app->store->sessions, conn, principal_name(req), &o, &s, err);
+	bool ok = acting_session(req, conn, settings, STR_NONE, &o.settings, err) &&
+		  session_open(app->store->sessions, conn, principal_name(req), &o, &s, err);
 	connection_unref(conn);
 	if (!ok || !keep(req, s, err))
 		return false;
@@ -101,6 +128,7 @@ bool handle_session_open(struct request *req, struct response *res, struct err *
 	out_seconds(b, "idle_timeout_seconds", v.idle_timeout_s);
 	out_instant(b, "expires_at", v.expires_us);
 	out_bool(b, "identity_map", imap_enabled(s->imap));
+	out_settings(req, b, v.settings);
 	strbuf_putc(b, '}');
 	response_header(res, "Ferro-Session", id);
 	session_info_header(res, s);
@@ -108,13 +136,10 @@ bool handle_session_open(struct request *req, struct response *res, struct err *
 	return true;
 }
 
-bool handle_session(struct request *req, struct response *res, struct err *err)
+static void out_session(struct request *req, struct response *res, struct session *s)
 {
-	struct session *s;
 	struct session_view v;
 	struct tx_view *txs;
-	if (!request_args_known(req, context_no_args, err) || !session_of_request(req, res, true, &s, err))
-		return false;
 	session_view(s, &v);
 	size_t n = tx_list(request_app(req)->store->transactions, s, &req->arena, &txs);
 	struct strbuf *b = response_json(res, 200);
@@ -132,8 +157,83 @@ bool handle_session(struct request *req, struct response *res, struct err *err)
 		out_transaction(b, &txs[i]);
 	}
 	strbuf_putc(b, ']');
+	out_settings(req, b, v.settings);
 	out_imap(b, &v.imap);
 	strbuf_putc(b, '}');
+}
+
+bool handle_session(struct request *req, struct response *res, struct err *err)
+{
+	struct session *s;
+	if (!request_args_known(req, context_no_args, err) || !session_of_request(req, res, true, &s, err))
+		return false;
+	out_session(req, res, s);
+	session_done(req, s);
+	return true;
+}
+
+/* Kept where others go on with the session, then in force: nobody is in it meanwhile who goes by what it was.
+ * *ret_busy: somebody is. */
+static bool change(struct request *req, struct session *s, const json_t *given, bool *ret_busy, struct err *err)
+{
+	struct app *app = request_app(req);
+	const struct str before = str_z(s->settings);
+	struct str now;
+	struct err ignored;
+	*ret_busy = false;
+	if (!acting_session(req, s->conn, given, before, &now, err))
+		return false;
+	if (str_eq(now, before))
+		return true;
+	if (!node_settings(app->node, s, now.p != NULL ? now : STR(""), err))
+		return false;
+	*ret_busy = !session_set_settings(app->store->sessions, s, now);
+	if (*ret_busy)
+		(void)!node_settings(app->node, s, before.p != NULL ? before : STR(""), &ignored);
+	return true;
+}
+
+/* Waits until it is alone in the session. */
+static bool change_alone(struct request *req, struct response *res, const json_t *given, struct session **ret,
+			 struct err *err)
+{
+	bool busy;
+	for (;;) {
+		if (!session_of_request(req, res, true, ret, err))
+			return false;
+		if (!change(req, *ret, given, &busy, err))
+			break;
+		if (!busy)
+			return true;
+		session_done(req, *ret);
+		if (clock_mono_ns() >= req->deadline || wait_until(clock_mono_ns() + LOOK_NS) == WAIT_CANCELLED) {
+			*ret = NULL;
+			(void)err_set(
+				err, ERR_TOO_MANY_REQUESTS,
+				"other requests of the session run, and its settings change between requests only");
+			err->outcome = ERR_OUTCOME_NOT_STARTED;
+			break;
+		}
+	}
+	session_done(req, *ret);
+	return false;
+}
+
+bool handle_session_patch(struct request *req, struct response *res, struct err *err)
+{
+	const json_t *settings = NULL;
+	struct json_reader r;
+	struct session *s;
+	json_t *doc;
+	if (!request_options(req, false, &doc, err))
+		return false;
+	json_reader_init(&r, &req->arena, doc, "", err);
+	json_reader_object(&r, "settings", &settings);
+	json_reader_require(&r, "settings");
+	if (!json_reader_done(&r) || !request_args_known(req, context_no_args, err) ||
+	    !change_alone(req, res, settings, &s, err))
+		return false;
+	out_session(req, res, s);
 	session_done(req, s);
 	return true;
 }

@@ -1,4 +1,5 @@
 /* Transactions and savepoints: begin, look, end. */
+#include "handlers/unit/acting.h"
 #include "handlers/unit/context.h"
 #include "handlers/unit/reached.h"
 #include "handlers/handlers.h"
@@ -47,7 +48,8 @@ bool handle_tx_begin(struct request *req, struct response *res, struct err *err)
 	if (c.route.tx != NULL)
 		ok = tx_savepoint(t, c.route.tx, c.deadline, &req->arena, &v, err);
 	else
-		ok = tx_begin(t, c.route.conn, c.route.session, principal_name(req), &o, c.deadline, &req->arena, &v,
+		ok = (c.route.session != NULL || acting_header(req, &o.settings, err)) &&
+		     tx_begin(t, c.route.conn, c.route.session, principal_name(req), &o, c.deadline, &req->arena, &v,
 			      err);
 	if (!context_close(&c, ok, err))
 		return false;

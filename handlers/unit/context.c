@@ -1,5 +1,6 @@
 /* Glue between one request and the store: route, unit of work, session headers. */
 #include "handlers/unit/context.h"
+#include "handlers/unit/acting.h"
 #include "handlers/unit/lost_commit.h"
 #include "handlers/unit/reached.h"
 #include "handlers/unit/sql_mask.h"
@@ -77,7 +78,7 @@ static bool enter(struct context *c, const struct context_spec *spec, struct err
 	    (q.session_id.p == NULL && q.tx_id.p == NULL && !connection_seen(req, q.using, err)) ||
 	    !enter_route(c, &q, err))
 		return false;
-	if (principal_connection(req, c->route.conn->name, err) &&
+	if (principal_connection(req, c->route.conn->name, err) && (spec->as_pool || acting_of(req, &c->route, err)) &&
 	    (!c->opens || tx_request_open(req, &c->route, &o, c->deadline, err)))
 		return true;
 	route_release(c->store, &c->route);

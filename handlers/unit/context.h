@@ -47,6 +47,7 @@ struct context_spec {
 	struct str using;        /* the body's member; STR_NONE: not given */
 	const char *const *args; /* query arguments that the route knows, NULL-terminated; NULL: checked elsewhere */
 	bool even_aborted;       /* the work may happen in an aborted transaction */
+	bool as_pool;            /* it is the pool user's: nothing is told of who asks (acting.h) */
 };
 
 extern const char *const context_no_args[];

@@ -5,9 +5,11 @@
  * of the server (500 and above) is no answer: the request runs again, unless its work may stand.
  */
 #include "handlers/unit/idempotency.h"
+#include "handlers/unit/acting.h"
 #include "handlers/unit/idempotency_table.h"
 #include "handlers/unit/context.h"
 #include "handlers/unit/once.h"
+#include "handlers/unit/reached.h"
 
 #include "service/auth/auth.h"
 #include "service/base/clock.h"
@@ -348,7 +350,7 @@ static void add_part(struct num_sha256 *sum, struct str part)
 	num_sha256_add(sum, part);
 }
 
-/* What makes two requests the same, however they are spelt: caller, operation, decoded parameters, key. */
+/* What makes two requests the same, however they are spelt: caller, operation, decoded parameters, key, settings. */
 static void same_request(struct request *req, struct str key, uint8_t ret[KEPT_DIGEST])
 {
 	struct num_sha256 sum;
@@ -366,7 +368,20 @@ static void same_request(struct request *req, struct str key, uint8_t ret[KEPT_D
 		add_part(&sum, args[i]->name);
 		add_part(&sum, args[i]->value);
 	}
+	if (req->given.p != NULL)
+		add_part(&sum, req->given);
 	num_sha256_end(&sum, ret);
+}
+
+/* What it tells the database is part of what makes requests the same; of a session that is another node's it is known
+ * when that is reached. One that cannot be reached is refused by the work, if there is no answer. */
+static void know_given(struct request *req, struct response *res)
+{
+	struct reached r = {0};
+	struct err ignored;
+	(void)!session_reached(req, res, &r, &ignored);
+	req->given = acting_given(req);
+	req->given_before = true;
 }
 
 static struct str hex_of(struct arena *a, const uint8_t digest[32])
@@ -471,6 +486,7 @@ bool idempotent(struct request *req, struct response *res, handler_fn work, enum
 		return work(req, res, err);
 	if (!key_valid(key))
 		return err_set(err, ERR_INVALID_REQUEST, "an Idempotency-Key is 1 to 255 visible ASCII characters");
+	know_given(req, res);
 	digest_begin(&d, req);
 	same_request(req, key, scope);
 	if (!enter(req, res, scope, &d, &first, err))

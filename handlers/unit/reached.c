@@ -1,7 +1,7 @@
 /* Sessions and transactions of servers that share a state: here, elsewhere, or gone with one of them. */
 #include "handlers/unit/reached.h"
 
-#include "handlers/app.h"
+#include "handlers/unit/answer_head.h"
 #include "service/auth/auth.h"
 
 #include "service/base/banned.h"
@@ -16,7 +16,7 @@ static const struct app *app_of(const struct request *req)
 static void name_owner(struct request *req, struct response *res, const struct node_found *found)
 {
 	if (found->owner.p != NULL)
-		response_header(res, "Ferro-Node", arena_str(&req->arena, found->owner));
+		header_set(res, "Ferro-Node", arena_str(&req->arena, found->owner));
 }
 
 bool session_reached(struct request *req, struct response *res, struct reached *r, struct err *err)

@@ -144,6 +144,16 @@ bool context_plain_table(struct context *c, const struct model *m, bool *ret, st
 	return true;
 }
 
+bool context_uniques(struct context *c, const struct model *m, int64_t *ret, struct err *err)
+{
+	int64_t known = 0;
+
+	if (!ask(c, m, &known, err))
+		return false;
+	*ret = known >> 2;
+	return true;
+}
+
 void context_unleash(struct context *c, bool triggers)
 {
 	if (triggers)

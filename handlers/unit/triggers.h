@@ -22,6 +22,9 @@ void context_triggers_unpin(struct context *c);
 /* Whether it is a table by itself, whose rows say who wrote them last: no view, no partitioned one. As above. */
 bool context_plain_table(struct context *c, const struct model *m, bool *ret, struct err *err) MUST_CHECK;
 
+/* How many unique indexes and exclusion constraints the table has, but for its primary key. As above. */
+bool context_uniques(struct context *c, const struct model *m, int64_t *ret, struct err *err) MUST_CHECK;
+
 /* A client's statement has run, which may have made or dropped some. */
 void context_triggers_forget(struct str sql);
 

@@ -1,6 +1,7 @@
 /* See tx_request.h. */
 #include "handlers/unit/tx_request.h"
 
+#include "handlers/unit/acting.h"
 #include "service/auth/auth.h"
 #include "service/base/num.h"
 
@@ -72,6 +73,8 @@ bool tx_request_open(struct request *req, struct route *route, const struct tx_o
 		     struct err *err)
 {
 	const struct app *app = req->app;
-	return tx_open(app->store->transactions, route->conn, route->session, principal_name(req), o, deadline,
+	struct tx_options with = *o;
+	return (route->session != NULL || acting_header(req, &with.settings, err)) &&
+	       tx_open(app->store->transactions, route->conn, route->session, principal_name(req), &with, deadline,
 		       &route->tx, err);
 }

@@ -66,6 +66,21 @@ bool principal_has_set(const struct request *req, struct str set)
 	return false;
 }
 
+bool principal_may_set(const struct request *req, const struct named_setting *s, struct err *err)
+{
+	const struct principal *p = req->principal;
+	if (p == NULL)
+		return true;
+	const struct named_setting *fixed = setting_find(&p->settings, s->name);
+	if (fixed != NULL)
+		return str_eq(fixed->value, s->value) ||
+		       err_set(err, ERR_FORBIDDEN, "the setting \"%.*s\" is fixed for this key", STR_FMT(s->name));
+	bool allowed = p->settings_allowed == NULL && p->settings.n == 0;
+	for (size_t i = 0; i < p->n_settings_allowed; i++)
+		allowed = allowed || str_eq(p->settings_allowed[i], s->name);
+	return allowed || err_set(err, ERR_FORBIDDEN, "this key may not give the setting \"%.*s\"", STR_FMT(s->name));
+}
+
 struct principal_quotas principal_quotas(const struct request *req)
 {
 	return req->principal != NULL ? req->principal->quotas : (struct principal_quotas){0};
@@ -98,12 +113,34 @@ static bool has_all(const struct str *now, size_t n_now, const struct str *was, 
 	return true;
 }
 
+static bool same_settings(const struct setting_list *a, const struct setting_list *b)
+{
+	bool same = a->n == b->n;
+	for (size_t i = 0; same && i < a->n; i++)
+		same = str_eq(a->list[i].name, b->list[i].name) && str_eq(a->list[i].value, b->list[i].value);
+	return same;
+}
+
+/* What it may give beside those that are fixed, which are the same: without a list, anything where none is. */
+static bool may_set_all(const struct principal *now, const struct principal *was)
+{
+	if (now->settings_allowed == NULL && now->settings.n == 0)
+		return true;
+	if (was->settings_allowed == NULL)
+		return was->settings.n > 0;
+	for (size_t i = 0; i < was->n_settings_allowed; i++)
+		if (!lists(now->settings_allowed, now->n_settings_allowed, was->settings_allowed[i]))
+			return false;
+	return true;
+}
+
 bool principal_covers(const struct principal *now, const struct principal *was)
 {
 	if ((now->scopes & 1u << SCOPE_ADMIN) == 0 && (was->scopes & ~now->scopes) != 0)
 		return false;
 	return has_all(now->connections, now->n_connections, was->connections, was->n_connections) &&
-	       has_all(now->sets, now->n_sets, was->sets, was->n_sets);
+	       has_all(now->sets, now->n_sets, was->sets, was->n_sets) &&
+	       same_settings(&now->settings, &was->settings) && may_set_all(now, was);
 }
 
 static void put_names(struct strbuf *b, const char *member, const struct str *names, size_t n)
@@ -129,6 +166,11 @@ struct str principal_rights(const struct request *req, struct arena *a)
 	strbuf_int(&b, (int64_t)p->scopes);
 	put_names(&b, ",\"connections\":", p->connections, p->n_connections);
 	put_names(&b, ",\"sets\":", p->sets, p->n_sets);
+	put_names(&b, ",\"settings_allowed\":", p->settings_allowed, p->n_settings_allowed);
+	if (p->settings.n > 0) {
+		strbuf_puts(&b, ",\"settings\":");
+		strbuf_put(&b, settings_text(a, &p->settings));
+	}
 	strbuf_putc(&b, '}');
 	const struct str text = arena_str(a, strbuf_str(&b));
 	strbuf_done(&b);
@@ -154,5 +196,10 @@ bool principal_still_has(struct request *req, const json_t *rights)
 		return true;
 	was.connections = names_of(a, json_object_get(rights, "connections"), &was.n_connections);
 	was.sets = names_of(a, json_object_get(rights, "sets"), &was.n_sets);
+	was.settings_allowed = names_of(a, json_object_get(rights, "settings_allowed"), &was.n_settings_allowed);
+	const json_t *settings = json_object_get(rights, "settings");
+	struct err none;
+	if (settings != NULL && !settings_read(a, settings, "", &was.settings, &none))
+		return false;
 	return principal_covers(req->principal, &was);
 }

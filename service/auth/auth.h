@@ -4,6 +4,7 @@
 #ifndef FERROD_SERVICE_AUTH_H
 #define FERROD_SERVICE_AUTH_H
 
+#include "service/auth/setting.h"
 #include "service/http/request.h"
 #include "service/http/router.h"
 
@@ -20,6 +21,10 @@ struct principal {
 	size_t n_connections;
 	const struct str *sets; /* of models, that it may change; NULL: all */
 	size_t n_sets;
+	struct setting_list settings;       /* fixed: what all its requests tell the database */
+	const struct str *settings_allowed; /* names that its requests may give beside; NULL: all, or none where some
+					       are fixed */
+	size_t n_settings_allowed;
 	struct principal_quotas quotas;
 };
 
@@ -40,10 +45,12 @@ bool principal_sees(const struct request *req, struct str connection);
 bool principal_connection(const struct request *req, struct str connection, struct err *err) MUST_CHECK;
 /* May it change the models of that set? */
 bool principal_has_set(const struct request *req, struct str set);
+/* May its requests give the setting? ERR_FORBIDDEN: it is fixed, to another value, or not among those allowed. */
+bool principal_may_set(const struct request *req, const struct named_setting *s, struct err *err) MUST_CHECK;
 /* Its quotas; all 0 without keys. */
 struct principal_quotas principal_quotas(const struct request *req);
 
-/* Has `now` all scopes, connections and sets that `was` had? */
+/* Has `now` all scopes, connections, sets and settings allowed that `was` had, and the same settings fixed? */
 bool principal_covers(const struct principal *now, const struct principal *was);
 /* What the principal may do, as a JSON object to be kept with what it was answered; in the arena, or static. */
 struct str principal_rights(const struct request *req, struct arena *a);

@@ -5,7 +5,7 @@
 #include "service/base/banned.h"
 
 static const char allow_headers[] = "Accept, Authorization, Cache-Control, Content-Encoding, Content-Type, "
-				    "Ferro-Catalog, Ferro-Node, Ferro-Session, "
+				    "Ferro-Catalog, Ferro-Node, Ferro-Session, Ferro-Setting, "
 				    "Ferro-Transaction, Ferro-Transaction-End, Idempotency-Key, If-Match, "
 				    "If-None-Match, Prefer, traceparent, X-Request-Id";
 static const char expose_headers[] =

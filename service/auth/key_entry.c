@@ -209,6 +209,24 @@ static void read_quotas(struct json_reader *r, struct arena *a, struct principal
 	r->failed = !json_reader_done(&in);
 }
 
+static void read_settings(struct json_reader *r, struct arena *a, struct principal *p)
+{
+	const json_t *given = NULL;
+	if (json_reader_object(r, "settings", &given) &&
+	    !settings_read(a, given, json_pointer_key(a, r->pointer, STR("settings")), &p->settings, r->err))
+		r->failed = true;
+	const struct str *allowed = read_names(r, a, "settings_allowed", &p->n_settings_allowed);
+	if (allowed == NULL)
+		return;
+	struct str *names = arena_array(a, p->n_settings_allowed + 1, sizeof(*names));
+	for (size_t i = 0; i < p->n_settings_allowed; i++) {
+		struct err fault;
+		if (!setting_name(a, allowed[i], &names[i], &fault))
+			json_reader_fault(r, "settings_allowed", "%s", fault.detail);
+	}
+	p->settings_allowed = names;
+}
+
 bool key_entry_read(struct arena *a, const json_t *entry, const char *pointer, struct key *k, struct err *err)
 {
 	struct principal *p = &k->principal;
@@ -224,6 +242,7 @@ bool key_entry_read(struct arena *a, const json_t *entry, const char *pointer, s
 	p->sets = read_names(&r, a, "sets", &p->n_sets);
 	if (json_reader_str(&r, "expires_at", &expires) && !read_instant(expires, &k->expires_us))
 		json_reader_fault(&r, "expires_at", "is no instant as in 2026-01-02T03:04:05Z");
+	read_settings(&r, a, p);
 	read_quotas(&r, a, &p->quotas);
 	if (!json_reader_done(&r))
 		return false;

@@ -181,6 +181,16 @@ static const struct str *copy_names(struct arena *a, const struct str *names, si
 	return copy;
 }
 
+static struct setting_list copy_settings(struct arena *a, const struct setting_list *s)
+{
+	struct setting_list copy = {.n = s->n};
+	if (s->n > 0)
+		copy.list = arena_array(a, LIMIT_SETTINGS, sizeof(*copy.list));
+	for (size_t i = 0; i < s->n; i++)
+		copy.list[i] = (struct named_setting){arena_str(a, s->list[i].name), arena_str(a, s->list[i].value)};
+	return copy;
+}
+
 /* Key sets are swapped while requests run. */
 static const struct principal *copy_of(const struct principal *p, struct arena *a)
 {
@@ -189,6 +199,8 @@ static const struct principal *copy_of(const struct principal *p, struct arena *
 	copy->name = arena_str(a, p->name);
 	copy->connections = copy_names(a, p->connections, p->n_connections);
 	copy->sets = copy_names(a, p->sets, p->n_sets);
+	copy->settings = copy_settings(a, &p->settings);
+	copy->settings_allowed = copy_names(a, p->settings_allowed, p->n_settings_allowed);
 	return copy;
 }
 

@@ -87,9 +87,9 @@ static size_t digits(struct json_flat *f)
 	return (size_t)(f->p - start);
 }
 
-static bool at(const struct json_flat *f, const char *set)
+static inline bool at(const struct json_flat *f, char one, char other)
 {
-	return f->p < f->end && *f->p != '\0' && strchr(set, *f->p) != NULL;
+	return f->p < f->end && (*f->p == one || *f->p == other);
 }
 
 static bool number(struct json_flat *f, struct json_scalar *ret)
@@ -103,16 +103,16 @@ static bool number(struct json_flat *f, struct json_scalar *ret)
 	n = digits(f);
 	if (n == 0 || (n > 1 && *first == '0'))
 		return false;
-	if (at(f, ".")) {
+	if (at(f, '.', '.')) {
 		real = true;
 		f->p++;
 		if (digits(f) == 0)
 			return false;
 	}
-	if (at(f, "eE")) {
+	if (at(f, 'e', 'E')) {
 		real = true;
 		f->p++;
-		f->p += at(f, "+-");
+		f->p += at(f, '+', '-');
 		if (digits(f) == 0)
 			return false;
 	}

@@ -117,6 +117,10 @@
 #define LIMIT_PROOF_TEXTS 4000
 #define LIMIT_PROOF_BYTES 8192
 
+#define LIMIT_SETTINGS 32            /* that a request, a session or a key tells the database */
+#define LIMIT_SETTING_NAME_BYTES 128 /* of one of them */
+#define LIMIT_SETTING_VALUE_BYTES 4096
+
 /* Times that are nobody's setting: what something may take, or how long it pauses before the next try. */
 #define LIMIT_LINGER_NS (5 * CLOCK_NS_PER_S)       /* an answered connection is read on, so that its answer arrives */
 #define LIMIT_RELOAD_S 60.0                        /* a reload of the catalog */

@@ -85,6 +85,8 @@ struct request {
 	struct request_once
 		*once; /* of one whose answer may be kept with its write (handlers/unit/context.h); or NULL */
 	struct str session_id, tx_id; /* Ferro-Session, Ferro-Transaction; STR_NONE: not given */
+	struct str given;             /* settings, as of handlers/unit/acting.h, when it was looked */
+	bool given_before;            /* whether its answer is kept */
 	struct str tx_new;  /* Ferro-Transaction, when it asks for a new one ("new", "new;..."): not in tx_id then */
 	struct str tx_end;  /* Ferro-Transaction-End; STR_NONE: not given */
 	struct str tx_left; /* the open transaction that its work was left in; STR_NONE: none */

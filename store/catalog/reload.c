@@ -60,7 +60,8 @@ static bool plan_step(struct reload *r, const struct catalog_connection *spec, s
 	struct connection *conn;
 	s->old = old_item(r->d, spec->options.name);
 	s->kept = s->old != NULL && str_eq(s->old->spec->options.url, spec->options.url) &&
-		  s->old->spec->options.exactly_once == spec->options.exactly_once;
+		  s->old->spec->options.exactly_once == spec->options.exactly_once &&
+		  s->old->spec->options.acting == spec->options.acting;
 	if (s->kept)
 		conn = connection_ref(s->old->conn);
 	else if (!connection_create(&r->d->store->connections, &spec->options, &conn, err))

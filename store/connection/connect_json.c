@@ -35,6 +35,15 @@ static void read_pool(struct json_reader *outer, const json_t *obj, struct pool_
 		outer->failed = true;
 }
 
+static void read_acting(struct json_reader *r, struct str url, enum acting *ret)
+{
+	struct str word = STR_NONE;
+	if (json_reader_str(r, "acting", &word) && !acting_of_word(word, ret))
+		json_reader_fault(r, "acting", "acting is none or settings");
+	if (*ret != ACTING_NONE && str_starts(url, STR("sqlite:")))
+		json_reader_fault(r, "acting", "SQLite is told nothing: acting is none there");
+}
+
 void connect_json_read(struct json_reader *r, struct connect_options *ret)
 {
 	const json_t *pool = NULL;
@@ -45,6 +54,7 @@ void connect_json_read(struct json_reader *r, struct connect_options *ret)
 	json_reader_bool(r, "default", &ret->make_default);
 	json_reader_bool(r, "identity_map", &ret->identity_map);
 	json_reader_bool(r, "exactly_once", &ret->exactly_once);
+	read_acting(r, ret->url, &ret->acting);
 	if (json_reader_object(r, "pool", &pool))
 		read_pool(r, pool, &ret->pool);
 }

@@ -103,6 +103,24 @@ const char *connection_origin_word(enum connection_origin o)
 	return words[o];
 }
 
+static const char *const acting_words[] = {[ACTING_NONE] = "none", [ACTING_SETTINGS] = "settings"};
+
+const char *acting_word(enum acting a)
+{
+	return acting_words[a];
+}
+
+bool acting_of_word(struct str word, enum acting *ret)
+{
+	for (size_t i = 0; i < ARRAY_LEN(acting_words); i++) {
+		if (!str_eq_z(word, acting_words[i]))
+			continue;
+		*ret = (enum acting)i;
+		return true;
+	}
+	return false;
+}
+
 /* ---- errors ---- */
 
 static bool check_name(struct str name, struct err *err)
@@ -185,7 +203,8 @@ static bool validate(struct connection_registry *r, struct connection *c, const 
 		*err = url_err;
 		return false;
 	}
-	return true;
+	return o->acting == ACTING_NONE || c->dsn.dialect == DIALECT_POSTGRES ||
+	       err_set_at(err, ERR_INVALID_REQUEST, "/acting", "SQLite is told nothing: acting is none there");
 }
 
 #define FAILED "DB Connection failed for "
@@ -238,6 +257,7 @@ bool connection_create(struct connection_registry *r, const struct connect_optio
 		c->declared_in = arena_strz(&c->arena, str_z(o->declared_in));
 	c->identity_map = o->identity_map;
 	c->exactly_once = o->exactly_once;
+	c->acting = o->acting;
 	c->restored = o->restored;
 	c->name = c->unnamed ? STR(UNNAMED) : arena_str(&c->arena, o->name);
 	if (!validate(r, c, o, err))
@@ -338,7 +358,7 @@ bool connection_same(struct connection_registry *r, const struct connect_options
 	const bool memory = c != NULL && c->dsn.dialect == DIALECT_SQLITE && c->dsn.mode == SQLITE_MODE_MEMORY;
 	const bool same = c != NULL && !memory && c->origin == CONNECTION_TOLD && str_eq(c->url, o->url) &&
 			  c->identity_map == o->identity_map && c->exactly_once == o->exactly_once &&
-			  pool_config_same(pool_get_config(c->pool), &o->pool);
+			  c->acting == o->acting && pool_config_same(pool_get_config(c->pool), &o->pool);
 	if (same)
 		*ret = connection_ref(c);
 	mutex_unlock(&r->lock);

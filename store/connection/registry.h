@@ -17,6 +17,9 @@
 /* Where a connection comes from: the catalog, a call, or the setting default_url. */
 enum connection_origin { CONNECTION_TOLD, CONNECTION_DECLARED, CONNECTION_BUILT_IN };
 
+/* What units of work on it tell the database of who asks (PostgreSQL). */
+enum acting { ACTING_NONE, ACTING_SETTINGS };
+
 struct lane_set;    /* store/exec/lane.h */
 struct reader_set;  /* store/exec/reader.h */
 struct company_set; /* store/exec/company.h */
@@ -36,9 +39,10 @@ struct connection {
 	bool identity_map;
 	int leases;        /* atomic: its advisory locks do nothing, see store/exec/coordination.h */
 	bool exactly_once; /* answers of writes with an Idempotency-Key are kept in its database */
-	struct str url;    /* as it was given: secret; in the arena */
-	int kept;          /* atomic: it is in the state */
-	int restored;      /* atomic: told to an earlier life; gives way once to a connect under its name */
+	enum acting acting;
+	struct str url; /* as it was given: secret; in the arena */
+	int kept;       /* atomic: it is in the state */
+	int restored;   /* atomic: told to an earlier life; gives way once to a connect under its name */
 	enum connection_origin origin;
 	const char *declared_in;            /* the catalog's file, when declared; in the arena */
 	bool unnamed;                       /* made by an unnamed connect */
@@ -61,6 +65,7 @@ struct connect_options {
 	bool make_default;
 	bool identity_map;
 	bool exactly_once;
+	enum acting acting;
 	enum connection_origin origin;
 	const char *declared_in; /* file of the catalog that declares it; borrowed for the call */
 	bool restored;           /* told to an earlier life: takes its name whoever has it */
@@ -172,6 +177,9 @@ size_t connection_replace_all(struct connection_registry *r, struct arena *a, co
 bool connection_name_valid(struct str name);
 /* "told", "declared", "built_in"; static. */
 const char *connection_origin_word(enum connection_origin o);
+/* On the wire: none, settings; static. */
+const char *acting_word(enum acting a);
+bool acting_of_word(struct str word, enum acting *ret) MUST_CHECK;
 
 /* Counts a failed statement; sqlstate "" when the database gave none. Any thread. */
 void connection_count_error(struct connection *c, const char *sqlstate);

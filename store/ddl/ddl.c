@@ -183,12 +183,7 @@ bool ddl_create_table(const struct dialect *d, const struct model *m, const bool
 		if (inline_fk != NULL && !inline_fk[i])
 			continue;
 		strbuf_puts(out, ", ");
-		if (m->ir_version >= 3) {
-			strbuf_puts(out, "CONSTRAINT ");
-			dialect_quote_ident(out, m->fks[i].name);
-			strbuf_putc(out, ' ');
-		}
-		ddl_foreign_key(&m->fks[i], out);
+		ddl_foreign_key(m, &m->fks[i], out);
 	}
 	if (!ddl_table_constraints(d, m, out, err))
 		return false;
@@ -440,7 +435,7 @@ static void add_foreign_keys(struct creation *c, size_t i)
 		strbuf_puts(&c->b, "ALTER TABLE ");
 		dialect_quote_table(&c->b, m->schema_name, m->table);
 		strbuf_puts(&c->b, " ADD ");
-		ddl_foreign_key(&m->fks[k], &c->b);
+		ddl_foreign_key(m, &m->fks[k], &c->b);
 		add_and_reset(c->p, DDL_ADD_FOREIGN_KEY, m->table, &c->b);
 	}
 }

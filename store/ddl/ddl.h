@@ -79,8 +79,11 @@ void ddl_alter_type(const struct column *c, struct strbuf *out);
 bool ddl_column_definition(const struct dialect *d, const struct model *m, const struct column *c, struct strbuf *out,
 			   struct err *err) MUST_CHECK;
 
-/* FOREIGN KEY ("c") REFERENCES "t" ("id") ON DELETE X, and what else the key says */
-void ddl_foreign_key(const struct foreign_key *fk, struct strbuf *out);
+/* FOREIGN KEY ("c") REFERENCES "t" ("id") ON DELETE X, and what else the key says; its name before it, if the model's
+ * version names keys. */
+void ddl_foreign_key(const struct model *m, const struct foreign_key *fk, struct strbuf *out);
+/* The same of one column, in its definition. */
+void ddl_column_key(const struct model *m, const struct foreign_key *fk, struct strbuf *out);
 /* "c" IN ('a', 'b'), or the expression. False: ERR_INVALID_SCHEMA, it is none by the dialect's tokens. */
 bool ddl_check_body(const struct dialect *d, const struct schema_check *c, struct strbuf *out,
 		    struct err *err) MUST_CHECK;
@@ -118,6 +121,8 @@ const char *ddl_on_delete(const struct foreign_key *fk);
 const char *ddl_on_update(const struct foreign_key *fk);
 /* A unique that CREATE TABLE holds: one column, flagged unique, or a constraint. */
 bool ddl_inline_unique(const struct model *m, const struct schema_index *x);
+/* By a word at its column, so that the database names it. */
+bool ddl_column_unique(const struct model *m, const struct schema_index *x);
 
 /* CREATE TABLE of one model; `inline_fk` decides per foreign key (NULL: all; circular ones come later by ALTER on
  * PostgreSQL); SQLite checks are part of it (a difference of ours, on purpose). ERR_INVALID_SCHEMA as ddl_column_type,

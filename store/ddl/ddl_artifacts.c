@@ -59,13 +59,21 @@ const char *ddl_on_update(const struct foreign_key *fk)
 	return action(fk->on_update, "NO ACTION");
 }
 
-void ddl_foreign_key(const struct foreign_key *fk, struct strbuf *out)
+/* Before version 3 the database names them. */
+static void put_key_name(const struct model *m, const struct foreign_key *fk, struct strbuf *out)
+{
+	if (m->ir_version < 3)
+		return;
+	strbuf_puts(out, "CONSTRAINT ");
+	dialect_quote_ident(out, fk->name);
+	strbuf_putc(out, ' ');
+}
+
+static void put_references(const struct foreign_key *fk, struct strbuf *out)
 {
 	const bool several = fk->n_columns > 1;
 
-	strbuf_puts(out, "FOREIGN KEY ");
-	put_names(out, several ? fk->columns : &fk->column, several ? fk->n_columns : 1);
-	strbuf_puts(out, " REFERENCES ");
+	strbuf_puts(out, "REFERENCES ");
 	dialect_quote_table(out, fk->to_schema, fk->to_table);
 	strbuf_putc(out, ' ');
 	put_names(out, several ? fk->to_columns : &fk->to_column, several ? fk->n_columns : 1);
@@ -75,6 +83,23 @@ void ddl_foreign_key(const struct foreign_key *fk, struct strbuf *out)
 	if (fk->on_update.p != NULL && !str_ieq_z(fk->on_update, "NO ACTION"))
 		strbuf_printf(out, " ON UPDATE %s", ddl_on_update(fk));
 	put_deferral(out, fk->deferrable, fk->deferred);
+}
+
+void ddl_foreign_key(const struct model *m, const struct foreign_key *fk, struct strbuf *out)
+{
+	const bool several = fk->n_columns > 1;
+
+	put_key_name(m, fk, out);
+	strbuf_puts(out, "FOREIGN KEY ");
+	put_names(out, several ? fk->columns : &fk->column, several ? fk->n_columns : 1);
+	strbuf_putc(out, ' ');
+	put_references(fk, out);
+}
+
+void ddl_column_key(const struct model *m, const struct foreign_key *fk, struct strbuf *out)
+{
+	put_key_name(m, fk, out);
+	put_references(fk, out);
 }
 
 /* ---- indexes ---- */
@@ -151,11 +176,16 @@ bool ddl_index(const struct dialect *d, const struct model *m, const struct sche
 	return put_index(d, x, out, err);
 }
 
-bool ddl_inline_unique(const struct model *m, const struct schema_index *x)
+bool ddl_column_unique(const struct model *m, const struct schema_index *x)
 {
 	const struct column *c = x->n_columns == 1 ? model_column(m, x->columns[0]) : NULL;
 
-	return x->constraint || (c != NULL && c->unique && m->ir_version < 3);
+	return !x->constraint && c != NULL && c->unique && m->ir_version < 3;
+}
+
+bool ddl_inline_unique(const struct model *m, const struct schema_index *x)
+{
+	return x->constraint || ddl_column_unique(m, x);
 }
 
 static void put_unique(const struct dialect *d, const struct schema_index *x, struct strbuf *out)

@@ -65,8 +65,11 @@ int64_t exec_statement_deadline(const struct exec *x, const struct driver_conn *
 static bool open_unit(struct exec *x, struct driver_conn *c, struct err *err)
 {
 	const int64_t deadline = exec_statement_deadline(x, c);
+	const bool acts = x->route->acts.p != NULL;
 
-	if (!x->atomic || x->started)
+	if (acts && x->route->tx != NULL && !exec_act_within(x, c, deadline, err))
+		return false;
+	if (x->started || !(x->atomic || (acts && x->route->tx == NULL)))
 		return true;
 	if (x->route->tx != NULL) {
 		if (!c->driver->simple(c, STR("SAVEPOINT " EXEC_SAVEPOINT), deadline, err))
@@ -85,7 +88,10 @@ static bool open_unit(struct exec *x, struct driver_conn *c, struct err *err)
 	x->n_commits = c->n_commits;
 	x->n_rollbacks = c->n_rollbacks;
 	x->started = true;
-	return x->opened == NULL || x->opened(x->opened_arg, x, err);
+	if (x->opened != NULL && !x->opened(x->opened_arg, x, err))
+		return false;
+	x->act_due = acts && x->route->tx == NULL;
+	return true;
 }
 
 /* The unit's connection, leased when there is none yet and fit for `mode`. An atomic unit that writes takes the
@@ -196,6 +202,17 @@ static bool step_all(struct run *r, const struct driver *driver, struct cursor *
 	}
 }
 
+/* A statement that has no transaction elsewhere has one for itself here, which ends with it where its answer is short.
+ */
+static bool act_before(struct run *r, struct driver_conn *c, struct err *err)
+{
+	struct exec *x = r->x;
+
+	if (!x->atomic && !r->s->raw)
+		x->last = r->s->quick || r->s->small || r->s->access == STMT_WRITE;
+	return exec_act(x, r->s, c, exec_statement_deadline(x, c), err);
+}
+
 static bool run_on(struct run *r, struct driver_conn *c, struct err *err)
 {
 	const int64_t deadline = exec_statement_deadline(r->x, c);
@@ -209,6 +226,8 @@ static bool run_on(struct run *r, struct driver_conn *c, struct err *err)
 	c->since_ns = r->x->since_ns;
 	c->n_notices = 0;
 	strbuf_reset(&c->notices);
+	if (r->x->act_due && !act_before(r, c, err))
+		return false;
 	exec_take_along(r->x, r->s, c);
 	if (!driver->prepare(c, r->s, deadline, &cur, err))
 		return false;
@@ -268,7 +287,7 @@ static bool check_transaction(struct exec *x, struct driver_conn *c, bool ok, st
 
 	if (state == TX_STATE_UNKNOWN)
 		return true;
-	if (x->atomic && x->started) {
+	if (x->started) {
 		if (state != TX_STATE_NONE && c->n_commits == x->n_commits && c->n_rollbacks == x->n_rollbacks)
 			return true;
 		(void)ended_unit(x, c, ok ? err : &later);
@@ -293,7 +312,7 @@ static void judge(const struct exec *x, const struct stmt *s, bool started, stru
 		return;
 	if (s->access == STMT_READ && !x->atomic)
 		err->outcome = ERR_OUTCOME_NONE;
-	else if (x->atomic && started)
+	else if (started)
 		err->outcome = ERR_OUTCOME_ROLLED_BACK; /* by exec_end, which always follows */
 	/* what a procedure has committed on its way stays; whether it did, nothing tells */
 	else if (s->raw && x->route->tx == NULL && err->outcome == ERR_OUTCOME_ROLLED_BACK &&
@@ -443,7 +462,8 @@ static bool run_quick(struct run *r, bool *ret_done, struct err *err)
 	struct pool *p = x->route->conn->pool;
 
 	*ret_done = false;
-	if (x->route->tx != NULL || x->atomic || x->lease.conn != NULL || !lane_fits(x->route->conn->lanes, p, r->s))
+	if (x->route->tx != NULL || x->atomic || x->lease.conn != NULL || x->route->acts.p != NULL ||
+	    !lane_fits(x->route->conn->lanes, p, r->s))
 		return true;
 	if (!r->s->raw && r->s->access == STMT_READ && pool_driver(p)->run_batch == NULL)
 		return run_shared(r, ret_done, err);
@@ -475,7 +495,7 @@ static bool run_raw(struct run *r, bool *ret_done, struct err *err)
 	bool ok;
 
 	*ret_done = false;
-	if (x->route->tx != NULL || x->atomic || x->lease.conn != NULL ||
+	if (x->route->tx != NULL || x->atomic || x->lease.conn != NULL || x->route->acts.p != NULL ||
 	    !lane_fits_raw(x->route->conn->lanes, x->route->conn->pool, raw, &read))
 		return true;
 	r->s = &read;
@@ -512,6 +532,8 @@ static bool run_statement(struct exec *x, const struct stmt *s, struct row_sink 
 		ok = run_quick(&r, &done, err);
 	if (ok && !done)
 		ok = run_alone(&r, err);
+	if (s->raw && x->route->tx != NULL && x->route->acts.p != NULL)
+		tx_tell(x->route->tx, STR_NONE); /* it may have set another */
 	if (!ok) {
 		judge(x, s, x->started, err);
 		spare_company(x, err);
@@ -566,9 +588,10 @@ bool exec_simple(struct exec *x, struct str sql, struct err *err)
 	if (!exec_conn(x, LEASE_WRITE, &c, err))
 		return false;
 	from = clock_mono_ns();
-	ok = c->driver->simple(c, sql, exec_statement_deadline(x, c), err);
+	ok = (!x->act_due || exec_act(x, NULL, c, exec_statement_deadline(x, c), err)) &&
+	     c->driver->simple(c, sql, exec_statement_deadline(x, c), err);
 	x->db_ns += clock_mono_ns() - from;
-	if (!ok && x->atomic && x->started)
+	if (!ok && x->started)
 		err->outcome = ERR_OUTCOME_ROLLED_BACK;
 	if (!ok)
 		exec_along_failed(x, err);

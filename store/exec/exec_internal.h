@@ -5,6 +5,8 @@
 
 #include <stdint.h>
 
+#include <stdbool.h>
+
 struct driver_conn;
 struct err;
 struct exec;
@@ -15,6 +17,12 @@ struct stmt;
 
 /* Until when a statement of the unit may run on that connection, monotonic. */
 int64_t exec_statement_deadline(const struct exec *x, const struct driver_conn *c);
+
+/* exec_act.c: tells the database what route->acts says, in the unit's own transaction, which has just begun; `next`
+ * (NULL: not known) leaves with it where that can be. ERR_INVALID_REQUEST: the database does not take it. Parks. */
+bool exec_act(struct exec *x, const struct stmt *next, struct driver_conn *c, int64_t deadline, struct err *err);
+/* The same in the route's transaction, unless it knows already. */
+bool exec_act_within(struct exec *x, struct driver_conn *c, int64_t deadline, struct err *err);
 
 /* A statement has failed: perhaps by what went along with it. Parks. */
 void exec_along_failed(struct exec *x, struct err *err);

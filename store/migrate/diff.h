@@ -54,9 +54,8 @@ const struct live_check *diff_find_check(const struct dialect *d, const struct l
 const struct live_foreign_key *diff_find_foreign_key(const struct dialect *d, const struct live_schema *l,
 						     const struct live_table *t, const struct foreign_key *want,
 						     bool *ret_same);
-/* Whether the live key is from the same columns to the same table. */
-bool diff_foreign_key_starts(const struct dialect *d, const struct live_foreign_key *fk,
-			     const struct foreign_key *want);
+/* Whether the live key is from the same columns to the same table, or has the name. */
+bool diff_foreign_key_is(const struct dialect *d, const struct live_foreign_key *fk, const struct foreign_key *want);
 /* The live index covers the column. */
 bool diff_covers(const struct dialect *d, const struct live_index *x, struct str column);
 

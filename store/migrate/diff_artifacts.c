@@ -257,7 +257,7 @@ static struct str points_at(const struct dialect *d, const struct live_schema *l
 }
 
 /* From the same columns to the same table. */
-bool diff_foreign_key_starts(const struct dialect *d, const struct live_foreign_key *fk, const struct foreign_key *want)
+static bool starts_and_ends(const struct dialect *d, const struct live_foreign_key *fk, const struct foreign_key *want)
 {
 	const size_t n = want->n_columns > 1 ? want->n_columns : 1;
 
@@ -268,6 +268,12 @@ bool diff_foreign_key_starts(const struct dialect *d, const struct live_foreign_
 		if (!live_name_eq(d, fk->columns[i], n > 1 ? want->columns[i] : want->column))
 			return false;
 	return true;
+}
+
+bool diff_foreign_key_is(const struct dialect *d, const struct live_foreign_key *fk, const struct foreign_key *want)
+{
+	return starts_and_ends(d, fk, want) ||
+	       (fk->name.len > 0 && named(d, fk->name, want->name, ARTIFACT_FOREIGN_KEY));
 }
 
 static bool same_end(const struct dialect *d, const struct live_schema *l, const struct live_foreign_key *fk,
@@ -293,10 +299,13 @@ const struct live_foreign_key *diff_find_foreign_key(const struct dialect *d, co
 
 	*ret_same = false;
 	for (size_t i = 0; i < t->n_fks && !*ret_same; i++) {
-		if (!diff_foreign_key_starts(d, &t->fks[i], want))
+		if (!starts_and_ends(d, &t->fks[i], want))
 			continue;
 		*ret_same = same_end(d, l, &t->fks[i], want);
 		found = &t->fks[i];
 	}
+	for (size_t i = 0; i < t->n_fks && found == NULL; i++)
+		if (diff_foreign_key_is(d, &t->fks[i], want))
+			found = &t->fks[i];
 	return found;
 }

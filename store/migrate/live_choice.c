@@ -132,6 +132,8 @@ static bool is_current(const struct dialect *d, const struct live_schema *live, 
 static struct str wanted_name(struct arena *a, const struct dialect *d, const struct live_schema *live,
 			      const struct live_ir_options *o, const struct live_table *t, const struct map *taken)
 {
+	struct str name;
+
 	for (size_t i = 0; i < o->n_names; i++)
 		if (spells(d, o->names[i].table, t, STR_NONE))
 			return o->names[i].model;
@@ -141,10 +143,13 @@ static struct str wanted_name(struct arena *a, const struct dialect *d, const st
 		if (live_name_eq(d, m->table, t->name) && str_eq(m->schema_name, t->schema_name))
 			return m->name;
 	}
-	/* the current schema's keeps its name, whichever comes first */
-	if (t->schema_name.p != NULL && (map_get(taken, t->name) != NULL || is_current(d, live, o, t->name)))
-		return arena_printf(a, "%.*s.%.*s", STR_FMT(t->schema_name), STR_FMT(t->name));
-	return t->name;
+	name = t->name;
+	/* the current schema's keeps its name, whichever comes first; a name with a point in it may be that of two */
+	for (unsigned n = 1; t->schema_name.p != NULL && (map_get(taken, name) != NULL || is_current(d, live, o, name));
+	     n++)
+		name = n == 1 ? arena_printf(a, "%.*s.%.*s", STR_FMT(t->schema_name), STR_FMT(t->name))
+			      : arena_printf(a, "%.*s.%.*s_%u", STR_FMT(t->schema_name), STR_FMT(t->name), n);
+	return name;
 }
 
 struct str live_choice_name(struct arena *a, const struct dialect *d, const struct live_schema *live,

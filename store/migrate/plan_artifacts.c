@@ -108,6 +108,13 @@ static void create_index(struct planner *pl, const struct table_pair *tp, const 
 	strbuf_reset(&pl->b);
 }
 
+static void add_unique(struct planner *pl, const struct table_pair *tp, const struct schema_index *x)
+{
+	ddl_add_unique(tp->m, x, &pl->b);
+	planner_emit(pl, CHANGE_CREATE_INDEX, tp->m->table, x->n_columns == 1 ? x->columns[0] : STR_NONE)->lock =
+		"ACCESS EXCLUSIVE";
+}
+
 static void plan_index(struct planner *pl, const struct table_pair *tp, const struct schema_index *x)
 {
 	bool same;
@@ -141,11 +148,14 @@ static void plan_index(struct planner *pl, const struct table_pair *tp, const st
 		return;
 	}
 	/* ADD COLUMN has said UNIQUE already */
-	if (pl->d->id == DIALECT_POSTGRES && ddl_inline_unique(tp->m, x) && x->unique && is_new(pl, tp, x->columns[0]))
+	if (pl->d->id == DIALECT_POSTGRES && x->unique && ddl_column_unique(tp->m, x) && is_new(pl, tp, x->columns[0]))
 		return;
 	if (live != NULL)
 		drop_index(pl, tp, live->name);
-	create_index(pl, tp, x);
+	if (pl->d->id == DIALECT_POSTGRES && x->constraint && !concurrently(pl))
+		add_unique(pl, tp, x);
+	else
+		create_index(pl, tp, x);
 }
 
 /* It is over a column that goes, and goes with it, or over one that stays out. */
@@ -283,14 +293,14 @@ static void plan_foreign_key(struct planner *pl, const struct table_pair *tp, co
 	strbuf_puts(&pl->b, "ALTER TABLE ");
 	dialect_quote_table(&pl->b, tp->m->schema_name, tp->m->table);
 	strbuf_puts(&pl->b, " ADD ");
-	ddl_foreign_key(fk, &pl->b);
+	ddl_foreign_key(tp->m, fk, &pl->b);
 	(void)planner_emit(pl, CHANGE_ADD_FOREIGN_KEY, tp->m->table, fk->column);
 }
 
 static bool foreign_key_wanted(const struct planner *pl, const struct table_pair *tp, const struct live_foreign_key *fk)
 {
 	for (size_t i = 0; i < tp->m->n_fks; i++)
-		if (diff_foreign_key_starts(pl->d, fk, &tp->m->fks[i]))
+		if (diff_foreign_key_is(pl->d, fk, &tp->m->fks[i]))
 			return true;
 	/* one over a column that goes, goes with it; one over a column that stays out is not missed */
 	for (size_t i = 0; i < fk->n_columns; i++) {

@@ -119,7 +119,7 @@ bool plan_inline_key(const struct planner *pl, const struct table_pair *tp, cons
 {
 	const struct column *c = model_column(tp->m, fk->column);
 
-	return pl->d->id == DIALECT_SQLITE && !tp->rebuilt && c != NULL && c->nullable &&
+	return pl->d->id == DIALECT_SQLITE && !tp->rebuilt && fk->n_columns <= 1 && c != NULL && c->nullable &&
 	       live_find_column(pl->d, tp->t, c->name) == NULL;
 }
 
@@ -130,11 +130,8 @@ static void put_inline_key(struct planner *pl, const struct table_pair *tp, cons
 
 		if (!str_eq(fk->column, c->name) || !plan_inline_key(pl, tp, fk))
 			continue;
-		strbuf_puts(&pl->b, " REFERENCES ");
-		dialect_quote_table(&pl->b, fk->to_schema, fk->to_table);
-		strbuf_puts(&pl->b, " (");
-		dialect_quote_ident(&pl->b, fk->to_column);
-		strbuf_printf(&pl->b, ") ON DELETE %s", ddl_on_delete(fk));
+		strbuf_putc(&pl->b, ' ');
+		ddl_column_key(tp->m, fk, &pl->b);
 	}
 }
 
@@ -154,9 +151,18 @@ bool plan_put_filled(struct planner *pl, const struct table_pair *tp, const stru
 	return literal.p != NULL;
 }
 
+static const struct schema_index *single_unique(const struct model *m, const struct column *c)
+{
+	for (size_t i = 0; i < m->n_uniques; i++)
+		if (m->uniques[i].n_columns == 1 && str_eq(m->uniques[i].columns[0], c->name))
+			return &m->uniques[i];
+	return NULL;
+}
+
 static void add_column(struct planner *pl, const struct table_pair *tp, const struct column *c)
 {
-	bool inline_unique = c->unique && pl->d->id == DIALECT_POSTGRES;
+	const struct schema_index *unique = c->unique ? single_unique(tp->m, c) : NULL;
+	const bool inline_unique = unique != NULL && pl->d->id == DIALECT_POSTGRES && ddl_column_unique(tp->m, unique);
 	struct change *made;
 
 	alter_table(pl, tp, "ADD COLUMN", c->name);
@@ -174,19 +180,11 @@ static void add_column(struct planner *pl, const struct table_pair *tp, const st
 		strbuf_puts(&pl->b, " DROP DEFAULT");
 		(void)planner_emit(pl, CHANGE_DROP_DEFAULT, tp->m->table, c->name);
 	}
-	if (c->unique && !inline_unique) {
-		const struct schema_index *x = NULL;
-
-		for (size_t i = 0; i < tp->m->n_uniques && x == NULL; i++)
-			if (tp->m->uniques[i].n_columns == 1 && str_eq(tp->m->uniques[i].columns[0], c->name))
-				x = &tp->m->uniques[i];
-		if (x != NULL)
-			planner_warn(pl, "unique_by_index", tp->m->table, c->name,
-				     "was added without an inline UNIQUE, which SQLite cannot add: the unique index "
-				     "\"%.*s\" "
-				     "does the same",
-				     STR_FMT(x->name));
-	}
+	if (unique != NULL && pl->d->id == DIALECT_SQLITE && ddl_inline_unique(tp->m, unique))
+		planner_warn(pl, "unique_by_index", tp->m->table, c->name,
+			     "was added without an inline UNIQUE, which SQLite cannot add: the unique index \"%.*s\" "
+			     "does the same",
+			     STR_FMT(unique->name));
 }
 
 static struct str declared(struct planner *pl, const struct live_column *live)

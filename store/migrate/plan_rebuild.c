@@ -214,7 +214,7 @@ static void edit_constraints(struct planner *pl, const struct table_pair *tp, st
 			continue;
 		if (fk != NULL)
 			drop_nth(e, PIECE_FOREIGN_KEY, (size_t)(fk - tp->t->fks));
-		ddl_foreign_key(&tp->m->fks[i], &pl->b);
+		ddl_foreign_key(tp->m, &tp->m->fks[i], &pl->b);
 		table_edit_add_constraint(e, written(pl));
 	}
 	for (size_t i = 0; i < tp->m->n_checks; i++) {

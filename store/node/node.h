@@ -44,6 +44,8 @@ bool node_session(struct node *n, struct str id, struct str owner, int64_t deadl
 		  struct node_found *ret, struct err *err) MUST_CHECK;
 /* A session that was opened: it is kept from now on. Parks. */
 bool node_keep(struct node *n, struct session *s, struct err *err) MUST_CHECK;
+/* The same of what its requests tell the database from now on, before they do. */
+bool node_settings(struct node *n, struct session *s, struct str settings, struct err *err) MUST_CHECK;
 /* What has ended here has ended everywhere, once this returns true. Parks. */
 bool node_flush_ended(struct node *n, struct err *err) MUST_CHECK;
 /* *err is ERR_TRANSACTION_NOT_FOUND: becomes what is to be said of another node's, or an earlier run's, transaction, if

@@ -140,6 +140,7 @@ static bool open_here(struct node *n, struct connection *conn, struct str id, st
 		      const struct state_session *was, struct err *err)
 {
 	const struct session_left_over o = {.id = id,
+					    .settings = was->settings.len > 0 ? was->settings : STR_NONE,
 					    .idle_timeout_us = was->idle_us,
 					    .max_lifetime_us = was->life_us,
 					    .age_us = clock_max(0, was->now_us - was->created_us)};
@@ -278,12 +279,22 @@ bool node_keep(struct node *n, struct session *s, struct err *err)
 					.instance = n->me.instance,
 					.owner = str_z(owner),
 					.connection = s->conn->name,
+					.settings = s->settings != NULL ? str_z(s->settings) : STR(""),
 					.idle_us = s->idle_timeout_ns / 1000,
 					.life_us = s->max_lifetime_ns / 1000};
 	if (!await_fresh(n, CLOCK_NEVER, err) || !state_session_put(n->state, &x, err))
 		return false;
 	session_kept(n->store->sessions, s);
 	return true;
+}
+
+bool node_settings(struct node *n, struct session *s, struct str settings, struct err *err)
+{
+	char hash[SESSION_HASH_BYTES];
+	if (n == NULL || n->state == NULL)
+		return true;
+	session_hash(str_z(s->id), hash);
+	return await_fresh(n, CLOCK_NEVER, err) && state_session_settings(n->state, &n->me, str_z(hash), settings, err);
 }
 
 /* ---- transactions ---- */

@@ -240,7 +240,8 @@ bool record_lower_insert(struct arena *a, const struct dialect *d, const struct 
 bool record_lower_count(struct arena *a, const struct dialect *d, const struct model *m, const struct record_row *rows,
 			size_t n_rows, const struct record_target *target, struct stmt *ret,
 			struct err *err) MUST_CHECK;
-/* One integer about the table: 1 for triggers or rules, 2 more when it is one by itself (no view, no partitions). */
+/* One integer about the table: 1 for triggers or rules, 2 more when it is one by itself (no view, no partitions),
+ * 4 more for each unique index and exclusion constraint but for its primary key. */
 bool record_lower_triggers(struct arena *a, const struct dialect *d, const struct model *m, struct stmt *ret,
 			   struct err *err) MUST_CHECK;
 /* The entries of the table's unique index of that name, in order: for each its column (null: an expression), its text

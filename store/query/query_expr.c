@@ -7,95 +7,20 @@
 #include "store/query/query_container.h"
 #include "store/query/query_op.h"
 #include "store/query/query_ref.h"
+#include "store/query/query_words.h"
 
 #include "service/base/banned.h"
-
-static const struct word {
-	const char *word;
-	enum expr_kind kind;
-	size_t min, max; /* operands */
-	unsigned trait;  /* what they must be good for; 0: anything */
-	const char *needs;
-} words[] = {
-	{"$add", EXPR_ADD, 2, LIMIT_EXPR_ARGS, CODEC_ARITHMETIC, "numbers"},
-	{"$sub", EXPR_SUB, 2, 2, CODEC_ARITHMETIC, "numbers"},
-	{"$mul", EXPR_MUL, 2, LIMIT_EXPR_ARGS, CODEC_ARITHMETIC, "numbers"},
-	{"$div", EXPR_DIV, 2, 2, CODEC_ARITHMETIC, "numbers"},
-	{"$concat", EXPR_CONCAT, 2, LIMIT_EXPR_ARGS, CODEC_CONCAT, "free text"},
-	{"$coalesce", EXPR_COALESCE, 1, LIMIT_EXPR_ARGS, 0, NULL},
-	{"$lower", EXPR_LOWER, 1, 1, CODEC_LIKE, "text"},
-	{"$upper", EXPR_UPPER, 1, 1, CODEC_LIKE, "text"},
-	{"$length", EXPR_LENGTH, 1, 1, CODEC_LIKE, "text"},
-	{"$append", EXPR_APPEND, 2, 2, 0, NULL},
-	{"$remove", EXPR_REMOVE, 2, 2, 0, NULL},
-	{"$merge", EXPR_MERGE, 2, 2, 0, NULL},
-	{"$now", EXPR_NOW, 0, 0, 0, NULL},
-	{"$case", EXPR_CASE, 0, 0, 0, NULL},
-	{"$set_path", EXPR_SET_PATH, 0, 0, 0, NULL},
-	{"$remove_path", EXPR_REMOVE_PATH, 0, 0, 0, NULL},
-	{"$column", EXPR_COLUMN, 0, 0, 0, NULL},
-	{"$given", EXPR_GIVEN, 0, 0, 0, NULL},
-};
-
-static const char *const reference_kinds[] = {"literal", "column", "add", "sub", "merge", "now"};
 
 static bool fault(const struct expr_scope *s, const char *pointer, const char *what)
 {
 	return err_set_at(s->p->err, ERR_INVALID_QUERY, pointer, "%s", what);
 }
 
-static const char *first_key(const json_t *v)
+bool query_is_expr(const json_t *v, const struct column *hint)
 {
-	return json_object_iter_key(json_object_iter((json_t *)(uintptr_t)v));
-}
+	const char *ignored;
 
-/* {"kind": "column", "column": "n"} and its like. */
-static bool is_reference(const json_t *v)
-{
-	const json_t *kind = json_object_get(v, "kind");
-	const size_t n = json_object_size(v);
-
-	if (!json_is_string(kind))
-		return false;
-	for (size_t i = 0; i < ARRAY_LEN(reference_kinds); i++) {
-		if (!str_eq_z(json_str(kind), reference_kinds[i]))
-			continue;
-		return i == 5  ? n == 1
-		       : i < 2 ? n == 2 && json_object_get(v, i == 0 ? "value" : "column") != NULL
-			       : n == 3 && json_object_get(v, "left") != NULL && json_object_get(v, "right") != NULL;
-	}
-	return false;
-}
-
-bool query_is_expr(const json_t *v)
-{
-	if (!json_is_object(v) || json_object_size(v) == 0)
-		return false;
-	if (json_object_get(v, "$column") != NULL || is_reference(v))
-		return true;
-	return json_object_size(v) == 1 && first_key(v)[0] == '$' && strcmp(first_key(v), "$json") != 0 &&
-	       strcmp(first_key(v), "$bytes") != 0 && strcmp(first_key(v), "$text") != 0 && !codec_is_infinite(v);
-}
-
-const char *query_expr_beside(const json_t *v)
-{
-	const char *key, *other = NULL;
-	const json_t *ignored;
-	bool is_word = false;
-
-	if (json_object_size(v) < 2 || json_object_get(v, "$column") != NULL)
-		return NULL;
-	json_object_foreach((json_t *)(uintptr_t)v, key, ignored)
-	{
-		bool here = false;
-
-		for (size_t i = 0; !here && i < ARRAY_LEN(words); i++)
-			here = strcmp(words[i].word, key) == 0;
-		if (!here || is_word)
-			other = other != NULL ? other : key;
-		is_word |= here;
-	}
-	return is_word ? other : NULL;
+	return query_expr_form(v, hint, &ignored) != FORM_VALUE;
 }
 
 static struct column simple(enum logical_type logical, enum storage_type storage)
@@ -107,6 +32,38 @@ static struct column simple(enum logical_type logical, enum storage_type storage
 			       .format = STR_NONE,
 			       .db_type = STR_NONE,
 			       .enum_type_name = STR_NONE};
+}
+
+/* May values of both types stand in one place? What goes into a document is made one. */
+static bool meet(const struct column *place, const struct column *type)
+{
+	const unsigned both = codec_traits(place) & codec_traits(type);
+	const bool days = (place->logical == LT_DATE || place->logical == LT_DATETIME) &&
+			  (type->logical == LT_DATE || type->logical == LT_DATETIME);
+
+	return place->logical == type->logical || place->logical == LT_JSON || place->logical == LT_UNKNOWN ||
+	       type->logical == LT_UNKNOWN || days || (both & CODEC_ARITHMETIC) != 0;
+}
+
+static bool check_meeting(const struct expr_scope *s, const struct column *place, const struct query_expr *e,
+			  const char *pointer)
+{
+	return meet(place, &e->type) ||
+	       err_set_at(s->p->err, ERR_INVALID_QUERY, pointer,
+			  "this gives a value of type %s; one of type %s is needed", logical_type_name(e->type.logical),
+			  logical_type_name(place->logical));
+}
+
+bool query_expr_alone(struct query_parse *p, const json_t *obj, const char *pointer)
+{
+	static const char *const members[] = {REF_MEMBERS};
+
+	for (size_t i = 0; i < ARRAY_LEN(members); i++)
+		if (json_object_get(obj, members[i]) != NULL)
+			return err_set_at(p->err, ERR_INVALID_QUERY,
+					  json_pointer_key(p->arena, pointer, str_z(members[i])),
+					  "this goes with a column, not with an expression");
+	return true;
 }
 
 /* ---- values ---- */
@@ -148,7 +105,7 @@ static bool literal(const struct expr_scope *s, const json_t *v, const struct co
 
 struct operands_of {
 	const struct expr_scope *s;
-	const struct word *word;
+	const struct expr_word *word;
 	const json_t *list[LIMIT_EXPR_ARGS];
 	const char *pointers[LIMIT_EXPR_ARGS]; /* NULL: the own column */
 	const struct query_expr **args;
@@ -212,7 +169,7 @@ static bool parse_operands(struct operands_of *o, const struct column *hint, con
 	for (size_t i = 0; i < o->n; i++) {
 		if (o->pointers[i] == NULL)
 			o->args[i] = query_expr_column(o->s->p->arena, o->s->own);
-		else if (query_is_expr(o->list[i]) &&
+		else if (query_is_expr(o->list[i], hint) &&
 			 !query_parse_expr(o->s, o->list[i], NULL, o->pointers[i], &o->args[i]))
 			return false;
 		if (o->args[i] != NULL &&
@@ -221,7 +178,11 @@ static bool parse_operands(struct operands_of *o, const struct column *hint, con
 	}
 	if (!check_traits(o, pointer))
 		return false;
-	if (known == NULL && (o->word->trait & CODEC_ARITHMETIC) == 0)
+	for (size_t i = 0; i < o->n && o->word->kind == EXPR_COALESCE; i++)
+		if (o->args[i] != NULL && !check_meeting(o->s, known, o->args[i], pointer_of(o, i, pointer)))
+			return false;
+	if (known == NULL && hint != NULL && (o->word->trait & CODEC_ARITHMETIC) == 0 &&
+	    (codec_traits(hint) & o->word->trait) == o->word->trait)
 		known = hint;
 	for (size_t i = 0; i < o->n; i++) {
 		if (o->args[i] == NULL && json_is_null(o->list[i]) && o->word->trait != 0)
@@ -281,7 +242,7 @@ static bool parse_array(struct operands_of *o, const char *pointer)
 	if (!check_array(o, pointer))
 		return false;
 	o->args[1] = element;
-	if (query_is_expr(o->list[1]))
+	if (query_is_expr(o->list[1], &json))
 		return query_parse_expr(s, o->list[1], NULL, o->pointers[1], &o->args[1]);
 	if (query_container(&o->args[0]->type) == CONTAINER_JSON && json_is_null(o->list[1])) {
 		*element = (struct query_expr){.kind = EXPR_VALUE, .type = json, .value = value_json(STR("null"))};
@@ -301,7 +262,7 @@ static bool parse_array(struct operands_of *o, const char *pointer)
 	return true;
 }
 
-static bool call(const struct expr_scope *s, const struct word *w, const json_t *v, const struct column *hint,
+static bool call(const struct expr_scope *s, const struct expr_word *w, const json_t *v, const struct column *hint,
 		 const char *pointer, struct query_expr *ret)
 {
 	struct operands_of *o = arena_alloc(s->p->arena, sizeof(*o));
@@ -334,7 +295,7 @@ static bool now(const struct expr_scope *s, const json_t *v, const struct column
 	if (!json_is_true(v))
 		return fault(s, pointer, "$now takes true");
 	ret->kind = EXPR_NOW;
-	ret->type = hint != NULL ? *hint : simple(LT_DATETIME, ST_TIMESTAMPTZ);
+	ret->type = hint != NULL && hint->logical != LT_JSON ? *hint : simple(LT_DATETIME, ST_TIMESTAMPTZ);
 	return (codec_traits(&ret->type) & CODEC_NOW) != 0 ||
 	       err_set_at(s->p->err, ERR_INVALID_QUERY, pointer,
 			  "$now needs a datetime, date or time column; this is of type %s",
@@ -372,10 +333,12 @@ static bool cases(const struct expr_scope *s, const json_t *v, const struct colu
 			return false;
 		if (hint == NULL)
 			hint = &args[i]->type;
+		if (!check_meeting(s, hint, args[i], json_pointer_index(s->p->arena, at, i)))
+			return false;
 	}
 	if (otherwise != NULL) {
-		if (!query_parse_expr(s, otherwise, hint, json_pointer_key(s->p->arena, pointer, STR("else")),
-				      &args[n]))
+		at = json_pointer_key(s->p->arena, pointer, STR("else"));
+		if (!query_parse_expr(s, otherwise, hint, at, &args[n]) || !check_meeting(s, hint, args[n], at))
 			return false;
 	} else {
 		null = arena_alloc(s->p->arena, sizeof(*null));
@@ -464,26 +427,25 @@ static bool expression(const struct expr_scope *s, const json_t *v, const struct
 {
 	static const char *const members[] = {"$column", REF_MEMBERS, NULL};
 	struct query_expr *e = arena_alloc(s->p->arena, sizeof(*e));
-	const char *key = first_key(v), *at = json_pointer_key(s->p->arena, pointer, str_z(key));
+	const char *key = json_object_iter_key(json_object_iter((json_t *)(uintptr_t)v));
+	const char *at = json_pointer_key(s->p->arena, pointer, str_z(key));
 	const json_t *operand = json_object_get(v, key);
-	size_t i = 0;
+	const struct expr_word *w = query_word(key);
 
 	if (json_object_get(v, "$column") != NULL)
 		return query_known(s->p, v, pointer, members) && query_ref(s->p, s->model, v, "$column", pointer, ret);
-	while (i < ARRAY_LEN(words) && strcmp(words[i].word, key) != 0)
-		i++;
-	if (i == ARRAY_LEN(words))
+	if (w == NULL)
 		return known_words(s, at, hint);
 	*ret = e;
-	if (words[i].kind == EXPR_NOW)
+	if (w->kind == EXPR_NOW)
 		return now(s, operand, hint, at, e);
-	if (words[i].kind == EXPR_CASE)
+	if (w->kind == EXPR_CASE)
 		return cases(s, operand, hint, at, e);
-	if (words[i].kind == EXPR_SET_PATH || words[i].kind == EXPR_REMOVE_PATH)
-		return at_path(s, words[i].kind == EXPR_SET_PATH, operand, at, e);
-	if (words[i].kind == EXPR_GIVEN)
+	if (w->kind == EXPR_SET_PATH || w->kind == EXPR_REMOVE_PATH)
+		return at_path(s, w->kind == EXPR_SET_PATH, operand, at, e);
+	if (w->kind == EXPR_GIVEN)
 		return given(s, operand, at, e);
-	return call(s, &words[i], operand, hint, at, e);
+	return call(s, w, operand, hint, at, e);
 }
 
 /* ---- the reference's form ---- */
@@ -494,10 +456,8 @@ static bool reference_call(const struct expr_scope *s, const json_t *v, const st
 {
 	struct operands_of *o = arena_alloc(s->p->arena, sizeof(*o));
 	const struct str kind = json_str(json_object_get(v, "kind"));
-	const struct word *w = words;
+	const struct expr_word *w = query_word_of_kind(kind);
 
-	while (!str_eq_z(kind, w->word + 1))
-		w++;
 	*o = (struct operands_of){.s = s, .word = w, .n = 2};
 	o->list[0] = json_object_get(v, "left");
 	o->list[1] = json_object_get(v, "right");
@@ -538,10 +498,22 @@ static bool reference(const struct expr_scope *s, const json_t *v, const struct 
 bool query_parse_expr(const struct expr_scope *s, const json_t *v, const struct column *hint, const char *pointer,
 		      const struct query_expr **ret)
 {
+	const char *member;
 	struct query_expr *e;
 
-	if (query_is_expr(v))
-		return is_reference(v) ? reference(s, v, hint, pointer, ret) : expression(s, v, hint, pointer, ret);
+	switch (query_expr_form(v, hint, &member)) {
+	case FORM_WORD:
+		return expression(s, v, hint, pointer, ret);
+	case FORM_REFERENCE:
+		return reference(s, v, hint, pointer, ret);
+	case FORM_FAULT:
+		return err_set_at(
+			s->p->err, ERR_INVALID_QUERY, json_pointer_key(s->p->arena, pointer, str_z(member)),
+			"an expression has no such member%s",
+			hint == NULL || hint->logical != LT_JSON ? "" : "; write {\"$json\": ...} around a document");
+	case FORM_VALUE:
+		break;
+	}
 	e = arena_alloc(s->p->arena, sizeof(*e));
 	*ret = e;
 	return literal(s, v, hint, pointer, e);

@@ -12,17 +12,17 @@ struct expr_scope {
 	bool given;               /* $given means something */
 };
 
-/* Does the value say that the database computes it, and not that it stands for itself? A document may look so: where
- * the column holds documents the words are known ones or refused, and {"$json": X} is X. */
-bool query_is_expr(const json_t *v);
-
-/* The member that an object has beside an expression's word, which makes it neither; borrowed. NULL: there is none. */
-const char *query_expr_beside(const json_t *v);
+/* Does the value say that the database computes it, and not that it stands for itself? Also of what is none, but for a
+ * member: reading it tells. hint: see below. */
+bool query_is_expr(const json_t *v, const struct column *hint);
 
 /* hint: the type of what the value goes to or is compared with; NULL: unknown. What is no expression is a value of that
  * type. ERR_INVALID_QUERY, ERR_INVALID_VALUE, ERR_UNKNOWN_COLUMN. */
 bool query_parse_expr(const struct expr_scope *s, const json_t *v, const struct column *hint, const char *pointer,
 		      const struct query_expr **ret) MUST_CHECK;
+
+/* An object with an `expr` has nothing that goes with a column. ERR_INVALID_QUERY. */
+bool query_expr_alone(struct query_parse *p, const json_t *obj, const char *pointer) MUST_CHECK;
 
 /* What a column (scope->own) is set to. ERR_NOT_NULL_VIOLATION too. */
 bool query_set_member(const struct expr_scope *s, const json_t *v, const char *pointer,

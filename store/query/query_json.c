@@ -64,7 +64,7 @@ bool query_json_model(const json_t *doc, struct str *ret)
 static bool parse_count(struct query_parse *p, const json_t *body, const char *key, const char *pointer, bool *ret_has,
 			int64_t *ret)
 {
-	const json_t *v = json_object_get(body, key);
+	const json_t *v = query_member(p, body, key);
 
 	if (v == NULL || json_is_null(v))
 		return true;
@@ -150,8 +150,8 @@ static bool order_target(struct query_parse *p, const struct query *q, const jso
 			 struct query_order *ret)
 {
 	const struct expr_scope scope = {.p = p, .model = q->model};
-	const json_t *column = json_object_get(obj, "column"), *expr = json_object_get(obj, "expr");
-	const bool ref = json_object_get(obj, "relation") != NULL || json_array_size(json_object_get(obj, "path")) > 0;
+	const json_t *column = query_member(p, obj, "column"), *expr = query_member(p, obj, "expr");
+	const bool ref = query_member(p, obj, "relation") != NULL || json_array_size(query_member(p, obj, "path")) > 0;
 	bool rank = false;
 
 	if (!query_member_bool(p, obj, "rank", pointer, &rank))
@@ -162,7 +162,8 @@ static bool order_target(struct query_parse *p, const struct query *q, const jso
 	if (rank)
 		return query_rank(p->arena, q, json_pointer_key(p->arena, pointer, STR("rank")), &ret->expr, p->err);
 	if (expr != NULL)
-		return query_parse_expr(&scope, expr, NULL, json_pointer_key(p->arena, pointer, STR("expr")),
+		return query_expr_alone(p, obj, pointer) &&
+		       query_parse_expr(&scope, expr, NULL, json_pointer_key(p->arena, pointer, STR("expr")),
 					&ret->expr);
 	if (!ref && json_is_string(column) && find_alias(q, json_str(column), &ret->aggregate))
 		return true;
@@ -293,7 +294,7 @@ static bool parse_lock(struct query_parse *p, struct query *q, const json_t *bod
 bool query_parse_body(struct query_parse *p, struct query *q, const json_t *body, const char *pointer)
 {
 	const json_t *where, *order, *includes;
-	const json_t *m2m = json_object_get(body, "m2m");
+	const json_t *m2m = query_member(p, body, "m2m");
 
 	if (!query_member_array(p, body, "where", pointer, &where) ||
 	    !query_member_array(p, body, "order_by", pointer, &order) ||

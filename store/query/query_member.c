@@ -17,7 +17,7 @@ static bool wrong(struct query_parse *p, const char *pointer, const char *key, c
 bool query_member_array(struct query_parse *p, const json_t *obj, const char *key, const char *pointer,
 			const json_t **ret)
 {
-	const json_t *v = json_object_get(obj, key);
+	const json_t *v = query_member(p, obj, key);
 
 	*ret = NULL;
 	if (v == NULL || json_is_null(v))
@@ -30,7 +30,7 @@ bool query_member_array(struct query_parse *p, const json_t *obj, const char *ke
 
 bool query_member_bool(struct query_parse *p, const json_t *obj, const char *key, const char *pointer, bool *ret)
 {
-	const json_t *v = json_object_get(obj, key);
+	const json_t *v = query_member(p, obj, key);
 
 	if (v == NULL || json_is_null(v))
 		return true;
@@ -43,7 +43,7 @@ bool query_member_bool(struct query_parse *p, const json_t *obj, const char *key
 bool query_member_str(struct query_parse *p, const json_t *obj, const char *key, const char *pointer, bool required,
 		      struct str *ret)
 {
-	const json_t *v = json_object_get(obj, key);
+	const json_t *v = query_member(p, obj, key);
 
 	if (v == NULL || (json_is_null(v) && !required))
 		return !required || err_set_at(p->err, ERR_INVALID_QUERY, pointer, "member \"%s\" is missing", key);
@@ -53,8 +53,17 @@ bool query_member_str(struct query_parse *p, const json_t *obj, const char *key,
 	return true;
 }
 
+/* The first is kept, the others take turns. */
+static void note(struct query_parse *p, const json_t *obj, uint64_t names)
+{
+	const unsigned n = p->n_noted++;
+
+	p->noted[n == 0 ? 0 : 1 + (n - 1) % (QUERY_NOTED - 1)] = (struct query_noted){obj, names};
+}
+
 bool query_known(struct query_parse *p, const json_t *obj, const char *pointer, const char *const *words)
 {
+	uint64_t names = 0;
 	const char *key;
 	json_t *v;
 
@@ -67,7 +76,9 @@ bool query_known(struct query_parse *p, const json_t *obj, const char *pointer, 
 		if (*w == NULL)
 			return err_set_at(p->err, ERR_INVALID_QUERY, json_pointer_key(p->arena, pointer, str_z(key)),
 					  "no such member is known here");
+		names |= query_name_bit(key);
 	}
+	note(p, obj, names);
 	return true;
 }
 
@@ -156,6 +167,14 @@ struct column query_aggregate_column(const struct query_aggregate *g)
 static const char *const value_kinds[] = {"null",   "bool",  "int",    "float",   "string", "list",
 					  "object", "array", "number", "unknown", "integer"};
 
+bool query_is_value_kind(struct str kind)
+{
+	for (size_t i = 0; i < ARRAY_LEN(value_kinds); i++)
+		if (str_eq_z(kind, value_kinds[i]))
+			return true;
+	return false;
+}
+
 const json_t *query_untyped(const json_t *v)
 {
 	const json_t *kind = json_object_get(v, "kind");
@@ -163,10 +182,9 @@ const json_t *query_untyped(const json_t *v)
 
 	if (!json_is_string(kind) || json_object_size(v) != (inner != NULL ? 2U : 1U))
 		return v;
-	for (size_t i = 0; i < ARRAY_LEN(value_kinds); i++)
-		if (str_eq_z(json_str(kind), value_kinds[i]))
-			return inner != NULL ? inner : i == 0 ? json_null() : v;
-	return v;
+	if (!query_is_value_kind(json_str(kind)))
+		return v;
+	return inner != NULL ? inner : str_eq_z(json_str(kind), value_kinds[0]) ? json_null() : v;
 }
 
 struct query *query_new(struct arena *a, const struct schema *s, const struct dialect *d, const struct model *m)

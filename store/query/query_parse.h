@@ -4,6 +4,14 @@
 
 #include "store/query/query.h"
 
+/* Of an object that query_known has gone through: a bit for each member's first two characters. */
+struct query_noted {
+	const json_t *obj;
+	uint64_t names;
+};
+
+#define QUERY_NOTED 4 /* the payload, and what was gone through last */
+
 /* One document being read: everything lives in the arena; the first fault ends it. */
 struct query_parse {
 	struct arena *arena;
@@ -13,6 +21,8 @@ struct query_parse {
 	unsigned include_depth, depth; /* of includes, of conditions */
 	int version;                   /* of the envelope; 0: a bare payload */
 	const json_t *joins;           /* of the reference's payload or node being read; NULL: none */
+	struct query_noted noted[QUERY_NOTED];
+	unsigned n_noted;
 	/* Conditions inside of expressions: query_where.c's, which has expressions inside of it. */
 	bool (*node)(struct query_parse *p, const struct model *m, const json_t *obj, const char *pointer,
 		     const struct query_node **ret);
@@ -44,8 +54,24 @@ bool query_parse_includes(struct query_parse *p, struct query *q, const json_t *
 /* Everything of a payload but its model's name. */
 bool query_parse_body(struct query_parse *p, struct query *q, const json_t *body, const char *pointer) MUST_CHECK;
 
+static inline uint64_t query_name_bit(const char *key)
+{
+	return UINT64_C(1) << (((unsigned char)key[0] * 5U + (unsigned char)key[1]) & 63);
+}
+
+/* A member, NULL: there is none. Most are not there, which what was noted tells without looking them up. */
+static inline const json_t *query_member(const struct query_parse *p, const json_t *obj, const char *key)
+{
+	for (size_t i = 0; i < QUERY_NOTED; i++)
+		if (p->noted[i].obj == obj && (p->noted[i].names & query_name_bit(key)) == 0)
+			return NULL;
+	return json_object_get(obj, key);
+}
+
 /* The value of a typed node {"kind","value"}, or the value itself. */
 const json_t *query_untyped(const json_t *v);
+/* Is that a kind of such a node? */
+bool query_is_value_kind(struct str kind);
 
 /* A member that may be absent or null (*ret = NULL), else of that kind; ERR_INVALID_QUERY. */
 bool query_member_array(struct query_parse *p, const json_t *obj, const char *key, const char *pointer,

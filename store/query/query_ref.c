@@ -192,11 +192,11 @@ static bool reference_path(struct query_parse *p, const struct model *m, const j
 /* Are these names of relations? In the reference's envelopes always; else where nothing says that they are keys. */
 static bool names_relations(const struct query_parse *p, const struct model *m, const json_t *obj, const char *key)
 {
-	const json_t *path = json_object_get(obj, "path"), *name = json_object_get(obj, key);
+	const json_t *path = query_member(p, obj, "path"), *name = query_member(p, obj, key);
 	const struct column *c = json_is_string(name) ? model_column(m, json_str(name)) : NULL;
 	const json_t *first = json_array_get(path, 0);
 
-	if (json_object_get(obj, "type") != NULL || json_object_get(obj, "relation") != NULL || !json_is_string(first))
+	if (query_member(p, obj, "type") != NULL || query_member(p, obj, "relation") != NULL || !json_is_string(first))
 		return false;
 	if (p->version > 1)
 		return true;
@@ -273,8 +273,7 @@ static bool check_document(struct query_parse *p, const struct column *c, const 
 
 static bool json_path(struct query_parse *p, const json_t *obj, const char *pointer, struct query_expr *e)
 {
-	const char *at = json_pointer_key(p->arena, pointer, STR("path"));
-	const json_t *path = json_object_get(obj, "path");
+	const json_t *path = query_member(p, obj, "path");
 	struct str word = STR("json");
 
 	if (json_is_null(path) || (json_is_array(path) && json_array_size(path) == 0))
@@ -282,8 +281,10 @@ static bool json_path(struct query_parse *p, const json_t *obj, const char *poin
 	if (!query_member_str(p, obj, "type", pointer, false, &word))
 		return false;
 	if (path == NULL)
-		return json_object_get(obj, "type") == NULL ||
+		return query_member(p, obj, "type") == NULL ||
 		       fault(p, json_pointer_key(p->arena, pointer, STR("type")), "\"type\" goes with a \"path\"");
+	const char *at = json_pointer_key(p->arena, pointer, STR("path"));
+
 	if (!check_document(p, e->column, at) || !query_steps(p, path, at, &e->path, &e->n_path) ||
 	    !path_type(p, word, json_pointer_key(p->arena, pointer, STR("type")), &e->path_type))
 		return false;
@@ -301,7 +302,7 @@ bool query_ref(struct query_parse *p, const struct model *m, const json_t *obj, 
 	if (!query_member_str(p, obj, "relation", pointer, false, &relation))
 		return false;
 	if (reference &&
-	    !reference_path(p, m, json_object_get(obj, "path"), json_pointer_key(p->arena, pointer, STR("path")), e))
+	    !reference_path(p, m, query_member(p, obj, "path"), json_pointer_key(p->arena, pointer, STR("path")), e))
 		return false;
 	if (relation.p != NULL &&
 	    !query_hops(p, m, relation, true, json_pointer_key(p->arena, pointer, STR("relation")), &e->hops,

@@ -139,12 +139,12 @@ static bool materialization(struct query_parse *p, struct query *q, const json_t
 
 bool query_parse_reference(struct query_parse *p, struct query *q, const json_t *body, const char *pointer)
 {
-	const json_t *how = json_object_get(body, "materialization");
+	const json_t *how = query_member(p, body, "materialization");
 
 	if (!query_joined(p, q->model, p->joins, json_pointer_key(p->arena, pointer, STR("joins")), &q->where,
 			  &q->n_where))
 		return false;
-	q->set = json_object_get(body, "set");
+	q->set = query_member(p, body, "set");
 	q->set_pointer = json_pointer_key(p->arena, pointer, STR("set"));
 	if (json_is_null(q->set) || (json_is_array(q->set) && json_array_size(q->set) == 0))
 		q->set = NULL;

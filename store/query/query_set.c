@@ -32,16 +32,12 @@ static bool parse_computed(const struct expr_scope *s, const json_t *v, const ch
 bool query_set_member(const struct expr_scope *s, const json_t *v, const char *pointer, struct query_set *ret)
 {
 	const struct column *c = s->own;
-	const char *beside = query_expr_beside(v);
 
 	ret->column = c;
 	if (column_only_read(c))
 		return err_set_at(s->p->err, ERR_INVALID_VALUE, pointer,
 				  "\"%.*s\" is only read: the database gives it its value", STR_FMT(c->name));
-	if (beside != NULL)
-		return err_set_at(s->p->err, ERR_INVALID_QUERY, json_pointer_key(s->p->arena, pointer, str_z(beside)),
-				  "an expression has no such member; write {\"$json\": ...} around a document");
-	if (query_is_expr(v))
+	if (query_is_expr(v, c))
 		return parse_computed(s, v, pointer, ret);
 	if (c->logical != LT_JSON)
 		v = query_untyped(v);

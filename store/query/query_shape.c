@@ -41,6 +41,8 @@ static bool aggregate_argument(struct query_parse *p, const struct model *m, con
 
 	if (fn == AGG_COUNT && expr == NULL && (column == NULL || json_is_null(column)))
 		return true;
+	if (expr != NULL && !query_expr_alone(p, obj, pointer))
+		return false;
 	if (expr != NULL ? !query_parse_expr(&scope, expr, NULL, at, &ret->expr)
 			 : !query_ref(p, m, obj, "column", pointer, &ret->expr))
 		return false;
@@ -165,6 +167,8 @@ static bool parse_item(struct query_parse *p, const struct model *m, const json_
 		return err_set_at(
 			p->err, ERR_INVALID_QUERY, pointer,
 			"one of \"column\", \"expr\" and \"count\" (which \"where\" goes with) is needed here");
+	if ((expr != NULL || count != NULL) && !query_expr_alone(p, obj, pointer))
+		return false;
 	if (expr != NULL)
 		ok = query_parse_expr(&scope, expr, NULL, json_pointer_key(p->arena, pointer, STR("expr")), &e);
 	else

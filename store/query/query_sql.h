@@ -75,8 +75,20 @@ struct value sql_time_value(struct sql *s, const struct column *c, struct value 
 /* PostgreSQL's uuids: what works on text only needs a cast. c may be NULL. */
 bool sql_needs_text(const struct sql *s, const struct column *c);
 
+/* sql_convert.c: around what has values of type `from`, where those of `to` are wanted: in its spelling (SQLite), of
+ * its type (PostgreSQL), or as documents. */
+void sql_convert_before(struct sql *s, const struct column *from, const struct column *to);
+void sql_convert_after(struct sql *s, const struct column *from, const struct column *to);
+/* As which of them values of both are compared: as what they mean, not as their texts. */
+const struct column *sql_compared(const struct sql *s, const struct column *a, const struct column *b);
+/* PostgreSQL's name of a value's type, where a parameter would tell nothing of it; false: it is left to the context. */
+bool sql_has_type(struct sql *s, const struct column *c);
+void sql_type(struct sql *s, const struct column *c);
+
 /* sql_expr.c */
 void sql_expr(struct sql *s, const struct query_expr *e);
+/* The same where values of another column's type are wanted. */
+void sql_expr_as(struct sql *s, const struct query_expr *e, const struct column *to);
 /* The value of an update: what is computed, without parentheses around it. */
 void sql_set(struct sql *s, const struct query_set *set);
 /* sql_ref.c */

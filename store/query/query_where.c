@@ -117,7 +117,7 @@ static bool leaf_target(const struct tree *t, const json_t *obj, const char *poi
 			struct column *ret_type)
 {
 	const struct expr_scope scope = {.p = t->p, .model = t->model};
-	const json_t *expr = json_object_get(obj, "expr"), *column = json_object_get(obj, "column");
+	const json_t *expr = query_member(t->p, obj, "expr"), *column = query_member(t->p, obj, "column");
 	const char *at = json_pointer_key(t->p->arena, pointer, STR("expr"));
 
 	if (t->having != NULL)
@@ -126,6 +126,8 @@ static bool leaf_target(const struct tree *t, const json_t *obj, const char *poi
 		return err_set_at(t->p->err, ERR_INVALID_QUERY, at, "\"expr\" stands in place of \"column\"");
 	if (expr == NULL && ret->op == OP_MATCH && (column == NULL || json_is_null(column)))
 		return whole_row(t, ret, ret_type);
+	if (expr != NULL && !query_expr_alone(t->p, obj, pointer))
+		return false;
 	if (expr != NULL ? !query_parse_expr(&scope, expr, NULL, at, &ret->expr)
 			 : !query_ref(t->p, t->model, obj, "column", pointer, &ret->expr))
 		return false;
@@ -147,16 +149,36 @@ static bool take_now(struct leaf *l, struct query_node *ret)
 	return true;
 }
 
+static bool takes_none(const struct leaf *l, const char *pointer)
+{
+	return err_set_at(l->err, ERR_INVALID_QUERY, pointer, "operator %s takes no expression%s", query_op_word(l->op),
+			  l->type->logical != LT_JSON ? "" : "; write {\"$json\": ...} around a document");
+}
+
+/* Of a list of values. */
+static bool no_expressions(const struct leaf *l, const json_t *list)
+{
+	for (size_t i = 0; i < json_array_size(list); i++)
+		if (query_is_expr(json_array_get(list, i), l->type))
+			return takes_none(l, json_pointer_index(l->arena, l->value_pointer, i));
+	return true;
+}
+
 /* One value that the database computes. */
 static bool leaf_operand(const struct tree *t, struct leaf *l, const json_t *v, struct query_node *ret)
 {
 	const struct expr_scope scope = {.p = t->p, .model = t->model};
 
+	if (t->having != NULL)
+		return err_set_at(l->err, ERR_INVALID_QUERY, l->value_pointer, "\"having\" takes no expression");
 	if (query_operands(l->op) != OPERANDS_ONE || l->op > OP_IREGEX)
-		return err_set_at(l->err, ERR_INVALID_QUERY, l->value_pointer, "operator %s takes no expression",
-				  query_op_word(l->op));
+		return takes_none(l, l->value_pointer);
 	if (!query_check_operator(l) || !query_parse_expr(&scope, v, l->type, l->value_pointer, &ret->operand))
 		return false;
+	if (ret->operand->type.logical == LT_JSON && l->type->logical != LT_JSON && l->type->logical != LT_UNKNOWN)
+		return err_set_at(l->err, ERR_INVALID_QUERY, l->value_pointer,
+				  "this is a document; what it is compared with is of type %s (a path has a \"type\")",
+				  logical_type_name(l->type->logical));
 	ret->kind = NODE_LEAF;
 	return ret->operand->kind != EXPR_NOW || l->dialect->id != DIALECT_SQLITE || take_now(l, ret);
 }
@@ -164,13 +186,15 @@ static bool leaf_operand(const struct tree *t, struct leaf *l, const json_t *v, 
 /* The operands: absent, one, or a list where the operator takes several. */
 static bool leaf_operands(const struct tree *t, struct leaf *l, const json_t *obj, struct query_node *ret)
 {
-	const json_t *v = json_object_get(obj, "value");
+	const json_t *v = query_member(t->p, obj, "value");
 	const bool typed = v != NULL && query_untyped(v) != v;
 	const enum operands operands = query_operands(l->op);
 
 	l->value_pointer = json_pointer_key(l->arena, l->pointer, STR("value"));
-	if (t->having == NULL && operands == OPERANDS_ONE && l->op <= OP_IREGEX && query_is_expr(v))
+	if (query_is_expr(v, l->type))
 		return leaf_operand(t, l, v, ret);
+	if (operands != OPERANDS_ONE && !no_expressions(l, v != NULL ? query_untyped(v) : NULL))
+		return false;
 	if (typed && json_object_get(v, "value") != NULL)
 		l->value_pointer = json_pointer_key(l->arena, l->value_pointer, STR("value"));
 	v = v != NULL ? query_untyped(v) : NULL;

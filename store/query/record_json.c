@@ -232,6 +232,15 @@ static bool take_scalar(const struct record *r, const struct column *c, const st
 	return codec_bind_scalar(r->arena, r->dialect, c, v, &r->values[c->index]);
 }
 
+/* Members mostly follow each other as the columns do, some left out: those from i on are looked at first. */
+static const struct column *column_from(const struct model *m, size_t i, struct str name)
+{
+	for (size_t n = 0; n < 2 && i + n < m->n_columns; n++)
+		if (str_eq(m->columns[i + n].name, name))
+			return &m->columns[i + n];
+	return model_column(m, name);
+}
+
 bool record_from_text(struct arena *a, const struct dialect *d, const struct model *m, struct str text,
 		      struct record_row *ret)
 {
@@ -241,16 +250,18 @@ bool record_from_text(struct arena *a, const struct dialect *d, const struct mod
 	struct json_scalar v;
 	enum json_flat_result got;
 	struct str name;
+	size_t next = 0;
 
 	r.values = arena_array(a, m->n_columns, sizeof(*r.values));
 	r.given = arena_array(a, 2 * m->n_columns, sizeof(*r.given));
 	r.sent = r.given + m->n_columns;
 	json_flat_init(&f, arena_strz(a, text), text.len);
 	while ((got = json_flat_next(&f, &name, &v)) == JSON_FLAT_MEMBER) {
-		const struct column *c = model_column(m, name);
+		const struct column *c = column_from(m, next, name);
 
 		if (c == NULL || !take_scalar(&r, c, &v))
 			return false;
+		next = c->index + 1;
 	}
 	if (got != JSON_FLAT_END)
 		return false;

@@ -209,7 +209,9 @@ bool record_lower_triggers(struct arena *a, const struct dialect *d, const struc
 	if (d->id == DIALECT_SQLITE) {
 		sql_put(&s, "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ");
 		sql_param(&s, table_param(a, d, m));
-		sql_put(&s, " COLLATE NOCASE) + 2");
+		sql_put(&s, " COLLATE NOCASE) + 2 + 4 * (SELECT count(*) FROM pragma_index_list(");
+		sql_param(&s, table_param(a, d, m));
+		sql_put(&s, ") WHERE \"unique\" AND origin <> 'pk')");
 	} else {
 		sql_put(&s,
 			"SELECT (CASE WHEN EXISTS (SELECT 1 FROM pg_catalog.pg_trigger t WHERE NOT t.tgisinternal AND "
@@ -221,7 +223,10 @@ bool record_lower_triggers(struct arena *a, const struct dialect *d, const struc
 			"i.inhrelid = c.oid OR (i.inhparent = c.oid AND EXISTS (SELECT 1 FROM pg_catalog.pg_class k "
 			"WHERE "
 			"k.oid = c.oid AND k.relkind = 'r'))) THEN 1 ELSE 0 END + CASE WHEN EXISTS (SELECT 1 FROM "
-			"pg_catalog.pg_class k WHERE k.oid = c.oid AND k.relkind = 'r') THEN 2 ELSE 0 END)::bigint "
+			"pg_catalog.pg_class k WHERE k.oid = c.oid AND k.relkind = 'r') THEN 2 ELSE 0 END + 4 * "
+			"(SELECT "
+			"count(*) FROM pg_catalog.pg_index x WHERE x.indrelid = c.oid AND NOT x.indisprimary AND "
+			"(x.indisunique OR x.indisexclusion)))::bigint "
 			"FROM "
 			"(SELECT pg_catalog.to_regclass(");
 		sql_param(&s, table_param(a, d, m));

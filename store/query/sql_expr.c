@@ -1,65 +1,10 @@
-/* Expressions and references as SQL. */
+/* Expressions as SQL. */
 #include "store/query/query_container.h"
 #include "store/query/query_sql.h"
 
 #include "service/base/banned.h"
 
 /* ---- casts ---- */
-
-/* PostgreSQL's name of a value's type, where a parameter would tell nothing of it; NULL: it is left to the context. */
-static const char *type_word(struct sql *s, const struct column *c)
-{
-	if (c->own_type)
-		return arena_strz(s->arena, c->db_type);
-	switch (c->storage) {
-	case ST_SMALLINT:
-		return "smallint";
-	case ST_INT:
-		return "integer";
-	case ST_BIGINT:
-		return "bigint";
-	case ST_DOUBLE:
-		return "double precision";
-	case ST_NUMERIC:
-		return "numeric";
-	case ST_BOOLEAN:
-		return "boolean";
-	case ST_JSON:
-		return "json";
-	case ST_JSONB:
-		return "jsonb";
-	case ST_UUID:
-	case ST_UUID_LOGICAL:
-		return "uuid";
-	case ST_TIMESTAMP:
-		return "timestamp";
-	case ST_TIMESTAMPTZ:
-	case ST_DATETIME_LOGICAL:
-		return "timestamptz";
-	case ST_DATE:
-		return "date";
-	case ST_TIME:
-		return "time";
-	case ST_BYTEA:
-		return "bytea";
-	case ST_TEXT:
-	case ST_VARCHAR:
-	case ST_CHAR:
-	case ST_TIME_LOGICAL:
-		return "text";
-	case ST_UNRESOLVED:
-		break;
-	}
-	return NULL;
-}
-
-static void put_type(struct sql *s, const struct column *c)
-{
-	if (c->postgres_native_enum)
-		sql_ident(s, c->enum_type_name);
-	else
-		sql_put(s, type_word(s, c));
-}
 
 /* The type of the column that the value is for, as its table has it; the planner drops the branch. */
 static void put_value_as_there(struct sql *s, const struct query_expr *e)
@@ -75,28 +20,79 @@ static void put_value_as_there(struct sql *s, const struct query_expr *e)
 
 static void put_value(struct sql *s, const struct query_expr *e, bool bare)
 {
-	if (sql_on_postgres(s) && !bare && e->type.home != NULL) {
+	const bool cast = !bare && sql_has_type(s, &e->type);
+
+	if (cast && e->type.home != NULL) {
 		put_value_as_there(s, e);
 		return;
 	}
-	const bool cast =
-		sql_on_postgres(s) && !bare && (e->type.postgres_native_enum || type_word(s, &e->type) != NULL);
 
 	sql_put(s, cast ? "CAST(" : "");
 	sql_param(s, e->value);
 	if (!cast)
 		return;
 	sql_put(s, " AS ");
-	put_type(s, &e->type);
+	sql_type(s, &e->type);
 	sql_put(s, ")");
+}
+
+static bool makes_document(const struct query_expr *e)
+{
+	return e->kind >= EXPR_APPEND && e->kind <= EXPR_REMOVE_PATH && e->type.logical == LT_JSON;
+}
+
+static void put_branches(struct sql *s, const struct query_expr *e, const struct column *to);
+
+/* Its values as a column of type `to` holds them. */
+static void put_converted(struct sql *s, const struct query_expr *e, const struct column *to)
+{
+	if (e->kind == EXPR_CASE || e->kind == EXPR_COALESCE) {
+		put_branches(s, e, to);
+		return;
+	}
+	sql_convert_before(s, &e->type, to);
+	sql_expr(s, e);
+	sql_convert_after(s, &e->type, to);
+}
+
+void sql_expr_as(struct sql *s, const struct query_expr *e, const struct column *to)
+{
+	const bool computing = s->computing;
+
+	s->computing = false;
+	if (makes_document(e) && e->type.name.p == to->name.p) /* what is assigned needs no cast */
+		sql_expr(s, e);
+	else
+		put_converted(s, e, to);
+	s->computing = computing;
+}
+
+/* SQLite: a number at a path with its digits, which json_extract turns into a double. */
+static void put_number_document(struct sql *s, const struct query_expr *e)
+{
+	struct query_expr json = *e;
+
+	json.path_type = PATH_JSON;
+	sql_put(s, "CASE WHEN json_type(");
+	sql_reference(s, &json);
+	sql_put(s, ") IN ('integer', 'real') THEN ");
+	sql_reference(s, &json);
+	sql_put(s, " END");
 }
 
 void sql_document(struct sql *s, const struct query_expr *e)
 {
+	static const struct column document = {.logical = LT_JSON, .storage = ST_JSONB};
 	const bool plain = e->kind == EXPR_COLUMN && e->n_hops == 0;
 
-	if (!sql_on_postgres(s)) {
+	if (!sql_on_postgres(s) && e->kind == EXPR_COLUMN && e->n_path > 0 && e->path_type == PATH_NUMBER) {
+		put_number_document(s, e);
+	} else if (!sql_on_postgres(s)) {
+		sql_expr_as(s, e, &document);
+	} else if (e->type.logical != LT_JSON) {
+		sql_convert_before(s, &e->type, &document);
 		sql_expr(s, e);
+		sql_convert_after(s, &e->type, &document);
 	} else if (plain && e->n_path == 0) {
 		sql_jsonb(s, e->column);
 	} else if (plain) {
@@ -121,41 +117,6 @@ static void put_arguments(struct sql *s, const struct query_expr *e, const char 
 		else
 			sql_expr(s, e->args[i]);
 	}
-}
-
-/* Is there one that is no value, and text? It tells the type of the values beside it, which may be one of text's kind
- * that the model does not name: an enum, citext, inet. */
-static bool tells_text(const struct query_expr *e)
-{
-	for (size_t i = 0; i < e->n_args; i++)
-		if (e->args[i]->kind != EXPR_VALUE && e->args[i]->type.logical == LT_STRING)
-			return true;
-	return false;
-}
-
-/* One of several of which one is the result. Of documents one may be json, another jsonb: as the former, which keeps
- * the text of both. */
-static void put_choice(struct sql *s, const struct query_expr *e, const struct query_expr *arg)
-{
-	const bool json = sql_on_postgres(s) && arg->type.logical == LT_JSON;
-	const bool value = arg->kind == EXPR_VALUE;
-
-	sql_put(s, json ? "CAST(" : "");
-	if (value)
-		put_value(s, arg, json || (arg->type.logical == LT_STRING && tells_text(e)));
-	else
-		sql_expr(s, arg);
-	sql_put(s, json ? " AS json)" : "");
-}
-
-static void put_coalesce(struct sql *s, const struct query_expr *e)
-{
-	sql_put(s, e->n_args > 1 ? "COALESCE(" : "(");
-	for (size_t i = 0; i < e->n_args; i++) {
-		sql_put(s, i > 0 ? ", " : "");
-		put_choice(s, e, e->args[i]);
-	}
-	sql_put(s, ")");
 }
 
 /* SQLite would turn an integer that overflows into a float without a word, and a division by zero into null. */
@@ -200,23 +161,80 @@ static void put_call(struct sql *s, const char *name, const struct query_expr *a
 	sql_put(s, cast ? " AS text))" : ")");
 }
 
-static void put_case(struct sql *s, const struct query_expr *e)
+/* Is there one that is no value, and text? It tells the type of the values beside it, which may be one of text's kind
+ * that the model does not name: an enum, citext, inet. */
+static bool tells_text(const struct query_expr *e)
+{
+	for (size_t i = 0; i < e->n_args; i++)
+		if (e->args[i]->kind != EXPR_VALUE && e->args[i]->type.logical == LT_STRING)
+			return true;
+	return false;
+}
+
+/* One of several of which one is the result. Of documents one may be json, another jsonb: as the former, which keeps
+ * the text of both. */
+static void put_choice(struct sql *s, const struct query_expr *e, const struct query_expr *arg, const struct column *to)
+{
+	const bool json = sql_on_postgres(s) && to->logical == LT_JSON;
+	const bool document = json && arg->type.logical == LT_JSON;
+	const bool told =
+		sql_on_postgres(s) && arg->type.logical == LT_STRING && to->logical == LT_STRING && tells_text(e);
+
+	sql_put(s, json ? "CAST(" : "");
+	if (arg->kind == EXPR_VALUE && (document || told))
+		put_value(s, arg, true);
+	else if (document)
+		sql_expr(s, arg);
+	else
+		put_converted(s, arg, to);
+	sql_put(s, json ? " AS json)" : "");
+}
+
+static void put_case(struct sql *s, const struct query_expr *e, const struct column *to)
 {
 	sql_put(s, "CASE");
 	for (size_t i = 0; i < e->n_when; i++) {
 		sql_put(s, " WHEN ");
 		s->conditions(s, &e->when[i], 1, "");
 		sql_put(s, " THEN ");
-		put_choice(s, e, e->args[i]);
+		put_choice(s, e, e->args[i], to);
 	}
 	sql_put(s, " ELSE ");
-	put_choice(s, e, e->args[e->n_args - 1]);
+	put_choice(s, e, e->args[e->n_args - 1], to);
 	sql_put(s, " END");
+}
+
+static void put_branches(struct sql *s, const struct query_expr *e, const struct column *to)
+{
+	if (e->kind == EXPR_CASE) {
+		put_case(s, e, to);
+		return;
+	}
+	sql_put(s, e->n_args > 1 ? "COALESCE(" : "(");
+	for (size_t i = 0; i < e->n_args; i++) {
+		sql_put(s, i > 0 ? ", " : "");
+		put_choice(s, e, e->args[i], to);
+	}
+	sql_put(s, ")");
+}
+
+/* SQLite: the time now as ferrod writes it. */
+static void put_now_sqlite(struct sql *s, const struct column *c)
+{
+	if (c->logical == LT_DATE)
+		sql_put(s, "date('now')");
+	else if (c->logical == LT_TIME)
+		sql_put(s, "ferro_clock(strftime('%H:%M:%f000', 'now'))");
+	else
+		sql_put(s, c->storage == ST_TIMESTAMP ? "strftime('%Y-%m-%dT%H:%M:%f000', 'now')"
+						      : "strftime('%Y-%m-%dT%H:%M:%f000Z', 'now')");
 }
 
 /* The time now, in the column's own spelling. */
 static void put_now(struct sql *s, const struct column *c)
 {
+	const struct column own = {
+		.logical = c->logical, .storage = c->storage, .name = STR_NONE, .spelling = TIME_FERROD};
 	const bool postgres = sql_on_postgres(s);
 	const bool text = c->storage == ST_TEXT || c->storage == ST_VARCHAR || c->storage == ST_CHAR ||
 			  c->storage == ST_TIME_LOGICAL;
@@ -231,13 +249,10 @@ static void put_now(struct sql *s, const struct column *c)
 		sql_put(s, c->logical == LT_DATE   ? "'YYYY-MM-DD')"
 			   : c->logical == LT_TIME ? "'HH24:MI:SS.US')"
 						   : "'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')");
-	} else if (c->logical == LT_DATE) {
-		sql_put(s, "date('now')");
-	} else if (c->logical == LT_TIME) {
-		sql_put(s, "strftime('%H:%M:%f000', 'now')");
 	} else {
-		sql_put(s, c->storage == ST_TIMESTAMP ? "strftime('%Y-%m-%dT%H:%M:%f000', 'now')"
-						      : "strftime('%Y-%m-%dT%H:%M:%f000Z', 'now')");
+		sql_convert_before(s, &own, c);
+		put_now_sqlite(s, c);
+		sql_convert_after(s, &own, c);
 	}
 }
 
@@ -323,9 +338,9 @@ static void put_json_postgres(struct sql *s, const struct query_expr *e)
 	}
 	if (e->kind != EXPR_SET_PATH)
 		return;
-	sql_put(s, ", ");
+	sql_put(s, e->args[1]->kind == EXPR_VALUE ? ", " : ", COALESCE("); /* no value is JSON null, not no document */
 	sql_document(s, e->args[1]);
-	sql_put(s, ", true)");
+	sql_put(s, e->args[1]->kind == EXPR_VALUE ? ", true)" : ", 'null'), true)");
 }
 
 static void put_json_sqlite(struct sql *s, const struct query_expr *e)
@@ -349,10 +364,10 @@ static void put_json_sqlite(struct sql *s, const struct query_expr *e)
 	if (e->kind == EXPR_SET_PATH)
 		sql_put(s, ", ");
 	if (e->kind == EXPR_APPEND || e->kind == EXPR_SET_PATH)
-		put_call(s, "json", e->args[1]);
-	else if (e->kind != EXPR_REMOVE_PATH)
-		sql_expr(s, e->args[1]);
-	sql_put(s, ")");
+		sql_put(s, "json(");
+	if (e->kind != EXPR_REMOVE_PATH)
+		sql_document(s, e->args[1]);
+	sql_put(s, e->kind == EXPR_APPEND || e->kind == EXPR_SET_PATH ? "))" : ")");
 }
 
 static void put_container(struct sql *s, const struct query_expr *e)
@@ -472,7 +487,8 @@ void sql_expr(struct sql *s, const struct query_expr *e)
 		sql_put(s, computing ? ")" : "");
 		break;
 	case EXPR_COALESCE:
-		put_coalesce(s, e);
+	case EXPR_CASE:
+		put_branches(s, e, &e->type);
 		break;
 	case EXPR_LOWER:
 		put_call(s, sql_on_postgres(s) ? "LOWER" : "ferro_lower", e->args[0]);
@@ -485,9 +501,6 @@ void sql_expr(struct sql *s, const struct query_expr *e)
 		break;
 	case EXPR_NOW:
 		put_now(s, &e->type);
-		break;
-	case EXPR_CASE:
-		put_case(s, e);
 		break;
 	case EXPR_APPEND:
 	case EXPR_REMOVE:
@@ -555,7 +568,7 @@ void sql_set(struct sql *s, const struct query_set *set)
 	if (set->fill != SET_GIVEN)
 		put_fill(s, set);
 	else if (set->expr != NULL)
-		sql_expr(s, set->expr);
+		sql_expr_as(s, set->expr, set->column);
 	else if (sql_time_has_forms(s, set->column) && set->value.kind != VALUE_NULL)
 		put_time(s, set);
 	else

@@ -57,34 +57,74 @@ static bool is_reference(struct str type)
 	return str_starts(type, STR("reg")) && memchr(type.p, '(', type.len) == NULL;
 }
 
+/* What a time is compared as beside an expression: a day as the instant at its begin, where that is one. */
+static struct column compared_time(const struct condition *c, const struct column *type)
+{
+	const struct query_expr *operand = c->node->operand;
+	const struct column *subject = sql_subject_type(c);
+	struct column t = *type;
+
+	if (t.logical == LT_DATE && operand != NULL &&
+	    (operand->type.logical == LT_DATETIME || subject->logical == LT_DATETIME)) {
+		t.logical = LT_DATETIME;
+		t.spelling = TIME_MIXED;
+	}
+	return t;
+}
+
 void sql_operand(struct sql *s, const struct condition *c, const struct query_expr *e)
 {
 	const struct str as = compared_as(s, c);
+	const struct column *type = sql_subject_type(c);
+	struct column time;
 
 	sql_put(s, as.p != NULL ? "CAST(" : "");
-	sql_time_before(s, sql_subject_type(c));
-	sql_expr(s, e);
-	sql_time_after(s, sql_subject_type(c));
+	if (sql_is_time(s, type)) { /* each in its own unit, if it has one */
+		time = compared_time(c, sql_is_time(s, &e->type) ? &e->type : type);
+		sql_time_before(s, &time);
+		sql_expr(s, e);
+		sql_time_after(s, &time);
+	} else if (type != NULL && type->logical != LT_STRING && type->logical == e->type.logical) {
+		sql_expr_as(s, e, sql_compared(s, type, &e->type));
+	} else {
+		sql_expr(s, e);
+	}
 	if (as.p != NULL)
 		put_as(s, as);
 }
 
-void sql_subject(struct sql *s, const struct condition *c)
+static void put_subject(struct sql *s, const struct condition *c)
 {
-	const bool time = by_time(s, c);
-	const struct str as = compared_as(s, c);
+	const struct column *type = sql_subject_type(c), *as = type;
 
-	sql_put(s, as.p != NULL ? "CAST(" : "");
-	if (time)
-		sql_time_before(s, sql_subject_type(c));
+	if (type != NULL && c->node->operand != NULL && compares(c->node->op))
+		as = sql_compared(s, type, &c->node->operand->type);
+	if (as != type)
+		sql_convert_before(s, type, as);
 	if (c->node->column != NULL)
 		sql_column(s, c->node->column->name);
 	else if (c->node->expr != NULL)
 		sql_expr(s, c->node->expr);
 	else
 		sql_aggregate(s, &c->q->aggregates[c->node->aggregate]);
+	if (as != type)
+		sql_convert_after(s, type, as);
+}
+
+void sql_subject(struct sql *s, const struct condition *c)
+{
+	const bool time = by_time(s, c);
+	const struct str as = compared_as(s, c);
+	struct column type;
+
+	sql_put(s, as.p != NULL ? "CAST(" : "");
+	if (time) {
+		type = compared_time(c, sql_subject_type(c));
+		sql_time_before(s, &type);
+	}
+	put_subject(s, c);
 	if (time)
-		sql_time_after(s, sql_subject_type(c));
+		sql_time_after(s, &type);
 	if (as.p != NULL)
 		put_as(s, as);
 }
@@ -126,8 +166,10 @@ const struct column *sql_subject_type(const struct condition *c)
 
 void sql_subject_document(struct sql *s, const struct condition *c)
 {
-	const struct query_expr own = {.kind = EXPR_COLUMN, .column = c->node->column};
+	struct query_expr own = {.kind = EXPR_COLUMN, .column = c->node->column};
 
+	if (c->node->column != NULL)
+		own.type = *c->node->column;
 	sql_document(s, c->node->column != NULL ? &own : c->node->expr);
 }
 

@@ -15,6 +15,10 @@ static bool is_json(const struct condition *c)
 
 static void put_operand(struct sql *s, const struct condition *c)
 {
+	if (c->node->operand != NULL && is_json(c)) {
+		sql_document(s, c->node->operand);
+		return;
+	}
 	if (c->node->operand == NULL) {
 		sql_value(s, c, c->node->values[0]);
 		return;
@@ -45,7 +49,7 @@ static void put_json_compare(struct sql *s, const struct condition *c, const cha
 		sql_put(s, "ferro_json_equal(");
 		sql_subject(s, c);
 		sql_put(s, ", ");
-		sql_expr(s, c->node->operand);
+		sql_document(s, c->node->operand);
 		sql_put(s, ")");
 	}
 	sql_put(s, unequal ? ")" : "");

@@ -131,6 +131,10 @@ void imap_evict(struct imap *m, struct str model_name, struct str key);
 /* The same of all records. */
 void imap_clear(struct imap *m);
 
+/* Who asks from now on may see other rows, and has no right to those of before: nothing is left in a session's map or
+ * in those of its transactions, which keep nothing any more. Nobody works in any of them. */
+void imap_hide_all(struct imap *m);
+
 /* Of a session's map. */
 void imap_stats(struct imap *m, struct imap_stats *ret);
 /* Hits, misses and evictions of every map since the process started. Any thread. */

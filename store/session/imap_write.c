@@ -156,6 +156,15 @@ void imap_write_raw(struct imap *over, bool only_read)
 	mutex_unlock(&over->base->lock);
 }
 
+void imap_hide_all(struct imap *m)
+{
+	imap_clear(m);
+	mutex_lock(&m->base->lock);
+	for (struct imap *over = m->base->overs; over != NULL; over = over->next)
+		imap_hide_everything(over);
+	mutex_unlock(&m->base->lock);
+}
+
 /* ---- ends; the lock is held ---- */
 
 /* What was written is committed: out of the session's map with what it may have changed, in with the rows that nobody

@@ -113,7 +113,8 @@ static void set_ref(struct session *s)
 	num_hex(digest, (SESSION_REF_BYTES - 1) / 2, s->ref);
 }
 
-struct session *session_make(const struct session_table *t, struct connection *conn, struct str owner, struct str id)
+struct session *session_make(const struct session_table *t, struct connection *conn, struct str owner, struct str id,
+			     struct str settings)
 {
 	const struct session_limits *lim = &t->limits;
 	struct session *s = mem_alloc(sizeof(*s) + owner.len + 1);
@@ -132,6 +133,8 @@ struct session *session_make(const struct session_table *t, struct connection *c
 	s->conn = connection_ref(conn);
 	s->imap_epoch = __atomic_load_n(&conn->schema_epoch, __ATOMIC_ACQUIRE);
 	s->imap = imap_create(conn->identity_map, lim->imap_entries, lim->imap_bytes);
+	if (settings.p != NULL)
+		s->settings = mem_strndup(settings.p, settings.len);
 	return s;
 }
 
@@ -147,7 +150,7 @@ static struct session *create(const struct session_table *t, struct connection *
 			      const struct session_options *o)
 {
 	const struct session_limits *lim = &t->limits;
-	struct session *s = session_make(t, conn, owner, STR_NONE);
+	struct session *s = session_make(t, conn, owner, STR_NONE, o != NULL ? o->settings : STR_NONE);
 	int64_t life = ns_of(lim->max_lifetime_s), idle = ns_of(lim->idle_timeout_s);
 
 	if (o != NULL && o->max_lifetime_s > 0)
@@ -302,6 +305,23 @@ void session_leave(struct session_table *t, struct session *s)
 	session_unref(s);
 }
 
+bool session_set_settings(struct session_table *t, struct session *s, struct str settings)
+{
+	char *const now = settings.p != NULL ? mem_strndup(settings.p, settings.len) : NULL;
+	char *before = now;
+
+	mutex_lock(&t->lock);
+	const bool alone = __atomic_load_n(&s->n_running, __ATOMIC_ACQUIRE) == 1;
+	if (alone) {
+		before = s->settings;
+		s->settings = now;
+		imap_hide_all(s->imap);
+	}
+	mutex_unlock(&t->lock);
+	mem_free(before);
+	return alone;
+}
+
 bool session_close(struct session_table *t, struct str id, struct str owner, bool rollback, struct err *err)
 {
 	struct tx *doomed = NULL;
@@ -437,6 +457,7 @@ void session_view(const struct session *s, struct session_view *ret)
 		.ref = str_z(s->ref),
 		.connection_name = s->conn->name,
 		.owner = s->owner,
+		.settings = str_z(s->settings),
 		.created_us = s->created_us,
 		.last_used_us = used_us > s->created_us ? used_us : s->created_us,
 		.idle_timeout_s = (double)s->idle_timeout_ns / (double)CLOCK_NS_PER_S,
@@ -460,10 +481,22 @@ bool session_peek(struct session_table *t, struct str id, struct str owner, stru
 	ok = s != NULL && str_eq(s->owner, owner) && !is_over(s, clock_mono_ns(), &why);
 	if (ok) {
 		session_view(s, ret);
-		ret->ref = ret->connection_name = ret->owner = STR_NONE;
+		ret->ref = ret->connection_name = ret->owner = ret->settings = STR_NONE;
 	}
 	mutex_unlock(&t->lock);
 	return ok;
+}
+
+struct str session_peek_settings(struct session_table *t, struct str id, struct str owner, struct arena *a)
+{
+	struct str settings = STR_NONE;
+
+	mutex_lock(&t->lock);
+	const struct session *s = map_get(&t->by_id, id);
+	if (s != NULL && str_eq(s->owner, owner) && s->settings != NULL)
+		settings = arena_str(a, str_z(s->settings));
+	mutex_unlock(&t->lock);
+	return settings;
 }
 
 size_t session_list(struct session_table *t, struct arena *a, struct session_view **ret)
@@ -479,6 +512,7 @@ size_t session_list(struct session_table *t, struct arena *a, struct session_vie
 		views[n].ref = arena_str(a, views[n].ref);
 		views[n].connection_name = arena_str(a, views[n].connection_name);
 		views[n].owner = arena_str(a, views[n].owner);
+		views[n].settings = STR_NONE;
 		n++;
 	}
 	mutex_unlock(&t->lock);

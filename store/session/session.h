@@ -15,6 +15,7 @@
 struct session_options {
 	double idle_timeout_s, max_lifetime_s; /* 0: the default; beyond the bound: the bound */
 	size_t max_per_owner;                  /* of this caller; 0: the table's */
+	struct str settings;                   /* text of an object; STR_NONE: none */
 };
 
 struct session_table;
@@ -35,6 +36,10 @@ bool session_open(struct session_table *t, struct connection *conn, struct str o
 bool session_enter(struct session_table *t, struct str id, struct str owner, struct session **ret,
 		   struct err *err) MUST_CHECK;
 void session_leave(struct session_table *t, struct session *s);
+
+/* What its requests tell the database from now on; its map, and those of its transactions, are emptied. The caller is
+ * in it. False: so are others, who go by what it was; nothing has changed. */
+bool session_set_settings(struct session_table *t, struct session *s, struct str settings) MUST_CHECK;
 
 /* Ends it. Repeating a close succeeds while the tombstone stands. ERR_TRANSACTIONS_OPEN unless rollback (then they are
  * rolled back first: parks). ERR_SESSION_NOT_FOUND, ERR_SESSION_EXPIRED. */
@@ -57,7 +62,7 @@ size_t session_count(struct session_table *t);
 
 /* A copy of what lists show, in the arena. */
 struct session_view {
-	struct str ref, connection_name, owner;
+	struct str ref, connection_name, owner, settings;
 	int64_t created_us, last_used_us;
 	double idle_timeout_s, idle_expires_in_s, expires_in_s;
 	int64_t expires_us;
@@ -69,6 +74,8 @@ void session_view(const struct session *s, struct session_view *ret);
 /* The same by id, without entering it or counting as a use; the strings stay empty. false: not open, or another
  * owner's. */
 bool session_peek(struct session_table *t, struct str id, struct str owner, struct session_view *ret) MUST_CHECK;
+/* Its settings likewise, a copy in the arena; STR_NONE also of one that is not open here. */
+struct str session_peek_settings(struct session_table *t, struct str id, struct str owner, struct arena *a);
 /* Every open session, in no order; strings are copies in the arena. */
 size_t session_list(struct session_table *t, struct arena *a, struct session_view **ret);
 

@@ -35,7 +35,8 @@ struct session_grave {
 
 /* A session that nobody knows yet, entered, with references of the table and of the caller; without limits. id
  * STR_NONE: a new one. */
-struct session *session_make(const struct session_table *t, struct connection *conn, struct str owner, struct str id);
+struct session *session_make(const struct session_table *t, struct connection *conn, struct str owner, struct str id,
+			     struct str settings);
 /* May it be opened? The lock is held, as it is for the next two. */
 bool session_may_open(struct session_table *t, const struct connection *conn, struct str owner,
 		      const struct session_options *o, struct err *err) MUST_CHECK;

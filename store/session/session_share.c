@@ -53,7 +53,7 @@ bool session_adopt(struct session_table *t, struct connection *conn, struct str 
 		   const struct session_left_over *o, struct err *err)
 {
 	const int64_t now = clock_mono_ns();
-	struct session *s = session_make(t, conn, owner, o->id);
+	struct session *s = session_make(t, conn, owner, o->id, o->settings);
 	bool ok = true, there;
 
 	s->max_lifetime_ns = o->max_lifetime_us * 1000;

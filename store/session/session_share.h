@@ -25,7 +25,7 @@ void session_kept(struct session_table *t, struct session *s);
 
 /* What another server, or an earlier run of this one, has left. */
 struct session_left_over {
-	struct str id;
+	struct str id, settings;
 	int64_t idle_timeout_us, max_lifetime_us, age_us, unused_us;
 };
 /* Opens it here, with an empty map, unless it is here. ERR_TOO_MANY_SESSIONS, ERR_CONNECTION_NOT_FOUND. */

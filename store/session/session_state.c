@@ -19,6 +19,7 @@ void session_unref(struct session *s)
 		return;
 	assert(s->transactions == NULL);
 	imap_destroy(s->imap);
+	mem_free(s->settings);
 	connection_unref(s->conn);
 	mem_free(s);
 }

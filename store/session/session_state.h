@@ -28,15 +28,17 @@ enum session_end {
 struct tx;
 
 struct session {
-	int refs;                            /* atomic */
-	uint64_t uid;                        /* unique in the process; never 0 */
-	char id[SESSION_ID_BYTES];           /* a bearer secret */
-	char ref[SESSION_REF_BYTES];         /* SHA-256 prefix of the id, for lists and logs */
-	struct str owner;                    /* the principal's name ("" without keys); part of the allocation */
-	struct connection *conn;             /* owned reference */
-	struct imap *imap;                   /* owned */
-	uint64_t imap_epoch;                 /* conn->schema_epoch when the map was last cleared */
-	int64_t created_us;                  /* instant */
+	int refs;                    /* atomic */
+	uint64_t uid;                /* unique in the process; never 0 */
+	char id[SESSION_ID_BYTES];   /* a bearer secret */
+	char ref[SESSION_REF_BYTES]; /* SHA-256 prefix of the id, for lists and logs */
+	struct str owner;            /* the principal's name ("" without keys); part of the allocation */
+	struct connection *conn;     /* owned reference */
+	struct imap *imap;           /* owned */
+	char *settings;      /* owned: what its requests tell the database, as JSON; NULL: nothing. Stays as it is while
+				anybody is in it */
+	uint64_t imap_epoch; /* conn->schema_epoch when the map was last cleared */
+	int64_t created_us;  /* instant */
 	int64_t idle_timeout_ns, expires_ns; /* monotonic: lifetime end */
 	int64_t max_lifetime_ns;
 	int64_t last_used_ns;    /* monotonic, atomic */

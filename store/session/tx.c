@@ -27,6 +27,36 @@ struct imap *tx_imap(struct tx *tx)
 	return tx->imap;
 }
 
+struct str tx_settings(const struct tx *tx)
+{
+	return str_z(tx->root->settings);
+}
+
+struct str tx_peek_settings(struct tx_table *t, struct str id, struct str owner, struct arena *a)
+{
+	struct tx_grave *grave;
+	struct str settings = STR_NONE;
+	struct tx *tx;
+
+	mutex_lock(t->lock);
+	tx_find(t, id, NULL, owner, &tx, &grave);
+	if (tx != NULL && tx->root->settings != NULL)
+		settings = arena_str(a, str_z(tx->root->settings));
+	mutex_unlock(t->lock);
+	return settings;
+}
+
+bool tx_told(const struct tx *tx, struct str what)
+{
+	return tx->root->told != NULL && str_eq_z(what, tx->root->told);
+}
+
+void tx_tell(struct tx *tx, struct str what)
+{
+	mem_free(tx->root->told);
+	tx->root->told = what.p != NULL ? mem_strndup(what.p, what.len) : NULL;
+}
+
 int64_t tx_deadline(const struct tx *tx)
 {
 	return tx->root->expires_ns;
@@ -60,6 +90,8 @@ static struct tx_root *root_create(const struct tx_table *t, struct connection *
 	root->timeout_s = o->timeout_s > 0 ? o->timeout_s : t->default_timeout_s;
 	if (!(root->timeout_s <= t->max_timeout_s))
 		root->timeout_s = t->max_timeout_s;
+	if (o->settings.p != NULL)
+		root->settings = mem_strndup(o->settings.p, o->settings.len);
 	root->owner_len = owner.len;
 	if (owner.len != 0)
 		memcpy(root->owner, owner.p, owner.len);

@@ -95,6 +95,14 @@ size_t tx_list(struct tx_table *t, const struct session *session, struct arena *
 /* The lease of a transaction whose turn the caller holds. */
 struct lease *tx_lease(struct tx *tx);
 struct connection *tx_connection(struct tx *tx);
+/* What a request without a session tells in it: what the one that began it did. Borrowed, valid as long as tx. */
+struct str tx_settings(const struct tx *tx);
+/* The same by id, a copy in the arena; STR_NONE also of one that is not open, is a session's, or another owner's. */
+struct str tx_peek_settings(struct tx_table *t, struct str id, struct str owner, struct arena *a);
+/* Does the database know this, told in this transaction, still? And what it was told, STR_NONE: it may have forgotten
+ * it. With the turn held. */
+bool tx_told(const struct tx *tx, struct str what);
+void tx_tell(struct tx *tx, struct str what);
 /* What it has of its session's records: a map over the session's; NULL without one. Borrowed, valid as long as tx. */
 struct imap *tx_imap(struct tx *tx);
 

@@ -55,6 +55,7 @@ static void undo_savepoint(struct tx_table *t, struct tx *tx)
 	struct tx_root *root = tx->root;
 	struct err e;
 
+	tx_tell(tx, STR_NONE); /* it may have been told inside */
 	if (!savepoint_sql(tx, "ROLLBACK TO", deadline, &e) || !savepoint_sql(tx, "RELEASE", deadline, &e)) {
 		undo_all(t, root, top_of(tx), root->lease.conn->broken ? TX_WHY_LOST : TX_WHY_FAILED);
 		return;

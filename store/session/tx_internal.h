@@ -36,6 +36,9 @@ struct tx_root {
 	uint64_t n_commits, n_rollbacks; /* the connection's counts when it began */
 	unsigned n_savepoints;           /* ever made: names them */
 	struct commit_mark mark;         /* with the turn: of a commit that is under way */
+	char *settings;                  /* owned: tx_options.settings */
+	char *told;                      /* owned, with the turn: what the database was told last; NULL: it may know
+					    something else by now */
 	bool read_only;
 	bool nascent;    /* atomic: the request that opened it has not been answered, so nobody is told of it */
 	bool committing; /* under the table's lock: its end is being decided by the database */

@@ -47,6 +47,8 @@ static void root_unref(struct tx_root *root)
 	mutex_done(&root->conn_lock);
 	connection_unref(root->conn);
 	session_unref(root->session);
+	mem_free(root->settings);
+	mem_free(root->told);
 	mem_free(root);
 }
 

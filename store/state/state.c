@@ -74,7 +74,10 @@ static bool create_tables(struct unit *u, struct err *err)
 		"CREATE TABLE IF NOT EXISTS ~sessions (id varchar PRIMARY KEY, node varchar NOT NULL, instance varchar "
 		"NOT NULL, phase bigint NOT NULL, owner varchar NOT NULL, connection varchar NOT NULL, created_us "
 		"bigint NOT NULL, used_us bigint NOT NULL, idle_us bigint NOT NULL, life_us bigint NOT NULL, ended_us "
-		"bigint NOT NULL, why bigint NOT NULL, origin varchar NOT NULL, undone text NOT NULL)",
+		"bigint NOT NULL, why bigint NOT NULL, origin varchar NOT NULL, undone text NOT NULL, settings text "
+		"NOT NULL DEFAULT '')",
+		"ALTER TABLE ~sessions ADD COLUMN IF NOT EXISTS settings text NOT NULL DEFAULT ''", /* it may be older
+												     */
 		"CREATE INDEX IF NOT EXISTS sessions_by_node ON ~sessions (node, instance, phase)",
 	};
 	if (state_is_postgres(u->s)) {

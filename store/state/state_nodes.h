@@ -53,6 +53,7 @@ struct state_session {
 	enum state_session_phase phase;
 	struct str owner; /* hash */
 	struct str connection;
+	struct str settings; /* what its requests tell the database; "": nothing */
 	int64_t created_us, used_us, idle_us, life_us, ended_us;
 	int64_t why;       /* enum session_end, once ended */
 	struct str origin; /* whom the last adopter had it from; "": nobody */
@@ -72,6 +73,10 @@ bool state_session_get(struct state *s, struct arena *a, struct str id, bool *re
 /* Makes `was` this node's, if it is still as it was read and, when it is open, its node is dead by now. *ret_won. */
 bool state_session_adopt(struct state *s, const struct state_session *was, const struct state_node *me, bool *ret_won,
 			 struct err *err) MUST_CHECK;
+
+/* What its requests tell the database from now on; of one that is this instance's. */
+bool state_session_settings(struct state *s, const struct state_node *me, struct str id, struct str settings,
+			    struct err *err) MUST_CHECK;
 
 /* One session in a list of changes. */
 struct state_session_change {

@@ -10,17 +10,17 @@
 
 bool state_session_put(struct state *s, const struct state_session *x, struct err *err)
 {
-	const struct value params[] = {value_text(x->id),    value_text(x->node),       value_text(x->instance),
-				       value_text(x->owner), value_text(x->connection), value_int(x->idle_us),
-				       value_int(x->life_us)};
+	const struct value params[] = {value_text(x->id),     value_text(x->node),       value_text(x->instance),
+				       value_text(x->owner),  value_text(x->connection), value_int(x->idle_us),
+				       value_int(x->life_us), value_text(x->settings)};
 	struct arena a;
 	struct unit u;
 	arena_init(&a);
 	state_unit_begin(&u, s, &a, false);
 	bool ok = state_run(&u,
 			    "INSERT INTO ~sessions (id, node, instance, phase, owner, connection, created_us, used_us, "
-			    "idle_us, life_us, ended_us, why, origin, undone) VALUES (?, ?, ?, 0, ?, ?, " NOW ", " NOW
-			    ", ?, ?, 0, 0, '', '')",
+			    "idle_us, life_us, ended_us, why, origin, undone, settings) VALUES (?, ?, ?, 0, ?, ?, " NOW
+			    ", " NOW ", ?, ?, 0, 0, '', '', ?)",
 			    params, ARRAY_LEN(params), NULL, NULL, err);
 	ok = state_unit_end(&u, ok, err);
 	arena_done(&a);
@@ -46,7 +46,8 @@ static struct state_session session_of(const struct str c[STATE_CELLS])
 				      .node_known = c[14].p != NULL,
 				      .node_age_us = state_cell_int(c[14]),
 				      .node_url = c[15],
-				      .node_draining = state_cell_int(c[16]) != 0};
+				      .node_draining = state_cell_int(c[16]) != 0,
+				      .settings = c[17]};
 }
 
 bool state_session_get(struct state *s, struct arena *a, struct str id, bool *ret_found, struct state_session *ret,
@@ -54,15 +55,15 @@ bool state_session_get(struct state *s, struct arena *a, struct str id, bool *re
 {
 	const struct value param = value_text(id);
 	struct unit u;
-	struct rows r = {.kinds = "ttittiiiiiittiITI"};
+	struct rows r = {.kinds = "ttittiiiiiittiITIt"};
 	state_unit_begin(&u, s, a, false);
-	bool ok = state_run(
-		&u,
-		"SELECT s.node, s.instance, s.phase, s.owner, s.connection, s.created_us, s.used_us, "
-		"s.idle_us, s.life_us, s.ended_us, s.why, s.origin, s.undone, " NOW ", " NOW
-		" - n.seen_us, n.url, n.draining FROM ~sessions s LEFT JOIN ~nodes n ON n.name = s.node AND n.instance "
-		"= s.instance WHERE s.id = ?",
-		&param, 1, &r, NULL, err);
+	bool ok = state_run(&u,
+			    "SELECT s.node, s.instance, s.phase, s.owner, s.connection, s.created_us, s.used_us, "
+			    "s.idle_us, s.life_us, s.ended_us, s.why, s.origin, s.undone, " NOW ", " NOW
+			    " - n.seen_us, n.url, n.draining, s.settings FROM ~sessions s LEFT JOIN ~nodes n ON n.name "
+			    "= s.node AND n.instance "
+			    "= s.instance WHERE s.id = ?",
+			    &param, 1, &r, NULL, err);
 	ok = state_unit_end(&u, ok, err);
 	*ret_found = ok && r.n > 0;
 	if (*ret_found) {
@@ -70,6 +71,28 @@ bool state_session_get(struct state *s, struct arena *a, struct str id, bool *re
 		ret->id = id;
 	}
 	return ok;
+}
+
+bool state_session_settings(struct state *s, const struct state_node *me, struct str id, struct str settings,
+			    struct err *err)
+{
+	const struct value params[] = {value_text(settings), value_text(id), value_text(me->name),
+				       value_text(me->instance)};
+	int64_t affected = 0;
+	struct arena a;
+	struct unit u;
+	arena_init(&a);
+	state_unit_begin(&u, s, &a, false);
+	bool ok = state_run(
+		&u, "UPDATE ~sessions SET settings = ? WHERE id = ? AND node = ? AND instance = ? AND phase = 0",
+		params, ARRAY_LEN(params), NULL, &affected, err);
+	ok = state_unit_end(&u, ok, err);
+	arena_done(&a);
+	if (!ok || affected == 1)
+		return ok;
+	(void)err_set(err, ERR_DATABASE_UNAVAILABLE, "another server goes on with the session; send the request again");
+	err->outcome = ERR_OUTCOME_NOT_STARTED;
+	return false;
 }
 
 /* The node's row is locked until the end: its next beat comes after the adoption, and then it looks what it has left.

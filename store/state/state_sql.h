@@ -5,7 +5,7 @@
 #include "store/exec/exec.h"
 #include "store/state/seal.h"
 
-#define STATE_CELLS 17 /* columns of a row that is read */
+#define STATE_CELLS 18 /* columns of a row that is read */
 
 struct state {
 	struct connection_registry registry; /* of its own connection only */

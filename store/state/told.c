@@ -90,6 +90,8 @@ static struct str options_text(struct arena *a, const struct connection *c)
 			  "statement_timeout_seconds", p->statement_timeout_s, "pooler", pooler_word(p->pooler).p);
 	if (c->exactly_once) /* else the text is that of older versions */
 		(void)json_object_set_new(doc, "exactly_once", json_true());
+	if (c->acting != ACTING_NONE)
+		(void)json_object_set_new(doc, "acting", json_string(acting_word(c->acting)));
 	struct strbuf b;
 	strbuf_init(&b, 0);
 	json_write(&b, doc, true);

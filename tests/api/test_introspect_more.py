@@ -302,3 +302,21 @@ def test_the_current_schema_keeps_the_name_wherever_it_stands(postgres_conn):
     alone = introspect(conn)
     assert [(w["code"], w["table"], w["column"]) for w in alone["warnings"]] == [("not_introspected", "t", "a_id")]
     assert "a" in alone["warnings"][0]["detail"] and [r for r in models_of(alone)["t"]["relations"] if r["kind"] == "forward"] == []
+
+
+def test_a_name_with_a_point_is_no_other_table_s(postgres_conn):
+    """What `schema.table` would be called may be the name of a table of the current schema, or of another pair of names."""
+    conn = postgres_conn
+    register(conn.client)
+    run(conn.backend, """CREATE SCHEMA "A.b"; CREATE SCHEMA "A"; CREATE TABLE t (id serial PRIMARY KEY); CREATE TABLE "b.t" (id serial PRIMARY KEY);
+        CREATE TABLE "A.b.t" (id serial PRIMARY KEY, x integer); CREATE TABLE "A.b".t (id serial PRIMARY KEY, y integer);
+        CREATE TABLE "A"."b.t" (id serial PRIMARY KEY, z integer)""")
+    answer = introspect(conn, register=True, schemas=["public", "A.b", "A"])
+    names = {(m.get("schema"), m["table_name"]): m["model_name"] for m in answer["payload"]["models"]}
+    assert len(set(names.values())) == 5 and names[None, "t"] == "t" and names[None, "b.t"] == "b.t" and names[None, "A.b.t"] == "A.b.t"
+    quiet(conn)
+    for (schema, _), name in names.items():
+        column = {"A.b": "y", "A": "z"}.get(schema, "x" if name == "A.b.t" else "id")
+        assert conn.client.post(f"/v1/models/{name}/records", {column: 7}, params=conn.using).expect(201).json()[column] == 7
+    again = introspect(conn, register=True, schemas=["A", "A.b", "public"])
+    assert {(m.get("schema"), m["table_name"]): m["model_name"] for m in again["payload"]["models"]} == names

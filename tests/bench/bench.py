@@ -145,7 +145,7 @@ def output(*command, **kwargs):
 
 
 def build_floors(directory):
-    for name, libs in (("floor_epoll", ["-pthread"]), ("floor_sqlite", ["-lsqlite3"])):
+    for name, libs in (("floor_epoll", ["-pthread"]), ("floor_sqlite", ["-lsqlite3"]), ("stops", ["-pthread"])):
         subprocess.run(["gcc", "-O2", "-D_GNU_SOURCE", "-o", str(directory / name), str(HERE / (name + ".c")), *libs], check=True)
 
 

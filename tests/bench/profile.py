@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Where the instructions of one kind of request go: ferrod under callgrind, a few seconds of load, the count a request by function.
 
-Environment: REQUEST=hello|get|hit|query|rows|insert|raw|rawinsert|batch|list|include|relation|upsert|export (default get), all but
+Environment: REQUEST=hello|get|hit|query|rows|insert|raw|rawinsert|batch|models|list|include|relation|upsert|export (default get), all but
 hello and hit with "pg" before them for PostgreSQL, and pgtx (a transaction in two requests). PROFILE_SECONDS (5). Times do not
 matter here, so a busy machine does not either.
 Instructions in the kernel are not counted; "rep stos" (clearing memory) counts every byte.
@@ -62,6 +62,11 @@ def owned(profile, using):
         profile.client.post(f"/v1/models/{path}/records?using={using}", {"records": rows}).expect(201)
 
 
+def own_rows(batch):
+    """A model's updates with two placeholders for wrk's script."""
+    return bench.raw.OWN_ROWS % json.dumps(batch).replace("%", "%%").replace('"value": 1', '"value": %d')
+
+
 def requests(profile, kind):
     """What wrk sends, and how."""
     using, of = ("pg", kind[2:]) if kind.startswith("pg") else ("lite", kind)
@@ -71,7 +76,8 @@ def requests(profile, kind):
     export = {"sql": "SELECT id, name, note, price, qty FROM item WHERE id <= 2000"}
     insert = {**bench.raw.INSERT, "sql": bench.raw.INSERT["sql"] if using == "lite" else "INSERT INTO written (name, qty, price) VALUES ($1, $2, $3)"}
     update = {**bench.raw.UPDATES["steps"][1], "sql": bench.raw.UPDATES["steps"][1]["sql"].replace("$1", place)}
-    batch = {"atomic": True, "steps": [update, update]}
+    by_model = {"op": "update", "query": {**bench.BY_KEY, "where": [{**bench.BY_KEY["where"][0], "value": 1}]}, "set": {"qty": 5}}
+    batch = {"atomic": True, "steps": [by_model, by_model] if of == "models" else [update, update]}
     if of == "tx":
         return ("POST", "/v1/sql/execute?using=pg", {}), {"connections": 16, "threads": 16, "script": bench.raw.TWO_REQUESTS}
     ndjson = {"Accept": "application/x-ndjson"}
@@ -79,13 +85,13 @@ def requests(profile, kind):
              "get": ("GET", "/v1/models/Item/records/777" + at), "query": ("POST", "/v1/query" + at, bench.BY_KEY),
              "rows": ("POST", "/v1/query" + at, bench.HUNDRED), "insert": ("POST", "/v1/models/Written/records" + at, bench.NEW),
              "raw": ("POST", "/v1/sql/fetch-one" + at, {**bench.raw.ONE, "sql": bench.raw.ONE["sql"].replace("$1", place)}),
-             "rawinsert": ("POST", "/v1/sql/execute" + at, insert), "batch": ("POST", "/v1/batch" + at, batch),
+             "rawinsert": ("POST", "/v1/sql/execute" + at, insert), "batch": ("POST", "/v1/batch" + at, batch), "models": ("POST", "/v1/batch" + at, batch),
              "list": ("GET", f"/v1/models/Item/records{at}&qty=lt.900&limit=20&order=id"),
              "include": ("POST", "/v1/query" + at, {"model_name": "Owner", "include": ["things"], "limit": 5}),
              "relation": ("POST", "/v1/query" + at, RELATED),
              "upsert": ("POST", f"/v1/models/Owner/records{at}&on_conflict=update&conflict_columns=id", {"id": 7, "name": "owner 7"}),
              "export": ("POST", "/v1/sql/fetch-all" + at, export, ndjson)}[of]
-    script = bench.raw.own_rows(batch) if of == "batch" else ""
+    script = bench.raw.own_rows(batch) if of == "batch" else own_rows(batch) if of == "models" else ""
     return found, {"connections": 16, "script": script}
 
 

@@ -33,13 +33,13 @@ static struct str make_cursor(struct arena *a, struct query *q, bool backward, s
 	struct err err;
 	struct strbuf b;
 
-	if (!page_prepare(a, q, "", &page, &err) || page_cursor(&page, &nothing, NULL, false).p == NULL)
+	if (!page_prepare(a, q, STR_NONE, "", &page, &err) || page_cursor(&page, &nothing, NULL, false).p == NULL)
 		abort();
 	strbuf_init(&b, 0);
 	strbuf_printf(&b, "{\"b\":\"%s\",\"d\":\"%s\",\"v\":", page.binding, backward ? "p" : "n");
 	strbuf_put(&b, values);
 	strbuf_putc(&b, '}');
-	const struct str cursor = cursor_seal(a, strbuf_str(&b));
+	const struct str cursor = cursor_seal(a, strbuf_str(&b), STR_NONE);
 	strbuf_done(&b);
 	return cursor;
 }
@@ -52,7 +52,7 @@ static void follow(struct arena *a, struct query *q, struct str cursor)
 	struct result_shape shape;
 
 	q->cursor = cursor;
-	if (page_prepare(a, q, "", &page, &err))
+	if (page_prepare(a, q, STR_NONE, "", &page, &err))
 		(void)!query_lower_select(a, page.run, &s, &shape, &err);
 }
 

@@ -164,28 +164,12 @@ static void op_raw(struct run *r)
 	run_stmt(r, &stmt, NULL, true);
 }
 
-static void op_batch(struct run *r, bool writes)
+static void read_items(struct run *r, struct batch_item *items, size_t n, const struct result_shape *shape)
 {
-	struct result_shape shape;
-	struct stmt stmt;
-	struct batch_item items[3], *list[3];
-	struct lease lease = {0};
-	struct sink s = {r, &shape};
+	struct sink s = {r, shape};
 	bool stop;
 
-	if (writes)
-		lower_insert(r, &stmt, &shape);
-	else
-		lower_select(r, &stmt, &shape);
-	if (!pool_lease(r->conn->pool, LEASE_WRITE, soon(), &lease, &r->err))
-		return;
-	for (size_t i = 0; i < ARRAY_LEN(items); i++) {
-		items[i] = (struct batch_item){.stmt = &stmt, .deadline_ns = soon()};
-		list[i] = &items[i];
-	}
-	(writes ? driver_postgres.run_writes : driver_postgres.run_batch)(lease.conn, list, ARRAY_LEN(items), soon());
-	lease_release(&lease);
-	for (size_t i = 0; i < ARRAY_LEN(items); i++) {
+	for (size_t i = 0; i < n; i++) {
 		if (!items[i].failed && !items[i].again) {
 			struct cursor *cur = driver_postgres.batch_cursor(&items[i]);
 
@@ -197,14 +181,53 @@ static void op_batch(struct run *r, bool writes)
 	}
 }
 
+/* The same on one connection, so often or until that is broken: behind the first one nothing is prepared any more. */
+static void op_batch(struct run *r, bool writes, int rounds)
+{
+	struct result_shape shape;
+	struct stmt stmt;
+	struct batch_item items[3], *list[3];
+	struct lease lease = {0};
+
+	if (writes)
+		lower_insert(r, &stmt, &shape);
+	else
+		lower_select(r, &stmt, &shape);
+	if (!pool_lease(r->conn->pool, LEASE_WRITE, soon(), &lease, &r->err))
+		return;
+	for (; rounds > 0 && !lease.conn->broken; rounds--) {
+		for (size_t i = 0; i < ARRAY_LEN(items); i++) {
+			items[i] = (struct batch_item){.stmt = &stmt, .deadline_ns = soon()};
+			list[i] = &items[i];
+		}
+		(writes ? driver_postgres.run_writes : driver_postgres.run_batch)(lease.conn, list, ARRAY_LEN(items),
+										  soon());
+		read_items(r, items, ARRAY_LEN(items), &shape);
+	}
+	/* and libpq goes on */
+	if (!lease.conn->broken && !script_over())
+		either(driver_postgres.ping(lease.conn, soon(), &r->err));
+	lease_release(&lease);
+}
+
 static void op_reads(struct run *r)
 {
-	op_batch(r, false);
+	op_batch(r, false, 1);
 }
 
 static void op_writes(struct run *r)
 {
-	op_batch(r, true);
+	op_batch(r, true, 1);
+}
+
+static void op_reads_again(struct run *r)
+{
+	op_batch(r, false, 4);
+}
+
+static void op_writes_again(struct run *r)
+{
+	op_batch(r, true, 4);
 }
 
 static void op_load(struct run *r)
@@ -497,9 +520,9 @@ static void op_state_sessions(struct run *r)
 
 /* An input says by number which it is: new ones come last. */
 static void (*const ops[])(struct run *r) = {
-	op_select,     op_insert,        op_raw,         op_reads,          op_writes,  op_load,
-	op_introspect, op_migrate,       op_plan,        op_connection,     op_company, op_flights,
-	op_once,       op_state_content, op_state_nodes, op_state_sessions,
+	op_select,     op_insert,        op_raw,         op_reads,          op_writes,      op_load,
+	op_introspect, op_migrate,       op_plan,        op_connection,     op_company,     op_flights,
+	op_once,       op_state_content, op_state_nodes, op_state_sessions, op_reads_again, op_writes_again,
 };
 
 /* What was written is a list of JSON values, each with its comma. */

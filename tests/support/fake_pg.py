@@ -121,7 +121,7 @@ class Peer:
         self.file = connection.makefile("rb")
         self.status = b"I"
         self.prepared = {}
-        self.bound = None
+        self.bound, self.described = None, False
         self.failed = False
 
     def read(self, n):
@@ -181,11 +181,13 @@ class Peer:
             self.send(message(b"1"))
         elif kind == b"B":
             name = body.split(b"\0")[1]
-            self.bound = self.prepared[name]
+            self.bound, self.described = self.prepared[name], False
             self.send(message(b"2"))
+        elif kind == b"D":
+            self.described = True
         elif kind == b"E":
             try:
-                self.run_statement(self.bound, describe=True)
+                self.run_statement(self.bound, describe=self.described)
             except Refuse as e:
                 self.fail(e)
         elif kind in b"cdf":

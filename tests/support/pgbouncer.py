@@ -22,11 +22,11 @@ class PgBouncer(Owned):
         said = subprocess.run([BINARY, "--version"], capture_output=True, text=True, timeout=20, check=True).stdout
         return tuple(int(n) for n in re.match(r"PgBouncer (\d+)\.(\d+)", said).groups()) >= (1, 21)
 
-    def __init__(self, pg, **settings):
+    def __init__(self, pg, users=("ferrod",), **settings):
         self.binary = BINARY
         self.pg, self.port = pg, free_port()
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="ferrod-pgbouncer-"))
-        (self.dir / "users").write_text('"ferrod" ""\n')
+        (self.dir / "users").write_text("".join(f'"{user}" ""\n' for user in users))
         options = {"listen_addr": "127.0.0.1", "listen_port": self.port, "unix_socket_dir": "", "auth_type": "trust",
                    "auth_file": self.dir / "users", "pool_mode": "transaction", "max_client_conn": 500,
                    "default_pool_size": 2, "server_reset_query": "", "admin_users": "ferrod",

@@ -102,33 +102,43 @@ bool pg_load_begin(struct driver_conn *base, struct str place, struct str sql, i
 
 /* ---- rows as text ---- */
 
-static void put_text(struct strbuf *b, struct str s)
+/* What stands behind the backslash for c; 0: it stands for itself. */
+static inline char escaped(char c)
+{
+	switch (c) {
+	case '\n':
+		return 'n';
+	case '\r':
+		return 'r';
+	case '\t':
+		return 't';
+	case '\\':
+		return c;
+	default:
+		return 0;
+	}
+}
+
+/* False: it holds a NUL. */
+static bool put_text(struct strbuf *b, struct str s)
 {
 	size_t from = 0;
 
 	for (size_t i = 0; i < s.len; i++) {
-		char escaped[2] = {'\\', s.p[i]};
-
-		switch (s.p[i]) {
-		case '\n':
-			escaped[1] = 'n';
-			break;
-		case '\r':
-			escaped[1] = 'r';
-			break;
-		case '\t':
-			escaped[1] = 't';
-			break;
-		case '\\':
-			break;
-		default:
+		if ((unsigned char)s.p[i] > '\\' || ((unsigned char)s.p[i] > '\r' && s.p[i] != '\\'))
 			continue;
-		}
+		const char with[2] = {'\\', escaped(s.p[i])};
+
+		if (s.p[i] == '\0')
+			return false;
+		if (with[1] == 0)
+			continue;
 		strbuf_put(b, str_n(s.p + from, i - from));
-		strbuf_put(b, str_n(escaped, 2));
+		strbuf_put(b, str_n(with, 2));
 		from = i + 1;
 	}
 	strbuf_put(b, str_n(s.p + from, s.len - from));
+	return true;
 }
 
 static void put_bytes(struct strbuf *b, struct str s)
@@ -143,7 +153,8 @@ static void put_bytes(struct strbuf *b, struct str s)
 	strbuf_advance(b, 2 * s.len);
 }
 
-static void put_value(struct strbuf *b, const struct value *v)
+/* False: a text that holds a NUL. */
+static bool put_value(struct strbuf *b, const struct value *v)
 {
 	char text[NUM_DOUBLE_BYTES];
 
@@ -163,19 +174,12 @@ static void put_value(struct strbuf *b, const struct value *v)
 		break;
 	case VALUE_TEXT:
 	case VALUE_JSON:
-		if (v->u.s.len > 0)
-			put_text(b, v->u.s);
-		break;
+		return v->u.s.len == 0 || put_text(b, v->u.s);
 	case VALUE_BYTES:
 		put_bytes(b, v->u.s);
 		break;
 	}
-}
-
-static bool holds_nul(const struct value *v)
-{
-	return (v->kind == VALUE_TEXT || v->kind == VALUE_JSON) && v->u.s.len > 0 &&
-	       memchr(v->u.s.p, '\0', v->u.s.len) != NULL;
+	return true;
 }
 
 static bool put_row(struct strbuf *b, const struct load *l, const struct value *row, struct err *err)
@@ -185,13 +189,12 @@ static bool put_row(struct strbuf *b, const struct load *l, const struct value *
 	for (size_t i = 0; i < l->n_columns; i++) {
 		if (!l->given[i])
 			continue;
-		if (holds_nul(&row[i]))
-			return err_set(err, ERR_INVALID_VALUE,
-				       "a value holds the character U+0000, which PostgreSQL cannot store in text");
 		if (!first)
 			strbuf_putc(b, '\t');
 		first = false;
-		put_value(b, &row[i]);
+		if (!put_value(b, &row[i]))
+			return err_set(err, ERR_INVALID_VALUE,
+				       "a value holds the character U+0000, which PostgreSQL cannot store in text");
 	}
 	strbuf_putc(b, '\n');
 	return !strbuf_failed(b) || err_oom(err);

@@ -159,6 +159,8 @@ static void open_job(void *arg)
 	if (j->rc == SQLITE_OK)
 		j->rc = sqlite_time_register(c);
 	if (j->rc == SQLITE_OK)
+		j->rc = sqlite_respell_register(c);
+	if (j->rc == SQLITE_OK)
 		j->rc = sqlite_json_register(c);
 	if (j->rc == SQLITE_OK)
 		j->rc = sqlite_case_register(c);

@@ -315,6 +315,11 @@ void sqlite_function_done(struct sqlite_conn *c);
  * order; what is none as it is. ferro_time_spelling(x): the spelling's word. Returns a result code. */
 int sqlite_time_register(struct sqlite_conn *c);
 
+/* ---- sqlite_respell.c ---- */
+
+/* ferro_respell(x, code, code), ferro_document(x, code): see store/codec/codec_respell.h. Returns a result code. */
+int sqlite_respell_register(struct sqlite_conn *c);
+
 /* ---- sqlite_like.c ---- */
 
 /* Returns a result code. */
