@@ -23,6 +23,14 @@ static void unref(void *arg)
 	schema_unref(arg);
 }
 
+/* They are written into statements, one behind the other. */
+static bool few_enough(struct json_reader *r, const char *key, size_t n)
+{
+	if (n > LIMIT_MODELS)
+		json_reader_fault(r, key, "takes at most %d names", LIMIT_MODELS);
+	return n <= LIMIT_MODELS;
+}
+
 static const struct str *read_names(struct json_reader *r, const char *key, size_t *ret_n)
 {
 	const json_t *list = NULL;
@@ -61,7 +69,7 @@ static void read_model_names(struct json_reader *r, struct introspection *q)
 {
 	const json_t *names = NULL, *v;
 	const char *key;
-	if (!json_reader_object(r, "names", &names))
+	if (!json_reader_object(r, "names", &names) || !few_enough(r, "names", json_object_size(names)))
 		return;
 	struct live_name *list = arena_array(r->arena, json_object_size(names) + 1, sizeof(*list));
 	json_object_foreach((json_t *)(uintptr_t)names, key, v)
@@ -89,8 +97,10 @@ static bool read_request(struct request *req, struct introspection *q, struct er
 	if (q->set.p != NULL && !q->reg)
 		json_reader_fault(&r, "set", "goes with register: true");
 	q->options.tables = read_names(&r, "tables", &q->options.n_tables);
+	(void)few_enough(&r, "tables", q->options.n_tables);
 	q->options.exclude = read_names(&r, "exclude", &q->options.n_exclude);
 	q->scope.schemas = read_names(&r, "schemas", &q->scope.n_schemas);
+	(void)few_enough(&r, "schemas", q->scope.n_schemas);
 	q->scope.listed_only = q->scope.schemas != NULL;
 	q->scope.search_path = !q->scope.listed_only;
 	q->scope.views = true;

@@ -252,9 +252,9 @@ struct driver {
 
 	/* NULL where statements of many rows are as quick (SQLite). A load inserts any number of rows of one shape in
 	 * an open transaction. Begins one; sql is COPY ... FROM STDIN. Nothing else runs on the connection until it has
-	 * ended. table is given for the first load into it in a unit: if it is none that can be loaded into (a view,
-	 * say), *ret_began is false. On false there is no load. Parks. */
-	bool (*load_begin)(struct driver_conn *c, struct str table, struct str sql, int64_t deadline_ns,
+	 * ended. place is the table's, given for the first load into it in a unit: if it is none that can be loaded
+	 * into (a view, say), *ret_began is false. On false there is no load. Parks. */
+	bool (*load_begin)(struct driver_conn *c, struct str place, struct str sql, int64_t deadline_ns,
 			   bool *ret_began, struct err *err) MUST_CHECK;
 	/* Adds rows. They may be looked at only later: an error can be that of an earlier row. On false the load is to
 	 * be aborted. Parks. */
