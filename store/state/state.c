@@ -80,8 +80,9 @@ static bool create_tables(struct unit *u, struct err *err)
 		"ALTER TABLE ~sessions ADD COLUMN IF NOT EXISTS settings text NOT NULL DEFAULT ''", /* it may be older
 												     */
 		"CREATE INDEX IF NOT EXISTS sessions_by_node ON ~sessions (node, instance, phase)",
-		"CREATE TABLE IF NOT EXISTS ~claims (key varchar PRIMARY KEY, body varchar NOT NULL, node varchar NOT "
-		"NULL, instance varchar NOT NULL, till_us bigint NOT NULL)",
+		"CREATE TABLE IF NOT EXISTS ~claims (key varchar PRIMARY KEY, body varchar NOT NULL, node varchar "
+		"NOT NULL, instance varchar NOT NULL, till_us "
+		"bigint NOT NULL)",
 	};
 	if (state_is_postgres(u->s)) {
 		if (!state_run(u,
