@@ -75,25 +75,47 @@ void app_reload_keys_discard(void *reload, void *prepared)
 
 /* ---- all of it ---- */
 
+/* One line says how it ended; what failed is never followed by one that says that it went well. */
+static void tell_end(const struct declared_changes *c, const struct err *tls, const struct err *catalog)
+{
+	struct log_line l;
+	if (catalog != NULL)
+		log_msg(LOG_ERROR, "reload_failed", "keys and catalog stay as they were: %s", catalog->detail);
+	if (tls != NULL)
+		log_msg(LOG_ERROR, "reload_failed", "the certificate stays as it was: %s%s", tls->detail,
+			catalog == NULL ? "; keys and catalog were read again" : "");
+	if (tls != NULL || catalog != NULL)
+		return;
+	log_begin(&l, LOG_INFO, "reloaded");
+	log_int(&l, "added", (int64_t)c->n_added);
+	log_int(&l, "changed", (int64_t)c->n_changed);
+	log_int(&l, "removed", (int64_t)c->n_removed);
+	log_end(&l);
+}
+
+static bool reload_certificate(const struct app_reload *r, struct err *err)
+{
+	struct config fresh;
+	if (!r->tls)
+		return true;
+	if (!config_load(r->argc, r->argv, environ, &fresh, err))
+		return false;
+	const bool ok = tls_load(fresh.tls_cert_file, fresh.tls_key_file, err);
+	config_done(&fresh);
+	return ok;
+}
+
 /* On a fiber: it may wait for databases. */
-static void reload_catalog(void *arg)
+static void reload_rest(void *arg)
 {
 	const struct app_reload *r = arg;
 	struct declared_changes c;
 	struct arena a;
-	struct err err;
+	struct err tls, catalog;
 	arena_init(&a);
-	const bool ok = declared_reload(r->app->declared, clock_deadline(LIMIT_RELOAD_S), &a, &c, &err);
-	if (!ok)
-		log_msg(LOG_ERROR, "reload_failed", "keys and catalog stay as they were: %s", err.detail);
-	struct log_line l;
-	log_begin(&l, LOG_INFO, "reloaded"); /* the other settings have been */
-	if (ok) {
-		log_int(&l, "added", (int64_t)c.n_added);
-		log_int(&l, "changed", (int64_t)c.n_changed);
-		log_int(&l, "removed", (int64_t)c.n_removed);
-	}
-	log_end(&l);
+	const bool certified = reload_certificate(r, &tls);
+	const bool ok = declared_reload(r->app->declared, clock_deadline(LIMIT_RELOAD_S), &a, &c, &catalog);
+	tell_end(&c, certified ? NULL : &tls, ok ? NULL : &catalog);
 	arena_done(&a);
 }
 
@@ -106,8 +128,6 @@ void app_reload(struct app_reload *r)
 		return;
 	}
 	app_configure_log(&fresh);
-	if (r->tls && !tls_load(fresh.tls_cert_file, fresh.tls_key_file, &err))
-		log_msg(LOG_ERROR, "reload_failed", "the certificate stays as it was: %s", err.detail);
 	config_done(&fresh);
-	loop_spawn(server_loop(r->server), reload_catalog, r);
+	loop_spawn(server_loop(r->server), reload_rest, r);
 }

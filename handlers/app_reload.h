@@ -32,8 +32,8 @@ bool app_reload_keys_prepare(void *reload, const json_t *catalog, void **ret, st
 void app_reload_keys_publish(void *reload, void *prepared);
 void app_reload_keys_discard(void *reload, void *prepared);
 
-/* SIGHUP. Each fault is one line of the log, and what it concerns stays as it was; the catalog, which may have to wait
- * for databases, follows on a fiber of the server's. On a plain thread. */
+/* SIGHUP. Each fault is one line of the log (reload_failed), and what it concerns stays as it was; without any the line
+ * is `reloaded`. What may have to wait for databases is on a fiber of the server's. On a plain thread. */
 void app_reload(struct app_reload *r);
 
 #endif

@@ -27,9 +27,23 @@ struct store *store_create(const struct store_options *o)
 	s->sessions = session_table_create(&o->sessions);
 	s->transactions = tx_table_create(s->sessions, o->tx_timeout_s, o->tx_timeout_max_s, o->sessions.tombstone_s,
 					  o->sessions.max_transactions, o->tx_queue_max);
+	turn_init(&s->publishing);
 	tx_table_idle(s->transactions, o->tx_idle_s);
 	tx_table_shares(s->transactions, &o->tx_shares);
 	return s;
+}
+
+void store_begin_publishing(struct store *s)
+{
+	fiber_shield();
+	while (turn_take(&s->publishing, CLOCK_NEVER, 0, NULL) != WAIT_READY)
+		;
+}
+
+void store_end_publishing(struct store *s)
+{
+	turn_give(&s->publishing);
+	fiber_unshield();
 }
 
 int64_t store_changes(struct store *s)
@@ -101,6 +115,7 @@ void store_destroy(struct store *s)
 	session_table_destroy(s->sessions);
 	schema_registry_done(&s->models);
 	connection_registry_done(&s->connections);
+	turn_done(&s->publishing);
 	mem_free(s);
 }
 
@@ -121,31 +136,30 @@ int64_t store_tick(struct store *s)
 	return clock_min(due, clock_mono_ns() + POOL_TICK_NS);
 }
 
-bool store_may_disconnect(const struct connection *c, bool force, struct err *err)
+bool store_begin_disconnect(struct store *s, struct connection *c, bool force, struct err *err)
 {
-	const int64_t sessions = __atomic_load_n(&c->n_sessions, __ATOMIC_ACQUIRE);
-	const int64_t transactions = __atomic_load_n(&c->n_transactions, __ATOMIC_ACQUIRE);
-
 	if (!connection_may_remove(c, err))
 		return false;
+	session_keep_off(s->sessions, c, true);
+	const int64_t sessions = __atomic_load_n(&c->n_sessions, __ATOMIC_ACQUIRE);
+	const int64_t transactions = __atomic_load_n(&c->n_transactions, __ATOMIC_ACQUIRE);
 	if (force || (sessions == 0 && transactions == 0))
 		return true;
+	session_keep_off(s->sessions, c, false);
 	return err_set(err, ERR_CONNECTION_IN_USE,
 		       "the connection has %lld open sessions and %lld open transactions: end them, or use force=true",
 		       (long long)sessions, (long long)transactions);
 }
 
-bool store_disconnect(struct store *s, struct str name, bool force, struct err *err)
+void store_finish_disconnect(struct store *s, struct connection *c)
 {
-	struct connection *c;
-	bool ok;
+	struct connection *out;
+	struct err none;
+	if (connection_remove(&s->connections, c->name, &out, &none))
+		store_end_connection(s, out);
+}
 
-	if (!connection_get(&s->connections, name, &c, err))
-		return false;
-	ok = store_may_disconnect(c, force, err);
-	connection_unref(c);
-	if (!ok || !connection_remove(&s->connections, name, &c, err))
-		return false;
-	store_end_connection(s, c);
-	return true;
+void store_cancel_disconnect(struct store *s, struct connection *c)
+{
+	session_keep_off(s->sessions, c, false);
 }

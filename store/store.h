@@ -23,7 +23,8 @@
  *   lane.h reader.h         what quick statements of many requests share: round trips and commits, snapshots
  *
  * Lock order: session table, transaction table, registries (connections, schema), pool, identity map. Nothing but a
- * transaction's turn and a database's writer turn is held across a park.
+ * transaction's turn, a database's writer turn and the turns of who changes connections and models (the catalog's, the
+ * tellings', then `publishing`) are held across a park.
  */
 
 struct store_options {
@@ -43,6 +44,7 @@ struct store {
 	struct schema_registry models;
 	struct session_table *sessions;
 	struct tx_table *transactions;
+	struct turn publishing; /* see store_begin_publishing */
 };
 
 struct store *store_create(const struct store_options *o);
@@ -56,6 +58,11 @@ int64_t store_tick(struct store *s);
 /* How often connections and models have changed in this process; only grows. */
 int64_t store_changes(struct store *s);
 
+/* Who looks whether connections or models may be changed, and then changes them, does both between these two, so that
+ * nothing comes between; nobody's going away does either. In place of it a reset holds the catalog's turn. Parks. */
+void store_begin_publishing(struct store *s);
+void store_end_publishing(struct store *s);
+
 /* reset_engine: every pool, session, transaction and map is gone, and `fresh` in place of the connections; models stay.
  */
 void store_reset(struct store *s, const struct connection_set *fresh);
@@ -65,10 +72,13 @@ void store_end_connection(struct store *s, struct connection *c);
 /* Of one connection that stays: its transactions and sessions end as expired, its pooled connections are replaced.
  * ERR_CONNECTION_NOT_FOUND. Parks. */
 bool store_reset_connection(struct store *s, struct str name, struct err *err) MUST_CHECK;
-/* What store_disconnect would say. */
-bool store_may_disconnect(const struct connection *c, bool force, struct err *err) MUST_CHECK;
-/* Disconnect. ERR_CONNECTION_IN_USE unless force; forced, its sessions and transactions end as expired. */
-bool store_disconnect(struct store *s, struct str name, bool force, struct err *err) MUST_CHECK;
+/* Disconnect: what may be refused, before it is kept anywhere. Until one of the next two nothing is begun on it.
+ * ERR_CONNECTION_IN_USE unless force, ERR_DECLARED. */
+bool store_begin_disconnect(struct store *s, struct connection *c, bool force, struct err *err) MUST_CHECK;
+/* It is out of the registry, what is left of its sessions and transactions ends as expired. Parks. */
+void store_finish_disconnect(struct store *s, struct connection *c);
+/* It stays after all. */
+void store_cancel_disconnect(struct store *s, struct connection *c);
 
 /* The routing rules of sections 2.2 and 7 in one place: transaction, then `using`, then session, then the default. What
  * is entered stays entered until route_release. Ids STR_NONE: not given. `even_aborted`: for ending a transaction. */

@@ -78,21 +78,24 @@ struct plan {
 	bool sqlite;
 };
 
+static bool no_plan(struct err *err)
+{
+	return err_set(err, ERR_INTERNAL_ERROR, "the database answered no plan where one was due");
+}
+
 /* SQLite: one line of the plan a row (its last column); PostgreSQL: one row with the plan as JSON. */
 static bool plan_row(void *arg, const struct value *values, size_t n, bool *ret_stop, struct err *err)
 {
 	struct plan *p = arg;
+	const struct value_format plain = {0};
 	(void)ret_stop;
-	(void)err;
+	if (!p->sqlite && (p->n > 0 || n != 1 || values[0].kind != VALUE_JSON))
+		return no_plan(err);
 	if (n == 0)
 		return true;
-	struct value v = values[n - 1];
 	if (p->n++ > 0)
 		strbuf_putc(p->out, ',');
-	if (!p->sqlite && v.kind == VALUE_TEXT)
-		v.kind = VALUE_JSON;
-	struct value_format plain = {0};
-	value_write_json(p->out, v, &plain);
+	value_write_json(p->out, values[n - 1], &plain);
 	return true;
 }
 
@@ -129,7 +132,8 @@ static bool explain(struct query_request *q, struct err *err)
 	if (sqlite)
 		strbuf_putc(b, '[');
 	context_read(c);
-	if (!context_run(c, &stmt, &sink, NULL, err) || !context_commit(c, err))
+	if (!context_run(c, &stmt, &sink, NULL, err) || (!sqlite && p.n == 0 && !no_plan(err)) ||
+	    !context_commit(c, err))
 		return false;
 	strbuf_puts(b, sqlite ? "]}" : "}");
 	return true;

@@ -153,7 +153,7 @@ static bool begin_load(struct bulk *b, struct err *err)
 		return false;
 	if (sql.len == 0)
 		return true;
-	if (!exec_load_begin(&b->c->exec, b->has_loaded ? STR_NONE : b->m->table, sql, &b->loading, err))
+	if (!exec_load_begin(&b->c->exec, b->has_loaded ? STR_NONE : b->m->place, sql, &b->loading, err))
 		return false;
 	b->has_loaded = b->may_load = b->loading;
 	memcpy(b->loaded, b->rows[0].given, b->m->n_columns * sizeof(*b->loaded));

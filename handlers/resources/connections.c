@@ -1,5 +1,6 @@
 /* Named connections: connect, look, check, disconnect, default, reset. */
 #include "handlers/unit/context.h"
+#include "handlers/unit/told_answer.h"
 #include "handlers/handlers.h"
 #include "handlers/resources/migrate.h"
 #include "handlers/answer/render.h"
@@ -110,7 +111,7 @@ static bool connect_again(struct request *req, struct response *res, const struc
 		what.migration = &migration;
 		ok = connect_migrate(req, q, conn, &migration, err);
 	}
-	ok = ok && (!q->o.make_default || told_default(request_app(req)->told, conn->name, principal_name(req), err));
+	ok = ok && (!q->o.make_default || told_default(request_app(req)->told, conn->name, told_by(req), err));
 	if (ok)
 		answer(req, res, conn, &what);
 	connection_unref(conn);
@@ -137,7 +138,7 @@ bool handle_connect(struct request *req, struct response *res, struct err *err)
 	bool migrate = q.auto_migrate || q.updates || q.destructive;
 	bool ok = (!conn->exactly_once || once_prepare(conn, req->deadline, err)) &&
 		  (!migrate || connect_migrate(req, &q, conn, &migration, err)) &&
-		  told_connect(request_app(req)->told, conn, &q.o, principal_name(req), &told, err);
+		  told_connect(request_app(req)->told, conn, &q.o, told_by(req), &told, err);
 	if (!ok) {
 		connection_close(conn);
 		connection_unref(conn);
@@ -231,7 +232,7 @@ bool handle_disconnect(struct request *req, struct response *res, struct err *er
 	bool force;
 	if (!request_args_known(req, args, err) || !request_arg_bool(req, "force", &force, err) ||
 	    !principal_connection(req, req->params[0], err) ||
-	    !told_disconnect(request_app(req)->told, req->params[0], force, principal_name(req), err))
+	    !told_disconnect(request_app(req)->told, req->params[0], force, told_by(req), err))
 		return false;
 	res->status = 204;
 	catalog_header(res);
@@ -249,8 +250,7 @@ bool handle_set_default(struct request *req, struct response *res, struct err *e
 	json_reader_str(&r, "name", &name);
 	json_reader_require(&r, "name");
 	if (!json_reader_done(&r) || !request_args_known(req, context_no_args, err) ||
-	    !principal_connection(req, name, err) ||
-	    !told_default(request_app(req)->told, name, principal_name(req), err))
+	    !principal_connection(req, name, err) || !told_default(request_app(req)->told, name, told_by(req), err))
 		return false;
 	struct strbuf *b = response_json(res, 200);
 	strbuf_putc(b, '{');
@@ -264,7 +264,7 @@ bool handle_set_default(struct request *req, struct response *res, struct err *e
 static bool reset_one(struct request *req, struct str name, struct err *err)
 {
 	struct app *app = request_app(req);
-	if (told_disconnect(app->told, name, true, principal_name(req), err))
+	if (told_disconnect(app->told, name, true, told_by(req), err))
 		return true;
 	if (err->code == ERR_DECLARED)
 		return store_reset_connection(app->store, name, err);
@@ -286,7 +286,7 @@ bool handle_reset(struct request *req, struct response *res, struct err *err)
 	if (!request_no_members(req, err) || !request_args_known(req, context_no_args, err))
 		return false;
 	if (!(principal_bound(req) ? reset_own(req, err)
-				   : told_reset(request_app(req)->told, req->deadline, principal_name(req), err)))
+				   : told_reset(request_app(req)->told, req->deadline, told_by(req), err)))
 		return false;
 	res->status = 204;
 	catalog_header(res);

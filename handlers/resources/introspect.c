@@ -2,6 +2,7 @@
 #include "handlers/handlers.h"
 #include "handlers/resources/migrate.h"
 #include "handlers/resources/model_sets.h"
+#include "handlers/unit/told_answer.h"
 #include "handlers/answer/render.h"
 #include "store/migrate/live_ir.h"
 #include "store/schema/schema_json.h"
@@ -20,6 +21,14 @@ struct introspection {
 static void unref(void *arg)
 {
 	schema_unref(arg);
+}
+
+/* They are written into statements, one behind the other. */
+static bool few_enough(struct json_reader *r, const char *key, size_t n)
+{
+	if (n > LIMIT_MODELS)
+		json_reader_fault(r, key, "takes at most %d names", LIMIT_MODELS);
+	return n <= LIMIT_MODELS;
 }
 
 static const struct str *read_names(struct json_reader *r, const char *key, size_t *ret_n)
@@ -60,7 +69,7 @@ static void read_model_names(struct json_reader *r, struct introspection *q)
 {
 	const json_t *names = NULL, *v;
 	const char *key;
-	if (!json_reader_object(r, "names", &names))
+	if (!json_reader_object(r, "names", &names) || !few_enough(r, "names", json_object_size(names)))
 		return;
 	struct live_name *list = arena_array(r->arena, json_object_size(names) + 1, sizeof(*list));
 	json_object_foreach((json_t *)(uintptr_t)names, key, v)
@@ -88,8 +97,10 @@ static bool read_request(struct request *req, struct introspection *q, struct er
 	if (q->set.p != NULL && !q->reg)
 		json_reader_fault(&r, "set", "goes with register: true");
 	q->options.tables = read_names(&r, "tables", &q->options.n_tables);
+	(void)few_enough(&r, "tables", q->options.n_tables);
 	q->options.exclude = read_names(&r, "exclude", &q->options.n_exclude);
 	q->scope.schemas = read_names(&r, "schemas", &q->scope.n_schemas);
+	(void)few_enough(&r, "schemas", q->scope.n_schemas);
 	q->scope.listed_only = q->scope.schemas != NULL;
 	q->scope.search_path = !q->scope.listed_only;
 	q->scope.views = true;
@@ -139,7 +150,7 @@ static bool register_found(struct context *c, const struct schema *found, struct
 	const bool ok = set.p != NULL ? models_set_name(set, err) && models_may_change(c->req, set, err)
 				      : models_own_set(c->req, &edit.how.set, err);
 
-	return ok && (told_models(c->app->told, &edit, principal_name(c->req), &c->req->arena, NULL, err) ||
+	return ok && (told_models(c->app->told, &edit, told_by(c->req), &c->req->arena, NULL, err) ||
 		      models_refused(c->req, err));
 }
 

@@ -1,5 +1,6 @@
 /* Registered models: SchemaIR in, canonical SchemaIR out. */
 #include "handlers/unit/context.h"
+#include "handlers/unit/told_answer.h"
 #include "handlers/handlers.h"
 #include "handlers/answer/render.h"
 #include "handlers/resources/model_sets.h"
@@ -58,7 +59,7 @@ static bool apply(struct request *req, struct response *res, bool replace_all, s
 						 .may_sql = principal_has(req, SCOPE_SQL),
 						 .may_catalogs = principal_has(req, SCOPE_ADMIN),
 						 .set = set}};
-	if (!told_models(request_app(req)->told, &edit, principal_name(req), &req->arena, &s, err))
+	if (!told_models(request_app(req)->told, &edit, told_by(req), &req->arena, &s, err))
 		return models_refused(req, err);
 	out_envelope(response_json(res, 200), req, s);
 	catalog_header(res);
@@ -121,7 +122,7 @@ static bool clear_own(struct request *req, struct err *err)
 	arena_on_done(&req->arena, decref, nothing);
 	for (size_t i = 0; i < p->n_sets; i++) {
 		const struct schema_edit none = {.doc = nothing, .how = {.replace_all = true, .set = p->sets[i]}};
-		if (!told_models(request_app(req)->told, &none, p->name, &req->arena, NULL, err))
+		if (!told_models(request_app(req)->told, &none, told_by(req), &req->arena, NULL, err))
 			return false;
 	}
 	return true;
@@ -133,7 +134,7 @@ bool handle_models_clear(struct request *req, struct response *res, struct err *
 	if (!request_args_known(req, context_no_args, err) ||
 	    !(req->principal != NULL && req->principal->sets != NULL
 		      ? clear_own(req, err)
-		      : told_models(request_app(req)->told, &all, principal_name(req), &req->arena, NULL, err)))
+		      : told_models(request_app(req)->told, &all, told_by(req), &req->arena, NULL, err)))
 		return false;
 	res->status = 204;
 	catalog_header(res);
@@ -146,7 +147,7 @@ bool handle_model_remove(struct request *req, struct response *res, struct err *
 	const struct schema_edit one = {
 		.remove = req->params[0], .sets = p != NULL ? p->sets : NULL, .n_sets = p != NULL ? p->n_sets : 0};
 	if (!request_args_known(req, context_no_args, err) ||
-	    !told_models(request_app(req)->told, &one, principal_name(req), &req->arena, NULL, err))
+	    !told_models(request_app(req)->told, &one, told_by(req), &req->arena, NULL, err))
 		return false;
 	res->status = 204;
 	catalog_header(res);

@@ -73,7 +73,7 @@ static bool keep(struct request *req, struct session *s, struct err *err)
 {
 	struct app *app = request_app(req);
 	struct err ignored;
-	if (node_keep(app->node, s, err))
+	if (node_keep(app->node, s, req->claim, err))
 		return true;
 	(void)!session_close(app->store->sessions, str_z(s->id), s->owner, true, &ignored);
 	session_leave(app->store->sessions, s);

@@ -57,8 +57,12 @@ static bool enter_route(struct context *c, const struct route_request *q, struct
 	do {
 		if (!session_reached(c->req, c->res, &r, err))
 			return false;
-		if (route_resolve(c->store, q, &c->route, err))
+		if (route_resolve(c->store, q, &c->route, err)) {
+			if (c->req->since_ns == 0)
+				c->req->since_ns = c->route.since_ns;
+			c->route.since_ns = c->req->since_ns;
 			return true;
+		}
 	} while (session_again(&r, err));
 	tx_explain(c->req, c->res, c->req->tx_id, err);
 	return false;
@@ -100,6 +104,7 @@ bool context_open(struct context *c, struct request *req, struct response *res, 
 		c->deadline = clock_min(c->deadline, clock_deadline(req->prefer.timeout_s));
 	if (!enter(c, spec, err))
 		return false;
+	req->anew = context_is_once(c);
 	if (req->principal != NULL)
 		connection_used_by(c->route.conn, req->principal->name);
 	struct schema *s = schema_registry_get(&c->store->models);

@@ -2,7 +2,8 @@
  * First answers: which request is the same, what of an answer is remembered, and how it is given again. An entry stays
  * until it is a day old or too many of its caller came after it; the bytes of its answer may go before (too large, or
  * the oldest of too many), but never the fact that the request was done, so that nothing is written twice. A failure
- * of the server (500 and above) is no answer: the request runs again, unless its work may stand.
+ * of the server (500 and above) is no answer, nor is a refusal of rights: the request runs again, unless its work may
+ * stand.
  */
 #include "handlers/unit/idempotency.h"
 #include "handlers/unit/acting.h"
@@ -140,6 +141,15 @@ static enum err_outcome outcome_of(const struct request *req)
 	return req->tx_left.p == NULL ? ERR_OUTCOME_COMMITTED : ERR_OUTCOME_NONE;
 }
 
+/* A refusal that is judged anew: it may pass, or was of rights, which are given; and of a connection that keeps answers
+ * with their writes, any. */
+static bool passes(const struct request *req, const struct err *err)
+{
+	const int status = problem_status(err->code);
+	return status >= 500 || status == 401 || status == 403 || status == 429 || problem_retryable(err->code) ||
+	       req->anew;
+}
+
 /* Fills the entry with what is to be remembered: of a failure that may pass, only that its work may stand. false:
  * nothing came of the request; the next one with its key runs. */
 static bool judge(struct kept *k, struct response *res, bool *ok, const struct err *err)
@@ -152,9 +162,8 @@ static bool judge(struct kept *k, struct response *res, bool *ok, const struct e
 	if (res->req->tx_left.p != NULL)
 		snprintf(k->tx, sizeof(k->tx), "%.*s", STR_FMT(res->req->tx_left));
 	if (!*ok) {
-		int status = problem_status(err->code);
-		if (err->cancelled || streaming || status >= 500 || status == 429 || problem_retryable(err->code)) {
-			k->status = status;
+		if (err->cancelled || streaming || passes(res->req, err)) {
+			k->status = problem_status(err->code);
 			k->outcome = err->outcome;
 			k->bare = true;
 			return err->outcome == ERR_OUTCOME_UNKNOWN || err->outcome == ERR_OUTCOME_COMMITTED;
@@ -459,20 +468,21 @@ static bool run_first(struct request *req, struct response *res, handler_fn work
 	}
 }
 
-/* The work, unless the state has the key's answer; one that went well is kept there. *ret_known: it is in the state. */
+/* The work, unless the state has the key's answer, or gets it from another server; one that went well is kept there.
+ * *ret_known: it is in the state. */
 static bool run_told(struct request *req, struct response *res, handler_fn work, const uint8_t scope[KEPT_DIGEST],
 		     struct body_digest *d, bool *ret_known, struct err *err)
 {
 	const struct str key = hex_of(&req->arena, scope), body = hex_of(&req->arena, d->bytes);
+	struct told_claim claim;
 	bool with_write;
-	if (!told_answer_find(req, res, key, body, ret_known, err))
+	if (!told_answer_begin(req, res, key, body, &claim, ret_known, err))
 		return false;
 	if (*ret_known)
 		return true;
 	const bool ok = run_first(req, res, work, scope, d, &with_write, err);
 	*ret_known = with_write;
-	if (ok && !with_write)
-		told_answer_put(res, key, body, answer_max);
+	told_answer_end(res, &claim, ok && !with_write, answer_max);
 	return ok;
 }
 
@@ -486,6 +496,8 @@ bool idempotent(struct request *req, struct response *res, handler_fn work, enum
 		return work(req, res, err);
 	if (!key_valid(key))
 		return err_set(err, ERR_INVALID_REQUEST, "an Idempotency-Key is 1 to 255 visible ASCII characters");
+	if (!req->body_streams) /* the one before, which it may wait for, waits for the same locks */
+		req->since_ns = clock_mono_ns();
 	know_given(req, res);
 	digest_begin(&d, req);
 	same_request(req, key, scope);

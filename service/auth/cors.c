@@ -46,6 +46,11 @@ bool cors_check(struct str origins, struct err *err)
 	struct str word;
 	while (origins.len > 0 && str_split(&origins, ',', &word)) {
 		word = str_trim(word);
+		if (str_eq_z(word, "null"))
+			return err_set(
+				err, ERR_INVALID_REQUEST,
+				"\"cors_origins\": \"null\" is what browsers send of files and sandboxed frames, "
+				"anybody's: it is never admitted");
 		if (!str_eq_z(word, "*") && !origin_formed(word))
 			return err_set(err, ERR_INVALID_REQUEST,
 				       "\"cors_origins\": \"%.*s\" is no origin as browsers send it: "

@@ -215,6 +215,9 @@ static const struct {
 	       {"check-config", CONFIG_CHECK},
 	       {"healthcheck", CONFIG_HEALTHCHECK}};
 
+/* Others, which take words of their own. */
+static const char *const commands[] = {"backup", "key", "state"};
+
 static bool action_of(const char *arg, enum config_action *ret)
 {
 	for (size_t i = 0; i < ARRAY_LEN(actions); i++) {
@@ -232,11 +235,11 @@ static bool unknown(struct config *c, const char *arg, struct err *err)
 	struct str word = str_z(arg), flag;
 	(void)str_split(&word, '=', &flag);
 	struct nearest near = {.word = flag};
-	static const char *const more[] = {"--config", "key", "backup", "state"};
 	for (size_t i = 0; i < ARRAY_LEN(actions); i++)
 		nearest_consider(&near, actions[i].word);
-	for (size_t i = 0; i < ARRAY_LEN(more); i++)
-		nearest_consider(&near, more[i]);
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+		nearest_consider(&near, commands[i]);
+	nearest_consider(&near, "--config");
 	for (size_t i = 0; str_starts(flag, STR("--")) && i < n_settings; i++) {
 		char *text = (char *)(uintptr_t)arena_printf(&c->arena, "--%s", settings[i].key).p;
 		for (char *p = text; *p != '\0'; p++)
@@ -251,9 +254,8 @@ static bool unknown(struct config *c, const char *arg, struct err *err)
 /* Behind a flag that needs no value: is it one all the same, if a wrong one? */
 static bool is_value(const char *word)
 {
-	static const char *const commands[] = {"ready", "state", "backup"};
 	enum config_action ignored;
-	bool command = word[0] == '-' || action_of(word, &ignored);
+	bool command = word[0] == '-' || strcmp(word, "ready") == 0 || action_of(word, &ignored);
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
 		command |= strcmp(word, commands[i]) == 0;
 	return !command;

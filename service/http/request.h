@@ -22,6 +22,7 @@ struct lost_commit;
 struct num_sha256;
 struct principal;
 struct request_once;
+struct state_claim;
 
 enum http_method { HTTP_GET, HTTP_HEAD, HTTP_POST, HTTP_PUT, HTTP_PATCH, HTTP_DELETE, HTTP_OPTIONS, HTTP_OTHER };
 
@@ -75,24 +76,28 @@ struct request {
 	size_t body_max;     /* bytes of a document that is held whole; its own bound when it streams */
 	bool body_streams;   /* BODY_BULK: too large to wait for; read it with request_body_next */
 	bool body_read;      /* request_body_next has handed it out */
-	struct num_sha256 *body_sum;       /* NULL, or gets what request_body_next hands out from now on; borrowed */
-	bool holds;                        /* what others may wait for, a lock or the writer: it gives way to nobody */
-	int64_t start_ns;                  /* monotonic: request line read */
-	int64_t handler_ns;                /* monotonic: the handler started; 0: refused before */
-	int64_t deadline;                  /* monotonic */
+	struct num_sha256 *body_sum; /* NULL, or gets what request_body_next hands out from now on; borrowed */
+	bool holds;                  /* what others may wait for, a lock or the writer: it gives way to nobody */
+	int64_t start_ns;            /* monotonic: request line read */
+	int64_t handler_ns;          /* monotonic: the handler started; 0: refused before */
+	int64_t deadline;            /* monotonic */
+	int64_t since_ns; /* monotonic: when it first asked for a database, or was to; 0: not yet. Whatever it tries
+			     again, locks of others are waited for from then on */
 	const struct principal *principal; /* NULL: no keys are configured */
 	struct str session_ref; /* for logs: names the session without being good for anything; STR_NONE: none */
 	struct request_once
 		*once; /* of one whose answer may be kept with its write (handlers/unit/context.h); or NULL */
-	struct str session_id, tx_id; /* Ferro-Session, Ferro-Transaction; STR_NONE: not given */
-	struct str given;             /* settings, as of handlers/unit/acting.h, when it was looked */
-	bool given_before;            /* whether its answer is kept */
+	const struct state_claim *claim; /* of its Idempotency-Key in the state, under which it tells; NULL: none */
+	struct str session_id, tx_id;    /* Ferro-Session, Ferro-Transaction; STR_NONE: not given */
+	struct str given;                /* settings, as of handlers/unit/acting.h, when it was looked */
+	bool given_before;               /* whether its answer is kept */
 	struct str tx_new;  /* Ferro-Transaction, when it asks for a new one ("new", "new;..."): not in tx_id then */
 	struct str tx_end;  /* Ferro-Transaction-End; STR_NONE: not given */
 	struct str tx_left; /* the open transaction that its work was left in; STR_NONE: none */
 	bool tx_undone;     /* its work was rolled back with its transaction */
 	bool undone;        /* what a unit of its work has seen has not remained: its failure says nothing */
 	bool alone;         /* its units share no transaction with others */
+	bool anew;          /* its connection keeps answers with their writes: a refusal is none, the next is judged */
 	struct prefer prefer;
 	enum media accept;        /* negotiated among what the route offers */
 	struct lost_commit *lost; /* NULL, or gets the commit that was lost (handlers/unit/lost_commit.h); borrowed */

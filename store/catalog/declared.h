@@ -80,7 +80,9 @@ struct declared_changes {
 bool declared_reload(struct declared *d, int64_t deadline, struct arena *a, struct declared_changes *ret,
 		     struct err *err) MUST_CHECK;
 
-/* reset_engine: the store is emptied, what is declared is connected again. Parks. */
-bool declared_reset(struct declared *d, int64_t deadline, struct err *err) MUST_CHECK;
+/* reset_engine: the store is emptied, what is declared is connected again. keep: once nothing can refuse it any more;
+ * it may. ERR_DATABASE_BUSY: a reload runs until the deadline. Parks. */
+bool declared_reset(struct declared *d, int64_t deadline, bool (*decide)(void *arg, struct err *err), void *arg,
+		    struct err *err) MUST_CHECK;
 
 #endif

@@ -334,7 +334,8 @@ static void serve_again(struct declared *d, struct item *it, bool was_up, int64_
 	declared_keep(d, it);
 }
 
-bool declared_reset(struct declared *d, int64_t deadline, struct err *err)
+bool declared_reset(struct declared *d, int64_t deadline, bool (*decide)(void *arg, struct err *err), void *arg,
+		    struct err *err)
 {
 	struct item_list fresh = {0};
 	struct connection_set set = {0};
@@ -355,6 +356,7 @@ bool declared_reset(struct declared *d, int64_t deadline, struct err *err)
 		if (ok && old->spec->options.make_default)
 			set.fallback = fresh.items[fresh.n - 1]->conn;
 	}
+	ok = ok && decide(arg, err);
 	if (ok) {
 		struct item_list before = d->list;
 		for (size_t i = 0; i < fresh.n; i++)

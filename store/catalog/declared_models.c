@@ -119,7 +119,9 @@ bool declared_publish_models(struct declared *d, struct err *err)
 	if (!declared_models(d->catalog, &d->list, &set, err))
 		return false;
 	arena_init(&scratch);
+	store_begin_publishing(d->store);
 	const bool ok = schema_registry_declare(&d->store->models, set, &scratch, err);
+	store_end_publishing(d->store);
 	if (!ok) {
 		err->faults = NULL; /* they live in the scratch */
 		err->n_faults = 0;

@@ -311,7 +311,9 @@ static bool run(struct reload *r, struct declared_changes *ret, struct err *err)
 	const bool ok = prepare(r, err);
 	if (ok) {
 		tell(r->a, r->d->catalog, r->next, ret);
+		store_begin_publishing(r->d->store);
 		publish(r);
+		store_end_publishing(r->d->store);
 	} else {
 		discard(r);
 	}

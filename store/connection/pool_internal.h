@@ -70,11 +70,12 @@ bool pool_none_free(const struct pool *p, enum wait_result why, struct err *err)
 bool pool_take_slot(struct pool *p, enum lease_mode mode, bool *ret_retry) MUST_CHECK;
 /* Opens a connection in the slot; it counts as leased. After a failed attempt the next is held back for a while. Parks.
  */
-bool pool_open_slot(struct pool *p, bool retry, int64_t deadline, struct driver_conn **ret, struct err *err) MUST_CHECK;
+bool pool_open_slot(struct pool *p, bool retry, int64_t since_ns, int64_t deadline, struct driver_conn **ret,
+		    struct err *err) MUST_CHECK;
 /* Takes a leased connection out of the world. */
 void pool_discard(struct pool *p, struct driver_conn *c);
-/* A live connection for a lease; LEASE_WRITE: the writer's turn is held. Parks. */
-bool pool_acquire(struct pool *p, enum lease_mode mode, int64_t deadline, struct driver_conn **ret,
+/* A live connection for a lease (since_ns: as of pool_lease_since); LEASE_WRITE: the writer's turn is held. Parks. */
+bool pool_acquire(struct pool *p, enum lease_mode mode, int64_t since_ns, int64_t deadline, struct driver_conn **ret,
 		  struct err *err) MUST_CHECK;
 
 #endif

@@ -179,7 +179,7 @@ bool pool_lease_since(struct pool *p, enum lease_mode mode, int64_t since_ns, in
 		return false;
 	if (turn != NULL)
 		deadline = acquire_until(p, since_ns, deadline);
-	if (!pool_acquire(p, mode == LEASE_WRITE && turn == NULL ? LEASE_READ : mode, deadline, &c, err)) {
+	if (!pool_acquire(p, mode == LEASE_WRITE && turn == NULL ? LEASE_READ : mode, since_ns, deadline, &c, err)) {
 		if (turn != NULL)
 			turn_give(turn);
 		mutex_lock(&p->lock);
@@ -473,7 +473,7 @@ void pool_tick(struct pool *p)
 	drop_stale(p);
 	tidy(p);
 	while (want_more(p, &retry)) {
-		if (!pool_open_slot(p, retry, clock_mono_ns() + LIMIT_POOL_OPEN_NS, &c, &err))
+		if (!pool_open_slot(p, retry, 0, clock_mono_ns() + LIMIT_POOL_OPEN_NS, &c, &err))
 			break;
 		put(p, c, true, false);
 	}

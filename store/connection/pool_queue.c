@@ -157,7 +157,23 @@ static void not_opened(struct pool *p, const struct err *err)
 		pool_fail_waiters(p, err);
 }
 
-bool pool_open_slot(struct pool *p, bool retry, int64_t deadline, struct driver_conn **ret, struct err *err)
+/* A lock of others that keeps connections from being opened is waited for like any other: from since_ns on, whoever
+ * was the first to meet it. False: that is over. */
+static bool lock_allows(const struct pool *p, int64_t since_ns, int64_t *deadline, struct err *err)
+{
+	int64_t until;
+
+	if (since_ns == 0 || p->driver->locked_until == NULL || !p->driver->locked_out(p->db))
+		return true;
+	const bool waits = p->driver->locked_until(p->db, since_ns, &until);
+	*deadline = clock_min(*deadline, until);
+	if (!waits || until > clock_mono_ns())
+		return true;
+	return err_set(err, ERR_DATABASE_BUSY, "the database is locked by another user; try again");
+}
+
+bool pool_open_slot(struct pool *p, bool retry, int64_t since_ns, int64_t deadline, struct driver_conn **ret,
+		    struct err *err)
 {
 	struct driver_conn *c = NULL;
 	const int64_t now = clock_mono_ns();
@@ -176,7 +192,7 @@ bool pool_open_slot(struct pool *p, bool retry, int64_t deadline, struct driver_
 		ok = err_set(err, ERR_POOL_TIMEOUT, "cancelled while waiting for a connection");
 		err->cancelled = true;
 	}
-	ok = ok && p->driver->open(p->db, deadline, &c, err);
+	ok = ok && lock_allows(p, since_ns, &deadline, err) && p->driver->open(p->db, deadline, &c, err);
 
 	mutex_lock(&p->lock);
 	p->n_opening--;
@@ -302,7 +318,8 @@ static bool worth_waiting(struct pool *p)
 	return ret;
 }
 
-bool pool_acquire(struct pool *p, enum lease_mode mode, int64_t deadline, struct driver_conn **ret, struct err *err)
+bool pool_acquire(struct pool *p, enum lease_mode mode, int64_t since_ns, int64_t deadline, struct driver_conn **ret,
+		  struct err *err)
 {
 	bool failed = false;
 
@@ -326,7 +343,7 @@ bool pool_acquire(struct pool *p, enum lease_mode mode, int64_t deadline, struct
 			}
 			break;
 		case GRANT_OPEN:
-			if (pool_open_slot(p, w.retry, deadline, ret, err))
+			if (pool_open_slot(p, w.retry, since_ns, deadline, ret, err))
 				return true;
 			failed = true;
 			/* a lock of others has been waited for already, and is in the way of the next one too */

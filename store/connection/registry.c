@@ -230,7 +230,7 @@ bool connection_prove(struct connection *c, int64_t deadline, struct err *err)
 	return true;
 }
 
-bool connection_look(const struct connection *c, const struct driver_look *q, struct err *err)
+bool connection_look(const struct connection *c, struct driver_look *q, struct err *err)
 {
 	struct driver_db *db;
 
@@ -240,6 +240,8 @@ bool connection_look(const struct connection *c, const struct driver_look *q, st
 		return failed(c, err);
 	const bool ok = c->driver->look(db, q, err);
 	c->driver->db_close(db);
+	if (!ok && q != NULL && q->opened)
+		return false;
 	return ok || failed(c, err);
 }
 
@@ -428,6 +430,17 @@ bool connection_available(struct connection *c, struct err *err)
 	(void)err_set(err, ERR_DATABASE_UNAVAILABLE, "connection '%.*s' is not served yet: %s", STR_FMT(c->name),
 		      c->hold_why);
 	mutex_unlock(&c->hold_lock);
+	err->outcome = ERR_OUTCOME_NOT_STARTED;
+	return false;
+}
+
+bool connection_may_begin(const struct connection *c, struct err *err)
+{
+	if (__atomic_load_n(&c->closed, __ATOMIC_ACQUIRE))
+		return err_set(err, ERR_CONNECTION_NOT_FOUND, "connection \"%.*s\" was disconnected", STR_FMT(c->name));
+	if (!__atomic_load_n(&c->leaving, __ATOMIC_ACQUIRE))
+		return true;
+	(void)err_set(err, ERR_DATABASE_BUSY, "connection \"%.*s\" is being disconnected", STR_FMT(c->name));
 	err->outcome = ERR_OUTCOME_NOT_STARTED;
 	return false;
 }

@@ -54,6 +54,7 @@ struct connection {
 	uint64_t n_errors[CONNECTION_ERROR_CLASSES]; /* atomic; failed statements by SQLSTATE class, see
 							connection_error_class */
 	int closed;                                  /* atomic: disconnected or reset; sessions on it have expired */
+	int leaving;                                 /* atomic: it is about to be; nothing new is begun on it */
 	int held;                                    /* atomic: not served (yet); hold_why says why */
 	struct mutex hold_lock;                      /* of hold_why */
 	char hold_why[HOLD_WHY];                     /* for clients; without secrets */
@@ -101,6 +102,10 @@ void connection_registry_done(struct connection_registry *r);
 struct connection *connection_ref(struct connection *c);
 void connection_unref(struct connection *c);
 
+/* May a session or transaction be begun on it? ERR_CONNECTION_NOT_FOUND: it was disconnected; ERR_DATABASE_BUSY: it is
+ * being. */
+bool connection_may_begin(const struct connection *c, struct err *err) MUST_CHECK;
+
 /* Validates in the contract's order (scheme, name, duplicate but for what is declared or built in, search path) and
  * answers the connection unregistered: nothing has been opened. *ret: a new reference. ERR_DECLARED for a name, or a
  * default, that the catalog has. */
@@ -110,7 +115,7 @@ bool connection_create(struct connection_registry *r, const struct connect_optio
 bool connection_prove(struct connection *c, int64_t deadline, struct err *err) MUST_CHECK;
 /* What proving would say of a file that cannot be opened; it is neither made nor changed. q may be NULL. True for a
  * database that has none (PostgreSQL). Blocks. */
-bool connection_look(const struct connection *c, const struct driver_look *q, struct err *err) MUST_CHECK;
+bool connection_look(const struct connection *c, struct driver_look *q, struct err *err) MUST_CHECK;
 /* Creates and proves: connection_register publishes. Parks. *ret: a new reference. */
 bool connection_open(struct connection_registry *r, const struct connect_options *o, int64_t deadline,
 		     struct connection **ret, struct err *err) MUST_CHECK;

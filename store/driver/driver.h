@@ -175,6 +175,7 @@ struct driver_look {
 	const char *sql;
 	void (*row)(void *arg, struct str name, struct str value); /* borrowed for the call */
 	void *arg;
+	bool opened; /* set: it can be opened, so a failure is one of reading the rows */
 };
 
 /* Statements that travel in one flight; fewer than a connection keeps prepared. */
@@ -195,7 +196,7 @@ struct driver {
 
 	/* What `open` would refuse of a file, which is neither made nor changed; q may be NULL. Errors as of `open`.
 	 * Blocks. NULL member: there is no file to look at (PostgreSQL). */
-	bool (*look)(const struct driver_db *db, const struct driver_look *q, struct err *err) MUST_CHECK;
+	bool (*look)(const struct driver_db *db, struct driver_look *q, struct err *err) MUST_CHECK;
 	/* Connects. ERR_DATABASE_UNAVAILABLE, ERR_DATABASE_FORBIDDEN, ERR_INVALID_URL (a SQLite file that cannot be
 	 * opened). */
 	bool (*open)(struct driver_db *db, int64_t deadline_ns, struct driver_conn **ret, struct err *err) MUST_CHECK;
@@ -251,9 +252,9 @@ struct driver {
 
 	/* NULL where statements of many rows are as quick (SQLite). A load inserts any number of rows of one shape in
 	 * an open transaction. Begins one; sql is COPY ... FROM STDIN. Nothing else runs on the connection until it has
-	 * ended. table is given for the first load into it in a unit: if it is none that can be loaded into (a view,
-	 * say), *ret_began is false. On false there is no load. Parks. */
-	bool (*load_begin)(struct driver_conn *c, struct str table, struct str sql, int64_t deadline_ns,
+	 * ended. place is the table's, given for the first load into it in a unit: if it is none that can be loaded
+	 * into (a view, say), *ret_began is false. On false there is no load. Parks. */
+	bool (*load_begin)(struct driver_conn *c, struct str place, struct str sql, int64_t deadline_ns,
 			   bool *ret_began, struct err *err) MUST_CHECK;
 	/* Adds rows. They may be looked at only later: an error can be that of an earlier row. On false the load is to
 	 * be aborted. Parks. */

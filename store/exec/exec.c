@@ -427,7 +427,7 @@ static bool run_in_lane(struct run *r, bool *ret_done, struct err *err)
 
 	if (known.access == STMT_UNKNOWN) /* lane_fits knows better */
 		known.access = STMT_WRITE;
-	bool ok = lane_run(r->x->route->conn->lanes, p, &known, exec_deadline(r->x), &item, err);
+	bool ok = lane_run(r->x->route->conn->lanes, p, &known, r->x->since_ns, exec_deadline(r->x), &item, err);
 
 	book(r, from, r->sink_ns);
 	*ret_done = ok || !item.again;
@@ -441,7 +441,8 @@ static bool run_shared(struct run *r, bool *ret_done, struct err *err)
 	const int64_t from = clock_mono_ns(), before = worked_ns(r->x);
 	struct driver_conn *c;
 	struct reader *reader;
-	bool ok = reader_enter(r->x->route->conn->readers, p, exec_deadline(r->x), &reader, &c, &r->x->lease_ns, err);
+	bool ok = reader_enter(r->x->route->conn->readers, p, r->x->since_ns, exec_deadline(r->x), &reader, &c,
+			       &r->x->lease_ns, err);
 
 	*ret_done = reader != NULL || !ok;
 	if (reader != NULL) {

@@ -129,10 +129,10 @@ bool exec_travels(const struct exec *x);
 bool exec_only_reads(const struct route *r, const struct stmt *s);
 
 /* A load inserts rows of one shape, any number of them, in this atomic unit (driver.h, struct driver.load_begin); no
- * other statement runs until exec_load_end. *ret_began, table: as of load_begin. A unit that ends before is rolled
+ * other statement runs until exec_load_end. *ret_began, place: as of load_begin. A unit that ends before is rolled
  * back. Only where exec_can_load says so. Errors as of exec_run. All park. */
 bool exec_can_load(const struct exec *x);
-bool exec_load_begin(struct exec *x, struct str table, struct str sql, bool *ret_began, struct err *err) MUST_CHECK;
+bool exec_load_begin(struct exec *x, struct str place, struct str sql, bool *ret_began, struct err *err) MUST_CHECK;
 bool exec_load_rows(struct exec *x, const struct load *l, struct err *err) MUST_CHECK;
 bool exec_load_end(struct exec *x, int64_t *ret_rows, struct err *err) MUST_CHECK;
 

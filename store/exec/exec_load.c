@@ -25,7 +25,7 @@ static bool loaded(struct exec *x, int64_t from, bool ok, struct err *err)
 	return false;
 }
 
-bool exec_load_begin(struct exec *x, struct str table, struct str sql, bool *ret_began, struct err *err)
+bool exec_load_begin(struct exec *x, struct str place, struct str sql, bool *ret_began, struct err *err)
 {
 	struct driver_conn *c;
 	int64_t from;
@@ -36,7 +36,7 @@ bool exec_load_begin(struct exec *x, struct str table, struct str sql, bool *ret
 		return false;
 	from = clock_mono_ns();
 	ok = (!x->act_due || exec_act(x, NULL, c, exec_statement_deadline(x, c), err)) &&
-	     c->driver->load_begin(c, table, sql, exec_statement_deadline(x, c), ret_began, err);
+	     c->driver->load_begin(c, place, sql, exec_statement_deadline(x, c), ret_began, err);
 	if (ok && *ret_began)
 		x->loading = c;
 	return loaded(x, from, ok, err);

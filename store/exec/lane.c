@@ -485,8 +485,8 @@ static bool has_time(int64_t deadline)
 	return deadline == CLOCK_NEVER || deadline - clock_mono_ns() >= sharing.trip_ns;
 }
 
-bool lane_run(struct lane_set *s, struct pool *p, const struct stmt *stmt, int64_t deadline, struct batch_item *ret,
-	      struct err *err)
+bool lane_run(struct lane_set *s, struct pool *p, const struct stmt *stmt, int64_t since_ns, int64_t deadline,
+	      struct batch_item *ret, struct err *err)
 {
 	struct lane *l = lane_here(s, p);
 	struct lane_queue *q = stmt->access == STMT_WRITE ? &l->writes : &l->reads;
@@ -502,7 +502,7 @@ bool lane_run(struct lane_set *s, struct pool *p, const struct stmt *stmt, int64
 	w->item.deadline_ns = deadline;
 	w->deadline = wait_deadline(p, stmt, deadline);
 	if (q->writes && !q->pipelines)
-		w->item.since_ns = clock_mono_ns();
+		w->item.since_ns = since_ns;
 	event_init(&w->done);
 	lane_queue_append(q, w);
 	if (q->n_leaders < q->n_leaders_max) {

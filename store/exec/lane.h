@@ -35,10 +35,10 @@ bool lane_fits(struct lane_set *s, struct pool *p, const struct stmt *stmt);
 bool lane_fits_raw(struct lane_set *s, struct pool *p, const struct stmt *raw, struct stmt *ret);
 
 /* Runs it. True: item->result holds rows (driver->batch_cursor, then driver->batch_drop). False with item.again: not
- * run, the caller takes the ordinary way. False otherwise: *err, item.err is not set. `deadline` is the request's.
- * Parks. */
-bool lane_run(struct lane_set *s, struct pool *p, const struct stmt *stmt, int64_t deadline, struct batch_item *ret,
-	      struct err *err) MUST_CHECK;
+ * run, the caller takes the ordinary way. False otherwise: *err, item.err is not set. `deadline` is the request's,
+ * since_ns as of driver_conn. Parks. */
+bool lane_run(struct lane_set *s, struct pool *p, const struct stmt *stmt, int64_t since_ns, int64_t deadline,
+	      struct batch_item *ret, struct err *err) MUST_CHECK;
 
 /* A client's own statement has shown, by itself, that it writes and may share a transaction (cursor.joins): from now on
  * it fits where SQLite's writes go together, until it is told to go alone. */

@@ -156,10 +156,10 @@ static void wake_first(struct reader *r, bool due)
 }
 
 /* With a lease all who wait come; without one the first of them tries in its turn. */
-static bool lease(struct reader *r, struct pool *p, int64_t deadline, struct err *err)
+static bool lease(struct reader *r, struct pool *p, int64_t since_ns, int64_t deadline, struct err *err)
 {
 	r->state = READER_LEASING;
-	if (!pool_lease(p, LEASE_READ, deadline, &r->lease, err)) {
+	if (!pool_lease_since(p, LEASE_READ, since_ns, deadline, &r->lease, err)) {
 		r->state = READER_IDLE;
 		if (r->head != NULL)
 			wake_first(r, false);
@@ -208,14 +208,16 @@ static bool wait_for_lease(struct reader *r, struct pool *p, int64_t deadline, s
 }
 
 /* Leads to READER_HELD. */
-static bool get_lease(struct reader *r, struct pool *p, int64_t deadline, int64_t *lease_ns, struct err *err)
+static bool get_lease(struct reader *r, struct pool *p, int64_t since_ns, int64_t deadline, int64_t *lease_ns,
+		      struct err *err)
 {
 	const int64_t from = clock_mono_ns();
 	bool ok = true;
 
 	deadline = clock_min(deadline, clock_deadline(pool_get_config(p)->acquire_timeout_s));
 	while (ok && r->state != READER_HELD)
-		ok = r->state == READER_LEASING ? wait_for_lease(r, p, deadline, err) : lease(r, p, deadline, err);
+		ok = r->state == READER_LEASING ? wait_for_lease(r, p, deadline, err)
+						: lease(r, p, since_ns, deadline, err);
 	*lease_ns += clock_mono_ns() - from;
 	return ok;
 }
@@ -238,13 +240,13 @@ static bool renew_snapshot(struct reader *r)
 	return !c->broken;
 }
 
-bool reader_enter(struct reader_set *s, struct pool *p, int64_t deadline, struct reader **ret,
+bool reader_enter(struct reader_set *s, struct pool *p, int64_t since_ns, int64_t deadline, struct reader **ret,
 		  struct driver_conn **ret_conn, int64_t *lease_ns, struct err *err)
 {
 	struct reader *r = reader_here(s);
 
 	*ret = NULL;
-	if (r == NULL || (r->state != READER_HELD && !get_lease(r, p, deadline, lease_ns, err)))
+	if (r == NULL || (r->state != READER_HELD && !get_lease(r, p, since_ns, deadline, lease_ns, err)))
 		return r == NULL;
 	if (r->running || !renew_snapshot(r))
 		return true;

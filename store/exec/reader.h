@@ -26,9 +26,9 @@ struct reader_set *reader_set_create(void);
 void reader_set_unref(struct reader_set *s);
 
 /* The connection of this turn for one read; *ret NULL: the read is to take a lease of its own. The calling fiber runs
- * its statement on *ret_conn (borrowed), then calls reader_leave. The wait for a lease is added to *lease_ns. False:
- * every error of pool_lease. Parks. */
-bool reader_enter(struct reader_set *s, struct pool *p, int64_t deadline, struct reader **ret,
+ * its statement on *ret_conn (borrowed), then calls reader_leave. since_ns: as of pool_lease_since. The wait for a
+ * lease is added to *lease_ns. False: every error of pool_lease. Parks. */
+bool reader_enter(struct reader_set *s, struct pool *p, int64_t since_ns, int64_t deadline, struct reader **ret,
 		  struct driver_conn **ret_conn, int64_t *lease_ns, struct err *err) MUST_CHECK;
 void reader_leave(struct reader *r);
 

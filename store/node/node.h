@@ -42,8 +42,9 @@ bool node_list(struct node *n, struct arena *a, struct state_node **ret, size_t 
  * not for a session that is here. */
 bool node_session(struct node *n, struct str id, struct str owner, int64_t deadline, struct arena *a,
 		  struct node_found *ret, struct err *err) MUST_CHECK;
-/* A session that was opened: it is kept from now on. Parks. */
-bool node_keep(struct node *n, struct session *s, struct err *err) MUST_CHECK;
+/* A session that was opened (claim: for an Idempotency-Key, see state_claims.h; or NULL): it is kept from now on.
+ * Parks. */
+bool node_keep(struct node *n, struct session *s, const struct state_claim *claim, struct err *err) MUST_CHECK;
 /* The same of what its requests tell the database from now on, before they do. */
 bool node_settings(struct node *n, struct session *s, struct str settings, struct err *err) MUST_CHECK;
 /* What has ended here has ended everywhere, once this returns true. Parks. */

@@ -267,7 +267,7 @@ bool node_session(struct node *n, struct str id, struct str owner, int64_t deadl
 	return resolve(n, id, owner, deadline, a, ret, err);
 }
 
-bool node_keep(struct node *n, struct session *s, struct err *err)
+bool node_keep(struct node *n, struct session *s, const struct state_claim *claim, struct err *err)
 {
 	char hash[SESSION_HASH_BYTES], owner[SESSION_HASH_BYTES];
 	if (n == NULL || n->state == NULL)
@@ -282,7 +282,7 @@ bool node_keep(struct node *n, struct session *s, struct err *err)
 					.settings = s->settings != NULL ? str_z(s->settings) : STR(""),
 					.idle_us = s->idle_timeout_ns / 1000,
 					.life_us = s->max_lifetime_ns / 1000};
-	if (!await_fresh(n, CLOCK_NEVER, err) || !state_session_put(n->state, &x, err))
+	if (!await_fresh(n, CLOCK_NEVER, err) || !state_session_put(n->state, &x, claim, err))
 		return false;
 	session_kept(n->store->sessions, s);
 	return true;

@@ -9,6 +9,8 @@
 
 #include "service/base/banned.h"
 
+#define MORE_BYTES 64
+
 void schema_build_init(struct schema_build *b, struct arena *scratch)
 {
 	*b = (struct schema_build){.s = mem_alloc(sizeof(*b->s)), .scratch = scratch, .set_pointer = ""};
@@ -53,8 +55,11 @@ void schema_warn(struct schema_build *b, const char *code, const char *pointer, 
 	if (s->warnings == NULL)
 		s->warnings = arena_array(b->arena, LIMIT_SCHEMA_WARNINGS, sizeof(*s->warnings));
 	if (++b->n_warnings > LIMIT_SCHEMA_WARNINGS) {
-		s->warnings[LIMIT_SCHEMA_WARNINGS - 1].detail = arena_printf(
-			b->arena, "and %zu more of this and other kinds", b->n_warnings - LIMIT_SCHEMA_WARNINGS + 1);
+		if (b->more == NULL)
+			b->more = arena_alloc(b->arena, MORE_BYTES);
+		(void)snprintf(b->more, MORE_BYTES, "and %zu more of this and other kinds",
+			       b->n_warnings - LIMIT_SCHEMA_WARNINGS + 1);
+		s->warnings[LIMIT_SCHEMA_WARNINGS - 1].detail = str_z(b->more);
 		return;
 	}
 	va_start(ap, fmt);

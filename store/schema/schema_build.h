@@ -48,6 +48,7 @@ struct schema_build {
 	bool trusts_sets;      /* the document says itself which sets its models are of */
 	const char *sql_given; /* else: where the first one stands that not anybody may give; NULL: there is none */
 	size_t n_warnings;     /* may exceed LIMIT_SCHEMA_WARNINGS: the last one kept counts the rest */
+	char *more;            /* what that one says; NULL before it counts */
 	bool kept;             /* what is read was said before: it is not warned of again */
 };
 

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "service/base/wait.h"
+
 #include "service/base/banned.h"
 
 void parse_fault(struct parse *p, const char *key, const char *what)
@@ -166,9 +168,13 @@ static const char *nearest(const char *const *known, size_t n, const char *key)
 	return found;
 }
 
-static void unknown_member(struct schema_build *b, const char *pointer, const char *key, const char *meant)
+/* One that is told; of those beyond what is told the number is enough. */
+static void unknown_member(struct schema_build *b, const char *pointer, const char *key, const char *const *known,
+			   size_t n_known)
 {
-	const char *at = json_pointer_key(b->scratch, pointer, str_z(key));
+	const bool told = !b->kept && b->n_warnings < LIMIT_SCHEMA_WARNINGS;
+	const char *const at = told ? json_pointer_key(b->scratch, pointer, str_z(key)) : "";
+	const char *const meant = told ? nearest(known, n_known, key) : NULL;
 
 	if (meant != NULL)
 		schema_warn(b, "unknown_member", at,
@@ -189,8 +195,9 @@ void schema_unknown_members(struct schema_build *b, const json_t *o, const char 
 		n++;
 	json_object_foreach((json_t *)(uintptr_t)o, key, v)
 	{
+		wait_may_step_aside();
 		if (!among(known, n, key))
-			unknown_member(b, pointer, key, nearest(known, n, key));
+			unknown_member(b, pointer, key, known, n);
 	}
 }
 
@@ -204,12 +211,13 @@ void parse_leave(struct parse *p, bool ours)
 		return;
 	json_object_foreach((json_t *)(uintptr_t)p->obj, key, v)
 	{
+		wait_may_step_aside();
 		if (among(p->asked, p->n_asked, key))
 			continue;
 		if (ours)
 			parse_fault(p, key, "is no member that is known here");
 		else
-			unknown_member(p->b, p->pointer, key, nearest(p->missed, p->n_missed, key));
+			unknown_member(p->b, p->pointer, key, p->missed, p->n_missed);
 	}
 }
 

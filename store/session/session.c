@@ -170,9 +170,8 @@ bool session_may_open(struct session_table *t, const struct connection *conn, st
 {
 	const size_t most = o != NULL && o->max_per_owner > 0 ? o->max_per_owner : t->limits.max_per_owner;
 
-	if (__atomic_load_n(&conn->closed, __ATOMIC_ACQUIRE))
-		return err_set(err, ERR_CONNECTION_NOT_FOUND, "connection \"%.*s\" was disconnected",
-			       STR_FMT(conn->name));
+	if (!connection_may_begin(conn, err))
+		return false;
 	if (t->limits.max_sessions != 0 && t->by_id.n >= t->limits.max_sessions)
 		(void)err_set(
 			err, ERR_TOO_MANY_SESSIONS,
@@ -186,6 +185,13 @@ bool session_may_open(struct session_table *t, const struct connection *conn, st
 		return true;
 	err->retry_after_s = RETRY_AFTER_S;
 	return false;
+}
+
+void session_keep_off(struct session_table *t, struct connection *conn, bool off)
+{
+	mutex_lock(&t->lock);
+	__atomic_store_n(&conn->leaving, off, __ATOMIC_RELEASE);
+	mutex_unlock(&t->lock);
 }
 
 bool session_open(struct session_table *t, struct connection *conn, struct str owner, const struct session_options *o,

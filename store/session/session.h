@@ -45,6 +45,9 @@ bool session_set_settings(struct session_table *t, struct session *s, struct str
  * rolled back first: parks). ERR_SESSION_NOT_FOUND, ERR_SESSION_EXPIRED. */
 bool session_close(struct session_table *t, struct str id, struct str owner, bool rollback, struct err *err) MUST_CHECK;
 
+/* From now on no session or transaction is begun on it, and all that were are counted; or they are again. */
+void session_keep_off(struct session_table *t, struct connection *conn, bool off);
+
 /* Ends every session of conn (NULL: all), rolling back their transactions. Parks. */
 void session_end_all(struct session_table *t, struct connection *conn, enum session_end why);
 

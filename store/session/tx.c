@@ -130,9 +130,8 @@ static bool reserve(struct tx_table *t, const struct connection *conn, struct se
 {
 	bool ok;
 
-	if (__atomic_load_n(&conn->closed, __ATOMIC_ACQUIRE))
-		return err_set(err, ERR_CONNECTION_NOT_FOUND, "connection \"%.*s\" was disconnected",
-			       STR_FMT(conn->name));
+	if (!connection_may_begin(conn, err))
+		return false;
 	mutex_lock(t->lock);
 	ok = tx_share_take(t, conn, owner, &o->shares, err);
 	if (ok && !reserve_in(t, s, err)) {
@@ -198,9 +197,7 @@ static bool open_root(struct tx_table *t, struct connection *conn, struct sessio
 	mutex_lock(t->lock);
 	if (ok && session != NULL && session->end != SESSION_OPEN)
 		ok = session_gone(t->sessions, str_z(session->id), session->owner, &closed, err);
-	if (ok && __atomic_load_n(&conn->closed, __ATOMIC_ACQUIRE))
-		ok = err_set(err, ERR_CONNECTION_NOT_FOUND, "connection \"%.*s\" was disconnected",
-			     STR_FMT(conn->name));
+	ok = ok && connection_may_begin(conn, err);
 	if (ok) {
 		tx->imap = session != NULL ? imap_over(session->imap, reads_for_itself(conn, o), false) : NULL;
 		tx_publish(t, tx);

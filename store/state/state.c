@@ -11,6 +11,7 @@
 #include "service/base/mem.h"
 #include "service/base/num.h"
 #include "store/state/state_check.h"
+#include "store/state/state_claims.h"
 #include "store/state/state_sql.h"
 
 #include "service/base/banned.h"
@@ -79,6 +80,8 @@ static bool create_tables(struct unit *u, struct err *err)
 		"ALTER TABLE ~sessions ADD COLUMN IF NOT EXISTS settings text NOT NULL DEFAULT ''", /* it may be older
 												     */
 		"CREATE INDEX IF NOT EXISTS sessions_by_node ON ~sessions (node, instance, phase)",
+		"CREATE TABLE IF NOT EXISTS ~claims (key varchar PRIMARY KEY, body varchar NOT NULL, node varchar NOT "
+		"NULL, instance varchar NOT NULL, till_us bigint NOT NULL)",
 	};
 	if (state_is_postgres(u->s)) {
 		if (!state_run(u,
@@ -356,39 +359,52 @@ bool state_local_address(struct state *s, char ret[64], struct err *err)
 
 /* ---- reading ---- */
 
+static bool load_connection(struct unit *u, const struct str cells[STATE_CELLS], struct state_content *ret,
+			    struct err *err)
+{
+	struct state_connection *x = &ret->connections[ret->n_connections++];
+	bool second;
+	x->name = cells[1];
+	x->options = cells[3];
+	return open_url(u->s, u->a, x->name, cells[2], &x->url, &second) || state_wrong_key(u->s, err);
+}
+
+/* One statement, for it sees one moment on every database, whatever the isolation of its transaction. */
 static bool load(struct unit *u, struct state_content *ret, struct err *err)
 {
-	struct rows m = {.kinds = "tt"}, c = {.kinds = "ttt"}, models = {.kinds = "ti"};
-	if (!state_run(u, "SELECT name, value FROM ~meta", NULL, 0, &m, NULL, err) ||
-	    !state_run(u, "SELECT name, url, options FROM ~connections ORDER BY name", NULL, 0, &c, NULL, err) ||
-	    !state_run(u, "SELECT told, version FROM ~models WHERE told IS NOT NULL ORDER BY version DESC LIMIT 1",
-		       NULL, 0, &models, NULL, err))
+	struct rows r = {.kinds = "itttt"};
+	if (!state_run(u,
+		       "SELECT 1, name, value, '', '' FROM ~meta UNION ALL "
+		       "SELECT 2, name, url, options, '' FROM ~connections UNION ALL "
+		       "SELECT 3, '', '', CAST(version AS varchar), told FROM ~models WHERE told IS NOT NULL AND "
+		       "version = (SELECT max(version) FROM ~models WHERE told IS NOT NULL) ORDER BY 1, 2",
+		       NULL, 0, &r, NULL, err))
 		return false;
-	if (!state_version_of(state_meta(&m, "version"), &ret->version, err))
-		return false;
-	ret->default_name = state_meta(&m, "default");
-	if (ret->default_name.len == 0)
-		ret->default_name = STR_NONE;
-	ret->models = models.n > 0 ? models.cells[0][0] : STR_NONE;
-	if (models.n > 0 && !state_version_of(models.cells[0][1], &ret->models_version, err))
-		return false;
-	ret->connections = arena_array(u->a, c.n + 1, sizeof(*ret->connections));
-	for (size_t i = 0; i < c.n; i++) {
-		struct state_connection *x = &ret->connections[ret->n_connections++];
-		bool second;
-		x->name = c.cells[i][0];
-		x->options = c.cells[i][2];
-		if (!open_url(u->s, u->a, x->name, c.cells[i][1], &x->url, &second))
-			return state_wrong_key(u->s, err);
+	struct str version = STR_NONE;
+	ret->connections = arena_array(u->a, r.n + 1, sizeof(*ret->connections));
+	ret->models = ret->default_name = STR_NONE;
+	for (size_t i = 0; i < r.n; i++) {
+		const struct str *cells = r.cells[i];
+		const int64_t part = state_cell_int(cells[0]);
+		if (part == 1 && str_eq_z(cells[1], "version"))
+			version = cells[2];
+		else if (part == 1 && str_eq_z(cells[1], "default") && cells[2].len > 0)
+			ret->default_name = cells[2];
+		else if (part == 2 && !load_connection(u, cells, ret, err))
+			return false;
+		else if (part == 3 && !state_version_of(cells[3], &ret->models_version, err))
+			return false;
+		if (part == 3)
+			ret->models = cells[4];
 	}
-	return true;
+	return state_version_of(version, &ret->version, err);
 }
 
 bool state_load(struct state *s, struct arena *a, struct state_content *ret, struct err *err)
 {
 	struct unit u;
 	*ret = (struct state_content){0};
-	state_unit_begin(&u, s, a, true);
+	state_unit_begin(&u, s, a, false);
 	const bool ok = load(&u, ret, err);
 	return state_unit_end(&u, ok, err);
 }
@@ -495,8 +511,8 @@ bool state_write(struct state *s, int64_t version, const struct state_change *c,
 	struct unit u;
 	arena_init(&a);
 	state_unit_begin(&u, s, &a, true);
-	bool ok = advance(&u, version, ret_version, err) && write_connections(&u, c, err) &&
-		  write_models(&u, *ret_version, c, err);
+	bool ok = state_claim_hold(&u, c->claim, err) && advance(&u, version, ret_version, err) &&
+		  write_connections(&u, c, err) && write_models(&u, *ret_version, c, err);
 	if (ok && (c->choose_default || c->drop_all))
 		ok = state_put_meta(&u, "default",
 				    c->choose_default && c->default_name.p != NULL ? c->default_name : STR(""), err);

@@ -16,9 +16,11 @@
  *   connections  name, url (sealed), options (JSON)
  *   models       version, fingerprint, told_at, told_by, told (JSON; of the last version only)
  *   answers      first answers to requests with an Idempotency-Key, see state_answers.h
+ * and where servers share it nodes, sessions (state_nodes.h) and claims (state_claims.h)
  */
 
 struct state;
+struct state_claim;
 
 struct state_options {
 	struct str url;
@@ -89,10 +91,11 @@ struct state_change {
 	struct str drop;                    /* name; STR_NONE: none */
 	bool drop_all;                      /* every connection, and the default */
 	bool choose_default;
-	struct str default_name; /* STR_NONE: none, when choose_default */
-	struct str models;       /* STR_NONE: the same */
-	const char *fingerprint; /* of models */
-	struct str who;          /* caller */
+	struct str default_name;         /* STR_NONE: none, when choose_default */
+	struct str models;               /* STR_NONE: the same */
+	const char *fingerprint;         /* of models */
+	struct str who;                  /* caller */
+	const struct state_claim *claim; /* under which it is made, see state_claims.h; NULL: none */
 };
 
 /* Keeps the change if the state still has that version; *ret_version: the one it has then. ERR_SERIALIZATION_FAILURE:

@@ -1,6 +1,7 @@
 /* Answers of the state: put, found again, pushed out. */
 #include "store/state/state_answers.h"
 
+#include "store/state/state_claims.h"
 #include "store/state/state_sql.h"
 
 #include "service/base/banned.h"
@@ -82,13 +83,14 @@ static bool put(struct unit *u, const struct state_answer *x, int64_t now_us, co
 }
 
 bool state_answer_put(struct state *s, const struct state_answer *x, int64_t now_us,
-		      const struct state_answer_bounds *most, struct err *err)
+		      const struct state_answer_bounds *most, const struct state_claim *claim, struct err *err)
 {
 	struct arena a;
 	struct unit u;
 	arena_init(&a);
 	state_unit_begin(&u, s, &a, true);
-	const bool put_all = put(&u, x, now_us, most, err);
+	const bool put_all = state_claim_hold(&u, claim, err) && put(&u, x, now_us, most, err) &&
+			     (claim == NULL || state_claim_drop(&u, claim, err));
 	const bool ok = state_unit_end(&u, put_all, err);
 	arena_done(&a);
 	return ok;

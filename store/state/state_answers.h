@@ -30,9 +30,10 @@ bool state_answer_get(struct state *s, struct arena *a, struct str key, int64_t 
 struct state_answer_bounds {
 	int64_t since_us, entries, bytes; /* the last two: of one owner */
 };
-/* Unless there is one already; what is older than since_us goes, and the owner's oldest beyond its bounds. Errors are
- * those of the state's database. */
+/* Unless there is one already; what is older than since_us goes, and the owner's oldest beyond its bounds. The claim
+ * under which the work was done (NULL: none) ends with it. Errors are those of the state's database. */
 bool state_answer_put(struct state *s, const struct state_answer *x, int64_t now_us,
-		      const struct state_answer_bounds *most, struct err *err) MUST_CHECK;
+		      const struct state_answer_bounds *most, const struct state_claim *claim,
+		      struct err *err) MUST_CHECK;
 
 #endif

@@ -65,8 +65,9 @@ struct state_session {
 	bool node_draining;
 };
 
-/* A new one; created_us and used_us are set by the state's clock. */
-bool state_session_put(struct state *s, const struct state_session *x, struct err *err) MUST_CHECK;
+/* A new one; created_us and used_us are set by the state's clock. claim: see state_claims.h; NULL: none. */
+bool state_session_put(struct state *s, const struct state_session *x, const struct state_claim *claim,
+		       struct err *err) MUST_CHECK;
 /* In the arena; *ret_found. */
 bool state_session_get(struct state *s, struct arena *a, struct str id, bool *ret_found, struct state_session *ret,
 		       struct err *err) MUST_CHECK;

@@ -41,7 +41,7 @@ static bool may_lock(const struct state *s, struct arena *a, struct err *err)
 static bool look_at(struct state *s, const struct state_options *o, struct arena *a, struct err *err)
 {
 	struct meta m = {.a = a, .format = STR_NONE, .life = STR_NONE, .word = STR_NONE};
-	const struct driver_look q = {.sql = "SELECT name, value FROM ferrod_meta", .row = take_meta, .arg = &m};
+	struct driver_look q = {.sql = "SELECT name, value FROM ferrod_meta", .row = take_meta, .arg = &m};
 	bool second;
 	if (!may_lock(s, a, err) || !connection_look(s->conn, &q, err) || !state_find_key(s, o->key_file, err))
 		return false;

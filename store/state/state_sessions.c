@@ -1,5 +1,6 @@
 /* Sessions of the state: who serves them, and what another needs to go on with them. */
 #include "service/base/num.h"
+#include "store/state/state_claims.h"
 #include "store/state/state_nodes.h"
 #include "store/state/state_sql.h"
 
@@ -8,7 +9,7 @@
 #define NOW "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)"
 #define CHANGES_MAX 1000 /* rows of one statement */
 
-bool state_session_put(struct state *s, const struct state_session *x, struct err *err)
+bool state_session_put(struct state *s, const struct state_session *x, const struct state_claim *claim, struct err *err)
 {
 	const struct value params[] = {value_text(x->id),     value_text(x->node),       value_text(x->instance),
 				       value_text(x->owner),  value_text(x->connection), value_int(x->idle_us),
@@ -16,8 +17,9 @@ bool state_session_put(struct state *s, const struct state_session *x, struct er
 	struct arena a;
 	struct unit u;
 	arena_init(&a);
-	state_unit_begin(&u, s, &a, false);
-	bool ok = state_run(&u,
+	state_unit_begin(&u, s, &a, claim != NULL);
+	bool ok = state_claim_hold(&u, claim, err) &&
+		  state_run(&u,
 			    "INSERT INTO ~sessions (id, node, instance, phase, owner, connection, created_us, used_us, "
 			    "idle_us, life_us, ended_us, why, origin, undone, settings) VALUES (?, ?, ?, 0, ?, ?, " NOW
 			    ", " NOW ", ?, ?, 0, 0, '', '', ?)",
@@ -27,11 +29,15 @@ bool state_session_put(struct state *s, const struct state_session *x, struct er
 	return ok;
 }
 
-static struct state_session session_of(const struct str c[STATE_CELLS])
+static bool session_of(const struct str c[STATE_CELLS], struct str id, struct state_session *ret, struct err *err)
 {
-	return (struct state_session){.node = c[0],
+	const int64_t phase = state_cell_int(c[2]);
+	if (phase != STATE_SESSION_OPEN && phase != STATE_SESSION_HANDED && phase != STATE_SESSION_ENDED)
+		return state_unlikely(err);
+	*ret = (struct state_session){.id = id,
+				      .node = c[0],
 				      .instance = c[1],
-				      .phase = (enum state_session_phase)state_cell_int(c[2]),
+				      .phase = (enum state_session_phase)phase,
 				      .owner = c[3],
 				      .connection = c[4],
 				      .created_us = state_cell_int(c[5]),
@@ -48,6 +54,7 @@ static struct state_session session_of(const struct str c[STATE_CELLS])
 				      .node_url = c[15],
 				      .node_draining = state_cell_int(c[16]) != 0,
 				      .settings = c[17]};
+	return true;
 }
 
 bool state_session_get(struct state *s, struct arena *a, struct str id, bool *ret_found, struct state_session *ret,
@@ -66,11 +73,7 @@ bool state_session_get(struct state *s, struct arena *a, struct str id, bool *re
 			    &param, 1, &r, NULL, err);
 	ok = state_unit_end(&u, ok, err);
 	*ret_found = ok && r.n > 0;
-	if (*ret_found) {
-		*ret = session_of(r.cells[0]);
-		ret->id = id;
-	}
-	return ok;
+	return ok && (!*ret_found || session_of(r.cells[0], id, ret, err));
 }
 
 bool state_session_settings(struct state *s, const struct state_node *me, struct str id, struct str settings,
@@ -232,7 +235,8 @@ bool state_sessions_forget(struct state *s, int64_t keep_us, struct err *err)
 			    "DELETE FROM ~sessions WHERE CASE WHEN phase = 2 THEN ended_us ELSE LEAST(created_us + "
 			    "life_us, used_us + idle_us) END < " NOW " - CAST(? AS bigint)",
 			    &keep, 1, NULL, NULL, err) &&
-		  state_run(&u, "DELETE FROM ~nodes WHERE seen_us < " NOW " - 86400000000", NULL, 0, NULL, NULL, err);
+		  state_run(&u, "DELETE FROM ~nodes WHERE seen_us < " NOW " - 86400000000", NULL, 0, NULL, NULL, err) &&
+		  state_run(&u, "DELETE FROM ~claims WHERE till_us < " NOW, NULL, 0, NULL, NULL, err);
 	ok = state_unit_end(&u, ok, err);
 	arena_done(&a);
 	return ok;

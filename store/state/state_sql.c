@@ -64,13 +64,18 @@ static bool fits(const struct rows *r, const struct value *values, size_t n)
 	return ok;
 }
 
+bool state_unlikely(struct err *err)
+{
+	return err_set(err, ERR_INTERNAL_ERROR, "the state answered what cannot be");
+}
+
 static bool take_row(void *arg, const struct value *values, size_t n, bool *ret_stop, struct err *err)
 {
 	struct rows *r = arg;
 	char digits[24];
 	(void)ret_stop;
 	if (!fits(r, values, n))
-		return err_set(err, ERR_INTERNAL_ERROR, "the state answered what cannot be");
+		return state_unlikely(err);
 	if (r->n == r->size) {
 		const size_t size = r->size == 0 ? 16 : 2 * r->size;
 		struct str(*more)[STATE_CELLS] = arena_array(r->a, size, sizeof(*more));

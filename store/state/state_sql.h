@@ -56,6 +56,8 @@ bool state_look(struct unit *u, const char *text, struct rows *ret, struct err *
 int64_t state_cell_int(struct str cell);
 /* A version of the state: 1 and more, so that there is always a next one. */
 bool state_version_of(struct str cell, int64_t *ret, struct err *err) MUST_CHECK;
+/* It answered what it cannot have been given. Always false. */
+bool state_unlikely(struct err *err) MUST_CHECK;
 bool state_put_meta(struct unit *u, const char *name, struct str value, struct err *err) MUST_CHECK;
 /* What the seal of a kept answer is bound to, so that none stands for another, nor with another head. In the arena. */
 struct str state_answer_context(struct arena *a, struct str key, struct str body, int64_t status, struct str type);

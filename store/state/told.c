@@ -10,7 +10,6 @@
 
 #include "service/base/banned.h"
 
-#define TRIES 8 /* when models of ours changed while they were kept */
 #define LOOK_NS (20 * CLOCK_NS_PER_MS)
 
 struct told {
@@ -65,12 +64,13 @@ static void leave(struct told *t)
 }
 
 /* Keeps the change; without a state there is nothing to do. The turn is held. */
-static bool keep(struct told *t, struct state_change *c, struct str who, struct err *err)
+static bool keep(struct told *t, struct state_change *c, struct teller who, struct err *err)
 {
 	int64_t version;
 	if (t->state == NULL)
 		return true;
-	c->who = who;
+	c->who = who.name;
+	c->claim = who.claim;
 	if (!state_write(t->state, t->kept, c, &version, err))
 		return false;
 	t->kept = version;
@@ -216,7 +216,6 @@ static bool sync(struct told *t, struct err *err)
 	struct err none;
 	arena_init(&a);
 	bool ok = state_load(t->state, &a, &c, err);
-	/* the parts are read one after the other: what is newer than the version is taken, too, or not at all */
 	const bool changed = ok && c.version != t->version;
 	if (changed) {
 		drop_others(t, &a, &c);
@@ -247,7 +246,9 @@ bool told_restore(struct told *t, struct err *err)
 
 /* ---- telling ---- */
 
+/* Refuses before it keeps: what it has kept it does. */
 typedef bool (*telling_fn)(struct told *t, void *arg, struct err *err);
+static bool try_reset(struct told *t, void *arg, struct err *err);
 
 /* What a telling has kept and could not publish is read like another server's. */
 static bool settle(struct told *t, struct err *err)
@@ -255,18 +256,30 @@ static bool settle(struct told *t, struct err *err)
 	return t->kept == t->version || sync(t, err);
 }
 
+/* What has been found allowed is still allowed when it has been kept: nothing is declared in between. A reset takes the
+ * catalog's turn, before which nobody may have this one. */
+static bool try_once(struct told *t, telling_fn fn, void *arg, struct err *err)
+{
+	if (fn == try_reset)
+		return fn(t, arg, err);
+	store_begin_publishing(t->store);
+	const bool ok = fn(t, arg, err);
+	store_end_publishing(t->store);
+	return ok;
+}
+
 /* On top of what other servers have told meanwhile. The turn is held. */
 static bool tell_now(struct told *t, telling_fn fn, void *arg, struct err *err)
 {
 	/* each time another's was kept, so together they go on; a slower server may lose many times in a row */
 	const int64_t end = clock_deadline(LIMIT_TELL_TRIES_S);
-	bool ok = fn(t, arg, err);
+	bool ok = try_once(t, fn, arg, err);
 	while (!ok && t->state != NULL && err->code == ERR_SERIALIZATION_FAILURE && sync(t, err)) {
 		if (clock_mono_ns() >= end) {
 			(void)err_set(err, ERR_DATABASE_BUSY, "the state was changed by other servers all the time");
 			break;
 		}
-		ok = fn(t, arg, err);
+		ok = try_once(t, fn, arg, err);
 	}
 	if (ok)
 		__atomic_store_n(&t->version, t->kept, __ATOMIC_RELEASE);
@@ -298,7 +311,7 @@ static bool may_keep(const struct told *t, const struct connection *c)
 struct connecting {
 	struct connection *c;
 	const struct connect_options *o;
-	struct str who;
+	struct teller who;
 	struct told_connection *ret;
 };
 
@@ -320,7 +333,7 @@ static bool try_connect(struct told *t, void *arg, struct err *err)
 	return ok && connection_register(&t->store->connections, x->c, x->o, &x->ret->replaced, err);
 }
 
-bool told_connect(struct told *t, struct connection *c, const struct connect_options *o, struct str who,
+bool told_connect(struct told *t, struct connection *c, const struct connect_options *o, struct teller who,
 		  struct told_connection *ret, struct err *err)
 {
 	struct connecting x = {.c = c, .o = o, .who = who, .ret = ret};
@@ -329,9 +342,9 @@ bool told_connect(struct told *t, struct connection *c, const struct connect_opt
 }
 
 struct naming {
-	struct str name, who;
+	struct str name;
+	struct teller who;
 	bool force;
-	int64_t deadline;
 };
 
 static bool try_disconnect(struct told *t, void *arg, struct err *err)
@@ -342,16 +355,22 @@ static bool try_disconnect(struct told *t, void *arg, struct err *err)
 	struct state_change change = {.drop = x->name};
 	if (!connection_get(&t->store->connections, x->name, &c, err))
 		return false;
-	const bool ok = store_may_disconnect(c, x->force, err);
+	bool ok = store_begin_disconnect(t->store, c, x->force, err);
+	const bool begun = ok;
 	if (ok && connection_get_default(&t->store->connections, &fallback, &none)) {
 		change.choose_default = fallback == c;
 		connection_unref(fallback);
 	}
+	ok = ok && keep(t, &change, x->who, err);
+	if (ok)
+		store_finish_disconnect(t->store, c);
+	else if (begun)
+		store_cancel_disconnect(t->store, c);
 	connection_unref(c);
-	return ok && keep(t, &change, x->who, err) && store_disconnect(t->store, x->name, x->force, err);
+	return ok;
 }
 
-bool told_disconnect(struct told *t, struct str name, bool force, struct str who, struct err *err)
+bool told_disconnect(struct told *t, struct str name, bool force, struct teller who, struct err *err)
 {
 	struct naming x = {.name = name, .who = who, .force = force};
 	return tell(t, try_disconnect, &x, err);
@@ -369,28 +388,40 @@ static bool try_default(struct told *t, void *arg, struct err *err)
 	return ok && keep(t, &change, x->who, err) && connection_set_default(&t->store->connections, x->name, err);
 }
 
-bool told_default(struct told *t, struct str name, struct str who, struct err *err)
+bool told_default(struct told *t, struct str name, struct teller who, struct err *err)
 {
 	struct naming x = {.name = name, .who = who};
 	return tell(t, try_default, &x, err);
 }
 
-static bool try_reset(struct told *t, void *arg, struct err *err)
+struct resetting {
+	struct told *t;
+	struct teller who;
+	int64_t deadline;
+};
+
+static bool keep_reset(void *arg, struct err *err)
 {
-	const struct naming *x = arg;
+	const struct resetting *x = arg;
 	struct state_change change = {.drop_all = true};
-	return keep(t, &change, x->who, err) && declared_reset(t->declared, x->deadline, err);
+	return keep(x->t, &change, x->who, err);
 }
 
-bool told_reset(struct told *t, int64_t deadline, struct str who, struct err *err)
+static bool try_reset(struct told *t, void *arg, struct err *err)
 {
-	struct naming x = {.who = who, .deadline = deadline};
+	const struct resetting *x = arg;
+	return declared_reset(t->declared, x->deadline, keep_reset, arg, err);
+}
+
+bool told_reset(struct told *t, int64_t deadline, struct teller who, struct err *err)
+{
+	struct resetting x = {.t = t, .who = who, .deadline = deadline};
 	return tell(t, try_reset, &x, err);
 }
 
 /* ---- models ---- */
 
-static bool keep_models(struct told *t, const struct schema_staged *s, struct str who, struct err *err)
+static bool keep_models(struct told *t, const struct schema_staged *s, struct teller who, struct err *err)
 {
 	struct state_change change = {.models = strbuf_str(&s->told), .fingerprint = schema_fingerprint(s->schema)};
 	return t->state == NULL || keep(t, &change, who, err);
@@ -398,7 +429,7 @@ static bool keep_models(struct told *t, const struct schema_staged *s, struct st
 
 struct editing {
 	const struct schema_edit *edit;
-	struct str who;
+	struct teller who;
 	struct arena *scratch;
 	struct schema **ret;
 };
@@ -406,25 +437,21 @@ struct editing {
 static bool try_models(struct told *t, void *arg, struct err *err)
 {
 	const struct editing *x = arg;
-	/* introspected models may be published at any time: then the edit is made again, on top of them */
-	for (int tries = 0; tries < TRIES; tries++) {
-		struct schema_staged s;
-		if (!schema_registry_stage(&t->store->models, x->edit, t->state != NULL, x->scratch, &s, err))
-			return false;
-		const bool kept = keep_models(t, &s, x->who, err);
-		const bool published = kept && schema_registry_publish(&t->store->models, &s);
-		if (published)
-			t->models_version = t->kept;
-		if (published && x->ret != NULL)
-			*x->ret = schema_ref(s.schema);
-		schema_staged_done(&s);
-		if (!kept || published)
-			return kept;
-	}
-	return err_set(err, ERR_DATABASE_BUSY, "the models were changed by others all the time");
+	struct schema_staged s;
+	if (!schema_registry_stage(&t->store->models, x->edit, t->state != NULL, x->scratch, &s, err))
+		return false;
+	bool ok = keep_models(t, &s, x->who, err);
+	if (ok && !schema_registry_publish(&t->store->models, &s))
+		ok = err_set(err, ERR_DATABASE_BUSY, "the models were changed meanwhile"); /* by nobody */
+	if (ok)
+		t->models_version = t->kept;
+	if (ok && x->ret != NULL)
+		*x->ret = schema_ref(s.schema);
+	schema_staged_done(&s);
+	return ok;
 }
 
-bool told_models(struct told *t, const struct schema_edit *e, struct str who, struct arena *scratch,
+bool told_models(struct told *t, const struct schema_edit *e, struct teller who, struct arena *scratch,
 		 struct schema **ret, struct err *err)
 {
 	struct editing x = {.edit = e, .who = who, .scratch = scratch, .ret = ret};

@@ -44,6 +44,12 @@ struct str told_version(struct told *t, struct arena *a);
  * ERR_PRECONDITION_FAILED: it is of another state's life, or nobody's. Parks. */
 bool told_wait(struct told *t, struct str version, int64_t deadline, struct err *err) MUST_CHECK;
 
+/* Who tells. */
+struct teller {
+	struct str name;
+	const struct state_claim *claim; /* for an Idempotency-Key, see state_claims.h; NULL: none */
+};
+
 /* What became of a telling of a connection. */
 struct told_connection {
 	bool kept;                   /* or there is no state */
@@ -51,14 +57,14 @@ struct told_connection {
 };
 /* Publishes a connection that works. `who`: the caller. Errors of connection_register; ERR_DATABASE_UNAVAILABLE: the
  * state cannot be written, and nothing was changed. Parks, like all that follow. */
-bool told_connect(struct told *t, struct connection *c, const struct connect_options *o, struct str who,
+bool told_connect(struct told *t, struct connection *c, const struct connect_options *o, struct teller who,
 		  struct told_connection *ret, struct err *err) MUST_CHECK;
-bool told_disconnect(struct told *t, struct str name, bool force, struct str who, struct err *err) MUST_CHECK;
-bool told_default(struct told *t, struct str name, struct str who, struct err *err) MUST_CHECK;
+bool told_disconnect(struct told *t, struct str name, bool force, struct teller who, struct err *err) MUST_CHECK;
+bool told_default(struct told *t, struct str name, struct teller who, struct err *err) MUST_CHECK;
 /* *ret (may be NULL): a new reference to what was published. */
-bool told_models(struct told *t, const struct schema_edit *e, struct str who, struct arena *scratch,
+bool told_models(struct told *t, const struct schema_edit *e, struct teller who, struct arena *scratch,
 		 struct schema **ret, struct err *err) MUST_CHECK;
 /* reset_engine: no told connection is left; models stay. */
-bool told_reset(struct told *t, int64_t deadline, struct str who, struct err *err) MUST_CHECK;
+bool told_reset(struct told *t, int64_t deadline, struct teller who, struct err *err) MUST_CHECK;
 
 #endif

@@ -275,10 +275,12 @@ def test_reload(tmp_path):
     keys.add("stays", ["admin"])
     keys.add("goes", ["read"])
     with Server("--keys-file", str(keys.path)) as server:
-        def reload():
-            before = len(server.events("reloaded"))
+        def reload(ends="reloaded"):
+            other = "reload_failed" if ends == "reloaded" else "reloaded"
+            before, others = len(server.events(ends)), len(server.events(other))
             server.process.send_signal(signal.SIGHUP)
-            wait_for(lambda: len(server.events("reloaded")) > before, 10, "the reload")
+            wait_for(lambda: len(server.events(ends)) > before, 10, "the reload")
+            assert len(server.events(other)) == others
         stays, goes = keys.client(server.port, "stays"), keys.client(server.port, "goes")
         session = stays.session()
         goes.get("/v1/models").expect(200)
@@ -293,11 +295,11 @@ def test_reload(tmp_path):
         for text, said in (("", "not a JSON array"), ("[\n [", "line 2"), (json.dumps([GOOD, GOOD]), "entry 1"), ('[{"name": "x"}]', '"hash"')):
             failed = len(server.events("reload_failed"))
             keys.write(text)
-            reload()
+            reload("reload_failed")
             assert said in server.events("reload_failed")[failed]["message"]
             comes.get("/v1/models").expect(200)
         keys.path.unlink()
-        reload()
+        reload("reload_failed")
         comes.get("/v1/models").expect(200)
         for _ in range(100):
             keys.write()

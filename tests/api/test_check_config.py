@@ -1,4 +1,5 @@
 """`ferrod check-config` says what a start would, with the same line, and leaves every file as it is."""
+import contextlib
 import json
 import os
 import pathlib
@@ -275,7 +276,23 @@ def state_of_half_a_life(place):
     return url, "no life"
 
 
-STATES = [state_elsewhere, state_missing, state_garbage, state_newer, state_key, state_bad_key, state_of_no_life, state_of_half_a_life]
+def state_torn(place):
+    """It opens, and what is kept in it cannot be read."""
+    url = kept(place)
+    with contextlib.closing(sqlite3.connect(place / "state.db")) as db:
+        (page,), (size,) = (db.execute(ask).fetchone() for ask in ("SELECT rootpage FROM sqlite_schema WHERE name = 'ferrod_meta'", "PRAGMA page_size"))
+    with (place / "state.db").open("r+b") as f:
+        f.seek((page - 1) * size)
+        f.write(b"\xff" * size)
+    return url, "damaged"
+
+
+def state_of_another_shape(place):
+    database(place / "state.db", "CREATE TABLE ferrod_meta (x)")
+    return f"sqlite:{place}/state.db", "no such column"
+
+
+STATES = [state_elsewhere, state_missing, state_garbage, state_newer, state_key, state_bad_key, state_of_no_life, state_of_half_a_life, state_torn, state_of_another_shape]
 
 
 @pytest.mark.parametrize("fault", STATES, ids=lambda f: f.__name__)

@@ -150,6 +150,22 @@ def test_a_refused_one_is_judged_anew(two):
     assert two.count("item") == 1
 
 
+def test_so_is_one_that_was_refused_before_it_came_to_the_database(two):
+    """Its model is told, its column is made: the same request is done by the server that refused it."""
+    unknown, column = key(), key()
+    for _ in range(2):
+        two.a.post("/v1/models/Late/records", {"id": 1}, headers=unknown).problem(404, "model_not_found")
+        two.a.post("/v1/models/Item/records", {"id": 1, "more": "x"}, headers=column).problem(422, "unknown_column")
+    late = {**MODELS[0], "model_name": "Late"}
+    item = {**MODELS[0], "columns": [*MODELS[0]["columns"], {"name": "more", "logical_type": "string", "nullable": True}]}
+    two.a.put("/v1/models", {"models": [late, item, *MODELS[1:]]}).expect(200)
+    two.a.post("/v1/migrate", {"destructive": False}).expect(200)
+    for _ in range(2):
+        two.a.post("/v1/models/Late/records", {"id": 1}, headers=unknown).expect(201)
+        two.a.post("/v1/models/Item/records", {"id": 1, "more": "x"}, headers=column).expect(201)
+    assert two.count("item") == two.count("late") == 1
+
+
 def test_two_that_run_at_once(two):
     """The second waits for the first and gets its answer."""
     h, answers = key(), []

@@ -57,9 +57,10 @@ UNUSABLE = [
     (["--state-url", "foo:bar"], "cannot open the state: "), (["--state-url", "postgres://h/d?nope=1"], 'parameter: "nope"'),
     (["--state-key-file", "nowhere.key"], 'cannot read the key file "nowhere.key"'),
     (["--require-database-tls", "--state-url", "postgres://u@db.example/x"], "sslmode=verify-full"),
+    (["--cors-origins", "https://a.example, null"], '"null" is what browsers send of files and sandboxed frames'),
     *((["--cors-origins", origin], "is no origin as browsers send it") for origin in (
         "app.example", "https://app.example/", "https://a.example, https://App.example", "https://a.example:443", "http://a.example:80",
-        "null", "https://", "https://*.example", "https://me@a.example", "https://a.example,,https://b.example"))]
+        "https://", "https://*.example", "https://me@a.example", "https://a.example,,https://b.example"))]
 
 
 @pytest.mark.parametrize("words, said", UNUSABLE)

@@ -313,6 +313,15 @@ def test_a_flood_before_the_first_word_is_dropped_or_ends_it(server, kind):
         assert answer.status == (201 if kind == "notifications" else 503), answer.body
 
 
+@pytest.mark.parametrize("oid, rows", [(JSON, []), (JSON, [["[1]"], ['{"a": 2}']]), (TEXT, [['1,"sql":"forged"']]), (TEXT, [["[1]"]]), (JSON, [[None]])],
+                         ids=["none", "two", "forged", "text", "null"])
+def test_a_plan_is_one_document(lie, oid, rows):
+    """Whatever came stood in the answer as it was: none, several, or text that closed the member and began another."""
+    client, _ = lie(only("EXPLAIN", Answer([("QUERY PLAN", oid)], rows)))
+    answer = client.post("/v1/query/explain", {"model_name": "Item"})
+    answer.problem(500, "internal_error")
+
+
 def test_what_is_said_while_rows_are_sent_is_not_kept(server, lie):
     """A server that takes no rows of a load, and talks instead."""
     def answer(sql):

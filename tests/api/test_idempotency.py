@@ -14,6 +14,7 @@ import pytest
 
 from support import vanish
 from support.client import Client
+from support.keys import Keys
 from support.process import wait_for
 from support.server import Server
 
@@ -428,6 +429,46 @@ def test_values_do_not_run_into_each_other(db):
     assert not replayed(db.client.post(f"/v1/sql/execute?using={db.name}", body, headers=headers).expect(200))
     answer = db.client.post(f"/v1/sql/execute?using={db.name}%0Ausing={db.name}", body, headers=headers)
     assert not replayed(answer) and answer.status in (400, 404)
+
+
+@pytest.mark.parametrize("missing", ["scope", "connection"])
+def test_what_was_refused_for_rights_is_judged_anew(sqlite_backend, tmp_path, missing):
+    """The key gets what it lacked while the server runs; the same request is done then."""
+    keys = Keys(tmp_path)
+    keys.add("worker", ["read", "write", "sql"])
+    keys.entries[0] |= {"scopes": ["read", "write"]} if missing == "scope" else {"connections": ["other"]}
+    keys.write()
+    with Server(config={"keys_file": str(keys.path), "default_url": sqlite_backend.url}) as own:
+        worker, headers = keys.client(own.port, "worker"), key()
+        body = {"using": "default", "steps": [{"op": "sql.execute", "sql": "CREATE TABLE marks (n integer)"}]}
+        for _ in range(2):
+            refused = worker.post("/v1/batch", body, headers=headers)
+            assert refused.problem(403, "forbidden") and not replayed(refused)
+        keys.entries[0] |= {"scopes": ["read", "write", "sql"], "connections": ["default"]}
+        keys.write()
+        own.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: own.events("reloaded"), 10, "the keys")
+        done = worker.post("/v1/batch", body, headers=headers).expect(200)
+        assert not replayed(done) and replayed(worker.post("/v1/batch", body, headers=headers).expect(200))
+
+
+def test_what_the_database_refused_for_rights_is_judged_anew(postgres_conn):
+    conn, headers = postgres_conn, key()
+    pg, database = conn.backend.pg, conn.backend.database
+    conn.client.post("/v1/sql/execute", {"sql": "CREATE TABLE marks (n integer)", "using": conn.name}).expect(200)
+    url = pg.url(database, "guarded", "open%20sesame")
+    conn.client.post("/v1/connections", {"name": "guarded", "url": url}).expect(201)
+    body = {"sql": "INSERT INTO marks VALUES (1)", "using": "guarded"}
+    try:
+        refused = conn.client.post("/v1/sql/execute", body, headers=headers)
+        assert refused.problem(403, "database_forbidden") and not replayed(refused)
+        pg.psql("GRANT INSERT ON marks TO guarded", database)
+        assert not replayed(conn.client.post("/v1/sql/execute", body, headers=headers).expect(200))
+        assert replayed(conn.client.post("/v1/sql/execute", body, headers=headers).expect(200))
+        assert count(conn) == 1
+    finally:
+        conn.client.delete("/v1/connections/guarded", params={"force": "true"})
+        pg.psql("DROP OWNED BY guarded", database)
 
 
 # ---- each key has its own room ----

@@ -118,6 +118,29 @@ def test_long_documents_let_others_run(name, road):
     assert_turns_stay_short(work, "--json-values", "10000000", "--body-bytes", str(2 * LONG_BYTES))
 
 
+@pytest.mark.parametrize("where", ["envelope", "model", "column"])
+def test_members_that_nobody_knows_let_others_run(where):
+    """For each of them the one that was meant was looked for, in one turn."""
+    key, odd = {"name": "id", "logical_type": "integer", "primary_key": True}, {f"zz{n}": 1 for n in range(99000)}
+    column, model = {**key, **odd} if where == "column" else key, odd if where == "model" else {}
+    body = {"models": [{"model_name": "M", "columns": [column], **model}], **(odd if where == "envelope" else {})}
+
+    def work(client, _):
+        warnings = client.put("/v1/models", body).expect(200).json()["warnings"]
+        assert len(warnings) == 100 and warnings[-1]["detail"] == "and 98901 more of this and other kinds"
+    assert_turns_stay_short(work)
+
+
+@pytest.mark.parametrize("member", ["tables", "schemas", "names"])
+def test_names_that_become_a_statement_are_bounded(conn, member):
+    """99,000 names were one statement of megabytes, made and compiled in turns of a third of a second."""
+    for n, status in ((10000, (200, 400, 404, 422)), (10001, (400,))):
+        names = {f"t{i}": f"T{i}" for i in range(n)} if member == "names" else [f"t{i}" for i in range(n)]
+        answer = conn.client.post("/v1/introspect", {member: names}, params=conn.using)
+        assert answer.status in status
+        assert ("takes at most 10000 names" in answer.text) == (n > 10000), answer.text[:500]
+
+
 def test_a_record_of_a_bulk_body_is_a_document_too(conn):
     """Its values are counted, a line's and an array's."""
     c = conn.client

@@ -216,6 +216,17 @@ def test_a_killed_node_s_session_goes_on(pair):
     pair.b.patch("/v1/models/Item/records/1", {"note": "after"}, headers=h).expect(200)
 
 
+def test_a_phase_that_no_session_has_is_nobody_s(pair):
+    """The state's database is believed as little as any other: nobody goes on with what it does not know."""
+    database = pair.state.rsplit("/", 1)[1]
+    session = pair.client("a").post("/v1/sessions").expect(201).header("Ferro-Session")
+    pair.nodes["a"].kill()
+    for phase in (-1, 3, 4294967296):
+        pair.pg.psql(f"UPDATE ferrod.sessions SET phase = {phase}", database)
+        pair.client("b").get("/v1/session", headers={"Ferro-Session": session}).problem(500, "internal_error")
+    assert pair.pg.psql("SELECT node, phase FROM ferrod.sessions", database) == "a|4294967296"
+
+
 def test_a_restarted_node_goes_on_with_its_own(pair):
     session = pair.a.post("/v1/sessions").expect(201).header("Ferro-Session")
     tx = pair.a.post("/v1/transactions").expect(201).header("Ferro-Transaction")

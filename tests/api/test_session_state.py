@@ -1,4 +1,5 @@
 """What one caller's statement sets in the database session never reaches another caller, whatever called it."""
+import json
 import time
 
 import pytest
@@ -73,6 +74,32 @@ def test_generated_statements(one, trap, road):
         client.patch("/v1/models/Trap/records/2", {"n": 3})
         client.delete("/v1/models/Trap/records/2")
     next_is_here(client, one)
+
+
+@pytest.mark.parametrize("road", ["load", "lines", "fails"])
+@pytest.mark.parametrize("where", ["index", "check", "generated", "trigger"])
+def test_loads(one, where, road):
+    """COPY asked nothing of its table: what an index or a trigger of it had set stayed on the connection."""
+    client = one("CREATE FUNCTION leave(i int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN PERFORM set_config('app.left', 'x', false);"
+                 " PERFORM pg_advisory_lock(77); RETURN i; END $$;"
+                 "CREATE FUNCTION leaving() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM leave(1); RETURN NEW; END $$;" + {
+                     "index": "CREATE TABLE trap (id int PRIMARY KEY, n int); CREATE INDEX trap_n ON trap (leave(n))",
+                     "check": "CREATE TABLE trap (id int PRIMARY KEY, n int CHECK (leave(n) > 0))",
+                     "generated": "CREATE TABLE trap (id int PRIMARY KEY, n int, g int GENERATED ALWAYS AS (leave(n)) STORED)",
+                     "trigger": "CREATE TABLE trap (id int PRIMARY KEY, n int);"
+                                "CREATE TRIGGER t AFTER INSERT ON trap FOR EACH ROW EXECUTE FUNCTION leaving()"}[where])
+    keyed = [{**MODELS[1], "columns": [{**MODELS[1]["columns"][0], "autoincrement": False}, MODELS[1]["columns"][1]]}]
+    client.post("/v1/models", {"models": keyed}).expect(200)  # behind a load into numbered rows comes a statement that cleans up
+    rows = [{"id": i, "n": 1} for i in range(1, 1500)] + ([{"id": 1, "n": 1}] if road == "fails" else [])
+    if road == "load":
+        client.post("/v1/models/Trap/records", {"records": rows}).expect(201)
+    else:
+        lines = "".join(json.dumps(row) + "\n" for row in rows)
+        client.post("/v1/models/Trap/records", raw=lines.encode(), headers={"Content-Type": "application/x-ndjson"}).expect(
+            409 if road == "fails" else 201)
+    row = client.post("/v1/sql/fetch-one", {"sql": "SELECT coalesce(current_setting('app.left', true), '') AS s, (SELECT count(*) FROM pg_locks"
+                                                   " WHERE locktype = 'advisory' AND pid = pg_backend_pid()) AS n"}).expect(200).json()["row"]
+    assert row == {"s": "", "n": 0}
 
 
 RAW = ["UPDATE pg_settings SET setting = 'elsewhere' WHERE name = 'search_path'", "SET search_path = elsewhere",

@@ -275,3 +275,50 @@ def test_a_writer_of_our_own_is_no_lock_of_others(tmp_path):
             answer, took = timed(call)
             answer.problem(503, "pool_timeout")
             assert took > 1.9, took
+
+
+def side_by_side(port, calls):
+    """What each of them is answered, and after how long."""
+    seen = []
+
+    def run(call):
+        with Client(port, timeout=120) as own:
+            seen.append(timed(lambda: call(own)))
+    threads = [threading.Thread(target=run, args=(call,)) for call in calls]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(seen) == len(threads)
+    return seen
+
+
+def test_readers_of_a_file_that_cannot_be_opened_wait_side_by_side(tmp_path):
+    """One of a loop opens a connection for all: whoever has waited behind it does not begin to wait when it has given up."""
+    path = tmp_path / "journal.db"
+    with Server("--loops", "1", "--busy-timeout-seconds", str(BUSY)) as server, Client(server.port) as client:
+        client.post("/v1/connections", {"name": "f", "url": f"sqlite:{path}?mode=rwc", "default": True, "pool": {"idle_timeout_seconds": 0.1}}).expect(201)
+        create_tables(client, "f", MARKER)
+        until = time.monotonic() + 60
+        while client.get("/v1/connections/f").expect(200).json()["pool"]["size"] > 0:
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+            assert other.execute("PRAGMA journal_mode=DELETE").fetchone() == ("delete",)
+            other.execute("BEGIN EXCLUSIVE")
+            for answer, took in side_by_side(server.port, [lambda own: own.get("/v1/models/Marker/records/1")] * 6):
+                answer.problem(503, "database_busy")
+                assert took < BUSY + SLACK, took
+            other.execute("ROLLBACK")
+            client.get("/v1/models/Marker/records/1").expect(404)
+
+
+def test_repetitions_of_a_request_wait_side_by_side(house):
+    """One that runs because the one before it under its Idempotency-Key has failed has waited already."""
+    def create(own):
+        return own.post("/v1/models/Marker/records", {"id": 30, "label": "once"}, headers={"Idempotency-Key": "repeated"})
+    for answer, took in side_by_side(house.server_port, [create] * 5):
+        answer.problem(503, "database_busy")
+        assert took < BUSY + SLACK, took
+    house.other.execute("ROLLBACK")
+    create(house).expect(201)

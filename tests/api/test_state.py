@@ -12,61 +12,22 @@ import time
 
 import pytest
 
+from support import kept
 from support.client import Client
+from support.kept import NOTICE, Node
 from support.pg import Postgres
 from support.process import wait_for
+from support.relay import Relay
 from support.server import Server, run_binary
-
-
-NOTICE = ["--drain-notice-seconds", "0.05"]  # of a shared state: twice five seconds otherwise, at each end of a server
 
 
 def model(name, **more):
     return {"model_name": name, "columns": [{"name": "id", "logical_type": "integer", "primary_key": True}], **more}
 
 
-class Node:
-    """A server that is killed and started again on the same state and databases."""
-
-    def __init__(self, args, directory):
-        self.args, self.dir, self.server, self.client = args, directory, None, None
-
-    def start(self, *more, wait=True):
-        self.server = Server(*self.args, *more, wait=wait)
-        if wait:
-            self.client = Client(self.server.port)
-        return self.client
-
-    def kill(self):
-        self.client.close()
-        self.server.kill()
-
-    def again(self, *more):
-        self.kill()
-        return self.start(*more)
-
-    def refused(self, *more):
-        code, out, err = run_binary(*self.args, *more, "--listen", "127.0.0.1:0", cwd=self.dir)
-        assert code == 2 and out == "" and err.count("\n") == 1, (code, out, err)
-        return err
-
-
 @pytest.fixture(params=["sqlite", "postgres"])
 def node(request, tmp_path):
-    """State of either kind; .state is its URL, .key its key file."""
-    key = tmp_path / "key"
-    key.write_text(run_binary("key", "seal")[1])
-    state = f"sqlite:{tmp_path}/state.db?mode=rwc"
-    if request.param == "postgres":
-        pg = request.getfixturevalue("postgres_backend")
-        state = pg.url
-    args = ["--default-url", f"sqlite:{tmp_path}/default.db?mode=rwc", "--state-url", state, "--state-key-file", str(key), *NOTICE]
-    made = Node(args, tmp_path)
-    made.kind, made.state, made.key = request.param, state, key
-    yield made
-    if made.server is not None and made.server.alive:
-        made.client.close()
-        made.server.stop()
+    yield from kept.node(request, tmp_path)
 
 
 def connect(c, url, name="shop", status=201, **more):
@@ -248,6 +209,28 @@ def test_the_export_is_a_catalog(node, tmp_path):
         assert own.get("/v1/models/Book").json()["origin"] == "declared"
 
 
+def test_an_export_is_of_one_moment(postgres_backend, tmp_path):
+    """A connection and a model that are told together, between what an export reads and what it reads next, are both in it or neither."""
+    pg, database, told = postgres_backend.pg, postgres_backend.database, []
+    key = tmp_path / "key"
+    key.write_text(run_binary("key", "seal")[1])
+    args = ["--default-url", "", "--state-key-file", str(key), *NOTICE]
+    with Server(*args, "--state-url", postgres_backend.url) as server, Client(server.port) as c:
+        c.post("/v1/models", {"models": [model("Book")]}).expect(200)
+
+    def tell(data):
+        if b"ferrod.models" in data and not told:
+            told.append(pg.psql("BEGIN; INSERT INTO ferrod.connections VALUES ('late', 'plain:sqlite::memory:', '{}'); "
+                                "UPDATE ferrod.models SET told = replace(told, 'Book', 'Late') WHERE told IS NOT NULL; COMMIT", database))
+        return data
+    way = Relay(pg.port, tell)
+    code, out, err = run_binary("state", "export", *args, "--state-url", postgres_backend.url.replace(f":{pg.port}/", f":{way.port}/"))
+    way.close()
+    assert code == 0 and len(told) == 1, err
+    exported = json.loads(out)
+    assert ([x["name"] for x in exported["connections"]], [x["model_name"] for x in exported["models"]]) == (["late"], ["Late"])
+
+
 @pytest.mark.parametrize("table,column,text", [("models", "told", "nothing"), ("models", "told", "{}"), ("connections", "options", "[1]")])
 def test_nothing_of_a_state_that_cannot_be_read_is_left_out(node, request, tmp_path, table, column, text):
     c = node.start()
@@ -321,8 +304,8 @@ def test_what_another_tells_during_a_rotation_is_not_written_over(postgres_backe
     made.server.stop()
 
 
-def test_what_was_kept_and_could_not_be_done_is_done_later(node, postgres_backend, tmp_path):
-    """A reset that waits for a reload for longer than its request may take: the state is without the connection by then."""
+def test_a_reset_that_is_refused_changes_nothing(node, postgres_backend, tmp_path):
+    """One that waits for a reload for longer than its request may take."""
     pg, database = postgres_backend.pg, postgres_backend.database
     file, table = tmp_path / "catalog.json", model("Locked", table_name="locked")
 
@@ -333,6 +316,7 @@ def test_what_was_kept_and_could_not_be_done_is_done_later(node, postgres_backen
     c = node.start("--catalog", str(file))
     wait_for(lambda: c.get("/v1/models/Locked/records").status == 200, 10, "the table")
     connect(c, "sqlite::memory:")
+    session = c.post("/v1/sessions", {"using": "shop"}).expect(201).header("Ferro-Session")
     write([{"name": "more", "logical_type": "integer", "nullable": True}])
     with pg.asking(database) as other, Client(node.server.port) as second:
         other("BEGIN; LOCK TABLE locked IN ACCESS EXCLUSIVE MODE")
@@ -342,9 +326,10 @@ def test_what_was_kept_and_could_not_be_done_is_done_later(node, postgres_backen
         c.post("/v1/reset", headers={"Prefer": "timeout=0.5"}).problem(503, "database_busy")
         other("ROLLBACK")
         reloading.join()
-    assert names(c) == {"default": "built_in", "own": "declared"}
+    assert names(c) == {"default": "built_in", "own": "declared", "shop": "told"}
+    c.get("/v1/session", headers={"Ferro-Session": session}).expect(200)
     c = node.again("--catalog", str(file))
-    assert names(c) == {"default": "built_in", "own": "declared"}
+    assert names(c) == {"default": "built_in", "own": "declared", "shop": "told"}
 
 
 @pytest.mark.parametrize("text", ["", "short\n", "x" * 44 + "\n", "{0}{0}{0}"])

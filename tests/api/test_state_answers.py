@@ -1,10 +1,16 @@
 """Answers for Idempotency-Keys of requests whose work is in the state: kept there, sealed, for every server of it."""
 import contextlib
+import http.client
+import os
+import signal
 import sqlite3
+import threading
+import time
 import types
 
 import pytest
 
+from support import vanish
 from support.client import Client
 from support.keys import Keys
 from support.process import wait_for
@@ -87,6 +93,119 @@ def test_every_server_of_the_state_gives_them(house):
     for c in (b, a, b):
         replayed(c.post("/v1/models", {"models": [model("One")]}, headers=key("m")), first)
     assert house.sql("SELECT count(*) FROM ~models") == "1"
+
+
+@contextlib.contextmanager
+def held_up(house, table):
+    """Who writes that table of the state waits until the end; how many do is what is yielded."""
+    pg, database = house.backend.pg, house.backend.database
+    with pg.asking(database) as other:
+        other(f"BEGIN; LOCK TABLE ferrod.{table} IN EXCLUSIVE MODE")
+        yield lambda: int(pg.psql("SELECT count(*) FROM pg_locks WHERE NOT granted", database))
+        other("ROLLBACK")
+
+
+def beside(client, *call, **more):
+    """A request on a thread and a connection of its own."""
+    answers = []
+
+    def run():
+        with Client(client.port) as c, contextlib.suppress(OSError, http.client.HTTPException):  # its server may be killed
+            answers.append(c.post(*call, **more))
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    return thread, answers
+
+
+@pytest.mark.parametrize("path,body,table", [("/v1/sessions", {}, "sessions"), ("/v1/connections", {"name": "late", "url": "sqlite::memory:"}, "connections"),
+                                             ("/v1/models", {"models": [model("Late")]}, "models")])
+def test_of_two_servers_one_does_what_is_told(house, path, body, table):
+    """The second waits for the first, which is at it, and gives its answer."""
+    if house.kind == "sqlite":
+        pytest.skip("one server has it")
+    a, b = house.start(node="a"), house.start(node="b")
+    a.post("/v1/connections", {"name": "shop", "url": house.file, "default": True}, headers={}).expect(201)
+    wait_for(lambda: b.get("/v1/connections/shop").status == 200, 10, "the connection")
+    before = house.sql(f"SELECT count(*) FROM ~{table}")
+    with held_up(house, table) as waiting:
+        requests = [beside(a, path, body, headers=key("k"))]
+        wait_for(lambda: waiting() == 1, 10, "the first")
+        requests.append(beside(b, path, body, headers=key("k")))
+        other = beside(b, path, body, headers=key("k"))     # nor do two of one server
+        time.sleep(0.5)
+        assert waiting() == 1 and not any(answers for _, answers in (*requests, other))
+        with Client(b.port) as third:
+            third.post(path, {**body, "more": 1}, headers=key("k")).problem(422, "idempotency_key_reused")
+    for thread, _ in (*requests, other):
+        thread.join()
+    (first,), (second,), (third,) = (answers for _, answers in (*requests, other))
+    first.expect(200 if table == "models" else 201)
+    assert first.header("Idempotency-Replayed") is None
+    for one in (second, third):
+        assert one.body == first.body and one.status == first.status and one.header("Idempotency-Replayed") == "true"
+    assert int(house.sql(f"SELECT count(*) FROM ~{table}")) == int(before) + 1
+    assert house.sql("SELECT count(*) FROM ~claims") == "0"
+
+
+@pytest.mark.parametrize("how", ["refused", "gone"])
+def test_a_claim_that_comes_to_nothing(house, how):
+    """Who was refused, or has gone away, leaves the key to the next."""
+    if house.kind == "sqlite":
+        pytest.skip("one server has it")
+    a, b = house.start(node="a"), house.start(node="b")
+    body = {"name": "late", "url": "sqlite::memory:"}
+    if how == "refused":
+        a.post("/v1/connections", {"name": "late", "url": house.file}).expect(201)
+        a.post("/v1/connections", body, headers=key("k")).problem(409, "connection_exists")
+        a.delete("/v1/connections/late").expect(204)
+        assert house.sql("SELECT count(*) FROM ~claims") == "0"
+    else:
+        with held_up(house, "connections") as waiting:
+            vanish.send(a.port, "/v1/connections", body, key("k")).close()
+            wait_for(lambda: waiting() == 1 or house.sql("SELECT count(*) FROM ~claims") == "0", 10, "the first")
+        wait_for(lambda: house.sql("SELECT count(*) FROM ~claims") == "0", 10, "the claim's end")
+    wait_for(lambda: b.post("/v1/connections", body, headers=key("k")).status in (200, 201), 10, "the next")
+
+
+def test_a_dead_node_s_claim_is_anybody_s(house):
+    """kill -9 while it is at it: the next one waits until its beat is old, and no longer."""
+    if house.kind == "sqlite":
+        pytest.skip("one server has it")
+    a, b = house.start(node="a"), house.start(node="b")
+    body = {"name": "late", "url": "sqlite::memory:"}
+    with held_up(house, "connections") as waiting:
+        thread, _ = beside(a, "/v1/connections", body, headers=key("k"))
+        wait_for(lambda: waiting() == 1, 10, "the first")
+        a.server.kill()
+    assert house.sql("SELECT node FROM ~claims") == "a"
+    assert b.post("/v1/connections", body, headers=key("k")).expect(201).header("Idempotency-Replayed") is None
+    assert house.sql("SELECT count(*) FROM ~claims") == "0"
+
+
+def test_a_paused_node_does_not_do_what_another_has_done(house):
+    """It wakes with its claim gone: nothing is written, and who asks again gets the other's answer."""
+    if house.kind == "sqlite":
+        pytest.skip("one server has it")
+    a, b = house.start(node="a"), house.start(node="b")
+    pg, database = house.backend.pg, house.backend.database
+    body = {"name": "late", "url": "sqlite::memory:"}
+    with held_up(house, "models") as waiting:
+        before = beside(a, "/v1/models", {"models": [model("Other")]})    # has its turn
+        wait_for(lambda: waiting() == 1, 10, "a telling before it")
+        thread, answers = beside(a, "/v1/connections", body, headers=key("k"))
+        wait_for(lambda: house.sql("SELECT node FROM ~claims") == "a", 10, "the first")
+        os.kill(a.server.process.pid, signal.SIGSTOP)
+        pg.psql("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE NOT granted", database)
+    done = b.post("/v1/connections", body, headers=key("k")).expect(201)
+    assert done.header("Idempotency-Replayed") is None
+    b.delete("/v1/connections/late").expect(204)
+    os.kill(a.server.process.pid, signal.SIGCONT)
+    for one in (before[0], thread):
+        one.join()
+    assert "another one has gone on" in answers[0].problem(503, "database_unavailable")["detail"]
+    assert house.sql("SELECT count(*) FROM ~connections") == "0"
+    wait_for(lambda: a.get("/v1/connections/late").status == 404, 10, "what b was told")
+    replayed(a.post("/v1/connections", body, headers=key("k")), done)
 
 
 def test_they_are_sealed_and_sealed_anew(house):

@@ -163,10 +163,12 @@ def test_reload(ca, tmp_path):
     first, second = ca.leaf("one"), ca.leaf("two", kind="rsa")
     put(first)
     with https(chain, key) as server:
-        def reload():
-            before = len(server.events("reloaded"))
+        def reload(ends="reloaded"):
+            other = "reload_failed" if ends == "reloaded" else "reloaded"
+            before, others = len(server.events(ends)), len(server.events(other))
             server.process.send_signal(signal.SIGHUP)
-            wait_for(lambda: len(server.events("reloaded")) > before, 10, "the reload")
+            wait_for(lambda: len(server.events(ends)) > before, 10, "the reload")
+            assert len(server.events(other)) == others
         old = connect(server, ca)
         assert call(old, "GET", "/healthz")[0] == 200
         assert presented(server, ca) == "one"
@@ -177,10 +179,10 @@ def test_reload(ca, tmp_path):
         assert call(old, "GET", "/healthz")[0] == 200
         for broken in ((first[0], second[1]), (second[1], second[0]), (os.devnull, os.devnull)):
             put(broken)
-            reload()
+            reload("reload_failed")
             assert server.events("reload_failed") and presented(server, ca) == "two"
         key.unlink()
-        reload()
+        reload("reload_failed")
         assert presented(server, ca) == "two"
         for number in range(20):
             put((first, second)[number % 2])

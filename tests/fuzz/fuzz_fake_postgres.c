@@ -448,7 +448,7 @@ static void ask_of_sessions(struct run *r, struct state *s)
 	struct str *ids;
 	size_t n;
 
-	either(state_session_put(s, &x, &r->err));
+	either(state_session_put(s, &x, NULL, &r->err));
 	if (state_session_get(s, &r->arena, STR("h"), &found, &x, &r->err) && found) {
 		put_text(r, x.undone);
 		put_text(r, x.node_url);

@@ -183,7 +183,7 @@ static inline void call_until(int64_t deadline)
 		g.n_failed += 100;
 		return;
 	}
-	if (lane_run(g.lanes, g.pool, &g.stmt, deadline, &item, &g.err)) {
+	if (lane_run(g.lanes, g.pool, &g.stmt, clock_mono_ns(), deadline, &item, &g.err)) {
 		g.n_right += item.result != NULL;
 		batch_drop(&item);
 	} else {

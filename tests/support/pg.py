@@ -50,6 +50,14 @@ BEGIN
     FOR name IN SELECT extname FROM pg_extension WHERE extname <> 'plpgsql' LOOP
         EXECUTE format('DROP EXTENSION %I CASCADE', name);
     END LOOP;
+    FOR name IN SELECT format('EVENT TRIGGER %I', evtname) FROM pg_event_trigger
+            UNION ALL SELECT format('FOREIGN DATA WRAPPER %I', fdwname) FROM pg_foreign_data_wrapper
+            UNION ALL SELECT format('PUBLICATION %I', pubname) FROM pg_publication
+            UNION ALL SELECT format('CAST (%s AS %s)', castsource::regtype, casttarget::regtype) FROM pg_cast WHERE oid >= 16384
+            UNION ALL SELECT format('LANGUAGE %I', lanname) FROM pg_language WHERE oid >= 16384 AND lanname <> 'plpgsql' LOOP
+        EXECUTE 'DROP ' || name || ' CASCADE';
+    END LOOP;
+    PERFORM lo_unlink(oid) FROM pg_largeobject_metadata;
     FOR name IN SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' LOOP
         EXECUTE format('DROP SCHEMA %I CASCADE', name);
     END LOOP;

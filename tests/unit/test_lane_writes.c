@@ -217,9 +217,9 @@ static void call_big(void *arg)
 	(void)arg;
 	s.params = &big;
 	s.n_params = 1;
-	g.n_failed += lane_run(g.lanes, g.pool, &s, CLOCK_NEVER, &item, &g.err) || !item.again;
+	g.n_failed += lane_run(g.lanes, g.pool, &s, 0, CLOCK_NEVER, &item, &g.err) || !item.again;
 	s.n_params = 0;
-	g.n_failed += lane_run(g.lanes, g.pool, &s, IN_MS(1000), &item, &g.err) || !item.again;
+	g.n_failed += lane_run(g.lanes, g.pool, &s, 0, IN_MS(1000), &item, &g.err) || !item.again;
 	mem_free(text);
 }
 

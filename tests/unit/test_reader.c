@@ -131,7 +131,7 @@ static void read_one(int64_t deadline, bool park)
 	struct driver_conn *c;
 	int64_t lease_ns = 0;
 
-	if (!reader_enter(g.readers, g.pool, deadline, &r, &c, &lease_ns, &g.err)) {
+	if (!reader_enter(g.readers, g.pool, 0, deadline, &r, &c, &lease_ns, &g.err)) {
 		g.n_failed++;
 		return;
 	}
@@ -394,7 +394,7 @@ static int64_t read_number(void)
 	struct driver_conn *c;
 	int64_t lease_ns = 0;
 
-	assert_true(reader_enter(g.readers, g.pool, CLOCK_NEVER, &r, &c, &lease_ns, &g.err));
+	assert_true(reader_enter(g.readers, g.pool, 0, CLOCK_NEVER, &r, &c, &lease_ns, &g.err));
 	assert_non_null(r);
 	const int64_t n = run_sql(c, "SELECT n FROM t");
 	reader_leave(r);

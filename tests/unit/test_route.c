@@ -223,21 +223,32 @@ static void conflicts(void **state)
 	refused(STR_NONE, STR("nonsense"), STR_NONE, ERR_TRANSACTION_NOT_FOUND);
 }
 
+static bool disconnect(const char *name, bool force)
+{
+	struct connection *c;
+	assert_true(connection_get(&store->connections, str_z(name), &c, &err));
+	const bool ok = store_begin_disconnect(store, c, force, &err);
+	if (ok)
+		store_finish_disconnect(store, c);
+	connection_unref(c);
+	return ok;
+}
+
 static void disconnecting_ends_what_is_on_it(void **state)
 {
 	struct str s = open_on("service"), tx = begin(s, STR_NONE), alone = begin(STR_NONE, STR("service"));
 
 	(void)state;
-	assert_false(store_disconnect(store, STR("service"), false, &err));
+	assert_false(disconnect("service", false));
 	assert_int_equal(err.code, ERR_CONNECTION_IN_USE);
 	goes_to(s, tx, STR_NONE, "service");
-	assert_true(store_disconnect(store, STR("service"), true, &err));
+	assert_true(disconnect("service", true));
 	refused(s, tx, STR_NONE, ERR_SESSION_EXPIRED);
 	refused(STR_NONE, alone, STR_NONE, ERR_TRANSACTION_EXPIRED);
 	assert_int_equal(session_count(store->sessions), 0);
 	connect_to("service", false); /* another one of that name is no way back in */
 	refused(s, STR_NONE, STR_NONE, ERR_SESSION_EXPIRED);
-	assert_true(store_disconnect(store, STR("app"), true, &err));
+	assert_true(disconnect("app", true));
 	refused(STR_NONE, STR_NONE, STR_NONE, ERR_NO_DEFAULT_CONNECTION);
 }
 

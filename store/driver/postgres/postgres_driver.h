@@ -453,6 +453,10 @@ bool pg_plain_known(struct driver_db *db, const struct stmt *s);
 /* Of a statement that travels ahead: is known what its tables are? Where they are not plain, the session is to be put
  * back. */
 bool pg_plain_seen(struct pg_conn *c, const struct stmt *s);
+/* Is the table at the place plain? What is not known is looked up. Parks. */
+bool pg_plain_table(struct pg_conn *c, struct str place, int64_t deadline_ns, bool *ret, struct err *err) MUST_CHECK;
+/* A table's place as SQL. */
+void pg_put_place(struct str place, struct strbuf *out);
 /* driver->prepare: pg_prepare, and the session is to be put back after a statement on a table that is not plain. */
 bool pg_plain_prepare(struct driver_conn *base, const struct stmt *s, int64_t deadline_ns, struct cursor **ret,
 		      struct err *err) MUST_CHECK;
@@ -526,7 +530,7 @@ bool pg_simple_all(struct driver_conn *base, const struct str *sqls, size_t n, i
 		   struct err *err) MUST_CHECK;
 
 /* postgres_load.c: see driver.h */
-bool pg_load_begin(struct driver_conn *base, struct str table, struct str sql, int64_t deadline_ns, bool *ret_began,
+bool pg_load_begin(struct driver_conn *base, struct str place, struct str sql, int64_t deadline_ns, bool *ret_began,
 		   struct err *err) MUST_CHECK;
 bool pg_load_rows(struct driver_conn *base, const struct load *l, int64_t deadline_ns, struct err *err) MUST_CHECK;
 bool pg_load_end(struct driver_conn *base, int64_t deadline_ns, int64_t *ret_rows, struct err *err) MUST_CHECK;

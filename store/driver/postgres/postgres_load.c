@@ -44,15 +44,22 @@ static bool stop(struct pg_conn *c, enum pg_io why, struct err *err)
 }
 
 /* COPY goes neither into views nor past row-level security, and follows no rules; to a table that is not there it would
- * say less than INSERT does. */
-static bool takes_copy(struct driver_conn *base, struct str table, int64_t deadline, bool *ret, struct err *err)
+ * say less than INSERT does. Into one that is not plain it may leave something in the session: that is to be put back,
+ * and behind a pooler no COPY, whose inserts put it back in their own flight. */
+static bool takes_copy(struct pg_conn *c, struct str place, int64_t deadline, bool *ret, struct err *err)
 {
 	struct strbuf name;
-	bool ok;
+	bool ok, plain;
 
+	if (!pg_plain_table(c, place, deadline, &plain, err))
+		return false;
+	*ret = plain || !c->pooled;
+	if (!*ret)
+		return true;
+	c->base.session_dirty |= !plain;
 	strbuf_init(&name, 0);
-	dialect_quote_ident(&name, table);
-	ok = pg_ask(base,
+	pg_put_place(place, &name);
+	ok = pg_ask(&c->base,
 		    STR("SELECT c.relkind IN ('r', 'p', 'f') AND NOT c.relhasrules "
 			"AND NOT pg_catalog.row_security_active(c.oid) FROM pg_catalog.pg_class c "
 			"WHERE c.oid = pg_catalog.to_regclass($1)"),
@@ -61,7 +68,7 @@ static bool takes_copy(struct driver_conn *base, struct str table, int64_t deadl
 	return ok;
 }
 
-bool pg_load_begin(struct driver_conn *base, struct str table, struct str sql, int64_t deadline_ns, bool *ret_began,
+bool pg_load_begin(struct driver_conn *base, struct str place, struct str sql, int64_t deadline_ns, bool *ret_began,
 		   struct err *err)
 {
 	struct pg_conn *c = pg_conn(base);
@@ -69,7 +76,7 @@ bool pg_load_begin(struct driver_conn *base, struct str table, struct str sql, i
 	PGresult *res;
 	enum pg_io io;
 
-	if (table.p != NULL && !takes_copy(base, table, deadline_ns, &fits, err))
+	if (place.p != NULL && !takes_copy(c, place, deadline_ns, &fits, err))
 		return false;
 	*ret_began = fits;
 	if (!fits)

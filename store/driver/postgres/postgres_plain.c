@@ -56,7 +56,7 @@ bool pg_plain_known(struct driver_db *db, const struct stmt *s)
 }
 
 /* A table's place (store/schema/schema.h): its name, behind its schema and a NUL where it has one. */
-static void put_place(struct str place, struct strbuf *out)
+void pg_put_place(struct str place, struct strbuf *out)
 {
 	const char *nul = place.len > 0 ? memchr(place.p, '\0', place.len) : NULL;
 	const size_t n = nul != NULL ? (size_t)(nul - place.p) : 0;
@@ -73,25 +73,33 @@ static bool look(struct pg_conn *c, struct str table, int64_t deadline, bool *re
 	bool ok;
 
 	strbuf_init(&name, 0);
-	put_place(table, &name);
+	pg_put_place(table, &name);
 	ok = pg_ask(&c->base, str_z(plain_sql), strbuf_str(&name), deadline, ret, err);
 	strbuf_done(&name);
 	return ok;
 }
 
-/* Are all of the statement's tables plain? What is not known is looked up. */
+bool pg_plain_table(struct pg_conn *c, struct str place, int64_t deadline_ns, bool *ret, struct err *err)
+{
+	uint64_t since;
+
+	if (pg_plain_get(c->base.db->plain, place, ret, &since))
+		return true;
+	if (!look(c, place, deadline_ns, ret, err))
+		return false;
+	pg_plain_keep(c->base.db->plain, place, *ret, since);
+	return true;
+}
+
+/* Are all of the statement's tables plain? */
 static bool all_plain(struct pg_conn *c, const struct stmt *s, int64_t deadline, bool *ret, struct err *err)
 {
 	*ret = true;
 	for (size_t i = 0; i < s->n_tables; i++) {
-		uint64_t since;
 		bool plain;
 
-		if (!pg_plain_get(c->base.db->plain, s->tables[i], &plain, &since)) {
-			if (!look(c, s->tables[i], deadline, &plain, err))
-				return false;
-			pg_plain_keep(c->base.db->plain, s->tables[i], plain, since);
-		}
+		if (!pg_plain_table(c, s->tables[i], deadline, &plain, err))
+			return false;
 		*ret = *ret && plain;
 	}
 	return true;

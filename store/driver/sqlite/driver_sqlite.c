@@ -70,12 +70,16 @@ static void sqlite_close(struct driver_conn *base)
 	mem_free(c);
 }
 
-static void set_limits(sqlite3 *h)
+static void set_limits(struct sqlite_conn *c)
 {
+	sqlite3 *h = c->h;
+
 	(void)sqlite3_limit(h, SQLITE_LIMIT_EXPR_DEPTH, MAX_EXPR_DEPTH);
 	(void)sqlite3_limit(h, SQLITE_LIMIT_COMPOUND_SELECT, MAX_COMPOUND_SELECT);
 	if (options.value_bytes > 0)
 		(void)sqlite3_limit(h, SQLITE_LIMIT_LENGTH, (int)options.value_bytes);
+	c->value_bytes = sqlite3_limit(h, SQLITE_LIMIT_LENGTH, -1);
+	sqlite_away_compiles(c, false, 0);
 	(void)sqlite3_limit(h, SQLITE_LIMIT_TRIGGER_DEPTH, MAX_TRIGGER_DEPTH);
 	(void)sqlite3_limit(h, SQLITE_LIMIT_VARIABLE_NUMBER, LIMIT_SQL_PARAMS_SQLITE);
 }
@@ -152,7 +156,7 @@ static void open_job(void *arg)
 	}
 	(void)sqlite3_extended_result_codes(c->h, 1);
 	sqlite_wait_init(c);
-	set_limits(c->h);
+	set_limits(c);
 	j->rc = sqlite_function_register(c);
 	if (j->rc == SQLITE_OK)
 		j->rc = sqlite_like_register(c);

@@ -51,12 +51,16 @@ static void fill_job(void *arg)
 	size_t bytes = 0;
 
 	for (;;) {
-		a->rc = sqlite_wait_one(st->c, st->h);
+		a->rc = sqlite_wait_one(st->c, st->h, true);
 		if (!st->stepped && (a->rc == SQLITE_ROW || a->rc == SQLITE_DONE))
 			sqlite_stmt_columns(st);
 		if (a->rc != SQLITE_ROW)
 			return;
 		st->stepped = true;
+		if (st->n_passed > 0) { /* a loop has given it */
+			st->n_passed--;
+			continue;
+		}
 		sqlite_stmt_row(st);
 		bytes += row_bytes(st);
 		a->stands = bytes > AHEAD_BYTES || a->n == AHEAD_ROWS || clock_mono_ns() >= until;

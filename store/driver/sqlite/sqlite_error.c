@@ -203,7 +203,12 @@ bool sqlite_error(struct sqlite_conn *c, int rc, struct str sql, struct err *err
 	case SQLITE_PROTOCOL:
 		return lost(c, err, "the database file's locks do not work");
 	case SQLITE_NOMEM:
-		return err_oom(err);
+		if (!c->saw_too_long)
+			return err_oom(err);
+		return err_set(
+			err, ERR_SQL_ERROR,
+			"the statement is too long when it is compiled, with the views, generated columns, indexes "
+			"and triggers that it uses");
 	case SQLITE_TOOBIG:
 		return err_set(err, ERR_PAYLOAD_TOO_LARGE,
 			       "a text, blob or row is larger than sqlite_value_bytes allows, a function's argument "

@@ -25,6 +25,7 @@
  *   sqlite_row.c      their columns and rows
  *   sqlite_text.c     their texts
  *   sqlite_ahead.c    rows of statements that compute for long, made off the loop
+ *   sqlite_away.c     what shows only on a loop that it takes long, begun anew off it
  *   sqlite_group.c    writes of many requests in one transaction
  *   sqlite_snapshot.c reads of many requests in one transaction
  *   sqlite_wait.c     how a connection waits: busy, progress, offloaded steps
@@ -76,7 +77,7 @@ struct driver_db {
 };
 
 /* Why a running statement was stopped by us. */
-enum sqlite_stop { SQLITE_STOP_NONE, SQLITE_STOP_DEADLINE, SQLITE_STOP_CANCELLED };
+enum sqlite_stop { SQLITE_STOP_NONE, SQLITE_STOP_DEADLINE, SQLITE_STOP_CANCELLED, SQLITE_STOP_AWAY };
 
 struct sqlite_stmt;
 
@@ -87,6 +88,7 @@ struct sqlite_conn {
 	int64_t deadline_ns;      /* of what runs now */
 	int64_t busy_until_ns;    /* of the lock that is waited for */
 	int64_t busy_timeout_ns;
+	int value_bytes; /* SQLITE_LIMIT_LENGTH, but while a loop steps what reads */
 	int64_t unit_ns; /* of a client's own statement in a transaction that it shares */
 	enum sqlite_stop stop;
 	unsigned n_progress; /* calls of the progress handler in this run of a statement */
@@ -109,9 +111,10 @@ struct sqlite_conn {
 	bool like_case;         /* PRAGMA case_sensitive_like, which would bring SQLite's own LIKE back */
 	bool saw_insert;        /* by the authorizer, while preparing */
 	bool saw_update, saw_match;
-	bool saw_begin;         /* BEGIN */
-	bool saw_divide;        /* SAVEPOINT or RELEASE */
-	bool saw_own_savepoint; /* its name is one of ours, which a client's text may not say */
+	bool saw_delete, saw_column; /* a DELETE that asks for no column empties its table in one step */
+	bool saw_begin;              /* BEGIN */
+	bool saw_divide;             /* SAVEPOINT or RELEASE */
+	bool saw_own_savepoint;      /* its name is one of ours, which a client's text may not say */
 	bool saw_taint;
 	bool saw_alone; /* what shares no transaction: words about transactions, settings, counts of the connection */
 	bool saw_busy;  /* PRAGMA busy_timeout, with a time or (-1) without */
@@ -120,20 +123,29 @@ struct sqlite_conn {
 	bool saw_beyond;       /* more than reads: sqlite_proof.c */
 	bool saw_heavy;        /* one step may compute for long: it is not made by the loop */
 	bool saw_long;         /* compiling takes longer than compile_left allows: it was given up */
+	bool saw_too_long;     /* it would have been more steps than a thread compiles */
 	unsigned compile_left; /* questions of the compiler's that a loop may still wait for; 0: any number */
 	unsigned compile_asked;
-	bool reads;        /* the statement that is stepped writes nothing */
-	bool divides;      /* it begins or ends a savepoint within a transaction, which is brief and syncs nothing */
-	bool begins;       /* it begins a transaction: the file is not written */
-	bool savepoint_tx; /* a SAVEPOINT began the transaction: RELEASE may commit it */
-	unsigned words;    /* tokenized, all in all */
+	bool here;            /* a loop is inside sqlite3_step */
+	bool may_begin_anew;  /* and what it steps only reads */
+	bool saw_changed;     /* something is compiled anew inside a step */
+	bool away;            /* it gave up, for it would have taken long: a thread is to begin anew. sqlite_away.c */
+	int64_t looked_ns;    /* the last look at the progress of what a loop steps; 0: none yet */
+	int64_t aside_ns;     /* when the loop had a turn for others last, or that first look was */
+	int64_t aside_cpu_ns; /* what its thread had taken of a processor by then; 0: not known */
+	bool reads;           /* the statement that is stepped writes nothing */
+	bool divides;         /* it begins or ends a savepoint within a transaction, which is brief and syncs nothing */
+	bool begins;          /* it begins a transaction: the file is not written */
+	bool savepoint_tx;    /* a SAVEPOINT began the transaction: RELEASE may commit it */
+	unsigned words;       /* tokenized, all in all */
 	size_t match_terms, match_phrases; /* of full-text queries since the last look at the progress */
 	const char *match_at, *match_end;  /* that FTS3's tokenizer has opened last; compared only */
 	size_t text_words;                 /* of it */
 	bool match_refused;                /* what runs was a query of too many words */
 	sqlite3_stmt *st_schema;           /* of sqlite_virtual.c; NULL until used */
-	int64_t virtual_schema;            /* version of the schema that has_virtual is of; -1: not known */
+	int64_t virtual_schema;            /* version of the schema that the next two are of; -1: not known */
 	bool has_virtual;
+	bool has_nested;                    /* views name others, likewise */
 	bool wal;                           /* readers and the writer do not block each other */
 	sqlite3_stmt *st_begin, *st_commit; /* of snapshots; NULL until the first one */
 	sqlite3 *helper;                    /* of sqlite_function.c, with its statement; NULL until used */
@@ -155,7 +167,7 @@ void sqlite_db_close(struct driver_db *db);
 /* A file's path as a URI with that query; owned by the caller. */
 char *sqlite_uri_name(struct str path, const char *query);
 /* driver.look. */
-bool sqlite_look(const struct driver_db *db, const struct driver_look *q, struct err *err) MUST_CHECK;
+bool sqlite_look(const struct driver_db *db, struct driver_look *q, struct err *err) MUST_CHECK;
 /* Is a file that SQLite keeps beside the database a symbolic link? It would refuse to open one too, but say less. */
 bool sqlite_db_has_linked_sibling(const struct driver_db *db);
 /* After a successful open: the anchor of an in-memory database. Returns a result code. */
@@ -214,6 +226,8 @@ bool sqlite_run(struct sqlite_conn *c, struct str sql, bool cache, int64_t deadl
 struct str sqlite_skip_blank(struct str sql);
 /* How many there are in it, at most: words in strings and comments count, too. */
 size_t sqlite_text_selects(struct str sql);
+/* May it name what it says, again and again (WITH), so that it takes long to compile though it is short? */
+bool sqlite_text_may_double(struct str sql);
 
 /* ---- sqlite_tx.c: see driver.h ---- */
 
@@ -233,7 +247,22 @@ struct cursor *sqlite_batch_cursor(struct batch_item *item);
 bool sqlite_batch_step(struct cursor *cur);
 void sqlite_batch_drop(struct batch_item *item);
 
+/* ---- sqlite_away.c ---- */
+
+/* Bounds of what is compiled and stepped from here on, by the loop or by a thread; text_len: of what is compiled. */
+void sqlite_away_compiles(struct sqlite_conn *c, bool on_loop, size_t text_len);
+/* Did the compiler end with that code, after so long, for want of steps that it may write? */
+bool sqlite_away_too_long(int rc, int64_t took_ns);
+/* Before and after sqlite3_step on a loop. */
+void sqlite_away_enter(struct sqlite_conn *c, bool reads);
+void sqlite_away_leave(struct sqlite_conn *c, int rc);
+/* A look at the progress of what a loop steps. False: it is to give up. */
+bool sqlite_away_look(struct sqlite_conn *c);
+
 /* ---- sqlite_snapshot.c: see driver.h ---- */
+
+/* What a statement that reads has begun to see stays as it is for its connection until sqlite_snapshot_close. */
+bool sqlite_snapshot_pin(struct sqlite_conn *c);
 
 bool sqlite_snapshot_open(struct driver_conn *base);
 void sqlite_snapshot_close(struct driver_conn *base);
@@ -248,8 +277,8 @@ void sqlite_wait_init(struct sqlite_conn *c);
 void sqlite_wait_busy(struct sqlite_conn *c);
 /* Begins a call: deadline (the earlier of it and the statement timeout), no stop yet. */
 void sqlite_wait_begin(struct sqlite_conn *c, int64_t deadline_ns);
-/* sqlite3_step, here and now. */
-int sqlite_wait_one(struct sqlite_conn *c, sqlite3_stmt *st);
+/* sqlite3_step, here and now; reads: it yields rows and writes nothing. */
+int sqlite_wait_one(struct sqlite_conn *c, sqlite3_stmt *st, bool reads);
 /* sqlite3_step, off the loop when it may sync a file. */
 int sqlite_wait_step(struct sqlite_conn *c, sqlite3_stmt *st);
 /* The same for a statement that yields rows and writes nothing: there is nothing to sync. was_in_tx: when it started.
@@ -290,6 +319,8 @@ int sqlite_fts5_register(struct sqlite_conn *c, fts5_api *api);
 /* Does the statement, or a trigger that it fires, search or write virtual tables of the schema? When it cannot be told:
  * yes. */
 bool sqlite_virtual_used(struct sqlite_conn *c, struct str sql);
+/* May views take long to compile, for they name each other? When it cannot be told: yes. */
+bool sqlite_virtual_nested(struct sqlite_conn *c);
 /* Frees what it has used. */
 void sqlite_virtual_done(struct sqlite_conn *c);
 

@@ -91,12 +91,17 @@ static bool wants_log(sqlite3 *h)
 	       f->pMethods != NULL && f->pMethods->xRead(f, &version, 1, 19) == SQLITE_OK && version == 2;
 }
 
-static void read_rows(sqlite3 *h, const struct driver_look *q)
+/* false: not all of them could be read, and l->rc says why. No such table is no row. */
+static bool read_rows(struct looking *l, struct driver_look *q)
 {
 	sqlite3_stmt *st = NULL;
-	if (q == NULL || sqlite3_prepare_v2(h, q->sql, -1, &st, NULL) != SQLITE_OK)
-		return;
-	while (sqlite3_step(st) == SQLITE_ROW) {
+	if (q == NULL)
+		return true;
+	q->opened = true;
+	l->rc = sqlite3_prepare_v2(l->h, q->sql, -1, &st, NULL);
+	if (l->rc != SQLITE_OK)
+		return str_starts(str_z(sqlite3_errmsg(l->h)), STR("no such table: "));
+	while ((l->rc = sqlite3_step(st)) == SQLITE_ROW) {
 		const char *name = (const char *)sqlite3_column_text(st, 0);
 		const char *value = (const char *)sqlite3_column_text(st, 1);
 		if (name != NULL && value != NULL)
@@ -104,6 +109,13 @@ static void read_rows(sqlite3 *h, const struct driver_look *q)
 			       str_n(value, (size_t)sqlite3_column_bytes(st, 1)));
 	}
 	(void)sqlite3_finalize(st);
+	return l->rc == SQLITE_DONE;
+}
+
+/* What lies beside it may make it whole. */
+static bool may_be_mended(const struct looking *l)
+{
+	return ((l->rc & 0xff) == SQLITE_CORRUPT || (l->rc & 0xff) == SQLITE_NOTADB) && (l->journal || l->log);
 }
 
 /* There is none, as the system says: would it be made? */
@@ -118,7 +130,7 @@ static bool missing(const struct driver_db *db, int why, struct err *err)
 	return why == 0 || sqlite_open_error(SQLITE_CANTOPEN, why, err);
 }
 
-static bool judge(struct looking *l, const struct driver_look *q, struct err *err)
+static bool judge(struct looking *l, struct driver_look *q, struct err *err)
 {
 	const struct driver_db *db = l->db;
 	struct stat st;
@@ -133,18 +145,15 @@ static bool judge(struct looking *l, const struct driver_look *q, struct err *er
 		return sqlite_open_error(l->rc, 0, err);
 	if (!lies)
 		return missing(db, why, err);
-	const bool torn = (l->rc & 0xff) == SQLITE_CORRUPT || (l->rc & 0xff) == SQLITE_NOTADB;
-	if (!opened && torn && (l->journal || l->log))
-		return true; /* what lies beside it may make it whole */
 	if (!opened)
-		return sqlite_open_error(l->rc, l->os_error, err);
+		return may_be_mended(l) || sqlite_open_error(l->rc, l->os_error, err);
 	if (!db->dsn->immutable && !l->log_lies && wants_log(l->h) && may_make(db->path) != 0)
 		return sqlite_open_error(SQLITE_READONLY_DIRECTORY, 0, err);
-	read_rows(l->h, q);
-	return true;
+	struct sqlite_conn c = {.h = l->h};
+	return read_rows(l, q) || may_be_mended(l) || sqlite_error(&c, l->rc, STR(""), err);
 }
 
-bool sqlite_look(const struct driver_db *db, const struct driver_look *q, struct err *err)
+bool sqlite_look(const struct driver_db *db, struct driver_look *q, struct err *err)
 {
 	struct looking l = {.db = db};
 	if (!db->is_file)

@@ -195,8 +195,13 @@ static bool on_read(const char *table, bool by_schema)
 
 /* Of each of the compiler's questions: is it to go on? Views, and what WITH names, double with each that names another
  * one twice: a short text may keep the compiler busy for minutes, which no progress handler sees. */
-static bool may_compile(struct sqlite_conn *c)
+static bool may_compile(struct sqlite_conn *c, int action)
 {
+	/* inside a step only what others have changed is compiled anew, or what a table with SQL of its own asks */
+	if (c->here && action != SQLITE_PRAGMA) {
+		c->away = c->saw_changed = true;
+		return false;
+	}
 	if (c->compile_left == 1)
 		c->saw_long = true;
 	else if (c->compile_left > 0)
@@ -213,7 +218,7 @@ static int on_authorize(void *arg, int action, const char *one, const char *two,
 
 	if (c->internal)
 		return SQLITE_OK;
-	if (!may_compile(c))
+	if (!may_compile(c, action))
 		return SQLITE_DENY;
 	c->saw_beyond |= !sqlite_proof_allows(action, one, two);
 	switch (action) {
@@ -229,9 +234,11 @@ static int on_authorize(void *arg, int action, const char *one, const char *two,
 	case SQLITE_REINDEX:
 	case SQLITE_ALTER_TABLE:
 		/* a whole table, or its sorting, may be one step */
+		c->saw_delete |= action == SQLITE_DELETE;
 		c->saw_heavy |= c->raw;
 		return SQLITE_OK;
 	case SQLITE_READ:
+		c->saw_column = true;
 		c->saw_heavy |= one != NULL && strncasecmp(one, "pragma_table_", 13) == 0;
 		return on_read(one, trigger != NULL) ? SQLITE_OK : SQLITE_DENY;
 	case SQLITE_SAVEPOINT:
@@ -279,7 +286,7 @@ void sqlite_policy_begin(struct sqlite_conn *c)
 {
 	c->saw_beyond = c->saw_insert = c->saw_update = c->saw_match = c->saw_alone = c->saw_taint = false;
 	c->saw_begin = c->saw_divide = c->saw_own_savepoint = c->saw_heavy = c->saw_busy = c->saw_paths = false;
-	c->saw_long = false;
+	c->saw_long = c->saw_too_long = c->saw_delete = c->saw_column = false;
 }
 
 void sqlite_policy_authorize(struct sqlite_conn *c)

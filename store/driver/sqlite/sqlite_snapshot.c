@@ -34,6 +34,11 @@ bool sqlite_snapshot_open(struct driver_conn *base)
 	return c->wal && run(c, &c->st_begin, "BEGIN");
 }
 
+bool sqlite_snapshot_pin(struct sqlite_conn *c)
+{
+	return run(c, &c->st_begin, "BEGIN");
+}
+
 void sqlite_snapshot_close(struct driver_conn *base)
 {
 	struct sqlite_conn *c = sqlite_conn_of(base);

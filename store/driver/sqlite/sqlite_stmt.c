@@ -19,8 +19,10 @@
 /* What a loop's compiler may ask of the authorizer, which it does of each column and SELECT; well below a millisecond.
  */
 #define COMPILE_QUESTIONS 500
-/* SELECTs of a client's text that a loop compiles: what WITH names, each twice, doubles with each and asks little. */
-#define COMPILE_SELECTS 12
+/* Bytes of a text that a loop compiles. */
+#define COMPILE_BYTES (64 << 10)
+/* What took longer to compile, on a thread, is run there too. */
+#define COMPILE_NS (2 * CLOCK_NS_PER_MS)
 
 /* ---- life ---- */
 
@@ -146,13 +148,17 @@ struct compile_job {
 	sqlite3_stmt **ret;
 	const char **ret_tail;
 	int rc;
+	int64_t cpu_ns;
 };
 
 static void compile_job(void *arg)
 {
 	struct compile_job *j = arg;
+	const int64_t from = clock_thread_cpu_ns();
 
 	j->rc = compile(j->c, j->text, j->flags, j->ret, j->ret_tail);
+	j->cpu_ns = clock_thread_cpu_ns() - from;
+	j->c->saw_too_long = sqlite_away_too_long(j->rc, j->cpu_ns);
 }
 
 /* A loop compiles what is compiled at once; what takes longer a thread does, which looks at the clock. */
@@ -162,20 +168,27 @@ static int compile_somewhere(struct sqlite_conn *c, struct str text, unsigned fl
 	struct compile_job j = {.c = c, .text = text, .flags = flags, .ret = ret, .ret_tail = ret_tail};
 	const bool on_loop = fiber_current() != NULL;
 
-	*ret_long = on_loop && c->raw && sqlite_text_selects(text) > COMPILE_SELECTS;
-	if (!*ret_long) {
+	bool away = on_loop && (text.len > COMPILE_BYTES || (c->raw && sqlite_text_may_double(text)) ||
+				(!c->internal && sqlite_virtual_nested(c)));
+
+	*ret_long = false;
+	if (!away) {
 		c->compile_left = on_loop ? COMPILE_QUESTIONS : 0;
+		sqlite_away_compiles(c, on_loop, text.len);
 		compile_job(&j);
 		c->compile_left = 0;
-		*ret_long = c->saw_long;
+		*ret_long = away = on_loop && (c->saw_long || (j.rc & 0xff) == SQLITE_NOMEM);
 	}
-	if (*ret_long) {
+	sqlite_away_compiles(c, false, text.len);
+	if (away) {
 		(void)sqlite3_finalize(*ret);
 		*ret = NULL;
 		sqlite_policy_begin(c);
 		c->offloaded = fiber_shielded() ? NULL : fiber_current();
 		offload_compute(compile_job, &j);
 		c->offloaded = NULL;
+		/* what is so large takes its time to run, and to be put away, too */
+		*ret_long = *ret_long || j.cpu_ns > COMPILE_NS;
 	}
 	return j.rc != SQLITE_OK && c->stop != SQLITE_STOP_NONE ? SQLITE_INTERRUPT : j.rc;
 }
@@ -213,7 +226,8 @@ bool sqlite_stmt_create(struct sqlite_conn *c, struct str sql, bool persistent, 
 	st->c = c;
 	st->cur.conn = &c->base;
 	st->cur.read_only = sqlite3_stmt_readonly(h) != 0;
-	st->heavy = c->saw_heavy || is_long || (c->raw && memmem(text.p, text.len, "||", 2) != NULL);
+	st->heavy = c->saw_heavy || is_long || (c->saw_delete && !c->saw_column) ||
+		    (c->raw && memmem(text.p, text.len, "||", 2) != NULL);
 	/* who makes all of a migration's statements makes the long ones too */
 	const bool by_thread = c->migrating && fiber_current() == NULL;
 	if (!st->heavy && !c->internal && !by_thread && (c->raw || !st->cur.read_only))
@@ -250,7 +264,9 @@ void sqlite_stmt_start(struct sqlite_stmt *st)
 	}
 	sqlite_wait_look(c, st->heavy);
 	st->in_use = true;
-	st->ended = st->stepped = st->row_waits = false;
+	st->ended = st->stepped = st->row_waits = st->pinned = false;
+	st->n_given = st->n_passed = 0;
+	c->away = c->saw_changed = false;
 	st->was_in_tx = !sqlite3_get_autocommit(c->h);
 	if (!st->was_in_tx) { /* what is counted from here on is this caller's */
 		c->changes_before = sqlite3_total_changes64(c->h);
@@ -349,9 +365,21 @@ static void read_result(struct sqlite_stmt *st)
 		st->cur.last_insert_id = sqlite3_last_insert_rowid(h);
 }
 
+/* What a read of its own has begun to see stays as it is from its second row on: see sqlite_away.c. */
+static bool pin(struct sqlite_stmt *st)
+{
+	if (st->was_in_tx || st->n_given != 1 || st->pinned)
+		return true;
+	st->pinned = sqlite_snapshot_pin(st->c);
+	return st->pinned;
+}
+
 static int step_here(struct sqlite_stmt *st)
 {
 	const bool reads = st->cur.read_only && st->cur.n_columns > 0;
+
+	if (reads && fiber_current() != NULL && !pin(st))
+		return sqlite3_errcode(st->c->h);
 	const int rc = reads ? sqlite_wait_read(st->c, st->h, st->was_in_tx) : sqlite_wait_step(st->c, st->h);
 
 	if (!st->stepped && (rc == SQLITE_ROW || rc == SQLITE_DONE))
@@ -361,6 +389,27 @@ static int step_here(struct sqlite_stmt *st)
 	return rc;
 }
 
+/* The loop has given it up, before it wrote anything. */
+static int begin_anew(struct sqlite_stmt *st)
+{
+	struct sqlite_conn *c = st->c;
+
+	(void)sqlite3_reset(st->h);
+	c->away = false;
+	if (c->stop == SQLITE_STOP_AWAY)
+		c->stop = SQLITE_STOP_NONE;
+	st->heavy = true;
+	st->changed = c->saw_changed;
+	st->n_passed = st->n_given;
+	sqlite_wait_look(c, true);
+	const int64_t from = clock_mono_ns();
+	const int rc = sqlite_ahead_step(st);
+	if (!st->changed || rc == SQLITE_ROW || rc == SQLITE_DONE)
+		return rc;
+	c->saw_too_long = sqlite_away_too_long(rc, clock_mono_ns() - from);
+	return c->stop != SQLITE_STOP_NONE ? SQLITE_INTERRUPT : rc;
+}
+
 static bool advance(struct sqlite_stmt *st, bool *ret_row, struct err *err)
 {
 	struct sqlite_conn *c = st->c;
@@ -368,10 +417,13 @@ static bool advance(struct sqlite_stmt *st, bool *ret_row, struct err *err)
 	c->reads = st->cur.read_only;
 	c->begins = st->begins && c->wal;
 	c->divides = st->divides && st->was_in_tx && !c->savepoint_tx;
-	const int rc = st->heavy && fiber_current() != NULL ? sqlite_ahead_step(st) : step_here(st);
+	int rc = st->heavy && fiber_current() != NULL ? sqlite_ahead_step(st) : step_here(st);
 
+	if (c->away)
+		rc = begin_anew(st);
 	st->stepped = true;
 	if (rc == SQLITE_ROW) {
+		st->n_given++;
 		*ret_row = true;
 		return true;
 	}
@@ -384,7 +436,7 @@ static bool advance(struct sqlite_stmt *st, bool *ret_row, struct err *err)
 	(void)sqlite_error(c, rc, STR_NONE, err);
 	/* a statement on its own is undone, but for what FAIL leaves of it; an interrupted write or a full disk ends
 	 * even a whole transaction */
-	if (sqlite3_get_autocommit(c->h))
+	if (sqlite3_get_autocommit(c->h) || st->pinned)
 		err->outcome = (rc & 0xff) == SQLITE_CONSTRAINT && c->step_committed ? ERR_OUTCOME_COMMITTED
 										     : ERR_OUTCOME_ROLLED_BACK;
 	return false;
@@ -416,8 +468,12 @@ void sqlite_finish(struct cursor *cur)
 	st->ahead = NULL;
 	sqlite_wait_reset(c, st->h);
 	(void)sqlite3_clear_bindings(st->h);
+	if (st->pinned)
+		sqlite_snapshot_close(&c->base);
 	st->in_use = false;
-	if (!st->cached)
+	if (st->cached && st->changed)
+		cache_drop(c, st);
+	else if (!st->cached)
 		stmt_destroy(st);
 	if (c->saw_busy) /* it may have been compiled anew on its way */
 		sqlite_wait_busy(c);

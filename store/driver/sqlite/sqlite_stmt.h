@@ -24,6 +24,10 @@ struct sqlite_stmt {
 	bool row_waits;     /* the first step gave a row that the caller has not seen */
 	bool ended;         /* done or failed: another step would run it anew */
 	bool was_in_tx;
+	bool changed;      /* it was compiled anew, and is to be once more before it runs again */
+	bool pinned;       /* what it sees, by a transaction of its own */
+	uint64_t n_given;  /* rows, in this run */
+	uint64_t n_passed; /* of them, that a thread which has begun anew is still to pass over */
 	int64_t changes_before;
 	struct cursor_column *columns; /* columns_size each; owned */
 	struct value *values;

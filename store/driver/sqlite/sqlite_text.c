@@ -3,6 +3,9 @@
 
 #include "service/base/banned.h"
 
+/* SELECTs of a client's text that a loop compiles. */
+#define LOOP_SELECTS 12
+
 static size_t skip_comment(struct str s, size_t i)
 {
 	if (s.p[i] == '-') {
@@ -46,4 +49,17 @@ size_t sqlite_text_selects(struct str sql)
 			n++;
 	}
 	return n;
+}
+
+/* Many SELECTs, or WITH before at least two: what it names twice may be named twice by the next one, or sixty times. */
+bool sqlite_text_may_double(struct str sql)
+{
+	const size_t n = sqlite_text_selects(sql);
+
+	if (n > LOOP_SELECTS)
+		return true;
+	for (size_t i = 0; n > 2 && i + 4 <= sql.len; i++)
+		if ((sql.p[i] | 0x20) == 'w' && str_ieq_z(str_n(sql.p + i, 4), "with"))
+			return true;
+	return false;
 }

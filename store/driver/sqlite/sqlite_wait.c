@@ -15,9 +15,11 @@
 
 #include "service/base/banned.h"
 
-/* Virtual machine steps between two looks at the deadline; each look lets other fibers run. */
-#define PROGRESS_STEPS 5000
+/* Virtual machine steps between two looks at the progress. After so many, or so much time, other fibers run. */
+#define PROGRESS_STEPS 250
 #define PROGRESS_STEPS_OFTEN 64
+#define ASIDE_LOOKS 20
+#define ASIDE_NS CLOCK_NS_PER_MS
 #define BUSY_FIRST_NS CLOCK_NS_PER_MS
 #define BUSY_MAX_NS (25 * CLOCK_NS_PER_MS)
 #define BUSY_DOUBLINGS 5
@@ -75,6 +77,7 @@ static int on_busy(void *arg, int n)
 	const struct sqlite_conn *const before = stepping;
 	const bool cancelled = wait_until(until) == WAIT_CANCELLED;
 	stepping = before != NULL ? c : NULL;
+	c->looked_ns = 0;
 	if (cancelled && !c->shielded) {
 		c->stop = SQLITE_STOP_CANCELLED;
 		return 0;
@@ -87,9 +90,13 @@ static bool goes_on(struct sqlite_conn *c)
 {
 	const struct sqlite_conn *const before = stepping;
 
-	/* SQLite counts the steps of a statement over all its runs: the first call may come at once */
-	if (c->n_progress++ > 0 && fiber_current() != NULL)
+	if (fiber_current() != NULL) {
 		wait_step_aside();
+		if (c->here) {
+			c->looked_ns = c->aside_ns = clock_mono_ns();
+			c->aside_cpu_ns = clock_thread_cpu_ns();
+		}
+	}
 	stepping = before != NULL ? c : NULL;
 	if (c->shielded)
 		return true;
@@ -106,6 +113,12 @@ static int on_progress(void *arg)
 	struct sqlite_conn *c = arg;
 
 	c->match_terms = c->match_phrases = 0;
+	if (c->here && !sqlite_away_look(c))
+		return 1;
+	/* SQLite counts the steps of a statement over all its runs: the first call may come at once */
+	if (fiber_current() != NULL && ++c->n_progress % ASIDE_LOOKS != 0 &&
+	    !(c->here && c->looked_ns - c->aside_ns >= ASIDE_NS))
+		return 0;
 	return goes_on(c) ? 0 : 1;
 }
 
@@ -133,6 +146,7 @@ static void on_rollback(void *arg)
 	struct sqlite_conn *c = arg;
 
 	c->rolled_back = true;
+	c->virtual_schema = -1; /* versions of the schema will be given again */
 }
 
 void sqlite_wait_busy(struct sqlite_conn *c)
@@ -221,11 +235,17 @@ struct step_job {
 	int rc;
 };
 
-int sqlite_wait_one(struct sqlite_conn *c, sqlite3_stmt *st)
+int sqlite_wait_one(struct sqlite_conn *c, sqlite3_stmt *st, bool reads)
 {
+	const bool here = fiber_current() != NULL;
+
+	if (here)
+		sqlite_away_enter(c, reads);
 	stepping = c;
 	const int rc = sqlite3_step(st);
 	stepping = NULL;
+	if (here)
+		sqlite_away_leave(c, rc);
 	return rc;
 }
 
@@ -233,7 +253,7 @@ static void step_job(void *arg)
 {
 	struct step_job *j = arg;
 
-	j->rc = sqlite_wait_one(j->c, j->st);
+	j->rc = sqlite_wait_one(j->c, j->st, false);
 }
 
 static void reset_job(void *arg)
@@ -266,7 +286,7 @@ int sqlite_wait_step(struct sqlite_conn *c, sqlite3_stmt *st)
 int sqlite_wait_read(struct sqlite_conn *c, sqlite3_stmt *st, bool was_in_tx)
 {
 	c->stepping = true;
-	const int rc = sqlite_wait_one(c, st);
+	const int rc = sqlite_wait_one(c, st, true);
 	c->stepping = false;
 	if (UNLIKELY(c->busy || c->committed))
 		note_locks(c, rc, false);
