@@ -202,7 +202,11 @@ static void write_counters(struct strbuf *b)
 		for (struct shard *s = all.shards; s != NULL; s = s->next)
 			n += atomic_load_explicit(&s->counters[i], memory_order_relaxed);
 		metrics_family(b, defs[i].name, "counter", defs[i].help);
-		strbuf_printf(b, "%s %llu\n", defs[i].name, (unsigned long long)n);
+		if (str_ends(str_z(defs[i].name), STR("_seconds_total")))
+			strbuf_printf(b, "%s %llu.%03llu\n", defs[i].name, (unsigned long long)n / 1000,
+				      (unsigned long long)n % 1000);
+		else
+			strbuf_printf(b, "%s %llu\n", defs[i].name, (unsigned long long)n);
 	}
 }
 

@@ -8,7 +8,7 @@
 #include "service/http/request.h"
 #include "service/http/router.h"
 
-/* X(ID, "name", "help"): plain counters of the process. */
+/* X(ID, "name", "help"): plain counters of the process. Of a name in seconds milliseconds are counted. */
 #define METRICS_COUNTERS(X) \
 	X(RESPONSE_BYTES, "ferrod_response_bytes_total", "Bytes of response bodies written by handlers.") \
 	X(REQUEST_BYTES, "ferrod_request_bytes_total", "Bytes of request bodies read.") \
@@ -16,7 +16,7 @@
 	X(STREAMS, "ferrod_streams_total", "Answers that were streamed.") \
 	X(LONG_RESTS, "ferrod_long_rests_total", \
 	  "Times that streams and bulk bodies were held back for short requests.") \
-	X(LONG_REST_MS, "ferrod_long_rest_milliseconds_total", "How long they were, in all.")
+	X(LONG_REST_MS, "ferrod_long_rest_seconds_total", "How long they were, in all.")
 
 #define METRICS_ENUM(id, name, help) METRIC_##id,
 enum metric { METRICS_COUNTERS(METRICS_ENUM) N_METRICS };
