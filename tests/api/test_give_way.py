@@ -40,10 +40,10 @@ class Place:
                                              "pool": {"statement_timeout_seconds": statement_seconds}}).expect(201)
 
     def rests(self):
-        """How many there were, and how long all of them took."""
+        """How many there were, and how many milliseconds all of them took."""
         text = self.client.get("/metrics").expect(200).text
-        return [float(re.search(rf"^ferrod_long_{name} (\d+)$", text, re.MULTILINE).group(1)) for name in
-                ("rests_total", "rest_milliseconds_total")]
+        return [float(re.search(rf"^ferrod_long_{name} ([0-9.]+)$", text, re.MULTILINE).group(1)) * unit for name, unit in
+                (("rests_total", 1), ("rest_seconds_total", 1000))]
 
     @contextlib.contextmanager
     def short_requests(self, n=4):
