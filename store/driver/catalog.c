@@ -83,6 +83,7 @@ bool catalog_query(struct catalog *c, struct str sql, const char *kinds, catalog
 		wait_may_step_aside();
 	}
 	driver->finish(cur);
+	wait_may_step_aside(); /* many ask of one table each, and of empty ones there is no row */
 	return ok;
 }
 
