@@ -264,7 +264,7 @@ static void drop_removed(struct reload *r, const struct item_list *before)
 static void publish(struct reload *r)
 {
 	struct declared *d = r->d;
-	struct item_list before = d->list, after = {.items = mem_array(r->n + 2, sizeof(struct item *))};
+	struct item_list before = d->list, after = {.items = mem_array(before.n + r->n, sizeof(struct item *))};
 	struct connection *fallback = NULL;
 	struct err never;
 	/* told models that did not fit were found by prepare; one told in between stays until the next publishing */

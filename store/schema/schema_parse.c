@@ -347,9 +347,13 @@ static void parse_column(struct parse *p, struct column *c, struct column_given 
 static void leave_out_retired(struct parse *model, struct column_given *given)
 {
 	struct model *m = model->d->m;
-	size_t n = 0;
+	size_t n = 0, n_retired = 0;
 
-	m->retired = arena_array(model->b->arena, m->n_columns, sizeof(*m->retired));
+	for (size_t i = 0; i < m->n_columns; i++)
+		n_retired += m->columns[i].retired;
+	if (n_retired == 0)
+		return;
+	m->retired = arena_array(model->b->arena, n_retired, sizeof(*m->retired));
 	for (size_t i = 0; i < m->n_columns; i++) {
 		if (m->columns[i].retired) {
 			m->columns[i].nullable = true;

@@ -143,7 +143,7 @@ WITHOUT = {"root", "healthz", "version", "metrics", "openapi_json", "openapi_yam
            "reset_engine", "get_models", "get_model", "get_ddl", "list_sessions", "get_session", "clear_identity_map", "evict_instance"}
 # with a state before which the liar stands
 STATE = {"connect", "list_nodes", "get_catalog", "reload_catalog", "replace_models", "register_models", "clear_registry", "remove_model",
-         "open_session", "close_session", "disconnect", "set_default_connection", "reset_engine"}
+         "open_session", "change_session", "close_session", "disconnect", "set_default_connection", "reset_engine"}
 
 
 def test_no_operation_is_forgotten():
@@ -246,6 +246,7 @@ def state_operations(url):
         asks("get_catalog", "GET", "/v1/catalog"),
         asks("reload_catalog", "POST", "/v1/catalog/reload"),
         asks("open_session", "POST", "/v1/sessions", {"using": "base"}),
+        asks("change_session", "PATCH", "/v1/session", {"settings": {"app.n": str(n)}}, {SESSION: f"other.{n:032d}"}),
         asks("close_session", "DELETE", "/v1/session", None, {SESSION: f"other.{n:032d}"}),
         asks("reset_engine", "POST", "/v1/reset", {}),
         asks("connect", "POST", "/v1/connections", {"name": "base", "url": "sqlite::memory:", "default": True}),
