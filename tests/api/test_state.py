@@ -171,6 +171,20 @@ def test_declared_wins_over_kept(node, tmp_path):
     assert c.get("/v1/models/Book").json()["table_name"] == "book"
 
 
+def test_a_reload_beside_many_that_are_kept(node, tmp_path):
+    """Each connection that was told goes on through a reload of what is declared, however many there are."""
+    (tmp_path / "catalog.json").write_text('{"connections": [{"name": "declared", "url": "sqlite::memory:"}]}')
+    client = node.start("--catalog", str(tmp_path / "catalog.json"))
+    names = [f"told{i}" for i in range(40)]
+    for name in names:
+        client.post("/v1/connections", {"name": name, "url": "sqlite::memory:"}).expect(201)
+    client = node.again("--catalog", str(tmp_path / "catalog.json"))
+    for _ in range(2):
+        client.post("/v1/catalog/reload").expect(200)
+    for name in names:
+        client.post(f"/v1/connections/{name}/check").expect(200)
+
+
 # ---- secrets ----
 
 def test_secrets_are_sealed(node, postgres_backend, tmp_path):
