@@ -148,12 +148,12 @@ TRAVELLING = {
 @pytest.mark.parametrize("road", ["create", "raw", "bulk", "batch", *TRAVELLING])
 def test_a_statement_timeout_leaves_a_commit_that_waits_alone(alone, lonely, road):
     """Also one that travels with the last statement."""
-    client = alone(statement_timeout_seconds=0.3)
+    client = alone(statement_timeout_seconds=1)
     method, path, body = {**ROADS, **TRAVELLING}[road]
     headers = {"Ferro-Transaction": "new", "Ferro-Transaction-End": "commit"} if road.endswith("end") else {}
     pending = in_background(client, method, path, body, headers=headers)
     wait_for(lambda: lonely.waiting(), 20, "a commit that waits")
-    time.sleep(1.5)
+    time.sleep(2.5)
     assert lonely.waiting() and pending["thread"].is_alive()
     lonely.wait(False)
     answer = finished(pending)
@@ -161,7 +161,7 @@ def test_a_statement_timeout_leaves_a_commit_that_waits_alone(alone, lonely, roa
 
 
 def test_a_statement_timeout_ends_what_does_not_wait_for_a_standby(alone):
-    client = alone(statement_timeout_seconds=0.3)
+    client = alone(statement_timeout_seconds=1)
     start = time.monotonic()
     client.post("/v1/sql/execute", {"sql": "UPDATE item SET n = 3 WHERE pg_sleep(20) IS NULL"}).problem(504, "statement_timeout")
     assert time.monotonic() - start < patience(5)
