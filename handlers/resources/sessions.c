@@ -85,7 +85,8 @@ static void out_settings(struct request *req, struct strbuf *b, struct str text)
 {
 	struct setting_list all;
 	struct err none;
-	settings_of_text(&req->arena, text, &all);
+	if (!settings_of_text(&req->arena, text, &all, &none))
+		all.n = 0; /* whatever acts by them says so */
 	for (size_t i = 0; req->principal != NULL && i < req->principal->settings.n; i++)
 		(void)!setting_put(&req->arena, &all, req->principal->settings.list[i].name, STR(""), &none);
 	out_name(b, "settings");

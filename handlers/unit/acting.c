@@ -85,7 +85,8 @@ bool acting_of(struct request *req, struct route *route, struct err *err)
 	route->acts = given;
 	if (p == NULL || p->settings.n == 0)
 		return true;
-	settings_of_text(&req->arena, given, &all);
+	if (!settings_of_text(&req->arena, given, &all, err))
+		return false;
 	for (size_t i = 0; i < p->settings.n; i++)
 		if (!setting_put(&req->arena, &all, p->settings.list[i].name, p->settings.list[i].value, err))
 			return false;
@@ -105,8 +106,8 @@ bool acting_session(struct request *req, const struct connection *conn, const js
 		return true;
 	if (!takes_settings(conn, &fault))
 		return err_set_at(err, fault.code, "/settings", "%s", fault.detail);
-	settings_of_text(&req->arena, before, &all);
-	if (!settings_read(&req->arena, given, "/settings", &own, err) ||
+	if (!settings_of_text(&req->arena, before, &all, err) ||
+	    !settings_read(&req->arena, given, "/settings", &own, err) ||
 	    !settings_read(&req->arena, given, "/settings", &all, err))
 		return false;
 	for (size_t i = 0; i < own.n; i++)

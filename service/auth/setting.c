@@ -183,14 +183,21 @@ struct str settings_text(struct arena *a, const struct setting_list *s)
 	return text;
 }
 
-void settings_of_text(struct arena *a, struct str text, struct setting_list *ret)
+bool settings_of_text(struct arena *a, struct str text, struct setting_list *ret, struct err *err)
 {
 	const char *key;
-	struct err none;
 	json_t *doc, *value;
+	struct err fault;
 	*ret = (struct setting_list){0};
-	if (text.len == 0 || !json_parse(a, text, &doc, &none))
-		return;
-	json_object_foreach(doc, key, value) if (json_is_string(value))(void) !setting_put(a, ret, str_z(key),
-											   json_str(value), &none);
+	if (text.len == 0)
+		return true;
+	if (!json_parse(a, text, &doc, &fault) || !json_is_object(doc))
+		return err_set(err, ERR_INTERNAL_ERROR, "the settings that are kept of the session cannot be read");
+	json_object_foreach(doc, key, value)
+	{
+		if (!json_is_string(value) || !setting_put(a, ret, str_z(key), json_str(value), &fault))
+			return err_set(err, ERR_INTERNAL_ERROR,
+				       "the settings that are kept of the session cannot be read");
+	}
+	return true;
 }

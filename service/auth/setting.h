@@ -40,7 +40,9 @@ bool settings_header(struct arena *a, struct str header, struct setting_list *s,
 
 /* All of them as one JSON object, which is the same for the same settings; STR_NONE: there are none. */
 struct str settings_text(struct arena *a, const struct setting_list *s);
-/* Such a text again; nothing is checked. */
-void settings_of_text(struct arena *a, struct str text, struct setting_list *ret);
+/* Such a text again, which a shared state may have kept. ERR_INTERNAL_ERROR: it is none; it is never taken for no
+ * settings.
+ */
+bool settings_of_text(struct arena *a, struct str text, struct setting_list *ret, struct err *err) MUST_CHECK;
 
 #endif
