@@ -271,7 +271,7 @@ static void plan_checks(struct planner *pl, const struct table_pair *tp)
 static void plan_foreign_key(struct planner *pl, const struct table_pair *tp, const struct foreign_key *fk)
 {
 	bool same;
-	const struct live_foreign_key *live = diff_find_foreign_key(pl->d, pl->live, tp->t, fk, &same);
+	const struct live_foreign_key *live = diff_find_foreign_key(pl->d, pl->live, tp->t, tp->m, fk, &same);
 
 	/* a new column of SQLite has brought its own along where it can */
 	if ((live != NULL && same) || plan_inline_key(pl, tp, fk))
@@ -299,8 +299,11 @@ static void plan_foreign_key(struct planner *pl, const struct table_pair *tp, co
 
 static bool foreign_key_wanted(const struct planner *pl, const struct table_pair *tp, const struct live_foreign_key *fk)
 {
+	bool same;
+
 	for (size_t i = 0; i < tp->m->n_fks; i++)
-		if (diff_foreign_key_is(pl->d, fk, &tp->m->fks[i]))
+		if (diff_foreign_key_is(pl->d, fk, &tp->m->fks[i]) ||
+		    diff_find_foreign_key(pl->d, pl->live, tp->t, tp->m, &tp->m->fks[i], &same) == fk)
 			return true;
 	/* one over a column that goes, goes with it; one over a column that stays out is not missed */
 	for (size_t i = 0; i < fk->n_columns; i++) {

@@ -205,20 +205,42 @@ static size_t label_length(const struct column *c)
 	return longest;
 }
 
-/* What the types of a version 3 envelope mean where no db_type says it. */
+/* How Ferro 0.26 declares a type on SQLite, said by a db_type or not; NULL: as it always did. What is kept as text is
+ * declared so. */
+static const char *sqlite_word_3(const struct column *c)
+{
+	switch ((int)c->storage) {
+	case ST_NUMERIC: /* one that says its digits keeps saying them */
+		return c->db_type.p == NULL || memchr(c->db_type.p, '(', c->db_type.len) == NULL ? "NUMERIC" : NULL;
+	case ST_TIMESTAMP:
+	case ST_TIMESTAMPTZ:
+	case ST_DATETIME_LOGICAL:
+		return "DATETIME";
+	case ST_DATE:
+		return "DATE";
+	case ST_TIME:
+		return "TIME";
+	case ST_UUID:
+	case ST_UUID_LOGICAL:
+		return "CHAR(32)";
+	case ST_JSON:
+	case ST_JSONB:
+		return "JSON";
+	default:
+		return NULL;
+	}
+}
+
+/* What the types of a version 3 envelope mean. */
 static void take_version_3(struct parse *p, struct column *c)
 {
-	static const char *const sqlite[] = {
-		[LT_DECIMAL] = "NUMERIC", [LT_DATETIME] = "DATETIME", [LT_DATE] = "DATE",  [LT_TIME] = "TIME",
-		[LT_UUID] = "CHAR(32)",   [LT_JSON] = "JSON",         [LT_UNKNOWN] = NULL,
-	};
-	const size_t longest = label_length(c);
+	const size_t longest = c->db_type.p == NULL ? label_length(c) : 0;
 
-	if (p->d->m->ir_version < 3 || c->db_type.p != NULL)
+	if (p->d->m->ir_version < 3)
 		return;
-	if (c->storage == ST_JSON)
+	if (c->storage == ST_JSON && c->db_type.p == NULL)
 		c->storage = ST_JSONB;
-	if (c->storage == ST_TIME_LOGICAL) {
+	if (c->storage == ST_TIME_LOGICAL && c->db_type.p == NULL) {
 		c->storage = ST_TIME;
 		c->home = p->d->m;
 	}
@@ -231,7 +253,7 @@ static void take_version_3(struct parse *p, struct column *c)
 	if (longest > 0)
 		c->sqlite_type = arena_printf(p->b->arena, "varchar(%zu)", longest);
 	else
-		c->sqlite_type = str_z(sqlite[c->logical]);
+		c->sqlite_type = str_z(sqlite_word_3(c));
 }
 
 #define KINDS(x) (1U << (x))

@@ -233,6 +233,7 @@ struct pg_conn {
 	int64_t seen_ns;                  /* when the server was last seen to be there, by peer_is_there */
 	int pieces;                       /* reads that are left of a bounded answer; -1: no bound */
 	unsigned n_blind, blind_bytes;    /* reads, while rows were sent, of which nothing could be taken yet */
+	unsigned blind_left;              /* of those bytes: still in the socket, as far as is known */
 	uint64_t n_told;                  /* notices and notifications */
 	bool at_end;                      /* the last result was the end of a statement's */
 	int n_syncs;     /* pipeline: sync points not yet answered; 0 and not in a pipeline otherwise */
