@@ -96,6 +96,9 @@ void sql_expr(struct sql *s, const struct query_expr *e);
 void sql_expr_as(struct sql *s, const struct query_expr *e, const struct column *to);
 /* The value of an update: what is computed, without parentheses around it. */
 void sql_set(struct sql *s, const struct query_set *set);
+/* sql_read.c: around a text that is read as a value of the type; null where it says none. */
+void sql_read_before(struct sql *s, const struct column *type);
+void sql_read_after(struct sql *s, const struct column *type);
 /* sql_ref.c */
 /* A column, wherever its relations and path lead; null where they lead nowhere. */
 void sql_reference(struct sql *s, const struct query_expr *e);

@@ -86,7 +86,7 @@ void sql_operand(struct sql *s, const struct condition *c, const struct query_ex
 		sql_time_before(s, &time);
 		sql_expr(s, e);
 		sql_time_after(s, &time);
-	} else if (type != NULL && type->logical != LT_STRING && type->logical == e->type.logical) {
+	} else if (type != NULL) {
 		sql_expr_as(s, e, sql_compared(s, type, &e->type));
 	} else {
 		sql_expr(s, e);
