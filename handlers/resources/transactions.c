@@ -44,6 +44,7 @@ bool handle_tx_begin(struct request *req, struct response *res, struct err *err)
 	struct tx_table *t = c.store->transactions;
 	const struct principal_quotas own = principal_quotas(req);
 	bool ok;
+	o.since_ns = c.route.since_ns;
 	o.shares = (struct tx_shares){.connections = (size_t)own.connections, .transactions = (size_t)own.transactions};
 	if (c.route.tx != NULL)
 		ok = tx_savepoint(t, c.route.tx, c.deadline, &req->arena, &v, err);

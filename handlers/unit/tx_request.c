@@ -74,6 +74,7 @@ bool tx_request_open(struct request *req, struct route *route, const struct tx_o
 {
 	const struct app *app = req->app;
 	struct tx_options with = *o;
+	with.since_ns = route->since_ns;
 	return (route->session != NULL || acting_header(req, &with.settings, err)) &&
 	       tx_open(app->store->transactions, route->conn, route->session, principal_name(req), &with, deadline,
 		       &route->tx, err);

@@ -19,7 +19,8 @@ int codec_spelling_code(const struct column *c)
 {
 	return (int)((unsigned)c->logical | (unsigned)c->storage << LOGICAL_BITS |
 		     (unsigned)c->spelling << (LOGICAL_BITS + STORAGE_BITS) |
-		     (unsigned)c->uuid_hex << (LOGICAL_BITS + STORAGE_BITS + SPELLING_BITS));
+		     ((unsigned)c->uuid_hex | (unsigned)c->uuid_bytes << 1)
+			     << (LOGICAL_BITS + STORAGE_BITS + SPELLING_BITS));
 }
 
 static unsigned take(unsigned *code, unsigned bits, unsigned end)
@@ -38,7 +39,8 @@ struct column codec_spelling_of(int code)
 	c.logical = (enum logical_type)take(&rest, LOGICAL_BITS, LT_UNKNOWN + 1);
 	c.storage = (enum storage_type)take(&rest, STORAGE_BITS, ST_UNRESOLVED + 1);
 	c.spelling = (enum time_spelling)take(&rest, SPELLING_BITS, TIME_N_SPELLINGS);
-	c.uuid_hex = rest != 0;
+	c.uuid_hex = (rest & 1) != 0;
+	c.uuid_bytes = (rest & 2) != 0;
 	return c;
 }
 
@@ -48,22 +50,36 @@ static bool has_forms(const struct column *c)
 	return c->fill.position > 0 || c->spelling != TIME_FERROD;
 }
 
+static bool is_number(const struct column *c)
+{
+	return c->logical == LT_INTEGER || c->logical == LT_NUMBER || c->logical == LT_DECIMAL;
+}
+
+/* Of one kind, though not of one name: a day is the instant at its begin. */
+static bool is_kin(const struct column *from, const struct column *to)
+{
+	return from->logical == to->logical || (from->logical == LT_DATE && to->logical == LT_DATETIME) ||
+	       (from->logical == LT_DECIMAL && is_number(to));
+}
+
 bool codec_respells(const struct column *from, const struct column *to)
 {
-	if (from->logical != to->logical || (from->name.p != NULL && from->name.p == to->name.p))
+	if (!is_kin(from, to) || (from->name.p != NULL && from->name.p == to->name.p))
 		return false;
 	switch (to->logical) {
 	case LT_DATETIME:
-		return has_forms(from) || from->spelling != to->spelling || from->storage != to->storage;
+		return from->logical == LT_DATE || has_forms(from) || from->spelling != to->spelling ||
+		       from->storage != to->storage;
 	case LT_DATE:
 	case LT_TIME:
 		return has_forms(from);
 	case LT_UUID:
-		return from->uuid_hex != to->uuid_hex || from->fill.position > 0;
+		return from->uuid_hex != to->uuid_hex || from->uuid_bytes != to->uuid_bytes || from->fill.position > 0;
 	case LT_DECIMAL:
 		return codec_stored_as_text(from) != codec_stored_as_text(to);
 	case LT_INTEGER:
 	case LT_NUMBER:
+		return from->logical == LT_DECIMAL && codec_stored_as_text(from);
 	case LT_BOOLEAN:
 	case LT_STRING:
 	case LT_BINARY:
@@ -117,6 +133,8 @@ static struct value uuid(struct arena *a, const struct column *from, const struc
 
 	if (canonical.kind != VALUE_TEXT || !codec_uuid(canonical.u.s, out))
 		return v;
+	if (to->uuid_bytes)
+		return codec_uuid_blob(a, out);
 	if (to->uuid_hex)
 		codec_uuid_hex(out);
 	return value_text(arena_str(a, str_z(out)));
@@ -133,7 +151,7 @@ static struct value decimal(struct arena *a, const struct column *from, const st
 
 struct value codec_respell(struct arena *a, const struct column *from, const struct column *to, struct value v)
 {
-	if (v.kind == VALUE_NULL || from->logical != to->logical)
+	if (v.kind == VALUE_NULL || !is_kin(from, to))
 		return v;
 	switch (to->logical) {
 	case LT_DATETIME:
@@ -144,9 +162,9 @@ struct value codec_respell(struct arena *a, const struct column *from, const str
 	case LT_UUID:
 		return uuid(a, from, to, v);
 	case LT_DECIMAL:
-		return decimal(a, from, to, v);
 	case LT_INTEGER:
 	case LT_NUMBER:
+		return decimal(a, from, to, v);
 	case LT_BOOLEAN:
 	case LT_STRING:
 	case LT_BINARY:
@@ -155,6 +173,49 @@ struct value codec_respell(struct arena *a, const struct column *from, const str
 		break;
 	}
 	return v;
+}
+
+bool codec_twin(struct arena *a, const struct dialect *d, const struct column *c, struct value v, struct value *ret)
+{
+	char out[CODEC_UUID_BYTES];
+	struct value plain;
+
+	if (d->id != DIALECT_SQLITE || c->logical != LT_UUID || c->fill.position == 0 ||
+	    (v.kind != VALUE_TEXT && v.kind != VALUE_BYTES))
+		return false;
+	plain = codec_decode(a, d, c, v);
+	if (plain.kind != VALUE_TEXT || !codec_uuid(plain.u.s, out))
+		return false;
+	*ret = v.kind == VALUE_TEXT ? codec_uuid_blob(a, out) : plain;
+	return true;
+}
+
+/* A whole number of 64 bits, or a double. */
+static bool read_number(struct arena *a, struct str text, struct value *ret)
+{
+	struct str canonical;
+	int64_t i;
+	double d;
+
+	if (!decimal_canonical(a, text, &canonical))
+		return false;
+	if (num_parse_int(decimal_trim(canonical), &i)) {
+		*ret = value_int(i);
+		return true;
+	}
+	if (!num_parse_double(canonical, &d))
+		return false;
+	*ret = value_double(d);
+	return true;
+}
+
+bool codec_read_text(struct arena *a, const struct column *to, struct str text, struct value *ret)
+{
+	struct err ignored;
+
+	if (to->logical == LT_DECIMAL && !codec_stored_as_text(to))
+		return read_number(a, text, ret);
+	return codec_bind_text(a, &dialect_sqlite, to, text, "", ret, &ignored);
 }
 
 struct str codec_document_of(struct arena *a, const struct column *from, struct value v)

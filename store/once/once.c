@@ -23,10 +23,10 @@ static const char ddl_sqlite[] =
 static const char index_ddl[] = "CREATE INDEX IF NOT EXISTS " ONCE_TABLE "_at ON " ONCE_TABLE " (at_us)";
 
 /* One unit of its own. */
-static bool alone(struct connection *c, int64_t deadline, const struct stmt *s, struct str simple,
+static bool alone(struct connection *c, int64_t since_ns, int64_t deadline, const struct stmt *s, struct str simple,
 		  struct exec_result *result, struct err *err)
 {
-	struct route r = {.conn = c};
+	struct route r = {.conn = c, .since_ns = since_ns};
 	struct row_sink nobody = {0};
 	struct exec x = {0};
 	struct err ignored;
@@ -35,7 +35,7 @@ static bool alone(struct connection *c, int64_t deadline, const struct stmt *s, 
 	return exec_end(&x, ok, ok ? err : &ignored) && ok;
 }
 
-static bool is_there(struct connection *c, int64_t deadline)
+static bool is_there(struct connection *c, int64_t since_ns, int64_t deadline)
 {
 	const struct stmt s = {
 		.sql = STR("SELECT key, body, at_us, status, content_type, headers, answer FROM " ONCE_TABLE
@@ -43,20 +43,22 @@ static bool is_there(struct connection *c, int64_t deadline)
 		.access = STMT_READ};
 	struct exec_result result;
 	struct err none;
-	return alone(c, deadline, &s, STR_NONE, &result, &none);
+	return alone(c, since_ns, deadline, &s, STR_NONE, &result, &none);
 }
 
 bool once_prepare(struct connection *c, int64_t deadline, struct err *err)
 {
 	const char *table = c->dsn.dialect == DIALECT_POSTGRES ? ddl_postgres : ddl_sqlite;
+	const int64_t since =
+		clock_mono_ns(); /* others' locks are waited for once, however many statements meet them */
 	struct exec_result result;
-	if (is_there(c, deadline))
+	if (is_there(c, since, deadline))
 		return true;
-	if (alone(c, deadline, NULL, str_z(table), &result, err) &&
-	    alone(c, deadline, NULL, str_z(index_ddl), &result, err))
+	if (alone(c, since, deadline, NULL, str_z(table), &result, err) &&
+	    alone(c, since, deadline, NULL, str_z(index_ddl), &result, err))
 		return true;
 	/* of two servers that make it at once, one may be refused */
-	if (is_there(c, deadline))
+	if (is_there(c, since, deadline))
 		return true;
 	if (err->code == ERR_DATABASE_FORBIDDEN || strcmp(err->sqlstate, "42501") == 0)
 		return err_set(
@@ -118,7 +120,8 @@ static bool look(struct exec *x, struct arena *a, struct str key, int64_t since_
 			       .params = &param,
 			       .n_params = 1,
 			       .access = STMT_READ,
-			       .cache = true};
+			       .cache = true,
+			       .own = true};
 	struct reading r = {.a = a, .row = ret, .since_us = since_us};
 	struct row_sink sink = {.row = take_row, .arg = &r};
 	struct exec_result result;
@@ -132,7 +135,8 @@ static bool look(struct exec *x, struct arena *a, struct str key, int64_t since_
 /* A write without rows. */
 static struct stmt write_of(const char *sql, const struct value *params, size_t n)
 {
-	return (struct stmt){.sql = str_z(sql), .params = params, .n_params = n, .access = STMT_WRITE, .cache = true};
+	return (struct stmt){
+		.sql = str_z(sql), .params = params, .n_params = n, .access = STMT_WRITE, .cache = true, .own = true};
 }
 
 /* *ret: rows that it has written. */
@@ -266,7 +270,7 @@ bool once_confirm(struct connection *c, struct str key, int64_t deadline, struct
 	const struct value param = value_text(key);
 	const struct stmt s = {.sql = str_z(sql), .params = &param, .n_params = 1, .access = STMT_WRITE, .cache = true};
 	struct exec_result result;
-	return c->dsn.dialect != DIALECT_POSTGRES || alone(c, deadline, &s, STR_NONE, &result, err);
+	return c->dsn.dialect != DIALECT_POSTGRES || alone(c, 0, deadline, &s, STR_NONE, &result, err);
 }
 
 bool once_forget(struct connection *c, int64_t before_us, int64_t deadline, bool *ret_more, struct err *err)
@@ -280,7 +284,7 @@ bool once_forget(struct connection *c, int64_t before_us, int64_t deadline, bool
 	const struct stmt s = {
 		.sql = str_z(postgres ? pg_sql : lite_sql), .params = &before, .n_params = 1, .access = STMT_WRITE};
 	struct exec_result result;
-	if (!alone(c, deadline, &s, STR_NONE, &result, err))
+	if (!alone(c, 0, deadline, &s, STR_NONE, &result, err))
 		return false;
 	*ret_more = result.affected >= FORGET_ROWS;
 	return true;

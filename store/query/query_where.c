@@ -2,7 +2,9 @@
 #include <string.h>
 
 #include "service/base/limits.h"
+#include "store/codec/codec_respell.h"
 #include "store/query/query_expr.h"
+#include "store/query/query_mix.h"
 #include "store/query/query_op.h"
 #include "store/query/query_ref.h"
 
@@ -34,15 +36,17 @@ bool query_leaf_from_text(struct arena *a, const struct dialect *d, const struct
 	return true;
 }
 
-const struct query_node *query_leaf_equal(struct arena *a, const struct column *c, struct value v)
+const struct query_node *query_leaf_equal(struct arena *a, const struct dialect *d, const struct column *c,
+					  struct value v)
 {
 	struct query_node *node = arena_alloc(a, sizeof(*node));
 	struct value *values = arena_array(a, 2, sizeof(*values));
 	/* of bytes that are no UTF-8 nobody who was answered them knows whether SQLite has a text or a blob */
-	const bool either = v.kind == VALUE_TEXT && !str_is_utf8(v.u.s);
+	bool either = v.kind == VALUE_TEXT && !str_is_utf8(v.u.s);
 
 	values[0] = v;
 	values[1] = value_bytes(v.u.s);
+	either |= codec_twin(a, d, c, v, &values[1]);
 	*node = (struct query_node){.kind = NODE_LEAF,
 				    .op = either ? OP_IN : OP_EQ,
 				    .column = c,
@@ -167,7 +171,8 @@ static bool no_expressions(const struct leaf *l, const json_t *list)
 /* One value that the database computes. */
 static bool leaf_operand(const struct tree *t, struct leaf *l, const json_t *v, struct query_node *ret)
 {
-	const struct expr_scope scope = {.p = t->p, .model = t->model};
+	const struct expr_scope scope = {.p = t->p, .model = t->model, .compared = true};
+	const bool compares = l->op <= OP_GE || l->op == OP_DISTINCT || l->op == OP_NOT_DISTINCT;
 
 	if (t->having != NULL)
 		return err_set_at(l->err, ERR_INVALID_QUERY, l->value_pointer, "\"having\" takes no expression");
@@ -179,6 +184,8 @@ static bool leaf_operand(const struct tree *t, struct leaf *l, const json_t *v, 
 		return err_set_at(l->err, ERR_INVALID_QUERY, l->value_pointer,
 				  "this is a document; what it is compared with is of type %s (a path has a \"type\")",
 				  logical_type_name(l->type->logical));
+	if (compares && !query_compared(&scope, l->value_pointer, &ret->expr, &ret->operand))
+		return false;
 	ret->kind = NODE_LEAF;
 	return ret->operand->kind != EXPR_NOW || l->dialect->id != DIALECT_SQLITE || take_now(l, ret);
 }
@@ -435,6 +442,11 @@ bool query_parse_having(struct query_parse *p, struct query *q, const json_t *li
 void query_parse_init(struct query_parse *p, struct arena *a, const struct schema *s, const struct dialect *d,
 		      struct err *err)
 {
-	*p = (struct query_parse){
-		.arena = a, .schema = s, .dialect = d, .err = err, .node = parse_one, .nodes = query_parse_nodes};
+	*p = (struct query_parse){.arena = a,
+				  .schema = s,
+				  .dialect = d,
+				  .err = err,
+				  .node = parse_one,
+				  .nodes = query_parse_nodes,
+				  .expr = query_parse_expr};
 }

@@ -515,6 +515,11 @@ void sql_expr(struct sql *s, const struct query_expr *e)
 	case EXPR_RANK:
 		put_rank(s, e);
 		break;
+	case EXPR_READ:
+		sql_read_before(s, &e->type);
+		sql_expr(s, e->args[0]);
+		sql_read_after(s, &e->type);
+		break;
 	}
 	s->computing = computing;
 }
@@ -571,6 +576,6 @@ void sql_set(struct sql *s, const struct query_set *set)
 		sql_expr_as(s, set->expr, set->column);
 	else if (sql_time_has_forms(s, set->column) && set->value.kind != VALUE_NULL)
 		put_time(s, set);
-	else
+	else if (!sql_uuid_set(s, set))
 		sql_written(s, set->column, set->value);
 }

@@ -155,7 +155,7 @@ static bool start(struct tx_root *root, const struct tx_options *o, int64_t dead
 {
 	struct driver_conn *c;
 
-	if (!pool_lease(root->conn->pool, LEASE_READ, deadline, &root->lease, err))
+	if (!pool_lease_since(root->conn->pool, LEASE_READ, o->since_ns, deadline, &root->lease, err))
 		return false;
 	c = root->lease.conn;
 	c->mark.is_set = false;

@@ -24,6 +24,7 @@ struct tx_options {
 	bool read_only;
 	double timeout_s;        /* 0: the default */
 	struct tx_shares shares; /* the caller's own; a member 0: the table's */
+	int64_t since_ns;        /* as of struct route; 0: now */
 	struct str settings;     /* of one without a session: what its requests tell the database; STR_NONE: nothing */
 };
 

@@ -338,6 +338,23 @@ def test_what_is_said_while_rows_are_sent_is_not_kept(server, lie):
     assert answer.status in (500, 503, 504), answer.body
 
 
+@pytest.mark.parametrize("size", [45_000, 500_000])
+def test_a_long_notice_while_rows_are_sent_ends_no_load(lie, size):
+    """It comes in pieces, each of which is counted once."""
+    def answer(sql):
+        if sql.startswith("COPY"):
+            fake.says = notice("x" * size)
+            return Answer(tag="", before=message(b"G", b"\0\0\0"))
+        if "row_security_active" in sql:
+            return Answer([("a", BOOL)], [["t"]])
+        return None
+    client, fake = lie(answer)
+    fake.loads = True
+    answer = client.post("/v1/models/Item/records", {"records": [{"name": "x" * 2000}] * 10000})
+    assert not fake.says
+    assert answer.status == 201, answer.body
+
+
 @pytest.mark.parametrize("road", ["fetch-all", "batch", "objects"])
 def test_rows_of_very_many_columns_hold_no_loop(server, lie, road):
     names = [(f"column_{i}" if i % 2 else f"name_{i // 2}", TEXT) for i in range(32767)]

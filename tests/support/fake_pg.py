@@ -7,9 +7,13 @@
 nothing keeps it from being impossible. Settings and transaction words are answered as a server would unless the
 function claims them (it returns None for what it leaves to the default).
 """
+import array
+import fcntl
 import socket
 import struct
+import termios
 import threading
+import time
 
 from .process import at_once
 
@@ -72,6 +76,8 @@ class FakePostgres:
         self.port = self.listener.getsockname()[1]
         self.url = f"postgres://fake@127.0.0.1:{self.port}/fake?sslmode=disable&gssencmode=disable"
         self.talks, self.flood = False, b""  # from now on it reads nothing more and says that, for ever
+        self.loads = False  # takes the rows of a COPY, as a server does
+        self.says = b""  # once its peer's rows fill every buffer between the two, it says that, and takes them
         self.statements = []
         self.undescribed = 0  # of the executions: what comes of them was known
         self.owes = b""  # goes before whatever it says next
@@ -165,6 +171,10 @@ class Peer:
         while True:
             while self.server.talks:
                 self.send(self.server.flood)
+            if self.server.says:
+                self.jam()
+                self.send(self.server.says)
+                self.server.says = b""
             kind = self.read(1)
             n, = struct.unpack("!I", self.read(4))
             body = self.read(n - 4)
@@ -172,13 +182,22 @@ class Peer:
                 return
             self.take(kind, body)
 
+    def jam(self):
+        """Reads nothing until nothing more comes."""
+        seen, room = -1, array.array("i", [0])
+        while room[0] != seen or seen == 0:
+            seen = room[0]
+            time.sleep(0.05)
+            fcntl.ioctl(self.connection, termios.FIONREAD, room)
+
     def take(self, kind, body):
         if kind == b"Q":
             try:
                 self.run_statement(body[:-1].decode(), describe=True)
             except Refuse as e:
                 self.fail(e)
-            self.ready()
+            if not self.server.loads or not body.startswith(b"COPY"):
+                self.ready()
         elif kind == b"S":
             self.ready()
         elif self.failed:
@@ -205,6 +224,8 @@ class Peer:
     def copied(self, kind):
         if kind == b"c":
             self.send(message(b"C", b"COPY 1\0"))
+            if self.server.loads:
+                self.ready()
         elif kind == b"f":
             self.fail(Refuse("57014", "given up"))
 

@@ -101,21 +101,44 @@ enum wait_result pg_notified(struct driver_conn *base, int64_t deadline_ns)
 	}
 }
 
-/* While rows are sent a server may tell things, or refuse them, which takes a read or a few. What else comes is
- * nobody's answer, and would stay in memory until one is looked for; libpq doubles its buffer with each read that fills
- * it, and reads by itself wherever it cannot send, so what waits is counted before. */
-#define BLIND_READS 8
-#define BLIND_BYTES (64 * 1024)
+/* While rows are sent a server may tell things, or refuse them, which takes some reads. What else comes is nobody's
+ * answer, and would stay in memory until one is looked for; and libpq reads by itself wherever it cannot send. So what
+ * waits is counted before anything may read it, and what of it is left afterwards not once more. */
+#define BLIND_READS 64
+#define BLIND_BYTES (1024 * 1024)
+
+static unsigned waiting(const struct pg_conn *c)
+{
+	int n = 0;
+
+	return ioctl(PQsocket(c->pg), FIONREAD, &n) == 0 && n > 0 ? (unsigned)n : 0;
+}
+
+/* Returns what waits now, all of it counted. */
+static unsigned count_blindly(struct pg_conn *c)
+{
+	const unsigned n = waiting(c);
+
+	c->blind_bytes += n - (n < c->blind_left ? n : c->blind_left);
+	return n;
+}
+
+/* Something may have read of so many bytes that had been counted. */
+static void left_blindly(struct pg_conn *c, unsigned counted)
+{
+	const unsigned n = waiting(c);
+
+	c->blind_left = n < counted ? n : counted;
+}
 
 static bool take_in_blindly(struct pg_conn *c, short events)
 {
 	const uint64_t told = c->n_told;
-	int waiting = 0;
+	const unsigned counted = count_blindly(c);
 
-	if (ioctl(PQsocket(c->pg), FIONREAD, &waiting) == 0 && waiting > 0)
-		c->blind_bytes += (unsigned)waiting;
 	if (!PQconsumeInput(c->pg))
 		return false;
+	left_blindly(c, counted);
 	(void)is_busy(c);
 	c->n_blind += (events & POLLIN) != 0;
 	if (c->n_told != told)
@@ -123,11 +146,20 @@ static bool take_in_blindly(struct pg_conn *c, short events)
 	return c->n_blind < BLIND_READS && c->blind_bytes < BLIND_BYTES;
 }
 
+static int flush_blindly(struct pg_conn *c)
+{
+	const unsigned counted = count_blindly(c);
+	const int unsent = PQflush(c->pg);
+
+	left_blindly(c, counted);
+	return unsent;
+}
+
 enum pg_io pg_flush(struct pg_conn *c, int64_t deadline_ns)
 {
 	int unsent;
 
-	while ((unsent = PQflush(c->pg)) > 0) {
+	while ((unsent = flush_blindly(c)) > 0) {
 		short events = 0;
 		enum pg_io io = PG_IO_TIMEOUT;
 
@@ -162,7 +194,7 @@ enum pg_io pg_next(struct pg_conn *c, int64_t deadline_ns, PGresult **ret)
 	if (io != PG_IO_OK)
 		return io;
 	*ret = PQgetResult(c->pg);
-	c->n_blind = c->blind_bytes = 0;
+	c->n_blind = c->blind_bytes = c->blind_left = 0;
 	if (*ret != NULL) {
 		c->at_end = false;
 		c->wire.heard = false; /* what had come before is whole */
