@@ -1,5 +1,5 @@
-/* What the files of the pipelines share: postgres_batch.c, postgres_batch_result.c. A pipeline is its caller's and borrows
- * the items; what was sent for one owns its reference to a shape. */
+/* What the files of the pipelines share: postgres_batch.c, postgres_batch_result.c. A pipeline is its caller's and
+ * borrows the items; what was sent for one owns its reference to a shape. */
 #ifndef FERROD_STORE_DRIVER_POSTGRES_BATCH_H
 #define FERROD_STORE_DRIVER_POSTGRES_BATCH_H
 

@@ -1,8 +1,8 @@
 /*
  * Flights of prepared statements past libpq: postgres_batch.c's, on a connection whose bytes nobody else has to see
  * (no TLS, no GSS). libpq is idle before and after, and knows of nothing: it sends at each sync point, asks for each
- * answer's columns anew, and copies each cell, which together are what a quick statement costs most. The connection owns what
- * was put together and what has come.
+ * answer's columns anew, and copies each cell, which together are what a quick statement costs most. The connection
+ * owns what was put together and what has come.
  */
 #ifndef FERROD_STORE_DRIVER_POSTGRES_PAST_H
 #define FERROD_STORE_DRIVER_POSTGRES_PAST_H
