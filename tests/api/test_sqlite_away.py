@@ -96,14 +96,14 @@ def test_what_others_have_changed_is_compiled_off_the_loop(house):
     one(house, "DROP TABLE t").expect(200)
     one(house, doubling("t", 23, more=", g AS (g23)")).expect(200)
     one(house, "CREATE VIEW v0 AS SELECT 1 AS a").expect(200)
-    for i in range(1, 14):
+    for i in range(1, 13):
         one(house, f"CREATE VIEW v{i} AS SELECT x.a FROM v{i - 1} x, v{i - 1} y").expect(200)
     one(house, "DROP VIEW w").expect(200)
-    one(house, "CREATE VIEW w AS SELECT a FROM v13").expect(200)
+    one(house, "CREATE VIEW w AS SELECT a FROM v12").expect(200)
     with no_long_turn(house):
         assert "too long when it is compiled" in one(house, "SELECT g FROM t").problem(400, "sql_error")["detail"]
-        answer = one(house, "SELECT a FROM w")
-        assert answer.status in (200, 504), answer.text
+        answer = one(house, "SELECT a FROM w")  # SQLite refuses it after seconds, unless its time is over before
+        assert answer.status == 504 or "too many FROM clause terms" in answer.problem(400, "sql_error")["detail"], answer.text
     one(house, "DROP VIEW w").expect(200)
     one(house, "CREATE VIEW w AS SELECT 5 AS a").expect(200)
     assert one(house, "SELECT a FROM w").expect(200).json()["rows"] == [{"a": 5}]
