@@ -390,7 +390,7 @@ void plan_artifacts(struct planner *pl, const struct table_pair *tp)
 
 static struct str label(const struct column *c, size_t i)
 {
-	return json_str(json_array_get(c->enum_values, i));
+	return json_str(json_array_get(c->enum_labels, i));
 }
 
 static size_t live_place(const struct live_column *live, struct str value)
@@ -418,7 +418,7 @@ static bool labels_stay(const struct column *c, const struct live_column *live)
 {
 	size_t next = 0;
 
-	for (size_t i = 0; i < json_array_size(c->enum_values); i++) {
+	for (size_t i = 0; i < json_array_size(c->enum_labels); i++) {
 		next = skip_retired(c, live, next);
 		next += next < live->n_enum_values && str_eq(label(c, i), live->enum_values[next]);
 	}
@@ -451,7 +451,7 @@ static void add_label(struct planner *pl, const struct column *c, size_t i, cons
 
 static void add_labels(struct planner *pl, const struct column *c, const struct live_column *live)
 {
-	const size_t n = json_array_size(c->enum_values);
+	const size_t n = json_array_size(c->enum_labels);
 	size_t first = 0;
 
 	while (first < n && live_place(live, label(c, first)) == SIZE_MAX)

@@ -46,6 +46,9 @@ void sql_column(struct sql *s, struct str name);
 void sql_param(struct sql *s, struct value v);
 /* What is to be stored in the column. */
 void sql_written(struct sql *s, const struct column *c, struct value v);
+/* SQLite: the value of an update of a uuid that may be there in its other form, and then stays in it.
+ * False: it has none. */
+bool sql_uuid_set(struct sql *s, const struct query_set *set);
 /* Column names joined by ", ". */
 void sql_columns(struct sql *s, const struct column *const *columns, size_t n);
 
@@ -60,6 +63,11 @@ bool sql_on_postgres(const struct sql *s);
 bool sql_count_rows(struct sql *s, const struct model *m);
 /* sql_time.c: are the column's values times of SQLite's, in whatever form? c may be NULL here and below. */
 bool sql_is_time(const struct sql *s, const struct column *c);
+/* PostgreSQL: whether the column's integers are the labels of an enum, or were made to be; what orders them stands
+ * between these two, or it would go by the places of the labels in the type. */
+bool sql_is_numbered(const struct sql *s, const struct column *c);
+void sql_number_before(struct sql *s, bool numbered);
+void sql_number_after(struct sql *s, bool numbered);
 /* Is the order of what is stored time order, as far as the column's spelling says? True for what is no time. */
 bool sql_time_ordered(const struct sql *s, const struct column *c);
 /* What stands before and behind such a value where it is compared with others; nothing where it is none. */

@@ -60,6 +60,21 @@ bool sql_has_type(struct sql *s, const struct column *c)
 	return sql_on_postgres(s) && (c->postgres_native_enum || type_word(s, c) != NULL);
 }
 
+bool sql_is_numbered(const struct sql *s, const struct column *c)
+{
+	return sql_on_postgres(s) && c != NULL && c->postgres_native_enum && c->logical == LT_INTEGER;
+}
+
+void sql_number_before(struct sql *s, bool numbered)
+{
+	sql_put(s, numbered ? "CAST(CAST(" : "");
+}
+
+void sql_number_after(struct sql *s, bool numbered)
+{
+	sql_put(s, numbered ? " AS text) AS bigint)" : "");
+}
+
 void sql_type(struct sql *s, const struct column *c)
 {
 	if (c->postgres_native_enum)
@@ -150,14 +165,17 @@ static bool needs_cast(const struct column *from, const struct column *to)
 
 const struct column *sql_compared(const struct sql *s, const struct column *a, const struct column *b)
 {
+	static const struct column uuid = {.logical = LT_UUID, .storage = ST_UUID};
 	static const struct column text = {.logical = LT_STRING, .storage = ST_TEXT};
 	static const struct column number = {.logical = LT_NUMBER, .storage = ST_NUMERIC};
 	static const struct column instant = {.logical = LT_DATETIME, .storage = ST_TIMESTAMPTZ};
 	const bool stored = a->logical == LT_DATETIME || a->logical == LT_DATE || a->logical == LT_TIME ||
 			    a->logical == LT_UUID || a->logical == LT_DECIMAL;
 
-	if (!sql_on_postgres(s))
-		return a;
+	if (!sql_on_postgres(s)) /* there others may have written both in any form */
+		return a->logical == LT_UUID && b->logical == LT_UUID && (a->fill.position > 0 || b->fill.position > 0)
+			       ? &uuid
+			       : a;
 	if (is_number(a) && is_number(b) && (is_double(a) != is_double(b) || is_text(a) != is_text(b)))
 		return &number;
 	if (a->logical == LT_STRING && b->logical == LT_STRING &&
@@ -274,6 +292,12 @@ static bool into_document(const struct column *from, const struct column *to)
 	return to->logical == LT_JSON && from->logical != LT_JSON;
 }
 
+/* A label that counts as a number elsewhere. */
+static bool as_number(const struct sql *s, const struct column *from, const struct column *to)
+{
+	return sql_is_numbered(s, from) && to->logical == LT_INTEGER && !sql_is_numbered(s, to);
+}
+
 void sql_convert_before(struct sql *s, const struct column *from, const struct column *to)
 {
 	if (into_document(from, to) && sql_on_postgres(s))
@@ -282,6 +306,8 @@ void sql_convert_before(struct sql *s, const struct column *from, const struct c
 		sql_put(s, "ferro_document(");
 	else if (sql_on_postgres(s) && needs_cast(from, to))
 		postgres_before(s, from, to);
+	else if (as_number(s, from, to))
+		sql_number_before(s, true);
 	else if (!sql_on_postgres(s) && codec_respells(from, to))
 		sql_put(s, "ferro_respell(");
 }
@@ -295,6 +321,8 @@ void sql_convert_after(struct sql *s, const struct column *from, const struct co
 		sql_put(s, ")");
 	} else if (sql_on_postgres(s) && needs_cast(from, to)) {
 		postgres_after(s, from, to);
+	} else if (as_number(s, from, to)) {
+		sql_number_after(s, true);
 	} else if (!sql_on_postgres(s) && codec_respells(from, to)) {
 		put_code(s, from);
 		put_code(s, to);

@@ -1,6 +1,7 @@
 /* SchemaIR JSON -> draft models: shapes and types only. What is left out stays zero for schema_complete. */
 #include "store/schema/schema_artifacts.h"
 #include "service/base/limits.h"
+#include "service/base/num.h"
 #include "store/schema/schema_history.h"
 #include "store/schema/schema_reader.h"
 
@@ -105,8 +106,9 @@ static void parse_spelling(struct parse *p, struct column *c)
 		return;
 	if (c->logical == LT_UUID) {
 		c->uuid_hex = str_eq_z(word, "hex");
-		if (!c->uuid_hex && !str_eq_z(word, "hyphens"))
-			parse_fault(p, "spelling", "of a uuid must be hyphens or hex");
+		c->uuid_bytes = str_eq_z(word, "bytes");
+		if (!c->uuid_hex && !c->uuid_bytes && !str_eq_z(word, "hyphens"))
+			parse_fault(p, "spelling", "of a uuid must be hyphens, hex or bytes");
 		return;
 	}
 	i = (int)time_spelling_of_name(word);
@@ -205,6 +207,38 @@ static size_t label_length(const struct column *c)
 	return longest;
 }
 
+/* What a native enum's type is made of: texts, those of its values where they are integers. NULL: it cannot be. */
+static const json_t *native_labels(struct parse *p, const struct column *c)
+{
+	json_t *labels;
+	const json_t *kept;
+
+	if (c->logical != LT_INTEGER)
+		return c->enum_values;
+	labels = json_array();
+	for (size_t i = 0; i < json_array_size(c->enum_values); i++) {
+		const json_t *v = json_array_get(c->enum_values, i);
+		char digits[24];
+
+		if (!json_is_integer(v)) {
+			json_decref(labels);
+			return NULL;
+		}
+		(void)num_format_int(json_integer_value(v), digits);
+		(void)json_array_append_new(labels, json_string(digits));
+	}
+	kept = json_array_size(labels) > 0 ? keep(p, labels) : NULL;
+	json_decref(labels);
+	return kept;
+}
+
+/* An enum that no db_type says the type of. A key of integers counts, and what the database fills is its own. */
+static bool is_native_3(const struct column *c, size_t longest)
+{
+	return c->enum_type_name.p != NULL && !c->has_postgres_native_enum && c->db_type.p == NULL &&
+	       (longest > 0 || (c->logical == LT_INTEGER && !c->primary_key && c->fill.default_sql.p == NULL));
+}
+
 /* How Ferro 0.26 declares a type on SQLite, said by a db_type or not; NULL: as it always did. What is kept as text is
  * declared so. */
 static const char *sqlite_word_3(const struct column *c)
@@ -244,7 +278,7 @@ static void take_version_3(struct parse *p, struct column *c)
 		c->storage = ST_TIME;
 		c->home = p->d->m;
 	}
-	if (longest > 0 && c->enum_type_name.p != NULL && !c->has_postgres_native_enum) {
+	if (is_native_3(c, longest) && native_labels(p, c) != NULL) {
 		c->postgres_native_enum = true;
 		c->home = p->d->m;
 	}
@@ -361,6 +395,8 @@ static void parse_column(struct parse *p, struct column *c, struct column_given 
 	}
 	settle_sqlite_type(p, c);
 	take_version_3(p, c);
+	if (c->postgres_native_enum)
+		c->enum_labels = native_labels(p, c);
 	parse_spelling(p, c);
 	parse_leave(p, false);
 }
