@@ -130,10 +130,7 @@ static void check_job(void *arg)
 static void run_check(struct check_job *j)
 {
 	j->c->internal = true;
-	if (j->c->base.db->is_file)
-		offload(check_job, j);
-	else
-		check_job(j);
+	sqlite_away_run(j->c, check_job, j);
 	j->c->internal = false;
 }
 

@@ -12,6 +12,7 @@
 #include "service/base/clock.h"
 #include "service/base/fiber.h"
 #include "service/base/limits.h"
+#include "service/base/wait.h"
 
 #include "service/base/banned.h"
 
@@ -24,6 +25,7 @@
 #define OP_BYTES 24
 /* Bytes of a value, or of a row that is made, on a loop: a few hundred of them may be compared between two looks. */
 #define LOOP_VALUE_BYTES (256 << 10)
+#define ASKED_PER_LOOK 64
 #define SLOW_NS (40 * CLOCK_NS_PER_MS)
 
 void sqlite_away_compiles(struct sqlite_conn *c, bool on_loop, size_t text_len)
@@ -45,6 +47,19 @@ bool sqlite_away_too_long(int rc, int64_t took_ns)
 	p = sqlite3_malloc64((sqlite3_uint64)THREAD_OPS * OP_BYTES);
 	sqlite3_free(p);
 	return p != NULL;
+}
+
+void sqlite_away_run(struct sqlite_conn *c, void (*fn)(void *arg), void *arg)
+{
+	sqlite_away_compiles(c, false, 0);
+	c->offloaded = fiber_shielded() ? NULL : fiber_current();
+	offload_compute(fn, arg);
+	c->offloaded = NULL;
+}
+
+bool sqlite_away_goes_on(struct sqlite_conn *c)
+{
+	return c->stop == SQLITE_STOP_NONE && (++c->compile_asked % ASKED_PER_LOOK != 0 || sqlite_wait_pause(c));
 }
 
 void sqlite_away_enter(struct sqlite_conn *c, bool reads)

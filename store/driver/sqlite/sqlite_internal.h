@@ -253,6 +253,10 @@ void sqlite_batch_drop(struct batch_item *item);
 void sqlite_away_compiles(struct sqlite_conn *c, bool on_loop, size_t text_len);
 /* Did the compiler end with that code, after so long, for want of steps that it may write? */
 bool sqlite_away_too_long(int rc, int64_t took_ns);
+/* Runs fn, which compiles what others wrote, off the loop, within the bounds of a thread and c's deadline. */
+void sqlite_away_run(struct sqlite_conn *c, void (*fn)(void *arg), void *arg);
+/* For an authorizer that listens there: is it to go on? Looks at the clock now and then. */
+bool sqlite_away_goes_on(struct sqlite_conn *c);
 /* Before and after sqlite3_step on a loop. */
 void sqlite_away_enter(struct sqlite_conn *c, bool reads);
 void sqlite_away_leave(struct sqlite_conn *c, int rc);
