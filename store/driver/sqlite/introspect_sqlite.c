@@ -557,8 +557,7 @@ static bool find_unusable(struct catalog *of, struct err *err)
 
 	while (j.next < of->live->n_tables) {
 		sqlite_policy_begin(c);
-		sqlite_away_run(c, unusable_job, &j);
-		if (c->stop != SQLITE_STOP_NONE)
+		if (!sqlite_away_run(c, unusable_job, &j) || c->stop != SQLITE_STOP_NONE)
 			return sqlite_error(c, SQLITE_INTERRUPT, STR_NONE, err);
 	}
 	return true;

@@ -130,7 +130,8 @@ static void check_job(void *arg)
 static void run_check(struct check_job *j)
 {
 	j->c->internal = true;
-	sqlite_away_run(j->c, check_job, j);
+	if (!sqlite_away_run(j->c, check_job, j))
+		j->rc = SQLITE_INTERRUPT;
 	j->c->internal = false;
 }
 

@@ -253,8 +253,12 @@ void sqlite_batch_drop(struct batch_item *item);
 void sqlite_away_compiles(struct sqlite_conn *c, bool on_loop, size_t text_len);
 /* Did the compiler end with that code, after so long, for want of steps that it may write? */
 bool sqlite_away_too_long(int rc, int64_t took_ns);
-/* Runs fn, which compiles what others wrote, off the loop, within the bounds of a thread and c's deadline. */
-void sqlite_away_run(struct sqlite_conn *c, void (*fn)(void *arg), void *arg);
+/* A step of h has ended with rc: was it for that reason, as what others have changed was compiled anew inside it? Says
+ * so in c->saw_too_long, before the error is asked for. */
+void sqlite_away_judge(struct sqlite_conn *c, sqlite3_stmt *h, int rc);
+/* Runs fn, which compiles what others wrote, off the loop, within the bounds of a thread and c's deadline. False: it has
+ * not run, as of sqlite_wait_offload. */
+bool sqlite_away_run(struct sqlite_conn *c, void (*fn)(void *arg), void *arg) MUST_CHECK;
 /* For an authorizer that listens there: is it to go on? Looks at the clock now and then. */
 bool sqlite_away_goes_on(struct sqlite_conn *c);
 /* Before and after sqlite3_step on a loop. */
@@ -290,7 +294,10 @@ int sqlite_wait_step(struct sqlite_conn *c, sqlite3_stmt *st);
 int sqlite_wait_read(struct sqlite_conn *c, sqlite3_stmt *st, bool was_in_tx);
 /* Runs fn, which steps a statement and leaves the result code in *rc, on a thread that may compute for long, the fiber
  * being parked; the same accounts. */
-void sqlite_wait_compute(struct sqlite_conn *c, void (*fn)(void *arg), void *arg, const int *rc);
+void sqlite_wait_compute(struct sqlite_conn *c, void (*fn)(void *arg), void *arg, int *rc);
+/* Runs fn on such a thread, which c belongs to meanwhile. False: none had begun it by c's deadline, and c->stop says so.
+ */
+bool sqlite_wait_offload(struct sqlite_conn *c, void (*fn)(void *arg), void *arg) MUST_CHECK;
 /* sqlite3_reset, likewise: ends what a step did not. */
 void sqlite_wait_reset(struct sqlite_conn *c, sqlite3_stmt *st);
 /* After each statement: a read-only transaction that has ended takes its setting with it. */

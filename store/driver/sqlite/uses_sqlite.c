@@ -212,8 +212,7 @@ bool sqlite_migrate_uses(struct driver_conn *conn, struct arena *a, int64_t dead
 	if (!catalog_query(&l.c, str_z(objects_sql), "tttT", on_object, err))
 		return false;
 	while (j.next < l.n) {
-		sqlite_away_run(c, uses_job, &j);
-		if (!j.ok)
+		if (!sqlite_away_run(c, uses_job, &j) || !j.ok)
 			return sqlite_error(c, c->stop != SQLITE_STOP_NONE ? SQLITE_INTERRUPT : j.rc, STR_NONE, err);
 	}
 	return true;
