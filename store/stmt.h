@@ -37,6 +37,7 @@ struct stmt {
 	bool quick; /* a key or unique lookup, or a small limit over an index: fit for a shared pipeline */
 	bool small; /* a read of few rows, perhaps over no index: quick if its times say so */
 	bool raw;   /* client's own SQL: state it sets must not reach another client */
+	bool own;   /* about a table of this server's own: it runs under no role (exec.h, struct route) */
 	/* Of generated statements: the tables that they read or write. Borrowed. What these call is not known from the
 	 * text: see driver->plain. */
 	const struct str *tables;

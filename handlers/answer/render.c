@@ -1,6 +1,8 @@
 /* Shapes that several answers share. */
 #include "handlers/answer/render.h"
 
+#include <math.h>
+
 #include "service/base/clock.h"
 #include "service/base/num.h"
 #include "service/http/compression.h"
@@ -89,7 +91,10 @@ static void key_part(struct strbuf *b, struct value v)
 		strbuf_int(b, v.u.i);
 		return;
 	case VALUE_DOUBLE:
-		out_segment(b, str_n(buf, num_format_double(v.u.d, buf)));
+		if (isfinite(v.u.d))
+			out_segment(b, str_n(buf, num_format_double(v.u.d, buf)));
+		else
+			strbuf_puts(b, isnan(v.u.d) ? "NaN" : v.u.d > 0 ? "Infinity" : "-Infinity");
 		return;
 	case VALUE_BYTES: {
 		struct strbuf text;

@@ -8,6 +8,7 @@
 #include "service/base/clock.h"
 #include "store/connection/connect_json.h"
 #include "store/exec/coordination.h"
+#include "store/exec/user_rights.h"
 #include "store/once/once.h"
 
 #include "service/base/banned.h"
@@ -61,18 +62,52 @@ struct connected {
 	const struct migrate_result *migration; /* NULL: none was asked for */
 	int status;
 	bool kept;
+	struct user_rights rights;
 };
 
 static void out_not_kept(struct strbuf *b)
 {
-	out_bool(b, "kept", false);
-	out_name(b, "warnings");
-	strbuf_puts(b, "[{");
+	strbuf_putc(b, '{');
 	out_str(b, "code", STR("not_kept"));
 	out_str(b, "detail",
 		STR("the URL has a secret, and the state has no key to seal it with (\"state_key_file\"): a restart "
 		    "forgets this connection"));
-	strbuf_puts(b, "}]");
+	strbuf_putc(b, '}');
+}
+
+static void out_rights(struct strbuf *b, struct arena *a, const struct user_rights *r)
+{
+	strbuf_putc(b, '{');
+	out_str(b, "code", STR("pool_user_has_rights"));
+	out_str(b, "detail",
+		arena_printf(a,
+			     "requests act by role, and the pool's user %.*s: what takes the role off may do that, so "
+			     "SQL on this connection needs the scope \"admin\"",
+			     STR_FMT(r->why)));
+	out_name(b, "tables");
+	for (size_t i = 0; i < r->n_tables; i++) {
+		strbuf_putc(b, i == 0 ? '[' : ',');
+		strbuf_json_string(b, r->tables[i]);
+	}
+	strbuf_puts(b, r->n_tables == 0 ? "[]" : "]");
+	if (r->more)
+		out_bool(b, "more_tables", true);
+	strbuf_putc(b, '}');
+}
+
+static void out_cautions(struct strbuf *b, struct arena *a, bool kept, const struct user_rights *r)
+{
+	if (kept && !r->any)
+		return;
+	out_name(b, "warnings");
+	strbuf_putc(b, '[');
+	if (!kept)
+		out_not_kept(b);
+	if (!kept && r->any)
+		strbuf_putc(b, ',');
+	if (r->any)
+		out_rights(b, a, r);
+	strbuf_putc(b, ']');
 }
 
 static void answer(struct request *req, struct response *res, struct connection *conn, const struct connected *what)
@@ -88,7 +123,8 @@ static void answer(struct request *req, struct response *res, struct connection 
 	out_connection(b, conn, default_name, true);
 	strbuf_truncate(b, b->len - 1);
 	if (!what->kept)
-		out_not_kept(b);
+		out_bool(b, "kept", false);
+	out_cautions(b, &req->arena, what->kept, &what->rights);
 	if (what->migration != NULL) {
 		out_name(b, "migration");
 		strbuf_putc(b, '{');
@@ -106,7 +142,8 @@ static bool connect_again(struct request *req, struct response *res, const struc
 {
 	struct migrate_result migration;
 	struct connected what = {.status = 200, .kept = true};
-	bool ok = connection_available(conn, err);
+	bool ok = connection_available(conn, err) &&
+		  user_rights_look(conn, &req->arena, req->deadline, &what.rights, err);
 	if (ok && (q->auto_migrate || q->updates || q->destructive)) {
 		what.migration = &migration;
 		ok = connect_migrate(req, q, conn, &migration, err);
@@ -135,9 +172,11 @@ bool handle_connect(struct request *req, struct response *res, struct err *err)
 	if (!connection_open(&store->connections, &q.o, req->deadline, &conn, err))
 		return false;
 	coordination_find(conn, req->deadline);
-	bool migrate = q.auto_migrate || q.updates || q.destructive;
+	const bool migrate = q.auto_migrate || q.updates || q.destructive;
+	struct connected what = {.migration = migrate ? &migration : NULL, .status = 201};
 	bool ok = (!conn->exactly_once || once_prepare(conn, req->deadline, err)) &&
 		  (!migrate || connect_migrate(req, &q, conn, &migration, err)) &&
+		  user_rights_look(conn, &req->arena, req->deadline, &what.rights, err) &&
 		  told_connect(request_app(req)->told, conn, &q.o, told_by(req), &told, err);
 	if (!ok) {
 		connection_close(conn);
@@ -146,7 +185,7 @@ bool handle_connect(struct request *req, struct response *res, struct err *err)
 	}
 	if (told.replaced != NULL)
 		store_end_connection(store, told.replaced);
-	const struct connected what = {.migration = migrate ? &migration : NULL, .status = 201, .kept = told.kept};
+	what.kept = told.kept;
 	answer(req, res, conn, &what);
 	connection_unref(conn);
 	return true;
@@ -210,11 +249,13 @@ bool handle_connection(struct request *req, struct response *res, struct err *er
 bool handle_connection_check(struct request *req, struct response *res, struct err *err)
 {
 	struct connection *conn;
+	struct user_rights rights;
 	if (!request_no_members(req, err) || !named(req, &conn, err))
 		return false;
 	int64_t begin = clock_mono_ns();
 	bool ok = connection_available(conn, err) && connection_probe(conn, req->deadline, err);
 	int64_t took = clock_mono_ns() - begin;
+	ok = ok && user_rights_look(conn, &req->arena, req->deadline, &rights, err);
 	connection_unref(conn);
 	if (!ok)
 		return false;
@@ -222,7 +263,9 @@ bool handle_connection_check(struct request *req, struct response *res, struct e
 	struct strbuf *b = response_json(res, 200);
 	strbuf_puts(b, "{\"ok\":true");
 	out_name(b, "latency_ms");
-	strbuf_printf(b, "%.3f}", (double)took / 1e6);
+	strbuf_printf(b, "%.3f", (double)took / 1e6);
+	out_cautions(b, &req->arena, true, &rights);
+	strbuf_putc(b, '}');
 	return true;
 }
 

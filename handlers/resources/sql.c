@@ -1,6 +1,7 @@
 /* The client's own SQL: one statement a call, arguments bound by the database. */
 #include "handlers/unit/context.h"
 #include "handlers/handlers.h"
+#include "handlers/unit/acting.h"
 #include "handlers/unit/affected.h"
 #include "handlers/unit/triggers.h"
 #include "handlers/answer/rows.h"
@@ -121,7 +122,8 @@ static bool sql_open(struct sql_request *q, struct request *req, struct response
 	q->stmt.param_type = STMT_PARAM_BY_KIND;
 	q->stmt.raw = true;
 	q->stmt.cache = true;
-	if (sql_undoable(&q->c, &q->stmt, err) && sql_numbers(&q->c, &q->stmt, err)) {
+	if (acting_raw(req, &q->c.route, err) && sql_undoable(&q->c, &q->stmt, err) &&
+	    sql_numbers(&q->c, &q->stmt, err)) {
 		if (q->stmt.param_names == NULL || q->c.route.conn->dialect->id == DIALECT_SQLITE)
 			return true;
 		(void)sql_no_names(err);

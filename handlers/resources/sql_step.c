@@ -4,6 +4,7 @@
 #include "handlers/answer/raw_columns.h"
 #include "handlers/answer/render.h"
 #include "handlers/resources/sql.h"
+#include "handlers/unit/acting.h"
 #include "handlers/unit/affected.h"
 #include "handlers/unit/triggers.h"
 
@@ -80,7 +81,8 @@ static bool read_sql(struct step *s, struct stmt *ret)
 	json_reader_any(&s->r, "args", &args);
 	if (!sql_check(&s->r, ret, args) || !json_reader_done(&s->r) || !sql_bind(step_arena(s), args, ret, s->err))
 		return false;
-	if (!sql_undoable(s->c, ret, s->err) || !sql_numbers(s->c, ret, s->err))
+	if (!acting_raw(s->c->req, &s->c->route, s->err) || !sql_undoable(s->c, ret, s->err) ||
+	    !sql_numbers(s->c, ret, s->err))
 		return false;
 	return ret->param_names == NULL || s->c->route.conn->dialect->id == DIALECT_SQLITE || sql_no_names(s->err);
 }

@@ -3,6 +3,7 @@
 
 #include "handlers/unit/answer_head.h"
 #include "service/auth/auth.h"
+#include "store/exec/user_rights.h"
 
 #include "service/base/banned.h"
 
@@ -14,6 +15,14 @@ static struct str header_of(struct request *req)
 bool acting_possible(const struct request *req, const struct connection *conn, struct err *err)
 {
 	const struct principal *p = req->principal;
+	const bool has_role = p != NULL && p->role.p != NULL;
+	if (conn->acting == ACTING_ROLE && !has_role)
+		return err_set(err, ERR_FORBIDDEN, "connection \"%.*s\" acts by role, and %s", STR_FMT(conn->name),
+			       p != NULL ? "this key has none" : "only keys have one");
+	if (conn->acting != ACTING_ROLE && has_role)
+		return err_set(err, ERR_FORBIDDEN,
+			       "this key's role cannot be taken on connection \"%.*s\", which does not act by role",
+			       STR_FMT(conn->name));
 	if (conn->acting != ACTING_NONE || p == NULL || p->settings.n == 0)
 		return true;
 	return err_set(err, ERR_FORBIDDEN,
@@ -64,6 +73,17 @@ static bool given_of(struct request *req, const struct route *route, struct str 
 	return true;
 }
 
+static void take_role(struct request *req, struct route *route)
+{
+	struct strbuf b;
+	route->role = req->principal->role;
+	strbuf_init(&b, 0);
+	strbuf_json_string(&b, route->role);
+	strbuf_put(&b, route->settings);
+	route->acts = arena_str(&req->arena, strbuf_str(&b));
+	strbuf_done(&b);
+}
+
 bool acting_of(struct request *req, struct route *route, struct err *err)
 {
 	const struct principal *p = req->principal;
@@ -82,16 +102,31 @@ bool acting_of(struct request *req, struct route *route, struct err *err)
 	if (req->given_before && route->session != NULL && !str_eq(req->given, given))
 		return err_set(err, ERR_SERIALIZATION_FAILURE,
 			       "the session's settings were changed while the request came in; send it again");
-	route->acts = given;
-	if (p == NULL || p->settings.n == 0)
-		return true;
-	if (!settings_of_text(&req->arena, given, &all, err))
-		return false;
-	for (size_t i = 0; i < p->settings.n; i++)
-		if (!setting_put(&req->arena, &all, p->settings.list[i].name, p->settings.list[i].value, err))
+	route->settings = given;
+	if (p != NULL && p->settings.n > 0) {
+		if (!settings_of_text(&req->arena, given, &all, err))
 			return false;
-	route->acts = settings_text(&req->arena, &all);
+		for (size_t i = 0; i < p->settings.n; i++)
+			if (!setting_put(&req->arena, &all, p->settings.list[i].name, p->settings.list[i].value, err))
+				return false;
+		route->settings = settings_text(&req->arena, &all);
+	}
+	route->acts = route->settings;
+	if (route->conn->acting == ACTING_ROLE)
+		take_role(req, route);
 	return true;
+}
+
+bool acting_raw(struct request *req, const struct route *route, struct err *err)
+{
+	bool any;
+	if (route->conn->acting != ACTING_ROLE || principal_has(req, SCOPE_ADMIN))
+		return true;
+	return user_rights_any(route->conn, &req->arena, req->deadline, &any, err) &&
+	       (!any || err_set(err, ERR_FORBIDDEN,
+				"the pool's user of connection \"%.*s\" has rights beside its roles "
+				"(pool_user_has_rights): SQL there needs the scope \"admin\"",
+				STR_FMT(route->conn->name)));
 }
 
 bool acting_session(struct request *req, const struct connection *conn, const json_t *given, struct str before,

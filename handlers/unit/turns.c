@@ -32,7 +32,7 @@ static bool leases_take(struct context *c, int64_t *numbers, size_t n, struct er
 {
 	struct arena *a = &c->req->arena;
 	struct value *params = arena_array(a, n, sizeof(*params));
-	struct stmt stmt = {.params = params, .access = STMT_WRITE, .param_type = STMT_PARAM_INFER};
+	struct stmt stmt = {.params = params, .access = STMT_WRITE, .param_type = STMT_PARAM_INFER, .own = true};
 	struct strbuf b;
 	for (size_t i = 0; i < n; i++)
 		numbers[i] = (int64_t)((uint64_t)numbers[i] % LEASES);

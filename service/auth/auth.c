@@ -140,7 +140,8 @@ bool principal_covers(const struct principal *now, const struct principal *was)
 		return false;
 	return has_all(now->connections, now->n_connections, was->connections, was->n_connections) &&
 	       has_all(now->sets, now->n_sets, was->sets, was->n_sets) &&
-	       same_settings(&now->settings, &was->settings) && may_set_all(now, was);
+	       same_settings(&now->settings, &was->settings) && may_set_all(now, was) &&
+	       (now->role.p != NULL) == (was->role.p != NULL) && str_eq(now->role, was->role);
 }
 
 static void put_names(struct strbuf *b, const char *member, const struct str *names, size_t n)
@@ -171,6 +172,10 @@ struct str principal_rights(const struct request *req, struct arena *a)
 		strbuf_puts(&b, ",\"settings\":");
 		strbuf_put(&b, settings_text(a, &p->settings));
 	}
+	if (p->role.p != NULL) {
+		strbuf_puts(&b, ",\"role\":");
+		strbuf_json_string(&b, p->role);
+	}
 	strbuf_putc(&b, '}');
 	const struct str text = arena_str(a, strbuf_str(&b));
 	strbuf_done(&b);
@@ -198,7 +203,10 @@ bool principal_still_has(struct request *req, const json_t *rights)
 	was.sets = names_of(a, json_object_get(rights, "sets"), &was.n_sets);
 	was.settings_allowed = names_of(a, json_object_get(rights, "settings_allowed"), &was.n_settings_allowed);
 	const json_t *settings = json_object_get(rights, "settings");
+	const json_t *role = json_object_get(rights, "role");
 	struct err none;
+	if (json_is_string(role))
+		was.role = json_str(role);
 	if (settings != NULL && !settings_read(a, settings, "", &was.settings, &none))
 		return false;
 	return principal_covers(req->principal, &was);

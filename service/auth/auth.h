@@ -25,6 +25,7 @@ struct principal {
 	const struct str *settings_allowed; /* names that its requests may give beside; NULL: all, or none where some
 					       are fixed */
 	size_t n_settings_allowed;
+	struct str role; /* that its requests take where the connection acts by role; STR_NONE: none */
 	struct principal_quotas quotas;
 };
 
@@ -50,7 +51,7 @@ bool principal_may_set(const struct request *req, const struct named_setting *s,
 /* Its quotas; all 0 without keys. */
 struct principal_quotas principal_quotas(const struct request *req);
 
-/* Has `now` all scopes, connections, sets and settings allowed that `was` had, and the same settings fixed? */
+/* Has `now` all scopes, connections, sets and settings allowed that `was` had, and the same settings and role fixed? */
 bool principal_covers(const struct principal *now, const struct principal *was);
 /* What the principal may do, as a JSON object to be kept with what it was answered; in the arena, or static. */
 struct str principal_rights(const struct request *req, struct arena *a);

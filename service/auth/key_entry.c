@@ -227,6 +227,19 @@ static void read_settings(struct json_reader *r, struct arena *a, struct princip
 	p->settings_allowed = names;
 }
 
+/* PostgreSQL cuts no name of a role, and "none" is no role. */
+static void read_role(struct json_reader *r, struct arena *a, struct str *ret)
+{
+	if (!json_reader_str(r, "role", ret))
+		return;
+	if (ret->len == 0 || ret->len > LIMIT_ROLE_BYTES || memchr(ret->p, '\0', ret->len) != NULL)
+		json_reader_fault(r, "role", "is the name of a role, of 1 to %d bytes", LIMIT_ROLE_BYTES);
+	else if (str_eq_z(*ret, "none"))
+		json_reader_fault(r, "role", "none is no role");
+	else
+		*ret = arena_str(a, *ret);
+}
+
 bool key_entry_read(struct arena *a, const json_t *entry, const char *pointer, struct key *k, struct err *err)
 {
 	struct principal *p = &k->principal;
@@ -243,6 +256,7 @@ bool key_entry_read(struct arena *a, const json_t *entry, const char *pointer, s
 	if (json_reader_str(&r, "expires_at", &expires) && !read_instant(expires, &k->expires_us))
 		json_reader_fault(&r, "expires_at", "is no instant as in 2026-01-02T03:04:05Z");
 	read_settings(&r, a, p);
+	read_role(&r, a, &p->role);
 	read_quotas(&r, a, &p->quotas);
 	if (!json_reader_done(&r))
 		return false;

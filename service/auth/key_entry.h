@@ -20,8 +20,8 @@ struct key {
 	int64_t expires_us; /* instant; INT64_MAX: never */
 };
 
-/* {"name", "hash" or "hashes", "scopes", "connections"?, "sets"?, "settings"?, "settings_allowed"?, "expires_at"?,
- * "quotas"?}; what *ret keeps lives in the arena. ERR_INVALID_REQUEST with its pointer. */
+/* {"name", "hash" or "hashes", "scopes", "connections"?, "sets"?, "settings"?, "settings_allowed"?, "role"?,
+ * "expires_at"?, "quotas"?}; what *ret keeps lives in the arena. ERR_INVALID_REQUEST with its pointer. */
 bool key_entry_read(struct arena *a, const json_t *entry, const char *pointer, struct key *ret,
 		    struct err *err) MUST_CHECK;
 /* Adds the scope of that name to the bits. False: there is none. */

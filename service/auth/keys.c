@@ -201,6 +201,7 @@ static const struct principal *copy_of(const struct principal *p, struct arena *
 	copy->sets = copy_names(a, p->sets, p->n_sets);
 	copy->settings = copy_settings(a, &p->settings);
 	copy->settings_allowed = copy_names(a, p->settings_allowed, p->n_settings_allowed);
+	copy->role = p->role.p != NULL ? arena_str(a, p->role) : STR_NONE;
 	return copy;
 }
 
@@ -275,6 +276,10 @@ bool keys_new(struct arena *a, const struct key_new *k, struct str *ret_key, str
 	bool ok = put_list(&b, "scopes", k->scopes, true, err) &&
 		  (k->connections.p == NULL || put_list(&b, "connections", k->connections, false, err)) &&
 		  (k->sets.p == NULL || put_list(&b, "sets", k->sets, false, err));
+	if (k->role.p != NULL) {
+		strbuf_puts(&b, ",\"role\":");
+		strbuf_json_string(&b, k->role);
+	}
 	strbuf_putc(&b, '}');
 	if (ok) {
 		*ret_key = arena_str(a, str_z(key));

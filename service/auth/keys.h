@@ -38,6 +38,7 @@ struct key_new {
 	struct str scopes;      /* comma-separated */
 	struct str connections; /* the same; STR_NONE: all */
 	struct str sets;        /* of models that it may change; the same; STR_NONE: all, or those of its connections */
+	struct str role;        /* STR_NONE: none */
 };
 /* A fresh key and the JSON object that is its entry, both in the arena. ERR_INVALID_REQUEST. */
 bool keys_new(struct arena *a, const struct key_new *k, struct str *ret_key, struct str *ret_entry,

@@ -28,6 +28,8 @@ ferrod \- SQLite and PostgreSQL databases over HTTP and JSON
 .IR C,D ]
 .RB [ \-\-sets
 .IR E,F ]
+.RB [ \-\-role
+.IR R ]
 .RB [ \-\-append
 .IR FILE ]
 .br

@@ -41,10 +41,14 @@ static struct value decode_integer(const struct decode *d, struct value in)
 	return in;
 }
 
+/* Whole numbers beyond what doubles tell apart keep their digits. */
 static struct value decode_number(const struct decode *d, struct value in)
 {
+	int64_t i;
 	double v;
 
+	if (in.kind == VALUE_TEXT && !d->sqlite && num_parse_int(in.u.s, &i))
+		in = value_int(i);
 	if (in.kind == VALUE_INT && in.u.i >= -(INT64_C(1) << 53) && in.u.i <= INT64_C(1) << 53)
 		return value_double((double)in.u.i);
 	/* a word in a file stays that word: it is not found as a number */

@@ -48,13 +48,26 @@ static bool has_forms(const struct column *c)
 	return c->fill.position > 0 || c->spelling != TIME_FERROD;
 }
 
+static bool is_number(const struct column *c)
+{
+	return c->logical == LT_INTEGER || c->logical == LT_NUMBER || c->logical == LT_DECIMAL;
+}
+
+/* Of one kind, though not of one name: a day is the instant at its begin. */
+static bool is_kin(const struct column *from, const struct column *to)
+{
+	return from->logical == to->logical || (from->logical == LT_DATE && to->logical == LT_DATETIME) ||
+	       (from->logical == LT_DECIMAL && is_number(to));
+}
+
 bool codec_respells(const struct column *from, const struct column *to)
 {
-	if (from->logical != to->logical || (from->name.p != NULL && from->name.p == to->name.p))
+	if (!is_kin(from, to) || (from->name.p != NULL && from->name.p == to->name.p))
 		return false;
 	switch (to->logical) {
 	case LT_DATETIME:
-		return has_forms(from) || from->spelling != to->spelling || from->storage != to->storage;
+		return from->logical == LT_DATE || has_forms(from) || from->spelling != to->spelling ||
+		       from->storage != to->storage;
 	case LT_DATE:
 	case LT_TIME:
 		return has_forms(from);
@@ -64,6 +77,7 @@ bool codec_respells(const struct column *from, const struct column *to)
 		return codec_stored_as_text(from) != codec_stored_as_text(to);
 	case LT_INTEGER:
 	case LT_NUMBER:
+		return from->logical == LT_DECIMAL && codec_stored_as_text(from);
 	case LT_BOOLEAN:
 	case LT_STRING:
 	case LT_BINARY:
@@ -133,7 +147,7 @@ static struct value decimal(struct arena *a, const struct column *from, const st
 
 struct value codec_respell(struct arena *a, const struct column *from, const struct column *to, struct value v)
 {
-	if (v.kind == VALUE_NULL || from->logical != to->logical)
+	if (v.kind == VALUE_NULL || !is_kin(from, to))
 		return v;
 	switch (to->logical) {
 	case LT_DATETIME:
@@ -144,9 +158,9 @@ struct value codec_respell(struct arena *a, const struct column *from, const str
 	case LT_UUID:
 		return uuid(a, from, to, v);
 	case LT_DECIMAL:
-		return decimal(a, from, to, v);
 	case LT_INTEGER:
 	case LT_NUMBER:
+		return decimal(a, from, to, v);
 	case LT_BOOLEAN:
 	case LT_STRING:
 	case LT_BINARY:
@@ -155,6 +169,34 @@ struct value codec_respell(struct arena *a, const struct column *from, const str
 		break;
 	}
 	return v;
+}
+
+/* A whole number of 64 bits, or a double. */
+static bool read_number(struct arena *a, struct str text, struct value *ret)
+{
+	struct str canonical;
+	int64_t i;
+	double d;
+
+	if (!decimal_canonical(a, text, &canonical))
+		return false;
+	if (num_parse_int(decimal_trim(canonical), &i)) {
+		*ret = value_int(i);
+		return true;
+	}
+	if (!num_parse_double(canonical, &d))
+		return false;
+	*ret = value_double(d);
+	return true;
+}
+
+bool codec_read_text(struct arena *a, const struct column *to, struct str text, struct value *ret)
+{
+	struct err ignored;
+
+	if (to->logical == LT_DECIMAL && !codec_stored_as_text(to))
+		return read_number(a, text, ret);
+	return codec_bind_text(a, &dialect_sqlite, to, text, "", ret, &ignored);
 }
 
 struct str codec_document_of(struct arena *a, const struct column *from, struct value v)

@@ -6,6 +6,7 @@
 #define FERROD_STORE_CODEC_CODEC_RESPELL_H
 
 #include "service/base/arena.h"
+#include "service/base/macros.h"
 #include "store/schema/schema.h"
 #include "store/value.h"
 
@@ -19,6 +20,9 @@ bool codec_respells(const struct column *from, const struct column *to);
 
 /* The value as `to` stores it; what cannot be understood stays as it is. Borrows from v, or in the arena. */
 struct value codec_respell(struct arena *a, const struct column *from, const struct column *to, struct value v);
+
+/* What a text says as a value of the column that `to` is: false where it says none. In the arena. */
+bool codec_read_text(struct arena *a, const struct column *to, struct str text, struct value *ret) MUST_CHECK;
 
 /* The value as a part of a document, JSON text in the arena: as it is answered, decimals as numbers of their digits. */
 struct str codec_document_of(struct arena *a, const struct column *from, struct value v);

@@ -39,7 +39,7 @@ static void read_acting(struct json_reader *r, struct str url, enum acting *ret)
 {
 	struct str word = STR_NONE;
 	if (json_reader_str(r, "acting", &word) && !acting_of_word(word, ret))
-		json_reader_fault(r, "acting", "acting is none or settings");
+		json_reader_fault(r, "acting", "acting is none, settings or role");
 	if (*ret != ACTING_NONE && str_starts(url, STR("sqlite:")))
 		json_reader_fault(r, "acting", "SQLite is told nothing: acting is none there");
 }

@@ -193,6 +193,7 @@ bool pool_lease_since(struct pool *p, enum lease_mode mode, int64_t since_ns, in
 	mutex_unlock(&p->lock);
 	c->since_ns = since_ns != 0 ? since_ns : start;
 	c->has_turn = turn != NULL;
+	c->role[0] = '\0';
 	*ret = (struct lease){
 		.pool = pool_ref(p), .conn = c, .writer = turn != NULL, .turn = turn, .since_ns = clock_mono_ns()};
 	return true;

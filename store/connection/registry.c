@@ -103,7 +103,8 @@ const char *connection_origin_word(enum connection_origin o)
 	return words[o];
 }
 
-static const char *const acting_words[] = {[ACTING_NONE] = "none", [ACTING_SETTINGS] = "settings"};
+static const char *const acting_words[] = {
+	[ACTING_NONE] = "none", [ACTING_SETTINGS] = "settings", [ACTING_ROLE] = "role"};
 
 const char *acting_word(enum acting a)
 {

@@ -18,7 +18,7 @@
 enum connection_origin { CONNECTION_TOLD, CONNECTION_DECLARED, CONNECTION_BUILT_IN };
 
 /* What units of work on it tell the database of who asks (PostgreSQL). */
-enum acting { ACTING_NONE, ACTING_SETTINGS };
+enum acting { ACTING_NONE, ACTING_SETTINGS, ACTING_ROLE };
 
 struct lane_set;    /* store/exec/lane.h */
 struct reader_set;  /* store/exec/reader.h */
@@ -40,9 +40,11 @@ struct connection {
 	int leases;        /* atomic: its advisory locks do nothing, see store/exec/coordination.h */
 	bool exactly_once; /* answers of writes with an Idempotency-Key are kept in its database */
 	enum acting acting;
-	struct str url; /* as it was given: secret; in the arena */
-	int kept;       /* atomic: it is in the state */
-	int restored;   /* atomic: told to an earlier life; gives way once to a connect under its name */
+	int user_rights;      /* atomic: of its pool's user, see store/exec/user_rights.h */
+	int64_t rights_at_ns; /* atomic: when that was seen; 0: never */
+	struct str url;       /* as it was given: secret; in the arena */
+	int kept;             /* atomic: it is in the state */
+	int restored;         /* atomic: told to an earlier life; gives way once to a connect under its name */
 	enum connection_origin origin;
 	const char *declared_in;            /* the catalog's file, when declared; in the arena */
 	bool unnamed;                       /* made by an unnamed connect */
@@ -182,7 +184,7 @@ size_t connection_replace_all(struct connection_registry *r, struct arena *a, co
 bool connection_name_valid(struct str name);
 /* "told", "declared", "built_in"; static. */
 const char *connection_origin_word(enum connection_origin o);
-/* On the wire: none, settings; static. */
+/* On the wire: none, settings, role; static. */
 const char *acting_word(enum acting a);
 bool acting_of_word(struct str word, enum acting *ret) MUST_CHECK;
 

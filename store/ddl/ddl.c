@@ -32,15 +32,28 @@ const char *ddl_strict_type(const struct column *c)
 	return t == LT_BINARY ? "BLOB" : t == LT_UNKNOWN ? "ANY" : "TEXT";
 }
 
+void ddl_put_strict_type(const struct column *c, struct strbuf *out)
+{
+	static const char *const words[] = {"INT", "INTEGER", "REAL", "TEXT", "BLOB", "ANY"};
+	bool known = false;
+
+	for (size_t i = 0; i < ARRAY_LEN(words) && !known; i++)
+		known = str_ieq_z(c->sqlite_type, words[i]);
+	if (known)
+		strbuf_put(out, c->sqlite_type);
+	else
+		strbuf_puts(out, ddl_strict_type(c));
+}
+
 static bool sqlite_column(const struct model *m, const struct column *c, struct strbuf *out, struct err *err)
 {
 	/* AUTOINCREMENT is SQLite's only on a column declared exactly INTEGER */
 	if (c->autoincrement)
 		strbuf_puts(out, "integer");
+	else if (m->strict)
+		ddl_put_strict_type(c, out);
 	else if (c->sqlite_type.p != NULL)
 		strbuf_put(out, c->sqlite_type);
-	else if (m->strict)
-		strbuf_puts(out, ddl_strict_type(c));
 	else if (!ddl_column_type(&dialect_sqlite, c, out, err))
 		return false;
 	ddl_collation(c, out);

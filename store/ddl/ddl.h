@@ -51,6 +51,8 @@ bool ddl_column_type(const struct dialect *d, const struct column *c, struct str
 
 /* The type of a column of a STRICT table of SQLite's, which knows five. */
 const char *ddl_strict_type(const struct column *c);
+/* Or the column's own, where it is one of them. */
+void ddl_put_strict_type(const struct column *c, struct strbuf *out);
 
 /* " COLLATE ..."; nothing where the column has the database's own. */
 void ddl_collation(const struct column *c, struct strbuf *out);

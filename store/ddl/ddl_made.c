@@ -62,7 +62,7 @@ void ddl_create_enum(const struct column *c, struct strbuf *out)
 	strbuf_init(&type, 0);
 	strbuf_puts(&type, "CREATE TYPE ");
 	dialect_quote_ident(&type, c->enum_type_name);
-	put_labels(&type, c->enum_values);
+	put_labels(&type, c->enum_labels);
 	put_guarded(strbuf_str(&type), out);
 	strbuf_done(&type);
 }

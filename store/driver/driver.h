@@ -64,6 +64,8 @@ enum raw_kind {
  * Made by driver->db_open, opaque to all others. */
 struct driver_db;
 
+#define DRIVER_ROLE_BYTES 64 /* PostgreSQL's names have 63 */
+
 /* Base struct, embedded first in the driver's own. */
 struct driver_conn {
 	const struct driver *driver;
@@ -88,7 +90,8 @@ struct driver_conn {
 	struct commit_mark mark; /* likewise, of its transaction */
 	bool company; /* others share the transaction: a client's statement that could tell, or end it, is refused with
 			 ERR_AGAIN_ALONE */
-	struct driver_conn *next; /* the pool's list */
+	char role[DRIVER_ROLE_BYTES]; /* PostgreSQL, by exec: which one the next statements run under; "": its user's */
+	struct driver_conn *next;     /* the pool's list */
 	uint64_t cache_hits, cache_misses;
 	/* Top-level transactions that have ended on this connection, whoever's SQL ended them; never reset. Counted
 	 * after every statement: on PostgreSQL by the command tag (COMMIT; ROLLBACK when the connection is idle then,

@@ -88,6 +88,7 @@ static bool open_unit(struct exec *x, struct driver_conn *c, struct err *err)
 	x->n_commits = c->n_commits;
 	x->n_rollbacks = c->n_rollbacks;
 	x->started = true;
+	x->acted = false;
 	if (x->opened != NULL && !x->opened(x->opened_arg, x, err))
 		return false;
 	x->act_due = acts && x->route->tx == NULL;
@@ -202,23 +203,12 @@ static bool step_all(struct run *r, const struct driver *driver, struct cursor *
 	}
 }
 
-/* A statement that has no transaction elsewhere has one for itself here, which ends with it where its answer is short.
- */
-static bool act_before(struct run *r, struct driver_conn *c, struct err *err)
-{
-	struct exec *x = r->x;
-
-	if (!x->atomic && !r->s->raw)
-		x->last = r->s->quick || r->s->small || r->s->access == STMT_WRITE;
-	return exec_act(x, r->s, c, exec_statement_deadline(x, c), err);
-}
-
 static bool run_on(struct run *r, struct driver_conn *c, struct err *err)
 {
 	const int64_t deadline = exec_statement_deadline(r->x, c);
 	const struct driver *driver = c->driver;
 	struct cursor *cur;
-	bool ok = true;
+	bool ok = true, shed = false;
 
 	memset(r->result, 0, sizeof(*r->result));
 	c->request_deadline_ns = exec_deadline(r->x);
@@ -226,7 +216,7 @@ static bool run_on(struct run *r, struct driver_conn *c, struct err *err)
 	c->since_ns = r->x->since_ns;
 	c->n_notices = 0;
 	strbuf_reset(&c->notices);
-	if (r->x->act_due && !act_before(r, c, err))
+	if (r->x->route->acts.p != NULL && !exec_act_before(r->x, r->s, c, deadline, &shed, err))
 		return false;
 	exec_take_along(r->x, r->s, c);
 	if (!driver->prepare(c, r->s, deadline, &cur, err))
@@ -250,7 +240,7 @@ static bool run_on(struct run *r, struct driver_conn *c, struct err *err)
 			lane_learn_joins(r->x->route->conn->lanes, r->x->route->conn->pool, r->s);
 	}
 	driver->finish(cur);
-	return ok;
+	return ok && (!shed || exec_act_again(r->x, c, exec_statement_deadline(r->x, c), err));
 }
 
 /* A client's statement has ended the transaction that its unit runs in. What became of it is the engine's word. */
@@ -506,11 +496,6 @@ static bool run_raw(struct run *r, bool *ret_done, struct err *err)
 	return ok;
 }
 
-bool exec_only_reads(const struct route *r, const struct stmt *s)
-{
-	return pool_raw_kind(r->conn->pool, s) == RAW_SHARES;
-}
-
 static bool run_statement(struct exec *x, const struct stmt *s, struct row_sink *sink, struct exec_result *ret,
 			  struct err *err)
 {
@@ -533,8 +518,8 @@ static bool run_statement(struct exec *x, const struct stmt *s, struct row_sink 
 		ok = run_quick(&r, &done, err);
 	if (ok && !done)
 		ok = run_alone(&r, err);
-	if (s->raw && x->route->tx != NULL && x->route->acts.p != NULL)
-		tx_tell(x->route->tx, STR_NONE); /* it may have set another */
+	if (s->raw && x->route->acts.p != NULL)
+		exec_act_doubt(x);
 	if (!ok) {
 		judge(x, s, x->started, err);
 		spare_company(x, err);
@@ -589,7 +574,7 @@ bool exec_simple(struct exec *x, struct str sql, struct err *err)
 	if (!exec_conn(x, LEASE_WRITE, &c, err))
 		return false;
 	from = clock_mono_ns();
-	ok = (!x->act_due || exec_act(x, NULL, c, exec_statement_deadline(x, c), err)) &&
+	ok = exec_act(x, NULL, c, exec_statement_deadline(x, c), err) &&
 	     c->driver->simple(c, sql, exec_statement_deadline(x, c), err);
 	x->db_ns += clock_mono_ns() - from;
 	if (!ok && x->started)

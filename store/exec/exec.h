@@ -21,9 +21,11 @@ struct route {
 	struct session *session; /* entered; NULL: none */
 	struct tx *tx;           /* entered; NULL: none */
 	int64_t since_ns;        /* when its request began; 0: with its unit of work */
-	/* What each unit of work tells the database for its own transaction, a JSON object of texts; STR_NONE: nothing.
-	 * Such a unit shares nothing with others, and has a transaction even for what else has none. Borrowed. */
-	struct str acts;
+	/* What each unit of work tells the database for its own transaction; STR_NONE: nothing. Such a unit shares
+	 * nothing with others, and has a transaction even for what else has none. Borrowed. */
+	struct str acts;     /* all of it as one text, which another never has */
+	struct str settings; /* of it: a JSON object of texts */
+	struct str role;     /* of it: the role that is taken */
 };
 
 /* Gets rows; values are valid during the call only. false: *err is set and the statement is ended. */
@@ -90,15 +92,18 @@ struct exec {
 	struct commit_mark lost;         /* by exec_end: of such a commit of which nothing is known yet, see fate.h */
 	uint64_t n_commits, n_rollbacks; /* the connection's counts when an atomic unit began */
 	struct driver_conn *loading;     /* a load runs there */
-	bool act_due;                    /* its transaction has begun, and route->acts is to be told in it */
-	struct stmt act;                 /* that statement, */
-	struct value act_value;          /* its value, */
-	const struct stmt *act_pair[2];  /* and what leaves with it */
-	int64_t db_ns;                   /* time spent below exec */
-	int64_t lease_ns;                /* of it, waiting for a connection */
-	int64_t slowest_ns;              /* the longest that one statement took, lease not counted */
-	struct str slowest_sql;          /* that statement, as long as its owner keeps it */
-	bool slowest_raw;                /* it is a client's own and may hold values */
+	bool act_due; /* its transaction has begun, and route->acts is to be told in it (again: SQL of the client's has
+			 run since) */
+	bool acted;   /* it was */
+	struct stmt act[2], shed;       /* those statements, and the one that puts the role off, */
+	struct value act_value[2];      /* their values, */
+	const struct stmt *act_list[3]; /* and what leaves with them */
+	bool shed_last;                 /* `last` of a statement that runs under no role */
+	int64_t db_ns;                  /* time spent below exec */
+	int64_t lease_ns;               /* of it, waiting for a connection */
+	int64_t slowest_ns;             /* the longest that one statement took, lease not counted */
+	struct str slowest_sql;         /* that statement, as long as its owner keeps it */
+	bool slowest_raw;               /* it is a client's own and may hold values */
 };
 
 /* Until when the unit may go on, monotonic: put off by what its fiber has been held since it began (fiber_held). */

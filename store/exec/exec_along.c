@@ -21,10 +21,14 @@ void exec_ahead(struct exec *x, const struct stmt *const *stmts, size_t n, bool 
 {
 	const bool fits = x->atomic && x->route->tx == NULL && x->seat.party == NULL;
 
-	/* one that may end the transaction goes by itself: what came of it is looked at before anything follows */
+	/* one that may end the transaction goes by itself: what came of it is looked at before anything follows; and
+	 * what may tell the database something else goes last */
 	for (size_t i = 0; i < n; i++) {
-		if (stmts[i]->raw && stmt_is_transaction(stmts[i]->sql)) {
-			n = i;
+		const bool ends = stmts[i]->raw && stmt_is_transaction(stmts[i]->sql);
+		const bool tells = stmts[i]->raw && x->route->acts.p != NULL && i + 1 < n;
+
+		if (ends || tells) {
+			n = ends ? i : i + 1;
 			last = false;
 		}
 	}

@@ -18,11 +18,19 @@ struct stmt;
 /* Until when a statement of the unit may run on that connection, monotonic. */
 int64_t exec_statement_deadline(const struct exec *x, const struct driver_conn *c);
 
-/* exec_act.c: tells the database what route->acts says, in the unit's own transaction, which has just begun; `next`
- * (NULL: not known) leaves with it where that can be. ERR_INVALID_REQUEST: the database does not take it. Parks. */
+/* exec_act.c: tells the database what route->acts says, in the unit's own transaction, if that is due; `next` (NULL:
+ * not known) leaves with it where that can be. ERR_INVALID_REQUEST: the database does not take the settings,
+ * ERR_FORBIDDEN: nor the role. Parks. */
 bool exec_act(struct exec *x, const struct stmt *next, struct driver_conn *c, int64_t deadline, struct err *err);
 /* The same in the route's transaction, unless it knows already. */
 bool exec_act_within(struct exec *x, struct driver_conn *c, int64_t deadline, struct err *err);
+/* Before s is prepared: what is due is told, or the role put off (*ret_shed) for what is this server's own. Parks. */
+bool exec_act_before(struct exec *x, const struct stmt *s, struct driver_conn *c, int64_t deadline, bool *ret_shed,
+		     struct err *err);
+/* Behind a statement for which the role was put off: it is put on again. Parks. */
+bool exec_act_again(struct exec *x, struct driver_conn *c, int64_t deadline, struct err *err);
+/* What a client's own statement has told the database instead is told anew before the next one. */
+void exec_act_doubt(struct exec *x);
 
 /* A statement has failed: perhaps by what went along with it. Parks. */
 void exec_along_failed(struct exec *x, struct err *err);

@@ -35,7 +35,7 @@ bool exec_load_begin(struct exec *x, struct str place, struct str sql, bool *ret
 	if (!exec_conn(x, LEASE_WRITE, &c, err))
 		return false;
 	from = clock_mono_ns();
-	ok = (!x->act_due || exec_act(x, NULL, c, exec_statement_deadline(x, c), err)) &&
+	ok = exec_act(x, NULL, c, exec_statement_deadline(x, c), err) &&
 	     c->driver->load_begin(c, place, sql, exec_statement_deadline(x, c), ret_began, err);
 	if (ok && *ret_began)
 		x->loading = c;

@@ -50,10 +50,12 @@ bool diff_same_check(const struct dialect *d, const struct live_check *live, con
  * (SQLite) an anonymous list of values of the same column. NULL: there is none. *ret_same: it says the same. */
 const struct live_check *diff_find_check(const struct dialect *d, const struct live_table *t,
 					 const struct schema_check *want, bool *ret_same);
-/* The foreign key from this column to this table; NULL: there is none. *ret_same: with the same target and action. */
+/* The key that does what the model's `want` asks for, or that it takes the place of: from its columns to its table, by
+ * name, or, under a name that nobody chose, from its columns to a table that no key of the model leads to any more.
+ * NULL: there is none. *ret_same: with the same target and action. */
 const struct live_foreign_key *diff_find_foreign_key(const struct dialect *d, const struct live_schema *l,
-						     const struct live_table *t, const struct foreign_key *want,
-						     bool *ret_same);
+						     const struct live_table *t, const struct model *m,
+						     const struct foreign_key *want, bool *ret_same);
 /* Whether the live key is from the same columns to the same table, or has the name. */
 bool diff_foreign_key_is(const struct dialect *d, const struct live_foreign_key *fk, const struct foreign_key *want);
 /* The live index covers the column. */

@@ -256,18 +256,27 @@ static struct str points_at(const struct dialect *d, const struct live_schema *l
 	return only;
 }
 
+static struct str from_column(const struct foreign_key *fk, size_t i)
+{
+	return fk->n_columns > 1 ? fk->columns[i] : fk->column;
+}
+
+/* From the same columns, wherever to. */
+static bool starts_alike(const struct dialect *d, const struct live_foreign_key *fk, const struct foreign_key *want)
+{
+	const size_t n = want->n_columns > 1 ? want->n_columns : 1;
+	bool same = fk->n_columns == n;
+
+	for (size_t i = 0; same && i < n; i++)
+		same = live_name_eq(d, fk->columns[i], from_column(want, i));
+	return same;
+}
+
 /* From the same columns to the same table. */
 static bool starts_and_ends(const struct dialect *d, const struct live_foreign_key *fk, const struct foreign_key *want)
 {
-	const size_t n = want->n_columns > 1 ? want->n_columns : 1;
-
-	if (fk->n_columns != n || !live_name_eq(d, fk->to_table, want->to_table) ||
-	    !str_eq(fk->to_schema, want->to_schema))
-		return false;
-	for (size_t i = 0; i < n; i++)
-		if (!live_name_eq(d, fk->columns[i], n > 1 ? want->columns[i] : want->column))
-			return false;
-	return true;
+	return live_name_eq(d, fk->to_table, want->to_table) && str_eq(fk->to_schema, want->to_schema) &&
+	       starts_alike(d, fk, want);
 }
 
 bool diff_foreign_key_is(const struct dialect *d, const struct live_foreign_key *fk, const struct foreign_key *want)
@@ -291,9 +300,78 @@ static bool same_end(const struct dialect *d, const struct live_schema *l, const
 	       (d->id != DIALECT_POSTGRES || fk->match_full == (want->match.p != NULL));
 }
 
+/* "post_author_id_fkey": as PostgreSQL names what nobody has named, perhaps with a number behind; long parts are cut.
+ */
+static bool named_by_postgres(struct arena *a, const struct live_table *t, const struct live_foreign_key *fk)
+{
+	const struct str tail = STR("_fkey");
+	struct str name = fk->name, whole = t->name;
+
+	while (name.len > 0 && name.p[name.len - 1] >= '0' && name.p[name.len - 1] <= '9')
+		name.len--;
+	if (name.len < tail.len || !str_eq(str_n(name.p + name.len - tail.len, tail.len), tail))
+		return false;
+	for (size_t i = 0; i < fk->n_columns; i++)
+		whole = arena_printf(a, "%.*s_%.*s", STR_FMT(whole), STR_FMT(fk->columns[i]));
+	return whole.len + tail.len > LIMIT_NAME_BYTES || str_eq(str_n(name.p, name.len - tail.len), whole);
+}
+
+/* Whether nobody chose the key's name: it has none, the database's, or the one that is made of its two ends. */
+static bool has_made_name(const struct dialect *d, const struct live_table *t, const struct live_foreign_key *fk)
+{
+	struct arena a;
+	struct str *parts;
+	bool made = fk->name.len == 0;
+
+	arena_init(&a);
+	parts = arena_array(&a, fk->n_columns + 1, sizeof(*parts));
+	for (size_t i = 0; i < fk->n_columns; i++)
+		parts[i] = fk->columns[i];
+	parts[fk->n_columns] = fk->to_table;
+	made = made || (d->id == DIALECT_POSTGRES && named_by_postgres(&a, t, fk)) ||
+	       live_name_eq(d, fk->name,
+			    schema_artifact_name(&a, ARTIFACT_FOREIGN_KEY, t->name, parts, fk->n_columns + 1));
+	arena_done(&a);
+	return made;
+}
+
+static bool any_key_is(const struct dialect *d, const struct live_table *t, const struct foreign_key *want)
+{
+	for (size_t i = 0; i < t->n_fks; i++)
+		if (diff_foreign_key_is(d, &t->fks[i], want))
+			return true;
+	return false;
+}
+
+static bool wanted_by_any(const struct dialect *d, const struct model *m, const struct live_foreign_key *fk)
+{
+	for (size_t i = 0; i < m->n_fks; i++)
+		if (diff_foreign_key_is(d, fk, &m->fks[i]))
+			return true;
+	return false;
+}
+
+/* The key whose target has changed in the model. Where several of one column have, each takes the place of one. */
+static const struct live_foreign_key *with_other_target(const struct dialect *d, const struct live_table *t,
+							const struct model *m, const struct foreign_key *want)
+{
+	const bool several = want->n_columns > 1;
+	const struct live_foreign_key ours = {.columns = several ? want->columns : &want->column,
+					      .n_columns = several ? want->n_columns : 1};
+	size_t before = 0;
+
+	for (const struct foreign_key *y = m->fks; y < want; y++)
+		before += starts_alike(d, &ours, y) && !any_key_is(d, t, y);
+	for (size_t i = 0; i < t->n_fks; i++)
+		if (starts_alike(d, &t->fks[i], want) && !wanted_by_any(d, m, &t->fks[i]) &&
+		    has_made_name(d, t, &t->fks[i]) && before-- == 0)
+			return &t->fks[i];
+	return NULL;
+}
+
 const struct live_foreign_key *diff_find_foreign_key(const struct dialect *d, const struct live_schema *l,
-						     const struct live_table *t, const struct foreign_key *want,
-						     bool *ret_same)
+						     const struct live_table *t, const struct model *m,
+						     const struct foreign_key *want, bool *ret_same)
 {
 	const struct live_foreign_key *found = NULL;
 
@@ -307,5 +385,5 @@ const struct live_foreign_key *diff_find_foreign_key(const struct dialect *d, co
 	for (size_t i = 0; i < t->n_fks && found == NULL; i++)
 		if (diff_foreign_key_is(d, &t->fks[i], want))
 			found = &t->fks[i];
-	return found;
+	return found != NULL ? found : with_other_target(d, t, m, want);
 }

@@ -271,7 +271,7 @@ static void plan_checks(struct planner *pl, const struct table_pair *tp)
 static void plan_foreign_key(struct planner *pl, const struct table_pair *tp, const struct foreign_key *fk)
 {
 	bool same;
-	const struct live_foreign_key *live = diff_find_foreign_key(pl->d, pl->live, tp->t, fk, &same);
+	const struct live_foreign_key *live = diff_find_foreign_key(pl->d, pl->live, tp->t, tp->m, fk, &same);
 
 	/* a new column of SQLite has brought its own along where it can */
 	if ((live != NULL && same) || plan_inline_key(pl, tp, fk))
@@ -299,8 +299,11 @@ static void plan_foreign_key(struct planner *pl, const struct table_pair *tp, co
 
 static bool foreign_key_wanted(const struct planner *pl, const struct table_pair *tp, const struct live_foreign_key *fk)
 {
+	bool same;
+
 	for (size_t i = 0; i < tp->m->n_fks; i++)
-		if (diff_foreign_key_is(pl->d, fk, &tp->m->fks[i]))
+		if (diff_foreign_key_is(pl->d, fk, &tp->m->fks[i]) ||
+		    diff_find_foreign_key(pl->d, pl->live, tp->t, tp->m, &tp->m->fks[i], &same) == fk)
 			return true;
 	/* one over a column that goes, goes with it; one over a column that stays out is not missed */
 	for (size_t i = 0; i < fk->n_columns; i++) {
@@ -387,7 +390,7 @@ void plan_artifacts(struct planner *pl, const struct table_pair *tp)
 
 static struct str label(const struct column *c, size_t i)
 {
-	return json_str(json_array_get(c->enum_values, i));
+	return json_str(json_array_get(c->enum_labels, i));
 }
 
 static size_t live_place(const struct live_column *live, struct str value)
@@ -415,7 +418,7 @@ static bool labels_stay(const struct column *c, const struct live_column *live)
 {
 	size_t next = 0;
 
-	for (size_t i = 0; i < json_array_size(c->enum_values); i++) {
+	for (size_t i = 0; i < json_array_size(c->enum_labels); i++) {
 		next = skip_retired(c, live, next);
 		next += next < live->n_enum_values && str_eq(label(c, i), live->enum_values[next]);
 	}
@@ -448,7 +451,7 @@ static void add_label(struct planner *pl, const struct column *c, size_t i, cons
 
 static void add_labels(struct planner *pl, const struct column *c, const struct live_column *live)
 {
-	const size_t n = json_array_size(c->enum_values);
+	const size_t n = json_array_size(c->enum_labels);
 	size_t first = 0;
 
 	while (first < n && live_place(live, label(c, first)) == SIZE_MAX)

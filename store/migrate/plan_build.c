@@ -58,8 +58,8 @@ void planner_put_type(const struct planner *pl, const struct column *c, struct s
 void planner_put_type_in(const struct planner *pl, const struct live_table *t, const struct column *c,
 			 struct strbuf *out)
 {
-	if (pl->d->id == DIALECT_SQLITE && t->strict && c->sqlite_type.p == NULL)
-		strbuf_puts(out, ddl_strict_type(c));
+	if (pl->d->id == DIALECT_SQLITE && t->strict)
+		ddl_put_strict_type(c, out);
 	else
 		planner_put_type(pl, c, out);
 }

@@ -81,7 +81,7 @@ static bool has_work(const struct planner *pl, const struct table_pair *tp)
 		if (diff_find_check(pl->d, tp->t, &tp->m->checks[i], &same) == NULL || !same)
 			return true;
 	for (size_t i = 0; i < tp->m->n_fks; i++)
-		if (diff_find_foreign_key(pl->d, pl->live, tp->t, &tp->m->fks[i], &same) == NULL || !same)
+		if (diff_find_foreign_key(pl->d, pl->live, tp->t, tp->m, &tp->m->fks[i], &same) == NULL || !same)
 			return true;
 	return false;
 }
@@ -208,7 +208,7 @@ static void edit_constraints(struct planner *pl, const struct table_pair *tp, st
 
 	for (size_t i = 0; i < tp->m->n_fks; i++) {
 		const struct live_foreign_key *fk =
-			diff_find_foreign_key(pl->d, pl->live, tp->t, &tp->m->fks[i], &same);
+			diff_find_foreign_key(pl->d, pl->live, tp->t, tp->m, &tp->m->fks[i], &same);
 
 		if (same)
 			continue;

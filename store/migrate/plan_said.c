@@ -1,7 +1,11 @@
 /* See plan_said.h. */
 #include "store/migrate/plan_said.h"
 
+#include "store/ddl/ddl.h"
+#include "store/migrate/live_fill.h"
 #include "store/migrate/live_type.h"
+#include "store/migrate/plan_columns.h"
+#include "store/schema/schema_sql_same.h"
 
 #include "service/base/banned.h"
 
@@ -46,6 +50,37 @@ static void plan_collation(struct planner *pl, const struct table_pair *tp, cons
 		"otherwise, and is not changed unasked; do that with SQL of your own",
 		STR_FMT(live->collation.p != NULL ? live->collation : none),
 		STR_FMT(c->collation.p != NULL ? c->collation : none));
+}
+
+/* Does the model know that something fills the column where a record does not? */
+static bool says_filled(const struct table_pair *tp, const struct column *c)
+{
+	return c->fill.database_default || c->fill.default_sql.p != NULL || c->fill.generated != GENERATED_NOT ||
+	       c->fill.now_on_create || ddl_column_serial(tp->m, c);
+}
+
+/* The value that the application gives, which a column that was added with it may have kept. */
+static bool same_application_default(struct planner *pl, const struct column *c, const struct live_column *live)
+{
+	const struct str literal = plan_default_literal(pl, c);
+	json_t *have = live_fill_default(pl->a, live, c->logical);
+	const bool same = (literal.p != NULL && schema_sql_same_default(pl->d->id, literal, live->default_text)) ||
+			  (c->default_value != NULL && json_equal(have, c->default_value));
+
+	json_decref(have);
+	return same;
+}
+
+static void plan_default_unsaid(struct planner *pl, const struct table_pair *tp, const struct column *c,
+				const struct live_column *live)
+{
+	if (says_filled(tp, c) || live->generated || live->identity || live->autoincrement ||
+	    schema_sql_same_default(pl->d->id, STR_NONE, live->default_text) || same_application_default(pl, c, live))
+		return;
+	planner_warn(pl, "default_not_in_model", tp->m->table, c->name,
+		     "has the DEFAULT %.*s in the database, which the model does not have: it stays as it is; declare "
+		     "it as \"default_sql\", or that there is one by \"database_default\": true",
+		     STR_FMT(live->default_text));
 }
 
 /* The members that say what a type is made of, and what a domain adds to its base. */
@@ -174,6 +209,7 @@ void plan_said(struct planner *pl, const struct table_pair *tp)
 		if (live == NULL)
 			continue;
 		plan_collation(pl, tp, c, live);
+		plan_default_unsaid(pl, tp, c, live);
 		plan_makeup(pl, tp, c, live);
 	}
 	for (size_t i = 0; i < tp->m->n_uniques && postgres; i++)

@@ -120,7 +120,8 @@ static bool look(struct exec *x, struct arena *a, struct str key, int64_t since_
 			       .params = &param,
 			       .n_params = 1,
 			       .access = STMT_READ,
-			       .cache = true};
+			       .cache = true,
+			       .own = true};
 	struct reading r = {.a = a, .row = ret, .since_us = since_us};
 	struct row_sink sink = {.row = take_row, .arg = &r};
 	struct exec_result result;
@@ -134,7 +135,8 @@ static bool look(struct exec *x, struct arena *a, struct str key, int64_t since_
 /* A write without rows. */
 static struct stmt write_of(const char *sql, const struct value *params, size_t n)
 {
-	return (struct stmt){.sql = str_z(sql), .params = params, .n_params = n, .access = STMT_WRITE, .cache = true};
+	return (struct stmt){
+		.sql = str_z(sql), .params = params, .n_params = n, .access = STMT_WRITE, .cache = true, .own = true};
 }
 
 /* *ret: rows that it has written. */

@@ -77,7 +77,8 @@ enum expr_kind {
 	EXPR_SET_PATH,    /* document, document: put at `path` */
 	EXPR_REMOVE_PATH, /* document: without what is at `path` */
 	EXPR_COUNT,       /* how many related records `where` holds for */
-	EXPR_RANK         /* how well `match` does */
+	EXPR_RANK,        /* how well `match` does */
+	EXPR_READ         /* what a text says, as a value of the type; null where it says none */
 };
 
 /* A value that the database computes. */

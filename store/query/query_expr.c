@@ -5,6 +5,7 @@
 
 #include "service/base/limits.h"
 #include "store/query/query_container.h"
+#include "store/query/query_mix.h"
 #include "store/query/query_op.h"
 #include "store/query/query_ref.h"
 #include "store/query/query_words.h"
@@ -23,37 +24,6 @@ bool query_is_expr(const json_t *v, const struct column *hint)
 	return query_expr_form(v, hint, &ignored) != FORM_VALUE;
 }
 
-static struct column simple(enum logical_type logical, enum storage_type storage)
-{
-	return (struct column){.logical = logical,
-			       .storage = storage,
-			       .logical_word = str_z(logical_type_name(logical)),
-			       .nullable = true,
-			       .format = STR_NONE,
-			       .db_type = STR_NONE,
-			       .enum_type_name = STR_NONE};
-}
-
-/* May values of both types stand in one place? What goes into a document is made one. */
-static bool meet(const struct column *place, const struct column *type)
-{
-	const unsigned both = codec_traits(place) & codec_traits(type);
-	const bool days = (place->logical == LT_DATE || place->logical == LT_DATETIME) &&
-			  (type->logical == LT_DATE || type->logical == LT_DATETIME);
-
-	return place->logical == type->logical || place->logical == LT_JSON || place->logical == LT_UNKNOWN ||
-	       type->logical == LT_UNKNOWN || days || (both & CODEC_ARITHMETIC) != 0;
-}
-
-static bool check_meeting(const struct expr_scope *s, const struct column *place, const struct query_expr *e,
-			  const char *pointer)
-{
-	return meet(place, &e->type) ||
-	       err_set_at(s->p->err, ERR_INVALID_QUERY, pointer,
-			  "this gives a value of type %s; one of type %s is needed", logical_type_name(e->type.logical),
-			  logical_type_name(place->logical));
-}
-
 bool query_expr_alone(struct query_parse *p, const json_t *obj, const char *pointer)
 {
 	static const char *const members[] = {REF_MEMBERS};
@@ -64,41 +34,6 @@ bool query_expr_alone(struct query_parse *p, const json_t *obj, const char *poin
 					  json_pointer_key(p->arena, pointer, str_z(members[i])),
 					  "this goes with a column, not with an expression");
 	return true;
-}
-
-/* ---- values ---- */
-
-/* What a value is by itself, or with a number beyond whole ones what a column of whole ones becomes. */
-static struct column value_type(const json_t *v, const struct column *hint)
-{
-	if (hint != NULL && !(hint->logical == LT_INTEGER && json_is_real(v)))
-		return *hint;
-	switch (json_typeof(v)) {
-	case JSON_INTEGER:
-		return simple(LT_INTEGER, ST_BIGINT);
-	case JSON_REAL:
-		return simple(LT_NUMBER, ST_DOUBLE);
-	case JSON_TRUE:
-	case JSON_FALSE:
-		return simple(LT_BOOLEAN, ST_BOOLEAN);
-	case JSON_OBJECT:
-	case JSON_ARRAY:
-		return simple(LT_JSON, ST_JSONB);
-	case JSON_STRING:
-	case JSON_NULL:
-		break;
-	}
-	return simple(LT_STRING, ST_TEXT);
-}
-
-static bool literal(const struct expr_scope *s, const json_t *v, const struct column *hint, const char *pointer,
-		    struct query_expr *ret)
-{
-	if (hint == NULL || hint->logical != LT_JSON)
-		v = query_untyped(v);
-	ret->kind = EXPR_VALUE;
-	ret->type = value_type(v, hint);
-	return query_bind(s->p->arena, s->p->dialect, &ret->type, v, pointer, &ret->value, s->p->err);
 }
 
 /* ---- operands ---- */
@@ -178,9 +113,6 @@ static bool parse_operands(struct operands_of *o, const struct column *hint, con
 	}
 	if (!check_traits(o, pointer))
 		return false;
-	for (size_t i = 0; i < o->n && o->word->kind == EXPR_COALESCE; i++)
-		if (o->args[i] != NULL && !check_meeting(o->s, known, o->args[i], pointer_of(o, i, pointer)))
-			return false;
 	if (known == NULL && hint != NULL && (o->word->trait & CODEC_ARITHMETIC) == 0 &&
 	    (codec_traits(hint) & o->word->trait) == o->word->trait)
 		known = hint;
@@ -197,15 +129,15 @@ static bool parse_operands(struct operands_of *o, const struct column *hint, con
 /* Doubles before decimals before whole numbers. */
 static struct column number_type(const struct operands_of *o)
 {
-	struct column c = simple(LT_INTEGER, ST_BIGINT);
+	struct column c = query_type(LT_INTEGER, ST_BIGINT);
 
 	for (size_t i = 0; i < o->n; i++) {
 		const struct column *type = &o->args[i]->type;
 
 		if (type->logical == LT_NUMBER)
-			return simple(LT_NUMBER, ST_DOUBLE);
+			return query_type(LT_NUMBER, ST_DOUBLE);
 		if (type->logical == LT_DECIMAL)
-			c = simple(LT_DECIMAL, ST_NUMERIC);
+			c = query_type(LT_DECIMAL, ST_NUMERIC);
 	}
 	return c;
 }
@@ -230,7 +162,7 @@ static bool check_array(const struct operands_of *o, const char *pointer)
 static bool parse_array(struct operands_of *o, const char *pointer)
 {
 	const struct expr_scope *s = o->s;
-	const struct column json = simple(LT_JSON, ST_JSONB), text = simple(LT_STRING, ST_TEXT);
+	const struct column json = query_type(LT_JSON, ST_JSONB), text = query_type(LT_STRING, ST_TEXT);
 	struct query_expr *element = arena_alloc(s->p->arena, sizeof(*element));
 	struct strbuf b;
 
@@ -251,15 +183,31 @@ static bool parse_array(struct operands_of *o, const char *pointer)
 	if (o->word->kind == EXPR_MERGE && !json_is_object(o->list[1]))
 		return fault(s, pointer_of(o, 1, pointer), "$merge takes an object");
 	if (query_container(&o->args[0]->type) == CONTAINER_JSON)
-		return literal(s, o->list[1], &json, pointer_of(o, 1, pointer), element);
+		return query_literal(s, o->list[1], &json, pointer_of(o, 1, pointer), element);
 	if (json_is_string(o->list[1]) || json_is_null(o->list[1]))
-		return literal(s, o->list[1], &text, pointer_of(o, 1, pointer), element);
+		return query_literal(s, o->list[1], &text, pointer_of(o, 1, pointer), element);
 	strbuf_init(&b, 0);
 	json_write(&b, o->list[1], true);
 	*element = (struct query_expr){
 		.kind = EXPR_VALUE, .type = text, .value = value_text(arena_str(s->p->arena, strbuf_str(&b)))};
 	strbuf_done(&b);
 	return true;
+}
+
+/* Of $coalesce. */
+static bool choices(struct operands_of *o, const struct column *hint, const char *pointer, struct column *ret_type)
+{
+	o->args = arena_array(o->s->p->arena, o->n, sizeof(const struct query_expr *));
+	for (size_t i = 0; i < o->n; i++) {
+		if (o->pointers[i] == NULL)
+			o->args[i] = query_expr_column(o->s->p->arena, o->s->own);
+		o->pointers[i] = pointer_of(o, i, pointer);
+	}
+	return query_mix(
+		o->s,
+		&(const struct query_choices){
+			.args = o->args, .list = o->list, .pointers = o->pointers, .places = o->pointers, .n = o->n},
+		hint, ret_type);
 }
 
 static bool call(const struct expr_scope *s, const struct expr_word *w, const json_t *v, const struct column *hint,
@@ -269,8 +217,16 @@ static bool call(const struct expr_scope *s, const struct expr_word *w, const js
 	const bool array = w->kind == EXPR_APPEND || w->kind == EXPR_REMOVE || w->kind == EXPR_MERGE;
 
 	*o = (struct operands_of){.s = s, .word = w};
-	if (!list_operands(o, v, pointer) || !(array ? parse_array(o, pointer) : parse_operands(o, hint, pointer)) ||
-	    !check_traits(o, pointer))
+	if (!list_operands(o, v, pointer))
+		return false;
+	if (w->kind == EXPR_COALESCE) {
+		*ret = (struct query_expr){.kind = w->kind, .n_args = o->n};
+		if (!choices(o, hint, pointer, &ret->type))
+			return false;
+		ret->args = o->args;
+		return true;
+	}
+	if (!(array ? parse_array(o, pointer) : parse_operands(o, hint, pointer)) || !check_traits(o, pointer))
 		return false;
 	ret->kind = w->kind;
 	ret->args = o->args;
@@ -278,9 +234,9 @@ static bool call(const struct expr_scope *s, const struct expr_word *w, const js
 	if ((w->trait & CODEC_ARITHMETIC) != 0)
 		ret->type = number_type(o);
 	else if (w->kind == EXPR_LENGTH)
-		ret->type = simple(LT_INTEGER, ST_BIGINT);
+		ret->type = query_type(LT_INTEGER, ST_BIGINT);
 	else if (w->kind == EXPR_CONCAT || w->kind == EXPR_LOWER || w->kind == EXPR_UPPER)
-		ret->type = simple(LT_STRING, ST_TEXT);
+		ret->type = query_type(LT_STRING, ST_TEXT);
 	else
 		ret->type = o->args[0]->type;
 	ret->type.nullable = true;
@@ -295,21 +251,53 @@ static bool now(const struct expr_scope *s, const json_t *v, const struct column
 	if (!json_is_true(v))
 		return fault(s, pointer, "$now takes true");
 	ret->kind = EXPR_NOW;
-	ret->type = hint != NULL && hint->logical != LT_JSON ? *hint : simple(LT_DATETIME, ST_TIMESTAMPTZ);
+	ret->type = hint != NULL && hint->logical != LT_JSON ? *hint : query_type(LT_DATETIME, ST_TIMESTAMPTZ);
 	return (codec_traits(&ret->type) & CODEC_NOW) != 0 ||
 	       err_set_at(s->p->err, ERR_INVALID_QUERY, pointer,
 			  "$now needs a datetime, date or time column; this is of type %s",
 			  logical_type_name(ret->type.logical));
 }
 
-static bool case_branch(const struct expr_scope *s, const json_t *pair, const struct column *hint, const char *pointer,
-			const struct query_node **ret_when, const struct query_expr **ret)
+struct case_of {
+	const struct expr_scope *s;
+	const struct query_node **conditions;
+	const struct query_expr **args;
+	const json_t **list;
+	const char **pointers, **places;
+	size_t n; /* conditions; one more of the others */
+};
+
+static bool case_branch(const struct case_of *c, const json_t *pair, const char *pointer, size_t i)
 {
+	const struct expr_scope *s = c->s;
+
 	if (json_array_size(pair) != 2)
 		return fault(s, pointer, "a branch is [condition, value]");
+	c->list[i] = json_array_get(pair, 1);
+	c->places[i] = pointer;
+	c->pointers[i] = json_pointer_index(s->p->arena, pointer, 1);
 	return s->p->node(s->p, s->model, json_array_get(pair, 0), json_pointer_index(s->p->arena, pointer, 0),
-			  ret_when) &&
-	       query_parse_expr(s, json_array_get(pair, 1), hint, json_pointer_index(s->p->arena, pointer, 1), ret);
+			  &c->conditions[i]);
+}
+
+/* What is assigned is of the column's kind, branch by branch. */
+static bool check_case(const struct case_of *c, const struct column *hint)
+{
+	for (size_t i = 0; i <= c->n && hint != NULL && !c->s->compared; i++)
+		if (!query_meet(hint, &c->args[i]->type))
+			return err_set_at(c->s->p->err, ERR_INVALID_QUERY, c->places[i],
+					  "this gives a value of type %s; one of type %s is needed",
+					  logical_type_name(c->args[i]->type.logical),
+					  logical_type_name(hint->logical));
+	return true;
+}
+
+static bool case_values(const struct case_of *c, const struct column *hint, struct column *ret_type)
+{
+	const struct query_choices choices = {
+		.args = c->args, .list = c->list, .pointers = c->pointers, .places = c->places, .n = c->n + 1};
+
+	return query_mix(c->s, &choices, hint, ret_type) && check_case(c, hint);
 }
 
 static bool cases(const struct expr_scope *s, const json_t *v, const struct column *hint, const char *pointer,
@@ -319,36 +307,26 @@ static bool cases(const struct expr_scope *s, const json_t *v, const struct colu
 	const char *at = json_pointer_key(s->p->arena, pointer, STR("when"));
 	const json_t *when = json_object_get(v, "when"), *otherwise = json_object_get(v, "else");
 	const size_t n = json_array_size(when);
-	const struct query_expr **args = arena_array(s->p->arena, n + 1, sizeof(const struct query_expr *));
-	const struct query_node **conditions = arena_array(s->p->arena, n + 1, sizeof(const struct query_node *));
-	struct query_expr *null;
+	const struct case_of c = {.s = s,
+				  .conditions = arena_array(s->p->arena, n + 1, sizeof(const struct query_node *)),
+				  .args = arena_array(s->p->arena, n + 1, sizeof(const struct query_expr *)),
+				  .list = arena_array(s->p->arena, n + 1, sizeof(const json_t *)),
+				  .pointers = arena_array(s->p->arena, n + 1, sizeof(const char *)),
+				  .places = arena_array(s->p->arena, n + 1, sizeof(const char *)),
+				  .n = n};
 
 	if (!json_is_object(v) || !json_is_array(when) || n == 0 || n > LIMIT_EXPR_ARGS)
 		return fault(s, at, "$case takes {\"when\": [[condition, value], ...], \"else\": value}");
 	if (!query_known(s->p, v, pointer, members))
 		return false;
-	for (size_t i = 0; i < n; i++) {
-		if (!case_branch(s, json_array_get(when, i), hint, json_pointer_index(s->p->arena, at, i),
-				 &conditions[i], &args[i]))
+	for (size_t i = 0; i < n; i++)
+		if (!case_branch(&c, json_array_get(when, i), json_pointer_index(s->p->arena, at, i), i))
 			return false;
-		if (hint == NULL)
-			hint = &args[i]->type;
-		if (!check_meeting(s, hint, args[i], json_pointer_index(s->p->arena, at, i)))
-			return false;
-	}
-	if (otherwise != NULL) {
-		at = json_pointer_key(s->p->arena, pointer, STR("else"));
-		if (!query_parse_expr(s, otherwise, hint, at, &args[n]) || !check_meeting(s, hint, args[n], at))
-			return false;
-	} else {
-		null = arena_alloc(s->p->arena, sizeof(*null));
-		*null = (struct query_expr){.kind = EXPR_VALUE, .type = *hint};
-		args[n] = null;
-	}
+	c.list[n] = otherwise != NULL ? otherwise : json_null();
+	c.places[n] = c.pointers[n] = json_pointer_key(s->p->arena, pointer, STR("else"));
 	*ret = (struct query_expr){
-		.kind = EXPR_CASE, .args = args, .n_args = n + 1, .when = conditions, .n_when = n, .type = *hint};
-	ret->type.nullable = true;
-	return true;
+		.kind = EXPR_CASE, .args = c.args, .n_args = n + 1, .when = c.conditions, .n_when = n};
+	return case_values(&c, hint, &ret->type);
 }
 
 static bool document(const struct expr_scope *s, const json_t *v, const char *pointer, const struct query_expr **ret)
@@ -370,7 +348,7 @@ static bool document(const struct expr_scope *s, const json_t *v, const char *po
 static bool at_path(const struct expr_scope *s, bool set, const json_t *v, const char *pointer, struct query_expr *ret)
 {
 	static const char *const members[] = {"path", "value", "of", NULL}, *const removal[] = {"path", "of", NULL};
-	const struct column json = simple(LT_JSON, ST_JSONB);
+	const struct column json = query_type(LT_JSON, ST_JSONB);
 	const struct query_expr **args = arena_array(s->p->arena, 2, sizeof(const struct query_expr *));
 	const json_t *path = json_is_array(v) ? v : json_object_get(v, "path");
 	const char *at = json_is_array(v) ? pointer : json_pointer_key(s->p->arena, pointer, STR("path"));
@@ -488,8 +466,8 @@ static bool reference(const struct expr_scope *s, const json_t *v, const struct 
 	if (str_eq(kind, STR("column")))
 		return query_ref(s->p, s->model, v, "column", pointer, ret);
 	if (str_eq(kind, STR("literal")))
-		return literal(s, query_untyped(json_object_get(v, "value")), hint,
-			       json_pointer_key(s->p->arena, pointer, STR("value")), e);
+		return query_literal(s, query_untyped(json_object_get(v, "value")), hint,
+				     json_pointer_key(s->p->arena, pointer, STR("value")), e);
 	if (str_eq(kind, STR("now")))
 		return now(s, json_true(), hint, pointer, e);
 	return reference_call(s, v, hint, pointer, e);
@@ -516,7 +494,7 @@ bool query_parse_expr(const struct expr_scope *s, const json_t *v, const struct 
 	}
 	e = arena_alloc(s->p->arena, sizeof(*e));
 	*ret = e;
-	return literal(s, v, hint, pointer, e);
+	return query_literal(s, v, hint, pointer, e);
 }
 
 const struct query_expr *query_count_of(struct arena *a, const struct relation *r)
@@ -525,7 +503,8 @@ const struct query_expr *query_count_of(struct arena *a, const struct relation *
 	const struct relation **hops = arena_array(a, 1, sizeof(const struct relation *));
 
 	hops[0] = r;
-	*e = (struct query_expr){.kind = EXPR_COUNT, .type = simple(LT_INTEGER, ST_BIGINT), .hops = hops, .n_hops = 1};
+	*e = (struct query_expr){
+		.kind = EXPR_COUNT, .type = query_type(LT_INTEGER, ST_BIGINT), .hops = hops, .n_hops = 1};
 	return e;
 }
 
@@ -536,7 +515,7 @@ bool query_count_expr(struct query_parse *p, const struct model *m, const json_t
 	const json_t *where;
 	struct str name;
 
-	*e = (struct query_expr){.kind = EXPR_COUNT, .type = simple(LT_INTEGER, ST_BIGINT)};
+	*e = (struct query_expr){.kind = EXPR_COUNT, .type = query_type(LT_INTEGER, ST_BIGINT)};
 	*ret = e;
 	return query_member_str(p, obj, "count", pointer, true, &name) &&
 	       query_hops(p, m, name, false, json_pointer_key(p->arena, pointer, STR("count")), &e->hops, &e->n_hops) &&

@@ -4,14 +4,6 @@
 
 #include "store/query/query_parse.h"
 
-/* What stands around an expression. */
-struct expr_scope {
-	struct query_parse *p;
-	const struct model *model;
-	const struct column *own; /* of an update: operands that are left out are this column; NULL: there is none */
-	bool given;               /* $given means something */
-};
-
 /* Does the value say that the database computes it, and not that it stands for itself? Also of what is none, but for a
  * member: reading it tells. hint: see below. */
 bool query_is_expr(const json_t *v, const struct column *hint);

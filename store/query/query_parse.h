@@ -10,6 +10,8 @@ struct query_noted {
 	uint64_t names;
 };
 
+struct expr_scope;
+
 #define QUERY_NOTED 4 /* the payload, and what was gone through last */
 
 /* One document being read: everything lives in the arena; the first fault ends it. */
@@ -28,6 +30,18 @@ struct query_parse {
 		     const struct query_node **ret);
 	bool (*nodes)(struct query_parse *p, const struct model *m, const json_t *list, const char *pointer,
 		      const struct query_node *const **ret, size_t *ret_n);
+	/* Expressions inside of others: query_parse_expr. */
+	bool (*expr)(const struct expr_scope *s, const json_t *v, const struct column *hint, const char *pointer,
+		     const struct query_expr **ret);
+};
+
+/* What stands around an expression. */
+struct expr_scope {
+	struct query_parse *p;
+	const struct model *model;
+	const struct column *own; /* of an update: operands that are left out are this column; NULL: there is none */
+	bool given;               /* $given means something */
+	bool compared;            /* what the expression gives is compared with the hint's, not stored as it */
 };
 
 void query_parse_init(struct query_parse *p, struct arena *a, const struct schema *s, const struct dialect *d,

@@ -126,17 +126,21 @@ static void put_order(struct sql *s, const struct query *q, bool window)
 		const bool spelled =
 			!grouped && sql_is_time(s, type) && (o->column == NULL || !sql_time_ordered(s, type));
 
+		const bool numbered = sql_is_numbered(s, type);
+
 		sql_put(s, i == 0 ? " ORDER BY " : ", ");
 		if (spelled)
 			sql_time_before(s, type);
+		sql_number_before(s, numbered);
 		if (grouped)
 			put_same(s, o->column);
 		else if (o->column != NULL)
 			sql_column(s, o->column->name);
-		else if (o->expr != NULL && (window || spelled || !put_position(s, q, o->expr)))
+		else if (o->expr != NULL && (window || spelled || numbered || !put_position(s, q, o->expr)))
 			sql_expr(s, o->expr);
 		else if (o->expr == NULL)
 			sql_aggregate(s, &q->aggregates[o->aggregate]);
+		sql_number_after(s, numbered);
 		if (spelled)
 			sql_time_after(s, type);
 		sql_put(s, o->descending ? " DESC" : " ASC");

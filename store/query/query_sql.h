@@ -60,6 +60,11 @@ bool sql_on_postgres(const struct sql *s);
 bool sql_count_rows(struct sql *s, const struct model *m);
 /* sql_time.c: are the column's values times of SQLite's, in whatever form? c may be NULL here and below. */
 bool sql_is_time(const struct sql *s, const struct column *c);
+/* PostgreSQL: whether the column's integers are the labels of an enum, or were made to be; what orders them stands
+ * between these two, or it would go by the places of the labels in the type. */
+bool sql_is_numbered(const struct sql *s, const struct column *c);
+void sql_number_before(struct sql *s, bool numbered);
+void sql_number_after(struct sql *s, bool numbered);
 /* Is the order of what is stored time order, as far as the column's spelling says? True for what is no time. */
 bool sql_time_ordered(const struct sql *s, const struct column *c);
 /* What stands before and behind such a value where it is compared with others; nothing where it is none. */
@@ -91,6 +96,9 @@ void sql_expr(struct sql *s, const struct query_expr *e);
 void sql_expr_as(struct sql *s, const struct query_expr *e, const struct column *to);
 /* The value of an update: what is computed, without parentheses around it. */
 void sql_set(struct sql *s, const struct query_set *set);
+/* sql_read.c: around a text that is read as a value of the type; null where it says none. */
+void sql_read_before(struct sql *s, const struct column *type);
+void sql_read_after(struct sql *s, const struct column *type);
 /* sql_ref.c */
 /* A column, wherever its relations and path lead; null where they lead nowhere. */
 void sql_reference(struct sql *s, const struct query_expr *e);

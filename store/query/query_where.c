@@ -3,6 +3,7 @@
 
 #include "service/base/limits.h"
 #include "store/query/query_expr.h"
+#include "store/query/query_mix.h"
 #include "store/query/query_op.h"
 #include "store/query/query_ref.h"
 
@@ -167,7 +168,8 @@ static bool no_expressions(const struct leaf *l, const json_t *list)
 /* One value that the database computes. */
 static bool leaf_operand(const struct tree *t, struct leaf *l, const json_t *v, struct query_node *ret)
 {
-	const struct expr_scope scope = {.p = t->p, .model = t->model};
+	const struct expr_scope scope = {.p = t->p, .model = t->model, .compared = true};
+	const bool compares = l->op <= OP_GE || l->op == OP_DISTINCT || l->op == OP_NOT_DISTINCT;
 
 	if (t->having != NULL)
 		return err_set_at(l->err, ERR_INVALID_QUERY, l->value_pointer, "\"having\" takes no expression");
@@ -179,6 +181,8 @@ static bool leaf_operand(const struct tree *t, struct leaf *l, const json_t *v, 
 		return err_set_at(l->err, ERR_INVALID_QUERY, l->value_pointer,
 				  "this is a document; what it is compared with is of type %s (a path has a \"type\")",
 				  logical_type_name(l->type->logical));
+	if (compares && !query_compared(&scope, l->value_pointer, &ret->expr, &ret->operand))
+		return false;
 	ret->kind = NODE_LEAF;
 	return ret->operand->kind != EXPR_NOW || l->dialect->id != DIALECT_SQLITE || take_now(l, ret);
 }
@@ -435,6 +439,11 @@ bool query_parse_having(struct query_parse *p, struct query *q, const json_t *li
 void query_parse_init(struct query_parse *p, struct arena *a, const struct schema *s, const struct dialect *d,
 		      struct err *err)
 {
-	*p = (struct query_parse){
-		.arena = a, .schema = s, .dialect = d, .err = err, .node = parse_one, .nodes = query_parse_nodes};
+	*p = (struct query_parse){.arena = a,
+				  .schema = s,
+				  .dialect = d,
+				  .err = err,
+				  .node = parse_one,
+				  .nodes = query_parse_nodes,
+				  .expr = query_parse_expr};
 }

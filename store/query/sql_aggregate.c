@@ -52,7 +52,9 @@ void sql_aggregate(struct sql *s, const struct query_aggregate *g)
 		sql_put(s, "*");
 	else if (extreme) {
 		sql_time_same_before(s, type);
+		sql_number_before(s, sql_is_numbered(s, type));
 		put_argument(s, g);
+		sql_number_after(s, sql_is_numbered(s, type));
 		sql_time_same_after(s, type);
 	} else
 		put_argument(s, g);

@@ -60,6 +60,21 @@ bool sql_has_type(struct sql *s, const struct column *c)
 	return sql_on_postgres(s) && (c->postgres_native_enum || type_word(s, c) != NULL);
 }
 
+bool sql_is_numbered(const struct sql *s, const struct column *c)
+{
+	return sql_on_postgres(s) && c != NULL && c->postgres_native_enum && c->logical == LT_INTEGER;
+}
+
+void sql_number_before(struct sql *s, bool numbered)
+{
+	sql_put(s, numbered ? "CAST(CAST(" : "");
+}
+
+void sql_number_after(struct sql *s, bool numbered)
+{
+	sql_put(s, numbered ? " AS text) AS bigint)" : "");
+}
+
 void sql_type(struct sql *s, const struct column *c)
 {
 	if (c->postgres_native_enum)
@@ -92,9 +107,39 @@ static bool other_type(const struct column *from, const struct column *to)
 	return false;
 }
 
+static bool is_number(const struct column *c)
+{
+	return !c->own_type && (c->logical == LT_INTEGER || c->logical == LT_NUMBER || c->logical == LT_DECIMAL);
+}
+
+static bool is_double(const struct column *c)
+{
+	return c->logical == LT_NUMBER && c->storage == ST_DOUBLE && !c->own_type;
+}
+
+/* A double among decimals is the number that it is written as, not the fifteen digits of it that a cast leaves. */
+static bool as_written(const struct column *from, const struct column *to)
+{
+	return is_double(from) && is_number(to) && to->storage == ST_NUMERIC;
+}
+
+static bool is_day(const struct column *c)
+{
+	return c->logical == LT_DATE || c->logical == LT_DATETIME;
+}
+
+/* Is it one of a kind, though called otherwise? */
+static bool is_kin(const struct column *from, const struct column *to)
+{
+	return from->logical == to->logical || (from->logical == LT_DATE && to->logical == LT_DATETIME) ||
+	       (from->logical == LT_DECIMAL && is_number(to));
+}
+
 static bool needs_cast(const struct column *from, const struct column *to)
 {
-	if (from->logical != to->logical || (from->name.p != NULL && from->name.p == to->name.p))
+	if (as_written(from, to))
+		return true;
+	if (!is_kin(from, to) || (from->name.p != NULL && from->name.p == to->name.p))
 		return false;
 	switch (to->logical) {
 	case LT_DATETIME:
@@ -110,6 +155,7 @@ static bool needs_cast(const struct column *from, const struct column *to)
 		return other_type(from, to);
 	case LT_INTEGER:
 	case LT_NUMBER:
+		return is_text(from);
 	case LT_BOOLEAN:
 	case LT_BINARY:
 		break;
@@ -119,10 +165,22 @@ static bool needs_cast(const struct column *from, const struct column *to)
 
 const struct column *sql_compared(const struct sql *s, const struct column *a, const struct column *b)
 {
+	static const struct column text = {.logical = LT_STRING, .storage = ST_TEXT};
+	static const struct column number = {.logical = LT_NUMBER, .storage = ST_NUMERIC};
+	static const struct column instant = {.logical = LT_DATETIME, .storage = ST_TIMESTAMPTZ};
 	const bool stored = a->logical == LT_DATETIME || a->logical == LT_DATE || a->logical == LT_TIME ||
 			    a->logical == LT_UUID || a->logical == LT_DECIMAL;
 
-	return sql_on_postgres(s) && stored && a->logical == b->logical && is_text(a) ? b : a;
+	if (!sql_on_postgres(s))
+		return a;
+	if (is_number(a) && is_number(b) && (is_double(a) != is_double(b) || is_text(a) != is_text(b)))
+		return &number;
+	if (a->logical == LT_STRING && b->logical == LT_STRING &&
+	    (a->postgres_native_enum || b->postgres_native_enum) && other_type(a, b))
+		return &text;
+	if (is_day(a) && is_day(b) && a->logical != b->logical && (is_text(a) || is_text(b)))
+		return &instant;
+	return stored && a->logical == b->logical && is_text(a) ? b : a;
 }
 
 static void put_cast_end(struct sql *s, const struct column *to)
@@ -138,7 +196,9 @@ static void put_cast_end(struct sql *s, const struct column *to)
 
 static void postgres_before(struct sql *s, const struct column *from, const struct column *to)
 {
-	if (to->logical == LT_DATETIME && is_text(to))
+	if (as_written(from, to))
+		sql_put(s, "CAST(CAST(");
+	else if (to->logical == LT_DATETIME && is_text(to))
 		sql_put(s, is_instant(from) ? "to_char(CAST(" : "to_char(");
 	else
 		sql_put(s, to->logical == LT_TIME && is_text(to) ? "replace(to_char(CAST(" : "CAST(");
@@ -146,7 +206,9 @@ static void postgres_before(struct sql *s, const struct column *from, const stru
 
 static void postgres_after(struct sql *s, const struct column *from, const struct column *to)
 {
-	if (to->logical == LT_TIME && is_text(to)) /* six digits, or none */
+	if (as_written(from, to))
+		sql_put(s, " AS text) AS numeric)");
+	else if (to->logical == LT_TIME && is_text(to)) /* six digits, or none */
 		sql_put(s, " AS interval), 'HH24:MI:SS.US'), '.000000', '')");
 	else if (to->logical != LT_DATETIME || !is_text(to))
 		put_cast_end(s, to);
@@ -227,6 +289,12 @@ static bool into_document(const struct column *from, const struct column *to)
 	return to->logical == LT_JSON && from->logical != LT_JSON;
 }
 
+/* A label that counts as a number elsewhere. */
+static bool as_number(const struct sql *s, const struct column *from, const struct column *to)
+{
+	return sql_is_numbered(s, from) && to->logical == LT_INTEGER && !sql_is_numbered(s, to);
+}
+
 void sql_convert_before(struct sql *s, const struct column *from, const struct column *to)
 {
 	if (into_document(from, to) && sql_on_postgres(s))
@@ -235,6 +303,8 @@ void sql_convert_before(struct sql *s, const struct column *from, const struct c
 		sql_put(s, "ferro_document(");
 	else if (sql_on_postgres(s) && needs_cast(from, to))
 		postgres_before(s, from, to);
+	else if (as_number(s, from, to))
+		sql_number_before(s, true);
 	else if (!sql_on_postgres(s) && codec_respells(from, to))
 		sql_put(s, "ferro_respell(");
 }
@@ -248,6 +318,8 @@ void sql_convert_after(struct sql *s, const struct column *from, const struct co
 		sql_put(s, ")");
 	} else if (sql_on_postgres(s) && needs_cast(from, to)) {
 		postgres_after(s, from, to);
+	} else if (as_number(s, from, to)) {
+		sql_number_after(s, true);
 	} else if (!sql_on_postgres(s) && codec_respells(from, to)) {
 		put_code(s, from);
 		put_code(s, to);

@@ -515,6 +515,11 @@ void sql_expr(struct sql *s, const struct query_expr *e)
 	case EXPR_RANK:
 		put_rank(s, e);
 		break;
+	case EXPR_READ:
+		sql_read_before(s, &e->type);
+		sql_expr(s, e->args[0]);
+		sql_read_after(s, &e->type);
+		break;
 	}
 	s->computing = computing;
 }

@@ -76,21 +76,34 @@ void sql_operand(struct sql *s, const struct condition *c, const struct query_ex
 {
 	const struct str as = compared_as(s, c);
 	const struct column *type = sql_subject_type(c);
+	const bool numbered = sql_is_numbered(s, &e->type) && compares(c->node->op);
 	struct column time;
 
 	sql_put(s, as.p != NULL ? "CAST(" : "");
+	sql_number_before(s, numbered);
 	if (sql_is_time(s, type)) { /* each in its own unit, if it has one */
 		time = compared_time(c, sql_is_time(s, &e->type) ? &e->type : type);
 		sql_time_before(s, &time);
 		sql_expr(s, e);
 		sql_time_after(s, &time);
-	} else if (type != NULL && type->logical != LT_STRING && type->logical == e->type.logical) {
+	} else if (type != NULL) {
 		sql_expr_as(s, e, sql_compared(s, type, &e->type));
 	} else {
 		sql_expr(s, e);
 	}
+	sql_number_after(s, numbered);
 	if (as.p != NULL)
 		put_as(s, as);
+}
+
+/* Is what is compared the number, not the label? A label is found by an index. */
+static bool by_number(const struct sql *s, const struct condition *c)
+{
+	const enum query_op op = c->node->op;
+
+	return sql_is_numbered(s, sql_subject_type(c)) && compares(op) &&
+	       (c->node->operand != NULL || op == OP_LT || op == OP_LE || op == OP_GT || op == OP_GE ||
+		op == OP_BETWEEN);
 }
 
 static void put_subject(struct sql *s, const struct condition *c)
@@ -99,6 +112,7 @@ static void put_subject(struct sql *s, const struct condition *c)
 
 	if (type != NULL && c->node->operand != NULL && compares(c->node->op))
 		as = sql_compared(s, type, &c->node->operand->type);
+	sql_number_before(s, by_number(s, c));
 	if (as != type)
 		sql_convert_before(s, type, as);
 	if (c->node->column != NULL)
@@ -109,6 +123,7 @@ static void put_subject(struct sql *s, const struct condition *c)
 		sql_aggregate(s, &c->q->aggregates[c->node->aggregate]);
 	if (as != type)
 		sql_convert_after(s, type, as);
+	sql_number_after(s, by_number(s, c));
 }
 
 void sql_subject(struct sql *s, const struct condition *c)

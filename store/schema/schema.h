@@ -137,6 +137,7 @@ struct column {
 	struct str format;           /* STR_NONE: null */
 	struct str db_type;          /* STR_NONE: absent */
 	const json_t *enum_values;   /* array, or NULL */
+	const json_t *enum_labels;   /* of a native enum: the same as texts, for its type has no others; or NULL */
 	struct str enum_type_name;   /* STR_NONE: absent */
 	struct column_fill fill;
 	struct str sqlite_type; /* ours: the type's words in SQLite's CREATE TABLE; STR_NONE: those of its storage */

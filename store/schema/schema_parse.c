@@ -1,6 +1,7 @@
 /* SchemaIR JSON -> draft models: shapes and types only. What is left out stays zero for schema_complete. */
 #include "store/schema/schema_artifacts.h"
 #include "service/base/limits.h"
+#include "service/base/num.h"
 #include "store/schema/schema_history.h"
 #include "store/schema/schema_reader.h"
 
@@ -205,24 +206,78 @@ static size_t label_length(const struct column *c)
 	return longest;
 }
 
-/* What the types of a version 3 envelope mean where no db_type says it. */
+/* What a native enum's type is made of: texts, those of its values where they are integers. NULL: it cannot be. */
+static const json_t *native_labels(struct parse *p, const struct column *c)
+{
+	json_t *labels;
+	const json_t *kept;
+
+	if (c->logical != LT_INTEGER)
+		return c->enum_values;
+	labels = json_array();
+	for (size_t i = 0; i < json_array_size(c->enum_values); i++) {
+		const json_t *v = json_array_get(c->enum_values, i);
+		char digits[24];
+
+		if (!json_is_integer(v)) {
+			json_decref(labels);
+			return NULL;
+		}
+		(void)num_format_int(json_integer_value(v), digits);
+		(void)json_array_append_new(labels, json_string(digits));
+	}
+	kept = json_array_size(labels) > 0 ? keep(p, labels) : NULL;
+	json_decref(labels);
+	return kept;
+}
+
+/* An enum that no db_type says the type of. A key of integers counts, and what the database fills is its own. */
+static bool is_native_3(const struct column *c, size_t longest)
+{
+	return c->enum_type_name.p != NULL && !c->has_postgres_native_enum && c->db_type.p == NULL &&
+	       (longest > 0 || (c->logical == LT_INTEGER && !c->primary_key && c->fill.default_sql.p == NULL));
+}
+
+/* How Ferro 0.26 declares a type on SQLite, said by a db_type or not; NULL: as it always did. What is kept as text is
+ * declared so. */
+static const char *sqlite_word_3(const struct column *c)
+{
+	switch ((int)c->storage) {
+	case ST_NUMERIC: /* one that says its digits keeps saying them */
+		return c->db_type.p == NULL || memchr(c->db_type.p, '(', c->db_type.len) == NULL ? "NUMERIC" : NULL;
+	case ST_TIMESTAMP:
+	case ST_TIMESTAMPTZ:
+	case ST_DATETIME_LOGICAL:
+		return "DATETIME";
+	case ST_DATE:
+		return "DATE";
+	case ST_TIME:
+		return "TIME";
+	case ST_UUID:
+	case ST_UUID_LOGICAL:
+		return "CHAR(32)";
+	case ST_JSON:
+	case ST_JSONB:
+		return "JSON";
+	default:
+		return NULL;
+	}
+}
+
+/* What the types of a version 3 envelope mean. */
 static void take_version_3(struct parse *p, struct column *c)
 {
-	static const char *const sqlite[] = {
-		[LT_DECIMAL] = "NUMERIC", [LT_DATETIME] = "DATETIME", [LT_DATE] = "DATE",  [LT_TIME] = "TIME",
-		[LT_UUID] = "CHAR(32)",   [LT_JSON] = "JSON",         [LT_UNKNOWN] = NULL,
-	};
-	const size_t longest = label_length(c);
+	const size_t longest = c->db_type.p == NULL ? label_length(c) : 0;
 
-	if (p->d->m->ir_version < 3 || c->db_type.p != NULL)
+	if (p->d->m->ir_version < 3)
 		return;
-	if (c->storage == ST_JSON)
+	if (c->storage == ST_JSON && c->db_type.p == NULL)
 		c->storage = ST_JSONB;
-	if (c->storage == ST_TIME_LOGICAL) {
+	if (c->storage == ST_TIME_LOGICAL && c->db_type.p == NULL) {
 		c->storage = ST_TIME;
 		c->home = p->d->m;
 	}
-	if (longest > 0 && c->enum_type_name.p != NULL && !c->has_postgres_native_enum) {
+	if (is_native_3(c, longest) && native_labels(p, c) != NULL) {
 		c->postgres_native_enum = true;
 		c->home = p->d->m;
 	}
@@ -231,7 +286,7 @@ static void take_version_3(struct parse *p, struct column *c)
 	if (longest > 0)
 		c->sqlite_type = arena_printf(p->b->arena, "varchar(%zu)", longest);
 	else
-		c->sqlite_type = str_z(sqlite[c->logical]);
+		c->sqlite_type = str_z(sqlite_word_3(c));
 }
 
 #define KINDS(x) (1U << (x))
@@ -339,6 +394,8 @@ static void parse_column(struct parse *p, struct column *c, struct column_given 
 	}
 	settle_sqlite_type(p, c);
 	take_version_3(p, c);
+	if (c->postgres_native_enum)
+		c->enum_labels = native_labels(p, c);
 	parse_spelling(p, c);
 	parse_leave(p, false);
 }

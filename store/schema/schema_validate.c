@@ -126,8 +126,11 @@ static void check_column(struct schema_build *b, const struct draft *d, size_t i
 	if (c->postgres_native_enum && (c->enum_type_name.p == NULL || json_array_size(c->enum_values) == 0))
 		schema_fault(b, at, "a native enum needs \"enum_type_name\" and \"enum_values\"");
 	for (size_t k = 0; c->postgres_native_enum && k < json_array_size(c->enum_values); k++)
-		if (!plain_string(json_array_get(c->enum_values, k)))
-			schema_fault(b, at, "value %zu of the native enum must be a string without NUL", k);
+		if (!plain_string(json_array_get(c->enum_labels, k)))
+			schema_fault(b, at,
+				     "value %zu of the native enum must be a string without NUL, or all integers in a "
+				     "column of integers",
+				     k);
 }
 
 static bool action_known(struct str word)

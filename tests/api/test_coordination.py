@@ -5,7 +5,11 @@ import pytest
 
 from nodes.run import make_lame
 from support.client import Client
+from support.keys import Keys
 from support.pg import Postgres
+from support.server import Server
+from test_acting import rows
+from test_acting_role import add_keys, connect, register, set_up, who
 
 ITEM = {"model_name": "Item", "columns": [{"name": "id", "logical_type": "integer", "primary_key": True},
                                           {"name": "note", "logical_type": "string", "nullable": True}]}
@@ -79,3 +83,24 @@ def test_links_and_get_or_create_take_turns(c, server, lame):
         assert a.status in (200, 201), a.body
     assert lame.psql("SELECT count(*) FROM item WHERE note = 'one'", lame.database) == "1"
     c.put("/v1/models?set=lame", {"models": []}).expect(200)
+
+
+def test_leases_are_taken_under_no_role(lame, tmp_path):
+    """Where a connection acts by role, rows of _ferrod_lease are the pool's user's all the same."""
+    keys, prefix = Keys(tmp_path), "lame"
+    database = lame.create_database()
+    make_lame(lame, database)
+    set_up(lame, database, prefix)
+    lame.psql("ALTER TABLE note_tag DROP CONSTRAINT note_tag_pkey", database)  # without a unique key links take turns
+    add_keys(keys, prefix)
+    with Server("--default-url", "", "--state-url", "", "--keys-file", str(keys.path)) as server, keys.client(server.port, "boss") as boss, \
+            keys.client(server.port, "a") as a:
+        assert connect(boss, "app", f"postgres://{prefix}_pool@127.0.0.1:{lame.port}/{database}", default=True).expect(201).json()["coordination"] == "lease"
+        register(boss, "app")
+        for _ in range(2):
+            a.put("/v1/models/note/records/1/tags", {"ids": [1]}).expect(200)
+            assert [t["tenant"] for t in rows(a.get("/v1/models/note/records/1/tags"))] == ["a"]
+        tx = {"Ferro-Transaction": a.post("/v1/transactions").expect(201).json()["transaction_id"]}
+        a.put("/v1/models/note/records/3/tags", {"ids": [1]}, headers=tx).expect(200)
+        assert who(a, **tx) == f"{prefix}_a"
+        a.post(f"/v1/transactions/{tx['Ferro-Transaction']}/commit").expect(200)

@@ -177,3 +177,15 @@ def test_distinct_documents(conn, given):
     ask = lambda operator: sorted(r["id"] for r in client.post("/v1/query", {"model_name": "Floats", "where": [leaf("doc", operator, given)]}, params=using).expect(200).json()["rows"])  # noqa: E731
     assert (ask("=="), ask("is_not_distinct"), ask("is_distinct")) == ([1], [1], [2, 3, 4, 5, 6])
     assert ask("!=") == [3, 4, 5, 6]
+
+
+def test_the_location_of_an_infinite_key(conn):
+    kind = "double precision" if conn.backend.name == "postgres" else "real"
+    run(conn.backend, f"CREATE TABLE keyed (k {kind} PRIMARY KEY, n integer)")
+    register(conn.client)
+    introspect(conn, register=True)
+    keys = [WORD, MINUS, 1.5] + (["NaN"] if conn.backend.name == "postgres" else [])
+    for key in keys:
+        made = conn.client.post("/v1/models/keyed/records", {"k": key, "n": 1}, params=conn.using).expect(201)
+        assert made.header("Location") == f"/v1/models/keyed/records/{key}"
+        assert conn.client.get(made.header("Location"), params=conn.using).expect(200).json() == {"k": key, "n": 1}

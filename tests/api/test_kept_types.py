@@ -1,6 +1,7 @@
 """Tables that 0.13 made, asked by models of version 3, which would make them otherwise: what is no drift works."""
 import copy
 import itertools
+import json
 
 import pytest
 from support.schema import columns_of, quiet, register, run
@@ -153,3 +154,59 @@ def test_texts_of_types_that_the_model_does_not_name(postgres_conn):
         assert rows[1]["x"] == other
         update(conn, "Host", 2, **{name: given})
         assert ids(conn, "Host", leaf(name, "==", {"$case": {"when": [[leaf("id", "==", 2), {"$column": name}]], "else": other}})) == [2]
+
+
+TASK = {"model_name": "Task", "table_name": "task", "columns": [
+    KEY, {"name": "rank", "logical_type": "integer", "nullable": True, "enum_values": [10, 2, -1], "enum_type_name": "rank"},
+    {"name": "n", "logical_type": "integer", "nullable": True}]}
+
+
+@pytest.mark.parametrize("made_by", [1, 3])
+def test_an_enum_of_integers(conn, made_by):
+    """Labels of a native enum on PostgreSQL as Ferro 0.26 makes it, integers for everybody who asks, in the order of integers."""
+    using, records = conn.using, "/v1/models/Task/records"
+    put(conn.client, made_by, TASK)
+    conn.client.post("/v1/create-tables", using).expect(200)
+    native = made_by == 3 and conn.backend.name == "postgres"
+    assert columns_of(conn.backend, "task")["rank"] == ("rank" if native else "integer")
+    put(conn.client, 3, TASK)
+    quiet(conn)
+    quiet(conn, destructive=True)
+    ranks = [10, 2, -1, None, 2]
+    assert conn.client.post(records, {"rank": 10, "n": 10}, params=using).expect(201).json()["rank"] == 10
+    rows = [{"rank": rank, "n": 5} for rank in ranks[1:]]
+    conn.client.request("POST", records, raw="\n".join(map(json.dumps, rows)).encode(), headers={"Content-Type": "application/x-ndjson"}, params=using).expect(201)
+    listed = conn.client.get(records, params={**using, "order": "id"}).expect(200).json()["rows"]
+    assert [row["rank"] for row in listed] == ranks
+    for wrong in (3, "x", 10.5):
+        conn.client.post(records, {"rank": wrong}, params=using).problem(422, "invalid_value")
+    for operator, value, expected in (
+            ("==", 10, [1]), ("!=", 10, [2, 3, 5]), ("IN", [2, -1], [2, 3, 5]), ("IS NULL", None, [4]), ("is_distinct", 2, [1, 3, 4]), (">", 2, [1]), (">=", 2, [1, 2, 5]),
+            ("<", 10, [2, 3, 5]), ("BETWEEN", [-1, 2], [2, 3, 5]), ("==", {"$column": "n"}, [1]), ("<", {"$column": "n"}, [2, 3, 5]),
+            ("==", {"$coalesce": [{"$column": "rank"}, 2]}, [1, 2, 3, 5])):
+        assert ids(conn, "Task", leaf("rank", operator, value)) == expected, (operator, value)
+    assert ids(conn, "Task", leaf("n", ">", {"$column": "rank"})) == [2, 3, 5]
+    assert [row["id"] for row in conn.client.get(records, params={**using, "rank": "gt.2"}).expect(200).json()["rows"]] == [1]
+    for direction, expected in (("asc", [3, 2, 5, 1, 4]), ("desc", [1, 2, 5, 3, 4])):
+        body = {"model_name": "Task", "order_by": [{"column": "rank", "direction": direction, "nulls": "last"}, {"column": "id"}], "limit": 1}
+        seen, answer = [], {}
+        while not seen or answer["next_cursor"]:
+            more = {"cursor": answer["next_cursor"]} if seen else {}
+            answer = conn.client.post("/v1/query", {**body, **more}, params=using).expect(200).json()
+            seen += [row["id"] for row in answer["rows"]]
+            answer.setdefault("next_cursor", None)
+        assert seen == expected
+    extremes = {"model_name": "Task", "aggregates": [{"fn": "min", "column": "rank", "as": "a"}, {"fn": "max", "column": "rank", "as": "b"}]}
+    assert conn.client.post("/v1/query", extremes, params=using).expect(200).json()["rows"] == [{"a": -1, "b": 10}]
+    groups = {"model_name": "Task", "group_by": ["rank"], "aggregates": [{"fn": "count", "as": "k"}], "order_by": [{"column": "rank", "nulls": "last"}]}
+    assert [(row["rank"], row["k"]) for row in conn.client.post("/v1/query", groups, params=using).expect(200).json()["rows"]] == [(-1, 1), (2, 2), (10, 1), (None, 1)]
+    update(conn, "Task", 1, rank=2)
+    update(conn, "Task", 1, rank={"$case": {"when": [[leaf("id", "==", 1), -1]], "else": {"$column": "rank"}}})
+    update(conn, "Task", 1, n={"$column": "rank"})
+    assert conn.client.get(f"{records}/1", params=using).json()["n"] == -1
+    assert conn.client.patch(f"{records}/1", {"rank": 10}, params=using).expect(200).json()["rank"] == 10
+    put(conn.client, 3, {**TASK, "columns": [TASK["columns"][0], {**TASK["columns"][1], "enum_values": [10, 7, 2, -1]}, TASK["columns"][2]]})
+    assert len(conn.client.post("/v1/migrate", using).expect(200).json()["statements"]) == native
+    quiet(conn)
+    assert conn.client.post(records, {"rank": 7}, params=using).expect(201).json()["rank"] == 7
+    assert ids(conn, "Task", leaf("rank", ">", 2)) == [1, 6]

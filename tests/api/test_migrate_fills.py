@@ -91,11 +91,40 @@ def test_a_literal_that_the_type_refuses_is_said(postgres_conn):
         assert "t.a" in answer.problem(422, "invalid_value")["detail"]
 
 
-def test_what_only_the_database_has_is_no_difference(conn):
-    """A model that says nothing of defaults is at peace with any."""
-    run(conn.backend, "CREATE TABLE t (id integer PRIMARY KEY, a integer DEFAULT 5)")
-    register(conn.client, model("T", column("a", "integer", nullable=True), table_name="t"))
+ALONE = ["5", "'x'", "CURRENT_TIMESTAMP", "(1 + 1)"]
+
+
+@pytest.mark.parametrize("default", ALONE)
+def test_a_default_that_only_the_database_has(conn, default):
+    """Said at every pass, whatever it may do, until the model says that there is one; and never taken away."""
+    kind, logical = {"'x'": ("varchar", "string"), "CURRENT_TIMESTAMP": ("timestamp", "datetime")}.get(default, ("integer", "integer"))
+    db_type = {"db_type": "timestamp"} if logical == "datetime" else {}
+    run(conn.backend, f"CREATE TABLE t (id integer PRIMARY KEY, a {kind} DEFAULT {default}, b integer DEFAULT NULL, c integer)")
+    register(conn.client, model("T", column("a", logical, **db_type), column("b", "integer"), column("c", "integer"), table_name="t"))
+    for options in ({}, {"destructive": True}, {"rebuild": True}):
+        assert planned(conn, **options) == ([], [("default_not_in_model", "a")]), options
+    register(conn.client, model("T", column("a", logical, **db_type), column("b", "integer"), column("c", "integer", nullable=False), table_name="t"))
+    assert ("default_not_in_model", "a") in planned(conn, rebuild=True)[1], "and beside a rebuild"
+    for known in ({"database_default": True}, {"default_sql": default}):
+        register(conn.client, model("T", column("a", logical, **db_type, **known), column("b", "integer"), column("c", "integer"), table_name="t"))
+        assert planned(conn) == ([], []), known
+
+
+@pytest.mark.parametrize("logical, value", [("integer", 5), ("string", "x"), ("boolean", True), ("number", 1.5), ("datetime", "2026-01-02T03:04:05Z")])
+def test_the_default_that_backfilled_a_column(conn, logical, value):
+    """SQLite keeps it, and the application gives the same: nothing to say."""
+    run(conn.backend, "CREATE TABLE t (id integer PRIMARY KEY);\nINSERT INTO t VALUES (1)")
+    register(conn.client, model("T", column("a", logical, default=value, nullable=False), table_name="t"))
+    migrate(conn)
     assert planned(conn) == ([], [])
+    assert conn.client.get("/v1/models/T/records/1", params=conn.using).expect(200).json()["a"] == value
+
+
+def test_counting_keys_are_no_default_that_the_model_lacks(postgres_conn):
+    run(postgres_conn.backend, "CREATE SEQUENCE s; CREATE TABLE t (id bigint DEFAULT nextval('s') PRIMARY KEY, n serial)")
+    register(postgres_conn.client, {"model_name": "T", "columns": [
+        {"name": "id", "logical_type": "integer", "db_type": "bigint", "primary_key": True}, column("n", "integer", nullable=False)]})
+    assert planned(postgres_conn) == ([], [])
 
 
 def test_a_column_that_is_added_fills_itself(conn):

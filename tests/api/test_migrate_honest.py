@@ -55,6 +55,40 @@ def test_a_foreign_key_with_another_action(conn):
     assert run(conn.backend, "SELECT count(*), count(up) FROM t") == [["1", "0"]]
 
 
+@pytest.mark.parametrize("named", ["nobody", "two ends", "a person"])
+def test_a_foreign_key_to_another_table(conn, named):
+    """It takes the place of the old one, unless somebody chose that one's name."""
+    name = {"nobody": "", "two ends": "CONSTRAINT fk_t_up_base ", "a person": "CONSTRAINT mine "}[named]
+    run(conn.backend, f"CREATE TABLE base (id integer PRIMARY KEY);\nCREATE TABLE other (id integer PRIMARY KEY);\nCREATE TABLE t (id integer "
+                      f"PRIMARY KEY, up integer, {name}FOREIGN KEY (up) REFERENCES base (id) ON DELETE CASCADE)")
+    register(conn.client, model("Base"), model("Other"), model("T", column("up", "integer"), foreign_keys=[{"column": "up", "to_table": "other"}]))
+    if named == "a person":
+        assert "foreign_key_not_in_model" in codes(migrate(conn, rebuild=True))
+        return
+    differs(conn, "foreign_key_drift", ["drop_foreign_key", "add_foreign_key"])
+    run(conn.backend, "INSERT INTO other VALUES (7);\nINSERT INTO t VALUES (1, 7)")
+    sql(conn.client, "INSERT INTO t VALUES (2, 8)", using=conn.name, verb="execute").problem(409, "foreign_key_violation")
+
+
+def test_foreign_keys_of_one_column_that_lead_elsewhere(conn):
+    """One stays, each of the others is replaced by one; what was too many is told."""
+    tables = ";\n".join(f"CREATE TABLE {name} (id integer PRIMARY KEY)" for name in "abcde")
+    run(conn.backend, f"{tables};\nCREATE TABLE t (id integer PRIMARY KEY, up integer REFERENCES a (id) ON DELETE CASCADE REFERENCES b (id) "
+                      "ON DELETE CASCADE REFERENCES c (id) ON DELETE CASCADE)")
+    def keys(*targets):
+        return [model(name.upper()) for name in "abcde"] + [
+            model("T", column("up", "integer"), foreign_keys=[{"column": "up", "to_table": to} for to in targets])]
+    register(conn.client, *keys("b", "d", "e"))
+    answer = migrate(conn, rebuild=True)
+    assert answer["warnings"] == [], answer
+    if not is_sqlite(conn):
+        assert kinds(answer) == ["drop_foreign_key", "add_foreign_key"] * 2
+    quiet(conn)
+    register(conn.client, *keys("a"))
+    answer = migrate(conn, rebuild=True)
+    assert codes(answer) == ["foreign_key_not_in_model"] * 2
+
+
 def test_what_only_the_database_has(conn):
     """A key, a check, a unique: the model allows what they refuse."""
     run(conn.backend, "CREATE TABLE base (id integer PRIMARY KEY);\nCREATE TABLE t (id integer PRIMARY KEY, up integer "

@@ -74,7 +74,7 @@ def test_a_rebuild_keeps_everything_else(sqlite_conn):
     for options in ({"rebuild": True, "destructive": True}, {"destructive": True}):
         again = migrate(conn, **options)
         assert again["statements"] == []
-        assert sorted(w["code"] for w in again["warnings"]) == ["check_not_in_model", "unique_not_in_model"]
+        assert sorted(w["code"] for w in again["warnings"]) == ["check_not_in_model", "default_not_in_model", "unique_not_in_model"]
 
 
 def test_a_check_and_a_key_by_rebuild(sqlite_conn):

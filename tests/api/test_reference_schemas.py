@@ -73,3 +73,49 @@ def test_versions_and_predicates_that_are_none(client):
         model = {**POST, "table_checks": [{"name": "ck", "predicate": predicate}]}
         problem = put(client, 3, model).problem(422, "invalid_schema")
         assert problem["errors"][0]["pointer"] == "/payload/models/0/table_checks/0/predicate"
+
+
+TYPED = {"model_name": "Visit", "table_name": "visit", "columns": [
+    {"name": "id", "logical_type": "integer", "primary_key": True}, *({"name": name, "logical_type": kind, "db_type": db_type, "nullable": True}
+    for name, kind, db_type in (("naive", "datetime", "timestamp"), ("zoned", "datetime", "timestamptz"), ("day", "date", "date"),
+                                ("at", "time", "time"), ("meta", "json", "json"), ("fee", "decimal", "numeric"), ("exact", "decimal", "text"),
+                                ("sized", "decimal", "numeric(8,3)"), ("token", "uuid", "uuid")))]}
+VISIT = {"naive": "2026-01-02T03:04:05", "zoned": "2026-01-02T03:04:05.250000Z", "day": "2026-01-02", "at": "03:04:05", "meta": {"a": 1},
+         "fee": "1.5", "exact": "1.10", "sized": "2.125", "token": "3f4c4ca7-a7e7-40d6-8d83-8f4ddf3285e6"}
+READ = {**VISIT, "zoned": "2026-01-02T03:04:05.25Z"}
+
+
+def test_a_db_type_is_declared_on_sqlite_as_by_the_reference(sqlite_conn):
+    """And what an older version declared, with the rows in it, is read, found and no drift; so the other way round."""
+    conn = sqlite_conn
+    words = {"naive": "datetime", "zoned": "datetime", "day": "date", "at": "time", "meta": "json", "fee": "numeric", "exact": "text",
+             "sized": "real", "token": "char(32)", "id": "integer"}
+    older = {**words, "naive": "datetime_text", "zoned": "datetime_text", "day": "date_text", "at": "time_text", "meta": "json_text",
+             "fee": "real"}
+    for made, there in ((3, words), (1, older)):
+        put(conn.client, made, TYPED).expect(200)
+        conn.client.post("/v1/create-tables", conn.using).expect(200)
+        assert columns_of(conn.backend, "visit") == there
+        for version in (3, 1):
+            put(conn.client, version, TYPED).expect(200)
+            for options in ({}, {"destructive": True}, {"rebuild": True}):
+                quiet(conn, **options)
+            conn.client.post("/v1/models/Visit/records", VISIT, params=conn.using).expect(201)
+            rows = conn.client.get("/v1/models/Visit/records", params={**conn.using, "order": "zoned,naive,day,at,id"}).expect(200).json()["rows"]
+            assert [{k: row[k] for k in READ} for row in rows] == [READ] * len(rows)
+            for name, value in READ.items():
+                body = {"model_name": "Visit", "where": [{"node_kind": "leaf", "column": name, "operator": "==", "value": value}]}
+                assert len(conn.client.post("/v1/query", body, params=conn.using).expect(200).json()["rows"]) == len(rows), (made, version, name)
+        run(conn.backend, "DROP TABLE visit")
+
+
+def test_a_strict_table_has_words_of_its_own(sqlite_conn):
+    conn = sqlite_conn
+    strict = {**TYPED, "strict": True}
+    put(conn.client, 3, strict).expect(200)
+    conn.client.post("/v1/create-tables", conn.using).expect(200)
+    assert set(columns_of(conn.backend, "visit").values()) == {"integer", "text", "real"}
+    quiet(conn)
+    put(conn.client, 3, {**strict, "columns": [*strict["columns"], {"name": "more", "logical_type": "datetime", "nullable": True}]}).expect(200)
+    conn.client.post("/v1/migrate", conn.using).expect(200)
+    quiet(conn, rebuild=True)

@@ -12,7 +12,7 @@ static struct str name_of(int n)
 static void fill(struct pg_plain *x, int n)
 {
 	for (int i = 0; i < n; i++)
-		pg_plain_keep(x, name_of(i), i % 3 != 0, 0);
+		pg_plain_keep(x, "", name_of(i), i % 3 != 0, 0);
 }
 
 static void test_bound(void **state)
@@ -24,21 +24,21 @@ static void test_bound(void **state)
 	(void)state;
 	fill(x, LIMIT_PLAIN_TABLES);
 	for (int i = 0; i < LIMIT_PLAIN_TABLES; i++) {
-		assert_true(pg_plain_get(x, name_of(i), &plain, &since));
+		assert_true(pg_plain_get(x, "", name_of(i), &plain, &since));
 		assert_int_equal(plain, i % 3 != 0);
 	}
 	/* one that is known already takes no room, and may have become another */
-	pg_plain_keep(x, name_of(0), true, 0);
-	assert_true(pg_plain_get(x, name_of(0), &plain, &since) && plain);
-	assert_true(pg_plain_get(x, name_of(1), &plain, &since) && plain);
-	assert_true(pg_plain_get(x, name_of(3), &plain, &since) && !plain);
+	pg_plain_keep(x, "", name_of(0), true, 0);
+	assert_true(pg_plain_get(x, "", name_of(0), &plain, &since) && plain);
+	assert_true(pg_plain_get(x, "", name_of(1), &plain, &since) && plain);
+	assert_true(pg_plain_get(x, "", name_of(3), &plain, &since) && !plain);
 	/* one more */
-	pg_plain_keep(x, name_of(LIMIT_PLAIN_TABLES), false, 0);
-	assert_true(pg_plain_get(x, name_of(LIMIT_PLAIN_TABLES), &plain, &since) && !plain);
+	pg_plain_keep(x, "", name_of(LIMIT_PLAIN_TABLES), false, 0);
+	assert_true(pg_plain_get(x, "", name_of(LIMIT_PLAIN_TABLES), &plain, &since) && !plain);
 	for (int i = 0; i < LIMIT_PLAIN_TABLES; i++)
-		assert_false(pg_plain_get(x, name_of(i), &plain, &since));
+		assert_false(pg_plain_get(x, "", name_of(i), &plain, &since));
 	fill(x, LIMIT_PLAIN_TABLES - 1);
-	assert_true(pg_plain_get(x, name_of(LIMIT_PLAIN_TABLES), &plain, &since) && !plain);
+	assert_true(pg_plain_get(x, "", name_of(LIMIT_PLAIN_TABLES), &plain, &since) && !plain);
 	pg_plain_destroy(x);
 }
 
@@ -65,12 +65,12 @@ static void test_a_look_that_is_older_than_a_change(void **state)
 	bool plain;
 
 	(void)state;
-	assert_false(pg_plain_get(x, STR("t"), &plain, &since));
+	assert_false(pg_plain_get(x, "", STR("t"), &plain, &since));
 	pg_plain_forget(x);
-	pg_plain_keep(x, STR("t"), true, since);
-	assert_false(pg_plain_get(x, STR("t"), &plain, &later));
-	pg_plain_keep(x, STR("t"), false, later);
-	assert_true(pg_plain_get(x, STR("t"), &plain, &since) && !plain);
+	pg_plain_keep(x, "", STR("t"), true, since);
+	assert_false(pg_plain_get(x, "", STR("t"), &plain, &later));
+	pg_plain_keep(x, "", STR("t"), false, later);
+	assert_true(pg_plain_get(x, "", STR("t"), &plain, &since) && !plain);
 	pg_plain_destroy(x);
 }
 
@@ -106,14 +106,14 @@ static void test_answers_at_the_bound(void **state)
 		uint64_t since;
 		bool plain;
 
-		assert_false(pg_plain_get(x, STR("known_nothing"), &plain, &since));
+		assert_false(pg_plain_get(x, "", STR("known_nothing"), &plain, &since));
 		for (int i = 0; i < more; i++)
-			pg_plain_keep(x, name_of(i), i % 2 == 0, since);
+			pg_plain_keep(x, "", name_of(i), i % 2 == 0, since);
 		for (int twice = 0; twice < 2; twice++) {
 			assert_false(dirty_after(tables[0]));
 			assert_true(pg_plain_known(c1->db, &s));
 			assert_true(dirty_after(tables[1]));
-			assert_true(pg_plain_get(x, tables[1], &plain, &since) && !plain);
+			assert_true(pg_plain_get(x, "", tables[1], &plain, &since) && !plain);
 		}
 	}
 }

@@ -11,9 +11,10 @@
 
 #include "service/base/banned.h"
 
-void pg_cache_init(struct pg_cache *k)
+void pg_cache_init(struct pg_cache *k, const char *role)
 {
 	memset(k, 0, sizeof(*k));
+	k->role = role;
 	map_init(&k->by_key);
 	strbuf_init(&k->key, 0);
 }
@@ -36,7 +37,7 @@ struct pg_stmt *pg_cache_find(struct pg_cache *k, const struct stmt *s, bool *re
 {
 	struct pg_stmt *p;
 
-	*ret_fits = s->sql.len + 1 + s->n_params <= PG_CACHE_KEY_MAX;
+	*ret_fits = s->sql.len + 2 + s->n_params + DRIVER_ROLE_BYTES <= PG_CACHE_KEY_MAX;
 	if (!*ret_fits)
 		return NULL;
 	strbuf_reset(&k->key);
@@ -48,6 +49,11 @@ struct pg_stmt *pg_cache_find(struct pg_cache *k, const struct stmt *s, bool *re
 
 		k->hash = k->hash * 31 + (unsigned char)letter;
 		strbuf_putc(&k->key, letter);
+	}
+	if (k->role[0] != '\0') { /* what a plan is for depends on it where there is row security */
+		strbuf_putc(&k->key, '\0');
+		strbuf_puts(&k->key, k->role);
+		k->hash = k->hash * 31 + num_hash(str_z(k->role));
 	}
 	if (strbuf_failed(&k->key)) {
 		strbuf_reset(&k->key);

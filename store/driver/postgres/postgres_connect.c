@@ -347,7 +347,7 @@ bool pg_open(struct driver_db *db, int64_t deadline_ns, struct driver_conn **ret
 	c->base.db = db;
 	c->base.opened_ns = clock_mono_ns();
 	c->pg = a.pg;
-	pg_cache_init(&c->cache);
+	pg_cache_init(&c->cache, c->base.role);
 	strbuf_init(&c->text, 0);
 	strbuf_init(&c->along.key, 0);
 	strbuf_init(&c->along.sql, 0);

@@ -83,6 +83,7 @@ struct pg_cache {
 	size_t n_dead, dead_size;
 	struct strbuf key; /* scratch: of the last look-up */
 	uint64_t hash;
+	const char *role; /* whose statements are asked for */
 };
 
 #define PG_NAME_BYTES 25 /* a letter and a number */
@@ -444,11 +445,12 @@ struct pg_plain *pg_plain_create(void);
 void pg_plain_destroy(struct pg_plain *x);
 /* Tables may have changed. Any thread, like the next two. */
 void pg_plain_forget(struct pg_plain *x);
-/* Is the table plain? False: that is not known, or no more. *ret_since: for pg_plain_keep. */
-bool pg_plain_get(struct pg_plain *x, struct str table, bool *ret_plain, uint64_t *ret_since);
+/* Is what that role ("": the pool's user) means by the table plain? False: not known (any more). *ret_since: for
+ * pg_plain_keep. */
+bool pg_plain_get(struct pg_plain *x, const char *role, struct str table, bool *ret_plain, uint64_t *ret_since);
 /* What was found by a look that began after pg_plain_get said `since`: nothing is kept of one that tables may have
  * changed under. Of LIMIT_PLAIN_TABLES at most; one more, and only that one is known. */
-void pg_plain_keep(struct pg_plain *x, struct str table, bool plain, uint64_t since);
+void pg_plain_keep(struct pg_plain *x, const char *role, struct str table, bool plain, uint64_t since);
 /* As driver->plain. */
 bool pg_plain_known(struct driver_db *db, const struct stmt *s);
 /* Of a statement that travels ahead: is known what its tables are? Where they are not plain, the session is to be put
@@ -538,7 +540,7 @@ bool pg_load_end(struct driver_conn *base, int64_t deadline_ns, int64_t *ret_row
 void pg_load_abort(struct driver_conn *base);
 
 /* postgres_cache.c */
-void pg_cache_init(struct pg_cache *k);
+void pg_cache_init(struct pg_cache *k, const char *role); /* role: driver_conn.role; borrowed */
 void pg_cache_done(struct pg_cache *k);
 /* NULL: not cached, or (*ret_fits false) never to be. The key stays in k->key for pg_cache_add. */
 struct pg_stmt *pg_cache_find(struct pg_cache *k, const struct stmt *s, bool *ret_fits);

@@ -99,17 +99,32 @@ void pg_plain_destroy(struct pg_plain *x)
 	mem_free(x);
 }
 
-/* False: not known, or no more. */
-bool pg_plain_get(struct pg_plain *x, struct str table, bool *ret_plain, uint64_t *ret_since)
+/* Under a role a name may mean another table: one in a schema of its own. */
+static struct str name_for(const char *role, struct str table, struct strbuf *scratch)
 {
+	if (role[0] == '\0')
+		return table;
+	strbuf_put(scratch, table);
+	strbuf_put(scratch, STR("\0\0"));
+	strbuf_puts(scratch, role);
+	return strbuf_str(scratch);
+}
+
+/* False: not known, or no more. */
+bool pg_plain_get(struct pg_plain *x, const char *role, struct str table, bool *ret_plain, uint64_t *ret_since)
+{
+	struct strbuf scratch;
 	bool found;
 
+	strbuf_init(&scratch, 0);
+	const struct str name = name_for(role, table, &scratch);
 	mutex_lock(&x->lock);
-	const struct relation *r = map_get(&x->by_name, table);
+	const struct relation *r = map_get(&x->by_name, name);
 	found = r != NULL && clock_coarse_ns() - r->seen_ns < LIMIT_PLAIN_NS;
 	*ret_plain = found && r->plain;
 	*ret_since = x->n_forgotten;
 	mutex_unlock(&x->lock);
+	strbuf_done(&scratch);
 	return found;
 }
 
@@ -119,7 +134,7 @@ bool pg_plain_seen(struct pg_conn *c, const struct stmt *s)
 	uint64_t since;
 
 	for (size_t i = 0; i < s->n_tables; i++) {
-		if (!pg_plain_get(c->base.db->plain, s->tables[i], &plain, &since))
+		if (!pg_plain_get(c->base.db->plain, c->base.role, s->tables[i], &plain, &since))
 			return false;
 		all = all && plain;
 	}
@@ -127,26 +142,35 @@ bool pg_plain_seen(struct pg_conn *c, const struct stmt *s)
 	return true;
 }
 
-void pg_plain_keep(struct pg_plain *x, struct str table, bool plain, uint64_t since)
+/* The lock is held. */
+static void keep(struct pg_plain *x, struct str name, bool plain)
 {
-	mutex_lock(&x->lock);
-	if (x->n_forgotten != since) {
-		mutex_unlock(&x->lock);
-		return;
-	}
-	struct relation *r = map_get(&x->by_name, table);
+	struct relation *r = map_get(&x->by_name, name);
+
 	if (r == NULL && x->by_name.n >= LIMIT_PLAIN_TABLES) { /* those in use are soon there again */
 		empty(x);
 		map_init(&x->by_name);
 	}
 	if (r == NULL) {
 		r = mem_alloc(sizeof(*r));
-		r->name = str_n(mem_strndup(table.p, table.len), table.len);
+		r->name = str_n(mem_strndup(name.p, name.len), name.len);
 		(void)map_put(&x->by_name, r->name, r);
 	}
 	r->plain = plain;
 	r->seen_ns = clock_coarse_ns();
+}
+
+void pg_plain_keep(struct pg_plain *x, const char *role, struct str table, bool plain, uint64_t since)
+{
+	struct strbuf scratch;
+
+	strbuf_init(&scratch, 0);
+	const struct str name = name_for(role, table, &scratch);
+	mutex_lock(&x->lock);
+	if (x->n_forgotten == since)
+		keep(x, name, plain);
 	mutex_unlock(&x->lock);
+	strbuf_done(&scratch);
 }
 
 /* ---- clients' texts ---- */

@@ -50,7 +50,7 @@ bool pg_plain_known(struct driver_db *db, const struct stmt *s)
 	bool plain;
 
 	for (size_t i = 0; i < s->n_tables; i++)
-		if (!pg_plain_get(db->plain, s->tables[i], &plain, &since) || !plain)
+		if (!pg_plain_get(db->plain, "", s->tables[i], &plain, &since) || !plain)
 			return false;
 	return true;
 }
@@ -83,11 +83,11 @@ bool pg_plain_table(struct pg_conn *c, struct str place, int64_t deadline_ns, bo
 {
 	uint64_t since;
 
-	if (pg_plain_get(c->base.db->plain, place, ret, &since))
+	if (pg_plain_get(c->base.db->plain, c->base.role, place, ret, &since))
 		return true;
 	if (!look(c, place, deadline_ns, ret, err))
 		return false;
-	pg_plain_keep(c->base.db->plain, place, *ret, since);
+	pg_plain_keep(c->base.db->plain, c->base.role, place, *ret, since);
 	return true;
 }
 

@@ -66,6 +66,7 @@ static const char *const light_functions[] = {
 	"ferro_clock",
 	"ferro_date",
 	"ferro_ilike",
+	"ferro_read",
 	"ferro_respell",
 	"ferro_time",
 	"ferro_time_spelling",

@@ -33,6 +33,22 @@ static void answer_text(sqlite3_context *ctx, struct str s)
 	sqlite3_result_text64(ctx, s.p, s.len, SQLITE_TRANSIENT, SQLITE_UTF8);
 }
 
+/* False: it is none of these. */
+static bool answer_value(sqlite3_context *ctx, struct value v)
+{
+	if (v.kind == VALUE_INT)
+		sqlite3_result_int64(ctx, v.u.i);
+	else if (v.kind == VALUE_BOOL)
+		sqlite3_result_int(ctx, v.u.b);
+	else if (v.kind == VALUE_DOUBLE)
+		sqlite3_result_double(ctx, v.u.d);
+	else if (v.kind == VALUE_TEXT)
+		answer_text(ctx, v.u.s);
+	else
+		return false;
+	return true;
+}
+
 /* The value, and the codes of its column and of the other. */
 static void ferro_respell(sqlite3_context *ctx, int n, sqlite3_value **args)
 {
@@ -46,14 +62,24 @@ static void ferro_respell(sqlite3_context *ctx, int n, sqlite3_value **args)
 		return;
 	arena_init(&scratch);
 	made = codec_respell(&scratch, &from, &to, v);
-	if (made.kind == VALUE_INT)
-		sqlite3_result_int64(ctx, made.u.i);
-	else if (made.kind == VALUE_DOUBLE)
-		sqlite3_result_double(ctx, made.u.d);
-	else if (made.kind == VALUE_TEXT)
-		answer_text(ctx, made.u.s);
-	else
+	if (!answer_value(ctx, made))
 		sqlite3_result_value(ctx, args[0]);
+	arena_done(&scratch);
+}
+
+/* The text, and the code of the column whose value it is read as; null where it says none. */
+static void ferro_read(sqlite3_context *ctx, int n, sqlite3_value **args)
+{
+	const struct column to = codec_spelling_of(sqlite3_value_int(args[1]));
+	struct arena scratch;
+	struct value v = value_null(), made;
+
+	(void)n;
+	if (sqlite3_value_type(args[0]) != SQLITE_TEXT || !read_value(ctx, args[0], &v))
+		return;
+	arena_init(&scratch);
+	if (codec_read_text(&scratch, &to, v.u.s, &made))
+		(void)answer_value(ctx, made);
 	arena_done(&scratch);
 }
 
@@ -76,6 +102,7 @@ int sqlite_respell_register(struct sqlite_conn *c)
 {
 	static const struct sqlite_function functions[] = {
 		{"ferro_respell", 3, ferro_respell, SQLITE_DETERMINISTIC},
+		{"ferro_read", 2, ferro_read, SQLITE_DETERMINISTIC},
 		{"ferro_document", 2, ferro_document, SQLITE_DETERMINISTIC},
 	};
 
