@@ -557,7 +557,7 @@ static bool find_unusable(struct catalog *of, struct err *err)
 
 	while (j.next < of->live->n_tables) {
 		sqlite_policy_begin(c);
-		if (!sqlite_away_run(c, unusable_job, &j) || c->stop != SQLITE_STOP_NONE)
+		if (!sqlite_compile_away(c, unusable_job, &j) || c->stop != SQLITE_STOP_NONE)
 			return sqlite_error(c, SQLITE_INTERRUPT, STR_NONE, err);
 	}
 	return true;

@@ -130,7 +130,7 @@ static void check_job(void *arg)
 static void run_check(struct check_job *j)
 {
 	j->c->internal = true;
-	if (!sqlite_away_run(j->c, check_job, j))
+	if (!sqlite_compile_away(j->c, check_job, j))
 		j->rc = SQLITE_INTERRUPT;
 	j->c->internal = false;
 }

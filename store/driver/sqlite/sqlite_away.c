@@ -24,7 +24,6 @@
 #define OP_BYTES 24
 /* Bytes of a value, or of a row that is made, on a loop: a few hundred of them may be compared between two looks. */
 #define LOOP_VALUE_BYTES (256 << 10)
-#define ASKED_PER_LOOK 64
 #define SLOW_NS (40 * CLOCK_NS_PER_MS)
 
 void sqlite_away_compiles(struct sqlite_conn *c, bool on_loop, size_t text_len)
@@ -46,45 +45,6 @@ bool sqlite_away_too_long(int rc, int64_t took_ns)
 	p = sqlite3_malloc64((sqlite3_uint64)THREAD_OPS * OP_BYTES);
 	sqlite3_free(p);
 	return p != NULL;
-}
-
-bool sqlite_away_run(struct sqlite_conn *c, void (*fn)(void *arg), void *arg)
-{
-	sqlite_away_compiles(c, false, 0);
-	return sqlite_wait_offload(c, fn, arg);
-}
-
-bool sqlite_away_goes_on(struct sqlite_conn *c)
-{
-	return c->stop == SQLITE_STOP_NONE && (++c->compile_asked % ASKED_PER_LOOK != 0 || sqlite_wait_pause(c));
-}
-
-struct judge_job {
-	struct sqlite_conn *c;
-	const char *sql;
-};
-
-static void judge_job(void *arg)
-{
-	const struct judge_job *j = arg;
-	const int64_t from = clock_thread_cpu_ns();
-	sqlite3_stmt *st = NULL;
-	const int rc = sqlite3_prepare_v2(j->c->h, j->sql, -1, &st, NULL);
-
-	j->c->saw_too_long = sqlite_away_too_long(rc, clock_thread_cpu_ns() - from);
-	(void)sqlite3_finalize(st);
-}
-
-void sqlite_away_judge(struct sqlite_conn *c, sqlite3_stmt *h, int rc)
-{
-	struct judge_job j = {.c = c, .sql = sqlite3_sql(h)};
-
-	if ((rc & 0xff) != SQLITE_NOMEM)
-		return;
-	c->saw_too_long = false;
-	sqlite_wait_reset(c, h); /* SQLite takes every allocation for failed until then */
-	if (j.sql != NULL && !sqlite_away_run(c, judge_job, &j))
-		c->stop = SQLITE_STOP_NONE; /* it is told for what it was seen as */
 }
 
 void sqlite_away_enter(struct sqlite_conn *c, bool reads)

@@ -206,7 +206,7 @@ static bool may_compile(struct sqlite_conn *c, int action)
 	else if (c->compile_left > 0)
 		c->compile_left--;
 	else if (fiber_current() == NULL)
-		return sqlite_away_goes_on(c) && !c->saw_long;
+		return sqlite_compile_goes_on(c) && !c->saw_long;
 	return !c->saw_long;
 }
 

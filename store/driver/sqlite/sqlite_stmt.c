@@ -433,7 +433,7 @@ static bool advance(struct sqlite_stmt *st, bool *ret_row, struct err *err)
 		return true;
 	}
 	if (!st->changed) /* else it was seen when it was begun anew */
-		sqlite_away_judge(c, st->h, rc);
+		sqlite_compile_judge(c, st->h, rc);
 	(void)sqlite_error(c, rc, STR_NONE, err);
 	/* a statement on its own is undone, but for what FAIL leaves of it; an interrupted write or a full disk ends
 	 * even a whole transaction */

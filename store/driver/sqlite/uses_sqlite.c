@@ -113,7 +113,7 @@ static int on_read(void *arg, int action, const char *table, const char *column,
 	struct live_schema *live = l->live;
 	const bool trigger = !str_eq_z(l->object->kind, "view");
 
-	if (!sqlite_away_goes_on(l->c))
+	if (!sqlite_compile_goes_on(l->c))
 		return SQLITE_DENY;
 	if (action != SQLITE_READ || table == NULL || column == NULL || column[0] == '\0' ||
 	    (trigger && (by == NULL || !str_ieq_z(l->object->name, by))) || heard(live, l->object, table, column))
@@ -212,7 +212,7 @@ bool sqlite_migrate_uses(struct driver_conn *conn, struct arena *a, int64_t dead
 	if (!catalog_query(&l.c, str_z(objects_sql), "tttT", on_object, err))
 		return false;
 	while (j.next < l.n) {
-		if (!sqlite_away_run(c, uses_job, &j) || !j.ok)
+		if (!sqlite_compile_away(c, uses_job, &j) || !j.ok)
 			return sqlite_error(c, c->stop != SQLITE_STOP_NONE ? SQLITE_INTERRUPT : j.rc, STR_NONE, err);
 	}
 	return true;
