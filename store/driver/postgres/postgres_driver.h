@@ -98,9 +98,8 @@ struct pg_flight {
 	int attempt;
 	bool parses; /* a Parse travels with it */
 	bool named;
-	bool is_new; /* could be named and has not run before */
-	bool bare;   /* refuses to run in a transaction, which all that travels with it would make */
-	bool loose;  /* ends the transaction that it runs in, so that none is begun for it */
+	bool is_new;      /* could be named and has not run before */
+	bool bare, loose; /* refuses to run in a transaction, as all that travels with it would make; or BEGIN */
 	uint8_t digest[16];
 	char name[PG_POOLED_NAME_BYTES];
 	size_t n_before; /* results before its own */
@@ -503,8 +502,7 @@ struct pg_names *pg_names_create(void);
 void pg_names_destroy(struct pg_names *names);
 /* Sends an autocommit statement whose parameters are set. */
 bool pg_pooled_send(struct pg_conn *c, const struct stmt *s, struct pg_flight *f) MUST_CHECK;
-/* Its first result has come. */
-void pg_pooled_done(struct pg_conn *c, const struct pg_flight *f);
+void pg_pooled_done(struct pg_conn *c, const struct pg_flight *f); /* its first result has come */
 /* It has failed: is another flight to be sent? Nothing has happened then. */
 bool pg_pooled_again(struct pg_conn *c, struct pg_flight *f, const PGresult *res);
 /* A statement outside transactions has failed or was given up: the transaction begun for it is put an end to. */
