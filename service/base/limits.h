@@ -120,6 +120,7 @@
 #define LIMIT_PROOF_TEXTS 4000
 #define LIMIT_PROOF_BYTES 8192
 
+#define LIMIT_SUBJECT_BYTES 1024     /* of a client certificate */
 #define LIMIT_ROLE_BYTES 63          /* PostgreSQL's names */
 #define LIMIT_SETTINGS 32            /* that a request, a session or a key tells the database */
 #define LIMIT_SETTING_NAME_BYTES 128 /* of one of them */

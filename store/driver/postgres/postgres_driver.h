@@ -103,8 +103,8 @@ struct pg_flight {
 	int attempt;
 	bool parses; /* a Parse travels with it */
 	bool named;
-	bool is_new; /* could be named and has not run before */
-	bool bare;   /* refuses to run in a transaction, which all that travels with it would make */
+	bool is_new;      /* could be named and has not run before */
+	bool bare, loose; /* refuses to run in a transaction, as all that travels with it would make; or BEGIN */
 	uint8_t digest[16];
 	char name[PG_POOLED_NAME_BYTES];
 	size_t n_before; /* results before its own */
@@ -217,16 +217,15 @@ struct pg_conn {
 	struct pg_words words;
 	bool marking; /* behind the first statement of the transaction travels the question for its mark */
 	struct pg_along along;
-	bool closing;                     /* the next statement takes COMMIT along */
-	struct commit_mark *closing_mark; /* and the mark, when somebody wants it; borrowed */
-	char tx_began[48];                /* now() before a statement that divides */
-	bool by_rows;                     /* rows of the last statement by itself came a few at a time */
-	int64_t seen_ns;                  /* when the server was last seen to be there, by peer_is_there */
-	int pieces;                       /* reads that are left of a bounded answer; -1: no bound */
-	unsigned n_blind, blind_bytes;    /* reads, while rows were sent, of which nothing could be taken yet */
-	unsigned blind_left;              /* of those bytes: still in the socket, as far as is known */
-	uint64_t n_told;                  /* notices and notifications */
-	bool at_end;                      /* the last result was the end of a statement's */
+	bool closing;                              /* the next statement takes COMMIT along */
+	struct commit_mark *closing_mark;          /* and the mark, when somebody wants it; borrowed */
+	char tx_began[48];                         /* now() before a statement that divides */
+	bool by_rows;                              /* rows of the last statement by itself came a few at a time */
+	int64_t seen_ns;                           /* when the server was last seen to be there, by peer_is_there */
+	int pieces;                                /* reads that are left of a bounded answer; -1: no bound */
+	unsigned n_blind, blind_bytes, blind_left; /* while rows are sent: postgres_io.c */
+	uint64_t n_told;                           /* notices and notifications */
+	bool at_end;                               /* the last result was the end of a statement's */
 	int n_syncs;     /* pipeline: sync points not yet answered; 0 and not in a pipeline otherwise */
 	char *wanted[4]; /* owned: keys of postgres_proof.c to be asked for when the session has been put back */
 	size_t n_wanted;
@@ -496,10 +495,11 @@ struct pg_names *pg_names_create(void);
 void pg_names_destroy(struct pg_names *names);
 /* Sends an autocommit statement whose parameters are set. */
 bool pg_pooled_send(struct pg_conn *c, const struct stmt *s, struct pg_flight *f) MUST_CHECK;
-/* Its first result has come. */
-void pg_pooled_done(struct pg_conn *c, const struct pg_flight *f);
+void pg_pooled_done(struct pg_conn *c, const struct pg_flight *f); /* its first result has come */
 /* It has failed: is another flight to be sent? Nothing has happened then. */
 bool pg_pooled_again(struct pg_conn *c, struct pg_flight *f, const PGresult *res);
+/* A statement outside transactions has failed or was given up: the transaction begun for it is put an end to. */
+void pg_pooled_end(struct pg_conn *c);
 /* Does the statement need a session of its own? Then *err says so. */
 bool pg_pooled_refuses(struct pg_conn *c, const struct pg_sql_facts *facts, struct str sql, struct err *err);
 
