@@ -174,8 +174,13 @@ static void write_stored(struct strbuf *b, struct value v)
 static bool read_stored(struct arena *a, const json_t *in, struct value *ret)
 {
 	const json_t *text = json_object_get(in, "t"), *infinite = json_object_get(in, "r");
+	const json_t *word = json_object_get(in, "$text"); /* that of an infinite number, and yet a text */
 	struct err ignored;
 	size_t len;
+	if (json_is_string(word)) {
+		*ret = value_text(json_str(word));
+		return true;
+	}
 	if (json_is_string(text)) {
 		uint8_t *out = arena_alloc(a, json_string_length(text) / 4 * 3 + 1);
 		if (!num_base64_decode(json_str(text), out, &len))

@@ -2,6 +2,7 @@
 #include "handlers/answer/render.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "service/base/clock.h"
 #include "service/base/num.h"
@@ -76,6 +77,22 @@ void out_segment(struct strbuf *b, struct str s)
 	}
 }
 
+/* A text of SQLite's that no path can have, as the tagged form that is read there. */
+static void out_no_segment(struct strbuf *b, struct str s)
+{
+	struct strbuf tagged;
+	strbuf_init(&tagged, 0);
+	if (str_is_utf8(s)) {
+		strbuf_puts(&tagged, "{\"$text\":");
+		value_write_text(&tagged, s);
+		strbuf_putc(&tagged, '}');
+	} else {
+		value_write_tagged(&tagged, s);
+	}
+	out_segment(b, strbuf_str(&tagged));
+	strbuf_done(&tagged);
+}
+
 /* A key part's text as it stands in a path. */
 static void key_part(struct strbuf *b, struct value v)
 {
@@ -105,6 +122,11 @@ static void key_part(struct strbuf *b, struct value v)
 		return;
 	}
 	case VALUE_TEXT:
+		if (str_is_utf8(v.u.s) && (v.u.s.len == 0 || memchr(v.u.s.p, '\0', v.u.s.len) == NULL))
+			out_segment(b, v.u.s);
+		else
+			out_no_segment(b, v.u.s);
+		return;
 	case VALUE_JSON:
 		out_segment(b, v.u.s);
 		return;

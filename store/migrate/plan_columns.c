@@ -335,9 +335,14 @@ bool plan_excludes(const struct planner *pl, const struct model *m, struct str c
 	return false;
 }
 
+bool plan_lacks(const struct planner *pl, const struct model *m, const struct live_column *c)
+{
+	return !wanted(pl, m, c->name) && !plan_excludes(pl, m, c->name);
+}
+
 bool plan_drops(const struct planner *pl, const struct model *m, const struct live_column *c)
 {
-	return pl->o.destructive && !wanted(pl, m, c->name) && !plan_excludes(pl, m, c->name);
+	return pl->o.destructive && plan_lacks(pl, m, c);
 }
 
 /* What keeps SQLite from dropping the column, or NULL. */

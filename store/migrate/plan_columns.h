@@ -20,6 +20,8 @@ bool plan_can_add(struct planner *pl, const struct table_pair *tp, const struct 
 bool plan_inline_key(const struct planner *pl, const struct table_pair *tp, const struct foreign_key *fk);
 /* Whether the column was asked to stay out of the model: what is over it is nothing that the model lacks. */
 bool plan_excludes(const struct planner *pl, const struct model *m, struct str column);
+/* Whether the model has no such column, and nobody has said why. */
+bool plan_lacks(const struct planner *pl, const struct model *m, const struct live_column *c);
 /* Whether the live column is to go: the model has no such column and the run is destructive. */
 bool plan_drops(const struct planner *pl, const struct model *m, const struct live_column *c);
 /* Added and changed columns of a table that is not rebuilt. */

@@ -90,6 +90,9 @@ static void put_formatted(struct strbuf *b, const char *fmt, struct str name)
 /* What is no day, or no time of day, alone: the rest of it would not be seen any more. */
 static const char date_test[] = " OR (typeof(%1$s) = 'text' AND time(%1$s) <> '00:00:00')";
 static const char time_test[] = " OR (typeof(%1$s) = 'text' AND date(%1$s) <> '2000-01-01')";
+/* A time of day, which SQLite takes for one of that day. */
+static const char day_test[] =
+	" OR (typeof(%1$s) = 'text' AND date(%1$s) = '2000-01-01' AND %1$s NOT LIKE '2000-01-01%')";
 
 /* What the new type has no room for, though SQLite keeps it. */
 static void put_sizes(struct strbuf *b, const struct column *c, struct str name)
@@ -129,6 +132,8 @@ static void put_sqlite(struct planner *pl, const struct table_pair *tp, const st
 	put_formatted(&pl->b, affinity_test(strbuf_str(&type), c), name);
 	if (is_temporal(c))
 		put_formatted(&pl->b, temporal_test, name);
+	if (c->logical == LT_DATETIME || c->logical == LT_DATE)
+		put_formatted(&pl->b, day_test, name);
 	if (c->logical == LT_DATE)
 		put_formatted(&pl->b, date_test, name);
 	if (c->logical == LT_TIME)

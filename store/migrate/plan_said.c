@@ -83,6 +83,17 @@ static void plan_default_unsaid(struct planner *pl, const struct table_pair *tp,
 		     STR_FMT(live->default_text));
 }
 
+/* A column without which no row can be, and that nobody but a record would fill. */
+static void plan_required(struct planner *pl, const struct table_pair *tp, const struct live_column *live)
+{
+	if (!plan_lacks(pl, tp->m, live) || plan_drops(pl, tp->m, live) || live->nullable || live->pk_position > 0 ||
+	    live->generated || live->identity || live->autoincrement || live->default_text.p != NULL)
+		return;
+	planner_warn(pl, "not_null_not_in_model", tp->m->table, live->name,
+		     "is NOT NULL in the database without a DEFAULT, and the model does not have it: the database "
+		     "refuses the records that the model makes, unless a trigger fills it");
+}
+
 /* The members that say what a type is made of, and what a domain adds to its base. */
 static const char *other_part(const json_t *have, const json_t *want)
 {
@@ -212,6 +223,8 @@ void plan_said(struct planner *pl, const struct table_pair *tp)
 		plan_default_unsaid(pl, tp, c, live);
 		plan_makeup(pl, tp, c, live);
 	}
+	for (size_t i = 0; i < tp->t->n_columns; i++)
+		plan_required(pl, tp, &tp->t->columns[i]);
 	for (size_t i = 0; i < tp->m->n_uniques && postgres; i++)
 		plan_form(pl, tp, &tp->m->uniques[i]);
 }

@@ -189,3 +189,39 @@ def test_the_location_of_an_infinite_key(conn):
         made = conn.client.post("/v1/models/keyed/records", {"k": key, "n": 1}, params=conn.using).expect(201)
         assert made.header("Location") == f"/v1/models/keyed/records/{key}"
         assert conn.client.get(made.header("Location"), params=conn.using).expect(200).json() == {"k": key, "n": 1}
+
+
+@pytest.mark.parametrize("kind", ["text", "varchar(20)", "real", "integer", "decimal(9,2)", "datetime", "date", "uuid", "json", "blob", ""])
+def test_a_walk_over_the_word_and_the_number(sqlite_conn, kind):
+    """Each row once, in both directions, whatever the word is to the column."""
+    conn = sqlite_conn
+    run(conn.backend, f"CREATE TABLE walked (id integer PRIMARY KEY, v {kind});\nINSERT INTO walked (v) VALUES ('A'), ('Infinity'), ('-Infinity'), (9e999), (-9e999), ('a'), ('z'), (NULL), (5), ('NaN')")
+    register(conn.client)
+    introspect(conn, register=True)
+    for order in ([{"column": "v"}], [{"column": "v", "direction": "desc", "nulls": "last"}]):
+        body, seen, answer = {"model_name": "walked", "order_by": order, "limit": 1}, [], None
+        while answer is None or answer.get("next_cursor"):
+            more = {"cursor": answer["next_cursor"]} if answer else {}
+            given = conn.client.post("/v1/query", {**body, **more}, params=conn.using)
+            if kind == "json":
+                given.problem(422, "invalid_query")
+                return
+            answer = given.expect(200).json()
+            seen += [row["id"] for row in answer["rows"]]
+            assert len(seen) <= 10
+        assert sorted(seen) == list(range(1, 11)), seen
+        back = []
+        while answer.get("prev_cursor"):
+            answer = conn.client.post("/v1/query", {**body, "cursor": answer["prev_cursor"]}, params=conn.using).expect(200).json()
+            back = [row["id"] for row in answer["rows"]] + back
+        assert back == seen[:-1]
+
+
+def test_the_location_of_a_text_that_no_path_can_have(sqlite_conn):
+    conn = sqlite_conn
+    run(conn.backend, "CREATE TABLE keyed (k text PRIMARY KEY, n integer)")
+    register(conn.client)
+    introspect(conn, register=True)
+    for key in ({"$bytes": "/wA="}, "a\0b"):
+        made = conn.client.post("/v1/models/keyed/records", {"k": key, "n": 1}, params=conn.using).expect(201)
+        assert conn.client.get(made.header("Location"), params=conn.using).expect(200).json() == {"k": key, "n": 1}

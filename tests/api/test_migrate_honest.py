@@ -102,6 +102,20 @@ def test_what_only_the_database_has(conn):
     assert told["check_not_in_model"]["object"] == "short" and told["foreign_key_not_in_model"]["column"] == "up"
 
 
+def test_a_column_that_only_the_database_has_and_wants(conn):
+    """A record without it is refused; one that may be null or fills itself is nobody's business."""
+    run(conn.backend, "CREATE TABLE t (id integer PRIMARY KEY, a integer, need integer NOT NULL, may integer, filled integer NOT NULL DEFAULT 3, "
+                      "made integer GENERATED ALWAYS AS (a * 2) STORED)")
+    register(conn.client, model("T", column("a", "integer")))
+    for options in ({}, {"rebuild": True}):
+        answer = migrate(conn, **options)
+        assert answer["statements"] == [] and [(w["code"], w["column"]) for w in answer["warnings"]] == [("not_null_not_in_model", "need")]
+    assert migrate(conn, destructive=True, dry_run=True)["warnings"] == []
+    conn.client.post("/v1/models/T/records", {"id": 1, "a": 1}, params=conn.using).problem(422, "not_null_violation")
+    introspect(conn, register=True, exclude=["t.need"])
+    quiet(conn)
+
+
 # ---- checks ----
 
 def test_a_check_with_other_values(conn):

@@ -82,6 +82,8 @@ def test_what_fits_is_converted(postgres_conn, live, value, wanted):
     ("integer", ["5"], {"logical": "binary"}, 1),
     ("blob", ["x'00ff'", "'abc'"], {"logical": "integer"}, 2),
     ("numeric", ["'yesterday'", "'2026-01-02'"], {"logical": "date"}, 1),
+    ("time", ["'03:04:05'", "'2026-01-02T03:04:05'", "'2000-01-01'"], {"logical": "datetime"}, 1),
+    ("time", ["'00:00:00'", "'2000-01-01'"], {"logical": "date"}, 1),
     ("blob", ["'{bad'", "'{}'"], {"logical": "json"}, 1),
 ])
 def test_a_rebuild_is_judged_by_the_rows(sqlite_conn, live, values, wanted, bad):
