@@ -5,6 +5,7 @@
 #include "handlers/unit/mapped.h"
 #include "service/base/limits.h"
 #include "store/codec/codec_int64.h"
+#include "store/codec/codec_respell.h"
 
 #include "service/base/banned.h"
 
@@ -148,7 +149,7 @@ static struct str link_text(struct arena *a, const struct loaded_relation *r, co
 static bool collect_links(struct loaded *l, struct loaded_relation *r, struct query_each *each, struct err *err)
 {
 	struct arena *a = &l->c->req->arena;
-	struct value *values = arena_array(a, l->n_rows * r->n_here + 1, sizeof(*values));
+	struct value *values = arena_array(a, 2 * l->n_rows * r->n_here + 1, sizeof(*values));
 	size_t n = 0;
 	map_init(&r->links);
 	arena_on_done(a, free_links, &r->links);
@@ -165,6 +166,8 @@ static bool collect_links(struct loaded *l, struct loaded_relation *r, struct qu
 				return false;
 		}
 		n++;
+		if (r->n_here == 1 && codec_twin(a, l->q->dialect, each->link, values[n - 1], &values[n]))
+			n++;
 	}
 	each->values = values;
 	each->n_values = n;

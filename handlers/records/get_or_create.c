@@ -69,7 +69,7 @@ static bool build_query(struct find *f, struct err *err)
 					     : codec_bind(a, d, col, v, pointer, &bound, err)))
 			return false;
 		f->has_null = f->has_null || bound.kind == VALUE_NULL;
-		leaves[f->n_columns] = query_leaf_equal(a, col, bound);
+		leaves[f->n_columns] = query_leaf_equal(a, d, col, bound);
 		f->columns[f->n_columns++] = col;
 	}
 	f->q = query_new(a, f->c.schema, d, f->m);

@@ -10,6 +10,7 @@
 #include "handlers/answer/rows.h"
 #include "handlers/answer/select.h"
 #include "handlers/answer/values.h"
+#include "store/codec/codec_respell.h"
 
 #include "service/base/banned.h"
 
@@ -89,7 +90,7 @@ static bool related_query(struct relation_request *q, struct query **ret, struct
 				return false;
 			if (v.kind == VALUE_NULL)
 				return true;
-			where[i] = query_leaf_equal(a, there, v);
+			where[i] = query_leaf_equal(a, q->r.c->route.conn->dialect, there, v);
 		}
 		query->where = where;
 		query->n_where = n;
@@ -211,9 +212,14 @@ static struct query *links_query(struct links *l)
 	struct query *q = query_new(a, c->schema, c->route.conn->dialect, l->join);
 	const struct query_node **where = arena_array(a, 2, sizeof(const struct query_node *));
 	struct query_node *in = arena_alloc(a, sizeof(*in));
-	*in = (struct query_node){
-		.kind = NODE_LEAF, .op = OP_IN, .column = l->target, .values = l->ids, .n_values = l->n_ids};
-	where[0] = query_leaf_equal(a, l->source, l->source_value);
+	struct value *ids = arena_array(a, 2 * l->n_ids + 1, sizeof(*ids));
+	size_t n = 0;
+	for (size_t i = 0; i < l->n_ids; i++) {
+		ids[n++] = l->ids[i];
+		n += codec_twin(a, q->dialect, l->target, l->ids[i], &ids[n]);
+	}
+	*in = (struct query_node){.kind = NODE_LEAF, .op = OP_IN, .column = l->target, .values = ids, .n_values = n};
+	where[0] = query_leaf_equal(a, q->dialect, l->source, l->source_value);
 	where[1] = in;
 	q->where = where;
 	q->n_where = l->all ? 1 : 2;
@@ -265,11 +271,6 @@ static bool drop_linked(struct links *l, struct err *err)
 	*items = (struct query_item){.column = l->target, .name = l->target->name};
 	q->select = items;
 	q->n_select = 1;
-	/* the sink shrinks the list while the statement runs: it gets its own copy */
-	struct value *ids = arena_array(&l->q.r.c->req->arena, l->n_ids + 1, sizeof(*ids));
-	for (size_t i = 0; i < l->n_ids; i++)
-		ids[i] = l->ids[i];
-	l->ids = ids;
 	return query_lower_select(&l->q.r.c->req->arena, q, &stmt, &shape, err) &&
 	       context_run(l->q.r.c, &stmt, &sink, NULL, err);
 }

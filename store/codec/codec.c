@@ -222,6 +222,8 @@ static bool uuid_text(const struct bind *b, struct str s)
 
 	if (!codec_uuid(s, out))
 		return takes(b, "a uuid");
+	if (!on_postgres(b) && b->column->uuid_bytes)
+		return give(b, codec_uuid_blob(b->arena, out));
 	if (!on_postgres(b) && b->column->uuid_hex)
 		codec_uuid_hex(out);
 	return give_text(b, arena_str(b->arena, str_z(out)));

@@ -19,7 +19,8 @@ int codec_spelling_code(const struct column *c)
 {
 	return (int)((unsigned)c->logical | (unsigned)c->storage << LOGICAL_BITS |
 		     (unsigned)c->spelling << (LOGICAL_BITS + STORAGE_BITS) |
-		     (unsigned)c->uuid_hex << (LOGICAL_BITS + STORAGE_BITS + SPELLING_BITS));
+		     ((unsigned)c->uuid_hex | (unsigned)c->uuid_bytes << 1)
+			     << (LOGICAL_BITS + STORAGE_BITS + SPELLING_BITS));
 }
 
 static unsigned take(unsigned *code, unsigned bits, unsigned end)
@@ -38,7 +39,8 @@ struct column codec_spelling_of(int code)
 	c.logical = (enum logical_type)take(&rest, LOGICAL_BITS, LT_UNKNOWN + 1);
 	c.storage = (enum storage_type)take(&rest, STORAGE_BITS, ST_UNRESOLVED + 1);
 	c.spelling = (enum time_spelling)take(&rest, SPELLING_BITS, TIME_N_SPELLINGS);
-	c.uuid_hex = rest != 0;
+	c.uuid_hex = (rest & 1) != 0;
+	c.uuid_bytes = (rest & 2) != 0;
 	return c;
 }
 
@@ -72,7 +74,7 @@ bool codec_respells(const struct column *from, const struct column *to)
 	case LT_TIME:
 		return has_forms(from);
 	case LT_UUID:
-		return from->uuid_hex != to->uuid_hex || from->fill.position > 0;
+		return from->uuid_hex != to->uuid_hex || from->uuid_bytes != to->uuid_bytes || from->fill.position > 0;
 	case LT_DECIMAL:
 		return codec_stored_as_text(from) != codec_stored_as_text(to);
 	case LT_INTEGER:
@@ -131,6 +133,8 @@ static struct value uuid(struct arena *a, const struct column *from, const struc
 
 	if (canonical.kind != VALUE_TEXT || !codec_uuid(canonical.u.s, out))
 		return v;
+	if (to->uuid_bytes)
+		return codec_uuid_blob(a, out);
 	if (to->uuid_hex)
 		codec_uuid_hex(out);
 	return value_text(arena_str(a, str_z(out)));
@@ -169,6 +173,21 @@ struct value codec_respell(struct arena *a, const struct column *from, const str
 		break;
 	}
 	return v;
+}
+
+bool codec_twin(struct arena *a, const struct dialect *d, const struct column *c, struct value v, struct value *ret)
+{
+	char out[CODEC_UUID_BYTES];
+	struct value plain;
+
+	if (d->id != DIALECT_SQLITE || c->logical != LT_UUID || c->fill.position == 0 ||
+	    (v.kind != VALUE_TEXT && v.kind != VALUE_BYTES))
+		return false;
+	plain = codec_decode(a, d, c, v);
+	if (plain.kind != VALUE_TEXT || !codec_uuid(plain.u.s, out))
+		return false;
+	*ret = v.kind == VALUE_TEXT ? codec_uuid_blob(a, out) : plain;
+	return true;
 }
 
 /* A whole number of 64 bits, or a double. */

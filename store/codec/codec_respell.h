@@ -7,6 +7,7 @@
 
 #include "service/base/arena.h"
 #include "service/base/macros.h"
+#include "store/dialect/dialect.h"
 #include "store/schema/schema.h"
 #include "store/value.h"
 
@@ -20,6 +21,11 @@ bool codec_respells(const struct column *from, const struct column *to);
 
 /* The value as `to` stores it; what cannot be understood stays as it is. Borrows from v, or in the arena. */
 struct value codec_respell(struct arena *a, const struct column *from, const struct column *to, struct value v);
+
+/* SQLite: the same uuid as others may have stored it in a column of the database's: its bytes beside its text, and the
+ * other way round. False: there is no other form. In the arena. */
+bool codec_twin(struct arena *a, const struct dialect *d, const struct column *c, struct value v,
+		struct value *ret) MUST_CHECK;
 
 /* What a text says as a value of the column that `to` is: false where it says none. In the arena. */
 bool codec_read_text(struct arena *a, const struct column *to, struct str text, struct value *ret) MUST_CHECK;

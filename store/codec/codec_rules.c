@@ -46,3 +46,16 @@ void codec_uuid_hex(char uuid[CODEC_UUID_BYTES])
 		if (!hyphen_at(i))
 			uuid[n++] = uuid[i];
 }
+
+struct value codec_uuid_blob(struct arena *a, const char uuid[CODEC_UUID_BYTES])
+{
+	uint8_t *bytes = arena_alloc(a, 16);
+
+	for (size_t i = 0, n = 0; i < CODEC_UUID_BYTES - 1; i++) {
+		if (hyphen_at(i))
+			continue;
+		bytes[n / 2] = (uint8_t)(bytes[n / 2] << 4 | (num_hex_digit(uuid[i]) & 0xf));
+		n++;
+	}
+	return value_bytes(str_n((const char *)bytes, 16));
+}

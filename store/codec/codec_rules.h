@@ -14,6 +14,8 @@ bool codec_uuid(struct str in, char out[CODEC_UUID_BYTES]) MUST_CHECK;
 
 /* Takes the hyphens out of what codec_uuid has written. */
 void codec_uuid_hex(char uuid[CODEC_UUID_BYTES]);
+/* Its 16 bytes, of a canonical one; in the arena. */
+struct value codec_uuid_blob(struct arena *a, const char uuid[CODEC_UUID_BYTES]);
 
 /* The tag of an infinite number where a string is a document, or bytes. */
 #define CODEC_NUMBER "$number"

@@ -48,7 +48,8 @@ bool query_bind_value(struct arena *a, const struct dialect *d, const struct col
 		      struct value *ret, struct err *err) MUST_CHECK;
 
 /* column = value, or IS NULL; checks nothing. */
-const struct query_node *query_leaf_equal(struct arena *a, const struct column *c, struct value v);
+const struct query_node *query_leaf_equal(struct arena *a, const struct dialect *d, const struct column *c,
+					  struct value v);
 
 /* e op *v (or no value: NULL, which is borrowed), a place in an order: *v is as e gives it; checks nothing. */
 const struct query_node *query_leaf_place(struct arena *a, const struct query_expr *e, enum query_op op,

@@ -13,7 +13,7 @@ struct query *query_by_pk(struct arena *a, const struct schema *s, const struct 
 	const struct query_node **where = arena_array(a, m->n_pk, sizeof(const struct query_node *));
 
 	for (size_t i = 0; i < m->n_pk; i++)
-		where[i] = query_leaf_equal(a, m->pk[i], key[i]);
+		where[i] = query_leaf_equal(a, d, m->pk[i], key[i]);
 	q->where = where;
 	q->n_where = m->n_pk;
 	return q;

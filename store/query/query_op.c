@@ -6,6 +6,7 @@
 
 #include "service/base/limits.h"
 #include "service/base/num.h"
+#include "store/codec/codec_respell.h"
 #include "store/query/query_parse.h"
 
 #include "service/base/banned.h"
@@ -287,11 +288,15 @@ static bool number_of_url(const struct leaf *l, struct str s, struct value *ret)
  * strings, infinite numbers and the words for them. */
 static bool other_class(const struct leaf *l, struct value v, struct value *ret)
 {
+	if (codec_twin(l->arena, l->dialect, l->type, v, ret))
+		return true;
 	if (l->dialect->id != DIALECT_SQLITE || v.kind != VALUE_TEXT || l->type->logical == LT_JSON)
 		return false;
 	*ret = value_bytes(v.u.s);
 	if (!str_is_utf8(v.u.s))
 		return true;
+	if (l->type->logical == LT_UUID)
+		return false;
 	*ret = value_double(str_starts(v.u.s, STR("-")) ? -(double)INFINITY : (double)INFINITY);
 	return l->type->logical == LT_STRING && keeps_numbers(l->type) &&
 	       (str_eq_z(v.u.s, "Infinity") || str_eq_z(v.u.s, "-Infinity") || number_of_url(l, v.u.s, ret));
@@ -303,8 +308,10 @@ static void bind_either(const struct leaf *l, struct query_node *ret, struct val
 	struct value *both, other;
 	size_t n = 0;
 
-	if (ret->op != OP_EQ && ret->op != OP_NE && ret->op != OP_IN && ret->op != OP_NOT_IN &&
-	    ret->op != OP_DISTINCT && ret->op != OP_NOT_DISTINCT)
+	if (ret->op > OP_NOT_IN && ret->op != OP_DISTINCT && ret->op != OP_NOT_DISTINCT &&
+	    (ret->op != OP_BETWEEN || l->type->logical != LT_UUID))
+		return;
+	if (ret->op >= OP_LT && ret->op <= OP_GE && l->type->logical != LT_UUID)
 		return;
 	for (size_t i = 0; i < ret->n_values; i++)
 		n += other_class(l, values[i], &other);
@@ -315,6 +322,8 @@ static void bind_either(const struct leaf *l, struct query_node *ret, struct val
 	n = ret->n_values;
 	for (size_t i = 0; i < ret->n_values; i++)
 		n += other_class(l, values[i], &both[n]);
+	if (ret->op == OP_BETWEEN && n != 4) /* one of them is none */
+		return;
 	ret->values = both;
 	ret->n_values = n;
 	ret->op = ret->op == OP_EQ ? OP_IN : ret->op == OP_NE ? OP_NOT_IN : ret->op;

@@ -46,6 +46,9 @@ void sql_column(struct sql *s, struct str name);
 void sql_param(struct sql *s, struct value v);
 /* What is to be stored in the column. */
 void sql_written(struct sql *s, const struct column *c, struct value v);
+/* SQLite: the value of an update of a uuid that may be there in its other form, and then stays in it.
+ * False: it has none. */
+bool sql_uuid_set(struct sql *s, const struct query_set *set);
 /* Column names joined by ", ". */
 void sql_columns(struct sql *s, const struct column *const *columns, size_t n);
 

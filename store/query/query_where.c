@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "service/base/limits.h"
+#include "store/codec/codec_respell.h"
 #include "store/query/query_expr.h"
 #include "store/query/query_mix.h"
 #include "store/query/query_op.h"
@@ -35,15 +36,17 @@ bool query_leaf_from_text(struct arena *a, const struct dialect *d, const struct
 	return true;
 }
 
-const struct query_node *query_leaf_equal(struct arena *a, const struct column *c, struct value v)
+const struct query_node *query_leaf_equal(struct arena *a, const struct dialect *d, const struct column *c,
+					  struct value v)
 {
 	struct query_node *node = arena_alloc(a, sizeof(*node));
 	struct value *values = arena_array(a, 2, sizeof(*values));
 	/* of bytes that are no UTF-8 nobody who was answered them knows whether SQLite has a text or a blob */
-	const bool either = v.kind == VALUE_TEXT && !str_is_utf8(v.u.s);
+	bool either = v.kind == VALUE_TEXT && !str_is_utf8(v.u.s);
 
 	values[0] = v;
 	values[1] = value_bytes(v.u.s);
+	either |= codec_twin(a, d, c, v, &values[1]);
 	*node = (struct query_node){.kind = NODE_LEAF,
 				    .op = either ? OP_IN : OP_EQ,
 				    .column = c,

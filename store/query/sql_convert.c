@@ -165,14 +165,17 @@ static bool needs_cast(const struct column *from, const struct column *to)
 
 const struct column *sql_compared(const struct sql *s, const struct column *a, const struct column *b)
 {
+	static const struct column uuid = {.logical = LT_UUID, .storage = ST_UUID};
 	static const struct column text = {.logical = LT_STRING, .storage = ST_TEXT};
 	static const struct column number = {.logical = LT_NUMBER, .storage = ST_NUMERIC};
 	static const struct column instant = {.logical = LT_DATETIME, .storage = ST_TIMESTAMPTZ};
 	const bool stored = a->logical == LT_DATETIME || a->logical == LT_DATE || a->logical == LT_TIME ||
 			    a->logical == LT_UUID || a->logical == LT_DECIMAL;
 
-	if (!sql_on_postgres(s))
-		return a;
+	if (!sql_on_postgres(s)) /* there others may have written both in any form */
+		return a->logical == LT_UUID && b->logical == LT_UUID && (a->fill.position > 0 || b->fill.position > 0)
+			       ? &uuid
+			       : a;
 	if (is_number(a) && is_number(b) && (is_double(a) != is_double(b) || is_text(a) != is_text(b)))
 		return &number;
 	if (a->logical == LT_STRING && b->logical == LT_STRING &&

@@ -576,6 +576,6 @@ void sql_set(struct sql *s, const struct query_set *set)
 		sql_expr_as(s, set->expr, set->column);
 	else if (sql_time_has_forms(s, set->column) && set->value.kind != VALUE_NULL)
 		put_time(s, set);
-	else
+	else if (!sql_uuid_set(s, set))
 		sql_written(s, set->column, set->value);
 }

@@ -144,6 +144,26 @@ void sql_subject(struct sql *s, const struct condition *c)
 		put_as(s, as);
 }
 
+void sql_subject_text(struct sql *s, const struct condition *c)
+{
+	static const struct column uuid = {.logical = LT_UUID, .storage = ST_UUID};
+	const struct column *type = sql_subject_type(c);
+	const bool spelled = type != NULL && type->logical == LT_UUID && !sql_on_postgres(s);
+	const bool foreign = type != NULL && type->own_type && type->storage == ST_UNRESOLVED &&
+			     !str_ieq_z(type->db_type, "citext"); /* which compares without case */
+	const bool cast =
+		sql_on_postgres(s) && type != NULL &&
+		(foreign || type->postgres_native_enum || type->enum_values != NULL || sql_needs_text(s, type));
+
+	if (spelled)
+		sql_convert_before(s, type, &uuid);
+	sql_put(s, cast ? "CAST(" : "");
+	sql_subject(s, c);
+	sql_put(s, cast ? " AS text)" : "");
+	if (spelled)
+		sql_convert_after(s, type, &uuid);
+}
+
 void sql_value(struct sql *s, const struct condition *c, struct value v)
 {
 	const struct column *type = sql_subject_type(c);

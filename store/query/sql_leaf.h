@@ -27,6 +27,12 @@ bool sql_plain_text(struct sql *s, const struct condition *c, const char *sign);
 /* sql_time.c: "(range AND ", where a range of the stored values holds all that the condition can be true for; false:
  * nothing. The condition and ")" follow. */
 bool sql_time_range(struct sql *s, const struct condition *c);
+/* The left side of a pattern: as the text that is answered. */
+void sql_subject_text(struct sql *s, const struct condition *c);
+/* sql_uuid.c: SQLite: uuids that are texts or bytes, see codec_twin: the range of each. False: this is no such
+ * comparison. */
+bool sql_uuid_range(struct sql *s, const struct condition *c, const char *sign);
+bool sql_uuid_between(struct sql *s, const struct condition *c);
 /* The operators on documents, arrays and ranges, and match. */
 void sql_container(struct sql *s, const struct condition *c);
 void sql_match(struct sql *s, const struct condition *c);

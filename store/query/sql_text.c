@@ -1,4 +1,5 @@
 /* SQL text and its parameters under construction. */
+#include "store/codec/codec_respell.h"
 #include "store/query/query_sql.h"
 
 #include <assert.h>
@@ -154,6 +155,24 @@ void sql_written(struct sql *s, const struct column *c, struct value v)
 	if (!sql_on_postgres(s) && c->logical == LT_BINARY && v.kind == VALUE_TEXT && !str_is_utf8(v.u.s))
 		v = value_bytes(v.u.s);
 	sql_param(s, v);
+}
+
+bool sql_uuid_set(struct sql *s, const struct query_set *set)
+{
+	struct value twin;
+
+	if (!codec_twin(s->arena, s->dialect, set->column, set->value, &twin))
+		return false;
+	sql_put(s, "CASE ");
+	sql_column(s, set->column->name);
+	sql_put(s, " WHEN ");
+	sql_param(s, twin);
+	sql_put(s, " THEN ");
+	sql_column(s, set->column->name);
+	sql_put(s, " ELSE ");
+	sql_param(s, set->value);
+	sql_put(s, " END");
+	return true;
 }
 
 void sql_columns(struct sql *s, const struct column *const *columns, size_t n)

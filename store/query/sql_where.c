@@ -94,7 +94,7 @@ static void put_compare(struct sql *s, const struct condition *c, const char *si
 		put_json_compare(s, c, sign);
 		return;
 	}
-	if (sql_plain_text(s, c, sign))
+	if (sql_plain_text(s, c, sign) || sql_uuid_range(s, c, sign))
 		return;
 	if ((op == OP_EQ || op == OP_NE) && c->node->operand == NULL && !c->node->stored &&
 	    sql_either_class(s, c->node->values[0])) {
@@ -180,22 +180,8 @@ static void put_ilike_function(struct sql *s, const struct condition *c)
 	sql_put(s, ")");
 }
 
-static void put_text(struct sql *s, const struct condition *c, const struct column *column)
-{
-	const bool foreign = column != NULL && column->own_type && column->storage == ST_UNRESOLVED &&
-			     !str_ieq_z(column->db_type, "citext"); /* which compares without case */
-	const bool cast =
-		sql_on_postgres(s) && column != NULL &&
-		(foreign || column->postgres_native_enum || column->enum_values != NULL || sql_needs_text(s, column));
-
-	sql_put(s, cast ? "CAST(" : "");
-	sql_subject(s, c);
-	sql_put(s, cast ? " AS text)" : "");
-}
-
 static void put_like(struct sql *s, const struct condition *c, const char *sqlite, const char *postgres)
 {
-	const struct column *column = sql_subject_type(c);
 	const struct str pattern = c->node->operand == NULL ? c->node->values[0].u.s : STR("");
 	const bool any_case = c->node->op == OP_ILIKE || c->node->op == OP_NOT_ILIKE;
 	const bool computed = c->node->operand != NULL && !sql_on_postgres(s);
@@ -205,7 +191,7 @@ static void put_like(struct sql *s, const struct condition *c, const char *sqlit
 		return;
 	}
 	/* enums, native ones at least, and uuids are no text there */
-	put_text(s, c, column);
+	sql_subject_text(s, c);
 	sql_put(s, sql_on_postgres(s) ? postgres : sqlite);
 	put_operand(s, c);
 	/* what PostgreSQL has by default */
@@ -215,6 +201,8 @@ static void put_like(struct sql *s, const struct condition *c, const char *sqlit
 
 static void put_between(struct sql *s, const struct condition *c)
 {
+	if (sql_uuid_between(s, c))
+		return;
 	sql_subject(s, c);
 	sql_put(s, " BETWEEN ");
 	sql_value(s, c, c->node->values[0]);

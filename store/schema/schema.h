@@ -128,11 +128,12 @@ struct column {
 	/* A type of PostgreSQL's that is no word of SchemaIR; db_type names it: text (inet), another shape (logical
 	 * unknown), or a domain, which is to all intents what it is based on. */
 	bool own_type;
-	bool random_uuid;        /* what makes a value where none is given makes a new UUID */
-	bool retired;            /* the table has it, the model's records have not */
-	bool uuid_hex;           /* ours, never part of the fingerprint: a uuid on SQLite is 32 digits, no hyphens */
-	struct str logical_word; /* as declared ("integer", "datetime", "object", ...) */
-	int64_t length;          /* N of varchar(N), char(N); 0: none */
+	bool random_uuid; /* what makes a value where none is given makes a new UUID */
+	bool retired;     /* the table has it, the model's records have not */
+	/* Ours, never part of the fingerprint: a uuid on SQLite is 32 digits, no hyphens; it is its 16 bytes. */
+	bool uuid_hex, uuid_bytes;
+	struct str logical_word;     /* as declared ("integer", "datetime", "object", ...) */
+	int64_t length;              /* N of varchar(N), char(N); 0: none */
 	const json_t *default_value; /* NULL: none (JSON null) */
 	struct str format;           /* STR_NONE: null */
 	struct str db_type;          /* STR_NONE: absent */

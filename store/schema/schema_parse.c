@@ -106,8 +106,9 @@ static void parse_spelling(struct parse *p, struct column *c)
 		return;
 	if (c->logical == LT_UUID) {
 		c->uuid_hex = str_eq_z(word, "hex");
-		if (!c->uuid_hex && !str_eq_z(word, "hyphens"))
-			parse_fault(p, "spelling", "of a uuid must be hyphens or hex");
+		c->uuid_bytes = str_eq_z(word, "bytes");
+		if (!c->uuid_hex && !c->uuid_bytes && !str_eq_z(word, "hyphens"))
+			parse_fault(p, "spelling", "of a uuid must be hyphens, hex or bytes");
 		return;
 	}
 	i = (int)time_spelling_of_name(word);

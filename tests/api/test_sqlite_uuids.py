@@ -1,5 +1,6 @@
 """UUIDs that others have written into SQLite: 36 characters or 32 digits, and texts that are none."""
 import sqlite3
+import uuid
 
 import pytest
 
@@ -118,3 +119,61 @@ def test_what_is_no_uuid_beside_uuids_changes_no_spelling(house, stored, spellin
     house.post("/v1/introspect", {"register": True}).expect(200)
     assert column(house, "owner", "id").get("spelling", "hyphens") == spelling
     assert house.get(f"/v1/models/owner/records/{ASKED}").expect(200).json() == {"id": ASKED}
+
+
+BLOBS = ["6f1b0a3e-0c3b-4f5e-9d8e-111111111111", "a0000000-0c3b-4f5e-9d8e-22222222222b", "b1c2d3e4-0c3b-4f5e-9d8e-33333333333c"]
+
+
+@pytest.mark.parametrize("declared", ["uuid", "char(32)"])
+@pytest.mark.parametrize("forms, spelling, written", [("bbb", "bytes", ("blob", 16)), ("hbh", "hex", ("text", 32)), ("bhb", "hex", ("text", 32)), ("tbt", "hyphens", ("text", 36)), ("bbt", "hyphens", ("text", 36))])
+def test_uuids_that_are_bytes_are_found_as_texts_are(house, declared, forms, spelling, written):
+    def stored(n):
+        value = uuid.UUID(BLOBS[n])
+        return {"b": value.bytes, "h": value.hex, "t": str(value)}[forms[n]]
+    run(house, f"CREATE TABLE owner (id {declared} NOT NULL PRIMARY KEY, name text)", f"CREATE TABLE thing (id integer PRIMARY KEY, owner_id {declared} REFERENCES owner (id))",
+        f"CREATE TABLE tag (id {declared} NOT NULL PRIMARY KEY)", *[("INSERT INTO owner VALUES (?, ?)", (stored(n), f"o{n}")) for n in range(3)], *[("INSERT INTO thing VALUES (?, ?)", (n + 1, stored(n))) for n in range(3)])
+    house.post("/v1/introspect", {"register": True}).expect(200)
+    kept = column(house, "owner", "id")
+    assert kept["logical_type"] == "uuid" and kept.get("spelling", "hyphens") == spelling
+
+    def found(operator, value, name="owner_id", **more):
+        where = [{"node_kind": "leaf", "column": name, "operator": operator, "value": value, **more}]
+        return [row["id"] for row in house.post("/v1/query", {"model_name": "thing", "where": where, "order_by": [{"column": "id"}], "select": ["id"]}).expect(200).json()["rows"]]
+    for n, asked in enumerate(BLOBS):
+        own, others = [n + 1], [k for k in (1, 2, 3) if k != n + 1]
+        assert house.get(f"/v1/models/owner/records/{asked}").expect(200).json() == {"id": asked, "name": f"o{n}"}
+        assert found("==", asked) == found("IN", [asked, NEW]) == found("is_not_distinct", asked) == found("BETWEEN", [asked, asked]) == found("LIKE", asked[:9] + "%") == own
+        assert found("!=", asked) == found("NOT IN", [asked]) == found("is_distinct", asked) == others
+        assert (found("<", asked), found("<=", asked), found(">", asked), found(">=", asked)) == (list(range(1, n + 1)), list(range(1, n + 2)), list(range(n + 2, 4)), list(range(n + 1, 4)))
+        assert found("BETWEEN", [BLOBS[0], asked]) == list(range(1, n + 2))
+        assert found("==", f"o{n}", "name", relation="owner") == found("==", asked, "id", relation="owner") == found("==", {"$coalesce": [None, asked]}) == own
+        assert house.get("/v1/models/thing/records", params={"owner_id": f"eq.{asked}"}).expect(200).json()["rows"] == [{"id": n + 1, "owner_id": asked}]
+        rows = house.post("/v1/query", {"model_name": "thing", "include": ["owner"], "order_by": [{"column": "id"}]}).expect(200).json()["rows"]
+        assert rows[n]["owner"] == {"id": asked, "name": f"o{n}"}
+        assert [row["id"] for row in house.get(f"/v1/models/owner/records/{asked}/thing_set").expect(200).json()["rows"]] == own
+        # what was answered is written back, and nothing of it changes
+        house.put(f"/v1/models/owner/records/{asked}", {"id": asked, "name": f"o{n}"}).expect(200)
+        house.patch(f"/v1/models/thing/records/{n + 1}", {"owner_id": asked}).expect(200)
+        house.put(f"/v1/models/thing/records/{n + 1}", {"id": n + 1, "owner_id": asked}).expect(200)
+        update = {"query": {"model_name": "thing", "where": [{"node_kind": "leaf", "column": "owner_id", "operator": "==", "value": asked}]}, "set": {"owner_id": asked}}
+        assert house.post("/v1/query/update", update).expect(200).json()["rows_affected"] == 1
+        assert house.post("/v1/models/owner/get-or-create", {"where": {"id": asked}, "defaults": {"name": "x"}}).expect(200).json()["created"] is False
+        with house.session() as session:
+            assert session.get(f"/v1/models/owner/records/{asked}").expect(200).json()["name"] == f"o{n}"
+            assert session.patch(f"/v1/models/owner/records/{asked}", {"name": f"o{n}"}).expect(200).json()["id"] == asked
+            session.delete("/v1/session")
+    assert [tuple(row) for row in run(house, "SELECT id FROM owner ORDER BY name")] == [(stored(n),) for n in range(3)]
+    assert [tuple(row) for row in run(house, "SELECT owner_id FROM thing ORDER BY id")] == [(stored(n),) for n in range(3)]
+    seen, cursor = [], ""
+    while cursor is not None:
+        page = house.get(f"/v1/models/owner/records?order=id&limit=1{cursor and '&cursor=' + cursor}").expect(200).json()
+        seen += [row["id"] for row in page["rows"]]
+        cursor = page.get("next_cursor")
+    assert sorted(seen) == BLOBS
+    house.post("/v1/models/owner/records", {"id": NEW, "name": "new"}).expect(201)
+    assert run(house, "SELECT typeof(id), length(id) FROM owner WHERE name = 'new'") == [written]
+    for n, asked in enumerate(BLOBS):
+        delete = {"model_name": "thing", "where": [{"node_kind": "leaf", "column": "owner_id", "operator": "==", "value": asked}]}
+        assert house.post("/v1/query/delete", delete).expect(200).json()["rows_affected"] == 1
+        house.delete(f"/v1/models/owner/records/{asked}").expect(204)
+    assert run(house, "SELECT count(*) FROM owner") == [(1,)]

@@ -359,7 +359,14 @@ static const char uuid_spelling_sql[] =
 	"WHEN typeof(a) = 'text' AND length(a) = 36 AND length(replace(a, '-', '')) = 32 AND "
 	"substr(a, 9, 1) || substr(a, 14, 1) || substr(a, 19, 1) || substr(a, 24, 1) = '----' AND a NOT GLOB "
 	"'*[^0-9a-f-]*' THEN 'hyphens' WHEN typeof(a) = 'text' AND length(a) IN (32, 36) AND "
-	"length(replace(a, '-', '')) = 32 AND a NOT GLOB '*[^0-9a-fA-F-]*' THEN 'string' ELSE 'none' END FROM (SELECT ";
+	"length(replace(a, '-', '')) = 32 AND a NOT GLOB '*[^0-9a-fA-F-]*' THEN 'string' "
+	"WHEN typeof(a) = 'blob' AND length(a) = 16 THEN 'bytes' ELSE 'none' END FROM (SELECT ";
+
+/* Bytes beside texts are found as these are. */
+static bool is_beside(const struct str *found, struct str now)
+{
+	return found->p != NULL && !str_eq_z(*found, "none") && str_eq_z(now, "bytes");
+}
 
 /* Beside a uuid, what is none is answered as it is stored, and found by that. */
 static void on_declared_uuid(struct catalog *c, const struct value *row)
@@ -367,9 +374,9 @@ static void on_declared_uuid(struct catalog *c, const struct value *row)
 	struct str *found = c->more;
 	const struct str now = catalog_text(c, row[0]);
 
-	if (found->p == NULL || str_eq_z(*found, "none"))
+	if (found->p == NULL || str_eq_z(*found, "none") || (is_beside(&now, *found) && !str_eq_z(now, "none")))
 		*found = now;
-	else if (!str_eq_z(now, "none"))
+	else if (!str_eq_z(now, "none") && !is_beside(found, now))
 		*found = STR("string");
 }
 
@@ -378,7 +385,9 @@ static void on_uuid(struct catalog *c, const struct value *row)
 	struct str *found = c->more;
 	const struct str now = catalog_text(c, row[0]);
 
-	*found = found->p == NULL && !str_eq_z(now, "none") ? now : STR("string");
+	if (is_beside(found, now))
+		return;
+	*found = (found->p == NULL || is_beside(&now, *found)) && !str_eq_z(now, "none") ? now : STR("string");
 }
 
 /* Of all rows: lookups know one spelling only. "string": there are uuids of several, whose own text alone finds them;

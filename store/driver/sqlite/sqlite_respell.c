@@ -44,6 +44,8 @@ static bool answer_value(sqlite3_context *ctx, struct value v)
 		sqlite3_result_double(ctx, v.u.d);
 	else if (v.kind == VALUE_TEXT)
 		answer_text(ctx, v.u.s);
+	else if (v.kind == VALUE_BYTES)
+		sqlite3_result_blob64(ctx, v.u.s.p, v.u.s.len, SQLITE_TRANSIENT);
 	else
 		return false;
 	return true;
