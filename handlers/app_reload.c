@@ -8,6 +8,7 @@
 #include "service/base/limits.h"
 #include "service/base/log.h"
 #include "service/http/tls.h"
+#include "service/http/tls_peer.h"
 
 #include "service/base/banned.h"
 
@@ -93,6 +94,19 @@ static void tell_end(const struct declared_changes *c, const struct err *tls, co
 	log_end(&l);
 }
 
+bool app_load_tls(const struct config *c, struct err *err)
+{
+	struct tls_trust *clients;
+	if (!tls_trust_load(c->tls_client_ca_file, &clients, err))
+		return false;
+	if (!tls_load(c->tls_cert_file, c->tls_key_file, err)) {
+		tls_trust_drop(clients);
+		return false;
+	}
+	tls_trust_use(clients);
+	return true;
+}
+
 static bool reload_certificate(const struct app_reload *r, struct err *err)
 {
 	struct config fresh;
@@ -100,7 +114,7 @@ static bool reload_certificate(const struct app_reload *r, struct err *err)
 		return true;
 	if (!config_load(r->argc, r->argv, environ, &fresh, err))
 		return false;
-	const bool ok = tls_load(fresh.tls_cert_file, fresh.tls_key_file, err);
+	const bool ok = app_load_tls(&fresh, err);
 	config_done(&fresh);
 	return ok;
 }

@@ -23,6 +23,8 @@ struct app_reload {
 /* Where the settings and the catalog (NULL: none) say that keys are; borrows both. */
 struct key_sources app_key_sources(const struct config *c, const json_t *catalog);
 
+/* The certificate, its key and the authorities of clients, all of them or none. ERR_INVALID_REQUEST. */
+bool app_load_tls(const struct config *c, struct err *err) MUST_CHECK;
 /* The level and the form of the log as the settings have them. */
 void app_configure_log(const struct config *c);
 

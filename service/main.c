@@ -33,6 +33,7 @@
 #include "service/http/server.h"
 #include "service/supervisor.h"
 #include "service/http/tls.h"
+#include "service/http/tls_peer.h"
 #include "service/http/watchdog.h"
 #include "store/connection/dsn.h"
 #include "store/driver/sqlite/driver_sqlite.h"
@@ -203,6 +204,9 @@ static bool check_together(const struct process *p, struct err *err)
 	const struct config *c = &p->config;
 	if ((c->tls_cert_file.len > 0) != (c->tls_key_file.len > 0))
 		return err_set(err, ERR_INVALID_REQUEST, "\"tls_cert_file\" and \"tls_key_file\" go together");
+	if (c->tls_client_ca_file.len > 0 && c->tls_cert_file.len == 0)
+		return err_set(err, ERR_INVALID_REQUEST,
+			       "\"tls_client_ca_file\" is for HTTPS: it needs \"tls_cert_file\" and \"tls_key_file\"");
 	if (!cors_check(c->cors_origins, err))
 		return false;
 	if (c->node_url.len > 0 && !peer_url_valid(c->node_url))
@@ -210,7 +214,7 @@ static bool check_together(const struct process *p, struct err *err)
 	if (!gate_has_keys(p->gate) && cors_listed(c->cors_origins, STR("*"), false))
 		return err_set(err, ERR_INVALID_REQUEST,
 			       "\"cors_origins\" * without API keys would let every web page in: list origins");
-	return c->tls_cert_file.len == 0 || tls_load(c->tls_cert_file, c->tls_key_file, err);
+	return c->tls_cert_file.len == 0 || app_load_tls(c, err);
 }
 
 /* ---- the catalog ---- */
@@ -530,6 +534,7 @@ static int command(struct process *p, int argc, char **argv)
 	catalog_unref(p->catalog);
 	gate_destroy(p->gate);
 	tls_done();
+	tls_trust_done();
 	config_done(&p->config);
 	return code;
 }

@@ -47,6 +47,7 @@ static bool connect_migrate(struct request *req, const struct connect_request *q
 	const struct migrate_request m = {
 		.options = {.updates = q->updates, .destructive = q->destructive},
 		.deadline = migrate_deadline(req),
+		.look_ns = migrate_look_ns(req),
 	};
 	struct schema *s = schema_registry_get(&request_app(req)->store->models);
 	arena_on_done(&req->arena, unref_schema, s); /* the plan borrows from it */

@@ -16,6 +16,11 @@ int64_t migrate_deadline(const struct request *req)
 	return (req->prefer.given & PREFER_TIMEOUT) != 0 ? req->deadline : CLOCK_NEVER;
 }
 
+int64_t migrate_look_ns(const struct request *req)
+{
+	return req->deadline != CLOCK_NEVER ? clock_max(req->deadline - req->start_ns, 1) : 0;
+}
+
 void out_warnings(struct strbuf *b, const struct ddl_plan *notes)
 {
 	out_name(b, "warnings");
@@ -134,7 +139,7 @@ static bool options_begin(struct json_reader *r, struct request *req, struct con
 bool handle_create_tables(struct request *req, struct response *res, struct err *err)
 {
 	struct context_spec spec = {.args = context_no_args, .as_pool = true};
-	struct migrate_request q = {.deadline = migrate_deadline(req)};
+	struct migrate_request q = {.deadline = migrate_deadline(req), .look_ns = migrate_look_ns(req)};
 	struct migrate_result m;
 	struct json_reader r;
 	struct str set = STR_NONE;
@@ -162,7 +167,8 @@ static void check_hash(struct json_reader *r, struct str hash)
 bool handle_migrate(struct request *req, struct response *res, struct err *err)
 {
 	struct context_spec spec = {.args = context_no_args, .as_pool = true};
-	struct migrate_request q = {.options = {.updates = true}, .deadline = migrate_deadline(req)};
+	struct migrate_request q = {
+		.options = {.updates = true}, .deadline = migrate_deadline(req), .look_ns = migrate_look_ns(req)};
 	struct migrate_result m;
 	struct json_reader r;
 	struct str set = STR_NONE;

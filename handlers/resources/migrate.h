@@ -9,6 +9,8 @@
 /* Until when a migration that this request asks for may run: what the client prefers, else for ever, for a table of any
  * size may have to be written anew. */
 int64_t migrate_deadline(const struct request *req);
+/* Of its migrate_request.look_ns: the request's time. */
+int64_t migrate_look_ns(const struct request *req);
 
 /* The registered models that a migration is about: those of the set, or all (STR_NONE). Made in the request's arena; it
  * borrows from `all`. ERR_INVALID_PARAMETERS, ERR_MODEL_NOT_FOUND as models_set_is_there. */

@@ -135,14 +135,25 @@ static bool refused(struct gate *g, struct request *req, struct err *err)
 	return false;
 }
 
+/* A key that is sent counts, whatever certificate is presented beside it. */
+static bool identify(const struct key_set *keys, struct request *req, const struct principal **ret, struct err *err)
+{
+	const struct str sent = request_header(req, "Authorization");
+	size_t n = 0;
+	if (sent.p != NULL || !keys_have_subjects(keys))
+		return keys_check(keys, sent, &req->arena, ret, err);
+	const struct str *subjects = request_subjects(req, &n);
+	req->by_certificate = n > 0;
+	return keys_of_subjects(keys, subjects, n, &req->arena, ret, err);
+}
+
 bool gate_enter(struct gate *g, struct request *req, struct err *err)
 {
 	/* not all of SCOPE_ANY: a batch checks the scopes of its steps itself, and needs a key for that */
 	const bool open = g->o.public_metrics && req->route->scope == SCOPE_ANY && req->route->body == BODY_NONE;
 	const struct principal *found = NULL;
 	pthread_rwlock_rdlock(&g->lock);
-	const bool ok = open || g->keys == NULL ||
-			keys_check(g->keys, request_header(req, "Authorization"), &req->arena, &found, err);
+	const bool ok = open || g->keys == NULL || identify(g->keys, req, &found, err);
 	pthread_rwlock_unlock(&g->lock);
 	req->principal = found;
 	if (!ok)

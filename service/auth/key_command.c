@@ -15,7 +15,7 @@
 #include "service/base/banned.h"
 
 static const char usage[] = "usage: ferrod key new --name NAME --scopes read,write,... [--connections a,b] [--sets "
-			    "a,b] [--role ROLE] [--append KEYS_FILE]; or: ferrod key seal";
+			    "a,b] [--role ROLE] [--subject DN] [--append KEYS_FILE]; or: ferrod key seal";
 
 static bool file_error(const char *what, const char *path, struct err *err)
 {
@@ -105,8 +105,9 @@ static bool unknown(struct str word, const char *const *known, size_t n, struct 
 static bool parse(int argc, char **argv, struct key_new *k, struct str *ret_file, struct err *err)
 {
 	static const char *const words[] = {"new", "seal"};
-	static const char *const flags[] = {"--name", "--scopes", "--connections", "--sets", "--role", "--append"};
-	struct str *const values[] = {&k->name, &k->scopes, &k->connections, &k->sets, &k->role, ret_file};
+	static const char *const flags[] = {"--name", "--scopes",  "--connections", "--sets",
+					    "--role", "--subject", "--append"};
+	struct str *const values[] = {&k->name, &k->scopes, &k->connections, &k->sets, &k->role, &k->subject, ret_file};
 	if (argc < 3 || strcmp(argv[2], "seal") == 0)
 		return err_set(err, ERR_INVALID_REQUEST, "%s", usage);
 	if (strcmp(argv[2], "new") != 0)
@@ -134,8 +135,12 @@ static bool asks_for_help(int argc, char **argv)
 
 bool key_command(int argc, char **argv, struct err *err)
 {
-	struct key_new k = {
-		.name = STR_NONE, .scopes = STR_NONE, .connections = STR_NONE, .sets = STR_NONE, .role = STR_NONE};
+	struct key_new k = {.name = STR_NONE,
+			    .scopes = STR_NONE,
+			    .connections = STR_NONE,
+			    .sets = STR_NONE,
+			    .role = STR_NONE,
+			    .subject = STR_NONE};
 	struct str key = STR_NONE, entry = STR_NONE, file = STR_NONE;
 	struct arena a;
 	if (asks_for_help(argc, argv)) {

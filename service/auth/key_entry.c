@@ -6,6 +6,7 @@
 
 #include "service/base/limits.h"
 #include "service/base/num.h"
+#include "service/http/tls_peer.h"
 
 #include "service/base/banned.h"
 
@@ -74,9 +75,9 @@ static void read_hashes(struct json_reader *r, struct key *k)
 	const bool has_one = json_reader_str(r, "hash", &one), has_many = json_reader_array(r, "hashes", &many);
 	if (r->failed)
 		return;
-	if (!has_many)
+	if (!has_many && k->subject.p == NULL)
 		json_reader_require(r, "hash");
-	else if (has_one)
+	if (has_one && has_many)
 		json_reader_fault(r, NULL, "an entry has either \"hash\" or \"hashes\"");
 	if (r->failed)
 		return;
@@ -89,6 +90,14 @@ static void read_hashes(struct json_reader *r, struct key *k)
 		if (!json_is_string(v) || !read_hash(k, json_str(v)))
 			json_reader_fault(r, "hashes", "one %s", form);
 	}
+}
+
+static void read_subject(struct json_reader *r, struct arena *a, struct key *k)
+{
+	struct str given = STR_NONE;
+	struct err fault;
+	if (json_reader_str(r, "subject", &given) && !tls_subject_read(a, given, &k->subject, &fault))
+		json_reader_fault(r, "subject", "%s", fault.detail);
 }
 
 /* ---- when it ends ---- */
@@ -249,6 +258,7 @@ bool key_entry_read(struct arena *a, const json_t *entry, const char *pointer, s
 	json_reader_init(&r, a, entry, pointer, err);
 	json_reader_str(&r, "name", &p->name);
 	json_reader_require(&r, "name");
+	read_subject(&r, a, k);
 	read_hashes(&r, k);
 	read_scopes(&r, &p->scopes);
 	p->connections = read_names(&r, a, "connections", &p->n_connections);

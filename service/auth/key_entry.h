@@ -17,11 +17,13 @@ struct key {
 	struct principal principal;
 	struct key_secret secrets[LIMIT_KEY_SECRETS];
 	size_t n_secrets;
+	struct str subject; /* of a client certificate, as tls_subject_read has it; STR_NONE: none */
 	int64_t expires_us; /* instant; INT64_MAX: never */
 };
 
-/* {"name", "hash" or "hashes", "scopes", "connections"?, "sets"?, "settings"?, "settings_allowed"?, "role"?,
- * "expires_at"?, "quotas"?}; what *ret keeps lives in the arena. ERR_INVALID_REQUEST with its pointer. */
+/* {"name", "hash" or "hashes" or "subject" (or both), "scopes", "connections"?, "sets"?, "settings"?,
+ * "settings_allowed"?, "role"?, "expires_at"?, "quotas"?}; what *ret keeps lives in the arena. ERR_INVALID_REQUEST with
+ * its pointer. */
 bool key_entry_read(struct arena *a, const json_t *entry, const char *pointer, struct key *ret,
 		    struct err *err) MUST_CHECK;
 /* Adds the scope of that name to the bits. False: there is none. */

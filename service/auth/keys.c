@@ -39,6 +39,11 @@ static bool parse_entry(struct key_set *set, struct key *k, const json_t *entry,
 		return false;
 	if (!name_fresh(set, k->principal.name)) /* it is what sessions and transactions belong to */
 		return err_set_at(err, ERR_INVALID_REQUEST, pointer, "\"name\" is empty or that of another key");
+	for (size_t i = 0; i < set->n; i++)
+		if (k->subject.p != NULL && str_eq(set->keys[i].subject, k->subject))
+			return err_set_at(err, ERR_INVALID_REQUEST,
+					  json_pointer_key(&set->arena, pointer, STR("subject")),
+					  "is that of another key");
 	return true;
 }
 
@@ -221,6 +226,34 @@ static const struct key *key_of(const struct key_set *k, struct str text)
 	return found;
 }
 
+static bool given_out(const struct key *found, struct arena *a, const struct principal **ret, struct err *err)
+{
+	if (clock_real_us() >= found->expires_us)
+		return err_set(err, ERR_UNAUTHENTICATED, "the API key has expired");
+	*ret = copy_of(&found->principal, a);
+	return true;
+}
+
+bool keys_have_subjects(const struct key_set *k)
+{
+	bool any = false;
+	for (size_t i = 0; !any && i < k->n; i++)
+		any = k->keys[i].subject.p != NULL;
+	return any;
+}
+
+bool keys_of_subjects(const struct key_set *k, const struct str *subjects, size_t n, struct arena *a,
+		      const struct principal **ret, struct err *err)
+{
+	for (size_t i = 0; i < n; i++)
+		for (size_t j = 0; j < k->n; j++)
+			if (k->keys[j].subject.p != NULL && str_eq(k->keys[j].subject, subjects[i]))
+				return given_out(&k->keys[j], a, ret, err);
+	return err_set(err, ERR_UNAUTHENTICATED,
+		       n > 0 ? "no key has a subject of the client certificate; send Authorization: Bearer <key>"
+			     : "send Authorization: Bearer <key>, or a client certificate");
+}
+
 bool keys_check(const struct key_set *k, struct str authorization, struct arena *a, const struct principal **ret,
 		struct err *err)
 {
@@ -230,10 +263,7 @@ bool keys_check(const struct key_set *k, struct str authorization, struct arena 
 	const struct key *found = key_of(k, str_trim(rest));
 	if (found == NULL)
 		return err_set(err, ERR_UNAUTHENTICATED, "the API key is not known");
-	if (clock_real_us() >= found->expires_us)
-		return err_set(err, ERR_UNAUTHENTICATED, "the API key has expired");
-	*ret = copy_of(&found->principal, a);
-	return true;
+	return given_out(found, a, ret, err);
 }
 
 /* ---- ferrod key new ---- */
@@ -276,6 +306,10 @@ bool keys_new(struct arena *a, const struct key_new *k, struct str *ret_key, str
 	bool ok = put_list(&b, "scopes", k->scopes, true, err) &&
 		  (k->connections.p == NULL || put_list(&b, "connections", k->connections, false, err)) &&
 		  (k->sets.p == NULL || put_list(&b, "sets", k->sets, false, err));
+	if (k->subject.p != NULL) {
+		strbuf_puts(&b, ",\"subject\":");
+		strbuf_json_string(&b, k->subject);
+	}
 	if (k->role.p != NULL) {
 		strbuf_puts(&b, ",\"role\":");
 		strbuf_json_string(&b, k->role);

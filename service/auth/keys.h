@@ -33,12 +33,20 @@ void keys_narrowed(const struct key_set *before, const struct key_set *after, vo
 bool keys_check(const struct key_set *k, struct str authorization, struct arena *a, const struct principal **ret,
 		struct err *err) MUST_CHECK;
 
+/* Does any key go by a client certificate? */
+bool keys_have_subjects(const struct key_set *k);
+/* The same for whom a client certificate names by one of these subjects, the first that a key has. ERR_UNAUTHENTICATED:
+ * no key has any. */
+bool keys_of_subjects(const struct key_set *k, const struct str *subjects, size_t n, struct arena *a,
+		      const struct principal **ret, struct err *err) MUST_CHECK;
+
 struct key_new {
 	struct str name;
 	struct str scopes;      /* comma-separated */
 	struct str connections; /* the same; STR_NONE: all */
 	struct str sets;        /* of models that it may change; the same; STR_NONE: all, or those of its connections */
 	struct str role;        /* STR_NONE: none */
+	struct str subject;     /* of a client certificate; STR_NONE: none */
 };
 /* A fresh key and the JSON object that is its entry, both in the arena. ERR_INVALID_REQUEST. */
 bool keys_new(struct arena *a, const struct key_new *k, struct str *ret_key, struct str *ret_entry,

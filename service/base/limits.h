@@ -65,6 +65,9 @@
 #define LIMIT_SHARED_STATEMENTS 64 /* of one round trip or transaction that requests share */
 #define LIMIT_PIPELINE_WRITES 8    /* PostgreSQL: writes that are sent one behind the other */
 #define LIMIT_PIPELINE_BYTES 65536 /* the parameters of one of them */
+/* PostgreSQL: a flight that does not go by libpq, and the rows of one of its answers. */
+#define LIMIT_PAST_FLIGHT_BYTES ((size_t)1024 * 1024)
+#define LIMIT_PAST_ANSWER_BYTES ((size_t)1024 * 1024 * 1024)
 #define LIMIT_MODELS 10000
 #define LIMIT_DESCRIBED_FILTERS 200           /* of an operation by name: a Java method takes 255 arguments */
 #define LIMIT_CATALOG_FILE (16 * 1024 * 1024) /* bytes of one file of the catalog */
@@ -117,6 +120,7 @@
 #define LIMIT_PROOF_TEXTS 4000
 #define LIMIT_PROOF_BYTES 8192
 
+#define LIMIT_SUBJECT_BYTES 1024     /* of a client certificate */
 #define LIMIT_ROLE_BYTES 63          /* PostgreSQL's names */
 #define LIMIT_SETTINGS 32            /* that a request, a session or a key tells the database */
 #define LIMIT_SETTING_NAME_BYTES 128 /* of one of them */

@@ -297,11 +297,34 @@ void offload_done(void)
 	crew_done(&computing);
 }
 
-static void run_by(struct crew *crew, void (*fn)(void *arg), void *arg)
+/* Takes a job back that no thread has begun. */
+static bool take_back(struct crew *crew, const struct job *j)
 {
+	struct job **at = &crew->head, *before = NULL;
+
+	pthread_mutex_lock(&crew->lock);
+	while (*at != NULL && *at != j) {
+		before = *at;
+		at = &(*at)->next;
+	}
+	const bool waits = *at == j;
+	if (waits) {
+		*at = j->next;
+		if (crew->tail == j)
+			crew->tail = before;
+	}
+	pthread_mutex_unlock(&crew->lock);
+	return waits;
+}
+
+/* False: no thread had begun it at its deadline. */
+static bool run_by(struct crew *crew, void (*fn)(void *arg), void *arg, int64_t deadline_ns)
+{
+	bool ran = true;
+
 	if (fiber_current() == NULL || crew->n_threads == 0) {
 		fn(arg);
-		return;
+		return true;
 	}
 	struct job j = {.fn = fn, .arg = arg};
 	event_init(&j.done);
@@ -314,19 +337,22 @@ static void run_by(struct crew *crew, void (*fn)(void *arg), void *arg)
 	crew->tail = &j;
 	pthread_cond_signal(&crew->cond);
 	pthread_mutex_unlock(&crew->lock);
-	while (event_wait(&j.done, CLOCK_NEVER) != WAIT_READY)
-		;
+	while (ran && event_wait(&j.done, deadline_ns) != WAIT_READY) {
+		deadline_ns = CLOCK_NEVER;
+		ran = !take_back(crew, &j);
+	}
 	pthread_mutex_lock(&crew->lock);
 	pthread_mutex_unlock(&crew->lock);
 	fiber_unshield();
+	return ran;
 }
 
 void offload(void (*fn)(void *arg), void *arg)
 {
-	run_by(&blocking, fn, arg);
+	(void)run_by(&blocking, fn, arg, CLOCK_NEVER);
 }
 
-void offload_compute(void (*fn)(void *arg), void *arg)
+bool offload_compute(void (*fn)(void *arg), void *arg, int64_t deadline_ns)
 {
-	run_by(&computing, fn, arg);
+	return run_by(&computing, fn, arg, deadline_ns);
 }

@@ -39,8 +39,9 @@ void wait_may_step_aside(void);
  * For calls that block in the kernel: name lookup, fsync. fn must not use fibers or thread-locals. */
 void offload(void (*fn)(void *arg), void *arg);
 
-/* The same for what computes for long, on threads of its own: those of offload stay free for commits. */
-void offload_compute(void (*fn)(void *arg), void *arg);
+/* The same for what computes for long, on threads of its own: those of offload stay free for commits. False: all of
+ * them were busy until the deadline, and fn has not been called. */
+bool offload_compute(void (*fn)(void *arg), void *arg, int64_t deadline_ns) MUST_CHECK;
 
 /* Starts / joins `n_threads` for each of the two. Without them offload calls fn directly. */
 void offload_init(unsigned n_threads);

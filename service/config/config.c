@@ -381,8 +381,8 @@ void config_print_help(FILE *out)
 	char flag[80], env[80];
 	fputs("usage: ferrod [--config FILE] [SETTING...]\n"
 	      "       ferrod check-config | healthcheck [ready] | state export [SETTING...]\n"
-	      "       ferrod key new --name NAME --scopes A,B [--connections C,D] [--sets E,F] [--role R] [--append "
-	      "FILE]\n"
+	      "       ferrod key new --name NAME --scopes A,B [--connections C,D] [--sets E,F] [--role R]\n"
+	      "                      [--subject S] [--append FILE]\n"
 	      "       ferrod key seal\n"
 	      "       ferrod backup FILE|state TARGET [SETTING...]\n"
 	      "       ferrod help | version | --print-settings | --print-routes\n\n"

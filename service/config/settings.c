@@ -182,6 +182,9 @@ const struct setting settings[] = {
 	 "PEM file with the certificate and its chain: serves HTTPS; read again on SIGHUP"},
 	{"tls_key_file", TYPE_STRING, AT(tls_key_file), 0, 0, "", NULL, false,
 	 "PEM file with the certificate's private key"},
+	{"tls_client_ca_file", TYPE_STRING, AT(tls_client_ca_file), 0, 0, "", NULL, false,
+	 "PEM file of authorities whose client certificates are taken for keys with their subject; read again on "
+	 "SIGHUP"},
 	{"tls_min_version", TYPE_STRING, AT(tls_min_version), 0, 0, "1.2", "1.2|1.3", false,
 	 "oldest TLS version that is spoken"},
 	{"csv_formula_guard", TYPE_BOOL, AT(csv_formula_guard), 0, 0, "false", NULL, false,

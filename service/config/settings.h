@@ -32,7 +32,7 @@ struct config {
 	const char *backup[2]; /* of CONFIG_BACKUP: from (a file, or "state"), to; borrowed from argv */
 	struct str listen, default_url, log_level, log_format, allow_urls, sqlite_dir, keys_file, keys, admin_key;
 	struct str catalog, state_url, state_key_file, state_url_file, node, node_url;
-	struct str cors_origins, tls_cert_file, tls_key_file, tls_min_version, compression;
+	struct str cors_origins, tls_cert_file, tls_key_file, tls_client_ca_file, tls_min_version, compression;
 	struct str default_url_file, admin_key_file; /* their content has become default_url, admin_key */
 	int64_t loops, offload_threads;
 	int64_t body_bytes, bulk_body_bytes, json_values, held_bytes, long_percent, uri_bytes, header_bytes,

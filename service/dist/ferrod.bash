@@ -18,7 +18,7 @@ _ferrod()
 	state) mapfile -t COMPREPLY < <(compgen -W "export" -- "$cur"); return ;;
 	esac
 	if [[ ${COMP_WORDS[1]-} == key ]]; then
-		mapfile -t COMPREPLY < <(compgen -W "--name --scopes --connections --sets --role --append" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "--name --scopes --connections --sets --role --subject --append" -- "$cur")
 		return
 	fi
 	local ready=""

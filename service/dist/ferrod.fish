@@ -20,4 +20,5 @@ complete -c ferrod -n __ferrod_is_key -l scopes -x -a '(__fish_append , read wri
 complete -c ferrod -n __ferrod_is_key -l connections -x
 complete -c ferrod -n __ferrod_is_key -l sets -x
 complete -c ferrod -n __ferrod_is_key -l role -x
+complete -c ferrod -n __ferrod_is_key -l subject -x
 complete -c ferrod -n __ferrod_is_key -l append -r -F

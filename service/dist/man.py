@@ -30,6 +30,8 @@ ferrod \- SQLite and PostgreSQL databases over HTTP and JSON
 .IR E,F ]
 .RB [ \-\-role
 .IR R ]
+.RB [ \-\-subject
+.IR S ]
 .RB [ \-\-append
 .IR FILE ]
 .br

@@ -15,6 +15,8 @@
 #include "service/base/num.h"
 #include "service/auth/cors.h"
 #include "service/http/head_shape.h"
+#include "service/http/linger.h"
+#include "service/http/tls_peer.h"
 
 #include "service/base/banned.h"
 
@@ -292,6 +294,14 @@ static bool same_origin(struct str origin, struct str host, bool tls)
 	return str_ieq(origin, host);
 }
 
+static bool check_loopback(const struct request *req, struct err *err)
+{
+	const struct str host = request_header(req, "Host");
+	const bool probe = host.p == NULL && req->route->scope == SCOPE_NONE; /* HTTP/1.0, which no page speaks */
+	return probe || host_is_loopback(host) ||
+	       err_set(err, ERR_FORBIDDEN, "without API keys this server answers to loopback host names only");
+}
+
 /* What a browser says of where a request comes from, others do not say at all. */
 static bool check_origin(const struct exchange *x, struct err *err)
 {
@@ -299,9 +309,6 @@ static bool check_origin(const struct exchange *x, struct err *err)
 	const struct server_options *o = &x->loop->server->options;
 	const struct str host = request_header(req, "Host"), origin = request_header(req, "Origin");
 	const struct str site = request_header(req, "Sec-Fetch-Site");
-	const bool probe = host.p == NULL && req->route->scope == SCOPE_NONE; /* HTTP/1.0, which no page speaks */
-	if (!probe && !host_is_loopback(host))
-		return err_set(err, ERR_FORBIDDEN, "without API keys this server answers to loopback host names only");
 	if (origin.p != NULL && cors_listed(o->cors_origins, origin, false))
 		return true;
 	const bool foreign = site.p != NULL && !str_eq_z(site, "same-origin") && !str_eq_z(site, "none");
@@ -309,6 +316,23 @@ static bool check_origin(const struct exchange *x, struct err *err)
 	    (foreign && req->method != HTTP_GET))
 		return err_set(err, ERR_FORBIDDEN, "pages of another origin may not use this server");
 	return true;
+}
+
+const struct str *request_subjects(const struct request *req, size_t *ret_n)
+{
+	const struct exchange *x = CONTAINER_OF(req, const struct exchange, req);
+	*ret_n = 0;
+	if (x->conn == NULL || x->loop->server->options.tls_priorities == NULL)
+		return NULL;
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(x->conn, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+	void *session = info != NULL ? info->tls_session : NULL;
+	struct linger_kept *kept = linger_kept(x->conn);
+	if (session == NULL || kept == NULL)
+		return NULL;
+	struct tls_peer *known = kept->p;
+	const struct str *subjects = tls_peer_subjects(&known, session, ret_n);
+	*kept = (struct linger_kept){.p = known, .drop = tls_peer_drop};
+	return subjects;
 }
 
 uint64_t request_address(const struct request *req)
@@ -519,7 +543,7 @@ bool head_check(struct exchange *x, const char *method, const char *version, str
 		return false;
 	if (x->content_length > 0 && (uint64_t)x->content_length > x->body_limit)
 		return err_set(err, ERR_PAYLOAD_TOO_LARGE, "the body is larger than %zu bytes", x->body_limit);
-	if (o->check_host && !check_origin(x, err))
+	if (o->check_host && !(check_loopback(req, err) && check_origin(x, err)))
 		return false;
 	if (req->route == &router_options)
 		return true;
@@ -529,6 +553,8 @@ bool head_check(struct exchange *x, const char *method, const char *version, str
 		return guarded && err->code == ERR_UNAUTHENTICATED
 			       ? err_set(err, ERR_FORBIDDEN, "a description of models needs a key with the scope read")
 			       : false;
+	if (req->by_certificate && !check_origin(x, err))
+		return false;
 	if (guarded && !principal_has(req, SCOPE_READ))
 		return err_set(err, ERR_FORBIDDEN, "a description of models needs a key with the scope read");
 	if (!principal_has(req, req->route->scope))

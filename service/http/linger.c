@@ -18,6 +18,7 @@
 struct peer {
 	bool answered; /* its last request, and by us */
 	bool entered;  /* into the library's epoll set, by us */
+	struct linger_kept kept;
 };
 
 void linger_drop_rest(int fd)
@@ -69,6 +70,12 @@ static struct peer *peer_of(struct MHD_Connection *conn)
 	return info != NULL ? info->socket_context : NULL;
 }
 
+struct linger_kept *linger_kept(struct MHD_Connection *conn)
+{
+	struct peer *p = peer_of(conn);
+	return p != NULL ? &p->kept : NULL;
+}
+
 void linger_answered(struct MHD_Connection *conn, bool by_us)
 {
 	struct peer *p = peer_of(conn);
@@ -109,5 +116,7 @@ void linger_closed(struct wire_loop *l, struct MHD_Connection *conn, void **cont
 		(void)shutdown(info->connect_fd, SHUT_WR);
 		linger_on(l, info->connect_fd);
 	}
+	if (p != NULL && p->kept.drop != NULL)
+		p->kept.drop(p->kept.p);
 	mem_free(p);
 }

@@ -18,6 +18,12 @@ void linger_drop_rest(int fd);
  * has sent what nobody has read. */
 void linger_opened(void **context);
 void linger_answered(struct MHD_Connection *conn, bool by_us);
+/* What others keep as long as the connection: freed by `drop`, after its last use. NULL: it has no context. */
+struct linger_kept {
+	void *p;
+	void (*drop)(void *p);
+};
+struct linger_kept *linger_kept(struct MHD_Connection *conn);
 /* Its socket was entered into the library's epoll set by wire_end. */
 void linger_entered(struct MHD_Connection *conn);
 void linger_closed(struct wire_loop *l, struct MHD_Connection *conn, void **context);

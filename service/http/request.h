@@ -84,6 +84,7 @@ struct request {
 	int64_t since_ns; /* monotonic: when it first asked for a database, or was to; 0: not yet. Whatever it tries
 			     again, locks of others are waited for from then on */
 	const struct principal *principal; /* NULL: no keys are configured */
+	bool by_certificate;    /* its client's certificate says whose it is, which a browser presents for any page */
 	struct str session_ref; /* for logs: names the session without being good for anything; STR_NONE: none */
 	struct request_once
 		*once; /* of one whose answer may be kept with its write (handlers/unit/context.h); or NULL */
@@ -124,6 +125,9 @@ static inline struct str request_header(const struct request *req, const char *n
 		return STR_NONE;
 	return request_header_find(req, name);
 }
+/* What the client's certificate says of its bearer, of a server that asks for one: see tls_peer.h. n 0: nothing that
+ * can be believed. Borrowed until the loop goes on. */
+const struct str *request_subjects(const struct request *req, size_t *ret_n);
 /* A number that the client's address is known by: the address of IPv4, the network (/64) of IPv6; 0: it has none. */
 uint64_t request_address(const struct request *req);
 /* All of that name as one list, separated by commas (RFC 9110 section 5.3); in the arena when there are several. */

@@ -17,6 +17,7 @@
 #include "service/http/exchange.h"
 #include "service/http/linger.h"
 #include "service/http/tls.h"
+#include "service/http/tls_peer.h"
 
 #include "service/base/banned.h"
 
@@ -243,6 +244,17 @@ static void PRINTF_LIKE(2, 0) on_library_log(void *cls, const char *fmt, va_list
 	log_msg(LOG_DEBUG, "http_library", "%s", text);
 }
 
+/* Its handshake has not begun. */
+static void ask_for_certificate(const struct wire_loop *l, struct MHD_Connection *conn)
+{
+	const union MHD_ConnectionInfo *info;
+	if (l->server->options.tls_priorities == NULL)
+		return;
+	info = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+	if (info != NULL && info->tls_session != NULL)
+		tls_peer_ask(info->tls_session);
+}
+
 static void on_connection(void *cls, struct MHD_Connection *conn, void **context,
 			  enum MHD_ConnectionNotificationCode code)
 {
@@ -253,6 +265,7 @@ static void on_connection(void *cls, struct MHD_Connection *conn, void **context
 	} else {
 		linger_opened(context);
 		listener_opened(&l->listener);
+		ask_for_certificate(l, conn);
 	}
 }
 

@@ -183,6 +183,7 @@ static bool migrate_now(struct item *it, struct err *err)
 		.options = {.updates = it->spec->migrate >= CATALOG_MIGRATE_UPDATES,
 			    .destructive = it->spec->migrate == CATALOG_MIGRATE_DESTRUCTIVE},
 		.deadline = CLOCK_NEVER,
+		.look_ns = 60 * CLOCK_NS_PER_S,
 	};
 	arena_init(&a);
 	memset(&result, 0, sizeof(result));

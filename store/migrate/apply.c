@@ -58,8 +58,8 @@ static bool lock_table(struct run *r, const struct table_lock *l, struct err *er
 
 	strbuf_init(&b, 0);
 	table_lock_sql(l, &b);
-	ok = driver->migrate_patience(r->c, began + step_ns(r), r->q->deadline, err) &&
-	     driver->simple(r->c, strbuf_str(&b), r->q->deadline, err);
+	ok = driver->migrate_patience(r->c, began + step_ns(r), run_look_until(r), err) &&
+	     driver->simple(r->c, strbuf_str(&b), run_look_until(r), err);
 	strbuf_done(&b);
 	r->wait_left_ns -= clock_mono_ns() - began;
 	return ok || (err->code == ERR_DATABASE_BUSY ? busy(r, l->table, err) : false);
@@ -76,7 +76,7 @@ static bool lock_tables(struct run *r, bool reading, struct err *err)
 	for (size_t i = 0; i < locks.n; i++)
 		if (!lock_table(r, &locks.list[i], err))
 			return false;
-	return r->c->driver->migrate_patience(r->c, clock_mono_ns() + step_ns(r), r->q->deadline, err);
+	return r->c->driver->migrate_patience(r->c, clock_mono_ns() + step_ns(r), run_look_until(r), err);
 }
 
 /* ---- planning ---------------------------------------------------------------------------------------- */
@@ -165,7 +165,7 @@ static bool look_around(struct run *r, struct err *err)
 	const struct introspect_scope scope = scope_of(r);
 
 	r->live = (struct live_schema){0};
-	if (!r->c->driver->introspect(r->c, &scope, r->a, r->q->deadline, &r->live, err))
+	if (!r->c->driver->introspect(r->c, &scope, r->a, run_look_until(r), &r->live, err))
 		return false;
 	leave_out_own(&r->live);
 	return true;
@@ -193,7 +193,7 @@ static bool rename_first(struct run *r, struct migration_plan *ret, struct err *
 		return false;
 	for (size_t i = 0; i < ret->n_changes; i++) {
 		if (driver->migrate_patience != NULL &&
-		    !driver->migrate_patience(r->c, clock_mono_ns() + step_ns(r), r->q->deadline, err))
+		    !driver->migrate_patience(r->c, clock_mono_ns() + step_ns(r), run_look_until(r), err))
 			return false;
 		if (!driver->simple(r->c, ret->changes[i].statement, r->q->deadline, err))
 			return refuse(r, &ret->changes[i], err);
@@ -307,7 +307,7 @@ static bool nothing_broke(struct run *r, struct err *err)
 
 	if (!run_touches_columns(&r->ret->plan) || r->c->driver->migrate_uses == NULL)
 		return true;
-	if (!r->c->driver->migrate_uses(r->c, r->a, r->q->deadline, &now, err))
+	if (!r->c->driver->migrate_uses(r->c, r->a, run_look_until(r), &now, err))
 		return false;
 	for (size_t i = 0; i < now.n_broken; i++) {
 		const struct live_broken *b = &now.broken[i];
@@ -404,7 +404,7 @@ static bool in_transaction(struct run *r, struct err *err)
 		.plan_only = r->q->dry_run && !r->writing,
 		.rebuild = r->q->options.rebuild,
 		.lock_ns = r->lock_ns,
-		.deadline_ns = r->q->deadline,
+		.deadline_ns = run_look_until(r),
 	};
 	bool done = false, committing = false, begun;
 

@@ -9,6 +9,7 @@ struct migrate_request {
 	bool dry_run;
 	struct str plan_hash; /* only this plan is applied; STR_NONE: whatever the plan is */
 	int64_t deadline;     /* monotonic */
+	int64_t look_ns; /* of a look at the catalogs, a BEGIN or a lock, whatever the tables' sizes; 0: any time */
 };
 
 struct migrate_result {

@@ -1,6 +1,8 @@
 /* See run.h. */
 #include "store/migrate/run.h"
 
+#include "service/base/clock.h"
+
 #include "service/base/wait.h"
 #include "store/migrate/plan_rename.h"
 
@@ -179,7 +181,7 @@ bool run_plan_renames(struct run *r, struct migration_plan *ret, struct err *err
 		columns = columns || ret->changes[i].kind == CHANGE_RENAME_COLUMN;
 	if (!columns || r->conn->dialect->id != DIALECT_POSTGRES)
 		return true;
-	return r->c->driver->migrate_uses(r->c, r->a, r->q->deadline, &r->live, err) &&
+	return r->c->driver->migrate_uses(r->c, r->a, run_look_until(r), &r->live, err) &&
 	       plan_renames(r->a, r->conn->dialect, r->s, &r->live, ret, err);
 }
 
@@ -197,6 +199,13 @@ bool run_due(struct run *r, struct migration_plan *renames, struct err *err)
 	}
 	renames->n_changes = n;
 	return true;
+}
+
+int64_t run_look_until(const struct run *r)
+{
+	const struct migrate_request *q = r->q;
+
+	return q->look_ns > 0 ? clock_min(q->deadline, clock_mono_ns() + q->look_ns) : q->deadline;
 }
 
 bool run_touches_columns(const struct migration_plan *p)
@@ -219,5 +228,5 @@ bool run_look(struct run *r, bool refused, struct err *err)
 			return false;
 	}
 	return run_probes(r, err) && (!run_touches_columns(p) || r->c->driver->migrate_uses == NULL ||
-				      r->c->driver->migrate_uses(r->c, r->a, r->q->deadline, &r->live, err));
+				      r->c->driver->migrate_uses(r->c, r->a, run_look_until(r), &r->live, err));
 }

@@ -20,6 +20,9 @@ struct run {
 	bool stepped_back;    /* a table's lock was not to be had in a step */
 };
 
+/* Until when a look that begins now may take: a server that is silent is not waited for like one that rewrites a table.
+ */
+int64_t run_look_until(const struct run *r);
 /* Whether something that hangs on columns may be in the way of the plan, or break by it. */
 bool run_touches_columns(const struct migration_plan *p);
 

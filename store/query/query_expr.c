@@ -113,8 +113,9 @@ static bool parse_operands(struct operands_of *o, const struct column *hint, con
 	}
 	if (!check_traits(o, pointer))
 		return false;
-	if (known == NULL && hint != NULL && (o->word->trait & CODEC_ARITHMETIC) == 0 &&
-	    (codec_traits(hint) & o->word->trait) == o->word->trait)
+	/* what text is made of is any text, whatever comes of it is compared with */
+	if (known == NULL && hint != NULL && hint->logical == LT_STRING && hint->enum_values == NULL &&
+	    (o->word->trait & CODEC_ARITHMETIC) == 0)
 		known = hint;
 	for (size_t i = 0; i < o->n; i++) {
 		if (o->args[i] == NULL && json_is_null(o->list[i]) && o->word->trait != 0)

@@ -103,13 +103,20 @@ static void put_select_list(struct sql *s, const struct query *q)
 
 /* ---- what is quick ---- */
 
+/* One value, or the two forms that SQLite may have of it. */
+static bool is_one_value(const struct query_node *node)
+{
+	return node->op == OP_EQ || (node->op == OP_IN && node->column != NULL && node->column->logical == LT_UUID &&
+				     node->n_values == 2 && node->values[0].kind != node->values[1].kind);
+}
+
 /* Is there a root that says column = value? */
 static bool fixed(const struct query *q, const struct column *c)
 {
 	for (size_t i = 0; i < q->n_where; i++) {
 		const struct query_node *node = q->where[i];
 
-		if (node->kind == NODE_LEAF && node->op == OP_EQ && node->column == c && node->operand == NULL)
+		if (node->kind == NODE_LEAF && is_one_value(node) && node->column == c && node->operand == NULL)
 			return true;
 	}
 	return false;
@@ -156,8 +163,8 @@ static bool over_index(const struct query *q, const struct query_node *node)
 	    !indexed(q->model, node->column))
 		return false;
 	if (q->n_order == 0)
-		return node->op == OP_EQ;
-	return node->column == q->order[0].column && (node->op == OP_EQ || (node->op >= OP_LT && node->op <= OP_GE));
+		return is_one_value(node);
+	return node->column == q->order[0].column && (is_one_value(node) || (node->op >= OP_LT && node->op <= OP_GE));
 }
 
 /* Does the answer hold what is computed, from however many rows? */

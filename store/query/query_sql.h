@@ -104,6 +104,9 @@ void sql_set(struct sql *s, const struct query_set *set);
 /* sql_read.c: around a text that is read as a value of the type; null where it says none. */
 void sql_read_before(struct sql *s, const struct column *type);
 void sql_read_after(struct sql *s, const struct column *type);
+/* sql_at_path.c: what stands before the document of $set_path and $remove_path, and the value; see put_at_path. False:
+ * the database has one function for it. */
+bool sql_at_path_before(struct sql *s, const struct query_expr *e);
 /* sql_ref.c */
 /* A column, wherever its relations and path lead; null where they lead nowhere. */
 void sql_reference(struct sql *s, const struct query_expr *e);

@@ -433,7 +433,7 @@ bool record_lower_sequence(struct arena *a, const struct dialect *d, const struc
 	dialect_quote_table(&table, m->schema_name, m->table);
 	sql_init(&s, a, d);
 	/* never backwards: numbers once given out, of rows since deleted too, stay used */
-	sql_put(&s, "SELECT setval(q.s, m.id) FROM (SELECT CAST(pg_get_serial_sequence(");
+	sql_put(&s, "SELECT pg_catalog.setval(q.s, m.id) FROM (SELECT CAST(pg_catalog.pg_get_serial_sequence(");
 	dialect_put_literal(d, &s.text, strbuf_str(&table));
 	sql_put(&s, ", ");
 	dialect_put_literal(d, &s.text, key->name);
@@ -441,7 +441,11 @@ bool record_lower_sequence(struct arena *a, const struct dialect *d, const struc
 	sql_ident(&s, key->name);
 	sql_put(&s, ") AS id FROM ");
 	sql_table(&s, m);
-	sql_put(&s, ") AS m WHERE q.s IS NOT NULL AND m.id > COALESCE(pg_sequence_last_value(q.s), 0)");
+	sql_put(&s, ") AS m WHERE q.s IS NOT NULL AND m.id > COALESCE(pg_catalog.pg_sequence_last_value(q.s), 0)");
 	strbuf_done(&table);
-	return sql_finish(&s, STMT_WRITE, ret, err);
+	if (!sql_finish(&s, STMT_WRITE, ret, err))
+		return false;
+	/* an index knows the largest; and what stays in the session is what the column's own default leaves there */
+	ret->quick = m->n_pk > 0 && m->pk[0] == key;
+	return true;
 }

@@ -258,31 +258,6 @@ static void put_now(struct sql *s, const struct column *c)
 
 /* ---- arrays and documents ---- */
 
-/* The steps as PostgreSQL's array of texts. */
-static void put_path_array(struct sql *s, const struct query_step *steps, size_t n)
-{
-	struct strbuf b;
-
-	strbuf_init(&b, 0);
-	strbuf_putc(&b, '{');
-	for (size_t i = 0; i < n; i++) {
-		strbuf_puts(&b, i > 0 ? ",\"" : "\"");
-		if (steps[i].key.p == NULL)
-			strbuf_int(&b, steps[i].index);
-		for (size_t k = 0; k < steps[i].key.len; k++) {
-			if (steps[i].key.p[k] == '"' || steps[i].key.p[k] == '\\')
-				strbuf_putc(&b, '\\');
-			strbuf_putc(&b, steps[i].key.p[k]);
-		}
-		strbuf_putc(&b, '"');
-	}
-	strbuf_putc(&b, '}');
-	sql_put(s, "CAST(");
-	sql_param(s, value_text(arena_str(s->arena, strbuf_str(&b))));
-	sql_put(s, " AS text[])");
-	strbuf_done(&b);
-}
-
 static void put_array_call(struct sql *s, const struct query_expr *e)
 {
 	struct str element;
@@ -322,25 +297,10 @@ static void put_json_postgres(struct sql *s, const struct query_expr *e)
 		sql_put(s, ")");
 		return;
 	}
-	if (e->kind == EXPR_SET_PATH)
-		sql_put(s, "jsonb_set(");
 	put_base(s, e->args[0], e->kind == EXPR_APPEND ? "[]" : "{}");
-	if (e->kind == EXPR_APPEND) {
-		sql_put(s, " || jsonb_build_array(");
-		sql_document(s, e->args[1]);
-		sql_put(s, ")");
-	} else if (e->kind == EXPR_MERGE) {
-		sql_put(s, " || ");
-		sql_document(s, e->args[1]);
-	} else {
-		sql_put(s, e->kind == EXPR_SET_PATH ? ", " : " #- ");
-		put_path_array(s, e->path, e->n_path);
-	}
-	if (e->kind != EXPR_SET_PATH)
-		return;
-	sql_put(s, e->args[1]->kind == EXPR_VALUE ? ", " : ", COALESCE("); /* no value is JSON null, not no document */
+	sql_put(s, e->kind == EXPR_APPEND ? " || jsonb_build_array(" : " || ");
 	sql_document(s, e->args[1]);
-	sql_put(s, e->args[1]->kind == EXPR_VALUE ? ", true)" : ", 'null'), true)");
+	sql_put(s, e->kind == EXPR_APPEND ? ")" : "");
 }
 
 static void put_json_sqlite(struct sql *s, const struct query_expr *e)
@@ -348,7 +308,6 @@ static void put_json_sqlite(struct sql *s, const struct query_expr *e)
 	static const char *const names[] = {[EXPR_APPEND] = "json_insert(",
 					    [EXPR_REMOVE] = "ferro_json_without(",
 					    [EXPR_MERGE] = "ferro_json_merge(",
-					    [EXPR_SET_PATH] = "json_set(",
 					    [EXPR_REMOVE_PATH] = "json_remove("};
 
 	sql_put(s, names[e->kind]);
@@ -356,24 +315,37 @@ static void put_json_sqlite(struct sql *s, const struct query_expr *e)
 		sql_expr(s, e->args[0]);
 	else
 		put_base(s, e->args[0], e->kind == EXPR_APPEND ? "[]" : "{}");
-	sql_put(s, ", ");
-	if (e->kind == EXPR_APPEND)
-		sql_put(s, "'$[#]', ");
-	if (e->kind == EXPR_SET_PATH || e->kind == EXPR_REMOVE_PATH)
+	sql_put(s, e->kind == EXPR_APPEND ? ", '$[#]', json(" : ", ");
+	if (e->kind == EXPR_REMOVE_PATH)
 		sql_path_param(s, e->path, e->n_path);
-	if (e->kind == EXPR_SET_PATH)
-		sql_put(s, ", ");
-	if (e->kind == EXPR_APPEND || e->kind == EXPR_SET_PATH)
-		sql_put(s, "json(");
-	if (e->kind != EXPR_REMOVE_PATH)
+	else
 		sql_document(s, e->args[1]);
-	sql_put(s, e->kind == EXPR_APPEND || e->kind == EXPR_SET_PATH ? "))" : ")");
+	sql_put(s, e->kind == EXPR_APPEND ? "))" : ")");
+}
+
+/* No value is JSON null, not no document. */
+static void put_at_path(struct sql *s, const struct query_expr *e)
+{
+	const struct query_expr *value = e->kind == EXPR_SET_PATH ? e->args[1] : NULL;
+	const bool missing = value != NULL && value->kind != EXPR_VALUE && sql_on_postgres(s);
+
+	if (value != NULL)
+		put_base(s, e->args[0], "{}");
+	else
+		sql_document(s, e->args[0]);
+	sql_put(s, value != NULL ? missing ? " AS \"v\", COALESCE(" : " AS \"v\", " : "");
+	if (value != NULL)
+		sql_document(s, value);
+	sql_put(s, missing ? ", 'null')" : "");
+	sql_put(s, value != NULL ? " AS \"n\") AS \"ferro_v\")" : " AS \"v\") AS \"ferro_v\")");
 }
 
 static void put_container(struct sql *s, const struct query_expr *e)
 {
 	if (query_container(&e->args[0]->type) == CONTAINER_ARRAY)
 		put_array_call(s, e);
+	else if ((e->kind == EXPR_SET_PATH || e->kind == EXPR_REMOVE_PATH) && sql_at_path_before(s, e))
+		put_at_path(s, e);
 	else if (sql_on_postgres(s))
 		put_json_postgres(s, e);
 	else

@@ -161,8 +161,12 @@ bool sql_uuid_set(struct sql *s, const struct query_set *set)
 {
 	struct value twin;
 
-	if (!codec_twin(s->arena, s->dialect, set->column, set->value, &twin))
+	if (sql_on_postgres(s) || set->column->logical != LT_UUID || set->column->fill.position == 0 ||
+	    set->value.kind == VALUE_NULL)
 		return false;
+	if (!codec_twin(s->arena, s->dialect, set->column, set->value,
+			&twin)) /* the text is the column's, not the value's */
+		twin = set->value;
 	sql_put(s, "CASE ");
 	sql_column(s, set->column->name);
 	sql_put(s, " WHEN ");

@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from support.client import Client
+from support.kept import NOTICE
 from support.keys import Keys
 from support.pgbouncer import PgBouncer
 from support.process import wait_for
@@ -359,7 +360,7 @@ def test_a_catalog_says_it(tmp_path, postgres_backend):
 def test_told_ones_come_back(tmp_path, postgres_backend):
     state = f"sqlite:{tmp_path}/state.db?mode=rwc"
     for again in (False, True):
-        with Server("--default-url", "", "--state-url", state) as server, Client(server.port) as c:
+        with Server("--default-url", "", "--state-url", state, *NOTICE) as server, Client(server.port) as c:
             if not again:
                 c.post("/v1/connections", {"name": "app", "url": postgres_backend.url, "acting": "settings"}).expect(201)
             assert c.get("/v1/connections/app").expect(200).json()["acting"] == "settings"
@@ -373,7 +374,7 @@ def test_a_session_takes_its_settings_along(tenants):
     tenants.psql("CREATE DATABASE " + tenants.database + "_state")
     state = f"postgres://ferrod@127.0.0.1:{tenants.pg.port}/{tenants.database}_state"
     try:
-        one = Server("--default-url", "", "--state-url", state, "--node", "one")
+        one = Server("--default-url", "", "--state-url", state, "--node", "one", *NOTICE)
         tenants.stack.callback(lambda: one.alive and one.stop())
         tenants(server=one)
         with as_session(one.port, "a") as c, as_session(one.port, "b") as d:
@@ -381,7 +382,7 @@ def test_a_session_takes_its_settings_along(tenants):
             c.patch("/v1/session", {"settings": {"app.tenant_id": "b"}}).expect(200)
             ids = [x.headers["Ferro-Session"] for x in (d, c)]
         one.stop()
-        with Server("--default-url", "", "--state-url", state, "--node", "two") as two:
+        with Server("--default-url", "", "--state-url", state, "--node", "two", *NOTICE) as two:
             for session, tenant in zip(ids, "ab"):
                 with Client(two.port, {"Ferro-Session": session}, timeout=30) as c:
                     only(c.get("/v1/models/note/records"), tenant)
@@ -393,7 +394,7 @@ def test_a_session_takes_its_settings_along(tenants):
 def test_a_session_is_refused_where_it_cannot_be_told(tenants, tmp_path):
     """Adopted by a server whose catalog says that the connection tells nothing: its settings are not dropped."""
     tenants.psql("CREATE DATABASE " + tenants.database + "_state")
-    shared = ["--default-url", "", "--state-url", f"postgres://ferrod@127.0.0.1:{tenants.pg.port}/{tenants.database}_state"]
+    shared = ["--default-url", "", "--state-url", f"postgres://ferrod@127.0.0.1:{tenants.pg.port}/{tenants.database}_state", *NOTICE]
     text = {"sql": "SELECT 1 AS n"}
     try:
         for node, acting in (("one", "settings"), ("two", "none")):

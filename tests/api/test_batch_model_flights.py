@@ -204,27 +204,28 @@ def test_the_same_as_step_by_step(road, model):  # noqa: F811
     road.psql("CREATE TABLE start AS SELECT * FROM t; CREATE TABLE start_u AS SELECT * FROM u")
     rows = "SELECT coalesce(string_agg(t::text, ',' ORDER BY id), '') FROM t UNION ALL SELECT coalesce(string_agg(u.id || u.v || u.n, ',' ORDER BY id), '') FROM u"
     failed = 0
-    for _ in range(120):
-        steps = some_steps(rng, model, road.made)
-        before = road.psql(rows)
-        tx = road.client.post("/v1/transactions", {"using": "road"}).expect(201).json()["transaction_id"]
-        alone = road.client.post("/v1/batch", {"steps": steps}, headers={"Ferro-Transaction": tx})
-        road.client.post(f"/v1/transactions/{tx}/commit" if alone.status == 200 else f"/v1/transactions/{tx}/rollback")
-        after = road.psql(rows)
-        road.psql("DELETE FROM t; DELETE FROM u; INSERT INTO t SELECT * FROM start; INSERT INTO u SELECT * FROM start_u")
-        assert road.psql(rows) == before
-        together = road.post(*steps)
-        assert together.status == alone.status, (steps, alone.body, together.body)
-        got, want = together.json(), alone.json()
-        if alone.status == 200:
-            for result in got["results"] + want["results"]:
-                (result.get("body") or {}).pop("at", None)
-            assert got["results"] == want["results"], steps
-            assert road.psql(rows) == after
-        else:
-            failed += 1
-            same = ("code", "step", "sqlstate", "detail", "pointer", "outcome")
-            assert [got.get(k) for k in same] == [want.get(k) for k in same], (steps, got, want)
-            assert road.psql(rows) == before
-        road.psql("DELETE FROM start; DELETE FROM start_u; INSERT INTO start SELECT * FROM t; INSERT INTO start_u SELECT * FROM u")
+    with road.asking() as ask:
+        for _ in range(120):
+            steps = some_steps(rng, model, road.made)
+            before = ask(rows)
+            tx = road.client.post("/v1/transactions", {"using": "road"}).expect(201).json()["transaction_id"]
+            alone = road.client.post("/v1/batch", {"steps": steps}, headers={"Ferro-Transaction": tx})
+            road.client.post(f"/v1/transactions/{tx}/commit" if alone.status == 200 else f"/v1/transactions/{tx}/rollback")
+            after = ask(rows)
+            ask("DELETE FROM t; DELETE FROM u; INSERT INTO t SELECT * FROM start; INSERT INTO u SELECT * FROM start_u")
+            assert ask(rows) == before
+            together = road.post(*steps)
+            assert together.status == alone.status, (steps, alone.body, together.body)
+            got, want = together.json(), alone.json()
+            if alone.status == 200:
+                for result in got["results"] + want["results"]:
+                    (result.get("body") or {}).pop("at", None)
+                assert got["results"] == want["results"], steps
+                assert ask(rows) == after
+            else:
+                failed += 1
+                same = ("code", "step", "sqlstate", "detail", "pointer", "outcome")
+                assert [got.get(k) for k in same] == [want.get(k) for k in same], (steps, got, want)
+                assert ask(rows) == before
+            ask("DELETE FROM start; DELETE FROM start_u; INSERT INTO start SELECT * FROM t; INSERT INTO start_u SELECT * FROM u")
     assert 10 < failed < 110

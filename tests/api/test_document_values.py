@@ -140,3 +140,70 @@ def test_instants_beyond(postgres_conn, stored, answered):
         want = record(postgres_conn, 1, name)
         assert answered in (None, want) or name not in ("z", "p", "day")
         assert same(record(postgres_conn, 1, "data")["v"], Decimal(want) if name == "n" else want), name
+
+
+SHAPES = [None, {"$json": None}, 5, "x", True, {}, {"a": 1}, {"a": {"b": 2}}, {"a": [1, 2]}, [], [1, 2], [{"a": 1}], {"0": 1}, {"a": None}]
+
+
+def parent_of(document, path):
+    """What the last step goes into; None: nothing of its kind."""
+    for step in path[:-1]:
+        fits = isinstance(document, dict) and step in document if isinstance(step, str) else isinstance(document, list) and -len(document) <= step < len(document)
+        if not fits:
+            return None
+        document = document[step]
+    return document if isinstance(document, dict if isinstance(path[-1], str) else list) else None
+
+
+def changed(document, path, remove):
+    document = json.loads(json.dumps(document))
+    parent, last = parent_of(document, path), path[-1]
+    if parent is None:
+        return document
+    there = last in parent if isinstance(last, str) else -len(parent) <= last < len(parent)
+    if remove and there:
+        del parent[last]
+    elif not remove and isinstance(parent, list) and last == len(parent):
+        parent.append(9)
+    elif not remove and (there or isinstance(last, str)):
+        parent[last] = 9
+    return document
+
+
+@pytest.mark.parametrize("target", ["data", "old", "jt"])
+def test_a_path_that_leads_nowhere_leaves_the_document(conn, target):
+    """Rows of other shapes end no update, a number is no key, and nothing is made on the way."""
+    register(conn.client, model("d", column("data", "json"), column("old", "json", db_type="json"), column("jt", "json", db_type="text")))
+    conn.client.post("/v1/create-tables", {}, params=conn.using).expect(200)
+    conn.client.post("/v1/models/d/records", {"records": [{"id": n, target: value} for n, value in enumerate(SHAPES, 1)]}, params=conn.using).expect(201)
+    for path in (["a"], ["a", "b"], [0], [-1], [1], [5], ["0"], ["a", 0], ["a", 2], ["a", 5], ["a", -1], ["a", -3], ["a", "b", "c"], [0, "a"]):
+        for remove in (False, True):
+            value = {"$remove_path": path} if remove else {"$set_path": {"path": path, "value": 9}}
+            body = {"query": {"model_name": "d"}, "set": {target: value}}
+            answer = conn.client.post("/v1/query/update", body, params={**conn.using, "all": "true"}, headers={"Prefer": "return=representation, tx=rollback"}).expect(200).json()
+            have = {row["id"]: row[target] for row in answer["rows"]}
+            for n, shape in enumerate(SHAPES, 1):
+                if shape is None:  # no document: an empty object where something is put
+                    want = None if remove else changed({}, path, False)
+                else:
+                    want = shape if shape == {"$json": None} else changed(shape, path, remove)
+                assert have[n] == want and type(have[n]) is type(want), (path, remove, shape, have[n])
+
+
+def test_a_merge_into_nothing(db):
+    """As the reference has it: what is merged into nothing is what is merged; by every way."""
+    more = {"b": 2}
+    ways = [lambda n: db.client.post("/v1/query/update", {"query": {"model_name": "d", "where": [{"node_kind": "leaf", "column": "id", "operator": "==", "value": n}]}, "set": {"data": {"$merge": more}, "old": {"$merge": more}}}, params=db.using),
+            lambda n: db.client.post("/v1/batch", {"steps": [{"op": "update", "query": {"model_name": "d", "where": [{"node_kind": "leaf", "column": "id", "operator": "==", "value": n}]},
+                                                                   "set": {"data": {"$merge": [{"$column": "data"}, more]}, "old": {"$merge": more}}}]}, params=db.using),
+            lambda n: db.client.post("/v1/models/d/records", {"records": [{"id": n}], "on_conflict": {"columns": ["id"], "action": "update", "set": {"data": {"$merge": more}, "old": {"$merge": [{"$column": "old"}, more]}}}}, params=db.using),
+            lambda n: db.client.post("/v1/query/update", {"query": {"ir_kind": "query", "ir_version": 14, "payload": {
+                "model_name": "d", "where": [{"node_kind": "leaf", "column": "id", "operator": "==", "value": {"kind": "int", "value": n}, "path": []}],
+                "set": [{"column": name, "value": {"kind": "merge", "left": {"kind": "column", "column": name}, "right": {"kind": "literal", "value": {"kind": "object", "value": more}}}} for name in ("data", "old")]}}}, params=db.using)]
+    for way in ways:
+        for start, expected in ((None, more), ({"a": 1}, {"a": 1, "b": 2}), ({"b": {"c": 1}}, more)):
+            db.client.patch("/v1/models/d/records/2", {"data": start, "old": start}, params=db.using).expect(200)
+            answer = way(2)
+            assert answer.status in (200, 201), answer.body[:400]
+            row = db.client.get("/v1/models/d/records/2", params=db.using).expect(200).json()
+            assert (row["data"], row["old"]) == (expected, expected)

@@ -107,11 +107,11 @@ def test_a_stream_gives_way_and_comes_whole(place):
 def test_a_rest_does_not_count_against_a_statement_or_its_request(postgres_backend):
     """It rests for longer than both may take. (SQLite's statements: tests/unit/test_sqlite_fibers.c.)"""
     with contextlib.ExitStack() as stack:
-        p = started(stack, postgres_backend, "--long-percent", "1", "--request-timeout-seconds", "3", statement_seconds=3)
+        p = started(stack, postgres_backend, "--long-percent", "1", "--request-timeout-seconds", "1.5", statement_seconds=1.5)
         with p.short_requests():
-            p.export(rows=4 * ROWS)
+            p.export(rows=3 * ROWS // 2)
         n, ms = p.rests()
-        assert n > 0 and ms > 3000, (n, ms)
+        assert n > 0 and ms > 1500, (n, ms)
 
 
 def test_streams_of_one_loop_take_turns(place):
@@ -148,12 +148,12 @@ def test_without_a_bound_nobody_rests(place):
 
 def test_a_bulk_body_gives_way_unless_it_holds_the_writer(place):
     """SQLite has one writer at a time: short writes would wait for the one that rests."""
-    p = place("--long-percent", "1", "--request-timeout-seconds", "3", "--body-wait-seconds", "1")
+    p = place("--long-percent", "1", "--request-timeout-seconds", "1.5", "--body-wait-seconds", "1")
     create_tables(p.client, "b", ITEM)
     with p.short_requests():
-        p.load(ROWS if p.kind == "sqlite" else 4 * ROWS)
+        p.load(ROWS if p.kind == "sqlite" else 2 * ROWS)
     n, ms = p.rests()
-    assert ms == 0 if p.kind == "sqlite" else ms > 3000, (n, ms)
+    assert ms == 0 if p.kind == "sqlite" else ms > 1500, (n, ms)
 
 
 def test_a_write_that_answers_rows_holds_the_writer(sqlite_backend):

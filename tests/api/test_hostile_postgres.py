@@ -9,7 +9,7 @@ import pytest
 
 from support.client import Client
 from support.fake_pg import (BOOL, BYTEA, FLOAT8, INT8, JSON, JSONB, TEXT, Answer, FakePostgres, description, message, notice)
-from support.server import patience
+from support.server import Server, patience
 from support.turns import TURN_SECONDS, longest_turn, no_long_turn
 from support.vanish import growth_bound
 
@@ -336,6 +336,26 @@ def test_what_is_said_while_rows_are_sent_is_not_kept(server, lie):
     with grows_by_less_than(server, 120):  # the rows are 40 MB
         answer = client.post("/v1/models/Item/records", {"records": [{"name": "x" * 2000}] * 20000})
     assert answer.status in (500, 503, 504), answer.body
+
+
+@pytest.mark.parametrize("word", ["BEGIN", "pg_class"])
+@pytest.mark.parametrize("path, body", [("migrate", {"dry_run": True}), ("migrate", {}), ("create-tables", {})])
+def test_a_migration_waits_for_no_silent_server(word, path, body):
+    """Its time is that of the request, but where it changes tables."""
+    over, silent = threading.Event(), []
+
+    def answer(sql):
+        if silent and word in sql:
+            over.wait(60)
+        return None
+    with Server("--request-timeout-seconds", "1") as own, FakePostgres(answer) as fake, Client(own.port, timeout=30) as client:
+        try:
+            client.post("/v1/connections", {"name": "mute", "url": fake.url, "default": True}).expect(201)
+            client.put("/v1/models", {"models": [ITEM]}).expect(200)
+            silent.append(True)
+            client.post(f"/v1/{path}", body).problem(504, "statement_timeout")
+        finally:
+            over.set()
 
 
 @pytest.mark.parametrize("size", [45_000, 500_000])

@@ -194,6 +194,40 @@ def test_a_seed_stays_with_its_caller(bounced):
     assert len(numbers) == 4
 
 
+FAILS = ["DO $$ BEGIN EXECUTE 'PREPARE p AS SELECT 1'; PERFORM take(); RAISE 'no'; END $$", "SELECT take(), 1 / 0", "SELECT take(), 1 / (50 - g) FROM generate_series(1, 100) g",
+         "SELECT take(), pg_sleep(20)", "INSERT INTO m0 VALUES (nextval('counted'), take(), NULL)", "PREPARE p AS SELECT 1 / 0; SELECT 1"]
+
+
+@pytest.mark.parametrize("road", ["execute", "fetch-all", "model"])
+def test_what_fails_leaves_nothing(bounced, road):
+    """A failure undoes settings, but neither locks of the session nor prepared names, nor the seed: what would put them back does not run after it."""
+    client = bounced(default_pool_size=1)
+    bounced.psql("CREATE FUNCTION take() RETURNS int LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_advisory_lock(7); PERFORM setseed(0.5); RETURN 1; END $$; "
+                 "CREATE SEQUENCE counted; CREATE TABLE trapped (id int PRIMARY KEY, n int DEFAULT take(), CHECK (n > 1))")
+    client.put("/v1/models", {"models": models() + [{"model_name": "Trapped", "table_name": "trapped", "columns": [
+        {"name": "id", "logical_type": "integer", "primary_key": True}]}]}).expect(200)
+    numbers = set()
+    for sql in ["model"] * 2 if road == "model" else FAILS:
+        if road == "model":
+            answer = client.post("/v1/models/Trapped/records", {"id": 1})
+        else:
+            answer = client.post(f"/v1/sql/{road}", {"sql": sql}, headers={"Prefer": "timeout=0.5"} if "sleep" in sql else None)
+        assert answer.status in (400, 409, 422, 504), answer.body
+        assert bounced.psql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'").strip() == "0", sql
+        seen_by_others(client)
+        numbers.add(client.post("/v1/sql/fetch-all", {"sql": "SELECT random() AS r"}).expect(200).json()["rows"][0]["r"])
+    assert len(numbers) == (2 if road == "model" else len(FAILS))
+
+
+def test_what_commits_on_its_way_runs(bounced):
+    client = bounced(default_pool_size=1)
+    client.post("/v1/sql/execute", {"sql": "DO $$ BEGIN UPDATE m0 SET n = -1 WHERE id = 1; COMMIT; UPDATE m0 SET n = -2 WHERE id = 2; END $$"}).expect(200)
+    bounced.psql("CREATE PROCEDURE half() LANGUAGE plpgsql AS $$ BEGIN UPDATE m0 SET n = -3 WHERE id = 3; COMMIT; RAISE 'no'; END $$")
+    client.post("/v1/sql/execute", {"sql": "CALL half()"}).problem(400, "sql_error")
+    assert [client.get(f"/v1/models/M0/records/{i}").expect(200).json()["n"] for i in (1, 2, 3)] == [-1, -2, -3]
+    seen_by_others(client)
+
+
 @pytest.mark.parametrize("end", ["end", "/* to */ COMMIT work", "commit transaction -- and chain", "COMMIT AND NO CHAIN", "ROLLBACK", "abort and no chain",
                                  "COMMIT AND CHAIN", "ROLLBACK AND CHAIN"])
 def test_whatever_ends_it_what_was_set_goes_before(bounced, end):

@@ -11,7 +11,7 @@ from support.vanish import growth_bound
 
 SANITIZED = growth_bound(1) != 1  # computes several times as long
 TURN = 3.0 if SANITIZED else 0.5  # seconds within which the loop answers somebody else
-VALUE_BYTES = (2 if SANITIZED else 16) * 1024 * 1024
+VALUE_BYTES = (2 if SANITIZED else 9) * 1024 * 1024
 
 
 class Pulse:
@@ -177,11 +177,11 @@ def test_compiling_leaves_the_loop_free(road):
             {"name": "a", "logical_type": "integer", "primary_key": True}]}]}).expect(200)
         with no_long_turn(client):
             if road == "model":
-                answer = client.post("/v1/query", {"model_name": "V"}, headers={"Prefer": "timeout=3"})
+                answer = client.post("/v1/query", {"model_name": "V"}, headers={"Prefer": "timeout=1"})
             elif road == "introspection":
-                answer = client.post("/v1/introspect", {}, headers={"Prefer": "timeout=3"})
+                answer = client.post("/v1/introspect", {}, headers={"Prefer": "timeout=1"})
             else:
-                answer = client.post("/v1/sql/fetch-all", {"sql": COMPILED[road]}, headers={"Prefer": "timeout=3"})
+                answer = client.post("/v1/sql/fetch-all", {"sql": COMPILED[road]}, headers={"Prefer": "timeout=1"})
             assert answer.status in (200, 400, 504)
 
 

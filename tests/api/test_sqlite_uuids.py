@@ -177,3 +177,18 @@ def test_uuids_that_are_bytes_are_found_as_texts_are(house, declared, forms, spe
         assert house.post("/v1/query/delete", delete).expect(200).json()["rows_affected"] == 1
         house.delete(f"/v1/models/owner/records/{asked}").expect(204)
     assert run(house, "SELECT count(*) FROM owner") == [(1,)]
+
+
+def test_what_is_no_uuid_is_written_by_the_same_statement(house):
+    """One statement is kept for a column, whatever the values are."""
+    run(house, "CREATE TABLE thing (id integer PRIMARY KEY, u uuid)", ("INSERT INTO thing VALUES (1, ?), (2, ?)", (ASKED, b"xyz")))
+    house.post("/v1/introspect", {"register": True}).expect(200)
+    for _ in range(2):
+        for key, value in ((1, ASKED), (2, {"$bytes": "eHl6"}), (1, None), (1, NEW), (2, {"$bytes": "eHl6"}), (1, ASKED)):
+            assert house.patch(f"/v1/models/thing/records/{key}", {"u": value}).expect(200).json()["u"] == value
+            where = [{"node_kind": "leaf", "column": "u", "operator": operator, "value": value} for operator in (("==", "is_not_distinct") if value is None else ("==", "<=", ">=", "is_not_distinct", "IN"))]
+            for leaf in where:
+                leaf["value"] = [value] if leaf["operator"] == "IN" else value
+                answer = house.post("/v1/query", {"model_name": "thing", "where": [leaf]}).expect(200).json()["rows"]
+                assert key in [row["id"] for row in answer], leaf
+    assert run(house, "SELECT u FROM thing ORDER BY id") == [(ASKED,), (b"xyz",)]

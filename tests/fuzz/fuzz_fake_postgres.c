@@ -181,7 +181,8 @@ static void read_items(struct run *r, struct batch_item *items, size_t n, const 
 	}
 }
 
-/* The same on one connection, so often or until that is broken: behind the first one nothing is prepared any more. */
+/* The same on one connection, so often or until that is broken: behind the first one nothing is prepared any more, and
+ * where the server has shown what the rows look like it goes past libpq. */
 static void op_batch(struct run *r, bool writes, int rounds)
 {
 	struct result_shape shape;

@@ -14,7 +14,7 @@ PURE = re.compile(r"store/(schema|query|ddl|dialect|codec|policy|migrate|revisio
 # library header -> files that may include it
 LIBRARIES = [
     (re.compile(r"microhttpd\.h"), re.compile(r"service/http/")),
-    (re.compile(r"gnutls/"), re.compile(r"service/(http/tls|base/crypto)\.c$")),
+    (re.compile(r"gnutls/"), re.compile(r"service/(http/tls(_peer)?|base/crypto)\.c$")),
     (re.compile(r"zlib\.h"), re.compile(r"service/http/gzip\.c$")),
     (re.compile(r"zstd(_errors)?\.h"), re.compile(r"service/http/zstandard\.c$")),
     (re.compile(r"sqlite3\.h"), re.compile(r"store/driver/sqlite/")),

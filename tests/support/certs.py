@@ -1,4 +1,5 @@
 """Certificates made with openssl: a root, an intermediate, leaves."""
+import datetime
 import subprocess
 
 
@@ -39,3 +40,22 @@ class Authority:
         chain = self.dir / f"{name}-chain.pem"
         chain.write_text((self.dir / f"{name}.pem").read_text() + (self.dir / f"{self.name}-middle.pem").read_text())
         return chain, self.dir / f"{name}.key"
+
+    def client(self, file, subject, san=None, starts=-3600, ends=86400, usage="clientAuth", chained=True):
+        """(chain file, key file) of a client; the subject as openssl has it (/O=Example/CN=app), its life in seconds from now."""
+        def instant(seconds):
+            return (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=seconds)).strftime("%Y%m%d%H%M%SZ")
+        self._key(f"{file}.key")
+        request, settings, made = self.dir / f"{file}.csr", self.dir / f"{file}.cnf", self.dir / f"{file}.pem"
+        (self.dir / f"{file}.db").touch()
+        settings.write_text(
+            f"[ca]\ndefault_ca = it\n[it]\ndatabase = {self.dir}/{file}.db\nnew_certs_dir = {self.dir}\nrand_serial = yes\ndefault_md = sha256\n"
+            "policy = any\nunique_subject = no\nx509_extensions = ext\n[any]\ncommonName = optional\n[ext]\nbasicConstraints = CA:FALSE\n" +
+            (f"subjectAltName = {san}\n" if san else "") + (f"extendedKeyUsage = {usage}\n" if usage else ""))
+        _openssl("req", "-new", "-utf8", "-key", str(self.dir / f"{file}.key"), "-subj", subject, "-out", str(request))
+        _openssl("ca", "-config", str(settings), "-in", str(request), "-out", str(made), "-cert", str(self.dir / f"{self.name}-middle.pem"), "-keyfile",
+                 str(self.dir / f"{self.name}-middle.key"), "-startdate", instant(starts), "-enddate", instant(ends), "-batch", "-notext", "-preserveDN",
+                 "-utf8")
+        chain = self.dir / f"{file}-chain.pem"
+        chain.write_text(made.read_text() + ((self.dir / f"{self.name}-middle.pem").read_text() if chained else ""))
+        return chain, self.dir / f"{file}.key"

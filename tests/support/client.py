@@ -1,6 +1,7 @@
 """A keep-alive HTTP client whose every response is checked against the API description."""
 import http.client
 import json
+import select
 import socket
 import urllib.parse
 
@@ -104,7 +105,17 @@ class Client:
             contract().check(request, response)
         return response
 
+    def _gone(self):
+        """Has the server closed the connection since its last answer (http_idle_seconds)? It has nothing else to say then."""
+        if self.connection is None or self.connection.sock is None:
+            return False
+        state = select.poll()
+        state.register(self.connection.sock, select.POLLIN)
+        return bool(state.poll(0))
+
     def _send(self, request):
+        if self._gone():
+            self.close()
         fresh = self.connection is None
         if fresh:
             self.connection = http.client.HTTPConnection(self.host, self.port, timeout=self.timeout)

@@ -79,6 +79,10 @@ class FakePostgres:
         self.loads = False  # takes the rows of a COPY, as a server does
         self.says = b""  # once its peer's rows fill every buffer between the two, it says that, and takes them
         self.statements = []
+        self.undescribed = 0  # of the executions: what comes of them was known
+        self.owes = b""  # goes before whatever it says next
+        self.adds = b""  # goes right behind each end of a flight
+        self.pieces = 0  # it says so many bytes at a time; 0: all at once
         self.connections = 0
         self.cancels = 0
         self.open = set()
@@ -137,11 +141,15 @@ class Peer:
         return out
 
     def send(self, *messages):
-        self.connection.sendall(b"".join(messages))
+        owes, self.server.owes = self.server.owes, b""
+        said = owes + b"".join(messages)
+        step = self.server.pieces or max(1, len(said))
+        for at in range(0, len(said), step):
+            self.connection.sendall(said[at:at + step])
 
     def ready(self):
         self.failed = False
-        self.send(message(b"Z", self.status))
+        self.send(message(b"Z", self.status), self.server.adds)
 
     def run(self):
         n, code = struct.unpack("!II", self.read(8))
@@ -206,6 +214,7 @@ class Peer:
             self.described = True
         elif kind == b"E":
             try:
+                self.server.undescribed += not self.described
                 self.run_statement(self.bound, describe=self.described)
             except Refuse as e:
                 self.fail(e)

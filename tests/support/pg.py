@@ -14,6 +14,7 @@ import subprocess
 import tempfile
 import uuid
 
+from . import libpq
 from .process import die_with_parent, free_port, wait_for
 
 SETTINGS = {
@@ -204,8 +205,12 @@ class Postgres:
         return [str(self.bin / "psql"), "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", str(self.dir), "-p",
                 str(self.port), "-U", "ferrod", "-d", database]
 
-    def _run_psql(self, sql, database):
-        return subprocess.run(self._psql_command(database) + ["-c", sql], check=False, capture_output=True, text=True, cwd="/", env=PSQL_ENV)
+    def _ask(self, sql, database):
+        """May raise libpq.Refused."""
+        parameters = {"host": self.dir, "port": self.port, "user": "ferrod", "dbname": database, "application_name": "psql", "options": "",
+                      "client_encoding": "UTF8"}
+        quoted = (str(value).replace("\\", "\\\\").replace("'", "\\'") for value in parameters.values())
+        return libpq.ask(" ".join(f"{name}='{value}'" for name, value in zip(parameters, quoted)), sql)
 
     @contextlib.contextmanager
     def asking(self, database):
@@ -229,9 +234,10 @@ class Postgres:
 
     def psql(self, sql, database="postgres"):
         """Runs SQL as the superuser over the socket; returns the unaligned text of its rows."""
-        done = self._run_psql(sql, database)
-        assert done.returncode == 0, f"psql: {done.stderr}"
-        return done.stdout.rstrip("\n")
+        try:
+            return self._ask(sql, database).rstrip("\n")
+        except libpq.Refused as e:
+            raise AssertionError(f"psql: {e}") from None
 
     def url(self, database="postgres", user="ferrod", password=None, query=""):
         login = user if password is None else f"{user}:{password}"
@@ -247,10 +253,12 @@ class Postgres:
 
     def drop_database(self, name):
         """Making a database costs more than a test: an own one is emptied and kept for the next that needs one."""
-        if name.startswith("t_") and self._run_psql(EMPTY, name).returncode == 0:
-            self.spare.append(name)
-        else:
-            self.psql(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        if name.startswith("t_"):
+            with contextlib.suppress(libpq.Refused):
+                self._ask(EMPTY, name)
+                self.spare.append(name)
+                return
+        self.psql(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
     def backends(self, database):
         """How many client connections the database has."""

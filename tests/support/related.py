@@ -3,6 +3,8 @@
 `tables` is {model: [rows]}, `relations` {model: {name: (target, [(here, there), ...], to_one)}}: the columns that link, through a
 join table two pairs with its model between.
 """
+from decimal import Decimal
+
 from .evaluator import conjunction, disjunction, negate
 
 MISSING = object()  # nothing is there: SQL NULL, where a document's own null is None
@@ -12,7 +14,7 @@ def same(a, b):
     """Equal as documents: 1 is 1.0, true is not 1."""
     if isinstance(a, bool) or isinstance(b, bool) or a is None or b is None:
         return a is b
-    if isinstance(a, (int, float)) and isinstance(b, (int, float)):
+    if isinstance(a, (int, float, Decimal)) and isinstance(b, (int, float, Decimal)):
         return a == b
     if isinstance(a, dict) and isinstance(b, dict):
         return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)

@@ -25,6 +25,7 @@ def road(server, postgres_backend):
             "max_connections": 1, "acquire_timeout_seconds": 2}}).expect(201)
         cutter.client = client
         cutter.psql = lambda text: postgres_backend.pg.psql(text, postgres_backend.database)
+        cutter.asking = lambda: postgres_backend.pg.asking(postgres_backend.database)
         cutter.ids = lambda: [int(n) for n in cutter.psql("SELECT id FROM t ORDER BY id").split()]
         cutter.batch = lambda *steps, headers=None, **more: client.post(
             "/v1/batch", {"using": "road", "steps": list(steps), **more}, headers=headers)

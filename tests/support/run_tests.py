@@ -70,7 +70,7 @@ def parse_tap(code, output):
     return Count(passed, failed, skipped)
 
 
-SHARDS = 3  # of the api and isolation suites: their tests wait more than they compute
+SHARDS = 4  # of the api and isolation suites: their tests wait more than they compute
 SHARDED = ("api", "isolation")  # one division of both when both are asked for
 
 

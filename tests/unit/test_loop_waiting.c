@@ -330,6 +330,51 @@ static void count_one(void *arg)
 	atomic_fetch_add((atomic_int *)arg, 1);
 }
 
+static void compute_first(void *arg)
+{
+	(void)arg;
+	EXPECT(offload_compute(block, NULL, CLOCK_NEVER));
+	done();
+}
+
+static void never(void *arg)
+{
+	(void)arg;
+	EXPECT(false);
+}
+
+/* Behind one that has the only thread: two that have no time to wait for it, around one that has. */
+static void compute_late(void *arg)
+{
+	EXPECT(!offload_compute(never, NULL, clock_mono_ns()));
+	if (atomic_fetch_add((atomic_int *)arg, 1) == 1)
+		atomic_store(&job.may_end, 1);
+	done();
+}
+
+static void compute_in_time(void *arg)
+{
+	EXPECT(offload_compute(count_one, arg, CLOCK_NEVER));
+	done();
+}
+
+static void test_what_no_thread_begins_in_time_is_taken_back(void **state)
+{
+	atomic_int n = 0;
+
+	(void)state;
+	memset(&job, 0, sizeof(job));
+	offload_init(1);
+	loop_spawn(g.loop[0], compute_first, NULL);
+	pause_until(&job.begun, 1);
+	loop_spawn(g.loop[0], compute_late, &n);
+	loop_spawn(g.loop[0], compute_in_time, &n);
+	loop_spawn(g.loop[0], compute_late, &n);
+	await(4);
+	assert_int_equal(atomic_load(&n), 3);
+	offload_done();
+}
+
 static void offload_often(void *arg)
 {
 	for (int i = 0; i < 20; i++)
@@ -520,6 +565,7 @@ int main(void)
 		TEST(test_grants_and_deadlines_that_meet),
 		TEST(test_a_fiber_sets_a_plain_threads_event),
 		TEST(test_offload_parks_and_is_never_abandoned),
+		TEST(test_what_no_thread_begins_in_time_is_taken_back),
 		TEST(test_offload_from_many_and_without_a_pool),
 	};
 	fibers_abort_on_failure();

@@ -42,6 +42,23 @@ static void test_bound(void **state)
 	pg_plain_destroy(x);
 }
 
+/* A role may mean a table of a schema of its own. */
+static void test_each_role_knows_its_own(void **state)
+{
+	struct pg_plain *x = pg_plain_create();
+	uint64_t since;
+	bool plain;
+
+	(void)state;
+	pg_plain_keep(x, "", STR("t"), true, 0);
+	assert_false(pg_plain_get(x, "a", STR("t"), &plain, &since));
+	pg_plain_keep(x, "a", STR("t"), false, 0);
+	assert_true(pg_plain_get(x, "", STR("t"), &plain, &since) && plain);
+	assert_true(pg_plain_get(x, "a", STR("t"), &plain, &since) && !plain);
+	assert_false(pg_plain_get(x, "b", STR("t"), &plain, &since));
+	pg_plain_destroy(x);
+}
+
 static void test_a_proof_that_is_older_than_a_change(void **state)
 {
 	struct pg_plain *x = pg_plain_create();
@@ -122,6 +139,7 @@ int main(void)
 {
 	const struct CMUnitTest pure[] = {
 		cmocka_unit_test(test_bound),
+		cmocka_unit_test(test_each_role_knows_its_own),
 		cmocka_unit_test(test_a_look_that_is_older_than_a_change),
 		cmocka_unit_test(test_a_proof_that_is_older_than_a_change),
 	};

@@ -32,6 +32,8 @@ static const char schema_text[] =
 	"{\"model_name\":\"Words\",\"columns\":[{\"name\":\"a\",\"logical_type\":\"string\",\"primary_key\":true},"
 	"{\"name\":\"b\",\"logical_type\":\"string\",\"primary_key\":true}]},"
 	"{\"model_name\":\"Log\",\"columns\":[{\"name\":\"m\",\"logical_type\":\"string\",\"nullable\":true}]},"
+	"{\"model_name\":\"Thing\",\"columns\":[{\"name\":\"u\",\"logical_type\":\"uuid\",\"primary_key\":true,"
+	"\"position\":1}]},"
 	"{\"model_name\":\"Stamp\",\"columns\":[{\"name\":\"at\",\"logical_type\":\"datetime\",\"primary_key\":true}]}]"
 	"}";
 
@@ -333,6 +335,23 @@ static void by_key_is_quick(void **state UNUSED)
 	assert_int_equal(stmt.param_type, STMT_PARAM_INFER);
 }
 
+/* Both forms of a uuid that SQLite may have: of each there is one row. */
+static void by_a_uuid_is_quick(void **state UNUSED)
+{
+	struct result_shape shape;
+	struct value *v;
+	struct stmt stmt;
+
+	assert_true(key("Thing", "6f1b0a3e-0c3b-4f5e-9d8e-111111111111", &v));
+	assert_true(query_lower_select(&arena, query_by_pk(&arena, schema, &dialect_sqlite, model("Thing"), v), &stmt,
+				       &shape, &err));
+	assert_true(str_eq(stmt.sql, STR("SELECT \"u\" FROM \"thing\" WHERE \"u\" IN (?, ?)")));
+	assert_int_equal(stmt.params[0].kind, VALUE_TEXT);
+	assert_int_equal(stmt.params[1].kind, VALUE_BYTES);
+	assert_int_equal(stmt.params[1].u.s.len, 16);
+	assert_true(stmt.quick);
+}
+
 static void access_is_known(void **state UNUSED)
 {
 	struct result_shape shape;
@@ -391,6 +410,7 @@ int main(void)
 		TEST(keys_from_text),
 		TEST(identity_keys_are_unambiguous),
 		TEST(by_key_is_quick),
+		TEST(by_a_uuid_is_quick),
 		TEST(access_is_known),
 		TEST(aggregates_decode_by_their_own_type),
 	};

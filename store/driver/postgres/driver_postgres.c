@@ -16,7 +16,7 @@
 #include "service/base/num.h"
 #include "store/driver/catalog.h"
 #include "store/driver/introspect.h"
-#include "store/driver/postgres/postgres_driver.h"
+#include "store/driver/postgres/postgres_batch.h"
 
 #include "service/base/banned.h"
 

@@ -203,6 +203,15 @@ static inline size_t read_short(const char *z, enum pg_cell cell, struct value *
 	return n;
 }
 
+static bool read_long(char *text, size_t len, enum pg_cell cell, struct value *ret)
+{
+	if (!read_cell(str_n(text, len), cell, ret))
+		return false;
+	if (cell == PG_CELL_BYTES)
+		*ret = value_bytes(decode_bytea(text, ret->u.s.len));
+	return true;
+}
+
 bool pg_cell_value(PGresult *res, int row, int column, enum pg_cell cell, struct value *ret)
 {
 	char *text = PQgetvalue(res, row, column);
@@ -215,11 +224,46 @@ bool pg_cell_value(PGresult *res, int row, int column, enum pg_cell cell, struct
 		value_set_null(ret);
 		return true;
 	}
-	if (!read_cell(str_n(text, (size_t)len), cell, ret))
-		return false;
-	if (cell == PG_CELL_BYTES)
-		*ret = value_bytes(decode_bytea(text, ret->u.s.len));
-	return true;
+	return read_long(text, (size_t)len, cell, ret);
+}
+
+/* One DataRow between p and end, where a byte follows. A cell ends in a NUL while it is read: the byte there is the
+ * next one's. */
+static bool read_row(char *p, char *end, const struct pg_shape *shape, struct value *ret)
+{
+	for (size_t i = 0; i < shape->n; i++, ret++) {
+		if (end - p < 4)
+			return false;
+		const uint32_t len = pg_get_int(p);
+		p += 4;
+		if (len == UINT32_MAX) {
+			value_set_null(ret);
+			continue;
+		}
+		if (len > (size_t)(end - p))
+			return false;
+		const char kept = p[len];
+		p[len] = '\0';
+		const size_t n = read_short(p, shape->cells[i], ret);
+		const bool ok = n > 0 ? n == len : read_long(p, len, shape->cells[i], ret);
+		p[len] = kept;
+		if (!ok)
+			return false;
+		p += len;
+	}
+	return p == end;
+}
+
+const char *pg_cells_read(char *rows, size_t n_rows, const struct pg_shape *shape, struct value *ret)
+{
+	for (; n_rows > 0; n_rows--, ret += shape->n) {
+		char *const end = rows + 1 + pg_get_int(rows + 1);
+
+		if (!read_row(rows + PG_HEAD_BYTES + 2, end, shape, ret))
+			return "a value that is none of its type";
+		rows = end;
+	}
+	return NULL;
 }
 
 const char *pg_rows_read(PGresult *res, struct value *ret)

@@ -18,7 +18,7 @@
  * guard): one that hits the bound is rolled back by the server, and runs again by itself, where it may wait as long as
  * its request has. No bound of the guard applies to a commit, which could not be taken back either.
  */
-#include "store/driver/postgres/postgres_driver.h"
+#include "store/driver/postgres/postgres_batch.h"
 
 #include <assert.h>
 #ifndef LIBPQ_HAS_SEND_PIPELINE_SYNC
@@ -44,31 +44,10 @@
 	"SELECT pg_catalog.set_config('lock_timeout', '50', false), " \
 	"pg_catalog.set_config('statement_timeout', '100', false)"
 
-/* What was sent for an item. */
-struct sent {
-	bool raw;         /* a client's own */
-	bool prepares;    /* a Parse of its own travels before it, and has not been answered */
-	uint64_t id;      /* 0: nothing was sent */
-	size_t n_columns; /* the statement's, which may be gone when the answer comes */
-};
-
-struct pipeline {
-	struct pg_conn *c;
-	struct batch_item *const *items;
-	struct sent *sent;
-	size_t n;
-	bool writes;
-	int64_t deadline;              /* of what is being read */
-	bool prologue, guards;         /* it has one; and that sets the guard */
-	bool stale;                    /* plans are older than their tables */
-	bool ends;                     /* the server has said that it ends the connection: what follows was not run */
-	const struct batch_item *late; /* its time was over and the server was asked to cancel */
-};
-
 /* ---- sending ---- */
 
 /* Queues one item; false: the connection is of no more use. *ret_sent false: the item is to run by itself. */
-static bool send_item(struct pg_conn *c, struct batch_item *item, struct sent *st, bool *ret_sent)
+static bool send_item(struct pg_conn *c, struct batch_item *item, struct pg_sent *st, bool *ret_sent)
 {
 	char name[PG_NAME_BYTES];
 	const struct pg_params *p = &c->params;
@@ -87,6 +66,7 @@ static bool send_item(struct pg_conn *c, struct batch_item *item, struct sent *s
 	st->prepares = hit == NULL;
 	st->n_columns = item->stmt->n_columns;
 	st->raw = item->stmt->raw;
+	st->unknown = c->wire.plain && (hit == NULL || hit->shape == NULL);
 	if (hit != NULL) {
 		c->base.cache_hits++;
 		st->id = hit->id;
@@ -150,7 +130,7 @@ static bool send_sync(struct pg_conn *c)
 }
 
 /* What the server has to do before the items, in a transaction of its own. */
-static bool send_prologue(struct pipeline *p)
+static bool send_prologue(struct pg_pipeline *p)
 {
 	struct pg_cache *k = &p->c->cache;
 	const size_t n_dead = k->n_dead < DEAD_PER_BATCH ? k->n_dead : DEAD_PER_BATCH;
@@ -168,7 +148,7 @@ static bool send_prologue(struct pipeline *p)
 	return !p->prologue || send_sync(p->c);
 }
 
-static bool send_reads(struct pipeline *p)
+static bool send_reads(struct pg_pipeline *p)
 {
 	for (size_t i = 0; i < p->n; i++) {
 		bool was_sent;
@@ -182,7 +162,7 @@ static bool send_reads(struct pipeline *p)
 }
 
 /* Stops at the first that cannot be sent; what went before it is on its way and will be answered. */
-static void send_writes(struct pipeline *p)
+static void send_writes(struct pg_pipeline *p)
 {
 	for (size_t i = 0; i < p->n; i++) {
 		struct batch_item *item = p->items[i];
@@ -203,13 +183,92 @@ static void send_writes(struct pipeline *p)
 	}
 }
 
+/* ---- past libpq ---- */
+
+/* Queues all of the flight past libpq. False: an item has to go by libpq, and nothing was done. */
+static bool wire_items(struct pg_pipeline *p)
+{
+	struct pg_conn *c = p->c;
+	struct strbuf *out = &c->wire.out;
+	struct err ignored;
+	size_t i = 0;
+
+	strbuf_reset(out);
+	for (bool fits = true; i < p->n; i++) {
+		const struct stmt *s = p->items[i]->stmt;
+		struct pg_sent *st = &p->sent[i];
+		char name[PG_NAME_BYTES];
+
+		if (!pg_params_set(&c->params, s, &ignored) || memchr(s->sql.p, '\0', s->sql.len) != NULL)
+			break;
+		const struct pg_stmt *hit = pg_cache_find(&c->cache, s, &fits);
+		if (hit == NULL || hit->shape == NULL || (s->n_columns != 0 && s->n_columns != hit->shape->n))
+			break;
+		*st = (struct pg_sent){
+			.raw = s->raw, .id = hit->id, .n_columns = s->n_columns, .shape = pg_shape_ref(hit->shape)};
+		pg_stmt_name(hit->id, name);
+		if (!pg_put_run(out, name, &c->params, LIMIT_PAST_FLIGHT_BYTES))
+			break;
+		if (p->writes)
+			pg_put_sync(out);
+	}
+	return i == p->n && !strbuf_failed(out);
+}
+
+static void forget_sent(struct pg_pipeline *p)
+{
+	for (size_t i = 0; i < p->n; i++)
+		pg_shape_unref(p->sent[i].shape);
+	memset(p->sent, 0, p->n * sizeof(*p->sent));
+}
+
+/* Sends the flight past libpq when it can go there: all of it is prepared, its answers' shapes are known, and the
+ * server has nothing to do before. */
+static bool send_past(struct pg_pipeline *p)
+{
+	struct pg_conn *c = p->c;
+
+	if (!pg_wire_may(c) || c->cache.n_dead > 0 || (p->writes && !c->guarded))
+		return false;
+	p->wired = wire_items(p);
+	if (!p->wired) {
+		forget_sent(p);
+		return false;
+	}
+	if (!p->writes)
+		pg_put_sync(&c->wire.out);
+	c->base.cache_hits += p->n;
+	pg_wire_send(c);
+	return true;
+}
+
+/* Has it left past libpq, or is libpq ready to send it? */
+static bool may_send(struct pg_pipeline *p)
+{
+	return send_past(p) || PQenterPipelineMode(p->c->pg) == 1;
+}
+
 /* ---- reading ---- */
 
-/* The next result. A write whose time is over is cancelled; then there is a little time to learn what became of it and
- * of those behind it. */
-static enum pg_io next(struct pipeline *p, const struct batch_item *item, PGresult **ret)
+static enum pg_io next_reply(struct pg_pipeline *p, struct pg_reply *ret)
 {
-	enum pg_io io = pg_next(p->c, p->deadline, ret);
+	if (p->wired)
+		return pg_wire_next(p->c, p->awaits, p->deadline, ret);
+	*ret = (struct pg_reply){.end = true};
+	const enum pg_io io = pg_next(p->c, p->deadline, &ret->res);
+	if (io == PG_IO_OK && ret->res != NULL) {
+		ret->end = false;
+		ret->status = PQresultStatus(ret->res);
+		ret->said = pg_said_of(ret->res);
+	}
+	return io;
+}
+
+/* The next reply. A write whose time is over is cancelled; then there is a little time to learn what became of it and
+ * of those behind it. */
+static enum pg_io next(struct pg_pipeline *p, const struct batch_item *item, struct pg_reply *ret)
+{
+	enum pg_io io = next_reply(p, ret);
 
 	if (io != PG_IO_TIMEOUT || !p->writes || p->late != NULL || item == NULL)
 		return io;
@@ -217,189 +276,115 @@ static enum pg_io next(struct pipeline *p, const struct batch_item *item, PGresu
 	if (item->deadline_ns > clock_mono_ns() &&
 	    pg_cancel_waits_for_standby(p->c->cancel, clock_mono_ns() + LIMIT_GRACE_NS)) {
 		p->deadline = item->deadline_ns;
-		io = pg_next(p->c, p->deadline, ret);
+		io = next_reply(p, ret);
 		if (io != PG_IO_TIMEOUT)
 			return io;
 	}
 	p->late = item;
 	p->deadline = clock_mono_ns() + LIMIT_GRACE_NS;
-	return pg_cancel_send(p->c->cancel) ? pg_next(p->c, p->deadline, ret) : io;
+	return pg_cancel_send(p->c->cancel) ? next_reply(p, ret) : io;
 }
 
-static bool has_state(const PGresult *res, const char *want)
+/* The end of a statement's results. */
+static enum pg_io read_end(struct pg_pipeline *p, const struct batch_item *item)
 {
-	const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
-
-	return state != NULL && strcmp(state, want) == 0;
-}
-
-/* Takes res, a failure. Of a batch of reads the first is the item's own; what was aborted by it runs again. A cached
- * plan that its table has outgrown is no failure either: all plans of this connection are made anew. Nor is one that
- * the server does not know (any more), one that has hit the guard, or was cancelled in another's place. */
-static void judge_failure(struct pipeline *p, struct batch_item *item, bool raw, PGresult *res)
-{
-	const bool unknown = has_state(res, "26000"), stale = has_state(res, "0A000");
-	const bool guard = has_state(res, "55P03") || (has_state(res, "57014") && item != p->late);
-
-	const bool executed = item->result != NULL;
-
-	pg_batch_drop(item);
-	item->again = true;
-	p->stale = p->stale || stale;
-	item->slow = guard;
-	if (PQresultStatus(res) != PGRES_PIPELINE_ABORTED && !unknown && !stale && !guard) {
-		(void)pg_fail(p->c, res, raw, true, &item->err);
-		if (pg_is_fatal(res)) {
-			p->ends = true;
-			if (!executed)
-				item->err.outcome = ERR_OUTCOME_ROLLED_BACK;
-		}
-		item->failed = p->writes || !p->c->base.broken; /* a read may try elsewhere */
-		item->again = !item->failed;
-	}
-	PQclear(res);
-}
-
-/* Takes res. NULL: no memory, and res is gone. */
-static struct pg_batch_answer *answer_of(PGresult *res)
-{
-	const size_t n_columns = (size_t)PQnfields(res), n = (size_t)PQntuples(res) * n_columns;
-	struct pg_batch_answer *a =
-		mem_try(NULL, sizeof(*a) + n * sizeof(a->cells[0]) + n_columns * sizeof(*a->columns));
-
-	if (a == NULL) {
-		PQclear(res);
-		return NULL;
-	}
-	a->res = res;
-	a->columns = (struct cursor_column *)(void *)(a->cells + n);
-	return a;
-}
-
-/* Keeps the item's result, when it is sound. What follows on the connection is read all the same. */
-static void take_result(struct pipeline *p, struct batch_item *item, const struct sent *st, PGresult *res)
-{
-	const char *fault = NULL;
-	struct pg_batch_answer *a;
-
-	if (PQresultStatus(res) == PGRES_TUPLES_OK)
-		fault = pg_columns_fault(res, st->n_columns, st->raw);
-	item->result = a = answer_of(res);
-	if (a == NULL) {
-		item->failed = true;
-		(void)err_oom(&item->err);
-		item->err.outcome = p->writes ? ERR_OUTCOME_UNKNOWN : ERR_OUTCOME_NONE;
-		return;
-	}
-	if (fault == NULL)
-		fault = pg_rows_read(res, a->cells);
-	if (fault == NULL)
-		return;
-	pg_batch_drop(item);
-	item->failed = true;
-	(void)pg_fail_answer(p->c, fault, p->writes, &item->err);
-}
-
-static void judge(struct pipeline *p, struct batch_item *item, const struct sent *st, PGresult *res)
-{
-	const ExecStatusType status = PQresultStatus(res);
-
-	if (status == PGRES_TUPLES_OK || (p->writes && status == PGRES_COMMAND_OK)) {
-		take_result(p, item, st, res);
-		return;
-	}
-	if (st->prepares || has_state(res, "26000"))
-		pg_cache_lost(&p->c->cache, st->id);
-	judge_failure(p, item, st->raw, res);
-}
-
-/* The NULL that ends a statement's results. */
-static enum pg_io read_end(struct pipeline *p, const struct batch_item *item)
-{
-	PGresult *end;
+	struct pg_reply end;
 	enum pg_io io = next(p, item, &end);
 
-	if (io != PG_IO_OK || end == NULL)
+	if (io != PG_IO_OK || end.end)
 		return io;
-	PQclear(end);
+	PQclear(end.res);
 	return PG_IO_LOST;
 }
 
-static enum pg_io read_item(struct pipeline *p, struct batch_item *item, struct sent *st)
+/* One of a statement's results. */
+static enum pg_io read_result(struct pg_pipeline *p, const struct batch_item *item, struct pg_reply *ret)
 {
-	PGresult *res;
-	enum pg_io io = next(p, item, &res);
+	const enum pg_io io = next(p, item, ret);
 
-	if (io != PG_IO_OK || res == NULL)
-		return io == PG_IO_OK ? PG_IO_LOST : io;
-	if (st->prepares && PQresultStatus(res) == PGRES_COMMAND_OK) {
+	return io == PG_IO_OK && ret->end ? PG_IO_LOST : io;
+}
+
+static enum pg_io read_item(struct pg_pipeline *p, struct batch_item *item, struct pg_sent *st)
+{
+	struct pg_reply reply;
+	enum pg_io io;
+
+	p->awaits = st->shape;
+	io = read_result(p, item, &reply);
+	if (io != PG_IO_OK)
+		return io;
+	if (st->prepares && reply.status == PGRES_COMMAND_OK) {
 		st->prepares = false;
-		PQclear(res);
+		PQclear(reply.res);
 		io = read_end(p, item);
 		if (io == PG_IO_OK)
-			io = next(p, item, &res);
-		if (io != PG_IO_OK || res == NULL)
-			return io == PG_IO_OK ? PG_IO_LOST : io;
+			io = read_result(p, item, &reply);
+		if (io != PG_IO_OK)
+			return io;
 	}
-	judge(p, item, st, res);
+	pg_batch_judge(p, item, st, &reply);
 	io = read_end(p, item);
+	p->awaits = NULL;
 	if (!st->prepares || io != PG_IO_OK)
 		return io;
 	st->prepares = false;
-	io = next(p, item, &res); /* of the execution: aborted */
+	io = next(p, item, &reply); /* of the execution: aborted */
 	if (io != PG_IO_OK)
 		return io;
-	PQclear(res);
+	PQclear(reply.res);
 	return read_end(p, item);
 }
 
 /* The sync point behind a write: until it has come nothing is committed for sure. What comes before it is the commit's
  * own failure, a deferred constraint's. */
-static enum pg_io read_sync(struct pipeline *p, struct batch_item *item)
+static enum pg_io read_sync(struct pg_pipeline *p, struct batch_item *item)
 {
 	for (;;) {
-		PGresult *res;
-		enum pg_io io = next(p, item, &res);
+		struct pg_reply reply;
+		enum pg_io io = next(p, item, &reply);
 
 		if (io != PG_IO_OK)
 			return io;
-		if (res == NULL)
+		if (reply.end)
 			continue;
-		if (PQresultStatus(res) == PGRES_PIPELINE_SYNC) {
-			PQclear(res);
-			p->c->n_syncs--;
+		if (reply.status == PGRES_PIPELINE_SYNC) {
+			PQclear(reply.res);
+			p->c->n_syncs -= !p->wired;
 			return PG_IO_OK;
 		}
-		if (PQresultStatus(res) != PGRES_FATAL_ERROR) {
-			PQclear(res);
+		if (reply.status != PGRES_FATAL_ERROR) {
+			PQclear(reply.res);
 			return PG_IO_LOST;
 		}
 		if (item->result == NULL) { /* it had failed before */
-			p->ends = p->ends || pg_is_fatal(res);
-			PQclear(res);
+			p->ends = p->ends || pg_said_is_fatal(&reply.said);
+			PQclear(reply.res);
 			continue;
 		}
-		judge_failure(p, item, false, res);
+		pg_batch_judge_failure(p, item, false, &reply);
 	}
 }
 
-static enum pg_io read_prologue(struct pipeline *p)
+static enum pg_io read_prologue(struct pg_pipeline *p)
 {
 	bool failed = false;
 
 	while (p->prologue) {
-		PGresult *res;
-		enum pg_io io = next(p, NULL, &res);
+		struct pg_reply reply;
+		enum pg_io io = next(p, NULL, &reply);
 
 		if (io != PG_IO_OK)
 			return io;
-		const ExecStatusType status = PQresultStatus(res); /* NULL is fine: an error */
-		failed = failed || (res != NULL && (status == PGRES_FATAL_ERROR || status == PGRES_PIPELINE_ABORTED));
-		p->ends = p->ends || pg_is_fatal(res);
-		PQclear(res);
+		if (reply.end)
+			continue;
+		const ExecStatusType status = reply.status;
+		failed = failed || status == PGRES_FATAL_ERROR || status == PGRES_PIPELINE_ABORTED;
+		p->ends = p->ends || pg_said_is_fatal(&reply.said);
+		PQclear(reply.res);
 		if (status == PGRES_COPY_IN || status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH)
 			return PG_IO_LOST; /* nobody asked for it, and it would never end */
-		if (res == NULL || status != PGRES_PIPELINE_SYNC)
+		if (status != PGRES_PIPELINE_SYNC)
 			continue;
 		p->c->n_syncs--;
 		p->c->guarded = p->c->guarded || (p->guards && !failed);
@@ -419,11 +404,35 @@ static void leave_rest(struct batch_item *const *items, size_t n)
 			items[i]->again = true;
 }
 
-static void read_all(struct pipeline *p)
+/* After anything but PG_IO_OK: what runs is cancelled and read to its end. False: the connection is of no more use. */
+static bool stop_past(struct pg_conn *c, enum pg_io why)
+{
+	const int64_t deadline = clock_mono_ns() + LIMIT_GRACE_NS;
+	bool cancelled = false;
+
+	return why != PG_IO_LOST && pg_cancel_send(c->cancel) && pg_wire_drain(c, deadline, &cancelled) == PG_IO_OK &&
+	       pg_wire_over(c) && pg_cancel_over(c, cancelled, deadline);
+}
+
+/* To the end of the flight, or what can still be had of it; io: so far. */
+static enum pg_io end_reads(struct pg_pipeline *p, enum pg_io io)
+{
+	PGresult *error = NULL;
+	struct err ignored;
+
+	if (io == PG_IO_OK)
+		io = p->wired ? pg_wire_drain(p->c, p->deadline, NULL) : pg_drain(p->c, p->deadline, &error);
+	PQclear(error);
+	if (p->wired)
+		p->c->base.broken |= io != PG_IO_OK ? !stop_past(p->c, io) : !pg_wire_over(p->c);
+	else if (io != PG_IO_OK)
+		(void)pg_give_up(p->c, io, true, NULL, &ignored);
+	return io;
+}
+
+static void read_all(struct pg_pipeline *p)
 {
 	enum pg_io io = read_prologue(p);
-	PGresult *error;
-	struct err ignored;
 
 	for (size_t i = 0; i < p->n && io == PG_IO_OK; i++) {
 		p->c->pieces = p->sent[i].raw ? ANSWER_PIECES : -1;
@@ -433,12 +442,7 @@ static void read_all(struct pipeline *p)
 			p->items[i]->slow = true; /* too long an answer */
 	}
 	p->c->pieces = -1;
-	if (io == PG_IO_OK) {
-		io = pg_drain(p->c, p->deadline, &error);
-		PQclear(error);
-	}
-	if (io != PG_IO_OK)
-		(void)pg_give_up(p->c, io, true, NULL, &ignored);
+	io = end_reads(p, io);
 	for (size_t i = 0; i < p->n && io != PG_IO_OK; i++)
 		if (p->sent[i].prepares)
 			pg_cache_lost(&p->c->cache, p->sent[i].id);
@@ -448,27 +452,28 @@ static void read_all(struct pipeline *p)
 
 void pg_run_batch(struct driver_conn *base, struct batch_item *const *items, size_t n, int64_t deadline_ns)
 {
-	struct sent sent[LIMIT_SHARED_STATEMENTS]; /* n are used, and cleared */
-	struct pipeline p = {.c = pg_conn(base), .items = items, .sent = sent, .n = n, .deadline = deadline_ns};
+	struct pg_sent sent[LIMIT_SHARED_STATEMENTS]; /* n are used, and cleared */
+	struct pg_pipeline p = {.c = pg_conn(base), .items = items, .sent = sent, .n = n, .deadline = deadline_ns};
 	struct err ignored;
 
 	assert(n <= LIMIT_SHARED_STATEMENTS);
 	memset(sent, 0, n * sizeof(*sent));
 	fiber_shield(); /* the items are other requests', too */
-	if (!p.c->pooled && pg_usable(p.c, deadline_ns, &ignored) && PQenterPipelineMode(p.c->pg) == 1) {
-		if (send_prologue(&p) && send_reads(&p))
+	if (!p.c->pooled && pg_usable(p.c, deadline_ns, &ignored) && may_send(&p)) {
+		if (p.wired || (send_prologue(&p) && send_reads(&p)))
 			read_all(&p);
 		else
 			base->broken = true;
 	}
 	leave_rest(items, n);
+	forget_sent(&p);
 	fiber_unshield();
 }
 
 /* ---- writes ---- */
 
 /* No more is to be learned about a write that was sent. */
-static void fail_unknown(struct pipeline *p, struct batch_item *item, enum pg_io why)
+static void fail_unknown(struct pg_pipeline *p, struct batch_item *item, enum pg_io why)
 {
 	if (item->failed || item->again) /* the server had refused it before */
 		return;
@@ -481,7 +486,7 @@ static void fail_unknown(struct pipeline *p, struct batch_item *item, enum pg_io
 	item->err.outcome = ERR_OUTCOME_UNKNOWN;
 }
 
-static enum pg_io read_write(struct pipeline *p, struct batch_item *item, struct sent *st)
+static enum pg_io read_write(struct pg_pipeline *p, struct batch_item *item, struct pg_sent *st)
 {
 	const int64_t timeout = p->c->base.statement_timeout_ns;
 	enum pg_io io;
@@ -509,7 +514,7 @@ static enum pg_io read_write(struct pipeline *p, struct batch_item *item, struct
 }
 
 /* Each item is gone as soon as it is done. */
-static void read_writes(struct pipeline *p)
+static void read_writes(struct pg_pipeline *p)
 {
 	enum pg_io io = p->ends ? PG_IO_LOST : read_prologue(p);
 
@@ -526,7 +531,7 @@ static void read_writes(struct pipeline *p)
 			item->done(item);
 	}
 	/* a cancellation may still be on its way, to hit whatever runs next */
-	if (io != PG_IO_OK || p->late != NULL || PQexitPipelineMode(p->c->pg) != 1)
+	if (io != PG_IO_OK || p->late != NULL || (p->wired ? !pg_wire_over(p->c) : PQexitPipelineMode(p->c->pg) != 1))
 		p->c->base.broken = true;
 	if (p->stale)
 		pg_cache_clear(&p->c->cache, false);
@@ -540,15 +545,15 @@ bool pg_groups(const struct driver_db *db)
 
 void pg_run_writes(struct driver_conn *base, struct batch_item *const *items, size_t n, int64_t deadline_ns)
 {
-	struct sent sent[LIMIT_SHARED_STATEMENTS]; /* n are used, and cleared */
-	struct pipeline p = {.c = pg_conn(base), .items = items, .sent = sent, .n = n, .writes = true};
+	struct pg_sent sent[LIMIT_SHARED_STATEMENTS]; /* n are used, and cleared */
+	struct pg_pipeline p = {.c = pg_conn(base), .items = items, .sent = sent, .n = n, .writes = true};
 	struct err ignored;
 
 	assert(n <= LIMIT_SHARED_STATEMENTS);
 	memset(sent, 0, n * sizeof(*sent));
 	fiber_shield();
 	p.deadline = deadline_ns;
-	if (!p.c->pooled && pg_usable(p.c, deadline_ns, &ignored) && PQenterPipelineMode(p.c->pg) == 1) {
+	if (!p.c->pooled && pg_usable(p.c, deadline_ns, &ignored) && may_send(&p) && !p.wired) {
 		hold_back(p.c);
 		if (send_prologue(&p))
 			send_writes(&p);
@@ -557,5 +562,6 @@ void pg_run_writes(struct driver_conn *base, struct batch_item *const *items, si
 		let_go(p.c);
 	}
 	read_writes(&p);
+	forget_sent(&p);
 	fiber_unshield();
 }

@@ -85,7 +85,18 @@ void pg_cache_drop(struct pg_cache *k, struct pg_stmt *p, bool gone)
 	if (!gone)
 		bury(k, p->id);
 	mem_free((char *)(uintptr_t)p->key.p);
+	pg_shape_unref(p->shape);
 	mem_free(p);
+}
+
+void pg_cache_shape(struct pg_cache *k, uint64_t id, const PGresult *res)
+{
+	struct pg_stmt *p = k->newest;
+
+	while (p != NULL && p->id != id)
+		p = p->older;
+	if (p != NULL && p->shape == NULL)
+		p->shape = pg_shape_of(res);
 }
 
 /* Rare, and there are not many. It may have been evicted already: a server that is told to forget what it does not know

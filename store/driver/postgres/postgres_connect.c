@@ -296,42 +296,11 @@ static void keep_version(struct pg_conn *c)
 	c->version[n] = '\0';
 }
 
-/* What goes beyond the bounds is dropped: a function may tell something a row. */
-static void keep_notice(struct pg_conn *c, const PGresult *res)
-{
-	const char *severity = PQresultErrorField(res, PG_DIAG_SEVERITY_NONLOCALIZED);
-	const char *code = PQresultErrorField(res, PG_DIAG_SQLSTATE);
-	const char *message = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
-	struct strbuf *b = &c->base.notices;
-	const size_t before = b->len;
-
-	if (severity == NULL || code == NULL || message == NULL || c->base.n_notices == LIMIT_NOTICES ||
-	    strlen(message) > LIMIT_NOTICE_BYTES)
-		return;
-	strbuf_puts(b, before > 0 ? ",{\"severity\":" : "{\"severity\":");
-	strbuf_json_string(b, str_z(severity));
-	strbuf_puts(b, ",\"code\":");
-	strbuf_json_string(b, str_z(code));
-	strbuf_puts(b, ",\"message\":");
-	strbuf_json_string(b, str_z(message));
-	strbuf_putc(b, '}');
-	if (b->len > LIMIT_NOTICE_BYTES)
-		strbuf_truncate(b, before);
-	else
-		c->base.n_notices++;
-}
-
-/* That a commit's wait for a standby was cancelled is told by a warning, of which nothing is sure but the function that
- * it comes from: no client's RAISE has that name. */
 static void take_notice(void *arg, const PGresult *res)
 {
-	const char *function = PQresultErrorField(res, PG_DIAG_SOURCE_FUNCTION);
-	struct pg_conn *c = arg;
+	const struct pg_said said = pg_said_of(res);
 
-	c->n_told++;
-	if (function != NULL && strcmp(function, "SyncRepWaitForLSN") == 0)
-		c->base.unreplicated = true;
-	keep_notice(c, res);
+	pg_take_notice(arg, &said);
 }
 
 bool pg_open(struct driver_db *db, int64_t deadline_ns, struct driver_conn **ret, struct err *err)
@@ -352,8 +321,11 @@ bool pg_open(struct driver_db *db, int64_t deadline_ns, struct driver_conn **ret
 	strbuf_init(&c->along.key, 0);
 	strbuf_init(&c->along.sql, 0);
 	strbuf_init(&c->base.notices, 0);
+	strbuf_init(&c->wire.out, 0);
+	strbuf_init(&c->wire.rows, 0);
 	(void)PQsetErrorVerbosity(c->pg, PQERRORS_DEFAULT);
 	(void)PQsetNoticeReceiver(c->pg, take_notice, c);
+	c->wire.plain = PQsslInUse(c->pg) == 0 && PQgssEncInUse(c->pg) == 0 && PQprotocolVersion(c->pg) == 3;
 	c->cancel = pg_cancel_create(c->pg, db->dsn);
 	if (c->cancel == NULL || PQsetnonblocking(c->pg, 1) != 0)
 		(void)pg_fail_connect(db->dsn, c->pg, err);
@@ -373,10 +345,12 @@ void pg_close(struct driver_conn *base)
 	if (base == NULL)
 		return;
 	/* or it would run on in the server, holding its locks */
-	if (c->cancel != NULL && PQstatus(c->pg) == CONNECTION_OK && PQtransactionStatus(c->pg) == PQTRANS_ACTIVE)
+	if (c->cancel != NULL && PQstatus(c->pg) == CONNECTION_OK &&
+	    (PQtransactionStatus(c->pg) == PQTRANS_ACTIVE || c->wire.running))
 		(void)pg_cancel_send(c->cancel);
 	pg_cancel_unref(c->cancel);
 	pg_cursor_done(&c->cur);
+	pg_wire_done(&c->wire);
 	mem_free(c->ahead.items);
 	PQfinish(c->pg);
 	pg_cache_done(&c->cache);

@@ -190,6 +190,7 @@ static bool start(struct pg_conn *c, const struct stmt *s, struct pg_flight *f, 
 	}
 	again = worth_another(c, &st, f, res);
 	(void)fail(c, res, err);
+	pg_pooled_end(c);
 	if (!again || c->base.broken)
 		return false;
 	if (st.opens && f->attempt == 1) {
@@ -317,6 +318,8 @@ bool pg_prepare(struct driver_conn *base, const struct stmt *s, int64_t deadline
 	}
 	c->ahead.n_stmts = 0;
 	cur->active = ok;
+	if (!ok)
+		pg_pooled_end(c);
 	*ret = &cur->base;
 	return ok;
 }
@@ -487,6 +490,7 @@ void pg_finish(struct cursor *base)
 	PQclear(cur->meta);
 	cur->meta = NULL;
 	cur->active = false;
+	pg_pooled_end(c);
 }
 
 void pg_cursor_done(struct pg_cursor *cur)

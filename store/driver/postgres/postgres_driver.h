@@ -13,6 +13,7 @@
 #include "store/connection/dsn.h"
 #include "store/driver/driver.h"
 #include "store/driver/postgres/postgres_lex.h"
+#include "store/driver/postgres/postgres_past.h"
 
 /*
  * The files:
@@ -31,6 +32,9 @@
  *   postgres_flight.c    what comes back of it
  *   postgres_cursor.c    prepare, step, finish
  *   postgres_batch.c     several quick statements in one pipeline
+ *   postgres_batch_result.c  what comes of each
+ *   postgres_wire.c      such a pipeline past libpq
+ *   postgres_message.c   its messages
  *   postgres_steps.c     the statements of a migration, many in a flight
  *   postgres_pooled.c    what is different behind a pooler
  *   postgres_plain.c     tables that leave nothing in a session, looked at
@@ -68,9 +72,10 @@ struct driver_db {
 struct pg_cancel; /* postgres_cancel.c */
 
 struct pg_stmt {
-	struct str key; /* owned: SQL, NUL, one type letter a parameter */
-	uint64_t hash;  /* of text and letters */
-	uint64_t id;    /* the server knows it as "f<id>" */
+	struct str key;         /* owned: SQL, NUL, one type letter a parameter */
+	uint64_t hash;          /* of text and letters */
+	uint64_t id;            /* the server knows it as "f<id>" */
+	struct pg_shape *shape; /* a reference; NULL: not known */
 	struct pg_stmt *newer, *older;
 };
 
@@ -98,22 +103,11 @@ struct pg_flight {
 	int attempt;
 	bool parses; /* a Parse travels with it */
 	bool named;
-	bool is_new; /* could be named and has not run before */
-	bool bare;   /* refuses to run in a transaction, which all that travels with it would make */
+	bool is_new;      /* could be named and has not run before */
+	bool bare, loose; /* refuses to run in a transaction, as all that travels with it would make; or BEGIN */
 	uint8_t digest[16];
 	char name[PG_POOLED_NAME_BYTES];
 	size_t n_before; /* results before its own */
-};
-
-/* Parameters as libpq wants them; arrays are kept from statement to statement. */
-struct pg_params {
-	size_t n, size;
-	Oid *types;
-	const char **values;
-	int *lengths;
-	int *formats;
-	char *text; /* owned: NUL-terminated texts, one after the other */
-	size_t text_size;
 };
 
 /* What was sent for a statement and is to be read before its own results. */
@@ -144,8 +138,6 @@ struct pg_ahead_item {
 	struct pg_told told;
 };
 
-enum pg_io { PG_IO_OK, PG_IO_LOST, PG_IO_TIMEOUT, PG_IO_CANCELLED };
-
 struct pg_ahead {
 	const struct stmt *const *stmts; /* noted for the next statement, which is the first of them; n_stmts 0: none */
 	size_t n_stmts;
@@ -157,8 +149,6 @@ struct pg_ahead {
 	struct commit_mark *mark; /* see pg_cursor.mark */
 	uint64_t mark_id;         /* the question for the mark is prepared on the way; 0: it is not */
 };
-
-enum pg_cell { PG_CELL_TEXT, PG_CELL_BOOL, PG_CELL_INT, PG_CELL_DOUBLE, PG_CELL_BYTES, PG_CELL_JSON };
 
 /* COMMIT, and BEGIN by isolation level, read only or not: postgres_words.c. */
 #define PG_WORDS 9
@@ -221,21 +211,21 @@ struct pg_conn {
 	bool has_plpgsql;                  /* pooled: the role may run it */
 	bool nameless;                     /* pooled: whatever the pooler knew of names, it may know no more */
 	uint64_t known[PG_NAMES_MAX / 64]; /* pooled: names whose Parse was sent on this connection, by their place */
-	bool loading;                      /* COPY FROM STDIN runs; `text` holds rows not sent yet */
+	struct pg_wire wire;
+	bool loading;     /* COPY FROM STDIN runs; `text` holds rows not sent yet */
 	char opening[96]; /* BEGIN and its words, which travel with the next statement; "": none waits */
 	struct pg_words words;
 	bool marking; /* behind the first statement of the transaction travels the question for its mark */
 	struct pg_along along;
-	bool closing;                     /* the next statement takes COMMIT along */
-	struct commit_mark *closing_mark; /* and the mark, when somebody wants it; borrowed */
-	char tx_began[48];                /* now() before a statement that divides */
-	bool by_rows;                     /* rows of the last statement by itself came a few at a time */
-	int64_t seen_ns;                  /* when the server was last seen to be there, by peer_is_there */
-	int pieces;                       /* reads that are left of a bounded answer; -1: no bound */
-	unsigned n_blind, blind_bytes;    /* reads, while rows were sent, of which nothing could be taken yet */
-	unsigned blind_left;              /* of those bytes: still in the socket, as far as is known */
-	uint64_t n_told;                  /* notices and notifications */
-	bool at_end;                      /* the last result was the end of a statement's */
+	bool closing;                              /* the next statement takes COMMIT along */
+	struct commit_mark *closing_mark;          /* and the mark, when somebody wants it; borrowed */
+	char tx_began[48];                         /* now() before a statement that divides */
+	bool by_rows;                              /* rows of the last statement by itself came a few at a time */
+	int64_t seen_ns;                           /* when the server was last seen to be there, by peer_is_there */
+	int pieces;                                /* reads that are left of a bounded answer; -1: no bound */
+	unsigned n_blind, blind_bytes, blind_left; /* while rows are sent: postgres_io.c */
+	uint64_t n_told;                           /* notices and notifications */
+	bool at_end;                               /* the last result was the end of a statement's */
 	int n_syncs;     /* pipeline: sync points not yet answered; 0 and not in a pipeline otherwise */
 	char *wanted[4]; /* owned: keys of postgres_proof.c to be asked for when the session has been put back */
 	size_t n_wanted;
@@ -287,6 +277,8 @@ void pg_rollback_clean_sql(const struct pg_conn *c, struct strbuf *b);
  * being read or that are being made. */
 /* Drops every notification; how many. */
 size_t pg_told_drop(PGconn *pg);
+/* Keeps, or drops, what the server tells of a statement. */
+void pg_take_notice(struct pg_conn *c, const struct pg_said *said);
 /* Has the server told of more settings than any has? */
 bool pg_told_too_much(const PGconn *pg);
 
@@ -503,30 +495,18 @@ struct pg_names *pg_names_create(void);
 void pg_names_destroy(struct pg_names *names);
 /* Sends an autocommit statement whose parameters are set. */
 bool pg_pooled_send(struct pg_conn *c, const struct stmt *s, struct pg_flight *f) MUST_CHECK;
-/* Its first result has come. */
-void pg_pooled_done(struct pg_conn *c, const struct pg_flight *f);
+void pg_pooled_done(struct pg_conn *c, const struct pg_flight *f); /* its first result has come */
 /* It has failed: is another flight to be sent? Nothing has happened then. */
 bool pg_pooled_again(struct pg_conn *c, struct pg_flight *f, const PGresult *res);
+/* A statement outside transactions has failed or was given up: the transaction begun for it is put an end to. */
+void pg_pooled_end(struct pg_conn *c);
 /* Does the statement need a session of its own? Then *err says so. */
 bool pg_pooled_refuses(struct pg_conn *c, const struct pg_sql_facts *facts, struct str sql, struct err *err);
 
-/* An item's result: what came, and its cells, read once and for all. */
-struct pg_batch_answer {
-	struct cursor cur; /* first; belongs to no connection */
-	PGresult *res;
-	struct value *next; /* the row that comes next */
-	size_t rows_left;
-	struct cursor_column *columns; /* behind the cells */
-	struct value cells[];
-};
 /* postgres_batch.c */
 void pg_run_batch(struct driver_conn *base, struct batch_item *const *items, size_t n, int64_t deadline_ns);
 void pg_run_writes(struct driver_conn *base, struct batch_item *const *items, size_t n, int64_t deadline_ns);
 bool pg_groups(const struct driver_db *db);
-/* postgres_batch_result.c */
-struct cursor *pg_batch_cursor(struct batch_item *item);
-bool pg_batch_step(struct cursor *cur);
-void pg_batch_drop(struct batch_item *item);
 
 /* postgres_steps.c: see driver.h */
 bool pg_simple_all(struct driver_conn *base, const struct str *sqls, size_t n, int64_t deadline_ns, size_t *ret_done,
@@ -548,6 +528,8 @@ struct pg_stmt *pg_cache_find(struct pg_cache *k, const struct stmt *s, bool *re
 void pg_cache_add(struct pg_cache *k, uint64_t id);
 /* The same for a key that was looked up before another. */
 void pg_cache_put(struct pg_cache *k, uint64_t id, struct str key, uint64_t hash);
+/* What a sound result of a statement has shown of its rows. */
+void pg_cache_shape(struct pg_cache *k, uint64_t id, const PGresult *res);
 /* Drops an entry; gone: the server has dropped it already. */
 void pg_cache_drop(struct pg_cache *k, struct pg_stmt *p, bool gone);
 /* The server does not know a statement that was added before it had answered. */
@@ -583,6 +565,9 @@ bool pg_cell_value(PGresult *res, int row, int column, enum pg_cell cell, struct
 /* All cells of an answer, row by row, into ret, which has room for them; once. What is wrong with them: static text,
  * NULL: nothing. */
 const char *pg_rows_read(PGresult *res, struct value *ret);
+/* The same of DataRow messages one behind the other, and a byte behind them: each of its own length, and of as many
+ * cells as the shape has, as far as its length leaves room for them. Texts are borrowed from them. */
+const char *pg_cells_read(char *rows, size_t n_rows, const struct pg_shape *shape, struct value *ret);
 
 /* postgres_error.c */
 /* Is it the server's last word on this connection? NULL: no. */
@@ -591,6 +576,7 @@ bool pg_is_fatal(const PGresult *res);
  * outcome of an autocommit statement that met the server's last word is unknown: whoever knows that its result had not
  * been sent, and thus that its commit had not begun, may say rolled back. */
 bool pg_fail(struct pg_conn *c, const PGresult *res, bool raw, bool autocommit, struct err *err);
+bool pg_fail_said(struct pg_conn *c, const struct pg_said *said, bool raw, bool autocommit, struct err *err);
 /* Maps a connection that could not be made. pg may be NULL. Always false. */
 bool pg_fail_connect(const struct dsn *dsn, const PGconn *pg, struct err *err);
 

@@ -74,17 +74,17 @@ static enum err_code raw_code(const struct rule *rule, const char *state)
 	return rule->code;
 }
 
-static void copy_field(char *out, size_t size, const PGresult *res, int field)
+static void copy_field(char *out, size_t size, const struct pg_said *said, int field)
 {
-	const char *text = PQresultErrorField(res, field);
+	const char *text = pg_said_field(said, field);
 
 	if (text != NULL)
 		(void)snprintf(out, size, "%s", text);
 }
 
-static void put_position(const PGresult *res, struct err *err)
+static void put_position(const struct pg_said *said, struct err *err)
 {
-	const char *text = PQresultErrorField(res, PG_DIAG_STATEMENT_POSITION);
+	const char *text = pg_said_field(said, PG_DIAG_STATEMENT_POSITION);
 	long position = 0;
 
 	if (text == NULL)
@@ -104,15 +104,15 @@ static bool fail_lost(struct pg_conn *c, bool autocommit, struct err *err)
 
 bool pg_is_fatal(const PGresult *res)
 {
-	const char *severity = PQresultErrorField(res, PG_DIAG_SEVERITY_NONLOCALIZED);
+	const struct pg_said said = pg_said_of(res);
 
-	return severity != NULL && (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0);
+	return pg_said_is_fatal(&said);
 }
 
 /* What else depends on the object, or keeps it as it is: the detail of these two states has names and nothing else. */
-static void put_objects(const PGresult *res, const char *state, struct err *err)
+static void put_objects(const struct pg_said *said, const char *state, struct err *err)
 {
-	const char *detail = PQresultErrorField(res, PG_DIAG_MESSAGE_DETAIL);
+	const char *detail = pg_said_field(said, PG_DIAG_MESSAGE_DETAIL);
 
 	if (detail != NULL && (strcmp(state, "2BP01") == 0 || strcmp(state, "0A000") == 0))
 		(void)err_set(err, err->code, "%s (%.400s)", err->detail, detail);
@@ -138,9 +138,9 @@ static bool is_raised(const char *state)
 }
 
 /* The author's words are for the client, whoever wrote the statement. */
-static void put_raised(const PGresult *res, const char *message, struct err *err)
+static void put_raised(const struct pg_said *said, const char *message, struct err *err)
 {
-	const char *hint = PQresultErrorField(res, PG_DIAG_MESSAGE_HINT);
+	const char *hint = pg_said_field(said, PG_DIAG_MESSAGE_HINT);
 
 	if (hint != NULL && hint[0] != '\0')
 		(void)err_set(err, ERR_SQL_ERROR, "%s (%s)", message, hint);
@@ -150,8 +150,15 @@ static void put_raised(const PGresult *res, const char *message, struct err *err
 
 bool pg_fail(struct pg_conn *c, const PGresult *res, bool raw, bool autocommit, struct err *err)
 {
-	const char *state = res != NULL ? PQresultErrorField(res, PG_DIAG_SQLSTATE) : NULL;
-	const char *message = res != NULL ? PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY) : NULL;
+	const struct pg_said said = pg_said_of(res);
+
+	return pg_fail_said(c, &said, raw, autocommit, err);
+}
+
+bool pg_fail_said(struct pg_conn *c, const struct pg_said *said, bool raw, bool autocommit, struct err *err)
+{
+	const char *state = pg_said_field(said, PG_DIAG_SQLSTATE);
+	const char *message = pg_said_field(said, PG_DIAG_MESSAGE_PRIMARY);
 	const struct rule *rule;
 	enum err_code code;
 
@@ -169,22 +176,22 @@ bool pg_fail(struct pg_conn *c, const PGresult *res, bool raw, bool autocommit, 
 	if (!raw && code == ERR_INVALID_PARAMETERS)
 		code = ERR_INTERNAL_ERROR;
 	if (is_raised(state))
-		put_raised(res, message, err);
+		put_raised(said, message, err);
 	else if (rule->detail != NULL && !(raw && (code == ERR_SQL_ERROR || code == ERR_INVALID_PARAMETERS)))
 		(void)err_set(err, code, "%s", rule->detail);
 	else
 		(void)err_set(err, code, "%s", message);
-	put_objects(res, state, err);
+	put_objects(said, state, err);
 	(void)snprintf(err->sqlstate, sizeof(err->sqlstate), "%s", state);
-	copy_field(err->constraint, sizeof(err->constraint), res, PG_DIAG_CONSTRAINT_NAME);
-	copy_field(err->table, sizeof(err->table), res, PG_DIAG_TABLE_NAME);
-	copy_field(err->column, sizeof(err->column), res, PG_DIAG_COLUMN_NAME);
+	copy_field(err->constraint, sizeof(err->constraint), said, PG_DIAG_CONSTRAINT_NAME);
+	copy_field(err->table, sizeof(err->table), said, PG_DIAG_TABLE_NAME);
+	copy_field(err->column, sizeof(err->column), said, PG_DIAG_COLUMN_NAME);
 	if (raw)
-		put_position(res, err);
+		put_position(said, err);
 	/* A refusal means that nothing was committed; a last word may have been sent right after the commit. */
 	if (autocommit)
-		err->outcome =
-			strcmp(state, "40003") == 0 || pg_is_fatal(res) ? ERR_OUTCOME_UNKNOWN : ERR_OUTCOME_ROLLED_BACK;
+		err->outcome = strcmp(state, "40003") == 0 || pg_said_is_fatal(said) ? ERR_OUTCOME_UNKNOWN
+										     : ERR_OUTCOME_ROLLED_BACK;
 	return false;
 }
 

@@ -197,6 +197,7 @@ enum pg_io pg_next(struct pg_conn *c, int64_t deadline_ns, PGresult **ret)
 	c->n_blind = c->blind_bytes = c->blind_left = 0;
 	if (*ret != NULL) {
 		c->at_end = false;
+		c->wire.heard = false; /* what had come before is whole */
 		hear(c, *ret);
 		return PG_IO_OK;
 	}
@@ -343,6 +344,7 @@ static bool peer_is_there(struct pg_conn *c)
 		if (n == 0 || !PQconsumeInput(c->pg) || PQstatus(c->pg) != CONNECTION_OK)
 			return false;
 		(void)is_busy(c); /* takes in what came unasked: notices, parameter changes */
+		c->wire.heard = true;
 	}
 	return true;
 }

@@ -3,7 +3,8 @@
  * connections, which others use in between. So nothing is taken for granted that an earlier flight has left there:
  *
  *   - what a session needs set travels with each flight, for its transaction only;
- *   - what a client's own SQL may have left is put back in the same transaction;
+ *   - what a client's own SQL may have left is put back in the same transaction, which is one that BEGIN began: so it
+ *     is still there, on the same connection to the server, when the statement fails;
  *   - a prepared statement is named by a hash of its text and parameter types, so that a name means one text for
  *     everybody. A pooler that hands names on as they come has it on the one server connection and not on the other: a
  *     flight that guesses wrong (26000, 42P05, and the server tells the very name) has done nothing and is sent again,
@@ -106,18 +107,32 @@ static bool send_text(struct pg_conn *c, const char *sql)
 	return PQsendQueryParams(c->pg, sql, 0, NULL, NULL, NULL, NULL, 0) == 1;
 }
 
+/* Words that do otherwise in a transaction that BEGIN began. */
+static bool is_loose(const struct pg_conn *c, const struct stmt *s, const struct pg_flight *f)
+{
+	static const char *const words[] = {"lock", "declare"};
+	bool loose = f->loose || stmt_is_transaction(s->sql);
+
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		loose = loose || (s->raw && strcmp(c->cur.told.first, words[i]) == 0);
+	return loose;
+}
+
 /* Sends s with all that it needs around it, and the sync point. */
 bool pg_pooled_send(struct pg_conn *c, const struct stmt *s, struct pg_flight *f)
 {
 	const struct pg_params *p = &c->params;
 	bool ok;
 
+	const bool begins = c->cur.leaves && !is_loose(c, s, f);
+
 	f->named = choose_name(c, s, f);
-	f->n_before = 2;
+	f->n_before = 2 + begins;
 	if (PQenterPipelineMode(c->pg) != 1)
 		return false;
 	c->n_syncs = 1;
-	ok = send_text(c, c->base.db->settings.p) && send_text(c, c->base.db->path.p);
+	ok = (!begins || send_text(c, "BEGIN")) && send_text(c, c->base.db->settings.p) &&
+	     send_text(c, c->base.db->path.p);
 	if (ok && f->named) {
 		ok = (!f->parses || PQsendPrepare(c->pg, f->name, c->cache.key.p, (int)p->n, p->types) == 1) &&
 		     PQsendQueryPrepared(c->pg, f->name, (int)p->n, p->values, p->lengths, p->formats, 0) == 1;
@@ -128,6 +143,7 @@ bool pg_pooled_send(struct pg_conn *c, const struct stmt *s, struct pg_flight *f
 	for (size_t i = 0; ok && c->cur.leaves && pg_leavings[i] != NULL; i++)
 		ok = send_text(c, pg_leavings[i]);
 	ok = ok && (!c->cur.leaves || send_text(c, pg_drop_prepared(c)));
+	ok = ok && (!begins || send_text(c, "COMMIT"));
 	return ok && PQpipelineSync(c->pg) == 1;
 }
 
@@ -163,6 +179,9 @@ bool pg_pooled_again(struct pg_conn *c, struct pg_flight *f, const PGresult *res
 		return false;
 	if (c->cur.raw && strcmp(state, "25001") == 0 && !f->bare && runs_outside(c->cur.told.first))
 		return f->bare = true;
+	/* a procedure that commits on its way: what it did before is undone */
+	if (c->cur.leaves && strcmp(state, "2D000") == 0 && !f->loose)
+		return f->loose = true;
 	if (!f->named)
 		return false;
 	if (strcmp(state, "42P05") == 0 || strcmp(state, "26000") == 0) {
@@ -187,6 +206,19 @@ bool pg_pooled_again(struct pg_conn *c, struct pg_flight *f, const PGresult *res
 	mutex_unlock(&names->lock);
 	f->attempt = ATTEMPTS_NAMED;
 	return true;
+}
+
+void pg_pooled_end(struct pg_conn *c)
+{
+	const uint64_t n_rollbacks = c->base.n_rollbacks;
+
+	if (!c->pooled || !c->cur.autocommit || !c->cur.leaves || c->base.broken ||
+	    PQtransactionStatus(c->pg) == PQTRANS_IDLE)
+		return;
+	c->unclean = true;
+	c->base.driver->rollback(&c->base);
+	c->unclean = false;
+	c->base.n_rollbacks = n_rollbacks; /* nobody knows of it */
 }
 
 bool pg_pooled_refuses(struct pg_conn *c, const struct pg_sql_facts *facts, struct str sql, struct err *err)

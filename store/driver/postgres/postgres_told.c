@@ -3,6 +3,7 @@
  * them, so one that never ends would fill memory. Notices go to a receiver, which keeps a few.
  */
 #include "service/base/clock.h"
+#include "service/base/limits.h"
 #include "service/base/num.h"
 #include "store/driver/postgres/postgres_driver.h"
 
@@ -63,4 +64,41 @@ bool pg_told_too_much(const PGconn *pg)
 			return false;
 	}
 	return true;
+}
+
+/* What goes beyond the bounds is dropped: a function may tell something a row. */
+static void keep_notice(struct pg_conn *c, const struct pg_said *said)
+{
+	const char *severity = pg_said_field(said, PG_DIAG_SEVERITY_NONLOCALIZED);
+	const char *code = pg_said_field(said, PG_DIAG_SQLSTATE);
+	const char *message = pg_said_field(said, PG_DIAG_MESSAGE_PRIMARY);
+	struct strbuf *b = &c->base.notices;
+	const size_t before = b->len;
+
+	if (severity == NULL || code == NULL || message == NULL || c->base.n_notices == LIMIT_NOTICES ||
+	    strlen(message) > LIMIT_NOTICE_BYTES)
+		return;
+	strbuf_puts(b, before > 0 ? ",{\"severity\":" : "{\"severity\":");
+	strbuf_json_string(b, str_z(severity));
+	strbuf_puts(b, ",\"code\":");
+	strbuf_json_string(b, str_z(code));
+	strbuf_puts(b, ",\"message\":");
+	strbuf_json_string(b, str_z(message));
+	strbuf_putc(b, '}');
+	if (b->len > LIMIT_NOTICE_BYTES)
+		strbuf_truncate(b, before);
+	else
+		c->base.n_notices++;
+}
+
+/* That a commit's wait for a standby was cancelled is told by a warning, of which nothing is sure but the function that
+ * it comes from: no client's RAISE has that name. */
+void pg_take_notice(struct pg_conn *c, const struct pg_said *said)
+{
+	const char *function = pg_said_field(said, PG_DIAG_SOURCE_FUNCTION);
+
+	c->n_told++;
+	if (function != NULL && strcmp(function, "SyncRepWaitForLSN") == 0)
+		c->base.unreplicated = true;
+	keep_notice(c, said);
 }

@@ -533,41 +533,74 @@ static bool read_views(const struct catalog *of, const struct introspect_scope *
 	return catalog_query(&c, str_z(triggers_sql), "tTt", on_view_trigger, err);
 }
 
-/* Whether the statement can be made; *ret_lacks: it cannot, for what SQLite has not been given here. */
-static void try_statement(struct sqlite_conn *c, struct str sql, struct str *ret_lacks)
+/* Whether the statement can be made; no: *ret_lacks is what SQLite has not been given here, if that is why. */
+static int try_statement(struct catalog *c, struct str sql, struct str *ret_lacks)
 {
+	sqlite3 *h = sqlite_conn_of(c->conn)->h;
 	sqlite3_stmt *st = NULL;
+	const int rc = sqlite3_prepare_v2(h, sql.p, (int)sql.len, &st, NULL);
 
-	c->internal = true;
-	if (sqlite3_prepare_v2(c->h, sql.p, (int)sql.len, &st, NULL) != SQLITE_OK && sqlite_lacks(sqlite3_errmsg(c->h)))
-		*ret_lacks = str_z(sqlite3_errmsg(c->h));
+	if ((rc & 0xff) == SQLITE_ERROR && sqlite_lacks(sqlite3_errmsg(h)))
+		*ret_lacks = arena_str(c->arena, str_z(sqlite3_errmsg(h)));
 	(void)sqlite3_finalize(st);
-	c->internal = false;
+	return rc;
+}
+
+static int try_table(struct catalog *c, struct live_table *t)
+{
+	static const char *const words[] = {"EXPLAIN SELECT * FROM ", "EXPLAIN INSERT INTO "};
+	int rc = SQLITE_OK;
+
+	for (size_t k = 0; k < ARRAY_LEN(words); k++) {
+		struct str lacks = STR_NONE;
+		struct strbuf sql;
+
+		strbuf_init(&sql, 0);
+		strbuf_puts(&sql, words[k]);
+		dialect_quote_ident(&sql, t->name);
+		strbuf_puts(&sql, k == 1 ? " DEFAULT VALUES" : "");
+		rc = try_statement(c, strbuf_str(&sql), &lacks);
+		strbuf_done(&sql);
+		if (lacks.p != NULL)
+			t->unreadable = lacks;
+	}
+	return rc;
+}
+
+/* The tables' generated columns, checks and triggers take as long to compile as their author likes: off the loop, for a
+ * moment at a time. */
+struct unusable_job {
+	struct catalog *c;
+	size_t next;
+	int rc;
+};
+
+#define JOB_NS (5 * CLOCK_NS_PER_MS)
+
+static void unusable_job(void *arg)
+{
+	struct unusable_job *j = arg;
+	struct sqlite_conn *c = sqlite_conn_of(j->c->conn);
+	const int64_t until = clock_mono_ns() + JOB_NS;
+
+	do {
+		sqlite_wait_begin(c, j->c->deadline);
+		j->rc = try_table(j->c, &j->c->live->tables[j->next++]);
+	} while (c->stop == SQLITE_STOP_NONE && j->next < j->c->live->n_tables && clock_mono_ns() < until);
 }
 
 /* A table that needs a collation or a function of the program that made it can be neither read nor written whole. */
-static void find_unusable(struct catalog *c)
+static bool find_unusable(struct catalog *of, struct err *err)
 {
-	static const char *const words[] = {"EXPLAIN SELECT * FROM ", "EXPLAIN INSERT INTO "};
+	struct sqlite_conn *c = sqlite_conn_of(of->conn);
+	struct unusable_job j = {.c = of};
 
-	for (size_t i = 0; i < c->live->n_tables; i++) {
-		struct live_table *t = &c->live->tables[i];
-
-		wait_may_step_aside();
-		for (size_t k = 0; k < ARRAY_LEN(words); k++) {
-			struct str lacks = STR_NONE;
-			struct strbuf sql;
-
-			strbuf_init(&sql, 0);
-			strbuf_puts(&sql, words[k]);
-			dialect_quote_ident(&sql, t->name);
-			strbuf_puts(&sql, k == 1 ? " DEFAULT VALUES" : "");
-			try_statement(sqlite_conn_of(c->conn), strbuf_str(&sql), &lacks);
-			strbuf_done(&sql);
-			if (lacks.p != NULL)
-				t->unreadable = arena_str(c->arena, lacks);
-		}
+	while (j.next < of->live->n_tables) {
+		sqlite_policy_begin(c);
+		if (!sqlite_compile_away(c, unusable_job, &j) || c->stop != SQLITE_STOP_NONE)
+			return sqlite_error(c, SQLITE_INTERRUPT, STR_NONE, err);
 	}
+	return true;
 }
 
 bool sqlite_introspect(struct driver_conn *conn, const struct introspect_scope *scope, struct arena *a,
@@ -587,8 +620,8 @@ bool sqlite_introspect(struct driver_conn *conn, const struct introspect_scope *
 	if (!ask(&c, scope, indexes_sql, "ttitiTTiT", on_index, err))
 		return false;
 	read_index_texts(&c);
-	if (scope->views)
-		find_unusable(&c);
+	if (scope->views && !find_unusable(&c, err))
+		return false;
 	return read_spellings(&c, err) && catalog_query(&c, str_z(triggers_sql), "tTt", on_trigger, err) &&
 	       (!scope->views || read_views(&c, scope, err));
 }

@@ -130,10 +130,8 @@ static void check_job(void *arg)
 static void run_check(struct check_job *j)
 {
 	j->c->internal = true;
-	if (j->c->base.db->is_file)
-		offload(check_job, j);
-	else
-		check_job(j);
+	if (!sqlite_compile_away(j->c, check_job, j))
+		j->rc = SQLITE_INTERRUPT;
 	j->c->internal = false;
 }
 

@@ -19,8 +19,8 @@
  * half a microsecond each, but SQLite doubles the room for them, and gives up when the next doubling would be too much.
  */
 #define LOOP_OPS 45000
-#define THREAD_OPS 2800000
-#define THREAD_OPS_NS (25 * CLOCK_NS_PER_MS) /* the half of them take longer */
+#define THREAD_OPS 700000
+#define THREAD_OPS_NS (6 * CLOCK_NS_PER_MS) /* the half of them take longer */
 #define OP_BYTES 24
 /* Bytes of a value, or of a row that is made, on a loop: a few hundred of them may be compared between two looks. */
 #define LOOP_VALUE_BYTES (256 << 10)

@@ -26,6 +26,7 @@
  *   sqlite_text.c     their texts
  *   sqlite_ahead.c    rows of statements that compute for long, made off the loop
  *   sqlite_away.c     what shows only on a loop that it takes long, begun anew off it
+ *   sqlite_compile.c  what others wrote, compiled off the loop
  *   sqlite_group.c    writes of many requests in one transaction
  *   sqlite_snapshot.c reads of many requests in one transaction
  *   sqlite_wait.c     how a connection waits: busy, progress, offloaded steps
@@ -259,6 +260,17 @@ void sqlite_away_leave(struct sqlite_conn *c, int rc);
 /* A look at the progress of what a loop steps. False: it is to give up. */
 bool sqlite_away_look(struct sqlite_conn *c);
 
+/* ---- sqlite_compile.c ---- */
+
+/* Runs fn, which compiles what others wrote, off the loop, within the bounds of a thread and c's deadline. False: it
+ * has not run, as of sqlite_wait_offload. */
+bool sqlite_compile_away(struct sqlite_conn *c, void (*fn)(void *arg), void *arg) MUST_CHECK;
+/* For an authorizer that listens there: is it to go on? Looks at the clock now and then. */
+bool sqlite_compile_goes_on(struct sqlite_conn *c);
+/* A step of h has ended with rc: was it for that reason, as what others have changed was compiled anew inside it? Says
+ * so in c->saw_too_long, before the error is asked for. */
+void sqlite_compile_judge(struct sqlite_conn *c, sqlite3_stmt *h, int rc);
+
 /* ---- sqlite_snapshot.c: see driver.h ---- */
 
 /* What a statement that reads has begun to see stays as it is for its connection until sqlite_snapshot_close. */
@@ -286,7 +298,11 @@ int sqlite_wait_step(struct sqlite_conn *c, sqlite3_stmt *st);
 int sqlite_wait_read(struct sqlite_conn *c, sqlite3_stmt *st, bool was_in_tx);
 /* Runs fn, which steps a statement and leaves the result code in *rc, on a thread that may compute for long, the fiber
  * being parked; the same accounts. */
-void sqlite_wait_compute(struct sqlite_conn *c, void (*fn)(void *arg), void *arg, const int *rc);
+void sqlite_wait_compute(struct sqlite_conn *c, void (*fn)(void *arg), void *arg, int *rc);
+/* Runs fn on such a thread, which c belongs to meanwhile. False: none had begun it by c's deadline, and c->stop says
+ * so.
+ */
+bool sqlite_wait_offload(struct sqlite_conn *c, void (*fn)(void *arg), void *arg) MUST_CHECK;
 /* sqlite3_reset, likewise: ends what a step did not. */
 void sqlite_wait_reset(struct sqlite_conn *c, sqlite3_stmt *st);
 /* After each statement: a read-only transaction that has ended takes its setting with it. */

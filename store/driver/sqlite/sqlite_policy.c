@@ -12,8 +12,6 @@
 
 #include "service/base/banned.h"
 
-#define ASKED_PER_LOOK 64
-
 static bool any_of(const char *word, const char *const *words, size_t n)
 {
 	for (size_t i = 0; word != NULL && i < n; i++) {
@@ -207,8 +205,8 @@ static bool may_compile(struct sqlite_conn *c, int action)
 		c->saw_long = true;
 	else if (c->compile_left > 0)
 		c->compile_left--;
-	else if (fiber_current() == NULL && ++c->compile_asked % ASKED_PER_LOOK == 0)
-		return sqlite_wait_pause(c);
+	else if (fiber_current() == NULL)
+		return sqlite_compile_goes_on(c) && !c->saw_long;
 	return !c->saw_long;
 }
 

@@ -184,9 +184,8 @@ static int compile_somewhere(struct sqlite_conn *c, struct str text, unsigned fl
 		(void)sqlite3_finalize(*ret);
 		*ret = NULL;
 		sqlite_policy_begin(c);
-		c->offloaded = fiber_shielded() ? NULL : fiber_current();
-		offload_compute(compile_job, &j);
-		c->offloaded = NULL;
+		if (!sqlite_wait_offload(c, compile_job, &j))
+			j.rc = SQLITE_INTERRUPT;
 		/* what is so large takes its time to run, and to be put away, too */
 		*ret_long = *ret_long || j.cpu_ns > COMPILE_NS;
 	}
@@ -433,6 +432,8 @@ static bool advance(struct sqlite_stmt *st, bool *ret_row, struct err *err)
 		*ret_row = false;
 		return true;
 	}
+	if (!st->changed) /* else it was seen when it was begun anew */
+		sqlite_compile_judge(c, st->h, rc);
 	(void)sqlite_error(c, rc, STR_NONE, err);
 	/* a statement on its own is undone, but for what FAIL leaves of it; an interrupted write or a full disk ends
 	 * even a whole transaction */

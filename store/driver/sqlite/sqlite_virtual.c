@@ -17,6 +17,10 @@
 
 /* Beyond them views are not looked at: they may name each other. */
 #define VIEWS_MAX 200
+/* Nor are their texts, all in all, beyond so many bytes, or where to look for each name in each of them is to read so
+ * many. */
+#define VIEWS_BYTES ((size_t)1 << 20)
+#define LOOK_BYTES ((size_t)16 << 20)
 /* SELECTs of a view: WITH names that name each other are put in place likewise. */
 #define VIEW_SELECTS 6
 
@@ -32,7 +36,7 @@ static bool one_number(sqlite3_stmt *st, int64_t *ret)
 static bool names_another(sqlite3_stmt *views, struct arena *a)
 {
 	struct str *names = NULL, *texts = NULL;
-	size_t n = 0, size = 0;
+	size_t n = 0, size = 0, bytes = 0;
 	bool found = false;
 
 	while (!found && sqlite3_step(views) == SQLITE_ROW) {
@@ -46,12 +50,16 @@ static bool names_another(sqlite3_stmt *views, struct arena *a)
 			names = more;
 			texts = more + size;
 		}
+		bytes += (size_t)sqlite3_column_bytes(views, 1);
+		if (bytes > VIEWS_BYTES)
+			return true;
 		names[n] = arena_str(a, str_z((const char *)sqlite3_column_text(views, 0)));
 		texts[n++] = arena_str(a, str_z((const char *)sqlite3_column_text(views, 1)));
 		/* in a text, such a name may be spelt otherwise */
 		found = n > VIEWS_MAX || sqlite_text_selects(texts[n - 1]) > VIEW_SELECTS ||
 			strpbrk(names[n - 1].p, "\"'`]") != NULL;
 	}
+	found = found || n * bytes > LOOK_BYTES;
 	for (size_t i = 0; i < n && !found; i++)
 		for (size_t k = 0; k < n && !found; k++)
 			found = i != k && memmem(texts[i].p, texts[i].len, names[k].p, names[k].len) != NULL;

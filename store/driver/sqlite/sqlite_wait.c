@@ -297,14 +297,23 @@ int sqlite_wait_read(struct sqlite_conn *c, sqlite3_stmt *st, bool was_in_tx)
 	return rc;
 }
 
-void sqlite_wait_compute(struct sqlite_conn *c, void (*fn)(void *arg), void *arg, const int *rc)
+bool sqlite_wait_offload(struct sqlite_conn *c, void (*fn)(void *arg), void *arg)
+{
+	c->offloaded = fiber_shielded() ? NULL : fiber_current();
+	const bool ran = offload_compute(fn, arg, c->shielded ? CLOCK_NEVER : c->deadline_ns);
+	c->offloaded = NULL;
+	if (!ran)
+		c->stop = SQLITE_STOP_DEADLINE;
+	return ran;
+}
+
+void sqlite_wait_compute(struct sqlite_conn *c, void (*fn)(void *arg), void *arg, int *rc)
 {
 	const bool was_in_tx = !sqlite3_get_autocommit(c->h);
 
 	c->stepping = true;
-	c->offloaded = fiber_shielded() ? NULL : fiber_current();
-	offload_compute(fn, arg);
-	c->offloaded = NULL;
+	if (!sqlite_wait_offload(c, fn, arg))
+		*rc = SQLITE_INTERRUPT;
 	c->stepping = false;
 	note_locks(c, *rc, false);
 	count_commit(c);

@@ -1,12 +1,13 @@
 /*
  * What views and triggers of a SQLite database read, as SQLite itself says while it compiles them: a view by selecting
- * from it, a trigger by compiling the statement that fires it. Nothing of that is run.
+ * from it, a trigger by compiling the statement that fires it. Nothing of that is run. A thread compiles them, for they
+ * take as long as their author likes.
  */
 #include "store/driver/introspect.h"
 
 #include <stdio.h>
 
-#include "service/base/wait.h"
+#include "service/base/clock.h"
 #include "store/driver/catalog.h"
 #include "store/driver/sqlite/sqlite_internal.h"
 #include "store/migrate/table_text.h"
@@ -52,7 +53,8 @@ static void put_update(struct sqlite_conn *c, struct str table, struct strbuf *b
 	strbuf_puts(b, " SET ");
 	if (sqlite3_prepare_v2(c->h, strbuf_str(&sql).p, (int)strbuf_str(&sql).len, &st, NULL) == SQLITE_OK)
 		while (sqlite3_step(st) == SQLITE_ROW) {
-			const struct str name = str_z((const char *)sqlite3_column_text(st, 0));
+			const char *text = (const char *)sqlite3_column_text(st, 0);
+			const struct str name = text != NULL ? str_z(text) : STR("");
 
 			strbuf_puts(b, first ? "" : ", ");
 			first = false;
@@ -89,6 +91,7 @@ static void put_statement(struct sqlite_conn *c, const struct object *o, struct 
 }
 
 struct listener {
+	struct sqlite_conn *c;
 	struct arena *a;
 	struct live_schema *live;
 	const struct object *object;
@@ -110,6 +113,8 @@ static int on_read(void *arg, int action, const char *table, const char *column,
 	struct live_schema *live = l->live;
 	const bool trigger = !str_eq_z(l->object->kind, "view");
 
+	if (!sqlite_compile_goes_on(l->c))
+		return SQLITE_DENY;
 	if (action != SQLITE_READ || table == NULL || column == NULL || column[0] == '\0' ||
 	    (trigger && (by == NULL || !str_ieq_z(l->object->name, by))) || heard(live, l->object, table, column))
 		return SQLITE_OK;
@@ -123,23 +128,75 @@ static int on_read(void *arg, int action, const char *table, const char *column,
 	return SQLITE_OK;
 }
 
-static void compile(struct sqlite_conn *c, struct arena *a, const struct object *o, struct live_schema *live)
+static void put_broken(const struct listener *l, const char *why)
 {
-	struct listener l = {a, live, o};
+	struct live_schema *live = l->live;
+
+	live->broken = catalog_more(l->a, live->broken, live->n_broken, sizeof(*live->broken));
+	live->broken[live->n_broken++] =
+		(struct live_broken){l->object->kind, l->object->name, arena_str(l->a, str_z(why))};
+}
+
+/* What is wrong with the object, which is then told; false: with the database, or there is no time left. */
+static bool judge(const struct listener *l, int rc, int64_t took_ns)
+{
+	switch (rc & 0xff) {
+	case SQLITE_OK:
+		return l->c->stop == SQLITE_STOP_NONE;
+	case SQLITE_ERROR:
+	case SQLITE_AUTH:
+	case SQLITE_TOOBIG:
+		if (l->c->stop != SQLITE_STOP_NONE)
+			return false;
+		put_broken(l, sqlite3_errmsg(l->c->h));
+		return true;
+	default:
+		if (!sqlite_away_too_long(rc, took_ns))
+			return false;
+		put_broken(l, "too long when it is compiled");
+		return true;
+	}
+}
+
+/* The objects, by a thread, for a moment at a time. */
+struct uses_job {
+	struct listener l;
+	const struct listing *listing;
+	size_t next;
+	int64_t deadline_ns;
+	int rc;
+	bool ok;
+};
+
+#define JOB_NS (5 * CLOCK_NS_PER_MS)
+
+static void compile(struct uses_job *j)
+{
+	struct sqlite_conn *c = j->l.c;
 	sqlite3_stmt *st = NULL;
 	struct strbuf sql;
 
+	sqlite_wait_begin(c, j->deadline_ns);
 	strbuf_init(&sql, 0);
-	put_statement(c, o, &sql);
-	(void)sqlite3_set_authorizer(c->h, on_read, &l);
-	if (sqlite3_prepare_v2(c->h, strbuf_str(&sql).p, (int)strbuf_str(&sql).len, &st, NULL) != SQLITE_OK) {
-		live->broken = catalog_more(a, live->broken, live->n_broken, sizeof(*live->broken));
-		live->broken[live->n_broken++] =
-			(struct live_broken){o->kind, o->name, arena_str(a, str_z(sqlite3_errmsg(c->h)))};
-	}
+	put_statement(c, j->l.object, &sql);
+	(void)sqlite3_set_authorizer(c->h, on_read, &j->l);
+	const int64_t from = clock_thread_cpu_ns();
+	j->rc = sqlite3_prepare_v2(c->h, strbuf_str(&sql).p, (int)strbuf_str(&sql).len, &st, NULL);
+	j->ok = judge(&j->l, j->rc, clock_thread_cpu_ns() - from);
 	sqlite_policy_authorize(c);
 	(void)sqlite3_finalize(st);
 	strbuf_done(&sql);
+}
+
+static void uses_job(void *arg)
+{
+	struct uses_job *j = arg;
+	const int64_t until = clock_mono_ns() + JOB_NS;
+
+	do {
+		j->l.object = &j->listing->list[j->next++];
+		compile(j);
+	} while (j->ok && j->next < j->listing->n && clock_mono_ns() < until);
 }
 
 bool sqlite_migrate_uses(struct driver_conn *conn, struct arena *a, int64_t deadline_ns, struct live_schema *ret,
@@ -147,15 +204,16 @@ bool sqlite_migrate_uses(struct driver_conn *conn, struct arena *a, int64_t dead
 {
 	struct sqlite_conn *c = sqlite_conn_of(conn);
 	struct listing l = {.c = {.conn = conn, .arena = a, .deadline = deadline_ns, .live = ret}};
+	struct uses_job j = {.l = {.c = c, .a = a, .live = ret}, .listing = &l, .deadline_ns = deadline_ns};
 
 	ret->uses = NULL;
 	ret->broken = NULL;
 	ret->n_uses = ret->n_broken = 0;
 	if (!catalog_query(&l.c, str_z(objects_sql), "tttT", on_object, err))
 		return false;
-	for (size_t i = 0; i < l.n; i++) {
-		compile(c, a, &l.list[i], ret);
-		wait_step_aside();
+	while (j.next < l.n) {
+		if (!sqlite_compile_away(c, uses_job, &j) || !j.ok)
+			return sqlite_error(c, c->stop != SQLITE_STOP_NONE ? SQLITE_INTERRUPT : j.rc, STR_NONE, err);
 	}
 	return true;
 }
