@@ -10,6 +10,7 @@
 #include "service/base/wait.h"
 #include "store/driver/catalog.h"
 #include "store/driver/sqlite/sqlite_internal.h"
+#include "store/driver/sqlite/words_sqlite.h"
 #include "store/migrate/diff.h"
 #include "store/migrate/table_text.h"
 #include "store/schema/schema_sql.h"
@@ -415,35 +416,6 @@ static bool read_uuid_spelling(struct catalog *c, const struct live_table *t, st
 	return ok;
 }
 
-static void on_word(struct catalog *c, const struct value *row)
-{
-	struct str *found = c->more;
-
-	(void)row;
-	*found = STR("words");
-}
-
-/* Has anybody written a boolean as a word, which no number finds? */
-static bool read_words(struct catalog *c, const struct live_table *t, struct live_column *col, struct err *err)
-{
-	struct strbuf b;
-	struct str sql;
-	bool ok;
-
-	strbuf_init(&b, 0);
-	strbuf_puts(&b, "SELECT 1 FROM (SELECT ");
-	dialect_quote_ident(&b, col->name);
-	strbuf_puts(&b, " AS a FROM ");
-	dialect_quote_ident(&b, t->name);
-	strbuf_puts(&b, ") WHERE typeof(a) = 'text' AND lower(a) IN ('t', 'f', 'true', 'false') LIMIT 1");
-	sql = arena_str(c->arena, strbuf_str(&b));
-	strbuf_done(&b);
-	c->more = &col->spelling;
-	ok = catalog_query(c, sql, "i", on_word, err);
-	c->more = NULL;
-	return ok;
-}
-
 static bool read_spellings(struct catalog *c, struct err *err)
 {
 	enum logical_type logical;
@@ -462,7 +434,7 @@ static bool read_spellings(struct catalog *c, struct err *err)
 			if ((logical == LT_DATETIME || logical == LT_DATE || logical == LT_TIME) &&
 			    !read_spelling(c, t, col, logical, err))
 				return false;
-			if (logical == LT_BOOLEAN && !read_words(c, t, col, err))
+			if (logical == LT_BOOLEAN && !sqlite_read_words(c, t, col, err))
 				return false;
 			if (logical == LT_UUID && !read_uuid_spelling(c, t, col, st == ST_UUID_LOGICAL, err))
 				return false;
