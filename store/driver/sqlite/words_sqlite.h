@@ -1,4 +1,4 @@
-/* Booleans that others have written into SQLite as words. */
+/* Booleans that others have written into SQLite as words. Owns nothing. */
 #ifndef FERROD_STORE_DRIVER_SQLITE_WORDS_SQLITE_H
 #define FERROD_STORE_DRIVER_SQLITE_WORDS_SQLITE_H
 
