@@ -211,7 +211,7 @@ static json_t *column_ir(struct live_builder *b, const struct live_table *t, con
 		live_set(o, "collation", live_text(c->collation));
 	if (c->comment.p != NULL && str_is_utf8(c->comment))
 		live_set(o, "comment", live_text(c->comment));
-	if (c->spelling.p != NULL && (is_time(lt) || lt == LT_UUID))
+	if (c->spelling.p != NULL && (is_time(lt) || lt == LT_UUID || lt == LT_BOOLEAN))
 		live_set(o, "spelling", live_text(c->spelling));
 	if (c->spelling.p != NULL && is_time(lt))
 		note_order(b, t, c);

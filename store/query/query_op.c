@@ -302,10 +302,28 @@ static bool other_class(const struct leaf *l, struct value v, struct value *ret)
 	       (str_eq_z(v.u.s, "Infinity") || str_eq_z(v.u.s, "-Infinity") || number_of_url(l, v.u.s, ret));
 }
 
-/* So both are looked for. */
+size_t query_boolean_words(const struct dialect *d, const struct column *c, struct value v, struct value *ret)
+{
+	static const char *const words[2][5] = {{"false", "FALSE", "False", "f", "F"},
+						{"true", "TRUE", "True", "t", "T"}};
+
+	if (d->id != DIALECT_SQLITE || !c->bool_words || v.kind != VALUE_BOOL)
+		return 0;
+	for (size_t i = 0; i < ARRAY_LEN(words[0]); i++)
+		ret[i] = value_text(str_z(words[v.u.b][i]));
+	return ARRAY_LEN(words[0]);
+}
+
+/* Other values that answers show as this one. */
+static size_t other_forms(const struct leaf *l, struct value v, struct value ret[QUERY_BOOLEAN_WORDS])
+{
+	return other_class(l, v, ret) ? 1 : query_boolean_words(l->dialect, l->type, v, ret);
+}
+
+/* So all are looked for. */
 static void bind_either(const struct leaf *l, struct query_node *ret, struct value *values)
 {
-	struct value *both, other;
+	struct value *both, other[QUERY_BOOLEAN_WORDS];
 	size_t n = 0;
 
 	if (ret->op > OP_NOT_IN && ret->op != OP_DISTINCT && ret->op != OP_NOT_DISTINCT &&
@@ -314,14 +332,14 @@ static void bind_either(const struct leaf *l, struct query_node *ret, struct val
 	if (ret->op >= OP_LT && ret->op <= OP_GE && l->type->logical != LT_UUID)
 		return;
 	for (size_t i = 0; i < ret->n_values; i++)
-		n += other_class(l, values[i], &other);
+		n += other_forms(l, values[i], other);
 	if (n == 0)
 		return;
-	both = arena_array(l->arena, ret->n_values + n + 1, sizeof(*both));
+	both = arena_array(l->arena, ret->n_values + n + QUERY_BOOLEAN_WORDS, sizeof(*both));
 	memcpy(both, values, ret->n_values * sizeof(*both));
 	n = ret->n_values;
 	for (size_t i = 0; i < ret->n_values; i++)
-		n += other_class(l, values[i], &both[n]);
+		n += other_forms(l, values[i], &both[n]);
 	if (ret->op == OP_BETWEEN && n != 4) /* one of them is none */
 		return;
 	ret->values = both;

@@ -26,4 +26,8 @@ bool query_bind(struct arena *a, const struct dialect *d, const struct column *t
 /* The type of what a path leads to. */
 struct column query_path_column(enum query_path_type t);
 
+/* SQLite: what others write for a boolean, in a column that has such words; ret has room for as many. 0: nothing. */
+#define QUERY_BOOLEAN_WORDS 5
+size_t query_boolean_words(const struct dialect *d, const struct column *c, struct value v, struct value *ret);
+
 #endif

@@ -132,8 +132,8 @@ static void key_type(struct plan_key *k, const struct column *c)
 {
 	plan_key_number(k, (uint64_t)c->storage << 5 | (uint64_t)c->logical);
 	key_str(k, c->postgres_native_enum ? c->enum_type_name : c->own_type ? c->db_type : STR_NONE);
-	plan_key_number(k, (uint64_t)c->spelling << 3 | (uint64_t)c->uuid_bytes << 2 | (uint64_t)c->uuid_hex << 1 |
-				   (c->fill.position > 0));
+	plan_key_number(k, (uint64_t)c->bool_words << 32 | (uint64_t)c->spelling << 3 | (uint64_t)c->uuid_bytes << 2 |
+				   (uint64_t)c->uuid_hex << 1 | (c->fill.position > 0));
 	plan_key_number(k, c->name.p != NULL ? c->index + 1 : 0);
 	plan_key_number(k, c->home != NULL ? c->home->serial : 0);
 	key_str(k, c->home != NULL ? c->name : STR_NONE);

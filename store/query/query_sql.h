@@ -63,6 +63,8 @@ bool sql_on_postgres(const struct sql *s);
 bool sql_count_rows(struct sql *s, const struct model *m);
 /* sql_time.c: are the column's values times of SQLite's, in whatever form? c may be NULL here and below. */
 bool sql_is_time(const struct sql *s, const struct column *c);
+/* SQLite: what a boolean is set to in a column of words: the word that is there, where it says the same. */
+void sql_set_boolean(struct sql *s, const struct column *c, struct value v);
 /* PostgreSQL: whether the column's integers are the labels of an enum, or were made to be; what orders them stands
  * between these two, or it would go by the places of the labels in the type. */
 bool sql_is_numbered(const struct sql *s, const struct column *c);

@@ -40,18 +40,19 @@ const struct query_node *query_leaf_equal(struct arena *a, const struct dialect 
 					  struct value v)
 {
 	struct query_node *node = arena_alloc(a, sizeof(*node));
-	struct value *values = arena_array(a, 2, sizeof(*values));
+	struct value *values = arena_array(a, 1 + QUERY_BOOLEAN_WORDS, sizeof(*values));
 	/* of bytes that are no UTF-8 nobody who was answered them knows whether SQLite has a text or a blob */
 	bool either = v.kind == VALUE_TEXT && !str_is_utf8(v.u.s);
 
 	values[0] = v;
 	values[1] = value_bytes(v.u.s);
 	either |= codec_twin(a, d, c, v, &values[1]);
+	const size_t words = query_boolean_words(d, c, v, &values[1]);
 	*node = (struct query_node){.kind = NODE_LEAF,
-				    .op = either ? OP_IN : OP_EQ,
+				    .op = either || words > 0 ? OP_IN : OP_EQ,
 				    .column = c,
 				    .values = values,
-				    .n_values = either ? 2 : 1};
+				    .n_values = 1 + (words > 0 ? words : either)};
 	return node;
 }
 

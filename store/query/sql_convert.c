@@ -60,6 +60,23 @@ bool sql_has_type(struct sql *s, const struct column *c)
 	return sql_on_postgres(s) && (c->postgres_native_enum || type_word(s, c) != NULL);
 }
 
+void sql_set_boolean(struct sql *s, const struct column *c, struct value v)
+{
+	sql_put(s, "CASE WHEN typeof(");
+	sql_column(s, c->name);
+	sql_put(s, ") = 'text' AND lower(");
+	sql_column(s, c->name);
+	sql_put(s, ") IN (");
+	sql_param(s, value_text(v.u.b ? STR("true") : STR("false")));
+	sql_put(s, ", ");
+	sql_param(s, value_text(v.u.b ? STR("t") : STR("f")));
+	sql_put(s, ") THEN ");
+	sql_column(s, c->name);
+	sql_put(s, " ELSE ");
+	sql_param(s, v);
+	sql_put(s, " END");
+}
+
 bool sql_is_numbered(const struct sql *s, const struct column *c)
 {
 	return sql_on_postgres(s) && c != NULL && c->postgres_native_enum && c->logical == LT_INTEGER;

@@ -548,6 +548,8 @@ void sql_set(struct sql *s, const struct query_set *set)
 		sql_expr_as(s, set->expr, set->column);
 	else if (sql_time_has_forms(s, set->column) && set->value.kind != VALUE_NULL)
 		put_time(s, set);
+	else if (!sql_on_postgres(s) && set->column->bool_words && set->value.kind == VALUE_BOOL)
+		sql_set_boolean(s, set->column, set->value);
 	else if (!sql_uuid_set(s, set))
 		sql_written(s, set->column, set->value);
 }

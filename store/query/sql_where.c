@@ -126,8 +126,8 @@ static void put_distinct(struct sql *s, const struct condition *c)
 		sql_put(s, json ? " AS jsonb)" : "");
 		return;
 	}
-	if (c->node->n_values == 2) { /* a text or a blob, see bind_either */
-		for (size_t i = 0; i < 2; i++) {
+	if (c->node->n_values > 1) { /* a text or a blob, a word or a number: see bind_either */
+		for (size_t i = 0; i < c->node->n_values; i++) {
 			sql_put(s, i == 0 ? "(" : negated ? " OR " : " AND ");
 			sql_subject(s, c);
 			sql_put(s, negated ? " IS " : " IS NOT ");

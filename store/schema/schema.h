@@ -132,6 +132,7 @@ struct column {
 	bool retired;     /* the table has it, the model's records have not */
 	/* Ours, never part of the fingerprint: a uuid on SQLite is 32 digits, no hyphens; it is its 16 bytes. */
 	bool uuid_hex, uuid_bytes;
+	bool bool_words; /* ours, likewise: booleans on SQLite that others have written as words are found, too */
 	struct str logical_word;     /* as declared ("integer", "datetime", "object", ...) */
 	int64_t length;              /* N of varchar(N), char(N); 0: none */
 	const json_t *default_value; /* NULL: none (JSON null) */

@@ -261,6 +261,8 @@ static json_t *column_json(const struct column *c, enum form form)
 			(void)json_object_update(o, (json_t *)(uintptr_t)c->type_json);
 		if (c->uuid_hex || c->uuid_bytes)
 			(void)json_object_set_new(o, "spelling", json_string(c->uuid_hex ? "hex" : "bytes"));
+		if (c->bool_words)
+			(void)json_object_set_new(o, "spelling", json_string("words"));
 		if (c->spelling != TIME_FERROD)
 			(void)json_object_set_new(o, "spelling", json_string(time_spelling_name(c->spelling)));
 	}

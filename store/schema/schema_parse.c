@@ -111,6 +111,12 @@ static void parse_spelling(struct parse *p, struct column *c)
 			parse_fault(p, "spelling", "of a uuid must be hyphens, hex or bytes");
 		return;
 	}
+	if (c->logical == LT_BOOLEAN) {
+		c->bool_words = str_eq_z(word, "words");
+		if (!c->bool_words)
+			parse_fault(p, "spelling", "of a boolean must be words");
+		return;
+	}
 	i = (int)time_spelling_of_name(word);
 	if (i == TIME_N_SPELLINGS)
 		parse_fault(p, "spelling",
@@ -119,7 +125,7 @@ static void parse_spelling(struct parse *p, struct column *c)
 	else if ((c->logical == LT_DATE || c->logical == LT_TIME) && i != TIME_FERROD && i != TIME_MIXED)
 		parse_fault(p, "spelling", "of a date or a time of day must be ferrod or mixed");
 	else if (c->logical != LT_DATETIME && c->logical != LT_DATE && c->logical != LT_TIME)
-		parse_fault(p, "spelling", "only a datetime, a date, a time and a uuid have one");
+		parse_fault(p, "spelling", "only a datetime, a date, a time, a uuid and a boolean have one");
 	else
 		c->spelling = (enum time_spelling)i;
 }

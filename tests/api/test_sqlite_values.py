@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pytest
 
 from support.client import Client
-from support.schema import column, model, register, run
+from support.schema import column, introspect, model, register, run
 from support.server import Server
 
 BAD = b"caf\xe9"  # Latin-1
@@ -315,3 +315,39 @@ def test_a_key_that_sqlite_leaves_null_is_answered(sqlite_conn):
     assert results == [{"status": 201, "body": {"id": None, "n": 2}}]
     found = client.post("/v1/models/Loose/get-or-create", {"where": {"n": 3}}, params=using).expect(201).json()
     assert found == {"record": {"id": None, "n": 3}, "created": True}
+
+
+def test_booleans_that_others_have_written_as_words(sqlite_conn):
+    """Found beside 1 and 0, and left as they are by what says the same."""
+    conn, using = sqlite_conn, sqlite_conn.using
+    cells = ["'t'", "'f'", "'true'", "'FALSE'", "1", "0", "NULL", "'x'"]
+    run(conn.backend, "CREATE TABLE flags (id integer PRIMARY KEY, f boolean, other boolean);\nINSERT INTO flags (f, other) VALUES " + ", ".join(f"({cell}, 1)" for cell in cells))
+    models = introspect(conn, register=True)["payload"]["models"]
+    assert {c["name"]: c.get("spelling") for c in models[0]["columns"]} == {"id": None, "f": "words", "other": None}
+    rows = conn.client.get("/v1/models/flags/records", params=using).expect(200).json()["rows"]
+    assert [row["f"] for row in rows] == [True, False, True, False, True, False, None, "x"]
+
+    def found(operator, value):
+        body = {"model_name": "flags", "where": [{"node_kind": "leaf", "column": "f", "operator": operator, "value": value}]}
+        return [row["id"] for row in conn.client.post("/v1/query", body, params=using).expect(200).json()["rows"]]
+    for operator, value, expected in (
+            ("==", True, [1, 3, 5]), ("==", False, [2, 4, 6]), ("!=", True, [2, 4, 6, 8]), ("IN", [True, False], [1, 2, 3, 4, 5, 6]), ("is_distinct", True, [2, 4, 6, 7, 8]),
+            ("is_not_distinct", False, [2, 4, 6]), ("==", "x", [8])):
+        assert found(operator, value) == expected, (operator, value)
+    for word, expected in (("eq.true", [1, 3, 5]), ("is.true", [1, 3, 5]), ("neq.false", [1, 3, 5, 8])):
+        rows_of = conn.client.get("/v1/models/flags/records", params={**using, "f": word}).expect(200).json()["rows"]
+        assert [row["id"] for row in rows_of] == expected, word
+    before = run(conn.backend, "SELECT id, quote(f) FROM flags")
+    for row in rows[:7]:
+        conn.client.put(f"/v1/models/flags/records/{row['id']}", row, params=using).expect(200)
+        conn.client.patch(f"/v1/models/flags/records/{row['id']}", {"f": row["f"]}, params=using).expect(200)
+    assert run(conn.backend, "SELECT id, quote(f) FROM flags") == before
+    made = conn.client.post("/v1/models/flags/get-or-create", {"where": {"f": True, "id": 3}}, params=using).expect(200).json()
+    assert made["created"] is False
+    for key, value in ((1, False), (4, True), (8, True)):
+        assert conn.client.patch(f"/v1/models/flags/records/{key}", {"f": value}, params=using).expect(200).json()["f"] is value
+    assert found("==", True) == [3, 4, 5, 8]
+    conn.client.put("/v1/models", conn.client.get("/v1/models").json()).expect(200)
+    assert found("==", True) == [3, 4, 5, 8]
+    bad = {"models": [{"model_name": "B", "columns": [{"name": "id", "logical_type": "integer", "primary_key": True}, {"name": "f", "logical_type": "boolean", "spelling": "hex"}]}]}
+    conn.client.post("/v1/models", bad).problem(422, "invalid_schema")

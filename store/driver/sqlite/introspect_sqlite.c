@@ -10,6 +10,7 @@
 #include "service/base/wait.h"
 #include "store/driver/catalog.h"
 #include "store/driver/sqlite/sqlite_internal.h"
+#include "store/driver/sqlite/words_sqlite.h"
 #include "store/migrate/diff.h"
 #include "store/migrate/table_text.h"
 #include "store/schema/schema_sql.h"
@@ -432,6 +433,8 @@ static bool read_spellings(struct catalog *c, struct err *err)
 			logical = logical_from_storage(st);
 			if ((logical == LT_DATETIME || logical == LT_DATE || logical == LT_TIME) &&
 			    !read_spelling(c, t, col, logical, err))
+				return false;
+			if (logical == LT_BOOLEAN && !sqlite_read_words(c, t, col, err))
 				return false;
 			if (logical == LT_UUID && !read_uuid_spelling(c, t, col, st == ST_UUID_LOGICAL, err))
 				return false;

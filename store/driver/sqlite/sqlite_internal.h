@@ -42,6 +42,7 @@
  *   sqlite_fts5.c, sqlite_rank.c, sqlite_match.c   its functions in linear time (sqlite_match.h)
  *   sqlite_virtual.c  does a statement touch virtual tables?
  *   introspect_sqlite.c, migrate_sqlite.c, uses_sqlite.c   what migrations need (store/driver/introspect.h)
+ *   words_sqlite.c    booleans that are words
  *   fault_sqlite.c    SQLite's allocations, made to fail on purpose
  *   sqlite_backup.c   copies of a file that others write
  *   sqlite_error.c    result codes and messages to struct err
