@@ -188,6 +188,10 @@ lint: build ## tables in code against documents, layers, file and function lengt
 api: build ## black-box tests over HTTP (T="tests/api/test_x.py -k name" for some of them)
 	@$(RUN_TESTS) api -- $(T)
 
+.PHONY: long-test
+long-test: build ## the tests that are many of a kind and take long, which make test leaves out
+	@FERROD_TESTS=long $(RUN_TESTS) api --
+
 .PHONY: differential
 differential: build ## random queries against an evaluator of the tests' own: 10,000 a database
 	@FERROD_DIFF_QUERIES=$${FERROD_DIFF_QUERIES:-10000} $(RUN_TESTS) api -- tests/api/test_differential.py
@@ -306,6 +310,7 @@ check: ## all that a change must pass: layers, format, both compilers, static an
 	@$(MAKE) --no-print-directory build tests CC=gcc
 	@$(MAKE) --no-print-directory build tests CC=clang BUILD=build/clang
 	@$(MAKE) --no-print-directory tidy
+	@$(MAKE) --no-print-directory long-test
 	@$(MAKE) --no-print-directory valgrind
 	@$(MAKE) --no-print-directory asan
 	@echo 'check: clean'

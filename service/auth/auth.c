@@ -134,6 +134,11 @@ static bool may_set_all(const struct principal *now, const struct principal *was
 	return true;
 }
 
+static bool same_role(struct str a, struct str b)
+{
+	return a.p == NULL || b.p == NULL ? a.p == b.p : str_eq(a, b);
+}
+
 bool principal_covers(const struct principal *now, const struct principal *was)
 {
 	if ((now->scopes & 1u << SCOPE_ADMIN) == 0 && (was->scopes & ~now->scopes) != 0)
@@ -141,7 +146,7 @@ bool principal_covers(const struct principal *now, const struct principal *was)
 	return has_all(now->connections, now->n_connections, was->connections, was->n_connections) &&
 	       has_all(now->sets, now->n_sets, was->sets, was->n_sets) &&
 	       same_settings(&now->settings, &was->settings) && may_set_all(now, was) &&
-	       (now->role.p != NULL) == (was->role.p != NULL) && str_eq(now->role, was->role);
+	       same_role(now->role, was->role);
 }
 
 static void put_names(struct strbuf *b, const char *member, const struct str *names, size_t n)

@@ -87,7 +87,7 @@ FLAGS = {row["flag"] for row in json.loads(run_binary("--print-settings")[1])}
 OFFERS = [
     ("check", {"check-config"}), ("--log-l", {"--log-level"}), ("--", FLAGS), ("--log-level ", {"debug", "info", "warn", "error"}),
     ("--compression ", {"auto", "on", "off"}), ("key ", {"new", "seal"}), ("state ", {"export"}), ("healthcheck ", {"ready"}),
-    ("key new --", {"--name", "--scopes", "--connections", "--sets", "--append"}), ("key new --scopes ", {"read", "write", "schema", "sql", "admin"})]
+    ("key new --", {"--name", "--scopes", "--connections", "--sets", "--role", "--subject", "--append"}), ("key new --scopes ", {"read", "write", "schema", "sql", "admin"})]
 
 
 @pytest.mark.skipif(shutil.which("fish") is None, reason="no fish")

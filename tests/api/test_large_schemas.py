@@ -67,6 +67,7 @@ def test_introspection_takes_little_and_takes_it_once(served):
     assert server.rss_kib() - idle < growth_bound(56 * MIB)
 
 
+@pytest.mark.long
 def test_what_is_registered_is_held_once(served):
     """Beside the models themselves there is never more than one other form of them in memory; nor for a dry run."""
     server, client = served
@@ -117,6 +118,7 @@ def test_one_table_has_the_cost_of_one(served):
     assert peak - idle < growth_bound(8 * MIB), peak - idle
 
 
+@pytest.mark.long
 def test_tables_are_made_of_what_was_read(served, large):
     server, client = served
     client.post("/v1/introspect", {"register": True}).expect(200)

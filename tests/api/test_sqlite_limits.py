@@ -84,9 +84,10 @@ def functions(client):
     return [(row["name"], row["narg"]) for row in rows]
 
 
-def test_every_function_leaves_the_loop_free(house):
+@pytest.mark.parametrize("part", [0, pytest.param(1, marks=pytest.mark.long), pytest.param(2, marks=pytest.mark.long)])
+def test_every_function_leaves_the_loop_free(house, part):
     for name, value in {"t": TEXT, "w": WORDS, "j": JSON, "o": OBJECT}.items():
-        one(house, f"CREATE TABLE big_{name} AS SELECT {value} AS {name}").expect(200)
+        one(house, f"CREATE TABLE IF NOT EXISTS big_{name} AS SELECT {value} AS {name}").expect(200)
     slow, statuses = [], set()
     for name, n in functions(house):
         if name in ("->", "->>"):
@@ -96,7 +97,7 @@ def test_every_function_leaves_the_loop_free(house):
             texts = [f"SELECT length(CAST({name}({', '.join(a)}){over} AS TEXT)) FROM big_t, big_w, big_j, big_o" for a in calls(name, n)]
         longest = ("", 0.0)
         with Pulse(house.port) as pulse:
-            for text in dict.fromkeys(texts):
+            for text in list(dict.fromkeys(texts))[part::3]:
                 started = time.monotonic()
                 answer = one(house, text)
                 longest = max(longest, (text, time.monotonic() - started), key=lambda each: each[1])

@@ -4,7 +4,7 @@ import os
 from support.matrix import Matrix
 from support.matrix_paths import PAIRS
 
-SECONDS = float(os.environ.get("FERROD_MATRIX_SECONDS", "25"))
+SECONDS = float(os.environ.get("FERROD_MATRIX_SECONDS", "15"))
 CYCLES = int(os.environ.get("FERROD_MATRIX_CYCLES", "0"))
 
 

@@ -82,7 +82,7 @@ def scratch():
     return None
 
 
-SHARDS = 4  # of the api and isolation suites: their tests wait more than they compute
+SHARDS = 3  # of the api and isolation suites: their tests wait as much as they compute
 SHARDED = ("api", "isolation")  # one division of both when both are asked for
 
 
@@ -93,6 +93,7 @@ class Runner:
         self.lock, self.slowest, self.reasons = threading.Lock(), [], collections.Counter()
         self.under = [options.under] if options.under else []
         self.extra = options.extra
+        self.which = {"short": ["-m", "not long"], "long": ["-m", "long"]}.get(os.environ.get("FERROD_TESTS", "short"), [])
         self.env = dict(os.environ, **SANITIZER_ENV)
         self.env["FERROD_BIN"] = os.environ.get("FERROD_BIN") or str(self.build / "ferrod")
         self.env["FERROD_BUILD"] = str(self.build)
@@ -204,7 +205,7 @@ class Runner:
             os.chmod(own, 0o755)  # PostgreSQL has a user of its own
             report = pathlib.Path(own) / "junit.xml"
             command = ["/usr/bin/python3", "-B", "-m", "pytest", "-c", "tests/pytest.ini", "--rootdir=tests", "-q",
-                       "-rfE", "--tb=short", "--no-header", f"--junitxml={report}"] + where
+                       "-rfE", "--tb=short", "--no-header", f"--junitxml={report}", *self.which] + where
             code, output = run(command, dict(self.env, TMPDIR=own), PYTEST_SECONDS)
             if code not in (0, 5):
                 show(f"pytest tests/{suite} (exit code {code})", output)
