@@ -180,7 +180,7 @@ LARGE = {"sqlite": {"text": "SELECT printf('%%.*c', %d, 'é') AS v", "quotes": "
          "postgres": {"text": "SELECT repeat('é', %d) AS v", "quotes": "SELECT repeat('\"', 2 * %d) AS v",
                       "bytes": "SELECT decode(repeat('ab', %d), 'hex') AS v", "document": "SELECT ('[' || repeat('[],', %d / 2) || '1]')::json AS v",
                       "text in a document": "SELECT ('\"' || repeat('x', 2 * %d) || '\"')::json AS v"}}
-SHORT_ONES = ("sqlite-quotes", "postgres-bytes", "postgres-document")
+SHORT_ONES = ("sqlite-quotes", "postgres-document")
 SHAPES = [pytest.param(kind, shape, id=f"{kind}-{shape}", marks=[] if f"{kind}-{shape}" in SHORT_ONES else pytest.mark.long)
           for kind, shapes in LARGE.items() for shape in shapes]
 
