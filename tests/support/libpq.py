@@ -1,6 +1,5 @@
 """SQL by libpq itself, answered as `psql -A -t` would print it: a process for each question costs more than the answers."""
 import ctypes
-import ctypes.util
 
 TUPLES_OK, COPY_OUT, COPY_IN, FATAL = 2, 3, 4, 7
 
