@@ -7,6 +7,7 @@
 #include "service/base/banned.h"
 
 #define FRESH_NS (60 * CLOCK_NS_PER_S)
+#define ROWS_MAX (5 + USER_RIGHTS_TABLES_MAX + 1) /* that an honest server can answer */
 
 /* Rows of what it is, of what it owns and of what it may do, by letters. What extensions show to all does not count. An
  * older server's memberships do not say themselves whether they inherit. */
@@ -37,6 +38,7 @@ struct looking {
 	struct user_rights *ret;
 	struct str *tables;
 	struct strbuf why;
+	size_t n_rows;
 };
 
 static void say(struct strbuf *b, const char *what, struct str whom)
@@ -60,7 +62,8 @@ static bool take_row(void *arg, const struct value *values, size_t n, bool *ret_
 	struct looking *q = arg;
 
 	(void)ret_stop;
-	if (n != 2 || values[0].kind != VALUE_TEXT || values[0].u.s.len != 1 || values[1].kind != VALUE_TEXT)
+	if (++q->n_rows > ROWS_MAX || n != 2 || values[0].kind != VALUE_TEXT || values[0].u.s.len != 1 ||
+	    values[1].kind != VALUE_TEXT)
 		return err_set(err, ERR_INTERNAL_ERROR, "the rights of the pool's user cannot be read");
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
 		if (kinds[i].letter == values[0].u.s.p[0])
